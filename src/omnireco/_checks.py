@@ -1,0 +1,207 @@
+"""Small functions that turn bad input into good errors.
+
+Each takes a value and the name the caller knows it by, and returns the value in the one form used
+inside, or raises an error that says what is wrong, where, and how to fix it.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import numbers
+import re
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import numpy as np
+
+from omnireco.errors import MissingExtraError, ParameterError, SchemaError
+
+__all__ = [
+    "MICROSECOND",
+    "check_choice",
+    "check_columns",
+    "check_duration",
+    "check_flag",
+    "check_instant",
+    "check_integer",
+    "check_number",
+    "from_microseconds",
+    "name_rows",
+    "require",
+]
+
+MICROSECOND = 1
+_UNITS_US = {
+    "us": 1,
+    "ms": 1_000,
+    "s": 1_000_000,
+    "min": 60_000_000,
+    "h": 3_600_000_000,
+    "d": 86_400_000_000,
+    "w": 7 * 86_400_000_000,
+}
+_DURATION = re.compile(r"^\s*(\d+(?:\.\d+)?)\s*([A-Za-z]+)\s*$")
+_DATE = re.compile(r"^\d{4}-\d{2}-\d{2}$")
+_EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
+
+
+def check_integer(value: Any, name: str, *, low: int | None = None, high: int | None = None) -> int:
+    """Return ``value`` as an int inside [low, high]; booleans are not integers here."""
+    if isinstance(value, (bool, np.bool_)) or not isinstance(value, numbers.Integral):
+        raise ParameterError(
+            f"{name} must be an integer{_range(low, high)}. Got {value!r} ({type(value).__name__})."
+        )
+    number = int(value)
+    if (low is not None and number < low) or (high is not None and number > high):
+        raise ParameterError(f"{name} must be an integer{_range(low, high)}. Got {number}.")
+    return number
+
+
+def check_number(
+    value: Any,
+    name: str,
+    *,
+    low: float | None = None,
+    high: float | None = None,
+    above: float | None = None,
+) -> float:
+    """Return ``value`` as a finite float inside [low, high] and greater than ``above``."""
+    if isinstance(value, (bool, np.bool_)) or not isinstance(value, numbers.Real):
+        raise ParameterError(f"{name} must be a number. Got {value!r} ({type(value).__name__}).")
+    number = float(value)
+    if not np.isfinite(number):
+        raise ParameterError(f"{name} must be a finite number. Got {number}.")
+    if above is not None and not number > above:
+        raise ParameterError(f"{name} must be greater than {above:g}. Got {number:g}.")
+    if (low is not None and number < low) or (high is not None and number > high):
+        raise ParameterError(f"{name} must be a number{_range(low, high)}. Got {number:g}.")
+    return number
+
+
+def check_flag(value: Any, name: str) -> bool:
+    """Return ``value`` as a bool."""
+    if not isinstance(value, (bool, np.bool_)):
+        raise ParameterError(f"{name} must be True or False. Got {value!r}.")
+    return bool(value)
+
+
+def check_choice(value: Any, name: str, choices: Sequence[str]) -> str:
+    """Return ``value`` when it is one of ``choices``."""
+    if value not in choices:
+        raise ParameterError(f"{name} must be one of {', '.join(map(repr, choices))}. Got {value!r}.")
+    return str(value)
+
+
+def check_duration(value: Any, name: str) -> int:
+    """Return a duration in microseconds, from ``"30D"``, ``"90min"``, ``"1h"`` or a timedelta.
+
+    Units: us, ms, s, min, h, D (24 hours) and W (7 days), upper or lower case.
+    """
+    if isinstance(value, np.timedelta64):
+        number = int(value.astype("timedelta64[us]").astype(np.int64))
+    elif isinstance(value, dt.timedelta):
+        number = value // dt.timedelta(microseconds=1)
+    elif isinstance(value, str) and (match := _DURATION.match(value)):
+        unit = match[2].lower()
+        if unit not in _UNITS_US:
+            raise ParameterError(
+                f"{name} has the unknown unit {match[2]!r}. Use one of us, ms, s, min, h, D, W: for example '30D'."
+            )
+        number = round(float(match[1]) * _UNITS_US[unit])
+    else:
+        raise ParameterError(
+            f"{name} must be a duration with its unit, such as '30D', '12h' or '90min', or a timedelta. Got {value!r}."
+        )
+    if number <= 0:
+        raise ParameterError(f"{name} must be longer than zero. Got {value!r}.")
+    return number
+
+
+def check_instant(value: Any, name: str) -> int:
+    """Return an instant in UTC microseconds since 1970.
+
+    Accepts an aware datetime (or pandas Timestamp), an ISO 8601 string with an offset or ``Z``, or a
+    plain date (``"2025-06-01"`` or a ``datetime.date``), which means 00:00 UTC of that day.
+    """
+    if isinstance(value, str):
+        text = value.strip()
+        try:
+            value = dt.datetime.fromisoformat(text)
+        except ValueError:
+            raise ParameterError(
+                f"{name} is not an ISO 8601 date or time: {value!r}. "
+                "Write '2025-06-01' (00:00 UTC) or '2025-06-01T12:00:00+02:00'."
+            ) from None
+        if _DATE.match(text):
+            value = value.replace(tzinfo=dt.UTC)
+    elif isinstance(value, dt.date) and not isinstance(value, dt.datetime):
+        value = dt.datetime(value.year, value.month, value.day, tzinfo=dt.UTC)
+    if not isinstance(value, dt.datetime) or value != value:
+        raise ParameterError(
+            f"{name} must be an instant: an aware datetime, an ISO 8601 string with an offset, or a date. "
+            f"Got {value!r} ({type(value).__name__})."
+        )
+    if value.tzinfo is None or value.utcoffset() is None:
+        raise ParameterError(
+            f"{name} has no time zone: {value.isoformat()}. Write it with an offset, such as "
+            f"'{value.isoformat()}+00:00', or give a plain date for 00:00 UTC."
+        )
+    return (value - _EPOCH) // dt.timedelta(microseconds=1)
+
+
+def from_microseconds(at: int) -> dt.datetime:
+    """Return UTC microseconds since 1970 as an aware datetime, exactly."""
+    return _EPOCH + dt.timedelta(microseconds=int(at))
+
+
+def name_rows(mask_or_positions: np.ndarray, *, most: int = 5) -> str:
+    """Return ``"3 rows (positions 0, 4, 9)"`` for a mask or an array of row positions."""
+    positions = np.asarray(mask_or_positions)
+    if positions.dtype == np.bool_:
+        positions = np.flatnonzero(positions)
+    shown = ", ".join(str(int(p)) for p in positions[:most])
+    more = ", ..." if positions.size > most else ""
+    one = positions.size == 1
+    return f"{positions.size} row{'' if one else 's'} (position{'' if one else 's'} {shown}{more})"
+
+
+def require(module: str, *, extra: str, purpose: str) -> Any:
+    """Import an optional package, or say which extra brings it."""
+    import importlib
+
+    try:
+        return importlib.import_module(module)
+    except ImportError as error:
+        raise MissingExtraError(
+            f'{purpose} needs the package {module.split(".")[0]!r}. Run: pip install "omnireco[{extra}]"'
+        ) from error
+
+
+def check_columns(present: Iterable[str], needed: Iterable[str], where: str) -> None:
+    """Raise a SchemaError that names every missing column, near misses and the way to map names."""
+    import difflib
+
+    present = [str(name) for name in present]
+    missing = [name for name in needed if name not in present]
+    if not missing:
+        return
+    hints = []
+    for name in missing:
+        near = difflib.get_close_matches(name, present, n=1, cutoff=0.5)
+        hints.append(f'columns={{"{name}": "{near[0] if near else "your_column"}"}}')
+    plural = "s" if len(missing) > 1 else ""
+    raise SchemaError(
+        f"{where} needs the column{plural} {', '.join(map(repr, missing))}; the frame has "
+        f"{', '.join(map(repr, present)) or 'no columns'}. If a column has another name, map it: "
+        f"from_frame(frame, {hints[0]})."
+    )
+
+
+def _range(low: float | None, high: float | None) -> str:
+    if low is not None and high is not None:
+        return f" in the range [{low:g}, {high:g}]"
+    if low is not None:
+        return f" of at least {low:g}"
+    if high is not None:
+        return f" of at most {high:g}"
+    return ""

@@ -1,0 +1,66 @@
+"""Every error omnireco raises on purpose.
+
+::
+
+    OmnirecoError
+    ├── SchemaError        (ValueError)   a frame, a column or a cell is not what a door takes
+    ├── UnknownIdError     (KeyError)     ids that a value has never seen
+    ├── ParameterError     (ValueError)   an argument outside its range, or a verb used on the wrong noun
+    ├── EmptyError         (ValueError)   nothing is left to work with
+    ├── InfeasibleError    (ValueError)   constraints that no plan can meet
+    ├── StorageError       (OSError)      a file that is damaged, foreign, or newer than this version
+    └── MissingExtraError  (ImportError)  an optional package that is not installed
+
+Each is also the builtin a caller would catch. Messages have three parts: what is wrong, with value
+and count; where; how to fix it, in code. They never contain user ids: people are counted, and rows
+are named by position.
+"""
+
+from __future__ import annotations
+
+__all__ = [
+    "EmptyError",
+    "InfeasibleError",
+    "MissingExtraError",
+    "OmnirecoError",
+    "ParameterError",
+    "SchemaError",
+    "StorageError",
+    "UnknownIdError",
+]
+
+
+class OmnirecoError(Exception):
+    """Root of every error raised on purpose by omnireco."""
+
+
+class SchemaError(OmnirecoError, ValueError):
+    """A frame, a column or a cell is not what a door takes."""
+
+
+class UnknownIdError(OmnirecoError, KeyError):
+    """Ids were asked for that this value has never seen."""
+
+    def __str__(self) -> str:
+        """Return the plain message: KeyError would quote it."""
+        return Exception.__str__(self)
+
+
+class ParameterError(OmnirecoError, ValueError):
+    """An argument is outside its range, or a verb was used on the wrong noun."""
+
+
+class EmptyError(OmnirecoError, ValueError):
+    """Nothing is left to work with."""
+
+
+class InfeasibleError(OmnirecoError, ValueError):
+    """The constraints cannot all be met."""
+
+
+class StorageError(OmnirecoError, OSError):
+    """A file is damaged, is not omnireco's, or was written by a newer version."""
+
+
+class MissingExtraError(OmnirecoError, ImportError):
+    """An optional package is needed and not installed."""
