@@ -105,12 +105,12 @@ def check_duration(value: Any, name: str) -> int:
         unit = match[2].lower()
         if unit not in _UNITS_US:
             raise ParameterError(
-                f"{name} has the unknown unit {match[2]!r}. Use one of us, ms, s, min, h, D, W: for example '30D'."
+                f"{name} has the unknown unit {match[2]!r}. Use us, ms, s, min, h, D or W, as in '30D'."
             )
         number = round(float(match[1]) * _UNITS_US[unit])
     else:
         raise ParameterError(
-            f"{name} must be a duration with its unit, such as '30D', '12h' or '90min', or a timedelta. Got {value!r}."
+            f"{name} must be a duration such as '30D', '12h' or '90min', or a timedelta. Got {value!r}."
         )
     if number <= 0:
         raise ParameterError(f"{name} must be longer than zero. Got {value!r}.")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
@@ -32,7 +33,9 @@ def one_blas_thread() -> AbstractContextManager[Any]:
     return limits
 
 
-def row_blocks(n_rows: int, bytes_per_row: int, *, memory: int = 128 << 20, most: int = 1 << 16) -> Iterator[slice]:
+def row_blocks(
+    n_rows: int, bytes_per_row: int, *, memory: int = 128 << 20, most: int = 1 << 16
+) -> Iterator[slice]:
     """Yield slices over rows, each of at most ``memory`` bytes (and at least one row)."""
     size = max(1, min(most, memory // max(1, bytes_per_row)))
     for start in range(0, n_rows, size):
@@ -60,4 +63,4 @@ def split_evenly(n: int, parts: int) -> Sequence[slice]:
     """Return at most ``parts`` slices that cover ``range(n)`` in order."""
     parts = max(1, min(parts, n))
     edges = [n * i // parts for i in range(parts + 1)]
-    return [slice(a, b) for a, b in zip(edges[:-1], edges[1:], strict=True)]
+    return [slice(a, b) for a, b in itertools.pairwise(edges)]
