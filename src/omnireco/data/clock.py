@@ -336,9 +336,7 @@ def _period_table(name: str, period: int) -> tuple[np.ndarray, np.ndarray]:
             starts.append(_bisect(zone, probes[i - 1], probes[i]))
             spells.append(offset[i])
     microsecond = dt.timedelta(microseconds=1)
-    return np.array(starts, np.int64), np.array(
-        [spell // microsecond for spell in spells if spell is not None]
-    )
+    return np.array(starts, np.int64), np.array([spell // microsecond for spell in spells if spell is not None])
 
 
 @functools.lru_cache(maxsize=64)
