@@ -39,6 +39,7 @@ GOOD_GAP = 1e-4  # a large plan this close to its bound is left alone
 COMPILE_ABOVE = 200_000  # entries of A from which compiling the greedy loop pays
 TEMPERATURES = (0.1, 0.03, 0.01, 0.003, 0.001)  # of the smoothing, in mean values
 TOLERANCE = 1e-9  # by how much of itself a limit may be passed: float sums, nothing else
+ENOUGH = 2e-5  # a fall of the bound, as a share of itself, that does not pay for a colder run
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,7 +199,7 @@ def lagrange_prices(value: Floats, matrix: Any, limit: Floats, *, steps: int = 4
         fall = (lowest - height) / height
         if height < lowest:
             best, lowest = price, height
-        if fall < 1e-6:
+        if fall < ENOUGH:
             break
     return best
 
