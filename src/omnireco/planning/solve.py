@@ -34,7 +34,8 @@ Floats: TypeAlias = NDArray[np.float64]
 Bools: TypeAlias = NDArray[np.bool_]
 
 EXACT_TOUCHES = 3_000  # a core of this many touches goes to HiGHS whole
-EXACT_NODES = 2_000  # nodes of its search tree: a count, not seconds, so that answers repeat
+NODES = (20, 1_000)  # least and most nodes of its search tree, a count, not seconds, so that answers repeat
+NODE_TOUCHES = 100_000  # nodes times touches, between those
 GOOD_GAP = 1e-4  # a large plan this close to its bound is left alone
 COMPILE_ABOVE = 200_000  # entries of A from which compiling the greedy loop pays
 TEMPERATURES = (0.1, 0.03, 0.01, 0.003, 0.001)  # of the smoothing, in mean values
@@ -348,7 +349,7 @@ def _branch_and_bound(value: Floats, matrix: Any, limit: Floats) -> tuple[Bools,
         constraints=LinearConstraint(matrix[binding], -np.inf, limit[binding]),
         integrality=np.ones(value.size),
         bounds=Bounds(0, 1),
-        options={"mip_rel_gap": 0.0, "node_limit": EXACT_NODES},
+        options={"mip_rel_gap": 0.0, "node_limit": int(np.clip(NODE_TOUCHES // value.size, *NODES))},
     )
     picked = nothing if result.x is None else result.x > 0.5
     if result.status != 0 or result.mip_dual_bound is None:
