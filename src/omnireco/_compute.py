@@ -11,7 +11,7 @@ from typing import Any
 from omnireco._checks import check_integer
 from omnireco.errors import ParameterError
 
-__all__ = ["Progress", "one_blas_thread", "row_blocks", "split_evenly", "track", "usable_threads"]
+__all__ = ["Progress", "available_memory", "one_blas_thread", "row_blocks", "split_evenly", "track", "usable_threads"]
 
 Progress = bool | Callable[[int, int], object]
 
@@ -62,3 +62,23 @@ def split_evenly(n: int, parts: int) -> Sequence[slice]:
     parts = max(1, min(parts, n))
     edges = [n * i // parts for i in range(parts + 1)]
     return [slice(a, b) for a, b in itertools.pairwise(edges)]
+
+
+def available_memory() -> int:
+    """Return how many bytes this process may still take: free memory, inside the container's limit if there is one."""
+    free = [_meminfo("MemAvailable")]
+    try:
+        with open("/sys/fs/cgroup/memory.max") as limit, open("/sys/fs/cgroup/memory.current") as used:
+            free.append(int(limit.read()) - int(used.read()))
+    except (OSError, ValueError):
+        pass  # no container, or one without a limit ("max")
+    known = [amount for amount in free if amount is not None]
+    return max(0, min(known)) if known else 8 << 30
+
+
+def _meminfo(key: str) -> int | None:
+    try:
+        with open("/proc/meminfo") as lines:
+            return next((int(line.split()[1]) * 1024 for line in lines if line.startswith(key)), None)
+    except OSError:
+        return None
