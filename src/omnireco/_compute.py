@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import os
+import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from typing import Any
@@ -25,12 +26,40 @@ def usable_threads(threads: int | None = None) -> int:
     return os.cpu_count() or 1
 
 
-def one_blas_thread() -> AbstractContextManager[Any]:
-    """Hold BLAS to one thread while our own threads run (two owners of parallelism fight)."""
-    from threadpoolctl import threadpool_limits
+class _OneBlasThread:
+    """Counts who needs BLAS on one thread: the first to come sets the limit, the last to leave lifts it.
 
-    limits: AbstractContextManager[Any] = threadpool_limits(limits=1, user_api="blas")
-    return limits
+    The limit belongs to the process. If two threads each saved and restored it, the later one would
+    save the limit of the earlier one, and BLAS would stay on one thread for ever.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._inside = 0
+        self._limits: Any = None
+
+    def __enter__(self) -> None:
+        from threadpoolctl import threadpool_limits
+
+        with self._lock:
+            self._inside += 1
+            if self._inside == 1:
+                self._limits = threadpool_limits(limits=1, user_api="blas")
+
+    def __exit__(self, *error: object) -> None:
+        with self._lock:
+            self._inside -= 1
+            if self._inside == 0:
+                self._limits.restore_original_limits()
+                self._limits = None
+
+
+_ONE_BLAS_THREAD = _OneBlasThread()
+
+
+def one_blas_thread() -> AbstractContextManager[None]:
+    """Hold BLAS to one thread while our own threads run (two owners of parallelism fight)."""
+    return _ONE_BLAS_THREAD
 
 
 def row_blocks(n_rows: int, bytes_per_row: int, *, memory: int = 128 << 20, most: int = 1 << 16) -> Iterator[slice]:
