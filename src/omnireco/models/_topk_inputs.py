@@ -116,8 +116,7 @@ def as_bias(bias: Any, n_items: int) -> np.ndarray | None:
     array = np.asarray(bias)
     if array.shape != (n_items,) or array.dtype.kind not in "fiu":
         raise ParameterError(
-            f"bias must hold one number per item, shape ({n_items},). Got {_shape(array)}. "
-            "Pass bias=None for no bias."
+            f"bias must hold one number per item, shape ({n_items},). Got {_shape(array)}. Pass bias=None for no bias."
         )
     with np.errstate(over="ignore", under="ignore"):
         array = np.ascontiguousarray(array, dtype=np.float32)

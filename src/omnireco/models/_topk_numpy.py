@@ -77,9 +77,7 @@ def _rounded(total: np.ndarray) -> np.ndarray:
     return np.asarray(rounded + np.float32(0.0))  # -0.0 becomes 0.0: equal scores have equal bytes
 
 
-def ordered(
-    row: np.ndarray, code: np.ndarray, score: np.ndarray, n: int, k: int
-) -> tuple[np.ndarray, np.ndarray]:
+def ordered(row: np.ndarray, code: np.ndarray, score: np.ndarray, n: int, k: int) -> tuple[np.ndarray, np.ndarray]:
     """Return the k best of each row's pairs, by (score down, code up), padded with -1 and -inf."""
     order = np.lexsort((code, -score, row))
     row, code, score = row[order], code[order], score[order]

@@ -241,7 +241,7 @@ class Model(ABC):
         codes = np.full((known.n_users, k), NONE, np.int32)
         scores = np.full((known.n_users, k), -np.inf, np.float32)
         blocks = list(row_blocks(known.n_users, 1, most=_BLOCK))
-        for rows in track(blocks, len(blocks), progress, label="recommend"):
+        for rows in track(blocks, progress, label="recommend"):
             history = known.csr[rows] if len(blocks) > 1 else known.csr
             codes[rows], scores[rows] = self._rank_block(
                 history, k=k, exclude_seen=exclude_seen, eligible=allowed.rows(rows), threads=threads

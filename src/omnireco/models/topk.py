@@ -316,9 +316,7 @@ def _over_rows(work: Callable[[slice], None], n: int, workers: int) -> None:
                 done.result()
 
 
-def select(
-    scores: Any, *, k: int, exclude: Any = None, eligible: Any = None
-) -> tuple[np.ndarray, np.ndarray]:
+def select(scores: Any, *, k: int, exclude: Any = None, eligible: Any = None) -> tuple[np.ndarray, np.ndarray]:
     """Return the k largest of every row of scores that are already computed.
 
     For models whose scores are not inner products: they compute a block of rows and select from it.
