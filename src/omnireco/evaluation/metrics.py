@@ -263,9 +263,7 @@ def hit_rate(lists: RankedLists) -> np.ndarray:
     return _share(np.asarray(lists.hits.any(1)), lists.n_relevant > 0)
 
 
-def average_precision(
-    lists: RankedLists, *, divide_by: Literal["achievable", "relevant"] = "achievable"
-) -> np.ndarray:
+def average_precision(lists: RankedLists, *, divide_by: Literal["achievable", "relevant"] = "achievable") -> np.ndarray:
     """Return the precision at each hit's rank, summed and divided by the hits there could have been.
 
     Its mean over users is MAP@k.
