@@ -32,6 +32,9 @@ from omnireco.models.base import Recommendations
 from omnireco.models.factors import FactorModel
 from omnireco.models.linear import ItemModel
 from omnireco.models.popularity import PopularityModel
+from omnireco.planning.candidates import Candidates
+from omnireco.planning.plan import Plan, Price
+from omnireco.planning.rules import Past, Touches
 
 __all__ = ["load", "save"]
 
@@ -191,8 +194,6 @@ class _Form:
 
 def _forms() -> dict[str, _Form]:
     """Return every kind that has a file form, by the name in the header."""
-    from omnireco.planning.plan import Plan
-
     return {
         "event log": _Form(EventLog, _pack_events, _unpack_events),
         "message log": _Form(MessageLog, _pack_messages, _unpack_messages),
@@ -350,6 +351,44 @@ def _unpack_factors(parts: _Reader) -> FactorModel:
         popularity=parts.array("popularity"),
         regularization=float(parts.fields["regularization"]),
         alpha=float(parts.fields["alpha"]),
+    )
+
+
+def _pack_plan(plan: Plan, out: _Writer) -> None:
+    """Take a plan apart: what is sent, what is not and why; not the past that frequency caps counted."""
+    touches, found = plan.touches.touches, plan.touches
+    for name in ("users", "items", "channels"):
+        out.vocabulary(name, getattr(touches, name))
+    for name in ("user", "item", "channel", "send_at", "local_at", "consent", "reachable"):
+        out.array(name, getattr(touches, name))
+    out.array("touch_value", found.value)
+    out.array("probability", found.probability)
+    out.array("reason", plan.reason)
+    out.labels("labels", found.labels)
+    out.fields |= {"left_out": list(found.left_out.items()), "reasons": list(plan.reasons)}
+    out.fields |= {"value": plan.value, "bound": plan.bound, "exact": plan.exact, "costs": dict(plan.costs)}
+    out.fields["rows"] = [[row.constraint, row.row, row.used, row.limit, row.price] for row in plan.rows]
+
+
+def _unpack_plan(parts: _Reader) -> Plan:
+    users, items, channels = (parts.vocabulary(name) for name in ("users", "items", "channels"))
+    columns = (parts.array(name) for name in ("user", "item", "channel", "send_at", "local_at"))
+    flags = (parts.array(name) for name in ("consent", "reachable"))
+    nothing = np.empty(0, np.int32)
+    touches = Touches(users, items, channels, *columns, *flags, Past(nothing, nothing, np.empty(0, np.int64)))
+    fields = parts.fields
+    found = Candidates(
+        touches, parts.array("touch_value"), parts.optional("probability"), parts.labels("labels"), dict(fields["left_out"])
+    )
+    return Plan(
+        found,
+        parts.array("reason"),
+        tuple(fields["reasons"]),
+        float(fields["value"]),
+        float(fields["bound"]),
+        bool(fields["exact"]),
+        fields["costs"],
+        tuple(Price(*row) for row in fields["rows"]),
     )
 
 
