@@ -403,7 +403,8 @@ def _recent(user: np.ndarray, at: np.ndarray) -> np.ndarray:
     second = (at - at.min()) // 1_000_000
     span = int(second.max()) + 7 * 86_400 + 1
     key = user.astype(np.int64) * span + second
-    return np.asarray(np.arange(len(key)) - np.searchsorted(key, np.maximum(key - 7 * 86_400, user * span), side="left"))
+    first = np.searchsorted(key, np.maximum(key - 7 * 86_400, user * span), side="left")
+    return np.asarray(np.arange(len(key)) - first)
 
 
 def _delays(
