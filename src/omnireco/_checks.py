@@ -48,9 +48,7 @@ _EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 def check_integer(value: Any, name: str, *, low: int | None = None, high: int | None = None) -> int:
     """Return ``value`` as an int inside [low, high]; booleans are not integers here."""
     if isinstance(value, (bool, np.bool_)) or not isinstance(value, numbers.Integral):
-        raise ParameterError(
-            f"{name} must be an integer{_range(low, high)}. Got {value!r} ({type(value).__name__})."
-        )
+        raise ParameterError(f"{name} must be an integer{_range(low, high)}. Got {value!r} ({type(value).__name__}).")
     number = int(value)
     if (low is not None and number < low) or (high is not None and number > high):
         raise ParameterError(f"{name} must be an integer{_range(low, high)}. Got {number}.")

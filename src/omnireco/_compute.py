@@ -33,9 +33,7 @@ def one_blas_thread() -> AbstractContextManager[Any]:
     return limits
 
 
-def row_blocks(
-    n_rows: int, bytes_per_row: int, *, memory: int = 128 << 20, most: int = 1 << 16
-) -> Iterator[slice]:
+def row_blocks(n_rows: int, bytes_per_row: int, *, memory: int = 128 << 20, most: int = 1 << 16) -> Iterator[slice]:
     """Yield slices over rows, each of at most ``memory`` bytes (and at least one row)."""
     size = max(1, min(most, memory // max(1, bytes_per_row)))
     for start in range(0, n_rows, size):

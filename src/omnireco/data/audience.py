@@ -1,0 +1,201 @@
+"""Who may be reached, where, in which time zone, with which consents."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from omnireco._checks import name_rows
+from omnireco.data.clock import is_zone
+from omnireco.data.columns import Frame, decode_optional, open_frame
+from omnireco.data.vocabulary import NONE, Vocabulary, compress
+from omnireco.errors import SchemaError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["Audience"]
+
+_CONSENT, _REACHABLE = "consent_", "reachable_"
+
+
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class Audience:
+    """The people one may write to: time zone and consent per channel.
+
+    Everything unknown fails closed: no consent given is no consent, and a person without a time zone is not
+    written to on a channel with quiet hours.
+
+    Parameters
+    ----------
+    users : Vocabulary
+        One row per person.
+    zones : Vocabulary
+        IANA names, such as ``"America/New_York"``.
+    zone : ndarray of shape (n_users,), int32
+        Code of each person's zone, -1 where unknown.
+    channels : Vocabulary
+        The channels somebody was asked about.
+    consent, reachable : ndarray of shape (n_users, n_channels), bool
+        May, and can, the person be reached there?
+    attributes : mapping of str to (Vocabulary, ndarray of int32)
+        Further columns asked for, such as a segment or the home store.
+    """
+
+    users: Vocabulary
+    zones: Vocabulary
+    zone: np.ndarray
+    channels: Vocabulary
+    consent: np.ndarray
+    reachable: np.ndarray
+    attributes: Mapping[str, tuple[Vocabulary, np.ndarray]]
+
+    def __post_init__(self) -> None:
+        for array in (
+            self.zone,
+            self.consent,
+            self.reachable,
+            *(codes for _, codes in self.attributes.values()),
+        ):
+            array.setflags(write=False)
+        object.__setattr__(self, "attributes", MappingProxyType(dict(self.attributes)))
+
+    @classmethod
+    def from_frame(
+        cls, frame: Any, *, columns: Mapping[str, str] | None = None, attributes: Iterable[str] = ()
+    ) -> Audience:
+        """Read a frame of people.
+
+        Parameters
+        ----------
+        frame : pandas, polars or pyarrow frame
+            One row per person: ``user_id``, ``timezone`` (an IANA name; may be missing), ``consent_<channel>``
+            (True or False; missing means no) and optionally ``reachable_<channel>`` (is there an address, an
+            installed app? yes where the column is absent, no where a cell is missing).
+        columns : mapping of str to str, optional
+            Our name to yours.
+        attributes : iterable of str
+            Further id or string columns to keep.
+
+        Raises
+        ------
+        SchemaError
+            When a person is listed twice, a zone is not an IANA region name (fixed offsets are not time zones),
+            or a consent is neither True nor False.
+
+        Examples
+        --------
+        >>> import pandas as pd
+        >>> people = pd.DataFrame({"user_id": [1, 2], "timezone": ["Asia/Tokyo", None],
+        ...                        "consent_email": [True, None], "consent_push": [True, True]})
+        >>> Audience.from_frame(people)
+        Audience(2 users, 1 zone, 1 user without a zone, consent: email 1, push 2)
+        """
+        attributes = tuple(attributes)
+        opened = open_frame(
+            frame,
+            "Audience.from_frame",
+            needed=("user_id", "timezone", *attributes),
+            prefixes=(_CONSENT, _REACHABLE),
+            columns=columns,
+        )
+        users, user = opened.ids("user_id")
+        if len(users) < user.size:
+            repeated = np.ones(user.size, np.bool_)
+            repeated[np.unique(user, return_index=True)[1]] = False
+            raise SchemaError(
+                f"Audience.from_frame: user_id is listed again in {name_rows(repeated)}. "
+                "Keep one row per person: frame.drop_duplicates('user_id', keep='last')."
+            )
+        zones, zone = opened.names("timezone", allow_missing=True)
+        _check_zones(zones)
+        channels = sorted(name.removeprefix(_CONSENT) for name in opened.columns if name.startswith(_CONSENT))
+        consent, reachable = _flags(opened, channels, user.size)
+        row = np.argsort(user)
+        labels = {
+            name: (known, codes[row]) for name in attributes for known, codes in [opened.ids(name, allow_missing=True)]
+        }
+        names = Vocabulary(np.array(channels, object))
+        return cls(users, zones, zone[row], names, consent[row], reachable[row], labels)
+
+    def __len__(self) -> int:
+        return len(self.users)
+
+    def __repr__(self) -> str:
+        lost = int((self.zone == NONE).sum())
+        parts = [f"{n:,} {noun}{'' if n == 1 else 's'}" for n, noun in ((len(self), "user"), (len(self.zones), "zone"))]
+        if lost:
+            parts.append(f"{lost:,} user{'' if lost == 1 else 's'} without a zone")
+        given = ", ".join(f"{name} {int(n):,}" for name, n in zip(self.channels.ids, self.consent.sum(0), strict=True))
+        return f"Audience({', '.join(parts)}, consent: {given or 'none asked'})"
+
+    @property
+    def n_users(self) -> int:
+        """How many people."""
+        return len(self.users)
+
+    def rows(self, ids: Any) -> Audience:
+        """Return some people, in the order given; an unknown id is an UnknownIdError."""
+        codes = self.users.codes(ids)
+        zones, zone = compress(self.zones, self.zone[codes])
+        attributes = {name: (known, values[codes]) for name, (known, values) in self.attributes.items()}
+        return Audience(
+            self.users.take(codes),
+            zones,
+            zone,
+            self.channels,
+            self.consent[codes],
+            self.reachable[codes],
+            attributes,
+        )
+
+    def to_frame(self) -> pd.DataFrame:
+        """Return the people as a pandas frame with the column names of the door."""
+        import pandas as pd
+
+        columns: dict[str, Any] = {
+            "user_id": self.users.ids,
+            "timezone": decode_optional(self.zones, self.zone),
+        }
+        for code, name in enumerate(self.channels.ids):
+            columns[_CONSENT + name] = self.consent[:, code]
+            columns[_REACHABLE + name] = self.reachable[:, code]
+        for name, (vocabulary, codes) in self.attributes.items():
+            columns[name] = decode_optional(vocabulary, codes)
+        return pd.DataFrame(columns)
+
+
+def _check_zones(zones: Vocabulary) -> None:
+    wrong = [name for name in zones.ids if not is_zone(name)]
+    if wrong:
+        shown = ", ".join(map(repr, wrong[:3])) + (", ..." if len(wrong) > 3 else "")
+        raise SchemaError(
+            f"Audience.from_frame: timezone holds {len(wrong)} value{'' if len(wrong) == 1 else 's'} that "
+            f"{'is' if len(wrong) == 1 else 'are'} not an IANA region: {shown}. Write 'Europe/Berlin' or "
+            "'America/New_York'; a fixed offset or an abbreviation is wrong after the next clock change. Leave it "
+            "missing where it is not known."
+        )
+
+
+def _flags(opened: Frame, channels: list[str], n: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return consent and reachable, bool of shape (n, n_channels); what is unknown is False."""
+    stray = [
+        name for name in opened.columns if name.startswith(_REACHABLE) and name.removeprefix(_REACHABLE) not in channels
+    ]
+    if stray:
+        channel = stray[0].removeprefix(_REACHABLE)
+        raise SchemaError(
+            f"Audience.from_frame: {stray[0]} has no {_CONSENT}{channel} beside it. A channel needs a consent "
+            f"column: frame['{_CONSENT}{channel}'] = ..."
+        )
+    consent = np.zeros((n, len(channels)), np.bool_)
+    reachable = np.ones((n, len(channels)), np.bool_)
+    for column, channel in enumerate(channels):
+        consent[:, column] = opened.flags(_CONSENT + channel, missing=False)
+        if _REACHABLE + channel in opened:
+            reachable[:, column] = opened.flags(_REACHABLE + channel, missing=False)
+    return consent, reachable

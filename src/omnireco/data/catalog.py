@@ -1,0 +1,111 @@
+"""What can be offered: names, categories, prices and margins of items."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from omnireco._checks import name_rows
+from omnireco.data.columns import decode_optional, open_frame
+from omnireco.data.vocabulary import Vocabulary
+from omnireco.errors import SchemaError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["Catalog"]
+
+
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class Catalog:
+    """Items and what is known of them, one row each.
+
+    Parameters
+    ----------
+    items : Vocabulary
+    category, name : (Vocabulary, ndarray of shape (n_items,), int32) or None
+        -1 where an item has none.
+    price, margin : ndarray of shape (n_items,), float64, or None
+        In one currency, per unit.
+    """
+
+    items: Vocabulary
+    category: tuple[Vocabulary, np.ndarray] | None = None
+    name: tuple[Vocabulary, np.ndarray] | None = None
+    price: np.ndarray | None = None
+    margin: np.ndarray | None = None
+
+    def __post_init__(self) -> None:
+        for array in (self.price, self.margin, *(pair[1] for pair in (self.category, self.name) if pair)):
+            if array is not None:
+                array.setflags(write=False)
+
+    @classmethod
+    def from_frame(cls, frame: Any, *, columns: Mapping[str, str] | None = None) -> Catalog:
+        """Read a frame of items.
+
+        Parameters
+        ----------
+        frame : pandas, polars or pyarrow frame
+            ``item_id``, one row each, and optionally ``category`` and ``name`` (may be missing), ``price`` and
+            ``margin`` (numbers).
+        columns : mapping of str to str, optional
+            Our name to yours.
+
+        Raises
+        ------
+        SchemaError
+            When an item is listed twice, or a price or margin is missing.
+
+        Examples
+        --------
+        >>> import pandas as pd
+        >>> Catalog.from_frame(pd.DataFrame({"item_id": ["tea", "cup"], "price": [3.5, 9.0]}))
+        Catalog(2 items, with price)
+        """
+        opened = open_frame(
+            frame,
+            "Catalog.from_frame",
+            needed=("item_id",),
+            optional=("category", "name", "price", "margin"),
+            columns=columns,
+        )
+        items, item = opened.ids("item_id")
+        if len(items) < item.size:
+            repeated = np.ones(item.size, np.bool_)
+            repeated[np.unique(item, return_index=True)[1]] = False
+            raise SchemaError(
+                f"Catalog.from_frame: item_id is listed again in {name_rows(repeated)}. "
+                "Keep one row per item: frame.drop_duplicates('item_id')."
+            )
+        row = np.argsort(item)
+        labels = {
+            column: (known, codes[row])
+            for column in ("category", "name")
+            if column in opened
+            for known, codes in [opened.ids(column, allow_missing=True)]
+        }
+        numbers = {name: opened.numbers(name)[row] for name in ("price", "margin") if name in opened}
+        return cls(items, labels.get("category"), labels.get("name"), numbers.get("price"), numbers.get("margin"))
+
+    def __len__(self) -> int:
+        return len(self.items)
+
+    def __repr__(self) -> str:
+        known = [name for name in ("category", "name", "price", "margin") if getattr(self, name) is not None]
+        return f"Catalog({len(self):,} items{', with ' + ', '.join(known) if known else ''})"
+
+    def to_frame(self) -> pd.DataFrame:
+        """Return the items as a pandas frame with the column names of the door."""
+        import pandas as pd
+
+        columns: dict[str, Any] = {"item_id": self.items.ids}
+        for name, pair in (("category", self.category), ("name", self.name)):
+            if pair is not None:
+                columns[name] = decode_optional(*pair)
+        numbers = {"price": self.price, "margin": self.margin}
+        columns |= {name: values for name, values in numbers.items() if values is not None}
+        return pd.DataFrame(columns)

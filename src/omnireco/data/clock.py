@@ -1,0 +1,358 @@
+"""Instants on people's own clocks; the only importer of zoneinfo.
+
+Instants are int64 UTC microseconds and are mapped *to* local time, never back. ``zone`` holds int32
+codes into a vocabulary of IANA names, -1 where a person's zone is unknown.
+
+A zone's offset changes a few times a year at most, so each zone is read once per period of ten years
+that the data touches: probed every two days (the shortest spell in the whole zone database is four) and
+bisected to the second where the offset moved. Every instant is then one binary search.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import functools
+import zoneinfo
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import numpy as np
+
+from omnireco._checks import check_duration, check_instant, check_integer, from_microseconds
+from omnireco.errors import ParameterError
+
+__all__ = ["Slots", "hour_of_week", "is_zone", "local_us", "minute_of_day", "slots", "utc_offset"]
+
+_SECOND = 1_000_000
+_MINUTE = 60 * _SECOND
+_HOUR = 60 * _MINUTE
+_DAY = 24 * _HOUR
+_STEP = 2 * _DAY
+_PERIOD = 1827 * _STEP
+_EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
+_FIRST = -62_135_596_800 * _SECOND + 2 * _DAY  # datetime.min, two days inside
+_LAST = 253_402_300_799 * _SECOND - 2 * _DAY  # datetime.max, two days inside
+_THURSDAY = 72  # 1970-01-01 was a Thursday: hour 72 of a week that starts on Monday
+_FIXED = frozenset(
+    {"CET", "CST6CDT", "EET", "EST", "EST5EDT", "Factory", "GMT", "GMT+0", "GMT-0", "GMT0", "Greenwich"}
+    | {
+        "HST",
+        "MET",
+        "MST",
+        "MST7MDT",
+        "PST8PDT",
+        "UCT",
+        "Universal",
+        "WET",
+        "Zulu",
+        "localtime",
+        "posixrules",
+    }
+)
+
+
+class _HasIds(Protocol):
+    @property
+    def ids(self) -> Any: ...
+
+
+def is_zone(name: object) -> bool:
+    """Return whether ``name`` is an IANA region zone, such as ``"America/New_York"``, or ``"UTC"``.
+
+    Fixed offsets (``"Etc/GMT+4"``, ``"UTC+3"``, ``"EST"``) are not zones: they know no daylight-saving
+    days, so a quiet hour kept on them is broken for half of the year.
+
+    Parameters
+    ----------
+    name : object
+        What a data source calls a time zone; anything that is not a text is no zone.
+
+    Examples
+    --------
+    >>> is_zone("Asia/Kathmandu"), is_zone("UTC"), is_zone("Etc/GMT+4"), is_zone("UTC+3"), is_zone(None)
+    (True, True, False, False, False)
+    """
+    return isinstance(name, str) and _is_zone(name)
+
+
+def utc_offset(at_us: np.ndarray, zone: np.ndarray, zones: _HasIds) -> np.ndarray:
+    """Return how far local clocks stand east of UTC at given instants, in microseconds.
+
+    Parameters
+    ----------
+    at_us : ndarray of int64, shape (n,)
+        Instants, UTC microseconds since 1970.
+    zone : ndarray of int32, shape (n,)
+        Codes into ``zones``; -1 where unknown. Shapes are broadcast against each other.
+    zones : Vocabulary
+        IANA names in code order (anything with ``.ids``).
+
+    Returns
+    -------
+    ndarray of int64, shape (n,)
+        0 where the zone is unknown.
+
+    Raises
+    ------
+    ParameterError
+        A code outside the vocabulary, or a name in use that is no IANA zone.
+
+    Notes
+    -----
+    Deterministic; 5 to 30 million instants a second, plus some 2 ms the first time a zone is met in a
+    period of ten years. Before year 1 and after year 9999 the nearest known offset holds.
+
+    Examples
+    --------
+    >>> from types import SimpleNamespace
+    >>> zones = SimpleNamespace(ids=np.array(["America/New_York", "Asia/Kolkata"], dtype=object))
+    >>> utc_offset(np.zeros(3, np.int64), np.array([0, 1, -1], np.int32), zones) / 3_600_000_000
+    array([-5. ,  5.5,  0. ])
+    """
+    at_us, zone = np.broadcast_arrays(np.asarray(at_us, np.int64), np.asarray(zone))
+    names = zones.ids
+    _check_codes(zone, len(names))
+    flat_at, flat_zone = at_us.ravel(), zone.ravel()
+    offset = np.zeros(flat_at.size, np.int64)
+    groups: list[Any] = [slice(None)]
+    if flat_at.size == 0:
+        return offset.reshape(at_us.shape)
+    if flat_zone[0] != flat_zone[-1] or np.any(flat_zone != flat_zone[0]):
+        order = np.argsort(flat_zone, kind="stable")
+        groups = np.split(order, np.flatnonzero(np.diff(flat_zone[order])) + 1)
+    for rows in groups:
+        code = int(flat_zone[rows][0])
+        if code >= 0:
+            offset[rows] = _offset_in(str(names[code]), flat_at[rows])
+    return offset.reshape(at_us.shape)
+
+
+def local_us(at_us: np.ndarray, zone: np.ndarray, zones: _HasIds) -> np.ndarray:
+    """Return the wall clock at given instants, as microseconds since local 1970-01-01 00:00.
+
+    What people read on their own clock; where the zone is unknown (-1) it is plain UTC, so mask those.
+
+    Parameters
+    ----------
+    at_us, zone, zones
+        As in `utc_offset`.
+
+    Returns
+    -------
+    ndarray of int64, shape (n,)
+
+    Raises
+    ------
+    ParameterError
+        As in `utc_offset`.
+
+    Examples
+    --------
+    >>> from types import SimpleNamespace
+    >>> zones = SimpleNamespace(ids=np.array(["Asia/Kathmandu"], dtype=object))
+    >>> local_us(np.array([1_700_000_000_000_000]), np.array([0]), zones).astype("datetime64[us]")
+    array(['2023-11-15T03:58:20.000000'], dtype='datetime64[us]')
+    """
+    local: np.ndarray = np.asarray(at_us, np.int64) + utc_offset(at_us, zone, zones)
+    return local
+
+
+def hour_of_week(at_us: np.ndarray, zone: np.ndarray, zones: _HasIds) -> np.ndarray:
+    """Return the local hour of the week, 0 = Monday 00:00 to 167 = Sunday 23:00; -1 without a zone.
+
+    Parameters
+    ----------
+    at_us, zone, zones
+        As in `utc_offset`.
+
+    Returns
+    -------
+    ndarray of int32, shape (n,)
+
+    Raises
+    ------
+    ParameterError
+        As in `utc_offset`.
+
+    Examples
+    --------
+    The hour that New York repeats on 2025-11-02 (a Sunday) is hour 145 twice:
+
+    >>> from types import SimpleNamespace
+    >>> zones = SimpleNamespace(ids=np.array(["America/New_York"], dtype=object))
+    >>> first = 1_762_059_600_000_000  # 05:00 UTC
+    >>> hour_of_week(first + 3_600_000_000 * np.arange(3), np.zeros(3, np.int32), zones)
+    array([145, 145, 146], dtype=int32)
+    """
+    hours = local_us(at_us, zone, zones) // _HOUR
+    return np.where(np.asarray(zone) >= 0, (hours + _THURSDAY) % 168, -1).astype(np.int32)
+
+
+def minute_of_day(at_us: np.ndarray, zone: np.ndarray, zones: _HasIds) -> np.ndarray:
+    """Return the local minute of the day, 0 to 1439; -1 without a zone.
+
+    Parameters
+    ----------
+    at_us, zone, zones
+        As in `utc_offset`.
+
+    Returns
+    -------
+    ndarray of int32, shape (n,)
+
+    Raises
+    ------
+    ParameterError
+        As in `utc_offset`.
+
+    Examples
+    --------
+    >>> from types import SimpleNamespace
+    >>> zones = SimpleNamespace(ids=np.array(["Asia/Kathmandu"], dtype=object))
+    >>> minute_of_day(np.zeros(2, np.int64), np.array([0, -1]), zones)  # 05:30 in 1970, since 1986 05:45
+    array([330,  -1], dtype=int32)
+    """
+    minutes = local_us(at_us, zone, zones) // _MINUTE
+    return np.where(np.asarray(zone) >= 0, minutes % 1440, -1).astype(np.int32)
+
+
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class Slots:
+    """Instants at which a message may leave, evenly spaced in UTC.
+
+    Attributes
+    ----------
+    at : ndarray of int64, shape (n_slots,)
+        Start of each slot, UTC microseconds since 1970, read-only.
+    every_us : int
+        Microseconds between slots.
+    """
+
+    at: np.ndarray
+    every_us: int = field(default=_HOUR)
+
+    def __len__(self) -> int:
+        return int(self.at.size)
+
+    def __repr__(self) -> str:
+        first = from_microseconds(int(self.at[0])).isoformat()
+        return f"Slots({len(self)} slots, every {self.every_us / _HOUR:g} h, from {first})"
+
+
+def slots(start: object, *, days: int, every: str | dt.timedelta = "1h") -> Slots:
+    """Return the instants of a campaign: every hour (by default) of a number of 24-hour days.
+
+    Slots are instants, the same for everybody; what hour it then is differs by person.
+
+    Parameters
+    ----------
+    start : date, aware datetime or str
+        First slot. A plain date means 00:00 UTC.
+    days : int
+        How many days of 24 hours, 1 or more.
+    every : duration, default "1h"
+        Distance between slots; it must divide a day.
+
+    Raises
+    ------
+    ParameterError
+        A naive time, no day, or a distance that does not divide a day.
+
+    Examples
+    --------
+    >>> week = slots("2025-06-01", days=7, every="1h")
+    >>> week
+    Slots(168 slots, every 1 h, from 2025-06-01T00:00:00+00:00)
+    >>> len(week)
+    168
+    """
+    first = check_instant(start, "start")
+    n_days = check_integer(days, "days", low=1)
+    step = check_duration(every, "every")
+    if _DAY % step:
+        raise ParameterError(
+            f"every must divide a day, so that each day has the same slots. Got {every!r}. "
+            "Write for example every='1h', '30min' or '15min'."
+        )
+    at = first + step * np.arange(n_days * (_DAY // step), dtype=np.int64)
+    at.setflags(write=False)
+    return Slots(at=at, every_us=step)
+
+
+@functools.cache
+def _is_zone(name: str) -> bool:
+    if name in _FIXED or (name.startswith(("Etc/", "posix/", "right/")) and name != "Etc/UTC"):
+        return False
+    try:
+        zoneinfo.ZoneInfo(name)
+    except (KeyError, ValueError, OSError):
+        return False
+    return True
+
+
+def _check_codes(zone: np.ndarray, n_zones: int) -> None:
+    """Refuse codes that the vocabulary does not hold."""
+    if zone.dtype.kind not in "iu":
+        raise ParameterError(f"zone must hold integer codes. Got an array of {zone.dtype}.")
+    if zone.size and (int(zone.max()) >= n_zones or int(zone.min()) < -1):
+        bad = int(np.count_nonzero((zone >= n_zones) | (zone < -1)))
+        raise ParameterError(
+            f"zone holds {bad} code{'s' if bad > 1 else ''} outside -1..{n_zones - 1}. Make codes with "
+            "zones.codes(names, missing='none')."
+        )
+
+
+def _offset_in(name: str, at_us: np.ndarray) -> np.ndarray:
+    """Return the offsets of one zone: a binary search in the transitions of the periods touched."""
+    low, high = int(at_us.min()) // _PERIOD, int(at_us.max()) // _PERIOD
+    low, high = max(low, _FIRST // _PERIOD), min(high, _LAST // _PERIOD)
+    periods: Iterable[int] = range(low, high + 1)
+    if high - low > 16:  # some wild instant: read only the periods that hold data
+        periods = np.unique(np.clip(at_us // _PERIOD, low, high)).tolist()
+    tables = [_period_table(name, int(period)) for period in periods]
+    starts = np.concatenate([table[0] for table in tables])
+    offsets = np.concatenate([table[1] for table in tables])
+    if offsets.size == 1 or not np.any(offsets != offsets[0]):
+        return np.full(at_us.size, offsets[0])
+    found: np.ndarray = offsets[np.maximum(np.searchsorted(starts, at_us, side="right") - 1, 0)]
+    return found
+
+
+@functools.lru_cache(maxsize=8192)
+def _period_table(name: str, period: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return the spells of one zone in one period: their first instants and offsets, microseconds."""
+    if not _is_zone(name):
+        raise ParameterError(
+            f"{name!r} is not an IANA time zone. Use a region such as 'America/New_York', "
+            "and leave the zone empty (code -1) where it is not known."
+        )
+    zone = zoneinfo.ZoneInfo(name)
+    probes = _probes(period)
+    offset = [probe.astimezone(zone).utcoffset() for probe in probes]
+    starts, spells = [period * _PERIOD], [offset[0]]
+    for i in range(1, len(probes)):
+        if offset[i] != offset[i - 1]:
+            starts.append(_bisect(zone, probes[i - 1], probes[i]))
+            spells.append(offset[i])
+    microsecond = dt.timedelta(microseconds=1)
+    return np.array(starts, np.int64), np.array([spell // microsecond for spell in spells if spell is not None])
+
+
+@functools.lru_cache(maxsize=64)
+def _probes(period: int) -> list[dt.datetime]:
+    """Return one instant every two days of a period, both ends included, inside datetime's years."""
+    start = period * _PERIOD
+    instants = [min(max(start + i * _STEP, _FIRST), _LAST) for i in range(_PERIOD // _STEP + 1)]
+    return [from_microseconds(instant) for instant in instants]
+
+
+def _bisect(zone: zoneinfo.ZoneInfo, before: dt.datetime, after: dt.datetime) -> int:
+    """Return the first second, in microseconds since 1970, at which the offset is that of ``after``."""
+    low, high = (round((probe - _EPOCH).total_seconds()) for probe in (before, after))
+    goal = after.astimezone(zone).utcoffset()
+    while high - low > 1:
+        middle = (low + high) // 2
+        moved = (_EPOCH + dt.timedelta(seconds=middle)).astimezone(zone).utcoffset() == goal
+        low, high = (low, middle) if moved else (middle, high)
+    return high * _SECOND

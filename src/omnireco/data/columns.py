@@ -1,0 +1,256 @@
+"""How the doors read a user's frame: one column at a time, into arrays, with errors that help.
+
+The only place that knows narwhals. A frame may be pandas, polars, pyarrow or any other eager frame;
+it is never changed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from omnireco._checks import check_columns, name_rows
+from omnireco.data.vocabulary import NONE, Vocabulary
+from omnireco.errors import ParameterError, SchemaError
+
+__all__ = ["Frame", "decode_optional", "instants_to_arrow", "instants_to_pandas", "open_frame"]
+
+# The instants that datetime can hold, years 1 to 9999, in microseconds.
+_FIRST_US, _LAST_US = -62_135_596_800_000_000, 253_402_300_799_999_999
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """A user's frame, opened: columns by our names, each read into an array."""
+
+    where: str
+    columns: Mapping[str, Any]
+    n_rows: int
+    others: tuple[str, ...]
+
+    def __contains__(self, name: str) -> bool:
+        return name in self.columns
+
+    def ids(self, name: str, *, allow_missing: bool = False) -> tuple[Vocabulary, np.ndarray]:
+        """Return a column of ids as (Vocabulary, int32 codes)."""
+        return Vocabulary.encode(self.columns[name], name, allow_missing=allow_missing)
+
+    def names(self, name: str, *, allow_missing: bool = False) -> tuple[Vocabulary, np.ndarray]:
+        """Return a column of strings (channels, events, zones) as (Vocabulary, int32 codes)."""
+        vocabulary, codes = self.ids(name, allow_missing=allow_missing)
+        if len(vocabulary) and vocabulary.ids.dtype != object:
+            raise SchemaError(
+                f"{self.where}: {name} must hold strings. Got integers. Cast them: frame[{name!r}].astype(str)."
+            )
+        return vocabulary, codes
+
+    def instants(self, name: str, *, none: int | None = None) -> np.ndarray:
+        """Return a column of aware times as UTC microseconds; ``none`` stands for a missing one."""
+        import pyarrow.types as pt
+
+        array = self.columns[name]
+        if pt.is_null(array.type) and (none is not None or len(array) == 0):
+            return np.full(len(array), none or 0, np.int64)
+        if not pt.is_timestamp(array.type):
+            raise SchemaError(
+                f"{self.where}: {name} must hold times with a time zone. Got {array.type}. "
+                f"{_time_fix(name, array.type)}"
+            )
+        if array.type.tz is None:
+            raise SchemaError(
+                f"{self.where}: {name} has no time zone, so its {self.n_rows:,} times name no instant. Say which clock "
+                f"it is: frame[{name!r}].dt.tz_localize('UTC'), or tz_localize('America/New_York') for a local clock."
+            )
+        missing = _nulls(array)
+        if none is None and missing.any():
+            raise SchemaError(
+                f"{self.where}: {name} is missing in {name_rows(missing)}. Drop them: frame.dropna(subset=[{name!r}])."
+            )
+        at = _microseconds(array)
+        outside = ((at < _FIRST_US) | (at > _LAST_US)) & ~missing
+        if outside.any():
+            raise SchemaError(
+                f"{self.where}: {name} lies outside the years 1 to 9999 in {name_rows(outside)}. "
+                "Was the unit of an integer time wrong? Try pd.to_datetime(..., unit='s', utc=True)."
+            )
+        at[missing] = none or 0
+        return at
+
+    def numbers(self, name: str) -> np.ndarray:
+        """Return a column of finite numbers as float64."""
+        import pyarrow as pa
+        import pyarrow.types as pt
+
+        array = self.columns[name]
+        if pt.is_null(array.type) and len(array) == 0:
+            return np.empty(0)
+        if not (pt.is_integer(array.type) or pt.is_floating(array.type) or pt.is_decimal(array.type)):
+            raise SchemaError(
+                f"{self.where}: {name} must hold numbers. Got {array.type}. Cast it: frame[{name!r}].astype(float)."
+            )
+        values = np.array(array.cast(pa.float64(), safe=False).to_numpy(zero_copy_only=False))
+        bad = ~np.isfinite(values)
+        if bad.any():
+            raise SchemaError(
+                f"{self.where}: {name} is missing or infinite in {name_rows(bad)}. "
+                f"Fill or drop them: frame[{name!r}].fillna(0)."
+            )
+        return values
+
+    def flags(self, name: str, *, missing: bool) -> np.ndarray:
+        """Return a column of booleans (or 0 and 1); ``missing`` stands for an unknown one."""
+        import pyarrow as pa
+        import pyarrow.types as pt
+
+        array = self.columns[name]
+        if pt.is_null(array.type):
+            return np.full(len(array), missing)
+        if pt.is_integer(array.type) or pt.is_floating(array.type):
+            values = array.cast(pa.float64(), safe=False).to_numpy(zero_copy_only=False)
+            odd = ~np.isnan(values) & (values != 0) & (values != 1)
+            if not odd.any():
+                return np.where(np.isnan(values), missing, values == 1)
+            raise SchemaError(f"{self.where}: {name} must be True or False; other numbers stand in {name_rows(odd)}.")
+        if not pt.is_boolean(array.type):
+            raise SchemaError(
+                f"{self.where}: {name} must hold True and False. Got {array.type}. "
+                f"Compare it: frame[{name!r}] == 'yes'."
+            )
+        return np.array(array.fill_null(missing).to_numpy(zero_copy_only=False), np.bool_)
+
+
+def open_frame(
+    frame: Any,
+    where: str,
+    *,
+    needed: Iterable[str],
+    optional: Iterable[str] = (),
+    prefixes: Iterable[str] = (),
+    columns: Mapping[str, str] | None = None,
+) -> Frame:
+    """Open any eager frame and read the named columns.
+
+    Parameters
+    ----------
+    frame : pandas.DataFrame, polars.DataFrame, pyarrow.Table or any eager frame that narwhals knows
+    where : str
+        The door's name, for errors: ``"EventLog.from_frame"``.
+    needed, optional : iterable of str
+        Columns by our names. A missing needed one is a SchemaError.
+    prefixes : iterable of str
+        Every column that starts with one of these is read too, such as ``consent_``.
+    columns : mapping of str to str, optional
+        Our name to the caller's name, for columns that are called something else.
+    """
+    import narwhals as nw
+
+    try:
+        table = nw.from_native(frame, eager_only=True)
+    except TypeError:
+        raise SchemaError(
+            f"{where} takes a pandas, polars or pyarrow frame held in memory. Got {type(frame).__name__}. "
+            "Collect a lazy frame first; build one from records with pandas.DataFrame(records)."
+        ) from None
+    except ValueError as error:
+        raise SchemaError(f"{where} cannot read this frame: {error}") from None
+    renamed = dict(columns or {})
+    present = [str(name) for name in table.columns]
+    if len(set(present)) < len(present):
+        twice = sorted({name for name in present if present.count(name) > 1})
+        raise SchemaError(f"{where}: the frame has several columns called {', '.join(map(repr, twice))}.")
+    wanted = [*needed, *optional]
+    stray = [name for name in renamed if name not in wanted and not name.startswith(tuple(prefixes) or ("\0",))]
+    if stray:
+        raise ParameterError(
+            f"{where}: columns= maps our name to yours, and {stray[0]!r} is not one of ours: "
+            f"{', '.join(map(repr, wanted))}."
+        )
+    absent = [ours for ours, theirs in renamed.items() if theirs not in present]
+    if absent:
+        raise SchemaError(
+            f"{where}: columns= maps {absent[0]!r} to {renamed[absent[0]]!r}, which the frame does not have; it has "
+            f"{', '.join(map(repr, present)) or 'no columns'}."
+        )
+    source = {name: name for name in wanted if name in present}
+    source |= {name: name for name in present if name.startswith(tuple(prefixes) or ("\0",))}
+    source |= renamed
+    check_columns([*renamed, *present], needed, where)
+    read = {ours: _read(table, theirs, where) for ours, theirs in source.items()}
+    others = tuple(name for name in present if name not in source.values())
+    return Frame(where, read, len(table), others)
+
+
+def instants_to_pandas(at: np.ndarray, *, none: int | None = None) -> Any:
+    """Return UTC microseconds as an aware pandas datetime array; ``none`` becomes NaT."""
+    import pandas as pd
+
+    stamps = np.array(at, np.int64).view("datetime64[us]")
+    if none is not None:
+        stamps[at == none] = np.datetime64("NaT")
+    return pd.Series(stamps).dt.tz_localize("UTC").array
+
+
+def instants_to_arrow(at: np.ndarray) -> Any:
+    """Return UTC microseconds as a pyarrow timestamp array."""
+    import pyarrow as pa
+
+    return pa.array(np.asarray(at, np.int64), pa.timestamp("us", tz="UTC"))
+
+
+def _read(table: Any, name: str, where: str) -> Any:
+    import pyarrow as pa
+
+    try:
+        array = table[name].to_arrow()
+    except (pa.ArrowException, OverflowError, UnicodeError, TypeError, ValueError) as error:
+        raise SchemaError(
+            f"{where}: {name} holds values of several kinds, or of a kind no column has ({type(error).__name__}). "
+            f"Make them one kind: frame[{name!r}].astype(str) for ids, pd.to_datetime(..., utc=True) for times."
+        ) from None
+    return array.combine_chunks() if isinstance(array, pa.ChunkedArray) else array
+
+
+def _nulls(array: Any) -> np.ndarray:
+    return np.asarray(array.is_null().to_numpy(zero_copy_only=False), np.bool_)
+
+
+def _microseconds(array: Any) -> np.ndarray:
+    """Return a timestamp array as int64 microseconds, rounded down; nulls give any number."""
+    import pyarrow as pa
+
+    raw = array.cast(pa.int64()).fill_null(0).to_numpy(zero_copy_only=False)
+    unit = array.type.unit
+    if unit == "ns":
+        return raw // 1_000
+    scale = {"us": 1, "ms": 1_000, "s": 1_000_000}[unit]
+    limit = _LAST_US // scale + 1
+    return np.clip(raw, -limit, limit) * scale if scale > 1 else np.array(raw)
+
+
+def _time_fix(name: str, kind: Any) -> str:
+    import pyarrow.types as pt
+
+    if pt.is_integer(kind) or pt.is_floating(kind):
+        return f"Convert it: pd.to_datetime(frame[{name!r}], unit='s', utc=True) (or unit='ms')."
+    if pt.is_date(kind):
+        return f"A date is not an instant: pd.to_datetime(frame[{name!r}]).dt.tz_localize('UTC')."
+    return f"Convert it: pd.to_datetime(frame[{name!r}], utc=True)."
+
+
+def decode_optional(vocabulary: Vocabulary, codes: np.ndarray) -> Any:
+    """Return ids, with a missing value where the code is -1."""
+    import pandas as pd
+
+    if not (codes == NONE).any():
+        return vocabulary.decode(codes)
+    if vocabulary.ids.dtype == object or not len(vocabulary):
+        ids = np.full(codes.size, None, object)
+        ids[codes != NONE] = vocabulary.decode(codes[codes != NONE])
+        return ids
+    values = pd.array(np.zeros(codes.size, np.int64), dtype="Int64")
+    values[codes != NONE] = vocabulary.decode(codes[codes != NONE])
+    values[codes == NONE] = pd.NA
+    return values

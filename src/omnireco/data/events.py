@@ -1,0 +1,419 @@
+"""What people did, on every channel: coded, sorted by time, frozen."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+
+import numpy as np
+
+from omnireco._checks import check_choice, check_duration, check_instant, from_microseconds
+from omnireco.data.columns import decode_optional, instants_to_pandas, open_frame
+from omnireco.data.interactions import Interactions
+from omnireco.data.vocabulary import NONE, Vocabulary, compress
+from omnireco.data.weights import Weights, event_weights
+from omnireco.errors import EmptyError, ParameterError, SchemaError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["EventLog", "Split"]
+
+_LABELS = ("store_id", "session_id")
+
+
+class Split(NamedTuple):
+    """The two sides of a cut in time."""
+
+    train: EventLog
+    test: EventLog
+
+
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class EventLog:
+    """What people did, on every channel, in order of time.
+
+    One value for the website, the app, the shop, the call centre and the rest, so that a view on the
+    phone can count next to a purchase in the shop. Made by :meth:`from_frame`.
+
+    Parameters
+    ----------
+    users, items, channels, events : Vocabulary
+        The ids behind the codes; channels and events are strings.
+    user, item, channel, event : ndarray of shape (n,), int32
+        One code per event; ``item`` is -1 where the event was about no item.
+    at : ndarray of shape (n,), int64
+        Instants, UTC microseconds since 1970, ascending.
+    value : ndarray of shape (n,), float64, or None
+        Money, quantity or seconds, as the caller has it.
+    labels : mapping of str to (Vocabulary, ndarray of int32)
+        Further columns: ``store_id``, ``session_id`` and those asked for by ``context=``.
+    start_us, end_us : int
+        The observed window [start, end) in UTC microseconds. After a split, ``end`` of the first part is
+        the cut: nothing in it can know what happened later.
+
+    Notes
+    -----
+    Events are ordered by (time, user, item, channel, event, value), so the order of the caller's rows
+    never matters. A log only knows ids that occur in it.
+    """
+
+    users: Vocabulary
+    items: Vocabulary
+    channels: Vocabulary
+    events: Vocabulary
+    user: np.ndarray
+    item: np.ndarray
+    channel: np.ndarray
+    event: np.ndarray
+    at: np.ndarray
+    value: np.ndarray | None
+    labels: Mapping[str, tuple[Vocabulary, np.ndarray]]
+    start_us: int
+    end_us: int
+
+    def __post_init__(self) -> None:
+        for name in ("user", "item", "channel", "event", "at", "value"):
+            if (array := getattr(self, name)) is not None:
+                array.setflags(write=False)
+        for _, codes in self.labels.values():
+            codes.setflags(write=False)
+        object.__setattr__(self, "labels", MappingProxyType(dict(self.labels)))
+
+    @classmethod
+    def from_frame(
+        cls,
+        frame: Any,
+        *,
+        columns: Mapping[str, str] | None = None,
+        context: Iterable[str] = (),
+        itemless: Literal["raise", "keep"] = "raise",
+    ) -> EventLog:
+        """Read a frame of events.
+
+        Parameters
+        ----------
+        frame : pandas, polars or pyarrow frame
+            One row per event with the columns ``user_id``, ``item_id`` (integers or strings), ``channel``,
+            ``event`` (strings), ``timestamp`` (with a time zone), and optionally ``value`` (a number),
+            ``store_id`` and ``session_id``. The frame is not changed.
+        columns : mapping of str to str, optional
+            Our name to yours: ``{"user_id": "household_id"}``.
+        context : iterable of str
+            Names of further id or string columns to keep as ``labels``.
+        itemless : {"raise", "keep"}
+            Whether a missing ``item_id`` is an error, or an event about no item (a call, an app start).
+            Such events shape activity profiles and stay out of behaviour matrices.
+
+        Raises
+        ------
+        SchemaError
+            When a column is missing or of the wrong kind, an id or time is missing, or times carry no zone.
+
+        Examples
+        --------
+        >>> import pandas as pd
+        >>> frame = pd.DataFrame({
+        ...     "user_id": ["ann", "ann", "bob"],
+        ...     "item_id": ["tea", "cup", "tea"],
+        ...     "channel": ["web", "store", "app"],
+        ...     "event": ["view", "purchase", "view"],
+        ...     "timestamp": pd.to_datetime(["2025-05-01 08:00", "2025-05-02 17:30", "2025-05-03 21:00"], utc=True),
+        ... })
+        >>> EventLog.from_frame(frame)
+        EventLog(3 events, 2 users, 2 items, 3 channels, 2025-05-01 to 2025-05-03)
+        """
+        context = tuple(context)
+        check_choice(itemless, "itemless", ("raise", "keep"))
+        opened = open_frame(
+            frame,
+            "EventLog.from_frame",
+            needed=("user_id", "item_id", "channel", "event", "timestamp", *context),
+            optional=("value", *_LABELS),
+            columns=columns,
+        )
+        users, user = opened.ids("user_id")
+        items, item = opened.ids("item_id", allow_missing=itemless == "keep")
+        channels, channel = opened.names("channel")
+        events, event = opened.names("event")
+        at = opened.instants("timestamp")
+        value = opened.numbers("value") if "value" in opened else None
+        labels = {
+            name: opened.ids(name, allow_missing=True) for name in dict.fromkeys((*_LABELS, *context)) if name in opened
+        }
+        start, end = (int(at.min()), int(at.max()) + 1) if at.size else (0, 0)
+        log = cls(users, items, channels, events, user, item, channel, event, at, value, labels, start, end)
+        return log._rows(_time_order(log))
+
+    def __len__(self) -> int:
+        return int(self.at.size)
+
+    def __repr__(self) -> str:
+        span = f"{_day(self.start_us)} to {_day(self.end_us - 1)}" if len(self) else "no time"
+        return (
+            f"EventLog({_count(len(self), 'event')}, {_count(self.n_users, 'user')}, "
+            f"{_count(self.n_items, 'item')}, {_count(len(self.channels), 'channel')}, {span})"
+        )
+
+    def _repr_html_(self) -> str:
+        return f"<p>{self!r}</p>{self.summary().to_html()}" if len(self) else f"<p>{self!r}</p>"
+
+    @property
+    def n_users(self) -> int:
+        """How many people occur."""
+        return len(self.users)
+
+    @property
+    def n_items(self) -> int:
+        """How many items occur."""
+        return len(self.items)
+
+    @property
+    def start(self) -> dt.datetime:
+        """Start of the observed window, UTC."""
+        return from_microseconds(self.start_us)
+
+    @property
+    def end(self) -> dt.datetime:
+        """End of the observed window, UTC, exclusive: the cut after a split."""
+        return from_microseconds(self.end_us)
+
+    def split(self, at: Any, *, horizon: Any = None) -> Split:
+        """Cut the log in time: what was known before an instant, and what came after it.
+
+        Parameters
+        ----------
+        at : datetime, date or str
+            The cut. A plain date means 00:00 UTC; an event exactly at the cut belongs to ``test``.
+        horizon : str or timedelta, optional
+            How far ``test`` reaches beyond the cut, such as ``"14D"``; to the end of the log by default.
+
+        Returns
+        -------
+        Split of (train, test)
+            Two logs, each with only the ids that occur in it: nothing that lies behind the cut can be
+            reached from ``train``.
+
+        Raises
+        ------
+        EmptyError
+            When no event lies before the cut, or none lies in the test window.
+        """
+        cut = check_instant(at, "at")
+        stop = self.end_us if horizon is None else min(self.end_us, cut + check_duration(horizon, "horizon"))
+        train, test = self.before(at), self._window(cut, max(stop, cut))
+        for side, part in (("before", train), ("in the test window after", test)):
+            if not len(part):
+                raise EmptyError(
+                    f"split: none of {len(self):,} events lies {side} {from_microseconds(cut).isoformat()}. The log "
+                    f"runs from {self.start.isoformat()} to {self.end.isoformat()}: choose a cut inside it."
+                )
+        return Split(train, test)
+
+    def before(self, at: Any) -> EventLog:
+        """Return the events before an instant; its ``end`` is that instant."""
+        cut = check_instant(at, "at")
+        return self._window(min(self.start_us, cut), cut)
+
+    def between(self, start: Any, end: Any) -> EventLog:
+        """Return the events with start <= time < end."""
+        first, last = check_instant(start, "start"), check_instant(end, "end")
+        if last <= first:
+            raise ParameterError("between: end must come after start. Swap them, or move end forward.")
+        return self._window(first, last)
+
+    def select(self, *, channels: Iterable[str] | None = None, events: Iterable[str] | None = None) -> EventLog:
+        """Return the events on some channels, or of some types; the window stays the same."""
+        keep = np.ones(len(self), np.bool_)
+        for names, vocabulary, codes, what in (
+            (channels, self.channels, self.channel, "channel"),
+            (events, self.events, self.event, "event"),
+        ):
+            if names is None:
+                continue
+            if isinstance(names, str):
+                raise ParameterError(f"select: {what}s must be a list of names, such as [{names!r}].")
+            names = list(names)
+            wanted = vocabulary.codes(names, missing="none")
+            if (wanted == NONE).any():
+                absent = [name for name, code in zip(names, wanted, strict=True) if code == NONE]
+                raise ParameterError(
+                    f"select: the log has no {what} {', '.join(map(repr, absent))}; it has "
+                    f"{', '.join(map(repr, vocabulary.ids))}."
+                )
+            keep &= np.isin(codes, wanted)
+        return self._rows(np.flatnonzero(keep))
+
+    def deduplicated(self) -> EventLog:
+        """Return the log without exact repeats: equal user, item, channel, event, time and value."""
+        if len(self) < 2:
+            return self
+        columns = [self.at, self.user, self.item, self.channel, self.event]
+        columns += [self.value] if self.value is not None else []
+        columns += [codes for _, codes in self.labels.values()]
+        fresh = np.zeros(len(self), np.bool_)
+        fresh[0] = True
+        for column in columns:
+            fresh[1:] |= column[1:] != column[:-1]
+        return self._rows(np.flatnonzero(fresh))
+
+    def matrix(self, weights: Weights | None = None, *, at: Any = None) -> Interactions:
+        """Build the behaviour matrix: users x items, one number for all that a person did with an item.
+
+        Parameters
+        ----------
+        weights : Weights, optional
+            What an event is worth by type, channel, value and age; every event counts 1 by default.
+        at : datetime, date or str, optional
+            The clock of the decay; the end of the log by default. It must not precede an event.
+
+        Returns
+        -------
+        Interactions
+            With one layer per channel; the sum of the layers equals the whole.
+
+        Notes
+        -----
+        Cost: one sort of the (user, item, channel) cells, O(n log n) time and O(n) memory. Deterministic, and
+        independent of the order of rows.
+
+        Examples
+        --------
+        >>> from omnireco.simulate import simulate
+        >>> log = EventLog.from_frame(simulate(n_users=50, n_items=20, seed=1).events)
+        >>> x = log.matrix(Weights(events={"view": 1, "purchase": 8}, half_life="30D"))
+        >>> x.n_users == log.n_users
+        True
+        """
+        weights = Weights() if weights is None else weights
+        if not isinstance(weights, Weights):
+            raise ParameterError(f"weights must be a Weights. Got {type(weights).__name__}: write Weights(events=...).")
+        clock = self.end_us if at is None else check_instant(at, "at")
+        if len(self) and clock < int(self.at[-1]):
+            raise ParameterError(
+                "matrix: at lies before the last event, whose weight would exceed 1. "
+                "Cut first: log.before(at).matrix(weights)."
+            )
+        amount = event_weights(self, weights, clock)
+        keep = np.flatnonzero((amount != 0) & (self.item != NONE))
+        return Interactions.from_cells(
+            self.users,
+            self.items,
+            self.user[keep],
+            self.item[keep],
+            amount[keep],
+            channels=self.channels,
+            channel=self.channel[keep],
+            cap=weights.cap,
+            binary=weights.binary,
+            at_us=clock,
+        )
+
+    def summary(self) -> pd.DataFrame:
+        """Return a table per channel and event type: events, people, items, share of events, value."""
+        import pandas as pd
+
+        n_events = max(1, len(self.events))
+        cell = self.channel.astype(np.int64) * n_events + self.event
+        kinds, group = np.unique(cell, return_inverse=True)
+        table = pd.DataFrame(
+            {
+                "channel": self.channels.decode(kinds // n_events),
+                "event": self.events.decode(kinds % n_events),
+                "events": np.bincount(group, minlength=kinds.size),
+                "users": _distinct(group, self.user, kinds.size),
+                "items": _distinct(group[self.item != NONE], self.item[self.item != NONE], kinds.size),
+            }
+        )
+        table["share"] = table["events"] / max(1, len(self))
+        if self.value is not None:
+            table["value"] = np.bincount(group, weights=self.value, minlength=kinds.size)
+        return table
+
+    def to_frame(self) -> pd.DataFrame:
+        """Return the events as a pandas frame with the column names of the door."""
+        import pandas as pd
+
+        columns: dict[str, Any] = {
+            "user_id": self.users.decode(self.user),
+            "item_id": decode_optional(self.items, self.item),
+            "channel": self.channels.decode(self.channel),
+            "event": self.events.decode(self.event),
+            "timestamp": instants_to_pandas(self.at),
+        }
+        if self.value is not None:
+            columns["value"] = self.value
+        for name, (vocabulary, codes) in self.labels.items():
+            columns[name] = decode_optional(vocabulary, codes)
+        return pd.DataFrame(columns)
+
+    def _window(self, start: int, stop: int) -> EventLog:
+        low, high = np.searchsorted(self.at, [start, stop])
+        part = self._rows(np.arange(low, high))
+        return replace(part, start_us=start, end_us=stop)
+
+    def _rows(self, rows: np.ndarray) -> EventLog:
+        """Return some rows, in the order given, with vocabularies that know only what occurs in them."""
+        users, user = compress(self.users, self.user[rows])
+        items, item = compress(self.items, self.item[rows])
+        channels, channel = compress(self.channels, self.channel[rows])
+        events, event = compress(self.events, self.event[rows])
+        labels = {name: compress(known, codes[rows]) for name, (known, codes) in self.labels.items()}
+        value = None if self.value is None else self.value[rows]
+        return EventLog(
+            users,
+            items,
+            channels,
+            events,
+            user,
+            item,
+            channel,
+            event,
+            self.at[rows],
+            value,
+            labels,
+            self.start_us,
+            self.end_us,
+        )
+
+
+def _time_order(log: EventLog) -> np.ndarray:
+    """Return the rows by (time, user, item, channel, event, value, labels)."""
+    sizes = [len(log.users), len(log.items) + 1, len(log.channels), len(log.events)]
+    cells = np.prod([float(size) for size in sizes])
+    if cells < 2**62:
+        key = log.user.astype(np.int64)
+        for codes, size in zip((log.item + 1, log.channel, log.event), sizes[1:], strict=True):
+            key = key * size + codes
+        keys = [key]
+    else:
+        keys = [log.event, log.channel, log.item, log.user]
+    extra = [codes for _, codes in log.labels.values()] + ([log.value] if log.value is not None else [])
+    return np.lexsort([*extra, *keys, log.at])
+
+
+def _distinct(group: np.ndarray, codes: np.ndarray, n_groups: int) -> np.ndarray:
+    """Return how many distinct codes each group holds."""
+    if codes.size == 0:
+        return np.zeros(n_groups, np.int64)
+    span = int(codes.max()) + 1
+    return np.bincount(np.unique(group.astype(np.int64) * span + codes) // span, minlength=n_groups)
+
+
+def _day(at: int) -> str:
+    return from_microseconds(at).date().isoformat()
+
+
+def _count(n: int, noun: str) -> str:
+    return f"{n:,} {noun}{'' if n == 1 else 's'}"
+
+
+def require_events(log: EventLog, verb: str) -> None:
+    """Raise when a log is empty or not a log at all."""
+    if not isinstance(log, EventLog):
+        raise SchemaError(f"{verb} takes an EventLog. Got {type(log).__name__}: write EventLog.from_frame(frame).")
+    if not len(log):
+        raise EmptyError(f"{verb}: the log has no events. Check the split or the filters before it.")

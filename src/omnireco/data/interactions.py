@@ -1,0 +1,350 @@
+"""Users x items: one sparse matrix that knows its ids, with a layer per channel."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import scipy.sparse as sp
+
+from omnireco._checks import check_flag
+from omnireco.data.columns import open_frame
+from omnireco.data.vocabulary import Vocabulary
+from omnireco.errors import ParameterError, SchemaError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["Interactions"]
+
+
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class Interactions:
+    """The behaviour matrix: users x items with its vocabularies and one layer per channel.
+
+    Some of its rows are a *history*: what a model is given to say what comes next for somebody.
+
+    Parameters
+    ----------
+    users, items : Vocabulary
+        The ids of rows and columns.
+    csr : scipy.sparse.csr_matrix of shape (n_users, n_items), float32
+        Read-only, with sorted indices, summed duplicates and no stored zeros.
+    layers : mapping of str to csr_matrix
+        One matrix of the same shape per channel; their sum equals ``csr``. A matrix made without channels
+        has the single layer ``"all"``.
+    at_us : int or None
+        The clock of the decay, UTC microseconds, when it was built from a log.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> x = Interactions.from_frame(pd.DataFrame({"user_id": [1, 1, 2], "item_id": ["tea", "cup", "tea"]}))
+    >>> x
+    Interactions(2 users x 2 items, 3 cells, 1 layer)
+    >>> x.rows([2]).to_scipy().toarray()
+    array([[0., 1.]], dtype=float32)
+    """
+
+    users: Vocabulary
+    items: Vocabulary
+    csr: sp.csr_matrix
+    layers: Mapping[str, sp.csr_matrix]
+    at_us: int | None = None
+
+    def __post_init__(self) -> None:
+        for matrix in (self.csr, *self.layers.values()):
+            if matrix.shape != self.shape:
+                raise SchemaError(
+                    f"Interactions: a matrix of shape {matrix.shape} does not fit {len(self.users):,} users x "
+                    f"{len(self.items):,} items. Pass matching vocabularies."
+                )
+            for array in (matrix.data, matrix.indices, matrix.indptr):
+                array.setflags(write=False)
+        object.__setattr__(self, "layers", MappingProxyType(dict(self.layers)))
+
+    @classmethod
+    def from_frame(cls, frame: Any, *, columns: Mapping[str, str] | None = None, binary: bool = False) -> Interactions:
+        """Read user-item pairs.
+
+        Parameters
+        ----------
+        frame : pandas, polars or pyarrow frame
+            Columns ``user_id`` and ``item_id``, optionally ``weight`` (a number, 1 where absent) and
+            ``channel`` (a string; gives one layer per channel). Pairs that occur several times are summed.
+        columns : mapping of str to str, optional
+            Our name to yours.
+        binary : bool
+            Make every pair that occurs weigh 1.
+
+        Raises
+        ------
+        SchemaError
+            When a column is missing or of the wrong kind, or an id or weight is missing.
+        """
+        opened = open_frame(
+            frame,
+            "Interactions.from_frame",
+            needed=("user_id", "item_id"),
+            optional=("weight", "channel"),
+            columns=columns,
+        )
+        users, user = opened.ids("user_id")
+        items, item = opened.ids("item_id")
+        weight = opened.numbers("weight") if "weight" in opened else np.ones(user.size)
+        channels, channel = opened.names("channel") if "channel" in opened else (None, None)
+        return cls.from_cells(
+            users,
+            items,
+            user,
+            item,
+            weight,
+            channels=channels,
+            channel=channel,
+            binary=check_flag(binary, "binary"),
+        )
+
+    @classmethod
+    def from_scipy(cls, matrix: Any, *, users: Any = None, items: Any = None) -> Interactions:
+        """Wrap a scipy sparse matrix (copied); ids are row and column numbers unless given.
+
+        Parameters
+        ----------
+        matrix : scipy sparse matrix or array of shape (n_users, n_items)
+        users, items : array-like or Vocabulary, optional
+            The id of each row and column, unique.
+        """
+        if not sp.issparse(matrix):
+            raise SchemaError(
+                f"Interactions.from_scipy takes a sparse matrix. Got {type(matrix).__name__}: "
+                "write scipy.sparse.csr_matrix(array)."
+            )
+        csr = sp.csr_matrix(matrix, dtype=np.float32, copy=True)
+        if not np.isfinite(csr.data).all():
+            raise SchemaError(
+                "Interactions.from_scipy: the matrix holds NaN or infinite weights. "
+                "Repair them first: matrix.data = numpy.nan_to_num(matrix.data)."
+            )
+        csr.sum_duplicates()
+        csr.eliminate_zeros()
+        vocabularies = [
+            _labels(ids, n, name) for ids, n, name in zip((users, items), csr.shape, ("users", "items"), strict=True)
+        ]
+        return cls(vocabularies[0], vocabularies[1], csr, {"all": csr})
+
+    @classmethod
+    def from_cells(
+        cls,
+        users: Vocabulary,
+        items: Vocabulary,
+        user: np.ndarray,
+        item: np.ndarray,
+        weight: np.ndarray,
+        *,
+        channels: Vocabulary | None = None,
+        channel: np.ndarray | None = None,
+        cap: float | None = None,
+        binary: bool = False,
+        at_us: int | None = None,
+    ) -> Interactions:
+        """Sum coded events into cells, per channel and in all; the path behind every other door.
+
+        Parameters
+        ----------
+        users, items : Vocabulary
+        user, item : ndarray of shape (n,), int32
+            Codes; -1 is not allowed.
+        weight : ndarray of shape (n,), float64
+        channels, channel : Vocabulary and ndarray of shape (n,), int32, optional
+        cap : float, optional
+            Largest absolute value of a cell; the layers of a capped cell shrink alike.
+        binary : bool
+            Every cell becomes 1, shared among its layers in proportion.
+        at_us : int, optional
+        """
+        shape = (len(users), len(items))
+        whole = _sum_cells(shape, user, item, weight)
+        parts = {"all": whole}
+        if channels is not None and channel is not None:
+            parts = {
+                str(name): _sum_cells(shape, user[rows], item[rows], weight[rows])
+                for code, name in enumerate(channels.ids)
+                for rows in [np.flatnonzero(channel == code)]
+            }
+        final = np.ones_like(whole.data) if binary else whole.data
+        if cap is not None:
+            final = np.clip(final, -cap, cap)
+        if final is not whole.data:
+            ratio = sp.csr_matrix((final / whole.data, whole.indices, whole.indptr), shape)
+            parts = {name: sp.csr_matrix(part.multiply(ratio)) for name, part in parts.items()}
+            whole = sp.csr_matrix((final, whole.indices, whole.indptr), shape)
+        layers = {name: _float32(part) for name, part in parts.items()}
+        csr = layers["all"] if channels is None else _float32(whole)
+        return cls(users, items, csr, layers, at_us)
+
+    def __repr__(self) -> str:
+        layers = f"{len(self.layers)} layer{'' if len(self.layers) == 1 else 's'}"
+        return f"Interactions({self.n_users:,} users x {self.n_items:,} items, {self.nnz:,} cells, {layers})"
+
+    @property
+    def n_users(self) -> int:
+        """How many rows."""
+        return len(self.users)
+
+    @property
+    def n_items(self) -> int:
+        """How many columns."""
+        return len(self.items)
+
+    @property
+    def nnz(self) -> int:
+        """How many cells hold a number."""
+        return int(self.csr.nnz)
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(n_users, n_items)."""
+        return len(self.users), len(self.items)
+
+    def rows(self, ids: Any) -> Interactions:
+        """Return the rows of some people, in the order given.
+
+        Parameters
+        ----------
+        ids : array-like of user ids, unique
+
+        Raises
+        ------
+        UnknownIdError
+            When somebody is not here.
+        ParameterError
+            When somebody is named twice.
+        """
+        codes = self.users.codes(ids)
+        if np.unique(codes).size < codes.size:
+            raise ParameterError(
+                f"rows: {codes.size - np.unique(codes).size:,} of {codes.size:,} ids are named twice. "
+                "Pass each person once: pandas.unique(ids)."
+            )
+        return self.take(codes)
+
+    def take(self, codes: np.ndarray) -> Interactions:
+        """Return some rows by code, in the order given."""
+        csr = _take_rows(self.csr, codes)
+        single = len(self.layers) == 1 and next(iter(self.layers.values())) is self.csr
+        layers = {name: csr if single else _take_rows(layer, codes) for name, layer in self.layers.items()}
+        return Interactions(self.users.take(codes), self.items, csr, layers, self.at_us)
+
+    def with_items(self, items: Vocabulary) -> Interactions:
+        """Return the same people over another catalogue: known items keep their cells, others are left out.
+
+        The one way to hand histories to a model that knows other items than the log they came from; what
+        the model does not know is dropped here, on purpose and in sight.
+        """
+        if items == self.items:
+            return self
+        position = items.codes(self.items.ids, missing="none")
+        shape = (self.n_users, len(items))
+        moved = {id(self.csr): _move_columns(self.csr, position, shape)}
+        for layer in self.layers.values():
+            if id(layer) not in moved:
+                moved[id(layer)] = _move_columns(layer, position, shape)
+        layers = {name: moved[id(layer)] for name, layer in self.layers.items()}
+        return Interactions(self.users, items, moved[id(self.csr)], layers, self.at_us)
+
+    def to_scipy(self) -> sp.csr_matrix:
+        """Return a writable copy of the matrix."""
+        return self.csr.copy()
+
+    def to_frame(self) -> pd.DataFrame:
+        """Return the cells as a pandas frame: user_id, item_id, weight."""
+        import pandas as pd
+
+        user = np.repeat(np.arange(self.n_users), np.diff(self.csr.indptr))
+        return pd.DataFrame(
+            {
+                "user_id": self.users.decode(user),
+                "item_id": self.items.decode(self.csr.indices),
+                "weight": self.csr.data,
+            }
+        )
+
+
+def _labels(ids: Any, n: int, name: str) -> Vocabulary:
+    if ids is None:
+        return Vocabulary(np.arange(n, dtype=np.int64))
+    if isinstance(ids, Vocabulary):
+        return ids
+    vocabulary, codes = Vocabulary.encode(ids, name)
+    if len(vocabulary) < codes.size:
+        raise SchemaError(
+            f"Interactions.from_scipy: {codes.size - len(vocabulary):,} of {codes.size:,} {name} are named twice. "
+            "Sum their rows first, or use Interactions.from_frame, which does."
+        )
+    return vocabulary.take(codes)
+
+
+def _sum_cells(shape: tuple[int, int], user: np.ndarray, item: np.ndarray, weight: np.ndarray) -> sp.csr_matrix:
+    """Sum weights per (user, item) in float64, in an order that does not depend on the rows' order."""
+    weight = np.asarray(weight, np.float64)
+    key = user.astype(np.int64) * max(1, shape[1]) + item
+    constant = weight.size == 0 or bool((weight == weight[0]).all())
+    order = np.argsort(key, kind="stable") if constant else np.lexsort([weight, key])
+    key, weight = key[order], weight[order]
+    first = np.flatnonzero(np.r_[True, key[1:] != key[:-1]]) if key.size else np.empty(0, np.int64)
+    sums = np.add.reduceat(weight, first) if first.size else np.empty(0)
+    key = key[first]
+    kept = sums != 0
+    key, sums = key[kept], sums[kept]
+    width = max(1, shape[1])
+    indptr = np.zeros(shape[0] + 1, np.int64)
+    np.cumsum(np.bincount(key // width, minlength=shape[0]), out=indptr[1:])
+    return sp.csr_matrix((sums, key % width, indptr), shape)
+
+
+def _float32(matrix: sp.csr_matrix) -> sp.csr_matrix:
+    """Return a float32 copy with sorted indices and no cell that rounds to zero."""
+    with np.errstate(over="ignore"):
+        single = sp.csr_matrix(matrix, dtype=np.float32)
+    if not np.isfinite(single.data).all():
+        raise SchemaError(
+            "Interactions: a summed weight exceeds 3.4e38, the largest float32. "
+            "Scale the weights down, or hold them: Weights(cap=1000)."
+        )
+    single.eliminate_zeros()
+    single.sort_indices()
+    return single
+
+
+def _take_rows(matrix: sp.csr_matrix, rows: np.ndarray) -> sp.csr_matrix:
+    """Return rows of a CSR; far quicker than scipy's indexing for one person."""
+    starts, stops = matrix.indptr[rows], matrix.indptr[np.asarray(rows) + 1]
+    if len(rows) == 1:
+        low, high = int(starts[0]), int(stops[0])
+        part = matrix.data[low:high], matrix.indices[low:high], np.array([0, high - low], matrix.indptr.dtype)
+        return _raw_csr(*part, (1, matrix.shape[1]))
+    lengths = stops - starts
+    indptr = np.zeros(len(rows) + 1, matrix.indptr.dtype)
+    np.cumsum(lengths, out=indptr[1:])
+    source = np.arange(int(indptr[-1])) + np.repeat(starts - indptr[:-1], lengths)
+    return _raw_csr(matrix.data[source], matrix.indices[source], indptr, (len(rows), matrix.shape[1]))
+
+
+def _raw_csr(data: np.ndarray, indices: np.ndarray, indptr: np.ndarray, shape: tuple[int, int]) -> sp.csr_matrix:
+    matrix = sp.csr_matrix((data, indices, indptr), shape, copy=False)
+    matrix.has_sorted_indices = True
+    matrix.has_canonical_format = True
+    return matrix
+
+
+def _move_columns(matrix: sp.csr_matrix, position: np.ndarray, shape: tuple[int, int]) -> sp.csr_matrix:
+    """Return the CSR with its columns at other positions; -1 leaves a column out."""
+    column = position[matrix.indices]
+    keep = column >= 0
+    row = np.repeat(np.arange(matrix.shape[0]), np.diff(matrix.indptr))[keep]
+    moved = sp.csr_matrix((matrix.data[keep], (row, column[keep])), shape)
+    moved.sort_indices()
+    return moved

@@ -1,0 +1,198 @@
+"""What was sent, what came back, and the probability it was chosen with."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from omnireco._checks import check_instant, from_microseconds, name_rows
+from omnireco.data.columns import decode_optional, instants_to_pandas, open_frame
+from omnireco.data.vocabulary import NONE, Vocabulary, compress
+from omnireco.errors import SchemaError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["NEVER", "MessageLog"]
+
+NEVER = int(np.iinfo(np.int64).min)
+"""The ``responded_at`` of a message that nobody answered."""
+
+
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class MessageLog:
+    """Messages in order of sending, with the first response to each.
+
+    Parameters
+    ----------
+    users, channels, items, creatives : Vocabulary
+    user, channel : ndarray of shape (n,), int32
+    item, creative : ndarray of shape (n,), int32
+        -1 where a message was about no item or its creative is not known.
+    sent_at, responded_at : ndarray of shape (n,), int64
+        UTC microseconds; ``responded_at`` is :data:`NEVER` where no response was seen before ``end``.
+    propensity : ndarray of shape (n,), float64, or None
+        Probability in (0, 1] with which the logging policy chose this message.
+    end_us : int
+        End of the observed window, UTC microseconds, exclusive.
+    """
+
+    users: Vocabulary
+    channels: Vocabulary
+    items: Vocabulary
+    creatives: Vocabulary
+    user: np.ndarray
+    channel: np.ndarray
+    item: np.ndarray
+    creative: np.ndarray
+    sent_at: np.ndarray
+    responded_at: np.ndarray
+    propensity: np.ndarray | None
+    end_us: int
+
+    def __post_init__(self) -> None:
+        for name in ("user", "channel", "item", "creative", "sent_at", "responded_at", "propensity"):
+            if (array := getattr(self, name)) is not None:
+                array.setflags(write=False)
+
+    @classmethod
+    def from_frame(cls, frame: Any, *, columns: Mapping[str, str] | None = None) -> MessageLog:
+        """Read a frame of messages.
+
+        Parameters
+        ----------
+        frame : pandas, polars or pyarrow frame
+            Columns ``user_id``, ``channel``, ``sent_at`` (with a time zone) and ``responded_at`` (missing where
+            nobody answered); optionally ``item_id``, ``creative_id`` (both may be missing) and ``propensity``.
+        columns : mapping of str to str, optional
+            Our name to yours.
+
+        Raises
+        ------
+        SchemaError
+            When a column is missing or of the wrong kind, a response precedes its message, or a propensity
+            lies outside (0, 1].
+
+        Examples
+        --------
+        >>> import pandas as pd
+        >>> sent = pd.to_datetime(["2025-05-01 09:00", "2025-05-02 18:00"], utc=True)
+        >>> frame = pd.DataFrame({"user_id": [1, 2], "channel": "email", "sent_at": sent,
+        ...                       "responded_at": [sent[0] + pd.Timedelta("2h"), pd.NaT]})
+        >>> MessageLog.from_frame(frame)
+        MessageLog(2 messages, 2 users, 1 channel, 1 response)
+        """
+        opened = open_frame(
+            frame,
+            "MessageLog.from_frame",
+            needed=("user_id", "channel", "sent_at", "responded_at"),
+            optional=("item_id", "creative_id", "propensity"),
+            columns=columns,
+        )
+        users, user = opened.ids("user_id")
+        channels, channel = opened.names("channel")
+        sent_at = opened.instants("sent_at")
+        responded_at = opened.instants("responded_at", none=NEVER)
+        nobody = Vocabulary(np.empty(0, np.int64)), np.full(user.size, NONE, np.int32)
+        items, item = opened.ids("item_id", allow_missing=True) if "item_id" in opened else nobody
+        creatives, creative = opened.ids("creative_id", allow_missing=True) if "creative_id" in opened else nobody
+        propensity = opened.numbers("propensity") if "propensity" in opened else None
+        early = (responded_at != NEVER) & (responded_at < sent_at)
+        if early.any():
+            raise SchemaError(
+                f"MessageLog.from_frame: responded_at precedes sent_at in {name_rows(early)}. "
+                "Are both on the same clock? Drop or repair those rows."
+            )
+        if propensity is not None and (bad := (propensity <= 0) | (propensity > 1)).any():
+            raise SchemaError(
+                f"MessageLog.from_frame: propensity must lie in (0, 1]; it does not in {name_rows(bad)}. "
+                "Leave the column out when the probability is not known."
+            )
+        last = max(int(sent_at.max()), int(responded_at.max())) + 1 if sent_at.size else 0
+        log = cls(
+            users,
+            channels,
+            items,
+            creatives,
+            user,
+            channel,
+            item,
+            creative,
+            sent_at,
+            responded_at,
+            propensity,
+            last,
+        )
+        keys = [responded_at, creative, item, channel, user, sent_at]
+        return log._rows(np.lexsort(keys if propensity is None else [propensity, *keys]))
+
+    def __len__(self) -> int:
+        return int(self.sent_at.size)
+
+    def __repr__(self) -> str:
+        counts = [(len(self), "message"), (self.n_users, "user"), (len(self.channels), "channel")]
+        counts.append((int(self.responded.sum()), "response"))
+        return f"MessageLog({', '.join(f'{n:,} {noun}' + ('' if n == 1 else 's') for n, noun in counts)})"
+
+    @property
+    def n_users(self) -> int:
+        """How many people occur."""
+        return len(self.users)
+
+    @property
+    def responded(self) -> np.ndarray:
+        """Whether each message was answered, bool of shape (n,)."""
+        return self.responded_at != NEVER
+
+    @property
+    def end(self) -> dt.datetime:
+        """End of the observed window, UTC, exclusive."""
+        return from_microseconds(self.end_us)
+
+    def before(self, at: Any) -> MessageLog:
+        """Return the messages sent before an instant, without the responses that came at or after it."""
+        cut = check_instant(at, "at")
+        part = self._rows(np.arange(int(np.searchsorted(self.sent_at, cut))))
+        known = np.where(part.responded_at < cut, part.responded_at, NEVER)
+        return replace(part, responded_at=known, end_us=cut)
+
+    def to_frame(self) -> pd.DataFrame:
+        """Return the messages as a pandas frame with the column names of the door."""
+        import pandas as pd
+
+        columns: dict[str, Any] = {
+            "user_id": self.users.decode(self.user),
+            "channel": self.channels.decode(self.channel),
+            "sent_at": instants_to_pandas(self.sent_at),
+            "responded_at": instants_to_pandas(self.responded_at, none=NEVER),
+            "item_id": decode_optional(self.items, self.item),
+            "creative_id": decode_optional(self.creatives, self.creative),
+        }
+        if self.propensity is not None:
+            columns["propensity"] = self.propensity
+        return pd.DataFrame(columns)
+
+    def _rows(self, rows: np.ndarray) -> MessageLog:
+        users, user = compress(self.users, self.user[rows])
+        channels, channel = compress(self.channels, self.channel[rows])
+        items, item = compress(self.items, self.item[rows])
+        creatives, creative = compress(self.creatives, self.creative[rows])
+        propensity = None if self.propensity is None else self.propensity[rows]
+        return MessageLog(
+            users,
+            channels,
+            items,
+            creatives,
+            user,
+            channel,
+            item,
+            creative,
+            self.sent_at[rows],
+            self.responded_at[rows],
+            propensity,
+            self.end_us,
+        )

@@ -1,0 +1,334 @@
+"""Ids to codes and back.
+
+Outside the library people, items and channels have ids: integers or strings. Inside they have codes:
+positions in a :class:`Vocabulary`. A vocabulary travels with every array that is coded by it, so a
+model can always say what its numbers mean, and two values built from differently ordered rows agree.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import numpy as np
+
+from omnireco._checks import name_rows
+from omnireco.errors import ParameterError, SchemaError, UnknownIdError
+
+__all__ = ["NONE", "Vocabulary"]
+
+NONE = -1
+"""The code of a missing id."""
+
+
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class Vocabulary:
+    """Unique ids in the order of their codes.
+
+    The doors sort ids, so codes do not depend on the order of the caller's rows.
+
+    Parameters
+    ----------
+    ids : ndarray of shape (n,), int64 or object (str)
+        Unique ids; the code of an id is its position.
+
+    Examples
+    --------
+    >>> users = Vocabulary.from_ids(["b", "a", "b"])
+    >>> users.ids
+    array(['a', 'b'], dtype=object)
+    >>> users.codes(["b", "a"])
+    array([1, 0], dtype=int32)
+    >>> users.codes(["b", "z"], missing="none")
+    array([ 1, -1], dtype=int32)
+    """
+
+    ids: np.ndarray
+    _cache: dict[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        ids = np.asarray(self.ids)
+        if ids.dtype != object:
+            ids = ids.astype(np.int64, copy=False)
+        ids = ids.view()
+        ids.setflags(write=False)
+        object.__setattr__(self, "ids", ids)
+
+    @classmethod
+    def from_ids(cls, ids: Iterable[Any], name: str = "ids") -> Vocabulary:
+        """Return the vocabulary of the distinct ids, sorted.
+
+        Parameters
+        ----------
+        ids : array-like of int or str
+            A list, array, pandas, polars or pyarrow column.
+        name : str
+            What to call the column in an error.
+
+        Raises
+        ------
+        SchemaError
+            When an id is missing, or they are neither all integers nor all strings.
+        """
+        return cls.encode(ids, name)[0]
+
+    @classmethod
+    def encode(cls, column: Any, name: str = "ids", *, allow_missing: bool = False) -> tuple[Vocabulary, np.ndarray]:
+        """Return the sorted vocabulary of a column and the code of each row.
+
+        Parameters
+        ----------
+        column : array-like of int or str, shape (n,)
+            Any column: list, numpy, pandas, polars, pyarrow, categorical.
+        name : str
+            What to call the column in an error.
+        allow_missing : bool
+            Whether a missing id becomes code -1 or an error.
+
+        Returns
+        -------
+        (Vocabulary, ndarray of shape (n,), int32)
+        """
+        ids, codes = _encode(_as_arrow(column, name), name)
+        if not allow_missing and (missing := codes == NONE).any():
+            raise SchemaError(
+                f"{name} is missing in {name_rows(missing)}. Drop them, "
+                f"for example frame.dropna(subset=[{name!r}]), or repair them upstream."
+            )
+        return cls(ids), codes
+
+    def __len__(self) -> int:
+        return int(self.ids.size)
+
+    def __contains__(self, value: object) -> bool:
+        return bool(self._index().get_indexer([value])[0] >= 0) if self._same_kind(value) else False
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Vocabulary):
+            return NotImplemented
+        return self is other or self.fingerprint == other.fingerprint
+
+    def __hash__(self) -> int:
+        return hash(self.fingerprint)
+
+    def __repr__(self) -> str:
+        return f"Vocabulary({len(self):,} {'str' if self.ids.dtype == object else 'int'} ids)"
+
+    @property
+    def fingerprint(self) -> str:
+        """A hash of the ids in their order: equal vocabularies have equal fingerprints."""
+        if "fingerprint" not in self._cache:
+            digest = hashlib.sha256(str(self.ids.dtype).encode())
+            if self.ids.dtype == object:
+                for value in self.ids:
+                    encoded = value.encode("utf-8", "surrogatepass")
+                    digest.update(len(encoded).to_bytes(8, "little") + encoded)
+            else:
+                digest.update(self.ids.tobytes())
+            self._cache["fingerprint"] = digest.hexdigest()
+        return str(self._cache["fingerprint"])
+
+    def codes(self, ids: Any, *, missing: Literal["raise", "none"] = "raise") -> np.ndarray:
+        """Return the code of each id.
+
+        Parameters
+        ----------
+        ids : array-like of shape (n,)
+            Ids of the same kind (integers or strings) as the vocabulary's.
+        missing : {"raise", "none"}
+            Whether an id that is not here is an error or becomes -1.
+
+        Returns
+        -------
+        ndarray of shape (n,), int32
+
+        Raises
+        ------
+        UnknownIdError
+            When ids are unknown and ``missing="raise"``. The message counts them and names positions.
+        """
+        if isinstance(ids, (str, bytes)) or not isinstance(ids, Iterable):
+            raise ParameterError(f"ids must be a list or column, not one {type(ids).__name__}: write [id].")
+        wanted, rows = _encode(_as_arrow(ids, "ids"), "ids")
+        found = np.full(wanted.size + 1, NONE, np.int32)
+        if wanted.size and len(self) and wanted.dtype == self.ids.dtype:
+            found[:-1] = self._index().get_indexer(wanted)
+        codes = found[rows]
+        if missing == "raise" and (unknown := codes == NONE).any():
+            kind = ""
+            if wanted.size and len(self) and wanted.dtype != self.ids.dtype:
+                kinds = {True: "strings", False: "integers"}
+                kind = (
+                    f" The ids given are {kinds[wanted.dtype == object]}, those known are "
+                    f"{kinds[self.ids.dtype == object]}: cast one of them."
+                )
+            raise UnknownIdError(
+                f"{int(unknown.sum()):,} of {codes.size:,} ids are unknown here: {name_rows(unknown)} of those "
+                f"asked for.{kind} Keep the known ones with ids[vocabulary.codes(ids, missing='none') >= 0]."
+            )
+        return codes
+
+    def decode(self, codes: np.ndarray) -> np.ndarray:
+        """Return the id of each code; codes must be 0 or greater."""
+        return self.ids[np.asarray(codes)]
+
+    def take(self, codes: np.ndarray) -> Vocabulary:
+        """Return the vocabulary of some of the ids, in the order given."""
+        return Vocabulary(self.ids[codes])
+
+    def _same_kind(self, value: object) -> bool:
+        if self.ids.dtype == object:
+            return isinstance(value, str)
+        return isinstance(value, (int, np.integer)) and not isinstance(value, (bool, np.bool_))
+
+    def _index(self) -> Any:
+        if "index" not in self._cache:
+            import pandas as pd
+
+            self._cache["index"] = pd.Index(self.ids)
+        return self._cache["index"]
+
+
+def compress(vocabulary: Vocabulary, codes: np.ndarray) -> tuple[Vocabulary, np.ndarray]:
+    """Return the vocabulary of the codes that occur, and the codes in it; -1 stays -1."""
+    used = np.zeros(len(vocabulary) + 1, np.bool_)
+    used[codes] = True
+    used[-1] = False
+    if used[:-1].all():
+        return vocabulary, codes
+    table = np.full(len(vocabulary) + 1, NONE, np.int32)
+    kept = np.flatnonzero(used)
+    table[kept] = np.arange(kept.size, dtype=np.int32)
+    return vocabulary.take(kept), table[codes]
+
+
+def _as_arrow(column: Any, name: str) -> Any:
+    """Return any column as one pyarrow Array, or explain why it cannot be ids."""
+    import pyarrow as pa
+
+    if isinstance(column, pa.ChunkedArray):
+        return column.combine_chunks()
+    if isinstance(column, pa.Array):
+        return column
+    if hasattr(column, "to_arrow"):
+        column = column.to_arrow()
+        return column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
+    if not hasattr(column, "dtype"):
+        column = list(column)
+    try:
+        array = pa.array(column, from_pandas=True)
+    except (pa.ArrowException, OverflowError, UnicodeError, TypeError, ValueError) as error:
+        raise SchemaError(
+            f"{name} holds values of several kinds, or none that can be an id ({type(error).__name__}). "
+            f"Make them all strings: frame[{name!r}].astype(str), or all integers."
+        ) from None
+    return array.combine_chunks() if isinstance(array, pa.ChunkedArray) else array
+
+
+def _encode(array: Any, name: str) -> tuple[np.ndarray, np.ndarray]:
+    """Return the sorted distinct ids of a pyarrow Array and the int32 code of each row (-1 for null)."""
+    import pyarrow as pa
+    import pyarrow.types as pt
+
+    if isinstance(array, pa.ExtensionArray):
+        array = array.storage
+    if pt.is_dictionary(array.type):
+        return _encode_dictionary(array, name)
+    if pt.is_null(array.type):
+        return np.empty(0, object), np.full(len(array), NONE, np.int32)
+    if pt.is_integer(array.type):
+        return _encode_integers(array, name)
+    if pt.is_string(array.type) or pt.is_large_string(array.type) or pt.is_string_view(array.type):
+        return _encode_strings(array)
+    raise SchemaError(f"{name} must hold integers or strings. Got {array.type}. {_id_fix(array, name)}")
+
+
+def _id_fix(array: Any, name: str) -> str:
+    import pyarrow.types as pt
+
+    if pt.is_floating(array.type):
+        missing = array.is_null(nan_is_null=True).to_numpy(zero_copy_only=False)
+        if missing.any():
+            return (
+                f"It is missing in {name_rows(missing)}, which turns integers into floats. Drop those rows first: "
+                f"frame.dropna(subset=[{name!r}]).astype({{{name!r}: 'int64'}})."
+            )
+        return _cast(name, "int64")
+    if pt.is_decimal(array.type):
+        return _cast(name, "int64")
+    if pt.is_binary(array.type) or pt.is_large_binary(array.type):
+        return f"Decode them: frame[{name!r}].str.decode('utf-8')."
+    return _cast(name, "str")
+
+
+def _cast(name: str, kind: str) -> str:
+    return f"Cast them: frame[{name!r}].astype({kind!r})."
+
+
+def _encode_dictionary(array: Any, name: str) -> tuple[np.ndarray, np.ndarray]:
+    ids, code_of_entry = _encode(array.dictionary, name)
+    entry = array.indices.fill_null(-1).to_numpy(zero_copy_only=False).astype(np.int64)
+    codes = np.append(code_of_entry, np.int32(NONE))[entry]
+    vocabulary, codes = compress(Vocabulary(ids), codes)
+    return vocabulary.ids, codes
+
+
+def _encode_integers(array: Any, name: str) -> tuple[np.ndarray, np.ndarray]:
+    import pyarrow as pa
+
+    valid = None
+    if array.null_count:
+        valid = array.is_valid().to_numpy(zero_copy_only=False)
+        array = array.drop_null()
+    try:
+        values = array.cast(pa.int64()).to_numpy()
+    except pa.ArrowInvalid:
+        raise SchemaError(f"{name} holds integers above 2**63 - 1. {_cast(name, 'str')}") from None
+    ids, codes = _unique_integers(values)
+    if valid is None:
+        return ids, codes
+    full = np.full(valid.size, NONE, np.int32)
+    full[valid] = codes
+    return ids, full
+
+
+def _unique_integers(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the sorted distinct integers and codes; a table lookup when their range is small."""
+    if values.size == 0:
+        return np.empty(0, np.int64), np.empty(0, np.int32)
+    low, high = int(values.min()), int(values.max())
+    if high - low <= 4 * values.size + 1_000_000:
+        table = np.zeros(high - low + 1, np.bool_)
+        offset = values - low
+        table[offset] = True
+        positions = np.flatnonzero(table)
+        lookup = np.empty(table.size, np.int32)
+        lookup[positions] = np.arange(positions.size, dtype=np.int32)
+        return positions + low, lookup[offset]
+    import pandas as pd
+
+    first_codes, uniques = pd.factorize(values)
+    order = np.argsort(uniques)
+    rank = np.empty(order.size, np.int32)
+    rank[order] = np.arange(order.size, dtype=np.int32)
+    return uniques[order], rank[first_codes]
+
+
+def _encode_strings(array: Any) -> tuple[np.ndarray, np.ndarray]:
+    import pyarrow as pa
+    import pyarrow.compute as pc
+    import pyarrow.types as pt
+
+    if pt.is_string_view(array.type):
+        array = array.cast(pa.large_string())
+    encoded = array.dictionary_encode()
+    order = pc.array_sort_indices(encoded.dictionary).to_numpy()
+    rank = np.empty(order.size + 1, np.int32)
+    rank[order] = np.arange(order.size, dtype=np.int32)
+    rank[-1] = NONE
+    first_codes = encoded.indices.fill_null(-1).to_numpy(zero_copy_only=False)
+    ids = np.empty(order.size, object)
+    ids[:] = encoded.dictionary.take(pa.array(order)).to_pylist()
+    return ids, rank[first_codes]
