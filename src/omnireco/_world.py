@@ -215,17 +215,13 @@ class Calendar:
     @classmethod
     def over(cls, start_us: int, days: int, zones: Vocabulary) -> Calendar:
         at = start_us + QUARTER * np.arange(days * 96, dtype=np.int64)
-        hours = np.stack(
-            [hour_of_week(at, np.full(len(at), z, dtype=np.int32), zones) for z in range(len(zones))]
-        )
+        hours = np.stack([hour_of_week(at, np.full(len(at), z, dtype=np.int32), zones) for z in range(len(zones))])
         count = np.stack([np.bincount(row, minlength=168) for row in hours])
         first = np.cumsum(count, axis=1) - count
         slots = np.argsort(hours, axis=1, kind="stable")
         return cls(start_us, start_us + days * 24 * HOUR, slots, first, count)
 
-    def draw(
-        self, rng: np.random.Generator, weeks: np.ndarray, row: np.ndarray, zone: np.ndarray
-    ) -> np.ndarray:
+    def draw(self, rng: np.random.Generator, weeks: np.ndarray, row: np.ndarray, zone: np.ndarray) -> np.ndarray:
         """Return one instant per draw: UTC microseconds, by the week ``weeks[row]`` read in ``zone[row]``."""
         open_weeks = weeks * (self.count[zone] > 0)
         hour = _draw_rows(rng, open_weeks, row)

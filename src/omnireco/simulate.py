@@ -209,9 +209,7 @@ def simulate(
     visits = draw_visits(truth, zone, zone_names, calendar, price, sessions_per_week * days / 7, seed)
     company = zone_names.codes(np.array([names[0]], dtype=object))[0]
     sender_zone = np.where(users["timezone"].isna().to_numpy(), company, zone)
-    sent = draw_messages(
-        truth, users, zone, sender_zone, zone_names, calendar, messages_per_week * days / 7, seed
-    )
+    sent = draw_messages(truth, users, zone, sender_zone, zone_names, calendar, messages_per_week * days / 7, seed)
     return World(
         events=_event_frame(users, items, visits, sent, calendar.end_us),
         messages=_message_frame(users, items, sent),
