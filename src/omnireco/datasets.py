@@ -161,11 +161,11 @@ def _events(lines: pd.DataFrame, redemptions: pd.DataFrame, products: pd.DataFra
     import pandas as pd
 
     n_lines, n_coupons = len(lines), len(redemptions)
-    codes = np.concatenate([lines["item"].cat.codes, _coupon_items(redemptions, products).cat.codes])
+    items = [lines["item"], _coupon_items(redemptions, products)]  # one categorical type
     return pd.DataFrame(
         {
             "user_id": np.concatenate([lines["household_id"], redemptions["household_id"]]),
-            "item_id": pd.Categorical.from_codes(codes, dtype=lines["item"].dtype),
+            "item_id": pd.concat(items, ignore_index=True),
             "channel": _constant("store", n_lines, "coupon", n_coupons),
             "event": _constant("purchase", n_lines, "redeem", n_coupons),
             "timestamp": pd.concat(
@@ -315,8 +315,7 @@ def _constant(first: str, n_first: int, second: str, n_second: int) -> Any:
     """Return a column of two names, one after the other."""
     import pandas as pd
 
-    codes: Any = np.repeat([0, 1], [n_first, n_second])
-    return pd.Categorical.from_codes(codes, [first, second])
+    return pd.Series([first, second], dtype="category").repeat([n_first, n_second]).array
 
 
 def _padded(column: pd.Series, n_missing: int) -> Any:
