@@ -50,7 +50,7 @@ def events_per_channel(log: EventLog, *, ax: Axes | None = None) -> Axes:
     ]
     ax.bar_label(bars, labels=labels, color=INK, fontsize=9)
     ax.set_xlim(0, 1.35 * table["events"].max())
-    ax.set_title("What people did, per channel", loc="left")
+    _title(ax, "What people did, per channel")
     ax.xaxis.set_visible(False)
     return _clean(ax, left=False, bottom=False)
 
@@ -79,7 +79,7 @@ def week(profile: Any, *, title: str = "When people act, on their own clock", ax
     image = ax.imshow(100 * values.reshape(7, 24), aspect="auto", cmap="YlGnBu", vmin=0)
     ax.set_yticks(range(7), DAYS)
     ax.set_xticks(range(0, 24, 3), [f"{hour:02d}:00" for hour in range(0, 24, 3)])
-    ax.set_title(title, loc="left")
+    _title(ax, title)
     bar = ax.figure.colorbar(image, ax=ax, pad=0.02)
     bar.set_label("% of the week")
     bar.outline.set_visible(False)
@@ -130,7 +130,7 @@ def comparison(
     ax.set_yticks(place, table["model"])
     ax.set_ylim(-0.6, len(table) - 0.4)
     ax.set_xlim(0, 1.15 * reach if reach > 0 else 1)
-    ax.set_title(title or f"{metric} of the best {k}, higher is better", loc="left")
+    _title(ax, title or f"{metric} of the best {k}, higher is better")
     ax.grid(axis="x", color="#e6eaed")
     ax.set_axisbelow(True)
     return _clean(ax, left=False)
@@ -193,7 +193,7 @@ def send_curve(
         ax.axvline(edge, color="#d5dbe0", lw=0.8)
     ax.tick_params(length=0)
     ax.set_ylabel(label)
-    ax.set_title(title + ("   (grey: quiet hours)" if quiet is not None else ""), loc="left")
+    _title(ax, title + ("   (grey: quiet hours)" if quiet is not None else ""))
     return _clean(ax)
 
 
@@ -218,7 +218,7 @@ def plan_per_day(plan: Any, *, timezone: str = "UTC", ax: Axes | None = None) ->
     ax = _axes(ax, (7.2, 3.0))
     _stack(ax, np.arange(len(counts)), counts)
     ax.set_xticks(range(len(counts)), [f"{day:%a} {day.day} {day:%b}" for day in counts.index])
-    ax.set_title(f"Messages per day ({timezone})", loc="left")
+    _title(ax, f"Messages per day ({timezone})")
     return _clean(ax)
 
 
@@ -245,7 +245,7 @@ def plan_per_hour(plan: Any, hour: Sequence[int] | np.ndarray, *, ax: Axes | Non
     _stack(ax, np.arange(24), counts)
     ax.set_xticks(range(0, 24, 3), [f"{h:02d}:00" for h in range(0, 24, 3)])
     ax.set_xlim(-0.6, 23.6)
-    ax.set_title("Messages per hour, on each person's own clock", loc="left")
+    _title(ax, "Messages per hour, on each person's own clock")
     return _clean(ax)
 
 
@@ -268,7 +268,7 @@ def prices(price: Mapping[str, float], *, ax: Axes | None = None) -> Axes:
     ax.bar_label(bars, labels=[f" {price[name]:.3g}" for name in names], color=INK)
     ax.set_xlim(0, 1.2 * max([*price.values(), 1e-12]))
     ax.xaxis.set_visible(False)
-    ax.set_title("What one more unit of each limit would add", loc="left")
+    _title(ax, "What one more unit of each limit would add")
     return _clean(ax, left=False, bottom=False)
 
 
@@ -290,10 +290,11 @@ def _clean(ax: Axes, *, left: bool = True, bottom: bool = True) -> Axes:
         ax.spines[side].set_visible(keep)
         ax.spines[side].set_color(SOFT)
     ax.tick_params(colors=INK, length=0)
-    ax.title.set_color(INK)
-    ax.title.set_fontweight("bold")
-    ax.title.set_fontsize(11)
     return ax
+
+
+def _title(ax: Axes, text: str) -> None:
+    ax.set_title(text, loc="left", color=INK, fontsize=11, fontweight="bold", pad=10)
 
 
 def _hours(profile: Any) -> np.ndarray:
