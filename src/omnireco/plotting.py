@@ -45,9 +45,7 @@ def events_per_channel(log: EventLog, *, ax: Axes | None = None) -> Axes:
     ax = _axes(ax, (7.2, 0.55 * len(table) + 1.0))
     names = table["channel"] + ": " + table["event"]
     bars = ax.barh(names, table["events"], color=ACCENT, height=0.6)
-    labels = [
-        f" {events:,} by {users:,} people" for events, users in zip(table["events"], table["users"], strict=True)
-    ]
+    labels = [f" {events:,} by {users:,} people" for events, users in zip(table["events"], table["users"], strict=True)]
     ax.bar_label(bars, labels=labels, color=INK, fontsize=9)
     ax.set_xlim(0, 1.35 * table["events"].max())
     _title(ax, "What people did, per channel")
