@@ -129,16 +129,7 @@ def load(path: str | os.PathLike[str]) -> Any:
         raise
     except FileNotFoundError:
         raise StorageError(f"load: there is no file {target.name!r} in that folder.") from None
-    except (
-        OSError,
-        ValueError,
-        KeyError,
-        TypeError,
-        IndexError,
-        AttributeError,
-        zipfile.BadZipFile,
-        EOFError,
-    ) as error:
+    except _DAMAGE as error:
         reason = str(error) if isinstance(error, OmnirecoError) else type(error).__name__
         raise StorageError(
             f"load: {target.name!r} is damaged or not a file of omnireco ({reason}). Restore a copy, or save it again."
