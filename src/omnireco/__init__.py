@@ -42,15 +42,14 @@ from omnireco.models import (
     EASE,
     BuyAgain,
     FactorModel,
-    ItemIndex,
     ItemKNN,
     ItemModel,
     Model,
     Popularity,
     PopularityModel,
     Recommendations,
-    topk,
 )
+from omnireco.models.topk import ItemIndex, topk
 from omnireco.planning import (
     Budget,
     Candidates,

@@ -159,5 +159,5 @@ def test_a_newer_file_says_upgrade(values, tmp_path):
     with zipfile.ZipFile(path, "w") as archive:
         for name, content in parts.items():
             archive.writestr(name, json.dumps(header) if name == "header.json" else content)
-    with pytest.raises(StorageError, match="version 99.*Upgrade"):
+    with pytest.raises(StorageError, match=r"version 99.*Upgrade"):
         om.load(path)

@@ -4,19 +4,16 @@ from omnireco.models.base import Model, Recommendations
 from omnireco.models.factors import ALS, FactorModel
 from omnireco.models.linear import EASE, ItemKNN, ItemModel
 from omnireco.models.popularity import BuyAgain, Popularity, PopularityModel
-from omnireco.models.topk import ItemIndex, topk
 
 __all__ = [
     "ALS",
     "EASE",
     "BuyAgain",
     "FactorModel",
-    "ItemIndex",
     "ItemKNN",
     "ItemModel",
     "Model",
     "Popularity",
     "PopularityModel",
     "Recommendations",
-    "topk",
 ]
