@@ -1,0 +1,433 @@
+"""Ranked lists held against what people really chose.
+
+It takes lists, never models: what another library recommended is measured by the same lines.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import scipy.sparse as sp
+
+from omnireco._checks import check_integer, check_number, name_rows
+from omnireco._compute import row_blocks
+from omnireco.data.catalog import Catalog
+from omnireco.data.columns import open_frame
+from omnireco.data.events import EventLog
+from omnireco.data.interactions import Interactions
+from omnireco.data.vocabulary import NONE, Vocabulary
+from omnireco.errors import EmptyError, ParameterError, SchemaError
+from omnireco.evaluation.metrics import Metric, RankedLists, metric_name
+from omnireco.evaluation.report import Cell, Report, summarise
+from omnireco.models.base import Recommendations
+
+__all__ = ["evaluate", "find_hits"]
+
+logger = logging.getLogger(__name__)
+
+
+def evaluate(
+    lists: Mapping[str, Any],
+    truth: Any,
+    *,
+    k: int | Sequence[int],
+    metrics: Sequence[Metric],
+    train: Any = None,
+    catalog: Any = None,
+    users: Any = None,
+    confidence: float = 0.95,
+    n_bootstrap: int = 1000,
+    seed: int = 0,
+) -> Report:
+    """Return metrics of ranked lists, with intervals, for several models on the same users.
+
+    Parameters
+    ----------
+    lists : mapping of str to Recommendations or frame
+        A name for each model and its lists. A frame (of any other library) has ``user_id``, ``item_id`` and
+        ``rank`` or ``score``.
+    truth : EventLog, Interactions or frame
+        What the same people really chose: every distinct (user, item) pair once. Of an Interactions the
+        cells above 0; of an EventLog every event that has an item, so pick the kind that counts first:
+        ``test.select(events=["purchase"])``. A frame has ``user_id`` and ``item_id``.
+    k : int or sequence of int
+        Length of list to evaluate. No list may be built for fewer places.
+    metrics : sequence of callable
+        Such as ``[om.ndcg, om.recall, om.coverage]``; variants by ``functools.partial(om.ndcg, ideal="all")``.
+    train : EventLog, Interactions or frame, optional
+        Training data, for ``novelty``, ``diversity`` and the size of the catalogue.
+    catalog : Catalog or frame, optional
+        Items, for ``coverage`` and ``diversity(by="category")``.
+    users : array-like of ids, optional
+        Evaluate only these people (new ones, a segment). Those without truth are left out.
+    confidence : float
+        Probability the intervals are made for, between 0 and 1.
+    n_bootstrap : int
+        Number of resamples of users; 0 for no intervals.
+    seed : int
+        Where the resamples come from.
+
+    Returns
+    -------
+    Report
+        ``.to_frame()``, ``.differences(baseline)``, ``.per_user(model, metric, k)``.
+
+    Raises
+    ------
+    SchemaError
+        When a frame lacks a column, a user's list names an item twice, or ids are integers on one side and
+        strings on the other.
+    ParameterError
+        When ``k`` exceeds the lists' length, or a metric needs something that was not given.
+    EmptyError
+        When nobody is left to evaluate, or a model has no list for any of them.
+
+    Notes
+    -----
+    *Who counts.* Users with at least one item in the truth; the same ones for every model. Somebody in the truth
+    without a list was shown nothing and scores 0 on accuracy (``report.n_without_list``); leaving them out would
+    reward models that only speak when they are sure. Lists of users without truth are left out, of the metrics of the
+    catalogue too (``report.n_without_truth``): there is nothing to hold them against.
+
+    *What counts.* Items are matched by id. An item of the truth that no model could know, such as a new one,
+    still counts as missed. Duplicates in the truth are one.
+
+    *What metrics divide by.* ``recall``: all the user's items in the truth. ``ndcg``: the best list of min(k, that
+    number). ``precision``: k. ``average_precision``: min(k, that number). Options change it.
+
+    *Ties.* A Recommendations keeps its own order. A frame is ordered by rank, or by score downwards; equal ones
+    by id, never by the order of rows.
+
+    *The catalogue* of ``coverage`` is ``catalog``, else the items of ``train``, else all items that the given
+    Recommendations know.
+
+    *Intervals* are percentiles of the mean over resampled users. They say what other users of the same kind would
+    give; not what another week, or a model trained again, would. Metrics of the catalogue have none.
+
+    *Determinism and cost.* Equal input gives equal output, whatever the order of rows. 10,000 users, 3 models, 3
+    metrics and 1,000 resamples take well under a second; memory is (n_users, k) per model and about 32 MB more.
+
+    References
+    ----------
+    Krichene and Rendle (2020), "On sampled metrics for item recommendation", KDD: why lists should rank all
+    items. Lists drawn from 100 sampled negatives can be passed, and then mean something else.
+
+    Examples
+    --------
+    >>> import pandas as pd, omnireco.evaluation as ev
+    >>> mine = pd.DataFrame({"user_id": ["u1", "u1", "u2", "u2"], "item_id": [1, 2, 1, 3], "rank": [1, 2, 1, 2]})
+    >>> truth = pd.DataFrame({"user_id": ["u1", "u1", "u2"], "item_id": [1, 9, 3]})
+    >>> report = ev.evaluate({"mine": mine}, truth, k=2, metrics=[ev.recall, ev.mean_reciprocal_rank])
+    >>> report
+    Report(1 model, 2 metrics, k=2, 2 users)
+    >>> report.to_frame()[["model", "metric", "k", "mean", "n_users"]]
+      model                metric  k  mean  n_users
+    0  mine                recall  2  0.75        2
+    1  mine  mean_reciprocal_rank  2  0.75        2
+    """
+    ks = _check_k(k)
+    named = _check_metrics(metrics)
+    confidence = check_number(confidence, "confidence", above=0)
+    if confidence >= 1:
+        raise ParameterError(f"confidence must be between 0 and 1. Got {confidence:g}. Write confidence=0.95.")
+    n_bootstrap = check_integer(n_bootstrap, "n_bootstrap", low=0)
+    seed = check_integer(seed, "seed", low=0)
+    opened = _open_lists(lists, max(ks))
+    chosen = _read_pairs(truth, "the truth", needs_items=True)
+    known = {"the truth": chosen.items} | {f"the lists of {name!r}": recs.items for name, recs in opened.items()}
+    people = {"the truth": chosen.users} | {f"the lists of {name!r}": recs.users for name, recs in opened.items()}
+    _check_kinds(people, "user_id")
+
+    seen = None if train is None else _read_pairs(train, "train")
+    goods = None if catalog is None else _read_catalog(catalog)
+    known |= {"train": seen.items} if seen is not None else {}
+    known |= {"catalog": goods.items} if goods is not None else {}
+    items = _join_items(known)
+
+    shared = _describe_items(items, seen, goods, lists, opened)
+    keep, relevant = _relevant_items(chosen, items, users)
+    aligned = {name: _align(recs, keep, items, max(ks), name) for name, recs in opened.items()}
+    cells: list[tuple[str, str, int, np.ndarray | float]] = []
+    for name, codes in aligned.items():
+        ranked = RankedLists(codes, find_hits(codes, relevant), np.diff(relevant.indptr).astype(np.int64), **shared)
+        heads = {length: ranked.head(length) for length in ks}
+        cells += [
+            (name, title, length, _measure(metric, title, heads[length]))
+            for title, metric in named.items()
+            for length in ks
+        ]
+    report = Report(
+        users=keep,
+        cells=_summarise_cells(cells, len(keep), confidence=confidence, n_bootstrap=n_bootstrap, seed=seed),
+        confidence=confidence,
+        n_bootstrap=n_bootstrap,
+        seed=seed,
+        n_without_list={name: int((codes[:, 0] == NONE).sum()) for name, codes in aligned.items()},
+        n_without_truth={
+            name: int((keep.codes(recs.users.ids, missing="none") == NONE).sum()) for name, recs in opened.items()
+        },
+    )
+    logger.info("evaluated %r", report)
+    return report
+
+
+def find_hits(codes: np.ndarray, relevant: sp.csr_matrix) -> np.ndarray:
+    """Return which listed items are relevant to their user.
+
+    Parameters
+    ----------
+    codes : ndarray of shape (n, k), int32
+        Listed items; -1 for none.
+    relevant : scipy.sparse.csr_matrix of shape (n, n_items)
+        A stored cell for every relevant pair.
+
+    Returns
+    -------
+    ndarray of shape (n, k), bool
+
+    Notes
+    -----
+    Each block of users gets a board of flags, one per item: one write per relevant pair, one read per listed
+    item, no sorting or searching.
+    """
+    n, width = codes.shape[0], relevant.shape[1] + 1  # one more column, never set: the code -1 points at it
+    hits = np.zeros(codes.shape, np.bool_)
+    board = np.zeros((0, width), np.bool_)
+    for rows in row_blocks(n, width, memory=32 << 20):
+        size = rows.stop - rows.start
+        if board.shape[0] < size:
+            board = np.zeros((size, width), np.bool_)
+        first, last = relevant.indptr[rows.start], relevant.indptr[rows.stop]
+        row = np.repeat(np.arange(size), np.diff(relevant.indptr[rows.start : rows.stop + 1]))
+        item = relevant.indices[first:last]
+        board[row, item] = True
+        hits[rows] = board[np.arange(size)[:, None], codes[rows]]
+        board[row, item] = False
+    return hits
+
+
+class _Pairs(NamedTuple):
+    """Distinct (user, item) pairs and their vocabularies."""
+
+    users: Vocabulary
+    items: Vocabulary
+    user: np.ndarray
+    item: np.ndarray
+
+
+def _check_k(k: Any) -> tuple[int, ...]:
+    lengths = list(k) if isinstance(k, Iterable) and not isinstance(k, (str, bytes)) else [k]
+    if not lengths:
+        raise ParameterError("k is empty. Write k=10 or k=[5, 10].")
+    ks = tuple(check_integer(length, "k", low=1) for length in lengths)
+    if len(set(ks)) < len(ks):
+        raise ParameterError(f"k names a length twice: {list(ks)}. Write k={sorted(set(ks))}.")
+    return ks
+
+
+def _check_metrics(metrics: Any) -> dict[str, Metric]:
+    given = list(metrics) if isinstance(metrics, Iterable) and not isinstance(metrics, (str, bytes)) else [metrics]
+    if not given:
+        raise ParameterError("metrics is empty. Write metrics=[om.ndcg, om.recall].")
+    titles = [metric_name(metric) for metric in given]
+    twice = sorted({title for title in titles if titles.count(title) > 1})
+    if twice:
+        raise ParameterError(
+            f"metrics holds {len(given)} functions, and several are called {twice[0]!r}, so a report could not tell "
+            "them apart. Give each once; name your own with def."
+        )
+    return dict(zip(titles, given, strict=True))
+
+
+def _open_lists(lists: Any, longest: int) -> dict[str, Recommendations]:
+    if not isinstance(lists, Mapping) or not lists:
+        raise ParameterError(
+            f"lists must map the name of each model to its lists. Got {type(lists).__name__}"
+            f"{' with nothing in it' if isinstance(lists, Mapping) else ''}. "
+            "Write evaluate({'als': recommendations}, truth, ...)."
+        )
+    opened = {}
+    for name, value in lists.items():
+        recs = value if isinstance(value, Recommendations) else Recommendations.from_frame(value)
+        if recs.k < longest:
+            raise ParameterError(
+                f"k={longest}, but the lists of {name!r} have {recs.k} places, so what they would have put further "
+                f"down is not known. Recommend more, model.recommend(x, k={longest}), or evaluate at k={recs.k}."
+            )
+        opened[str(name)] = recs
+    return opened
+
+
+def _read_pairs(source: Any, where: str, *, needs_items: bool = False) -> _Pairs:
+    if isinstance(source, Interactions):
+        user = np.repeat(np.arange(source.n_users, dtype=np.int32), np.diff(source.csr.indptr))
+        above = source.csr.data > 0
+        pairs = _Pairs(source.users, source.items, user[above], source.csr.indices[above])
+    elif isinstance(source, EventLog):
+        with_item = source.item >= 0
+        pairs = _Pairs(source.users, source.items, source.user[with_item], source.item[with_item])
+    elif isinstance(source, (Mapping, Recommendations)):
+        raise ParameterError(
+            f"{where} must be an EventLog, an Interactions or a frame with user_id and item_id. "
+            f"Got {type(source).__name__}. Write evaluate({{'als': recommendations}}, test, ...)."
+        )
+    else:
+        opened = open_frame(source, f"evaluate, {where}", needed=("user_id", "item_id"))
+        (users, user), (items, item) = opened.ids("user_id"), opened.ids("item_id")
+        pairs = _Pairs(users, items, user, item)
+    if needs_items and pairs.user.size == 0:
+        raise EmptyError(
+            f"{where} names no item that anybody chose, so there is nothing to evaluate against. Check the cut and "
+            "the horizon: train, test = log.split(at, horizon='14D')."
+        )
+    return pairs
+
+
+def _read_catalog(catalog: Any) -> Catalog:
+    return catalog if isinstance(catalog, Catalog) else Catalog.from_frame(catalog)
+
+
+def _check_kinds(vocabularies: Mapping[str, Vocabulary], column: str) -> None:
+    """Refuse ids that are integers here and strings there: they would never meet."""
+    kinds: dict[bool, str] = {}
+    for where, vocabulary in vocabularies.items():
+        if len(vocabulary):
+            kinds.setdefault(vocabulary.ids.dtype == object, where)
+    if len(kinds) == 2:
+        raise SchemaError(
+            f"{column} holds strings in {kinds[True]} and integers in {kinds[False]}, so no two of them are equal. "
+            f"Cast one of them: frame[{column!r}].astype(str)."
+        )
+
+
+def _join_items(known: Mapping[str, Vocabulary]) -> Vocabulary:
+    """Return all items anybody names, sorted by id."""
+    _check_kinds(known, "item_id")
+    distinct = {id(vocabulary.ids): vocabulary.ids for vocabulary in known.values() if len(vocabulary)}
+    return Vocabulary.from_ids(np.concatenate(list(distinct.values())), "item_id")
+
+
+def _relevant_items(chosen: _Pairs, items: Vocabulary, users: Any) -> tuple[Vocabulary, sp.csr_matrix]:
+    """Return the users to evaluate, sorted by id, and their relevant items as (n, n_items) CSR."""
+    everybody = Vocabulary.from_ids(chosen.users.ids, "user_id")
+    user = everybody.codes(chosen.users.ids)[chosen.user]
+    matrix = _binary(user, items.codes(chosen.items.ids)[chosen.item], (len(everybody), len(items)))
+    keep = np.diff(matrix.indptr) > 0
+    if users is not None:
+        wanted = everybody.codes(users.ids if isinstance(users, Vocabulary) else users, missing="none")
+        asked = np.zeros(len(everybody) + 1, np.bool_)
+        asked[wanted] = True
+        keep &= asked[:-1]
+    if not keep.any():
+        raise EmptyError(
+            "users= names nobody who has an item in the truth, so there is nobody to evaluate. "
+            "Take them from the truth, for example users=test.users."
+        )
+    rows = np.flatnonzero(keep)
+    return everybody.take(rows), matrix[rows]
+
+
+def _align(recs: Recommendations, keep: Vocabulary, items: Vocabulary, longest: int, name: str) -> np.ndarray:
+    """Return one model's lists for the evaluated users, (n, longest) int32 codes in ``items``."""
+    row = recs.users.codes(keep.ids, missing="none")
+    if (row == NONE).all():
+        raise EmptyError(
+            f"{name!r} has a list for none of the {len(keep):,} users of the truth. Recommend for them: "
+            "model.recommend(x.rows(ids), k=...)."
+        )
+    in_items = np.append(items.codes(recs.items.ids), np.int32(NONE)).astype(np.int32)
+    codes = np.full((len(keep), longest), NONE, np.int32)
+    present = row != NONE
+    codes[present] = in_items[recs.codes[row[present], :longest]]
+    ordered = np.sort(codes, axis=1)
+    repeated = ((ordered[:, 1:] == ordered[:, :-1]) & (ordered[:, 1:] != NONE)).any(1)
+    if repeated.any():
+        raise SchemaError(
+            f"the lists of {name!r} name an item twice for {int(repeated.sum()):,} of {len(keep):,} users: "
+            f"{name_rows(repeated)} of the evaluated users by id. A hit would count twice. Keep the best place: "
+            "frame.sort_values('rank').drop_duplicates(['user_id', 'item_id'])."
+        )
+    return codes
+
+
+def _describe_items(
+    items: Vocabulary,
+    seen: _Pairs | None,
+    goods: Catalog | None,
+    lists: Mapping[str, Any],
+    opened: Mapping[str, Recommendations],
+) -> dict[str, Any]:
+    """Return what metrics may want to know of items, as arguments of RankedLists."""
+    described: dict[str, Any] = {}
+    vectors: dict[str, sp.csr_matrix] = {}
+    known = [recs.items for name, recs in opened.items() if isinstance(lists[name], Recommendations)]
+    if seen is not None:
+        shape = (len(items), len(seen.users))
+        held = _binary(items.codes(seen.items.ids)[seen.item], seen.user, shape)
+        described["popularity"] = np.diff(held.indptr).astype(np.int64)
+        described["n_train_users"] = int(np.unique(held.indices).size)
+        vectors["cooccurrence"] = _unit_rows(held)
+        known = [seen.items]
+    if goods is not None:
+        known = [goods.items]
+        if goods.category is not None:
+            labels, category = goods.category
+            row = np.flatnonzero(category >= 0)
+            cells = items.codes(goods.items.ids)[row], category[row]
+            vectors["category"] = _binary(*cells, (len(items), len(labels)))
+    if known:
+        described["in_catalog"] = np.zeros(len(items), np.bool_)
+        for vocabulary in known:
+            described["in_catalog"][items.codes(vocabulary.ids)] = True
+    return described | {"vectors": vectors}
+
+
+def _binary(row: np.ndarray, column: np.ndarray, shape: tuple[int, int]) -> sp.csr_matrix:
+    """Return the CSR with a 1 for every distinct (row, column)."""
+    matrix = sp.csr_matrix((np.ones(row.size), (row, column)), shape=shape)
+    matrix.sum_duplicates()
+    matrix.data[:] = 1.0
+    return matrix
+
+
+def _unit_rows(binary: sp.csr_matrix) -> sp.csr_matrix:
+    """Return the matrix of ones with every row scaled to length 1."""
+    n = np.diff(binary.indptr)
+    return sp.csr_matrix((1.0 / np.sqrt(np.repeat(n, n)), binary.indices, binary.indptr), binary.shape)
+
+
+def _measure(metric: Metric, title: str, lists: RankedLists) -> np.ndarray | float:
+    """Return what the metric answers: one float64 per user, or one number of the catalogue."""
+    answer = np.asarray(metric(lists))
+    if answer.shape == ():
+        return float(answer)
+    if answer.shape != (lists.n_users,):
+        raise ParameterError(
+            f"the metric {title!r} must return one value per user, shape ({lists.n_users},), or one number. "
+            f"Got shape {answer.shape}. Take the mean over places, for example lists.hits.mean(1)."
+        )
+    return answer.astype(np.float64)
+
+
+def _summarise_cells(
+    found: Sequence[tuple[str, str, int, np.ndarray | float]],
+    n_users: int,
+    *,
+    confidence: float,
+    n_bootstrap: int,
+    seed: int,
+) -> tuple[Cell, ...]:
+    columns = [answer if isinstance(answer, np.ndarray) else None for *_, answer in found]
+    mean, low, high, _, n = summarise(columns, confidence=confidence, n_bootstrap=n_bootstrap, seed=seed)
+    cells = []
+    for at, ((model, title, length, answer), column) in enumerate(zip(found, columns, strict=True)):
+        if column is None:
+            cells.append(Cell(model, title, length, float(answer), np.nan, np.nan, n_users, None))
+        else:
+            column.setflags(write=False)
+            ends = float(low[at]), float(high[at])
+            cells.append(Cell(model, title, length, float(mean[at]), *ends, int(n[at]), column))
+    return tuple(cells)
