@@ -4,16 +4,27 @@ from __future__ import annotations
 
 import itertools
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager
-from typing import Any
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from typing import Any, TypeVar
 
 from omnireco._checks import check_integer
 from omnireco.errors import ParameterError
 
-__all__ = ["Progress", "one_blas_thread", "row_blocks", "split_evenly", "track", "usable_threads"]
+__all__ = [
+    "Progress",
+    "available_memory",
+    "one_blas_thread",
+    "row_blocks",
+    "split_evenly",
+    "ticker",
+    "track",
+    "usable_threads",
+]
 
 Progress = bool | Callable[[int, int], object]
+_Step = TypeVar("_Step")
 
 
 def usable_threads(threads: int | None = None) -> int:
@@ -25,12 +36,40 @@ def usable_threads(threads: int | None = None) -> int:
     return os.cpu_count() or 1
 
 
-def one_blas_thread() -> AbstractContextManager[Any]:
-    """Hold BLAS to one thread while our own threads run (two owners of parallelism fight)."""
-    from threadpoolctl import threadpool_limits
+class _OneBlasThread:
+    """Counts who needs BLAS on one thread: the first to come sets the limit, the last to leave lifts it.
 
-    limits: AbstractContextManager[Any] = threadpool_limits(limits=1, user_api="blas")
-    return limits
+    The limit belongs to the process. If two threads each saved and restored it, the later one would
+    save the limit of the earlier one, and BLAS would stay on one thread for ever.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._inside = 0
+        self._limits: Any = None
+
+    def __enter__(self) -> None:
+        from threadpoolctl import threadpool_limits
+
+        with self._lock:
+            self._inside += 1
+            if self._inside == 1:
+                self._limits = threadpool_limits(limits=1, user_api="blas")
+
+    def __exit__(self, *error: object) -> None:
+        with self._lock:
+            self._inside -= 1
+            if self._inside == 0:
+                self._limits.restore_original_limits()
+                self._limits = None
+
+
+_ONE_BLAS_THREAD = _OneBlasThread()
+
+
+def one_blas_thread() -> AbstractContextManager[None]:
+    """Hold BLAS to one thread while our own threads run (two owners of parallelism fight)."""
+    return _ONE_BLAS_THREAD
 
 
 def row_blocks(n_rows: int, bytes_per_row: int, *, memory: int = 128 << 20, most: int = 1 << 16) -> Iterator[slice]:
@@ -40,21 +79,29 @@ def row_blocks(n_rows: int, bytes_per_row: int, *, memory: int = 128 << 20, most
         yield slice(start, min(start + size, n_rows))
 
 
-def track(steps: Iterable[Any], total: int, progress: Progress, *, label: str) -> Iterator[Any]:
-    """Yield ``steps`` and report after each: a tqdm bar for True, a call ``(done, total)`` for a callable."""
-    if progress is False or progress is None:
-        yield from steps
-        return
+@contextmanager
+def ticker(total: int, progress: Progress, *, label: str) -> Iterator[Callable[[], object]]:
+    """Give a function to call after each of ``total`` steps: it moves a bar, or calls ``progress(done, total)``."""
     if progress is True:
         from tqdm.auto import tqdm
 
-        yield from tqdm(steps, total=total, desc=label, leave=False)
-        return
-    if not callable(progress):
+        with tqdm(total=total, desc=label, leave=False) as bar:
+            yield bar.update
+    elif callable(progress):
+        done = itertools.count(1)
+        yield lambda: progress(next(done), total)
+    elif progress is False:
+        yield lambda: None
+    else:
         raise ParameterError(f"progress must be True, False or a callable(done, total). Got {progress!r}.")
-    for done, step in enumerate(steps, start=1):
-        yield step
-        progress(done, total)
+
+
+def track(steps: Sequence[_Step], progress: Progress, *, label: str) -> Iterator[_Step]:
+    """Yield steps and report after each."""
+    with ticker(len(steps), progress, label=label) as tick:
+        for step in steps:
+            yield step
+            tick()
 
 
 def split_evenly(n: int, parts: int) -> Sequence[slice]:
@@ -62,3 +109,23 @@ def split_evenly(n: int, parts: int) -> Sequence[slice]:
     parts = max(1, min(parts, n))
     edges = [n * i // parts for i in range(parts + 1)]
     return [slice(a, b) for a, b in itertools.pairwise(edges)]
+
+
+def available_memory() -> int:
+    """Return how many bytes this process may still take: free memory, inside the container's limit if there is one."""
+    limit, used = _first_number("/sys/fs/cgroup/memory.max"), _first_number("/sys/fs/cgroup/memory.current")
+    free = _first_number("/proc/meminfo", key="MemAvailable:")
+    known = [1024 * free] if free is not None else []
+    if limit is not None and used is not None:
+        known.append(limit - used)
+    return max(0, min(known)) if known else 8 << 30
+
+
+def _first_number(path: str, *, key: str = "") -> int | None:
+    """Return the number behind a key of a system file, or None where there is no such file or number."""
+    try:
+        with open(path) as lines:
+            words = next((line.removeprefix(key).split() for line in lines if line.startswith(key)), [])
+    except OSError:
+        return None
+    return int(words[0]) if words and words[0].isdigit() else None

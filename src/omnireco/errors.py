@@ -6,6 +6,7 @@
     ├── SchemaError        (ValueError)   a frame, a column or a cell is not what a door takes
     ├── UnknownIdError     (KeyError)     ids that a value has never seen
     ├── ParameterError     (ValueError)   an argument outside its range, or a verb used on the wrong noun
+    ├── NotFittedError     (AttributeError) a model's verb was called on an estimator, which only holds parameters
     ├── EmptyError         (ValueError)   nothing is left to work with
     ├── InfeasibleError    (ValueError)   constraints that no plan can meet
     ├── StorageError       (OSError)      a file that is damaged, foreign, or newer than this version
@@ -22,6 +23,7 @@ __all__ = [
     "EmptyError",
     "InfeasibleError",
     "MissingExtraError",
+    "NotFittedError",
     "OmnirecoError",
     "ParameterError",
     "SchemaError",
@@ -48,6 +50,10 @@ class UnknownIdError(OmnirecoError, KeyError):
 
 class ParameterError(OmnirecoError, ValueError):
     """An argument is outside its range, or a verb was used on the wrong noun."""
+
+
+class NotFittedError(OmnirecoError, AttributeError):
+    """A model's verb was called on an estimator: ``fit`` returns the model."""
 
 
 class EmptyError(OmnirecoError, ValueError):

@@ -1,1 +1,35 @@
-"""The planning room."""
+"""Plans: which touch, to whom, on which channel, when; under rules and limits."""
+
+from omnireco.planning.candidates import Candidates, candidates
+from omnireco.planning.plan import Plan, plan
+from omnireco.planning.rules import (
+    Budget,
+    Capacity,
+    Consent,
+    Constraint,
+    Eligibility,
+    FrequencyCap,
+    OncePerItem,
+    QuietHours,
+    Reachable,
+    Rows,
+    Touches,
+)
+
+__all__ = [
+    "Budget",
+    "Candidates",
+    "Capacity",
+    "Consent",
+    "Constraint",
+    "Eligibility",
+    "FrequencyCap",
+    "OncePerItem",
+    "Plan",
+    "QuietHours",
+    "Reachable",
+    "Rows",
+    "Touches",
+    "candidates",
+    "plan",
+]

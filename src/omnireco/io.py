@@ -1,0 +1,463 @@
+"""Save and load values in one safe file each: arrays plus a JSON header, never pickle.
+
+The file is a zip of ``.npy`` arrays (NumPy's npz, without objects) and a header that names the format, its
+version, the kind of value and a checksum per array. It is written under a temporary name and renamed, so a
+reader never sees half a file; a damaged, foreign or newer file is a :class:`StorageError`, never a crash,
+and loading never runs code.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import struct
+import tempfile
+import zipfile
+import zlib
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import scipy.sparse as sp
+
+from omnireco.data.audience import Audience
+from omnireco.data.catalog import Catalog
+from omnireco.data.events import EventLog
+from omnireco.data.interactions import Interactions
+from omnireco.data.messages import MessageLog
+from omnireco.data.vocabulary import Vocabulary
+from omnireco.errors import OmnirecoError, ParameterError, StorageError
+from omnireco.models.base import Recommendations
+from omnireco.models.factors import FactorModel
+from omnireco.models.linear import ItemModel
+from omnireco.models.popularity import PopularityModel
+from omnireco.planning.candidates import Candidates
+from omnireco.planning.plan import Plan, Price
+from omnireco.planning.rules import Past, Touches
+
+__all__ = ["load", "save"]
+
+_FORMAT, _VERSION = "omnireco", 1
+_HEADER = "header.json"
+# What numpy, json and zipfile raise on bytes that are not theirs.
+_DAMAGE = (
+    OSError,
+    ValueError,
+    LookupError,
+    TypeError,
+    AttributeError,
+    ArithmeticError,
+    RuntimeError,
+    MemoryError,
+    EOFError,
+    SyntaxError,
+    zipfile.BadZipFile,
+    zlib.error,
+    struct.error,
+)
+
+
+def save(value: Any, path: str | os.PathLike[str]) -> Path:
+    """Write a model, log, matrix, audience, catalogue, recommendations or plan to a file.
+
+    Parameters
+    ----------
+    value : a value of omnireco
+        Models, EventLog, MessageLog, Audience, Catalog, Interactions, Recommendations, Plan.
+    path : str or path
+        The file; replaced when it exists. The usual ending is ``.omnireco``.
+
+    Returns
+    -------
+    Path
+        The file written.
+
+    Raises
+    ------
+    ParameterError
+        When the value is of a kind that has no file form.
+    StorageError
+        When the file cannot be written; an older file stays as it was.
+
+    Examples
+    --------
+    >>> import tempfile, omnireco as om
+    >>> model = om.FactorModel.from_arrays([[1.0, 0.0], [0.0, 1.0]], items=["tea", "cup"])
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     om.load(om.save(model, folder + "/model.omnireco"))
+    FactorModel(2 items, 2 factors)
+    """
+    kind = next((name for name, form in _forms().items() if type(value) is form.kind), None)
+    if kind is None:
+        raise ParameterError(
+            f"save takes a model, log, matrix, audience, catalogue, lists or plan. Got {type(value).__name__}. "
+            "Frames are written by their own library: frame.to_parquet(path)."
+        )
+    out = _Writer()
+    _forms()[kind].pack(value, out)
+    header = {
+        "format": _FORMAT,
+        "version": _VERSION,
+        "kind": kind,
+        "fields": out.fields,
+        "checksums": {name: _checksum(array) for name, array in out.arrays.items()},
+    }
+    target = Path(path)
+    try:
+        _write(target, json.dumps(header, sort_keys=True).encode(), out.arrays)
+    except OSError as error:
+        raise StorageError(f"save: cannot write {target.name!r}: {error.strerror or error}.") from error
+    return target
+
+
+def load(path: str | os.PathLike[str]) -> Any:
+    """Read a value written by :func:`save`.
+
+    Raises
+    ------
+    StorageError
+        When there is no such file, or it is damaged, not omnireco's, or written by a newer version.
+    """
+    target = Path(path)
+    try:
+        header, arrays = _read(target)
+        return _forms()[header["kind"]].unpack(_Reader(header["fields"], arrays))
+    except StorageError:
+        raise
+    except FileNotFoundError:
+        raise StorageError(f"load: there is no file {target.name!r} in that folder.") from None
+    except _DAMAGE as error:
+        reason = str(error) if isinstance(error, OmnirecoError) else type(error).__name__
+        raise StorageError(
+            f"load: {target.name!r} is damaged or not a file of omnireco ({reason}). Restore a copy, or save it again."
+        ) from None
+
+
+@dataclass(slots=True)
+class _Writer:
+    """Collects the parts of a value: named arrays, and small fields that fit in JSON."""
+
+    arrays: dict[str, np.ndarray] = field(default_factory=dict)
+    fields: dict[str, Any] = field(default_factory=dict)
+
+    def array(self, name: str, array: np.ndarray | None) -> None:
+        if array is not None:
+            self.arrays[name] = np.ascontiguousarray(array)
+
+    def vocabulary(self, name: str, vocabulary: Vocabulary) -> None:
+        if vocabulary.ids.dtype != object:
+            self.arrays[name] = vocabulary.ids
+            return
+        encoded = [text.encode("utf-8", "surrogatepass") for text in vocabulary.ids]
+        self.arrays[name + "/text"] = np.frombuffer(b"".join(encoded), np.uint8)
+        self.arrays[name + "/ends"] = np.cumsum([len(text) for text in encoded], dtype=np.int64)
+
+    def csr(self, name: str, matrix: sp.csr_matrix) -> None:
+        for part in ("data", "indices", "indptr"):
+            self.arrays[f"{name}/{part}"] = getattr(matrix, part)
+        self.fields[name] = list(matrix.shape)
+
+    def labels(self, name: str, labels: Mapping[str, tuple[Vocabulary, np.ndarray]]) -> None:
+        self.fields[name] = list(labels)
+        for position, (vocabulary, codes) in enumerate(labels.values()):
+            self.vocabulary(f"{name}/{position}/ids", vocabulary)
+            self.array(f"{name}/{position}/codes", codes)
+
+
+@dataclass(frozen=True, slots=True)
+class _Reader:
+    """Hands the parts back."""
+
+    fields: Mapping[str, Any]
+    arrays: Mapping[str, np.ndarray]
+
+    def array(self, name: str) -> np.ndarray:
+        return self.arrays[name]
+
+    def parts(self, vocabularies: Iterable[str], arrays: Iterable[str]) -> dict[str, Any]:
+        """Return named vocabularies and arrays, ready to be passed by keyword."""
+        return {name: self.vocabulary(name) for name in vocabularies} | {name: self.arrays[name] for name in arrays}
+
+    def optional(self, name: str) -> np.ndarray | None:
+        return self.arrays.get(name)
+
+    def vocabulary(self, name: str) -> Vocabulary:
+        if name in self.arrays:
+            return Vocabulary(self.arrays[name])
+        text, ends = self.arrays[name + "/text"].tobytes(), self.arrays[name + "/ends"].tolist()
+        ids = np.empty(len(ends), object)
+        ids[:] = [text[a:b].decode("utf-8", "surrogatepass") for a, b in zip([0, *ends[:-1]], ends, strict=True)]
+        return Vocabulary(ids)
+
+    def csr(self, name: str) -> sp.csr_matrix:
+        parts = tuple(self.arrays[f"{name}/{part}"] for part in ("data", "indices", "indptr"))
+        matrix = sp.csr_matrix(parts, tuple(self.fields[name]))
+        matrix.check_format(full_check=True)
+        return matrix
+
+    def labels(self, name: str) -> dict[str, tuple[Vocabulary, np.ndarray]]:
+        return {
+            label: (self.vocabulary(f"{name}/{position}/ids"), self.array(f"{name}/{position}/codes"))
+            for position, label in enumerate(self.fields[name])
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class _Form:
+    """How one kind of value is taken apart and put together again."""
+
+    kind: type
+    pack: Callable[[Any, _Writer], None]
+    unpack: Callable[[_Reader], Any]
+
+
+def _forms() -> dict[str, _Form]:
+    """Return every kind that has a file form, by the name in the header."""
+    return {
+        "event log": _Form(EventLog, _pack_events, _unpack_events),
+        "message log": _Form(MessageLog, _pack_messages, _unpack_messages),
+        "audience": _Form(Audience, _pack_audience, _unpack_audience),
+        "catalog": _Form(Catalog, _pack_catalog, _unpack_catalog),
+        "interactions": _Form(Interactions, _pack_interactions, _unpack_interactions),
+        "recommendations": _Form(Recommendations, _pack_recommendations, _unpack_recommendations),
+        "popularity model": _Form(PopularityModel, _pack_popularity, _unpack_popularity),
+        "item model": _Form(ItemModel, _pack_item_model, _unpack_item_model),
+        "factor model": _Form(FactorModel, _pack_factors, _unpack_factors),
+        "plan": _Form(Plan, _pack_plan, _unpack_plan),
+    }
+
+
+def _pack_events(log: EventLog, out: _Writer) -> None:
+    for name in ("users", "items", "channels", "events"):
+        out.vocabulary(name, getattr(log, name))
+    for name in ("user", "item", "channel", "event", "at", "value"):
+        out.array(name, getattr(log, name))
+    out.labels("labels", log.labels)
+    out.fields["window"] = [log.start_us, log.end_us]
+
+
+def _unpack_events(parts: _Reader) -> EventLog:
+    known = parts.parts(("users", "items", "channels", "events"), ("user", "item", "channel", "event", "at"))
+    start, end = parts.fields["window"]
+    return EventLog(
+        **known, value=parts.optional("value"), labels=parts.labels("labels"), start_us=int(start), end_us=int(end)
+    )
+
+
+def _pack_messages(log: MessageLog, out: _Writer) -> None:
+    for name in ("users", "channels", "items", "creatives"):
+        out.vocabulary(name, getattr(log, name))
+    for name in ("user", "channel", "item", "creative", "sent_at", "responded_at", "propensity"):
+        out.array(name, getattr(log, name))
+    out.fields["end_us"] = log.end_us
+
+
+def _unpack_messages(parts: _Reader) -> MessageLog:
+    known = parts.parts(
+        ("users", "channels", "items", "creatives"),
+        ("user", "channel", "item", "creative", "sent_at", "responded_at"),
+    )
+    return MessageLog(**known, propensity=parts.optional("propensity"), end_us=int(parts.fields["end_us"]))
+
+
+def _pack_audience(audience: Audience, out: _Writer) -> None:
+    for name in ("users", "zones", "channels"):
+        out.vocabulary(name, getattr(audience, name))
+    for name in ("zone", "consent", "reachable"):
+        out.array(name, getattr(audience, name))
+    out.labels("attributes", audience.attributes)
+
+
+def _unpack_audience(parts: _Reader) -> Audience:
+    known = parts.parts(("users", "zones", "channels"), ("zone", "consent", "reachable"))
+    return Audience(**known, attributes=parts.labels("attributes"))
+
+
+def _pack_catalog(catalog: Catalog, out: _Writer) -> None:
+    out.vocabulary("items", catalog.items)
+    labels = {"category": catalog.category, "name": catalog.name}
+    out.labels("labels", {name: pair for name, pair in labels.items() if pair is not None})
+    out.array("price", catalog.price)
+    out.array("margin", catalog.margin)
+
+
+def _unpack_catalog(parts: _Reader) -> Catalog:
+    labels = parts.labels("labels")
+    return Catalog(
+        parts.vocabulary("items"),
+        labels.get("category"),
+        labels.get("name"),
+        parts.optional("price"),
+        parts.optional("margin"),
+    )
+
+
+def _pack_interactions(x: Interactions, out: _Writer) -> None:
+    out.vocabulary("users", x.users)
+    out.vocabulary("items", x.items)
+    out.csr("csr", x.csr)
+    out.fields["at_us"] = x.at_us
+    out.fields["layers"] = list(x.layers)
+    for position, layer in enumerate(x.layers.values()):
+        if layer is not x.csr:
+            out.csr(f"layer/{position}", layer)
+
+
+def _unpack_interactions(parts: _Reader) -> Interactions:
+    csr = parts.csr("csr")
+    layers = {
+        name: parts.csr(f"layer/{position}") if f"layer/{position}" in parts.fields else csr
+        for position, name in enumerate(parts.fields["layers"])
+    }
+    return Interactions(parts.vocabulary("users"), parts.vocabulary("items"), csr, layers, parts.fields["at_us"])
+
+
+def _pack_recommendations(recs: Recommendations, out: _Writer) -> None:
+    out.vocabulary("users", recs.users)
+    out.vocabulary("items", recs.items)
+    out.array("codes", recs.codes)
+    out.array("scores", recs.scores)
+
+
+def _unpack_recommendations(parts: _Reader) -> Recommendations:
+    return Recommendations(
+        parts.vocabulary("users"), parts.vocabulary("items"), parts.array("codes"), parts.array("scores")
+    )
+
+
+def _pack_popularity(model: PopularityModel, out: _Writer) -> None:
+    out.vocabulary("items", model.items)
+    out.array("popularity", model.popularity)
+    out.array("vector", model.vector)
+    out.fields["personal"] = model.personal
+
+
+def _unpack_popularity(parts: _Reader) -> PopularityModel:
+    return PopularityModel(
+        parts.vocabulary("items"), parts.array("popularity"), parts.array("vector"), float(parts.fields["personal"])
+    )
+
+
+def _pack_item_model(model: ItemModel, out: _Writer) -> None:
+    out.vocabulary("items", model.items)
+    out.array("popularity", model.popularity)
+    if sp.issparse(model.weights):
+        out.csr("weights", model.weights)
+    else:
+        out.array("weights", model.weights)
+
+
+def _unpack_item_model(parts: _Reader) -> ItemModel:
+    weights = parts.csr("weights") if "weights" in parts.fields else parts.array("weights")
+    return ItemModel(parts.vocabulary("items"), parts.array("popularity"), weights)
+
+
+def _pack_factors(model: FactorModel, out: _Writer) -> None:
+    out.vocabulary("items", model.items)
+    out.array("popularity", model.popularity)
+    out.array("factors", model.factors)
+    out.fields |= {"regularization": model.regularization, "alpha": model.alpha}
+
+
+def _unpack_factors(parts: _Reader) -> FactorModel:
+    return FactorModel.from_arrays(
+        parts.array("factors"),
+        items=parts.vocabulary("items"),
+        popularity=parts.array("popularity"),
+        regularization=float(parts.fields["regularization"]),
+        alpha=float(parts.fields["alpha"]),
+    )
+
+
+def _pack_plan(plan: Plan, out: _Writer) -> None:
+    """Take a plan apart: what is sent, what is not and why; not the past that frequency caps counted."""
+    touches, found = plan.touches.touches, plan.touches
+    for name in ("users", "items", "channels"):
+        out.vocabulary(name, getattr(touches, name))
+    for name in ("user", "item", "channel", "send_at", "local_at", "consent", "reachable"):
+        out.array(name, getattr(touches, name))
+    out.array("touch_value", found.value)
+    out.array("probability", found.probability)
+    out.array("reason", plan.reason)
+    out.labels("labels", found.labels)
+    out.fields |= {"left_out": list(found.left_out.items()), "reasons": list(plan.reasons)}
+    out.fields |= {"value": plan.value, "bound": plan.bound, "exact": plan.exact, "costs": dict(plan.costs)}
+    out.fields["rows"] = [[row.constraint, row.row, row.used, row.limit, row.price] for row in plan.rows]
+
+
+def _unpack_plan(parts: _Reader) -> Plan:
+    known = parts.parts(
+        ("users", "items", "channels"),
+        ("user", "item", "channel", "send_at", "local_at", "consent", "reachable"),
+    )
+    nothing = np.empty(0, np.int32)
+    touches = Touches(**known, past=Past(nothing, nothing, np.empty(0, np.int64)))
+    fields = parts.fields
+    found = Candidates(
+        touches,
+        parts.array("touch_value"),
+        parts.optional("probability"),
+        parts.labels("labels"),
+        dict(fields["left_out"]),
+    )
+    return Plan(
+        found,
+        parts.array("reason"),
+        tuple(fields["reasons"]),
+        float(fields["value"]),
+        float(fields["bound"]),
+        bool(fields["exact"]),
+        fields["costs"],
+        tuple(Price(*row) for row in fields["rows"]),
+    )
+
+
+def _write(target: Path, header: bytes, arrays: Mapping[str, np.ndarray]) -> None:
+    """Write a zip next to the target and rename it over the target."""
+    handle, temporary = tempfile.mkstemp(prefix=target.name, suffix=".part", dir=target.parent)
+    try:
+        with os.fdopen(handle, "wb") as stream, zipfile.ZipFile(stream, "w", zipfile.ZIP_STORED) as archive:
+            archive.writestr(_HEADER, header)
+            for name, array in arrays.items():
+                with archive.open(name + ".npy", "w", force_zip64=True) as entry:
+                    np.lib.format.write_array(entry, array, allow_pickle=False)
+        os.chmod(temporary, 0o666 & ~_umask())
+        os.replace(temporary, target)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
+
+
+def _read(target: Path) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+    """Return the header and the arrays of a file, checked against their checksums."""
+    with zipfile.ZipFile(target) as archive:
+        header = json.loads(archive.read(_HEADER))
+        if header["format"] != _FORMAT:
+            raise ValueError
+        if header["version"] > _VERSION:
+            raise StorageError(
+                f"load: {target.name!r} has format version {header['version']}, and this one reads up to {_VERSION}. "
+                "Upgrade: pip install -U omnireco."
+            )
+        arrays = {}
+        for name, checksum in header["checksums"].items():
+            with archive.open(name + ".npy") as entry:
+                arrays[name] = np.lib.format.read_array(entry, allow_pickle=False)
+            if _checksum(arrays[name]) != checksum:
+                raise StorageError(f"load: {target.name!r} is damaged: a checksum differs. Restore it from a copy.")
+    return header, arrays
+
+
+def _checksum(array: np.ndarray) -> str:
+    digest = hashlib.sha256(f"{array.dtype.str}{array.shape}".encode())
+    digest.update(np.ascontiguousarray(array).view(np.uint8).data if array.size else b"")
+    return digest.hexdigest()

@@ -1,0 +1,420 @@
+"""What every model is: a learned function from histories to ranked items."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, NoReturn
+
+import numpy as np
+import scipy.sparse as sp
+
+from omnireco._checks import check_flag, check_integer
+from omnireco._compute import Progress, row_blocks, track
+from omnireco.data.columns import open_frame
+from omnireco.data.interactions import Interactions
+from omnireco.data.vocabulary import NONE, Vocabulary
+from omnireco.errors import EmptyError, NotFittedError, ParameterError, SchemaError, UnknownIdError
+from omnireco.models.topk import select
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["Model", "Recommendations"]
+
+_BLOCK = 4096
+
+
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class Recommendations:
+    """Ranked items per person, best first.
+
+    Parameters
+    ----------
+    users, items : Vocabulary
+        The people, in row order, and the catalogue behind the codes.
+    codes : ndarray of shape (n_users, k), int32
+        Item codes by (score down, code up). -1 pads the tail where fewer than k items may be shown: a list
+        is never filled with an item that is seen or not eligible.
+    scores : ndarray of shape (n_users, k), float32
+        -inf where the code is -1.
+    """
+
+    users: Vocabulary
+    items: Vocabulary
+    codes: np.ndarray
+    scores: np.ndarray
+
+    def __post_init__(self) -> None:
+        if self.codes.shape != self.scores.shape or self.codes.ndim != 2 or len(self.codes) != len(self.users):
+            raise SchemaError(
+                f"Recommendations: codes {self.codes.shape} and scores {self.scores.shape} must both have the shape "
+                f"(n_users, k), and there are {len(self.users):,} users."
+            )
+        self.codes.setflags(write=False)
+        self.scores.setflags(write=False)
+
+    @classmethod
+    def from_frame(cls, frame: Any, *, columns: Mapping[str, str] | None = None) -> Recommendations:
+        """Read the lists of any library.
+
+        Parameters
+        ----------
+        frame : pandas, polars or pyarrow frame
+            ``user_id``, ``item_id`` and ``rank`` (smallest first) or ``score`` (largest first; equal scores are
+            ordered by item id).
+        columns : mapping of str to str, optional
+            Our name to yours.
+
+        Raises
+        ------
+        SchemaError
+            When an item stands twice in one person's list.
+        """
+        opened = open_frame(
+            frame,
+            "Recommendations.from_frame",
+            needed=("user_id", "item_id"),
+            optional=("rank", "score"),
+            columns=columns,
+        )
+        if "rank" not in opened and "score" not in opened:
+            raise SchemaError("Recommendations.from_frame needs a column 'rank' or 'score' to order the lists by.")
+        users, user = opened.ids("user_id")
+        items, item = opened.ids("item_id")
+        score = opened.numbers("score") if "score" in opened else -opened.numbers("rank")
+        order_by = opened.numbers("rank") if "rank" in opened else -score
+        order = np.lexsort([item, order_by, user])
+        user, item, score = user[order], item[order], score[order]
+        pair = np.sort(user.astype(np.int64) * max(1, len(items)) + item)
+        if (twice := int((pair[1:] == pair[:-1]).sum())) > 0:
+            raise SchemaError(
+                f"Recommendations.from_frame: {twice:,} of {item.size:,} rows repeat an item in one person's list. "
+                "Keep the best of each: frame.drop_duplicates(['user_id', 'item_id'])."
+            )
+        lengths = np.bincount(user, minlength=len(users))
+        k = int(lengths.max()) if lengths.size else 0
+        place = np.arange(user.size) - np.repeat(np.cumsum(lengths) - lengths, lengths)
+        codes = np.full((len(users), k), NONE, np.int32)
+        scores = np.full((len(users), k), -np.inf, np.float32)
+        codes[user, place], scores[user, place] = item, score
+        return cls(users, items, codes, scores)
+
+    def __len__(self) -> int:
+        return len(self.users)
+
+    def __repr__(self) -> str:
+        return f"Recommendations({self.n_users:,} users x top {self.k}, {len(self.items):,} items)"
+
+    def _repr_html_(self) -> str:
+        return f"<p>{self!r}</p>{self.head(5).take(np.arange(min(5, len(self)))).to_frame().to_html(index=False)}"
+
+    @property
+    def n_users(self) -> int:
+        """How many people."""
+        return len(self.users)
+
+    @property
+    def k(self) -> int:
+        """How many items a list has at most."""
+        return int(self.codes.shape[1])
+
+    def head(self, k: int) -> Recommendations:
+        """Return the first ``k`` of every list."""
+        k = check_integer(k, "k", low=1)
+        return Recommendations(self.users, self.items, self.codes[:, :k].copy(), self.scores[:, :k].copy())
+
+    def rows(self, ids: Any) -> Recommendations:
+        """Return the lists of some people, in the order given; an unknown id is an UnknownIdError."""
+        return self.take(self.users.codes(ids))
+
+    def take(self, codes: np.ndarray) -> Recommendations:
+        """Return some rows by code, in the order given."""
+        return Recommendations(self.users.take(codes), self.items, self.codes[codes], self.scores[codes])
+
+    def to_frame(self) -> pd.DataFrame:
+        """Return a pandas frame: user_id, item_id, rank (from 1), score; padding is dropped."""
+        import pandas as pd
+
+        return pd.DataFrame(self._columns())
+
+    def to_arrow(self) -> Any:
+        """Return a pyarrow Table: user_id, item_id, rank (from 1), score; padding is dropped."""
+        import pyarrow as pa
+
+        return pa.table({name: pa.array(column) for name, column in self._columns().items()})
+
+    def _columns(self) -> dict[str, np.ndarray]:
+        row, place = np.nonzero(self.codes != NONE)
+        return {
+            "user_id": self.users.decode(row),
+            "item_id": self.items.decode(self.codes[row, place]),
+            "rank": (place + 1).astype(np.int32),
+            "score": self.scores[row, place],
+        }
+
+
+class Model(ABC):
+    """A learned function from histories to ranked items; what ``fit`` returns.
+
+    A model owns the vocabulary of its items, so it can be asked about anybody whose history names items it
+    knows: people it was fitted on, people whose history has grown since, and new ones are one code path.
+    A person with an empty history gets the items that most people chose at fit time (``popularity``).
+
+    Subclasses are frozen, final, and define how histories become scores; ranking, exclusion, eligibility,
+    ties and padding are done here, once.
+    """
+
+    __slots__ = ()
+
+    items: Vocabulary
+    popularity: np.ndarray
+
+    @abstractmethod
+    def _rank(
+        self,
+        histories: sp.csr_matrix,
+        *,
+        k: int,
+        exclude: sp.csr_matrix | None,
+        eligible: Any,
+        threads: int | None,
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Return (codes, scores), each (n, k), for histories (n, n_items) none of which is empty."""
+
+    @abstractmethod
+    def _score(self, histories: sp.csr_matrix, codes: np.ndarray) -> np.ndarray:
+        """Return scores (n, len(codes)), float32, for histories none of which is empty."""
+
+    @abstractmethod
+    def _similar(self, codes: np.ndarray, *, k: int) -> tuple[np.ndarray, np.ndarray]:
+        """Return (codes, scores), each (len(codes), k), of the items most like some items, themselves left out."""
+
+    def recommend(
+        self,
+        histories: Interactions,
+        *,
+        k: int,
+        exclude_seen: bool = True,
+        eligible: Any = None,
+        threads: int | None = None,
+        progress: Progress = False,
+    ) -> Recommendations:
+        """Rank items for people, given their histories.
+
+        Parameters
+        ----------
+        histories : Interactions
+            One row per person asked about. ``x.rows(ids)`` takes some people of a matrix.
+        k : int
+            Length of the lists.
+        exclude_seen : bool
+            Leave out items in the person's own history.
+        eligible : optional
+            What may be shown: None for everything; an array of item ids; a bool array over ``model.items``; or,
+            for groups of people, a pair ``(groups, options)`` of one label per row of ``histories`` and a
+            mapping from each label to ids or a bool array (stock of the nearest shop, age limits).
+        threads : int, optional
+            All usable cores by default; never changes the answer.
+        progress : bool or callable(done, total)
+            A bar over blocks of people.
+
+        Returns
+        -------
+        Recommendations
+            By (score down, item code up). Fewer than ``k`` possible items leave -1 at the tail.
+
+        Raises
+        ------
+        UnknownIdError
+            When histories or ``eligible`` name items the model does not know.
+
+        Notes
+        -----
+        Deterministic: equal for any batch, block size and number of threads.
+        """
+        k = check_integer(k, "k", low=1)
+        exclude_seen = check_flag(exclude_seen, "exclude_seen")
+        known = self._align(histories)
+        allowed = _Eligible.read(eligible, self.items, known.n_users)
+        codes = np.full((known.n_users, k), NONE, np.int32)
+        scores = np.full((known.n_users, k), -np.inf, np.float32)
+        blocks = list(row_blocks(known.n_users, 1, most=_BLOCK))
+        for rows in track(blocks, progress, label="recommend"):
+            history = known.csr[rows] if len(blocks) > 1 else known.csr
+            codes[rows], scores[rows] = self._rank_block(
+                history, k=k, exclude_seen=exclude_seen, eligible=allowed.rows(rows), threads=threads
+            )
+        return Recommendations(known.users, self.items, codes, scores)
+
+    def score(self, histories: Interactions, items: Any) -> np.ndarray:
+        """Return the score of given items for given people.
+
+        Parameters
+        ----------
+        histories : Interactions
+        items : array-like of item ids, shape (m,)
+
+        Returns
+        -------
+        ndarray of shape (n_users, m), float32
+            What :meth:`recommend` ranks by; nothing is excluded.
+        """
+        known = self._align(histories)
+        codes = self.items.codes(items)
+        empty = np.diff(known.csr.indptr) == 0
+        scores = np.empty((known.n_users, codes.size), np.float32)
+        scores[empty] = self.popularity[codes]
+        for rows in row_blocks(known.n_users, 4 * len(self.items)):
+            warm = np.arange(rows.start, rows.stop)[~empty[rows]]
+            if warm.size:
+                scores[warm] = self._score(known.csr[warm], codes)
+        return scores
+
+    def similar_items(self, items: Any, *, k: int) -> Recommendations:
+        """Return the items most like each of the given items.
+
+        Parameters
+        ----------
+        items : array-like of item ids, unique
+        k : int
+
+        Returns
+        -------
+        Recommendations
+            Its ``users`` are the items asked about; an item is never similar to itself.
+        """
+        k = check_integer(k, "k", low=1)
+        asked = self.items.codes(items)
+        codes, scores = self._similar(asked, k=k)
+        return Recommendations(self.items.take(asked), self.items, codes, scores)
+
+    def _align(self, histories: Interactions) -> Interactions:
+        """Return the histories over the model's items; a history with an item it does not know is an error."""
+        if not isinstance(histories, Interactions):
+            raise SchemaError(
+                f"histories must be Interactions. Got {type(histories).__name__}: write log.matrix(weights), "
+                "Interactions.from_frame(frame), or x.rows([user_id]) for one person."
+            )
+        if histories.items is self.items or histories.items == self.items:
+            return histories
+        unknown = self.items.codes(histories.items.ids, missing="none") == NONE
+        used = np.zeros(histories.n_items, np.bool_)
+        used[histories.csr.indices] = True
+        if (n := int((unknown & used).sum())) > 0:
+            raise UnknownIdError(
+                f"recommend: the histories hold {n:,} items that the model has never seen (it knows "
+                f"{len(self.items):,}). Refit on newer data, or leave them out: "
+                "model.recommend(histories.with_items(model.items), k=...)."
+            )
+        return histories.with_items(self.items)
+
+    def _rank_block(
+        self, histories: sp.csr_matrix, *, k: int, exclude_seen: bool, eligible: Any, threads: int | None
+    ) -> tuple[np.ndarray, np.ndarray]:
+        empty = np.diff(histories.indptr) == 0
+        if not empty.any():
+            exclude = histories if exclude_seen else None
+            return self._rank(histories, k=k, exclude=exclude, eligible=eligible, threads=threads)
+        codes = np.full((histories.shape[0], k), NONE, np.int32)
+        scores = np.full((histories.shape[0], k), -np.inf, np.float32)
+        cold = np.flatnonzero(empty)
+        codes[cold], scores[cold] = _most_popular(self.popularity, cold, k=k, eligible=eligible)
+        if (warm := np.flatnonzero(~empty)).size:
+            part = histories[warm]
+            codes[warm], scores[warm] = self._rank(
+                part,
+                k=k,
+                exclude=part if exclude_seen else None,
+                eligible=eligible if not isinstance(eligible, tuple) else (eligible[0], eligible[1][warm]),
+                threads=threads,
+            )
+        return codes, scores
+
+
+def count_users(x: Interactions) -> np.ndarray:
+    """Return how many people chose each item, float32 of shape (n_items,)."""
+    return np.bincount(x.csr.indices, minlength=x.n_items).astype(np.float32)
+
+
+def require_interactions(x: Any, verb: str) -> Interactions:
+    """Return ``x`` when it is an Interactions with at least one cell."""
+    if not isinstance(x, Interactions):
+        raise SchemaError(
+            f"{verb} takes Interactions. Got {type(x).__name__}: write log.matrix(weights) or "
+            "Interactions.from_frame(frame)."
+        )
+    if x.nnz == 0:
+        raise EmptyError(f"{verb}: the matrix has no cells. Check the weights (0 leaves an event out) and the split.")
+    return x
+
+
+def explain_unfitted(estimator: Any, name: str) -> NoReturn:
+    """Say how to get a model, when a model's verb is called on an estimator (use as ``__getattr__``)."""
+    kind = type(estimator).__name__
+    if name in ("recommend", "score", "similar_items", "items"):
+        raise NotFittedError(
+            f"{kind} holds parameters only and has no {name}(): fit returns the model. "
+            f"Write model = {kind}(...).fit(x), then model.{name}(...)."
+        )
+    raise AttributeError(f"{kind!r} object has no attribute {name!r}")
+
+
+@dataclass(frozen=True, slots=True)
+class _Eligible:
+    """Masks over items, one for all people or one per group of them."""
+
+    masks: np.ndarray | None
+    group: np.ndarray | None = None
+
+    @classmethod
+    def read(cls, eligible: Any, items: Vocabulary, n_users: int) -> _Eligible:
+        if eligible is None:
+            return cls(None)
+        if not (isinstance(eligible, tuple) and len(eligible) == 2 and isinstance(eligible[1], Mapping)):
+            return cls(_item_mask(eligible, items, "eligible"))
+        labels, options = list(eligible[0]), eligible[1]
+        if len(labels) != n_users:
+            raise ParameterError(
+                f"eligible=(groups, options): groups has {len(labels):,} labels for {n_users:,} rows of histories. "
+                "Give one per person, in the order of histories.users.ids."
+            )
+        order = {label: code for code, label in enumerate(options)}
+        if missing := sum(label not in order for label in labels):
+            raise ParameterError(
+                f"eligible=(groups, options): {missing:,} of {len(labels):,} people have a group that options lacks. "
+                "Add it with the items that group may see."
+            )
+        masks = np.stack([_item_mask(option, items, f"eligible[{label!r}]") for label, option in options.items()])
+        return cls(masks, np.array([order[label] for label in labels], np.int64))
+
+    def rows(self, rows: slice) -> Any:
+        return self.masks if self.group is None else (self.masks, self.group[rows])
+
+
+def _item_mask(eligible: Any, items: Vocabulary, name: str) -> np.ndarray:
+    if isinstance(eligible, (str, bytes)) or not isinstance(eligible, Iterable):
+        raise ParameterError(f"{name} must be item ids or a bool array over model.items. Got {eligible!r}.")
+    if getattr(eligible, "dtype", None) == np.bool_:
+        mask = np.asarray(eligible)
+        if mask.shape != (len(items),):
+            raise ParameterError(
+                f"{name} is a mask of shape {mask.shape}, and the model has {len(items):,} items. "
+                "Order it by model.items.ids."
+            )
+        return mask
+    mask = np.zeros(len(items), np.bool_)
+    mask[items.codes(eligible)] = True
+    return mask
+
+
+def _most_popular(popularity: np.ndarray, rows: np.ndarray, *, k: int, eligible: Any) -> tuple[np.ndarray, np.ndarray]:
+    """Return (codes, scores) for people without a history: one list per group of eligibility."""
+    if not isinstance(eligible, tuple):
+        codes, scores = select(popularity[None, :], k=k, eligible=eligible)
+        return np.repeat(codes, rows.size, axis=0), np.repeat(scores, rows.size, axis=0)
+    groups, place = np.unique(eligible[1][rows], return_inverse=True)
+    ranked = [select(popularity[None, :], k=k, eligible=eligible[0][group]) for group in groups]
+    codes, scores = (np.concatenate(parts) for parts in zip(*ranked, strict=True))
+    return codes[place], scores[place]

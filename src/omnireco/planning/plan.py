@@ -1,0 +1,338 @@
+"""The touches that will be sent, with what they earn, a bound that no plan exceeds, and why not the others."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from scipy import sparse
+
+from omnireco.errors import ParameterError
+from omnireco.planning.candidates import Candidates, touch_frame
+from omnireco.planning.rules import Budget, Constraint, Eligibility, Rows
+from omnireco.planning.solve import TOLERANCE, Solution, solve
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["Plan", "Price", "plan"]
+
+SENT, NO_VALUE, NOT_CHOSEN = "sent", "no value", "not chosen"
+_DAY = 86_400_000_000
+_log = logging.getLogger(__name__)
+_log.addHandler(logging.NullHandler())
+
+
+@dataclass(frozen=True, slots=True)
+class Price:
+    """What one constraint (or one row of it) allows, uses, and what one more unit would be worth.
+
+    Attributes
+    ----------
+    constraint, row : str
+        The constraint's name; the row's label, ``"each person"`` for all rows of single people together.
+    used, limit : float
+        In the constraint's units (money for a budget); sums for ``"each person"``.
+    price : float
+        Value of one more unit of the limit; the mean over the rows for ``"each person"``.
+    """
+
+    constraint: str
+    row: str
+    used: float
+    limit: float
+    price: float
+
+
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class Plan:
+    """Touches to send, their value, and a bound that no plan exceeds.
+
+    Attributes
+    ----------
+    touches : Candidates
+        What was to choose from.
+    reason : int8 array, shape (n,)
+        Per candidate, the position in ``reasons``: 0 is sent.
+    reasons : tuple of str
+        ``"sent"``, ``"no value"``, ``"not chosen"``, then the names of the constraints.
+    value : float
+        Sum of the values of the touches sent.
+    bound : float
+        No plan under these constraints is worth more.
+    exact : bool
+        Whether a search has proven the plan to be the best one, to within the solver's tolerance.
+    costs : mapping of str to float
+        Cost of a touch by channel, from the budgets.
+    """
+
+    touches: Candidates
+    reason: np.ndarray
+    reasons: tuple[str, ...]
+    value: float
+    bound: float
+    exact: bool
+    costs: Mapping[str, float]
+    rows: tuple[Price, ...]
+
+    def __post_init__(self) -> None:
+        self.reason.setflags(write=False)
+        object.__setattr__(self, "costs", MappingProxyType(dict(self.costs)))
+
+    def __len__(self) -> int:
+        return int((self.reason == 0).sum())
+
+    def __repr__(self) -> str:
+        n = len(self)
+        people = np.unique(self.touches.touches.user[self.reason == 0]).size
+        return (
+            f"Plan({n:,} touch{'' if n == 1 else 'es'} to {people:,} user{'' if people == 1 else 's'}, "
+            f"value {self.value:.6g}, bound {self.bound:.6g}, gap {self.gap:.2g})"
+        )
+
+    def _repr_html_(self) -> str:
+        """Return the summary as a table, for notebooks."""
+        table: str = self.summary().to_html(index=False)
+        return f"<p>{self!r}</p>{table}"
+
+    @property
+    def gap(self) -> float:
+        """By how much of the bound the plan could at most be better: (bound - value) / bound."""
+        return (self.bound - self.value) / self.bound if self.bound > 0 else 0.0
+
+    @property
+    def prices(self) -> pd.DataFrame:
+        """What each constraint allows, uses and what one more unit would be worth, as a frame.
+
+        Columns ``constraint``, ``row``, ``used``, ``limit``, ``price``; see :class:`Price`.
+        """
+        import pandas as pd
+
+        names = ["constraint", "row", "used", "limit", "price"]
+        return pd.DataFrame([[getattr(row, name) for name in names] for row in self.rows], columns=names)
+
+    @property
+    def left_out(self) -> dict[str, int]:
+        """How many touches were not sent, by reason: the rules in the order they were asked, then the planner's."""
+        counts = np.bincount(self.reason, minlength=len(self.reasons))
+        found = dict(self.touches.left_out)
+        for name, count in zip(self.reasons[1:], counts[1:], strict=True):
+            if count or name in found:
+                found[name] = found.get(name, 0) + int(count)
+        return found
+
+    def to_frame(self) -> pd.DataFrame:
+        """Return what to send, in the order (send_at, user), as a pandas frame.
+
+        Columns ``user_id``, ``item_id``, ``channel``, ``send_at`` (UTC), ``send_at_local`` (the person's wall
+        clock, NaT where the zone is unknown), ``creative_id`` (where given), ``probability``, ``value``, then
+        ``store_id`` and ``offer_id`` where given.
+        """
+        return touch_frame(self.touches, np.flatnonzero(self.reason == 0))
+
+    def to_arrow(self) -> Any:
+        """Return what to send as a pyarrow Table, columns as in ``to_frame``."""
+        import pyarrow as pa
+
+        return pa.Table.from_pandas(self.to_frame(), preserve_index=False)
+
+    def why_not(self) -> pd.DataFrame:
+        """Return every candidate that is not sent and the reason, as a pandas frame.
+
+        Columns as in ``to_frame``, and ``reason``: ``"no value"`` for a value of 0 or less, else the constraint
+        that stands in its way; where several do, the one whose room is most expensive. Touches that a rule took
+        away before the planner saw them are counted in ``left_out``.
+        """
+        rows = np.flatnonzero(self.reason != 0)
+        reason = np.array(self.reasons, object)[self.reason[rows]]
+        return touch_frame(self.touches, rows, reason=reason)
+
+    def summary(self) -> pd.DataFrame:
+        """Return one row per channel and UTC day of what is sent, as a pandas frame.
+
+        Columns ``channel``, ``day``, ``sends``, ``users``, ``cost`` (NaN without a budget),
+        ``expected_responses`` (NaN without probabilities), ``value``.
+        """
+        import pandas as pd
+
+        sent = np.flatnonzero(self.reason == 0)
+        t = self.touches.touches
+        names = t.channels.decode(t.channel[sent])
+        chance = self.touches.probability
+        frame = pd.DataFrame(
+            {
+                "channel": names,
+                "day": (t.send_at[sent] // _DAY * _DAY).view("datetime64[us]"),
+                "user": t.user[sent],
+                "cost": np.array([self.costs.get(name, np.nan) for name in names], np.float64),
+                "expected_responses": np.full(sent.size, np.nan) if chance is None else chance[sent],
+                "value": self.touches.value[sent],
+            }
+        )
+        groups = frame.groupby(["channel", "day"], sort=True)
+        table = pd.DataFrame(
+            {
+                "sends": groups.size(),
+                "users": groups["user"].nunique(),
+                "cost": groups["cost"].sum(min_count=1),
+                "expected_responses": groups["expected_responses"].sum(min_count=1),
+                "value": groups["value"].sum(),
+            }
+        )
+        return table.reset_index()
+
+
+def plan(touches: Candidates, *, constraints: Iterable[Constraint] = ()) -> Plan:
+    """Return the touches to send: the greatest value under all constraints, with a proof of how good it is.
+
+    Parameters
+    ----------
+    touches : Candidates
+        From :func:`candidates` or ``Candidates.from_frame``.
+    constraints : iterable of Constraint
+        Frequency caps, budgets, capacities, or rules of one's own. Constraints that the touches imply (once per
+        item) are added.
+
+    Returns
+    -------
+    Plan
+
+    Raises
+    ------
+    ParameterError
+        When ``touches`` is not a Candidates, a rule is not a Constraint, or a constraint's rows are malformed.
+
+    Notes
+    -----
+    Only touches with a value above 0 are sent. Deterministic, and independent of the order of the caller's rows.
+    Small problems are solved exactly by branch and bound; large ones to a gap that is reported: about 20 seconds
+    for a million touches (see :mod:`omnireco.planning.solve` and ``benchmarks/plan.py``).
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from omnireco.planning.candidates import Candidates
+    >>> from omnireco.planning.rules import FrequencyCap
+    >>> frame = pd.DataFrame({"user_id": [1, 1], "item_id": ["tea", "cup"], "channel": ["push", "email"],
+    ...                       "send_at": pd.to_datetime(["2025-06-01 09:00", "2025-06-01 18:00"], utc=True),
+    ...                       "value": [0.5, 0.2]})
+    >>> best = plan(Candidates.from_frame(frame), constraints=[FrequencyCap(1, per="7D")])
+    >>> best.value, best.to_frame()["item_id"].tolist(), best.why_not()["reason"].tolist()
+    (0.5, ['tea'], ["FrequencyCap(1, per='7D')"])
+    """
+    if not isinstance(touches, Candidates):
+        raise ParameterError(
+            f"plan takes Candidates. Got {type(touches).__name__}. Write plan(om.Candidates.from_frame(frame), ...), "
+            "or make them with om.candidates(...)."
+        )
+    used = (*touches.implied, *_constraints(constraints))
+    compiled = [_checked(rule, rule.rows(touches.touches), len(touches)) for rule in used]
+    matrix = _stack(compiled, len(touches))
+    limit = np.concatenate([rows.limit for rows in compiled]) if compiled else np.empty(0)
+    found = solve(touches.value, matrix, limit)
+    usage = matrix @ found.chosen.astype(np.float64)
+    reason = _reasons(touches, found, matrix, limit, usage, compiled)
+    result = Plan(
+        touches,
+        reason,
+        (SENT, NO_VALUE, NOT_CHOSEN, *(rule.name for rule in used)),
+        found.value,
+        found.bound,
+        found.exact,
+        {rule.channel: rule.cost for rule in used if isinstance(rule, Budget)},
+        tuple(_prices(used, compiled, usage, found.price)),
+    )
+    _log.info("plan: %d of %d touches, gap %.2g", len(result), len(touches), result.gap)
+    return result
+
+
+def _constraints(constraints: Any) -> tuple[Constraint, ...]:
+    """Return the constraints as a tuple; rules of the other family are an error that says where they go."""
+    rules = (constraints,) if isinstance(constraints, Constraint) else tuple(constraints)
+    for rule in rules:
+        if isinstance(rule, Eligibility):
+            raise ParameterError(
+                f"constraints holds {rule.name}, which looks at one touch at a time. "
+                "Give it to candidates(..., eligibility=[...]): it must be asked before pruning."
+            )
+        if not isinstance(rule, Constraint):
+            raise ParameterError(
+                f"constraints must hold Constraint rules. Got {rule!r} ({type(rule).__name__}). "
+                "Write constraints=[om.FrequencyCap(3, per='7D')]."
+            )
+    return rules
+
+
+def _checked(rule: Constraint, rows: Rows, n: int) -> Rows:
+    """Return a constraint's rows when they are rows of a packing problem over ``n`` touches."""
+    row, touch, weight, limit = (np.asarray(a) for a in (rows.row, rows.touch, rows.weight, rows.limit))
+    problems = [
+        (not row.shape == touch.shape == weight.shape == (row.size,), "row, touch and weight differ in length"),
+        (limit.ndim != 1, "limit is not one-dimensional"),
+        (row.size > 0 and (row.min() < 0 or row.max() >= limit.size), "row points outside limit"),
+        (touch.size > 0 and (touch.min() < 0 or touch.max() >= n), "touch points outside the touches"),
+        (not (np.isfinite(weight).all() and (weight >= 0).all()), "a weight is negative or not finite"),
+        (not (np.isfinite(limit).all() and (limit >= 0).all()), "a limit is negative or not finite"),
+        (rows.labels is not None and len(rows.labels) != limit.size, "there is not one label per limit"),
+    ]
+    wrong = [what for bad, what in problems if bad]
+    if wrong:
+        raise ParameterError(
+            f"{rule.name}.rows does not describe a packing problem over {n} touches: {'; '.join(wrong)}. "
+            "Return Rows(row=, touch=, weight=, limit=): sums of weights of sent touches that stay below limits."
+        )
+    return rows
+
+
+def _stack(compiled: list[Rows], n: int) -> Any:
+    """Return all rows as one sparse matrix, shape (n_rows, n)."""
+    start = np.cumsum([0, *(rows.limit.size for rows in compiled)])
+    row = [np.asarray(rows.row, np.int64) + at for rows, at in zip(compiled, start, strict=False)]
+    entries = [np.concatenate([np.empty(0), *(rows.weight for rows in compiled)])]
+    where = (
+        np.concatenate([np.empty(0, np.int64), *row]),
+        np.concatenate([np.empty(0, np.int64), *(rows.touch for rows in compiled)]),
+    )
+    return sparse.csr_matrix((entries[0], where), shape=(int(start[-1]), n))
+
+
+def _reasons(
+    touches: Candidates, found: Solution, matrix: Any, limit: np.ndarray, usage: np.ndarray, compiled: list[Rows]
+) -> np.ndarray:
+    """Return why each touch is not sent: of the constraints without room for it, the dearest."""
+    reason = np.full(len(touches), 2, np.int8)
+    reason[found.chosen] = 0
+    dearest = np.full(len(touches), -1.0)
+    entries = matrix.tocoo()
+    blocked = usage[entries.row] + entries.data > limit[entries.row] * (1.0 + TOLERANCE)
+    start = np.cumsum([0, *(rows.limit.size for rows in compiled)])
+    owner = np.searchsorted(start, entries.row, side="right") - 1
+    for number in range(len(compiled)):
+        mine = blocked & (owner == number)
+        cost = np.full(len(touches), -1.0)
+        np.maximum.at(cost, entries.col[mine], entries.data[mine] * found.price[entries.row[mine]])
+        better = (cost > dearest) & (reason != 0)
+        reason[better] = number + 3
+        dearest[better] = cost[better]
+    reason[touches.value <= 0] = 1
+    return reason
+
+
+def _prices(
+    used: tuple[Constraint, ...], compiled: list[Rows], usage: np.ndarray, price: np.ndarray
+) -> Iterable[Price]:
+    """Yield one line per labelled row, and one for all rows of single people of a constraint."""
+    at = 0
+    for rule, rows in zip(used, compiled, strict=True):
+        part = slice(at, at + rows.limit.size)
+        at += rows.limit.size
+        if rows.labels is None:
+            mean = float(price[part].mean()) if rows.limit.size else 0.0
+            yield Price(rule.name, "each person", float(usage[part].sum()), float(rows.limit.sum()), mean)
+            continue
+        for label, u, b, p in zip(rows.labels, usage[part], rows.limit, price[part], strict=True):
+            yield Price(rule.name, label, float(u * rows.unit), float(b * rows.unit), float(p / rows.unit))

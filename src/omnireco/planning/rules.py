@@ -1,0 +1,559 @@
+"""May this touch be sent, and how many together: the two families of rules.
+
+:class:`Eligibility` looks at touches one by one and gives a mask; :class:`Constraint` looks at all of
+them and gives rows of a packing problem. Both are plain objects in a list. To write your own, inherit
+from one of them and implement its single method (see their examples); the planner asks for nothing else.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import re
+from abc import ABC, abstractmethod
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from decimal import Decimal
+from typing import Any, ClassVar
+
+import numpy as np
+
+from omnireco._checks import check_duration, check_integer, check_number, from_microseconds
+from omnireco.data.messages import NEVER
+from omnireco.data.vocabulary import NONE, Vocabulary
+from omnireco.errors import ParameterError
+
+__all__ = [
+    "Budget",
+    "Capacity",
+    "Consent",
+    "Constraint",
+    "Eligibility",
+    "FrequencyCap",
+    "OncePerItem",
+    "Past",
+    "QuietHours",
+    "Reachable",
+    "Rows",
+    "Touches",
+]
+
+_DAY = 86_400_000_000
+_CLOCK = re.compile(r"^([01]?\d|2[0-4]):([0-5]\d)$")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Past:
+    """Messages already sent, in the codes of the touches they stand beside.
+
+    Attributes
+    ----------
+    user, channel : int32 arrays, shape (m,)
+        ``channel`` is -1 for a channel that no touch uses.
+    sent_at : int64 array, shape (m,)
+        UTC microseconds.
+    """
+
+    user: np.ndarray
+    channel: np.ndarray
+    sent_at: np.ndarray
+
+    def __post_init__(self) -> None:
+        _lock(self, "user", "channel", "sent_at")
+
+
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class Touches:
+    """Messages that could be sent: who, what, where, when, and what the audience says about it.
+
+    Attributes
+    ----------
+    users, items, channels : Vocabulary
+    user, item, channel : int32 arrays, shape (n,)
+        Codes into the vocabularies.
+    send_at : int64 array, shape (n,)
+        UTC microseconds.
+    local_at : int64 array, shape (n,)
+        The person's own wall clock at that instant, microseconds; the least int64 where the zone is unknown.
+    consent, reachable : bool arrays, shape (n,)
+        What the audience says of that person on that channel.
+    past : Past
+        Messages that these people had before.
+    """
+
+    users: Vocabulary
+    items: Vocabulary
+    channels: Vocabulary
+    user: np.ndarray
+    item: np.ndarray
+    channel: np.ndarray
+    send_at: np.ndarray
+    local_at: np.ndarray
+    consent: np.ndarray
+    reachable: np.ndarray
+    past: Past
+
+    def __post_init__(self) -> None:
+        _lock(self, "user", "item", "channel", "send_at", "local_at", "consent", "reachable")
+
+    def __len__(self) -> int:
+        return int(self.user.size)
+
+    def __repr__(self) -> str:
+        return f"Touches({len(self):,} touches, {len(self.users):,} users, {len(self.channels)} channels)"
+
+    @property
+    def zone_known(self) -> np.ndarray:
+        """Whether the local time of each touch is known, bool of shape (n,)."""
+        return self.local_at != NEVER
+
+    def on(self, channels: tuple[str, ...] | None) -> np.ndarray:
+        """Return which touches use one of the named channels (None: any), bool of shape (n,)."""
+        return _on(self.channel, self.channels, channels)
+
+    def take(self, rows: np.ndarray) -> Touches:
+        """Return some of the touches, by mask or position."""
+        return Touches(
+            self.users,
+            self.items,
+            self.channels,
+            self.user[rows],
+            self.item[rows],
+            self.channel[rows],
+            self.send_at[rows],
+            self.local_at[rows],
+            self.consent[rows],
+            self.reachable[rows],
+            self.past,
+        )
+
+
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class Rows:
+    """Rows of a packing problem: for each row, the weights of its sent touches may not exceed its limit.
+
+    Parameters
+    ----------
+    row, touch : int64 arrays, shape (n_entries,)
+        Entry ``i`` says that touch ``touch[i]`` uses row ``row[i]``.
+    weight : float64 array, shape (n_entries,)
+        How much of the row it uses; 0 or more.
+    limit : float64 array, shape (n_rows,)
+        0 or more.
+    labels : tuple of str, shape (n_rows,), optional
+        What to call each row in ``Plan.prices``. None for rows of single people, which are summed up there.
+    unit : float, default 1.0
+        What one unit of weight is to the reader: 0.01 where a send weighs 1 and costs a cent.
+    """
+
+    row: np.ndarray
+    touch: np.ndarray
+    weight: np.ndarray
+    limit: np.ndarray
+    labels: tuple[str, ...] | None = None
+    unit: float = 1.0
+
+    def __repr__(self) -> str:
+        return f"Rows({self.limit.size:,} rows, {self.row.size:,} entries)"
+
+
+class Eligibility(ABC):
+    """May this one touch be sent? A mask, applied before any pruning.
+
+    A rule must be pure (the same touches give the same answer), answer for each touch on its own, and
+    return one bool per touch; rules are stacked with "and", so another rule never lets more through.
+
+    Examples
+    --------
+    A rule of one's own: no message on Sundays, and none to people whose Sunday is not known.
+
+    >>> class NotOnSundays(Eligibility):
+    ...     needs_audience = True
+    ...
+    ...     def mask(self, touches):
+    ...         day = touches.local_at // 86_400_000_000 + 3  # 1970-01-01 was a Thursday
+    ...         return touches.zone_known & (day % 7 != 6)
+    >>> NotOnSundays().name
+    'NotOnSundays'
+    """
+
+    __slots__ = ()
+    needs_audience: ClassVar[bool] = False
+    """Whether the rule reads what only an Audience knows (zones, consent)."""
+
+    @property
+    def name(self) -> str:
+        """What reports call this rule."""
+        return type(self).__name__
+
+    @abstractmethod
+    def mask(self, touches: Touches) -> np.ndarray:
+        """Return which touches may be sent, bool of shape (n,)."""
+
+
+class Constraint(ABC):
+    """How many touches together? Rows of a packing problem, which the planner solves without knowing their names.
+
+    Only limits can be said (weights and limits of 0 or more): "at most", never "at least".
+
+    Examples
+    --------
+    A rule of one's own: at most ``n`` touches for each item.
+
+    >>> import numpy as np
+    >>> class Stock(Constraint):
+    ...     def __init__(self, n):
+    ...         self.n = n
+    ...
+    ...     def rows(self, touches):
+    ...         return Rows(
+    ...             row=touches.item,
+    ...             touch=np.arange(len(touches)),
+    ...             weight=np.ones(len(touches)),
+    ...             limit=np.full(len(touches.items), float(self.n)),
+    ...             labels=tuple(f"item {i}" for i in range(len(touches.items))),
+    ...         )
+    >>> Stock(5).name
+    'Stock'
+    """
+
+    __slots__ = ()
+
+    @property
+    def name(self) -> str:
+        """What reports call this constraint."""
+        return type(self).__name__
+
+    @abstractmethod
+    def rows(self, touches: Touches) -> Rows:
+        """Return this constraint as rows over the given touches."""
+
+
+@dataclass(frozen=True, slots=True)
+class Consent(Eligibility):
+    """A person is written to only on channels they have agreed to; always in force, listed or not.
+
+    Examples
+    --------
+    >>> Consent()
+    Consent()
+    """
+
+    needs_audience: ClassVar[bool] = True
+
+    def mask(self, touches: Touches) -> np.ndarray:
+        """Return which touches have their person's consent."""
+        return touches.consent
+
+
+@dataclass(frozen=True, slots=True)
+class Reachable(Eligibility):
+    """A person is written to only where there is an address; always in force, listed or not.
+
+    Examples
+    --------
+    >>> Reachable()
+    Reachable()
+    """
+
+    needs_audience: ClassVar[bool] = True
+
+    def mask(self, touches: Touches) -> np.ndarray:
+        """Return which touches can arrive."""
+        return touches.reachable
+
+
+@dataclass(frozen=True, slots=True)
+class QuietHours(Eligibility):
+    """No message from ``start`` until just before ``end`` on the person's own clock.
+
+    Parameters
+    ----------
+    start, end : str ("21:00") or datetime.time
+        Wall-clock times, half-open: 21:00 is quiet, 08:00 is not. They may wrap midnight.
+    channels : str or iterable of str, optional
+        Channels that keep quiet; all by default.
+
+    Raises
+    ------
+    ParameterError
+        When a time is not a time of day, or both are the same.
+
+    Notes
+    -----
+    Fails closed: a person whose time zone is unknown gets nothing on these channels. The wall clock is
+    read at the instant of sending, so both daylight-saving days and zones of half and quarter hours are right.
+
+    Examples
+    --------
+    >>> QuietHours("21:00", "08:00", channels="push")
+    QuietHours(start='21:00', end='08:00', channels=('push',))
+    """
+
+    needs_audience: ClassVar[bool] = True
+    start: str | dt.time
+    end: str | dt.time
+    channels: str | Iterable[str] | None = field(default=None, kw_only=True)
+
+    def __post_init__(self) -> None:
+        start, end = _time_of_day(self.start, "start"), _time_of_day(self.end, "end")
+        if start == end:
+            raise ParameterError(
+                f"QuietHours: start and end are both {self.start!r}, which is either the whole day or nothing. "
+                "For no message at all leave the channel out of channels=; for no quiet hours leave the rule out."
+            )
+        object.__setattr__(self, "channels", _names(self.channels, "QuietHours"))
+
+    def mask(self, touches: Touches) -> np.ndarray:
+        """Return which touches are not in their person's quiet hours."""
+        start, end = _time_of_day(self.start, "start"), _time_of_day(self.end, "end")
+        clock = touches.local_at % _DAY
+        quiet = (clock >= start) & (clock < end) if start < end else (clock >= start) | (clock < end)
+        covered = touches.on(self.channels)  # type: ignore[arg-type]
+        return ~(covered & (quiet | ~touches.zone_known))
+
+
+@dataclass(frozen=True, slots=True)
+class FrequencyCap(Constraint):
+    """At most ``n`` touches per person in any window of length ``per``.
+
+    Parameters
+    ----------
+    n : int
+        0 or more.
+    per : duration such as "7D", or None
+        Length of the sliding window, half-open: two touches exactly ``per`` apart are in no common window.
+        None means the whole plan.
+    channels : str or iterable of str, optional
+        Channels that count (together); all by default.
+
+    Notes
+    -----
+    Exact for every window, wherever it starts, not only calendar days. With a ``per``, messages that the
+    person already had (``messages=`` of :func:`candidates`) count too. ``FrequencyCap(1, per="4h")`` is a
+    minimum gap of four hours.
+
+    Examples
+    --------
+    >>> FrequencyCap(3, per="7D").name
+    "FrequencyCap(3, per='7D')"
+    """
+
+    n: int
+    per: str | dt.timedelta | None = field(default=None, kw_only=True)
+    channels: str | Iterable[str] | None = field(default=None, kw_only=True)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "n", check_integer(self.n, "FrequencyCap: n", low=0))
+        if self.per is not None:
+            check_duration(self.per, "FrequencyCap: per")
+        object.__setattr__(self, "channels", _names(self.channels, "FrequencyCap"))
+
+    @property
+    def name(self) -> str:
+        """What reports call this constraint."""
+        channels = "" if self.channels is None else f", channels={list(self.channels)}"
+        return f"FrequencyCap({self.n}, per={self.per!r}{channels})"
+
+    def rows(self, touches: Touches) -> Rows:
+        """Return one row for each window of each person that holds more than ``n`` touches."""
+        covered = np.flatnonzero(touches.on(self.channels))  # type: ignore[arg-type]
+        user, at = touches.user[covered], touches.send_at[covered]
+        if self.per is None:
+            return _windows(user, np.zeros_like(at), covered, self.n, 1)
+        length = check_duration(self.per, "FrequencyCap: per")
+        past = touches.past
+        earlier = _on(past.channel, touches.channels, self.channels)  # type: ignore[arg-type]
+        touch = np.concatenate([np.full(int(earlier.sum()), NONE), covered])
+        user = np.concatenate([past.user[earlier], user])
+        at = np.concatenate([past.sent_at[earlier], at])
+        return _windows(user, at, touch, self.n, length)
+
+
+@dataclass(frozen=True, slots=True)
+class OncePerItem(Constraint):
+    """A person gets an item at most once in the plan, on whichever channel and hour is best.
+
+    ``candidates`` puts it on by itself: its touches of one person and item are alternatives.
+
+    Examples
+    --------
+    >>> OncePerItem()
+    OncePerItem()
+    """
+
+    def rows(self, touches: Touches) -> Rows:
+        """Return one row for each person and item with several touches."""
+        pair = touches.user.astype(np.int64) * max(1, len(touches.items)) + touches.item
+        return _windows(pair, np.zeros(len(touches), np.int64), np.arange(len(touches)), 1, 1)
+
+
+@dataclass(frozen=True, slots=True)
+class Budget(Constraint):
+    """What the touches of a channel cost together stays within ``total``.
+
+    Parameters
+    ----------
+    channel : str
+    cost : float
+        Cost of one touch, 0 or more.
+    total : float
+        What may be spent, 0 or more, in the same currency.
+
+    Notes
+    -----
+    The number of touches that can be paid is computed in decimals, as written: 0.3 pays three at 0.1.
+
+    Examples
+    --------
+    >>> Budget("email", cost=0.01, total=500).name
+    "Budget('email')"
+    """
+
+    channel: str
+    cost: float = field(kw_only=True)
+    total: float = field(kw_only=True)
+
+    def __post_init__(self) -> None:
+        _one_name(self.channel, "Budget")
+        object.__setattr__(self, "cost", check_number(self.cost, "Budget: cost", low=0))
+        object.__setattr__(self, "total", check_number(self.total, "Budget: total", low=0))
+
+    @property
+    def name(self) -> str:
+        """What reports call this constraint."""
+        return f"Budget({self.channel!r})"
+
+    def rows(self, touches: Touches) -> Rows:
+        """Return one row: the touches that can be paid."""
+        touch = np.flatnonzero(touches.on((self.channel,))) if self.cost else np.empty(0, np.int64)
+        if not self.cost:
+            return Rows(touch, touch, np.empty(0), np.empty(0), ())
+        affordable = Decimal(repr(self.total)) // Decimal(repr(self.cost))
+        limit = np.array([float(affordable)])
+        return Rows(np.zeros(touch.size, np.int64), touch, np.ones(touch.size), limit, (self.channel,), self.cost)
+
+
+@dataclass(frozen=True, slots=True)
+class Capacity(Constraint):
+    """At most ``limit`` touches of a channel leave in each cell of time of length ``per``.
+
+    Parameters
+    ----------
+    channel : str
+    per : duration, default "1h"
+        Length of a cell; cells lie end to end from 1970-01-01 00:00 UTC.
+    limit : int
+        0 or more.
+
+    Examples
+    --------
+    >>> Capacity("call", per="15min", limit=40).name
+    "Capacity('call', per='15min')"
+    """
+
+    channel: str
+    per: str | dt.timedelta = field(default="1h", kw_only=True)
+    limit: int = field(kw_only=True)
+
+    def __post_init__(self) -> None:
+        _one_name(self.channel, "Capacity")
+        check_duration(self.per, "Capacity: per")
+        object.__setattr__(self, "limit", check_integer(self.limit, "Capacity: limit", low=0))
+
+    @property
+    def name(self) -> str:
+        """What reports call this constraint."""
+        return f"Capacity({self.channel!r}, per={self.per!r})"
+
+    def rows(self, touches: Touches) -> Rows:
+        """Return one row for each cell of time in which a touch could leave."""
+        length = check_duration(self.per, "Capacity: per")
+        touch = np.flatnonzero(touches.on((self.channel,)))
+        cells, row = np.unique(touches.send_at[touch] // length, return_inverse=True)
+        labels = tuple(f"{self.channel} {from_microseconds(int(c) * length):%Y-%m-%d %H:%M} UTC" for c in cells)
+        return Rows(row.astype(np.int64), touch, np.ones(touch.size), np.full(cells.size, float(self.limit)), labels)
+
+
+def _windows(group: np.ndarray, at: np.ndarray, touch: np.ndarray, n: int, length: int) -> Rows:
+    """Return a row for each maximal window [t, t + length) of a group that holds more than ``n`` events.
+
+    ``touch`` is the position of each event's touch, or -1 for a message of the past, which uses up the limit.
+    A window that starts at an event and reaches no further than the one before it is contained in that one.
+    """
+    if group.size == 0:
+        return Rows(np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0), np.empty(0))
+    order = np.lexsort((touch, at, group))
+    group, at, touch = group[order].astype(np.int64), at[order], touch[order]
+    times, rank = np.unique(at, return_inverse=True)
+    wide = times.size + 1
+    end = np.searchsorted(group * wide + rank, group * wide + np.searchsorted(times, times + length)[rank])
+    reaches = end > np.concatenate([[0], end[:-1]])
+    before = np.concatenate([[0], np.cumsum(touch == NONE)])
+    start = np.arange(group.size)
+    had = before[end] - before[start]
+    keep = np.flatnonzero(reaches & (end - start > n) & (end - start > had))
+    start, size, had = start[keep], (end - start)[keep], had[keep]
+    row = np.repeat(np.arange(keep.size), size)
+    first = np.concatenate([[0], np.cumsum(size)[:-1]]) if keep.size else np.empty(0, np.int64)
+    entry = touch[np.arange(row.size) - np.repeat(first - start, size)]
+    mine = entry != NONE
+    limit = np.maximum(n - had, 0).astype(np.float64)
+    return Rows(row[mine], entry[mine], np.ones(int(mine.sum())), limit)
+
+
+def _on(codes: np.ndarray, channels: Vocabulary, names: tuple[str, ...] | None) -> np.ndarray:
+    """Return which codes are among the named channels; None means all, and -1 is none of them."""
+    if names is None:
+        return np.ones(codes.size, np.bool_)
+    wanted = np.zeros(len(channels) + 1, np.bool_)
+    wanted[[code for code, name in enumerate(channels.ids) if name in names]] = True
+    return wanted[codes]
+
+
+def _names(channels: Any, where: str) -> tuple[str, ...] | None:
+    """Return channel names as a tuple; one name is a tuple of one."""
+    if channels is None:
+        return None
+    try:
+        names = (channels,) if isinstance(channels, str) else tuple(channels)
+    except TypeError:
+        names = ()
+    if not names or not all(isinstance(name, str) for name in names):
+        raise ParameterError(
+            f"{where}: channels must be names of channels. Got {channels!r}. "
+            "Write channels=['push', 'email'], or leave it out for all channels."
+        )
+    return names
+
+
+def _one_name(channel: Any, where: str) -> None:
+    """Refuse anything but the name of a channel."""
+    if not isinstance(channel, str):
+        raise ParameterError(
+            f"{where}: channel must be the name of one channel. Got {channel!r} ({type(channel).__name__}). "
+            f"Write {where}('email', ...), one rule per channel."
+        )
+
+
+def _time_of_day(value: Any, name: str) -> int:
+    """Return a wall-clock time as microseconds after midnight; 24:00 is midnight."""
+    if isinstance(value, dt.time) and value.tzinfo is None:
+        clock = dt.timedelta(
+            hours=value.hour, minutes=value.minute, seconds=value.second, microseconds=value.microsecond
+        )
+        return clock // dt.timedelta(microseconds=1)
+    match = _CLOCK.match(value.strip()) if isinstance(value, str) else None
+    minutes = 60 * int(match[1]) + int(match[2]) if match else 1441
+    if minutes > 1440:
+        raise ParameterError(
+            f"QuietHours: {name} must be a time of day without a zone. Got {value!r}. "
+            "Write QuietHours('21:00', '08:00'): the clock is each person's own."
+        )
+    return minutes % 1440 * 60_000_000
+
+
+def _lock(holder: Any, *names: str) -> None:
+    for name in names:
+        array = getattr(holder, name).view()
+        array.setflags(write=False)
+        object.__setattr__(holder, name, array)
