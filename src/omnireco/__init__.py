@@ -1,1 +1,128 @@
-"""omnireco."""
+"""What to offer, how to show it, where and when to send it: cross-channel recommendations, measured honestly.
+
+>>> import omnireco as om
+>>> world = om.simulate(n_users=60, n_items=20, days=60, seed=1)
+>>> log = om.EventLog.from_frame(world.events)
+>>> model = om.ItemKNN(neighbors=10).fit(log.matrix())
+>>> model.recommend(log.matrix(), k=3).k
+3
+"""
+
+import logging
+
+from omnireco import datasets, errors, io
+from omnireco._versions import show_versions
+from omnireco.data import (
+    Audience,
+    Catalog,
+    EventLog,
+    Interactions,
+    MessageLog,
+    Slots,
+    Vocabulary,
+    Weights,
+    slots,
+)
+from omnireco.evaluation import (
+    Report,
+    average_precision,
+    coverage,
+    diversity,
+    evaluate,
+    hit_rate,
+    mean_reciprocal_rank,
+    ndcg,
+    novelty,
+    precision,
+    recall,
+)
+from omnireco.io import load, save
+from omnireco.models import (
+    ALS,
+    EASE,
+    BuyAgain,
+    FactorModel,
+    ItemKNN,
+    ItemModel,
+    Model,
+    Popularity,
+    PopularityModel,
+    Recommendations,
+)
+from omnireco.models.topk import ItemIndex, topk
+from omnireco.planning import (
+    Budget,
+    Candidates,
+    Capacity,
+    Consent,
+    Constraint,
+    Eligibility,
+    FrequencyCap,
+    OncePerItem,
+    Plan,
+    QuietHours,
+    Reachable,
+    candidates,
+    plan,
+)
+from omnireco.simulate import simulate
+
+__version__ = "0.1.0"
+
+logging.getLogger(__name__).addHandler(logging.NullHandler())
+
+__all__ = [
+    "ALS",
+    "EASE",
+    "Audience",
+    "Budget",
+    "BuyAgain",
+    "Candidates",
+    "Capacity",
+    "Catalog",
+    "Consent",
+    "Constraint",
+    "Eligibility",
+    "EventLog",
+    "FactorModel",
+    "FrequencyCap",
+    "Interactions",
+    "ItemIndex",
+    "ItemKNN",
+    "ItemModel",
+    "MessageLog",
+    "Model",
+    "OncePerItem",
+    "Plan",
+    "Popularity",
+    "PopularityModel",
+    "QuietHours",
+    "Reachable",
+    "Recommendations",
+    "Report",
+    "Slots",
+    "Vocabulary",
+    "Weights",
+    "__version__",
+    "average_precision",
+    "candidates",
+    "coverage",
+    "datasets",
+    "diversity",
+    "errors",
+    "evaluate",
+    "hit_rate",
+    "io",
+    "load",
+    "mean_reciprocal_rank",
+    "ndcg",
+    "novelty",
+    "plan",
+    "precision",
+    "recall",
+    "save",
+    "show_versions",
+    "simulate",
+    "slots",
+    "topk",
+]

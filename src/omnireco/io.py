@@ -11,9 +11,11 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import struct
 import tempfile
 import zipfile
-from collections.abc import Callable, Mapping
+import zlib
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -32,11 +34,30 @@ from omnireco.models.base import Recommendations
 from omnireco.models.factors import FactorModel
 from omnireco.models.linear import ItemModel
 from omnireco.models.popularity import PopularityModel
+from omnireco.planning.candidates import Candidates
+from omnireco.planning.plan import Plan, Price
+from omnireco.planning.rules import Past, Touches
 
 __all__ = ["load", "save"]
 
 _FORMAT, _VERSION = "omnireco", 1
 _HEADER = "header.json"
+# What numpy, json and zipfile raise on bytes that are not theirs.
+_DAMAGE = (
+    OSError,
+    ValueError,
+    LookupError,
+    TypeError,
+    AttributeError,
+    ArithmeticError,
+    RuntimeError,
+    MemoryError,
+    EOFError,
+    SyntaxError,
+    zipfile.BadZipFile,
+    zlib.error,
+    struct.error,
+)
 
 
 def save(value: Any, path: str | os.PathLike[str]) -> Path:
@@ -72,7 +93,7 @@ def save(value: Any, path: str | os.PathLike[str]) -> Path:
     kind = next((name for name, form in _forms().items() if type(value) is form.kind), None)
     if kind is None:
         raise ParameterError(
-            f"save takes a model, log, matrix, audience, catalogue, recommendations or plan. Got {type(value).__name__}. "
+            f"save takes a model, log, matrix, audience, catalogue, lists or plan. Got {type(value).__name__}. "
             "Frames are written by their own library: frame.to_parquet(path)."
         )
     out = _Writer()
@@ -108,10 +129,10 @@ def load(path: str | os.PathLike[str]) -> Any:
         raise
     except FileNotFoundError:
         raise StorageError(f"load: there is no file {target.name!r} in that folder.") from None
-    except (OSError, ValueError, KeyError, TypeError, IndexError, AttributeError, zipfile.BadZipFile, EOFError) as error:
+    except _DAMAGE as error:
         reason = str(error) if isinstance(error, OmnirecoError) else type(error).__name__
         raise StorageError(
-            f"load: {target.name!r} is damaged or not a file of omnireco ({reason}). Restore it from a copy, or save again."
+            f"load: {target.name!r} is damaged or not a file of omnireco ({reason}). Restore a copy, or save it again."
         ) from None
 
 
@@ -156,6 +177,10 @@ class _Reader:
     def array(self, name: str) -> np.ndarray:
         return self.arrays[name]
 
+    def parts(self, vocabularies: Iterable[str], arrays: Iterable[str]) -> dict[str, Any]:
+        """Return named vocabularies and arrays, ready to be passed by keyword."""
+        return {name: self.vocabulary(name) for name in vocabularies} | {name: self.arrays[name] for name in arrays}
+
     def optional(self, name: str) -> np.ndarray | None:
         return self.arrays.get(name)
 
@@ -191,8 +216,6 @@ class _Form:
 
 def _forms() -> dict[str, _Form]:
     """Return every kind that has a file form, by the name in the header."""
-    from omnireco.planning.plan import Plan
-
     return {
         "event log": _Form(EventLog, _pack_events, _unpack_events),
         "message log": _Form(MessageLog, _pack_messages, _unpack_messages),
@@ -217,10 +240,11 @@ def _pack_events(log: EventLog, out: _Writer) -> None:
 
 
 def _unpack_events(parts: _Reader) -> EventLog:
-    vocabularies = (parts.vocabulary(name) for name in ("users", "items", "channels", "events"))
-    arrays = (parts.array(name) for name in ("user", "item", "channel", "event", "at"))
+    known = parts.parts(("users", "items", "channels", "events"), ("user", "item", "channel", "event", "at"))
     start, end = parts.fields["window"]
-    return EventLog(*vocabularies, *arrays, parts.optional("value"), parts.labels("labels"), int(start), int(end))
+    return EventLog(
+        **known, value=parts.optional("value"), labels=parts.labels("labels"), start_us=int(start), end_us=int(end)
+    )
 
 
 def _pack_messages(log: MessageLog, out: _Writer) -> None:
@@ -232,9 +256,11 @@ def _pack_messages(log: MessageLog, out: _Writer) -> None:
 
 
 def _unpack_messages(parts: _Reader) -> MessageLog:
-    vocabularies = (parts.vocabulary(name) for name in ("users", "channels", "items", "creatives"))
-    arrays = (parts.array(name) for name in ("user", "channel", "item", "creative", "sent_at", "responded_at"))
-    return MessageLog(*vocabularies, *arrays, parts.optional("propensity"), int(parts.fields["end_us"]))
+    known = parts.parts(
+        ("users", "channels", "items", "creatives"),
+        ("user", "channel", "item", "creative", "sent_at", "responded_at"),
+    )
+    return MessageLog(**known, propensity=parts.optional("propensity"), end_us=int(parts.fields["end_us"]))
 
 
 def _pack_audience(audience: Audience, out: _Writer) -> None:
@@ -246,15 +272,8 @@ def _pack_audience(audience: Audience, out: _Writer) -> None:
 
 
 def _unpack_audience(parts: _Reader) -> Audience:
-    return Audience(
-        parts.vocabulary("users"),
-        parts.vocabulary("zones"),
-        parts.array("zone"),
-        parts.vocabulary("channels"),
-        parts.array("consent"),
-        parts.array("reachable"),
-        parts.labels("attributes"),
-    )
+    known = parts.parts(("users", "zones", "channels"), ("zone", "consent", "reachable"))
+    return Audience(**known, attributes=parts.labels("attributes"))
 
 
 def _pack_catalog(catalog: Catalog, out: _Writer) -> None:
@@ -353,6 +372,49 @@ def _unpack_factors(parts: _Reader) -> FactorModel:
     )
 
 
+def _pack_plan(plan: Plan, out: _Writer) -> None:
+    """Take a plan apart: what is sent, what is not and why; not the past that frequency caps counted."""
+    touches, found = plan.touches.touches, plan.touches
+    for name in ("users", "items", "channels"):
+        out.vocabulary(name, getattr(touches, name))
+    for name in ("user", "item", "channel", "send_at", "local_at", "consent", "reachable"):
+        out.array(name, getattr(touches, name))
+    out.array("touch_value", found.value)
+    out.array("probability", found.probability)
+    out.array("reason", plan.reason)
+    out.labels("labels", found.labels)
+    out.fields |= {"left_out": list(found.left_out.items()), "reasons": list(plan.reasons)}
+    out.fields |= {"value": plan.value, "bound": plan.bound, "exact": plan.exact, "costs": dict(plan.costs)}
+    out.fields["rows"] = [[row.constraint, row.row, row.used, row.limit, row.price] for row in plan.rows]
+
+
+def _unpack_plan(parts: _Reader) -> Plan:
+    known = parts.parts(
+        ("users", "items", "channels"),
+        ("user", "item", "channel", "send_at", "local_at", "consent", "reachable"),
+    )
+    nothing = np.empty(0, np.int32)
+    touches = Touches(**known, past=Past(nothing, nothing, np.empty(0, np.int64)))
+    fields = parts.fields
+    found = Candidates(
+        touches,
+        parts.array("touch_value"),
+        parts.optional("probability"),
+        parts.labels("labels"),
+        dict(fields["left_out"]),
+    )
+    return Plan(
+        found,
+        parts.array("reason"),
+        tuple(fields["reasons"]),
+        float(fields["value"]),
+        float(fields["bound"]),
+        bool(fields["exact"]),
+        fields["costs"],
+        tuple(Price(*row) for row in fields["rows"]),
+    )
+
+
 def _write(target: Path, header: bytes, arrays: Mapping[str, np.ndarray]) -> None:
     """Write a zip next to the target and rename it over the target."""
     handle, temporary = tempfile.mkstemp(prefix=target.name, suffix=".part", dir=target.parent)
@@ -383,7 +445,7 @@ def _read(target: Path) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
             raise ValueError
         if header["version"] > _VERSION:
             raise StorageError(
-                f"load: {target.name!r} has format version {header['version']}, and this omnireco reads up to {_VERSION}. "
+                f"load: {target.name!r} has format version {header['version']}, and this one reads up to {_VERSION}. "
                 "Upgrade: pip install -U omnireco."
             )
         arrays = {}

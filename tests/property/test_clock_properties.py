@@ -16,9 +16,7 @@ ZONES = SimpleNamespace(ids=np.array(NAMES, dtype=object))
 
 zone = st.one_of(
     st.integers(0, len(NAMES) - 1),
-    st.sampled_from(["Australia/Lord_Howe", "Pacific/Apia", "Africa/Casablanca", "Asia/Gaza"]).map(
-        NAMES.index
-    ),
+    st.sampled_from(["Australia/Lord_Howe", "Pacific/Apia", "Africa/Casablanca", "Asia/Gaza"]).map(NAMES.index),
 )
 instant = st.one_of(
     st.datetimes(dt.datetime(1850, 1, 1), dt.datetime(2150, 1, 1)),
@@ -36,9 +34,7 @@ def test_agrees_with_zoneinfo(pairs):
     at = np.array([microseconds(naive) for _, naive in pairs])
     code = np.array([code for code, _ in pairs], np.int32)
     local = [naive.replace(tzinfo=dt.UTC).astimezone(zoneinfo.ZoneInfo(NAMES[code])) for code, naive in pairs]
-    assert utc_offset(at, code, ZONES).tolist() == [
-        wall.utcoffset() // dt.timedelta(microseconds=1) for wall in local
-    ]
+    assert utc_offset(at, code, ZONES).tolist() == [wall.utcoffset() // dt.timedelta(microseconds=1) for wall in local]
     assert local_us(at, code, ZONES).tolist() == [microseconds(wall.replace(tzinfo=None)) for wall in local]
     assert hour_of_week(at, code, ZONES).tolist() == [wall.weekday() * 24 + wall.hour for wall in local]
     assert minute_of_day(at, code, ZONES).tolist() == [wall.hour * 60 + wall.minute for wall in local]

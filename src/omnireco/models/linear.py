@@ -75,7 +75,7 @@ class EASE:
         diagonal = np.diag(weights).copy()
         weights /= -diagonal[None, :]
         np.fill_diagonal(weights, 0.0)
-        return ItemModel(x.items, count_users(x), weights.astype(np.float32))
+        return ItemModel(x.items, count_users(x), weights.astype(np.float32, order="C"))
 
     def __getattr__(self, name: str) -> NoReturn:
         explain_unfitted(self, name)

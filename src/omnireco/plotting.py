@@ -1,0 +1,329 @@
+"""Pictures of results: functions that take a result and return matplotlib Axes.
+
+Each takes ``ax=`` to draw into and makes its own figure otherwise. matplotlib comes with
+``omnireco[demo]`` and is loaded only when a picture is drawn.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from omnireco._checks import check_choice, require
+from omnireco.errors import ParameterError
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.axes import Axes
+
+    from omnireco.data.events import EventLog
+    from omnireco.evaluation.report import Report
+
+__all__ = ["comparison", "events_per_channel", "plan_per_day", "plan_per_hour", "prices", "send_curve", "week"]
+
+INK, SOFT, ACCENT = "#1d2a35", "#a9b4bd", "#0b6e75"
+SERIES = ("#0b6e75", "#e08e2b", "#5b6fb5", "#b0475c", "#7a8b3a", "#8a6d9e")
+DAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
+
+
+def events_per_channel(log: EventLog, *, ax: Axes | None = None) -> Axes:
+    """Draw how many events each channel and event type has, with the people behind them.
+
+    Parameters
+    ----------
+    log : EventLog
+    ax : matplotlib.axes.Axes, optional
+        Where to draw; a new figure by default.
+
+    Returns
+    -------
+    matplotlib.axes.Axes
+    """
+    table = log.summary().sort_values("events", kind="stable")
+    ax = _axes(ax, (7.2, 0.55 * len(table) + 1.0))
+    names = table["channel"] + ": " + table["event"]
+    bars = ax.barh(names, table["events"], color=ACCENT, height=0.6)
+    labels = [f" {events:,} by {users:,} people" for events, users in zip(table["events"], table["users"], strict=True)]
+    ax.bar_label(bars, labels=labels, color=INK, fontsize=9)
+    ax.set_xlim(0, 1.35 * table["events"].max())
+    _title(ax, "What people did, per channel")
+    ax.xaxis.set_visible(False)
+    return _clean(ax, left=False, bottom=False)
+
+
+def week(profile: Any, *, title: str = "When people act, on their own clock", ax: Axes | None = None) -> Axes:
+    """Draw a week of 168 local hours as a heat map, Monday on top.
+
+    Parameters
+    ----------
+    profile : array-like of shape (168,) or (n, 168)
+        Shares per hour of the week, Monday 00:00 first; the mean of several rows is drawn.
+    title : str
+    ax : matplotlib.axes.Axes, optional
+
+    Returns
+    -------
+    matplotlib.axes.Axes
+
+    Raises
+    ------
+    ParameterError
+        If the profile does not have 168 hours.
+    """
+    values = _hours(profile)
+    ax = _axes(ax, (8.2, 3.1))
+    image = ax.imshow(100 * values.reshape(7, 24), aspect="auto", cmap="YlGnBu", vmin=0)
+    ax.set_yticks(range(7), DAYS)
+    ax.set_xticks(range(0, 24, 3), [f"{hour:02d}:00" for hour in range(0, 24, 3)])
+    _title(ax, title)
+    bar = ax.figure.colorbar(image, ax=ax, pad=0.02)
+    bar.set_label("% of the week")
+    bar.outline.set_visible(False)
+    ax.tick_params(length=0)
+    return _clean(ax, left=False, bottom=False)
+
+
+def comparison(
+    report: Report, metric: str, *, k: int | None = None, title: str | None = None, ax: Axes | None = None
+) -> Axes:
+    """Draw the mean of a metric for every model, best on top, with its interval.
+
+    Parameters
+    ----------
+    report : Report
+        Of :func:`omnireco.evaluate`.
+    metric : str
+        Such as ``"ndcg"``.
+    k : int, optional
+        Length of list; the first of the report by default.
+    title : str, optional
+    ax : matplotlib.axes.Axes, optional
+
+    Returns
+    -------
+    matplotlib.axes.Axes
+
+    Raises
+    ------
+    ParameterError
+        If the report has no such metric or k.
+    """
+    k = report.k[0] if k is None else k
+    check_choice(metric, "metric", report.metrics)
+    table = report.to_frame()
+    table = table[(table["metric"] == metric) & (table["k"] == k)].sort_values("mean", kind="stable")
+    if not len(table):
+        raise ParameterError(f"k must be one of {', '.join(map(str, report.k))} in this report. Got {k}.")
+    ax = _axes(ax, (7.2, 0.5 * len(table) + 1.2))
+    mean, low, high = (table[name].to_numpy(dtype=np.float64) for name in ("mean", "low", "high"))
+    place = np.arange(len(table))
+    colors = [ACCENT if row == len(table) - 1 else INK for row in place]
+    ax.hlines(place, np.where(np.isnan(low), mean, low), np.where(np.isnan(high), mean, high), color=SOFT, lw=6)
+    ax.scatter(mean, place, color=colors, s=55, zorder=3)
+    reach = np.nanmax(np.where(np.isnan(high), mean, high))
+    for row, value, right in zip(place, mean, np.where(np.isnan(high), mean, high), strict=True):
+        ax.annotate(f"{value:.3f}", (right, row), xytext=(8, 0), textcoords="offset points", va="center", color=INK)
+    ax.set_yticks(place, table["model"])
+    ax.set_ylim(-0.6, len(table) - 0.4)
+    ax.set_xlim(0, 1.15 * reach if reach > 0 else 1)
+    _title(ax, title or f"{metric} of the best {k}, higher is better")
+    ax.grid(axis="x", color="#e6eaed")
+    ax.set_axisbelow(True)
+    return _clean(ax, left=False)
+
+
+def send_curve(
+    curve: Any,
+    *,
+    quiet: tuple[int, int] | None = None,
+    title: str = "Value of sending at each hour",
+    label: str = "chance of an answer",
+    ax: Axes | None = None,
+) -> Axes:
+    """Draw what sending at each of the 168 local hours is worth, with the best allowed hour marked.
+
+    Parameters
+    ----------
+    curve : array-like of shape (168,)
+        Monday 00:00 local first.
+    quiet : (int, int), optional
+        Local hours from which and until which nothing may be sent, such as ``(21, 8)``; drawn grey.
+    title, label : str
+        Above the picture, and along its upright axis.
+    ax : matplotlib.axes.Axes, optional
+
+    Returns
+    -------
+    matplotlib.axes.Axes
+
+    Raises
+    ------
+    ParameterError
+        If the curve does not have 168 hours.
+    """
+    values = _hours(curve)
+    ax = _axes(ax, (8.2, 2.9))
+    hours = np.arange(168)
+    silent = np.zeros(168, np.bool_) if quiet is None else _silent(hours % 24, *quiet)
+    ax.fill_between(hours + 0.5, values, color=ACCENT, alpha=0.15, lw=0)
+    ax.plot(hours + 0.5, values, color=ACCENT, lw=1.8)
+    top = 1.18 * float(values.max()) if values.max() > 0 else 1.0
+    for hour in hours[silent]:
+        ax.axvspan(hour, hour + 1, color="#eceff1", lw=0, zorder=0)
+    if not silent.all():
+        best = int(np.flatnonzero(~silent)[values[~silent].argmax()])
+        ax.scatter([best + 0.5], [values[best]], color=SERIES[1], s=50, zorder=3)
+        side = ("left", 7) if best < 140 else ("right", -7)
+        ax.annotate(
+            f"best: {DAYS[best // 24]} {best % 24:02d}:00",
+            (best + 0.5, values[best]),
+            xytext=(side[1], 6),
+            textcoords="offset points",
+            ha=side[0],
+            color=INK,
+        )
+    ax.set_xlim(0, 168)
+    ax.set_ylim(0, top)
+    ax.set_xticks(np.arange(7) * 24 + 12, DAYS)
+    for edge in range(24, 168, 24):
+        ax.axvline(edge, color="#d5dbe0", lw=0.8)
+    ax.tick_params(length=0)
+    ax.set_ylabel(label)
+    _title(ax, title + ("   (grey: quiet hours)" if quiet is not None else ""))
+    return _clean(ax)
+
+
+def plan_per_day(plan: Any, *, timezone: str = "UTC", ax: Axes | None = None) -> Axes:
+    """Draw how many messages of a plan leave per day, stacked by channel.
+
+    Parameters
+    ----------
+    plan : Plan or pandas.DataFrame
+        A plan, or its frame with ``channel`` and ``send_at``.
+    timezone : str
+        The calendar by which days are counted.
+    ax : matplotlib.axes.Axes, optional
+
+    Returns
+    -------
+    matplotlib.axes.Axes
+    """
+    table = _plan_frame(plan)
+    days = table["send_at"].dt.tz_convert(timezone).dt.tz_localize(None).dt.normalize()
+    counts = table.groupby([days.rename("day"), "channel"]).size().unstack("channel", fill_value=0)
+    ax = _axes(ax, (7.2, 3.0))
+    _stack(ax, np.arange(len(counts)), counts)
+    ax.set_xticks(range(len(counts)), [f"{day:%a} {day.day} {day:%b}" for day in counts.index])
+    _title(ax, f"Messages per day ({timezone})")
+    return _clean(ax)
+
+
+def plan_per_hour(plan: Any, hour: Sequence[int] | np.ndarray, *, ax: Axes | None = None) -> Axes:
+    """Draw at which hour of their own day people get the messages of a plan.
+
+    Parameters
+    ----------
+    plan : Plan or pandas.DataFrame
+        A plan, or its frame with ``channel`` and ``send_at``.
+    hour : array-like of int, shape (n,)
+        The local hour of the day of every message, 0 to 23.
+    ax : matplotlib.axes.Axes, optional
+
+    Returns
+    -------
+    matplotlib.axes.Axes
+    """
+    import pandas as pd
+
+    table = _plan_frame(plan)
+    counts = pd.crosstab(np.asarray(hour), table["channel"].to_numpy()).reindex(range(24), fill_value=0)
+    ax = _axes(ax, (7.2, 3.0))
+    _stack(ax, np.arange(24), counts)
+    ax.set_xticks(range(0, 24, 3), [f"{h:02d}:00" for h in range(0, 24, 3)])
+    ax.set_xlim(-0.6, 23.6)
+    _title(ax, "Messages per hour, on each person's own clock")
+    return _clean(ax)
+
+
+def prices(price: Mapping[str, float], *, ax: Axes | None = None) -> Axes:
+    """Draw what one more unit of each limited resource would add to the value of a plan.
+
+    Parameters
+    ----------
+    price : mapping of str to float
+        Names of constraints and their shadow prices, such as ``plan.prices``.
+    ax : matplotlib.axes.Axes, optional
+
+    Returns
+    -------
+    matplotlib.axes.Axes
+    """
+    ax = _axes(ax, (7.2, 0.5 * max(1, len(price)) + 1.1))
+    names = sorted(price, key=lambda name: (price[name], name))
+    bars = ax.barh(names, [price[name] for name in names], color=SERIES[1], height=0.55)
+    ax.bar_label(bars, labels=[f" {price[name]:.3g}" for name in names], color=INK)
+    ax.set_xlim(0, 1.2 * max([*price.values(), 1e-12]))
+    ax.xaxis.set_visible(False)
+    _title(ax, "What one more unit of each limit would add")
+    return _clean(ax, left=False, bottom=False)
+
+
+# small things ---------------------------------------------------------------------------------------
+
+
+def _axes(ax: Axes | None, size: tuple[float, float]) -> Axes:
+    """Return the axes to draw into: those given, or those of a new figure."""
+    if ax is not None:
+        return ax
+    pyplot = require("matplotlib.pyplot", extra="demo", purpose="omnireco.plotting")
+    new: Axes = pyplot.subplots(figsize=size, layout="constrained")[1]
+    return new
+
+
+def _clean(ax: Axes, *, left: bool = True, bottom: bool = True) -> Axes:
+    """Take away the lines that say nothing."""
+    for side, keep in (("top", False), ("right", False), ("left", left), ("bottom", bottom)):
+        ax.spines[side].set_visible(keep)
+        ax.spines[side].set_color(SOFT)
+    ax.tick_params(colors=INK, length=0)
+    return ax
+
+
+def _title(ax: Axes, text: str) -> None:
+    ax.set_title(text, loc="left", color=INK, fontsize=11, fontweight="bold", pad=10)
+
+
+def _hours(profile: Any) -> np.ndarray:
+    values = np.asarray(profile, dtype=np.float64)
+    if values.shape[-1:] != (168,) or values.ndim > 2:
+        raise ParameterError(
+            f"A week has 168 hours, Monday 00:00 first. Got an array of shape {values.shape}. "
+            "Pass model.hour_of_week(user_ids), or one row of it."
+        )
+    return np.asarray(values.mean(axis=0) if values.ndim == 2 else values)
+
+
+def _silent(hour: np.ndarray, start: int, end: int) -> np.ndarray:
+    """Return which hours of the day are quiet; the quiet time may run over midnight."""
+    if start <= end:
+        return np.asarray((hour >= start) & (hour < end))
+    return np.asarray((hour >= start) | (hour < end))
+
+
+def _plan_frame(plan: Any) -> pd.DataFrame:
+    frame: pd.DataFrame = plan.to_frame() if not hasattr(plan, "columns") else plan
+    return frame
+
+
+def _stack(ax: Axes, place: np.ndarray, counts: pd.DataFrame) -> None:
+    """Draw columns of counts, one colour per channel."""
+    bottom = np.zeros(len(counts))
+    for number, channel in enumerate(counts.columns):
+        height = counts[channel].to_numpy(dtype=np.float64)
+        ax.bar(place, height, bottom=bottom, color=SERIES[number % len(SERIES)], width=0.7, label=str(channel))
+        bottom += height
+    ax.set_ylabel("messages")
+    if len(counts.columns):
+        ax.legend(frameon=False, loc="upper left", bbox_to_anchor=(1.0, 1.0))
