@@ -111,9 +111,7 @@ def check_eligibility(rule: Eligibility, touches: Touches) -> None:
         bool((np.asarray(rule.mask(touches)) == mask).all()),
         f"{name}.mask gave two answers to the same touches. Draw and count nothing in it.",
     )
-    _require(
-        _bytes_inside(touches) == before, f"{name}.mask changed the touches it was asked about. Work on copies."
-    )
+    _require(_bytes_inside(touches) == before, f"{name}.mask changed the touches it was asked about. Work on copies.")
     backwards = np.arange(len(touches))[::-1]
     for rows in (backwards, backwards[::2]):
         wrong = np.asarray(rule.mask(touches.take(rows))) != mask[rows]

@@ -14,7 +14,7 @@ from omnireco._checks import check_flag, check_integer
 from omnireco._compute import Progress, row_blocks, track
 from omnireco.data.columns import open_frame
 from omnireco.data.interactions import Interactions
-from omnireco.data.vocabulary import NONE, Vocabulary
+from omnireco.data.vocabulary import NONE, Vocabulary, distinct_codes
 from omnireco.errors import EmptyError, NotFittedError, ParameterError, SchemaError, UnknownIdError
 from omnireco.models.topk import select
 
@@ -126,8 +126,8 @@ class Recommendations:
         return Recommendations(self.users, self.items, self.codes[:, :k].copy(), self.scores[:, :k].copy())
 
     def rows(self, ids: Any) -> Recommendations:
-        """Return the lists of some people, in the order given; an unknown id is an UnknownIdError."""
-        return self.take(self.users.codes(ids))
+        """Return the lists of some people, in the order given; an unknown id is an UnknownIdError, a repeated one a ParameterError."""
+        return self.take(distinct_codes(self.users, ids))
 
     def take(self, codes: np.ndarray) -> Recommendations:
         """Return some rows by code, in the order given."""
@@ -286,7 +286,7 @@ class Model(ABC):
             Its ``users`` are the items asked about; an item is never similar to itself.
         """
         k = check_integer(k, "k", low=1)
-        asked = self.items.codes(items)
+        asked = distinct_codes(self.items, items)
         codes, scores = self._similar(asked, k=k)
         return Recommendations(self.items.take(asked), self.items, codes, scores)
 
