@@ -139,7 +139,7 @@ class Audience:
         return len(self.users)
 
     def rows(self, ids: Any) -> Audience:
-        """Return some people, in the order given; an unknown id is an UnknownIdError, a repeated one a ParameterError."""
+        """Return some people, in the order given; unknown and repeated ids are errors."""
         codes = distinct_codes(self.users, ids)
         zones, zone = compress(self.zones, self.zone[codes])
         attributes = {name: (known, values[codes]) for name, (known, values) in self.attributes.items()}

@@ -53,7 +53,7 @@ class Frame:
         import pyarrow.types as pt
 
         array = self.columns[name]
-        if pt.is_null(array.type) and (none is not None or len(array) == 0):
+        if len(array) == 0 or (pt.is_null(array.type) and none is not None):
             return np.full(len(array), none or 0, np.int64)
         if not pt.is_timestamp(array.type):
             raise SchemaError(
@@ -86,7 +86,7 @@ class Frame:
         import pyarrow.types as pt
 
         array = self.columns[name]
-        if pt.is_null(array.type) and len(array) == 0:
+        if len(array) == 0:
             return np.empty(0)
         if not (pt.is_integer(array.type) or pt.is_floating(array.type) or pt.is_decimal(array.type)):
             raise SchemaError(
@@ -107,7 +107,7 @@ class Frame:
         import pyarrow.types as pt
 
         array = self.columns[name]
-        if pt.is_null(array.type):
+        if pt.is_null(array.type) or len(array) == 0:
             return np.full(len(array), missing)
         if pt.is_integer(array.type) or pt.is_floating(array.type):
             values = array.cast(pa.float64(), safe=False).to_numpy(zero_copy_only=False)

@@ -13,7 +13,7 @@ import scipy.sparse as sp
 from omnireco._checks import check_flag
 from omnireco.data.columns import open_frame
 from omnireco.data.vocabulary import Vocabulary, distinct_codes
-from omnireco.errors import SchemaError
+from omnireco.errors import ParameterError, SchemaError
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -243,6 +243,8 @@ class Interactions:
         The one way to hand histories to a model that knows other items than the log they came from; what
         the model does not know is dropped here, on purpose and in sight.
         """
+        if not isinstance(items, Vocabulary):
+            raise ParameterError(f"with_items takes a Vocabulary, such as model.items. Got {type(items).__name__}.")
         if items == self.items:
             return self
         position = items.codes(self.items.ids, missing="none")

@@ -250,6 +250,8 @@ def _encode(array: Any, name: str) -> tuple[np.ndarray, np.ndarray]:
         return _encode_integers(array, name)
     if pt.is_string(array.type) or pt.is_large_string(array.type) or pt.is_string_view(array.type):
         return _encode_strings(array)
+    if len(array) == 0:  # an empty column has no kind: pandas makes it float64
+        return np.empty(0, object), np.empty(0, np.int32)
     raise SchemaError(f"{name} must hold integers or strings. Got {array.type}. {_id_fix(array, name)}")
 
 
