@@ -7,14 +7,30 @@ import os
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
-from typing import Any
+from typing import Any, TypeVar, cast
 
 from omnireco._checks import check_integer
 from omnireco.errors import ParameterError
 
-__all__ = ["Progress", "one_blas_thread", "row_blocks", "split_evenly", "track", "usable_threads"]
+__all__ = ["Progress", "compiled", "one_blas_thread", "row_blocks", "split_evenly", "track", "usable_threads"]
 
 Progress = bool | Callable[[int, int], object]
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+
+def compiled(function: Function) -> Function:
+    """Compile with numba at the first call, without the GIL, cached on disk where a disk can be written.
+
+    Threads are ours (numba's own thread layer must not be entered twice at once), and arithmetic is never
+    reordered: fastmath stays off. Only kernel modules, which are imported when first needed, use this.
+    """
+    from numba import njit
+
+    try:
+        kernel = njit(function, nogil=True, cache=True, error_model="numpy")
+    except RuntimeError:  # no folder for the cache: read-only disk without a home
+        kernel = njit(function, nogil=True, error_model="numpy")
+    return cast(Function, kernel)
 
 
 def usable_threads(threads: int | None = None) -> int:
