@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.axes import Axes
 
-__all__ = ["Page", "picture"]
+__all__ = ["Format", "Page", "picture"]
 
 Format = Callable[[Any], str]
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -52,8 +52,13 @@ class Choice:
 
     @property
     def label(self) -> str:
-        """Return what a table calls it."""
-        return f"{self.estimator!r} on {self.history}"
+        """Return what a table calls it: the settings that differ from the defaults, and what was learned from."""
+        shown = [
+            f"{setting.name}={getattr(self.estimator, setting.name)!r}"
+            for setting in fields(self.estimator)
+            if getattr(self.estimator, setting.name) != setting.default
+        ]
+        return f"{self.family}({', '.join(shown)}) on {self.history}"
 
 
 class Cut(NamedTuple):
