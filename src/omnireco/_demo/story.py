@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 __all__ = ["in_one_sentence", "write_report"]
 
 PLAIN = {
-    "Popularity": "What most people choose",
-    "BuyAgain": "What this person chose most often",
+    "Popularity": "What most people choose (Popularity)",
+    "BuyAgain": "What this person chose most often (BuyAgain)",
     "ItemKNN": "Things that go together (ItemKNN)",
     "EASE": "Things that go together, refined (EASE)",
     "ALS": "Shared tastes (ALS)",
@@ -195,6 +195,8 @@ def _week(page: Page, found: Findings) -> None:
     frame = plan.to_frame()
     page.text(f"Seven days from {week.start}, on {' and '.join(week.channels)}, under these rules:")
     page.points(week.rules)
+    if found.inputs.messages is not None:
+        page.text("Messages of the days before count too: whoever just got some has to wait.")
     page.cards(
         {
             "messages": f"{len(plan):,}",
@@ -228,8 +230,8 @@ def _week(page: Page, found: Findings) -> None:
     page.heading("What the limits cost")
     page.table(*_price_table(plan.prices))
     page.text(
-        "The last column says how much more value one more unit would bring: one more unit of money in a budget, one "
-        "more message in the tightest hour, one more message to a person. A limit at 0 does not bind.",
+        "The last column says how much more value one more unit would bring: one more unit of money in a budget, or "
+        "one more message in the tightest hour. A limit whose worth is 0 does not bind.",
         small=True,
     )
     page.heading("Why other messages are not sent")
@@ -305,15 +307,16 @@ def _model_table(comparison: Comparison) -> tuple[pd.DataFrame, dict[str, Format
 
 
 def _price_table(prices: pd.DataFrame) -> tuple[pd.DataFrame, dict[str, Format]]:
-    """Return one row per constraint: rows of single hours are added up, with the dearest one."""
-    table = prices.groupby("constraint", sort=False).agg(
-        used=("used", "sum"), limit=("limit", "sum"), price=("price", "max")
+    """Return one row per limit that is not of single people: its hours together, with the dearest of them."""
+    shared = prices[prices["row"] != "each person"]
+    table = shared.groupby("constraint", sort=False).agg(
+        used=("used", "sum"), allowed=("limit", "sum"), price=("price", "max")
     )
     table = table.reset_index()
-    table["limit name"] = [_limit_name(name) for name in table["constraint"]]
-    table = table[["limit name", "used", "limit", "price"]]
+    table["constraint"] = [_limit_name(name) for name in table["constraint"]]
     table.columns = ["limit", "used", "allowed in all", "worth of one more"]
-    return table, {"used": "{:,.6g}".format, "allowed in all": "{:,.6g}".format, "worth of one more": "{:.4f}".format}
+    formats = {name: "{:,.6g}".format for name in ("used", "allowed in all")}
+    return table, formats | {"worth of one more": "{:.4f}".format}
 
 
 def _limit_name(name: str) -> str:
