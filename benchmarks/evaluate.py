@@ -50,7 +50,9 @@ def make_world(n_users: int, n_items: int, k: int, seed: int = 0) -> tuple[pd.Da
     return lists, pd.concat([chosen, known]).drop_duplicates().reset_index(drop=True)
 
 
-def with_omnireco(lists: pd.DataFrame, truth: pd.DataFrame, k: int, n_bootstrap: int = 0) -> list[float]:
+def with_omnireco(
+    lists: pd.DataFrame | om.Recommendations, truth: pd.DataFrame, k: int, n_bootstrap: int = 0
+) -> list[float]:
     report = om.evaluate({"m": lists}, truth, k=k, metrics=METRICS, n_bootstrap=n_bootstrap)
     return report.to_frame()["mean"].tolist()
 
@@ -106,9 +108,11 @@ def main() -> None:
     n_users, n_items, k = (2_000, 1_000, 10) if options.quick else (20_000, 5_000, 20)
     repeats = 2 if options.quick else options.repeats
     lists, truth = make_world(n_users, n_items, k)
+    recommended = om.Recommendations.from_frame(lists)  # what a model of ours hands over: no frame to sort
 
     runs: dict[str, Callable[[], list[float]]] = {
         "omnireco": lambda: with_omnireco(lists, truth, k),
+        "omnireco, own lists": lambda: with_omnireco(recommended, truth, k),
         "omnireco + intervals": lambda: with_omnireco(lists, truth, k, 1000),
         "pandas recipe": lambda: with_pandas(lists, truth, k),
     }
