@@ -97,6 +97,7 @@ class ALS:
     def _learn(self, confidence: sp.csr_matrix, threads: int, progress: Progress) -> np.ndarray:
         """Return the item factors, float32 (n_items, factors), from confidences (n_users, n_items)."""
         from implicit.cpu.als import AlternatingLeastSquares
+        from implicit.recommender_base import ModelFitError
 
         draw = stream(self.seed, "als/init")
         with one_blas_thread(), ticker(self.iterations, progress, label="als") as tick:
@@ -108,7 +109,10 @@ class ALS:
             )
             learner.user_factors = _small(draw, confidence.shape[0], self.factors)
             learner.item_factors = _small(draw, confidence.shape[1], self.factors)
-            learner.fit(confidence, show_progress=False, callback=lambda *_: tick())
+            try:
+                learner.fit(confidence, show_progress=False, callback=lambda *_: tick())
+            except ModelFitError:
+                raise _diverged("ALS.fit") from None
         return np.array(learner.item_factors, np.float32)
 
     def __getattr__(self, name: str) -> NoReturn:
@@ -173,7 +177,7 @@ class FactorModel(Model):
         >>> model.similar_items(["tea"], k=1).to_frame()["item_id"].tolist()
         ['cup']
         """
-        array = np.array(factors, np.float32, order="C")
+        array = _numbers(factors, "factors")
         if array.ndim != 2 or not array.shape[1] or not np.isfinite(array).all():
             raise ParameterError(
                 f"factors must be a (n_items, d) array of finite numbers. Got shape {array.shape}"
@@ -182,12 +186,14 @@ class FactorModel(Model):
         if items is None:
             items = np.arange(array.shape[0])
         vocabulary = items if isinstance(items, Vocabulary) else _vocabulary(items)
-        counts = np.zeros(len(array), np.float32) if popularity is None else np.array(popularity, np.float32)
+        counts = np.zeros(len(array), np.float32) if popularity is None else _numbers(popularity, "popularity")
         if len(vocabulary) != len(array) or counts.shape != (len(array),):
             raise ParameterError(
                 f"from_arrays: {len(array):,} rows of factors, {len(vocabulary):,} items and popularity of shape "
                 f"{counts.shape} must agree."
             )
+        if not np.isfinite(counts).all():
+            raise ParameterError("popularity must be finite. Got NaN or infinity: numpy.nan_to_num(popularity).")
         array.setflags(write=False)
         counts.setflags(write=False)
         wide = array.astype(np.float64)
@@ -205,7 +211,7 @@ class FactorModel(Model):
         return self._place(self._align(histories).csr, threads)
 
     def _place(self, histories: sp.csr_matrix, threads: int | None) -> np.ndarray:
-        return fold_in(
+        vectors = fold_in(
             histories.indptr,
             histories.indices,
             self.alpha * np.abs(histories.data).astype(np.float64),
@@ -215,6 +221,9 @@ class FactorModel(Model):
             regularization=self.regularization,
             threads=threads,
         )
+        if not np.isfinite(vectors).all():
+            raise _diverged("recommend")
+        return vectors
 
     def _rank(
         self,
@@ -241,6 +250,23 @@ class FactorModel(Model):
         unit = np.where(length > 0, wide / np.where(length > 0, length, 1.0), 0.0).astype(np.float32)
         itself = sp.csr_matrix((np.ones(codes.size), (np.arange(codes.size), codes)), (codes.size, len(unit)))
         return topk(unit[codes], unit, k=k, exclude=itself)
+
+
+def _diverged(verb: str) -> ParameterError:
+    return ParameterError(
+        f"{verb}: the weights are too large for a least-squares problem, whose solution is not a number. Scale them "
+        "down or hold them, Weights(value='log', cap=100), or raise regularization."
+    )
+
+
+def _numbers(values: Any, name: str) -> np.ndarray:
+    """Return a C-contiguous float32 copy of an array of numbers."""
+    try:
+        with np.errstate(over="ignore"):
+            return np.array(values, np.float32, order="C")
+    except (TypeError, ValueError):
+        kind = type(values).__name__
+        raise ParameterError(f"{name} must be numbers in rows of equal length. Got another {kind}.") from None
 
 
 def _vocabulary(items: Any) -> Vocabulary:

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from omnireco.data.audience import Audience
     from omnireco.data.catalog import Catalog
     from omnireco.data.messages import MessageLog
+    from omnireco.models.base import Recommendations
 
 __all__ = ["Candidates", "Timing", "candidates"]
 
@@ -36,17 +37,6 @@ _LABELS = ("creative_id", "store_id", "offer_id")
 _DAY = 86_400_000_000
 _log = logging.getLogger(__name__)
 _log.addHandler(logging.NullHandler())
-
-
-class Rankings(Protocol):
-    """What is read of Recommendations: ids, and the ranked item codes of each person (-1 is padding)."""
-
-    @property
-    def users(self) -> Vocabulary: ...
-    @property
-    def items(self) -> Vocabulary: ...
-    @property
-    def codes(self) -> np.ndarray: ...
 
 
 class Timing(Protocol):
@@ -201,7 +191,7 @@ class Candidates:
 
 
 def candidates(
-    recs: Rankings,
+    recs: Recommendations,
     audience: Audience,
     timing: Timing,
     slots: Slots,
@@ -262,14 +252,15 @@ def candidates(
     --------
     >>> import numpy as np, pandas as pd
     >>> from types import SimpleNamespace
-    >>> from omnireco.data import Audience, Vocabulary, slots
+    >>> from omnireco.data import Audience, slots
+    >>> from omnireco.models import Recommendations
     >>> people = Audience.from_frame(pd.DataFrame({"user_id": [1, 2], "timezone": "UTC",
     ...                                            "consent_push": [True, False]}))
-    >>> recs = SimpleNamespace(users=Vocabulary.from_ids([1, 2]), items=Vocabulary.from_ids(["cup", "tea"]),
-    ...                        codes=np.array([[1, 0], [0, -1]]))
+    >>> recs = Recommendations.from_frame(pd.DataFrame({"user_id": [1, 1, 2], "item_id": ["tea", "cup", "cup"],
+    ...                                                 "rank": [1, 2, 1]}))
     >>> even = SimpleNamespace(slot_probability=lambda audience, rows, channel, at: np.full((len(rows), len(at)), 0.1))
     >>> found = candidates(recs, people, even, slots("2025-06-01", days=2), channels=["push"], n_slots=2)
-    >>> found, dict(found.left_out)["Consent"]
+    >>> found, found.left_out["Consent"]
     (Candidates(4 touches, 1 user, 2 items, 1 channel), 48)
     """
     names = _channel_names(channels, audience)
