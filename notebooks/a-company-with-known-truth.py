@@ -38,7 +38,7 @@ lists = {name: model.recommend(x, k=10, exclude_seen=False) for name, model in m
 
 people, items = world.users["user_id"].to_numpy(), world.items["item_id"].to_numpy()
 taste = pd.DataFrame(world.truth.preference(), index=people, columns=items)
-taste = taste.rename_axis(index="user_id", columns="item_id").stack().rename("score").reset_index()
+taste = taste.rename_axis("user_id").reset_index().melt("user_id", var_name="item_id", value_name="score")
 lists["knows every taste"] = om.Recommendations.from_frame(taste).head(10)
 
 report = om.evaluate(lists, test.select(events=["purchase"]), k=10, metrics=[om.ndcg, om.recall], train=train)
@@ -46,6 +46,9 @@ plotting.comparison(report, "ndcg")
 plt.show()
 
 # %% [markdown]
+# Buying again wins, because people of this world have favourites that they buy again and again. Among the models
+# that may surprise somebody, EASE is nearest to the list that knows every taste.
+#
 # The intervals are over people. To compare two models, compare them person by person: an interval that holds 0 says
 # that these data cannot tell them apart.
 
@@ -110,7 +113,11 @@ touches = om.candidates(
     eligibility=[om.QuietHours("21:00", "08:00")],
     messages=sent.before(train.end),
 )
-limits = [om.FrequencyCap(2, per="7D"), om.Budget("email", cost=0.01, total=3.0), om.Capacity("push", per="1h", limit=30)]
+limits = [
+    om.FrequencyCap(2, per="7D"),
+    om.Budget("email", cost=0.01, total=3.0),
+    om.Capacity("push", per="1h", limit=30),
+]
 plan = om.plan(touches, constraints=limits)
 plan
 

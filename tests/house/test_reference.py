@@ -7,7 +7,8 @@ from pathlib import Path
 import omnireco as om
 
 ROOT = Path(__file__).parents[2]
-SHOWN = re.findall(r"^::: (omnireco[\w.]*)", "\n".join(p.read_text("utf-8") for p in (ROOT / "docs/reference").glob("*.md")), re.M)  # fmt: skip
+PAGES = [page.read_text("utf-8") for page in (ROOT / "docs/reference").glob("*.md")]
+SHOWN = re.findall(r"^::: (omnireco[\w.]*)", "\n".join(PAGES), re.MULTILINE)
 
 
 def test_every_public_name_has_an_entry():
