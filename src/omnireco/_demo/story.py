@@ -176,8 +176,8 @@ def _hours(page: Page, hours: Hours | None, reason: str | None) -> None:
     )
     if hours.assumed is not None:
         page.warning(
-            f"No message on {hours.channel} with its hour is known. So {hours.assumed:.0%} of answers at an average hour "
-            "are assumed; only how much better one hour is than another was learned, from when people act."
+            f"No message on {hours.channel} with its hour is known. So {hours.assumed:.0%} of answers at an average "
+            "hour are assumed; only how much better one hour is than another was learned, from when people act."
         )
     for words, curve in hours.examples:
         page.picture(
