@@ -194,12 +194,15 @@ def _open(file: Path, table: str, timezone: str | None) -> pd.DataFrame:
 
 
 def _read_csv(file: Path) -> pd.DataFrame:
-    """Read a CSV so that integers with gaps stay integers and empty columns have no kind."""
+    """Read a CSV so that integer ids with gaps (12.0 as some write them) stay integers; empty columns have no kind."""
     import pandas as pd
 
     frame = pd.read_csv(file, dtype_backend="numpy_nullable")
     for name in frame.columns[frame.isna().all()]:
         frame[name] = pd.Series(None, index=frame.index, dtype=object)
+    for name in frame.columns[[str(kind) == "Float64" for kind in frame.dtypes]]:
+        if str(name).endswith("_id") and bool((frame[name].dropna() % 1 == 0).all()):
+            frame[name] = frame[name].astype("Int64")
     return frame
 
 
