@@ -7,7 +7,10 @@ error bound in front of it. So all tiers, threads, block sizes and batches give 
 
 from __future__ import annotations
 
+import contextlib
+import functools
 import os
+import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -23,6 +26,7 @@ from omnireco.models._topk_inputs import Rules, as_bias, as_factors, as_k, as_ru
 __all__ = ["ItemIndex", "select", "tier", "topk"]
 
 _TIERS = ("int8", "numba", "numpy")
+_MOST_INT8_FACTORS = 1 << 15  # beyond, sums of bytes could leave int32
 _HUGE = 1e37  # above this, float32 products could overflow: every score is then computed in float64
 
 
@@ -51,7 +55,7 @@ class ItemIndex:
     array([[1, 2]], dtype=int32)
     """
 
-    __slots__ = ("_norms", "items")
+    __slots__ = ("_lock", "_norms", "_tiles", "items")
 
     items: np.ndarray
 
@@ -60,12 +64,25 @@ class ItemIndex:
         if array is items and array.flags.writeable:
             array = array.copy()
         self._prepare(array)
+        if tier() == "int8" and 0 < array.shape[1] <= _MOST_INT8_FACTORS:
+            self._quantised()
 
     def _prepare(self, array: np.ndarray) -> None:
         view = array.view()
         view.setflags(write=False)
         self.items = view
         self._norms = row_norms(array, "items")
+        self._tiles: Any = None
+        self._lock = threading.Lock()
+
+    def _quantised(self) -> Any:
+        """Return the tiles of the int8 tier, made when first needed."""
+        from omnireco.models import _topk_int8
+
+        with self._lock:
+            if self._tiles is None:
+                self._tiles = _topk_int8.tiles_of(self.items, self._norms)
+        return self._tiles
 
     @property
     def n_items(self) -> int:
@@ -112,9 +129,14 @@ def tier() -> str:
     return asked
 
 
+@functools.cache
 def _available() -> tuple[str, ...]:
     """Return the tiers of this machine, fastest first."""
-    return ("numpy",)
+    try:
+        from omnireco.models import _topk_vnni
+    except ImportError:
+        return ("numpy",)
+    return ("int8", "numba", "numpy") if _topk_vnni.SHAPE is not None else ("numba", "numpy")
 
 
 def topk(
@@ -246,16 +268,23 @@ def _rank(
     scores: np.ndarray,
 ) -> None:
     """Rank ordinary rows into codes and scores with the chosen tier."""
+    n = queries.shape[0]
+    if chosen == "int8" and index.n_factors <= _MOST_INT8_FACTORS:
+        from omnireco.models import _topk_int8
+
+        tiles = index._quantised()
+        work = _topk_int8.worker(tiles, queries, index.items, norms, k, rules, bias, codes, scores)
+        _over_rows(work, n, workers, blas=False)
+        return
     most_bias = 0.0 if bias is None else float(np.abs(bias).max())
     error = _topk_numpy.product_error(index.n_factors, norms, float(index._norms.max()), most_bias)
+    if chosen == "numpy":
+        work = _topk_numpy.worker(queries, index.items, error, k, rules, bias, codes, scores)
+    else:
+        from omnireco.models import _topk_numba
 
-    def rank(part: slice) -> None:
-        rows = np.arange(part.start, part.stop)
-        _topk_numpy.rank_rows(
-            queries[part], index.items, k, rules.rows(rows), bias, error[part], codes[part], scores[part]
-        )
-
-    _over_rows(rank, queries.shape[0], workers)
+        work = _topk_numba.worker(queries, index.items, error, k, rules, bias, codes, scores)
+    _over_rows(work, n, workers, blas=True)
 
 
 def _rank_huge(
@@ -304,15 +333,16 @@ def _rank_constant(
             scores[row, : best.size] = value[best]
 
 
-def _over_rows(work: Callable[[slice], None], n: int, workers: int) -> None:
-    """Call ``work`` on slices that cover n rows, on our own threads with BLAS held to one."""
-    parts = split_evenly(n, max(1, min(workers, n // 16)))
-    with one_blas_thread():
-        if len(parts) == 1:
-            work(parts[0])
+def _over_rows(work: Callable[[int, int], None], n: int, workers: int, *, blas: bool) -> None:
+    """Call ``work(first, last)`` on ranges that cover n rows, on our own threads with BLAS held to one."""
+    workers = max(1, min(workers, n // 16))
+    with one_blas_thread() if blas and n > 1 else contextlib.nullcontext():
+        if workers == 1:
+            work(0, n)
             return
-        with ThreadPoolExecutor(len(parts)) as pool:
-            for done in [pool.submit(work, part) for part in parts]:
+        with ThreadPoolExecutor(workers) as pool:
+            parts = split_evenly(n, min(4 * workers, n // 16))
+            for done in [pool.submit(work, part.start, part.stop) for part in parts]:
                 done.result()
 
 
