@@ -156,7 +156,7 @@ class TestCandidates:
 
     def test_touches_of_a_person_and_item_are_alternatives(self):
         found = candidates(ranked([1]), people(), Even(), WEEK, channels=["push", "email"])
-        assert found.implied == (OncePerItem(),)
+        assert found.implied == (OncePerItem(), FrequencyCap(1, per="4h"))
         assert plan(found).to_frame()["item_id"].tolist().count("tea") == 1
         free = candidates(ranked([1]), people(), Even(), WEEK, channels=["push", "email"], once_per_item=False)
         assert len(plan(free)) == len(free)
