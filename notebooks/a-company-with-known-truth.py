@@ -151,8 +151,8 @@ pd.Series(
 
 # %% [markdown]
 # More answers than the plan expects, because `SendTime` does not know which item a message carries, and EASE chose
-# items that people like. The hours are worth something here, because in this world people have habits and answers depend on them. How much
-# they are worth to you is an experiment to run, not a number to copy.
+# items that people like. The hours are worth something here, because in this world people have habits and answers
+# depend on them. How much they are worth to you is an experiment to run, not a number to copy.
 
 # %%
 plotting.plan_per_hour(plan, week["send_at_local"].dt.hour.to_numpy())
