@@ -69,6 +69,8 @@ class Inputs:
     not_offered : str
         Items that are never recommended, in words; empty where everything may be.
     offered : bool array over ``log.items``, or None
+    made_up : str
+        What was invented for illustration, in words; empty where nothing was.
     """
 
     name: str
@@ -80,6 +82,7 @@ class Inputs:
     caveats: tuple[str, ...] = ()
     not_offered: str = ""
     offered: np.ndarray | None = None
+    made_up: str = ""
 
 
 def read_journey(*, seed: int) -> Inputs:
@@ -94,8 +97,6 @@ def read_journey(*, seed: int) -> Inputs:
         journey.catalog,
         (
             PROVENANCE,
-            "Consents are made up. The data has none, so this demo draws them at random: 60 % of households for "
-            "e-mail, 40 % for push. The two channels, the budget and the capacity of the plan are made up as well.",
             "An item is a type of product, such as 'shredded cheese', not one product: 68,000 products are too "
             "many and too rarely bought to learn from 2,469 households.",
             "The file's clock is UTC and the stores' is America/New_York. Purchases carry a real hour; coupon "
@@ -106,6 +107,8 @@ def read_journey(*, seed: int) -> Inputs:
         ),
         "alcohol, tobacco, infant formula and some health products",
         _offered(journey.log, journey.catalog),
+        "Consents are made up. The data has none, so this demo draws them at random: 60 % of households for e-mail, "
+        "40 % for push. The two channels, the budget and the capacity of the plan are made up as well.",
     )
 
 

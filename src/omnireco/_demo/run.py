@@ -85,12 +85,14 @@ def run_demo(
 
     say(_title("4. When to write: hours on people's own clocks"))
     no_hours = why_no_hours(inputs)
-    hours = None if no_hours else learn_hours(inputs)
+    audience = inputs.audience
+    hours = None if no_hours or audience is None else learn_hours(inputs, audience)
     _tell_hours(hours, no_hours, say)
 
     say(_title("5. One week of messages"))
     no_plan = why_no_plan(inputs)
-    week = plan_week(inputs, lists["new"], hours) if hours is not None and no_plan is None else None
+    ready = audience is not None and hours is not None and no_plan is None
+    week = plan_week(inputs, audience, lists["new"], hours) if ready else None
     _tell_week(week, no_plan, say)
 
     say(_title("6. Files"))
@@ -98,10 +100,7 @@ def run_demo(
     found = Findings(inputs, cut, comparisons, notes, lists, hours, no_hours, week, no_plan, seconds, command)
     for path, what in _write(found, out):
         say(f"   {path}  {what}")
-    if inputs.caveats:
-        say(_title("Please mind"))
-        for caveat in inputs.caveats:
-            say(f"   - {caveat}")
+    _tell_caveats(inputs, say)
     say(f"\nDone in {time.perf_counter() - began:.0f} s. Open {out / 'report.html'} in a browser.")
     return found
 
@@ -173,10 +172,13 @@ def _tell_hours(hours: Hours | None, reason: str | None, say: Say) -> None:
         say(f"   {reason}")
         return
     share = float((hours.favourite == int(hours.population.argmax())).mean())
-    say(f"   {hours.profile!r}")
-    say(
-        f"   All people together are busiest on {_hour(hours.population)}; {share:.0%} of them have that hour themselves."
-    )
+    say(f"   {hours.timing.activity!r}")
+    say(f"   {hours.timing!r}")
+    say(f"   Busiest hour of all together: {_hour(hours.population)}, the own best hour of {share:.0%} of them")
+    if hours.assumed is not None:
+        say(
+            f"   No message on {hours.channel} is known: {hours.assumed:.0%} of answers at an average hour are assumed."
+        )
     for words, curve in hours.examples:
         times = curve.max() / max(curve.mean(), 1e-12)
         say(f"   {words}: best hour to write on {hours.channel} {_hour(curve)}, {times:.1f} x an average hour")
@@ -198,6 +200,16 @@ def _tell_week(week: Week | None, reason: str | None, say: Say) -> None:
     say(f"   {plan!r}")
     say(_table(totals.round(2).reset_index()))
     say(f"   No plan under these rules is worth more than {plan.bound:,.2f}; this one is worth {plan.value:,.2f}.")
+
+
+def _tell_caveats(inputs: Inputs, say: Say) -> None:
+    import textwrap
+
+    caveats = [*inputs.caveats, inputs.made_up] if inputs.made_up else list(inputs.caveats)
+    if caveats:
+        say(_title("Please mind"))
+    for caveat in caveats:
+        say(textwrap.fill(caveat, 110, initial_indent="   - ", subsequent_indent="     "))
 
 
 # writing --------------------------------------------------------------------------------------------

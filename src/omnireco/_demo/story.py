@@ -8,7 +8,7 @@ import numpy as np
 
 from omnireco import plotting
 from omnireco._demo.compare import SIMPLE, Comparison
-from omnireco._demo.week import QUIET, Hours
+from omnireco._demo.week import QUIET, Hours, Week
 from omnireco._report import Format, Page
 from omnireco._versions import versions
 
@@ -88,11 +88,7 @@ def _summary(page: Page, found: Findings) -> None:
             f"{_spread(found.hours)}"
         )
     if found.week is not None:
-        plan = found.week.plan
-        points.append(
-            f"The plan for the week of {found.week.start} keeps every rule, and no other plan under the same rules "
-            f"could be more than {100 * plan.gap:.1f} % better."
-        )
+        points.append(f"The plan for the week from {found.week.start} keeps every rule, and {_how_good(found.week)}.")
     elif found.no_plan:
         points.append(found.no_plan)
     page.points(points)
@@ -193,6 +189,8 @@ def _week(page: Page, found: Findings) -> None:
         return
     plan = week.plan
     frame = plan.to_frame()
+    if found.inputs.made_up:
+        page.warning(found.inputs.made_up)
     page.text(f"Seven days from {week.start}, on {' and '.join(week.channels)}, under these rules:")
     page.points(week.rules)
     if found.inputs.messages is not None:
@@ -217,16 +215,19 @@ def _week(page: Page, found: Findings) -> None:
     )
     if len(frame):
         local = frame["send_at_local"].dt.hour.to_numpy()
+        zone = _home(found)
         page.picture(
-            plotting.plan_per_day(frame),
+            plotting.plan_per_day(frame, timezone=zone),
             alt="Bars: number of messages per day and channel.",
-            caption="Days are counted on the UTC calendar.",
+            caption=f"Days of {zone}, where most people live.",
         )
         page.picture(
             plotting.plan_per_hour(frame, local),
             alt="Bars: number of messages per local hour and channel.",
             caption="No bar stands in the quiet hours.",
         )
+    page.heading("What is offered most")
+    page.table(*_offer_table(found, frame))
     page.heading("What the limits cost")
     page.table(*_price_table(plan.prices))
     page.text(
@@ -250,7 +251,8 @@ def _trust(page: Page, found: Findings) -> None:
     ]
     if found.inputs.not_offered:
         own.append(f"Never offered here: {found.inputs.not_offered}.")
-    page.points([*found.inputs.caveats, *own])
+    made_up = [found.inputs.made_up] if found.inputs.made_up else []
+    page.points([*found.inputs.caveats, *made_up, *own])
 
 
 def _made(page: Page, found: Findings) -> None:
@@ -306,6 +308,19 @@ def _model_table(comparison: Comparison) -> tuple[pd.DataFrame, dict[str, Format
     return pd.DataFrame(rows), formats
 
 
+def _offer_table(found: Findings, frame: pd.DataFrame) -> tuple[pd.DataFrame, dict[str, Format]]:
+    """Return the eight items that stand in most messages, by name where names are known."""
+    counts = frame["item_id"].value_counts().rename("messages").reset_index().head(8)
+    catalog = found.inputs.catalog
+    if catalog is not None:
+        known = catalog.to_frame().set_index("item_id").reindex(counts["item_id"])
+        for place, column in enumerate(("name", "category")):
+            if column in known:
+                counts.insert(place, column, known[column].fillna("").to_numpy())
+    shown = [name for name in ("name", "category", "messages") if name in counts]
+    return counts[shown if "name" in shown else ["item_id", *shown]], {"messages": "{:,}".format}
+
+
 def _price_table(prices: pd.DataFrame) -> tuple[pd.DataFrame, dict[str, Format]]:
     """Return one row per limit that is not of single people: its hours together, with the dearest of them."""
     shared = prices[prices["row"] != "each person"]
@@ -315,7 +330,7 @@ def _price_table(prices: pd.DataFrame) -> tuple[pd.DataFrame, dict[str, Format]]
     table = table.reset_index()
     table["constraint"] = [_limit_name(name) for name in table["constraint"]]
     table.columns = ["limit", "used", "allowed in all", "worth of one more"]
-    formats = {name: "{:,.6g}".format for name in ("used", "allowed in all")}
+    formats = dict.fromkeys(("used", "allowed in all"), "{:,.6g}".format)
     return table, formats | {"worth of one more": "{:.4f}".format}
 
 
@@ -364,6 +379,21 @@ def _spread(hours: Hours) -> str:
     share = float((hours.favourite == int(np.argmax(hours.population))).mean())
     distinct = len(np.unique(hours.favourite))
     return f"This is the best hour of {share:.0%} of them; all best hours together spread over {distinct} of 168."
+
+
+def _how_good(week: Week) -> str:
+    gap = week.plan.gap
+    if gap < 0.0005:
+        return "no other plan under the same rules is better: that is proven"
+    return f"no other plan under the same rules could be more than {100 * gap:.1f} % better"
+
+
+def _home(found: Findings) -> str:
+    """Return the zone where most people live."""
+    audience = found.inputs.audience
+    if audience is None or not (audience.zone >= 0).any():
+        return "UTC"
+    return str(audience.zones.ids[np.bincount(audience.zone[audience.zone >= 0]).argmax()])
 
 
 def _has_margins(found: Findings) -> bool:

@@ -11,10 +11,12 @@ import numpy as np
 
 from omnireco._checks import from_microseconds
 from omnireco._demo.inputs import Inputs
+from omnireco.data.audience import Audience
 from omnireco.data.clock import slots
+from omnireco.data.messages import MessageLog
 from omnireco.models import Recommendations
 from omnireco.planning import Budget, Capacity, FrequencyCap, Plan, QuietHours, candidates, plan
-from omnireco.response import ActivityProfile, SendTime
+from omnireco.response import SendTime, SendTimeModel
 
 __all__ = ["QUIET", "Hours", "Week", "learn_hours", "plan_week", "why_no_hours", "why_no_plan"]
 
@@ -30,7 +32,6 @@ class Hours:
 
     Attributes
     ----------
-    profile : ActivityModel
     timing : SendTimeModel
     population : float64 array (168,)
     favourite : int64 array (n_people,)
@@ -39,14 +40,16 @@ class Hours:
         Words about a person, and the chance of an answer at each hour.
     channel : str
         The channel of those chances.
+    assumed : float or None
+        The chance at an average hour, where it was assumed because no message on that channel is known.
     """
 
-    profile: Any
-    timing: Any
+    timing: SendTimeModel
     population: np.ndarray
     favourite: np.ndarray
     examples: tuple[tuple[str, np.ndarray], ...]
     channel: str
+    assumed: float | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,29 +89,27 @@ def why_no_plan(inputs: Inputs) -> str | None:
     return None
 
 
-def learn_hours(inputs: Inputs) -> Hours:
+def learn_hours(inputs: Inputs, audience: Audience) -> Hours:
     """Learn when people act, on their own clocks, and what a message at each hour is worth."""
-    audience = inputs.audience
-    profile = ActivityProfile().fit(inputs.timed, audience, messages=inputs.messages)
-    timing = SendTime().fit(inputs.timed, inputs.messages, audience)
-    people = np.intersect1d(inputs.timed.users.ids, audience.users.ids)  # type: ignore[union-attr]
+    sent = _no_messages() if inputs.messages is None else inputs.messages
+    timing = SendTime().fit(inputs.timed, sent, audience)
+    profile = timing.activity
+    people = np.intersect1d(inputs.timed.users.ids, audience.users.ids)
     hours = profile.hour_of_week(people)
-    channel = _channels(inputs)[0] if _channels(inputs) else "email"
-    examples = tuple(
-        (words, np.asarray(timing.curve(people[row], channel))) for words, row in _examples(inputs, people, hours)
-    )
-    return Hours(profile, timing, np.asarray(profile.population), hours.argmax(axis=1), examples, channel)
+    channel = (*_channels(audience), "email")[0]
+    examples = tuple((words, timing.curve(people[row], channel)) for words, row in _examples(inputs, people, hours))
+    assumed = None if channel in timing.channels else timing.base_rate
+    return Hours(timing, profile.population, hours.argmax(axis=1), examples, channel, assumed)
 
 
-def plan_week(inputs: Inputs, recs: Recommendations, hours: Hours) -> Week:
+def plan_week(inputs: Inputs, audience: Audience, recs: Recommendations, hours: Hours) -> Week:
     """Plan the seven days after the last event: at most two messages a person, on at most two channels."""
-    audience = inputs.audience
-    channels = _channels(inputs)
+    channels = _channels(audience)
     first = from_microseconds(-(-inputs.log.end_us // DAY) * DAY)
     quiet = QuietHours(f"{QUIET[0]:02d}:00", f"{QUIET[1]:02d}:00")
     touches = candidates(
         recs,
-        audience,  # type: ignore[arg-type]
+        audience,
         hours.timing,
         slots(first, days=7, every="1h"),
         channels=channels,
@@ -116,7 +117,7 @@ def plan_week(inputs: Inputs, recs: Recommendations, hours: Hours) -> Week:
         messages=inputs.messages,
         catalog=inputs.catalog,
     )
-    limits = [FrequencyCap(PER_PERSON, per="7D"), *_limits(inputs, channels)]
+    limits = [FrequencyCap(PER_PERSON, per="7D"), *_limits(audience, channels)]
     found = plan(touches, constraints=limits)
     n_people = int(np.unique(touches.touches.user[found.reason == 0]).size)
     return Week(found, channels, _in_words(limits), f"{first:%A %d %B %Y}", n_people)
@@ -125,20 +126,28 @@ def plan_week(inputs: Inputs, recs: Recommendations, hours: Hours) -> Week:
 # steps ----------------------------------------------------------------------------------------------
 
 
-def _channels(inputs: Inputs) -> tuple[str, ...]:
+def _channels(audience: Audience) -> tuple[str, ...]:
     """Return the two channels with most consents."""
-    audience = inputs.audience
-    if audience is None:
-        return ()
     given = audience.consent.sum(axis=0)
     order = sorted(range(len(given)), key=lambda code: (-int(given[code]), code))
     return tuple(str(audience.channels.ids[code]) for code in order[:2] if given[code])
 
 
-def _limits(inputs: Inputs, channels: Sequence[str]) -> list[Budget | Capacity]:
+def _no_messages() -> MessageLog:
+    """Return a log of messages in which there is none."""
+    import pandas as pd
+
+    nobody = pd.Series(dtype="int64")
+    never = pd.Series(dtype="datetime64[us, UTC]")
+    return MessageLog.from_frame(
+        pd.DataFrame({"user_id": nobody, "channel": nobody.astype(str), "sent_at": never, "responded_at": never})
+    )
+
+
+def _limits(audience: Audience, channels: Sequence[str]) -> list[Budget | Capacity]:
     """Return a budget on the first channel and a capacity on the second, small enough to be felt."""
-    audience = inputs.audience
-    consent = {str(name): int(n) for name, n in zip(audience.channels.ids, audience.consent.sum(axis=0), strict=True)}  # type: ignore[union-attr]
+    given = audience.consent.sum(axis=0)
+    consent = {str(name): int(n) for name, n in zip(audience.channels.ids, given, strict=True)}
     total = EMAIL_COST * max(1, round(0.75 * consent[channels[0]]))
     limits: list[Budget | Capacity] = [Budget(channels[0], cost=EMAIL_COST, total=round(total, 2))]
     if len(channels) > 1:

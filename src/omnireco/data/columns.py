@@ -149,7 +149,7 @@ def open_frame(
     import narwhals as nw
 
     try:
-        table = nw.from_native(frame, eager_only=True)
+        table = nw.from_native(nw.to_native(frame, pass_through=True), eager_only=True)
     except TypeError:
         raise SchemaError(
             f"{where} takes a pandas, polars or pyarrow frame held in memory. Got {type(frame).__name__}. "
@@ -214,7 +214,7 @@ def _read(column: Any, name: str, where: str) -> Any:
 
     try:
         array = column.to_arrow()
-    except (pa.ArrowException, OverflowError, UnicodeError, TypeError, ValueError) as error:
+    except (pa.ArrowException, ArithmeticError, UnicodeError, TypeError, ValueError) as error:
         raise SchemaError(
             f"{where}: {name} holds values of several kinds, or of a kind no column has ({type(error).__name__}). "
             f"Make them one kind: frame[{name!r}].astype(str) for ids, pd.to_datetime(..., utc=True) for times."

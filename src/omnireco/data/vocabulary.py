@@ -230,7 +230,7 @@ def _as_arrow(column: Any, name: str) -> Any:
         column = list(column)
     try:
         array = pa.array(column, from_pandas=True)
-    except (pa.ArrowException, OverflowError, UnicodeError, TypeError, ValueError) as error:
+    except (pa.ArrowException, ArithmeticError, UnicodeError, TypeError, ValueError) as error:
         raise SchemaError(
             f"{name} holds values of several kinds, or none that can be an id ({type(error).__name__}). "
             f"Make them all strings: frame[{name!r}].astype(str), or all integers."
@@ -278,8 +278,11 @@ def _cast(name: str, kind: str) -> str:
 
 
 def _encode_dictionary(array: Any, name: str) -> tuple[np.ndarray, np.ndarray]:
+    import pyarrow as pa
+
     ids, code_of_entry = _encode(array.dictionary, name)
-    entry = array.indices.fill_null(-1).to_numpy(zero_copy_only=False).astype(np.int64)
+    signed = array.indices.cast(pa.int64())  # polars counts its categories with unsigned numbers
+    entry = signed.fill_null(-1).to_numpy(zero_copy_only=False)
     codes = np.append(code_of_entry, np.int32(NONE))[entry]
     vocabulary, codes = compress(Vocabulary(ids), codes)
     return vocabulary.ids, codes

@@ -6,6 +6,7 @@ and the person gets nothing.
 
 from __future__ import annotations
 
+import datetime as dt
 import logging
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -21,7 +22,16 @@ from omnireco.data.columns import decode_optional, instants_to_pandas, open_fram
 from omnireco.data.messages import NEVER
 from omnireco.data.vocabulary import NONE, Vocabulary
 from omnireco.errors import ParameterError, SchemaError
-from omnireco.planning.rules import Consent, Constraint, Eligibility, OncePerItem, Past, Reachable, Touches
+from omnireco.planning.rules import (
+    Consent,
+    Constraint,
+    Eligibility,
+    FrequencyCap,
+    OncePerItem,
+    Past,
+    Reachable,
+    Touches,
+)
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -203,6 +213,7 @@ def candidates(
     n_items: int = 3,
     n_slots: int = 8,
     once_per_item: bool = True,
+    gap: str | dt.timedelta | None = "4h",
 ) -> Candidates:
     """Return the touches worth planning: allowed by every rule, then the best few per person.
 
@@ -230,6 +241,9 @@ def candidates(
         Slots per person, channel and item: the best slot of each day before the second best of any.
     once_per_item : bool, default True
         Whether the touches of a person and item are alternatives, of which ``plan`` sends one at most.
+    gap : duration or None, default "4h"
+        Least time between two touches of a person, on any channel: nobody is written to three times at the
+        same moment because it is their best hour. None for no such rule.
 
     Returns
     -------
@@ -291,7 +305,9 @@ def candidates(
         for code in range(len(known))
     ]
     touches, value, probability = _join(offers.empty, parts)
-    implied = (OncePerItem(),) if check_flag(once_per_item, "once_per_item") else ()
+    implied: tuple[Constraint, ...] = (OncePerItem(),) if check_flag(once_per_item, "once_per_item") else ()
+    if gap is not None:
+        implied = (*implied, FrequencyCap(1, per=gap))
     found = _in_order(touches, value, probability, {}, left_out, implied, np.arange(len(touches)))
     _log.info("candidates: %d touches for %d people", len(found), len(users))
     return found
