@@ -82,7 +82,7 @@ def test_reading_after_is_the_linear_value():
 
 
 def test_finds_the_planted_pull_and_reading_hours():
-    """Everybody reads twice as much in the evening; all mail leaves at 10:00 and the counts of answers alone would mislead."""
+    """Everybody reads twice as much in the evening, all mail leaves at 10:00: counts of answers would mislead."""
     rng = np.random.default_rng(4)
     truth = np.tile(np.where(np.abs(np.arange(24) - 20) <= 1, 2.0, 1.0), 7)
     truth /= truth.sum()
