@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import functools
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any, NoReturn
+from typing import NoReturn
 
 import numpy as np
 import scipy.sparse as sp
 
 from omnireco._checks import check_flag, check_integer, check_number
-from omnireco._compute import Progress, available_memory, compiled, track, usable_threads
+from omnireco._compute import Progress, available_memory, track, usable_threads
 from omnireco.data.interactions import Interactions
 from omnireco.errors import ParameterError
 from omnireco.models.base import count_users, explain_unfitted, require_interactions
@@ -52,8 +50,8 @@ class SLIM:
     Notes
     -----
     Column j minimises ``1/2 |x_j - X w|^2 + regularization/2 |w|^2 + sparsity |w|_1`` with ``w_j = 0``, by cyclic
-    coordinate descent on the Gram matrix: after each pass over all items, passes over the nonzero ones only until
-    they settle (an active set). scikit-learn's ``ElasticNet(alpha, l1_ratio)`` on n people is
+    coordinate descent on the Gram matrix over an active set: passes over the items that may be nonzero until they
+    settle, then one over all. scikit-learn's ``ElasticNet(alpha, l1_ratio)`` on n people is
     ``regularization = n alpha (1 - l1_ratio)``, ``sparsity = n alpha l1_ratio``. Each column is its own problem, so
     threads change nothing. Deterministic. Time O(items^2 x sweeps x items that move); memory 12 bytes x items^2.
 
@@ -128,8 +126,10 @@ class SLIM:
 
     def _columns(self, gram: np.ndarray, start: int, stop: int) -> sp.csr_matrix:
         """Return the weights into items [start, stop), one row per item."""
+        from omnireco.models._slim import descend
+
         found = np.zeros((stop - start, len(gram)))
-        _kernel()(
+        descend(
             gram,
             start,
             stop,
@@ -149,86 +149,3 @@ class SLIM:
                 f"SLIM.fit needs {needed / 2**30:,.1f} GiB for {n_items:,} items squared, and {free / 2**30:,.1f} GiB "
                 "are free. Use RP3beta or ItemKNN, which are sparse, or keep the most popular items."
             )
-
-
-@functools.cache
-def _kernel() -> Callable[..., Any]:
-    return compiled(_descend)
-
-
-def _descend(
-    gram: Any,
-    start: int,
-    stop: int,
-    ridge: float,
-    lasso: float,
-    nonnegative: bool,
-    iterations: int,
-    tolerance: float,
-    out: Any,
-) -> None:
-    """Solve columns [start, stop): gram (m, m), out (stop - start, m), zero on entry."""
-    m = gram.shape[0]
-    active, pull = np.empty(m, np.int64), np.empty(m)
-    part, near, now, then = np.empty((m, m)), np.empty(m), np.empty(m), np.empty(m)
-    for j in range(start, stop):
-        w = out[j - start]
-        for i in range(m):
-            pull[i] = gram[i, j]  # x_i . (x_j - X w)
-        sweeps = 0
-        while sweeps < iterations:
-            n, moved, largest = 0, 0.0, 0.0
-            for i in range(m):  # one pass over all items finds those that may be nonzero
-                old = w[i]
-                reach = pull[i] + gram[i, i] * old
-                if i == j or (old == 0.0 and (reach <= lasso and (nonnegative or reach >= -lasso))):
-                    continue
-                new = 0.0
-                if reach > lasso:
-                    new = (reach - lasso) / (gram[i, i] + ridge)
-                elif reach < -lasso and not nonnegative:
-                    new = (reach + lasso) / (gram[i, i] + ridge)
-                if new != old:
-                    step = new - old
-                    for p in range(m):
-                        pull[p] -= step * gram[i, p]
-                    w[i] = new
-                    moved = max(moved, abs(step))
-                if new != 0.0:
-                    active[n] = i
-                    n += 1
-                    largest = max(largest, abs(new))
-            sweeps += 1
-            if moved <= tolerance * largest or n == 0:
-                break
-            for a in range(n):  # their own problem, small enough for the cache
-                near[a], now[a], then[a] = pull[active[a]], w[active[a]], w[active[a]]
-                for b in range(n):
-                    part[a, b] = gram[active[a], active[b]]
-            while sweeps < iterations:
-                moved, largest = 0.0, 0.0
-                for a in range(n):
-                    old = now[a]
-                    reach = near[a] + part[a, a] * old
-                    new = 0.0
-                    if reach > lasso:
-                        new = (reach - lasso) / (part[a, a] + ridge)
-                    elif reach < -lasso and not nonnegative:
-                        new = (reach + lasso) / (part[a, a] + ridge)
-                    if new != old:
-                        step = new - old
-                        for b in range(n):
-                            near[b] -= step * part[a, b]
-                        now[a] = new
-                        moved = max(moved, abs(step))
-                    largest = max(largest, abs(new))
-                sweeps += 1
-                if moved <= tolerance * largest:
-                    break
-            for a in range(n):
-                step = now[a] - then[a]
-                if step != 0.0:
-                    i = active[a]
-                    for p in range(m):
-                        pull[p] -= step * gram[i, p]
-                    w[i] = now[a]
