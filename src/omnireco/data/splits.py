@@ -131,7 +131,7 @@ def leave_last(log: EventLog, *, steps: int = 1, skip: int = 0) -> Split:
 
 
 def split_people(log: EventLog, *, share: float, seed: int = 0) -> Split:
-    """Put some people wholly into the test: how does a model serve those it has never seen?
+    """Put some people wholly into the test, to see how a model serves those it has never met.
 
     Parameters
     ----------

@@ -51,7 +51,7 @@ def descend(gram, start, stop, ridge, lasso, nonnegative, iterations, tolerance,
                 moved, largest = 0.0, 0.0
                 for a in range(n):
                     old = now[a]
-                    new = shrink(near[a] + part[a, a] * old, part[a, a], ridge, lasso, nonnegative)
+                    new = shrink(near[a] + part[a, a] * old, part[a, a], ridge, lasso, nonnegative)  # type: ignore[no-untyped-call]
                     if new != old:
                         step = new - old
                         for b in range(n):
@@ -77,7 +77,7 @@ def descend(gram, start, stop, ridge, lasso, nonnegative, iterations, tolerance,
                 reach = pull[i] + gram[i, i] * old
                 if i == j or (old == 0.0 and reach <= lasso and (nonnegative or reach >= -lasso)):
                     continue
-                new = shrink(reach, gram[i, i], ridge, lasso, nonnegative)
+                new = shrink(reach, gram[i, i], ridge, lasso, nonnegative)  # type: ignore[no-untyped-call]
                 if new != old:
                     step = new - old
                     for p in range(m):

@@ -69,7 +69,9 @@ class Blend:
 
     def __post_init__(self) -> None:
         if not isinstance(self.models, Mapping) or not self.models:
-            raise ParameterError(f"models must map names to estimators, such as {{'ease': EASE()}}. Got {self.models!r}.")
+            raise ParameterError(
+                f"models must map names to estimators, such as {{'ease': EASE()}}. Got {self.models!r}."
+            )
         object.__setattr__(self, "models", MappingProxyType(dict(self.models)))
         if self.weights is not None:
             object.__setattr__(self, "weights", MappingProxyType(_check_weights(self.weights, self.models)))

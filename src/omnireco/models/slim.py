@@ -74,7 +74,7 @@ class SLIM:
     neighbors: int | None = None
     nonnegative: bool = True
     iterations: int = 100
-    tolerance: float = 1e-3
+    tolerance: float = 1e-4
     memory: float | None = None
 
     def __post_init__(self) -> None:
@@ -109,11 +109,9 @@ class SLIM:
         wide = x.csr.astype(np.float64)
         gram = (wide.T @ wide).toarray()
         blocks = [(a, min(a + _COLUMNS, x.n_items)) for a in range(0, x.n_items, _COLUMNS)]
-        parts = []
         with ThreadPoolExecutor(usable_threads(threads)) as pool:
             jobs = [pool.submit(self._columns, gram, *block) for block in blocks]
-            for job in track(jobs, progress, label="slim"):
-                parts.append(job.result())
+            parts = [job.result() for job in track(jobs, progress, label="slim")]
         weights = sp.csr_matrix(sp.vstack(parts))  # one row per target item
         if self.neighbors is not None:
             weights = keep_largest(weights, self.neighbors)
@@ -129,7 +127,7 @@ class SLIM:
         from omnireco.models._slim import descend
 
         found = np.zeros((stop - start, len(gram)))
-        descend(
+        descend(  # type: ignore[no-untyped-call]
             gram,
             start,
             stop,
