@@ -454,10 +454,12 @@ def topk_sparse(
     >>> codes, scores
     (array([[ 1, -1]], dtype=int32), array([[  3., -inf]], dtype=float32))
     """
-    return _topk_histories(histories, weights, k, exclude, eligible, bias, threads, tier())
+    histories = _topk_sparse.as_histories(histories)
+    weights = _topk_sparse.as_weights(weights, histories.shape[1])
+    return rank_histories(histories, weights, k, exclude, eligible, bias, threads, tier())
 
 
-def _topk_histories(
+def rank_histories(
     histories: Any,
     weights: Any,
     k: int,
@@ -467,10 +469,11 @@ def _topk_histories(
     threads: int | None,
     chosen: str,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Check, and rank with the chosen tier (int8 and numba are one here)."""
+    """Rank histories by weights that are known to be finite float32 (int8 and numba are one tier here).
+
+    What a model calls: checking all its weights again for one person would take longer than the answer.
+    """
     k = as_k(k)
-    histories = _topk_sparse.as_histories(histories)
-    weights = _topk_sparse.as_weights(weights, histories.shape[1])
     n, m = histories.shape[0], weights.shape[1]
     rules = as_rules(exclude, eligible, n, m)
     bias = as_bias(bias, m)
