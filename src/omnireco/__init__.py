@@ -36,6 +36,7 @@ from omnireco.evaluation import (
     precision,
     recall,
 )
+from omnireco.export import recommend_to_parquet
 from omnireco.io import load, save
 from omnireco.models import (
     ALS,
@@ -125,6 +126,7 @@ __all__ = [
     "plan",
     "precision",
     "recall",
+    "recommend_to_parquet",
     "save",
     "show_versions",
     "simulate",

@@ -158,8 +158,16 @@ class TestCandidates:
         found = candidates(ranked([1]), people(), Even(), WEEK, channels=["push", "email"])
         assert found.implied == (OncePerItem(), FrequencyCap(1, per="4h"))
         assert plan(found).to_frame()["item_id"].tolist().count("tea") == 1
-        free = candidates(ranked([1]), people(), Even(), WEEK, channels=["push", "email"], once_per_item=False)
+        free = candidates(
+            ranked([1]), people(), Even(), WEEK, channels=["push", "email"], once_per_item=False, gap=None
+        )
         assert len(plan(free)) == len(free)
+
+    def test_hours_lie_between_two_messages_to_a_person(self):
+        found = candidates(ranked([1]), people(), Even(), DAY, channels=["push", "email"], once_per_item=False)
+        sent = plan(found).to_frame()["send_at"]
+        assert len(sent) > 1
+        assert sent.sort_values().diff().dropna().min() >= pd.Timedelta("4h")
 
     def test_messages_of_the_past_count(self):
         past = pd.DataFrame(
