@@ -91,18 +91,16 @@ def run_demo(
     say(_title("4. When to write: hours on people's own clocks"))
     no_hours = why_no_hours(inputs)
     audience = inputs.audience
-    hours = (
-        None
-        if no_hours or audience is None
-        else _wait("learning hours", lambda: learn_hours(inputs, audience), progress)
-    )
+    hours = None
+    if audience is not None and no_hours is None:
+        hours = _wait("learning hours", lambda: learn_hours(inputs, audience), progress)
     _tell_hours(hours, no_hours, say)
 
     say(_title("5. One week of messages"))
     no_plan = why_no_plan(inputs)
     week = None
     if audience is not None and hours is not None and no_plan is None:
-        week = _wait("planning", lambda: plan_week(inputs, audience, lists["new"], hours), progress)
+        week = _wait("planning", lambda: plan_week(inputs, audience, lists.get("new", lists["all"]), hours), progress)
     _tell_week(week, no_plan, say)
 
     say(_title("6. Files"))
@@ -257,7 +255,7 @@ def _write(found: Findings, out: Path) -> list[tuple[Path, str]]:
 def _write_recommendations(found: Findings, out: Path) -> tuple[Path, str]:
     import pandas as pd
 
-    parts = [found.lists[task.key].to_frame().assign(list=task.key) for task in TASKS]
+    parts = [found.lists[task.key].to_frame().assign(list=task.key) for task in TASKS if task.key in found.lists]
     frame = pd.concat(parts, ignore_index=True)
     frame.to_parquet(out / "recommendations.parquet", index=False)
     people = found.lists["all"].n_users

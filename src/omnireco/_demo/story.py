@@ -147,11 +147,12 @@ def _offers(page: Page, found: Findings) -> None:
         )
     for note in found.notes:
         page.text(note, small=True)
-    page.text(
-        "Buying the same things again is easy to foresee, and a reminder of what somebody would buy anyway earns "
-        "little. The plan below therefore offers items that are new to the person: harder to get right, and worth "
-        "more when it is."
-    )
+    if "new" in found.lists:
+        page.text(
+            "Buying the same things again is easy to foresee, and a reminder of what somebody would buy anyway earns "
+            "little. The plan below therefore offers items that are new to the person: harder to get right, and worth "
+            "more when it is."
+        )
 
 
 def _hours(page: Page, hours: Hours | None, reason: str | None) -> None:
