@@ -61,7 +61,7 @@ class ItemIndex:
 
     def __init__(self, items: Any) -> None:
         array = as_factors(items, "items")
-        if array.base is not None and np.shares_memory(array, items) and items.flags.writeable:
+        if array.base is not None and np.shares_memory(array, items) and np.asarray(items).flags.writeable:
             array = array.copy()
         self._prepare(array)
         if tier() == "int8" and 0 < array.shape[1] <= _MOST_INT8_FACTORS:
