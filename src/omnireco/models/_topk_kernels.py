@@ -29,6 +29,7 @@ from omnireco.models._topk_vnni import (
     TILE,
     bits_of,
     eight_sums,
+    fetch_row,
     float_of,
     lowest_bit,
     reach_count,
@@ -545,7 +546,7 @@ def rank_tiles(
         asked = _quantise_queries(queries, row, steps, norms, state)
         length, least = asked.length, state.least
         active = np.arange(b)
-        n_active, first = b, 0
+        n_active, first = b, 0 * t
         while first < t:  # block by block, until nobody can find anything better
             last = min(first + (block if first > 0 else head), t)
             reach, still = rest[first] * (1.0 + 1e-5), 0
@@ -582,7 +583,7 @@ def _take_head(
     """Find a user's first threshold in lower bounds (n_head,) of the first items; keep what reaches it."""
     order, place_of = tiles.order, tiles.place
     indptr, indices, masks, groups = limits.indptr, limits.indices, limits.masks, limits.group
-    low, high, codes = state.low[u], state.high[u], state.code[u]
+    low, high, codes, flat = state.low[u], state.high[u], state.code[u], items.reshape(items.size)
     if indptr.size > 1:
         for p in range(indptr[row], indptr[row + 1]):
             if place_of[indices[p]] < n_head:
@@ -604,6 +605,7 @@ def _take_head(
             i = tile * TILE + lowest_bit(mask)
             mask &= mask - ONE
             low[n], high[n], codes[n] = mine[i], mine[i] + bands[tile], order[i]
+            fetch_row(flat, np.int64(order[i]) * items.shape[1])
             n += 1
         state.count[u] = n
         if n > codes.size - TILE:
@@ -643,7 +645,7 @@ def _scan_group(
     indptr, indices, eligible, groups = limits.indptr, limits.indices, limits.masks, limits.group
     excludes, masked = indptr.size > 1, eligible.shape[0] > 0
     group, steps, biased = sums.size // TILE, asked.words.shape[1], bias.size > 0
-    head, n_head = first == 0, last * TILE
+    head, n_head, d, flat = first == 0, last * TILE, items.shape[1], items.reshape(items.size)
     for v in range(group):
         u = members[min(v, members.size - 1)]
         for s in range(steps):
@@ -717,6 +719,7 @@ def _scan_group(
                 if biased:
                     score += bias[code]
                 low[u, n], high[u, n], codes[u, n] = score - away, score + away, code
+                fetch_row(flat, np.int64(code) * d)
                 n += 1
             count[u] = n
             if n > full:
