@@ -48,9 +48,9 @@ __all__ = [
     "begin",
     "finish_all",
     "pack_tiles",
-    "rank_histories",
     "rank_tiles",
     "scan_block",
+    "score_histories",
 ]
 
 BLOOM = 16  # words of 64 bits: a filter of 1,024 bits answers most questions "is this item excluded?"
@@ -734,7 +734,7 @@ def _scan_group(
 
 
 @compiled
-def rank_histories(
+def score_histories(
     indptr: np.ndarray,
     indices: np.ndarray,
     data: np.ndarray,
@@ -742,44 +742,29 @@ def rank_histories(
     weight_indptr: np.ndarray,
     weight_indices: np.ndarray,
     weight_data: np.ndarray,
-    m: int,
-    k: int,
-    limits: Limits,
     bias: np.ndarray,
-    no_bias: np.ndarray,
-    nothing: np.ndarray,
-    codes: np.ndarray,
-    scores: np.ndarray,
     first_row: int,
-    last_row: int,
+    first: int,
+    c: int,
+    total: np.ndarray,
+    block: np.ndarray,
 ) -> None:
-    """Rank rows of histories (n, h) times weights (h, m) into codes and scores (n, k).
+    """Write scores of histories from ``first_row`` on, of c items from ``first`` on, into ``block`` (b, c).
 
-    Both are CSR, except that weights are ``dense`` (h, m) when that has rows. A row's score is summed in
-    float64 in the stored order of its history: already canonical, so the reservoirs are exact from the start.
-    ``nothing`` (0, 1) float32 stands for the factors that there are not.
+    Histories (n, h) and weights (h, m) are CSR, except that weights are ``dense`` (h, m) when that has rows;
+    CSR weights take all items at once. A score is summed in float64 (``total``, scratch) in the stored order
+    of the history: it is canonical at once.
     """
-    is_dense = dense.shape[0] > 0
-    block = 2048 if is_dense else max(m, 1)  # a scatter wants the whole row, a stream wants the cache
-    total = np.empty(min(block, m))
-    width = -(-min(block, m) // TILE) * TILE
-    score = np.empty((1, width), np.float32)
-    exact = np.zeros(1)
-    for row in range(first_row, last_row):
-        state = begin(1, k, row, limits)
-        for first in range(0, m, block):
-            c = min(block, m - first)
-            total[:] = 0.0
-            for p in range(indptr[row], indptr[row + 1]):
-                j, value = indices[p], np.float64(data[p])
-                if is_dense:
-                    for i in range(c):
-                        total[i] += value * np.float64(dense[j, first + i])
-                else:
-                    for q in range(weight_indptr[j], weight_indptr[j + 1]):
-                        total[weight_indices[q]] += value * np.float64(weight_data[q])
-            for i in range(c):
-                sum_ = total[i] + (np.float64(bias[first + i]) if bias.size > 0 else 0.0)
-                score[0, i] = np.float32(min(max(sum_, -MOST), MOST)) + np.float32(0.0)
-            scan_block(score, c, first, exact, k, row, nothing, nothing, no_bias, limits, state)
-        finish_all(k, row, nothing, nothing, no_bias, state, codes, scores)
+    for u in range(block.shape[0]):
+        total[:c] = 0.0
+        for p in range(indptr[first_row + u], indptr[first_row + u + 1]):
+            j, value = indices[p], np.float64(data[p])
+            if dense.shape[0] > 0:
+                for i in range(c):
+                    total[i] += value * np.float64(dense[j, first + i])
+            else:
+                for q in range(weight_indptr[j], weight_indptr[j + 1]):
+                    total[weight_indices[q]] += value * np.float64(weight_data[q])
+        for i in range(c):
+            added = np.float64(bias[first + i]) if bias.size > 0 else 0.0
+            block[u, i] = np.float32(min(max(total[i] + added, -MOST), MOST)) + np.float32(0.0)
