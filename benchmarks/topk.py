@@ -23,7 +23,7 @@ from threadpoolctl import threadpool_limits
 from omnireco.models import topk as engine
 
 SIZES = {"a": (20_000, 20_000, 64), "b": (100_000, 50_000, 128), "c": (10_000, 1_000_000, 64)}
-USERS = {"a": 4_000, "b": 2_000, "c": 240}
+USERS = {"a": 2_400, "b": 960, "c": 96}
 GATES = {  # times implicit, and times the float32 product alone: section 5 of the methods file
     ("a", 10): (6.0, 0.65),
     ("b", 10): (6.0, 0.45),
@@ -216,7 +216,7 @@ def main():
             for k in (10, 100):
                 if size == "c" and k == 100:
                     continue
-                repetitions = 2 if options.quick or size == "c" else 5
+                repetitions = 2 if options.quick or size == "c" else 3
                 for row in measure(size, k, kind, repetitions, options.quick):
                     rows.append(row)
                     print(
