@@ -7,7 +7,7 @@ import os
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 from omnireco._checks import check_integer
 from omnireco.errors import ParameterError
@@ -15,6 +15,7 @@ from omnireco.errors import ParameterError
 __all__ = [
     "Progress",
     "available_memory",
+    "compiled",
     "one_blas_thread",
     "row_blocks",
     "split_evenly",
@@ -25,6 +26,22 @@ __all__ = [
 
 Progress = bool | Callable[[int, int], object]
 _Step = TypeVar("_Step")
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+
+def compiled(function: Function) -> Function:
+    """Compile with numba at the first call, without the GIL, cached on disk where a disk can be written.
+
+    Threads are ours (numba's own thread layer must not be entered twice at once), and arithmetic is never
+    reordered: fastmath stays off. Only kernel modules, which are imported when first needed, use this.
+    """
+    from numba import njit
+
+    try:
+        kernel = njit(function, nogil=True, cache=True, error_model="numpy")
+    except RuntimeError:  # no folder for the cache: read-only disk without a home
+        kernel = njit(function, nogil=True, error_model="numpy")
+    return cast(Function, kernel)
 
 
 def usable_threads(threads: int | None = None) -> int:
