@@ -16,7 +16,7 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic, models, register_model
 
-__all__ = ["fma", "load", "prefetch", "spread", "store", "sums_of_8", "total"]
+__all__ = ["divide", "fma", "load", "prefetch", "spread", "store", "sums_of_8", "total"]
 
 _BITS = 512
 
@@ -107,6 +107,16 @@ def fma(typing: Any, a: Any, b: Any, c: Any) -> Any:
         return builder.call(function, values)
 
     return a(a, a, a), code
+
+
+@intrinsic  # type: ignore[untyped-decorator, unused-ignore]
+def divide(typing: Any, a: Any, b: Any) -> Any:
+    """Return ``a / b`` by lane."""
+
+    def code(context: Any, builder: Any, signature: Any, values: Any) -> Any:
+        return builder.fdiv(*values)
+
+    return a(a, b), code
 
 
 @intrinsic  # type: ignore[untyped-decorator, unused-ignore]
