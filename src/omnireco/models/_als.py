@@ -17,7 +17,6 @@ from omnireco._simd import divide, fma, load, prefetch, spread, store, sums_of_8
 __all__ = ["PAD", "solve_rows"]
 
 PAD = 16  # factors are padded with zeros to a multiple of this: one register
-STEPS = 2
 SOLVED = np.float32(1e-25)  # preconditioned squared residual below which a row is left as it is
 ZERO, ONE = np.float32(0), np.float32(1)
 
@@ -65,7 +64,7 @@ def add_cells(indices, weight, pull, first, last, fixed, d, v, signed, pulled, m
 
 
 @compiled
-def solve_rows(indptr, indices, weight, pull, fixed, gram, ridge, d, start, stop, scratch, out):  # type: ignore[no-untyped-def]
+def solve_rows(indptr, indices, weight, pull, fixed, gram, ridge, d, start, stop, steps, scratch, out):  # type: ignore[no-untyped-def]
     """Improve rows start..stop of out (n*d,) by conjugate gradients from where they are.
 
     Row u minimises sum_f (gram_f + ridge_u) x_f^2 + sum_k weight_k (y_k . x)^2 - 2 pull_k (y_k . x) over its cells k,
@@ -96,7 +95,7 @@ def solve_rows(indptr, indices, weight, pull, fixed, gram, ridge, d, start, stop
             store(p, f, scaled)
             part = fma(residual, scaled, part)
         size = total(part)
-        for _ in range(STEPS):
+        for _ in range(steps):
             if not size > SOLVED:
                 break
             for f in range(0, d, 16):  # q = A p

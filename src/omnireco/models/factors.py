@@ -54,6 +54,9 @@ class ALS:
         True: the number of a cell is its target (0.25, 0.5, 1, -1; grades), and every cell weighs ``alpha``.
     iterations : int
         Sweeps over people and items.
+    steps : int
+        Conjugate gradient steps per row and sweep. 2 come within about 0.01 % of the loss of exact solves; take 4
+        when weights are a hundred times ``unobserved_weight`` and more.
     seed : int
         Of the starting vectors, normal with a deviation of ``0.1 / sqrt(factors)``.
 
@@ -61,8 +64,8 @@ class ALS:
     -----
     Minimises, with s = x_u . y_i, ``sum_touched w_ui (t_ui - s_ui)^2 + unobserved_weight sum_all s_ui^2 + sum_u
     ridge_u |x_u|^2 + sum_i ridge_i |y_i|^2``. ``ALS(confidence=True, unobserved_weight=1, frequency_scaling=0,
-    regularization=0.01, iterations=15)`` is the loss and the defaults of the library implicit. Each row takes two
-    steps of preconditioned conjugate gradients per sweep. Deterministic for a seed on one machine, for any number
+    regularization=0.01, iterations=15)`` is the loss and the defaults of the library implicit. Rows are solved
+    by preconditioned conjugate gradients from where the last sweep left them. Deterministic for a seed on one machine, for any number
     of threads. Time O(cells x factors + rows x factors^2) per sweep, memory of the order of cells and factors. The
     defaults were chosen on a validation part of MovieLens-1M.
 
@@ -91,11 +94,13 @@ class ALS:
     dislike: float = 0.0
     graded: bool = False
     iterations: int = 16
+    steps: int = 2
     seed: int = 0
 
     def __post_init__(self) -> None:
         check_integer(self.factors, "factors", low=1)
         check_integer(self.iterations, "iterations", low=1)
+        check_integer(self.steps, "steps", low=1)
         check_integer(self.seed, "seed", low=0)
         self._loss()
 
@@ -136,7 +141,15 @@ class ALS:
         aimed = _align_targets(x, targets, loss, "ALS.fit")
         with ticker(self.iterations, progress, label="als") as tick:
             _, items = learn(
-                x.csr, aimed, loss, users, items, iterations=self.iterations, threads=usable_threads(threads), tick=tick
+                x.csr,
+                aimed,
+                loss,
+                users,
+                items,
+                iterations=self.iterations,
+                steps=self.steps,
+                threads=usable_threads(threads),
+                tick=tick,
             )
         return FactorModel.build(items, items=x.items, popularity=count_users(x), loss=loss)
 

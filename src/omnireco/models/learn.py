@@ -27,6 +27,7 @@ def learn(
     items: np.ndarray,
     *,
     iterations: int,
+    steps: int = 2,
     threads: int,
     tick: Callable[[], object] = lambda: None,
 ) -> tuple[np.ndarray, np.ndarray]:
@@ -40,7 +41,8 @@ def learn(
     loss : Loss
     users, items : ndarray of shape (n_users, d) and (n_items, d), float32
         Where to start.
-    iterations, threads : int
+    iterations, steps, threads : int
+        Sweeps; conjugate gradient steps per row in each.
     tick : callable
         Called after each sweep.
 
@@ -60,8 +62,8 @@ def learn(
     sides = _sides(cells, targets, loss)
     with one_blas_thread(), ThreadPoolExecutor(threads) as pool:
         for _ in range(iterations):
-            _half_sweep(sides[0], loss, d, mine, other, pool, threads)
-            _half_sweep(sides[1], loss, d, other, mine, pool, threads)
+            _half_sweep(sides[0], loss, d, mine, other, steps, pool, threads)
+            _half_sweep(sides[1], loss, d, other, mine, steps, pool, threads)
             if not (np.isfinite(mine).all() and np.isfinite(other).all()):
                 raise ParameterError(
                     f"ALS.fit: the factors overflow float32 at regularization {loss.regularization:g} and alpha "
@@ -132,6 +134,7 @@ def _half_sweep(
     d: int,
     free: np.ndarray,
     fixed: np.ndarray,
+    steps: int,
     pool: ThreadPoolExecutor,
     threads: int,
 ) -> None:
@@ -151,7 +154,7 @@ def _half_sweep(
         width = free.shape[1]
         scratch = aligned(5 * width + 48, np.float32)
         solve_rows(
-            indptr, indices, weight, pull, read, spectrum, ridge, width, start, stop, scratch, free.reshape(-1)
+            indptr, indices, weight, pull, read, spectrum, ridge, width, start, stop, steps, scratch, free.reshape(-1)
         )
 
     for job in [pool.submit(work, int(a), int(b)) for a, b in zip(edges[:-1], edges[1:], strict=True)]:
