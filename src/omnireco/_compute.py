@@ -132,8 +132,8 @@ def split_evenly(n: int, parts: int) -> Sequence[slice]:
 
 
 def aligned(size: int, dtype: type) -> np.ndarray:
-    """Return zeros (size,) that start on a cache line: vectors that lie across two lines cost twice."""
-    raw = np.zeros(size + 64, dtype)
+    """Return an array (size,) to be filled, which starts on a cache line: vectors across two lines cost twice."""
+    raw = np.empty(size + 64, dtype)
     start = -raw.ctypes.data % 64 // raw.itemsize
     return raw[start : start + size]
 

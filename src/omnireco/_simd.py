@@ -16,7 +16,7 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic, models, register_model
 
-__all__ = ["divide", "fma", "load", "prefetch", "spread", "store", "sums_of_8", "total"]
+__all__ = ["divide", "fma", "load", "load_wide", "prefetch", "spread", "store", "sums_of_8", "total"]
 
 _BITS = 512
 
@@ -51,6 +51,19 @@ def load(typing: Any, array: Any, position: Any) -> Any:
         return builder.load(pointer, align=align)
 
     return Vector(array.dtype)(array, types.intp), code
+
+
+@intrinsic  # type: ignore[untyped-decorator, unused-ignore]
+def load_wide(typing: Any, array: Any, position: Any) -> Any:
+    """Return 8 float32 of a contiguous 1-D array, from a position on, as a vector of float64."""
+
+    def code(context: Any, builder: Any, signature: Any, values: Any) -> Any:
+        data = context.make_array(signature.args[0])(context, builder, values[0]).data
+        narrow = ir.VectorType(ir.FloatType(), 8)
+        pointer = builder.bitcast(builder.gep(data, [values[1]]), narrow.as_pointer())
+        return builder.fpext(builder.load(pointer, align=4), context.get_value_type(signature.return_type))
+
+    return Vector(types.float64)(array, types.intp), code
 
 
 @intrinsic  # type: ignore[untyped-decorator, unused-ignore]

@@ -9,13 +9,13 @@ import numpy as np
 import scipy.sparse as sp
 
 from omnireco._checks import check_integer
-from omnireco._compute import Progress, one_blas_thread, ticker, usable_threads
+from omnireco._compute import Progress, ticker, usable_threads
 from omnireco._random import stream
 from omnireco.data.interactions import Interactions
 from omnireco.data.vocabulary import Vocabulary
 from omnireco.errors import ParameterError, SchemaError
 from omnireco.models.base import Model, count_users, explain_unfitted, require_interactions
-from omnireco.models.fold_in import fold_in, padded_gram
+from omnireco.models.fold_in import Space, fold_in
 from omnireco.models.learn import full_loss, learn
 from omnireco.models.loss import Loss
 from omnireco.models.topk import ItemIndex, topk
@@ -207,7 +207,7 @@ class FactorModel(Model):
     factors: np.ndarray
     loss: Loss
     _index: ItemIndex
-    _gram: np.ndarray
+    _space: Space
 
     @classmethod
     def from_arrays(
@@ -280,10 +280,7 @@ class FactorModel(Model):
             )
         array.setflags(write=False)
         counts.setflags(write=False)
-        wide = array.astype(np.float64)
-        with one_blas_thread():  # one order of summation, whatever else the process does
-            gram = wide.T @ wide
-        return cls(vocabulary, counts, array, loss, ItemIndex(array), padded_gram(loss.unobserved_weight * gram))
+        return cls(vocabulary, counts, array, loss, ItemIndex(array), Space.of(array, loss.unobserved_weight))
 
     def __repr__(self) -> str:
         return f"FactorModel({len(self.items):,} items, {self.factors.shape[1]} factors)"
@@ -318,8 +315,7 @@ class FactorModel(Model):
             histories.indices,
             weight,
             pull,
-            factors=self.factors,
-            gram=self._gram,
+            space=self._space,
             ridge=self.loss.ridge(np.diff(histories.indptr), len(self.items)),
             threads=threads,
         )

@@ -3,28 +3,61 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 
 import numpy as np
 
-from omnireco._compute import aligned, split_evenly, usable_threads
+from omnireco._compute import aligned, one_blas_thread, row_blocks, split_evenly, usable_threads
 
-__all__ = ["fold_in", "padded_gram"]
+__all__ = ["Space", "fold_in"]
 
 _FEW = 64  # rows below which starting threads costs more than it saves
+_PAD = 16  # the kernel's blocks are so many columns wide
+_BLOCK = 8192
 
 
-def padded_gram(gram: np.ndarray) -> np.ndarray:
-    """Return a Gram matrix (d, d) as the kernel reads it: float64, flat, padded with a unit diagonal, read-only."""
-    from omnireco.models._fold_in import PAD
+@dataclass(frozen=True, slots=True, eq=False)
+class Space:
+    """Item factors in coordinates where the Gram matrix of the untouched cells is diagonal, ready for the kernel.
 
-    d = gram.shape[0]
-    width = -(-d // PAD) * PAD
-    flat = aligned(width * width, np.float64)
-    square = flat.reshape(width, width)
-    square[np.diag_indices(width)] = 1.0
-    square[:d, :d] = gram
-    flat.setflags(write=False)
-    return flat
+    Parameters
+    ----------
+    turned : ndarray of shape (n_items * width,), float32
+        Factors times the eigenvectors, padded with zeros to ``width``, a multiple of 16.
+    spectrum : ndarray of shape (width,), float64
+        Eigenvalues, and 0 for the padding.
+    turn : ndarray of shape (width * width,), float64
+        Row f is eigenvector f in the caller's coordinates.
+    n_factors : int
+    """
+
+    turned: np.ndarray
+    spectrum: np.ndarray
+    turn: np.ndarray
+    n_factors: int
+
+    @classmethod
+    def of(cls, factors: np.ndarray, unobserved_weight: float) -> Space:
+        """Prepare factors (n_items, d) float32, whose Gram matrix counts ``unobserved_weight``."""
+        n, d = factors.shape
+        width = -(-d // _PAD) * _PAD
+        gram, turn = np.zeros((d, d)), np.eye(width)
+        turned = aligned(n * width, np.float32)
+        spectrum, turned[:] = np.zeros(width), 0.0
+        with one_blas_thread():  # one order of summation, whatever else the process does
+            for rows in row_blocks(n, 1, most=_BLOCK):
+                wide = factors[rows].astype(np.float64)
+                gram += wide.T @ wide
+            values, vectors = np.linalg.eigh(gram)
+            for rows in row_blocks(n, 1, most=_BLOCK):
+                turned.reshape(n, width)[rows, :d] = factors[rows].astype(np.float64) @ vectors
+        spectrum[:d] = unobserved_weight * np.maximum(values, 0.0)
+        turn[:d, :d] = vectors.T
+        flat = aligned(turn.size, np.float64)
+        flat[:] = turn.reshape(-1)
+        for array in (turned, spectrum, flat):
+            array.setflags(write=False)
+        return cls(turned, spectrum, flat, d)
 
 
 def fold_in(
@@ -33,8 +66,7 @@ def fold_in(
     weight: np.ndarray,
     pull: np.ndarray,
     *,
-    factors: np.ndarray,
-    gram: np.ndarray,
+    space: Space,
     ridge: np.ndarray,
     threads: int | None = None,
 ) -> np.ndarray:
@@ -48,11 +80,11 @@ def fold_in(
     indptr, indices : ndarray of shape (n + 1,) and (nnz,), integers
         CSR structure of the histories.
     weight, pull : ndarray of shape (nnz,), float64
-        Weight of each cell in the quadratic part (0 or greater), and in the linear part.
-    factors : ndarray of shape (n_items, d), float32
-    gram : ndarray of shape (d * d,) or so, float64
-        Of the cells nobody touched, as :func:`padded_gram` gives it.
+        Weight of each cell in the quadratic part (greater than 0), and in the linear part.
+    space : Space
+        The items.
     ridge : ndarray of shape (n,), float64
+        Greater than 0.
     threads : int, optional
 
     Returns
@@ -62,35 +94,29 @@ def fold_in(
 
     Notes
     -----
-    O(nnz d^2 / 2 + n d^3 / 6) float64 multiply-adds by Cholesky; compiled by numba on first use and cached. One
-    person with 64 factors takes a few microseconds: less than the updates of an inverse that would avoid it.
+    A history of n cells costs O(n^2 d + n^3 + d^2) when it is shorter than d / 2, else O(n d^2 + d^3), in float64.
+    Compiled by numba on first use and cached. One person with 20 cells and 64 factors takes a few microseconds:
+    less than the update of a stored inverse would, so one more event is simply solved anew.
     """
     from omnireco.models._fold_in import HELD, fold_in_rows
 
-    n, width = indptr.size - 1, int(gram.size**0.5 + 0.5)
-    vectors = np.empty((n, factors.shape[1]), np.float32)
-    arrays = (
-        indptr.astype(np.int64),
-        indices.astype(np.int32, copy=False),
-        weight,
-        pull,
-        factors,
-        gram,
-        ridge,
-    )
+    n, width, d = indptr.size - 1, space.spectrum.size, space.n_factors
+    vectors = np.empty(n * d, np.float32)
+    cells = (indptr.astype(np.int64), indices.astype(np.int32, copy=False), weight, pull)
+    arrays = (*cells, space.turned, space.spectrum, space.turn, ridge)
     for array in arrays:  # one type of array, one compiled kernel
         array.setflags(write=False)
 
     def solve(start: int, stop: int) -> None:
-        scratch = aligned(2 * width * width + 2 * HELD * width + 3 * width, np.float64)
-        fold_in_rows(*arrays, start, stop, scratch, vectors)
+        scratch = aligned(2 * width * width + (2 * HELD + 5) * width, np.float64)
+        fold_in_rows(*arrays, d, start, stop, scratch, vectors)
 
     workers = min(usable_threads(threads), max(1, n // _FEW))
     if workers == 1:
         solve(0, n)
-        return vectors
+        return vectors.reshape(n, d)
     with ThreadPoolExecutor(workers) as pool:
         jobs = [pool.submit(solve, rows.start, rows.stop) for rows in split_evenly(n, 4 * workers)]
         for job in jobs:
             job.result()
-    return vectors
+    return vectors.reshape(n, d)

@@ -190,5 +190,5 @@ def _padded(factors: np.ndarray) -> np.ndarray:
     n, d = factors.shape
     width = -(-d // PAD) * PAD
     array = aligned(n * width, np.float32).reshape(n, width)
-    array[:, :d] = factors
+    array[:, :d], array[:, d:] = factors, 0.0
     return array
