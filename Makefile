@@ -1,17 +1,31 @@
-# The four words a contributor guesses; CI runs the same ones.
-.PHONY: check test docs bench
+# The words a contributor guesses; CI (.ci/run) uses the same ones.
+.PHONY: help check format test docs serve notebooks bench
 PYTHON ?= python
+SITE ?= site
+
+help:  ## this list
+	@grep -E '^[a-z]+:.*##' Makefile | sed 's/:.*##/\t/'
 
 check:  ## lint, format, types
 	$(PYTHON) -m ruff check .
 	$(PYTHON) -m ruff format --check .
 	$(PYTHON) -m mypy
 
+format:  ## repair what can be repaired
+	$(PYTHON) -m ruff check --fix .
+	$(PYTHON) -m ruff format .
+
 test:  ## every test, warnings are errors
 	$(PYTHON) -m pytest
 
 docs:  ## build the documentation, warnings are errors
-	$(PYTHON) -m mkdocs build --strict
+	$(PYTHON) -m mkdocs build --strict --site-dir $(SITE)
+
+serve:  ## the documentation in a browser, rebuilt as you write
+	$(PYTHON) -m mkdocs serve
+
+notebooks:  ## run every notebook's script and write the .ipynb with its outputs
+	$(PYTHON) tools/notebooks.py $(if $(CI),--check)
 
 bench:  ## every benchmark: tables of seconds and ratios to a named peer
 	for script in benchmarks/[a-z]*.py; do env -u OPENBLAS_CORETYPE -u OPENBLAS_L2_SIZE $(PYTHON) $$script || exit 1; done

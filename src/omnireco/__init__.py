@@ -65,6 +65,7 @@ from omnireco.planning import (
     candidates,
     plan,
 )
+from omnireco.response import ActivityModel, ActivityProfile, SendTime, SendTimeModel
 from omnireco.simulate import simulate
 
 __version__ = "0.1.0"
@@ -74,6 +75,8 @@ logging.getLogger(__name__).addHandler(logging.NullHandler())
 __all__ = [
     "ALS",
     "EASE",
+    "ActivityModel",
+    "ActivityProfile",
     "Audience",
     "Budget",
     "BuyAgain",
@@ -100,6 +103,8 @@ __all__ = [
     "Reachable",
     "Recommendations",
     "Report",
+    "SendTime",
+    "SendTimeModel",
     "Slots",
     "Vocabulary",
     "Weights",

@@ -24,6 +24,7 @@ __all__ = [
     "check_flag",
     "check_instant",
     "check_integer",
+    "check_names",
     "check_number",
     "from_microseconds",
     "name_rows",
@@ -42,6 +43,8 @@ _UNITS_US = {
 }
 _DURATION = re.compile(r"^\s*(\d+(?:\.\d+)?)\s*([A-Za-z]+)\s*$")
 _DATE = re.compile(r"^\d{4}-\d{2}-\d{2}$")
+_LONGEST_US = 3_652_500 * _UNITS_US["d"]
+_FIRST_US, _LAST_US = -62_135_596_800_000_000, 253_402_300_799_999_999  # what datetime can hold
 _EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 
 
@@ -90,6 +93,13 @@ def check_choice(value: Any, name: str, choices: Sequence[str]) -> str:
     return str(value)
 
 
+def check_names(value: Any, name: str) -> tuple[str, ...]:
+    """Return a list of names as a tuple; one bare string would be read letter by letter."""
+    if isinstance(value, (str, bytes)) or not isinstance(value, Iterable):
+        raise ParameterError(f"{name} must be a list of names, such as [{str(value)!r}]. Got {value!r}.")
+    return tuple(value)
+
+
 def check_duration(value: Any, name: str) -> int:
     """Return a duration in microseconds, from ``"30D"``, ``"90min"``, ``"1h"`` or a timedelta.
 
@@ -105,13 +115,15 @@ def check_duration(value: Any, name: str) -> int:
             raise ParameterError(
                 f"{name} has the unknown unit {match[2]!r}. Use us, ms, s, min, h, D or W, as in '30D'."
             )
-        number = round(float(match[1]) * _UNITS_US[unit])
+        number = round(min(float(match[1]) * _UNITS_US[unit], 2.0 * _LONGEST_US))
     else:
         raise ParameterError(
             f"{name} must be a duration such as '30D', '12h' or '90min', or a timedelta. Got {value!r}."
         )
     if number <= 0:
         raise ParameterError(f"{name} must be longer than zero. Got {value!r}.")
+    if number > _LONGEST_US:
+        raise ParameterError(f"{name} must be at most 10,000 years. Got {value!r}. Write None for no limit.")
     return number
 
 
@@ -144,7 +156,10 @@ def check_instant(value: Any, name: str) -> int:
             f"{name} has no time zone: {value.isoformat()}. Write it with an offset, such as "
             f"'{value.isoformat()}+00:00', or give a plain date for 00:00 UTC."
         )
-    return (value - _EPOCH) // dt.timedelta(microseconds=1)
+    at = int((value - _EPOCH) // dt.timedelta(microseconds=1))
+    if not _FIRST_US <= at <= _LAST_US:
+        raise ParameterError(f"{name} lies outside the years 1 to 9999 in UTC: {value.isoformat()}. Move it inside.")
+    return at
 
 
 def from_microseconds(at: int) -> dt.datetime:

@@ -29,10 +29,10 @@ __all__ = [
 
 Progress = bool | Callable[[int, int], object]
 _Step = TypeVar("_Step")
-Function = TypeVar("Function", bound=Callable[..., Any])
+_Function = TypeVar("_Function", bound=Callable[..., Any])
 
 
-def compiled(function: Function) -> Function:
+def compiled(function: _Function) -> _Function:
     """Compile with numba at the first call, without the GIL, cached on disk where a disk can be written.
 
     Threads are ours (numba's own thread layer must not be entered twice at once), and arithmetic is never
@@ -44,7 +44,7 @@ def compiled(function: Function) -> Function:
         kernel = njit(function, nogil=True, cache=True, error_model="numpy")
     except RuntimeError:  # no folder for the cache: read-only disk without a home
         kernel = njit(function, nogil=True, error_model="numpy")
-    return cast(Function, kernel)
+    return cast(_Function, kernel)
 
 
 def usable_threads(threads: int | None = None) -> int:
@@ -74,14 +74,30 @@ class _OneBlasThread:
         with self._lock:
             self._inside += 1
             if self._inside == 1:
+                _free_blas()
                 self._limits = threadpool_limits(limits=1, user_api="blas")
 
     def __exit__(self, *error: object) -> None:
         with self._lock:
             self._inside -= 1
             if self._inside == 0:
+                _free_blas()
                 self._limits.restore_original_limits()
                 self._limits = None
+                _free_blas()
+
+
+def _free_blas() -> None:
+    """Let any thread set the limit of BLAS.
+
+    Newer threadpoolctl (3.8) obeys only the thread that set a limit first and ignores others in silence; here the
+    first to come and the last to leave may be two threads.
+    """
+    import threadpoolctl
+
+    controller = getattr(threadpoolctl, "OpenBLASController", None)
+    if hasattr(controller, "clear_controlling_thread"):
+        controller.clear_controlling_thread(force=True)
 
 
 _ONE_BLAS_THREAD = _OneBlasThread()

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from omnireco._checks import name_rows
+from omnireco._checks import check_names, name_rows
 from omnireco.data.clock import is_zone
 from omnireco.data.columns import Frame, decode_optional, open_frame
-from omnireco.data.vocabulary import NONE, Vocabulary, compress
+from omnireco.data.vocabulary import NONE, Vocabulary, compress, distinct_codes
 from omnireco.errors import SchemaError
 
 if TYPE_CHECKING:
@@ -95,7 +95,7 @@ class Audience:
         >>> Audience.from_frame(people)
         Audience(2 users, 1 zone, 1 user without a zone, consent: email 1, push 2)
         """
-        attributes = tuple(attributes)
+        attributes = check_names(attributes, "attributes")
         opened = open_frame(
             frame,
             "Audience.from_frame",
@@ -139,8 +139,8 @@ class Audience:
         return len(self.users)
 
     def rows(self, ids: Any) -> Audience:
-        """Return some people, in the order given; an unknown id is an UnknownIdError."""
-        codes = self.users.codes(ids)
+        """Return some people, in the order given; unknown and repeated ids are errors."""
+        codes = distinct_codes(self.users, ids)
         zones, zone = compress(self.zones, self.zone[codes])
         attributes = {name: (known, values[codes]) for name, (known, values) in self.attributes.items()}
         return Audience(

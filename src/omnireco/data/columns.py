@@ -6,6 +6,7 @@ it is never changed.
 
 from __future__ import annotations
 
+import datetime as dt
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -18,8 +19,8 @@ from omnireco.errors import ParameterError, SchemaError
 
 __all__ = ["Frame", "decode_optional", "instants_to_arrow", "instants_to_pandas", "open_frame"]
 
-# The instants that datetime can hold, years 1 to 9999, in microseconds.
-_FIRST_US, _LAST_US = -62_135_596_800_000_000, 253_402_300_799_999_999
+# The instants that datetime can hold, years 1 to 9999, in microseconds; one less, since a log ends just after its last.
+_FIRST_US, _LAST_US = -62_135_596_800_000_000, 253_402_300_799_999_998
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +53,7 @@ class Frame:
         import pyarrow.types as pt
 
         array = self.columns[name]
-        if pt.is_null(array.type) and (none is not None or len(array) == 0):
+        if len(array) == 0 or (pt.is_null(array.type) and none is not None):
             return np.full(len(array), none or 0, np.int64)
         if not pt.is_timestamp(array.type):
             raise SchemaError(
@@ -85,7 +86,7 @@ class Frame:
         import pyarrow.types as pt
 
         array = self.columns[name]
-        if pt.is_null(array.type) and len(array) == 0:
+        if len(array) == 0:
             return np.empty(0)
         if not (pt.is_integer(array.type) or pt.is_floating(array.type) or pt.is_decimal(array.type)):
             raise SchemaError(
@@ -106,7 +107,7 @@ class Frame:
         import pyarrow.types as pt
 
         array = self.columns[name]
-        if pt.is_null(array.type):
+        if pt.is_null(array.type) or len(array) == 0:
             return np.full(len(array), missing)
         if pt.is_integer(array.type) or pt.is_floating(array.type):
             values = array.cast(pa.float64(), safe=False).to_numpy(zero_copy_only=False)
@@ -148,7 +149,7 @@ def open_frame(
     import narwhals as nw
 
     try:
-        table = nw.from_native(frame, eager_only=True)
+        table = nw.from_native(nw.to_native(frame, pass_through=True), eager_only=True)
     except TypeError:
         raise SchemaError(
             f"{where} takes a pandas, polars or pyarrow frame held in memory. Got {type(frame).__name__}. "
@@ -156,7 +157,12 @@ def open_frame(
         ) from None
     except ValueError as error:
         raise SchemaError(f"{where} cannot read this frame: {error}") from None
-    renamed = dict(columns or {})
+    if not isinstance(columns or {}, Mapping):
+        raise ParameterError(
+            f"{where}: columns= must map our name to yours, such as {{'user_id': 'household_id'}}. "
+            f"Got {type(columns).__name__}."
+        )
+    renamed = {ours: str(theirs) for ours, theirs in (columns or {}).items()}
     present = [str(name) for name in table.columns]
     if len(set(present)) < len(present):
         twice = sorted({name for name in present if present.count(name) > 1})
@@ -178,7 +184,8 @@ def open_frame(
     source |= {name: name for name in present if name.startswith(tuple(prefixes) or ("\0",))}
     source |= renamed
     check_columns([*renamed, *present], needed, where)
-    read = {ours: _read(table, theirs, where) for ours, theirs in source.items()}
+    real = dict(zip(present, table.columns, strict=True))  # pandas also has columns named by numbers and tuples
+    read = {ours: _read(table.get_column(real[theirs]), theirs, where) for ours, theirs in source.items()}
     others = tuple(name for name in present if name not in source.values())
     return Frame(where, read, len(table), others)
 
@@ -200,17 +207,31 @@ def instants_to_arrow(at: np.ndarray) -> Any:
     return pa.array(np.asarray(at, np.int64), pa.timestamp("us", tz="UTC"))
 
 
-def _read(table: Any, name: str, where: str) -> Any:
+def _read(column: Any, name: str, where: str) -> Any:
+    import narwhals as nw
     import pyarrow as pa
+    import pyarrow.types as pt
 
     try:
-        array = table[name].to_arrow()
-    except (pa.ArrowException, OverflowError, UnicodeError, TypeError, ValueError) as error:
+        array = column.to_arrow()
+    except (pa.ArrowException, ArithmeticError, UnicodeError, TypeError, ValueError) as error:
         raise SchemaError(
             f"{where}: {name} holds values of several kinds, or of a kind no column has ({type(error).__name__}). "
             f"Make them one kind: frame[{name!r}].astype(str) for ids, pd.to_datetime(..., utc=True) for times."
         ) from None
+    if column.dtype == nw.Object and pt.is_timestamp(array.type) and array.type.tz is not None:
+        _refuse_naive(column, name, where)
     return array.combine_chunks() if isinstance(array, pa.ChunkedArray) else array
+
+
+def _refuse_naive(column: Any, name: str, where: str) -> None:
+    """Raise when naive times hide among aware ones: Arrow would take them for UTC without a word."""
+    naive = [isinstance(at, dt.datetime) and at == at and at.utcoffset() is None for at in column.to_list()]
+    if any(naive):
+        raise SchemaError(
+            f"{where}: {name} has no time zone in {name_rows(np.array(naive))}, among times that have one. "
+            f"Say which clock those are on, then convert all: pd.to_datetime(frame[{name!r}], utc=True)."
+        )
 
 
 def _nulls(array: Any) -> np.ndarray:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
 
-from omnireco._checks import check_choice, check_duration, check_instant, from_microseconds
+from omnireco._checks import check_choice, check_duration, check_instant, check_names, from_microseconds
 from omnireco.data.columns import decode_optional, instants_to_pandas, open_frame
 from omnireco.data.interactions import Interactions
 from omnireco.data.vocabulary import NONE, Vocabulary, compress
@@ -126,7 +126,7 @@ class EventLog:
         >>> EventLog.from_frame(frame)
         EventLog(3 events, 2 users, 2 items, 3 channels, 2025-05-01 to 2025-05-03)
         """
-        context = tuple(context)
+        context = check_names(context, "context")
         check_choice(itemless, "itemless", ("raise", "keep"))
         opened = open_frame(
             frame,
@@ -234,9 +234,7 @@ class EventLog:
         ):
             if names is None:
                 continue
-            if isinstance(names, str):
-                raise ParameterError(f"select: {what}s must be a list of names, such as [{names!r}].")
-            names = list(names)
+            names = check_names(names, f"select: {what}s")
             wanted = vocabulary.codes(names, missing="none")
             if (wanted == NONE).any():
                 absent = [name for name, code in zip(names, wanted, strict=True) if code == NONE]

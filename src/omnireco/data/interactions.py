@@ -12,7 +12,7 @@ import scipy.sparse as sp
 
 from omnireco._checks import check_flag
 from omnireco.data.columns import open_frame
-from omnireco.data.vocabulary import Vocabulary
+from omnireco.data.vocabulary import Vocabulary, distinct_codes
 from omnireco.errors import ParameterError, SchemaError
 
 if TYPE_CHECKING:
@@ -122,13 +122,16 @@ class Interactions:
                 f"Interactions.from_scipy takes a sparse matrix. Got {type(matrix).__name__}: "
                 "write scipy.sparse.csr_matrix(array)."
             )
-        csr = sp.csr_matrix(matrix, dtype=np.float32, copy=True)
+        if matrix.dtype.kind not in "biuf":
+            raise SchemaError(f"Interactions.from_scipy takes real numbers. Got {matrix.dtype}: write matrix.real.")
+        with np.errstate(over="ignore"):
+            csr = sp.csr_matrix(matrix, dtype=np.float32, copy=True)
+            csr.sum_duplicates()
         if not np.isfinite(csr.data).all():
             raise SchemaError(
                 "Interactions.from_scipy: the matrix holds NaN or infinite weights. "
                 "Repair them first: matrix.data = numpy.nan_to_num(matrix.data)."
             )
-        csr.sum_duplicates()
         csr.eliminate_zeros()
         vocabularies = [
             _labels(ids, n, name) for ids, n, name in zip((users, items), csr.shape, ("users", "items"), strict=True)
@@ -167,6 +170,8 @@ class Interactions:
         """
         shape = (len(users), len(items))
         whole = _sum_cells(shape, user, item, weight)
+        whole.data[np.abs(whole.data) < np.finfo(np.float32).smallest_subnormal] = 0  # float32 has no such cells
+        whole.eliminate_zeros()
         parts = {"all": whole}
         if channels is not None and channel is not None:
             parts = {
@@ -223,13 +228,7 @@ class Interactions:
         ParameterError
             When somebody is named twice.
         """
-        codes = self.users.codes(ids)
-        if np.unique(codes).size < codes.size:
-            raise ParameterError(
-                f"rows: {codes.size - np.unique(codes).size:,} of {codes.size:,} ids are named twice. "
-                "Pass each person once: pandas.unique(ids)."
-            )
-        return self.take(codes)
+        return self.take(distinct_codes(self.users, ids))
 
     def take(self, codes: np.ndarray) -> Interactions:
         """Return some rows by code, in the order given."""
@@ -244,6 +243,8 @@ class Interactions:
         The one way to hand histories to a model that knows other items than the log they came from; what
         the model does not know is dropped here, on purpose and in sight.
         """
+        if not isinstance(items, Vocabulary):
+            raise ParameterError(f"with_items takes a Vocabulary, such as model.items. Got {type(items).__name__}.")
         if items == self.items:
             return self
         position = items.codes(self.items.ids, missing="none")

@@ -14,7 +14,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from omnireco._checks import name_rows
+from omnireco._checks import check_choice, name_rows
 from omnireco.errors import ParameterError, SchemaError, UnknownIdError
 
 __all__ = ["NONE", "Vocabulary"]
@@ -103,7 +103,7 @@ class Vocabulary:
         return int(self.ids.size)
 
     def __contains__(self, value: object) -> bool:
-        return bool(self._index().get_indexer([value])[0] >= 0) if self._same_kind(value) else False
+        return self._same_kind(value) and value in self._index()
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Vocabulary):
@@ -149,8 +149,7 @@ class Vocabulary:
         UnknownIdError
             When ids are unknown and ``missing="raise"``. The message counts them and names positions.
         """
-        if isinstance(ids, (str, bytes)) or not isinstance(ids, Iterable):
-            raise ParameterError(f"ids must be a list or column, not one {type(ids).__name__}: write [id].")
+        check_choice(missing, "missing", ("raise", "none"))
         wanted, rows = _encode(_as_arrow(ids, "ids"), "ids")
         found = np.full(wanted.size + 1, NONE, np.int32)
         if wanted.size and len(self) and wanted.dtype == self.ids.dtype:
@@ -187,7 +186,7 @@ class Vocabulary:
         if "index" not in self._cache:
             import pandas as pd
 
-            self._cache["index"] = pd.Index(self.ids)
+            self._cache["index"] = pd.Index(self.ids, dtype=self.ids.dtype)
         return self._cache["index"]
 
 
@@ -204,6 +203,14 @@ def compress(vocabulary: Vocabulary, codes: np.ndarray) -> tuple[Vocabulary, np.
     return vocabulary.take(kept), table[codes]
 
 
+def distinct_codes(vocabulary: Vocabulary, ids: Any) -> np.ndarray:
+    """Return the code of each id, when none is named twice: rows picked by them have distinct ids again."""
+    codes = vocabulary.codes(ids)
+    if (n := codes.size - np.unique(codes).size) > 0:
+        raise ParameterError(f"rows: {n:,} of {codes.size:,} ids are named twice. Pass each once: pandas.unique(ids).")
+    return codes
+
+
 def _as_arrow(column: Any, name: str) -> Any:
     """Return any column as one pyarrow Array, or explain why it cannot be ids."""
     import pyarrow as pa
@@ -212,6 +219,10 @@ def _as_arrow(column: Any, name: str) -> Any:
         return column.combine_chunks()
     if isinstance(column, pa.Array):
         return column
+    if isinstance(column, (str, bytes)) or not isinstance(column, Iterable):
+        raise ParameterError(f"{name} must be a list or column, not one {type(column).__name__}: write [id].")
+    if hasattr(column, "columns"):
+        raise ParameterError(f"{name} must be one column, not a whole frame: pass frame['user_id'].")
     if hasattr(column, "to_arrow"):
         column = column.to_arrow()
         return column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
@@ -219,7 +230,7 @@ def _as_arrow(column: Any, name: str) -> Any:
         column = list(column)
     try:
         array = pa.array(column, from_pandas=True)
-    except (pa.ArrowException, OverflowError, UnicodeError, TypeError, ValueError) as error:
+    except (pa.ArrowException, ArithmeticError, UnicodeError, TypeError, ValueError) as error:
         raise SchemaError(
             f"{name} holds values of several kinds, or none that can be an id ({type(error).__name__}). "
             f"Make them all strings: frame[{name!r}].astype(str), or all integers."
@@ -229,11 +240,8 @@ def _as_arrow(column: Any, name: str) -> Any:
 
 def _encode(array: Any, name: str) -> tuple[np.ndarray, np.ndarray]:
     """Return the sorted distinct ids of a pyarrow Array and the int32 code of each row (-1 for null)."""
-    import pyarrow as pa
     import pyarrow.types as pt
 
-    if isinstance(array, pa.ExtensionArray):
-        array = array.storage
     if pt.is_dictionary(array.type):
         return _encode_dictionary(array, name)
     if pt.is_null(array.type):
@@ -242,6 +250,8 @@ def _encode(array: Any, name: str) -> tuple[np.ndarray, np.ndarray]:
         return _encode_integers(array, name)
     if pt.is_string(array.type) or pt.is_large_string(array.type) or pt.is_string_view(array.type):
         return _encode_strings(array)
+    if len(array) == 0:  # an empty column has no kind: pandas makes it float64
+        return np.empty(0, object), np.empty(0, np.int32)
     raise SchemaError(f"{name} must hold integers or strings. Got {array.type}. {_id_fix(array, name)}")
 
 
@@ -268,8 +278,11 @@ def _cast(name: str, kind: str) -> str:
 
 
 def _encode_dictionary(array: Any, name: str) -> tuple[np.ndarray, np.ndarray]:
+    import pyarrow as pa
+
     ids, code_of_entry = _encode(array.dictionary, name)
-    entry = array.indices.fill_null(-1).to_numpy(zero_copy_only=False).astype(np.int64)
+    signed = array.indices.cast(pa.int64())  # polars counts its categories with unsigned numbers
+    entry = signed.fill_null(-1).to_numpy(zero_copy_only=False)
     codes = np.append(code_of_entry, np.int32(NONE))[entry]
     vocabulary, codes = compress(Vocabulary(ids), codes)
     return vocabulary.ids, codes

@@ -191,12 +191,12 @@ def find_hits(codes: np.ndarray, relevant: sp.csr_matrix) -> np.ndarray:
     Notes
     -----
     Each block of users gets a board of flags, one per item: one write per relevant pair, one read per listed
-    item, no sorting or searching.
+    item, no sorting or searching. A block is small enough (2 MB) for its board to stay in the cache.
     """
     n, width = codes.shape[0], relevant.shape[1] + 1  # one more column, never set: the code -1 points at it
     hits = np.zeros(codes.shape, np.bool_)
     board = np.zeros((0, width), np.bool_)
-    for rows in row_blocks(n, width, memory=32 << 20):
+    for rows in row_blocks(n, width, memory=2 << 20):
         size = rows.stop - rows.start
         if board.shape[0] < size:
             board = np.zeros((size, width), np.bool_)

@@ -12,6 +12,8 @@ Only the few columns whose maximum reaches that threshold are looked at again.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 
 from omnireco.models._topk_inputs import Rules
@@ -22,8 +24,9 @@ __all__ = [
     "ordered",
     "product_error",
     "rank_exact_rows",
-    "rank_rows",
     "rank_scores",
+    "rounded",
+    "worker",
 ]
 
 FLOAT32_MAX = float(np.finfo(np.float32).max)
@@ -32,7 +35,7 @@ _ROWS = 256  # queries per product
 
 
 def product_error(d: int, query_norms: np.ndarray, item_norm: float, bias: float) -> np.ndarray:
-    """Return a bound (n,) on the distance of a float32 product, summed in any order, from the canonical score.
+    """Return a bound (n,) on how far a float32 product, summed in any order, is from the canonical score.
 
     The float32 sum of d products is off by at most ``d u / (1 - d u) * sum |q_j x_j|`` with u = 2**-24
     (Higham, Accuracy and Stability of Numerical Algorithms, 2002, eq. 3.5), and by Cauchy-Schwarz the
@@ -66,11 +69,11 @@ def canonical_scores(
         total = np.add.accumulate(terms, axis=1, out=terms)[:, -1]
         if bias is not None:
             total = total + bias[item[start:stop]]
-        out[start:stop] = _rounded(total)
+        out[start:stop] = rounded(total)
     return out
 
 
-def _rounded(total: np.ndarray) -> np.ndarray:
+def rounded(total: np.ndarray) -> np.ndarray:
     """Return float64 sums as float32, saturated, with one zero."""
     with np.errstate(under="ignore"):
         rounded = np.clip(total, -FLOAT32_MAX, FLOAT32_MAX).astype(np.float32)
@@ -90,39 +93,46 @@ def ordered(row: np.ndarray, code: np.ndarray, score: np.ndarray, n: int, k: int
     return codes, scores
 
 
-def rank_rows(
+def worker(
     queries: np.ndarray,
     items: np.ndarray,
+    error: np.ndarray,
     k: int,
     rules: Rules,
     bias: np.ndarray | None,
-    error: np.ndarray,
     codes: np.ndarray,
     scores: np.ndarray,
     *,
-    chunk: int = _CHUNK,
     rows: int = _ROWS,
-) -> None:
-    """Rank queries (n, d) against items (m, d) into codes and scores (n, k); ``error`` (n,) is the bound."""
-    n, m = queries.shape[0], items.shape[0]
+    chunk: int = _CHUNK,
+) -> Callable[[int, int], None]:
+    """Return a function that ranks rows ``first`` to ``last`` of queries (n, d) into codes and scores (n, k).
+
+    ``error`` (n,) bounds the distance of float32 products from canonical scores.
+    """
+    m = items.shape[0]
     groups = _group_count(k, min(m, chunk))
     width = -(-min(m, chunk) // groups) * groups
-    scratch = np.empty((min(n, rows), width), dtype=np.float32)
-    for first in range(0, n, rows):
-        part = slice(first, min(first + rows, n))
-        b = part.stop - first
-        pairs = _Pairs(b, k, 2.0 * error[part])
-        for start in range(0, m, chunk):
-            c = min(chunk, m - start)
-            block = scratch[:b]
-            np.matmul(queries[part], items[start : start + c].T, out=block[:, :c])
-            if bias is not None:
-                block[:, :c] += bias[start : start + c]
-            rules.hide(block[:, :c], first, start)
-            block[:, c:] = -np.inf
-            pairs.add(block, groups, start)
-        score = canonical_scores(queries[part], items, bias, pairs.row, pairs.item)
-        codes[part], scores[part] = ordered(pairs.row, pairs.item, score, b, k)
+
+    def work(first_row: int, last_row: int) -> None:
+        scratch = np.empty((min(last_row - first_row, rows), width), dtype=np.float32)
+        for first in range(first_row, last_row, rows):
+            part = slice(first, min(first + rows, last_row))
+            b = part.stop - first
+            pairs = _Pairs(b, k, 2.0 * error[part])
+            for start in range(0, m, chunk):
+                c = min(chunk, m - start)
+                block = scratch[:b]
+                np.matmul(queries[part], items[start : start + c].T, out=block[:, :c])
+                if bias is not None:
+                    block[:, :c] += bias[start : start + c]
+                rules.hide(block[:, :c], first, start)
+                block[:, c:] = -np.inf
+                pairs.add(block, groups, start)
+            score = canonical_scores(queries[part], items, bias, pairs.row, pairs.item)
+            codes[part], scores[part] = ordered(pairs.row, pairs.item, score, b, k)
+
+    return work
 
 
 def rank_exact_rows(
@@ -144,7 +154,7 @@ def rank_exact_rows(
             total += queries[part, j, None].astype(np.float64) * items[:, j]
         if bias is not None:
             total += bias
-        block = _rounded(total)
+        block = rounded(total)
         rules.hide(block, first, 0)
         codes[part], scores[part] = rank_scores(block, k)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping
+from collections.abc import Hashable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -11,10 +11,10 @@ import numpy as np
 import scipy.sparse as sp
 
 from omnireco._checks import check_flag, check_integer
-from omnireco._compute import Progress, row_blocks, track
+from omnireco._compute import Progress, row_blocks, track, usable_threads
 from omnireco.data.columns import open_frame
 from omnireco.data.interactions import Interactions
-from omnireco.data.vocabulary import NONE, Vocabulary
+from omnireco.data.vocabulary import NONE, Vocabulary, distinct_codes
 from omnireco.errors import EmptyError, NotFittedError, ParameterError, SchemaError, UnknownIdError
 from omnireco.models.topk import select
 
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 __all__ = ["Model", "Recommendations"]
 
 _BLOCK = 4096
+_BOOLS = (bool, np.bool_)
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
@@ -98,7 +99,7 @@ class Recommendations:
         place = np.arange(user.size) - np.repeat(np.cumsum(lengths) - lengths, lengths)
         codes = np.full((len(users), k), NONE, np.int32)
         scores = np.full((len(users), k), -np.inf, np.float32)
-        codes[user, place], scores[user, place] = item, score
+        codes[user, place], scores[user, place] = item, to_float32(score)
         return cls(users, items, codes, scores)
 
     def __len__(self) -> int:
@@ -126,8 +127,8 @@ class Recommendations:
         return Recommendations(self.users, self.items, self.codes[:, :k].copy(), self.scores[:, :k].copy())
 
     def rows(self, ids: Any) -> Recommendations:
-        """Return the lists of some people, in the order given; an unknown id is an UnknownIdError."""
-        return self.take(self.users.codes(ids))
+        """Return the lists of some people, in the order given; unknown and repeated ids are errors."""
+        return self.take(distinct_codes(self.users, ids))
 
     def take(self, codes: np.ndarray) -> Recommendations:
         """Return some rows by code, in the order given."""
@@ -236,6 +237,7 @@ class Model(ABC):
         """
         k = check_integer(k, "k", low=1)
         exclude_seen = check_flag(exclude_seen, "exclude_seen")
+        usable_threads(threads)
         known = self._align(histories)
         allowed = _Eligible.read(eligible, self.items, known.n_users)
         codes = np.full((known.n_users, k), NONE, np.int32)
@@ -286,7 +288,7 @@ class Model(ABC):
             Its ``users`` are the items asked about; an item is never similar to itself.
         """
         k = check_integer(k, "k", low=1)
-        asked = self.items.codes(items)
+        asked = distinct_codes(self.items, items)
         codes, scores = self._similar(asked, k=k)
         return Recommendations(self.items.take(asked), self.items, codes, scores)
 
@@ -338,6 +340,12 @@ def count_users(x: Interactions) -> np.ndarray:
     return np.bincount(x.csr.indices, minlength=x.n_items).astype(np.float32)
 
 
+def to_float32(values: np.ndarray) -> np.ndarray:
+    """Return float32; what lies beyond its range stops at its largest number, since infinity means excluded."""
+    most = np.finfo(np.float32).max
+    return np.clip(values, -most, most).astype(np.float32)
+
+
 def require_interactions(x: Any, verb: str) -> Interactions:
     """Return ``x`` when it is an Interactions with at least one cell."""
     if not isinstance(x, Interactions):
@@ -374,7 +382,7 @@ class _Eligible:
             return cls(None)
         if not (isinstance(eligible, tuple) and len(eligible) == 2 and isinstance(eligible[1], Mapping)):
             return cls(_item_mask(eligible, items, "eligible"))
-        labels, options = list(eligible[0]), eligible[1]
+        labels, options = _labels(eligible[0]), eligible[1]
         if len(labels) != n_users:
             raise ParameterError(
                 f"eligible=(groups, options): groups has {len(labels):,} labels for {n_users:,} rows of histories. "
@@ -386,18 +394,37 @@ class _Eligible:
                 f"eligible=(groups, options): {missing:,} of {len(labels):,} people have a group that options lacks. "
                 "Add it with the items that group may see."
             )
-        masks = np.stack([_item_mask(option, items, f"eligible[{label!r}]") for label, option in options.items()])
-        return cls(masks, np.array([order[label] for label in labels], np.int64))
+        masks = [_item_mask(option, items, f"eligible[{label!r}]") for label, option in options.items()]
+        group = np.array([order[label] for label in labels], np.int64)
+        return cls(np.array(masks, np.bool_).reshape(-1, len(items)), group)
 
     def rows(self, rows: slice) -> Any:
         return self.masks if self.group is None else (self.masks, self.group[rows])
 
 
+def _labels(groups: Any) -> list[Hashable]:
+    labels = list(groups) if isinstance(groups, Iterable) and not isinstance(groups, (str, bytes)) else None
+    if labels is None or not all(isinstance(label, Hashable) for label in labels):
+        raise ParameterError(
+            "eligible=(groups, options): groups must be a list of labels (strings or numbers), one per row of "
+            f"histories. Got {type(groups).__name__}."
+        )
+    return labels
+
+
+def _is_mask(eligible: Any) -> bool:
+    """Return whether an eligible is booleans: numpy, pandas, polars or a plain list."""
+    if (dtype := getattr(eligible, "dtype", None)) is not None:
+        return str(dtype).lower().startswith("bool")
+    return isinstance(eligible, list) and bool(eligible) and all(isinstance(value, _BOOLS) for value in eligible)
+
+
 def _item_mask(eligible: Any, items: Vocabulary, name: str) -> np.ndarray:
     if isinstance(eligible, (str, bytes)) or not isinstance(eligible, Iterable):
         raise ParameterError(f"{name} must be item ids or a bool array over model.items. Got {eligible!r}.")
-    if getattr(eligible, "dtype", None) == np.bool_:
-        mask = np.asarray(eligible)
+    if _is_mask(eligible):
+        plain = getattr(eligible, "dtype", None) == np.bool_
+        mask = np.asarray(eligible) if plain else np.array([isinstance(v, _BOOLS) and bool(v) for v in eligible])
         if mask.shape != (len(items),):
             raise ParameterError(
                 f"{name} is a mask of shape {mask.shape}, and the model has {len(items):,} items. "

@@ -16,7 +16,7 @@ from omnireco.data.vocabulary import Vocabulary
 from omnireco.errors import ParameterError, SchemaError
 from omnireco.models.base import Model, count_users, explain_unfitted, require_interactions
 from omnireco.models.fold_in import Space, fold_in
-from omnireco.models.learn import full_loss, learn
+from omnireco.models.learn import diverged, full_loss, learn
 from omnireco.models.loss import Loss
 from omnireco.models.topk import ItemIndex, topk
 
@@ -263,7 +263,7 @@ class FactorModel(Model):
     @classmethod
     def build(cls, factors: Any, *, items: Any, popularity: Any, loss: Loss) -> FactorModel:
         """Return the model of factors (n_items, d) and a loss: what every other door ends in."""
-        array = np.array(factors, np.float32, order="C")
+        array = _numbers(factors, "factors")
         if array.ndim != 2 or not array.shape[1] or not np.isfinite(array).all():
             raise ParameterError(
                 f"factors must be a (n_items, d) array of finite numbers. Got shape {array.shape}"
@@ -272,12 +272,14 @@ class FactorModel(Model):
         if items is None:
             items = np.arange(array.shape[0])
         vocabulary = items if isinstance(items, Vocabulary) else _vocabulary(items)
-        counts = np.zeros(len(array), np.float32) if popularity is None else np.array(popularity, np.float32)
+        counts = np.zeros(len(array), np.float32) if popularity is None else _numbers(popularity, "popularity")
         if len(vocabulary) != len(array) or counts.shape != (len(array),):
             raise ParameterError(
                 f"from_arrays: {len(array):,} rows of factors, {len(vocabulary):,} items and popularity of shape "
                 f"{counts.shape} must agree."
             )
+        if not np.isfinite(counts).all():
+            raise ParameterError("popularity must be finite. Got NaN or infinity: numpy.nan_to_num(popularity).")
         array.setflags(write=False)
         counts.setflags(write=False)
         return cls(vocabulary, counts, array, loss, ItemIndex(array), Space.of(array, loss.unobserved_weight))
@@ -310,7 +312,7 @@ class FactorModel(Model):
 
     def _place(self, histories: sp.csr_matrix, threads: int | None, targets: np.ndarray | None = None) -> np.ndarray:
         weight, pull, _ = self.loss.cells(histories.data, targets)
-        return fold_in(
+        vectors = fold_in(
             histories.indptr,
             histories.indices,
             weight,
@@ -319,6 +321,9 @@ class FactorModel(Model):
             ridge=self.loss.ridge(np.diff(histories.indptr), len(self.items)),
             threads=threads,
         )
+        if not np.isfinite(vectors).all():
+            raise diverged("recommend")
+        return vectors
 
     def _rank(
         self,
@@ -345,6 +350,16 @@ class FactorModel(Model):
         unit = np.where(length > 0, wide / np.where(length > 0, length, 1.0), 0.0).astype(np.float32)
         itself = sp.csr_matrix((np.ones(codes.size), (np.arange(codes.size), codes)), (codes.size, len(unit)))
         return topk(unit[codes], unit, k=k, exclude=itself)
+
+
+def _numbers(values: Any, name: str) -> np.ndarray:
+    """Return a C-contiguous float32 copy of an array of numbers."""
+    try:
+        with np.errstate(over="ignore"):
+            return np.array(values, np.float32, order="C")
+    except (TypeError, ValueError):
+        kind = type(values).__name__
+        raise ParameterError(f"{name} must be numbers in rows of equal length. Got another {kind}.") from None
 
 
 def _align_targets(x: Interactions, targets: Interactions | None, loss: Loss, verb: str) -> np.ndarray | None:

@@ -12,7 +12,7 @@ from omnireco._compute import aligned, one_blas_thread, row_blocks
 from omnireco.errors import ParameterError
 from omnireco.models.loss import Loss
 
-__all__ = ["full_loss", "learn"]
+__all__ = ["diverged", "full_loss", "learn"]
 
 _BLOCK = 8192  # rows per matrix product: fixed, so that no sum depends on the number of threads
 _TASKS = 8  # pieces of a half-sweep per thread, of about equal work
@@ -65,12 +65,17 @@ def learn(
             _half_sweep(sides[0], loss, d, mine, other, steps, pool, threads)
             _half_sweep(sides[1], loss, d, other, mine, steps, pool, threads)
             if not (np.isfinite(mine).all() and np.isfinite(other).all()):
-                raise ParameterError(
-                    f"ALS.fit: the factors overflow float32 at regularization {loss.regularization:g} and alpha "
-                    f"{loss.alpha:g}. Raise regularization, or hold the weights: Weights(cap=1000)."
-                )
+                raise diverged("ALS.fit")
             tick()
     return np.ascontiguousarray(mine[:, :d]), np.ascontiguousarray(other[:, :d])
+
+
+def diverged(verb: str) -> ParameterError:
+    """Return the error of a verb whose least-squares problem has no solution in numbers."""
+    return ParameterError(
+        f"{verb}: the weights are too large for a least-squares problem, whose solution is not a number. Scale them "
+        "down or hold them, Weights(value='log', cap=100), or raise regularization."
+    )
 
 
 def full_loss(

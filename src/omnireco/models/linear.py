@@ -161,9 +161,9 @@ class ItemKNN:
         if self.similarity == "tfidf":
             frequency = np.sqrt(np.maximum(weighted.data, 0))
         else:
-            mass = np.bincount(x.indices, weights=weighted.data, minlength=x.shape[1])
-            length = 1 - self.b + self.b * mass / max(mass.mean(), np.finfo(float).tiny)
             amount = np.maximum(weighted.data, 0)
+            mass = np.bincount(x.indices, weights=amount, minlength=x.shape[1])
+            length = 1 - self.b + self.b * mass / (mass.mean() or 1.0)
             frequency = amount * (self.k1 + 1) / (amount + self.k1 * length[x.indices])
         weighted.data = frequency * np.repeat(idf, np.diff(x.indptr))
         return weighted
@@ -241,14 +241,22 @@ class ItemModel(Model):
         return product.toarray() if sp.issparse(product) else product
 
     def _similar(self, codes: np.ndarray, *, k: int) -> tuple[np.ndarray, np.ndarray]:
-        rows = self.weights[codes]
-        scores = rows.toarray() if sp.issparse(rows) else np.array(rows)
+        columns = self.weights[:, codes]  # column i holds what speaks for item i: its own neighbours
+        scores = _dense_or_none(columns).T if sp.issparse(columns) else np.array(columns.T)
         itself = sp.csr_matrix((np.ones(codes.size), (np.arange(codes.size), codes)), scores.shape)
         return select(scores, k=k, exclude=itself)
 
     def _dense(self, histories: sp.csr_matrix) -> np.ndarray:
         product = histories @ self.weights
         return product.toarray() if sp.issparse(product) else product
+
+
+def _dense_or_none(matrix: sp.csr_matrix) -> np.ndarray:
+    """Return a dense array with -inf where nothing is stored: what was not kept is no neighbour."""
+    cells = matrix.tocoo()
+    dense = np.full(matrix.shape, -np.inf, np.float32)
+    dense[cells.row, cells.col] = cells.data
+    return dense
 
 
 def _row_sum_bound(x: sp.csr_matrix) -> float:

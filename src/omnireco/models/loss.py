@@ -37,7 +37,9 @@ class Loss:
         check_number(self.dislike, "dislike", low=-1, high=1)
         check_flag(self.graded, "graded")
 
-    def cells(self, numbers: np.ndarray, targets: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    def cells(
+        self, numbers: np.ndarray, targets: np.ndarray | None = None
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Return weight, pull and target of cells, float64 of shape (nnz,).
 
         The loss of a cell is ``weight s^2 - 2 pull s + pull target`` with s its score, beside the

@@ -12,7 +12,7 @@ from omnireco._checks import check_choice, check_number
 from omnireco.data.interactions import Interactions
 from omnireco.data.vocabulary import Vocabulary
 from omnireco.errors import ParameterError
-from omnireco.models.base import Model, count_users, explain_unfitted, require_interactions
+from omnireco.models.base import Model, count_users, explain_unfitted, require_interactions, to_float32
 from omnireco.models.topk import select
 
 __all__ = ["BuyAgain", "Popularity", "PopularityModel"]
@@ -51,7 +51,7 @@ class Popularity:
         if self.by == "users":
             return PopularityModel(x.items, users, users, 0.0)
         weight = np.bincount(x.csr.indices, weights=x.csr.data, minlength=x.n_items)
-        return PopularityModel(x.items, users, weight.astype(np.float32), 0.0)
+        return PopularityModel(x.items, users, to_float32(weight), 0.0)
 
     def __getattr__(self, name: str) -> NoReturn:
         explain_unfitted(self, name)

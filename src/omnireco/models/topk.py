@@ -7,7 +7,10 @@ error bound in front of it. So all tiers, threads, block sizes and batches give 
 
 from __future__ import annotations
 
+import contextlib
+import functools
 import os
+import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -17,12 +20,13 @@ import numpy as np
 from omnireco._checks import check_choice, check_integer
 from omnireco._compute import one_blas_thread, split_evenly, usable_threads
 from omnireco.errors import ParameterError
-from omnireco.models import _topk_numpy
-from omnireco.models._topk_inputs import Rules, as_bias, as_factors, as_k, as_rules, row_norms
+from omnireco.models import _topk_numpy, _topk_sparse
+from omnireco.models._topk_inputs import Rules, as_bias, as_factors, as_k, as_rules, frozen, row_norms
 
-__all__ = ["ItemIndex", "select", "tier", "topk"]
+__all__ = ["ItemIndex", "select", "tier", "topk", "topk_sparse"]
 
 _TIERS = ("int8", "numba", "numpy")
+_MOST_INT8_FACTORS = 1 << 15  # beyond, sums of bytes could leave int32
 _HUGE = 1e37  # above this, float32 products could overflow: every score is then computed in float64
 
 
@@ -51,21 +55,32 @@ class ItemIndex:
     array([[1, 2]], dtype=int32)
     """
 
-    __slots__ = ("_norms", "items")
+    __slots__ = ("_lock", "_norms", "_tiles", "items")
 
     items: np.ndarray
 
     def __init__(self, items: Any) -> None:
         array = as_factors(items, "items")
-        if array is items and array.flags.writeable:
+        if array.base is not None and np.shares_memory(array, items) and items.flags.writeable:
             array = array.copy()
         self._prepare(array)
+        if tier() == "int8" and 0 < array.shape[1] <= _MOST_INT8_FACTORS:
+            self._quantised()
 
     def _prepare(self, array: np.ndarray) -> None:
-        view = array.view()
-        view.setflags(write=False)
-        self.items = view
+        self.items = frozen(array)
         self._norms = row_norms(array, "items")
+        self._tiles: Any = None
+        self._lock = threading.Lock()
+
+    def _quantised(self) -> Any:
+        """Return the tiles of the int8 tier, made when first needed."""
+        from omnireco.models import _topk_int8
+
+        with self._lock:
+            if self._tiles is None:
+                self._tiles = _topk_int8.tiles_of(self.items, self._norms)
+        return self._tiles
 
     @property
     def n_items(self) -> int:
@@ -112,9 +127,14 @@ def tier() -> str:
     return asked
 
 
+@functools.cache
 def _available() -> tuple[str, ...]:
     """Return the tiers of this machine, fastest first."""
-    return ("numpy",)
+    try:
+        from omnireco.models import _topk_vnni
+    except ImportError:
+        return ("numpy",)
+    return ("int8", "numba", "numpy") if _topk_vnni.SHAPE is not None else ("numba", "numpy")
 
 
 def topk(
@@ -221,7 +241,7 @@ def _topk(
         row = np.flatnonzero(rows)
         if row.size:
             part = (np.empty((row.size, k), np.int32), np.empty((row.size, k), np.float32))
-            rank(queries[row], index, k, rules.rows(row), bias, norms[row], workers, *part)
+            rank(frozen(queries[row]), index, k, rules.rows(row), bias, frozen(norms[row]), workers, *part)
             codes[row], scores[row] = part
     return codes, scores
 
@@ -246,16 +266,23 @@ def _rank(
     scores: np.ndarray,
 ) -> None:
     """Rank ordinary rows into codes and scores with the chosen tier."""
+    n = queries.shape[0]
+    if chosen == "int8" and index.n_factors <= _MOST_INT8_FACTORS:
+        from omnireco.models import _topk_int8
+
+        tiles = index._quantised()
+        work = _topk_int8.worker(tiles, queries, index.items, norms, k, rules, bias, codes, scores)
+        _over_rows(work, n, workers, blas=False)
+        return
     most_bias = 0.0 if bias is None else float(np.abs(bias).max())
     error = _topk_numpy.product_error(index.n_factors, norms, float(index._norms.max()), most_bias)
+    if chosen == "numpy":
+        work = _topk_numpy.worker(queries, index.items, error, k, rules, bias, codes, scores)
+    else:
+        from omnireco.models import _topk_numba
 
-    def rank(part: slice) -> None:
-        rows = np.arange(part.start, part.stop)
-        _topk_numpy.rank_rows(
-            queries[part], index.items, k, rules.rows(rows), bias, error[part], codes[part], scores[part]
-        )
-
-    _over_rows(rank, queries.shape[0], workers)
+        work = _topk_numba.worker(queries, index.items, error, k, rules, bias, codes, scores)
+    _over_rows(work, n, workers, blas=True)
 
 
 def _rank_huge(
@@ -304,15 +331,16 @@ def _rank_constant(
             scores[row, : best.size] = value[best]
 
 
-def _over_rows(work: Callable[[slice], None], n: int, workers: int) -> None:
-    """Call ``work`` on slices that cover n rows, on our own threads with BLAS held to one."""
-    parts = split_evenly(n, max(1, min(workers, n // 16)))
-    with one_blas_thread():
-        if len(parts) == 1:
-            work(parts[0])
+def _over_rows(work: Callable[[int, int], None], n: int, workers: int, *, blas: bool) -> None:
+    """Call ``work(first, last)`` on ranges that cover n rows, on our own threads with BLAS held to one."""
+    workers = max(1, min(workers, n // 16))
+    with one_blas_thread() if blas and n > 1 else contextlib.nullcontext():
+        if workers == 1:
+            work(0, n)
             return
-        with ThreadPoolExecutor(len(parts)) as pool:
-            for done in [pool.submit(work, part) for part in parts]:
+        with ThreadPoolExecutor(workers) as pool:
+            parts = split_evenly(n, min(4 * workers, n // 16))
+            for done in [pool.submit(work, part.start, part.stop) for part in parts]:
                 done.result()
 
 
@@ -373,3 +401,83 @@ def select(scores: Any, *, k: int, exclude: Any = None, eligible: Any = None) ->
         rules.hide(block, first, 0)
         codes[part], best[part] = _topk_numpy.rank_scores(block, k)
     return codes, best
+
+
+def topk_sparse(
+    histories: Any,
+    weights: Any,
+    *,
+    k: int,
+    exclude: Any = None,
+    eligible: Any = None,
+    bias: Any = None,
+    threads: int | None = None,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return, exactly, the k items with the largest ``histories @ weights`` for every history.
+
+    The counterpart of :func:`topk` for item-to-item models (EASE, SLIM, item-kNN). The scores of all items
+    exist for one history at a time only.
+
+    Parameters
+    ----------
+    histories : scipy sparse matrix of float32, shape (n, h)
+        One row per person: the weight of what they did with every item.
+    weights : array_like or scipy sparse matrix of float32, shape (h, m)
+        Row j says how much item j speaks for every other item.
+    k, exclude, eligible, bias, threads
+        As in :func:`topk`, for n rows and m items.
+
+    Returns
+    -------
+    codes : ndarray of int32, shape (n, k)
+        Item codes, best first; -1 at the tail where nothing is left.
+    scores : ndarray of float32, shape (n, k)
+        Their scores; -inf at the tail where nothing is left.
+
+    Raises
+    ------
+    ParameterError
+        If shapes do not fit, or there is NaN or infinity.
+
+    Notes
+    -----
+    The score is *defined* as the float64 sum over the stored cells of the history, in their order, plus the
+    bias, rounded to float32. Items without any support score 0 and are ranked like others. Cost: one pass
+    over a row of weights for each cell of a history.
+
+    Examples
+    --------
+    >>> from scipy import sparse
+    >>> histories = sparse.csr_matrix(np.array([[1, 0, 2]], dtype=np.float32))
+    >>> weights = np.array([[0, 3, 1], [3, 0, 0], [1, 0, 0]], dtype=np.float32)
+    >>> codes, scores = topk_sparse(histories, weights, k=2, exclude=histories)
+    >>> codes, scores
+    (array([[ 1, -1]], dtype=int32), array([[  3., -inf]], dtype=float32))
+    """
+    return _topk_histories(histories, weights, k, exclude, eligible, bias, threads, tier())
+
+
+def _topk_histories(
+    histories: Any,
+    weights: Any,
+    k: int,
+    exclude: Any,
+    eligible: Any,
+    bias: Any,
+    threads: int | None,
+    chosen: str,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Check, and rank with the chosen tier (int8 and numba are one here)."""
+    k = as_k(k)
+    histories = _topk_sparse.as_histories(histories)
+    weights = _topk_sparse.as_weights(weights, histories.shape[1])
+    n, m = histories.shape[0], weights.shape[1]
+    rules = as_rules(exclude, eligible, n, m)
+    bias = as_bias(bias, m)
+    workers = usable_threads(threads)
+    codes = np.full((n, k), -1, dtype=np.int32)
+    scores = np.full((n, k), -np.inf, dtype=np.float32)
+    if n and m:
+        work = _topk_sparse.worker(histories, weights, k, rules, bias, codes, scores, chosen=chosen)
+        _over_rows(work, n, workers, blas=False)
+    return codes, scores

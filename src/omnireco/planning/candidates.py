@@ -6,6 +6,7 @@ and the person gets nothing.
 
 from __future__ import annotations
 
+import datetime as dt
 import logging
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -21,7 +22,16 @@ from omnireco.data.columns import decode_optional, instants_to_pandas, open_fram
 from omnireco.data.messages import NEVER
 from omnireco.data.vocabulary import NONE, Vocabulary
 from omnireco.errors import ParameterError, SchemaError
-from omnireco.planning.rules import Consent, Constraint, Eligibility, OncePerItem, Past, Reachable, Touches
+from omnireco.planning.rules import (
+    Consent,
+    Constraint,
+    Eligibility,
+    FrequencyCap,
+    OncePerItem,
+    Past,
+    Reachable,
+    Touches,
+)
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -29,6 +39,7 @@ if TYPE_CHECKING:
     from omnireco.data.audience import Audience
     from omnireco.data.catalog import Catalog
     from omnireco.data.messages import MessageLog
+    from omnireco.models.base import Recommendations
 
 __all__ = ["Candidates", "Timing", "candidates"]
 
@@ -36,17 +47,6 @@ _LABELS = ("creative_id", "store_id", "offer_id")
 _DAY = 86_400_000_000
 _log = logging.getLogger(__name__)
 _log.addHandler(logging.NullHandler())
-
-
-class Rankings(Protocol):
-    """What is read of Recommendations: ids, and the ranked item codes of each person (-1 is padding)."""
-
-    @property
-    def users(self) -> Vocabulary: ...
-    @property
-    def items(self) -> Vocabulary: ...
-    @property
-    def codes(self) -> np.ndarray: ...
 
 
 class Timing(Protocol):
@@ -201,7 +201,7 @@ class Candidates:
 
 
 def candidates(
-    recs: Rankings,
+    recs: Recommendations,
     audience: Audience,
     timing: Timing,
     slots: Slots,
@@ -213,6 +213,7 @@ def candidates(
     n_items: int = 3,
     n_slots: int = 8,
     once_per_item: bool = True,
+    gap: str | dt.timedelta | None = "4h",
 ) -> Candidates:
     """Return the touches worth planning: allowed by every rule, then the best few per person.
 
@@ -240,6 +241,9 @@ def candidates(
         Slots per person, channel and item: the best slot of each day before the second best of any.
     once_per_item : bool, default True
         Whether the touches of a person and item are alternatives, of which ``plan`` sends one at most.
+    gap : duration or None, default "4h"
+        Least time between two touches of a person, on any channel: nobody is written to three times at the
+        same moment because it is their best hour. None for no such rule.
 
     Returns
     -------
@@ -262,14 +266,15 @@ def candidates(
     --------
     >>> import numpy as np, pandas as pd
     >>> from types import SimpleNamespace
-    >>> from omnireco.data import Audience, Vocabulary, slots
+    >>> from omnireco.data import Audience, slots
+    >>> from omnireco.models import Recommendations
     >>> people = Audience.from_frame(pd.DataFrame({"user_id": [1, 2], "timezone": "UTC",
     ...                                            "consent_push": [True, False]}))
-    >>> recs = SimpleNamespace(users=Vocabulary.from_ids([1, 2]), items=Vocabulary.from_ids(["cup", "tea"]),
-    ...                        codes=np.array([[1, 0], [0, -1]]))
+    >>> recs = Recommendations.from_frame(pd.DataFrame({"user_id": [1, 1, 2], "item_id": ["tea", "cup", "cup"],
+    ...                                                 "rank": [1, 2, 1]}))
     >>> even = SimpleNamespace(slot_probability=lambda audience, rows, channel, at: np.full((len(rows), len(at)), 0.1))
     >>> found = candidates(recs, people, even, slots("2025-06-01", days=2), channels=["push"], n_slots=2)
-    >>> found, dict(found.left_out)["Consent"]
+    >>> found, found.left_out["Consent"]
     (Candidates(4 touches, 1 user, 2 items, 1 channel), 48)
     """
     names = _channel_names(channels, audience)
@@ -300,7 +305,9 @@ def candidates(
         for code in range(len(known))
     ]
     touches, value, probability = _join(offers.empty, parts)
-    implied = (OncePerItem(),) if check_flag(once_per_item, "once_per_item") else ()
+    implied: tuple[Constraint, ...] = (OncePerItem(),) if check_flag(once_per_item, "once_per_item") else ()
+    if gap is not None:
+        implied = (*implied, FrequencyCap(1, per=gap))
     found = _in_order(touches, value, probability, {}, left_out, implied, np.arange(len(touches)))
     _log.info("candidates: %d touches for %d people", len(found), len(users))
     return found

@@ -1,1 +1,6 @@
-"""The response room."""
+"""The response room: how likely is an answer to a touch, and when."""
+
+from omnireco.response.activity import ActivityModel, ActivityProfile
+from omnireco.response.send_time import SendTime, SendTimeModel
+
+__all__ = ["ActivityModel", "ActivityProfile", "SendTime", "SendTimeModel"]

@@ -1,0 +1,405 @@
+"""The report in plain words: for somebody who decides on campaigns and never reads code."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from omnireco import plotting
+from omnireco._demo.compare import SIMPLE, Comparison
+from omnireco._demo.week import QUIET, Hours, Week
+from omnireco._report import Format, Page
+from omnireco._versions import versions
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from omnireco._demo.run import Findings
+
+__all__ = ["in_one_sentence", "write_report"]
+
+PLAIN = {
+    "Popularity": "What most people choose (Popularity)",
+    "BuyAgain": "What this person chose most often (BuyAgain)",
+    "ItemKNN": "Things that go together (ItemKNN)",
+    "EASE": "Things that go together, refined (EASE)",
+    "ALS": "Shared tastes (ALS)",
+}
+
+
+def in_one_sentence(comparison: Comparison) -> str:
+    """Return who won the test, in one honest sentence."""
+    table = comparison.differences
+    table = table[(table["metric"] == "ndcg") & ~table["model"].isin(SIMPLE)].sort_values("difference")
+    simple = PLAIN[comparison.baseline]
+    if not len(table):
+        return f"Only simple models could run; '{simple}' is the better one."
+    best = table.iloc[-1]
+    name = PLAIN[str(best["model"])]
+    base = _mean(comparison, comparison.baseline)
+    percent = 100 * float(best["difference"]) / base if base else 0.0
+    if best["low"] > 0:
+        return f"'{name}' beats the simple rule '{simple}' by {percent:.0f} %, more than chance explains."
+    if best["high"] < 0:
+        return (
+            f"The simple rule '{simple}' wins: the best learned model, '{name}', is {-percent:.0f} % behind, "
+            "more than chance explains."
+        )
+    return f"'{name}' and the simple rule '{simple}' cannot be told apart here ({percent:+.0f} %, within chance)."
+
+
+def write_report(found: Findings) -> str:
+    """Return the report as one HTML page."""
+    page = Page(
+        "Offers, hours and a week of messages", f"{found.inputs.name}. What was found, and how far to trust it."
+    )
+    _summary(page, found)
+    _data(page, found)
+    _offers(page, found)
+    _hours(page, found.hours, found.no_hours)
+    _week(page, found)
+    _trust(page, found)
+    _made(page, found)
+    return page.html(footer="Made by omnireco, an open library. This file is complete: it loads nothing from anywhere.")
+
+
+# sections -------------------------------------------------------------------------------------------
+
+
+def _summary(page: Page, found: Findings) -> None:
+    log = found.inputs.log
+    page.section("In short")
+    numbers = {
+        "people": f"{log.n_users:,}",
+        "things they did": f"{len(log):,}",
+        "items": f"{log.n_items:,}",
+    }
+    if found.week is not None:
+        numbers |= {
+            "messages planned": f"{len(found.week.plan):,}",
+            "people written to": f"{found.week.n_people:,}",
+        }
+    page.cards(numbers)
+    points = [f"{_ask(c)} {in_one_sentence(c)}" for c in found.comparisons]
+    if found.hours is not None:
+        points.append(
+            f"People are most active on {_when(found.hours.population)}, each on their own clock. "
+            f"{_spread(found.hours)}"
+        )
+    if found.week is not None:
+        points.append(f"The plan for the week from {found.week.start} keeps every rule, and {_how_good(found.week)}.")
+    elif found.no_plan:
+        points.append(found.no_plan)
+    page.points(points)
+    if found.inputs.caveats:
+        page.warning("Before you use a number from this page:", found.inputs.caveats[0])
+
+
+def _data(page: Page, found: Findings) -> None:
+    log = found.inputs.log
+    page.section("The data")
+    page.text(
+        f"From {log.start:%d %B %Y} to {log.end:%d %B %Y}, {log.n_users:,} people were seen {len(log):,} times. "
+        "This is what they did, and where:"
+    )
+    summary = log.summary()
+    table = summary.rename(columns={"share": "share of all", "users": "people"})
+    formats = dict.fromkeys(("events", "people", "items"), "{:,}".format)
+    formats |= {"share of all": "{:.1%}".format}
+    if "value" in table:
+        formats["value"] = "{:,.0f}".format
+    page.table(table, formats)
+    page.picture(
+        plotting.events_per_channel(log),
+        alt="Bars: number of events per channel and kind of event.",
+        caption="Number of events per channel. A person who did something more than once is counted once as a person.",
+    )
+
+
+def _offers(page: Page, found: Findings) -> None:
+    cut = found.cut
+    page.section("What to offer")
+    page.text(
+        f"Five ways to choose ten items for every person were tried. Each learned from what people did before "
+        f"{cut.train.end:%d %B %Y} and was then asked what they would choose in the {cut.days} days after it. "
+        "Their settings had been chosen earlier, on other weeks, so that nobody could peek."
+    )
+    page.text(
+        "The score (ndcg) is 0 when none of the ten items was chosen and 1 when the list is as good as it can be, "
+        "with the best items on top. The grey bars are 95 % intervals: other people of the same kind would give a "
+        "score in there.",
+        small=True,
+    )
+    for comparison in found.comparisons:
+        page.heading(comparison.task.title)
+        page.verdict(in_one_sentence(comparison))
+        page.picture(
+            plotting.comparison(comparison.report, "ndcg", title="Score of the ten items, higher is better"),
+            alt="Points with intervals: the score of each of the models.",
+        )
+        page.table(*_model_table(comparison), best=0)
+        page.text(
+            f"Gain compares with '{PLAIN[comparison.baseline]}', the better of the two simple rules, person by "
+            f"person, over {len(comparison.report.users):,} people. Where its interval contains 0, the two cannot be "
+            "told apart.",
+            small=True,
+        )
+    for note in found.notes:
+        page.text(note, small=True)
+    page.text(
+        "Buying the same things again is easy to foresee, and a reminder of what somebody would buy anyway earns "
+        "little. The plan below therefore offers items that are new to the person: harder to get right, and worth "
+        "more when it is."
+    )
+
+
+def _hours(page: Page, hours: Hours | None, reason: str | None) -> None:
+    page.section("When to write")
+    if hours is None:
+        page.warning(str(reason))
+        return
+    page.text(
+        "The picture shows when people act, each on the clock where they live. A person with a long history is "
+        "judged by it; somebody we know little of is judged by what people usually do, and everybody else lies in "
+        "between."
+    )
+    page.picture(
+        plotting.week(hours.population),
+        alt="Heat map of the week: days down, hours across; dark where people are active.",
+        caption=f"All people together. {_spread(hours)}",
+    )
+    page.heading("Three people")
+    page.text(
+        f"What a message on {hours.channel} is worth, hour by hour. It counts that a message is often read some time "
+        "after it arrives."
+    )
+    if hours.assumed is not None:
+        page.warning(
+            f"No message on {hours.channel} with its hour is known. So {hours.assumed:.0%} of answers at an average "
+            "hour are assumed; only how much better one hour is than another was learned, from when people act."
+        )
+    for words, curve in hours.examples:
+        page.picture(
+            plotting.send_curve(curve, quiet=QUIET, title=words),
+            alt=f"Line over the week: chance of an answer for each hour of sending. {words}.",
+        )
+
+
+def _week(page: Page, found: Findings) -> None:
+    page.section("One week of messages")
+    week = found.week
+    if week is None:
+        page.warning(str(found.no_plan))
+        return
+    plan = week.plan
+    frame = plan.to_frame()
+    if found.inputs.made_up:
+        page.warning(found.inputs.made_up)
+    page.text(f"Seven days from {week.start}, on {' and '.join(week.channels)}, under these rules:")
+    page.points(week.rules)
+    if found.inputs.messages is not None:
+        page.text("Messages of the days before count too: whoever just got some has to wait.")
+    page.cards(
+        {
+            "messages": f"{len(plan):,}",
+            "people": f"{week.n_people:,}",
+            "answers expected": f"{float(np.nansum(frame['probability'])):,.0f}",
+            "value of the plan": f"{plan.value:,.1f}",
+            "best possible, at most": f"{plan.bound:,.1f}",
+        }
+    )
+    page.text(
+        "The value is the sum over all messages of the chance of an answer, times what an answer is worth"
+        + (
+            " (the item's margin)."
+            if _has_margins(found)
+            else " (the same for every item: no margins are known), less for items further down a person's list."
+        )
+        + " 'Best possible' is a proven limit: no plan under these rules is worth more."
+    )
+    if len(frame):
+        local = frame["send_at_local"].dt.hour.to_numpy()
+        zone = _home(found)
+        page.picture(
+            plotting.plan_per_day(frame, timezone=zone),
+            alt="Bars: number of messages per day and channel.",
+            caption=f"Days of {zone}, where most people live.",
+        )
+        page.picture(
+            plotting.plan_per_hour(frame, local),
+            alt="Bars: number of messages per local hour and channel.",
+            caption="No bar stands in the quiet hours.",
+        )
+    page.heading("What is offered most")
+    page.table(*_offer_table(found, frame))
+    page.heading("What the limits cost")
+    page.table(*_price_table(plan.prices))
+    page.text(
+        "The last column says how much more value one more unit would bring: one more unit of money in a budget, or "
+        "one more message in the tightest hour. A limit whose worth is 0 does not bind.",
+        small=True,
+    )
+    page.heading("Why other messages are not sent")
+    page.table(*_reasons(plan.left_out))
+    page.text("Counted in possible messages: every person, item, channel and hour that was looked at.", small=True)
+
+
+def _trust(page: Page, found: Findings) -> None:
+    page.section("How far to trust this")
+    own = [
+        "A comparison on past weeks shows who foresees what people choose by themselves. It does not show what a "
+        "message changes: only a test with a control group can.",
+        "The chances of an answer order people and hours. Before you plan money on them, compare them with the answers "
+        "of a small first mailing.",
+        "The intervals speak of other people of the same kind in the same weeks, not of other seasons.",
+    ]
+    if found.inputs.not_offered:
+        own.append(f"Never offered here: {found.inputs.not_offered}.")
+    made_up = [found.inputs.made_up] if found.inputs.made_up else []
+    page.points([*found.inputs.caveats, *made_up, *own])
+
+
+def _made(page: Page, found: Findings) -> None:
+    page.section("How it was made")
+    page.text(f"Command: {found.command}. It took {found.seconds:.0f} seconds.")
+    page.text("Settings used, chosen on the validation weeks:")
+    page.points([f"{c.task.title} {choice.label}." for c in found.comparisons for choice in c.chosen.values()])
+    wanted = ("omnireco", "python", "numpy", "scipy", "pandas", "implicit", "matplotlib")
+    known = versions()
+    page.text("Versions: " + ", ".join(f"{name} {known[name]}" for name in wanted if name in known) + ".", small=True)
+
+
+# tables and words -----------------------------------------------------------------------------------
+
+
+def _mean(comparison: Comparison, model: str, metric: str = "ndcg") -> float:
+    return next(c.mean for c in comparison.report.cells if c.model == model and c.metric == metric)
+
+
+def _ask(comparison: Comparison) -> str:
+    return "All items:" if comparison.task.key == "all" else "Items new to the person:"
+
+
+def _model_table(comparison: Comparison) -> tuple[pd.DataFrame, dict[str, Format]]:
+    """Return one row per model, best first, and how to write its numbers."""
+    import pandas as pd
+
+    gains = comparison.differences
+    gains = gains[gains["metric"] == "ndcg"].set_index("model")
+    models = sorted(comparison.report.models, key=lambda model: -_mean(comparison, model))
+    rows = []
+    for model in models:
+        gain = (
+            "the measure"
+            if model == comparison.baseline
+            else (f"{gains['difference'][model]:+.3f} ({gains['low'][model]:+.3f} to {gains['high'][model]:+.3f})")
+        )
+        rows.append(
+            {
+                "way to choose": PLAIN[model],
+                "score": _mean(comparison, model),
+                "gain (95 % interval)": gain,
+                "people with a hit": _mean(comparison, model, "hit_rate"),
+                "share of items shown": _mean(comparison, model, "coverage"),
+            }
+        )
+    formats: dict[str, Format] = {
+        "score": "{:.3f}".format,
+        "gain (95 % interval)": str,
+        "people with a hit": "{:.0%}".format,
+        "share of items shown": "{:.0%}".format,
+    }
+    return pd.DataFrame(rows), formats
+
+
+def _offer_table(found: Findings, frame: pd.DataFrame) -> tuple[pd.DataFrame, dict[str, Format]]:
+    """Return the eight items that stand in most messages, by name where names are known."""
+    counts = frame["item_id"].value_counts().rename("messages").reset_index().head(8)
+    catalog = found.inputs.catalog
+    if catalog is not None:
+        known = catalog.to_frame().set_index("item_id").reindex(counts["item_id"])
+        for place, column in enumerate(("name", "category")):
+            if column in known:
+                counts.insert(place, column, known[column].fillna("").to_numpy())
+    shown = [name for name in ("name", "category", "messages") if name in counts]
+    return counts[shown if "name" in shown else ["item_id", *shown]], {"messages": "{:,}".format}
+
+
+def _price_table(prices: pd.DataFrame) -> tuple[pd.DataFrame, dict[str, Format]]:
+    """Return one row per limit that is not of single people: its hours together, with the dearest of them."""
+    shared = prices[prices["row"] != "each person"]
+    table = shared.groupby("constraint", sort=False).agg(
+        used=("used", "sum"), allowed=("limit", "sum"), price=("price", "max")
+    )
+    table = table.reset_index()
+    table["constraint"] = [_limit_name(name) for name in table["constraint"]]
+    table.columns = ["limit", "used", "allowed in all", "worth of one more"]
+    count, worth = "{:,.6g}".format, "{:.4f}".format
+    return table, {"used": count, "allowed in all": count, "worth of one more": worth}
+
+
+def _limit_name(name: str) -> str:
+    """Return a rule's name in words."""
+    if name.startswith("FrequencyCap"):
+        return "messages to a person"
+    if name.startswith("OncePerItem"):
+        return "an item once per person"
+    kind, _, rest = name.partition("(")
+    channel = rest.split("'")[1] if "'" in rest else rest.rstrip(")")
+    return f"{'budget' if kind == 'Budget' else 'messages an hour'} of {channel}"
+
+
+def _reasons(left_out: dict[str, int]) -> tuple[pd.DataFrame, dict[str, Format]]:
+    import pandas as pd
+
+    words = {
+        "Consent": "the person did not agree to the channel",
+        "Reachable": "the person cannot be reached there",
+        "no value": "it would earn nothing",
+        "not among the best slots": "the person has better hours",
+        "not chosen": "another message was better",
+        "not in the audience": "the person is not in the users file",
+        "no margin": "the item has no margin",
+    }
+    rows = []
+    for name, count in left_out.items():
+        if count == 0:
+            continue
+        text = words.get(name)
+        if text is None:
+            text = (
+                "quiet hours, or no known time zone" if name.startswith("QuietHours") else f"limit: {_limit_name(name)}"
+            )
+        rows.append({"reason": text, "messages": count})
+    return pd.DataFrame(rows, columns=["reason", "messages"]), {"messages": "{:,}".format}
+
+
+def _when(population: np.ndarray) -> str:
+    best = int(np.argmax(population))
+    return f"{plotting.DAYS[best // 24]} from {best % 24}:00"
+
+
+def _spread(hours: Hours) -> str:
+    share = float((hours.favourite == int(np.argmax(hours.population))).mean())
+    distinct = len(np.unique(hours.favourite))
+    return f"This is the best hour of {share:.0%} of them; all best hours together spread over {distinct} of 168."
+
+
+def _how_good(week: Week) -> str:
+    gap = week.plan.gap
+    if gap < 0.0005:
+        return "no other plan under the same rules is better: that is proven"
+    return f"no other plan under the same rules could be more than {100 * gap:.1f} % better"
+
+
+def _home(found: Findings) -> str:
+    """Return the zone where most people live."""
+    audience = found.inputs.audience
+    if audience is None or not (audience.zone >= 0).any():
+        return "UTC"
+    return str(audience.zones.ids[np.bincount(audience.zone[audience.zone >= 0]).argmax()])
+
+
+def _has_margins(found: Findings) -> bool:
+    return found.inputs.catalog is not None and found.inputs.catalog.margin is not None

@@ -1,0 +1,188 @@
+"""When people can be reached, and one week of messages under every rule."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from omnireco._checks import from_microseconds
+from omnireco._demo.inputs import Inputs
+from omnireco.data.audience import Audience
+from omnireco.data.clock import slots
+from omnireco.data.messages import MessageLog
+from omnireco.models import Recommendations
+from omnireco.planning import Budget, Capacity, FrequencyCap, Plan, QuietHours, candidates, plan
+from omnireco.response import SendTime, SendTimeModel
+
+__all__ = ["QUIET", "Hours", "Week", "learn_hours", "plan_week", "why_no_hours", "why_no_plan"]
+
+DAY = 86_400_000_000
+QUIET = (21, 8)
+PER_PERSON = 2
+EMAIL_COST = 0.02
+
+
+@dataclass(frozen=True, slots=True)
+class Hours:
+    """When people act and when a message is worth sending.
+
+    Attributes
+    ----------
+    timing : SendTimeModel
+    population : float64 array (168,)
+    favourite : int64 array (n_people,)
+        The local hour of the week in which each person is most active.
+    examples : tuple of (str, float64 array (168,))
+        Words about a person, and the chance of an answer at each hour.
+    channel : str
+        The channel of those chances.
+    assumed : float or None
+        The chance at an average hour, where it was assumed because no message on that channel is known.
+    """
+
+    timing: SendTimeModel
+    population: np.ndarray
+    favourite: np.ndarray
+    examples: tuple[tuple[str, np.ndarray], ...]
+    channel: str
+    assumed: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Week:
+    """A plan and the rules it kept."""
+
+    plan: Plan
+    channels: tuple[str, ...]
+    rules: tuple[str, ...]
+    start: str
+    n_people: int
+
+
+def why_no_hours(inputs: Inputs) -> str | None:
+    """Return why local hours cannot be learned, or None where they can."""
+    if inputs.audience is None:
+        return "There is no users file, so nobody's time zone is known: no local hours, no send times and no plan."
+    if not (inputs.audience.zone >= 0).any():
+        return "Nobody's time zone is known, so there are no local hours, no send times and no plan."
+    if not np.isin(inputs.timed.users.ids, inputs.audience.users.ids).any():
+        return "Nobody in the events is in the users file, so there are no local hours, no send times and no plan."
+    return None
+
+
+def why_no_plan(inputs: Inputs) -> str | None:
+    """Return why nobody may be written to, or None where somebody may."""
+    if (reason := why_no_hours(inputs)) is not None:
+        return reason
+    audience = inputs.audience
+    if audience is None or not len(audience.channels):
+        return (
+            "The users file has no consent column, and without consent nobody is written to: no plan. "
+            "Add columns consent_email, consent_push, ... of True and False."
+        )
+    if not audience.consent.any():
+        return "Nobody has given consent on any channel, so nobody is written to: no plan."
+    return None
+
+
+def learn_hours(inputs: Inputs, audience: Audience) -> Hours:
+    """Learn when people act, on their own clocks, and what a message at each hour is worth."""
+    sent = _no_messages() if inputs.messages is None else inputs.messages
+    timing = SendTime().fit(inputs.timed, sent, audience)
+    profile = timing.activity
+    people = np.intersect1d(inputs.timed.users.ids, audience.users.ids)
+    hours = profile.hour_of_week(people)
+    channel = (*_channels(audience), "email")[0]
+    examples = tuple((words, timing.curve(people[row], channel)) for words, row in _examples(inputs, people, hours))
+    assumed = None if channel in timing.channels else timing.base_rate
+    return Hours(timing, profile.population, hours.argmax(axis=1), examples, channel, assumed)
+
+
+def plan_week(inputs: Inputs, audience: Audience, recs: Recommendations, hours: Hours) -> Week:
+    """Plan the seven days after the last event: at most two messages a person, on at most two channels."""
+    channels = _channels(audience)
+    first = from_microseconds(-(-inputs.log.end_us // DAY) * DAY)
+    quiet = QuietHours(f"{QUIET[0]:02d}:00", f"{QUIET[1]:02d}:00")
+    touches = candidates(
+        recs,
+        audience,
+        hours.timing,
+        slots(first, days=7, every="1h"),
+        channels=channels,
+        eligibility=[quiet],
+        messages=inputs.messages,
+        catalog=inputs.catalog,
+    )
+    limits = [FrequencyCap(PER_PERSON, per="7D"), *_limits(audience, channels)]
+    found = plan(touches, constraints=limits)
+    n_people = int(np.unique(touches.touches.user[found.reason == 0]).size)
+    return Week(found, channels, _in_words(limits), f"{first:%A %d %B %Y}", n_people)
+
+
+# steps ----------------------------------------------------------------------------------------------
+
+
+def _channels(audience: Audience) -> tuple[str, ...]:
+    """Return the two channels with most consents."""
+    given = audience.consent.sum(axis=0)
+    order = sorted(range(len(given)), key=lambda code: (-int(given[code]), code))
+    return tuple(str(audience.channels.ids[code]) for code in order[:2] if given[code])
+
+
+def _no_messages() -> MessageLog:
+    """Return a log of messages in which there is none."""
+    import pandas as pd
+
+    nobody = pd.Series(dtype="int64")
+    never = pd.Series(dtype="datetime64[us, UTC]")
+    return MessageLog.from_frame(
+        pd.DataFrame({"user_id": nobody, "channel": nobody.astype(str), "sent_at": never, "responded_at": never})
+    )
+
+
+def _limits(audience: Audience, channels: Sequence[str]) -> list[Budget | Capacity]:
+    """Return a budget on the first channel and a capacity on the second, small enough to be felt."""
+    given = audience.consent.sum(axis=0)
+    consent = {str(name): int(n) for name, n in zip(audience.channels.ids, given, strict=True)}
+    total = EMAIL_COST * max(1, round(0.75 * consent[channels[0]]))
+    limits: list[Budget | Capacity] = [Budget(channels[0], cost=EMAIL_COST, total=round(total, 2))]
+    if len(channels) > 1:
+        limits.append(Capacity(channels[1], per="1h", limit=max(1, math.ceil(consent[channels[1]] / 40))))
+    return limits
+
+
+def _in_words(limits: Sequence[Any]) -> tuple[str, ...]:
+    """Return the rules as sentences that need no manual."""
+    words = [
+        "Only people who agreed to the channel, and can be reached there.",
+        f"Nothing between {QUIET[0]}:00 and {QUIET[1]:02d}:00 on the person's own clock; "
+        "nothing at all to people whose time zone is not known.",
+        "An item is offered to a person once, on whichever channel and hour is best.",
+    ]
+    for rule in limits:
+        if isinstance(rule, FrequencyCap):
+            words.append(f"At most {rule.n} messages to a person in any 7 days, over all channels together.")
+        elif isinstance(rule, Budget):
+            words.append(f"{rule.channel}: {rule.cost:.2f} a message, at most {rule.total:,.2f} in all.")
+        elif isinstance(rule, Capacity):
+            words.append(f"{rule.channel}: at most {rule.limit:,} messages in any hour.")
+    return tuple(words)
+
+
+def _examples(inputs: Inputs, people: np.ndarray, hours: np.ndarray) -> list[tuple[str, int]]:
+    """Return three people worth showing, in words: never by their ids."""
+    log = inputs.timed
+    counts = np.bincount(log.user, minlength=log.n_users)[log.users.codes(people)]
+    often = np.flatnonzero(counts >= np.quantile(counts, 0.75))
+    peak = hours.max(axis=1)
+    early = hours.reshape(-1, 7, 24)[:, :, 6:12].sum(axis=(1, 2))
+    late = hours.reshape(-1, 7, 24)[:, :, 18:24].sum(axis=(1, 2))
+    return [
+        ("A person of steady habits", int(often[peak[often].argmax()])),
+        ("A person of the mornings", int(often[early[often].argmax()])),
+        ("A person of the evenings", int(often[late[often].argmax()])),
+    ]

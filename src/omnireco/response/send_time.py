@@ -1,0 +1,532 @@
+"""What it is worth to send at an hour: from when people come to the chance that they answer.
+
+A message sent at one hour is read at another. So the profile of activity is turned into the attention that a message
+sent at each hour will get until its pull has faded, corrected by where answers really fell, and calibrated so
+that the predicted answers agree with those of the log.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import logging
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from omnireco._checks import check_duration, check_integer, check_number
+from omnireco._compute import one_blas_thread, row_blocks
+from omnireco._random import stream
+from omnireco.data.audience import Audience
+from omnireco.data.clock import hour_of_week, local_us, minute_of_day, slots
+from omnireco.data.columns import instants_to_pandas
+from omnireco.data.events import EventLog
+from omnireco.data.messages import NEVER, MessageLog
+from omnireco.data.vocabulary import NONE, Vocabulary
+from omnireco.errors import ParameterError, SchemaError
+from omnireco.response.activity import ActivityModel, ActivityProfile
+from omnireco.response.calibration import Curve, fit_curve, person_factors
+from omnireco.response.delay import fit_tau, occurrence_to_exposure, send_value
+from omnireco.response.profiles import WEEK, memberships
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["SendTime", "SendTimeModel"]
+
+_LOG = logging.getLogger(__name__)
+_HOUR = 3_600_000_000
+_WEEK_US = WEEK * _HOUR
+_MESSAGES_TO_FIT_ON = 200_000
+_HIGHEST = 0.99
+
+
+@dataclass(frozen=True, slots=True)
+class SendTime:
+    """The chance of an answer to a message, by person, channel and local hour of sending.
+
+    Parameters
+    ----------
+    activity : ActivityProfile
+        How profiles of activity are learned.
+    base_rate : float
+        Chance of an answer that is assumed on a channel without messages in the log, and the prior (worth 20
+        messages) on one without both answers and silences.
+    pull : duration
+        Time after which a message's pull has fallen to 1/e, where the log has no answers to learn it from.
+    life : duration, optional
+        When an offer expires: attention and answers after it do not count. None: never.
+    seed : int
+        Of the sample of messages that delay and calibration are fitted on, when there are more than 200,000 a channel.
+
+    Raises
+    ------
+    ParameterError
+        When a parameter lies outside its range.
+
+    Examples
+    --------
+    >>> import omnireco as om
+    >>> world = om.simulate(n_users=80, n_items=20, days=90, seed=1)
+    >>> log, audience = om.EventLog.from_frame(world.events), om.Audience.from_frame(world.users)
+    >>> model = SendTime().fit(log, om.MessageLog.from_frame(world.messages), audience)
+    >>> model.channels.ids.tolist()
+    ['email', 'push']
+    >>> best = model.best(audience, "2025-04-14", 1, channel="email", quiet_hours=("21:00", "08:00"))
+    >>> best.columns.tolist()
+    ['user_id', 'channel', 'send_at', 'send_at_local', 'probability']
+    """
+
+    activity: ActivityProfile = field(default_factory=ActivityProfile)
+    base_rate: float = 0.05
+    pull: Any = "6h"
+    life: Any = None
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.activity, ActivityProfile):
+            raise ParameterError(
+                f"activity must be an ActivityProfile. Got {type(self.activity).__name__}: "
+                "write SendTime(activity=ActivityProfile(half_life='90D'))."
+            )
+        check_number(self.base_rate, "base_rate", above=0.0, high=0.9)
+        check_duration(self.pull, "pull")
+        if self.life is not None and check_duration(self.life, "life") < _HOUR:
+            raise ParameterError(f"life must be an hour or more. Got {self.life!r}.")
+        check_integer(self.seed, "seed", low=0)
+
+    def fit(self, log: EventLog, messages: MessageLog, audience: Audience) -> SendTimeModel:
+        """Learn from what people did and from how they answered.
+
+        Parameters
+        ----------
+        log : EventLog
+            For the profiles of activity.
+        messages : MessageLog
+            What was sent and what came back; it may be empty.
+        audience : Audience
+            For time zones.
+
+        Returns
+        -------
+        SendTimeModel
+
+        Raises
+        ------
+        SchemaError
+            When an argument is not the value it should be.
+
+        Notes
+        -----
+        Per channel: (1) the e-folding time of a message's pull from the delays of the answers; (2) the ratio of answers
+        seen to answers expected per hour and segment, so the profile becomes one of reading, free of the sender's own
+        timetable; (3) a logistic curve in the log of the relative value, whose mean equals the observed rate; (4) a
+        factor per person, shrunk to 1. The mean predicted chance over the messages of a channel equals the share of
+        them that was answered. Deterministic; the order of rows does not matter.
+
+        References
+        ----------
+        Spasojevic et al. (2015), When-To-Post on social networks, arXiv 1506.02089 (delay kernels).
+        """
+        if not isinstance(messages, MessageLog):
+            raise SchemaError(
+                f"SendTime.fit takes (log, messages, audience). Got {type(messages).__name__} for messages: "
+                "write MessageLog.from_frame(frame)."
+            )
+        profile = self.activity.fit(log, audience, messages=messages)
+        rate = _weekly_rate(profile, log)
+        life = None if self.life is None else check_duration(self.life, "life") // _HOUR
+        found = [
+            self._fit_channel(code, profile, rate, messages, audience, life) for code in range(len(messages.channels))
+        ]
+        model = SendTimeModel(
+            activity=profile,
+            rate=rate,
+            channels=messages.channels,
+            tau=np.array([part.tau for part in found]),
+            reading=np.stack([part.reading for part in found]) if found else np.empty((0, len(profile.base.pi), WEEK)),
+            curve_parameters=np.array([part.parameters for part in found]).reshape(-1, 4),
+            people=messages.users,
+            factor=np.stack([part.factor for part in found], axis=1) if found else np.empty((messages.n_users, 0)),
+            base_rate=self.base_rate,
+            default_tau=check_duration(self.pull, "pull") / _HOUR,
+            life=life,
+            n_messages=len(messages),
+        )
+        _LOG.info("fit %r", model)
+        return model
+
+    def _fit_channel(
+        self,
+        code: int,
+        profile: ActivityModel,
+        rate: np.ndarray,
+        messages: MessageLog,
+        audience: Audience,
+        life: int | None,
+    ) -> _Channel:
+        """Fit one channel: delay, reading hours, curve, people."""
+        sent = _sent(messages, code, profile, audience, life)
+        drawn = stream(self.seed, "send_time/messages", str(messages.channels.ids[code]))
+        small = sent
+        if sent.hour.size > _MESSAGES_TO_FIT_ON:
+            keep = np.sort(drawn.permutation(sent.hour.size)[:_MESSAGES_TO_FIT_ON])
+            small = _Sent(*(part[keep] for part in sent))
+        with one_blas_thread():
+            tau, reading = self._fit_delay(profile, small)
+            log_value = _log_value_at(small, profile, rate, reading, tau, life)
+            log_activity = _log_activity(rate, small.profile)
+            curve = fit_curve(log_value, log_activity, small.answered.astype(np.float64), base_rate=self.base_rate)
+            if small is not sent:
+                log_value = _log_value_at(sent, profile, rate, reading, tau, life)
+        expected = curve.chance(log_value, _log_activity(rate, sent.profile))
+        factor, _ = person_factors(sent.person, expected, sent.answered, messages.n_users)
+        scale = _scale(expected * factor[sent.person], float(sent.answered.sum()))
+        return _Channel(tau, reading, (curve.intercept, curve.slope, curve.lift, scale), factor)
+
+    def _fit_delay(self, profile: ActivityModel, sent: _Sent) -> tuple[float, np.ndarray]:
+        """Return how a channel's pull fades, and its reading hours relative to activity, in turns."""
+        tau = check_duration(self.pull, "pull") / _HOUR
+        use = np.flatnonzero(sent.answered & (sent.hour >= 0))
+        reading = np.ones((len(profile.base.pi), WEEK))
+        if not use.size:
+            return tau, reading
+        people, person = np.unique(sent.profile[use], return_inverse=True)
+        r, member = profile.profiles(people), memberships(profile.counts(people), profile.base)
+        start, delay = sent.hour[use], sent.delay[use]
+        for _ in range(3):
+            adjusted = r * (member @ reading)
+            adjusted /= adjusted.sum(axis=1, keepdims=True)
+            tau = fit_tau(adjusted, person, start, delay, prior=tau)
+            reading = occurrence_to_exposure(r, member, person, start, (start + delay) % WEEK, tau)
+        return tau, reading
+
+
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class SendTimeModel:
+    """The chance of an answer for anybody, on any channel, at any hour; made by `SendTime.fit`.
+
+    Attributes
+    ----------
+    activity : ActivityModel
+        Profiles of activity.
+    rate : ndarray of shape (n_users,), float64
+        Sessions a week per person of ``activity.users``, shrunk to the mean.
+    channels : Vocabulary
+        The channels of the message log.
+    tau : ndarray of shape (n_channels,)
+        Hours after which a message's pull has fallen to 1/e.
+    reading : ndarray of shape (n_channels, n_segments, 168)
+        Reading on the channel relative to activity.
+    curve_parameters : ndarray of shape (n_channels, 4)
+        Intercept, slope, lift, scale of the calibration.
+    people : Vocabulary
+        The people of the message log.
+    factor : ndarray of shape (n_people, n_channels)
+        How much more than expected each answers, shrunk to 1.
+    base_rate, default_tau : float
+        What is assumed on a channel without messages.
+    life : int or None
+        Hours until an offer expires.
+    n_messages : int
+    """
+
+    activity: ActivityModel
+    rate: np.ndarray
+    channels: Vocabulary
+    tau: np.ndarray
+    reading: np.ndarray
+    curve_parameters: np.ndarray
+    people: Vocabulary
+    factor: np.ndarray
+    base_rate: float
+    default_tau: float
+    life: int | None
+    n_messages: int
+
+    def __post_init__(self) -> None:
+        for array in (self.rate, self.tau, self.reading, self.curve_parameters, self.factor):
+            array.setflags(write=False)
+
+    def __repr__(self) -> str:
+        pulls = ", ".join(f"{name} {tau:.1f} h" for name, tau in zip(self.channels.ids, self.tau, strict=True))
+        return (
+            f"SendTimeModel({len(self.activity):,} users, {self.n_messages:,} messages, "
+            f"pull: {pulls or f'{self.default_tau:g} h assumed'})"
+        )
+
+    def slot_probability(self, audience: Audience, rows: np.ndarray, channel: str, at_us: np.ndarray) -> np.ndarray:
+        """Return the chance of an answer for people times slots.
+
+        Parameters
+        ----------
+        audience : Audience
+        rows : ndarray of int, shape (n_rows,)
+            Rows of the audience.
+        channel : str
+            Any name; on a channel without messages ``base_rate`` and the default pull are assumed.
+        at_us : ndarray of int64, shape (n_slots,)
+            Instants, UTC microseconds.
+
+        Returns
+        -------
+        ndarray of shape (n_rows, n_slots), float64
+            People without a zone have the same, timing-neutral, chance in all slots.
+
+        Notes
+        -----
+        Row blocks of a few thousand people; about 40 microseconds per person and 168 slots on one core.
+        """
+        rows, at_us = np.asarray(rows), np.asarray(at_us, np.int64)
+        ids, zone = audience.users.ids[rows], audience.zone[rows]
+        zones = np.arange(len(audience.zones), dtype=np.int32)
+        hour = hour_of_week(at_us[None, :], zones[:, None], audience.zones)
+        hour = np.concatenate([hour, np.full((1, at_us.size), WEEK, np.int32)])  # column 168: no clock, no timing
+        found = np.empty((rows.size, at_us.size))
+        for block in row_blocks(rows.size, 24 * 8 * WEEK):
+            curves = self._curves(ids[block], channel)
+            found[block] = np.take_along_axis(curves, hour[zone[block]], axis=1)
+        return found
+
+    def probability(self, user_ids: Any, channel: str, send_at_us: Any, audience: Audience) -> np.ndarray:
+        """Return the chance of an answer to given touches, float64 (n,).
+
+        Parameters
+        ----------
+        user_ids : array-like of shape (n,)
+            Ids; unknown people have the population's chance, without timing where the audience has no zone for them.
+        channel : str
+        send_at_us : array-like of int64, shape (n,)
+            Instants, UTC microseconds.
+        audience : Audience
+        """
+        at = np.asarray(send_at_us, np.int64)
+        row = audience.users.codes(user_ids, missing="none")
+        zone = np.append(audience.zone, np.int32(NONE))[row]
+        hour = hour_of_week(at, zone, audience.zones)
+        people, place = _distinct(user_ids)
+        found = np.empty(at.size)
+        order = np.argsort(place, kind="stable")
+        for block in row_blocks(len(people), 24 * 8 * WEEK):
+            low, high = np.searchsorted(place[order], [block.start, block.stop])
+            some = order[low:high]
+            curves = self._curves(people[block], channel)
+            found[some] = curves[place[some] - block.start, np.where(hour[some] < 0, WEEK, hour[some])]
+        return found
+
+    def curve(self, user_id: Any, channel: str | None = None) -> np.ndarray:
+        """Return one person's chance of an answer per local hour of the week, float64 (168,).
+
+        The mean over the channels of the message log when no channel is named.
+        """
+        names = [channel] if channel is not None else list(self.channels.ids) or [""]
+        return np.asarray(np.mean([self._curves(np.array([user_id]), name)[0, :WEEK] for name in names], axis=0))
+
+    def best(
+        self, audience: Audience, start: Any, days: int, *, channel: str, every: Any = "1h", quiet_hours: Any = None
+    ) -> pd.DataFrame:
+        """Return everybody's best allowed slot on a channel.
+
+        Parameters
+        ----------
+        audience : Audience
+            Only people with consent who can be reached on the channel are answered.
+        start, days, every
+            The slots, as in `omnireco.slots`.
+        channel : str
+            A channel of the audience.
+        quiet_hours : pair of str, or bool ndarray of shape (168,), optional
+            Local times between which nothing is sent, such as ``("21:00", "08:00")``, or a mask of silent hours
+            of the local week. A mask *before* the choice: who is best reached at 23:00 gets the best evening slot,
+            not 08:00. With quiet hours, people without a zone get no slot.
+
+        Returns
+        -------
+        pandas.DataFrame
+            ``user_id channel send_at send_at_local probability``; ``send_at`` aware (UTC), ``send_at_local`` the naive
+            wall clock (missing without a zone). In order of ``user_id``; of equal slots the earliest.
+
+        Raises
+        ------
+        ParameterError
+            When the audience was never asked about the channel, or the quiet hours are none.
+        """
+        import pandas as pd
+
+        code = int(audience.channels.codes([channel], missing="none")[0])
+        if code == NONE:
+            raise ParameterError(
+                f"best: the audience has no consent for {channel!r}; it knows "
+                f"{', '.join(map(repr, audience.channels.ids)) or 'no channel'}. Add a column consent_{channel}."
+            )
+        at = slots(start, days=days, every=every).at
+        allowed = _allowed(audience, at, quiet_hours)
+        rows = np.flatnonzero(audience.consent[:, code] & audience.reachable[:, code])
+        rows = rows[allowed[audience.zone[rows]].any(axis=1)]
+        chosen, chance = np.empty(rows.size, np.int64), np.empty(rows.size)
+        for block in row_blocks(rows.size, 16 * 8 * max(at.size, WEEK)):
+            p = self.slot_probability(audience, rows[block], channel, at)
+            p = np.where(allowed[audience.zone[rows[block]]], p, -np.inf)
+            chosen[block] = p.argmax(axis=1)
+            chance[block] = np.take_along_axis(p, chosen[block][:, None], axis=1)[:, 0]
+        send_at, zone = at[chosen], audience.zone[rows]
+        wall = np.where(zone >= 0, local_us(send_at, zone, audience.zones), NEVER)
+        return pd.DataFrame(
+            {
+                "user_id": audience.users.ids[rows],
+                "channel": channel,
+                "send_at": instants_to_pandas(send_at),
+                "send_at_local": instants_to_pandas(wall, none=NEVER).tz_localize(None),
+                "probability": chance,
+            }
+        )
+
+    def _curves(self, ids: np.ndarray, channel: str) -> np.ndarray:
+        """Return the chance per local hour of some people, (n, 169); the last column is without timing."""
+        user = self.activity.users.codes(ids, missing="none")
+        code = int(self.channels.codes([channel], missing="none")[0]) if len(self.channels) else NONE
+        tau = self.default_tau if code == NONE else float(self.tau[code])
+        with one_blas_thread():
+            r = self.activity.profiles(user)
+            ratio: np.ndarray | float = 1.0
+            if code != NONE:
+                ratio = memberships(self.activity.counts(user), self.activity.base) @ self.reading[code]
+            rate = np.append(self.rate, _mean_rate(self.rate))[user]
+            log_value = np.zeros((user.size, WEEK + 1))
+            log_value[:, :WEEK] = _log_value(r, ratio, rate, tau, self.life)
+        if code == NONE:
+            return Curve(float(np.log(self.base_rate / (1 - self.base_rate))), 1.0, 0.0).chance(log_value, np.zeros(1))
+        intercept, slope, lift, scale = self.curve_parameters[code].tolist()
+        person = self.people.codes(ids, missing="none")
+        factor = np.append(self.factor[:, code], 1.0)[person]
+        chance = Curve(intercept, slope, lift).chance(log_value, _log_activity(self.rate, user)[:, None])
+        return np.asarray(np.minimum(chance * (scale * factor)[:, None], _HIGHEST))
+
+
+class _Sent(NamedTuple):
+    """Messages of one channel: who, at which local hour (-1 unknown), answered, after how many hours."""
+
+    person: np.ndarray
+    profile: np.ndarray
+    hour: np.ndarray
+    answered: np.ndarray
+    delay: np.ndarray
+
+
+class _Channel(NamedTuple):
+    """What was learned about one channel."""
+
+    tau: float
+    reading: np.ndarray
+    parameters: tuple[float, float, float, float]
+    factor: np.ndarray
+
+
+def _sent(messages: MessageLog, code: int, profile: ActivityModel, audience: Audience, life: int | None) -> _Sent:
+    """Return the messages of a channel on the clocks of their readers."""
+    rows = np.flatnonzero(messages.channel == code)
+    person, at, back = messages.user[rows], messages.sent_at[rows], messages.responded_at[rows]
+    zone_of = np.append(audience.zone, np.int32(NONE))[audience.users.codes(messages.users.ids, missing="none")]
+    answered = back != NEVER
+    delay = np.where(answered, (np.where(answered, back, at)) // _HOUR - at // _HOUR, 0)
+    if life is not None:
+        answered = answered & (delay < life)
+    code_of = profile.users.codes(messages.users.ids, missing="none")
+    return _Sent(person, code_of[person], hour_of_week(at, zone_of[person], audience.zones), answered, delay)
+
+
+def _weekly_rate(profile: ActivityModel, log: EventLog) -> np.ndarray:
+    """Return sessions a week per person, shrunk to the mean with the weight of one week (Gamma-Poisson)."""
+    weeks = max((log.end_us - log.start_us) / _WEEK_US, 1e-9)
+    mean = float(profile.history.sum()) / max(1, len(profile)) / weeks
+    return np.asarray((mean + profile.history) / (1.0 + weeks))
+
+
+def _mean_rate(rate: np.ndarray) -> float:
+    """Return the rate of somebody unknown."""
+    return float(rate.mean()) if rate.size and rate.mean() > 0 else 1.0
+
+
+def _log_activity(rate: np.ndarray, user: np.ndarray) -> np.ndarray:
+    """Return the log of how much more active than average people are; 0 for the unknown (-1)."""
+    mean = _mean_rate(rate)
+    relative = np.append(np.maximum(rate, 1e-3 * mean) / mean, 1.0)
+    return np.asarray(np.log(relative)[user])
+
+
+def _log_value(r: np.ndarray, ratio: np.ndarray | float, rate: np.ndarray, tau: float, life: int | None) -> np.ndarray:
+    """Return the log of each hour's value relative to the person's average hour, (n, 168)."""
+    reading = r * ratio
+    reading = reading / reading.sum(axis=1, keepdims=True)
+    value = send_value(-np.expm1(-rate[:, None] * reading), tau, life=life)
+    return np.asarray(np.log(value / value.mean(axis=1, keepdims=True)))
+
+
+def _log_value_at(
+    sent: _Sent, profile: ActivityModel, rate: np.ndarray, reading: np.ndarray, tau: float, life: int | None
+) -> np.ndarray:
+    """Return the log relative value of the hour each message was sent at, (m,); 0 where no clock is known."""
+    people, row = np.unique(sent.profile, return_inverse=True)
+    order = np.argsort(row, kind="stable")
+    found = np.zeros(row.size)
+    for block in row_blocks(people.size, 24 * 8 * WEEK):
+        low, high = np.searchsorted(row[order], [block.start, block.stop])
+        some, who = order[low:high], people[block]
+        ratio = memberships(profile.counts(who), profile.base) @ reading
+        value = _log_value(profile.profiles(who), ratio, np.append(rate, _mean_rate(rate))[who], tau, life)
+        found[some] = np.where(sent.hour[some] >= 0, value[row[some] - block.start, sent.hour[some]], 0.0)
+    return found
+
+
+def _scale(chance: np.ndarray, answers: float) -> float:
+    """Return the factor that makes the sum of the chances, each at most 0.99, equal the answers."""
+    scale = 1.0
+    if not answers:
+        return scale
+    for _ in range(100):
+        total = float(np.minimum(chance * scale, _HIGHEST).sum())
+        if abs(total - answers) <= 1e-12 * answers or total <= 0:
+            break
+        scale *= answers / total
+    return scale
+
+
+def _distinct(ids: Any) -> tuple[np.ndarray, np.ndarray]:
+    """Return the distinct ids and the place of each row among them."""
+    vocabulary = Vocabulary.from_ids(ids, "user_ids")
+    return vocabulary.ids, vocabulary.codes(ids)
+
+
+def _allowed(audience: Audience, at: np.ndarray, quiet_hours: Any) -> np.ndarray:
+    """Return which slots are allowed in each zone, bool (n_zones + 1, n_slots); the last row is an unknown zone."""
+    n_zones = len(audience.zones)
+    allowed = np.ones((n_zones + 1, at.size), np.bool_)
+    if quiet_hours is None:
+        return allowed
+    zone = np.arange(n_zones, dtype=np.int32)[:, None]
+    if isinstance(quiet_hours, np.ndarray):
+        if quiet_hours.shape != (WEEK,) or quiet_hours.dtype != np.bool_:
+            raise ParameterError(
+                f"quiet_hours as a mask must be bool of shape (168,). Got {quiet_hours.dtype} {quiet_hours.shape}."
+            )
+        allowed[:n_zones] = ~quiet_hours[hour_of_week(at[None, :], zone, audience.zones)]
+    else:
+        start, end = _quiet_minutes(quiet_hours)
+        minute = minute_of_day(at[None, :], zone, audience.zones)
+        silent = (minute >= start) & (minute < end) if start < end else (minute >= start) | (minute < end)
+        allowed[:n_zones] = ~silent
+    allowed[n_zones] = False
+    return allowed
+
+
+def _quiet_minutes(quiet_hours: Any) -> tuple[int, int]:
+    """Return two local times as minutes of the day."""
+    try:
+        start, end = (dt.time.fromisoformat(text) for text in quiet_hours)
+    except (TypeError, ValueError):
+        raise ParameterError(
+            f"quiet_hours must be two local times, such as ('21:00', '08:00'), or a bool mask. Got {quiet_hours!r}."
+        ) from None
+    if start == end:
+        raise ParameterError(f"quiet_hours must start and end at different times. Got {quiet_hours!r} twice.")
+    return start.hour * 60 + start.minute, end.hour * 60 + end.minute

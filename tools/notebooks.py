@@ -1,0 +1,68 @@
+"""Run every notebook's script and write the .ipynb that shows its outputs.
+
+    python tools/notebooks.py            # make notebooks
+    python tools/notebooks.py --check    # in CI: run them, and see that the stored ones have the same cells
+
+A notebook is a percent-format script; the .ipynb beside it is made from it and never edited by hand.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+from pathlib import Path
+
+FOLDER = Path(__file__).resolve().parent.parent / "notebooks"
+
+
+def execute(script: Path):
+    """Return the notebook of a script, with outputs."""
+    import jupytext
+    import nbclient
+
+    notebook = jupytext.read(script)
+    notebook.metadata = {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}
+    nbclient.NotebookClient(notebook, timeout=600, kernel_name="python3").execute()
+    for number, cell in enumerate(notebook.cells):
+        if "outputs" in cell:
+            cell["outputs"] = [output for output in cell["outputs"] if not _noise(output, script)]
+        cell["id"] = f"cell-{number}"  # the same on every run, so that a diff shows only what changed
+        cell["metadata"] = {}
+    notebook.metadata.pop("language_info", None)
+    return notebook
+
+
+def _noise(output, script: Path) -> bool:
+    """Return whether an output is tqdm asking for widgets; any other warning is an error."""
+    if output.get("name") != "stderr":
+        return False
+    if "TqdmWarning" in output["text"]:
+        return True
+    raise SystemExit(f"{script.name} warns:\n{output['text']}")
+
+
+def sources(notebook) -> list[tuple[str, str]]:
+    """Return what a notebook says, without what it gave."""
+    return [(cell["cell_type"], cell["source"]) for cell in notebook.cells]
+
+
+def main(check: bool) -> None:
+    """Run all scripts."""
+    missing = [name for name in ("jupytext", "nbclient", "ipykernel") if importlib.util.find_spec(name) is None]
+    if missing:
+        print(f"skipped: notebooks need {', '.join(missing)}. Install them: pip install -e '.[dev]'")
+        return
+    import nbformat
+
+    for script in sorted(FOLDER.glob("*.py")):
+        target = script.with_suffix(".ipynb")
+        notebook = execute(script)
+        if not check:
+            nbformat.write(notebook, target)
+        elif not target.exists() or sources(nbformat.read(target, as_version=4)) != sources(notebook):
+            raise SystemExit(f"{target.name} is older than {script.name}: run make notebooks and commit it.")
+        print(f"{script.name}: {len(notebook.cells)} cells ran")
+
+
+if __name__ == "__main__":
+    main(check="--check" in sys.argv[1:])
