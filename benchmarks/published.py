@@ -57,14 +57,14 @@ TABLES: dict[str, dict[str, Any]] = {
 }
 GRIDS: dict[str, dict[str, list[Any]]] = {
     "movielens_100k_mcrec": {
-        "factors": [16, 32, 64, 128],
-        "unobserved_weight": [0.1, 0.2, 0.4, 0.8],
-        "regularization": [0.003, 0.006, 0.01, 0.02],
+        "factors": [32, 64, 128],
+        "unobserved_weight": [0.1, 0.2, 0.4],
+        "regularization": [0.005, 0.01, 0.02, 0.03, 0.04],
     },
     "movielens_1m_m1": {
         "factors": [64, 128, 256],
-        "unobserved_weight": [0.05, 0.1, 0.2, 0.4],
-        "regularization": [0.001, 0.002, 0.004, 0.008],
+        "unobserved_weight": [0.1, 0.2, 0.4],
+        "regularization": [0.01, 0.015, 0.02, 0.03],
     },
 }
 
@@ -78,9 +78,11 @@ def read(folder: Path, name: str) -> tuple[om.Interactions, pd.DataFrame]:
 
 def measure(model: Any, x: om.Interactions, test: pd.DataFrame, name: str) -> list[float]:
     k, metrics = METRICS[name]
-    return om.evaluate({"m": model.recommend(x, k=k)}, test, k=k, metrics=metrics, n_bootstrap=0).to_frame()[
-        "mean"
-    ].tolist()
+    return (
+        om.evaluate({"m": model.recommend(x, k=k)}, test, k=k, metrics=metrics, n_bootstrap=0)
+        .to_frame()["mean"]
+        .tolist()
+    )
 
 
 def hold_out(x: om.Interactions, share: float = 0.2) -> tuple[om.Interactions, pd.DataFrame]:

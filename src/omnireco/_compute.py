@@ -149,7 +149,7 @@ def split_evenly(n: int, parts: int) -> Sequence[slice]:
 
 def aligned(size: int, dtype: type) -> np.ndarray:
     """Return an array (size,) to be filled, which starts on a cache line: vectors across two lines cost twice."""
-    raw = np.empty(size + 64, dtype)
+    raw: np.ndarray = np.empty(size + 64, dtype)
     start = -raw.ctypes.data % 64 // raw.itemsize
     return raw[start : start + size]
 

@@ -7,6 +7,8 @@ narrower registers LLVM splits a vector into two or four; the answer is the same
 multiply-add. Imported by kernel modules only, which are imported when first needed.
 """
 
+# mypy: ignore-errors
+# Made of numba and llvmlite, which are untyped.
 from __future__ import annotations
 
 from typing import Any
@@ -21,7 +23,7 @@ __all__ = ["divide", "fma", "load", "load_wide", "prefetch", "spread", "store", 
 _BITS = 512
 
 
-class Vector(types.Type):  # type: ignore[misc, unused-ignore]
+class Vector(types.Type):
     """The numba type of one register: 16 float32 or 8 float64."""
 
     def __init__(self, dtype: Any) -> None:
@@ -29,8 +31,8 @@ class Vector(types.Type):  # type: ignore[misc, unused-ignore]
         super().__init__(name=f"vector({self.lanes} x {dtype})")
 
 
-@register_model(Vector)  # type: ignore[untyped-decorator, unused-ignore]
-class _VectorModel(models.PrimitiveModel):  # type: ignore[misc, unused-ignore]
+@register_model(Vector)
+class _VectorModel(models.PrimitiveModel):
     def __init__(self, manager: Any, kind: Any) -> None:
         super().__init__(manager, kind, ir.VectorType(manager[kind.dtype].get_value_type(), kind.lanes))
 
@@ -42,7 +44,7 @@ def _pointer(context: Any, builder: Any, kind: Any, array: Any, position: Any) -
     return builder.bitcast(builder.gep(data, [position]), vector.as_pointer()), kind.dtype.bitwidth // 8
 
 
-@intrinsic  # type: ignore[untyped-decorator, unused-ignore]
+@intrinsic
 def load(typing: Any, array: Any, position: Any) -> Any:
     """Return ``array[position : position + lanes]`` of a contiguous 1-D array; bounds are the caller's."""
 
@@ -53,7 +55,7 @@ def load(typing: Any, array: Any, position: Any) -> Any:
     return Vector(array.dtype)(array, types.intp), code
 
 
-@intrinsic  # type: ignore[untyped-decorator, unused-ignore]
+@intrinsic
 def load_wide(typing: Any, array: Any, position: Any) -> Any:
     """Return 8 float32 of a contiguous 1-D array, from a position on, as a vector of float64."""
 
@@ -66,7 +68,7 @@ def load_wide(typing: Any, array: Any, position: Any) -> Any:
     return Vector(types.float64)(array, types.intp), code
 
 
-@intrinsic  # type: ignore[untyped-decorator, unused-ignore]
+@intrinsic
 def store(typing: Any, array: Any, position: Any, vector: Any) -> Any:
     """Write a vector to ``array[position : position + lanes]`` of a contiguous 1-D array."""
 
@@ -78,7 +80,7 @@ def store(typing: Any, array: Any, position: Any, vector: Any) -> Any:
     return types.none(array, types.intp, vector), code
 
 
-@intrinsic  # type: ignore[untyped-decorator, unused-ignore]
+@intrinsic
 def prefetch(typing: Any, array: Any, position: Any) -> Any:
     """Ask for the cache line of ``array[position]``, which will be read soon."""
 
@@ -94,7 +96,7 @@ def prefetch(typing: Any, array: Any, position: Any) -> Any:
     return types.none(array, types.intp), code
 
 
-@intrinsic  # type: ignore[untyped-decorator, unused-ignore]
+@intrinsic
 def spread(typing: Any, number: Any) -> Any:
     """Return a vector that holds one number in every lane."""
 
@@ -107,7 +109,7 @@ def spread(typing: Any, number: Any) -> Any:
     return Vector(number)(number), code
 
 
-@intrinsic  # type: ignore[untyped-decorator, unused-ignore]
+@intrinsic
 def fma(typing: Any, a: Any, b: Any, c: Any) -> Any:
     """Return ``a * b + c`` by lane, rounded once where the CPU can."""
 
@@ -122,7 +124,7 @@ def fma(typing: Any, a: Any, b: Any, c: Any) -> Any:
     return a(a, a, a), code
 
 
-@intrinsic  # type: ignore[untyped-decorator, unused-ignore]
+@intrinsic
 def divide(typing: Any, a: Any, b: Any) -> Any:
     """Return ``a / b`` by lane."""
 
@@ -132,7 +134,7 @@ def divide(typing: Any, a: Any, b: Any) -> Any:
     return a(a, b), code
 
 
-@intrinsic  # type: ignore[untyped-decorator, unused-ignore]
+@intrinsic
 def total(typing: Any, a: Any) -> Any:
     """Return the sum of the lanes, halves added to halves."""
 
@@ -147,7 +149,7 @@ def total(typing: Any, a: Any) -> Any:
     return a.dtype(a), code
 
 
-@intrinsic  # type: ignore[untyped-decorator, unused-ignore]
+@intrinsic
 def sums_of_8(typing: Any, a: Any, b: Any, c: Any, d: Any, e: Any, f: Any, g: Any, h: Any) -> Any:
     """Return a vector whose first 8 lanes are the sums of the lanes of 8 vectors.
 

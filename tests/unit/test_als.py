@@ -77,7 +77,8 @@ def test_many_steps_are_the_exact_half_sweeps(rules):
     def solve(w, b, touched, y):
         gram, ridge = loss.unobserved_weight * y.T @ y, loss.ridge(touched.sum(axis=1), y.shape[0])
         eye = np.eye(y.shape[1])
-        return np.stack([np.linalg.solve(gram + r * eye + (y.T * u) @ y, y.T @ p) for u, p, r in zip(w, b, ridge)])
+        rows = zip(w, b, ridge, strict=True)
+        return np.stack([np.linalg.solve(gram + r * eye + (y.T * u) @ y, y.T @ p) for u, p, r in rows])
 
     exact_users = solve(w, b, touched, items.astype(np.float64))
     exact_items = solve(w.T, b.T, touched.T, exact_users)

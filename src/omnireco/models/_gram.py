@@ -1,6 +1,10 @@
 """The compiled Gram matrix of a sparse matrix: one dense row at a time, which stays in the cache."""
 
+# mypy: ignore-errors
+# Types are numba's to find: registers have none that mypy knows.
 from __future__ import annotations
+
+from typing import Any
 
 import numpy as np
 
@@ -9,8 +13,7 @@ from omnireco._compute import compiled
 __all__ = ["gram_rows"]
 
 
-@compiled
-def gram_rows(item_indptr, users, weights, indptr, items, values, start, stop, row, out):  # type: ignore[no-untyped-def]
+def _gram_rows(item_indptr, users, weights, indptr, items, values, start, stop, row, out):
     """Write rows start..stop of X'X, from the diagonal on, into out (n_items, n_items), summed in float64.
 
     X is given by items (item_indptr, users, weights) and by users (indptr, items, values), both with sorted
@@ -27,3 +30,6 @@ def gram_rows(item_indptr, users, weights, indptr, items, values, start, stop, r
                 q -= 1
         for j in range(i, n):
             out[i, j] = row[j]
+
+
+gram_rows: Any = compiled(_gram_rows)

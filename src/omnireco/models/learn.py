@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
@@ -162,7 +163,7 @@ def _half_sweep(
             indptr, indices, weight, pull, read, spectrum, ridge, width, start, stop, steps, scratch, free.reshape(-1)
         )
 
-    for job in [pool.submit(work, int(a), int(b)) for a, b in zip(edges[:-1], edges[1:], strict=True)]:
+    for job in [pool.submit(work, int(a), int(b)) for a, b in itertools.pairwise(edges)]:
         job.result()
 
 
