@@ -82,7 +82,7 @@ true_hours = pd.DataFrame(world.truth.hours, index=people).loc[known].to_numpy()
 local = train.to_frame().merge(world.users[["user_id", "timezone"]], on="user_id").dropna(subset=["timezone"])
 hour = pd.concat(
     [
-        moment.dt.tz_convert(zone).dt.dayofweek * 24 + moment.dt.tz_convert(zone).dt.hour
+        moment.dt.tz_convert(zone).dt.day_of_week * 24 + moment.dt.tz_convert(zone).dt.hour
         for zone, moment in local.groupby("timezone")["timestamp"]
     ]
 )
@@ -123,7 +123,8 @@ plan
 
 # %% [markdown]
 # What is it really worth? In this world we can ask: `world.response_probability` is the true chance of an answer. For
-# comparison, the same people, items and channels with every message at 10:00 UTC of the same day.
+# comparison, the same people, items, channels and days with every message at 10:00 on the person's own clock, the
+# hour at which this company used to send most.
 
 # %%
 week = plan.to_frame()
@@ -137,15 +138,21 @@ def true_answers(at):
     return float(sum(chance))
 
 
-ten = week["send_at"].dt.normalize() + pd.Timedelta("10h")
+clock = week["send_at_local"]
+ten = week["send_at"] + (clock.dt.normalize() + pd.Timedelta("10h") - clock)
 pd.Series(
     {
         "messages": len(week),
-        "answers the plan expects, discounted by rank": plan.value,
-        "true expected answers at the planned hours": true_answers(week["send_at"]),
-        "true expected answers at 10:00 UTC": true_answers(ten),
+        "answers that the plan expects": week["probability"].sum(),
+        "true expected answers, at the planned hours": true_answers(week["send_at"]),
+        "true expected answers, all at 10:00": true_answers(ten),
     }
 ).round(1).to_frame("")
+
+# %% [markdown]
+# More answers than the plan expects, because `SendTime` does not know which item a message carries, and EASE chose
+# items that people like. The hours are worth something here, because in this world people have habits and answers
+# depend on them. How much they are worth to you is an experiment to run, not a number to copy.
 
 # %%
 plotting.plan_per_hour(plan, week["send_at_local"].dt.hour.to_numpy())

@@ -24,10 +24,21 @@ def execute(script: Path):
     notebook.metadata = {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}
     nbclient.NotebookClient(notebook, timeout=600, kernel_name="python3").execute()
     for number, cell in enumerate(notebook.cells):
+        if "outputs" in cell:
+            cell["outputs"] = [output for output in cell["outputs"] if not _noise(output, script)]
         cell["id"] = f"cell-{number}"  # the same on every run, so that a diff shows only what changed
         cell["metadata"] = {}
     notebook.metadata.pop("language_info", None)
     return notebook
+
+
+def _noise(output, script: Path) -> bool:
+    """Return whether an output is tqdm asking for widgets; any other warning is an error."""
+    if output.get("name") != "stderr":
+        return False
+    if "TqdmWarning" in output["text"]:
+        return True
+    raise SystemExit(f"{script.name} warns:\n{output['text']}")
 
 
 def sources(notebook) -> list[tuple[str, str]]:

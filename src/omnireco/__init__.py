@@ -37,6 +37,7 @@ from omnireco.evaluation import (
     precision,
     recall,
 )
+from omnireco.export import recommend_to_parquet
 from omnireco.io import load, save
 from omnireco.models import (
     ALS,
@@ -127,6 +128,7 @@ __all__ = [
     "plan",
     "precision",
     "recall",
+    "recommend_to_parquet",
     "save",
     "show_versions",
     "simulate",

@@ -115,7 +115,7 @@ def check_duration(value: Any, name: str) -> int:
             raise ParameterError(
                 f"{name} has the unknown unit {match[2]!r}. Use us, ms, s, min, h, D or W, as in '30D'."
             )
-        number = round(min(float(match[1]) * _UNITS_US[unit], _LONGEST_US + 1.0))
+        number = round(min(float(match[1]) * _UNITS_US[unit], 2.0 * _LONGEST_US))
     else:
         raise ParameterError(
             f"{name} must be a duration such as '30D', '12h' or '90min', or a timedelta. Got {value!r}."

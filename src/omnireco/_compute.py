@@ -71,14 +71,30 @@ class _OneBlasThread:
         with self._lock:
             self._inside += 1
             if self._inside == 1:
+                _free_blas()
                 self._limits = threadpool_limits(limits=1, user_api="blas")
 
     def __exit__(self, *error: object) -> None:
         with self._lock:
             self._inside -= 1
             if self._inside == 0:
+                _free_blas()
                 self._limits.restore_original_limits()
                 self._limits = None
+                _free_blas()
+
+
+def _free_blas() -> None:
+    """Let any thread set the limit of BLAS.
+
+    Newer threadpoolctl (3.8) obeys only the thread that set a limit first and ignores others in silence; here the
+    first to come and the last to leave may be two threads.
+    """
+    import threadpoolctl
+
+    controller: Any = getattr(threadpoolctl, "OpenBLASController", None)
+    if hasattr(controller, "clear_controlling_thread"):
+        controller.clear_controlling_thread(force=True)
 
 
 _ONE_BLAS_THREAD = _OneBlasThread()

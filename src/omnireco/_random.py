@@ -33,7 +33,7 @@ def stream(seed: int, *keys: str | int) -> np.random.Generator:
     True
     """
     seed = check_integer(seed, "seed", low=0)
-    name = "/".join(f"{type(key).__name__}:{key}" for key in keys)
+    name = "\0".join(f"{type(key).__name__}:{key}" for key in keys)
     digest = hashlib.sha256(name.encode()).digest()
     words = [int.from_bytes(digest[i : i + 4], "little") for i in range(0, 16, 4)]
     return np.random.Generator(np.random.PCG64(np.random.SeedSequence([seed, *words])))

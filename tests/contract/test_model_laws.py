@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import scipy.sparse as sp
 
-from omnireco import _compute
+from omnireco import _compute, io
 from omnireco.data import Interactions
 from omnireco.errors import NotFittedError
 from omnireco.models import base, linear
@@ -121,6 +121,20 @@ def test_no_id_in_the_repr(name):
     for value in (x, model, model.recommend(x, k=1), x.users):
         assert "secret" not in repr(value)
         assert "hidden" not in repr(value)
+
+
+@pytest.mark.parametrize("name", ESTIMATORS)
+@pytest.mark.parametrize("matrix", MATRICES)
+def test_save_and_load_give_equal_answers(name, matrix, tmp_path):
+    x = MATRICES[matrix]
+    model = ESTIMATORS[name].fit(x)
+    again = io.load(io.save(model, tmp_path / "model.omnireco"))
+    assert type(again) is type(model)
+    one, two = (m.recommend(x, k=9, exclude_seen=False) for m in (model, again))
+    assert one.codes.tobytes() == two.codes.tobytes()
+    assert one.scores.tobytes() == two.scores.tobytes()
+    assert again.items == model.items
+    assert again.score(x, x.items.ids).tobytes() == model.score(x, x.items.ids).tobytes()
 
 
 class Broken(PopularityModel):

@@ -158,7 +158,9 @@ class TestCandidates:
         found = candidates(ranked([1]), people(), Even(), WEEK, channels=["push", "email"])
         assert found.implied == (OncePerItem(), FrequencyCap(1, per="4h"))
         assert plan(found).to_frame()["item_id"].tolist().count("tea") == 1
-        free = candidates(ranked([1]), people(), Even(), WEEK, channels=["push", "email"], once_per_item=False, gap=None)
+        free = candidates(
+            ranked([1]), people(), Even(), WEEK, channels=["push", "email"], once_per_item=False, gap=None
+        )
         assert len(plan(free)) == len(free)
 
     def test_hours_lie_between_two_messages_to_a_person(self):

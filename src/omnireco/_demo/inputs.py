@@ -183,13 +183,26 @@ def _open(file: Path, table: str, timezone: str | None) -> pd.DataFrame:
     import pandas as pd
 
     try:
-        frame = pd.read_parquet(file) if file.suffix == ".parquet" else pd.read_csv(file)
+        frame = pd.read_parquet(file) if file.suffix == ".parquet" else _read_csv(file)
     except (OSError, ValueError, pd.errors.ParserError) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise SchemaError(f"{file.name} cannot be read: {reason}. Save it again as parquet or CSV.") from None
     _check_columns(file, frame.columns, NEEDED[table])
     for column in TIMES[table]:
         frame[column] = _instants(frame[column], file, column, timezone)
+    return frame
+
+
+def _read_csv(file: Path) -> pd.DataFrame:
+    """Read a CSV so that integer ids with gaps (12.0 as some write them) stay integers; empty columns have no kind."""
+    import pandas as pd
+
+    frame = pd.read_csv(file, dtype_backend="numpy_nullable")
+    for name in frame.columns[frame.isna().all()]:
+        frame[name] = pd.Series(None, index=frame.index, dtype=object)
+    for name in frame.columns[[str(kind) == "Float64" for kind in frame.dtypes]]:
+        if str(name).endswith("_id") and bool((frame[name].dropna() % 1 == 0).all()):
+            frame[name] = frame[name].astype("Int64")
     return frame
 
 
@@ -221,7 +234,8 @@ def _instants(column: pd.Series, file: Path, name: str, timezone: str | None) ->
         try:
             if bool(offset.all()):
                 return pd.to_datetime(text, utc=True, format="ISO8601")
-            column = pd.to_datetime(text, format="ISO8601")
+            if not bool(offset.any()):
+                column = pd.to_datetime(text, format="ISO8601")
         except ValueError:
             raise SchemaError(
                 f"{file.name}: {name} holds values that are no ISO 8601 times, such as 2025-06-01T12:00:00+02:00. "

@@ -91,8 +91,9 @@ def run_demo(
 
     say(_title("5. One week of messages"))
     no_plan = why_no_plan(inputs)
-    ready = audience is not None and hours is not None and no_plan is None
-    week = plan_week(inputs, audience, lists["new"], hours) if ready else None
+    week = None
+    if audience is not None and hours is not None and no_plan is None:
+        week = plan_week(inputs, audience, lists["new"], hours)
     _tell_week(week, no_plan, say)
 
     say(_title("6. Files"))
@@ -176,9 +177,7 @@ def _tell_hours(hours: Hours | None, reason: str | None, say: Say) -> None:
     say(f"   {hours.timing!r}")
     say(f"   Busiest hour of all together: {_hour(hours.population)}, the own best hour of {share:.0%} of them")
     if hours.assumed is not None:
-        say(
-            f"   No message on {hours.channel} is known: {hours.assumed:.0%} of answers at an average hour are assumed."
-        )
+        say(f"   No message on {hours.channel} is known; assumed: {hours.assumed:.0%} answers at an average hour")
     for words, curve in hours.examples:
         times = curve.max() / max(curve.mean(), 1e-12)
         say(f"   {words}: best hour to write on {hours.channel} {_hour(curve)}, {times:.1f} x an average hour")

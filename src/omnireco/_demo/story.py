@@ -174,6 +174,11 @@ def _hours(page: Page, hours: Hours | None, reason: str | None) -> None:
         f"What a message on {hours.channel} is worth, hour by hour. It counts that a message is often read some time "
         "after it arrives."
     )
+    if hours.assumed is not None:
+        page.warning(
+            f"No message on {hours.channel} with its hour is known. So {hours.assumed:.0%} of answers at an average "
+            "hour are assumed; only how much better one hour is than another was learned, from when people act."
+        )
     for words, curve in hours.examples:
         page.picture(
             plotting.send_curve(curve, quiet=QUIET, title=words),
@@ -330,8 +335,8 @@ def _price_table(prices: pd.DataFrame) -> tuple[pd.DataFrame, dict[str, Format]]
     table = table.reset_index()
     table["constraint"] = [_limit_name(name) for name in table["constraint"]]
     table.columns = ["limit", "used", "allowed in all", "worth of one more"]
-    formats = dict.fromkeys(("used", "allowed in all"), "{:,.6g}".format)
-    return table, formats | {"worth of one more": "{:.4f}".format}
+    count, worth = "{:,.6g}".format, "{:.4f}".format
+    return table, {"used": count, "allowed in all": count, "worth of one more": worth}
 
 
 def _limit_name(name: str) -> str:

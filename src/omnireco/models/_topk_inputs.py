@@ -11,7 +11,7 @@ from scipy import sparse
 from omnireco._checks import check_integer, name_rows
 from omnireco.errors import ParameterError
 
-__all__ = ["Rules", "as_bias", "as_factors", "as_k", "as_rules", "row_norms"]
+__all__ = ["Rules", "as_bias", "as_factors", "as_k", "as_rules", "frozen", "row_norms"]
 
 _NO_INDPTR = np.zeros(1, dtype=np.int64)
 _NO_INDICES = np.zeros(0, dtype=np.int32)
@@ -53,7 +53,8 @@ class Rules:
             shift = np.repeat(indptr[:-1][rows] - out[:-1], lengths)
             indices = indices[np.arange(out[-1]) + shift]
             indptr = out
-        return Rules(indptr, indices, self.masks, self.group[rows] if self.group.size else self.group)
+        group = self.group[rows] if self.group.size else self.group
+        return Rules(frozen(indptr), frozen(indices), self.masks, frozen(group))
 
     def hide(self, block: np.ndarray, first_row: int, first_item: int, value: float = -np.inf) -> None:
         """Overwrite what may not be returned in ``block`` (b, c): rows and items counted from the firsts."""
@@ -74,6 +75,13 @@ class Rules:
                 block[np.ix_(group == g, ~masks[g])] = value
 
 
+def frozen(array: np.ndarray) -> np.ndarray:
+    """Return a read-only view: kernels are compiled once for it, not again for arrays that can be written."""
+    view = array.view()
+    view.setflags(write=False)
+    return view
+
+
 def as_k(k: Any) -> int:
     """Return k as an int of at least 1."""
     return check_integer(k, "k", low=1)
@@ -90,7 +98,7 @@ def as_factors(values: Any, name: str) -> np.ndarray:
     if array.shape[1] == 0:
         raise ParameterError(f"{name} must have at least one factor per row. Got {_shape(array)}.")
     with np.errstate(over="ignore", under="ignore"):
-        return np.ascontiguousarray(array, dtype=np.float32)
+        return frozen(np.ascontiguousarray(array, dtype=np.float32))
 
 
 def row_norms(array: np.ndarray, name: str) -> np.ndarray:
@@ -106,7 +114,7 @@ def row_norms(array: np.ndarray, name: str) -> np.ndarray:
             f"{name} must be finite float32 numbers. Got NaN or infinity in {name_rows(bad)}. "
             f"Remove or repair them: {name}[np.isfinite({name}).all(axis=1)]."
         )
-    return np.sqrt(squares) * (1.0 + 1e-9)
+    return frozen(np.sqrt(squares) * (1.0 + 1e-9))
 
 
 def as_bias(bias: Any, n_items: int) -> np.ndarray | None:
@@ -125,14 +133,14 @@ def as_bias(bias: Any, n_items: int) -> np.ndarray | None:
         raise ParameterError(
             f"bias must be finite. Got NaN or infinity in {bad}. To hide items, use eligible= instead."
         )
-    return array
+    return frozen(array)
 
 
 def as_rules(exclude: Any, eligible: Any, n: int, m: int) -> Rules:
     """Return checked exclusions and eligibility for ``n`` rows and ``m`` items."""
     indptr, indices = (_NO_INDPTR, _NO_INDICES) if exclude is None else _exclusions(exclude, n, m)
     masks, group = (_NO_MASKS, _NO_GROUP) if eligible is None else _eligibility(eligible, n, m)
-    return Rules(indptr, indices, masks, group)
+    return Rules(frozen(indptr), frozen(indices), frozen(masks), frozen(group))
 
 
 def _exclusions(exclude: Any, n: int, m: int) -> tuple[np.ndarray, np.ndarray]:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 
 from omnireco.models import _topk_kernels as kernels
-from omnireco.models._topk_inputs import Rules
+from omnireco.models._topk_inputs import Rules, frozen
 from omnireco.models._topk_vnni import TILE
 
 __all__ = ["tiles_of", "worker"]
@@ -42,10 +42,10 @@ def worker(
 ) -> Callable[[int, int], None]:
     """Return a function that ranks rows ``first`` to ``last`` of queries into codes and scores (n, k)."""
     limits = kernels.Limits(rules.indptr, rules.indices, rules.masks, rules.group)
-    no_bias = tile_bias = np.zeros(0, np.float32)
+    no_bias = tile_bias = frozen(np.zeros(0, np.float32))
     if bias is not None:
         no_bias = bias
-        tile_bias = np.where(tiles.order >= 0, bias[tiles.order], np.float32(-np.inf))
+        tile_bias = frozen(np.where(tiles.order >= 0, bias[tiles.order], np.float32(-np.inf)))
 
     def work(first: int, last: int) -> None:
         kernels.rank_tiles(tiles, items, queries, norms, k, limits, no_bias, tile_bias, codes, scores, first, last)

@@ -28,8 +28,11 @@ from omnireco.models._topk_vnni import (
     GROUP,
     TILE,
     bits_of,
+    eight_sums,
     float_of,
     lowest_bit,
+    reach_count,
+    reach_mask,
     tile_hits,
     tile_hits_bias,
     tile_hits_bias_one,
@@ -44,6 +47,7 @@ __all__ = [
     "begin",
     "finish_all",
     "pack_tiles",
+    "rank_histories",
     "rank_tiles",
     "scan_block",
 ]
@@ -53,7 +57,7 @@ STEPS = 32  # tiles per block: 2,048 items, which stay in the cache while all us
 CHUNK = 384  # users whose reservoirs are open at once
 ROUNDING = 2.0**-20  # float32 rounding of bounds and scores, with room to spare, relative to the norms
 NONE, ALL = -(2.0**30) + 1, 2.0**30  # integer thresholds that everything and nothing reaches
-MOST = 3.4e38  # the same for float32
+MOST = 3.4028234663852886e38  # the same for float32: its largest number
 ONE = np.uint64(1)
 TINY = 1e-43  # the same near zero, absolute
 TINY_FLOAT = 1e-35  # the same where the integer product is scaled in float32
@@ -65,6 +69,7 @@ class Tiles(NamedTuple):
     packed: np.ndarray  # (t*s*256,) int8: [tile][step][item][4 factors]
     start: np.ndarray  # (t*64,) int32: -128 * sum of the item's bytes; -2**30 where there is no item
     order: np.ndarray  # (t*64,) int32: the original code, -1 where there is no item
+    place: np.ndarray  # (m,) int32: where in the order a code is
     scale: np.ndarray  # (t,) float64: factor = scale * byte
     norm: np.ndarray  # (t,) float64: largest norm of the tile's items
     error: np.ndarray  # (t,) float64: largest norm of (item - quantised item)
@@ -84,11 +89,13 @@ class Lanes(NamedTuple):
     """What one tile takes from and gives to the users of a group."""
 
     words: np.ndarray  # (s*group,) int32: the bytes of the users, side by side
-    least: np.ndarray  # (group,) int32: thresholds in units of both scales
-    least_float: np.ndarray  # (group,) float32: thresholds, when there is a bias
-    scale: np.ndarray  # (group,) float32
-    masks: np.ndarray  # (group,) uint64: which items reached the threshold
+    about: np.ndarray  # (4, 8) float64: least, error, length and 1 / scale of the users
+    least: np.ndarray  # (8,) int32: thresholds in units of both scales
+    least_float: np.ndarray  # (8,) float32: thresholds, when there is a bias
+    scale: np.ndarray  # (8,) float32: both scales, when there is a bias
+    masks: np.ndarray  # (8,) uint64: which items reached the threshold
     sums: np.ndarray  # (group*64,) int32: integer products, written for users with a hit
+    lows: np.ndarray  # (group*first items,) float32: lower bounds of the scores in the first tiles
 
 
 class Limits(NamedTuple):
@@ -109,7 +116,8 @@ class Reservoirs(NamedTuple):
     count: np.ndarray  # (b,) int64
     least: np.ndarray  # (b,) float64: k items have at least this canonical score
     bloom: np.ndarray  # (b, BLOOM) uint64
-    work: np.ndarray  # (cap,) int32, scratch
+    work: np.ndarray  # (cap + 16,) int32, scratch
+    maxima: np.ndarray  # (64 * groups of tiles,) float32, scratch: at least 2 k
     keys: np.ndarray  # (2 cap,) uint64, scratch
 
 
@@ -130,7 +138,8 @@ def begin(b: int, k: int, first_row: int, limits: Limits) -> Reservoirs:
         np.zeros(b, np.int64),
         np.full(b, -np.inf),
         bloom,
-        np.empty(cap, np.int32),
+        np.empty(cap + 16, np.int32),  # also for the keys of the maxima: 2 k and a tile fit
+        np.empty(-(-2 * k // TILE) * TILE, np.float32),
         np.empty(2 * cap, np.uint64),
     )
 
@@ -157,28 +166,29 @@ def _ordered_bits(value: float) -> int:
 
 @compiled
 def _kth_largest(values: np.ndarray, n: int, k: int, work: np.ndarray) -> float:
-    """Return a number that at least k of the n values reach, and (ties and bisection aside) no more."""
+    """Return a number that at least k of the n values reach: their k-th largest, or a little less.
+
+    Bisection on integers that order like the values; ``work`` has room for n of them and 16 more.
+    """
+    low, high = np.int64(_ordered_bits(values[0])), np.int64(_ordered_bits(values[0]))
     for i in range(n):
-        work[i] = _ordered_bits(values[i])
-    low, high = np.int64(work[0]), np.int64(work[0])
-    for i in range(n):
-        low, high = min(low, np.int64(work[i])), max(high, np.int64(work[i]))
+        bits = _ordered_bits(values[i])
+        work[i] = bits
+        low, high = min(low, np.int64(bits)), max(high, np.int64(bits))
+    vectors = (n + 15) >> 4
+    for i in range(n, vectors << 4):
+        work[i] = np.int32(-(2**31))
     while low < high:
-        middle = np.int32((low + high + 1) >> 1)
-        reached = np.int32(0)
-        for i in range(n):
-            reached += np.int32(work[i] >= middle)
+        middle = (low + high + 1) >> 1
+        reached = reach_count(work, vectors, np.int32(middle))
         if reached >= k:
-            low = np.int64(middle)
+            low = middle
             if reached == k:
                 break
         else:
-            high = np.int64(middle) - 1
-    kth = np.inf
-    for i in range(n):
-        if work[i] >= low and values[i] < kth:
-            kth = values[i]
-    return kth
+            high = middle - 1
+    bits = np.int32(low)
+    return np.float64(float_of(np.int32(bits ^ ((bits >> 31) & np.int32(0x7FFFFFFF)))))
 
 
 @compiled
@@ -186,55 +196,82 @@ def _shrink(
     low: np.ndarray, high: np.ndarray, code: np.ndarray, n: int, k: int, least: float, work: np.ndarray
 ) -> tuple[int, float]:
     """Drop what can no longer belong to the k best of one reservoir; return its new size and ``least``."""
-    if n < k:
-        return n, least
-    least = max(least, np.float64(_kth_largest(low, n, k, work)))
+    if n >= k:
+        least = max(least, np.float64(_kth_largest(low, n, k, work)))
     kept = 0
     for i in range(n):
-        low[kept], high[kept], code[kept] = low[i], high[i], code[i]
-        kept += np.int64(high[kept] >= least)
+        if high[i] >= least:
+            low[kept], high[kept], code[kept] = low[i], high[i], code[i]
+            kept += 1
     return kept, least
 
 
 @compiled
+def _first_least(values: np.ndarray, n: int, k: int, maxima: np.ndarray, work: np.ndarray) -> float:
+    """Return a number that at least k of the first n values reach: the k-th largest of group maxima.
+
+    Values g, g + G, g + 2G, ... make a group, with G at least 2k; maxima of k groups are k different values.
+    """
+    groups = min(n, maxima.size)
+    if k > groups:
+        return -np.inf
+    for g in range(groups):
+        maxima[g] = values[g]
+    for first in range(groups, n, groups):
+        for g in range(min(groups, n - first)):
+            maxima[g] = max(maxima[g], values[first + g])
+    return _kth_largest(maxima, groups, k, work)
+
+
+@compiled
 def _canonical(
-    query: np.ndarray, items: np.ndarray, code: np.ndarray, n: int, bias: np.ndarray, score: np.ndarray
+    query: np.ndarray,
+    items: np.ndarray,
+    code: np.ndarray,
+    first: int,
+    n: int,
+    bias: np.ndarray,
+    low: np.ndarray,
+    high: np.ndarray,
 ) -> None:
-    """Write the canonical score of items ``code[:n]``; eight sums at once, since each waits for itself."""
+    """Replace bounds ``first`` to ``n`` by canonical scores, eight at a time."""
     d = query.shape[0]
-    last = n - 1
-    for i in range(0, n, 8):
-        c0, c1 = code[i], code[min(i + 1, last)]
-        c2, c3 = code[min(i + 2, last)], code[min(i + 3, last)]
-        c4, c5 = code[min(i + 4, last)], code[min(i + 5, last)]
-        c6, c7 = code[min(i + 6, last)], code[min(i + 7, last)]
-        s0 = s1 = s2 = s3 = s4 = s5 = s6 = s7 = 0.0
-        for j in range(d):
-            q = np.float64(query[j])
-            s0 += q * np.float64(items[c0, j])
-            s1 += q * np.float64(items[c1, j])
-            s2 += q * np.float64(items[c2, j])
-            s3 += q * np.float64(items[c3, j])
-            s4 += q * np.float64(items[c4, j])
-            s5 += q * np.float64(items[c5, j])
-            s6 += q * np.float64(items[c6, j])
-            s7 += q * np.float64(items[c7, j])
-        for p, total in enumerate((s0, s1, s2, s3, s4, s5, s6, s7)):
-            if i + p < n:
-                if bias.size > 0:
-                    total += np.float64(bias[code[i + p]])
-                score[i + p] = np.float32(total) + np.float32(0.0)
+    flat = items.reshape(items.size)
+    places, sums = np.empty(8, np.int64), np.empty(8)
+    asked = query.astype(np.float64)
+    for i in range(first, n, 8):
+        for p in range(8):
+            places[p], sums[p] = np.int64(code[min(i + p, n - 1)]) * d, 0.0
+        eight_sums(flat, places, asked, d // 8, sums)
+        for p in range(min(8, n - i)):
+            total = sums[p]
+            for j in range(d // 8 * 8, d):
+                total += asked[j] * np.float64(items[code[i + p], j])
+            if bias.size > 0:
+                total += np.float64(bias[code[i + p]])
+            low[i + p] = high[i + p] = np.float32(total) + np.float32(0.0)
+
+
+@compiled
+def _tighten(u: int, k: int, state: Reservoirs, query: np.ndarray, items: np.ndarray, bias: np.ndarray) -> int:
+    """Replace what survives in a reservoir by canonical scores, and keep what reaches the k-th of them."""
+    low, high, code = state.low[u], state.high[u], state.code[u]
+    n, least = _shrink(low, high, code, state.count[u], k, state.least[u], state.work)
+    exact = 0
+    while exact < n and low[exact] == high[exact]:
+        exact += 1
+    if exact < n:
+        _canonical(query, items, code, exact, n, bias, low, high)
+        n, least = _shrink(low, high, code, n, k, least, state.work)
+    state.count[u], state.least[u] = n, least
+    return n
 
 
 @compiled
 def _settle(u: int, k: int, state: Reservoirs, query: np.ndarray, items: np.ndarray, bias: np.ndarray) -> int:
-    """Keep the user's k best by (score down, code up), sorted, with canonical scores; return how many."""
+    """Keep the user's k best by (score down, code up), sorted; return how many there are."""
+    n = _tighten(u, k, state, query, items, bias)
     low, high, code, keys = state.low[u], state.high[u], state.code[u], state.keys
-    n, least = _shrink(low, high, code, state.count[u], k, state.least[u], state.work)
-    _canonical(query, items, code, n, bias, low)
-    for i in range(n):
-        high[i] = low[i]
-    n, least = _shrink(low, high, code, n, k, least, state.work)
     for i in range(n):
         down = np.int64(0x7FFFFFFF) - np.int64(_ordered_bits(low[i]))
         keys[i] = np.uint64((down << 32) | np.int64(code[i]))
@@ -245,7 +282,7 @@ def _settle(u: int, k: int, state: Reservoirs, query: np.ndarray, items: np.ndar
         bits = np.int32(np.int64(0x7FFFFFFF) - key)
         low[i] = high[i] = float_of(np.int32(bits ^ ((bits >> 31) & np.int32(0x7FFFFFFF))))
         code[i] = np.int32(ranked[i] & np.uint64(0xFFFFFFFF))
-    state.count[u], state.least[u] = kept, least
+    state.count[u] = kept
     return kept
 
 
@@ -265,10 +302,8 @@ def _sorted_keys(keys: np.ndarray, n: int) -> np.ndarray:
 
 @compiled
 def _make_room(u: int, k: int, state: Reservoirs, query: np.ndarray, items: np.ndarray, bias: np.ndarray) -> None:
-    """Free at least 64 places in a full reservoir; many ties or a wide error are settled exactly."""
-    n, least = _shrink(state.low[u], state.high[u], state.code[u], state.count[u], k, state.least[u], state.work)
-    state.count[u], state.least[u] = n, least
-    if n > state.code.shape[1] - TILE:
+    """Free at least 64 places in a full reservoir; when nearly all are ties, only the k best stay."""
+    if _tighten(u, k, state, query, items, bias) > state.code.shape[1] - TILE:
         _settle(u, k, state, query, items, bias)
 
 
@@ -294,6 +329,7 @@ def finish(
 @compiled
 def scan_block(
     block: np.ndarray,
+    c: int,
     first_item: int,
     error: np.ndarray,
     k: int,
@@ -304,46 +340,52 @@ def scan_block(
     limits: Limits,
     state: Reservoirs,
 ) -> None:
-    """Take float32 products (b, c) with the items from ``first_item`` on into the reservoirs.
+    """Take float32 products with the c items from ``first_item`` on into the reservoirs.
 
-    ``error`` (b,) bounds the distance of product + bias from the canonical score.
+    ``block`` (b, width) holds them in its first c columns; width is a multiple of 64. ``error`` (b,) bounds
+    the distance of product + bias from the canonical score.
     """
-    b, c = block.shape
-    low, high, codes, count = state.low, state.high, state.code, state.count
-    least, bloom, full = state.least, state.bloom, state.code.shape[1] - TILE
+    b, width = block.shape
+    flat = block.reshape(block.size)
+    low, high, codes, count, least = state.low, state.high, state.code, state.count, state.least
+    full = state.code.shape[1] - TILE
     indptr, indices, masks, groups = limits.indptr, limits.indices, limits.masks, limits.group
-    excludes, masked = indptr.size > 1, masks.shape[0] > 0
     for u in range(b):
-        group = groups[first_row + u] if groups.size > 0 else 0
-        start, stop = (indptr[first_row + u], indptr[first_row + u + 1]) if excludes else (0, 0)
+        row = first_row + u
+        if bias.size > 0:
+            for i in range(c):
+                block[u, i] += bias[first_item + i]
+        if masks.shape[0] > 0:
+            group = groups[row] if groups.size > 0 else 0
+            for i in range(c):
+                block[u, i] = block[u, i] if masks[group, first_item + i] else -np.inf
+        if indptr.size > 1:
+            start, stop = indptr[row], indptr[row + 1]
+            place = start + np.searchsorted(indices[start:stop], first_item)
+            while place < stop and indices[place] < first_item + c:
+                block[u, indices[place] - first_item] = -np.inf
+                place += 1
+        for i in range(c, width):
+            block[u, i] = -np.inf
+        if first_item == 0:
+            kth = _first_least(block[u], c, k, state.maxima, state.work)
+            least[u] = max(least[u], kth - error[u] - 1e-6 * abs(kth))
         for first in range(0, c, TILE):
-            last = min(first + TILE, c)
             near = least[u] - error[u]
-            lowest = np.float32(near - 1e-6 * abs(near))
-            if bias.size > 0:
-                for i in range(first, last):
-                    block[u, i] += bias[first_item + i]
-            hit = False
-            for i in range(first, last):
-                hit |= block[u, i] >= lowest
-            if not hit:
+            lowest = np.float32(max(near - 1e-6 * abs(near), -MOST))
+            mask = reach_mask(flat, u * width + first, lowest)
+            if mask == 0:
                 continue
             n = count[u]
-            for i in range(first, last):
-                if block[u, i] < lowest:
-                    continue
-                code = first_item + i
-                if masked and not masks[group, code]:
-                    continue
-                maybe = (bloom[u, (code >> 6) & (BLOOM - 1)] >> np.uint64(code & 63)) & ONE
-                if maybe != 0 and _is_listed(code, indices, start, stop):
-                    continue
+            while mask != 0:
+                i = first + lowest_bit(mask)
+                mask &= mask - ONE
                 score = np.float64(block[u, i])
-                low[u, n], high[u, n], codes[u, n] = score - error[u], score + error[u], code
+                low[u, n], high[u, n], codes[u, n] = score - error[u], score + error[u], first_item + i
                 n += 1
             count[u] = n
             if n > full:
-                _make_room(u, k, state, queries[first_row + u], items, bias)
+                _make_room(u, k, state, queries[row], items, bias)
 
 
 @compiled
@@ -371,7 +413,7 @@ def pack_tiles(items: np.ndarray, order: np.ndarray, norms: np.ndarray, packed: 
     """
     t, d = order.size // TILE, items.shape[1]
     steps = (d + 3) // 4
-    start = np.empty(t * TILE, np.int32)
+    start, place = np.empty(t * TILE, np.int32), np.empty(items.shape[0], np.int32)
     scale, norm, error, rest = np.ones(t), np.zeros(t), np.zeros(t), np.zeros(t)
     for tile in range(t):
         largest = 0.0
@@ -389,6 +431,7 @@ def pack_tiles(items: np.ndarray, order: np.ndarray, norms: np.ndarray, packed: 
             start[tile * TILE + i] = -(1 << 30)
             if code < 0:
                 continue
+            place[code] = tile * TILE + i
             total, off = 0, 0.0
             for j in range(d):
                 value = np.float64(items[code, j])
@@ -403,7 +446,7 @@ def pack_tiles(items: np.ndarray, order: np.ndarray, norms: np.ndarray, packed: 
     for tile in range(t - 1, -1, -1):
         reach = max(reach, norm[tile])
         rest[tile] = reach
-    return Tiles(packed, start, order, scale, norm, error, rest)
+    return Tiles(packed, start, order, place, scale, norm, error, rest)
 
 
 @compiled
@@ -493,16 +536,25 @@ def _scan_tiles(
     n_active = b
     group = GROUP if b > 1 else 1
     block = STEPS if b > 1 else 4
+    head = min(t, max(STEPS, state.maxima.size // (TILE // 4)))  # tiles for the first threshold
     lanes = Lanes(
         np.empty(asked.words.shape[1] * group, np.int32),
-        np.empty(group, np.int32),
-        np.empty(group, np.float32),
-        np.empty(group, np.float32),
-        np.empty(group, np.uint64),
+        np.empty((4, 8)),
+        np.empty(8, np.int32),
+        np.empty(8, np.float32),
+        np.empty(8, np.float32),
+        np.empty(8, np.uint64),
         np.empty(group * TILE, np.int32),
+        np.empty(group * head * TILE, np.float32),
     )
     rest, length, least = tiles.rest, asked.length, state.least
-    for first in range(0, t, block):
+    for start in range(0, b, group):
+        members = active[start : min(start + group, b)]
+        _scan_head(
+            tiles, head, items, queries, asked, members, k, limits, bias, tile_bias, slack, first_row, state,
+            lanes,
+        )  # fmt: skip
+    for first in range(head, t, block):
         reach, still = rest[first] * (1.0 + 1e-5), 0
         for i in range(n_active):
             u = active[i]
@@ -518,6 +570,86 @@ def _scan_tiles(
                 tiles, first, last, items, queries, asked, members, k, limits, bias, tile_bias, slack,
                 first_row, state, lanes,
             )  # fmt: skip
+
+
+@compiled
+def _scan_head(
+    tiles: Tiles,
+    head: int,
+    items: np.ndarray,
+    queries: np.ndarray,
+    asked: Asked,
+    members: np.ndarray,
+    k: int,
+    limits: Limits,
+    bias: np.ndarray,
+    tile_bias: np.ndarray,
+    slack: float,
+    first_row: int,
+    state: Reservoirs,
+    lanes: Lanes,
+) -> None:
+    """Hold one group of users against the first tiles, which give a threshold before anything is kept."""
+    packed, start, order, place_of = tiles.packed, tiles.start, tiles.order, tiles.place
+    tile_norm, tile_error, tile_scale = tiles.norm, tiles.error, tiles.scale
+    scale, error, length = asked.scale, asked.error, asked.length
+    words, least_int, sums, lows = lanes.words, lanes.least, lanes.sums, lanes.lows
+    low, high, codes, count, least = state.low, state.high, state.code, state.count, state.least
+    full = state.code.shape[1] - TILE
+    indptr, indices, eligible, groups = limits.indptr, limits.indices, limits.masks, limits.group
+    group, steps, n_head = sums.size // TILE, asked.words.shape[1], head * TILE
+    for v in range(group):
+        u = members[min(v, members.size - 1)]
+        for s in range(steps):
+            words[s * group + v] = asked.words[u, s]
+        least_int[v] = np.int32(-(2**31 - 1))  # everything hits, so that all sums are written
+    for tile in range(head):
+        at, place = tile * steps * (4 * TILE), tile * TILE
+        if group > 1:
+            tile_hits(packed, at, start, place, words, steps, least_int, lanes.masks, sums)
+        else:
+            tile_hits_one(packed, at, start, place, words, steps, least_int, lanes.masks, sums)
+        for v in range(members.size):
+            u = members[v]
+            unit = scale[u] * tile_scale[tile]
+            away = error[u] * tile_norm[tile] + length[u] * tile_error[tile] + slack
+            for i in range(TILE):
+                lows[v * n_head + place + i] = sums[v * TILE + i] * unit - away
+            if bias.size > 0:
+                for i in range(TILE):
+                    lows[v * n_head + place + i] += tile_bias[place + i]
+    for v in range(members.size):
+        u = members[v]
+        row = first_row + u
+        mine = lows[v * n_head : (v + 1) * n_head]
+        if indptr.size > 1:
+            for p in range(indptr[row], indptr[row + 1]):
+                place = place_of[indices[p]]
+                if place < n_head:
+                    mine[place] = -np.inf
+        if eligible.shape[0] > 0:
+            allowed = eligible[groups[row] if groups.size > 0 else 0]
+            for i in range(n_head):
+                if order[i] >= 0 and not allowed[order[i]]:
+                    mine[i] = -np.inf
+        for i in range(n_head - 1, -1, -1):
+            if order[i] >= 0:
+                break
+            mine[i] = -np.inf
+        least[u] = max(least[u], _first_least(mine, n_head, k, state.maxima, state.work))
+        for tile in range(head):
+            band = 2.0 * (error[u] * tile_norm[tile] + length[u] * tile_error[tile] + slack)
+            near = least[u] - band
+            mask = reach_mask(mine, tile * TILE, np.float32(max(near - ROUNDING * abs(near), -MOST)))
+            n = count[u]
+            while mask != 0:
+                i = tile * TILE + lowest_bit(mask)
+                mask &= mask - ONE
+                low[u, n], high[u, n], codes[u, n] = mine[i], mine[i] + band, order[i]
+                n += 1
+            count[u] = n
+            if n > full:
+                _make_room(u, k, state, queries[row], items, bias)
 
 
 @compiled
@@ -543,28 +675,33 @@ def _scan_group(
     packed, start, order = tiles.packed, tiles.start, tiles.order
     tile_norm, tile_error, tile_scale = tiles.norm, tiles.error, tiles.scale
     scale, error, length = asked.scale, asked.error, asked.length
-    words, least_int, least_float = lanes.words, lanes.least, lanes.least_float
+    words, about, least_int, least_float = lanes.words, lanes.about, lanes.least, lanes.least_float
     lane_scale, masks, sums = lanes.scale, lanes.masks, lanes.sums
     low, high, codes, count = state.low, state.high, state.code, state.count
     least, bloom, full = state.least, state.bloom, state.code.shape[1] - TILE
     indptr, indices, eligible, groups = limits.indptr, limits.indices, limits.masks, limits.group
     excludes, masked = indptr.size > 1, eligible.shape[0] > 0
-    group, steps, biased = least_int.size, asked.words.shape[1], bias.size > 0
+    group, steps, biased = sums.size // TILE, asked.words.shape[1], bias.size > 0
     for v in range(group):
         u = members[min(v, members.size - 1)]
         for s in range(steps):
             words[s * group + v] = asked.words[u, s]
-        least_int[v], least_float[v] = ALL, np.inf
+    for v in range(8):
+        u = members[min(v, members.size - 1)]
+        about[0, v] = least[u] - slack if v < members.size else np.inf
+        about[1, v], about[2, v], about[3, v] = error[u], length[u], 1.0 / scale[u]
     for tile in range(first, last):
         norm, off, size = tile_norm[tile], tile_error[tile], tile_scale[tile]
-        for v in range(members.size):
-            u = members[v]
-            near = least[u] - (error[u] * norm + length[u] * off + slack)
-            if biased:
-                lane_scale[v] = scale[u] * size
+        if biased:
+            for v in range(8):
+                near = about[0, v] - (about[1, v] * norm + about[2, v] * off)
+                lane_scale[v] = size / about[3, v]
                 least_float[v] = max(near - ROUNDING * abs(near), -MOST)
-            else:
-                least_int[v] = np.int32(min(max(near / (scale[u] * size) - 1.0, NONE), ALL))
+        else:
+            inverse = 1.0 / size
+            for v in range(8):
+                near = about[0, v] - (about[1, v] * norm + about[2, v] * off)
+                least_int[v] = np.int32(min(max(near * (about[3, v] * inverse) - 1.0, NONE), ALL))
         at, place = tile * steps * (4 * TILE), tile * TILE
         if not biased:
             if group > 1:
@@ -610,3 +747,56 @@ def _scan_group(
             count[u] = n
             if n > full:
                 _make_room(u, k, state, queries[row], items, bias)
+                about[0, v] = least[u] - slack
+
+
+@compiled
+def rank_histories(
+    indptr: np.ndarray,
+    indices: np.ndarray,
+    data: np.ndarray,
+    dense: np.ndarray,
+    weight_indptr: np.ndarray,
+    weight_indices: np.ndarray,
+    weight_data: np.ndarray,
+    m: int,
+    k: int,
+    limits: Limits,
+    bias: np.ndarray,
+    no_bias: np.ndarray,
+    nothing: np.ndarray,
+    codes: np.ndarray,
+    scores: np.ndarray,
+    first_row: int,
+    last_row: int,
+) -> None:
+    """Rank rows of histories (n, h) times weights (h, m) into codes and scores (n, k).
+
+    Both are CSR, except that weights are ``dense`` (h, m) when that has rows. A row's score is summed in
+    float64 in the stored order of its history: already canonical, so the reservoirs are exact from the start.
+    ``nothing`` (0, 1) float32 stands for the factors that there are not.
+    """
+    is_dense = dense.shape[0] > 0
+    block = 2048 if is_dense else max(m, 1)  # a scatter wants the whole row, a stream wants the cache
+    total = np.empty(min(block, m))
+    width = -(-min(block, m) // TILE) * TILE
+    score = np.empty((1, width), np.float32)
+    exact = np.zeros(1)
+    for row in range(first_row, last_row):
+        state = begin(1, k, row, limits)
+        for first in range(0, m, block):
+            c = min(block, m - first)
+            total[:] = 0.0
+            for p in range(indptr[row], indptr[row + 1]):
+                j, value = indices[p], np.float64(data[p])
+                if is_dense:
+                    for i in range(c):
+                        total[i] += value * np.float64(dense[j, first + i])
+                else:
+                    for q in range(weight_indptr[j], weight_indptr[j + 1]):
+                        total[weight_indices[q]] += value * np.float64(weight_data[q])
+            for i in range(c):
+                sum_ = total[i] + (np.float64(bias[first + i]) if bias.size > 0 else 0.0)
+                score[0, i] = np.float32(min(max(sum_, -MOST), MOST)) + np.float32(0.0)
+            scan_block(score, c, first, exact, k, row, nothing, nothing, no_bias, limits, state)
+        finish_all(k, row, nothing, nothing, no_bias, state, codes, scores)

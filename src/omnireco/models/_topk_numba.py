@@ -7,7 +7,8 @@ from collections.abc import Callable
 import numpy as np
 
 from omnireco.models import _topk_kernels as kernels
-from omnireco.models._topk_inputs import Rules
+from omnireco.models._topk_inputs import Rules, frozen
+from omnireco.models._topk_vnni import TILE
 
 __all__ = ["worker"]
 
@@ -32,19 +33,20 @@ def worker(
     ``error`` (n,) bounds the distance of float32 products from canonical scores.
     """
     limits = kernels.Limits(rules.indptr, rules.indices, rules.masks, rules.group)
-    no_bias = np.zeros(0, np.float32) if bias is None else bias
+    no_bias = frozen(np.zeros(0, np.float32)) if bias is None else bias
     error = error * 1.5 + kernels.TINY  # the reservoirs keep bounds in float32: half as much again is plenty
 
     def work(first_row: int, last_row: int) -> None:
-        scratch = np.empty(rows * chunk, dtype=np.float32)
+        width = -(-min(chunk, items.shape[0]) // TILE) * TILE
+        scratch = np.empty((min(rows, last_row - first_row), width), dtype=np.float32)
         for first in range(first_row, last_row, rows):
             last = min(first + rows, last_row)
             state = kernels.begin(last - first, k, first, limits)
             for start in range(0, items.shape[0], chunk):
                 part = items[start : start + chunk]
-                block = scratch[: (last - first) * part.shape[0]].reshape(last - first, part.shape[0])
-                np.matmul(queries[first:last], part.T, out=block)
-                kernels.scan_block(block, start, error[first:last], k, first, queries, items, no_bias, limits, state)
+                c, block = part.shape[0], scratch[: last - first]
+                np.matmul(queries[first:last], part.T, out=block[:, :c])
+                kernels.scan_block(block, c, start, error[first:last], k, first, queries, items, no_bias, limits, state)
             kernels.finish_all(k, first, queries, items, no_bias, state, codes, scores)
 
     return work

@@ -25,6 +25,7 @@ __all__ = [
     "product_error",
     "rank_exact_rows",
     "rank_scores",
+    "rounded",
     "worker",
 ]
 
@@ -68,11 +69,11 @@ def canonical_scores(
         total = np.add.accumulate(terms, axis=1, out=terms)[:, -1]
         if bias is not None:
             total = total + bias[item[start:stop]]
-        out[start:stop] = _rounded(total)
+        out[start:stop] = rounded(total)
     return out
 
 
-def _rounded(total: np.ndarray) -> np.ndarray:
+def rounded(total: np.ndarray) -> np.ndarray:
     """Return float64 sums as float32, saturated, with one zero."""
     with np.errstate(under="ignore"):
         rounded = np.clip(total, -FLOAT32_MAX, FLOAT32_MAX).astype(np.float32)
@@ -153,7 +154,7 @@ def rank_exact_rows(
             total += queries[part, j, None].astype(np.float64) * items[:, j]
         if bias is not None:
             total += bias
-        block = _rounded(total)
+        block = rounded(total)
         rules.hide(block, first, 0)
         codes[part], scores[part] = rank_scores(block, k)
 

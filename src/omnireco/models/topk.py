@@ -20,10 +20,10 @@ import numpy as np
 from omnireco._checks import check_choice, check_integer
 from omnireco._compute import one_blas_thread, split_evenly, usable_threads
 from omnireco.errors import ParameterError
-from omnireco.models import _topk_numpy
-from omnireco.models._topk_inputs import Rules, as_bias, as_factors, as_k, as_rules, row_norms
+from omnireco.models import _topk_numpy, _topk_sparse
+from omnireco.models._topk_inputs import Rules, as_bias, as_factors, as_k, as_rules, frozen, row_norms
 
-__all__ = ["ItemIndex", "select", "tier", "topk"]
+__all__ = ["ItemIndex", "select", "tier", "topk", "topk_sparse"]
 
 _TIERS = ("int8", "numba", "numpy")
 _MOST_INT8_FACTORS = 1 << 15  # beyond, sums of bytes could leave int32
@@ -61,16 +61,14 @@ class ItemIndex:
 
     def __init__(self, items: Any) -> None:
         array = as_factors(items, "items")
-        if array is items and array.flags.writeable:
+        if array.base is not None and np.shares_memory(array, items) and items.flags.writeable:
             array = array.copy()
         self._prepare(array)
         if tier() == "int8" and 0 < array.shape[1] <= _MOST_INT8_FACTORS:
             self._quantised()
 
     def _prepare(self, array: np.ndarray) -> None:
-        view = array.view()
-        view.setflags(write=False)
-        self.items = view
+        self.items = frozen(array)
         self._norms = row_norms(array, "items")
         self._tiles: Any = None
         self._lock = threading.Lock()
@@ -243,7 +241,7 @@ def _topk(
         row = np.flatnonzero(rows)
         if row.size:
             part = (np.empty((row.size, k), np.int32), np.empty((row.size, k), np.float32))
-            rank(queries[row], index, k, rules.rows(row), bias, norms[row], workers, *part)
+            rank(frozen(queries[row]), index, k, rules.rows(row), bias, frozen(norms[row]), workers, *part)
             codes[row], scores[row] = part
     return codes, scores
 
@@ -403,3 +401,86 @@ def select(scores: Any, *, k: int, exclude: Any = None, eligible: Any = None) ->
         rules.hide(block, first, 0)
         codes[part], best[part] = _topk_numpy.rank_scores(block, k)
     return codes, best
+
+
+def topk_sparse(
+    histories: Any,
+    weights: Any,
+    *,
+    k: int,
+    exclude: Any = None,
+    eligible: Any = None,
+    bias: Any = None,
+    threads: int | None = None,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return, exactly, the k items with the largest ``histories @ weights`` for every history.
+
+    The counterpart of :func:`topk` for item-to-item models (EASE, SLIM, item-kNN). The scores of all items
+    exist for one history at a time only.
+
+    Parameters
+    ----------
+    histories : scipy sparse matrix of float32, shape (n, h)
+        One row per person: the weight of what they did with every item.
+    weights : array_like or scipy sparse matrix of float32, shape (h, m)
+        Row j says how much item j speaks for every other item.
+    k, exclude, eligible, bias, threads
+        As in :func:`topk`, for n rows and m items.
+
+    Returns
+    -------
+    codes : ndarray of int32, shape (n, k)
+        Item codes, best first; -1 at the tail where nothing is left.
+    scores : ndarray of float32, shape (n, k)
+        Their scores; -inf at the tail where nothing is left.
+
+    Raises
+    ------
+    ParameterError
+        If shapes do not fit, or there is NaN or infinity.
+
+    Notes
+    -----
+    The score is *defined* as the float64 sum over the stored cells of the history, in their order, plus the
+    bias, rounded to float32. Items without any support score 0 and are ranked like others. Cost: one pass
+    over a row of weights for each cell of a history.
+
+    Examples
+    --------
+    >>> from scipy import sparse
+    >>> histories = sparse.csr_matrix(np.array([[1, 0, 2]], dtype=np.float32))
+    >>> weights = np.array([[0, 3, 1], [3, 0, 0], [1, 0, 0]], dtype=np.float32)
+    >>> codes, scores = topk_sparse(histories, weights, k=2, exclude=histories)
+    >>> codes, scores
+    (array([[ 1, -1]], dtype=int32), array([[  3., -inf]], dtype=float32))
+    """
+    histories = _topk_sparse.as_histories(histories)
+    weights = _topk_sparse.as_weights(weights, histories.shape[1])
+    return rank_histories(histories, weights, k, exclude, eligible, bias, threads, tier())
+
+
+def rank_histories(
+    histories: Any,
+    weights: Any,
+    k: int,
+    exclude: Any,
+    eligible: Any,
+    bias: Any,
+    threads: int | None,
+    chosen: str,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Rank histories by weights that are known to be finite float32 (int8 and numba are one tier here).
+
+    What a model calls: checking all its weights again for one person would take longer than the answer.
+    """
+    k = as_k(k)
+    n, m = histories.shape[0], weights.shape[1]
+    rules = as_rules(exclude, eligible, n, m)
+    bias = as_bias(bias, m)
+    workers = usable_threads(threads)
+    codes = np.full((n, k), -1, dtype=np.int32)
+    scores = np.full((n, k), -np.inf, dtype=np.float32)
+    if n and m:
+        work = _topk_sparse.worker(histories, weights, k, rules, bias, codes, scores, chosen=chosen)
+        _over_rows(work, n, workers, blas=False)
+    return codes, scores

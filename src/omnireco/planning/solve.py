@@ -42,6 +42,7 @@ COMPILE_ABOVE = 200_000  # entries of A from which compiling the greedy loop pay
 TEMPERATURES = (0.1, 0.03, 0.01, 0.003, 0.001)  # of the smoothing, in mean values
 TOLERANCE = 1e-9  # by how much of itself a limit may be passed: float sums, nothing else
 ENOUGH = 2e-5  # a fall of the bound, as a share of itself, that does not pay for a colder run
+MEMORY = 10  # past moves that L-BFGS keeps
 PROVEN = 1e-9  # a gap that is rounding, and no better plan
 
 
@@ -183,8 +184,6 @@ def lagrange_prices(value: Floats, matrix: Any, limit: Floats, *, steps: int = 4
     from a tenth to a thousandth of the mean value, each run starting where the last one stopped. A price
     is scaled by the square root of its limit, so that a person's row and a city's row bend alike.
     """
-    from scipy.optimize import minimize
-
     turned = matrix.T.tocsr()
     scale = 1.0 / np.sqrt(np.maximum(limit, 1.0))
     unit = 1e3 / float(value.sum())
@@ -200,15 +199,7 @@ def lagrange_prices(value: Floats, matrix: Any, limit: Floats, *, steps: int = 4
             height = t * float((np.maximum(z, 0.0) + np.log1p(decay)).sum()) + float(limit @ price)
             return height * unit, (limit - matrix @ share) * scale * unit
 
-        found = minimize(
-            smoothed,
-            state,
-            jac=True,
-            method="L-BFGS-B",
-            bounds=[(0.0, None)] * limit.size,
-            options={"maxiter": steps, "maxcor": 20, "ftol": 1e-13, "gtol": 1e-9},
-        )
-        state = np.maximum(found.x, 0.0)
+        state = _descend(smoothed, state, steps)
         price = state * scale
         height = float(np.maximum(value - turned @ price, 0.0).sum() + limit @ price)
         fall = (lowest - height) / height
@@ -217,6 +208,60 @@ def lagrange_prices(value: Floats, matrix: Any, limit: Floats, *, steps: int = 4
         if fall < ENOUGH:
             break
     return best
+
+
+def _descend(function: Callable[[Floats], tuple[float, Floats]], start: Floats, steps: int) -> Floats:
+    """Return a lower point of a smooth convex function of y >= 0, by projected L-BFGS.
+
+    Coordinates at 0 that want to fall stay there; the others take the quasi-Newton step, cut back until
+    the function has fallen enough (Armijo). scipy's L-BFGS-B sorts its breakpoints at each step, and with
+    200,000 personal rows that took five times as long as everything else together.
+    """
+    point, (height, slope) = start, function(start)
+    moves: list[tuple[Floats, Floats]] = []
+    for _ in range(steps):
+        free = (point > 0) | (slope < 0)
+        gradient = np.where(free, slope, 0.0)
+        direction = np.where(free, -_inverse_hessian_times(gradient, moves), 0.0)
+        if not direction @ gradient < 0:
+            if not gradient.any():
+                break
+            moves.clear()
+            direction = -gradient / np.abs(gradient).max()
+        length = 1.0
+        while True:
+            trial = np.maximum(point + length * direction, 0.0)
+            trial_height, trial_slope = function(trial)
+            if trial_height <= height + 1e-4 * float(slope @ (trial - point)) or length < 1e-6:
+                break
+            length *= 0.4
+        fall = height - trial_height
+        if not fall > 0:
+            break
+        move, bend = trial - point, trial_slope - slope
+        if move @ bend > 1e-12 * (bend @ bend):
+            moves = [*moves, (move, bend)][-MEMORY:]
+        point, height, slope = trial, trial_height, trial_slope
+        if fall <= 1e-9 * abs(height):
+            break
+    return point
+
+
+def _inverse_hessian_times(gradient: Floats, moves: list[tuple[Floats, Floats]]) -> Floats:
+    """Return H g by the two-loop recursion of L-BFGS (Nocedal and Wright 2006, algorithm 7.4)."""
+    result = gradient.copy()
+    if not moves:
+        return result / max(1.0, float(np.abs(gradient).max()))
+    shares = []
+    for move, bend in reversed(moves):
+        share = float(move @ result) / float(move @ bend)
+        shares.append(share)
+        result -= share * bend
+    move, bend = moves[-1]
+    result *= float(move @ bend) / float(bend @ bend)
+    for (move, bend), share in zip(moves, reversed(shares), strict=True):
+        result += (share - float(bend @ result) / float(move @ bend)) * move
+    return result
 
 
 def fill(order: NDArray[np.int64], matrix: Any, limit: Floats, chosen: Bools) -> Bools:

@@ -1,0 +1,109 @@
+"""Pictures: each returns the axes it drew, with what it should say."""
+
+import subprocess
+import sys
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import omnireco as om
+from omnireco.errors import MissingExtraError, ParameterError
+
+matplotlib = pytest.importorskip("matplotlib", reason='matplotlib is not installed: pip install "omnireco[demo]"')
+
+from omnireco import plotting  # noqa: E402
+
+
+@pytest.fixture(autouse=True)
+def quiet_canvas():
+    matplotlib.use("Agg")
+    yield
+    from matplotlib import pyplot
+
+    pyplot.close("all")
+
+
+@pytest.fixture(scope="module")
+def world():
+    return om.simulate(60, 20, days=30, seed=4)
+
+
+@pytest.fixture(scope="module")
+def report(world):
+    log = om.EventLog.from_frame(world.events)
+    x = log.matrix()
+    lists = {"popular": om.Popularity().fit(x).recommend(x, k=5), "again": om.BuyAgain().fit(x).recommend(x, k=5)}
+    return om.evaluate(lists, log, k=5, metrics=[om.ndcg, om.coverage], n_bootstrap=50)
+
+
+def test_events_per_channel_has_a_bar_for_each_kind(world):
+    log = om.EventLog.from_frame(world.events)
+    ax = plotting.events_per_channel(log)
+    assert len(ax.patches) == len(log.summary())
+    assert any("people" in text.get_text() for text in ax.texts)
+
+
+def test_week_draws_168_hours_of_one_or_many(world):
+    one = plotting.week(world.truth.hours[0]).images[0].get_array()
+    assert one.shape == (7, 24)
+    many = plotting.week(world.truth.hours).images[0].get_array()
+    np.testing.assert_allclose(many.sum(), 100.0)
+    with pytest.raises(ParameterError, match="A week has 168 hours"):
+        plotting.week(np.ones(24))
+
+
+def test_comparison_is_ordered_and_says_the_values(report):
+    ax = plotting.comparison(report, "ndcg")
+    means = report.to_frame().query("metric == 'ndcg'").set_index("model")["mean"]
+    assert [label.get_text() for label in ax.get_yticklabels()] == list(means.sort_values().index)
+    assert f"{means.max():.3f}" in [text.get_text() for text in ax.texts]
+    plotting.comparison(report, "coverage", k=5)  # no interval
+    with pytest.raises(ParameterError, match="metric must be one of"):
+        plotting.comparison(report, "recall")
+    with pytest.raises(ParameterError, match="k must be one of 5"):
+        plotting.comparison(report, "ndcg", k=7)
+
+
+@pytest.mark.parametrize(("quiet", "best"), [(None, "Tuesday 23:00"), ((21, 8), "Monday 09:00"), ((0, 24), None)])
+def test_send_curve_marks_the_best_hour_that_is_allowed(quiet, best):
+    curve = np.zeros(168)
+    curve[24 + 23], curve[9] = 0.5, 0.3
+    words = [text.get_text() for text in plotting.send_curve(curve, quiet=quiet).texts]
+    assert words == ([] if best is None else [f"best: {best}"])
+
+
+def test_plans_are_counted_by_day_and_by_local_hour():
+    plan = pd.DataFrame(
+        {
+            "channel": ["email", "push", "email"],
+            "send_at": pd.to_datetime(["2025-06-02T23:30:00Z", "2025-06-02T10:00:00Z", "2025-06-03T10:00:00Z"]),
+        }
+    )
+    assert len(plotting.plan_per_day(plan).get_xticks()) == 2
+    assert len(plotting.plan_per_day(plan, timezone="Asia/Tokyo").get_xticks()) == 2
+    ax = plotting.plan_per_hour(plan, [1, 10, 10])
+    assert [patch.get_height() for patch in ax.patches if patch.get_height()] == [1, 1, 1]
+
+
+def test_prices_are_drawn_dearest_on_top():
+    ax = plotting.prices({"Budget('email')": 0.5, "Capacity('push')": 2.0, "FrequencyCap(2)": 0.0})
+    assert [label.get_text() for label in ax.get_yticklabels()][-1] == "Capacity('push')"
+
+
+def test_axes_given_are_the_axes_used(world):
+    from matplotlib.figure import Figure
+
+    ax = Figure().subplots()
+    assert plotting.week(world.truth.hours, ax=ax) is ax
+
+
+def test_matplotlib_is_loaded_only_to_draw():
+    code = "import sys, omnireco, omnireco.plotting; sys.exit('matplotlib' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_without_matplotlib_the_error_says_what_to_install(monkeypatch):
+    monkeypatch.setitem(sys.modules, "matplotlib.pyplot", None)
+    with pytest.raises(MissingExtraError, match=r'pip install "omnireco\[demo\]"'):
+        plotting.week(np.ones(168))

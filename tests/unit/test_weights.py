@@ -1,0 +1,114 @@
+"""What one event is worth, by hand."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from omnireco.data import EventLog, Weights
+from omnireco.errors import ParameterError, SchemaError
+
+
+def log(**changes):
+    """Ann views tea in the app twice within 20 minutes, then buys it in the store a day later; Bob views a cup."""
+    frame = pd.DataFrame(
+        {
+            "user_id": ["ann", "ann", "ann", "bob"],
+            "item_id": ["tea", "tea", "tea", "cup"],
+            "channel": ["app", "app", "store", "app"],
+            "event": ["view", "view", "purchase", "view"],
+            "timestamp": pd.to_datetime(
+                ["2025-05-01 08:00", "2025-05-01 08:20", "2025-05-02 08:00", "2025-05-02 08:00"], utc=True
+            ),
+            "value": [0.0, 0.0, 3.0, -1.0],
+        }
+        | changes
+    )
+    return EventLog.from_frame(frame)
+
+
+CLOCK = "2025-05-03T08:00Z"
+
+
+@pytest.mark.parametrize(
+    ("weights", "tea_app", "tea_store", "cup"),
+    [
+        (None, 2, 1, 1),
+        (Weights(events={"view": 1, "purchase": 8}, channels={"store": 2}), 2, 16, 1),
+        (Weights(events={"view": 0}), 0, 1, 0),
+        (Weights(half_life="1D"), 0.25 + 2 ** (-(1 + 1420 / 1440)), 0.5, 0.5),
+        (Weights(value="linear"), 0, 3, -1),
+        (Weights(value="log"), 0, np.log(4), -np.log(2)),
+        (Weights(cap=1.5), 1, 0.5, 1),
+        (Weights(deduplicate="30min"), 1, 1, 1),
+        (Weights(deduplicate="20min"), 2, 1, 1),
+        (Weights(binary=True), 2 / 3, 1 / 3, 1),
+        (Weights(events={"purchase": -2}, binary=True), None, None, 1),
+    ],
+)
+def test_cells_by_hand(weights, tea_app, tea_store, cup):
+    x = log().matrix(weights, at=CLOCK)
+    assert x.items.ids.tolist() == ["cup", "tea"]
+    if tea_app is None:  # 2 views and a return of weight 2 cancel: nothing is left
+        assert x.csr.toarray().tolist() == [[0, 0], [1, 0]]
+        return
+    assert x.layers["app"].toarray() == pytest.approx(np.array([[0, tea_app], [cup, 0]]), rel=1e-6)
+    assert x.layers["store"].toarray() == pytest.approx(np.array([[0, tea_store], [0, 0]]), rel=1e-6)
+    assert x.csr.toarray() == pytest.approx(np.array([[0, tea_app + tea_store], [cup, 0]]), rel=1e-6)
+    assert x.at_us == 1_746_259_200_000_000
+
+
+def test_the_decay_runs_from_the_end_of_the_log_by_default():
+    x = log().matrix(Weights(half_life="1D"))
+    assert x.csr[1, 0] == pytest.approx(1, rel=1e-6)
+    with pytest.raises(ParameterError, match=r"at lies before the last event.*log\.before\(at\)\.matrix\(weights\)"):
+        log().matrix(Weights(half_life="1D"), at="2025-05-02")
+
+
+def test_events_that_aged_to_nothing_leave_no_cell_and_no_warning():
+    old = {"timestamp": pd.to_datetime(["1999-01-01", "1999-01-01", "2025-05-02", "2025-05-02"], utc=True)}
+    for binary in (False, True):
+        x = log(**old).matrix(Weights(half_life="1h", binary=binary))
+        assert x.nnz == 2
+    middle = {"timestamp": pd.to_datetime(["2025-03-19"] * 2 + ["2025-05-02"] * 2, utc=True)}
+    x = log(**middle, item_id=["tea", "tea", "pot", "cup"]).matrix(Weights(half_life="1h", binary=True))
+    assert x.csr.sum() == 2  # 2 ** -1056 is no number that float32 can hold
+
+
+@pytest.mark.parametrize(
+    ("arguments", "match"),
+    [
+        ({"events": [1]}, r"events must map names to weights, such as \{'view': 1\}"),
+        ({"channels": {"app": "2"}}, r"channels\['app'\] must be a number"),
+        ({"events": {"view": np.inf}}, r"events\['view'\] must be a finite number"),
+        ({"half_life": 30}, "half_life must be a duration"),
+        ({"value": "sqrt"}, "value must be one of 'linear', 'log'"),
+        ({"cap": 0}, "cap must be greater than 0"),
+        ({"deduplicate": "soon"}, "deduplicate must be a duration"),
+        ({"binary": 1}, "binary must be True or False"),
+    ],
+)
+def test_weights_that_are_none(arguments, match):
+    with pytest.raises(ParameterError, match=match):
+        Weights(**arguments)
+
+
+def test_weights_and_logs_that_do_not_fit():
+    bare = EventLog.from_frame(log().to_frame().drop(columns="value"))
+    with pytest.raises(SchemaError, match=r"needs a value per event.*columns=\{'value': 'price'\}"):
+        bare.matrix(Weights(value="log"))
+    with pytest.raises(ParameterError, match=r"weights must be a Weights. Got dict: write Weights\(events=...\)"):
+        bare.matrix({"view": 1})
+    with pytest.raises(SchemaError, match=r"exceeds 3.4e38, the largest float32. Scale.*Weights\(cap=1000\)"):
+        log(value=[1e300] * 4).matrix(Weights(value="linear"))
+    assert log(value=[1e300] * 4).matrix(Weights(value="linear", cap=5)).csr.max() == 5
+
+
+def test_weights_are_frozen_and_keep_their_own_copy():
+    table = {"view": 1}
+    weights = Weights(events=table)
+    table["view"] = 9
+    assert weights.events["view"] == 1
+    with pytest.raises(TypeError):
+        weights.events["view"] = 2
+    with pytest.raises(AttributeError):
+        weights.cap = 3
