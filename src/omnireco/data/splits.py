@@ -16,7 +16,7 @@ from omnireco._checks import check_duration, check_integer, check_number, from_m
 from omnireco._random import stream
 from omnireco.data.events import EventLog, Split, require_events
 from omnireco.data.interactions import Interactions
-from omnireco.data.vocabulary import NONE, Vocabulary
+from omnireco.data.vocabulary import NONE
 from omnireco.data.weights import person_steps
 from omnireco.errors import EmptyError, ParameterError
 

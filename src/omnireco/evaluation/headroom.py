@@ -63,7 +63,8 @@ class Headroom:
         """What to do, in words."""
         facts = (
             f"At their own hour messages would have got {self.lift:+.1%} attention "
-            f"({self.low:+.1%} to {self.high:+.1%}) against the best common hour: {self.people:,} people, {self.sessions:,} later sessions."
+            f"({self.low:+.1%} to {self.high:+.1%}) against the best common hour: {self.people:,} people, "
+            f"{self.sessions:,} later sessions."
         )
         if self.low >= self.worthwhile:
             return f"Personal timing can help here. {facts} Prove it with explored sends."

@@ -6,7 +6,6 @@ import itertools
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,6 +13,7 @@ import scipy.sparse as sp
 
 from omnireco._checks import check_flag, check_integer, check_names, check_number
 from omnireco._compute import Progress, ticker
+from omnireco._frozen import ReadOnly
 from omnireco._random import stream
 from omnireco.data.events import EventLog, Split, require_events
 from omnireco.data.interactions import Interactions
@@ -328,10 +328,10 @@ def learn_blend(
             trial = {**best, name: step}
             if trial == best or (step == 0 and name not in best):
                 continue
-            trials.append((MappingProxyType(trial), measure(trial)))
+            trials.append((ReadOnly(trial), measure(trial)))
             if trials[-1][1] > highest:
                 best, highest = trial, trials[-1][1]
-    weights = MappingProxyType({name: float(best.get(name, 0.0)) for name in models})
+    weights = ReadOnly({name: float(best.get(name, 0.0)) for name in models})
     return LearnedBlend(BlendModel.of(models, weights=weights, scale=scale), weights, tuple(trials))
 
 

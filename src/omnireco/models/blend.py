@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from types import MappingProxyType
 from typing import Any, Literal, NoReturn
 
 import numpy as np
@@ -12,6 +11,7 @@ import scipy.sparse as sp
 
 from omnireco._checks import check_choice, check_number
 from omnireco._compute import row_blocks
+from omnireco._frozen import ReadOnly
 from omnireco.data.interactions import Interactions
 from omnireco.data.vocabulary import Vocabulary
 from omnireco.errors import ParameterError
@@ -72,9 +72,9 @@ class Blend:
             raise ParameterError(
                 f"models must map names to estimators, such as {{'ease': EASE()}}. Got {self.models!r}."
             )
-        object.__setattr__(self, "models", MappingProxyType(dict(self.models)))
+        object.__setattr__(self, "models", ReadOnly(dict(self.models)))
         if self.weights is not None:
-            object.__setattr__(self, "weights", MappingProxyType(_check_weights(self.weights, self.models)))
+            object.__setattr__(self, "weights", ReadOnly(_check_weights(self.weights, self.models)))
         check_choice(self.scale, "scale", _SCALES)
 
     def fit(self, x: Interactions) -> BlendModel:

@@ -136,7 +136,8 @@ def power(rate: float, lift: float, *, slots: int = 24, share: float = 1.0) -> P
     """Return how many messages show a relative lift with 80 % power at 5 %, two-sided.
 
     Comparing the messages that by chance went out at the recommended hour with the others takes
-    ``(1 - p) / p (2.8 / d)^2`` matched ones. Only one in ``slots`` explored messages matches, and only a ``share`` of all messages explores.
+    ``(1 - p) / p (2.8 / d)^2`` matched ones. Only one in ``slots`` explored messages matches, and only a
+    ``share`` of all messages explores.
 
     Parameters
     ----------
