@@ -85,7 +85,7 @@ def main() -> None:
             "cpu": cpu,
             "solve_cpu": solve_cpu,
         }
-        if n_people <= 5_000:
+        if n_people <= 1_000:
             limits = LinearConstraint(matrix, -np.inf, limit)
             options = {"mip_rel_gap": max(best.gap, 1e-9), "time_limit": 600}
             peer, wall, peer_cpu = timed(

@@ -29,6 +29,7 @@ from omnireco.evaluation import (
     coverage,
     diversity,
     evaluate,
+    headroom,
     hit_rate,
     mean_reciprocal_rank,
     ndcg,
@@ -36,6 +37,7 @@ from omnireco.evaluation import (
     precision,
     recall,
 )
+from omnireco.export import recommend_to_parquet
 from omnireco.io import load, save
 from omnireco.models import (
     ALS,
@@ -116,6 +118,7 @@ __all__ = [
     "diversity",
     "errors",
     "evaluate",
+    "headroom",
     "hit_rate",
     "io",
     "load",
@@ -125,6 +128,7 @@ __all__ = [
     "plan",
     "precision",
     "recall",
+    "recommend_to_parquet",
     "save",
     "show_versions",
     "simulate",

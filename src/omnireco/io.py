@@ -37,6 +37,9 @@ from omnireco.models.popularity import PopularityModel
 from omnireco.planning.candidates import Candidates
 from omnireco.planning.plan import Plan, Price
 from omnireco.planning.rules import Past, Touches
+from omnireco.response.activity import ActivityModel
+from omnireco.response.profiles import Base, Pooling
+from omnireco.response.send_time import SendTimeModel
 
 __all__ = ["load", "save"]
 
@@ -226,6 +229,8 @@ def _forms() -> dict[str, _Form]:
         "popularity model": _Form(PopularityModel, _pack_popularity, _unpack_popularity),
         "item model": _Form(ItemModel, _pack_item_model, _unpack_item_model),
         "factor model": _Form(FactorModel, _pack_factors, _unpack_factors),
+        "activity model": _Form(ActivityModel, _pack_activity, _unpack_activity),
+        "send time model": _Form(SendTimeModel, _pack_send_time, _unpack_send_time),
         "plan": _Form(Plan, _pack_plan, _unpack_plan),
     }
 
@@ -338,6 +343,53 @@ def _pack_popularity(model: PopularityModel, out: _Writer) -> None:
 def _unpack_popularity(parts: _Reader) -> PopularityModel:
     return PopularityModel(
         parts.vocabulary("items"), parts.array("popularity"), parts.array("vector"), float(parts.fields["personal"])
+    )
+
+
+def _pack_activity(model: ActivityModel, out: _Writer, prefix: str = "") -> None:
+    out.vocabulary(prefix + "users", model.users)
+    for name in ("indptr", "hour", "weight", "history", "trust", "gains"):
+        out.array(prefix + name, getattr(model, name))
+    for name in ("theta", "phi", "pi"):
+        out.array(prefix + name, getattr(model.base, name))
+    pooling = model.pooling
+    out.array(prefix + "pooling", np.array([*pooling.strengths, pooling.hour_width, pooling.day_width]))
+    out.fields[prefix + "counts"] = [model.half_life_us, model.n_caused, model.n_without_zone]
+
+
+def _unpack_activity(parts: _Reader, prefix: str = "") -> ActivityModel:
+    half_life, caused, without_zone = parts.fields[prefix + "counts"]
+    a, b, c, d, hour_width, day_width = parts.array(prefix + "pooling").tolist()
+    names = ("indptr", "hour", "weight", "history", "trust", "gains")
+    return ActivityModel(
+        users=parts.vocabulary(prefix + "users"),
+        base=Base(*(parts.array(prefix + name) for name in ("theta", "phi", "pi"))),
+        pooling=Pooling((a, b, c, d), hour_width, day_width),
+        half_life_us=half_life,
+        n_caused=int(caused),
+        n_without_zone=int(without_zone),
+        **{name: parts.array(prefix + name) for name in names},
+    )
+
+
+def _pack_send_time(model: SendTimeModel, out: _Writer) -> None:
+    _pack_activity(model.activity, out, "activity/")
+    out.vocabulary("channels", model.channels)
+    out.vocabulary("people", model.people)
+    for name in ("rate", "tau", "reading", "curve_parameters", "factor"):
+        out.array(name, getattr(model, name))
+    out.fields["assumed"] = [model.base_rate, model.default_tau, model.life, model.n_messages]
+
+
+def _unpack_send_time(parts: _Reader) -> SendTimeModel:
+    base_rate, default_tau, life, n_messages = parts.fields["assumed"]
+    return SendTimeModel(
+        activity=_unpack_activity(parts, "activity/"),
+        **parts.parts(("channels", "people"), ("rate", "tau", "reading", "curve_parameters", "factor")),
+        base_rate=float(base_rate),
+        default_tau=float(default_tau),
+        life=life,
+        n_messages=int(n_messages),
     )
 
 

@@ -60,8 +60,14 @@ def test_every_frame_and_back():
     ("changes", "match"),
     [
         ({"user_id": ["ann", "ann", "bob"]}, r"user_id is listed again in 1 row \(position 1\).*drop_duplicates"),
-        ({"timezone": ["EST", "UTC+3", "Etc/GMT+4"]}, "timezone holds 3 values that are not an IANA region: 'EST'"),
-        ({"timezone": ["", None, None]}, "timezone holds 1 value that is not an IANA region: ''"),
+        (
+            {"timezone": ["EST", "UTC+3", "Etc/GMT+4"]},
+            r"timezone holds 3 values that are not an IANA region, in 3 rows .*: 'EST', 'Etc/GMT\+4', 'UTC\+3'",
+        ),
+        (
+            {"timezone": ["", None, None]},
+            r"timezone holds 1 value that is not an IANA region, in 1 row \(position 0\)\. Write",
+        ),
         ({"timezone": [1, 2, 3]}, "timezone must hold strings"),
         (
             {"consent_push": ["yes", "no", "no"]},
@@ -74,6 +80,12 @@ def test_every_frame_and_back():
 def test_refused(changes, match):
     with pytest.raises(SchemaError, match=match):
         Audience.from_frame(frame(**changes))
+
+
+def test_a_column_mapped_to_zones_by_mistake_is_not_read_aloud():
+    with pytest.raises(SchemaError, match=r"3 values that are not an IANA region, in 3 rows") as caught:
+        Audience.from_frame(frame(), columns={"timezone": "user_id"})
+    assert not any(name in str(caught.value) for name in ("eve", "ann", "bob"))
 
 
 def test_attributes_are_a_list():

@@ -61,6 +61,21 @@ def test_what_is_loaded_equals_what_was_saved(values, name, tmp_path):
     pd.testing.assert_frame_equal(loaded.to_frame(), value.to_frame())
 
 
+def test_a_loaded_send_time_gives_the_same_bytes(tmp_path):
+    world = om.simulate(n_users=40, n_items=10, days=40, seed=2)
+    audience = om.Audience.from_frame(world.users)
+    log, sent = om.EventLog.from_frame(world.events), om.MessageLog.from_frame(world.messages)
+    model = om.SendTime(life="2D").fit(log, sent, audience)
+    loaded = om.load(om.save(model, tmp_path / "timing"))
+    assert repr(loaded) == repr(model)
+    rows, at = np.arange(40), om.slots("2025-03-01", days=1).at
+    ours, theirs = (found.slot_probability(audience, rows, "email", at) for found in (model, loaded))
+    assert ours.tobytes() == theirs.tobytes()
+    forever = om.ActivityProfile(prior=float("inf"), half_life=None).fit(log, audience)
+    profile = om.load(om.save(forever, tmp_path / "profile"))
+    assert profile.hour_of_week(log.users.ids).tobytes() == forever.hour_of_week(log.users.ids).tobytes()
+
+
 @pytest.mark.parametrize("name", ["popularity", "ease", "knn", "als"])
 def test_a_loaded_model_gives_the_same_bytes(values, name, tmp_path):
     model, x = values[name], values["x"]

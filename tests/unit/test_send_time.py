@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 import omnireco as om
-from omnireco.errors import ParameterError, SchemaError
+from omnireco.errors import NotFittedError, ParameterError, SchemaError
 from omnireco.response.activity import ActivityProfile
 from omnireco.response.calibration import fit_curve, person_factors, sigmoid
 from omnireco.response.delay import fit_tau, occurrence_to_exposure, reading_after, send_value
@@ -82,7 +82,7 @@ def test_reading_after_is_the_linear_value():
 
 
 def test_finds_the_planted_pull_and_reading_hours():
-    """Everybody reads twice as much in the evening; all mail leaves at 10:00 and the counts of answers alone would mislead."""
+    """Everybody reads twice as much in the evening, all mail leaves at 10:00: counts of answers would mislead."""
     rng = np.random.default_rng(4)
     truth = np.tile(np.where(np.abs(np.arange(24) - 20) <= 1, 2.0, 1.0), 7)
     truth /= truth.sum()
@@ -317,6 +317,15 @@ def test_arguments_in_the_wrong_order(nouns):
     log, sent, audience = nouns
     with pytest.raises(SchemaError, match=r"takes \(log, messages, audience\). Got Audience"):
         SendTime().fit(log, audience, sent)
+
+
+def test_verbs_of_the_model_on_the_parameters():
+    with pytest.raises(NotFittedError, match=r"SendTime holds parameters only and has no best"):
+        SendTime().best(None, "2025-01-01", 1, channel="email")
+    with pytest.raises(NotFittedError, match=r"model = ActivityProfile\(...\)\.fit"):
+        ActivityProfile().hour_of_week([1])
+    with pytest.raises(AttributeError, match="has no attribute 'colour'"):
+        SendTime().colour  # noqa: B018
 
 
 def test_habit_of_fitting_with_parameters_kept(nouns):

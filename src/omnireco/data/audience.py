@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from omnireco._checks import check_names, name_rows
+from omnireco._frozen import ReadOnly
 from omnireco.data.clock import is_zone
 from omnireco.data.columns import Frame, decode_optional, open_frame
 from omnireco.data.vocabulary import NONE, Vocabulary, compress, distinct_codes
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 __all__ = ["Audience"]
 
 _CONSENT, _REACHABLE = "consent_", "reachable_"
+_LIKE_A_ZONE = re.compile(r"[A-Z]{1,5}\d?[A-Z]{0,3}([+-]\d{1,2}(:?\d{2})?)?|[A-Z][A-Za-z_]+/[\w/+-]{1,40}")
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
@@ -62,7 +64,7 @@ class Audience:
             *(codes for _, codes in self.attributes.values()),
         ):
             array.setflags(write=False)
-        object.__setattr__(self, "attributes", MappingProxyType(dict(self.attributes)))
+        object.__setattr__(self, "attributes", ReadOnly(self.attributes))
 
     @classmethod
     def from_frame(
@@ -112,7 +114,7 @@ class Audience:
                 "Keep one row per person: frame.drop_duplicates('user_id', keep='last')."
             )
         zones, zone = opened.names("timezone", allow_missing=True)
-        _check_zones(zones)
+        _check_zones(zones, zone)
         channels = sorted(name.removeprefix(_CONSENT) for name in opened.columns if name.startswith(_CONSENT))
         consent, reachable = _flags(opened, channels, user.size)
         row = np.argsort(user)
@@ -169,16 +171,20 @@ class Audience:
         return pd.DataFrame(columns)
 
 
-def _check_zones(zones: Vocabulary) -> None:
-    wrong = [name for name in zones.ids if not is_zone(name)]
-    if wrong:
-        shown = ", ".join(map(repr, wrong[:3])) + (", ..." if len(wrong) > 3 else "")
-        raise SchemaError(
-            f"Audience.from_frame: timezone holds {len(wrong)} value{'' if len(wrong) == 1 else 's'} that "
-            f"{'is' if len(wrong) == 1 else 'are'} not an IANA region: {shown}. Write 'Europe/Berlin' or "
-            "'America/New_York'; a fixed offset or an abbreviation is wrong after the next clock change. Leave it "
-            "missing where it is not known."
-        )
+def _check_zones(zones: Vocabulary, zone: np.ndarray) -> None:
+    wrong = np.array([not is_zone(name) for name in zones.ids], np.bool_)
+    if not wrong.any():
+        return
+    rows = name_rows(wrong[zone] & (zone != NONE))
+    # Only what looks like a zone is quoted: a column mapped by mistake may hold names of people.
+    shown = [name for name in zones.ids[wrong] if _LIKE_A_ZONE.fullmatch(name)][:3]
+    one = wrong.sum() == 1
+    raise SchemaError(
+        f"Audience.from_frame: timezone holds {wrong.sum()} value{'' if one else 's'} that {'is' if one else 'are'} "
+        f"not an IANA region, in {rows}{': ' if shown else ''}{', '.join(map(repr, shown))}. Write 'Europe/Berlin' or "
+        "'America/New_York'; a fixed offset or an abbreviation is wrong after the next clock change. Leave it "
+        "missing where it is not known."
+    )
 
 
 def _flags(opened: Frame, channels: list[str], n: int) -> tuple[np.ndarray, np.ndarray]:

@@ -15,7 +15,7 @@ from omnireco.data.interactions import Interactions
 from omnireco.data.vocabulary import Vocabulary
 from omnireco.errors import ParameterError
 from omnireco.models.base import Model, count_users, explain_unfitted, require_interactions
-from omnireco.models.topk import select
+from omnireco.models.topk import rank_histories, select, tier
 
 __all__ = ["EASE", "ItemKNN", "ItemModel"]
 
@@ -228,27 +228,18 @@ class ItemModel(Model):
         eligible: Any,
         threads: int | None,
     ) -> tuple[np.ndarray, np.ndarray]:
-        n = histories.shape[0]
-        codes, scores = np.empty((n, k), np.int32), np.empty((n, k), np.float32)
-        for rows in row_blocks(n, 8 * len(self.items)):
-            some = eligible if not isinstance(eligible, tuple) else (eligible[0], eligible[1][rows])
-            seen = None if exclude is None else exclude[rows]
-            codes[rows], scores[rows] = select(self._dense(histories[rows]), k=k, exclude=seen, eligible=some)
-        return codes, scores
+        return rank_histories(histories, self.weights, k, exclude, eligible, None, threads, tier())
 
     def _score(self, histories: sp.csr_matrix, codes: np.ndarray) -> np.ndarray:
-        product = histories @ self.weights[:, codes]
-        return product.toarray() if sp.issparse(product) else product
+        chosen = self.weights[:, codes]
+        product = histories.astype(np.float64) @ chosen.astype(np.float64)  # the sum that topk_sparse promises
+        return (product.toarray() if sp.issparse(product) else product).astype(np.float32)
 
     def _similar(self, codes: np.ndarray, *, k: int) -> tuple[np.ndarray, np.ndarray]:
         columns = self.weights[:, codes]  # column i holds what speaks for item i: its own neighbours
         scores = _dense_or_none(columns).T if sp.issparse(columns) else np.array(columns.T)
         itself = sp.csr_matrix((np.ones(codes.size), (np.arange(codes.size), codes)), scores.shape)
         return select(scores, k=k, exclude=itself)
-
-    def _dense(self, histories: sp.csr_matrix) -> np.ndarray:
-        product = histories @ self.weights
-        return product.toarray() if sp.issparse(product) else product
 
 
 def _dense_or_none(matrix: sp.csr_matrix) -> np.ndarray:

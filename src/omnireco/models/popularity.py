@@ -9,6 +9,7 @@ import numpy as np
 import scipy.sparse as sp
 
 from omnireco._checks import check_choice, check_number
+from omnireco._compute import row_blocks
 from omnireco.data.interactions import Interactions
 from omnireco.data.vocabulary import Vocabulary
 from omnireco.errors import ParameterError
@@ -141,7 +142,13 @@ class PopularityModel(Model):
         eligible: Any,
         threads: int | None,
     ) -> tuple[np.ndarray, np.ndarray]:
-        return select(self._dense(histories), k=k, exclude=exclude, eligible=eligible)
+        n = histories.shape[0]
+        codes, scores = np.empty((n, k), np.int32), np.empty((n, k), np.float32)
+        for rows in row_blocks(n, 8 * len(self.items)):
+            seen = None if exclude is None else exclude[rows]
+            some = (eligible[0], eligible[1][rows]) if isinstance(eligible, tuple) else eligible
+            codes[rows], scores[rows] = select(self._dense(histories[rows]), k=k, exclude=seen, eligible=some)
+        return codes, scores
 
     def _score(self, histories: sp.csr_matrix, codes: np.ndarray) -> np.ndarray:
         return self._dense(histories)[:, codes]

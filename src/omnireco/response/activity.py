@@ -20,7 +20,7 @@ from omnireco.data.audience import Audience
 from omnireco.data.events import EventLog
 from omnireco.data.messages import MessageLog
 from omnireco.data.vocabulary import NONE, Vocabulary
-from omnireco.errors import SchemaError
+from omnireco.errors import NotFittedError, SchemaError
 from omnireco.response.profiles import (
     WEEK,
     Base,
@@ -157,6 +157,10 @@ class ActivityProfile:
         )
         _LOG.info("fit %r", model)
         return model
+
+    def __getattr__(self, name: str) -> Any:
+        """Say how to get a model, when one of its verbs is called on the parameters."""
+        return no_such(self, name, ("hour_of_week", "population", "effective_sample_size", "best_hour"))
 
     def _half_life(self, sessions: Sessions) -> int | None:
         if self.half_life is None:
@@ -310,6 +314,17 @@ class ActivityModel:
             drawn = stream(seed, "activity/best", code).standard_gamma(p[i] * weight[i], size=(draws, WEEK))
             chance[i] = float((drawn.argmax(axis=1) == best[i]).mean())
         return best, chance
+
+
+def no_such(estimator: object, name: str, verbs: tuple[str, ...]) -> Any:
+    """Raise for a missing attribute; for a verb of the model, say how to get one."""
+    kind = type(estimator).__name__
+    if name in verbs:
+        raise NotFittedError(
+            f"{kind} holds parameters only and has no {name}: fit returns the model. "
+            f"Write model = {kind}(...).fit(...), then model.{name}."
+        )
+    raise AttributeError(f"{kind!r} object has no attribute {name!r}")
 
 
 def _check_inputs(log: Any, audience: Any, messages: Any) -> None:

@@ -24,7 +24,7 @@ from omnireco.data.events import EventLog
 from omnireco.data.messages import NEVER, MessageLog
 from omnireco.data.vocabulary import NONE, Vocabulary
 from omnireco.errors import ParameterError, SchemaError
-from omnireco.response.activity import ActivityModel, ActivityProfile
+from omnireco.response.activity import ActivityModel, ActivityProfile, no_such
 from omnireco.response.calibration import Curve, fit_curve, person_factors
 from omnireco.response.delay import fit_tau, occurrence_to_exposure, send_value
 from omnireco.response.profiles import WEEK, memberships
@@ -155,6 +155,10 @@ class SendTime:
         )
         _LOG.info("fit %r", model)
         return model
+
+    def __getattr__(self, name: str) -> Any:
+        """Say how to get a model, when one of its verbs is called on the parameters."""
+        return no_such(self, name, ("probability", "slot_probability", "curve", "best"))
 
     def _fit_channel(
         self,

@@ -1,0 +1,171 @@
+"""Exploration: exact propensities, draws that belong to a person, floors that hold."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import omnireco as om
+from omnireco.errors import EmptyError, ParameterError
+from omnireco.evaluation.headroom import headroom
+from omnireco.evaluation.timing import timing_skill
+from omnireco.response.explore import explore, power, uniforms
+
+AT = np.arange(4) * 3_600_000_000
+
+
+def drawn(value, n=40_000, **options):
+    options = {"date": "2025-06-01", "temperature": 0.1, "at_us": AT, "user_ids": np.arange(n)} | options
+    return explore(np.tile(value, (n, 1)), **options)
+
+
+def test_propensities_are_exact():
+    found = drawn([0.1, 0.3, 0.2, 0.0], floor=0.1)
+    weight = np.exp(np.array([0.1, 0.3, 0.2, 0.0]) / 0.1)
+    pi = 0.9 * weight / weight.sum() + 0.1 / 4
+    np.testing.assert_allclose(found.propensity, pi[found.slot])
+    np.testing.assert_allclose(np.bincount(found.slot) / 40_000, pi, atol=0.008)
+
+
+def test_a_choice_does_not_depend_on_the_batch():
+    value = np.random.default_rng(0).random((50, 4))
+    options = {"at_us": AT, "date": "2025-06-01", "temperature": 0.3}
+    all_of_them = explore(value, user_ids=np.arange(50), **options)
+    some = np.array([31, 4, 17])
+    found = explore(value[some], user_ids=some, **options)
+    assert (found.slot == all_of_them.slot[some]).all()
+    assert (found.propensity == all_of_them.propensity[some]).all()
+
+
+def test_seed_date_and_person_move_the_draw():
+    ids, base = np.arange(1000), uniforms(0, "2025-06-01", np.arange(1000), AT)[1]
+    for other in (uniforms(1, "2025-06-01", ids, AT), uniforms(0, "2025-06-02", ids, AT)):
+        assert abs(np.corrcoef(base.ravel(), other[1].ravel())[0, 1]) < 0.05
+    assert abs(np.corrcoef(base[:-1, 0], base[1:, 0])[0, 1]) < 0.1
+    assert abs(np.corrcoef(base[:, 0], base[:, 1])[0, 1]) < 0.1
+    assert abs(base.mean() - 0.5) < 0.02
+
+
+def test_masks_come_first():
+    allowed = np.zeros((40_000, 4), bool)
+    allowed[:, 2] = True
+    allowed[0] = False
+    found = drawn([9.0, 9.0, 0.0, 9.0], allowed=allowed)
+    assert found.slot[0] == -1
+    assert found.propensity[0] == 0.0
+    assert (found.slot[1:] == 2).all()
+    np.testing.assert_allclose(found.propensity[1:], 1.0)
+
+
+def test_no_heat_takes_the_best_and_the_earliest_of_equals():
+    found = drawn([0.1, 0.3, 0.3, 0.0], temperature=0.0, floor=0.0)
+    assert (found.slot == 1).all()
+    assert (found.propensity == 1.0).all()
+    found = drawn([0.1, 0.3, 0.3, 0.0], temperature=0.0, floor=0.2)
+    np.testing.assert_allclose(np.unique(found.propensity), [0.05, 0.85])
+
+
+def test_strings_are_people_too():
+    found = explore(np.zeros((2, 4)), user_ids=["ann", "bob"], at_us=AT, date="x", temperature=1.0)
+    np.testing.assert_allclose(found.propensity, 0.25)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"at_us": AT[:2]}, "must fit together"),
+        ({"floor": 1.5}, "floor must be a number in the range"),
+        ({"temperature": -1.0}, "temperature must be 0 or greater"),
+        ({"allowed": np.ones((3, 4))}, "must fit together"),
+        ({"seed": -1}, "seed must be an integer"),
+    ],
+)
+def test_bad_arguments(options, message):
+    with pytest.raises(ParameterError, match=message):
+        drawn([0.0] * 4, n=3, **options)
+
+
+def test_power_by_hand():
+    assert power(0.5, 1.0).matched == 8  # (2.8 / 1)^2
+    small = power(0.05, 0.05, slots=12, share=0.5)
+    assert small.sends == pytest.approx(2 * small.explored, abs=2)
+    with pytest.raises(ParameterError, match="lift must be greater than 0"):
+        power(0.05, 0.0)
+
+
+# headroom and skill -----------------------------------------------------------------------------------
+
+
+def world(personal, n_users=60, days=100, seed=0):
+    """People with an hour of their own, or all with the same two."""
+    rng = np.random.default_rng(seed)
+    frames = []
+    for user in range(n_users):
+        peak = rng.integers(7, 23) if personal else 18
+        day = rng.choice(days, 40, replace=False)
+        hour = (peak + rng.normal(0, 1.5, 40)) % 24
+        at = pd.Timestamp("2025-01-06", tz="UTC") + pd.to_timedelta(day, unit="D") + pd.to_timedelta(hour, unit="h")
+        frames.append(pd.DataFrame({"user_id": user, "timestamp": at}))
+    frame = pd.concat(frames).assign(item_id="a", channel="web", event="view")
+    people = pd.DataFrame({"user_id": range(n_users), "timezone": "UTC", "consent_web": True})
+    return om.EventLog.from_frame(frame), om.Audience.from_frame(people)
+
+
+def test_headroom_finds_personal_hours():
+    found = headroom(*world(personal=True), pull="2h")
+    assert found.low > 0.2
+    assert found.verdict.startswith("Personal timing can help here.")
+    assert found.skill.set_index("history").loc["all", "low"] > 0
+
+
+def test_headroom_says_do_not_bother():
+    found = headroom(*world(personal=False), pull="2h", worthwhile=0.2)
+    assert found.high < 0.2
+    assert found.verdict.startswith("Do not bother")
+    assert "Headroom(lift" in repr(found)
+    assert "<table" in found._repr_html_()
+
+
+def test_headroom_may_be_unproven():
+    found = headroom(*world(personal=False), pull="2h", worthwhile=0.0)
+    assert "do not bother yet" in found.verdict or found.low >= 0
+
+
+def test_headroom_needs_people_who_come_back():
+    log, audience = world(personal=True)
+    nobody = om.Audience.from_frame(pd.DataFrame({"user_id": [0], "timezone": None, "consent_web": True}))
+    with pytest.raises(EmptyError, match="nobody with a history came back"):
+        headroom(log, nobody)
+    assert audience.n_users == 60
+
+
+def test_skill_by_hand():
+    even = np.full(168, 1 / 168)
+    sharp = np.full((1, 168), 0.5 / 167)
+    sharp[0, 5] = 0.5
+    later = np.zeros((1, 168))
+    later[0, [5, 6]] = [3, 1]
+    table = timing_skill({"m": sharp}, even, later, np.array([7])).set_index("history")
+    nats = (3 * np.log(0.5) + np.log(0.5 / 167)) / 4 - np.log(1 / 168)
+    assert table.loc["6-20", "nats"] == pytest.approx(nats)
+    assert table.loc["6-20", ["low", "high"]].tolist() == pytest.approx([nats, nats])
+    assert table.loc["all", "hit_1"] == 0.75
+
+
+@pytest.mark.parametrize(
+    ("profile", "history", "message"),
+    [
+        (np.zeros((1, 168)), [3], "no chance at all"),
+        (np.ones((2, 168)) / 168, [3], r"must have the shape \(1, 168\)"),
+        (np.ones((1, 168)) / 168, [3, 4], r"held_out must have the shape \(2, 168\)"),
+    ],
+)
+def test_bad_skill(profile, history, message):
+    later = np.zeros((1, 168))
+    later[0, 0] = 1
+    with pytest.raises(ParameterError, match=message):
+        timing_skill({"m": profile}, np.full(168, 1 / 168), later, np.array(history))
+
+
+def test_skill_of_nobody():
+    with pytest.raises(EmptyError, match="nobody with a history"):
+        timing_skill({}, np.full(168, 1 / 168), np.zeros((1, 168)), np.array([3]))

@@ -1,0 +1,62 @@
+"""Lists for everybody, straight to a file."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import omnireco as om
+from omnireco.errors import EmptyError, ParameterError, StorageError
+from omnireco.export import recommend_to_parquet
+
+
+@pytest.fixture(scope="module")
+def x():
+    return om.EventLog.from_frame(om.simulate(n_users=90, n_items=20, days=40, seed=3).events).matrix()
+
+
+@pytest.mark.parametrize("block", [1, 7, 1000])
+def test_the_file_holds_what_recommend_says(x, block, tmp_path):
+    model = om.ItemKNN(neighbors=5).fit(x)
+    path = recommend_to_parquet(model, x, tmp_path / "lists.parquet", k=4, block=block)
+    pd.testing.assert_frame_equal(pd.read_parquet(path), model.recommend(x, k=4).to_frame())
+    assert [found.name for found in tmp_path.iterdir()] == ["lists.parquet"]
+
+
+def test_groups_of_eligibility_are_cut_with_the_blocks(x, tmp_path):
+    model = om.Popularity().fit(x)
+    shops = np.array(["north", "south"])[np.arange(x.n_users) % 2]
+    stock = (shops, {"north": x.items.ids[:5], "south": x.items.ids[5:]})
+    path = recommend_to_parquet(model, x, tmp_path / "lists", k=4, block=13, exclude_seen=False, eligible=stock)
+    expected = model.recommend(x, k=4, exclude_seen=False, eligible=stock).to_frame()
+    pd.testing.assert_frame_equal(pd.read_parquet(path), expected)
+
+
+def test_progress_counts_blocks(x, tmp_path):
+    seen = []
+    model = om.Popularity().fit(x)
+    recommend_to_parquet(
+        model, x, tmp_path / "l", k=2, block=30, progress=lambda done, total: seen.append((done, total))
+    )
+    assert seen == [(1, 3), (2, 3), (3, 3)]
+
+
+def test_a_failure_leaves_the_older_file(x, tmp_path):
+    model = om.Popularity().fit(x)
+    path = recommend_to_parquet(model, x, tmp_path / "lists", k=2)
+    before = path.read_bytes()
+    with pytest.raises(ParameterError, match="k must be"):
+        recommend_to_parquet(model, x, path, k=0)
+    assert path.read_bytes() == before
+    assert [found.name for found in tmp_path.iterdir()] == ["lists"]
+
+
+def test_what_cannot_be_written(x, tmp_path):
+    model = om.Popularity().fit(x)
+    with pytest.raises(StorageError, match="cannot write 'lists'"):
+        recommend_to_parquet(model, x, tmp_path / "absent" / "lists", k=2)
+    with pytest.raises(ParameterError, match="Got Popularity"):
+        recommend_to_parquet(om.Popularity(), x, tmp_path / "lists", k=2)
+    with pytest.raises(EmptyError, match="name nobody"):
+        recommend_to_parquet(model, x.take(np.empty(0, np.int64)), tmp_path / "lists", k=2)
