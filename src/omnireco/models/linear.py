@@ -10,7 +10,7 @@ import numpy as np
 import scipy.sparse as sp
 
 from omnireco._checks import check_choice, check_integer, check_number
-from omnireco._compute import available_memory, row_blocks, split_evenly, usable_threads
+from omnireco._compute import available_memory, one_blas_thread, row_blocks, split_evenly, usable_threads
 from omnireco.data.interactions import Interactions
 from omnireco.data.vocabulary import Vocabulary
 from omnireco.errors import ParameterError
@@ -282,12 +282,14 @@ def _ridge_weights(gram: np.ndarray, regularization: float) -> np.ndarray:
     single = gram.dtype == np.float32
     factorize, invert = (lapack.spotrf, lapack.spotri) if single else (lapack.dpotrf, lapack.dpotri)
     gram[np.diag_indices_from(gram)] += regularization
-    factor, failed = factorize(gram.T, lower=1, overwrite_a=1, clean=0)  # the upper triangle, as Fortran reads it
+    with one_blas_thread():  # two threads of BLAS beside other work were measured up to ten times slower
+        factor, failed = factorize(gram.T, lower=1, overwrite_a=1, clean=0)  # the upper triangle, as Fortran reads it
     if failed:
         raise ParameterError(
             f"EASE.fit: the Gram matrix is not positive definite at regularization {regularization:g}. Raise it."
         )
-    inverse = invert(factor, lower=1, overwrite_c=1)[0].T
+    with one_blas_thread():
+        inverse = invert(factor, lower=1, overwrite_c=1)[0].T
     diagonal = np.diag(inverse).copy()
     weights = inverse if single else np.empty(inverse.shape, np.float32)
     for rows in row_blocks(len(weights), 1, most=512):  # each block of the upper triangle to both of its places
