@@ -9,11 +9,14 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from typing import Any, TypeVar, cast
 
+import numpy as np
+
 from omnireco._checks import check_integer
 from omnireco.errors import ParameterError
 
 __all__ = [
     "Progress",
+    "aligned",
     "available_memory",
     "compiled",
     "one_blas_thread",
@@ -142,6 +145,13 @@ def split_evenly(n: int, parts: int) -> Sequence[slice]:
     parts = max(1, min(parts, n))
     edges = [n * i // parts for i in range(parts + 1)]
     return [slice(a, b) for a, b in itertools.pairwise(edges)]
+
+
+def aligned(size: int, dtype: type) -> np.ndarray:
+    """Return an array (size,) to be filled, which starts on a cache line: vectors across two lines cost twice."""
+    raw: np.ndarray = np.empty(size + 64, dtype)
+    start = -raw.ctypes.data % 64 // raw.itemsize
+    return raw[start : start + size]
 
 
 def available_memory() -> int:

@@ -71,6 +71,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except OmnirecoError as error:
         print(f"omnireco: {error}", file=sys.stderr)
         return WRONG
+    except OSError as error:
+        print(f"omnireco: {error.strerror or error}: {error.filename or 'a file'}", file=sys.stderr)
+        return WRONG
     except KeyboardInterrupt:
         print("omnireco: stopped.", file=sys.stderr)
         return STOPPED

@@ -16,7 +16,7 @@ import tempfile
 import zipfile
 import zlib
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -411,7 +411,7 @@ def _pack_factors(model: FactorModel, out: _Writer) -> None:
     out.vocabulary("items", model.items)
     out.array("popularity", model.popularity)
     out.array("factors", model.factors)
-    out.fields |= {"regularization": model.regularization, "alpha": model.alpha}
+    out.fields["loss"] = asdict(model.loss)
 
 
 def _unpack_factors(parts: _Reader) -> FactorModel:
@@ -419,8 +419,7 @@ def _unpack_factors(parts: _Reader) -> FactorModel:
         parts.array("factors"),
         items=parts.vocabulary("items"),
         popularity=parts.array("popularity"),
-        regularization=float(parts.fields["regularization"]),
-        alpha=float(parts.fields["alpha"]),
+        **parts.fields["loss"],
     )
 
 

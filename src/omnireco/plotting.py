@@ -6,13 +6,14 @@ Each takes ``ax=`` to draw into and makes its own figure otherwise. matplotlib c
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from omnireco._checks import check_choice, require
 from omnireco.errors import ParameterError
+from omnireco.planning import Plan
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -215,7 +216,7 @@ def plan_per_day(plan: Any, *, timezone: str = "UTC", ax: Axes | None = None) ->
     counts = table.groupby([days.rename("day"), "channel"]).size().unstack("channel", fill_value=0)
     ax = _axes(ax, (7.2, 3.0))
     _stack(ax, np.arange(len(counts)), counts)
-    ax.set_xticks(range(len(counts)), [f"{day:%a} {day.day} {day:%b}" for day in counts.index])
+    ax.set_xticks(range(len(counts)), [f"{day:%a}\n{day.day} {day:%b}" for day in counts.index])
     _title(ax, f"Messages per day ({timezone})")
     return _clean(ax)
 
@@ -247,24 +248,28 @@ def plan_per_hour(plan: Any, hour: Sequence[int] | np.ndarray, *, ax: Axes | Non
     return _clean(ax)
 
 
-def prices(price: Mapping[str, float], *, ax: Axes | None = None) -> Axes:
-    """Draw what one more unit of each limited resource would add to the value of a plan.
+def prices(plan: Plan, *, ax: Axes | None = None) -> Axes:
+    """Draw what one more unit of each limit would add to the value of a plan, dearest on top.
+
+    Units are each constraint's own: one unit of money for a budget, one message for a cap or a capacity (in its
+    tightest hour). So compare a bar with what that unit costs, not with its neighbour.
 
     Parameters
     ----------
-    price : mapping of str to float
-        Names of constraints and their shadow prices, such as ``plan.prices``.
+    plan : Plan
     ax : matplotlib.axes.Axes, optional
 
     Returns
     -------
     matplotlib.axes.Axes
     """
-    ax = _axes(ax, (7.2, 0.5 * max(1, len(price)) + 1.1))
-    names = sorted(price, key=lambda name: (price[name], name))
-    bars = ax.barh(names, [price[name] for name in names], color=SERIES[1], height=0.55)
-    ax.bar_label(bars, labels=[f" {price[name]:.3g}" for name in names], color=INK)
-    ax.set_xlim(0, 1.2 * max([*price.values(), 1e-12]))
+    dearest = plan.prices.groupby("constraint", sort=False)["price"].max()
+    names = sorted(dearest.index, key=lambda name: (dearest[name], name))
+    ax = _axes(ax, (7.2, 0.5 * max(1, len(names)) + 1.1))
+    values = [float(dearest[name]) for name in names]
+    bars = ax.barh(names, values, color=SERIES[1], height=0.55)
+    ax.bar_label(bars, labels=[f" {value:.3g}" for value in values], color=INK)
+    ax.set_xlim(0, 1.2 * max([*values, 1e-12]))
     ax.xaxis.set_visible(False)
     _title(ax, "What one more unit of each limit would add")
     return _clean(ax, left=False, bottom=False)
@@ -313,7 +318,8 @@ def _silent(hour: np.ndarray, start: int, end: int) -> np.ndarray:
 
 
 def _plan_frame(plan: Any) -> pd.DataFrame:
-    frame: pd.DataFrame = plan.to_frame() if not hasattr(plan, "columns") else plan
+    """Return the frame of a plan, or the frame that was given."""
+    frame: pd.DataFrame = plan.to_frame() if isinstance(plan, Plan) else plan
     return frame
 
 

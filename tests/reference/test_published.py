@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from omnireco._compute import one_blas_thread
 from omnireco.data import Interactions
 from omnireco.evaluation import evaluate, ndcg, precision, recall
 from omnireco.models.factors import ALS
@@ -19,6 +20,7 @@ from omnireco.models.linear import EASE
 from omnireco.models.popularity import Popularity
 from omnireco.testing import small_matrix
 
+CLASSIC = {"confidence": True, "unobserved_weight": 1.0, "frequency_scaling": 0.0}
 IDEAL_OF_ALL = functools.partial(ndcg, ideal="all")
 
 
@@ -67,9 +69,10 @@ def test_als_is_implicits_als_and_fold_in_is_its_exact_solution():
     from implicit.cpu.als import AlternatingLeastSquares
 
     x = small_matrix(n_users=80, n_items=40, seed=2)
-    estimator = ALS(factors=6, regularization=0.1, alpha=3.0, iterations=12, seed=5)
+    estimator = ALS(factors=6, regularization=0.1, alpha=3.0, iterations=12, seed=5, **CLASSIC)
     model = estimator.fit(x)
-    peer = AlternatingLeastSquares(factors=6, regularization=0.1, iterations=12, random_state=0, num_threads=1)
+    with one_blas_thread():  # or it warns
+        peer = AlternatingLeastSquares(factors=6, regularization=0.1, iterations=12, random_state=0, num_threads=1)
     peer.item_factors = np.array(model.factors)
     confidence = x.to_scipy()
     confidence.data = 1 + 3.0 * confidence.data
@@ -96,7 +99,7 @@ def test_als_lowers_the_loss_it_names_and_placing_minimises_it():
     x = small_matrix(n_users=50, n_items=30, seed=4)
     losses = []
     for iterations in (1, 3, 20):
-        model = ALS(factors=4, regularization=0.5, alpha=2.0, iterations=iterations).fit(x)
+        model = ALS(factors=4, regularization=0.5, alpha=2.0, iterations=iterations, **CLASSIC).fit(x)
         losses.append(loss(model.place(x), model.factors, x, 2.0, 0.5))
     assert losses[0] > losses[1] > losses[2]
     users = model.place(x)

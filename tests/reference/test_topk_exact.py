@@ -1,9 +1,23 @@
 """The top-K kernels against a plain float64 loop, in every tier that this machine has."""
 
+import os
+import shutil
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from itertools import pairwise
+from pathlib import Path
+
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy import sparse
+from threadpoolctl import threadpool_info
 
+from omnireco.models import _topk_numpy
 from omnireco.models import topk as engine
+from omnireco.models._topk_inputs import as_rules, frozen
 
 TIERS = engine._available()
 
@@ -91,3 +105,177 @@ def test_hundreds_of_hostile_cases(tier, part):
     for seed in range(part * 100, part * 100 + 100):
         queries, items, k, rules = random_case(seed)
         assert_same(run(tier, queries, items, k=k, **rules), brute_force(queries, items, k=k, **rules), seed)
+
+
+@settings(max_examples=60, deadline=None)
+@given(data=st.data())
+def test_hypothesis_finds_no_counterexample(data):
+    d, n, m = data.draw(st.integers(1, 9)), data.draw(st.integers(1, 4)), data.draw(st.integers(1, 200))
+    number = st.sampled_from([0.0, -0.0, 1.0, -1.0, 1.5, 1e-42, -1e-38, 1e18, -3e19, 1e-20, 0.1, 7.25])
+    draw = st.integers(0, 2**32 - 1)
+    pool = np.array(data.draw(st.lists(number, min_size=1, max_size=6)), np.float32)
+    rng = np.random.default_rng(data.draw(draw))
+    queries, items = rng.choice(pool, (n, d)), rng.choice(pool, (m, d))
+    k = data.draw(st.integers(1, 220))
+    eligible = rng.random(m) < 0.5 if data.draw(st.booleans()) else None
+    bias = rng.choice(pool, m) if data.draw(st.booleans()) else None
+    truth = brute_force(queries, items, k=k, eligible=eligible, bias=bias)
+    for tier in TIERS:
+        assert_same(run(tier, queries, items, k=k, eligible=eligible, bias=bias), truth, tier)
+
+
+@pytest.mark.parametrize("tier", TIERS)
+@pytest.mark.parametrize(("d", "m"), [(1, 5000), (3, 5000), (257, 700), (1000, 300), (64, 1)])
+def test_odd_numbers_of_factors(tier, d, m):
+    rng = np.random.default_rng(d)
+    queries = rng.standard_normal((7, d)).astype(np.float32)
+    items = rng.standard_normal((m, d)).astype(np.float32)
+    assert_same(run(tier, queries, items, k=20), brute_force(queries, items, k=20))
+
+
+@pytest.mark.parametrize("tier", TIERS)
+def test_thousands_of_ties_in_one_reservoir(tier):
+    rng = np.random.default_rng(3)
+    items = np.repeat(rng.standard_normal((3, 16)), 2000, axis=0).astype(np.float32)[rng.permutation(6000)]
+    queries = rng.standard_normal((5, 16)).astype(np.float32)
+    for k in (1, 10, 700):
+        assert_same(run(tier, queries, items, k=k), brute_force(queries, items, k=k), k)
+
+
+@pytest.fixture(scope="module")
+def problem():
+    rng = np.random.default_rng(5)
+    queries = rng.standard_normal((700, 24)).astype(np.float32)
+    items = rng.standard_normal((3000, 24)).astype(np.float32)
+    items[1500:] = items[:1500]
+    seen = sparse.random(700, 3000, density=0.02, format="csr", random_state=1)
+    return queries, items, seen
+
+
+@pytest.mark.parametrize("tier", TIERS)
+def test_threads_rows_and_batches_do_not_matter(tier, problem):
+    queries, items, seen = problem
+    whole = run("numpy", queries, items, k=15, exclude=seen, threads=1)
+    for threads in (1, 2, 4, None):
+        assert_same(run(tier, queries, items, k=15, exclude=seen, threads=threads), whole, threads)
+    some = np.array([3, 699, 40, 41, 0])
+    part = run(tier, queries[some], items, k=15, exclude=seen[some])
+    assert_same(part, (whole[0][some], whole[1][some]))
+    for row in some:
+        one = run(tier, queries[[row]], engine.ItemIndex(items), k=15, exclude=seen[row])
+        assert_same(one, (whole[0][[row]], whole[1][[row]]))
+    first = run(tier, queries, items, k=5, exclude=seen)
+    assert_same(first, (whole[0][:, :5], whole[1][:, :5]))
+
+
+@pytest.mark.parametrize("blocks", [{"rows": 7, "chunk": 64}, {"rows": 100, "chunk": 640}])
+@pytest.mark.parametrize("tier", [tier for tier in TIERS if tier != "int8"])
+def test_block_sizes_do_not_matter(tier, blocks, problem):
+    queries, items, seen = problem
+    whole = run("numpy", queries, items, k=15, exclude=seen, threads=1)
+    module = _topk_numpy
+    if tier == "numba":
+        from omnireco.models import _topk_numba as module
+    error = _topk_numpy.product_error(
+        24, np.linalg.norm(queries, axis=1), float(np.linalg.norm(items, axis=1).max()), 0.0
+    )
+    codes, scores = np.empty((700, 15), np.int32), np.empty((700, 15), np.float32)
+    rules = as_rules(seen, None, 700, 3000)
+    queries, items = frozen(queries), frozen(items)
+    module.worker(queries, items, error, 15, rules, None, codes, scores, **blocks)(0, 700)
+    assert_same((codes, scores), whole)
+
+
+@pytest.mark.parametrize("tier", TIERS)
+def test_two_python_threads_at_once(tier, problem):
+    queries, items, seen = problem
+    index = engine.ItemIndex(items)
+    whole = run(tier, queries, index, k=15, exclude=seen, threads=1)
+    with ThreadPoolExecutor(2) as pool:
+        jobs = [
+            pool.submit(run, tier, queries, index, k=15, exclude=seen, threads=threads)
+            for threads in (2, 1, 2, 2)
+        ]
+        for job in jobs:
+            assert_same(job.result(), whole)
+
+
+def test_blas_gets_its_threads_back(problem):
+    queries, items, _ = problem
+    before = [pool["num_threads"] for pool in threadpool_info()]
+    with ThreadPoolExecutor(3) as pool:
+        list(pool.map(lambda _: run("numpy", queries, items, k=3, threads=2), range(6)))
+    assert [pool["num_threads"] for pool in threadpool_info()] == before
+
+
+def sparse_truth(histories, weights, *, k, exclude=None, bias=None):
+    """Sum every history in its stored order, in float64, and sort."""
+    dense = weights.toarray() if sparse.issparse(weights) else weights
+    n, m = histories.shape[0], dense.shape[1]
+    scores = np.zeros((n, m))
+    for u in range(n):
+        for p in range(histories.indptr[u], histories.indptr[u + 1]):
+            scores[u] += np.float64(histories.data[p]) * dense[histories.indices[p]].astype(np.float64)
+    scores = scores if bias is None else scores + bias
+    top = float(np.finfo(np.float32).max)
+    block = np.clip(scores, -top, top).astype(np.float32) + np.float32(0)
+    if exclude is not None:
+        block[exclude.nonzero()] = -np.inf
+    order = np.argsort(-block, axis=1, kind="stable")[:, :k]
+    best = np.take_along_axis(block, order, axis=1)
+    codes = np.full((n, k), -1, np.int32)
+    out = np.full((n, k), -np.inf, np.float32)
+    codes[:, : order.shape[1]] = np.where(best > -np.inf, order, -1)
+    out[:, : order.shape[1]] = best
+    return codes, out
+
+
+@pytest.mark.parametrize("tier", [tier for tier in TIERS if tier != "int8"])
+def test_histories_times_weights(tier):
+    for seed in range(60):
+        rng = np.random.default_rng(seed)
+        n, h, m = int(rng.integers(1, 30)), int(rng.integers(1, 40)), int(rng.choice([1, 65, 500, 2200]))
+        histories = sparse.random(n, h, density=0.2, format="csr", random_state=seed, dtype=np.float32)
+        order = np.concatenate([rng.permutation(np.arange(*p)) for p in pairwise(histories.indptr)] or [[]])
+        histories.indices, histories.data = histories.indices[order], histories.data[order]
+        histories.has_sorted_indices = False
+        weights = rng.standard_normal((h, m)).astype(np.float32) * (rng.random((h, m)) < 0.3)
+        weights = (weights * rng.choice([1, 1e30])).astype(np.float32)
+        seen = sparse.random(n, m, density=0.2, format="csr", random_state=seed + 1)
+        bias = rng.standard_normal(m).astype(np.float32) if seed % 3 == 0 else None
+        k = int(rng.choice([1, 7, 90]))
+        truth = sparse_truth(histories, weights, k=k, exclude=seen, bias=bias)
+        for form in (weights, sparse.csr_matrix(weights)):
+            for threads in (1, 2):
+                answer = engine._topk_histories(histories, form, k, seen, None, bias, threads, tier)
+                assert_same(answer, truth, seed)
+
+
+READ_ONLY = """
+import numpy as np
+from omnireco.models import topk as engine
+answers = [engine._topk(np.ones((2, 3)), np.eye(3), 2, None, None, None, 1, "numba")[0].tolist()]
+print(answers)
+"""
+
+
+def test_a_disk_that_cannot_be_written_only_costs_the_cache(tmp_path):
+    """Without any folder to cache in, numba refuses to decorate: the kernels must do without."""
+    blocked = tmp_path / "a-file"
+    blocked.write_text("not a folder")
+    package = Path(engine.__file__).parents[2]
+    copy = tmp_path / "copy"
+    shutil.copytree(package, copy, ignore=shutil.ignore_patterns("__pycache__", "*.nb?"))
+    (copy / "omnireco" / "models" / "__pycache__").write_text("in the way of the cache folder")
+    environment = os.environ | {
+        "PYTHONPATH": str(copy),
+        "PYTHONDONTWRITEBYTECODE": "1",
+        "HOME": str(blocked),
+        "XDG_CACHE_HOME": str(blocked),
+    }
+    environment.pop("NUMBA_CACHE_DIR", None)
+    done = subprocess.run(
+        [sys.executable, "-c", READ_ONLY], env=environment, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert done.stdout.strip() == "[[[0, 1], [0, 1]]]"

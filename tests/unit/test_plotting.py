@@ -87,8 +87,21 @@ def test_plans_are_counted_by_day_and_by_local_hour():
 
 
 def test_prices_are_drawn_dearest_on_top():
-    ax = plotting.prices({"Budget('email')": 0.5, "Capacity('push')": 2.0, "FrequencyCap(2)": 0.0})
-    assert [label.get_text() for label in ax.get_yticklabels()][-1] == "Capacity('push')"
+    touches = om.Candidates.from_frame(
+        pd.DataFrame(
+            {
+                "user_id": [1, 2, 3],
+                "item_id": "tea",
+                "channel": ["email", "email", "push"],
+                "send_at": pd.Timestamp("2025-06-02T10:00:00Z"),
+                "value": [3.0, 2.0, 1.0],
+            }
+        )
+    )
+    plan = om.plan(touches, constraints=[om.Budget("email", cost=1, total=1), om.Capacity("push", limit=5)])
+    ax = plotting.prices(plan)
+    assert [label.get_text() for label in ax.get_yticklabels()][-1] == "Budget('email')"
+    assert plotting.plan_per_day(plan).get_title(loc="left") == "Messages per day (UTC)"
 
 
 def test_axes_given_are_the_axes_used(world):

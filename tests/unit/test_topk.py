@@ -5,7 +5,7 @@ import pytest
 from scipy import sparse
 
 from omnireco.errors import ParameterError
-from omnireco.models.topk import ItemIndex, select, tier, topk
+from omnireco.models.topk import ItemIndex, select, tier, topk, topk_sparse
 
 CORNERS = np.array([[1, 0], [0, 1], [1, 1], [-1, 0]], dtype=np.float32)
 
@@ -171,3 +171,41 @@ def test_the_door_refuses(arguments, message):
 def test_select_refuses(scores, message):
     with pytest.raises(ParameterError, match=message):
         select(scores, k=1)
+
+
+def test_histories_times_weights_by_hand():
+    histories = sparse.csr_matrix(np.array([[1, 0, 2], [0, 0, 0]], np.float32))
+    weights = np.array([[0, 3, 1], [3, 0, 0], [1, 0, 0]], np.float32)
+    for form in (weights, sparse.csr_matrix(weights)):
+        codes, scores = topk_sparse(histories, form, k=3)
+        assert codes.tolist() == [[1, 0, 2], [0, 1, 2]]
+        assert scores.tolist() == [[3, 2, 1], [0, 0, 0]]
+        codes, _ = topk_sparse(histories, form, k=2, exclude=histories, bias=[9, 0, 0])
+        assert codes.tolist() == [[1, -1], [0, 1]]
+    assert topk_sparse(histories[:0], weights, k=2)[0].shape == (0, 2)
+
+
+@pytest.mark.parametrize(
+    ("histories", "weights", "message"),
+    [
+        (np.ones((1, 3)), np.eye(3), "histories must be a scipy sparse matrix"),
+        (sparse.csr_matrix([[np.nan, 1, 0]]), np.eye(3), "histories must be finite.*1 row .position 0"),
+        (sparse.csr_matrix([[1j, 1, 0]]), np.eye(3), "histories must hold numbers"),
+        (sparse.csr_matrix([[1.0, 1, 0]]), np.eye(2), "Got 2 rows and 3 columns"),
+        (sparse.csr_matrix([[1.0, 1, 0]]), np.ones(3), "weights must be a 2-D array"),
+        (sparse.csr_matrix([[1.0, 1, 0]]), np.full((3, 3), np.inf), "weights must be finite.*3 rows"),
+        (sparse.csr_matrix([[1.0]]), sparse.csr_matrix([[np.nan]]), "weights must be finite"),
+    ],
+)
+def test_histories_and_weights_are_checked(histories, weights, message):
+    with pytest.raises(ParameterError, match=message):
+        topk_sparse(histories, weights, k=1)
+
+
+def test_importing_the_engine_does_not_import_numba():
+    import subprocess
+    import sys
+
+    code = "import sys, omnireco.models.topk; print('numba' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "False"

@@ -1,10 +1,13 @@
 """What one event is worth, by hand."""
 
+import copy
+import pickle
+
 import numpy as np
 import pandas as pd
 import pytest
 
-from omnireco.data import EventLog, Weights
+from omnireco.data import EventLog, Interactions, Weights
 from omnireco.errors import ParameterError, SchemaError
 
 
@@ -112,3 +115,20 @@ def test_weights_are_frozen_and_keep_their_own_copy():
         weights.events["view"] = 2
     with pytest.raises(AttributeError):
         weights.cap = 3
+
+
+def test_weights_can_be_copied_pickled_hashed_and_read():
+    weights = Weights(events={"view": 1}, channels={"store": 2})
+    assert copy.deepcopy(weights) == pickle.loads(pickle.dumps(weights)) == weights
+    assert len({weights, copy.copy(weights)}) == 1
+    assert "events={'view': 1.0}" in repr(weights)
+    with pytest.raises(TypeError, match="frozen value"):
+        weights.events["view"] = 3
+    with pytest.raises(TypeError, match="frozen value"):
+        weights.events.update(view=3)
+
+
+def test_binary_leaves_out_what_speaks_against_an_item():
+    frame = pd.DataFrame({"user_id": [1, 1, 2], "item_id": [1, 1, 1], "weight": [1.0, -3.0, 2.0]})
+    x = Interactions.from_frame(frame, binary=True)
+    assert x.to_frame().to_numpy().tolist() == [[2.0, 1.0, 1.0]]

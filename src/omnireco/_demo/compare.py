@@ -153,19 +153,23 @@ def compare(
     Nothing is chosen on the test slice: the settings of each family are those that were best on the validation
     slice, learned only from what came before it.
     """
+    asked = [
+        task
+        for task in TASKS
+        if len(_truth(cut.validation, cut.inner, task)) and len(_truth(cut.test, cut.train, task))
+    ]
     ranked, notes = _rank_all(cut.inner, tried, progress=progress, label="choosing settings")
-    chosen: dict[str, dict[str, Choice]] = {}
-    scores: dict[str, dict[str, float]] = {}
-    for task in TASKS:
-        truth = _truth(cut.validation, cut.inner, task)
-        lists = {choice.label: ranked[choice.label, task.key] for choice in tried if (choice.label, task.key) in ranked}
-        table = evaluate(lists, truth, k=K, metrics=[ndcg], users=cut.inner.users, n_bootstrap=0).to_frame()
-        value = dict(zip(table["model"], table["mean"], strict=True))
-        chosen[task.key], scores[task.key] = _best_per_family(tried, value)
-    again = list(dict.fromkeys(choice for task in TASKS for choice in chosen[task.key].values()))
+    chosen = {task.key: _choose(cut, task, tried, ranked) for task in asked}
+    again = list(dict.fromkeys(choice for best, _ in chosen.values() for choice in best.values()))
     ranked, _ = _rank_all(cut.train, again, progress=progress, label="testing")
-    found = tuple(_test(cut, task, chosen[task.key], scores[task.key], ranked, seed=seed) for task in TASKS)
-    return found, notes
+    found = tuple(_test(cut, task, *chosen[task.key], ranked, seed=seed) for task in asked)
+    if not found:
+        raise EmptyError(
+            f"events: nobody who was seen before {cut.train.end:%Y-%m-%d} chose anything in the {cut.days} days after "
+            "it, so there is nothing to compare models on. Give a longer log, or one of people who come back."
+        )
+    left = [f"Left out, for nobody did so in the test weeks: {task.title}" for task in TASKS if task not in asked]
+    return found, (*notes, *left)
 
 
 def recommend(
@@ -199,11 +203,16 @@ def _rank_all(
     return ranked, tuple(dict.fromkeys(notes))
 
 
-def _best_per_family(tried: Sequence[Choice], value: Mapping[str, float]) -> tuple[dict[str, Choice], dict[str, float]]:
+def _choose(
+    cut: Cut, task: Task, tried: Sequence[Choice], ranked: Mapping[tuple[str, str], Recommendations]
+) -> tuple[dict[str, Choice], dict[str, float]]:
+    """Return the best choice of each family on the validation slice, and the ndcg it had there."""
+    lists = {choice.label: ranked[choice.label, task.key] for choice in tried if (choice.label, task.key) in ranked}
+    truth = _truth(cut.validation, cut.inner, task)
+    table = evaluate(lists, truth, k=K, metrics=[ndcg], n_bootstrap=0).to_frame()
+    value = dict(zip(table["model"], table["mean"], strict=True))
     best: dict[str, Choice] = {}
-    for choice in tried:
-        if choice.label not in value:
-            continue
+    for choice in (choice for choice in tried if choice.label in value):
         if choice.family not in best or value[choice.label] > value[best[choice.family].label]:
             best[choice.family] = choice
     return best, {family: value[choice.label] for family, choice in best.items()}
@@ -225,7 +234,6 @@ def _test(
         k=K,
         metrics=[ndcg, recall, hit_rate, coverage],
         train=cut.train,
-        users=cut.train.users,
         seed=seed,
     )
     means = {cell.model: cell.mean for cell in report.cells if cell.metric == "ndcg"}
@@ -234,10 +242,11 @@ def _test(
 
 
 def _truth(later: EventLog, earlier: EventLog, task: Task) -> pd.DataFrame:
-    """Return the pairs people chose later: purchases where there are any, without what they knew where asked for."""
+    """Return what people seen before chose later (bought, where anything was), without what they knew where asked."""
     if "purchase" in later.events:
         later = later.select(events=["purchase"])
     pairs = later.matrix(Weights(binary=True)).to_frame()[["user_id", "item_id"]]
+    pairs = pairs[pairs["user_id"].isin(earlier.users.ids)]
     if task.exclude_seen:
         known = earlier.matrix(Weights(binary=True)).to_frame()[["user_id", "item_id"]]
         joined = pairs.merge(known, on=["user_id", "item_id"], how="left", indicator=True)

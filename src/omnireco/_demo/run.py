@@ -6,11 +6,12 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
 from omnireco._checks import require
+from omnireco._compute import ticker, track
 from omnireco._demo.compare import TASKS, Comparison, Cut, choices, compare, cut_in_time, recommend
 from omnireco._demo.inputs import Inputs
 from omnireco._demo.story import in_one_sentence, write_report
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 __all__ = ["Findings", "run_demo"]
 
 Say = Callable[[str], object]
+_Result = TypeVar("_Result")
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +72,7 @@ def run_demo(
     _make_folder(out)
 
     say(_title("1. The data"))
-    inputs = read()
+    inputs = _wait("reading", read, progress)
     _tell_data(inputs, say)
 
     say(_title("2. The behaviour matrix"))
@@ -81,28 +83,41 @@ def run_demo(
     _tell_cut(cut, say)
     comparisons, notes = compare(cut, choices(inputs.log, quick=quick), seed=seed, progress=progress)
     _tell_comparisons(comparisons, notes, say)
-    lists = {c.task.key: recommend(inputs.log, c.best, c.task, offered=inputs.offered) for c in comparisons}
+    lists = {
+        c.task.key: recommend(inputs.log, c.best, c.task, offered=inputs.offered)
+        for c in track(comparisons, progress, label="recommending")
+    }
 
     say(_title("4. When to write: hours on people's own clocks"))
     no_hours = why_no_hours(inputs)
     audience = inputs.audience
-    hours = None if no_hours or audience is None else learn_hours(inputs, audience)
+    hours = None
+    if audience is not None and no_hours is None:
+        hours = _wait("learning hours", lambda: learn_hours(inputs, audience), progress)
     _tell_hours(hours, no_hours, say)
 
     say(_title("5. One week of messages"))
     no_plan = why_no_plan(inputs)
     week = None
     if audience is not None and hours is not None and no_plan is None:
-        week = plan_week(inputs, audience, lists["new"], hours)
+        week = _wait("planning", lambda: plan_week(inputs, audience, lists.get("new", lists["all"]), hours), progress)
     _tell_week(week, no_plan, say)
 
     say(_title("6. Files"))
     seconds = time.perf_counter() - began
     found = Findings(inputs, cut, comparisons, notes, lists, hours, no_hours, week, no_plan, seconds, command)
-    for path, what in _write(found, out):
+    for path, what in _wait("writing", lambda: _write(found, out), progress):
         say(f"   {path}  {what}")
     _tell_caveats(inputs, say)
     say(f"\nDone in {time.perf_counter() - began:.0f} s. Open {out / 'report.html'} in a browser.")
+    return found
+
+
+def _wait(label: str, step: Callable[[], _Result], progress: bool) -> _Result:
+    """Run one step under a bar of one tick, so that somebody who waits knows for what."""
+    with ticker(1, progress, label=label) as tick:
+        found = step()
+        tick()
     return found
 
 
@@ -240,7 +255,7 @@ def _write(found: Findings, out: Path) -> list[tuple[Path, str]]:
 def _write_recommendations(found: Findings, out: Path) -> tuple[Path, str]:
     import pandas as pd
 
-    parts = [found.lists[task.key].to_frame().assign(list=task.key) for task in TASKS]
+    parts = [found.lists[task.key].to_frame().assign(list=task.key) for task in TASKS if task.key in found.lists]
     frame = pd.concat(parts, ignore_index=True)
     frame.to_parquet(out / "recommendations.parquet", index=False)
     people = found.lists["all"].n_users

@@ -147,11 +147,12 @@ def _offers(page: Page, found: Findings) -> None:
         )
     for note in found.notes:
         page.text(note, small=True)
-    page.text(
-        "Buying the same things again is easy to foresee, and a reminder of what somebody would buy anyway earns "
-        "little. The plan below therefore offers items that are new to the person: harder to get right, and worth "
-        "more when it is."
-    )
+    if "new" in found.lists:
+        page.text(
+            "Buying the same things again is easy to foresee, and a reminder of what somebody would buy anyway earns "
+            "little. The plan below therefore offers items that are new to the person: harder to get right, and worth "
+            "more when it is."
+        )
 
 
 def _hours(page: Page, hours: Hours | None, reason: str | None) -> None:
@@ -167,17 +168,17 @@ def _hours(page: Page, hours: Hours | None, reason: str | None) -> None:
     page.picture(
         plotting.week(hours.population),
         alt="Heat map of the week: days down, hours across; dark where people are active.",
-        caption=f"All people together. {_spread(hours)}",
+        caption=f"All people together, busiest on {_when(hours.population)}. {_spread(hours)}",
     )
     page.heading("Three people")
     page.text(
-        f"What a message on {hours.channel} is worth, hour by hour. It counts that a message is often read some time "
-        "after it arrives."
+        f"What a message on {hours.channel} is worth, hour by hour. A message is often read some time after it "
+        "arrives, so the best hour to send lies before the hours in which the person is active."
     )
     if hours.assumed is not None:
         page.warning(
-            f"No message on {hours.channel} with its hour is known. So {hours.assumed:.0%} of answers at an average "
-            "hour are assumed; only how much better one hour is than another was learned, from when people act."
+            f"No message on {hours.channel} with its hour is known. So a chance of {hours.assumed:.0%} at an average "
+            "hour is assumed; only how much better one hour is than another was learned, from when people act."
         )
     for words, curve in hours.examples:
         page.picture(
@@ -308,7 +309,7 @@ def _model_table(comparison: Comparison) -> tuple[pd.DataFrame, dict[str, Format
         "score": "{:.3f}".format,
         "gain (95 % interval)": str,
         "people with a hit": "{:.0%}".format,
-        "share of items shown": "{:.0%}".format,
+        "share of items shown": "{:.1%}".format,
     }
     return pd.DataFrame(rows), formats
 

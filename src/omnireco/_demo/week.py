@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from omnireco._checks import from_microseconds
+from omnireco._checks import check_duration, from_microseconds
 from omnireco._demo.inputs import Inputs
 from omnireco.data.audience import Audience
 from omnireco.data.clock import slots
@@ -20,7 +20,8 @@ from omnireco.response import SendTime, SendTimeModel
 
 __all__ = ["QUIET", "Hours", "Week", "learn_hours", "plan_week", "why_no_hours", "why_no_plan"]
 
-DAY = 86_400_000_000
+HOUR = 3_600_000_000
+DAY = 24 * HOUR
 QUIET = (21, 8)
 PER_PERSON = 2
 EMAIL_COST = 0.02
@@ -120,7 +121,7 @@ def plan_week(inputs: Inputs, audience: Audience, recs: Recommendations, hours: 
     limits = [FrequencyCap(PER_PERSON, per="7D"), *_limits(audience, channels)]
     found = plan(touches, constraints=limits)
     n_people = int(np.unique(touches.touches.user[found.reason == 0]).size)
-    return Week(found, channels, _in_words(limits), f"{first:%A %d %B %Y}", n_people)
+    return Week(found, channels, _in_words([*limits, *touches.implied]), f"{first:%A %d %B %Y}", n_people)
 
 
 # steps ----------------------------------------------------------------------------------------------
@@ -165,12 +166,19 @@ def _in_words(limits: Sequence[Any]) -> tuple[str, ...]:
     ]
     for rule in limits:
         if isinstance(rule, FrequencyCap):
-            words.append(f"At most {rule.n} messages to a person in any 7 days, over all channels together.")
+            many = f"{rule.n} message{'' if rule.n == 1 else 's'}"
+            words.append(f"At most {many} to a person in any {_length(rule.per)}, over all channels together.")
         elif isinstance(rule, Budget):
             words.append(f"{rule.channel}: {rule.cost:.2f} a message, at most {rule.total:,.2f} in all.")
         elif isinstance(rule, Capacity):
             words.append(f"{rule.channel}: at most {rule.limit:,} messages in any hour.")
     return tuple(words)
+
+
+def _length(per: Any) -> str:
+    """Return a duration in words: ``"7D"`` is 7 days, ``"4h"`` is 4 hours."""
+    hours = check_duration(per, "per") / HOUR
+    return f"{hours / 24:g} days" if hours % 24 == 0 else f"{hours:g} hours"
 
 
 def _examples(inputs: Inputs, people: np.ndarray, hours: np.ndarray) -> list[tuple[str, int]]:

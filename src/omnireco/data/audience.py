@@ -5,12 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from omnireco._checks import check_names, name_rows
+from omnireco._frozen import ReadOnly
 from omnireco.data.clock import is_zone
 from omnireco.data.columns import Frame, decode_optional, open_frame
 from omnireco.data.vocabulary import NONE, Vocabulary, compress, distinct_codes
@@ -64,7 +64,7 @@ class Audience:
             *(codes for _, codes in self.attributes.values()),
         ):
             array.setflags(write=False)
-        object.__setattr__(self, "attributes", MappingProxyType(dict(self.attributes)))
+        object.__setattr__(self, "attributes", ReadOnly(self.attributes))
 
     @classmethod
     def from_frame(

@@ -5,12 +5,12 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
-from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
 
 from omnireco._checks import check_choice, check_duration, check_instant, check_names, from_microseconds
+from omnireco._frozen import ReadOnly
 from omnireco.data.columns import decode_optional, instants_to_pandas, open_frame
 from omnireco.data.interactions import Interactions
 from omnireco.data.vocabulary import NONE, Vocabulary, compress
@@ -81,7 +81,7 @@ class EventLog:
                 array.setflags(write=False)
         for _, codes in self.labels.values():
             codes.setflags(write=False)
-        object.__setattr__(self, "labels", MappingProxyType(dict(self.labels)))
+        object.__setattr__(self, "labels", ReadOnly(self.labels))
 
     @classmethod
     def from_frame(

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import scipy.sparse as sp
 
 from omnireco._checks import check_flag
+from omnireco._frozen import ReadOnly
 from omnireco.data.columns import open_frame
 from omnireco.data.vocabulary import Vocabulary, distinct_codes
 from omnireco.errors import ParameterError, SchemaError
@@ -64,7 +64,7 @@ class Interactions:
                 )
             for array in (matrix.data, matrix.indices, matrix.indptr):
                 array.setflags(write=False)
-        object.__setattr__(self, "layers", MappingProxyType(dict(self.layers)))
+        object.__setattr__(self, "layers", ReadOnly(self.layers))
 
     @classmethod
     def from_frame(cls, frame: Any, *, columns: Mapping[str, str] | None = None, binary: bool = False) -> Interactions:
@@ -78,7 +78,7 @@ class Interactions:
         columns : mapping of str to str, optional
             Our name to yours.
         binary : bool
-            Make every pair that occurs weigh 1.
+            Make every pair whose weights sum to more than 0 weigh 1.
 
         Raises
         ------
@@ -165,7 +165,7 @@ class Interactions:
         cap : float, optional
             Largest absolute value of a cell; the layers of a capped cell shrink alike.
         binary : bool
-            Every cell becomes 1, shared among its layers in proportion.
+            Every cell above 0 becomes 1, shared among its layers in proportion; the others are left out.
         at_us : int, optional
         """
         shape = (len(users), len(items))
@@ -179,7 +179,7 @@ class Interactions:
                 for code, name in enumerate(channels.ids)
                 for rows in [np.flatnonzero(channel == code)]
             }
-        final = np.ones_like(whole.data) if binary else whole.data
+        final = (whole.data > 0).astype(np.float64) if binary else whole.data
         if cap is not None:
             final = np.clip(final, -cap, cap)
         if final is not whole.data:

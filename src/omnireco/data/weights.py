@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
 from omnireco._checks import check_choice, check_duration, check_flag, check_number
+from omnireco._frozen import ReadOnly
 from omnireco.errors import ParameterError, SchemaError
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ class Weights:
         Repeats of the same user, item, channel and event type within this long of the previous one count
         once, such as ``"30min"`` for reloads of one page.
     binary : bool
-        Every cell that is left becomes 1.
+        Every cell above 0 becomes 1, and the others (returns, dislikes) are left out.
 
     Raises
     ------
@@ -71,7 +71,7 @@ class Weights:
             if not isinstance(table, Mapping):
                 raise ParameterError(f"{name} must map names to weights, such as {{'view': 1}}. Got {table!r}.")
             checked = {str(key): check_number(weight, f"{name}[{key!r}]") for key, weight in table.items()}
-            object.__setattr__(self, name, MappingProxyType(checked))
+            object.__setattr__(self, name, ReadOnly(checked))
         if self.half_life is not None:
             check_duration(self.half_life, "half_life")
         if self.value is not None:

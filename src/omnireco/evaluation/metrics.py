@@ -18,13 +18,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from types import MappingProxyType
 from typing import Any, Literal
 
 import numpy as np
 
 from omnireco._checks import check_choice
 from omnireco._compute import row_blocks
+from omnireco._frozen import ReadOnly
 from omnireco.errors import ParameterError
 
 __all__ = [
@@ -102,7 +102,7 @@ class RankedLists:
                 array = array.view()
                 array.setflags(write=False)
                 object.__setattr__(self, name, array)
-        object.__setattr__(self, "vectors", MappingProxyType(dict(self.vectors)))
+        object.__setattr__(self, "vectors", ReadOnly(self.vectors))
 
     def __repr__(self) -> str:
         return f"RankedLists({self.n_users:,} users, k={self.k})"

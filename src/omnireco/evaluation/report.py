@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from omnireco._frozen import ReadOnly
 from omnireco.data.vocabulary import Vocabulary
 from omnireco.errors import ParameterError
 from omnireco.evaluation.bootstrap import chance_of_sign, percentile_interval, resampled_means
@@ -81,7 +81,7 @@ class Report:
 
     def __post_init__(self) -> None:
         for name in ("n_without_list", "n_without_truth"):
-            object.__setattr__(self, name, MappingProxyType(dict(getattr(self, name))))
+            object.__setattr__(self, name, ReadOnly(getattr(self, name)))
 
     @property
     def models(self) -> tuple[str, ...]:

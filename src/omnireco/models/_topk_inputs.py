@@ -179,8 +179,8 @@ def _exclusions(exclude: Any, n: int, m: int) -> tuple[np.ndarray, np.ndarray]:
             "Encode the exclusions with the vocabulary of the items."
         )
     indices = indices.astype(np.int32, copy=False)
-    falls = np.flatnonzero(indices[1:] < indices[:-1]) + 1
-    if not np.isin(falls, indptr).all():
+    falls = indices[1:] < indices[:-1]
+    if falls.any() and not np.isin(np.flatnonzero(falls) + 1, indptr).all():
         csr = sparse.csr_matrix((np.ones(indices.size, dtype=np.bool_), indices, indptr), shape=(n, m))
         indices = csr.sorted_indices().indices.astype(np.int32, copy=False)
     return indptr, indices

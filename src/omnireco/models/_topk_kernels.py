@@ -29,6 +29,7 @@ from omnireco.models._topk_vnni import (
     TILE,
     bits_of,
     eight_sums,
+    fetch_row,
     float_of,
     lowest_bit,
     reach_count,
@@ -47,14 +48,14 @@ __all__ = [
     "begin",
     "finish_all",
     "pack_tiles",
-    "rank_histories",
     "rank_tiles",
     "scan_block",
+    "score_histories",
 ]
 
 BLOOM = 16  # words of 64 bits: a filter of 1,024 bits answers most questions "is this item excluded?"
 STEPS = 32  # tiles per block: 2,048 items, which stay in the cache while all users pass
-CHUNK = 384  # users whose reservoirs are open at once
+CHUNK = 240  # users whose reservoirs are open at once
 ROUNDING = 2.0**-20  # float32 rounding of bounds and scores, with room to spare, relative to the norms
 NONE, ALL = -(2.0**30) + 1, 2.0**30  # integer thresholds that everything and nothing reaches
 MOST = 3.4028234663852886e38  # the same for float32: its largest number
@@ -95,7 +96,8 @@ class Lanes(NamedTuple):
     scale: np.ndarray  # (8,) float32: both scales, when there is a bias
     masks: np.ndarray  # (8,) uint64: which items reached the threshold
     sums: np.ndarray  # (group*64,) int32: integer products, written for users with a hit
-    lows: np.ndarray  # (group*first items,) float32: lower bounds of the scores in the first tiles
+    lows: np.ndarray  # (group, first items) float32: lower bounds of the scores in the first tiles
+    bands: np.ndarray  # (group, first tiles) float64: how far the upper bounds are above them
 
 
 class Limits(NamedTuple):
@@ -124,7 +126,7 @@ class Reservoirs(NamedTuple):
 @compiled
 def begin(b: int, k: int, first_row: int, limits: Limits) -> Reservoirs:
     """Return empty reservoirs for the b users from ``first_row`` on."""
-    cap = 3 * k + 34 + TILE
+    cap = 5 * k + 50 + TILE  # room to let some pass before looking again, and for one more tile
     bloom = np.zeros((b, BLOOM), np.uint64)
     if limits.indptr.size > 1:
         for u in range(b):
@@ -255,23 +257,23 @@ def _canonical(
 @compiled
 def _tighten(u: int, k: int, state: Reservoirs, query: np.ndarray, items: np.ndarray, bias: np.ndarray) -> int:
     """Replace what survives in a reservoir by canonical scores, and keep what reaches the k-th of them."""
-    low, high, code = state.low[u], state.high[u], state.code[u]
-    n, least = _shrink(low, high, code, state.count[u], k, state.least[u], state.work)
-    exact = 0
-    while exact < n and low[exact] == high[exact]:
-        exact += 1
-    if exact < n:
-        _canonical(query, items, code, exact, n, bias, low, high)
+    low, high, code, n, least = state.low[u], state.high[u], state.code[u], state.count[u], state.least[u]
+    while True:
         n, least = _shrink(low, high, code, n, k, least, state.work)
+        exact = 0
+        while exact < n and low[exact] == high[exact]:
+            exact += 1
+        if exact == n:
+            break
+        _canonical(query, items, code, exact, n, bias, low, high)
     state.count[u], state.least[u] = n, least
     return n
 
 
 @compiled
-def _settle(u: int, k: int, state: Reservoirs, query: np.ndarray, items: np.ndarray, bias: np.ndarray) -> int:
-    """Keep the user's k best by (score down, code up), sorted; return how many there are."""
-    n = _tighten(u, k, state, query, items, bias)
-    low, high, code, keys = state.low[u], state.high[u], state.code[u], state.keys
+def _sort_best(u: int, k: int, state: Reservoirs) -> int:
+    """Keep the user's k best canonical scores by (score down, code up), sorted; return how many there are."""
+    low, high, code, keys, n = state.low[u], state.high[u], state.code[u], state.keys, state.count[u]
     for i in range(n):
         down = np.int64(0x7FFFFFFF) - np.int64(_ordered_bits(low[i]))
         keys[i] = np.uint64((down << 32) | np.int64(code[i]))
@@ -289,22 +291,31 @@ def _settle(u: int, k: int, state: Reservoirs, query: np.ndarray, items: np.ndar
 @compiled
 def _sorted_keys(keys: np.ndarray, n: int) -> np.ndarray:
     """Return the n different keys in rising order; counting the smaller ones is fastest for a few."""
-    if n > 256:
-        return np.sort(keys[:n])
-    ranked = keys[keys.size // 2 :]
-    for i in range(n):
-        rank = 0
-        for j in range(n):
-            rank += np.int64(keys[j] < keys[i])
-        ranked[rank] = keys[i]
-    return ranked
+    if n <= 256:
+        ranked = keys[keys.size // 2 :]
+        for i in range(n):
+            rank = 0
+            for j in range(n):
+                rank += np.int64(keys[j] < keys[i])
+            ranked[rank] = keys[i]
+        return ranked
+    gap = n // 2  # Shell's sort, for many: short, and compiled in no time
+    while gap > 0:
+        for i in range(gap, n):
+            key, j = keys[i], i
+            while j >= gap and keys[j - gap] > key:
+                keys[j] = keys[j - gap]
+                j -= gap
+            keys[j] = key
+        gap = 1 if gap == 2 else gap * 5 // 11
+    return keys
 
 
 @compiled
 def _make_room(u: int, k: int, state: Reservoirs, query: np.ndarray, items: np.ndarray, bias: np.ndarray) -> None:
     """Free at least 64 places in a full reservoir; when nearly all are ties, only the k best stay."""
     if _tighten(u, k, state, query, items, bias) > state.code.shape[1] - TILE:
-        _settle(u, k, state, query, items, bias)
+        _sort_best(u, k, state)
 
 
 @compiled
@@ -319,7 +330,8 @@ def finish(
     scores: np.ndarray,
 ) -> None:
     """Write the answer of one user."""
-    kept = _settle(u, k, state, query, items, bias)
+    _tighten(u, k, state, query, items, bias)
+    kept = _sort_best(u, k, state)
     for i in range(kept):
         codes[i], scores[i] = state.code[u, i], state.low[u, i]
     for i in range(kept, k):
@@ -506,150 +518,92 @@ def rank_tiles(
         slack = max(slack, ROUNDING * abs(np.float64(bias[i])) + TINY_FLOAT)
     if bias.size == 0:
         most_bias, slack = 0.0, TINY
-    steps = (items.shape[1] + 3) // 4
-    for first in range(first_row, last_row, CHUNK):
-        b = min(CHUNK, last_row - first)
-        state = begin(b, k, first, limits)
-        asked = _quantise_queries(queries, first, steps, norms, state)
-        _scan_tiles(tiles, items, queries, asked, k, limits, bias, tile_bias, most_bias, slack, first, state)
-        finish_all(k, first, queries, items, bias, state, codes, scores)
-
-
-@compiled
-def _scan_tiles(
-    tiles: Tiles,
-    items: np.ndarray,
-    queries: np.ndarray,
-    asked: Asked,
-    k: int,
-    limits: Limits,
-    bias: np.ndarray,
-    tile_bias: np.ndarray,
-    most_bias: float,
-    slack: float,
-    first_row: int,
-    state: Reservoirs,
-) -> None:
-    """Hold all users against all tiles, block by block, until nobody can find anything better."""
-    b, t = state.count.size, tiles.scale.size
-    active = np.arange(b)
-    n_active = b
-    group = GROUP if b > 1 else 1
-    block = STEPS if b > 1 else 4
-    head = min(t, max(STEPS, state.maxima.size // (TILE // 4)))  # tiles for the first threshold
+    t, steps = tiles.scale.size, (items.shape[1] + 3) // 4
+    head = min(t, max(STEPS, (2 * k + TILE) // (TILE // 4)))  # tiles for the first threshold
+    group = GROUP if last_row - first_row > 1 else 1
+    block = STEPS if group > 1 else 4
     lanes = Lanes(
-        np.empty(asked.words.shape[1] * group, np.int32),
+        np.empty(steps * group, np.int32),
         np.empty((4, 8)),
         np.empty(8, np.int32),
         np.empty(8, np.float32),
         np.empty(8, np.float32),
         np.empty(8, np.uint64),
         np.empty(group * TILE, np.int32),
-        np.empty(group * head * TILE, np.float32),
+        np.empty((group, head * TILE), np.float32),
+        np.empty((group, head)),
     )
-    rest, length, least = tiles.rest, asked.length, state.least
-    for start in range(0, b, group):
-        members = active[start : min(start + group, b)]
-        _scan_head(
-            tiles, head, items, queries, asked, members, k, limits, bias, tile_bias, slack, first_row, state,
-            lanes,
-        )  # fmt: skip
-    for first in range(head, t, block):
-        reach, still = rest[first] * (1.0 + 1e-5), 0
-        for i in range(n_active):
-            u = active[i]
-            active[still] = u
-            still += np.int64(length[u] * reach + most_bias + slack >= least[u])
-        n_active = still
-        if n_active == 0:
-            return
-        last = min(first + block, t)
-        for start in range(0, n_active, group):
-            members = active[start : min(start + group, n_active)]
-            _scan_group(
-                tiles, first, last, items, queries, asked, members, k, limits, bias, tile_bias, slack,
-                first_row, state, lanes,
-            )  # fmt: skip
+    rest = tiles.rest
+    for row in range(first_row, last_row, CHUNK):
+        b = min(CHUNK, last_row - row)
+        state = begin(b, k, row, limits)
+        asked = _quantise_queries(queries, row, steps, norms, state)
+        length, least = asked.length, state.least
+        active = np.arange(b)
+        n_active, first = b, 0 * t
+        while first < t:  # block by block, until nobody can find anything better
+            last = min(first + (block if first > 0 else head), t)
+            reach, still = rest[first] * (1.0 + 1e-5), 0
+            for i in range(n_active):
+                u = active[i]
+                active[still] = u
+                still += np.int64(length[u] * reach + most_bias + slack >= least[u])
+            n_active = still
+            for start in range(0, n_active, group):
+                members = active[start : min(start + group, n_active)]
+                _scan_group(
+                    tiles, first, last, items, queries, asked, members, k, limits, bias, tile_bias, slack,
+                    row, state, lanes,
+                )  # fmt: skip
+            first = last if n_active > 0 else t
+        finish_all(k, row, queries, items, bias, state, codes, scores)
 
 
 @compiled
-def _scan_head(
+def _take_head(
     tiles: Tiles,
-    head: int,
-    items: np.ndarray,
-    queries: np.ndarray,
-    asked: Asked,
-    members: np.ndarray,
+    n_head: int,
+    mine: np.ndarray,
+    bands: np.ndarray,
+    u: int,
     k: int,
-    limits: Limits,
+    query: np.ndarray,
+    items: np.ndarray,
     bias: np.ndarray,
-    tile_bias: np.ndarray,
-    slack: float,
-    first_row: int,
+    row: int,
+    limits: Limits,
     state: Reservoirs,
-    lanes: Lanes,
 ) -> None:
-    """Hold one group of users against the first tiles, which give a threshold before anything is kept."""
-    packed, start, order, place_of = tiles.packed, tiles.start, tiles.order, tiles.place
-    tile_norm, tile_error, tile_scale = tiles.norm, tiles.error, tiles.scale
-    scale, error, length = asked.scale, asked.error, asked.length
-    words, least_int, sums, lows = lanes.words, lanes.least, lanes.sums, lanes.lows
-    low, high, codes, count, least = state.low, state.high, state.code, state.count, state.least
-    full = state.code.shape[1] - TILE
-    indptr, indices, eligible, groups = limits.indptr, limits.indices, limits.masks, limits.group
-    group, steps, n_head = sums.size // TILE, asked.words.shape[1], head * TILE
-    for v in range(group):
-        u = members[min(v, members.size - 1)]
-        for s in range(steps):
-            words[s * group + v] = asked.words[u, s]
-        least_int[v] = np.int32(-(2**31 - 1))  # everything hits, so that all sums are written
-    for tile in range(head):
-        at, place = tile * steps * (4 * TILE), tile * TILE
-        if group > 1:
-            tile_hits(packed, at, start, place, words, steps, least_int, lanes.masks, sums)
-        else:
-            tile_hits_one(packed, at, start, place, words, steps, least_int, lanes.masks, sums)
-        for v in range(members.size):
-            u = members[v]
-            unit = scale[u] * tile_scale[tile]
-            away = error[u] * tile_norm[tile] + length[u] * tile_error[tile] + slack
-            for i in range(TILE):
-                lows[v * n_head + place + i] = sums[v * TILE + i] * unit - away
-            if bias.size > 0:
-                for i in range(TILE):
-                    lows[v * n_head + place + i] += tile_bias[place + i]
-    for v in range(members.size):
-        u = members[v]
-        row = first_row + u
-        mine = lows[v * n_head : (v + 1) * n_head]
-        if indptr.size > 1:
-            for p in range(indptr[row], indptr[row + 1]):
-                place = place_of[indices[p]]
-                if place < n_head:
-                    mine[place] = -np.inf
-        if eligible.shape[0] > 0:
-            allowed = eligible[groups[row] if groups.size > 0 else 0]
-            for i in range(n_head):
-                if order[i] >= 0 and not allowed[order[i]]:
-                    mine[i] = -np.inf
-        for i in range(n_head - 1, -1, -1):
-            if order[i] >= 0:
-                break
+    """Find a user's first threshold in lower bounds (n_head,) of the first items; keep what reaches it."""
+    order, place_of = tiles.order, tiles.place
+    indptr, indices, masks, groups = limits.indptr, limits.indices, limits.masks, limits.group
+    low, high, codes, flat = state.low[u], state.high[u], state.code[u], items.reshape(items.size)
+    if indptr.size > 1:
+        for p in range(indptr[row], indptr[row + 1]):
+            if place_of[indices[p]] < n_head:
+                mine[place_of[indices[p]]] = -np.inf
+    if masks.shape[0] > 0:
+        group = groups[row] if groups.size > 0 else 0
+        for i in range(n_head):
+            if order[i] >= 0 and not masks[group, order[i]]:
+                mine[i] = -np.inf
+    for i in range(max(0, n_head - TILE), n_head):
+        if order[i] < 0:
             mine[i] = -np.inf
-        least[u] = max(least[u], _first_least(mine, n_head, k, state.maxima, state.work))
-        for tile in range(head):
-            band = 2.0 * (error[u] * tile_norm[tile] + length[u] * tile_error[tile] + slack)
-            near = least[u] - band
-            mask = reach_mask(mine, tile * TILE, np.float32(max(near - ROUNDING * abs(near), -MOST)))
-            n = count[u]
-            while mask != 0:
-                i = tile * TILE + lowest_bit(mask)
-                mask &= mask - ONE
-                low[u, n], high[u, n], codes[u, n] = mine[i], mine[i] + band, order[i]
-                n += 1
-            count[u] = n
-            if n > full:
-                _make_room(u, k, state, queries[row], items, bias)
+    state.least[u] = max(state.least[u], _first_least(mine, n_head, k, state.maxima, state.work))
+    for tile in range(n_head // TILE):
+        near = state.least[u] - bands[tile]
+        mask = reach_mask(mine, tile * TILE, np.float32(max(near - ROUNDING * abs(near), -MOST)))
+        n = state.count[u]
+        while mask != 0:
+            i = tile * TILE + lowest_bit(mask)
+            mask &= mask - ONE
+            low[n], high[n], codes[n] = mine[i], mine[i] + bands[tile], order[i]
+            fetch_row(flat, np.int64(order[i]) * items.shape[1])
+            n += 1
+        state.count[u] = n
+        if n > codes.size - TILE:
+            _make_room(u, k, state, query, items, bias)
 
 
 @compiled
@@ -670,25 +624,29 @@ def _scan_group(
     state: Reservoirs,
     lanes: Lanes,
 ) -> None:
-    """Hold one group of users against tiles ``first`` to ``last``; take the hits into their reservoirs."""
+    """Hold one group of users against tiles ``first`` to ``last``; take the hits into their reservoirs.
+
+    The call with ``first == 0`` keeps the scores of all its tiles, for a first threshold.
+    """
     # every array gets a name of its own here: numba counts references each time a tuple is opened
     packed, start, order = tiles.packed, tiles.start, tiles.order
     tile_norm, tile_error, tile_scale = tiles.norm, tiles.error, tiles.scale
     scale, error, length = asked.scale, asked.error, asked.length
     words, about, least_int, least_float = lanes.words, lanes.about, lanes.least, lanes.least_float
-    lane_scale, masks, sums = lanes.scale, lanes.masks, lanes.sums
+    lane_scale, masks, sums, lows, bands = lanes.scale, lanes.masks, lanes.sums, lanes.lows, lanes.bands
     low, high, codes, count = state.low, state.high, state.code, state.count
     least, bloom, full = state.least, state.bloom, state.code.shape[1] - TILE
     indptr, indices, eligible, groups = limits.indptr, limits.indices, limits.masks, limits.group
     excludes, masked = indptr.size > 1, eligible.shape[0] > 0
     group, steps, biased = sums.size // TILE, asked.words.shape[1], bias.size > 0
+    head, n_head, d, flat = first == 0, last * TILE, items.shape[1], items.reshape(items.size)
     for v in range(group):
         u = members[min(v, members.size - 1)]
         for s in range(steps):
             words[s * group + v] = asked.words[u, s]
     for v in range(8):
         u = members[min(v, members.size - 1)]
-        about[0, v] = least[u] - slack if v < members.size else np.inf
+        about[0, v] = -np.inf if head else least[u] - slack if v < members.size else np.inf
         about[1, v], about[2, v], about[3, v] = error[u], length[u], 1.0 / scale[u]
     for tile in range(first, last):
         norm, off, size = tile_norm[tile], tile_error[tile], tile_scale[tile]
@@ -696,7 +654,7 @@ def _scan_group(
             for v in range(8):
                 near = about[0, v] - (about[1, v] * norm + about[2, v] * off)
                 lane_scale[v] = size / about[3, v]
-                least_float[v] = max(near - ROUNDING * abs(near), -MOST)
+                least_float[v] = max(near * (1.0 - ROUNDING if near > 0.0 else 1.0 + ROUNDING), -MOST)
         else:
             inverse = 1.0 / size
             for v in range(8):
@@ -719,6 +677,18 @@ def _scan_group(
                 tile_bias, least_float, lane_scale,
             )  # fmt: skip
         if hits == 0:
+            continue
+        if head:
+            for v in range(members.size):
+                u = members[v]
+                unit = scale[u] * size
+                away = error[u] * norm + length[u] * off + slack
+                bands[v, tile] = 2.0 * away
+                for i in range(TILE):
+                    lows[v, place + i] = sums[v * TILE + i] * unit - away
+                if biased:
+                    for i in range(TILE):
+                        lows[v, place + i] += tile_bias[place + i]
             continue
         for v in range(members.size):
             mask = masks[v]
@@ -743,15 +713,22 @@ def _scan_group(
                 if biased:
                     score += bias[code]
                 low[u, n], high[u, n], codes[u, n] = score - away, score + away, code
+                fetch_row(flat, np.int64(code) * d)
                 n += 1
             count[u] = n
             if n > full:
                 _make_room(u, k, state, queries[row], items, bias)
                 about[0, v] = least[u] - slack
+    if head:
+        for v in range(members.size):
+            u = members[v]
+            row = first_row + u
+            mine = lows[v, :n_head]
+            _take_head(tiles, n_head, mine, bands[v], u, k, queries[row], items, bias, row, limits, state)
 
 
 @compiled
-def rank_histories(
+def score_histories(
     indptr: np.ndarray,
     indices: np.ndarray,
     data: np.ndarray,
@@ -759,44 +736,29 @@ def rank_histories(
     weight_indptr: np.ndarray,
     weight_indices: np.ndarray,
     weight_data: np.ndarray,
-    m: int,
-    k: int,
-    limits: Limits,
     bias: np.ndarray,
-    no_bias: np.ndarray,
-    nothing: np.ndarray,
-    codes: np.ndarray,
-    scores: np.ndarray,
     first_row: int,
-    last_row: int,
+    first: int,
+    c: int,
+    total: np.ndarray,
+    block: np.ndarray,
 ) -> None:
-    """Rank rows of histories (n, h) times weights (h, m) into codes and scores (n, k).
+    """Write scores of histories from ``first_row`` on, of c items from ``first`` on, into ``block`` (b, c).
 
-    Both are CSR, except that weights are ``dense`` (h, m) when that has rows. A row's score is summed in
-    float64 in the stored order of its history: already canonical, so the reservoirs are exact from the start.
-    ``nothing`` (0, 1) float32 stands for the factors that there are not.
+    Histories (n, h) and weights (h, m) are CSR, except that weights are ``dense`` (h, m) when that has rows;
+    CSR weights take all items at once. A score is summed in float64 (``total``, scratch) in the stored order
+    of the history: it is canonical at once.
     """
-    is_dense = dense.shape[0] > 0
-    block = 2048 if is_dense else max(m, 1)  # a scatter wants the whole row, a stream wants the cache
-    total = np.empty(min(block, m))
-    width = -(-min(block, m) // TILE) * TILE
-    score = np.empty((1, width), np.float32)
-    exact = np.zeros(1)
-    for row in range(first_row, last_row):
-        state = begin(1, k, row, limits)
-        for first in range(0, m, block):
-            c = min(block, m - first)
-            total[:] = 0.0
-            for p in range(indptr[row], indptr[row + 1]):
-                j, value = indices[p], np.float64(data[p])
-                if is_dense:
-                    for i in range(c):
-                        total[i] += value * np.float64(dense[j, first + i])
-                else:
-                    for q in range(weight_indptr[j], weight_indptr[j + 1]):
-                        total[weight_indices[q]] += value * np.float64(weight_data[q])
-            for i in range(c):
-                sum_ = total[i] + (np.float64(bias[first + i]) if bias.size > 0 else 0.0)
-                score[0, i] = np.float32(min(max(sum_, -MOST), MOST)) + np.float32(0.0)
-            scan_block(score, c, first, exact, k, row, nothing, nothing, no_bias, limits, state)
-        finish_all(k, row, nothing, nothing, no_bias, state, codes, scores)
+    for u in range(block.shape[0]):
+        total[:c] = 0.0
+        for p in range(indptr[first_row + u], indptr[first_row + u + 1]):
+            j, value = indices[p], np.float64(data[p])
+            if dense.shape[0] > 0:
+                for i in range(c):
+                    total[i] += value * np.float64(dense[j, first + i])
+            else:
+                for q in range(weight_indptr[j], weight_indptr[j + 1]):
+                    total[weight_indices[q]] += value * np.float64(weight_data[q])
+        for i in range(c):
+            added = np.float64(bias[first + i]) if bias.size > 0 else 0.0
+            block[u, i] = np.float32(min(max(total[i] + added, -MOST), MOST)) + np.float32(0.0)

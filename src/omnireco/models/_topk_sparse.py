@@ -15,7 +15,8 @@ from omnireco.models._topk_inputs import Rules, frozen
 
 __all__ = ["as_histories", "as_weights", "worker"]
 
-_BLOCK = 1 << 21  # float64 scores held at once by the numpy tier: 16 MB
+_BLOCK = 1 << 21  # scores held at once: 8 or 16 MB
+_STREAM, _ROWS = 2048, 64  # items whose float64 sums stay in the nearest cache, and histories between scans
 
 
 def as_histories(histories: Any) -> sparse.csr_matrix:
@@ -71,21 +72,35 @@ def worker(
     if chosen == "numpy":
         return _numpy_worker(histories, weights, k, rules, bias, codes, scores)
     from omnireco.models import _topk_kernels as kernels
+    from omnireco.models._topk_vnni import TILE
 
     limits = kernels.Limits(rules.indptr, rules.indices, rules.masks, rules.group)
     no_bias = frozen(np.zeros(0, np.float32))
-    rows = _parts(histories)
+    parts = _parts(histories)
     if isinstance(weights, np.ndarray):
         dense, matrix = frozen(weights), _parts(sparse.csr_matrix((0, 0), dtype=np.float32))
     else:
         dense, matrix = frozen(np.zeros((0, weights.shape[1]), np.float32)), _parts(weights)
     nothing = frozen(np.zeros((histories.shape[0], 1), np.float32))
+    m = weights.shape[1]
+    chunk = min(m, _STREAM) if isinstance(weights, np.ndarray) else m
+    width = -(-chunk // TILE) * TILE
+    rows = max(1, min(_ROWS, _BLOCK // width))
+    added = no_bias if bias is None else bias
 
-    def work(first: int, last: int) -> None:
-        kernels.rank_histories(
-            *rows, dense, *matrix, weights.shape[1], k, limits, no_bias if bias is None else bias, no_bias,
-            nothing, codes, scores, first, last,
-        )  # fmt: skip
+    def work(first_row: int, last_row: int) -> None:
+        total, exact = np.empty(chunk), np.zeros(rows)
+        scratch = np.empty((min(rows, last_row - first_row), width), np.float32)
+        for first in range(first_row, last_row, rows):
+            b = min(rows, last_row - first)
+            state, block = kernels.begin(b, k, first, limits), scratch[:b]
+            for start in range(0, m, chunk):
+                c = min(chunk, m - start)
+                kernels.score_histories(*parts, dense, *matrix, added, first, start, c, total, block)
+                kernels.scan_block(
+                    block, c, start, exact[:b], k, first, nothing, nothing, no_bias, limits, state
+                )
+            kernels.finish_all(k, first, nothing, nothing, no_bias, state, codes, scores)
 
     return work
 

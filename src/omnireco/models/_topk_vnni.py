@@ -40,6 +40,7 @@ __all__ = [
     "Shape",
     "bits_of",
     "eight_sums",
+    "fetch_row",
     "float_of",
     "lowest_bit",
     "reach_count",
@@ -298,6 +299,24 @@ def reach_mask(typingctx: Any, values: Any, at: Any, least: Any) -> tuple[Signat
         return mask
 
     return types.uint64(values, types.int64, types.float32), codegen
+
+
+@_typed_as_any
+def fetch_row(typingctx: Any, items: Any, at: Any) -> tuple[Signature, Any]:
+    """Ask for the first 256 bytes of ``items[at:]`` to be brought nearer: they are needed soon."""
+
+    def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        data = cgutils.create_struct_proxy(sig.args[0])(context, builder, value=args[0]).data
+        byte = ir.IntType(8).as_pointer()
+        fetch = cgutils.get_or_insert_function(
+            builder.module, ir.FunctionType(ir.VoidType(), [byte, I32, I32, I32]), "llvm.prefetch.p0"
+        )
+        for line in range(4):
+            address = builder.bitcast(builder.gep(data, [builder.add(args[1], I64(16 * line))]), byte)
+            builder.call(fetch, [address, I32(0), I32(2), I32(1)])
+        return context.get_dummy_value()
+
+    return types.none(items, types.int64), codegen
 
 
 @_typed_as_any

@@ -336,8 +336,8 @@ class Model(ABC):
 
 
 def count_users(x: Interactions) -> np.ndarray:
-    """Return how many people chose each item, float32 of shape (n_items,)."""
-    return np.bincount(x.csr.indices, minlength=x.n_items).astype(np.float32)
+    """Return how many people chose each item (a cell above 0), float32 of shape (n_items,)."""
+    return np.bincount(x.csr.indices[x.csr.data > 0], minlength=x.n_items).astype(np.float32)
 
 
 def to_float32(values: np.ndarray) -> np.ndarray:
@@ -394,7 +394,9 @@ class _Eligible:
                 f"eligible=(groups, options): {missing:,} of {len(labels):,} people have a group that options lacks. "
                 "Add it with the items that group may see."
             )
-        masks = [_item_mask(option, items, f"eligible[{label!r}]") for label, option in options.items()]
+        masks = [
+            _item_mask(option, items, f"option {number} of eligible") for number, option in enumerate(options.values())
+        ]
         group = np.array([order[label] for label in labels], np.int64)
         return cls(np.array(masks, np.bool_).reshape(-1, len(items)), group)
 

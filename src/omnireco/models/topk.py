@@ -55,13 +55,13 @@ class ItemIndex:
     array([[1, 2]], dtype=int32)
     """
 
-    __slots__ = ("_lock", "_norms", "_tiles", "items")
+    __slots__ = ("_largest", "_lock", "_norms", "_tiles", "items")
 
     items: np.ndarray
 
     def __init__(self, items: Any) -> None:
         array = as_factors(items, "items")
-        if array.base is not None and np.shares_memory(array, items) and items.flags.writeable:
+        if array.base is not None and np.shares_memory(array, items) and np.asarray(items).flags.writeable:
             array = array.copy()
         self._prepare(array)
         if tier() == "int8" and 0 < array.shape[1] <= _MOST_INT8_FACTORS:
@@ -70,6 +70,7 @@ class ItemIndex:
     def _prepare(self, array: np.ndarray) -> None:
         self.items = frozen(array)
         self._norms = row_norms(array, "items")
+        self._largest = float(self._norms.max(initial=0.0))
         self._tiles: Any = None
         self._lock = threading.Lock()
 
@@ -227,9 +228,8 @@ def _topk(
     if n == 0 or m == 0:
         return codes, scores
     norms = row_norms(queries, "queries")
-    largest = float(index._norms.max())
     most_bias = 0.0 if bias is None else float(np.abs(bias).max())
-    ordinary = (norms > 0) & (norms * largest + most_bias < _HUGE)
+    ordinary = (norms > 0) & (norms * index._largest + most_bias < _HUGE)
     if ordinary.all():
         _rank(chosen, queries, index, k, rules, bias, norms, workers, codes, scores)
         return codes, scores
@@ -275,7 +275,7 @@ def _rank(
         _over_rows(work, n, workers, blas=False)
         return
     most_bias = 0.0 if bias is None else float(np.abs(bias).max())
-    error = _topk_numpy.product_error(index.n_factors, norms, float(index._norms.max()), most_bias)
+    error = _topk_numpy.product_error(index.n_factors, norms, index._largest, most_bias)
     if chosen == "numpy":
         work = _topk_numpy.worker(queries, index.items, error, k, rules, bias, codes, scores)
     else:

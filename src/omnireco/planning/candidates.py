@@ -10,13 +10,13 @@ import datetime as dt
 import logging
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
 from omnireco._checks import check_flag, check_integer, name_rows
 from omnireco._compute import row_blocks
+from omnireco._frozen import ReadOnly
 from omnireco.data.clock import Slots, local_us
 from omnireco.data.columns import decode_optional, instants_to_pandas, open_frame
 from omnireco.data.messages import NEVER
@@ -90,8 +90,8 @@ class Candidates:
         arrays = [self.value, *(codes for _, codes in self.labels.values())]
         for array in arrays if self.probability is None else [*arrays, self.probability]:
             array.setflags(write=False)
-        object.__setattr__(self, "labels", MappingProxyType(dict(self.labels)))
-        object.__setattr__(self, "left_out", MappingProxyType(dict(self.left_out)))
+        object.__setattr__(self, "labels", ReadOnly(self.labels))
+        object.__setattr__(self, "left_out", ReadOnly(self.left_out))
 
     @classmethod
     def from_frame(

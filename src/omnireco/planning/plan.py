@@ -5,12 +5,12 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from scipy import sparse
 
+from omnireco._frozen import ReadOnly
 from omnireco.errors import ParameterError
 from omnireco.planning.candidates import Candidates, touch_frame
 from omnireco.planning.rules import Budget, Constraint, Eligibility, Rows
@@ -81,7 +81,7 @@ class Plan:
 
     def __post_init__(self) -> None:
         self.reason.setflags(write=False)
-        object.__setattr__(self, "costs", MappingProxyType(dict(self.costs)))
+        object.__setattr__(self, "costs", ReadOnly(self.costs))
 
     def __len__(self) -> int:
         return int((self.reason == 0).sum())
