@@ -18,7 +18,7 @@ from omnireco.data import Audience, Catalog, EventLog, Interactions, MessageLog
 SOURCE = Path(omnireco.__file__).parent
 PROJECT = Path(__file__).resolve().parents[2]
 FILES = sorted(SOURCE.rglob("*.py"))
-ROOMS = ["errors", "_checks _random _compute _simd", "data", "models", "response", "planning", "evaluation"]
+ROOMS = ["errors", "_checks _random _frozen _compute _simd", "data", "models", "response", "planning", "evaluation"]
 LEVEL = {name: level for level, names in enumerate(ROOMS) for name in names.split()}
 GARDEN = len(ROOMS)  # plotting, io, testing and the other sheds; the shop window __init__ sees all
 HEAVY = {"pandas", "sklearn", "implicit", "numba", "matplotlib", "pyarrow", "pyspark", "polars", "narwhals", "tqdm"}

@@ -316,7 +316,7 @@ def oracle(rows, w, clock):
         layers[channel] = layers.get(channel, 0.0) + amount
     for layers in cells.values():
         whole = sum(layers.values())
-        final = 1.0 if w.binary else whole
+        final = float(whole > 0) if w.binary else whole
         final = final if w.cap is None else max(-w.cap, min(w.cap, final))
         if final != whole and whole:
             for channel in layers:

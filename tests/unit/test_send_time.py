@@ -8,7 +8,7 @@ import omnireco as om
 from omnireco.errors import NotFittedError, ParameterError, SchemaError
 from omnireco.response.activity import ActivityProfile
 from omnireco.response.calibration import fit_curve, person_factors, sigmoid
-from omnireco.response.delay import fit_tau, occurrence_to_exposure, reading_after, send_value
+from omnireco.response.delay import fit_reading, fit_tau, occurrence_to_exposure, reading_after, send_value
 from omnireco.response.send_time import SendTime
 
 HOUR = 3_600_000_000
@@ -97,6 +97,19 @@ def test_finds_the_planted_pull_and_reading_hours():
     assert np.bincount((sent + delay) % 24).argmax() == 10  # the sender's timetable
     assert found.argmax() in (19, 20, 21)  # the readers'
     assert found[20] / found[12] == pytest.approx(2.0, rel=0.25)
+
+
+def test_no_reading_correction_without_evidence():
+    """People who answer exactly as they come: half of them does not help to foresee the other half."""
+    rng = np.random.default_rng(5)
+    r = rng.dirichlet(np.ones(168), 100)
+    person, sent = rng.integers(0, 100, 500), rng.integers(0, 168, 500)
+    weight = np.exp(-np.arange(168) / 6.0) * r[person[:, None], (sent[:, None] + np.arange(168)) % 168]
+    delay = (weight.cumsum(axis=1) / weight.sum(axis=1, keepdims=True) > rng.random((500, 1))).argmax(axis=1)
+    member = rng.dirichlet(np.ones(3), 100)
+    assert (fit_reading(r, member, person, sent, (sent + delay) % 168, 6.0) == 1.0).all()
+    all_evening = np.full(500, 20)
+    assert fit_reading(r, member, person, sent, all_evening, 6.0)[:, 20].min() > 2.0
 
 
 def test_curve_recovers_its_parameters_and_the_mean():

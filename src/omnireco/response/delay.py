@@ -6,16 +6,17 @@ pull has fallen to 1/e; ``rho = exp(-1/tau)``. Reading profiles ``r`` (n, 168) a
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 
 from omnireco.response.profiles import WEEK, circular_kernel
 
-__all__ = ["DEFAULT_TAU", "fit_tau", "occurrence_to_exposure", "reading_after", "send_value"]
+__all__ = ["DEFAULT_TAU", "fit_reading", "fit_tau", "occurrence_to_exposure", "reading_after", "send_value"]
 
 DEFAULT_TAU = 6.0
 _TAUS = np.array([1.0, 1.5, 2.0, 3.0, 4.0, 6.0, 9.0, 12.0, 18.0, 24.0, 48.0, 96.0, 168.0, 336.0])
-_DAY_PRIOR = 20.0  # responses' worth of "as the activity profile says" in each hour of the day
-_WEEK_PRIOR = 40.0
+_PRIORS = (100.0, 30.0, 10.0, 3.0, 1.0)  # answers' worth of "as the profiles say" in each hour
 
 
 def send_value(p: np.ndarray, tau: float, *, life: int | None = None) -> np.ndarray:
@@ -86,8 +87,40 @@ def fit_tau(
     return float(_TAUS[best])
 
 
-def occurrence_to_exposure(
+def fit_reading(
     r: np.ndarray, member: np.ndarray, person: np.ndarray, sent: np.ndarray, answered: np.ndarray, tau: float
+) -> np.ndarray:
+    """Return reading relative to activity, (G, 168), as far as it foresees the answers of people left out.
+
+    The correction is learned on half of the people and judged on the other half, both ways, for several prior
+    strengths; infinite strength, no correction at all, is among them and wins when nothing else pays clearly.
+    """
+    n_segments = member.shape[1]
+    half = person % 2 == 0
+    best, strength = 1.0 + float(answered.size) * 1e-4, np.inf
+    for candidate in _PRIORS:
+        gain = 0.0
+        for learn in (half, ~half):
+            if not learn.any() or learn.all():
+                continue
+            ratio = occurrence_to_exposure(r, member, person[learn], sent[learn], answered[learn], tau, prior=candidate)
+            gain += _answer_gain(r, member, ratio, person[~learn], sent[~learn], answered[~learn], tau)
+        if gain > best:
+            best, strength = gain, candidate
+    if np.isinf(strength):
+        return np.ones((n_segments, WEEK))
+    return occurrence_to_exposure(r, member, person, sent, answered, tau, prior=strength)
+
+
+def occurrence_to_exposure(
+    r: np.ndarray,
+    member: np.ndarray,
+    person: np.ndarray,
+    sent: np.ndarray,
+    answered: np.ndarray,
+    tau: float,
+    *,
+    prior: float = 1.0,
 ) -> np.ndarray:
     """Return how much more is read in each hour than the profiles say, by segment, (G, 168).
 
@@ -101,31 +134,56 @@ def occurrence_to_exposure(
         How far each person belongs to each segment.
     person, sent, answered : ndarrays of int, shape (m,)
         Row of ``r``, local hour of sending and of the answer.
+    prior : float
+        Answers' worth of "as the profiles say" in each hour, before any.
     """
     n_segments = member.shape[1]
     seen, expected = np.zeros((n_segments, WEEK)), np.zeros((n_segments, WEEK))
-    after = (np.arange(WEEK)[None, :] - np.arange(WEEK)[:, None]) % WEEK
-    pull = np.exp(-after / tau)
-    for start in range(0, person.size, 50_000):
-        rows = slice(start, start + 50_000)
-        chance = pull[sent[rows]] * r[person[rows]]
-        chance /= chance.sum(axis=1, keepdims=True)
+    for rows, chance in _chance_of_hours(r, person, sent, tau):
         weight = member[person[rows]]
         expected += weight.T @ chance
         for segment in range(n_segments):
             seen[segment] += np.bincount(answered[rows], weights=weight[:, segment], minlength=WEEK)
-    whole = _ratio(seen.sum(axis=0), expected.sum(axis=0))
-    return np.stack([whole * _ratio(seen[g], expected[g] * whole) for g in range(n_segments)])
+    whole = _ratio(seen.sum(axis=0), expected.sum(axis=0), prior)
+    return np.stack([whole * _ratio(seen[g], expected[g] * whole, prior) for g in range(n_segments)])
 
 
-def _ratio(seen: np.ndarray, expected: np.ndarray) -> np.ndarray:
+def _chance_of_hours(
+    r: np.ndarray, person: np.ndarray, sent: np.ndarray, tau: float
+) -> Iterator[tuple[slice, np.ndarray]]:
+    """Yield blocks of answers and the chance, (m, 168), that each fell into each hour of the week."""
+    pull = np.exp(-((np.arange(WEEK)[None, :] - np.arange(WEEK)[:, None]) % WEEK) / tau)
+    for start in range(0, person.size, 20_000):
+        rows = slice(start, start + 20_000)
+        chance = pull[sent[rows]] * r[person[rows]]
+        yield rows, chance / chance.sum(axis=1, keepdims=True)
+
+
+def _answer_gain(
+    r: np.ndarray,
+    member: np.ndarray,
+    ratio: np.ndarray,
+    person: np.ndarray,
+    sent: np.ndarray,
+    answered: np.ndarray,
+    tau: float,
+) -> float:
+    """Return the nats that a reading ratio gains on the hours of some answers."""
+    gain = 0.0
+    for rows, chance in _chance_of_hours(r, person, sent, tau):
+        factor = member[person[rows]] @ ratio
+        gain += float(np.log(factor[np.arange(factor.shape[0]), answered[rows]] / (chance * factor).sum(axis=1)).sum())
+    return gain
+
+
+def _ratio(seen: np.ndarray, expected: np.ndarray, prior: float) -> np.ndarray:
     """Return seen over expected per hour of the week, first by hour of the day, both with a Gamma prior at 1."""
     expected = expected * (seen.sum() / max(float(expected.sum()), 1e-300))
     kernel = circular_kernel(24, 1.0)
-    by_day = kernel @ seen.reshape(7, 24).sum(axis=0) + _DAY_PRIOR / 24 * 4
-    day = np.tile(by_day / (kernel @ expected.reshape(7, 24).sum(axis=0) + _DAY_PRIOR / 24 * 4), 7)
+    by_day = kernel @ seen.reshape(7, 24).sum(axis=0) + 3.0 * prior
+    day = np.tile(by_day / (kernel @ expected.reshape(7, 24).sum(axis=0) + 3.0 * prior), 7)
     kernel = circular_kernel(WEEK, 1.0)
-    week = (kernel @ seen + _WEEK_PRIOR / 24) / (kernel @ (expected * day) + _WEEK_PRIOR / 24)
+    week = (kernel @ seen + prior) / (kernel @ (expected * day) + prior)
     return np.asarray(day * week)
 
 

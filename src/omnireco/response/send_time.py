@@ -26,7 +26,7 @@ from omnireco.data.vocabulary import NONE, Vocabulary
 from omnireco.errors import ParameterError, SchemaError
 from omnireco.response.activity import ActivityModel, ActivityProfile, no_such
 from omnireco.response.calibration import Curve, fit_curve, person_factors
-from omnireco.response.delay import fit_tau, occurrence_to_exposure, send_value
+from omnireco.response.delay import fit_reading, fit_tau, send_value
 from omnireco.response.profiles import WEEK, memberships
 
 if TYPE_CHECKING:
@@ -202,7 +202,7 @@ class SendTime:
             adjusted = r * (member @ reading)
             adjusted /= adjusted.sum(axis=1, keepdims=True)
             tau = fit_tau(adjusted, person, start, delay, prior=tau)
-            reading = occurrence_to_exposure(r, member, person, start, (start + delay) % WEEK, tau)
+            reading = fit_reading(r, member, person, start, (start + delay) % WEEK, tau)
         return tau, reading
 
 

@@ -42,8 +42,13 @@ def caused_by_messages(
     when = np.concatenate([sent.sent_at, sent.responded_at[answered]])
     known = who != NONE
     who, when = who[known], when[known]
-    if not who.size or not user.size:
-        return np.zeros(user.size, np.bool_)
+    written_to = np.zeros(len(users), np.bool_)
+    written_to[who] = True
+    asked = np.flatnonzero(written_to[user])
+    found = np.zeros(user.size, np.bool_)
+    if not asked.size:
+        return found
+    user, at = user[asked], at[asked]
     # one order of (user, time, messages first); each session looks back to the last message before it
     both_who, both_when = np.concatenate([who, user]), np.concatenate([when, at])
     is_session = np.r_[np.zeros(who.size, np.int8), np.ones(user.size, np.int8)]
@@ -54,7 +59,8 @@ def caused_by_messages(
     near &= (is_session[order] == 1) & (is_session[last] == 0)
     caused = np.zeros(order.size, np.bool_)
     caused[order] = near
-    return caused[who.size :]
+    found[asked] = caused[who.size :]
+    return found
 
 
 def local_hours(log: EventLog, audience: Audience, rows: np.ndarray) -> np.ndarray:
