@@ -47,12 +47,12 @@ TABLES: dict[str, dict[str, Any]] = {
     "movielens_100k_mcrec": {
         "Popularity": om.Popularity(),
         "EASE": om.EASE(regularization=458),
-        "ALS": om.ALS(factors=32, unobserved_weight=0.3, regularization=0.01),
+        "ALS": om.ALS(factors=64, unobserved_weight=0.2, regularization=0.02),
     },
     "movielens_1m_m1": {
         "Popularity": om.Popularity(),
         "EASE": om.EASE(regularization=1000),
-        "ALS": om.ALS(factors=128, unobserved_weight=0.1, regularization=0.003),
+        "ALS": om.ALS(factors=256, unobserved_weight=0.2, regularization=0.01),
     },
 }
 GRIDS: dict[str, dict[str, list[Any]]] = {

@@ -102,6 +102,7 @@ def _parser() -> argparse.ArgumentParser:
     demo.add_argument("--timezone", metavar="ZONE", help="the clock of times without an offset, such as UTC")
     demo.add_argument("--seed", type=_seed, default=0, metavar="N", help="where random draws start (0)")
     demo.add_argument("--quick", action="store_true", help="one setting per model instead of several")
+    demo.add_argument("--no-progress", dest="progress", action="store_false", help="no progress bars on stderr")
     demo.set_defaults(run=_demo)
     shown = verbs.add_parser("versions", help="versions of everything, for a bug report")
     shown.set_defaults(run=_versions)
@@ -118,7 +119,7 @@ def _demo(options: argparse.Namespace, typed: Sequence[str]) -> int:
         quick=options.quick,
         command=shlex.join(["omnireco", *typed]),
         say=_say,
-        progress=sys.stderr.isatty(),
+        progress=options.progress,
     )
     return FINE
 

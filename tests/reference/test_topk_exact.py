@@ -279,3 +279,42 @@ def test_a_disk_that_cannot_be_written_only_costs_the_cache(tmp_path):
     )
     assert done.returncode == 0, done.stderr[-2000:]
     assert done.stdout.strip() == "[[[0, 1], [0, 1]]]"
+
+
+OTHER_CPU = """
+import os, sys
+import llvmlite.binding as llvm
+wide = ("avx512", "avx10", "amx")
+names = {n: on and not n.startswith(wide) for n, on in dict(llvm.get_host_cpu_features()).items()}
+os.environ["NUMBA_CPU_NAME"] = "alderlake"
+os.environ["NUMBA_CPU_FEATURES"] = ",".join(("+" if on else "-") + n for n, on in names.items())
+sys.path.insert(0, sys.argv[1])
+import test_topk_exact as tests
+from omnireco.models import _topk_vnni
+assert _topk_vnni.SHAPE.lanes == 8
+for seed in range(200):
+    queries, items, k, rules = tests.random_case(seed)
+    answer = tests.run("int8", queries, items, k=k, **rules)
+    tests.assert_same(answer, tests.brute_force(queries, items, k=k, **rules), seed)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(
+    "OMNIRECO_SLOW_TESTS" not in os.environ, reason="compiles all kernels anew: half a minute"
+)
+@pytest.mark.skipif("int8" not in TIERS, reason="this CPU has no VNNI")
+def test_avx_vnni_without_avx512(tmp_path):
+    """The half-wide kernel, compiled as for a CPU that has no AVX-512."""
+    pytest.importorskip("llvmlite")
+    import llvmlite.binding as llvm
+
+    if not llvm.get_host_cpu_features().get("avxvnni"):
+        pytest.skip("this CPU has AVX-512 VNNI only")
+    environment = os.environ | {
+        "NUMBA_CACHE_DIR": str(tmp_path),
+        "PYTHONPATH": str(Path(engine.__file__).parents[2]),
+    }
+    command = [sys.executable, "-c", OTHER_CPU, str(Path(__file__).parent)]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr[-2000:]

@@ -67,8 +67,10 @@ def test_the_report_is_one_file_that_a_person_can_read(out):
     assert "nan" not in re.sub(r"base64,[^\"]+", "", html).lower().split()
 
 
-def test_equal_seeds_write_equal_files(out, folder, tmp_path):
-    assert main(["demo", "--quick", "--data", str(folder), "--out", str(tmp_path)]) == 0
+def test_equal_seeds_write_equal_files(out, folder, tmp_path, capsys):
+    command = ["demo", "--quick", "--no-progress", "--data", str(folder), "--out", str(tmp_path)]
+    assert main(command) == 0
+    assert capsys.readouterr().err == ""
     for name in ("recommendations.parquet", "plan.parquet"):
         pd.testing.assert_frame_equal(pd.read_parquet(out / name), pd.read_parquet(tmp_path / name))
 
@@ -77,7 +79,10 @@ def test_events_alone_give_recommendations_and_say_why_there_is_no_plan(folder, 
     events = tmp_path / "events.csv"
     pd.read_parquet(folder / "events.parquet").to_csv(events, index=False)
     assert main(["demo", "--quick", "--data", str(events), "--out", str(tmp_path / "out")]) == 0
-    assert "no users file" in capsys.readouterr().out
+    said = capsys.readouterr()
+    assert "no users file" in said.out
+    for step in ("reading", "choosing settings", "testing", "recommending", "writing"):
+        assert step in said.err  # a bar for whoever waits
     assert (tmp_path / "out" / "recommendations.parquet").exists()
     assert not (tmp_path / "out" / "plan.parquet").exists()
     assert "no plan" in (tmp_path / "out" / "report.html").read_text(encoding="utf-8")

@@ -150,7 +150,12 @@ def read_folder(path: Path, *, timezone: str | None = None) -> Inputs:
     if "items" in files:
         goods = _open(files["items"], "items", timezone)
         catalog = _door(files["items"], lambda: Catalog.from_frame(goods))
-    return Inputs(f"Your data in {folder.name!r}", log, log, messages, audience, catalog)
+    made_up = (
+        "What a message costs, the budget and the capacity of the plan are examples that this demo chose by the number "
+        "of consents. Put your own into a script: om.plan(touches, constraints=[om.Budget(...), ...])."
+    )
+    name = f"Your data in {folder.name!r}"
+    return Inputs(name, log, log, messages, audience, catalog, made_up="" if audience is None else made_up)
 
 
 # files ----------------------------------------------------------------------------------------------

@@ -8,7 +8,7 @@ import numpy as np
 
 from omnireco import plotting
 from omnireco._demo.compare import SIMPLE, Comparison
-from omnireco._demo.week import QUIET, Hours, Week
+from omnireco._demo.week import QUIET, Hours, Week, in_words
 from omnireco._report import Format, Page
 from omnireco._versions import versions
 
@@ -265,13 +265,23 @@ def _made(page: Page, found: Findings) -> None:
     page.section("How it was made")
     page.text(f"Command: {found.command}. It took {found.seconds:.0f} seconds.")
     page.text("Settings used, chosen on the validation weeks:")
-    page.points([f"{c.task.title} {choice.label}." for c in found.comparisons for choice in c.chosen.values()])
+    page.table(_settings(found))
     wanted = ("omnireco", "python", "numpy", "scipy", "pandas", "implicit", "matplotlib")
     known = versions()
     page.text("Versions: " + ", ".join(f"{name} {known[name]}" for name in wanted if name in known) + ".", small=True)
 
 
 # tables and words -----------------------------------------------------------------------------------
+
+
+def _settings(found: Findings) -> pd.DataFrame:
+    """Return one row per family and one column per task."""
+    import pandas as pd
+
+    columns = {_ask(c).rstrip(":"): {family: x.label for family, x in c.chosen.items()} for c in found.comparisons}
+    table = pd.DataFrame(columns)
+    table.insert(0, "model", table.index)
+    return table
 
 
 def _mean(comparison: Comparison, model: str, metric: str = "ndcg") -> float:
@@ -343,7 +353,9 @@ def _price_table(prices: pd.DataFrame) -> tuple[pd.DataFrame, dict[str, Format]]
 def _limit_name(name: str) -> str:
     """Return a rule's name in words."""
     if name.startswith("FrequencyCap"):
-        return "messages to a person"
+        many, _, rest = name.removeprefix("FrequencyCap(").partition(", per='")
+        length = in_words(rest.partition("'")[0])
+        return f"{many} message{'' if many == '1' else 's'} to a person in {length}"
     if name.startswith("OncePerItem"):
         return "an item once per person"
     kind, _, rest = name.partition("(")

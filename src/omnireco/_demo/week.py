@@ -18,7 +18,7 @@ from omnireco.models import Recommendations
 from omnireco.planning import Budget, Capacity, FrequencyCap, Plan, QuietHours, candidates, plan
 from omnireco.response import SendTime, SendTimeModel
 
-__all__ = ["QUIET", "Hours", "Week", "learn_hours", "plan_week", "why_no_hours", "why_no_plan"]
+__all__ = ["QUIET", "Hours", "Week", "in_words", "learn_hours", "plan_week", "why_no_hours", "why_no_plan"]
 
 HOUR = 3_600_000_000
 DAY = 24 * HOUR
@@ -121,7 +121,7 @@ def plan_week(inputs: Inputs, audience: Audience, recs: Recommendations, hours: 
     limits = [FrequencyCap(PER_PERSON, per="7D"), *_limits(audience, channels)]
     found = plan(touches, constraints=limits)
     n_people = int(np.unique(touches.touches.user[found.reason == 0]).size)
-    return Week(found, channels, _in_words([*limits, *touches.implied]), f"{first:%A %d %B %Y}", n_people)
+    return Week(found, channels, _rules_in_words([*limits, *touches.implied]), f"{first:%A %d %B %Y}", n_people)
 
 
 # steps ----------------------------------------------------------------------------------------------
@@ -156,7 +156,7 @@ def _limits(audience: Audience, channels: Sequence[str]) -> list[Budget | Capaci
     return limits
 
 
-def _in_words(limits: Sequence[Any]) -> tuple[str, ...]:
+def _rules_in_words(limits: Sequence[Any]) -> tuple[str, ...]:
     """Return the rules as sentences that need no manual."""
     words = [
         "Only people who agreed to the channel, and can be reached there.",
@@ -167,7 +167,7 @@ def _in_words(limits: Sequence[Any]) -> tuple[str, ...]:
     for rule in limits:
         if isinstance(rule, FrequencyCap):
             many = f"{rule.n} message{'' if rule.n == 1 else 's'}"
-            words.append(f"At most {many} to a person in any {_length(rule.per)}, over all channels together.")
+            words.append(f"At most {many} to a person in any {in_words(rule.per)}, over all channels together.")
         elif isinstance(rule, Budget):
             words.append(f"{rule.channel}: {rule.cost:.2f} a message, at most {rule.total:,.2f} in all.")
         elif isinstance(rule, Capacity):
@@ -175,7 +175,7 @@ def _in_words(limits: Sequence[Any]) -> tuple[str, ...]:
     return tuple(words)
 
 
-def _length(per: Any) -> str:
+def in_words(per: Any) -> str:
     """Return a duration in words: ``"7D"`` is 7 days, ``"4h"`` is 4 hours."""
     hours = check_duration(per, "per") / HOUR
     return f"{hours / 24:g} days" if hours % 24 == 0 else f"{hours:g} hours"

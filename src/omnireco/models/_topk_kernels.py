@@ -521,7 +521,6 @@ def rank_tiles(
     t, steps = tiles.scale.size, (items.shape[1] + 3) // 4
     head = min(t, max(STEPS, (2 * k + TILE) // (TILE // 4)))  # tiles for the first threshold
     group = GROUP if last_row - first_row > 1 else 1
-    block = STEPS if group > 1 else 4
     lanes = Lanes(
         np.empty(steps * group, np.int32),
         np.empty((4, 8)),
@@ -542,7 +541,7 @@ def rank_tiles(
         active = np.arange(b)
         n_active, first = b, 0 * t
         while first < t:  # block by block, until nobody can find anything better
-            last = min(first + (block if first > 0 else head), t)
+            last = min(first + (STEPS if first > 0 else head), t)
             reach, still = rest[first] * (1.0 + 1e-5), 0
             for i in range(n_active):
                 u = active[i]
