@@ -64,6 +64,8 @@ from omnireco.models import (
     RP3beta,
     UserKNN,
 )
+from omnireco.models.diversify import calibrated, mmr, promoted, quotas
+from omnireco.models.explain import Explanations, explain
 from omnireco.models.topk import ItemIndex, topk
 from omnireco.planning import (
     Budget,
@@ -106,6 +108,7 @@ __all__ = [
     "Constraint",
     "Eligibility",
     "EventLog",
+    "Explanations",
     "FactorModel",
     "FrequencyCap",
     "Interactions",
@@ -138,12 +141,14 @@ __all__ = [
     "Weights",
     "__version__",
     "average_precision",
+    "calibrated",
     "candidates",
     "coverage",
     "datasets",
     "diversity",
     "errors",
     "evaluate",
+    "explain",
     "fingerprint",
     "headroom",
     "hit_rate",
@@ -153,10 +158,13 @@ __all__ = [
     "leave_last",
     "load",
     "mean_reciprocal_rank",
+    "mmr",
     "ndcg",
     "novelty",
     "plan",
     "precision",
+    "promoted",
+    "quotas",
     "recall",
     "recommend_to_parquet",
     "save",

@@ -155,8 +155,8 @@ def test_keep_largest_breaks_ties_by_column():
 @pytest.mark.parametrize(
     ("estimator", "message"),
     [
-        (om.GFCF(memory=10.0), "GFCF.fit needs .* Use RP3beta"),
-        (om.SLIM(memory=10.0), "SLIM.fit needs .* Use RP3beta or ItemKNN"),
+        (om.GFCF(memory=10.0), r"GFCF\.fit needs .* Use RP3beta"),
+        (om.SLIM(memory=10.0), r"SLIM\.fit needs .* Use RP3beta or ItemKNN"),
     ],
 )
 def test_what_does_not_fit_in_memory_says_so(estimator, message):
@@ -271,7 +271,7 @@ def test_next_item_refuses():
         om.NextItem().fit(log_of([(1, "a", 0, "buy"), (2, "b", 1, "buy")]))
     with pytest.raises(ParameterError, match=r"NextItem\(events=\['sell'\]\): the log has only 'buy'"):
         om.NextItem(events=["sell"]).fit(log_of([(1, "a", 0, "buy"), (1, "b", 1, "buy")]))
-    with pytest.raises(ParameterError, match="NextItem.fit needs"):
+    with pytest.raises(ParameterError, match=r"NextItem\.fit needs"):
         om.NextItem(memory=1.0).fit(log_of([(1, "a", 0, "buy"), (1, "b", 1, "buy")]))
     with pytest.raises(ParameterError, match="weights must be a Weights"):
         om.NextItem(weights=0.7)

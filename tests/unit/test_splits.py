@@ -1,5 +1,7 @@
 """Splits: nothing of the test in the train, ties together, and a hash that says which split it was."""
 
+import itertools
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -29,7 +31,7 @@ def test_rolling_windows_touch_and_end_with_the_log(log):
     splits = om.split_rolling(log, horizon="10D", n=3)
     assert len(splits) == 3
     assert splits[-1].test.end_us == log.end_us
-    for before, after in zip(splits, splits[1:], strict=False):
+    for before, after in itertools.pairwise(splits):
         assert before.test.end_us == after.test.start_us
     for train, test in splits:
         assert train.at.max() < train.end_us == test.start_us <= test.at.min()
@@ -39,7 +41,7 @@ def test_rolling_windows_touch_and_end_with_the_log(log):
 def test_a_gap_keeps_train_away_from_test(log):
     ((train, test),) = om.split_rolling(log, horizon="10D", n=1, gap="2D")
     assert test.start_us - train.end_us == 2 * DAY
-    with pytest.raises(EmptyError, match="no event lies before .* cut 1 of 9"):
+    with pytest.raises(EmptyError, match=r"no event lies before .* cut 1 of 9"):
         om.split_rolling(log, horizon="10D", n=9)
 
 
@@ -81,5 +83,5 @@ def test_a_fingerprint_tells_splits_apart(log):
     assert om.fingerprint(train, test) != om.fingerprint(test, train)
     assert om.fingerprint(train.matrix()) != om.fingerprint(train)
     assert np.unique([len(om.fingerprint(part)) for part in (train, test)]).tolist() == [16]
-    with pytest.raises(ParameterError, match="takes EventLog or Interactions. Got list"):
+    with pytest.raises(ParameterError, match=r"takes EventLog or Interactions\. Got list"):
         om.fingerprint([1])
