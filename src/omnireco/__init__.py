@@ -64,7 +64,8 @@ from omnireco.models import (
     RP3beta,
     UserKNN,
 )
-from omnireco.models.diversify import calibrated, mmr, promoted, quotas
+from omnireco.models.cold import add_new_items
+from omnireco.models.diversify import avoid, calibrated, mmr, promoted, quotas
 from omnireco.models.explain import Explanations, explain
 from omnireco.models.topk import ItemIndex, topk
 from omnireco.planning import (
@@ -140,7 +141,9 @@ __all__ = [
     "Vocabulary",
     "Weights",
     "__version__",
+    "add_new_items",
     "average_precision",
+    "avoid",
     "calibrated",
     "candidates",
     "coverage",

@@ -78,3 +78,15 @@ def test_lists_stay_lists():
             shown = short.codes[row][short.codes[row] >= 0]
             assert np.unique(shown).size == shown.size
             assert set(shown) <= set(long.codes[row])
+
+
+def test_what_was_rejected_stays_away_with_its_twin():
+    alike = np.zeros((4, 4), np.float32)
+    alike[0, 1] = alike[1, 0] = 1.0
+    knn = om.ItemModel(LISTS.items, np.ones(4, np.float32), alike)
+    no = om.Interactions.from_frame(pd.DataFrame({"user_id": [1, 1], "item_id": ["a", "zebra"], "weight": [-1.0, 1]}))
+    assert items(om.avoid(LISTS, no, k=4, strength=0.0, similarity=knn)) == "bcd"
+    assert items(om.avoid(LISTS, no, k=4, strength=0.5, similarity=knn)) == "cbd"
+    assert items(om.avoid(LISTS, no, k=4, strength=0.5, similarity=knn), user=2) == "ba"
+    with pytest.raises(SchemaError, match="disliked must be Interactions"):
+        om.avoid(LISTS, None, k=4, strength=0.5, similarity=knn)
