@@ -19,7 +19,7 @@ from omnireco.models.topk import rank_histories, select, tier
 
 __all__ = ["EASE", "ItemKNN", "ItemModel"]
 
-_CONDITION = 700.0  # up to which float32 moves EASE's weights by less than a millionth
+_CONDITION = 500.0  # up to which float32 moves EASE's weights by less than a millionth
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,7 +41,7 @@ class EASE:
     -----
     ``G = X'X``, ``P = inv(G + regularization I)``, weights ``B = -P / diag(P)`` by column with a zero
     diagonal, scores ``X B``. Solved by Cholesky in place and kept in float32. The solution is computed in float32
-    too where the condition number is surely below 700 (the largest sum over a row of G, against the
+    too where the condition number is surely below 500 (the largest sum over a row of G, against the
     regularization), which moves weights by less than a millionth; otherwise in float64. Deterministic. Time
     O(items^3); memory 4 bytes x items^2 in float32, 12 in float64, stated before it is used.
 
