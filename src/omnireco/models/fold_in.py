@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
@@ -14,6 +15,7 @@ __all__ = ["Space", "fold_in"]
 _FEW = 64  # rows below which starting threads costs more than it saves
 _PAD = 16  # the kernel's blocks are so many columns wide
 _BLOCK = 8192
+_LOCAL = threading.local()  # one scratch per thread: for one person, fresh memory would cost more than the solution
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -108,8 +110,7 @@ def fold_in(
         array.setflags(write=False)
 
     def solve(start: int, stop: int) -> None:
-        scratch = aligned(2 * width * width + (2 * HELD + 5) * width, np.float64)
-        fold_in_rows(*arrays, d, start, stop, scratch, vectors)
+        fold_in_rows(*arrays, d, start, stop, _scratch(2 * width * width + (2 * HELD + 5) * width), vectors)
 
     workers = min(usable_threads(threads), max(1, n // _FEW))
     if workers == 1:
@@ -120,3 +121,11 @@ def fold_in(
         for job in jobs:
             job.result()
     return vectors.reshape(n, d)
+
+
+def _scratch(size: int) -> np.ndarray:
+    """Return this thread's float64 scratch of at least ``size`` numbers; what it held does not matter."""
+    held: np.ndarray | None = getattr(_LOCAL, "scratch", None)
+    if held is None or held.size < size:
+        held = _LOCAL.scratch = aligned(size, np.float64)
+    return held

@@ -19,7 +19,7 @@ from omnireco.models.topk import rank_histories, select, tier
 
 __all__ = ["EASE", "ItemKNN", "ItemModel"]
 
-_CONDITION = 1e4  # up to which float32 moves EASE's weights by less than a millionth
+_CONDITION = 500.0  # up to which float32 moves EASE's weights by less than a millionth
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,7 +41,7 @@ class EASE:
     -----
     ``G = X'X``, ``P = inv(G + regularization I)``, weights ``B = -P / diag(P)`` by column with a zero
     diagonal, scores ``X B``. Solved by Cholesky in place and kept in float32. The solution is computed in float32
-    too where the condition number is surely below 10,000 (the largest sum over a row of G, against the
+    too where the condition number is surely below 500 (the largest sum over a row of G, against the
     regularization), which moves weights by less than a millionth; otherwise in float64. Deterministic. Time
     O(items^3); memory 4 bytes x items^2 in float32, 12 in float64, stated before it is used.
 
@@ -75,7 +75,7 @@ class EASE:
             When items squared do not fit in memory; the message says how much is needed.
         """
         x = require_interactions(x, "EASE.fit")
-        single = _row_sum_bound(x.csr) <= _CONDITION * self.regularization
+        single = _is_single(x.csr, self.regularization)
         self._check_memory(x.n_items, 4 if single else 12)
         gram = _gram(x.csr, np.float32 if single else np.float64)
         return ItemModel(x.items, count_users(x), _ridge_weights(gram, self.regularization))
@@ -250,10 +250,10 @@ def _dense_or_none(matrix: sp.csr_matrix) -> np.ndarray:
     return dense
 
 
-def _row_sum_bound(x: sp.csr_matrix) -> float:
-    """Return the largest row sum of |X|'|X|, which no eigenvalue of X'X exceeds."""
+def _is_single(x: sp.csr_matrix, regularization: float) -> bool:
+    """Return whether float32 is enough: no eigenvalue of X'X exceeds the largest row sum of |X|'|X|."""
     size = abs(x).astype(np.float64)
-    return float((size.T @ (size @ np.ones(x.shape[1]))).max(initial=0.0))
+    return float((size.T @ (size @ np.ones(x.shape[1]))).max(initial=0.0)) <= _CONDITION * regularization
 
 
 def _gram(x: sp.csr_matrix, dtype: type) -> np.ndarray:
