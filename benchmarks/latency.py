@@ -37,8 +37,7 @@ def engines(users, items, seen, k):
         from scipy import sparse
 
         rows = [
-            sparse.csr_matrix((np.ones(seen.shape[1], np.float32), row, indptr), shape=(1, len(items)))
-            for row in seen
+            sparse.csr_matrix((np.ones(seen.shape[1], np.float32), row, indptr), shape=(1, len(items))) for row in seen
         ]
         answers["implicit"] = lambda u: implicit_topk(
             items, users[u : u + 1], k, filter_query_items=rows[u], num_threads=1
@@ -84,9 +83,7 @@ def measure(m, kind, k, calls):
     users, items = factors(kind, calls, m, 64, rng)
     seen = np.sort(rng.integers(0, m, (calls, 50)), axis=1).astype(np.int32)
     answers = engines(users, items, seen, k)
-    truth, _ = engine._topk(
-        users, items, k, (np.arange(calls + 1) * 50, seen.ravel()), None, None, None, engine.tier()
-    )
+    truth, _ = engine._topk(users, items, k, (np.arange(calls + 1) * 50, seen.ravel()), None, None, None, engine.tier())
     times, found = {name: [] for name in answers}, dict.fromkeys(answers, 0)
     for answer in answers.values():
         answer(0)
@@ -124,8 +121,7 @@ def main():
     rows = []
     print(f"tier {engine.tier()}; K = 10, 64 factors, 50 items excluded; wall microseconds of one call")
     print(
-        f"{'items':>9} {'factors':13} {'engine':28} {'p50':>9} {'p99':>9} {'best':>9} {'recall':>7} "
-        f"{'x implicit':>10}"
+        f"{'items':>9} {'factors':13} {'engine':28} {'p50':>9} {'p99':>9} {'best':>9} {'recall':>7} {'x implicit':>10}"
     )
     for m in (100_000,) if options.quick else (100_000, 1_000_000):
         for kind in ("iid", "trained-like"):

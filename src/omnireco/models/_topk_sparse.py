@@ -97,9 +97,7 @@ def worker(
             for start in range(0, m, chunk):
                 c = min(chunk, m - start)
                 kernels.score_histories(*parts, dense, *matrix, added, first, start, c, total, block)
-                kernels.scan_block(
-                    block, c, start, exact[:b], k, first, nothing, nothing, no_bias, limits, state
-                )
+                kernels.scan_block(block, c, start, exact[:b], k, first, nothing, nothing, no_bias, limits, state)
             kernels.finish_all(k, first, nothing, nothing, no_bias, state, codes, scores)
 
     return work
