@@ -192,10 +192,7 @@ def test_two_python_threads_at_once(tier, problem):
     index = engine.ItemIndex(items)
     whole = run(tier, queries, index, k=15, exclude=seen, threads=1)
     with ThreadPoolExecutor(2) as pool:
-        jobs = [
-            pool.submit(run, tier, queries, index, k=15, exclude=seen, threads=threads)
-            for threads in (2, 1, 2, 2)
-        ]
+        jobs = [pool.submit(run, tier, queries, index, k=15, exclude=seen, threads=threads) for threads in (2, 1, 2, 2)]
         for job in jobs:
             assert_same(job.result(), whole)
 
