@@ -244,7 +244,7 @@ def test_histories_times_weights(tier):
         truth = sparse_truth(histories, weights, k=k, exclude=seen, bias=bias)
         for form in (weights, sparse.csr_matrix(weights)):
             for threads in (1, 2):
-                answer = engine._topk_histories(histories, form, k, seen, None, bias, threads, tier)
+                answer = engine.rank_histories(histories, form, k, seen, None, bias, threads, tier)
                 assert_same(answer, truth, seed)
 
 
