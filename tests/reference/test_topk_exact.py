@@ -297,9 +297,7 @@ for seed in range(200):
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(
-    "OMNIRECO_SLOW_TESTS" not in os.environ, reason="compiles all kernels anew: half a minute"
-)
+@pytest.mark.skipif("OMNIRECO_SLOW_TESTS" not in os.environ, reason="compiles all kernels anew: half a minute")
 @pytest.mark.skipif("int8" not in TIERS, reason="this CPU has no VNNI")
 def test_avx_vnni_without_avx512(tmp_path):
     """The half-wide kernel, compiled as for a CPU that has no AVX-512."""
