@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from abc import ABC, abstractmethod
 from collections.abc import Hashable, Iterable, Mapping
 from dataclasses import dataclass
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Model", "Recommendations"]
 
+_log = logging.getLogger(__name__)
 _BLOCK = 4096
 _BOOLS = (bool, np.bool_)
 
@@ -248,7 +250,9 @@ class Model(ABC):
             codes[rows], scores[rows] = self._rank_block(
                 history, k=k, exclude_seen=exclude_seen, eligible=allowed.rows(rows), threads=threads
             )
-        return Recommendations(known.users, self.items, codes, scores)
+        found = Recommendations(known.users, self.items, codes, scores)
+        _log.info("%r made by %r", found, self)
+        return found
 
     def score(self, histories: Interactions, items: Any) -> np.ndarray:
         """Return the score of given items for given people.
