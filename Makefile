@@ -19,7 +19,7 @@ test:  ## every test, warnings are errors
 	$(PYTHON) -m pytest
 
 docs:  ## build the documentation, warnings are errors
-	$(PYTHON) -m mkdocs build --strict --site-dir $(SITE)
+	NO_MKDOCS_2_WARNING=1 $(PYTHON) -m mkdocs build --strict --site-dir $(SITE)
 
 serve:  ## the documentation in a browser, rebuilt as you write
 	$(PYTHON) -m mkdocs serve

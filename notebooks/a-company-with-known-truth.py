@@ -32,7 +32,7 @@ models = {
     "buy again": om.BuyAgain().fit(x),
     "item-kNN": om.ItemKNN(neighbors=40).fit(x),
     "EASE": om.EASE(regularization=200).fit(x),
-    "ALS": om.ALS(factors=16, regularization=1, seed=7).fit(x),
+    "ALS": om.ALS(factors=16, seed=7).fit(x),
 }
 lists = {name: model.recommend(x, k=10, exclude_seen=False) for name, model in models.items()}
 

@@ -64,7 +64,7 @@ def recommend_to_parquet(
     Examples
     --------
     >>> import tempfile, pandas as pd, omnireco as om
-    >>> x = om.EventLog.from_frame(om.simulate(n_users=40, n_items=15, seed=1).events).matrix()
+    >>> x = om.EventLog.from_frame(om.simulate(n_users=40, n_items=30, seed=1).events).matrix()
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     path = recommend_to_parquet(om.Popularity().fit(x), x, folder + "/lists.parquet", k=3, block=16)
     ...     len(om.Recommendations.from_frame(pd.read_parquet(path)))

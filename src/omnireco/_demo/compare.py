@@ -131,7 +131,7 @@ def choices(log: EventLog, *, quick: bool) -> list[Choice]:
         Choice("BuyAgain", BuyAgain(prior=20), recent, faded),
         Choice("ItemKNN", ItemKNN(neighbors=200), once, yes),
         Choice("EASE", EASE(regularization=2000), once, yes),
-        Choice("ALS", ALS(factors=64, regularization=50, alpha=1, iterations=8), once, yes),
+        Choice("ALS", ALS(factors=64, unobserved_weight=0.3, iterations=8), once, yes),
     ]
     more = [
         Choice("BuyAgain", BuyAgain(prior=20), every, counted),
@@ -139,8 +139,8 @@ def choices(log: EventLog, *, quick: bool) -> list[Choice]:
         Choice("ItemKNN", ItemKNN(neighbors=200, similarity="bm25"), every, counted),
         Choice("EASE", EASE(regularization=100), recent, faded),
         Choice("EASE", EASE(regularization=500), once, yes),
-        Choice("ALS", ALS(factors=64, regularization=50, alpha=1, iterations=8), recent, faded),
-        Choice("ALS", ALS(factors=16, regularization=10, alpha=0.2, iterations=8), once, yes),
+        Choice("ALS", ALS(factors=64, regularization=0.001, unobserved_weight=3.0, iterations=8), recent, faded),
+        Choice("ALS", ALS(factors=64, regularization=0.004, unobserved_weight=1.0, iterations=8), recent, faded),
     ]
     return tried if quick else tried + more
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import logging
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
 __all__ = ["EventLog", "Split"]
 
+_log = logging.getLogger(__name__)
 _LABELS = ("store_id", "session_id")
 
 
@@ -146,7 +148,9 @@ class EventLog:
         }
         start, end = (int(at.min()), int(at.max()) + 1) if at.size else (0, 0)
         log = cls(users, items, channels, events, user, item, channel, event, at, value, labels, start, end)
-        return log._rows(_time_order(log))
+        ordered = log._rows(_time_order(log))
+        _log.info("read %r", ordered)
+        return ordered
 
     def __len__(self) -> int:
         return int(self.at.size)
@@ -297,7 +301,7 @@ class EventLog:
             )
         amount = event_weights(self, weights, clock)
         keep = np.flatnonzero((amount != 0) & (self.item != NONE))
-        return Interactions.from_cells(
+        x = Interactions.from_cells(
             self.users,
             self.items,
             self.user[keep],
@@ -309,6 +313,8 @@ class EventLog:
             binary=weights.binary,
             at_us=clock,
         )
+        _log.info("built %r", x)
+        return x
 
     def summary(self) -> pd.DataFrame:
         """Return a table per channel and event type: events, people, items, share of events, value."""

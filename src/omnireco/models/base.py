@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from abc import ABC, abstractmethod
 from collections.abc import Hashable, Iterable, Mapping
 from dataclasses import dataclass
@@ -16,13 +17,14 @@ from omnireco.data.columns import open_frame
 from omnireco.data.interactions import Interactions
 from omnireco.data.vocabulary import NONE, Vocabulary, distinct_codes
 from omnireco.errors import EmptyError, NotFittedError, ParameterError, SchemaError, UnknownIdError
-from omnireco.models.topk import select
+from omnireco.models.topk import rank_histories, select, tier
 
 if TYPE_CHECKING:
     import pandas as pd
 
 __all__ = ["Model", "Recommendations"]
 
+_log = logging.getLogger(__name__)
 _BLOCK = 4096
 _BOOLS = (bool, np.bool_)
 
@@ -248,7 +250,9 @@ class Model(ABC):
             codes[rows], scores[rows] = self._rank_block(
                 history, k=k, exclude_seen=exclude_seen, eligible=allowed.rows(rows), threads=threads
             )
-        return Recommendations(known.users, self.items, codes, scores)
+        found = Recommendations(known.users, self.items, codes, scores)
+        _log.info("%r made by %r", found, self)
+        return found
 
     def score(self, histories: Interactions, items: Any) -> np.ndarray:
         """Return the score of given items for given people.
@@ -291,6 +295,52 @@ class Model(ABC):
         asked = distinct_codes(self.items, items)
         codes, scores = self._similar(asked, k=k)
         return Recommendations(self.items.take(asked), self.items, codes, scores)
+
+    def similar_users(
+        self, histories: Interactions, users: Any, *, k: int, threads: int | None = None
+    ) -> Recommendations:
+        """Return the people whose behaviour is most like that of given people.
+
+        Parameters
+        ----------
+        histories : Interactions
+            The people to search, those asked about among them.
+        users : array-like of user ids, unique
+        k : int
+        threads : int, optional
+
+        Returns
+        -------
+        Recommendations
+            Its ``users`` are the people asked about and its ``items`` the people found, by cosine: of their vectors
+            in a factor model, of the histories themselves in any other. Nobody is similar to themselves, and
+            people without a history are similar to nobody.
+        """
+        k = check_integer(k, "k", low=1)
+        known = self._align(histories)
+        asked = distinct_codes(known.users, users)
+        warm = np.diff(known.csr.indptr) > 0
+        itself = sp.csr_matrix((np.ones(asked.size), (np.arange(asked.size), asked)), (asked.size, known.n_users))
+        codes, scores = self._similar_rows(known.csr, asked, k=k, exclude=itself, eligible=warm, threads=threads)
+        codes[~warm[asked]], scores[~warm[asked]] = NONE, -np.inf
+        return Recommendations(known.users.take(asked), known.users, codes, scores)
+
+    def _similar_rows(
+        self,
+        histories: sp.csr_matrix,
+        rows: np.ndarray,
+        *,
+        k: int,
+        exclude: sp.csr_matrix,
+        eligible: np.ndarray,
+        threads: int | None,
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Return (codes, scores) of the rows of a matrix nearest to some of its rows, by cosine."""
+        length = np.sqrt(np.asarray(histories.multiply(histories).sum(axis=1), np.float64)).ravel()
+        scale = np.repeat(1.0 / np.where(length > 0, length, 1.0), np.diff(histories.indptr))
+        unit = sp.csr_matrix(((histories.data * scale).astype(np.float32), histories.indices, histories.indptr))
+        unit.resize(histories.shape)
+        return rank_histories(unit[rows], unit.T.tocsr(), k, exclude, eligible, None, threads, tier())
 
     def _align(self, histories: Interactions) -> Interactions:
         """Return the histories over the model's items; a history with an item it does not know is an error."""
@@ -361,7 +411,7 @@ def require_interactions(x: Any, verb: str) -> Interactions:
 def explain_unfitted(estimator: Any, name: str) -> NoReturn:
     """Say how to get a model, when a model's verb is called on an estimator (use as ``__getattr__``)."""
     kind = type(estimator).__name__
-    if name in ("recommend", "score", "similar_items", "items"):
+    if name in ("recommend", "score", "similar_items", "similar_users", "items"):
         raise NotFittedError(
             f"{kind} holds parameters only and has no {name}(): fit returns the model. "
             f"Write model = {kind}(...).fit(x), then model.{name}(...)."

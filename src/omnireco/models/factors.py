@@ -345,11 +345,29 @@ class FactorModel(Model):
         return scores.astype(np.float32)
 
     def _similar(self, codes: np.ndarray, *, k: int) -> tuple[np.ndarray, np.ndarray]:
-        wide = self.factors.astype(np.float64)
-        length = np.sqrt((wide**2).sum(axis=1, keepdims=True))
-        unit = np.where(length > 0, wide / np.where(length > 0, length, 1.0), 0.0).astype(np.float32)
+        unit = _unit(self.factors)
         itself = sp.csr_matrix((np.ones(codes.size), (np.arange(codes.size), codes)), (codes.size, len(unit)))
         return topk(unit[codes], unit, k=k, exclude=itself)
+
+    def _similar_rows(
+        self,
+        histories: sp.csr_matrix,
+        rows: np.ndarray,
+        *,
+        k: int,
+        exclude: sp.csr_matrix,
+        eligible: np.ndarray,
+        threads: int | None,
+    ) -> tuple[np.ndarray, np.ndarray]:
+        unit = _unit(self._place(histories, threads))
+        return topk(unit[rows], unit, k=k, exclude=exclude, eligible=eligible, threads=threads)
+
+
+def _unit(vectors: np.ndarray) -> np.ndarray:
+    """Return vectors (n, d) of length 1, float32; those of length 0 stay."""
+    wide = vectors.astype(np.float64)
+    length = np.sqrt((wide**2).sum(axis=1, keepdims=True))
+    return np.where(length > 0, wide / np.where(length > 0, length, 1.0), 0.0).astype(np.float32)
 
 
 def _numbers(values: Any, name: str) -> np.ndarray:

@@ -1,0 +1,59 @@
+"""People like given people: by hand on five users, and the same rules for every model."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from omnireco import ALS, EASE, FactorModel, Interactions, ItemKNN, Popularity
+from omnireco.errors import ParameterError, UnknownIdError
+
+PAIRS = pd.DataFrame(
+    {
+        "user_id": ["ann", "ann", "bob", "bob", "cat", "dan", "dan", "dan"],
+        "item_id": ["tea", "cup", "tea", "cup", "drum", "tea", "cup", "drum"],
+    }
+)
+
+
+@pytest.fixture
+def x():
+    return Interactions.from_frame(PAIRS)
+
+
+@pytest.mark.parametrize("estimator", [Popularity(), ItemKNN(neighbors=2), EASE(regularization=1.0)])
+def test_the_cosine_of_histories_by_hand(x, estimator):
+    found = estimator.fit(x).similar_users(x, ["ann", "cat"], k=3)
+    ann = found.rows(["ann"]).to_frame()
+    assert ann["item_id"].tolist() == ["bob", "dan", "cat"]
+    np.testing.assert_allclose(ann["score"], [1.0, 2 / np.sqrt(6), 0.0], rtol=1e-6)
+    assert found.rows(["cat"]).to_frame()["item_id"].tolist()[0] == "dan"
+
+
+def test_factor_models_compare_the_vectors_of_people(x):
+    model = ALS(factors=2, seed=1).fit(x)
+    vectors = model.place(x).astype(np.float64)
+    unit = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+    cosine = unit @ unit.T
+    np.fill_diagonal(cosine, -np.inf)
+    found = model.similar_users(x, x.users.ids, k=3)
+    np.testing.assert_allclose(found.scores, -np.sort(-cosine, axis=1)[:, :3], rtol=1e-5)
+    assert found.rows(["ann"]).to_frame()["item_id"].tolist()[0] == "bob"
+
+
+def test_people_without_a_history_are_like_nobody():
+    matrix = Interactions.from_frame(PAIRS)
+    empty = Interactions.from_scipy(
+        matrix.to_scipy().multiply(np.array([[1], [0], [1], [1]])), users=matrix.users, items=matrix.items
+    )
+    for model in (ItemKNN(neighbors=2).fit(matrix), FactorModel.from_arrays(np.eye(3), items=matrix.items)):
+        found = model.similar_users(empty, ["ann", "bob"], k=3)
+        assert found.rows(["bob"]).to_frame().empty
+        assert "bob" not in found.to_frame()["item_id"].tolist()
+
+
+def test_who_and_how_many(x):
+    model = ItemKNN(neighbors=2).fit(x)
+    with pytest.raises(UnknownIdError, match="1 of 1 ids are unknown"):
+        model.similar_users(x, ["zoe"], k=1)
+    with pytest.raises(ParameterError, match="k must be"):
+        model.similar_users(x, ["ann"], k=0)
