@@ -121,7 +121,8 @@ class Report:
         )
         return (
             f"<table><thead><tr><th>model</th>{head}</tr></thead><tbody>{rows}</tbody></table>"
-            f"<p>Means over {len(self.users):,} users with {self.confidence:.0%} intervals; split {self.split or 'unknown'}.</p>"
+            f"<p>Means over {len(self.users):,} users with {self.confidence:.0%} intervals; "
+            f"split {self.split or 'unknown'}.</p>"
         )
 
     def to_frame(self) -> pd.DataFrame:
