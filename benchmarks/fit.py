@@ -28,7 +28,7 @@ from threadpoolctl import threadpool_limits
 import omnireco as om
 from omnireco._compute import usable_threads
 from omnireco.models.learn import full_loss, learn
-from omnireco.models.linear import _gram, _is_single, _ridge_weights
+from omnireco.models.linear import _ridge_weights, gram_matrix, is_single
 
 CLASSIC = {"confidence": True, "unobserved_weight": 1.0, "frequency_scaling": 0.0, "regularization": 0.01}
 
@@ -141,7 +141,7 @@ def bench_ease(name: str, matrix: sp.csr_matrix, regularization: float, repeats:
 
     x = om.Interactions.from_scipy(matrix)
     om.EASE(regularization=regularization).fit(x)
-    upper = _gram(x.csr, np.float32 if _is_single(x.csr, regularization) else np.float64)
+    upper = gram_matrix(x.csr, np.float32 if is_single(x.csr, regularization) else np.float64)
     rounds = []
     for _ in range(repeats):
         mine, cpu, wall = timed(lambda: _ridge_weights(upper.copy(), regularization))

@@ -75,9 +75,9 @@ class EASE:
             When items squared do not fit in memory; the message says how much is needed.
         """
         x = require_interactions(x, "EASE.fit")
-        single = _is_single(x.csr, self.regularization)
+        single = is_single(x.csr, self.regularization)
         self._check_memory(x.n_items, 4 if single else 12)
-        gram = _gram(x.csr, np.float32 if single else np.float64)
+        gram = gram_matrix(x.csr, np.float32 if single else np.float64)
         return ItemModel(x.items, count_users(x), _ridge_weights(gram, self.regularization))
 
     def __getattr__(self, name: str) -> NoReturn:
@@ -250,13 +250,13 @@ def _dense_or_none(matrix: sp.csr_matrix) -> np.ndarray:
     return dense
 
 
-def _is_single(x: sp.csr_matrix, regularization: float) -> bool:
+def is_single(x: sp.csr_matrix, regularization: float) -> bool:
     """Return whether float32 is enough: no eigenvalue of X'X exceeds the largest row sum of |X|'|X|."""
     size = abs(x).astype(np.float64)
     return float((size.T @ (size @ np.ones(x.shape[1]))).max(initial=0.0)) <= _CONDITION * regularization
 
 
-def _gram(x: sp.csr_matrix, dtype: type) -> np.ndarray:
+def gram_matrix(x: sp.csr_matrix, dtype: type) -> np.ndarray:
     """Return X'X, dense (n_items, n_items), of which only the upper triangle is filled."""
     from omnireco.models._gram import gram_rows
 
@@ -275,8 +275,8 @@ def _gram(x: sp.csr_matrix, dtype: type) -> np.ndarray:
     return gram
 
 
-def _ridge_weights(gram: np.ndarray, regularization: float) -> np.ndarray:
-    """Return EASE's weights, float32 (n_items, n_items), from the upper triangle of X'X; ``gram`` is used up."""
+def invert_ridge(gram: np.ndarray, regularization: float, verb: str) -> np.ndarray:
+    """Return (gram + regularization I)^-1, of which the upper triangle counts, as it does in ``gram``, used up."""
     from scipy.linalg import lapack
 
     single = gram.dtype == np.float32
@@ -286,12 +286,17 @@ def _ridge_weights(gram: np.ndarray, regularization: float) -> np.ndarray:
         factor, failed = factorize(gram.T, lower=1, overwrite_a=1, clean=0)  # the upper triangle, as Fortran reads it
     if failed:
         raise ParameterError(
-            f"EASE.fit: the Gram matrix is not positive definite at regularization {regularization:g}. Raise it."
+            f"{verb}: the Gram matrix is not positive definite at regularization {regularization:g}. Raise it."
         )
     with one_blas_thread():
-        inverse = invert(factor, lower=1, overwrite_c=1)[0].T
+        return invert(factor, lower=1, overwrite_c=1)[0].T
+
+
+def _ridge_weights(gram: np.ndarray, regularization: float) -> np.ndarray:
+    """Return EASE's weights, float32 (n_items, n_items), from the upper triangle of X'X; ``gram`` is used up."""
+    inverse = invert_ridge(gram, regularization, "EASE.fit")
     diagonal = np.diag(inverse).copy()
-    weights = inverse if single else np.empty(inverse.shape, np.float32)
+    weights = inverse if inverse.dtype == np.float32 else np.empty(inverse.shape, np.float32)
     for rows in row_blocks(len(weights), 1, most=512):  # each block of the upper triangle to both of its places
         block = np.triu(inverse[rows, rows], 1)
         right = inverse[rows, rows.stop :].copy()

@@ -10,13 +10,13 @@ import numpy as np
 import scipy.sparse as sp
 
 from omnireco._checks import check_integer, check_names, check_number
-from omnireco._compute import available_memory, one_blas_thread, row_blocks
+from omnireco._compute import available_memory, row_blocks
 from omnireco.data.events import EventLog, require_events
 from omnireco.data.vocabulary import NONE
 from omnireco.data.weights import Weights, event_weights, person_steps
 from omnireco.errors import EmptyError, ParameterError
 from omnireco.models.base import explain_unfitted
-from omnireco.models.linear import ItemModel
+from omnireco.models.linear import ItemModel, gram_matrix, invert_ridge, is_single
 
 __all__ = ["NextItem"]
 
@@ -159,28 +159,16 @@ class NextItem:
 
 
 def _ridge(inputs: sp.csr_matrix, targets: sp.csr_matrix, regularization: float) -> np.ndarray:
-    """Return (Z'Z + regularization I)^-1 Z'Y, float32 (n_items, n_items)."""
-    from scipy.linalg.lapack import dpotrf, dpotri
-
-    joint = sp.csc_matrix(inputs.T @ targets)
-    gram = (inputs.T @ inputs).toarray()
-    n_items = len(gram)
-    gram[np.diag_indices(n_items)] += regularization
-    factor, failed = dpotrf(gram.T, lower=0, overwrite_a=1)
-    if failed:
-        raise ParameterError(
-            f"NextItem.fit: the Gram matrix is not positive definite at regularization {regularization:g}. Raise it."
-        )
-    inverse, _ = dpotri(factor, lower=0, overwrite_c=1)
-    del gram, factor
-    for rows in row_blocks(n_items, 8 * n_items):  # the other triangle, block by block
-        inverse[rows, : rows.stop] = np.where(
-            np.arange(rows.stop)[None, :] < np.arange(rows.start, rows.stop)[:, None],
-            inverse[: rows.stop, rows].T,
-            inverse[rows, : rows.stop],
-        )
-    weights = np.empty((n_items, n_items), np.float32)
-    with one_blas_thread():
-        for rows in row_blocks(n_items, 16 * n_items):
-            weights[:, rows] = (joint[:, rows].T @ inverse).T
+    """Return (Z'Z + regularization I)^-1 Z'Y, float32 (n_items, n_items); float64 inside where it must be."""
+    dtype = np.float32 if is_single(inputs, regularization) else np.float64
+    inverse = invert_ridge(gram_matrix(inputs, dtype), regularization, "NextItem.fit")
+    for rows in row_blocks(len(inverse), 1, most=512):  # the lower triangle, block by block
+        corner = np.triu(inverse[rows, rows])
+        inverse[rows, rows] = corner + np.triu(corner, 1).T
+        inverse[rows.stop :, rows] = inverse[rows, rows.stop :].T.copy()
+    follows = sp.csr_matrix((inputs.T @ targets).T, dtype=dtype)  # one row per target item
+    follows.sort_indices()
+    weights = np.empty(inverse.shape, np.float32)
+    for rows in row_blocks(len(inverse), 1, most=512):
+        weights[:, rows] = (follows[rows] @ inverse).T
     return weights
