@@ -30,10 +30,13 @@ from omnireco.data.interactions import Interactions
 from omnireco.data.messages import MessageLog
 from omnireco.data.vocabulary import Vocabulary
 from omnireco.errors import OmnirecoError, ParameterError, StorageError
-from omnireco.models.base import Recommendations
+from omnireco.models.base import Model, Recommendations
+from omnireco.models.blend import BlendModel
 from omnireco.models.factors import FactorModel
 from omnireco.models.linear import ItemModel
+from omnireco.models.neighbors import NeighborModel
 from omnireco.models.popularity import PopularityModel
+from omnireco.models.svd import ProjectionModel
 from omnireco.planning.candidates import Candidates
 from omnireco.planning.plan import Plan, Price
 from omnireco.planning.rules import Past, Touches
@@ -231,6 +234,9 @@ def _forms() -> dict[str, _Form]:
         "factor model": _Form(FactorModel, _pack_factors, _unpack_factors),
         "activity model": _Form(ActivityModel, _pack_activity, _unpack_activity),
         "send time model": _Form(SendTimeModel, _pack_send_time, _unpack_send_time),
+        "projection model": _Form(ProjectionModel, _pack_projection, _unpack_projection),
+        "neighbor model": _Form(NeighborModel, _pack_neighbors, _unpack_neighbors),
+        "blend model": _Form(BlendModel, _pack_blend, _unpack_blend),
         "plan": _Form(Plan, _pack_plan, _unpack_plan),
     }
 
@@ -420,6 +426,58 @@ def _unpack_factors(parts: _Reader) -> FactorModel:
         items=parts.vocabulary("items"),
         popularity=parts.array("popularity"),
         **parts.fields["loss"],
+    )
+
+
+def _pack_projection(model: ProjectionModel, out: _Writer) -> None:
+    out.vocabulary("items", model.items)
+    for name in ("popularity", "encode", "decode"):
+        out.array(name, getattr(model, name))
+
+
+def _unpack_projection(parts: _Reader) -> ProjectionModel:
+    maps = parts.array("encode"), parts.array("decode")
+    return ProjectionModel.from_arrays(*maps, items=parts.vocabulary("items"), popularity=parts.array("popularity"))
+
+
+def _pack_neighbors(model: NeighborModel, out: _Writer) -> None:
+    out.vocabulary("items", model.items)
+    out.array("popularity", model.popularity)
+    out.csr("people", model.people)
+    out.fields |= {"neighbors": model.neighbors, "similarity": model.similarity, "shrinkage": model.shrinkage}
+
+
+def _unpack_neighbors(parts: _Reader) -> NeighborModel:
+    fields = parts.fields
+    rules = int(fields["neighbors"]), fields["similarity"], float(fields["shrinkage"])
+    return NeighborModel(parts.vocabulary("items"), parts.array("popularity"), parts.csr("people"), *rules)
+
+
+def _pack_blend(model: BlendModel, out: _Writer) -> None:
+    """Pack every model of the blend under its number."""
+    kinds = []
+    for position, member in enumerate(model.models):
+        kind = next((name for name, form in _forms().items() if type(member) is form.kind), None)
+        if kind is None:
+            raise ParameterError(f"save: the blend holds a {type(member).__name__}, which has no file form.")
+        inner = _Writer()
+        _forms()[kind].pack(member, inner)
+        kinds.append([kind, inner.fields])
+        out.arrays |= {f"{position}/{name}": array for name, array in inner.arrays.items()}
+    out.fields |= {"members": kinds, "names": list(model.names), "weights": list(model.weights), "scale": model.scale}
+
+
+def _unpack_blend(parts: _Reader) -> BlendModel:
+    members: list[Model] = []
+    for position, (kind, fields) in enumerate(parts.fields["members"]):
+        start = f"{position}/"
+        arrays = {name[len(start) :]: array for name, array in parts.arrays.items() if name.startswith(start)}
+        members.append(_forms()[kind].unpack(_Reader(fields, arrays)))
+    names, weights = parts.fields["names"], parts.fields["weights"]
+    return BlendModel.of(
+        dict(zip(names, members, strict=True)),
+        weights=dict(zip(names, weights, strict=True)),
+        scale=parts.fields["scale"],
     )
 
 

@@ -3,17 +3,24 @@
 import dataclasses
 
 import numpy as np
+import pandas as pd
 import pytest
 import scipy.sparse as sp
 
 from omnireco import _compute, io
-from omnireco.data import Interactions
+from omnireco.data import EventLog, Interactions
 from omnireco.errors import NotFittedError
 from omnireco.models import base, linear
 from omnireco.models.base import Model
+from omnireco.models.blend import Blend
 from omnireco.models.factors import ALS, FactorModel
-from omnireco.models.linear import EASE, ItemKNN
+from omnireco.models.graph import GFCF, P3alpha, RP3beta
+from omnireco.models.linear import EASE, ItemKNN, ItemModel
+from omnireco.models.neighbors import UserKNN
 from omnireco.models.popularity import BuyAgain, Popularity, PopularityModel
+from omnireco.models.sequence import NextItem
+from omnireco.models.slim import SLIM
+from omnireco.models.svd import PureSVD
 from omnireco.testing import MODEL_LAWS, check_model, small_matrix
 
 
@@ -29,6 +36,24 @@ class FromArrays:
         return FactorModel.from_arrays(vectors, items=x.items, popularity=base.count_users(x))
 
 
+@dataclasses.dataclass(frozen=True)
+class InOrder:
+    """An estimator that learns from a log, seen as one that learns from a matrix: one step per item of a row, twice."""
+
+    estimator: NextItem
+
+    def fit(self, x):
+        frame = x.to_frame()
+        stamps = pd.Timestamp("2025-01-01", tz="UTC") + pd.to_timedelta(x.items.codes(frame["item_id"]), unit="D")
+        frame = frame.assign(channel="web", event="view", timestamp=stamps)
+        frame = pd.concat([frame, frame.assign(timestamp=stamps + pd.Timedelta("99D"))])  # everybody comes back
+        model = self.estimator.fit(EventLog.from_frame(frame[["user_id", "item_id", "channel", "event", "timestamp"]]))
+        place = x.items.codes(model.items.ids)
+        weights, popularity = np.zeros((x.n_items, x.n_items), np.float32), np.zeros(x.n_items, np.float32)
+        weights[np.ix_(place, place)], popularity[place] = model.weights, model.popularity
+        return ItemModel(x.items, popularity, weights)
+
+
 ESTIMATORS = {
     "popularity": Popularity(),
     "popularity-weight": Popularity(by="weight"),
@@ -39,6 +64,17 @@ ESTIMATORS = {
     "ease": EASE(regularization=3.0),
     "als": ALS(factors=5, iterations=3, seed=7),
     "from-arrays": FromArrays(),
+    "pure-svd": PureSVD(factors=3),
+    "p3alpha": P3alpha(neighbors=6, alpha=0.7),
+    "rp3beta": RP3beta(neighbors=6),
+    "gfcf": GFCF(factors=3),
+    "slim": SLIM(regularization=2.0, sparsity=0.1),
+    "slim-signed": SLIM(regularization=2.0, sparsity=0.1, nonnegative=False, neighbors=5),
+    "user-knn": UserKNN(neighbors=5),
+    "user-knn-jaccard": UserKNN(neighbors=5, similarity="jaccard", shrinkage=1.0),
+    "blend": Blend(models={"ease": EASE(regularization=3.0), "knn": ItemKNN(neighbors=6)}, weights={"knn": 0.5}),
+    "blend-ranks": Blend(models={"svd": PureSVD(factors=3), "knn": UserKNN(neighbors=5)}, scale="rank"),
+    "next-item": InOrder(NextItem(regularization=2.0)),
 }
 
 
@@ -91,7 +127,7 @@ def test_block_size_changes_nothing(name, monkeypatch):
         assert (other.score(x, x.items.ids) == scores).all()
 
 
-@pytest.mark.parametrize("name", [name for name in ESTIMATORS if name != "from-arrays"])
+@pytest.mark.parametrize("name", [name for name in ESTIMATORS if name not in ("from-arrays", "next-item")])
 @pytest.mark.parametrize("verb", ["recommend", "score", "similar_items", "items"])
 def test_estimators_hold_parameters_only(name, verb):
     with pytest.raises(NotFittedError, match=rf"fit returns the model.*\.fit\(x\), then model\.{verb}"):

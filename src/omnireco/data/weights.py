@@ -10,20 +10,22 @@ import numpy as np
 
 from omnireco._checks import check_choice, check_duration, check_flag, check_number
 from omnireco._frozen import ReadOnly
+from omnireco.data.vocabulary import NONE
 from omnireco.errors import ParameterError, SchemaError
 
 if TYPE_CHECKING:
     from omnireco.data.events import EventLog
 
-__all__ = ["Weights", "event_weights"]
+__all__ = ["Weights", "event_weights", "person_steps"]
 
 
 @dataclass(frozen=True, slots=True)
 class Weights:
     """What one event adds to a cell of the behaviour matrix.
 
-    An event weighs ``events[type] * channels[channel] * f(value) * 2 ** (-age / half_life)``; the cell of a
-    person and an item is the sum over their events, held inside ``[-cap, cap]``.
+    An event weighs ``events[type] * channels[channel] * f(value) * 2 ** (-age / half_life) *
+    2 ** (-steps / step_half_life)``; the cell of a person and an item is the sum over their events, held inside
+    ``[-cap, cap]``.
 
     Parameters
     ----------
@@ -43,6 +45,11 @@ class Weights:
         once, such as ``"30min"`` for reloads of one page.
     binary : bool
         Every cell above 0 becomes 1, and the others (returns, dislikes) are left out.
+    step_half_life : float, optional
+        How many steps of the person halve an event: what they did last says most of what comes next. A step is
+        an instant at which the person did something that counts (with an item, and a weight other than 0), so
+        the goods of one basket are one step; the last step weighs 1. A decay of 0.7 per step is a half-life
+        of ``-1 / log2(0.7)``, about 1.94.
 
     Raises
     ------
@@ -62,6 +69,7 @@ class Weights:
     cap: float | None = None
     deduplicate: Any = None
     binary: bool = field(default=False, kw_only=True)
+    step_half_life: float | None = field(default=None, kw_only=True)
 
     def __post_init__(self) -> None:
         for name in ("events", "channels"):
@@ -81,6 +89,8 @@ class Weights:
         if self.deduplicate is not None:
             check_duration(self.deduplicate, "deduplicate")
         check_flag(self.binary, "binary")
+        if self.step_half_life is not None:
+            check_number(self.step_half_life, "step_half_life", above=0)
 
 
 def event_weights(log: EventLog, weights: Weights, at_us: int) -> np.ndarray:
@@ -99,7 +109,29 @@ def event_weights(log: EventLog, weights: Weights, at_us: int) -> np.ndarray:
         amount *= np.exp2(-(at_us - log.at) / half_life)
     if weights.deduplicate is not None:
         amount[_repeats(log, check_duration(weights.deduplicate, "deduplicate"))] = 0.0
+    if weights.step_half_life is not None:
+        counted = np.flatnonzero((amount != 0) & (log.item != NONE))
+        step, last = person_steps(log.user[counted], log.at[counted])
+        amount[counted] *= np.exp2(-(last - step) / weights.step_half_life)
     return amount
+
+
+def person_steps(user: np.ndarray, at: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return, per event, the number of its step (0 is the person's first) and that of the person's last step.
+
+    A step is a distinct instant of a person. Each answer has the shape (n,), int64; any order of events.
+    """
+    order = np.lexsort([at, user])
+    person, when = user[order], at[order]
+    first = np.r_[True, person[1:] != person[:-1]][: order.size]
+    fresh = first | np.r_[True, when[1:] != when[:-1]][: order.size]
+    count = np.cumsum(fresh)
+    start = np.flatnonzero(first)
+    lengths = np.diff(np.r_[start, order.size])
+    step, last = np.empty(order.size, np.int64), np.empty(order.size, np.int64)
+    step[order] = count - np.repeat(count[start], lengths)
+    last[order] = np.repeat(count[np.cumsum(lengths) - 1] - count[start], lengths)
+    return step, last
 
 
 def _by_name(table: Mapping[str, float] | None, names: np.ndarray) -> np.ndarray:

@@ -1,19 +1,36 @@
 """Rankings: from interactions to ordered items."""
 
 from omnireco.models.base import Model, Recommendations
+from omnireco.models.blend import Blend, BlendModel
 from omnireco.models.factors import ALS, FactorModel
+from omnireco.models.graph import GFCF, P3alpha, RP3beta
 from omnireco.models.linear import EASE, ItemKNN, ItemModel
+from omnireco.models.neighbors import NeighborModel, UserKNN
 from omnireco.models.popularity import BuyAgain, Popularity, PopularityModel
+from omnireco.models.sequence import NextItem
+from omnireco.models.slim import SLIM
+from omnireco.models.svd import ProjectionModel, PureSVD
 
 __all__ = [
     "ALS",
     "EASE",
+    "GFCF",
+    "SLIM",
+    "Blend",
+    "BlendModel",
     "BuyAgain",
     "FactorModel",
     "ItemKNN",
     "ItemModel",
     "Model",
+    "NeighborModel",
+    "NextItem",
+    "P3alpha",
     "Popularity",
     "PopularityModel",
+    "ProjectionModel",
+    "PureSVD",
+    "RP3beta",
     "Recommendations",
+    "UserKNN",
 ]

@@ -1,0 +1,175 @@
+"""People like you: scores from the histories of the most similar people."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal, NoReturn
+
+import numpy as np
+import scipy.sparse as sp
+
+from omnireco._checks import check_choice, check_integer, check_number
+from omnireco._compute import row_blocks
+from omnireco.data.interactions import Interactions
+from omnireco.data.vocabulary import Vocabulary
+from omnireco.models.base import Model, count_users, explain_unfitted, require_interactions
+from omnireco.models.topk import select
+
+__all__ = ["NeighborModel", "UserKNN"]
+
+Similarity = Literal["cosine", "jaccard"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UserKNN:
+    """Recommend what the most similar people chose.
+
+    The model to have when items come and go quickly, for it learns nothing per item. It answers with the
+    histories of the people it was fitted on, so it keeps them: the fitted model, and its file, hold everybody's
+    rows (without their ids).
+
+    Parameters
+    ----------
+    neighbors : int
+        People who speak for each person.
+    similarity : {"cosine", "jaccard"}
+        Of two histories: cosine of the weights, or items in common by items in all.
+    shrinkage : float
+        Added to the denominator: pulls similarities that rest on few items towards zero.
+
+    Notes
+    -----
+    ``score(u, i) = sum of sim(u, v) x(v, i)`` over the ``neighbors`` most similar people v. Somebody whose
+    history holds exactly the same items has nothing to add and is no neighbour: so a person is never their
+    own, whether they were there at fit time or not. Ties go to the lower code. Deterministic. Fit is free; a
+    ranking costs the sparse product of the histories with everybody's.
+
+    References
+    ----------
+    Herlocker et al., "An algorithmic framework for performing collaborative filtering", SIGIR 1999.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from omnireco.data import Interactions
+    >>> x = Interactions.from_frame(pd.DataFrame({"user_id": [1, 1, 2, 2, 3], "item_id": list("ababa")}))
+    >>> UserKNN(neighbors=2).fit(x).recommend(x.rows([3]), k=1).to_frame()["item_id"].tolist()
+    ['b']
+    """
+
+    neighbors: int = 100
+    similarity: Similarity = "cosine"
+    shrinkage: float = 0.0
+
+    def __post_init__(self) -> None:
+        check_integer(self.neighbors, "neighbors", low=1)
+        check_choice(self.similarity, "similarity", ("cosine", "jaccard"))
+        check_number(self.shrinkage, "shrinkage", low=0)
+
+    def fit(self, x: Interactions) -> NeighborModel:
+        """Return the model, which keeps the rows of ``x``."""
+        x = require_interactions(x, "UserKNN.fit")
+        return NeighborModel(x.items, count_users(x), x.csr, self.neighbors, self.similarity, float(self.shrinkage))
+
+    def __getattr__(self, name: str) -> NoReturn:
+        explain_unfitted(self, name)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class NeighborModel(Model):
+    """The histories of many people, asked for those most like a new one.
+
+    Parameters
+    ----------
+    items : Vocabulary
+    popularity : ndarray of shape (n_items,), float32
+        How many people chose each item: the ranking for people without a history.
+    people : csr_matrix of shape (n_people, n_items), float32
+        Histories, without ids.
+    neighbors, similarity, shrinkage
+        See :class:`UserKNN`.
+    """
+
+    items: Vocabulary
+    popularity: np.ndarray
+    people: sp.csr_matrix
+    neighbors: int
+    similarity: Similarity
+    shrinkage: float
+
+    def __post_init__(self) -> None:
+        for array in (self.popularity, self.people.data, self.people.indices, self.people.indptr):
+            array.setflags(write=False)
+
+    def __repr__(self) -> str:
+        return f"NeighborModel({len(self.items):,} items, {self.people.shape[0]:,} people)"
+
+    def _rank(
+        self,
+        histories: sp.csr_matrix,
+        *,
+        k: int,
+        exclude: sp.csr_matrix | None,
+        eligible: Any,
+        threads: int | None,
+    ) -> tuple[np.ndarray, np.ndarray]:
+        return select(self._all(histories), k=k, exclude=exclude, eligible=eligible)
+
+    def _score(self, histories: sp.csr_matrix, codes: np.ndarray) -> np.ndarray:
+        return self._all(histories)[:, codes]
+
+    def _similar(self, codes: np.ndarray, *, k: int) -> tuple[np.ndarray, np.ndarray]:
+        columns = self.people.astype(np.float64).T.tocsr()  # one row per item: the people who chose it
+        scores = _similarities(columns[codes], columns, self.similarity, self.shrinkage)
+        itself = sp.csr_matrix((np.ones(codes.size), (np.arange(codes.size), codes)), scores.shape)
+        return select(scores, k=k, exclude=itself)
+
+    def _all(self, histories: sp.csr_matrix) -> np.ndarray:
+        """Return the score of every item, float32 (n, n_items); each row depends on its own history only."""
+        n, n_people = histories.shape[0], self.people.shape[0]
+        people, wide = self.people.astype(np.float64), histories.astype(np.float64)
+        answer = np.empty((n, len(self.items)), np.float32)
+        for rows in row_blocks(n, 24 * n_people + 8 * len(self.items)):
+            close = _similarities(wide[rows], people, self.similarity, self.shrinkage, leave_out_equals=True)
+            code, value = select(close, k=min(self.neighbors, n_people))
+            row, place = np.nonzero((code >= 0) & (value > 0))
+            cells = (value[row, place].astype(np.float64), (row, code[row, place]))
+            near = sp.csr_matrix(cells, (rows.stop - rows.start, n_people))
+            near.sort_indices()
+            answer[rows] = (near @ people).toarray()
+        return answer
+
+
+def _similarities(
+    some: sp.csr_matrix,
+    others: sp.csr_matrix,
+    similarity: Similarity,
+    shrinkage: float,
+    *,
+    leave_out_equals: bool = False,
+) -> np.ndarray:
+    """Return similarities of rows, float32 (n, m); 0 where nothing is shared, -inf for left-out equals."""
+    common = _shared(_ones(some), _ones(others))
+    sizes, other_sizes = np.diff(some.indptr), np.diff(others.indptr)
+    if similarity == "jaccard":
+        product, scale = common, sizes[:, None] + other_sizes[None, :] - common
+    else:
+        product = _shared(some, others)
+        scale = _lengths(some)[:, None] * _lengths(others)[None, :]
+    scale = scale + shrinkage
+    answer = np.divide(product, scale, out=np.zeros(scale.shape), where=scale > 0).astype(np.float32)
+    if leave_out_equals:
+        answer[(common == sizes[:, None]) & (common == other_sizes[None, :])] = -np.inf
+    return answer
+
+
+def _shared(some: sp.csr_matrix, others: sp.csr_matrix) -> np.ndarray:
+    return np.asarray((some @ others.T).toarray(), np.float64)
+
+
+def _ones(matrix: sp.csr_matrix) -> sp.csr_matrix:
+    return sp.csr_matrix((np.ones(matrix.nnz), matrix.indices, matrix.indptr), matrix.shape)
+
+
+def _lengths(matrix: sp.csr_matrix) -> np.ndarray:
+    return np.sqrt(np.asarray(matrix.multiply(matrix).sum(axis=1))).ravel()
