@@ -367,3 +367,16 @@ def test_frames_are_left_alone():
     om.evaluate({"mine": lists}, truth, k=2, metrics=[om.ndcg])
     pd.testing.assert_frame_equal(lists, LISTS)
     pd.testing.assert_frame_equal(truth, TRUTH)
+
+
+def test_a_report_says_which_split_it_is_of():
+    truth = pd.DataFrame({"user_id": [1, 1, 2], "item_id": ["a", "b", "a"]})
+    lists = {"m": pd.DataFrame({"user_id": [1, 2], "item_id": ["a", "b"], "rank": 1})}
+
+    def split(truth, **more):
+        return om.evaluate(lists, truth, k=1, metrics=[om.recall], n_bootstrap=0, **more).split
+
+    same = [truth.iloc[::-1], pd.concat([truth, truth]), om.Interactions.from_frame(truth)]
+    assert {split(other) for other in same} == {split(truth)}
+    assert len({split(truth), split(truth.iloc[:2]), split(truth, train=truth)}) == 3
+    assert len(split(truth)) == 16

@@ -5,6 +5,7 @@ It takes lists, never models: what another library recommended is measured by th
 
 from __future__ import annotations
 
+import hashlib
 import logging
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
@@ -169,6 +170,7 @@ def evaluate(
         n_without_truth={
             name: int((keep.codes(recs.users.ids, missing="none") == NONE).sum()) for name, recs in opened.items()
         },
+        split=_fingerprint(chosen, seen),
     )
     logger.info("evaluated %r", report)
     return report
@@ -216,6 +218,23 @@ class _Pairs(NamedTuple):
     items: Vocabulary
     user: np.ndarray
     item: np.ndarray
+
+
+def _fingerprint(*sides: _Pairs | None) -> str:
+    """Return 16 hexadecimal digits of distinct (user, item) pairs, whatever order and form they came in."""
+    digest = hashlib.sha256()
+    for side in sides:
+        if side is None:
+            digest.update(b"-")
+            continue
+        found = []
+        for vocabulary, codes in ((side.users, side.user), (side.items, side.item)):
+            present, place = np.unique(codes, return_inverse=True)
+            ids = Vocabulary.from_ids(vocabulary.decode(present), "id")
+            digest.update(ids.fingerprint.encode())
+            found.append(ids.codes(vocabulary.decode(present))[place].astype(np.int64))
+        digest.update(np.unique(found[0] << 32 | found[1]).tobytes())
+    return digest.hexdigest()[:16]
 
 
 def _check_k(k: Any) -> tuple[int, ...]:

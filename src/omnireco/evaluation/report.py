@@ -69,6 +69,9 @@ class Report:
         For each model, evaluated users to whom it showed nothing. They score 0.
     n_without_truth : mapping of str to int
         For each model, users who have a list but nothing in the truth. They are left out.
+    split : str
+        16 hexadecimal digits of the truth, and of ``train`` where it was given: two reports with the same digits
+        were held against the same pairs. Reveals no id.
     """
 
     users: Vocabulary
@@ -78,6 +81,7 @@ class Report:
     seed: int
     n_without_list: Mapping[str, int]
     n_without_truth: Mapping[str, int]
+    split: str = ""
 
     def __post_init__(self) -> None:
         for name in ("n_without_list", "n_without_truth"):
@@ -117,7 +121,8 @@ class Report:
         )
         return (
             f"<table><thead><tr><th>model</th>{head}</tr></thead><tbody>{rows}</tbody></table>"
-            f"<p>Means over {len(self.users):,} users with {self.confidence:.0%} intervals.</p>"
+            f"<p>Means over {len(self.users):,} users with {self.confidence:.0%} intervals; "
+            f"split {self.split or 'unknown'}.</p>"
         )
 
     def to_frame(self) -> pd.DataFrame:
