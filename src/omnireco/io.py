@@ -443,6 +443,7 @@ def _unpack_projection(parts: _Reader) -> ProjectionModel:
 def _pack_neighbors(model: NeighborModel, out: _Writer) -> None:
     out.vocabulary("items", model.items)
     out.array("popularity", model.popularity)
+    out.array("reach", model.reach)
     out.csr("people", model.people)
     out.fields |= {"neighbors": model.neighbors, "similarity": model.similarity, "shrinkage": model.shrinkage}
 
@@ -450,7 +451,8 @@ def _pack_neighbors(model: NeighborModel, out: _Writer) -> None:
 def _unpack_neighbors(parts: _Reader) -> NeighborModel:
     fields = parts.fields
     rules = int(fields["neighbors"]), fields["similarity"], float(fields["shrinkage"])
-    return NeighborModel(parts.vocabulary("items"), parts.array("popularity"), parts.csr("people"), *rules)
+    people, reach = parts.csr("people"), parts.optional("reach")
+    return NeighborModel(parts.vocabulary("items"), parts.array("popularity"), people, *rules, reach)
 
 
 def _pack_blend(model: BlendModel, out: _Writer) -> None:

@@ -71,7 +71,7 @@ ESTIMATORS = {
     "slim": SLIM(regularization=2.0, sparsity=0.1),
     "slim-signed": SLIM(regularization=2.0, sparsity=0.1, nonnegative=False, neighbors=5),
     "user-knn": UserKNN(neighbors=5),
-    "user-knn-jaccard": UserKNN(neighbors=5, similarity="jaccard", shrinkage=1.0),
+    "user-knn-jaccard": UserKNN(neighbors=5, similarity="jaccard", shrinkage=1.0, chosen="by person"),
     "blend": Blend(models={"ease": EASE(regularization=3.0), "knn": ItemKNN(neighbors=6)}, weights={"knn": 0.5}),
     "blend-ranks": Blend(models={"svd": PureSVD(factors=3), "knn": UserKNN(neighbors=5)}, scale="rank"),
     "next-item": InOrder(NextItem(regularization=2.0)),

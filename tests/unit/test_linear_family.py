@@ -137,14 +137,25 @@ def test_slim_keeps_the_neighbours_asked_for_and_stops_when_told():
 
 def test_user_knn_by_hand():
     x = matrix([[1, 1, 0, 0], [1, 1, 1, 0], [0, 1, 0, 1], [1, 1, 0, 0]])
-    model = om.UserKNN(neighbors=2, similarity="jaccard").fit(x)
+    model = om.UserKNN(neighbors=2, similarity="jaccard", chosen="by person").fit(x)
     scores = model.score(x.take(np.array([0])), x.items.ids)[0]
     # person 3 holds the same items and has nothing to add; persons 1 (2/3) and 2 (1/3) speak
     assert scores == pytest.approx([2 / 3, 1, 2 / 3, 1 / 3])
-    cosine = om.UserKNN(neighbors=1, shrinkage=1.0).fit(x).score(x.take(np.array([0])), x.items.ids)[0]
+    cosine = (
+        om.UserKNN(neighbors=1, shrinkage=1.0, chosen="by person").fit(x).score(x.take(np.array([0])), x.items.ids)[0]
+    )
     assert cosine == pytest.approx(np.array([1, 1, 1, 0]) * 2 / (np.sqrt(6) + 1))
     alike = model.similar_items([0], k=1)
     assert alike.to_frame()[["item_id", "score"]].to_numpy().tolist() == [[1, pytest.approx(3 / 4)]]
+
+
+def test_people_who_would_choose_the_person_speak():
+    x = matrix([[1, 1, 0, 0], [1, 1, 1, 0], [0, 1, 0, 1], [0, 0, 0, 1]])
+    model = om.UserKNN(neighbors=1, similarity="jaccard").fit(x)
+    # nearest: 0 -> 1 (2/3), 1 -> 0 (2/3), 2 -> 3 (1/2), 3 -> 2 (1/2): only person 1 would choose person 0
+    assert model.reach == pytest.approx([2 / 3, 2 / 3, 1 / 2, 1 / 2])
+    assert model.score(x.take(np.array([0])), x.items.ids)[0] == pytest.approx([2 / 3, 2 / 3, 2 / 3, 0])
+    assert (om.UserKNN(neighbors=9).fit(x).reach == 0).all()
 
 
 def test_keep_largest_breaks_ties_by_column():
@@ -174,6 +185,7 @@ def test_what_does_not_fit_in_memory_says_so(estimator, message):
         (lambda: om.GFCF(low_pass=-1), "low_pass must be"),
         (lambda: om.SLIM(sparsity=-1), "sparsity must be"),
         (lambda: om.SLIM(neighbors=0), "neighbors must be"),
+        (lambda: om.UserKNN(chosen="me"), "chosen must be one of 'by them', 'by person'"),
         (lambda: om.UserKNN(similarity="pearson"), "similarity must be one of 'cosine', 'jaccard'"),
         (lambda: om.Blend(models={}), "models must map names to estimators"),
         (lambda: om.Blend(models={"a": om.EASE()}, weights={"b": 1}), "weights names 'b', and the models are 'a'"),

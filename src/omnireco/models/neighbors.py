@@ -18,6 +18,7 @@ from omnireco.models.topk import select
 __all__ = ["NeighborModel", "UserKNN"]
 
 Similarity = Literal["cosine", "jaccard"]
+Chosen = Literal["by them", "by person"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,13 +37,19 @@ class UserKNN:
         Of two histories: cosine of the weights, or items in common by items in all.
     shrinkage : float
         Added to the denominator: pulls similarities that rest on few items towards zero.
+    chosen : {"by them", "by person"}
+        Who speaks for a person: everybody who would count the person among their own ``neighbors`` most similar
+        people, which keeps those who are a bit like everybody from speaking always; or the ``neighbors`` people
+        most similar to the person.
 
     Notes
     -----
-    ``score(u, i) = sum of sim(u, v) x(v, i)`` over the ``neighbors`` most similar people v. Somebody whose
-    history holds exactly the same items has nothing to add and is no neighbour: so a person is never their
-    own, whether they were there at fit time or not. Ties go to the lower code. Deterministic. Fit is free; a
-    ranking costs the sparse product of the histories with everybody's.
+    ``score(u, i) = sum of sim(u, v) x(v, i)`` over the people v who speak. Somebody whose history holds exactly the
+    same items has nothing to add and never speaks: so a person is not their own neighbour, whether they were
+    there at fit time or not. Equal similarities at the last place all count "by them", and go to the lower code
+    "by person". Deterministic. A ranking costs the sparse product of the histories with everybody's; fit costs one
+    such product for everybody "by them", and nothing "by person". The published code that this follows
+    (Ferrari Dacrema et al., TOIS 2021) chooses "by them", for it keeps the largest cells of each column.
 
     References
     ----------
@@ -60,16 +67,31 @@ class UserKNN:
     neighbors: int = 100
     similarity: Similarity = "cosine"
     shrinkage: float = 0.0
+    chosen: Chosen = "by them"
 
     def __post_init__(self) -> None:
         check_integer(self.neighbors, "neighbors", low=1)
         check_choice(self.similarity, "similarity", ("cosine", "jaccard"))
         check_number(self.shrinkage, "shrinkage", low=0)
+        check_choice(self.chosen, "chosen", ("by them", "by person"))
 
     def fit(self, x: Interactions) -> NeighborModel:
         """Return the model, which keeps the rows of ``x``."""
         x = require_interactions(x, "UserKNN.fit")
-        return NeighborModel(x.items, count_users(x), x.csr, self.neighbors, self.similarity, float(self.shrinkage))
+        rules = self.neighbors, self.similarity, float(self.shrinkage)
+        return NeighborModel(x.items, count_users(x), x.csr, *rules, self._reach(x.csr))
+
+    def _reach(self, x: sp.csr_matrix) -> np.ndarray | None:
+        """Return for each person the similarity of their last neighbour, float32 (n,); 0 where all are near."""
+        if self.chosen == "by person":
+            return None
+        wide, n = x.astype(np.float64), x.shape[0]
+        reach = np.zeros(n, np.float32)
+        for rows in row_blocks(n, 24 * n):
+            close = _similarities(wide[rows], wide, self.similarity, self.shrinkage, leave_out_equals=True)
+            if self.neighbors < n:
+                reach[rows] = np.maximum(np.partition(close, n - self.neighbors, axis=1)[:, n - self.neighbors], 0)
+        return reach
 
     def __getattr__(self, name: str) -> NoReturn:
         explain_unfitted(self, name)
@@ -88,6 +110,8 @@ class NeighborModel(Model):
         Histories, without ids.
     neighbors, similarity, shrinkage
         See :class:`UserKNN`.
+    reach : ndarray of shape (n_people,), float32, or None
+        How similar somebody must be for each person to speak for them; None for the most similar ``neighbors``.
     """
 
     items: Vocabulary
@@ -96,8 +120,11 @@ class NeighborModel(Model):
     neighbors: int
     similarity: Similarity
     shrinkage: float
+    reach: np.ndarray | None = None
 
     def __post_init__(self) -> None:
+        if self.reach is not None:
+            self.reach.setflags(write=False)
         for array in (self.popularity, self.people.data, self.people.indices, self.people.indptr):
             array.setflags(write=False)
 
@@ -131,13 +158,21 @@ class NeighborModel(Model):
         answer = np.empty((n, len(self.items)), np.float32)
         for rows in row_blocks(n, 24 * n_people + 8 * len(self.items)):
             close = _similarities(wide[rows], people, self.similarity, self.shrinkage, leave_out_equals=True)
-            code, value = select(close, k=min(self.neighbors, n_people))
-            row, place = np.nonzero((code >= 0) & (value > 0))
-            cells = (value[row, place].astype(np.float64), (row, code[row, place]))
-            near = sp.csr_matrix(cells, (rows.stop - rows.start, n_people))
-            near.sort_indices()
-            answer[rows] = (near @ people).toarray()
+            answer[rows] = (self._near(close) @ people).toarray()
         return answer
+
+    def _near(self, close: np.ndarray) -> sp.csr_matrix:
+        """Return the similarities (n, n_people) of those who speak, with sorted indices, float64."""
+        if self.reach is not None:
+            row, person = np.nonzero((close >= self.reach[None, :]) & (close > 0))
+            value = close[row, person]
+        else:
+            code, found = select(close, k=min(self.neighbors, close.shape[1]))
+            row, place = np.nonzero((code >= 0) & (found > 0))
+            person, value = code[row, place], found[row, place]
+        near = sp.csr_matrix((value.astype(np.float64), (row, person)), close.shape)
+        near.sort_indices()
+        return near
 
 
 def _similarities(
