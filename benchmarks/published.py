@@ -48,11 +48,10 @@ PUBLISHED = {
 }
 N_ML100K = 943  # people: scikit-learn's elastic net, which the published SLIM is, scales its penalties by them
 BLEND_ML1M = {  # found by om.learn_blend on a tenth of the training cells, drawn with seed 0
-    "ease500": 1.0,
-    "ease1000": 0.1,
-    "gfcf256": 0.5,
-    "gfcf64": 1.0,
+    "ease": 0.25,
+    "gfcf": 0.25,
     "userknn": 0.1,
+    "als": 1.0,
 }
 TABLES: dict[str, dict[str, Any]] = {
     "movielens_100k_mcrec": {
@@ -71,11 +70,10 @@ TABLES: dict[str, dict[str, Any]] = {
         "EASE": om.EASE(regularization=1000),
         "Blend": om.Blend(
             models={
-                "ease500": om.EASE(regularization=500),
-                "ease1000": om.EASE(regularization=1000),
-                "gfcf256": om.GFCF(factors=256, low_pass=0.3),
-                "gfcf64": om.GFCF(factors=64, low_pass=1.0),
+                "ease": om.EASE(regularization=500),
+                "gfcf": om.GFCF(factors=64, low_pass=1.0),
                 "userknn": om.UserKNN(neighbors=200),
+                "als": om.ALS(factors=256, unobserved_weight=0.2, regularization=0.01),
             },
             weights=BLEND_ML1M,
         ),
