@@ -36,6 +36,7 @@ PAIRS = {  # the same family in two libraries
     "implicit ALS": "ALS",
     "lenskit ImplicitMF": "ALS",
     "irspack DenseSLIM": "EASE",
+    "lenskit EASE": "EASE",
     "rectools EASE": "EASE",
     "irspack SLIM": "SLIM",
     "irspack RP3beta": "RP3beta",
@@ -201,12 +202,14 @@ def lenskit() -> Iterator[Family]:
     from lenskit.als import ImplicitMFScorer
     from lenskit.batch import recommend
     from lenskit.data import from_interactions_df
-    from lenskit.knn import ItemKNNScorer
+    from lenskit.knn import EASEScorer, ItemKNNScorer
     from lenskit.pipeline import topn_pipeline
+    from lenskit.training import TrainingOptions
 
     def fit(make: Any, pairs: pd.DataFrame, **setting: Any) -> Callable[[np.ndarray], pd.DataFrame]:
         pipeline = topn_pipeline(make(**setting))
-        pipeline.train(from_interactions_df(pairs[["user_id", "item_id"]].astype("int64")))
+        data = from_interactions_df(pairs[["user_id", "item_id"]].astype("int64"))
+        pipeline.train(data, TrainingOptions(rng=0))
 
         def lists(people: np.ndarray) -> pd.DataFrame:
             return recommend(pipeline, people.tolist(), n=K, n_jobs=1).to_df()[["user_id", "item_id", "rank"]]
@@ -221,6 +224,7 @@ def lenskit() -> Iterator[Family]:
 
     yield "ImplicitMF", grid(embedding_size=[16, 32, 64], weight=[4, 40]), functools.partial(fit, als)
     yield "ItemKNN", grid(max_nbrs=[5, 10, 20, 50, 100, 200]), functools.partial(fit, knn)
+    yield "EASE", EASE, functools.partial(fit, EASEScorer)
 
 
 PEERS = {"ours": ours, "implicit": implicit, "irspack": irspack, "lenskit": lenskit, "rectools": rectools}
