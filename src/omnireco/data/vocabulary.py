@@ -271,7 +271,7 @@ def _id_fix(array: Any, name: str) -> str:
     import pyarrow.types as pt
 
     if pt.is_floating(array.type):
-        missing = array.is_null(nan_is_null=True).to_numpy(zero_copy_only=False)
+        missing = np.isnan(array.to_numpy(zero_copy_only=False).astype(np.float64))  # arrow knows no NaN of half floats
         if missing.any():
             return (
                 f"It is missing in {name_rows(missing)}, which turns integers into floats. Drop those rows first: "
