@@ -88,6 +88,25 @@ def columns(draw, n):
         return series
 
 
+class Unprinted:
+    """A column that hypothesis does not print: older pandas crash when they show string views or far times."""
+
+    def __init__(self, column):
+        self.column = column
+
+    def __repr__(self):
+        return f"a column of {getattr(self.column, 'dtype', type(self.column).__name__)}"
+
+
+@st.composite
+def unprinted(draw, n):
+    return Unprinted(draw(columns(n)))
+
+
+@pytest.mark.skipif(
+    tuple(map(int, pd.__version__.split(".")[:2])) < (2, 2),
+    reason="older pandas crash when hypothesis shows columns of string views or far times",
+)
 @pytest.mark.filterwarnings("ignore")  # building such frames warns; reading them must not
 @pytest.mark.parametrize("door", DOORS)
 @settings(quick, max_examples=30)
@@ -108,7 +127,7 @@ def test_any_column_is_read_or_refused_in_words(door, data):
     good |= {name: pd.Series([True] * n) for name in ("consent_push", "reachable_push")}
     chosen = {name: good[name] for name in names}
     hostile = data.draw(st.lists(st.sampled_from(names), min_size=1, max_size=2, unique=True), label="hostile")
-    chosen |= {name: data.draw(columns(n), label=name) for name in hostile}
+    chosen |= {name: data.draw(unprinted(n), label=name).column for name in hostile}
     frame = pd.DataFrame(chosen)
     before = frame.copy(deep=True)
     try:
