@@ -131,7 +131,7 @@ def test_threads_change_no_byte(factors):
 
 
 def test_threads_change_no_byte_over_several_blocks():
-    cells = sp.random(20_000, 50, 0.04, format="csr", rng=np.random.default_rng(0), dtype=np.float32)
+    cells = sp.random(20_000, 50, 0.04, format="csr", random_state=np.random.default_rng(0), dtype=np.float32)
     x = Interactions.from_scipy(cells)
     one, two = (ALS(8, iterations=2).fit(x, threads=threads).factors for threads in (1, 3))
     assert one.tobytes() == two.tobytes()

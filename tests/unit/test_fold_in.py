@@ -12,7 +12,7 @@ def test_each_row_solves_its_own_equations(d):
     draw = np.random.default_rng(d)
     factors = draw.normal(size=(20, d)).astype(np.float32)
     wide = factors.astype(np.float64)
-    rows = sp.random(150, 20, 0.2, format="csr", rng=draw)
+    rows = sp.random(150, 20, 0.2, format="csr", random_state=draw)
     weight, pull, ridge = 5 * rows.data, draw.normal(size=rows.nnz), 0.1 + draw.random(150)
     arguments = (rows.indptr, rows.indices, weight, pull)
     options = {"space": Space.of(factors, 0.7), "ridge": ridge}
@@ -51,7 +51,7 @@ def test_short_and_long_histories_are_one_answer(n):
 
 def test_who_else_is_asked_about_changes_no_byte():
     draw = np.random.default_rng(3)
-    rows = sp.random(300, 90, 0.3, format="csr", rng=draw)
+    rows = sp.random(300, 90, 0.3, format="csr", random_state=draw)
     space = Space.of(draw.normal(size=(90, 40)).astype(np.float32), 0.2)
     arrays, ridge = (rows.indptr, rows.indices, rows.data + 0.1, rows.data), np.full(300, 0.3)
     batch = fold_in(*arrays, space=space, ridge=ridge, threads=2)
