@@ -39,6 +39,7 @@ from omnireco.evaluation import (
     recall,
 )
 from omnireco.evaluation.learn import LearnedBlend, LearnedWeights, learn_blend, learn_weights
+from omnireco.evaluation.offpolicy import OffPolicy, cross_fitted_rewards, off_policy
 from omnireco.export import recommend_to_parquet
 from omnireco.io import load, save
 from omnireco.models import (
@@ -122,6 +123,7 @@ __all__ = [
     "Model",
     "NeighborModel",
     "NextItem",
+    "OffPolicy",
     "OncePerItem",
     "P3alpha",
     "Plan",
@@ -147,6 +149,7 @@ __all__ = [
     "calibrated",
     "candidates",
     "coverage",
+    "cross_fitted_rewards",
     "datasets",
     "diversity",
     "errors",
@@ -164,6 +167,7 @@ __all__ = [
     "mmr",
     "ndcg",
     "novelty",
+    "off_policy",
     "plan",
     "precision",
     "promoted",

@@ -1,0 +1,162 @@
+"""Values of other policies: against worlds whose truth is known."""
+
+import numpy as np
+import pytest
+
+import omnireco as om
+
+ACTIONS, DIMENSIONS = 4, 3
+
+
+def world(seed, n=4000, *, hostile=1.0):
+    """Return actions, rewards, propensities, a target policy and the true rewards of every action."""
+    rng = np.random.default_rng(seed)
+    x = rng.normal(size=(n, DIMENSIONS))
+    slope = np.random.default_rng(99).normal(size=(DIMENSIONS, ACTIONS))
+    truth = 1 / (1 + np.exp(-(x @ slope - 0.5)))
+    behaviour = np.exp(0.5 * hostile * x @ slope[:, ::-1])
+    behaviour /= behaviour.sum(1, keepdims=True)
+    target = np.exp(x @ slope)
+    target /= target.sum(1, keepdims=True)
+    action = (behaviour.cumsum(1) > rng.random((n, 1))).argmax(1)
+    reward = (rng.random(n) < truth[np.arange(n), action]).astype(float)
+    return action, reward, behaviour[np.arange(n), action], target, truth
+
+
+def true_value():
+    *_, target, truth = world(1234, 400_000)
+    return (target * truth).sum(1).mean()
+
+
+def test_estimators_are_unbiased_and_intervals_cover():
+    value, replications = true_value(), 120
+    found = {name: [] for name in ("ips", "snips", "dr", "sndr")}
+    covered = dict.fromkeys(found, 0)
+    for seed in range(replications):
+        action, reward, logged, target, _ = world(seed, 1500)
+        wrong = np.full((1500, ACTIONS), 0.3)  # a reward model that knows nothing: right propensities must save it
+        result = om.off_policy(
+            reward, logged, target, actions=action, predicted=wrong, n_bootstrap=200, least_effective=50
+        )
+        for row in result.table.itertuples():
+            if row.estimator != "dm":
+                found[row.estimator].append(row.value)
+                covered[row.estimator] += row.low <= value <= row.high
+    for name, values in found.items():
+        error = np.std(values) / np.sqrt(replications)
+        assert abs(np.mean(values) - value) < 4 * error, name
+        assert 0.87 <= covered[name] / replications <= 1.0, name
+
+
+def test_a_perfect_reward_model_is_right_with_wrong_propensities():
+    action, reward, logged, target, truth = world(5, 20_000)
+    result = om.off_policy(
+        reward, np.clip(logged * 0.5, 0.01, 1), target, actions=action, predicted=truth, estimators=["ips", "dr"]
+    )
+    value = dict(zip(result.table["estimator"], result.table["value"], strict=True))
+    assert abs(value["dr"] - true_value()) < 0.03 < abs(value["ips"] - true_value())
+    assert "propensities look wrong" in result.verdict
+
+
+def test_the_logging_policy_itself_earns_the_mean():
+    _, reward, logged, *_ = world(3)
+    result = om.off_policy(reward, logged, logged)
+    assert np.allclose(result.table["value"], reward.mean())
+    assert np.allclose(result.table[["lift", "lift_low", "lift_high"]], 0, atol=1e-12)
+    assert result.diagnostics["effective"][0] == pytest.approx(len(reward))
+
+
+def test_too_few_effective_decisions_are_refused():
+    action, reward, logged, target, _ = world(3, 300, hostile=6)
+    result = om.off_policy(reward, logged, {"new": target, "same": np.eye(ACTIONS)[action]}, actions=action)
+    assert result.table["value"].isna().all()
+    assert result.verdict.startswith("new: no value. The log holds")
+
+
+def test_people_are_resampled_whole():
+    rng = np.random.default_rng(0)
+    person = np.repeat(np.arange(40), 50)
+    reward = (rng.random(40) < 0.5).astype(float)[person]  # everybody always or never answers
+    half = np.full(person.size, 0.5)
+    alone = om.off_policy(reward, half, half).table.iloc[0]
+    whole = om.off_policy(reward, half, half, people=[f"p{i}" for i in person]).table.iloc[0]
+    assert whole["high"] - whole["low"] > 4 * (alone["high"] - alone["low"])
+
+
+def test_dm_has_no_interval():
+    action, reward, logged, target, truth = world(3)
+    table = om.off_policy(reward, logged, target, actions=action, predicted=truth, least_effective=100).table.set_index(
+        "estimator"
+    )
+    assert np.isnan(table.loc["dm", "low"])
+    assert not np.isnan(table.loc["dr", "low"])
+
+
+def test_clipping_is_reported():
+    action, reward, logged, target, _ = world(3, hostile=3)
+    result = om.off_policy(reward, logged, target, actions=action, clip=2.0, least_effective=10)
+    assert 0 < result.diagnostics["clipped"][0] < 1
+
+
+def test_choices_without_support_are_counted():
+    logged = np.full(2000, 1.0)
+    result = om.off_policy(logged, logged, np.tile([0.75, 0.25], (2000, 1)), actions=np.zeros(2000, int))
+    assert result.diagnostics["without_support"][0] == pytest.approx(0.25)
+    assert "weights average 0.750" in result.verdict
+
+
+def test_cross_fitted_rewards_never_see_their_person():
+    rng = np.random.default_rng(1)
+    person = np.repeat(np.arange(30), 10)
+    noise = rng.normal(size=30)[person]
+    x = np.eye(30)[person]  # the context is the person, so only a leak could foresee the noise
+    found = om.cross_fitted_rewards(x, np.zeros(300, int), noise, people=person)
+    assert abs(np.corrcoef(found[:, 0], noise)[0, 1]) < 0.5
+
+
+def test_cross_fitted_rewards_with_one_class():
+    found = om.cross_fitted_rewards(np.ones((20, 1)), np.arange(20) % 2, np.zeros(20))
+    assert np.array_equal(found, np.zeros((20, 2)))
+
+
+def test_the_seed_decides():
+    action, reward, logged, target, _ = world(3)
+    one, same = (
+        om.off_policy(reward, logged, target, actions=action, seed=4, least_effective=100).table for _ in range(2)
+    )
+    assert one.equals(same)
+    assert not one.equals(om.off_policy(reward, logged, target, actions=action, seed=5, least_effective=100).table)
+
+
+GOOD = {"rewards": [1.0, 0.0], "logged": [0.5, 0.5], "target": [0.5, 0.5]}
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"logged": [0.5, 0.0]}, "outside"),
+        ({"logged": [0.5, np.nan]}, "missing or not finite"),
+        ({"rewards": [np.inf, 0]}, "missing or not finite"),
+        ({"target": [0.5]}, "one number per decision"),
+        ({"target": [0.5, 1.5]}, "must be probabilities"),
+        ({"target": np.eye(2)}, "actions="),
+        ({"target": np.full((2, 2), 0.4), "actions": [0, 1]}, "do not sum to 1"),
+        ({"target": np.eye(2), "actions": [0, 2]}, "has 2 columns"),
+        ({"actions": [0.5, 1.0]}, "integers"),
+        ({"people": [1]}, "one entry per decision"),
+        ({"estimators": ["dr"]}, "needs predicted"),
+        ({"estimators": ["magic"]}, "must be some of"),
+        ({"predicted": np.eye(2)}, "actions="),
+        ({"predicted": np.eye(2), "actions": [0, 1]}, "every action"),
+        ({"clip": 0.0}, "greater than 0"),
+        ({"least_effective": 0}, "at least 1"),
+    ],
+)
+def test_bad_input_is_named(change, words):
+    with pytest.raises(om.errors.ParameterError, match=words):
+        om.off_policy(**(GOOD | change))
+
+
+def test_nothing_is_an_error():
+    with pytest.raises(om.errors.EmptyError):
+        om.off_policy([], [], [])
