@@ -48,6 +48,7 @@ __all__ = ["load", "save"]
 
 _FORMAT, _VERSION = "omnireco", 1
 _HEADER = "header.json"
+_OF_SOME_MESSAGES = ("propensity", "machine", "clicked_at", "unsubscribed_at")
 # What numpy, json and zipfile raise on bytes that are not theirs.
 _DAMAGE = (
     OSError,
@@ -261,7 +262,7 @@ def _unpack_events(parts: _Reader) -> EventLog:
 def _pack_messages(log: MessageLog, out: _Writer) -> None:
     for name in ("users", "channels", "items", "creatives"):
         out.vocabulary(name, getattr(log, name))
-    for name in ("user", "channel", "item", "creative", "sent_at", "responded_at", "propensity"):
+    for name in ("user", "channel", "item", "creative", "sent_at", "responded_at", *_OF_SOME_MESSAGES):
         out.array(name, getattr(log, name))
     out.fields["end_us"] = log.end_us
 
@@ -271,7 +272,8 @@ def _unpack_messages(parts: _Reader) -> MessageLog:
         ("users", "channels", "items", "creatives"),
         ("user", "channel", "item", "creative", "sent_at", "responded_at"),
     )
-    return MessageLog(**known, propensity=parts.optional("propensity"), end_us=int(parts.fields["end_us"]))
+    optional: dict[str, Any] = {name: parts.optional(name) for name in _OF_SOME_MESSAGES}
+    return MessageLog(**known, **optional, end_us=int(parts.fields["end_us"]))
 
 
 def _pack_audience(audience: Audience, out: _Writer) -> None:

@@ -2,6 +2,7 @@
 
 import datetime as dt
 
+import numpy as np
 import pandas as pd
 import polars as pl
 import pyarrow as pa
@@ -82,3 +83,25 @@ def test_nobody_answered():
     empty = MessageLog.from_frame(frame().iloc[:0])
     assert len(empty) == len(empty.to_frame()) == 0
     assert empty.before("2025-01-01").n_users == 0
+
+
+def test_machines_clicks_and_unsubscriptions():
+    clicked = pd.to_datetime(["2025-05-05", None, "2025-05-04"], utc=True)
+    left = pd.to_datetime([None, "2025-05-09", None], utc=True)
+    log = MessageLog.from_frame(frame(machine=[None, 0.9, True], clicked_at=clicked, unsubscribed_at=left))
+    assert log.machine.tolist()[:2] == [0.9, 1.0]
+    assert np.isnan(log.machine[2])
+    assert log.responded.tolist() == [True, True, True]  # a click is a response
+    assert log.responded_at[2] == log.clicked_at[2]
+    assert log.end == dt.datetime(2025, 5, 9, 0, 0, 0, 1, tzinfo=dt.UTC)
+    earlier = log.before("2025-05-04")
+    assert earlier.responded.tolist() == [False, True, False]
+    assert np.isnan(earlier.machine[0])
+    assert earlier.clicked_at.tolist() == [NEVER, NEVER, NEVER] == earlier.unsubscribed_at.tolist()
+    pd.testing.assert_frame_equal(MessageLog.from_frame(log.to_frame()).to_frame(), log.to_frame())
+    with pytest.raises(SchemaError, match=r"machine must lie in \[0, 1\]; it does not in 1 row"):
+        MessageLog.from_frame(frame(machine=[0.0, 1.5, None]))
+    with pytest.raises(SchemaError, match="machine must hold True and False, or probabilities"):
+        MessageLog.from_frame(frame(machine=["yes", "no", "no"]))
+    with pytest.raises(SchemaError, match="clicked_at precedes sent_at in 1 row"):
+        MessageLog.from_frame(frame(clicked_at=pd.to_datetime(["2025-05-01", None, None], utc=True)))

@@ -101,6 +101,27 @@ class Frame:
             )
         return values
 
+    def shares(self, name: str) -> np.ndarray:
+        """Return a column of probabilities (or of True and False) as float64; NaN where it is missing."""
+        import pyarrow as pa
+        import pyarrow.types as pt
+
+        array = self.columns[name]
+        if pt.is_null(array.type) or len(array) == 0:
+            return np.full(len(array), np.nan)
+        if not (pt.is_boolean(array.type) or pt.is_integer(array.type) or pt.is_floating(array.type)):
+            raise SchemaError(
+                f"{self.where}: {name} must hold True and False, or probabilities. Got {array.type}. "
+                f"Compare it: frame[{name!r}] == 'yes'."
+            )
+        if pt.is_boolean(array.type):
+            array = array.cast(pa.int8())
+        values = np.array(array.cast(pa.float64(), safe=False).to_numpy(zero_copy_only=False))
+        bad = (values < 0) | (values > 1)
+        if bad.any():
+            raise SchemaError(f"{self.where}: {name} must lie in [0, 1]; it does not in {name_rows(bad)}.")
+        return values
+
     def flags(self, name: str, *, missing: bool) -> np.ndarray:
         """Return a column of booleans (or 0 and 1); ``missing`` stands for an unknown one."""
         import pyarrow as pa

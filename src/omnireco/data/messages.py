@@ -22,6 +22,8 @@ __all__ = ["NEVER", "MessageLog"]
 NEVER = int(np.iinfo(np.int64).min)
 """The ``responded_at`` of a message that nobody answered."""
 
+_OPTIONAL = ("propensity", "machine", "clicked_at", "unsubscribed_at")
+
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
 class MessageLog:
@@ -39,6 +41,12 @@ class MessageLog:
         Probability in (0, 1] with which the logging policy chose this message.
     end_us : int
         End of the observed window, UTC microseconds, exclusive.
+    machine : ndarray of shape (n,), float64, or None
+        Probability in [0, 1] that the response came from a machine (a mail proxy that loads pictures, a scanner that
+        follows links) and not from the person; NaN where nobody knows.
+    clicked_at, unsubscribed_at : ndarray of shape (n,), int64, or None
+        UTC microseconds of the first click, and of an unsubscription that followed this message; :data:`NEVER` where
+        there was none.
     """
 
     users: Vocabulary
@@ -53,9 +61,12 @@ class MessageLog:
     responded_at: np.ndarray
     propensity: np.ndarray | None
     end_us: int
+    machine: np.ndarray | None = None
+    clicked_at: np.ndarray | None = None
+    unsubscribed_at: np.ndarray | None = None
 
     def __post_init__(self) -> None:
-        for name in ("user", "channel", "item", "creative", "sent_at", "responded_at", "propensity"):
+        for name in ("user", "channel", "item", "creative", "sent_at", "responded_at", *_OPTIONAL):
             if (array := getattr(self, name)) is not None:
                 array.setflags(write=False)
 
@@ -67,15 +78,18 @@ class MessageLog:
         ----------
         frame : pandas, polars or pyarrow frame
             Columns ``user_id``, ``channel``, ``sent_at`` (with a time zone) and ``responded_at`` (missing where
-            nobody answered); optionally ``item_id``, ``creative_id`` (both may be missing) and ``propensity``.
+            nobody answered); optionally ``item_id``, ``creative_id`` (both may be missing), ``propensity``,
+            ``machine`` (True, False or a probability; missing where it is not known), ``clicked_at`` and
+            ``unsubscribed_at`` (missing where it did not happen). A click is a response: it fills a missing or later
+            ``responded_at``.
         columns : mapping of str to str, optional
             Our name to yours.
 
         Raises
         ------
         SchemaError
-            When a column is missing or of the wrong kind, a response precedes its message, or a propensity
-            lies outside (0, 1].
+            When a column is missing or of the wrong kind, a response precedes its message, a propensity lies
+            outside (0, 1], or a machine outside [0, 1].
 
         Examples
         --------
@@ -90,7 +104,7 @@ class MessageLog:
             frame,
             "MessageLog.from_frame",
             needed=("user_id", "channel", "sent_at", "responded_at"),
-            optional=("item_id", "creative_id", "propensity"),
+            optional=("item_id", "creative_id", *_OPTIONAL),
             columns=columns,
         )
         users, user = opened.ids("user_id")
@@ -101,18 +115,30 @@ class MessageLog:
         items, item = opened.ids("item_id", allow_missing=True) if "item_id" in opened else nobody
         creatives, creative = opened.ids("creative_id", allow_missing=True) if "creative_id" in opened else nobody
         propensity = opened.numbers("propensity") if "propensity" in opened else None
-        early = (responded_at != NEVER) & (responded_at < sent_at)
-        if early.any():
-            raise SchemaError(
-                f"MessageLog.from_frame: responded_at precedes sent_at in {name_rows(early)}. "
-                "Are both on the same clock? Drop or repair those rows."
-            )
+        machine = opened.shares("machine") if "machine" in opened else None
+        clicked_at, unsubscribed_at = (
+            opened.instants(name, none=NEVER) if name in opened else None for name in ("clicked_at", "unsubscribed_at")
+        )
+        for name, at in (
+            ("responded_at", responded_at),
+            ("clicked_at", clicked_at),
+            ("unsubscribed_at", unsubscribed_at),
+        ):
+            if at is not None and (early := (at != NEVER) & (at < sent_at)).any():
+                raise SchemaError(
+                    f"MessageLog.from_frame: {name} precedes sent_at in {name_rows(early)}. "
+                    "Are both on the same clock? Drop or repair those rows."
+                )
+        if clicked_at is not None:
+            first = (clicked_at != NEVER) & ((responded_at == NEVER) | (clicked_at < responded_at))
+            responded_at = np.where(first, clicked_at, responded_at)
         if propensity is not None and (bad := (propensity <= 0) | (propensity > 1)).any():
             raise SchemaError(
                 f"MessageLog.from_frame: propensity must lie in (0, 1]; it does not in {name_rows(bad)}. "
                 "Leave the column out when the probability is not known."
             )
-        last = max(int(sent_at.max()), int(responded_at.max())) + 1 if sent_at.size else 0
+        times = [at for at in (sent_at, responded_at, clicked_at, unsubscribed_at) if at is not None]
+        last = max(int(at.max()) for at in times) + 1 if sent_at.size else 0
         log = cls(
             users,
             channels,
@@ -126,9 +152,12 @@ class MessageLog:
             responded_at,
             propensity,
             last,
+            machine,
+            clicked_at,
+            unsubscribed_at,
         )
-        keys = [responded_at, creative, item, channel, user, sent_at]
-        return log._rows(np.lexsort(keys if propensity is None else [propensity, *keys]))
+        extra = [array for array in (unsubscribed_at, clicked_at, machine, propensity) if array is not None]
+        return log._rows(np.lexsort([*extra, responded_at, creative, item, channel, user, sent_at]))
 
     def __len__(self) -> int:
         return int(self.sent_at.size)
@@ -157,8 +186,13 @@ class MessageLog:
         """Return the messages sent before an instant, without the responses that came at or after it."""
         cut = check_instant(at, "at")
         part = self._rows(np.arange(int(np.searchsorted(self.sent_at, cut))))
-        known = np.where(part.responded_at < cut, part.responded_at, NEVER)
-        return replace(part, responded_at=known, end_us=cut)
+        known: dict[str, Any] = {"responded_at": np.where(part.responded_at < cut, part.responded_at, NEVER)}
+        for name in ("clicked_at", "unsubscribed_at"):
+            if (at_us := getattr(part, name)) is not None:
+                known[name] = np.where(at_us < cut, at_us, NEVER)
+        if part.machine is not None:
+            known["machine"] = np.where(known["responded_at"] != NEVER, part.machine, np.nan)
+        return replace(part, end_us=cut, **known)
 
     def to_frame(self) -> pd.DataFrame:
         """Return the messages as a pandas frame with the column names of the door."""
@@ -172,8 +206,12 @@ class MessageLog:
             "item_id": decode_optional(self.items, self.item),
             "creative_id": decode_optional(self.creatives, self.creative),
         }
-        if self.propensity is not None:
-            columns["propensity"] = self.propensity
+        for name in ("propensity", "machine"):
+            if (numbers := getattr(self, name)) is not None:
+                columns[name] = numbers
+        for name in ("clicked_at", "unsubscribed_at"):
+            if (instants := getattr(self, name)) is not None:
+                columns[name] = instants_to_pandas(instants, none=NEVER)
         return pd.DataFrame(columns)
 
     def _rows(self, rows: np.ndarray) -> MessageLog:
@@ -181,7 +219,7 @@ class MessageLog:
         channels, channel = compress(self.channels, self.channel[rows])
         items, item = compress(self.items, self.item[rows])
         creatives, creative = compress(self.creatives, self.creative[rows])
-        propensity = None if self.propensity is None else self.propensity[rows]
+        optional = {name: None if (array := getattr(self, name)) is None else array[rows] for name in _OPTIONAL}
         return MessageLog(
             users,
             channels,
@@ -193,6 +231,6 @@ class MessageLog:
             creative,
             self.sent_at[rows],
             self.responded_at[rows],
-            propensity,
-            self.end_us,
+            end_us=self.end_us,
+            **optional,
         )
