@@ -23,6 +23,7 @@ from omnireco.data import (
     Weights,
     slots,
 )
+from omnireco.data.quality import QualityReport
 from omnireco.data.splits import fingerprint, leave_last, split_people, split_rolling
 from omnireco.evaluation import (
     Report,
@@ -131,6 +132,7 @@ __all__ = [
     "PopularityModel",
     "ProjectionModel",
     "PureSVD",
+    "QualityReport",
     "QuietHours",
     "RP3beta",
     "Reachable",

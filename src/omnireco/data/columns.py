@@ -7,8 +7,10 @@ it is never changed.
 from __future__ import annotations
 
 import datetime as dt
+import decimal
+import numbers
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -17,7 +19,7 @@ from omnireco._checks import check_columns, name_rows
 from omnireco.data.vocabulary import NONE, Vocabulary
 from omnireco.errors import ParameterError, SchemaError
 
-__all__ = ["Frame", "decode_optional", "instants_to_arrow", "instants_to_pandas", "open_frame"]
+__all__ = ["Frame", "decode_optional", "instants_to_arrow", "instants_to_pandas", "nulls", "open_frame", "stamps"]
 
 # The instants that datetime can hold, years 1 to 9999, in microseconds; one less, since a log ends just after its last.
 _FIRST_US, _LAST_US = -62_135_596_800_000_000, 253_402_300_799_999_998
@@ -25,12 +27,16 @@ _FIRST_US, _LAST_US = -62_135_596_800_000_000, 253_402_300_799_999_998
 
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """A user's frame, opened: columns by our names, each read into an array."""
+    """A user's frame, opened: columns by our names, each read into an array.
+
+    ``odd`` masks the cells that a lenient reading could not take, by column.
+    """
 
     where: str
     columns: Mapping[str, Any]
     n_rows: int
     others: tuple[str, ...]
+    odd: Mapping[str, np.ndarray] = field(default_factory=dict)
 
     def __contains__(self, name: str) -> bool:
         return name in self.columns
@@ -65,13 +71,11 @@ class Frame:
                 f"{self.where}: {name} has no time zone, so its {self.n_rows:,} times name no instant. Say which clock "
                 f"it is: frame[{name!r}].dt.tz_localize('UTC'), or tz_localize('America/New_York') for a local clock."
             )
-        missing = _nulls(array)
+        at, missing, outside = stamps(array)
         if none is None and missing.any():
             raise SchemaError(
                 f"{self.where}: {name} is missing in {name_rows(missing)}. Drop them: frame.dropna(subset=[{name!r}])."
             )
-        at = _microseconds(array)
-        outside = ((at < _FIRST_US) | (at > _LAST_US)) & ~missing
         if outside.any():
             raise SchemaError(
                 f"{self.where}: {name} lies outside the years 1 to 9999 in {name_rows(outside)}. "
@@ -152,6 +156,7 @@ def open_frame(
     optional: Iterable[str] = (),
     prefixes: Iterable[str] = (),
     columns: Mapping[str, str] | None = None,
+    lenient: Mapping[str, str] | None = None,
 ) -> Frame:
     """Open any eager frame and read the named columns.
 
@@ -166,8 +171,12 @@ def open_frame(
         Every column that starts with one of these is read too, such as ``consent_``.
     columns : mapping of str to str, optional
         Our name to the caller's name, for columns that are called something else.
+    lenient : mapping of str to {"id", "name", "instant", "number", "share"}, optional
+        What a column should hold. In a column of mixed kinds the cells that do not fit are emptied and masked
+        in ``Frame.odd``; without it, and where most cells do not fit, such a column is a SchemaError.
     """
     import narwhals as nw
+    import pyarrow.types as pt
 
     try:
         table = nw.from_native(nw.to_native(frame, pass_through=True), eager_only=True)
@@ -206,9 +215,24 @@ def open_frame(
     source |= renamed
     check_columns([*renamed, *present], needed, where)
     real = dict(zip(present, table.columns, strict=True))  # pandas also has columns named by numbers and tuples
-    read = {ours: _read(table.get_column(real[theirs]), theirs, where) for ours, theirs in source.items()}
+    read, odd = {}, {}
+    for ours, theirs in source.items():
+        column, kind = table.get_column(real[theirs]), (lenient or {}).get(ours)
+        try:
+            read[ours] = _read(column, theirs, where)
+            mixed = kind in {"id", "name"} and pt.is_binary(read[ours].type)  # texts among bytes
+        except SchemaError:
+            if kind is None:
+                raise
+            mixed = True
+        if kind is not None and mixed:
+            fitting = _read_what_fits(column, kind)
+            if fitting is None:
+                read[ours] = _read(column, theirs, where)  # the door's own words
+            else:
+                read[ours], odd[ours] = fitting
     others = tuple(name for name in present if name not in source.values())
-    return Frame(where, read, len(table), others)
+    return Frame(where, read, len(table), others, odd)
 
 
 def instants_to_pandas(at: np.ndarray, *, none: int | None = None) -> Any:
@@ -255,7 +279,86 @@ def _refuse_naive(column: Any, name: str, where: str) -> None:
         )
 
 
-def _nulls(array: Any) -> np.ndarray:
+def _read_what_fits(column: Any, kind: str) -> tuple[Any, np.ndarray] | None:
+    """Return (array, mask of cells that do not fit) of a column of mixed kinds, or None where most do not fit.
+
+    The one place that walks over Python objects: such a column holds nothing else.
+    """
+    import pyarrow as pa
+
+    cells = column.to_list()
+    present = ~np.array([_is_missing(cell) for cell in cells], np.bool_)
+    best: tuple[list[Any], np.ndarray] | None = None
+    for take in {
+        "id": (_text, _whole),
+        "name": (_text,),
+        "instant": (_instant,),
+        "number": (_number,),
+        "share": (_number,),
+    }[kind]:
+        taken = [take(cell) if there else None for cell, there in zip(cells, present, strict=True)]
+        fits = np.array([cell is not None for cell in taken], np.bool_)
+        if best is None or fits.sum() > best[1].sum():
+            best = taken, fits
+    if best is None or 2 * best[1].sum() < present.sum():
+        return None
+    unit = pa.timestamp("us", tz="UTC") if kind == "instant" else pa.float64() if kind in {"number", "share"} else None
+    return pa.array(best[0], unit), present & ~best[1]
+
+
+def _is_missing(cell: Any) -> bool:
+    if cell is None:
+        return True
+    try:
+        return bool(cell != cell)
+    except (TypeError, ValueError):  # pandas.NA, and arrays in cells
+        return type(cell).__name__ == "NAType"
+
+
+def _text(cell: Any) -> str | None:
+    if not isinstance(cell, str):
+        return None
+    try:
+        cell.encode("utf-8")
+    except UnicodeEncodeError:
+        return None
+    return str(cell)
+
+
+def _whole(cell: Any) -> int | None:
+    if isinstance(cell, (bool, np.bool_)):
+        return None
+    if isinstance(cell, (int, np.integer)):
+        return int(cell) if -(2**63) <= int(cell) < 2**63 else None
+    real = float(cell) if isinstance(cell, (float, np.floating)) else 0.5
+    return int(real) if abs(real) < 2**53 and real.is_integer() else None
+
+
+def _number(cell: Any) -> float | None:
+    if isinstance(cell, (bool, np.bool_)) or not isinstance(cell, (numbers.Real, decimal.Decimal)):
+        return None
+    try:
+        return float(cell)
+    except (OverflowError, ValueError):
+        return None
+
+
+def _instant(cell: Any) -> int | None:
+    if not isinstance(cell, dt.datetime) or cell.utcoffset() is None:
+        return None
+    at = (cell - dt.datetime(1970, 1, 1, tzinfo=dt.UTC)) // dt.timedelta(microseconds=1)
+    return at if _FIRST_US <= at <= _LAST_US else None
+
+
+def stamps(array: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return (UTC microseconds, mask of missing ones, mask of those outside the years 1 to 9999) of a time column."""
+    missing = nulls(array)
+    at = _microseconds(array)
+    return at, missing, ((at < _FIRST_US) | (at > _LAST_US)) & ~missing
+
+
+def nulls(array: Any) -> np.ndarray:
+    """Return a mask of the missing cells of a pyarrow Array."""
     return np.asarray(array.is_null().to_numpy(zero_copy_only=False), np.bool_)
 
 

@@ -14,6 +14,8 @@ from omnireco._checks import check_choice, check_duration, check_instant, check_
 from omnireco._frozen import ReadOnly
 from omnireco.data.columns import decode_optional, instants_to_pandas, open_frame
 from omnireco.data.interactions import Interactions
+from omnireco.data.quality import QualityReport, all_kept, check_on_invalid, sift
+from omnireco.data.suspicion import check_events, repeats
 from omnireco.data.vocabulary import NONE, Vocabulary, compress
 from omnireco.data.weights import Weights, event_weights
 from omnireco.errors import EmptyError, ParameterError, SchemaError
@@ -24,7 +26,15 @@ if TYPE_CHECKING:
 __all__ = ["EventLog", "Split"]
 
 _log = logging.getLogger(__name__)
-_LABELS = ("store_id", "session_id")
+_LABELS = ("store_id", "session_id", "event_id")
+_KINDS = {
+    "user_id": "id",
+    "item_id": "id",
+    "channel": "name",
+    "event": "name",
+    "timestamp": "instant",
+    "value": "number",
+}
 
 
 class Split(NamedTuple):
@@ -52,10 +62,12 @@ class EventLog:
     value : ndarray of shape (n,), float64, or None
         Money, quantity or seconds, as the caller has it.
     labels : mapping of str to (Vocabulary, ndarray of int32)
-        Further columns: ``store_id``, ``session_id`` and those asked for by ``context=``.
+        Further columns: ``store_id``, ``session_id``, ``event_id`` and those asked for by ``context=``.
     start_us, end_us : int
         The observed window [start, end) in UTC microseconds. After a split, ``end`` of the first part is
         the cut: nothing in it can know what happened later.
+    quality : QualityReport or None
+        What was wrong with the frame that was read, and which of its rows were dropped. A part of a log keeps it.
 
     Notes
     -----
@@ -76,6 +88,7 @@ class EventLog:
     labels: Mapping[str, tuple[Vocabulary, np.ndarray]]
     start_us: int
     end_us: int
+    quality: QualityReport | None = None
 
     def __post_init__(self) -> None:
         for name in ("user", "item", "channel", "event", "at", "value"):
@@ -93,6 +106,7 @@ class EventLog:
         columns: Mapping[str, str] | None = None,
         context: Iterable[str] = (),
         itemless: Literal["raise", "keep"] = "raise",
+        on_invalid: Literal["raise", "drop"] = "raise",
     ) -> EventLog:
         """Read a frame of events.
 
@@ -101,7 +115,7 @@ class EventLog:
         frame : pandas, polars or pyarrow frame
             One row per event with the columns ``user_id``, ``item_id`` (integers or strings), ``channel``,
             ``event`` (strings), ``timestamp`` (with a time zone), and optionally ``value`` (a number),
-            ``store_id`` and ``session_id``. The frame is not changed.
+            ``store_id``, ``session_id`` and ``event_id`` (by which repeats are known). The frame is not changed.
         columns : mapping of str to str, optional
             Our name to yours: ``{"user_id": "household_id"}``.
         context : iterable of str
@@ -109,11 +123,16 @@ class EventLog:
         itemless : {"raise", "keep"}
             Whether a missing ``item_id`` is an error, or an event about no item (a call, an app start).
             Such events shape activity profiles and stay out of behaviour matrices.
+        on_invalid : {"raise", "drop"}
+            Whether a row with a missing id or time, a value that is no number, or a cell of another kind than its
+            column is an error, or is left out. ``log.quality`` says which rows were left out and why, by position:
+            none is lost silently. A column that is wholly of the wrong kind is an error either way.
 
         Raises
         ------
         SchemaError
-            When a column is missing or of the wrong kind, an id or time is missing, or times carry no zone.
+            When a column is missing or of the wrong kind, times carry no zone, or (``on_invalid="raise"``) an id,
+            time or value is missing.
 
         Examples
         --------
@@ -127,27 +146,36 @@ class EventLog:
         ... })
         >>> EventLog.from_frame(frame)
         EventLog(3 events, 2 users, 2 items, 3 channels, 2025-05-01 to 2025-05-03)
+        >>> frame.loc[1, "user_id"] = None
+        >>> EventLog.from_frame(frame, on_invalid="drop").quality
+        QualityReport(EventLog.from_frame: 3 rows, 1 dropped; user_id missing 1)
         """
         context = check_names(context, "context")
         check_choice(itemless, "itemless", ("raise", "keep"))
+        drop = check_on_invalid(on_invalid)
+        labelled = tuple(dict.fromkeys((*_LABELS, *context)))
+        kinds = _KINDS | dict.fromkeys(labelled, "id")
         opened = open_frame(
             frame,
             "EventLog.from_frame",
             needed=("user_id", "item_id", "channel", "event", "timestamp", *context),
             optional=("value", *_LABELS),
             columns=columns,
+            lenient=kinds if drop else None,
         )
+        quality = all_kept("EventLog.from_frame", opened.n_rows)
+        if drop:
+            may_miss = (*labelled, "item_id") if itemless == "keep" else labelled
+            opened, quality = sift(opened, kinds, may_miss=may_miss)
         users, user = opened.ids("user_id")
         items, item = opened.ids("item_id", allow_missing=itemless == "keep")
         channels, channel = opened.names("channel")
         events, event = opened.names("event")
         at = opened.instants("timestamp")
         value = opened.numbers("value") if "value" in opened else None
-        labels = {
-            name: opened.ids(name, allow_missing=True) for name in dict.fromkeys((*_LABELS, *context)) if name in opened
-        }
+        labels = {name: opened.ids(name, allow_missing=True) for name in labelled if name in opened}
         start, end = (int(at.min()), int(at.max()) + 1) if at.size else (0, 0)
-        log = cls(users, items, channels, events, user, item, channel, event, at, value, labels, start, end)
+        log = cls(users, items, channels, events, user, item, channel, event, at, value, labels, start, end, quality)
         ordered = log._rows(_time_order(log))
         _log.info("read %r", ordered)
         return ordered
@@ -250,17 +278,78 @@ class EventLog:
         return self._rows(np.flatnonzero(keep))
 
     def deduplicated(self) -> EventLog:
-        """Return the log without exact repeats: equal user, item, channel, event, time and value."""
-        if len(self) < 2:
-            return self
-        columns = [self.at, self.user, self.item, self.channel, self.event]
-        columns += [self.value] if self.value is not None else []
-        columns += [codes for _, codes in self.labels.values()]
-        fresh = np.zeros(len(self), np.bool_)
-        fresh[0] = True
-        for column in columns:
-            fresh[1:] |= column[1:] != column[:-1]
-        return self._rows(np.flatnonzero(fresh))
+        """Return the log without repeats.
+
+        A repeat has the ``event_id`` of an earlier event. Events without one, or all where the log has none, repeat
+        another when user, item, channel, event, time, value and labels are equal.
+        """
+        return self._rows(np.flatnonzero(~repeats(self)))
+
+    def check(
+        self,
+        *,
+        at: Any = None,
+        rates: Mapping[str, int] | None = None,
+        sleepless: Any = "72h",
+    ) -> QualityReport:
+        """Look for rows that are well formed and still wrong: repeats, clocks, machines, returns.
+
+        Parameters
+        ----------
+        at : datetime, date or str, optional
+            An instant by which all of this must have happened, such as the day of the export. Events at or after
+            it are in the ``"future"``: some clock is wrong. Not looked for where it is not given.
+        rates : mapping of str to int, optional
+            How many distinct instants within a duration a person can reach; whoever has more anywhere is a
+            ``"bot"``. ``{"1min": 60, "1h": 1000, "1D": 5000}`` by default; ``{}`` to look for none.
+        sleepless : str or timedelta, optional
+            Whoever is active for this long with no pause above two hours is a ``"bot"`` too (or a shared kiosk);
+            None to look for none.
+
+        Returns
+        -------
+        QualityReport
+            Nothing is dropped; positions count the events of this log. The problems: ``"duplicate"`` (see
+            :meth:`deduplicated`), ``"future"``, ``"epoch"`` (times before 1971: an empty field, a wrong unit),
+            ``"placeholder"`` (``"null"``, ``""``, the all-zero device id and the like as a person), ``"bot"``,
+            ``"return"`` (events called return, refund, cancel or chargeback) and ``"negative"`` (values below 0).
+
+        Notes
+        -----
+        A basket of two hundred lines is one instant. Cost: one sort of the events by person and time.
+
+        Examples
+        --------
+        >>> from omnireco.simulate import simulate
+        >>> log = EventLog.from_frame(simulate(n_users=50, n_items=20, seed=1).events)
+        >>> report = log.check(at=log.end)
+        >>> len(log.without(report, ["bot", "duplicate"])) == len(log) - report.rows(["bot", "duplicate"]).size
+        True
+        """
+        return check_events(self, at=at, rates=rates, sleepless=sleepless)
+
+    def without(self, report: QualityReport, problems: str | Iterable[str]) -> EventLog:
+        """Return the log without the events that a check of it found to have some problems.
+
+        Parameters
+        ----------
+        report : QualityReport
+            What :meth:`check` of this very log returned.
+        problems : str or iterable of str
+            Such as ``["duplicate", "bot"]``.
+
+        Returns
+        -------
+        EventLog
+            Its ``quality`` is the report, with the events that were dropped. Nobody's id is shown.
+        """
+        if not isinstance(report, QualityReport) or (report.where, report.n_rows) != ("EventLog.check", len(self)):
+            raise ParameterError(
+                "without: the report must come from this very log. Write log.without(log.check(), ...)."
+            )
+        dropped = report.rows(problems)
+        part = self._rows(np.setdiff1d(np.arange(len(self)), dropped, assume_unique=True))
+        return replace(part, quality=replace(report, dropped=dropped))
 
     def matrix(self, weights: Weights | None = None, *, at: Any = None) -> Interactions:
         """Build the behaviour matrix: users x items, one number for all that a person did with an item.
@@ -381,6 +470,7 @@ class EventLog:
             labels,
             self.start_us,
             self.end_us,
+            self.quality,
         )
 
 

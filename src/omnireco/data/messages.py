@@ -5,12 +5,13 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
 from omnireco._checks import check_instant, from_microseconds, name_rows
-from omnireco.data.columns import decode_optional, instants_to_pandas, open_frame
+from omnireco.data.columns import Frame, decode_optional, instants_to_pandas, open_frame
+from omnireco.data.quality import Finding, QualityReport, all_kept, check_on_invalid, finding, screen, sift
 from omnireco.data.vocabulary import NONE, Vocabulary, compress
 from omnireco.errors import SchemaError
 
@@ -23,6 +24,19 @@ NEVER = int(np.iinfo(np.int64).min)
 """The ``responded_at`` of a message that nobody answered."""
 
 _OPTIONAL = ("propensity", "machine", "clicked_at", "unsubscribed_at")
+_KINDS = {
+    "user_id": "id",
+    "channel": "name",
+    "sent_at": "instant",
+    "responded_at": "instant",
+    "item_id": "id",
+    "creative_id": "id",
+    "propensity": "number",
+    "machine": "share",
+    "clicked_at": "instant",
+    "unsubscribed_at": "instant",
+}
+_MAY_MISS = ("responded_at", "item_id", "creative_id", "clicked_at", "unsubscribed_at")
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
@@ -47,6 +61,8 @@ class MessageLog:
     clicked_at, unsubscribed_at : ndarray of shape (n,), int64, or None
         UTC microseconds of the first click, and of an unsubscription that followed this message; :data:`NEVER` where
         there was none.
+    quality : QualityReport or None
+        What was wrong with the frame that was read, and which of its rows were dropped. A part of a log keeps it.
     """
 
     users: Vocabulary
@@ -64,6 +80,7 @@ class MessageLog:
     machine: np.ndarray | None = None
     clicked_at: np.ndarray | None = None
     unsubscribed_at: np.ndarray | None = None
+    quality: QualityReport | None = None
 
     def __post_init__(self) -> None:
         for name in ("user", "channel", "item", "creative", "sent_at", "responded_at", *_OPTIONAL):
@@ -71,7 +88,13 @@ class MessageLog:
                 array.setflags(write=False)
 
     @classmethod
-    def from_frame(cls, frame: Any, *, columns: Mapping[str, str] | None = None) -> MessageLog:
+    def from_frame(
+        cls,
+        frame: Any,
+        *,
+        columns: Mapping[str, str] | None = None,
+        on_invalid: Literal["raise", "drop"] = "raise",
+    ) -> MessageLog:
         """Read a frame of messages.
 
         Parameters
@@ -84,12 +107,14 @@ class MessageLog:
             ``responded_at``.
         columns : mapping of str to str, optional
             Our name to yours.
+        on_invalid : {"raise", "drop"}
+            Whether a row that breaks a rule below is an error, or is left out and listed in ``messages.quality``.
 
         Raises
         ------
         SchemaError
-            When a column is missing or of the wrong kind, a response precedes its message, a propensity lies
-            outside (0, 1], or a machine outside [0, 1].
+            When a column is missing or of the wrong kind, an id or ``sent_at`` is missing, a response precedes its
+            message, a propensity lies outside (0, 1], or a machine outside [0, 1].
 
         Examples
         --------
@@ -100,13 +125,19 @@ class MessageLog:
         >>> MessageLog.from_frame(frame)
         MessageLog(2 messages, 2 users, 1 channel, 1 response)
         """
+        drop = check_on_invalid(on_invalid)
         opened = open_frame(
             frame,
             "MessageLog.from_frame",
             needed=("user_id", "channel", "sent_at", "responded_at"),
             optional=("item_id", "creative_id", *_OPTIONAL),
             columns=columns,
+            lenient=_KINDS if drop else None,
         )
+        quality = all_kept("MessageLog.from_frame", opened.n_rows)
+        if drop:
+            opened, quality = sift(opened, _KINDS, may_miss=_MAY_MISS)
+            opened, quality = screen(opened, quality, _broken(opened))
         users, user = opened.ids("user_id")
         channels, channel = opened.names("channel")
         sent_at = opened.instants("sent_at")
@@ -155,6 +186,7 @@ class MessageLog:
             machine,
             clicked_at,
             unsubscribed_at,
+            quality,
         )
         extra = [array for array in (unsubscribed_at, clicked_at, machine, propensity) if array is not None]
         return log._rows(np.lexsort([*extra, responded_at, creative, item, channel, user, sent_at]))
@@ -233,4 +265,31 @@ class MessageLog:
             self.responded_at[rows],
             end_us=self.end_us,
             **optional,
+            quality=self.quality,
         )
+
+
+def _broken(opened: Frame) -> list[Finding]:
+    """Return the rows of a sifted frame whose response precedes the message, or whose propensity is none."""
+    sent_at, found = opened.instants("sent_at"), []
+    for name in ("responded_at", "clicked_at", "unsubscribed_at"):
+        if name not in opened:
+            continue
+        at = opened.instants(name, none=NEVER)
+        found += finding(
+            "before sending",
+            name,
+            (at != NEVER) & (at < sent_at),
+            f"{name} precedes sent_at",
+            "Are both on the same clock? Were two messages joined to one response?",
+        )
+    if "propensity" in opened:
+        propensity = opened.numbers("propensity")
+        found += finding(
+            "no probability",
+            "propensity",
+            (propensity <= 0) | (propensity > 1),
+            "propensity lies outside (0, 1]",
+            "Leave the column out when the probability is not known.",
+        )
+    return found

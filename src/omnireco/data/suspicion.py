@@ -1,0 +1,159 @@
+"""Rows that are well formed and still wrong: repeats, wrong clocks, machines, and returns that one should know of."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from omnireco._checks import check_duration, check_instant, check_integer, from_microseconds
+from omnireco.data.quality import Finding, QualityReport, all_kept, finding
+from omnireco.data.vocabulary import NONE
+from omnireco.errors import ParameterError
+
+if TYPE_CHECKING:
+    from omnireco.data.events import EventLog
+
+__all__ = ["check_events", "repeats"]
+
+RATES = {"1min": 60, "1h": 1000, "1D": 5000}
+_PAUSE_US = 2 * 3_600_000_000
+_1971_US = 365 * 86_400_000_000
+_RETURN = re.compile(r"return|refund|chargeback|cancel", re.IGNORECASE)
+_WORDS = ("null", "none", "nil", "nan", "n/a", "na", "undefined", "unknown", "anonymous", "guest", "test", "(not set)")
+_PLACEHOLDERS = (
+    *("", " ", "-", "0", "-1", "<NA>", "00000000-0000-0000-0000-000000000000"),
+    *(spelled for word in _WORDS for spelled in (word, word.upper(), word.title())),
+    *("NaN", "NaT"),
+)
+
+
+def check_events(log: EventLog, *, at: Any, rates: Mapping[str, int] | None, sleepless: Any) -> QualityReport:
+    """Return the findings of ``EventLog.check``, which says what they mean."""
+    found = _duplicates(log) + _clocks(log, at) + _placeholders(log) + _bots(log, rates, sleepless) + _returns(log)
+    return all_kept("EventLog.check", len(log), found)
+
+
+def repeats(log: EventLog) -> np.ndarray:
+    """Return a mask of the events that repeat an earlier one: by ``event_id``, else by being equal in everything."""
+    again = np.zeros(len(log), np.bool_)
+    code = log.labels["event_id"][1] if "event_id" in log.labels else np.full(len(log), NONE, np.int32)
+    named = np.flatnonzero(code != NONE)
+    again[named] = True
+    again[named[np.unique(code[named], return_index=True)[1]]] = False
+    rest = np.flatnonzero(code == NONE)  # equal events are neighbours in the order of a log
+    if rest.size > 1:
+        columns = [log.at, log.user, log.item, log.channel, log.event]
+        columns += [log.value] if log.value is not None else []
+        columns += [codes for _, codes in log.labels.values()]
+        same = np.ones(rest.size - 1, np.bool_)
+        for column in columns:
+            same &= column[rest[1:]] == column[rest[:-1]]
+        again[rest[1:][same]] = True
+    return again
+
+
+def _duplicates(log: EventLog) -> list[Finding]:
+    by_id = "event_id" in log.labels
+    what = "event_id repeats that of an earlier event" if by_id else "the event equals another in every column"
+    fix = "log.deduplicated() keeps one of each" + (
+        "." if by_id else ", if a basket cannot hold the same line twice; an event_id column would tell."
+    )
+    return _about(log, "duplicate", "event_id" if by_id else "timestamp", np.flatnonzero(repeats(log)), what, fix)
+
+
+def _clocks(log: EventLog, at: Any) -> list[Finding]:
+    found = _about(
+        log,
+        "epoch",
+        "timestamp",
+        np.flatnonzero(log.at < _1971_US),
+        "the time lies before 1971",
+        "An empty field, or seconds read as milliseconds? pd.to_datetime(frame['timestamp'], unit='s', utc=True).",
+    )
+    if at is None:
+        return found
+    cut = check_instant(at, "at")
+    return found + _about(
+        log,
+        "future",
+        "timestamp",
+        np.flatnonzero(log.at >= cut),
+        f"the event lies at or after {from_microseconds(cut).isoformat()}",
+        "Use the server's clock instead of the device's, or leave them out: log.before(at).",
+    )
+
+
+def _placeholders(log: EventLog) -> list[Finding]:
+    text = log.users.ids.dtype == object
+    known = log.users.codes(list(_PLACEHOLDERS) if text else [-1], missing="none") if log.n_users else np.empty(0, int)
+    return _about(
+        log,
+        "placeholder",
+        "user_id",
+        np.flatnonzero(np.isin(log.user, known[known != NONE])),
+        "user_id stands for nobody (an empty or default value)",
+        "Many people would become one: log.without(report, 'placeholder'), or the device's id where there is one.",
+    )
+
+
+def _bots(log: EventLog, rates: Mapping[str, int] | None, sleepless: Any) -> list[Finding]:
+    rates = RATES if rates is None else rates
+    if not isinstance(rates, Mapping):
+        raise ParameterError(f"rates must map durations to counts, such as {{'1min': 60}}. Got {rates!r}.")
+    order = np.lexsort([log.at, log.user])
+    user, at = log.user[order], log.at[order]
+    fresh = np.r_[True, (user[1:] != user[:-1]) | (at[1:] != at[:-1])][: order.size]
+    user, at = user[fresh], at[fresh]  # a basket of many lines is one instant
+    reasons, machine = [], np.zeros(log.n_users, np.bool_)
+    for window, most in rates.items():
+        limit = check_integer(most, f"rates[{window!r}]", low=1)
+        span = check_duration(window, "rates")
+        fast = (user[limit:] == user[:-limit]) & (at[limit:] - at[:-limit] < span)
+        reasons.append((f"more than {limit:,} instants within {window}", np.unique(user[limit:][fast])))
+    if sleepless is not None and user.size:
+        reach = check_duration(sleepless, "sleepless")
+        start = np.flatnonzero(np.r_[True, (user[1:] != user[:-1]) | (np.diff(at) > _PAUSE_US)])
+        stop = np.r_[start[1:], user.size] - 1
+        awake = at[stop] - at[start] >= reach
+        reasons.append((f"active for {sleepless} without a pause of two hours", np.unique(user[start[awake]])))
+    for _, people in reasons:
+        machine[people] = True
+    said = "; ".join(f"{why}: {people.size:,} people" for why, people in reasons if people.size)
+    return _about(
+        log,
+        "bot",
+        "user_id",
+        np.flatnonzero(machine[log.user]),
+        f"no person is this active ({said})",
+        "A crawler, a monitor or a shared device: log.without(report, 'bot').",
+    )
+
+
+def _returns(log: EventLog) -> list[Finding]:
+    names = np.array([bool(_RETURN.search(name)) for name in log.events.ids], np.bool_)
+    back = np.flatnonzero(names[log.event]) if names.any() else np.empty(0, np.int64)
+    found = _about(
+        log,
+        "return",
+        "event",
+        back,
+        "the event takes something back",
+        "Give it a negative or zero weight: om.Weights(events={'return': -8}).",
+    )
+    if log.value is None:
+        return found
+    return found + _about(
+        log,
+        "negative",
+        "value",
+        np.flatnonzero(log.value < 0),
+        "value is below 0",
+        "A return booked as a sale? Give it its own event name, so that Weights can tell them apart.",
+    )
+
+
+def _about(log: EventLog, problem: str, column: str, rows: np.ndarray, what: str, fix: str) -> list[Finding]:
+    return finding(problem, column, rows, what, fix, people=int(np.unique(log.user[rows]).size))
