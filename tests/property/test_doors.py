@@ -177,7 +177,8 @@ def test_rows_in_are_rows_kept_and_rows_dropped(data):
     assert report.rows().tolist() == report.dropped.tolist()
     assert SECRET not in str(report)
     kept = frame.drop(index=report.dropped)
-    pd.testing.assert_frame_equal(log.to_frame(), EventLog.from_frame(kept, on_invalid="drop").to_frame())
+    again = EventLog.from_frame(kept, on_invalid="drop").to_frame()
+    pd.testing.assert_frame_equal(log.to_frame(), again, check_dtype=len(again) > 0)
     try:
         strict = EventLog.from_frame(frame)
     except OmnirecoError:

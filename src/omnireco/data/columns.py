@@ -289,13 +289,7 @@ def _read_what_fits(column: Any, kind: str) -> tuple[Any, np.ndarray] | None:
     cells = column.to_list()
     present = ~np.array([_is_missing(cell) for cell in cells], np.bool_)
     best: tuple[list[Any], np.ndarray] | None = None
-    for take in {
-        "id": (_text, _whole),
-        "name": (_text,),
-        "instant": (_instant,),
-        "number": (_number,),
-        "share": (_number,),
-    }[kind]:
+    for take in _TAKE[kind]:
         taken = [take(cell) if there else None for cell, there in zip(cells, present, strict=True)]
         fits = np.array([cell is not None for cell in taken], np.bool_)
         if best is None or fits.sum() > best[1].sum():
@@ -348,6 +342,19 @@ def _instant(cell: Any) -> int | None:
         return None
     at = (cell - dt.datetime(1970, 1, 1, tzinfo=dt.UTC)) // dt.timedelta(microseconds=1)
     return at if _FIRST_US <= at <= _LAST_US else None
+
+
+def _share(cell: Any) -> float | None:
+    return float(cell) if isinstance(cell, (bool, np.bool_)) else _number(cell)
+
+
+_TAKE: dict[str, tuple[Any, ...]] = {
+    "id": (_text, _whole),
+    "name": (_text,),
+    "instant": (_instant,),
+    "number": (_number,),
+    "share": (_share,),
+}
 
 
 def stamps(array: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

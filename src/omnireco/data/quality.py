@@ -260,6 +260,8 @@ def _look(array: Any, kind: str) -> tuple[Any, dict[str, np.ndarray]]:
     import pyarrow as pa
     import pyarrow.types as pt
 
+    if len(array) == 0:
+        return array, {}
     if pt.is_null(array.type):
         return array, {"missing": np.ones(len(array), np.bool_)}
     if kind == "instant":
