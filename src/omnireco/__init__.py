@@ -85,7 +85,7 @@ from omnireco.planning import (
     candidates,
     plan,
 )
-from omnireco.response import ActivityModel, ActivityProfile, SendTime, SendTimeModel
+from omnireco.response import ActivityModel, ActivityProfile, ReadingClock, ReadingModel, SendTime, SendTimeModel
 from omnireco.simulate import simulate
 
 __version__ = "0.1.0"
@@ -136,6 +136,8 @@ __all__ = [
     "QuietHours",
     "RP3beta",
     "Reachable",
+    "ReadingClock",
+    "ReadingModel",
     "Recommendations",
     "Report",
     "SendTime",

@@ -42,6 +42,8 @@ from omnireco.planning.plan import Plan, Price
 from omnireco.planning.rules import Past, Touches
 from omnireco.response.activity import ActivityModel
 from omnireco.response.profiles import Base, Pooling
+from omnireco.response.rates import Habits, Spells
+from omnireco.response.reading import ReadingModel
 from omnireco.response.send_time import SendTimeModel
 
 __all__ = ["load", "save"]
@@ -235,6 +237,7 @@ def _forms() -> dict[str, _Form]:
         "factor model": _Form(FactorModel, _pack_factors, _unpack_factors),
         "activity model": _Form(ActivityModel, _pack_activity, _unpack_activity),
         "send time model": _Form(SendTimeModel, _pack_send_time, _unpack_send_time),
+        "reading model": _Form(ReadingModel, _pack_reading, _unpack_reading),
         "projection model": _Form(ProjectionModel, _pack_projection, _unpack_projection),
         "neighbor model": _Form(NeighborModel, _pack_neighbors, _unpack_neighbors),
         "blend model": _Form(BlendModel, _pack_blend, _unpack_blend),
@@ -398,6 +401,38 @@ def _unpack_send_time(parts: _Reader) -> SendTimeModel:
         default_tau=float(default_tau),
         life=life,
         n_messages=int(n_messages),
+    )
+
+
+_SPELLS = ("row", "channel", "start", "stop", "at", "human", "click", "weight")
+_READING = ("tau", "base", "level", "indptr", "machine_share")
+
+
+def _pack_reading(model: ReadingModel, out: _Writer) -> None:
+    for name in ("users", "channels"):
+        out.vocabulary(name, getattr(model, name))
+    for name in _READING:
+        out.array(name, getattr(model, name))
+    for name in _SPELLS:
+        out.array("spells/" + name, getattr(model.spells, name))
+    for name in ("phi", "pi", "appetite"):
+        out.array("habits/" + name, getattr(model.habits, name))
+    out.fields["habits"] = [model.habits.tilt, *model.habits.strengths]
+    out.fields["open_weight"] = model.open_weight
+    out.fields["has_activity"] = model.activity is not None
+    if model.activity is not None:
+        _pack_activity(model.activity, out, "activity/")
+
+
+def _unpack_reading(parts: _Reader) -> ReadingModel:
+    tilt, part, day, hour = (float(number) for number in parts.fields["habits"])
+    phi, pi, appetite = (parts.array("habits/" + name) for name in ("phi", "pi", "appetite"))
+    return ReadingModel(
+        **parts.parts(("users", "channels"), _READING),
+        habits=Habits(phi, pi, tilt, (part, day, hour), appetite),
+        spells=Spells(*(parts.array("spells/" + name) for name in _SPELLS)),
+        activity=_unpack_activity(parts, "activity/") if parts.fields["has_activity"] else None,
+        open_weight=float(parts.fields["open_weight"]),
     )
 
 

@@ -2,15 +2,21 @@
 
 from omnireco.response.activity import ActivityModel, ActivityProfile
 from omnireco.response.explore import Explored, Power, explore, power
+from omnireco.response.machines import DelayMixture, fit_delay_mixture
+from omnireco.response.reading import ReadingClock, ReadingModel
 from omnireco.response.send_time import SendTime, SendTimeModel
 
 __all__ = [
     "ActivityModel",
     "ActivityProfile",
+    "DelayMixture",
     "Explored",
     "Power",
+    "ReadingClock",
+    "ReadingModel",
     "SendTime",
     "SendTimeModel",
     "explore",
+    "fit_delay_mixture",
     "power",
 ]
