@@ -6,6 +6,7 @@ import itertools
 import os
 import threading
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager
 from typing import Any, TypeVar, cast
 
@@ -19,6 +20,7 @@ __all__ = [
     "aligned",
     "available_memory",
     "compiled",
+    "in_parallel",
     "one_blas_thread",
     "row_blocks",
     "split_evenly",
@@ -29,6 +31,7 @@ __all__ = [
 
 Progress = bool | Callable[[int, int], object]
 _Step = TypeVar("_Step")
+_Result = TypeVar("_Result")
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 
 
@@ -145,6 +148,15 @@ def split_evenly(n: int, parts: int) -> Sequence[slice]:
     parts = max(1, min(parts, n))
     edges = [n * i // parts for i in range(parts + 1)]
     return [slice(a, b) for a, b in itertools.pairwise(edges)]
+
+
+def in_parallel(steps: Sequence[Callable[[], _Result]], threads: int | None = None) -> list[_Result]:
+    """Run steps that write to different memory and release the GIL; return their results in order."""
+    workers = min(usable_threads(threads), len(steps))
+    if workers <= 1:
+        return [step() for step in steps]
+    with ThreadPoolExecutor(workers) as pool:
+        return [done.result() for done in [pool.submit(step) for step in steps]]
 
 
 def aligned(size: int, dtype: type) -> np.ndarray:

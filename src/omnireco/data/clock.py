@@ -22,7 +22,16 @@ import numpy as np
 from omnireco._checks import check_duration, check_instant, check_integer, from_microseconds
 from omnireco.errors import ParameterError
 
-__all__ = ["Slots", "hour_of_week", "is_zone", "local_us", "minute_of_day", "slots", "utc_offset"]
+__all__ = [
+    "Slots",
+    "clock_changes",
+    "hour_of_week",
+    "is_zone",
+    "local_us",
+    "minute_of_day",
+    "slots",
+    "utc_offset",
+]
 
 _SECOND = 1_000_000
 _MINUTE = 60 * _SECOND
@@ -215,6 +224,57 @@ def minute_of_day(at_us: np.ndarray, zone: np.ndarray, zones: _HasIds) -> np.nda
     """
     minutes = local_us(at_us, zone, zones) // _MINUTE
     return np.where(np.asarray(zone) >= 0, minutes % 1440, -1).astype(np.int32)
+
+
+def clock_changes(
+    zones: _HasIds, used: np.ndarray, first_us: int, last_us: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return when and how the clocks of zones change between two instants, in order of time.
+
+    For kernels that walk through events in order of time: they keep one offset per zone. Each zone in use has a
+    first change at or before ``first_us``.
+
+    Parameters
+    ----------
+    zones : Vocabulary
+        IANA names in code order.
+    used : ndarray of int
+        Codes of the zones of interest.
+    first_us, last_us : int
+        UTC microseconds, both included. Each zone and ten years of span cost some 2 ms the first time.
+
+    Returns
+    -------
+    at, zone, offset : ndarrays of int64, int32 and int64, shape (n_changes,)
+        From ``at`` on the clocks of the zone stand ``offset`` microseconds east of UTC.
+
+    Examples
+    --------
+    >>> from types import SimpleNamespace
+    >>> zones = SimpleNamespace(ids=np.array(["America/New_York"], dtype=object))
+    >>> at, zone, offset = clock_changes(zones, np.array([0]), 1_735_689_600_000_000, 1_759_276_800_000_000)  # 2025
+    >>> (offset[-1] / 3_600_000_000, at[-1].astype("datetime64[us]").item().isoformat())
+    (-4.0, '2025-03-09T07:00:00')
+    """
+    low, high = (min(max(us, _FIRST), _LAST) // _PERIOD for us in (first_us, last_us))
+    at, zone, offset = [], [], []
+    for code in np.asarray(used).tolist():
+        tables = [_period_table(str(zones.ids[code]), period) for period in range(low, high + 1)]
+        starts = np.concatenate([table[0] for table in tables])
+        offsets = np.concatenate([table[1] for table in tables])
+        begin = max(0, int(np.searchsorted(starts, first_us, side="right")) - 1)
+        keep = slice(begin, max(begin + 1, int(np.searchsorted(starts, last_us, side="right"))))
+        at.append(np.r_[min(first_us, int(starts[begin])), starts[keep][1:]])
+        offset.append(offsets[keep])
+        zone.append(np.full(at[-1].size, code, np.int32))
+    if not at:
+        return np.empty(0, np.int64), np.empty(0, np.int32), np.empty(0, np.int64)
+    order = np.argsort(np.concatenate(at), kind="stable")
+    return (
+        np.concatenate(at)[order].astype(np.int64),
+        np.concatenate(zone)[order],
+        np.concatenate(offset)[order].astype(np.int64),
+    )
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)

@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import numpy as np
 
 from omnireco._checks import check_duration, check_integer, check_number
-from omnireco._compute import one_blas_thread, row_blocks
+from omnireco._compute import in_parallel, one_blas_thread, split_evenly, usable_threads
 from omnireco._random import stream
 from omnireco.data.audience import Audience
 from omnireco.data.events import EventLog
@@ -27,18 +28,17 @@ from omnireco.response.profiles import (
     Pooling,
     fit_segments,
     half_strength,
-    pool,
     population_profile,
 )
-from omnireco.response.sessions import caused_by_messages, local_hours, session_starts
+from omnireco.response.sessions import NOT_COUNTED, Counted, count_sessions
 from omnireco.response.strengths import Sessions, decayed_counts, fit_half_life, fit_pooling, trust_of
 
 __all__ = ["ActivityModel", "ActivityProfile"]
 
 _LOG = logging.getLogger(__name__)
 _DAY = 86_400_000_000
-_PEOPLE_FOR_STRENGTHS = 4_000
-_PEOPLE_FOR_SEGMENTS = 20_000
+_PEOPLE_FOR_STRENGTHS = 3_000
+_PEOPLE_FOR_SEGMENTS = 8_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +59,7 @@ class ActivityProfile:
         Sessions of history that make half of a profile the person's own. None: the value that predicts the log
         best. ``float("inf")`` gives everybody the profile of their segment.
     seed : int
-        Of the sample of people that the strengths are fitted on (all people, when there are 4,000 or fewer).
+        Of the sample of people that the strengths are fitted on (all people, when there are 3,000 or fewer).
 
     Raises
     ------
@@ -93,7 +93,14 @@ class ActivityProfile:
             check_number(self.prior, "prior", above=0.0)
         check_integer(self.seed, "seed", low=0)
 
-    def fit(self, log: EventLog, audience: Audience, *, messages: MessageLog | None = None) -> ActivityModel:
+    def fit(
+        self,
+        log: EventLog,
+        audience: Audience,
+        *,
+        messages: MessageLog | None = None,
+        threads: int | None = None,
+    ) -> ActivityModel:
         """Learn the profiles of the people of a log.
 
         Parameters
@@ -106,6 +113,8 @@ class ActivityProfile:
         messages : MessageLog, optional
             Sessions that start within ``session_gap`` after a message or its answer are left out: they show our
             own timetable.
+        threads : int, optional
+            By default every usable core; never changes a result.
 
         Returns
         -------
@@ -129,30 +138,30 @@ class ActivityProfile:
         """
         _check_inputs(log, audience, messages)
         gap = check_duration(self.session_gap, "session_gap")
-        sessions, caused, lost = _organic(log, audience, messages, gap)
+        counted = count_sessions(log, audience, messages, gap, threads=threads)
+        history = counted.history
         rng = stream(self.seed, "activity/people")
         with one_blas_thread():
-            small = _sample(sessions, _PEOPLE_FOR_STRENGTHS, rng.permutation(log.n_users))
-            half_life = self._half_life(small)
-            fitted = fit_pooling(small, half_life, self.segments)
+            small = _sample(log, counted, history, _PEOPLE_FOR_STRENGTHS, rng.permutation(log.n_users))
+            half_life = self._half_life(small, threads)
+            fitted = fit_pooling(small, half_life, self.segments, threads=threads)
             pooling = fitted.pooling if self.prior is None else _with_prior(fitted.pooling, self.prior)
-            total = np.bincount(sessions.hour, minlength=WEEK).astype(np.float64)
-            theta = population_profile(small.counts(), total)
-            several = _sample(sessions, _PEOPLE_FOR_SEGMENTS, rng.permutation(log.n_users))
+            theta = population_profile(small.counts(), counted.total.astype(np.float64))
+            several = _sample(log, counted, history, _PEOPLE_FOR_SEGMENTS, rng.permutation(log.n_users))
             base = fit_segments(decayed_counts(several, log.end_us, half_life), theta, self.segments)
-        indptr, hour, weight = _cells(sessions, log.end_us, half_life)
+        indptr, hour, weight = counted.cells(log, half_life, threads=threads)
         model = ActivityModel(
             users=log.users,
             indptr=indptr,
             hour=hour,
             weight=weight,
-            history=np.bincount(sessions.user, minlength=log.n_users).astype(np.int32),
+            history=history,
             base=base,
             pooling=pooling,
             trust=fitted.trust,
             half_life_us=half_life,
-            n_caused=caused,
-            n_without_zone=lost,
+            n_caused=counted.n_caused,
+            n_without_zone=counted.n_without_zone,
             gains=fitted.gains,
         )
         _LOG.info("fit %r", model)
@@ -162,10 +171,12 @@ class ActivityProfile:
         """Say how to get a model, when one of its verbs is called on the parameters."""
         return no_such(self, name, ("hour_of_week", "population", "effective_sample_size", "best_hour"))
 
-    def _half_life(self, sessions: Sessions) -> int | None:
+    def _half_life(self, sessions: Sessions, threads: int | None) -> int | None:
         if self.half_life is None:
             return None
-        return fit_half_life(sessions) if self.half_life == "fit" else check_duration(self.half_life, "half_life")
+        if self.half_life == "fit":
+            return fit_half_life(sessions, threads=threads)
+        return check_duration(self.half_life, "half_life")
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
@@ -258,18 +269,37 @@ class ActivityModel:
         """
         return self.profiles(self.users.codes(user_ids, missing="none"))
 
-    def profiles(self, user: np.ndarray) -> np.ndarray:
+    def profiles(self, user: np.ndarray, *, threads: int | None = 1) -> np.ndarray:
         """Return the profiles of people given by code, (n, 168); -1 gives the population's."""
-        user = np.asarray(user)
-        found = np.empty((user.size, WEEK))
-        for rows in row_blocks(user.size, 16 * 8 * WEEK):
-            codes = user[rows]
-            personal = pool(self.counts(codes), self.base, self.pooling)
-            trust = trust_of(np.where(codes >= 0, self.history[codes], 0), self.trust)[:, None]
-            found[rows] = trust * personal + (1.0 - trust) * self.base.theta
-        empty = (user < 0) | (np.append(self.history, 0)[user] == 0)
-        found[empty] = self.base.theta
+        from omnireco.response import _curves as kernels
+
+        user = np.asarray(user, np.int64)
+        found, trust = np.empty((user.size, WEEK)), self.trust_in(user)
+        laid_out = kernels.tables(self.base, self.pooling)
+        in_parallel(
+            [
+                partial(
+                    kernels.profiles,
+                    user,
+                    trust,
+                    self.indptr,
+                    self.hour,
+                    self.weight,
+                    laid_out,
+                    part.start,
+                    part.stop,
+                    found,
+                )
+                for part in split_evenly(user.size, usable_threads(threads))
+            ],
+            threads,
+        )
         return found
+
+    def trust_in(self, user: np.ndarray) -> np.ndarray:
+        """Return the share of the personal profile of people given by code, float64 (n,); -1 without a history."""
+        history = np.append(self.history, 0)[user]
+        return np.where(history > 0, trust_of(history, self.trust), -1.0)
 
     def counts(self, user: np.ndarray) -> np.ndarray:
         """Return decayed sessions per local hour of people given by code, (n, 168); -1 has none."""
@@ -341,32 +371,16 @@ def _check_inputs(log: Any, audience: Any, messages: Any) -> None:
         )
 
 
-def _organic(log: EventLog, audience: Audience, messages: MessageLog | None, gap_us: int) -> tuple[Sessions, int, int]:
-    """Return the sessions that have a local hour and no message behind them, and what was left out."""
-    rows = session_starts(log.user, log.at, gap_us)
-    hours = local_hours(log, audience, rows)
-    user, at = log.user[rows], log.at[rows]
-    local = hours >= 0
-    without = np.setdiff1d(user[~local], user[local], assume_unique=False).size
-    caused = np.zeros(rows.size, np.bool_)
-    if messages is not None and len(messages):
-        caused = caused_by_messages(user, at, messages, log.users, gap_us)
-    keep = local & ~caused
-    return Sessions(user[keep], hours[keep], at[keep], log.n_users), int((local & caused).sum()), int(without)
-
-
-def _sample(sessions: Sessions, most: int, order: np.ndarray) -> Sessions:
+def _sample(log: EventLog, counted: Counted, history: np.ndarray, most: int, order: np.ndarray) -> Sessions:
     """Return the sessions of at most ``most`` people, re-coded; all of them when there are no more."""
-    active = np.zeros(sessions.n_users, np.bool_)
-    active[sessions.user] = True
-    people = np.flatnonzero(active)
+    people = np.flatnonzero(history)
     if people.size > most:
-        people = np.sort(order[active[order]][:most])
-    code = np.full(sessions.n_users, NONE, np.int32)
+        people = np.sort(order[history[order] > 0][:most])
+    code = np.full(log.n_users, NONE, np.int32)
     code[people] = np.arange(people.size, dtype=np.int32)
-    user = code[sessions.user]
-    keep = user >= 0
-    return Sessions(user[keep], sessions.hour[keep], sessions.at[keep], int(people.size))
+    rows = np.flatnonzero((code >= 0)[log.user] & (counted.hour != NOT_COUNTED))
+    rows = rows[np.argsort(log.user[rows], kind="stable")]
+    return Sessions(code[log.user[rows]], counted.hour[rows].astype(np.int32), log.at[rows], int(people.size))
 
 
 def _with_prior(pooling: Pooling, prior: float) -> Pooling:
@@ -375,15 +389,3 @@ def _with_prior(pooling: Pooling, prior: float) -> Pooling:
         infinite = float("inf")
         return Pooling((pooling.strengths[0], infinite, infinite, infinite), pooling.hour_width, pooling.day_width)
     return pooling.with_half_strength(prior)
-
-
-def _cells(sessions: Sessions, now_us: int, half_life_us: int | None) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return decayed sessions per person and hour as the rows of a sparse matrix."""
-    import scipy.sparse as sp
-
-    age = (now_us - sessions.at) / half_life_us if half_life_us else np.zeros(sessions.at.size)
-    cells = sp.csr_matrix((0.5**age, (sessions.user, sessions.hour)), shape=(sessions.n_users, WEEK))
-    cells.sum_duplicates()
-    if cells.data.size and not np.all(cells.data > 0):  # so old that nothing is left
-        cells.eliminate_zeros()
-    return cells.indptr.astype(np.int64), cells.indices.astype(np.uint8), cells.data.astype(np.float32)

@@ -13,6 +13,8 @@ import numpy as np
 
 __all__ = [
     "DEFAULT",
+    "EVIDENCE",
+    "PART_HOURS",
     "WEEK",
     "Base",
     "Pooling",
@@ -28,9 +30,9 @@ __all__ = [
 ]
 
 WEEK = 168
-_PART_HOURS = 18.0  # how far one session speaks for the part of the week around it
+PART_HOURS = 18.0  # how far one session speaks for the part of the week around it
 _UNIFORM = 24.0  # sessions' worth of "any hour" in the population
-_EVIDENCE = 30.0  # sessions after which more of them no longer sharpen a person's segment much
+EVIDENCE = 30.0  # sessions after which more of them no longer sharpen a person's segment much
 _PEOPLE_FOR_WIDTH = 400  # enough to choose one of seven widths
 _SEGMENT_PRIOR = 50.0  # sessions' worth of population in each segment
 
@@ -94,7 +96,7 @@ def day_kernel(theta: np.ndarray, width: float) -> np.ndarray:
     return np.asarray((circular_kernel(24, width)[:, None, :] * share_of_day[None]).reshape(24, WEEK))
 
 
-def part_kernel(theta: np.ndarray, width: float = _PART_HOURS) -> np.ndarray:
+def part_kernel(theta: np.ndarray, width: float = PART_HOURS) -> np.ndarray:
     """Return the (168, 168) kernel from an hour to the part of the week around it, filled as the population does."""
     kernel = circular_kernel(WEEK, width) * theta[None, :]
     return np.asarray(kernel / kernel.sum(axis=1, keepdims=True))
@@ -132,7 +134,7 @@ def fit_segments(counts: np.ndarray, theta: np.ndarray, n_segments: int, *, most
         return Base(theta, theta[None, :].copy(), np.ones(1))
     smooth = people @ circular_kernel(WEEK, 0.75)
     n = people.sum(axis=1, keepdims=True)
-    phi = _most_different((_EVIDENCE * theta + smooth) / (_EVIDENCE + n), theta, n_segments)
+    phi = _most_different((EVIDENCE * theta + smooth) / (EVIDENCE + n), theta, n_segments)
     pi = np.full(len(phi), 1.0 / len(phi))
     voice = smooth / np.sqrt(np.maximum(n, 1.0))
     before = np.zeros((people.shape[0], len(phi)))
@@ -150,7 +152,7 @@ def fit_segments(counts: np.ndarray, theta: np.ndarray, n_segments: int, *, most
 def memberships(counts: np.ndarray, base: Base) -> np.ndarray:
     """Return how probable each segment is for each person, (m, G); bursty evidence saturates."""
     n = counts.sum(axis=1, keepdims=True)
-    score = (counts @ np.log(base.phi).T) * (_EVIDENCE / (_EVIDENCE + n)) + np.log(base.pi)
+    score = (counts @ np.log(base.phi).T) * (EVIDENCE / (EVIDENCE + n)) + np.log(base.pi)
     score -= score.max(axis=1, keepdims=True)
     member = np.exp(score)
     return np.asarray(member / member.sum(axis=1, keepdims=True))

@@ -10,12 +10,13 @@ from __future__ import annotations
 import datetime as dt
 import logging
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from omnireco._checks import check_duration, check_integer, check_number
-from omnireco._compute import one_blas_thread, row_blocks
+from omnireco._compute import in_parallel, one_blas_thread, row_blocks, split_evenly, usable_threads
 from omnireco._random import stream
 from omnireco.data.audience import Audience
 from omnireco.data.clock import hour_of_week, local_us, minute_of_day, slots
@@ -25,8 +26,8 @@ from omnireco.data.messages import NEVER, MessageLog
 from omnireco.data.vocabulary import NONE, Vocabulary
 from omnireco.errors import ParameterError, SchemaError
 from omnireco.response.activity import ActivityModel, ActivityProfile, no_such
-from omnireco.response.calibration import Curve, fit_curve, person_factors
-from omnireco.response.delay import fit_reading, fit_tau, send_value
+from omnireco.response.calibration import fit_curve, person_factors
+from omnireco.response.delay import fit_reading, fit_tau
 from omnireco.response.profiles import WEEK, memberships
 
 if TYPE_CHECKING:
@@ -95,17 +96,27 @@ class SendTime:
             raise ParameterError(f"life must be an hour or more. Got {self.life!r}.")
         check_integer(self.seed, "seed", low=0)
 
-    def fit(self, log: EventLog, messages: MessageLog, audience: Audience) -> SendTimeModel:
+    def fit(
+        self,
+        log: EventLog,
+        messages: MessageLog | None = None,
+        audience: Audience | None = None,
+        *,
+        threads: int | None = None,
+    ) -> SendTimeModel:
         """Learn from what people did and from how they answered.
 
         Parameters
         ----------
         log : EventLog
             For the profiles of activity.
-        messages : MessageLog
-            What was sent and what came back; it may be empty.
+        messages : MessageLog, optional
+            What was sent and what came back; it may be empty. Without messages the chances rest on activity, the
+            ``base_rate`` and the ``pull``.
         audience : Audience
-            For time zones.
+            For time zones; always needed.
+        threads : int, optional
+            By default every usable core; never changes a result.
 
         Returns
         -------
@@ -128,16 +139,22 @@ class SendTime:
         ----------
         Spasojevic et al. (2015), When-To-Post on social networks, arXiv 1506.02089 (delay kernels).
         """
-        if not isinstance(messages, MessageLog):
+        if messages is not None and not isinstance(messages, MessageLog):
             raise SchemaError(
                 f"SendTime.fit takes (log, messages, audience). Got {type(messages).__name__} for messages: "
-                "write MessageLog.from_frame(frame)."
+                "write MessageLog.from_frame(frame), or messages=None."
             )
-        profile = self.activity.fit(log, audience, messages=messages)
+        if audience is None:
+            raise SchemaError(
+                "SendTime.fit needs the audience, for time zones: SendTime().fit(log, messages, audience)."
+            )
+        profile = self.activity.fit(log, audience, messages=messages, threads=threads)
+        messages = _no_messages() if messages is None else messages
         rate = _weekly_rate(profile, log)
         life = None if self.life is None else check_duration(self.life, "life") // _HOUR
         found = [
-            self._fit_channel(code, profile, rate, messages, audience, life) for code in range(len(messages.channels))
+            self._fit_channel(code, profile, rate, messages, audience, life, threads)
+            for code in range(len(messages.channels))
         ]
         model = SendTimeModel(
             activity=profile,
@@ -168,6 +185,7 @@ class SendTime:
         messages: MessageLog,
         audience: Audience,
         life: int | None,
+        threads: int | None,
     ) -> _Channel:
         """Fit one channel: delay, reading hours, curve, people."""
         sent = _sent(messages, code, profile, audience, life)
@@ -178,11 +196,11 @@ class SendTime:
             small = _Sent(*(part[keep] for part in sent))
         with one_blas_thread():
             tau, reading = self._fit_delay(profile, small)
-            log_value = _log_value_at(small, profile, rate, reading, tau, life)
+            log_value = _log_value_at(small, profile, rate, reading, tau, life, threads)
             log_activity = _log_activity(rate, small.profile)
             curve = fit_curve(log_value, log_activity, small.answered.astype(np.float64), base_rate=self.base_rate)
             if small is not sent:
-                log_value = _log_value_at(sent, profile, rate, reading, tau, life)
+                log_value = _log_value_at(sent, profile, rate, reading, tau, life, threads)
         expected = curve.chance(log_value, _log_activity(rate, sent.profile))
         factor, _ = person_factors(sent.person, expected, sent.answered, messages.n_users)
         scale = _scale(expected * factor[sent.person], float(sent.answered.sum()))
@@ -259,7 +277,9 @@ class SendTimeModel:
             f"pull: {pulls or f'{self.default_tau:g} h assumed'})"
         )
 
-    def slot_probability(self, audience: Audience, rows: np.ndarray, channel: str, at_us: np.ndarray) -> np.ndarray:
+    def slot_probability(
+        self, audience: Audience, rows: np.ndarray, channel: str, at_us: np.ndarray, *, threads: int | None = None
+    ) -> np.ndarray:
         """Return the chance of an answer for people times slots.
 
         Parameters
@@ -271,6 +291,8 @@ class SendTimeModel:
             Any name; on a channel without messages ``base_rate`` and the default pull are assumed.
         at_us : ndarray of int64, shape (n_slots,)
             Instants, UTC microseconds.
+        threads : int, optional
+            By default every usable core; never changes a result.
 
         Returns
         -------
@@ -279,18 +301,11 @@ class SendTimeModel:
 
         Notes
         -----
-        Row blocks of a few thousand people; about 40 microseconds per person and 168 slots on one core.
+        About 10 microseconds per person on one core.
         """
         rows, at_us = np.asarray(rows), np.asarray(at_us, np.int64)
-        ids, zone = audience.users.ids[rows], audience.zone[rows]
-        zones = np.arange(len(audience.zones), dtype=np.int32)
-        hour = hour_of_week(at_us[None, :], zones[:, None], audience.zones)
-        hour = np.concatenate([hour, np.full((1, at_us.size), WEEK, np.int32)])  # column 168: no clock, no timing
-        found = np.empty((rows.size, at_us.size))
-        for block in row_blocks(rows.size, 24 * 8 * WEEK):
-            curves = self._curves(ids[block], channel)
-            found[block] = np.take_along_axis(curves, hour[zone[block]], axis=1)
-        return found
+        clock = _clock(audience, at_us)
+        return self._chances(audience.users.ids[rows], channel, audience.zone[rows], clock, threads=threads)
 
     def probability(self, user_ids: Any, channel: str, send_at_us: Any, audience: Audience) -> np.ndarray:
         """Return the chance of an answer to given touches, float64 (n,).
@@ -327,7 +342,15 @@ class SendTimeModel:
         return np.asarray(np.mean([self._curves(np.array([user_id]), name)[0, :WEEK] for name in names], axis=0))
 
     def best(
-        self, audience: Audience, start: Any, days: int, *, channel: str, every: Any = "1h", quiet_hours: Any = None
+        self,
+        audience: Audience,
+        start: Any,
+        days: int,
+        *,
+        channel: str,
+        every: Any = "1h",
+        quiet_hours: Any = None,
+        threads: int | None = None,
     ) -> pd.DataFrame:
         """Return everybody's best allowed slot on a channel.
 
@@ -343,6 +366,8 @@ class SendTimeModel:
             Local times between which nothing is sent, such as ``("21:00", "08:00")``, or a mask of silent hours
             of the local week. A mask *before* the choice: who is best reached at 23:00 gets the best evening slot,
             not 08:00. With quiet hours, people without a zone get no slot.
+        threads : int, optional
+            By default every usable core; never changes a result.
 
         Returns
         -------
@@ -367,12 +392,9 @@ class SendTimeModel:
         allowed = _allowed(audience, at, quiet_hours)
         rows = np.flatnonzero(audience.consent[:, code] & audience.reachable[:, code])
         rows = rows[allowed[audience.zone[rows]].any(axis=1)]
-        chosen, chance = np.empty(rows.size, np.int64), np.empty(rows.size)
-        for block in row_blocks(rows.size, 16 * 8 * max(at.size, WEEK)):
-            p = self.slot_probability(audience, rows[block], channel, at)
-            p = np.where(allowed[audience.zone[rows[block]]], p, -np.inf)
-            chosen[block] = p.argmax(axis=1)
-            chance[block] = np.take_along_axis(p, chosen[block][:, None], axis=1)[:, 0]
+        chosen, chance = self._best_slots(
+            audience.users.ids[rows], channel, audience.zone[rows], _clock(audience, at), allowed, threads
+        )
         send_at, zone = at[chosen], audience.zone[rows]
         wall = np.where(zone >= 0, local_us(send_at, zone, audience.zones), NEVER)
         return pd.DataFrame(
@@ -387,24 +409,83 @@ class SendTimeModel:
 
     def _curves(self, ids: np.ndarray, channel: str) -> np.ndarray:
         """Return the chance per local hour of some people, (n, 169); the last column is without timing."""
-        user = self.activity.users.codes(ids, missing="none")
+        return self._chances(ids, channel, np.zeros(len(ids), np.int32), np.arange(WEEK + 1)[None, :])
+
+    def _chances(
+        self, ids: np.ndarray, channel: str, zone: np.ndarray, clock: np.ndarray, *, threads: int | None = 1
+    ) -> np.ndarray:
+        """Return the chance of people at slots whose local hours are ``clock[zone]``, (n, n_slots)."""
+        from omnireco.response import _curves as kernels
+
+        people, tables, settings = self._people(ids, channel)
+        found = np.empty((len(ids), clock.shape[1]))
+        in_parallel(
+            [
+                partial(kernels.chances, *people, tables, settings, zone, clock, False, part.start, part.stop, found)
+                for part in split_evenly(len(ids), usable_threads(threads))
+            ],
+            threads,
+        )
+        return found
+
+    def _best_slots(
+        self,
+        ids: np.ndarray,
+        channel: str,
+        zone: np.ndarray,
+        clock: np.ndarray,
+        allowed: np.ndarray,
+        threads: int | None,
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Return each person's best allowed slot, the earliest of equal ones, and its chance."""
+        from omnireco.response import _curves as kernels
+
+        people, tables, settings = self._people(ids, channel)
+        slot, chance = np.empty(len(ids), np.int64), np.empty(len(ids))
+        in_parallel(
+            [
+                partial(
+                    kernels.best_slots,
+                    *people,
+                    tables,
+                    settings,
+                    zone,
+                    clock,
+                    allowed,
+                    part.start,
+                    part.stop,
+                    slot,
+                    chance,
+                )
+                for part in split_evenly(len(ids), usable_threads(threads))
+            ],
+            threads,
+        )
+        return slot, chance
+
+    def _people(self, ids: np.ndarray, channel: str) -> tuple[tuple[np.ndarray, ...], Any, Any]:
+        """Return what the kernels need of people on a channel: arrays per person, tables, settings."""
+        from omnireco.response import _curves as kernels
+
+        profile = self.activity
+        user = profile.users.codes(ids, missing="none").astype(np.int64)
+        rate = np.append(self.rate, _mean_rate(self.rate))[user]
         code = int(self.channels.codes([channel], missing="none")[0]) if len(self.channels) else NONE
-        tau = self.default_tau if code == NONE else float(self.tau[code])
-        with one_blas_thread():
-            r = self.activity.profiles(user)
-            ratio: np.ndarray | float = 1.0
-            if code != NONE:
-                ratio = memberships(self.activity.counts(user), self.activity.base) @ self.reading[code]
-            rate = np.append(self.rate, _mean_rate(self.rate))[user]
-            log_value = np.zeros((user.size, WEEK + 1))
-            log_value[:, :WEEK] = _log_value(r, ratio, rate, tau, self.life)
         if code == NONE:
-            return Curve(float(np.log(self.base_rate / (1 - self.base_rate))), 1.0, 0.0).chance(log_value, np.zeros(1))
-        intercept, slope, lift, scale = self.curve_parameters[code].tolist()
-        person = self.people.codes(ids, missing="none")
-        factor = np.append(self.factor[:, code], 1.0)[person]
-        chance = Curve(intercept, slope, lift).chance(log_value, _log_activity(self.rate, user)[:, None])
-        return np.asarray(np.minimum(chance * (scale * factor)[:, None], _HIGHEST))
+            intercept = float(np.log(self.base_rate / (1 - self.base_rate)))
+            reading, tau, slope = np.empty((0, WEEK)), self.default_tau, 1.0
+            shift, factor = np.zeros(user.size), np.ones(user.size)
+        else:
+            intercept, slope, lift, scale = self.curve_parameters[code].tolist()
+            reading, tau = np.array(self.reading[code]), float(self.tau[code])
+            shift = lift * _log_activity(self.rate, user)
+            factor = scale * np.append(self.factor[:, code], 1.0)[self.people.codes(ids, missing="none")]
+        settings = kernels.Channel(
+            reading, float(np.exp(-1.0 / tau)), self.life or 0, intercept, slope, 1.0 if code == NONE else _HIGHEST
+        )
+        cells = (profile.indptr, profile.hour, profile.weight)
+        people = (user, profile.trust_in(user), rate, shift, factor, *cells)
+        return people, kernels.tables(profile.base, profile.pooling), settings
 
 
 class _Sent(NamedTuple):
@@ -458,28 +539,64 @@ def _log_activity(rate: np.ndarray, user: np.ndarray) -> np.ndarray:
     return np.asarray(np.log(relative)[user])
 
 
-def _log_value(r: np.ndarray, ratio: np.ndarray | float, rate: np.ndarray, tau: float, life: int | None) -> np.ndarray:
-    """Return the log of each hour's value relative to the person's average hour, (n, 168)."""
-    reading = r * ratio
-    reading = reading / reading.sum(axis=1, keepdims=True)
-    value = send_value(-np.expm1(-rate[:, None] * reading), tau, life=life)
-    return np.asarray(np.log(value / value.mean(axis=1, keepdims=True)))
-
-
 def _log_value_at(
-    sent: _Sent, profile: ActivityModel, rate: np.ndarray, reading: np.ndarray, tau: float, life: int | None
+    sent: _Sent,
+    profile: ActivityModel,
+    rate: np.ndarray,
+    reading: np.ndarray,
+    tau: float,
+    life: int | None,
+    threads: int | None,
 ) -> np.ndarray:
     """Return the log relative value of the hour each message was sent at, (m,); 0 where no clock is known."""
+    from omnireco.response import _curves as kernels
+
     people, row = np.unique(sent.profile, return_inverse=True)
     order = np.argsort(row, kind="stable")
-    found = np.zeros(row.size)
-    for block in row_blocks(people.size, 24 * 8 * WEEK):
+    found, hours = np.zeros(row.size), np.arange(WEEK + 1)[None, :]
+    settings = kernels.Channel(np.array(reading), float(np.exp(-1.0 / tau)), life or 0, 0.0, 1.0, 1.0)
+    tables = kernels.tables(profile.base, profile.pooling)
+    for block in row_blocks(people.size, 8 * WEEK):
         low, high = np.searchsorted(row[order], [block.start, block.stop])
-        some, who = order[low:high], people[block]
-        ratio = memberships(profile.counts(who), profile.base) @ reading
-        value = _log_value(profile.profiles(who), ratio, np.append(rate, _mean_rate(rate))[who], tau, life)
-        found[some] = np.where(sent.hour[some] >= 0, value[row[some] - block.start, sent.hour[some]], 0.0)
+        some, who = order[low:high], people[block].astype(np.int64)
+        even, value = np.zeros(who.size), np.empty((who.size, WEEK + 1))
+        rates = np.append(rate, _mean_rate(rate))[who]
+        person = (who, profile.trust_in(who), rates, even, even, profile.indptr, profile.hour, profile.weight)
+        in_parallel(
+            [
+                partial(
+                    kernels.chances,
+                    *person,
+                    tables,
+                    settings,
+                    even.astype(np.int32),
+                    hours,
+                    True,
+                    part.start,
+                    part.stop,
+                    value,
+                )
+                for part in split_evenly(who.size, usable_threads(threads))
+            ],
+            threads,
+        )
+        found[some] = value[row[some] - block.start, np.where(sent.hour[some] < 0, WEEK, sent.hour[some])]
     return found
+
+
+def _no_messages() -> MessageLog:
+    """Return a log of nothing."""
+    nobody, none = Vocabulary(np.empty(0, np.int64)), np.empty(0, np.int32)
+    never = np.empty(0, np.int64)
+    channels = Vocabulary(np.empty(0, object))
+    return MessageLog(nobody, channels, nobody, nobody, none, none, none, none, never, never, None, 0)
+
+
+def _clock(audience: Audience, at_us: np.ndarray) -> np.ndarray:
+    """Return the local hour of slots in each zone, (n_zones + 1, n_slots); the last row, 168, is an unknown zone."""
+    zones = np.arange(len(audience.zones), dtype=np.int32)
+    hour = hour_of_week(at_us[None, :], zones[:, None], audience.zones)
+    return np.concatenate([hour, np.full((1, at_us.size), WEEK, np.int32)]).astype(np.int64)
 
 
 def _scale(chance: np.ndarray, answers: float) -> float:

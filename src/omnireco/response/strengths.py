@@ -10,9 +10,11 @@ from __future__ import annotations
 
 import itertools
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
+from omnireco._compute import in_parallel
 from omnireco.response.profiles import (
     DEFAULT,
     WEEK,
@@ -118,32 +120,34 @@ def decayed_counts(sessions: Sessions, now_us: int, half_life_us: int | None) ->
     return sessions.counts(0.5 ** ((now_us - sessions.at) / half_life_us))
 
 
-def fit_half_life(sessions: Sessions) -> int | None:
+def fit_half_life(sessions: Sessions, *, threads: int | None = 1) -> int | None:
     """Return the half-life, microseconds, whose counts predict the later blocks best; None for no forgetting."""
     pasts = _pasts(sessions)
     if not pasts:
         return 180 * _DAY
+
+    def nats(half_life: int | None) -> float:
+        return _fit_strengths([_block(past, half_life, n_segments=1) for past in pasts], DEFAULT, steps=12)[1]
+
     span = int(sessions.at.max() - sessions.at.min())
-    useful = [half_life for half_life in HALF_LIVES if half_life < 4 * span]
+    useful = (None, *(half_life for half_life in HALF_LIVES[::-1] if half_life < 4 * span))
     best: tuple[float, int | None] = (-np.inf, None)
-    for half_life in (None, *useful[::-1]):
-        blocks = [_block(past, half_life, n_segments=1) for past in pasts]
-        found = _fit_strengths(blocks, DEFAULT, steps=12)[1]
+    for half_life, found in zip(useful, in_parallel([partial(nats, tried) for tried in useful], threads), strict=True):
         if found > best[0] + 1e-9:
             best = (found, half_life)
     return best[1]
 
 
-def fit_pooling(sessions: Sessions, half_life_us: int | None, n_segments: int) -> Fitted:
+def fit_pooling(sessions: Sessions, half_life_us: int | None, n_segments: int, *, threads: int | None = 1) -> Fitted:
     """Return the pooling that predicts later blocks best, and how far to trust it by length of history."""
-    blocks = [_block(past, half_life_us, n_segments) for past in _pasts(sessions)]
+    blocks = in_parallel([partial(_block, past, half_life_us, n_segments) for past in _pasts(sessions)], threads)
     pooling = DEFAULT
     if not blocks:
         return Fitted(pooling, np.ones(len(STRATA)), np.empty((0, 3)))
     pooling = _fit_strengths(blocks, pooling, steps=12)[0]
     for _ in range(2):
-        pooling = _best_width(blocks, pooling, "hour_width")
-        pooling = _best_width(blocks, pooling, "day_width")
+        pooling = _best_width(blocks, pooling, "hour_width", threads)
+        pooling = _best_width(blocks, pooling, "day_width", threads)
     pooling = _fit_strengths(blocks, pooling, steps=40)[0]
     gains = np.concatenate(
         [
@@ -258,11 +262,15 @@ def _fit_strengths(blocks: list[_Block], pooling: Pooling, *, steps: int) -> tup
     return with_strengths(found.x), -float(found.fun)
 
 
-def _best_width(blocks: list[_Block], pooling: Pooling, which: str) -> Pooling:
+def _best_width(blocks: list[_Block], pooling: Pooling, which: str, threads: int | None) -> Pooling:
     """Return the pooling with the best of the widths for one of its kernels."""
-    found = []
-    for width in _WIDTHS:
-        hour_width = width if which == "hour_width" else pooling.hour_width
-        day_width = width if which == "day_width" else pooling.day_width
-        found.append(_fit_strengths(blocks, Pooling(pooling.strengths, hour_width, day_width), steps=8))
+    tried = [
+        Pooling(
+            pooling.strengths,
+            width if which == "hour_width" else pooling.hour_width,
+            width if which == "day_width" else pooling.day_width,
+        )
+        for width in _WIDTHS
+    ]
+    found = in_parallel([partial(_fit_strengths, blocks, one, steps=8) for one in tried], threads)
     return max(found, key=lambda pair: pair[1])[0]

@@ -1,0 +1,180 @@
+"""From 50 million events of a million people to everybody's best allowed hour, beside the histogram that most use.
+
+Run: env -u OPENBLAS_CORETYPE -u OPENBLAS_L2_SIZE python benchmarks/send_time_million.py [--people N] [--repeat R]
+
+The log is drawn in order of time (four zones, five kinds of weeks). omnireco: `SendTime().fit` (sessions on local
+clocks, half-life and strengths of pooling fitted, segments) and `best` (posterior, value of sending, consent and quiet
+hours, choice). The peer is what one writes in numpy: offsets by `searchsorted` in each zone's changes, one `bincount`
+per person and hour of the week, the peak of the allowed hours; no sessions, no decay, no pooling, no delay. Seconds
+are wall clock and CPU; memory is the most that the process held beyond the events, sampled 100 times a second.
+"""
+
+import argparse
+import json
+import os
+import platform
+import threading
+import time
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+import omnireco as om
+from omnireco.data.clock import clock_changes
+from omnireco.response import activity, send_time, sessions
+
+HOUR, WEEK = 3_600_000_000, 168
+ZONES = np.array(["Europe/Berlin", "America/New_York", "Asia/Kolkata", "Asia/Tokyo"], object)
+START = pd.Timestamp("2025-01-06", tz="UTC").value // 1000
+STAGES = [
+    (activity, "count_sessions", "events to sessions on local clocks"),
+    (activity, "_sample", "samples of people"),
+    (activity, "fit_half_life", "half-life"),
+    (activity, "fit_pooling", "strengths of pooling"),
+    (activity, "population_profile", "population"),
+    (activity, "fit_segments", "segments"),
+    (sessions.Counted, "cells", "decayed counts per person"),
+    (send_time.SendTimeModel, "_best_slots", "posterior, value, masks, best slot"),
+]
+
+
+def world(n_people: int, n_events: int, days: int = 90, seed: int = 0) -> tuple[om.EventLog, om.Audience]:
+    """Return a log in order of time: in each hour, each kind of person in each zone comes as its week says."""
+    rng = np.random.default_rng(seed)
+    hours = np.arange(24)
+    weeks = np.stack(
+        [np.tile(np.exp(-0.5 * ((hours - peak + 12) % 24 - 12) ** 2 / 4) + 0.05, 7) for peak in (7, 12, 16, 20, 23)]
+    )
+    zone, kind = np.arange(n_people, dtype=np.int32) % 4, np.arange(n_people) // 4 % 5
+    names = om.Vocabulary.from_ids(ZONES)
+    at = START + HOUR * np.arange(days * 24, dtype=np.int64)
+    local = om.data.clock.hour_of_week(at[:, None], names.codes(ZONES)[None, :], names)
+    share = weeks[:, local].transpose(1, 2, 0).reshape(at.size, 20)  # (hours, zone x kind)
+    counts = rng.multinomial(n_events, (share / share.sum()).ravel()).reshape(at.size, 20)
+    groups = [np.flatnonzero((zone == z) & (kind == k)).astype(np.int32) for z in range(4) for k in range(5)]
+    user, when = np.empty(n_events, np.int32), np.empty(n_events, np.int64)
+    place = 0
+    for hour, row in zip(at.tolist(), counts, strict=True):
+        stop = place + int(row.sum())
+        user[place:stop] = np.concatenate([g[rng.integers(0, g.size, n)] for g, n in zip(groups, row, strict=True)])
+        rng.shuffle(user[place:stop])
+        when[place:stop] = hour + np.sort(rng.integers(0, HOUR, stop - place))
+        place = stop
+    one, zero = om.Vocabulary.from_ids(["x"]), np.zeros(n_events, np.int32)
+    people = om.Vocabulary.from_ids(np.arange(n_people))
+    log = om.EventLog(people, one, one, one, user, zero, zero, zero, when, None, {}, START, START + days * 24 * HOUR)
+    audience = om.Audience.from_frame(
+        pd.DataFrame({"user_id": np.arange(n_people), "timezone": ZONES[zone], "consent_push": True})
+    )
+    return log, audience
+
+
+def histogram(log: om.EventLog, audience: om.Audience) -> np.ndarray:
+    """Return the peak of each person's raw histogram among the allowed hours, 8:00 to 21:00."""
+    zone = audience.zone[log.user]
+    local = np.empty(len(log), np.int16)
+    instants = log.at
+    for code in range(len(audience.zones)):
+        rows = np.flatnonzero(zone == code)
+        when = instants[rows]
+        change, _, offset = clock_changes(audience.zones, np.array([code]), int(instants[0]), int(instants[-1]))
+        wall = when + offset[np.searchsorted(change, when, side="right") - 1]
+        local[rows] = (wall // HOUR + 72) % WEEK
+    best = np.empty(log.n_users, np.int64)
+    allowed = (np.arange(WEEK) % 24 >= 8) & (np.arange(WEEK) % 24 < 21)
+    counts = np.bincount(log.user.astype(np.int64) * WEEK + local, minlength=log.n_users * WEEK).reshape(-1, WEEK)
+    for first in range(0, log.n_users, 100_000):
+        best[first : first + 100_000] = np.where(allowed, counts[first : first + 100_000], -1).argmax(axis=1)
+    return best
+
+
+def omnireco(log: om.EventLog, audience: om.Audience, threads: int | None) -> int:
+    model = om.SendTime().fit(log, None, audience, threads=threads)
+    day = "2025-04-07"
+    return len(model.best(audience, day, 1, channel="push", quiet_hours=("21:00", "08:00"), threads=threads))
+
+
+@contextmanager
+def watched(stages: dict[str, tuple[float, float]] | None = None):
+    """Time a block and the stages inside it; yield what will hold wall and CPU seconds and the peak of memory."""
+    found, originals = {}, []
+    for owner, name, label in STAGES if stages is not None else []:
+        original = getattr(owner, name)
+
+        def timed(*args, _original=original, _label=label, **options):
+            begin = time.perf_counter(), time.process_time()
+            try:
+                return _original(*args, **options)
+            finally:
+                wall, cpu = stages.get(_label, (0.0, 0.0))
+                stages[_label] = wall + time.perf_counter() - begin[0], cpu + time.process_time() - begin[1]
+
+        originals.append((owner, name, original))
+        setattr(owner, name, timed)
+    done, peak, before = threading.Event(), [0], resident()
+
+    def watch() -> None:
+        while not done.wait(0.01):
+            peak[0] = max(peak[0], resident())
+
+    watcher = threading.Thread(target=watch)
+    watcher.start()
+    begin, cpu = time.perf_counter(), time.process_time()
+    try:
+        yield found
+    finally:
+        found |= {"wall": time.perf_counter() - begin, "cpu": time.process_time() - cpu}
+        done.set()
+        watcher.join()
+        found["memory_gb"] = max(peak[0] - before, 0) / 1e9
+        for owner, name, original in originals:
+            setattr(owner, name, original)
+
+
+def resident() -> int:
+    with open("/proc/self/statm") as numbers:
+        return int(numbers.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--people", type=int, default=1_000_000)
+    parser.add_argument("--events-each", type=int, default=50)
+    parser.add_argument("--repeat", type=int, default=1)
+    parser.add_argument("--threads", type=int, default=None)
+    options = parser.parse_args()
+    omnireco(*world(2_000, 120_000), options.threads)  # compiles, once per machine
+    log, audience = world(options.people, options.people * options.events_each)
+    print(f"{len(log):,} events of {options.people:,} people, {os.cpu_count()} cores")
+    runs: dict[str, list[dict[str, float]]] = {"omnireco": [], "numpy histogram": []}
+    stages: dict[str, tuple[float, float]] = {}
+    for _ in range(options.repeat):
+        with watched(stages) as ours:
+            answered = omnireco(log, audience, options.threads)
+        with watched() as peer:
+            histogram(log, audience)
+        runs["omnireco"].append(ours)
+        runs["numpy histogram"].append(peer)
+    table = pd.DataFrame({name: pd.DataFrame(found).median() for name, found in runs.items()}).T
+    table["wall_vs_peer"] = table["wall"] / table.loc["numpy histogram", "wall"]
+    seconds = pd.DataFrame(stages, index=["wall", "cpu"]).T / options.repeat
+    seconds.loc["ids, frames, the rest"] = table.loc["omnireco", ["wall", "cpu"]] - seconds.sum()
+    print(f"{answered:,} people answered\n\nseconds of omnireco per stage\n{seconds.round(2).to_string()}\n")
+    print(table.round(2))
+    result = {
+        "machine": platform.processor() or platform.machine(),
+        "cpus": os.cpu_count(),
+        "people": options.people,
+        "events": len(log),
+        "stages": seconds.to_dict("index"),
+        "runs": table.to_dict("index"),
+    }
+    target = Path(__file__).parent / "results" / "send_time_million.json"
+    target.parent.mkdir(exist_ok=True)
+    target.write_text(json.dumps(result, indent=1))
+
+
+if __name__ == "__main__":
+    main()

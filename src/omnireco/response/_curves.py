@@ -1,0 +1,332 @@
+"""Compiled curves of one person after another: 168 numbers that never leave the first cache.
+
+`profiles.pool` and `delay.send_value` say the same for whole matrices, and are what the tests hold this against.
+A million people times 168 hours would be 1.3 GB per step; here each person's sessions become a profile, the profile
+a curve of values, and the curve one slot, before the next person is read.
+
+Letters: ``t`` the `Tables` of pooling; a person's cells are ``hour[a:b]`` and ``weight[a:b]``; ``p`` (168,) profile.
+"""
+
+# mypy: ignore-errors
+from __future__ import annotations
+
+import math
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from omnireco._compute import compiled
+from omnireco.response.profiles import EVIDENCE, PART_HOURS, WEEK, Base, Pooling, circular_kernel
+
+__all__ = ["Channel", "Tables", "best_slots", "chances", "profiles", "tables"]
+
+
+class Tables(NamedTuple):
+    """What pooling needs, laid out for reading in order."""
+
+    log_phi: np.ndarray  # (168, G)
+    log_pi: np.ndarray  # (G,)
+    phi: np.ndarray  # (G, 168)
+    theta: np.ndarray  # (168,)
+    part: np.ndarray  # (335,): from any hour on, what it says about 168 hours
+    part_share: np.ndarray  # (168,): 1 / what the part of the week around an hour holds of theta
+    near: np.ndarray  # (2 reach + 1,): beyond its reach the kernel holds nothing that a float64 could keep
+    by_day: np.ndarray  # (24, 24)
+    day_share: np.ndarray  # (168,)
+    strengths: np.ndarray  # (4,)
+
+
+class Channel(NamedTuple):
+    """What a channel makes of profiles."""
+
+    reading: np.ndarray  # (G, 168), or (0, 168): reading is as activity
+    rho: float
+    life: int  # hours; 0 for ever
+    intercept: float
+    slope: float
+    highest: float
+
+
+def tables(base: Base, pooling: Pooling) -> Tables:
+    """Lay out the numbers of pooling."""
+    part = circular_kernel(WEEK, PART_HOURS)
+    week = base.theta.reshape(7, 24)
+    return Tables(
+        log_phi=np.ascontiguousarray(np.log(base.phi).T),
+        log_pi=np.log(base.pi),
+        phi=np.array(base.phi),
+        theta=np.array(base.theta),
+        part=_turned(part),
+        part_share=1.0 / (part @ base.theta),
+        near=_middle(circular_kernel(WEEK, pooling.hour_width)),
+        by_day=circular_kernel(24, pooling.day_width),
+        day_share=np.ascontiguousarray((week / week.sum(axis=0)).reshape(WEEK)),
+        strengths=np.array(pooling.strengths),
+    )
+
+
+def _turned(kernel: np.ndarray) -> np.ndarray:
+    """Return the row of a circular kernel twice, so that ``found[167 - b:][:168]`` is the row of hour b."""
+    return np.concatenate([kernel[WEEK - 1], kernel[WEEK - 1]])[: 2 * WEEK - 1].copy()
+
+
+def _middle(kernel: np.ndarray) -> np.ndarray:
+    """Return the part of the row of a circular kernel that is not as good as nothing, the same to both sides."""
+    reach = int(np.flatnonzero(kernel[0, : WEEK // 2] > 1e-19)[-1])
+    return np.roll(kernel[0], reach)[: 2 * reach + 1].copy()
+
+
+@compiled
+def membership(hour, weight, a, b, t, member):
+    """Write how probable each segment is (see `profiles.memberships`); return the sum of the sessions."""
+    n = 0.0
+    member[:] = 0.0
+    for k in range(a, b):
+        w = np.float64(weight[k])
+        n += w
+        for g in range(member.size):
+            member[g] += w * t.log_phi[hour[k], g]
+    most = -np.inf
+    for g in range(member.size):
+        member[g] = member[g] * (EVIDENCE / (EVIDENCE + n)) + t.log_pi[g]
+        most = max(most, member[g])
+    total = 0.0
+    for g in range(member.size):
+        member[g] = math.exp(member[g] - most)
+        total += member[g]
+    member /= total
+    return n
+
+
+@compiled
+def pooled(hour, weight, a, b, trust, t, member, day, part, near, p):
+    """Write one person's profile (see `profiles.pool`), blended with the population's by ``1 - trust``."""
+    n = membership(hour, weight, a, b, t, member)
+    k_segment, k_part, k_day, k_hour = t.strengths[0], t.strengths[1], t.strengths[2], t.strengths[3]
+    p[:] = t.theta
+    if not np.isinf(k_segment):
+        part[:] = 0.0
+        for g in range(member.size):
+            m = member[g]
+            for i in range(168):
+                part[i] += m * t.phi[g, i]
+        for i in range(168):
+            p[i] = (k_segment * p[i] + n * part[i]) / (k_segment + n)
+    part[:] = 0.0
+    near[:] = 0.0
+    day[:] = 0.0
+    at_this = np.zeros(24)
+    reach = t.near.size // 2
+    for k in range(a, b):
+        w = np.float64(weight[k])
+        start = 167 - np.int64(hour[k])
+        spread = w * t.part_share[hour[k]]
+        wide = t.part[start : start + 168]
+        for i in range(168):
+            part[i] += spread * wide[i]
+        around = near[84 + np.int64(hour[k]) - reach : 85 + np.int64(hour[k]) + reach]
+        for i in range(t.near.size):
+            around[i] += w * t.near[i]
+        at_this[hour[k] % 24] += w
+    for h in range(24):
+        for i in range(24):
+            day[i] += at_this[h] * t.by_day[h, i]
+    for i in range(84):  # what reached over the ends of the week
+        near[168 + i] += near[i]
+        near[84 + i] += near[252 + i]
+    if n > 0.0:
+        x, y, z = _share(k_part, n), _share(k_day, n), _share(k_hour, n)
+        u, v, w = (1.0 - x) / n, (1.0 - y) / n, (1.0 - z) / n
+        for i in range(168):
+            p[i] = x * p[i] + u * (part[i] * t.theta[i])
+        for d in range(0, 168, 24):
+            for i in range(24):
+                p[d + i] = y * p[d + i] + v * (day[i] * t.day_share[d + i])
+        for i in range(168):
+            p[i] = z * p[i] + w * near[84 + i]
+    total = 0.0
+    for i in range(168):
+        total += p[i]
+    own = trust / total
+    for i in range(168):
+        p[i] = own * p[i] + (1.0 - trust) * t.theta[i]
+
+
+@compiled
+def _share(k, n):
+    """Return the weight of the coarser level, 1 for infinite strength."""
+    return 1.0 if np.isinf(k) else k / (k + n)
+
+
+@compiled
+def valued(p, member, rate, channel, x, q, value):
+    """Write the value of sending at each hour relative to the person's average hour (see `delay.send_value`)."""
+    segments = channel.reading.shape[0]
+    total = 0.0
+    if segments:
+        x[:] = 0.0
+        for g in range(segments):
+            m = member[g]
+            for i in range(168):
+                x[i] += m * channel.reading[g, i]
+        for i in range(168):
+            x[i] *= p[i]
+    else:
+        x[:] = p
+    for i in range(168):
+        total += x[i]
+    highest = 0.0
+    for i in range(168):
+        x[i] = rate * x[i] / total
+        highest = max(highest, x[i])
+    _come(x, highest)
+    _attract(x, channel.rho, q, value)
+    if channel.life > 0:
+        _expire(value, q, channel.life, x)
+    total = 0.0
+    for i in range(168):
+        total += value[i]
+    for i in range(168):
+        value[i] = value[i] * 168.0 / total
+
+
+@compiled
+def _attract(x, rho, q, value):
+    """Write F_h = x_h + (1 - x_h) rho F_{h+1} on the circle.
+
+    Each step waits for the one before, so the seven days are swept side by side; a first sweep finds what each
+    day hands on to the evening before, and the second fills in.
+    """
+    sums, products = np.zeros(8), np.ones(8)
+    for i in range(168):
+        q[i] = (1.0 - x[i]) * rho
+    for i in range(23, -1, -1):
+        for d in range(7):
+            h = 24 * d + i
+            sums[d] = x[h] + q[h] * sums[d]
+            products[d] *= q[h]
+    total, product = 0.0, 1.0
+    for d in range(6, -1, -1):
+        total = sums[d] + products[d] * total
+        product *= products[d]
+    sums[7] = total / (1.0 - product)  # the value at Monday 00:00 closes the circle
+    for d in range(6, -1, -1):
+        sums[d] += products[d] * sums[d + 1]
+    for i in range(23, -1, -1):
+        for d in range(7):
+            h = 24 * d + i
+            sums[d + 1] = x[h] + q[h] * sums[d + 1]
+            value[h] = sums[d + 1]
+
+
+@compiled
+def _come(x, highest):
+    """Replace expected sessions x by the chance 1 - exp(-x) of any; a series in registers when x is small."""
+    if highest >= 1.0:
+        for i in range(x.size):
+            x[i] = -math.expm1(-x[i])
+        return
+    for i in range(x.size):  # of a quarter of x, then 1 - (1 - c)^2 = c (2 - c) twice
+        y = 0.25 * x[i]
+        c = 1.0 - y * (1 / 9) * (1.0 - y * (1 / 10) * (1.0 - y * (1 / 11) * (1.0 - y * (1 / 12) * (1.0 - y / 13))))
+        c = 1.0 - y * (1 / 5) * (1.0 - y * (1 / 6) * (1.0 - y * (1 / 7) * (1.0 - y * (1 / 8) * c)))
+        c = y * (1.0 - y * (1 / 2) * (1.0 - y * (1 / 3) * (1.0 - y * (1 / 4) * c)))
+        c *= 2.0 - c
+        x[i] = c * (2.0 - c)
+
+
+@compiled
+def _expire(value, q, life, passed):
+    """Take off what lies more than ``life`` hours after each hour: the product of q on the way, times the value."""
+    sums = np.zeros(337)
+    for i in range(336):
+        sums[i + 1] = sums[i] + math.log(max(q[i % 168], 1e-300))
+    turns, rest = life // 168, life % 168
+    for i in range(168):
+        passed[i] = math.exp(turns * sums[168] + sums[i + rest] - sums[i]) * value[(i + life) % 168]
+    for i in range(168):
+        value[i] = max(value[i] - passed[i], 1e-300)
+
+
+def _profiles(person, trust, indptr, hour, weight, t, first, last, out):
+    """Fill rows first..last of out (n, 168) with profiles; person -1 and people without sessions get theta."""
+    member, day, part, near = np.empty(t.log_pi.size), np.empty(24), np.empty(168), np.empty(336)
+    for row in range(first, last):
+        who = person[row]
+        if who < 0 or trust[row] < 0.0:
+            out[row] = t.theta
+        else:
+            pooled(hour, weight, indptr[who], indptr[who + 1], trust[row], t, member, day, part, near, out[row])
+
+
+def _chances(
+    person, trust, rate, shift, factor, indptr, hour, weight, t, channel, zone, clock, as_log, first, last, out
+):
+    """Fill rows first..last of out (n, S): the chance at the S slots, whose local hours are ``clock[zone]`` (Z, S).
+
+    Hour 168 is no clock and no timing. With ``as_log`` the log of the relative value instead of a chance.
+    """
+    member, day, part, near = np.empty(t.log_pi.size), np.empty(24), np.empty(168), np.empty(336)
+    p, value, curve = np.empty(168), np.empty(168), np.empty(169)
+    for row in range(first, last):
+        who = max(person[row], 0)
+        a, b = (indptr[who], indptr[who + 1]) if person[row] >= 0 and trust[row] >= 0.0 else (0, 0)
+        pooled(hour, weight, a, b, max(trust[row], 0.0), t, member, day, part, near, p)
+        valued(p, member, rate[row], channel, part, near[:168], value)
+        curve[:] = np.nan
+        for s in range(out.shape[1]):
+            h = clock[zone[row], s]
+            if np.isnan(curve[h]):
+                log_value = math.log(value[h]) if h < 168 else 0.0
+                curve[h] = log_value if as_log else _chance(channel.slope * log_value, shift[row], factor[row], channel)
+            out[row, s] = curve[h]
+
+
+@compiled
+def _chance(score, shift, factor, channel):
+    """Return the chance of an answer."""
+    return min(factor / (1.0 + math.exp(-(channel.intercept + score + shift))), channel.highest)
+
+
+def _best_slots(
+    person,
+    trust,
+    rate,
+    shift,
+    factor,
+    indptr,
+    hour,
+    weight,
+    t,
+    channel,
+    zone,
+    clock,
+    allowed,
+    first,
+    last,
+    slot,
+    chance,
+):
+    """Choose the best allowed slot of rows first..last, the earliest of equal ones; -1 where none is allowed."""
+    member, day, part, near = np.empty(t.log_pi.size), np.empty(24), np.empty(168), np.empty(336)
+    p, value = np.empty(168), np.empty(168)
+    for row in range(first, last):
+        who = max(person[row], 0)
+        a, b = (indptr[who], indptr[who + 1]) if person[row] >= 0 and trust[row] >= 0.0 else (0, 0)
+        pooled(hour, weight, a, b, max(trust[row], 0.0), t, member, day, part, near, p)
+        valued(p, member, rate[row], channel, part, near[:168], value)
+        best, found = -np.inf, -1
+        for s in range(clock.shape[1]):
+            if not allowed[zone[row], s]:
+                continue
+            h = clock[zone[row], s]
+            log_value = channel.slope * math.log(value[h]) if h < 168 else 0.0
+            if log_value > best:
+                best, found = log_value, s
+        slot[row] = found
+        chance[row] = _chance(best, shift[row], factor[row], channel) if found >= 0 else -1.0
+
+
+profiles: Any = compiled(_profiles)
+chances: Any = compiled(_chances)
+best_slots: Any = compiled(_best_slots)
