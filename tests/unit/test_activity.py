@@ -6,7 +6,7 @@ import pytest
 
 import omnireco as om
 from omnireco.errors import ParameterError, SchemaError
-from omnireco.response.activity import ActivityProfile
+from omnireco.response.activity import ActivityProfile, _chance_to_be_best
 from omnireco.response.profiles import (
     DEFAULT,
     Base,
@@ -223,6 +223,18 @@ def test_best_hour_says_how_sure_it_is(model):
 def test_model_is_read_only(model):
     with pytest.raises(ValueError, match="read-only"):
         model.population[0] = 1.0
+
+
+def test_chance_to_be_best_against_draws():
+    rng = np.random.default_rng(0)
+    shapes = np.stack([np.full(168, 0.05), rng.gamma(0.5, 1.0, 168), 30 * rng.dirichlet(np.ones(168)), np.ones(168)])
+    shapes[3, 7] = 30.0
+    best = shapes.argmax(axis=1)
+    found = _chance_to_be_best(shapes, best)
+    for row in range(4):
+        drawn = rng.standard_gamma(shapes[row], (20_000, 168)).argmax(axis=1) == best[row]
+        assert found[row] == pytest.approx(drawn.mean(), abs=0.012)
+    assert found[3] > 0.99
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from omnireco._checks import check_duration, check_integer, check_number
-from omnireco._compute import in_parallel, one_blas_thread, split_evenly, usable_threads
+from omnireco._compute import in_parallel, one_blas_thread, row_blocks, split_evenly, usable_threads
 from omnireco._random import stream
 from omnireco.data.audience import Audience
 from omnireco.data.events import EventLog
@@ -314,10 +314,13 @@ class ActivityModel:
 
     def effective_sample_size(self, user_ids: Any) -> np.ndarray:
         """Return how many sessions of today each person's history is worth after decay, float64 (n,); 0 if unknown."""
-        codes = self.users.codes(user_ids, missing="none")
+        return self._effective(self.users.codes(user_ids, missing="none"))
+
+    def _effective(self, user: np.ndarray) -> np.ndarray:
+        """Return the effective sample size of people given by code."""
         sums = np.append(np.add.reduceat(np.append(self.weight, 0.0).astype(np.float64), self.indptr[:-1]), 0.0)
         sums[:-1][np.diff(self.indptr) == 0] = 0.0
-        return np.asarray(sums[codes])
+        return np.asarray(sums[user])
 
     def standard_deviation(self, user_ids: Any) -> np.ndarray:
         """Return the posterior standard deviation of each hour's share, float64 (n, 168).
@@ -329,20 +332,30 @@ class ActivityModel:
         weight = (self.prior_strength + self.effective_sample_size(user_ids))[:, None]
         return np.asarray(np.sqrt(p * (1.0 - p) / (weight + 1.0)))
 
-    def best_hour(self, user_ids: Any, *, draws: int = 200, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    def best_hour(self, user_ids: Any) -> tuple[np.ndarray, np.ndarray]:
         """Return each person's most active local hour, int32 (n,), and the chance that it truly is, float64 (n,).
 
-        A best hour with a chance of 0.1 is hardly known: most people's are. From ``draws`` draws of the posterior per
-        person, in a stream of their own each, so an answer does not depend on who else was asked.
+        A best hour with a chance of 0.1 is hardly known: most people's are. The posterior of `standard_deviation` is
+        a Dirichlet, and its shares are ordered as independent Gamma variables are, so the chance is one integral
+        over the quantiles ``u`` of the best hour: the product of the other hours' chances to stay below. Evaluated by
+        Gauss-Legendre quadrature, no draws; half a millisecond per person.
+
+        Examples
+        --------
+        >>> import omnireco as om
+        >>> world = om.simulate(n_users=40, n_items=20, days=60, seed=1)
+        >>> log, audience = om.EventLog.from_frame(world.events), om.Audience.from_frame(world.users)
+        >>> hour, chance = ActivityProfile().fit(log, audience).best_hour(log.users.ids)
+        >>> hour.shape, bool((chance > 0).all() and (chance < 1).all())
+        ((40,), True)
         """
-        p = self.hour_of_week(user_ids)
-        weight = np.minimum(self.prior_strength, 1e6) + self.effective_sample_size(user_ids)
         codes = self.users.codes(user_ids, missing="none")
+        p = self.profiles(codes, threads=None)
+        weight = np.minimum(self.prior_strength, 1e6) + self._effective(codes)
         best = p.argmax(axis=1).astype(np.int32)
         chance = np.empty(best.size)
-        for i, code in enumerate(codes.tolist()):
-            drawn = stream(seed, "activity/best", code).standard_gamma(p[i] * weight[i], size=(draws, WEEK))
-            chance[i] = float((drawn.argmax(axis=1) == best[i]).mean())
+        for rows in row_blocks(best.size, 40 * 8 * WEEK):
+            chance[rows] = _chance_to_be_best(p[rows] * weight[rows, None], best[rows])
         return best, chance
 
 
@@ -355,6 +368,22 @@ def no_such(estimator: object, name: str, verbs: tuple[str, ...]) -> Any:
             f"Write model = {kind}(...).fit(...), then model.{name}."
         )
     raise AttributeError(f"{kind!r} object has no attribute {name!r}")
+
+
+def _chance_to_be_best(a: np.ndarray, best: np.ndarray) -> np.ndarray:
+    """Return the chance that Gamma variables with shapes a (n, 168) are largest in given columns.
+
+    Quantiles ``u = 1 - v^3``: where the best is hardly known, only its highest quantiles beat 167 others.
+    """
+    from scipy.special import gammainc, gammaincinv
+
+    node, weight = np.polynomial.legendre.leggauss(24)
+    v = 0.5 * (1.0 + node)
+    own = a[np.arange(best.size), best]
+    height = gammaincinv(own[:, None], 1.0 - v**3)
+    with np.errstate(divide="ignore"):
+        below = np.log(gammainc(a[:, None, :], height[:, :, None])).sum(axis=2) - np.log1p(-(v**3))
+    return np.asarray(np.exp(below) @ (0.5 * weight * 3.0 * v**2))
 
 
 def _check_inputs(log: Any, audience: Any, messages: Any) -> None:
