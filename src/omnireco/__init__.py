@@ -39,6 +39,7 @@ from omnireco.evaluation import (
     precision,
     recall,
 )
+from omnireco.evaluation.channels import ChannelComparison, compare_channels
 from omnireco.evaluation.learn import LearnedBlend, LearnedWeights, learn_blend, learn_weights
 from omnireco.evaluation.offpolicy import OffPolicy, cross_fitted_rewards, off_policy
 from omnireco.export import recommend_to_parquet
@@ -51,6 +52,8 @@ from omnireco.models import (
     Blend,
     BlendModel,
     BuyAgain,
+    ChannelModel,
+    CrossChannel,
     FactorModel,
     ItemKNN,
     ItemModel,
@@ -65,6 +68,7 @@ from omnireco.models import (
     Recommendations,
     RP3beta,
     UserKNN,
+    join_channels,
 )
 from omnireco.models.cold import add_new_items
 from omnireco.models.diversify import avoid, calibrated, mmr, promoted, quotas
@@ -107,8 +111,11 @@ __all__ = [
     "Candidates",
     "Capacity",
     "Catalog",
+    "ChannelComparison",
+    "ChannelModel",
     "Consent",
     "Constraint",
+    "CrossChannel",
     "Eligibility",
     "EventLog",
     "Explanations",
@@ -152,6 +159,7 @@ __all__ = [
     "avoid",
     "calibrated",
     "candidates",
+    "compare_channels",
     "coverage",
     "cross_fitted_rewards",
     "datasets",
@@ -163,6 +171,7 @@ __all__ = [
     "headroom",
     "hit_rate",
     "io",
+    "join_channels",
     "learn_blend",
     "learn_weights",
     "leave_last",

@@ -23,6 +23,7 @@ from typing import Any
 import numpy as np
 import scipy.sparse as sp
 
+from omnireco._frozen import ReadOnly
 from omnireco.data.audience import Audience
 from omnireco.data.catalog import Catalog
 from omnireco.data.events import EventLog
@@ -32,6 +33,7 @@ from omnireco.data.vocabulary import Vocabulary
 from omnireco.errors import OmnirecoError, ParameterError, StorageError
 from omnireco.models.base import Model, Recommendations
 from omnireco.models.blend import BlendModel
+from omnireco.models.channels import ChannelModel
 from omnireco.models.factors import FactorModel
 from omnireco.models.linear import ItemModel
 from omnireco.models.neighbors import NeighborModel
@@ -241,6 +243,7 @@ def _forms() -> dict[str, _Form]:
         "projection model": _Form(ProjectionModel, _pack_projection, _unpack_projection),
         "neighbor model": _Form(NeighborModel, _pack_neighbors, _unpack_neighbors),
         "blend model": _Form(BlendModel, _pack_blend, _unpack_blend),
+        "channel model": _Form(ChannelModel, _pack_channels, _unpack_channels),
         "plan": _Form(Plan, _pack_plan, _unpack_plan),
     }
 
@@ -492,31 +495,58 @@ def _unpack_neighbors(parts: _Reader) -> NeighborModel:
     return NeighborModel(parts.vocabulary("items"), parts.array("popularity"), people, *rules, reach)
 
 
+def _pack_member(member: Model, start: str, out: _Writer) -> list[Any]:
+    """Pack a model inside another, its arrays under names that begin with ``start``; return its kind and fields."""
+    kind = next((name for name, form in _forms().items() if type(member) is form.kind), None)
+    if kind is None:
+        raise ParameterError(f"save: the model holds a {type(member).__name__}, which has no file form.")
+    inner = _Writer()
+    _forms()[kind].pack(member, inner)
+    out.arrays |= {start + name: array for name, array in inner.arrays.items()}
+    return [kind, inner.fields]
+
+
+def _unpack_member(parts: _Reader, start: str, kind: str, fields: Mapping[str, Any]) -> Any:
+    arrays = {name[len(start) :]: array for name, array in parts.arrays.items() if name.startswith(start)}
+    return _forms()[kind].unpack(_Reader(fields, arrays))
+
+
 def _pack_blend(model: BlendModel, out: _Writer) -> None:
     """Pack every model of the blend under its number."""
-    kinds = []
-    for position, member in enumerate(model.models):
-        kind = next((name for name, form in _forms().items() if type(member) is form.kind), None)
-        if kind is None:
-            raise ParameterError(f"save: the blend holds a {type(member).__name__}, which has no file form.")
-        inner = _Writer()
-        _forms()[kind].pack(member, inner)
-        kinds.append([kind, inner.fields])
-        out.arrays |= {f"{position}/{name}": array for name, array in inner.arrays.items()}
+    kinds = [_pack_member(member, f"{position}/", out) for position, member in enumerate(model.models)]
     out.fields |= {"members": kinds, "names": list(model.names), "weights": list(model.weights), "scale": model.scale}
 
 
 def _unpack_blend(parts: _Reader) -> BlendModel:
-    members: list[Model] = []
-    for position, (kind, fields) in enumerate(parts.fields["members"]):
-        start = f"{position}/"
-        arrays = {name[len(start) :]: array for name, array in parts.arrays.items() if name.startswith(start)}
-        members.append(_forms()[kind].unpack(_Reader(fields, arrays)))
+    members = [_unpack_member(parts, f"{n}/", *member) for n, member in enumerate(parts.fields["members"])]
     names, weights = parts.fields["names"], parts.fields["weights"]
     return BlendModel.of(
         dict(zip(names, members, strict=True)),
         weights=dict(zip(names, weights, strict=True)),
         scale=parts.fields["scale"],
+    )
+
+
+def _pack_channels(model: ChannelModel, out: _Writer) -> None:
+    out.fields["base"] = _pack_member(model.base, "base/", out)
+    out.array("lifts", model.lifts)
+    out.array("people", model.people)
+    weights = None if model.weights is None else dict(model.weights)
+    out.fields |= {"channels": list(model.channels), "weights": weights, "lift": model.lift}
+    out.fields |= {"saturation": model.saturation, "channel": model.channel}
+
+
+def _unpack_channels(parts: _Reader) -> ChannelModel:
+    fields = parts.fields
+    return ChannelModel.build(
+        _unpack_member(parts, "base/", *fields["base"]),
+        channels=tuple(fields["channels"]),
+        lifts=parts.array("lifts"),
+        people=parts.array("people"),
+        lift=float(fields["lift"]),
+        weights=None if fields["weights"] is None else ReadOnly(fields["weights"]),
+        saturation=fields["saturation"],
+        channel=fields["channel"],
     )
 
 

@@ -13,6 +13,7 @@ from omnireco.errors import NotFittedError
 from omnireco.models import base, linear
 from omnireco.models.base import Model
 from omnireco.models.blend import Blend
+from omnireco.models.channels import CrossChannel
 from omnireco.models.factors import ALS, FactorModel
 from omnireco.models.graph import GFCF, P3alpha, RP3beta
 from omnireco.models.linear import EASE, ItemKNN, ItemModel
@@ -54,6 +55,18 @@ class InOrder:
         return ItemModel(x.items, popularity, weights)
 
 
+@dataclasses.dataclass(frozen=True)
+class OnOneChannel:
+    """Ranks for the app, where every other item is met more often than elsewhere."""
+
+    estimator: CrossChannel
+
+    def fit(self, x):
+        app = x.csr.multiply(np.arange(x.n_items) % 2).tocsr().astype(np.float32)
+        parts = {"store": Interactions.from_scipy(x.csr - app).csr, "app": Interactions.from_scipy(app).csr}
+        return self.estimator.fit(dataclasses.replace(x, layers=parts)).on("app")
+
+
 ESTIMATORS = {
     "popularity": Popularity(),
     "popularity-weight": Popularity(by="weight"),
@@ -74,6 +87,9 @@ ESTIMATORS = {
     "user-knn-jaccard": UserKNN(neighbors=5, similarity="jaccard", shrinkage=1.0, chosen="by person"),
     "blend": Blend(models={"ease": EASE(regularization=3.0), "knn": ItemKNN(neighbors=6)}, weights={"knn": 0.5}),
     "blend-ranks": Blend(models={"svd": PureSVD(factors=3), "knn": UserKNN(neighbors=5)}, scale="rank"),
+    "cross-channel": CrossChannel(ALS(factors=5, iterations=3, seed=7)),
+    "cross-channel-on": OnOneChannel(CrossChannel(ALS(factors=5, iterations=3, seed=7), prior=1.0)),
+    "cross-channel-ease": OnOneChannel(CrossChannel(EASE(regularization=3.0), prior=1.0, saturation="binary")),
     "next-item": InOrder(NextItem(regularization=2.0)),
 }
 
@@ -127,7 +143,9 @@ def test_block_size_changes_nothing(name, monkeypatch):
         assert (other.score(x, x.items.ids) == scores).all()
 
 
-@pytest.mark.parametrize("name", [name for name in ESTIMATORS if name not in ("from-arrays", "next-item")])
+@pytest.mark.parametrize(
+    "name", [name for name in ESTIMATORS if not isinstance(ESTIMATORS[name], (FromArrays, InOrder, OnOneChannel))]
+)
 @pytest.mark.parametrize("verb", ["recommend", "score", "similar_items", "items"])
 def test_estimators_hold_parameters_only(name, verb):
     with pytest.raises(NotFittedError, match=rf"fit returns the model.*\.fit\(x\), then model\.{verb}"):

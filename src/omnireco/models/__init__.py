@@ -2,6 +2,7 @@
 
 from omnireco.models.base import Model, Recommendations
 from omnireco.models.blend import Blend, BlendModel
+from omnireco.models.channels import ChannelModel, CrossChannel, join_channels
 from omnireco.models.factors import ALS, FactorModel
 from omnireco.models.graph import GFCF, P3alpha, RP3beta
 from omnireco.models.linear import EASE, ItemKNN, ItemModel
@@ -19,6 +20,8 @@ __all__ = [
     "Blend",
     "BlendModel",
     "BuyAgain",
+    "ChannelModel",
+    "CrossChannel",
     "FactorModel",
     "ItemKNN",
     "ItemModel",
@@ -33,4 +36,5 @@ __all__ = [
     "RP3beta",
     "Recommendations",
     "UserKNN",
+    "join_channels",
 ]
