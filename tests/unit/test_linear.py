@@ -7,6 +7,7 @@ import scipy.sparse as sp
 from omnireco.data import Interactions
 from omnireco.errors import ParameterError
 from omnireco.models.linear import EASE, ItemKNN
+from omnireco.testing import small_matrix
 
 # a and b go together twice, b and c once, d is alone
 X = Interactions.from_scipy(
@@ -60,7 +61,11 @@ def test_ease_refuses_what_does_not_fit_in_memory():
         (lambda: EASE(regularization=0), "regularization must be greater than 0"),
         (lambda: EASE(memory=0), "memory must be greater than 0"),
         (lambda: ItemKNN(neighbors=0), "neighbors must be an integer of at least 1"),
-        (lambda: ItemKNN(similarity="jaccard"), "similarity must be one of 'cosine', 'bm25', 'tfidf'"),
+        (lambda: ItemKNN(similarity="pearson"), "similarity must be one of 'cosine', 'asymmetric', 'jaccard'"),
+        (lambda: ItemKNN(weighting="idf"), "weighting must be one of 'bm25', 'tfidf'"),
+        (lambda: ItemKNN(similarity="dice", weighting="bm25"), "only the similarities 'cosine' and 'asymmetric'"),
+        (lambda: ItemKNN(alpha=-1), "alpha must be a number of at least 0"),
+        (lambda: EASE(neighbors=0), "neighbors must be an integer of at least 1"),
         (lambda: ItemKNN(shrinkage=-1), "shrinkage must be a number of at least 0"),
         (lambda: ItemKNN(k1=0), "k1 must be greater than 0"),
         (lambda: ItemKNN(b=2), r"b must be a number in the range \[0, 1\]"),
@@ -71,9 +76,76 @@ def test_parameters(make, match):
         make()
 
 
-@pytest.mark.parametrize("similarity", ["cosine", "bm25", "tfidf"])
+@pytest.mark.parametrize("similarity", ["cosine", "bm25", "tfidf", "asymmetric", "jaccard", "dice", "tversky"])
 @pytest.mark.parametrize("weight", [1e-30, -1.0, -1e15, 3e38])
 def test_odd_weights_warn_of_nothing(similarity, weight):
     odd = Interactions.from_scipy(X.csr * np.float32(weight), items=list("abcd"))
     recs = ItemKNN(similarity=similarity).fit(odd).recommend(odd, k=2)
     assert np.isfinite(recs.scores[recs.codes >= 0]).all()
+
+
+@pytest.mark.parametrize("n_kept", [3, 7, 25])
+def test_sparse_ease_solves_each_column_on_the_items_that_explain_most(n_kept):
+    x = small_matrix(seed=3)
+    weights = EASE(regularization=3.0, neighbors=n_kept).fit(x).weights.toarray()
+    dense = x.csr.toarray().astype(np.float64)
+    gram = dense.T @ dense
+    for item in range(x.n_items):
+        gain = gram[:, item] ** 2 / (np.diag(gram) + 3.0)
+        gain[item] = 0.0
+        kept = np.lexsort([np.arange(gain.size), -gain])[:n_kept]
+        kept = np.sort(kept[gain[kept] > 0])
+        expected = np.zeros(x.n_items)
+        expected[kept] = np.linalg.solve(gram[np.ix_(kept, kept)] + 3.0 * np.eye(kept.size), gram[kept, item])
+        assert weights[:, item] == pytest.approx(expected, abs=1e-5)
+
+
+def test_sparse_ease_on_all_items_is_ease_where_every_pair_meets():
+    full = Interactions.from_scipy(sp.csr_matrix(np.random.default_rng(0).integers(1, 4, (30, 8)).astype(float)))
+    dense, sparse = (EASE(regularization=5.0, neighbors=n).fit(full).weights for n in (None, 7))
+    assert sparse.toarray() == pytest.approx(dense, abs=1e-5)
+    assert (np.diff(EASE(neighbors=2).fit(full).weights.tocsc().indptr) == 2).all()
+
+
+def test_sparse_ease_says_what_it_needs():
+    with pytest.raises(ParameterError, match=r"needs 0.0 GiB for items x neighbors, .* Take fewer neighbors"):
+        EASE(neighbors=3, memory=30).fit(X)
+
+
+SETS = np.array([[1, 1, 0], [2, 1, 1], [1, 0, 0], [1, -1, 3]], np.float64)  # items: 4, 2 and 2 people; a dislike
+BY_HAND = {
+    "cosine": (1 + 2 - 1) / (np.sqrt(7 * 3) + 1),
+    "asymmetric": (1 + 2 - 1) / (7**0.2 * 3**0.8 + 1),
+    "jaccard": 2 / (4 + 2 - 2 + 1),
+    "dice": 2 / (3 + 1),
+    "tversky": 2 / (2 + 0.2 * 2 + 0.5 * 0 + 1),
+}
+
+
+@pytest.mark.parametrize("similarity", BY_HAND)
+def test_similarities_by_hand(similarity):
+    """Item 0 is scored, item 1 is the neighbour."""
+    x = Interactions.from_scipy(sp.csr_matrix(SETS))
+    weights = ItemKNN(similarity=similarity, shrinkage=1.0, alpha=0.2).fit(x).weights
+    assert weights[1, 0] == pytest.approx(BY_HAND[similarity], rel=1e-6)
+
+
+def test_families_of_similarities_meet_where_they_should():
+    x = small_matrix(seed=4)
+
+    def weights(**options):
+        return ItemKNN(shrinkage=0.0, **options).fit(x).weights.toarray()
+
+    assert weights(similarity="tversky", alpha=0.5, beta=0.5) == pytest.approx(weights(similarity="dice"))
+    assert weights(similarity="tversky", alpha=1.0, beta=1.0) == pytest.approx(weights(similarity="jaccard"))
+    assert weights(similarity="asymmetric") == pytest.approx(weights(similarity="cosine"))
+
+
+def test_classic_weighting_leaves_out_who_chose_nearly_everything():
+    rows = np.zeros((5, 8))
+    rows[0] = 1  # log(8 / 9) < 0
+    rows[1:, :2] = 1
+    rows[2, 3] = 1
+    weights = ItemKNN(weighting="tfidf").fit(Interactions.from_scipy(sp.csr_matrix(rows))).weights
+    assert weights[5, 6] == 0
+    assert weights[0, 1] > 0

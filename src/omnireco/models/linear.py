@@ -14,11 +14,13 @@ from omnireco._compute import available_memory, one_blas_thread, row_blocks, spl
 from omnireco.data.interactions import Interactions
 from omnireco.data.vocabulary import Vocabulary
 from omnireco.errors import ParameterError
+from omnireco.models._similarity import nearest, weigh
 from omnireco.models.base import Model, count_users, explain_unfitted, require_interactions
 from omnireco.models.topk import rank_histories, select, tier
 
 __all__ = ["EASE", "ItemKNN", "ItemModel"]
 
+_COSINES, _SCHEMES = ("cosine", "asymmetric"), ("bm25", "tfidf")
 _CONDITION = 500.0  # up to which float32 moves EASE's weights by less than a millionth
 
 
@@ -34,6 +36,9 @@ class EASE:
     regularization : float
         Ridge penalty on the weights, in units of squared cells: larger for more people and heavier cells.
         Between 100 and 3,000 on public data; choose it on a validation slice.
+    neighbors : int, optional
+        For catalogues whose square does not fit: each item is regressed on so many others alone, those that
+        explain most of it one by one, and the weights are sparse. 100 to 300 come close to all. None: all items.
     memory : float, optional
         Bytes that fit may take; what the machine has free by default.
 
@@ -45,9 +50,17 @@ class EASE:
     regularization), which moves weights by less than a millionth; otherwise in float64. Deterministic. Time
     O(items^3); memory 4 bytes x items^2 in float32, 12 in float64, stated before it is used.
 
+    With ``neighbors``, column j of B is the ridge regression of item j on a set S of items, ``(G_SS + regularization
+    I)^-1 G_Sj``, exact for that set; with all items in S it is column j of EASE. S holds the items with the largest
+    ``G_ij^2 / (G_ii + regularization)``, what i explains of j by itself; ties go to the lower code. Items that nobody
+    had together get no weight, where EASE gives most pairs a small negative one. Time O(items x neighbors^3), and for
+    each item the people of its neighbours x what they share; memory 20 bytes x items x neighbors.
+
     References
     ----------
-    Steck, "Embarrassingly shallow autoencoders for sparse data", WWW 2019, equations 6 to 8.
+    Steck, "Embarrassingly shallow autoencoders for sparse data", WWW 2019, equations 6 to 8; a sparse approximation
+    of the same inverse by small dense ones: Steck, "Markov random fields for collaborative filtering", NeurIPS 2019,
+    section 3.
 
     Examples
     --------
@@ -59,10 +72,13 @@ class EASE:
     """
 
     regularization: float = 500.0
+    neighbors: int | None = None
     memory: float | None = None
 
     def __post_init__(self) -> None:
         check_number(self.regularization, "regularization", above=0)
+        if self.neighbors is not None:
+            check_integer(self.neighbors, "neighbors", low=1)
         if self.memory is not None:
             check_number(self.memory, "memory", above=0)
 
@@ -72,25 +88,35 @@ class EASE:
         Raises
         ------
         ParameterError
-            When items squared do not fit in memory; the message says how much is needed.
+            When items squared, or items x neighbors, do not fit in memory; the message says how much is needed.
         """
         x = require_interactions(x, "EASE.fit")
+        if self.neighbors is not None:
+            kept = min(self.neighbors, x.n_items)
+            self._check_memory(20 * x.n_items * kept, "items x neighbors", "Take fewer neighbors")
+            return ItemModel(x.items, count_users(x), restricted_ridge(x.csr, self.regularization, kept))
         single = is_single(x.csr, self.regularization)
-        self._check_memory(x.n_items, 4 if single else 12)
+        size = 4 if single else 12
+        self._check_memory(
+            size * x.n_items**2,
+            f"{x.n_items:,} items squared",
+            f"So at most {int((self._free() / size) ** 0.5):,} items fit. Use EASE(neighbors=200), which needs items x "
+            "neighbors only, or ItemKNN or ALS, or group products into categories",
+        )
         gram = gram_matrix(x.csr, np.float32 if single else np.float64)
         return ItemModel(x.items, count_users(x), _ridge_weights(gram, self.regularization))
 
     def __getattr__(self, name: str) -> NoReturn:
         explain_unfitted(self, name)
 
-    def _check_memory(self, n_items: int, bytes_per_cell: int) -> None:
-        needed = bytes_per_cell * n_items**2
-        free = available_memory() if self.memory is None else self.memory
+    def _free(self) -> float:
+        return available_memory() if self.memory is None else self.memory
+
+    def _check_memory(self, needed: int, what: str, advice: str) -> None:
+        free = self._free()
         if needed > free:
             raise ParameterError(
-                f"EASE.fit needs {needed / 2**30:,.1f} GiB for {n_items:,} items squared, and {free / 2**30:,.1f} GiB "
-                f"are free: at most {int((free / bytes_per_cell) ** 0.5):,} items fit. Use ItemKNN or ALS, keep the "
-                "most popular items, or group products into categories."
+                f"EASE.fit needs {needed / 2**30:,.1f} GiB for {what}, and {free / 2**30:,.1f} GiB are free. {advice}."
             )
 
 
@@ -102,24 +128,44 @@ class ItemKNN:
     ----------
     neighbors : int
         Items kept per item, those with the largest similarity.
-    similarity : {"cosine", "bm25", "tfidf"}
-        Cosine of the columns of the matrix: as they are, or weighted first by BM25 or TF-IDF, which count a
-        person less the more they chose, and BM25 also an item's repeats.
+    similarity : {"cosine", "asymmetric", "jaccard", "dice", "tversky", "bm25", "tfidf"}
+        How alike two items are; see Notes. Cosines read the numbers of the matrix, the other three only who
+        chose what (cells above 0). "bm25" and "tfidf" are short for a cosine with that weighting, whose idf is
+        ``log(1 + n_items / chosen)``.
+    weighting : {"bm25", "tfidf"}, optional
+        Weigh cells before a cosine as search engines weigh words: people count less the more they chose,
+        by ``log(n_items / (1 + chosen))``, and with BM25 repeats, and busy items, count less.
     shrinkage : float
         Added to the denominator: pulls similarities that rest on few people towards zero.
+    alpha : float
+        Of the asymmetric cosine, the power of the length of the item that is scored: 0.5 is the cosine, more holds
+        popular items back. Of Tversky, the weight of people who chose only the item that is scored.
+    beta : float
+        Of Tversky, the weight of people who chose only the neighbour. 0.5 and 0.5 is Dice, 1 and 1 Jaccard.
     k1, b : float
         BM25's saturation and length normalisation.
 
     Notes
     -----
-    ``sim(i, j) = x_i . x_j / (|x_i| |x_j| + shrinkage)``; the score of item i is the sum over the history of
-    weight x sim, over the ``neighbors`` of i. Ties in similarity go to the lower code. Deterministic;
-    time is that of the sparse product X'X, memory O(items x neighbors).
+    With x_i the column of the item that is scored, x_j that of a neighbour, n_i people who chose i, and n_ij both:
+
+    - cosine: ``x_i . x_j / (|x_i| |x_j| + shrinkage)``
+    - asymmetric: ``x_i . x_j / (|x_i|^(2 alpha) |x_j|^(2 - 2 alpha) + shrinkage)``
+    - jaccard: ``n_ij / (n_i + n_j - n_ij + shrinkage)``
+    - dice: ``n_ij / ((n_i + n_j) / 2 + shrinkage)``
+    - tversky: ``n_ij / (n_ij + alpha (n_i - n_ij) + beta (n_j - n_ij) + shrinkage)``
+
+    The score of item i is the sum over the history of weight x sim, over the ``neighbors`` of i. Ties in similarity
+    go to the lower code. A dislike (a number below 0) makes a cosine smaller, and is no choice for the others; in a
+    history it speaks against what is similar. Deterministic; time is that of the sparse product X'X, memory
+    O(items x neighbors).
 
     References
     ----------
-    Sarwar et al., "Item-based collaborative filtering", WWW 2001; shrinkage: Bell and Koren, ICDM 2007; BM25:
-    Robertson and Zaragoza, "The probabilistic relevance framework", 2009, equation 3.15.
+    Sarwar et al., "Item-based collaborative filtering", WWW 2001; shrinkage: Bell and Koren, ICDM 2007; asymmetric
+    cosine: Aiolli, "Efficient top-N recommendation for very large scale binary rated datasets", RecSys 2013,
+    section 3; Tversky, "Features of similarity", Psychological Review 1977; BM25: Robertson and Zaragoza, "The
+    probabilistic relevance framework", 2009, equation 3.15.
 
     Examples
     --------
@@ -131,14 +177,26 @@ class ItemKNN:
     """
 
     neighbors: int = 100
-    similarity: Literal["cosine", "bm25", "tfidf"] = "cosine"
+    similarity: Literal["cosine", "asymmetric", "jaccard", "dice", "tversky", "bm25", "tfidf"] = "cosine"
+    weighting: Literal["bm25", "tfidf"] | None = None
     shrinkage: float = 0.0
+    alpha: float = 0.5
+    beta: float = 0.5
     k1: float = 1.2
     b: float = 0.75
 
     def __post_init__(self) -> None:
         check_integer(self.neighbors, "neighbors", low=1)
-        check_choice(self.similarity, "similarity", ("cosine", "bm25", "tfidf"))
+        check_choice(self.similarity, "similarity", (*_COSINES, "jaccard", "dice", "tversky", *_SCHEMES))
+        if self.weighting is not None:
+            check_choice(self.weighting, "weighting", _SCHEMES)
+            if self.similarity not in _COSINES:
+                raise ParameterError(
+                    f"ItemKNN(similarity={self.similarity!r}, weighting={self.weighting!r}): weighting changes "
+                    "numbers, and only the similarities 'cosine' and 'asymmetric' read them. Leave one out."
+                )
+        check_number(self.alpha, "alpha", low=0)
+        check_number(self.beta, "beta", low=0)
         check_number(self.shrinkage, "shrinkage", low=0)
         check_number(self.k1, "k1", above=0)
         check_number(self.b, "b", low=0, high=1)
@@ -146,50 +204,17 @@ class ItemKNN:
     def fit(self, x: Interactions) -> ItemModel:
         """Return the item-to-item model, with sparse weights."""
         x = require_interactions(x, "ItemKNN.fit")
-        return ItemModel(x.items, count_users(x), self._neighbors(self._weigh(x.csr)))
+        scheme = self.similarity if self.similarity in _SCHEMES else self.weighting
+        kind = "cosine" if self.similarity in _SCHEMES else self.similarity
+        smooth = self.weighting is None
+        cells = x.csr if scheme is None else weigh(x.csr, scheme, smooth=smooth, k1=self.k1, b=self.b)
+        near = nearest(
+            cells, kind, neighbors=self.neighbors, shrinkage=self.shrinkage, alpha=self.alpha, beta=self.beta
+        )
+        return ItemModel(x.items, count_users(x), near)
 
     def __getattr__(self, name: str) -> NoReturn:
         explain_unfitted(self, name)
-
-    def _weigh(self, x: sp.csr_matrix) -> sp.csr_matrix:
-        """Return the matrix with the cells that similarity is computed from, float64."""
-        weighted = x.astype(np.float64)
-        if self.similarity == "cosine":
-            return weighted
-        items_of_user = np.maximum(np.diff(x.indptr), 1)
-        idf = np.log(1 + x.shape[1] / items_of_user)
-        if self.similarity == "tfidf":
-            frequency = np.sqrt(np.maximum(weighted.data, 0))
-        else:
-            amount = np.maximum(weighted.data, 0)
-            mass = np.bincount(x.indices, weights=amount, minlength=x.shape[1])
-            length = 1 - self.b + self.b * mass / (mass.mean() or 1.0)
-            frequency = amount * (self.k1 + 1) / (amount + self.k1 * length[x.indices])
-        weighted.data = frequency * np.repeat(idf, np.diff(x.indptr))
-        return weighted
-
-    def _neighbors(self, x: sp.csr_matrix) -> sp.csr_matrix:
-        """Return similarities (n_items, n_items): column i holds the neighbours of i."""
-        n_items = x.shape[1]
-        norm = np.sqrt(np.bincount(x.indices, weights=x.data**2, minlength=n_items))
-        columns = sp.csr_matrix(x.T)
-        item, neighbor, value = [], [], []
-        for rows in row_blocks(n_items, 24 * n_items):
-            product = (columns[rows] @ x).toarray()
-            scale = norm[rows, None] * norm[None, :] + self.shrinkage
-            with np.errstate(invalid="ignore", divide="ignore"):
-                similar = np.where(scale > 0, product / scale, 0.0).astype(np.float32)
-            similar[np.arange(rows.stop - rows.start), np.arange(rows.start, rows.stop)] = 0.0
-            similar[similar == 0] = -np.inf
-            codes, scores = select(similar, k=min(self.neighbors, n_items))
-            row, place = np.nonzero(codes >= 0)
-            item.append(row + rows.start)
-            neighbor.append(codes[row, place])
-            value.append(scores[row, place])
-        cells = (np.concatenate(value), (np.concatenate(neighbor), np.concatenate(item)))
-        weights = sp.csr_matrix(cells, (n_items, n_items), dtype=np.float32)
-        weights.sort_indices()
-        return weights
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -290,6 +315,34 @@ def invert_ridge(gram: np.ndarray, regularization: float, verb: str) -> np.ndarr
         )
     with one_blas_thread():
         return invert(factor, lower=1, overwrite_c=1)[0].T
+
+
+def restricted_ridge(x: sp.csr_matrix, regularization: float, neighbors: int) -> sp.csr_matrix:
+    """Return sparse weights, float32 (n_items, n_items): each column a ridge on at most ``neighbors`` items."""
+    from omnireco.models._sparse_ridge import solve_items
+
+    columns = x.tocsc()
+    columns.sort_indices()
+    n_items = x.shape[1]
+    parts = (columns.indptr, columns.indices, columns.data, x.indptr, x.indices, x.data)
+    wide = [part.astype(np.float64 if part.dtype.kind == "f" else np.int64) for part in parts]
+    diagonal = np.bincount(x.indices, weights=x.data.astype(np.float64) ** 2, minlength=n_items)
+    index, value = np.zeros((n_items, neighbors), np.int32), np.zeros((n_items, neighbors), np.float32)
+    count = np.zeros(n_items, np.int64)
+
+    def work(rows: slice) -> None:
+        solve_items(*wide, diagonal, float(regularization), rows.start, rows.stop, neighbors, index, value, count)
+
+    workers = usable_threads()
+    with ThreadPoolExecutor(workers) as pool:
+        list(pool.map(work, split_evenly(n_items, 16 * workers)))
+    filled = np.arange(neighbors)[None, :] < count[:, None]
+    indptr = np.concatenate([[0], np.cumsum(count)])
+    by_target = sp.csr_matrix((value[filled], index[filled], indptr), (n_items, n_items))
+    weights = sp.csr_matrix(by_target.T.tocsr(), dtype=np.float32)
+    weights.eliminate_zeros()
+    weights.sort_indices()
+    return weights
 
 
 def _ridge_weights(gram: np.ndarray, regularization: float) -> np.ndarray:
