@@ -21,7 +21,9 @@ __all__ = [
     "available_memory",
     "compiled",
     "in_parallel",
+    "in_threads",
     "one_blas_thread",
+    "read_only",
     "row_blocks",
     "split_evenly",
     "ticker",
@@ -157,6 +159,29 @@ def in_parallel(steps: Sequence[Callable[[], _Result]], threads: int | None = No
         return [step() for step in steps]
     with ThreadPoolExecutor(workers) as pool:
         return [done.result() for done in [pool.submit(step) for step in steps]]
+
+
+def in_threads(work: Callable[[int, int], object], n: int, *, threads: int | None = None, least: int = 1 << 16) -> None:
+    """Call ``work(start, stop)`` on ranges that cover ``range(n)``, each on a thread; ``work`` must let go of the GIL.
+
+    Ranges are at least ``least`` long, and there are four per thread, so that a core that is busy elsewhere does
+    not hold up the rest.
+    """
+    workers = min(usable_threads(threads), max(1, n // least))
+    if workers == 1:
+        work(0, n)
+        return
+    with ThreadPoolExecutor(workers) as pool:
+        parts = split_evenly(n, min(4 * workers, n // least))
+        for done in [pool.submit(work, part.start, part.stop) for part in parts]:
+            done.result()
+
+
+def read_only(array: np.ndarray, dtype: Any) -> np.ndarray:
+    """Return a contiguous read-only view (a copy where it must be): numba compiles once for it, whoever owns it."""
+    view = np.ascontiguousarray(array, dtype).view()
+    view.setflags(write=False)
+    return view
 
 
 def aligned(size: int, dtype: type) -> np.ndarray:

@@ -18,7 +18,7 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic, models, register_model
 
-__all__ = ["divide", "fma", "load", "load_wide", "prefetch", "spread", "store", "sums_of_8", "total"]
+__all__ = ["divide", "fma", "load", "load_wide", "load_word", "prefetch", "spread", "store", "sums_of_8", "total"]
 
 _BITS = 512
 
@@ -66,6 +66,18 @@ def load_wide(typing: Any, array: Any, position: Any) -> Any:
         return builder.fpext(builder.load(pointer, align=4), context.get_value_type(signature.return_type))
 
     return Vector(types.float64)(array, types.intp), code
+
+
+@intrinsic
+def load_word(typing: Any, array: Any, position: Any) -> Any:
+    """Return the 8 bytes of a contiguous uint8 array from any position on, as one uint64; bounds are the caller's."""
+
+    def code(context: Any, builder: Any, signature: Any, values: Any) -> Any:
+        data = context.make_array(signature.args[0])(context, builder, values[0]).data
+        pointer = builder.bitcast(builder.gep(data, [values[1]]), ir.IntType(64).as_pointer())
+        return builder.load(pointer, align=1)
+
+    return types.uint64(array, types.intp), code
 
 
 @intrinsic

@@ -81,7 +81,8 @@ class Frame:
                 f"{self.where}: {name} lies outside the years 1 to 9999 in {name_rows(outside)}. "
                 "Was the unit of an integer time wrong? Try pd.to_datetime(..., unit='s', utc=True)."
             )
-        at[missing] = none or 0
+        if array.null_count:
+            at[missing] = none or 0
         return at
 
     def numbers(self, name: str) -> np.ndarray:
@@ -361,11 +362,15 @@ def stamps(array: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return (UTC microseconds, mask of missing ones, mask of those outside the years 1 to 9999) of a time column."""
     missing = nulls(array)
     at = _microseconds(array)
+    if at.size and int(at.min()) >= _FIRST_US and int(at.max()) <= _LAST_US:
+        return at, missing, np.zeros(at.size, np.bool_)
     return at, missing, ((at < _FIRST_US) | (at > _LAST_US)) & ~missing
 
 
 def nulls(array: Any) -> np.ndarray:
     """Return a mask of the missing cells of a pyarrow Array."""
+    if not array.null_count:
+        return np.zeros(len(array), np.bool_)
     return np.asarray(array.is_null().to_numpy(zero_copy_only=False), np.bool_)
 
 
@@ -373,7 +378,8 @@ def _microseconds(array: Any) -> np.ndarray:
     """Return a timestamp array as int64 microseconds, rounded down; nulls give any number."""
     import pyarrow as pa
 
-    raw = array.cast(pa.int64()).fill_null(0).to_numpy(zero_copy_only=False)
+    whole = array.cast(pa.int64())
+    raw = (whole.fill_null(0) if whole.null_count else whole).to_numpy(zero_copy_only=False)
     unit = array.type.unit
     if unit == "ns":
         return raw // 1_000

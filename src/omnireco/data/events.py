@@ -14,6 +14,7 @@ from omnireco._checks import check_choice, check_duration, check_instant, check_
 from omnireco._frozen import ReadOnly
 from omnireco.data.columns import decode_optional, instants_to_pandas, open_frame
 from omnireco.data.interactions import Interactions
+from omnireco.data.order import taken, time_order
 from omnireco.data.quality import QualityReport, all_kept, check_on_invalid, sift
 from omnireco.data.suspicion import check_events, repeats
 from omnireco.data.vocabulary import NONE, Vocabulary, compress
@@ -176,7 +177,7 @@ class EventLog:
         labels = {name: opened.ids(name, allow_missing=True) for name in labelled if name in opened}
         start, end = (int(at.min()), int(at.max()) + 1) if at.size else (0, 0)
         log = cls(users, items, channels, events, user, item, channel, event, at, value, labels, start, end, quality)
-        ordered = log._rows(_time_order(log))
+        ordered = in_time_order(log)
         _log.info("read %r", ordered)
         return ordered
 
@@ -389,15 +390,14 @@ class EventLog:
                 "Cut first: log.before(at).matrix(weights)."
             )
         amount = event_weights(self, weights, clock)
-        keep = np.flatnonzero((amount != 0) & (self.item != NONE))
         x = Interactions.from_cells(
             self.users,
             self.items,
-            self.user[keep],
-            self.item[keep],
-            amount[keep],
+            self.user,
+            self.item,
+            amount,
             channels=self.channels,
-            channel=self.channel[keep],
+            channel=self.channel,
             cap=weights.cap,
             binary=weights.binary,
             at_us=clock,
@@ -474,21 +474,6 @@ class EventLog:
         )
 
 
-def _time_order(log: EventLog) -> np.ndarray:
-    """Return the rows by (time, user, item, channel, event, value, labels)."""
-    sizes = [len(log.users), len(log.items) + 1, len(log.channels), len(log.events)]
-    cells = np.prod([float(size) for size in sizes])
-    if cells < 2**62:
-        key = log.user.astype(np.int64)
-        for codes, size in zip((log.item + 1, log.channel, log.event), sizes[1:], strict=True):
-            key = key * size + codes
-        keys = [key]
-    else:
-        keys = [log.event, log.channel, log.item, log.user]
-    extra = [codes for _, codes in log.labels.values()] + ([log.value] if log.value is not None else [])
-    return np.lexsort([*extra, *keys, log.at])
-
-
 def _distinct(group: np.ndarray, codes: np.ndarray, n_groups: int) -> np.ndarray:
     """Return how many distinct codes each group holds."""
     if codes.size == 0:
@@ -503,6 +488,20 @@ def _day(at: int) -> str:
 
 def _count(n: int, noun: str) -> str:
     return f"{n:,} {noun}{'' if n == 1 else 's'}"
+
+
+def in_time_order(log: EventLog) -> EventLog:
+    """Return the log with its rows by (time, user, item, channel, event, value, labels)."""
+    extra = [codes for _, codes in log.labels.values()] + ([log.value] if log.value is not None else [])
+    order = time_order(log.at, (log.user, log.item, log.channel, log.event), extra)
+    if order is None:
+        return log
+    labels = {name: (known, taken(codes, order)) for name, (known, codes) in log.labels.items()}
+    columns: dict[str, Any] = {
+        name: taken(getattr(log, name), order) for name in ("user", "item", "channel", "event", "at")
+    }
+    value = None if log.value is None else taken(log.value, order)
+    return replace(log, **columns, value=value, labels=labels)
 
 
 def require_events(log: EventLog, verb: str) -> None:

@@ -11,6 +11,7 @@ import scipy.sparse as sp
 
 from omnireco._checks import check_flag
 from omnireco._frozen import ReadOnly
+from omnireco.data.cells import Coded, raw_csr, sum_cells
 from omnireco.data.columns import open_frame
 from omnireco.data.vocabulary import Vocabulary, distinct_codes
 from omnireco.errors import ParameterError, SchemaError
@@ -159,7 +160,7 @@ class Interactions:
         ----------
         users, items : Vocabulary
         user, item : ndarray of shape (n,), int32
-            Codes; -1 is not allowed.
+            Codes; an event with item -1 is about no item and is left out.
         weight : ndarray of shape (n,), float64
         channels, channel : Vocabulary and ndarray of shape (n,), int32, optional
         cap : float, optional
@@ -169,26 +170,11 @@ class Interactions:
         at_us : int, optional
         """
         shape = (len(users), len(items))
-        whole = _sum_cells(shape, user, item, weight)
-        whole.data[np.abs(whole.data) < np.finfo(np.float32).smallest_subnormal] = 0  # float32 has no such cells
-        whole.eliminate_zeros()
-        parts = {"all": whole}
-        if channels is not None and channel is not None:
-            parts = {
-                str(name): _sum_cells(shape, user[rows], item[rows], weight[rows])
-                for code, name in enumerate(channels.ids)
-                for rows in [np.flatnonzero(channel == code)]
-            }
-        final = (whole.data > 0).astype(np.float64) if binary else whole.data
-        if cap is not None:
-            final = np.clip(final, -cap, cap)
-        if final is not whole.data:
-            ratio = sp.csr_matrix((final / whole.data, whole.indices, whole.indptr), shape)
-            parts = {name: sp.csr_matrix(part.multiply(ratio)) for name, part in parts.items()}
-            whole = sp.csr_matrix((final, whole.indices, whole.indptr), shape)
-        layers = {name: _float32(part) for name, part in parts.items()}
-        csr = layers["all"] if channels is None else _float32(whole)
-        return cls(users, items, csr, layers, at_us)
+        names = () if channels is None or channel is None else channels.ids
+        coded = Coded(user, item, channel if len(names) else None, np.asarray(weight, np.float64))
+        csr, layers = sum_cells([coded], shape, len(names), cap=cap, binary=binary)
+        named = {str(name): layer for name, layer in zip(names, layers, strict=True)}
+        return cls(users, items, csr, {"all": csr} if channels is None else named, at_us)
 
     def __repr__(self) -> str:
         layers = f"{len(self.layers)} layer{'' if len(self.layers) == 1 else 's'}"
@@ -288,57 +274,18 @@ def _labels(ids: Any, n: int, name: str) -> Vocabulary:
     return vocabulary.take(codes)
 
 
-def _sum_cells(shape: tuple[int, int], user: np.ndarray, item: np.ndarray, weight: np.ndarray) -> sp.csr_matrix:
-    """Sum weights per (user, item) in float64, in an order that does not depend on the rows' order."""
-    weight = np.asarray(weight, np.float64)
-    key = user.astype(np.int64) * max(1, shape[1]) + item
-    constant = weight.size == 0 or bool((weight == weight[0]).all())
-    order = np.argsort(key, kind="stable") if constant else np.lexsort([weight, key])
-    key, weight = key[order], weight[order]
-    first = np.flatnonzero(np.r_[True, key[1:] != key[:-1]]) if key.size else np.empty(0, np.int64)
-    sums = np.add.reduceat(weight, first) if first.size else np.empty(0)
-    key = key[first]
-    kept = sums != 0
-    key, sums = key[kept], sums[kept]
-    width = max(1, shape[1])
-    indptr = np.zeros(shape[0] + 1, np.int64)
-    np.cumsum(np.bincount(key // width, minlength=shape[0]), out=indptr[1:])
-    return sp.csr_matrix((sums, key % width, indptr), shape)
-
-
-def _float32(matrix: sp.csr_matrix) -> sp.csr_matrix:
-    """Return a float32 copy with sorted indices and no cell that rounds to zero."""
-    with np.errstate(over="ignore"):
-        single = sp.csr_matrix(matrix, dtype=np.float32)
-    if not np.isfinite(single.data).all():
-        raise SchemaError(
-            "Interactions: a summed weight exceeds 3.4e38, the largest float32. "
-            "Scale the weights down, or hold them: Weights(cap=1000)."
-        )
-    single.eliminate_zeros()
-    single.sort_indices()
-    return single
-
-
 def _take_rows(matrix: sp.csr_matrix, rows: np.ndarray) -> sp.csr_matrix:
     """Return rows of a CSR; far quicker than scipy's indexing for one person."""
     starts, stops = matrix.indptr[rows], matrix.indptr[np.asarray(rows) + 1]
     if len(rows) == 1:
         low, high = int(starts[0]), int(stops[0])
         part = matrix.data[low:high], matrix.indices[low:high], np.array([0, high - low], matrix.indptr.dtype)
-        return _raw_csr(*part, (1, matrix.shape[1]))
+        return raw_csr(*part, (1, matrix.shape[1]))
     lengths = stops - starts
     indptr = np.zeros(len(rows) + 1, matrix.indptr.dtype)
     np.cumsum(lengths, out=indptr[1:])
     source = np.arange(int(indptr[-1])) + np.repeat(starts - indptr[:-1], lengths)
-    return _raw_csr(matrix.data[source], matrix.indices[source], indptr, (len(rows), matrix.shape[1]))
-
-
-def _raw_csr(data: np.ndarray, indices: np.ndarray, indptr: np.ndarray, shape: tuple[int, int]) -> sp.csr_matrix:
-    matrix = sp.csr_matrix((data, indices, indptr), shape, copy=False)
-    matrix.has_sorted_indices = True
-    matrix.has_canonical_format = True
-    return matrix
+    return raw_csr(matrix.data[source], matrix.indices[source], indptr, (len(rows), matrix.shape[1]))
 
 
 def _move_columns(matrix: sp.csr_matrix, position: np.ndarray, shape: tuple[int, int]) -> sp.csr_matrix:

@@ -15,10 +15,12 @@ from typing import Any, Literal
 import numpy as np
 
 from omnireco._checks import check_choice, name_rows
+from omnireco.data.strings import encode_long
 from omnireco.errors import ParameterError, SchemaError, UnknownIdError
 
 __all__ = ["NONE", "Vocabulary"]
 
+_MANY = 100_000  # strings from which compiled code pays for being loaded
 _FEW = 8  # ids looked up one by one: what a service asks for one person
 
 NONE = -1
@@ -293,8 +295,10 @@ def _encode_dictionary(array: Any, name: str) -> tuple[np.ndarray, np.ndarray]:
     import pyarrow as pa
 
     ids, code_of_entry = _encode(array.dictionary, name)
-    signed = array.indices.cast(pa.int64())  # polars counts its categories with unsigned numbers
-    entry = signed.fill_null(-1).to_numpy(zero_copy_only=False)
+    signed = array.indices  # polars counts its categories with unsigned numbers
+    if signed.type not in (pa.int8(), pa.int16(), pa.int32()):
+        signed = signed.cast(pa.int64())
+    entry = (signed.fill_null(-1) if signed.null_count else signed).to_numpy(zero_copy_only=False)
     codes = np.append(code_of_entry, np.int32(NONE))[entry]
     vocabulary, codes = compress(Vocabulary(ids), codes)
     return vocabulary.ids, codes
@@ -348,6 +352,8 @@ def _encode_strings(array: Any) -> tuple[np.ndarray, np.ndarray]:
 
     if pt.is_string_view(array.type):
         array = array.cast(pa.large_string())
+    if len(array) >= _MANY and (coded := encode_long(array)) is not None:
+        return coded
     encoded = array.dictionary_encode()
     order = pc.array_sort_indices(encoded.dictionary).to_numpy()
     rank = np.empty(order.size + 1, np.int32)
