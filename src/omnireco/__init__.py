@@ -23,6 +23,8 @@ from omnireco.data import (
     Weights,
     slots,
 )
+from omnireco.data.identity import Identities, ResolveReport
+from omnireco.data.linking import LinkRules
 from omnireco.data.quality import QualityReport
 from omnireco.data.splits import fingerprint, leave_last, split_people, split_rolling
 from omnireco.evaluation import (
@@ -121,12 +123,14 @@ __all__ = [
     "Explanations",
     "FactorModel",
     "FrequencyCap",
+    "Identities",
     "Interactions",
     "ItemIndex",
     "ItemKNN",
     "ItemModel",
     "LearnedBlend",
     "LearnedWeights",
+    "LinkRules",
     "MessageLog",
     "Model",
     "NeighborModel",
@@ -147,6 +151,7 @@ __all__ = [
     "ReadingModel",
     "Recommendations",
     "Report",
+    "ResolveReport",
     "SendTime",
     "SendTimeModel",
     "Slots",

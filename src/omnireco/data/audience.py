@@ -13,8 +13,9 @@ from omnireco._checks import check_names, name_rows
 from omnireco._frozen import ReadOnly
 from omnireco.data.clock import is_zone
 from omnireco.data.columns import Frame, decode_optional, open_frame
+from omnireco.data.identity import Identities
 from omnireco.data.vocabulary import NONE, Vocabulary, compress, distinct_codes
-from omnireco.errors import SchemaError
+from omnireco.errors import ParameterError, SchemaError
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -155,6 +156,35 @@ class Audience:
             attributes,
         )
 
+    def resolve(self, identities: Identities, *, kind: str | None = None) -> Audience:
+        """Return one row per person, joined from the rows of their ids, and strict where those disagree.
+
+        Consent on a channel is given only where **every** joined row gives it. A person can be reached where any row
+        can be. A zone or attribute that two rows know differently is not known: a person without a zone is not written
+        to on a channel with quiet hours.
+
+        Parameters
+        ----------
+        identities : Identities
+        kind : str, optional
+            The kind of the user ids; without it an id is known by its text, which must then be of one kind only.
+        """
+        if not isinstance(identities, Identities):
+            raise ParameterError(
+                f"resolve takes an Identities. Got {type(identities).__name__}: write Identities.from_links(frame)."
+            )
+        names, _ = identities.names(self.users, np.arange(len(self)), kind, None)
+        users, user = Vocabulary.encode(names, "user_id")
+        consent = np.ones((len(users), len(self.channels)), np.bool_)
+        reachable = np.zeros_like(consent)
+        np.logical_and.at(consent, user, self.consent)
+        np.logical_or.at(reachable, user, self.reachable)
+        zones, zone = compress(self.zones, _agreed(self.zone, user, len(users)))
+        attributes = {
+            name: compress(known, _agreed(codes, user, len(users))) for name, (known, codes) in self.attributes.items()
+        }
+        return Audience(users, zones, zone, self.channels, consent, reachable, attributes)
+
     def to_frame(self) -> pd.DataFrame:
         """Return the people as a pandas frame with the column names of the door."""
         import pandas as pd
@@ -169,6 +199,15 @@ class Audience:
         for name, (vocabulary, codes) in self.attributes.items():
             columns[name] = decode_optional(vocabulary, codes)
         return pd.DataFrame(columns)
+
+
+def _agreed(code: np.ndarray, group: np.ndarray, n_groups: int) -> np.ndarray:
+    """Return the code of each group where the members that know one agree, else -1."""
+    low, high = np.full(n_groups, np.iinfo(np.int32).max, np.int32), np.full(n_groups, NONE, np.int32)
+    known = code != NONE
+    np.minimum.at(low, group[known], code[known])
+    np.maximum.at(high, group[known], code[known])
+    return np.where(low == high, high, np.int32(NONE))
 
 
 def _check_zones(zones: Vocabulary, zone: np.ndarray) -> None:

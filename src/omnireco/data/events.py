@@ -13,6 +13,7 @@ import numpy as np
 from omnireco._checks import check_choice, check_duration, check_instant, check_names, from_microseconds
 from omnireco._frozen import ReadOnly
 from omnireco.data.columns import decode_optional, instants_to_pandas, open_frame
+from omnireco.data.identity import Identities, ResolveReport, resolved_users
 from omnireco.data.interactions import Interactions
 from omnireco.data.order import taken, time_order
 from omnireco.data.quality import QualityReport, all_kept, check_on_invalid, sift
@@ -90,6 +91,7 @@ class EventLog:
     start_us: int
     end_us: int
     quality: QualityReport | None = None
+    resolution: ResolveReport | None = None
 
     def __post_init__(self) -> None:
         for name in ("user", "item", "channel", "event", "at", "value"):
@@ -352,6 +354,39 @@ class EventLog:
         part = self._rows(np.setdiff1d(np.arange(len(self)), dropped, assume_unique=True))
         return replace(part, quality=replace(report, dropped=dropped))
 
+    def resolve(self, identities: Identities, *, kind: str | Mapping[str, str] | None = None) -> EventLog:
+        """Return the log of people: every user id becomes the person it belongs to, and an unknown one stays itself.
+
+        Parameters
+        ----------
+        identities : Identities
+            Who is who. To evaluate on the past, ``identities.as_of(cut)``: later links must not tell.
+        kind : str or mapping of channel to str, optional
+            The kind of the log's user ids, for all channels or by channel:
+            ``{"store": "card", "web": "cookie", "app": "device"}``. Without it an id is known by its text, which must
+            then be of one kind only.
+
+        Returns
+        -------
+        EventLog
+            With the same events, none lost and none counted twice. Its ``resolution`` says how many events, ids, people
+            and people on several channels that made.
+
+        Examples
+        --------
+        >>> import pandas as pd, omnireco as om
+        >>> frame = pd.DataFrame({"user_id": ["k1", "36", "k2"], "item_id": ["tea", "tea", "cup"],
+        ...     "channel": ["web", "store", "web"], "event": ["view", "purchase", "view"],
+        ...     "timestamp": pd.to_datetime(["2025-05-01", "2025-05-02", "2025-05-03"], utc=True)})
+        >>> links = pd.DataFrame({"id_a": ["k1"], "kind_a": "cookie", "id_b": ["36"], "kind_b": "card"})
+        >>> log = EventLog.from_frame(frame).resolve(om.Identities.from_links(links, trusted=["card"]))
+        >>> log.users.ids.tolist(), log.resolution.cross_channel_after
+        (['36', 'k2'], 1)
+        """
+        users, user, report = resolved_users(identities, self.users, self.user, kind, (self.channels, self.channel))
+        log = replace(self, users=users, user=user, resolution=report)
+        return log._rows(_time_order(log))
+
     def matrix(self, weights: Weights | None = None, *, at: Any = None) -> Interactions:
         """Build the behaviour matrix: users x items, one number for all that a person did with an item.
 
@@ -471,6 +506,7 @@ class EventLog:
             self.start_us,
             self.end_us,
             self.quality,
+            self.resolution,
         )
 
 

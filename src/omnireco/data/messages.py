@@ -11,6 +11,7 @@ import numpy as np
 
 from omnireco._checks import check_instant, from_microseconds, name_rows
 from omnireco.data.columns import Frame, decode_optional, instants_to_pandas, open_frame
+from omnireco.data.identity import Identities, resolved_users
 from omnireco.data.quality import Finding, QualityReport, all_kept, check_on_invalid, finding, screen, sift
 from omnireco.data.vocabulary import NONE, Vocabulary, compress
 from omnireco.errors import SchemaError
@@ -188,8 +189,7 @@ class MessageLog:
             unsubscribed_at,
             quality,
         )
-        extra = [array for array in (unsubscribed_at, clicked_at, machine, propensity) if array is not None]
-        return log._rows(np.lexsort([*extra, responded_at, creative, item, channel, user, sent_at]))
+        return log._rows(_sent_order(log))
 
     def __len__(self) -> int:
         return int(self.sent_at.size)
@@ -225,6 +225,12 @@ class MessageLog:
         if part.machine is not None:
             known["machine"] = np.where(known["responded_at"] != NEVER, part.machine, np.nan)
         return replace(part, end_us=cut, **known)
+
+    def resolve(self, identities: Identities, *, kind: str | Mapping[str, str] | None = None) -> MessageLog:
+        """Return the messages of people: every user id becomes the person it belongs to (:meth:`EventLog.resolve`)."""
+        users, user, _ = resolved_users(identities, self.users, self.user, kind, (self.channels, self.channel))
+        log = replace(self, users=users, user=user)
+        return log._rows(_sent_order(log))
 
     def to_frame(self) -> pd.DataFrame:
         """Return the messages as a pandas frame with the column names of the door."""
@@ -267,6 +273,13 @@ class MessageLog:
             **optional,
             quality=self.quality,
         )
+
+
+def _sent_order(log: MessageLog) -> np.ndarray:
+    """Return the rows by (sent_at, user, channel, item, creative, responded_at, what else is known)."""
+    extra = [getattr(log, name) for name in ("unsubscribed_at", "clicked_at", "machine", "propensity")]
+    keys = [log.responded_at, log.creative, log.item, log.channel, log.user, log.sent_at]
+    return np.lexsort([*(array for array in extra if array is not None), *keys])
 
 
 def _broken(opened: Frame) -> list[Finding]:

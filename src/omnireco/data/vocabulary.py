@@ -315,7 +315,7 @@ def _encode_integers(array: Any, name: str) -> tuple[np.ndarray, np.ndarray]:
         values = array.cast(pa.int64()).to_numpy()
     except pa.ArrowInvalid:
         raise SchemaError(f"{name} holds integers above 2**63 - 1. {_cast(name, 'str')}") from None
-    ids, codes = _unique_integers(values)
+    ids, codes = distinct_integers(values)
     if valid is None:
         return ids, codes
     full = np.full(valid.size, NONE, np.int32)
@@ -323,7 +323,7 @@ def _encode_integers(array: Any, name: str) -> tuple[np.ndarray, np.ndarray]:
     return ids, full
 
 
-def _unique_integers(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def distinct_integers(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return the sorted distinct integers and codes; a table lookup when their range is small."""
     if values.size == 0:
         return np.empty(0, np.int64), np.empty(0, np.int32)
