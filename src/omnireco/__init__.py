@@ -27,6 +27,7 @@ from omnireco.data.identity import Identities, ResolveReport
 from omnireco.data.linking import LinkRules
 from omnireco.data.quality import QualityReport
 from omnireco.data.splits import fingerprint, leave_last, split_people, split_rolling
+from omnireco.data.zones import ZonePosterior
 from omnireco.evaluation import (
     Report,
     average_precision,
@@ -91,7 +92,15 @@ from omnireco.planning import (
     candidates,
     plan,
 )
-from omnireco.response import ActivityModel, ActivityProfile, ReadingClock, ReadingModel, SendTime, SendTimeModel
+from omnireco.response import (
+    ActivityModel,
+    ActivityProfile,
+    ReadingClock,
+    ReadingModel,
+    SendTime,
+    SendTimeModel,
+    infer_zones,
+)
 from omnireco.simulate import simulate
 
 __version__ = "0.1.0"
@@ -158,6 +167,7 @@ __all__ = [
     "UserKNN",
     "Vocabulary",
     "Weights",
+    "ZonePosterior",
     "__version__",
     "add_new_items",
     "average_precision",
@@ -175,6 +185,7 @@ __all__ = [
     "fingerprint",
     "headroom",
     "hit_rate",
+    "infer_zones",
     "io",
     "join_channels",
     "learn_blend",

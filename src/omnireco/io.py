@@ -30,6 +30,7 @@ from omnireco.data.events import EventLog
 from omnireco.data.interactions import Interactions
 from omnireco.data.messages import MessageLog
 from omnireco.data.vocabulary import Vocabulary
+from omnireco.data.zones import ZonePosterior
 from omnireco.errors import OmnirecoError, ParameterError, StorageError
 from omnireco.models.base import Model, Recommendations
 from omnireco.models.blend import BlendModel
@@ -231,6 +232,7 @@ def _forms() -> dict[str, _Form]:
         "event log": _Form(EventLog, _pack_events, _unpack_events),
         "message log": _Form(MessageLog, _pack_messages, _unpack_messages),
         "audience": _Form(Audience, _pack_audience, _unpack_audience),
+        "zone posterior": _Form(ZonePosterior, _pack_zones, _unpack_zones),
         "catalog": _Form(Catalog, _pack_catalog, _unpack_catalog),
         "interactions": _Form(Interactions, _pack_interactions, _unpack_interactions),
         "recommendations": _Form(Recommendations, _pack_recommendations, _unpack_recommendations),
@@ -293,6 +295,17 @@ def _pack_audience(audience: Audience, out: _Writer) -> None:
 def _unpack_audience(parts: _Reader) -> Audience:
     known = parts.parts(("users", "zones", "channels"), ("zone", "consent", "reachable"))
     return Audience(**known, attributes=parts.labels("attributes"))
+
+
+def _pack_zones(found: ZonePosterior, out: _Writer) -> None:
+    for name in ("users", "zones"):
+        out.vocabulary(name, getattr(found, name))
+    for name in ("indptr", "zone", "probability"):
+        out.array(name, getattr(found, name))
+
+
+def _unpack_zones(parts: _Reader) -> ZonePosterior:
+    return ZonePosterior(**parts.parts(("users", "zones"), ("indptr", "zone", "probability")))
 
 
 def _pack_catalog(catalog: Catalog, out: _Writer) -> None:

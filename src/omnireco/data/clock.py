@@ -12,9 +12,12 @@ from __future__ import annotations
 
 import datetime as dt
 import functools
+import importlib.util
 import zoneinfo
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from importlib import resources
+from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
@@ -25,6 +28,7 @@ from omnireco.errors import ParameterError
 __all__ = [
     "Slots",
     "clock_changes",
+    "country_zones",
     "hour_of_week",
     "is_zone",
     "local_us",
@@ -83,6 +87,29 @@ def is_zone(name: object) -> bool:
     (True, True, False, False, False)
     """
     return isinstance(name, str) and _is_zone(name)
+
+
+@functools.cache
+def country_zones(country: str) -> tuple[str, ...]:
+    """Return the IANA zones of a country, by its ISO 3166 code; none where the code is not known.
+
+    Parameters
+    ----------
+    country : str
+        Two letters, such as ``"DE"``.
+
+    Raises
+    ------
+    ParameterError
+        When this machine has no table of countries.
+
+    Examples
+    --------
+    >>> country_zones("NP")
+    ('Asia/Kathmandu',)
+    """
+    begin = country.upper() + "\t"
+    return tuple(sorted(line.split("\t")[2].strip() for line in _zone_table() if line.startswith(begin)))
 
 
 def utc_offset(at_us: np.ndarray, zone: np.ndarray, zones: _HasIds) -> np.ndarray:
@@ -349,6 +376,21 @@ def _is_zone(name: str) -> bool:
     except (KeyError, ValueError, OSError):
         return False
     return True
+
+
+@functools.cache
+def _zone_table() -> tuple[str, ...]:
+    """Return the lines of zone.tab, the zone database's list of countries."""
+    folders: list[Any] = [Path(path) for path in zoneinfo.TZPATH]
+    if importlib.util.find_spec("tzdata") is not None:
+        folders.append(resources.files("tzdata") / "zoneinfo")
+    for table in (folder / "zone.tab" for folder in folders):
+        if table.is_file():
+            return tuple(line for line in table.read_text("utf-8").splitlines() if not line.startswith("#"))
+    raise ParameterError(
+        "this machine has no table of the zones of countries. Install one (pip install tzdata), or give the zones: "
+        "countries={'US': ['America/New_York', 'America/Chicago']}."
+    )
 
 
 def _check_codes(zone: np.ndarray, n_zones: int) -> None:

@@ -20,6 +20,7 @@ import numpy as np
 from omnireco._checks import check_duration, check_integer, check_number, from_microseconds
 from omnireco.data.messages import NEVER
 from omnireco.data.vocabulary import NONE, Vocabulary
+from omnireco.data.zones import ZonePosterior
 from omnireco.errors import ParameterError
 
 __all__ = [
@@ -272,15 +273,21 @@ class QuietHours(Eligibility):
         Wall-clock times, half-open: 21:00 is quiet, 08:00 is not. They may wrap midnight.
     channels : str or iterable of str, optional
         Channels that keep quiet; all by default.
+    zones : ZonePosterior, optional
+        Where people may be, of `omnireco.infer_zones`. Everybody in it is written to only when it is allowed in
+        *all* zones that hold ``level`` of their posterior; others as the audience says.
+    level : float, default 0.99
+        How much of the posterior must allow it.
 
     Raises
     ------
     ParameterError
-        When a time is not a time of day, or both are the same.
+        When a time is not a time of day, both are the same, or the level is not in (0, 1].
 
     Notes
     -----
-    Fails closed: a person whose time zone is unknown gets nothing on these channels. The wall clock is
+    Fails closed: a person whose time zone is unknown, and who is not in ``zones``, gets nothing on these channels; who
+    may be anywhere in the world gets nothing either, as somewhere it is always night. The wall clock is
     read at the instant of sending, so both daylight-saving days and zones of half and quarter hours are right.
 
     Examples
@@ -293,8 +300,16 @@ class QuietHours(Eligibility):
     start: str | dt.time
     end: str | dt.time
     channels: str | Iterable[str] | None = field(default=None, kw_only=True)
+    zones: ZonePosterior | None = field(default=None, kw_only=True, repr=False)
+    level: float = field(default=0.99, kw_only=True, repr=False)
 
     def __post_init__(self) -> None:
+        if self.zones is not None and not isinstance(self.zones, ZonePosterior):
+            raise ParameterError(
+                f"QuietHours: zones must be a ZonePosterior. Got {type(self.zones).__name__}: "
+                "write zones=om.infer_zones(log, audience)."
+            )
+        check_number(self.level, "QuietHours: level", above=0.0, high=1.0)
         start, end = _time_of_day(self.start, "start"), _time_of_day(self.end, "end")
         if start == end:
             raise ParameterError(
@@ -309,7 +324,12 @@ class QuietHours(Eligibility):
         clock = touches.local_at % _DAY
         quiet = (clock >= start) & (clock < end) if start < end else (clock >= start) | (clock < end)
         covered = touches.on(self.channels)  # type: ignore[arg-type]
-        return ~(covered & (quiet | ~touches.zone_known))
+        fine = ~quiet & touches.zone_known
+        if self.zones is not None:
+            code = self.zones.users.codes(touches.users.ids, missing="none")[touches.user]
+            rows = np.flatnonzero(covered & (code >= 0))
+            fine[rows] = self.zones.allowed_codes(code[rows], touches.send_at[rows], (start, end), self.level)
+        return ~covered | fine
 
 
 @dataclass(frozen=True, slots=True)

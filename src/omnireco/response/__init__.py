@@ -5,6 +5,7 @@ from omnireco.response.explore import Explored, Power, explore, power
 from omnireco.response.machines import DelayMixture, fit_delay_mixture
 from omnireco.response.reading import ReadingClock, ReadingModel
 from omnireco.response.send_time import SendTime, SendTimeModel
+from omnireco.response.zones import infer_zones
 
 __all__ = [
     "ActivityModel",
@@ -18,5 +19,6 @@ __all__ = [
     "SendTimeModel",
     "explore",
     "fit_delay_mixture",
+    "infer_zones",
     "power",
 ]

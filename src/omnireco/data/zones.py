@@ -1,0 +1,242 @@
+"""What is known of people's time zones when nobody told: a posterior over IANA zones, and the set that holds it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from omnireco._checks import check_instant, check_number, name_rows
+from omnireco.data.audience import Audience
+from omnireco.data.clock import is_zone, utc_offset
+from omnireco.data.columns import open_frame
+from omnireco.data.vocabulary import NONE, Vocabulary
+from omnireco.errors import ParameterError, SchemaError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["WORLD", "ZonePosterior"]
+
+# fmt: off
+WORLD = (
+    "Africa/Abidjan", "Africa/Cairo", "Africa/Casablanca", "Africa/Johannesburg", "Africa/Lagos", "America/Adak",
+    "America/Anchorage", "America/Bogota", "America/Chicago", "America/Denver", "America/Halifax",
+    "America/Los_Angeles", "America/Mexico_City", "America/New_York", "America/Noronha", "America/Nuuk",
+    "America/Phoenix", "America/Puerto_Rico", "America/Santiago", "America/Sao_Paulo", "America/St_Johns",
+    "Asia/Almaty", "Asia/Bangkok", "Asia/Beirut", "Asia/Dhaka", "Asia/Dubai", "Asia/Jerusalem", "Asia/Kabul",
+    "Asia/Kamchatka", "Asia/Karachi", "Asia/Kathmandu", "Asia/Kolkata", "Asia/Magadan", "Asia/Shanghai",
+    "Asia/Tehran", "Asia/Tokyo", "Asia/Yangon", "Atlantic/Azores", "Atlantic/Cape_Verde", "Australia/Adelaide",
+    "Australia/Brisbane", "Australia/Darwin", "Australia/Eucla", "Australia/Lord_Howe", "Australia/Sydney",
+    "Europe/Athens", "Europe/Berlin", "Europe/Istanbul", "Europe/London", "Pacific/Apia", "Pacific/Auckland",
+    "Pacific/Chatham", "Pacific/Easter", "Pacific/Gambier", "Pacific/Honolulu", "Pacific/Kiritimati",
+    "Pacific/Marquesas", "Pacific/Norfolk", "Pacific/Pago_Pago", "Pacific/Pitcairn",
+)
+# fmt: on
+"""One zone for nearly every clock that people live by."""
+
+
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class ZonePosterior:
+    """How probable each time zone is for each person.
+
+    Give it to `QuietHours`, and a person is written to only when it is allowed in *all* zones that hold 99 % of their
+    posterior. Made by `omnireco.infer_zones`, or from probabilities of one's own.
+
+    Parameters
+    ----------
+    users, zones : Vocabulary
+        People, and IANA names.
+    indptr : ndarray of shape (n_users + 1,), int64
+        Where each person's zones begin.
+    zone : ndarray of int32
+        Codes into ``zones``, the most probable first.
+    probability : ndarray of float64
+        A person's sum to 1.
+    """
+
+    users: Vocabulary
+    zones: Vocabulary
+    indptr: np.ndarray
+    zone: np.ndarray
+    probability: np.ndarray
+
+    def __post_init__(self) -> None:
+        for array in (self.indptr, self.zone, self.probability):
+            array.setflags(write=False)
+
+    @classmethod
+    def from_frame(cls, frame: Any, *, columns: Mapping[str, str] | None = None) -> ZonePosterior:
+        """Read a frame of ``user_id``, ``timezone`` and ``probability``, several rows per person.
+
+        Raises
+        ------
+        SchemaError
+            When a zone is no IANA region, a probability is negative, or a person's do not sum to 1.
+
+        Examples
+        --------
+        >>> import pandas as pd
+        >>> frame = pd.DataFrame({"user_id": [1, 1], "timezone": ["Europe/Berlin", "Europe/London"],
+        ...                       "probability": [0.7, 0.3]})
+        >>> ZonePosterior.from_frame(frame)
+        ZonePosterior(1 user, 2 zones, 0 users in one zone at 99 %)
+        """
+        opened = open_frame(
+            frame, "ZonePosterior.from_frame", needed=("user_id", "timezone", "probability"), columns=columns
+        )
+        users, user = opened.ids("user_id")
+        zones, zone = opened.names("timezone")
+        wrong = np.array([not is_zone(name) for name in zones.ids], np.bool_)
+        if wrong.any():
+            raise SchemaError(
+                f"ZonePosterior.from_frame: timezone is not an IANA region in {name_rows(wrong[zone])}. "
+                "Write 'Europe/Berlin'; a fixed offset is wrong after the next clock change."
+            )
+        probability = opened.numbers("probability")
+        table = np.zeros((len(users), len(zones)))
+        np.add.at(table, (user, zone), probability)
+        total = table.sum(axis=1)
+        if (probability < 0).any() or not np.allclose(total, 1.0, atol=1e-3):
+            bad = (probability < 0) | (np.abs(total - 1.0) > 1e-3)[user]
+            raise SchemaError(
+                "ZonePosterior.from_frame: the probabilities of a person must be 0 or more and sum to 1; "
+                f"they do not in {name_rows(bad)}. Divide by their sum."
+            )
+        return cls.from_table(users, zones, table / total[:, None])
+
+    @classmethod
+    def from_table(cls, users: Vocabulary, zones: Vocabulary, table: np.ndarray) -> ZonePosterior:
+        """Return the posterior of a dense table (n_users, n_zones), rows summing to 1; below 1e-6 is dropped."""
+        order = np.argsort(-table, axis=1, kind="stable")
+        ranked = np.take_along_axis(table, order, axis=1)
+        keep = ranked >= np.minimum(1e-6, ranked[:, :1])
+        ranked = ranked * keep
+        ranked /= ranked.sum(axis=1, keepdims=True)
+        indptr = np.concatenate([[0], np.cumsum(keep.sum(axis=1))]).astype(np.int64)
+        return cls(users, zones, indptr, order[keep].astype(np.int32), ranked[keep])
+
+    def __len__(self) -> int:
+        return len(self.users)
+
+    def __repr__(self) -> str:
+        n, z, sure = len(self), len(self.zones), int((np.diff(self.sets(0.99)[0]) == 1).sum())
+        return (
+            f"ZonePosterior({n:,} user{'' if n == 1 else 's'}, {z} zone{'' if z == 1 else 's'}, "
+            f"{sure:,} user{'' if sure == 1 else 's'} in one zone at 99 %)"
+        )
+
+    def sets(self, level: float = 0.99) -> tuple[np.ndarray, np.ndarray]:
+        """Return the smallest sets of zones that hold ``level`` of each person's posterior.
+
+        Returns
+        -------
+        (indptr, zone)
+            int64 (n_users + 1,) and int32 codes into ``zones``.
+        """
+        check_number(level, "level", above=0.0, high=1.0)
+        row = np.repeat(np.arange(len(self)), np.diff(self.indptr))
+        total = np.cumsum(self.probability)
+        before = total - self.probability
+        before -= np.append(before, 0.0)[self.indptr[:-1]][row] if row.size else 0.0
+        keep = before < level - 1e-9
+        indptr = np.concatenate([[0], np.cumsum(np.bincount(row[keep], minlength=len(self)))])
+        return indptr.astype(np.int64), self.zone[keep]
+
+    def best(self, user_ids: Any) -> tuple[np.ndarray, np.ndarray]:
+        """Return each person's most probable zone (None for strangers), object (n,), and its probability, (n,)."""
+        codes = self.users.codes(user_ids, missing="none")
+        first = np.where(codes >= 0, self.indptr[codes], 0)
+        names = np.full(codes.size, None, object)
+        known = codes >= 0
+        names[known] = self.zones.ids[self.zone[first[known]]]
+        return names, np.where(known, np.append(self.probability, 0.0)[first], 0.0)
+
+    def allowed(self, user_ids: Any, at_us: Any, quiet: tuple[int, int], *, level: float = 0.99) -> np.ndarray:
+        """Return which instants lie outside the quiet hours of all zones that hold ``level``, bool (n,).
+
+        Parameters
+        ----------
+        user_ids : array-like of shape (n,)
+            Strangers are not allowed.
+        at_us : array-like of int64, shape (n,)
+            Instants, UTC microseconds.
+        quiet : (int, int)
+            Start and end of the quiet hours, microseconds after local midnight; half-open, may wrap midnight.
+        level : float
+        """
+        return self.allowed_codes(self.users.codes(user_ids, missing="none"), np.asarray(at_us, np.int64), quiet, level)
+
+    def allowed_codes(self, code: np.ndarray, at_us: np.ndarray, quiet: tuple[int, int], level: float) -> np.ndarray:
+        """Return the same for people given by code, -1 for strangers."""
+        indptr, zone = self.sets(level)
+        instants, slot = np.unique(at_us, return_inverse=True)
+        names = np.arange(len(self.zones), dtype=np.int32)[:, None]
+        clock = (instants[None, :] + utc_offset(instants[None, :], names, self.zones)) % 86_400_000_000
+        start, end = quiet
+        silent = (clock >= start) & (clock < end) if start < end else (clock >= start) | (clock < end)
+        size = np.where(code >= 0, indptr[code + 1] - indptr[code], 0)
+        found, rows, rank = size > 0, np.flatnonzero(size), 0
+        while rows.size:  # one pass per rank of zone: few people have more than two
+            found[rows] &= ~silent[zone[indptr[code[rows]] + rank], slot[rows]]
+            rank += 1
+            rows = rows[(size[rows] > rank) & found[rows]]
+        return found
+
+    def fill(self, audience: Audience, *, level: float = 0.99, at: Any = "2025-01-01") -> Audience:
+        """Return the audience with the zone of everybody for whom one clock holds ``level``; told zones stay.
+
+        Parameters
+        ----------
+        audience : Audience
+        level : float
+        at : date, aware datetime or str
+            Zones whose clocks agree for the three years from here count as one clock.
+
+        Returns
+        -------
+        Audience
+            People whose zone stays unknown are as unknown as before: quiet hours fail closed.
+        """
+        start = check_instant(at, "at")
+        days = start + np.arange(0, 3 * 366, 2, dtype=np.int64)[None, :] * 86_400_000_000
+        clocks = utc_offset(days, np.arange(len(self.zones), dtype=np.int32)[:, None], self.zones)
+        clock = np.unique(clocks, axis=0, return_inverse=True)[1].ravel() if len(self.zones) else np.empty(0, int)
+        indptr, zone = self.sets(level)
+        first = clock[zone[indptr[:-1]]] if len(self) else np.empty(0, int)
+        row = np.repeat(np.arange(len(self)), np.diff(indptr))
+        same = np.bincount(row, weights=clock[zone] != first[row], minlength=len(self)) == 0
+        names = Vocabulary.from_ids([*self.zones.ids, *audience.zones.ids])
+        code = self.users.codes(audience.users.ids, missing="none")
+        sure = np.flatnonzero((audience.zone == NONE) & (code >= 0))
+        sure = sure[same[code[sure]]]
+        told = np.append(names.codes(audience.zones.ids), np.int32(NONE)) if len(audience.zones) else np.array([NONE])
+        filled = told[audience.zone].astype(np.int32)
+        filled[sure] = names.codes(self.zones.ids)[self.zone[self.indptr[code[sure]]]]
+        return replace(audience, zones=names, zone=filled)
+
+    def to_frame(self) -> pd.DataFrame:
+        """Return ``user_id timezone probability`` as a pandas frame, the most probable zone first."""
+        import pandas as pd
+
+        row = np.repeat(np.arange(len(self)), np.diff(self.indptr))
+        return pd.DataFrame(
+            {
+                "user_id": self.users.decode(row),
+                "timezone": self.zones.decode(self.zone),
+                "probability": self.probability,
+            }
+        )
+
+
+def check_zone_names(names: Any, where: str) -> tuple[str, ...]:
+    """Return IANA zones as a tuple, or say which are none."""
+    found = (names,) if isinstance(names, str) else tuple(names)
+    wrong = [name for name in found if not is_zone(name)]
+    if wrong or not found:
+        raise ParameterError(
+            f"{where} must hold IANA zones such as 'Europe/Berlin'. Got {', '.join(map(repr, wrong[:3])) or 'none'}."
+        )
+    return found
