@@ -70,8 +70,11 @@ from omnireco.models import (
     PureSVD,
     Recommendations,
     RP3beta,
+    TypedEASE,
+    TypedModel,
     UserKNN,
     join_channels,
+    typed_inputs,
 )
 from omnireco.models.cold import add_new_items
 from omnireco.models.diversify import avoid, calibrated, mmr, promoted, quotas
@@ -164,6 +167,8 @@ __all__ = [
     "SendTime",
     "SendTimeModel",
     "Slots",
+    "TypedEASE",
+    "TypedModel",
     "UserKNN",
     "Vocabulary",
     "Weights",
@@ -210,4 +215,5 @@ __all__ = [
     "split_people",
     "split_rolling",
     "topk",
+    "typed_inputs",
 ]

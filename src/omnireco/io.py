@@ -23,6 +23,7 @@ from typing import Any
 import numpy as np
 import scipy.sparse as sp
 
+from omnireco._checks import check_duration
 from omnireco._frozen import ReadOnly
 from omnireco.data.audience import Audience
 from omnireco.data.catalog import Catalog
@@ -40,6 +41,7 @@ from omnireco.models.linear import ItemModel
 from omnireco.models.neighbors import NeighborModel
 from omnireco.models.popularity import PopularityModel
 from omnireco.models.svd import ProjectionModel
+from omnireco.models.typed import TypedModel
 from omnireco.planning.candidates import Candidates
 from omnireco.planning.plan import Plan, Price
 from omnireco.planning.rules import Past, Touches
@@ -245,6 +247,7 @@ def _forms() -> dict[str, _Form]:
         "projection model": _Form(ProjectionModel, _pack_projection, _unpack_projection),
         "neighbor model": _Form(NeighborModel, _pack_neighbors, _unpack_neighbors),
         "blend model": _Form(BlendModel, _pack_blend, _unpack_blend),
+        "typed model": _Form(TypedModel, _pack_typed, _unpack_typed),
         "channel model": _Form(ChannelModel, _pack_channels, _unpack_channels),
         "plan": _Form(Plan, _pack_plan, _unpack_plan),
     }
@@ -537,6 +540,29 @@ def _unpack_blend(parts: _Reader) -> BlendModel:
         dict(zip(names, members, strict=True)),
         weights=dict(zip(names, weights, strict=True)),
         scale=parts.fields["scale"],
+    )
+
+
+def _pack_typed(model: TypedModel, out: _Writer) -> None:
+    out.vocabulary("items", model.items)
+    out.array("popularity", model.popularity)
+    out.array("weights", model.weights)
+    half_life = model.input_half_life
+    if half_life is not None and not isinstance(half_life, (int, float, str)):
+        half_life = f"{check_duration(half_life, 'input_half_life')}us"
+    out.fields |= {"types": list(model.types), "target": model.target, "by": model.by, "half_life": half_life}
+
+
+def _unpack_typed(parts: _Reader) -> TypedModel:
+    fields = parts.fields
+    return TypedModel.build(
+        parts.vocabulary("items"),
+        parts.array("popularity"),
+        parts.array("weights"),
+        types=tuple(fields["types"]),
+        target=int(fields["target"]),
+        by=fields["by"],
+        input_half_life=fields["half_life"],
     )
 
 

@@ -22,6 +22,7 @@ from omnireco.models.popularity import BuyAgain, Popularity, PopularityModel
 from omnireco.models.sequence import NextItem
 from omnireco.models.slim import SLIM
 from omnireco.models.svd import PureSVD
+from omnireco.models.typed import TypedEASE, TypedModel
 from omnireco.testing import MODEL_LAWS, check_model, small_matrix
 
 
@@ -53,6 +54,25 @@ class InOrder:
         weights, popularity = np.zeros((x.n_items, x.n_items), np.float32), np.zeros(x.n_items, np.float32)
         weights[np.ix_(place, place)], popularity[place] = model.weights, model.popularity
         return ItemModel(x.items, popularity, weights)
+
+
+@dataclasses.dataclass(frozen=True)
+class Typed:
+    """An estimator of typed behaviours: what a row has is viewed once and bought later, item by item."""
+
+    estimator: TypedEASE
+
+    def fit(self, x):
+        frame = x.to_frame()
+        stamps = pd.Timestamp("2025-01-01", tz="UTC") + pd.to_timedelta(x.items.codes(frame["item_id"]), unit="D")
+        frame = frame.assign(channel="web", event="view", timestamp=stamps)
+        frame = pd.concat([frame, frame.assign(event="purchase", timestamp=stamps + pd.Timedelta("99D"))])
+        model = self.estimator.fit(EventLog.from_frame(frame[["user_id", "item_id", "channel", "event", "timestamp"]]))
+        n, place = x.n_items, x.items.codes(model.items.ids)
+        weights, popularity = np.zeros((2 * n, n), np.float32), np.zeros(n, np.float32)
+        weights[np.ix_(np.r_[place, n + place], place)], popularity[place] = model.weights, model.popularity
+        rest = {"types": model.types, "target": model.target, "by": model.by, "input_half_life": model.input_half_life}
+        return TypedModel.build(x.items, popularity, weights, **rest)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -93,6 +113,8 @@ ESTIMATORS = {
     "cross-channel": CrossChannel(ALS(factors=5, iterations=3, seed=7)),
     "cross-channel-on": OnOneChannel(CrossChannel(ALS(factors=5, iterations=3, seed=7), prior=1.0)),
     "cross-channel-ease": OnOneChannel(CrossChannel(EASE(regularization=3.0), prior=1.0, saturation="binary")),
+    "typed-ease": Typed(TypedEASE(regularization=2.0)),
+    "typed-ease-repeats": Typed(TypedEASE(regularization=2.0, repeats=True, input_half_life="30D")),
     "next-item": InOrder(NextItem(regularization=2.0)),
 }
 
@@ -147,7 +169,8 @@ def test_block_size_changes_nothing(name, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    "name", [name for name in ESTIMATORS if not isinstance(ESTIMATORS[name], (FromArrays, InOrder, OnOneChannel))]
+    "name",
+    [name for name in ESTIMATORS if not isinstance(ESTIMATORS[name], (FromArrays, InOrder, OnOneChannel, Typed))],
 )
 @pytest.mark.parametrize("verb", ["recommend", "score", "similar_items", "items"])
 def test_estimators_hold_parameters_only(name, verb):

@@ -11,6 +11,7 @@ from omnireco.models.popularity import BuyAgain, Popularity, PopularityModel
 from omnireco.models.sequence import NextItem
 from omnireco.models.slim import SLIM
 from omnireco.models.svd import ProjectionModel, PureSVD
+from omnireco.models.typed import TypedEASE, TypedModel, typed_inputs
 
 __all__ = [
     "ALS",
@@ -35,6 +36,9 @@ __all__ = [
     "PureSVD",
     "RP3beta",
     "Recommendations",
+    "TypedEASE",
+    "TypedModel",
     "UserKNN",
     "join_channels",
+    "typed_inputs",
 ]
