@@ -339,6 +339,8 @@ def _pack_interactions(x: Interactions, out: _Writer) -> None:
     for position, layer in enumerate(x.layers.values()):
         if layer is not x.csr:
             out.csr(f"layer/{position}", layer)
+    if x.targets is not None:
+        out.csr("targets", x.targets)
 
 
 def _unpack_interactions(parts: _Reader) -> Interactions:
@@ -347,7 +349,9 @@ def _unpack_interactions(parts: _Reader) -> Interactions:
         name: parts.csr(f"layer/{position}") if f"layer/{position}" in parts.fields else csr
         for position, name in enumerate(parts.fields["layers"])
     }
-    return Interactions(parts.vocabulary("users"), parts.vocabulary("items"), csr, layers, parts.fields["at_us"])
+    targets = parts.csr("targets") if "targets" in parts.fields else None
+    users, items = parts.vocabulary("users"), parts.vocabulary("items")
+    return Interactions(users, items, csr, layers, parts.fields["at_us"], targets)
 
 
 def _pack_recommendations(recs: Recommendations, out: _Writer) -> None:

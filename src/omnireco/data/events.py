@@ -19,7 +19,7 @@ from omnireco.data.order import taken, time_order
 from omnireco.data.quality import QualityReport, all_kept, check_on_invalid, sift
 from omnireco.data.suspicion import check_events, repeats
 from omnireco.data.vocabulary import NONE, Vocabulary, compress
-from omnireco.data.weights import Weights, event_weights
+from omnireco.data.weights import Weights, event_targets, event_weights
 from omnireco.errors import EmptyError, ParameterError, SchemaError
 
 if TYPE_CHECKING:
@@ -393,7 +393,8 @@ class EventLog:
         Parameters
         ----------
         weights : Weights, optional
-            What an event is worth by type, channel, value and age; every event counts 1 by default.
+            What an event is worth by type, channel, value and age, and what it says of the item; every event counts
+            1 by default.
         at : datetime, date or str, optional
             The clock of the decay; the end of the log by default. It must not precede an event.
 
@@ -424,7 +425,7 @@ class EventLog:
                 "matrix: at lies before the last event, whose weight would exceed 1. "
                 "Cut first: log.before(at).matrix(weights)."
             )
-        amount = event_weights(self, weights, clock)
+        amount, said = event_weights(self, weights, clock), event_targets(self, weights)
         x = Interactions.from_cells(
             self.users,
             self.items,
@@ -433,6 +434,7 @@ class EventLog:
             amount,
             channels=self.channels,
             channel=self.channel,
+            target=said,
             cap=weights.cap,
             binary=weights.binary,
             at_us=clock,

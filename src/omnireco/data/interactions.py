@@ -13,7 +13,7 @@ from omnireco._checks import check_flag
 from omnireco._frozen import ReadOnly
 from omnireco.data.cells import Coded, raw_csr, sum_cells
 from omnireco.data.columns import open_frame
-from omnireco.data.vocabulary import Vocabulary, distinct_codes
+from omnireco.data.vocabulary import NONE, Vocabulary, distinct_codes
 from omnireco.errors import ParameterError, SchemaError
 
 if TYPE_CHECKING:
@@ -39,6 +39,10 @@ class Interactions:
         has the single layer ``"all"``.
     at_us : int or None
         The clock of the decay, UTC microseconds, when it was built from a log.
+    targets : csr_matrix of shape (n_users, n_items), float32, or None
+        With it, ``csr`` says how much each cell counts (above 0) and this what it aims at: 1 wanted, 0 not wanted,
+        in [-1, 1]. The same cells in the same order, stored zeros included. Without it, the numbers of ``csr`` say
+        both. Made by ``Weights(targets=...)``, or a column ``target``.
 
     Examples
     --------
@@ -55,9 +59,12 @@ class Interactions:
     csr: sp.csr_matrix
     layers: Mapping[str, sp.csr_matrix]
     at_us: int | None = None
+    targets: sp.csr_matrix | None = None
 
     def __post_init__(self) -> None:
-        for matrix in (self.csr, *self.layers.values()):
+        if self.targets is not None:
+            _check_targets(self.csr, self.targets)
+        for matrix in (self.csr, *self.layers.values(), *([] if self.targets is None else [self.targets])):
             if matrix.shape != self.shape:
                 raise SchemaError(
                     f"Interactions: a matrix of shape {matrix.shape} does not fit {len(self.users):,} users x "
@@ -74,8 +81,9 @@ class Interactions:
         Parameters
         ----------
         frame : pandas, polars or pyarrow frame
-            Columns ``user_id`` and ``item_id``, optionally ``weight`` (a number, 1 where absent) and
-            ``channel`` (a string; gives one layer per channel). Pairs that occur several times are summed.
+            Columns ``user_id`` and ``item_id``, optionally ``weight`` (a number, 1 where absent), ``channel`` (a
+            string; gives one layer per channel) and ``target`` (in [-1, 1]: likes 1, dislikes 0, grades between; then
+            weights must be above 0). Pairs that occur several times are summed, their targets averaged by weight.
         columns : mapping of str to str, optional
             Our name to yours.
         binary : bool
@@ -90,13 +98,19 @@ class Interactions:
             frame,
             "Interactions.from_frame",
             needed=("user_id", "item_id"),
-            optional=("weight", "channel"),
+            optional=("weight", "channel", "target"),
             columns=columns,
         )
         users, user = opened.ids("user_id")
         items, item = opened.ids("item_id")
         weight = opened.numbers("weight") if "weight" in opened else np.ones(user.size)
         channels, channel = opened.names("channel") if "channel" in opened else (None, None)
+        target = opened.numbers("target") if "target" in opened else None
+        if target is not None and (bad := int(((weight <= 0) | (np.abs(target) > 1)).sum())):
+            raise SchemaError(
+                f"Interactions.from_frame: {bad:,} of {weight.size:,} rows have a target outside [-1, 1], or a weight "
+                "that is not above 0. Scale ratings first: (rating - 1) / 4; leave rows of weight 0 out."
+            )
         return cls.from_cells(
             users,
             items,
@@ -105,6 +119,7 @@ class Interactions:
             weight,
             channels=channels,
             channel=channel,
+            target=target,
             binary=check_flag(binary, "binary"),
         )
 
@@ -150,6 +165,7 @@ class Interactions:
         *,
         channels: Vocabulary | None = None,
         channel: np.ndarray | None = None,
+        target: np.ndarray | None = None,
         cap: float | None = None,
         binary: bool = False,
         at_us: int | None = None,
@@ -163,6 +179,8 @@ class Interactions:
             Codes; an event with item -1 is about no item and is left out.
         weight : ndarray of shape (n,), float64
         channels, channel : Vocabulary and ndarray of shape (n,), int32, optional
+        target : ndarray of shape (n,), float64, optional
+            What each event says of the item; a cell's is the mean weighted by ``weight``, which must be above 0.
         cap : float, optional
             Largest absolute value of a cell; the layers of a capped cell shrink alike.
         binary : bool
@@ -174,7 +192,8 @@ class Interactions:
         coded = Coded(user, item, channel if len(names) else None, np.asarray(weight, np.float64))
         csr, layers = sum_cells([coded], shape, len(names), cap=cap, binary=binary)
         named = {str(name): layer for name, layer in zip(names, layers, strict=True)}
-        return cls(users, items, csr, {"all": csr} if channels is None else named, at_us)
+        aims = None if target is None else _mean_cells(csr, coded, target)
+        return cls(users, items, csr, {"all": csr} if channels is None else named, at_us, aims)
 
     def __repr__(self) -> str:
         layers = f"{len(self.layers)} layer{'' if len(self.layers) == 1 else 's'}"
@@ -221,7 +240,8 @@ class Interactions:
         csr = _take_rows(self.csr, codes)
         single = len(self.layers) == 1 and next(iter(self.layers.values())) is self.csr
         layers = {name: csr if single else _take_rows(layer, codes) for name, layer in self.layers.items()}
-        return Interactions(self.users.take(codes), self.items, csr, layers, self.at_us)
+        targets = None if self.targets is None else _take_rows(self.targets, codes)
+        return Interactions(self.users.take(codes), self.items, csr, layers, self.at_us, targets)
 
     def with_items(self, items: Vocabulary) -> Interactions:
         """Return the same people over another catalogue: known items keep their cells, others are left out.
@@ -240,24 +260,64 @@ class Interactions:
             if id(layer) not in moved:
                 moved[id(layer)] = _move_columns(layer, position, shape)
         layers = {name: moved[id(layer)] for name, layer in self.layers.items()}
-        return Interactions(self.users, items, moved[id(self.csr)], layers, self.at_us)
+        targets = None if self.targets is None else _move_columns(self.targets, position, shape)
+        return Interactions(self.users, items, moved[id(self.csr)], layers, self.at_us, targets)
+
+    def without_targets(self) -> Interactions:
+        """Return the matrix of ``weight * target``, one number per cell: how models read it that know no targets.
+
+        Cells whose target is 0 say nothing there and are left out.
+        """
+        if self.targets is None:
+            return self
+        csr = _product(self.csr, self.targets)
+        single = len(self.layers) == 1 and next(iter(self.layers.values())) is self.csr
+        layers = {
+            name: csr if single else _product(layer, self.targets)
+            for name, layer in self.layers.items()
+        }
+        return Interactions(self.users, self.items, csr, layers, self.at_us)
+
+    def rejected(self) -> sp.csr_matrix:
+        """Return the cells whose target is 0 or less, as ones: what people said they do not want."""
+        keep = np.zeros(self.nnz, np.bool_) if self.targets is None else self.targets.data <= 0
+        ends = np.concatenate([[0], np.cumsum(keep)])[self.csr.indptr]
+        ones = np.ones(int(keep.sum()), np.float32)
+        return raw_csr(ones, self.csr.indices[keep], ends.astype(self.csr.indptr.dtype), self.shape)
 
     def to_scipy(self) -> sp.csr_matrix:
         """Return a writable copy of the matrix."""
         return self.csr.copy()
 
     def to_frame(self) -> pd.DataFrame:
-        """Return the cells as a pandas frame: user_id, item_id, weight."""
+        """Return the cells as a pandas frame: user_id, item_id, weight, and target where there are targets."""
         import pandas as pd
 
         user = np.repeat(np.arange(self.n_users), np.diff(self.csr.indptr))
-        return pd.DataFrame(
+        frame = pd.DataFrame(
             {
                 "user_id": self.users.decode(user),
                 "item_id": self.items.decode(self.csr.indices),
                 "weight": self.csr.data,
             }
         )
+        return frame if self.targets is None else frame.assign(target=self.targets.data)
+
+
+def _check_targets(csr: sp.csr_matrix, targets: sp.csr_matrix) -> None:
+    """Refuse targets that are not those of the cells."""
+    if (
+        targets.shape != csr.shape
+        or targets.nnz != csr.nnz
+        or not (targets.indptr == csr.indptr).all()
+        or not (targets.indices == csr.indices).all()
+    ):
+        raise SchemaError(
+            "Interactions: targets must hold the same cells as csr, in the same order. Build both from one log, "
+            "log.matrix(Weights(targets=...)), or from a frame with a column 'target'."
+        )
+    if csr.nnz and not (np.abs(targets.data).max() <= 1 and csr.data.min() > 0):
+        raise SchemaError("Interactions: with targets, weights must be above 0 and targets inside [-1, 1].")
 
 
 def _labels(ids: Any, n: int, name: str) -> Vocabulary:
@@ -272,6 +332,29 @@ def _labels(ids: Any, n: int, name: str) -> Vocabulary:
             "Sum their rows first, or use Interactions.from_frame, which does."
         )
     return vocabulary.take(codes)
+
+
+def _product(cells: sp.csr_matrix, targets: sp.csr_matrix) -> sp.csr_matrix:
+    product = sp.csr_matrix(cells.multiply(targets), dtype=np.float32)
+    product.eliminate_zeros()
+    product.sort_indices()
+    return product
+
+
+def _mean_cells(csr: sp.csr_matrix, events: Coded, target: np.ndarray) -> sp.csr_matrix:
+    """Return the weighted mean target of each cell of ``csr``, in an order that does not depend on the rows' order."""
+    width = max(1, csr.shape[1])
+    counted = np.flatnonzero((events.weight != 0) & (events.item != NONE))
+    key = events.user[counted].astype(np.int64) * width + events.item[counted]
+    weight, target = events.weight[counted], target[counted]
+    order = np.lexsort([target, weight, key])
+    key, weight, target = key[order], weight[order], target[order]
+    first = np.flatnonzero(np.r_[True, key[1:] != key[:-1]]) if key.size else np.empty(0, np.int64)
+    total = np.add.reduceat(weight, first) if first.size else np.empty(0)
+    mean = np.add.reduceat(weight * target, first) / total if first.size else np.empty(0)
+    cells = np.repeat(np.arange(csr.shape[0], dtype=np.int64), np.diff(csr.indptr)) * width + csr.indices
+    aim = np.clip(mean[np.searchsorted(key[first], cells)], -1, 1).astype(np.float32)
+    return raw_csr(aim, csr.indices, csr.indptr, csr.shape)
 
 
 def _take_rows(matrix: sp.csr_matrix, rows: np.ndarray) -> sp.csr_matrix:

@@ -203,6 +203,7 @@ def fingerprint(*parts: EventLog | Interactions) -> str:
         elif isinstance(part, Interactions):
             vocabularies = [part.users, part.items]
             arrays = [part.csr.indptr.astype(np.int64), part.csr.indices.astype(np.int32), part.csr.data]
+            arrays += [] if part.targets is None else [part.targets.data]
         else:
             raise ParameterError(f"fingerprint takes EventLog or Interactions. Got {type(part).__name__}.")
         digest.update(type(part).__name__.encode())

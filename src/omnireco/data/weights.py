@@ -1,14 +1,14 @@
-"""How event, channel, value and age turn into a number."""
+"""How event, channel, value and age turn into a weight, and what the event says of the item into a target."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from omnireco._checks import check_choice, check_duration, check_flag, check_number
+from omnireco._checks import check_choice, check_duration, check_flag, check_names, check_number
 from omnireco._compute import in_threads, row_blocks
 from omnireco._frozen import ReadOnly
 from omnireco.data.vocabulary import NONE
@@ -17,7 +17,7 @@ from omnireco.errors import ParameterError, SchemaError
 if TYPE_CHECKING:
     from omnireco.data.events import EventLog
 
-__all__ = ["Weights", "event_weights", "person_steps"]
+__all__ = ["Weights", "event_targets", "event_weights", "person_steps"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,16 +51,35 @@ class Weights:
         an instant at which the person did something that counts (with an item, and a weight other than 0), so
         the goods of one basket are one step; the last step weighs 1. A decay of 0.7 per step is a half-life
         of ``-1 / log2(0.7)``, about 1.94.
+    targets : mapping of str to float, or to a mapping of value to float, optional
+        What an event of a type says about the item, from 1 (wanted) over 0 (not wanted) to -1: likes, dislikes and
+        grades. A type that is not listed says 1. For ratings give a target per value, straight lines
+        between: ``{"rating": {1: 0, 5: 1}}``. The weight then says only how much an event counts, and may not be
+        negative; the target of a cell is the weighted mean of its events' targets, which for squared errors is
+        the same as one error per event.
+    verdicts : iterable of str, optional
+        Types by which a person says what they think. The last verdict of a person on an item settles that cell: it
+        alone gives weight and target, whatever was viewed or bought before or after. By default the types whose
+        target is 0 or less and those graded by value; where likes can follow dislikes, name both.
 
     Raises
     ------
     ParameterError
-        When a weight is not finite, or a duration has no unit.
+        When a weight is not finite, a duration has no unit, a target lies outside [-1, 1], or targets meet a
+        negative weight.
+
+    Notes
+    -----
+    Models that know targets (ALS) fit and place people by both numbers; all others read ``weight * target``. A cell
+    whose target is 0 or less is never recommended to that person, not even with ``exclude_seen=False``.
 
     Examples
     --------
     >>> Weights(events={"view": 1, "purchase": 8}, half_life="30D").half_life
     '30D'
+    >>> said = Weights(targets={"like": 1, "dislike": 0, "rating": {1: 0, 5: 1}}, verdicts=["like", "dislike"])
+    >>> said.verdicts
+    ('like', 'dislike')
     """
 
     events: Mapping[str, float] | None = None
@@ -71,6 +90,8 @@ class Weights:
     deduplicate: Any = None
     binary: bool = field(default=False, kw_only=True)
     step_half_life: float | None = field(default=None, kw_only=True)
+    targets: Mapping[str, float | Mapping[float, float]] | None = field(default=None, kw_only=True)
+    verdicts: Iterable[str] | None = field(default=None, kw_only=True)
 
     def __post_init__(self) -> None:
         for name in ("events", "channels"):
@@ -92,6 +113,30 @@ class Weights:
         check_flag(self.binary, "binary")
         if self.step_half_life is not None:
             check_number(self.step_half_life, "step_half_life", above=0)
+        self._check_targets()
+
+    def _check_targets(self) -> None:
+        if self.targets is None:
+            if self.verdicts is not None:
+                raise ParameterError("verdicts settle a cell's target, and there are no targets. Give targets too.")
+            return
+        if not isinstance(self.targets, Mapping) or not self.targets:
+            raise ParameterError(
+                f"targets must map event types to numbers, such as {{'like': 1, 'dislike': 0}}. Got {self.targets!r}."
+            )
+        checked = {str(name): _check_target(target, str(name)) for name, target in self.targets.items()}
+        object.__setattr__(self, "targets", ReadOnly(checked))
+        for table, name in ((self.events, "events"), (self.channels, "channels")):
+            if below := [key for key, weight in (table or {}).items() if weight < 0]:
+                raise ParameterError(
+                    f"{name} gives {', '.join(map(repr, below))} a weight below 0, and there are targets: what speaks "
+                    "against an item is said by its target. Write targets={'dislike': 0} and a weight above 0."
+                )
+        if self.verdicts is None:
+            verdicts = tuple(n for n, target in checked.items() if isinstance(target, Mapping) or target <= 0)
+        else:
+            verdicts = check_names(self.verdicts, "verdicts")
+        object.__setattr__(self, "verdicts", verdicts)
 
 
 def event_weights(log: EventLog, weights: Weights, at_us: int) -> np.ndarray:
@@ -119,11 +164,38 @@ def event_weights(log: EventLog, weights: Weights, at_us: int) -> np.ndarray:
     in_threads(fill, len(log))
     if weights.deduplicate is not None:
         amount[_repeats(log, check_duration(weights.deduplicate, "deduplicate"))] = 0.0
+    if weights.targets is not None:
+        if (below := int((amount < 0).sum())) > 0:
+            raise SchemaError(
+                f"Weights(targets=...): {below:,} of {len(log):,} events weigh less than 0, by a negative value. Say "
+                "what a return means by targets={'return': 0}, and leave value out."
+            )
+        amount[_overruled(log, amount, tuple(weights.verdicts or ()))] = 0.0
     if weights.step_half_life is not None:
         counted = np.flatnonzero((amount != 0) & (log.item != NONE))
         step, last = person_steps(log.user[counted], log.at[counted])
         amount[counted] *= np.exp2(-(last - step) / weights.step_half_life)
     return amount
+
+
+def event_targets(log: EventLog, weights: Weights) -> np.ndarray | None:
+    """Return what each event of a log says of its item, float64 of shape (n,); None where weights have no targets."""
+    if weights.targets is None:
+        return None
+    said = np.ones(len(log))
+    for code, name in enumerate(log.events.ids):
+        target = weights.targets.get(str(name), 1.0)
+        if not isinstance(target, Mapping):
+            said[log.event == code] = target
+            continue
+        if log.value is None:
+            raise SchemaError(
+                f"targets grades {str(name)!r} by value, and this log has no values. Give the frame a 'value' column, "
+                "or map it: EventLog.from_frame(frame, columns={'value': 'rating'})."
+            )
+        here = log.event == code
+        said[here] = np.interp(log.value[here], list(target), list(target.values()))
+    return said
 
 
 def person_steps(user: np.ndarray, at: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -142,6 +214,33 @@ def person_steps(user: np.ndarray, at: np.ndarray) -> tuple[np.ndarray, np.ndarr
     step[order] = count - np.repeat(count[start], lengths)
     last[order] = np.repeat(count[np.cumsum(lengths) - 1] - count[start], lengths)
     return step, last
+
+
+def _check_target(target: Any, name: str) -> float | Mapping[float, float]:
+    if not isinstance(target, Mapping):
+        return check_number(target, f"targets[{name!r}]", low=-1, high=1)
+    knots = {
+        check_number(value, f"targets[{name!r}]"): check_number(t, f"targets[{name!r}][{value!r}]", low=-1, high=1)
+        for value, t in target.items()
+    }
+    if not knots:
+        raise ParameterError(f"targets[{name!r}] maps no value. Write {{1: 0, 5: 1}}: straight lines between.")
+    return ReadOnly(dict(sorted(knots.items())))
+
+
+def _overruled(log: EventLog, amount: np.ndarray, verdicts: tuple[str, ...]) -> np.ndarray:
+    """Return a mask of the events on cells that have a verdict, but for the last verdict of each."""
+    known = log.events.codes(verdicts, missing="none")
+    spoken = np.isin(log.event, known[known != NONE]) & (amount > 0) & (log.item != NONE)
+    if not spoken.any():
+        return spoken
+    cell = log.user.astype(np.int64) * max(1, log.n_items) + log.item
+    settled, place = np.unique(cell[spoken], return_inverse=True)
+    last = np.zeros(settled.size, np.int64)
+    np.maximum.at(last, place, np.flatnonzero(spoken))
+    overruled = np.isin(cell, settled) & (log.item != NONE)
+    overruled[last] = False
+    return overruled
 
 
 def _by_name(table: Mapping[str, float] | None, names: np.ndarray) -> np.ndarray:

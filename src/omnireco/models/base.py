@@ -6,7 +6,7 @@ import logging
 from abc import ABC, abstractmethod
 from collections.abc import Hashable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any, ClassVar, NoReturn
 
 import numpy as np
 import scipy.sparse as sp
@@ -166,10 +166,13 @@ class Model(ABC):
     A person with an empty history gets the items that most people chose at fit time (``popularity``).
 
     Subclasses are frozen, final, and define how histories become scores; ranking, exclusion, eligibility,
-    ties and padding are done here, once.
+    ties and padding are done here, once. A history with targets (likes and dislikes) reaches a model that
+    ``takes_targets`` as weights and, by the keyword ``targets``, their targets; any other as ``weight * target``.
     """
 
     __slots__ = ()
+
+    takes_targets: ClassVar[bool] = False
 
     items: Vocabulary
     popularity: np.ndarray
@@ -213,7 +216,8 @@ class Model(ABC):
         k : int
             Length of the lists.
         exclude_seen : bool
-            Leave out items in the person's own history.
+            Leave out items in the person's own history. Items with a target of 0 or less, what the person
+            disliked or hid, are left out always.
         eligible : optional
             What may be shown: None for everything; an array of item ids; a bool array over ``model.items``; or,
             for groups of people, a pair ``(groups, options)`` of one label per row of ``histories`` and a
@@ -245,10 +249,14 @@ class Model(ABC):
         codes = np.full((known.n_users, k), NONE, np.int32)
         scores = np.full((known.n_users, k), -np.inf, np.float32)
         blocks = list(row_blocks(known.n_users, 1, most=_BLOCK))
+        history, targets = self._cells(known)
+        barred = None if exclude_seen or known.targets is None else known.rejected()
         for rows in track(blocks, progress, label="recommend"):
-            history = known.csr[rows] if len(blocks) > 1 else known.csr
+            past, aims, out = (
+                part if part is None or len(blocks) == 1 else part[rows] for part in (history, targets, barred)
+            )
             codes[rows], scores[rows] = self._rank_block(
-                history, k=k, exclude_seen=exclude_seen, eligible=allowed.rows(rows), threads=threads
+                past, aims, past if exclude_seen else out, k=k, eligible=allowed.rows(rows), threads=threads
             )
         found = Recommendations(known.users, self.items, codes, scores)
         _log.info("%r made by %r", found, self)
@@ -269,13 +277,14 @@ class Model(ABC):
         """
         known = self._align(histories)
         codes = self.items.codes(items)
-        empty = np.diff(known.csr.indptr) == 0
+        history, targets = self._cells(known)
+        silent = _silent(history, targets)
         scores = np.empty((known.n_users, codes.size), np.float32)
-        scores[empty] = self.popularity[codes]
+        scores[silent] = self.popularity[codes]
         for rows in row_blocks(known.n_users, 4 * len(self.items)):
-            warm = np.arange(rows.start, rows.stop)[~empty[rows]]
+            warm = np.arange(rows.start, rows.stop)[~silent[rows]]
             if warm.size:
-                scores[warm] = self._score(known.csr[warm], codes)
+                scores[warm] = self._score(history[warm], codes, **_aims(targets, warm))
         return scores
 
     def similar_items(self, items: Any, *, k: int) -> Recommendations:
@@ -317,7 +326,7 @@ class Model(ABC):
             people without a history are similar to nobody.
         """
         k = check_integer(k, "k", low=1)
-        known = self._align(histories)
+        known = self._align(histories).without_targets()
         asked = distinct_codes(known.users, users)
         warm = np.diff(known.csr.indptr) > 0
         itself = sp.csr_matrix((np.ones(asked.size), (np.arange(asked.size), asked)), (asked.size, known.n_users))
@@ -362,32 +371,64 @@ class Model(ABC):
             )
         return histories.with_items(self.items)
 
+    def _cells(self, known: Interactions) -> tuple[sp.csr_matrix, sp.csr_matrix | None]:
+        """Return histories as the model reads them, (n, n_items), with their targets beside them where it takes them.
+
+        Other models read ``weight * target``; a cell of target 0 stays stored, since it is seen.
+        """
+        if known.targets is None or self.takes_targets:
+            return known.csr, known.targets
+        value = known.csr.data * known.targets.data
+        return sp.csr_matrix((value, known.csr.indices, known.csr.indptr), known.shape), None
+
     def _rank_block(
-        self, histories: sp.csr_matrix, *, k: int, exclude_seen: bool, eligible: Any, threads: int | None
+        self,
+        histories: sp.csr_matrix,
+        targets: sp.csr_matrix | None,
+        exclude: sp.csr_matrix | None,
+        *,
+        k: int,
+        eligible: Any,
+        threads: int | None,
     ) -> tuple[np.ndarray, np.ndarray]:
-        empty = np.diff(histories.indptr) == 0
-        if not empty.any():
-            exclude = histories if exclude_seen else None
-            return self._rank(histories, k=k, exclude=exclude, eligible=eligible, threads=threads)
+        silent = _silent(histories, targets)
+        if not silent.any():
+            every = _aims(targets, slice(None))
+            return self._rank(histories, k=k, exclude=exclude, eligible=eligible, threads=threads, **every)
         codes = np.full((histories.shape[0], k), NONE, np.int32)
         scores = np.full((histories.shape[0], k), -np.inf, np.float32)
-        cold = np.flatnonzero(empty)
-        codes[cold], scores[cold] = _most_popular(self.popularity, cold, k=k, eligible=eligible)
-        if (warm := np.flatnonzero(~empty)).size:
-            part = histories[warm]
+        cold = np.flatnonzero(silent)
+        codes[cold], scores[cold] = _most_popular(self.popularity, cold, k=k, exclude=exclude, eligible=eligible)
+        if (warm := np.flatnonzero(~silent)).size:
             codes[warm], scores[warm] = self._rank(
-                part,
+                histories[warm],
                 k=k,
-                exclude=part if exclude_seen else None,
+                exclude=None if exclude is None else exclude[warm],
                 eligible=eligible if not isinstance(eligible, tuple) else (eligible[0], eligible[1][warm]),
                 threads=threads,
+                **_aims(targets, warm),
             )
         return codes, scores
 
 
+def _silent(histories: sp.csr_matrix, targets: sp.csr_matrix | None) -> np.ndarray:
+    """Return who has a history that says nothing, bool (n,): no cell, or none with a number other than 0."""
+    numbers = histories.data if targets is None else targets.data
+    if numbers.all():
+        return np.asarray(np.diff(histories.indptr) == 0)
+    row = np.repeat(np.arange(histories.shape[0]), np.diff(histories.indptr))
+    return np.bincount(row[numbers != 0], minlength=histories.shape[0]) == 0
+
+
+def _aims(targets: sp.csr_matrix | None, rows: Any) -> dict[str, Any]:
+    """Return the keyword that hands targets to a model which takes them; none where there are none."""
+    return {} if targets is None else {"targets": targets if isinstance(rows, slice) else targets[rows]}
+
+
 def count_users(x: Interactions) -> np.ndarray:
-    """Return how many people chose each item (a cell above 0), float32 of shape (n_items,)."""
-    return np.bincount(x.csr.indices[x.csr.data > 0], minlength=x.n_items).astype(np.float32)
+    """Return how many people chose each item (a cell above 0, or a target above 0), float32 of shape (n_items,)."""
+    wanted = (x.csr if x.targets is None else x.targets).data > 0
+    return np.bincount(x.csr.indices[wanted], minlength=x.n_items).astype(np.float32)
 
 
 def to_float32(values: np.ndarray) -> np.ndarray:
@@ -396,8 +437,11 @@ def to_float32(values: np.ndarray) -> np.ndarray:
     return np.clip(values, -most, most).astype(np.float32)
 
 
-def require_interactions(x: Any, verb: str) -> Interactions:
-    """Return ``x`` when it is an Interactions with at least one cell."""
+def require_interactions(x: Any, verb: str, *, targets: bool = False) -> Interactions:
+    """Return ``x`` when it is an Interactions with at least one cell.
+
+    Where the model takes no ``targets``, a matrix that has them becomes ``weight * target``, one number per cell.
+    """
     if not isinstance(x, Interactions):
         raise SchemaError(
             f"{verb} takes Interactions. Got {type(x).__name__}: write log.matrix(weights) or "
@@ -405,7 +449,11 @@ def require_interactions(x: Any, verb: str) -> Interactions:
         )
     if x.nnz == 0:
         raise EmptyError(f"{verb}: the matrix has no cells. Check the weights (0 leaves an event out) and the split.")
-    return x
+    if targets or x.targets is None:
+        return x
+    if not (plain := x.without_targets()).nnz:
+        raise EmptyError(f"{verb}: all {x.nnz:,} cells have the target 0: nobody wants anything. Check the targets.")
+    return plain
 
 
 def explain_unfitted(estimator: Any, name: str) -> NoReturn:
@@ -488,12 +536,22 @@ def _item_mask(eligible: Any, items: Vocabulary, name: str) -> np.ndarray:
     return mask
 
 
-def _most_popular(popularity: np.ndarray, rows: np.ndarray, *, k: int, eligible: Any) -> tuple[np.ndarray, np.ndarray]:
-    """Return (codes, scores) for people without a history: one list per group of eligibility."""
-    if not isinstance(eligible, tuple):
-        codes, scores = select(popularity[None, :], k=k, eligible=eligible)
-        return np.repeat(codes, rows.size, axis=0), np.repeat(scores, rows.size, axis=0)
-    groups, place = np.unique(eligible[1][rows], return_inverse=True)
-    ranked = [select(popularity[None, :], k=k, eligible=eligible[0][group]) for group in groups]
-    codes, scores = (np.concatenate(parts) for parts in zip(*ranked, strict=True))
-    return codes[place], scores[place]
+def _most_popular(
+    popularity: np.ndarray, rows: np.ndarray, *, k: int, exclude: sp.csr_matrix | None, eligible: Any
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return (codes, scores) for people whose history says nothing: one list per group of eligibility.
+
+    Those who only disliked get a list of their own, without what they disliked.
+    """
+    codes, scores = np.empty((rows.size, k), np.int32), np.empty((rows.size, k), np.float32)
+    group = eligible[1][rows] if isinstance(eligible, tuple) else np.zeros(rows.size, np.int64)
+    for label in np.unique(group):
+        allowed = eligible[0][label] if isinstance(eligible, tuple) else eligible
+        here = group == label
+        codes[here], scores[here] = select(popularity[None, :], k=k, eligible=allowed)
+        if exclude is None or not np.diff(exclude.indptr)[rows[here]].any():
+            continue
+        for place in np.flatnonzero(here & (np.diff(exclude.indptr)[rows] > 0)):
+            own = select(popularity[None, :], k=k, exclude=exclude[[rows[place]]], eligible=allowed)
+            codes[place], scores[place] = own[0][0], own[1][0]
+    return codes, scores

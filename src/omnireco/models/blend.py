@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, NoReturn
+from typing import Any, ClassVar, Literal, NoReturn
 
 import numpy as np
 import scipy.sparse as sp
@@ -79,7 +79,7 @@ class Blend:
 
     def fit(self, x: Interactions) -> BlendModel:
         """Return the blend of the fitted models."""
-        x = require_interactions(x, "Blend.fit")
+        x = require_interactions(x, "Blend.fit", targets=True)
         fitted = {name: estimator.fit(x) for name, estimator in self.models.items()}
         return BlendModel.of(fitted, weights=self.weights, scale=self.scale)
 
@@ -109,6 +109,8 @@ class BlendModel(Model):
     models: tuple[Model, ...]
     weights: tuple[float, ...]
     scale: Scale
+
+    takes_targets: ClassVar[bool] = True
 
     @classmethod
     def of(
@@ -155,17 +157,21 @@ class BlendModel(Model):
         exclude: sp.csr_matrix | None,
         eligible: Any,
         threads: int | None,
+        targets: sp.csr_matrix | None = None,
     ) -> tuple[np.ndarray, np.ndarray]:
         n = histories.shape[0]
         codes, scores = np.empty((n, k), np.int32), np.empty((n, k), np.float32)
         for rows in row_blocks(n, 24 * len(self.items)):
             some = eligible if not isinstance(eligible, tuple) else (eligible[0], eligible[1][rows])
             seen = None if exclude is None else exclude[rows]
-            codes[rows], scores[rows] = select(self._all(histories[rows]), k=k, exclude=seen, eligible=some)
+            aims = None if targets is None else targets[rows]
+            codes[rows], scores[rows] = select(self._all(histories[rows], aims), k=k, exclude=seen, eligible=some)
         return codes, scores
 
-    def _score(self, histories: sp.csr_matrix, codes: np.ndarray) -> np.ndarray:
-        return self._all(histories)[:, codes]
+    def _score(
+        self, histories: sp.csr_matrix, codes: np.ndarray, targets: sp.csr_matrix | None = None
+    ) -> np.ndarray:
+        return self._all(histories, targets)[:, codes]
 
     def _similar(self, codes: np.ndarray, *, k: int) -> tuple[np.ndarray, np.ndarray]:
         one_item = sp.csr_matrix(
@@ -173,17 +179,22 @@ class BlendModel(Model):
         )
         return select(self._all(one_item), k=k, exclude=one_item)
 
-    def _all(self, histories: sp.csr_matrix) -> np.ndarray:
+    def _all(self, histories: sp.csr_matrix, targets: sp.csr_matrix | None = None) -> np.ndarray:
         """Return the score of every item, float32 (n, n_items); each row depends on its own history only."""
         total = np.zeros(histories.shape)
         for model, weight in zip(self.models, self.weights, strict=True):
             if weight:
-                total += weight * scaled(all_scores(model, histories), self.scale)
+                total += weight * scaled(all_scores(model, histories, targets), self.scale)
         return to_float32(total)
 
 
-def all_scores(model: Model, histories: sp.csr_matrix) -> np.ndarray:
+def all_scores(model: Model, histories: sp.csr_matrix, targets: sp.csr_matrix | None = None) -> np.ndarray:
     """Return a model's score of every item, (n, n_items), for histories none of which is empty."""
+    if targets is not None:
+        if model.takes_targets:
+            told: Any = model  # whose _score has one more keyword
+            return np.asarray(told._score(histories, np.arange(len(model.items)), targets=targets))
+        histories = sp.csr_matrix((histories.data * targets.data, histories.indices, histories.indptr), histories.shape)
     if isinstance(model, ItemModel):  # its _score would copy the weights to pick columns
         product = histories @ model.weights
         return product.toarray() if sp.issparse(product) else np.asarray(product)

@@ -142,8 +142,8 @@ def explain(model: Model, histories: Interactions, lists: Recommendations) -> Ex
         shown = lists.codes[row][lists.codes[row] != NONE]
         if start == stop or not shown.size:
             continue
-        history = known.csr[[person]]
-        parts = _parts(model, history, shown)  # (past, shown)
+        history, aims = known.csr[[person]], None if known.targets is None else known.targets[[person]].data
+        parts = _parts(model, history, aims, shown)  # (past, shown)
         for channel, (_, layer) in enumerate(layers):
             own = np.asarray(layer[[person]][:, history.indices].toarray()).ravel()
             share = own.astype(np.float64) / history.data
@@ -158,24 +158,25 @@ def explain(model: Model, histories: Interactions, lists: Recommendations) -> Ex
     return Explanations(lists.users, model.items, names, user, item, because, on, columns[4].astype(np.float64))
 
 
-def _parts(model: Model, history: sp.csr_matrix, shown: np.ndarray) -> np.ndarray:
-    """Return what each item of one history adds to each item shown, float64 (past, shown)."""
-    past, weight = history.indices, history.data.astype(np.float64)
+def _parts(model: Model, history: sp.csr_matrix, aims: np.ndarray | None, shown: np.ndarray) -> np.ndarray:
+    """Return what each item of one history, with its targets if it has some, adds to each item shown (past, shown)."""
+    past, weight = history.indices, history.data.astype(np.float64) * (1.0 if aims is None else aims)
     if isinstance(model, ItemModel):
         block: Any = model.weights[past][:, shown]
         return weight[:, None] * (block.toarray() if sp.issparse(block) else np.asarray(block)).astype(np.float64)
     if isinstance(model, ProjectionModel):
         return weight[:, None] * (model.encode[past].astype(np.float64) @ model.decode[shown].astype(np.float64).T)
     if isinstance(model, FactorModel):
-        return _factor_parts(model, history, shown)
+        return _factor_parts(model, history, aims, shown)
     if isinstance(model, BlendModel) and model.scale != "rank":
         total = np.zeros((past.size, shown.size))
         for member, factor in zip(model.models, model.weights, strict=True):
             if not factor:
                 continue
             if model.scale == "deviation":
-                factor /= float(all_scores(member, history).astype(np.float64).std()) or 1.0
-            total += factor * _parts(member, history, shown)
+                asked = None if aims is None else sp.csr_matrix((aims, past, history.indptr), history.shape)
+                factor /= float(all_scores(member, history, asked).astype(np.float64).std()) or 1.0
+            total += factor * _parts(member, history, aims, shown)
         return total
     raise ParameterError(
         f"explain: the score of a {type(model).__name__} is no sum over what a person did. Explain ItemKNN, EASE, "
@@ -183,8 +184,10 @@ def _parts(model: Model, history: sp.csr_matrix, shown: np.ndarray) -> np.ndarra
     )
 
 
-def _factor_parts(model: FactorModel, history: sp.csr_matrix, shown: np.ndarray) -> np.ndarray:
-    weight, pull, _ = model.loss.cells(history.data)
+def _factor_parts(
+    model: FactorModel, history: sp.csr_matrix, aims: np.ndarray | None, shown: np.ndarray
+) -> np.ndarray:
+    weight, pull, _ = model.loss.cells(history.data, aims)
     ridge = model.loss.ridge(np.array([history.nnz]), len(model.items))[0]
     wide = model.factors.astype(np.float64)
     past = wide[history.indices]

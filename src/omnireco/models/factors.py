@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import KW_ONLY, dataclass
-from typing import Any, NoReturn
+from typing import Any, ClassVar, NoReturn
 
 import numpy as np
 import scipy.sparse as sp
@@ -119,8 +119,9 @@ class ALS:
         x : Interactions
         targets : Interactions, optional
             The target of each cell of ``x``, over the same people and items; 0 where it has no cell. By default
-            the numbers of ``x`` say it. :meth:`FactorModel.place` takes targets too; ``recommend`` places people
-            by the numbers of their history alone.
+            ``x.targets`` (made by ``Weights(targets=...)``), and without those the numbers of ``x`` say it.
+            ``recommend`` places people by ``histories.targets``, so build histories as ``x`` was built;
+            :meth:`FactorModel.place` takes targets too.
         threads : int, optional
             All usable cores by default; never changes the answer.
         progress : bool or callable(done, total)
@@ -135,7 +136,7 @@ class ALS:
         ParameterError
             When the factors overflow, or ``targets`` are given though ``graded`` says that ``x`` holds them.
         """
-        x = require_interactions(x, "ALS.fit")
+        x = require_interactions(x, "ALS.fit", targets=True)
         loss, draw = self._loss(), stream(self.seed, "als/init")
         users, items = (_normal(draw, n, self.factors) for n in x.shape)
         aimed = _align_targets(x, targets, loss, "ALS.fit")
@@ -161,7 +162,7 @@ class ALS:
         UnknownIdError
             When ``x`` holds items that the model does not know.
         """
-        known, loss = model._align(require_interactions(x, "ALS.loss")), self._loss()
+        known, loss = model._align(require_interactions(x, "ALS.loss", targets=True)), self._loss()
         aimed = _align_targets(known, targets, loss, "ALS.loss")
         same = FactorModel.build(model.factors, items=model.items, popularity=model.popularity, loss=loss)
         return full_loss(known.csr, aimed, loss, same._place(known.csr, None, aimed), model.factors)
@@ -208,6 +209,8 @@ class FactorModel(Model):
     loss: Loss
     _index: ItemIndex
     _space: Space
+
+    takes_targets: ClassVar[bool] = True
 
     @classmethod
     def from_arrays(
@@ -296,7 +299,7 @@ class FactorModel(Model):
         ----------
         histories : Interactions
         targets : Interactions, optional
-            Target of each cell, as :meth:`ALS.fit` takes them.
+            Target of each cell, as :meth:`ALS.fit` takes them; ``histories.targets`` by default.
         threads : int, optional
             All usable cores by default; never changes the answer, and neither does who else is asked about.
 
@@ -333,12 +336,15 @@ class FactorModel(Model):
         exclude: sp.csr_matrix | None,
         eligible: Any,
         threads: int | None,
+        targets: sp.csr_matrix | None = None,
     ) -> tuple[np.ndarray, np.ndarray]:
-        vectors = self._place(histories, threads)
+        vectors = self._place(histories, threads, None if targets is None else targets.data)
         return topk(vectors, self._index, k=k, exclude=exclude, eligible=eligible, threads=threads)
 
-    def _score(self, histories: sp.csr_matrix, codes: np.ndarray) -> np.ndarray:
-        vectors = self._place(histories, None).astype(np.float64)
+    def _score(
+        self, histories: sp.csr_matrix, codes: np.ndarray, targets: sp.csr_matrix | None = None
+    ) -> np.ndarray:
+        vectors = self._place(histories, None, None if targets is None else targets.data).astype(np.float64)
         scores = np.zeros((vectors.shape[0], codes.size))
         for factor in range(vectors.shape[1]):  # the order of summation that topk promises
             scores += vectors[:, factor, None] * self.factors[codes, factor].astype(np.float64)
@@ -382,12 +388,14 @@ def _numbers(values: Any, name: str) -> np.ndarray:
 
 def _align_targets(x: Interactions, targets: Interactions | None, loss: Loss, verb: str) -> np.ndarray | None:
     """Return the target of each cell of ``x`` (nnz,), 0 where ``targets`` has no cell; None without targets."""
-    if targets is None:
-        return None
-    if loss.graded:
+    if loss.graded and (targets is not None or x.targets is not None):
         raise ParameterError(
             f"{verb}: graded=True says that the numbers of x are targets, and targets are given too. Leave one out."
         )
+    if targets is None:
+        return None if x.targets is None else x.targets.data
+    if x.targets is not None:
+        raise ParameterError(f"{verb}: x has targets of its own, and others are given too. Leave one out.")
     if not isinstance(targets, Interactions) or targets.users != x.users:
         raise SchemaError(
             f"{verb}: targets must be Interactions over the same {x.n_users:,} people as x. Build both from one log, "

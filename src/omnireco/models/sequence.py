@@ -13,7 +13,7 @@ from omnireco._checks import check_integer, check_names, check_number
 from omnireco._compute import available_memory, row_blocks
 from omnireco.data.events import EventLog, require_events
 from omnireco.data.vocabulary import NONE
-from omnireco.data.weights import Weights, event_weights, person_steps
+from omnireco.data.weights import Weights, event_targets, event_weights, person_steps
 from omnireco.errors import EmptyError, ParameterError
 from omnireco.models.base import explain_unfitted
 from omnireco.models.linear import ItemModel, gram_matrix, invert_ridge, is_single
@@ -117,6 +117,8 @@ class NextItem:
     def _examples(self, log: EventLog) -> tuple[sp.csr_matrix, sp.csr_matrix]:
         """Return inputs Z and targets Y, each (steps of all people, n_items): row by row what came before, and next."""
         amount = event_weights(log, replace(self.weights, step_half_life=None, half_life=None), log.end_us)
+        said = event_targets(log, self.weights)
+        amount = amount if said is None else amount * said
         target = self._targets(log)
         counted = np.flatnonzero((log.item != NONE) & ((amount != 0) | target))
         user, item, amount = log.user[counted], log.item[counted], amount[counted]
