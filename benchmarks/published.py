@@ -62,7 +62,12 @@ TABLES: dict[str, dict[str, Any]] = {
         "RP3beta": om.RP3beta(neighbors=324, alpha=0.8593, beta=0.6574),
         "UserKNN": om.UserKNN(neighbors=128, similarity="jaccard"),
         "GFCF": om.GFCF(factors=64, low_pass=0.3),
-        "SLIM": om.SLIM(regularization=N_ML100K * 0.2225, sparsity=N_ML100K * 0.2225 * 1.13e-4, neighbors=605),
+        "SLIM": om.SLIM(
+            regularization=N_ML100K * 0.2225 * (1 - 1.13e-4),
+            sparsity=N_ML100K * 0.2225 * 1.13e-4,
+            neighbors=605,
+            tolerance=1e-4,
+        ),
         "ALS": om.ALS(factors=64, unobserved_weight=0.2, regularization=0.02),
     },
     "movielens_1m_m1": {

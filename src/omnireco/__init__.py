@@ -42,8 +42,9 @@ from omnireco.evaluation import (
     precision,
     recall,
 )
+from omnireco.evaluation.blends import LearnedBlend, learn_blend
 from omnireco.evaluation.channels import ChannelComparison, compare_channels
-from omnireco.evaluation.learn import LearnedBlend, LearnedWeights, learn_blend, learn_weights
+from omnireco.evaluation.learn import LearnedWeights, learn_weights
 from omnireco.evaluation.offpolicy import OffPolicy, cross_fitted_rewards, off_policy
 from omnireco.export import recommend_to_parquet
 from omnireco.io import load, save

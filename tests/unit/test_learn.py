@@ -100,3 +100,80 @@ def test_learn_blend_needs_people_with_a_past_and_a_truth():
     strangers = om.Interactions.from_scipy(truth.csr, users=np.arange(100, 160))
     with pytest.raises(EmptyError, match="nobody of the truth has a history"):
         om.learn_blend({"popular": om.Popularity().fit(x)}, x, strangers, k=3)
+
+
+def graded_world(seed=0):
+    """People like items of their parity and dislike the others; a view says nothing. Both are rated all the time."""
+    random = np.random.default_rng(seed)
+    rows = []
+    for user in range(60):
+        for item in random.permutation(24)[:14]:
+            liked = item % 2 == user % 2
+            rows.append((user, item, "like" if liked else "dislike" if random.random() < 0.8 else "view"))
+    frame = pd.DataFrame(rows, columns=["user_id", "item_id", "event"]).assign(channel="app")
+    days = pd.to_timedelta(random.uniform(0, 80, len(frame)), unit="D").floor("us")
+    return om.EventLog.from_frame(frame.assign(timestamp=pd.Timestamp("2025-01-01", tz="UTC") + days))
+
+
+GRADED = {"horizon": "20D", "target": ["like"], "half_lives": [None], "k": 5, "n_bootstrap": 100}
+
+
+def test_targets_slopes_and_parameters_are_searched_together():
+    start = om.Weights(targets={"like": 1.0, "view": 0.5, "dislike": 1.0})
+    estimator = om.ALS(factors=4, iterations=4)
+    learned = om.learn_weights(
+        graded_world(), estimator, start=start, targets=["dislike"], events={"against": ["dislike"]}, **GRADED
+    )
+    names = [name for name, _ in learned.trials]
+    assert "targets ** 2" in names
+    assert "targets[dislike]=0" in names
+    assert "events[against] x 0" in names  # a target of 1 is no verdict
+    assert names.count("unobserved_weight x 2") == 2  # once for the start, once for what was found
+    assert learned.accepted
+    assert learned.weights.targets["dislike"] < 1
+    assert learned.estimator.factors == 4
+    x = graded_world().matrix(learned.weights)
+    assert learned.estimator.fit(x).recommend(x, k=3).k == 3
+    assert len(learned.split) == 16
+    assert "split" in learned._repr_html_()
+
+
+def test_a_verdict_keeps_a_weight_and_parameters_can_be_named():
+    start = om.Weights(targets={"dislike": 0})
+    learned = om.learn_weights(
+        graded_world(), om.ALS(factors=4, iterations=2), start=start, parameters={"factors": [2, 4]}, **GRADED
+    )
+    names = [name for name, _ in learned.trials]
+    assert "events[dislike] x 0" not in names
+    assert "events[dislike] x 4" in names
+    assert "factors=2" in names
+    assert "unobserved_weight x 2" not in names
+
+
+def test_own_splits_take_the_place_of_windows():
+    log = graded_world()
+    cuts = [om.split_people(log, share=0.3, seed=seed) for seed in range(2)]
+    with pytest.raises(EmptyError, match="nobody with a history"):  # people of a person split have no past
+        om.learn_weights(log, om.ItemKNN(), splits=cuts, events=[])
+    cuts = om.split_rolling(log, horizon="20D", n=3)
+    again = om.learn_weights(log, om.ItemKNN(), splits=cuts, target=["like"], k=5, half_lives=[None], events=["view"])
+    once = om.learn_weights(log, om.ItemKNN(), horizon="20D", target=["like"], k=5, half_lives=[None], events=["view"])
+    assert again.trials == once.trials
+    assert again.split == once.split == om.fingerprint(*cuts[-1])
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"splits": []}, "either horizon='14D'"),
+        ({"horizon": None, "splits": []}, "at least 2 pairs of logs"),
+        ({"horizon": None, "splits": [(1, 2), (3, 4)]}, "at least 2 pairs of logs"),
+        ({"slopes": [2.0]}, "slopes bend the targets of start, which has none"),
+        ({"parameters": {"factors": [2]}}, "parameters names 'factors', and ItemKNN has 'bm25_b'|ItemKNN has"),
+        ({"events": {"a": ["love"]}}, r"events\['a'\] names 'love'"),
+        ({"targets": ["love"]}, "targets names 'love'"),
+    ],
+)
+def test_learn_weights_refuses_odd_searches(change, message):
+    with pytest.raises(ParameterError, match=message):
+        om.learn_weights(graded_world(), om.ItemKNN(), **(GRADED | {"events": []} | change))

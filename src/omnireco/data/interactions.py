@@ -272,10 +272,7 @@ class Interactions:
             return self
         csr = _product(self.csr, self.targets)
         single = len(self.layers) == 1 and next(iter(self.layers.values())) is self.csr
-        layers = {
-            name: csr if single else _product(layer, self.targets)
-            for name, layer in self.layers.items()
-        }
+        layers = {name: csr if single else _product(layer, self.targets) for name, layer in self.layers.items()}
         return Interactions(self.users, self.items, csr, layers, self.at_us)
 
     def rejected(self) -> sp.csr_matrix:

@@ -52,7 +52,8 @@ def evaluate(
         ``rank`` or ``score``.
     truth : EventLog, Interactions or frame
         What the same people really chose: every distinct (user, item) pair once. Of an Interactions the
-        cells above 0; of an EventLog every event that has an item, so pick the kind that counts first:
+        cells (their targets, where it has them) above 0; of an EventLog every event that has an item, so pick the
+        kind that counts first:
         ``test.select(events=["purchase"])``. A frame has ``user_id`` and ``item_id``.
     k : int or sequence of int
         Length of list to evaluate. No list may be built for fewer places.
@@ -283,7 +284,7 @@ def _open_lists(lists: Any, longest: int) -> dict[str, Recommendations]:
 def _read_pairs(source: Any, where: str, *, needs_items: bool = False) -> _Pairs:
     if isinstance(source, Interactions):
         user = np.repeat(np.arange(source.n_users, dtype=np.int32), np.diff(source.csr.indptr))
-        above = source.csr.data > 0
+        above = (source.csr if source.targets is None else source.targets).data > 0
         pairs = _Pairs(source.users, source.items, user[above], source.csr.indices[above])
     elif isinstance(source, EventLog):
         with_item = source.item >= 0

@@ -1,9 +1,8 @@
-"""What an event is worth, and what a model counts in a blend: learned from data, accepted only when it pays."""
+"""What an event is worth and what it says: learned from data, accepted only when it pays."""
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -11,29 +10,32 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import scipy.sparse as sp
 
-from omnireco._checks import check_flag, check_integer, check_names, check_number
+from omnireco._checks import check_flag, check_integer, check_names
 from omnireco._compute import Progress, ticker
-from omnireco._frozen import ReadOnly
-from omnireco._random import stream
 from omnireco.data.events import EventLog, Split, require_events
 from omnireco.data.interactions import Interactions
-from omnireco.data.splits import split_rolling
+from omnireco.data.splits import fingerprint, split_rolling
 from omnireco.data.vocabulary import NONE
 from omnireco.data.weights import Weights
 from omnireco.errors import EmptyError, ParameterError
+from omnireco.evaluation._moves import (
+    Move,
+    Setting,
+    factor_moves,
+    half_life_moves,
+    scaled_weights,
+    target_moves,
+    tuning_moves,
+)
 from omnireco.evaluation.bootstrap import percentile_interval, resampled_means
 from omnireco.evaluation.evaluate import find_hits
 from omnireco.evaluation.metrics import Metric, RankedLists, metric_name, ndcg
 from omnireco.models.base import Model
-from omnireco.models.blend import BlendModel, Scale, all_scores, scaled
-from omnireco.models.topk import select
 
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["LearnedBlend", "LearnedWeights", "learn_blend", "learn_weights"]
-
-_STEPS = (0.0, 0.25, 0.5, 2.0, 4.0)
+__all__ = ["LearnedWeights", "learn_weights", "mean_of", "values_of"]
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
@@ -44,12 +46,15 @@ class LearnedWeights:
     ----------
     weights : Weights
         What to use: the found ones when ``accepted``, the start otherwise.
+    estimator : object
+        What to fit on their matrix: the estimator with its parameters tuned for these weights.
     start, found : Weights
         What was begun with, and the best of the search.
     accepted : bool
         Whether the interval of the gain on the last window, which the search never saw, lies above 0.
     gain, low, high : float
-        Mean difference of the metric per person, found minus start, on the last window, and its interval.
+        Mean difference of the metric per person, found minus start, on the last window, and its interval. Each side
+        has its own tuned parameters, so this is what the weights add and not what tuning adds.
     signal : tuple of (channel, gain, low, high)
         For each channel, what the found weights lose on the last window without it, in pairs. An interval that
         holds 0 says: no signal that this much data can show.
@@ -58,9 +63,12 @@ class LearnedWeights:
     metric : str
     n_people : int
         People the gain is measured on.
+    split : str
+        Fingerprint of the last window's two sides.
     """
 
     weights: Weights
+    estimator: Any
     start: Weights
     found: Weights
     accepted: bool
@@ -71,6 +79,7 @@ class LearnedWeights:
     trials: tuple[tuple[str, float], ...]
     metric: str
     n_people: int
+    split: str
 
     def __repr__(self) -> str:
         verdict = "accepted" if self.accepted else "not accepted"
@@ -78,6 +87,12 @@ class LearnedWeights:
             f"LearnedWeights({verdict}: {self.metric} {self.gain:+.4f} [{self.low:+.4f}, {self.high:+.4f}] over "
             f"{self.n_people:,} people, {len(self.trials)} trials)"
         )
+
+    def _repr_html_(self) -> str:
+        from html import escape
+
+        told = f"<p>{escape(repr(self))}; split {self.split}.</p><p>{escape(repr(self.weights))}</p>"
+        return told + (self.to_frame().to_html(index=False) if self.signal else "")
 
     def to_frame(self) -> pd.DataFrame:
         """Return one row per channel: channel, what it adds to the metric, low, high, and whether that is signal."""
@@ -87,39 +102,21 @@ class LearnedWeights:
         return frame.assign(signal=frame["low"] > 0)
 
 
-@dataclass(frozen=True, slots=True, eq=False, repr=False)
-class LearnedBlend:
-    """What :func:`learn_blend` found.
-
-    Parameters
-    ----------
-    model : BlendModel
-        Ready to use; refit its members on all data with ``BlendModel.of(refitted, weights=learned.weights)``.
-    weights : mapping of str to float
-    trials : tuple of (weights, mean)
-        Every blend that was tried.
-    """
-
-    model: BlendModel
-    weights: Mapping[str, float]
-    trials: tuple[tuple[Mapping[str, float], float], ...]
-
-    def __repr__(self) -> str:
-        best = max(mean for _, mean in self.trials)
-        return f"LearnedBlend({dict(self.weights)}, {best:.4f} on validation, {len(self.trials)} trials)"
-
-
 def learn_weights(
     log: EventLog,
     estimator: Any,
     *,
-    horizon: Any,
+    horizon: Any = None,
+    splits: Sequence[Split] | None = None,
     start: Weights | None = None,
     target: Iterable[str] | None = None,
     target_channels: Iterable[str] | None = None,
     channels: Iterable[str] | None = None,
-    events: Iterable[str] | None = None,
+    events: Iterable[str] | Mapping[str, Iterable[str]] | None = None,
     half_lives: Sequence[Any] = (None, "7D", "30D", "90D", "365D"),
+    slopes: Sequence[float] | None = None,
+    targets: Iterable[str] = (),
+    parameters: Mapping[str, Sequence[Any]] | None = None,
     windows: int = 3,
     k: int = 10,
     metric: Metric = ndcg,
@@ -133,9 +130,9 @@ def learn_weights(
     """Learn from data what a view on the phone is worth beside a purchase in the shop.
 
     A few numbers are searched, one at a time, on rolling windows: the half-life, a factor per channel, a factor per
-    event type. The last window takes no part in the search; there the found weights meet the start, person by
-    person, and unless the interval of the gain lies above 0 the start stays. So a lucky search costs nothing but
-    time, and "no gain" is an answer.
+    event type, how steeply targets rise, and with them the estimator's own parameters. The last window takes no part
+    in the search; there the found weights meet the start, person by person, and unless the interval of the gain
+    lies above 0 the start stays. So a lucky search costs nothing but time, and "no gain" is an answer.
 
     Parameters
     ----------
@@ -145,14 +142,30 @@ def learn_weights(
         What the weights are for; they are not the same for every model.
     horizon : str or timedelta
         Length of a window, such as ``"14D"``.
+    splits : sequence of Split, optional
+        Your own windows instead of ``horizon`` and ``windows``, at least 2, such as folds: all but the last are
+        searched on. See that no train side knows its own test.
     start : Weights, optional
         Weights to improve on, and to fall back to; every event counts 1 by default.
     target, target_channels : iterable of str, optional
-        Event types, and channels, that count as truth, such as ``["purchase"]``; all by default.
-    channels, events : iterable of str, optional
-        Which to weigh; all that occur by default. An empty list searches none of them.
+        Event types, and channels, that count as truth, such as ``["purchase"]``; all by default. Name the wanted
+        ones when some events are dislikes.
+    channels : iterable of str, optional
+        Which to weigh; all that occur by default, none where there is only one. An empty list searches none of them.
+    events : iterable of str, or mapping of str to iterable of str, optional
+        Types to weigh one by one, or groups of types that share one factor: ``{"against": ["hide", "dislike"]}``.
+        All that occur, one by one, by default; an empty list searches none of them.
     half_lives : sequence
         Half-lives to try.
+    slopes : sequence of float, optional
+        Powers of the start's targets to try: 2 makes 0, 1/2, 1 into 0, 1/4, 1, and what stands between counts less.
+        By default 1/4, 1/2, 2 and 4 where the start has targets between 0 and 1, else none.
+    targets : iterable of str
+        Types whose own target is searched, among 0, 1/4, 1/2, 3/4 and 1.
+    parameters : mapping of str to sequence, optional
+        The estimator's parameters to tune along, and the values to try. By default its ``unobserved_weight`` and
+        ``regularization``, where it has them, at 1/4, 1/2, 2 and 4 times the present value: heavier cells ask for
+        more of both, and a gain of theirs is no gain of the weights. They are tuned for the start too. Empty: none.
     windows : int
         How many, at least 2: all but the last are searched on.
     k : int
@@ -170,17 +183,23 @@ def learn_weights(
     Returns
     -------
     LearnedWeights
+        ``learned.estimator.fit(log.matrix(learned.weights))`` is the model it speaks of.
 
     Raises
     ------
     EmptyError
         When a window has nobody with a history and a truth.
+    ParameterError
+        When a name does not occur in the log, or the estimator has no such parameter.
 
     Notes
     -----
-    Each trial fits the estimator once per search window: with c channels, e event types and h half-lives about
-    ``sweeps * (5 (c + e) + h) * (windows - 1)`` fits. Factors tried are 0, 1/4, 1/2, 2 and 4 times the present one.
-    People count who have a history before the window. Deterministic.
+    Each trial fits the estimator once per search window: with c channels, e event types, h half-lives and p
+    parameters about ``(sweeps (5 (c + e) + h + 4 p) + 4 p) (windows - 1)`` fits. Factors tried are 0, 1/4, 1/2, 2 and 4
+    times the present one; the types of ``Weights.verdicts`` keep a factor above 0, or what people rejected would be
+    forgotten. People count who have a history before the window. Deterministic.
+
+    Keep the numbers few. On public ratings nine free ones, learned on one window, were worse than three on the next.
 
     References
     ----------
@@ -202,137 +221,71 @@ def learn_weights(
         raise ParameterError(f"start must be a Weights. Got {type(start).__name__}: write Weights(events=...).")
     windows, sweeps = check_integer(windows, "windows", low=2), check_integer(sweeps, "sweeps", low=1)
     k, exclude_seen = check_integer(k, "k", low=1), check_flag(exclude_seen, "exclude_seen")
-    searched = {
-        "channels": _known(channels, log.channels.ids, "channels"),
-        "events": _known(events, log.events.ids, "events"),
-    }
-    truth = _known(target, log.events.ids, "target"), _known(target_channels, log.channels.ids, "target_channels")
-    *search, last = [
-        _Window.of(split, truth, exclude_seen=exclude_seen) for split in split_rolling(log, horizon=horizon, n=windows)
+    channels = () if channels is None and len(log.channels) == 1 else _known(channels, log.channels.ids, "channels")
+    groups = _groups(events, log.events.ids)
+    graded = _known(targets, log.events.ids, "targets")
+    tuning = tuning_moves(estimator, parameters)
+    weighing = [
+        *half_life_moves(half_lives),
+        *target_moves(graded, slopes, start),  # what an event says, before how much it counts
+        *(factor_moves("channels", name, (name,), start) for name in channels),
+        *(factor_moves("events", name, types, start) for name, types in groups.items()),
     ]
+    truth = _known(target, log.events.ids, "target"), _known(target_channels, log.channels.ids, "target_channels")
+    cuts = _cuts(log, horizon, windows, splits)
+    *search, last = [_Window.of(split, truth, exclude_seen=exclude_seen) for split in cuts]
 
-    def measure(weights: Weights, some: Iterable[_Window]) -> np.ndarray:
-        return np.concatenate([window.measure(weights, estimator, metric, k) for window in some])
+    def measure(setting: Setting, some: Iterable[_Window]) -> np.ndarray:
+        return np.concatenate([window.measure(setting.weights, setting.estimator, metric, k) for window in some])
 
-    n_steps = sweeps * (len(_STEPS) * sum(map(len, searched.values())) + len(half_lives)) + 2
-    with ticker(n_steps + len(log.channels), progress, label="learn_weights") as tick:
-        best = start
-        trials = [("start", _mean(measure(start, search)))]
-        highest = trials[0][1]
+    trials: list[tuple[str, float]] = []
+
+    def climb(best: Setting, highest: float, moves: Iterable[list[Move]]) -> tuple[Setting, float]:
+        """Go over groups of moves; each starts from the best so far."""
+        for group in moves:
+            base = best
+            for name, move in group:
+                tick()
+                if (trial := move(base)) == base:
+                    continue
+                trials.append((name, mean_of(measure(trial, search))))
+                if trials[-1][1] > highest:
+                    best, highest = trial, trials[-1][1]
+        return best, highest
+
+    n_moves = (sweeps + 1) * sum(map(len, tuning)) + sweeps * sum(map(len, weighing))
+    with ticker(n_moves + len(log.channels) + 1, progress, label="learn_weights") as tick:
+        begun = Setting(start, estimator)
+        trials.append(("start", mean_of(measure(begun, search))))
+        tick()
+        begun, highest = climb(begun, trials[0][1], tuning)
+        best = begun
         for _ in range(sweeps):
-            for moves in _moves(searched, half_lives):
-                base = best
-                for name, table, key, value in moves:
-                    trial = _moved(base, table, key, value)
-                    tick()
-                    if trial == base:
-                        continue
-                    trials.append((name, _mean(measure(trial, search))))
-                    if trials[-1][1] > highest:
-                        best, highest = trial, trials[-1][1]
-        before, after = measure(start, [last]), measure(best, [last])
+            best, highest = climb(best, highest, [*weighing, *tuning])
+        before, after = measure(begun, [last]), measure(best, [last])
         interval = partial(_interval, confidence=confidence, n_bootstrap=n_bootstrap, seed=seed)
         gain, low, high = interval(after - before)
         signal = []
         for channel in log.channels.ids if len(log.channels) > 1 else ():
-            without = measure(_moved(best, "channels", str(channel), 0.0), [last])
-            signal.append((str(channel), *interval(after - without)))
+            without = replace(best, weights=scaled_weights(best.weights, "channels", (str(channel),), 0.0))
+            signal.append((str(channel), *interval(after - measure(without, [last]))))
             tick()
     accepted = bool(low > 0)
     return LearnedWeights(
-        best if accepted else start,
-        start,
-        best,
-        accepted,
-        gain,
-        low,
-        high,
-        tuple(signal),
-        tuple(trials),
-        metric_name(metric),
-        int((~np.isnan(after - before)).sum()),
+        weights=best.weights if accepted else start,
+        estimator=best.estimator if accepted else begun.estimator,
+        start=start,
+        found=best.weights,
+        accepted=accepted,
+        gain=gain,
+        low=low,
+        high=high,
+        signal=tuple(signal),
+        trials=tuple(trials),
+        metric=metric_name(metric),
+        n_people=int((~np.isnan(after - before)).sum()),
+        split=fingerprint(*cuts[-1]),
     )
-
-
-def learn_blend(
-    models: Mapping[str, Model],
-    histories: Interactions,
-    truth: Interactions,
-    *,
-    k: int,
-    metric: Metric = ndcg,
-    scale: Scale = "deviation",
-    exclude_seen: bool = True,
-    grid: Sequence[float] = (0.0, 0.1, 0.25, 0.5, 1.0, 2.0),
-    sweeps: int = 2,
-    people: int = 5000,
-    seed: int = 0,
-) -> LearnedBlend:
-    """Find what each model should count in a blend, on a validation part.
-
-    Parameters
-    ----------
-    models : mapping of str to Model
-        Fitted without the truth.
-    histories, truth : Interactions
-        What people had, and what they chose next; people of the truth without a history here are left out.
-    k : int
-    metric : callable
-        One value per person, to be as large as possible.
-    scale : {"deviation", "rank", "none"}
-        See :class:`omnireco.Blend`.
-    exclude_seen : bool
-    grid : sequence of float
-        Weights to try for each model beside the best one, whose weight stays 1.
-    sweeps : int
-        How often to go over the models.
-    people : int
-        At most so many people, drawn by ``seed``: their scores of all items are held in memory.
-    seed : int
-
-    Returns
-    -------
-    LearnedBlend
-
-    Notes
-    -----
-    Coordinate search from the best single model; a model that adds nothing gets weight 0. Report the blend on data
-    that took no part here. Deterministic. Memory 4 bytes x people x items per model.
-
-    Examples
-    --------
-    >>> from omnireco.models import EASE, Popularity
-    >>> from omnireco.testing import small_matrix
-    >>> x = small_matrix(seed=1)
-    >>> models = {"ease": EASE().fit(x), "popular": Popularity().fit(x)}
-    >>> learn_blend(models, x, x, k=5, exclude_seen=False).model
-    BlendModel(25 items, ease x ..., popular x ..., scale='deviation')
-    """
-    k, sweeps = check_integer(k, "k", low=1), check_integer(sweeps, "sweeps", low=1)
-    steps = [check_number(step, "grid") for step in grid]
-    blend = BlendModel.of(models, scale=scale)
-    asked, relevant = _people(blend, histories, truth, check_integer(people, "people", low=1), seed)
-    seen = asked if exclude_seen else None
-    scores = {name: scaled(all_scores(model, asked), scale).astype(np.float32) for name, model in models.items()}
-
-    def measure(weights: Mapping[str, float]) -> float:
-        total = sum(np.float32(weight) * scores[name] for name, weight in weights.items() if weight)
-        codes, _ = select(np.ascontiguousarray(total), k=k, exclude=seen)
-        return _mean(_values(metric, codes, relevant))
-
-    trials: list[tuple[Mapping[str, float], float]] = [({name: 1.0}, measure({name: 1.0})) for name in models]
-    best, highest = max(trials, key=lambda trial: trial[1])
-    leader = next(iter(best))
-    for _ in range(sweeps):
-        for name, step in itertools.product([name for name in models if name != leader], steps):
-            trial = {**best, name: step}
-            if trial == best or (step == 0 and name not in best):
-                continue
-            trials.append((ReadOnly(trial), measure(trial)))
-            if trials[-1][1] > highest:
-                best, highest = trial, trials[-1][1]
-    weights = ReadOnly({name: float(best.get(name, 0.0)) for name in models})
-    return LearnedBlend(BlendModel.of(models, weights=weights, scale=scale), weights, tuple(trials))
 
 
 @dataclass(frozen=True, slots=True)
@@ -375,14 +328,14 @@ class _Window:
         people = np.flatnonzero(np.diff(self.relevant.indptr))
         values = np.full(self.train.n_users, np.nan)
         x = self.train.matrix(weights)
-        if not x.nnz:
+        if not x.without_targets().nnz:
             values[people] = 0.0
             return values
         model = estimator.fit(x)
         codes = model.recommend(x.take(people), k=k, exclude_seen=False).codes if not self.exclude_seen else None
         if codes is None:  # seen is what was seen on any channel, whatever it weighs
             codes = _unseen(model, x.take(people), self.train.matrix().take(people), k)
-        values[people] = _values(metric, codes, self.relevant[people])
+        values[people] = values_of(metric, codes, self.relevant[people])
         return values
 
 
@@ -399,23 +352,27 @@ def _unseen(model: Model, x: Interactions, seen: Interactions, k: int) -> np.nda
     return np.pad(codes, ((0, 0), (0, max(0, short))), constant_values=NONE).astype(np.int32)
 
 
-def _moves(
-    searched: Mapping[str, tuple[str, ...]], half_lives: Sequence[Any]
-) -> Iterator[list[tuple[str, str, str, Any]]]:
-    """Yield, number by number, the values to try: (name, table, key, value)."""
-    yield [(f"half_life={value}", "half_life", "", value) for value in half_lives]
-    for table, keys in searched.items():
-        for key in keys:
-            yield [(f"{table}[{key}] x {step:g}", table, key, step) for step in _STEPS]
+def _groups(events: Iterable[str] | Mapping[str, Iterable[str]] | None, ids: np.ndarray) -> dict[str, tuple[str, ...]]:
+    """Return the event types that share a factor, by the name of the group."""
+    if isinstance(events, Mapping):
+        return {str(name): _known(types, ids, f"events[{name!r}]") for name, types in events.items()}
+    return {name: (name,) for name in _known(events, ids, "events")}
 
 
-def _moved(weights: Weights, table: str, key: str, value: Any) -> Weights:
-    """Return weights with one number changed: a half-life set, a factor multiplied."""
-    if table == "half_life":
-        return replace(weights, half_life=value)
-    present = dict(getattr(weights, table) or {})
-    changed = {**present, key: present.get(key, 1.0) * value}
-    return replace(weights, channels=changed) if table == "channels" else replace(weights, events=changed)
+def _cuts(log: EventLog, horizon: Any, windows: int, splits: Sequence[Split] | None) -> tuple[Split, ...]:
+    if (horizon is None) == (splits is None):
+        raise ParameterError(
+            "learn_weights takes either horizon='14D', for windows at the end of the log, or splits=[...] of your own."
+        )
+    if splits is None:
+        return split_rolling(log, horizon=horizon, n=windows)
+    given = tuple(splits)
+    if len(given) < 2 or not all(len(cut) == 2 and all(isinstance(side, EventLog) for side in cut) for cut in given):
+        raise ParameterError(
+            f"splits must be at least 2 pairs of logs (train, test). Got {len(given)}: the last one is kept from the "
+            "search, to accept or refuse what it found. Write om.split_rolling(log, horizon='14D', n=3)."
+        )
+    return tuple(Split(*cut) for cut in given)
 
 
 def _known(names: Iterable[str] | None, all_names: np.ndarray, what: str) -> tuple[str, ...]:
@@ -430,25 +387,8 @@ def _known(names: Iterable[str] | None, all_names: np.ndarray, what: str) -> tup
     return asked
 
 
-def _people(
-    blend: BlendModel, histories: Interactions, truth: Interactions, people: int, seed: int
-) -> tuple[sp.csr_matrix, sp.csr_matrix]:
-    """Return histories and truth (n, n_items) of the people who have both, at most ``people`` of them."""
-    known = blend._align(histories).csr
-    row = truth.users.codes(histories.users.ids, missing="none")
-    chosen = truth.with_items(blend.items).csr
-    both = (row != NONE) & (np.diff(known.indptr) > 0)
-    both[both] = np.diff(chosen.indptr)[row[both]] > 0
-    keep = np.flatnonzero(both)
-    if not keep.size:
-        raise EmptyError("learn_blend: nobody of the truth has a history. Check that user ids agree.")
-    if keep.size > people:
-        keep = np.sort(stream(seed, "evaluation/blend").choice(keep, people, replace=False))
-    relevant = sp.csr_matrix(chosen[row[keep]])
-    return sp.csr_matrix(known[keep]), relevant
-
-
-def _values(metric: Metric, codes: np.ndarray, relevant: sp.csr_matrix) -> np.ndarray:
+def values_of(metric: Metric, codes: np.ndarray, relevant: sp.csr_matrix) -> np.ndarray:
+    """Return the metric of lists (n, k) held against relevant items (n, n_items), one float64 per row."""
     lists = RankedLists(codes, find_hits(codes, relevant), np.diff(relevant.indptr).astype(np.int64))
     values = np.asarray(metric(lists))
     if values.shape != (len(codes),):
@@ -456,7 +396,8 @@ def _values(metric: Metric, codes: np.ndarray, relevant: sp.csr_matrix) -> np.nd
     return values.astype(np.float64)
 
 
-def _mean(values: np.ndarray) -> float:
+def mean_of(values: np.ndarray) -> float:
+    """Return the mean of the defined values; NaN when there is none."""
     return float(np.nanmean(values)) if not np.isnan(values).all() else float("nan")
 
 

@@ -168,9 +168,7 @@ class BlendModel(Model):
             codes[rows], scores[rows] = select(self._all(histories[rows], aims), k=k, exclude=seen, eligible=some)
         return codes, scores
 
-    def _score(
-        self, histories: sp.csr_matrix, codes: np.ndarray, targets: sp.csr_matrix | None = None
-    ) -> np.ndarray:
+    def _score(self, histories: sp.csr_matrix, codes: np.ndarray, targets: sp.csr_matrix | None = None) -> np.ndarray:
         return self._all(histories, targets)[:, codes]
 
     def _similar(self, codes: np.ndarray, *, k: int) -> tuple[np.ndarray, np.ndarray]:

@@ -184,9 +184,7 @@ def _parts(model: Model, history: sp.csr_matrix, aims: np.ndarray | None, shown:
     )
 
 
-def _factor_parts(
-    model: FactorModel, history: sp.csr_matrix, aims: np.ndarray | None, shown: np.ndarray
-) -> np.ndarray:
+def _factor_parts(model: FactorModel, history: sp.csr_matrix, aims: np.ndarray | None, shown: np.ndarray) -> np.ndarray:
     weight, pull, _ = model.loss.cells(history.data, aims)
     ridge = model.loss.ridge(np.array([history.nnz]), len(model.items))[0]
     wide = model.factors.astype(np.float64)

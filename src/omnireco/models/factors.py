@@ -341,9 +341,7 @@ class FactorModel(Model):
         vectors = self._place(histories, threads, None if targets is None else targets.data)
         return topk(vectors, self._index, k=k, exclude=exclude, eligible=eligible, threads=threads)
 
-    def _score(
-        self, histories: sp.csr_matrix, codes: np.ndarray, targets: sp.csr_matrix | None = None
-    ) -> np.ndarray:
+    def _score(self, histories: sp.csr_matrix, codes: np.ndarray, targets: sp.csr_matrix | None = None) -> np.ndarray:
         vectors = self._place(histories, None, None if targets is None else targets.data).astype(np.float64)
         scores = np.zeros((vectors.shape[0], codes.size))
         for factor in range(vectors.shape[1]):  # the order of summation that topk promises

@@ -1,0 +1,117 @@
+"""Likes, dislikes and grades on MovieLens-100K: tuned graded targets against tuned likes only, in pairs.
+
+    OMNIRECO_DATA=/path/to/data python benchmarks/graded.py [--seeds 3]
+
+Ratings of 4 and 5 are likes, 1 and 2 dislikes. A random fifth of all ratings is the test, the truth its likes; items
+rated in the training part are left out of every list. Both sides are tuned alike by om.learn_weights on four folds of
+the training part, three to search on and one to accept on: the unobserved weight and the ridge of ALS with 32
+factors; the graded side also how steeply targets rise and what a dislike weighs. Writes results/graded.json.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+from pathlib import Path
+from time import perf_counter
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+import omnireco as om
+
+K, FOLDS = 10, 4
+LIKES, DISLIKES = ["4", "5"], ["1", "2"]
+ONLY_LIKES = om.Weights(events={"1": 0, "2": 0, "3": 0})
+GRADES = om.Weights(targets={"1": 0.0, "2": 0.25, "3": 0.5, "4": 0.75, "5": 1.0})
+ZERO_TARGET = om.Weights(targets={"1": 0.0, "2": 0.0, "4": 1.0, "5": 1.0}, events={"3": 0})
+
+
+def read() -> pd.DataFrame:
+    if not (folder := os.environ.get("OMNIRECO_DATA")):
+        sys.exit("Set OMNIRECO_DATA to the folder that holds movielens_100k")
+    rows = pd.read_parquet(Path(folder) / "movielens_100k" / "ratings.parquet")
+    event = rows["rating"].astype(int).astype(str)
+    return rows[["user_id", "item_id", "timestamp"]].assign(channel="web", event=event)
+
+
+def lists(log: om.EventLog, weights: om.Weights, estimator: Any, people: Any) -> om.Recommendations:
+    """Return lists without what people rated in training, whatever it weighs."""
+    x, seen = log.matrix(weights), log.matrix()
+    model = estimator.fit(x)
+    ranked = model.recommend(x.rows(people), k=x.n_items, exclude_seen=False).to_frame()
+    had = seen.rows(people).to_frame()[["user_id", "item_id"]].assign(had=True)
+    left = ranked.merge(had, how="left")
+    left = left[left["had"].isna()].sort_values(["user_id", "rank"])
+    return om.Recommendations.from_frame(left.groupby("user_id").head(K)[["user_id", "item_id", "rank"]])
+
+
+def dislike_share(found: om.Recommendations, test: pd.DataFrame) -> float:
+    """Return the share of dislikes among the listed items that the test has a rating of."""
+    rated = found.to_frame().merge(test)
+    return float(rated["event"].isin(DISLIKES).mean())
+
+
+def one_split(rows: pd.DataFrame, seed: int) -> dict[str, Any]:
+    random = np.random.default_rng(seed)
+    test_side = random.random(len(rows)) < 0.2
+    train, test = rows[~test_side], rows[test_side]
+    fold = random.integers(FOLDS, size=len(train))
+    folds = [(om.EventLog.from_frame(train[fold != f]), om.EventLog.from_frame(train[fold == f])) for f in range(FOLDS)]
+    log, truth = om.EventLog.from_frame(train), test[test["event"].isin(LIKES)]
+    people = np.intersect1d(truth["user_id"], log.users.ids)
+    found: dict[str, Any] = {}
+    common: dict[str, Any] = {"splits": folds, "target": LIKES, "channels": [], "half_lives": [None], "sweeps": 2}
+    for name, start, search in (
+        ("likes only", ONLY_LIKES, {"events": []}),
+        ("dislikes, target 0", ZERO_TARGET, {"events": {"dislikes": DISLIKES}}),
+        ("graded", GRADES, {"events": {"dislikes": DISLIKES}}),
+    ):
+        begin = perf_counter()
+        learned = om.learn_weights(log, om.ALS(factors=32), start=start, n_bootstrap=200, **common, **search)
+        best = max(learned.trials, key=lambda trial: trial[1])
+        weights = learned.found if search["events"] else start
+        found[name] = lists(log, weights, learned.estimator, people)
+        chosen = learned.estimator
+        print(
+            f"  seed {seed} {name}: {best[1]:.4f} in search, {len(learned.trials)} trials, "
+            f"{perf_counter() - begin:.0f} s, {chosen}, {weights}",
+            flush=True,
+        )
+    report = om.evaluate(found, truth[["user_id", "item_id"]], k=K, metrics=[om.ndcg])
+    shares = {name: dislike_share(recs, test) for name, recs in found.items()}
+    values = {name: report.per_user(name, "ndcg").set_index("user_id")["value"] for name in found}
+    return {"report": report, "shares": shares, "values": values}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--seeds", type=int, nargs="*", default=[0, 1, 2])
+    arguments = parser.parse_args()
+    rows, runs = read(), []
+    for seed in arguments.seeds:
+        runs.append(one_split(rows, seed))
+        report = runs[-1]["report"]
+        print(report.to_frame().round(4).to_string(), runs[-1]["shares"])
+        print(report.differences("likes only").round(4).to_string(), flush=True)
+    out: dict[str, Any] = {}
+    for name in runs[0]["values"]:
+        mean = np.mean([run["values"][name].mean() for run in runs])
+        gaps = pd.concat([run["values"][name] - run["values"]["likes only"] for run in runs], axis=1).mean(axis=1)
+        draws = np.random.default_rng(0).choice(gaps.to_numpy(), (2000, len(gaps))).mean(axis=1)
+        low, high = np.quantile(draws, [0.025, 0.975])
+        share = np.mean([run["shares"][name] for run in runs])
+        out[name] = {"ndcg": mean, "gain": gaps.mean(), "low": low, "high": high, "dislike share": share}
+    splits = [run["report"].split for run in runs]
+    print(f"\nMovieLens-100K, likes of a random fifth, seeds {arguments.seeds}, splits {splits}")
+    print(pd.DataFrame(out).T.round(4).to_string())
+    target = Path(__file__).parent / "results"
+    target.mkdir(exist_ok=True)
+    (target / "graded.json").write_text(json.dumps(out, indent=1))
+
+
+if __name__ == "__main__":
+    main()
