@@ -109,6 +109,7 @@ MODELS = [
     om.GFCF(factors=3),
     om.Popularity(),
     om.BuyAgain(),
+    om.CrossChannel(om.ALS(factors=4, iterations=3)),
     om.Blend(models={"als": om.ALS(factors=4, iterations=3), "ease": om.EASE(regularization=5.0)}),
 ]
 

@@ -341,9 +341,10 @@ def _product(cells: sp.csr_matrix, targets: sp.csr_matrix) -> sp.csr_matrix:
 def _mean_cells(csr: sp.csr_matrix, events: Coded, target: np.ndarray) -> sp.csr_matrix:
     """Return the weighted mean target of each cell of ``csr``, in an order that does not depend on the rows' order."""
     width = max(1, csr.shape[1])
-    counted = np.flatnonzero((events.weight != 0) & (events.item != NONE))
+    weights = np.ones(events.user.size) if events.weight is None else events.weight
+    counted = np.flatnonzero((weights != 0) & (events.item != NONE))
     key = events.user[counted].astype(np.int64) * width + events.item[counted]
-    weight, target = events.weight[counted], target[counted]
+    weight, target = weights[counted], target[counted]
     order = np.lexsort([target, weight, key])
     key, weight, target = key[order], weight[order], target[order]
     first = np.flatnonzero(np.r_[True, key[1:] != key[:-1]]) if key.size else np.empty(0, np.int64)
