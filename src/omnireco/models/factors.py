@@ -314,6 +314,9 @@ class FactorModel(Model):
         return self._place(known.csr, threads, _align_targets(known, targets, self.loss, "place"))
 
     def _place(self, histories: sp.csr_matrix, threads: int | None, targets: np.ndarray | None = None) -> np.ndarray:
+        if targets is None and not histories.data.all():  # a cell of 0 says nothing
+            histories = histories.copy()
+            histories.eliminate_zeros()
         weight, pull, _ = self.loss.cells(histories.data, targets)
         vectors = fold_in(
             histories.indptr,
