@@ -35,6 +35,7 @@ QUARTER = HOUR // 4  # every zone offset in use is a multiple of 15 minutes
 FIRST_USER = 1001
 
 BASE_RESPONSE = np.array([0.10, 0.14])  # of a message to the average person at an average hour
+READING_LIKE = ("anyone", "own kind")  # whose week the rest of a person's reading follows
 ATTENTION_HOURS = np.array([6.0, 1.5])  # e-folding time of the chance that a message is still read
 DELAY_HOURS = 24  # nobody answers later than this
 FATIGUE = 0.15  # each message of the last 7 days multiplies the chance by exp(-FATIGUE)
@@ -67,7 +68,7 @@ class Truth:
     places : float64 array (n_users, 3)
         Shares of a person's visits on web, app and in the store.
     appetite : float64 array (n_users, 2)
-        How much more (or less) than the average a person answers e-mail and push.
+        How much more (or less) than the average of the default world a person answers e-mail and push.
     """
 
     archetype: np.ndarray
@@ -121,6 +122,9 @@ def draw_people(
     popularity: np.ndarray,
     n_tastes: int,
     seed: int,
+    *,
+    reading_like: str = "anyone",
+    answer_rate: float = 1.0,
 ) -> Truth:
     """Draw who people are."""
     rng = stream(seed, "simulate/people")
@@ -129,12 +133,13 @@ def draw_people(
     second = rng.integers(len(ARCHETYPES), size=n_users)
     mean = 0.85 * weeks[archetype] + 0.15 * weeks[second]
     hours = normalised(rng.standard_gamma(90.0 * mean) + 1e-6)
-    other = weeks[rng.integers(len(ARCHETYPES), size=n_users)]
+    stranger = rng.integers(len(ARCHETYPES), size=n_users)
+    other = weeks[stranger if reading_like == "anyone" else archetype]
     reading = normalised(READING_AGREES * hours + (1.0 - READING_AGREES) * other)
     zone = np.array(zones, dtype=object)[rng.integers(len(zones), size=n_users)]
     taste = normalised(rng.standard_gamma(0.35, (n_users, n_tastes)) + 1e-6)
     places = normalised(rng.standard_gamma(np.array([1.2, 1.0, 1.4]), (n_users, len(PLACES))) + 1e-6)
-    appetite = rng.standard_gamma(2.0, (n_users, len(MESSAGES))) / 2.0
+    appetite = answer_rate * rng.standard_gamma(2.0, (n_users, len(MESSAGES))) / 2.0
     favourites = draw_wishes(rng, np.repeat(np.arange(n_users), FAVOURITES), taste, group, popularity)
     return Truth(
         archetype=frozen(archetype.astype(np.int64)),

@@ -406,11 +406,14 @@ def _unpack_activity(parts: _Reader, prefix: str = "") -> ActivityModel:
     )
 
 
+_SEND_TIME_ARRAYS = ("rate", "tau", "reading", "own", "follows", "kinds", "curve_parameters", "factor")
+
+
 def _pack_send_time(model: SendTimeModel, out: _Writer) -> None:
     _pack_activity(model.activity, out, "activity/")
     out.vocabulary("channels", model.channels)
     out.vocabulary("people", model.people)
-    for name in ("rate", "tau", "reading", "curve_parameters", "factor"):
+    for name in _SEND_TIME_ARRAYS:
         out.array(name, getattr(model, name))
     out.fields["assumed"] = [model.base_rate, model.default_tau, model.life, model.n_messages]
 
@@ -419,7 +422,9 @@ def _unpack_send_time(parts: _Reader) -> SendTimeModel:
     base_rate, default_tau, life, n_messages = parts.fields["assumed"]
     return SendTimeModel(
         activity=_unpack_activity(parts, "activity/"),
-        **parts.parts(("channels", "people"), ("rate", "tau", "reading", "curve_parameters", "factor")),
+        **parts.parts(
+            ("channels", "people"), ("rate", "tau", "reading", "own", "follows", "kinds", "curve_parameters", "factor")
+        ),
         base_rate=float(base_rate),
         default_tau=float(default_tau),
         life=life,

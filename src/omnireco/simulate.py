@@ -19,11 +19,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from omnireco._checks import check_instant, check_integer, check_number
+from omnireco._checks import check_choice, check_instant, check_integer, check_number
 from omnireco._world import (
     ARCHETYPES,
     MESSAGES,
     PLACES,
+    READING_LIKE,
     ZONES,
     Calendar,
     Truth,
@@ -143,6 +144,8 @@ def simulate(
     messages_per_week: float = 2.0,
     share_without_zone: float = 0.05,
     share_without_consent: float = 0.10,
+    reading_like: str = "anyone",
+    answer_rate: float = 1.0,
 ) -> World:
     """Return a small world with planted truth.
 
@@ -164,6 +167,11 @@ def simulate(
         Averages per person.
     share_without_zone, share_without_consent : float
         Shares of people whose zone the company does not know, and who never agreed to any message.
+    reading_like : {"anyone", "own kind"}
+        60 % of a person's reading is like their activity. The rest follows the week of any archetype, which only
+        their own answers can tell; or that of their own, which activity tells too.
+    answer_rate : float
+        Multiplies everybody's chance of answering; 1 is some 10 % for e-mail and 14 % for push.
 
     Returns
     -------
@@ -195,12 +203,16 @@ def simulate(
     messages_per_week = check_number(messages_per_week, "messages_per_week", low=0)
     share_without_zone = check_number(share_without_zone, "share_without_zone", low=0, high=1)
     share_without_consent = check_number(share_without_consent, "share_without_consent", low=0, high=1)
+    check_choice(reading_like, "reading_like", READING_LIKE)
+    answer_rate = check_number(answer_rate, "answer_rate", above=0)
     start_us = check_instant(start, "start")
     names = _check_zones(zones)
 
     items, group, popularity = draw_catalog(n_items, n_tastes, seed)
     zone_names = Vocabulary.from_ids(np.array(names, dtype=object))
-    truth = draw_people(n_users, names, group, popularity, n_tastes, seed)
+    truth = draw_people(
+        n_users, names, group, popularity, n_tastes, seed, reading_like=reading_like, answer_rate=answer_rate
+    )
     zone = zone_names.codes(truth.zone)
     users = draw_users(truth, share_without_zone, share_without_consent, seed)
 

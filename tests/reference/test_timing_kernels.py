@@ -98,19 +98,18 @@ def test_clocks_change_when_the_zone_database_says():
         assert offset[mine][spell] == utc_offset(np.array([us]), np.array([code]), zones)[0]
 
 
-def slow_log_value(counts, base, pooling, reading, rate, tau, life):
+def slow_log_value(counts, base, pooling, channel, kinds, rate, tau, life):
     """Matrices of 168 hours, step by step."""
-    r = pool(counts, base, pooling)
-    r = r * (memberships(counts, base) @ reading if len(reading) else 1.0)
-    r = r / r.sum(axis=1, keepdims=True)
+    r = pool(counts, base, pooling) * (channel.reading if channel.reading.size else 1.0)
+    r = channel.own * r / r.sum(axis=1, keepdims=True) + (1.0 - channel.own) * kinds @ channel.psi
     value = send_value(-np.expm1(-rate[:, None] * r), tau, life=life)
     return np.log(value / value.mean(axis=1, keepdims=True))
 
 
 @pytest.mark.parametrize("life", [None, 5, 200])
 @pytest.mark.parametrize("strengths", [(5.0, 35.0, 20.0, 200.0), (5.0, float("inf"), float("inf"), float("inf"))])
-@pytest.mark.parametrize("segments", [0, 3])
-def test_curves_of_one_person_after_another(life, strengths, segments):
+@pytest.mark.parametrize("own", [1.0, 0.6])
+def test_curves_of_one_person_after_another(life, strengths, own):
     rng = np.random.default_rng(4)
     counts = (rng.poisson(0.15, (50, 168)) * rng.random((50, 168))).astype(np.float32).astype(float)
     counts[:3] = 0.0
@@ -125,12 +124,16 @@ def test_curves_of_one_person_after_another(life, strengths, segments):
     kernels.profiles(person, trust, indptr, hour, weight, laid_out, 0, 50, found)
     np.testing.assert_allclose(found, 0.7 * pool(counts, base, pooling) + 0.3 * base.theta, rtol=1e-10)
 
-    reading = rng.gamma(5.0, 0.2, (4, 168)) if segments else np.empty((0, 168))
-    channel = kernels.Channel(reading, float(np.exp(-1 / 6.0)), life or 0, -2.0, 0.8, 0.99)
+    reading, psi = (rng.gamma(5.0, 0.2, 168) if own < 1.0 else np.empty(0)), rng.dirichlet(np.ones(168), 4)
+    follows, kind = rng.dirichlet(np.ones(4), 4), rng.dirichlet(np.ones(4), 30).astype(np.float32)
+    kind_row = np.where(rng.random(50) < 0.5, rng.integers(0, 30, 50), -1)
+    kinds = np.where(kind_row[:, None] >= 0, kind[kind_row], memberships(counts, base) @ follows)
+    channel = kernels.Channel(reading, own, follows, psi, float(np.exp(-1 / 6.0)), life or 0, -2.0, 0.8, 0.99)
     shift, factor = rng.normal(size=50), rng.gamma(4.0, 0.25, 50)
     zone, clock = np.array([0, 1] * 25), np.stack([np.arange(169), np.roll(np.arange(169), 7)])
-    people = (person, np.ones(50), rate, shift, factor, indptr, hour, weight, laid_out, channel, zone, clock)
-    expected = slow_log_value(counts, base, pooling, reading, rate, 6.0, life)
+    people = (person, np.ones(50), rate, shift, factor, kind_row, kind)
+    people = (*people, indptr, hour, weight, laid_out, channel, zone, clock)
+    expected = slow_log_value(counts, base, pooling, channel, kinds, rate, 6.0, life)
     expected = np.concatenate([expected, np.zeros((50, 1))], axis=1)[np.arange(50)[:, None], clock[zone]]
     value = np.empty((50, 169))
     kernels.chances(*people, True, 0, 50, value)

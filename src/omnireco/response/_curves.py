@@ -39,7 +39,10 @@ class Tables(NamedTuple):
 class Channel(NamedTuple):
     """What a channel makes of profiles."""
 
-    reading: np.ndarray  # (G, 168), or (0, 168): reading is as activity
+    reading: np.ndarray  # (168,), or (0,): everybody reads as they are active
+    own: float  # share of reading that is like the person's own activity
+    follows: np.ndarray  # (G, G)
+    psi: np.ndarray  # (G, 168): weeks of the kinds of people, rows summing to 1
     rho: float
     life: int  # hours; 0 for ever
     intercept: float
@@ -159,25 +162,34 @@ def _share(k, n):
 
 
 @compiled
-def valued(p, member, rate, channel, x, q, value):
-    """Write the value of sending at each hour relative to the person's average hour (see `delay.send_value`)."""
-    segments = channel.reading.shape[0]
+def valued(p, member, kind, row, rate, channel, x, q, value):
+    """Write the value of sending at each hour relative to the person's average hour (see `delay.send_value`).
+
+    The kinds of the person are row ``row`` of ``kind`` (m, G), or with -1 those that follow their segments.
+    """
     total = 0.0
-    if segments:
-        x[:] = 0.0
-        for g in range(segments):
-            m = member[g]
-            for i in range(168):
-                x[i] += m * channel.reading[g, i]
+    x[:] = p
+    if channel.reading.size:
         for i in range(168):
-            x[i] *= p[i]
-    else:
-        x[:] = p
+            x[i] *= channel.reading[i]
     for i in range(168):
         total += x[i]
+    own = rate * channel.own / total
+    for i in range(168):
+        x[i] *= own
+    if channel.own < 1.0:
+        for k in range(member.size):
+            share = 0.0
+            if row >= 0:
+                share = np.float64(kind[row, k])
+            else:
+                for g in range(member.size):
+                    share += member[g] * channel.follows[g, k]
+            share *= rate * (1.0 - channel.own)
+            for i in range(168):
+                x[i] += share * channel.psi[k, i]
     highest = 0.0
     for i in range(168):
-        x[i] = rate * x[i] / total
         highest = max(highest, x[i])
     _come(x, highest)
     _attract(x, channel.rho, q, value)
@@ -260,7 +272,24 @@ def _profiles(person, trust, indptr, hour, weight, t, first, last, out):
 
 
 def _chances(
-    person, trust, rate, shift, factor, indptr, hour, weight, t, channel, zone, clock, as_log, first, last, out
+    person,
+    trust,
+    rate,
+    shift,
+    factor,
+    kind_row,
+    kind,
+    indptr,
+    hour,
+    weight,
+    t,
+    channel,
+    zone,
+    clock,
+    as_log,
+    first,
+    last,
+    out,
 ):
     """Fill rows first..last of out (n, S): the chance at the S slots, whose local hours are ``clock[zone]`` (Z, S).
 
@@ -272,7 +301,7 @@ def _chances(
         who = max(person[row], 0)
         a, b = (indptr[who], indptr[who + 1]) if person[row] >= 0 and trust[row] >= 0.0 else (0, 0)
         pooled(hour, weight, a, b, max(trust[row], 0.0), t, member, day, part, near, p)
-        valued(p, member, rate[row], channel, part, near[:168], value)
+        valued(p, member, kind, kind_row[row], rate[row], channel, part, near[:168], value)
         curve[:] = np.nan
         for s in range(out.shape[1]):
             h = clock[zone[row], s]
@@ -294,6 +323,8 @@ def _best_slots(
     rate,
     shift,
     factor,
+    kind_row,
+    kind,
     indptr,
     hour,
     weight,
@@ -314,7 +345,7 @@ def _best_slots(
         who = max(person[row], 0)
         a, b = (indptr[who], indptr[who + 1]) if person[row] >= 0 and trust[row] >= 0.0 else (0, 0)
         pooled(hour, weight, a, b, max(trust[row], 0.0), t, member, day, part, near, p)
-        valued(p, member, rate[row], channel, part, near[:168], value)
+        valued(p, member, kind, kind_row[row], rate[row], channel, part, near[:168], value)
         best, found = -np.inf, -1
         for s in range(clock.shape[1]):
             if not allowed[zone[row], s]:

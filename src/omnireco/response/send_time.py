@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import datetime as dt
 import logging
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -28,6 +29,7 @@ from omnireco.errors import ParameterError, SchemaError
 from omnireco.response.activity import ActivityModel, ActivityProfile, no_such
 from omnireco.response.calibration import fit_curve, person_factors
 from omnireco.response.delay import fit_reading, fit_tau
+from omnireco.response.kinds import Evidence, Follows, evidence, fit_follows, kinds_of
 from omnireco.response.profiles import WEEK, memberships
 
 if TYPE_CHECKING:
@@ -130,10 +132,11 @@ class SendTime:
         Notes
         -----
         Per channel: (1) the e-folding time of a message's pull from the delays of the answers; (2) the ratio of answers
-        seen to answers expected per hour and segment, so the profile becomes one of reading, free of the sender's own
-        timetable; (3) a logistic curve in the log of the relative value, whose mean equals the observed rate; (4) a
-        factor per person, shrunk to 1. The mean predicted chance over the messages of a channel equals the share of
-        them that was answered. Deterministic; the order of rows does not matter.
+        seen to answers expected per hour, so the profile becomes one of reading, free of the sender's own timetable;
+        (3) the share of reading that is as the person's own activity, and the kind of people whose week the rest
+        follows, from their answers and silences; (4) a logistic curve in the log of the relative value, whose mean
+        equals the observed rate; (5) a factor per person, shrunk to 1. The mean predicted chance over the messages of a
+        channel equals the share of them that was answered. Deterministic; the order of rows does not matter.
 
         References
         ----------
@@ -156,15 +159,19 @@ class SendTime:
             self._fit_channel(code, profile, rate, messages, audience, life, threads)
             for code in range(len(messages.channels))
         ]
+        n_kinds, shape = len(profile.base.pi), (len(found), messages.n_users)
         model = SendTimeModel(
             activity=profile,
             rate=rate,
             channels=messages.channels,
             tau=np.array([part.tau for part in found]),
-            reading=np.stack([part.reading for part in found]) if found else np.empty((0, len(profile.base.pi), WEEK)),
+            reading=np.array([part.reading for part in found]).reshape(-1, WEEK),
+            own=np.array([part.follows.own for part in found]),
+            follows=np.array([part.follows.follows for part in found]).reshape(-1, n_kinds, n_kinds),
+            kinds=np.array([part.kinds for part in found], np.float32).reshape(*shape, n_kinds),
             curve_parameters=np.array([part.parameters for part in found]).reshape(-1, 4),
             people=messages.users,
-            factor=np.stack([part.factor for part in found], axis=1) if found else np.empty((messages.n_users, 0)),
+            factor=np.array([part.factor for part in found]).reshape(shape).T.copy(),
             base_rate=self.base_rate,
             default_tau=check_duration(self.pull, "pull") / _HOUR,
             life=life,
@@ -196,31 +203,34 @@ class SendTime:
             small = _Sent(*(part[keep] for part in sent))
         with one_blas_thread():
             tau, reading = self._fit_delay(profile, small)
-            log_value = _log_value_at(small, profile, rate, reading, tau, life, threads)
+            follows, kinds = _fit_kinds(small, sent, profile, reading, tau, messages.n_users)
+            channel = _settings(profile, tau, reading, follows, life)
+            log_value = _log_value_at(
+                small, profile, rate, channel, None, threads
+            )  # own answers would tell on themselves
             log_activity = _log_activity(rate, small.profile)
             curve = fit_curve(log_value, log_activity, small.answered.astype(np.float64), base_rate=self.base_rate)
-            if small is not sent:
-                log_value = _log_value_at(sent, profile, rate, reading, tau, life, threads)
+            log_value = _log_value_at(sent, profile, rate, channel, kinds, threads)
         expected = curve.chance(log_value, _log_activity(rate, sent.profile))
         factor, _ = person_factors(sent.person, expected, sent.answered, messages.n_users)
         scale = _scale(expected * factor[sent.person], float(sent.answered.sum()))
-        return _Channel(tau, reading, (curve.intercept, curve.slope, curve.lift, scale), factor)
+        return _Channel(tau, reading, follows, kinds, (curve.intercept, curve.slope, curve.lift, scale), factor)
 
     def _fit_delay(self, profile: ActivityModel, sent: _Sent) -> tuple[float, np.ndarray]:
-        """Return how a channel's pull fades, and its reading hours relative to activity, in turns."""
+        """Return how a channel's pull fades, and its reading hours relative to activity (168,), in turns."""
         tau = check_duration(self.pull, "pull") / _HOUR
         use = np.flatnonzero(sent.answered & (sent.hour >= 0))
-        reading = np.ones((len(profile.base.pi), WEEK))
+        reading = np.ones(WEEK)
         if not use.size:
             return tau, reading
         people, person = np.unique(sent.profile[use], return_inverse=True)
-        r, member = profile.profiles(people), memberships(profile.counts(people), profile.base)
+        r, everybody = profile.profiles(people), np.ones((people.size, 1))
         start, delay = sent.hour[use], sent.delay[use]
         for _ in range(3):
-            adjusted = r * (member @ reading)
+            adjusted = r * reading
             adjusted /= adjusted.sum(axis=1, keepdims=True)
             tau = fit_tau(adjusted, person, start, delay, prior=tau)
-            reading = fit_reading(r, member, person, start, (start + delay) % WEEK, tau)
+            reading = fit_reading(r, everybody, person, start, (start + delay) % WEEK, tau)[0]
         return tau, reading
 
 
@@ -238,8 +248,14 @@ class SendTimeModel:
         The channels of the message log.
     tau : ndarray of shape (n_channels,)
         Hours after which a message's pull has fallen to 1/e.
-    reading : ndarray of shape (n_channels, n_segments, 168)
-        Reading on the channel relative to activity.
+    reading : ndarray of shape (n_channels, 168)
+        Reading on the channel relative to activity, of everybody.
+    own : ndarray of shape (n_channels,)
+        Share of reading that is as the person's own activity; the rest follows the week of a kind of people.
+    follows : ndarray of shape (n_channels, G, G)
+        The chance that the rest of somebody of activity segment g is of kind k.
+    kinds : ndarray of shape (n_channels, n_people, G), float32
+        The chance that each is of kind k, given how they answered.
     curve_parameters : ndarray of shape (n_channels, 4)
         Intercept, slope, lift, scale of the calibration.
     people : Vocabulary
@@ -258,6 +274,9 @@ class SendTimeModel:
     channels: Vocabulary
     tau: np.ndarray
     reading: np.ndarray
+    own: np.ndarray
+    follows: np.ndarray
+    kinds: np.ndarray
     curve_parameters: np.ndarray
     people: Vocabulary
     factor: np.ndarray
@@ -267,7 +286,17 @@ class SendTimeModel:
     n_messages: int
 
     def __post_init__(self) -> None:
-        for array in (self.rate, self.tau, self.reading, self.curve_parameters, self.factor):
+        arrays = (
+            self.rate,
+            self.tau,
+            self.reading,
+            self.own,
+            self.follows,
+            self.kinds,
+            self.curve_parameters,
+            self.factor,
+        )
+        for array in arrays:
             array.setflags(write=False)
 
     def __repr__(self) -> str:
@@ -472,19 +501,24 @@ class SendTimeModel:
         rate = np.append(self.rate, _mean_rate(self.rate))[user]
         code = int(self.channels.codes([channel], missing="none")[0]) if len(self.channels) else NONE
         if code == NONE:
-            intercept = float(np.log(self.base_rate / (1 - self.base_rate)))
-            reading, tau, slope = np.empty((0, WEEK)), self.default_tau, 1.0
-            shift, factor = np.zeros(user.size), np.ones(user.size)
+            settings = _settings(profile, self.default_tau, np.empty(0), None, self.life)
+            settings = settings._replace(intercept=float(np.log(self.base_rate / (1 - self.base_rate))))
+            shift, factor, kind = (
+                np.zeros(user.size),
+                np.ones(user.size),
+                np.empty((0, len(profile.base.pi)), np.float32),
+            )
+            person = np.full(user.size, -1)
         else:
             intercept, slope, lift, scale = self.curve_parameters[code].tolist()
-            reading, tau = np.array(self.reading[code]), float(self.tau[code])
+            follows = Follows(float(self.own[code]), self.follows[code])
+            settings = _settings(profile, float(self.tau[code]), self.reading[code], follows, self.life)
+            settings = settings._replace(intercept=intercept, slope=slope, highest=_HIGHEST)
+            person, kind = self.people.codes(ids, missing="none").astype(np.int64), self.kinds[code]
             shift = lift * _log_activity(self.rate, user)
-            factor = scale * np.append(self.factor[:, code], 1.0)[self.people.codes(ids, missing="none")]
-        settings = kernels.Channel(
-            reading, float(np.exp(-1.0 / tau)), self.life or 0, intercept, slope, 1.0 if code == NONE else _HIGHEST
-        )
+            factor = scale * np.append(self.factor[:, code], 1.0)[person]
         cells = (profile.indptr, profile.hour, profile.weight)
-        people = (user, profile.trust_in(user), rate, shift, factor, *cells)
+        people = (user, profile.trust_in(user), rate, shift, factor, person, kind, *cells)
         return people, kernels.tables(profile.base, profile.pooling), settings
 
 
@@ -503,6 +537,8 @@ class _Channel(NamedTuple):
 
     tau: float
     reading: np.ndarray
+    follows: Follows
+    kinds: np.ndarray
     parameters: tuple[float, float, float, float]
     factor: np.ndarray
 
@@ -539,48 +575,113 @@ def _log_activity(rate: np.ndarray, user: np.ndarray) -> np.ndarray:
     return np.asarray(np.log(relative)[user])
 
 
-def _log_value_at(
-    sent: _Sent,
-    profile: ActivityModel,
-    rate: np.ndarray,
-    reading: np.ndarray,
-    tau: float,
-    life: int | None,
-    threads: int | None,
-) -> np.ndarray:
-    """Return the log relative value of the hour each message was sent at, (m,); 0 where no clock is known."""
+def _fit_kinds(
+    small: _Sent, sent: _Sent, profile: ActivityModel, reading: np.ndarray, tau: float, n_people: int
+) -> tuple[Follows, np.ndarray]:
+    """Return how reading follows activity, learned from a part of the messages, and the kinds of everybody from all."""
+    n_kinds = len(profile.base.pi)
+    unknown = np.zeros((n_people, n_kinds), np.float32)
+    parts = [(found, member) for _, found, member in _blocks(small, profile, reading, tau)]
+    pull = sum(float(found.own_pull.sum()) for found, _ in parts)
+    answers = sum(float(found.answers.sum()) for found, _ in parts)
+    if pull == 0 or answers == 0:
+        return Follows(1.0, np.eye(n_kinds)), unknown
+    found = _joined([part for part, _ in parts])
+    member = np.concatenate([member for _, member in parts])
+    rate, rows = answers / pull, np.arange(found.answers.size)
+    _, strength = person_factors(rows, rate * found.own_pull, found.answers.astype(np.float64), rows.size)
+    follows = fit_follows(found, member, rate, strength)
+    if follows.own < 1.0:
+        for people, found, member in _blocks(sent, profile, reading, tau):
+            told = found.log_likelihood(follows.own, rate, strength)
+            unknown[people] = kinds_of(told, member, follows.follows)
+    return follows, unknown
+
+
+def _blocks(
+    sent: _Sent, profile: ActivityModel, reading: np.ndarray, tau: float
+) -> Iterator[tuple[np.ndarray, Evidence, np.ndarray]]:
+    """Yield people, what their messages say about their kinds, and their segments, some thousands at a time."""
+    psi = _weeks(profile, reading)
+    order = np.argsort(sent.person, kind="stable")
+    people, first = np.unique(sent.person[order], return_index=True)
+    edges = np.append(first, order.size)
+    for block in row_blocks(people.size, 6 * 8 * WEEK):
+        rows = order[edges[block.start] : edges[block.stop]]
+        code = sent.profile[order[first[block]]]
+        r = profile.profiles(code) * reading
+        r /= r.sum(axis=1, keepdims=True)
+        rows = rows[sent.hour[rows] >= 0]
+        place = np.searchsorted(people[block], sent.person[rows])
+        read = (sent.hour[rows] + sent.delay[rows]) % WEEK
+        found = evidence(r, psi, place, sent.hour[rows], sent.answered[rows], read, tau)
+        yield people[block], found, memberships(profile.counts(code), profile.base)
+
+
+def _joined(parts: list[Evidence]) -> Evidence:
+    """Return the evidence of several blocks of people as one."""
+    start = np.cumsum([0, *(part.answers.size for part in parts)])
+    return Evidence(
+        row=np.concatenate([part.row + first for part, first in zip(parts, start[:-1], strict=True)]),
+        own_read=np.concatenate([part.own_read for part in parts]),
+        kind_read=np.concatenate([part.kind_read for part in parts]),
+        own_pull=np.concatenate([part.own_pull for part in parts]),
+        kind_pull=np.concatenate([part.kind_pull for part in parts]),
+        answers=np.concatenate([part.answers for part in parts]),
+    )
+
+
+def _weeks(profile: ActivityModel, reading: np.ndarray) -> np.ndarray:
+    """Return the reading weeks of the kinds of people, (G, 168)."""
+    psi = profile.base.phi * reading if reading.size else np.array(profile.base.phi)
+    return np.asarray(psi / psi.sum(axis=1, keepdims=True))
+
+
+def _settings(
+    profile: ActivityModel, tau: float, reading: np.ndarray, follows: Follows | None, life: int | None
+) -> Any:
+    """Return what the kernels need of a channel, with a curve that is the log of the relative value."""
     from omnireco.response import _curves as kernels
 
-    people, row = np.unique(sent.profile, return_inverse=True)
-    order = np.argsort(row, kind="stable")
-    found, hours = np.zeros(row.size), np.arange(WEEK + 1)[None, :]
-    settings = kernels.Channel(np.array(reading), float(np.exp(-1.0 / tau)), life or 0, 0.0, 1.0, 1.0)
+    follows = follows if follows is not None else Follows(1.0, np.eye(len(profile.base.pi)))
+    rho = float(np.exp(-1.0 / tau))
+    psi, table = _weeks(profile, reading), np.array(follows.follows)
+    return kernels.Channel(np.array(reading), follows.own, table, psi, rho, life or 0, 0.0, 1.0, 1.0)
+
+
+def _log_value_at(
+    sent: _Sent, profile: ActivityModel, rate: np.ndarray, channel: Any, kinds: np.ndarray | None, threads: int | None
+) -> np.ndarray:
+    """Return the log relative value of the hour each message was sent at, (m,); 0 where no clock is known.
+
+    Without ``kinds`` (n_people, G) people are of the kinds that follow their segments.
+    """
+    from omnireco.response import _curves as kernels
+
+    order = np.argsort(sent.person, kind="stable")
+    people, first = np.unique(sent.person[order], return_index=True)
+    edges = np.append(first, order.size)
+    found, hours = np.zeros(order.size), np.arange(WEEK + 1)[None, :]
     tables = kernels.tables(profile.base, profile.pooling)
+    table = np.empty((0, len(profile.base.pi)), np.float32) if kinds is None else kinds.astype(np.float32)
     for block in row_blocks(people.size, 8 * WEEK):
-        low, high = np.searchsorted(row[order], [block.start, block.stop])
-        some, who = order[low:high], people[block].astype(np.int64)
+        rows = order[edges[block.start] : edges[block.stop]]
+        who = sent.profile[order[first[block]]].astype(np.int64)
         even, value = np.zeros(who.size), np.empty((who.size, WEEK + 1))
+        kind_row = np.full(who.size, -1) if kinds is None else people[block].astype(np.int64)
         rates = np.append(rate, _mean_rate(rate))[who]
-        person = (who, profile.trust_in(who), rates, even, even, profile.indptr, profile.hour, profile.weight)
+        cells = (profile.indptr, profile.hour, profile.weight)
+        person = (who, profile.trust_in(who), rates, even, even, kind_row, table, *cells, tables, channel)
+        clock = even.astype(np.int32)
         in_parallel(
             [
-                partial(
-                    kernels.chances,
-                    *person,
-                    tables,
-                    settings,
-                    even.astype(np.int32),
-                    hours,
-                    True,
-                    part.start,
-                    part.stop,
-                    value,
-                )
+                partial(kernels.chances, *person, clock, hours, True, part.start, part.stop, value)
                 for part in split_evenly(who.size, usable_threads(threads))
             ],
             threads,
         )
-        found[some] = value[row[some] - block.start, np.where(sent.hour[some] < 0, WEEK, sent.hour[some])]
+        place = np.searchsorted(people[block], sent.person[rows])
+        found[rows] = value[place, np.where(sent.hour[rows] < 0, WEEK, sent.hour[rows])]
     return found
 
 
