@@ -385,7 +385,7 @@ class EventLog:
         """
         users, user, report = resolved_users(identities, self.users, self.user, kind, (self.channels, self.channel))
         log = replace(self, users=users, user=user, resolution=report)
-        return log._rows(_time_order(log))
+        return in_time_order(log)
 
     def matrix(self, weights: Weights | None = None, *, at: Any = None) -> Interactions:
         """Build the behaviour matrix: users x items, one number for all that a person did with an item.
