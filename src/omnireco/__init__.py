@@ -105,6 +105,8 @@ from omnireco.response import (
     SendTimeModel,
     infer_zones,
 )
+from omnireco.response.bandit import Decisions, LinearBandit, LiveBandit
+from omnireco.response.propensity import thompson_propensities
 from omnireco.simulate import simulate
 
 __version__ = "0.1.0"
@@ -131,6 +133,7 @@ __all__ = [
     "Consent",
     "Constraint",
     "CrossChannel",
+    "Decisions",
     "Eligibility",
     "EventLog",
     "Explanations",
@@ -143,7 +146,9 @@ __all__ = [
     "ItemModel",
     "LearnedBlend",
     "LearnedWeights",
+    "LinearBandit",
     "LinkRules",
+    "LiveBandit",
     "MessageLog",
     "Model",
     "NeighborModel",
@@ -215,6 +220,7 @@ __all__ = [
     "slots",
     "split_people",
     "split_rolling",
+    "thompson_propensities",
     "topk",
     "typed_inputs",
 ]

@@ -46,6 +46,8 @@ from omnireco.planning.candidates import Candidates
 from omnireco.planning.plan import Plan, Price
 from omnireco.planning.rules import Past, Touches
 from omnireco.response.activity import ActivityModel
+from omnireco.response.arms import Posteriors
+from omnireco.response.bandit import LinearBandit, LiveBandit
 from omnireco.response.profiles import Base, Pooling
 from omnireco.response.rates import Habits, Spells
 from omnireco.response.reading import ReadingModel
@@ -249,6 +251,7 @@ def _forms() -> dict[str, _Form]:
         "blend model": _Form(BlendModel, _pack_blend, _unpack_blend),
         "typed model": _Form(TypedModel, _pack_typed, _unpack_typed),
         "channel model": _Form(ChannelModel, _pack_channels, _unpack_channels),
+        "live bandit": _Form(LiveBandit, _pack_bandit, _unpack_bandit),
         "plan": _Form(Plan, _pack_plan, _unpack_plan),
     }
 
@@ -596,6 +599,33 @@ def _unpack_channels(parts: _Reader) -> ChannelModel:
         saturation=fields["saturation"],
         channel=fields["channel"],
     )
+
+
+def _pack_bandit(live: LiveBandit, out: _Writer) -> None:
+    state, waiting = live.parts()
+    out.vocabulary("arms", live.arms)
+    names = ("theta", "cov", "features", "count", "a", "b", "rr", "shared", "spread")
+    for name in names:
+        out.array(name, getattr(state, name))
+    for name, array in waiting.items():
+        out.array("waiting/" + name, array)
+    numbers = ("d", "surprise", "n_events", "n_fitted", "scale", "offset")
+    out.fields |= {"parameters": asdict(live.bandit), "state": {name: getattr(state, name) for name in numbers}}
+    out.fields["counts"] = live.counts()
+
+
+def _unpack_bandit(parts: _Reader) -> LiveBandit:
+    names = ("theta", "cov", "count", "a", "b", "rr", "shared", "spread")
+    bandit: LinearBandit = LinearBandit(**parts.fields["parameters"])
+    known: dict[str, Any] = parts.fields["state"] | {name: parts.array(name) for name in names}
+    state = Posteriors(
+        regularization=bandit.regularization,
+        discount=bandit.discount,
+        features=parts.optional("features"),
+        **known,
+    )
+    waiting = {name[8:]: array for name, array in parts.arrays.items() if name.startswith("waiting/")}
+    return LiveBandit.from_parts(bandit, parts.vocabulary("arms"), state, waiting, parts.fields["counts"])
 
 
 def _pack_plan(plan: Plan, out: _Writer) -> None:

@@ -1,0 +1,460 @@
+"""The compiled loops of bandits: one update, counter-based draws, shortlists, choices and their probabilities.
+
+Every draw is a function of (key, decision, slot, arm) by SplitMix64 (Steele et al. 2014), so no choice depends on who
+else is in the batch, on its blocks or on threads.
+"""
+
+# mypy: ignore-errors
+# Types are numba's to find.
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from omnireco._compute import compiled
+
+__all__ = [
+    "add_one",
+    "chances",
+    "chances_of",
+    "learn_many",
+    "learn_one",
+    "log_cdf_table",
+    "normal_table",
+    "pick_drawn",
+    "pick_ranked",
+    "pick_weighted",
+    "refine",
+    "shortlist",
+]
+
+GOLDEN = np.uint64(0x9E3779B97F4A7C15)
+FIRST, SECOND = np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB)
+CELLS, LEVELS = 4096, 9  # of the table of normal quantiles
+STEP, REACH = 1.0 / 64.0, 8.0  # of the table of log Phi
+NEGLIGIBLE = -30.0  # exp(-30): what is left out of an integral
+
+
+def normal_table() -> np.ndarray:
+    """Return T (9, 4097): the lower half of the normal's quantiles, each level 64 times closer to the tail.
+
+    T[l, i] = Phi^-1(i / 8192 / 64^l). Linear between cells; cells 64 and up of each level are used.
+    """
+    from scipy.special import ndtri
+
+    cell = np.arange(CELLS + 1) / (2.0 * CELLS)
+    table = np.stack([ndtri(cell / 64.0**level) for level in range(LEVELS)])
+    table[:, 0] = table[:, 1]
+    return table.astype(np.float32)
+
+
+def log_cdf_table() -> np.ndarray:
+    """Return T (1024, 4): log Phi on cells of 1/64 from -8 to 8, as cubics in the place within the cell.
+
+    Hermite interpolation of values and slopes; the error is below 1e-9.
+    """
+    from scipy.special import log_ndtr
+
+    t = np.linspace(-REACH, REACH, round(2 * REACH / STEP) + 1)
+    value = log_ndtr(t)
+    slope = np.exp(-0.5 * t * t - 0.5 * np.log(2 * np.pi) - value) * STEP
+    rise = np.diff(value)
+    return np.stack(
+        [value[:-1], slope[:-1], 3 * rise - 2 * slope[:-1] - slope[1:], slope[:-1] + slope[1:] - 2 * rise], axis=1
+    )
+
+
+@compiled
+def mixed(x):
+    """Return 64 bits well mixed."""
+    x = x + GOLDEN
+    x = (x ^ (x >> np.uint64(30))) * FIRST
+    x = (x ^ (x >> np.uint64(27))) * SECOND
+    return x ^ (x >> np.uint64(31))
+
+
+@compiled
+def seed_of(key, decision, slot):
+    """Return the bits that belong to one slot of one decision."""
+    return mixed(mixed(np.uint64(decision) ^ key) + np.uint64(slot) * GOLDEN)
+
+
+@compiled
+def unit(bits):
+    """Return 53 bits as a number inside (0, 1)."""
+    return (np.float64(bits >> np.uint64(11)) + 0.5) * 2.0**-53
+
+
+@compiled
+def normal(bits, table):
+    """Return a standard normal: the lowest bit is the sign, the others a quantile of the lower half."""
+    level, cell = 0, bits >> np.uint64(52)
+    rest = bits
+    while cell < np.uint64(64) and level < LEVELS - 1:
+        rest = rest << np.uint64(6)
+        level += 1
+        cell = rest >> np.uint64(52)
+    at = np.int64(cell)
+    part = np.float32(np.float64(rest & np.uint64(0xFFFFFFFFFFFFF)) * 2.0**-52)
+    z = table[level, at] + part * (table[level, at + 1] - table[level, at])
+    return -z if bits & np.uint64(1) else z
+
+
+@compiled
+def learn_one(theta, cov, arm, x, weight, reward) -> float:
+    """Condition the posterior of one arm, theta (K, d), cov (K, d, d), on one reward (Sherman and Morrison 1950).
+
+    Returns the squared surprise in units of the noise, or NaN and changes nothing when a number is not finite.
+    """
+    d = x.size
+    s, mean = cov[arm], theta[arm]
+    u = np.zeros(d)
+    for j in range(d):
+        xj = x[j]
+        if xj != 0.0:
+            row = s[j]
+            for i in range(d):
+                u[i] += row[i] * xj
+    spread, error = 0.0, reward
+    for i in range(d):
+        spread += x[i] * u[i]
+        error -= x[i] * mean[i]
+    scale = weight / (1.0 + weight * spread)
+    surprise = scale * error * error
+    if not np.isfinite(surprise) or not np.isfinite(spread):
+        return np.nan
+    for j in range(d):
+        c = scale * u[j]
+        if c != 0.0:
+            row = s[j]
+            for i in range(d):
+                row[i] -= c * u[i]
+    for i in range(d):
+        mean[i] += scale * error * u[i]
+    return surprise
+
+
+@compiled
+def add_one(a, b, rr, arm, x, weight, reward) -> None:
+    """Add one event to the sums of its arm, a (K, d, d), b (K, d), rr (K,)."""
+    d = x.size
+    for j in range(d):
+        c = weight * x[j]
+        if c != 0.0:
+            row = a[arm, j]
+            for i in range(d):
+                row[i] += c * x[i]
+            b[arm, j] += c * reward
+    rr[arm] += weight * reward * reward
+
+
+@compiled
+def learn_many(theta, cov, arm, x, weight, reward) -> float:
+    """Do learn_one for each row of x (n, d); returns the sum of surprises."""
+    total = 0.0
+    for row in range(arm.size):
+        total += learn_one(theta, cov, arm[row], x[row], weight[row], reward[row])
+    return total
+
+
+@compiled
+def shortlist(score, allowed, everywhere, keep, out) -> None:
+    """Fill out (m, keep) with the arms of the highest score (m, K) by (score down, arm up); -1 where none is left.
+
+    allowed (m, K) is read unless everywhere.
+    """
+    m, n_arms = score.shape
+    best = np.empty(keep, score.dtype)
+    for row in range(m):
+        size = 0
+        for arm in range(n_arms):
+            value = score[row, arm]
+            if size == keep and not value > best[keep - 1]:
+                continue
+            if not (everywhere or allowed[row, arm]):
+                continue
+            at = size if size < keep else keep - 1
+            while at > 0 and value > best[at - 1]:
+                best[at] = best[at - 1]
+                out[row, at] = out[row, at - 1]
+                at -= 1
+            best[at] = value
+            out[row, at] = arm
+            if size < keep:
+                size += 1
+        for at in range(size, keep):
+            out[row, at] = -1
+
+
+@compiled
+def refine(theta, cov, x, bonus, ranking, score) -> None:
+    """Reorder ranking (m, l) by its exact scores x'theta + bonus * sqrt(x' cov x), which fill score (m, l).
+
+    Pairs are visited arm by arm: one product of matrices for all contexts that consider an arm.
+    """
+    m, keep = ranking.shape
+    n_arms, d = theta.shape
+    start = np.zeros(n_arms + 1, np.int64)
+    for pair in range(m * keep):
+        arm = ranking[pair // keep, pair % keep]
+        if arm >= 0:
+            start[arm + 1] += 1
+    most = start.max()
+    for arm in range(n_arms):
+        start[arm + 1] += start[arm]
+    place, member = start[:-1].copy(), np.empty(m * keep, np.int64)
+    for pair in range(m * keep):
+        arm = ranking[pair // keep, pair % keep]
+        if arm >= 0:
+            member[place[arm]] = pair
+            place[arm] += 1
+        else:
+            score[pair // keep, pair % keep] = -np.inf
+    gathered, turned = np.empty((most, d)), np.empty((most, d))
+    for arm in range(n_arms):
+        n = start[arm + 1] - start[arm]
+        if n == 0:
+            continue
+        for at in range(n):
+            gathered[at] = x[member[start[arm] + at] // keep]
+        np.dot(gathered[:n], cov[arm], turned[:n])
+        for at in range(n):
+            mean, variance = 0.0, 0.0
+            for i in range(d):
+                mean += gathered[at, i] * theta[arm, i]
+                variance += gathered[at, i] * turned[at, i]
+            pair = member[start[arm] + at]
+            score[pair // keep, pair % keep] = mean + bonus * math.sqrt(max(variance, 0.0))
+    for row in range(m):
+        for end in range(1, keep):
+            value, arm, at = score[row, end], ranking[row, end], end
+            while at > 0 and (
+                value > score[row, at - 1] or (value == score[row, at - 1] and 0 <= arm < ranking[row, at - 1])
+            ):
+                score[row, at] = score[row, at - 1]
+                ranking[row, at] = ranking[row, at - 1]
+                at -= 1
+            score[row, at] = value
+            ranking[row, at] = arm
+
+
+@compiled
+def start_row(allowed, everywhere, row, is_open):
+    """Fill is_open (K,) and return how many arms may be chosen."""
+    count = 0
+    for arm in range(is_open.size):
+        is_open[arm] = everywhere or allowed[row, arm]
+        count += is_open[arm]
+    return count
+
+
+@compiled
+def nth_open(is_open, nth):
+    """Return the nth open arm."""
+    for arm in range(is_open.size):
+        if is_open[arm]:
+            if nth == 0:
+                return arm
+            nth -= 1
+    return -1
+
+
+@compiled
+def pick_ranked(ranking, allowed, everywhere, n_arms, k, floor, key, decision, arms, propensity) -> None:
+    """Take the first k open arms of ranking (m, l), or with probability floor any open arm; slot after slot."""
+    is_open = np.empty(n_arms, np.bool_)
+    for row in range(ranking.shape[0]):
+        n_open = start_row(allowed, everywhere, row, is_open) if floor > 0.0 else 1
+        taken = 0
+        for slot in range(k):
+            if floor == 0.0:  # nothing but the ranking: the flags are not needed
+                best = ranking[row, slot] if slot < ranking.shape[1] else -1
+                arms[row, slot] = best
+                propensity[row, slot] = 1.0 if best >= 0 else 0.0
+                continue
+            if n_open == 0:
+                arms[row, slot] = -1
+                propensity[row, slot] = 0.0
+                continue
+            while not is_open[ranking[row, taken]]:
+                taken += 1
+            best = ranking[row, taken]
+            arm = best
+            coin = unit(seed_of(key, decision[row], slot))
+            if coin < floor:
+                arm = nth_open(is_open, min(n_open - 1, int(coin / floor * n_open)))
+            arms[row, slot] = arm
+            propensity[row, slot] = floor / n_open + (1.0 - floor if arm == best else 0.0)
+            is_open[arm] = False
+            n_open -= 1
+
+
+@compiled
+def pick_weighted(kind, mean, rate, allowed, everywhere, k, floor, key, decision, arms, propensity) -> None:
+    """Draw k arms, slot after slot: softmax of rate * mean (kind 0), or inverse gap weights (kind 1, SquareCB)."""
+    m, n_arms = mean.shape
+    is_open, p = np.empty(n_arms, np.bool_), np.empty(n_arms)
+    for row in range(m):
+        n_open = start_row(allowed, everywhere, row, is_open)
+        for slot in range(k):
+            if n_open == 0:
+                arms[row, slot] = -1
+                propensity[row, slot] = 0.0
+                continue
+            best = -1
+            for arm in range(n_arms):
+                if is_open[arm] and (best < 0 or mean[row, arm] > mean[row, best]):
+                    best = arm
+            top, total = mean[row, best], 0.0
+            for arm in range(n_arms):
+                p[arm] = 0.0
+                if is_open[arm]:
+                    gap = np.float64(top - mean[row, arm])
+                    if kind == 0:
+                        p[arm] = math.exp(-rate * gap)
+                    elif arm != best:
+                        p[arm] = 1.0 / (n_open + rate * math.sqrt(n_open) * gap)
+                    total += p[arm]
+            if kind == 1:
+                p[best] = 1.0 - total
+                total = 1.0
+            aim = unit(seed_of(key, decision[row], slot))
+            chosen, below = best, 0.0
+            for arm in range(n_arms):
+                if is_open[arm]:
+                    p[arm] = (1.0 - floor) * p[arm] / total + floor / n_open
+                    below += p[arm]
+                    if aim < below:
+                        chosen = arm
+                        aim = 2.0
+            arms[row, slot] = chosen
+            propensity[row, slot] = p[chosen]
+            is_open[chosen] = False
+            n_open -= 1
+
+
+@compiled
+def pick_drawn(
+    mean, width, allowed, everywhere, k, floor, key, decision, serial, normals, logs, wanted, arms, propensity
+) -> None:
+    """Thompson sampling in score space: the best of mean + width * normal (m, K), anew for each of k slots."""
+    m, n_arms = mean.shape
+    is_open = np.empty(n_arms, np.bool_)
+    for row in range(m):
+        n_open = start_row(allowed, everywhere, row, is_open)
+        for slot in range(k):
+            if n_open == 0:
+                arms[row, slot] = -1
+                propensity[row, slot] = 0.0
+                continue
+            bits = seed_of(key, decision[row], slot)
+            chosen, best = -1, -np.inf
+            coin = unit(bits)
+            if coin < floor:
+                chosen = nth_open(is_open, min(n_open - 1, int(coin / floor * n_open)))
+            else:
+                for arm in range(n_arms):
+                    if is_open[arm]:
+                        noise = normal(mixed(bits ^ serial[arm]), normals)
+                        score = mean[row, arm] + width[row, arm] * noise
+                        if score > best or chosen < 0:
+                            chosen, best = arm, score
+            arms[row, slot] = chosen
+            if wanted:
+                p = chance_of(mean[row], width[row], is_open, chosen, logs)
+                propensity[row, slot] = (1.0 - floor) * p + floor / n_open
+            is_open[chosen] = False
+            n_open -= 1
+
+
+@compiled
+def integral_range(mean, width, is_open):
+    """Return where the highest of the open arms may lie (low, high), and the step that sees the narrowest of them."""
+    low, high = -np.inf, -np.inf
+    for arm in range(mean.size):
+        if is_open[arm]:
+            low = max(low, mean[arm] - 7.0 * width[arm])
+            high = max(high, mean[arm] + 7.0 * width[arm])
+    narrow, rivals = np.inf, 0
+    for arm in range(mean.size):
+        if is_open[arm] and mean[arm] + 7.0 * width[arm] >= low:
+            narrow = min(narrow, np.float64(width[arm]))
+            rivals += 1
+    # The highest of n is about 1 / sqrt(2 log n) times as wide as each: a step below that sees it to nine digits.
+    step = 0.8 * narrow / math.sqrt(1.0 + 2.0 * math.log(max(rivals, 1)))
+    return low, high, max(step, (high - low) / 4000.0)
+
+
+@compiled
+def log_below(s, centre, inverse, n, logs):
+    """Return sum_r log Phi((s - centre_r) * inverse_r) over n rivals: the log chance that all lie below s."""
+    even, odd = 0.0, 0.0  # two sums: neither waits for the other
+    for at in range(n):
+        x = min(max((s - centre[at]) * inverse[at] + REACH, 0.0) * 64.0, 1023.9999)
+        cell = np.int32(x)
+        u = x - cell
+        value = logs[cell, 0] + u * (logs[cell, 1] + u * (logs[cell, 2] + u * logs[cell, 3]))
+        if at & 1:
+            odd += value
+        else:
+            even += value
+    return even + odd
+
+
+@compiled
+def chance_of(mean, width, is_open, chosen, logs):
+    """Return the probability that independent N(mean, width^2) have their highest at `chosen`, among the open.
+
+    The trapezoid rule from the top down, until all that is left lies below exp(-30).
+    """
+    low, high, step = integral_range(mean, width, is_open)
+    if not step > 0.0:  # no spread at all: the best mean, the first of equal ones
+        best = -1
+        for arm in range(mean.size):
+            if is_open[arm] and (best < 0 or mean[arm] > mean[best]):
+                best = arm
+        return 1.0 if best == chosen else 0.0
+    centre, inverse, n = np.empty(mean.size), np.empty(mean.size), 0
+    for arm in range(mean.size):
+        if is_open[arm] and arm != chosen and mean[arm] + REACH * width[arm] > low:
+            centre[n] = mean[arm]
+            inverse[n] = 1.0 / max(np.float64(width[arm]), 1e-300)
+            n += 1
+    own, narrow = np.float64(mean[chosen]), 1.0 / max(np.float64(width[chosen]), 1e-300)
+    total, s = 0.0, min(high, own + 7.0 / narrow)
+    while s > low - step:
+        t = (s - own) * narrow
+        if t < -8.0:
+            break
+        below = log_below(s, centre, inverse, n, logs)
+        if below < NEGLIGIBLE:
+            break
+        total += math.exp(below - 0.5 * t * t)
+        s -= step
+    return min(1.0, total * step * narrow * 0.3989422804014327)
+
+
+@compiled
+def chances(mean, width, allowed, everywhere, logs, out) -> None:
+    """Fill out (m, K) with the probability of each arm to be the highest."""
+    m, n_arms = mean.shape
+    is_open = np.empty(n_arms, np.bool_)
+    for row in range(m):
+        start_row(allowed, everywhere, row, is_open)
+        for arm in range(n_arms):
+            out[row, arm] = chance_of(mean[row], width[row], is_open, arm, logs) if is_open[arm] else 0.0
+
+
+@compiled
+def chances_of(mean, width, allowed, everywhere, chosen, floor, logs, out) -> None:
+    """Fill out (m,) with the probability of the chosen arm of each row, the even share `floor` mixed in."""
+    m, n_arms = mean.shape
+    is_open = np.empty(n_arms, np.bool_)
+    for row in range(m):
+        n_open = start_row(allowed, everywhere, row, is_open)
+        if n_open == 0:
+            out[row] = 0.0
+        else:
+            p = chance_of(mean[row], width[row], is_open, chosen[row], logs)
+            out[row] = (1.0 - floor) * p + floor / n_open
