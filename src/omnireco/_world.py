@@ -43,6 +43,7 @@ READING_AGREES = 0.6  # share of the reading profile that is the activity profil
 REPEAT = 0.35  # share of wishes that are one of the person's favourites
 FAVOURITES = 5
 HIGHEST_RESPONSE = 0.95
+CLICKED = 0.4  # share of answers that are clicks, where machines open mail too
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -69,6 +70,10 @@ class Truth:
         Shares of a person's visits on web, app and in the store.
     appetite : float64 array (n_users, 2)
         How much more (or less) than the average of the default world a person answers e-mail and push.
+    proxy : bool array (n_users,)
+        Whose mail is opened by a machine within seconds of delivery.
+    fatigue : float
+        Each message of the last 7 days multiplies the chance of an answer by ``exp(-fatigue)``.
     """
 
     archetype: np.ndarray
@@ -81,6 +86,8 @@ class Truth:
     favourites: np.ndarray
     places: np.ndarray
     appetite: np.ndarray
+    proxy: np.ndarray
+    fatigue: float
 
     def preference(self) -> np.ndarray:
         """Return the chance that a person's next wish is an item, (n_users, n_items); rows sum to 1."""
@@ -125,6 +132,9 @@ def draw_people(
     *,
     reading_like: str = "anyone",
     answer_rate: float = 1.0,
+    reading_agrees: float = READING_AGREES,
+    fatigue: float = FATIGUE,
+    machine_share: float = 0.0,
 ) -> Truth:
     """Draw who people are."""
     rng = stream(seed, "simulate/people")
@@ -135,7 +145,7 @@ def draw_people(
     hours = normalised(rng.standard_gamma(90.0 * mean) + 1e-6)
     stranger = rng.integers(len(ARCHETYPES), size=n_users)
     other = weeks[stranger if reading_like == "anyone" else archetype]
-    reading = normalised(READING_AGREES * hours + (1.0 - READING_AGREES) * other)
+    reading = normalised(reading_agrees * hours + (1.0 - reading_agrees) * other)
     zone = np.array(zones, dtype=object)[rng.integers(len(zones), size=n_users)]
     taste = normalised(rng.standard_gamma(0.35, (n_users, n_tastes)) + 1e-6)
     places = normalised(rng.standard_gamma(np.array([1.2, 1.0, 1.4]), (n_users, len(PLACES))) + 1e-6)
@@ -152,6 +162,8 @@ def draw_people(
         favourites=frozen(favourites.reshape(n_users, FAVOURITES)),
         places=frozen(places),
         appetite=frozen(appetite),
+        proxy=frozen(stream(seed, "simulate/proxies").random(n_users) < machine_share),
+        fatigue=fatigue,
     )
 
 
@@ -177,13 +189,19 @@ def draw_catalog(n_items: int, n_tastes: int, seed: int) -> tuple[pd.DataFrame, 
     return frame, frozen(group), frozen(popularity)
 
 
-def draw_users(truth: Truth, without_zone: float, without_consent: float, seed: int) -> pd.DataFrame:
+def draw_users(
+    truth: Truth, without_zone: float, without_consent: float, seed: int, *, wrong_zone: float = 0.0
+) -> pd.DataFrame:
     """Draw what the company knows about people: zone (or null), consents, reachability, age."""
     import pandas as pd
 
     rng = stream(seed, "simulate/users")
     n_users = len(truth.archetype)
     zone = truth.zone.copy()
+    if wrong_zone > 0:
+        errors = stream(seed, "simulate/wrong zones")
+        wrong = np.flatnonzero(errors.random(n_users) < wrong_zone)
+        zone[wrong] = zone[errors.integers(n_users, size=wrong.size)]
     zone[rng.random(n_users) < without_zone] = None
     agrees = rng.random(n_users) >= without_consent
     ages = np.array(["18-29", "30-44", "45-64", "65+"], dtype=object)
@@ -318,6 +336,8 @@ def draw_messages(
     calendar: Calendar,
     mean_messages: float,
     seed: int,
+    *,
+    unsubscribe: float = 0.0,
 ) -> Mapping[str, np.ndarray]:
     """Draw messages by the biased policy, and answers by the truth."""
     rng = stream(seed, "simulate/messages")
@@ -332,6 +352,10 @@ def draw_messages(
     item = rng.choice(len(truth.group), len(user), p=truth.popularity / truth.popularity.sum())
     order = np.lexsort((channel, at, user))
     user, channel, at, item = user[order], channel[order], at[order], item[order]
+    leaves = np.zeros(len(user), np.bool_)
+    if unsubscribe > 0:
+        stay, leaves = _stays(user, unsubscribe * np.exp(truth.fatigue * _recent(user, at)), seed)
+        user, channel, at, item, leaves = user[stay], channel[stay], at[stay], item[stay], leaves[stay]
 
     sender_hour = hour_of_week(at, sender_zone[user], zones) % 24
     propensity = weights[user, channel] * sending_policy()[sender_hour]
@@ -348,15 +372,49 @@ def draw_messages(
     begins = np.where(delay == 0, at, at - wall + delay * HOUR)
     responded = begins + (rng.random(len(user)) * rest).astype(np.int64)
     answered &= responded < calendar.end_us
+    responded = np.maximum(responded // 1_000_000 * 1_000_000, at)
+    opened, clicked = _opens(truth, user, channel, at, answered, responded, seed)
     return {
         "user": user,
         "item": item,
         "channel": channel,
         "sent_at": at,
         "answered": answered,
-        "responded_at": np.maximum(responded // 1_000_000 * 1_000_000, at),
+        "responded_at": responded,
         "propensity": propensity,
+        "opened_at": opened,
+        "clicked": clicked,
+        "leaves": leaves,
     }
+
+
+def _stays(user: np.ndarray, hazard: np.ndarray, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return which messages are still sent, and which make their reader leave; rows sorted by user, then time."""
+    leaves = stream(seed, "simulate/leavers").random(len(user)) < hazard
+    gone: np.ndarray = np.cumsum(leaves) - leaves  # how many had left before, counted from the first row
+    begins = np.searchsorted(user, user)
+    stay = gone == gone[begins] if len(user) else np.zeros(0, np.bool_)
+    return stay, leaves & stay
+
+
+def _opens(
+    truth: Truth,
+    user: np.ndarray,
+    channel: np.ndarray,
+    at: np.ndarray,
+    answered: np.ndarray,
+    responded: np.ndarray,
+    seed: int,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return when each message was first opened, by person or machine (-1: never), and which answers were clicks."""
+    rng = stream(seed, "simulate/machines")
+    seconds = np.maximum(rng.lognormal(np.log(4.0), 0.6, len(user)), 1.0).astype(np.int64)
+    clicked = answered & (rng.random(len(user)) < CLICKED)
+    machine = truth.proxy[user] & (channel == 0)
+    opened = np.where(answered, responded, -1)
+    early = at + seconds * 1_000_000
+    first = machine & ((opened < 0) | (early < opened))
+    return np.where(first, early, opened), clicked
 
 
 def sending_policy() -> np.ndarray:
@@ -394,7 +452,7 @@ def response(
     if item is not None:
         liking = 0.4 + 0.6 * truth.taste[user, truth.group[item]] * truth.taste.shape[1]
     chance = BASE_RESPONSE[channel] * truth.appetite[user, channel] * exposure * liking
-    return np.asarray(np.minimum(chance * np.exp(-FATIGUE * recent), HIGHEST_RESPONSE))
+    return np.asarray(np.minimum(chance * np.exp(-truth.fatigue * recent), HIGHEST_RESPONSE))
 
 
 def _recent(user: np.ndarray, at: np.ndarray) -> np.ndarray:

@@ -58,8 +58,9 @@ class World:
         ``user_id item_id channel event timestamp value session_id store_id``, sorted by time. Views, carts
         and purchases on web and app, purchases in the store, a view on e-mail or push for every answer.
     messages : pandas.DataFrame
-        ``user_id item_id channel sent_at responded_at propensity``, sorted by time. The propensity is the
-        probability with which the sender chose this channel and this hour of the day.
+        ``user_id item_id channel sent_at responded_at propensity`` (and ``clicked_at``, ``unsubscribed_at`` in worlds
+        with machines and with people who leave), sorted by time. The propensity is the probability with which the
+        sender chose this channel and this hour of the day.
     users : pandas.DataFrame
         ``user_id timezone consent_email consent_push reachable_email reachable_push age_group``; the zone of
         some is null.
@@ -90,7 +91,7 @@ class World:
 
         The chance is the base rate of the channel, times the person's appetite for it, times the share of
         reading in the hours that follow (attention decays), times the taste for the item, times
-        ``exp(-0.15)`` per message of the last seven days; at most 0.95.
+        ``exp(-fatigue)`` per message of the last seven days; at most 0.95.
 
         Parameters
         ----------
@@ -146,6 +147,11 @@ def simulate(
     share_without_consent: float = 0.10,
     reading_like: str = "anyone",
     answer_rate: float = 1.0,
+    reading_agrees: float = 0.6,
+    fatigue: float = 0.15,
+    machine_share: float = 0.0,
+    share_wrong_zone: float = 0.0,
+    unsubscribe: float = 0.0,
 ) -> World:
     """Return a small world with planted truth.
 
@@ -168,10 +174,22 @@ def simulate(
     share_without_zone, share_without_consent : float
         Shares of people whose zone the company does not know, and who never agreed to any message.
     reading_like : {"anyone", "own kind"}
-        60 % of a person's reading is like their activity. The rest follows the week of any archetype, which only
+        Part of a person's reading (``reading_agrees``) is like their activity. The rest follows the week of any archetype, which only
         their own answers can tell; or that of their own, which activity tells too.
     answer_rate : float
         Multiplies everybody's chance of answering; 1 is some 10 % for e-mail and 14 % for push.
+    reading_agrees : float
+        Share of a person's reading hours that are their hours of activity.
+    fatigue : float
+        Each message of the seven days before multiplies the chance of an answer by ``exp(-fatigue)``.
+    machine_share : float
+        Share of people whose e-mail is opened by a machine seconds after delivery. If above 0, ``responded_at`` is the
+        first open by anybody, and the messages have a column ``clicked_at``.
+    share_wrong_zone : float
+        Share of people whose zone the company believes to be somebody else's.
+    unsubscribe : float
+        Chance that a message makes its reader leave, times ``exp(fatigue)`` per message of the seven days before. If
+        above 0, the messages have a column ``unsubscribed_at``, and nothing is sent to people who left.
 
     Returns
     -------
@@ -206,25 +224,44 @@ def simulate(
     check_choice(reading_like, "reading_like", READING_LIKE)
     answer_rate = check_number(answer_rate, "answer_rate", above=0)
     start_us = check_instant(start, "start")
+    reading_agrees = check_number(reading_agrees, "reading_agrees", low=0, high=1)
+    fatigue = check_number(fatigue, "fatigue", low=0)
+    machine_share = check_number(machine_share, "machine_share", low=0, high=1)
+    share_wrong_zone = check_number(share_wrong_zone, "share_wrong_zone", low=0, high=1)
+    unsubscribe = check_number(unsubscribe, "unsubscribe", low=0, high=1)
     names = _check_zones(zones)
 
     items, group, popularity = draw_catalog(n_items, n_tastes, seed)
     zone_names = Vocabulary.from_ids(np.array(names, dtype=object))
     truth = draw_people(
-        n_users, names, group, popularity, n_tastes, seed, reading_like=reading_like, answer_rate=answer_rate
+        n_users,
+        names,
+        group,
+        popularity,
+        n_tastes,
+        seed,
+        reading_like=reading_like,
+        answer_rate=answer_rate,
+        reading_agrees=reading_agrees,
+        fatigue=fatigue,
+        machine_share=machine_share,
     )
     zone = zone_names.codes(truth.zone)
-    users = draw_users(truth, share_without_zone, share_without_consent, seed)
+    users = draw_users(truth, share_without_zone, share_without_consent, seed, wrong_zone=share_wrong_zone)
 
     calendar = Calendar.over(start_us, days, zone_names)
     price = items["price"].to_numpy()
     visits = draw_visits(truth, zone, zone_names, calendar, price, sessions_per_week * days / 7, seed)
     company = zone_names.codes(np.array([names[0]], dtype=object))[0]
-    sender_zone = np.where(users["timezone"].isna().to_numpy(), company, zone)
-    sent = draw_messages(truth, users, zone, sender_zone, zone_names, calendar, messages_per_week * days / 7, seed)
+    believed = zone_names.codes(np.where(users["timezone"].isna(), names[0], users["timezone"]).astype(object))
+    sender_zone = np.where(users["timezone"].isna().to_numpy(), company, believed)
+    n_messages = messages_per_week * days / 7
+    sent = draw_messages(
+        truth, users, zone, sender_zone, zone_names, calendar, n_messages, seed, unsubscribe=unsubscribe
+    )
     return World(
         events=_event_frame(users, items, visits, sent, calendar.end_us),
-        messages=_message_frame(users, items, sent),
+        messages=_message_frame(users, items, sent, clicks=machine_share > 0, leavers=unsubscribe > 0),
         users=users,
         items=items,
         truth=truth,
@@ -273,19 +310,28 @@ def _event_frame(
     )
 
 
-def _message_frame(users: pd.DataFrame, items: pd.DataFrame, sent: Mapping[str, np.ndarray]) -> pd.DataFrame:
+def _message_frame(
+    users: pd.DataFrame, items: pd.DataFrame, sent: Mapping[str, np.ndarray], *, clicks: bool, leavers: bool
+) -> pd.DataFrame:
     import pandas as pd
 
     order = np.lexsort((sent["channel"], sent["user"], sent["sent_at"]))
     responded = _timestamps(sent["responded_at"][order])
+    opened, leaves = sent["opened_at"][order], sent["leaves"][order]
+    optional: dict[str, pd.Series] = {}
+    if clicks:
+        optional["clicked_at"] = responded.where(sent["clicked"][order])
+    if leavers:
+        optional["unsubscribed_at"] = _timestamps(sent["sent_at"][order] + 300_000_000).where(leaves)
     return pd.DataFrame(
         {
             "user_id": users["user_id"].to_numpy()[sent["user"][order]],
             "item_id": items["item_id"].to_numpy()[sent["item"][order]],
             "channel": np.array(MESSAGES, dtype=object)[sent["channel"][order]],
             "sent_at": _timestamps(sent["sent_at"][order]),
-            "responded_at": responded.where(sent["answered"][order]),
+            "responded_at": _timestamps(np.maximum(opened, 0)).where(opened >= 0),
             "propensity": sent["propensity"][order],
+            **optional,
         }
     )
 

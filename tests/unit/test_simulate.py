@@ -5,6 +5,7 @@ import pandas as pd
 import pytest
 
 from omnireco.data.clock import hour_of_week
+from omnireco.data.messages import MessageLog
 from omnireco.data.vocabulary import Vocabulary
 from omnireco.errors import ParameterError, UnknownIdError
 from omnireco.simulate import ARCHETYPES, sending_policy, simulate
@@ -188,3 +189,23 @@ def test_errors_say_what_to_do(world):
         world.response_probability(1001, "web", "2025-01-14T18:00:00Z")
     with pytest.raises(UnknownIdError, match=r"1 of the 2 ids are not in world.users"):
         world.response_probability([1001, 5], "push", "2025-01-14T18:00:00Z")
+
+
+def test_machines_leavers_and_wrong_zones_have_a_truth():
+    world = simulate(
+        n_users=400, n_items=20, days=60, seed=5, machine_share=0.4, unsubscribe=0.01, share_wrong_zone=0.3, fatigue=0.3
+    )
+    plain = simulate(n_users=400, n_items=20, days=60, seed=5)
+    sent = world.messages.merge(world.users.assign(proxy=world.truth.proxy), on="user_id")
+    mail = sent[sent["channel"] == "email"]
+    delay = (mail["responded_at"] - mail["sent_at"]).dt.total_seconds()
+    assert (delay[mail["proxy"]] < 120).all()
+    assert delay[~mail["proxy"]].isna().mean() > 0.8
+    assert (sent["clicked_at"].dropna() >= sent.loc[sent["clicked_at"].notna(), "sent_at"]).all()
+    left = sent[sent["unsubscribed_at"].notna()].groupby("user_id")["sent_at"].max()
+    assert len(left) > 20
+    assert (sent.groupby("user_id")["sent_at"].max()[left.index] == left).all()  # nothing is sent afterwards
+    assert 0.15 < (world.users["timezone"].dropna() != world.truth.zone[world.users["timezone"].notna()]).mean() < 0.35
+    assert "clicked_at" not in plain.messages
+    assert plain.messages["responded_at"].notna().sum() > sent["clicked_at"].notna().sum()
+    MessageLog.from_frame(world.messages)
