@@ -1,9 +1,10 @@
-"""Beside other libraries: MovieLens-100K under a global time split, and under the protocol of Recommenders' SAR row.
+"""Beside other libraries: MovieLens-100K under a global time split.
 
     OMNIRECO_DATA=/path/to/data python benchmarks/peers.py --lists DIR --peer ours     # writes DIR/ours.parquet
     OMNIRECO_DATA=/path/to/data python benchmarks/peers.py --lists DIR --peer irspack  # in the peer's own environment
     OMNIRECO_DATA=/path/to/data python benchmarks/peers.py --lists DIR                 # collects all lists, prints
-    OMNIRECO_DATA=/path/to/data python benchmarks/peers.py --sar                       # the SAR row
+
+The SAR row of Recommenders is om.reproduce("movielens_100k_sar", path).
 
 A peer's environment needs that peer, pandas and pyarrow; omnireco is imported only for `ours` and for collecting.
 
@@ -45,7 +46,6 @@ PAIRS = {  # the same family in two libraries
     "lenskit ItemKNN": "ItemKNN",
 }
 BLEND = "ours Blend (more tuning)"
-SAR = {"SAR (published)": (0.3825, 0.3308, 0.1764, 0.1106), "BiVAE (published)": (0.4751, 0.4118, 0.2191, 0.1461)}
 
 
 def grid(**values: list[Any]) -> list[dict[str, Any]]:
@@ -55,7 +55,7 @@ def grid(**values: list[Any]) -> list[dict[str, Any]]:
 EASE = grid(regularization=[50.0, 100.0, 200.0, 400.0, 800.0, 1600.0])
 IALS = grid(factors=[16, 32, 64], unobserved_weight=[0.1, 0.3])
 SLIM = [{"regularization": r, "sparsity": s} for r, s in ((50.0, 5.0), (100.0, 5.0), (200.0, 5.0))]
-RP3 = grid(alpha=[0.6, 0.9], beta=[0.3, 0.6, 0.9])
+RP3 = grid(beta=[0.3, 0.6, 0.9], normalize=[False, True])  # irspack's alpha says nothing on a matrix of ones
 RIDGE = 0.02  # of iALS; the same loss in irspack and here
 
 
@@ -114,12 +114,15 @@ def ours() -> Iterator[Family]:
     def als(**setting: Any) -> Any:
         return om.ALS(regularization=RIDGE, **setting)
 
+    def rp3(**setting: Any) -> Any:
+        return om.RP3beta(alpha=1.0, **setting)
+
     knn = grid(similarity=["cosine", "tfidf", "bm25"], neighbors=[50, 200])
     yield "Popularity", [{}], functools.partial(fit, om.Popularity)
     yield "ItemKNN", knn, functools.partial(fit, om.ItemKNN)
     near = grid(similarity=["cosine", "jaccard"], neighbors=[50, 100, 200])
     yield "UserKNN", near, functools.partial(fit, om.UserKNN)
-    yield "RP3beta", RP3, functools.partial(fit, om.RP3beta)
+    yield "RP3beta", RP3, functools.partial(fit, rp3)
     yield "EASE", EASE, functools.partial(fit, om.EASE)
     yield "ALS", IALS, functools.partial(fit, als)
     yield "SLIM", SLIM, functools.partial(fit, om.SLIM)
@@ -172,11 +175,11 @@ def irspack() -> Iterator[Family]:
         both = regularization + sparsity
         return peers.SLIMRecommender(x, alpha=both / x.shape[0], l1_ratio=sparsity / both)
 
-    def rp3(x: Any, **setting: Any) -> Any:
-        return peers.RP3betaRecommender(x, top_k=200, alpha=0.6, **setting)
+    def rp3(x: Any, beta: float, normalize: bool) -> Any:
+        return peers.RP3betaRecommender(x, top_k=200, beta=beta, normalize_weight=normalize)
 
     yield "IALS", IALS, functools.partial(fit, als)
-    yield "RP3beta", grid(beta=[0.3, 0.6, 0.9], normalize_weight=[False, True]), functools.partial(fit, rp3)
+    yield "RP3beta", RP3, functools.partial(fit, rp3)
     yield "DenseSLIM", EASE, functools.partial(fit, ease)
     yield "SLIM", SLIM, functools.partial(fit, slim)
 
@@ -241,7 +244,7 @@ def blend(chosen: dict[str, dict[str, Any]], train: pd.DataFrame, held: pd.DataF
         "EASE": om.EASE(**chosen["EASE"]),
         "ALS": om.ALS(regularization=RIDGE, **chosen["ALS"]),
         "UserKNN": om.UserKNN(**chosen["UserKNN"]),
-        "RP3beta": om.RP3beta(**chosen["RP3beta"]),
+        "RP3beta": om.RP3beta(alpha=1.0, **chosen["RP3beta"]),
     }
     x, known_items = matrix(train), held[held["item_id"].isin(train["item_id"].unique())]
     fitted = {name: model.fit(x) for name, model in members.items()}
@@ -324,55 +327,13 @@ def collect(folder: Path) -> None:
     print(pd.concat(gaps)[columns].round(4).to_string(index=False))
 
 
-def sar_lists(train: pd.DataFrame, half_life_days: float = 30.0) -> pd.DataFrame:
-    """Return lists of SAR itself (Jaccard, half-life 30 days, rating as weight), to check the protocol."""
-    x, users, items = csr(train)
-    both = (x.T @ x).toarray()
-    count = both.diagonal()
-    similar = both / (count[:, None] + count[None, :] - both)
-    age = (train["timestamp"].max() - train["timestamp"]).dt.total_seconds() / 86400
-    weight = (train["rating"] * 0.5 ** (age / half_life_days)).to_numpy(np.float64)
-    row, column = np.searchsorted(users, train["user_id"]), np.searchsorted(items, train["item_id"])
-    scores = sp.csr_matrix((weight, (row, column)), x.shape) @ similar
-    scores[row, column] = -np.inf
-    return as_frame(users, np.argsort(-scores, axis=1, kind="stable")[:, :K], items)
-
-
-def sar(seeds: int) -> None:
-    """Print ours, at default settings, beside the published SAR row: three quarters of each person's ratings train."""
-    import omnireco as om
-
-    metrics = [om.ndcg, om.precision, om.recall, functools.partial(om.average_precision, divide_by="relevant")]
-    models = {"EASE": om.EASE(), "ItemKNN": om.ItemKNN(), "SLIM": om.SLIM(sparsity=5.0), "ALS": om.ALS()}
-    rows, found = read(), []
-    for seed in range(seeds):
-        order = rows.iloc[np.random.default_rng(seed).permutation(len(rows))]
-        people = order.groupby("user_id")["item_id"]
-        early = people.cumcount() < (0.75 * people.transform("size")).round()
-        train, test = order[early], order[~early]
-        x = om.Interactions.from_frame(train[["user_id", "item_id"]], binary=True)
-        lists: dict[str, Any] = {name: model.fit(x).recommend(x, k=K) for name, model in models.items()}
-        lists["SAR, computed here"] = sar_lists(train)
-        report = om.evaluate(lists, test[["user_id", "item_id"]], k=K, metrics=metrics, n_bootstrap=0)
-        found.append(report.to_frame().pivot_table(index="model", columns="metric", values="mean", sort=False))
-        print(f"  seed {seed}\n{found[-1].round(4).to_string()}", flush=True)
-    table = sum(found[1:], found[0]) / len(found)
-    for name, values in SAR.items():
-        table.loc[name] = values
-    print(f"\n75/25 by person, mean of {seeds} seeds, settings {models}\n{table.round(4).to_string()}")
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--lists", type=Path, default=Path("peer-lists"), help="folder of the lists")
     parser.add_argument("--peer", choices=list(PEERS))
-    parser.add_argument("--sar", action="store_true")
-    parser.add_argument("--seeds", type=int, default=3)
     arguments = parser.parse_args()
     arguments.lists.mkdir(parents=True, exist_ok=True)
-    if arguments.sar:
-        sar(arguments.seeds)
-    elif arguments.peer:
+    if arguments.peer:
         try:
             write_lists(arguments.peer, arguments.lists)
         except ImportError as missing:

@@ -96,6 +96,7 @@ from omnireco.planning import (
     candidates,
     plan,
 )
+from omnireco.reproduce import Reproduction, reproduce
 from omnireco.response import (
     ActivityModel,
     ActivityProfile,
@@ -169,6 +170,7 @@ __all__ = [
     "ReadingModel",
     "Recommendations",
     "Report",
+    "Reproduction",
     "ResolveReport",
     "SendTime",
     "SendTimeModel",
@@ -214,6 +216,7 @@ __all__ = [
     "quotas",
     "recall",
     "recommend_to_parquet",
+    "reproduce",
     "save",
     "show_versions",
     "simulate",
