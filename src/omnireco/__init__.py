@@ -10,7 +10,7 @@
 
 import logging
 
-from omnireco import datasets, errors, io
+from omnireco import adapters, datasets, errors, io
 from omnireco._versions import show_versions
 from omnireco.data import (
     Audience,
@@ -182,6 +182,7 @@ __all__ = [
     "Weights",
     "ZonePosterior",
     "__version__",
+    "adapters",
     "add_new_items",
     "average_precision",
     "avoid",

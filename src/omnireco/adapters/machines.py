@@ -1,0 +1,103 @@
+"""Opens and clicks that no person made."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import numpy as np
+
+__all__ = ["machine_responses"]
+
+_SECOND_US = 1_000_000
+_AGENT = re.compile(
+    r"^Mozilla/5\.0$"  # Apple Mail Privacy Protection loads every picture, and calls itself no more than this
+    r"|bot\b|crawler|spider|HeadlessChrome|python-requests|curl/|Go-http-client|libwww"
+    r"|Barracuda|Proofpoint|Mimecast|SafeLinks|MessageLabs|FireEye|Sophos|Cisco.?IronPort",
+    re.IGNORECASE,
+)
+
+
+def machine_responses(
+    kind: Any,
+    at: Any,
+    sent_at: Any,
+    *,
+    message: Any = None,
+    user_agent: Any = None,
+    flag: Any = None,
+) -> np.ndarray:
+    """Return which opens and clicks were made by a machine, by a rule that can be read.
+
+    A response is a machine's when any of these holds:
+
+    1. the provider says so (``flag``);
+    2. its user agent is Apple's privacy proxy (which sends exactly ``Mozilla/5.0``), a security scanner or a crawler;
+    3. it came less than one second after sending: nobody reads that fast;
+    4. it is one of three or more clicks on one message within two seconds: a scanner follows every link.
+
+    Gmail's picture proxy is *not* a machine here: it fetches a picture when the person opens the mail, and hides only
+    where they are. Unsubscriptions are never a machine's by rules 3 and 4: a no that is overheard costs the most.
+
+    Parameters
+    ----------
+    kind : array-like of str, shape (n,)
+        "open", "click" or "unsubscribe".
+    at, sent_at : array-like of times, shape (n,)
+        Aware times of the response and of its message.
+    message : array-like of int, shape (n,), optional
+        Which message each response belongs to, for rule 4.
+    user_agent, flag : array-like, shape (n,), optional
+        Texts and booleans; missing where not known.
+
+    Returns
+    -------
+    ndarray of shape (n,), bool
+
+    Notes
+    -----
+    Rules are sure of little: a proxy that does not call itself one passes them. Treat what is left as a share, not as a
+    truth.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> sent = pd.to_datetime(["2025-05-01 09:00:00Z"] * 3)
+    >>> machine_responses(["open", "open", "open"], sent + pd.to_timedelta([0.4, 60, 60], unit="s"), sent,
+    ...                   user_agent=[None, "Mozilla/5.0", "Mozilla/5.0 (iPhone; CPU iPhone OS 18_0)"]).tolist()
+    [True, True, False]
+    """
+    import pandas as pd
+
+    kinds = pd.Series(kind, dtype=object).reset_index(drop=True)
+    when, sent = (
+        pd.Series(pd.to_datetime(pd.Series(times), utc=True)).reset_index(drop=True) for times in (at, sent_at)
+    )
+    act = kinds.isin(["open", "click"]).to_numpy()
+    start = pd.Timestamp(0, tz="UTC")
+    micro, sent_us = (((times - start) // pd.Timedelta(microseconds=1)).to_numpy(np.int64) for times in (when, sent))
+    machine = act & (micro - sent_us < _SECOND_US)
+    if user_agent is not None:
+        agents = pd.Series(user_agent, dtype=object).reset_index(drop=True)
+        known = agents.dropna().unique()
+        told = {agent for agent in known if isinstance(agent, str) and _AGENT.search(agent.strip())}
+        machine |= agents.isin(told).to_numpy()
+    if flag is not None:
+        machine |= pd.Series(flag, dtype=object).reset_index(drop=True).isin([True, 1, "true", "True"]).to_numpy()
+    if message is not None:
+        machine |= _bursts(np.asarray(message), micro, (kinds == "click").to_numpy())
+    return machine
+
+
+def _bursts(message: np.ndarray, at: np.ndarray, click: np.ndarray, *, few: int = 3) -> np.ndarray:
+    """Return the clicks that stand among ``few`` of one message within two seconds."""
+    rows = np.flatnonzero(click)
+    rows = rows[np.lexsort([at[rows], message[rows]])]
+    burst = np.zeros(click.size, np.bool_)
+    span = few - 1
+    if rows.size > span:
+        whose, when = message[rows], at[rows]
+        start = np.flatnonzero((whose[span:] == whose[:-span]) & (when[span:] - when[:-span] <= 2 * _SECOND_US))
+        for step in range(few):
+            burst[rows[start + step]] = True
+    return burst

@@ -1,0 +1,213 @@
+"""Segment's calls: track, identify, alias, page, screen; e-commerce v2, e-mail and push lifecycles."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from omnireco.adapters.records import (
+    Adapted,
+    Collector,
+    Records,
+    as_id,
+    as_number,
+    dig,
+    first_of,
+    hashed_email,
+    mapping,
+    read_records,
+)
+
+__all__ = ["segment"]
+
+EVENTS = {
+    "product viewed": "view",
+    "product clicked": "click",
+    "product added": "add_to_cart",
+    "wishlist product added to cart": "add_to_cart",
+    "product removed": "remove_from_cart",
+    "cart viewed": "view_cart",
+    "checkout started": "begin_checkout",
+    "checkout step viewed": "checkout_step",
+    "checkout step completed": "checkout_step",
+    "payment info entered": "checkout_step",
+    "order completed": "purchase",
+    "order refunded": "return",
+    "order cancelled": "cancel",
+    "product added to wishlist": "add_to_wishlist",
+    "product removed from wishlist": "remove_from_wishlist",
+    "product shared": "share",
+    "cart shared": "share",
+    "product reviewed": "review",
+    "products searched": "search",
+    "product list viewed": "view_list",
+    "product list filtered": "view_list",
+    "promotion viewed": "view_promotion",
+    "promotion clicked": "select_promotion",
+    "coupon applied": "coupon",
+    "application opened": "open_app",
+}
+TOUCHES = {
+    "email delivered": ("email", "sent"),
+    "email sent": ("email", "sent"),
+    "email opened": ("email", "open"),
+    "email link clicked": ("email", "click"),
+    "unsubscribed": ("email", "unsubscribe"),
+    "email unsubscribed": ("email", "unsubscribe"),
+    "email marked as spam": ("email", "unsubscribe"),
+    "push notification received": ("push", "sent"),
+    "push notification delivered": ("push", "sent"),
+    "push notification opened": ("push", "open"),
+    "push notification tapped": ("push", "click"),
+    "sms delivered": ("sms", "sent"),
+    "sms link clicked": ("sms", "click"),
+    "sms unsubscribed": ("sms", "unsubscribe"),
+}
+IGNORED = {
+    "order updated": "repeats an order",
+    "email bounced": "was never delivered",
+    "push notification bounced": "was never delivered",
+    "application installed": "says nothing of an item or a visit",
+    "application updated": "says nothing of an item or a visit",
+    "application backgrounded": "says nothing of an item or a visit",
+    "coupon entered": "says nothing of an item or a visit",
+    "coupon denied": "says nothing of an item or a visit",
+    "coupon removed": "says nothing of an item or a visit",
+}
+_CHANNELS = {"browser": "web", "client": "web", "mobile": "app", "server": "server"}
+_APPS = ("ios", "android", "kotlin", "swift", "react-native", "flutter", "xamarin")
+
+
+def segment(records: Records, *, events: Mapping[str, str] | None = None, channel: str = "unknown") -> Adapted:
+    """Read Segment's calls (also RudderStack's, which share the convention).
+
+    Parameters
+    ----------
+    records : list of dict, path or frame
+        ``track``, ``identify``, ``alias``, ``page`` and ``screen`` calls, as a warehouse or webhook receives them.
+    events : mapping of str to str, optional
+        Your own track events to names of ours: ``{"Video Played": "view"}``. They come before the built-in ones.
+    channel : str
+        The channel of calls that do not tell theirs. ``channel``, the kind of call and the library's name do.
+
+    Returns
+    -------
+    Adapted
+        A person is ``userId``, or ``anonymousId`` where there is none; links join the two (kinds "user", "anonymous")
+        and addresses ("email_sha256"). Each product of a list is one event, worth price x quantity. Times are
+        ``timestamp``, which Segment corrects for the device's clock.
+
+    Raises
+    ------
+    SchemaError, StorageError
+        When the records cannot be read at all. One that cannot be used is counted instead.
+
+    Notes
+    -----
+    The names are those of Segment's Spec: V2 Ecommerce Events, Email Events and Native Mobile Spec
+    (twilio.com/docs/segment/connections/spec). A delivered mail is a message; opens and clicks are answers to it,
+    joined by ``email_id``, ``message_id`` or ``campaign_id``. "Order Updated" repeats an order and is ignored. One
+    pass of Python over the records.
+    """
+    named = EVENTS | {name.lower(): ours for name, ours in (events or {}).items()}
+    out = Collector()
+    for call in read_records(records, "adapters.segment"):
+        kind = as_id(call.get("type")) or ("track" if call.get("event") else None)
+        _one(out, call, kind, named, channel)
+    return out.finish()
+
+
+def _one(out: Collector, call: Mapping[str, Any], kind: str | None, named: Mapping[str, str], channel: str) -> None:
+    event = as_id(call.get("event"))
+    out.record(event if kind == "track" else kind)
+    known, anonymous = (
+        as_id(call.get("userId", call.get("user_id"))),
+        as_id(call.get("anonymousId", call.get("anonymous_id"))),
+    )
+    user = known or anonymous
+    at = first_of(call, "timestamp", "originalTimestamp", "sentAt", "receivedAt")
+    properties = mapping(call.get("properties"))
+    traits = mapping(call.get("traits")) or mapping(dig(call, "context", "traits"))
+    if user is None and kind in {"identify", "alias", "page", "screen"}:
+        out.set("invalid", "no user id")
+        return
+    out.link(("anonymous", anonymous), ("user", known), at)
+    if kind == "identify":
+        out.link(("user", user), ("email_sha256", hashed_email(traits.get("email"))), at)
+        zone = as_id(traits.get("timezone")) or as_id(dig(call, "context", "timezone"))
+        out.user(user, timezone=zone, **{name: value for name, value in traits.items() if _is_consent(name, value)})
+        out.set("identity")
+    elif kind == "alias":
+        previous = as_id(call.get("previousId", call.get("previous_id")))
+        out.link(("anonymous", previous), ("user", user), at)
+        out.set(*(("identity",) if previous else ("invalid", "no previousId")))
+    elif kind in {"page", "screen"}:
+        where = "app" if kind == "screen" else _channel(call, "web")
+        out.event(user, kind, at, where, [], event_id=call.get("messageId"), session=_session(call))
+    elif kind == "track" and event is not None:
+        name = event.lower()
+        if name in named:
+            lines = _lines(properties, named[name])
+            out.event(
+                user,
+                named[name],
+                at,
+                _channel(call, channel),
+                lines,
+                event_id=call.get("messageId"),
+                session=_session(call),
+                store=properties.get("store_id"),
+            )
+        elif name in TOUCHES:
+            where, what = TOUCHES[name]
+            message = first_of(properties, "email_id", "message_id", "campaign_id")
+            agent = as_id(dig(call, "context", "userAgent")) or as_id(properties.get("user_agent"))
+            out.touch(
+                user,
+                where,
+                what,
+                at,
+                message or dig(properties, "campaign", "name"),
+                item=properties.get("product_id"),
+                creative=properties.get("creative_id") or properties.get("campaign_id"),
+                user_agent=agent,
+                flag=properties.get("machine_open", properties.get("sg_machine_open")),
+            )
+        elif name in IGNORED:
+            out.set("ignored", IGNORED[name])
+
+
+def _is_consent(name: Any, value: Any) -> bool:
+    return str(name).startswith("consent_") and isinstance(value, bool)
+
+
+def _lines(properties: Mapping[str, Any], event: str) -> list[tuple[str | None, float | None]]:
+    products = properties.get("products")
+    if not isinstance(products, list):
+        products = [properties] if properties.get("product_id") or properties.get("sku") else []
+    return [
+        line(product, ("product_id", "sku"), sign=-1 if event == "return" else 1) for product in products if product
+    ]
+
+
+def line(product: Any, ids: tuple[str, ...], *, sign: int = 1) -> tuple[str | None, float | None]:
+    """Return (item, price x quantity) of a product; what is taken back has a negative value."""
+    if not isinstance(product, Mapping):
+        return None, None
+    item = next((found for name in ids if (found := as_id(product.get(name))) is not None), None)
+    price, quantity = as_number(product.get("price")), as_number(product.get("quantity"))
+    return item, None if price is None else sign * price * (1.0 if quantity is None else quantity)
+
+
+def _channel(call: Mapping[str, Any], default: str) -> str:
+    told = as_id(call.get("channel"))
+    if told is not None:
+        return _CHANNELS.get(told.lower(), told.lower())
+    library = (as_id(dig(call, "context", "library", "name")) or "").lower()
+    if any(name in library for name in _APPS):
+        return "app"
+    return "web" if library.startswith(("analytics.js", "analytics-next", "@segment/analytics-next")) else default
+
+
+def _session(call: Mapping[str, Any]) -> Any:
+    return dig(call, "context", "sessionId") or dig(call, "properties", "session_id")
