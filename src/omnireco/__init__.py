@@ -80,6 +80,16 @@ from omnireco.models import (
 from omnireco.models.cold import add_new_items
 from omnireco.models.diversify import avoid, calibrated, mmr, promoted, quotas
 from omnireco.models.explain import Explanations, explain
+from omnireco.models.newcomers import (
+    AttributeModel,
+    Fallback,
+    FallbackLists,
+    SegmentModel,
+    SegmentPopularity,
+    learn_people,
+    people_attributes,
+    with_people,
+)
 from omnireco.models.topk import ItemIndex, topk
 from omnireco.planning import (
     Budget,
@@ -121,6 +131,7 @@ __all__ = [
     "SLIM",
     "ActivityModel",
     "ActivityProfile",
+    "AttributeModel",
     "Audience",
     "Blend",
     "BlendModel",
@@ -139,6 +150,8 @@ __all__ = [
     "EventLog",
     "Explanations",
     "FactorModel",
+    "Fallback",
+    "FallbackLists",
     "FrequencyCap",
     "Identities",
     "Interactions",
@@ -172,6 +185,8 @@ __all__ = [
     "Report",
     "Reproduction",
     "ResolveReport",
+    "SegmentModel",
+    "SegmentPopularity",
     "SendTime",
     "SendTimeModel",
     "Slots",
@@ -203,6 +218,7 @@ __all__ = [
     "io",
     "join_channels",
     "learn_blend",
+    "learn_people",
     "learn_weights",
     "leave_last",
     "load",
@@ -211,6 +227,7 @@ __all__ = [
     "ndcg",
     "novelty",
     "off_policy",
+    "people_attributes",
     "plan",
     "precision",
     "promoted",
@@ -227,4 +244,5 @@ __all__ = [
     "thompson_propensities",
     "topk",
     "typed_inputs",
+    "with_people",
 ]

@@ -33,12 +33,13 @@ from omnireco.data.messages import MessageLog
 from omnireco.data.vocabulary import Vocabulary
 from omnireco.data.zones import ZonePosterior
 from omnireco.errors import OmnirecoError, ParameterError, StorageError
-from omnireco.models.base import Model, Recommendations
+from omnireco.models.base import Recommendations
 from omnireco.models.blend import BlendModel
 from omnireco.models.channels import ChannelModel
 from omnireco.models.factors import FactorModel
 from omnireco.models.linear import ItemModel
 from omnireco.models.neighbors import NeighborModel
+from omnireco.models.newcomers import AttributeModel, Fallback, SegmentModel
 from omnireco.models.popularity import PopularityModel
 from omnireco.models.svd import ProjectionModel
 from omnireco.models.typed import TypedModel
@@ -250,6 +251,9 @@ def _forms() -> dict[str, _Form]:
         "neighbor model": _Form(NeighborModel, _pack_neighbors, _unpack_neighbors),
         "blend model": _Form(BlendModel, _pack_blend, _unpack_blend),
         "typed model": _Form(TypedModel, _pack_typed, _unpack_typed),
+        "attribute model": _Form(AttributeModel, _pack_attribute_model, _unpack_attribute_model),
+        "segment model": _Form(SegmentModel, _pack_segments, _unpack_segments),
+        "fallback": _Form(Fallback, _pack_fallback, _unpack_fallback),
         "channel model": _Form(ChannelModel, _pack_channels, _unpack_channels),
         "live bandit": _Form(LiveBandit, _pack_bandit, _unpack_bandit),
         "plan": _Form(Plan, _pack_plan, _unpack_plan),
@@ -523,7 +527,7 @@ def _unpack_neighbors(parts: _Reader) -> NeighborModel:
     return NeighborModel(parts.vocabulary("items"), parts.array("popularity"), people, *rules, reach)
 
 
-def _pack_member(member: Model, start: str, out: _Writer) -> list[Any]:
+def _pack_member(member: Any, start: str, out: _Writer) -> list[Any]:
     """Pack a model inside another, its arrays under names that begin with ``start``; return its kind and fields."""
     kind = next((name for name, form in _forms().items() if type(member) is form.kind), None)
     if kind is None:
@@ -553,6 +557,40 @@ def _unpack_blend(parts: _Reader) -> BlendModel:
         weights=dict(zip(names, weights, strict=True)),
         scale=parts.fields["scale"],
     )
+
+
+def _pack_attribute_model(model: AttributeModel, out: _Writer) -> None:
+    out.fields["model"] = _pack_member(model.model, "model/", out)
+    out.vocabulary("attributes", model.attributes)
+    out.array("slope", model.slope)
+    out.array("start", model.start)
+
+
+def _unpack_attribute_model(parts: _Reader) -> AttributeModel:
+    model = _unpack_member(parts, "model/", *parts.fields["model"])
+    return AttributeModel(model, parts.vocabulary("attributes"), parts.array("slope"), parts.array("start"))
+
+
+def _pack_segments(model: SegmentModel, out: _Writer) -> None:
+    out.vocabulary("items", model.items)
+    out.vocabulary("segments", model.segments)
+    out.array("popularity", model.popularity)
+    out.array("scores", model.scores)
+
+
+def _unpack_segments(parts: _Reader) -> SegmentModel:
+    known = parts.parts(("items", "segments"), ("popularity", "scores"))
+    return SegmentModel(**known)
+
+
+def _pack_fallback(chain: Fallback, out: _Writer) -> None:
+    members = [_pack_member(step, f"{number}/", out) for number, step in enumerate(chain.steps.values())]
+    out.fields |= {"members": members, "names": list(chain.steps), "least": chain.least}
+
+
+def _unpack_fallback(parts: _Reader) -> Fallback:
+    members = [_unpack_member(parts, f"{n}/", *member) for n, member in enumerate(parts.fields["members"])]
+    return Fallback(dict(zip(parts.fields["names"], members, strict=True)), least=int(parts.fields["least"]))
 
 
 def _pack_typed(model: TypedModel, out: _Writer) -> None:

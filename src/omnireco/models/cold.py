@@ -12,7 +12,7 @@ from omnireco.data.vocabulary import NONE, Vocabulary
 from omnireco.errors import EmptyError, ParameterError, SchemaError
 from omnireco.models.factors import FactorModel
 
-__all__ = ["add_new_items"]
+__all__ = ["add_new_items", "predict_vectors"]
 
 
 def add_new_items(model: FactorModel, attributes: Interactions, *, regularization: float = 10.0) -> FactorModel:
@@ -81,7 +81,7 @@ def add_new_items(model: FactorModel, attributes: Interactions, *, regularizatio
         )
     if not new.size:
         return model
-    predicted = _predict(
+    predicted = predict_vectors(
         attributes.csr[known].astype(np.float64),
         model.factors[code[known]].astype(np.float64),
         attributes.csr[new].astype(np.float64),
@@ -98,7 +98,7 @@ def add_new_items(model: FactorModel, attributes: Interactions, *, regularizatio
     )
 
 
-def _predict(known: sp.csr_matrix, vectors: np.ndarray, new: sp.csr_matrix, regularization: float) -> np.ndarray:
+def predict_vectors(known: sp.csr_matrix, vectors: np.ndarray, new: sp.csr_matrix, regularization: float) -> np.ndarray:
     """Return vectors (n_new, d) by ridge regression of vectors (n, d) on attributes (n, f), both around their means."""
     middle, centre = np.asarray(known.mean(axis=0)).ravel(), vectors.mean(axis=0)
     with one_blas_thread():
