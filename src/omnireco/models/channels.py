@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Mapping
 from dataclasses import KW_ONLY, dataclass, field, replace
-from typing import Any, Literal, NoReturn
+from typing import Any, ClassVar, Literal, NoReturn
 
 import numpy as np
 import scipy.sparse as sp
@@ -106,14 +106,15 @@ class CrossChannel:
         EmptyError
             When the joined matrix has no cells.
         """
-        x = require_interactions(x, "CrossChannel.fit")
+        x = require_interactions(x, "CrossChannel.fit", targets=True)
         joined = join_channels(x, weights=self.weights, saturation=self.saturation)
         if not joined.nnz:
             raise EmptyError("CrossChannel.fit: what speaks for and against every item cancels out. Check the weights.")
         takes = inspect.signature(self.estimator.fit).parameters
         options = {"threads": threads, "progress": progress}
         base = self.estimator.fit(joined, **{name: value for name, value in options.items() if name in takes})
-        people = np.stack([np.asarray((layer > 0).sum(axis=0), np.float64).ravel() for layer in x.layers.values()])
+        wanted = x.without_targets().layers.values()
+        people = np.stack([np.asarray((layer > 0).sum(axis=0), np.float64).ravel() for layer in wanted])
         return ChannelModel.build(
             base,
             channels=tuple(x.layers),
@@ -149,6 +150,8 @@ class ChannelModel(Model):
     channel : str or None
         The channel that is ranked for; None for all alike.
     """
+
+    takes_targets: ClassVar[bool] = True
 
     items: Vocabulary
     popularity: np.ndarray
@@ -269,39 +272,53 @@ class ChannelModel(Model):
         exclude: sp.csr_matrix | None,
         eligible: Any,
         threads: int | None,
+        targets: sp.csr_matrix | None = None,
     ) -> tuple[np.ndarray, np.ndarray]:
         if self._bias() is None:
-            return self.base._rank(histories, k=k, exclude=exclude, eligible=eligible, threads=threads)
+            past, aims = self._read(histories, targets)
+            return self.base._rank(past, k=k, exclude=exclude, eligible=eligible, threads=threads, **aims)
         if self._index is not None and isinstance(self.base, FactorModel):
-            vectors = self._widened(self.base, histories, threads)
+            vectors = self._widened(self.base, histories, targets, threads)
             return topk(vectors, self._index, k=k, exclude=exclude, eligible=eligible, threads=threads)
         n = histories.shape[0]
         codes, scores = np.empty((n, k), np.int32), np.empty((n, k), np.float32)
         for rows in row_blocks(n, 24 * len(self.items)):
             some = eligible if not isinstance(eligible, tuple) else (eligible[0], eligible[1][rows])
-            seen = None if exclude is None else exclude[rows]
-            codes[rows], scores[rows] = select(self._all(histories[rows]), k=k, exclude=seen, eligible=some)
+            seen, aim = (None if part is None else part[rows] for part in (exclude, targets))
+            codes[rows], scores[rows] = select(self._all(histories[rows], aim), k=k, exclude=seen, eligible=some)
         return codes, scores
 
-    def _score(self, histories: sp.csr_matrix, codes: np.ndarray) -> np.ndarray:
+    def _score(self, histories: sp.csr_matrix, codes: np.ndarray, targets: sp.csr_matrix | None = None) -> np.ndarray:
         bias = self._bias()
         if bias is None:
-            return self.base._score(histories, codes)
+            past, aims = self._read(histories, targets)
+            return self.base._score(past, codes, **aims)
         if isinstance(self.base, FactorModel):
-            vectors = self._widened(self.base, histories, None).astype(np.float64)
+            vectors = self._widened(self.base, histories, targets, None).astype(np.float64)
             sides = np.concatenate([self.base.factors[codes], bias[codes][:, None]], axis=1).astype(np.float64)
             scores = np.zeros((len(vectors), codes.size))
             for factor in range(vectors.shape[1]):  # the order of summation that topk promises
                 scores += vectors[:, factor, None] * sides[:, factor]
             return scores.astype(np.float32)
-        return self._all(histories)[:, codes]
+        return self._all(histories, targets)[:, codes]
+
+    def _read(self, histories: sp.csr_matrix, targets: sp.csr_matrix | None) -> tuple[sp.csr_matrix, dict[str, Any]]:
+        """Return histories as the base reads them, and the keyword that hands it targets, if it takes them."""
+        if targets is None:
+            return histories, {}
+        if self.base.takes_targets:
+            return histories, {"targets": targets}
+        value = histories.data * targets.data
+        return sp.csr_matrix((value, histories.indices, histories.indptr), histories.shape), {}
 
     def _similar(self, codes: np.ndarray, *, k: int) -> tuple[np.ndarray, np.ndarray]:
         return self.base._similar(codes, k=k)
 
-    def _widened(self, base: FactorModel, histories: sp.csr_matrix, threads: int | None) -> np.ndarray:
+    def _widened(
+        self, base: FactorModel, histories: sp.csr_matrix, targets: sp.csr_matrix | None, threads: int | None
+    ) -> np.ndarray:
         """Return the vectors of people with one number more, what a unit of log-lift is worth to them: (n, d + 1)."""
-        vectors = base._place(histories, threads)
+        vectors = base._place(histories, threads, None if targets is None else targets.data)
         wide, spread = vectors.astype(np.float64), np.asarray(self._spread)
         turned = np.zeros(wide.shape)
         for factor in range(wide.shape[1]):  # summed in one order, whoever else is in the batch
@@ -309,9 +326,9 @@ class ChannelModel(Model):
         deviation = np.sqrt(np.maximum((turned * wide).sum(axis=1), 0.0))
         return np.concatenate([vectors, to_float32(self.lift * deviation)[:, None]], axis=1)
 
-    def _all(self, histories: sp.csr_matrix) -> np.ndarray:
+    def _all(self, histories: sp.csr_matrix, targets: sp.csr_matrix | None) -> np.ndarray:
         """Return the score of every item, float32 (n, n_items), each row by its own history."""
-        scores = all_scores(self.base, histories).astype(np.float64)
+        scores = all_scores(self.base, histories, targets).astype(np.float64)
         bias = self._bias()
         if bias is not None:
             scores += self.lift * scores.std(axis=1, keepdims=True) * bias[None, :].astype(np.float64)

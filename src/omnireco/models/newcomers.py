@@ -103,19 +103,18 @@ def with_people(histories: Interactions, ids: Any) -> Interactions:
         raise ParameterError(f"with_people: {code.size - len(known):,} of {code.size:,} ids are named twice.")
     users = known.take(code)
     row = histories.users.codes(users.ids, missing="none")
-    pick = sp.csr_matrix(
-        (np.ones(int((row != NONE).sum()), np.float32), (np.flatnonzero(row != NONE), row[row != NONE])),
-        (len(users), histories.n_users),
-    )
+    lengths = np.where(row == NONE, 0, 1)
 
     def picked(matrix: sp.csr_matrix) -> sp.csr_matrix:
-        found = sp.csr_matrix(pick @ matrix, dtype=np.float32)
-        found.sort_indices()
-        return found
+        count = np.diff(matrix.indptr)[row] * lengths
+        indptr = np.concatenate([[0], np.cumsum(count)])
+        source = np.repeat(matrix.indptr[:-1][row], count) + np.arange(indptr[-1]) - np.repeat(indptr[:-1], count)
+        return sp.csr_matrix((matrix.data[source], matrix.indices[source], indptr), (len(users), matrix.shape[1]))
 
     csr = picked(histories.csr)
     layers = {name: csr if layer is histories.csr else picked(layer) for name, layer in histories.layers.items()}
-    return Interactions(users, histories.items, csr, layers, histories.at_us)
+    targets = None if histories.targets is None else picked(histories.targets)
+    return Interactions(users, histories.items, csr, layers, histories.at_us, targets)
 
 
 def learn_people(

@@ -264,7 +264,7 @@ class TypedModel(Model):
 
     def _align(self, histories: Interactions) -> Interactions:
         """Return histories with one column per type and item, in the order of the weights' rows."""
-        known = Model._align(self, histories)
+        known = Model._align(self, histories).without_targets()
         layers = dict(known.layers)
         if set(layers) == {"all"}:
             layers = {self.types[self.target]: layers["all"]}
