@@ -75,3 +75,78 @@ def test_a_person_without_a_past_has_nothing_to_explain(x):
     told = explain(model, cold, model.recommend(cold, k=2))
     assert repr(told) == "Explanations(0 contributions, 1 users)"
     assert len(told.to_frame()) == len(told.by_channel()) == 0
+
+
+def log_of(n=40):
+    return om.EventLog.from_frame(om.simulate(n_users=n, n_items=15, days=60, seed=4).events)
+
+
+@pytest.mark.parametrize(
+    "weights",
+    [
+        om.Weights(half_life="20D", events={"purchase": 4}),
+        om.Weights(cap=2.0),
+        om.Weights(binary=True),
+        om.Weights(half_life="20D", targets={"view": 0.25, "add_to_cart": 0.5}),
+        om.Weights(events={"view": 0}, deduplicate="1h", step_half_life=5.0),
+    ],
+    ids=["faded", "capped", "binary", "graded", "steps"],
+)
+@pytest.mark.parametrize(
+    "estimator", [om.EASE(regularization=5.0), om.ALS(factors=4, iterations=3)], ids=["ease", "als"]
+)
+def test_contributions_by_channel_and_age_sum_to_the_score(weights, estimator):
+    log = log_of()
+    x = log.matrix(weights)
+    model = estimator.fit(x)
+    lists = model.recommend(x.rows(x.users.ids[::3]), k=4)
+    told = explain(model, x, lists, events=log, weights=weights, ages=["7D", "30D"])
+    assert told.ages == ("under 7D", "7D to 30D", "over 30D")
+    scores = lists.to_frame().set_index(["user_id", "item_id"])["score"]
+    for table in (told.by_age(), told.by_channel()):
+        total = table.set_index(["user_id", "item_id"])["score"].reindex(scores.index, fill_value=0.0)
+        assert total.to_numpy() == pytest.approx(scores.to_numpy(), rel=1e-4, abs=1e-5)
+    plain = explain(model, x, lists).to_frame().groupby(["user_id", "item_id", "because_item_id"])["contribution"].sum()
+    aged = told.to_frame().groupby(["user_id", "item_id", "because_item_id"])["contribution"].sum()
+    assert aged.to_numpy() == pytest.approx(plain.to_numpy(), rel=1e-6, abs=1e-9)
+
+
+def test_ages_by_hand():
+    """A view of 40 days and a purchase of 2 days ago, both of the same cup: each tells its own part."""
+    frame = pd.DataFrame(
+        {
+            "user_id": [1, 1, 2, 2, 3],
+            "item_id": ["cup", "cup", "cup", "tea", "tea"],
+            "channel": ["web", "store", "web", "web", "web"],
+            "event": ["view", "purchase", "view", "view", "view"],
+            "timestamp": pd.to_datetime(
+                ["2025-05-01", "2025-06-08", "2025-06-01", "2025-06-01", "2025-06-09"], utc=True
+            ),
+        }
+    )
+    log, weights = om.EventLog.from_frame(frame), om.Weights(events={"purchase": 3})
+    x = log.matrix(weights, at="2025-06-10")
+    model = om.ItemKNN().fit(x)
+    lists = model.recommend(x.rows([1]), k=1)
+    told = explain(model, x, lists, events=log, weights=weights, ages=["7D", "30D"])
+    table = told.to_frame()
+    assert table[["channel", "age"]].to_numpy().tolist() == [["store", "under 7D"], ["web", "over 30D"]]
+    assert table["contribution"].tolist() == pytest.approx([0.75 * lists.scores[0, 0], 0.25 * lists.scores[0, 0]])
+
+
+def test_explaining_ages_refuses():
+    log = log_of()
+    x = log.matrix()
+    model = om.EASE().fit(x)
+    lists = model.recommend(x, k=2)
+    with pytest.raises(ParameterError, match="a matrix does not know when"):
+        explain(model, x, lists).by_age()
+    with pytest.raises(ParameterError, match="ages must rise"):
+        explain(model, x, lists, events=log, ages=["30D", "7D"])
+    with pytest.raises(ParameterError, match="not those of the histories"):
+        explain(model, x, lists, events=log.select(channels=["store"]))
+    with pytest.raises(ParameterError, match="not those of the histories"):
+        explain(model, log.matrix(om.Weights(events={"view": 0})), lists, events=log)
+    before = log.before("2025-02-20").matrix().with_items(model.items)
+    told = explain(model, before, model.recommend(before, k=2), events=log)  # what came after the clock is no past
+    assert told.contribution.size

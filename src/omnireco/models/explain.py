@@ -1,15 +1,20 @@
-"""Explanations that add up: what each thing in a person's past says for each thing they are shown."""
+"""Explanations that add up: what each thing in a person's past, by channel and age, says for what they are shown."""
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import scipy.sparse as sp
 
+from omnireco._checks import check_duration
+from omnireco.data.events import EventLog
 from omnireco.data.interactions import Interactions
 from omnireco.data.vocabulary import NONE, Vocabulary
+from omnireco.data.weights import Weights, event_targets, event_weights
 from omnireco.errors import ParameterError, SchemaError
 from omnireco.models.base import Model, Recommendations
 from omnireco.models.blend import BlendModel, all_scores
@@ -36,6 +41,10 @@ class Explanations:
         Codes of the person, the item shown, the item of the past, and the channel it was met on.
     contribution : ndarray of shape (n,), float64
         What it adds to the score; negative when it speaks against the item.
+    ages : tuple of str
+        Names of the ranges of age, youngest first; empty when no events were given.
+    age : ndarray of shape (n,), int32
+        Which of them.
     """
 
     users: Vocabulary
@@ -46,20 +55,25 @@ class Explanations:
     because: np.ndarray
     channel: np.ndarray
     contribution: np.ndarray
+    ages: tuple[str, ...]
+    age: np.ndarray
 
     def __post_init__(self) -> None:
-        for array in (self.user, self.item, self.because, self.channel, self.contribution):
+        for array in (self.user, self.item, self.because, self.channel, self.contribution, self.age):
             array.setflags(write=False)
 
     def __repr__(self) -> str:
         return f"Explanations({self.contribution.size:,} contributions, {len(self.users):,} users)"
 
     def to_frame(self) -> pd.DataFrame:
-        """Return user_id, item_id, because_item_id, channel, contribution: largest first for each item shown."""
+        """Return user_id, item_id, because_item_id, channel, age, contribution: largest first for each item shown.
+
+        ``age`` is there when events were given.
+        """
         import pandas as pd
 
-        order = np.lexsort([self.channel, self.because, -self.contribution, self.item, self.user])
-        return pd.DataFrame(
+        order = np.lexsort([self.age, self.channel, self.because, -self.contribution, self.item, self.user])
+        frame = pd.DataFrame(
             {
                 "user_id": self.users.decode(self.user[order]),
                 "item_id": self.items.decode(self.item[order]),
@@ -68,22 +82,51 @@ class Explanations:
                 "contribution": self.contribution[order],
             }
         )
+        if self.ages:
+            frame.insert(4, "age", np.array(self.ages, object)[self.age[order]])
+        return frame
 
     def by_channel(self) -> pd.DataFrame:
         """Return user_id, item_id and one column per channel with what it adds to the score, and their sum, score."""
+        return self._summed(self.channel, self.channels)
+
+    def by_age(self) -> pd.DataFrame:
+        """Return user_id, item_id and one column per range of age with what it adds, and their sum, score.
+
+        Raises
+        ------
+        ParameterError
+            When :func:`explain` was given no events.
+        """
+        if not self.ages:
+            raise ParameterError(
+                "by_age: a matrix does not know when things happened. Give the events too: "
+                "explain(model, x, lists, events=log, weights=weights)."
+            )
+        return self._summed(self.age, self.ages)
+
+    def _summed(self, group: np.ndarray, names: tuple[str, ...]) -> pd.DataFrame:
         import pandas as pd
 
         pair = self.user.astype(np.int64) * max(1, len(self.items)) + self.item
         shown, row = np.unique(pair, return_inverse=True)
-        table = np.zeros((shown.size, len(self.channels)))
-        np.add.at(table, (row, self.channel), self.contribution)
-        frame = pd.DataFrame(table, columns=list(self.channels))
+        table = np.zeros((shown.size, len(names)))
+        np.add.at(table, (row, group), self.contribution)
+        frame = pd.DataFrame(table, columns=list(names))
         frame.insert(0, "item_id", self.items.decode(shown % max(1, len(self.items))))
         frame.insert(0, "user_id", self.users.decode(shown // max(1, len(self.items))))
         return frame.assign(score=table.sum(axis=1))
 
 
-def explain(model: Model, histories: Interactions, lists: Recommendations) -> Explanations:
+def explain(
+    model: Model,
+    histories: Interactions,
+    lists: Recommendations,
+    *,
+    events: EventLog | None = None,
+    weights: Weights | None = None,
+    ages: Iterable[Any] = ("1D", "7D", "30D", "90D", "365D"),
+) -> Explanations:
     """Take the score of everything shown apart into what each item of the past, on each channel, adds.
 
     Not a story told afterwards: the parts are those the score was computed from, and their sum is the score.
@@ -96,6 +139,10 @@ def explain(model: Model, histories: Interactions, lists: Recommendations) -> Ex
         What it was asked with; its layers are the channels.
     lists : Recommendations
         Of people in ``histories``; those without a history have nothing to explain.
+    events, weights : EventLog and Weights, optional
+        What the histories were built from, ``events.matrix(weights)``: then parts are told by age too.
+    ages : iterable of str or timedelta
+        Where the ranges of age end, rising; the last range is open.
 
     Returns
     -------
@@ -104,13 +151,15 @@ def explain(model: Model, histories: Interactions, lists: Recommendations) -> Ex
     Raises
     ------
     ParameterError
-        When the score of the model is no sum over the past (popularity, neighbours, ranks).
+        When the score of the model is no sum over the past (popularity, neighbours, ranks), ages do not rise, or the
+        events are not those of the histories.
 
     Notes
     -----
     Linear models: ``weight of the past item x its weight for the item shown``. Factor models: with
     ``A = gram + ridge I + sum w y y'`` of the person, ``pull_j y_j' A^-1 y_i``, exact for this history (another history
-    has another A). A channel's part of a cell is its share of the cell's weight. Sums agree with ``model.score`` to
+    has another A). A channel's part of a cell is its share of the cell's weight, an event's its share of the weight
+    times the target. Ages count back from the clock of the histories. Sums agree with ``model.score`` to
     float32 rounding. Meant for some people at a time: O(people x (d^3 + past x shown x d)).
 
     References
@@ -135,27 +184,110 @@ def explain(model: Model, histories: Interactions, lists: Recommendations) -> Ex
         raise ParameterError("explain: the lists are over other items than the model. Explain the model's own lists.")
     known = model._align(histories)
     position = known.users.codes(lists.users.ids)
-    layers = list(known.layers.items())
+    pieces = _layer_pieces(known, position)
+    names: tuple[str, ...] = ()
+    if events is not None:
+        names, edges = _age_ranges(ages)
+        pieces = _event_pieces(known, position, events, weights or Weights(), edges)
+    row, cell, channel, age, share = pieces
     found: list[tuple[np.ndarray, ...]] = []
-    for row, person in enumerate(position):
-        start, stop = known.csr.indptr[person], known.csr.indptr[person + 1]
-        shown = lists.codes[row][lists.codes[row] != NONE]
+    edge = np.searchsorted(row, np.arange(position.size + 1))
+    for person in range(position.size):
+        start, stop = known.csr.indptr[position[person]], known.csr.indptr[position[person] + 1]
+        shown = lists.codes[person][lists.codes[person] != NONE]
+        own = slice(edge[person], edge[person + 1])
         if start == stop or not shown.size:
             continue
-        history, aims = known.csr[[person]], None if known.targets is None else known.targets[[person]].data
+        history = known.csr[[position[person]]]
+        aims = None if known.targets is None else known.targets[[position[person]]].data
         parts = _parts(model, history, aims, shown)  # (past, shown)
-        for channel, (_, layer) in enumerate(layers):
-            own = np.asarray(layer[[person]][:, history.indices].toarray()).ravel()
-            share = own.astype(np.float64) / history.data
-            past, place = np.nonzero(np.repeat(share[:, None] != 0, shown.size, axis=1))
-            value = parts[past, place] * share[past]
-            size = np.full(value.size, 1, np.int32)
-            found.append((size * row, shown[place], history.indices[past], size * channel, value))
-    columns = [np.concatenate(part) for part in zip(*found, strict=True)] if found else [np.empty(0)] * 5
-    codes = [column.astype(np.int32) for column in columns[:4]]
-    user, item, because, on = codes
-    names = tuple(name for name, _ in layers)
-    return Explanations(lists.users, model.items, names, user, item, because, on, columns[4].astype(np.float64))
+        past = cell[own] - start
+        value = parts[past] * share[own][:, None]
+        because = np.repeat(history.indices[past], shown.size)
+        told = (np.repeat(part[own], shown.size) for part in (channel, age))
+        found.append((np.full(value.size, person), np.tile(shown, past.size), because, *told, value.ravel()))
+    columns = [np.concatenate(part) for part in zip(*found, strict=True)] if found else [np.empty(0)] * 6
+    user, item, because, on, old = (column.astype(np.int32) for column in columns[:5])
+    layers, value = tuple(known.layers), columns[5].astype(np.float64)
+    return Explanations(lists.users, model.items, layers, user, item, because, on, value, names, old)
+
+
+_Pieces = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray]
+
+
+def _layer_pieces(known: Interactions, position: np.ndarray) -> _Pieces:
+    """Return (row asked about, cell of the matrix, channel, age, share of the cell), by row: one piece per channel."""
+    some = known.take(position)
+    lengths = np.diff(some.csr.indptr)
+    row = np.repeat(np.arange(position.size), lengths)
+    cell = (
+        np.arange(row.size) - np.repeat(some.csr.indptr[:-1], lengths) + np.repeat(known.csr.indptr[position], lengths)
+    )
+    key = row * np.int64(max(1, known.n_items)) + some.csr.indices
+    found = []
+    for code, layer in enumerate(some.layers.values()):
+        there = np.repeat(np.arange(position.size), np.diff(layer.indptr)) * np.int64(max(1, known.n_items))
+        place = np.searchsorted(key, there + layer.indices)
+        share = layer.data.astype(np.float64) / some.csr.data[place]
+        found.append((row[place], cell[place], np.full(place.size, code), np.zeros(place.size, np.int64), share))
+    pieces = [np.concatenate(part) for part in zip(*found, strict=True)]
+    order = np.lexsort([pieces[2], pieces[1], pieces[0]])
+    return (pieces[0][order], pieces[1][order], pieces[2][order], pieces[3][order], pieces[4][order])
+
+
+def _event_pieces(
+    known: Interactions, position: np.ndarray, events: EventLog, weights: Weights, edges: np.ndarray
+) -> _Pieces:
+    """Return the pieces of cells by event: what each adds to the cell, grouped by channel and range of age."""
+    clock = known.at_us if known.at_us is not None else events.end_us
+    counts, said = event_weights(events, weights, clock), event_targets(events, weights)
+    pull = counts if said is None else counts * said
+    names = {name: code for code, name in enumerate(known.layers)}
+    channel = np.array([names.get(str(name), NONE) for name in events.channels.ids], np.int64)[events.channel]
+    asked = np.full(known.n_users, NONE, np.int64)
+    asked[position] = np.arange(position.size)
+    user = np.append(known.users.codes(events.users.ids, missing="none"), NONE)[events.user]
+    item = np.append(known.items.codes(events.items.ids, missing="none"), NONE)[events.item]
+    row = np.where(user == NONE, NONE, asked[user])
+    since = clock - events.at
+    keep = np.flatnonzero((row != NONE) & (item != NONE) & (counts != 0) & (since > 0) & (channel != NONE))
+    row, item, channel, pull = row[keep], item[keep], channel[keep], pull[keep]
+    age = np.searchsorted(edges, since[keep], side="right")
+    width = np.int64(max(1, known.n_items))
+    some = known.take(position)
+    key = np.repeat(np.arange(position.size), np.diff(some.csr.indptr)) * width + some.csr.indices
+    place = np.searchsorted(key, row * width + item)
+    hit = np.minimum(place, max(0, key.size - 1))
+    met = np.zeros(key.size, np.bool_)
+    strange = not key.size or bool((key[hit] != row * width + item).any())
+    met[hit[~(place >= key.size)]] = True
+    if key.size and (strange or not met.all()):
+        raise ParameterError(
+            f"explain: the events are not those of the histories: {int((~met).sum()):,} of {met.size:,} cells of the "
+            "people asked about have no event. Give the log and the weights that made them: events.matrix(weights)."
+        )
+    total = np.bincount(place, weights=pull, minlength=key.size)
+    shift = known.csr.indptr[position] - some.csr.indptr[:-1]
+    cell = place + shift[row]
+    share = np.divide(pull, total[place], out=np.zeros(pull.size), where=total[place] != 0)
+    order = np.lexsort([age, channel, cell, row])
+    row, cell, channel, age, share = row[order], cell[order], channel[order], age[order], share[order]
+    fresh = np.ones(row.size, np.bool_)
+    fresh[1:] = (np.diff(cell) != 0) | (np.diff(channel) != 0) | (np.diff(age) != 0) | (np.diff(row) != 0)
+    first = np.flatnonzero(fresh)
+    summed = np.add.reduceat(share, first) if first.size else share
+    return row[first], cell[first], channel[first], age[first], summed
+
+
+def _age_ranges(ages: Iterable[Any]) -> tuple[tuple[str, ...], np.ndarray]:
+    """Return the names of the ranges of age and where they end, in microseconds."""
+    told = list(ages) if not isinstance(ages, (str, bytes)) else [ages]
+    edges = np.array([check_duration(age, "ages") for age in told], np.int64)
+    if not edges.size or (np.diff(edges) <= 0).any():
+        raise ParameterError(f"ages must rise, such as ('7D', '30D'). Got {told!r}.")
+    text = [str(age) for age in told]
+    between = [f"{low} to {high}" for low, high in itertools.pairwise(text)]
+    return (f"under {text[0]}", *between, f"over {text[-1]}"), edges
 
 
 def _parts(model: Model, history: sp.csr_matrix, aims: np.ndarray | None, shown: np.ndarray) -> np.ndarray:
