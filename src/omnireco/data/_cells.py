@@ -143,3 +143,27 @@ def sum_block(keys, weights, item_bits, channel_bits, place_bits, cap, binary,
         for c in range(n_layers):
             layer_indptr[c, user] = filled[c]
     return cells, finite
+
+
+@compiled
+def merge_block(keys, weights, item_bits, channel_bits, place_bits, low, user, item, channel, weight):
+    """Write one event per (user, item, channel) of the sorted keys of a block of users; return how many."""
+    item_mask = (np.int64(1) << item_bits) - 1
+    channel_mask = (np.int64(1) << channel_bits) - 1
+    n = keys.size
+    cells = 0
+    i = 0
+    while i < n:
+        name = keys[i] >> place_bits
+        j = i + 1
+        while j < n and keys[j] >> place_bits == name:
+            j += 1
+        total = weights[i] if j == i + 1 else _sum_ascending(weights, i, j)
+        cell = name >> channel_bits
+        user[cells] = low + (cell >> item_bits)
+        item[cells] = cell & item_mask
+        channel[cells] = name & channel_mask
+        weight[cells] = total
+        cells += 1
+        i = j
+    return cells

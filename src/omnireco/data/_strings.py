@@ -51,10 +51,9 @@ def _last_word(data, position, left):
 
 
 @compiled
-def _grow(slots, keys, n, words):
-    """Return a table of four times the size, and room for its keys."""
-    size = 4 * slots.size
-    larger = np.zeros(size, np.uint64)
+def table_of(keys, n, words, size):
+    """Return a hash table of a size for the first n keys."""
+    slots = np.zeros(size, np.uint64)
     mask = np.uint64(size - 1)
     for code in range(n):
         mixed = np.uint64(0)
@@ -62,26 +61,30 @@ def _grow(slots, keys, n, words):
             mixed = (mixed ^ keys[code * words + w]) * _MIX
             mixed ^= mixed >> _HALF
         slot = mixed & mask
-        while larger[slot] != _ZERO:
+        while slots[slot] != _ZERO:
             slot = (slot + _ONE) & mask
-        larger[slot] = (mixed & _TAG) | np.uint64(code + 1)
-    room = np.empty(size // 2 * words, np.uint64)
-    room[: n * words] = keys[: n * words]
-    return larger, room
+        slots[slot] = (mixed & _TAG) | np.uint64(code + 1)
+    return slots
 
 
 @compiled
-def distinct_strings(data, offsets, valid, start, stop, words, codes):
-    """Write the code of each row, by first occurrence in the range, and return the words of the distinct strings.
+def _grow(slots, keys, n, words):
+    """Return a table of four times the size, and room for its keys."""
+    size = 4 * slots.size
+    room = np.empty(size // 2 * words, np.uint64)
+    room[: n * words] = keys[: n * words]
+    return table_of(keys, n, words, size), room
 
-    data (bytes) uint8; offsets (n + 1); valid (n) bool, or empty when nothing is missing; codes (n) int32, -1 for
-    missing.
+
+@compiled
+def distinct_strings(data, offsets, valid, start, stop, words, codes, slots, keys, n):
+    """Write the code of each row of a range, by first occurrence; return the table, the keys and their number.
+
+    data (bytes) uint8; offsets (rows + 1); valid (rows) bool, or empty when nothing is missing; codes (rows) int32,
+    -1 for missing. The table may know n strings already; it is filled further.
     """
-    slots = np.zeros(1 << 12, np.uint64)
-    keys = np.empty((1 << 11) * words, np.uint64)
     group = np.empty(_GROUP * words, np.uint64)
     hashes = np.empty(_GROUP, np.uint64)
-    n = 0
     masks = _masks()
     for first in range(start, stop, _GROUP):
         size = min(_GROUP, stop - first)
@@ -136,21 +139,17 @@ def distinct_strings(data, offsets, valid, start, stop, words, codes):
                         codes[row] = code
                         break
                 slot = (slot + _ONE) & mask
-    return keys[: n * words].copy()
+    return slots, keys, n
 
 
 @compiled
-def distinct_words(rows, words, codes):
-    """Write the code of each of several keys, by first occurrence, and return the words of the distinct ones."""
+def distinct_words(rows, words, codes, slots, keys, n):
+    """Write the code of each key, by first occurrence; return the table, the keys and their number."""
     n_rows = rows.size // words
-    size = 1 << 4
-    while size < 2 * n_rows:
-        size *= 2
-    slots = np.zeros(size, np.uint64)
-    mask = np.uint64(size - 1)
-    keys = np.empty(n_rows * words, np.uint64)
-    n = 0
     for row in range(n_rows):
+        if 2 * (n + 1) > slots.size:
+            slots, keys = _grow(slots, keys, n, words)
+        mask = np.uint64(slots.size - 1)
         mixed = np.uint64(0)
         for w in range(words):
             mixed = (mixed ^ rows[row * words + w]) * _MIX
@@ -172,7 +171,7 @@ def distinct_words(rows, words, codes):
                 codes[row] = code
                 break
             slot = (slot + _ONE) & mask
-    return keys[: n * words].copy()
+    return slots, keys, n
 
 
 @compiled

@@ -12,7 +12,7 @@ import scipy.sparse as sp
 from omnireco._compute import read_only, usable_threads
 from omnireco.errors import SchemaError
 
-__all__ = ["Coded", "raw_csr", "sum_cells"]
+__all__ = ["Coded", "merge_cells", "raw_csr", "sum_cells"]
 
 LARGE = 200_000  # events from which compiled code pays for being loaded
 _BLOCK = 1 << 20  # events of a block at least, and one sixteenth of all
@@ -75,6 +75,30 @@ def sum_cells(
         if plan is not None:
             return _sum_large(parts, shape, n_channels, plan, cap, binary, usable_threads(threads))
     return _sum_small(parts, shape, n_channels, cap, binary)
+
+
+def merge_cells(parts: Sequence[Coded], shape: tuple[int, int], n_channels: int) -> Coded:
+    """Sum events per (user, item, channel) in float64: what a long scan holds instead of every event.
+
+    The order of users is kept in no way; events of no item are gone.
+    """
+    plan = _plan(parts, shape, n_channels)
+    if plan is None:  # the codes of one event do not fit a number: only join
+        user, item, channel, weight = _joined(parts)
+        return Coded(user, item, channel, weight)
+    kernels, arrays, total = _kernels(), [_compiled_form(part) for part in parts], int(plan.events.sum())
+    out = [np.empty(total, kind) for kind in (np.int32, np.int32, np.int32, np.float64)]
+    most, end = int(plan.events.max(initial=0)), 0
+    keys, weights, ordered = np.empty(most, np.int64), np.empty(most), np.empty(most)
+    for block, events in enumerate(plan.events.tolist()):
+        low, high, n = int(plan.edges[block]), int(plan.edges[block + 1]), 0
+        bits = (plan.item_bits, plan.channel_bits, int(events).bit_length())
+        for part in arrays:
+            n = kernels.pack(*part, low, high, *bits, n, keys, weights)
+        keys[:n].sort()
+        kernels.by_key(keys[:n], weights, bits[2], ordered)
+        end += kernels.merge_block(keys[:n], ordered, *bits, low, *(array[end:] for array in out))
+    return Coded(*(array[:end] if end > 0.7 * total else array[:end].copy() for array in out))
 
 
 def raw_csr(data: np.ndarray, indices: np.ndarray, indptr: np.ndarray, shape: tuple[int, int]) -> sp.csr_matrix:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import logging
+import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
@@ -24,6 +25,8 @@ from omnireco.errors import EmptyError, ParameterError, SchemaError
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from omnireco.data.scan import EventScan
 
 __all__ = ["EventLog", "Split"]
 
@@ -182,6 +185,44 @@ class EventLog:
         ordered = in_time_order(log)
         _log.info("read %r", ordered)
         return ordered
+
+    @classmethod
+    def scan(
+        cls,
+        path: str | os.PathLike[str],
+        *,
+        columns: Mapping[str, str] | None = None,
+        itemless: Literal["raise", "keep"] = "raise",
+    ) -> EventScan:
+        """Open parquet files that need not fit in memory.
+
+        Nothing but the files' footers is read now. ``scan.matrix(weights)`` reads batch by batch and gives the
+        behaviour matrix of all events; ``scan.log(users=..., start=...)`` reads a part as a log.
+
+        Parameters
+        ----------
+        path : str or path
+            A file, or a folder whose ``*.parquet`` files, in folders below too, are one log in any order. A folder
+            called ``channel=web`` gives its files that column.
+        columns : mapping of str to str, optional
+            Our name to yours.
+        itemless : {"raise", "keep"}
+            As in :meth:`from_frame`.
+
+        Returns
+        -------
+        EventScan
+
+        Raises
+        ------
+        StorageError
+            When there is no such file, or one is no parquet.
+        SchemaError
+            When a file lacks a column; the message names it.
+        """
+        from omnireco.data.scan import scan
+
+        return scan(path, columns=columns, itemless=itemless)
 
     def __len__(self) -> int:
         return int(self.at.size)

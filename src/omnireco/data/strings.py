@@ -11,9 +11,9 @@ import numpy as np
 
 from omnireco._compute import in_threads, read_only, split_evenly, usable_threads
 
-__all__ = ["encode_long"]
+__all__ = ["Coder", "buffers", "encode_long", "order_of", "strings_of", "words_for"]
 
-_LONGEST = 127  # bytes of an id; a longer one sends the column to Arrow's own hash
+_WORDS = 16  # an id of more than 127 bytes sends the column to Arrow's own hash
 
 
 def encode_long(array: Any, *, threads: int | None = None) -> tuple[np.ndarray, np.ndarray] | None:
@@ -23,26 +23,27 @@ def encode_long(array: Any, *, threads: int | None = None) -> tuple[np.ndarray, 
     sorted by their bytes, and the codes renamed in place. Gives None where a string is longer than 127 bytes, or
     the machine stores numbers big end first.
     """
-    _strings = _kernels()
-
     n = len(array)
-    data, offsets, valid = _buffers(array)
-    longest = max((_strings.longest(offsets, part.start, part.stop) for part in split_evenly(n, 1)), default=0)
-    if longest > _LONGEST or sys.byteorder != "little":
+    data, offsets, valid = buffers(array)
+    words = words_for(offsets)
+    if words > _WORDS or sys.byteorder != "little":
         return None
-    words = int(longest) // 8 + 1
     codes = np.empty(n, np.int32)
     parts = split_evenly(n, usable_threads(threads))
+    coders = [Coder(words) for _ in parts]
     with ThreadPoolExecutor(len(parts)) as pool:
         jobs = [
-            pool.submit(_strings.distinct_strings, data, offsets, valid, part.start, part.stop, words, codes)
-            for part in parts
+            pool.submit(coder.code_strings, data, offsets, valid, part.start, part.stop, codes)
+            for coder, part in zip(coders, parts, strict=True)
         ]
-        found = [job.result() for job in jobs]
-    sizes = [keys.size // words for keys in found]
+        for job in jobs:
+            job.result()
+    sizes = [coder.n for coder in coders]
     code_of_key = np.empty(sum(sizes), np.int32)
-    keys = _strings.distinct_words(np.concatenate(found), words, code_of_key).reshape(-1, words)
-    order = _order_of(keys)
+    joined = Coder(words, room=sum(sizes))
+    joined.code_words(np.concatenate([coder.known for coder in coders]), code_of_key)
+    keys = joined.known.reshape(-1, words)
+    order = order_of(keys)
     rank = np.empty(order.size, np.int32)
     rank[order] = np.arange(order.size, dtype=np.int32)
     table = rank[code_of_key]
@@ -51,14 +52,67 @@ def encode_long(array: Any, *, threads: int | None = None) -> tuple[np.ndarray, 
         own = table[first : first + size]
         in_threads(partial(_rename, codes[part], own), part.stop - part.start)
         first += size
-    return _strings_of(keys[order]), codes
+    return strings_of(keys[order]), codes
+
+
+class Coder:
+    """A growing table of distinct strings, or of distinct 64-bit numbers; codes count by first occurrence.
+
+    Parameters
+    ----------
+    words : int
+        Words of 64 bits per key.
+    room : int
+        How many keys are expected.
+    """
+
+    def __init__(self, words: int, room: int = 0) -> None:
+        size = max(12, int(2 * room).bit_length())
+        self.words, self.n = words, 0
+        self.slots, self.keys = np.zeros(1 << size, np.uint64), np.empty((1 << size) // 2 * words, np.uint64)
+
+    @property
+    def known(self) -> np.ndarray:
+        """The words of the keys so far, in order of their codes."""
+        return self.keys[: self.n * self.words]
+
+    def code_strings(
+        self, data: np.ndarray, offsets: np.ndarray, valid: np.ndarray, start: int, stop: int, codes: np.ndarray
+    ) -> None:
+        """Write the codes of a range of strings, which must fit the words."""
+        self.slots, self.keys, self.n = _kernels().distinct_strings(
+            data, offsets, valid, start, stop, self.words, codes, self.slots, self.keys, self.n
+        )
+
+    def code_words(self, rows: np.ndarray, codes: np.ndarray) -> None:
+        """Write the codes of keys given by their words."""
+        self.slots, self.keys, self.n = _kernels().distinct_words(
+            read_only(rows, np.uint64), self.words, codes, self.slots, self.keys, self.n
+        )
+
+    def widen(self, words: int) -> None:
+        """Make room for longer strings: the length moves to the last byte of the wider key."""
+        wide = np.zeros((self.n, words), np.uint64)
+        wide[:, : self.words] = self.known.reshape(self.n, self.words)
+        top = np.uint64(56)
+        length = wide[:, self.words - 1] >> top
+        wide[:, self.words - 1] &= ~(np.uint64(255) << top)
+        wide[:, -1] |= length << top
+        self.words, self.keys = words, np.empty(self.slots.size // 2 * words, np.uint64)
+        self.keys[: wide.size] = wide.ravel()
+        self.slots = _kernels().table_of(self.keys, self.n, words, self.slots.size)
 
 
 def _rename(codes: np.ndarray, table: np.ndarray, start: int, stop: int) -> None:
     _kernels().translate(codes, table, start, stop)
 
 
-def _buffers(array: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def words_for(offsets: np.ndarray) -> int:
+    """Return how many words the longest string of a column needs: its bytes, and one for its length."""
+    return int(_kernels().longest(offsets, 0, offsets.size - 1)) // 8 + 1
+
+
+def buffers(array: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return the bytes, offsets and validity of a string array as read-only numpy arrays."""
     import pyarrow.types as pt
 
@@ -72,7 +126,7 @@ def _buffers(array: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     return read_only(data, np.uint8), read_only(offsets, kind), read_only(valid, np.bool_)
 
 
-def _order_of(keys: np.ndarray) -> np.ndarray:
+def order_of(keys: np.ndarray) -> np.ndarray:
     """Return the rows of keys of shape (n, words) in the order of their bytes."""
     first = keys[:, 0].byteswap()
     order = np.argsort(first)
@@ -82,7 +136,7 @@ def _order_of(keys: np.ndarray) -> np.ndarray:
     return order
 
 
-def _strings_of(keys: np.ndarray) -> np.ndarray:
+def strings_of(keys: np.ndarray) -> np.ndarray:
     """Return keys of shape (n, words) as Python strings."""
     import pyarrow as pa
 

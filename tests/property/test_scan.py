@@ -1,0 +1,186 @@
+"""A scan of parquet files gives what a frame of all their rows gives, in any order and cut; or an error in words."""
+
+import contextlib
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+import omnireco as om
+from omnireco.data import cells, parquet, scan
+from omnireco.errors import EmptyError, ParameterError, SchemaError, StorageError
+
+quick = settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+HOW = om.Weights(events={"purchase": 3, "return": -1}, channels={"store": 2}, half_life="30D", value="log")
+
+
+def rows(n, seed=0, text=True):
+    draw = np.random.default_rng(seed)
+    user, item = draw.integers(0, 20, n), draw.integers(0, 15, n)
+    return pd.DataFrame(
+        {
+            "user_id": [f"user {'x' * (k % 12)}{k}" for k in user] if text else user - 5,
+            "item_id": [f"i{k}" for k in item] if text else item,
+            "channel": draw.choice(["web", "app", "store"], n),
+            "event": draw.choice(["view", "purchase", "return"], n),
+            "timestamp": pd.to_datetime(draw.integers(1.7e9, 1.71e9, n), unit="s", utc=True),
+            "value": draw.integers(0, 5, n).astype(float),
+        }
+    )
+
+
+def same(x, expected):
+    assert x.users == expected.users
+    assert x.items == expected.items
+    assert x.at_us == expected.at_us
+    assert list(x.layers) == list(expected.layers)
+    for mine, theirs in zip([x.csr, *x.layers.values()], [expected.csr, *expected.layers.values()], strict=True):
+        np.testing.assert_allclose(mine.toarray(), theirs.toarray(), rtol=1e-5, atol=1e-6)
+
+
+@contextlib.contextmanager
+def small_batches(batch, held):
+    """Read a few rows at a time, sum early, and use the compiled sums."""
+    saved = scan.BATCH, parquet.BATCH, scan._HELD, cells.LARGE, cells._BLOCK
+    scan.BATCH = parquet.BATCH = batch
+    scan._HELD, cells.LARGE, cells._BLOCK = held, 0, 8
+    try:
+        yield
+    finally:
+        scan.BATCH, parquet.BATCH, scan._HELD, cells.LARGE, cells._BLOCK = saved
+
+
+@quick
+@given(
+    n=st.integers(1, 80),
+    seed=st.integers(0, 9),
+    text=st.booleans(),
+    n_files=st.integers(1, 3),
+    batch=st.integers(1, 50),
+    held=st.sampled_from([4, 40, 10_000]),
+    categorical=st.booleans(),
+    given_at=st.booleans(),
+    cap=st.sampled_from([None, 2.0]),
+)
+def test_a_scan_equals_a_frame(tmp_path_factory, n, seed, text, n_files, batch, held, categorical, given_at, cap):
+    folder = tmp_path_factory.mktemp("events")
+    events = rows(n, seed, text)
+    order = np.random.default_rng(seed).permutation(n)
+    for k in range(n_files):
+        part = events.iloc[order[k::n_files]]
+        if categorical and k % 2:
+            part = part.astype(dict.fromkeys(("user_id", "channel", "event"), "category"))
+        part.to_parquet(folder / f"{k}.parquet", row_group_size=max(1, n // 3))
+    how = om.Weights(HOW.events, HOW.channels, HOW.half_life, HOW.value, cap)
+    at = "2025-01-01" if given_at else None
+    ticks = []
+    with small_batches(batch, held):
+        found = om.EventLog.scan(folder).matrix(how, at=at, progress=lambda done, total: ticks.append((done, total)))
+    same(found, om.EventLog.from_frame(events).matrix(how, at=at))
+    assert ticks[-1][0] == ticks[-1][1] == len(ticks)
+
+
+def test_some_of_it_as_a_log(tmp_path):
+    events = rows(300, 3)
+    for k in range(3):
+        events[k::3].to_parquet(tmp_path / f"{k}.parquet")
+    found = om.EventLog.scan(tmp_path)
+    assert repr(found) == "EventScan(300 events in 3 files)"
+    pd.testing.assert_frame_equal(found.log().to_frame(), om.EventLog.from_frame(events).to_frame())
+    some = events["user_id"].unique()[:3]
+    cut = pd.Timestamp("2024-01-01", tz="UTC")
+    kept = events[events["user_id"].isin(some) & (events["channel"] == "web") & (events["timestamp"] < cut)]
+    log = found.log(users=some, channels=["web"], end=cut)
+    pd.testing.assert_frame_equal(log.to_frame(), om.EventLog.from_frame(kept).to_frame())
+    with pytest.raises(EmptyError, match="none of 300 events is left"):
+        found.log(channels=["fax"])
+    with pytest.raises(ParameterError, match="must be a list of names"):
+        found.log(channels="web")
+
+
+def test_one_file_other_names_folders_and_missing_items(tmp_path):
+    events = rows(50)
+    events.loc[::7, "item_id"] = None
+    for channel, part in events.groupby("channel"):
+        place = tmp_path / f"channel={channel}"
+        place.mkdir()
+        renamed = part.drop(columns="channel").rename(columns={"user_id": "card", "timestamp": "when"})
+        renamed.to_parquet(place / "part.parquet")
+    (tmp_path / "_temporary").mkdir()
+    (tmp_path / "_temporary" / "half.parquet").write_bytes(b"PAR1")
+    found = om.EventLog.scan(tmp_path, columns={"user_id": "card", "timestamp": "when"}, itemless="keep")
+    expected = om.EventLog.from_frame(events, itemless="keep")
+    same(found.matrix(HOW), expected.matrix(HOW))
+    pd.testing.assert_frame_equal(found.log().to_frame(), expected.to_frame())
+    strict = om.EventLog.scan(tmp_path, columns={"user_id": "card", "timestamp": "when"})
+    with pytest.raises(SchemaError, match=r"part\.parquet, from row 0: item_id is missing in \d rows.*itemless='keep'"):
+        strict.matrix()
+    one = tmp_path / "channel=web" / "part.parquet"
+    with pytest.raises(SchemaError, match=r"part\.parquet needs the column 'channel'"):
+        om.EventLog.scan(one, columns={"user_id": "card", "timestamp": "when"})
+
+
+def test_what_is_wrong_is_named_by_file_and_never_by_person(tmp_path):
+    good = rows(40)
+    good.to_parquet(tmp_path / "a.parquet")
+    bad = tmp_path / "b.parquet"
+    cases = {
+        "user_id holds integers here and strings in files before it": good.assign(user_id=1),
+        "timestamp has no time zone": good.assign(timestamp=good["timestamp"].dt.tz_localize(None)),
+        "user_id must hold integers or strings. Got double": good.assign(user_id=1.5),
+        "user_id is missing in 40 rows": good.assign(user_id=pd.Series([None] * 40, dtype="str")),
+        "channel must hold strings": good.assign(channel=3),
+        "more than 255 bytes": good.assign(user_id="secret" * 60),
+    }
+    for said, frame in cases.items():
+        frame.to_parquet(bad)
+        with pytest.raises(SchemaError, match=r"b\.parquet") as caught:
+            om.EventLog.scan(tmp_path).matrix(HOW)
+        assert said in str(caught.value)
+        assert "secret" not in str(caught.value)
+        assert "user x" not in str(caught.value)
+    good.drop(columns="event").to_parquet(bad)
+    with pytest.raises(SchemaError, match=r"b\.parquet needs the column 'event'"):
+        om.EventLog.scan(tmp_path)
+    bad.write_bytes(b"not parquet at all")
+    with pytest.raises(StorageError, match=r"b\.parquet cannot be opened as parquet"):
+        om.EventLog.scan(tmp_path)
+    pq.write_table(pa.Table.from_pandas(rows(5_000)), bad, compression="none", use_dictionary=False)
+    content = bytearray(bad.read_bytes())
+    content[4:3000] = b"\xff" * 2996
+    bad.write_bytes(content)
+    with pytest.raises(StorageError, match=r"b\.parquet cannot be read.*damaged"):
+        om.EventLog.scan(tmp_path).matrix(HOW)
+    with pytest.raises(StorageError, match="there is no file or folder 'nowhere'"):
+        om.EventLog.scan(tmp_path / "nowhere")
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(StorageError, match=r"'empty' holds no file that ends in .parquet"):
+        om.EventLog.scan(tmp_path / "empty")
+
+
+def test_what_a_scan_cannot_do_is_said(tmp_path):
+    rows(40).to_parquet(tmp_path / "a.parquet")
+    found = om.EventLog.scan(tmp_path / "a.parquet")
+    for name, value in {"deduplicate": "1h", "step_half_life": 2}.items():
+        with pytest.raises(ParameterError, match=rf"Weights\({name}=...\) needs all events of a person"):
+            found.matrix(om.Weights(**{name: value}))
+    with pytest.raises(ParameterError, match="an event lies after at=2023-12-01"):
+        found.matrix(at="2023-12-01")
+    with pytest.raises(ParameterError, match="weights must be a Weights"):
+        found.matrix({"view": 1})
+    with pytest.raises(ParameterError, match="columns= must map"):
+        om.EventLog.scan(tmp_path, columns=["user_id"])
+    rows(40).drop(columns="value").to_parquet(tmp_path / "a.parquet")
+    with pytest.raises(SchemaError, match="'value'"):
+        om.EventLog.scan(tmp_path).matrix(HOW)
+
+
+def test_an_empty_file_and_no_event_at_all(tmp_path):
+    rows(40)[:0].to_parquet(tmp_path / "a.parquet")
+    assert om.EventLog.scan(tmp_path).matrix().shape == (0, 0)
+    rows(40).to_parquet(tmp_path / "b.parquet")
+    same(om.EventLog.scan(tmp_path).matrix(), om.EventLog.from_frame(rows(40)).matrix())
