@@ -8,6 +8,7 @@ and loading never runs code.
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import json
 import os
@@ -31,6 +32,7 @@ from omnireco.data.events import EventLog
 from omnireco.data.interactions import Interactions
 from omnireco.data.messages import MessageLog
 from omnireco.data.vocabulary import Vocabulary
+from omnireco.data.weights import Weights
 from omnireco.data.zones import ZonePosterior
 from omnireco.errors import OmnirecoError, ParameterError, StorageError
 from omnireco.models.base import Recommendations
@@ -342,6 +344,7 @@ def _pack_interactions(x: Interactions, out: _Writer) -> None:
     out.vocabulary("items", x.items)
     out.csr("csr", x.csr)
     out.fields["at_us"] = x.at_us
+    out.fields["weights"] = _weights_to_json(x.weights)
     out.fields["layers"] = list(x.layers)
     for position, layer in enumerate(x.layers.values()):
         if layer is not x.csr:
@@ -357,8 +360,24 @@ def _unpack_interactions(parts: _Reader) -> Interactions:
         for position, name in enumerate(parts.fields["layers"])
     }
     targets = parts.csr("targets") if "targets" in parts.fields else None
+    known = _weights_from_json(parts.fields.get("weights"))
     users, items = parts.vocabulary("users"), parts.vocabulary("items")
-    return Interactions(users, items, csr, layers, parts.fields["at_us"], targets)
+    return Interactions(users, items, csr, layers, parts.fields["at_us"], targets, known)
+
+
+def _weights_to_json(weights: Weights | None) -> dict[str, Any] | None:
+    if weights is None or weights.targets is not None or weights.verdicts is not None:
+        return None  # such a matrix cannot be updated, which is what the weights are kept for
+    found = {one.name: getattr(weights, one.name) for one in dataclasses.fields(weights)}
+    for name in ("events", "channels"):
+        found[name] = None if found[name] is None else dict(found[name])
+    for name in ("half_life", "deduplicate"):
+        found[name] = None if found[name] is None else f"{check_duration(found[name], name)}us"
+    return found
+
+
+def _weights_from_json(found: dict[str, Any] | None) -> Weights | None:
+    return None if found is None else Weights(**found)
 
 
 def _pack_recommendations(recs: Recommendations, out: _Writer) -> None:

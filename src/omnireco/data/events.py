@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
 
-from omnireco._checks import check_choice, check_duration, check_instant, check_names, from_microseconds
+from omnireco._checks import check_choice, check_duration, check_flag, check_instant, check_names, from_microseconds
 from omnireco._frozen import ReadOnly
 from omnireco.data.columns import decode_optional, instants_to_pandas, open_frame
 from omnireco.data.identity import Identities, ResolveReport, resolved_users
@@ -26,6 +26,7 @@ from omnireco.errors import EmptyError, ParameterError, SchemaError
 if TYPE_CHECKING:
     import pandas as pd
 
+    from omnireco.data.audience import Audience
     from omnireco.data.scan import EventScan
 
 __all__ = ["EventLog", "Split"]
@@ -185,6 +186,40 @@ class EventLog:
         ordered = in_time_order(log)
         _log.info("read %r", ordered)
         return ordered
+
+    @classmethod
+    def concat(cls, logs: Iterable[EventLog]) -> EventLog:
+        """Return one log of all events of several, in whatever order they are given.
+
+        Parameters
+        ----------
+        logs : iterable of EventLog
+            They must agree on having values and on their labels. Nothing is taken for a repeat; see
+            :meth:`deduplicated`.
+
+        Returns
+        -------
+        EventLog
+            Its window spans those of the logs.
+
+        Raises
+        ------
+        SchemaError
+            When ids are integers in one and strings in another, or one lacks a column.
+        EmptyError
+            When there is no log.
+
+        Examples
+        --------
+        >>> import omnireco as om
+        >>> log = om.EventLog.from_frame(om.simulate(n_users=50, n_items=20, seed=1).events)
+        >>> parts = log.split("2025-01-10")
+        >>> om.fingerprint(EventLog.concat(parts[::-1])) == om.fingerprint(log)
+        True
+        """
+        from omnireco.data.update import concat
+
+        return concat(logs)
 
     @classmethod
     def scan(
@@ -457,15 +492,7 @@ class EventLog:
         >>> x.n_users == log.n_users
         True
         """
-        weights = Weights() if weights is None else weights
-        if not isinstance(weights, Weights):
-            raise ParameterError(f"weights must be a Weights. Got {type(weights).__name__}: write Weights(events=...).")
-        clock = self.end_us if at is None else check_instant(at, "at")
-        if len(self) and clock < int(self.at[-1]):
-            raise ParameterError(
-                "matrix: at lies before the last event, whose weight would exceed 1. "
-                "Cut first: log.before(at).matrix(weights)."
-            )
+        weights, clock = self._weights_and_clock(weights, at)
         amount, said = event_weights(self, weights, clock), event_targets(self, weights)
         x = Interactions.from_cells(
             self.users,
@@ -479,9 +506,113 @@ class EventLog:
             cap=weights.cap,
             binary=weights.binary,
             at_us=clock,
+            weights=weights,
         )
         _log.info("built %r", x)
         return x
+
+    def sessions(self, gap: Any = "30min", *, per_channel: bool = False) -> np.ndarray:
+        """Return the session of every event: what a person did without a pause longer than ``gap``.
+
+        Parameters
+        ----------
+        gap : str or timedelta
+            The longest pause inside a session; it is counted from event to event, so a session may last longer.
+        per_channel : bool
+            Whether another channel is another session. By default a visit that begins in the app and ends on the
+            website is one.
+
+        Returns
+        -------
+        ndarray of shape (n,), int32
+            Codes 0, 1, ... in order of the sessions' starts (at one instant: of the people, then the channels).
+
+        Examples
+        --------
+        >>> import pandas as pd
+        >>> times = [f"2025-05-01 {hour}" for hour in ("08:00", "08:20", "08:30", "09:10")]
+        >>> frame = pd.DataFrame({"user_id": [1, 1, 2, 1], "item_id": list("abca"), "channel": list("wawa"),
+        ...                       "event": "view", "timestamp": pd.to_datetime(times, utc=True)})
+        >>> EventLog.from_frame(frame).sessions("30min")
+        array([0, 0, 1, 2], dtype=int32)
+        """
+        pause = check_duration(gap, "gap")
+        by = [self.channel] if check_flag(per_channel, "per_channel") else []
+        order = np.lexsort([self.at, *by, self.user])
+        fresh = np.ones(len(self), np.bool_)
+        fresh[1:] = self.at[order][1:] - self.at[order][:-1] > pause
+        for codes in (self.user, *by):
+            fresh[1:] |= codes[order][1:] != codes[order][:-1]
+        start = order[fresh]  # by person; renumber by time, and by person and channel at one instant
+        rank = np.empty(start.size, np.int32)
+        rank[np.lexsort([*(codes[start] for codes in by), self.user[start], self.at[start]])] = np.arange(start.size)
+        session = np.empty(len(self), np.int32)
+        session[order] = rank[np.cumsum(fresh) - 1]
+        return session
+
+    def by_hour(
+        self,
+        audience: Audience,
+        weights: Weights | None = None,
+        *,
+        per: Literal["week", "day"] = "week",
+        at: Any = None,
+    ) -> Interactions:
+        """Build people x hours: when each of them does things, on their own clock.
+
+        Parameters
+        ----------
+        audience : Audience
+            For the time zone of people. An event whose person has none is left out, unless the log keeps the event's
+            own (``context=["timezone"]`` or ``["utc_offset_min"]``).
+        weights, at
+            As in :meth:`matrix`. Events about no item count here.
+        per : {"week", "day"}
+            168 hours from Monday 00:00, or 24.
+
+        Returns
+        -------
+        Interactions
+            Its items are the hours; one layer per channel. For the curve that an hour deserves when a person is
+            known little, see :class:`SendTime`.
+
+        Examples
+        --------
+        >>> import omnireco as om
+        >>> world = om.simulate(n_users=50, n_items=20, seed=1)
+        >>> log, audience = om.EventLog.from_frame(world.events), om.Audience.from_frame(world.users)
+        >>> log.by_hour(audience, per="day").n_items
+        24
+        """
+        from omnireco.data.hours import local_hours
+
+        hours = {"week": 168, "day": 24}[check_choice(per, "per", ("week", "day"))]
+        weights, clock = self._weights_and_clock(weights, at)
+        hour = local_hours(self, audience, np.arange(len(self)))
+        return Interactions.from_cells(
+            self.users,
+            Vocabulary(np.arange(hours)),
+            self.user,
+            np.where(hour >= 0, hour % hours, NONE).astype(np.int32),
+            event_weights(self, weights, clock),
+            channels=self.channels,
+            channel=self.channel,
+            cap=weights.cap,
+            binary=weights.binary,
+            at_us=clock,
+        )
+
+    def _weights_and_clock(self, weights: Weights | None, at: Any) -> tuple[Weights, int]:
+        weights = Weights() if weights is None else weights
+        if not isinstance(weights, Weights):
+            raise ParameterError(f"weights must be a Weights. Got {type(weights).__name__}: write Weights(events=...).")
+        clock = self.end_us if at is None else check_instant(at, "at")
+        if len(self) and clock < int(self.at[-1]):
+            raise ParameterError(
+                "matrix: at lies before the last event, whose weight would exceed 1. "
+                "Cut first: log.before(at).matrix(weights)."
+            )
+        return weights, clock
 
     def summary(self) -> pd.DataFrame:
         """Return a table per channel and event type: events, people, items, share of events, value."""

@@ -4,20 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import scipy.sparse as sp
 
-from omnireco._checks import check_flag
+from omnireco._checks import check_choice, check_flag, check_number
 from omnireco._frozen import ReadOnly
+from omnireco.data import damping
+from omnireco.data.catalog import Catalog
 from omnireco.data.cells import Coded, raw_csr, sum_cells
 from omnireco.data.columns import open_frame
 from omnireco.data.vocabulary import NONE, Vocabulary, distinct_codes
+from omnireco.data.weights import Weights
 from omnireco.errors import ParameterError, SchemaError
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from omnireco.data.events import EventLog
 
 __all__ = ["Interactions"]
 
@@ -43,6 +48,8 @@ class Interactions:
         With it, ``csr`` says how much each cell counts (above 0) and this what it aims at: 1 wanted, 0 not wanted,
         in [-1, 1]. The same cells in the same order, stored zeros included. Without it, the numbers of ``csr`` say
         both. Made by ``Weights(targets=...)``, or a column ``target``.
+    weights : Weights or None
+        What the events of a log were worth, for :meth:`updated`.
 
     Examples
     --------
@@ -60,6 +67,7 @@ class Interactions:
     layers: Mapping[str, sp.csr_matrix]
     at_us: int | None = None
     targets: sp.csr_matrix | None = None
+    weights: Weights | None = None
 
     def __post_init__(self) -> None:
         if self.targets is not None:
@@ -169,6 +177,7 @@ class Interactions:
         cap: float | None = None,
         binary: bool = False,
         at_us: int | None = None,
+        weights: Weights | None = None,
     ) -> Interactions:
         """Sum coded events into cells, per channel and in all; the path behind every other door.
 
@@ -186,6 +195,8 @@ class Interactions:
         binary : bool
             Every cell above 0 becomes 1, shared among its layers in proportion; the others are left out.
         at_us : int, optional
+        weights : Weights, optional
+            What the events were worth, to be remembered.
         """
         shape = (len(users), len(items))
         names = () if channels is None or channel is None else channels.ids
@@ -193,7 +204,7 @@ class Interactions:
         csr, layers = sum_cells([coded], shape, len(names), cap=cap, binary=binary)
         named = {str(name): layer for name, layer in zip(names, layers, strict=True)}
         aims = None if target is None else _mean_cells(csr, coded, target)
-        return cls(users, items, csr, {"all": csr} if channels is None else named, at_us, aims)
+        return cls(users, items, csr, {"all": csr} if channels is None else named, at_us, aims, weights)
 
     def __repr__(self) -> str:
         layers = f"{len(self.layers)} layer{'' if len(self.layers) == 1 else 's'}"
@@ -241,7 +252,7 @@ class Interactions:
         single = len(self.layers) == 1 and next(iter(self.layers.values())) is self.csr
         layers = {name: csr if single else _take_rows(layer, codes) for name, layer in self.layers.items()}
         targets = None if self.targets is None else _take_rows(self.targets, codes)
-        return Interactions(self.users.take(codes), self.items, csr, layers, self.at_us, targets)
+        return Interactions(self.users.take(codes), self.items, csr, layers, self.at_us, targets, self.weights)
 
     def with_items(self, items: Vocabulary) -> Interactions:
         """Return the same people over another catalogue: known items keep their cells, others are left out.
@@ -261,7 +272,7 @@ class Interactions:
                 moved[id(layer)] = _move_columns(layer, position, shape)
         layers = {name: moved[id(layer)] for name, layer in self.layers.items()}
         targets = None if self.targets is None else _move_columns(self.targets, position, shape)
-        return Interactions(self.users, items, moved[id(self.csr)], layers, self.at_us, targets)
+        return Interactions(self.users, items, moved[id(self.csr)], layers, self.at_us, targets, self.weights)
 
     def without_targets(self) -> Interactions:
         """Return the matrix of ``weight * target``, one number per cell: how models read it that know no targets.
@@ -281,6 +292,180 @@ class Interactions:
         ends = np.concatenate([[0], np.cumsum(keep)])[self.csr.indptr]
         ones = np.ones(int(keep.sum()), np.float32)
         return raw_csr(ones, self.csr.indices[keep], ends.astype(self.csr.indptr.dtype), self.shape)
+
+    def updated(self, new: EventLog, *, at: Any = None, weights: Weights | None = None) -> Interactions:
+        """Return the matrix with more events in it, as if it had been built from all of them on a later clock.
+
+        Decay is multiplicative: what was there ages by one factor, and new events are added. A service that keeps
+        its matrix need not read last year again every night.
+
+        Parameters
+        ----------
+        new : EventLog
+            Events that are not in the matrix yet, of any time up to ``at``; new people, items and channels are added.
+        at : datetime, date or str, optional
+            The new clock; by default the later one of the matrix's and the end of the new log.
+        weights : Weights, optional
+            Those the matrix was built with; it remembers them itself when ``log.matrix`` or a scan made it.
+
+        Returns
+        -------
+        Interactions
+            Equal to ``EventLog.concat([old, new]).matrix(weights, at=at)`` up to the rounding of float32 per update.
+
+        Raises
+        ------
+        ParameterError
+            When the weights are not known, or are of a kind that needs the old events: ``cap``, ``binary``,
+            ``deduplicate``, ``step_half_life``, ``targets`` and ``verdicts``; or when ``at`` lies before the matrix's clock or a new event.
+
+        Notes
+        -----
+        O(cells + new events). Cells that have aged below the smallest float32 are gone.
+
+        Examples
+        --------
+        >>> import omnireco as om
+        >>> log = om.EventLog.from_frame(om.simulate(n_users=50, n_items=20, seed=1).events)
+        >>> old, new = log.split("2025-01-10")
+        >>> x = old.matrix(om.Weights(half_life="7D")).updated(new)
+        >>> bool(abs(x.csr - log.matrix(om.Weights(half_life="7D")).csr).max() < 1e-5)
+        True
+        """
+        from omnireco.data.update import updated
+
+        return updated(self, new, at, weights)
+
+    def log1p(self) -> Interactions:
+        """Return the matrix with every cell as log(1 + x): forty views are not ten times four. Signs stay.
+
+        The layers of a cell shrink alike, so that their sum still is the whole; this holds for all damping.
+        """
+        return self._with_cells(damping.log1p(self.csr))
+
+    def tfidf(self) -> Interactions:
+        """Return the matrix with every cell times ``1 + log((1 + n_users) / (1 + people with the item))``.
+
+        What everybody buys says little of a person. The formula is that of scikit-learn's TfidfTransformer with
+        ``norm=None``.
+        """
+        return self._with_cells(damping.tfidf(self.csr))
+
+    def bm25(self, *, k1: float = 1.2, b: float = 0.75) -> Interactions:
+        """Return the matrix in BM25 weights: people are documents, items their words.
+
+        Parameters
+        ----------
+        k1 : float
+            How late repeated behaviour saturates: near 0 a cell is all or nothing, a large one leaves it linear.
+        b : float in [0, 1]
+            How much the cells of people who do a lot are held down.
+
+        Notes
+        -----
+        ``idf (k1 + 1) x / (x + k1 (1 - b + b length / mean length))`` with ``idf = log(1 + (N - n + 0.5) / (n + 0.5))``
+        (Robertson and Zaragoza 2009). A cell's value depends on all people: damp a history together with, or never
+        apart from, the matrix a model learned from. O(cells).
+
+        Examples
+        --------
+        >>> import pandas as pd
+        >>> x = Interactions.from_frame(pd.DataFrame({"user_id": [1, 1, 2], "item_id": ["tea", "cup", "tea"]}))
+        >>> x.bm25().csr.toarray().round(2)
+        array([[0.61, 0.16],
+               [0.  , 0.21]], dtype=float32)
+        """
+        k1 = check_number(k1, "k1", above=0)
+        return self._with_cells(damping.bm25(self.csr, k1, check_number(b, "b", low=0, high=1)))
+
+    def item_item(self, measure: Literal["count", "cosine", "jaccard", "lift", "weight"] = "count") -> sp.csr_matrix:
+        """Return how items go together over people.
+
+        Parameters
+        ----------
+        measure : {"count", "cosine", "jaccard", "lift", "weight"}
+            People with both (cells above 0); that over the geometric mean, or over the union, of the people with
+            either; how many times more than by chance; or the sum over people of the product of both cells.
+
+        Returns
+        -------
+        scipy.sparse.csr_matrix of shape (n_items, n_items), float32
+            Symmetric, without a diagonal; row and column c are ``x.items.ids[c]``.
+
+        Notes
+        -----
+        Time and memory grow with the sum over people of their items squared: cut long histories, or use
+        :class:`ItemKNN`, which keeps the nearest only.
+
+        Examples
+        --------
+        >>> import pandas as pd
+        >>> x = Interactions.from_frame(pd.DataFrame({"user_id": [1, 1, 2], "item_id": ["tea", "cup", "tea"]}))
+        >>> x.item_item().toarray()
+        array([[0., 1.],
+               [1., 0.]], dtype=float32)
+        """
+        check_choice(measure, "measure", ("count", "cosine", "jaccard", "lift", "weight"))
+        return damping.item_pairs(self.without_targets().csr, measure)
+
+    def by_category(self, catalog: Catalog) -> Interactions:
+        """Return people x categories: what they did, summed over the items of a category, in all and per layer.
+
+        Parameters
+        ----------
+        catalog : Catalog
+            With categories. Items that it does not know, or that have no category, are left out.
+
+        Raises
+        ------
+        SchemaError
+            When the catalogue has no categories.
+
+        Examples
+        --------
+        >>> import pandas as pd
+        >>> from omnireco.data import Catalog
+        >>> x = Interactions.from_frame(pd.DataFrame({"user_id": [1, 1, 2], "item_id": ["tea", "cup", "tea"]}))
+        >>> goods = Catalog.from_frame(pd.DataFrame({"item_id": ["tea", "cup"], "category": ["food", "kitchen"]}))
+        >>> x.by_category(goods).to_frame()["item_id"].tolist()
+        ['food', 'kitchen', 'food']
+        """
+        if not isinstance(catalog, Catalog):
+            raise SchemaError(
+                f"by_category takes a Catalog. Got {type(catalog).__name__}: write Catalog.from_frame(frame)."
+            )
+        if catalog.category is None:
+            raise SchemaError("by_category: this catalogue has no categories. Give its frame a 'category' column.")
+        categories, codes = catalog.category
+        of_item = np.append(codes, np.int32(NONE))[catalog.items.codes(self.items.ids, missing="none")]
+        known = np.flatnonzero(of_item >= 0)
+        member = sp.csr_matrix(
+            (np.ones(known.size, np.float32), (known, of_item[known])), (self.n_items, len(categories))
+        )
+
+        def summed(matrix: sp.csr_matrix) -> sp.csr_matrix:
+            found = sp.csr_matrix(matrix @ member, dtype=np.float32)
+            found.eliminate_zeros()
+            found.sort_indices()
+            return found
+
+        plain = self.without_targets()
+        whole = {id(plain.csr): summed(plain.csr)}
+        layers = {
+            name: whole[id(layer)] if id(layer) in whole else summed(layer) for name, layer in plain.layers.items()
+        }
+        return Interactions(self.users, categories, whole[id(plain.csr)], layers, self.at_us)
+
+    def _with_cells(self, cells: np.ndarray) -> Interactions:
+        """Return the matrix with other numbers in its cells; layers are scaled as their cell is."""
+        csr = raw_csr(cells.astype(np.float32), self.csr.indices, self.csr.indptr, self.shape)
+        ratio = raw_csr(cells / self.csr.data, self.csr.indices, self.csr.indptr, self.shape)
+        layers = {}
+        for name, layer in self.layers.items():
+            scaled = csr if layer is self.csr else sp.csr_matrix(layer.multiply(ratio), dtype=np.float32)
+            scaled.sort_indices()
+            layers[name] = scaled
+        return Interactions(self.users, self.items, csr, layers, self.at_us, self.targets)
 
     def to_scipy(self) -> sp.csr_matrix:
         """Return a writable copy of the matrix."""

@@ -74,8 +74,8 @@ class EventScan:
         Parameters
         ----------
         weights : Weights, optional
-            As in ``EventLog.matrix``, but for ``deduplicate`` and ``step_half_life``, which need a person's events
-            side by side.
+            As in ``EventLog.matrix``, but for ``deduplicate``, ``step_half_life``, ``targets`` and ``verdicts``, which
+            need a person's events side by side.
         at : datetime, date or str, optional
             The clock of the decay; the end of the log by default, for which the times are read once more.
         progress : bool or callable(done, total)
@@ -118,7 +118,7 @@ class EventScan:
         weights = Weights() if weights is None else weights
         if not isinstance(weights, Weights):
             raise ParameterError(f"weights must be a Weights. Got {type(weights).__name__}: write Weights(events=...).")
-        for name in ("deduplicate", "step_half_life"):
+        for name in ("deduplicate", "step_half_life", "targets", "verdicts"):
             if getattr(weights, name) is not None:
                 raise ParameterError(
                     f"EventScan.matrix: Weights({name}=...) needs all events of a person side by side, and a scan sees "
@@ -159,7 +159,7 @@ class EventScan:
             threads=threads,
         )
         named = {str(name): layer for name, layer in zip(names_known.ids, layers, strict=True)}
-        x = Interactions(known, goods, csr, named, clock)
+        x = Interactions(known, goods, csr, named, clock, weights)
         _log.info("built %r", x)
         return x
 

@@ -8,7 +8,7 @@ model can always say what its numbers mean, and two values built from differentl
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -215,6 +215,18 @@ def compress(vocabulary: Vocabulary, codes: np.ndarray) -> tuple[Vocabulary, np.
     kept = np.flatnonzero(used)
     table[kept] = np.arange(kept.size, dtype=np.int32)
     return vocabulary.take(kept), table[codes]
+
+
+def unite(parts: Sequence[Vocabulary], name: str) -> tuple[Vocabulary, list[np.ndarray]]:
+    """Return the sorted vocabulary of all ids of several, and for each the new code of every old one."""
+    present = [part for part in parts if len(part)]
+    if len({part.ids.dtype for part in present}) > 1:
+        raise SchemaError(f"{name} are integers in one and strings in another. Cast one of them before it is read.")
+    if not present:
+        return parts[0], [np.empty(0, np.int32) for _ in parts]
+    whole, codes = Vocabulary.encode(np.concatenate([part.ids for part in present]), name)
+    edges = np.cumsum([len(part) for part in parts])[:-1]
+    return whole, np.split(codes, edges)
 
 
 def distinct_codes(vocabulary: Vocabulary, ids: Any) -> np.ndarray:

@@ -14,8 +14,9 @@ import numpy as np
 
 from omnireco._compute import in_parallel, split_evenly, usable_threads
 from omnireco.data.audience import Audience
-from omnireco.data.clock import clock_changes, hour_of_week, is_zone
+from omnireco.data.clock import clock_changes
 from omnireco.data.events import EventLog
+from omnireco.data.hours import local_hours
 from omnireco.data.messages import NEVER, MessageLog
 from omnireco.data.vocabulary import NONE, Vocabulary
 
@@ -199,36 +200,3 @@ def caused_by_messages(
     caused[order] = near
     found[asked] = caused[who.size :]
     return found
-
-
-def local_hours(log: EventLog, audience: Audience, rows: np.ndarray) -> np.ndarray:
-    """Return the local hour of the week of some events of a log, int32; -1 where the clock is not known.
-
-    The clock is the event's own where the log keeps one (``context=["utc_offset_min"]``, minutes east of UTC, or
-    ``context=["timezone"]``, IANA names: people travel), and the person's zone in the audience otherwise.
-    """
-    person = audience.users.codes(log.users.ids, missing="none")
-    zone_of = np.append(audience.zone, np.int32(NONE))[person]
-    user, at = log.user[rows], log.at[rows]
-    hours = hour_of_week(at, zone_of[user], audience.zones)
-    if "timezone" in log.labels:
-        names, code = log.labels["timezone"]
-        valid = np.array([is_zone(name) for name in names.ids], np.bool_)
-        own = np.where(np.append(valid, False)[code[rows]], code[rows], NONE).astype(np.int32)
-        hours = np.where(own >= 0, hour_of_week(at, own, names), hours)
-    if "utc_offset_min" in log.labels:
-        offsets, code = log.labels["utc_offset_min"]
-        minutes = np.array([_minutes(text) for text in offsets.ids] + [np.nan])[code[rows]]
-        told = np.isfinite(minutes)
-        own_hour = (at + np.where(told, minutes, 0).astype(np.int64) * _MINUTE) // _HOUR + 72
-        hours = np.where(told, own_hour % 168, hours)
-    return hours.astype(np.int32)
-
-
-def _minutes(value: object) -> float:
-    """Return an offset label as minutes east of UTC, NaN where it is not one."""
-    try:
-        minutes = float(str(value))
-    except ValueError:
-        return np.nan
-    return minutes if abs(minutes) <= 18 * 60 else np.nan

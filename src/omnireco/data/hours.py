@@ -1,0 +1,48 @@
+"""When something happened on a person's own clock: the local hour of the week of events."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from omnireco.data.audience import Audience
+from omnireco.data.clock import hour_of_week, is_zone
+from omnireco.data.events import EventLog
+from omnireco.data.vocabulary import NONE
+
+__all__ = ["local_hours"]
+
+_HOUR = 3_600_000_000
+_MINUTE = 60_000_000
+
+
+def local_hours(log: EventLog, audience: Audience, rows: np.ndarray) -> np.ndarray:
+    """Return the local hour of the week of some events of a log, int32; -1 where the clock is not known.
+
+    The clock is the event's own where the log keeps one (``context=["utc_offset_min"]``, minutes east of UTC, or
+    ``context=["timezone"]``, IANA names: people travel), and the person's zone in the audience otherwise.
+    """
+    person = audience.users.codes(log.users.ids, missing="none")
+    zone_of = np.append(audience.zone, np.int32(NONE))[person]
+    user, at = log.user[rows], log.at[rows]
+    hours = hour_of_week(at, zone_of[user], audience.zones)
+    if "timezone" in log.labels:
+        names, code = log.labels["timezone"]
+        valid = np.array([is_zone(name) for name in names.ids], np.bool_)
+        own = np.where(np.append(valid, False)[code[rows]], code[rows], NONE).astype(np.int32)
+        hours = np.where(own >= 0, hour_of_week(at, own, names), hours)
+    if "utc_offset_min" in log.labels:
+        offsets, code = log.labels["utc_offset_min"]
+        minutes = np.array([_minutes(text) for text in offsets.ids] + [np.nan])[code[rows]]
+        told = np.isfinite(minutes)
+        own_hour = (at + np.where(told, minutes, 0).astype(np.int64) * _MINUTE) // _HOUR + 72
+        hours = np.where(told, own_hour % 168, hours)
+    return hours.astype(np.int32)
+
+
+def _minutes(value: object) -> float:
+    """Return an offset label as minutes east of UTC, NaN where it is not one."""
+    try:
+        minutes = float(str(value))
+    except ValueError:
+        return np.nan
+    return minutes if abs(minutes) <= 18 * 60 else np.nan
