@@ -87,7 +87,7 @@ def test_interest_by_category():
     assert x.layers["app"].toarray().tolist() == [[1, 0], [0, 1], [0, 0]]
     with pytest.raises(SchemaError, match="has no categories"):
         X.by_category(om.Catalog.from_frame(pd.DataFrame({"item_id": ["tea"]})))
-    with pytest.raises(SchemaError, match="takes a Catalog. Got dict"):
+    with pytest.raises(SchemaError, match=r"takes a Catalog\. Got dict"):
         X.by_category({"tea": "drinks"})
 
 
@@ -112,13 +112,13 @@ def test_hours_on_everybodys_own_clock():
 
 def slow_sessions(log, gap, per_channel):
     """Walk every person's events one by one."""
-    last, found, starts = {}, [], []
+    last, found, starts, times = {}, [], [], log.at
     for k in range(len(log)):
         key = (log.user[k], log.channel[k]) if per_channel else log.user[k]
-        if key not in last or log.at[k] - last[key][0] > gap:
-            starts.append((log.at[k], log.user[k], log.channel[k] if per_channel else 0, len(starts)))
-            last[key] = (log.at[k], len(starts) - 1)
-        last[key] = (log.at[k], last[key][1])
+        if key not in last or times[k] - last[key][0] > gap:
+            starts.append((times[k], log.user[k], log.channel[k] if per_channel else 0, len(starts)))
+            last[key] = (times[k], len(starts) - 1)
+        last[key] = (times[k], last[key][1])
         found.append(last[key][1])
     rank = {start[3]: place for place, start in enumerate(sorted(starts))}
     return [rank[session] for session in found]

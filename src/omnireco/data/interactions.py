@@ -317,7 +317,8 @@ class Interactions:
         ------
         ParameterError
             When the weights are not known, or are of a kind that needs the old events: ``cap``, ``binary``,
-            ``deduplicate``, ``step_half_life``, ``targets`` and ``verdicts``; or when ``at`` lies before the matrix's clock or a new event.
+            ``deduplicate``, ``step_half_life``, ``targets`` and ``verdicts``; or when ``at`` lies before the matrix's
+            clock or a new event.
 
         Notes
         -----

@@ -159,7 +159,7 @@ class EventScan:
             threads=threads,
         )
         named = {str(name): layer for name, layer in zip(names_known.ids, layers, strict=True)}
-        x = Interactions(known, goods, csr, named, clock, weights)
+        x = Interactions(known, goods, csr, named, clock, weights=weights)
         _log.info("built %r", x)
         return x
 

@@ -69,7 +69,7 @@ def updated(x: Interactions, new: EventLog, at: Any, weights: Weights | None) ->
     parts.append(Coded(new_user[new.user], item, new_channel[new.channel], event_weights(new, weights, clock)))
     csr, layers = sum_cells(parts, (len(users), len(items)), len(channels))
     named = {str(name): layer for name, layer in zip(channels.ids, layers, strict=True)}
-    return Interactions(users, items, csr, named, clock, weights)
+    return Interactions(users, items, csr, named, clock, weights=weights)
 
 
 def concat(logs: Iterable[EventLog]) -> EventLog:
