@@ -27,6 +27,7 @@ from omnireco.data.identity import Identities, ResolveReport
 from omnireco.data.linking import LinkRules
 from omnireco.data.quality import QualityReport
 from omnireco.data.scan import EventScan
+from omnireco.data.requests import Requests
 from omnireco.data.splits import fingerprint, leave_last, split_people, split_rolling
 from omnireco.data.zones import ZonePosterior
 from omnireco.evaluation import (
@@ -78,6 +79,7 @@ from omnireco.models import (
     join_channels,
     typed_inputs,
 )
+from omnireco.models.calibration import calibration_error
 from omnireco.models.cold import add_new_items
 from omnireco.models.diversify import avoid, calibrated, mmr, promoted, quotas
 from omnireco.models.explain import Explanations, explain
@@ -91,6 +93,7 @@ from omnireco.models.newcomers import (
     people_attributes,
     with_people,
 )
+from omnireco.models.rank import Ranker, RankerModel
 from omnireco.models.topk import ItemIndex, topk
 from omnireco.planning import (
     Budget,
@@ -180,12 +183,15 @@ __all__ = [
     "QualityReport",
     "QuietHours",
     "RP3beta",
+    "Ranker",
+    "RankerModel",
     "Reachable",
     "ReadingClock",
     "ReadingModel",
     "Recommendations",
     "Report",
     "Reproduction",
+    "Requests",
     "ResolveReport",
     "SegmentModel",
     "SegmentPopularity",
@@ -204,6 +210,7 @@ __all__ = [
     "average_precision",
     "avoid",
     "calibrated",
+    "calibration_error",
     "candidates",
     "compare_channels",
     "coverage",

@@ -35,14 +35,18 @@ from omnireco.data.vocabulary import Vocabulary
 from omnireco.data.weights import Weights
 from omnireco.data.zones import ZonePosterior
 from omnireco.errors import OmnirecoError, ParameterError, StorageError
+from omnireco.models._population import Field, Population
+from omnireco.models._scorers import Quadratic, Trees
 from omnireco.models.base import Recommendations
 from omnireco.models.blend import BlendModel
+from omnireco.models.calibration import Isotonic
 from omnireco.models.channels import ChannelModel
 from omnireco.models.factors import FactorModel
 from omnireco.models.linear import ItemModel
 from omnireco.models.neighbors import NeighborModel
 from omnireco.models.newcomers import AttributeModel, Fallback, SegmentModel
 from omnireco.models.popularity import PopularityModel
+from omnireco.models.rank import EventColumns, RankerModel
 from omnireco.models.svd import ProjectionModel
 from omnireco.models.typed import TypedModel
 from omnireco.planning.candidates import Candidates
@@ -251,6 +255,7 @@ def _forms() -> dict[str, _Form]:
         "reading model": _Form(ReadingModel, _pack_reading, _unpack_reading),
         "projection model": _Form(ProjectionModel, _pack_projection, _unpack_projection),
         "neighbor model": _Form(NeighborModel, _pack_neighbors, _unpack_neighbors),
+        "ranker model": _Form(RankerModel, _pack_ranker, _unpack_ranker),
         "blend model": _Form(BlendModel, _pack_blend, _unpack_blend),
         "typed model": _Form(TypedModel, _pack_typed, _unpack_typed),
         "attribute model": _Form(AttributeModel, _pack_attribute_model, _unpack_attribute_model),
@@ -610,6 +615,95 @@ def _pack_fallback(chain: Fallback, out: _Writer) -> None:
 def _unpack_fallback(parts: _Reader) -> Fallback:
     members = [_unpack_member(parts, f"{n}/", *member) for n, member in enumerate(parts.fields["members"])]
     return Fallback(dict(zip(parts.fields["names"], members, strict=True)), least=int(parts.fields["least"]))
+
+
+_TABLES = ("share", "facts", "gap", "category", "vectors")
+_SCORERS: dict[str, tuple[type, tuple[str, ...]]] = {
+    "logit": (Quadratic, ("centre", "scale", "linear", "products")),
+    "trees": (Trees, ("root", "feature", "threshold", "value", "left", "right")),
+}
+
+
+def _pack_ranker(model: RankerModel, out: _Writer) -> None:
+    known = model.population
+    out.vocabulary("items", model.items)
+    for name in _TABLES:
+        out.array("table/" + name, getattr(known, name))
+    for position, field_of in enumerate(known.fields):
+        out.vocabulary(f"field/{position}", field_of.values)
+        for name in ("key", "count", "total"):
+            out.array(f"field/{position}/{name}", getattr(field_of, name))
+    kind = next(name for name, (form, _) in _SCORERS.items() if type(model.scorer) is form)
+    for name in _SCORERS[kind][1]:
+        out.array("scorer/" + name, getattr(model.scorer, name))
+    for position, curve in enumerate(model.curves.values()):
+        out.array(f"curve/{position}", np.stack([curve.score, curve.chance]))
+    out.fields |= {
+        "members": [_pack_member(member, f"{n}/", out) for n, member in enumerate(model.models.values())],
+        "names": list(model.models),
+        "weights": [_plain_weights(weights) for weights in model.weights],
+        "end_us": known.end_us,
+        "fields": [field_of.name for field_of in known.fields],
+        "table names": list(known.fact_names),
+        "columns": asdict(model.columns),
+        "n_candidates": model.n_candidates,
+        "exclude_seen": model.exclude_seen,
+        "half_lives": list(model.half_lives),
+        "fact names": [list(names) for names in model.fact_names],
+        "scorer": kind,
+        "curves": list(model.curves),
+        "calibration": {name: list(pair) for name, pair in model.calibration.items()},
+    }
+
+
+def _unpack_ranker(parts: _Reader) -> RankerModel:
+    fields, items = parts.fields, parts.vocabulary("items")
+    known = tuple(
+        Field(
+            name,
+            parts.vocabulary(f"field/{position}"),
+            *(parts.array(f"field/{position}/{column}") for column in ("key", "count", "total")),
+        )
+        for position, name in enumerate(fields["fields"])
+    )
+    tables = {name: parts.array("table/" + name) for name in _TABLES}
+    form, names = _SCORERS[fields["scorer"]]
+    columns = fields["columns"]
+    return RankerModel(
+        items=items,
+        models={
+            name: _unpack_member(parts, f"{n}/", *member)
+            for n, (name, member) in enumerate(zip(fields["names"], fields["members"], strict=True))
+        },
+        weights=tuple(Weights(**weights) for weights in fields["weights"]),
+        population=Population(
+            items=items, end_us=int(fields["end_us"]), fields=known, fact_names=tuple(fields["table names"]), **tables
+        ),
+        columns=EventColumns(
+            tuple(columns["events"]),
+            None if columns["unfinished"] is None else (columns["unfinished"][0], columns["unfinished"][1]),
+            tuple(columns["dislikes"]),
+        ),
+        n_candidates=int(fields["n_candidates"]),
+        exclude_seen=bool(fields["exclude_seen"]),
+        half_lives=tuple(fields["half_lives"]),
+        fact_names=tuple(tuple(group) for group in fields["fact names"]),
+        scorer=form(*(parts.array("scorer/" + name) for name in names)),
+        curves={name: Isotonic(*parts.array(f"curve/{position}")) for position, name in enumerate(fields["curves"])},
+        calibration={name: (float(error), int(n)) for name, (error, n) in fields["calibration"].items()},
+    )
+
+
+def _plain_weights(weights: Weights) -> dict[str, Any]:
+    """Return the parameters of a Weights as JSON can hold them; durations as text."""
+    plain: dict[str, Any] = {name: getattr(weights, name) for name in ("value", "cap", "binary", "step_half_life")}
+    for name in ("events", "channels"):
+        table = getattr(weights, name)
+        plain[name] = None if table is None else dict(table)
+    for name in ("half_life", "deduplicate"):
+        given = getattr(weights, name)
+        plain[name] = None if given is None else f"{check_duration(given, name)}us"
+    return plain
 
 
 def _pack_typed(model: TypedModel, out: _Writer) -> None:

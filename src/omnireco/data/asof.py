@@ -1,0 +1,178 @@
+"""What was known at an instant: counts of the past, asked at any time, that cannot see their own moment.
+
+A feature of a request at time t may use only what happened before t. Here that is arithmetic and not
+discipline: every answer is a sum over events with ``at < t``, strictly, so neither the event to be predicted nor the
+rest of its basket can reach it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from omnireco._checks import check_duration
+from omnireco._compute import compiled
+from omnireco.data.events import EventLog
+from omnireco.data.interactions import Interactions
+from omnireco.data.vocabulary import NONE, Vocabulary
+from omnireco.data.weights import Weights, event_weights, person_steps
+from omnireco.errors import ParameterError
+
+__all__ = ["AsOf", "histories_at"]
+
+
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class AsOf:
+    """Decayed sums per key of a log's events, to be asked at any instants.
+
+    Parameters
+    ----------
+    clock : ndarray of shape (n_log,), int64
+        Times of all events of the log, ascending: an event's place in it is its time.
+    keys : ndarray of shape (n_keys,), int64, sorted
+    place : ndarray of shape (n,), int64, sorted
+        ``key number * (n_log + 1) + event number`` of the events that count.
+    at : ndarray of shape (n,), int64
+    number : ndarray of shape (n,), int64
+        How many events of the key there are up to and with each.
+    total : ndarray of shape (n, h), float64
+        Decayed weight of the key just after each event.
+    half_lives : ndarray of shape (h,), float64
+        Microseconds; infinity for plain sums.
+    """
+
+    clock: np.ndarray
+    keys: np.ndarray
+    place: np.ndarray
+    at: np.ndarray
+    number: np.ndarray
+    total: np.ndarray
+    half_lives: np.ndarray
+
+    @classmethod
+    def of(
+        cls,
+        clock: np.ndarray,
+        rows: np.ndarray,
+        key: np.ndarray,
+        half_lives: Sequence[float],
+        weight: np.ndarray | None = None,
+    ) -> AsOf:
+        """Sum events by key.
+
+        Parameters
+        ----------
+        clock : ndarray of shape (n_log,), int64
+            Times of a log, ascending.
+        rows : ndarray of shape (n,), int64
+            Events of the log that count.
+        key : ndarray of shape (n,), int64
+            What each is counted under.
+        half_lives : sequence of float
+        weight : ndarray of shape (n,), optional
+            1 each by default.
+        """
+        keys, number = np.unique(key, return_inverse=True)
+        place = number.astype(np.int64) * (clock.size + 1) + rows
+        order = np.argsort(place)
+        at = clock[rows[order]]
+        first = np.r_[True, np.diff(number[order]) != 0][: order.size]
+        begin = np.flatnonzero(first)
+        count = np.arange(1, order.size + 1) - np.repeat(begin, np.diff(np.r_[begin, order.size]))
+        amount = np.ones(order.size) if weight is None else np.asarray(weight, np.float64)[order]
+        lives = np.asarray(half_lives, np.float64)
+        total = np.empty((order.size, lives.size))
+        if order.size:
+            compiled(_accumulate)(first, at, amount, lives, total)
+        return cls(clock, keys, place[order], at, count, total, lives)
+
+    def ask(self, key: np.ndarray, at_us: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Return (count, age, sums) of each key strictly before an instant.
+
+        Parameters
+        ----------
+        key, at_us : ndarray of shape (q,), int64
+            A key below 0 has no events.
+
+        Returns
+        -------
+        count : ndarray of shape (q,), int64
+        age : ndarray of shape (q,), float64
+            Microseconds since the last event; infinity where there is none.
+        sums : ndarray of shape (q, h), float64
+            Decayed to the instant asked about.
+        """
+        count, age = np.zeros(key.size, np.int64), np.full(key.size, np.inf)
+        sums = np.zeros((key.size, self.half_lives.size))
+        if not self.keys.size or not key.size:
+            return count, age, sums
+        number = np.minimum(np.searchsorted(self.keys, key), self.keys.size - 1)
+        known = np.flatnonzero((self.keys[number] == key) & (key >= 0))
+        start = number[known].astype(np.int64) * (self.clock.size + 1)
+        last = np.searchsorted(self.place, start + np.searchsorted(self.clock, at_us[known])) - 1
+        found = (last >= 0) & (self.place[np.maximum(last, 0)] >= start)
+        known, last = known[found], last[found]
+        count[known] = self.number[last]
+        age[known] = at_us[known] - self.at[last]
+        sums[known] = self.total[last] * np.exp2(-age[known, None] / self.half_lives)
+        return count, age, sums
+
+
+def _accumulate(first: np.ndarray, at: np.ndarray, amount: np.ndarray, lives: np.ndarray, total: np.ndarray) -> None:
+    """Fill total (n, h): a running decayed sum that starts again where ``first`` says so."""
+    for i in range(at.size):
+        for h in range(lives.size):
+            held = 0.0 if first[i] else total[i - 1, h] * 2.0 ** (-(at[i] - at[i - 1]) / lives[h])
+            total[i, h] = held + amount[i]
+
+
+def histories_at(log: EventLog, weights: Weights, user: np.ndarray, at_us: np.ndarray) -> Interactions:
+    """Return one history per request: what its person had done strictly before its instant.
+
+    Parameters
+    ----------
+    log : EventLog
+    weights : Weights
+        Decay is reckoned to each request's own instant.
+    user : ndarray of shape (q,), int32
+        Codes into ``log.users``; -1 for somebody without a past.
+    at_us : ndarray of shape (q,), int64
+
+    Returns
+    -------
+    Interactions
+        Row r belongs to request r; its ``users`` are the numbers 0 to q - 1.
+    """
+    if weights.targets is not None:
+        raise ParameterError(
+            "histories as of an instant cannot be made with Weights(targets=...): a later verdict would overrule what "
+            "was known then. Leave targets out; give dislikes by dislikes=."
+        )
+    order = np.lexsort([np.arange(len(log)), log.user])
+    n = len(log) + 1
+    place = log.user[order].astype(np.int64) * n + order
+    begin = np.searchsorted(place, np.maximum(user, 0).astype(np.int64) * n)
+    stop = np.searchsorted(place, np.maximum(user, 0).astype(np.int64) * n + np.searchsorted(log.at, at_us))
+    length = np.where(user >= 0, stop - begin, 0)
+    request = np.repeat(np.arange(user.size), length)
+    event = order[np.repeat(begin - (np.cumsum(length) - length), length) + np.arange(request.size)]
+    base = event_weights(log, replace(weights, half_life=None, step_half_life=None), log.end_us)
+    amount = base[event]
+    keep = (amount != 0) & (log.item[event] != NONE)
+    request, event, amount = request[keep], event[keep], amount[keep]
+    if weights.half_life is not None:
+        amount = amount * np.exp2(-(at_us[request] - log.at[event]) / check_duration(weights.half_life, "half_life"))
+    if weights.step_half_life is not None and event.size:
+        step, last = person_steps(request, log.at[event])
+        amount = amount * np.exp2(-(last - step) / weights.step_half_life)
+    return Interactions.from_cells(
+        Vocabulary(np.arange(user.size, dtype=np.int64)),
+        log.items,
+        request,
+        log.item[event],
+        amount,
+        cap=weights.cap,
+        binary=weights.binary,
+    )

@@ -1,0 +1,226 @@
+"""Requests: somebody asks, at an instant, in a situation; and what they then chose."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from omnireco._checks import check_duration, check_integer, check_names, name_rows
+from omnireco._frozen import ReadOnly
+from omnireco._random import stream
+from omnireco.data.columns import decode_optional, instants_to_pandas, open_frame
+from omnireco.data.events import EventLog, require_events
+from omnireco.data.interactions import Interactions
+from omnireco.data.vocabulary import NONE, Vocabulary, compress
+from omnireco.errors import EmptyError, ParameterError, SchemaError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["Asked", "Requests"]
+
+
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class Requests:
+    """Moments at which something is to be recommended: who, when, and in which situation.
+
+    Parameters
+    ----------
+    ids : Vocabulary
+        One id per request, in row order; the ``users`` of the lists that answer it.
+    users : Vocabulary
+    user : ndarray of shape (n,), int32
+    at : ndarray of shape (n,), int64
+        UTC microseconds.
+    labels : mapping of str to (Vocabulary, ndarray of shape (n,), int32)
+        The situation: ``channel``, ``store_id``, ``device`` and the like; -1 where unknown.
+    """
+
+    ids: Vocabulary
+    users: Vocabulary
+    user: np.ndarray
+    at: np.ndarray
+    labels: Mapping[str, tuple[Vocabulary, np.ndarray]]
+
+    def __post_init__(self) -> None:
+        for array in (self.user, self.at, *(codes for _, codes in self.labels.values())):
+            array.setflags(write=False)
+        object.__setattr__(self, "labels", ReadOnly(self.labels))
+
+    @classmethod
+    def from_frame(
+        cls, frame: Any, *, context: Iterable[str] = (), columns: Mapping[str, str] | None = None
+    ) -> Requests:
+        """Read a frame of requests.
+
+        Parameters
+        ----------
+        frame : pandas, polars or pyarrow frame
+            One row per request: ``user_id``, ``timestamp`` (with a time zone) and the columns of ``context``.
+            With ``request_id`` (unique) the lists are named by it; without, by ``user_id``, and then everybody may
+            ask once.
+        context : iterable of str
+            Id or string columns that say in which situation: ``["channel", "store_id", "device"]``; may be missing
+            in some rows.
+        columns : mapping of str to str, optional
+            Our name to yours.
+
+        Raises
+        ------
+        SchemaError
+            When a column is missing or of the wrong kind, or a request is named twice.
+
+        Examples
+        --------
+        >>> import pandas as pd
+        >>> frame = pd.DataFrame({"user_id": ["ann", "bob"], "channel": ["app", "web"],
+        ...                       "timestamp": pd.to_datetime(["2025-05-01 08:00", "2025-05-02 17:30"], utc=True)})
+        >>> Requests.from_frame(frame, context=["channel"])
+        Requests(2 of 2 users, context: channel)
+        """
+        names = check_names(context, "context")
+        opened = open_frame(
+            frame,
+            "Requests.from_frame",
+            needed=("user_id", "timestamp", *names),
+            optional=("request_id",),
+            columns=columns,
+        )
+        users, user = opened.ids("user_id")
+        at = opened.instants("timestamp")
+        labels = {name: opened.ids(name, allow_missing=True) for name in names}
+        named = "request_id" if "request_id" in opened else "user_id"
+        known, code = opened.ids("request_id") if named == "request_id" else (users, user)
+        if len(known) < code.size:
+            repeated = np.ones(code.size, np.bool_)
+            repeated[np.unique(code, return_index=True)[1]] = False
+            raise SchemaError(
+                f"Requests.from_frame: {named} is listed again in {name_rows(repeated)}. Name every request: "
+                "frame.assign(request_id=range(len(frame)))."
+            )
+        return cls(known.take(code), users, user, at, labels)
+
+    @classmethod
+    def from_log(
+        cls,
+        log: EventLog,
+        *,
+        context: Iterable[str] = (),
+        events: Iterable[str] | None = None,
+        gap: str = "30min",
+        per_user: int | None = None,
+        seed: int = 0,
+    ) -> Asked:
+        """Read from a log when people asked, and what they chose: to learn and to evaluate rankings by.
+
+        Parameters
+        ----------
+        log : EventLog
+        context : iterable of str
+            ``"channel"`` and labels of the log, such as ``"store_id"``: taken from the first event of the request.
+        events : iterable of str, optional
+            Which types are choices, such as ``["purchase"]``; all by default.
+        gap : str or timedelta
+            Choices of a person with pauses shorter than this are one request, at the instant of the first.
+        per_user : int, optional
+            At most so many requests of a person, drawn at random: with 1, an interval over requests is one over
+            people.
+        seed : int
+            Of that draw.
+
+        Returns
+        -------
+        Asked of (requests, chosen)
+            ``chosen`` holds the items per request: the ``truth`` of :func:`omnireco.evaluate`.
+
+        Raises
+        ------
+        EmptyError
+            When the log holds no such choice.
+
+        Examples
+        --------
+        >>> from omnireco.simulate import simulate
+        >>> log = EventLog.from_frame(simulate(n_users=50, n_items=20, seed=1).events)
+        >>> requests, chosen = Requests.from_log(log, context=["channel"], events=["purchase"])
+        >>> len(requests) == chosen.n_users
+        True
+        """
+        require_events(log, "Requests.from_log")
+        names, pause = check_names(context, "context"), check_duration(gap, "gap")
+        part = log if events is None else log.select(events=events)
+        part_at = part.at
+        rows = np.flatnonzero(part.item != NONE)
+        if not rows.size:
+            raise EmptyError(
+                f"Requests.from_log: none of {len(log):,} events is a choice of an item. Check events= and the split."
+            )
+        rows = rows[np.lexsort([part_at[rows], part.user[rows]])]
+        user, when = part.user[rows], part_at[rows]
+        fresh = np.r_[True, (user[1:] != user[:-1]) | (np.diff(when) >= pause)]
+        request, first = np.cumsum(fresh) - 1, rows[fresh]
+        if per_user is not None:
+            keep = _some_of_each(part.user[first], check_integer(per_user, "per_user", low=1), seed)
+            moved = np.full(first.size, NONE)
+            moved[keep] = np.arange(keep.size)
+            inside = moved[request] != NONE
+            request, rows, first = moved[request[inside]], rows[inside], first[keep]
+        users, who = compress(part.users, part.user[first])
+        labels = {name: _take_label(part, name, first) for name in names}
+        ids = Vocabulary(np.arange(first.size, dtype=np.int64))
+        chosen = Interactions.from_cells(ids, part.items, request, part.item[rows], np.ones(rows.size), binary=True)
+        return Asked(cls(ids, users, who, part_at[first], labels), chosen)
+
+    def __len__(self) -> int:
+        return int(self.at.size)
+
+    def __repr__(self) -> str:
+        situation = f", context: {', '.join(self.labels)}" if self.labels else ""
+        return f"Requests({len(self):,} of {len(self.users):,} user{'' if len(self.users) == 1 else 's'}{situation})"
+
+    def take(self, rows: np.ndarray) -> Requests:
+        """Return some requests by position, in the order given."""
+        labels = {name: (known, codes[rows]) for name, (known, codes) in self.labels.items()}
+        return Requests(self.ids.take(rows), self.users, self.user[rows], self.at[rows], labels)
+
+    def to_frame(self) -> pd.DataFrame:
+        """Return a pandas frame: request_id, user_id, timestamp and the context columns."""
+        import pandas as pd
+
+        columns: dict[str, Any] = {
+            "request_id": self.ids.ids,
+            "user_id": self.users.decode(self.user),
+            "timestamp": instants_to_pandas(self.at),
+        }
+        return pd.DataFrame(columns | {name: decode_optional(*pair) for name, pair in self.labels.items()})
+
+
+class Asked(NamedTuple):
+    """Requests read from a log, and the items chosen at each."""
+
+    requests: Requests
+    chosen: Interactions
+
+
+def _take_label(log: EventLog, name: str, rows: np.ndarray) -> tuple[Vocabulary, np.ndarray]:
+    if name == "channel":
+        return log.channels, log.channel[rows]
+    if name not in log.labels:
+        raise ParameterError(
+            f"context: the log has no column {name!r}; it has {', '.join(map(repr, ['channel', *log.labels]))}. Keep "
+            f"it at the door: EventLog.from_frame(frame, context=[{name!r}])."
+        )
+    known, codes = log.labels[name]
+    return known, codes[rows]
+
+
+def _some_of_each(user: np.ndarray, most: int, seed: int) -> np.ndarray:
+    """Return positions of at most ``most`` rows of each user, ascending; drawn."""
+    drawn = stream(seed, "requests/per_user").random(user.size)
+    order = np.lexsort([drawn, user])
+    begin = np.flatnonzero(np.r_[True, np.diff(user[order]) != 0])
+    place = np.arange(user.size) - np.repeat(begin, np.diff(np.r_[begin, user.size]))
+    return np.sort(order[place < most])

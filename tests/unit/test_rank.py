@@ -1,0 +1,305 @@
+"""The ranker: nothing of the future reaches it, context pays where there is some, and chances mean what they say."""
+
+import dataclasses
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import omnireco as om
+from omnireco.errors import EmptyError, MissingExtraError, NotFittedError, ParameterError, SchemaError
+from omnireco.models import _scorers
+from omnireco.models._features import Facts
+from omnireco.models._population import Clocks
+from omnireco.models.calibration import Isotonic
+from omnireco.models.rank import _union
+
+CUT = "2025-02-15"
+START = pd.Timestamp("2025-01-06", tz="UTC")
+
+
+def world(seed=0, *, effect=True, n_users=60, n=4000):
+    """Forty items; in the app people take the even ones, on the web the odd ones, or it makes no difference."""
+    draw = np.random.default_rng(seed)
+    app = draw.random(n) < 0.5
+    item = draw.integers(0, 20, n) * 2 + (np.where(app, 0, 1) if effect else draw.integers(0, 2, n))
+    at = START + pd.to_timedelta(np.sort(draw.integers(0, 60 * 1440, n)), unit="min")
+    frame = pd.DataFrame({"user_id": draw.integers(0, n_users, n), "item_id": item, "timestamp": at})
+    frame["channel"] = np.where(app, "app", "web")
+    return om.EventLog.from_frame(frame.assign(event="purchase", value=1.0))
+
+
+def ranker(**changed):
+    settings = {"models": [om.Popularity(), om.BuyAgain()], "exclude_seen": False, "n_candidates": 40, "seed": 1}
+    return om.Ranker(**settings | changed)
+
+
+LOG = world()
+TRAIN, TEST = LOG.split("2025-02-26")
+MODEL = ranker(n_requests=1000).fit(TRAIN, at=CUT)
+ASKED = om.Requests.from_log(TEST, context=["channel"], per_user=1)
+
+
+def share_right(recs, requests):
+    """The share of listed items that the channel of the request likes."""
+    app = np.array(requests.to_frame()["channel"] == "app")
+    return float((recs.items.ids[recs.codes] % 2 == np.where(app, 0, 1)[:, None]).mean())
+
+
+@pytest.mark.parametrize("kind", ["logit", "lambdamart", "lightgbm"])
+def test_the_situation_decides_where_it_matters(kind):
+    if kind == "lightgbm":
+        pytest.importorskip("lightgbm")
+    model = MODEL if kind == "logit" else ranker(ranker=kind, n_requests=600).fit(TRAIN, at=CUT)
+    recs = model.recommend(LOG, ASKED.requests, k=10)
+    assert share_right(recs, ASKED.requests) > 0.95
+    assert (np.diff(recs.scores, axis=1) <= 0).all()
+    assert ((recs.scores > 0) & (recs.scores < 1)).all()
+
+
+def test_context_pays_where_it_matters():
+    requests, chosen = om.Requests.from_log(TEST, context=["channel"])
+    flat = ranker(context=(), n_requests=500).fit(TRAIN, at=CUT)
+    lists = {"flat": flat.recommend(LOG, requests, k=10), "ranker": MODEL.recommend(LOG, requests, k=10)}
+    report = om.evaluate(lists, chosen, k=10, metrics=[om.ndcg])
+    gain = report.differences("flat").iloc[0]
+    assert gain["low"] > 0
+
+
+def test_shuffled_context_loses_the_gain():
+    draw = np.random.default_rng(0)
+    known, code = ASKED.requests.labels["channel"]
+    wrong = dataclasses.replace(ASKED.requests, labels={"channel": (known, draw.permutation(code))})
+    recs = MODEL.recommend(LOG, wrong, k=10)
+    assert abs(share_right(recs, ASKED.requests) - 0.5) < 0.2
+
+
+def test_what_happens_at_or_after_the_request_changes_nothing():
+    some = ASKED.requests.take(np.arange(20))
+    late = LOG.to_frame()
+    first = int(some.at.min())
+    before = MODEL.recommend(LOG, some, k=5)
+    one = some.take(np.array([int(np.argmin(some.at))]))
+    alone = MODEL.recommend(LOG, one, k=5)
+    late = late[late["timestamp"] < pd.Timestamp(first, unit="us", tz="UTC")]
+    cut = MODEL.recommend(om.EventLog.from_frame(late), one, k=5)
+    row = int(np.argmin(some.at))
+    for other in (alone, cut):
+        assert (other.codes[0] == before.codes[row]).all()
+        np.testing.assert_allclose(other.scores[0], before.scores[row], rtol=1e-5)
+
+
+def test_a_planted_leak_is_seen_and_cannot_be_built():
+    """Every request has a label of its own: tables that include it would name the answer."""
+    draw = np.random.default_rng(5)
+    n = 1500
+    frame = pd.DataFrame({"user_id": draw.integers(0, 40, n), "item_id": draw.integers(0, 30, n), "channel": "web"})
+    at = START + pd.to_timedelta(np.sort(draw.choice(50 * 1440, n, replace=False)), unit="min")
+    frame = frame.assign(event="purchase", timestamp=at, basket=[f"b{i}" for i in range(n)])
+    log = om.EventLog.from_frame(frame, context=["basket"])
+    estimator = ranker(context=["basket"], gap="1us", n_candidates=30)
+    honest = estimator.fit(log, at=CUT)
+    asked = om.Requests.from_log(log.between(CUT, log.end), context=["basket"], gap="1us")
+    clocks = Clocks.of(None, None)
+    past = log.before(CUT)
+    for tables, leaks in ((estimator._learn(past, clocks, None, honest.columns, ()), False), (honest, True)):
+        found = dataclasses.replace(tables, scorer=honest.scorer).features(log, asked.requests)
+        lift = found["context/basket/lift"].to_numpy()
+        taken = asked.chosen.csr[found["request_id"], found["item_id"]]
+        jump = abs(np.corrcoef(lift, np.asarray(taken).ravel())[0, 1]) if lift.std() else 0.0
+        assert (jump > 0.9) == leaks
+    with pytest.raises(ParameterError, match="begin before at="):
+        estimator.fit(log, at="2025-02-20", asked=asked)
+    with pytest.raises(ParameterError, match="fitted model may have seen"):
+        om.Ranker(models=[om.EASE().fit(log.matrix())])
+
+
+def test_an_answer_does_not_depend_on_the_batch_or_its_blocks(monkeypatch):
+    from omnireco import _compute
+    from omnireco.models import rank
+
+    whole = MODEL.recommend(LOG, ASKED.requests, k=7)
+    real = _compute.row_blocks
+    monkeypatch.setattr(rank, "row_blocks", lambda n, size, **_: real(n, 1, most=3))
+    blocks = MODEL.recommend(LOG, ASKED.requests, k=7)
+    assert (blocks.codes == whole.codes).all()
+    np.testing.assert_allclose(blocks.scores, whole.scores, rtol=1e-5)
+    top = MODEL.recommend(LOG, ASKED.requests, k=3)
+    assert (top.codes == whole.codes[:, :3]).all()
+
+
+def test_frames_new_people_and_eligible_items():
+    at = pd.Timestamp(LOG.end) + pd.Timedelta("1h")
+    frame = pd.DataFrame({"user_id": [1, 999], "timestamp": at, "channel": ["app", "kiosk"]})
+    recs = MODEL.recommend(LOG, frame, k=4, eligible=[3, 5, 8])
+    assert recs.users.ids.tolist() == [1, 999]
+    assert set(recs.to_frame()["item_id"]) == {3, 5, 8}
+    assert (recs.codes[:, 3] == -1).all()
+    with pytest.raises(SchemaError, match="lack the context column 'channel'"):
+        MODEL.recommend(LOG, frame[["user_id", "timestamp"]], k=4)
+    with pytest.raises(ParameterError, match=r"range \[1, 40\]"):
+        MODEL.recommend(LOG, frame, k=41)
+
+
+def test_seen_items_stay_out_when_asked():
+    model = ranker(exclude_seen=True, models=[om.Popularity()], n_candidates=20, gap="1min").fit(
+        world(n_users=200), at=CUT
+    )
+    recs = model.recommend(LOG, ASKED.requests, k=5)
+    row, asked_at = LOG.users.codes(ASKED.requests.users.ids)[ASKED.requests.user], ASKED.requests.at
+    for at, codes in enumerate(recs.codes):
+        past = (LOG.user == row[at]) & (asked_at[at] > LOG.at)
+        assert not set(recs.items.ids[codes[codes >= 0]]) & set(LOG.items.ids[LOG.item[past]])
+
+
+def test_facts_decide_where_they_matter():
+    """In each week one item is on display, and everybody takes it half of the time."""
+    draw = np.random.default_rng(2)
+    n = 3000
+    day = np.sort(draw.integers(0, 60, n))
+    shown = np.random.default_rng(9).integers(0, 30, 9)
+    item = np.where(draw.random(n) < 0.5, shown[day // 7], draw.integers(0, 30, n))
+    frame = pd.DataFrame({"user_id": draw.integers(0, 50, n), "item_id": item, "channel": "store", "event": "purchase"})
+    at = START + pd.to_timedelta(day * 1440 + draw.integers(0, 1440, n), unit="min")
+    log = om.EventLog.from_frame(frame.assign(timestamp=at, week=(day // 7).astype(str)), context=["week"])
+    facts = pd.DataFrame({"week": [str(w) for w in range(9)], "item_id": shown, "on_display": 1.0})
+    train, test = log.split("2025-02-24")
+    model = ranker(context=["week"], n_candidates=30, gap="1min").fit(train, at="2025-02-03", facts=[facts])
+    requests = om.Requests.from_log(test.between("2025-02-24", "2025-03-02"), context=["week"], per_user=1)[0]
+    recs = model.recommend(log, requests, k=1, facts=[facts])  # of a week that no table has seen
+    assert (recs.items.ids[recs.codes[:, 0]] == shown[7]).mean() > 0.9
+    with pytest.raises(SchemaError, match="fitted with the columns"):
+        model.recommend(log, requests, k=1)
+    with pytest.raises(SchemaError, match="repeat a key"):
+        Facts.read(pd.concat([facts, facts]), model.population)
+    with pytest.raises(SchemaError, match="needs a key column"):
+        Facts.read(facts[["on_display"]], model.population)
+
+
+def test_saved_and_loaded(tmp_path):
+    again = om.load(om.save(MODEL, tmp_path / "ranker.omnireco"))
+    one, two = (m.recommend(LOG, ASKED.requests, k=6) for m in (MODEL, again))
+    assert (one.codes == two.codes).all()
+    assert (one.scores == two.scores).all()
+    assert dict(again.calibration) == dict(MODEL.calibration)
+
+
+def test_chances_are_calibrated():
+    recs = MODEL.recommend(LOG, ASKED.requests, k=40)
+    taken = np.asarray(ASKED.chosen.with_items(recs.items).csr[np.arange(len(recs))[:, None], recs.codes].todense())
+    assert om.calibration_error(recs.scores, taken) < 0.02
+    assert all(error < 0.02 for error, _ in MODEL.calibration.values())
+
+
+def test_hour_needs_a_clock():
+    with pytest.raises(ParameterError, match="no clock to read it on"):
+        ranker(context=["hour"]).fit(TRAIN, at=CUT)
+    with pytest.raises(ParameterError, match="IANA region name"):
+        ranker(context=["hour"]).fit(TRAIN, at=CUT, timezone="UTC+3")
+    model = ranker(context=["hour"], n_requests=200).fit(TRAIN, at=CUT, timezone="Europe/Paris")
+    with pytest.raises(ParameterError, match="no clock"):
+        model.recommend(LOG, ASKED.requests, k=3)
+    assert model.recommend(LOG, ASKED.requests, k=3, timezone="Europe/Paris").k == 3
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        ({"models": []}, "models is empty"),
+        ({"models": [3]}, "must be an estimator"),
+        ({"context": "channel"}, "must be a list of names"),
+        ({"context": ["channel", "channel"]}, "names a column twice"),
+        ({"ranker": "forest"}, "must be one of"),
+        ({"half_lives": ("9D", "2D")}, "shorter first"),
+        ({"unfinished": ("cart",)}, "begun, finished"),
+        ({"n_candidates": 0}, "at least 1"),
+    ],
+)
+def test_bad_parameters(changed, message):
+    with pytest.raises(ParameterError, match=message):
+        ranker(**changed)
+
+
+def test_bad_fits(monkeypatch):
+    with pytest.raises(EmptyError, match="nothing happened before at="):
+        ranker().fit(TRAIN, at="2020-01-01")
+    with pytest.raises(ParameterError, match="neither a column of the log"):
+        ranker(context=["device"]).fit(TRAIN, at=CUT)
+    with pytest.raises(ParameterError, match="events names 'view'"):
+        ranker(events=["view"]).fit(TRAIN, at=CUT)
+    with pytest.raises(NotFittedError, match=r"fit\(log, at="):
+        ranker().recommend(LOG, ASKED.requests, k=3)
+    monkeypatch.setitem(__import__("sys").modules, "lightgbm", None)
+    with pytest.raises(MissingExtraError, match=r"omnireco\[lightgbm\]"):
+        _scorers.fit_lightgbm(np.zeros((2, 1)), np.array([0.0, 1.0]), np.array([0, 2]), seed=0)
+
+
+def test_the_union_keeps_the_best_ranks():
+    codes = [np.array([[4, 2, 1]], np.int32), np.array([[1, 5, -1]], np.int32)]
+    z = [np.array([[1.0, 0.0, -1.0]]), np.array([[2.0, 1.0, np.nan]])]
+    listed = _union(codes, z, 6, 3)
+    assert listed.item.tolist() == [1, 2, 4]  # ranks 1 (by the second), 2 and 1; 5 has rank 2 but the later model
+    assert listed.rank.tolist() == [[3, 1], [2, 4], [1, 4]]
+    assert listed.score.tolist() == [[-1, 2], [0, 1], [1, 1]]
+
+
+def test_trees_agree_with_lightgbm():
+    lightgbm = pytest.importorskip("lightgbm")
+    draw = np.random.default_rng(0)
+    x = draw.normal(size=(3000, 4)).astype(np.float32)
+    label = (x[:, 0] + 0.5 * draw.normal(size=3000) > 1).astype(float)
+    indptr = np.arange(0, 3001, 30)
+    ours = _scorers.fit_lightgbm(x, label, indptr, seed=3)
+    kept = []
+    original = lightgbm.train
+    lightgbm.train = lambda *a, **k: kept.append(original(*a, **k)) or kept[-1]
+    try:
+        again = _scorers.fit_lightgbm(x, label, indptr, seed=3)
+    finally:
+        lightgbm.train = original
+    np.testing.assert_allclose(ours(x), kept[0].predict(x), rtol=1e-6, atol=1e-9)
+    np.testing.assert_allclose(ours(x), again(x))
+
+
+def test_lambdas_agree_with_a_loop_on_paper():
+    score, label, indptr = np.array([2.0, 1.0, 0.0]), np.array([0.0, 1.0, 0.0]), np.array([0, 3])
+    g, h = np.zeros(3), np.zeros(3)
+    _scorers._lambdas(score, label, indptr, g, h)
+    first = abs(1 / np.log2(2) - 1 / np.log2(3)) / (1 + np.exp(1 - 2))
+    last = abs(1 / np.log2(4) - 1 / np.log2(3)) / (1 + np.exp(1 - 0))
+    np.testing.assert_allclose(g, [-first, first + last, -last])
+    assert (h > 0).all()
+
+
+def test_isotonic_rises_and_keeps_order():
+    draw = np.random.default_rng(0)
+    score = draw.normal(size=20_000)
+    chance = 1 / (1 + np.exp(-score * 2 + 1))
+    curve = Isotonic.fit(score, draw.random(20_000) < chance)
+    found = curve(np.linspace(-4, 4, 200))
+    assert (np.diff(found) > 0).all()
+    assert om.calibration_error(curve(score), draw.random(20_000) < chance) < 0.02
+
+
+def test_calibration_error_refuses():
+    with pytest.raises(ParameterError, match="outside"):
+        om.calibration_error([1.2], [1])
+    with pytest.raises(ParameterError, match="0 and 1"):
+        om.calibration_error([0.2], [0.3])
+    with pytest.raises(ParameterError, match="Give one of each"):
+        om.calibration_error([0.2, 0.1], [1])
+    with pytest.raises(EmptyError, match="nothing to compare"):
+        om.calibration_error([], [])
+
+
+def test_a_tree_finds_the_cut():
+    draw = np.random.default_rng(0)
+    codes = draw.integers(0, 64, (4000, 3)).astype(np.uint8)
+    g = np.where(codes[:, 1] <= 20, 1.0, -1.0) + np.where((codes[:, 1] > 20) & (codes[:, 2] <= 40), 0.5, 0.0)
+    feature, cut, value = np.full(7, -1), np.zeros(7, np.int64), np.zeros(7)
+    _scorers.compiled(_scorers._grow)(codes, g, np.ones(4000), 2, 1e-9, 5, feature, cut, value)
+    assert (feature[0], cut[0]) == (1, 20)
+    assert feature[1] == -1  # nothing left to gain on the left
+    assert (feature[2], cut[2]) == (2, 40)
+    assert value[5] == pytest.approx(-0.5)
+    assert value[6] == pytest.approx(-1.0)
