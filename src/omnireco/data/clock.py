@@ -280,7 +280,7 @@ def clock_changes(
     >>> from types import SimpleNamespace
     >>> zones = SimpleNamespace(ids=np.array(["America/New_York"], dtype=object))
     >>> at, zone, offset = clock_changes(zones, np.array([0]), 1_735_689_600_000_000, 1_759_276_800_000_000)  # 2025
-    >>> (offset[-1] / 3_600_000_000, at[-1].astype("datetime64[us]").item().isoformat())
+    >>> (float(offset[-1] / 3_600_000_000), at[-1].astype("datetime64[us]").item().isoformat())
     (-4.0, '2025-03-09T07:00:00')
     """
     low, high = (min(max(us, _FIRST), _LAST) // _PERIOD for us in (first_us, last_us))
