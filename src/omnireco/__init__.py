@@ -45,6 +45,7 @@ from omnireco.evaluation import (
     recall,
 )
 from omnireco.evaluation.blends import LearnedBlend, learn_blend
+from omnireco.evaluation.channel_report import ChannelReport, channel_report
 from omnireco.evaluation.channels import ChannelComparison, compare_channels
 from omnireco.evaluation.learn import LearnedWeights, learn_weights
 from omnireco.evaluation.offpolicy import OffPolicy, cross_fitted_rewards, off_policy
@@ -146,6 +147,7 @@ __all__ = [
     "Catalog",
     "ChannelComparison",
     "ChannelModel",
+    "ChannelReport",
     "Consent",
     "Constraint",
     "CrossChannel",
@@ -212,6 +214,7 @@ __all__ = [
     "calibrated",
     "calibration_error",
     "candidates",
+    "channel_report",
     "compare_channels",
     "coverage",
     "cross_fitted_rewards",

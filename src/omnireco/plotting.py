@@ -20,9 +20,23 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
     from omnireco.data.events import EventLog
+    from omnireco.evaluation.channel_report import ChannelReport
     from omnireco.evaluation.report import Report
 
-__all__ = ["comparison", "events_per_channel", "plan_per_day", "plan_per_hour", "prices", "send_curve", "week"]
+__all__ = [
+    "channel_combinations",
+    "channel_journeys",
+    "channel_shares",
+    "channel_times",
+    "channels_over_time",
+    "comparison",
+    "events_per_channel",
+    "plan_per_day",
+    "plan_per_hour",
+    "prices",
+    "send_curve",
+    "week",
+]
 
 INK, SOFT, ACCENT = "#1d2a35", "#a9b4bd", "#0b6e75"
 SERIES = ("#0b6e75", "#e08e2b", "#5b6fb5", "#b0475c", "#7a8b3a", "#8a6d9e")
@@ -275,7 +289,160 @@ def prices(plan: Plan, *, ax: Axes | None = None) -> Axes:
     return _clean(ax, left=False, bottom=False)
 
 
+def channel_shares(report: ChannelReport, *, ax: Axes | None = None) -> Axes:
+    """Draw each channel's share of people and of value, and those of the people on several channels.
+
+    Parameters
+    ----------
+    report : ChannelReport
+    ax : matplotlib.axes.Axes, optional
+
+    Returns
+    -------
+    matplotlib.axes.Axes
+    """
+    return _pairs_of_bars(report.channels, "channel", "Who is where, and what they spend", ax)
+
+
+def channel_combinations(report: ChannelReport, *, top: int = 8, ax: Axes | None = None) -> Axes:
+    """Draw the commonest combinations of channels: share of people and of value. Shares add up to 1.
+
+    Parameters
+    ----------
+    report : ChannelReport
+    top : int
+        How many to show; the others are drawn together.
+    ax : matplotlib.axes.Axes, optional
+
+    Returns
+    -------
+    matplotlib.axes.Axes
+    """
+    import pandas as pd
+
+    table = report.combinations[["channels", "share_of_people", "share_of_value"]]
+    if len(table) > top:
+        rest = table.iloc[top:][["share_of_people", "share_of_value"]].sum()
+        other = pd.DataFrame(
+            {"channels": [f"{len(table) - top} others"], **{name: [rest[name]] for name in rest.index}}
+        )
+        table = pd.concat([table.iloc[:top], other])
+    return _pairs_of_bars(table, "channels", "Which channels people combine", ax)
+
+
+def channel_journeys(report: ChannelReport, *, ax: Axes | None = None) -> Axes:
+    """Draw where journeys are completed, by where they start: shares of the journeys started there.
+
+    Parameters
+    ----------
+    report : ChannelReport
+    ax : matplotlib.axes.Axes, optional
+
+    Returns
+    -------
+    matplotlib.axes.Axes
+    """
+    begun = report.journeys["journeys"] > 0
+    starts = report.journeys["started_on"][begun]
+    share = report.crossings.pivot_table(index="started_on", columns="completed_on", values="share", observed=True)
+    share = share.loc[starts, share.columns[share.max() > 0]]
+    ax = _axes(ax, (1.4 * share.shape[1] + 2.6, 0.6 * share.shape[0] + 1.6))
+    cells = share.to_numpy()
+    ax.imshow(cells, cmap=_shades(), vmin=0, vmax=max(cells.max(initial=0.0), 1e-9), aspect="auto")
+    for row in range(share.shape[0]):
+        for column in range(share.shape[1]):
+            color = "white" if cells[row, column] > 0.6 * cells.max() else INK
+            ax.text(column, row, f"{cells[row, column]:.1%}", ha="center", va="center", color=color)
+    ax.set_xticks(range(share.shape[1]), share.columns)
+    rates = report.journeys.set_index("started_on").loc[starts]
+    ax.set_yticks(range(share.shape[0]), [f"{name} ({n:,})" for name, n in zip(starts, rates["journeys"], strict=True)])
+    ax.set_xlabel("completed on")
+    ax.set_ylabel("started on (journeys)")
+    _title(ax, "Where journeys are completed")
+    ax.tick_params(length=0)
+    return _clean(ax, left=False, bottom=False)
+
+
+def channel_times(report: ChannelReport, *, top: int = 12, ax: Axes | None = None) -> Axes:
+    """Draw the hours between one channel and the next: the middle half of all moves, and the median.
+
+    Parameters
+    ----------
+    report : ChannelReport
+    top : int
+        How many pairs of channels to show, the commonest.
+    ax : matplotlib.axes.Axes, optional
+
+    Returns
+    -------
+    matplotlib.axes.Axes
+    """
+    table = report.times[report.times["moves"] > 0].nlargest(top, "moves").sort_values("hours_50", ascending=False)
+    ax = _axes(ax, (7.2, 0.38 * len(table) + 1.4))
+    place = np.arange(len(table))
+    ax.hlines(place, table["hours_25"], table["hours_75"], color=SOFT, linewidth=6)
+    ax.plot(table["hours_50"], place, "o", color=ACCENT)
+    ax.set_yticks(
+        place, [f"{a} to {b} ({n:,})" for a, b, n in zip(table["from"], table["to"], table["moves"], strict=True)]
+    )
+    ax.set_xlim(left=0)
+    ax.set_xlabel("hours")
+    _title(ax, "How long until the next channel")
+    return _clean(ax, left=False)
+
+
+def channels_over_time(report: ChannelReport, *, measure: str = "share_of_people", ax: Axes | None = None) -> Axes:
+    """Draw each channel over time, and the people on several; a last period that the log does not cover is left out.
+
+    Parameters
+    ----------
+    report : ChannelReport
+    measure : {"share_of_people", "people", "events", "completions", "value"}
+    ax : matplotlib.axes.Axes, optional
+
+    Returns
+    -------
+    matplotlib.axes.Axes
+    """
+    check_choice(measure, "measure", ("share_of_people", "people", "events", "completions", "value"))
+    table = report.over_time[report.over_time["whole"]]
+    ax = _axes(ax, (7.2, 3.6))
+    for code, name in enumerate(table["channel"].unique()):
+        rows, several = table[table["channel"] == name], str(name).startswith("(")
+        color, style = (INK, "--") if several else (SERIES[code % len(SERIES)], "-" if code < len(SERIES) else ":")
+        ax.plot(rows["period_start"], rows[measure], style, color=color, linewidth=1.8, label=name)
+    ax.set_ylim(bottom=0)
+    if measure == "share_of_people":
+        ax.yaxis.set_major_formatter(lambda value, _: f"{value:.0%}")
+    ax.legend(loc="center left", bbox_to_anchor=(1.0, 0.5), frameon=False, fontsize=9)
+    ax.figure.autofmt_xdate(rotation=30)
+    _title(ax, f"Channels over time: {measure.replace('_', ' ')}")
+    return _clean(ax)
+
+
 # small things ---------------------------------------------------------------------------------------
+
+
+def _pairs_of_bars(table: pd.DataFrame, name: str, title: str, ax: Axes | None) -> Axes:
+    table = table.iloc[::-1]
+    ax = _axes(ax, (7.2, 0.62 * len(table) + 1.4))
+    place = np.arange(len(table))
+    both = ((0.19, "share_of_people", ACCENT, "people"), (-0.19, "share_of_value", SERIES[1], "value"))
+    for shift, column, color, label in both:
+        bars = ax.barh(place + shift, table[column], color=color, height=0.36, label=label)
+        ax.bar_label(bars, labels=[f" {share:.1%}" for share in table[column]], color=INK, fontsize=9)
+    ax.set_yticks(place, table[name])
+    ax.set_xlim(0, 1.15 * max(table["share_of_people"].max(), table["share_of_value"].max(), 1e-9))
+    ax.xaxis.set_visible(False)
+    ax.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0), frameon=False, fontsize=9, title="share of")
+    _title(ax, title)
+    return _clean(ax, left=False, bottom=False)
+
+
+def _shades() -> Any:
+    from matplotlib.colors import LinearSegmentedColormap
+
+    return LinearSegmentedColormap.from_list("teal", ["#f4f7f8", ACCENT])
 
 
 def _axes(ax: Axes | None, size: tuple[float, float]) -> Axes:

@@ -1,0 +1,444 @@
+"""How people use channels: who is where, who crosses, which journeys are completed, and when."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from omnireco._checks import check_duration, check_flag, check_names
+from omnireco.data.columns import instants_to_pandas, open_frame
+from omnireco.data.events import EventLog, require_events
+from omnireco.data.vocabulary import NONE
+from omnireco.errors import ParameterError, SchemaError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["SEVERAL", "ChannelReport", "channel_report"]
+
+SEVERAL = "(several)"
+"""What tables call the people seen on more than one channel."""
+
+_HOUR_US = 3_600_000_000
+_Z = 1.959963984540054  # 97.5 % of the normal distribution
+_MOST_CHANNELS = 62  # one bit of an int64 per channel
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True, repr=False, eq=False)
+class ChannelReport:
+    """Tables about channels; made by :func:`channel_report`.
+
+    Parameters
+    ----------
+    channels : pandas.DataFrame
+        Per channel: ``people``, ``only_here`` (seen nowhere else), ``events``, ``completions``, ``value`` (of these),
+        and their shares. Shares of people add up to more than 1 where people cross. The last row are the people on
+        several channels.
+    combinations : pandas.DataFrame
+        The same per combination of channels, the commonest first; shares add up to 1.
+    journeys : pandas.DataFrame
+        Per channel on which journeys start: how many ``journeys``, how many are ``completed``, ``rate`` with a 95 %
+        interval ``low`` to ``high``, how many are completed ``elsewhere`` (on another channel), and the median hours
+        from the first touch to completion.
+    crossings : pandas.DataFrame
+        Per pair ``started_on``, ``completed_on``: journeys, their share of the journeys started there, median hours.
+    times : pandas.DataFrame
+        Time between channels: per ``from`` and ``to`` channel, how often the next thing a person did was on the other
+        channel, how many ``people`` did so, and the hours between: quartiles.
+    over_time : pandas.DataFrame
+        Per period and channel: people, their share of the period's people, events, completions, value. ``whole`` is
+        False for a last period that the log does not cover.
+    segments : pandas.DataFrame
+        The same per segment; empty where no segments were given.
+    n_people : int
+    undecided : int
+        Journeys left out because the log ends within the window after their last touch.
+    unprompted : int
+        Completions that no journey led to.
+    """
+
+    channels: pd.DataFrame
+    combinations: pd.DataFrame
+    journeys: pd.DataFrame
+    crossings: pd.DataFrame
+    times: pd.DataFrame
+    over_time: pd.DataFrame
+    segments: pd.DataFrame
+    n_people: int
+    undecided: int
+    unprompted: int
+
+    def __repr__(self) -> str:
+        several = self.channels["people"].iloc[-1] / max(1, self.n_people)
+        begun, done = int(self.journeys["journeys"].sum()), int(self.journeys["completed"].sum())
+        elsewhere = self.journeys["elsewhere"].sum() / max(1, done)
+        return (
+            f"ChannelReport({len(self.channels) - 1} channels, {self.n_people:,} people, {several:.0%} on several; "
+            f"{begun:,} journeys, {done / max(1, begun):.0%} completed, {elsewhere:.0%} of these elsewhere)"
+        )
+
+    def _repr_html_(self) -> str:
+        parts = [("Channels", self.channels), ("Combinations", self.combinations), ("Journeys", self.journeys)]
+        parts += [("Crossings", self.crossings), ("Hours between channels", self.times)]
+        return f"<p>{self!r}</p>" + "".join(f"<h4>{name}</h4>{table.to_html(index=False)}" for name, table in parts)
+
+
+def channel_report(
+    log: EventLog,
+    *,
+    completes: str | Iterable[str] = "purchase",
+    starts: Iterable[str] | None = None,
+    window: Any = "7D",
+    same_item: bool = True,
+    every: Any = "28D",
+    segments: Any = None,
+) -> ChannelReport:
+    """Describe how people use channels, alone and together.
+
+    Why one wants it: before choosing a channel for a message, know who uses which, whether what is looked at in one
+    place is bought in another, and how long that takes.
+
+    Parameters
+    ----------
+    log : EventLog
+        Of people, not of ids: :meth:`EventLog.resolve` it first, or every cookie is a person on one channel.
+    completes : str or iterable of str
+        The events that complete a journey; ``value`` is theirs.
+    starts : iterable of str, optional
+        The events that begin or continue one; every other event about an item by default.
+    window : str or timedelta
+        A journey goes on while one touch follows another within this long, and is completed by a completing event
+        within this long after the last. Then the next begins.
+    same_item : bool
+        Whether a journey is about one item. False: any completing event completes it, as where the shop and the website
+        know different ids.
+    every : str or timedelta
+        Length of the periods of ``over_time``.
+    segments : frame, optional
+        Columns ``user_id`` and ``segment`` (a string), one row per person.
+
+    Returns
+    -------
+    ChannelReport
+
+    Raises
+    ------
+    ParameterError, SchemaError, EmptyError
+        When the log is empty, has no such event, or more than 62 channels; when a person has two segments.
+
+    Notes
+    -----
+    A journey whose last touch lies within ``window`` of the log's end is left out, completed or not: the log cannot
+    know yet, and counting only the quick ones would flatter. Intervals treat people, not journeys, as independent: the
+    variance of the ratio sum(completed) / sum(started) over people, linearised (Cochran 1977, "Sampling Techniques",
+    section 6.4). Descriptions, not causes: who crosses channels buys more, and may have bought as much without.
+    Cost: a few sorts of the events.
+
+    Examples
+    --------
+    >>> import omnireco as om
+    >>> log = om.EventLog.from_frame(om.simulate(n_users=80, n_items=20, days=60, seed=1).events)
+    >>> report = channel_report(log, window="14D")
+    >>> float(report.combinations["share_of_people"].sum().round(6))
+    1.0
+    """
+    require_events(log, "channel_report")
+    span, period = check_duration(window, "window"), check_duration(every, "every")
+    check_flag(same_item, "same_item")
+    if len(log.channels) > _MOST_CHANNELS:
+        raise ParameterError(
+            f"channel_report: {len(log.channels)} channels are more than {_MOST_CHANNELS}. Are they campaigns? Select "
+            "some: log.select(channels=[...])."
+        )
+    ends = _events(
+        log, (completes,) if isinstance(completes, str) else check_names(completes, "completes"), "completes"
+    )
+    begins = ~ends if starts is None else _events(log, check_names(starts, "starts"), "starts") & ~ends
+    worth = np.where(ends[log.event], np.zeros(len(log)) if log.value is None else log.value, 0.0)
+    done = ends[log.event]
+    walked = _walk(log, begins[log.event], done, span, same_item)
+    report = ChannelReport(
+        channels=_channels(log, done, worth),
+        combinations=_combinations(log, done, worth),
+        journeys=_journeys(log, walked),
+        crossings=_crossings(log, walked),
+        times=_times(log),
+        over_time=_over_time(log, done, worth, period),
+        segments=_segments(log, done, worth, segments),
+        n_people=log.n_users,
+        undecided=walked.undecided,
+        unprompted=walked.unprompted,
+    )
+    _log.info("described %r", report)
+    return report
+
+
+def _events(log: EventLog, names: tuple[str, ...], what: str) -> np.ndarray:
+    """Return which event types are meant, bool of shape (n_event_types,)."""
+    code = log.events.codes(list(names), missing="none") if names else np.empty(0, np.int32)
+    if not names or (code == NONE).any():
+        raise ParameterError(
+            f"channel_report: {what} names events that the log does not have; it has "
+            f"{', '.join(map(repr, log.events.ids))}. Write {what}=[{log.events.ids[0]!r}]."
+        )
+    return np.isin(np.arange(len(log.events)), code)
+
+
+# ---- people, events and value ---------------------------------------------------------------------------------
+
+
+def _presence(log: EventLog) -> np.ndarray:
+    """Return who was seen where, bool of shape (n_users, n_channels)."""
+    seen = np.zeros((log.n_users, len(log.channels)), np.bool_)
+    seen[log.user, log.channel] = True
+    return seen
+
+
+def _channels(log: EventLog, done: np.ndarray, worth: np.ndarray) -> pd.DataFrame:
+    seen = _presence(log)
+    table = _grouped(log, np.zeros(len(log), np.int64), 1, done, worth).drop(columns="group")
+    alone = seen & (seen.sum(axis=1) == 1)[:, None]
+    table.insert(2, "only_here", [*alone.sum(axis=0).tolist(), 0])
+    return _shares(table, log.n_users, len(log), done.sum(), worth.sum())
+
+
+def _combinations(log: EventLog, done: np.ndarray, worth: np.ndarray) -> pd.DataFrame:
+    import pandas as pd
+
+    seen = _presence(log)
+    mask = seen @ (np.int64(1) << np.arange(seen.shape[1], dtype=np.int64))
+    kinds, which = np.unique(mask, return_inverse=True)
+    names = [
+        " + ".join(name for bit, name in enumerate(log.channels.ids) if int(kind) >> bit & 1) for kind in kinds.tolist()
+    ]
+    table = pd.DataFrame(
+        {
+            "channels": names,
+            "n_channels": [int(kind).bit_count() for kind in kinds.tolist()],
+            "people": np.bincount(which, minlength=kinds.size),
+            "events": np.bincount(which[log.user], minlength=kinds.size),
+            "completions": np.bincount(which[log.user], weights=done, minlength=kinds.size).astype(np.int64),
+            "value": np.bincount(which[log.user], weights=worth, minlength=kinds.size),
+        }
+    )
+    table = _shares(table, log.n_users, len(log), done.sum(), worth.sum())
+    return table.sort_values(["people", "channels"], ascending=[False, True]).reset_index(drop=True)
+
+
+def _over_time(log: EventLog, done: np.ndarray, worth: np.ndarray, period: int) -> pd.DataFrame:
+    when = (log.at - log.start_us) // period
+    n = int((log.end_us - 1 - log.start_us) // period) + 1
+    table = _grouped(log, when, n, done, worth)
+    people = _distinct_people(log, when, n)
+    start = log.start_us + table["group"].to_numpy() * period
+    table.insert(0, "period_start", instants_to_pandas(start))
+    table.insert(1, "whole", start + period <= log.end_us)
+    table["share_of_people"] = table["people"] / np.maximum(1, people[table["group"]])
+    return table.drop(columns="group")
+
+
+def _segments(log: EventLog, done: np.ndarray, worth: np.ndarray, segments: Any) -> pd.DataFrame:
+    names, code = np.array(["everybody"], object), np.zeros(log.n_users, np.int64)
+    if segments is not None:
+        opened = open_frame(segments, "channel_report: segments", needed=("user_id", "segment"))
+        users, user = opened.ids("user_id")
+        known, segment = opened.names("segment", allow_missing=True)
+        if len(users) < user.size:
+            raise SchemaError(
+                "channel_report: segments lists people twice. Keep one row each: frame.drop_duplicates('user_id')."
+            )
+        names = np.append(known.ids.astype(object), "(unknown)")
+        row = log.users.codes(users.ids, missing="none")[user]
+        code = np.full(log.n_users, len(known), np.int64)
+        code[row[row != NONE]] = np.where(segment < 0, len(known), segment)[row != NONE]
+    group = code[log.user]
+    table = _grouped(log, group, names.size, done, worth)
+    people = np.bincount(code, minlength=names.size)
+    spent = np.bincount(group, weights=worth, minlength=names.size)
+    which = table["group"].to_numpy()
+    table.insert(0, "segment", names[which])
+    table["share_of_people"] = table["people"] / np.maximum(1, people[which])
+    table["share_of_value"] = np.divide(table["value"], spent[which], out=np.zeros(len(table)), where=spent[which] != 0)
+    table = table.drop(columns="group")
+    return table if segments is not None else table.iloc[:0]
+
+
+def _grouped(log: EventLog, group: np.ndarray, n_groups: int, done: np.ndarray, worth: np.ndarray) -> pd.DataFrame:
+    """Return people, events, completions and value per group and channel, then those on several channels, per group."""
+    import pandas as pd
+
+    c = len(log.channels)
+    cell = group.astype(np.int64) * c + log.channel
+    person = np.unique(cell * log.n_users + log.user)
+    here, whose = person // log.n_users, person % log.n_users
+    where, times = np.unique((here // c) * log.n_users + whose, return_counts=True)
+    crossing = where[times > 1]
+    # which events belong to a person who crosses within the group
+    own = group.astype(np.int64) * log.n_users + log.user
+    at = np.minimum(np.searchsorted(crossing, own), max(0, crossing.size - 1))
+    crosses = crossing[at] == own if crossing.size else np.zeros(len(log), np.bool_)
+    parts = []
+    for several, key, n in ((False, cell, n_groups * c), (True, group.astype(np.int64)[crosses], n_groups)):
+        rows = crosses if several else slice(None)
+        parts.append(
+            pd.DataFrame(
+                {
+                    "group": np.arange(n) if several else np.arange(n) // c,
+                    "channel": [SEVERAL] * n if several else np.tile(log.channels.ids, n_groups),
+                    "people": np.bincount(crossing // log.n_users if several else here, minlength=n),
+                    "events": np.bincount(key, minlength=n),
+                    "completions": np.bincount(key, weights=done[rows], minlength=n).astype(np.int64),
+                    "value": np.bincount(key, weights=worth[rows], minlength=n),
+                }
+            )
+        )
+    table = pd.concat(parts, ignore_index=True)
+    return table.sort_values("group", kind="stable").reset_index(drop=True)
+
+
+def _distinct_people(log: EventLog, group: np.ndarray, n_groups: int) -> np.ndarray:
+    return np.bincount(np.unique(group.astype(np.int64) * log.n_users + log.user) // log.n_users, minlength=n_groups)
+
+
+def _shares(table: pd.DataFrame, people: int, events: int, completions: int, value: float) -> pd.DataFrame:
+    for name, total in (("people", people), ("events", events), ("completions", completions), ("value", value)):
+        table[f"share_of_{name}"] = table[name] / total if total else 0.0
+    table["value_per_person"] = table["value"] / np.maximum(1, table["people"])
+    return table
+
+
+# ---- journeys -------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class _Walked:
+    """One entry per decided journey: who, where it started and was completed (-1: nowhere), and how long it took."""
+
+    user: np.ndarray
+    start: np.ndarray
+    end: np.ndarray
+    hours: np.ndarray
+    undecided: int
+    unprompted: int
+
+
+def _walk(log: EventLog, touch: np.ndarray, done: np.ndarray, window: int, same_item: bool) -> _Walked:
+    """Return the journeys of a log: touches not further apart than the window, and what completed them."""
+    rows = np.flatnonzero((touch | done) & ((log.item != NONE) if same_item else True))
+    key = log.user[rows].astype(np.int64)
+    if same_item:
+        key = key * max(1, log.n_items) + log.item[rows]
+    order = np.lexsort([done[rows], log.at.take(rows), key])  # at one instant, the touch comes before what it completes
+    rows, key = rows[order], key[order]
+    when = log.at
+    at, ends = when.take(rows), done[rows]
+    joined = np.zeros(rows.size, np.bool_)  # does a row belong to the journey of the row before?
+    joined[1:] = (key[1:] == key[:-1]) & (at[1:] - at[:-1] <= window) & ~ends[:-1]
+    first = np.flatnonzero(~joined)
+    last = np.r_[first[1:], rows.size][: first.size] - 1
+    begun = ~ends[first]  # a completion that nothing led to is no journey
+    completed = ends[last] & begun
+    touched = at[np.where(completed, last - 1, last)]  # the last touch: a journey of one row ends with it
+    decided = begun & (touched <= log.end_us - window)
+    a, z = rows[first[decided]], rows[last[decided]]
+    end = np.where(completed[decided], log.channel[z], NONE)
+    hours = np.where(completed[decided], (when[z] - when[a]) / _HOUR_US, np.nan)
+    return _Walked(log.user[a], log.channel[a], end, hours, int((begun & ~decided).sum()), int((~begun).sum()))
+
+
+def _journeys(log: EventLog, walked: _Walked) -> pd.DataFrame:
+    import pandas as pd
+
+    c = len(log.channels)
+    completed = walked.end != NONE
+    begun = np.bincount(walked.start, minlength=c)
+    done = np.bincount(walked.start, weights=completed, minlength=c)
+    away = np.bincount(walked.start, weights=completed & (walked.end != walked.start), minlength=c)
+    rate = np.divide(done, begun, out=np.full(c, np.nan), where=begun > 0)
+    cells, cell = np.unique(walked.start.astype(np.int64) * log.n_users + walked.user, return_inverse=True)
+    of_channel = cells // log.n_users
+    residual = np.bincount(cell, weights=completed - rate[walked.start], minlength=cells.size)
+    people = np.bincount(of_channel, minlength=c)
+    spread = np.bincount(of_channel, weights=residual**2, minlength=c) * people / np.maximum(1, people - 1)
+    error = np.where(people > 1, np.sqrt(spread) / np.maximum(1, begun), np.nan)
+    quartiles = _quartiles(walked.start[completed], walked.hours[completed], c)
+    return pd.DataFrame(
+        {
+            "started_on": log.channels.ids,
+            "people": people,
+            "journeys": begun,
+            "completed": done.astype(np.int64),
+            "rate": rate,
+            "low": np.clip(rate - _Z * error, 0, 1),
+            "high": np.clip(rate + _Z * error, 0, 1),
+            "elsewhere": away.astype(np.int64),
+            "median_hours": quartiles[:, 1],
+        }
+    )
+
+
+def _crossings(log: EventLog, walked: _Walked) -> pd.DataFrame:
+    import pandas as pd
+
+    c = len(log.channels)
+    done = walked.end != NONE
+    pair = walked.start[done].astype(np.int64) * c + walked.end[done]
+    begun = np.bincount(walked.start, minlength=c)
+    count = np.bincount(pair, minlength=c * c)
+    start, end = np.divmod(np.arange(c * c), c)
+    return pd.DataFrame(
+        {
+            "started_on": log.channels.ids[start],
+            "completed_on": log.channels.ids[end],
+            "journeys": count,
+            "share": np.divide(count, begun[start], out=np.zeros(c * c), where=begun[start] > 0),
+            "median_hours": _quartiles(pair, walked.hours[done], c * c)[:, 1],
+        }
+    )
+
+
+def _times(log: EventLog) -> pd.DataFrame:
+    import pandas as pd
+
+    c = len(log.channels)
+    order = np.lexsort([log.channel, log.at, log.user])
+    user, at, channel = log.user[order], log.at.take(order), log.channel[order].astype(np.int64)
+    move = np.flatnonzero((user[1:] == user[:-1]) & (channel[1:] != channel[:-1]))
+    pair = channel[move] * c + channel[move + 1]
+    hours = (at[move + 1] - at[move]) / _HOUR_US
+    people = np.bincount(np.unique(pair * log.n_users + user[move]) // log.n_users, minlength=c * c)
+    quartiles = _quartiles(pair, hours, c * c)
+    start, end = np.divmod(np.arange(c * c), c)
+    table = pd.DataFrame(
+        {
+            "from": log.channels.ids[start],
+            "to": log.channels.ids[end],
+            "moves": np.bincount(pair, minlength=c * c),
+            "people": people,
+            "hours_25": quartiles[:, 0],
+            "hours_50": quartiles[:, 1],
+            "hours_75": quartiles[:, 2],
+        }
+    )
+    return table[start != end].reset_index(drop=True)
+
+
+def _quartiles(group: np.ndarray, values: np.ndarray, n_groups: int) -> np.ndarray:
+    """Return the quartiles of each group's values, float64 of shape (n_groups, 3); NaN where a group is empty."""
+    values = values[np.lexsort([values, group])]
+    size = np.bincount(group, minlength=n_groups)
+    start = np.cumsum(size) - size
+    out = np.full((n_groups, 3), np.nan)
+    some = size > 0
+    for column, share in enumerate((0.25, 0.5, 0.75)):
+        place = share * (size[some] - 1)
+        low = np.floor(place).astype(np.int64)
+        high = np.minimum(low + 1, size[some] - 1)
+        part = place - low
+        out[some, column] = values[start[some] + low] * (1 - part) + values[start[some] + high] * part
+    return out
