@@ -119,7 +119,7 @@ def test_several_k_and_options_have_their_rows():
     assert list(frame["model"]) == ["a"] * 4 + ["b"] * 4
     assert list(frame["metric"]) == ["ndcg", "ndcg", "ndcg(ideal=all)", "ndcg(ideal=all)"] * 2
     assert list(frame["k"]) == [1, 3] * 4
-    assert repr(r) == "Report(2 models, 2 metrics, k=1, 3, 5 users)"
+    assert repr(r) == f"Report(2 models, 2 metrics, k=1, 3, 5 users, split {r.split})"
 
 
 def test_a_metric_of_ones_own():

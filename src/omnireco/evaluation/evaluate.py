@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import scipy.sparse as sp
 
-from omnireco._checks import check_integer, check_number, name_rows
+from omnireco._checks import check_flag, check_integer, check_number, name_rows
 from omnireco._compute import row_blocks
 from omnireco.data.catalog import Catalog
 from omnireco.data.columns import open_frame
@@ -42,6 +42,8 @@ def evaluate(
     confidence: float = 0.95,
     n_bootstrap: int = 1000,
     seed: int = 0,
+    negatives: int | None = None,
+    sampled: bool = False,
 ) -> Report:
     """Return metrics of ranked lists, with intervals, for several models on the same users.
 
@@ -71,6 +73,13 @@ def evaluate(
         Number of resamples of users; 0 for no intervals.
     seed : int
         Where the resamples come from.
+    negatives : int, optional
+        Not for new work: cut every list down to the user's truth and so many random items (of the catalogue, not in
+        ``train``), as papers before 2020 did. Such sampled metrics can put models in another order than all
+        items do. Refused without ``sampled=True``; the report is marked wherever it is shown. Lists must rank all
+        items.
+    sampled : bool
+        The explicit word that you know what sampled metrics are.
 
     Returns
     -------
@@ -83,7 +92,8 @@ def evaluate(
         When a frame lacks a column, a user's list names an item twice, or ids are integers on one side and
         strings on the other.
     ParameterError
-        When ``k`` exceeds the lists' length, or a metric needs something that was not given.
+        When ``k`` exceeds the lists' length, a metric needs something that was not given, or ``negatives`` are asked
+        for without ``sampled=True``.
     EmptyError
         When nobody is left to evaluate, or a model has no list for any of them.
 
@@ -115,7 +125,7 @@ def evaluate(
     References
     ----------
     Krichene and Rendle (2020), "On sampled metrics for item recommendation", KDD: why lists should rank all
-    items. Lists drawn from 100 sampled negatives can be passed, and then mean something else.
+    items, and why ``negatives`` needs an explicit word.
 
     Examples
     --------
@@ -124,13 +134,16 @@ def evaluate(
     >>> truth = pd.DataFrame({"user_id": ["u1", "u1", "u2"], "item_id": [1, 9, 3]})
     >>> report = ev.evaluate({"mine": mine}, truth, k=2, metrics=[ev.recall, ev.mean_reciprocal_rank])
     >>> report
-    Report(1 model, 2 metrics, k=2, 2 users)
+    Report(1 model, 2 metrics, k=2, 2 users, split ...)
     >>> report.to_frame()[["model", "metric", "k", "mean", "n_users"]]
       model                metric  k  mean  n_users
     0  mine                recall  2  0.75        2
     1  mine  mean_reciprocal_rank  2  0.75        2
     """
+    from omnireco.evaluation.sampled import check_sampled, cut_to_candidates, draw_candidates
+
     ks = _check_k(k)
+    drawn = check_sampled(negatives, sampled=check_flag(sampled, "sampled"))
     named = _check_metrics(metrics)
     confidence = check_number(confidence, "confidence", above=0)
     if confidence >= 1:
@@ -151,7 +164,14 @@ def evaluate(
 
     shared = _describe_items(items, seen, goods, lists, opened)
     keep, relevant = _relevant_items(chosen, items, users)
-    aligned = {name: _align(recs, keep, items, max(ks), name) for name, recs in opened.items()}
+    aligned = {
+        name: _align(recs, keep, items, max(ks) if drawn is None else recs.k, name) for name, recs in opened.items()
+    }
+    if drawn is not None:
+        pool = shared.get("in_catalog", np.ones(len(items), np.bool_))
+        had = None if seen is None else _held(seen, keep, items)
+        some = draw_candidates(relevant, had, pool, negatives=drawn, seed=seed)
+        aligned = {name: cut_to_candidates(codes, some, max(ks), name) for name, codes in aligned.items()}
     cells: list[tuple[str, str, int, np.ndarray | float]] = []
     for name, codes in aligned.items():
         ranked = RankedLists(codes, find_hits(codes, relevant), np.diff(relevant.indptr).astype(np.int64), **shared)
@@ -172,6 +192,7 @@ def evaluate(
             name: int((keep.codes(recs.users.ids, missing="none") == NONE).sum()) for name, recs in opened.items()
         },
         split=_fingerprint(chosen, seen),
+        negatives=drawn,
     )
     logger.info("evaluated %r", report)
     return report
@@ -371,6 +392,13 @@ def _align(recs: Recommendations, keep: Vocabulary, items: Vocabulary, longest: 
             "frame.sort_values('rank').drop_duplicates(['user_id', 'item_id'])."
         )
     return codes
+
+
+def _held(seen: _Pairs, keep: Vocabulary, items: Vocabulary) -> sp.csr_matrix:
+    """Return what the evaluated users had in the training data, (n, n_items)."""
+    row = np.append(keep.codes(seen.users.ids, missing="none"), np.int32(NONE))[seen.user]
+    kept = row != NONE
+    return _binary(row[kept], items.codes(seen.items.ids)[seen.item[kept]], (len(keep), len(items)))
 
 
 def _describe_items(

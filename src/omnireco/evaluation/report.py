@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -72,6 +72,9 @@ class Report:
     split : str
         16 hexadecimal digits of the truth, and of ``train`` where it was given: two reports with the same digits
         were held against the same pairs. Reveals no id.
+    negatives : int or None
+        Random items that lists were cut down to, beside the truth, where metrics are sampled; else None. Then the
+        name of every metric says so, and no number may be compared with one over all items.
     """
 
     users: Vocabulary
@@ -82,10 +85,15 @@ class Report:
     n_without_list: Mapping[str, int]
     n_without_truth: Mapping[str, int]
     split: str = ""
+    negatives: int | None = None
 
     def __post_init__(self) -> None:
         for name in ("n_without_list", "n_without_truth"):
             object.__setattr__(self, name, ReadOnly(getattr(self, name)))
+        if self.negatives is not None:
+            mark = f" (sampled, {self.negatives} negatives)"
+            marked = [c if c.metric.endswith(mark) else replace(c, metric=c.metric + mark) for c in self.cells]
+            object.__setattr__(self, "cells", tuple(marked))
 
     @property
     def models(self) -> tuple[str, ...]:
@@ -104,7 +112,8 @@ class Report:
 
     def __repr__(self) -> str:
         counted = f"{_count(self.models, 'model')}, {_count(self.metrics, 'metric')}"
-        return f"Report({counted}, k={', '.join(map(str, self.k))}, {len(self.users):,} users)"
+        told = f"{counted}, k={', '.join(map(str, self.k))}, {len(self.users):,} users, split {self.split or 'unknown'}"
+        return f"Report({told}{'' if self.negatives is None else f', SAMPLED: {self.negatives} negatives'})"
 
     def _repr_html_(self) -> str:
         """Return a table with a row per model and a column per metric and k."""
@@ -122,7 +131,15 @@ class Report:
         return (
             f"<table><thead><tr><th>model</th>{head}</tr></thead><tbody>{rows}</tbody></table>"
             f"<p>Means over {len(self.users):,} users with {self.confidence:.0%} intervals; "
-            f"split {self.split or 'unknown'}.</p>"
+            f"split {self.split or 'unknown'}.{self._warning()}</p>"
+        )
+
+    def _warning(self) -> str:
+        if self.negatives is None:
+            return ""
+        return (
+            f" <b>Sampled metrics</b>: lists hold only the truth and {self.negatives} random items, which can put "
+            "models in another order than all items do (Krichene and Rendle, KDD 2020)."
         )
 
     def to_frame(self) -> pd.DataFrame:
@@ -131,12 +148,14 @@ class Report:
         Returns
         -------
         pandas.DataFrame
-            Columns ``model metric k mean low high n_users``.
+            Columns ``model metric k mean low high n_users``; ``frame.attrs["split"]`` is the fingerprint.
         """
         import pandas as pd
 
         names = ["model", "metric", "k", "mean", "low", "high", "n_users"]
-        return pd.DataFrame([[getattr(cell, name) for name in names] for cell in self.cells], columns=names)
+        frame = pd.DataFrame([[getattr(cell, name) for name in names] for cell in self.cells], columns=names)
+        frame.attrs["split"] = self.split
+        return frame
 
     def differences(self, baseline: str) -> pd.DataFrame:
         """Return how much better each other model is than ``baseline``, user by user.
@@ -221,6 +240,8 @@ class Report:
         import pandas as pd
 
         name = metric if isinstance(metric, str) else metric_name(metric)
+        if self.negatives is not None and name not in self.metrics:
+            name += f" (sampled, {self.negatives} negatives)"
         if k is None and len(self.k) > 1:
             raise ParameterError(
                 f"k must be given: the report has k = {', '.join(map(str, self.k))}. "

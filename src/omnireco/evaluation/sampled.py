@@ -1,0 +1,89 @@
+"""Sampled metrics: lists cut down to what was chosen and some random other items, for comparison with old papers only.
+
+They are refused unless asked for by name, and marked wherever they are shown, because they can put models in another
+order than the ranking of all items does: Krichene and Rendle (2020), "On sampled metrics for item recommendation", KDD.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import scipy.sparse as sp
+
+from omnireco._checks import check_integer
+from omnireco._random import stream
+from omnireco.data.vocabulary import NONE
+from omnireco.errors import ParameterError
+from omnireco.evaluation.evaluate import find_hits
+
+__all__ = ["check_sampled", "cut_to_candidates", "draw_candidates"]
+
+
+def check_sampled(negatives: int | None, *, sampled: bool) -> int | None:
+    """Return how many negatives to draw; refuse to draw any without the explicit word."""
+    if negatives is None:
+        if sampled:
+            raise ParameterError("sampled=True needs negatives: how many items to draw. Write negatives=100 too.")
+        return None
+    negatives = check_integer(negatives, "negatives", low=1)
+    if sampled is not True:
+        raise ParameterError(
+            f"negatives={negatives} would rank the truth among {negatives} random items only. Such sampled metrics can "
+            "put models in another order than all items do (Krichene and Rendle, KDD 2020): leave negatives out. To "
+            "stand beside an old paper that samples, say that you know: evaluate(..., negatives="
+            f"{negatives}, sampled=True)."
+        )
+    return negatives
+
+
+def draw_candidates(
+    relevant: sp.csr_matrix, seen: sp.csr_matrix | None, pool: np.ndarray, *, negatives: int, seed: int
+) -> sp.csr_matrix:
+    """Return what each person's list is cut down to: the relevant items, and others drawn evenly.
+
+    Parameters
+    ----------
+    relevant : csr_matrix of shape (n, n_items)
+    seen : csr_matrix of shape (n, n_items), optional
+        Never drawn.
+    pool : ndarray of shape (n_items,), bool
+        What may be drawn.
+    negatives : int
+        How many per person; fewer where the pool is smaller.
+    seed : int
+    """
+    n, n_items = relevant.shape
+    draw = stream(seed, "evaluate/sampled")
+    found = []
+    for row in range(n):
+        free = pool.copy()
+        free[relevant.indices[relevant.indptr[row] : relevant.indptr[row + 1]]] = False
+        if seen is not None:
+            free[seen.indices[seen.indptr[row] : seen.indptr[row + 1]]] = False
+        others = np.flatnonzero(free)
+        found.append(draw.choice(others, min(negatives, others.size), replace=False))
+    drawn = np.repeat(np.arange(n), [part.size for part in found])
+    cells = np.ones(drawn.size), (drawn, np.concatenate(found) if found else drawn)
+    whole = sp.csr_matrix(relevant + sp.csr_matrix(cells, (n, n_items)))
+    whole.sum_duplicates()
+    return whole
+
+
+def cut_to_candidates(codes: np.ndarray, candidates: sp.csr_matrix, k: int, name: str) -> np.ndarray:
+    """Return lists (n, k) of the candidates only, in the order of lists (n, any); -1 behind the last.
+
+    Raises
+    ------
+    ParameterError
+        When a list is too short to say in which order it would have put its candidates.
+    """
+    there = find_hits(codes, candidates)
+    missing = np.diff(candidates.indptr) - there.sum(axis=1)
+    cut_short = (codes[:, -1] != NONE) & (missing > 0) & (there.sum(axis=1) < k)
+    if cut_short.any():
+        raise ParameterError(
+            f"the lists of {name!r} are too short for sampled metrics: for {int(cut_short.sum()):,} of {len(codes):,} "
+            "users they end before their candidates do. Rank everything: model.recommend(x, k=x.n_items)."
+        )
+    order = np.argsort(~there, axis=1, kind="stable")[:, :k]
+    kept = np.where(np.take_along_axis(there, order, axis=1), np.take_along_axis(codes, order, axis=1), NONE)
+    return np.pad(kept, ((0, 0), (0, max(0, k - kept.shape[1]))), constant_values=NONE).astype(np.int32)
