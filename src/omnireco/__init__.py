@@ -26,8 +26,8 @@ from omnireco.data import (
 from omnireco.data.identity import Identities, ResolveReport
 from omnireco.data.linking import LinkRules
 from omnireco.data.quality import QualityReport
-from omnireco.data.scan import EventScan
 from omnireco.data.requests import Requests
+from omnireco.data.scan import EventScan
 from omnireco.data.splits import fingerprint, leave_last, split_people, split_rolling
 from omnireco.data.zones import ZonePosterior
 from omnireco.evaluation import (

@@ -52,12 +52,13 @@ from omnireco.models.typed import TypedModel
 from omnireco.planning.candidates import Candidates
 from omnireco.planning.plan import Plan, Price
 from omnireco.planning.rules import Past, Touches
-from omnireco.response.activity import ActivityModel
+from omnireco.response.activity import ActivityModel, ChannelCells
 from omnireco.response.arms import Posteriors
 from omnireco.response.bandit import LinearBandit, LiveBandit
 from omnireco.response.profiles import Base, Pooling
 from omnireco.response.rates import Habits, Spells
 from omnireco.response.reading import ReadingModel
+from omnireco.response.segments import Groups
 from omnireco.response.send_time import SendTimeModel
 
 __all__ = ["load", "save"]
@@ -413,22 +414,38 @@ def _unpack_popularity(parts: _Reader) -> PopularityModel:
 
 def _pack_activity(model: ActivityModel, out: _Writer, prefix: str = "") -> None:
     out.vocabulary(prefix + "users", model.users)
-    for name in ("indptr", "hour", "weight", "history", "trust", "gains"):
+    for name in ("indptr", "hour", "weight", "history", "trust", "gains", "quarters"):
         out.array(prefix + name, getattr(model, name))
     for name in ("theta", "phi", "pi"):
         out.array(prefix + name, getattr(model.base, name))
+    for name in Groups._fields:
+        out.array(f"{prefix}groups/{name}", getattr(model.groups, name))
+    for i, part in enumerate(model.channels.values()):
+        out.array(f"{prefix}channels/{i}/strength", np.array([part.strength]))
+        for name in ("indptr", "hour", "weight"):
+            out.array(f"{prefix}channels/{i}/{name}", getattr(part, name))
     pooling = model.pooling
     out.array(prefix + "pooling", np.array([*pooling.strengths, pooling.hour_width, pooling.day_width]))
     out.fields[prefix + "counts"] = [model.half_life_us, model.n_caused, model.n_without_zone]
+    out.fields[prefix + "channels"] = list(model.channels)
 
 
 def _unpack_activity(parts: _Reader, prefix: str = "") -> ActivityModel:
     half_life, caused, without_zone = parts.fields[prefix + "counts"]
     a, b, c, d, hour_width, day_width = parts.array(prefix + "pooling").tolist()
-    names = ("indptr", "hour", "weight", "history", "trust", "gains")
+    names = ("indptr", "hour", "weight", "history", "trust", "gains", "quarters")
+    channels = {
+        str(name): ChannelCells(
+            float(parts.array(f"{prefix}channels/{i}/strength")[0]),
+            *(parts.array(f"{prefix}channels/{i}/{part}") for part in ("indptr", "hour", "weight")),
+        )
+        for i, name in enumerate(parts.fields[prefix + "channels"])
+    }
     return ActivityModel(
         users=parts.vocabulary(prefix + "users"),
         base=Base(*(parts.array(prefix + name) for name in ("theta", "phi", "pi"))),
+        groups=Groups(*(parts.array(f"{prefix}groups/{name}") for name in Groups._fields)),
+        channels=channels,
         pooling=Pooling((a, b, c, d), hour_width, day_width),
         half_life_us=half_life,
         n_caused=int(caused),

@@ -15,7 +15,7 @@ _HOUR = 3_600_000_000
 _MINUTE = 60_000_000
 
 
-def local_hours(log: EventLog, audience: Audience, rows: np.ndarray) -> np.ndarray:
+def local_hours(log: EventLog, audience: Audience, rows: np.ndarray, *, earlier_us: int = 0) -> np.ndarray:
     """Return the local hour of the week of some events of a log, int32; -1 where the clock is not known.
 
     The clock is the event's own where the log keeps one (``context=["utc_offset_min"]``, minutes east of UTC, or
@@ -23,7 +23,7 @@ def local_hours(log: EventLog, audience: Audience, rows: np.ndarray) -> np.ndarr
     """
     person = audience.users.codes(log.users.ids, missing="none")
     zone_of = np.append(audience.zone, np.int32(NONE))[person]
-    user, at = log.user[rows], log.at[rows]
+    user, at = log.user[rows], log.at[rows] - earlier_us
     hours = hour_of_week(at, zone_of[user], audience.zones)
     if "timezone" in log.labels:
         names, code = log.labels["timezone"]

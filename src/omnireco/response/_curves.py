@@ -25,7 +25,9 @@ class Tables(NamedTuple):
     """What pooling needs, laid out for reading in order."""
 
     log_phi: np.ndarray  # (168, G)
-    log_pi: np.ndarray  # (G,)
+    log_pi: np.ndarray  # (K, G): what is known of the segments of K groups of people before any session
+    start: np.ndarray  # (K, 168): their profiles then
+    group: np.ndarray  # (n_users,) of each person, or (0,): all are of the first group
     phi: np.ndarray  # (G, 168)
     theta: np.ndarray  # (168,)
     part: np.ndarray  # (335,): from any hour on, what it says about 168 hours
@@ -50,13 +52,15 @@ class Channel(NamedTuple):
     highest: float
 
 
-def tables(base: Base, pooling: Pooling) -> Tables:
+def tables(base: Base, pooling: Pooling, prior: np.ndarray, start: np.ndarray, group: np.ndarray) -> Tables:
     """Lay out the numbers of pooling."""
     part = circular_kernel(WEEK, PART_HOURS)
     week = base.theta.reshape(7, 24)
     return Tables(
         log_phi=np.ascontiguousarray(np.log(base.phi).T),
-        log_pi=np.log(base.pi),
+        log_pi=_log(prior),
+        start=np.array(start),
+        group=group,
         phi=np.array(base.phi),
         theta=np.array(base.theta),
         part=_turned(part),
@@ -66,6 +70,11 @@ def tables(base: Base, pooling: Pooling) -> Tables:
         day_share=np.ascontiguousarray((week / week.sum(axis=0)).reshape(WEEK)),
         strengths=np.array(pooling.strengths),
     )
+
+
+def _log(x: np.ndarray) -> np.ndarray:
+    with np.errstate(divide="ignore"):
+        return np.asarray(np.log(x))
 
 
 def _turned(kernel: np.ndarray) -> np.ndarray:
@@ -80,7 +89,7 @@ def _middle(kernel: np.ndarray) -> np.ndarray:
 
 
 @compiled
-def membership(hour, weight, a, b, t, member):
+def membership(hour, weight, a, b, t, group, member):
     """Write how probable each segment is (see `profiles.memberships`); return the sum of the sessions."""
     n = 0.0
     member[:] = 0.0
@@ -91,7 +100,7 @@ def membership(hour, weight, a, b, t, member):
             member[g] += w * t.log_phi[hour[k], g]
     most = -np.inf
     for g in range(member.size):
-        member[g] = member[g] * (EVIDENCE / (EVIDENCE + n)) + t.log_pi[g]
+        member[g] = member[g] * (EVIDENCE / (EVIDENCE + n)) + t.log_pi[group, g]
         most = max(most, member[g])
     total = 0.0
     for g in range(member.size):
@@ -102,11 +111,11 @@ def membership(hour, weight, a, b, t, member):
 
 
 @compiled
-def pooled(hour, weight, a, b, trust, t, member, day, part, near, p):
-    """Write one person's profile (see `profiles.pool`), blended with the population's by ``1 - trust``."""
-    n = membership(hour, weight, a, b, t, member)
+def pooled(hour, weight, a, b, trust, t, group, member, day, part, near, p):
+    """Write one person's profile (see `profiles.pool`), blended with where it started by ``1 - trust``."""
+    n = membership(hour, weight, a, b, t, group, member)
     k_segment, k_part, k_day, k_hour = t.strengths[0], t.strengths[1], t.strengths[2], t.strengths[3]
-    p[:] = t.theta
+    p[:] = t.start[group]
     if not np.isinf(k_segment):
         part[:] = 0.0
         for g in range(member.size):
@@ -152,7 +161,13 @@ def pooled(hour, weight, a, b, trust, t, member, day, part, near, p):
         total += p[i]
     own = trust / total
     for i in range(168):
-        p[i] = own * p[i] + (1.0 - trust) * t.theta[i]
+        p[i] = own * p[i] + (1.0 - trust) * t.start[group, i]
+
+
+@compiled
+def _group(t, who):
+    """Return the group of a person; strangers and all of a model without groups are of the first."""
+    return np.int64(t.group[who]) if who >= 0 and t.group.size else np.int64(0)
 
 
 @compiled
@@ -261,14 +276,27 @@ def _expire(value, q, life, passed):
 
 
 def _profiles(person, trust, indptr, hour, weight, t, first, last, out):
-    """Fill rows first..last of out (n, 168) with profiles; person -1 and people without sessions get theta."""
-    member, day, part, near = np.empty(t.log_pi.size), np.empty(24), np.empty(168), np.empty(336)
+    """Fill rows first..last of out (n, 168) with profiles; strangers and people without sessions have their group's."""
+    member, day, part, near = np.empty(t.log_pi.shape[1]), np.empty(24), np.empty(168), np.empty(336)
     for row in range(first, last):
         who = person[row]
         if who < 0 or trust[row] < 0.0:
-            out[row] = t.theta
+            out[row] = t.start[_group(t, who)]
         else:
-            pooled(hour, weight, indptr[who], indptr[who + 1], trust[row], t, member, day, part, near, out[row])
+            pooled(
+                hour,
+                weight,
+                indptr[who],
+                indptr[who + 1],
+                trust[row],
+                t,
+                _group(t, who),
+                member,
+                day,
+                part,
+                near,
+                out[row],
+            )
 
 
 def _chances(
@@ -295,12 +323,12 @@ def _chances(
 
     Hour 168 is no clock and no timing. With ``as_log`` the log of the relative value instead of a chance.
     """
-    member, day, part, near = np.empty(t.log_pi.size), np.empty(24), np.empty(168), np.empty(336)
+    member, day, part, near = np.empty(t.log_pi.shape[1]), np.empty(24), np.empty(168), np.empty(336)
     p, value, curve = np.empty(168), np.empty(168), np.empty(169)
     for row in range(first, last):
         who = max(person[row], 0)
         a, b = (indptr[who], indptr[who + 1]) if person[row] >= 0 and trust[row] >= 0.0 else (0, 0)
-        pooled(hour, weight, a, b, max(trust[row], 0.0), t, member, day, part, near, p)
+        pooled(hour, weight, a, b, max(trust[row], 0.0), t, _group(t, person[row]), member, day, part, near, p)
         valued(p, member, kind, kind_row[row], rate[row], channel, part, near[:168], value)
         curve[:] = np.nan
         for s in range(out.shape[1]):
@@ -339,12 +367,12 @@ def _best_slots(
     chance,
 ):
     """Choose the best allowed slot of rows first..last, the earliest of equal ones; -1 where none is allowed."""
-    member, day, part, near = np.empty(t.log_pi.size), np.empty(24), np.empty(168), np.empty(336)
+    member, day, part, near = np.empty(t.log_pi.shape[1]), np.empty(24), np.empty(168), np.empty(336)
     p, value = np.empty(168), np.empty(168)
     for row in range(first, last):
         who = max(person[row], 0)
         a, b = (indptr[who], indptr[who + 1]) if person[row] >= 0 and trust[row] >= 0.0 else (0, 0)
-        pooled(hour, weight, a, b, max(trust[row], 0.0), t, member, day, part, near, p)
+        pooled(hour, weight, a, b, max(trust[row], 0.0), t, _group(t, person[row]), member, day, part, near, p)
         valued(p, member, kind, kind_row[row], rate[row], channel, part, near[:168], value)
         best, found = -np.inf, -1
         for s in range(clock.shape[1]):

@@ -8,37 +8,58 @@ on the log itself.
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from omnireco._checks import check_duration, check_integer, check_number
+from omnireco._checks import check_duration, check_integer, check_names, check_number
 from omnireco._compute import in_parallel, one_blas_thread, row_blocks, split_evenly, usable_threads
+from omnireco._frozen import ReadOnly
 from omnireco._random import stream
 from omnireco.data.audience import Audience
 from omnireco.data.events import EventLog
 from omnireco.data.messages import MessageLog
 from omnireco.data.vocabulary import NONE, Vocabulary
-from omnireco.errors import NotFittedError, SchemaError
+from omnireco.errors import NotFittedError, ParameterError, SchemaError
 from omnireco.response.profiles import (
     WEEK,
     Base,
     Pooling,
+    circular_kernel,
     fit_segments,
+    given_segments,
     half_strength,
+    memberships,
     population_profile,
 )
-from omnireco.response.sessions import NOT_COUNTED, Counted, count_sessions
-from omnireco.response.strengths import Sessions, decayed_counts, fit_half_life, fit_pooling, trust_of
+from omnireco.response.segments import (
+    Groups,
+    everybody,
+    groups_of_attributes,
+    groups_of_segments,
+    people_of,
+    segment_codes,
+)
+from omnireco.response.sessions import NOT_COUNTED, Counted, count_sessions, local_quarters
+from omnireco.response.strengths import (
+    Sessions,
+    decayed_counts,
+    fit_channel_strength,
+    fit_half_life,
+    fit_pooling,
+    trust_of,
+)
 
-__all__ = ["ActivityModel", "ActivityProfile"]
+__all__ = ["ActivityModel", "ActivityProfile", "ChannelCells"]
 
 _LOG = logging.getLogger(__name__)
 _DAY = 86_400_000_000
 _PEOPLE_FOR_STRENGTHS = 3_000
 _PEOPLE_FOR_SEGMENTS = 8_000
+_QUARTER_PRIOR = 100.0  # sessions' worth of everybody's quarters in each segment
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,9 +73,15 @@ class ActivityProfile:
         None forgets nothing. The population's profile never forgets: it would become that of a few busy people.
     session_gap : duration
         Events of one person closer than this are one session, counted once at its start.
-    segments : int
+    segments : int or str
         Segments of people (early birds, night owls, weekend people...), found by EM; 1 for none. How far a person
-        is pulled to theirs is fitted, so a few too many do no harm.
+        is pulled to theirs is fitted, so a few too many do no harm. A name: the attribute of the audience that
+        gives everybody's segment.
+    covariates : tuple of str
+        Attributes of the audience (country, platform, plan) that tell, by multinomial logit, which segments somebody
+        without a history is likely to be of. Without any, they get the population's profile.
+    channels : tuple of str
+        Channels of the log that get a profile of their own, under the person's.
     prior : float or None
         Sessions of history that make half of a profile the person's own. None: the value that predicts the log
         best. ``float("inf")`` gives everybody the profile of their segment.
@@ -80,7 +107,9 @@ class ActivityProfile:
 
     half_life: Any = "fit"
     session_gap: Any = "30min"
-    segments: int = 8
+    segments: int | str = 8
+    covariates: tuple[str, ...] = ()
+    channels: tuple[str, ...] = ()
     prior: float | None = None
     seed: int = 0
 
@@ -88,7 +117,15 @@ class ActivityProfile:
         if self.half_life is not None and self.half_life != "fit":
             check_duration(self.half_life, "half_life")
         check_duration(self.session_gap, "session_gap")
-        check_integer(self.segments, "segments", low=1, high=64)
+        if not isinstance(self.segments, str):
+            check_integer(self.segments, "segments", low=1, high=64)
+        object.__setattr__(self, "covariates", check_names(self.covariates, "covariates"))
+        object.__setattr__(self, "channels", check_names(self.channels, "channels"))
+        if self.covariates and (isinstance(self.segments, str) or self.segments == 1):
+            raise ParameterError(
+                f"covariates tell apart segments that were found. Got segments={self.segments!r}: "
+                "leave covariates out, or write segments=8."
+            )
         if self.prior is not None and self.prior != float("inf"):
             check_number(self.prior, "prior", above=0.0)
         check_integer(self.seed, "seed", low=0)
@@ -141,24 +178,59 @@ class ActivityProfile:
         counted = count_sessions(log, audience, messages, gap, threads=threads)
         history = counted.history
         rng = stream(self.seed, "activity/people")
+        given, n_segments = None, self.segments
+        if isinstance(self.segments, str):
+            given, n_segments = segment_codes(log.users, audience, self.segments)
+        assert not isinstance(n_segments, str)
         with one_blas_thread():
-            small = _sample(log, counted, history, _PEOPLE_FOR_STRENGTHS, rng.permutation(log.n_users))
+            _, rows, small = _sample(log, counted, history, given, _PEOPLE_FOR_STRENGTHS, rng)
             half_life = self._half_life(small, threads)
-            fitted = fit_pooling(small, half_life, self.segments, threads=threads)
+            fitted = fit_pooling(small, half_life, n_segments, threads=threads)
             pooling = fitted.pooling if self.prior is None else _with_prior(fitted.pooling, self.prior)
             theta = population_profile(small.counts(), counted.total.astype(np.float64))
-            several = _sample(log, counted, history, _PEOPLE_FOR_SEGMENTS, rng.permutation(log.n_users))
-            base = fit_segments(decayed_counts(several, log.end_us, half_life), theta, self.segments)
-        indptr, hour, weight = counted.cells(log, half_life, threads=threads)
+            people, several_rows, several = _sample(log, counted, history, given, _PEOPLE_FOR_SEGMENTS, rng)
+            counts = decayed_counts(several, log.end_us, half_life)
+            if several.segment is not None:
+                base = given_segments(counts, theta, several.segment, n_segments)
+            else:
+                base = fit_segments(counts, theta, n_segments)
+            member = memberships(counts, base)
+            quarters = _quarters(log, audience, several_rows, member[several.user])
+            channels = {}
+            for name in self.channels:
+                code = _channel_code(log, name)
+                inside = log.channel[rows] == code
+                strength = fit_channel_strength(small, inside, half_life, pooling, base)
+                channels[name] = ChannelCells(strength, *counted.of_channel(log, code).cells(log, half_life))
+        cells = counted.cells(log, half_life, threads=threads)
+        users, groups = log.users, everybody(base)
+        if given is not None or self.covariates:
+            users = people_of(log, audience)
+            place = users.codes(log.users.ids)
+            if given is not None:
+                groups = groups_of_segments(base, segment_codes(users, audience, str(self.segments))[0])
+            else:
+                groups = groups_of_attributes(base, users, audience, self.covariates, place[people], member)
+            history = _placed(history, place, len(users))
+            cells = (_indptr_placed(cells[0], place, len(users)), *cells[1:])
+            channels = {
+                name: ChannelCells(
+                    part.strength, _indptr_placed(part.indptr, place, len(users)), part.hour, part.weight
+                )
+                for name, part in channels.items()
+            }
         model = ActivityModel(
-            users=log.users,
-            indptr=indptr,
-            hour=hour,
-            weight=weight,
+            users=users,
+            indptr=cells[0],
+            hour=cells[1],
+            weight=cells[2],
             history=history,
             base=base,
+            groups=groups,
             pooling=pooling,
             trust=fitted.trust,
+            quarters=quarters,
+            channels=channels,
             half_life_us=half_life,
             n_caused=counted.n_caused,
             n_without_zone=counted.n_without_zone,
@@ -169,7 +241,9 @@ class ActivityProfile:
 
     def __getattr__(self, name: str) -> Any:
         """Say how to get a model, when one of its verbs is called on the parameters."""
-        return no_such(self, name, ("hour_of_week", "population", "effective_sample_size", "best_hour"))
+        return no_such(
+            self, name, ("hour_of_week", "population", "effective_sample_size", "best_hour", "quarter_of_week")
+        )
 
     def _half_life(self, sessions: Sessions, threads: int | None) -> int | None:
         if self.half_life is None:
@@ -177,6 +251,19 @@ class ActivityProfile:
         if self.half_life == "fit":
             return fit_half_life(sessions, threads=threads)
         return check_duration(self.half_life, "half_life")
+
+
+class ChannelCells(NamedTuple):
+    """Decayed sessions on one channel, as rows of a sparse matrix, under the person's profile.
+
+    ``strength`` is how many sessions on the channel weigh as much as all the person does elsewhere: the more, the
+    more activity tells about this channel; infinite when the channel has no hours of its own.
+    """
+
+    strength: float
+    indptr: np.ndarray
+    hour: np.ndarray
+    weight: np.ndarray
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
@@ -193,8 +280,14 @@ class ActivityModel:
         Sessions per person, undecayed.
     base : Base
         The profiles of the population (``theta``) and of the segments (``phi``, with shares ``pi``).
+    groups : Groups
+        What attributes or given segments say of people before any session.
     pooling : Pooling
         How strongly each level is pooled.
+    quarters : ndarray of shape (G, 4)
+        Shares of the quarters of an hour in each segment.
+    channels : mapping of str to ChannelCells
+        The sessions of single channels, where asked for, and how strongly the person's profile holds them.
     trust : ndarray of shape (4,)
         Share of the personal profile that paid off for 1-5, 6-20, 21-100 and more sessions of history.
     half_life_us : int or None
@@ -210,8 +303,11 @@ class ActivityModel:
     weight: np.ndarray
     history: np.ndarray
     base: Base
+    groups: Groups
     pooling: Pooling
     trust: np.ndarray
+    quarters: np.ndarray
+    channels: Mapping[str, ChannelCells]
     half_life_us: int | None
     n_caused: int
     n_without_zone: int
@@ -220,8 +316,9 @@ class ActivityModel:
     def __post_init__(self) -> None:
         for array in (self.indptr, self.hour, self.weight, self.history, self.trust, self.gains):
             array.setflags(write=False)
-        for array in (self.base.theta, self.base.phi, self.base.pi):
+        for array in (self.base.theta, self.base.phi, self.base.pi, *self.groups, self.quarters):
             array.setflags(write=False)
+        object.__setattr__(self, "channels", ReadOnly(self.channels))
 
     def __len__(self) -> int:
         return len(self.users)
@@ -245,13 +342,16 @@ class ActivityModel:
         """Sessions of history that make half of a profile the person's own."""
         return half_strength(self.pooling)
 
-    def hour_of_week(self, user_ids: Any) -> np.ndarray:
+    def hour_of_week(self, user_ids: Any, *, channel: str | None = None) -> np.ndarray:
         """Return the profile of each person: the chance that their next session starts in each local hour.
 
         Parameters
         ----------
         user_ids : array-like of shape (n,)
-            Ids; people who are unknown, or have no session with a local hour, get the population's profile.
+            Ids; people who are unknown, or have no session with a local hour, get the population's profile, or that
+            of people with the same attributes.
+        channel : str, optional
+            One of the ``channels`` that were asked for: where the next session on that channel starts.
 
         Returns
         -------
@@ -267,7 +367,43 @@ class ActivityModel:
         >>> bool((model.hour_of_week([-5])[0] == model.population).all())
         True
         """
-        return self.profiles(self.users.codes(user_ids, missing="none"))
+        user = self.users.codes(user_ids, missing="none")
+        found = self.profiles(user)
+        if channel is None:
+            return found
+        if channel not in self.channels:
+            raise ParameterError(
+                f"channel must be one that has profiles of its own ({', '.join(map(repr, self.channels)) or 'none'}). "
+                f"Got {channel!r}: write ActivityProfile(channels=({channel!r},))."
+            )
+        strength, *cells = self.channels[channel]
+        if np.isinf(strength):
+            return found
+        counts = _dense(user, *cells)
+        n = counts.sum(axis=1, keepdims=True)
+        own = counts @ circular_kernel(WEEK, self.pooling.hour_width)
+        return np.asarray((strength * found + own) / (strength + n))
+
+    def quarter_of_week(self, user_ids: Any) -> np.ndarray:
+        """Return the profile of each person in quarters of an hour, (n, 672): finer to look at, not better known.
+
+        Nobody has enough sessions for 672 numbers, so an hour is divided as the person's segment divides its hours.
+        """
+        user = self.users.codes(user_ids, missing="none")
+        within = self.memberships(user) @ self.quarters
+        return np.asarray((self.profiles(user)[:, :, None] * within[:, None, :]).reshape(len(user), 4 * WEEK))
+
+    def memberships(self, user: np.ndarray) -> np.ndarray:
+        """Return how probable each segment is for people given by code, (n, G)."""
+        user = np.asarray(user)
+        group = np.where(user >= 0, self.groups.group[user], 0) if self.groups.group.size else np.zeros(user.size, int)
+        return memberships(self.counts(user), self.base, self.groups.prior[group])
+
+    def tables(self) -> Any:
+        """Return what the compiled curves need of this model."""
+        from omnireco.response import _curves as kernels
+
+        return kernels.tables(self.base, self.pooling, *self.groups)
 
     def profiles(self, user: np.ndarray, *, threads: int | None = 1) -> np.ndarray:
         """Return the profiles of people given by code, (n, 168); -1 gives the population's."""
@@ -275,7 +411,7 @@ class ActivityModel:
 
         user = np.asarray(user, np.int64)
         found, trust = np.empty((user.size, WEEK)), self.trust_in(user)
-        laid_out = kernels.tables(self.base, self.pooling)
+        laid_out = self.tables()
         in_parallel(
             [
                 partial(
@@ -303,14 +439,7 @@ class ActivityModel:
 
     def counts(self, user: np.ndarray) -> np.ndarray:
         """Return decayed sessions per local hour of people given by code, (n, 168); -1 has none."""
-        user = np.asarray(user)
-        start = np.where(user >= 0, self.indptr[user], 0)
-        size = np.where(user >= 0, self.indptr[user + 1] - self.indptr[user], 0)
-        row = np.repeat(np.arange(user.size), size)
-        cell = np.arange(row.size) - np.repeat(np.cumsum(size) - size, size) + np.repeat(start, size)
-        found = np.zeros((user.size, WEEK))
-        found[row, self.hour[cell]] = self.weight[cell]
-        return found
+        return _dense(np.asarray(user), self.indptr, self.hour, self.weight)
 
     def effective_sample_size(self, user_ids: Any) -> np.ndarray:
         """Return how many sessions of today each person's history is worth after decay, float64 (n,); 0 if unknown."""
@@ -400,8 +529,16 @@ def _check_inputs(log: Any, audience: Any, messages: Any) -> None:
         )
 
 
-def _sample(log: EventLog, counted: Counted, history: np.ndarray, most: int, order: np.ndarray) -> Sessions:
-    """Return the sessions of at most ``most`` people, re-coded; all of them when there are no more."""
+def _sample(
+    log: EventLog,
+    counted: Counted,
+    history: np.ndarray,
+    segment: np.ndarray | None,
+    most: int,
+    rng: np.random.Generator,
+) -> tuple[np.ndarray, np.ndarray, Sessions]:
+    """Return at most ``most`` people, drawn when there are more, the events their sessions begin with, and these."""
+    order = rng.permutation(log.n_users)
     people = np.flatnonzero(history)
     if people.size > most:
         people = np.sort(order[history[order] > 0][:most])
@@ -409,7 +546,51 @@ def _sample(log: EventLog, counted: Counted, history: np.ndarray, most: int, ord
     code[people] = np.arange(people.size, dtype=np.int32)
     rows = np.flatnonzero((code >= 0)[log.user] & (counted.hour != NOT_COUNTED))
     rows = rows[np.argsort(log.user[rows], kind="stable")]
-    return Sessions(code[log.user[rows]], counted.hour[rows].astype(np.int32), log.at[rows], int(people.size))
+    user, hour = code[log.user[rows]], counted.hour[rows].astype(np.int32)
+    told = None if segment is None else segment[people]
+    return people, rows, Sessions(user, hour, log.at[rows], int(people.size), told)
+
+
+def _quarters(log: EventLog, audience: Audience, rows: np.ndarray, member: np.ndarray) -> np.ndarray:
+    """Return the shares of the quarters of an hour in each segment, (G, 4), pooled with those of everybody."""
+    quarter = np.eye(4)[local_quarters(log, audience, rows)]
+    whole = (quarter.sum(axis=0) + _QUARTER_PRIOR / 4) / (len(rows) + _QUARTER_PRIOR)
+    found = member.T @ quarter + _QUARTER_PRIOR * whole
+    return np.asarray(found / found.sum(axis=1, keepdims=True))
+
+
+def _channel_code(log: EventLog, name: str) -> int:
+    """Return the code of a channel of the log."""
+    code = int(log.channels.codes([name], missing="none")[0])
+    if code == NONE:
+        raise ParameterError(
+            f"channels must be channels of the log ({', '.join(map(repr, log.channels.ids)) or 'it has none'}). "
+            f"Got {name!r}."
+        )
+    return code
+
+
+def _placed(values: np.ndarray, place: np.ndarray, n: int) -> np.ndarray:
+    """Return values of some people among zeros of all."""
+    found = np.zeros(n, values.dtype)
+    found[place] = values
+    return found
+
+
+def _indptr_placed(indptr: np.ndarray, place: np.ndarray, n: int) -> np.ndarray:
+    """Return the row starts when rows without cells come in between; places ascend, so cells stay where they are."""
+    return np.concatenate([np.zeros(1, np.int64), np.cumsum(_placed(np.diff(indptr), place, n))])
+
+
+def _dense(user: np.ndarray, indptr: np.ndarray, hour: np.ndarray, weight: np.ndarray) -> np.ndarray:
+    """Return rows of sparse sessions as (n, 168); -1 has none."""
+    start = np.where(user >= 0, indptr[user], 0)
+    size = np.where(user >= 0, indptr[user + 1] - indptr[user], 0)
+    row = np.repeat(np.arange(user.size), size)
+    cell = np.arange(row.size) - np.repeat(np.cumsum(size) - size, size) + np.repeat(start, size)
+    found = np.zeros((user.size, WEEK))
+    found[row, hour[cell]] = weight[cell]
+    return found
 
 
 def _with_prior(pooling: Pooling, prior: float) -> Pooling:

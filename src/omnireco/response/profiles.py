@@ -22,6 +22,7 @@ __all__ = [
     "circular_kernel",
     "day_kernel",
     "fit_segments",
+    "given_segments",
     "half_strength",
     "memberships",
     "part_kernel",
@@ -149,10 +150,26 @@ def fit_segments(counts: np.ndarray, theta: np.ndarray, n_segments: int, *, most
     return Base(theta, phi, pi)
 
 
-def memberships(counts: np.ndarray, base: Base) -> np.ndarray:
-    """Return how probable each segment is for each person, (m, G); bursty evidence saturates."""
+def given_segments(counts: np.ndarray, theta: np.ndarray, segment: np.ndarray, n_segments: int) -> Base:
+    """Return the profiles of segments that somebody named, (m,) codes of people, -1 unknown; as in `fit_segments`."""
+    told = np.flatnonzero((segment >= 0) & (counts.sum(axis=1) > 0))
+    voice = counts[told] @ circular_kernel(WEEK, 0.75)
+    voice /= np.sqrt(np.maximum(voice.sum(axis=1, keepdims=True), 1.0))
+    phi = np.tile(_SEGMENT_PRIOR * theta, (n_segments, 1))
+    np.add.at(phi, segment[told], voice)
+    pi = np.bincount(segment[segment >= 0], minlength=n_segments) + 1.0
+    return Base(theta, phi / phi.sum(axis=1, keepdims=True), pi / pi.sum())
+
+
+def memberships(counts: np.ndarray, base: Base, prior: np.ndarray | None = None) -> np.ndarray:
+    """Return how probable each segment is for each person, (m, G); bursty evidence saturates.
+
+    ``prior`` (m, G) says what is known of each before any session; None: the shares of the segments.
+    """
     n = counts.sum(axis=1, keepdims=True)
-    score = (counts @ np.log(base.phi).T) * (EVIDENCE / (EVIDENCE + n)) + np.log(base.pi)
+    with np.errstate(divide="ignore"):
+        before = np.log(base.pi if prior is None else prior)
+    score = (counts @ np.log(base.phi).T) * (EVIDENCE / (EVIDENCE + n)) + before
     score -= score.max(axis=1, keepdims=True)
     member = np.exp(score)
     return np.asarray(member / member.sum(axis=1, keepdims=True))

@@ -30,7 +30,7 @@ from omnireco.response.activity import ActivityModel, ActivityProfile, no_such
 from omnireco.response.calibration import fit_curve, person_factors
 from omnireco.response.delay import fit_reading, fit_tau
 from omnireco.response.kinds import Evidence, Follows, evidence, fit_follows, kinds_of
-from omnireco.response.profiles import WEEK, memberships
+from omnireco.response.profiles import WEEK
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -494,8 +494,6 @@ class SendTimeModel:
 
     def _people(self, ids: np.ndarray, channel: str) -> tuple[tuple[np.ndarray, ...], Any, Any]:
         """Return what the kernels need of people on a channel: arrays per person, tables, settings."""
-        from omnireco.response import _curves as kernels
-
         profile = self.activity
         user = profile.users.codes(ids, missing="none").astype(np.int64)
         rate = np.append(self.rate, _mean_rate(self.rate))[user]
@@ -519,7 +517,7 @@ class SendTimeModel:
             factor = scale * np.append(self.factor[:, code], 1.0)[person]
         cells = (profile.indptr, profile.hour, profile.weight)
         people = (user, profile.trust_in(user), rate, shift, factor, person, kind, *cells)
-        return people, kernels.tables(profile.base, profile.pooling), settings
+        return people, profile.tables(), settings
 
 
 class _Sent(NamedTuple):
@@ -615,7 +613,7 @@ def _blocks(
         place = np.searchsorted(people[block], sent.person[rows])
         read = (sent.hour[rows] + sent.delay[rows]) % WEEK
         found = evidence(r, psi, place, sent.hour[rows], sent.answered[rows], read, tau)
-        yield people[block], found, memberships(profile.counts(code), profile.base)
+        yield people[block], found, profile.memberships(code)
 
 
 def _joined(parts: list[Evidence]) -> Evidence:
@@ -662,7 +660,7 @@ def _log_value_at(
     people, first = np.unique(sent.person[order], return_index=True)
     edges = np.append(first, order.size)
     found, hours = np.zeros(order.size), np.arange(WEEK + 1)[None, :]
-    tables = kernels.tables(profile.base, profile.pooling)
+    tables = profile.tables()
     table = np.empty((0, len(profile.base.pi)), np.float32) if kinds is None else kinds.astype(np.float32)
     for block in row_blocks(people.size, 8 * WEEK):
         rows = order[edges[block.start] : edges[block.stop]]

@@ -20,7 +20,15 @@ from omnireco.data.hours import local_hours
 from omnireco.data.messages import NEVER, MessageLog
 from omnireco.data.vocabulary import NONE, Vocabulary
 
-__all__ = ["NOT_COUNTED", "Counted", "caused_by_messages", "count_sessions", "local_hours", "session_starts"]
+__all__ = [
+    "NOT_COUNTED",
+    "Counted",
+    "caused_by_messages",
+    "count_sessions",
+    "local_hours",
+    "local_quarters",
+    "session_starts",
+]
 
 _HOUR = 3_600_000_000
 _MINUTE = 60_000_000
@@ -53,6 +61,15 @@ class Counted:
     total: np.ndarray
     n_caused: int
     n_without_zone: int
+
+    def of_channel(self, log: EventLog, channel: int) -> Counted:
+        """Return the sessions that began on a channel."""
+        hour = np.where(log.channel == channel, self.hour, NOT_COUNTED).astype(np.uint8)
+        inside = hour != NOT_COUNTED
+        counted = [np.bincount(log.user[part][inside[part]], minlength=log.n_users) for part in self.stretches]
+        total = np.bincount(hour[inside], minlength=168)
+        per_stretch = np.array(counted, np.int32).reshape(-1, log.n_users)
+        return Counted(hour, self.stretches, per_stretch, total, self.n_caused, self.n_without_zone)
 
     @property
     def history(self) -> np.ndarray:
@@ -120,19 +137,19 @@ def count_sessions(
     stretches = tuple(split_evenly(n, min(usable_threads(threads), max(1, n // _STRETCH)))) if n else ()
     hour = np.empty(n, np.uint8)
     parts = max(1, len(stretches))
-    local, lost, counted = (np.zeros((parts, n_users), np.int32) for _ in range(3))
+    found, counted = np.zeros((parts, n_users), np.uint8), np.zeros((parts, n_users), np.int32)
     total = np.zeros((parts, 168), np.int64)
     caused = in_parallel(
         [
             partial(
                 kernels.mark, log.user, log.at, gap_us, part.start, part.stop, zone, *changes, len(audience.zones),
-                own, touch_user, touch_at, hour, local[i], lost[i], counted[i], total[i],
+                own, touch_user, touch_at, hour, found[i], counted[i], total[i],
             )
             for i, part in enumerate(stretches)
         ],
         threads,
     )  # fmt: skip
-    without = int(((lost.sum(axis=0) > 0) & (local.sum(axis=0) == 0)).sum())
+    without = int((np.bitwise_or.reduce(found, axis=0) == 2).sum())  # sessions, but none with a local hour
     return Counted(hour, stretches, counted, total.sum(axis=0), int(sum(caused)), without)
 
 
@@ -200,3 +217,10 @@ def caused_by_messages(
     caused[order] = near
     found[asked] = caused[who.size :]
     return found
+
+
+def local_quarters(log: EventLog, audience: Audience, rows: np.ndarray) -> np.ndarray:
+    """Return the local quarter of the hour, 0 to 3, of some events with a local clock."""
+    hours = local_hours(log, audience, rows)
+    back = [local_hours(log, audience, rows, earlier_us=15 * k * _MINUTE) == hours for k in (1, 2, 3)]
+    return np.asarray(np.sum(back, axis=0))

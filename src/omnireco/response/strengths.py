@@ -18,12 +18,15 @@ from omnireco._compute import in_parallel
 from omnireco.response.profiles import (
     DEFAULT,
     WEEK,
+    Base,
     Pooling,
     base_profiles,
     circular_kernel,
     day_kernel,
     fit_segments,
+    given_segments,
     part_kernel,
+    pool,
     population_profile,
 )
 
@@ -33,6 +36,7 @@ __all__ = [
     "Fitted",
     "Sessions",
     "decayed_counts",
+    "fit_channel_strength",
     "fit_half_life",
     "fit_pooling",
     "trust_of",
@@ -44,6 +48,7 @@ STRATA = ((1, 5), (6, 20), (21, 100), (101, np.inf))
 _CENTRES = (3.0, 11.0, 46.0, 200.0)
 HALF_LIVES = tuple(days * _DAY for days in (45, 90, 180, 365, 730))
 _CUTS = (0.4, 0.55, 0.7, 0.85)
+_CHANNEL_STRENGTHS = np.array([1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 125.0, 250.0, 500.0, 1000.0, np.inf])
 _WIDTHS = (0.5, 0.75, 1.0, 1.5, 2.0)
 _MOST_PER_PERSON = 20.0  # sessions of one person in one block that count fully
 _REACH = 8  # hours to either side that the widest kernel sees
@@ -51,16 +56,20 @@ _REACH = 8  # hours to either side that the widest kernel sees
 
 @dataclass(frozen=True, slots=True)
 class Sessions:
-    """Sessions of some people: code of the person (0..n_users-1), local hour of the week, instant."""
+    """Sessions of some people: code of the person (0..n_users-1), local hour of the week, instant.
+
+    ``segment`` (n_users,) where segments are given, -1 unknown.
+    """
 
     user: np.ndarray
     hour: np.ndarray
     at: np.ndarray
     n_users: int
+    segment: np.ndarray | None = None
 
     def where(self, keep: np.ndarray) -> Sessions:
         """Return some of the sessions."""
-        return Sessions(self.user[keep], self.hour[keep], self.at[keep], self.n_users)
+        return Sessions(self.user[keep], self.hour[keep], self.at[keep], self.n_users, self.segment)
 
     def counts(self, weights: np.ndarray | None = None) -> np.ndarray:
         """Return sessions per person and hour, (n_users, 168)."""
@@ -94,6 +103,7 @@ class _Past:
 
     past: Sessions
     cut: int
+    stop: int
     theta: np.ndarray
     future: np.ndarray
     history: np.ndarray
@@ -158,6 +168,37 @@ def fit_pooling(sessions: Sessions, half_life_us: int | None, n_segments: int, *
     return Fitted(pooling, _trust(gains), gains)
 
 
+def fit_channel_strength(
+    sessions: Sessions, inside: np.ndarray, half_life_us: int | None, pooling: Pooling, base: Base
+) -> float:
+    """Return how much what people do on all channels tells about one of them: the strength of ``p_u`` as its prior.
+
+    That with which later sessions of the channel are foreseen best, each block of time from what came before it;
+    infinite when the channel's own history adds nothing.
+
+    Parameters
+    ----------
+    inside : ndarray of bool
+        Which sessions are of the channel.
+    """
+    kernel = circular_kernel(WEEK, pooling.hour_width)
+    value = np.zeros(len(_CHANNEL_STRENGTHS))
+    for past in _pasts(sessions):
+        known = sessions.where(inside & (sessions.at < past.cut))
+        later = sessions.where(inside & (sessions.at >= past.cut) & (sessions.at < past.stop)).counts()
+        later[past.history == 0] = 0.0
+        later *= np.minimum(1.0, _MOST_PER_PERSON / np.maximum(later.sum(axis=1, keepdims=True), 1.0))
+        row, hour = np.nonzero(later)
+        counts = decayed_counts(known, past.cut, half_life_us)
+        own = (counts @ kernel)[row, hour]
+        n = counts.sum(axis=1)[row]
+        whole = pool(decayed_counts(past.past, past.cut, half_life_us), base, pooling)[row, hour]
+        for i, k in enumerate(_CHANNEL_STRENGTHS):
+            chance = whole if np.isinf(k) else (k * whole + own) / (k + n)
+            value[i] += float(later[row, hour] @ np.log(chance))
+    return float(_CHANNEL_STRENGTHS[::-1][int(np.argmax(value[::-1]))])  # of equals the strongest
+
+
 def trust_of(history: np.ndarray, trust: np.ndarray) -> np.ndarray:
     """Return how far to trust profiles with given numbers of sessions: no jump where a stratum ends."""
     return np.asarray(np.interp(np.log(np.maximum(history, 1.0)), np.log(_CENTRES), trust))
@@ -190,7 +231,7 @@ def _pasts(sessions: Sessions) -> list[_Past]:
             continue
         future *= np.minimum(1.0, _MOST_PER_PERSON / np.maximum(future.sum(axis=1, keepdims=True), 1.0))
         theta = population_profile(plain, plain.sum(axis=0))
-        found.append(_Past(past, int(cut), theta, future, plain.sum(axis=1)))
+        found.append(_Past(past, int(cut), int(stop), theta, future, plain.sum(axis=1)))
     return found
 
 
@@ -202,13 +243,17 @@ def _block(known: _Past, half_life_us: int | None, n_segments: int) -> _Block:
     near = counts[row[:, None], (hour[:, None] + np.arange(-_REACH, _REACH + 1)) % WEEK]
     middle = WEEK // 2
     kernels = {width: circular_kernel(WEEK, width)[middle, middle - _REACH : middle + _REACH + 1] for width in _WIDTHS}
-    segment = theta[hour]
-    if n_segments > 1:
+    start = segment = theta[hour]
+    told = known.past.segment
+    if told is not None:  # given segments speak before any session does
+        named = given_segments(counts, theta, told, int(told.max(initial=0)) + 1)
+        start = segment = np.concatenate([named.phi, theta[None]])[told[row], hour]
+    elif n_segments > 1:
         segment = base_profiles(counts, fit_segments(counts, theta, n_segments))[row, hour]
     return _Block(
         weight=known.future[row, hour],
         n=counts.sum(axis=1)[row],
-        theta=theta[hour],
+        theta=start,
         segment=segment,
         part=(counts @ part_kernel(theta))[row, hour],
         day={width: (by_day @ day_kernel(theta, width))[row, hour] for width in _WIDTHS},
