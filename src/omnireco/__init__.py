@@ -115,6 +115,8 @@ from omnireco.reproduce import Reproduction, reproduce
 from omnireco.response import (
     ActivityModel,
     ActivityProfile,
+    Fatigue,
+    FatigueModel,
     ReadingClock,
     ReadingModel,
     SendTime,
@@ -159,6 +161,8 @@ __all__ = [
     "FactorModel",
     "Fallback",
     "FallbackLists",
+    "Fatigue",
+    "FatigueModel",
     "FrequencyCap",
     "Identities",
     "Interactions",

@@ -55,6 +55,7 @@ from omnireco.planning.rules import Past, Touches
 from omnireco.response.activity import ActivityModel, ChannelCells
 from omnireco.response.arms import Posteriors
 from omnireco.response.bandit import LinearBandit, LiveBandit
+from omnireco.response.fatigue import FatigueModel
 from omnireco.response.profiles import Base, Pooling
 from omnireco.response.rates import Habits, Spells
 from omnireco.response.reading import ReadingModel
@@ -253,6 +254,7 @@ def _forms() -> dict[str, _Form]:
         "factor model": _Form(FactorModel, _pack_factors, _unpack_factors),
         "activity model": _Form(ActivityModel, _pack_activity, _unpack_activity),
         "send time model": _Form(SendTimeModel, _pack_send_time, _unpack_send_time),
+        "fatigue model": _Form(FatigueModel, _pack_fatigue, _unpack_fatigue),
         "reading model": _Form(ReadingModel, _pack_reading, _unpack_reading),
         "projection model": _Form(ProjectionModel, _pack_projection, _unpack_projection),
         "neighbor model": _Form(NeighborModel, _pack_neighbors, _unpack_neighbors),
@@ -482,6 +484,33 @@ def _unpack_send_time(parts: _Reader) -> SendTimeModel:
 
 _SPELLS = ("row", "channel", "start", "stop", "at", "human", "click", "weight")
 _READING = ("tau", "base", "level", "indptr", "machine_share")
+
+
+_FATIGUE = (
+    "coefficient",
+    "low",
+    "high",
+    "unsubscribe",
+    "answer_rate",
+    "n_messages",
+    "indptr",
+    "sent_at",
+    "per_day",
+)
+
+
+def _pack_fatigue(model: FatigueModel, out: _Writer) -> None:
+    for name in ("users", "channels"):
+        out.vocabulary(name, getattr(model, name))
+    for name in _FATIGUE:
+        out.array(name, getattr(model, name))
+    out.fields["numbers"] = [model.common, model.half_life_us, model.unsubscribe_slope]
+
+
+def _unpack_fatigue(parts: _Reader) -> FatigueModel:
+    common, half_life, slope = parts.fields["numbers"]
+    known = parts.parts(("users", "channels"), _FATIGUE)
+    return FatigueModel(**known, common=float(common), half_life_us=int(half_life), unsubscribe_slope=float(slope))
 
 
 def _pack_reading(model: ReadingModel, out: _Writer) -> None:

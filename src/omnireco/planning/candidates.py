@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from omnireco.data.messages import MessageLog
     from omnireco.models.base import Recommendations
 
-__all__ = ["Candidates", "Timing", "candidates"]
+__all__ = ["Candidates", "Timing", "Tiring", "candidates"]
 
 _LABELS = ("creative_id", "store_id", "offer_id")
 _DAY = 86_400_000_000
@@ -57,6 +57,16 @@ class Timing(Protocol):
 
         ``rows`` are rows of the audience, ``at_us`` instants in UTC microseconds.
         """
+
+
+class Tiring(Protocol):
+    """A model of how messages tire people, such as a fitted Fatigue."""
+
+    def factor(self, user_ids: Any, channel: str, at_us: Any) -> np.ndarray:
+        """Return by how much earlier messages lower the chance of an answer, float64 of shape (n, n_slots)."""
+
+    def cost(self, user_ids: Any, channel: str) -> np.ndarray:
+        """Return how many later answers one more message costs, float64 of shape (n,)."""
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
@@ -214,6 +224,7 @@ def candidates(
     n_slots: int = 8,
     once_per_item: bool = True,
     gap: str | dt.timedelta | None = "4h",
+    fatigue: Tiring | None = None,
 ) -> Candidates:
     """Return the touches worth planning: allowed by every rule, then the best few per person.
 
@@ -244,6 +255,10 @@ def candidates(
     gap : duration or None, default "4h"
         Least time between two touches of a person, on any channel: nobody is written to three times at the
         same moment because it is their best hour. None for no such rule.
+    fatigue : fitted Fatigue, optional
+        With it a chance is lowered by the messages somebody just had, and the later answers that one more message
+        costs are taken off its value, each worth what the person's best item is worth. What then is worth less than
+        nothing is not sent.
 
     Returns
     -------
@@ -295,6 +310,7 @@ def candidates(
         _worth(recs.items, catalog),
         n_slots,
         left_out,
+        fatigue,
     )
     row = _audience_rows(audience, users)
     left_out["not in the audience"] = int((codes[row < 0] != NONE).sum()) * len(names) * len(slots)
@@ -325,6 +341,7 @@ class _Offers:
     worth: np.ndarray
     n_slots: int
     left_out: dict[str, int]
+    fatigue: Tiring | None
 
     def block(
         self, user: np.ndarray, row: np.ndarray, codes: np.ndarray, channel: int
@@ -341,7 +358,11 @@ class _Offers:
         self._count("Reachable", int(has_item[consent & ~reachable].sum()) * at.size)
         open_to = np.flatnonzero(consent & reachable & has_item.any(axis=1))
         user, row, codes, worth, has_item = (a[open_to] for a in (user, row, codes, worth, has_item))
-        chance = _chances(self.timing, self.audience, row, name, at)
+        chance, cost = _chances(self.timing, self.audience, row, name, at), np.zeros(row.size)
+        if self.fatigue is not None and row.size:
+            ids = self.audience.users.ids[row]
+            chance = np.minimum(chance * self.fatigue.factor(ids, name, at), 1.0)
+            cost = self.fatigue.cost(ids, name) * np.nanmax(worth, axis=1)
         person, rank = np.nonzero(has_item)
         clock = _local_table(self.audience, at)[self.audience.zone[row]]
         flat = np.arange(person.size * at.size)
@@ -359,7 +380,7 @@ class _Offers:
             np.ones(flat.size, np.bool_),
             self.empty.past,
         )
-        value = (chance[person] * worth[person, rank][:, None]).ravel()
+        value = (chance[person] * worth[person, rank][:, None] - cost[person][:, None]).ravel()
         kept = _allowed(whole, self.rules, self.left_out)
         good = kept[value[kept] > 0]
         self._count("no value", kept.size - good.size)

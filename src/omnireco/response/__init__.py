@@ -2,6 +2,7 @@
 
 from omnireco.response.activity import ActivityModel, ActivityProfile
 from omnireco.response.explore import Explored, Power, explore, power
+from omnireco.response.fatigue import Fatigue, FatigueModel
 from omnireco.response.machines import DelayMixture, fit_delay_mixture
 from omnireco.response.reading import ReadingClock, ReadingModel
 from omnireco.response.send_time import SendTime, SendTimeModel
@@ -12,6 +13,8 @@ __all__ = [
     "ActivityProfile",
     "DelayMixture",
     "Explored",
+    "Fatigue",
+    "FatigueModel",
     "Power",
     "ReadingClock",
     "ReadingModel",
