@@ -5,7 +5,7 @@
 Five times a day, at hours that each person chose, the phone drew whether to push a suggestion (to walk, or against
 sitting).
 
-1. The chance that a pushed suggestion is answered ("good" or "bad"), learned on the first 60 % of the days of each study
+1. The chance that a pushed suggestion is answered ("good" or "bad"), learned on the first 60 % of each study's days
    and judged on the rest: reliability with intervals over people, log loss and Brier score beside simple baselines.
 2. Which of the five slots would have earned more answers, by IPS, SNIPS and doubly robust estimates with intervals over
    people, among pushed suggestions and, with "send nothing" as an action, over all decision points.

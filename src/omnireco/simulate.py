@@ -176,8 +176,6 @@ def simulate(
     reading_like : {"anyone", "own kind"}
         Part of a person's reading (``reading_agrees``) is like their activity. The rest follows the week of any
         archetype, which only their own answers can tell; or that of their own, which activity tells too.
-        archetype, which only
-        their own answers can tell; or that of their own, which activity tells too.
     answer_rate : float
         Multiplies everybody's chance of answering; 1 is some 10 % for e-mail and 14 % for push.
     reading_agrees : float
