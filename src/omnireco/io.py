@@ -806,7 +806,7 @@ def _pack_bandit(live: LiveBandit, out: _Writer) -> None:
         out.array(name, getattr(state, name))
     for name, array in waiting.items():
         out.array("waiting/" + name, array)
-    numbers = ("d", "surprise", "n_events", "n_fitted", "scale", "offset")
+    numbers = ("d", "surprise", "n_events", "n_fitted", "scale", "level", "offset")
     out.fields |= {"parameters": asdict(live.bandit), "state": {name: getattr(state, name) for name in numbers}}
     out.fields["counts"] = live.counts()
 
@@ -814,7 +814,11 @@ def _pack_bandit(live: LiveBandit, out: _Writer) -> None:
 def _unpack_bandit(parts: _Reader) -> LiveBandit:
     names = ("theta", "cov", "count", "a", "b", "rr", "shared", "spread")
     bandit: LinearBandit = LinearBandit(**parts.fields["parameters"])
-    known: dict[str, Any] = parts.fields["state"] | {name: parts.array(name) for name in names}
+    known: dict[str, Any] = (
+        parts.fields["state"]
+        | {"offset": tuple(parts.fields["state"]["offset"])}
+        | {name: parts.array(name) for name in names}
+    )
     state = Posteriors(
         regularization=bandit.regularization,
         discount=bandit.discount,

@@ -35,7 +35,7 @@ def posterior(arm, x, reward, n_arms, regularization=1.0, weight=None):
 def test_any_order_and_blocking_gives_the_ridge_regression(blocks, d):
     arm, x, reward = events(600, 4, d)
     order = np.random.default_rng(len(blocks)).permutation(600)
-    live = om.LinearBandit(intercept=False).start(range(4), n_features=d)
+    live = om.LinearBandit(intercept=False, shared=False).start(range(4), n_features=d)
     for rows in np.split(order, np.cumsum(blocks)[:-1]):
         if rows.size == 1:
             live.update(int(arm[rows[0]]), x[rows[0]], float(reward[rows[0]]))
@@ -50,7 +50,9 @@ def test_any_order_and_blocking_gives_the_ridge_regression(blocks, d):
 
 @pytest.mark.parametrize("regularization", [0.1, 1.0, 10.0])
 def test_an_untrained_arm_has_the_width_of_its_prior(regularization):
-    live = om.LinearBandit(policy="linucb", regularization=regularization, intercept=False).start("ab", n_features=3)
+    live = om.LinearBandit("linucb", regularization=regularization, intercept=False, shared=False).start(
+        "ab", n_features=3
+    )
     x = np.array([[1.0, -2.0, 2.0]])
     np.testing.assert_allclose(live.widths(x), 3.0 / np.sqrt(regularization))
 
@@ -72,7 +74,9 @@ def test_poor_data_gives_finite_choices(policy, case):
 
 def test_fast_scores_name_the_arms_of_the_exact_ones():
     arm, x, reward = events(6000, 150, 24, seed=3)
-    fast, exact = (om.LinearBandit(policy="linucb", exact=e, floor=0.0).fit(arm, x, reward) for e in (False, True))
+    fast, exact = (
+        om.LinearBandit("linucb", exact=e, floor=0.0, shared=False).fit(arm, x, reward) for e in (False, True)
+    )
     assert not fast._scorer.precise
     contexts = np.random.default_rng(4).normal(size=(10_000, 24))
     chosen = fast.decide(contexts, k=3)
@@ -160,11 +164,16 @@ def test_propensities_are_the_shares_of_the_choices(policy):
                 expected = chosen.propensity[rest, 1][second == b][0]
                 assert np.mean(second == b) == pytest.approx(expected, abs=5 * np.sqrt(0.25 / rest.sum()))
     assert sum(p[first == a][0] for a in np.unique(first)) == pytest.approx(1.0, abs=1e-6)
+    whole = live.probabilities([[0.3, 0.5, -0.4]], eligible=eligible[:1])[0]
+    np.testing.assert_allclose(whole[first], p, rtol=1e-5)
+    assert whole[2] == 0
+    assert whole.sum() == pytest.approx(1.0, abs=1e-6)
+    assert not live.probabilities([[0.3, 0.5, -0.4]], eligible=np.zeros((1, 6), bool)).any()
 
 
 def test_forgetting_by_scale_is_forgetting_by_hand():
     arm, x, reward = events(500, 3, 4, seed=6)
-    live = om.LinearBandit(discount=0.99, intercept=False).start(range(3), n_features=4)
+    live = om.LinearBandit(discount=0.99, intercept=False, shared=False).start(range(3), n_features=4)
     for rows in np.array_split(np.arange(500), 7):
         live.update(arm[rows], x[rows], reward[rows])
     for row in range(3):
@@ -235,7 +244,7 @@ def test_a_slate_learns_up_to_its_first_reward():
 
 def test_arms_come_and_go():
     arm, x, reward = events(400, 4, 3, seed=9)
-    live = om.LinearBandit().fit(arm, x, reward)
+    live = om.LinearBandit(shared=False).fit(arm, x, reward)
     before = live.expected(x[:5])
     pending = live.decide(x[:200])
     live.remove_arms([1])
@@ -269,7 +278,7 @@ def test_shared_arms_are_one_ridge_regression():
     state = Posteriors.empty(d, 0.7, 1.0, q)
     state.grow(n_arms, f)
     state.learn(arm, x, reward, np.ones(80))
-    state.offset = eta
+    state.offset = (eta, eta)
     state.refit()
     phi = np.zeros((80, d * q + n_arms * d))
     for row in range(80):

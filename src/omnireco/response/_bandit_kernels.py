@@ -25,6 +25,7 @@ __all__ = [
     "pick_drawn",
     "pick_ranked",
     "pick_weighted",
+    "products",
     "refine",
     "shortlist",
 ]
@@ -156,6 +157,19 @@ def learn_many(theta, cov, arm, x, weight, reward) -> float:
     for row in range(arm.size):
         total += learn_one(theta, cov, arm[row], x[row], weight[row], reward[row])
     return total
+
+
+@compiled
+def products(x, out) -> None:
+    """Fill out (m, d (d + 1) / 2) with x_i x_j, i <= j."""
+    m, d = x.shape
+    for row in range(m):
+        at = 0
+        for i in range(d):
+            xi = x[row, i]
+            for j in range(i, d):
+                out[row, at + j - i] = xi * x[row, j]
+            at += d - i
 
 
 @compiled

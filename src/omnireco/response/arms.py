@@ -50,12 +50,15 @@ class Posteriors:
     n_events: float = 0.0
     n_fitted: float = 0.0
     scale: float = 1.0
-    offset: float = _FIRST_OFFSET
+    level: bool = False
+    offset: tuple[float, float] = (_FIRST_OFFSET, _FIRST_OFFSET)
     shared: np.ndarray = field(default_factory=lambda: np.empty((0, 0)))
     spread: np.ndarray = field(default_factory=lambda: np.empty((0, 0)))
 
     @classmethod
-    def empty(cls, d: int, regularization: float, discount: float, n_shared: int | None) -> Posteriors:
+    def empty(
+        cls, d: int, regularization: float, discount: float, n_shared: int | None, *, level: bool = False
+    ) -> Posteriors:
         """Return the state of a bandit without arms; ``n_shared`` is the number of arm features, None for disjoint."""
         keeps = n_shared is not None or discount < 1.0
         state = cls(
@@ -69,6 +72,7 @@ class Posteriors:
             np.empty((0, d, d)) if keeps else np.empty((0, 0, 0)),
             np.empty((0, d)) if keeps else np.empty((0, 0)),
             np.empty(0),
+            level=level,
         )
         if n_shared is not None:
             if d * n_shared > WIDEST:
@@ -103,7 +107,7 @@ class Posteriors:
         else:
             assert features is not None
             theta = features @ self.shared.T
-            cov = self._shared_cov(features) + np.eye(self.d) / self.offset
+            cov = self._shared_cov(features) + np.diag(1.0 / self._eta)
             self.features = np.concatenate([self.features, features])
         self.theta, self.cov = np.concatenate([self.theta, theta]), np.concatenate([self.cov, cov])
         self.count = np.concatenate([self.count, np.zeros(n)])
@@ -236,41 +240,50 @@ class Posteriors:
                 for step in range(steps):
                     stray = self._refit_shared(a, b)
                     if step + 1 < steps:
-                        self.offset = float(np.clip(stray, 0.1, 1e6))
+                        self.offset = stray
             self.surprise = max(0.0, float(self.rr.sum() * self.scale - np.sum(b * self.theta)))
         self.n_fitted = self.scale if self.discount < 1.0 else self.n_events
 
-    def _refit_shared(self, a: np.ndarray, b: np.ndarray) -> float:
-        """Solve for B and every delta_a; return what expectation maximisation makes of their precision.
+    @property
+    def _eta(self) -> np.ndarray:
+        """Prior precision of an arm's own coefficients, (d,): one for its level, one for how the context matters."""
+        eta = np.full(self.d, self.offset[1])
+        eta[: int(self.level)] = self.offset[0]
+        return eta
 
-        With P_a = (A_a + eta I)^-1 the offsets drop out: sum_a W_a B f_a f_a' + lambda B = sum_a eta P_a b_a f_a',
-        W_a = eta (I - eta P_a). Then theta_a = P_a (b_a + eta B f_a), and its covariance adds what is not known of B.
+    def _refit_shared(self, a: np.ndarray, b: np.ndarray) -> tuple[float, float]:
+        """Solve for B and every delta_a; return what expectation maximisation makes of their precisions.
+
+        With P_a = (A_a + H)^-1, H = diag(eta), the offsets drop out: sum_a W_a B f_a f_a' + lambda B = sum_a H P_a b_a
+        f_a', W_a = H - H P_a H. Then theta_a = P_a (b_a + H B f_a), and its covariance adds what is not known of B.
         """
-        d, eta, f = self.d, self.offset, self.features
+        d, eta, f = self.d, self._eta, self.features
         assert f is not None
         q = f.shape[1]
-        own = np.linalg.inv(a + eta * np.eye(d))
+        own = np.linalg.inv(a + np.diag(eta))
         told = (own @ b[:, :, None])[:, :, 0]
-        w = eta * (np.eye(d) - eta * own)
+        w = np.diag(eta) - eta[:, None] * own * eta
         crossed = (f[:, :, None] * f[:, None, :]).reshape(len(f), q * q)
         m = (w.reshape(len(f), d * d).T @ crossed).reshape(d, d, q, q).transpose(0, 2, 1, 3).reshape(d * q, d * q)
         self.spread = np.linalg.inv(m + self.regularization * np.eye(d * q))
-        self.shared = (self.spread @ (eta * told.T @ f).ravel()).reshape(d, q)
+        self.shared = (self.spread @ ((eta * told).T @ f).ravel()).reshape(d, q)
         centre = f @ self.shared.T
-        self.theta = told + eta * (own @ centre[:, :, None])[:, :, 0]
+        self.theta = told + (own @ (eta * centre)[:, :, None])[:, :, 0]
         common = self._shared_cov(f)
-        self.cov = own + eta * eta * (own @ common @ own)
+        lean = own * eta  # P H
+        self.cov = own + lean @ common @ lean.transpose(0, 2, 1)
         self.cov = (self.cov + self.cov.transpose(0, 2, 1)) / 2.0
         seen = self.count > 0
         if not seen.any():
-            return eta
-        variance = max(
-            (1.0 + float(self.rr.sum() * self.scale - np.sum(b * self.theta))) / (1.0 + self.n_events), 1e-12
-        )
-        kept = np.eye(d) - eta * own[seen]
-        trace = np.trace(own[seen], axis1=1, axis2=2) + np.einsum("aij,ajk,aik->a", kept, common[seen], kept)
-        moved = ((self.theta - centre)[seen] ** 2).sum(axis=1) / variance
-        return d / max(float(np.mean(moved + trace)), 1e-12)
+            return self.offset
+        surprise = float(self.rr.sum() * self.scale - np.sum(b * self.theta))
+        variance = max((1.0 + surprise) / (1.0 + self.n_events), 1e-12)
+        kept = np.eye(d) - lean[seen]
+        unsure = np.diagonal(own[seen], axis1=1, axis2=2) + ((kept @ common[seen]) * kept).sum(axis=2)
+        moved = ((self.theta - centre)[seen] ** 2 / variance + unsure).mean(axis=0)
+        groups = moved[: int(self.level)], moved[int(self.level) :]
+        low, high = (float(np.clip(1.0 / part.mean(), 0.1, 1e6)) if part.size else _FIRST_OFFSET for part in groups)
+        return low, high
 
     def _shared_cov(self, f: np.ndarray) -> np.ndarray:
         """Return the covariance of B f_a for each arm, (n, d, d)."""

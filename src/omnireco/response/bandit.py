@@ -19,7 +19,7 @@ from omnireco.data.vocabulary import NONE, Vocabulary, distinct_codes
 from omnireco.errors import NotFittedError, ParameterError, SchemaError, UnknownIdError
 from omnireco.response.arms import Posteriors
 from omnireco.response.explore import _mixed, _numbers
-from omnireco.response.propensity import tables
+from omnireco.response.propensity import tables, thompson_propensities
 from omnireco.response.scoring import BLOCK_BYTES, Scorer
 
 if TYPE_CHECKING:
@@ -112,9 +112,10 @@ class LinearBandit:
         means less exploration, as in its paper. By default 0.5, 0.5, 0.05, 0.05 and 4 in the order above.
     regularization : float, default 1
         Prior precision of coefficients, in units of the noise.
-    shared : bool, optional
-        Whether arms learn from each other. By default when they have features. Without features a shared model pulls
-        every arm to the coefficients that arms have in common, so a new arm starts there.
+    shared : bool, default True
+        Whether arms learn from each other: what they have in common, by their features where they have some; how far
+        arms stray from it, in level and in how the context matters to them, is learned. A new arm starts there. False:
+        disjoint arms, each a ridge regression of its own.
     intercept : bool, default True
         Whether a 1 is put before each context.
     noise : float, optional
@@ -169,7 +170,7 @@ class LinearBandit:
     policy: str = "thompson"
     exploration: float | None = None
     regularization: float = 1.0
-    shared: bool | None = None
+    shared: bool = True
     intercept: bool = True
     noise: float | None = None
     discount: float = 1.0
@@ -187,8 +188,7 @@ class LinearBandit:
             if self.policy == "softmax":
                 check_number(self.exploration, "exploration", above=0.0)
         check_number(self.regularization, "regularization", above=0.0)
-        if self.shared is not None:
-            check_flag(self.shared, "shared")
+        check_flag(self.shared, "shared")
         check_flag(self.intercept, "intercept")
         if self.noise is not None:
             check_number(self.noise, "noise", above=0.0)
@@ -221,11 +221,12 @@ class LinearBandit:
         if n_features == 0 and not self.intercept:
             raise ParameterError("A bandit with n_features=0 needs intercept=True: there is nothing else to learn.")
         table = None if features is None else _matrix(features, "features")
-        shared = table is not None if self.shared is None else self.shared
-        if table is not None and not shared:
+        if table is not None and not self.shared:
             raise ParameterError("features say what arms share, and shared=False. Leave one of them out.")
-        n_shared = None if not shared else 1 + (0 if table is None else table.shape[1])
-        state = Posteriors.empty(n_features + self.intercept, self.regularization, self.discount, n_shared)
+        n_shared = None if not self.shared else 1 + (0 if table is None else table.shape[1])
+        state = Posteriors.empty(
+            n_features + self.intercept, self.regularization, self.discount, n_shared, level=self.intercept
+        )
         live = LiveBandit(self, Vocabulary(np.empty(0, np.int64)), state, Scorer(state, self.exact))
         live.add_arms(arms, features=table)
         return live
@@ -492,6 +493,57 @@ class LiveBandit:
         self.refresh_if_due()
         return np.asarray(x @ self._state.theta.T)
 
+    def probabilities(self, contexts: Any, *, eligible: Any = None) -> np.ndarray:
+        """Return the probability of every arm in the first slot, float64 of shape (n, n_arms).
+
+        What ``off_policy`` takes as a target: the whole policy, without deciding anything.
+
+        Parameters
+        ----------
+        contexts : array-like of shape (n, d)
+        eligible : array-like of bool or sparse matrix, shape (n, n_arms), optional
+
+        Returns
+        -------
+        ndarray of shape (n, n_arms)
+            Rows sum to 1 (within 1e-6 for Thompson sampling), and to 0 where no arm is eligible.
+        """
+        x = self._contexts(contexts)
+        allowed = self._allowed(eligible, len(x))
+        mask = np.ones((len(x), len(self.arms)), np.bool_) if allowed is None else allowed
+        self.refresh_if_due()
+        self._scorer.ready()
+        found = np.empty(mask.shape)
+        for block in row_blocks(len(x), 32 * max(1, len(self.arms))):
+            found[block] = self._whole_policy(x[block], mask[block])
+        return found
+
+    def _whole_policy(self, x: np.ndarray, mask: np.ndarray) -> np.ndarray:
+        bandit, amount, noise = self.bandit, _amount(self.bandit), max(self.noise, 1e-12)
+        n_open = mask.sum(axis=1, keepdims=True)
+        if bandit.policy == "thompson":
+            width = np.asarray(self._scorer.widths(x, exact=bandit.groups is not None), np.float64) * (amount * noise)
+            main = thompson_propensities(self._scorer.means(x), width, eligible=mask)
+        elif bandit.policy in ("linucb", "epsilon_greedy"):
+            ranking = self._scorer.ranking(x, amount * noise if bandit.policy == "linucb" else 0.0, mask, False, 1)
+            main = (np.arange(mask.shape[1]) == ranking[:, :1]).astype(np.float64)
+            if bandit.policy == "epsilon_greedy":
+                main = (1.0 - amount) * main + amount * mask / np.maximum(n_open, 1)
+        else:
+            mean = np.where(mask, np.asarray(self._scorer.means(x), np.float64), -np.inf)
+            best = mean.argmax(axis=1)
+            top = np.where(n_open > 0, mean[np.arange(len(x)), best][:, None], 0.0)
+            gap = np.where(mask, top - np.where(mask, mean, 0.0), 1e300)
+            if bandit.policy == "softmax":
+                main = np.exp(-np.minimum(gap / (amount * noise), 700.0)) * mask
+                main /= np.maximum(main.sum(axis=1, keepdims=True), 1e-300)
+            else:
+                rate = squarecb_rate(self._state, amount, noise)
+                main = mask / (np.maximum(n_open, 1) + rate * np.sqrt(n_open) * np.where(mask, gap, 0.0))
+                main[np.arange(len(x)), best] = 0.0
+                main[np.arange(len(x)), best] = 1.0 - main.sum(axis=1)
+        return np.where(mask, (1.0 - bandit.floor) * main + bandit.floor / np.maximum(n_open, 1), 0.0)
+
     def widths(self, contexts: Any) -> np.ndarray:
         """Return the posterior standard deviation of the expected reward of every arm, (n, n_arms)."""
         x = self._contexts(contexts)
@@ -706,13 +758,9 @@ class _Job:
             self._grouped(x, numbers, *common, arm, chance)
         else:
             noise = max(live.noise, 1e-12)
-            rate = 1.0 / (amount * noise) if policy == "softmax" else self._squarecb_rate(amount, noise)
+            rate = 1.0 / (amount * noise) if policy == "softmax" else squarecb_rate(live._state, amount, noise)
             kind = 0 if policy == "softmax" else 1
             kernels.pick_weighted(kind, scorer.means(x), rate, *common, self.k, floor, self.key, numbers, arm, chance)
-
-    def _squarecb_rate(self, amount: float, noise: float) -> float:
-        """Return gamma / sqrt(K): the paper's sqrt(K n / regret), the regret of a ridge regression being d noise^2."""
-        return amount * float(np.sqrt((1.0 + self.live._state.n_events) / self.live._state.d)) / noise
 
     def _grouped(
         self, x: np.ndarray, numbers: np.ndarray, allowed: np.ndarray, everywhere: bool, arm: np.ndarray,
@@ -739,6 +787,11 @@ class _Job:
 
 def _amount(bandit: LinearBandit) -> float:
     return _EXPLORATION[bandit.policy] if bandit.exploration is None else bandit.exploration
+
+
+def squarecb_rate(state: Posteriors, amount: float, noise: float) -> float:
+    """Return gamma / sqrt(K): the paper's sqrt(K n / regret), the regret of a ridge regression being d noise^2."""
+    return amount * float(np.sqrt((1.0 + state.n_events) / state.d)) / noise
 
 
 def _matrix(table: Any, name: str) -> np.ndarray:

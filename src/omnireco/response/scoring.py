@@ -88,7 +88,12 @@ class Scorer:
     def widths(self, x: np.ndarray, *, exact: bool = False) -> np.ndarray:
         """Return sqrt(x' cov_a x), (m, K)."""
         if self.precise:
-            return np.asarray(np.sqrt(np.maximum((x[:, self.left] * x[:, self.right]) @ self.packed.T, 0.0)))
+            from omnireco.response import _bandit_kernels as kernels
+
+            squares = np.empty((len(x), self.packed.shape[1]))
+            kernels.products(x, squares)
+            variance = squares @ self.packed.T
+            return np.asarray(np.sqrt(np.maximum(variance, 0.0, out=variance), out=variance))
         if exact:
             return np.sqrt(np.maximum(np.stack([((x @ c) * x).sum(axis=1) for c in self.state.cov], axis=1), 0.0))
         z = (x @ self.basis).astype(np.float32)

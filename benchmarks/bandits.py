@@ -1,0 +1,324 @@
+"""Bandits: decisions and updates per second beside MABWiser and contextualbandits, regret, and a real log.
+
+    env -u OPENBLAS_CORETYPE -u OPENBLAS_L2_SIZE python benchmarks/bandits.py [--quick] [--only speed updates regret]
+
+Speed: CPU seconds on one thread, engines interleaved, medians of three. Everybody is trained on the same 20 events an
+arm and decides for the same contexts; the slow ones for fewer of them. Peers return no propensities: ours are timed
+with and without. Regret: mean per round over seeds. With OMNIRECO_DATA, also the Open Bandit sample: a policy learned on the
+first half of the random log, valued on its second half. Writes results/bandits.json.
+"""
+
+import argparse
+import json
+import os
+import sys
+import time
+from pathlib import Path
+
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+import numpy as np
+
+import omnireco as om
+
+SHAPES = [(5, 5, 2000), (16, 20, 5000), (32, 100, 5000), (64, 1000, 4000)]
+LARGE = (64, 10_000, 1000)
+
+
+def world(d, n_arms, per_arm, rng):
+    """Events of every arm: unit contexts, rewards of 0 and 1."""
+    n = n_arms * per_arm
+    x = rng.normal(size=(n, d))
+    x /= np.linalg.norm(x, axis=1, keepdims=True)
+    arm = np.arange(n) % n_arms
+    w = rng.normal(size=(n_arms, d))
+    reward = (rng.random(n) < 1 / (1 + np.exp(1 - 2 * (x * w[arm]).sum(axis=1)))).astype(float)
+    return arm, x, reward
+
+
+def mabwiser(policy, arm, x, reward, n_arms):
+    from mabwiser.mab import MAB, LearningPolicy
+
+    rule = LearningPolicy.LinUCB(alpha=0.5, l2_lambda=1.0) if policy == "linucb" else LearningPolicy.LinTS(alpha=0.5)
+    mab = MAB(list(range(n_arms)), rule)
+    mab.fit(arm, reward, x)
+    return lambda z: np.atleast_1d(mab.predict(z)), lambda a, z, r: mab.partial_fit([a], [r], z[None])
+
+
+def contextual(policy, arm, x, reward, n_arms, **options):
+    from contextualbandits.online import LinTS, LinUCB
+
+    made = LinUCB(n_arms, alpha=0.5, fit_intercept=False) if policy == "linucb" else LinTS(
+        n_arms, v_sq=0.25, fit_intercept=False, **options
+    )  # fmt: skip
+    made.fit(x, arm, reward)
+    return made.predict, lambda a, z, r: made.partial_fit(z[None], np.array([a]), np.array([r]))
+
+
+def ours(policy, arm, x, reward, n_arms, *, propensities=True, **options):
+    bandit = om.LinearBandit(
+        policy, exploration=0.5, noise=1.0, intercept=False, floor=0.0, shared=False, memory=20_000, **options
+    )
+    live = bandit.fit(arm, x, reward, arm_ids=range(n_arms))
+
+    def decide(z):
+        return live.decide(z, propensities=propensities, threads=1).arm[:, 0]
+
+    return decide, live.update
+
+
+def engines(arm, x, reward, n_arms):
+    """Return policy -> name -> (make, arguments); a peer that is not installed is left out."""
+    plain = {"propensities": False}
+    table = {
+        "linucb": {
+            "omnireco": (ours, {}),
+            "omnireco exact": (ours, {"exact": True}),
+            "MABWiser": (mabwiser, {}),
+            "contextualbandits": (contextual, {}),
+        },
+        "thompson": {
+            "omnireco": (ours, plain),
+            "omnireco + propensities": (ours, {}),
+            "omnireco exact": (ours, plain | {"exact": True}),
+            "omnireco 16 groups": (ours, plain | {"groups": 16}),
+            "MABWiser": (mabwiser, {}),
+            "contextualbandits": (contextual, {}),
+            "contextualbandits ci": (contextual, {"sample_from": "ci"}),
+        },
+    }
+    made = {}
+    for policy, rows in table.items():
+        for name, (make, options) in rows.items():
+            try:
+                made.setdefault(policy, {})[name] = make(policy, arm, x, reward, n_arms, **options)
+            except ImportError as error:
+                print(f"  {name}: not installed ({error.name}), skipped")
+    return made
+
+
+def speed(shapes, budget):
+    """Time decisions: every engine gets contexts for about `budget` seconds, three times in turn."""
+    rows = []
+    for d, n_arms, m in shapes:
+        rng = np.random.default_rng(d + n_arms)
+        arm, x, reward = world(d, n_arms, 20, rng)
+        contexts = world(d, 1, m, rng)[1]
+        for policy, found in engines(arm, x, reward, n_arms).items():
+            size, chosen, seconds, single = {}, {}, {name: [] for name in found}, {name: [] for name in found}
+            for name, (decide, _) in found.items():
+                decide(contexts[:2])
+                start = time.process_time()
+                decide(contexts[:20])
+                size[name] = int(np.clip(budget / max((time.process_time() - start) / 20, 1e-9), 20, m))
+            for _ in range(3):
+                for name, (decide, _) in found.items():
+                    start = time.process_time()
+                    chosen[name] = decide(contexts[: size[name]])
+                    seconds[name].append((time.process_time() - start) / size[name])
+                    start = time.process_time()
+                    for row in range(3):
+                        decide(contexts[row : row + 1])
+                    single[name].append((time.process_time() - start) / 3)
+            for name in found:
+                row = {
+                    "policy": policy, "d": d, "arms": n_arms, "engine": name, "contexts": size[name],
+                    "per_second": 1 / np.median(seconds[name]), "single_us": 1e6 * np.median(single[name]),
+                }  # fmt: skip
+                if policy == "linucb" and "omnireco exact" in chosen:
+                    both = min(size[name], size["omnireco exact"])
+                    row["same_arm"] = float(np.mean(chosen[name][:both] == chosen["omnireco exact"][:both]))
+                rows.append(row)
+            base = {r["engine"]: r for r in rows if (r["policy"], r["d"], r["arms"]) == (policy, d, n_arms)}
+            for name, row in base.items():
+                ratio = base["omnireco"]["per_second"] / row["per_second"]
+                quick = row["single_us"] / base["omnireco"]["single_us"]
+                row["times"], row["single_times"] = ratio, quick
+                print(
+                    f"  {policy:9} d={d:<3} arms={n_arms:<6} {name:24} {row['per_second']:12,.0f}/s x{ratio:8.1f}"
+                    f"   one: {row['single_us']:9,.0f} us x{quick:7.1f}   same {row.get('same_arm', float('nan')):.4f}",
+                    flush=True,
+                )
+    return rows
+
+
+def updates(shapes):
+    """Time single updates, one event after the other."""
+    rows = []
+    for d, n_arms, _ in shapes:
+        rng = np.random.default_rng(1)
+        arm, x, reward = world(d, n_arms, 2, rng)
+        for name, (make, n) in {
+            "omnireco": (ours, 20_000), "MABWiser": (mabwiser, 6), "contextualbandits": (contextual, 6)
+        }.items():  # fmt: skip
+            try:
+                _, update = make("linucb", arm, x, reward, n_arms)
+            except ImportError:
+                continue
+            events = [(int(arm[i % len(arm)]), x[i % len(arm)], float(reward[i % len(arm)])) for i in range(n)]
+            update(*events[0])
+            seconds = []
+            for part in np.array_split(np.arange(n), 3):
+                start = time.process_time()
+                for i in part:
+                    update(*events[i])
+                seconds.append((time.process_time() - start) / len(part))
+            rows.append({"d": d, "arms": n_arms, "engine": name, "per_second": 1 / np.median(seconds)})
+            print(f"  d={d:<3} arms={n_arms:<6} {name:20} {rows[-1]['per_second']:12,.1f} single updates/s", flush=True)
+    return rows
+
+
+def play(bandit, truth, d, rounds, batch, seed, *, n_arms, columns=None, swap=None):
+    """Return the regret of each batch: rewards of 0 and 1 with chances truth(x)."""
+    rng, found = np.random.default_rng(seed), []
+    used = d if columns is None else columns
+    live = bandit.start(range(n_arms), n_features=used)
+    for step in range(rounds // batch):
+        x = rng.normal(size=(batch, d))
+        p = truth(x)
+        p = p[:, ::-1] if swap is not None and step * batch >= swap else p
+        chosen = live.decide(x[:, :used], seed=seed, propensities=False, threads=1)
+        got = p[np.arange(batch), chosen.arm[:, 0]]
+        found.append(float((p.max(axis=1) - got).mean()))
+        live.reward(chosen.ids, (rng.random(batch) < got).astype(float))
+    return np.array(found)
+
+
+def logistic(n_arms, d, seed, matters=True):
+    """Chances of a reward: logistic in the context, or the same for everybody."""
+    rng = np.random.default_rng(seed)
+    w, c = 1.5 * rng.normal(size=(n_arms, d)) / np.sqrt(d) * matters, rng.normal(size=n_arms) - 0.5
+    return lambda x: 1 / (1 + np.exp(-(1.5 * x @ w.T + c)))
+
+
+def regret(quick):
+    """Compare policies: fast and exact forms, with and without context, where it matters and where it does not."""
+    rounds, seeds = (5000, 2) if quick else (30_000, 3)
+    plain = {policy: {"policy": policy} for policy in ("thompson", "linucb", "softmax", "squarecb", "epsilon_greedy")}
+    cases = {
+        **plain,
+        "thompson exact": {"policy": "thompson", "exact": True},
+        "thompson 16 groups": {"policy": "thompson", "groups": 16},
+        "linucb exact": {"policy": "linucb", "exact": True},
+        "thompson disjoint": {"policy": "thompson", "shared": False},
+        "thompson disjoint exact": {"policy": "thompson", "shared": False, "exact": True},
+        "linucb disjoint": {"policy": "linucb", "shared": False},
+        "thompson discount 0.999": {"policy": "thompson", "discount": 0.999},
+    }
+    rows = []
+    for matters in (True, False):
+        n_arms, d = 50, 48  # 50 * 48 * 49 numbers: widths by the eigenbasis
+        random = np.mean([
+            (p.max(axis=1) - p.mean(axis=1)).mean()
+            for seed in range(seeds)
+            for p in [logistic(n_arms, d, seed, matters)(np.random.default_rng(9).normal(size=(4000, d)))]
+        ])  # fmt: skip
+        print(f"  context {'matters' if matters else 'does not matter'}: random {random:.4f}", flush=True)
+        for name, options in cases.items():
+            for columns in (d, 0) if name in plain else (d,):
+                parts = [
+                    play(
+                        om.LinearBandit(**options), logistic(n_arms, d, seed, matters), d, rounds, 250, seed,
+                        n_arms=n_arms, columns=columns,
+                    )
+                    for seed in range(seeds)
+                ]  # fmt: skip
+                means, half = [part.mean() for part in parts], len(parts[0]) // 2
+                second = float(np.mean([part[half:].mean() for part in parts]))
+                row = {
+                    "matters": matters, "policy": name, "context": columns > 0, "regret": float(np.mean(means)),
+                    "sd": float(np.std(means)), "second_half": second, "random": float(random),
+                }  # fmt: skip
+                rows.append(row)
+                print(
+                    f"    {name:24} {'context' if columns else 'no context':10} {row['regret']:.4f} "
+                    f"+-{row['sd']:.4f}, second half {second:.4f}", flush=True,
+                )  # fmt: skip
+    print("  a world whose arms swap after half of the rounds: regret in the last tenth")
+    for discount in (1.0, 0.999):
+        parts = [
+            play(
+                om.LinearBandit(discount=discount), logistic(10, 4, seed), 4, rounds, 100, seed, n_arms=10,
+                swap=rounds // 2,
+            )
+            for seed in range(seeds)
+        ]  # fmt: skip
+        late = float(np.mean([part[-len(part) // 10 :].mean() for part in parts]))
+        rows.append({"drift": True, "discount": discount, "late": late})
+        print(f"    discount {discount}: {late:.4f}", flush=True)
+    return rows
+
+
+def open_bandit():
+    """Learn on the first half of the random log, value on its second half, beside both loggers."""
+    folder = os.environ.get("OMNIRECO_DATA")
+    if not folder or not (Path(folder) / "open_bandit_sample").exists():
+        print("  OMNIRECO_DATA is not set: skipped")
+        return []
+    import pandas as pd
+
+    rows = []
+    for campaign in ("all", "women"):
+        logs = {
+            name: pd.read_parquet(Path(folder) / "open_bandit_sample" / f"{campaign}_{name}.parquet")
+            for name in ("random", "bts")
+        }
+        log = logs["random"].sort_values("timestamp", kind="stable").reset_index(drop=True)
+        person = pd.get_dummies(log[[f"user_feature_{i}" for i in range(3)]].astype("category"), dtype=float)
+        x = np.column_stack([person, pd.get_dummies(log["position"], dtype=float)])
+        arm, click = log["item_id"].to_numpy(np.int64), log["click"].to_numpy(float)
+        n_arms, half = int(arm.max()) + 1, len(log) // 2
+        # Tuning would need more clicks than there are: one conservative setting, chosen before seeing the test half.
+        bandit = om.LinearBandit("softmax", exploration=0.03, shared=True, regularization=10.0, floor=0.1)
+        live = bandit.fit(arm[:half], x[:half], click[:half], arm_ids=range(n_arms))
+        pi = live.probabilities(x[half:])
+        pi /= pi.sum(axis=1, keepdims=True)
+        foreseen = om.cross_fitted_rewards(x[half:], arm[half:], click[half:], n_actions=n_arms)
+        by_item = np.bincount(logs["bts"]["item_id"], minlength=n_arms) / len(logs["bts"])
+        policies = {"learned": pi, "bts, its shares": np.broadcast_to(by_item, pi.shape)}
+        result = om.off_policy(
+            click[half:], log["propensity_score"].to_numpy()[half:], policies, actions=arm[half:], predicted=foreseen,
+            least_effective=100,
+        )  # fmt: skip
+        for name, part in logs.items():
+            rate = part["click"].mean()
+            error = 1.96 * np.sqrt(rate * (1 - rate) / len(part))
+            rows.append({"campaign": campaign, "logger": name, "clicks": rate, "half_width": error})
+            print(f"  {campaign} {name}: {rate:.4f} clicks per item shown, 95 % +-{error:.4f}")
+        kept = result.table[result.table["estimator"].isin(["dr", "snips"])]
+        print("\n".join("    " + line for line in kept.to_string().splitlines()))
+        print("    " + result.verdict.replace("\n", "\n    "), flush=True)
+        rows.append({"campaign": campaign, "table": kept.to_dict("records")})
+    return rows
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--quick", action="store_true", help="small shapes, few rounds")
+    parser.add_argument("--large", action="store_true", help="also decide among 10,000 arms")
+    parser.add_argument("--only", nargs="*", default=["speed", "updates", "regret", "log"])
+    parser.add_argument("--json", default="benchmarks/results/bandits.json")
+    options = parser.parse_args()
+    path = Path(options.json)
+    found = json.loads(path.read_text()) if path.exists() else {}
+    shapes = SHAPES[:2] if options.quick else SHAPES
+    if "speed" in options.only:
+        print("decisions per second, one thread")
+        found["speed"] = speed(shapes + [LARGE] * options.large, 0.2 if options.quick else 0.5)
+    if "updates" in options.only:
+        print("single updates per second")
+        found["updates"] = updates(shapes if options.quick else [*SHAPES, LARGE])
+    if "regret" in options.only:
+        print("regret per round")
+        found["regret"] = regret(options.quick)
+    if "log" in options.only:
+        print("Open Bandit sample")
+        found["log"] = open_bandit()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(found, indent=1))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
