@@ -4,8 +4,8 @@
 
 Speed: CPU seconds on one thread, engines interleaved, medians of three. Everybody is trained on the same 20 events an
 arm and decides for the same contexts; the slow ones for fewer of them. Peers return no propensities: ours are timed
-with and without. Regret: mean per round over seeds. With OMNIRECO_DATA, also the Open Bandit sample: a policy learned on the
-first half of the random log, valued on its second half. Writes results/bandits.json.
+with and without. Regret: mean per round over seeds. With OMNIRECO_DATA, also the Open Bandit sample: a policy learned
+on the first half of the random log, valued on its second half. Writes results/bandits.json.
 """
 
 import argparse

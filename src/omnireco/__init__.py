@@ -124,6 +124,7 @@ from omnireco.response import (
     infer_zones,
 )
 from omnireco.response.bandit import Decisions, LinearBandit, LiveBandit
+from omnireco.response.creatives import CreativeChoices, CreativeModel, Creatives
 from omnireco.response.propensity import thompson_propensities
 from omnireco.simulate import simulate
 
@@ -152,6 +153,9 @@ __all__ = [
     "ChannelReport",
     "Consent",
     "Constraint",
+    "CreativeChoices",
+    "CreativeModel",
+    "Creatives",
     "CrossChannel",
     "Decisions",
     "Eligibility",

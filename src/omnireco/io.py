@@ -55,6 +55,7 @@ from omnireco.planning.rules import Past, Touches
 from omnireco.response.activity import ActivityModel, ChannelCells
 from omnireco.response.arms import Posteriors
 from omnireco.response.bandit import LinearBandit, LiveBandit
+from omnireco.response.creatives import CreativeModel, Creatives
 from omnireco.response.fatigue import FatigueModel
 from omnireco.response.profiles import Base, Pooling
 from omnireco.response.rates import Habits, Spells
@@ -265,6 +266,7 @@ def _forms() -> dict[str, _Form]:
         "segment model": _Form(SegmentModel, _pack_segments, _unpack_segments),
         "fallback": _Form(Fallback, _pack_fallback, _unpack_fallback),
         "channel model": _Form(ChannelModel, _pack_channels, _unpack_channels),
+        "creative model": _Form(CreativeModel, _pack_creatives, _unpack_creatives),
         "live bandit": _Form(LiveBandit, _pack_bandit, _unpack_bandit),
         "plan": _Form(Plan, _pack_plan, _unpack_plan),
     }
@@ -796,6 +798,35 @@ def _unpack_channels(parts: _Reader) -> ChannelModel:
         saturation=fields["saturation"],
         channel=fields["channel"],
     )
+
+
+_CREATIVE_ARRAYS = ("item", "tags", "interests", "weights", "spread", "item_offset", "creative_offset", "lean")
+
+
+def _pack_creatives(model: CreativeModel, out: _Writer) -> None:
+    for name in ("creatives", "items", "users"):
+        out.vocabulary(name, getattr(model, name))
+    for name in (*_CREATIVE_ARRAYS, "variance", "strays"):
+        out.array(name, getattr(model, name))
+    out.fields |= {"parameters": _plain(asdict(model.parameters)), "n_messages": model.n_messages}
+
+
+def _unpack_creatives(parts: _Reader) -> CreativeModel:
+    known = parts.parts(("creatives", "items", "users"), (*_CREATIVE_ARRAYS, "variance", "strays"))
+    return CreativeModel(
+        parameters=Creatives(**parts.fields["parameters"]), n_messages=int(parts.fields["n_messages"]), **known
+    )
+
+
+def _plain(parameters: dict[str, Any]) -> dict[str, Any]:
+    """Return parameters with durations written as JSON has them."""
+    import datetime as dt
+
+    kinds = (dt.timedelta, np.timedelta64)
+    return {
+        name: f"{check_duration(value, name)}us" if isinstance(value, kinds) else value
+        for name, value in parameters.items()
+    }
 
 
 def _pack_bandit(live: LiveBandit, out: _Writer) -> None:

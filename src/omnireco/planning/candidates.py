@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from omnireco.data.catalog import Catalog
     from omnireco.data.messages import MessageLog
     from omnireco.models.base import Recommendations
+    from omnireco.response.creatives import CreativeChoices
 
 __all__ = ["Candidates", "Timing", "Tiring", "candidates"]
 
@@ -225,6 +226,7 @@ def candidates(
     once_per_item: bool = True,
     gap: str | dt.timedelta | None = "4h",
     fatigue: Tiring | None = None,
+    creatives: CreativeChoices | None = None,
 ) -> Candidates:
     """Return the touches worth planning: allowed by every rule, then the best few per person.
 
@@ -259,6 +261,8 @@ def candidates(
         With it a chance is lowered by the messages somebody just had, and the later answers that one more message
         costs are taken off its value, each worth what the person's best item is worth. What then is worth less than
         nothing is not sent.
+    creatives : CreativeChoices, optional
+        A creative per person and item, from ``CreativeModel.choose``; it becomes the ``creative_id`` of the touches.
 
     Returns
     -------
@@ -324,7 +328,8 @@ def candidates(
     implied: tuple[Constraint, ...] = (OncePerItem(),) if check_flag(once_per_item, "once_per_item") else ()
     if gap is not None:
         implied = (*implied, FrequencyCap(1, per=gap))
-    found = _in_order(touches, value, probability, {}, left_out, implied, np.arange(len(touches)))
+    labels = {} if creatives is None else {"creative_id": _creatives_of(touches, creatives)}
+    found = _in_order(touches, value, probability, labels, left_out, implied, np.arange(len(touches)))
     _log.info("candidates: %d touches for %d people", len(found), len(users))
     return found
 
@@ -415,6 +420,19 @@ def touch_frame(found: Candidates, rows: np.ndarray, **more: np.ndarray) -> pd.D
     columns["probability"] = np.full(rows.size, np.nan) if found.probability is None else found.probability[rows]
     columns["value"] = found.value[rows]
     return pd.DataFrame(columns | labels | more)
+
+
+def _creatives_of(touches: Touches, chosen: CreativeChoices) -> tuple[Vocabulary, np.ndarray]:
+    """Return the creative chosen for the person and item of each touch, -1 for none."""
+    user = chosen.users.codes(touches.users.ids, missing="none")[touches.user].astype(np.int64)
+    item = chosen.items.codes(touches.items.ids, missing="none")[touches.item].astype(np.int64)
+    if not len(chosen):
+        return chosen.creatives, np.full(len(touches), NONE, np.int32)
+    keys = chosen.user.astype(np.int64) * len(chosen.items) + chosen.item
+    wanted = user * len(chosen.items) + item
+    spot = np.minimum(np.searchsorted(keys, wanted), keys.size - 1)
+    same = (keys[spot] == wanted) & (user >= 0) & (item >= 0)
+    return chosen.creatives, np.where(same, chosen.creative[spot], NONE).astype(np.int32)
 
 
 def _best_slots(value: np.ndarray, day: np.ndarray, keep: int) -> np.ndarray:

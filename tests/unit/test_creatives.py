@@ -1,0 +1,247 @@
+"""Creatives: the mode of the posterior, choices with known probabilities, faces that tire, sleep and stick."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import omnireco as om
+from omnireco.errors import EmptyError, NotFittedError, ParameterError, SchemaError
+from omnireco.response.creatives import _laplace
+
+START = pd.Timestamp("2025-05-01", tz="UTC")
+
+
+def messages(user, creative, item, taken, propensity=0.5, every="1min"):
+    sent = START + pd.to_timedelta(np.arange(len(user)) * pd.Timedelta(every))
+    frame = {"user_id": user, "item_id": item, "creative_id": creative, "channel": "web", "sent_at": sent}
+    frame |= {"responded_at": pd.Series(sent).where(np.asarray(taken, bool)), "propensity": propensity}
+    return om.MessageLog.from_frame(pd.DataFrame(frame))
+
+
+def company(n=12_000, seed=0, films=8, each=4):
+    """Two interests, two tags: people who like action take images with action; calm ones the others."""
+    rng = np.random.default_rng(seed)
+    creative = np.arange(films * each)
+    art = pd.DataFrame({"creative_id": creative, "item_id": creative // each})
+    art["action"], art["face"] = rng.integers(0, 2, films * each) * 1.0, rng.integers(0, 2, films * each) * 1.0
+    people = pd.DataFrame({"user_id": np.arange(400), "likes": rng.choice([-1.0, 1.0], 400)})
+    level, own = rng.normal(-1.5, 0.5, films), rng.normal(0, 0.2, films * each)
+
+    def chance(user, shown):
+        match = people["likes"].to_numpy()[user] * (2 * art["action"].to_numpy()[shown] - 1)
+        return 1 / (1 + np.exp(-(level[shown // each] + own[shown] + 1.2 * match)))
+
+    user, shown = rng.integers(0, 400, n), rng.integers(0, films * each, n)
+    taken = rng.random(n) < chance(user, shown)
+    return art, people, chance, messages(user, shown, shown // each, taken, propensity=1 / each), (user, shown, taken)
+
+
+@pytest.fixture(scope="module")
+def world():
+    art, people, chance, log, raw = company()
+    return art, people, chance, log, raw, om.Creatives().fit(log, art, people)
+
+
+def test_the_fit_is_the_mode_and_its_curvature():
+    rng = np.random.default_rng(1)
+    item = np.array([0, 0, 0, 1, 1], np.int32)
+    code, y = rng.integers(0, 5, 400), (rng.random(400) < 0.3).astype(float)
+    none = np.full(400, -1)
+    w, spread, alpha, beta, _lean, variance, strays = _laplace(
+        code, none, y, item, 2, np.empty((5, 0)), np.empty((0, 0))
+    )
+    tau_item, tau = 1 / strays**2
+    p = 1 / (1 + np.exp(-(w[0] + alpha[item[code]] + beta[code])))
+    np.testing.assert_allclose(np.bincount(code, y - p, 5), tau * beta, atol=1e-6)
+    np.testing.assert_allclose(np.bincount(item[code], y - p, 2), tau_item * alpha, atol=1e-6)
+    design = np.concatenate([np.ones((400, 1)), np.eye(2)[item[code]], np.eye(5)[code]], axis=1)
+    hess = (design * (p * (1 - p))[:, None]).T @ design + np.diag(np.r_[1e-4, [tau_item] * 2, [tau] * 5])
+    inverse = np.linalg.inv(hess)
+    assert spread[0, 0] == pytest.approx(inverse[0, 0])
+    # a creative's offset: its own variance, what the items' levels add, and what the weights do
+    level = tau_item + np.bincount(item, (1 / variance - tau) * tau * variance, 2)
+    whole = variance + (1 - tau * variance) ** 2 / level[item]
+    shift = np.array([-inverse[3 + c, 0] / inverse[0, 0] for c in range(5)])
+    np.testing.assert_allclose(np.diag(inverse)[3:], whole + shift**2 * spread[0, 0], rtol=1e-5)
+
+
+def test_the_laplace_approximation_is_near_the_posterior():
+    """Means and deviations of the difference of two creatives against a long Metropolis chain."""
+    item, code = np.zeros(2, np.int32), np.repeat([0, 1], 150)
+    y = np.r_[np.arange(150) < 20, np.arange(150) < 40].astype(float)
+    fitted = _laplace(code, np.full(300, -1), y, item, 1, np.empty((2, 0)), np.empty((0, 0)))
+    beta, variance, (sd_item, sd) = fitted[3], fitted[5], fitted[6]
+
+    def density(v):
+        eta = v[0] + v[1] + v[2:4]
+        like = np.sum([20, 40] * eta - 150 * np.logaddexp(0, eta))
+        return like - v[0] ** 2 * 1e-4 / 2 - (v[1] / sd_item) ** 2 / 2 - np.sum((v[2:4] / sd) ** 2) / 2
+
+    rng, v, chain = np.random.default_rng(0), np.r_[-1.5, 0.0, 0.0, 0.0], []
+    now = density(v)
+    for _ in range(20_000):
+        new = v + rng.normal(size=4) * [0.25, 0.25, 0.2, 0.2]
+        then = density(new)
+        if np.log(rng.random()) < then - now:
+            v, now = new, then
+        chain.append(v[3] - v[2])
+    truth = np.array(chain[2000:])
+    assert beta[1] - beta[0] == pytest.approx(truth.mean(), abs=0.3 * truth.std())
+    assert 0.8 < np.sqrt(variance.sum()) / truth.std() < 1.2
+
+
+def test_choices_beat_the_best_image_and_chance(world):
+    _, _, chance, _, _, model = world
+    pairs = pd.MultiIndex.from_product([range(400), range(8)], names=["user_id", "item_id"]).to_frame(index=False)
+    chosen = model.choose(pairs, at="2025-06-01").to_frame()
+    got = chance(chosen["user_id"].to_numpy(), chosen["creative_id"].to_numpy()).mean()
+    table = chance(np.arange(400)[:, None], np.arange(32)[None, :]).reshape(400, 8, 4)
+    fixed, even, oracle = table.mean(axis=0).max(axis=1).mean(), table.mean(), table.max(axis=2).mean()
+    assert even < fixed < got < oracle
+    assert (got - fixed) > 0.6 * (oracle - fixed)
+
+
+def test_probabilities_are_calibrated(world):
+    _, _, chance, _, _, model = world
+    rng = np.random.default_rng(5)
+    user, shown = rng.integers(0, 400, 20_000), rng.integers(0, 32, 20_000)
+    believed, truth = model.probability(user, shown), chance(user, shown)
+    bins = np.digitize(believed, np.quantile(believed, np.linspace(0, 1, 11)[1:-1]))
+    gaps = [abs(believed[bins == b].mean() - truth[bins == b].mean()) for b in range(10)]
+    assert np.mean(gaps) < 0.02
+
+
+def test_replay_sees_the_gain(world):
+    _, _, chance, _, _, model = world
+    rng = np.random.default_rng(77)
+    user, shown = rng.integers(0, 400, 8000), rng.integers(0, 32, 8000)
+    log = messages(user, shown, shown // 4, rng.random(8000) < chance(user, shown), propensity=0.25)
+    target = model.chances(log)
+    assert np.isclose(target.mean(), 0.25, atol=0.02)
+    result = om.off_policy(log.responded.astype(float), log.propensity, target, people=log.user)
+    row = result.table.set_index("estimator").loc["snips"]
+    assert row["lift_low"] > 0
+
+
+def test_propensities_are_shares(world):
+    art, people, _, log, _, _ = world
+    estimator = om.Creatives(floor=0.2, exploration=3.0, stickiness=0.0)
+    model = estimator.fit(log.before(START + pd.Timedelta("8h")), art, people)
+    strangers = pd.DataFrame({"user_id": np.arange(1000, 4000), "item_id": 2})
+    chosen = model.choose(strangers, at="2025-06-01")
+    shown = chosen.creative
+    for c in np.unique(shown):
+        p = chosen.propensity[shown == c][0]
+        assert np.mean(shown == c) == pytest.approx(p, abs=4 * np.sqrt(p * (1 - p) / 3000))
+        assert p >= 0.05
+
+
+def test_a_persons_choice_does_not_depend_on_the_batch(world):
+    model = world[-1]
+    pairs = pd.MultiIndex.from_product([range(50), range(8)], names=["user_id", "item_id"]).to_frame(index=False)
+    whole = model.choose(pairs, at="2025-06-01").to_frame().set_index(["user_id", "item_id"])
+    part = model.choose(pairs.sample(60, random_state=0), at="2025-06-01").to_frame().set_index(["user_id", "item_id"])
+    pd.testing.assert_frame_equal(part.sort_index(), whole.loc[part.sort_index().index])
+
+
+def test_sleeping_creatives_are_not_shown(world):
+    model = world[-1]
+    pairs = pd.DataFrame({"user_id": np.arange(300), "item_id": 0})
+    awake = model.choose(pairs, at="2025-06-01", asleep=[0, 1, 2]).to_frame()
+    assert set(awake["creative_id"]) == {3}
+    assert (awake["propensity"] == 1.0).all()
+    assert model.choose(pairs, at="2025-06-01", asleep=[0, 1, 2, 3]).to_frame().empty
+
+
+def even_log():
+    """Two creatives of one film, equally good."""
+    rng = np.random.default_rng(0)
+    user, shown = np.arange(4000) % 200 + 1000, rng.integers(0, 2, 4000)
+    art = pd.DataFrame({"creative_id": ["a", "b"], "item_id": "film"})
+    return art, messages(user, np.array(["a", "b"])[shown], "film", rng.random(4000) < 0.2)
+
+
+def test_a_creative_just_shown_is_tired_and_recovers():
+    art, log = even_log()
+    model = om.Creatives(floor=0.0, stickiness=0.0, fatigue=3.0, recovery="1D").fit(log, art)
+    pairs = pd.DataFrame({"user_id": np.arange(300), "item_id": "film"})
+    seen = messages(np.arange(300), "a", "film", np.zeros(300), every="1s")
+    soon = model.choose(pairs, at="2025-05-01T00:10:00+00:00", shown=seen).to_frame()
+    late = model.choose(pairs, at="2025-07-01", shown=seen).to_frame()
+    assert (soon["creative_id"] == "b").mean() > 0.95
+    assert 0.2 < (late["creative_id"] == "b").mean() < 0.8
+    future = model.choose(pairs, at="2025-04-01", shown=seen).to_frame()  # nothing was shown yet
+    nothing = model.choose(pairs, at="2025-04-01").to_frame()
+    pd.testing.assert_frame_equal(future, nothing)
+
+
+def test_people_keep_the_face_they_know():
+    art, log = even_log()
+    pairs = pd.DataFrame({"user_id": np.arange(300), "item_id": "film"})
+    seen = messages(np.arange(300), np.array(["a", "b"])[np.arange(300) % 2], "film", np.zeros(300), every="1s")
+    model = om.Creatives(floor=0.0, stickiness=0.99).fit(log, art)
+    chosen = model.choose(pairs, at="2025-05-02", shown=seen).to_frame()
+    assert (chosen["creative_id"] == np.array(["a", "b"])[np.arange(300) % 2]).all()
+    thrice = messages(np.tile(np.arange(300), 3), "a", "film", np.zeros(900), every="1s")
+    assert (model.choose(pairs, at="2025-05-02", shown=thrice).to_frame()["creative_id"] == "b").mean() > 0.3
+
+
+def test_poor_input_gets_an_answer():
+    art = pd.DataFrame({"creative_id": ["a", "b", "c"], "item_id": ["film", "film", "show"], "dark": [0, 1, 1]})
+    empty = messages([1, 2], ["zzz", "zzz"], "film", [True, False])
+    model = om.Creatives().fit(empty, art)
+    chosen = model.choose(pd.DataFrame({"user_id": [1, 1, 2], "item_id": ["film", "nothing", "show"]}), at="2025-06-01")
+    assert repr(chosen) == "CreativeChoices(3 choices, 3 creatives)"
+    assert chosen.to_frame()["item_id"].tolist() == ["film", "show"]
+    assert np.isfinite(chosen.to_frame()["probability"]).all()
+    assert np.isnan(model.chances(empty)).all()
+    assert repr(model) == "CreativeModel(3 creatives of 2 items, 1 tags, 0 messages)"
+    assert len(model.choose(pd.DataFrame({"user_id": [], "item_id": []}), at="2025-06-01")) == 0
+
+
+def test_candidates_carry_the_creative(world, tmp_path):
+    model = om.load(om.save(world[-1], tmp_path / "model.omnireco"))
+    audience = om.Audience.from_frame(
+        pd.DataFrame({"user_id": range(5), "timezone": "UTC", "consent_push": [True] * 4 + [False]})
+    )
+    lists = pd.DataFrame({"user_id": np.repeat(np.arange(5), 2), "item_id": [0, 99] * 5, "rank": [1, 2] * 5})
+    recs = om.Recommendations.from_frame(lists)
+    chosen = model.choose(lists, at="2025-06-01")
+
+    class Even:
+        def slot_probability(self, audience, rows, channel, at_us):
+            return np.full((len(rows), len(at_us)), 0.1)
+
+    touches = om.candidates(
+        recs, audience, Even(), om.slots("2025-06-01", days=1), channels="push", n_slots=2, creatives=chosen
+    ).to_frame()
+    told = chosen.to_frame().set_index("user_id")["creative_id"]
+    first = touches[touches["item_id"] == 0]
+    assert (first["creative_id"].to_numpy() == told.loc[first["user_id"]].to_numpy()).all()
+    assert touches.loc[touches["item_id"] == 99, "creative_id"].isna().all()
+
+
+@pytest.mark.parametrize(
+    "bad", [{"floor": 2}, {"exploration": -1}, {"recovery": "x"}, {"fatigue": -1}, {"patience": 0}]
+)
+def test_parameters_outside_their_range_are_refused(bad):
+    with pytest.raises(ParameterError, match=next(iter(bad))):
+        om.Creatives(**bad)
+
+
+def test_hostile_input_is_refused():
+    art, log = even_log()
+    with pytest.raises(NotFittedError, match="fit"):
+        om.Creatives().choose(art, at="2025-06-01")
+    with pytest.raises(AttributeError, match="nonsense"):
+        om.Creatives().nonsense()
+    with pytest.raises(SchemaError, match="MessageLog"):
+        om.Creatives().fit(art, art)
+    with pytest.raises(SchemaError, match="listed twice"):
+        om.Creatives().fit(log, pd.concat([art, art]))
+    with pytest.raises(EmptyError, match="empty"):
+        om.Creatives().fit(log, art.iloc[:0])
+    with pytest.raises(SchemaError, match="numbers"):
+        om.Creatives().fit(log, art.assign(mood=["dark", "light"]))
+    with pytest.raises(SchemaError, match="listed twice"):
+        om.Creatives().fit(log, art, pd.DataFrame({"user_id": [1, 1], "age": [0.0, 1.0]}))
