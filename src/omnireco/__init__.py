@@ -51,6 +51,7 @@ from omnireco.evaluation.learn import LearnedWeights, learn_weights
 from omnireco.evaluation.offpolicy import OffPolicy, cross_fitted_rewards, off_policy
 from omnireco.export import recommend_to_parquet
 from omnireco.io import load, save
+from omnireco.linkage import probabilistic_links
 from omnireco.models import (
     ALS,
     EASE,
@@ -250,6 +251,7 @@ __all__ = [
     "people_attributes",
     "plan",
     "precision",
+    "probabilistic_links",
     "promoted",
     "quotas",
     "recall",

@@ -348,6 +348,10 @@ def channel_journeys(report: ChannelReport, *, ax: Axes | None = None) -> Axes:
     share = share.loc[starts, share.columns[share.max() > 0]]
     ax = _axes(ax, (1.4 * share.shape[1] + 2.6, 0.6 * share.shape[0] + 1.6))
     cells = share.to_numpy()
+    if not cells.size:
+        _title(ax, "No journey was completed")
+        ax.set_axis_off()
+        return ax
     ax.imshow(cells, cmap=_shades(), vmin=0, vmax=max(cells.max(initial=0.0), 1e-9), aspect="auto")
     for row in range(share.shape[0]):
         for column in range(share.shape[1]):
@@ -385,7 +389,7 @@ def channel_times(report: ChannelReport, *, top: int = 12, ax: Axes | None = Non
     ax.set_yticks(
         place, [f"{a} to {b} ({n:,})" for a, b, n in zip(table["from"], table["to"], table["moves"], strict=True)]
     )
-    ax.set_xlim(left=0)
+    ax.set_xlim(0, max(1.0, 1.05 * table["hours_75"].max()) if len(table) else 1.0)
     ax.set_xlabel("hours")
     _title(ax, "How long until the next channel")
     return _clean(ax, left=False)
@@ -414,7 +418,8 @@ def channels_over_time(report: ChannelReport, *, measure: str = "share_of_people
     ax.set_ylim(bottom=0)
     if measure == "share_of_people":
         ax.yaxis.set_major_formatter(lambda value, _: f"{value:.0%}")
-    ax.legend(loc="center left", bbox_to_anchor=(1.0, 0.5), frameon=False, fontsize=9)
+    if len(table):
+        ax.legend(loc="center left", bbox_to_anchor=(1.0, 0.5), frameon=False, fontsize=9)
     ax.figure.autofmt_xdate(rotation=30)
     _title(ax, f"Channels over time: {measure.replace('_', ' ')}")
     return _clean(ax)
