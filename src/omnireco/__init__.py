@@ -47,6 +47,7 @@ from omnireco.evaluation import (
 from omnireco.evaluation.blends import LearnedBlend, learn_blend
 from omnireco.evaluation.channel_report import ChannelReport, channel_report
 from omnireco.evaluation.channels import ChannelComparison, compare_channels
+from omnireco.evaluation.costs import cost_of
 from omnireco.evaluation.learn import LearnedWeights, learn_weights
 from omnireco.evaluation.offpolicy import OffPolicy, cross_fitted_rewards, off_policy
 from omnireco.export import recommend_to_parquet
@@ -85,6 +86,7 @@ from omnireco.models.calibration import calibration_error
 from omnireco.models.cold import add_new_items
 from omnireco.models.diversify import avoid, calibrated, mmr, promoted, quotas
 from omnireco.models.explain import Explanations, explain
+from omnireco.models.limits import dpp, limit_exposure, limit_popularity
 from omnireco.models.newcomers import (
     AttributeModel,
     Fallback,
@@ -225,10 +227,12 @@ __all__ = [
     "candidates",
     "channel_report",
     "compare_channels",
+    "cost_of",
     "coverage",
     "cross_fitted_rewards",
     "datasets",
     "diversity",
+    "dpp",
     "errors",
     "evaluate",
     "explain",
@@ -242,6 +246,8 @@ __all__ = [
     "learn_people",
     "learn_weights",
     "leave_last",
+    "limit_exposure",
+    "limit_popularity",
     "load",
     "mean_reciprocal_rank",
     "mmr",

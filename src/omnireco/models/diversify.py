@@ -24,7 +24,16 @@ from omnireco.errors import ParameterError, SchemaError
 from omnireco.models.base import Recommendations
 from omnireco.models.linear import ItemModel
 
-__all__ = ["avoid", "calibrated", "mmr", "promoted", "quotas"]
+__all__ = [
+    "avoid",
+    "calibrated",
+    "cut_lists",
+    "mmr",
+    "promoted",
+    "quotas",
+    "relevance_of",
+    "similarity_places",
+]
 
 
 def mmr(lists: Recommendations, *, k: int, trade_off: float, similarity: ItemModel) -> Recommendations:
@@ -64,8 +73,8 @@ def mmr(lists: Recommendations, *, k: int, trade_off: float, similarity: ItemMod
     3
     """
     k, trade_off = check_integer(k, "k", low=1), check_number(trade_off, "trade_off", low=0, high=1)
-    place, most = _places(lists, similarity, "mmr")
-    relevance = _relevance(lists)
+    place, most = similarity_places(lists, similarity, "mmr")
+    relevance = relevance_of(lists)
 
     def gain(row: int, open_: np.ndarray, picked: list[int]) -> np.ndarray:
         value = trade_off * relevance[row, open_]
@@ -115,10 +124,10 @@ def avoid(
     k, strength = check_integer(k, "k", low=1), check_number(strength, "strength", low=0)
     if not isinstance(disliked, Interactions):
         raise SchemaError(f"avoid: disliked must be Interactions. Got {type(disliked).__name__}.")
-    place, most = _places(lists, similarity, "avoid")
+    place, most = similarity_places(lists, similarity, "avoid")
     in_model = similarity.items.codes(disliked.items.ids, missing="none")
     row_of = disliked.users.codes(lists.users.ids, missing="none")
-    value, keep = _relevance(lists), lists.codes != NONE
+    value, keep = relevance_of(lists), lists.codes != NONE
     for row in np.flatnonzero(row_of != NONE):
         there = np.flatnonzero(keep[row])
         start, stop = disliked.csr.indptr[row_of[row]], disliked.csr.indptr[row_of[row] + 1]
@@ -128,7 +137,7 @@ def avoid(
         if against.size and shown.size:
             value[row, there] -= strength * (_block(similarity, against, shown) / most).max(axis=0)
             keep[row, there] = ~np.isin(shown, against)
-    return _ordered(lists, np.argsort(np.where(keep, -value, np.inf), axis=1, kind="stable"), keep, k)
+    return cut_lists(lists, np.argsort(np.where(keep, -value, np.inf), axis=1, kind="stable"), keep, k)
 
 
 def calibrated(
@@ -182,7 +191,7 @@ def calibrated(
         (histories.n_users, n_past),
     ).toarray()
     position = histories.users.codes(lists.users.ids, missing="none")
-    relevance = _relevance(lists)
+    relevance = relevance_of(lists)
 
     def gain(row: int, open_: np.ndarray, picked: list[int]) -> np.ndarray:
         value = (1 - strength) * relevance[row, open_]
@@ -239,7 +248,7 @@ def quotas(lists: Recommendations, catalog: Catalog, *, k: int, most: int | Mapp
     for code, n in limit.items():
         of_kind = kind == code
         keep &= ~of_kind | (np.cumsum(of_kind, axis=1) <= n)
-    return _ordered(lists, np.argsort(~keep, axis=1, kind="stable"), keep, k)
+    return cut_lists(lists, np.argsort(~keep, axis=1, kind="stable"), keep, k)
 
 
 def promoted(
@@ -293,10 +302,10 @@ def promoted(
     place += np.where(last[lists.codes], 1e12, 0.0)
     keep = lists.codes != NONE
     place[~keep] = np.inf
-    return _ordered(lists, np.argsort(place, axis=1, kind="stable"), keep, k)
+    return cut_lists(lists, np.argsort(place, axis=1, kind="stable"), keep, k)
 
 
-def _places(lists: Recommendations, similarity: ItemModel, verb: str) -> tuple[np.ndarray, float]:
+def similarity_places(lists: Recommendations, similarity: ItemModel, verb: str) -> tuple[np.ndarray, float]:
     """Return the code in ``similarity`` of each item of the lists, and its largest absolute weight."""
     if not isinstance(similarity, ItemModel):
         raise ParameterError(f"{verb}: similarity must be an ItemModel, such as ItemKNN().fit(x). Got {similarity!r}.")
@@ -315,7 +324,7 @@ def _block(similarity: ItemModel, some: np.ndarray, others: np.ndarray) -> np.nd
     return np.asarray(block.toarray() if sp.issparse(block) else block, np.float64)
 
 
-def _relevance(lists: Recommendations) -> np.ndarray:
+def relevance_of(lists: Recommendations) -> np.ndarray:
     """Return scores scaled to [0, 1] inside each list, float64; 0 where a list has ended."""
     wide = lists.scores.astype(np.float64)
     there = lists.codes != NONE
@@ -339,10 +348,10 @@ def _picked(lists: Recommendations, k: int, gain: Any) -> Recommendations:
         keep[row, picked] = True
         rest = np.flatnonzero(~keep[row])
         order[row] = np.r_[np.array(picked, np.int64), rest]
-    return _ordered(lists, order, keep, k)
+    return cut_lists(lists, order, keep, k)
 
 
-def _ordered(lists: Recommendations, order: np.ndarray, keep: np.ndarray, k: int) -> Recommendations:
+def cut_lists(lists: Recommendations, order: np.ndarray, keep: np.ndarray, k: int) -> Recommendations:
     """Return the first ``k`` of each list in another order of places; places not kept are empty."""
     kept = np.take_along_axis(keep, order, axis=1)[:, :k]
     codes = np.where(kept, np.take_along_axis(lists.codes, order, axis=1)[:, :k], NONE).astype(np.int32)

@@ -9,10 +9,12 @@ from typing import Any, Literal, NoReturn
 import numpy as np
 import scipy.sparse as sp
 
-from omnireco._checks import check_choice, check_integer, check_number
+from omnireco._checks import check_choice, check_duration, check_integer, check_number
 from omnireco._compute import available_memory, one_blas_thread, row_blocks, split_evenly, usable_threads
+from omnireco.data.events import EventLog, require_events
 from omnireco.data.interactions import Interactions
 from omnireco.data.vocabulary import Vocabulary
+from omnireco.data.weights import Weights
 from omnireco.errors import ParameterError
 from omnireco.models._similarity import nearest, weigh
 from omnireco.models.base import Model, count_users, explain_unfitted, require_interactions
@@ -39,6 +41,10 @@ class EASE:
     neighbors : int, optional
         For catalogues whose square does not fit: each item is regressed on so many others alone, those that
         explain most of it one by one, and the weights are sparse. 100 to 300 come close to all. None: all items.
+    input_half_life : float, str or timedelta, optional
+        How histories fade when the model is asked: a number counts the person's steps, ``"30D"`` is a time. Only
+        :meth:`inputs` reads it, ``model.recommend(ease.inputs(log), k=10)``: what was done last says most of what
+        comes next, while what goes together is learned from all that was done, whenever it was.
     memory : float, optional
         Bytes that fit may take; what the machine has free by default.
 
@@ -49,6 +55,11 @@ class EASE:
     too where the condition number is surely below 500 (the largest sum over a row of G, against the
     regularization), which moves weights by less than a millionth; otherwise in float64. Deterministic. Time
     O(items^3); memory 4 bytes x items^2 in float32, 12 in float64, stated before it is used.
+
+    Fading inputs are for the question, not for the fit: on sequences of purchases, weights learned from faded rows
+    were measured a quarter worse than weights learned from plain ones (see the page on quality). As in every EASE, an
+    item explains what came before it as well as what came after; :class:`NextItem` and :class:`TypedEASE` look ahead
+    only.
 
     With ``neighbors``, column j of B is the ridge regression of item j on a set S of items, ``(G_SS + regularization
     I)^-1 G_Sj``, exact for that set; with all items in S it is column j of EASE. S holds the items with the largest
@@ -73,24 +84,31 @@ class EASE:
 
     regularization: float = 500.0
     neighbors: int | None = None
+    input_half_life: Any = None
     memory: float | None = None
 
     def __post_init__(self) -> None:
         check_number(self.regularization, "regularization", above=0)
+        fading(self.input_half_life)
         if self.neighbors is not None:
             check_integer(self.neighbors, "neighbors", low=1)
         if self.memory is not None:
             check_number(self.memory, "memory", above=0)
 
-    def fit(self, x: Interactions) -> ItemModel:
+    def fit(self, x: Interactions | EventLog) -> ItemModel:
         """Return the item-to-item model.
+
+        Parameters
+        ----------
+        x : Interactions or EventLog
+            Of a log, who did something with what, each pair once: ``log.matrix(Weights(binary=True))``.
 
         Raises
         ------
         ParameterError
             When items squared, or items x neighbors, do not fit in memory; the message says how much is needed.
         """
-        x = require_interactions(x, "EASE.fit")
+        x = require_interactions(x.matrix(Weights(binary=True)) if isinstance(x, EventLog) else x, "EASE.fit")
         if self.neighbors is not None:
             kept = min(self.neighbors, x.n_items)
             self._check_memory(20 * x.n_items * kept, "items x neighbors", "Take fewer neighbors")
@@ -105,6 +123,17 @@ class EASE:
         )
         gram = gram_matrix(x.csr, np.float32 if single else np.float64)
         return ItemModel(x.items, count_users(x), _ridge_weights(gram, self.regularization))
+
+    def inputs(self, log: EventLog) -> Interactions:
+        """Return everybody's history as the model is to be asked with it, fading by ``input_half_life``.
+
+        Ages count from the end of the log: ``log.before(cut)`` ends at the cut. Leave out items that a model does not
+        know: ``ease.inputs(log).with_items(model.items)``.
+        """
+        steps, time_us = fading(self.input_half_life)
+        half_life = None if time_us is None else self.input_half_life
+        require_events(log, "EASE.inputs")
+        return log.matrix(Weights(step_half_life=steps, half_life=half_life))
 
     def __getattr__(self, name: str) -> NoReturn:
         explain_unfitted(self, name)
@@ -273,6 +302,15 @@ def _dense_or_none(matrix: sp.csr_matrix) -> np.ndarray:
     dense = np.full(matrix.shape, -np.inf, np.float32)
     dense[cells.row, cells.col] = cells.data
     return dense
+
+
+def fading(half_life: Any) -> tuple[float | None, int | None]:
+    """Return the half-life of inputs in steps, or in microseconds."""
+    if half_life is None:
+        return None, None
+    if isinstance(half_life, (int, float, np.integer, np.floating)):
+        return check_number(half_life, "input_half_life", above=0), None
+    return None, check_duration(half_life, "input_half_life")
 
 
 def is_single(x: sp.csr_matrix, regularization: float) -> bool:

@@ -9,7 +9,7 @@ from typing import Any, Literal, NoReturn
 import numpy as np
 import scipy.sparse as sp
 
-from omnireco._checks import check_choice, check_duration, check_flag, check_integer, check_names, check_number
+from omnireco._checks import check_choice, check_flag, check_integer, check_names, check_number
 from omnireco._compute import available_memory, row_blocks
 from omnireco.data.events import EventLog, require_events
 from omnireco.data.interactions import Interactions
@@ -17,7 +17,7 @@ from omnireco.data.vocabulary import NONE, Vocabulary
 from omnireco.data.weights import Weights, event_weights, person_steps
 from omnireco.errors import EmptyError, ParameterError, SchemaError
 from omnireco.models.base import Model, explain_unfitted
-from omnireco.models.linear import gram_matrix, invert_ridge, is_single
+from omnireco.models.linear import fading, gram_matrix, invert_ridge, is_single
 from omnireco.models.topk import rank_histories, select, tier
 
 __all__ = ["TypedEASE", "TypedModel", "typed_inputs"]
@@ -97,7 +97,7 @@ class TypedEASE:
             object.__setattr__(self, "target_channels", check_names(self.target_channels, "target_channels"))
         check_choice(self.by, "by", _BY)
         check_number(self.regularization, "regularization", above=0)
-        _fading(self.input_half_life)
+        fading(self.input_half_life)
         check_integer(self.window, "window", low=1)
         check_flag(self.repeats, "repeats")
         if self.memory is not None:
@@ -179,7 +179,7 @@ class TypedEASE:
         ahead = np.arange(event.size) - np.repeat(np.cumsum(reach) - reach, reach) + 1
         used = example[row[event] + ahead] != NONE
         event, ahead = event[used], ahead[used]
-        steps, time_us = _fading(self.input_half_life)
+        steps, time_us = fading(self.input_half_life)
         value = np.ones(event.size)
         if steps is not None:
             value = np.exp2(-(ahead - 1) / steps)
@@ -331,7 +331,7 @@ def typed_inputs(log: EventLog, *, by: By = "event", input_half_life: Any = None
     """
     require_events(log, "typed_inputs")
     check_choice(by, "by", _BY)
-    steps, time_us = _fading(input_half_life)
+    steps, time_us = fading(input_half_life)
     names, kind = _types(log, by)
     weights = Weights(step_half_life=steps, half_life=input_half_life if time_us is not None else None)
     amount = event_weights(log, weights, log.end_us)
@@ -359,15 +359,6 @@ def _types(log: EventLog, by: By) -> tuple[tuple[str, ...], np.ndarray]:
     occurring, code = np.unique(pair, return_inverse=True)
     names = [f"{log.channels.ids[p // n_events]}/{log.events.ids[p % n_events]}" for p in occurring]
     return tuple(names), code.astype(np.int32).reshape(-1)
-
-
-def _fading(half_life: Any) -> tuple[float | None, int | None]:
-    """Return a half-life in steps, or in microseconds."""
-    if half_life is None:
-        return None, None
-    if isinstance(half_life, (int, float, np.integer, np.floating)):
-        return check_number(half_life, "input_half_life", above=0), None
-    return None, check_duration(half_life, "input_half_life")
 
 
 def _typed_ridge(

@@ -1,0 +1,104 @@
+"""What a rule that re-orders lists costs in accuracy, and what it moves."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from omnireco._checks import check_integer
+from omnireco.data.vocabulary import NONE
+from omnireco.errors import ParameterError
+from omnireco.evaluation.evaluate import evaluate
+from omnireco.evaluation.metrics import Metric, ndcg
+from omnireco.models.base import Recommendations
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["cost_of"]
+
+
+def cost_of(
+    after: Recommendations | Mapping[str, Recommendations],
+    before: Recommendations,
+    truth: Any,
+    *,
+    k: int,
+    metrics: Sequence[Metric] = (ndcg,),
+    confidence: float = 0.95,
+    n_bootstrap: int = 1000,
+    seed: int = 0,
+) -> pd.DataFrame:
+    """Return what re-ordered lists cost in accuracy, person by person, and how much of the lists they changed.
+
+    Variety, quotas, limits and promotions are worth a price; this is the price. A difference below 0 is a loss, and
+    where its interval holds 0 none was shown.
+
+    Parameters
+    ----------
+    after : Recommendations or mapping of str to Recommendations
+        What :func:`omnireco.mmr`, :func:`omnireco.dpp`, :func:`omnireco.quotas` and the like returned.
+    before : Recommendations
+        The lists they were made from; their first ``k`` are the baseline.
+    truth : EventLog, Interactions or frame
+        As in :func:`omnireco.evaluate`.
+    k, metrics, confidence, n_bootstrap, seed
+        As in :func:`omnireco.evaluate`; metrics with a value per person have intervals.
+
+    Returns
+    -------
+    pandas.DataFrame
+        ``model metric k before after difference low high n_users``, and ``changed``: the share of shown places whose
+        item was not in the first ``k`` before.
+
+    Examples
+    --------
+    >>> from omnireco.models import EASE, ItemKNN
+    >>> from omnireco.models.diversify import mmr
+    >>> from omnireco.testing import small_matrix
+    >>> x = small_matrix(seed=1)
+    >>> long = EASE().fit(x).recommend(x, k=10, exclude_seen=False)
+    >>> mixed = mmr(long, k=3, trade_off=0.5, similarity=ItemKNN().fit(x))
+    >>> cost_of(mixed, long, x, k=3).columns.tolist()
+    ['model', 'metric', 'k', 'before', 'after', 'difference', 'low', 'high', 'n_users', 'changed']
+    """
+    k = check_integer(k, "k", low=1)
+    named = {"after": after} if isinstance(after, Recommendations) else dict(after)
+    if not isinstance(before, Recommendations) or not all(
+        isinstance(lists, Recommendations) for lists in named.values()
+    ):
+        raise ParameterError("cost_of takes lists: cost_of(om.mmr(long, ...), long, truth, k=10).")
+    if "before" in named or not named:
+        raise ParameterError("cost_of: give at least one list after, under another name than 'before'.")
+    short = before.head(k)
+    report = evaluate(
+        {"before": short, **named},
+        truth,
+        k=k,
+        metrics=metrics,
+        confidence=confidence,
+        n_bootstrap=n_bootstrap,
+        seed=seed,
+    )
+    means = report.to_frame().set_index(["model", "metric"])["mean"]
+    table = report.differences("before")
+    table.insert(3, "before", [means["before", metric] for metric in table["metric"]])
+    table.insert(4, "after", [means[pair] for pair in zip(table["model"], table["metric"], strict=True)])
+    moved = {name: _changed(short, lists.head(k)) for name, lists in named.items()}
+    return table.drop(columns=["baseline", "p"], errors="ignore").assign(
+        k=k, changed=[moved[name] for name in table["model"]]
+    )[["model", "metric", "k", "before", "after", "difference", "low", "high", "n_users", "changed"]]
+
+
+def _changed(before: Recommendations, after: Recommendations) -> float:
+    """Return the share of places shown after whose item that person was not shown before."""
+    row = before.users.codes(after.users.ids, missing="none")
+    item = before.items.codes(after.items.ids, missing="none")[after.codes]
+    shown = after.codes != NONE
+    width = np.int64(len(before.items) + 1)
+    was = (np.arange(len(before.users))[:, None] * width + before.codes)[before.codes != NONE]
+    now = row[:, None] * width + item
+    fresh = shown & ((row == NONE)[:, None] | (item == NONE) | ~np.isin(now, was))
+    return float(fresh.sum() / max(1, shown.sum()))
