@@ -65,10 +65,8 @@ def cost_of(
     ['model', 'metric', 'k', 'before', 'after', 'difference', 'low', 'high', 'n_users', 'changed']
     """
     k = check_integer(k, "k", low=1)
-    named = {"after": after} if isinstance(after, Recommendations) else dict(after)
-    if not isinstance(before, Recommendations) or not all(
-        isinstance(lists, Recommendations) for lists in named.values()
-    ):
+    named: Any = {"after": after} if isinstance(after, Recommendations) else after
+    if not isinstance(named, Mapping) or not all(isinstance(r, Recommendations) for r in (before, *named.values())):
         raise ParameterError("cost_of takes lists: cost_of(om.mmr(long, ...), long, truth, k=10).")
     if "before" in named or not named:
         raise ParameterError("cost_of: give at least one list after, under another name than 'before'.")

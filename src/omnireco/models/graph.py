@@ -38,7 +38,8 @@ class P3alpha:
     Notes
     -----
     ``W = B^alpha A^alpha`` without its diagonal, where A walks from person to item in proportion to the weight
-    of the cell, and B from item to person evenly. Negative cells are no paths. Ties at the last neighbour
+    of the cell, and B from item to person evenly. Numbers below 0 are no paths: dislikes of others are
+    ignored, and one in a history speaks against what is near. Ties at the last neighbour
     go to the lower code. Deterministic; the time of the sparse product X'X.
 
     References
@@ -89,7 +90,8 @@ class RP3beta:
 
     Notes
     -----
-    The weights of :class:`P3alpha`, each divided by (people who chose the target)^beta. Deterministic.
+    The weights of :class:`P3alpha`, each divided by (people who chose the target)^beta; dislikes are no paths here
+    either, and in a history they speak against what is near. Deterministic.
 
     References
     ----------
@@ -142,7 +144,8 @@ class GFCF:
     Notes
     -----
     With ``R = Du^-1/2 X Di^-1/2`` and its leading right singular vectors V, the weights are
-    ``R'R + low_pass Di^-1/2 V V' Di^1/2``. Negative cells are left out. Deterministic. O(items^2 factors) time;
+    ``R'R + low_pass Di^-1/2 V V' Di^1/2``. Numbers below 0 are no edges; in a history they
+    speak against what is near. Deterministic. O(items^2 factors) time;
     dense: 12 bytes x items^2.
 
     References

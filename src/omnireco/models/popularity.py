@@ -28,7 +28,9 @@ class Popularity:
     Parameters
     ----------
     by : {"users", "weight"}
-        Count people, or sum the weights of the matrix (with a half-life in the weights: what is trending).
+        Count people, or sum the weights of the matrix (with a half-life in the weights: what is trending). People
+        who dislike an item (a number below 0) are not counted; their weight is subtracted. What a person
+        dislikes of their own changes nothing but that it is left out, as everything seen.
 
     Examples
     --------
@@ -73,7 +75,8 @@ class BuyAgain:
 
     Notes
     -----
-    ``score = history + prior * share``, with ``share`` the item's share of all weight. Ask for it with
+    A return (a number below 0) counts against the item itself and says nothing of others. ``score = history + prior *
+    share``, with ``share`` the item's share of all weight. Ask for it with
     ``recommend(x, k=10, exclude_seen=False)``: without seen items only the popularity order is left.
 
     References

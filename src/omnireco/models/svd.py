@@ -36,7 +36,8 @@ class PureSVD:
 
     Notes
     -----
-    ``X = U S V'``, scores ``history V V'``. Deterministic: Lanczos iterations to machine precision from a fixed
+    ``X = U S V'``, scores ``history V V'``. Numbers below 0 count as such, in the matrix and in a history.
+    Deterministic: Lanczos iterations to machine precision from a fixed
     start, O(cells x factors); where many factors of few items are asked for, the Gram matrix is decomposed
     whole. Fewer factors are kept when the matrix has a smaller rank.
 

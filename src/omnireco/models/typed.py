@@ -61,7 +61,8 @@ class TypedEASE:
     in z_j, so no input can know its target. ``P = (Z'Z + regularization I)^-1``, ``B = P Z'Y``, and without
     ``repeats`` ``B_i -= P_D (P_DD)^-1 B_Di``, the exact solution with the weights from D, item i in the target's own
     blocks, held at 0. Scores are ``z B`` with z everything the person did, fading towards the end of the log.
-    Deterministic. Time O((types x items)^3), memory 20 bytes x (types x items)^2.
+    A dislike is a type of event like any other: what it says of the target is learned, with its sign. Deterministic.
+    Time O((types x items)^3), memory 20 bytes x (types x items)^2.
 
     References
     ----------

@@ -1,0 +1,106 @@
+"""What a number below zero does in every model, as the table on the page on models says.
+
+Goods come in pairs. Two questions: does a dislike of one good in a person's own history lower the other of its pair;
+and does it lower a good for people who have its pair that others had the pair and disliked it?
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import scipy.sparse as sp
+
+import omnireco as om
+from omnireco.errors import EmptyError
+
+
+def crowd(*, disliking=0):
+    draw = np.random.default_rng(0)
+    rows = np.zeros((60 + disliking, 8))
+    for user in range(60):
+        for pair in draw.choice(4, 2, replace=False):
+            rows[user, 2 * pair : 2 * pair + 2] = draw.random(2) < 0.85
+        rows[user, draw.integers(8)] = 1
+    rows[60:, 0], rows[60:, 1] = 1, -1
+    return om.Interactions.from_scipy(sp.csr_matrix(rows))
+
+
+SAID = {  # estimator: (in a person's own history, in other people's)
+    "popularity": (om.Popularity(), "ignored", "ignored"),
+    "popularity-weight": (om.Popularity(by="weight"), "ignored", "against"),
+    "buy-again": (om.BuyAgain(), "ignored", "against"),  # of the good itself in the history: see below
+    "knn": (om.ItemKNN(), "against", "against"),
+    "knn-asymmetric": (om.ItemKNN(similarity="asymmetric", alpha=0.7), "against", "against"),
+    "knn-sets": (
+        om.ItemKNN(similarity="jaccard"),
+        "against",
+        "against",
+    ),  # the pair was not chosen: one item less alike
+    "ease": (om.EASE(regularization=2.0), "against", "against"),
+    "ease-sparse": (om.EASE(regularization=2.0, neighbors=4), "against", "against"),
+    "slim": (om.SLIM(regularization=1.0, sparsity=0.01), "against", "against"),
+    "p3alpha": (om.P3alpha(), "against", "ignored"),
+    "rp3beta": (om.RP3beta(), "against", "ignored"),
+    "gfcf": (om.GFCF(factors=2), "against", "against"),  # the disliked cell is no edge, its neighbour still is
+    "pure-svd": (om.PureSVD(factors=4), "against", "against"),
+    "user-knn": (om.UserKNN(neighbors=20), "ignored", "against"),
+    "als": (om.ALS(factors=5, dislike=-1.0), "against", "against"),
+    "cross-channel": (om.CrossChannel(om.ALS(factors=5, dislike=-1.0)), "against", "against"),
+    "blend": (om.Blend(models={"ease": om.EASE(regularization=2.0), "knn": om.ItemKNN()}), "against", "against"),
+}
+
+
+def score(model, history, item):
+    x = om.Interactions.from_scipy(sp.csr_matrix(np.array([history], np.float64)), items=model.items)
+    return float(model.score(x, [item])[0, 0])
+
+
+@pytest.mark.parametrize("name", SAID)
+def test_a_dislike_in_the_own_history(name):
+    estimator, own, _ = SAID[name]
+    model = estimator.fit(crowd())
+    without = score(model, [0, 0, 0, 0, 1, 0, 0, 0], 1)
+    disliked = score(model, [-1, 0, 0, 0, 1, 0, 0, 0], 1)
+    liked = score(model, [1, 0, 0, 0, 1, 0, 0, 0], 1)
+    if own == "against":
+        assert disliked < without < liked
+    elif name != "user-knn":
+        assert disliked == without
+    else:  # people who are unlike do not speak; those who are alike still do
+        assert disliked <= without
+
+
+@pytest.mark.parametrize("name", SAID)
+def test_dislikes_of_others(name):
+    estimator, _, others = SAID[name]
+    before, after = (score(estimator.fit(crowd(disliking=n)), [1, 0, 0, 0, 0, 0, 0, 0], 1) for n in (0, 15))
+    if others == "against":
+        assert after < before
+    else:
+        assert after == pytest.approx(before, rel=1e-5)
+
+
+@pytest.mark.parametrize("name", SAID)
+def test_only_dislikes_are_answered_in_finite_numbers(name):
+    estimator = SAID[name][0]
+    x = om.Interactions.from_scipy(sp.csr_matrix(-crowd().csr))
+    try:
+        model = estimator.fit(x)
+    except EmptyError:
+        return
+    for asked in (x, crowd()):
+        lists = model.recommend(asked.rows(asked.users.ids[:5]), k=3)
+        assert np.isfinite(lists.scores[lists.codes >= 0]).all()
+
+
+@pytest.mark.parametrize("name", SAID)
+def test_what_was_disliked_is_seen_and_not_shown(name):
+    model = SAID[name][0].fit(crowd())
+    x = om.Interactions.from_scipy(sp.csr_matrix(np.array([[-1.0, 0, 0, 1, 0, 0, 0, 0]])), items=model.items)
+    shown = model.recommend(x, k=8).codes[0]
+    assert not {0, 3} & set(shown.tolist())
+
+
+def test_buy_again_holds_a_returned_good_against_itself():
+    model = om.BuyAgain().fit(crowd())
+    assert score(model, [-1, 0, 0, 0, 1, 0, 0, 0], 0) < score(model, [0, 0, 0, 0, 1, 0, 0, 0], 0)
