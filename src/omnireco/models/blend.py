@@ -45,7 +45,8 @@ class Blend:
 
     Notes
     -----
-    A dislike says in a blend what it says in its members. Deterministic. Scores every item for everybody with every model: cost O(people x items) per model.
+    A dislike says in a blend what it says in its members. Deterministic. Scores every item for everybody with
+    every model: cost O(people x items) per model.
 
     References
     ----------
