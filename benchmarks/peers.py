@@ -256,7 +256,7 @@ def blend(chosen: dict[str, dict[str, Any]], train: pd.DataFrame, held: pd.DataF
     return learned.weights, (before, x), (mixed, whole)
 
 
-def write_lists(peer: str, folder: Path) -> None:
+def write_lists(peer: str, folder: Path, only: list[str]) -> None:
     """Choose each family's setting on validation, and write its lists for the people of the test."""
     from importlib.metadata import version
 
@@ -266,6 +266,8 @@ def write_lists(peer: str, folder: Path) -> None:
     found, chosen = [], {}
     release = "this library" if peer == "ours" else version(peer)
     for name, settings, fit in PEERS[peer]():
+        if only and name not in only:
+            continue
         start = perf_counter()
         people = np.sort(held["user_id"].unique())
         values = [mean_ndcg(fit(train, **setting)(people), held) for setting in settings]
@@ -277,7 +279,7 @@ def write_lists(peer: str, folder: Path) -> None:
         found.append(lists)
         seconds = perf_counter() - start
         print(f"  {peer} {name} {settings[best]}: {values[best]:.4f} on validation, {seconds:.0f} s", flush=True)
-    if peer == "ours":
+    if peer == "ours" and {"EASE", "ALS", "UserKNN", "RP3beta"} <= set(chosen):
         weights, (before, x), (mixed, whole) = blend(chosen, train, held, past)
         value = mean_ndcg(before.recommend(x.rows(np.sort(held["user_id"].unique())), k=K).to_frame(), held)
         lists = mixed.recommend(whole.rows(asked), k=K).to_frame()
@@ -331,11 +333,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--lists", type=Path, default=Path("peer-lists"), help="folder of the lists")
     parser.add_argument("--peer", choices=list(PEERS))
+    parser.add_argument("--only", nargs="*", default=[], metavar="FAMILY", help="some families of the peer")
     arguments = parser.parse_args()
     arguments.lists.mkdir(parents=True, exist_ok=True)
     if arguments.peer:
         try:
-            write_lists(arguments.peer, arguments.lists)
+            write_lists(arguments.peer, arguments.lists, arguments.only)
         except ImportError as missing:
             sys.exit(f"{arguments.peer} is not installed here, so it is not run: {missing}")
     else:

@@ -68,10 +68,12 @@ class Reproduction:
     def __str__(self) -> str:
         table = self.to_frame()
         shown = table[["model", "by", *self.columns, "low", "high", "seconds"]]
+        digits = {"seconds": "{:.1f}".format}
+        text = shown.to_string(index=False, na_rep="", float_format="{:.4f}".format, formatters=digits)
         settings = "\n".join(f"  {row[0]}: {row[6]}" for row in self.rows if row[1] == "ours")
         return (
             f"{self.name}: {self.n_people:,} people, split {self.split}\nprotocol: {self.protocol}\n"
-            f"published: {self.source}\n\n{shown.to_string(index=False, na_rep='', float_format=_digits)}\n"
+            f"published: {self.source}\n\n{text}\n"
             f"\nlow and high: 95 % interval of the last metric. Settings of ours:\n{settings}"
         )
 
@@ -172,10 +174,6 @@ def reproduce(name: str, path: Any, *, models: Iterable[str] | None = None, prog
     )
     _log.info("%r", done)
     return done
-
-
-def _digits(number: float) -> str:
-    return f"{number:.4f}" if abs(number) < 1 else f"{number:.1f}"
 
 
 def _find(name: str, table: Table, path: Path) -> Path:

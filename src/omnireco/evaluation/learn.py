@@ -50,6 +50,8 @@ class LearnedWeights:
         What to fit on their matrix: the estimator with its parameters tuned for these weights.
     start, found : Weights
         What was begun with, and the best of the search.
+    start_estimator : object
+        The estimator with its parameters tuned for the start: what the found weights were held against.
     accepted : bool
         Whether the interval of the gain on the last window, which the search never saw, lies above 0.
     gain, low, high : float
@@ -70,6 +72,7 @@ class LearnedWeights:
     weights: Weights
     estimator: Any
     start: Weights
+    start_estimator: Any
     found: Weights
     accepted: bool
     gain: float
@@ -275,6 +278,7 @@ def learn_weights(
         weights=best.weights if accepted else start,
         estimator=best.estimator if accepted else begun.estimator,
         start=start,
+        start_estimator=begun.estimator,
         found=best.weights,
         accepted=accepted,
         gain=gain,
