@@ -31,10 +31,12 @@ __all__ = [
     "channels_over_time",
     "comparison",
     "events_per_channel",
+    "people_hours",
     "plan_per_day",
     "plan_per_hour",
     "prices",
     "send_curve",
+    "shrinkage",
     "week",
 ]
 
@@ -208,6 +210,103 @@ def send_curve(
     ax.set_ylabel(label)
     _title(ax, title + ("   (grey: quiet hours)" if quiet is not None else ""))
     return _clean(ax)
+
+
+def shrinkage(
+    skill: Any, *, title: str = "Does a personal hour foresee the next visit?", ax: Axes | None = None
+) -> Axes:
+    """Draw what profiles gain over the population's week, by how much history people have.
+
+    Parameters
+    ----------
+    skill : pandas.DataFrame or Headroom
+        As `timing_skill` gives it, or the report of `headroom`; one line per model.
+    title : str
+    ax : matplotlib.axes.Axes, optional
+
+    Returns
+    -------
+    matplotlib.axes.Axes
+        Points with their 95 % intervals over people; below the line a personal hour does harm.
+    """
+    table = getattr(skill, "skill", skill)
+    ax = _axes(ax, (7.2, 3.4))
+    groups = list(dict.fromkeys(table["history"]))
+    names = list(dict.fromkeys(table["model"]))
+    for i, (name, rows) in enumerate(table.groupby("model", sort=False)):
+        place = np.array([groups.index(group) for group in rows["history"]]) + 0.16 * (i - (len(names) - 1) / 2)
+        reach = np.stack([rows["nats"] - rows["low"], rows["high"] - rows["nats"]])
+        ax.errorbar(place, rows["nats"], np.maximum(reach, 0.0), fmt="o", color=SERIES[i % 6], capsize=3, label=name)
+    ax.axhline(0.0, color=INK, lw=0.8)
+    people = table[table["model"] == names[0]].set_index("history")["people"]
+    ax.set_xticks(range(len(groups)), [f"{group}\n{people.get(group, 0):,} people" for group in groups])
+    ax.set_xlim(-0.5, len(groups) - 0.5)
+    ax.set_xlabel("sessions of history")
+    ax.set_ylabel("nats per later session")
+    if len(names) > 1:
+        ax.legend(frameon=False)
+    _title(ax, title)
+    return _clean(ax)
+
+
+def people_hours(
+    profiles: Any,
+    population: Any,
+    *,
+    counts: Any = None,
+    title: str = "Some people, and everybody (grey)",
+    ax: Axes | None = None,
+) -> Axes:
+    """Draw the hours of the day of a few people, one above the other, against the population's.
+
+    No ids: people are the rows given, named A, B, C...
+
+    Parameters
+    ----------
+    profiles : array-like of shape (n, 168)
+        At most 12 people.
+    population : array-like of shape (168,)
+    counts : array-like of shape (n, 168), optional
+        Their sessions, drawn as bars: how far the profile follows them is how far they are believed.
+    title : str
+    ax : matplotlib.axes.Axes, optional
+
+    Returns
+    -------
+    matplotlib.axes.Axes
+
+    Raises
+    ------
+    ParameterError
+        If there are no people, more than 12, or not 168 hours.
+    """
+    rows = np.asarray(profiles, np.float64)
+    if rows.ndim != 2 or rows.shape[1] != 168 or not 1 <= len(rows) <= 12:
+        raise ParameterError(
+            f"people_hours draws 1 to 12 rows of 168 hours. Got the shape {rows.shape}: take a few people."
+        )
+    ax = _axes(ax, (7.2, 0.7 * len(rows) + 1.0))
+    by_hour = rows.reshape(-1, 7, 24).sum(axis=1)
+    everybody = _hours(population).reshape(7, 24).sum(axis=0)
+    seen = None if counts is None else np.asarray(counts, np.float64).reshape(-1, 7, 24).sum(axis=1)
+    share = None if seen is None else seen / np.maximum(seen.sum(axis=1, keepdims=True), 1e-12)
+    height = 1.25 * max(float(by_hour.max()), float(everybody.max()))
+    edges = np.arange(25)
+    for i, line in enumerate(by_hour):
+        floor = float(len(rows) - 1 - i)
+        if share is not None and seen is not None:
+            ax.bar(edges[:-1] + 0.5, np.minimum(share[i] / height, 0.95), 0.8, bottom=floor, color=SOFT, alpha=0.55)
+            ax.text(24.2, floor + 0.3, f"{seen[i].sum():.0f} sessions", color=INK, fontsize=9, va="center")
+        ax.stairs(everybody / height + floor, edges, baseline=None, color=SOFT, lw=1.5)
+        ax.stairs(line / height + floor, edges, baseline=None, color=ACCENT, lw=1.8)
+        ax.axhline(floor, color="#d5dbe0", lw=0.8)
+    ax.set_yticks(np.arange(len(rows))[::-1] + 0.3, [chr(65 + i) for i in range(len(rows))])
+    ax.set_xticks(range(0, 25, 3), [f"{hour:02d}:00" for hour in range(0, 25, 3)])
+    ax.set_xlim(0, 24)
+    ax.set_ylim(-0.02, len(rows))
+    ax.tick_params(length=0)
+    _title(ax, title)
+    return _clean(ax, left=False, bottom=False)
 
 
 def plan_per_day(plan: Any, *, timezone: str = "UTC", ax: Axes | None = None) -> Axes:

@@ -120,3 +120,23 @@ def test_without_matplotlib_the_error_says_what_to_install(monkeypatch):
     monkeypatch.setitem(sys.modules, "matplotlib.pyplot", None)
     with pytest.raises(MissingExtraError, match=r'pip install "omnireco\[demo\]"'):
         plotting.week(np.ones(168))
+
+
+def test_shrinkage_has_a_point_and_an_interval_per_stratum():
+    rows = [("a", "1-5", 3, -0.1, -0.3, 0.2), ("a", "all", 9, 0.1, 0.0, 0.2), ("b", "all", 9, 0.0, -0.1, 0.1)]
+    table = pd.DataFrame(rows, columns=["model", "history", "people", "nats", "low", "high"])
+    ax = plotting.shrinkage(table)
+    assert [text.get_text() for text in ax.get_xticklabels()] == ["1-5\n3 people", "all\n9 people"]
+    assert len(ax.containers) == 2
+    assert {text.get_text() for text in ax.get_legend().get_texts()} == {"a", "b"}
+
+
+def test_people_hours_names_nobody():
+    rng = np.random.default_rng(0)
+    profiles, counts = rng.dirichlet(np.ones(168), 3), rng.poisson(0.2, (3, 168))
+    ax = plotting.people_hours(profiles, profiles.mean(axis=0), counts=counts)
+    assert [text.get_text() for text in ax.get_yticklabels()] == ["A", "B", "C"]
+    assert ax.texts[0].get_text() == f"{counts[0].sum()} sessions"
+    for wrong in (profiles[:0], np.ones((13, 168)), np.ones((2, 24))):
+        with pytest.raises(ParameterError, match="1 to 12 rows of 168 hours"):
+            plotting.people_hours(wrong, profiles[0])

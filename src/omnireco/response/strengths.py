@@ -51,6 +51,7 @@ _CUTS = (0.4, 0.55, 0.7, 0.85)
 _CHANNEL_STRENGTHS = np.array([1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 125.0, 250.0, 500.0, 1000.0, np.inf])
 _WIDTHS = (0.5, 0.75, 1.0, 1.5, 2.0)
 _MOST_PER_PERSON = 20.0  # sessions of one person in one block that count fully
+_UNPROVEN = 0.5  # share of the personal profile in a log too small to be cut in time
 _REACH = 8  # hours to either side that the widest kernel sees
 
 
@@ -87,7 +88,8 @@ class Fitted:
     pooling : Pooling
     trust : ndarray of shape (4,)
         Share of the personal profile, against the population's, that paid off in each stratum of history
-        (`STRATA`); 1 where nothing speaks against it.
+        (`STRATA`), by more than a standard error over people; where nobody tells, that of the
+        stratum below.
     gains : ndarray of shape (cells, 3)
         History (undecayed sessions), weight, and nats gained over the population, per predicted cell.
     """
@@ -121,6 +123,7 @@ class _Block:
     day: dict[float, np.ndarray]
     hour: dict[float, np.ndarray]
     history: np.ndarray
+    person: np.ndarray
 
 
 def decayed_counts(sessions: Sessions, now_us: int, half_life_us: int | None) -> np.ndarray:
@@ -153,7 +156,7 @@ def fit_pooling(sessions: Sessions, half_life_us: int | None, n_segments: int, *
     blocks = in_parallel([partial(_block, past, half_life_us, n_segments) for past in _pasts(sessions)], threads)
     pooling = DEFAULT
     if not blocks:
-        return Fitted(pooling, np.ones(len(STRATA)), np.empty((0, 3)))
+        return Fitted(pooling, np.full(len(STRATA), _UNPROVEN), np.empty((0, 3)))
     pooling = _fit_strengths(blocks, pooling, steps=12)[0]
     for _ in range(2):
         pooling = _best_width(blocks, pooling, "hour_width", threads)
@@ -165,7 +168,7 @@ def fit_pooling(sessions: Sessions, half_life_us: int | None, n_segments: int, *
             for block in blocks
         ]
     )
-    return Fitted(pooling, _trust(gains), gains)
+    return Fitted(pooling, _trust(gains, np.concatenate([block.person for block in blocks])), gains)
 
 
 def fit_channel_strength(
@@ -204,15 +207,24 @@ def trust_of(history: np.ndarray, trust: np.ndarray) -> np.ndarray:
     return np.asarray(np.interp(np.log(np.maximum(history, 1.0)), np.log(_CENTRES), trust))
 
 
-def _trust(gains: np.ndarray) -> np.ndarray:
-    """Return per stratum the share of the personal profile with the best validated likelihood; 1 when in doubt."""
+def _trust(gains: np.ndarray, person: np.ndarray) -> np.ndarray:
+    """Return per stratum the share of the personal profile that has paid off, and not by a few people's luck.
+
+    A share is judged by what it gained less one standard error over people. Where hardly anybody speaks, that is
+    cautious: the population's profile cannot lose against itself.
+    """
     shares = np.linspace(1.0, 0.0, 11)
-    best = np.ones(len(STRATA))
+    best = np.full(len(STRATA), np.nan)
     for i, (low, high) in enumerate(STRATA):
         inside = (gains[:, 0] >= low) & (gains[:, 0] <= high)
-        ratio, weight = np.exp(gains[inside, 2]), gains[inside, 1]
-        best[i] = shares[np.argmax([float(weight @ np.log1p(share * (ratio - 1.0))) for share in shares])]
-    return best
+        if inside.any():
+            ratio, weight, who = np.exp(gains[inside, 2]), gains[inside, 1], person[inside]
+            each = np.stack([np.bincount(who, weight * np.log1p(share * (ratio - 1.0))) for share in shares])
+            best[i] = shares[np.argmax(each.sum(axis=1) - np.sqrt((each**2).sum(axis=1)))]
+        elif i:
+            best[i] = best[i - 1]
+    known = best[np.isfinite(best)]
+    return np.where(np.isfinite(best), best, known[0] if known.size else _UNPROVEN)
 
 
 def _pasts(sessions: Sessions) -> list[_Past]:
@@ -259,6 +271,7 @@ def _block(known: _Past, half_life_us: int | None, n_segments: int) -> _Block:
         day={width: (by_day @ day_kernel(theta, width))[row, hour] for width in _WIDTHS},
         hour={width: near @ kernel for width, kernel in kernels.items()},
         history=known.history[row],
+        person=row,
     )
 
 
