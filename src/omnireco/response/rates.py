@@ -151,14 +151,19 @@ def appetites(spells: Spells, n: int, tau: np.ndarray, base: np.ndarray, strengt
     return found
 
 
-def fit_base(spells: Spells, n: int, n_channels: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return per channel ``tau``, the population's rates (C, 168) at full pull, and the strength of appetites (C,)."""
+def fit_base(
+    spells: Spells, n: int, n_channels: int, shape: np.ndarray | None = None
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return per channel ``tau``, the population's rates (C, 168) at full pull, and the strength of appetites (C,).
+
+    ``shape`` (168,) is what the population does on its own, where that is known: rates start from it.
+    """
     tau, base = np.full(n_channels, DEFAULT_TAU), np.empty((n_channels, WEEK))
     strength = np.full(n_channels, 10.0)
     for code in range(n_channels):
         mine = spells.of(np.flatnonzero(spells.channel == code))
         if mine.weight.sum() > 0:
-            tau[code], base[code], strength[code] = _fit_channel(mine, n)
+            tau[code], base[code], strength[code] = _fit_channel(mine, n, shape)
         else:  # nothing to learn from: as if one answer had been seen in all the time watched
             hours = expected_counts(replace(mine, row=np.zeros_like(mine.row), channel=np.zeros_like(mine.channel)),
                                     1, tau[code : code + 1], _FLAT)  # fmt: skip
@@ -166,7 +171,7 @@ def fit_base(spells: Spells, n: int, n_channels: int) -> tuple[np.ndarray, np.nd
     return tau, base, strength
 
 
-def _fit_channel(spells: Spells, n: int) -> tuple[float, np.ndarray, float]:
+def _fit_channel(spells: Spells, n: int, shape: np.ndarray | None) -> tuple[float, np.ndarray, float]:
     """Fit one channel by maximum likelihood, a Gamma factor per person integrated out."""
     from scipy.optimize import minimize_scalar
 
@@ -181,7 +186,7 @@ def _fit_channel(spells: Spells, n: int) -> tuple[float, np.ndarray, float]:
 
     def rates(tau: float, gain: np.ndarray | None = None) -> np.ndarray:
         hours = expected_counts(everybody, 1, np.array([tau]), _FLAT, gain)[0]
-        return _population_rate(seen, hours)
+        return _population_rate(seen, hours, shape)
 
     def people(tau: float, base: np.ndarray) -> np.ndarray:
         expected_until(spells.start, spells.stop, tau, base, expected)
@@ -212,14 +217,15 @@ def _frailty(a: np.ndarray, e: np.ndarray) -> list[float]:
     return [float((gammaln(k + a) - gammaln(k) + k * np.log(k) - (k + a) * np.log(k + e)).sum()) for k in _APPETITES]
 
 
-def _population_rate(seen: np.ndarray, hours: np.ndarray) -> np.ndarray:
+def _population_rate(seen: np.ndarray, hours: np.ndarray, shape: np.ndarray | None) -> np.ndarray:
     """Return answers per hour at risk, (168,): the mean, then by hour of the day, then by hour of the week."""
-    rate = np.full(WEEK, float(seen.sum()) / max(float(hours.sum()), 1e-300))
+    shape, prior = (np.ones(WEEK), 1.0) if shape is None else (shape, 10.0)
+    rate = shape * (float(seen.sum()) / max(float(shape @ hours), 1e-300))
     kernel = circular_kernel(24, 0.7)
     day_seen = kernel @ seen.reshape(7, 24).sum(axis=0)
-    rate *= np.tile((1.0 + day_seen) / (1.0 + kernel @ (rate * hours).reshape(7, 24).sum(axis=0)), 7)
+    rate *= np.tile((prior + day_seen) / (prior + kernel @ (rate * hours).reshape(7, 24).sum(axis=0)), 7)
     kernel = circular_kernel(WEEK, 1.0)
-    rate *= (3.0 + kernel @ seen) / (3.0 + kernel @ (rate * hours))
+    rate *= (3.0 * prior + kernel @ seen) / (3.0 * prior + kernel @ (rate * hours))
     return rate
 
 

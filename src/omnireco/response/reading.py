@@ -158,7 +158,8 @@ class ReadingClock:
             if weight == "fit":
                 weight = fit_open_weight(small, people.size, n_channels)
             small, spells = small.weighed(weight), spells.weighed(weight)
-            tau, base, appetite = fit_base(small, people.size, n_channels)
+            shape = None if activity is None else WEEK * activity.population
+            tau, base, appetite = fit_base(small, people.size, n_channels, shape)
             tilt = _tilt(activity, messages.users.ids[people])
             habits = fit_habits(small, people.size, tau, base, appetite, self.segments, tilt)
         human = np.bincount(spells.channel, weights=spells.human, minlength=n_channels)
