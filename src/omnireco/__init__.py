@@ -82,6 +82,7 @@ from omnireco.models import (
     join_channels,
     typed_inputs,
 )
+from omnireco.models.after import FollowUps, FollowUpsModel, RefillModel, Refills, unfinished
 from omnireco.models.calibration import calibration_error
 from omnireco.models.cold import add_new_items
 from omnireco.models.diversify import avoid, calibrated, mmr, promoted, quotas
@@ -98,6 +99,7 @@ from omnireco.models.newcomers import (
     with_people,
 )
 from omnireco.models.rank import Ranker, RankerModel
+from omnireco.models.session import SessionKNN, WhatNext
 from omnireco.models.topk import ItemIndex, topk
 from omnireco.planning import (
     Budget,
@@ -170,6 +172,8 @@ __all__ = [
     "FallbackLists",
     "Fatigue",
     "FatigueModel",
+    "FollowUps",
+    "FollowUpsModel",
     "FrequencyCap",
     "Identities",
     "Interactions",
@@ -202,6 +206,8 @@ __all__ = [
     "ReadingClock",
     "ReadingModel",
     "Recommendations",
+    "RefillModel",
+    "Refills",
     "Report",
     "Reproduction",
     "Requests",
@@ -210,12 +216,14 @@ __all__ = [
     "SegmentPopularity",
     "SendTime",
     "SendTimeModel",
+    "SessionKNN",
     "Slots",
     "TypedEASE",
     "TypedModel",
     "UserKNN",
     "Vocabulary",
     "Weights",
+    "WhatNext",
     "ZonePosterior",
     "__version__",
     "adapters",
@@ -272,5 +280,6 @@ __all__ = [
     "thompson_propensities",
     "topk",
     "typed_inputs",
+    "unfinished",
     "with_people",
 ]

@@ -37,6 +37,7 @@ from omnireco.data.zones import ZonePosterior
 from omnireco.errors import OmnirecoError, ParameterError, StorageError
 from omnireco.models._population import Field, Population
 from omnireco.models._scorers import Quadratic, Trees
+from omnireco.models.after import FollowUpsModel, RefillModel
 from omnireco.models.base import Recommendations
 from omnireco.models.blend import BlendModel
 from omnireco.models.calibration import Isotonic
@@ -259,6 +260,8 @@ def _forms() -> dict[str, _Form]:
         "reading model": _Form(ReadingModel, _pack_reading, _unpack_reading),
         "projection model": _Form(ProjectionModel, _pack_projection, _unpack_projection),
         "neighbor model": _Form(NeighborModel, _pack_neighbors, _unpack_neighbors),
+        "refill model": _Form(RefillModel, _pack_refills, _unpack_refills),
+        "follow-ups model": _Form(FollowUpsModel, _pack_follow_ups, _unpack_follow_ups),
         "ranker model": _Form(RankerModel, _pack_ranker, _unpack_ranker),
         "blend model": _Form(BlendModel, _pack_blend, _unpack_blend),
         "typed model": _Form(TypedModel, _pack_typed, _unpack_typed),
@@ -663,6 +666,34 @@ def _pack_fallback(chain: Fallback, out: _Writer) -> None:
 def _unpack_fallback(parts: _Reader) -> Fallback:
     members = [_unpack_member(parts, f"{n}/", *member) for n, member in enumerate(parts.fields["members"])]
     return Fallback(dict(zip(parts.fields["names"], members, strict=True)), least=int(parts.fields["least"]))
+
+
+def _pack_refills(model: RefillModel, out: _Writer) -> None:
+    out.vocabulary("items", model.items)
+    out.array("mu", model.mu)
+    out.array("spread", model.spread)
+    out.fields |= {"numbers": [model.within, model.between, model.returning], "events": list(model.events)}
+
+
+def _unpack_refills(parts: _Reader) -> RefillModel:
+    within, between, returning = map(float, parts.fields["numbers"])
+    tables = parts.parts(("items",), ("mu", "spread"))
+    return RefillModel(
+        **tables, within=within, between=between, returning=returning, events=tuple(parts.fields["events"])
+    )
+
+
+_FOLLOW_UPS = ("bought", "item", "after", "people", "lift", "low", "high")
+
+
+def _pack_follow_ups(model: FollowUpsModel, out: _Writer) -> None:
+    out.vocabulary("items", model.items)
+    for name in _FOLLOW_UPS:
+        out.array(name, getattr(model, name))
+
+
+def _unpack_follow_ups(parts: _Reader) -> FollowUpsModel:
+    return FollowUpsModel(**parts.parts(("items",), _FOLLOW_UPS))
 
 
 _TABLES = ("share", "facts", "gap", "category", "vectors")

@@ -28,6 +28,7 @@ from omnireco.models._scorers import Quadratic, Trees, fit_lambdamart, fit_light
 from omnireco.models.base import Model, Recommendations
 from omnireco.models.calibration import Isotonic, calibration_error
 from omnireco.models.sequence import NextItem
+from omnireco.models.session import SessionKNN
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -591,7 +592,7 @@ def _distinct(names: tuple[str, ...], what: str) -> tuple[str, ...]:
 
 def _reads_log(estimator: Any) -> bool:
     """Return whether an estimator learns from the order of a log, with weights of its own."""
-    return isinstance(estimator, NextItem)
+    return isinstance(estimator, (NextItem, SessionKNN))
 
 
 def _without(weights: Weights, dislikes: Iterable[str]) -> Weights:

@@ -1,0 +1,145 @@
+"""Does the situation help to rank? Complete Journey, cut in time: the ranker beside its own candidates, and shuffled.
+
+    OMNIRECO_DATA=/path/to/data python benchmarks/ranker.py [--kinds logit lambdamart] [--requests 4000]
+
+What a household puts into its next basket, out of the 5,881 promoted products. Context: local hour of the week, store,
+days since the last visit, and whether the product is in the mailer or on display in that store and week. Tables and
+proposing models are learned up to a first cut, the order on baskets up to a second, and one basket per household of the
+two weeks after it is ranked. "Shuffled" is the same ranker, fitted and asked with the context of other baskets. Hyper-
+parameters are the defaults; the test window was used once. Writes results/ranker.json.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+import os
+import resource
+import sys
+from pathlib import Path
+from time import perf_counter, process_time
+
+import numpy as np
+import pandas as pd
+
+import omnireco as om
+
+LEARN, TEST, DAYS = "2017-10-15", "2017-11-15", 14
+ZONE, K = "America/New_York", 10
+CONTEXT = ["hour", "store_id", "away", "week"]
+
+
+def read(folder: Path, households: int | None) -> tuple[om.EventLog, pd.DataFrame, om.Catalog]:
+    """Return the baskets with their situation, what is promoted where and when, and the catalogue."""
+    place = folder / "complete_journey"
+    columns = ["household_id", "store_id", "product_id", "week", "transaction_timestamp"]
+    rows = pd.read_parquet(place / "transactions.parquet", columns=columns)
+    promoted = pd.read_parquet(place / "promotions_top_products.parquet")
+    if households is not None:
+        people = np.sort(rows["household_id"].unique())
+        rows = rows[rows["household_id"].isin(np.random.default_rng(0).choice(people, households, replace=False))]
+    rows = rows[rows["product_id"].isin(promoted["product_id"].unique())]
+    rows = rows.rename(
+        columns={"household_id": "user_id", "product_id": "item_id", "transaction_timestamp": "timestamp"}
+    )
+    local = rows["timestamp"].dt.tz_convert(ZONE)
+    rows["hour"] = (local.dt.day_of_week * 24 + local.dt.hour).astype("int64")
+    visits = rows[["user_id", "timestamp"]].drop_duplicates().sort_values(["user_id", "timestamp"])
+    days = visits.groupby("user_id")["timestamp"].diff().dt.total_seconds() / 86_400
+    visits["away"] = np.digitize(days.fillna(99), [0.5, 1.5, 3.5, 7.5, 14.5, 30.5]).astype("int64")
+    rows = rows.merge(visits, on=["user_id", "timestamp"]).assign(channel="store", event="purchase")
+    rows["week"] = rows["week"].astype("int64")
+    log = om.EventLog.from_frame(rows, context=["hour", "away", "week"])
+    facts = promoted.rename(columns={"product_id": "item_id"})
+    facts["display"] = (facts.pop("display_location").astype(str) != "0").astype(float)
+    facts["mailer"] = (facts.pop("mailer_location").astype(str) != "0").astype(float)
+    facts = (
+        facts[facts["week"] >= 38].groupby(["item_id", "store_id", "week"], as_index=False)[["display", "mailer"]].max()
+    )
+    facts["week"] = facts["week"].astype("int64")
+    goods = pd.read_parquet(place / "products.parquet", columns=["product_id", "product_category"])
+    goods = goods.rename(columns={"product_id": "item_id", "product_category": "category"})
+    return log, facts, om.Catalog.from_frame(goods[goods["item_id"].isin(rows["item_id"].unique())])
+
+
+def shuffled(asked: tuple[om.Requests, om.Interactions], seed: int) -> tuple[om.Requests, om.Interactions]:
+    """Give every request the whole situation of another one."""
+    requests, chosen = asked
+    order = np.random.default_rng(seed).permutation(len(requests))
+    labels = {name: (known, code[order]) for name, (known, code) in requests.labels.items()}
+    return type(asked)(dataclasses.replace(requests, labels=labels), chosen)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--kinds", nargs="+", default=["logit", "lambdamart"])
+    parser.add_argument("--requests", type=int, default=4000)
+    parser.add_argument("--candidates", type=int, default=100)
+    parser.add_argument("--households", type=int, help="a drawn part of them, for a quick look")
+    arguments = parser.parse_args()
+    if not (folder := os.environ.get("OMNIRECO_DATA")):
+        sys.exit("Set OMNIRECO_DATA to the folder that holds complete_journey")
+    log, facts, catalog = read(Path(folder), arguments.households)
+    train, test = log.split(TEST, horizon=f"{DAYS}D")
+    learn = om.Requests.from_log(train.between(LEARN, TEST), context=CONTEXT)
+    final = om.Requests.from_log(test, context=CONTEXT, per_user=1)
+    print(f"{train}; {final.requests}; split {om.fingerprint(train, test)}", flush=True)
+    again = om.Weights(half_life="60D")
+    lists, costs = {}, {}
+    x = train.matrix(again)
+    people = x.users.codes(final.requests.users.ids, missing="none")[final.requests.user]
+    asking = np.flatnonzero(people >= 0)
+    final = type(final)(final.requests.take(asking), final.chosen.take(asking))
+    rows = om.Interactions(final.requests.ids, x.items, x.csr[people[asking]], {"all": x.csr[people[asking]]})
+    for name, estimator in (("BuyAgain", om.BuyAgain()), ("ItemKNN", om.ItemKNN())):
+        lists[name] = estimator.fit(x).recommend(rows, k=K, exclude_seen=False)
+    base = {
+        "models": {"again": om.BuyAgain(), "knn": om.ItemKNN()},
+        "weights": again,
+        "exclude_seen": False,
+        "n_candidates": arguments.candidates,
+        "n_requests": arguments.requests,
+    }
+    for kind in arguments.kinds:
+        for name, context, teach, ask in (
+            (f"{kind}, no context", [], learn, final),
+            (f"{kind}, shuffled", CONTEXT, shuffled(learn, 1), shuffled(final, 2)),
+            (f"{kind}, context", CONTEXT, learn, final),
+        ):
+            shown = [facts] if context else []
+            ranker = om.Ranker(**base, context=context, ranker=kind)
+            wall, cpu = perf_counter(), process_time()
+            model = ranker.fit(train, at=LEARN, catalog=catalog, timezone=ZONE, facts=shown, asked=teach)
+            fitted = perf_counter() - wall, process_time() - cpu
+            wall, cpu = perf_counter(), process_time()
+            lists[name] = model.recommend(log, ask.requests, k=K, timezone=ZONE, facts=shown)
+            asked = perf_counter() - wall, process_time() - cpu
+            costs[name] = {
+                "fit s": fitted[0],
+                "fit cpu s": fitted[1],
+                "rank s": asked[0],
+                "rank cpu s": asked[1],
+                "candidates per cpu s": len(ask.requests) * arguments.candidates / asked[1],
+                "ece": model.calibration.get("", (np.nan, 0))[0],
+                "peak GiB": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20,
+            }
+            print(f"  {name}: { ({key: round(value, 4) for key, value in costs[name].items()}) }", flush=True)
+    report = om.evaluate(lists, final.chosen, k=K, metrics=[om.ndcg, om.recall, om.hit_rate])
+    table = report.to_frame()
+    print(table.to_string())
+    pairs = {}
+    for kind in arguments.kinds:
+        for against in ("BuyAgain", f"{kind}, no context", f"{kind}, shuffled"):
+            found = report.differences(against)
+            row = found[(found["model"] == f"{kind}, context") & (found["metric"] == "ndcg")]
+            pairs[f"{kind}, context less {against}"] = row.iloc[0].to_dict()
+            print(f"  {kind}, context less {against}: {row.to_string(header=False, index=False)}", flush=True)
+    target = Path(__file__).parent / "results"
+    target.mkdir(exist_ok=True)
+    result = {"metrics": table.to_dict("records"), "differences": pairs, "costs": costs}
+    (target / "ranker.json").write_text(json.dumps(result, indent=1, default=float))
+
+
+if __name__ == "__main__":
+    main()

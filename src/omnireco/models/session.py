@@ -1,0 +1,291 @@
+"""What next, now: sessions like this one, and the last minutes blended with the long run."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, NoReturn
+
+import numpy as np
+import scipy.sparse as sp
+
+from omnireco._checks import check_duration, check_instant, check_integer, check_number
+from omnireco.data.asof import histories_at
+from omnireco.data.events import EventLog, require_events
+from omnireco.data.interactions import Interactions
+from omnireco.data.vocabulary import NONE, Vocabulary
+from omnireco.data.weights import Weights
+from omnireco.errors import EmptyError, ParameterError, SchemaError
+from omnireco.models.base import Model, Recommendations, explain_unfitted
+from omnireco.models.blend import all_scores
+from omnireco.models.factors import FactorModel
+from omnireco.models.neighbors import NeighborModel
+from omnireco.models.topk import select, topk
+
+__all__ = ["SessionKNN", "WhatNext"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SessionKNN:
+    """Recommend what people did in sessions like this one.
+
+    Needs no identity and no long history: the last few clicks are compared with sessions of everybody, the most similar
+    ones speak, young sessions louder. Where most visitors are anonymous, this is the baseline to beat.
+
+    Parameters
+    ----------
+    neighbors : int
+        Sessions that speak.
+    gap : str or timedelta
+        A pause this long ends a session.
+    half_life : str or timedelta, optional
+        In what time a session's voice halves.
+    weights : Weights
+        How the asking session is weighed: the latest counts most. Ask the model with histories made the same way:
+        ``model.recommend(session_log.matrix(weights), k=10)``.
+    shrinkage : float
+        Pulls similarities that rest on few items towards zero.
+
+    Notes
+    -----
+    ``score(i) = sum over the nearest sessions s of cosine(session, s) * 2 ** (-age(s) / half_life) * [i in s]``.
+    Deterministic. Fit is one sort; a ranking costs the sparse product of the histories with all sessions.
+
+    References
+    ----------
+    V-SKNN: Ludewig and Jannach, "Evaluation of session-based recommendation algorithms", UMUAI 2018, section 3.3, and
+    Ludewig et al., UMUAI 2021; the decay of neighbours: Garg et al., "Sequence and time aware neighborhood for
+    session-based recommendations" (STAN), SIGIR 2019.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> times = pd.to_datetime(["2025-05-01 10:00", "2025-05-01 10:05", "2025-05-02 09:00"], utc=True)
+    >>> log = EventLog.from_frame(pd.DataFrame({"user_id": [1, 1, 2], "item_id": ["pan", "lid", "pan"],
+    ...                                         "channel": "web", "event": "view", "timestamp": times}))
+    >>> model = SessionKNN().fit(log)
+    >>> model.recommend(log.matrix().rows([2]), k=1).to_frame()["item_id"].tolist()
+    ['lid']
+    """
+
+    neighbors: int = 100
+    gap: Any = "30min"
+    half_life: Any = "30D"
+    weights: Weights = field(default_factory=lambda: Weights(step_half_life=2.0))
+    shrinkage: float = 0.0
+
+    def __post_init__(self) -> None:
+        check_integer(self.neighbors, "neighbors", low=1)
+        check_duration(self.gap, "gap")
+        if self.half_life is not None:
+            check_duration(self.half_life, "half_life")
+        if not isinstance(self.weights, Weights):
+            raise ParameterError(f"weights must be a Weights. Got {self.weights!r}: write Weights(step_half_life=2).")
+        check_number(self.shrinkage, "shrinkage", low=0)
+
+    def fit(self, log: EventLog) -> NeighborModel:
+        """Return the model; it keeps the sessions without their people.
+
+        Raises
+        ------
+        EmptyError
+            When no event has an item.
+        """
+        require_events(log, "SessionKNN.fit")
+        rows = np.flatnonzero(log.item != NONE)
+        if not rows.size:
+            raise EmptyError("SessionKNN.fit: no event has an item. Check the filters before it.")
+        when, who, item = log.at[rows], log.user[rows], log.item[rows]
+        order = np.lexsort([when, who])
+        when, who, item = when[order], who[order], item[order]
+        fresh = np.r_[True, (np.diff(who) != 0) | (np.diff(when) >= check_duration(self.gap, "gap"))]
+        session = np.cumsum(fresh) - 1
+        n = int(session[-1]) + 1
+        sessions = sp.csr_matrix((np.ones(rows.size), (session, item)), (n, log.n_items), dtype=np.float32)
+        sessions.sum_duplicates()
+        age = log.end_us - _last(when, session, n)
+        life = np.inf if self.half_life is None else check_duration(self.half_life, "half_life")
+        voice = np.maximum(np.exp2(-age / life), 1e-30)
+        sessions.data[:] = np.repeat(voice, np.diff(sessions.indptr)).astype(np.float32)
+        pair = np.unique(who.astype(np.int64) * log.n_items + item)
+        popularity = np.bincount(pair % log.n_items, minlength=log.n_items).astype(np.float32)
+        return NeighborModel(log.items, popularity, sessions, self.neighbors, "cosine", float(self.shrinkage), None)
+
+    def __getattr__(self, name: str) -> NoReturn:
+        explain_unfitted(self, name)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WhatNext:
+    """Answer for this moment: what a person likes in the long run, moved by what they did a minute ago.
+
+    One model, asked twice: with the long history, and with the last minutes. Somebody who opens the app after a week
+    gets the first answer; somebody who has looked at four tents gets tents; and half an hour later the tents fade.
+
+    Parameters
+    ----------
+    model : Model
+        Fitted; best a factor model (``ALS``), whose vectors are blended, or a linear one (``EASE``, ``NextItem``).
+    fade : str or timedelta
+        An event of the session counts ``exp(-age / fade)``, on whatever channel it happened.
+    half_life : str or timedelta
+        Of the long history.
+    prior : float
+        How many fresh events it takes until the session weighs as much as the long run.
+
+    Notes
+    -----
+    ``x = x_long + rho (x_session - x_long)`` with ``rho = n / (n + prior)`` and n the faded number of events. Models
+    without vectors blend scores in the same way, of histories scaled to a sum of 1. Deterministic; nothing is
+    refitted, nothing is stored: the same call serves whoever asks next.
+
+    Examples
+    --------
+    >>> import omnireco as om
+    >>> log = om.EventLog.from_frame(om.simulate(n_users=60, n_items=20, days=60, seed=1).events)
+    >>> now = om.WhatNext(model=om.ALS(factors=8, seed=7).fit(log.matrix()))
+    >>> now.recommend(log, at=log.end, k=3).k
+    3
+    >>> items, scores = now.one(["i01", "i02"], age=["30s", "5min"], k=3)
+    >>> len(items)
+    3
+    """
+
+    model: Model
+    fade: Any = "20min"
+    half_life: Any = "30D"
+    prior: float = 2.0
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.model, Model):
+            raise ParameterError(
+                f"WhatNext: model must be a fitted model. Got {type(self.model).__name__}: write "
+                "WhatNext(model=ALS().fit(x))."
+            )
+        check_duration(self.fade, "fade")
+        check_duration(self.half_life, "half_life")
+        check_number(self.prior, "prior", above=0)
+
+    def recommend(
+        self, log: EventLog, *, at: Any, k: int, exclude_seen: bool = False, eligible: Any = None
+    ) -> Recommendations:
+        """Rank items for everybody in a log, as of an instant.
+
+        Parameters
+        ----------
+        log : EventLog
+            Events of those who ask, from any channel; only those before ``at`` count, and items the model does not
+            know are left out.
+        at : datetime, date or str
+        k : int
+        exclude_seen : bool
+        eligible : bool array over ``model.items`` or item ids, optional
+
+        Returns
+        -------
+        Recommendations
+            For all people of the log; those without a past get what most people choose.
+        """
+        require_events(log, "WhatNext.recommend")
+        k, now = check_integer(k, "k", low=1), check_instant(at, "at")
+        user, moments = np.arange(log.n_users), np.full(log.n_users, now)
+        session_life = f"{max(1, round(check_duration(self.fade, 'fade') * np.log(2)))}us"
+        long, session = (
+            histories_at(log, Weights(half_life=life), user, moments).with_items(self.model.items)
+            for life in (self.half_life, session_life)
+        )
+        allowed = _mask(eligible, self.model.items)
+        codes, scores = self._rank(long.csr, session.csr, k=k, exclude_seen=exclude_seen, eligible=allowed)
+        cold = np.flatnonzero(np.diff(long.csr.indptr) == 0)
+        if cold.size:
+            blank = Interactions(log.users.take(cold), self.model.items, long.csr[cold], {"all": long.csr[cold]})
+            popular = self.model.recommend(blank, k=k, eligible=allowed)
+            codes[cold], scores[cold] = popular.codes, popular.scores
+        return Recommendations(log.users, self.model.items, codes, scores)
+
+    def one(
+        self, items: Sequence[Any], *, age: Sequence[Any], k: int, exclude_seen: bool = False
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Rank items for one person, from their last events: the path of a service.
+
+        Parameters
+        ----------
+        items : sequence of item ids
+            What the last events were about, on any channel; unknown ones are left out.
+        age : sequence of str, timedelta or float
+            How long ago each was: durations, or seconds.
+        k : int
+        exclude_seen : bool
+
+        Returns
+        -------
+        (ids, scores)
+            At most k of each, best first; empty when no item is known.
+        """
+        k = check_integer(k, "k", low=1)
+        if len(items) != len(age):
+            raise SchemaError(f"WhatNext.one: {len(items)} items and {len(age)} ages. Give one age per item.")
+        code = self.model.items.codes(list(items), missing="none") if len(items) else np.empty(0, np.int32)
+        ages = np.array([_microseconds(value) for value in age], np.float64)
+        code, ages = code[code != NONE], ages[code != NONE]
+        if not code.size:
+            return self.model.items.ids[:0], np.empty(0, np.float32)
+        m = len(self.model.items)
+        long = _row(code, np.exp2(-ages / check_duration(self.half_life, "half_life")), m)
+        session = _row(code, np.exp(-ages / check_duration(self.fade, "fade")), m)
+        codes, scores = self._rank(long, session, k=k, exclude_seen=exclude_seen, eligible=None)
+        held = codes[0] != NONE
+        return self.model.items.ids[codes[0][held]], scores[0][held]
+
+    def _rank(
+        self, long: sp.csr_matrix, session: sp.csr_matrix, *, k: int, exclude_seen: bool, eligible: np.ndarray | None
+    ) -> tuple[np.ndarray, np.ndarray]:
+        fresh = np.add.reduceat(np.r_[session.data, 0.0], session.indptr[:-1]) * (np.diff(session.indptr) > 0)
+        rho = np.where(fresh > 1e-6, fresh / (fresh + self.prior), 0.0)[:, None]
+        exclude = long if exclude_seen else None
+        if isinstance(self.model, FactorModel):
+            vector, recent = self.model._place(long, None), self.model._place(session, None)
+            blended = (vector + rho * (recent - vector)).astype(np.float32)
+            return topk(blended, self.model._index, k=k, exclude=exclude, eligible=eligible)
+        scores = all_scores(self.model, _share(long)).astype(np.float64)
+        scores += rho * (all_scores(self.model, _share(session)) - scores)
+        return select(scores.astype(np.float32), k=k, exclude=exclude, eligible=eligible)
+
+
+def _last(when: np.ndarray, session: np.ndarray, n: int) -> np.ndarray:
+    """Return the last instant of each session; events are ordered by session and time."""
+    return when[np.searchsorted(session, np.arange(n), side="right") - 1]
+
+
+def _mask(eligible: Any, items: Vocabulary) -> np.ndarray | None:
+    if eligible is None:
+        return None
+    given = np.asarray(eligible)
+    if given.dtype == np.bool_:
+        if given.shape != (len(items),):
+            raise ParameterError(f"eligible is a mask of shape {given.shape}, and the model has {len(items):,} items.")
+        return given
+    mask = np.zeros(len(items), np.bool_)
+    mask[items.codes(eligible)] = True
+    return mask
+
+
+def _microseconds(age: Any) -> float:
+    seconds = isinstance(age, (int, float, np.integer, np.floating)) and not isinstance(age, bool)
+    return 1e6 * check_number(age, "age", low=0) if seconds else float(check_duration(age, "age"))
+
+
+def _row(code: np.ndarray, weight: np.ndarray, m: int) -> sp.csr_matrix:
+    """Return one row of summed weights; those too small for a float32 are left out."""
+    distinct, place = np.unique(code, return_inverse=True)
+    total = np.bincount(place, weights=weight).astype(np.float32)
+    kept = total > 0
+    parts = total[kept], distinct[kept].astype(np.int32), np.array([0, int(kept.sum())], np.int32)
+    return sp.csr_matrix(parts, (1, m))
+
+
+def _share(matrix: sp.csr_matrix) -> sp.csr_matrix:
+    """Return rows scaled to a sum of 1; empty ones stay empty."""
+    total = np.asarray(matrix.sum(axis=1), np.float64).ravel()
+    scale = np.repeat(1.0 / np.where(total > 0, total, 1.0), np.diff(matrix.indptr))
+    return sp.csr_matrix(((matrix.data * scale).astype(np.float32), matrix.indices, matrix.indptr), matrix.shape)

@@ -1,0 +1,121 @@
+"""Sessions like this one, and the last minutes against the long run."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import omnireco as om
+from omnireco.errors import EmptyError, ParameterError, SchemaError
+
+START = pd.Timestamp("2025-03-01", tz="UTC")
+
+
+def log_of(rows):
+    frame = pd.DataFrame(rows, columns=["user_id", "item_id", "minute"])
+    at = START + pd.to_timedelta(frame.pop("minute"), unit="min")
+    return om.EventLog.from_frame(frame.assign(channel="web", event="view", timestamp=at))
+
+
+def two_tastes(n=80, seed=0):
+    """People like tents or teas, ten of each."""
+    draw = np.random.default_rng(seed)
+    rows = []
+    for person in range(n):
+        kind = "tent" if person % 2 else "tea"
+        rows += [
+            (person, f"{kind}{i}", int(m))
+            for i, m in zip(draw.choice(10, 5, False), draw.integers(0, 60 * 24 * 20, 5), strict=True)
+        ]
+    return log_of(rows)
+
+
+LOG = two_tastes()
+MODELS = {"als": om.ALS(factors=4, seed=1).fit(LOG.matrix()), "ease": om.EASE(regularization=5.0).fit(LOG.matrix())}
+
+
+def test_similar_sessions_speak_and_old_ones_fall_silent():
+    rows = [
+        (1, "pan", 0),
+        (1, "lid", 5),
+        (2, "pan", 60 * 24 * 90),
+        (2, "pot", 60 * 24 * 90 + 5),
+        (3, "cup", 60 * 24 * 91),
+    ]
+    log = log_of(rows)
+    asked = om.Interactions.from_frame(pd.DataFrame({"user_id": ["me"], "item_id": ["pan"]}))
+    model = om.SessionKNN(half_life="30D").fit(log)
+    assert model.recommend(asked, k=2).to_frame()["item_id"].tolist() == ["pot", "lid"]
+    score = model.score(asked, ["pot", "lid"])[0]
+    assert score[1] / score[0] == pytest.approx(2.0**-3, rel=1e-3)
+    flat = om.SessionKNN(half_life=None).fit(log).score(asked, ["pot", "lid"])[0]
+    assert flat[0] == flat[1]
+    assert om.SessionKNN().fit(log).people.shape[0] == 3
+
+
+def test_a_pause_ends_a_session():
+    log = log_of([(1, "pan", 0), (1, "lid", 29), (1, "cup", 59)])
+    assert om.SessionKNN(gap="30min").fit(log).people.shape[0] == 2
+    assert om.SessionKNN(gap="31min").fit(log).people.shape[0] == 1
+
+
+def test_bad_sessions(tmp_path):
+    with pytest.raises(ParameterError, match="neighbors"):
+        om.SessionKNN(neighbors=0)
+    with pytest.raises(EmptyError, match="no events"):
+        om.SessionKNN().fit(LOG._rows(np.arange(0)))
+    model = om.SessionKNN().fit(LOG)
+    again = om.load(om.save(model, tmp_path / "sessions.omnireco"))
+    x = LOG.matrix().take(np.arange(4))
+    assert (again.recommend(x, k=3).codes == model.recommend(x, k=3).codes).all()
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_fresh_events_move_the_answer_and_fade(name):
+    now = om.WhatNext(model=MODELS[name])
+    tea = [f"tea{i}" for i in range(4)]
+    long = ["5D"] * 4
+    kinds = []
+    for minutes in (0.1, 20, 600):
+        items, scores = now.one(
+            [*tea, "tent1", "tent2"], age=[*long, f"{minutes}min", f"{minutes + 1}min"], k=10, exclude_seen=True
+        )
+        assert (np.diff(scores) <= 0).all()
+        kinds.append(np.mean([item.startswith("tent") for item in items[:4]]))
+    assert kinds[0] >= kinds[-1]
+    assert kinds[-1] < 1
+    alone, _ = now.one(tea, age=long, k=3)
+    assert all(item.startswith("tea") for item in alone)
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_one_person_gets_what_the_batch_gives(name):
+    now = om.WhatNext(model=MODELS[name])
+    at = pd.Timestamp(LOG.end) + pd.Timedelta("3min")
+    batch = now.recommend(LOG, at=at, k=5)
+    frame = LOG.to_frame()
+    for row in (0, 7, 33):
+        mine = frame[frame["user_id"] == LOG.users.ids[row]]
+        ages = [(at - t).to_pytimedelta() for t in mine["timestamp"]]
+        items, scores = now.one(mine["item_id"].tolist(), age=ages, k=5)
+        assert items.tolist() == batch.items.ids[batch.codes[row]].tolist()
+        np.testing.assert_allclose(scores, batch.scores[row], rtol=1e-4, atol=1e-6)
+
+
+def test_only_the_past_counts_and_strangers_get_the_popular():
+    now = om.WhatNext(model=MODELS["als"])
+    cold = now.recommend(LOG, at=START, k=4)
+    assert len({tuple(row) for row in cold.codes.tolist()}) == 1
+    some = now.recommend(LOG, at=LOG.end, k=4, eligible=["tea1", "tent3"])
+    assert set(some.to_frame()["item_id"]) == {"tea1", "tent3"}
+    assert now.one(["unknown"], age=[3], k=4)[0].size == 0
+    assert now.one([], age=[], k=4)[0].size == 0
+
+
+def test_bad_input():
+    with pytest.raises(ParameterError, match="fitted model"):
+        om.WhatNext(model=om.ALS())
+    now = om.WhatNext(model=MODELS["als"])
+    with pytest.raises(SchemaError, match="one age per item"):
+        now.one(["tea1"], age=[], k=1)
+    with pytest.raises(ParameterError, match="age"):
+        now.one(["tea1"], age=[-3], k=1)
