@@ -4,7 +4,7 @@
 
 Intervals between purchases of one product category by one household, learned before the cut. Asked at the cut: pairs
 with at least three purchases, the last one within 60 days. Calibration: of pairs whose 80 % interval ends inside the
-test window, the share that buys inside it, among those that buy in the window at all, and among all. Error: |log(days until
+test window, the share that buys inside it, among those that buy in it at all, and among all. Error: |log(days until
 the purchase / days predicted)| for pairs that come back inside the window, against the same of the category's median
 interval (at least one day ahead). Intervals over households. Writes results/refills.json.
 """

@@ -95,7 +95,7 @@ class Ranker:
     *Chances.* The first four fifths (in time) of those requests teach the order; the last fifth teaches, by channel,
     how scores become chances (isotonic), and ``model.calibration`` says how well, out of sample.
 
-    *Cost.* Two fits of the models, and features of ``n_requests * (negatives + chosen)`` rows. Some 0.1 to 0.3 million
+    *Cost.* Two fits of the models, and features of ``n_requests * (negatives + chosen)`` rows. Some 70,000
     candidates per second are described and scored on one core; work goes in blocks of requests. Deterministic; the
     order is learned on one thread.
 
