@@ -183,12 +183,12 @@ def complete_journey_promotions(*, level: Level = "product_type") -> EventLog:
     -----
     **Exposure is not attention.** Nobody knows who saw a display or opened a mailer; households that came to the store
     and bought nothing are not in the data; and what is promoted is what sells, so these events follow demand as well
-    as they cause it. They say in which surroundings people bought. Whether they help a recommender is an empirical
-    question, which ``benchmarks/promotions.py`` asks beside a control that only knows what everybody buys.
+    as they cause it. They say in which surroundings people bought. ``benchmarks/promotions.py`` asks whether they help a
+    recommender: at the level of categories they do, and no more than a control that only knows what everybody buys.
 
     *Cost.* The table is read a million rows at a time and reduced to what each store showed in each week (2.6 million
-    cells); visits are then joined by position. 39 million events at the level of types take 10 to 30 seconds and 3 GB
-    at the peak, 17 million at the level of categories half of that.
+    cells); visits are then joined by position. The 17 million events at the level of categories took 22 seconds of one
+    core and 2.1 GB at the peak; at the level of types there are 39 million.
 
     Examples
     --------

@@ -132,6 +132,7 @@ def test_what_is_wrong_is_named_by_file_and_never_by_person(tmp_path):
         "user_id holds integers here and strings in files before it": good.assign(user_id=1),
         "timestamp has no time zone": good.assign(timestamp=good["timestamp"].dt.tz_localize(None)),
         "user_id must hold integers or strings. Got double": good.assign(user_id=1.5),
+        "integers above 2**63 - 1": good.assign(user_id=np.full(40, 2**64 - 1, np.uint64)),
         "user_id is missing in 40 rows": good.assign(user_id=pd.Series([None] * 40, dtype="str")),
         "channel must hold strings": good.assign(channel=3),
         "more than 255 bytes": good.assign(user_id="secret" * 60),
@@ -172,6 +173,8 @@ def test_what_a_scan_cannot_do_is_said(tmp_path):
         found.matrix(at="2023-12-01")
     with pytest.raises(ParameterError, match="weights must be a Weights"):
         found.matrix({"view": 1})
+    with pytest.raises(ParameterError, match="takes the path of a file or folder"):
+        om.EventLog.scan(3)
     with pytest.raises(ParameterError, match="columns= must map"):
         om.EventLog.scan(tmp_path, columns=["user_id"])
     rows(40).drop(columns="value").to_parquet(tmp_path / "a.parquet")

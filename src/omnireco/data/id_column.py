@@ -75,7 +75,7 @@ class IdColumn:
             return np.full(len(array), NONE, np.int32)
         if pt.is_integer(kind):
             self._agree("integers", where)
-            return self._integers(array)
+            return self._integers(array, where)
         if pt.is_string(kind) or pt.is_large_string(kind) or pt.is_string_view(kind):
             self._agree("strings", where)
             return self._strings(array.cast(pa.large_string()) if pt.is_string_view(kind) else array, where)
@@ -91,14 +91,14 @@ class IdColumn:
             )
         self.kind = kind
 
-    def _integers(self, array: Any) -> np.ndarray:
+    def _integers(self, array: Any, where: str) -> np.ndarray:
         import pyarrow as pa
 
         present = array.drop_null() if array.null_count else array
         try:
             values = present.cast(pa.int64()).to_numpy()
         except pa.ArrowInvalid:
-            raise SchemaError(f"{self.name} holds integers above 2**63 - 1. Write them as strings.") from None
+            raise SchemaError(f"{where}: {self.name} holds integers above 2**63 - 1. Write them as strings.") from None
         found = np.empty(values.size, np.int32)
         self.coder.code_words(np.ascontiguousarray(values).view(np.uint64), found)
         if present is array:

@@ -283,6 +283,8 @@ def scan(
             "EventLog.scan: columns= must map our name to yours, such as {'user_id': 'household_id'}. "
             f"Got {type(columns).__name__}."
         )
+    if not isinstance(path, (str, os.PathLike)):
+        raise ParameterError(f"EventLog.scan takes the path of a file or folder. Got {type(path).__name__}.")
     root = Path(path)
     renamed = {str(ours): str(theirs) for ours, theirs in (columns or {}).items()}
     files = []
