@@ -183,8 +183,8 @@ def complete_journey_promotions(*, level: Level = "product_type") -> EventLog:
     -----
     **Exposure is not attention.** Nobody knows who saw a display or opened a mailer; households that came to the store
     and bought nothing are not in the data; and what is promoted is what sells, so these events follow demand as well
-    as they cause it. They say in which surroundings people bought. ``benchmarks/promotions.py`` asks whether they help a
-    recommender: at the level of categories they do, and no more than a control that only knows what everybody buys.
+    as they cause it. They say in which surroundings people bought. ``benchmarks/promotions.py`` asks whether they help
+    a recommender: at the level of categories they do, and no more than a control that knows what everybody buys.
 
     *Cost.* The table is read a million rows at a time and reduced to what each store showed in each week (2.6 million
     cells); visits are then joined by position. The 17 million events at the level of categories took 22 seconds of one
