@@ -57,10 +57,10 @@ class EASE:
     O(items^3); memory 4 bytes x items^2 in float32, 12 in float64, stated before it is used.
 
     A number below 0 is a target below 0: dislikes of others hold an item back, and one in a history speaks against
-    what goes with it. Fading inputs are for the question, not for the fit: on sequences of purchases, weights learned from faded rows
-    were measured a quarter worse than weights learned from plain ones (see the page on quality). As in every EASE, an
-    item explains what came before it as well as what came after; :class:`NextItem` and :class:`TypedEASE` look ahead
-    only.
+    what goes with it. Fading inputs are for the question, not for the fit: on sequences of purchases, weights learned
+    from faded rows were measured a quarter worse than weights learned from plain ones (see the page on quality). As
+    in every EASE, an item explains what came before it as well as what came after; :class:`NextItem` and
+    :class:`TypedEASE` look ahead only.
 
     With ``neighbors``, column j of B is the ridge regression of item j on a set S of items, ``(G_SS + regularization
     I)^-1 G_Sj``, exact for that set; with all items in S it is column j of EASE. S holds the items with the largest

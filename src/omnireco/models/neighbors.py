@@ -48,8 +48,8 @@ class UserKNN:
     same items has nothing to add and never speaks: so a person is not their own neighbour, whether they were
     there at fit time or not. Dislikes (numbers below 0): of those who speak they count against the item; a person who
     disliked what another liked is unlike them by cosine, and only people who are alike speak. Jaccard reads which
-    items have a number, not its sign. Equal similarities at the last place all count "by them", and go to the lower code
-    "by person". Deterministic. A ranking costs the sparse product of the histories with everybody's; fit costs one
+    items have a number, not its sign. Equal similarities at the last place all count "by them", and go to the lower
+    code "by person". Deterministic. A ranking costs the sparse product of the histories with everybody's; fit costs one
     such product for everybody "by them", and nothing "by person". The published code that this follows
     (Ferrari Dacrema et al., TOIS 2021) chooses "by them", for it keeps the largest cells of each column.
 

@@ -54,7 +54,8 @@ class SLIM:
     settle, then one over all. scikit-learn's ``ElasticNet(alpha, l1_ratio)`` on n people is
     ``regularization = n alpha (1 - l1_ratio)``, ``sparsity = n alpha l1_ratio``. Each column is its own problem, so
     threads change nothing. A number below 0 is a target below 0; without ``nonnegative`` it can also give a pair a
-    weight below 0, which else is 0. In a history it speaks against what goes with it. Deterministic. Time O(items^2 x sweeps x items that move); memory 12 bytes x items^2.
+    weight below 0, which else is 0. In a history it speaks against what goes with it. Deterministic.
+    Time O(items^2 x sweeps x items that move); memory 12 bytes x items^2.
 
     References
     ----------
