@@ -155,6 +155,7 @@ def test_rows_of_people_nobody_has_met_are_empty():
     some = om.with_people(x, [9, 2])
     assert some.csr.toarray().tolist() == [[0, 0], [1, 1]]
     assert {name: layer.toarray()[1].tolist() for name, layer in some.layers.items()} == {"app": [1, 0], "web": [0, 1]}
+    assert om.with_people(om.Interactions.from_scipy(x.csr[:0], items=x.items), [1, 2]).csr.nnz == 0
     with pytest.raises(ParameterError, match="1 of 2 ids are named twice"):
         om.with_people(x, [9, 9])
 

@@ -103,12 +103,11 @@ def with_people(histories: Interactions, ids: Any) -> Interactions:
         raise ParameterError(f"with_people: {code.size - len(known):,} of {code.size:,} ids are named twice.")
     users = known.take(code)
     row = histories.users.codes(users.ids, missing="none")
-    lengths = np.where(row == NONE, 0, 1)
 
     def picked(matrix: sp.csr_matrix) -> sp.csr_matrix:
-        count = np.diff(matrix.indptr)[row] * lengths
+        count = np.append(np.diff(matrix.indptr), 0)[row]  # the code -1 points at the row behind the last: empty
         indptr = np.concatenate([[0], np.cumsum(count)])
-        source = np.repeat(matrix.indptr[:-1][row], count) + np.arange(indptr[-1]) - np.repeat(indptr[:-1], count)
+        source = np.repeat(matrix.indptr[row], count) + np.arange(indptr[-1]) - np.repeat(indptr[:-1], count)
         return sp.csr_matrix((matrix.data[source], matrix.indices[source], indptr), (len(users), matrix.shape[1]))
 
     csr = picked(histories.csr)
