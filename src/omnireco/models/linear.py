@@ -40,7 +40,8 @@ class EASE:
         Between 100 and 3,000 on public data; choose it on a validation slice.
     neighbors : int, optional
         For catalogues whose square does not fit: each item is regressed on so many others alone, those that
-        explain most of it one by one, and the weights are sparse. 100 to 300 come close to all. None: all items.
+        explain most of it one by one, and the weights are sparse. Where the square does fit, all items (None) are
+        better and quicker: on dense films 100 neighbors cost 5 % of NDCG (see the page on quality).
     input_half_life : float, str or timedelta, optional
         How histories fade when the model is asked: a number counts the person's steps, ``"30D"`` is a time. Only
         :meth:`inputs` reads it, ``model.recommend(ease.inputs(log), k=10)``: what was done last says most of what
