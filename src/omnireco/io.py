@@ -29,7 +29,9 @@ from omnireco._frozen import ReadOnly
 from omnireco.data.audience import Audience
 from omnireco.data.catalog import Catalog
 from omnireco.data.events import EventLog
+from omnireco.data.identity import Identities
 from omnireco.data.interactions import Interactions
+from omnireco.data.linking import LinkRules
 from omnireco.data.messages import MessageLog
 from omnireco.data.vocabulary import Vocabulary
 from omnireco.data.weights import Weights
@@ -68,6 +70,7 @@ __all__ = ["load", "save"]
 
 _FORMAT, _VERSION = "omnireco", 1
 _HEADER = "header.json"
+_OF_IDENTITIES = ("node_kind", "node_id", "person", "a", "b", "strength", "linked_at", "status")
 _OF_SOME_MESSAGES = ("propensity", "machine", "clicked_at", "unsubscribed_at")
 # What numpy, json and zipfile raise on bytes that are not theirs.
 _DAMAGE = (
@@ -93,7 +96,7 @@ def save(value: Any, path: str | os.PathLike[str]) -> Path:
     Parameters
     ----------
     value : a value of omnireco
-        Models, EventLog, MessageLog, Audience, Catalog, Interactions, Recommendations, Plan.
+        Models, EventLog, MessageLog, Audience, Identities, Catalog, Interactions, Recommendations, Plan.
     path : str or path
         The file; replaced when it exists. The usual ending is ``.omnireco``.
 
@@ -249,6 +252,7 @@ def _forms() -> dict[str, _Form]:
         "audience": _Form(Audience, _pack_audience, _unpack_audience),
         "zone posterior": _Form(ZonePosterior, _pack_zones, _unpack_zones),
         "catalog": _Form(Catalog, _pack_catalog, _unpack_catalog),
+        "identities": _Form(Identities, _pack_identities, _unpack_identities),
         "interactions": _Form(Interactions, _pack_interactions, _unpack_interactions),
         "recommendations": _Form(Recommendations, _pack_recommendations, _unpack_recommendations),
         "popularity model": _Form(PopularityModel, _pack_popularity, _unpack_popularity),
@@ -331,6 +335,37 @@ def _pack_zones(found: ZonePosterior, out: _Writer) -> None:
 
 def _unpack_zones(parts: _Reader) -> ZonePosterior:
     return ZonePosterior(**parts.parts(("users", "zones"), ("indptr", "zone", "probability")))
+
+
+def _pack_identities(identities: Identities, out: _Writer) -> None:
+    for name in ("kinds", "ids", "people"):
+        out.vocabulary(name, getattr(identities, name))
+    for name in _OF_IDENTITIES:
+        out.array(name, getattr(identities, name))
+    rules = identities.rules
+    out.fields["rules"] = {
+        "max_ids": rules.max_ids,
+        "max_links": None if rules.max_links is None else [[key, most] for key, most in rules.max_links.items()],
+        "min_strength": _by_kind(rules.min_strength),
+        "expiry": _by_kind(rules.expiry, lambda value: f"{check_duration(value, 'expiry')}us"),
+    }
+    out.fields["trusted"], out.fields["at_us"] = list(identities.trusted), identities.at_us
+
+
+def _by_kind(rule: Any, spell: Callable[[Any], Any] = float) -> Any:
+    """Return a rule, one value or one by kind, as JSON holds it."""
+    if isinstance(rule, Mapping):
+        return {kind: spell(value) for kind, value in rule.items()}
+    return None if rule is None else spell(rule)
+
+
+def _unpack_identities(parts: _Reader) -> Identities:
+    rules = dict(parts.fields["rules"])
+    if rules["max_links"] is not None:  # a pair of kinds comes back as a list
+        rules["max_links"] = {key if isinstance(key, str) else tuple(key): most for key, most in rules["max_links"]}
+    known = parts.parts(("kinds", "ids", "people"), _OF_IDENTITIES)
+    trusted, at_us = tuple(parts.fields["trusted"]), parts.fields["at_us"]
+    return Identities(**known, rules=LinkRules(**rules), trusted=trusted, at_us=at_us)
 
 
 def _pack_catalog(catalog: Catalog, out: _Writer) -> None:

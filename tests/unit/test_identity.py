@@ -138,6 +138,26 @@ def test_unmerge():
     same(gone.updated(frame), identities)
 
 
+def test_saved_and_loaded(tmp_path):
+    frame = links(("device:a", "card:1", 0.9, 0), ("device:a", "card:2", 0.5, 3), ("cookie:k", "card:2", 0.7, 5))
+    rules = [
+        {
+            "max_links": {("device", "card"): 1, "cookie": 4},
+            "expiry": {"cookie": pd.Timedelta("3D")},
+            "at": "2026-01-01",
+        },
+        {"min_strength": {"card": 0.6}, "max_ids": None, "trusted": ["card"]},
+        {"min_strength": 0.6, "expiry": "4D"},
+    ]
+    for rule in rules:
+        identities = om.Identities.from_links(frame, **rule)
+        om.save(identities, tmp_path / "who.omnireco")
+        loaded = om.load(tmp_path / "who.omnireco")
+        same(loaded, identities)
+        more = links(("cookie:k", "device:b", 1, 6))
+        same(loaded.updated(more), identities.updated(more))
+
+
 def test_bad_links():
     with pytest.raises(SchemaError, match="from_links needs the columns 'kind_a', 'id_b', 'kind_b'"):
         om.Identities.from_links(pd.DataFrame({"id_a": ["x"]}))
