@@ -129,6 +129,7 @@ from omnireco.response import (
     infer_zones,
 )
 from omnireco.response.bandit import Decisions, LinearBandit, LiveBandit
+from omnireco.response.channel import ChannelPreference, ChannelPreferenceModel
 from omnireco.response.creatives import CreativeChoices, CreativeModel, Creatives
 from omnireco.response.propensity import thompson_propensities
 from omnireco.simulate import simulate
@@ -155,6 +156,8 @@ __all__ = [
     "Catalog",
     "ChannelComparison",
     "ChannelModel",
+    "ChannelPreference",
+    "ChannelPreferenceModel",
     "ChannelReport",
     "Consent",
     "Constraint",

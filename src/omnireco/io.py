@@ -58,6 +58,7 @@ from omnireco.planning.rules import Past, Touches
 from omnireco.response.activity import ActivityModel, ChannelCells
 from omnireco.response.arms import Posteriors
 from omnireco.response.bandit import LinearBandit, LiveBandit
+from omnireco.response.channel import ChannelPreference, ChannelPreferenceModel
 from omnireco.response.creatives import CreativeModel, Creatives
 from omnireco.response.fatigue import FatigueModel
 from omnireco.response.profiles import Base, Pooling
@@ -273,6 +274,7 @@ def _forms() -> dict[str, _Form]:
         "segment model": _Form(SegmentModel, _pack_segments, _unpack_segments),
         "fallback": _Form(Fallback, _pack_fallback, _unpack_fallback),
         "channel model": _Form(ChannelModel, _pack_channels, _unpack_channels),
+        "channel preference model": _Form(ChannelPreferenceModel, _pack_preference, _unpack_preference),
         "creative model": _Form(CreativeModel, _pack_creatives, _unpack_creatives),
         "live bandit": _Form(LiveBandit, _pack_bandit, _unpack_bandit),
         "plan": _Form(Plan, _pack_plan, _unpack_plan),
@@ -881,6 +883,25 @@ def _unpack_creatives(parts: _Reader) -> CreativeModel:
     known = parts.parts(("creatives", "items", "users"), (*_CREATIVE_ARRAYS, "variance", "strays"))
     return CreativeModel(
         parameters=Creatives(**parts.fields["parameters"]), n_messages=int(parts.fields["n_messages"]), **known
+    )
+
+
+_PREFERENCE_ARRAYS = ("group", "a", "b", "group_a", "group_b", "tries", "strengths")
+
+
+def _pack_preference(model: ChannelPreferenceModel, out: _Writer) -> None:
+    for name in ("users", "channels", "kinds", "groups"):
+        out.vocabulary(name, getattr(model, name))
+    for name in _PREFERENCE_ARRAYS:
+        out.array(name, getattr(model, name))
+    out.fields |= {"parameters": asdict(model.parameters), "share": model.share}
+
+
+def _unpack_preference(parts: _Reader) -> ChannelPreferenceModel:
+    return ChannelPreferenceModel(
+        parameters=ChannelPreference(**parts.fields["parameters"]),
+        share=bool(parts.fields["share"]),
+        **parts.parts(("users", "channels", "kinds", "groups"), _PREFERENCE_ARRAYS),
     )
 
 

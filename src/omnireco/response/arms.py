@@ -80,6 +80,7 @@ class Posteriors:
                     f"{d} context features times {n_shared} arm features make a shared block of {d * n_shared:,}, more "
                     f"than {WIDEST:,}. Reduce the arm features, for example by sklearn.decomposition.PCA."
                 )
+            state.offset = (_FIRST_OFFSET, max(_FIRST_OFFSET, float(d)))  # before data, contexts matter little
             state.shared = np.zeros((d, n_shared))
             state.spread = np.eye(d * n_shared) / regularization
         return state
@@ -228,6 +229,11 @@ class Posteriors:
         if self.discount < 1.0:
             return self.n_fitted != self.scale
         return self.n_events > 1.25 * self.n_fitted + 50.0
+
+    @property
+    def affordable_steps(self) -> int:
+        """How many steps of expectation maximisation a refit takes: few where each is dear."""
+        return int(np.clip(200_000_000 // max(1, len(self) * self.d**3), 2, 20))
 
     def refit(self, *, steps: int = 1) -> None:
         """Make the posteriors from the sums: all arms at once, with the shared block and how far arms stray from it."""

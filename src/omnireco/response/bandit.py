@@ -559,7 +559,7 @@ class LiveBandit:
     def refresh_if_due(self) -> None:
         """Refresh where enough was learned since the last time."""
         if self._state.due:
-            self.refresh(steps=2)
+            self.refresh(steps=self._state.affordable_steps)
 
     def add_arms(self, arms: Iterable[Any], *, features: Any = None) -> None:
         """Add arms that may be chosen from now on.

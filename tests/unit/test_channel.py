@@ -1,0 +1,219 @@
+"""Channel preference: pooled chances found again in a planted world, masks, money, and doing nothing."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import omnireco as om
+from omnireco.errors import EmptyError, NotFittedError, ParameterError, SchemaError, UnknownIdError
+from omnireco.response.channel import _best_chance, _strength
+
+CHANNELS = np.array(["email", "push", "sms"])
+
+
+def messages(user, channel, item, answered):
+    sent = pd.Timestamp("2025-05-01", tz="UTC") + pd.to_timedelta(np.arange(len(user)), unit="min")
+    frame = {"user_id": user, "channel": channel, "item_id": item, "sent_at": sent}
+    return om.MessageLog.from_frame(pd.DataFrame(frame | {"responded_at": pd.Series(sent).where(answered)}))
+
+
+def company(n=30_000, seed=0):
+    """600 people in two groups, two kinds: the group, the person and the kind each move the rates."""
+    rng = np.random.default_rng(seed)
+    base = np.array([[[0.10, 0.20], [0.20, 0.10], [0.08, 0.08]], [[0.20, 0.10], [0.08, 0.08], [0.10, 0.20]]])
+    group = np.arange(600) % 2
+    person = rng.gamma(4.0, 0.25, (600, 3))
+    rate = np.clip(base[group] * person[:, :, None], 0, 0.9)
+    user, channel, kind = rng.integers(0, 600, n), rng.integers(0, 3, n), rng.integers(0, 2, n)
+    answered = rng.random(n) < rate[user, channel, kind]
+    log = messages(user, CHANNELS[channel], np.array(["loan", "news"])[kind], answered)
+    catalog = om.Catalog.from_frame(pd.DataFrame({"item_id": ["loan", "news"], "category": ["money", "reading"]}))
+    groups = pd.DataFrame({"user_id": np.arange(600), "group": np.array(["old", "young"])[group]})
+    return log, catalog, groups, rate
+
+
+@pytest.fixture(scope="module")
+def world():
+    log, catalog, groups, rate = company()
+    return rate, om.ChannelPreference().fit(log, kinds=catalog, groups=groups), log, catalog, groups
+
+
+def error(rate, truth):
+    return float(np.mean((rate - truth) ** 2))
+
+
+def test_pooling_beats_raw_rates_and_group_rates(world):
+    truth, model, log, *_ = world
+    pooled, raw_gap, group_gap = [], [], []
+    for k, kind in enumerate(["money", "reading"]):
+        frame = model.preference(np.arange(600), kind=kind)
+        rate = frame["rate"].to_numpy().reshape(600, 3)
+        hits, tries = np.zeros((600, 3)), np.maximum(model.tries[:, :, k], 1)
+        mine = log.items.decode(log.item) == ["loan", "news"][k]
+        np.add.at(hits, (log.users.decode(log.user)[mine], log.channel[mine]), log.responded[mine])
+        raw = hits / tries
+        of_group = (model.group_a / (model.group_a + model.group_b))[model.group][:, :, k]
+        pooled.append(error(rate, truth[:, :, k]))
+        raw_gap.append(error(raw, truth[:, :, k]))
+        group_gap.append(error(of_group, truth[:, :, k]))
+        picked = truth[np.arange(600), rate.argmax(axis=1), k].mean()
+        assert picked > truth[np.arange(600), of_group.argmax(axis=1), k].mean()
+        assert picked > truth[np.arange(600), raw.argmax(axis=1), k].mean()
+    assert np.mean(pooled) < 0.8 * np.mean(group_gap)
+    assert np.mean(pooled) < 0.8 * np.mean(raw_gap)
+
+
+def test_the_chance_to_be_best_is_honest(world):
+    truth, model, *_ = world
+    frame = model.preference(np.arange(600), kind="money")
+    p = frame["p_best"].to_numpy().reshape(600, 3)
+    np.testing.assert_allclose(p.sum(axis=1), 1.0, atol=1e-6)
+    first = p.argmax(axis=1)
+    right = truth[:, :, 0].argmax(axis=1) == first
+    assert right.mean() == pytest.approx(p.max(axis=1).mean(), abs=0.08)
+
+
+def test_the_chance_to_be_best_agrees_with_drawing():
+    rng = np.random.default_rng(0)
+    a, b = rng.uniform(1.0, 30.0, (6, 4)), rng.uniform(5.0, 100.0, (6, 4))
+    draws = rng.beta(a, b, (40_000, 6, 4)).argmax(axis=2)
+    share = np.stack([(draws == c).mean(axis=0) for c in range(4)], axis=1)
+    np.testing.assert_allclose(_best_chance(a, b, np.ones((6, 4), bool)), share, atol=0.03)
+
+
+@pytest.mark.parametrize("strength", [2.0, 30.0])
+def test_the_strength_of_pooling_is_found_again(strength):
+    rng = np.random.default_rng(1)
+    p = rng.beta(strength * 0.2, strength * 0.8, 5000)
+    n = rng.integers(1, 30, 5000)
+    found = _strength(rng.binomial(n, p).astype(float), n.astype(float), np.full(5000, 0.2))
+    assert strength / 1.5 < found < strength * 1.5
+
+
+def test_people_alike_are_pooled_entirely():
+    rng = np.random.default_rng(2)
+    n = rng.integers(1, 30, 5000)
+    assert _strength(rng.binomial(n, 0.2).astype(float), n.astype(float), np.full(5000, 0.2)) > 300
+
+
+def test_strangers_have_the_rates_of_their_group(world):
+    _, model, *_ = world
+    groups = pd.DataFrame({"user_id": [9001, 9002], "group": ["old", "young"]})
+    frame = model.preference([9001, 9002, 9003], kind="money", groups=groups)
+    rate = frame["rate"].to_numpy().reshape(3, 3)
+    np.testing.assert_allclose(rate[0], [0.1, 0.2, 0.08], atol=0.02)
+    np.testing.assert_allclose(rate[1], [0.2, 0.08, 0.1], atol=0.02)
+    np.testing.assert_allclose(rate[2], [0.15, 0.14, 0.09], atol=0.02)
+    assert (frame["tries"] == 0).all()
+
+
+def test_consent_is_a_mask(world):
+    _, model, *_ = world
+    people = pd.DataFrame({"user_id": [0, 1, 2], "timezone": "UTC", "consent_email": [True, False, False]})
+    people["consent_push"] = [True, True, False]
+    audience = om.Audience.from_frame(people)
+    frame = model.preference([0, 1, 2, 3], kind="money", audience=audience)
+    assert frame.groupby("user_id")["channel"].apply(list).to_dict() == {0: ["email", "push"], 1: ["push"]}
+    np.testing.assert_allclose(frame.groupby("user_id")["p_best"].sum(), 1.0, atol=1e-6)
+    best = model.best([0, 1, 2, 3], kind="money", audience=audience)
+    assert best["channel"].isna().tolist() == [False, False, True, True]
+    assert (best.loc[2:, "profit"] == 0).all()
+
+
+def test_money_and_doing_nothing():
+    rng = np.random.default_rng(3)
+    channel = np.array(["none", "email", "sms"])[np.arange(9000) % 3]
+    rate = np.array([0.10, 0.14, 0.20])[np.arange(9000) % 3]
+    log = messages(np.arange(9000), channel, "x", rng.random(9000) < rate)
+    model = om.ChannelPreference().fit(log)
+    cheap = model.best([1, 2], margin=10.0, cost={"email": 0.01, "sms": 0.05})
+    assert cheap["channel"].tolist() == ["sms", "sms"]
+    dear = model.best([1, 2], margin=10.0, cost={"email": 0.01, "sms": 0.9})
+    assert dear["channel"].tolist() == ["email", "email"]
+    tired = model.best([1, 2], margin=10.0, cost={"sms": 2.0}, fatigue={"email": 0.8})
+    assert tired["channel"].isna().all()
+    assert (tired["profit"] == 0).all()
+    earned = model.profit([1], margin=10.0)
+    assert earned[0, list(model.channels.ids).index("none")] == 0
+    assert earned[0, list(model.channels.ids).index("sms")] == pytest.approx(1.0, abs=0.3)
+    assert "none" not in set(model.preference([1])["channel"])
+    assert om.ChannelPreference(control=None).fit(log).best([1])["profit"][0] == pytest.approx(0.2, abs=0.03)
+
+
+def test_a_stated_preference_counts_until_the_log_knows_better():
+    user = np.repeat(np.arange(100), 20)
+    channel = np.array(["email", "push"])[np.arange(2000) % 2]
+    rng = np.random.default_rng(4)
+    answered = rng.random(2000) < np.where(channel == "push", 0.3, 0.2)
+    answered[(user == 0) & (channel == "push")] = False
+    log = messages(user, channel, "x", answered)
+    stated = pd.DataFrame({"user_id": [7, 5555], "channel": ["email", "email"]})
+    plain, told = om.ChannelPreference().fit(log), om.ChannelPreference(declared=40).fit(log, declared=stated)
+    assert plain.best([7])["channel"][0] == "push"
+    assert told.best([7])["channel"][0] == "email"
+    assert told.best([8])["channel"][0] == "push"
+
+
+def test_where_people_do_what():
+    rng = np.random.default_rng(5)
+    n = 4000
+    user, event = rng.integers(0, 100, n), np.array(["transfer", "loan"])[rng.integers(0, 2, n)]
+    web = rng.random(n) < np.where(event == "transfer", 0.9, np.where(user < 50, 0.7, 0.1))
+    frame = pd.DataFrame({"user_id": user, "item_id": None, "event": event, "channel": np.where(web, "web", "branch")})
+    frame["timestamp"] = pd.Timestamp("2025-05-01", tz="UTC") + pd.to_timedelta(np.arange(n), unit="min")
+    log = om.EventLog.from_frame(frame.astype({"item_id": "string"}), itemless="keep")
+    stated = pd.DataFrame({"user_id": [60], "channel": ["web"], "kind": ["loan"]})
+    model = om.ChannelPreference(declared=100).fit(log, kinds="event", declared=stated)
+    assert set(model.best(range(100), kind="transfer")["channel"]) == {"web"}
+    best = model.best(range(100), kind="loan")
+    assert (best["channel"][:50] == "web").mean() > 0.9
+    assert best["channel"][60] == "web"
+    assert (best["channel"][50:].drop(60) == "branch").all()
+    assert "profit" not in best
+    with pytest.raises(ParameterError, match="MessageLog"):
+        model.profit([0], kind="loan")
+    with pytest.raises(ParameterError, match="belong to messages"):
+        model.best([0], kind="loan", cost={"web": 1.0})
+
+
+def test_the_order_of_rows_and_files_do_not_matter(world, tmp_path):
+    _, model, log, catalog, groups = world
+    shuffled = om.MessageLog.from_frame(log.to_frame().sample(frac=1, random_state=0))
+    again = om.ChannelPreference().fit(shuffled, kinds=catalog, groups=groups.sample(frac=1, random_state=1))
+    loaded = om.load(om.save(model, tmp_path / "model.omnireco"))
+    for other in (again, loaded):
+        pd.testing.assert_frame_equal(
+            other.preference([5, 600, 3], kind="money"), model.preference([5, 600, 3], kind="money")
+        )
+    assert repr(loaded) == "ChannelPreferenceModel(chances of an answer, 600 users, 3 channels, 2 kinds)"
+
+
+def test_hostile_input_is_refused(world):
+    _, model, log, catalog, groups = world
+    with pytest.raises(NotFittedError, match="fit"):
+        om.ChannelPreference().best([1])
+    with pytest.raises(AttributeError, match="nonsense"):
+        om.ChannelPreference().nonsense()
+    with pytest.raises(SchemaError, match="MessageLog or an EventLog"):
+        om.ChannelPreference().fit(groups)
+    with pytest.raises(EmptyError, match="empty"):
+        om.ChannelPreference().fit(log.before("2020-01-01"))
+    with pytest.raises(ParameterError, match="kinds must be"):
+        om.ChannelPreference().fit(log, kinds="event")
+    with pytest.raises(SchemaError, match="no category"):
+        om.ChannelPreference().fit(log, kinds=om.Catalog(catalog.items))
+    with pytest.raises(SchemaError, match="listed twice"):
+        om.ChannelPreference().fit(log, groups=pd.concat([groups, groups]))
+    with pytest.raises(ParameterError, match="declared"):
+        om.ChannelPreference(declared=-1)
+    with pytest.raises(ParameterError, match="control"):
+        om.ChannelPreference(control=3)
+    with pytest.raises(ParameterError, match="Name one"):
+        model.best([1])
+    with pytest.raises(UnknownIdError, match="money"):
+        model.best([1], kind="weather")
+    with pytest.raises(ParameterError, match="cost names the channel"):
+        model.best([1], kind="money", cost={"fax": 1.0})
+    with pytest.raises(ParameterError, match="margin"):
+        model.best([1, 2], kind="money", margin=[1.0, 2.0, 3.0])
+    assert model.best(np.empty(0, np.int64), kind="money").empty
