@@ -140,7 +140,7 @@ class LinearBandit:
 
     Notes
     -----
-    ``linucb`` names the same arm as the exact method: 16 candidates by an approximate width in the common eigenbasis
+    ``linucb`` names the arm of the exact method: a dozen candidates by an approximate width in the common eigenbasis
     of the covariances, then exact widths. ``thompson`` draws each arm's score from its own posterior, independently
     also where arms share coefficients; with more than 65,536 numbers in all covariances its widths are those of the
     eigenbasis. Its propensities are those of what it does, by quadrature.
@@ -743,7 +743,7 @@ class _Job:
             bonus = amount * live.noise if policy == "linucb" else 0.0
             if policy == "epsilon_greedy":
                 floor = 1.0 - (1.0 - floor) * (1.0 - amount)
-            need = min(len(live.arms), 2 * self.k)
+            need = min(len(live.arms), 2 * self.k if floor > 0.0 else self.k)
             ranking = scorer.ranking(x, bonus, *common, need)
             kernels.pick_ranked(ranking, *common, len(live.arms), self.k, floor, self.key, numbers, arm, chance)
         elif policy == "thompson" and bandit.groups is None:

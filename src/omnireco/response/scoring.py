@@ -13,7 +13,7 @@ __all__ = ["BLOCK_BYTES", "SMALL", "Scorer"]
 
 BLOCK_BYTES = 4 << 20  # scores of a block of contexts stay in cache
 SMALL = 1 << 16  # numbers in all covariances up to which the exact form is also the fast one
-_SPARE = 16  # arms whose width is computed exactly before the best is named
+_SPARE = 12  # arms whose width is computed exactly before the best is named
 
 
 @dataclass(slots=True, eq=False)
