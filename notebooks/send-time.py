@@ -82,8 +82,8 @@ plt.show()
 # ## When do they read what we send?
 #
 # Opens counted by hour show when *we* send, twice over: answers come soon after 10:00 because that is when messages
-# lie there, and the proxies of a quarter of the people open within seconds. The reading clock asks for answers *per hour
-# at risk*, and tells machines from people by their delays.
+# lie there, and the proxies of a quarter of the people open within seconds. The reading clock asks for answers *per
+# hour at risk*, and tells machines from people by their delays.
 
 # %%
 clock = om.ReadingClock().fit(sent, audience, activity=activity)
