@@ -221,6 +221,8 @@ def test_rewards_know_their_decision():
     with pytest.raises(UnknownIdError, match="memory"):
         live.reward(first.ids[5:6], [1.0])
     live.reward(first.ids[-1:], [1.0])
+    with pytest.raises(UnknownIdError, match="1 of 1 decisions"):
+        live.reward([-1], [1.0])
     with pytest.raises(SchemaError, match="whole numbers"):
         live.reward([0.5], [1.0])
     with pytest.raises(SchemaError, match="1 ids and 2 rewards"):

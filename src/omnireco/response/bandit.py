@@ -423,7 +423,7 @@ class LiveBandit:
         waiting = self._waiting
         at = ids % len(waiting["id"]) if waiting else np.zeros(ids.size, np.int64)
         known = waiting["id"][at] == ids if waiting else np.zeros(ids.size, np.bool_)
-        known[_repeated(ids)] = False
+        known[(ids < 0) | np.isin(np.arange(ids.size), _repeated(ids))] = False
         if not known.all():
             raise UnknownIdError(
                 f"{int((~known).sum()):,} of {ids.size:,} decisions are unknown, forgotten or already rewarded: "
