@@ -124,7 +124,8 @@ def oracle_gap(n_users: int, seed: int, options: dict[str, object]) -> pd.DataFr
     np.add.at(opens, (told.user[told.answered], told.read[told.answered]), 1.0)
     rows = []
     for code, channel in enumerate(_world.MESSAGES):
-        value = attention(world.truth.reading, code) * world.truth.appetite[:, [code]]
+        gladly = 168.0 * _world.BASE_RESPONSE[code] * world.truth.appetite[:, [code]]
+        value = np.minimum(gladly * attention(world.truth.reading, code), _world.HIGHEST_RESPONSE)
         picks = {
             "10:00 for everybody": np.full(n_users, -1),
             "best single hour": np.full(n_users, value.mean(axis=0).argmax()),

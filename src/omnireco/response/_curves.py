@@ -213,8 +213,9 @@ def valued(p, member, kind, row, rate, channel, x, q, value):
     total = 0.0
     for i in range(168):
         total += value[i]
+    whole = 168.0 / total
     for i in range(168):
-        value[i] = value[i] * 168.0 / total
+        value[i] *= whole
 
 
 @compiled
