@@ -94,6 +94,8 @@ class Fatigue:
         sent before the log is not known. Intervals are of the sandwich form, by person. The chance of leaving,
         ``exp(a_channel + b f)`` per message, compares people, as nobody leaves twice.
 
+        Intervals hold for the half-life chosen, not for the choosing: with few answers give ``half_life=`` yourself.
+
         What this cannot see: a sender who writes more often just when somebody is about to buy (or in the Christmas
         season) hides fatigue; randomise the number of messages to be sure. Deterministic; cost: one sort and some
         twenty passes.
