@@ -6,7 +6,7 @@ import pytest
 
 import omnireco as om
 from omnireco.errors import ParameterError, SchemaError
-from omnireco.response.fatigue import _loads
+from omnireco.response.fatigue import _beliefs, _loads
 
 DAY = 86_400_000_000
 START = pd.Timestamp("2025-01-01", tz="UTC").value // 1000
@@ -66,6 +66,44 @@ def test_intervals_hold_the_truth_as_often_as_they_say():
         model = om.Fatigue(half_life="4D").fit(om.MessageLog.from_frame(world((0.2, 0.2), n=60, seed=10 + seed)))
         inside += int(model.low[0] < 0.2 < model.high[0])
     assert inside >= 6
+
+
+def quick_world(coefficient, seed, *, n=300, days=60, half_life=4.0, rate=0.04):
+    """The same, small and vectorised: some 200 answers, about as many as a first pilot brings."""
+    random = np.random.default_rng(seed)
+    gladness = random.gamma(1.5, 1 / 1.5, n)
+    user = np.repeat(np.arange(n), random.poisson(0.3 * days * (0.5 + gladness / (1 + gladness))))
+    at = (random.random(user.size) * days * DAY).astype(np.int64)
+    order = np.argsort(at)
+    user, at = user[order], at[order]
+    push = random.random(user.size) < 0.4
+    chance = np.where(push, 1.6 * rate, rate) * gladness[user]
+    answered = random.random(user.size) < chance * np.exp(-coefficient * _loads(user, at, int(half_life * DAY)))
+    frame = pd.DataFrame({"user_id": user, "channel": np.where(push, "push", "email")})
+    frame["sent_at"] = pd.to_datetime(START + at, unit="us", utc=True)
+    frame["responded_at"] = (frame["sent_at"] + pd.Timedelta("1h")).where(answered)
+    return om.MessageLog.from_frame(frame)
+
+
+@pytest.mark.parametrize("coefficient", [0.0, 0.2])
+def test_intervals_hold_also_where_the_half_life_is_learned(coefficient):
+    models = [om.Fatigue().fit(quick_world(coefficient, seed)) for seed in range(25)]
+    inside = sum(bool(model.low[0] < coefficient < model.high[0]) for model in models)
+    assert inside >= 21  # 23.75 are expected
+    assert sum(bool(model.high[0] < 0) for model in models) <= 1  # that messages help: significant, and wrong
+    assert abs(np.mean([model.coefficient[0] for model in models]) - coefficient) < 0.08
+    assert np.mean([model.high[0] - model.low[0] for model in models]) < 0.8  # the prior alone: 1.96
+    half_lives = [model.half_life_us / DAY for model in models]
+    assert 2 < np.quantile(half_lives, 0.1) < np.quantile(half_lives, 0.9) < 6  # so few answers stay near the prior
+
+
+def test_half_lives_are_believed_by_evidence_and_prior():
+    half_lives = np.array([1, 2, 4, 8, 16]) * DAY
+    prior = _beliefs(half_lives, np.zeros(5))
+    np.testing.assert_allclose(prior, np.exp([-2, -0.5, 0, -0.5, -2]) / np.exp([-2, -0.5, 0, -0.5, -2]).sum())
+    np.testing.assert_allclose(_beliefs(half_lives, np.array([0.0, 0, 0, 0, 1e4])), [0, 0, 0, 0, 1], atol=1e-12)
+    one = om.Fatigue(half_life="5D").fit(quick_world(0.2, 1))
+    assert one.half_life_us == 5 * DAY
 
 
 def test_loads_agree_with_a_plain_loop():

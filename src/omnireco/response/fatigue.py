@@ -25,7 +25,9 @@ __all__ = ["Fatigue", "FatigueModel"]
 
 _LOG = logging.getLogger(__name__)
 _DAY = 86_400_000_000
-_HALF_LIVES = tuple(_DAY * days // 2 for days in (1, 2, 4, 7, 14, 28, 60))  # from half a day to thirty
+_HALF_LIVES = tuple(_DAY * 2**power // 2 for power in range(7))  # days: a half, 1, 2, 4, 8, 16, 32
+_USUAL_HALF_LIFE = 4.0  # days: the median of the prior, log-normal
+_FACTOR = 2.0  # two thirds of the prior lie within this factor of it, 95 % within its square
 _LIKE_THE_OTHERS = 0.05  # how far the coefficients of channels differ
 _UNSUBSCRIBED = 20.0  # messages' worth of the mean over all channels, in each channel's rate of leaving
 
@@ -37,8 +39,9 @@ class Fatigue:
     Parameters
     ----------
     half_life : duration or "fit"
-        Age at which a message weighs half. ``"fit"``: the one, from half a day to thirty, that explains the answers
-        best.
+        Age at which a message weighs half. ``"fit"``: those from half a day to 32 days are tried, each believed as far
+        as it explains the answers. The prior is log-normal around 4 days (95 % between 1 and 16): with few answers the
+        half-life stays near that.
     prior : float
         Standard deviation of the coefficient before any data, around 0: fatigue is believed as far as it shows.
 
@@ -94,7 +97,9 @@ class Fatigue:
         sent before the log is not known. Intervals are of the sandwich form, by person. The chance of leaving,
         ``exp(a_channel + b f)`` per message, compares people, as nobody leaves twice.
 
-        Intervals hold for the half-life chosen, not for the choosing: with few answers give ``half_life=`` yourself.
+        With ``half_life="fit"`` the coefficients are means over the half-lives, by their posterior weights (likelihood
+        by Laplace's approximation times prior); the intervals include that the half-life is not known (law of total
+        variance), and ``half_life_us`` is the geometric mean. Half-lives above a quarter of the log are left out.
 
         What this cannot see: a sender who writes more often just when somebody is about to buy (or in the Christmas
         season) hides fatigue; randomise the number of messages to be sure. Deterministic; cost: one sort and some
@@ -103,7 +108,8 @@ class Fatigue:
         References
         ----------
         Hausman, Hall and Griliches (1984), Econometric models for count data, Econometrica 52 (conditional likelihood
-        with effects of persons); Liang and Zeger (1986), Biometrika 73 (the sandwich).
+        with effects of persons); Liang and Zeger (1986), Biometrika 73 (the sandwich); Hoeting, Madigan, Raftery and
+        Volinsky (1999), Bayesian model averaging, Statistical Science 14, equations 1-3.
         """
         if not isinstance(messages, MessageLog):
             raise SchemaError(
@@ -118,9 +124,13 @@ class Fatigue:
         span = int(messages.sent_at[-1] - messages.sent_at[0]) if len(messages) else 0
         useful = [half_life for half_life in half_lives if 4 * half_life <= span] or [half_lives[0]]
         found = [_fit(messages, human, half_life, max(useful), self.prior) for half_life in useful]
-        best = int(np.argmax([part[3] for part in found]))
-        common, coefficient, error, _ = found[best]
-        half_life = useful[best]
+        belief = _beliefs(np.array(useful), np.array([part[3] for part in found]))
+        half_life = useful[0] if len(useful) == 1 else round(float(np.exp(belief @ np.log(useful))))
+        common = float(belief @ [part[0] for part in found])
+        coefficients = np.stack([part[1] for part in found])
+        coefficient = belief @ coefficients
+        errors = np.stack([part[2] for part in found])
+        error = np.sqrt(belief @ (errors**2 + (coefficients - coefficient) ** 2))  # within and between half-lives
         load = _loads(messages.user, messages.sent_at, half_life)
         leaving, leaving_slope = _leaving(messages, load, self.prior)
         n = np.bincount(messages.channel, minlength=len(messages.channels))
@@ -200,7 +210,7 @@ class FatigueModel:
             f"{name} {c:.3f} ({low:.3f} to {high:.3f})"
             for name, c, low, high in zip(self.channels.ids, self.coefficient, self.low, self.high, strict=True)
         )
-        return f"FatigueModel(half-life {self.half_life_us / _DAY:g} days, {found or 'no messages'})"
+        return f"FatigueModel(half-life {self.half_life_us / _DAY:.3g} days, {found or 'no messages'})"
 
     def to_frame(self) -> pd.DataFrame:
         """Return ``channel coefficient low high unsubscribe messages`` as a pandas frame."""
@@ -280,6 +290,14 @@ class FatigueModel:
         return max(float(self.coefficient[found[0]]) if found.size else self.common, 0.0)
 
 
+def _beliefs(half_lives: np.ndarray, evidence: np.ndarray) -> np.ndarray:
+    """Return the posterior weights of half-lives that are evenly spaced in their logarithm, (H,)."""
+    away = np.log(half_lives / (_USUAL_HALF_LIFE * _DAY)) / np.log(_FACTOR)
+    score = evidence - 0.5 * away**2
+    weight = np.exp(score - score.max())
+    return np.asarray(weight / weight.sum())
+
+
 def _loads(user: np.ndarray, at: np.ndarray, half_life: int) -> np.ndarray:
     """Return the fatigue of each message's reader just before it; messages in order of time."""
     from omnireco.response._fatigue import add_up
@@ -304,7 +322,7 @@ def _per_day(messages: MessageLog) -> np.ndarray:
 def _fit(
     messages: MessageLog, human: np.ndarray, half_life: int, longest: int, prior: float
 ) -> tuple[float, np.ndarray, np.ndarray, float]:
-    """Return the common coefficient, those of the channels, their errors, and the penalised log likelihood."""
+    """Return the common coefficient, those of the channels, their errors, and the log of the marginal likelihood."""
     n_channels = len(messages.channels)
     load = _loads(messages.user, messages.sent_at, half_life)
     # the same messages are judged whatever the half-life, else their likelihoods could not be compared
@@ -315,7 +333,7 @@ def _fit(
     answered = np.bincount(strata, weights=human[rows], minlength=1)[strata] if rows.size else np.empty(0)
     rows, strata = rows[answered > 0], strata[answered > 0]
     if not rows.size:
-        return 0.0, np.zeros(n_channels), np.full(n_channels, prior), -np.inf
+        return 0.0, np.zeros(n_channels), np.full(n_channels, prior), 0.0
     starts = np.flatnonzero(np.r_[True, strata[1:] != strata[:-1]])
     f, y = load[rows], human[rows]
     totals = np.add.reduceat(y, starts)
@@ -357,7 +375,8 @@ def _fit(
     covariance = inverse @ (scores.T @ scores + np.diag(weight)) @ inverse
     pick = np.concatenate([np.ones((n_channels, 1)), np.eye(n_channels)], axis=1)
     error = np.sqrt(np.einsum("ij,jk,ik->i", pick, covariance, pick))
-    return float(x[0]), c, error, value - 0.5 * float(weight @ x**2)
+    evidence = value - 0.5 * float(weight @ x**2) + 0.5 * float(np.linalg.slogdet(inverse)[1])  # Laplace
+    return float(x[0]), c, error, evidence
 
 
 def _leaving(messages: MessageLog, load: np.ndarray, prior: float) -> tuple[np.ndarray, float]:
