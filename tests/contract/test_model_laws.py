@@ -17,9 +17,10 @@ from omnireco.models.channels import CrossChannel
 from omnireco.models.factors import ALS, FactorModel
 from omnireco.models.graph import GFCF, P3alpha, RP3beta
 from omnireco.models.linear import EASE, ItemKNN, ItemModel
-from omnireco.models.neighbors import UserKNN
+from omnireco.models.neighbors import NeighborModel, UserKNN
 from omnireco.models.popularity import BuyAgain, Popularity, PopularityModel
 from omnireco.models.sequence import NextItem
+from omnireco.models.session import SessionKNN
 from omnireco.models.slim import SLIM
 from omnireco.models.svd import PureSVD
 from omnireco.models.typed import TypedEASE, TypedModel
@@ -54,6 +55,25 @@ class InOrder:
         weights, popularity = np.zeros((x.n_items, x.n_items), np.float32), np.zeros(x.n_items, np.float32)
         weights[np.ix_(place, place)], popularity[place] = model.weights, model.popularity
         return ItemModel(x.items, popularity, weights)
+
+
+@dataclasses.dataclass(frozen=True)
+class InSessions:
+    """The same for an estimator that learns sessions: every row is one, a minute per item."""
+
+    estimator: SessionKNN
+
+    def fit(self, x):
+        frame = x.to_frame()
+        stamps = pd.Timestamp("2025-01-01", tz="UTC") + pd.to_timedelta(x.items.codes(frame["item_id"]), unit="min")
+        frame = frame.assign(channel="web", event="view", timestamp=stamps)
+        model = self.estimator.fit(EventLog.from_frame(frame[["user_id", "item_id", "channel", "event", "timestamp"]]))
+        place = x.items.codes(model.items.ids)
+        popularity, held = np.zeros(x.n_items, np.float32), model.people
+        popularity[place] = model.popularity
+        people = sp.csr_matrix((held.data, place[held.indices], held.indptr), (held.shape[0], x.n_items))
+        people.sort_indices()
+        return NeighborModel(x.items, popularity, people, model.neighbors, model.similarity, model.shrinkage)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -116,6 +136,8 @@ ESTIMATORS = {
     "typed-ease": Typed(TypedEASE(regularization=2.0)),
     "typed-ease-repeats": Typed(TypedEASE(regularization=2.0, repeats=True, input_half_life="30D")),
     "next-item": InOrder(NextItem(regularization=2.0)),
+    "session-knn": InSessions(SessionKNN(neighbors=5)),
+    "session-knn-shrunk": InSessions(SessionKNN(neighbors=100, half_life=None, shrinkage=1.0)),
 }
 
 
@@ -170,7 +192,11 @@ def test_block_size_changes_nothing(name, monkeypatch):
 
 @pytest.mark.parametrize(
     "name",
-    [name for name in ESTIMATORS if not isinstance(ESTIMATORS[name], (FromArrays, InOrder, OnOneChannel, Typed))],
+    [
+        name
+        for name in ESTIMATORS
+        if not isinstance(ESTIMATORS[name], (FromArrays, InOrder, InSessions, OnOneChannel, Typed))
+    ],
 )
 @pytest.mark.parametrize("verb", ["recommend", "score", "similar_items", "items"])
 def test_estimators_hold_parameters_only(name, verb):

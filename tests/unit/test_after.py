@@ -88,6 +88,16 @@ def test_follow_ups_know_the_direction():
     assert ((plain["low"] < 1.5) & (plain["high"] > 0.7)).all()
 
 
+def test_follow_ups_look_at_so_many_later_items_whatever_lies_in_the_same_basket():
+    basket = [f"same{n}" for n in range(9)]
+    items, days = ["tent", *basket, "mat", "mug", "pan", "end"], [0.0] * 10 + [1, 2, 3, 99]
+    log = log_of([1] * 14 + [2], [*items, "mat"], [*days, 4])
+    for most in (1, 2, 3, 50):
+        frame = om.FollowUps(within="30D", most=most).fit(log).to_frame()
+        followers = frame.loc[frame["item_id"] == "tent", "next_item_id"]
+        assert set(followers) == {"mat", "mug", "pan"} & set(items[10 : 10 + most])
+
+
 def test_follow_ups_count_people_as_a_loop_does():
     draw = np.random.default_rng(3)
     n = 120

@@ -137,8 +137,33 @@ def test_frames_new_people_and_eligible_items():
     assert (recs.codes[:, 3] == -1).all()
     with pytest.raises(SchemaError, match="lack the context column 'channel'"):
         MODEL.recommend(LOG, frame[["user_id", "timestamp"]], k=4)
+    mask = np.isin(MODEL.items.ids, [3, 5, 8])
+    assert (MODEL.recommend(LOG, frame, k=4, eligible=mask).codes == recs.codes).all()
+    assert (MODEL.recommend(LOG, frame, k=4, eligible=mask.tolist()).codes == recs.codes).all()
     with pytest.raises(ParameterError, match=r"range \[1, 40\]"):
         MODEL.recommend(LOG, frame, k=41)
+    with pytest.raises(ParameterError, match="1 labels for 2 rows"):
+        MODEL.recommend(LOG, frame, k=4, eligible=(["a"], {"a": mask}))
+
+
+def test_groups_of_requests_may_see_different_items(monkeypatch):
+    from omnireco import _compute
+    from omnireco.models import rank
+
+    groups = np.where(np.arange(len(ASKED.requests)) % 3 == 0, "young", "old")
+    options = {"young": [3, 5, 8], "old": np.isin(MODEL.items.ids, range(10, 40))}
+    recs = MODEL.recommend(LOG, ASKED.requests, k=5, eligible=(groups, options))
+    shown = [set(MODEL.items.ids[row[row >= 0]].tolist()) for row in recs.codes]
+    assert all(items == {3, 5, 8} for items, group in zip(shown, groups, strict=True) if group == "young")
+    assert all(items and min(items) >= 10 for items, group in zip(shown, groups, strict=True) if group == "old")
+    real = _compute.row_blocks
+    monkeypatch.setattr(rank, "row_blocks", lambda n, size, **_: real(n, 1, most=3))
+    assert (MODEL.recommend(LOG, ASKED.requests, k=5, eligible=(groups, options)).codes == recs.codes).all()
+
+
+def test_graded_targets_are_refused_before_anything_is_fitted():
+    with pytest.raises(ParameterError, match=r"Weights\(targets=.*dislikes="):
+        ranker(weights=om.Weights(targets={"purchase": 1, "dislike": 0}))
 
 
 def test_seen_items_stay_out_when_asked():

@@ -108,6 +108,15 @@ def test_only_the_past_counts_and_strangers_get_the_popular():
     some = now.recommend(LOG, at=LOG.end, k=4, eligible=["tea1", "tent3"])
     assert set(some.to_frame()["item_id"]) == {"tea1", "tent3"}
     assert now.one(["unknown"], age=[3], k=4)[0].size == 0
+    groups = ["tent" if person % 2 else "tea" for person in LOG.users.ids]
+    options = {kind: [f"{kind}1", f"{kind}2"] for kind in ("tent", "tea")}
+    for name, model in MODELS.items():
+        for moment in (START, START + pd.Timedelta("5D"), LOG.end):  # nobody has a past, some have, all have
+            frame = om.WhatNext(model=model).recommend(LOG, at=moment, k=2, eligible=(groups, options)).to_frame()
+            kinds = frame["item_id"].str.rstrip("0123456789").tolist()
+            assert kinds == [groups[row] for row in LOG.users.codes(frame["user_id"])], name
+    with pytest.raises(ParameterError, match="mask of shape"):
+        now.recommend(LOG, at=LOG.end, k=2, eligible=[True, False])
     assert now.one([], age=[], k=4)[0].size == 0
 
 

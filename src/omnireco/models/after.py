@@ -40,7 +40,7 @@ class FollowUps:
     prior : float
         Imagined people per pair, at the rate of everybody: what a lift from few people is pulled by.
     most : int
-        How many different later items of a person are looked at per item.
+        How many items of a person are looked at per item: those first bought next after it, strictly later.
 
     Notes
     -----
@@ -98,12 +98,17 @@ class FollowUps:
             )
         bought = np.bincount(item[open_until], minlength=m).astype(np.float64)
         found: list[np.ndarray] = []
-        for step in range(1, min(item.size - 1, 4 * self.most) + 1):
-            near = (user[step:] == user[:-step]) & (at[step:] - at[:-step] <= window)
-            if not near.any():
+        ends = np.flatnonzero(np.r_[(np.diff(user) != 0) | (np.diff(at) != 0), True]) + 1
+        later = np.repeat(ends, np.diff(np.r_[0, ends]))  # one basket is one moment: where the next one begins
+        source = np.flatnonzero(open_until)
+        for step in range(self.most):
+            source = source[later[source] + step < item.size]
+            follower = later[source] + step
+            near = (user[follower] == user[source]) & (at[follower] - at[source] <= window)
+            source = source[near]
+            if not source.size:
                 break
-            rows = np.flatnonzero(near & (at[step:] > at[:-step]) & open_until[:-step])
-            found.append(item[rows].astype(np.int64) * m + item[rows + step])
+            found.append(item[source].astype(np.int64) * m + item[follower[near]])
         key, people = np.unique(np.concatenate(found) if found else np.empty(0, np.int64), return_counts=True)
         source, after = key // m, key % m
         rate = np.bincount(after, weights=people, minlength=m) / bought.sum()

@@ -501,6 +501,12 @@ class _Eligible:
     def rows(self, rows: slice) -> Any:
         return self.masks if self.group is None else (self.masks, self.group[rows])
 
+    def spoken(self, rows: np.ndarray) -> Any:
+        """Return what some rows may see, in the form in which ``recommend`` takes it."""
+        if self.masks is None or self.group is None:
+            return self.masks
+        return self.group[rows].tolist(), dict(enumerate(self.masks))
+
 
 def _labels(groups: Any) -> list[Hashable]:
     labels = list(groups) if isinstance(groups, Iterable) and not isinstance(groups, (str, bytes)) else None

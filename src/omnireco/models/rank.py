@@ -25,7 +25,7 @@ from omnireco.errors import EmptyError, NotFittedError, ParameterError, SchemaEr
 from omnireco.models._features import Facts, Pasts, describe
 from omnireco.models._population import Clocks, Population
 from omnireco.models._scorers import Quadratic, Trees, fit_lambdamart, fit_lightgbm
-from omnireco.models.base import Model, Recommendations
+from omnireco.models.base import Model, Recommendations, _Eligible
 from omnireco.models.calibration import Isotonic, calibration_error
 from omnireco.models.sequence import NextItem
 from omnireco.models.session import SessionKNN
@@ -137,6 +137,12 @@ class Ranker:
         check_choice(self.ranker, "ranker", _KINDS)
         if not isinstance(self.weights, Weights):
             raise ParameterError(f"weights must be a Weights. Got {self.weights!r}: write Weights(half_life='30D').")
+        if self.weights.targets is not None:
+            raise ParameterError(
+                "Ranker: Weights(targets=...) cannot be read as of the moment of a request: a later verdict would "
+                "overrule what was known then. Leave targets out of weights=, and name the types that say no in "
+                "Ranker(dislikes=['dislike', 'hide']): they are never choices, and the ranker counts them."
+            )
         if self.events is not None:
             object.__setattr__(self, "events", check_names(self.events, "events"))
         object.__setattr__(self, "dislikes", check_names(self.dislikes, "dislikes"))
@@ -427,7 +433,8 @@ class RankerModel:
         audience, timezone, facts
             As in :meth:`Ranker.fit`.
         eligible : optional
-            Item ids, or a bool array over ``model.items``: what may be shown.
+            What may be shown, as in :meth:`Model.recommend`: item ids, a bool array over ``model.items``, or a pair
+            ``(groups, options)`` with one label per request, in their order.
         progress : bool or callable(done, total)
 
         Returns
@@ -448,13 +455,14 @@ class RankerModel:
         asked = self._read(requests)
         clocks, read = Clocks.of(audience, timezone), self._facts(facts)
         _need_clock(self.context, log, audience, timezone)
+        allowed = _Eligible.read(eligible, self.items, len(asked))
         pasts = self.index(log, clocks)
         codes = np.full((len(asked), k), NONE, np.int32)
         scores = np.full((len(asked), k), -np.inf, np.float32)
         blocks = list(row_blocks(len(asked), _BYTES_PER_ROW * self.n_candidates))
         for rows in track(blocks, progress, label="rank"):
             block = asked.take(np.arange(rows.start, rows.stop))
-            listed = self.propose(log, block, eligible)
+            listed = self.propose(log, block, allowed.spoken(np.arange(rows.start, rows.stop)))
             x = self.describe(pasts, block, listed, clocks, read)[0]
             score = self.scorer(x)
             order = np.lexsort([listed.item, -score, listed.row])

@@ -13,10 +13,10 @@ from omnireco._checks import check_duration, check_instant, check_integer, check
 from omnireco.data.asof import histories_at
 from omnireco.data.events import EventLog, require_events
 from omnireco.data.interactions import Interactions
-from omnireco.data.vocabulary import NONE, Vocabulary
+from omnireco.data.vocabulary import NONE
 from omnireco.data.weights import Weights
 from omnireco.errors import EmptyError, ParameterError, SchemaError
-from omnireco.models.base import Model, Recommendations, explain_unfitted
+from omnireco.models.base import Model, Recommendations, _Eligible, explain_unfitted
 from omnireco.models.blend import all_scores
 from omnireco.models.factors import FactorModel
 from omnireco.models.neighbors import NeighborModel
@@ -182,7 +182,9 @@ class WhatNext:
         at : datetime, date or str
         k : int
         exclude_seen : bool
-        eligible : bool array over ``model.items`` or item ids, optional
+        eligible : optional
+            As in :meth:`Model.recommend`; groups have one label per person of the log, in the order of
+            ``log.users.ids``.
 
         Returns
         -------
@@ -197,13 +199,13 @@ class WhatNext:
             histories_at(log, Weights(half_life=life), user, moments).with_items(self.model.items)
             for life in (self.half_life, session_life)
         )
-        allowed = _mask(eligible, self.model.items)
+        allowed = _Eligible.read(eligible, self.model.items, log.n_users)
         both = sp.vstack([long.csr, session.csr], format="csr")
-        codes, scores = self._rank(both, k=k, exclude_seen=exclude_seen, eligible=allowed)
+        codes, scores = self._rank(both, k=k, exclude_seen=exclude_seen, eligible=allowed.rows(slice(None)))
         cold = np.flatnonzero(np.diff(long.csr.indptr) == 0)
         if cold.size:
             blank = Interactions(log.users.take(cold), self.model.items, long.csr[cold], {"all": long.csr[cold]})
-            popular = self.model.recommend(blank, k=k, eligible=allowed)
+            popular = self.model.recommend(blank, k=k, eligible=allowed.spoken(cold))
             codes[cold], scores[cold] = popular.codes, popular.scores
         return Recommendations(log.users, self.model.items, codes, scores)
 
@@ -249,9 +251,7 @@ class WhatNext:
         held = codes[0] != NONE
         return self.model.items.ids[codes[0][held]], scores[0][held]
 
-    def _rank(
-        self, both: sp.csr_matrix, *, k: int, exclude_seen: bool, eligible: np.ndarray | None
-    ) -> tuple[np.ndarray, np.ndarray]:
+    def _rank(self, both: sp.csr_matrix, *, k: int, exclude_seen: bool, eligible: Any) -> tuple[np.ndarray, np.ndarray]:
         """Rank for n people, given their long histories and then their sessions, as 2 n rows."""
         n = both.shape[0] // 2
         running = np.r_[0.0, np.cumsum(both.data, dtype=np.float64)]
@@ -270,19 +270,6 @@ class WhatNext:
 def _last(when: np.ndarray, session: np.ndarray, n: int) -> np.ndarray:
     """Return the last instant of each session; events are ordered by session and time."""
     return when[np.searchsorted(session, np.arange(n), side="right") - 1]
-
-
-def _mask(eligible: Any, items: Vocabulary) -> np.ndarray | None:
-    if eligible is None:
-        return None
-    given = np.asarray(eligible)
-    if given.dtype == np.bool_:
-        if given.shape != (len(items),):
-            raise ParameterError(f"eligible is a mask of shape {given.shape}, and the model has {len(items):,} items.")
-        return given
-    mask = np.zeros(len(items), np.bool_)
-    mask[items.codes(eligible)] = True
-    return mask
 
 
 def _microseconds(ages: Sequence[Any]) -> np.ndarray:
