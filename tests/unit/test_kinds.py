@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from omnireco.response.delay import reading_after
-from omnireco.response.kinds import Follows, evidence, fit_follows, kinds_of
+from omnireco.response.kinds import Evidence, Follows, evidence, fit_follows, kinds_of
 
 TAU = 5.0
 
@@ -42,6 +42,21 @@ def test_reading_as_activity_stays_as_it_is():
     found, member, _ = answers(own=1.0)
     follows = fit_follows(found, member, 2.0, 1e6)
     assert follows.own >= 0.9
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_who_comes_first_does_not_matter(seed):
+    found, member, _ = answers(own=0.7, seed=seed, n=61, sends=12)
+    n = len(member)
+    order = np.random.default_rng(seed).permutation(n)
+    place = np.argsort(order)
+    turned = Evidence(
+        place[found.row], found.own_read, found.kind_read, found.own_pull[order], found.kind_pull[order],
+        found.answers[order],
+    )  # fmt: skip
+    here, there = fit_follows(found, member, 2.0, 1e6), fit_follows(turned, member[order], 2.0, 1e6)
+    assert here.own == there.own
+    np.testing.assert_allclose(here.follows, there.follows, rtol=1e-9)
 
 
 def test_nothing_to_learn_from():

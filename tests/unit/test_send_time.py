@@ -214,6 +214,28 @@ def test_an_empty_message_log_is_no_obstacle(nouns):
     assert model.curve(1001).shape == (168,)
 
 
+@pytest.mark.parametrize("answered", ["some", "all", "at once", "none"])
+@pytest.mark.parametrize("events", ["own", "caused by messages", "one", "none"])
+@pytest.mark.parametrize("people", ["few", "one"])
+def test_every_extreme_log_gives_chances(world, nouns, events, answered, people):
+    """Nothing to learn from, or only one side of it, is no reason for a warning (which are errors here) or a NaN."""
+    sent, did = world.messages, world.events
+    some = sent["user_id"].unique()[: {"few": 25, "one": 1}[people]]
+    sent, did = sent[sent["user_id"].isin(some)], did[did["user_id"].isin(some)]
+    if events == "caused by messages":
+        did = did.head(1).merge(sent[["sent_at"]], how="cross").assign(user_id=sent["user_id"].to_numpy())
+        did = did.assign(timestamp=did.pop("sent_at"))
+    did = did.head({"one": 1, "none": 0}.get(events, len(did)))
+    if answered != "some":
+        back = sent["sent_at"] + pd.Timedelta(hours=int(answered == "all"))
+        sent = sent.assign(responded_at=back.where(np.full(len(sent), answered != "none")))
+    model = SendTime().fit(om.EventLog.from_frame(did), om.MessageLog.from_frame(sent), nouns[2])
+    for channel in ("email", "push", "other"):
+        chance = model.slot_probability(nouns[2], np.arange(150), channel, om.slots("2025-03-20", days=1).at)
+        assert ((chance > 0) & (chance < 1)).all()
+    assert np.isfinite(model.rate).all()
+
+
 def test_unknown_people_have_the_populations_chance(model, nouns):
     audience = nouns[2]
     found = model.probability([-7, -7], "email", np.array([0, 12 * HOUR]), audience)

@@ -9,7 +9,7 @@ from omnireco.data.clock import hour_of_week, is_zone
 from omnireco.data.events import EventLog
 from omnireco.data.vocabulary import NONE
 
-__all__ = ["local_hours"]
+__all__ = ["local_hours", "offset_minutes"]
 
 _HOUR = 3_600_000_000
 _MINUTE = 60_000_000
@@ -32,14 +32,14 @@ def local_hours(log: EventLog, audience: Audience, rows: np.ndarray, *, earlier_
         hours = np.where(own >= 0, hour_of_week(at, own, names), hours)
     if "utc_offset_min" in log.labels:
         offsets, code = log.labels["utc_offset_min"]
-        minutes = np.array([_minutes(text) for text in offsets.ids] + [np.nan])[code[rows]]
+        minutes = np.array([offset_minutes(text) for text in offsets.ids] + [np.nan])[code[rows]]
         told = np.isfinite(minutes)
         own_hour = (at + np.where(told, minutes, 0).astype(np.int64) * _MINUTE) // _HOUR + 72
         hours = np.where(told, own_hour % 168, hours)
     return hours.astype(np.int32)
 
 
-def _minutes(value: object) -> float:
+def offset_minutes(value: object) -> float:
     """Return an offset label as minutes east of UTC, NaN where it is not one."""
     try:
         minutes = float(str(value))

@@ -558,6 +558,8 @@ def _weekly_rate(profile: ActivityModel, log: EventLog) -> np.ndarray:
     """Return sessions a week per person, shrunk to the mean with the weight of one week (Gamma-Poisson)."""
     weeks = max((log.end_us - log.start_us) / _WEEK_US, 1e-9)
     mean = float(profile.history.sum()) / max(1, len(profile)) / weeks
+    if mean == 0:  # every session was caused by a message, or has no clock: all are as active as each other
+        return np.ones(len(profile))
     return np.asarray((mean + profile.history) / (1.0 + weeks))
 
 

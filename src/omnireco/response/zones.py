@@ -13,6 +13,7 @@ from omnireco._compute import row_blocks
 from omnireco.data.audience import Audience
 from omnireco.data.clock import country_zones, hour_of_week, is_zone, utc_offset
 from omnireco.data.events import EventLog
+from omnireco.data.hours import offset_minutes
 from omnireco.data.vocabulary import NONE, Vocabulary
 from omnireco.data.zones import WORLD, ZonePosterior, check_zone_names
 from omnireco.errors import ParameterError, SchemaError
@@ -261,7 +262,7 @@ def _recorded(
         offset = np.where(valid, utc_offset(log.at, zone, names) / 60e6, offset)
     if "utc_offset_min" in log.labels:
         names, code = log.labels["utc_offset_min"]
-        told = np.array([_minutes(name) for name in names.ids] + [np.nan])[code]
+        told = np.array([offset_minutes(name) for name in names.ids] + [np.nan])[code]
         offset = np.where(np.isfinite(told), told, offset)
     rows = np.flatnonzero(np.isfinite(offset) & (person >= 0))
     day = log.at[rows] // _DAY
@@ -299,12 +300,3 @@ def _filtered(home: np.ndarray, person: np.ndarray, day: np.ndarray, fits: np.nd
     forward(settled, moving, start, stop, day, fits, today, _STAY, _WRONG, now)
     found[people] = now
     return found
-
-
-def _minutes(value: object) -> float:
-    """Return an offset label as minutes east of UTC, NaN where it is not one."""
-    try:
-        minutes = float(str(value))
-    except ValueError:
-        return np.nan
-    return minutes if abs(minutes) <= 18 * 60 else np.nan
