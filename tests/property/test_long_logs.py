@@ -1,6 +1,7 @@
 """The compiled paths of long logs give what the short ones give: strings, order, cells; on any rows and threads."""
 
 import contextlib
+import itertools
 
 import numpy as np
 import pandas as pd
@@ -9,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import omnireco as om
 from omnireco import _compute
 from omnireco.data import EventLog, Weights, cells, order, strings, vocabulary
 from omnireco.data.cells import Coded, sum_cells
@@ -160,3 +162,63 @@ def test_a_log_and_its_matrix_are_the_same_either_way(n):
     assert (x.users, x.items, list(x.layers)) == (expected.users, expected.items, list(expected.layers))
     for mine, theirs in zip([x.csr, *x.layers.values()], [expected.csr, *expected.layers.values()], strict=True):
         np.testing.assert_allclose(mine.toarray(), theirs.toarray(), rtol=1e-6)
+
+
+@quick
+@given(
+    rows=st.lists(st.one_of(st.none(), word), max_size=40),
+    cuts=st.lists(st.integers(0, 40), max_size=3),
+    threads=st.integers(1, 3),
+    size=st.integers(1, 9),
+    kind=st.sampled_from([pa.string(), pa.large_string(), pa.string_view()]),
+)
+def test_chunks_and_slices_of_views_are_coded_as_one_array_is(rows, cuts, threads, size, kind):
+    edges = [0, *sorted(min(cut, len(rows)) for cut in cuts), len(rows)]
+    chunks = [pa.array(rows[a:b], pa.string()).cast(kind) for a, b in itertools.pairwise(edges)]
+    expected_ids, expected = vocabulary._encode_strings(pa.array(rows, pa.string()))
+    for column in (pa.chunked_array(chunks, kind), pa.chunked_array([chunks[0].slice(0, 0), *chunks], kind)):
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(strings, "_SLICE", size)
+            ids, codes = strings.encode_long(column, threads=threads)
+        assert ids.tolist() == expected_ids.tolist()
+        assert codes.tolist() == expected.tolist()
+    whole, rows_codes = vocabulary._encode_strings(pa.chunked_array(chunks, kind))  # a short one, and one too long
+    assert (whole.tolist(), rows_codes.tolist()) == (expected_ids.tolist(), expected.tolist())
+
+
+@pytest.mark.parametrize("kind", ["string", "categorical", "enum", "chunks"])
+def test_a_log_of_a_polars_frame_is_the_log_of_a_pandas_frame(monkeypatch, kind):
+    pl = pytest.importorskip("polars")
+    monkeypatch.setattr(vocabulary, "_MANY", 50)
+    monkeypatch.setattr(strings, "_SLICE", 7)
+    draw = np.random.default_rng(3)
+    frame = pd.DataFrame(
+        {
+            "user_id": [f"u{k}" * (1 + k % 5) for k in draw.integers(0, 30, 400)],
+            "item_id": [None if k == 0 else f"an item with a long name {k}" for k in draw.integers(0, 20, 400)],
+            "channel": draw.choice(["web", "app", "boutique à Orléans"], 400),
+            "event": draw.choice(["view", "purchase"], 400),
+            "timestamp": pd.to_datetime(draw.integers(1.7e9, 1.71e9, 400), unit="s", utc=True),
+        }
+    )
+    expected = om.EventLog.from_frame(frame, itemless="keep")
+    given_frame = pl.from_pandas(frame)
+    texts = ["user_id", "item_id", "channel", "event"]
+    if kind == "chunks":
+        given_frame = pl.concat([given_frame[:3], given_frame[3:150], given_frame[150:]], rechunk=False)
+    elif kind == "categorical":
+        given_frame = given_frame.with_columns(pl.col(texts).cast(pl.Categorical))
+    elif kind == "enum":
+        given_frame = given_frame.with_columns(
+            pl.col(name).cast(pl.Enum(sorted(set(frame[name].dropna()), reverse=True))) for name in texts
+        )
+    for native in (given_frame, given_frame.to_arrow()):
+        log = om.EventLog.from_frame(native, itemless="keep")
+        for name in ("users", "items", "channels", "events"):
+            assert getattr(log, name) == getattr(expected, name)
+        for name in ("user", "item", "channel", "event", "at"):
+            np.testing.assert_array_equal(getattr(log, name), getattr(expected, name))
+    with pytest.raises(SchemaError, match="timestamp must hold times with a time zone"):
+        om.EventLog.from_frame(given_frame.with_columns(pl.lit("noon").alias("timestamp")), itemless="keep")
+    with pytest.raises(SchemaError, match="item_id is missing in"):
+        om.EventLog.from_frame(given_frame)

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from omnireco._checks import check_columns, name_rows
-from omnireco.data.vocabulary import NONE, Vocabulary
+from omnireco.data.vocabulary import NONE, Vocabulary, is_long_text
 from omnireco.errors import ParameterError, SchemaError
 
 __all__ = ["Frame", "decode_optional", "instants_to_arrow", "instants_to_pandas", "nulls", "open_frame", "stamps"]
@@ -27,7 +27,7 @@ _FIRST_US, _LAST_US = -62_135_596_800_000_000, 253_402_300_799_999_998
 
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """A user's frame, opened: columns by our names, each read into an array.
+    """A user's frame, opened: columns by our names, each a pyarrow Array (long strings: chunks or views as they lie).
 
     ``odd`` masks the cells that a lenient reading could not take, by column.
     """
@@ -220,7 +220,8 @@ def open_frame(
     for ours, theirs in source.items():
         column, kind = table.get_column(real[theirs]), (lenient or {}).get(ours)
         try:
-            read[ours] = _read(column, theirs, where)
+            text = _long_text(column) if lenient is None else None
+            read[ours] = _read(column, theirs, where) if text is None else text
             mixed = kind in {"id", "name"} and pt.is_binary(read[ours].type)  # texts among bytes
         except SchemaError:
             if kind is None:
@@ -268,6 +269,22 @@ def _read(column: Any, name: str, where: str) -> Any:
     if column.dtype == nw.Object and pt.is_timestamp(array.type) and array.type.tz is not None:
         _refuse_naive(column, name, where)
     return array.combine_chunks() if isinstance(array, pa.ChunkedArray) else array
+
+
+def _long_text(column: Any) -> Any:
+    """Return a long column of strings as the chunks or views that it lies in, or None for any other column.
+
+    One array of it would copy every string; codes are made chunk by chunk, and of views slice by slice.
+    """
+    import narwhals as nw
+    import pyarrow as pa
+
+    native = nw.to_native(column)
+    if column.dtype != nw.String:
+        return None
+    if column.implementation.is_polars() and hasattr(native, "__arrow_c_stream__"):
+        native = pa.chunked_array(native)
+    return native if isinstance(native, pa.ChunkedArray) and is_long_text(native) else None
 
 
 def _refuse_naive(column: Any, name: str, where: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any
@@ -14,30 +15,33 @@ from omnireco._compute import in_threads, read_only, split_evenly, usable_thread
 __all__ = ["Coder", "buffers", "encode_long", "order_of", "strings_of", "words_for"]
 
 _WORDS = 16  # an id of more than 127 bytes sends the column to Arrow's own hash
+_SLICE = 1 << 18  # rows of string views laid out at a time
 
 
 def encode_long(array: Any, *, threads: int | None = None) -> tuple[np.ndarray, np.ndarray] | None:
-    """Return the sorted distinct strings of a pyarrow string array and the int32 code of each row, -1 for null.
+    """Return the sorted distinct strings of a pyarrow string column and the int32 code of each row, -1 for null.
 
     Each thread codes one range of rows with a hash table of its own; then the few distinct strings are joined,
-    sorted by their bytes, and the codes renamed in place. Gives None where a string is longer than 127 bytes, or
-    the machine stores numbers big end first.
+    sorted by their bytes, and the codes renamed in place. An Array and a ChunkedArray are read where they lie;
+    string views are laid out a slice at a time. Gives None where a string is longer than 127 bytes, or the
+    machine stores numbers big end first.
     """
-    n = len(array)
-    data, offsets, valid = buffers(array)
-    words = words_for(offsets)
-    if words > _WORDS or sys.byteorder != "little":
+    if sys.byteorder != "little":
         return None
-    codes = np.empty(n, np.int32)
-    parts = split_evenly(n, usable_threads(threads))
-    coders = [Coder(words) for _ in parts]
+    codes = np.empty(len(array), np.int32)
+    parts = split_evenly(len(array), usable_threads(threads))
+    coders = [Coder(1) for _ in parts]
     with ThreadPoolExecutor(len(parts)) as pool:
         jobs = [
-            pool.submit(coder.code_strings, data, offsets, valid, part.start, part.stop, codes)
+            pool.submit(_code_rows, coder, array, part.start, part.stop, codes)
             for coder, part in zip(coders, parts, strict=True)
         ]
-        for job in jobs:
-            job.result()
+        if not all(job.result() for job in jobs):
+            return None
+    words = max(coder.words for coder in coders)
+    for coder in coders:
+        if coder.words < words:
+            coder.widen(words)
     sizes = [coder.n for coder in coders]
     code_of_key = np.empty(sum(sizes), np.int32)
     joined = Coder(words, room=sum(sizes))
@@ -53,6 +57,33 @@ def encode_long(array: Any, *, threads: int | None = None) -> tuple[np.ndarray, 
         in_threads(partial(_rename, codes[part], own), part.stop - part.start)
         first += size
     return strings_of(keys[order]), codes
+
+
+def _code_rows(coder: Coder, array: Any, start: int, stop: int, codes: np.ndarray) -> bool:
+    """Write the codes of a range of rows; False where a string is too long for it."""
+    for first, piece in _pieces(array, start, stop):
+        data, offsets, valid = buffers(piece)
+        words = words_for(offsets)
+        if words > _WORDS:
+            return False
+        if words > coder.words:
+            coder.widen(words)
+        coder.code_strings(data, offsets, valid, 0, len(piece), codes[first : first + len(piece)])
+    return True
+
+
+def _pieces(array: Any, start: int, stop: int) -> Iterator[tuple[int, Any]]:
+    """Yield (first row, string array) of a range of rows: whole chunks, or slices of views, which must be copied."""
+    import pyarrow as pa
+    import pyarrow.types as pt
+
+    views, first = pt.is_string_view(array.type), 0
+    for chunk in array.chunks if isinstance(array, pa.ChunkedArray) else [array]:
+        low, high = max(start, first), min(stop, first + len(chunk))
+        for row in range(low, high, _SLICE if views else max(1, high - low)):
+            piece = chunk.slice(row - first, min(_SLICE, high - row) if views else high - row)
+            yield row, piece.cast(pa.large_string()) if views else piece
+        first += len(chunk)
 
 
 class Coder:

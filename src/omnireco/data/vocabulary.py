@@ -237,12 +237,21 @@ def distinct_codes(vocabulary: Vocabulary, ids: Any) -> np.ndarray:
     return codes
 
 
+def is_long_text(array: Any) -> bool:
+    """Return whether a pyarrow column holds strings enough for compiled code, which reads chunks where they lie."""
+    import pyarrow.types as pt
+
+    kind = array.type
+    text = pt.is_string(kind) or pt.is_large_string(kind) or pt.is_string_view(kind)
+    return bool(text and len(array) >= _MANY)
+
+
 def _as_arrow(column: Any, name: str) -> Any:
-    """Return any column as one pyarrow Array, or explain why it cannot be ids."""
+    """Return any column as one pyarrow Array (long strings in chunks as they are), or explain why it cannot be ids."""
     import pyarrow as pa
 
     if isinstance(column, pa.ChunkedArray):
-        return column.combine_chunks()
+        return column if is_long_text(column) else column.combine_chunks()
     if isinstance(column, pa.Array):
         return column
     if isinstance(column, (str, bytes)) or not isinstance(column, Iterable):
@@ -309,7 +318,8 @@ def _encode_dictionary(array: Any, name: str) -> tuple[np.ndarray, np.ndarray]:
     ids, code_of_entry = _encode(array.dictionary, name)
     signed = array.indices  # polars counts its categories with unsigned numbers
     if signed.type not in (pa.int8(), pa.int16(), pa.int32()):
-        signed = signed.cast(pa.int64())
+        narrow = signed.type in (pa.uint8(), pa.uint16(), pa.uint32()) and len(array.dictionary) < 2**31
+        signed = signed.cast(pa.int32() if narrow else pa.int64())
     entry = (signed.fill_null(-1) if signed.null_count else signed).to_numpy(zero_copy_only=False)
     codes = np.append(code_of_entry, np.int32(NONE))[entry]
     vocabulary, codes = compress(Vocabulary(ids), codes)
@@ -362,10 +372,12 @@ def _encode_strings(array: Any) -> tuple[np.ndarray, np.ndarray]:
     import pyarrow.compute as pc
     import pyarrow.types as pt
 
-    if pt.is_string_view(array.type):
-        array = array.cast(pa.large_string())
     if len(array) >= _MANY and (coded := encode_long(array)) is not None:
         return coded
+    if isinstance(array, pa.ChunkedArray):
+        array = array.combine_chunks()
+    if pt.is_string_view(array.type):
+        array = array.cast(pa.large_string())
     encoded = array.dictionary_encode()
     order = pc.array_sort_indices(encoded.dictionary).to_numpy()
     rank = np.empty(order.size + 1, np.int32)
