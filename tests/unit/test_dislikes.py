@@ -7,6 +7,7 @@ and does it lower a good for people who have its pair that others had the pair a
 from __future__ import annotations
 
 import numpy as np
+import pandas as pd
 import pytest
 import scipy.sparse as sp
 
@@ -104,3 +105,64 @@ def test_what_was_disliked_is_seen_and_not_shown(name):
 def test_buy_again_holds_a_returned_good_against_itself():
     model = om.BuyAgain().fit(crowd())
     assert score(model, [-1, 0, 0, 0, 1, 0, 0, 0], 0) < score(model, [0, 0, 0, 0, 1, 0, 0, 0], 0)
+
+
+def said(*people):
+    """A log of people, each a list of (event, item), a day apart."""
+    rows = [
+        (user, item, event, pd.Timestamp("2025-05-01", tz="UTC") + pd.Timedelta(days=day))
+        for user, steps in enumerate(people)
+        for day, (event, item) in enumerate(steps)
+    ]
+    frame = pd.DataFrame(rows, columns=["user_id", "item_id", "event", "timestamp"])
+    return om.EventLog.from_frame(frame.assign(channel="web"))
+
+
+LIKED = [("like", 6), ("like", 0), ("like", 1)]
+SOME = [LIKED] * 20 + [[("like", 6), ("like", 3)]] * 20 + [[("dislike", 7), ("like", 5)], [("like", 2), ("like", 4)]]
+NEXT = om.Weights(events={"dislike": -1.0}, step_half_life=2.0)
+
+
+def test_next_item_holds_a_dislike_in_the_history_against_what_follows():
+    model = om.NextItem(regularization=1.0, weights=NEXT).fit(said(*SOME))
+    disliked, without, liked = (score(model, [first, 0, 0, 0, 0, 0, 1, 0], 1) for first in (-1, 0, 1))
+    assert disliked < without < liked
+    asked = said(*SOME, [("like", 6), ("dislike", 0)]).matrix(NEXT)  # as the page says histories are made
+    lists = model.recommend(asked.rows([len(SOME)]), k=8)
+    assert not {6, 0} & set(lists.codes[0].tolist())
+    assert lists.scores[0][lists.codes[0] == 1] == pytest.approx(score(model, [-1, 0, 0, 0, 0, 0, 0.5**0.5, 0], 1))
+
+
+def test_next_item_predicts_dislikes_of_others_unless_it_is_told_what_to_predict():
+    others = [[("like", 6), ("like", 0), ("dislike", 1)]] * 15
+    for events in (None, ["like"]):
+        estimator = om.NextItem(regularization=1.0, weights=NEXT, events=events)
+        before, after = (
+            score(estimator.fit(said(*people)), [1, 0, 0, 0, 0, 0, 0, 0], 1) for people in (SOME, SOME + others)
+        )
+        assert after > before if events is None else after < before - 0.2
+
+
+@pytest.mark.parametrize(("then", "sign"), [(3, -1), (1, 1)])
+def test_typed_ease_learns_what_a_dislike_says(then, sign):
+    """After a dislike of 0 people took 3 (so it speaks against 1), or they took 1 (so it speaks for it)."""
+    log = said(*SOME, *[[("like", 6), ("dislike", 0), ("like", then)]] * 20)
+    model = om.TypedEASE(target="like", regularization=1.0).fit(log)
+    asked = said([("like", 6)], [("like", 6), ("dislike", 0)], [("like", 6), ("like", 0)], [("dislike", 3)])
+    without, disliked, liked = model.score(model.inputs(asked), [1])[:3, 0]
+    assert (disliked - without) * sign > 0.01
+    assert liked > without
+    shown = model.recommend(model.inputs(asked), k=8)
+    for person, item in ((1, 0), (3, 3)):  # seen
+        assert item not in shown.codes[person]
+
+
+def test_typed_ease_does_not_count_dislikes_of_others_as_targets():
+    others = [[("like", 6), ("like", 0), ("dislike", 1)]] * 15
+    asked = said([("like", 0)])
+    one, other = (
+        om.TypedEASE(target="like", regularization=1.0).fit(said(*people)) for people in (SOME, SOME + others)
+    )
+    assert other.popularity.tolist()[1] == one.popularity.tolist()[1]
+    before, after = (float(model.score(model.inputs(asked), [1])[0, 0]) for model in (one, other))
+    assert after == pytest.approx(before, abs=0.05)  # only that 0 follows 6 is learned from them

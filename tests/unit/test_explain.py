@@ -25,8 +25,9 @@ def x():
         om.ALS(factors=4, iterations=3),
         om.Blend(models={"ease": om.EASE(), "als": om.ALS(factors=3, iterations=2)}, weights={"als": 0.5}),
         om.Blend(models={"ease": om.EASE(), "svd": om.PureSVD(factors=3)}, scale="none"),
+        om.CrossChannel(om.ItemKNN(neighbors=5), weights={"store": 3.0}),
     ],
-    ids=["ease", "knn", "svd", "als", "blend", "sum"],
+    ids=["ease", "knn", "svd", "als", "blend", "sum", "joined"],
 )
 def test_contributions_sum_to_the_score(estimator, x):
     model = estimator.fit(x)
@@ -93,7 +94,14 @@ def log_of(n=40):
     ids=["faded", "capped", "binary", "graded", "steps"],
 )
 @pytest.mark.parametrize(
-    "estimator", [om.EASE(regularization=5.0), om.ALS(factors=4, iterations=3)], ids=["ease", "als"]
+    "estimator",
+    [
+        om.EASE(regularization=5.0),
+        om.ALS(factors=4, iterations=3),
+        om.CrossChannel(om.EASE(regularization=5.0), weights={"store": 2.0}),
+        om.CrossChannel(om.ALS(factors=4, iterations=3), saturation="binary"),
+    ],
+    ids=["ease", "als", "joined-ease", "joined-als"],
 )
 def test_contributions_by_channel_and_age_sum_to_the_score(weights, estimator):
     log = log_of()
@@ -132,6 +140,67 @@ def test_ages_by_hand():
     table = told.to_frame()
     assert table[["channel", "age"]].to_numpy().tolist() == [["store", "under 7D"], ["web", "over 30D"]]
     assert table["contribution"].tolist() == pytest.approx([0.75 * lists.scores[0, 0], 0.25 * lists.scores[0, 0]])
+
+
+def test_events_share_what_their_channel_adds_to_the_joined_cell():
+    """Three visits to the app count log 4, one to the store twice log 2: the store's part is a third, not a quarter."""
+    frame = pd.DataFrame(
+        {
+            "user_id": [1, 1, 1, 1, 2, 2],
+            "item_id": ["cup", "cup", "cup", "cup", "cup", "tea"],
+            "channel": ["app", "app", "app", "store", "app", "app"],
+            "event": "view",
+            "timestamp": pd.to_datetime(["2025-05-01", "2025-06-07", "2025-06-08", "2025-06-08", *["2025-06-01"] * 2]),
+        }
+    )
+    log = om.EventLog.from_frame(frame.assign(timestamp=frame["timestamp"].dt.tz_localize("UTC")))
+    x = log.matrix(at="2025-06-10")
+    model = om.CrossChannel(om.ItemKNN(), weights={"store": 2.0}).fit(x)
+    lists = model.recommend(x.rows([1]), k=1)
+    score, app, store = lists.scores[0, 0], np.log(4), 2 * np.log(2)
+    told = explain(model, x, lists, events=log, ages=["7D"]).to_frame().set_index(["channel", "age"])["contribution"]
+    assert told["store", "under 7D"] == pytest.approx(score * store / (app + store))
+    assert told["app", "under 7D"] == pytest.approx(score * app / (app + store) * 2 / 3)
+    assert told["app", "over 7D"] == pytest.approx(score * app / (app + store) / 3)
+    by_layer, by_event = (explain(model, x, lists, **more).by_channel() for more in ({}, {"events": log}))
+    pd.testing.assert_frame_equal(by_layer, by_event)
+
+
+@pytest.mark.parametrize("wrap", [lambda base: base, om.CrossChannel], ids=["plain", "joined"])
+def test_what_cancels_out_over_channels_adds_nothing(wrap):
+    """Person 1 liked a in the app and disliked it in the store, and liked and disliked d in one place: no cells."""
+    people = [(1, "a", "app", "like"), (1, "a", "store", "dislike"), (1, "b", "app", "like"), (1, "c", "app", "like")]
+    people += [(1, "d", "app", "like"), (1, "d", "app", "dislike"), (2, "b", "app", "like"), (2, "c", "store", "like")]
+    people += [(3, "a", "app", "like"), (3, "c", "app", "like"), (3, "d", "app", "like")]
+    frame = pd.DataFrame(people, columns=["user_id", "item_id", "channel", "event"])
+    frame["timestamp"] = pd.Timestamp("2025-05-01", tz="UTC") + pd.to_timedelta(np.arange(len(frame)), unit="h")
+    log, weights = om.EventLog.from_frame(frame), om.Weights(events={"dislike": -1.0})
+    x = log.matrix(weights)
+    model = wrap(om.EASE(regularization=1.0)).fit(x)
+    lists = model.recommend(x, k=4, exclude_seen=False)
+    for more in ({}, {"events": log, "weights": weights}):
+        told = explain(model, x, lists, **more).to_frame()
+        own = told[told["user_id"] == 1]
+        assert set(own["because_item_id"]) == {"b", "c"}
+        assert set(own["channel"]) == {"app"}
+        score = lists.to_frame().set_index(["user_id", "item_id"])["score"]
+        total = told.groupby(["user_id", "item_id"])["contribution"].sum().reindex(score.index)
+        assert total.to_numpy() == pytest.approx(score.to_numpy(), rel=1e-4, abs=1e-6)
+
+
+@pytest.mark.parametrize("base", [om.EASE(regularization=5.0), om.ALS(factors=3, iterations=2)], ids=["ease", "als"])
+def test_the_list_of_one_channel_is_explained_but_for_the_channel(base, x):
+    model = om.CrossChannel(base, prior=1.0).fit(x).on("store")
+    lists = model.recommend(x, k=3)
+    with pytest.raises(ParameterError, match=r"'store' also holds .* explain\(model\.on\(None\), x, lists\)"):
+        explain(model, x, lists)
+    told = explain(model.on(None), x, lists).by_channel()
+    item = told["item_id"].iloc[0]
+    some = told[told["item_id"] == item]
+    wanted = model.on(None).score(x.rows(some["user_id"]), [item])[:, 0]
+    assert some["score"].to_numpy() == pytest.approx(wanted, rel=1e-4, abs=1e-5)
+    flat = om.CrossChannel(base, lift=0).fit(x).on("store")  # nothing is added
+    assert explain(flat, x, flat.recommend(x, k=1)).contribution.size
 
 
 def test_explaining_ages_refuses():

@@ -18,6 +18,7 @@ from omnireco.data.weights import Weights, event_targets, event_weights
 from omnireco.errors import ParameterError, SchemaError
 from omnireco.models.base import Model, Recommendations
 from omnireco.models.blend import BlendModel, all_scores
+from omnireco.models.channels import ChannelModel
 from omnireco.models.factors import FactorModel
 from omnireco.models.linear import ItemModel
 from omnireco.models.svd import ProjectionModel
@@ -133,7 +134,7 @@ def explain(
 
     Parameters
     ----------
-    model : ItemModel, ProjectionModel, FactorModel, or a blend of them
+    model : ItemModel, ProjectionModel, FactorModel, a blend of them, or ChannelModel for all channels alike
         The one that made the lists.
     histories : Interactions
         What it was asked with; its layers are the channels.
@@ -151,16 +152,18 @@ def explain(
     Raises
     ------
     ParameterError
-        When the score of the model is no sum over the past (popularity, neighbours, ranks), ages do not rise, or the
-        events are not those of the histories.
+        When the score of the model is no sum over the past (popularity, neighbours, ranks, the list of one channel),
+        ages do not rise, or the events are not those of the histories.
 
     Notes
     -----
     Linear models: ``weight of the past item x its weight for the item shown``. Factor models: with
     ``A = gram + ridge I + sum w y y'`` of the person, ``pull_j y_j' A^-1 y_i``, exact for this history (another history
     has another A). A channel's part of a cell is its share of the cell's weight, an event's its share of the weight
-    times the target. Ages count back from the clock of the histories. Sums agree with ``model.score`` to
-    float32 rounding. Meant for some people at a time: O(people x (d^3 + past x shown x d)).
+    times the target. :class:`CrossChannel` joins channels after weights and saturation: a channel's part is what it
+    adds to the joined cell, and its events share that part by their weight. Ages count back from the clock of the
+    histories. Sums agree with ``model.score`` to float32 rounding. Meant for some people at a time:
+    O(people x (d^3 + past x shown x d)).
 
     References
     ----------
@@ -183,12 +186,20 @@ def explain(
     if lists.items != model.items:
         raise ParameterError("explain: the lists are over other items than the model. Explain the model's own lists.")
     known = model._align(histories)
+    joined = isinstance(model, ChannelModel)
+    if isinstance(model, ChannelModel):
+        if model._bias() is not None:
+            raise ParameterError(
+                f"explain: the list for {model.channel!r} also holds what that channel has more of than the others, "
+                "which is no sum over the past. Explain the rest of the score: explain(model.on(None), x, lists)."
+            )
+        model = model.base  # reads the joined cells, and its score is the score
     position = known.users.codes(lists.users.ids)
     pieces = _layer_pieces(known, position)
     names: tuple[str, ...] = ()
     if events is not None:
         names, edges = _age_ranges(ages)
-        pieces = _event_pieces(known, position, events, weights or Weights(), edges)
+        pieces = _event_pieces(known, position, events, weights or Weights(), edges, joined)
     row, cell, channel, age, share = pieces
     found: list[tuple[np.ndarray, ...]] = []
     edge = np.searchsorted(row, np.arange(position.size + 1))
@@ -223,12 +234,12 @@ def _layer_pieces(known: Interactions, position: np.ndarray) -> _Pieces:
     cell = (
         np.arange(row.size) - np.repeat(some.csr.indptr[:-1], lengths) + np.repeat(known.csr.indptr[position], lengths)
     )
-    key = row * np.int64(max(1, known.n_items)) + some.csr.indices
+    key = _cell_keys(some.csr)
     found = []
     for code, layer in enumerate(some.layers.values()):
-        there = np.repeat(np.arange(position.size), np.diff(layer.indptr)) * np.int64(max(1, known.n_items))
-        place = np.searchsorted(key, there + layer.indices)
-        share = layer.data.astype(np.float64) / some.csr.data[place]
+        place, there = _found(key, _cell_keys(layer))
+        place = place[there]  # what cancels out over the channels is no cell, and adds nothing
+        share = layer.data[there].astype(np.float64) / some.csr.data[place]
         found.append((row[place], cell[place], np.full(place.size, code), np.zeros(place.size, np.int64), share))
     pieces = [np.concatenate(part) for part in zip(*found, strict=True)]
     order = np.lexsort([pieces[2], pieces[1], pieces[0]])
@@ -236,7 +247,7 @@ def _layer_pieces(known: Interactions, position: np.ndarray) -> _Pieces:
 
 
 def _event_pieces(
-    known: Interactions, position: np.ndarray, events: EventLog, weights: Weights, edges: np.ndarray
+    known: Interactions, position: np.ndarray, events: EventLog, weights: Weights, edges: np.ndarray, joined: bool
 ) -> _Pieces:
     """Return the pieces of cells by event: what each adds to the cell, grouped by channel and range of age."""
     clock = known.at_us if known.at_us is not None else events.end_us
@@ -255,17 +266,27 @@ def _event_pieces(
     age = np.searchsorted(edges, since[keep], side="right")
     width = np.int64(max(1, known.n_items))
     some = known.take(position)
-    key = np.repeat(np.arange(position.size), np.diff(some.csr.indptr)) * width + some.csr.indices
-    place = np.searchsorted(key, row * width + item)
-    hit = np.minimum(place, max(0, key.size - 1))
+    key = _cell_keys(some.csr)
+    asked_for = row * width + item
+    place, there = _found(key, asked_for)
     met = np.zeros(key.size, np.bool_)
-    strange = not key.size or bool((key[hit] != row * width + item).any())
-    met[hit[~(place >= key.size)]] = True
-    if key.size and (strange or not met.all()):
+    met[place[there]] = True
+    lost = _lost(some, asked_for[~there], counts[keep[~there]])
+    if key.size and (lost or not met.all()):
         raise ParameterError(
             f"explain: the events are not those of the histories: {int((~met).sum()):,} of {met.size:,} cells of the "
-            "people asked about have no event. Give the log and the weights that made them: events.matrix(weights)."
+            f"people asked about have no event, and {lost:,} cells have events only. Give the log and the weights that "
+            "made them: events.matrix(weights)."
         )
+    keep, row, channel, age, place, pull = (part[there] for part in (keep, row, channel, age, place, pull))
+    if joined:  # the channel's part of the cell, over the weight of its events
+        part = np.zeros((len(names), key.size))
+        for code, layer in enumerate(some.layers.values()):
+            at, there = _found(key, _cell_keys(layer))
+            part[code, at[there]] = layer.data[there]
+        slot = channel * key.size + place
+        size = np.bincount(slot, weights=counts[keep], minlength=part.size)[slot]
+        pull = pull * np.divide(part.ravel()[slot], size, out=np.zeros(size.size), where=size != 0)
     total = np.bincount(place, weights=pull, minlength=key.size)
     shift = known.csr.indptr[position] - some.csr.indptr[:-1]
     cell = place + shift[row]
@@ -277,6 +298,31 @@ def _event_pieces(
     first = np.flatnonzero(fresh)
     summed = np.add.reduceat(share, first) if first.size else share
     return row[first], cell[first], channel[first], age[first], summed
+
+
+def _cell_keys(cells: sp.csr_matrix) -> np.ndarray:
+    """Return row x columns + column of each cell, rising."""
+    row = np.repeat(np.arange(cells.shape[0], dtype=np.int64), np.diff(cells.indptr))
+    return row * max(1, cells.shape[1]) + cells.indices
+
+
+def _found(key: np.ndarray, wanted: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return where wanted keys stand among rising ones, and which of them do stand there."""
+    place = np.searchsorted(key, wanted)
+    there = np.zeros(wanted.size, np.bool_)
+    inside = np.flatnonzero(place < key.size)
+    there[inside] = key[place[inside]] == wanted[inside]
+    return place, there
+
+
+def _lost(some: Interactions, wanted: np.ndarray, amount: np.ndarray) -> int:
+    """Return how many cells of events are in no layer and do not cancel out: the histories were not made of them."""
+    for layer in some.layers.values():
+        new = ~_found(_cell_keys(layer), wanted)[1]
+        wanted, amount = wanted[new], amount[new]
+    cell, which = np.unique(wanted, return_inverse=True)
+    net, size = (np.bincount(which, weights=part, minlength=cell.size) for part in (amount, np.abs(amount)))
+    return int((np.abs(net) > 1e-6 * size).sum())
 
 
 def _age_ranges(ages: Iterable[Any]) -> tuple[tuple[str, ...], np.ndarray]:
@@ -312,7 +358,7 @@ def _parts(model: Model, history: sp.csr_matrix, aims: np.ndarray | None, shown:
         return total
     raise ParameterError(
         f"explain: the score of a {type(model).__name__} is no sum over what a person did. Explain ItemKNN, EASE, "
-        "SLIM, RP3beta, NextItem, PureSVD or ALS, or a Blend of them whose scale is not 'rank'."
+        "SLIM, RP3beta, NextItem, PureSVD or ALS, CrossChannel of one, or a Blend of them whose scale is not 'rank'."
     )
 
 
