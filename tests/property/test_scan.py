@@ -189,3 +189,51 @@ def test_an_empty_file_and_no_event_at_all(tmp_path):
     assert om.EventLog.scan(tmp_path).matrix().shape == (0, 0)
     rows(40).to_parquet(tmp_path / "b.parquet")
     same(om.EventLog.scan(tmp_path).matrix(), om.EventLog.from_frame(rows(40)).matrix())
+
+
+def test_files_written_by_several_hands_are_one_log(tmp_path):
+    """Other orders of columns, dictionaries beside plain strings, columns more, empty files between."""
+    events = rows(400, 5).assign(item_id=lambda f: f["item_id"].mask(f["item_id"] == "i3"))
+    texts = ["user_id", "item_id", "channel", "event"]
+    plain = pa.Table.from_pandas(events, preserve_index=False)
+    coded = plain
+    for name in texts:
+        coded = coded.set_column(coded.column_names.index(name), name, plain[name].dictionary_encode())
+    parts = {
+        "a": plain[:0],
+        "b": plain[:100],
+        "c": coded[100:200].select(["event", "value", "timestamp", "channel", "item_id", "user_id"]),
+        "d": pa.table({"timestamp": [], **{name: [] for name in texts}, "value": []}),  # nobody said of what kinds
+        "e": plain[200:300].append_column("note", pa.array(["kept elsewhere"] * 100)).select([6, 5, 4, 3, 2, 1, 0]),
+        "f": coded[300:],
+        "g": coded[:0],
+    }
+    for name, part in parts.items():
+        pq.write_table(part, tmp_path / f"{name}.parquet", use_dictionary=["channel"] if name == "b" else True)
+    expected = om.EventLog.from_frame(events, itemless="keep")
+    found = om.EventLog.scan(tmp_path, itemless="keep")
+    with small_batches(30, 64):
+        same(found.matrix(HOW), expected.matrix(HOW))
+        log = found.log()
+    for name in ("user", "item", "channel", "event", "at"):
+        np.testing.assert_array_equal(getattr(log, name), getattr(expected, name))
+    assert (log.users, log.items, log.channels) == (expected.users, expected.items, expected.channels)
+
+
+@pytest.mark.parametrize("harm", ["cut", "header", "middle"])
+def test_a_damaged_file_among_good_ones_is_named(tmp_path, harm):
+    for name in "abc":
+        pq.write_table(pa.Table.from_pandas(rows(5_000)), tmp_path / f"{name}.parquet", compression="snappy")
+    bad = tmp_path / "b.parquet"
+    content = bytearray(bad.read_bytes())
+    if harm == "cut":
+        content = content[: len(content) // 2]
+    elif harm == "header":
+        content[4:400] = b"\xff" * 396
+    else:
+        middle = len(content) // 2
+        content[middle - 2000 : middle + 2000] = b"\xff" * 4000
+    bad.write_bytes(content)
+    with pytest.raises(StorageError, match=r"b\.parquet cannot be (opened|read).*damaged") as caught:
+        om.EventLog.scan(tmp_path).matrix(HOW)
+    assert "user x" not in str(caught.value)
