@@ -21,12 +21,14 @@ __all__ = [
     "learn_many",
     "learn_one",
     "log_cdf_table",
+    "moments",
     "normal_table",
     "pick_drawn",
     "pick_ranked",
     "pick_weighted",
     "products",
     "refine",
+    "scores_of",
     "shortlist",
 ]
 
@@ -170,6 +172,56 @@ def products(x, out) -> None:
             for j in range(i, d):
                 out[row, at + j - i] = xi * x[row, j]
             at += d - i
+
+
+@compiled
+def moments(x, theta, packed, mean, width) -> None:
+    """Fill mean and width (m, K) with x'theta_a and sqrt(x' cov_a x), packed (K, d (d + 1) / 2) as by products.
+
+    One pass for few, small arms: 64 contexts at a time, which are the innermost loop because arms are too few for it.
+    """
+    m, d = x.shape
+    n_arms = theta.shape[0]
+    turned, square = np.empty((d, 64)), np.empty(64)
+    first, second = np.empty((n_arms, 64)), np.empty((n_arms, 64))
+    for start in range(0, m, 64):
+        n = min(64, m - start)
+        for r in range(n):
+            for i in range(d):
+                turned[i, r] = x[start + r, i]
+        first[:, :n] = 0.0
+        second[:, :n] = 0.0
+        pair = 0
+        for i in range(d):
+            for arm in range(n_arms):
+                c = theta[arm, i]
+                for r in range(n):
+                    first[arm, r] += c * turned[i, r]
+            for j in range(i, d):
+                for r in range(n):
+                    square[r] = turned[i, r] * turned[j, r]
+                for arm in range(n_arms):
+                    c = packed[arm, pair]
+                    for r in range(n):
+                        second[arm, r] += c * square[r]
+                pair += 1
+        for r in range(n):
+            for arm in range(n_arms):
+                mean[start + r, arm] = first[arm, r]
+                width[start + r, arm] = math.sqrt(max(second[arm, r], 0.0))
+
+
+@compiled
+def scores_of(x, theta, arms, out) -> None:
+    """Fill out (m, k) with the expected rewards of chosen arms (m, k); -inf where there is none."""
+    for row in range(arms.shape[0]):
+        for slot in range(arms.shape[1]):
+            arm = arms[row, slot]
+            total = 0.0
+            if arm >= 0:
+                for i in range(x.shape[1]):
+                    total += x[row, i] * theta[arm, i]
+            out[row, slot] = total if arm >= 0 else -np.inf
 
 
 @compiled

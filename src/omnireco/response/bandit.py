@@ -359,6 +359,8 @@ class LiveBandit:
         SchemaError
             When shapes disagree or a number is not finite.
         """
+        from omnireco.response import _bandit_kernels as kernels
+
         x = self._contexts(contexts)
         n, k = len(x), check_integer(k, "k", low=1)
         if not len(self.arms):
@@ -390,8 +392,8 @@ class LiveBandit:
         self._next += n
         if not propensities:
             propensity = np.where(arm >= 0, np.nan, 0.0)
-        score = np.einsum("nd,nkd->nk", x, self._state.theta[np.maximum(arm, 0)]).astype(np.float32)
-        score[arm < 0] = -np.inf
+        score = np.empty((n, k), np.float32)
+        kernels.scores_of(x, self._state.theta, arm, score)
         self._remember(ids, x, arm)
         return Decisions(self.arms, arm, propensity, score, ids)
 
@@ -706,16 +708,18 @@ class LiveBandit:
                 "x": np.empty((need, self._state.d)),
                 "serial": np.full((need, wide), NONE),
             }
-            if have:
-                old = np.flatnonzero(have["id"] >= 0)
-                at = have["id"][old] % need
-                fresh["id"][at], fresh["x"][at] = have["id"][old], have["x"][old]
-                fresh["serial"][at, : have["serial"].shape[1]] = have["serial"][old]
+            if have:  # a ring only grows before it is full, so everything lies where it did
+                fresh["id"][:size], fresh["x"][:size] = have["id"], have["x"]
+                fresh["serial"][:size, : have["serial"].shape[1]] = have["serial"]
             self._waiting = have = fresh
         ids, x, arm = ids[-need:], x[-need:], arm[-need:]
-        at = ids % need
-        have["id"][at], have["x"][at], have["serial"][at] = ids, x, NONE
-        have["serial"][at, :k] = np.append(self._serial, NONE)[arm]
+        serial = self._serial[arm]
+        serial[arm < 0] = NONE
+        start = int(ids[0]) % need if ids.size else 0
+        head = min(ids.size, need - start)  # what does not fit before the end goes to the beginning
+        for rows, at in ((slice(head), slice(start, start + head)), (slice(head, None), slice(ids.size - head))):
+            have["id"][at], have["x"][at] = ids[rows], x[rows]
+            have["serial"][at, :k], have["serial"][at, k:] = serial[rows], NONE
 
 
 @dataclass(frozen=True, slots=True)
@@ -747,11 +751,11 @@ class _Job:
             ranking = scorer.ranking(x, bonus, *common, need)
             kernels.pick_ranked(ranking, *common, len(live.arms), self.k, floor, self.key, numbers, arm, chance)
         elif policy == "thompson" and bandit.groups is None:
-            width = scorer.widths(x)
+            mean, width = scorer.moments(x)
             width *= np.asarray(amount * live.noise, width.dtype)
             serial = live._serial.view(np.uint64) * _GOLDEN
             kernels.pick_drawn(
-                scorer.means(x), width, *common, self.k, floor, self.key, numbers, serial, *tables(), self.wanted,
+                mean, width, *common, self.k, floor, self.key, numbers, serial, *tables(), self.wanted,
                 arm, chance,
             )  # fmt: skip
         elif policy == "thompson":

@@ -13,6 +13,7 @@ __all__ = ["BLOCK_BYTES", "SMALL", "Scorer"]
 
 BLOCK_BYTES = 4 << 20  # scores of a block of contexts stay in cache
 SMALL = 1 << 16  # numbers in all covariances up to which the exact form is also the fast one
+_TINY = 1 << 11  # numbers in all covariances up to which one plain loop beats products of matrices
 _SPARE = 12  # arms whose width is computed exactly before the best is named
 
 
@@ -100,6 +101,16 @@ class Scorer:
         variance = (z * z) @ self.diagonal.T
         return np.asarray(np.sqrt(variance, out=variance))
 
+    def moments(self, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return means and widths, both (m, K)."""
+        if not self.precise or self.packed.size > _TINY:
+            return self.means(x), self.widths(x)
+        from omnireco.response import _bandit_kernels as kernels
+
+        mean, width = np.empty((len(x), len(self.packed))), np.empty((len(x), len(self.packed)))
+        kernels.moments(x, self.state.theta, self.packed, mean, width)
+        return mean, width
+
     def ranking(self, x: np.ndarray, bonus: float, allowed: np.ndarray, everywhere: bool, k: int) -> np.ndarray:
         """Return the best arms by mean + bonus * width, (m, k or more), ties by position; -1 where none is left."""
         from omnireco.response import _bandit_kernels as kernels
@@ -107,9 +118,12 @@ class Scorer:
         keep = min(len(self.state), k if self.precise or not bonus else k + _SPARE)
         found = np.empty((len(x), keep), np.int64)
         for block in row_blocks(len(x), 8 * len(self.state), memory=BLOCK_BYTES, most=1024):
-            score = self.means(x[block])
             if bonus:
-                score += np.asarray(bonus, score.dtype) * self.widths(x[block])
+                score, width = self.moments(x[block])
+                width *= np.asarray(bonus, width.dtype)
+                score += width
+            else:
+                score = self.means(x[block])
             part = allowed if everywhere else allowed[block]
             kernels.shortlist(score, part, everywhere, keep, found[block])
         if bonus and not self.precise:
