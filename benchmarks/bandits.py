@@ -1,8 +1,8 @@
 """Bandits: decisions and updates per second beside MABWiser and contextualbandits, regret, and a real log.
 
-    env -u OPENBLAS_CORETYPE -u OPENBLAS_L2_SIZE python benchmarks/bandits.py [--quick] [--only speed updates regret]
+    env -u OPENBLAS_CORETYPE -u OPENBLAS_L2_SIZE python benchmarks/bandits.py [--quick | --long] [--only speed updates regret]
 
-Speed: CPU seconds on one thread, engines interleaved, medians of three. Everybody is trained on the same 20 events an
+Speed: CPU seconds on one thread, engines interleaved, medians of five. Everybody is trained on the same 20 events an
 arm and decides for the same contexts; the slow ones for fewer of them. Peers return no propensities: ours are timed
 with and without. Regret: mean per round over seeds. With OMNIRECO_DATA, also the Open Bandit sample: a policy learned
 on the first half of the random log, valued on its second half. Writes results/bandits.json.
@@ -106,21 +106,25 @@ def speed(shapes, budget):
         arm, x, reward = world(d, n_arms, 20, rng)
         contexts = world(d, 1, m, rng)[1]
         for policy, found in engines(arm, x, reward, n_arms).items():
-            size, chosen, seconds, single = {}, {}, {name: [] for name in found}, {name: [] for name in found}
+            size, ones, chosen, seconds, single = {}, {}, {}, {name: [] for name in found}, {name: [] for name in found}
             for name, (decide, _) in found.items():
                 decide(contexts[:2])
                 start = time.process_time()
+                decide(contexts[:1])
+                first = time.process_time() - start
+                start = time.process_time()
                 decide(contexts[:20])
+                ones[name] = int(np.clip(0.02 / max(first, 1e-9), 3, 200))
                 size[name] = int(np.clip(budget / max((time.process_time() - start) / 20, 1e-9), 20, m))
-            for _ in range(3):
+            for _ in range(5):
                 for name, (decide, _) in found.items():
                     start = time.process_time()
                     chosen[name] = decide(contexts[: size[name]])
                     seconds[name].append((time.process_time() - start) / size[name])
                     start = time.process_time()
-                    for row in range(3):
+                    for row in range(ones[name]):
                         decide(contexts[row : row + 1])
-                    single[name].append((time.process_time() - start) / 3)
+                    single[name].append((time.process_time() - start) / ones[name])
             for name in found:
                 row = {
                     "policy": policy, "d": d, "arms": n_arms, "engine": name, "contexts": size[name],
@@ -192,49 +196,81 @@ def logistic(n_arms, d, seed, matters=True):
     return lambda x: 1 / (1 + np.exp(-(1.5 * x @ w.T + c)))
 
 
-def regret(quick):
-    """Compare policies: fast and exact forms, with and without context, where it matters and where it does not."""
-    rounds, seeds = (5000, 2) if quick else (30_000, 3)
-    plain = {policy: {"policy": policy} for policy in ("thompson", "linucb", "softmax", "squarecb", "epsilon_greedy")}
-    cases = {
-        **plain,
-        "thompson exact": {"policy": "thompson", "exact": True},
-        "thompson 16 groups": {"policy": "thompson", "groups": 16},
-        "linucb exact": {"policy": "linucb", "exact": True},
-        "thompson disjoint": {"policy": "thompson", "shared": False},
-        "thompson disjoint exact": {"policy": "thompson", "shared": False, "exact": True},
-        "linucb disjoint": {"policy": "linucb", "shared": False},
-        "thompson discount 0.999": {"policy": "thompson", "discount": 0.999},
+def regret(quick, long):
+    """Compare policies on the same worlds, with and without context, where it matters and where it does not."""
+    rounds, seeds = (5000, 2) if quick else (30_000, 10 if long else 3)
+    n_arms, d = 50, 24
+    policies = {
+        policy: {"policy": policy} for policy in ("thompson", "linucb", "softmax", "squarecb", "epsilon_greedy")
     }
+    policies |= {
+        "thompson 16 groups": {"policy": "thompson", "groups": 16},
+        "thompson disjoint": {"policy": "thompson", "shared": False},
+        "linucb disjoint": {"policy": "linucb", "shared": False},
+    }
+    bare = ("thompson", "softmax")
     rows = []
     for matters in (True, False):
-        n_arms, d = 50, 48  # 50 * 48 * 49 numbers: widths by the eigenbasis
-        random = np.mean([
-            (p.max(axis=1) - p.mean(axis=1)).mean()
-            for seed in range(seeds)
-            for p in [logistic(n_arms, d, seed, matters)(np.random.default_rng(9).normal(size=(4000, d)))]
-        ])  # fmt: skip
-        print(f"  context {'matters' if matters else 'does not matter'}: random {random:.4f}", flush=True)
-        for name, options in cases.items():
-            for columns in (d, 0) if name in plain else (d,):
-                parts = [
-                    play(
-                        om.LinearBandit(**options), logistic(n_arms, d, seed, matters), d, rounds, 250, seed,
-                        n_arms=n_arms, columns=columns,
-                    )
+        worlds = [logistic(n_arms, d, seed, matters) for seed in range(seeds)]
+        x = np.random.default_rng(9).normal(size=(4000, d))
+        random = float(np.mean([(p.max(axis=1) - p.mean(axis=1)).mean() for p in (world(x) for world in worlds)]))
+        print(f"  context {'matters' if matters else 'does not matter'}: drawing evenly {random:.4f}", flush=True)
+        for name, options in policies.items():
+            if not matters and not long and name in ("squarecb", "epsilon_greedy", "thompson 16 groups"):
+                continue
+            for columns in (d, 0) if name in bare else (d,):
+                bandit = om.LinearBandit(**options)
+                parts = np.array([
+                    play(bandit, worlds[seed], d, rounds, 250, seed, n_arms=n_arms, columns=columns)
                     for seed in range(seeds)
-                ]  # fmt: skip
-                means, half = [part.mean() for part in parts], len(parts[0]) // 2
-                second = float(np.mean([part[half:].mean() for part in parts]))
+                ])  # fmt: skip
+                means, half = parts.mean(axis=1), parts.shape[1] // 2
                 row = {
-                    "matters": matters, "policy": name, "context": columns > 0, "regret": float(np.mean(means)),
-                    "sd": float(np.std(means)), "second_half": second, "random": float(random),
+                    "matters": matters, "policy": name, "context": columns > 0, "regret": means.tolist(),
+                    "first_half": float(parts[:, :half].mean()), "second_half": float(parts[:, half:].mean()),
+                    "random": random,
                 }  # fmt: skip
                 rows.append(row)
                 print(
-                    f"    {name:24} {'context' if columns else 'no context':10} {row['regret']:.4f} "
-                    f"+-{row['sd']:.4f}, second half {second:.4f}", flush=True,
-                )  # fmt: skip
+                    f"    {name:20} {'context' if columns else 'no context':10} {means.mean():.4f} (seeds "
+                    f"{means.min():.4f} to {means.max():.4f}), halves {row['first_half']:.4f} {row['second_half']:.4f}",
+                    flush=True,
+                )
+    return rows + fast_and_exact(5000, seeds) + drift(rounds, seeds)
+
+
+def fast_and_exact(rounds, seeds):
+    """Compare the fast form with the exact one where they differ: 50 arms with 48 features."""
+    n_arms, d, rows = 50, 48, []
+    print("  regret of the fast form and of the exact one, the same worlds")
+    for policy in ("thompson", "linucb"):
+        for shared in (True, False):
+            fast, exact = (
+                np.array([
+                    play(
+                        om.LinearBandit(policy, shared=shared, exact=form), logistic(n_arms, d, seed), d, rounds, 250,
+                        seed, n_arms=n_arms,
+                    ).mean()
+                    for seed in range(seeds)
+                ])
+                for form in (False, True)
+            )  # fmt: skip
+            ratio = float(fast.mean() / exact.mean())
+            rows.append({
+                "policy": policy, "shared": shared, "fast": fast.tolist(), "exact": exact.tolist(), "ratio": ratio
+            })  # fmt: skip
+            print(
+                f"    {policy:9} {'shared' if shared else 'disjoint':9} {fast.mean():.4f} and {exact.mean():.4f}: "
+                f"{100 * (ratio - 1):+.1f} % (seeds {100 * (fast / exact - 1).min():+.1f} to "
+                f"{100 * (fast / exact - 1).max():+.1f})",
+                flush=True,
+            )
+    return rows
+
+
+def drift(rounds, seeds):
+    """Swap the arms after half of the rounds: who comes back?"""
+    rows = []
     print("  a world whose arms swap after half of the rounds: regret in the last tenth")
     for discount in (1.0, 0.999):
         parts = [
@@ -244,9 +280,9 @@ def regret(quick):
             )
             for seed in range(seeds)
         ]  # fmt: skip
-        late = float(np.mean([part[-len(part) // 10 :].mean() for part in parts]))
+        late = [float(part[-len(part) // 10 :].mean()) for part in parts]
         rows.append({"drift": True, "discount": discount, "late": late})
-        print(f"    discount {discount}: {late:.4f}", flush=True)
+        print(f"    discount {discount}: {np.mean(late):.4f} (seeds {min(late):.4f} to {max(late):.4f})", flush=True)
     return rows
 
 
@@ -296,6 +332,7 @@ def open_bandit():
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="small shapes, few rounds")
+    parser.add_argument("--long", action="store_true", help="every policy in every world, ten seeds, longer timings")
     parser.add_argument("--large", action="store_true", help="also decide among 10,000 arms")
     parser.add_argument("--only", nargs="*", default=["speed", "updates", "regret", "log"])
     parser.add_argument("--json", default="benchmarks/results/bandits.json")
@@ -305,13 +342,13 @@ def main():
     shapes = SHAPES[:2] if options.quick else SHAPES
     if "speed" in options.only:
         print("decisions per second, one thread")
-        found["speed"] = speed(shapes + [LARGE] * options.large, 0.2 if options.quick else 0.5)
+        found["speed"] = speed(shapes + [LARGE] * options.large, 0.5 if options.long else 0.1)
     if "updates" in options.only:
         print("single updates per second")
         found["updates"] = updates(shapes if options.quick else [*SHAPES, LARGE])
     if "regret" in options.only:
         print("regret per round")
-        found["regret"] = regret(options.quick)
+        found["regret"] = regret(options.quick, options.long)
     if "log" in options.only:
         print("Open Bandit sample")
         found["log"] = open_bandit()

@@ -27,6 +27,7 @@ __all__ = [
     "pick_ranked",
     "pick_weighted",
     "products",
+    "ranked",
     "refine",
     "scores_of",
     "shortlist",
@@ -251,6 +252,17 @@ def shortlist(score, allowed, everywhere, keep, out) -> None:
                 size += 1
         for at in range(size, keep):
             out[row, at] = -1
+
+
+@compiled
+def ranked(x, theta, packed, bonus, allowed, everywhere, keep, out) -> None:
+    """Do moments and shortlist in one call: what a single decision costs is mostly calls."""
+    score, width = np.empty((x.shape[0], theta.shape[0])), np.empty((x.shape[0], theta.shape[0]))
+    moments(x, theta, packed, score, width)
+    for row in range(score.shape[0]):
+        for arm in range(score.shape[1]):
+            score[row, arm] += bonus * width[row, arm]
+    shortlist(score, allowed, everywhere, keep, out)
 
 
 @compiled

@@ -391,7 +391,7 @@ class LiveBandit:
                 list(pool.map(run, blocks))
         self._next += n
         if not propensities:
-            propensity = np.where(arm >= 0, np.nan, 0.0)
+            propensity[arm >= 0] = np.nan
         score = np.empty((n, k), np.float32)
         kernels.scores_of(x, self._state.theta, arm, score)
         self._remember(ids, x, arm)
@@ -717,9 +717,11 @@ class LiveBandit:
         serial[arm < 0] = NONE
         start = int(ids[0]) % need if ids.size else 0
         head = min(ids.size, need - start)  # what does not fit before the end goes to the beginning
-        for rows, at in ((slice(head), slice(start, start + head)), (slice(head, None), slice(ids.size - head))):
-            have["id"][at], have["x"][at] = ids[rows], x[rows]
-            have["serial"][at, :k], have["serial"][at, k:] = serial[rows], NONE
+        parts = [(slice(head), slice(start, start + head)), (slice(head, None), slice(ids.size - head))]
+        for rows, at in parts if head < ids.size else parts[:1]:
+            have["id"][at], have["x"][at], have["serial"][at, :k] = ids[rows], x[rows], serial[rows]
+            if k < wide:
+                have["serial"][at, k:] = NONE
 
 
 @dataclass(frozen=True, slots=True)

@@ -64,9 +64,9 @@ class Scorer:
             self.theta, self.diagonal = np.empty((n, d), np.float32), np.empty((n, d), np.float32)
             self.packed, self.roots = np.empty((0, 0)), np.empty((0, 0, 0))
             self.stale = np.ones(n, np.bool_)
-        stale = np.flatnonzero(self.stale)
-        if not stale.size:
+        if not self.stale.any():
             return
+        stale = np.flatnonzero(self.stale)
         self.theta[stale] = s.theta[stale]
         if self.precise:
             if not self.packed.size:
@@ -101,9 +101,14 @@ class Scorer:
         variance = (z * z) @ self.diagonal.T
         return np.asarray(np.sqrt(variance, out=variance))
 
+    @property
+    def tiny(self) -> bool:
+        """Whether one plain loop beats products of matrices."""
+        return self.precise and self.packed.size <= _TINY
+
     def moments(self, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return means and widths, both (m, K)."""
-        if not self.precise or self.packed.size > _TINY:
+        if not self.tiny:
             return self.means(x), self.widths(x)
         from omnireco.response import _bandit_kernels as kernels
 
@@ -117,6 +122,9 @@ class Scorer:
 
         keep = min(len(self.state), k if self.precise or not bonus else k + _SPARE)
         found = np.empty((len(x), keep), np.int64)
+        if bonus and self.tiny:
+            kernels.ranked(x, self.state.theta, self.packed, bonus, allowed, everywhere, keep, found)
+            return found
         for block in row_blocks(len(x), 8 * len(self.state), memory=BLOCK_BYTES, most=1024):
             if bonus:
                 score, width = self.moments(x[block])
