@@ -1,6 +1,6 @@
 """Bandits: decisions and updates per second beside MABWiser and contextualbandits, regret, and a real log.
 
-    env -u OPENBLAS_CORETYPE -u OPENBLAS_L2_SIZE python benchmarks/bandits.py [--quick | --long] [--only speed updates regret]
+    env -u OPENBLAS_CORETYPE -u OPENBLAS_L2_SIZE python benchmarks/bandits.py [--quick | --long] [--only speed regret]
 
 Speed: CPU seconds on one thread, engines interleaved, medians of five. Everybody is trained on the same 20 events an
 arm and decides for the same contexts; the slow ones for fewer of them. Peers return no propensities: ours are timed

@@ -54,8 +54,12 @@ def test_the_fit_is_the_mode_and_its_curvature():
     p = 1 / (1 + np.exp(-(w[0] + alpha[item[code]] + beta[code])))
     np.testing.assert_allclose(np.bincount(code, y - p, 5), tau * beta, atol=1e-6)
     np.testing.assert_allclose(np.bincount(item[code], y - p, 2), tau_item * alpha, atol=1e-6)
+    base = 1 / (1 + np.exp(-w[0]))  # its prior is that of ten more messages with one answer
+    assert np.sum(y - p) + 1 - 10 * base == pytest.approx(0, abs=1e-6)
     design = np.concatenate([np.ones((400, 1)), np.eye(2)[item[code]], np.eye(5)[code]], axis=1)
-    hess = (design * (p * (1 - p))[:, None]).T @ design + np.diag(np.r_[1e-4, [tau_item] * 2, [tau] * 5])
+    hess = (design * (p * (1 - p))[:, None]).T @ design + np.diag(
+        np.r_[10 * base * (1 - base), [tau_item] * 2, [tau] * 5]
+    )
     inverse = np.linalg.inv(hess)
     assert spread[0, 0] == pytest.approx(inverse[0, 0])
     # a creative's offset: its own variance, what the items' levels add, and what the weights do
@@ -75,7 +79,7 @@ def test_the_laplace_approximation_is_near_the_posterior():
     def density(v):
         eta = v[0] + v[1] + v[2:4]
         like = np.sum([20, 40] * eta - 150 * np.logaddexp(0, eta))
-        return like - v[0] ** 2 * 1e-4 / 2 - (v[1] / sd_item) ** 2 / 2 - np.sum((v[2:4] / sd) ** 2) / 2
+        return like - 10 * np.logaddexp(0, v[0]) + v[0] - (v[1] / sd_item) ** 2 / 2 - np.sum((v[2:4] / sd) ** 2) / 2
 
     rng, v, chain = np.random.default_rng(0), np.r_[-1.5, 0.0, 0.0, 0.0], []
     now = density(v)
@@ -197,6 +201,19 @@ def test_poor_input_gets_an_answer():
     assert np.isnan(model.chances(empty)).all()
     assert repr(model) == "CreativeModel(3 creatives of 2 items, 1 tags, 0 messages)"
     assert len(model.choose(pd.DataFrame({"user_id": [], "item_id": []}), at="2025-06-01")) == 0
+
+
+@pytest.mark.parametrize(("answers", "shown", "low", "high"), [(0, 0, 0.05, 0.15), (1, 1, 0.1, 0.4), (0, 1, 0.02, 0.1)])
+def test_one_message_does_not_settle_the_rate(answers, shown, low, high):
+    art = pd.DataFrame({"creative_id": ["a"], "item_id": ["film"], "dark": [1.0]})
+    log = messages([1] * max(shown, 1), ["a" if shown else "other"] * max(shown, 1), "film", [answers > 0])
+    assert low < om.Creatives().fit(log, art).probability([2], ["a"])[0] < high
+
+
+def test_the_prior_of_the_rate_fades():
+    art = pd.DataFrame({"creative_id": ["a"], "item_id": ["film"]})
+    log = messages(np.arange(5000), ["a"] * 5000, "film", np.arange(5000) % 100 == 0)
+    assert om.Creatives().fit(log, art).probability([1], ["a"])[0] == pytest.approx(0.01, rel=0.05)
 
 
 def test_candidates_carry_the_creative(world, tmp_path):

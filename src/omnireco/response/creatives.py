@@ -25,7 +25,7 @@ __all__ = ["CreativeChoices", "CreativeModel", "Creatives"]
 _LOG = logging.getLogger(__name__)
 _ROWS = 1 << 15
 _FITTED = ("weights", "spread", "item_offset", "creative_offset", "lean", "variance", "strays")
-_FLAT = 1e-4  # precision of what is not shrunk
+_PSEUDO = (1.0, 10.0)  # answers and messages that the base rate has beforehand: Beta(1, 9)
 
 
 class Offsets(NamedTuple):
@@ -181,7 +181,8 @@ class Creatives:
         -----
         Newton's method with the offsets of creatives and items eliminated, so its cost is that of the tags alone:
         O(n p^2) a step for p = tags x (1 + interests). How far items and creatives stray is learned by expectation
-        maximisation. Deterministic.
+        maximisation. The base rate has the prior Beta(1, 9), as if ten messages had been sent and one answered: it
+        matters to the first few dozen messages only. Deterministic.
         """
         if not isinstance(messages, MessageLog):
             raise SchemaError(f"Creatives.fit takes a MessageLog. Got {type(messages).__name__}.")
@@ -504,13 +505,17 @@ def _laplace(
     """Return the mode and the curvature at it: weights, their covariance, offsets, leans, variances, strays."""
     p = 1 + tags.shape[1] * (1 + interests.shape[1])
     w, alpha, beta = np.zeros(p), np.zeros(n_items), np.zeros(item.size)
-    rate = (y.sum() + 0.5) / (y.size + 1.0)
+    answers, shown = _PSEUDO
+    rate = (y.sum() + answers) / (y.size + shown)
     w[0] = np.log(rate / (1.0 - rate))
     prior, tau_item, tau = np.full(p, 1.0), 4.0, 10.0
-    prior[0] = _FLAT
+    prior[0] = 0.0  # the intercept has a Beta prior on its chance instead: log-concave, and it fades with the data
     for step in range(25):
         hess, cross, weight = np.diag(prior), np.zeros((item.size, p)), np.zeros(item.size)
         g_w, g_beta = -prior * w, -tau * beta
+        base = 1.0 / (1.0 + np.exp(-w[0]))
+        hess[0, 0] += shown * base * (1.0 - base)
+        g_w[0] += answers - shown * base
         for start in range(0, y.size, _ROWS):
             rows = slice(start, start + _ROWS)
             c = code[rows]
@@ -549,7 +554,8 @@ def _laplace(
                 both = np.sum(alpha[seen_items] ** 2 + 1.0 / level[seen_items])
                 tau_item = float(np.clip(seen_items.sum() / both, 0.05, 1e4))
             if p > 1:
-                prior[1:] = np.clip((p - 1) / np.sum(w[1:] ** 2 + np.diag(spread)[1:]), 0.1, 1e4)
+                # As if one more weight of size 1 had been seen: a handful of messages cannot set tags free.
+                prior[1:] = np.clip(p / (1.0 + np.sum(w[1:] ** 2 + np.diag(spread)[1:])), 0.1, 1e4)
     lean = cross / own[:, None] + share[:, None] * (tie / level[:, None])[item]
     strays = np.array([tau_item**-0.5, tau**-0.5])
     return w, spread, alpha, beta, lean, 1.0 / own, strays
