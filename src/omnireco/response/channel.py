@@ -115,7 +115,8 @@ class ChannelPreference:
         -----
         Strengths of pooling maximise the beta-binomial likelihood (type II), one per channel and level; where a
         person's other kinds vouch for a cell, the cell itself is left out of what it is compared with. Deterministic;
-        linear in the log.
+        linear in the log. Tables are dense: 24 bytes per person, channel and kind are kept, some 65 to 105 are needed
+        while fitting. A million people, 4 channels and 5 kinds keep 0.5 GB and need about 1.3 GB once.
         """
         users, channels, known, user, channel, kind, done, trials = _cells(log, kinds)
         names, group = _groups(groups, users)
