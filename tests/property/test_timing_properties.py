@@ -1,5 +1,8 @@
 """What must hold of send times for any people, clocks and numbers of threads."""
 
+import datetime as dt
+import zoneinfo
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -71,6 +74,38 @@ def test_a_million_choices_and_none_in_quiet_hours(model):
             assert (some["send_at_local"] == wall.dt.tz_localize(None)).all()
         assert not pd.isna(zones).any()  # no clock, no message
     assert answered > 900_000
+
+
+def test_a_million_touches_against_zoneinfo():
+    """Random people and instants around changes of clocks; zoneinfo is asked per zone and quarter of an hour."""
+    rng = np.random.default_rng(1)
+    n, quarter = 1_000_000, 900_000_000
+    named = np.append(ZONES, None)
+    who = rng.integers(0, 21, n)
+    # nights on which clocks change somewhere; Samoa had no 30 December 2011
+    days = pd.to_datetime(["2011-12-29", "2025-03-09", "2025-03-30", "2025-04-05", "2025-10-26"], utc=True)
+    slot = days.as_unit("us").asi8[rng.integers(0, 5, n)] // quarter + rng.integers(0, 144, n)
+    at = slot * quarter + rng.integers(0, quarter, n)
+    frame = pd.DataFrame({"user_id": who, "item_id": "x", "channel": "push", "value": 1.0})
+    frame["send_at"] = pd.to_datetime(at, unit="us", utc=True)
+    people = pd.DataFrame({"user_id": np.arange(21), "timezone": named, "consent_push": True})
+    touches = om.Candidates.from_frame(frame, audience=om.Audience.from_frame(people)).touches
+    assert (np.sort(touches.send_at) == np.sort(at)).all()
+    who, slot = touches.users.ids[touches.user], touches.send_at // quarter
+    pairs, place = np.unique(who * 10_000_000 + slot, return_inverse=True)
+    minute = np.full(pairs.size, -1)
+    for i, pair in enumerate(pairs.tolist()):
+        if named[pair // 10_000_000] is not None:
+            moment = dt.datetime.fromtimestamp(pair % 10_000_000 * 900, dt.UTC)
+            wall = moment.astimezone(zoneinfo.ZoneInfo(named[pair // 10_000_000]))
+            minute[i] = wall.hour * 60 + wall.minute
+    minute = minute[place]
+    for start, end in (("21:00", "08:00"), ("12:30", "14:15"), ("23:45", "00:15")):
+        first, last = (int(text[:2]) * 60 + int(text[3:]) for text in (start, end))
+        fine = (minute >= 0) & ((minute - first) % 1440 >= (last - first) % 1440)
+        found = om.QuietHours(start, end).mask(touches)
+        assert (found == fine).all()
+        assert 0 < found.sum() < n
 
 
 def test_turning_everybodys_clock_turns_the_curve(world):
