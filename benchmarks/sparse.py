@@ -43,7 +43,7 @@ def films() -> None:
     pairs = pd.read_parquet(Path(os.environ["OMNIRECO_DATA"]) / "movielens_1m_m1" / "interactions.parquet")
     train, test = (pairs[pairs["split"] == side] for side in ("train", "test"))
     x = om.Interactions.from_frame(train[["user_id", "item_id"]], binary=True)
-    rows = {"all": om.EASE()} | {f"{n} neighbors": om.EASE(neighbors=n) for n in (100, 200)}
+    rows = {"all": om.EASE()} | {f"{n} neighbors": om.EASE(neighbors=n) for n in (50, 100)}
     report(fitted(rows, x, 20), test, 20, "all")
 
 
@@ -52,7 +52,7 @@ def products() -> None:
     train, test = log.split("2017-12-04", horizon="28D")
     x = train.matrix(om.Weights(binary=True))
     print(f"{x}; its square: {4 * x.n_items**2 / 2**30:.0f} GiB in float32", flush=True)
-    rows = {"popularity": om.Popularity(), "ease": om.EASE(neighbors=100, regularization=100), "als": om.ALS()}
+    rows = {"popularity": om.Popularity(), "ease": om.EASE(neighbors=50, regularization=100), "als": om.ALS()}
     lists = fitted(rows, x, 10)
     had = x.to_frame()[["user_id", "item_id"]].assign(had=1)
     bought = test.to_frame()[["user_id", "item_id"]].dropna().drop_duplicates().merge(had, how="left")

@@ -90,12 +90,14 @@ def test_sparse_ease_solves_each_column_on_the_items_that_explain_most(n_kept):
     x = small_matrix(seed=3)
     weights = EASE(regularization=3.0, neighbors=n_kept).fit(x).weights.toarray()
     dense = x.csr.toarray().astype(np.float64)
-    gram = dense.T @ dense
+    gram, total = dense.T @ dense, dense.sum(axis=0)
+    n_people = (dense != 0).any(axis=1).sum()
+    variance = np.diag(gram) - total**2 / n_people
     for item in range(x.n_items):
-        gain = gram[:, item] ** 2 / (np.diag(gram) + 3.0)
-        gain[item] = 0.0
+        gain = (gram[:, item] - total * total[item] / n_people) ** 2 / (variance + 3.0)
+        gain[(np.abs(dense).T @ np.abs(dense[:, item]) == 0) | (np.arange(x.n_items) == item)] = -1.0
         kept = np.lexsort([np.arange(gain.size), -gain])[:n_kept]
-        kept = np.sort(kept[gain[kept] > 0])
+        kept = np.sort(kept[gain[kept] >= 0])
         expected = np.zeros(x.n_items)
         expected[kept] = np.linalg.solve(gram[np.ix_(kept, kept)] + 3.0 * np.eye(kept.size), gram[kept, item])
         assert weights[:, item] == pytest.approx(expected, abs=1e-5)
@@ -106,6 +108,16 @@ def test_sparse_ease_on_all_items_is_ease_where_every_pair_meets():
     dense, sparse = (EASE(regularization=5.0, neighbors=n).fit(full).weights for n in (None, 7))
     assert sparse.toarray() == pytest.approx(dense, abs=1e-5)
     assert (np.diff(EASE(neighbors=2).fit(full).weights.tocsc().indptr) == 2).all()
+
+
+def test_sparse_ease_looks_past_what_everybody_has():
+    """Item 0 is everybody's and tells nothing; 1 and 2 go together; 3 is kept away from 1: both say something of 1."""
+    rows = np.array([[1, 1, 1, 0, 0]] * 6 + [[1, 0, 0, 1, 0]] * 5 + [[1, 1, 0, 1, 1], [0, 0, 0, 0, 0]], np.float64)
+    weights = EASE(regularization=1.0, neighbors=2).fit(Interactions.from_scipy(sp.csr_matrix(rows))).weights.toarray()
+    assert np.flatnonzero(weights[:, 1]).tolist() == [2, 3]
+    assert weights[2, 1] > 0.5 > weights[3, 1]
+    fewer = EASE(regularization=1.0, neighbors=2).fit(Interactions.from_scipy(sp.csr_matrix(rows[:-1])))
+    assert (fewer.weights.toarray() == weights).all()  # somebody without a past changes nothing
 
 
 def test_sparse_ease_says_what_it_needs():

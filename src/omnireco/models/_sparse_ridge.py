@@ -14,14 +14,30 @@ __all__ = ["solve_items"]
 
 
 def _solve_items(
-    item_indptr, users, weights, indptr, items, values, diagonal, ridge, start, stop, n_kept, index, value, count
+    item_indptr,
+    users,
+    weights,
+    indptr,
+    items,
+    values,
+    total_of,
+    variance,
+    n_people,
+    ridge,
+    start,
+    stop,
+    n_kept,
+    index,
+    value,
+    count,
 ):
     """Fill rows start..stop of index and value (n_items, n_kept): what each item is regressed on, and its weights.
 
     X is given by items (item_indptr, users, weights) and by users (indptr, items, values), both with sorted
-    indices; diagonal (n_items,) is that of X'X, ridge a number, count (n_items,) how many places of a row are filled.
+    indices. total_of (n_items,) are the sums of the columns, variance (n_items,) the squares about their means,
+    n_people how many the means are over, ridge a number, count (n_items,) how many places of a row are filled.
     """
-    n_items, n_users = diagonal.size, indptr.size - 1
+    n_items, n_users = variance.size, indptr.size - 1
     product, stamp = np.zeros(n_items), np.full(n_items, -1, np.int64)
     near, of_user = np.empty(n_items, np.int64), np.zeros(n_users + 1, np.int64)
     met = np.empty(n_users, np.int64)
@@ -41,10 +57,11 @@ def _solve_items(
                         n_near += 1
                 product[other] += weight * values[q]
         kept = np.sort(near[:n_near])
-        if n_near > n_kept:  # what one regressor alone would explain; ties to the lower code
+        if n_near > n_kept:  # what one regressor alone would explain beyond the means; ties to the lower code
             gain = np.empty(n_near)
             for a in range(n_near):
-                gain[a] = product[kept[a]] ** 2 / (diagonal[kept[a]] + ridge)
+                beyond = product[kept[a]] - total_of[kept[a]] * total_of[item] / n_people
+                gain[a] = beyond**2 / (variance[kept[a]] + ridge)
             least = np.partition(gain, n_near - n_kept)[n_near - n_kept]
             ties = n_kept - np.sum(gain > least)
             m = 0
