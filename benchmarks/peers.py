@@ -320,13 +320,13 @@ def collect(folder: Path) -> None:
     gap = gap[(gap["metric"] == "ndcg") & gap["model"].str.startswith("ours")]
     print(gap[["model", "difference", "low", "high", "p"]].round(4).to_string(index=False))
     gaps = [
-        report.differences(peer).query("metric == 'ndcg' and model == @family")
+        report.differences(peer).query("model == @family")
         for peer, family in ((peer, f"ours {name}") for peer, name in PAIRS.items())
         if {peer, family} <= set(report.models)
     ]
     print("\nthe same family, ours minus the peer's:")
-    columns = ["model", "baseline", "difference", "low", "high", "p"]
-    print(pd.concat(gaps)[columns].round(4).to_string(index=False))
+    columns = ["metric", "model", "baseline", "difference", "low", "high", "p"]
+    print(pd.concat(gaps).sort_values("metric", kind="stable")[columns].round(4).to_string(index=False))
 
 
 def main() -> None:

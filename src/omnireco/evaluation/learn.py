@@ -56,7 +56,8 @@ class LearnedWeights:
         Whether the interval of the gain on the last window, which the search never saw, lies above 0.
     gain, low, high : float
         Mean difference of the metric per person, found minus start, on the last window, and its interval. Each side
-        has its own tuned parameters, so this is what the weights add and not what tuning adds.
+        has its own tuned parameters. Where these end at the edge of what was tried (compare ``start_estimator`` and
+        ``estimator``), a part of the gain is tuning: give wider ``parameters`` before reading it as what weights add.
     signal : tuple of (channel, gain, low, high)
         For each channel, what the found weights lose on the last window without it, in pairs. An interval that
         holds 0 says: no signal that this much data can show.
@@ -168,7 +169,8 @@ def learn_weights(
     parameters : mapping of str to sequence, optional
         The estimator's parameters to tune along, and the values to try. By default its ``unobserved_weight`` and
         ``regularization``, where it has them, at 1/4, 1/2, 2 and 4 times the present value: heavier cells ask for
-        more of both, and a gain of theirs is no gain of the weights. They are tuned for the start too. Empty: none.
+        more of both, and a gain of theirs is no gain of the weights. They are tuned for the start too, but once, and
+        for the found again in every sweep; values given here are one grid for both. Empty: none.
     windows : int
         How many, at least 2: all but the last are searched on.
     k : int
