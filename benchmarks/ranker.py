@@ -3,11 +3,11 @@
     OMNIRECO_DATA=/path/to/data python benchmarks/ranker.py [--kinds logit lambdamart lightgbm] [--households 700]
 
 What a household puts into its next basket, out of the 5,881 promoted products. Context: local hour of the week,
-store, days since the last visit (in seven classes), and, as facts by product, store and week, mailer and display. Tables and
-proposing models are learned up to a first cut, the order on baskets up to a second, and one basket per household of
-the two weeks after it is ranked. "Shuffled" is the same ranker, fitted and asked with the context of other baskets. Its
-parameters are the defaults; the logit chooses its penalty in the learning window. Writes results/ranker.json after every
-kind of ranker.
+store, days since the last visit (in seven classes), and, as facts by product, store and week, mailer and display.
+Tables and proposing models are learned up to a first cut, the order on baskets up to a second, and one basket per
+household of the two weeks after it is ranked. "Shuffled" is the same ranker, fitted and asked with the context of
+other baskets. Its parameters are the defaults; the logit chooses its penalty in the learning window. Writes
+results/ranker.json after every kind of ranker.
 """
 
 from __future__ import annotations
