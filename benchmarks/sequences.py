@@ -8,7 +8,8 @@ well would raise such numbers by 15 to 18 %; no number here does. Writes results
 
 --sessions runs SessionKNN beside NextItem instead, in pairs, and writes results/sequences_sessions.json. The data have
 an order and no times, so that a whole sequence is one session and none is younger. How many neighbors speak, and how
-fast the asking session fades, is chosen on the last but one item of 3,000 people.
+fast the asking session fades, is chosen on the last but one item of 3,000 drawn people; both then rank the last
+item of the same people.
 """
 
 from __future__ import annotations
@@ -61,7 +62,7 @@ def sessions(folder: Path) -> None:
         start = process_time()
         model = estimator.fit(train)
         middle = process_time()
-        histories = known.matrix(weights).with_items(train.items)
+        histories = known.matrix(weights).with_items(train.items).take(some)
         gains[name] = sequence_gains({"next_item": model}, ALONE, histories, target, k=10)
         spent = {"fit cpu s": middle - start, "rank cpu s": process_time() - middle, "setting": repr(estimator)}
         rows.append({"model": name} | summary(gains[name]) | spent)

@@ -328,3 +328,18 @@ def test_a_tree_finds_the_cut():
     assert (feature[2], cut[2]) == (2, 40)
     assert value[5] == pytest.approx(-0.5)
     assert value[6] == pytest.approx(-1.0)
+
+
+def test_the_logit_chooses_a_penalty_that_holds_on_later_requests():
+    def drawn(n, seed):
+        draw = np.random.default_rng(seed)
+        x = draw.normal(size=(n * 8, 12)).astype(np.float32)
+        luck = draw.gumbel(size=(n, 8)) + 0.5 * x[:, 0].reshape(n, 8)
+        return x, (np.arange(8) == luck.argmax(1)[:, None]).ravel().astype(float), np.arange(0, 8 * n + 1, 8)
+
+    known, fresh = drawn(250, 1), drawn(500, 2)
+    light, tuned = _scorers.Quadratic.fit(*known), _scorers.Quadratic.tuned(*known)
+    assert tuned.likelihood(*fresh) > light.likelihood(*fresh) + 0.02
+    assert tuned.likelihood(*fresh) > np.log(1 / 8)  # what somebody who knows nothing gets
+    few = (known[0][:800], known[1][:800], known[2][:101])
+    assert (_scorers.Quadratic.tuned(*few).products == _scorers.Quadratic.fit(*few).products).all()

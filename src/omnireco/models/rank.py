@@ -93,7 +93,12 @@ class Ranker:
     estimator that is already fitted is refused, since it may have seen what it is to rank.
 
     *Chances.* The first four fifths (in time) of those requests teach the order; the last fifth teaches, by channel,
-    how scores become chances (isotonic), and ``model.calibration`` says how well, out of sample.
+    how scores become chances (isotonic), and ``model.calibration`` says how well, out of sample. Not beta calibration:
+    it needs scores in (0, 1) and one family of curves; here lists of equal merit share a chance between them, whatever
+    the shape, and every channel with a curve of its own has at least 200 choices, enough for pooled blocks.
+
+    *The logit's penalty* is one of three, chosen on the last fifth (in time) of the requests that teach the order, by
+    likelihood; then all of them teach it.
 
     *Cost.* Two fits of the models, and features of ``n_requests * (negatives + chosen)`` rows. Some 70,000
     candidates per second are described and scored on one core; work goes in blocks of requests. Deterministic; the
@@ -329,7 +334,7 @@ class Ranker:
 
     def _fit_scorer(self, x: np.ndarray, label: np.ndarray, indptr: np.ndarray, progress: Progress) -> Any:
         if self.ranker == "logit":
-            return Quadratic.fit(x, label, indptr)
+            return Quadratic.tuned(x, label, indptr)
         if self.ranker == "lambdamart":
             return fit_lambdamart(x, label, indptr, seed=self.seed, progress=progress)
         return fit_lightgbm(x, label, indptr, seed=self.seed)
