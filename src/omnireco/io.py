@@ -331,12 +331,12 @@ def _unpack_audience(parts: _Reader) -> Audience:
 def _pack_zones(found: ZonePosterior, out: _Writer) -> None:
     for name in ("users", "zones"):
         out.vocabulary(name, getattr(found, name))
-    for name in ("indptr", "zone", "probability"):
+    for name in ("row", "indptr", "zone", "probability"):
         out.array(name, getattr(found, name))
 
 
 def _unpack_zones(parts: _Reader) -> ZonePosterior:
-    return ZonePosterior(**parts.parts(("users", "zones"), ("indptr", "zone", "probability")))
+    return ZonePosterior(**parts.parts(("users", "zones"), ("row", "indptr", "zone", "probability")))
 
 
 def _pack_identities(identities: Identities, out: _Writer) -> None:

@@ -407,3 +407,17 @@ def test_an_empty_log_and_no_links():
     assert log.resolve(nobody).resolution.known_ids == 0
     empty = om.EventLog.from_frame(worlds_log(1).iloc[:0])
     assert len(empty.resolve(om.Identities.from_links(links(("a:1", "b:2"))))) == 0
+
+
+@pytest.mark.parametrize("kind", [None, "card", {"web": "cookie", "store": "card"}])
+@pytest.mark.parametrize("ids", [["k1", "36", "k2"], [1, 2, 3]])
+def test_without_any_links_everybody_is_themselves(kind, ids):
+    none = links(("cookie:k1", "card:36")).iloc[:0]
+    frame = pd.DataFrame({"user_id": ids, "item_id": "tea", "channel": ["web", "store", "web"], "event": "view"})
+    log = om.EventLog.from_frame(frame.assign(timestamp=DAY))
+    linked = om.Identities.from_links(links(("cookie:a", "card:b")))
+    for identities in (om.Identities.from_links(none), linked.without(links(("cookie:a", "card:b")))):
+        found = log.resolve(identities, kind=kind)
+        assert found.users.ids.tolist() == sorted(ids)
+        told = found.resolution
+        assert (told.ids, told.known_ids, told.people, told.joined_people) == (3, 0, 3, 0)

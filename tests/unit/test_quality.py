@@ -304,3 +304,12 @@ def test_wrong_questions():
     with pytest.raises(ParameterError, match=r"rates\['1min'\] must be an integer of at least 1"):
         log.check(rates={"1min": 0})
     assert om.EventLog.from_frame(events().iloc[:0]).check(at="2025-01-01").ok
+
+
+def test_a_report_of_another_log_is_refused():
+    log = om.EventLog.from_frame(events())
+    other = om.EventLog.from_frame(events().assign(timestamp=lambda f: f["timestamp"] + pd.Timedelta("1min")))
+    assert len(other) == len(log)
+    with pytest.raises(ParameterError, match="must come from this very log"):
+        log.without(other.check(), "duplicate")
+    assert len(log.without(om.EventLog.from_frame(events()).check(), "bot")) <= len(log)  # an equal log is the same

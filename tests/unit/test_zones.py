@@ -150,8 +150,8 @@ def test_quiet_hours_hold_in_every_zone_of_the_set():
     assert int(again.sum()) == len(kept)
 
 
-def posterior_row(posterior, row):
-    found = np.zeros(len(posterior.zones))
+def posterior_row(posterior, user):
+    found, row = np.zeros(len(posterior.zones)), posterior.row[user]
     part = slice(posterior.indptr[row], posterior.indptr[row + 1])
     found[posterior.zone[part]] = posterior.probability[part]
     return found
@@ -221,3 +221,18 @@ def test_wrong_input_and_files(tmp_path):
     nobody = om.infer_zones(log, people([]))
     assert len(nobody) == 0
     assert nobody.best([3])[1].tolist() == [0.0]
+
+
+def test_people_of_whom_nothing_is_known_share_a_row():
+    audience = people([None] * 20_000 + ["Europe/Rome"] * 10)
+    found = om.infer_zones(events(days(7, "2025-01-10", 10, 345)), audience)
+    assert found.indptr.size - 1 == 3  # nobody told, Rome told, and the one with recorded clocks
+    assert np.unique(found.row[:20_000]).size == 2
+    assert found.best([7])[0][0] == "Asia/Kathmandu"
+    assert found.best([20_001])[0][0] == "Europe/Rome"
+    indptr, zone = found.sets()
+    for user in (0, 7, 20_001):
+        part = found.zone[found.indptr[found.row[user]] : found.indptr[found.row[user] + 1]]
+        mine = zone[indptr[user] : indptr[user + 1]]
+        np.testing.assert_array_equal(mine, part[: mine.size])
+    assert len(found.to_frame()) == np.diff(found.indptr)[found.row].sum()

@@ -18,7 +18,7 @@ from omnireco.data.identity import Identities, ResolveReport, resolved_users
 from omnireco.data.interactions import Interactions
 from omnireco.data.order import taken, time_order
 from omnireco.data.quality import QualityReport, all_kept, check_on_invalid, sift
-from omnireco.data.suspicion import check_events, repeats
+from omnireco.data.suspicion import check_events, fingerprint, repeats
 from omnireco.data.vocabulary import NONE, Vocabulary, compress
 from omnireco.data.weights import Weights, event_targets, event_weights
 from omnireco.errors import EmptyError, ParameterError, SchemaError
@@ -422,7 +422,8 @@ class EventLog:
         EventLog
             Its ``quality`` is the report, with the events that were dropped. Nobody's id is shown.
         """
-        if not isinstance(report, QualityReport) or (report.where, report.n_rows) != ("EventLog.check", len(self)):
+        mine = isinstance(report, QualityReport) and (report.where, report.n_rows) == ("EventLog.check", len(self))
+        if not mine or report.fingerprint != fingerprint(self):
             raise ParameterError(
                 "without: the report must come from this very log. Write log.without(log.check(), ...)."
             )

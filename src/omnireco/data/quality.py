@@ -74,12 +74,15 @@ class QualityReport:
     dropped : ndarray of shape (n_dropped,), int64
         Positions of the rows left out, ascending and distinct. Of a door they count the caller's rows from 0
         (``frame.iloc[report.dropped]``); of a check, the events of the log in their order of time.
+    fingerprint : int or None
+        Which log a check looked at: its rows can be left out of no other.
     """
 
     where: str
     n_rows: int
     findings: tuple[Finding, ...]
     dropped: np.ndarray
+    fingerprint: int | None = None
 
     def __post_init__(self) -> None:
         self.dropped.setflags(write=False)

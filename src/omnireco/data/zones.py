@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from omnireco._checks import check_instant, check_number, name_rows
+from omnireco._compute import row_blocks
 from omnireco.data.audience import Audience
 from omnireco.data.clock import is_zone, utc_offset
 from omnireco.data.columns import open_frame
@@ -49,22 +50,25 @@ class ZonePosterior:
     ----------
     users, zones : Vocabulary
         People, and IANA names.
-    indptr : ndarray of shape (n_users + 1,), int64
-        Where each person's zones begin.
+    row : ndarray of shape (n_users,), int64
+        Each person's distribution: people of whom the same is known share one.
+    indptr : ndarray of shape (n_rows + 1,), int64
+        Where the zones of each distribution begin.
     zone : ndarray of int32
         Codes into ``zones``, the most probable first.
     probability : ndarray of float64
-        A person's sum to 1.
+        Those of a distribution sum to 1.
     """
 
     users: Vocabulary
     zones: Vocabulary
+    row: np.ndarray
     indptr: np.ndarray
     zone: np.ndarray
     probability: np.ndarray
 
     def __post_init__(self) -> None:
-        for array in (self.indptr, self.zone, self.probability):
+        for array in (self.row, self.indptr, self.zone, self.probability):
             array.setflags(write=False)
 
     @classmethod
@@ -96,33 +100,56 @@ class ZonePosterior:
                 "Write 'Europe/Berlin'; a fixed offset is wrong after the next clock change."
             )
         probability = opened.numbers("probability")
-        table = np.zeros((len(users), len(zones)))
-        np.add.at(table, (user, zone), probability)
-        total = table.sum(axis=1)
+        total = np.bincount(user, weights=probability, minlength=len(users))
         if (probability < 0).any() or not np.allclose(total, 1.0, atol=1e-3):
             bad = (probability < 0) | (np.abs(total - 1.0) > 1e-3)[user]
             raise SchemaError(
                 "ZonePosterior.from_frame: the probabilities of a person must be 0 or more and sum to 1; "
                 f"they do not in {name_rows(bad)}. Divide by their sum."
             )
-        return cls.from_table(users, zones, table / total[:, None])
+        cell, where = np.unique(user.astype(np.int64) * max(1, len(zones)) + zone, return_inverse=True)
+        user, zone = cell // max(1, len(zones)), cell % max(1, len(zones))
+        probability = np.bincount(where, weights=probability, minlength=cell.size) / total[user]
+        order = np.lexsort([-probability, user])
+        user, zone, probability = user[order], zone[order], probability[order]
+        keep = probability >= 1e-6  # a person's largest is at least 1 of the number of zones
+        kept = np.bincount(user[keep], weights=probability[keep], minlength=len(users))
+        indptr = np.concatenate([[0], np.cumsum(np.bincount(user[keep], minlength=len(users)))]).astype(np.int64)
+        alone = np.arange(len(users))
+        return cls(users, zones, alone, indptr, zone[keep].astype(np.int32), (probability / kept[user])[keep])
 
     @classmethod
     def from_table(cls, users: Vocabulary, zones: Vocabulary, table: np.ndarray) -> ZonePosterior:
         """Return the posterior of a dense table (n_users, n_zones), rows summing to 1; below 1e-6 is dropped."""
-        order = np.argsort(-table, axis=1, kind="stable")
-        ranked = np.take_along_axis(table, order, axis=1)
-        keep = ranked >= np.minimum(1e-6, ranked[:, :1])
-        ranked = ranked * keep
-        ranked /= ranked.sum(axis=1, keepdims=True)
-        indptr = np.concatenate([[0], np.cumsum(keep.sum(axis=1))]).astype(np.int64)
-        return cls(users, zones, indptr, order[keep].astype(np.int32), ranked[keep])
+        return cls.from_tables(users, zones, np.arange(len(users)), [table])
+
+    @classmethod
+    def from_tables(
+        cls, users: Vocabulary, zones: Vocabulary, row: np.ndarray, tables: Iterable[np.ndarray]
+    ) -> ZonePosterior:
+        """Return the posterior of dense tables (any rows, n_zones) one below the other, rows summing to 1.
+
+        ``row`` says which row is each person's. What lies below 1e-6 is dropped.
+        """
+        sizes, codes, chances = [np.zeros(1, np.int64)], [np.empty(0, np.int32)], [np.empty(0)]
+        for table in tables:
+            for block in row_blocks(len(table), 8 * 5 * max(1, len(zones)), memory=64 << 20):
+                order = np.argsort(-table[block], axis=1, kind="stable")
+                ranked = np.take_along_axis(table[block], order, axis=1)
+                keep = ranked >= np.minimum(1e-6, ranked[:, :1])
+                ranked *= keep
+                ranked /= ranked.sum(axis=1, keepdims=True)
+                sizes.append(keep.sum(axis=1))
+                codes.append(order[keep].astype(np.int32))
+                chances.append(ranked[keep])
+        indptr = np.cumsum(np.concatenate(sizes), dtype=np.int64)
+        return cls(users, zones, row.astype(np.int64), indptr, np.concatenate(codes), np.concatenate(chances))
 
     def __len__(self) -> int:
         return len(self.users)
 
     def __repr__(self) -> str:
-        n, z, sure = len(self), len(self.zones), int((np.diff(self.sets(0.99)[0]) == 1).sum())
+        n, z, sure = len(self), len(self.zones), int((np.diff(self._row_sets(0.99)[0]) == 1)[self.row].sum())
         return (
             f"ZonePosterior({n:,} user{'' if n == 1 else 's'}, {z} zone{'' if z == 1 else 's'}, "
             f"{sure:,} user{'' if sure == 1 else 's'} in one zone at 99 %)"
@@ -136,21 +163,32 @@ class ZonePosterior:
         (indptr, zone)
             int64 (n_users + 1,) and int32 codes into ``zones``.
         """
+        indptr, zone = self._row_sets(level)
+        size = np.diff(indptr)[self.row]
+        ends = np.concatenate([[0], np.cumsum(size)]).astype(np.int64)
+        place = np.arange(ends[-1])
+        place += np.repeat(indptr[self.row] - ends[:-1], size)
+        return ends, zone[place]
+
+    def _row_sets(self, level: float) -> tuple[np.ndarray, np.ndarray]:
+        """Return the same per distribution: ``indptr`` (n_rows + 1,) and codes."""
         check_number(level, "level", above=0.0, high=1.0)
-        row = np.repeat(np.arange(len(self)), np.diff(self.indptr))
+        n_rows = self.indptr.size - 1
+        row = np.repeat(np.arange(n_rows), np.diff(self.indptr))
         total = np.cumsum(self.probability)
         before = total - self.probability
         before -= np.append(before, 0.0)[self.indptr[:-1]][row] if row.size else 0.0
         keep = before < level - 1e-9
-        indptr = np.concatenate([[0], np.cumsum(np.bincount(row[keep], minlength=len(self)))])
+        indptr = np.concatenate([[0], np.cumsum(np.bincount(row[keep], minlength=n_rows))])
         return indptr.astype(np.int64), self.zone[keep]
 
     def best(self, user_ids: Any) -> tuple[np.ndarray, np.ndarray]:
         """Return each person's most probable zone (None for strangers), object (n,), and its probability, (n,)."""
         codes = self.users.codes(user_ids, missing="none")
-        first = np.where(codes >= 0, self.indptr[codes], 0)
-        names = np.full(codes.size, None, object)
         known = codes >= 0
+        first = np.zeros(codes.size, np.int64)
+        first[known] = self.indptr[self.row[codes[known]]]
+        names = np.full(codes.size, None, object)
         names[known] = self.zones.ids[self.zone[first[known]]]
         return names, np.where(known, np.append(self.probability, 0.0)[first], 0.0)
 
@@ -171,16 +209,17 @@ class ZonePosterior:
 
     def allowed_codes(self, code: np.ndarray, at_us: np.ndarray, quiet: tuple[int, int], level: float) -> np.ndarray:
         """Return the same for people given by code, -1 for strangers."""
-        indptr, zone = self.sets(level)
+        indptr, zone = self._row_sets(level)
+        row = np.append(self.row, 0)[code]
         instants, slot = np.unique(at_us, return_inverse=True)
         names = np.arange(len(self.zones), dtype=np.int32)[:, None]
         clock = (instants[None, :] + utc_offset(instants[None, :], names, self.zones)) % 86_400_000_000
         start, end = quiet
         silent = (clock >= start) & (clock < end) if start < end else (clock >= start) | (clock < end)
-        size = np.where(code >= 0, indptr[code + 1] - indptr[code], 0)
+        size = np.where(code >= 0, np.append(np.diff(indptr), 0)[row], 0)
         found, rows, rank = size > 0, np.flatnonzero(size), 0
         while rows.size:  # one pass per rank of zone: few people have more than two
-            found[rows] &= ~silent[zone[indptr[code[rows]] + rank], slot[rows]]
+            found[rows] &= ~silent[zone[indptr[row[rows]] + rank], slot[rows]]
             rank += 1
             rows = rows[(size[rows] > rank) & found[rows]]
         return found
@@ -204,29 +243,31 @@ class ZonePosterior:
         days = start + np.arange(0, 3 * 366, 2, dtype=np.int64)[None, :] * 86_400_000_000
         clocks = utc_offset(days, np.arange(len(self.zones), dtype=np.int32)[:, None], self.zones)
         clock = np.unique(clocks, axis=0, return_inverse=True)[1].ravel() if len(self.zones) else np.empty(0, int)
-        indptr, zone = self.sets(level)
-        first = clock[zone[indptr[:-1]]] if len(self) else np.empty(0, int)
-        row = np.repeat(np.arange(len(self)), np.diff(indptr))
-        same = np.bincount(row, weights=clock[zone] != first[row], minlength=len(self)) == 0
+        indptr, zone = self._row_sets(level)
+        first = clock[zone[indptr[:-1]]] if zone.size else np.empty(0, int)
+        row = np.repeat(np.arange(first.size), np.diff(indptr))
+        same = np.bincount(row, weights=clock[zone] != first[row], minlength=first.size) == 0
         names = Vocabulary.from_ids([*self.zones.ids, *audience.zones.ids])
         code = self.users.codes(audience.users.ids, missing="none")
         sure = np.flatnonzero((audience.zone == NONE) & (code >= 0))
-        sure = sure[same[code[sure]]]
+        sure = sure[same[self.row[code[sure]]]]
         told = np.append(names.codes(audience.zones.ids), np.int32(NONE)) if len(audience.zones) else np.array([NONE])
         filled = told[audience.zone].astype(np.int32)
-        filled[sure] = names.codes(self.zones.ids)[self.zone[self.indptr[code[sure]]]]
+        filled[sure] = names.codes(self.zones.ids)[self.zone[self.indptr[self.row[code[sure]]]]]
         return replace(audience, zones=names, zone=filled)
 
     def to_frame(self) -> pd.DataFrame:
         """Return ``user_id timezone probability`` as a pandas frame, the most probable zone first."""
         import pandas as pd
 
-        row = np.repeat(np.arange(len(self)), np.diff(self.indptr))
+        size = np.diff(self.indptr)[self.row]
+        user = np.repeat(np.arange(len(self)), size)
+        place = np.arange(user.size) + np.repeat(self.indptr[self.row] - (np.cumsum(size) - size), size)
         return pd.DataFrame(
             {
-                "user_id": self.users.decode(row),
-                "timezone": self.zones.decode(self.zone),
-                "probability": self.probability,
+                "user_id": self.users.decode(user),
+                "timezone": self.zones.decode(self.zone[place]),
+                "probability": self.probability[place],
             }
         )
 

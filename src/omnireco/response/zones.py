@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -90,7 +90,7 @@ def infer_zones(
     is the zone. People stay where they are (0.9 a day), or go home (199 of 200 moves), or anywhere; a recorded clock is
     wrong one day in 4,000. So the first day with a foreign clock makes the foreign zone possible (both are then kept
     quiet), and the second or third makes it probable. Deterministic; the order of rows does not matter. Cost:
-    recorded person-days x zones.
+    recorded person-days x zones. People without evidence of their own share a row: a million of them take no memory.
 
     References
     ----------
@@ -126,11 +126,39 @@ def infer_zones(
     home = _home_prior(audience, known, inside)
     if activity is not None:
         home = _by_habits(home, log, audience, known, activity)
-    person, day, fits = _recorded(log, audience, known, shops)
-    table = _filtered(home, person, day, fits, now // _DAY)
-    found = ZonePosterior.from_table(audience.users, known, table)
+    found = _filtered(home, audience, _recorded(log, audience, known, shops), now // _DAY, known)
     _LOG.info("found %r", found)
     return found
+
+
+class _Home(NamedTuple):
+    """What is known of homes: distinct rows of probabilities, (R, Z), and the row of everybody, (n,)."""
+
+    table: np.ndarray
+    row: np.ndarray
+
+    def mean(self, people: np.ndarray | None = None) -> np.ndarray:
+        """Return the mean over people, (Z,)."""
+        row = self.row if people is None else self.row[people]
+        share = np.bincount(row, minlength=len(self.table)) / max(row.size, 1)
+        return np.asarray(share @ self.table)
+
+    def told_apart(self, people: np.ndarray, table: np.ndarray) -> _Home:
+        """Return the same where some people have a row of their own."""
+        row = self.row.copy()
+        row[people] = len(self.table) + np.arange(people.size)
+        return _Home(np.concatenate([self.table, table]), row)
+
+
+class _Clocks(NamedTuple):
+    """Recorded clocks, one per person, day and offset: in order of person and day.
+
+    ``fits`` says which zones agree, a bit each, uint8 (m, Z / 8).
+    """
+
+    person: np.ndarray
+    day: np.ndarray
+    fits: np.ndarray
 
 
 class _Countries(NamedTuple):
@@ -174,13 +202,16 @@ def _candidates(
     return Vocabulary.from_ids(sorted(names))
 
 
-def _home_prior(audience: Audience, known: Vocabulary, inside: _Countries | None) -> np.ndarray:
-    """Return the prior of everybody's home, (n, Z): as the others of their country, as told where it is told."""
-    n, n_zones = len(audience), len(known)
+def _home_prior(audience: Audience, known: Vocabulary, inside: _Countries | None) -> _Home:
+    """Return the prior of everybody's home: as the others of their country, as told where it is told."""
+    n_zones = len(known)
     told = known.codes(audience.zones.ids) if len(audience.zones) else np.empty(0, np.int32)
     zone = np.append(told, np.int32(NONE))[audience.zone]
     count = np.bincount(zone[zone >= 0], minlength=n_zones) + np.where(np.isin(known.ids, WORLD), _UNSEEN, _SMALL)
-    prior = np.tile(count / count.sum(), (n, 1))
+    country = np.full(len(audience), NONE, np.int64) if inside is None else inside.codes.astype(np.int64)
+    cells, row = np.unique((country + 1) * (n_zones + 1) + zone + 1, return_inverse=True)  # at most countries x zones
+    country, zone = cells // (n_zones + 1) - 1, cells % (n_zones + 1) - 1
+    prior = np.tile(count / count.sum(), (cells.size, 1))
     if inside is not None:
         for code, of_country in inside.zones.items():
             if not any(name in known for name in of_country):
@@ -188,16 +219,14 @@ def _home_prior(audience: Audience, known: Vocabulary, inside: _Countries | None
             mask = np.zeros(n_zones, np.bool_)
             mask[known.codes([name for name in of_country if name in known])] = True
             within = np.where(mask, count, 0.0)
-            prior[inside.codes == code] = 0.995 * within / within.sum() + 0.005 * count / count.sum()
+            prior[country == code] = 0.995 * within / within.sum() + 0.005 * count / count.sum()
     sure = np.flatnonzero(zone >= 0)
     prior[sure] *= 1.0 - _TOLD
     prior[sure, zone[sure]] += _TOLD
-    return prior
+    return _Home(prior, row.ravel())
 
 
-def _by_habits(
-    home: np.ndarray, log: EventLog, audience: Audience, known: Vocabulary, activity: ActivityModel
-) -> np.ndarray:
+def _by_habits(home: _Home, log: EventLog, audience: Audience, known: Vocabulary, activity: ActivityModel) -> _Home:
     """Return the prior updated by the hours of sessions, as far as that finds the zones of people who told theirs."""
     rows = session_starts(log.user, log.at, 30 * 60_000_000)
     place = audience.users.codes(log.users.ids, missing="none")[log.user[rows]]
@@ -229,24 +258,22 @@ def _by_habits(
 
     temper = 2.0
     if judged.size >= 50:  # as if nobody had told: which temper gives the told zones the highest likelihood?
-        prior = np.log(home[judged].mean(axis=0))
+        prior = np.log(home.mean(judged))
         score = evidence(judged, _TEMPERS) + prior
         score -= np.logaddexp.reduce(score, axis=2)[..., None]
         temper = _TEMPERS[int(np.argmax(score[:, np.arange(judged.size), zone[judged]].mean(axis=1)))]
     if not unknown.size or not temper:
         return home
-    home = home.copy()
+    table = np.empty((unknown.size, len(known)))
     for block in row_blocks(unknown.size, 8 * 3 * len(known)):
         people = unknown[block]
-        score = np.log(home[people]) + evidence(people, (temper,))[0]
-        home[people] = np.exp(score - np.logaddexp.reduce(score, axis=1)[:, None])
-    return home
+        score = np.log(home.table[home.row[people]]) + evidence(people, (temper,))[0]
+        table[block] = np.exp(score - np.logaddexp.reduce(score, axis=1)[:, None])
+    return home.told_apart(unknown, table)
 
 
-def _recorded(
-    log: EventLog, audience: Audience, known: Vocabulary, shops: Mapping[Any, str]
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return recorded clocks, one per person, day and offset: person, day, and which zones agree, bool (m, Z)."""
+def _recorded(log: EventLog, audience: Audience, known: Vocabulary, shops: Mapping[Any, str]) -> _Clocks:
+    """Return the recorded clocks of the people of an audience."""
     person = audience.users.codes(log.users.ids, missing="none")[log.user]
     offset = np.full(len(log), np.nan)
     if "store_id" in log.labels and shops:
@@ -273,30 +300,46 @@ def _recorded(
         (person[rows[1:]] != person[rows[:-1]]) | (day[1:] != day[:-1]) | (offset[rows[1:]] != offset[rows[:-1]])
     )
     rows, day = rows[fresh], day[fresh]
-    fits = np.empty((rows.size, len(known)), np.bool_)
-    for z in range(len(known)):
-        clock = utc_offset(log.at[rows], np.full(rows.size, z, np.int32), known) / 60e6
-        fits[:, z] = np.abs(clock - offset[rows]) < 0.5
-    any_fits = fits.any(axis=1)  # an offset that no zone keeps says nothing
-    return person[rows][any_fits].astype(np.int64), day[any_fits], fits[any_fits]
+    packed = np.empty((rows.size, (len(known) + 7) // 8), np.uint8)
+    for block in row_blocks(rows.size, len(known) + 32):
+        at, told = log.at[rows[block]], offset[rows[block]]
+        fits = np.empty((at.size, len(known)), np.bool_)
+        for z in range(len(known)):
+            fits[:, z] = np.abs(utc_offset(at, np.full(at.size, z, np.int32), known) / 60e6 - told) < 0.5
+        packed[block] = np.packbits(fits, axis=1)
+    any_fits = packed.any(axis=1)  # an offset that no zone keeps says nothing
+    return _Clocks(person[rows][any_fits].astype(np.int64), day[any_fits], packed[any_fits])
 
 
-def _filtered(home: np.ndarray, person: np.ndarray, day: np.ndarray, fits: np.ndarray, today: int) -> np.ndarray:
-    """Return where everybody is today, (n, Z): the forward filter over their recorded days."""
+def _filtered(home: _Home, audience: Audience, clocks: _Clocks, today: int, known: Vocabulary) -> ZonePosterior:
+    """Return where everybody is today: the forward filter over their recorded days, people in blocks."""
     from omnireco.response._filter import forward
 
-    found = home.copy()
-    people, start = np.unique(person, return_index=True)
-    if not people.size:
-        return found
-    weight = 0.5 ** ((today - day) / _HOME_HALF_LIFE)
-    step = np.where(fits, np.log(_HOME_MATCH), np.log(1.0 - _HOME_MATCH)) * weight[:, None]
-    settled = np.log(home[people]) + np.add.reduceat(step, start, axis=0)
-    settled = np.exp(settled - np.logaddexp.reduce(settled, axis=1)[:, None])
-    stop = np.append(start[1:], person.size)
-    elsewhere = 0.5 * home.mean(axis=0) + 0.5 / home.shape[1]
-    moving = _HOME * settled + (1.0 - _HOME) * elsewhere
-    now = np.empty_like(settled)
-    forward(settled, moving, start, stop, day, fits, today, _STAY, _WRONG, now)
-    found[people] = now
-    return found
+    elsewhere = 0.5 * home.mean() + 0.5 / len(known)
+    people, start = np.unique(clocks.person, return_index=True)
+    ends = np.append(start, clocks.person.size)
+    row = home.row.copy()
+    row[people] = len(home.table) + np.arange(people.size)
+    kept, used = np.unique(row, return_inverse=True)  # rows that nobody has any more are left out
+
+    def tables() -> Iterator[np.ndarray]:
+        yield home.table[kept[kept < len(home.table)]]
+        # a block is at most some 50,000 recorded days, or one person
+        cut, n_days = 0, 50_000
+        while cut < people.size:
+            stop = max(int(np.searchsorted(ends, ends[cut] + n_days, side="right")) - 1, cut + 1)
+            part = _Clocks(*(array[ends[cut] : ends[stop]] for array in clocks))
+            fits = np.unpackbits(part.fits, axis=1, count=len(known)).astype(np.bool_)
+            prior = home.table[home.row[people[cut:stop]]]
+            begin, end = ends[cut:stop] - ends[cut], ends[cut + 1 : stop + 1] - ends[cut]
+            weight = 0.5 ** ((today - part.day) / _HOME_HALF_LIFE)
+            step = np.where(fits, np.log(_HOME_MATCH), np.log(1.0 - _HOME_MATCH)) * weight[:, None]
+            settled = np.log(prior) + np.add.reduceat(step, begin, axis=0)
+            settled = np.exp(settled - np.logaddexp.reduce(settled, axis=1)[:, None])
+            moving = _HOME * settled + (1.0 - _HOME) * elsewhere
+            now = np.empty_like(settled)
+            forward(settled, moving, begin, end, part.day, fits, today, _STAY, _WRONG, now)
+            yield now
+            cut = stop
+
+    return ZonePosterior.from_tables(audience.users, known, used.ravel(), tables())
