@@ -117,6 +117,12 @@ def test_headroom_finds_personal_hours():
     assert found.skill.set_index("history").loc["all", "low"] > 0
 
 
+def test_headroom_of_an_empty_log_is_an_error_in_words():
+    log, audience = world(personal=True)
+    with pytest.raises(EmptyError, match="the log has no events"):
+        headroom(log.select(events=[]), audience)
+
+
 def test_headroom_says_do_not_bother():
     found = headroom(*world(personal=False), pull="2h", worthwhile=0.2)
     assert found.high < 0.2

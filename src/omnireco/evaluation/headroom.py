@@ -131,7 +131,9 @@ def headroom(
     """
     tau = check_duration(pull, "pull") / 3_600_000_000
     check_number(worthwhile, "worthwhile", low=0.0)
-    cut = int(np.quantile(log.at, 0.8)) if at is None and len(log) else check_instant(at, "at")
+    if not len(log):
+        raise EmptyError("headroom: the log has no events. Check the split or the filters before it.")
+    cut = int(np.quantile(log.at, 0.8)) if at is None else check_instant(at, "at")
     train, test = log.split(from_microseconds(cut))
     profile = activity if activity is not None else ActivityProfile()
     known = messages.before(from_microseconds(cut)) if messages is not None else None
