@@ -223,7 +223,13 @@ def test_files_written_by_several_hands_are_one_log(tmp_path):
 @pytest.mark.parametrize("harm", ["cut", "header", "middle"])
 def test_a_damaged_file_among_good_ones_is_named(tmp_path, harm):
     for name in "abc":
-        pq.write_table(pa.Table.from_pandas(rows(5_000)), tmp_path / f"{name}.parquet", compression="snappy")
+        # Checksums are the writer's choice; without them harm inside a page may decode to other rows unseen.
+        pq.write_table(
+            pa.Table.from_pandas(rows(5_000)),
+            tmp_path / f"{name}.parquet",
+            compression="snappy",
+            write_page_checksum=True,
+        )
     bad = tmp_path / "b.parquet"
     content = bytearray(bad.read_bytes())
     if harm == "cut":

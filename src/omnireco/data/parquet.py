@@ -95,7 +95,7 @@ def _opened(path: Path, where: str, **options: Any) -> Any:
     import pyarrow.parquet as pq
 
     try:
-        return pq.ParquetFile(path, **options)
+        return pq.ParquetFile(path, page_checksum_verification=True, **options)
     except (pa.ArrowException, OSError) as error:
         raise StorageError(
             f"{where}: {path.name} cannot be opened as parquet ({type(error).__name__}). It is damaged or of "

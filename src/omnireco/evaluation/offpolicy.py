@@ -327,8 +327,8 @@ def cross_fitted_rewards(
     >>> rng = np.random.default_rng(0)
     >>> x, a = rng.normal(size=(400, 1)), rng.integers(0, 2, 400)
     >>> found = cross_fitted_rewards(x, a, x[:, 0] + 2 * a)
-    >>> (found[:, 1] - found[:, 0]).mean().round(1)
-    np.float64(2.0)
+    >>> round(float((found[:, 1] - found[:, 0]).mean()), 1)
+    2.0
     """
     from sklearn.base import clone, is_classifier
     from sklearn.linear_model import LogisticRegression, Ridge
