@@ -42,6 +42,7 @@ _HOUR = 3_600_000_000
 _WEEK_US = WEEK * _HOUR
 _MESSAGES_TO_FIT_ON = 200_000
 _HIGHEST = 0.99
+_PARTS = 8  # per thread: a core that is busy elsewhere does not hold up the rest
 
 
 @dataclass(frozen=True, slots=True)
@@ -451,7 +452,7 @@ class SendTimeModel:
         in_parallel(
             [
                 partial(kernels.chances, *people, tables, settings, zone, clock, False, part.start, part.stop, found)
-                for part in split_evenly(len(ids), usable_threads(threads))
+                for part in split_evenly(len(ids), _PARTS * usable_threads(threads))
             ],
             threads,
         )
@@ -486,7 +487,7 @@ class SendTimeModel:
                     slot,
                     chance,
                 )
-                for part in split_evenly(len(ids), usable_threads(threads))
+                for part in split_evenly(len(ids), _PARTS * usable_threads(threads))
             ],
             threads,
         )
