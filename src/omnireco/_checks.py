@@ -10,11 +10,11 @@ import datetime as dt
 import numbers
 import re
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 
-from omnireco.errors import MissingExtraError, ParameterError, SchemaError
+from omnireco.errors import MissingExtraError, NotFittedError, ParameterError, SchemaError
 
 __all__ = [
     "MICROSECOND",
@@ -28,6 +28,7 @@ __all__ = [
     "check_number",
     "from_microseconds",
     "name_rows",
+    "no_such",
     "require",
 ]
 
@@ -188,6 +189,17 @@ def require(module: str, *, extra: str, purpose: str) -> Any:
         raise MissingExtraError(
             f'{purpose} needs the package {module.split(".")[0]!r}. Run: pip install "omnireco[{extra}]"'
         ) from error
+
+
+def no_such(estimator: object, name: str, verbs: Sequence[str], fit: str = "fit(...)") -> NoReturn:
+    """Raise for a missing attribute; for a verb of the model, say how to get one (use in ``__getattr__``)."""
+    kind = type(estimator).__name__
+    if name in verbs:
+        raise NotFittedError(
+            f"{kind} holds parameters only and has no {name}: fit returns the model. "
+            f"Write model = {kind}(...).{fit}, then model.{name}."
+        )
+    raise AttributeError(f"{kind!r} object has no attribute {name!r}")
 
 
 def check_columns(present: Iterable[str], needed: Iterable[str], where: str) -> None:

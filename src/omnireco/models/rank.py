@@ -9,7 +9,15 @@ from typing import TYPE_CHECKING, Any, Literal, NoReturn
 
 import numpy as np
 
-from omnireco._checks import check_choice, check_duration, check_flag, check_integer, check_names, from_microseconds
+from omnireco._checks import (
+    check_choice,
+    check_duration,
+    check_flag,
+    check_integer,
+    check_names,
+    from_microseconds,
+    no_such,
+)
 from omnireco._compute import Progress, row_blocks, track
 from omnireco._frozen import ReadOnly
 from omnireco._random import stream
@@ -21,7 +29,7 @@ from omnireco.data.interactions import Interactions
 from omnireco.data.requests import Asked, Requests
 from omnireco.data.vocabulary import NONE, Vocabulary
 from omnireco.data.weights import Weights
-from omnireco.errors import EmptyError, NotFittedError, ParameterError, SchemaError
+from omnireco.errors import EmptyError, ParameterError, SchemaError
 from omnireco.models._features import Facts, Pasts, describe
 from omnireco.models._population import Clocks, Population
 from omnireco.models._scorers import Quadratic, Trees, fit_lambdamart, fit_lightgbm
@@ -242,12 +250,7 @@ class Ranker:
         return model
 
     def __getattr__(self, name: str) -> NoReturn:
-        if name in ("recommend", "features", "calibration"):
-            raise NotFittedError(
-                f"Ranker holds parameters only and has no {name}: fit returns the model. Write model = Ranker(...)."
-                f"fit(log, at=...), then model.{name}."
-            )
-        raise AttributeError(f"'Ranker' object has no attribute {name!r}")
+        no_such(self, name, ("recommend", "features", "calibration"), "fit(log, at=...)")
 
     def _choices(self, log: EventLog) -> list[str]:
         wanted = [str(name) for name in log.events.ids if name not in self.dislikes]

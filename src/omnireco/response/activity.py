@@ -11,11 +11,11 @@ import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, NoReturn
 
 import numpy as np
 
-from omnireco._checks import check_duration, check_integer, check_names, check_number
+from omnireco._checks import check_duration, check_integer, check_names, check_number, no_such
 from omnireco._compute import in_parallel, one_blas_thread, row_blocks, split_evenly, usable_threads
 from omnireco._frozen import ReadOnly
 from omnireco._random import stream
@@ -23,7 +23,7 @@ from omnireco.data.audience import Audience
 from omnireco.data.events import EventLog
 from omnireco.data.messages import MessageLog
 from omnireco.data.vocabulary import NONE, Vocabulary
-from omnireco.errors import NotFittedError, ParameterError, SchemaError
+from omnireco.errors import ParameterError, SchemaError
 from omnireco.response.profiles import (
     WEEK,
     Base,
@@ -239,11 +239,9 @@ class ActivityProfile:
         _LOG.info("fit %r", model)
         return model
 
-    def __getattr__(self, name: str) -> Any:
+    def __getattr__(self, name: str) -> NoReturn:
         """Say how to get a model, when one of its verbs is called on the parameters."""
-        return no_such(
-            self, name, ("hour_of_week", "population", "effective_sample_size", "best_hour", "quarter_of_week")
-        )
+        no_such(self, name, ("hour_of_week", "population", "effective_sample_size", "best_hour", "quarter_of_week"))
 
     def _half_life(self, sessions: Sessions, threads: int | None) -> int | None:
         if self.half_life is None:
@@ -486,17 +484,6 @@ class ActivityModel:
         for rows in row_blocks(best.size, 40 * 8 * WEEK):
             chance[rows] = _chance_to_be_best(p[rows] * weight[rows, None], best[rows])
         return best, chance
-
-
-def no_such(estimator: object, name: str, verbs: tuple[str, ...]) -> Any:
-    """Raise for a missing attribute; for a verb of the model, say how to get one."""
-    kind = type(estimator).__name__
-    if name in verbs:
-        raise NotFittedError(
-            f"{kind} holds parameters only and has no {name}: fit returns the model. "
-            f"Write model = {kind}(...).fit(...), then model.{name}."
-        )
-    raise AttributeError(f"{kind!r} object has no attribute {name!r}")
 
 
 def _chance_to_be_best(a: np.ndarray, best: np.ndarray) -> np.ndarray:

@@ -8,15 +8,15 @@ from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import numpy as np
 import scipy.sparse as sp
 
-from omnireco._checks import check_choice, check_flag, check_integer, check_number, name_rows
+from omnireco._checks import check_choice, check_flag, check_integer, check_number, name_rows, no_such
 from omnireco._compute import one_blas_thread, row_blocks, usable_threads
 from omnireco.data.vocabulary import NONE, Vocabulary, distinct_codes
-from omnireco.errors import NotFittedError, ParameterError, SchemaError, UnknownIdError
+from omnireco.errors import ParameterError, SchemaError, UnknownIdError
 from omnireco.response.arms import Posteriors
 from omnireco.response.explore import _mixed, _numbers
 from omnireco.response.propensity import tables, thompson_propensities
@@ -268,14 +268,14 @@ class LinearBandit:
         _LOG.info("fit %r", live)
         return live
 
-    def __getattr__(self, name: str) -> Any:
+    def __getattr__(self, name: str) -> NoReturn:
         """Say how to get a live bandit, when one of its verbs is called on the parameters."""
-        if name in ("decide", "reward", "update", "expected"):
-            raise NotFittedError(
-                f"LinearBandit holds parameters only and has no {name!r}. Write live = LinearBandit(...).start(arms, "
-                f"n_features=...) or .fit(arms, contexts, rewards), then live.{name}(...)."
-            )
-        raise AttributeError(f"'LinearBandit' object has no attribute {name!r}")
+        no_such(
+            self,
+            name,
+            ("decide", "reward", "update", "expected"),
+            "start(arms, n_features=...), or .fit(arms, contexts, rewards)",
+        )
 
 
 @dataclass(slots=True, eq=False, repr=False)

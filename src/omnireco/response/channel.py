@@ -5,18 +5,18 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import numpy as np
 
-from omnireco._checks import check_number
+from omnireco._checks import check_number, no_such
 from omnireco.data.audience import Audience
 from omnireco.data.catalog import Catalog
 from omnireco.data.columns import open_frame
 from omnireco.data.events import EventLog
 from omnireco.data.messages import MessageLog
 from omnireco.data.vocabulary import NONE, Vocabulary
-from omnireco.errors import EmptyError, NotFittedError, ParameterError, SchemaError, UnknownIdError
+from omnireco.errors import EmptyError, ParameterError, SchemaError, UnknownIdError
 from omnireco.response.propensity import thompson_propensities
 
 if TYPE_CHECKING:
@@ -132,14 +132,9 @@ class ChannelPreference:
         _LOG.info("fit %r", model)
         return model
 
-    def __getattr__(self, name: str) -> Any:
+    def __getattr__(self, name: str) -> NoReturn:
         """Say how to get a model, when one of its verbs is called on the parameters."""
-        if name in ("preference", "best", "profit"):
-            raise NotFittedError(
-                f"ChannelPreference holds parameters only and has no {name!r}. Write model = ChannelPreference().fit("
-                f"messages), then model.{name}(...)."
-            )
-        raise AttributeError(f"'ChannelPreference' object has no attribute {name!r}")
+        no_such(self, name, ("preference", "best", "profit"), "fit(messages)")
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)

@@ -5,16 +5,16 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 
 import numpy as np
 
-from omnireco._checks import check_duration, check_instant, check_integer, check_number
+from omnireco._checks import check_duration, check_instant, check_integer, check_number, no_such
 from omnireco._random import stream
 from omnireco.data.columns import open_frame
 from omnireco.data.messages import NEVER, MessageLog
 from omnireco.data.vocabulary import NONE, Vocabulary
-from omnireco.errors import EmptyError, NotFittedError, SchemaError
+from omnireco.errors import EmptyError, SchemaError
 from omnireco.response.propensity import thompson_propensities
 
 if TYPE_CHECKING:
@@ -200,14 +200,9 @@ class Creatives:
         _LOG.info("fit %r", model)
         return model
 
-    def __getattr__(self, name: str) -> Any:
+    def __getattr__(self, name: str) -> NoReturn:
         """Say how to get a model, when one of its verbs is called on the parameters."""
-        if name in ("choose", "chances", "probability"):
-            raise NotFittedError(
-                f"Creatives holds parameters only and has no {name!r}. Write model = Creatives(...).fit(messages, "
-                f"creatives, people), then model.{name}(...)."
-            )
-        raise AttributeError(f"'Creatives' object has no attribute {name!r}")
+        no_such(self, name, ("choose", "chances", "probability"), "fit(messages, creatives, people)")
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)

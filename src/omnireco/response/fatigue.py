@@ -8,15 +8,14 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import numpy as np
 
-from omnireco._checks import check_duration, check_number
+from omnireco._checks import check_duration, check_number, no_such
 from omnireco.data.messages import NEVER, MessageLog
 from omnireco.data.vocabulary import Vocabulary
 from omnireco.errors import SchemaError
-from omnireco.response.activity import no_such
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -153,9 +152,9 @@ class Fatigue:
         _LOG.info("fit %r", model)
         return model
 
-    def __getattr__(self, name: str) -> Any:
+    def __getattr__(self, name: str) -> NoReturn:
         """Say how to get a model, when one of its verbs is called on the parameters."""
-        return no_such(self, name, ("load", "factor", "cost", "to_frame"))
+        no_such(self, name, ("load", "factor", "cost", "to_frame"))
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 
-from omnireco._checks import check_duration, check_integer, check_number
+from omnireco._checks import check_duration, check_integer, check_number, no_such
 from omnireco._compute import one_blas_thread, row_blocks
 from omnireco._random import stream
 from omnireco.data.audience import Audience
@@ -20,7 +20,7 @@ from omnireco.data.clock import hour_of_week, local_us
 from omnireco.data.messages import NEVER, MessageLog
 from omnireco.data.vocabulary import NONE, Vocabulary
 from omnireco.errors import ParameterError, SchemaError
-from omnireco.response.activity import ActivityModel, no_such
+from omnireco.response.activity import ActivityModel
 from omnireco.response.delay import reading_after
 from omnireco.response.machines import Answers, judge_answers
 from omnireco.response.profiles import WEEK
@@ -180,9 +180,9 @@ class ReadingClock:
         _LOG.info("fit %r", model)
         return model
 
-    def __getattr__(self, name: str) -> Any:
+    def __getattr__(self, name: str) -> NoReturn:
         """Say how to get a model, when one of its verbs is called on the parameters."""
-        return no_such(self, name, ("rates", "hour_of_week", "slot_probability", "effective_sample_size"))
+        no_such(self, name, ("rates", "hour_of_week", "slot_probability", "effective_sample_size"))
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)

@@ -12,11 +12,11 @@ import logging
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import partial
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 
 import numpy as np
 
-from omnireco._checks import check_duration, check_integer, check_number
+from omnireco._checks import check_duration, check_integer, check_number, no_such
 from omnireco._compute import in_parallel, one_blas_thread, row_blocks, split_evenly, usable_threads
 from omnireco._random import stream
 from omnireco.data.audience import Audience
@@ -26,7 +26,7 @@ from omnireco.data.events import EventLog
 from omnireco.data.messages import NEVER, MessageLog
 from omnireco.data.vocabulary import NONE, Vocabulary
 from omnireco.errors import ParameterError, SchemaError
-from omnireco.response.activity import ActivityModel, ActivityProfile, no_such
+from omnireco.response.activity import ActivityModel, ActivityProfile
 from omnireco.response.calibration import fit_curve, person_factors
 from omnireco.response.delay import fit_reading, fit_tau
 from omnireco.response.kinds import Evidence, Follows, evidence, fit_follows, kinds_of
@@ -181,9 +181,9 @@ class SendTime:
         _LOG.info("fit %r", model)
         return model
 
-    def __getattr__(self, name: str) -> Any:
+    def __getattr__(self, name: str) -> NoReturn:
         """Say how to get a model, when one of its verbs is called on the parameters."""
-        return no_such(self, name, ("probability", "slot_probability", "curve", "best"))
+        no_such(self, name, ("probability", "slot_probability", "curve", "best"))
 
     def _fit_channel(
         self,
