@@ -198,7 +198,7 @@ def off_policy(
         check_number(clip, "clip", above=0)
     policies = dict(target) if isinstance(target, Mapping) else {"target": target}
     model = None if predicted is None else _matrix(predicted, "predicted", n)
-    chosen = _actions(actions, n, model, policies)
+    chosen = _actions(actions, n, model)
     wanted = _estimators(estimators, model is not None)
     cluster, n_people = _clusters(people, n)
     size = np.bincount(cluster, minlength=n_people).astype(np.float64)
@@ -338,7 +338,7 @@ def cross_fitted_rewards(
     r = _vector(rewards, "rewards")
     n = r.size
     x = _matrix(contexts, "contexts", n)
-    chosen = _actions(actions, n, None, {})
+    chosen = _actions(actions, n, None)
     if chosen is None:
         raise ParameterError("actions says which action each row took; it is missing.")
     check_integer(folds, "folds", low=2)
@@ -428,7 +428,7 @@ def _chances(given: Any, name: str, n: int, chosen: np.ndarray | None) -> tuple[
     return share, every
 
 
-def _actions(actions: Any, n: int, model: np.ndarray | None, policies: Mapping[str, Any]) -> np.ndarray | None:
+def _actions(actions: Any, n: int, model: np.ndarray | None) -> np.ndarray | None:
     if actions is None:
         if model is not None:
             raise ParameterError("predicted has a column per action, so actions= must say which was logged.")

@@ -10,13 +10,12 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from functools import partial
 from typing import Any, NamedTuple, NoReturn
 
 import numpy as np
 
 from omnireco._checks import check_duration, check_integer, check_names, check_number, no_such
-from omnireco._compute import in_parallel, one_blas_thread, row_blocks, split_evenly, usable_threads
+from omnireco._compute import in_threads, one_blas_thread, row_blocks
 from omnireco._frozen import ReadOnly
 from omnireco._random import stream
 from omnireco.data.audience import Audience
@@ -410,23 +409,13 @@ class ActivityModel:
         user = np.asarray(user, np.int64)
         found, trust = np.empty((user.size, WEEK)), self.trust_in(user)
         laid_out = self.tables()
-        in_parallel(
-            [
-                partial(
-                    kernels.profiles,
-                    user,
-                    trust,
-                    self.indptr,
-                    self.hour,
-                    self.weight,
-                    laid_out,
-                    part.start,
-                    part.stop,
-                    found,
-                )
-                for part in split_evenly(user.size, usable_threads(threads))
-            ],
-            threads,
+        in_threads(
+            lambda start, stop: kernels.profiles(
+                user, trust, self.indptr, self.hour, self.weight, laid_out, start, stop, found
+            ),
+            user.size,
+            threads=threads,
+            least=1024,
         )
         return found
 

@@ -11,13 +11,12 @@ import datetime as dt
 import logging
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 
 import numpy as np
 
 from omnireco._checks import check_duration, check_integer, check_number, no_such
-from omnireco._compute import in_parallel, one_blas_thread, row_blocks, split_evenly, usable_threads
+from omnireco._compute import in_threads, one_blas_thread, row_blocks
 from omnireco._random import stream
 from omnireco.data.audience import Audience
 from omnireco.data.clock import hour_of_week, local_us, minute_of_day, slots
@@ -42,7 +41,7 @@ _HOUR = 3_600_000_000
 _WEEK_US = WEEK * _HOUR
 _MESSAGES_TO_FIT_ON = 200_000
 _HIGHEST = 0.99
-_PARTS = 8  # per thread: a core that is busy elsewhere does not hold up the rest
+_LEAST = 1024  # people to a thread
 
 
 @dataclass(frozen=True, slots=True)
@@ -449,12 +448,11 @@ class SendTimeModel:
 
         people, tables, settings = self._people(ids, channel)
         found = np.empty((len(ids), clock.shape[1]))
-        in_parallel(
-            [
-                partial(kernels.chances, *people, tables, settings, zone, clock, False, part.start, part.stop, found)
-                for part in split_evenly(len(ids), _PARTS * usable_threads(threads))
-            ],
-            threads,
+        in_threads(
+            lambda start, stop: kernels.chances(*people, tables, settings, zone, clock, False, start, stop, found),
+            len(ids),
+            threads=threads,
+            least=_LEAST,
         )
         return found
 
@@ -472,24 +470,13 @@ class SendTimeModel:
 
         people, tables, settings = self._people(ids, channel)
         slot, chance = np.empty(len(ids), np.int64), np.empty(len(ids))
-        in_parallel(
-            [
-                partial(
-                    kernels.best_slots,
-                    *people,
-                    tables,
-                    settings,
-                    zone,
-                    clock,
-                    allowed,
-                    part.start,
-                    part.stop,
-                    slot,
-                    chance,
-                )
-                for part in split_evenly(len(ids), _PARTS * usable_threads(threads))
-            ],
-            threads,
+        in_threads(
+            lambda start, stop: kernels.best_slots(
+                *people, tables, settings, zone, clock, allowed, start, stop, slot, chance
+            ),
+            len(ids),
+            threads=threads,
+            least=_LEAST,
         )
         return slot, chance
 
@@ -674,12 +661,13 @@ def _log_value_at(
         cells = (profile.indptr, profile.hour, profile.weight)
         person = (who, profile.trust_in(who), rates, even, even, kind_row, table, *cells, tables, channel)
         clock = even.astype(np.int32)
-        in_parallel(
-            [
-                partial(kernels.chances, *person, clock, hours, True, part.start, part.stop, value)
-                for part in split_evenly(who.size, usable_threads(threads))
-            ],
-            threads,
+        in_threads(
+            lambda start, stop, person=person, clock=clock, value=value: kernels.chances(  # of this block
+                *person, clock, hours, True, start, stop, value
+            ),
+            who.size,
+            threads=threads,
+            least=_LEAST,
         )
         place = np.searchsorted(people[block], sent.person[rows])
         found[rows] = value[place, np.where(sent.hour[rows] < 0, WEEK, sent.hour[rows])]
