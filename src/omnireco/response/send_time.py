@@ -11,6 +11,7 @@ import datetime as dt
 import logging
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 
 import numpy as np
@@ -662,9 +663,7 @@ def _log_value_at(
         person = (who, profile.trust_in(who), rates, even, even, kind_row, table, *cells, tables, channel)
         clock = even.astype(np.int32)
         in_threads(
-            lambda start, stop, person=person, clock=clock, value=value: kernels.chances(  # of this block
-                *person, clock, hours, True, start, stop, value
-            ),
+            partial(kernels.chances, *person, clock, hours, True, out=value),
             who.size,
             threads=threads,
             least=_LEAST,
