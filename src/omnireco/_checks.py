@@ -24,6 +24,7 @@ __all__ = [
     "check_flag",
     "check_instant",
     "check_integer",
+    "check_known",
     "check_names",
     "check_number",
     "from_microseconds",
@@ -46,6 +47,7 @@ _DURATION = re.compile(r"^\s*(\d+(?:\.\d+)?)\s*([A-Za-z]+)\s*$")
 _DATE = re.compile(r"^\d{4}-\d{2}-\d{2}$")
 _LONGEST_US = 3_652_500 * _UNITS_US["d"]
 _FIRST_US, _LAST_US = -62_135_596_800_000_000, 253_402_300_799_999_999  # what datetime can hold
+_NAMES_SHOWN, _NAMES_LISTED = 5, 20
 _EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 
 
@@ -99,6 +101,48 @@ def check_names(value: Any, name: str) -> tuple[str, ...]:
     if isinstance(value, (str, bytes)) or not isinstance(value, Iterable):
         raise ParameterError(f"{name} must be a list of names, such as [{str(value)!r}]. Got {value!r}.")
     return tuple(value)
+
+
+def check_known(names: Iterable[Any], known: Iterable[Any], where: str, *, missing: str = "raise") -> tuple[Any, ...]:
+    """Return the names that are known; a name that matches nothing is an error, for it would switch a rule off.
+
+    Parameters
+    ----------
+    names : iterable of str or int
+        What the caller wrote: channels, events, kinds, items; never people.
+    known : iterable of str or int
+        What there is.
+    where : str
+        Begins the error: ``"Weights: events"``.
+    missing : {"raise", "ignore"}
+        ``"ignore"`` leaves unknown names out, for a caller who means it.
+
+    Raises
+    ------
+    ParameterError
+        For an unknown name: with the nearest known one, and the known ones when they are few.
+    """
+    check_choice(missing, "missing", ("raise", "ignore"))
+    names, here = tuple(names), dict.fromkeys(known)
+    unknown = [name for name in names if name not in here]
+    if not unknown or missing == "ignore":
+        return tuple(name for name in names if name in here)
+    raise ParameterError(f"{where}: {_unknown_names(unknown, list(here))}")
+
+
+def _unknown_names(unknown: Sequence[Any], known: Sequence[Any]) -> str:
+    import difflib
+
+    shown = ", ".join(map(repr, unknown[:_NAMES_SHOWN])) + (", ..." if len(unknown) > _NAMES_SHOWN else "")
+    one = len(unknown) == 1
+    folded = {str(name).casefold().strip(): name for name in known}
+    near = difflib.get_close_matches(str(unknown[0]).casefold().strip(), list(folded), n=1, cutoff=0.6)
+    hint = f" Did you mean {folded[near[0]]!r}?" if near else ""
+    listed = ", ".join(map(repr, known[:_NAMES_LISTED])) + (", ..." if len(known) > _NAMES_LISTED else "")
+    return (
+        f"{shown} {'is a name' if one else 'are names'} that nothing here has.{hint} "
+        f"Known: {listed or 'none at all'}. Where a name may be absent, write missing='ignore'."
+    )
 
 
 def check_duration(value: Any, name: str) -> int:

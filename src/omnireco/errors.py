@@ -5,12 +5,15 @@
     OmnirecoError
     ├── SchemaError        (ValueError)   a frame, a column or a cell is not what a door takes
     ├── UnknownIdError     (KeyError)     ids that a value has never seen
+    │     └── IdKindError               integers asked of strings, or strings of integers: also an UnknownIdError
     ├── ParameterError     (ValueError)   an argument outside its range, or a verb used on the wrong noun
     ├── NotFittedError     (AttributeError) a model's verb was called on an estimator, which only holds parameters
     ├── EmptyError         (ValueError)   nothing is left to work with
     ├── InfeasibleError    (ValueError)   constraints that no plan can meet
     ├── StorageError       (OSError)      a file that is damaged, foreign, or newer than this version
     └── MissingExtraError  (ImportError)  an optional package that is not installed
+
+    DataWarning            (UserWarning)  an answer was given, and something about the data makes it doubtful
 
 Each is also the builtin a caller would catch. Messages have three parts: what is wrong, with value
 and count; where; how to fix it, in code. They never contain user ids: people are counted, and rows
@@ -20,7 +23,9 @@ are named by position.
 from __future__ import annotations
 
 __all__ = [
+    "DataWarning",
     "EmptyError",
+    "IdKindError",
     "InfeasibleError",
     "MissingExtraError",
     "NotFittedError",
@@ -48,6 +53,10 @@ class UnknownIdError(OmnirecoError, KeyError):
         return Exception.__str__(self)
 
 
+class IdKindError(SchemaError, UnknownIdError):
+    """Two tables of ids hold integers and strings: 1 and "1" can never meet."""
+
+
 class ParameterError(OmnirecoError, ValueError):
     """An argument is outside its range, or a verb was used on the wrong noun."""
 
@@ -70,3 +79,7 @@ class StorageError(OmnirecoError, OSError):
 
 class MissingExtraError(OmnirecoError, ImportError):
     """An optional package is needed and not installed."""
+
+
+class DataWarning(UserWarning):
+    """An answer was given, and something about the data makes it doubtful: hardly an id matches, hours are missing."""

@@ -285,8 +285,7 @@ def changes_no_input(estimator: Estimator, x: Interactions) -> None:
 def refuses_unknown_items(estimator: Estimator, x: Interactions) -> None:
     """An item that the model has never seen is an UnknownIdError, until the caller leaves it out."""
     model = estimator.fit(x)
-    names = _renamed(x.items).ids
-    strange = Interactions.from_scipy(x.csr, users=x.users, items=Vocabulary(names + "!"))
+    strange = Interactions.from_scipy(x.csr, users=x.users, items=_strangers(x.items))
     for call in (
         lambda: model.recommend(strange, k=3),
         lambda: model.score(x, [_strange_id(x.items)]),
@@ -412,6 +411,12 @@ def _strange_id(vocabulary: Vocabulary) -> str | int:
     if vocabulary.ids.dtype == object:
         return max(vocabulary.ids) + "!"
     return int(vocabulary.ids.max()) + 1
+
+
+def _strangers(vocabulary: Vocabulary) -> Vocabulary:
+    """Return as many ids of the same kind, none of which the vocabulary holds."""
+    ids, strange = vocabulary.ids, _strange_id(vocabulary)
+    return Vocabulary(ids + strange if ids.dtype == object else ids - ids.min() + strange)
 
 
 def _bytes_inside(value: Any) -> list[bytes]:

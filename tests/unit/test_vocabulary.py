@@ -94,9 +94,9 @@ def test_codes_of_known_and_unknown_ids():
     with pytest.raises(UnknownIdError, match=r"1 of 2 ids are unknown here: 1 row \(position 1\)") as caught:
         users.codes(["ann", "eve"])
     assert "eve" not in str(caught.value)
-    with pytest.raises(KeyError, match="ids given are integers, those known are strings: cast one of them"):
+    with pytest.raises(IdKindError, match="ids given are integers, those known here are strings: they can never meet"):
         users.codes([1])
-    with pytest.raises(UnknownIdError, match="ids given are strings, those known are integers"):
+    with pytest.raises(UnknownIdError, match="ids given are strings, those known here are integers"):
         Vocabulary.from_ids([1]).codes(["1"])
     with pytest.raises(ParameterError, match=r"write \[id\]"):
         users.codes("ann")

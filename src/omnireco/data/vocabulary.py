@@ -8,6 +8,7 @@ model can always say what its numbers mean, and two values built from differentl
 from __future__ import annotations
 
 import hashlib
+import warnings
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -16,11 +17,12 @@ import numpy as np
 
 from omnireco._checks import check_choice, name_rows
 from omnireco.data.strings import encode_long
-from omnireco.errors import ParameterError, SchemaError, UnknownIdError
+from omnireco.errors import DataWarning, IdKindError, ParameterError, SchemaError, UnknownIdError
 
 __all__ = ["NONE", "Vocabulary"]
 
 _MANY = 100_000  # strings from which compiled code pays for being loaded
+_FEW_MATCH, _ENOUGH_TO_WARN = 0.05, 20
 _FEW = 8  # ids looked up one by one: what a service asks for one person
 
 NONE = -1
@@ -150,6 +152,8 @@ class Vocabulary:
 
         Raises
         ------
+        IdKindError
+            When integers are asked of strings, or strings of integers: 1 and "1" would never meet.
         UnknownIdError
             When ids are unknown and ``missing="raise"``. The message counts them and names positions.
         """
@@ -158,20 +162,14 @@ class Vocabulary:
             return few
         wanted, rows = _encode(_as_arrow(ids, "ids"), "ids")
         found = np.full(wanted.size + 1, NONE, np.int32)
-        if wanted.size and len(self) and wanted.dtype == self.ids.dtype:
+        if wanted.size and len(self):
+            _check_kinds(wanted, self.ids, "the ids given", "those known here")
             found[:-1] = self._index().get_indexer(wanted)
         codes = found[rows]
         if missing == "raise" and (unknown := codes == NONE).any():
-            kind = ""
-            if wanted.size and len(self) and wanted.dtype != self.ids.dtype:
-                kinds = {True: "strings", False: "integers"}
-                kind = (
-                    f" The ids given are {kinds[wanted.dtype == object]}, those known are "
-                    f"{kinds[self.ids.dtype == object]}: cast one of them."
-                )
             raise UnknownIdError(
                 f"{int(unknown.sum()):,} of {codes.size:,} ids are unknown here: {name_rows(unknown)} of those "
-                f"asked for.{kind} Keep the known ones with ids[vocabulary.codes(ids, missing='none') >= 0]."
+                f"asked for. Keep the known ones with ids[vocabulary.codes(ids, missing='none') >= 0]."
             )
         return codes
 
@@ -227,6 +225,54 @@ def unite(parts: Sequence[Vocabulary], name: str) -> tuple[Vocabulary, list[np.n
     whole, codes = Vocabulary.encode(np.concatenate([part.ids for part in present]), name)
     edges = np.cumsum([len(part) for part in parts])[:-1]
     return whole, np.split(codes, edges)
+
+
+def match(known: Vocabulary, other: Vocabulary, tables: tuple[str, str]) -> np.ndarray:
+    """Return the code in ``known`` of each id of ``other``, -1 for none, where two tables of ids meet.
+
+    Parameters
+    ----------
+    known, other : Vocabulary
+    tables : (str, str)
+        What the caller calls the two, for the message: ``("audience", "events")``.
+
+    Raises
+    ------
+    IdKindError
+        When one has integers and the other strings.
+
+    Warns
+    -----
+    DataWarning
+        When fewer than 5 % of the smaller table's ids (and of at least 20) are in the other.
+    """
+    if not len(known) or not len(other):
+        return np.full(len(other), NONE, np.int32)
+    if known is other:
+        return np.arange(len(other), dtype=np.int32)
+    _check_kinds(other.ids, known.ids, f"the ids of {tables[1]}", f"those of {tables[0]}")
+    codes = known.codes(other.ids, missing="none")
+    smaller, found = min(len(known), len(other)), int((codes != NONE).sum())
+    if smaller >= _ENOUGH_TO_WARN and found < _FEW_MATCH * smaller:
+        warnings.warn(
+            f"{found:,} of {smaller:,} ids ({found / smaller:.0%}) are both in {tables[0]} and in {tables[1]}: are "
+            "they ids of one kind? Compare some of each; join devices and accounts first with Identities.",
+            DataWarning,
+            stacklevel=3,
+        )
+    return codes
+
+
+def _check_kinds(given: np.ndarray, known: np.ndarray, what: str, those: str) -> None:
+    """Refuse integers against strings: 1 and "1" would never meet, and nothing would say so."""
+    if (given.dtype == object) == (known.dtype == object):
+        return
+    kinds = {True: "strings", False: "integers"}
+    raise IdKindError(
+        f"{what[0].upper() + what[1:]} are {kinds[given.dtype == object]}, {those} are {kinds[known.dtype == object]}: "
+        "they can never meet. Cast one of them before it is read, for example "
+        "frame['user_id'] = frame['user_id'].astype(str)."
+    )
 
 
 def distinct_codes(vocabulary: Vocabulary, ids: Any) -> np.ndarray:
