@@ -7,7 +7,7 @@ import pyarrow as pa
 import pytest
 
 from omnireco.data.vocabulary import NONE, Vocabulary, compress, distinct_codes
-from omnireco.errors import ParameterError, SchemaError, UnknownIdError
+from omnireco.errors import IdKindError, ParameterError, SchemaError, UnknownIdError
 
 
 @pytest.mark.parametrize(
