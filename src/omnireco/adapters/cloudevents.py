@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from omnireco.adapters.outbound import DECISION
-from omnireco.adapters.records import Adapted, Collector, Records, as_id, as_number, read_records
+from omnireco.adapters.records import Adapted, Collector, Records, read_records
+from omnireco.adapters.values import as_id, as_number, as_person
 
 __all__ = ["cloudevents"]
 
@@ -55,7 +56,7 @@ def cloudevents(records: Records, *, types: Mapping[str, str] | None = None, cha
             item = as_id(data.get("item_id")) or as_id(data.get("product_id"))
             unique = as_id(envelope.get("id"))
             out.event(
-                as_id(data.get("user_id")) or as_id(envelope.get("subject")),
+                as_person(data.get("user_id"), envelope.get("subject")),
                 name,
                 envelope.get("time"),
                 as_id(data.get("channel")) or channel,

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from omnireco.adapters.records import Adapted, Collector, Records, as_id, dig, read_records
+from omnireco.adapters.records import Adapted, Collector, Records, dig, read_records
 from omnireco.adapters.segment import line
+from omnireco.adapters.values import as_id, as_person
 
 __all__ = ["ga4"]
 
@@ -72,7 +73,7 @@ def ga4(records: Records, *, events: Mapping[str, str] | None = None) -> Adapted
         out.record(name)
         at = row.get("event_timestamp")
         at = int(at) if isinstance(at, str) and at.isdigit() else at
-        known, pseudo = as_id(row.get("user_id")), as_id(row.get("user_pseudo_id"))
+        known, pseudo = as_person(row.get("user_id")), as_person(row.get("user_pseudo_id"))
         out.link(("pseudo", pseudo), ("user", known), at)
         if name in named:
             items = row.get("items")

@@ -9,14 +9,13 @@ from omnireco.adapters.records import (
     Adapted,
     Collector,
     Records,
-    as_id,
-    as_number,
     dig,
     hashed_email,
     mapping,
     read_records,
 )
 from omnireco.adapters.segment import line
+from omnireco.adapters.values import as_id, as_number, as_person, filled
 
 __all__ = ["shopify", "woocommerce"]
 
@@ -43,7 +42,7 @@ def shopify(records: Records) -> Adapted:
     out = Collector()
     for order in read_records(records, "adapters.shopify"):
         out.record("order")
-        customer = as_id(dig(order, "customer", "id"))
+        customer = as_person(dig(order, "customer", "id"))
         address = hashed_email(order.get("email") or order.get("contact_email") or dig(order, "customer", "email"))
         user, at = customer or address, order.get("processed_at") or order.get("created_at")
         if order.get("test") is True or order.get("cancelled_at"):
@@ -66,11 +65,9 @@ def shopify(records: Records) -> Adapted:
                 )
         out.link(("customer", customer), ("email_sha256", address), at)
         if user is not None:
-            out.user(
-                user,
-                consent_email=_subscribed(order, "email_marketing_consent"),
-                consent_sms=_subscribed(order, "sms_marketing_consent"),
-            )
+            out.user(user)
+            for name in ("email", "sms"):
+                _consent(out, user, order, name)
     return out.finish()
 
 
@@ -96,8 +93,7 @@ def woocommerce(records: Records) -> Adapted:
         if status in _NOT_PAID:
             out.set("ignored", f"status {status}")
             continue
-        customer = as_id(order.get("customer_id"))
-        customer = None if customer == "0" else customer
+        customer = as_person(order.get("customer_id"))
         address = hashed_email(dig(order, "billing", "email"))
         at, number = order.get("date_created_gmt"), as_id(order.get("id"))
         where = _WOO.get(as_id(order.get("created_via")) or "checkout", "server")
@@ -120,6 +116,12 @@ def _list(value: Any) -> list[Mapping[str, Any]]:
     return [one for one in value if isinstance(one, Mapping)] if isinstance(value, (list, tuple)) else []
 
 
-def _subscribed(order: Mapping[str, Any], name: str) -> bool | None:
-    state = as_id(dig(order, "customer", name, "state"))
-    return None if state is None else state == "subscribed"
+def _consent(out: Collector, user: str, order: Mapping[str, Any], channel: str) -> None:
+    """Note the consent that an order tells, from when it was given, or else from when the order was written."""
+    said = dig(order, "customer", f"{channel}_marketing_consent")
+    stated = mapping(dig(order, "customer"))
+    if f"{channel}_marketing_consent" in stated:
+        at = filled(
+            dig(said, "consent_updated_at"), *(order.get(name) for name in ("updated_at", "processed_at", "created_at"))
+        )
+        out.user(user, at=at, **{f"consent_{channel}": dig(said, "state")})

@@ -6,8 +6,9 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from omnireco.adapters.records import Adapted, Collector, Records, as_id, dig, read_records
+from omnireco.adapters.records import Adapted, Collector, Records, dig, read_records
 from omnireco.adapters.segment import line
+from omnireco.adapters.values import as_id, as_person
 
 __all__ = ["snowplow"]
 
@@ -60,7 +61,7 @@ def snowplow(records: Records, *, events: Mapping[str, str] | None = None) -> Ad
         name = as_id(row.get("event_name")) or as_id(row.get("event"))
         out.record(f"{name}: {action}" if action else name)
         at = row.get("derived_tstamp") or row.get("collector_tstamp")
-        known, domain, network = (as_id(row.get(key)) for key in ("user_id", "domain_userid", "network_userid"))
+        known, domain, network = (as_person(row.get(key)) for key in ("user_id", "domain_userid", "network_userid"))
         out.link(("domain", domain), ("user", known), at)
         out.link(("network", network), ("domain", domain), at)
         ours = ACTIONS.get(action or "") or named.get(name or "")
