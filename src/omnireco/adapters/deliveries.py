@@ -81,7 +81,9 @@ def deliveries(touches: pd.DataFrame) -> tuple[pd.DataFrame, list[tuple[int, str
 def _numbers(touches: pd.DataFrame) -> np.ndarray:
     """Return the message of each touch in order of (thread, time), -1 for an answer before its thread's first one."""
     number, found = -1, np.full(len(touches), -1, np.int64)
-    thread, began, last, stages = -1, None, {}, set()
+    thread, began = -1, None
+    last: dict[Any, Any] = {}  # when each kind of delivery of this thread was told last
+    stages: set[Any] = set()  # those of the message at hand
     columns = (touches[name] for name in ("thread", "at", "answer", "name"))
     for row, (whose, at, answer, stage) in enumerate(zip(*columns, strict=True)):
         if whose != thread:

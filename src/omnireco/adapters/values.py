@@ -73,7 +73,8 @@ def as_id(value: Any) -> str | None:
     if is_missing(value) or isinstance(value, (bool, np.bool_)):
         return None
     if isinstance(value, (float, np.floating, decimal.Decimal)):
-        if not np.isfinite(float(value)) or (abs(value) >= _EXACT and not isinstance(value, decimal.Decimal)):
+        number = float(value)
+        if not np.isfinite(number) or (abs(number) >= _EXACT and not isinstance(value, decimal.Decimal)):
             return None
         if value == int(value):
             value = int(value)
@@ -161,7 +162,7 @@ def as_consent(value: Any) -> bool | None:
     if isinstance(value, (bool, np.bool_)):
         return bool(value)
     if isinstance(value, (int, float, decimal.Decimal, np.integer, np.floating)):
-        return {0: False, 1: True}.get(value)
+        return bool(value) if value in (0, 1) else None
     if not isinstance(value, str):
         return None
     word = re.sub(r"[\s_-]+", "", value).casefold()
