@@ -421,3 +421,26 @@ def test_without_any_links_everybody_is_themselves(kind, ids):
         assert found.users.ids.tolist() == sorted(ids)
         told = found.resolution
         assert (told.ids, told.known_ids, told.people, told.joined_people) == (3, 0, 3, 0)
+
+
+# ---- nobody -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("nobody", ["null", "Undefined", "0", "(not set)", "00000000-0000-0000-0000-000000000000"])
+def test_a_link_through_nobody_joins_nobody_and_is_listed(nobody):
+    frame = pd.DataFrame({"kind_a": "cookie", "id_a": ["k1", "k2", "k3"], "kind_b": "user", "id_b": nobody})
+    identities = om.Identities.from_links(frame, trusted=["user"], max_ids=None)
+    assert identities.n_people == 3
+    assert identities.person_of(["k1", "k2", "k3"], kind="cookie").tolist() == ["k1", "k2", "k3"]
+    assert identities.links()["status"].tolist() == ["placeholder"] * 3
+    assert identities.summary()["placeholder"].tolist() == [3]
+    assert repr(identities) == "Identities(4 ids of 2 kinds, 3 people, 3 links, 3 of them refused)"
+    more = identities.updated(links(("cookie:k1", "user:ann"), ("cookie:k2", f"cookie:{nobody}")))
+    assert more.n_people == 3
+    assert more.as_of("2025-01-01").person_of(["k1"], kind="cookie").tolist() == ["ann"]
+    same(more.updated(frame), more)
+
+
+def test_integers_may_be_numbered_from_zero():
+    frame = pd.DataFrame({"kind_a": "cookie", "id_a": [10, 11, 12, 13], "kind_b": "user", "id_b": [0, 0, -1, -1]})
+    assert om.Identities.from_links(frame).n_people == 3

@@ -109,8 +109,10 @@ def segment(records: Records, *, events: Mapping[str, str] | None = None, channe
     Notes
     -----
     The names are those of Segment's Spec: V2 Ecommerce Events, Email Events and Native Mobile Spec
-    (twilio.com/docs/segment/connections/spec). A delivered mail is a message; opens and clicks are answers to it,
-    joined by ``email_id``, ``message_id`` or ``campaign_id``. "Order Updated" repeats an order and is ignored. One
+    (twilio.com/docs/segment/connections/spec). Each delivery of a mail is a message; opens and clicks answer the newest
+    one before them with the same ``email_id``, ``message_id`` or ``campaign_id``, or with none. Consents are the traits
+    ``consent_<channel>``, and every event that is called an unsubscription, an opt-out or a spam complaint withdraws
+    them. A bounce makes unreachable, unless it calls itself soft. "Order Updated" repeats an order and is ignored. One
     pass of Python over the records.
     """
     named = EVENTS | {name.lower(): ours for name, ours in (events or {}).items()}
