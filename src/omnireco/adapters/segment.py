@@ -5,16 +5,20 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from omnireco.adapters.orders import Line, amount, order_id, purchase_ids, return_ids
 from omnireco.adapters.records import (
     Adapted,
     Collector,
     Records,
+    Wanted,
     as_id,
     as_number,
     dig,
     first_of,
     hashed_email,
+    listed,
     mapping,
+    read_each,
     read_records,
 )
 
@@ -74,6 +78,13 @@ IGNORED = {
     "coupon denied": "says nothing of an item or a visit",
     "coupon removed": "says nothing of an item or a visit",
 }
+_WANTED = Wanted(
+    "adapters.segment",
+    frozenset(
+        ["event", "userid", "user_id", "anonymousid", "anonymous_id", "messageid", "message_id", "properties", "traits"]
+    ),
+    ("batch", "events", "rows", "data", "records"),
+)
 _CHANNELS = {"browser": "web", "client": "web", "mobile": "app", "server": "server"}
 _APPS = ("ios", "android", "kotlin", "swift", "react-native", "flutter", "xamarin")
 
@@ -110,14 +121,11 @@ def segment(records: Records, *, events: Mapping[str, str] | None = None, channe
     pass of Python over the records.
     """
     named = EVENTS | {name.lower(): ours for name, ours in (events or {}).items()}
-    out = Collector()
-    for call in read_records(records, "adapters.segment"):
-        kind = as_id(call.get("type")) or ("track" if call.get("event") else None)
-        _one(out, call, kind, named, channel)
-    return out.finish()
+    return read_each(Collector(), read_records(records, _WANTED), lambda out, call: _one(out, call, named, channel))
 
 
-def _one(out: Collector, call: Mapping[str, Any], kind: str | None, named: Mapping[str, str], channel: str) -> None:
+def _one(out: Collector, call: Mapping[str, Any], named: Mapping[str, str], channel: str) -> None:
+    kind = as_id(call.get("type")) or ("track" if call.get("event") else None)
     event = as_id(call.get("event"))
     out.record(event if kind == "track" else kind)
     known, anonymous = (
@@ -147,7 +155,7 @@ def _one(out: Collector, call: Mapping[str, Any], kind: str | None, named: Mappi
     elif kind == "track" and event is not None:
         name = event.lower()
         if name in named:
-            lines = _lines(properties, named[name])
+            lines, names = _lines(properties, named[name])
             out.event(
                 user,
                 named[name],
@@ -157,6 +165,7 @@ def _one(out: Collector, call: Mapping[str, Any], kind: str | None, named: Mappi
                 event_id=call.get("messageId"),
                 session=_session(call),
                 store=properties.get("store_id"),
+                line_ids=names,
             )
         elif name in TOUCHES:
             where, what = TOUCHES[name]
@@ -181,13 +190,24 @@ def _is_consent(name: Any, value: Any) -> bool:
     return str(name).startswith("consent_") and isinstance(value, bool)
 
 
-def _lines(properties: Mapping[str, Any], event: str) -> list[tuple[str | None, float | None]]:
-    products = properties.get("products")
-    if not isinstance(products, list):
-        products = [properties] if properties.get("product_id") or properties.get("sku") else []
-    return [
-        line(product, ("product_id", "sku"), sign=-1 if event == "return" else 1) for product in products if product
-    ]
+def _lines(properties: Mapping[str, Any], event: str) -> tuple[list[Line], list[str] | None]:
+    """Return (item, value) of each product, and a name per line where they are an order or what came back of one."""
+    products = listed(properties.get("products"), "products")
+    if not products and (properties.get("product_id") or properties.get("sku")):
+        products = [properties]
+    lines = [line(product, ("product_id", "sku"), sign=-1 if event == "return" else 1) for product in products]
+    if event not in ("purchase", "return"):
+        return lines, None
+    order = order_id(properties.get("order_id"))
+    if not lines:
+        lines = [_total(properties, -1 if event == "return" else 1)]
+    return lines, (purchase_ids if event == "purchase" else return_ids)(order, lines)
+
+
+def _total(properties: Mapping[str, Any], sign: int) -> Line:
+    """Return the worth of an order that does not list its products."""
+    worth = amount(first_of(properties, "revenue", "value", "total"), "the total of an order")
+    return None, None if worth is None else sign * abs(worth)
 
 
 def line(product: Any, ids: tuple[str, ...], *, sign: int = 1) -> tuple[str | None, float | None]:
