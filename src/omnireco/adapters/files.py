@@ -143,7 +143,9 @@ def _refuse_tables(line: str, name: str, where: str) -> None:
     """Refuse a file that does not begin as JSON, and say how a table is passed."""
     if line.strip(_BLANK)[0] in "{[":
         return
-    form = "like a tab-separated table" if "\t" in line else "like CSV" if "," in line or ";" in line else "like a text"
+    if not any(sign in line for sign in "\t,;"):
+        raise SchemaError(f"{_takes(where)}. {name!r} does not begin as JSON. Export it as JSON.")
+    form = "like a tab-separated table" if "\t" in line else "like CSV"
     reader = "read_csv(path, sep='\\t', dtype=str)" if "\t" in line else "read_csv(path, dtype=str)"
     raise SchemaError(
         f"{_takes(where)}. {name!r} does not begin as JSON and looks {form}. Map its columns yourself: "
@@ -206,11 +208,14 @@ def _whole(value: Any, name: str, wanted: Wanted) -> Iterator[Any]:
     found = _fitting(lists, wanted)
     if len(found) != 1 and any(part for _, part in lists):
         said = ", ".join(f"{'.'.join(path)!r} ({len(part):,})" for path, part in lists)
-        why = "more than one of its lists could be" if found else f"none of its lists has a field {_some(wanted)} of"
-        raise SchemaError(
-            f"{wanted.where}: {name!r} holds one object, and {why} the records. Lists found: {said}. "
-            f"Pick one: {wanted.where}(json.load(open(path))['{lists[0][0][0]}'])."
-        )
+        keys = "".join(f"[{key!r}]" for key in lists[0][0])
+        if found:
+            advice = (
+                f"Several of its lists could be the records; pick one: {wanted.where}(json.load(open(path)){keys})."
+            )
+        else:
+            advice = f"None of its lists holds records with a field such as {_some(wanted)}: is it of another source?"
+        raise SchemaError(f"{wanted.where}: {name!r} holds one object. Lists found in it: {said}. {advice}")
     if lists and not found:
         return
     yield from unwrapped(value, wanted)

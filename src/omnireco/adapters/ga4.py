@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from decimal import Decimal
 from typing import Any
 
 from omnireco.adapters.nesting import parsed
@@ -105,7 +106,7 @@ def _microseconds(at: Any) -> Any:
     """Return the microseconds of a row, which JSON exports write as a text and frames with gaps as a float."""
     if isinstance(at, str) and at.strip().removesuffix(".0").isdigit():
         return int(at.strip().removesuffix(".0"))
-    return int(at) if isinstance(at, float) and at.is_integer() else at
+    return int(at) if isinstance(at, (float, Decimal)) and at == at // 1 else at
 
 
 def _lines(row: Mapping[str, Any], ours: str, items: list[Mapping[str, Any]]) -> tuple[list[Line], list[str] | None]:

@@ -41,7 +41,7 @@ def plain(value: Any) -> Any:
         return _of_numpy(value)
     if isinstance(value, (bytes, bytearray)):
         return plain(value.decode("utf-8", "replace"))
-    return None if value != value or type(value).__name__ == "NAType" else value
+    return None if type(value).__name__ == "NAType" or value != value else value
 
 
 def _of_numpy(value: Any) -> Any:
