@@ -16,8 +16,14 @@ from omnireco.errors import SchemaError
 
 ITEMS = [{"item_id": "shirt", "price": 20.0, "quantity": 2}, {"item_id": "cap", "price": 5.0, "quantity": 1}]
 PARAMS = [{"key": "engaged", "value": {"int_value": 0}}, {"key": "ga_session_id", "value": {"int_value": 77}}]
-ROW = {"event_name": "add_to_cart", "event_timestamp": 1_611_928_000_000_000, "user_pseudo_id": "1026.44",
-       "platform": "WEB", "event_params": PARAMS, "items": ITEMS}  # fmt: skip
+ROW = {
+    "event_name": "add_to_cart",
+    "event_timestamp": 1_611_928_000_000_000,
+    "user_pseudo_id": "1026.44",
+    "platform": "WEB",
+    "event_params": PARAMS,
+    "items": ITEMS,
+}
 Item = collections.namedtuple("Item", ["item_id", "price", "quantity"])
 
 DRESSES = {
@@ -29,13 +35,19 @@ DRESSES = {
     "JSON": {"items": json.dumps(ITEMS), "event_params": json.dumps(PARAMS)},
     "bytes of JSON": {"items": json.dumps(ITEMS).encode()},
     "JSON in a list": {"items": [json.dumps(item) for item in ITEMS]},
-    "texts for numbers": {"event_timestamp": "1611928000000000",
-                          "items": [{name: str(part) for name, part in item.items()} for item in ITEMS],
-                          "event_params": [{"key": "ga_session_id", "value": {"int_value": "77"}}]},
-    "numpy scalars": {"event_timestamp": np.int64(1_611_928_000_000_000),
-                      "items": [{"item_id": np.str_("shirt"), "price": np.float32(20), "quantity": np.array(2)}, ITEMS[1]]},
-    "decimals": {"event_timestamp": decimal.Decimal("1611928000000000"),
-                 "items": [ITEMS[0] | {"price": decimal.Decimal("20.00")}, ITEMS[1]]},
+    "texts for numbers": {
+        "event_timestamp": "1611928000000000",
+        "items": [{name: str(part) for name, part in item.items()} for item in ITEMS],
+        "event_params": [{"key": "ga_session_id", "value": {"int_value": "77"}}],
+    },
+    "numpy scalars": {
+        "event_timestamp": np.int64(1_611_928_000_000_000),
+        "items": [{"item_id": np.str_("shirt"), "price": np.float32(20), "quantity": np.array(2)}, ITEMS[1]],
+    },
+    "decimals": {
+        "event_timestamp": decimal.Decimal("1611928000000000"),
+        "items": [ITEMS[0] | {"price": decimal.Decimal("20.00")}, ITEMS[1]],
+    },
     "float time": {"event_timestamp": 1_611_928_000_000_000.0},
     "parameters in a mapping": {"event_params": {"ga_session_id": 77}},
     "parameters in pairs": {"event_params": [("ga_session_id", {"int_value": 77})]},
@@ -44,7 +56,7 @@ DRESSES = {
     "columns": {"items": {name: [item[name] for item in ITEMS] for name in ITEMS[0]}},
     "named tuples": {"items": [Item(**item) for item in ITEMS]},
     "gaps": {"items": [None, ITEMS[0], pd.NA, np.nan, ITEMS[1], {}]},
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("dress", DRESSES)
@@ -82,27 +94,58 @@ def test_what_cannot_be_read_is_counted_and_makes_no_event(items):
 
 NESTED = {
     adapters.segment: lambda part: {
-        "type": "track", "event": "Product Added", "userId": "a", "timestamp": "2025-05-01T08:00:00Z", "properties": part},
+        "type": "track",
+        "event": "Product Added",
+        "userId": "a",
+        "timestamp": "2025-05-01T08:00:00Z",
+        "properties": part,
+    },
     adapters.cloudevents: lambda part: {
-        "specversion": "1.0", "id": "1", "source": "s", "type": "omnireco.event.v1", "time": "2025-05-01T08:00:00Z",
-        "subject": "a", "data": part},
+        "specversion": "1.0",
+        "id": "1",
+        "source": "s",
+        "type": "omnireco.event.v1",
+        "time": "2025-05-01T08:00:00Z",
+        "subject": "a",
+        "data": part,
+    },
     adapters.snowplow: lambda part: {
-        "event_name": "snowplow_ecommerce_action", "derived_tstamp": "2025-05-01 08:00:00", "user_id": "a",
+        "event_name": "snowplow_ecommerce_action",
+        "derived_tstamp": "2025-05-01 08:00:00",
+        "user_id": "a",
         "unstruct_event_com_snowplowanalytics_snowplow_ecommerce_snowplow_ecommerce_action_1": {"type": "add_to_cart"},
-        "contexts_com_snowplowanalytics_snowplow_ecommerce_product_1": part},
+        "contexts_com_snowplowanalytics_snowplow_ecommerce_product_1": part,
+    },
     adapters.shopify: lambda part: {
-        "id": 1, "created_at": "2025-05-01T08:00:00Z", "customer": {"id": 7}, "line_items": part},
+        "id": 1,
+        "created_at": "2025-05-01T08:00:00Z",
+        "customer": {"id": 7},
+        "line_items": part,
+    },
     adapters.woocommerce: lambda part: {
-        "id": 1, "status": "completed", "date_created_gmt": "2025-05-01T08:00:00", "customer_id": 7, "line_items": part},
-}  # fmt: skip
+        "id": 1,
+        "status": "completed",
+        "date_created_gmt": "2025-05-01T08:00:00",
+        "customer_id": 7,
+        "line_items": part,
+    },
+}
 PART = {"event": "add_to_cart", "product_id": "tea", "id": "tea", "price": 4, "total": "4", "value": 4}
 
 
 @pytest.mark.parametrize("read", NESTED)
 @pytest.mark.parametrize(
-    "dress", [dict, json.dumps, lambda part: json.dumps(part).encode(), lambda part: [part], lambda part: (part,),
-              lambda part: np.array([part], dtype=object), lambda part: pa.scalar(part)]
-)  # fmt: skip
+    "dress",
+    [
+        dict,
+        json.dumps,
+        lambda part: json.dumps(part).encode(),
+        lambda part: [part],
+        lambda part: (part,),
+        lambda part: np.array([part], dtype=object),
+        lambda part: pa.scalar(part),
+    ],
+)
 def test_every_reader_reads_every_dress(read, dress):
     found = read([NESTED[read](dress(PART))])
     assert found.events[["item_id", "value"]].values.tolist() == [["tea", 4.0]]
@@ -125,9 +168,20 @@ def test_missing_is_missing_in_every_dress(nothing):
     assert read.events["user_id"].tolist() == ["1026.44"]
     assert len(read.links) == 0
     action = "unstruct_event_com_snowplowanalytics_snowplow_ecommerce_snowplow_ecommerce_action_"
-    snow = adapters.snowplow([{"event_name": "snowplow_ecommerce_action", "event": nothing, "derived_tstamp": nothing,
-                               "collector_tstamp": "2025-05-01 08:00:00", "user_id": nothing, "domain_userid": "d",
-                               f"{action}1_0_1": {"type": "product_view"}, f"{action}1_0_2": nothing}])  # fmt: skip
+    snow = adapters.snowplow(
+        [
+            {
+                "event_name": "snowplow_ecommerce_action",
+                "event": nothing,
+                "derived_tstamp": nothing,
+                "collector_tstamp": "2025-05-01 08:00:00",
+                "user_id": nothing,
+                "domain_userid": "d",
+                f"{action}1_0_1": {"type": "product_view"},
+                f"{action}1_0_2": nothing,
+            }
+        ]
+    )
     assert snow.events[["user_id", "event"]].values.tolist() == [["d", "view"]]
     shop = NESTED[adapters.shopify](PART) | {"cancelled_at": nothing, "test": nothing, "financial_status": nothing}
     assert adapters.shopify([shop | {"processed_at": nothing, "refunds": nothing}]).events["item_id"].tolist() == [
@@ -197,10 +251,19 @@ def test_columns_in_capitals_and_self_describing_json():
         }
     ]
     schema = "iglu:com.snowplowanalytics.snowplow.ecommerce/{}/jsonschema/1-0-0"
-    rows.append(BASE | {
-        "unstruct_event": json.dumps({"schema": "iglu:x/unstruct_event/jsonschema/1-0-0", "data": {
-            "schema": schema.format("snowplow_ecommerce_action"), "data": {"type": "add_to_cart"}}}),
-        "contexts": {"schema": "iglu:x/contexts/jsonschema/1-0-0", "data": [
-            {"schema": schema.format("product"), "data": {"id": "p"}}, {"schema": "iglu:x/y", "data": {}}]},
-    })  # fmt: skip
+    rows.append(
+        BASE
+        | {
+            "unstruct_event": json.dumps(
+                {
+                    "schema": "iglu:x/unstruct_event/jsonschema/1-0-0",
+                    "data": {"schema": schema.format("snowplow_ecommerce_action"), "data": {"type": "add_to_cart"}},
+                }
+            ),
+            "contexts": {
+                "schema": "iglu:x/contexts/jsonschema/1-0-0",
+                "data": [{"schema": schema.format("product"), "data": {"id": "p"}}, {"schema": "iglu:x/y", "data": {}}],
+            },
+        }
+    )
     assert adapters.snowplow(rows).events[["event", "item_id"]].values.tolist() == [["add_to_cart", "p"]] * 2

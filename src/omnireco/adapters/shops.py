@@ -257,7 +257,9 @@ def _shopify_refund(
     by_id = {as_id(one.get("id")): one for one in bought if one.get("id") is not None}
     goods = []
     for one in listed(refund.get("refund_line_items"), "refund_line_items"):
-        of = mapping(one.get("line_item"), "line_item") or by_id.get(as_id(one.get("line_item_id")), {})
+        named = mapping(one.get("line_item"), "line_item")
+        bought_as = by_id.get(as_id(named.get("id") or one.get("line_item_id")), {})
+        of = {**bought_as, **{name: part for name, part in named.items() if part is not None}}
         item, value = line({**_priced(of), "quantity": one.get("quantity")}, ("product_id", "sku"), sign=-1)
         goods.append((item, value if value is not None else amount(one.get("subtotal"), "subtotal of a refund")))
     at = first_of(refund, "processed_at", "created_at") or later
