@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import gzip
 import hashlib
-import json
 import os
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,10 +13,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from omnireco.adapters.deliveries import TOUCH, deliveries
+from omnireco.adapters.files import Wanted, read_file, unwrapped
+from omnireco.adapters.nesting import Unreadable, dig, listed, mapping, plain
 from omnireco.adapters.people import CONSENT, REACHABLE, ZONE, Fact, merged, withdrawn_channel
 from omnireco.adapters.values import as_id, filled, instants, is_missing, time_fault
 from omnireco.data.placeholders import is_placeholder
-from omnireco.errors import SchemaError, StorageError
+from omnireco.errors import SchemaError
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -27,10 +27,14 @@ __all__ = [
     "Adapted",
     "Collector",
     "Records",
+    "Unreadable",
+    "Wanted",
     "dig",
     "first_of",
     "hashed_email",
+    "listed",
     "mapping",
+    "read_each",
     "read_records",
 ]
 
@@ -145,10 +149,11 @@ class Collector:
         lines: list[tuple[str | None, float | None]],
         *,
         event_id: Any = None,
+        line_ids: list[str] | None = None,
         session: Any = None,
         store: Any = None,
     ) -> None:
-        """Add one event per line (item, value); without lines, one about no item.
+        """Add one event per line (item, value); without lines, one about no item. ``line_ids`` name each line.
 
         A value that is NaN could not be read. An event that is an unsubscription by its name withdraws consent.
         """
@@ -163,6 +168,7 @@ class Collector:
         name = as_id(event_id)
         for number, (item, value) in enumerate(lines or [(None, None)]):
             unique = name if name is None or len(lines) < 2 else f"{name}/{number}"
+            unique = line_ids[number] if line_ids else unique
             row = (user, item, channel, event, at, value, as_id(session), as_id(store), unique)
             self.events.append((len(self.names) - 1, *row))
 
@@ -277,10 +283,11 @@ class Collector:
         return at
 
 
-def read_records(records: Records, where: str) -> Iterator[Mapping[str, Any]]:
-    """Yield the records of a list, a file or a frame, each a mapping."""
+def read_records(records: Records, wanted: Wanted) -> Iterator[Mapping[str, Any]]:
+    """Yield the records of a list, a file or a frame, each a dict of plain values (:func:`~.nesting.plain`)."""
+    where = wanted.where
     if isinstance(records, (str, os.PathLike)):
-        source: Iterable[Any] = _read_file(Path(records), where)
+        source: Iterable[Any] = read_file(Path(records), wanted)
     elif isinstance(records, Mapping):
         raise SchemaError(f"{where} takes many records. Got one mapping: write [record].")
     elif hasattr(records, "columns"):
@@ -290,60 +297,78 @@ def read_records(records: Records, where: str) -> Iterator[Mapping[str, Any]]:
     else:
         raise SchemaError(f"{where} takes a list of dicts, a path or a frame. Got {type(records).__name__}.")
     for position, record in enumerate(source):
-        if not isinstance(record, Mapping):
-            raise SchemaError(f"{where}: record {position:,} is not a dict but {type(record).__name__}.")
-        yield record
+        yield from (_plain(one, position, where) for one in unwrapped(_as_mapping(record), wanted))
+
+
+def read_each(
+    out: Collector, records: Iterable[Mapping[str, Any]], read_one: Callable[[Collector, Mapping[str, Any]], None]
+) -> Adapted:
+    """Read record by record into a collector; one with a field that cannot be read is counted as invalid."""
+    for record in records:
+        try:
+            read_one(out, record)
+        except Unreadable as error:
+            out.set("invalid", str(error))
+    return out.finish()
+
+
+def _as_mapping(record: Any) -> Any:
+    """Return a row of a database or of Spark as a mapping; anything else as it is."""
+    if isinstance(record, (Mapping, str, bytes)) or not (hasattr(record, "keys") or hasattr(record, "asDict")):
+        return record
+    if hasattr(record, "asDict"):
+        return record.asDict(recursive=True)
+    names = record.keys()
+    return {name: record[name] for name in names}
+
+
+def _plain(record: Any, position: int, where: str) -> Mapping[str, Any]:
+    if not isinstance(record, Mapping):
+        hint = ": json.loads it first" if isinstance(record, (str, bytes)) else ""
+        raise SchemaError(f"{where}: record {position:,} is not a dict but {type(record).__name__}{hint}.")
+    try:
+        found = plain(record)
+    except RecursionError:
+        raise SchemaError(f"{where}: record {position:,} is nested too deeply to read.") from None
+    return _unfolded(found) if any("." in name for name in found) else found
+
+
+def _unfolded(record: dict[str, Any]) -> dict[str, Any]:
+    """Return a record whose names were joined by points ("properties.price", as flattened frames have) nested again."""
+    nested: dict[str, Any] = {name: part for name, part in record.items() if "." not in name}
+    for name, part in record.items():
+        if "." in name and part is not None:
+            _put(nested, name.split("."), part)
+    return nested
+
+
+def _put(record: dict[str, Any], path: list[str], value: Any) -> None:
+    for step in path[:-1]:
+        if record.get(step) is None:
+            record[step] = {}
+        if not isinstance(record[step], dict):
+            return
+        record = record[step]
+    record.setdefault(path[-1], value)
 
 
 def _rows(frame: Any, where: str) -> list[Any]:
     import narwhals as nw
 
+    names = list(getattr(frame, "column_names", frame.columns))
+    if len(set(names)) < len(names):
+        raise SchemaError(f"{where}: the frame has two columns of one name. Name each once.")
     try:
+        if nw.dependencies.is_pandas_dataframe(frame):
+            return list(frame.to_dict("records"))
         return list(nw.from_native(frame, eager_only=True).to_arrow().to_pylist())
     except (TypeError, ValueError) as error:
         raise SchemaError(f"{where} cannot read this frame: {type(error).__name__}. Pass a list of dicts.") from None
 
 
-def _read_file(path: Path, where: str) -> Iterator[Any]:
-    opened = gzip.open if path.suffix == ".gz" else open
-    name = path.name.removesuffix(".gz")
-    try:
-        with opened(path, "rt", encoding="utf-8") as lines:
-            if name.endswith(".json"):
-                whole = json.load(lines)
-                if isinstance(whole, Mapping):  # {"orders": [...]}, as shops answer
-                    whole = next((part for part in whole.values() if isinstance(part, list)), [whole])
-                yield from whole
-                return
-            for number, line in enumerate(lines):
-                if line.strip():
-                    try:
-                        yield json.loads(line)
-                    except ValueError:
-                        raise SchemaError(
-                            f"{where}: line {number + 1:,} of {path.name!r} is not JSON. Is the file cut off?"
-                        ) from None
-    except (OSError, json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise StorageError(f"{where}: cannot read {path.name!r}: {error}") from error
-
-
-def dig(record: Any, *path: str) -> Any:
-    """Return a nested value, or None where the path breaks off."""
-    for name in path:
-        if not isinstance(record, Mapping):
-            return None
-        record = record.get(name)
-    return record
-
-
 def first_of(record: Mapping[str, Any], *names: str) -> Any:
     """Return the first of some fields that is there and not missing."""
     return filled(*(record.get(name) for name in names))
-
-
-def mapping(value: Any) -> Mapping[str, Any]:
-    """Return a mapping as it is, and an empty one for everything else."""
-    return value if isinstance(value, Mapping) else {}
 
 
 def hashed_email(address: Any) -> str | None:

@@ -6,15 +6,19 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from omnireco.adapters.orders import Line, amount, order_id, purchase_ids, return_ids
 from omnireco.adapters.people import CONSENT, plain_words, withdrawn_channel
 from omnireco.adapters.records import (
     Adapted,
     Collector,
     Records,
+    Wanted,
     dig,
     first_of,
     hashed_email,
+    listed,
     mapping,
+    read_each,
     read_records,
 )
 from omnireco.adapters.values import as_id, as_number, as_person, filled
@@ -74,6 +78,13 @@ IGNORED = {
     "coupon denied": "says nothing of an item or a visit",
     "coupon removed": "says nothing of an item or a visit",
 }
+_WANTED = Wanted(
+    "adapters.segment",
+    frozenset(
+        ["event", "userid", "user_id", "anonymousid", "anonymous_id", "messageid", "message_id", "properties", "traits"]
+    ),
+    ("batch", "events", "rows", "data", "records"),
+)
 _TIMES = [
     *("timestamp", "originalTimestamp", "original_timestamp"),
     *("sentAt", "sent_at", "receivedAt", "received_at"),
@@ -116,14 +127,11 @@ def segment(records: Records, *, events: Mapping[str, str] | None = None, channe
     pass of Python over the records.
     """
     named = EVENTS | {name.lower(): ours for name, ours in (events or {}).items()}
-    out = Collector()
-    for call in read_records(records, "adapters.segment"):
-        kind = (as_id(call.get("type")) or ("track" if as_id(call.get("event")) else "")).lower() or None
-        _one(out, call, kind, named, channel)
-    return out.finish()
+    return read_each(Collector(), read_records(records, _WANTED), lambda out, call: _one(out, call, named, channel))
 
 
-def _one(out: Collector, call: Mapping[str, Any], kind: str | None, named: Mapping[str, str], channel: str) -> None:
+def _one(out: Collector, call: Mapping[str, Any], named: Mapping[str, str], channel: str) -> None:
+    kind = (as_id(call.get("type")) or ("track" if as_id(call.get("event")) else "")).lower() or None
     event = as_id(call.get("event"))
     out.record(event if kind == "track" else kind)
     known = as_person(call.get("userId"), call.get("user_id"))
@@ -148,7 +156,7 @@ def _one(out: Collector, call: Mapping[str, Any], kind: str | None, named: Mappi
     elif kind == "track" and event is not None:
         name = event.lower()
         if name in named:
-            lines = _lines(properties, named[name])
+            lines, names = _lines(properties, named[name])
             out.event(
                 user,
                 named[name],
@@ -158,6 +166,7 @@ def _one(out: Collector, call: Mapping[str, Any], kind: str | None, named: Mappi
                 event_id=first_of(call, "messageId", "message_id"),
                 session=_session(call),
                 store=properties.get("store_id"),
+                line_ids=names,
             )
         elif (found := _touch(event, properties)) is not None:
             _message(out, call, user, at, *found)
@@ -213,13 +222,24 @@ def _is_soft(properties: Mapping[str, Any]) -> bool:
     return re.search(r"soft|transient|temporary|block|defer", said, re.IGNORECASE) is not None
 
 
-def _lines(properties: Mapping[str, Any], event: str) -> list[tuple[str | None, float | None]]:
-    products = properties.get("products")
-    if not isinstance(products, list):
-        products = [properties] if as_id(first_of(properties, "product_id", "sku")) else []
-    return [
-        line(product, ("product_id", "sku"), sign=-1 if event == "return" else 1) for product in products if product
-    ]
+def _lines(properties: Mapping[str, Any], event: str) -> tuple[list[Line], list[str] | None]:
+    """Return (item, value) of each product, and a name per line where they are an order or what came back of one."""
+    products = listed(properties.get("products"), "products")
+    if not products and (properties.get("product_id") or properties.get("sku")):
+        products = [properties]
+    lines = [line(product, ("product_id", "sku"), sign=-1 if event == "return" else 1) for product in products]
+    if event not in ("purchase", "return"):
+        return lines, None
+    order = order_id(properties.get("order_id"))
+    if not lines:
+        lines = [_total(properties, -1 if event == "return" else 1)]
+    return lines, (purchase_ids if event == "purchase" else return_ids)(order, lines)
+
+
+def _total(properties: Mapping[str, Any], sign: int) -> Line:
+    """Return the worth of an order that does not list its products."""
+    worth = amount(first_of(properties, "revenue", "value", "total"), "the total of an order")
+    return None, None if worth is None else sign * abs(worth)
 
 
 def line(product: Any, ids: tuple[str, ...], *, sign: int = 1) -> tuple[str | None, float | None]:

@@ -62,7 +62,10 @@ def repeats(log: EventLog) -> np.ndarray:
 
 def _duplicates(log: EventLog) -> list[Finding]:
     by_id = "event_id" in log.labels
-    what = "event_id repeats that of an earlier event" if by_id else "the event equals another in every column"
+    what = "the event equals another in every column"
+    if by_id:
+        every = bool((log.labels["event_id"][1] != NONE).all())
+        what = "event_id repeats that of an earlier event" + ("" if every else f"; or, without one, {what}")
     fix = "log.deduplicated() keeps one of each" + (
         "." if by_id else ", if a basket cannot hold the same line twice; an event_id column would tell."
     )
