@@ -14,11 +14,11 @@ from omnireco.adapters.records import (
     Records,
     Unreadable,
     Wanted,
-    as_id,
     mapping,
     read_each,
     read_records,
 )
+from omnireco.adapters.values import as_id, as_person
 
 __all__ = ["cloudevents"]
 
@@ -71,7 +71,7 @@ def _one(out: Collector, envelope: Mapping[str, Any], named: Mapping[str, str | 
     item = as_id(data.get("item_id")) or as_id(data.get("product_id"))
     unique = as_id(envelope.get("id"))
     out.event(
-        as_id(data.get("user_id")) or as_id(envelope.get("subject")),
+        as_person(data.get("user_id"), envelope.get("subject")),
         name,
         envelope.get("time"),
         as_id(data.get("channel")) or channel,

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from decimal import Decimal
 from typing import Any
 
 from omnireco.adapters.nesting import parsed
 from omnireco.adapters.orders import Line, amount, order_id, purchase_ids, return_ids
-from omnireco.adapters.records import Adapted, Collector, Records, Wanted, as_id, dig, listed, read_each, read_records
+from omnireco.adapters.records import Adapted, Collector, Records, Wanted, dig, listed, read_each, read_records
 from omnireco.adapters.segment import line
+from omnireco.adapters.values import as_id, as_person
 
 __all__ = ["ga4"]
 
@@ -81,9 +81,9 @@ def ga4(records: Records, *, events: Mapping[str, str] | None = None) -> Adapted
 
 
 def _one(out: Collector, row: Mapping[str, Any], named: Mapping[str, str]) -> None:
-    name, at = as_id(row.get("event_name")), _microseconds(row.get("event_timestamp"))
+    name, at = as_id(row.get("event_name")), row.get("event_timestamp")
     out.record(name)
-    known, pseudo = as_id(row.get("user_id")), as_id(row.get("user_pseudo_id"))
+    known, pseudo = as_person(row.get("user_id")), as_person(row.get("user_pseudo_id"))
     out.link(("pseudo", pseudo), ("user", known), at)
     if name is not None and name in named:
         ours, items = named[name], listed(row.get("items"), "items")
@@ -100,13 +100,6 @@ def _one(out: Collector, row: Mapping[str, Any], named: Mapping[str, str]) -> No
         )
     elif name in _IGNORED:
         out.set("ignored", _IGNORED[name])
-
-
-def _microseconds(at: Any) -> Any:
-    """Return the microseconds of a row, which JSON exports write as a text and frames with gaps as a float."""
-    if isinstance(at, str) and at.strip().removesuffix(".0").isdigit():
-        return int(at.strip().removesuffix(".0"))
-    return int(at) if isinstance(at, (float, Decimal)) and at == at // 1 else at
 
 
 def _lines(row: Mapping[str, Any], ours: str, items: list[Mapping[str, Any]]) -> tuple[list[Line], list[str] | None]:

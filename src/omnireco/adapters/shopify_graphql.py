@@ -82,7 +82,8 @@ def _refund(refund: dict[str, Any]) -> dict[str, Any]:
 def _customer(customer: dict[str, Any]) -> dict[str, Any]:
     email = customer.get("email") or dig(customer, "default_email_address", "email_address")
     consents = {
-        name: {"state": dig(customer, name, "marketing_state")}
+        name: {**consent, "state": consent.get("marketing_state")}
         for name in ("email_marketing_consent", "sms_marketing_consent")
+        if isinstance(consent := customer.get(name), dict)
     }
     return {**customer, "email": email, **consents}

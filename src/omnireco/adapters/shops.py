@@ -12,7 +12,6 @@ from omnireco.adapters.records import (
     Records,
     Unreadable,
     Wanted,
-    as_id,
     dig,
     first_of,
     hashed_email,
@@ -23,6 +22,7 @@ from omnireco.adapters.records import (
 )
 from omnireco.adapters.segment import line
 from omnireco.adapters.shopify_graphql import as_rest, gathered, parent_of
+from omnireco.adapters.values import as_id, as_person, filled
 
 __all__ = ["shopify", "woocommerce"]
 
@@ -134,9 +134,8 @@ def _read_orders(
         out.record(kind)
         if kind != "order":
             of = parent_of(record) if kind == "part of an order" else order_id(record.get(parent))
-            out.set(
-                *(("event", "with its order") if of in known else ("invalid", "its order is not among the records"))
-            )
+            there = of is not None and of in known
+            out.set(*(("event", "") if there else ("invalid", "its order is not among the records")))
         elif next(states) not in last:
             out.set("ignored", "an older state of an order that comes again")
         else:
@@ -194,11 +193,9 @@ def _shopify_order(out: Collector, order: Mapping[str, Any], refunds: list[Mappi
     _book(out, user, at, where, number, lines, returned(lines, back, whole=whole), store=place)
     out.link(("customer", customer), ("email_sha256", address), at)
     if user is not None:
-        out.user(
-            user,
-            consent_email=_subscribed(order, "email_marketing_consent"),
-            consent_sms=_subscribed(order, "sms_marketing_consent"),
-        )
+        out.user(user)
+        for name in ("email", "sms"):
+            _consent(out, user, order, name)
 
 
 def _shopify_unused(order: Mapping[str, Any], status: str) -> tuple[str, str] | None:
@@ -216,7 +213,7 @@ def _shopify_person(order: Mapping[str, Any]) -> tuple[str | None, str | None, s
     """Return the customer, the hashed address, and which of the two is the person."""
     who = mapping(order.get("customer"), "customer")
     customer, address = (
-        as_id(who.get("id")),
+        as_person(who.get("id")),
         hashed_email(order.get("email") or order.get("contact_email") or who.get("email")),
     )
     return customer, address, customer or address
@@ -299,7 +296,7 @@ def _money(record: Mapping[str, Any], name: str) -> float:
 
 def _net(total: float, lines: list[Line], tax: float) -> float:
     """Return the share of a sum that was paid for goods, where tax came on top of them."""
-    goods = sum(value or 0.0 for _, value in lines)
+    goods = sum(value for _, value in lines if value is not None and value == value)
     return total * goods / (goods + tax) if goods > 0 and tax > 0 else total
 
 
@@ -323,7 +320,7 @@ def _woo_order(out: Collector, order: Mapping[str, Any], refunds: list[Mapping[s
     if not bought:
         raise Unreadable("no line_items")
     lines = [_woo_line(one) for one in bought]
-    customer = order_id(order.get("customer_id"))
+    customer = as_person(order.get("customer_id"))
     address = hashed_email(mapping(order.get("billing"), "billing").get("email"))
     at, number = first_of(order, "date_created_gmt", "date_paid_gmt"), order_id(order.get("id"))
     later = order.get("date_modified_gmt") or at
@@ -359,6 +356,11 @@ def _woo_refund(lines: list[Line], tax: float, refund: Mapping[str, Any], later:
     return Refund(name, at, total=max(_net(abs(total) - shipping, lines, tax), 0.0))
 
 
-def _subscribed(order: Mapping[str, Any], name: str) -> bool | None:
-    state = as_id(dig(order, "customer", name, "state"))
-    return None if state is None else state.lower() == "subscribed"
+def _consent(out: Collector, user: str, order: Mapping[str, Any], channel: str) -> None:
+    """Note the consent that an order tells, from when it was given, or else from when the order was written."""
+    name = f"{channel}_marketing_consent"
+    stated = mapping(order.get("customer"), "customer")
+    if name in stated:
+        times = ("updated_at", "processed_at", "created_at")
+        at = filled(dig(stated, name, "consent_updated_at"), *(order.get(time) for time in times))
+        out.user(user, at=at, **{f"consent_{channel}": dig(stated, name, "state")})

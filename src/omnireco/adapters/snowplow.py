@@ -13,7 +13,6 @@ from omnireco.adapters.records import (
     Collector,
     Records,
     Wanted,
-    as_id,
     dig,
     first_of,
     listed,
@@ -22,6 +21,7 @@ from omnireco.adapters.records import (
     read_records,
 )
 from omnireco.adapters.segment import line
+from omnireco.adapters.values import as_id, as_person
 
 __all__ = ["snowplow"]
 
@@ -91,7 +91,7 @@ def _one(out: Collector, row: Mapping[str, Any], named: Mapping[str, str]) -> No
     if action:
         out.names[-1] = f"{name}: {action}"
     at = first_of(row, "derived_tstamp", "collector_tstamp")
-    known, domain, network = (as_id(row.get(key)) for key in ("user_id", "domain_userid", "network_userid"))
+    known, domain, network = (as_person(row.get(key)) for key in ("user_id", "domain_userid", "network_userid"))
     out.link(("domain", domain), ("user", known), at)
     out.link(("network", network), ("domain", domain), at)
     ours = ACTIONS.get(action or "") or named.get(name or "")
