@@ -145,6 +145,8 @@ def test_shopify_consents_by_the_instant_they_were_given():
     null = [*orders[:1], {"id": 3, "created_at": MAY.format(9), "customer": {"id": 7, "email_marketing_consent": None}}]
     assert adapters.shopify(null).users["consent_email"].tolist() == [False]
     assert adapters.shopify(orders[:1]).users["consent_email"].tolist() == [True]
+    cancelled = [orders[0], orders[1] | {"cancelled_at": MAY.format(3)}]
+    assert adapters.shopify(cancelled).users["consent_email"].tolist() == [False]
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from decimal import Decimal
 from typing import Any
 
 from omnireco.adapters.nesting import parsed
@@ -82,7 +81,7 @@ def ga4(records: Records, *, events: Mapping[str, str] | None = None) -> Adapted
 
 
 def _one(out: Collector, row: Mapping[str, Any], named: Mapping[str, str]) -> None:
-    name, at = as_id(row.get("event_name")), _microseconds(row.get("event_timestamp"))
+    name, at = as_id(row.get("event_name")), row.get("event_timestamp")
     out.record(name)
     known, pseudo = as_person(row.get("user_id")), as_person(row.get("user_pseudo_id"))
     out.link(("pseudo", pseudo), ("user", known), at)
@@ -101,13 +100,6 @@ def _one(out: Collector, row: Mapping[str, Any], named: Mapping[str, str]) -> No
         )
     elif name in _IGNORED:
         out.set("ignored", _IGNORED[name])
-
-
-def _microseconds(at: Any) -> Any:
-    """Return the microseconds of a row, which JSON exports write as a text and frames with gaps as a float."""
-    if isinstance(at, str) and at.strip().removesuffix(".0").isdigit():
-        return int(at.strip().removesuffix(".0"))
-    return int(at) if isinstance(at, (float, Decimal)) and at == at // 1 else at
 
 
 def _lines(row: Mapping[str, Any], ours: str, items: list[Mapping[str, Any]]) -> tuple[list[Line], list[str] | None]:

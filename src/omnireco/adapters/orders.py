@@ -103,7 +103,7 @@ def returned(
     whole : Refund, optional
         Given where the order is refunded as a whole: takes back what the others left.
     """
-    left = {at: abs(value or 0.0) for at, (_, value) in enumerate(lines)}
+    left = {at: _worth(value) for at, (_, value) in enumerate(lines)}
     taken = []
     for refund in refunds:
         back = _goods(lines, left, refund.goods) if refund.goods else _sum(lines, left, refund.total)
@@ -113,11 +113,16 @@ def returned(
     return [(refund, back) for refund, back in taken if back]
 
 
+def _worth(value: float | None) -> float:
+    """Return what a line is worth; one whose price is missing or cannot be read is worth nothing to give back."""
+    return abs(value) if value is not None and value == value else 0.0
+
+
 def _goods(lines: list[Line], left: dict[int, float], goods: tuple[Line, ...]) -> list[Line]:
     """Take back the lines that a refund names, as far as they were not taken back before."""
     back: list[Line] = []
     for item, value in goods:
-        wanted, took = abs(value or 0.0), 0.0
+        wanted, took = _worth(value), 0.0
         held = [at for at, (bought, _) in enumerate(lines) if bought == item]
         there = [at for at in held if at in left]
         for at in there:

@@ -81,12 +81,9 @@ def _refund(refund: dict[str, Any]) -> dict[str, Any]:
 
 def _customer(customer: dict[str, Any]) -> dict[str, Any]:
     email = customer.get("email") or dig(customer, "default_email_address", "email_address")
-    consents: dict[str, Any] = {
-        name: {
-            "state": dig(customer, name, "marketing_state"),
-            "consent_updated_at": dig(customer, name, "consent_updated_at"),
-        }
+    consents = {
+        name: {**consent, "state": consent.get("marketing_state")}
         for name in ("email_marketing_consent", "sms_marketing_consent")
-        if name in customer
+        if isinstance(consent := customer.get(name), dict)
     }
     return {**customer, "email": email, **consents}

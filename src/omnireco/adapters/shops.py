@@ -22,7 +22,7 @@ from omnireco.adapters.records import (
 )
 from omnireco.adapters.segment import line
 from omnireco.adapters.shopify_graphql import as_rest, gathered, parent_of
-from omnireco.adapters.values import as_id, as_person
+from omnireco.adapters.values import as_id, as_person, filled
 
 __all__ = ["shopify", "woocommerce"]
 
@@ -135,7 +135,8 @@ def _read_orders(
         out.record(kind)
         if kind != "order":
             of = parent_of(record) if kind == "part of an order" else order_id(record.get(parent))
-            out.set(*(("event", "") if of in known else ("invalid", "its order is not among the records")))
+            there = of is not None and of in known
+            out.set(*(("event", "") if there else ("invalid", "its order is not among the records")))
         elif next(states) not in last:
             out.set("ignored", "an older state of an order that comes again")
         else:
@@ -176,9 +177,10 @@ def _shopify_order(out: Collector, order: Mapping[str, Any], refunds: list[Mappi
     status = (as_id(order.get("financial_status")) or "paid").lower().replace(" ", "_")
     unused = _shopify_unused(order, status)
     customer, address, user = _shopify_person(order)
-    if user is not None and unused != _TEST:
+    if user is not None and unused != _TEST:  # a withdrawal is one, whatever became of the order
         out.user(user)
-        _consents(out, user, order)
+        for name in ("email", "sms"):
+            _consent(out, user, order, name)
     if unused is not None:
         out.set(*unused)
         return
@@ -298,7 +300,7 @@ def _money(record: Mapping[str, Any], name: str) -> float:
 
 def _net(total: float, lines: list[Line], tax: float) -> float:
     """Return the share of a sum that was paid for goods, where tax came on top of them."""
-    goods = sum(value or 0.0 for _, value in lines)
+    goods = sum(value for _, value in lines if value is not None and value == value)
     return total * goods / (goods + tax) if goods > 0 and tax > 0 else total
 
 
@@ -358,11 +360,11 @@ def _woo_refund(lines: list[Line], tax: float, refund: Mapping[str, Any], later:
     return Refund(name, at, total=max(_net(abs(total) - shipping, lines, tax), 0.0))
 
 
-def _consents(out: Collector, user: str, order: Mapping[str, Any]) -> None:
-    """Note the consents that an order tells, from when they were given, or else from when the order was written."""
-    who = mapping(order.get("customer"), "customer")
-    for channel in ("email", "sms"):
-        if (name := f"{channel}_marketing_consent") in who:
-            given = first_of(mapping(who[name], name), "consent_updated_at", "marketing_updated_at")
-            at = given or first_of(order, "updated_at", "processed_at", "created_at")
-            out.user(user, at=at, **{f"consent_{channel}": dig(who, name, "state")})
+def _consent(out: Collector, user: str, order: Mapping[str, Any], channel: str) -> None:
+    """Note the consent that an order tells, from when it was given, or else from when the order was written."""
+    name = f"{channel}_marketing_consent"
+    stated = mapping(order.get("customer"), "customer")
+    if name in stated:
+        times = ("updated_at", "processed_at", "created_at")
+        at = filled(dig(stated, name, "consent_updated_at"), *(order.get(time) for time in times))
+        out.user(user, at=at, **{f"consent_{channel}": dig(stated, name, "state")})
