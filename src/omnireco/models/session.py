@@ -9,10 +9,11 @@ from typing import Any, NoReturn
 import numpy as np
 import scipy.sparse as sp
 
-from omnireco._checks import check_duration, check_instant, check_integer, check_number
+from omnireco._checks import check_duration, check_instant, check_integer, check_k, check_number
 from omnireco.data.asof import histories_at
 from omnireco.data.events import EventLog, require_events
 from omnireco.data.interactions import Interactions
+from omnireco.data.order import distinct
 from omnireco.data.vocabulary import NONE
 from omnireco.data.weights import Weights
 from omnireco.errors import EmptyError, ParameterError, SchemaError
@@ -110,7 +111,7 @@ class SessionKNN:
         life = np.inf if self.half_life is None else check_duration(self.half_life, "half_life")
         voice = np.maximum(np.exp2(-age / life), 1e-30)
         sessions.data[:] = np.repeat(voice, np.diff(sessions.indptr)).astype(np.float32)
-        pair = np.unique(who.astype(np.int64) * log.n_items + item)
+        pair = distinct(who.astype(np.int64) * log.n_items + item)
         popularity = np.bincount(pair % log.n_items, minlength=log.n_items).astype(np.float32)
         return NeighborModel(log.items, popularity, sessions, self.neighbors, "cosine", float(self.shrinkage), None)
 
@@ -192,7 +193,7 @@ class WhatNext:
             For all people of the log; those without a past get what most people choose.
         """
         require_events(log, "WhatNext.recommend")
-        k, now = check_integer(k, "k", low=1), check_instant(at, "at")
+        k, now = check_k(k), check_instant(at, "at")
         user, moments = np.arange(log.n_users), np.full(log.n_users, now)
         session_life = f"{max(1, round(check_duration(self.fade, 'fade') * np.log(2)))}us"
         long, session = (
@@ -228,7 +229,7 @@ class WhatNext:
         (ids, scores)
             At most k of each, best first; empty when no item is known.
         """
-        k = check_integer(k, "k", low=1)
+        k = check_k(k)
         if len(items) != len(age):
             raise SchemaError(f"WhatNext.one: {len(items)} items and {len(age)} ages. Give one age per item.")
         known, named = self.model.items, list(items)
