@@ -43,9 +43,9 @@ def test_integers():
     assert checks.check_integer(np.int8(3), "k", low=1) == 3
     assert type(checks.check_integer(np.int8(3), "k")) is int
     for value in (True, np.True_, 3.0, "3", None):
-        with pytest.raises(ParameterError, match=r"k must be an integer in the range\. Got .*\("):
+        with pytest.raises(ParameterError, match=r"k must be an integer of at least 1\. Got .*\("):
             checks.check_integer(value, "k", low=1)
-    with pytest.raises(ParameterError, match=r"k must be an integer in the range\. Got 0\."):
+    with pytest.raises(ParameterError, match=r"k must be an integer of at least 1\. Got 0\."):
         checks.check_integer(0, "k", low=1)
     with pytest.raises(ParameterError, match=r"k must be an integer in the range \[0, 5\]\. Got 6\."):
         checks.check_integer(6, "k", low=0, high=5)

@@ -398,7 +398,7 @@ class Model(ABC):
         codes = np.full((histories.shape[0], k), NONE, np.int32)
         scores = np.full((histories.shape[0], k), -np.inf, np.float32)
         cold = np.flatnonzero(silent)
-        codes[cold], scores[cold] = _most_popular(self.popularity, cold, k=k, exclude=exclude, eligible=eligible)
+        codes[cold], scores[cold] = most_popular(self.popularity, cold, k=k, exclude=exclude, eligible=eligible)
         if (warm := np.flatnonzero(~silent)).size:
             codes[warm], scores[warm] = self._rank(
                 histories[warm],
@@ -542,7 +542,7 @@ def _item_mask(eligible: Any, items: Vocabulary, name: str) -> np.ndarray:
     return mask
 
 
-def _most_popular(
+def most_popular(
     popularity: np.ndarray, rows: np.ndarray, *, k: int, exclude: sp.csr_matrix | None, eligible: Any
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return (codes, scores) for people whose history says nothing: one list per group of eligibility.
