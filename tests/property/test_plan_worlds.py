@@ -72,11 +72,12 @@ def world(seed: int):
 
 def make(people, touches, quiet, caps, budgets, cells, messages=None):
     audience = Audience.from_frame(people)
-    rules = [QuietHours(start, end, channels=on) for start, end, on in quiet]
+    maybe = {"missing": "ignore"}  # a world draws its rules without asking which channels it has
+    rules = [QuietHours(start, end, channels=on, **maybe) for start, end, on in quiet]
     found = Candidates.from_frame(touches, audience=audience, eligibility=rules, messages=messages)
-    constraints = [FrequencyCap(n, per=f"{h}h" if h else None, channels=on) for n, h, on in caps]
-    constraints += [Budget(c, cost=cost, total=total) for c, cost, total in budgets]
-    constraints += [Capacity(c, per=f"{m}min", limit=limit) for c, m, limit in cells]
+    constraints = [FrequencyCap(n, per=f"{h}h" if h else None, channels=on, **maybe) for n, h, on in caps]
+    constraints += [Budget(c, cost=cost, total=total, **maybe) for c, cost, total in budgets]
+    constraints += [Capacity(c, per=f"{m}min", limit=limit, **maybe) for c, m, limit in cells]
     return plan(found, constraints=constraints)
 
 
