@@ -229,3 +229,41 @@ def test_more_constraints_than_an_int8_counts():
 def test_a_time_of_day_that_is_a_name_is_not_repeated(wrong):
     with pytest.raises(ParameterError, match=r"start must be a time of day without a zone. Got str"):
         om.QuietHours(wrong, "08:00")
+
+
+class TestAdviceIsFollowed:
+    """What an error tells to write is written, and leads to the right result."""
+
+    def test_a_consent_column_for_a_channel(self):
+        with pytest.raises(ParameterError, match="add a column consent_email to the frame"):
+            made(channels="email")
+        asked = om.Audience.from_frame(PEOPLE.assign(consent_email=[True, False]))
+        assert set(made(channels="email", audience=asked).to_frame()["user_id"]) == {1}
+
+    def test_a_gap_per_channel_as_rules_of_the_planner(self):
+        with pytest.raises(ParameterError, match=r"constraints=\[om.FrequencyCap\(1, per='1D', channels='push'\)\]"):
+            made(gap={"push": "1D"})
+        found = made(gap="4h", once_per_item=False)
+        assert len(om.plan(found)) > 2
+        sent = om.plan(found, constraints=[om.FrequencyCap(1, per="1D", channels="push")])
+        assert sent.to_frame().groupby("user_id").size().tolist() == [1, 1]
+
+    def test_rules_of_the_other_family_where_they_belong(self):
+        night = om.QuietHours("00:00", "23:59")
+        with pytest.raises(ParameterError, match=r"Give it to candidates\(..., eligibility=\[...\]\)"):
+            om.plan(made(), constraints=[night])
+        assert set(made(eligibility=[night]).to_frame()["send_at"].dt.hour) <= {23}
+
+    def test_an_audience_for_rules_that_read_the_clock(self):
+        night = om.QuietHours("00:00", "23:59")
+        with pytest.raises(ParameterError, match=r"audience=om.Audience.from_frame"):
+            om.Candidates.from_frame(OFFERS, eligibility=[night])
+        assert len(om.Candidates.from_frame(OFFERS, audience=AUDIENCE, eligibility=[night])) == 0
+
+    def test_the_renamed_channel_meets_its_history(self):
+        with pytest.raises(om.errors.SchemaError, match=r"frame\['channel'\].replace\('Push', 'push'\)"):
+            planned(om.FrequencyCap(1, per="7D"), messages=past(channel="Push"))
+        history = past(channel="Push").to_frame()
+        history["channel"] = history["channel"].replace("Push", "push")
+        cap = om.FrequencyCap(1, per="7D", channels="push")
+        assert len(planned(cap, messages=om.MessageLog.from_frame(history))) == 0
