@@ -227,3 +227,13 @@ def test_what_is_no_code_of_a_zone_is_an_unknown_zone(code):
         om.Candidates.from_frame(OFFERS[OFFERS["channel"] == "push"], audience=odd, eligibility=[rule]),
     ):
         assert "u" not in set(found.to_frame()["user_id"])
+
+
+def test_who_leaves_a_channel_has_left_its_purposes_and_not_the_other_way_round():
+    frame = {"user_id": ["u"], "timezone": "UTC", "consent_email": True, "consent_email_news": True}
+    audience = om.Audience.from_frame(pd.DataFrame(frame))
+    offers = OFFERS[:2].assign(channel=["email", "email_news"])
+    for left, stays in (("email", set()), ("email_news", {"email"})):
+        for logs in ({"messages": sent(channel=left)}, {"withdrawals": events(left)}):
+            found = om.Candidates.from_frame(offers, audience=audience, **logs)
+            assert set(found.to_frame()["channel"]) == stays

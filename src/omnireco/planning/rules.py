@@ -135,7 +135,8 @@ class Consent(Eligibility):
       channel where the audience (or, without one, the touches) knows it, and else every channel: of a click on a web
       page nobody can say what it did not mean. One that a machine may have made counts like any other.
 
-    Consent is kept per channel. Where it is asked per purpose, make the audience from the consents of this purpose.
+    Consent is kept per channel. A purpose is a channel of its own, such as ``email_news``: who withdraws from ``email``
+    has withdrawn from it too, and not the other way round.
 
     Examples
     --------

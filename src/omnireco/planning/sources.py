@@ -140,9 +140,10 @@ def _withdraw_after_messages(at: np.ndarray, users: Vocabulary, channels: Vocabu
         return
     row = np.flatnonzero(log.unsubscribed_at != NEVER)
     user = match(users, log.users, ("the candidates", "the message log"))[log.user[row]]
-    channel = channels.codes(log.channels.ids, missing="none")[log.channel[row]]
-    mine = (user != NONE) & (channel != NONE)
-    np.maximum.at(at, (user[mine], channel[mine]), log.unsubscribed_at[row][mine])
+    for column, name in enumerate(channels.ids):
+        closed = np.array([_closes(str(of), str(name)) for of in log.channels.ids], np.bool_)
+        mine = np.flatnonzero(closed[log.channel[row]] & (user != NONE)) if row.size else row
+        np.maximum.at(at, (user[mine], np.full(mine.size, column)), log.unsubscribed_at[row[mine]])
 
 
 def _withdraw_by_events(
@@ -150,12 +151,18 @@ def _withdraw_by_events(
 ) -> None:
     """Enter events that withdraw: from their channel where it is one of messages, else from every channel."""
     known = {_plain(str(name)) for name in (channels if audience is None else audience.channels).ids}
-    of = np.array([_plain(str(name)) for name in log.channels.ids], object)
+    of = [(str(name), _plain(str(name))) for name in log.channels.ids]
     user = match(users, log.users, ("the candidates", "the withdrawals"))[log.user]
     for column, name in enumerate(channels.ids):
-        stops = np.array([spelt == _plain(str(name)) or spelt not in known for spelt in of], np.bool_)
-        mine = np.flatnonzero(stops[log.channel] & (user != NONE)) if of.size else np.empty(0, np.int64)
+        stops = [_closes(raw, str(name)) or plain == _plain(str(name)) or plain not in known for raw, plain in of]
+        closed = np.array(stops, np.bool_)
+        mine = np.flatnonzero(closed[log.channel] & (user != NONE)) if of else np.empty(0, np.int64)
         np.maximum.at(at, (user[mine], np.full(mine.size, column)), log.at[mine])
+
+
+def _closes(withdrawn: str, channel: str) -> bool:
+    """Return whether a withdrawal from one channel closes another: itself, and purposes of it (``email_news``)."""
+    return channel == withdrawn or channel.startswith(f"{withdrawn}_")
 
 
 def _past_of(users: Vocabulary, named: tuple[str, ...], log: MessageLog) -> Past:
