@@ -786,9 +786,11 @@ class _Job:
         floor = live.bandit.floor
         kernels.pick_ranked(ranking, allowed, everywhere, len(live.arms), 1, floor, self.key, numbers, arm, chance)
         if self.wanted:
+            from omnireco.response._chances import chances_of
+
             width = np.asarray(scorer.widths(x, exact=True) * (_amount(live.bandit) * live.noise), np.float64)
             mean = np.asarray(x @ live._state.theta.T)
-            kernels.chances_of(mean, width, allowed, everywhere, arm[:, 0], floor, tables()[1], chance[:, 0])
+            chances_of(mean, width, allowed, everywhere, arm[:, 0], floor, tables()[1], chance[:, 0])
 
 
 def _amount(bandit: LinearBandit) -> float:
