@@ -12,6 +12,8 @@ from omnireco.errors import ParameterError
 
 __all__ = ["best_rate_chances", "tables", "thompson_propensities"]
 
+_LARGEST = 1e150
+
 
 def thompson_propensities(mean: Any, width: Any, *, eligible: Any = None, floor: float = 0.0) -> np.ndarray:
     """Return the probability of each arm to have the highest of independent normal scores.
@@ -65,6 +67,8 @@ def thompson_propensities(mean: Any, width: Any, *, eligible: Any = None, floor:
         )
     if not (np.isfinite(mean).all() and np.isfinite(width).all() and (width >= 0).all()):
         raise ParameterError("thompson_propensities: means must be finite and widths finite and 0 or greater.")
+    if max(np.abs(mean).max(initial=0.0), width.max(initial=0.0)) > _LARGEST:
+        raise ParameterError(f"thompson_propensities: means and widths must not exceed {_LARGEST:g}. Scale them down.")
     floor = check_number(floor, "floor", low=0.0, high=1.0)
     out = np.zeros(mean.shape)
     chances(mean, width, allowed, False, tables()[1], out)
