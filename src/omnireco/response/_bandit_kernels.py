@@ -89,7 +89,8 @@ def normal(bits, table):
 def learn_one(theta, cov, arm, x, weight, reward) -> float:
     """Condition the posterior of one arm, theta (K, d), cov (K, d, d), on one reward (Sherman and Morrison 1950).
 
-    Returns the squared surprise in units of the noise, or NaN and changes nothing when a number is not finite.
+    Returns the squared surprise in units of the noise, or NaN and changes nothing when a number is not finite. Where
+    rounding has left no variance along x nothing is left to learn of it.
     """
     d = x.size
     s, mean = cov[arm], theta[arm]
@@ -104,10 +105,12 @@ def learn_one(theta, cov, arm, x, weight, reward) -> float:
     for i in range(d):
         spread += x[i] * u[i]
         error -= x[i] * mean[i]
-    scale = weight / (1.0 + weight * spread)
+    scale = weight / (1.0 + weight * max(spread, 0.0))
     surprise = scale * error * error
     if not np.isfinite(surprise) or not np.isfinite(spread):
         return np.nan
+    if spread <= 0.0:
+        return surprise
     for j in range(d):
         c = scale * u[j]
         if c != 0.0:

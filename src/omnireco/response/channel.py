@@ -393,7 +393,7 @@ class ChannelPreferenceModel:
         if numbers is not None and not isinstance(numbers, Mapping):
             raise ParameterError(f"{name} must map a channel to a number, such as {{'email': 0.01}}.")
         given = numbers or {}
-        for channel in check_known(given, self.channels.ids, f"{name}: channels", missing=missing):
+        for channel in check_known(given, self.channels.ids, f"{name} names the channel", missing=missing):
             number = given[channel]
             found[int(self.channels.codes([channel])[0])] = check_number(number, f"{name}[{channel!r}]")
         return found

@@ -317,7 +317,17 @@ class ReadingModel:
 
         People without a zone have the mean over their hours in all slots.
         """
-        rows, at_us = np.asarray(rows), np.asarray(at_us, np.int64)
+        if not isinstance(audience, Audience):
+            raise SchemaError(f"slot_probability takes an Audience first. Got {type(audience).__name__}.")
+        rows, at_us = np.asarray(rows), np.asarray(at_us)
+        if rows.dtype.kind not in "iu" or at_us.dtype.kind not in "iu" or rows.ndim != 1 or at_us.ndim != 1:
+            if rows.size and at_us.size:
+                raise ParameterError(
+                    "rows must be positions in the audience and at_us UTC microseconds: whole numbers."
+                )
+            rows, at_us = rows.astype(np.int64), at_us.astype(np.int64)
+        if rows.size and (rows.min() < 0 or rows.max() >= len(audience.users)):
+            raise ParameterError(f"rows must be positions in the audience, 0 to {len(audience.users) - 1:,}.")
         zones = np.arange(len(audience.zones), dtype=np.int32)
         hour = hour_of_week(at_us[None, :], zones[:, None], audience.zones)
         hour = np.concatenate([hour, np.full((1, at_us.size), WEEK, np.int32)])
