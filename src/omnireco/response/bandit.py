@@ -659,7 +659,7 @@ class LiveBandit:
         except (TypeError, ValueError):
             raise SchemaError(f"update: the reward must be a number. Got {type(reward).__name__}.") from None
         # one comparison each: this is the path of a live service; NaN fails it as well
-        if x.size and not (-_MOST <= x.min() and x.max() <= _MOST and abs(reward) <= _MOST_REWARD):
+        if x.size and not (x.min() >= -_MOST and x.max() <= _MOST and abs(reward) <= _MOST_REWARD):
             raise SchemaError(
                 "update: the context or the reward is missing, infinite or too large "
                 f"(contexts reach to {_MOST:g}, rewards to {_MOST_REWARD:g}). Scale them to about 1."

@@ -367,7 +367,7 @@ class CreativeModel:
     def probability(self, user_ids: Any, creative_ids: Any) -> np.ndarray:
         """Return the chance of an answer of people to creatives, row by row, float64 (n,)."""
         code = self.creatives.codes(creative_ids)
-        person = self.users.codes(user_ids, missing="none") if len(self.users) else np.full(code.size, NONE)
+        person = self.users.codes(user_ids, missing="none")
         if person.size != code.size:
             raise ParameterError(
                 f"probability: {person.size:,} people and {code.size:,} creatives. Give one each per row."
