@@ -406,7 +406,12 @@ class ActivityModel:
         """Return the profiles of people given by code, (n, 168); -1 gives the population's."""
         from omnireco.response import _curves as kernels
 
-        user = np.asarray(user, np.int64)
+        user = np.asarray(user)
+        if user.dtype.kind not in "iu" or user.ndim != 1:
+            raise ParameterError(
+                "profiles takes codes of people, whole numbers: model.users.codes(ids, missing='none')."
+            )
+        user = user.astype(np.int64)
         found, trust = np.empty((user.size, WEEK)), self.trust_in(user)
         laid_out = self.tables()
         in_threads(
