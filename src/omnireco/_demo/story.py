@@ -103,6 +103,8 @@ def _data(page: Page, found: Findings) -> None:
         f"From {log.start:%d %B %Y} to {log.end:%d %B %Y}, {log.n_users:,} people were seen {len(log):,} times. "
         "This is what they did, and where:"
     )
+    if found.inputs.notes:
+        page.points(found.inputs.notes)
     summary = log.summary()
     table = summary.rename(columns={"share": "share of all", "users": "people"})
     formats = dict.fromkeys(("events", "people", "items"), "{:,}".format)
