@@ -129,7 +129,6 @@ def instants(column: Any, *, form: str | None, timezone: str | None, where: str)
         When times have no offset and no zone is named, when only some have one, or when whole numbers have no unit.
     """
     import pandas as pd
-    import pyarrow as pa
     import pyarrow.types as pt
 
     kind = column.type

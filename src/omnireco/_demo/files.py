@@ -91,7 +91,9 @@ def _read_csv(file: Path, needed: tuple[str, ...], encoding: str | None) -> Any:
     text = _text(file, encoding)
     names, separator, body = _header(file, text, needed)
     if body.count('"') % 2:
-        raise SchemaError(f"{file.name} cannot be read: a quote (\") is opened and never closed. Was the file cut short?")
+        raise SchemaError(
+            f'{file.name} cannot be read: a quote (") is opened and never closed. Was the file cut short?'
+        )
     if not body.strip("\n"):
         return pa.table({name: pa.array([], pa.large_string()) for name in names})
     try:
@@ -150,7 +152,7 @@ def _header(file: Path, text: str, needed: tuple[str, ...]) -> tuple[list[str], 
             continue
         found[separator] = names, lines.read()
     if not found:
-        raise SchemaError(f"{file.name} cannot be read: its first line is no header. Is a quote (\") never closed?")
+        raise SchemaError(f'{file.name} cannot be read: its first line is no header. Is a quote (") never closed?')
     wanted = [name.casefold() for name in needed]
 
     def score(separator: str) -> tuple[int, int]:
@@ -182,5 +184,5 @@ def _why_not(error: Exception) -> str:
             'that holds the separator belongs in quotes ("..."); a file that was cut short ends so too.'
         )
     if "straddling" in said or "block" in said.lower():
-        return "cannot be read: a row is longer than 64 MB. Is a quote (\") never closed?"
-    return f"cannot be read as CSV ({type(error).__name__}). Is a quote (\") never closed? Save it again."
+        return 'cannot be read: a row is longer than 64 MB. Is a quote (") never closed?'
+    return f'cannot be read as CSV ({type(error).__name__}). Is a quote (") never closed? Save it again.'

@@ -60,7 +60,6 @@ _MAY_MISS = {
     "users": ("timezone",),
     "items": ("category", "name"),
 }
-_A = {"id": "id", "name": "name", "time": "time", "number": "number", "share": "yes, no or number", "zone": "zone"}
 _WRITE = {
     "time": "Write times as 2025-06-01T12:00:00+02:00, or say how they are written: --time-format '%d/%m/%Y %H:%M'.",
     "number": "Write numbers with a point and nothing else: 1234.50.",
@@ -140,7 +139,9 @@ def open_file(file: Path, table: str, asked: Asked) -> Opened:
     constants = asked.constants if table == "events" else {}
     for name, value in constants.items():
         if name in columns:
-            raise SchemaError(f"{file.name} has a column for {name!r}, so --set {name}={value} would hide it. Leave it out.")
+            raise SchemaError(
+                f"{file.name} has a column for {name!r}, so --set {name}={value} would hide it. Leave it out."
+            )
         columns[name] = _constant(value, len(found))
     missing = [name for name in NEEDED[table] if name not in columns]
     if missing:
@@ -171,7 +172,11 @@ def _what_is_missing(file: Path, table: str, missing: list[str], present: list[s
     return (
         f"{file.name} needs the column{'s' if len(missing) > 1 else ''} {', '.join(map(repr, missing))}; it has "
         f"{', '.join(map(repr, present)) or 'no columns'}. "
-        + (f"{told[0].upper()}{told[1:]}, or say so: --columns '{mapped}'." if told else f"Say which: --columns {missing[0]}=NAME.")
+        + (
+            f"{told[0].upper()}{told[1:]}, or say so: --columns '{mapped}'."
+            if told
+            else f"Say which: --columns {missing[0]}=NAME."
+        )
         + (f" Where it is the same in every row: --set {_EXAMPLES[settable[0]]}." if settable else "")
         + " `omnireco demo --help` lists all columns."
     )
@@ -206,14 +211,16 @@ def read_rows(opened: Opened, asked: Asked, as_text: Mapping[str, bool]) -> Rows
         if kind == "flag" or kind == "zone":
             notes += _no_consent(opened, name, odd)
         else:
-            left.add(f"{name} holds no {_A[kind]}", odd, _WRITE.get(kind, ""))
+            left.add(f"{name} holds values that are no {_a(kind, asked)}", odd, _WRITE.get(kind, ""))
         frame[name] = read
         gaps = read.isna().to_numpy() & ~odd
         if kind not in ("flag", "zone") and name not in _MAY_MISS[opened.table]:
             left.add(f"{name} is missing", gaps, "Fill it.")
         if name == "value" and gaps.any():
             frame[name] = read.fillna(0.0)
-            notes.append(f"{opened.file.name}: value is missing in {_rows(int(gaps.sum()))}, which add nothing to sums.")
+            notes.append(
+                f"{opened.file.name}: value is missing in {_rows(int(gaps.sum()))}, which add nothing to sums."
+            )
     if "user_id" in frame and frame["user_id"].dtype == object:
         nobody = frame["user_id"].str.strip().str.casefold().isin([*NOBODY, ""]).to_numpy(dtype=bool)
         what = "user_id holds a word that stands for nobody (such as null or unknown)"
@@ -231,15 +238,27 @@ def read_rows(opened: Opened, asked: Asked, as_text: Mapping[str, bool]) -> Rows
     return left.result(frame, notes)
 
 
-def _reader(kind: str, file: Path, name: str, asked: Asked, as_text: bool) -> Callable[[Any], tuple[pd.Series, np.ndarray]]:
+def _reader(
+    kind: str, file: Path, name: str, asked: Asked, as_text: bool
+) -> Callable[[Any], tuple[pd.Series, np.ndarray]]:
     where = f"{file.name}: {name}"
     if kind == "time":
         return lambda column: cells.instants(column, form=asked.time_format, timezone=asked.timezone, where=where)
     if kind == "id":
         return lambda column: cells.ids(column, as_text=as_text)
-    return {"name": cells.texts, "zone": cells.zones, "number": cells.numbers, "share": cells.shares, "flag": cells.flags}[
-        kind
-    ]
+    return {
+        "name": cells.texts,
+        "zone": cells.zones,
+        "number": cells.numbers,
+        "share": cells.shares,
+        "flag": cells.flags,
+    }[kind]
+
+
+def _a(kind: str, asked: Asked) -> str:
+    if kind == "time":
+        return "ISO 8601 times" if asked.time_format is None else f"times of --time-format {asked.time_format!r}"
+    return {"number": "numbers", "share": "yes, no or number"}.get(kind, "ids")
 
 
 def _no_consent(opened: Opened, name: str, odd: np.ndarray) -> list[str]:

@@ -13,7 +13,7 @@ __all__ = ["are_midnights", "dates_among"]
 _DAY = 86_400_000_000
 _QUARTER = 900_000_000
 _SHIFTS = (1_800_000_000, 3_600_000_000, 7_200_000_000)  # by which clocks are put forward
-_FEWEST_DAYS = 5
+_FEWEST_OF_UTC, _FEWEST_DAYS = 3, 5
 
 
 def dates_among(at: np.ndarray, group: np.ndarray) -> np.ndarray:
@@ -29,9 +29,9 @@ def dates_among(at: np.ndarray, group: np.ndarray) -> np.ndarray:
     Returns
     -------
     ndarray of bool, shape (n,)
-        True for every row where all rows are midnights, of UTC or of one zone; else for the groups of rows that are, on
-        at least 5 days. One zone is one time of day, a whole quarter of an hour, or two of them that take turns in
-        seasons.
+        True for every row where all rows are midnights of UTC, on at least 3 days, or of one zone, on at least 5; else
+        for the groups of rows that are. One zone is one time of day, a whole quarter of an hour, or two of them that
+        take turns in seasons.
 
     Examples
     --------
@@ -41,7 +41,7 @@ def dates_among(at: np.ndarray, group: np.ndarray) -> np.ndarray:
     """
     if not at.size:
         return np.zeros(0, np.bool_)
-    if not (at % _DAY).any() or are_midnights(at):
+    if are_midnights(at):
         return np.ones(at.size, np.bool_)
     found = np.zeros(at.size, np.bool_)
     kinds, row = np.unique(group, return_inverse=True)
@@ -53,13 +53,13 @@ def dates_among(at: np.ndarray, group: np.ndarray) -> np.ndarray:
 
 
 def are_midnights(at: np.ndarray) -> bool:
-    """Return whether instants on at least 5 days are all midnight in one zone, whichever it is."""
-    if at.size < _FEWEST_DAYS or (at % _QUARTER).any():
+    """Return whether instants on some days (3 of UTC, 5 of others) are all midnight in one zone, whichever it is."""
+    if (at % _QUARTER).any():
         return False
     days = np.unique(at)
     clock = days % _DAY
     hours = np.unique(clock)
-    if days.size < _FEWEST_DAYS or hours.size > 2:
+    if days.size < (_FEWEST_OF_UTC if not clock.any() else _FEWEST_DAYS) or hours.size > 2:
         return False
     if hours.size == 1:
         return True

@@ -141,8 +141,8 @@ class EventLog:
             none is lost silently. A column that is wholly of the wrong kind is an error either way.
         timestamp : {"detect", "instant", "date"}
             Whether times are instants, or dates of which the hour says nothing. ``"detect"`` takes them for dates where
-            all rows are midnight of UTC or of one zone, or all rows of a channel and event type are, on at least 5
-            days. No hour is learned from dates; ``log.timed`` says which rows are none.
+            all rows, or all rows of a channel and event type, are midnight of UTC (on at least 3 days) or of one other
+            zone (on at least 5). No hour is learned from dates; ``log.timed`` says which rows are none.
 
         Raises
         ------
@@ -250,7 +250,8 @@ class EventLog:
         ----------
         path : str or path
             A file, or a folder whose ``*.parquet`` files, in folders below too, are one log in any order. A folder
-            called ``channel=web`` gives its files that column.
+            called ``channel=web`` gives its files that column, percent-decoded as Hive and Spark write it;
+            ``__HIVE_DEFAULT_PARTITION__`` is a missing value. A column in the file itself goes before.
         columns : mapping of str to str, optional
             Our name to yours.
         itemless : {"raise", "keep"}
@@ -406,7 +407,9 @@ class EventLog:
         -------
         QualityReport
             Nothing is dropped; positions count the events of this log. The problems: ``"duplicate"`` (see
-            :meth:`deduplicated`), ``"future"``, ``"epoch"`` (times before 1971: an empty field, a wrong unit),
+            :meth:`deduplicated`), ``"future"`` (at or after ``at``; without it, long after all others), ``"epoch"``
+            (times before 1971: an empty field, a wrong unit), ``"date only"``, ``"midnight"``, ``"round hour"`` and
+            ``"round minute"`` (times that were rounded, or never known, in a larger share than people's are),
             ``"placeholder"`` (``"null"``, ``""``, the all-zero device id and the like as a person), ``"bot"``,
             ``"return"`` (events called return, refund, cancel or chargeback) and ``"negative"`` (values below 0).
 

@@ -22,7 +22,8 @@ __all__ = ["check_events", "fingerprint", "late_strays", "repeats"]
 
 RATES = {"1min": 60, "1h": 1000, "1D": 5000}
 _MINUTE_US, _HOUR_US, _DAY_US = 60_000_000, 3_600_000_000, 86_400_000_000
-_FEWEST_ROUND, _TOO_ROUND = 20, 3
+_QUARTER_US = 15 * _MINUTE_US
+_FEWEST_ROUND, _MOST_AT_ONCE, _MOST_ROUND = 20, 0.125, 0.05  # shares that times of people stay far below
 _PAUSE_US = 2 * 3_600_000_000
 _1971_US = 365 * 86_400_000_000
 _RETURN = re.compile(r"return|refund|chargeback|cancel", re.IGNORECASE)
@@ -36,7 +37,14 @@ _PLACEHOLDERS = (
 
 def check_events(log: EventLog, *, at: Any, rates: Mapping[str, int] | None, sleepless: Any) -> QualityReport:
     """Return the findings of ``EventLog.check``, which says what they mean."""
-    found = _duplicates(log) + _clocks(log, at) + _round_times(log) + _placeholders(log) + _bots(log, rates, sleepless) + _returns(log)
+    found = (
+        _duplicates(log)
+        + _clocks(log, at)
+        + _round_times(log)
+        + _placeholders(log)
+        + _bots(log, rates, sleepless)
+        + _returns(log)
+    )
     return replace(all_kept("EventLog.check", len(log), found), fingerprint=fingerprint(log))
 
 
@@ -136,13 +144,20 @@ def _round_times(log: EventLog) -> list[Finding]:
     what = "the event carries a date and no hour, of which no hour is learned"
     found = _about(log, "date only", "timestamp", np.flatnonzero(~log.timed), what, fix)
     timed = np.flatnonzero(log.timed)
-    for problem, unit, expected in (("midnight", _DAY_US, 1 / 24), ("round hour", _HOUR_US, 1 / 60)):
-        rows = timed[log.at[timed] % unit == 0]
-        if rows.size < _FEWEST_ROUND or rows.size <= _TOO_ROUND * expected * timed.size:
-            continue
-        where = "00:00 UTC" if unit == _DAY_US else "a whole hour"
-        what = f"the time is exactly {where} in {rows.size / timed.size:.0%} of the events that have an hour"
-        return [*found, *_about(log, problem, "timestamp", rows, what, fix)]
+    clock = log.at[timed] % _DAY_US
+    quarters = np.bincount(clock[clock % _QUARTER_US == 0] // _QUARTER_US, minlength=96)
+    often = int(quarters.argmax())
+    if quarters[often] >= _FEWEST_ROUND and quarters[often] > _MOST_AT_ONCE * timed.size:
+        rows = timed[clock == often * _QUARTER_US]
+        what = (
+            f"the time is exactly {often // 4:02d}:{often % 4 * 15:02d} UTC, which may be somebody's midnight, in "
+            f"{rows.size / timed.size:.0%} of the events that have an hour"
+        )
+        found += _about(log, "midnight", "timestamp", rows, what, fix)
+    hours = timed[clock % _HOUR_US == 0]
+    if hours.size >= _FEWEST_ROUND and hours.size > _MOST_ROUND * timed.size:
+        what = f"the time is a whole hour in {hours.size / timed.size:.0%} of the events that have an hour"
+        return [*found, *_about(log, "round hour", "timestamp", hours, what, fix)]
     rows = timed[log.at[timed] % _MINUTE_US == 0]
     if rows.size < _FEWEST_ROUND or rows.size < timed.size / 2:
         return found
