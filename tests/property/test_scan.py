@@ -305,12 +305,12 @@ def test_times_without_a_zone_in_one_file_are_named(tmp_path):
 
     partition(tmp_path, "a")
     partition(tmp_path, "b", timestamp=pa.array([1_700_000_000], pa.timestamp("s")))
-    with pytest.raises(SchemaError, match="p.parquet, from row 0: timestamp has no time zone"):
+    with pytest.raises(SchemaError, match=r"p\.parquet, from row 0: timestamp has no time zone"):
         om.EventLog.scan(tmp_path).log()
 
 
 def test_a_value_of_two_kinds_is_an_error_of_ours(tmp_path):
     partition(tmp_path, "a", value=[1.5])
     partition(tmp_path, "b", value=["dear"])
-    with pytest.raises(SchemaError, match="value|a column has kinds"):
+    with pytest.raises(SchemaError, match="a column is of other kinds"):
         om.EventLog.scan(tmp_path).log()

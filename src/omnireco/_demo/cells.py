@@ -6,6 +6,7 @@ that hold something else: those are never taken for missing, and never guessed.
 
 from __future__ import annotations
 
+import datetime as dt
 import re
 from typing import TYPE_CHECKING, Any
 
@@ -33,25 +34,30 @@ _EARLIEST_US, _LATEST_US = 31_536_000_000_000, 7_258_118_400_000_000  # 1971 and
 
 
 def texts(column: Any) -> tuple[pd.Series, np.ndarray]:
-    """Return words as they are written; only an empty cell is missing."""
+    """Return words as they are written; only an empty cell is missing. Lists, records and yes or no are no words."""
     import pandas as pd
+    import pyarrow.types as pt
 
     words = _plain(column)
     words[[word == "" for word in words]] = None
-    return pd.Series(words, dtype=object), np.zeros(len(words), np.bool_)
+    no_words = pt.is_nested(column.type) or pt.is_boolean(column.type)
+    odd = np.array([no_words and word is not None for word in words], np.bool_)
+    return pd.Series(words, dtype=object), odd
 
 
 def zones(column: Any) -> tuple[pd.Series, np.ndarray]:
     """Return names of time zones; an empty cell and the words of `MISSING` are missing."""
-    words, _ = texts(column)
+    words, odd = texts(column)
     gone = words.str.strip().str.casefold().isin(MISSING).to_numpy(dtype=bool)
-    return words.where(~gone, None), np.zeros(len(words), np.bool_)
+    return words.where(~gone, None), odd
 
 
 def are_integers(column: Any) -> bool:
     """Return whether a column stores whole numbers: as integers, or as floats because some are missing."""
     import pyarrow.types as pt
 
+    if pt.is_uint64(column.type) and len(column) and (column.fill_null(0).to_numpy() > np.iinfo(np.int64).max).any():
+        return False  # larger than any code of ours: read as text
     return bool(pt.is_integer(column.type) or pt.is_floating(column.type) or pt.is_decimal(column.type))
 
 
@@ -150,8 +156,8 @@ def instants(column: Any, *, form: str | None, timezone: str | None, where: str)
     if some and not all_of_them:
         n, other = int((aware & known).sum()), int((~aware & known).sum())
         raise SchemaError(
-            f"{where} has an offset in {n:,} row{'' if n == 1 else 's'} and none in {other:,}. Write all of them with an "
-            "offset, or none."
+            f"{where} has an offset in {n:,} row{'' if n == 1 else 's'} and none in {other:,}. Write all of them "
+            "with an offset, or none."
         )
     at[absent | odd] = _NEVER
     stamps = pd.Series(at[row].view("datetime64[us]"))
@@ -193,10 +199,9 @@ def _iso(word: str) -> tuple[int, bool]:
 
 
 def _micros(numbers: tuple[int, ...], fraction: int, zone: str | None) -> int:
-    import datetime as dt
-
     try:
-        at = dt.datetime(*numbers, tzinfo=dt.UTC)  # type: ignore[arg-type]
+        year, month, day, hour, minute, second = numbers
+        at = dt.datetime(year, month, day, hour, minute, second, tzinfo=dt.UTC)
     except ValueError:
         return _NEVER
     offset = 0
@@ -223,8 +228,6 @@ def _counted(word: str, unit_us: int) -> tuple[int, bool]:
 
 
 def _patterned(word: str, form: str) -> tuple[int, bool]:
-    import datetime as dt
-
     try:
         at = dt.datetime.strptime(word.strip(), form)
     except ValueError:

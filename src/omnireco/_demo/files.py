@@ -169,7 +169,8 @@ def _check_names(file: Path, names: list[str]) -> None:
     twice = sorted({name for name in names if names.count(name) > 1 and name.strip()})
     if twice:
         raise SchemaError(
-            f"{file.name} has several columns called {', '.join(map(repr, twice))}. Which one counts? Rename the others."
+            f"{file.name} has several columns called {', '.join(map(repr, twice))}. Which one counts? Rename "
+            "the others."
         )
 
 
@@ -178,9 +179,9 @@ def _why_not(error: Exception) -> str:
     said = str(error)
     if (width := _WIDTH.search(said)) is not None:
         row = (width[1] or "a row").removesuffix(": ")
+        cells = f"{width[3]} cell{'' if width[3] == '1' else 's'}"
         return (
-            f"cannot be read: {row.replace('Row #', 'row ')} has {width[3]} cell{'' if width[3] == '1' else 's'} and the "
-            f"header {width[2]}. A text "
+            f"cannot be read: {row.replace('Row #', 'row ')} has {cells} and the header {width[2]}. A text "
             'that holds the separator belongs in quotes ("..."); a file that was cut short ends so too.'
         )
     if "straddling" in said or "block" in said.lower():

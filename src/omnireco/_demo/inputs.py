@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 import numpy as np
 
@@ -18,6 +18,7 @@ from omnireco.data.catalog import Catalog
 from omnireco.data.clock import is_zone
 from omnireco.data.events import EventLog
 from omnireco.data.messages import MessageLog
+from omnireco.data.quality import QualityReport
 from omnireco.data.suspicion import late_strays
 from omnireco.data.vocabulary import Vocabulary
 from omnireco.datasets import PROVENANCE, complete_journey
@@ -174,7 +175,10 @@ def read_folder(
     read = {name: read_rows(one, asked, as_text) for name, one in opened.items()}
     read["events"] = _without_strays(read["events"], files["events"], drop)
     log, taken_back = _without_returns(_door(files, "events", read, lambda f: EventLog.from_frame(f, itemless="keep")))
-    messages = _door(files, "messages", read, MessageLog.from_frame) if "messages" in read else None
+    messages = None
+    if "messages" in read:
+        how: Literal["raise", "drop"] = "drop" if drop else "raise"
+        messages = _door(files, "messages", read, lambda f: MessageLog.from_frame(f, on_invalid=how))
     audience = _door(files, "users", read, Audience.from_frame) if "users" in read else None
     catalog = _door(files, "items", read, Catalog.from_frame) if "items" in read else None
     made_up = (
@@ -183,6 +187,8 @@ def read_folder(
     )
     notes = [note for name in read for note in (read[name].account(files[name].name), *read[name].notes) if note]
     notes += [*_not_read(folder, files), *taken_back, *_dates(log)]
+    if messages is not None and messages.quality is not None and messages.quality.findings:
+        notes.append(f"{files['messages'].name}: of the rows kept so far, {_dropped(messages.quality)}.")
     if audience is not None:
         notes += _matched("people", log.users, audience.users, files["users"])
     if catalog is not None:
@@ -261,8 +267,8 @@ def _without_returns(log: EventLog) -> tuple[EventLog, list[str]]:
     if rows.size == len(log):
         raise EmptyError("events: every event has a negative value or is called a return. Is the sign of value right?")
     said = (
-        f"{_count(rows.size, 'event')} of {len(log):,} took something back (a negative value, or called return, refund, "
-        "cancel or chargeback): left out, as no sign of interest. What was bought before counts all the same."
+        f"{_count(rows.size, 'event')} of {len(log):,} took something back (a negative value, or called return, "
+        "refund, cancel or chargeback): left out, as no sign of interest. What was bought before counts all the same."
     )
     return log.without(report, ["return", "negative"]), [said]
 
@@ -272,9 +278,15 @@ def _dates(log: EventLog) -> list[str]:
     if not n:
         return []
     return [
-        f"{_count(n, 'event')} of {len(log):,} carr{'ies' if n == 1 else 'y'} a date and no hour (midnight in every row "
-        "of the kind): no hour is learned from them."
+        f"{_count(n, 'event')} of {len(log):,} carr{'ies' if n == 1 else 'y'} a date and no hour (midnight in every "
+        "row of the kind): no hour is learned from them."
     ]
+
+
+def _dropped(report: QualityReport) -> str:
+    """Return what a door left out, in words."""
+    why = "; ".join(f"{one.what} in {_count(one.n_rows, 'row')}" for one in report.findings)
+    return f"{report.n_dropped:,} of {report.n_rows:,} left out: {why}"
 
 
 def _matched(what: str, here: Vocabulary, there: Vocabulary, file: Path) -> list[str]:
@@ -294,6 +306,10 @@ def _find(path: Path) -> tuple[Path, dict[str, Path]]:
     """Return the folder and the file of each table that is there."""
     if not path.exists():
         raise ParameterError(f"--data: there is no file or folder {str(path)!r}. Check the path.")
+    if not path.is_dir() and not path.is_file():
+        raise ParameterError(
+            f"--data: {str(path)!r} is neither a file nor a folder, but a device or a pipe. Save it first."
+        )
     folder = path if path.is_dir() else path.parent
     files = {name: _file(folder, name) for name in NEEDED}
     if path.is_file():

@@ -1,4 +1,4 @@
-"""One file of the command line as a frame for a door: columns found, cells read, and every row left out accounted for."""
+"""One file of the command line as a frame for a door: columns found, cells read, rows left out counted."""
 
 from __future__ import annotations
 
@@ -208,7 +208,7 @@ def read_rows(opened: Opened, asked: Asked, as_text: Mapping[str, bool]) -> Rows
         optional = name not in NEEDED[opened.table] and kind != "flag"
         if optional and opened.n_rows and read.isna().all() and not odd.any():
             continue  # a column in which nothing stands is not there
-        if kind == "flag" or kind == "zone":
+        if kind == "flag":
             notes += _no_consent(opened, name, odd)
         else:
             left.add(f"{name} holds values that are no {_a(kind, asked)}", odd, _WRITE.get(kind, ""))
@@ -258,7 +258,7 @@ def _reader(
 def _a(kind: str, asked: Asked) -> str:
     if kind == "time":
         return "ISO 8601 times" if asked.time_format is None else f"times of --time-format {asked.time_format!r}"
-    return {"number": "numbers", "share": "yes, no or number"}.get(kind, "ids")
+    return {"number": "numbers", "share": "probabilities, nor true or false", "name": "texts"}.get(kind, "ids")
 
 
 def _no_consent(opened: Opened, name: str, odd: np.ndarray) -> list[str]:

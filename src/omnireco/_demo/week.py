@@ -107,7 +107,7 @@ def learn_hours(inputs: Inputs, audience: Audience) -> Hours:
 
 
 def plan_week(inputs: Inputs, audience: Audience, recs: Recommendations, hours: Hours) -> Week:
-    """Plan seven days of people's own calendars after the last event: at most two messages a person, on at most two channels."""
+    """Plan seven days of people's own calendars: at most two messages a person, on at most two channels."""
     channels = _channels(audience)
     # the first day that is still to come wherever people live: in the far east it begins 14 hours before that of UTC
     first = from_microseconds(-(-(inputs.log.end_us + 14 * HOUR) // DAY) * DAY).date()

@@ -328,8 +328,13 @@ class Slots:
     def __len__(self) -> int:
         return int(self.at.size)
 
+    @property
+    def first_us(self) -> int:
+        """Start of the first slot, UTC microseconds since 1970."""
+        return int(self.at.min())
+
     def __repr__(self) -> str:
-        first = from_microseconds(int(self.at[0])).isoformat()
+        first = from_microseconds(self.first_us).isoformat()
         n = f"{len(self):,} slot{'' if len(self) == 1 else 's'}"
         return f"Slots({n}, every {self.every_us / _HOUR:g} h, from {first})"
 
@@ -405,7 +410,7 @@ def slots_by_zone(slots: Slots, zones: _HasIds) -> tuple[np.ndarray, np.ndarray]
     n_zones = len(zones.ids)
     if not slots.local_days or not n_zones:
         return slots.at, np.ones((n_zones + 1, len(slots)), np.bool_)
-    start, step = int(slots.at[0]), slots.every_us
+    start, step = slots.first_us, slots.every_us
     stop = int(slots.at[-1]) + step
     reach = -(-_FARTHEST // step)
     at = start + step * np.arange(-reach, len(slots) + reach, dtype=np.int64)

@@ -1,7 +1,7 @@
 """Dates among times: rows that say on which day something happened, and not at what hour.
 
-A table of orders by day becomes midnight of some zone in every row. Taken for times, they say that everybody is awake at
-20:00 in New York. So rows of one kind that all stand at midnight, of UTC or of any one zone, are marked as dates.
+A table of orders by day becomes midnight of some zone in every row. Taken for times, they say that everybody is awake
+at 20:00 in New York. So rows of one kind that all stand at midnight, of UTC or of any one zone, are marked as dates.
 """
 
 from __future__ import annotations

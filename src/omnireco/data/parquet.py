@@ -19,7 +19,7 @@ _MISSING = ("__HIVE_DEFAULT_PARTITION__", "")
 
 
 class ParquetPart(NamedTuple):
-    """One parquet file: where it lies, how many rows it has, and what its folders say (``channel=web``; None: missing)."""
+    """One parquet file: where it lies, how many rows it has, and what its folders say (``channel=web``)."""
 
     path: Path
     n_rows: int

@@ -236,7 +236,7 @@ class EventScan:
             whole = pa.concat_tables(plain, promote_options="permissive")
         except (pa.ArrowException, TypeError) as error:
             raise SchemaError(
-                f"EventScan.log: a column has kinds in some files that no kind holds together ({type(error).__name__}). "
+                f"EventScan.log: a column is of other kinds in other files ({type(error).__name__}). "
                 "Write it as one kind in all files."
             ) from None
         return EventLog.from_frame(

@@ -394,7 +394,7 @@ class _Offers:
         self._count("no value", kept.size - good.size)
         table = np.full(flat.size, -np.inf)
         table[good] = value[good]
-        best = _best_slots(table.reshape(person.size, at.size), (at - self.slots.at[0]) // _DAY, self.n_slots)
+        best = _best_slots(table.reshape(person.size, at.size), (at - self.slots.first_us) // _DAY, self.n_slots)
         chosen = np.flatnonzero(best.ravel())
         self._count("not among the best slots", good.size - chosen.size)
         return whole.take(chosen), value[chosen], chance[person].ravel()[chosen]

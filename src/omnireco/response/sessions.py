@@ -138,9 +138,9 @@ def timed_events(log: EventLog) -> EventLog:
     rows = np.flatnonzero(log.timed)
     if len(log) and not rows.size:
         warnings.warn(
-            f"all {len(log):,} events carry a date and no hour (each is midnight, in UTC or in one zone), so no hours of "
-            "activity are learned: everybody is taken to be as active at any hour. Join the real times; if midnight is "
-            "the real time, read them so: EventLog.from_frame(frame, timestamp='instant').",
+            f"all {len(log):,} events carry a date and no hour (each is midnight, in UTC or in one zone), so no hours "
+            "of activity are learned: everybody is taken to be as active at any hour. Join the real times; if midnight "
+            "is the real time, read them so: EventLog.from_frame(frame, timestamp='instant').",
             DataWarning,
             stacklevel=3,
         )
