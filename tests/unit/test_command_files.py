@@ -2,6 +2,7 @@
 
 import contextlib
 import gzip
+import re
 
 import numpy as np
 import pandas as pd
@@ -11,6 +12,7 @@ from hypothesis import strategies as st
 
 import omnireco as om
 from omnireco._demo.inputs import read_folder
+from omnireco._demo.words import counted
 from omnireco.cli import main
 from omnireco.errors import EmptyError, OmnirecoError, ParameterError, SchemaError
 
@@ -419,3 +421,25 @@ def test_integers_too_large_for_a_code_are_texts(tmp_path):
     frame = frame.assign(event="view", timestamp=pd.Timestamp("2025-05-01 08:00", tz="UTC"))
     frame.to_parquet(tmp_path / "events.parquet")
     assert read_folder(tmp_path).log.users.ids.tolist() == ["1", str(2**64 - 1)]
+
+
+def test_numbers_agree_with_their_nouns():
+    assert [counted(n, "row") for n in (0, 1, 2000)] == ["0 rows", "1 row", "2,000 rows"]
+    assert counted(1, "person", "people") == "1 person"
+
+
+def test_the_console_names_only_hours_in_which_its_rules_let_it_write(tmp_path, capsys):
+    pytest.importorskip("matplotlib")
+    rng = np.random.default_rng(2)
+    at = pd.Timestamp("2025-03-01", tz="UTC") + pd.to_timedelta(
+        rng.integers(0, 60, 900) * 1440 + rng.integers(0, 90, 900),
+        unit="min",  # everybody is awake at midnight only
+    )
+    frame = pd.DataFrame({"user_id": rng.integers(0, 30, 900), "item_id": rng.integers(0, 12, 900), "timestamp": at})
+    frame.assign(channel="web", event="view").to_parquet(tmp_path / "events.parquet")
+    users = pd.DataFrame({"user_id": range(30), "timezone": "Europe/London", "consent_email": True})
+    users.to_parquet(tmp_path / "users.parquet")
+    assert main(["demo", "--quick", "--no-progress", "--data", str(tmp_path), "--out", str(tmp_path / "out")]) == 0
+    hours = re.findall(r"best hour to write on email \w{3} (\d\d):00", capsys.readouterr().out)
+    assert len(hours) == 3
+    assert all(8 <= int(hour) < 21 for hour in hours)

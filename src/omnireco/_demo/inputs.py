@@ -13,6 +13,7 @@ from omnireco._checks import check_choice, check_known, from_microseconds, name_
 from omnireco._demo import cells
 from omnireco._demo.files import is_text
 from omnireco._demo.tables import COLUMNS, NEEDED, Asked, Opened, Rows, open_file, read_rows
+from omnireco._demo.words import counted
 from omnireco.data.audience import Audience
 from omnireco.data.catalog import Catalog
 from omnireco.data.clock import is_zone
@@ -267,7 +268,7 @@ def _without_returns(log: EventLog) -> tuple[EventLog, list[str]]:
     if rows.size == len(log):
         raise EmptyError("events: every event has a negative value or is called a return. Is the sign of value right?")
     said = (
-        f"{_count(rows.size, 'event')} of {len(log):,} took something back (a negative value, or called return, "
+        f"{counted(rows.size, 'event')} of {len(log):,} took something back (a negative value, or called return, "
         "refund, cancel or chargeback): left out, as no sign of interest. What was bought before counts all the same."
     )
     return log.without(report, ["return", "negative"]), [said]
@@ -278,14 +279,14 @@ def _dates(log: EventLog) -> list[str]:
     if not n:
         return []
     return [
-        f"{_count(n, 'event')} of {len(log):,} carr{'ies' if n == 1 else 'y'} a date and no hour (midnight in every "
+        f"{counted(n, 'event')} of {len(log):,} carr{'ies' if n == 1 else 'y'} a date and no hour (midnight in every "
         "row of the kind): no hour is learned from them."
     ]
 
 
 def _dropped(report: QualityReport) -> str:
     """Return what a door left out, in words."""
-    why = "; ".join(f"{one.what} in {_count(one.n_rows, 'row')}" for one in report.findings)
+    why = "; ".join(f"{one.what} in {counted(one.n_rows, 'row')}" for one in report.findings)
     return f"{report.n_dropped:,} of {report.n_rows:,} left out: {why}"
 
 
@@ -293,10 +294,6 @@ def _matched(what: str, here: Vocabulary, there: Vocabulary, file: Path) -> list
     """Say how many of the events' people or items another file knows, where it is not all of them."""
     found = int(np.isin(here.ids, there.ids).sum())
     return [] if found == len(here) else [f"{found:,} of {len(here):,} {what} of the events are in {file.name}."]
-
-
-def _count(n: int, noun: str) -> str:
-    return f"{n:,} {noun}{'' if n == 1 else 's'}"
 
 
 # files ----------------------------------------------------------------------------------------------

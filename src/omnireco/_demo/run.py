@@ -17,6 +17,7 @@ from omnireco._demo.compare import TASKS, Comparison, Cut, choices, compare, cut
 from omnireco._demo.inputs import Inputs
 from omnireco._demo.story import in_one_sentence, write_report
 from omnireco._demo.week import ALLOWED, Hours, Week, learn_hours, plan_week, why_no_hours, why_no_plan
+from omnireco._demo.words import counted
 from omnireco.data.weights import Weights
 from omnireco.errors import StorageError
 from omnireco.models import Recommendations
@@ -153,8 +154,8 @@ def _tell_data(inputs: Inputs, say: Say) -> None:
 
 def _tell_cut(cut: Cut, say: Say) -> None:
     say(
-        f"   Learn from {cut.inner.start:%d %b %Y} on; choose settings on the {cut.days} days from "
-        f"{cut.inner.end:%d %b %Y};\n   then learn on all of that and test on the {cut.days} days from "
+        f"   Learn from {cut.inner.start:%d %b %Y} on; choose settings on the {counted(cut.days, 'day')} from "
+        f"{cut.inner.end:%d %b %Y};\n   then learn on all of that and test on the {counted(cut.days, 'day')} from "
         f"{cut.train.end:%d %b %Y}. Score: ndcg of the best 10."
     )
 
@@ -246,7 +247,7 @@ def _write(found: Findings, out: Path) -> list[tuple[Path, str]]:
         frame.to_parquet(out / "plan.parquet", index=False)
         frame.to_csv(out / "plan.csv", index=False)
         written += [
-            (out / "plan.parquet", f"{len(frame):,} messages: who, what, where and when"),
+            (out / "plan.parquet", f"{counted(len(frame), 'message')}: who, what, where and when"),
             (out / "plan.csv", "the same for a spreadsheet"),
         ]
     (out / "report.html").write_text(write_report(found), encoding="utf-8")
@@ -261,4 +262,7 @@ def _write_recommendations(found: Findings, out: Path) -> tuple[Path, str]:
     frame = pd.concat(parts, ignore_index=True)
     frame.to_parquet(out / "recommendations.parquet", index=False)
     people = found.lists["all"].n_users
-    return out / "recommendations.parquet", f"{people:,} people, the best 10 of all items and of items new to them"
+    return (
+        out / "recommendations.parquet",
+        f"{counted(people, 'person', 'people')}, the best 10 of all items and of items new to them",
+    )

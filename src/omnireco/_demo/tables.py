@@ -13,6 +13,7 @@ import numpy as np
 from omnireco._checks import name_rows
 from omnireco._demo import cells
 from omnireco._demo.files import read_table
+from omnireco._demo.words import counted
 from omnireco.errors import EmptyError, SchemaError
 
 if TYPE_CHECKING:
@@ -115,7 +116,7 @@ class Rows:
             return None
         left = sum(self.reasons.values())
         why = "; ".join(f"{n:,} where {reason}" for reason, n in self.reasons.items())
-        return f"{name}: {_rows(self.n_rows)} read, {self.n_rows - left:,} kept, {left:,} left out: {why}."
+        return f"{name}: {counted(self.n_rows, 'row')} read, {self.n_rows - left:,} kept, {left:,} left out: {why}."
 
 
 def open_file(file: Path, table: str, asked: Asked) -> Opened:
@@ -219,7 +220,7 @@ def read_rows(opened: Opened, asked: Asked, as_text: Mapping[str, bool]) -> Rows
         if name == "value" and gaps.any():
             frame[name] = read.fillna(0.0)
             notes.append(
-                f"{opened.file.name}: value is missing in {_rows(int(gaps.sum()))}, which add nothing to sums."
+                f"{opened.file.name}: value is missing in {counted(int(gaps.sum()), 'row')}, which add nothing to sums."
             )
     if "user_id" in frame and frame["user_id"].dtype == object:
         nobody = frame["user_id"].str.strip().str.casefold().isin([*NOBODY, ""]).to_numpy(dtype=bool)
@@ -228,7 +229,7 @@ def read_rows(opened: Opened, asked: Asked, as_text: Mapping[str, bool]) -> Rows
             left.add(what, nobody, "")
         elif nobody.any():
             notes.append(
-                f"{opened.file.name}: {what} in {_rows(int(nobody.sum()))}, which count as people. "
+                f"{opened.file.name}: {what} in {counted(int(nobody.sum()), 'row')}, which count as people. "
                 "--on-invalid drop leaves them out."
             )
     key = {"users": "user_id", "items": "item_id"}.get(opened.table)
@@ -264,7 +265,7 @@ def _a(kind: str, asked: Asked) -> str:
 def _no_consent(opened: Opened, name: str, odd: np.ndarray) -> list[str]:
     if not odd.any():
         return []
-    n = _rows(int(odd.sum()))
+    n = counted(int(odd.sum()), "row")
     return [f"{opened.file.name}: {name} is neither yes nor no in {n}: taken for no."]
 
 
@@ -299,7 +300,3 @@ class _LeftOut:
         if self.opened.n_rows and not len(kept):
             raise EmptyError(f"{rows.account(self.opened.file.name)} Nothing is left: mend the file.")
         return rows
-
-
-def _rows(n: int) -> str:
-    return f"{n:,} row{'' if n == 1 else 's'}"
