@@ -128,3 +128,12 @@ def test_check_finds_a_clock_that_runs_ahead():
     at[5] = pd.Timestamp("2099-12-31", tz="UTC")
     log = log_of(("web", at))
     assert log.check().rows("future").tolist() == [len(log) - 1]
+
+
+def test_a_part_without_dates_is_the_log_of_its_rows():
+    mixed = log_of(("store", midnights("UTC", 60)), ("web", some_times()))
+    alone = log_of(("web", some_times()))
+    part = mixed.select(channels=["web"])
+    assert part.dated is None
+    assert part.timed.all()
+    assert len(part) == len(alone)

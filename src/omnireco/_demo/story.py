@@ -146,9 +146,8 @@ def _offers(page: Page, found: Findings) -> None:
         page.table(*_model_table(comparison), best=0)
         page.text(
             f"Gain compares with '{PLAIN[comparison.baseline]}', the better of the two simple rules, person by "
-            f"person, over "
-            f"{counted(len(comparison.report.users), 'person', 'people')}. Where its interval contains 0, the two cannot be "
-            "told apart.",
+            f"person, over {counted(len(comparison.report.users), 'person', 'people')}. Where its interval contains 0, "
+            "the two cannot be told apart.",
             small=True,
         )
     for note in found.notes:

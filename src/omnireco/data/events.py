@@ -686,7 +686,7 @@ class EventLog:
         events, event = compress(self.events, self.event[rows])
         labels = {name: compress(known, codes[rows]) for name, (known, codes) in self.labels.items()}
         value = None if self.value is None else self.value[rows]
-        dated = None if self.dated is None else self.dated[rows]
+        dated = None if self.dated is None or not self.dated[rows].any() else self.dated[rows]
         return EventLog(
             users,
             items,
