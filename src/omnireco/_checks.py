@@ -99,7 +99,7 @@ def check_flag(value: Any, name: str) -> bool:
 
 def check_choice(value: Any, name: str, choices: Sequence[str]) -> str:
     """Return ``value`` when it is one of ``choices``."""
-    if value not in choices:
+    if not isinstance(value, str) or value not in choices:
         raise ParameterError(f"{name} must be one of {', '.join(map(repr, choices))}. Got {value!r}.")
     return str(value)
 
