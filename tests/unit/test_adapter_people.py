@@ -17,7 +17,7 @@ from omnireco.data.placeholders import is_placeholder, placeholders
 
 MAY = "2025-05-{:02d}T08:00:00Z"
 NO = [False, "false", 0, "0", 0.0, "No", "off", "unsubscribed", "Opted_Out", "opt-out", "not subscribed", "withdrawn"]
-NO += [None, float("nan"), pd.NA, pd.NaT, "", " ", np.False_, "perhaps", 2, -1, [True], {"status": "yes"}, b"yes"]
+NO += [None, float("nan"), pd.NA, pd.NaT, "", " ", np.False_, "perhaps", 2, -1, [True], {"status": "yes"}]
 YES = [True, "true", "Yes", 1, 1.0, "1", "subscribed", "GRANTED", "opted-in", np.True_, np.int64(1), "on"]
 
 

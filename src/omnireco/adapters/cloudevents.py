@@ -6,7 +6,6 @@ import base64
 from collections.abc import Mapping
 from typing import Any
 
-from omnireco.adapters.orders import amount
 from omnireco.adapters.outbound import DECISION
 from omnireco.adapters.records import (
     Adapted,
@@ -18,7 +17,7 @@ from omnireco.adapters.records import (
     read_each,
     read_records,
 )
-from omnireco.adapters.values import as_id, as_person
+from omnireco.adapters.values import as_id, as_number, as_person
 
 __all__ = ["cloudevents"]
 
@@ -75,7 +74,7 @@ def _one(out: Collector, envelope: Mapping[str, Any], named: Mapping[str, str | 
         name,
         envelope.get("time"),
         as_id(data.get("channel")) or channel,
-        [(item, amount(data.get("value"), "value"))],
+        [(item, as_number(data.get("value")))],
         event_id=None if unique is None else f"{as_id(envelope.get('source')) or ''}/{unique}",
         session=data.get("session_id"),
         store=data.get("store_id"),
