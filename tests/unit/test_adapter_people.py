@@ -145,6 +145,8 @@ def test_shopify_consents_by_the_instant_they_were_given():
     null = [*orders[:1], {"id": 3, "created_at": MAY.format(9), "customer": {"id": 7, "email_marketing_consent": None}}]
     assert adapters.shopify(null).users["consent_email"].tolist() == [False]
     assert adapters.shopify(orders[:1]).users["consent_email"].tolist() == [True]
+    cancelled = [orders[0], orders[1] | {"cancelled_at": MAY.format(3)}]
+    assert adapters.shopify(cancelled).users["consent_email"].tolist() == [False]
 
 
 @pytest.mark.parametrize(
@@ -351,11 +353,15 @@ def test_a_price_that_cannot_be_read_is_missing_and_counted(price):
         adapters.segment([track("Order Completed", at, products=[{"product_id": 1, "price": 3, "quantity": price}])]),
         adapters.ga4([{"event_name": "purchase", "event_timestamp": at, "user_id": "u", "items": [line]}]),
         adapters.cloudevents([envelope | {"data": {"event": "purchase", "item_id": 1, "value": price}}]),
-        adapters.shopify([{"id": 1, "created_at": at, "customer": {"id": 7}, "line_items": [line]}]),
-        adapters.woocommerce([{"id": 1, "date_created_gmt": at, "customer_id": 7, "line_items": [line]}]),
     ):
         assert read.events["value"].isna().tolist() == [True]
         assert read.unused["why"].tolist() == ["a price or quantity that cannot be read is missing"]
+    for read in (  # what is left of an order after refunds is a sum, so all of its lines must be read
+        adapters.shopify([{"id": 1, "created_at": at, "customer": {"id": 7}, "line_items": [line]}]),
+        adapters.woocommerce([{"id": 1, "date_created_gmt": at, "customer_id": 7, "line_items": [line]}]),
+    ):
+        assert read.events.empty
+        assert read.unused["became"].tolist() == ["invalid"]
 
 
 def test_consent_words():

@@ -237,7 +237,14 @@ def _say_shopify(out: Collector, order: Mapping[str, Any]) -> None:
 def _lines(bought: list[Mapping[str, Any]], ids: tuple[str, ...]) -> list[Line]:
     if not bought:
         raise Unreadable("no line_items")
-    return [line(_priced(one), ids) for one in bought]
+    return _readable([line(_priced(one), ids) for one in bought])
+
+
+def _readable(lines: list[Line]) -> list[Line]:
+    """Return lines of which every price can be read: what refunds leave of an order is a sum of its lines."""
+    if any(value is not None and value != value for _, value in lines):
+        raise Unreadable("a price or quantity is no number")
+    return lines
 
 
 def _priced(one: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -334,7 +341,7 @@ def _woo_order(out: Collector, order: Mapping[str, Any], refunds: list[Mapping[s
     bought = listed(order.get("line_items"), "line_items")
     if not bought:
         raise Unreadable("no line_items")
-    lines = [_woo_line(one) for one in bought]
+    lines = _readable([_woo_line(one) for one in bought])
     user = filled(*_woo_person(order))
     at, number = first_of(order, "date_created_gmt", "date_paid_gmt"), order_id(order.get("id"))
     later = order.get("date_modified_gmt") or at
