@@ -27,6 +27,7 @@ __all__ = [
     "check_known",
     "check_names",
     "check_number",
+    "csr_fault",
     "from_microseconds",
     "name_rows",
     "no_such",
@@ -221,6 +222,35 @@ def name_rows(mask_or_positions: np.ndarray, *, most: int = 5) -> str:
     more = ", ..." if positions.size > most else ""
     one = positions.size == 1
     return f"{positions.size} row{'' if one else 's'} (position{'' if one else 's'} {shown}{more})"
+
+
+def csr_fault(indptr: np.ndarray, indices: np.ndarray, shape: tuple[int, int], *, ordered: bool = True) -> str:
+    """Return why compiled code may not walk the rows of a sparse matrix without looking; nothing when it may.
+
+    Parameters
+    ----------
+    indptr, indices : ndarray of int
+        Where rows begin, and the columns of cells.
+    shape : (int, int)
+    ordered : bool
+        Whether columns must rise inside each row: sorted, and none twice.
+    """
+    if indptr.ndim != 1 or indices.ndim != 1 or indptr.size != shape[0] + 1:
+        return f"indptr has {indptr.size:,} numbers, and {shape[0]:,} rows need one more than there are"
+    if indptr[0] != 0 or (indptr[:-1] > indptr[1:]).any() or indptr[-1] != indices.size:
+        return f"indptr does not rise from 0 to {indices.size:,}, the number of cells"
+    if not indices.size:
+        return ""
+    if indices.min() < 0 or indices.max() >= shape[1]:
+        outside = int(((indices < 0) | (indices >= shape[1])).sum())
+        return f"{outside:,} of {indices.size:,} indices lie outside the {shape[1]:,} columns"
+    if ordered:
+        falls = indices[1:] <= indices[:-1]
+        starts = indptr[1:-1]
+        falls[starts[(starts > 0) & (starts < indices.size)] - 1] = False
+        if falls.any():
+            return "indices do not rise inside each row"
+    return ""
 
 
 def require(module: str, *, extra: str, purpose: str) -> Any:
