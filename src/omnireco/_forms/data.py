@@ -37,7 +37,7 @@ from omnireco.data.linking import LinkRules
 from omnireco.data.messages import MessageLog
 from omnireco.data.quality import Finding, QualityReport
 from omnireco.data.requests import Requests
-from omnireco.data.vocabulary import Vocabulary
+from omnireco.data.vocabulary import NONE, Vocabulary
 from omnireco.data.weights import Weights
 from omnireco.data.zones import ZonePosterior
 
@@ -57,6 +57,22 @@ class _Column(Part):
         found = Labels("items").read(scope, name)
         demand(list(found) == [name], f"{name} is not one column")
         return found[name]
+
+
+class _Zones(Part):
+    """The zone of each person. A file's code below -1 is read as -1: doubt is no zone, and no message in quiet hours."""
+
+    known = codes("zones", "users", none=True)
+
+    def write(self, scope: Scope, name: str, value: np.ndarray) -> None:
+        self.known.write(scope, name, value)
+
+    def read(self, scope: Scope, name: str) -> np.ndarray:
+        found = scope.take(name)
+        demand(found.dtype == np.int32, f"{name} is not of type int32")
+        np.maximum(found, NONE, out=found)
+        self.known.check(scope, name, found)
+        return found
 
 
 def _log_in_window(parts: Mapping[str, Any], sizes: Mapping[str, int]) -> None:
@@ -151,7 +167,7 @@ FORMS = (
         {
             "users": Ids(),
             **{name: Ids(text=True) for name in ("zones", "channels")},
-            "zone": codes("zones", "users", none=True),
+            "zone": _Zones(),
             "consent": flags("users", "channels"),
             "reachable": flags("users", "channels"),
             "attributes": Labels("users"),
