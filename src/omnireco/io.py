@@ -88,8 +88,8 @@ def save(value: Any, path: str | os.PathLike[str]) -> Path:
             write(stream, header, parts.arrays)
     except (Damaged, UnicodeError) as error:
         raise ParameterError(
-            f"save: this {type(value).__name__} cannot be written: {error}. Values of omnireco can be saved; frames are "
-            "written by their own library: frame.to_parquet(path)."
+            f"save takes a value of omnireco whose parts agree. Got {type(value).__name__}: {error}. Frames are written by "
+            "their own library: frame.to_parquet(path)."
         ) from None
     except OSError as error:
         raise StorageError(f"save: cannot write {target.name!r}: {error.strerror or error}.") from error
