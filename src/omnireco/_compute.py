@@ -54,7 +54,8 @@ def compiled(function: _Function) -> _Function:
 
     kernel: Any = njit(function, nogil=True, error_model="numpy")
     try:
-        kernel._cache = ForgivingCache(function)  # what cache=True does, with a cache that cannot fail
+        cache: Any = ForgivingCache
+        kernel._cache = cache(function)  # what cache=True does, with a cache that cannot fail
     except (RuntimeError, OSError):
         _log.debug("no folder for compiled code: it is compiled in every process")  # a read-only disk without a home
     return cast(_Function, kernel)

@@ -1,3 +1,4 @@
+# ruff: noqa: E501 - a line for each value
 """A value of every kind, small, and in the states it can be built in: what the laws about files run over."""
 
 from __future__ import annotations
@@ -69,7 +70,7 @@ def _bandit(**settings: Any) -> Any:
     draw = np.random.default_rng(0)
     live = om.LinearBandit(**settings).start(["a", "b"], n_features=3)
     made = live.decide(draw.normal(size=(20, 3)))
-    live.reward(made.ids[:10], np.ones(10))
+    live.reward(made.ids[-10:], np.ones(10))
     return live
 
 

@@ -1,3 +1,4 @@
+# ruff: noqa: E501 - tables
 """Every public value makes the round trip through a file, in every state it can be built in, equal in every part."""
 
 from __future__ import annotations
@@ -99,7 +100,9 @@ def same(a, b, where="value"):
         for position, pair in enumerate(zip(a, b, strict=True)):
             same(*pair, f"{where}[{position}]")
     elif isinstance(a, om.LiveBandit):
-        for pair in zip((a.bandit, a.arms, *a.parts(), a.counts()), (b.bandit, b.arms, *b.parts(), b.counts()), strict=True):
+        for pair in zip(
+            (a.bandit, a.arms, *a.parts(), a.counts()), (b.bandit, b.arms, *b.parts(), b.counts()), strict=True
+        ):
             same(*pair, where)
     elif dataclasses.is_dataclass(a):
         for field in dataclasses.fields(a):
@@ -123,7 +126,9 @@ def test_the_gallery_holds_every_kind_but_estimators():
     assert not {form.kind for form in forms().values() if isinstance(form, Form)} - shown
 
 
-@pytest.mark.parametrize("form", [form for form in forms().values() if not isinstance(form, Form)], ids=lambda f: f.name)
+@pytest.mark.parametrize(
+    "form", [form for form in forms().values() if not isinstance(form, Form)], ids=lambda f: f.name
+)
 def test_estimators_and_rules_come_back_equal(form, tmp_path):
     needed = {
         "Blend": {"models": {"a": om.EASE()}}, "Ranker": {"models": [om.EASE()]}, "Budget": {"channel": "p", "cost": 1, "total": 2},

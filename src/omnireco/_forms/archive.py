@@ -23,7 +23,9 @@ LARGEST_HEADER = 8 << 20
 """Bytes of the header and of the directory: objects made from text take many times its room."""
 
 _MAGIC = b"\x93NUMPY"
-_DESCRIPTION = re.compile(rb"\{'descr': '([<|][biuf][1248])', 'fortran_order': False, 'shape': \(([0-9, ]{0,400})\), \} *\n")
+_DESCRIPTION = re.compile(
+    rb"\{'descr': '([<|][biuf][1248])', 'fortran_order': False, 'shape': \(([0-9, ]{0,400})\), \} *\n"
+)
 _NAME = re.compile(r"[a-z0-9_]+(/[a-z0-9_]+)*")
 _MOST_DIMENSIONS = 8
 
@@ -53,7 +55,7 @@ def read(stream: IO[bytes], size: int) -> tuple[dict[str, Any], dict[str, np.nda
     Damaged
         And whatever zipfile and json raise on bytes that are not theirs.
     """
-    with zipfile.ZipFile(_Sparing(stream)) as archive:  # type: ignore[arg-type]
+    with zipfile.ZipFile(_Sparing(stream)) as archive:
         members = _members(archive, size)
         if HEADER not in members:
             raise Damaged("it has no header")
@@ -145,7 +147,11 @@ def _array(archive: zipfile.ZipFile, entry: zipfile.ZipInfo, name: str) -> np.nd
         dtype = np.dtype(described[1].decode())
         shape = tuple(int(part) for part in described[2].decode().split(",") if part.strip())
         n_bytes = math.prod(shape) * dtype.itemsize
-        if len(shape) > _MOST_DIMENSIONS or n_bytes != entry.file_size - 10 - length or max(shape, default=0) >= 1 << 62:
+        if (
+            len(shape) > _MOST_DIMENSIONS
+            or n_bytes != entry.file_size - 10 - length
+            or max(shape, default=0) >= 1 << 62
+        ):
             raise Damaged(f"{name} has {entry.file_size:,} bytes, which its shape does not explain")
         array = np.empty(shape, dtype)
         if n_bytes:

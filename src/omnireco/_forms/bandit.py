@@ -16,10 +16,15 @@ from omnireco.response.bandit import Decisions, LinearBandit, LiveBandit
 
 __all__ = ["FORMS"]
 
-_STATE = ("d", "theta", "cov", "features", "count", "a", "b", "rr", "surprise", "n_events", "n_fitted", "scale", "level",
-          "offset", "shared", "spread")  # fmt: skip
+_STATE = ("d", "theta", "cov", "features", "count", "a", "b", "rr", "surprise", "n_events", "n_fitted", "scale",
+          "level", "offset", "shared", "spread")  # fmt: skip
 _WAITING = ("id", "x", "serial")
-_MOST_ARMS = 1 << 24  # that ever were
+_MOST_ARMS, _MOST_GROUPS = 1 << 24, 1 << 20  # that ever were; that share draws
+_LARGE, _SUM = 1e60, 1e140  # products of such numbers are finite; sums that fade carry a scale of up to 1e100
+
+
+def _moderate(*shape: str, most: float = _LARGE) -> Array:
+    return numbers(*shape, low=-most, high=most)
 
 
 def _take(live: LiveBandit) -> dict[str, Any]:
@@ -42,6 +47,7 @@ def _check(parts: Mapping[str, Any], sizes: Mapping[str, int]) -> None:
     bandit, arms, d = parts["bandit"], len(parts["arms"]), parts["d"]
     keeps = bandit.shared or bandit.discount < 1.0
     q = parts["features"].shape[1] if bandit.shared and parts["features"] is not None else 0
+    demand((bandit.groups or 1) <= _MOST_GROUPS, "its groups are too many")
     demand(bandit.shared == (parts["features"] is not None), "features do not fit the bandit")
     wanted = {
         "theta": (arms, d),
@@ -54,7 +60,10 @@ def _check(parts: Mapping[str, Any], sizes: Mapping[str, int]) -> None:
         "spread": (d * q, d * q) if q else (0, 0),
     }
     wrong = [name for name, shape in wanted.items() if parts[name].shape != shape]
-    demand(not wrong and len(parts["offset"]) == 2, f"{', '.join(wrong) or 'offset'} do not fit {arms:,} arms of {d:,} numbers")
+    demand(
+        not wrong and len(parts["offset"]) == 2,
+        f"{', '.join(wrong) or 'offset'} do not fit {arms:,} arms of {d:,} numbers",
+    )
     demand(parts["level"] == bandit.intercept and d >= 1, "the level does not fit the bandit")
     demand(parts["basis"].shape in ((0, 0), (d, d)), "the basis does not fit")
     covariances = np.diagonal(parts["cov"], axis1=1, axis2=2)
@@ -83,26 +92,29 @@ FORMS = (
             "bandit": Value((LinearBandit,)),
             "arms": Ids(),
             "d": Whole(1, 1 << 16),
-            **{name: numbers("arms", "d_") if name == "theta" else numbers("arms", "d_", "d_") for name in ("theta", "cov")},
-            "features": Maybe(numbers("arms", "q")),
+            **{
+                name: _moderate("arms", "d_") if name == "theta" else _moderate("arms", "d_", "d_")
+                for name in ("theta", "cov")
+            },
+            "features": Maybe(_moderate("arms", "q")),
             "count": numbers("arms", low=0.0),
-            "a": numbers("kept", "a_", "a_"),
-            "b": numbers("kept", "a_"),
-            "rr": numbers("kept", low=0.0),
+            "a": _moderate("kept", "a_", "a_", most=_SUM),
+            "b": _moderate("kept", "a_", most=_SUM),
+            "rr": numbers("kept", low=0.0, high=_SUM * _LARGE),
             **{name: Number(low=0.0) for name in ("surprise", "n_events", "n_fitted")},
-            "scale": Number(low=1e-300),
+            "scale": Number(1e-300, 1.0),
             "level": Flag(),
             "offset": Each(Number(low=1e-12)),
-            "shared": numbers("s_", "t_"),
-            "spread": numbers("u_", "u_"),
+            "shared": _moderate("s_", "t_"),
+            "spread": _moderate("u_", "u_"),
             "serials": Array(np.int64, ("arms",), 0, order="distinct"),
-            "basis": numbers("v_", "v_"),
+            "basis": _moderate("v_", "v_"),
             "n_serials": Whole(0, _MOST_ARMS),
             "decided": Whole(),
             "rewards": Whole(),
             "n_basis": Number(low=-1.0),
             "id": Maybe(Array(np.int64, ("waiting",), -1)),
-            "x": Maybe(numbers("waiting", "x_")),
+            "x": Maybe(_moderate("waiting", "x_")),
             "serial": Maybe(Array(np.int64, ("waiting", "slots"), -1)),
         },
         take=_take,

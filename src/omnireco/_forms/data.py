@@ -20,13 +20,12 @@ from omnireco._forms.parts import (
     Scope,
     chances,
     codes,
-    counts,
     demand,
     flags,
     instants,
     numbers,
 )
-from omnireco._forms.small import Each, Number, Plain, Settings, Table, Text, Value, Whole
+from omnireco._forms.small import Each, Settings, Table, Text, Value, Whole
 from omnireco.data.audience import Audience
 from omnireco.data.catalog import Catalog
 from omnireco.data.clock import Slots, is_zone
@@ -60,7 +59,7 @@ class _Column(Part):
 
 
 class _Zones(Part):
-    """The zone of each person. A file's code below -1 is read as -1: doubt is no zone, and no message in quiet hours."""
+    """The zone of each person. A file's code below -1 is read as -1: in doubt no zone, so no message in quiet hours."""
 
     known = codes("zones", "users", none=True)
 
@@ -77,7 +76,9 @@ class _Zones(Part):
 
 def _log_in_window(parts: Mapping[str, Any], sizes: Mapping[str, int]) -> None:
     start, end, at = parts["start_us"], parts["end_us"], parts["at"]
-    demand(start <= end and (not at.size or (start <= at[0] and at[-1] < end)), "events lie outside the window of the log")
+    demand(
+        start <= end and (not at.size or (start <= at[0] and at[-1] < end)), "events lie outside the window of the log"
+    )
 
 
 def _sent_before_the_end(parts: Mapping[str, Any], sizes: Mapping[str, int]) -> None:
@@ -95,6 +96,10 @@ def _distributions(parts: Mapping[str, Any], sizes: Mapping[str, int]) -> None:
     demand((np.diff(indptr) > 0).all() and np.allclose(sums, 1.0, atol=2e-3), "probabilities do not sum to 1")
 
 
+def _some_slots(parts: Mapping[str, Any], sizes: Mapping[str, int]) -> None:
+    demand(sizes["at"], "there is no slot")
+
+
 def _ordered_links(parts: Mapping[str, Any], sizes: Mapping[str, int]) -> None:
     demand((parts["a"] <= parts["b"]).all(), "a link has its ends in the wrong order")
 
@@ -102,11 +107,15 @@ def _ordered_links(parts: Mapping[str, Any], sizes: Mapping[str, int]) -> None:
 def _take_interactions(x: Interactions) -> dict[str, Any]:
     """Return the parts; a layer that is the whole is written once."""
     layers = {name: None if layer is x.csr else layer for name, layer in x.layers.items()}
-    return {name: getattr(x, name) for name in ("users", "items", "csr", "at_us", "targets", "weights")} | {"layers": layers}
+    return {name: getattr(x, name) for name in ("users", "items", "csr", "at_us", "targets", "weights")} | {
+        "layers": layers
+    }
 
 
 def _build_interactions(csr: Any, layers: Mapping[str, Any], **rest: Any) -> Interactions:
-    return Interactions(csr=csr, layers={name: csr if layer is None else layer for name, layer in layers.items()}, **rest)
+    return Interactions(
+        csr=csr, layers={name: csr if layer is None else layer for name, layer in layers.items()}, **rest
+    )
 
 
 _FINDING = {
@@ -190,7 +199,13 @@ FORMS = (
     Form(
         "catalog",
         Catalog,
-        {"items": Ids(), "category": Maybe(_Column()), "name": Maybe(_Column()), "price": Maybe(_PRICES), "margin": Maybe(_PRICES)},
+        {
+            "items": Ids(),
+            "category": Maybe(_Column()),
+            "name": Maybe(_Column()),
+            "price": Maybe(_PRICES),
+            "margin": Maybe(_PRICES),
+        },
     ),
     Form(
         "identities",
@@ -243,7 +258,7 @@ FORMS = (
             "fingerprint": Maybe(Whole(-(1 << 63))),
         },
     ),
-    Form("slots", Slots, {"at": instants("at", order="rising"), "every_us": Whole(1)}),
+    Form("slots", Slots, {"at": instants("at", order="rising"), "every_us": Whole(1)}, check=_some_slots),
     Form("vocabulary", Vocabulary, {"ids": Ids()}, take=lambda known: {"ids": known}, build=lambda ids: ids),
     *settings(LinkRules, ResolveReport, Weights),
 )

@@ -21,13 +21,15 @@ from omnireco.reproduce import Reproduction
 
 __all__ = ["FORMS"]
 
+_NUMBERS = tuple[float, ...]
+_ROW = tuple[str, str, _NUMBERS, _NUMBERS, _NUMBERS, float, str]
 _NUMBER = Number(endless=True, missing=True)
 _SHARE = Number(0.0, 1.0)
 _CELL = {
     "model": Text(),
     "metric": Text(),
     "k": Whole(1),
-    **{name: _NUMBER for name in ("mean", "low", "high")},
+    **dict.fromkeys(("mean", "low", "high"), _NUMBER),
     "n_users": Whole(),
     "values": Maybe(numbers("users", missing=True, endless=True)),
 }
@@ -66,14 +68,35 @@ def _unpacked(kind: str, values: tuple[Any, ...]) -> Any:
     words = ("object", "str", "string", "bool", "float64", "float32", "int64", "int32", "int8")
     demand(kind in words or kind.startswith("datetime64["), f"a column is of no known kind: {kind}")
     if kind.startswith("datetime64["):
-        return pd.Series(pd.to_datetime(list(values), utc=True, format="ISO8601")).astype(kind)
+        dtype: Any = kind
+        return pd.Series(pd.to_datetime(list(values), utc=True, format="ISO8601")).astype(dtype)
     return pd.Series(list(values), dtype=kind)
 
 
 def _distinct_cells(parts: Mapping[str, Any], sizes: Mapping[str, int]) -> None:
     names = [(cell.model, cell.metric, cell.k) for cell in parts["cells"]]
     models, metrics, ks = (len(set(column)) for column in zip(*names, strict=True)) if names else (0, 0, 0)
-    demand(len(set(names)) == len(names) == models * metrics * ks, "a report has not one cell for each model, metric and k")
+    demand(
+        len(set(names)) == len(names) == models * metrics * ks, "a report has not one cell for each model, metric and k"
+    )
+
+
+def _plain_rows(table: Reproduction) -> tuple[Any, ...]:
+    return tuple(
+        tuple(tuple(part.tolist()) if isinstance(part, np.ndarray) else part for part in row) for row in table.rows
+    )
+
+
+def _rows_of(rows: Any) -> tuple[Any, ...]:
+    made = []
+    for model, by, values, low, high, seconds, setting in rows:
+        made.append((model, by, *(np.array(part, np.float64) for part in (values, low, high)), float(seconds), setting))
+    return tuple(made)
+
+
+def _even_rows(parts: Mapping[str, Any], sizes: Mapping[str, int]) -> None:
+    wide = [len(part) for row in parts["rows"] for part in row[2:5]]
+    demand(set(wide) <= {sizes["columns"]}, "rows do not fit the columns")
 
 
 FORMS = (
@@ -119,7 +142,7 @@ FORMS = (
         Headroom,
         {
             "skill": _Frame(),
-            **{name: _NUMBER for name in ("lift", "low", "high", "prior_strength")},
+            **dict.fromkeys(("lift", "low", "high", "prior_strength"), _NUMBER),
             **{name: Whole() for name in ("people", "sessions")},
             "worthwhile": _NUMBER,
         },
@@ -130,23 +153,14 @@ FORMS = (
         {
             **{name: Text() for name in ("name", "source", "protocol", "split")},
             "columns": Each(Text(), "columns"),
-            "rows": Plain(),
+            "rows": Plain(tuple[_ROW, ...]),
             "n_people": Whole(),
         },
-        take=lambda table: {name: getattr(table, name) for name in Reproduction.__dataclass_fields__} | {"rows": _plain_rows(table)},
+        take=lambda table: (
+            {name: getattr(table, name) for name in Reproduction.__dataclass_fields__} | {"rows": _plain_rows(table)}
+        ),
         build=lambda rows, **rest: Reproduction(rows=_rows_of(rows), **rest),
+        check=_even_rows,
     ),
     *settings(LearnedBlend, LearnedWeights),
 )
-
-
-def _plain_rows(table: Reproduction) -> tuple[Any, ...]:
-    return tuple(tuple(tuple(part.tolist()) if isinstance(part, np.ndarray) else part for part in row) for row in table.rows)
-
-
-def _rows_of(rows: Any) -> tuple[Any, ...]:
-    made = []
-    for model, by, values, low, high, seconds, setting in rows:
-        demand(all(isinstance(part, str) for part in (model, by, setting)), "a row has no name")
-        made.append((model, by, *(np.array(part, np.float64) for part in (values, low, high)), float(seconds), setting))
-    return tuple(made)

@@ -182,7 +182,12 @@ FORMS = (
     Form(
         "segment model",
         SegmentModel,
-        {"items": Ids(), "popularity": PER_ITEM, "segments": Ids(), "scores": numbers("segments", "items", dtype=np.float32)},
+        {
+            "items": Ids(),
+            "popularity": PER_ITEM,
+            "segments": Ids(),
+            "scores": numbers("segments", "items", dtype=np.float32),
+        },
     ),
     Form("fallback", Fallback, {"steps": Table(Value()), "least": Whole(1)}),
     Form(

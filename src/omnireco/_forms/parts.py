@@ -1,4 +1,4 @@
-"""The parts that values are made of. Each says once what it is: that writes it, reads it, and checks what a file claims.
+"""The parts that values are made of. Each says once what it is: that writes it, reads it, and checks a file's claims.
 
 A part is checked before it is written and after it is read, by the same lines: what can be saved can be loaded, and
 what compiled code will trust (types, shapes, ranges, order, finite numbers) holds for a stranger's file too.
@@ -232,7 +232,7 @@ def instants(*shape: int | str, never: bool = False, order: str = "") -> Array:
 
 @dataclass(frozen=True, slots=True)
 class Offsets(Part):
-    """Where each of ``n`` rows begins and ends among the cells of another dimension: (n + 1,), from 0 to all of them."""
+    """Where each of ``n`` rows begins and ends among the cells of another dimension: (n + 1,), from 0 to all."""
 
     n: str
     of: str
@@ -250,7 +250,10 @@ class Offsets(Part):
     def _check(self, scope: Scope, name: str, array: np.ndarray) -> None:
         where = scope.start + name
         demand(array.dtype == self.dtype and array.ndim == 1 and array.size, f"{where} is no list of offsets")
-        demand(array.size == scope.size(self.n, array.size - 1) + 1, f"{where} has {array.size:,} offsets, not one more than {self.n}")
+        demand(
+            array.size == scope.size(self.n, array.size - 1) + 1,
+            f"{where} has {array.size:,} offsets, not one more than {self.n}",
+        )
         demand(array[0] == 0 and (array[:-1] <= array[1:]).all(), f"{where} does not rise from 0")
         demand(array[-1] == scope.size(self.of, int(array[-1])), f"{where} does not end at the last of its cells")
 
@@ -287,18 +290,27 @@ class Ids(Part):
             distinct = len(set(ids.tolist())) == ids.size
         else:
             demand(not (self.text and ids.size), f"{where} are integers and not names")
-            distinct = (ids[:-1] < ids[1:]).all() or np.unique(ids).size == ids.size
+            distinct = bool((ids[:-1] < ids[1:]).all()) or np.unique(ids).size == ids.size
         demand(distinct, f"{where} holds an id twice")
-        demand(len(vocabulary) == scope.size(name, len(vocabulary)), f"{where} has {len(vocabulary):,} ids, which does not fit")
+        demand(
+            len(vocabulary) == scope.size(name, len(vocabulary)),
+            f"{where} has {len(vocabulary):,} ids, which does not fit",
+        )
 
 
 def _strings(scope: Scope, name: str) -> np.ndarray:
     """Return strings from their text and ends."""
     ends, text = scope.take(name + "/ends"), scope.take(name + "/text")
     where = scope.start + name
-    demand(ends.dtype == np.int64 and text.dtype == np.uint8 and ends.ndim == text.ndim == 1, f"{where} is no list of strings")
+    demand(
+        ends.dtype == np.int64 and text.dtype == np.uint8 and ends.ndim == text.ndim == 1,
+        f"{where} is no list of strings",
+    )
     starts = np.concatenate([[0], ends])
-    demand((starts[:-1] <= starts[1:]).all() and starts[-1] == text.size, f"{where}/ends does not rise to the end of the text")
+    demand(
+        (starts[:-1] <= starts[1:]).all() and starts[-1] == text.size,
+        f"{where}/ends does not rise to the end of the text",
+    )
     whole = text.tobytes()
     pairs = zip(starts[:-1].tolist(), ends.tolist(), strict=True)
     ids = np.empty(ends.size, object)
@@ -331,9 +343,13 @@ class Matrix(Part):
         self._check(scope, name, data, indices, indptr, tuple(shape))
         return raw_csr(data, indices, indptr, (shape[0], shape[1]))
 
-    def _check(self, scope: Scope, name: str, data: np.ndarray, indices: np.ndarray, indptr: np.ndarray, shape: Any) -> None:
+    def _check(
+        self, scope: Scope, name: str, data: np.ndarray, indices: np.ndarray, indptr: np.ndarray, shape: Any
+    ) -> None:
         where, integers = scope.start + name, {np.dtype(np.int32), np.dtype(np.int64)}
-        demand({indices.dtype, indptr.dtype} <= integers and data.dtype == np.float32, f"{where} has parts of another type")
+        demand(
+            {indices.dtype, indptr.dtype} <= integers and data.dtype == np.float32, f"{where} has parts of another type"
+        )
         demand(data.shape == indices.shape, f"{where} has parts of another shape")
         fault = csr_fault(indptr, indices, shape)
         demand(not fault, f"{where}: {fault}")

@@ -19,7 +19,9 @@ _PART = ".part"
 
 def open_regular(path: Path) -> IO[bytes]:
     """Open a regular file, or what a link leads to; a pipe is not waited for, a device is not read."""
-    handle = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0))
+    handle = os.open(
+        path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0)
+    )
     stream = os.fdopen(handle, "rb")  # a folder is refused here
     if not stat.S_ISREG(os.fstat(handle).st_mode):
         stream.close()

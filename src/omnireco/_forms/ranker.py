@@ -126,7 +126,9 @@ FORMS = (
             "half_lives": Each(Number(low=1e-3, endless=True)),
             "fact_names": Each(Each(Text())),
             "scorer": _Scorer(),
-            "curves": Table(Record(Isotonic, {"score": numbers("points", order="rising"), "chance": chances("points")})),
+            "curves": Table(
+                Record(Isotonic, {"score": numbers("points", order="rising"), "chance": chances("points")})
+            ),
             "calibration": Plain(Mapping[str, tuple[float, int]]),
         },
         take=_take,

@@ -8,7 +8,20 @@ from typing import Any
 import numpy as np
 
 from omnireco._forms.form import Form, settings
-from omnireco._forms.parts import Array, Ids, Maybe, Offsets, Record, chances, codes, counts, demand, flags, instants, numbers
+from omnireco._forms.parts import (
+    Array,
+    Ids,
+    Maybe,
+    Offsets,
+    Record,
+    chances,
+    codes,
+    counts,
+    demand,
+    flags,
+    instants,
+    numbers,
+)
 from omnireco._forms.small import Each, Flag, Number, Table, Value, Whole
 from omnireco.response.activity import ActivityModel, ActivityProfile, ChannelCells
 from omnireco.response.channel import ChannelPreference, ChannelPreferenceModel
@@ -24,7 +37,7 @@ __all__ = ["FORMS"]
 
 _WEEK = 168
 _MOST_HOURS = 24 * 366 * 10_000  # no time span is longer
-_FADE = {"low": 1e-3, "high": 1e5}  # hours after which a message is forgotten: walks are as long
+_FADE = numbers("channels", low=1e-3, high=1e5)  # hours after which a message is forgotten: walks are as long
 _STRENGTH = Number(low=0.0, endless=True)
 _HOURS = Array(np.uint8, ("cells",), 0, _WEEK - 1)
 _SESSIONS = numbers("cells", dtype=np.float32, low=0.0)
@@ -108,7 +121,7 @@ FORMS = (
             "rate": numbers("activity.users", low=0.0),
             "channels": Ids(text=True),
             "people": Ids(),
-            "tau": numbers("channels", **_FADE),
+            "tau": _FADE,
             "reading": numbers("channels", _WEEK, low=0.0),
             "own": chances("channels"),
             "follows": numbers("channels", "activity.segments", "activity.segments", low=0.0),
@@ -127,7 +140,7 @@ FORMS = (
         {
             "users": Ids(),
             "channels": Ids(text=True),
-            "tau": numbers("channels", **_FADE),
+            "tau": _FADE,
             "base": numbers("channels", _WEEK, low=0.0),
             "level": numbers("channels", low=0.0),
             "habits": Record(

@@ -60,7 +60,9 @@ class Number(Part):
         demand(type(found) in (int, float) or found in words, f"{where} is no number")
         number = float(typing.cast(Any, found))
         demand(math.isfinite(number) or type(found) is str, f"{where} is no number")
-        demand(number != number or self.low <= number <= self.high, f"{where} lies outside {self.low:g} to {self.high:g}")
+        demand(
+            number != number or self.low <= number <= self.high, f"{where} lies outside {self.low:g} to {self.high:g}"
+        )
         return number
 
 
@@ -136,7 +138,10 @@ class Table(Part):
         found = scope.field(name, list)
         demand([type(part) for part in found] == [list, dict], f"{scope.start}{name} is no table")
         names, fields = found
-        demand(all(type(key) is str for key in names) and len(set(names)) == len(names), f"{scope.start}{name} has no names")
+        demand(
+            all(type(key) is str for key in names) and len(set(names)) == len(names),
+            f"{scope.start}{name} has no names",
+        )
         places = (scope.within(name, fields, sizes=dict(scope.sizes)) for _ in names)
         return {key: self.part.read(place, str(at)) for at, (key, place) in enumerate(zip(names, places, strict=True))}
 
@@ -207,7 +212,11 @@ def _encoded(value: Any, scope: Scope, place: str) -> Any:
         return {"time": value.isoformat()}
     if isinstance(value, Mapping):
         pairs = enumerate(value.items())
-        return {"map": [[_encoded(part, scope, f"{place}/{at}/{side}") for side, part in enumerate(pair)] for at, pair in pairs]}
+        return {
+            "map": [
+                [_encoded(part, scope, f"{place}/{at}/{side}") for side, part in enumerate(pair)] for at, pair in pairs
+            ]
+        }
     for kind, word in ((list, "list"), (tuple, "tuple"), ((set, frozenset), "set")):
         if isinstance(value, kind):
             several = sorted(value) if word == "set" else value
@@ -237,7 +246,10 @@ def _decoded(found: Any, scope: Scope, place: str) -> Any:
     demand(type(inside) is list, f"a field is of no known kind: {word}")
     if word == "map":
         demand(all(type(pair) is list and len(pair) == 2 for pair in inside), "a field is no mapping")
-        pairs = [[_decoded(part, scope, f"{place}/{at}/{side}") for side, part in enumerate(pair)] for at, pair in enumerate(inside)]
+        pairs = [
+            [_decoded(part, scope, f"{place}/{at}/{side}") for side, part in enumerate(pair)]
+            for at, pair in enumerate(inside)
+        ]
         table = dict(pairs)
         demand(len(table) == len(pairs), "a mapping names a key twice")
         return ReadOnly(table)

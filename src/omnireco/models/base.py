@@ -55,7 +55,7 @@ class Recommendations:
                 f"Recommendations: codes {self.codes.shape} and scores {self.scores.shape} must both have the shape "
                 f"(n_users, k), and there are {len(self.users):,} users."
             )
-        if self.codes.size and not (NONE <= self.codes.min() and self.codes.max() < len(self.items)):
+        if self.codes.size and not (self.codes.min() >= NONE and self.codes.max() < len(self.items)):
             raise SchemaError(
                 f"Recommendations: codes run from {self.codes.min()} to {self.codes.max()}, and there are "
                 f"{len(self.items):,} items. Pass the vocabulary that the codes were made with; -1 is no item."
