@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from omnireco._forms.archive import Damaged, read, write
+from omnireco._forms.archive import checksum as _checksum  # noqa: F401 - tests write hostile files with it
 from omnireco._forms.kinds import form_named, form_of
 from omnireco._forms.parts import Scope
 from omnireco._forms.place import open_regular, replaced
@@ -87,8 +88,8 @@ def save(value: Any, path: str | os.PathLike[str]) -> Path:
             write(stream, header, parts.arrays)
     except (Damaged, UnicodeError) as error:
         raise ParameterError(
-            f"save takes a value of omnireco whose parts agree. Got {type(value).__name__}: {error}. Frames are written "
-            "by their own library: frame.to_parquet(path)."
+            f"save takes a value of omnireco whose parts agree. Got {type(value).__name__}: {error}. Frames are "
+            "written by their own library: frame.to_parquet(path)."
         ) from None
     except OSError as error:
         raise StorageError(f"save: cannot write {target.name!r}: {error.strerror or error}.") from error

@@ -1,3 +1,4 @@
+# ruff: noqa: E501 - tables
 """Hostile files: a short form of ``tests/fuzz_files.py``, and the zip itself."""
 
 from __future__ import annotations
