@@ -31,6 +31,7 @@ NOT_SAVED = {
     "Price": "a row of a plan, saved with it",
     "RankedLists": "what a metric is handed",
     "Rows": "what a constraint compiles to",
+    "Sources": "a part of Candidates, saved with them",
     "Touches": "a part of Candidates, saved with them",
     "Past": "a part of Candidates, saved with them",
     "Cell": "a row of a report, saved with it",

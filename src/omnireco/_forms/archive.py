@@ -41,9 +41,9 @@ def write(stream: IO[bytes], header: Mapping[str, Any], arrays: Mapping[str, np.
     if len(text) > LARGEST_HEADER:
         raise Damaged(f"its small fields take {len(text):,} bytes, more than the {LARGEST_HEADER:,} a file may hold")
     with zipfile.ZipFile(stream, "w", zipfile.ZIP_STORED) as archive:
-        archive.writestr(HEADER, text)
+        archive.writestr(zipfile.ZipInfo(HEADER), text)  # of one date: equal values make equal files
         for name, array in arrays.items():
-            with archive.open(name + ".npy", "w", force_zip64=True) as entry:
+            with archive.open(zipfile.ZipInfo(name + ".npy"), "w", force_zip64=True) as entry:
                 np.lib.format.write_array(entry, array, version=(1, 0), allow_pickle=False)
 
 

@@ -25,7 +25,7 @@ from omnireco._forms.parts import (
     instants,
     numbers,
 )
-from omnireco._forms.small import Each, Settings, Table, Text, Value, Whole
+from omnireco._forms.small import Each, Flag, Settings, Table, Text, Value, Whole
 from omnireco.data.audience import Audience
 from omnireco.data.catalog import Catalog
 from omnireco.data.clock import Slots, is_zone
@@ -145,6 +145,7 @@ FORMS = (
             "end_us": INSTANT,
             "quality": Maybe(Value((QualityReport,))),
             "resolution": Maybe(Value((ResolveReport,))),
+            "dated": Maybe(flags("n")),
         },
         check=_log_in_window,
     ),
@@ -180,6 +181,7 @@ FORMS = (
             "consent": flags("users", "channels"),
             "reachable": flags("users", "channels"),
             "attributes": Labels("users"),
+            "consent_at": Maybe(instants("users", "channels", never=True)),
         },
         check=_known_zones,
     ),
@@ -258,7 +260,12 @@ FORMS = (
             "fingerprint": Maybe(Whole(-(1 << 63))),
         },
     ),
-    Form("slots", Slots, {"at": instants("at", order="rising"), "every_us": Whole(1)}, check=_some_slots),
+    Form(
+        "slots",
+        Slots,
+        {"at": instants("at", order="rising"), "every_us": Whole(1), "local_days": Flag()},
+        check=_some_slots,
+    ),
     Form("vocabulary", Vocabulary, {"ids": Ids()}, take=lambda known: {"ids": known}, build=lambda ids: ids),
     *settings(LinkRules, ResolveReport, Weights),
 )

@@ -133,7 +133,7 @@ FORMS = (
         {
             **{name: _Frame() for name in ("table", "diagnostics")},
             "logged": _NUMBER,
-            **{name: Whole() for name in ("rows", "people")},
+            **{name: Whole() for name in ("rows", "people", "n_machine")},
             "confidence": _SHARE,
         },
     ),

@@ -10,6 +10,9 @@ import numpy as np
 from omnireco._forms.form import Form, settings
 from omnireco._forms.parts import Array, Ids, Labels, Maybe, Record, chances, codes, demand, flags, instants, numbers
 from omnireco._forms.small import Each, Flag, Number, Plain, Settings, Text, Value
+from omnireco.data.audience import Audience
+from omnireco.data.events import EventLog
+from omnireco.data.messages import MessageLog
 from omnireco.planning.candidates import Candidates
 from omnireco.planning.plan import Plan, Price
 from omnireco.planning.rules import (
@@ -17,13 +20,14 @@ from omnireco.planning.rules import (
     Capacity,
     Consent,
     Constraint,
+    Eligibility,
     FrequencyCap,
     OncePerItem,
-    Past,
     QuietHours,
     Reachable,
-    Touches,
 )
+from omnireco.planning.sources import Sources
+from omnireco.planning.touches import Past, Touches
 
 __all__ = ["FORMS"]
 
@@ -39,9 +43,33 @@ _TOUCHES = {
     "reachable": flags("n"),
     "past": Record(
         Past,
-        {"user": codes("users", "past"), "channel": codes("channels", "past", none=True), "sent_at": instants("past")},
+        {"user": codes("users", "past"), "channel": Array(np.int32, ("past",), -1), "sent_at": instants("past")},
     ),
+    "named": Each(Text()),
 }
+
+
+_SOURCES = {
+    "audience": Maybe(Value((Audience,))),
+    "messages": Each(Value((MessageLog,))),
+    "withdrawals": Each(Value((EventLog,))),
+    "rules": Each(Value((Eligibility,))),
+    "complete": Flag(),
+}
+
+
+def _take_candidates(found: Candidates) -> dict[str, Any]:
+    """Return the parts; with a rule without a file form the sources are kept as incomplete: nothing is loosened."""
+    rules = found.sources.rules
+    known = all(any(form.kind is type(rule) for form in FORMS) for rule in rules)
+    sources = found.sources if known else Sources(complete=False)
+    return {name: getattr(found, name) for name in Candidates.__dataclass_fields__} | {"sources": sources}
+
+
+def _known_channels(parts: Mapping[str, Any], sizes: Mapping[str, int]) -> None:
+    touches = parts["touches"]
+    names = max(len(touches.named), len(touches.channels))
+    demand(touches.past.channel.max(initial=-1) < names, "an earlier message was sent on a channel without a name")
 
 
 def _known_reasons(parts: Mapping[str, Any], sizes: Mapping[str, int]) -> None:
@@ -59,7 +87,10 @@ FORMS = (
             "labels": Labels("n"),
             "left_out": Plain(Mapping[str, int]),
             "implied": Each(Value((Constraint,))),
+            "sources": Record(Sources, _SOURCES),
         },
+        take=_take_candidates,
+        check=_known_channels,
     ),
     Form(
         "plan",

@@ -101,11 +101,11 @@ class Each(Part):
     size: str = ""
 
     def write(self, scope: Scope, name: str, value: Iterable[Any]) -> None:
-        inner = scope.within(name, {}, sizes=scope.sizes)
+        fields: dict[str, Any] = {}
         several = list(value)
         for position, one in enumerate(several):
-            self.part.write(inner, str(position), one)
-        scope.fields[name] = [len(several), inner.fields]
+            self.part.write(scope.within(name, fields, sizes=dict(scope.sizes)), str(position), one)
+        scope.fields[name] = [len(several), fields]
         self._count(scope, name, len(several))
 
     def read(self, scope: Scope, name: str) -> tuple[Any, ...]:
@@ -114,8 +114,8 @@ class Each(Part):
         n, fields = found
         demand(0 <= n <= len(fields) + len(scope.arrays), f"{scope.start}{name} is no list")
         self._count(scope, name, n)
-        inner = scope.within(name, fields, sizes=scope.sizes)
-        return tuple(self.part.read(inner, str(position)) for position in range(n))
+        places = (scope.within(name, fields, sizes=dict(scope.sizes)) for _ in range(n))
+        return tuple(self.part.read(place, str(position)) for position, place in enumerate(places))
 
     def _count(self, scope: Scope, name: str, n: int) -> None:
         if self.size:
