@@ -76,7 +76,7 @@ def _known_reasons(parts: Mapping[str, Any], sizes: Mapping[str, int]) -> None:
     demand(parts["reason"].max(initial=0) < len(parts["reasons"]), "a reason has no name")
 
 
-FORMS = (
+FORMS: tuple[Any, ...] = (
     Form(
         "candidates",
         Candidates,
