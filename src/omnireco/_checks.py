@@ -27,6 +27,7 @@ __all__ = [
     "check_known",
     "check_names",
     "check_number",
+    "count_of",
     "from_microseconds",
     "name_rows",
     "no_such",
@@ -210,6 +211,11 @@ def check_instant(value: Any, name: str) -> int:
 def from_microseconds(at: int) -> dt.datetime:
     """Return UTC microseconds since 1970 as an aware datetime, exactly."""
     return _EPOCH + dt.timedelta(microseconds=int(at))
+
+
+def count_of(n: int, noun: str, nouns: str = "") -> str:
+    """Return ``"1 user"`` or ``"1,234 users"``; ``nouns`` is the plural where it is more than an s."""
+    return f"{n:,} {noun if n == 1 else nouns or noun + 's'}"
 
 
 def name_rows(mask_or_positions: np.ndarray, *, most: int = 5) -> str:

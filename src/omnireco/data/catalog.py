@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Catalog"]
 
+_UNKNOWN = "Fill them in upstream, or leave the column {0!r} out: a missing {0} is not 0."
+
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Catalog:
@@ -58,7 +60,7 @@ class Catalog:
         Raises
         ------
         SchemaError
-            When an item is listed twice, or a price or margin is missing.
+            When an item is listed twice, or a price or margin is missing for some (for all: there is none).
 
         Examples
         --------
@@ -88,7 +90,11 @@ class Catalog:
             if column in opened
             for known, codes in [opened.ids(column, allow_missing=True)]
         }
-        numbers = {name: opened.numbers(name)[row] for name in ("price", "margin") if name in opened}
+        numbers = {
+            name: values[row]
+            for name in ("price", "margin")
+            if (values := opened.numbers_if_any(name, _UNKNOWN.format(name))) is not None
+        }
         return cls(items, labels.get("category"), labels.get("name"), numbers.get("price"), numbers.get("margin"))
 
     def __len__(self) -> int:

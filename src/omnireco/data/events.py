@@ -33,6 +33,11 @@ __all__ = ["EventLog", "Split"]
 
 _log = logging.getLogger(__name__)
 _LABELS = ("store_id", "session_id", "event_id")
+_ITEMLESS = " Events that are about no item (a call, an app start) are read by itemless='keep'."
+_VALUELESS = (
+    "Fill them in upstream, or say what an event without one is worth, such as 0: frame['value'].fillna(0); or leave "
+    "the column out."
+)
 _KINDS = {
     "user_id": "id",
     "item_id": "id",
@@ -122,7 +127,10 @@ class EventLog:
         frame : pandas, polars or pyarrow frame
             One row per event with the columns ``user_id``, ``item_id`` (integers or strings), ``channel``,
             ``event`` (strings), ``timestamp`` (with a time zone), and optionally ``value`` (a number),
-            ``store_id``, ``session_id`` and ``event_id`` (by which repeats are known). The frame is not changed.
+            ``store_id``, ``session_id`` and ``event_id`` (by which repeats are known). These optional ids may be
+            missing. None, NaN, NaT, pandas.NA and ``""`` are all the same missing, a column of nothing else is
+            missing for everybody, and whole numbers that gaps made floats (1611928000.0, NaN) are read as the
+            integers they were. The frame is not changed.
         columns : mapping of str to str, optional
             Our name to yours: ``{"user_id": "household_id"}``.
         context : iterable of str
@@ -169,17 +177,18 @@ class EventLog:
             optional=("value", *_LABELS),
             columns=columns,
             lenient=kinds if drop else None,
+            drops=True,
         )
         quality = all_kept("EventLog.from_frame", opened.n_rows)
         if drop:
-            may_miss = (*labelled, "item_id") if itemless == "keep" else labelled
+            may_miss = ("value", *labelled, *(["item_id"] if itemless == "keep" else []))
             opened, quality = sift(opened, kinds, may_miss=may_miss)
         users, user = opened.ids("user_id")
-        items, item = opened.ids("item_id", allow_missing=itemless == "keep")
+        items, item = opened.ids("item_id", allow_missing=itemless == "keep", fix=_ITEMLESS)
         channels, channel = opened.names("channel")
         events, event = opened.names("event")
         at = opened.instants("timestamp")
-        value = opened.numbers("value") if "value" in opened else None
+        value = opened.numbers_if_any("value", _VALUELESS)
         labels = {name: opened.ids(name, allow_missing=True) for name in labelled if name in opened}
         start, end = (int(at.min()), int(at.max()) + 1) if at.size else (0, 0)
         log = cls(users, items, channels, events, user, item, channel, event, at, value, labels, start, end, quality)

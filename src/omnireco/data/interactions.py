@@ -111,7 +111,8 @@ class Interactions:
         )
         users, user = opened.ids("user_id")
         items, item = opened.ids("item_id")
-        weight = opened.numbers("weight") if "weight" in opened else np.ones(user.size)
+        once = "Fill them in upstream, or count such a row once: frame['weight'].fillna(1)."
+        weight = opened.numbers("weight", once) if "weight" in opened else np.ones(user.size)
         channels, channel = opened.names("channel") if "channel" in opened else (None, None)
         target = opened.numbers("target") if "target" in opened else None
         if target is not None and (bad := int(((weight <= 0) | (np.abs(target) > 1)).sum())):

@@ -37,7 +37,10 @@ _KINDS = {
     "clicked_at": "instant",
     "unsubscribed_at": "instant",
 }
-_MAY_MISS = ("responded_at", "item_id", "creative_id", "clicked_at", "unsubscribed_at")
+_MAY_MISS = ("responded_at", "item_id", "creative_id", "propensity", "clicked_at", "unsubscribed_at")
+_UNKNOWN_PROPENSITY = (
+    "Leave the column out where nobody knows the probability; on_invalid='drop' leaves out the messages without one."
+)
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
@@ -104,7 +107,8 @@ class MessageLog:
             Columns ``user_id``, ``channel``, ``sent_at`` (with a time zone) and ``responded_at`` (missing where
             nobody answered); optionally ``item_id``, ``creative_id`` (both may be missing), ``propensity``,
             ``machine`` (True, False or a probability; missing where it is not known), ``clicked_at`` and
-            ``unsubscribed_at`` (missing where it did not happen). A click is a response: it fills a missing or later
+            ``unsubscribed_at`` (missing where it did not happen). Missing is None, NaN, NaT, pandas.NA or ``""``, as
+            at every door (:meth:`EventLog.from_frame`). A click is a response: it fills a missing or later
             ``responded_at``.
         columns : mapping of str to str, optional
             Our name to yours.
@@ -134,6 +138,7 @@ class MessageLog:
             optional=("item_id", "creative_id", *_OPTIONAL),
             columns=columns,
             lenient=_KINDS if drop else None,
+            drops=True,
         )
         quality = all_kept("MessageLog.from_frame", opened.n_rows)
         if drop:
@@ -146,7 +151,7 @@ class MessageLog:
         nobody = Vocabulary(np.empty(0, np.int64)), np.full(user.size, NONE, np.int32)
         items, item = opened.ids("item_id", allow_missing=True) if "item_id" in opened else nobody
         creatives, creative = opened.ids("creative_id", allow_missing=True) if "creative_id" in opened else nobody
-        propensity = opened.numbers("propensity") if "propensity" in opened else None
+        propensity = opened.numbers_if_any("propensity", _UNKNOWN_PROPENSITY)
         machine = opened.shares("machine") if "machine" in opened else None
         clicked_at, unsubscribed_at = (
             opened.instants(name, none=NEVER) if name in opened else None for name in ("clicked_at", "unsubscribed_at")
@@ -296,8 +301,7 @@ def _broken(opened: Frame) -> list[Finding]:
             f"{name} precedes sent_at",
             "Are both on the same clock? Were two messages joined to one response?",
         )
-    if "propensity" in opened:
-        propensity = opened.numbers("propensity")
+    if (propensity := opened.numbers_if_any("propensity", "")) is not None:
         found += finding(
             "no probability",
             "propensity",

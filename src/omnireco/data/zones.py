@@ -14,6 +14,7 @@ from omnireco.data.audience import Audience
 from omnireco.data.clock import is_zone, utc_offset
 from omnireco.data.columns import open_frame
 from omnireco.data.vocabulary import NONE, Vocabulary
+from omnireco.data.zone_names import one_name_each
 from omnireco.errors import ParameterError, SchemaError
 
 if TYPE_CHECKING:
@@ -93,10 +94,10 @@ class ZonePosterior:
         )
         users, user = opened.ids("user_id")
         zones, zone = opened.names("timezone")
-        wrong = np.array([not is_zone(name) for name in zones.ids], np.bool_)
+        zones, zone, wrong = one_name_each(zones, zone)
         if wrong.any():
             raise SchemaError(
-                f"ZonePosterior.from_frame: timezone is not an IANA region in {name_rows(wrong[zone])}. "
+                f"ZonePosterior.from_frame: timezone is not an IANA region in {name_rows(wrong)}. "
                 "Write 'Europe/Berlin'; a fixed offset is wrong after the next clock change."
             )
         probability = opened.numbers("probability")
