@@ -104,7 +104,9 @@ def check_names(value: Any, name: str) -> tuple[str, ...]:
     return tuple(value)
 
 
-def check_known(names: Iterable[Any], known: Iterable[Any], where: str, *, missing: str = "raise") -> tuple[Any, ...]:
+def check_known(
+    names: Iterable[Any], known: Iterable[Any], where: str, *, missing: str | None = "raise"
+) -> tuple[Any, ...]:
     """Return the names that are known; a name that matches nothing is an error, for it would switch a rule off.
 
     Parameters
@@ -115,20 +117,23 @@ def check_known(names: Iterable[Any], known: Iterable[Any], where: str, *, missi
         What there is.
     where : str
         Begins the error: ``"Weights: events"``.
-    missing : {"raise", "ignore"}
-        ``"ignore"`` leaves unknown names out, for a caller who means it.
+    missing : {"raise", "ignore"} or None
+        ``"ignore"`` leaves unknown names out, for a caller who means it. None raises too, where the verb takes no
+        ``missing=`` that the error could advise.
 
     Raises
     ------
     ParameterError
         For an unknown name: with the nearest known one, and the known ones when they are few.
     """
-    check_choice(missing, "missing", ("raise", "ignore"))
+    if missing is not None:
+        check_choice(missing, "missing", ("raise", "ignore"))
     names, here = tuple(names), dict.fromkeys(known)
     unknown = [name for name in names if name not in here]
     if not unknown or missing == "ignore":
         return tuple(name for name in names if name in here)
-    raise ParameterError(f"{where}: {_unknown_names(unknown, list(here))}")
+    advice = "" if missing is None else " Where a name may be absent, write missing='ignore'."
+    raise ParameterError(f"{where}: {_unknown_names(unknown, list(here))}{advice}")
 
 
 def _unknown_names(unknown: Sequence[Any], known: Sequence[Any]) -> str:
@@ -141,8 +146,7 @@ def _unknown_names(unknown: Sequence[Any], known: Sequence[Any]) -> str:
     hint = f" Did you mean {folded[near[0]]!r}?" if near else ""
     listed = ", ".join(map(repr, known[:_NAMES_LISTED])) + (", ..." if len(known) > _NAMES_LISTED else "")
     return (
-        f"{shown} {'is a name' if one else 'are names'} that nothing here has.{hint} "
-        f"Known: {listed or 'none at all'}. Where a name may be absent, write missing='ignore'."
+        f"{shown} {'is a name' if one else 'are names'} that nothing here has.{hint} Known: {listed or 'none at all'}."
     )
 
 

@@ -187,7 +187,9 @@ def _weights_from_json(found: dict[str, Any] | None) -> Weights | None:
 
 def plain_weights(weights: Weights) -> dict[str, Any]:
     """Return the parameters of a Weights as JSON can hold them; durations as text."""
-    plain: dict[str, Any] = {name: getattr(weights, name) for name in ("value", "cap", "binary", "step_half_life")}
+    plain: dict[str, Any] = {
+        name: getattr(weights, name) for name in ("value", "cap", "binary", "step_half_life", "missing")
+    }
     for name in ("events", "channels"):
         table = getattr(weights, name)
         plain[name] = None if table is None else dict(table)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from omnireco._checks import name_rows
+from omnireco._checks import count_of, name_rows
 from omnireco.data.columns import decode_optional, open_frame
 from omnireco.data.vocabulary import Vocabulary
 from omnireco.errors import SchemaError
@@ -102,7 +102,7 @@ class Catalog:
 
     def __repr__(self) -> str:
         known = [name for name in ("category", "name", "price", "margin") if getattr(self, name) is not None]
-        return f"Catalog({len(self):,} items{', with ' + ', '.join(known) if known else ''})"
+        return f"Catalog({count_of(len(self), 'item')}{', with ' + ', '.join(known) if known else ''})"
 
     def to_frame(self) -> pd.DataFrame:
         """Return the items as a pandas frame with the column names of the door."""

@@ -7,7 +7,7 @@ import numpy as np
 from omnireco.data.audience import Audience
 from omnireco.data.clock import hour_of_week
 from omnireco.data.events import EventLog
-from omnireco.data.vocabulary import NONE
+from omnireco.data.vocabulary import NONE, match
 from omnireco.data.zone_names import one_name_each
 
 __all__ = ["local_hours", "offset_minutes"]
@@ -22,7 +22,7 @@ def local_hours(log: EventLog, audience: Audience, rows: np.ndarray, *, earlier_
     The clock is the event's own where the log keeps one (``context=["utc_offset_min"]``, minutes east of UTC, or
     ``context=["timezone"]``, IANA names: people travel), and the person's zone in the audience otherwise.
     """
-    person = audience.users.codes(log.users.ids, missing="none")
+    person = match(audience.users, log.users, ("audience", "events"))
     zone_of = np.append(audience.zone, np.int32(NONE))[person]
     user, at = log.user[rows], log.at[rows] - earlier_us
     hours = hour_of_week(at, zone_of[user], audience.zones)

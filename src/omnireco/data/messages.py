@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from omnireco._checks import check_instant, from_microseconds, name_rows
+from omnireco._checks import check_instant, count_of, from_microseconds, name_rows
 from omnireco.data.columns import Frame, decode_optional, instants_to_pandas, open_frame
 from omnireco.data.identity import Identities, resolved_users
 from omnireco.data.quality import Finding, QualityReport, all_kept, check_on_invalid, finding, screen, sift
@@ -202,7 +202,7 @@ class MessageLog:
     def __repr__(self) -> str:
         counts = [(len(self), "message"), (self.n_users, "user"), (len(self.channels), "channel")]
         counts.append((int(self.responded.sum()), "response"))
-        return f"MessageLog({', '.join(f'{n:,} {noun}' + ('' if n == 1 else 's') for n, noun in counts)})"
+        return f"MessageLog({', '.join(count_of(n, noun) for n, noun in counts)})"
 
     @property
     def n_users(self) -> int:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from omnireco._checks import check_choice
+from omnireco._checks import check_choice, count_of
 from omnireco.data.columns import Frame, nulls, stamps
 from omnireco.errors import ParameterError
 
@@ -54,7 +54,7 @@ class Finding:
         return int(self.rows.size)
 
     def __repr__(self) -> str:
-        return f"Finding({self.problem!r} in {self.column!r}, {self.n_rows:,} row{'' if self.n_rows == 1 else 's'})"
+        return f"Finding({self.problem!r} in {self.column!r}, {count_of(self.n_rows, 'row')})"
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
@@ -134,15 +134,16 @@ class QualityReport:
     def __repr__(self) -> str:
         counts = ", ".join(f"{one.column} {one.problem} {one.n_rows:,}" for one in self.findings)
         return (
-            f"QualityReport({self.where}: {self.n_rows:,} row{'' if self.n_rows == 1 else 's'}, "
+            f"QualityReport({self.where}: {count_of(self.n_rows, 'row')}, "
             f"{self.n_dropped:,} dropped; {counts or 'nothing found'})"
         )
 
     def __str__(self) -> str:
-        lines = [f"{self.where}: {self.n_rows:,} rows in, {self.n_kept:,} kept, {self.n_dropped:,} dropped"]
+        lines = [f"{self.where}: {count_of(self.n_rows, 'row')} in, {self.n_kept:,} kept, {self.n_dropped:,} dropped"]
         for one in self.findings:
             first = ", ".join(map(str, one.rows[:_FIRST].tolist())) + (", ..." if one.n_rows > _FIRST else "")
-            lines.append(f"  {one.what}: {one.n_rows:,} rows (positions {first}). {one.fix}")
+            places = f"position{'' if one.n_rows == 1 else 's'} {first}"
+            lines.append(f"  {one.what}: {count_of(one.n_rows, 'row')} ({places}). {one.fix}")
         return "\n".join(lines if self.findings else [*lines, "  nothing found"])
 
     def _repr_html_(self) -> str:

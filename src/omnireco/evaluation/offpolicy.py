@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from omnireco._checks import check_integer, check_names, check_number
+from omnireco._checks import check_integer, check_names, check_number, count_of
 from omnireco._random import stream
 from omnireco.errors import EmptyError, ParameterError
 from omnireco.evaluation.bootstrap import percentile_interval, resampled_means
@@ -53,7 +53,10 @@ class OffPolicy:
     confidence: float
 
     def __repr__(self) -> str:
-        return f"OffPolicy({len(self.diagnostics)} policies, {self.rows:,} decisions of {self.people:,} people)"
+        return (
+            f"OffPolicy({count_of(len(self.diagnostics), 'policy', 'policies')}, {count_of(self.rows, 'decision')} of "
+            f"{count_of(self.people, 'person', 'people')})"
+        )
 
     def _repr_html_(self) -> str:
         words = "".join(f"<p>{line}</p>" for line in self.verdict.splitlines())

@@ -20,7 +20,7 @@ from omnireco._frozen import ReadOnly
 from omnireco.data.clock import Slots, local_us
 from omnireco.data.columns import decode_optional, instants_to_pandas, open_frame
 from omnireco.data.messages import NEVER
-from omnireco.data.vocabulary import NONE, Vocabulary
+from omnireco.data.vocabulary import NONE, Vocabulary, match
 from omnireco.errors import ParameterError, SchemaError
 from omnireco.planning.rules import (
     Consent,
@@ -513,20 +513,14 @@ def _channel_names(channels: Any, audience: Audience) -> tuple[str, ...]:
 
 def _audience_rows(audience: Audience, users: Vocabulary) -> np.ndarray:
     """Return each person's row in the audience, -1 for strangers; ids of another kind are an error."""
-    if len(users) and len(audience.users) and users.ids.dtype != audience.users.ids.dtype:
-        kinds = {True: "strings", False: "integers"}
-        raise SchemaError(
-            f"user_id holds {kinds[users.ids.dtype == object]} here and {kinds[audience.users.ids.dtype == object]} in "
-            "the audience, so nobody would be known. Cast one of them: frame['user_id'].astype(str)."
-        )
-    return audience.users.codes(users.ids, missing="none")
+    return match(audience.users, users, ("audience", "candidates"))
 
 
 def _past(messages: MessageLog | None, users: Vocabulary, channels: Vocabulary) -> Past:
     """Return the messages these people had, in the codes of the touches."""
     if messages is None:
         return Past(np.empty(0, np.int32), np.empty(0, np.int32), np.empty(0, np.int64))
-    user = users.codes(messages.users.ids, missing="none")[messages.user]
+    user = match(users, messages.users, ("candidates", "messages"))[messages.user]
     channel = channels.codes(messages.channels.ids, missing="none")[messages.channel]
     mine = user != NONE
     return Past(user[mine], channel[mine], messages.sent_at[mine])
@@ -588,7 +582,7 @@ def _worth(items: Vocabulary, catalog: Catalog | None) -> np.ndarray:
     """Return what an answer is worth per item: its margin when the catalogue has margins, else 1."""
     if catalog is None or catalog.margin is None:
         return np.ones(max(1, len(items)))
-    row = catalog.items.codes(items.ids, missing="none")
+    row = match(catalog.items, items, ("catalog", "candidates"))
     return np.append(catalog.margin, np.nan)[row]
 
 

@@ -19,7 +19,7 @@ import numpy as np
 
 from omnireco._checks import check_duration, check_integer, check_number, from_microseconds
 from omnireco.data.messages import NEVER
-from omnireco.data.vocabulary import NONE, Vocabulary
+from omnireco.data.vocabulary import NONE, Vocabulary, match
 from omnireco.data.zones import ZonePosterior
 from omnireco.errors import ParameterError
 
@@ -326,7 +326,7 @@ class QuietHours(Eligibility):
         covered = touches.on(self.channels)  # type: ignore[arg-type]
         fine = ~quiet & touches.zone_known
         if self.zones is not None:
-            code = self.zones.users.codes(touches.users.ids, missing="none")[touches.user]
+            code = match(self.zones.users, touches.users, ("zones", "candidates"))[touches.user]
             rows = np.flatnonzero(covered & (code >= 0))
             fine[rows] = self.zones.allowed_codes(code[rows], touches.send_at[rows], (start, end), self.level)
         return ~covered | fine

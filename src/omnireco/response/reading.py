@@ -18,7 +18,7 @@ from omnireco._random import stream
 from omnireco.data.audience import Audience
 from omnireco.data.clock import hour_of_week, local_us
 from omnireco.data.messages import NEVER, MessageLog
-from omnireco.data.vocabulary import NONE, Vocabulary
+from omnireco.data.vocabulary import NONE, Vocabulary, match
 from omnireco.errors import ParameterError, SchemaError
 from omnireco.response.activity import ActivityModel
 from omnireco.response.delay import reading_after
@@ -374,14 +374,14 @@ def _providers(provider: str | None, audience: Audience, messages: MessageLog) -
             f"provider={provider!r} is not an attribute of the audience. Read it with "
             f"Audience.from_frame(people, attributes=[{provider!r}])."
         )
-    row = audience.users.codes(messages.users.ids, missing="none")
+    row = match(audience.users, messages.users, ("audience", "messages"))
     codes = np.append(audience.attributes[provider][1], np.int32(NONE))[row]
     return np.asarray(codes[messages.user])
 
 
 def _spells(messages: MessageLog, answers: Answers, audience: Audience, life: float) -> Spells:
     """Return the messages to people with a clock, as the time they lay unread."""
-    zone_of = np.append(audience.zone, np.int32(NONE))[audience.users.codes(messages.users.ids, missing="none")]
+    zone_of = np.append(audience.zone, np.int32(NONE))[match(audience.users, messages.users, ("audience", "messages"))]
     rows = np.flatnonzero(zone_of[messages.user] != NONE)
     user, at = messages.user[rows], messages.sent_at[rows]
     start = ((local_us(at, zone_of[user], audience.zones) / _HOUR) + 72.0) % WEEK  # 1970-01-01 was a Thursday
