@@ -25,7 +25,8 @@ __all__ = ["Frame", "decode_optional", "instants_to_arrow", "instants_to_pandas"
 
 # The instants that datetime can hold, years 1 to 9999, in microseconds; one less, since a log ends just after its last.
 _FIRST_US, _LAST_US = -62_135_596_800_000_000, 253_402_300_799_999_998
-_EPOCH_END_US = 31 * 86_400_000_000  # any unit taken for the next finer one ends in January 1970, until 2054
+_DAY_US = 86_400_000_000
+_EPOCH_END_US = 31 * _DAY_US  # any unit taken for the next finer one ends in January 1970, until 2054
 _TEXTS = 1000  # texts looked at for the advice of an error
 _WITH_ZONE = re.compile(r"\d:\d{2}.*(Z|UTC|GMT|[+-]\d{2}(:?\d{2})?)\s*$", re.IGNORECASE)
 
@@ -179,8 +180,11 @@ class Frame:
         return "Fill them in upstream."
 
     def _doubt_epoch(self, name: str, at: np.ndarray) -> None:
-        """Warn where every time lies in January 1970: integers read with the wrong unit end there."""
-        if at.size and int(at.min()) >= 0 and int(at.max()) < _EPOCH_END_US:
+        """Warn where every time lies in January 1970: integers read with the wrong unit end there.
+
+        Whole days since 1970 are what somebody writes who knows an order and no time.
+        """
+        if at.size and int(at.min()) >= 0 and int(at.max()) < _EPOCH_END_US and (at % _DAY_US).any():
             warnings.warn(
                 f"{self.where}: every {name} lies in January 1970, where times end that were read with the wrong unit. "
                 f"Read the integers again with theirs: pd.to_datetime(frame[{name!r}], unit='s', utc=True), or 'ms'.",

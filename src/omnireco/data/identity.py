@@ -125,8 +125,8 @@ class Identities:
             The clock. Links at or after it are not known yet, and age is counted to it; to the last link where it is
             not given.
         missing : {"raise", "ignore"}
-            Whether a kind in ``trusted`` or in a rule that no link has is an error, or is passed over: with
-            ``"ignore"`` for rules that are older than the links they are meant for.
+            Whether a kind in a rule that no link has is an error, or is passed over. ``trusted`` is an order of kinds,
+            which may name more than there are.
 
         Raises
         ------
@@ -155,7 +155,7 @@ class Identities:
         rules = LinkRules(max_ids, max_links, min_strength, expiry)
         clock = None if at is None else check_instant(at, "at")
         links, trusted = read_links(frame, "Identities.from_links", columns), check_names(trusted, "trusted")
-        for name, kinds in (("trusted", trusted), *rules.kinds()):
+        for name, kinds in rules.kinds():
             check_known(kinds, links.kinds.ids, f"Identities: {name}", missing=missing)
         return _solve(links, rules, trusted, clock)
 

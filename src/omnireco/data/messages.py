@@ -37,7 +37,7 @@ _KINDS = {
     "clicked_at": "instant",
     "unsubscribed_at": "instant",
 }
-_MAY_MISS = ("responded_at", "item_id", "creative_id", "propensity", "clicked_at", "unsubscribed_at")
+_MAY_MISS = ("responded_at", "item_id", "creative_id", "propensity", "machine", "clicked_at", "unsubscribed_at")
 _UNKNOWN_PROPENSITY = (
     "Leave the column out where nobody knows the probability; on_invalid='drop' leaves out the messages without one."
 )
