@@ -191,8 +191,8 @@ def test_rows_in_are_rows_kept_and_rows_dropped(data):
 
 ids = st.one_of(
     st.lists(st.integers(-(2**63), 2**63 - 1), min_size=1, max_size=6),
-    st.lists(st.text(st.characters(exclude_categories=["Cs"]), max_size=4), min_size=1, max_size=6),
-    st.lists(st.sampled_from(["e\u0301", "\u00e9", "", " ", "\0", "a\0", "NaN", "null", "\U0001f6d2"]), min_size=1),
+    st.lists(st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=4), min_size=1, max_size=6),
+    st.lists(st.sampled_from(["e\u0301", "\u00e9", " ", "\0", "a\0", "NaN", "null", "\U0001f6d2"]), min_size=1),
 )
 
 
@@ -302,6 +302,7 @@ def test_coarser_units_lose_only_what_they_cannot_hold(rows, unit):
 
 @quick
 @given(st.lists(st.integers(-(2**63) + 1, 2**63 - 1), min_size=1, max_size=5))
+@pytest.mark.filterwarnings("ignore:.*lies in January 1970:omnireco.errors.DataWarning")
 def test_nanoseconds_round_down_on_both_sides_of_1970(nanoseconds):
     n = len(nanoseconds)
     table = pa.table({"user_id": [1] * n, "item_id": [1] * n, "channel": ["a"] * n, "event": ["b"] * n})
@@ -314,7 +315,7 @@ def test_nanoseconds_round_down_on_both_sides_of_1970(nanoseconds):
 def test_the_order_of_rows_changes_nothing(rows, seed):
     frame = dress(rows, "pandas")
     shuffled = frame.sample(frac=1, random_state=seed)
-    weights = Weights(events={"purchase": 3.3}, half_life="7D", value="log", deduplicate="1h")
+    weights = Weights(events={"purchase": 3.3}, half_life="7D", value="log", deduplicate="1h", missing="ignore")
     one, two = EventLog.from_frame(frame), EventLog.from_frame(shuffled)
     assert contents(one) == contents(two)
     first, second = one.matrix(weights), two.matrix(weights)

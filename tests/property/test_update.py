@@ -10,7 +10,7 @@ import omnireco as om
 from omnireco.errors import EmptyError, ParameterError, SchemaError
 
 quick = settings(max_examples=25, deadline=None)
-HOW = om.Weights(events={"purchase": 3, "return": -1.5}, channels={"store": 2}, half_life="20D")
+HOW = om.Weights(events={"purchase": 3, "return": -1.5}, channels={"store": 2}, half_life="20D", missing="ignore")
 
 
 def rows(n, seed, people=12, goods=9):

@@ -211,7 +211,7 @@ def test_small_logs_and_wrong_questions():
     assert "0% completed" in repr(report)
     with pytest.raises(ParameterError, match="completes: 'order' is a name that nothing here has"):
         om.channel_report(one, completes="order")
-    with pytest.raises(ParameterError, match="starts names events"):
+    with pytest.raises(ParameterError, match="starts is empty"):
         om.channel_report(one, starts=[])
     with pytest.raises(EmptyError, match="the log has no events"):
         om.channel_report(random_log(1).before("2020-01-01"))

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from omnireco._checks import check_columns, name_rows
-from omnireco.data.vocabulary import NONE, Vocabulary, is_long_text
+from omnireco.data.vocabulary import NONE, Vocabulary, is_long_text, is_text, no_text
 from omnireco.errors import DataWarning, ParameterError, SchemaError
 
 __all__ = ["Frame", "decode_optional", "instants_to_arrow", "instants_to_pandas", "nulls", "open_frame", "stamps"]
@@ -121,7 +121,7 @@ class Frame:
         """Return an optional column of numbers; None where it is absent, or missing for every row."""
         import pyarrow.types as pt
 
-        if name not in self or pt.is_null(self.columns[name].type):
+        if name not in self or (self.n_rows and pt.is_null(self.columns[name].type)):
             return None
         return self.numbers(name, fix)
 
@@ -341,13 +341,11 @@ def _all_missing(array: Any) -> bool:
 
     if not len(array) or array.null_count == len(array):
         return bool(len(array))
-    if not _is_missing(array[0].as_py()):
+    kind = array.type.value_type if pt.is_dictionary(array.type) else array.type
+    if not (is_text(kind) or pt.is_floating(kind)) or not _is_missing(array[0].as_py()):
         return False
-    if pt.is_dictionary(array.type):
-        array = array.cast(array.type.value_type)
-    gaps = pc.is_null(array, nan_is_null=True)
-    if pt.is_string(array.type) or pt.is_large_string(array.type) or pt.is_string_view(array.type):
-        gaps = pc.or_(gaps, pc.fill_null(pc.equal(array, ""), True))
+    array = array.cast(kind)
+    gaps = no_text(array) if is_text(kind) else pc.is_null(array, nan_is_null=True)
     return bool(pc.all(gaps).as_py())
 
 
@@ -496,7 +494,7 @@ def time_fix(name: str, array: Any) -> str:
         return f"A date is not an instant: pd.to_datetime({column}).dt.tz_localize('UTC')."
     if pt.is_dictionary(kind):
         return time_fix(name, array.cast(kind.value_type))
-    if not (pt.is_string(kind) or pt.is_large_string(kind) or pt.is_string_view(kind)):
+    if not is_text(kind):
         return f"Convert it: pd.to_datetime({column}, utc=True)."
     texts = [text for text in array[:_TEXTS].to_pylist() if text]
     if texts and all(text.strip().isdigit() for text in texts):

@@ -10,6 +10,7 @@ import numpy as np
 
 from omnireco._checks import check_choice, count_of
 from omnireco.data.columns import Frame, nulls, stamps
+from omnireco.data.vocabulary import is_text, no_text
 from omnireco.errors import ParameterError
 
 if TYPE_CHECKING:
@@ -308,13 +309,9 @@ def _look(array: Any, kind: str) -> tuple[Any, dict[str, np.ndarray]]:
 
 def _gaps(array: Any) -> np.ndarray:
     """Return a mask of the missing cells of a column of ids: the empty text is one."""
-    import pyarrow.compute as pc
-    import pyarrow.types as pt
-
-    kind = array.type
-    if not (pt.is_string(kind) or pt.is_large_string(kind) or pt.is_string_view(kind)):
+    if not is_text(array.type):
         return nulls(array)
-    return np.asarray(pc.fill_null(pc.equal(array, ""), True).to_numpy(zero_copy_only=False), np.bool_)
+    return np.asarray(no_text(array).to_numpy(zero_copy_only=False), np.bool_)
 
 
 def _whole_ids(array: Any) -> tuple[Any, dict[str, np.ndarray]]:

@@ -280,13 +280,26 @@ def distinct_codes(vocabulary: Vocabulary, ids: Any) -> np.ndarray:
     return codes
 
 
-def is_long_text(array: Any) -> bool:
-    """Return whether a pyarrow column holds strings enough for compiled code, which reads chunks where they lie."""
+def is_text(kind: Any) -> bool:
+    """Return whether a pyarrow type is one of strings."""
     import pyarrow.types as pt
 
-    kind = array.type
-    text = pt.is_string(kind) or pt.is_large_string(kind) or pt.is_string_view(kind)
-    return bool(text and len(array) >= _MANY)
+    return bool(pt.is_string(kind) or pt.is_large_string(kind) or pt.is_string_view(kind))
+
+
+def no_text(array: Any) -> Any:
+    """Return a pyarrow mask of the cells of a column of strings that are missing: null, or the empty text."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+    import pyarrow.types as pt
+
+    plain = array.cast(pa.large_string()) if pt.is_string_view(array.type) else array  # views have no such kernel
+    return pc.fill_null(pc.equal(plain, ""), True)
+
+
+def is_long_text(array: Any) -> bool:
+    """Return whether a pyarrow column holds strings enough for compiled code, which reads chunks where they lie."""
+    return is_text(array.type) and len(array) >= _MANY
 
 
 def _as_arrow(column: Any, name: str) -> Any:
@@ -326,7 +339,7 @@ def _encode(array: Any, name: str) -> tuple[np.ndarray, np.ndarray]:
         return np.empty(0, object), np.full(len(array), NONE, np.int32)
     if pt.is_integer(array.type):
         return _encode_integers(array, name)
-    if pt.is_string(array.type) or pt.is_large_string(array.type) or pt.is_string_view(array.type):
+    if is_text(array.type):
         return _without_empty(*_encode_strings(array))
     if (whole := whole_ids(array)) is not None:
         return _encode(whole, name)

@@ -13,7 +13,7 @@ from omnireco._checks import check_integer, check_number
 from omnireco._frozen import ReadOnly
 from omnireco._random import stream
 from omnireco.data.interactions import Interactions
-from omnireco.data.vocabulary import NONE, match
+from omnireco.data.vocabulary import NONE
 from omnireco.errors import EmptyError
 from omnireco.evaluation.learn import mean_of, values_of
 from omnireco.evaluation.metrics import Metric, ndcg
@@ -135,7 +135,7 @@ def _people(
 ) -> tuple[Interactions, sp.csr_matrix]:
     """Return histories and truth (n, n_items) of the people who have both, at most ``people`` of them."""
     known = blend._align(histories)
-    row = match(truth.users, histories.users, ("truth", "histories"))
+    row = truth.users.codes(histories.users.ids, missing="none")
     chosen = truth.without_targets().with_items(blend.items).csr
     both = (row != NONE) & (np.diff(known.csr.indptr) > 0)
     both[both] = np.diff(chosen.indptr)[row[both]] > 0
