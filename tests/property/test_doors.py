@@ -18,6 +18,7 @@ from omnireco.errors import EmptyError, OmnirecoError, ParameterError, SchemaErr
 from omnireco.models.base import Recommendations
 
 quick = settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+pytestmark = pytest.mark.filterwarnings("ignore:.*lies in January 1970:omnireco.errors.DataWarning")  # drawn
 EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 ZONES = ["UTC", "America/New_York", "Asia/Kathmandu", "Australia/Lord_Howe", "Pacific/Apia"]
 DOORS = {
@@ -302,7 +303,6 @@ def test_coarser_units_lose_only_what_they_cannot_hold(rows, unit):
 
 @quick
 @given(st.lists(st.integers(-(2**63) + 1, 2**63 - 1), min_size=1, max_size=5))
-@pytest.mark.filterwarnings("ignore:.*lies in January 1970:omnireco.errors.DataWarning")
 def test_nanoseconds_round_down_on_both_sides_of_1970(nanoseconds):
     n = len(nanoseconds)
     table = pa.table({"user_id": [1] * n, "item_id": [1] * n, "channel": ["a"] * n, "event": ["b"] * n})
@@ -408,6 +408,7 @@ def recent_events(draw):
         cap=st.sampled_from([None, 0.5, 3]),
         deduplicate=st.sampled_from([None, "1h"]),
         binary=st.booleans(),
+        missing=st.just("ignore"),
     ),
 )
 def test_the_matrix_is_what_a_plain_loop_says_and_its_layers_add_up(rows, weights):

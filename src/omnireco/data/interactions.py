@@ -439,7 +439,9 @@ class Interactions:
         if catalog.category is None:
             raise SchemaError("by_category: this catalogue has no categories. Give its frame a 'category' column.")
         categories, codes = catalog.category
-        of_item = np.append(codes, np.int32(NONE))[match(catalog.items, self.items, ("catalog", "matrix"))]
+        of_item = np.append(codes, np.int32(NONE))[
+            match(catalog.items, self.items, ("catalog", "matrix"), column="item_id")
+        ]
         known = np.flatnonzero(of_item >= 0)
         member = sp.csr_matrix(
             (np.ones(known.size, np.float32), (known, of_item[known])), (self.n_items, len(categories))

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from omnireco._checks import check_integer
+from omnireco._checks import check_k
 from omnireco.data.vocabulary import NONE, match
 from omnireco.errors import ParameterError
 from omnireco.evaluation.evaluate import evaluate
@@ -64,7 +64,7 @@ def cost_of(
     >>> cost_of(mixed, long, x, k=3).columns.tolist()
     ['model', 'metric', 'k', 'before', 'after', 'difference', 'low', 'high', 'n_users', 'changed']
     """
-    k = check_integer(k, "k", low=1)
+    k = check_k(k)
     named: Any = {"after": after} if isinstance(after, Recommendations) else after
     if not isinstance(named, Mapping) or not all(isinstance(r, Recommendations) for r in (before, *named.values())):
         raise ParameterError("cost_of takes lists: cost_of(om.mmr(long, ...), long, truth, k=10).")
@@ -93,7 +93,7 @@ def cost_of(
 def _changed(before: Recommendations, after: Recommendations) -> float:
     """Return the share of places shown after whose item that person was not shown before."""
     row = match(before.users, after.users, ("before", "after"))
-    item = match(before.items, after.items, ("before", "after"))[after.codes]
+    item = match(before.items, after.items, ("before", "after"), column="item_id")[after.codes]
     shown = after.codes != NONE
     width = np.int64(len(before.items) + 1)
     was = (np.arange(len(before.users))[:, None] * width + before.codes)[before.codes != NONE]

@@ -163,7 +163,7 @@ class Population:
             facts["disliked_rate"] = (against + 0.5) / (count + against + 5.0)
         category = np.full(m, NONE, np.int32)
         if catalog is not None:
-            place = match(catalog.items, log.items, ("catalog", "events"))
+            place = match(catalog.items, log.items, ("catalog", "events"), column="item_id")
             if catalog.category is not None:
                 category = np.append(catalog.category[1], NONE)[place].astype(np.int32)
             for name in ("price", "margin"):

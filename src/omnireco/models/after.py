@@ -12,6 +12,7 @@ from omnireco._checks import (
     check_duration,
     check_instant,
     check_integer,
+    check_k,
     check_known,
     check_names,
     check_number,
@@ -179,7 +180,7 @@ class FollowUpsModel:
         """
         from omnireco.data.vocabulary import distinct_codes
 
-        k = check_integer(k, "k", low=1)
+        k = check_k(k)
         asked = distinct_codes(self.items, items)
         codes = np.full((asked.size, k), NONE, np.int32)
         scores = np.full((asked.size, k), -np.inf, np.float32)
@@ -374,7 +375,7 @@ class RefillModel:
 
     def recommend(self, log: EventLog, *, at: Any, k: int, within: Any = "7D") -> Recommendations:
         """Rank what each person is likely to need within a window, by the chance of it: ready for ``candidates``."""
-        k = check_integer(k, "k", low=1)
+        k = check_k(k)
         found = self.due(log, at=at, within=within)
         ranked = found.groupby("user_id", sort=False).head(k)[["user_id", "item_id", "chance"]]
         return Recommendations.from_frame(ranked.rename(columns={"chance": "score"}))

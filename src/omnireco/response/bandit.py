@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import numpy as np
 import scipy.sparse as sp
 
-from omnireco._checks import check_choice, check_flag, check_integer, check_number, name_rows, no_such
+from omnireco._checks import check_choice, check_flag, check_integer, check_k, check_number, name_rows, no_such
 from omnireco._compute import one_blas_thread, row_blocks, usable_threads
 from omnireco.data.vocabulary import NONE, Vocabulary, distinct_codes
 from omnireco.errors import ParameterError, SchemaError, UnknownIdError
@@ -362,7 +362,7 @@ class LiveBandit:
         from omnireco.response import _bandit_kernels as kernels
 
         x = self._contexts(contexts)
-        n, k = len(x), check_integer(k, "k", low=1)
+        n, k = len(x), check_k(k)
         if not len(self.arms):
             raise ParameterError("There are no arms to decide among: live.add_arms([...]).")
         if self.bandit.groups is not None and k > 1:
