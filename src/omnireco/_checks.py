@@ -28,6 +28,7 @@ __all__ = [
     "check_known",
     "check_names",
     "check_number",
+    "check_numbers",
     "count_of",
     "from_microseconds",
     "name_rows",
@@ -89,6 +90,20 @@ def check_number(
     if (low is not None and number < low) or (high is not None and number > high):
         raise ParameterError(f"{name} must be a number{_range(low, high)}. Got {number:g}.")
     return number
+
+
+def check_numbers(values: Any, name: str, *, error: type[SchemaError | ParameterError] = ParameterError) -> np.ndarray:
+    """Return an array-like of numbers as float64; texts and times are none, even where numpy could read them so."""
+    try:
+        array = np.asarray(values)
+        if array.dtype.kind == "O" and not any(isinstance(cell, (str, bytes)) for cell in array.ravel().tolist()):
+            array = array.astype(np.float64)
+    except (TypeError, ValueError, OverflowError):
+        array = np.empty(0, object)
+    if array.dtype.kind not in "biuf":
+        kind = {"U": "text", "S": "text", "M": "times", "m": "durations", "c": "complex numbers"}.get(array.dtype.kind)
+        raise error(f"{name} must hold numbers, all rows as long as each other. Got {kind or 'other things'}.")
+    return np.asarray(array, np.float64)
 
 
 def check_flag(value: Any, name: str) -> bool:
