@@ -80,7 +80,22 @@ def unpack_activity(parts: Reader, prefix: str = "") -> ActivityModel:
     )
 
 
-_SEND_TIME_ARRAYS = ("rate", "tau", "reading", "own", "follows", "kinds", "curve_parameters", "factor")
+_SEND_TIME_ARRAYS = (
+    "rate",
+    "tau",
+    "reading",
+    "own",
+    "follows",
+    "kinds",
+    "everybody",
+    "log_rate",
+    "log_rate_sd",
+    "tried",
+    "curve_parameters",
+    "factor",
+    "factor_sd",
+    "basis",
+)
 
 
 def pack_send_time(model: SendTimeModel, out: Writer) -> None:
@@ -89,20 +104,19 @@ def pack_send_time(model: SendTimeModel, out: Writer) -> None:
     out.vocabulary("people", model.people)
     for name in _SEND_TIME_ARRAYS:
         out.array(name, getattr(model, name))
-    out.fields["assumed"] = [model.base_rate, model.default_tau, model.life, model.n_messages]
+    out.fields["assumed"] = [model.base_rate, model.default_tau, model.life, model.n_messages, model.n_machine]
 
 
 def unpack_send_time(parts: Reader) -> SendTimeModel:
-    base_rate, default_tau, life, n_messages = parts.fields["assumed"]
+    base_rate, default_tau, life, n_messages, n_machine = parts.fields["assumed"]
     return SendTimeModel(
         activity=unpack_activity(parts, "activity/"),
-        **parts.parts(
-            ("channels", "people"), ("rate", "tau", "reading", "own", "follows", "kinds", "curve_parameters", "factor")
-        ),
+        **parts.parts(("channels", "people"), _SEND_TIME_ARRAYS),
         base_rate=float(base_rate),
         default_tau=float(default_tau),
         life=life,
         n_messages=int(n_messages),
+        n_machine=int(n_machine),
     )
 
 
