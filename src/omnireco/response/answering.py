@@ -25,11 +25,11 @@ from omnireco.response.kinds import Evidence, Follows, evidence, fit_follows, ki
 from omnireco.response.profiles import EVEN, WEEK
 from omnireco.response.smoothing import FEW_WAYS, Smooth, smooth_rates
 
-__all__ = ["HIGHEST", "LEAST", "Channel", "Sent", "believed", "fit_channel", "log_activity", "mean_rate", "settings"]
+__all__ = ["HIGHEST", "LEAST", "Channel", "Sent", "believed", "fit_channel", "log_activity", "mean_rate", "proven", "settings"]
 
 HIGHEST = 0.99
 LEAST = 1024  # people to a thread
-BEYOND = 0.1  # how much of what exceeds the best hour tried is believed of one that was not
+_LEAST_BELIEVED = 0.1  # of what exceeds the best hour tried
 _TRIED = 5.0  # answers to be expected of what was sent in an hour of the day, for it to count as tried
 _DOUBT = 0.35  # standard deviation of a log rate at which half of its excess over the usual is believed
 _LONGEST = 10.0**6  # hours: no end
@@ -136,22 +136,28 @@ def fit_channel(
     )
 
 
-def believed(log_rate: np.ndarray, sd: np.ndarray, tried: np.ndarray) -> np.ndarray:
+def proven(slope: float, slope_sd: float) -> float:
+    """Return how much is believed of what exceeds the best hour tried: a tenth, or all where activity foresees answers.
+
+    That people answer as their activity says is known from the log when the slope is many standard deviations above 0;
+    it then carries to hours that were not tried.
+    """
+    return float(np.clip(1.0 - (2.0 * slope_sd / max(slope, 1e-9)) ** 2, _LEAST_BELIEVED, 1.0))
+
+
+def believed(log_rate: np.ndarray, sd: np.ndarray, tried: np.ndarray, beyond: float) -> np.ndarray:
     """Return everybody's log rate per hour, (169,), as far as the log supports it; the last is without timing.
 
-    What an hour that was hardly ever sent at promises over the usual rate counts the less the wider it is known. It
-    passes the best hour that was tried only when it is better by two standard deviations, and then by a tenth: such
-    hours are explored where nothing else is known, and not believed. Where no hour was tried nothing is taken off: the
-    intervals say it.
+    What an hour that was hardly ever sent at promises over the usual rate counts the less the wider it is known, and of
+    what exceeds the best hour that was tried ``beyond`` counts. The order stays, so such hours are explored where
+    nothing else is known. Where no hour was tried nothing is taken off: the intervals say it.
     """
     if not tried.any() or tried.all():
         return log_rate
     usual, hours, sd = log_rate[WEEK], log_rate[:WEEK], sd[:WEEK]
     best = float(hours.reshape(7, 24).mean(axis=0)[tried[:24]].max())
     doubted = np.minimum(hours, usual) + np.maximum(hours - usual, 0.0) / (1.0 + (sd / _DOUBT) ** 2)
-    doubted = np.minimum(doubted, best - BEYOND * sd)
-    surely = hours - 2.0 * sd - best
-    doubted = np.where(surely > 0.0, best + BEYOND * surely, doubted)
+    doubted = np.where(doubted > best, best + beyond * (doubted - best), doubted)
     return np.append(np.where(tried, hours, doubted), usual)
 
 
@@ -434,7 +440,7 @@ def settings(
         offset=np.zeros(WEEK + 1),
         slope=1.0,
         tried=np.zeros(WEEK, np.bool_),
-        beyond=BEYOND,
+        beyond=1.0,
         highest=1.0,
     )
 

@@ -34,6 +34,7 @@ from omnireco.response.answering import (
     fit_channel,
     log_activity,
     mean_rate,
+    proven,
     settings,
 )
 from omnireco.response.kinds import Follows
@@ -535,13 +536,14 @@ class SendTimeModel:
             kind = np.empty((0, len(profile.base.pi)), np.float32)
             shift, factor, person = np.zeros(user.size), np.ones(user.size), np.full(user.size, NONE)
         else:
-            slope, _, lift = self.curve_parameters[code].tolist()
+            slope, slope_sd, lift = self.curve_parameters[code].tolist()
             follows = Follows(float(self.own[code]), self.follows[code])
             channel_settings = settings(profile, float(self.tau[code]), self.reading[code], follows, self.life)
-            offset = believed(self.log_rate[code], self.log_rate_sd[code], self.tried[code])
+            beyond = proven(slope, slope_sd)
+            offset = believed(self.log_rate[code], self.log_rate_sd[code], self.tried[code], beyond)
             offset = offset - slope * np.append(self.everybody[code], 0.0)
             channel_settings = channel_settings._replace(
-                offset=offset, slope=slope, tried=self.tried[code].copy(), highest=HIGHEST
+                offset=offset, slope=slope, tried=self.tried[code].copy(), beyond=beyond, highest=HIGHEST
             )
             person, kind = self.people.codes(ids, missing="none").astype(np.int64), self.kinds[code]
             shift = lift * log_activity(self.rate, user)
