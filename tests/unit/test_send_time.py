@@ -7,8 +7,8 @@ import pytest
 import omnireco as om
 from omnireco.errors import NotFittedError, ParameterError, SchemaError
 from omnireco.response.activity import ActivityProfile
-from omnireco.response.calibration import fit_curve, person_factors, sigmoid
-from omnireco.response.delay import fit_reading, fit_tau, occurrence_to_exposure, reading_after, send_value
+from omnireco.response.calibration import fit_curve, person_factors
+from omnireco.response.delay import TAUS, best_tau, log_delays, reading_after, send_value
 from omnireco.response.send_time import SendTime
 
 HOUR = 3_600_000_000
@@ -81,52 +81,52 @@ def test_reading_after_is_the_linear_value():
     np.testing.assert_allclose(reading_after(r, 4.0), send_value(r * tiny, 4.0) / tiny, rtol=1e-6)
 
 
-def test_finds_the_planted_pull_and_reading_hours():
-    """Everybody reads twice as much in the evening, all mail leaves at 10:00: counts of answers would mislead."""
+def test_the_pull_that_explains_the_delays_is_found():
+    """Everybody reads twice as much in the evening, all mail leaves at 10:00."""
     rng = np.random.default_rng(4)
     truth = np.tile(np.where(np.abs(np.arange(24) - 20) <= 1, 2.0, 1.0), 7)
     truth /= truth.sum()
-    r, tau, n = np.full((1, 168), 1 / 168), 8.0, 40_000
+    tau, n = 8.0, 40_000
     sent = rng.integers(0, 7, n) * 24 + 10
     weight = np.exp(-np.arange(168) / tau) * truth[(sent[:, None] + np.arange(168)) % 168]
     delay = (weight.cumsum(axis=1) / weight.sum(axis=1, keepdims=True) > rng.random((n, 1))).argmax(axis=1)
     person = np.zeros(n, int)
-    assert fit_tau(truth[None], person, sent, delay) == pytest.approx(tau, rel=0.1)
-    ratio = occurrence_to_exposure(r, np.ones((1, 1)), person, sent, (sent + delay) % 168, tau)[0]
-    found = ratio.reshape(7, 24).mean(axis=0)
-    assert np.bincount((sent + delay) % 24).argmax() == 10  # the sender's timetable
-    assert found.argmax() in (19, 20, 21)  # the readers'
-    assert found[20] / found[12] == pytest.approx(2.0, rel=0.25)
+    score = np.array([log_delays(truth[None], person, sent, delay, t).sum() for t in TAUS])
+    assert best_tau(score) == pytest.approx(tau, rel=0.1)
+    assert best_tau(-np.arange(TAUS.size)) == TAUS[0]
 
 
-def test_no_reading_correction_without_evidence():
-    """People who answer exactly as they come: half of them does not help to foresee the other half."""
-    rng = np.random.default_rng(5)
-    r = rng.dirichlet(np.ones(168), 100)
-    person, sent = rng.integers(0, 100, 500), rng.integers(0, 168, 500)
-    weight = np.exp(-np.arange(168) / 6.0) * r[person[:, None], (sent[:, None] + np.arange(168)) % 168]
-    delay = (weight.cumsum(axis=1) / weight.sum(axis=1, keepdims=True) > rng.random((500, 1))).argmax(axis=1)
-    member = rng.dirichlet(np.ones(3), 100)
-    assert (fit_reading(r, member, person, sent, (sent + delay) % 168, 6.0) == 1.0).all()
-    all_evening = np.full(500, 20)
-    assert fit_reading(r, member, person, sent, all_evening, 6.0)[:, 20].min() > 2.0
+def curve_of(log_rate, departure, activity, answered):
+    return fit_curve(log_rate, departure, activity, answered, np.ones(answered.size))
 
 
 def test_curve_recovers_its_parameters_and_the_mean():
     rng = np.random.default_rng(5)
-    value, activity = rng.normal(size=20_000) * 0.5, rng.normal(size=20_000)
-    answered = (rng.random(20_000) < sigmoid(-2.0 + 0.8 * value + 0.3 * activity)).astype(float)
-    curve = fit_curve(value, activity, answered, base_rate=0.05)
-    assert curve.intercept == pytest.approx(-2.0, abs=0.1)
+    known, away, activity = rng.normal(size=20_000) - 2.0, rng.normal(size=20_000) * 0.5, rng.normal(size=20_000)
+    chance = -np.expm1(-np.exp(0.2 + known + 0.8 * away + 0.3 * activity))
+    answered = (rng.random(20_000) < chance).astype(float)
+    curve = curve_of(known, away, activity, answered)
+    assert curve.level == pytest.approx(0.2, abs=0.1)
     assert curve.slope == pytest.approx(0.8, abs=0.15)
     assert curve.lift == pytest.approx(0.3, abs=0.08)
-    assert curve.chance(value, activity).mean() == pytest.approx(answered.mean(), abs=1e-9)
+    assert 0.01 < curve.slope_sd < 0.1
+    assert -np.expm1(-curve.rate(known, away, activity)).mean() == pytest.approx(answered.mean(), rel=0.01)
 
 
-@pytest.mark.parametrize(("answers", "rate"), [(0, 1 / 120), (1, 101 / 120)])
-def test_curve_without_both_outcomes_is_shrunk(answers, rate):
-    curve = fit_curve(np.zeros(100), np.zeros(100), np.full(100, float(answers)), base_rate=0.05)
-    assert curve.chance(np.zeros(1), np.zeros(1))[0] == pytest.approx(rate)
+@pytest.mark.parametrize("sign", [-1.0, 1.0])
+def test_a_slope_cannot_turn_against_what_activity_says(sign):
+    rng = np.random.default_rng(6)
+    away = rng.normal(size=5_000)
+    answered = (rng.random(5_000) < -np.expm1(-np.exp(-2.0 + sign * 3.0 * away))).astype(float)
+    curve = curve_of(np.full(5_000, -2.0), away, np.zeros(5_000), answered)
+    assert curve.slope == (0.0 if sign < 0 else 1.5)
+
+
+@pytest.mark.parametrize("answers", [0.0, 1.0])
+def test_curve_without_both_outcomes_is_finite(answers):
+    curve = curve_of(np.full(100, -3.0), np.zeros(100), np.zeros(100), np.full(100, answers))
+    assert np.isfinite([curve.level, curve.slope, curve.lift, curve.slope_sd]).all()
+    assert curve.slope == pytest.approx(1.0)
 
 
 def test_person_factors_shrink_to_one():
@@ -196,8 +196,14 @@ def test_without_a_zone_all_slots_are_equal(model, nouns):
     assert (grid == grid[:, :1]).all()
 
 
-def test_an_unseen_channel_has_the_stated_prior(model, nouns):
-    audience = nouns[2]
+@pytest.fixture(scope="module")
+def asked(world):
+    """The same people, asked for consent on a channel that nothing was sent on."""
+    return om.Audience.from_frame(world.users.assign(consent_sms=True))
+
+
+def test_an_unseen_channel_has_the_stated_prior(model, asked):
+    audience = asked
     grid = model.slot_probability(audience, np.arange(150), "sms", om.slots("2025-03-17", days=7).at)
     assert grid.mean() == pytest.approx(0.05, rel=0.2)
     lost = np.flatnonzero(audience.zone < 0)
@@ -230,7 +236,7 @@ def test_every_extreme_log_gives_chances(world, nouns, events, answered, people)
         back = sent["sent_at"] + pd.Timedelta(hours=int(answered == "all"))
         sent = sent.assign(responded_at=back.where(np.full(len(sent), answered != "none")))
     model = SendTime().fit(om.EventLog.from_frame(did), om.MessageLog.from_frame(sent), nouns[2])
-    for channel in ("email", "push", "other"):
+    for channel in ("email", "push"):
         chance = model.slot_probability(nouns[2], np.arange(150), channel, om.slots("2025-03-20", days=1).at)
         assert ((chance > 0) & (chance < 1)).all()
     assert np.isfinite(model.rate).all()

@@ -25,14 +25,25 @@ from omnireco.response.kinds import Evidence, Follows, evidence, fit_follows, ki
 from omnireco.response.profiles import EVEN, WEEK
 from omnireco.response.smoothing import FEW_WAYS, Smooth, smooth_rates
 
-__all__ = ["HIGHEST", "LEAST", "Channel", "Sent", "believed", "fit_channel", "log_activity", "mean_rate", "proven", "settings"]
+__all__ = [
+    "HIGHEST",
+    "LEAST",
+    "Channel",
+    "Sent",
+    "fit_channel",
+    "log_activity",
+    "mean_rate",
+    "settings",
+    "supported",
+    "values",
+]
 
 HIGHEST = 0.99
 LEAST = 1024  # people to a thread
 _LEAST_BELIEVED = 0.1  # of what exceeds the best hour tried
 _TRIED = 5.0  # answers to be expected of what was sent in an hour of the day, for it to count as tried
 _DOUBT = 0.35  # standard deviation of a log rate at which half of its excess over the usual is believed
-_LONGEST = 10.0**6  # hours: no end
+_CERTAIN = 1.0 - 1e-15
 
 
 class Sent(NamedTuple):
@@ -106,7 +117,7 @@ def fit_channel(
     channel = settings(profile, tau, reading, follows, life)
     everybody = _value_to_all(channel, profile, rate)
     # without the people's own answers, which would tell on themselves
-    away = _departures(small, profile, rate, channel, None, everybody, threads)
+    away = _per_message(small, profile, rate, channel, None, threads) - np.append(everybody, 0.0)[small.hour]
     active = log_activity(rate, small.profile)
     curve = _curve(small, _rates(hours, tau, life, small)[0], away, active)
     expected = _until_answered(small, hours, tau) * np.exp(curve.slope * away)
@@ -116,8 +127,10 @@ def fit_channel(
     log_rate, variance = _rates(hours, tau, life, small)
     curve = _curve(small, log_rate, away, active)
     log_rate, variance, tried = _corrected(small, curve, log_rate, variance, away, active, n_people)
-    away = _departures(sent, profile, rate, channel, kinds, everybody, threads)
-    expected = curve.rate(_at(log_rate, sent.hour), away, log_activity(rate, sent.profile))
+    log_rate = log_rate + curve.level
+    final = supported(channel, everybody, log_rate, np.sqrt(variance), tried, curve.slope, curve.slope_sd)
+    chance = _per_message(sent, profile, rate, final, kinds, threads, as_log=False)
+    expected = -np.log1p(-np.minimum(chance, _CERTAIN)) * np.exp(curve.lift * log_activity(rate, sent.profile))
     factor, strength = person_factors(sent.person, expected * (1.0 - 0.5 * sent.answered), sent.answered, n_people)
     scale = _scale(expected * factor[sent.person], _foreseen(sent.answered, base_rate))
     answers = np.bincount(sent.person, weights=sent.answered, minlength=n_people)
@@ -127,7 +140,7 @@ def fit_channel(
         follows=follows,
         kinds=kinds,
         everybody=everybody,
-        log_rate=log_rate + curve.level + float(np.log(scale)),
+        log_rate=log_rate + float(np.log(scale)),
         log_rate_sd=np.sqrt(variance),
         tried=tried,
         curve=curve,
@@ -136,7 +149,22 @@ def fit_channel(
     )
 
 
-def proven(slope: float, slope_sd: float) -> float:
+def supported(
+    channel: Any,
+    everybody: np.ndarray,
+    log_rate: np.ndarray,
+    sd: np.ndarray,
+    tried: np.ndarray,
+    slope: float,
+    slope_sd: float,
+) -> Any:
+    """Return the settings of a channel with chances that its log supports; arrays as in `SendTimeModel`."""
+    beyond = _proven(slope, slope_sd)
+    offset = _believed(log_rate, sd, tried, beyond) - slope * np.append(everybody, 0.0)
+    return channel._replace(offset=offset, slope=slope, tried=tried.copy(), beyond=beyond)
+
+
+def _proven(slope: float, slope_sd: float) -> float:
     """Return how much is believed of what exceeds the best hour tried: a tenth, or all where activity foresees answers.
 
     That people answer as their activity says is known from the log when the slope is many standard deviations above 0;
@@ -145,7 +173,7 @@ def proven(slope: float, slope_sd: float) -> float:
     return float(np.clip(1.0 - (2.0 * slope_sd / max(slope, 1e-9)) ** 2, _LEAST_BELIEVED, 1.0))
 
 
-def believed(log_rate: np.ndarray, sd: np.ndarray, tried: np.ndarray, beyond: float) -> np.ndarray:
+def _believed(log_rate: np.ndarray, sd: np.ndarray, tried: np.ndarray, beyond: float) -> np.ndarray:
     """Return everybody's log rate per hour, (169,), as far as the log supports it; the last is without timing.
 
     What an hour that was hardly ever sent at promises over the usual rate counts the less the wider it is known, and of
@@ -423,9 +451,7 @@ def _shares(p: np.ndarray, reading: np.ndarray) -> np.ndarray:
     return np.asarray(r / r.sum(axis=1, keepdims=True))
 
 
-def settings(
-    profile: ActivityModel, tau: float, reading: np.ndarray, follows: Follows | None, life: int | None
-) -> Any:
+def settings(profile: ActivityModel, tau: float, reading: np.ndarray, follows: Follows | None, life: int | None) -> Any:
     """Return what the kernels need of a channel, with a curve that is the log of the relative value."""
     from omnireco.response import _curves as kernels
 
@@ -448,51 +474,67 @@ def settings(
 def _value_to_all(channel: Any, profile: ActivityModel, rate: np.ndarray) -> np.ndarray:
     """Return the log of what each hour is worth to a stranger relative to their average hour, (168,)."""
     nobody = np.array([NONE])
-    no_kind = np.empty((0, len(profile.base.pi)), np.float32)
-    return _log_values(nobody, nobody, no_kind, profile, rate, channel, 1)[0, :WEEK]
+    return _worth(nobody, nobody, None, profile, rate, channel, 1)[0, :WEEK]
 
 
-def _departures(
+def _per_message(
     sent: Sent,
     profile: ActivityModel,
     rate: np.ndarray,
     channel: Any,
     kinds: np.ndarray | None,
-    everybody: np.ndarray,
     threads: int | None,
+    *,
+    as_log: bool = True,
 ) -> np.ndarray:
-    """Return the log of how much more each message's hour is worth to its reader than to a stranger, (m,).
+    """Return the log of what each message's hour is worth to its reader, (m,), or their chance.
 
-    0 where no clock is known. Without ``kinds`` (n_people, G) people are of the kinds that follow their segments.
+    Without timing where no clock is known. Without ``kinds`` (n_people, G) people are of the kinds that follow their
+    segments.
     """
     found = np.zeros(sent.hour.size)
-    usual = np.append(everybody, 0.0)
-    table = np.empty((0, len(profile.base.pi)), np.float32) if kinds is None else kinds
     for people, rows, place, code in _blocks(sent):
         kind_row = np.full(people.size, NONE) if kinds is None else people.astype(np.int64)
-        value = _log_values(code.astype(np.int64), kind_row, table, profile, rate, channel, threads) - usual
-        found[rows] = value[place, np.where(sent.hour[rows] < 0, WEEK, sent.hour[rows])]
+        value = _worth(code.astype(np.int64), kind_row, kinds, profile, rate, channel, threads, as_log)
+        found[rows] = value[place, sent.hour[rows]]  # -1: the last, without timing
     return found
 
 
-def _log_values(
+def _worth(
     code: np.ndarray,
     kind_row: np.ndarray,
-    kinds: np.ndarray,
+    kinds: np.ndarray | None,
     profile: ActivityModel,
     rate: np.ndarray,
     channel: Any,
     threads: int | None,
+    as_log: bool = True,
 ) -> np.ndarray:
-    """Return the log relative value of each hour to people given by code, (n, 169); the last, 0, is without timing."""
+    """Return `values` of people given by their codes in the profile, (n, 169)."""
+    kinds = np.empty((0, len(profile.base.pi)), np.float32) if kinds is None else kinds
+    often, cells = np.append(rate, mean_rate(rate))[code], (profile.indptr, profile.hour, profile.weight)
+    trust, tables = profile.trust_in(code), profile.tables()
+    return values(code, kind_row, kinds, trust, often, cells, tables, channel, threads, as_log=as_log)
+
+
+def values(
+    code: np.ndarray,
+    kind_row: np.ndarray,
+    kinds: np.ndarray,
+    trust: np.ndarray,
+    rate: np.ndarray,
+    cells: tuple[np.ndarray, ...],
+    tables: Any,
+    channel: Any,
+    threads: int | None,
+    *,
+    as_log: bool = True,
+) -> np.ndarray:
+    """Return the log relative value of each hour to people, or their chance, (n, 169); the last is without timing."""
     from omnireco.response import _curves as kernels
 
-    even, value = np.zeros(code.size), np.empty((code.size, WEEK + 1))
-    rates = np.append(rate, mean_rate(rate))[code]
-    cells = (profile.indptr, profile.hour, profile.weight)
-    person = (code, profile.trust_in(code), rates, even, even, kind_row, kinds, *cells, profile.tables(), channel)
+    even, one, value = np.zeros(code.size), np.ones(code.size), np.empty((code.size, WEEK + 1))
     clock, hours = even.astype(np.int32), np.arange(WEEK + 1)[None, :]
-    in_threads(
-        partial(kernels.chances, *person, clock, hours, True, out=value), code.size, threads=threads, least=LEAST
-    )
+    person = (code, trust, rate, even, one, kind_row, kinds, *cells, tables, channel, clock, hours)
+    in_threads(partial(kernels.chances, *person, as_log, out=value), code.size, threads=threads, least=LEAST)
     return value

@@ -114,4 +114,3 @@ def person_factors(
     ]
     m = _RATES[int(np.argmax(np.array(score) + 1e-9 * np.arange(len(_RATES))))]
     return (m + s) / (m + e), m
-

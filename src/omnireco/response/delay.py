@@ -13,7 +13,9 @@ from omnireco.response.profiles import WEEK
 __all__ = ["DEFAULT_TAU", "TAUS", "best_tau", "log_delays", "reading_after", "send_value"]
 
 DEFAULT_TAU = 6.0
-TAUS = np.array([0.15, 0.25, 0.4, 0.6, 0.8, 1.0, 1.5, 2.0, 3.0, 4.0, 6.0, 9.0, 12.0, 18.0, 24.0, 48.0, 96.0, 168.0, 336.0])
+TAUS = np.array(
+    [0.15, 0.25, 0.4, 0.6, 0.8, 1.0, 1.5, 2.0, 3.0, 4.0, 6.0, 9.0, 12.0, 18.0, 24.0, 48.0, 96.0, 168.0, 336.0]
+)
 """Times that are tried for the pull, hours."""
 
 

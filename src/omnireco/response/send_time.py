@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import datetime as dt
 import logging
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import numpy as np
 
-from omnireco._checks import check_duration, check_integer, check_number, no_such
+from omnireco._checks import check_choice, check_duration, check_integer, check_number, no_such
 from omnireco._compute import in_threads, one_blas_thread, row_blocks
 from omnireco._random import stream
 from omnireco.data.audience import Audience
@@ -30,12 +31,12 @@ from omnireco.response.answering import (
     LEAST,
     Channel,
     Sent,
-    believed,
     fit_channel,
     log_activity,
     mean_rate,
-    proven,
     settings,
+    supported,
+    values,
 )
 from omnireco.response.kinds import Follows
 from omnireco.response.profiles import WEEK
@@ -57,6 +58,8 @@ _ANSWERS = 10  # answers, with a local hour, from which hours are said to rest o
 _ASSUMED, _ACTIVITY, _ANSWERED, _RANDOMISED = range(4)
 _BASIS = ("assumed", "activity", "answers", "randomised answers")
 _FEW_HOURS = 2
+_YEAR_9999 = 253_402_300_800_000_000.0
+_SLOPE_SD = 0.5  # before any message
 _ASSUMED_SD = 1.0  # standard deviation of the log rate on a channel without messages
 
 
@@ -360,7 +363,8 @@ class SendTimeModel:
         rows : ndarray of int, shape (n_rows,)
             Rows of the audience.
         channel : str
-            Any name; on a channel without messages ``base_rate`` and the default pull are assumed.
+            Of the message log or of the audience; without messages in the log ``base_rate`` and the default pull are
+            assumed.
         at_us : ndarray of int64, shape (n_slots,)
             Instants, UTC microseconds.
         threads : int, optional
@@ -371,12 +375,20 @@ class SendTimeModel:
         ndarray of shape (n_rows, n_slots), float64
             People without a zone have the same, timing-neutral, chance in all slots.
 
+        Raises
+        ------
+        SchemaError
+            When the audience, the rows or the instants are none.
+        ParameterError
+            When neither the message log nor the audience has the channel.
+
         Notes
         -----
         About 10 microseconds per person on one core.
         """
-        rows, at_us = np.asarray(rows), np.asarray(at_us, np.int64)
-        clock = _clock(audience, at_us)
+        self._check(audience, channel)
+        rows = _rows(rows, audience)
+        clock = _clock(audience, _instants(at_us, "at_us"))
         return self._chances(audience.users.ids[rows], channel, audience.zone[rows], clock, threads=threads)
 
     def probability(self, user_ids: Any, channel: str, send_at_us: Any, audience: Audience) -> np.ndarray:
@@ -390,9 +402,53 @@ class SendTimeModel:
         send_at_us : array-like of int64, shape (n,)
             Instants, UTC microseconds.
         audience : Audience
+
+        Raises
+        ------
+        SchemaError
+            When the audience or the instants are none, or there are not as many as people.
+        IdKindError
+            When the ids are integers and those of the audience strings, or the other way round.
+        ParameterError
+            When neither the message log nor the audience has the channel.
         """
-        at = np.asarray(send_at_us, np.int64)
+        return self._per_touch(user_ids, channel, send_at_us, audience, self._curves)
+
+    def interval(
+        self, user_ids: Any, channel: str, send_at_us: Any, audience: Audience
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Return the ends of the 95 % interval of the chances that `probability` gives, two float64 arrays (n,).
+
+        Wide where little was sent and little lay unread: such hours are to be explored, not believed. The interval
+        covers what is not known of everybody's hours, of how far people depart from them, and of the person's factor;
+        on a channel without messages, that its rate is only assumed.
+
+        Parameters
+        ----------
+        user_ids, channel, send_at_us, audience
+            As for `probability`.
+        """
+        low = self._per_touch(user_ids, channel, send_at_us, audience, lambda ids, name: self._ends(ids, name, -1.96))
+        high = self._per_touch(user_ids, channel, send_at_us, audience, lambda ids, name: self._ends(ids, name, 1.96))
+        return low, high
+
+    def _per_touch(
+        self,
+        user_ids: Any,
+        channel: str,
+        send_at_us: Any,
+        audience: Audience,
+        curves: Callable[[np.ndarray, str], np.ndarray],
+    ) -> np.ndarray:
+        """Look up, for each touch, its hour in the curve of its person; ``curves`` gives (n, 169) for some people."""
+        self._check(audience, channel)
+        at = _instants(send_at_us, "send_at_us")
         row = audience.users.codes(user_ids, missing="none")
+        if at.shape != row.shape:
+            raise SchemaError(
+                f"user_ids and send_at_us must be of one length. Got {row.size:,} and {at.size:,}: "
+                "repeat the one that is shorter, as in numpy.full(len(user_ids), instant)."
+            )
         zone = np.append(audience.zone, np.int32(NONE))[row]
         hour = hour_of_week(at, zone, audience.zones)
         people, place = _distinct(user_ids)
@@ -401,17 +457,49 @@ class SendTimeModel:
         for block in row_blocks(len(people), 24 * 8 * WEEK):
             low, high = np.searchsorted(place[order], [block.start, block.stop])
             some = order[low:high]
-            curves = self._curves(people[block], channel)
-            found[some] = curves[place[some] - block.start, np.where(hour[some] < 0, WEEK, hour[some])]
+            table = curves(people[block], channel)
+            found[some] = table[place[some] - block.start, np.where(hour[some] < 0, WEEK, hour[some])]
         return found
+
+    def _ends(self, ids: np.ndarray, channel: str, z: float) -> np.ndarray:
+        """Return one end of the interval of the chance per local hour of some people, (n, 169)."""
+        code = self._code(channel)
+        sd, slope, slope_sd, of_factor = np.full(WEEK + 1, _ASSUMED_SD), 1.0, _SLOPE_SD, np.zeros((len(ids), 1))
+        rate, usual = np.full(WEEK + 1, np.log(-np.log1p(-self.base_rate))), np.zeros(WEEK + 1)
+        (user, trust, often, shift, factor, person, kind, *cells), tables, channel_settings = self._people(ids, channel)
+        if code != NONE:
+            sd, rate, usual = self.log_rate_sd[code], self.log_rate[code], np.append(self.everybody[code], 0.0)
+            slope, slope_sd, _ = self.curve_parameters[code].tolist()
+            of_factor = np.append(self.factor_sd[:, code], self.factor_sd[:, code].max(initial=0.0))[person][:, None]
+        away = values(user, person, kind, trust, often, tuple(cells), tables, channel_settings, 1) - usual
+        spread = np.sqrt(sd**2 + of_factor**2 + (slope_sd * away) ** 2)
+        score = rate + slope * away + shift[:, None] + np.log(factor)[:, None] + z * spread
+        end = np.minimum(-np.expm1(-np.exp(np.minimum(score, 50.0))), HIGHEST)
+        chance = self._curves(ids, channel)
+        return np.minimum(end, chance) if z < 0 else np.maximum(end, chance)
+
+    def _check(self, audience: Audience, channel: str) -> None:
+        """Refuse what is no audience, and a channel that neither the message log nor the audience has."""
+        if not isinstance(audience, Audience):
+            raise SchemaError(
+                f"audience must be an Audience. Got {type(audience).__name__}: write Audience.from_frame(frame)."
+            )
+        known = dict.fromkeys([*self.channels.ids, *audience.channels.ids])
+        if known and channel not in known:
+            raise ParameterError(
+                f"channel must be one of the message log or of the audience ({', '.join(map(repr, known))}). Got "
+                f"{channel!r}: add a column consent_{channel} to the audience, where nothing was sent on it yet."
+            )
 
     def curve(self, user_id: Any, channel: str | None = None) -> np.ndarray:
         """Return one person's chance of an answer per local hour of the week, float64 (168,).
 
         The mean over the channels of the message log when no channel is named.
         """
+        if channel is not None and len(self.channels):
+            check_choice(channel, "channel", tuple(self.channels.ids))
         names = [channel] if channel is not None else list(self.channels.ids) or [""]
-        return np.asarray(np.mean([self._curves(np.array([user_id]), name)[0, :WEEK] for name in names], axis=0))
+        return np.asarray(np.mean([self._curves(_one(user_id), name)[0, :WEEK] for name in names], axis=0))
 
     def best(
         self,
@@ -454,7 +542,11 @@ class SendTimeModel:
         """
         import pandas as pd
 
-        code = int(audience.channels.codes([channel], missing="none")[0])
+        if not isinstance(audience, Audience):
+            raise SchemaError(
+                f"audience must be an Audience. Got {type(audience).__name__}: write Audience.from_frame(frame)."
+            )
+        code = int(audience.channels.codes([channel], missing="none")[0]) if isinstance(channel, str) else NONE
         if code == NONE:
             raise ParameterError(
                 f"best: the audience has no consent for {channel!r}; it knows "
@@ -539,12 +631,8 @@ class SendTimeModel:
             slope, slope_sd, lift = self.curve_parameters[code].tolist()
             follows = Follows(float(self.own[code]), self.follows[code])
             channel_settings = settings(profile, float(self.tau[code]), self.reading[code], follows, self.life)
-            beyond = proven(slope, slope_sd)
-            offset = believed(self.log_rate[code], self.log_rate_sd[code], self.tried[code], beyond)
-            offset = offset - slope * np.append(self.everybody[code], 0.0)
-            channel_settings = channel_settings._replace(
-                offset=offset, slope=slope, tried=self.tried[code].copy(), beyond=beyond, highest=HIGHEST
-            )
+            known = self.everybody[code], self.log_rate[code], self.log_rate_sd[code], self.tried[code]
+            channel_settings = supported(channel_settings, *known, slope, slope_sd)._replace(highest=HIGHEST)
             person, kind = self.people.codes(ids, missing="none").astype(np.int64), self.kinds[code]
             shift = lift * log_activity(self.rate, user)
             factor = np.append(self.factor[:, code], 1.0)[person]
@@ -653,6 +741,41 @@ def _clock(audience: Audience, at_us: np.ndarray) -> np.ndarray:
     zones = np.arange(len(audience.zones), dtype=np.int32)
     hour = hour_of_week(at_us[None, :], zones[:, None], audience.zones)
     return np.concatenate([hour, np.full((1, at_us.size), WEEK, np.int32)]).astype(np.int64)
+
+
+def _instants(value: Any, name: str) -> np.ndarray:
+    """Return instants as UTC microseconds."""
+    at = np.asarray(value)
+    if at.dtype.kind == "M":
+        at = at.astype("datetime64[us]").astype(np.int64)
+    if at.ndim != 1 or (at.dtype.kind not in "iu" and at.size) or (np.abs(at.astype(np.float64)) > _YEAR_9999).any():
+        raise SchemaError(
+            f"{name} must be UTC microseconds, int64 of shape (n,), of years up to 9999. Got {at.dtype} {at.shape}: "
+            "write om.slots('2025-03-03', days=7).at."
+        )
+    return at.astype(np.int64)
+
+
+def _rows(value: Any, audience: Audience) -> np.ndarray:
+    """Return rows of an audience."""
+    rows = np.asarray(value)
+    if rows.ndim != 1 or (rows.dtype.kind not in "iu" and rows.size):
+        raise SchemaError(
+            f"rows must be rows of the audience, integers of shape (n,). Got {rows.dtype} {rows.shape}: "
+            "write audience.users.codes(user_ids)."
+        )
+    if ((rows < 0) | (rows >= audience.n_users)).any():
+        bad = int(((rows < 0) | (rows >= audience.n_users)).sum())
+        raise SchemaError(
+            f"rows must lie in 0 to {audience.n_users - 1:,}, the rows of the audience. {bad:,} of {rows.size:,} do not: "
+            "write audience.users.codes(user_ids)."
+        )
+    return rows.astype(np.int64)
+
+
+def _one(user_id: Any) -> np.ndarray:
+    """Return one id as an array of ids."""
+    return Vocabulary.from_ids([user_id], "user_id").ids
 
 
 def _distinct(ids: Any) -> tuple[np.ndarray, np.ndarray]:
