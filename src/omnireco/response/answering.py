@@ -5,7 +5,8 @@
 ``m`` (168,) is the rate at which a message that lies there unread is answered in each hour, by everybody; ``rho`` how
 its pull fades; ``D`` how much more the hour is worth to the person than to a stranger, by their activity and by
 the kind of people whose week their answers look like; ``s`` what the hour of sending adds, which repairs what the
-fading pull gets wrong; ``a`` log activity; ``f`` the person's own factor. The chance of an answer is ``1 - exp(-rate)``.
+fading pull gets wrong; ``a`` log activity; ``f`` the person's own factor. The chance of an answer is
+``1 - exp(-rate)``.
 """
 
 from __future__ import annotations
@@ -305,8 +306,9 @@ def _rates(hours: Smooth, tau: float, life: int | None, sent: Sent) -> tuple[np.
 
 def _with_usual(log_rate: np.ndarray, sent: Sent) -> np.ndarray:
     """Return log rates per hour with that of the average message behind them: what holds where no clock is known."""
-    count = np.bincount(sent.hour[sent.hour >= 0], minlength=WEEK)
-    count = count if count.any() else np.ones(WEEK)
+    count = np.bincount(sent.hour[sent.hour >= 0], minlength=WEEK).astype(np.float64)
+    if not count.any():
+        count[:] = 1.0
     return np.append(log_rate[:WEEK], np.log(count @ np.exp(log_rate[:WEEK]) / count.sum()))
 
 
@@ -446,7 +448,7 @@ def _weeks(profile: ActivityModel, reading: np.ndarray) -> np.ndarray:
 
 
 def _shares(p: np.ndarray, reading: np.ndarray) -> np.ndarray:
-    """Return reading weeks, (n, 168): profiles of activity with a little of every hour, times reading relative to it."""
+    """Return reading weeks, (n, 168): profiles with a little of every hour, times reading relative to activity."""
     r = ((1.0 - EVEN) * p + EVEN / WEEK) * reading
     return np.asarray(r / r.sum(axis=1, keepdims=True))
 

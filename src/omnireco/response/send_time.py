@@ -38,6 +38,7 @@ from omnireco.response.answering import (
     supported,
     values,
 )
+from omnireco.response.forgetting import recency
 from omnireco.response.kinds import Follows
 from omnireco.response.profiles import WEEK
 
@@ -162,6 +163,7 @@ class SendTime:
         later. Propensities weigh messages by their inverse within each hour of sending. An hour of the day counts as
         tried when five answers were to be expected of what was sent in it; of what another one promises over the
         usual rate, the less is believed the wider it is known, and hardly anything of what exceeds the best hour tried.
+        Messages are forgotten with a half-life when that foresees the last quarter of the channel's answers better.
         Answers whose times are all midnight are dates: they teach how many, and no hour. Deterministic; the order of
         rows does not matter.
 
@@ -682,7 +684,7 @@ def _sent(
     hour = hour_of_week(at, zone_of[person], audience.zones)
     if _are_dates(back[answered], audience):
         hour = np.full_like(hour, NONE)
-    weight = _weights(messages.propensity, rows, hour)
+    weight = _weights(messages.propensity, rows, hour) * recency(at, hour, answered)
     return Sent(person, code_of[person], hour, answered, np.where(answered, delay, 0), watched, weight)
 
 
@@ -714,9 +716,10 @@ def _basis(sent: Sent, messages: MessageLog, rows: np.ndarray, profile: Activity
     """Return what the hours of a channel rest on."""
     if int((sent.answered & (sent.hour >= 0)).sum()) < _ANSWERS:
         return _ACTIVITY if profile.history.any() else _ASSUMED
-    known = messages.propensity is not None and bool(np.isfinite(messages.propensity[rows]).all())
-    varied = known and bool((messages.propensity[rows] < 1.0).any())
-    return _RANDOMISED if varied else _ANSWERED
+    if messages.propensity is None:
+        return _ANSWERED
+    chosen = messages.propensity[rows]
+    return _RANDOMISED if np.isfinite(chosen).all() and (chosen < 1.0).any() else _ANSWERED
 
 
 def _weekly_rate(profile: ActivityModel, log: EventLog) -> np.ndarray:
@@ -767,8 +770,8 @@ def _rows(value: Any, audience: Audience) -> np.ndarray:
     if ((rows < 0) | (rows >= audience.n_users)).any():
         bad = int(((rows < 0) | (rows >= audience.n_users)).sum())
         raise SchemaError(
-            f"rows must lie in 0 to {audience.n_users - 1:,}, the rows of the audience. {bad:,} of {rows.size:,} do not: "
-            "write audience.users.codes(user_ids)."
+            f"rows must lie in 0 to {audience.n_users - 1:,}, the rows of the audience. {bad:,} of {rows.size:,} do "
+            "not: write audience.users.codes(user_ids)."
         )
     return rows.astype(np.int64)
 

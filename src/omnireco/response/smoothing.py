@@ -1,8 +1,8 @@
 """Rates per hour of the week from counts and times at risk: a smooth curve on the circle, and how well it is known.
 
-``seen`` A (168,) answers in each hour; ``expected`` E (168,) how much lay at risk there; A_b is Poisson(E_b exp(eta_b)).
-The log rate eta is a level, a share of a given ``shape`` and two smooth functions, of the hour of the day and of the
-hour of the week. Everything commutes with a rotation of the week.
+``seen`` A (168,) answers in each hour; ``expected`` E (168,) how much lay at risk there; A_b is Poisson with the mean
+E_b exp(eta_b). The log rate eta is a level, a share of a given ``shape`` and two smooth functions, of the hour of the
+day and of the hour of the week. Everything commutes with a rotation of the week.
 """
 
 from __future__ import annotations
