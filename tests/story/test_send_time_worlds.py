@@ -63,7 +63,8 @@ class World:
         return found, low.reshape(PEOPLE, 24), high.reshape(PEOPLE, 24)
 
     def truth(self):
-        return self.law(np.arange(PEOPLE)[:, None], HOURS[None, :], np.full((PEOPLE, 24), DAYS))
+        user, hour = np.indices((PEOPLE, 24))
+        return self.law(user, hour, np.full(user.shape, DAYS))
 
 
 def evening(user, hour, day):
