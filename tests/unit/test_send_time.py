@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 import omnireco as om
-from omnireco.errors import NotFittedError, ParameterError, SchemaError
+from omnireco.errors import IdKindError, NotFittedError, ParameterError, SchemaError
 from omnireco.response.activity import ActivityProfile
 from omnireco.response.calibration import fit_curve, person_factors
 from omnireco.response.delay import TAUS, best_tau, log_delays, reading_after, send_value
@@ -374,3 +374,119 @@ def test_habit_of_fitting_with_parameters_kept(nouns):
     model = slow.fit(*nouns)
     assert len(model.activity.base.pi) == 1
     assert model.activity.half_life_us == 30 * 24 * HOUR
+
+
+# doors ----------------------------------------------------------------------------------------------
+
+
+def test_a_channel_that_nobody_has_is_no_assumption(model, nouns):
+    audience, at = nouns[2], om.slots("2025-03-20", days=1).at
+    with pytest.raises(ParameterError, match=r"channel must be one of .*'email', 'push'\). Got 'emial': add a column"):
+        model.slot_probability(audience, np.arange(3), "emial", at)
+    with pytest.raises(ParameterError, match="Got 'emial'"):
+        model.probability([1001], "emial", at[:1], audience)
+    with pytest.raises(ParameterError, match="channel must be one of 'email', 'push'"):
+        model.curve(1001, "emial")
+
+
+@pytest.mark.parametrize(
+    ("rows", "at", "message"),
+    [
+        (np.array([0.5]), [0], r"rows must be rows of the audience, integers of shape \(n,\). Got float64"),
+        (np.array(["x"]), [0], "rows must be rows of the audience"),
+        (np.array([-1, 2]), [0], r"rows must lie in 0 to 149, .* 1 of 2 do not"),
+        (np.array([150]), [0], "1 of 1 do not"),
+        (np.arange(2), ["2025-03-20"], "at_us must be UTC microseconds"),
+        (np.arange(2), [1.5], "at_us must be UTC microseconds"),
+        (np.arange(2), [1_742_000_000_000_000_000], "of years up to 9999"),
+    ],
+)
+def test_rows_and_instants_that_are_none(model, nouns, rows, at, message):
+    with pytest.raises(SchemaError, match=message):
+        model.slot_probability(nouns[2], rows, "email", at)
+
+
+def test_instants_may_be_datetimes(model, nouns):
+    at = om.slots("2025-03-20", days=1).at
+    for unit in ("us", "ns", "s"):
+        same = model.slot_probability(
+            nouns[2], np.arange(5), "email", at.astype("datetime64[us]").astype(f"M8[{unit}]")
+        )
+        assert (same == model.slot_probability(nouns[2], np.arange(5), "email", at)).all()
+
+
+def test_as_many_instants_as_people(model, nouns):
+    with pytest.raises(SchemaError, match="must be of one length. Got 2 and 3"):
+        model.probability([1001, 1002], "email", np.zeros(3, np.int64), nouns[2])
+
+
+def test_ids_of_another_kind_never_meet(model, nouns):
+    log, sent, audience = nouns
+    with pytest.raises(IdKindError, match="integers"):
+        model.probability(["1001"], "email", np.zeros(1, np.int64), audience)
+    texts = sent.to_frame().assign(user_id=lambda frame: frame["user_id"].astype(str))
+    with pytest.raises(IdKindError, match="can never meet"):
+        SendTime().fit(log, om.MessageLog.from_frame(texts), audience)
+
+
+@pytest.mark.parametrize("verb", ["slot_probability", "probability", "interval", "best"])
+def test_what_is_no_audience(model, verb):
+    arguments = {
+        "slot_probability": ([1001], np.zeros(1, int), "email", [0]),
+        "probability": ([1001], "email", [0], None),
+        "interval": ([1001], "email", [0], "audience"),
+        "best": (None, "2025-01-01", 1),
+    }[verb]
+    with pytest.raises(SchemaError, match=r"audience must be an Audience\. Got"):
+        getattr(model, verb)(*arguments, **({"channel": "email"} if verb == "best" else {}))
+
+
+# interval -------------------------------------------------------------------------------------------
+
+
+def test_intervals_hold_the_chance(model, asked):
+    at = om.slots("2025-03-20", days=1).at
+    for channel in ("email", "push", "sms"):
+        for user in (1001, 1002, -5):
+            ids = np.full(at.size, user)
+            low, high = model.interval(ids, channel, at, asked)
+            chance = model.probability(ids, channel, at, asked)
+            assert ((low > 0) & (low <= chance) & (chance <= high) & (high < 1)).all()
+
+
+def test_what_is_only_assumed_is_hardly_known(model, asked):
+    at = om.slots("2025-03-20", days=1).at
+    at = at[9:10]
+    low, high = model.interval([1002], "sms", at, asked)
+    assert high[0] / low[0] > 20
+
+
+# repr -----------------------------------------------------------------------------------------------
+
+
+def test_the_first_sentence_says_what_hours_rest_on(model, nouns):
+    log, sent, audience = nouns
+    assert repr(model).startswith("SendTimeModel(Hours rest for email on randomised answers; for push on ")
+    plain = om.MessageLog.from_frame(sent.to_frame().drop(columns="propensity"))
+    assert "email on answers" in repr(SendTime().fit(log, plain, audience))
+    assert repr(SendTime().fit(log, None, audience)).startswith("SendTimeModel(Hours rest on activity. ")
+    nothing = log.before("2000-01-01")
+    assert "Hours rest on nothing: they are assumed." in repr(SendTime().fit(nothing, None, audience))
+
+
+def test_nobodys_zone_is_known(nouns):
+    """No hour can be learned; the chance is that of the log."""
+    log, sent, audience = nouns
+    lost = om.Audience.from_frame(audience.to_frame().assign(timezone=None))
+    model = SendTime().fit(log, sent, lost)
+    grid = model.slot_probability(lost, np.arange(150), "email", om.slots("2025-03-20", days=1).at)
+    assert (grid == grid[:, :1]).all()
+    assert grid.mean() == pytest.approx(sent.responded[sent.channel == 0].mean(), rel=0.3)
+
+
+def test_one_channel_of_two_without_messages_left(nouns):
+    log, sent, audience = nouns
+    one = om.MessageLog.from_frame(sent.to_frame().query("channel == 'email'").head(1))
+    model = SendTime().fit(log, one, audience)
+    grid = model.slot_probability(audience, np.arange(150), "email", om.slots("2025-03-20", days=1).at)
+    assert ((grid > 0) & (grid < 0.6)).all()

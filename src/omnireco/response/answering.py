@@ -12,59 +12,34 @@ fading pull gets wrong; ``a`` log activity; ``f`` the person's own factor. The c
 from __future__ import annotations
 
 from collections.abc import Iterator
-from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from omnireco._compute import in_threads, row_blocks
 from omnireco.data.vocabulary import NONE
 from omnireco.response.activity import ActivityModel
 from omnireco.response.calibration import Curve, fit_curve, person_factors
 from omnireco.response.delay import TAUS, best_tau, log_delays, reading_after
+from omnireco.response.departures import (
+    HIGHEST,
+    Sent,
+    blocks,
+    log_activity,
+    per_message,
+    settings,
+    shares,
+    supported,
+    weeks,
+    worth,
+)
 from omnireco.response.kinds import Evidence, Follows, evidence, fit_follows, kinds_of
 from omnireco.response.profiles import EVEN, WEEK
 from omnireco.response.smoothing import FEW_WAYS, Smooth, smooth_rates
 
-__all__ = [
-    "HIGHEST",
-    "LEAST",
-    "Channel",
-    "Sent",
-    "fit_channel",
-    "log_activity",
-    "mean_rate",
-    "settings",
-    "supported",
-    "values",
-]
+__all__ = ["Channel", "fit_channel"]
 
-HIGHEST = 0.99
-LEAST = 1024  # people to a thread
-_LEAST_BELIEVED = 0.1  # of what exceeds the best hour tried
 _TRIED = 5.0  # answers to be expected of what was sent in an hour of the day, for it to count as tried
-_DOUBT = 0.35  # standard deviation of a log rate at which half of its excess over the usual is believed
 _CERTAIN = 1.0 - 1e-15
-
-
-class Sent(NamedTuple):
-    """Messages of one channel, (m,) each.
-
-    ``person`` and ``profile`` are codes of the message log and of the activity model; ``hour`` local, -1 unknown;
-    ``delay`` whole hours until the answer, ``watched`` until nobody looks any longer; ``weight`` of the message.
-    """
-
-    person: np.ndarray
-    profile: np.ndarray
-    hour: np.ndarray
-    answered: np.ndarray
-    delay: np.ndarray
-    watched: np.ndarray
-    weight: np.ndarray
-
-    def of(self, rows: np.ndarray) -> Sent:
-        """Return some of the messages."""
-        return Sent(*(part[rows] for part in self))
 
 
 class Channel(NamedTuple):
@@ -118,7 +93,7 @@ def fit_channel(
     channel = settings(profile, tau, reading, follows, life)
     everybody = _value_to_all(channel, profile, rate)
     # without the people's own answers, which would tell on themselves
-    away = _per_message(small, profile, rate, channel, None, threads) - np.append(everybody, 0.0)[small.hour]
+    away = per_message(small, profile, rate, channel, None, threads) - np.append(everybody, 0.0)[small.hour]
     active = log_activity(rate, small.profile)
     curve = _curve(small, _rates(hours, tau, life, small)[0], away, active)
     expected = _until_answered(small, hours, tau) * np.exp(curve.slope * away)
@@ -130,7 +105,7 @@ def fit_channel(
     log_rate, variance, tried = _corrected(small, curve, log_rate, variance, away, active, n_people)
     log_rate = log_rate + curve.level
     final = supported(channel, everybody, log_rate, np.sqrt(variance), tried, curve.slope, curve.slope_sd)
-    chance = _per_message(sent, profile, rate, final, kinds, threads, as_log=False)
+    chance = per_message(sent, profile, rate, final, kinds, threads, as_log=False)
     expected = -np.log1p(-np.minimum(chance, _CERTAIN)) * np.exp(curve.lift * log_activity(rate, sent.profile))
     factor, strength = person_factors(sent.person, expected * (1.0 - 0.5 * sent.answered), sent.answered, n_people)
     scale = _scale(expected * factor[sent.person], _foreseen(sent.answered, base_rate))
@@ -148,46 +123,6 @@ def fit_channel(
         factor=factor,
         factor_sd=1.0 / np.sqrt(strength + answers),
     )
-
-
-def supported(
-    channel: Any,
-    everybody: np.ndarray,
-    log_rate: np.ndarray,
-    sd: np.ndarray,
-    tried: np.ndarray,
-    slope: float,
-    slope_sd: float,
-) -> Any:
-    """Return the settings of a channel with chances that its log supports; arrays as in `SendTimeModel`."""
-    beyond = _proven(slope, slope_sd)
-    offset = _believed(log_rate, sd, tried, beyond) - slope * np.append(everybody, 0.0)
-    return channel._replace(offset=offset, slope=slope, tried=tried.copy(), beyond=beyond)
-
-
-def _proven(slope: float, slope_sd: float) -> float:
-    """Return how much is believed of what exceeds the best hour tried: a tenth, or all where activity foresees answers.
-
-    That people answer as their activity says is known from the log when the slope is many standard deviations above 0;
-    it then carries to hours that were not tried.
-    """
-    return float(np.clip(1.0 - (2.0 * slope_sd / max(slope, 1e-9)) ** 2, _LEAST_BELIEVED, 1.0))
-
-
-def _believed(log_rate: np.ndarray, sd: np.ndarray, tried: np.ndarray, beyond: float) -> np.ndarray:
-    """Return everybody's log rate per hour, (169,), as far as the log supports it; the last is without timing.
-
-    What an hour that was hardly ever sent at promises over the usual rate counts the less the wider it is known, and of
-    what exceeds the best hour that was tried ``beyond`` counts. The order stays, so such hours are explored where
-    nothing else is known. Where no hour was tried nothing is taken off: the intervals say it.
-    """
-    if not tried.any() or tried.all():
-        return log_rate
-    usual, hours, sd = log_rate[WEEK], log_rate[:WEEK], sd[:WEEK]
-    best = float(hours.reshape(7, 24).mean(axis=0)[tried[:24]].max())
-    doubted = np.minimum(hours, usual) + np.maximum(hours - usual, 0.0) / (1.0 + (sd / _DOUBT) ** 2)
-    doubted = np.where(doubted > best, best + beyond * (doubted - best), doubted)
-    return np.append(np.where(tried, hours, doubted), usual)
 
 
 def _first_hours(
@@ -221,7 +156,7 @@ def _pull_scores(
     for i, tau in enumerate(TAUS.tolist()):
         rate = _prior_rate(base_rate, tau)
         hours = smooth_rates(seen, _at_risk_alike(sent, tau), log_theta, prior_rate=rate, ways=FEW_WAYS)
-        own = weight @ log_delays(_shares(r, np.exp(hours.log_rate - log_theta)), person, hour, delay, tau)
+        own = weight @ log_delays(shares(r, np.exp(hours.log_rate - log_theta)), person, hour, delay, tau)
         all_alike = weight @ log_delays(np.exp(hours.log_rate)[None], alike, hour, delay, tau)
         score[i] += hours.log_evidence - float(weight @ delay) / tau + max(float(own - all_alike), 0.0)
     return score
@@ -285,7 +220,7 @@ def _at_risk(sent: Sent, profile: ActivityModel, channel: Any, slope: float, fac
     """Return the hours at risk of everybody, (168,), each person's weighted by how they depart from a stranger."""
     usual = _read(profile, channel, np.array([NONE]))[0]
     total = np.zeros(WEEK)
-    for people, rows, place, code in _blocks(sent):
+    for people, rows, place, code in blocks(sent):
         away = (_read(profile, channel, code) / usual) ** slope
         exposure = _exposure(place, sent.of(rows), people.size, float(-1.0 / np.log(channel.rho)))
         total += (factor[people, None] * away * exposure).sum(axis=0)
@@ -294,7 +229,7 @@ def _at_risk(sent: Sent, profile: ActivityModel, channel: Any, slope: float, fac
 
 def _read(profile: ActivityModel, channel: Any, code: np.ndarray) -> np.ndarray:
     """Return the reading weeks of people given by code, (n, 168), before their own answers; rows sum to 1."""
-    r = _shares(profile.profiles(code), channel.reading)
+    r = shares(profile.profiles(code), channel.reading)
     return channel.own * r + (1.0 - channel.own) * (profile.memberships(code) @ channel.follows) @ channel.psi
 
 
@@ -369,18 +304,6 @@ def _scale(rate: np.ndarray, answers: float) -> float:
     return float(np.exp(scale))
 
 
-def mean_rate(rate: np.ndarray) -> float:
-    """Return the rate of somebody unknown."""
-    return float(rate.mean()) if rate.size and rate.mean() > 0 else 1.0
-
-
-def log_activity(rate: np.ndarray, user: np.ndarray) -> np.ndarray:
-    """Return the log of how much more active than average people are; 0 for the unknown (-1)."""
-    mean = mean_rate(rate)
-    relative = np.append(np.maximum(rate, 1e-3 * mean) / mean, 1.0)
-    return np.asarray(np.log(relative)[user])
-
-
 def _fit_kinds(
     small: Sent, sent: Sent, profile: ActivityModel, reading: np.ndarray, tau: float, n_people: int
 ) -> tuple[Follows, np.ndarray]:
@@ -404,24 +327,13 @@ def _fit_kinds(
     return follows, unknown
 
 
-def _blocks(sent: Sent) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]]:
-    """Yield people, rows of their messages, the place of each row among the people, and their codes in the profile."""
-    order = np.argsort(sent.person, kind="stable")
-    people, first = np.unique(sent.person[order], return_index=True)
-    edges = np.append(first, order.size)
-    for block in row_blocks(people.size, 8 * 8 * WEEK):
-        rows = order[edges[block.start] : edges[block.stop]]
-        code = sent.profile[order[first[block]]]
-        yield people[block], rows, np.searchsorted(people[block], sent.person[rows]), code
-
-
 def _evidence(
     sent: Sent, profile: ActivityModel, reading: np.ndarray, tau: float
 ) -> Iterator[tuple[np.ndarray, Evidence, np.ndarray]]:
     """Yield people, what their messages say about their kinds, and their segments, some thousands at a time."""
-    psi = _weeks(profile, reading)
-    for people, rows, place, code in _blocks(sent):
-        r = _shares(profile.profiles(code), reading)
+    psi = weeks(profile, reading)
+    for people, rows, place, code in blocks(sent):
+        r = shares(profile.profiles(code), reading)
         known = sent.hour[rows] >= 0
         rows, place = rows[known], place[known]
         read = (sent.hour[rows] + sent.delay[rows]) % WEEK
@@ -442,101 +354,7 @@ def _joined(parts: list[Evidence]) -> Evidence:
     )
 
 
-def _weeks(profile: ActivityModel, reading: np.ndarray) -> np.ndarray:
-    """Return the reading weeks of the kinds of people, (G, 168)."""
-    return _shares(profile.base.phi, reading) if reading.size else np.array(profile.base.phi)
-
-
-def _shares(p: np.ndarray, reading: np.ndarray) -> np.ndarray:
-    """Return reading weeks, (n, 168): profiles with a little of every hour, times reading relative to activity."""
-    r = ((1.0 - EVEN) * p + EVEN / WEEK) * reading
-    return np.asarray(r / r.sum(axis=1, keepdims=True))
-
-
-def settings(profile: ActivityModel, tau: float, reading: np.ndarray, follows: Follows | None, life: int | None) -> Any:
-    """Return what the kernels need of a channel, with a curve that is the log of the relative value."""
-    from omnireco.response import _curves as kernels
-
-    follows = follows if follows is not None else Follows(1.0, np.eye(len(profile.base.pi)))
-    return kernels.Channel(
-        reading=np.array(reading),
-        own=follows.own,
-        follows=np.array(follows.follows),
-        psi=_weeks(profile, reading),
-        rho=float(np.exp(-1.0 / tau)),
-        life=life or 0,
-        offset=np.zeros(WEEK + 1),
-        slope=1.0,
-        tried=np.zeros(WEEK, np.bool_),
-        beyond=1.0,
-        highest=1.0,
-    )
-
-
 def _value_to_all(channel: Any, profile: ActivityModel, rate: np.ndarray) -> np.ndarray:
     """Return the log of what each hour is worth to a stranger relative to their average hour, (168,)."""
     nobody = np.array([NONE])
-    return _worth(nobody, nobody, None, profile, rate, channel, 1)[0, :WEEK]
-
-
-def _per_message(
-    sent: Sent,
-    profile: ActivityModel,
-    rate: np.ndarray,
-    channel: Any,
-    kinds: np.ndarray | None,
-    threads: int | None,
-    *,
-    as_log: bool = True,
-) -> np.ndarray:
-    """Return the log of what each message's hour is worth to its reader, (m,), or their chance.
-
-    Without timing where no clock is known. Without ``kinds`` (n_people, G) people are of the kinds that follow their
-    segments.
-    """
-    found = np.zeros(sent.hour.size)
-    for people, rows, place, code in _blocks(sent):
-        kind_row = np.full(people.size, NONE) if kinds is None else people.astype(np.int64)
-        value = _worth(code.astype(np.int64), kind_row, kinds, profile, rate, channel, threads, as_log)
-        found[rows] = value[place, sent.hour[rows]]  # -1: the last, without timing
-    return found
-
-
-def _worth(
-    code: np.ndarray,
-    kind_row: np.ndarray,
-    kinds: np.ndarray | None,
-    profile: ActivityModel,
-    rate: np.ndarray,
-    channel: Any,
-    threads: int | None,
-    as_log: bool = True,
-) -> np.ndarray:
-    """Return `values` of people given by their codes in the profile, (n, 169)."""
-    kinds = np.empty((0, len(profile.base.pi)), np.float32) if kinds is None else kinds
-    often, cells = np.append(rate, mean_rate(rate))[code], (profile.indptr, profile.hour, profile.weight)
-    trust, tables = profile.trust_in(code), profile.tables()
-    return values(code, kind_row, kinds, trust, often, cells, tables, channel, threads, as_log=as_log)
-
-
-def values(
-    code: np.ndarray,
-    kind_row: np.ndarray,
-    kinds: np.ndarray,
-    trust: np.ndarray,
-    rate: np.ndarray,
-    cells: tuple[np.ndarray, ...],
-    tables: Any,
-    channel: Any,
-    threads: int | None,
-    *,
-    as_log: bool = True,
-) -> np.ndarray:
-    """Return the log relative value of each hour to people, or their chance, (n, 169); the last is without timing."""
-    from omnireco.response import _curves as kernels
-
-    even, one, value = np.zeros(code.size), np.ones(code.size), np.empty((code.size, WEEK + 1))
-    clock, hours = even.astype(np.int32), np.arange(WEEK + 1)[None, :]
-    person = (code, trust, rate, even, one, kind_row, kinds, *cells, tables, channel, clock, hours)
-    in_threads(partial(kernels.chances, *person, as_log, out=value), code.size, threads=threads, least=LEAST)
-    return value
+    return worth(nobody, nobody, None, profile, rate, channel, 1)[0, :WEEK]

@@ -26,21 +26,20 @@ from omnireco.data.messages import NEVER, MessageLog
 from omnireco.data.vocabulary import NONE, Vocabulary, match
 from omnireco.errors import ParameterError, SchemaError
 from omnireco.response.activity import ActivityModel, ActivityProfile
-from omnireco.response.answering import (
+from omnireco.response.answering import Channel, fit_channel
+from omnireco.response.departures import (
     HIGHEST,
     LEAST,
-    Channel,
     Sent,
-    fit_channel,
     log_activity,
     mean_rate,
     settings,
     supported,
     values,
 )
-from omnireco.response.forgetting import recency
 from omnireco.response.kinds import Follows
 from omnireco.response.profiles import WEEK
+from omnireco.response.touches import ANSWERED, BASIS, answers_of_people, basis_of, sent_on
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -50,14 +49,7 @@ __all__ = ["SendTime", "SendTimeModel"]
 _LOG = logging.getLogger(__name__)
 _HOUR = 3_600_000_000
 _WEEK_US = WEEK * _HOUR
-_DAY = 24 * _HOUR
-_QUARTER = _HOUR // 4
-_MACHINE = 0.5
 _MESSAGES_TO_FIT_ON = 200_000
-_MIDNIGHTS = 10  # answers, all of them at midnight, that are dates
-_ANSWERS = 10  # answers, with a local hour, from which hours are said to rest on them
-_ASSUMED, _ACTIVITY, _ANSWERED, _RANDOMISED = range(4)
-_BASIS = ("assumed", "activity", "answers", "randomised answers")
 _FEW_HOURS = 2
 _YEAR_9999 = 253_402_300_800_000_000.0
 _SLOPE_SD = 0.5  # before any message
@@ -184,15 +176,15 @@ class SendTime:
         profile = self.activity.fit(log, audience, messages=messages, threads=threads)
         messages = _no_messages() if messages is None else messages
         match(audience.users, messages.users, ("the audience", "the message log"))
-        answered_at, n_machine = _answers_of_people(messages)
+        answered_at, n_machine = answers_of_people(messages)
         rate = _weekly_rate(profile, log)
         life = None if self.life is None else check_duration(self.life, "life") // _HOUR
         found, basis = [], []
         for code in range(len(messages.channels)):
             rows = np.flatnonzero(messages.channel == code)
-            sent = _sent(messages, rows, answered_at[rows], profile, audience, life)
+            sent = sent_on(messages, rows, answered_at[rows], profile, audience, life)
             found.append(self._fit_channel(str(messages.channels.ids[code]), sent, profile, rate, messages, threads))
-            basis.append(_basis(sent, messages, rows, profile))
+            basis.append(basis_of(sent, messages, rows, profile))
         n_kinds, shape = len(profile.base.pi), (len(found), messages.n_users)
         model = SendTimeModel(
             activity=profile,
@@ -341,18 +333,18 @@ class SendTimeModel:
         """What the hours of each channel rest on, in a sentence."""
         if not len(self.channels):
             return f"Hours rest on {'activity' if self.activity.history.any() else 'nothing: they are assumed'}."
-        parts = [f"{name} on {self._basis(code)}" for code, name in enumerate(self.channels.ids)]
+        parts = [f"{name} on {self.basis_of(code)}" for code, name in enumerate(self.channels.ids)]
         return f"Hours rest for {'; for '.join(parts)}."
 
-    def _basis(self, code: int) -> str:
+    def basis_of(self, code: int) -> str:
         """Say what a channel's hours rest on."""
-        if self.basis[code] < _ANSWERED:
-            return _BASIS[self.basis[code]] if self.basis[code] else "nothing: they are assumed"
+        if self.basis[code] < ANSWERED:
+            return BASIS[self.basis[code]] if self.basis[code] else "nothing: they are assumed"
         hours = np.flatnonzero(self.tried[code, :24])
         if not 0 < hours.size <= _FEW_HOURS:
-            return _BASIS[self.basis[code]]
+            return BASIS[self.basis[code]]
         named = " and ".join(f"{hour}:00" for hour in hours.tolist())
-        return f"{_BASIS[self.basis[code]]}, sent at {named} only"
+        return f"{BASIS[self.basis[code]]}, sent at {named} only"
 
     def slot_probability(
         self, audience: Audience, rows: np.ndarray, channel: str, at_us: np.ndarray, *, threads: int | None = None
@@ -650,76 +642,6 @@ class SendTimeModel:
 def _parameters(part: Channel) -> tuple[float, float, float]:
     """Return the numbers of a channel's curve that predictions need; its level is in the log rates."""
     return part.curve.slope, part.curve.slope_sd, part.curve.lift
-
-
-def _answers_of_people(messages: MessageLog) -> tuple[np.ndarray, int]:
-    """Return when people answered, `NEVER` where none did, and how many answers of machines were left out."""
-    if messages.machine is None:
-        return messages.responded_at, 0
-    flagged = messages.responded & (messages.machine >= _MACHINE)  # NaN: nobody says that it was one
-    if messages.clicked_at is None:
-        later = np.full(len(messages), NEVER)
-    else:
-        later = np.where(messages.clicked_at > messages.responded_at, messages.clicked_at, NEVER)
-    return np.where(flagged, later, messages.responded_at), int(flagged.sum())
-
-
-def _sent(
-    messages: MessageLog,
-    rows: np.ndarray,
-    back: np.ndarray,
-    profile: ActivityModel,
-    audience: Audience,
-    life: int | None,
-) -> Sent:
-    """Return the messages of a channel on the clocks of their readers."""
-    person, at = messages.user[rows], messages.sent_at[rows]
-    zone_of = np.append(audience.zone, np.int32(NONE))[audience.users.codes(messages.users.ids, missing="none")]
-    answered = back != NEVER
-    delay = np.where(answered, np.where(answered, back, at) // _HOUR - at // _HOUR, 0)
-    watched = np.maximum(messages.end_us - 1 - at, 0) // _HOUR + 1
-    if life is not None:
-        answered, watched = answered & (delay < life), np.minimum(watched, life)
-    code_of = profile.users.codes(messages.users.ids, missing="none")
-    hour = hour_of_week(at, zone_of[person], audience.zones)
-    if _are_dates(back[answered], audience):
-        hour = np.full_like(hour, NONE)
-    weight = _weights(messages.propensity, rows, hour) * recency(at, hour, answered)
-    return Sent(person, code_of[person], hour, answered, np.where(answered, delay, 0), watched, weight)
-
-
-def _are_dates(at: np.ndarray, audience: Audience) -> bool:
-    """Return whether instants are all midnight, in UTC or in one zone of the audience: dates, which have no hour."""
-    if at.size < _MIDNIGHTS or (at % _QUARTER).any():
-        return False
-    zones = np.arange(len(audience.zones), dtype=np.int32)[:, None]
-    return not (at % _DAY).any() or bool((minute_of_day(at[None, :], zones, audience.zones) == 0).all(axis=1).any())
-
-
-def _weights(propensity: np.ndarray | None, rows: np.ndarray, hour: np.ndarray) -> np.ndarray:
-    """Return inverse propensities relative to their mean in each hour of sending, worth as many as they weigh.
-
-    Each hour is then answered by people as they are, not as the policy chose them for it.
-    """
-    if propensity is None or not rows.size:
-        return np.ones(rows.size)
-    chosen = propensity[rows]
-    inverse = np.where(np.isfinite(chosen), 1.0 / chosen, 1.0)
-    place = np.where(hour < 0, WEEK, hour)
-    count = np.maximum(np.bincount(place, minlength=WEEK + 1), 1)
-    mean = np.bincount(place, weights=inverse, minlength=WEEK + 1) / count
-    weight = np.clip(inverse / mean[place], 0.1, 10.0)
-    return np.asarray(weight * weight.sum() / (weight**2).sum())
-
-
-def _basis(sent: Sent, messages: MessageLog, rows: np.ndarray, profile: ActivityModel) -> int:
-    """Return what the hours of a channel rest on."""
-    if int((sent.answered & (sent.hour >= 0)).sum()) < _ANSWERS:
-        return _ACTIVITY if profile.history.any() else _ASSUMED
-    if messages.propensity is None:
-        return _ANSWERED
-    chosen = messages.propensity[rows]
-    return _RANDOMISED if np.isfinite(chosen).all() and (chosen < 1.0).any() else _ANSWERED
 
 
 def _weekly_rate(profile: ActivityModel, log: EventLog) -> np.ndarray:

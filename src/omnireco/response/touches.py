@@ -1,0 +1,95 @@
+"""Messages as a channel's model reads them: answered by people, on their readers' clocks, each with its weight."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from omnireco.data.audience import Audience
+from omnireco.data.clock import hour_of_week, minute_of_day
+from omnireco.data.messages import NEVER, MessageLog
+from omnireco.data.vocabulary import NONE
+from omnireco.response.activity import ActivityModel
+from omnireco.response.departures import Sent
+from omnireco.response.forgetting import recency
+from omnireco.response.profiles import WEEK
+
+__all__ = ["ANSWERED", "BASIS", "answers_of_people", "basis_of", "sent_on"]
+
+BASIS = ("assumed", "activity", "answers", "randomised answers")
+"""What the hours of a channel may rest on."""
+_ASSUMED, _ACTIVITY, ANSWERED, _RANDOMISED = range(4)
+_HOUR = 3_600_000_000
+_DAY, _QUARTER = 24 * _HOUR, _HOUR // 4
+_MACHINE = 0.5  # probability from which an answer is a machine's
+_MIDNIGHTS = 10  # answers, all of them at midnight, that are dates
+_ANSWERS = 10  # answers, with a local hour, from which hours are said to rest on them
+
+
+def answers_of_people(messages: MessageLog) -> tuple[np.ndarray, int]:
+    """Return when people answered, `NEVER` where none did, and how many answers of machines were left out."""
+    if messages.machine is None:
+        return messages.responded_at, 0
+    flagged = messages.responded & (messages.machine >= _MACHINE)  # NaN: nobody says that it was one
+    if messages.clicked_at is None:
+        later = np.full(len(messages), NEVER)
+    else:
+        later = np.where(messages.clicked_at > messages.responded_at, messages.clicked_at, NEVER)
+    return np.where(flagged, later, messages.responded_at), int(flagged.sum())
+
+
+def sent_on(
+    messages: MessageLog,
+    rows: np.ndarray,
+    back: np.ndarray,
+    profile: ActivityModel,
+    audience: Audience,
+    life: int | None,
+) -> Sent:
+    """Return the messages of a channel on the clocks of their readers."""
+    person, at = messages.user[rows], messages.sent_at[rows]
+    zone_of = np.append(audience.zone, np.int32(NONE))[audience.users.codes(messages.users.ids, missing="none")]
+    answered = back != NEVER
+    delay = np.where(answered, np.where(answered, back, at) // _HOUR - at // _HOUR, 0)
+    watched = np.maximum(messages.end_us - 1 - at, 0) // _HOUR + 1
+    if life is not None:
+        answered, watched = answered & (delay < life), np.minimum(watched, life)
+    code_of = profile.users.codes(messages.users.ids, missing="none")
+    hour = hour_of_week(at, zone_of[person], audience.zones)
+    if _are_dates(back[answered], audience):
+        hour = np.full_like(hour, NONE)
+    weight = _weights(messages.propensity, rows, hour) * recency(at, hour, answered)
+    return Sent(person, code_of[person], hour, answered, np.where(answered, delay, 0), watched, weight)
+
+
+def _are_dates(at: np.ndarray, audience: Audience) -> bool:
+    """Return whether instants are all midnight, in UTC or in one zone of the audience: dates, which have no hour."""
+    if at.size < _MIDNIGHTS or (at % _QUARTER).any():
+        return False
+    zones = np.arange(len(audience.zones), dtype=np.int32)[:, None]
+    return not (at % _DAY).any() or bool((minute_of_day(at[None, :], zones, audience.zones) == 0).all(axis=1).any())
+
+
+def _weights(propensity: np.ndarray | None, rows: np.ndarray, hour: np.ndarray) -> np.ndarray:
+    """Return inverse propensities relative to their mean in each hour of sending, worth as many as they weigh.
+
+    Each hour is then answered by people as they are, not as the policy chose them for it.
+    """
+    if propensity is None or not rows.size:
+        return np.ones(rows.size)
+    chosen = propensity[rows]
+    inverse = np.where(np.isfinite(chosen), 1.0 / chosen, 1.0)
+    place = np.where(hour < 0, WEEK, hour)
+    count = np.maximum(np.bincount(place, minlength=WEEK + 1), 1)
+    mean = np.bincount(place, weights=inverse, minlength=WEEK + 1) / count
+    weight = np.clip(inverse / mean[place], 0.1, 10.0)
+    return np.asarray(weight * weight.sum() / (weight**2).sum())
+
+
+def basis_of(sent: Sent, messages: MessageLog, rows: np.ndarray, profile: ActivityModel) -> int:
+    """Return what the hours of a channel rest on."""
+    if int((sent.answered & (sent.hour >= 0)).sum()) < _ANSWERS:
+        return _ACTIVITY if profile.history.any() else _ASSUMED
+    if messages.propensity is None:
+        return ANSWERED
+    chosen = messages.propensity[rows]
+    return _RANDOMISED if np.isfinite(chosen).all() and (chosen < 1.0).any() else ANSWERED
