@@ -140,7 +140,7 @@ def test_a_log_of_two_hours_recommends_the_better_one(seed):
     world = World(late, only(9, 19), delay=40, seed=seed)
     model = world.fit()
     found, low, high = world.chances(model)
-    assert "sent at 9:00 and 19:00 only" in repr(model)
+    assert "enough of them for 9:00 and 19:00 only" in repr(model)
     assert found.mean(axis=0).argmax() in (19, 20)
     assert found.mean(axis=0)[19] == pytest.approx(0.20, abs=0.03)
     assert found.mean(axis=0)[9] == pytest.approx(0.05, abs=0.02)

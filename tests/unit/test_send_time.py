@@ -416,7 +416,7 @@ def test_instants_may_be_datetimes(model, nouns):
 
 
 def test_as_many_instants_as_people(model, nouns):
-    with pytest.raises(SchemaError, match="must be of one length. Got 2 and 3"):
+    with pytest.raises(SchemaError, match=r"must be of one length\. Got 2 and 3"):
         model.probability([1001, 1002], "email", np.zeros(3, np.int64), nouns[2])
 
 

@@ -344,7 +344,7 @@ class SendTimeModel:
         if not 0 < hours.size <= _FEW_HOURS:
             return BASIS[self.basis[code]]
         named = " and ".join(f"{hour}:00" for hour in hours.tolist())
-        return f"{BASIS[self.basis[code]]}, sent at {named} only"
+        return f"{BASIS[self.basis[code]]}, enough of them for {named} only"
 
     def slot_probability(
         self, audience: Audience, rows: np.ndarray, channel: str, at_us: np.ndarray, *, threads: int | None = None
