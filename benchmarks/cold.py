@@ -9,6 +9,7 @@ their attributes predict. Settings are those of the docstrings; nothing was tune
 
 from __future__ import annotations
 
+import argparse
 import os
 import sys
 from pathlib import Path
@@ -87,6 +88,7 @@ def new_items(name: str, x: om.Interactions, goods: om.Interactions) -> None:
 
 
 def main() -> None:
+    argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter).parse_args()
     if folder := os.environ.get("OMNIRECO_DATA"):
         x, about, goods = films(Path(folder))
         new_people("MovieLens-100K", x, about)

@@ -18,6 +18,7 @@ done. Writes results/heartsteps.json.
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
 from pathlib import Path
@@ -113,6 +114,7 @@ def messages_of(frame: pd.DataFrame) -> om.MessageLog:
 
 
 def main() -> None:
+    argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter).parse_args()
     if not os.environ.get("OMNIRECO_DATA"):
         print("OMNIRECO_DATA is not set: there is nothing to measure")
         return

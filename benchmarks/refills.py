@@ -11,6 +11,7 @@ interval (at least one day ahead). Intervals over households. Writes results/ref
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
 import sys
@@ -34,6 +35,7 @@ def over_people(values: pd.Series, people: pd.Series) -> tuple[float, float, flo
 
 
 def main() -> None:
+    argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter).parse_args()
     if not (folder := os.environ.get("OMNIRECO_DATA")):
         sys.exit("Set OMNIRECO_DATA to the folder that holds complete_journey")
     place = Path(folder) / "complete_journey"

@@ -24,9 +24,11 @@ __all__ = [
     "check_flag",
     "check_instant",
     "check_integer",
+    "check_k",
     "check_known",
     "check_names",
     "check_number",
+    "check_numbers",
     "from_microseconds",
     "name_rows",
     "no_such",
@@ -47,18 +49,25 @@ _DURATION = re.compile(r"^\s*(\d+(?:\.\d+)?)\s*([A-Za-z]+)\s*$")
 _DATE = re.compile(r"^\d{4}-\d{2}-\d{2}$")
 _LONGEST_US = 3_652_500 * _UNITS_US["d"]
 _FIRST_US, _LAST_US = -62_135_596_800_000_000, 253_402_300_799_999_999  # what datetime can hold
+_NO_NUMBERS = (bool, np.bool_, np.timedelta64)  # numpy counts the last among its integers
+_LONGEST_LIST = 1_000_000
 _NAMES_SHOWN, _NAMES_LISTED = 5, 20
 _EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 
 
 def check_integer(value: Any, name: str, *, low: int | None = None, high: int | None = None) -> int:
     """Return ``value`` as an int inside [low, high]; booleans are not integers here."""
-    if isinstance(value, (bool, np.bool_)) or not isinstance(value, numbers.Integral):
+    if isinstance(value, _NO_NUMBERS) or not isinstance(value, numbers.Integral):
         raise ParameterError(f"{name} must be an integer{_range(low, high)}. Got {value!r} ({type(value).__name__}).")
     number = int(value)
     if (low is not None and number < low) or (high is not None and number > high):
         raise ParameterError(f"{name} must be an integer{_range(low, high)}. Got {number}.")
     return number
+
+
+def check_k(k: Any) -> int:
+    """Return the length of a list as an int in [1, 1,000,000]; whoever wants more wants scores."""
+    return check_integer(k, "k", low=1, high=_LONGEST_LIST)
 
 
 def check_number(
@@ -70,7 +79,7 @@ def check_number(
     above: float | None = None,
 ) -> float:
     """Return ``value`` as a finite float inside [low, high] and greater than ``above``."""
-    if isinstance(value, (bool, np.bool_)) or not isinstance(value, numbers.Real):
+    if isinstance(value, _NO_NUMBERS) or not isinstance(value, numbers.Real):
         raise ParameterError(f"{name} must be a number. Got {value!r} ({type(value).__name__}).")
     number = float(value)
     if not np.isfinite(number):
@@ -82,6 +91,20 @@ def check_number(
     return number
 
 
+def check_numbers(values: Any, name: str, *, error: type[SchemaError | ParameterError] = ParameterError) -> np.ndarray:
+    """Return an array-like of numbers as float64; texts and times are none, even where numpy could read them so."""
+    try:
+        array = np.asarray(values)
+        if array.dtype.kind == "O" and not any(isinstance(cell, (str, bytes)) for cell in array.ravel().tolist()):
+            array = array.astype(np.float64)
+    except (TypeError, ValueError, OverflowError):
+        array = np.empty(0, object)
+    if array.dtype.kind not in "biuf":
+        kind = {"U": "text", "S": "text", "M": "times", "m": "durations", "c": "complex numbers"}.get(array.dtype.kind)
+        raise error(f"{name} must hold numbers, all rows as long as each other. Got {kind or 'other things'}.")
+    return np.asarray(array, np.float64)
+
+
 def check_flag(value: Any, name: str) -> bool:
     """Return ``value`` as a bool."""
     if not isinstance(value, (bool, np.bool_)):
@@ -91,7 +114,7 @@ def check_flag(value: Any, name: str) -> bool:
 
 def check_choice(value: Any, name: str, choices: Sequence[str]) -> str:
     """Return ``value`` when it is one of ``choices``."""
-    if value not in choices:
+    if not isinstance(value, str) or value not in choices:
         raise ParameterError(f"{name} must be one of {', '.join(map(repr, choices))}. Got {value!r}.")
     return str(value)
 
@@ -268,9 +291,13 @@ def check_columns(present: Iterable[str], needed: Iterable[str], where: str) -> 
 
 def _range(low: float | None, high: float | None) -> str:
     if low is not None and high is not None:
-        return f" in the range [{low:g}, {high:g}]"
+        return f" in the range [{_bound(low)}, {_bound(high)}]"
     if low is not None:
-        return f" of at least {low:g}"
+        return f" of at least {_bound(low)}"
     if high is not None:
-        return f" of at most {high:g}"
+        return f" of at most {_bound(high)}"
     return ""
+
+
+def _bound(number: float) -> str:
+    return f"{number:,}" if isinstance(number, int) else f"{number:g}"

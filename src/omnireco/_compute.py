@@ -24,6 +24,7 @@ __all__ = [
     "in_threads",
     "one_blas_thread",
     "read_only",
+    "require_memory",
     "row_blocks",
     "split_evenly",
     "ticker",
@@ -199,6 +200,29 @@ def available_memory() -> int:
     if limit is not None and used is not None:
         known.append(limit - used)
     return max(0, min(known)) if known else 8 << 30
+
+
+def require_memory(verb: str, needed: float, what: str, advice: str, *, limit: float | None = None) -> None:
+    """Raise a ParameterError when the peak of a computation does not fit, before it starts.
+
+    Parameters
+    ----------
+    verb : str
+        What needs it: ``"EASE.fit"``.
+    needed : float
+        Bytes at the peak, beyond what is held already.
+    what : str
+        What for: ``"20,000 items squared"``.
+    advice : str
+        What fits instead.
+    limit : float, optional
+        Bytes that may be taken; :func:`available_memory` by default.
+    """
+    free = available_memory() if limit is None else limit
+    if needed > free:
+        raise ParameterError(
+            f"{verb} needs {needed / 2**30:,.1f} GiB for {what}, and {free / 2**30:,.1f} GiB are free. {advice}."
+        )
 
 
 def _first_number(path: str, *, key: str = "") -> int | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -76,6 +77,18 @@ def recommend_to_parquet(
     block = check_integer(block, "block", low=1)
     if not isinstance(model, Model):
         raise ParameterError(f"recommend_to_parquet takes a model. Got {type(model).__name__}: write estimator.fit(x).")
+    if not isinstance(histories, Interactions) or not isinstance(path, (str, os.PathLike)):
+        raise ParameterError(
+            f"recommend_to_parquet takes Interactions and a path. Got {type(histories).__name__} and "
+            f"{type(path).__name__}: write recommend_to_parquet(model, log.matrix(), 'lists.parquet', k=10)."
+        )
+    grouped = isinstance(eligible, tuple) and len(eligible) == 2 and isinstance(eligible[1], Mapping)
+    groups = list(eligible[0]) if grouped else []
+    if grouped and len(groups) != histories.n_users:
+        raise ParameterError(
+            "recommend_to_parquet: the groups of eligible=(groups, options) must hold one label for each of "
+            f"{histories.n_users:,} people, in the order of histories.users. Got {len(groups):,}."
+        )
     if not histories.n_users:
         raise EmptyError("recommend_to_parquet: the histories name nobody. Check the rows that were selected.")
     target = Path(path)
@@ -86,9 +99,7 @@ def recommend_to_parquet(
         os.close(handle)
         writer = None
         for rows in track(parts, progress, label="recommend"):
-            some = eligible
-            if isinstance(eligible, tuple) and len(eligible) == 2:
-                some = (list(eligible[0])[rows[0] : rows[-1] + 1], eligible[1])
+            some = (groups[rows[0] : rows[-1] + 1], eligible[1]) if grouped else eligible
             recs = model.recommend(histories.take(rows), k=k, exclude_seen=exclude_seen, eligible=some, threads=threads)
             table = recs.to_arrow()
             writer = writer or pq.ParquetWriter(temporary, table.schema)

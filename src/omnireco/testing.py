@@ -26,7 +26,8 @@ from omnireco.models.base import Model, Recommendations
 
 if TYPE_CHECKING:
     from omnireco.planning.candidates import Candidates
-    from omnireco.planning.rules import Constraint, Eligibility, Touches
+    from omnireco.planning.rules import Constraint, Eligibility
+    from omnireco.planning.touches import Touches
 
 __all__ = ["MODEL_LAWS", "Estimator", "check_constraint", "check_eligibility", "check_model", "small_matrix"]
 

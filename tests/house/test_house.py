@@ -103,17 +103,31 @@ def test_no_id_in_any_repr():
         assert "\n" not in repr(value)
 
 
-def test_nothing_names_a_machine():
+def tracked_files():
+    """Every file that belongs to the project."""
     listed = subprocess.run(["git", "ls-files"], cwd=PROJECT, capture_output=True, text=True, check=False)
     if listed.returncode:
         pytest.skip("not a git checkout, so what belongs to the project is not known")
+    return [path for name in listed.stdout.splitlines() if (path := PROJECT / name).is_file()]
+
+
+def test_no_file_holds_the_marks_of_an_unfinished_merge():
+    mark = re.compile(rb"^(?:<{7} |>{7} |\|{7} |={7}$)", re.MULTILINE)
+    assert [path.name for path in tracked_files() if mark.search(path.read_bytes())] == []
+
+
+def test_nothing_names_a_machine():
     machine = re.compile(r"(?<![\w.])/(?:" + "|".join(["home", "root", "Users", "work", "mnt", "tmp"]) + r")/\w")
     found = []
-    for name in listed.stdout.splitlines():
-        path = PROJECT / name
-        if (
-            path.suffix in {".py", ".md", ".toml", ".yml", ".yaml", ".ipynb", ".cfg", ".txt", ".json", ""}
-            and path.is_file()
-        ):
-            found += [f"{name}: {hit}" for hit in machine.findall(path.read_text(encoding="utf-8", errors="replace"))]
+    for path in tracked_files():
+        if path.suffix in {".py", ".md", ".toml", ".yml", ".yaml", ".ipynb", ".cfg", ".txt", ".json", ""}:
+            found += [
+                f"{path.name}: {hit}" for hit in machine.findall(path.read_text(encoding="utf-8", errors="replace"))
+            ]
     assert found == []
+
+
+@pytest.mark.parametrize("script", sorted((PROJECT / "benchmarks").glob("[a-z]*.py")), ids=lambda path: path.stem)
+def test_a_benchmark_answers_help(script):
+    """Every benchmark has a parser, so ``--help`` answers and nothing is measured."""
+    assert "parse_args()" in script.read_text(encoding="utf-8")

@@ -12,8 +12,11 @@ from collections import defaultdict
 import numpy as np
 import pandas as pd
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from omnireco.data import Audience, MessageLog
+from omnireco.data import Audience, EventLog, MessageLog
+from omnireco.errors import ParameterError
 from omnireco.planning import Budget, Candidates, Capacity, FrequencyCap, QuietHours, plan
 
 ZONES = [
@@ -72,11 +75,12 @@ def world(seed: int):
 
 def make(people, touches, quiet, caps, budgets, cells, messages=None):
     audience = Audience.from_frame(people)
-    rules = [QuietHours(start, end, channels=on) for start, end, on in quiet]
+    maybe = {"missing": "ignore"}  # a world draws its rules without asking which channels it has
+    rules = [QuietHours(start, end, channels=on, **maybe) for start, end, on in quiet]
     found = Candidates.from_frame(touches, audience=audience, eligibility=rules, messages=messages)
-    constraints = [FrequencyCap(n, per=f"{h}h" if h else None, channels=on) for n, h, on in caps]
-    constraints += [Budget(c, cost=cost, total=total) for c, cost, total in budgets]
-    constraints += [Capacity(c, per=f"{m}min", limit=limit) for c, m, limit in cells]
+    constraints = [FrequencyCap(n, per=f"{h}h" if h else None, channels=on, **maybe) for n, h, on in caps]
+    constraints += [Budget(c, cost=cost, total=total, **maybe) for c, cost, total in budgets]
+    constraints += [Capacity(c, per=f"{m}min", limit=limit, **maybe) for c, m, limit in cells]
     return plan(found, constraints=constraints)
 
 
@@ -208,3 +212,127 @@ def test_loosening_a_constraint_never_lowers_the_value(seed):
     for loose in looser:
         assert loose.value >= tight.value - 1e-9
         assert loose.bound >= tight.bound - 1e-6
+
+
+# consent from several sources, joined sets, hostile names and zones ---------------------------------------------------
+
+
+def withdrawals_of(seed, people, touches):
+    """Return a message log with unsubscriptions, events that withdraw and instants of consents, in plain rows too."""
+    rng = np.random.default_rng(20_000 + seed)
+    first = touches["send_at"].min()
+    n = int(rng.integers(1, 12))
+    minutes = rng.integers(-9 * 24 * 60, 3 * 24 * 60, n)
+    sent_at = first - pd.to_timedelta(10 * 24 * 60, unit="min") + pd.to_timedelta(np.zeros(n), unit="min")
+    left = pd.Series(first + pd.to_timedelta(minutes, unit="min")).where(rng.random(n) < 0.6)
+    log = pd.DataFrame(
+        {
+            "user_id": rng.integers(0, 12, n),
+            "channel": rng.choice(np.append(CHANNELS, "letter"), n),
+            "sent_at": sent_at,
+            "responded_at": pd.Series(pd.NaT, index=range(n), dtype="datetime64[us, UTC]"),
+            "unsubscribed_at": left,
+        }
+    )
+    events = pd.DataFrame(
+        {
+            "user_id": rng.integers(0, 12, 3),
+            "item_id": 0,
+            "channel": rng.choice(np.append(CHANNELS, "web"), 3),
+            "event": "unsubscribed",
+            "timestamp": first + pd.to_timedelta(rng.integers(-9 * 24 * 60, 3 * 24 * 60, 3), unit="min"),
+        }
+    )
+    dated = people.copy()
+    for name in [name for name in people if name.startswith("consent_")]:
+        stamps = pd.Series(first + pd.to_timedelta(rng.integers(-9 * 24 * 60, 2 * 24 * 60, len(people)), unit="min"))
+        dated[f"{name}_at"] = stamps.where(rng.random(len(people)) < 0.5).to_numpy("datetime64[us]")
+        dated[f"{name}_at"] = dated[f"{name}_at"].dt.tz_localize("UTC")
+    return dated, log, events
+
+
+def without_consent(sent, people, log, events):
+    """Return how many sent messages somebody had forbidden, by plain loops."""
+    known = people.set_index("user_id").to_dict("index")
+    asked = {name.removeprefix("consent_") for name in people if name.startswith("consent_") and name[-3:] != "_at"}
+    wrong = 0
+    for row in sent.itertuples():
+        given = known[row.user_id].get(f"consent_{row.channel}_at")
+        given = None if pd.isna(given) else given
+        wrong += given is not None and row.send_at < given
+        taken = [r.unsubscribed_at for r in log.itertuples() if (r.user_id, r.channel) == (row.user_id, row.channel)]
+        taken += [
+            r.timestamp
+            for r in events.itertuples()
+            if r.user_id == row.user_id and (r.channel == row.channel or r.channel not in asked)
+        ]
+        taken = [at for at in taken if not pd.isna(at)]
+        wrong += bool(taken) and (given is None or given <= max(taken))
+    return wrong
+
+
+@pytest.mark.parametrize("block", range(5))
+def test_no_plan_writes_to_who_has_withdrawn_anywhere(block):
+    seen = 0
+    for seed in range(40 * block, 40 * block + 40):
+        people, touches, quiet, caps, budgets, cells = world(seed)
+        people, log, events = withdrawals_of(seed, people, touches)
+        logs = {"messages": MessageLog.from_frame(log), "withdrawals": EventLog.from_frame(events)}
+        audience = Audience.from_frame(people)
+        maybe = {"missing": "ignore"}
+        rules = [QuietHours(start, end, channels=on, **maybe) for start, end, on in quiet]
+        half = len(touches) // 2
+        one = Candidates.from_frame(touches[:half], audience=audience, eligibility=rules)
+        other = Candidates.from_frame(touches[half:], audience=audience, **logs)
+        constraints = [FrequencyCap(n, per=f"{h}h" if h else None, channels=on, **maybe) for n, h, on in caps]
+        constraints += [Budget(c, cost=cost, total=total, **maybe) for c, cost, total in budgets]
+        constraints += [Capacity(c, per=f"{m}min", limit=limit, **maybe) for c, m, limit in cells]
+        past = list(log[["user_id", "channel", "sent_at"]].itertuples(index=False, name=None))
+        whole = Candidates.from_frame(touches, audience=audience, eligibility=rules, **logs)
+        for found in (whole, Candidates.concat([one, other])):  # a join is as strict as one set under all
+            sent = plan(found, constraints=constraints).to_frame()
+            assert without_consent(sent, people, log, events) == 0, f"world {seed}"
+            assert violations(sent, people, quiet, caps, budgets, cells, past=past) == [], f"world {seed}"
+            seen += found.left_out["Consent"]
+    assert seen > 0
+
+
+@given(
+    zone=st.integers(-128, 127),
+    name=st.sampled_from(["push", "Push", "push ", "", "puhs", "email"]) | st.text(max_size=8),
+    start=st.sampled_from(HOURS[:4]),
+    hour=st.integers(0, 23),
+)
+@settings(max_examples=60, deadline=None)
+def test_hostile_zones_and_names_never_open_a_quiet_hour(zone, name, start, hour):
+    known = Audience.from_frame(
+        pd.DataFrame({"user_id": [1, 2], "timezone": ["Asia/Tokyo", "UTC"], "consent_push": True})
+    )
+    audience = Audience(
+        known.users,
+        known.zones,
+        np.array([zone, 1], np.int32),
+        known.channels,
+        known.consent,
+        known.reachable,
+        {},
+    )
+    touches = pd.DataFrame(
+        {
+            "user_id": [1],
+            "item_id": "tea",
+            "channel": "push",
+            "send_at": [pd.Timestamp("2025-06-01", tz="UTC") + pd.Timedelta(hours=hour)],
+            "value": 1.0,
+        }
+    )
+    rule = QuietHours(start, "23:59", channels=[name])
+    if name != "push":
+        with pytest.raises(ParameterError, match="is a name that nothing here has"):
+            Candidates.from_frame(touches, audience=audience, eligibility=[rule])
+        return
+    found = Candidates.from_frame(touches, audience=audience, eligibility=[rule])
+    for row in found.to_frame().itertuples():
+        local = row.send_at.to_pydatetime().astimezone(zoneinfo.ZoneInfo(["Asia/Tokyo", "UTC"][zone]))
+        assert zone in (0, 1)
+        assert not start <= local.strftime("%H:%M") < "23:59"

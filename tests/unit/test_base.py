@@ -79,7 +79,7 @@ def test_eligible_refused(eligible, error, match):
 @pytest.mark.parametrize(
     ("options", "match"),
     [
-        ({"k": 0}, "k must be an integer of at least 1. Got 0"),
+        ({"k": 0}, "k must be an integer in the range .1, 1,000,000.. Got 0"),
         ({"k": True}, "k must be an integer"),
         ({"k": 1, "exclude_seen": 1}, "exclude_seen must be True or False"),
         ({"k": 1, "threads": 0}, "threads must be an integer of at least 1"),
@@ -141,7 +141,7 @@ def test_parts_of_lists():
     assert recs.to_arrow().to_pandas().equals(recs.to_frame().astype({"item_id": "str"}))
     assert "<table" in recs._repr_html_()
     assert not recs.codes.flags.writeable
-    with pytest.raises(ParameterError, match="k must be an integer of at least 1"):
+    with pytest.raises(ParameterError, match="k must be an integer in the range"):
         recs.head(0)
     with pytest.raises(UnknownIdError, match="unknown here"):
         recs.rows([11])

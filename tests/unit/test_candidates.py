@@ -231,7 +231,9 @@ class TestCandidates:
             candidates(ranked(), people(), Even(3.0), DAY, channels="push")
 
     def test_refuses_ids_of_another_kind(self):
-        with pytest.raises(SchemaError, match="strings here and integers in the audience"):
+        with pytest.raises(
+            SchemaError, match=r"ids of the candidates are strings, those of the audience are integers.*astype\(str\)"
+        ):
             candidates(ranked(["1", "2"]), people(), Even(), DAY, channels="push")
 
     @pytest.mark.parametrize("name", ["n_items", "n_slots"])

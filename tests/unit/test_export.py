@@ -60,3 +60,21 @@ def test_what_cannot_be_written(x, tmp_path):
         recommend_to_parquet(om.Popularity(), x, tmp_path / "lists", k=2)
     with pytest.raises(EmptyError, match="name nobody"):
         recommend_to_parquet(model, x.take(np.empty(0, np.int64)), tmp_path / "lists", k=2)
+
+
+def test_two_items_in_a_tuple_are_items_and_no_groups(x, tmp_path):
+    model, two = om.Popularity().fit(x), tuple(x.items.ids[:2])
+    path = recommend_to_parquet(model, x, tmp_path / "lists", k=2, exclude_seen=False, eligible=two, block=7)
+    assert set(pd.read_parquet(path)["item_id"]) == set(two)
+
+
+def test_things_of_another_type_are_refused(x, tmp_path):
+    model = om.Popularity().fit(x)
+    with pytest.raises(ParameterError, match=r"takes Interactions and a path. Got DataFrame and PosixPath"):
+        recommend_to_parquet(model, pd.DataFrame({"user_id": [1]}), tmp_path / "lists", k=2)
+    with pytest.raises(ParameterError, match=r"Got Interactions and int: write recommend_to_parquet\(model, log"):
+        recommend_to_parquet(model, x, 3, k=2)
+    with pytest.raises(
+        ParameterError, match=r"must hold one label for each of \d+ people, in the order of histories.users. Got 1"
+    ):
+        recommend_to_parquet(model, x, tmp_path / "lists", k=2, eligible=(["a"], {"a": x.items.ids[:3]}))

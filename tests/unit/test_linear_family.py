@@ -166,7 +166,8 @@ def test_keep_largest_breaks_ties_by_column():
 @pytest.mark.parametrize(
     ("estimator", "message"),
     [
-        (om.GFCF(memory=10.0), r"GFCF\.fit needs .* Use RP3beta"),
+        (om.GFCF(memory=10.0), r"GFCF\.fit needs .* items squared.* Use GFCF\(dense=False\)"),
+        (om.GFCF(dense=False, memory=10.0), r"GFCF\.fit needs .* have together.* Use RP3beta"),
         (om.SLIM(memory=10.0), r"SLIM\.fit needs .* Use RP3beta or ItemKNN"),
     ],
 )
@@ -287,3 +288,19 @@ def test_next_item_refuses():
         om.NextItem(memory=1.0).fit(log_of([(1, "a", 0, "buy"), (1, "b", 1, "buy")]))
     with pytest.raises(ParameterError, match="weights must be a Weights"):
         om.NextItem(weights=0.7)
+
+
+def test_gfcf_in_two_parts_gives_the_scores_of_the_dense_matrix():
+    x = small_matrix()
+    whole, parts = om.GFCF(factors=4).fit(x), om.GFCF(factors=4, dense=False).fit(x)
+    assert parts.score(x, x.items.ids) == pytest.approx(whole.score(x, x.items.ids), abs=1e-5)
+
+
+def test_singular_vectors_of_few_people_and_many_items_need_no_items_squared():
+    from omnireco.models import svd
+
+    x = sp.random(6, 5000, 0.01, format="csr", random_state=0)
+    vectors, values = svd.right_singular_vectors(x, 4)
+    _, expected, rows = np.linalg.svd(x.toarray(), full_matrices=False)
+    assert values == pytest.approx(expected[:4])
+    assert np.abs((vectors * rows[:4].T).sum(axis=0)) == pytest.approx(np.ones(4))

@@ -224,7 +224,7 @@ def test_what_is_not_candidates_is_refused_with_the_way_to_make_them():
 def test_rules_of_the_other_family_are_sent_there():
     with pytest.raises(ParameterError, match=r"QuietHours, which looks at one touch.*eligibility="):
         make(QuietHours("21:00", "08:00"))
-    with pytest.raises(ParameterError, match=r"constraints must hold Constraint rules. Got 'cap'"):
+    with pytest.raises(ParameterError, match=r"constraints must hold Constraint rules. Got str"):
         make("cap")
 
 

@@ -145,7 +145,7 @@ class TestFrequencyCap:
     def test_only_its_channels_count(self):
         t = touches(["2025-06-01 09:00", "2025-06-01 10:00", "2025-06-01 11:00"], channel=["push", "email", "push"])
         assert sums(FrequencyCap(1, per="7D", channels="push").rows(t), 3) == [(0, 2)]
-        assert FrequencyCap(0, per="7D", channels="sms").rows(t).limit.size == 0
+        assert FrequencyCap(0, per="7D", channels="sms", missing="ignore").rows(t).limit.size == 0
 
     def test_without_per_it_is_the_whole_plan(self):
         t = touches(["2025-01-01", "2025-12-31"])
@@ -212,7 +212,7 @@ class TestBudget:
         assert Budget("push", cost=0, total=0).rows(touches(["2025-06-01"])).limit.size == 0
 
     def test_a_channel_that_no_touch_uses_costs_nothing(self):
-        rows = Budget("letter", cost=1, total=5).rows(touches(["2025-06-01"]))
+        rows = Budget("letter", cost=1, total=5, missing="ignore").rows(touches(["2025-06-01"]))
         assert (rows.touch.size, rows.labels) == (0, ("letter",))
 
     @pytest.mark.parametrize("bad", [{"cost": -1, "total": 1}, {"cost": 1, "total": -1}, {"cost": "x", "total": 1}])

@@ -1,11 +1,13 @@
 """Sessions like this one, and the last minutes against the long run."""
 
+import datetime as dt
+
 import numpy as np
 import pandas as pd
 import pytest
 
 import omnireco as om
-from omnireco.errors import EmptyError, ParameterError, SchemaError
+from omnireco.errors import EmptyError, OmnirecoError, ParameterError, SchemaError
 
 START = pd.Timestamp("2025-03-01", tz="UTC")
 
@@ -107,7 +109,8 @@ def test_only_the_past_counts_and_strangers_get_the_popular():
     assert len({tuple(row) for row in cold.codes.tolist()}) == 1
     some = now.recommend(LOG, at=LOG.end, k=4, eligible=["tea1", "tent3"])
     assert set(some.to_frame()["item_id"]) == {"tea1", "tent3"}
-    assert now.one(["unknown"], age=[3], k=4)[0].size == 0
+    popular = [LOG.items.ids[code] for code in cold.codes[0]]
+    assert now.one(["unknown"], age=[3], k=4)[0].tolist() == popular
     groups = ["tent" if person % 2 else "tea" for person in LOG.users.ids]
     options = {kind: [f"{kind}1", f"{kind}2"] for kind in ("tent", "tea")}
     for name, model in MODELS.items():
@@ -117,7 +120,7 @@ def test_only_the_past_counts_and_strangers_get_the_popular():
             assert kinds == [groups[row] for row in LOG.users.codes(frame["user_id"])], name
     with pytest.raises(ParameterError, match="mask of shape"):
         now.recommend(LOG, at=LOG.end, k=2, eligible=[True, False])
-    assert now.one([], age=[], k=4)[0].size == 0
+    assert now.one([], age=[], k=4)[0].tolist() == popular
 
 
 def test_bad_input():
@@ -128,3 +131,57 @@ def test_bad_input():
         now.one(["tea1"], age=[], k=1)
     with pytest.raises(ParameterError, match="age"):
         now.one(["tea1"], age=[-3], k=1)
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_what_was_just_seen_or_disliked_or_is_not_eligible_is_not_shown(name):
+    now = om.WhatNext(model=MODELS[name])
+    seen, disliked = ["tea1", "tea2"], ["tea3", "tent9"]
+    items, _ = now.one(seen, age=["5s", "20s"], k=100, disliked=disliked)
+    assert set(items) == set(LOG.items.ids) - {*seen, *disliked}
+    items, _ = now.one(seen, age=["5s", "20s"], k=100, exclude_seen=False)
+    assert set(seen) <= set(items)
+    items, _ = now.one(seen, age=["5s", "20s"], k=5, eligible=["tea1", "tent3", "tent4"])
+    assert set(items) == {"tent3", "tent4"}
+    items, _ = now.one(["unknown"], age=[0], k=5, eligible=["tent3"], disliked=["unknown too"])
+    assert items.tolist() == ["tent3"]
+    only = now.one(disliked, age=["5s", "5s"], k=3, disliked=disliked)[0].tolist()  # nothing is left of the past
+    assert only == now.one([], age=[], k=3, disliked=disliked)[0].tolist()
+
+
+def test_an_item_disliked_in_the_log_never_comes_back():
+    user, at = LOG.users.ids[0], pd.Timestamp(LOG.end) - pd.Timedelta("1min")
+    no = {"user_id": user, "item_id": "tea5", "channel": "app", "event": "dislike", "timestamp": at}
+    log = om.EventLog.from_frame(pd.concat([LOG.to_frame(), pd.DataFrame([no])], ignore_index=True))
+    for exclude_seen in (True, False):
+        lists = om.WhatNext(model=MODELS["als"]).recommend(log, at=log.end, k=30, exclude_seen=exclude_seen).to_frame()
+        assert "tea5" not in set(lists.loc[lists["user_id"] == user, "item_id"])
+    early = om.WhatNext(model=MODELS["als"]).recommend(log, at=at, k=30, exclude_seen=False).to_frame()
+    assert "tea5" in set(early.loc[early["user_id"] == user, "item_id"])  # not said yet
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"items": "tea1"}, "items must be a list. Got one str"),
+        ({"items": None}, "items must be a list. Got one NoneType"),
+        ({"age": dt.timedelta(seconds=3)}, "age must be a list. Got one timedelta"),
+        ({"age": [dt.datetime(2025, 1, 1, tzinfo=dt.UTC)]}, "must be a duration"),
+        ({"age": [None]}, "must be a duration"),
+        ({"age": [float("nan")]}, "0 seconds or more"),
+        ({"disliked": "tea1"}, "disliked must be a list"),
+        ({"exclude_seen": "yes"}, "exclude_seen must be True or False"),
+        ({"k": 2**31}, "k must be an integer in the range"),
+        ({"items": [1]}, "ids given are integers, those known here are strings"),
+        ({"eligible": ["no such item"]}, "unknown here"),
+    ],
+)
+def test_one_person_asked_about_in_a_wrong_way(arguments, message):
+    with pytest.raises(OmnirecoError, match=message):
+        om.WhatNext(model=MODELS["als"]).one(**({"items": ["tea1"], "age": ["5s"], "k": 3} | arguments))
+
+
+@pytest.mark.parametrize("age", [dt.timedelta(0), pd.Timedelta(0), np.timedelta64(0, "s"), 0, np.float32(0), "1us"])
+def test_now_is_an_age(age):
+    items, _ = om.WhatNext(model=MODELS["als"]).one(["tea1"], age=[age], k=3)
+    assert items.size == 3

@@ -3,7 +3,9 @@
 import numpy as np
 import pandas as pd
 import pytest
+import scipy.sparse as sp
 
+import omnireco as om
 from omnireco import ALS, EASE, FactorModel, Interactions, ItemKNN, Popularity
 from omnireco.errors import ParameterError, UnknownIdError
 
@@ -57,3 +59,35 @@ def test_who_and_how_many(x):
         model.similar_users(x, ["zoe"], k=1)
     with pytest.raises(ParameterError, match="k must be"):
         model.similar_users(x, ["ann"], k=0)
+
+
+@pytest.mark.parametrize(
+    "rules",
+    [
+        {},
+        {"similarity": "jaccard", "neighbors": 7},
+        {"chosen": "by person", "neighbors": 5},
+        {"shrinkage": 2.0, "neighbors": 20},
+        {"chosen": "by person", "similarity": "jaccard", "neighbors": 3},
+    ],
+)
+def test_the_compiled_search_of_many_people_gives_what_the_dense_one_gives(rules, monkeypatch):
+    cells = sp.random(300, 40, 0.1, format="csr", random_state=1, dtype=np.float32)
+    cells.data[:] = np.round(4 * cells.data) - 1  # dislikes and zeros, too
+    x = om.Interactions.from_scipy(sp.vstack([cells, cells[:5]], format="csr"))
+    few = om.UserKNN(**rules).fit(x)
+    expected = few.score(x, x.items.ids)
+    monkeypatch.setattr("omnireco.models.neighbors._FEW_PEOPLE", 1)
+    many = om.UserKNN(**rules).fit(x)
+    assert (many.score(x, x.items.ids) == expected).all()
+    assert (few.reach is None) == (many.reach is None)
+    assert few.reach is None or (few.reach == many.reach).all()
+
+
+def test_a_comparison_of_hours_is_refused_with_what_it_costs(monkeypatch):
+    x = om.Interactions.from_scipy(sp.csr_matrix(np.ones((30, 4))))
+    monkeypatch.setattr("omnireco.models.neighbors._MOST_STEPS", 3000)
+    message = r"compares 30 people .*: 3\.6e\+03 comparisons, .* hours on one core\. Use UserKNN\(chosen='by person'\)"
+    with pytest.raises(ParameterError, match=message):
+        om.UserKNN(neighbors=3).fit(x)
+    assert om.UserKNN(neighbors=3, chosen="by person").fit(x).reach is None

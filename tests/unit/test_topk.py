@@ -131,7 +131,7 @@ ONE = np.ones((1, 2), np.float32)
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"k": 0}, "k must be an integer of at least 1. Got 0"),
+        ({"k": 0}, "k must be an integer in the range .1, 1,000,000.. Got 0"),
         ({"queries": [1.0, 2.0]}, r"queries must be a 2-D array of numbers.*Got shape \(2,\)"),
         ({"queries": [["a", "b"]]}, "queries must be a 2-D array of numbers"),
         ({"queries": np.ones((1, 0))}, "queries must have at least one factor"),

@@ -80,12 +80,13 @@ def pack_audience(audience: Audience, out: Writer) -> None:
         out.vocabulary(name, getattr(audience, name))
     for name in ("zone", "consent", "reachable"):
         out.array(name, getattr(audience, name))
+    out.array("consent_at", audience.consent_at)
     out.labels("attributes", audience.attributes)
 
 
 def unpack_audience(parts: Reader) -> Audience:
     known = parts.parts(("users", "zones", "channels"), ("zone", "consent", "reachable"))
-    return Audience(**known, attributes=parts.labels("attributes"))
+    return Audience(**known, attributes=parts.labels("attributes"), consent_at=parts.optional("consent_at"))
 
 
 def pack_zones(found: ZonePosterior, out: Writer) -> None:

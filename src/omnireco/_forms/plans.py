@@ -7,7 +7,8 @@ import numpy as np
 from omnireco._forms.parts import Reader, Writer
 from omnireco.planning.candidates import Candidates
 from omnireco.planning.plan import Plan, Price
-from omnireco.planning.rules import Past, Touches
+from omnireco.planning.sources import Sources
+from omnireco.planning.touches import Past, Touches
 
 __all__ = [
     "pack_plan",
@@ -16,7 +17,7 @@ __all__ = [
 
 
 def pack_plan(plan: Plan, out: Writer) -> None:
-    """Take a plan apart: what is sent, what is not and why; not the past that frequency caps counted."""
+    """Take a plan apart: what is sent, what is not and why; not the rules, gap and past: it cannot be planned again."""
     touches, found = plan.touches.touches, plan.touches
     for name in ("users", "items", "channels"):
         out.vocabulary(name, getattr(touches, name))
@@ -45,6 +46,7 @@ def unpack_plan(parts: Reader) -> Plan:
         parts.optional("probability"),
         parts.labels("labels"),
         dict(fields["left_out"]),
+        sources=Sources(complete=False),
     )
     return Plan(
         found,

@@ -12,7 +12,7 @@ import numpy as np
 from omnireco._checks import check_names, name_rows
 from omnireco._frozen import ReadOnly
 from omnireco.data.clock import is_zone
-from omnireco.data.columns import Frame, decode_optional, open_frame
+from omnireco.data.columns import Frame, decode_optional, instants_to_pandas, open_frame
 from omnireco.data.identity import Identities
 from omnireco.data.vocabulary import NONE, Vocabulary, compress, distinct_codes
 from omnireco.errors import ParameterError, SchemaError
@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Audience"]
 
-_CONSENT, _REACHABLE = "consent_", "reachable_"
+_CONSENT, _REACHABLE, _AT = "consent_", "reachable_", "_at"
+_UNKNOWN = int(np.iinfo(np.int64).min)
 _LIKE_A_ZONE = re.compile(r"[A-Z]{1,5}\d?[A-Z]{0,3}([+-]\d{1,2}(:?\d{2})?)?|[A-Z][A-Za-z_]+/[\w/+-]{1,40}")
 
 
@@ -47,6 +48,8 @@ class Audience:
         May, and can, the person be reached there?
     attributes : mapping of str to (Vocabulary, ndarray of int32)
         Further columns asked for, such as a segment or the home store.
+    consent_at : ndarray of shape (n_users, n_channels), int64, or None
+        When each consent was last given or taken back, UTC microseconds; the least int64 where that is not known.
     """
 
     users: Vocabulary
@@ -56,15 +59,18 @@ class Audience:
     consent: np.ndarray
     reachable: np.ndarray
     attributes: Mapping[str, tuple[Vocabulary, np.ndarray]]
+    consent_at: np.ndarray | None = None
 
     def __post_init__(self) -> None:
         for array in (
             self.zone,
             self.consent,
             self.reachable,
+            self.consent_at,
             *(codes for _, codes in self.attributes.values()),
         ):
-            array.setflags(write=False)
+            if array is not None:
+                array.setflags(write=False)
         object.__setattr__(self, "attributes", ReadOnly(self.attributes))
 
     @classmethod
@@ -78,7 +84,9 @@ class Audience:
         frame : pandas, polars or pyarrow frame
             One row per person: ``user_id``, ``timezone`` (an IANA name; may be missing), ``consent_<channel>``
             (True or False; missing means no) and optionally ``reachable_<channel>`` (is there an address, an
-            installed app? yes where the column is absent, no where a cell is missing).
+            installed app? yes where the column is absent, no where a cell is missing) and ``consent_<channel>_at``
+            (when the consent was last given or taken back, with a time zone; may be missing). Only with that instant
+            does a yes undo an unsubscription that other data know of, such as the message log: when it is later.
         columns : mapping of str to str, optional
             Our name to yours.
         attributes : iterable of str
@@ -116,14 +124,16 @@ class Audience:
             )
         zones, zone = opened.names("timezone", allow_missing=True)
         _check_zones(zones, zone)
-        channels = sorted(name.removeprefix(_CONSENT) for name in opened.columns if name.startswith(_CONSENT))
+        channels, dated = _channels(opened)
         consent, reachable = _flags(opened, channels, user.size)
+        consent_at = _instants(opened, channels, user.size) if dated else None
         row = np.argsort(user)
         labels = {
             name: (known, codes[row]) for name in attributes for known, codes in [opened.ids(name, allow_missing=True)]
         }
         names = Vocabulary(np.array(channels, object))
-        return cls(users, zones, zone[row], names, consent[row], reachable[row], labels)
+        instants = None if consent_at is None else consent_at[row]
+        return cls(users, zones, zone[row], names, consent[row], reachable[row], labels, instants)
 
     def __len__(self) -> int:
         return len(self.users)
@@ -154,14 +164,15 @@ class Audience:
             self.consent[codes],
             self.reachable[codes],
             attributes,
+            None if self.consent_at is None else self.consent_at[codes],
         )
 
     def resolve(self, identities: Identities, *, kind: str | None = None) -> Audience:
         """Return one row per person, joined from the rows of their ids, and strict where those disagree.
 
-        Consent on a channel is given only where **every** joined row gives it. A person can be reached where any row
-        can be. A zone or attribute that two rows know differently is not known: a person without a zone is not written
-        to on a channel with quiet hours.
+        Consent on a channel is given only where **every** joined row gives it, and since the oldest of their instants
+        (none where one has none). A person can be reached where any row can be. A zone or attribute that two rows know
+        differently is not known: a person without a zone is not written to on a channel with quiet hours.
 
         Parameters
         ----------
@@ -183,7 +194,12 @@ class Audience:
         attributes = {
             name: compress(known, _agreed(codes, user, len(users))) for name, (known, codes) in self.attributes.items()
         }
-        return Audience(users, zones, zone, self.channels, consent, reachable, attributes)
+        consent_at = self.consent_at
+        if consent_at is not None:
+            oldest = np.full(consent.shape, np.iinfo(np.int64).max)
+            np.minimum.at(oldest, user, consent_at)
+            consent_at = oldest
+        return Audience(users, zones, zone, self.channels, consent, reachable, attributes, consent_at)
 
     def to_frame(self) -> pd.DataFrame:
         """Return the people as a pandas frame with the column names of the door."""
@@ -196,6 +212,8 @@ class Audience:
         for code, name in enumerate(self.channels.ids):
             columns[_CONSENT + name] = self.consent[:, code]
             columns[_REACHABLE + name] = self.reachable[:, code]
+            if self.consent_at is not None:
+                columns[f"{_CONSENT}{name}{_AT}"] = instants_to_pandas(self.consent_at[:, code], none=_UNKNOWN)
         for name, (vocabulary, codes) in self.attributes.items():
             columns[name] = decode_optional(vocabulary, codes)
         return pd.DataFrame(columns)
@@ -224,6 +242,30 @@ def _check_zones(zones: Vocabulary, zone: np.ndarray) -> None:
         "'America/New_York'; a fixed offset or an abbreviation is wrong after the next clock change. Leave it "
         "missing where it is not known."
     )
+
+
+def _channels(opened: Frame) -> tuple[list[str], bool]:
+    """Return the channels with a consent column, and whether some consent has an instant beside it."""
+    import pyarrow.types as pt
+
+    asked = {name.removeprefix(_CONSENT) for name in opened.columns if name.startswith(_CONSENT)}
+    dates = {name for name in asked if name.endswith(_AT) and name.removesuffix(_AT) in asked}
+    for name in sorted(asked - dates):
+        if name.endswith(_AT) and pt.is_timestamp(opened.columns[_CONSENT + name].type):
+            raise SchemaError(
+                f"Audience.from_frame: {_CONSENT}{name} has no {_CONSENT}{name.removesuffix(_AT)} beside it. An "
+                f"instant says since when, not what: frame['{_CONSENT}{name.removesuffix(_AT)}'] = ..."
+            )
+    return sorted(asked - dates), bool(dates)
+
+
+def _instants(opened: Frame, channels: list[str], n: int) -> np.ndarray:
+    """Return when each consent was given or taken back, int64 (n, n_channels)."""
+    at = np.full((n, len(channels)), _UNKNOWN)
+    for column, channel in enumerate(channels):
+        if f"{_CONSENT}{channel}{_AT}" in opened:
+            at[:, column] = opened.instants(f"{_CONSENT}{channel}{_AT}", none=_UNKNOWN)
+    return at
 
 
 def _flags(opened: Frame, channels: list[str], n: int) -> tuple[np.ndarray, np.ndarray]:

@@ -16,7 +16,7 @@ from omnireco._frozen import ReadOnly
 from omnireco.data.columns import decode_optional, instants_to_pandas, open_frame
 from omnireco.data.identity import Identities, ResolveReport, resolved_users
 from omnireco.data.interactions import Interactions
-from omnireco.data.order import taken, time_order
+from omnireco.data.order import distinct, taken, time_order
 from omnireco.data.quality import QualityReport, all_kept, check_on_invalid, sift
 from omnireco.data.suspicion import check_events, fingerprint, repeats
 from omnireco.data.vocabulary import NONE, Vocabulary, compress
@@ -690,7 +690,7 @@ def _distinct(group: np.ndarray, codes: np.ndarray, n_groups: int) -> np.ndarray
     if codes.size == 0:
         return np.zeros(n_groups, np.int64)
     span = int(codes.max()) + 1
-    return np.bincount(np.unique(group.astype(np.int64) * span + codes) // span, minlength=n_groups)
+    return np.bincount(distinct(group.astype(np.int64) * span + codes) // span, minlength=n_groups)
 
 
 def _day(at: int) -> str:

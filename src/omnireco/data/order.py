@@ -9,10 +9,16 @@ import numpy as np
 
 from omnireco._compute import in_threads, read_only
 
-__all__ = ["taken", "time_order"]
+__all__ = ["distinct", "taken", "time_order"]
 
 LARGE = 200_000  # rows from which compiled code pays for being loaded
 _BUCKETS = 12  # bits: some thousand open pages at a time are what a CPU keeps in sight
+
+
+def distinct(values: np.ndarray) -> np.ndarray:
+    """Return the distinct integers, ascending: by sorting, since numpy's hash table degrades on pairs of codes."""
+    ordered = np.sort(values, kind="stable")
+    return ordered[np.r_[True, ordered[1:] != ordered[:-1]][: ordered.size]]
 
 
 def time_order(

@@ -227,7 +227,7 @@ def unite(parts: Sequence[Vocabulary], name: str) -> tuple[Vocabulary, list[np.n
     return whole, np.split(codes, edges)
 
 
-def match(known: Vocabulary, other: Vocabulary, tables: tuple[str, str]) -> np.ndarray:
+def match(known: Vocabulary, other: Vocabulary, tables: tuple[str, str], *, column: str = "user_id") -> np.ndarray:
     """Return the code in ``known`` of each id of ``other``, -1 for none, where two tables of ids meet.
 
     Parameters
@@ -235,6 +235,8 @@ def match(known: Vocabulary, other: Vocabulary, tables: tuple[str, str]) -> np.n
     known, other : Vocabulary
     tables : (str, str)
         What the caller calls the two, for the message: ``("audience", "events")``.
+    column : str
+        The column that holds the ids in a frame, for the line that casts.
 
     Raises
     ------
@@ -250,7 +252,7 @@ def match(known: Vocabulary, other: Vocabulary, tables: tuple[str, str]) -> np.n
         return np.full(len(other), NONE, np.int32)
     if known is other:
         return np.arange(len(other), dtype=np.int32)
-    _check_kinds(other.ids, known.ids, f"the ids of {tables[1]}", f"those of {tables[0]}")
+    _check_kinds(other.ids, known.ids, f"the ids of {tables[1]}", f"those of {tables[0]}", column)
     codes = known.codes(other.ids, missing="none")
     smaller, found = min(len(known), len(other)), int((codes != NONE).sum())
     if smaller >= _ENOUGH_TO_WARN and found < _FEW_MATCH * smaller:
@@ -263,7 +265,7 @@ def match(known: Vocabulary, other: Vocabulary, tables: tuple[str, str]) -> np.n
     return codes
 
 
-def _check_kinds(given: np.ndarray, known: np.ndarray, what: str, those: str) -> None:
+def _check_kinds(given: np.ndarray, known: np.ndarray, what: str, those: str, column: str = "user_id") -> None:
     """Refuse integers against strings: 1 and "1" would never meet, and nothing would say so."""
     if (given.dtype == object) == (known.dtype == object):
         return
@@ -271,7 +273,7 @@ def _check_kinds(given: np.ndarray, known: np.ndarray, what: str, those: str) ->
     raise IdKindError(
         f"{what[0].upper() + what[1:]} are {kinds[given.dtype == object]}, {those} are {kinds[known.dtype == object]}: "
         "they can never meet. Cast one of them before it is read, for example "
-        "frame['user_id'] = frame['user_id'].astype(str)."
+        f"frame[{column!r}] = frame[{column!r}].astype(str)."
     )
 
 

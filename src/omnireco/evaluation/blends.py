@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 import scipy.sparse as sp
 
-from omnireco._checks import check_integer, check_number
+from omnireco._checks import check_integer, check_k, check_number
 from omnireco._frozen import ReadOnly
 from omnireco._random import stream
 from omnireco.data.interactions import Interactions
@@ -100,7 +100,7 @@ def learn_blend(
     >>> learn_blend(models, x, x, k=5, exclude_seen=False).model
     BlendModel(25 items, ease x ..., popular x ..., scale='deviation')
     """
-    k, sweeps = check_integer(k, "k", low=1), check_integer(sweeps, "sweeps", low=1)
+    k, sweeps = check_k(k), check_integer(sweeps, "sweeps", low=1)
     steps = [check_number(step, "grid") for step in grid]
     blend = BlendModel.of(models, scale=scale)
     asked, relevant = _people(blend, histories, truth, check_integer(people, "people", low=1), seed)

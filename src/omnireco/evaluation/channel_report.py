@@ -12,6 +12,7 @@ import numpy as np
 from omnireco._checks import check_duration, check_flag, check_names
 from omnireco.data.columns import instants_to_pandas, open_frame
 from omnireco.data.events import EventLog, require_events
+from omnireco.data.order import distinct
 from omnireco.data.vocabulary import NONE
 from omnireco.errors import ParameterError, SchemaError
 
@@ -274,7 +275,7 @@ def _grouped(log: EventLog, group: np.ndarray, n_groups: int, done: np.ndarray, 
 
     c = len(log.channels)
     cell = group.astype(np.int64) * c + log.channel
-    person = np.unique(cell * log.n_users + log.user)
+    person = distinct(cell * log.n_users + log.user)
     here, whose = person // log.n_users, person % log.n_users
     where, times = np.unique((here // c) * log.n_users + whose, return_counts=True)
     crossing = where[times > 1]
@@ -302,7 +303,7 @@ def _grouped(log: EventLog, group: np.ndarray, n_groups: int, done: np.ndarray, 
 
 
 def _distinct_people(log: EventLog, group: np.ndarray, n_groups: int) -> np.ndarray:
-    return np.bincount(np.unique(group.astype(np.int64) * log.n_users + log.user) // log.n_users, minlength=n_groups)
+    return np.bincount(distinct(group.astype(np.int64) * log.n_users + log.user) // log.n_users, minlength=n_groups)
 
 
 def _shares(table: pd.DataFrame, people: int, events: int, completions: int, value: float) -> pd.DataFrame:
@@ -411,7 +412,7 @@ def _times(log: EventLog) -> pd.DataFrame:
     move = np.flatnonzero((user[1:] == user[:-1]) & (channel[1:] != channel[:-1]))
     pair = channel[move] * c + channel[move + 1]
     hours = (at[move + 1] - at[move]) / _HOUR_US
-    people = np.bincount(np.unique(pair * log.n_users + user[move]) // log.n_users, minlength=c * c)
+    people = np.bincount(distinct(pair * log.n_users + user[move]) // log.n_users, minlength=c * c)
     quartiles = _quartiles(pair, hours, c * c)
     start, end = np.divmod(np.arange(c * c), c)
     table = pd.DataFrame(

@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import scipy.sparse as sp
 
-from omnireco._checks import check_flag, check_integer, check_names
+from omnireco._checks import check_flag, check_k, check_names
 from omnireco._compute import Progress, ticker
 from omnireco._frozen import ReadOnly
 from omnireco.data.events import EventLog, require_events
 from omnireco.data.interactions import Interactions
+from omnireco.data.order import distinct
 from omnireco.data.splits import split_rolling
 from omnireco.data.vocabulary import NONE
 from omnireco.data.weights import Weights
@@ -149,7 +150,7 @@ def compare_channels(
     if not isinstance(cross, CrossChannel):
         raise ParameterError(f"compare_channels takes CrossChannel(estimator). Got {type(cross).__name__}.")
     weights = Weights() if weights is None else weights
-    k, exclude_seen = check_integer(k, "k", low=1), check_flag(exclude_seen, "exclude_seen")
+    k, exclude_seen = check_k(k), check_flag(exclude_seen, "exclude_seen")
     asked = tuple(str(name) for name in log.channels.ids) if channels is None else check_names(channels, "channels")
     if absent := [name for name in asked if name not in set(log.channels.ids)]:
         raise ParameterError(
@@ -230,6 +231,6 @@ def _countable(train: EventLog, test: EventLog, *, exclude_seen: bool) -> EventL
     if exclude_seen:
         width = np.int64(max(1, train.n_items))
         with_item = train.item != NONE
-        had = np.unique(train.user[with_item].astype(np.int64) * width + train.item[with_item])
+        had = distinct(train.user[with_item].astype(np.int64) * width + train.item[with_item])
         keep &= ~((item != NONE) & np.isin(user.astype(np.int64) * width + item, had))
     return test._rows(np.flatnonzero(keep))

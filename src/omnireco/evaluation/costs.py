@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from omnireco._checks import check_integer
+from omnireco._checks import check_k
 from omnireco.data.vocabulary import NONE
 from omnireco.errors import ParameterError
 from omnireco.evaluation.evaluate import evaluate
@@ -64,7 +64,7 @@ def cost_of(
     >>> cost_of(mixed, long, x, k=3).columns.tolist()
     ['model', 'metric', 'k', 'before', 'after', 'difference', 'low', 'high', 'n_users', 'changed']
     """
-    k = check_integer(k, "k", low=1)
+    k = check_k(k)
     named: Any = {"after": after} if isinstance(after, Recommendations) else after
     if not isinstance(named, Mapping) or not all(isinstance(r, Recommendations) for r in (before, *named.values())):
         raise ParameterError("cost_of takes lists: cost_of(om.mmr(long, ...), long, truth, k=10).")

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import scipy.sparse as sp
 
-from omnireco._checks import check_flag, check_integer, check_names
+from omnireco._checks import check_flag, check_integer, check_k, check_names
 from omnireco._compute import Progress, ticker
 from omnireco.data.events import EventLog, Split, require_events
 from omnireco.data.interactions import Interactions
@@ -225,7 +225,7 @@ def learn_weights(
     if not isinstance(start, Weights):
         raise ParameterError(f"start must be a Weights. Got {type(start).__name__}: write Weights(events=...).")
     windows, sweeps = check_integer(windows, "windows", low=2), check_integer(sweeps, "sweeps", low=1)
-    k, exclude_seen = check_integer(k, "k", low=1), check_flag(exclude_seen, "exclude_seen")
+    k, exclude_seen = check_k(k), check_flag(exclude_seen, "exclude_seen")
     channels = () if channels is None and len(log.channels) == 1 else _known(channels, log.channels.ids, "channels")
     groups = _groups(events, log.events.ids)
     graded = _known(targets, log.events.ids, "targets")

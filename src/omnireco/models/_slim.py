@@ -30,7 +30,8 @@ def descend(gram, start, stop, ridge, lasso, nonnegative, iterations, tolerance,
     """
     m = gram.shape[0]
     active, pull = np.empty(m, np.int64), np.empty(m)
-    part, near, now, then = np.empty((m, m)), np.empty(m), np.empty(m), np.empty(m)
+    room = min(m, _FIRST)
+    part, near, now, then = np.empty((room, room)), np.empty(m), np.empty(m), np.empty(m)
     for j in range(start, stop):
         w = out[j - start]
         pull[:] = gram[:, j]  # x_i . (x_j - X w)
@@ -42,6 +43,9 @@ def descend(gram, start, stop, ridge, lasso, nonnegative, iterations, tolerance,
                 n += 1
         sweeps = 0
         while n > 0:
+            if n > room:
+                room = min(m, 2 * n)
+                part = np.empty((room, room))
             for a in range(n):
                 i = active[a]
                 near[a], now[a], then[a] = pull[i], w[i], w[i]

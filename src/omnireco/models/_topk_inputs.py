@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from scipy import sparse
 
-from omnireco._checks import check_integer, name_rows
+from omnireco._checks import check_k, name_rows
 from omnireco.errors import ParameterError
 
 __all__ = ["Rules", "as_bias", "as_factors", "as_k", "as_rules", "frozen", "row_norms"]
@@ -84,7 +84,7 @@ def frozen(array: np.ndarray) -> np.ndarray:
 
 def as_k(k: Any) -> int:
     """Return k as an int of at least 1."""
-    return check_integer(k, "k", low=1)
+    return check_k(k)
 
 
 def as_factors(values: Any, name: str) -> np.ndarray:

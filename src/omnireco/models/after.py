@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import numpy as np
 
-from omnireco._checks import check_duration, check_instant, check_integer, check_names, check_number
+from omnireco._checks import check_duration, check_instant, check_integer, check_k, check_names, check_number
 from omnireco.data.columns import instants_to_pandas
 from omnireco.data.events import EventLog, require_events
 from omnireco.data.vocabulary import NONE, Vocabulary
@@ -171,7 +171,7 @@ class FollowUpsModel:
         """
         from omnireco.data.vocabulary import distinct_codes
 
-        k = check_integer(k, "k", low=1)
+        k = check_k(k)
         asked = distinct_codes(self.items, items)
         codes = np.full((asked.size, k), NONE, np.int32)
         scores = np.full((asked.size, k), -np.inf, np.float32)
@@ -366,7 +366,7 @@ class RefillModel:
 
     def recommend(self, log: EventLog, *, at: Any, k: int, within: Any = "7D") -> Recommendations:
         """Rank what each person is likely to need within a window, by the chance of it: ready for ``candidates``."""
-        k = check_integer(k, "k", low=1)
+        k = check_k(k)
         found = self.due(log, at=at, within=within)
         ranked = found.groupby("user_id", sort=False).head(k)[["user_id", "item_id", "chance"]]
         return Recommendations.from_frame(ranked.rename(columns={"chance": "score"}))

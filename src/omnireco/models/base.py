@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, NoReturn
 import numpy as np
 import scipy.sparse as sp
 
-from omnireco._checks import check_flag, check_integer
+from omnireco._checks import check_flag, check_k
 from omnireco._compute import Progress, row_blocks, track, usable_threads
 from omnireco.data.columns import open_frame
 from omnireco.data.interactions import Interactions
@@ -125,7 +125,7 @@ class Recommendations:
 
     def head(self, k: int) -> Recommendations:
         """Return the first ``k`` of every list."""
-        k = check_integer(k, "k", low=1)
+        k = check_k(k)
         return Recommendations(self.users, self.items, self.codes[:, :k].copy(), self.scores[:, :k].copy())
 
     def rows(self, ids: Any) -> Recommendations:
@@ -241,7 +241,7 @@ class Model(ABC):
         -----
         Deterministic: equal for any batch, block size and number of threads.
         """
-        k = check_integer(k, "k", low=1)
+        k = check_k(k)
         exclude_seen = check_flag(exclude_seen, "exclude_seen")
         usable_threads(threads)
         known = self._align(histories)
@@ -300,7 +300,7 @@ class Model(ABC):
         Recommendations
             Its ``users`` are the items asked about; an item is never similar to itself.
         """
-        k = check_integer(k, "k", low=1)
+        k = check_k(k)
         asked = distinct_codes(self.items, items)
         codes, scores = self._similar(asked, k=k)
         return Recommendations(self.items.take(asked), self.items, codes, scores)
@@ -325,7 +325,7 @@ class Model(ABC):
             in a factor model, of the histories themselves in any other. Nobody is similar to themselves, and
             people without a history are similar to nobody.
         """
-        k = check_integer(k, "k", low=1)
+        k = check_k(k)
         known = self._align(histories).without_targets()
         asked = distinct_codes(known.users, users)
         warm = np.diff(known.csr.indptr) > 0
@@ -398,7 +398,7 @@ class Model(ABC):
         codes = np.full((histories.shape[0], k), NONE, np.int32)
         scores = np.full((histories.shape[0], k), -np.inf, np.float32)
         cold = np.flatnonzero(silent)
-        codes[cold], scores[cold] = _most_popular(self.popularity, cold, k=k, exclude=exclude, eligible=eligible)
+        codes[cold], scores[cold] = most_popular(self.popularity, cold, k=k, exclude=exclude, eligible=eligible)
         if (warm := np.flatnonzero(~silent)).size:
             codes[warm], scores[warm] = self._rank(
                 histories[warm],
@@ -542,7 +542,7 @@ def _item_mask(eligible: Any, items: Vocabulary, name: str) -> np.ndarray:
     return mask
 
 
-def _most_popular(
+def most_popular(
     popularity: np.ndarray, rows: np.ndarray, *, k: int, exclude: sp.csr_matrix | None, eligible: Any
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return (codes, scores) for people whose history says nothing: one list per group of eligibility.

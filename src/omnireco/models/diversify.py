@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import scipy.sparse as sp
 
-from omnireco._checks import check_integer, check_number
+from omnireco._checks import check_integer, check_k, check_number
 from omnireco.data.catalog import Catalog
 from omnireco.data.interactions import Interactions
 from omnireco.data.vocabulary import NONE
@@ -72,7 +72,7 @@ def mmr(lists: Recommendations, *, k: int, trade_off: float, similarity: ItemMod
     >>> mmr(EASE().fit(x).recommend(x, k=10), k=3, trade_off=0.5, similarity=ItemKNN().fit(x)).k
     3
     """
-    k, trade_off = check_integer(k, "k", low=1), check_number(trade_off, "trade_off", low=0, high=1)
+    k, trade_off = check_k(k), check_number(trade_off, "trade_off", low=0, high=1)
     place, most = similarity_places(lists, similarity, "mmr")
     relevance = relevance_of(lists)
 
@@ -121,7 +121,7 @@ def avoid(
     >>> avoid(lists, no, k=2, strength=1.0, similarity=ItemKNN().fit(x)).to_frame()["item_id"].tolist()
     ['c', 'b']
     """
-    k, strength = check_integer(k, "k", low=1), check_number(strength, "strength", low=0)
+    k, strength = check_k(k), check_number(strength, "strength", low=0)
     if not isinstance(disliked, Interactions):
         raise SchemaError(f"avoid: disliked must be Interactions. Got {type(disliked).__name__}.")
     place, most = similarity_places(lists, similarity, "avoid")
@@ -179,7 +179,7 @@ def calibrated(
     >>> calibrated(long, x, Catalog.from_frame(kinds), k=3, strength=0.5).k
     3
     """
-    k, strength = check_integer(k, "k", low=1), check_number(strength, "strength", low=0, high=1)
+    k, strength = check_k(k), check_number(strength, "strength", low=0, high=1)
     category = _categories(catalog, lists.items.ids, "calibrated")
     n_kinds = int(category.max(initial=-1)) + 2  # the last one is for items without
     past_kind = _categories(catalog, histories.items.ids, "calibrated")
@@ -234,7 +234,7 @@ def quotas(lists: Recommendations, catalog: Catalog, *, k: int, most: int | Mapp
     >>> quotas(lists, kinds, k=2, most=1).to_frame()["item_id"].tolist()
     ['a1', 'b1']
     """
-    k = check_integer(k, "k", low=1)
+    k = check_k(k)
     category = _categories(catalog, lists.items.ids, "quotas")
     names = [str(name) for name in catalog.category[0].ids] if catalog.category is not None else []
     if isinstance(most, Mapping):
@@ -283,7 +283,7 @@ def promoted(
     >>> promoted(lists, k=3, pin=["c"], bury=["a"]).to_frame()["item_id"].tolist()
     ['c', 'b', 'a']
     """
-    k = check_integer(k, "k", low=1)
+    k = check_k(k)
     n_items = len(lists.items)
     place = np.repeat(np.arange(lists.k, dtype=np.float64)[None, :], lists.n_users, axis=0)
     shift = np.zeros(n_items)

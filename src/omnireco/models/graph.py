@@ -9,15 +9,17 @@ import numpy as np
 import scipy.sparse as sp
 
 from omnireco._checks import check_flag, check_integer, check_number
-from omnireco._compute import available_memory, one_blas_thread, row_blocks
+from omnireco._compute import one_blas_thread, require_memory, row_blocks
 from omnireco.data.interactions import Interactions
-from omnireco.errors import ParameterError
 from omnireco.models.base import count_users, explain_unfitted, require_interactions
+from omnireco.models.blend import BlendModel
 from omnireco.models.linear import ItemModel
-from omnireco.models.svd import right_singular_vectors
+from omnireco.models.svd import ProjectionModel, right_singular_vectors
 from omnireco.models.topk import select
 
 __all__ = ["GFCF", "P3alpha", "RP3beta", "keep_largest"]
+
+_BLOCK_BYTES = 16 << 20  # of a dense matrix that is made block by block
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -138,6 +140,10 @@ class GFCF:
         Singular vectors of the ideal low-pass filter.
     low_pass : float
         What that filter counts beside the linear one.
+    dense : bool
+        Whether the model holds the sum of both filters as one dense matrix, which ranks and explains fastest. Without,
+        it is a blend of the sparse filter and the low-rank one, with the same scores: for catalogues whose square does
+        not fit.
     memory : float, optional
         Bytes that fit may take; what the machine has free by default.
 
@@ -145,8 +151,8 @@ class GFCF:
     -----
     With ``R = Du^-1/2 X Di^-1/2`` and its leading right singular vectors V, the weights are
     ``R'R + low_pass Di^-1/2 V V' Di^1/2``. Numbers below 0 are no edges; in a history they
-    speak against what is near. Deterministic. O(items^2 factors) time;
-    dense: 12 bytes x items^2.
+    speak against what is near. Deterministic. O(items^2 factors) time; 40 bytes x items x factors, and
+    dense 4 bytes x items^2, else 16 bytes for each pair of items that somebody has together.
 
     References
     ----------
@@ -163,44 +169,68 @@ class GFCF:
 
     factors: int = 256
     low_pass: float = 0.3
+    dense: bool = True
     memory: float | None = None
 
     def __post_init__(self) -> None:
         check_integer(self.factors, "factors", low=1)
         check_number(self.low_pass, "low_pass", low=0)
+        check_flag(self.dense, "dense")
         if self.memory is not None:
             check_number(self.memory, "memory", above=0)
 
-    def fit(self, x: Interactions) -> ItemModel:
-        """Return the item-to-item model, with dense weights.
+    def fit(self, x: Interactions) -> ItemModel | BlendModel:
+        """Return the item-to-item model: one dense matrix, or a blend of its sparse and its low-rank part.
 
         Raises
         ------
         ParameterError
-            When items squared do not fit in memory.
+            When what it holds does not fit in memory.
         """
         x = require_interactions(x, "GFCF.fit")
-        needed, free = 12 * x.n_items**2, available_memory() if self.memory is None else self.memory
-        if needed > free:
-            raise ParameterError(
-                f"GFCF.fit needs {needed / 2**30:,.1f} GiB for {x.n_items:,} items squared, and "
-                f"{free / 2**30:,.1f} GiB are free. Use RP3beta, which is sparse."
-            )
         liked = _positive(x.csr)
         per_user, per_item = (np.asarray(liked.sum(axis=axis)).ravel() for axis in (1, 0))
         user_scale, item_scale = _power(per_user, -0.5), _power(per_item, -0.5)
         normal = sp.csr_matrix(sp.diags(user_scale) @ liked @ sp.diags(item_scale))
-        weights = (normal.T @ normal).toarray()
+        self._require_memory(normal)
+        vectors = np.zeros((x.n_items, 1))
         if self.low_pass and normal.nnz:
             vectors = right_singular_vectors(normal, self.factors)[0]
-            with one_blas_thread():
-                smooth = (self.low_pass * item_scale[:, None] * vectors) @ vectors.T
-            smooth *= np.sqrt(per_item)[None, :]
-            weights += smooth
-        return ItemModel(x.items, count_users(x), weights.astype(np.float32))
+        encode, decode = self.low_pass * item_scale[:, None] * vectors, np.sqrt(per_item)[:, None] * vectors
+        if self.dense:
+            return ItemModel(x.items, count_users(x), _filled(normal, encode, decode))
+        near, popularity = sp.csr_matrix(normal.T @ normal, dtype=np.float32), count_users(x)
+        near.sort_indices()
+        parts = {
+            "linear": ItemModel(x.items, popularity, near),
+            "low pass": ProjectionModel.from_arrays(encode, decode, items=x.items, popularity=popularity),
+        }
+        return BlendModel.of(parts, scale="none")
+
+    def _require_memory(self, normal: sp.csr_matrix) -> None:
+        n = normal.shape[1]
+        pairs = float((np.diff(normal.indptr).astype(np.float64) ** 2).sum())
+        low_rank = 40 * n * min(n, self.factors)  # vectors, both maps, and what the solver keeps of twice as many
+        require_memory(
+            "GFCF.fit",
+            low_rank + (4 * n**2 + _BLOCK_BYTES if self.dense else 16 * min(pairs, float(n) ** 2)),
+            f"{n:,} items squared" if self.dense else "the items that people have together",
+            "Use GFCF(dense=False), whose two parts are sparse and of low rank" if self.dense else "Use RP3beta",
+            limit=self.memory,
+        )
 
     def __getattr__(self, name: str) -> NoReturn:
         explain_unfitted(self, name)
+
+
+def _filled(normal: sp.csr_matrix, encode: np.ndarray, decode: np.ndarray) -> np.ndarray:
+    """Return ``normal' normal + encode decode'`` as float32 (n_items, n_items), summed in float64 block by block."""
+    columns, n = normal.T.tocsr(), normal.shape[1]
+    weights = np.empty((n, n), np.float32)
+    with one_blas_thread():
+        for rows in row_blocks(n, 24 * n, memory=_BLOCK_BYTES):
+            weights[rows] = (columns[rows] @ normal).toarray() + encode[rows] @ decode.T
+    return weights
 
 
 def keep_largest(matrix: sp.csr_matrix, k: int) -> sp.csr_matrix:

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from omnireco._checks import check_integer, check_number
+from omnireco._checks import check_integer, check_k, check_number
 from omnireco._compute import row_blocks
 from omnireco.data.vocabulary import NONE
 from omnireco.errors import ParameterError
@@ -66,7 +66,7 @@ def dpp(lists: Recommendations, *, k: int, trade_off: float, similarity: ItemMod
     >>> dpp(EASE().fit(x).recommend(x, k=10), k=3, trade_off=0.5, similarity=ItemKNN().fit(x)).k
     3
     """
-    k, trade_off = check_integer(k, "k", low=1), check_number(trade_off, "trade_off", low=0, high=1)
+    k, trade_off = check_k(k), check_number(trade_off, "trade_off", low=0, high=1)
     place, most = similarity_places(lists, similarity, "dpp")
     there = lists.codes != NONE
     if trade_off == 1:
@@ -106,7 +106,7 @@ def limit_popularity(lists: Recommendations, model: Model, *, k: int, most: int,
     >>> int(limit_popularity(long, model, k=5, most=0, share=0.3).codes[0, 0]) > int(long.codes[0, 0])
     True
     """
-    k, most = check_integer(k, "k", low=1), check_integer(most, "most", low=0)
+    k, most = check_k(k), check_integer(most, "most", low=0)
     share = check_number(share, "share", low=0, high=1)
     if not isinstance(model, Model):
         raise ParameterError(f"limit_popularity: model must be a fitted model. Got {type(model).__name__}.")
@@ -158,7 +158,7 @@ def limit_exposure(lists: Recommendations, *, k: int, most: int | Mapping[Any, i
     >>> limit_exposure(lists, k=1, most={"a": 1}).to_frame()["item_id"].tolist()
     ['a', 'b']
     """
-    k = check_integer(k, "k", low=1)
+    k = check_k(k)
     n_items = len(lists.items)
     room = np.full(n_items, np.iinfo(np.int64).max)
     if isinstance(most, Mapping):

@@ -10,7 +10,14 @@ import numpy as np
 import scipy.sparse as sp
 
 from omnireco._checks import check_choice, check_duration, check_integer, check_number
-from omnireco._compute import available_memory, one_blas_thread, row_blocks, split_evenly, usable_threads
+from omnireco._compute import (
+    available_memory,
+    one_blas_thread,
+    require_memory,
+    row_blocks,
+    split_evenly,
+    usable_threads,
+)
 from omnireco.data.events import EventLog, require_events
 from omnireco.data.interactions import Interactions
 from omnireco.data.vocabulary import Vocabulary
@@ -24,6 +31,9 @@ __all__ = ["EASE", "ItemKNN", "ItemModel"]
 
 _COSINES, _SCHEMES = ("cosine", "asymmetric"), ("bm25", "tfidf")
 _CONDITION = 500.0  # up to which float32 moves EASE's weights by less than a millionth
+
+BLOCK_ROWS = 512  # of a square matrix, mirrored or divided at once
+_CELL_BYTES = 40  # of a sparse matrix that is read by rows and by columns
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -116,15 +126,18 @@ class EASE:
         x = require_interactions(x.matrix(Weights(binary=True)) if isinstance(x, EventLog) else x, "EASE.fit")
         if self.neighbors is not None:
             kept = min(self.neighbors, x.n_items)
-            self._check_memory(20 * x.n_items * kept, "items x neighbors", "Take fewer neighbors")
+            peak = 20 * x.n_items * kept + _CELL_BYTES * x.csr.nnz
+            require_memory("EASE.fit", peak, "items x neighbors", "Take fewer neighbors", limit=self.memory)
             return ItemModel(x.items, count_users(x), restricted_ridge(x.csr, self.regularization, kept))
         single = is_single(x.csr, self.regularization)
-        size = 4 if single else 12
-        self._check_memory(
-            size * x.n_items**2,
+        size, free = 4 if single else 12, available_memory() if self.memory is None else self.memory
+        require_memory(
+            "EASE.fit",
+            size * x.n_items**2 + ridge_scratch(x.n_items, x.csr.nnz, single=single),
             f"{x.n_items:,} items squared",
-            f"So at most {int((self._free() / size) ** 0.5):,} items fit. Use EASE(neighbors=200), which needs items x "
+            f"So at most {int((free / size) ** 0.5):,} items fit. Use EASE(neighbors=200), which needs items x "
             "neighbors only, or ItemKNN or ALS, or group products into categories",
+            limit=free,
         )
         gram = gram_matrix(x.csr, np.float32 if single else np.float64)
         return ItemModel(x.items, count_users(x), _ridge_weights(gram, self.regularization))
@@ -142,16 +155,6 @@ class EASE:
 
     def __getattr__(self, name: str) -> NoReturn:
         explain_unfitted(self, name)
-
-    def _free(self) -> float:
-        return available_memory() if self.memory is None else self.memory
-
-    def _check_memory(self, needed: int, what: str, advice: str) -> None:
-        free = self._free()
-        if needed > free:
-            raise ParameterError(
-                f"EASE.fit needs {needed / 2**30:,.1f} GiB for {what}, and {free / 2**30:,.1f} GiB are free. {advice}."
-            )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -324,6 +327,11 @@ def is_single(x: sp.csr_matrix, regularization: float) -> bool:
     return float((size.T @ (size @ np.ones(x.shape[1]))).max(initial=0.0)) <= _CONDITION * regularization
 
 
+def ridge_scratch(n: int, cells: int, *, single: bool) -> int:
+    """Return the bytes that a ridge takes beside its squares of ``n`` columns: cells by column, and blocks of rows."""
+    return _CELL_BYTES * cells + 2 * (4 if single else 8) * BLOCK_ROWS * n
+
+
 def gram_matrix(x: sp.csr_matrix, dtype: type) -> np.ndarray:
     """Return X'X, dense (n_items, n_items), of which only the upper triangle is filled."""
     from omnireco.models._gram import gram_rows
@@ -341,6 +349,15 @@ def gram_matrix(x: sp.csr_matrix, dtype: type) -> np.ndarray:
     with ThreadPoolExecutor(workers) as pool:
         list(pool.map(work, split_evenly(x.shape[1], 16 * workers)))
     return gram
+
+
+def mirrored(square: np.ndarray) -> np.ndarray:
+    """Return a square matrix, written into, whose upper triangle counts, with the lower one filled block by block."""
+    for rows in row_blocks(len(square), 1, most=BLOCK_ROWS):
+        corner = np.triu(square[rows, rows])
+        square[rows, rows] = corner + np.triu(corner, 1).T
+        square[rows.stop :, rows] = square[rows, rows.stop :].T.copy()
+    return square
 
 
 def invert_ridge(gram: np.ndarray, regularization: float, verb: str) -> np.ndarray:
@@ -396,7 +413,7 @@ def _ridge_weights(gram: np.ndarray, regularization: float) -> np.ndarray:
     inverse = invert_ridge(gram, regularization, "EASE.fit")
     diagonal = np.diag(inverse).copy()
     weights = inverse if inverse.dtype == np.float32 else np.empty(inverse.shape, np.float32)
-    for rows in row_blocks(len(weights), 1, most=512):  # each block of the upper triangle to both of its places
+    for rows in row_blocks(len(weights), 1, most=BLOCK_ROWS):  # each block of the upper triangle to both of its places
         block = np.triu(inverse[rows, rows], 1)
         right = inverse[rows, rows.stop :].copy()
         weights[rows, rows] = (block + block.T) / -diagonal[rows]

@@ -9,14 +9,19 @@ import numpy as np
 import scipy.sparse as sp
 
 from omnireco._checks import check_choice, check_integer, check_number
-from omnireco._compute import row_blocks
+from omnireco._compute import in_threads, read_only, row_blocks
 from omnireco.data.interactions import Interactions
 from omnireco.data.vocabulary import Vocabulary
+from omnireco.errors import ParameterError
 from omnireco.models.base import Model, count_users, explain_unfitted, require_interactions
 from omnireco.models.topk import select
 
 __all__ = ["NeighborModel", "UserKNN"]
 
+_FEW_PEOPLE = 2_000  # up to which a dense product is quick, and nothing is compiled
+_ROWS = 256  # that a thread takes at least
+_STEPS_AN_HOUR = 2e11  # of one core
+_MOST_STEPS = 4e11
 Similarity = Literal["cosine", "jaccard"]
 Chosen = Literal["by them", "by person"]
 
@@ -49,8 +54,9 @@ class UserKNN:
     there at fit time or not. Dislikes (numbers below 0): of those who speak they count against the item; a person who
     disliked what another liked is unlike them by cosine, and only people who are alike speak. Jaccard reads which
     items have a number, not its sign. Equal similarities at the last place all count "by them", and go to the lower
-    code "by person". Deterministic. A ranking costs the sparse product of the histories with everybody's; fit costs one
-    such product for everybody "by them", and nothing "by person". The published code that this follows
+    code "by person". Deterministic. A ranking visits, for each item of the history, the people who have it; fit does
+    so for everybody "by them" (the sum over items of people squared), and is refused where that would take hours; it
+    costs nothing "by person". The published code that this follows
     (Ferrari Dacrema et al., TOIS 2021) chooses "by them", for it keeps the largest cells of each column.
 
     References
@@ -78,7 +84,13 @@ class UserKNN:
         check_choice(self.chosen, "chosen", ("by them", "by person"))
 
     def fit(self, x: Interactions) -> NeighborModel:
-        """Return the model, which keeps the rows of ``x``."""
+        """Return the model, which keeps the rows of ``x``.
+
+        Raises
+        ------
+        ParameterError
+            When comparing everybody with everybody who shares an item would take hours: the message says how long.
+        """
         x = require_interactions(x, "UserKNN.fit")
         rules = self.neighbors, self.similarity, float(self.shrinkage)
         return NeighborModel(x.items, count_users(x), x.csr, *rules, self._reach(x.csr))
@@ -87,12 +99,21 @@ class UserKNN:
         """Return for each person the similarity of their last neighbour, float32 (n,); 0 where all are near."""
         if self.chosen == "by person":
             return None
-        wide, n = x.astype(np.float64), x.shape[0]
+        n = x.shape[0]
         reach = np.zeros(n, np.float32)
+        if self.neighbors >= n:
+            return reach
+        _check_steps(x)
+        if n > _FEW_PEOPLE:
+            from omnireco.models._near import reach_rows
+
+            parts = _parts(x, x, self.similarity, self.shrinkage)
+            in_threads(lambda a, b: reach_rows(a, b, *parts, self.neighbors, reach), n, least=_ROWS)
+            return reach
+        wide = x.astype(np.float64)
         for rows in row_blocks(n, 24 * n):
             close = _similarities(wide[rows], wide, self.similarity, self.shrinkage, leave_out_equals=True)
-            if self.neighbors < n:
-                reach[rows] = np.maximum(np.partition(close, n - self.neighbors, axis=1)[:, n - self.neighbors], 0)
+            reach[rows] = np.maximum(np.partition(close, n - self.neighbors, axis=1)[:, n - self.neighbors], 0)
         return reach
 
     def __getattr__(self, name: str) -> NoReturn:
@@ -156,15 +177,33 @@ class NeighborModel(Model):
     def _all(self, histories: sp.csr_matrix) -> np.ndarray:
         """Return the score of every item, float32 (n, n_items); each row depends on its own history only."""
         n, n_people = histories.shape[0], self.people.shape[0]
-        people, wide = self.people.astype(np.float64), histories.astype(np.float64)
+        people = self.people.astype(np.float64)
         answer = np.empty((n, len(self.items)), np.float32)
+        near = self._near_of_few if n_people <= _FEW_PEOPLE else self._near_of_many
         for rows in row_blocks(n, 24 * n_people + 8 * len(self.items)):
-            close = _similarities(wide[rows], people, self.similarity, self.shrinkage, leave_out_equals=True)
-            answer[rows] = (self._near(close) @ people).toarray()
+            answer[rows] = (near(histories[rows]) @ people).toarray()
         return answer
 
-    def _near(self, close: np.ndarray) -> sp.csr_matrix:
-        """Return the similarities (n, n_people) of those who speak, with sorted indices, float64."""
+    def _near_of_many(self, histories: sp.csr_matrix) -> sp.csr_matrix:
+        """Return what :meth:`_near_of_few` does, compiled: it visits only people who share an item."""
+        from omnireco.models._near import near_rows
+
+        n, reach = histories.shape[0], np.empty(0, np.float32) if self.reach is None else self.reach
+        parts = _parts(histories, self.people, self.similarity, self.shrinkage)
+        found: dict[int, Any] = {}
+
+        def work(start: int, stop: int) -> None:
+            found[start] = near_rows(start, stop, *parts, self.neighbors, reach)
+
+        in_threads(work, n, least=_ROWS)
+        counts, codes, values = (np.concatenate(part) for part in zip(*(found[a] for a in sorted(found)), strict=True))
+        indptr = np.concatenate([[0], np.cumsum(counts)])
+        return sp.csr_matrix((values.astype(np.float64), codes, indptr), (n, self.people.shape[0]))
+
+    def _near_of_few(self, histories: sp.csr_matrix) -> sp.csr_matrix:
+        """Return the similarities (n, n_people) of those who count, with sorted indices, float64."""
+        wide, people = histories.astype(np.float64), self.people.astype(np.float64)
+        close = _similarities(wide, people, self.similarity, self.shrinkage, leave_out_equals=True)
         if self.reach is not None:
             row, person = np.nonzero((close >= self.reach[None, :]) & (close > 0))
             value = close[row, person]
@@ -175,6 +214,37 @@ class NeighborModel(Model):
         near = sp.csr_matrix((value.astype(np.float64), (row, person)), close.shape)
         near.sort_indices()
         return near
+
+
+def _check_steps(x: sp.csr_matrix) -> None:
+    """Refuse a comparison of everybody with everybody who shares an item when it would take hours."""
+    steps = float((np.bincount(x.indices, minlength=x.shape[1]).astype(np.float64) ** 2).sum())
+    if steps > _MOST_STEPS:
+        raise ParameterError(
+            f"UserKNN.fit compares {x.shape[0]:,} people with everybody who shares an item: {steps:.1e} comparisons, "
+            f"some {steps / _STEPS_AN_HOUR:,.0f} hours on one core. Use UserKNN(chosen='by person'), whose fit "
+            "compares nobody, or ItemKNN or EASE; or fit on fewer people: x.take(rows)."
+        )
+
+
+def _parts(some: sp.csr_matrix, others: sp.csr_matrix, similarity: Similarity, shrinkage: float) -> tuple[Any, ...]:
+    """Return what the compiled search reads: rows that ask, rows to find by column, and the rules."""
+    columns = others.tocsc()
+    columns.sort_indices()
+    lengths, other_lengths = (_lengths(matrix.astype(np.float64)) for matrix in (some, others))
+    sizes = np.diff(others.indptr).astype(np.float64)
+    ask = (*_arrays(some), lengths)
+    find = (*_arrays(columns), other_lengths, sizes)
+    return ask, find, (similarity == "jaccard", float(shrinkage), True)
+
+
+def _arrays(matrix: sp.spmatrix) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return (indptr, indices, data), read-only and of one type, so that numba compiles once."""
+    return (
+        read_only(matrix.indptr, np.int64),
+        read_only(matrix.indices, np.int32),
+        read_only(matrix.data, np.float32),
+    )
 
 
 def _similarities(

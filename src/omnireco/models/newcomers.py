@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import numpy as np
 import scipy.sparse as sp
 
-from omnireco._checks import check_flag, check_integer, check_names, check_number
+from omnireco._checks import check_flag, check_integer, check_k, check_names, check_number
 from omnireco._compute import row_blocks
 from omnireco._frozen import ReadOnly
 from omnireco.data.audience import Audience
@@ -232,7 +232,7 @@ class AttributeModel:
         eligible, threads : optional
             As in :meth:`omnireco.Model.recommend`.
         """
-        k, vectors = check_integer(k, "k", low=1), self.place(attributes)
+        k, vectors = check_k(k), self.place(attributes)
         allowed = _Eligible.read(eligible, self.items, len(vectors)).rows(slice(0, len(vectors)))
         codes, scores = topk(vectors, self.model._index, k=k, exclude=exclude, eligible=allowed, threads=threads)
         return Recommendations(attributes.users, self.items, codes, scores)
@@ -343,7 +343,7 @@ class SegmentModel:
         k, exclude, eligible, threads
             As in :meth:`AttributeModel.recommend`.
         """
-        k = check_integer(k, "k", low=1)
+        k = check_k(k)
         _check_attributes(segments, "recommend")
         known = sp.csr_matrix(segments.with_items(self.segments).csr > 0, dtype=np.float64)
         n = known.shape[0]
@@ -453,7 +453,7 @@ class Fallback:
         FallbackLists
             ``.lists``, and ``.step``: which step answered whom (-1 nobody could: an empty list).
         """
-        k, exclude_seen = check_integer(k, "k", low=1), check_flag(exclude_seen, "exclude_seen")
+        k, exclude_seen = check_k(k), check_flag(exclude_seen, "exclude_seen")
         if not isinstance(histories, Interactions):
             raise SchemaError(f"Fallback: histories must be Interactions. Got {type(histories).__name__}.")
         needs = [name for name, step in self.steps.items() if not isinstance(step, Model)]

@@ -10,13 +10,22 @@ import numpy as np
 import scipy.sparse as sp
 
 from omnireco._checks import check_integer, check_names, check_number
-from omnireco._compute import available_memory, row_blocks
+from omnireco._compute import require_memory, row_blocks
 from omnireco.data.events import EventLog, require_events
+from omnireco.data.order import distinct
 from omnireco.data.vocabulary import NONE
 from omnireco.data.weights import Weights, event_targets, event_weights, person_steps
 from omnireco.errors import EmptyError, ParameterError
 from omnireco.models.base import explain_unfitted
-from omnireco.models.linear import ItemModel, gram_matrix, invert_ridge, is_single
+from omnireco.models.linear import (
+    BLOCK_ROWS,
+    ItemModel,
+    gram_matrix,
+    invert_ridge,
+    is_single,
+    mirrored,
+    ridge_scratch,
+)
 
 __all__ = ["NextItem"]
 
@@ -98,16 +107,24 @@ class NextItem:
             When items squared do not fit in memory, or ``events`` names a type that the log does not have.
         """
         require_events(log, "NextItem.fit")
-        self._check_memory(log.n_items)
         past, following = self._examples(log)
         if not past.nnz or not following.nnz:
             raise EmptyError(
                 f"NextItem.fit: none of {log.n_users:,} people did one thing after another. Use EASE, which needs no "
                 "order, or check that timestamps differ."
             )
+        n, single = log.n_items, is_single(past, self.regularization)
+        peak = (8 if single else 12) * n**2 + ridge_scratch(n, past.nnz, single=single)
+        require_memory(
+            "NextItem.fit",
+            peak,
+            f"{n:,} items squared",
+            "Keep the most popular items, or group products into categories",
+            limit=self.memory,
+        )
         weights = _ridge(past, following, self.regularization)
         with_item = np.flatnonzero(log.item != NONE)
-        pair = np.unique(log.user[with_item].astype(np.int64) * log.n_items + log.item[with_item])
+        pair = distinct(log.user[with_item].astype(np.int64) * log.n_items + log.item[with_item])
         popularity = np.bincount(pair % log.n_items, minlength=log.n_items).astype(np.float32)
         return ItemModel(log.items, popularity, weights)
 
@@ -151,26 +168,14 @@ class NextItem:
             )
         return np.isin(log.event, wanted)
 
-    def _check_memory(self, n_items: int) -> None:
-        needed, free = 20 * n_items**2, available_memory() if self.memory is None else self.memory
-        if needed > free:
-            raise ParameterError(
-                f"NextItem.fit needs {needed / 2**30:,.1f} GiB for {n_items:,} items squared, and "
-                f"{free / 2**30:,.1f} GiB are free. Keep the most popular items, or group products into categories."
-            )
-
 
 def _ridge(inputs: sp.csr_matrix, targets: sp.csr_matrix, regularization: float) -> np.ndarray:
     """Return (Z'Z + regularization I)^-1 Z'Y, float32 (n_items, n_items); float64 inside where it must be."""
     dtype = np.float32 if is_single(inputs, regularization) else np.float64
-    inverse = invert_ridge(gram_matrix(inputs, dtype), regularization, "NextItem.fit")
-    for rows in row_blocks(len(inverse), 1, most=512):  # the lower triangle, block by block
-        corner = np.triu(inverse[rows, rows])
-        inverse[rows, rows] = corner + np.triu(corner, 1).T
-        inverse[rows.stop :, rows] = inverse[rows, rows.stop :].T.copy()
+    inverse = mirrored(invert_ridge(gram_matrix(inputs, dtype), regularization, "NextItem.fit"))
     follows = sp.csr_matrix((inputs.T @ targets).T, dtype=dtype)  # one row per target item
     follows.sort_indices()
     weights = np.empty(inverse.shape, np.float32)
-    for rows in row_blocks(len(inverse), 1, most=512):
+    for rows in row_blocks(len(inverse), 1, most=BLOCK_ROWS):
         weights[:, rows] = (follows[rows] @ inverse).T
     return weights

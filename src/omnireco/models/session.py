@@ -2,21 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import datetime as dt
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NoReturn
 
 import numpy as np
 import scipy.sparse as sp
 
-from omnireco._checks import check_duration, check_instant, check_integer, check_number
+from omnireco._checks import (
+    check_duration,
+    check_flag,
+    check_instant,
+    check_integer,
+    check_k,
+    check_names,
+    check_number,
+)
 from omnireco.data.asof import histories_at
 from omnireco.data.events import EventLog, require_events
-from omnireco.data.interactions import Interactions
+from omnireco.data.order import distinct
 from omnireco.data.vocabulary import NONE
 from omnireco.data.weights import Weights
 from omnireco.errors import EmptyError, ParameterError, SchemaError
-from omnireco.models.base import Model, Recommendations, _Eligible, explain_unfitted
+from omnireco.models.base import Model, Recommendations, _Eligible, explain_unfitted, most_popular
 from omnireco.models.blend import all_scores
 from omnireco.models.factors import FactorModel
 from omnireco.models.neighbors import NeighborModel
@@ -110,7 +119,7 @@ class SessionKNN:
         life = np.inf if self.half_life is None else check_duration(self.half_life, "half_life")
         voice = np.maximum(np.exp2(-age / life), 1e-30)
         sessions.data[:] = np.repeat(voice, np.diff(sessions.indptr)).astype(np.float32)
-        pair = np.unique(who.astype(np.int64) * log.n_items + item)
+        pair = distinct(who.astype(np.int64) * log.n_items + item)
         popularity = np.bincount(pair % log.n_items, minlength=log.n_items).astype(np.float32)
         return NeighborModel(log.items, popularity, sessions, self.neighbors, "cosine", float(self.shrinkage), None)
 
@@ -135,6 +144,8 @@ class WhatNext:
         Of the long history.
     prior : float
         How many fresh events it takes until the session weighs as much as the long run.
+    dislikes : iterable of str
+        Event types of a log that say "not this": their items are never recommended to that person, and count nothing.
 
     Notes
     -----
@@ -158,8 +169,10 @@ class WhatNext:
     fade: Any = "20min"
     half_life: Any = "30D"
     prior: float = 2.0
+    dislikes: Iterable[str] = ("dislike", "hide")
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "dislikes", check_names(self.dislikes, "WhatNext: dislikes"))
         if not isinstance(self.model, Model):
             raise ParameterError(
                 f"WhatNext: model must be a fitted model. Got {type(self.model).__name__}: write "
@@ -170,7 +183,7 @@ class WhatNext:
         check_number(self.prior, "prior", above=0)
 
     def recommend(
-        self, log: EventLog, *, at: Any, k: int, exclude_seen: bool = False, eligible: Any = None
+        self, log: EventLog, *, at: Any, k: int, exclude_seen: bool = True, eligible: Any = None
     ) -> Recommendations:
         """Rank items for everybody in a log, as of an instant.
 
@@ -182,6 +195,7 @@ class WhatNext:
         at : datetime, date or str
         k : int
         exclude_seen : bool
+            Leave out what the person has had, the last minutes included. False where people come back for the same.
         eligible : optional
             As in :meth:`Model.recommend`; groups have one label per person of the log, in the order of
             ``log.users.ids``.
@@ -192,25 +206,32 @@ class WhatNext:
             For all people of the log; those without a past get what most people choose.
         """
         require_events(log, "WhatNext.recommend")
-        k, now = check_integer(k, "k", low=1), check_instant(at, "at")
+        exclude_seen = check_flag(exclude_seen, "exclude_seen")
+        k, now = check_k(k), check_instant(at, "at")
         user, moments = np.arange(log.n_users), np.full(log.n_users, now)
         session_life = f"{max(1, round(check_duration(self.fade, 'fade') * np.log(2)))}us"
         long, session = (
-            histories_at(log, Weights(half_life=life), user, moments).with_items(self.model.items)
+            histories_at(
+                log, Weights(events=dict.fromkeys(self.dislikes, 0.0), half_life=life), user, moments
+            ).with_items(self.model.items)
             for life in (self.half_life, session_life)
         )
         allowed = _Eligible.read(eligible, self.model.items, log.n_users)
         both = sp.vstack([long.csr, session.csr], format="csr")
-        codes, scores = self._rank(both, k=k, exclude_seen=exclude_seen, eligible=allowed.rows(slice(None)))
-        cold = np.flatnonzero(np.diff(long.csr.indptr) == 0)
-        if cold.size:
-            blank = Interactions(log.users.take(cold), self.model.items, long.csr[cold], {"all": long.csr[cold]})
-            popular = self.model.recommend(blank, k=k, eligible=allowed.spoken(cold))
-            codes[cold], scores[cold] = popular.codes, popular.scores
+        out = self._disliked(log, now)
+        out = sp.csr_matrix(out + long.csr) if exclude_seen else out
+        codes, scores = self._rank(both, k=k, exclude=out, eligible=allowed.rows(slice(None)))
         return Recommendations(log.users, self.model.items, codes, scores)
 
     def one(
-        self, items: Sequence[Any], *, age: Sequence[Any], k: int, exclude_seen: bool = False
+        self,
+        items: Sequence[Any],
+        *,
+        age: Sequence[Any],
+        k: int,
+        exclude_seen: bool = True,
+        eligible: Any = None,
+        disliked: Sequence[Any] = (),
     ) -> tuple[np.ndarray, np.ndarray]:
         """Rank items for one person, from their last events: the path of a service.
 
@@ -222,42 +243,77 @@ class WhatNext:
             How long ago each was: durations, or seconds.
         k : int
         exclude_seen : bool
+            Leave out ``items``. False where people come back for the same.
+        eligible : optional
+            What may be shown: item ids, or a bool array over ``model.items``.
+        disliked : sequence of item ids
+            Never shown, and of no weight among ``items``; unknown ones are left out.
 
         Returns
         -------
         (ids, scores)
-            At most k of each, best first; empty when no item is known.
+            At most k of each, best first. Without a known item in the past, what most people choose.
         """
-        k = check_integer(k, "k", low=1)
-        if len(items) != len(age):
-            raise SchemaError(f"WhatNext.one: {len(items)} items and {len(age)} ages. Give one age per item.")
-        known, named = self.model.items, list(items)
-        parts = [known.codes(named[at : at + _FEW], missing="none") for at in range(0, len(named), _FEW)]
-        code, ages = np.concatenate([np.empty(0, np.int32), *parts]), _microseconds(age)
-        code, ages = code[code != NONE], ages[code != NONE]
-        if not code.size:
-            return self.model.items.ids[:0], np.empty(0, np.float32)
-        m = len(self.model.items)
+        k, exclude_seen = check_k(k), check_flag(exclude_seen, "exclude_seen")
+        named, since, barred = _listed(items, "items"), _listed(age, "age"), _listed(disliked, "disliked")
+        if len(named) != len(since):
+            raise SchemaError(f"WhatNext.one: {len(named)} items and {len(since)} ages. Give one age per item.")
+        code, ages, never = self._codes(named), _microseconds(since), self._codes(barred)
+        use = (code != NONE) & ~np.isin(code, never)
+        code, ages, never = code[use], ages[use], never[never != NONE]
         distinct, place = np.unique(code, return_inverse=True)
         n, lives = (
             distinct.size,
             (check_duration(self.half_life, "half_life") / np.log(2), check_duration(self.fade, "fade")),
         )
         weight = np.concatenate([np.bincount(place, weights=np.exp(-ages / life), minlength=n) for life in lives])
+        shape = (2, len(self.model.items))
         both = sp.csr_matrix(
-            (np.maximum(weight, _TINY).astype(np.float32), np.tile(distinct, 2), np.array([0, n, 2 * n])), (2, m)
+            (np.maximum(weight, _TINY).astype(np.float32), np.tile(distinct, 2), np.array([0, n, 2 * n])), shape
         )
-        codes, scores = self._rank(both, k=k, exclude_seen=exclude_seen, eligible=None)
+        out = np.union1d(distinct, never) if exclude_seen else np.unique(never)
+        exclude = sp.csr_matrix((np.ones(out.size, np.float32), out, np.array([0, out.size])), (1, shape[1]))
+        allowed = _Eligible.read(eligible, self.model.items, 1)
+        codes, scores = self._rank(both, k=k, exclude=exclude, eligible=allowed.rows(slice(None)))
         held = codes[0] != NONE
         return self.model.items.ids[codes[0][held]], scores[0][held]
 
-    def _rank(self, both: sp.csr_matrix, *, k: int, exclude_seen: bool, eligible: Any) -> tuple[np.ndarray, np.ndarray]:
+    def _codes(self, ids: list[Any]) -> np.ndarray:
+        """Return the codes of a few items, -1 for unknown ones, at a hundredth of a column's cost."""
+        known = self.model.items
+        parts = [known.codes(ids[at : at + _FEW], missing="none") for at in range(0, len(ids), _FEW)]
+        return np.concatenate([np.empty(0, np.int32), *parts])
+
+    def _disliked(self, log: EventLog, now: int) -> sp.csr_matrix:
+        """Return what each person of a log disliked before an instant, as ones (n_users, n_items)."""
+        kinds = log.events.codes([name for name in self.dislikes if name in log.events], missing="none")
+        rows = np.flatnonzero(np.isin(log.event, kinds) & (log.item != NONE) & (log.at < now))
+        item = self.model.items.codes(log.items.ids, missing="none")[log.item[rows]]
+        user, item = log.user[rows][item != NONE], item[item != NONE]
+        out = sp.csr_matrix((np.ones(user.size, np.float32), (user, item)), (log.n_users, len(self.model.items)))
+        out.sum_duplicates()
+        return out
+
+    def _rank(
+        self, both: sp.csr_matrix, *, k: int, exclude: sp.csr_matrix, eligible: Any
+    ) -> tuple[np.ndarray, np.ndarray]:
         """Rank for n people, given their long histories and then their sessions, as 2 n rows."""
+        n = both.shape[0] // 2
+        codes, scores = self._rank_warm(both, k=k, exclude=exclude, eligible=eligible)
+        cold = np.flatnonzero(np.diff(both.indptr)[:n] == 0)
+        if cold.size:
+            codes[cold], scores[cold] = most_popular(
+                self.model.popularity, cold, k=k, exclude=exclude, eligible=eligible
+            )
+        return codes, scores
+
+    def _rank_warm(
+        self, both: sp.csr_matrix, *, k: int, exclude: sp.csr_matrix, eligible: Any
+    ) -> tuple[np.ndarray, np.ndarray]:
         n = both.shape[0] // 2
         running = np.r_[0.0, np.cumsum(both.data, dtype=np.float64)]
         fresh = (running[both.indptr[1:]] - running[both.indptr[:-1]])[n:]
         rho = np.where(fresh > 1e-6, fresh / (fresh + self.prior), 0.0)[:, None]
-        exclude = both[:n] if exclude_seen else None
         if isinstance(self.model, FactorModel):
             vectors = self.model._place(both, 1 if n == 1 else None)
             blended = (vectors[:n] + rho * (vectors[n:] - vectors[:n])).astype(np.float32)
@@ -272,6 +328,13 @@ def _last(when: np.ndarray, session: np.ndarray, n: int) -> np.ndarray:
     return when[np.searchsorted(session, np.arange(n), side="right") - 1]
 
 
+def _listed(value: Any, name: str) -> list[Any]:
+    """Return a list of items or ages; one bare string would be read letter by letter."""
+    if isinstance(value, (str, bytes)) or not isinstance(value, Iterable):
+        raise ParameterError(f"WhatNext.one: {name} must be a list. Got one {type(value).__name__}: write [{name}].")
+    return list(value)
+
+
 def _microseconds(ages: Sequence[Any]) -> np.ndarray:
     """Return durations, or numbers of seconds, as microseconds."""
     if all(type(age) in (int, float) for age in ages):
@@ -279,14 +342,16 @@ def _microseconds(ages: Sequence[Any]) -> np.ndarray:
         if not ((seconds >= 0) & np.isfinite(seconds)).all():
             raise ParameterError("WhatNext.one: age must be 0 seconds or more: how long ago, not when.")
         return 1e6 * seconds
-    numbers = (int, float, np.integer, np.floating)
-    return np.array(
-        [
-            1e6 * check_number(age, "age", low=0) if isinstance(age, numbers) else check_duration(age, "age")
-            for age in ages
-        ],
-        np.float64,
-    )
+    return np.array([_microseconds_of(age) for age in ages], np.float64)
+
+
+def _microseconds_of(age: Any) -> float:
+    """Return a duration or a number of seconds as microseconds; zero is something that is happening now."""
+    if isinstance(age, (dt.timedelta, np.timedelta64)):
+        return check_duration(age, "WhatNext.one: age") if age else 0.0
+    if isinstance(age, (int, float, np.integer, np.floating)):
+        return 1e6 * check_number(age, "WhatNext.one: age", low=0)
+    return check_duration(age, "WhatNext.one: age")
 
 
 def _share(matrix: sp.csr_matrix) -> sp.csr_matrix:

@@ -10,12 +10,11 @@ import numpy as np
 import scipy.sparse as sp
 
 from omnireco._checks import check_flag, check_integer, check_number
-from omnireco._compute import Progress, available_memory, track, usable_threads
+from omnireco._compute import Progress, require_memory, track, usable_threads
 from omnireco.data.interactions import Interactions
-from omnireco.errors import ParameterError
 from omnireco.models.base import count_users, explain_unfitted, require_interactions
 from omnireco.models.graph import keep_largest
-from omnireco.models.linear import ItemModel
+from omnireco.models.linear import ItemModel, gram_matrix, mirrored, ridge_scratch
 
 __all__ = ["SLIM"]
 
@@ -107,11 +106,17 @@ class SLIM:
             When items squared do not fit in memory.
         """
         x = require_interactions(x, "SLIM.fit")
-        self._check_memory(x.n_items)
-        wide = x.csr.astype(np.float64)
-        gram = (wide.T @ wide).toarray()
+        workers = usable_threads(threads)
+        require_memory(
+            "SLIM.fit",
+            8 * x.n_items**2 + ridge_scratch(x.n_items, x.csr.nnz, single=False) + 8 * workers * _COLUMNS * x.n_items,
+            f"{x.n_items:,} items squared",
+            "Use RP3beta or ItemKNN, which are sparse, or keep the most popular items",
+            limit=self.memory,
+        )
+        gram = mirrored(gram_matrix(x.csr, np.float64))
         blocks = [(a, min(a + _COLUMNS, x.n_items)) for a in range(0, x.n_items, _COLUMNS)]
-        with ThreadPoolExecutor(usable_threads(threads)) as pool:
+        with ThreadPoolExecutor(workers) as pool:
             jobs = [pool.submit(self._columns, gram, *block) for block in blocks]
             parts = [job.result() for job in track(jobs, progress, label="slim")]
         weights = sp.csr_matrix(sp.vstack(parts))  # one row per target item
@@ -141,11 +146,3 @@ class SLIM:
             found,
         )
         return sp.csr_matrix(found)
-
-    def _check_memory(self, n_items: int) -> None:
-        needed, free = 12 * n_items**2, available_memory() if self.memory is None else self.memory
-        if needed > free:
-            raise ParameterError(
-                f"SLIM.fit needs {needed / 2**30:,.1f} GiB for {n_items:,} items squared, and {free / 2**30:,.1f} GiB "
-                "are free. Use RP3beta or ItemKNN, which are sparse, or keep the most popular items."
-            )

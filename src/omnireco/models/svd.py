@@ -18,6 +18,7 @@ from omnireco.models.topk import ItemIndex, topk
 
 __all__ = ["ProjectionModel", "PureSVD", "right_singular_vectors"]
 
+_WIDE = 4096  # items from which the smaller Gram matrix, that of few people, is decomposed
 _DENSE = 200  # items up to which the Gram matrix is decomposed whole
 _NOISE = 1e-10  # singular values below this share of the largest are rounding
 
@@ -170,7 +171,11 @@ def right_singular_vectors(x: sp.csr_matrix, factors: int) -> tuple[np.ndarray, 
     """
     wide, n_items = x.astype(np.float64), x.shape[1]
     with one_blas_thread():  # one order of summation, whatever else the process does
-        if n_items <= _DENSE or factors >= min(x.shape) // 3:
+        if n_items > _WIDE and factors >= min(x.shape) // 3:
+            squares, people = _leading_eigenvectors((wide @ wide.T).toarray(), min(factors, x.shape[0]))
+            values = np.sqrt(np.maximum(squares, 0.0))
+            vectors = np.asarray(wide.T @ people) / np.where(values > 0, values, 1.0)
+        elif n_items <= _DENSE or factors >= min(x.shape) // 3:
             squares, vectors = _leading_eigenvectors((wide.T @ wide).toarray(), min(factors, n_items))
             values = np.sqrt(np.maximum(squares, 0.0))
         else:

@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from omnireco._checks import check_choice, check_integer
+from omnireco._checks import check_choice, check_k
 from omnireco._compute import one_blas_thread, split_evenly, usable_threads
 from omnireco.errors import ParameterError
 from omnireco.models import _topk_numpy, _topk_sparse
@@ -374,7 +374,7 @@ def select(scores: Any, *, k: int, exclude: Any = None, eligible: Any = None) ->
     >>> codes
     array([[ 1,  2,  0], [ 1,  2, -1]], dtype=int32)
     """
-    k = check_integer(k, "k", low=1)
+    k = check_k(k)
     array = np.asarray(scores)
     if array.ndim != 2 or array.dtype.kind not in "fiu":
         raise ParameterError(

@@ -10,14 +10,23 @@ import numpy as np
 import scipy.sparse as sp
 
 from omnireco._checks import check_choice, check_flag, check_integer, check_names, check_number
-from omnireco._compute import available_memory, row_blocks
+from omnireco._compute import require_memory, row_blocks
 from omnireco.data.events import EventLog, require_events
 from omnireco.data.interactions import Interactions
+from omnireco.data.order import distinct
 from omnireco.data.vocabulary import NONE, Vocabulary
 from omnireco.data.weights import Weights, event_weights, person_steps
 from omnireco.errors import EmptyError, ParameterError, SchemaError
 from omnireco.models.base import Model, explain_unfitted
-from omnireco.models.linear import fading, gram_matrix, invert_ridge, is_single
+from omnireco.models.linear import (
+    BLOCK_ROWS,
+    fading,
+    gram_matrix,
+    invert_ridge,
+    is_single,
+    mirrored,
+    ridge_scratch,
+)
 from omnireco.models.topk import rank_histories, select, tier
 
 __all__ = ["TypedEASE", "TypedModel", "typed_inputs"]
@@ -118,16 +127,16 @@ class TypedEASE:
         aim = self._targets(log)
         names, kind = _types(log, self.by)
         n, n_types = log.n_items, len(names)
-        self._check_memory(n * n_types)
         inputs, targets = self._examples(log, kind, n_types, aim)
         if not inputs.nnz or not targets.nnz:
             raise EmptyError(
                 f"TypedEASE.fit: none of {log.n_users:,} people did something before a step with {list(self.target)}. "
                 "Check that timestamps differ, or use EASE, which needs no order."
             )
+        self._require_memory(inputs, n)
         own = np.unique(kind[aim])
         weights = _typed_ridge(inputs, targets, self.regularization, () if self.repeats else own)
-        pair = np.unique(log.user[aim].astype(np.int64) * n + log.item[aim])
+        pair = distinct(log.user[aim].astype(np.int64) * n + log.item[aim])
         popularity = np.bincount(pair % n, minlength=n).astype(np.float32)
         return TypedModel.build(
             log.items,
@@ -194,13 +203,15 @@ class TypedEASE:
         targets.data[:] = 1.0  # an item taken twice at one instant is one target
         return inputs, targets
 
-    def _check_memory(self, n_inputs: int) -> None:
-        needed, free = 20 * n_inputs**2, available_memory() if self.memory is None else self.memory
-        if needed > free:
-            raise ParameterError(
-                f"TypedEASE.fit needs {needed / 2**30:,.1f} GiB for {n_inputs:,} inputs squared (types x items), and "
-                f"{free / 2**30:,.1f} GiB are free. Select fewer events or channels, or group products into categories."
-            )
+    def _require_memory(self, inputs: sp.csr_matrix, n_items: int) -> None:
+        single, n = is_single(inputs, self.regularization), inputs.shape[1]
+        require_memory(
+            "TypedEASE.fit",
+            (4 if single else 8) * n**2 + 4 * n * n_items + 2 * ridge_scratch(n, inputs.nnz, single=False),
+            f"{n:,} inputs squared (types x items)",
+            "Select fewer events or channels, or group products into categories",
+            limit=self.memory,
+        )
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -367,17 +378,13 @@ def _typed_ridge(
 ) -> np.ndarray:
     """Return B (n_inputs, n_items), float32, with the weights of item i in each block of ``held`` at zero."""
     dtype = np.float32 if is_single(inputs, regularization) else np.float64
-    inverse = invert_ridge(gram_matrix(inputs, dtype), regularization, "TypedEASE.fit")
-    for rows in row_blocks(len(inverse), 1, most=512):  # the lower triangle, block by block
-        corner = np.triu(inverse[rows, rows])
-        inverse[rows, rows] = corner + np.triu(corner, 1).T
-        inverse[rows.stop :, rows] = inverse[rows, rows.stop :].T.copy()
+    inverse = mirrored(invert_ridge(gram_matrix(inputs, dtype), regularization, "TypedEASE.fit"))
     follows = sp.csr_matrix((inputs.T @ targets).T, dtype=dtype)  # one row per target item
     follows.sort_indices()
     n_items = targets.shape[1]
     weights = np.empty((len(inverse), n_items), np.float32)
     own = np.array([block * n_items for block in held], np.int64)[None, :] + np.arange(n_items)[:, None]
-    for rows in row_blocks(n_items, 1, most=512):
+    for rows in row_blocks(n_items, 1, most=BLOCK_ROWS):
         part = np.asarray(follows[rows] @ inverse, np.float64)  # (items, inputs)
         if own.size:
             at = own[rows]

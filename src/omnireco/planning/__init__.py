@@ -12,9 +12,8 @@ from omnireco.planning.rules import (
     OncePerItem,
     QuietHours,
     Reachable,
-    Rows,
-    Touches,
 )
+from omnireco.planning.touches import Rows, Touches
 
 __all__ = [
     "Budget",

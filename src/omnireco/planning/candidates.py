@@ -7,7 +7,9 @@ and the person gets nothing.
 from __future__ import annotations
 
 import datetime as dt
+import functools
 import logging
+import warnings
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
@@ -20,24 +22,27 @@ from omnireco._frozen import ReadOnly
 from omnireco.data.clock import Slots, local_us
 from omnireco.data.columns import decode_optional, instants_to_pandas, open_frame
 from omnireco.data.messages import NEVER
-from omnireco.data.vocabulary import NONE, Vocabulary
-from omnireco.errors import ParameterError, SchemaError
-from omnireco.planning.rules import (
-    Consent,
-    Constraint,
-    Eligibility,
-    FrequencyCap,
-    OncePerItem,
-    Past,
-    Reachable,
-    Touches,
+from omnireco.data.vocabulary import NONE, Vocabulary, match
+from omnireco.errors import DataWarning, ParameterError, SchemaError
+from omnireco.planning.inputs import check_channels, check_given, check_rules, check_verb, gap_rule, sources_of
+from omnireco.planning.rules import Consent, Constraint, Eligibility, OncePerItem, Reachable
+from omnireco.planning.sources import (
+    FORBIDDEN,
+    Sources,
+    audience_rows,
+    channel_names,
+    check_kind,
+    consent_since,
+    past_messages,
 )
+from omnireco.planning.touches import Touches
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from omnireco.data.audience import Audience
     from omnireco.data.catalog import Catalog
+    from omnireco.data.events import EventLog
     from omnireco.data.messages import MessageLog
     from omnireco.models.base import Recommendations
     from omnireco.response.creatives import CreativeChoices
@@ -81,13 +86,20 @@ class Candidates:
     value : float64 array, shape (n,)
         What sending each is worth, in the caller's currency.
     probability : float64 array, shape (n,), or None
-        Chance of an answer.
+        Chance of an answer; NaN where it is not known.
     labels : mapping of str to (Vocabulary, int32 array of shape (n,))
         ``creative_id``, ``store_id``, ``offer_id`` where given; -1 where missing.
     left_out : mapping of str to int
         How many touches each rule took away, in the order in which they were asked.
     implied : tuple of Constraint
         Constraints that these touches bring along; ``plan`` adds them to those it is given.
+    sources : Sources
+        The audience, the logs and the rules that they were made under; :meth:`concat` asks them again.
+
+    Raises
+    ------
+    ParameterError
+        When an array has not one number per touch, or a value is not finite.
     """
 
     touches: Touches
@@ -96,8 +108,11 @@ class Candidates:
     labels: Mapping[str, tuple[Vocabulary, np.ndarray]] = field(default_factory=dict)
     left_out: Mapping[str, int] = field(default_factory=dict)
     implied: tuple[Constraint, ...] = ()
+    sources: Sources = field(default_factory=Sources)
 
     def __post_init__(self) -> None:
+        check_kind(self.touches, Touches, "touches", "om.Candidates.from_frame(frame)")
+        _check_numbers(self.touches, self.value, self.probability)
         arrays = [self.value, *(codes for _, codes in self.labels.values())]
         for array in arrays if self.probability is None else [*arrays, self.probability]:
             array.setflags(write=False)
@@ -114,6 +129,7 @@ class Candidates:
         eligibility: Iterable[Eligibility] = (),
         messages: MessageLog | None = None,
         once_per_item: bool = False,
+        withdrawals: EventLog | None = None,
     ) -> Candidates:
         """Read touches with values of one's own.
 
@@ -130,9 +146,11 @@ class Candidates:
         eligibility : iterable of Eligibility
             Further rules, such as quiet hours.
         messages : MessageLog, optional
-            What people had before; frequency caps count it.
+            What people had before; frequency caps count it, and who unsubscribed has no consent on that channel.
         once_per_item : bool, default False
             Whether the touches of a person and item are alternatives, of which one at most is sent.
+        withdrawals : EventLog, optional
+            Events that withdraw consent, each of them: ``log.select(events=["unsubscribed"])``. See :class:`Consent`.
 
         Returns
         -------
@@ -141,10 +159,17 @@ class Candidates:
         Raises
         ------
         SchemaError
-            When a column is missing or of the wrong kind, a time has no zone, a value is not finite, or a
-            probability lies outside [0, 1].
+            When a column is missing or of the wrong kind, a time has no zone, a value is not finite, a
+            probability lies outside [0, 1], ids are integers here and strings in the audience or a log, or a channel
+            is spelt in two ways.
         ParameterError
-            When a rule needs the audience and there is none.
+            When a rule needs the audience and there is none, or names a channel that nothing has.
+
+        Warns
+        -----
+        DataWarning
+            When the frame came from ``to_frame``, which cannot hold rules, gaps and history; and when hardly any of
+            these people are in the audience or the message log.
 
         Examples
         --------
@@ -156,7 +181,8 @@ class Candidates:
         Candidates(2 touches, 1 user, 2 items, 2 channels)
         """
         where = "Candidates.from_frame"
-        rules = _rules(eligibility)
+        rules = check_rules(eligibility)
+        sources = sources_of(audience, messages, withdrawals, rules)
         if audience is None:
             _refuse_blind(rules, where)
         opened = open_frame(
@@ -177,21 +203,59 @@ class Candidates:
                 "Leave the column out when it is not known."
             )
         labels = {name: opened.ids(name, allow_missing=True) for name in _LABELS if name in opened}
-        past = _past(messages, users, channels)
-        touches = _with_audience(
-            users, items, channels, user, item, channel, opened.instants("send_at"), audience, past
-        )
+        if "send_at_local" in opened.others:
+            _warn_of_a_detour(where)
+        touches = _with_sources(users, items, channels, user, item, channel, opened.instants("send_at"), sources)
         kept = np.arange(len(touches))
         left_out: dict[str, int] = {}
         if audience is not None:
-            known = _audience_rows(audience, users)[user] >= 0
+            known = audience_rows(audience, users)[user] >= 0
             kept = np.flatnonzero(known)
             left_out["not in the audience"] = int(known.size - kept.size)
-            kept = kept[_allowed(touches.take(kept), (Consent(), Reachable(), *rules), left_out)]
-        elif rules:
-            kept = kept[_allowed(touches, rules, left_out)]
+        asked = (*((Consent(), Reachable()) if sources.know_consent else ()), *rules)
+        kept = kept[allowed(touches.take(kept), asked, left_out)]
         implied = (OncePerItem(),) if check_flag(once_per_item, "once_per_item") else ()
-        return _in_order(touches, value, probability, labels, left_out, implied, kept)
+        return in_order(touches, value, probability, labels, left_out, implied, kept, sources)
+
+    @classmethod
+    def concat(cls, parts: Iterable[Candidates]) -> Candidates:
+        """Join sets of candidates, so that one plan keeps the rules of all of them.
+
+        Nothing is loosened. Every rule, history and withdrawal of any part is asked of all touches; implied constraints
+        (once per item, gap) hold for all, and of two gaps the longer one. The same person, item, channel and instant
+        twice is one touch: that of the greater value, as the planner would choose.
+
+        Parameters
+        ----------
+        parts : iterable of Candidates
+            Made under one audience, or all without.
+
+        Returns
+        -------
+        Candidates
+            The same whatever the order of the parts. A probability that only some parts know is NaN in the others;
+            ``.left_out`` sums those of the parts, and counts ``"named twice"``.
+
+        Raises
+        ------
+        ParameterError
+            When there is no part, one is no Candidates, or they were made under different audiences.
+        SchemaError
+            When ids are integers in one and strings in another.
+
+        Examples
+        --------
+        >>> import pandas as pd
+        >>> tea = pd.DataFrame({"user_id": [1], "item_id": ["tea"], "channel": ["push"], "value": [0.5],
+        ...                     "send_at": pd.to_datetime(["2025-06-01 09:00"], utc=True)})
+        >>> a = Candidates.from_frame(tea, once_per_item=True)
+        >>> b = Candidates.from_frame(tea.assign(channel="email"))
+        >>> Candidates.concat([a, b]), Candidates.concat([a, b]).implied
+        (Candidates(2 touches, 1 user, 1 item, 2 channels), (OncePerItem(),))
+        """
+        from omnireco.planning.joining import concat
+
+        return concat(parts)
 
     def __len__(self) -> int:
         return len(self.touches)
@@ -207,17 +271,20 @@ class Candidates:
         return f"Candidates({', '.join(f'{n:,} {one if n == 1 else many}' for n, one, many in counts)})"
 
     def to_frame(self) -> pd.DataFrame:
-        """Return the touches as a pandas frame with the column names of the door, and ``send_at_local``."""
+        """Return the touches as a pandas frame with the column names of the door, and ``send_at_local``.
+
+        A frame cannot hold rules, gaps and history: to join sets use :meth:`concat`, not frames.
+        """
         return touch_frame(self, np.arange(len(self)))
 
 
 def candidates(
-    recs: Recommendations,
+    recs: Recommendations | Mapping[str, Recommendations],
     audience: Audience,
     timing: Timing,
     slots: Slots,
     *,
-    channels: str | Iterable[str],
+    channels: str | Iterable[str] | None = None,
     eligibility: Iterable[Eligibility] = (),
     messages: MessageLog | None = None,
     catalog: Catalog | None = None,
@@ -227,13 +294,15 @@ def candidates(
     gap: str | dt.timedelta | None = "4h",
     fatigue: Tiring | None = None,
     creatives: CreativeChoices | None = None,
+    withdrawals: EventLog | None = None,
 ) -> Candidates:
     """Return the touches worth planning: allowed by every rule, then the best few per person.
 
     Parameters
     ----------
-    recs : Recommendations
-        Ranked items per person. People who are not in the audience get nothing.
+    recs : Recommendations, or mapping of str to Recommendations
+        Ranked items per person, or such lists for each channel: ``{"email": lists_a, "push": lists_b}``. People who are
+        not in the audience get nothing.
     audience : Audience
         Zones and consents. Consent and reachability are always enforced, listed or not.
     timing : fitted SendTime, or any Timing
@@ -241,11 +310,11 @@ def candidates(
     slots : Slots
         The instants at which a message may leave.
     channels : str or iterable of str
-        Channels to use.
+        Channels to use; may be left out where ``recs`` names them.
     eligibility : iterable of Eligibility
         Further rules, such as quiet hours; applied before any pruning.
     messages : MessageLog, optional
-        What people had before; frequency caps count it.
+        What people had before; frequency caps count it, and who unsubscribed has no consent on that channel.
     catalog : Catalog, optional
         With margins, values are money; else an answer is worth 1. Items without a margin are left out.
     n_items : int, default 3
@@ -263,6 +332,8 @@ def candidates(
         nothing is not sent.
     creatives : CreativeChoices, optional
         A creative per person and item, from ``CreativeModel.choose``; it becomes the ``creative_id`` of the touches.
+    withdrawals : EventLog, optional
+        Events that withdraw consent, each of them: ``log.select(events=["unsubscribed"])``. See :class:`Consent`.
 
     Returns
     -------
@@ -272,8 +343,16 @@ def candidates(
     Raises
     ------
     ParameterError
-        When a channel has no consent column, the arguments are out of range, a rule does not return one bool
-        per touch, or the timing no chance between 0 and 1 for each person and slot.
+        When a channel has no consent column, the arguments are of another type or out of range, a rule names a channel
+        that nothing has or does not return one bool per touch, or the timing no chance between 0 and 1 for each person
+        and slot.
+    SchemaError
+        When ids are integers in one table and strings in another, or a channel is spelt in two ways.
+
+    Warns
+    -----
+    DataWarning
+        When hardly any of the people or items are in the audience, the message log, the catalogue or the creatives.
 
     Notes
     -----
@@ -296,40 +375,57 @@ def candidates(
     >>> found, found.left_out["Consent"]
     (Candidates(4 touches, 1 user, 2 items, 1 channel), 48)
     """
-    names = _channel_names(channels, audience)
-    rules = _rules(eligibility)
+    rules = check_rules(eligibility)
+    check_given("catalog", audience=audience, slots=slots, catalog=catalog)
+    check_verb(timing, "slot_probability", "timing", "timing=om.SendTime().fit(log, messages, audience)")
+    if isinstance(recs, Mapping):
+        one = functools.partial(
+            candidates,
+            audience=audience,
+            timing=timing,
+            slots=slots,
+            eligibility=rules,
+            messages=messages,
+            catalog=catalog,
+            n_items=n_items,
+            n_slots=n_slots,
+            once_per_item=once_per_item,
+            gap=gap,
+            fatigue=fatigue,
+            creatives=creatives,
+            withdrawals=withdrawals,
+        )
+        names = _channels_of_lists(recs, channels, audience)
+        return Candidates.concat([one(recs[name], channels=name) for name in names])
+    _check_models(recs, fatigue, creatives)
+    sources = sources_of(audience, messages, withdrawals, rules)
+    names = check_channels(channels, audience)
     n_items, n_slots = check_integer(n_items, "n_items", low=1), check_integer(n_slots, "n_slots", low=1)
+    once_per_item, gap_rules = check_flag(once_per_item, "once_per_item"), gap_rule(gap)
+    n_items = min(n_items, recs.k)
     users, ranked = Vocabulary.encode(recs.users.ids, "user_id")
     codes = np.asarray(recs.codes)[np.argsort(ranked), :n_items]
-    known = Vocabulary(np.array(sorted(names), object))
+    known = Vocabulary(np.array(names, object))
+    empty = _no_touches(users, recs.items, known, sources)
     left_out: dict[str, int] = dict.fromkeys(["not in the audience", "no margin", "Consent", "Reachable"], 0)
     left_out |= dict.fromkeys([rule.name for rule in rules], 0)
     left_out |= {"no value": 0, "not among the best slots": 0}
-    offers = _Offers(
-        audience,
-        timing,
-        slots,
-        _no_touches(users, recs.items, known, _past(messages, users, known)),
-        rules,
-        _worth(recs.items, catalog),
-        n_slots,
-        left_out,
-        fatigue,
-    )
-    row = _audience_rows(audience, users)
+    since = consent_since(users, known, sources)
+    worth = _worth(recs.items, catalog)
+    offers = _Offers(audience, timing, slots, empty, rules, worth, n_slots, left_out, fatigue, since)
+    row = audience_rows(audience, users)
     left_out["not in the audience"] = int((codes[row < 0] != NONE).sum()) * len(names) * len(slots)
+    member = np.flatnonzero(row >= 0)
+    blocks = list(row_blocks(member.size, n_items * len(slots) * 96)) or [slice(0)]  # rules are asked of nobody too
     parts = [
         offers.block(member[block], row[member[block]], codes[member[block]], code)
-        for member in [np.flatnonzero(row >= 0)]
-        for block in row_blocks(member.size, n_items * len(slots) * 96)
+        for block in blocks
         for code in range(len(known))
     ]
     touches, value, probability = _join(offers.empty, parts)
-    implied: tuple[Constraint, ...] = (OncePerItem(),) if check_flag(once_per_item, "once_per_item") else ()
-    if gap is not None:
-        implied = (*implied, FrequencyCap(1, per=gap))
+    implied: tuple[Constraint, ...] = (*((OncePerItem(),) if once_per_item else ()), *gap_rules)
     labels = {} if creatives is None else {"creative_id": _creatives_of(touches, creatives)}
-    found = _in_order(touches, value, probability, labels, left_out, implied, np.arange(len(touches)))
+    found = in_order(touches, value, probability, labels, left_out, implied, np.arange(len(touches)), sources)
     _log.info("candidates: %d touches for %d people", len(found), len(users))
     return found
 
@@ -347,6 +443,7 @@ class _Offers:
     n_slots: int
     left_out: dict[str, int]
     fatigue: Tiring | None
+    since: np.ndarray
 
     def block(
         self, user: np.ndarray, row: np.ndarray, codes: np.ndarray, channel: int
@@ -358,18 +455,20 @@ class _Offers:
         worth = np.where(codes == NONE, np.nan, self.worth[codes]) * discount
         self._count("no margin", int((np.isnan(worth) & (codes != NONE)).sum()) * at.size)
         has_item = ~np.isnan(worth)
-        consent, reachable = self.audience.consent[row, asked], self.audience.reachable[row, asked]
+        since, reachable = self.since[user, channel], self.audience.reachable[row, asked]
+        consent = since < FORBIDDEN
         self._count("Consent", int(has_item[~consent].sum()) * at.size)
         self._count("Reachable", int(has_item[consent & ~reachable].sum()) * at.size)
         open_to = np.flatnonzero(consent & reachable & has_item.any(axis=1))
-        user, row, codes, worth, has_item = (a[open_to] for a in (user, row, codes, worth, has_item))
+        user, row, codes, worth, has_item, since = (a[open_to] for a in (user, row, codes, worth, has_item, since))
         chance, cost = _chances(self.timing, self.audience, row, name, at), np.zeros(row.size)
         if self.fatigue is not None and row.size:
             ids = self.audience.users.ids[row]
-            chance = np.minimum(chance * self.fatigue.factor(ids, name, at), 1.0)
-            cost = self.fatigue.cost(ids, name) * np.nanmax(worth, axis=1)
+            factor = _check_fatigue(self.fatigue.factor(ids, name, at), "factor", (row.size, at.size))
+            chance = np.minimum(chance * factor, 1.0)
+            cost = _check_fatigue(self.fatigue.cost(ids, name), "cost", (row.size,)) * np.nanmax(worth, axis=1)
         person, rank = np.nonzero(has_item)
-        clock = _local_table(self.audience, at)[self.audience.zone[row]]
+        clock = _local_table(self.audience, at)[_known_zone(self.audience, row)]
         flat = np.arange(person.size * at.size)
         pair, slot = flat // max(1, at.size), flat % max(1, at.size)
         whole = Touches(
@@ -381,12 +480,13 @@ class _Offers:
             np.full(flat.size, channel, np.int32),
             at[slot],
             clock[person].ravel(),
-            np.ones(flat.size, np.bool_),
+            (at[None, :] >= since[person][:, None]).ravel(),
             np.ones(flat.size, np.bool_),
             self.empty.past,
+            self.empty.named,
         )
         value = (chance[person] * worth[person, rank][:, None] - cost[person][:, None]).ravel()
-        kept = _allowed(whole, self.rules, self.left_out)
+        kept = allowed(whole, (Consent(), *self.rules), self.left_out)
         good = kept[value[kept] > 0]
         self._count("no value", kept.size - good.size)
         table = np.full(flat.size, -np.inf)
@@ -398,6 +498,16 @@ class _Offers:
 
     def _count(self, reason: str, n: int) -> None:
         self.left_out[reason] = self.left_out.get(reason, 0) + n
+
+
+def check_complete(found: Candidates, where: str) -> None:
+    """Refuse candidates that came without what they were made from: their rules would be lost in silence."""
+    lost = not found.sources.complete or (found.touches.past.user.size > 0 and not found.sources.messages)
+    if lost:
+        raise ParameterError(
+            f"{where}: these candidates came without their rules, gap and history, as those of a plan from a file do. "
+            "Make them again with om.candidates(...) or om.Candidates.from_frame(...)."
+        )
 
 
 def touch_frame(found: Candidates, rows: np.ndarray, **more: np.ndarray) -> pd.DataFrame:
@@ -424,8 +534,10 @@ def touch_frame(found: Candidates, rows: np.ndarray, **more: np.ndarray) -> pd.D
 
 def _creatives_of(touches: Touches, chosen: CreativeChoices) -> tuple[Vocabulary, np.ndarray]:
     """Return the creative chosen for the person and item of each touch, -1 for none."""
-    user = chosen.users.codes(touches.users.ids, missing="none")[touches.user].astype(np.int64)
-    item = chosen.items.codes(touches.items.ids, missing="none")[touches.item].astype(np.int64)
+    user = match(chosen.users, touches.users, ("the creatives", "the lists"))[touches.user].astype(np.int64)
+    item = match(chosen.items, touches.items, ("the creatives", "the lists"), column="item_id")[touches.item].astype(
+        np.int64
+    )
     if not len(chosen):
         return chosen.creatives, np.full(len(touches), NONE, np.int32)
     keys = chosen.user.astype(np.int64) * len(chosen.items) + chosen.item
@@ -454,7 +566,7 @@ def _best_slots(value: np.ndarray, day: np.ndarray, keep: int) -> np.ndarray:
     return mask & ~np.isneginf(value)
 
 
-def _allowed(touches: Touches, rules: Iterable[Eligibility], left_out: dict[str, int]) -> np.ndarray:
+def allowed(touches: Touches, rules: Iterable[Eligibility], left_out: dict[str, int]) -> np.ndarray:
     """Return the positions that pass every rule, and count what each took away."""
     kept = np.arange(len(touches))
     for rule in rules:
@@ -469,23 +581,6 @@ def _allowed(touches: Touches, rules: Iterable[Eligibility], left_out: dict[str,
     return kept
 
 
-def _rules(eligibility: Any) -> tuple[Eligibility, ...]:
-    """Return the rules beyond consent and reachability, which are always in force."""
-    rules = (eligibility,) if isinstance(eligibility, Eligibility) else tuple(eligibility)
-    for rule in rules:
-        if isinstance(rule, Constraint):
-            raise ParameterError(
-                f"eligibility holds {rule.name}, which limits touches together. "
-                "Give it to the planner: plan(touches, constraints=[...])."
-            )
-        if not isinstance(rule, Eligibility):
-            raise ParameterError(
-                f"eligibility must hold Eligibility rules. Got {rule!r} ({type(rule).__name__}). "
-                "Write eligibility=[om.QuietHours('21:00', '08:00')]."
-            )
-    return tuple(rule for rule in rules if not isinstance(rule, (Consent, Reachable)))
-
-
 def _refuse_blind(rules: Iterable[Eligibility], where: str) -> None:
     """Refuse rules that read an audience when there is none."""
     for rule in rules:
@@ -496,43 +591,66 @@ def _refuse_blind(rules: Iterable[Eligibility], where: str) -> None:
             )
 
 
-def _channel_names(channels: Any, audience: Audience) -> tuple[str, ...]:
-    """Return the channels to use, each of which the audience must have been asked about."""
-    names = (channels,) if isinstance(channels, str) else tuple(channels)
-    if not names or not all(isinstance(name, str) for name in names):
-        raise ParameterError(f"channels must be one or more names. Got {channels!r}. Write channels=['push', 'email'].")
-    unasked = sorted({name for name in names if name not in audience.channels})
-    if unasked:
+def _channels_of_lists(recs: Mapping[str, Any], channels: Any, audience: Audience) -> tuple[str, ...]:
+    """Return the channels of a mapping of lists; those named beside it must be the same."""
+    names = check_channels(list(recs), audience)
+    if channels is not None and set(check_channels(channels, audience)) != set(names):
         raise ParameterError(
-            f"channels holds {', '.join(map(repr, unasked))}, for which the audience has no consent; it has "
-            f"{', '.join(map(repr, audience.channels.ids)) or 'none'}. Without consent no message: add a column "
-            f"consent_{unasked[0]} to the frame of Audience.from_frame."
+            f"channels names others than the mapping of lists, which has {', '.join(map(repr, names))}. "
+            "Leave channels out: the keys of the mapping say them."
         )
-    return tuple(sorted(set(names)))
+    return names
 
 
-def _audience_rows(audience: Audience, users: Vocabulary) -> np.ndarray:
-    """Return each person's row in the audience, -1 for strangers; ids of another kind are an error."""
-    if len(users) and len(audience.users) and users.ids.dtype != audience.users.ids.dtype:
-        kinds = {True: "strings", False: "integers"}
-        raise SchemaError(
-            f"user_id holds {kinds[users.ids.dtype == object]} here and {kinds[audience.users.ids.dtype == object]} in "
-            "the audience, so nobody would be known. Cast one of them: frame['user_id'].astype(str)."
+def _check_models(recs: Any, fatigue: Any, creatives: Any) -> None:
+    """Refuse lists, fatigue and creatives of another type, with the line that makes them."""
+    from omnireco.models.base import Recommendations
+    from omnireco.response.creatives import CreativeChoices
+
+    check_kind(recs, Recommendations, "recs", "recs=model.recommend(x, k=10), or om.Recommendations.from_frame(frame)")
+    check_kind(creatives, CreativeChoices, "creatives", "creatives=om.Creatives().fit(...).choose(...)", none=True)
+    for verb in () if fatigue is None else ("factor", "cost"):
+        check_verb(fatigue, verb, "fatigue", "fatigue=om.Fatigue().fit(messages)")
+
+
+def _check_numbers(touches: Touches, value: Any, probability: Any) -> None:
+    """Refuse values and chances that are not one number per touch; a chance may be unknown."""
+    for name, array in (("value", value), ("probability", probability)):
+        if name == "probability" and array is None:
+            continue
+        if not isinstance(array, np.ndarray) or array.shape != (len(touches),) or array.dtype.kind != "f":
+            raise ParameterError(
+                f"Candidates: {name} must be a float64 array, one per touch ({len(touches):,}). Got "
+                f"{type(array).__name__}. Write np.asarray({name}, float), or read a frame with Candidates.from_frame."
+            )
+        if (bad := ~np.isfinite(array) & ~(np.isnan(array) & (name == "probability"))).any():
+            raise ParameterError(f"Candidates: {name} is missing or infinite in {name_rows(bad)}. Leave those out.")
+
+
+def _check_fatigue(answer: Any, verb: str, shape: tuple[int, ...]) -> np.ndarray:
+    """Return what a model of fatigue answers, when it is one finite number per person (and slot), 0 or more."""
+    found = np.asarray(answer, np.float64)
+    if found.shape != shape or not (np.isfinite(found) & (found >= 0)).all():
+        raise ParameterError(
+            f"fatigue.{verb} must return numbers of 0 or more of shape {shape}. Got shape {found.shape}"
+            f"{'' if found.shape != shape else ', with missing, endless or negative ones'}. Fit one with "
+            "om.Fatigue().fit(messages)."
         )
-    return audience.users.codes(users.ids, missing="none")
+    return found
 
 
-def _past(messages: MessageLog | None, users: Vocabulary, channels: Vocabulary) -> Past:
-    """Return the messages these people had, in the codes of the touches."""
-    if messages is None:
-        return Past(np.empty(0, np.int32), np.empty(0, np.int32), np.empty(0, np.int64))
-    user = users.codes(messages.users.ids, missing="none")[messages.user]
-    channel = channels.codes(messages.channels.ids, missing="none")[messages.channel]
-    mine = user != NONE
-    return Past(user[mine], channel[mine], messages.sent_at[mine])
+def _warn_of_a_detour(where: str) -> None:
+    """Say that the frame came from a set of candidates or a plan, whose rules it cannot hold."""
+    warnings.warn(
+        f"{where}: the frame has send_at_local, as to_frame writes it. A frame holds no rules: gap, once per item, "
+        "quiet hours and history are lost here. Join sets with om.Candidates.concat([a, b]); where only the rows are "
+        "meant, frame.drop(columns='send_at_local').",
+        DataWarning,
+        stacklevel=3,
+    )
 
 
-def _with_audience(
+def _with_sources(
     users: Vocabulary,
     items: Vocabulary,
     channels: Vocabulary,
@@ -540,22 +658,33 @@ def _with_audience(
     item: np.ndarray,
     channel: np.ndarray,
     send_at: np.ndarray,
-    audience: Audience | None,
-    past: Past,
+    sources: Sources,
 ) -> Touches:
-    """Return touches with what the audience says of each; without one all is allowed and no zone is known."""
-    consent, reachable = np.ones(user.size, np.bool_), np.ones(user.size, np.bool_)
-    local = np.full(user.size, NEVER)
+    """Return touches with what the sources say of each; without an audience no zone is known."""
+    named, audience = channel_names(channels, sources), sources.audience
+    consent = send_at >= consent_since(users, channels, sources)[user, channel]
+    reachable, local = np.ones(user.size, np.bool_), np.full(user.size, NEVER)
     if audience is not None:
-        row = _audience_rows(audience, users)[user]
+        row = audience_rows(audience, users)[user]
         column = audience.channels.codes(channels.ids, missing="none")[channel]
         known = np.flatnonzero((row >= 0) & (column >= 0))
-        consent, reachable = np.zeros(user.size, np.bool_), np.zeros(user.size, np.bool_)
-        consent[known] = audience.consent[row[known], column[known]]
+        reachable = np.zeros(user.size, np.bool_)
         reachable[known] = audience.reachable[row[known], column[known]]
-        zone = np.where(row >= 0, audience.zone[row] if len(audience.zone) else NONE, NONE)
+        zone = _known_zone(audience, row)
         local = np.where(zone >= 0, local_us(send_at, zone, audience.zones), NEVER)
-    return Touches(users, items, channels, user, item, channel, send_at, local, consent, reachable, past)
+    past = past_messages(users, named, sources.messages)
+    return Touches(users, items, channels, user, item, channel, send_at, local, consent, reachable, past, named)
+
+
+def _no_touches(users: Vocabulary, items: Vocabulary, channels: Vocabulary, sources: Sources) -> Touches:
+    codes, times = np.empty(0, np.int32), np.empty(0, np.int64)
+    return _with_sources(users, items, channels, codes, codes, codes, times, sources)
+
+
+def _known_zone(audience: Audience, row: np.ndarray) -> np.ndarray:
+    """Return the zone of some rows (-1 for strangers); whatever is no code of a zone is unknown, never another's."""
+    zone = np.append(audience.zone, np.int32(NONE))[row]
+    return np.where((row >= 0) & (zone >= 0) & (zone < len(audience.zones)), zone, np.int32(NONE)).astype(np.int32)
 
 
 def _local_table(audience: Audience, at: np.ndarray) -> np.ndarray:
@@ -588,13 +717,8 @@ def _worth(items: Vocabulary, catalog: Catalog | None) -> np.ndarray:
     """Return what an answer is worth per item: its margin when the catalogue has margins, else 1."""
     if catalog is None or catalog.margin is None:
         return np.ones(max(1, len(items)))
-    row = catalog.items.codes(items.ids, missing="none")
+    row = match(catalog.items, items, ("the catalogue", "the lists"), column="item_id")
     return np.append(catalog.margin, np.nan)[row]
-
-
-def _no_touches(users: Vocabulary, items: Vocabulary, channels: Vocabulary, past: Past) -> Touches:
-    codes, times, flags = np.empty(0, np.int32), np.empty(0, np.int64), np.empty(0, np.bool_)
-    return Touches(users, items, channels, codes, codes, codes, times, times, flags, flags, past)
 
 
 def _join(
@@ -614,12 +738,13 @@ def _join(
         np.concatenate([block.consent for block in blocks]),
         np.concatenate([block.reachable for block in blocks]),
         empty.past,
+        empty.named,
     )
     none = np.empty(0)
     return joined, np.concatenate([none, *(p[1] for p in parts)]), np.concatenate([none, *(p[2] for p in parts)])
 
 
-def _in_order(
+def in_order(
     touches: Touches,
     value: np.ndarray,
     probability: np.ndarray | None,
@@ -627,6 +752,7 @@ def _in_order(
     left_out: Mapping[str, int],
     implied: tuple[Constraint, ...],
     kept: np.ndarray,
+    sources: Sources,
 ) -> Candidates:
     """Return the kept touches in an order that does not depend on the caller's rows."""
     keys = [value if probability is None else probability, value, *(codes for _, codes in labels.values())]
@@ -639,4 +765,5 @@ def _in_order(
         {name: (known, codes[order]) for name, (known, codes) in labels.items()},
         left_out,
         implied,
+        sources,
     )

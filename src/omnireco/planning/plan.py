@@ -10,11 +10,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from scipy import sparse
 
+from omnireco._checks import name_rows
 from omnireco._frozen import ReadOnly
 from omnireco.errors import ParameterError
-from omnireco.planning.candidates import Candidates, touch_frame
-from omnireco.planning.rules import Budget, Constraint, Eligibility, Rows
+from omnireco.planning.candidates import Candidates, check_complete, touch_frame
+from omnireco.planning.inputs import check_constraints
+from omnireco.planning.rules import Budget, Constraint
 from omnireco.planning.solve import TOLERANCE, Solution, solve
+from omnireco.planning.touches import Rows
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -23,6 +26,7 @@ __all__ = ["Plan", "Price", "plan"]
 
 SENT, NO_VALUE, NOT_CHOSEN = "sent", "no value", "not chosen"
 _DAY = 86_400_000_000
+_MOST_IN_INT8 = 124  # constraints whose positions, after three other reasons, an int8 holds
 _log = logging.getLogger(__name__)
 _log.addHandler(logging.NullHandler())
 
@@ -56,7 +60,7 @@ class Plan:
     ----------
     touches : Candidates
         What was to choose from.
-    reason : int8 array, shape (n,)
+    reason : int8 array (int32 above 124 constraints), shape (n,)
         Per candidate, the position in ``reasons``: 0 is sent.
     reasons : tuple of str
         ``"sent"``, ``"no value"``, ``"not chosen"``, then the names of the constraints.
@@ -155,7 +159,7 @@ class Plan:
         """Return one row per channel and UTC day of what is sent, as a pandas frame.
 
         Columns ``channel``, ``day``, ``sends``, ``users``, ``cost`` (NaN without a budget),
-        ``expected_responses`` (NaN without probabilities), ``value``.
+        ``expected_responses`` (NaN where a probability is not known), ``value``.
         """
         import pandas as pd
 
@@ -179,7 +183,7 @@ class Plan:
                 "sends": groups.size(),
                 "users": groups["user"].nunique(),
                 "cost": groups["cost"].sum(min_count=1),
-                "expected_responses": groups["expected_responses"].sum(min_count=1),
+                "expected_responses": groups["expected_responses"].agg(lambda chance: chance.sum(skipna=False)),
                 "value": groups["value"].sum(),
             }
         )
@@ -204,7 +208,8 @@ def plan(touches: Candidates, *, constraints: Iterable[Constraint] = ()) -> Plan
     Raises
     ------
     ParameterError
-        When ``touches`` is not a Candidates, a rule is not a Constraint, or a constraint's rows are malformed.
+        When ``touches`` is not a Candidates or holds touches without consent or address, a rule is not a Constraint or
+        names a channel that nothing has, or a constraint's rows are malformed.
 
     Notes
     -----
@@ -224,12 +229,8 @@ def plan(touches: Candidates, *, constraints: Iterable[Constraint] = ()) -> Plan
     >>> best.value, best.to_frame()["item_id"].tolist(), best.why_not()["reason"].tolist()
     (0.5, ['tea'], ["FrequencyCap(1, per='7D')"])
     """
-    if not isinstance(touches, Candidates):
-        raise ParameterError(
-            f"plan takes Candidates. Got {type(touches).__name__}. Write plan(om.Candidates.from_frame(frame), ...), "
-            "or make them with om.candidates(...)."
-        )
-    used = (*touches.implied, *_constraints(constraints))
+    _check_candidates(touches)
+    used = (*touches.implied, *check_constraints(constraints))
     compiled = [_checked(rule, rule.rows(touches.touches), len(touches)) for rule in used]
     matrix = _stack(compiled, len(touches))
     limit = np.concatenate([rows.limit for rows in compiled]) if compiled else np.empty(0)
@@ -250,25 +251,31 @@ def plan(touches: Candidates, *, constraints: Iterable[Constraint] = ()) -> Plan
     return result
 
 
-def _constraints(constraints: Any) -> tuple[Constraint, ...]:
-    """Return the constraints as a tuple; rules of the other family are an error that says where they go."""
-    rules = (constraints,) if isinstance(constraints, Constraint) else tuple(constraints)
-    for rule in rules:
-        if isinstance(rule, Eligibility):
-            raise ParameterError(
-                f"constraints holds {rule.name}, which looks at one touch at a time. "
-                "Give it to candidates(..., eligibility=[...]): it must be asked before pruning."
-            )
-        if not isinstance(rule, Constraint):
-            raise ParameterError(
-                f"constraints must hold Constraint rules. Got {rule!r} ({type(rule).__name__}). "
-                "Write constraints=[om.FrequencyCap(3, per='7D')]."
-            )
-    return rules
+def _check_candidates(touches: Any) -> None:
+    """Refuse what is no set of candidates, and touches that may not be sent."""
+    if not isinstance(touches, Candidates):
+        several = isinstance(touches, (list, tuple)) and all(isinstance(part, Candidates) for part in touches)
+        fix = "plan(om.Candidates.concat([a, b]), ...)" if several else "plan(om.Candidates.from_frame(frame), ...)"
+        raise ParameterError(
+            f"plan takes Candidates. Got {type(touches).__name__}. Write {fix}, or make them with om.candidates(...)."
+        )
+    if not touches.sources.complete:
+        check_complete(touches, "plan")
+    closed = ~(touches.touches.consent & touches.touches.reachable)
+    if closed.any():
+        raise ParameterError(
+            f"plan: {name_rows(closed)} of the touches have no consent or no address. Make them with "
+            "om.Candidates.from_frame(frame, audience=audience), which leaves those out."
+        )
 
 
 def _checked(rule: Constraint, rows: Rows, n: int) -> Rows:
     """Return a constraint's rows when they are rows of a packing problem over ``n`` touches."""
+    if not isinstance(rows, Rows):
+        raise ParameterError(
+            f"{rule.name}.rows must return Rows. Got {type(rows).__name__}. Write return Rows(row=, touch=, weight=, "
+            "limit=)."
+        )
     row, touch, weight, limit = (np.asarray(a) for a in (rows.row, rows.touch, rows.weight, rows.limit))
     problems = [
         (not row.shape == touch.shape == weight.shape == (row.size,), "row, touch and weight differ in length"),
@@ -304,7 +311,7 @@ def _reasons(
     touches: Candidates, found: Solution, matrix: Any, limit: np.ndarray, usage: np.ndarray, compiled: list[Rows]
 ) -> np.ndarray:
     """Return why each touch is not sent: of the constraints without room for it, the dearest."""
-    reason = np.full(len(touches), 2, np.int8)
+    reason = np.full(len(touches), 2, np.int8 if len(compiled) <= _MOST_IN_INT8 else np.int32)
     reason[found.chosen] = 0
     dearest = np.full(len(touches), -1.0)
     entries = matrix.tocoo()

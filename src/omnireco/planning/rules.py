@@ -17,11 +17,11 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from omnireco._checks import check_duration, check_integer, check_number, from_microseconds
-from omnireco.data.messages import NEVER
-from omnireco.data.vocabulary import NONE, Vocabulary
+from omnireco._checks import check_choice, check_duration, check_integer, check_number, from_microseconds
+from omnireco.data.vocabulary import NONE
 from omnireco.data.zones import ZonePosterior
 from omnireco.errors import ParameterError
+from omnireco.planning.touches import Past, Rows, Touches
 
 __all__ = [
     "Budget",
@@ -39,122 +39,11 @@ __all__ = [
 ]
 
 _DAY = 86_400_000_000
+_MISSING = ("raise", "ignore")
+_MANY = 2**53  # more than any limit that is ever met
 _CLOCK = re.compile(r"^([01]?\d|2[0-4]):([0-5]\d)$")
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Past:
-    """Messages already sent, in the codes of the touches they stand beside.
-
-    Attributes
-    ----------
-    user, channel : int32 arrays, shape (m,)
-        ``channel`` is -1 for a channel that no touch uses.
-    sent_at : int64 array, shape (m,)
-        UTC microseconds.
-    """
-
-    user: np.ndarray
-    channel: np.ndarray
-    sent_at: np.ndarray
-
-    def __post_init__(self) -> None:
-        _lock(self, "user", "channel", "sent_at")
-
-
-@dataclass(frozen=True, slots=True, eq=False, repr=False)
-class Touches:
-    """Messages that could be sent: who, what, where, when, and what the audience says about it.
-
-    Attributes
-    ----------
-    users, items, channels : Vocabulary
-    user, item, channel : int32 arrays, shape (n,)
-        Codes into the vocabularies.
-    send_at : int64 array, shape (n,)
-        UTC microseconds.
-    local_at : int64 array, shape (n,)
-        The person's own wall clock at that instant, microseconds; the least int64 where the zone is unknown.
-    consent, reachable : bool arrays, shape (n,)
-        What the audience says of that person on that channel.
-    past : Past
-        Messages that these people had before.
-    """
-
-    users: Vocabulary
-    items: Vocabulary
-    channels: Vocabulary
-    user: np.ndarray
-    item: np.ndarray
-    channel: np.ndarray
-    send_at: np.ndarray
-    local_at: np.ndarray
-    consent: np.ndarray
-    reachable: np.ndarray
-    past: Past
-
-    def __post_init__(self) -> None:
-        _lock(self, "user", "item", "channel", "send_at", "local_at", "consent", "reachable")
-
-    def __len__(self) -> int:
-        return int(self.user.size)
-
-    def __repr__(self) -> str:
-        return f"Touches({len(self):,} touches, {len(self.users):,} users, {len(self.channels)} channels)"
-
-    @property
-    def zone_known(self) -> np.ndarray:
-        """Whether the local time of each touch is known, bool of shape (n,)."""
-        return self.local_at != NEVER
-
-    def on(self, channels: tuple[str, ...] | None) -> np.ndarray:
-        """Return which touches use one of the named channels (None: any), bool of shape (n,)."""
-        return _on(self.channel, self.channels, channels)
-
-    def take(self, rows: np.ndarray) -> Touches:
-        """Return some of the touches, by mask or position."""
-        return Touches(
-            self.users,
-            self.items,
-            self.channels,
-            self.user[rows],
-            self.item[rows],
-            self.channel[rows],
-            self.send_at[rows],
-            self.local_at[rows],
-            self.consent[rows],
-            self.reachable[rows],
-            self.past,
-        )
-
-
-@dataclass(frozen=True, slots=True, eq=False, repr=False)
-class Rows:
-    """Rows of a packing problem: for each row, the weights of its sent touches may not exceed its limit.
-
-    Parameters
-    ----------
-    row, touch : int64 arrays, shape (n_entries,)
-        Entry ``i`` says that touch ``touch[i]`` uses row ``row[i]``.
-    weight : float64 array, shape (n_entries,)
-        How much of the row it uses; 0 or more.
-    limit : float64 array, shape (n_rows,)
-        0 or more.
-    labels : tuple of str, shape (n_rows,), optional
-        What to call each row in ``Plan.prices``. None for rows of single people, which are summed up there.
-    unit : float, default 1.0
-        What one unit of weight is to the reader: 0.01 where a send weighs 1 and costs a cent.
-    """
-
-    row: np.ndarray
-    touch: np.ndarray
-    weight: np.ndarray
-    limit: np.ndarray
-    labels: tuple[str, ...] | None = None
-    unit: float = 1.0
-
-    def __repr__(self) -> str:
-        return f"Rows({self.limit.size:,} rows, {self.row.size:,} entries)"
+_LIKE_A_CLOCK = re.compile(r"[\d:., +hapm-]{0,15}", re.IGNORECASE)
+_YEAR_1 = -62_135_596_800_000_000
 
 
 class Eligibility(ABC):
@@ -233,6 +122,22 @@ class Constraint(ABC):
 class Consent(Eligibility):
     """A person is written to only on channels they have agreed to; always in force, listed or not.
 
+    Notes
+    -----
+    It asks every source that :func:`candidates` and ``Candidates.from_frame`` are given: the audience's
+    ``consent_<channel>``, ``unsubscribed_at`` of the message log, and the events of ``withdrawals=``. The newest known
+    instant decides; on equal instants, and where the yes has none, the no wins:
+
+    - A withdrawal counts whenever it was made, also after the touch would leave: what is known is kept.
+    - A yes undoes an older withdrawal only with an instant, ``consent_<channel>_at`` of the audience, that is later. It
+      counts from that instant on: a touch before it has no consent.
+    - A withdrawal that followed a message stops the channel of that message. An event of ``withdrawals=`` stops its
+      channel where the audience (or, without one, the touches) knows it, and else every channel: of a click on a web
+      page nobody can say what it did not mean. One that a machine may have made counts like any other.
+
+    Consent is kept per channel. A purpose is a channel of its own, such as ``email_news``: who withdraws from ``email``
+    has withdrawn from it too, and not the other way round.
+
     Examples
     --------
     >>> Consent()
@@ -273,6 +178,8 @@ class QuietHours(Eligibility):
         Wall-clock times, half-open: 21:00 is quiet, 08:00 is not. They may wrap midnight.
     channels : str or iterable of str, optional
         Channels that keep quiet; all by default.
+    missing : {"raise", "ignore"}, default "raise"
+        Whether a channel that neither the touches nor the audience nor the message log has is an error.
     zones : ZonePosterior, optional
         Where people may be, of `omnireco.infer_zones`. Everybody in it is written to only when it is allowed in
         *all* zones that hold ``level`` of their posterior; others as the audience says.
@@ -282,7 +189,8 @@ class QuietHours(Eligibility):
     Raises
     ------
     ParameterError
-        When a time is not a time of day, both are the same, or the level is not in (0, 1].
+        When a time is not a time of day, both are the same, or the level is not in (0, 1]; from :meth:`mask` for a
+        channel that nothing has.
 
     Notes
     -----
@@ -302,8 +210,10 @@ class QuietHours(Eligibility):
     channels: str | Iterable[str] | None = field(default=None, kw_only=True)
     zones: ZonePosterior | None = field(default=None, kw_only=True, repr=False)
     level: float = field(default=0.99, kw_only=True, repr=False)
+    missing: str = field(default="raise", kw_only=True, repr=False)
 
     def __post_init__(self) -> None:
+        check_choice(self.missing, "QuietHours: missing", _MISSING)
         if self.zones is not None and not isinstance(self.zones, ZonePosterior):
             raise ParameterError(
                 f"QuietHours: zones must be a ZonePosterior. Got {type(self.zones).__name__}: "
@@ -323,7 +233,7 @@ class QuietHours(Eligibility):
         start, end = _time_of_day(self.start, "start"), _time_of_day(self.end, "end")
         clock = touches.local_at % _DAY
         quiet = (clock >= start) & (clock < end) if start < end else (clock >= start) | (clock < end)
-        covered = touches.on(self.channels)  # type: ignore[arg-type]
+        covered = touches.on(self.channels, "QuietHours: channels", missing=self.missing)  # type: ignore[arg-type]
         fine = ~quiet & touches.zone_known
         if self.zones is not None:
             code = self.zones.users.codes(touches.users.ids, missing="none")[touches.user]
@@ -345,6 +255,8 @@ class FrequencyCap(Constraint):
         None means the whole plan.
     channels : str or iterable of str, optional
         Channels that count (together); all by default.
+    missing : {"raise", "ignore"}, default "raise"
+        Whether a channel that neither the touches nor the audience nor the message log has is an error.
 
     Notes
     -----
@@ -361,8 +273,10 @@ class FrequencyCap(Constraint):
     n: int
     per: str | dt.timedelta | None = field(default=None, kw_only=True)
     channels: str | Iterable[str] | None = field(default=None, kw_only=True)
+    missing: str = field(default="raise", kw_only=True, repr=False)
 
     def __post_init__(self) -> None:
+        check_choice(self.missing, "FrequencyCap: missing", _MISSING)
         object.__setattr__(self, "n", check_integer(self.n, "FrequencyCap: n", low=0))
         if self.per is not None:
             check_duration(self.per, "FrequencyCap: per")
@@ -376,17 +290,18 @@ class FrequencyCap(Constraint):
 
     def rows(self, touches: Touches) -> Rows:
         """Return one row for each window of each person that holds more than ``n`` touches."""
-        covered = np.flatnonzero(touches.on(self.channels))  # type: ignore[arg-type]
+        channels: Any = self.channels
+        where, n = "FrequencyCap: channels", min(self.n, _MANY)
+        covered = np.flatnonzero(touches.on(channels, where, missing=self.missing))
         user, at = touches.user[covered], touches.send_at[covered]
         if self.per is None:
-            return _windows(user, np.zeros_like(at), covered, self.n, 1)
+            return _windows(user, np.zeros_like(at), covered, n, 1)
         length = check_duration(self.per, "FrequencyCap: per")
-        past = touches.past
-        earlier = _on(past.channel, touches.channels, self.channels)  # type: ignore[arg-type]
+        past, earlier = touches.past, touches.past_on(channels, where, missing=self.missing)
         touch = np.concatenate([np.full(int(earlier.sum()), NONE), covered])
         user = np.concatenate([past.user[earlier], user])
         at = np.concatenate([past.sent_at[earlier], at])
-        return _windows(user, at, touch, self.n, length)
+        return _windows(user, at, touch, n, length)
 
 
 @dataclass(frozen=True, slots=True)
@@ -418,6 +333,8 @@ class Budget(Constraint):
         Cost of one touch, 0 or more.
     total : float
         What may be spent, 0 or more, in the same currency.
+    missing : {"raise", "ignore"}, default "raise"
+        Whether a channel that neither the touches nor the audience nor the message log has is an error.
 
     Notes
     -----
@@ -432,9 +349,11 @@ class Budget(Constraint):
     channel: str
     cost: float = field(kw_only=True)
     total: float = field(kw_only=True)
+    missing: str = field(default="raise", kw_only=True, repr=False)
 
     def __post_init__(self) -> None:
         _one_name(self.channel, "Budget")
+        check_choice(self.missing, "Budget: missing", _MISSING)
         object.__setattr__(self, "cost", check_number(self.cost, "Budget: cost", low=0))
         object.__setattr__(self, "total", check_number(self.total, "Budget: total", low=0))
 
@@ -445,11 +364,10 @@ class Budget(Constraint):
 
     def rows(self, touches: Touches) -> Rows:
         """Return one row: the touches that can be paid."""
-        touch = np.flatnonzero(touches.on((self.channel,))) if self.cost else np.empty(0, np.int64)
+        touch = np.flatnonzero(touches.on((self.channel,), "Budget: channel", missing=self.missing))
         if not self.cost:
-            return Rows(touch, touch, np.empty(0), np.empty(0), ())
-        affordable = Decimal(repr(self.total)) // Decimal(repr(self.cost))
-        limit = np.array([float(affordable)])
+            return Rows(touch[:0], touch[:0], np.empty(0), np.empty(0), ())
+        limit = np.array([_affordable(self.total, self.cost)])
         return Rows(np.zeros(touch.size, np.int64), touch, np.ones(touch.size), limit, (self.channel,), self.cost)
 
 
@@ -464,6 +382,8 @@ class Capacity(Constraint):
         Length of a cell; cells lie end to end from 1970-01-01 00:00 UTC.
     limit : int
         0 or more.
+    missing : {"raise", "ignore"}, default "raise"
+        Whether a channel that neither the touches nor the audience nor the message log has is an error.
 
     Examples
     --------
@@ -474,9 +394,11 @@ class Capacity(Constraint):
     channel: str
     per: str | dt.timedelta = field(default="1h", kw_only=True)
     limit: int = field(kw_only=True)
+    missing: str = field(default="raise", kw_only=True, repr=False)
 
     def __post_init__(self) -> None:
         _one_name(self.channel, "Capacity")
+        check_choice(self.missing, "Capacity: missing", _MISSING)
         check_duration(self.per, "Capacity: per")
         object.__setattr__(self, "limit", check_integer(self.limit, "Capacity: limit", low=0))
 
@@ -488,10 +410,13 @@ class Capacity(Constraint):
     def rows(self, touches: Touches) -> Rows:
         """Return one row for each cell of time in which a touch could leave."""
         length = check_duration(self.per, "Capacity: per")
-        touch = np.flatnonzero(touches.on((self.channel,)))
+        touch = np.flatnonzero(touches.on((self.channel,), "Capacity: channel", missing=self.missing))
         cells, row = np.unique(touches.send_at[touch] // length, return_inverse=True)
-        labels = tuple(f"{self.channel} {from_microseconds(int(c) * length):%Y-%m-%d %H:%M} UTC" for c in cells)
-        return Rows(row.astype(np.int64), touch, np.ones(touch.size), np.full(cells.size, float(self.limit)), labels)
+        starts = (from_microseconds(max(int(cell) * length, _YEAR_1)) for cell in cells)
+        labels = tuple(f"{self.channel} {start:%Y-%m-%d %H:%M} UTC" for start in starts)
+        return Rows(
+            row.astype(np.int64), touch, np.ones(touch.size), np.full(cells.size, float(min(self.limit, _MANY))), labels
+        )
 
 
 def _windows(group: np.ndarray, at: np.ndarray, touch: np.ndarray, n: int, length: int) -> Rows:
@@ -521,13 +446,11 @@ def _windows(group: np.ndarray, at: np.ndarray, touch: np.ndarray, n: int, lengt
     return Rows(row[mine], entry[mine], np.ones(int(mine.sum())), limit)
 
 
-def _on(codes: np.ndarray, channels: Vocabulary, names: tuple[str, ...] | None) -> np.ndarray:
-    """Return which codes are among the named channels; None means all, and -1 is none of them."""
-    if names is None:
-        return np.ones(codes.size, np.bool_)
-    wanted = np.zeros(len(channels) + 1, np.bool_)
-    wanted[[code for code, name in enumerate(channels.ids) if name in names]] = True
-    return wanted[codes]
+def _affordable(total: float, cost: float) -> float:
+    """Return how many touches can be paid, in decimals as written; beyond any count in floats."""
+    if total / _MANY > cost:
+        return float(_MANY)
+    return float(Decimal(repr(total)) // Decimal(repr(cost)))
 
 
 def _names(channels: Any, where: str) -> tuple[str, ...] | None:
@@ -540,7 +463,7 @@ def _names(channels: Any, where: str) -> tuple[str, ...] | None:
         names = ()
     if not names or not all(isinstance(name, str) for name in names):
         raise ParameterError(
-            f"{where}: channels must be names of channels. Got {channels!r}. "
+            f"{where}: channels must be names of channels. Got {type(channels).__name__}. "
             "Write channels=['push', 'email'], or leave it out for all channels."
         )
     return names
@@ -550,7 +473,7 @@ def _one_name(channel: Any, where: str) -> None:
     """Refuse anything but the name of a channel."""
     if not isinstance(channel, str):
         raise ParameterError(
-            f"{where}: channel must be the name of one channel. Got {channel!r} ({type(channel).__name__}). "
+            f"{where}: channel must be the name of one channel. Got {type(channel).__name__}. "
             f"Write {where}('email', ...), one rule per channel."
         )
 
@@ -565,15 +488,9 @@ def _time_of_day(value: Any, name: str) -> int:
     match = _CLOCK.match(value.strip()) if isinstance(value, str) else None
     minutes = 60 * int(match[1]) + int(match[2]) if match else 1441
     if minutes > 1440:
+        shown = repr(value) if _LIKE_A_CLOCK.fullmatch(str(value)) else type(value).__name__  # never an id
         raise ParameterError(
-            f"QuietHours: {name} must be a time of day without a zone. Got {value!r}. "
+            f"QuietHours: {name} must be a time of day without a zone. Got {shown}. "
             "Write QuietHours('21:00', '08:00'): the clock is each person's own."
         )
     return minutes % 1440 * 60_000_000
-
-
-def _lock(holder: Any, *names: str) -> None:
-    for name in names:
-        array = getattr(holder, name).view()
-        array.setflags(write=False)
-        object.__setattr__(holder, name, array)

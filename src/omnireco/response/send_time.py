@@ -38,8 +38,9 @@ from omnireco.response.departures import (
     values,
 )
 from omnireco.response.kinds import Follows
+from omnireco.response.machines import answers_of_people, left_out
 from omnireco.response.profiles import WEEK
-from omnireco.response.touches import ANSWERED, BASIS, answers_of_people, basis_of, sent_on
+from omnireco.response.touches import ANSWERED, BASIS, basis_of, sent_on
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -322,7 +323,7 @@ class SendTimeModel:
 
     def __repr__(self) -> str:
         pulls = ", ".join(f"{name} {tau:.1f} h" for name, tau in zip(self.channels.ids, self.tau, strict=True))
-        machines = f", {self.n_machine:,} machine answers left out" if self.n_machine else ""
+        machines = left_out(self.n_machine)
         return (
             f"SendTimeModel({self.rests_on} {len(self.activity):,} users, {self.n_messages:,} messages{machines}, "
             f"pull: {pulls or f'{self.default_tau:g} h assumed'})"

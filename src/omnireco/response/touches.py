@@ -13,28 +13,15 @@ from omnireco.response.departures import Sent
 from omnireco.response.forgetting import recency
 from omnireco.response.profiles import WEEK
 
-__all__ = ["ANSWERED", "BASIS", "answers_of_people", "basis_of", "sent_on"]
+__all__ = ["ANSWERED", "BASIS", "basis_of", "sent_on"]
 
 BASIS = ("assumed", "activity", "answers", "randomised answers")
 """What the hours of a channel may rest on."""
 _ASSUMED, _ACTIVITY, ANSWERED, _RANDOMISED = range(4)
 _HOUR = 3_600_000_000
 _DAY, _QUARTER = 24 * _HOUR, _HOUR // 4
-_MACHINE = 0.5  # probability from which an answer is a machine's
 _MIDNIGHTS = 10  # answers, all of them at midnight, that are dates
 _ANSWERS = 10  # answers, with a local hour, from which hours are said to rest on them
-
-
-def answers_of_people(messages: MessageLog) -> tuple[np.ndarray, int]:
-    """Return when people answered, `NEVER` where none did, and how many answers of machines were left out."""
-    if messages.machine is None:
-        return messages.responded_at, 0
-    flagged = messages.responded & (messages.machine >= _MACHINE)  # NaN: nobody says that it was one
-    if messages.clicked_at is None:
-        later = np.full(len(messages), NEVER)
-    else:
-        later = np.where(messages.clicked_at > messages.responded_at, messages.clicked_at, NEVER)
-    return np.where(flagged, later, messages.responded_at), int(flagged.sum())
 
 
 def sent_on(

@@ -1,0 +1,129 @@
+"""What a caller hands to ``candidates`` and ``plan``: the right types, or an error with the line that makes them."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from omnireco._checks import check_duration
+from omnireco.data.audience import Audience
+from omnireco.data.catalog import Catalog
+from omnireco.data.clock import Slots
+from omnireco.data.events import EventLog
+from omnireco.data.messages import MessageLog
+from omnireco.errors import ParameterError
+from omnireco.planning.rules import Consent, Constraint, Eligibility, FrequencyCap, Reachable
+from omnireco.planning.sources import Sources, check_kind
+
+__all__ = ["check_channels", "check_constraints", "check_given", "check_rules", "check_verb", "gap_rule", "sources_of"]
+
+_FIX: dict[str, tuple[type, str]] = {
+    "audience": (Audience, "om.Audience.from_frame(people)"),
+    "slots": (Slots, "om.slots('2025-06-01', days=7)"),
+    "messages": (MessageLog, "om.MessageLog.from_frame(sent)"),
+    "withdrawals": (EventLog, "log.select(events=['unsubscribed']), of an om.EventLog"),
+    "catalog": (Catalog, "om.Catalog.from_frame(items)"),
+}
+
+
+def check_given(*optional: str, **given: Any) -> None:
+    """Refuse arguments of another type; those named first may be None."""
+    for name, value in given.items():
+        kind, fix = _FIX[name]
+        check_kind(value, kind, name, fix, none=name in optional)
+
+
+def check_verb(model: Any, verb: str, name: str, fix: str) -> None:
+    """Refuse what has no such verb: an estimator that was not fitted, a frame, a class."""
+    if isinstance(model, type) or not callable(getattr(model, verb, None)):
+        got = f"the class {model.__name__}" if isinstance(model, type) else type(model).__name__
+        raise ParameterError(f"{name} must have a verb {verb}. Got {got}. Write {fix}: fit returns the model.")
+
+
+def check_rules(eligibility: Any) -> tuple[Eligibility, ...]:
+    """Return the rules beyond consent and reachability, which are always in force."""
+    rules = _listed(eligibility, Eligibility, "eligibility", "eligibility=[om.QuietHours('21:00', '08:00')]")
+    for rule in rules:
+        if isinstance(rule, Constraint):
+            raise ParameterError(
+                f"eligibility holds {rule.name}, which limits touches together. "
+                "Give it to the planner: plan(touches, constraints=[...])."
+            )
+        _check_rule(rule, Eligibility, "eligibility", "eligibility=[om.QuietHours('21:00', '08:00')]")
+    return tuple(rule for rule in rules if not isinstance(rule, (Consent, Reachable)))
+
+
+def check_constraints(constraints: Any) -> tuple[Constraint, ...]:
+    """Return the constraints as a tuple; rules of the other family are an error that says where they go."""
+    rules = _listed(constraints, Constraint, "constraints", "constraints=[om.FrequencyCap(3, per='7D')]")
+    for rule in rules:
+        if isinstance(rule, Eligibility):
+            raise ParameterError(
+                f"constraints holds {rule.name}, which looks at one touch at a time. "
+                "Give it to candidates(..., eligibility=[...]): it must be asked before pruning."
+            )
+        _check_rule(rule, Constraint, "constraints", "constraints=[om.FrequencyCap(3, per='7D')]")
+    return rules
+
+
+def check_channels(channels: Any, audience: Audience) -> tuple[str, ...]:
+    """Return the channels to use, each of which the audience must have been asked about."""
+    listed = isinstance(channels, Iterable) and not isinstance(channels, (bytes, Mapping))
+    names = (channels,) if isinstance(channels, str) else tuple(channels) if listed else ()
+    if not names or not all(isinstance(name, str) for name in names):
+        raise ParameterError(
+            f"channels must be one or more names. Got {'none' if names == () and listed else type(channels).__name__}. "
+            "Write channels=['push', 'email']."
+        )
+    known = list(audience.channels.ids)
+    unasked = sorted({name for name in names if name not in known})
+    if unasked:
+        near = difflib.get_close_matches(unasked[0].casefold(), known, n=1)
+        raise ParameterError(
+            f"channels holds {', '.join(map(repr, unasked))}, for which the audience has no consent; it has "
+            f"{', '.join(map(repr, known)) or 'none'}.{f' Did you mean {near[0]!r}?' if near else ''} "
+            f"Without consent no message: add a column consent_{unasked[0]} to the frame of Audience.from_frame."
+        )
+    return tuple(sorted(set(names)))
+
+
+def gap_rule(gap: Any) -> tuple[Constraint, ...]:
+    """Return the least time between two touches of a person as a rule; None is no rule."""
+    if gap is None:
+        return ()
+    if isinstance(gap, Mapping):
+        raise ParameterError(
+            "gap is one duration over all channels together. Got a mapping. Write gap='4h', and a rule per channel in "
+            "plan(touches, constraints=[om.FrequencyCap(1, per='1D', channels='push')])."
+        )
+    check_duration(gap, "gap (None for no such rule)")
+    return (FrequencyCap(1, per=gap),)
+
+
+def sources_of(audience: Any, messages: Any, withdrawals: Any, rules: tuple[Eligibility, ...]) -> Sources:
+    """Return what a set of candidates is made from, of the right types."""
+    check_given("audience", "messages", "withdrawals", audience=audience, messages=messages, withdrawals=withdrawals)
+    logs, events = (() if log is None else (log,) for log in (messages, withdrawals))
+    return Sources(audience, logs, events, rules)
+
+
+def _listed(rules: Any, kind: type, name: str, fix: str) -> tuple[Any, ...]:
+    """Return rules as a tuple; one rule need not stand in a list."""
+    if isinstance(rules, (Eligibility, Constraint)):
+        return (rules,)
+    if isinstance(rules, (str, bytes, Mapping, type)) or not isinstance(rules, Iterable):
+        got = f"the class {rules.__name__}" if isinstance(rules, type) else type(rules).__name__
+        raise ParameterError(f"{name} must be a list of {kind.__name__} rules. Got {got}. Write {fix}.")
+    return tuple(rules)
+
+
+def _check_rule(rule: Any, kind: type, name: str, fix: str) -> None:
+    """Refuse what is no rule, by its type: its text may hold anything."""
+    if isinstance(rule, kind):
+        return
+    if isinstance(rule, type) and issubclass(rule, (Eligibility, Constraint)):
+        raise ParameterError(
+            f"{name} must hold {kind.__name__} rules. Got the class {rule.__name__}: write {rule.__name__}(...)."
+        )
+    raise ParameterError(f"{name} must hold {kind.__name__} rules. Got {type(rule).__name__}. Write {fix}.")

@@ -1,0 +1,173 @@
+"""Sets of candidates joined so that no rule of any of them is loosened."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import numpy as np
+
+from omnireco._checks import check_duration
+from omnireco.data.audience import Audience
+from omnireco.data.vocabulary import NONE, Vocabulary, unite
+from omnireco.errors import ParameterError
+from omnireco.planning.candidates import Candidates, allowed, check_complete, in_order
+from omnireco.planning.rules import Consent, Constraint, FrequencyCap, Reachable
+from omnireco.planning.sources import Sources, channel_names, consent_since, past_messages
+from omnireco.planning.touches import Touches
+
+__all__ = ["concat"]
+
+
+def concat(sets: Iterable[Candidates]) -> Candidates:
+    """Return several sets of candidates as one; see :meth:`Candidates.concat`."""
+    parts = _check_parts(sets)
+    sources = _joined_sources(parts)
+    touches = _joined_touches([part.touches for part in parts], sources)
+    value = np.concatenate([part.value for part in parts])
+    probability = _joined_probability(parts)
+    left_out = _summed([part.left_out for part in parts])
+    kept = allowed(touches, (Consent(), Reachable(), *sources.rules), left_out)
+    once = kept[_best_of_equals(touches.take(kept), value[kept], None if probability is None else probability[kept])]
+    left_out["named twice"] = left_out.get("named twice", 0) + int(kept.size - once.size)
+    implied = _strictest([rule for part in parts for rule in part.implied])
+    return in_order(touches, value, probability, _joined_labels(parts), left_out, implied, once, sources)
+
+
+def _check_parts(sets: Any) -> tuple[Candidates, ...]:
+    fix = "Write om.Candidates.concat([a, b])."
+    if isinstance(sets, (Candidates, str, bytes)) or not isinstance(sets, Iterable):
+        raise ParameterError(f"Candidates.concat takes a list of Candidates. Got {type(sets).__name__}. {fix}")
+    parts = tuple(sets)
+    for part in parts:
+        if isinstance(part, Candidates):
+            check_complete(part, "Candidates.concat")
+    wrong = [type(part).__name__ for part in parts if not isinstance(part, Candidates)]
+    if wrong or not parts:
+        raise ParameterError(
+            f"Candidates.concat takes Candidates, one or more. Got {wrong[0] if wrong else 'none'}. {fix}"
+        )
+    return parts
+
+
+def _joined_sources(parts: Sequence[Candidates]) -> Sources:
+    """Return the one audience, and the logs and rules of all; refuse sets made under different audiences."""
+    sources = [part.sources for part in parts]
+    first = sources[0].audience
+    if not all(_same_people(first, one.audience) for one in sources[1:]):
+        raise ParameterError(
+            "Candidates.concat: these sets were made under different audiences (or one without), so what one of them "
+            "forbids the other may allow. Make all of them with the same audience=, such as "
+            "om.Audience.from_frame(pandas.concat([people_a, people_b]))."
+        )
+    return Sources(
+        first,
+        _distinct([log for one in sources for log in one.messages]),
+        _distinct([log for one in sources for log in one.withdrawals]),
+        _without_repeats([rule for one in sources for rule in one.rules]),
+    )
+
+
+def _same_people(one: Audience | None, other: Audience | None) -> bool:
+    """Return whether two audiences say the same of the same people."""
+    if one is other:
+        return True
+    if one is None or other is None or one.users != other.users or one.channels != other.channels:
+        return False
+    said = [(people.zone, people.consent, people.reachable, _dates(people)) for people in (one, other)]
+    return one.zones == other.zones and all(np.array_equal(a, b) for a, b in zip(*said, strict=True))
+
+
+def _dates(audience: Audience) -> np.ndarray:
+    return np.empty(0) if audience.consent_at is None else audience.consent_at
+
+
+def _distinct(logs: Sequence[Any]) -> tuple[Any, ...]:
+    """Return each log once."""
+    return tuple({id(log): log for log in logs}.values())
+
+
+def _without_repeats(rules: Sequence[Any]) -> tuple[Any, ...]:
+    """Return each rule once, in the order of their first."""
+    kept: list[Any] = []
+    for rule in rules:
+        if rule not in kept:
+            kept.append(rule)
+    return tuple(kept)
+
+
+def _joined_touches(parts: Sequence[Touches], sources: Sources) -> Touches:
+    """Return the touches of all, in one set of codes; consent is asked of all sources again."""
+    users, user_codes = unite([part.users for part in parts], "user_id")
+    items, item_codes = unite([part.items for part in parts], "item_id")
+    channels, channel_codes = unite([part.channels for part in parts], "channel")
+    user, item, channel = (
+        np.concatenate([new[getattr(part, name)] for new, part in zip(codes, parts, strict=True)]).astype(np.int32)
+        for name, codes in (("user", user_codes), ("item", item_codes), ("channel", channel_codes))
+    )
+    send_at, local_at, consent, reachable = (
+        np.concatenate([getattr(part, name) for part in parts])
+        for name in ("send_at", "local_at", "consent", "reachable")
+    )
+    named = channel_names(channels, sources)
+    consent &= send_at >= consent_since(users, channels, sources)[user, channel]
+    past = past_messages(users, named, sources.messages)
+    return Touches(users, items, channels, user, item, channel, send_at, local_at, consent, reachable, past, named)
+
+
+def _joined_probability(parts: Sequence[Candidates]) -> np.ndarray | None:
+    """Return the chances of all, NaN where a part has none; None where no part has any."""
+    if all(part.probability is None for part in parts):
+        return None
+    return np.concatenate(
+        [np.full(len(part), np.nan) if part.probability is None else part.probability for part in parts]
+    )
+
+
+def _joined_labels(parts: Sequence[Candidates]) -> dict[str, tuple[Vocabulary, np.ndarray]]:
+    """Return the labels of all, -1 where a part has none."""
+    names = dict.fromkeys(name for part in parts for name in part.labels)
+    return {name: _joined_label(parts, name) for name in sorted(names)}
+
+
+def _joined_label(parts: Sequence[Candidates], name: str) -> tuple[Vocabulary, np.ndarray]:
+    nothing = Vocabulary(np.empty(0, object))
+    pairs = [part.labels.get(name, (nothing, np.full(len(part), NONE, np.int32))) for part in parts]
+    known, codes = unite([vocabulary for vocabulary, _ in pairs], name)
+    moved = [np.append(new, np.int32(NONE))[old] for new, (_, old) in zip(codes, pairs, strict=True)]
+    return known, np.concatenate(moved).astype(np.int32)
+
+
+def _summed(counts: Sequence[Any]) -> dict[str, int]:
+    found: dict[str, int] = {}
+    for part in counts:
+        for reason, n in part.items():
+            found[reason] = found.get(reason, 0) + n
+    return found
+
+
+def _best_of_equals(touches: Touches, value: np.ndarray, probability: np.ndarray | None) -> np.ndarray:
+    """Return the position of the best touch of each person, item, channel and instant: value, then chance."""
+    chance = np.zeros(value.size) if probability is None else np.nan_to_num(probability, nan=-1.0)
+    keys = [touches.send_at, touches.channel, touches.item, touches.user]
+    order = np.lexsort([-chance, -value, *keys])
+    same = np.ones(max(order.size - 1, 0), np.bool_)
+    for key in keys:
+        same &= np.diff(key[order]) == 0
+    return np.sort(order[np.concatenate([np.ones(min(order.size, 1), np.bool_), ~same])])
+
+
+def _strictest(rules: Sequence[Constraint]) -> tuple[Constraint, ...]:
+    """Return each implied rule once, without the gaps that a longer one contains."""
+    kept = _without_repeats(rules)
+    return tuple(rule for rule in kept if not any(_contains(other, rule) for other in kept if other is not rule))
+
+
+def _contains(strict: Constraint, loose: Constraint) -> bool:
+    """Return whether one frequency cap forbids all that another forbids, and more."""
+    if type(strict) is not FrequencyCap or type(loose) is not FrequencyCap or strict == loose:
+        return False
+    if strict.per is None or loose.per is None or strict.channels != loose.channels:
+        return False
+    longer = check_duration(strict.per, "per"), check_duration(loose.per, "per")
+    return strict.n <= loose.n and longer[0] >= longer[1] and (strict.n < loose.n or longer[0] > longer[1])
