@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from omnireco.data.audience import Audience
-from omnireco.data.clock import hour_of_week, minute_of_day
+from omnireco.data.clock import hour_of_week
+from omnireco.data.dates import are_midnights
 from omnireco.data.messages import NEVER, MessageLog
 from omnireco.data.vocabulary import NONE
 from omnireco.response.activity import ActivityModel
@@ -19,7 +20,6 @@ BASIS = ("assumed", "activity", "answers", "randomised answers")
 """What the hours of a channel may rest on."""
 _ASSUMED, _ACTIVITY, ANSWERED, _RANDOMISED = range(4)
 _HOUR = 3_600_000_000
-_DAY, _QUARTER = 24 * _HOUR, _HOUR // 4
 _MIDNIGHTS = 10  # answers, all of them at midnight, that are dates
 _ANSWERS = 10  # answers, with a local hour, from which hours are said to rest on them
 
@@ -42,18 +42,10 @@ def sent_on(
         answered, watched = answered & (delay < life), np.minimum(watched, life)
     code_of = profile.users.codes(messages.users.ids, missing="none")
     hour = hour_of_week(at, zone_of[person], audience.zones)
-    if _are_dates(back[answered], audience):
+    if answered.sum() >= _MIDNIGHTS and are_midnights(back[answered]):
         hour = np.full_like(hour, NONE)
     weight = _weights(messages.propensity, rows, hour) * recency(at, hour, answered)
     return Sent(person, code_of[person], hour, answered, np.where(answered, delay, 0), watched, weight)
-
-
-def _are_dates(at: np.ndarray, audience: Audience) -> bool:
-    """Return whether instants are all midnight, in UTC or in one zone of the audience: dates, which have no hour."""
-    if at.size < _MIDNIGHTS or (at % _QUARTER).any():
-        return False
-    zones = np.arange(len(audience.zones), dtype=np.int32)[:, None]
-    return not (at % _DAY).any() or bool((minute_of_day(at[None, :], zones, audience.zones) == 0).all(axis=1).any())
 
 
 def _weights(propensity: np.ndarray | None, rows: np.ndarray, hour: np.ndarray) -> np.ndarray:
