@@ -87,14 +87,16 @@ def _believed(log_rate: np.ndarray, sd: np.ndarray, tried: np.ndarray, beyond: f
     """Return everybody's log rate per hour, (169,), as far as the log supports it; the last is without timing.
 
     What an hour that was hardly ever sent at promises over the usual rate counts the less the wider it is known, and of
-    what exceeds the best hour that was tried ``beyond`` counts. The order stays, so such hours are explored where
+    what exceeds the best hour that was tried ``beyond`` counts; with ``beyond`` 1 activity is proven to foresee
+    answers, and all is believed. The order stays, so such hours are explored where
     nothing else is known. Where no hour was tried nothing is taken off: the intervals say it.
     """
     if not tried.any() or tried.all():
         return log_rate
     usual, hours, sd = log_rate[WEEK], log_rate[:WEEK], sd[:WEEK]
     best = float(hours.reshape(7, 24).mean(axis=0)[tried[:24]].max())
-    doubted = np.minimum(hours, usual) + np.maximum(hours - usual, 0.0) / (1.0 + (sd / _DOUBT) ** 2)
+    share = beyond + (1.0 - beyond) / (1.0 + (sd / _DOUBT) ** 2)
+    doubted = np.minimum(hours, usual) + share * np.maximum(hours - usual, 0.0)
     doubted = np.where(doubted > best, best + beyond * (doubted - best), doubted)
     return np.append(np.where(tried, hours, doubted), usual)
 
