@@ -18,6 +18,7 @@ from omnireco.errors import MissingExtraError, NotFittedError, ParameterError, S
 
 __all__ = [
     "MICROSECOND",
+    "as_csr",
     "check_choice",
     "check_columns",
     "check_duration",
@@ -29,10 +30,12 @@ __all__ = [
     "check_names",
     "check_number",
     "check_numbers",
+    "csr_fault",
     "from_microseconds",
     "name_rows",
     "no_such",
     "require",
+    "unmasked",
 ]
 
 MICROSECOND = 1
@@ -244,6 +247,72 @@ def name_rows(mask_or_positions: np.ndarray, *, most: int = 5) -> str:
     more = ", ..." if positions.size > most else ""
     one = positions.size == 1
     return f"{positions.size} row{'' if one else 's'} (position{'' if one else 's'} {shown}{more})"
+
+
+def as_csr(matrix: Any, name: str) -> Any:
+    """Return a scipy sparse matrix by rows, checked before any of its compiled code walks it.
+
+    Raises
+    ------
+    SchemaError
+        When it points outside itself; rows and values may still be in any order and occur twice.
+    """
+    fault = ""
+    if matrix.format in ("csr", "csc", "bsr"):
+        block = matrix.blocksize if matrix.format == "bsr" else (1, 1)
+        n, m = (length // side for length, side in zip(matrix.shape, block, strict=True))
+        shape = (m, n) if matrix.format == "csc" else (n, m)
+        fault = csr_fault(np.asarray(matrix.indptr), np.asarray(matrix.indices), shape, ordered=False)
+        cells = matrix.data.shape[0] if matrix.data.ndim else -1
+        fault = fault or ("" if cells == matrix.indices.size else f"data has {cells:,} numbers for as many indices")
+    elif matrix.format == "coo":
+        for place, length in zip((matrix.row, matrix.col), matrix.shape, strict=True):
+            if place.size and (place.min() < 0 or place.max() >= length):
+                fault = f"coordinates lie outside the shape {matrix.shape}"
+    if fault:
+        raise SchemaError(
+            f"{name} is no sparse matrix: {fault}. Build it from its cells again: "
+            "scipy.sparse.csr_matrix((data, (row, column)), shape=shape)."
+        )
+    return matrix.tocsr()
+
+
+def unmasked(values: Any, name: str) -> Any:
+    """Return an array without a mask; one that hides numbers is refused, for what lies under it would be read."""
+    if isinstance(values, np.ma.MaskedArray):
+        if np.ma.is_masked(values):
+            raise ParameterError(f"{name} has masked numbers. Say what they are: {name}.filled(0).")
+        return values.data
+    return values
+
+
+def csr_fault(indptr: np.ndarray, indices: np.ndarray, shape: tuple[int, int], *, ordered: bool = True) -> str:
+    """Return why compiled code may not walk the rows of a sparse matrix without looking; nothing when it may.
+
+    Parameters
+    ----------
+    indptr, indices : ndarray of int
+        Where rows begin, and the columns of cells.
+    shape : (int, int)
+    ordered : bool
+        Whether columns must rise inside each row: sorted, and none twice.
+    """
+    if indptr.ndim != 1 or indices.ndim != 1 or indptr.size != shape[0] + 1:
+        return f"indptr has {indptr.size:,} numbers, and {shape[0]:,} rows need one more than there are"
+    if indptr[0] != 0 or (indptr[:-1] > indptr[1:]).any() or indptr[-1] != indices.size:
+        return f"indptr does not rise from 0 to {indices.size:,}, the number of cells"
+    if not indices.size:
+        return ""
+    if indices.min() < 0 or indices.max() >= shape[1]:
+        outside = int(((indices < 0) | (indices >= shape[1])).sum())
+        return f"{outside:,} of {indices.size:,} indices lie outside the {shape[1]:,} columns"
+    if ordered:
+        falls = indices[1:] <= indices[:-1]
+        starts = indptr[1:-1]
+        falls[starts[(starts > 0) & (starts < indices.size)] - 1] = False
+        if falls.any():
+            return "indices do not rise inside each row"
+    return ""
 
 
 def require(module: str, *, extra: str, purpose: str) -> Any:

@@ -18,6 +18,7 @@ from omnireco._demo.inputs import Inputs
 from omnireco._demo.story import in_one_sentence, write_report
 from omnireco._demo.week import ALLOWED, Hours, Week, learn_hours, plan_week, why_no_hours, why_no_plan
 from omnireco._demo.words import counted
+from omnireco._spreadsheet import without_formulas
 from omnireco.data.weights import Weights
 from omnireco.errors import StorageError
 from omnireco.models import Recommendations
@@ -245,7 +246,7 @@ def _write(found: Findings, out: Path) -> list[tuple[Path, str]]:
     if found.week is not None:
         frame = found.week.plan.to_frame()
         frame.to_parquet(out / "plan.parquet", index=False)
-        frame.to_csv(out / "plan.csv", index=False)
+        without_formulas(frame).to_csv(out / "plan.csv", index=False)
         written += [
             (out / "plan.parquet", f"{counted(len(frame), 'message')}: who, what, where and when"),
             (out / "plan.csv", "the same for a spreadsheet"),

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from omnireco._checks import check_duration, check_instant, check_integer, from_microseconds
+from omnireco.data.placeholders import placeholders
 from omnireco.data.quality import Finding, QualityReport, all_kept, finding
 from omnireco.data.vocabulary import NONE
 from omnireco.errors import ParameterError
@@ -27,12 +28,6 @@ _FEWEST_ROUND, _MOST_AT_ONCE, _MOST_ROUND = 20, 0.125, 0.05  # shares that times
 _PAUSE_US = 2 * 3_600_000_000
 _1971_US = 365 * 86_400_000_000
 _RETURN = re.compile(r"return|refund|chargeback|cancel", re.IGNORECASE)
-_WORDS = ("null", "none", "nil", "nan", "n/a", "na", "undefined", "unknown", "anonymous", "guest", "test", "(not set)")
-_PLACEHOLDERS = (
-    *("", " ", "-", "0", "-1", "<NA>", "00000000-0000-0000-0000-000000000000"),
-    *(spelled for word in _WORDS for spelled in (word, word.upper(), word.title())),
-    *("NaN", "NaT"),
-)
 
 
 def check_events(log: EventLog, *, at: Any, rates: Mapping[str, int] | None, sleepless: Any) -> QualityReport:
@@ -77,7 +72,10 @@ def repeats(log: EventLog) -> np.ndarray:
 
 def _duplicates(log: EventLog) -> list[Finding]:
     by_id = "event_id" in log.labels
-    what = "event_id repeats that of an earlier event" if by_id else "the event equals another in every column"
+    what = "the event equals another in every column"
+    if by_id:
+        every = bool((log.labels["event_id"][1] != NONE).all())
+        what = "event_id repeats that of an earlier event" + ("" if every else f"; or, without one, {what}")
     fix = "log.deduplicated() keeps one of each" + (
         "." if by_id else ", if a basket cannot hold the same line twice; an event_id column would tell."
     )
@@ -167,13 +165,11 @@ def _round_times(log: EventLog) -> list[Finding]:
 
 
 def _placeholders(log: EventLog) -> list[Finding]:
-    text = log.users.ids.dtype == object
-    known = log.users.codes(list(_PLACEHOLDERS) if text else [-1], missing="none") if log.n_users else np.empty(0, int)
     return _about(
         log,
         "placeholder",
         "user_id",
-        np.flatnonzero(np.isin(log.user, known[known != NONE])),
+        np.flatnonzero(placeholders(log.users.ids)[log.user]) if len(log) else np.empty(0, np.int64),
         "user_id stands for nobody (an empty or default value)",
         "Many people would become one: log.without(report, 'placeholder'), or the device's id where there is one.",
     )

@@ -55,6 +55,11 @@ class Recommendations:
                 f"Recommendations: codes {self.codes.shape} and scores {self.scores.shape} must both have the shape "
                 f"(n_users, k), and there are {len(self.users):,} users."
             )
+        if self.codes.size and not (self.codes.min() >= NONE and self.codes.max() < len(self.items)):
+            raise SchemaError(
+                f"Recommendations: codes run from {self.codes.min()} to {self.codes.max()}, and there are "
+                f"{len(self.items):,} items. Pass the vocabulary that the codes were made with; -1 is no item."
+            )
         self.codes.setflags(write=False)
         self.scores.setflags(write=False)
 
