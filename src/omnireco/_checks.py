@@ -30,6 +30,7 @@ __all__ = [
     "check_names",
     "check_number",
     "check_numbers",
+    "count_of",
     "csr_fault",
     "from_microseconds",
     "name_rows",
@@ -129,7 +130,9 @@ def check_names(value: Any, name: str) -> tuple[str, ...]:
     return tuple(value)
 
 
-def check_known(names: Iterable[Any], known: Iterable[Any], where: str, *, missing: str = "raise") -> tuple[Any, ...]:
+def check_known(
+    names: Iterable[Any], known: Iterable[Any], where: str, *, missing: str | None = "raise"
+) -> tuple[Any, ...]:
     """Return the names that are known; a name that matches nothing is an error, for it would switch a rule off.
 
     Parameters
@@ -140,20 +143,23 @@ def check_known(names: Iterable[Any], known: Iterable[Any], where: str, *, missi
         What there is.
     where : str
         Begins the error: ``"Weights: events"``.
-    missing : {"raise", "ignore"}
-        ``"ignore"`` leaves unknown names out, for a caller who means it.
+    missing : {"raise", "ignore"} or None
+        ``"ignore"`` leaves unknown names out, for a caller who means it. None raises too, where the verb takes no
+        ``missing=`` that the error could advise.
 
     Raises
     ------
     ParameterError
         For an unknown name: with the nearest known one, and the known ones when they are few.
     """
-    check_choice(missing, "missing", ("raise", "ignore"))
+    if missing is not None:
+        check_choice(missing, "missing", ("raise", "ignore"))
     names, here = tuple(names), dict.fromkeys(known)
     unknown = [name for name in names if name not in here]
     if not unknown or missing == "ignore":
         return tuple(name for name in names if name in here)
-    raise ParameterError(f"{where}: {_unknown_names(unknown, list(here))}")
+    advice = "" if missing is None else " Where a name may be absent, write missing='ignore'."
+    raise ParameterError(f"{where}: {_unknown_names(unknown, list(here))}{advice}")
 
 
 def _unknown_names(unknown: Sequence[Any], known: Sequence[Any]) -> str:
@@ -166,8 +172,7 @@ def _unknown_names(unknown: Sequence[Any], known: Sequence[Any]) -> str:
     hint = f" Did you mean {folded[near[0]]!r}?" if near else ""
     listed = ", ".join(map(repr, known[:_NAMES_LISTED])) + (", ..." if len(known) > _NAMES_LISTED else "")
     return (
-        f"{shown} {'is a name' if one else 'are names'} that nothing here has.{hint} "
-        f"Known: {listed or 'none at all'}. Where a name may be absent, write missing='ignore'."
+        f"{shown} {'is a name' if one else 'are names'} that nothing here has.{hint} Known: {listed or 'none at all'}."
     )
 
 
@@ -236,6 +241,11 @@ def check_instant(value: Any, name: str) -> int:
 def from_microseconds(at: int) -> dt.datetime:
     """Return UTC microseconds since 1970 as an aware datetime, exactly."""
     return _EPOCH + dt.timedelta(microseconds=int(at))
+
+
+def count_of(n: int, noun: str, nouns: str = "") -> str:
+    """Return ``"1 user"`` or ``"1,234 users"``; ``nouns`` is the plural where it is more than an s."""
+    return f"{n:,} {noun if n == 1 else nouns or noun + 's'}"
 
 
 def name_rows(mask_or_positions: np.ndarray, *, most: int = 5) -> str:
@@ -342,14 +352,15 @@ def check_columns(present: Iterable[str], needed: Iterable[str], where: str) -> 
     """Raise a SchemaError that names every missing column, near misses and the way to map names."""
     import difflib
 
-    present = [str(name) for name in present]
+    present, needed = [str(name) for name in present], list(needed)
     missing = [name for name in needed if name not in present]
     if not missing:
         return
     hints = []
     for name in missing:
-        near = difflib.get_close_matches(name, present, n=1, cutoff=0.5)
-        hints.append(f'columns={{"{name}": "{near[0] if near else "your_column"}"}}')
+        free = {column.casefold(): column for column in present if column not in needed}  # what is ours is taken
+        near = difflib.get_close_matches(name, list(free), n=1, cutoff=0.5)
+        hints.append(f'columns={{"{name}": "{free[near[0]] if near else "your_column"}"}}')
     plural = "s" if len(missing) > 1 else ""
     raise SchemaError(
         f"{where} needs the column{plural} {', '.join(map(repr, missing))}; the frame has "

@@ -181,7 +181,7 @@ STATES: dict[str, Callable[[], Any]] = {
     "log, empty": lambda: om.EventLog.from_frame(_frame().iloc[:0]),
     "log, only what is about no item": lambda: om.EventLog.from_frame(_frame(item_id=NOWHERE), itemless="keep"),
     "log, before its first event": lambda: world().log.before("2025-01-01"),
-    "log, text beyond ASCII": lambda: om.EventLog.from_frame(_frame(user_id=["Zoë \U0001f600\0"], item_id=[""])),
+    "log, text beyond ASCII": lambda: om.EventLog.from_frame(_frame(user_id=["Zoë \U0001f600\0"], item_id=["茶 \u00e9"])),
     "log, rows dropped": lambda: om.EventLog.from_frame(
         pd.concat([_frame(), _frame(user_id=[None])]), on_invalid="drop"
     ),

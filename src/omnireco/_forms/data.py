@@ -182,6 +182,7 @@ FORMS = (
             "reachable": flags("users", "channels"),
             "attributes": Labels("users"),
             "consent_at": Maybe(instants("users", "channels", never=True)),
+            "quality": Maybe(Value((QualityReport,))),
         },
         check=_known_zones,
     ),

@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import scipy.sparse as sp
 
-from omnireco._checks import as_csr, check_choice, check_flag, check_number
+from omnireco._checks import as_csr, check_choice, check_flag, check_number, count_of
 from omnireco._frozen import ReadOnly
 from omnireco.data import damping
 from omnireco.data.catalog import Catalog
 from omnireco.data.cells import Coded, raw_csr, sum_cells
 from omnireco.data.columns import open_frame
-from omnireco.data.vocabulary import NONE, Vocabulary, distinct_codes
+from omnireco.data.vocabulary import NONE, Vocabulary, distinct_codes, match
 from omnireco.data.weights import Weights
 from omnireco.errors import ParameterError, SchemaError
 
@@ -111,7 +111,8 @@ class Interactions:
         )
         users, user = opened.ids("user_id")
         items, item = opened.ids("item_id")
-        weight = opened.numbers("weight") if "weight" in opened else np.ones(user.size)
+        once = "Fill them in upstream, or count such a row once: frame['weight'].fillna(1)."
+        weight = opened.numbers("weight", once) if "weight" in opened else np.ones(user.size)
         channels, channel = opened.names("channel") if "channel" in opened else (None, None)
         target = opened.numbers("target") if "target" in opened else None
         if target is not None and (bad := int(((weight <= 0) | (np.abs(target) > 1)).sum())):
@@ -213,8 +214,8 @@ class Interactions:
         return cls(users, items, csr, {"all": csr} if channels is None else named, at_us, aims, weights)
 
     def __repr__(self) -> str:
-        layers = f"{len(self.layers)} layer{'' if len(self.layers) == 1 else 's'}"
-        return f"Interactions({self.n_users:,} users x {self.n_items:,} items, {self.nnz:,} cells, {layers})"
+        shape = f"{count_of(self.n_users, 'user')} x {count_of(self.n_items, 'item')}"
+        return f"Interactions({shape}, {count_of(self.nnz, 'cell')}, {count_of(len(self.layers), 'layer')})"
 
     @property
     def n_users(self) -> int:
@@ -444,7 +445,9 @@ class Interactions:
         if catalog.category is None:
             raise SchemaError("by_category: this catalogue has no categories. Give its frame a 'category' column.")
         categories, codes = catalog.category
-        of_item = np.append(codes, np.int32(NONE))[catalog.items.codes(self.items.ids, missing="none")]
+        of_item = np.append(codes, np.int32(NONE))[
+            match(catalog.items, self.items, ("catalog", "matrix"), column="item_id")
+        ]
         known = np.flatnonzero(of_item >= 0)
         member = sp.csr_matrix(
             (np.ones(known.size, np.float32), (known, of_item[known])), (self.n_items, len(categories))

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, NoReturn
 import numpy as np
 import scipy.sparse as sp
 
-from omnireco._checks import check_flag, check_k
+from omnireco._checks import check_flag, check_k, count_of
 from omnireco._compute import Progress, row_blocks, track, usable_threads
 from omnireco.data.columns import open_frame
 from omnireco.data.interactions import Interactions
@@ -113,7 +113,7 @@ class Recommendations:
         return len(self.users)
 
     def __repr__(self) -> str:
-        return f"Recommendations({self.n_users:,} users x top {self.k}, {len(self.items):,} items)"
+        return f"Recommendations({count_of(self.n_users, 'user')} x top {self.k}, {count_of(len(self.items), 'item')})"
 
     def _repr_html_(self) -> str:
         return f"<p>{self!r}</p>{self.head(5).take(np.arange(min(5, len(self)))).to_frame().to_html(index=False)}"

@@ -8,7 +8,7 @@ from typing import Any, ClassVar, NoReturn
 import numpy as np
 import scipy.sparse as sp
 
-from omnireco._checks import check_integer, unmasked
+from omnireco._checks import check_integer, count_of, unmasked
 from omnireco._compute import Progress, ticker, usable_threads
 from omnireco._random import stream
 from omnireco.data.interactions import Interactions
@@ -288,7 +288,7 @@ class FactorModel(Model):
         return cls(vocabulary, counts, array, loss, ItemIndex(array), Space.of(array, loss.unobserved_weight))
 
     def __repr__(self) -> str:
-        return f"FactorModel({len(self.items):,} items, {self.factors.shape[1]} factors)"
+        return f"FactorModel({count_of(len(self.items), 'item')}, {count_of(self.factors.shape[1], 'factor')})"
 
     def place(
         self, histories: Interactions, targets: Interactions | None = None, *, threads: int | None = None
