@@ -17,6 +17,7 @@ import resource
 import signal
 import sys
 import tempfile
+import traceback
 import warnings
 import zipfile
 from pathlib import Path
@@ -222,6 +223,12 @@ def _memory(word: str) -> int:
         return next(int(line.split()[1]) << 10 for line in lines if line.startswith(word))
 
 
+def _place(error: BaseException) -> str:
+    """Return the last line of ours that an error came through."""
+    ours = [frame for frame in traceback.extract_tb(error.__traceback__) if "omnireco" in frame.filename]
+    return f"{Path(ours[-1].filename).name}:{ours[-1].lineno}" if ours else "the use of it"
+
+
 def tried(path: Path, gallery: Any) -> str:
     """Load a file and use it; return what came of it."""
     before, highest = _memory("VmRSS"), _memory("VmHWM")
@@ -234,7 +241,7 @@ def tried(path: Path, gallery: Any) -> str:
             use(value, gallery)
             outcome = "used"
         except Exception as error:  # noqa: BLE001 - counted, and told apart from what is ours
-            outcome = f"raised {type(error).__name__}"
+            outcome = f"raised {type(error).__name__} in {_place(error)}"
     peak = _memory("VmHWM")
     if peak > highest and peak - before > 2 * path.stat().st_size + SPARE:
         return f"memory {(peak - before) >> 20} MB"

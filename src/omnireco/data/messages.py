@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from omnireco._checks import check_instant, count_of, from_microseconds, name_rows
+from omnireco._sound import Sound, keep, keep_given, numbers, places
 from omnireco.data.columns import Frame, decode_optional, instants_to_pandas, open_frame
 from omnireco.data.identity import Identities, resolved_users
 from omnireco.data.quality import Finding, QualityReport, all_kept, check_on_invalid, finding, screen, sift
@@ -87,9 +88,18 @@ class MessageLog:
     quality: QualityReport | None = None
 
     def __post_init__(self) -> None:
-        for name in ("user", "channel", "item", "creative", "sent_at", "responded_at", *_OPTIONAL):
-            if (array := getattr(self, name)) is not None:
-                array.setflags(write=False)
+        n = np.size(self.sent_at)
+        chance, instant = numbers(n, low=0.0, high=1.0, missing=True), Sound((n,), np.int64)
+        keep(
+            self,
+            user=places(len(self.users), n),
+            channel=places(len(self.channels), n),
+            item=places(len(self.items), n, none=True),
+            creative=places(len(self.creatives), n, none=True),
+            sent_at=instant,
+            responded_at=instant,
+        )
+        keep_given(self, propensity=chance, machine=chance, clicked_at=instant, unsubscribed_at=instant)
 
     @classmethod
     def from_frame(
