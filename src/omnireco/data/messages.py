@@ -100,6 +100,9 @@ class MessageLog:
             responded_at=instant,
         )
         keep_given(self, propensity=chance, machine=chance, clicked_at=instant, unsubscribed_at=instant)
+        after = {name: getattr(self, name) for name in ("responded_at", "clicked_at", "unsubscribed_at")}
+        _check_sent_first(self.sent_at, after, "MessageLog")
+        _check_propensity(self.propensity, "MessageLog")
 
     @classmethod
     def from_frame(
@@ -166,24 +169,12 @@ class MessageLog:
         clicked_at, unsubscribed_at = (
             opened.instants(name, none=NEVER) if name in opened else None for name in ("clicked_at", "unsubscribed_at")
         )
-        for name, at in (
-            ("responded_at", responded_at),
-            ("clicked_at", clicked_at),
-            ("unsubscribed_at", unsubscribed_at),
-        ):
-            if at is not None and (early := (at != NEVER) & (at < sent_at)).any():
-                raise SchemaError(
-                    f"MessageLog.from_frame: {name} precedes sent_at in {name_rows(early)}. "
-                    "Are both on the same clock? Drop or repair those rows."
-                )
+        after = {"responded_at": responded_at, "clicked_at": clicked_at, "unsubscribed_at": unsubscribed_at}
+        _check_sent_first(sent_at, after, "MessageLog.from_frame")
+        _check_propensity(propensity, "MessageLog.from_frame")
         if clicked_at is not None:
             first = (clicked_at != NEVER) & ((responded_at == NEVER) | (clicked_at < responded_at))
             responded_at = np.where(first, clicked_at, responded_at)
-        if propensity is not None and (bad := (propensity <= 0) | (propensity > 1)).any():
-            raise SchemaError(
-                f"MessageLog.from_frame: propensity must lie in (0, 1]; it does not in {name_rows(bad)}. "
-                "Leave the column out when the probability is not known."
-            )
         times = [at for at in (sent_at, responded_at, clicked_at, unsubscribed_at) if at is not None]
         last = max(int(at.max()) for at in times) + 1 if sent_at.size else 0
         log = cls(
@@ -295,6 +286,24 @@ def _sent_order(log: MessageLog) -> np.ndarray:
     extra = [getattr(log, name) for name in ("unsubscribed_at", "clicked_at", "machine", "propensity")]
     keys = [log.responded_at, log.creative, log.item, log.channel, log.user, log.sent_at]
     return np.lexsort([*(array for array in extra if array is not None), *keys])
+
+
+def _check_sent_first(sent_at: np.ndarray, after: Mapping[str, np.ndarray | None], where: str) -> None:
+    """Refuse what followed a message and lies before it."""
+    for name, at in after.items():
+        if at is not None and (early := (at != NEVER) & (at < sent_at)).any():
+            raise SchemaError(
+                f"{where}: {name} precedes sent_at in {name_rows(early)}. "
+                "Are both on the same clock? Drop or repair those rows."
+            )
+
+
+def _check_propensity(propensity: np.ndarray | None, where: str) -> None:
+    if propensity is not None and (bad := (propensity <= 0) | (propensity > 1)).any():
+        raise SchemaError(
+            f"{where}: propensity must lie in (0, 1]; it does not in {name_rows(bad)}. "
+            "Leave the column out when the probability is not known."
+        )
 
 
 def _broken(opened: Frame) -> list[Finding]:
