@@ -64,6 +64,7 @@ class Cells:
     """A sparse matrix by rows, float32 and finite, its columns rising inside each row."""
 
     shape: tuple[int, int]
+    sides: tuple[str, str] = ("rows", "columns")
 
     def of(self, matrix: Any, where: str) -> sp.csr_matrix:
         """Return the matrix itself when it is sound, or a sorted copy of its type."""
@@ -71,8 +72,8 @@ class Cells:
             raise SchemaError(f"{where} must be a scipy sparse matrix. Got {type(matrix).__name__}.")
         if matrix.shape != self.shape:
             raise SchemaError(
-                f"{where}: a matrix of shape {matrix.shape} does not fit {self.shape[0]:,} rows x {self.shape[1]:,} "
-                "columns. Pass matching vocabularies."
+                f"{where}: a matrix of shape {matrix.shape} does not fit {self.shape[0]:,} {self.sides[0]} x "
+                f"{self.shape[1]:,} {self.sides[1]}. Pass matching vocabularies."
             )
         found = matrix if self._is_sound(matrix) else _sorted(as_csr(matrix, where))
         if found.nnz and not np.isfinite([found.data.min(), found.data.max()]).all():

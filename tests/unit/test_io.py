@@ -158,7 +158,7 @@ def test_a_pickle_is_never_run(tmp_path):
     with pytest.raises(StorageError):
         om.load(tmp_path / "bomb")
     with zipfile.ZipFile(tmp_path / "zip", "w") as archive:
-        archive.writestr("header.json", json.dumps({"format": "omnireco", "version": 1, "kind": "catalog",
+        archive.writestr("header.json", json.dumps({"format": "omnireco", "version": 2, "kind": "catalog",
                                                      "fields": {}, "checksums": {"items": "0"}}))  # fmt: skip
         with archive.open("items.npy", "w") as entry:
             np.lib.format.write_array(entry, np.array([Bomb()], object), allow_pickle=True)

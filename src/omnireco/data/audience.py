@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from omnireco._checks import check_names, count_of, name_rows
-from omnireco._sound import Sound, keep, keep_given, places, sound_labels
+from omnireco._compute import read_only
+from omnireco._sound import Sound, keep, keep_given, sound_labels
 from omnireco.data.columns import Frame, decode_optional, instants_to_pandas, open_frame
 from omnireco.data.identity import Identities
 from omnireco.data.quality import Finding, QualityReport, all_kept, check_on_invalid, finding, note, sift
@@ -71,11 +72,14 @@ class Audience:
         shape = (len(self.users), len(self.channels))
         keep(
             self,
-            zone=places(len(self.zones), len(self.users), none=True),
+            zone=Sound((len(self.users),), np.int32),
             consent=Sound(shape, np.bool_),
             reachable=Sound(shape, np.bool_),
         )
         keep_given(self, consent_at=Sound(shape, np.int64))
+        stray = (self.zone < NONE) | (self.zone >= len(self.zones))
+        if stray.any():  # in doubt no zone, so no message in quiet hours
+            object.__setattr__(self, "zone", read_only(np.where(stray, NONE, self.zone), np.int32))
         object.__setattr__(self, "attributes", sound_labels(self.attributes, len(self.users), "Audience"))
 
     @classmethod

@@ -71,7 +71,7 @@ class Interactions:
     weights: Weights | None = None
 
     def __post_init__(self) -> None:
-        given, cells = self.csr, Cells(self.shape)
+        given, cells = self.csr, Cells(self.shape, ("users", "items"))
         keep(self, csr=cells)
         keep_given(self, targets=cells)
         layers = {

@@ -14,6 +14,7 @@ from omnireco.data.interactions import Interactions
 from omnireco.data.vocabulary import Vocabulary
 from omnireco.errors import ParameterError
 from omnireco.models.base import Model, count_users, explain_unfitted, require_interactions
+from omnireco.models.factors import check_width
 from omnireco.models.topk import ItemIndex, topk
 
 __all__ = ["ProjectionModel", "PureSVD", "right_singular_vectors"]
@@ -114,6 +115,7 @@ class ProjectionModel(Model):
                 f"ProjectionModel: encode {encode.shape} and decode {decode.shape} must have the shape (n_items, d), "
                 f"popularity {popularity.shape} the shape (n_items,), and there are {n:,} items."
             )
+        check_width(n, encode.shape[1])
         if not all(np.isfinite(array).all() for array in (encode, decode, popularity)):
             raise ParameterError("ProjectionModel: encode, decode and popularity must be finite. Scale them down.")
         for array in (encode, decode, popularity):
