@@ -12,7 +12,7 @@ from typing import Any, TypeVar, cast
 
 import numpy as np
 
-from omnireco._checks import check_integer
+from omnireco._checks import check_integer, shown
 from omnireco.errors import ParameterError
 
 __all__ = [
@@ -135,7 +135,7 @@ def ticker(total: int, progress: Progress, *, label: str) -> Iterator[Callable[[
     elif progress is False:
         yield lambda: None
     else:
-        raise ParameterError(f"progress must be True, False or a callable(done, total). Got {progress!r}.")
+        raise ParameterError(f"progress must be True, False or a callable(done, total). Got {shown(progress)}.")
 
 
 def track(steps: Sequence[_Step], progress: Progress, *, label: str) -> Iterator[_Step]:

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from omnireco._checks import check_choice, check_instant, check_integer, check_number
+from omnireco._checks import check_choice, check_instant, check_integer, check_number, shown
 from omnireco._world import (
     ARCHETYPES,
     MESSAGES,
@@ -121,7 +121,7 @@ class World:
         ((50,), True)
         """
         if channel not in MESSAGES:
-            raise ParameterError(f"channel must be 'email' or 'push' in a simulated world. Got {channel!r}.")
+            raise ParameterError(f"channel must be 'email' or 'push' in a simulated world. Got {shown(channel)}.")
         user = _rows(user_id, self.users["user_id"], "users")
         item = None if item_id is None else _rows(item_id, self.items["item_id"], "items")
         at = _microseconds(sent_at)
@@ -378,6 +378,6 @@ def _check_zones(zones: Sequence[str]) -> tuple[str, ...]:
     wrong = [name for name in names if not is_zone(name)]
     if wrong or not names:
         raise ParameterError(
-            f"zones must be IANA zones such as 'Europe/Berlin'. Got {', '.join(map(repr, wrong)) or 'none'}."
+            f"zones must be IANA zones such as 'Europe/Berlin'. Got {', '.join(map(shown, wrong)) or 'none'}."
         )
     return names

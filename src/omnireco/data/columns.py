@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from omnireco._checks import check_columns, name_rows
+from omnireco._checks import check_columns, name_rows, shown
 from omnireco.data.vocabulary import NONE, Vocabulary, is_long_text
 from omnireco.errors import ParameterError, SchemaError
 
@@ -202,13 +202,14 @@ def open_frame(
     stray = [name for name in renamed if name not in wanted and not name.startswith(tuple(prefixes) or ("\0",))]
     if stray:
         raise ParameterError(
-            f"{where}: columns= maps our name to yours, and {stray[0]!r} is not one of ours: "
+            f"{where}: columns= maps our name to yours, and {shown(stray[0])} is not one of ours: "
             f"{', '.join(map(repr, wanted))}."
         )
     absent = [ours for ours, theirs in renamed.items() if theirs not in present]
     if absent:
         raise SchemaError(
-            f"{where}: columns= maps {absent[0]!r} to {renamed[absent[0]]!r}, which the frame does not have; it has "
+            f"{where}: columns= maps {shown(absent[0])} to {shown(renamed[absent[0]])}, which the frame does not have; "
+            "it has "
             f"{', '.join(map(repr, present)) or 'no columns'}."
         )
     source = {name: name for name in wanted if name in present}

@@ -11,7 +11,15 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
 
-from omnireco._checks import check_choice, check_duration, check_flag, check_instant, check_names, from_microseconds
+from omnireco._checks import (
+    check_choice,
+    check_duration,
+    check_flag,
+    check_instant,
+    check_names,
+    from_microseconds,
+    shown,
+)
 from omnireco._frozen import ReadOnly
 from omnireco.data.columns import decode_optional, instants_to_pandas, open_frame
 from omnireco.data.identity import Identities, ResolveReport, resolved_users
@@ -350,7 +358,7 @@ class EventLog:
             if (wanted == NONE).any():
                 absent = [name for name, code in zip(names, wanted, strict=True) if code == NONE]
                 raise ParameterError(
-                    f"select: the log has no {what} {', '.join(map(repr, absent))}; it has "
+                    f"select: the log has no {what} {', '.join(map(shown, absent))}; it has "
                     f"{', '.join(map(repr, vocabulary.ids))}."
                 )
             keep &= np.isin(codes, wanted)

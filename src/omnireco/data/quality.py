@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from omnireco._checks import check_choice
+from omnireco._checks import check_choice, shown
 from omnireco.data.columns import Frame, nulls, stamps
 from omnireco.errors import ParameterError
 
@@ -155,7 +155,7 @@ class QualityReport:
         wanted = {problems} if isinstance(problems, str) else set(problems)
         if stray := wanted - set(PROBLEMS):
             raise ParameterError(
-                f"QualityReport: no problem is called {', '.join(sorted(map(repr, stray)))}; there are "
+                f"QualityReport: no problem is called {', '.join(sorted(map(shown, stray)))}; there are "
                 f"{', '.join(map(repr, PROBLEMS))}."
             )
         return wanted

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from omnireco._checks import check_instant, check_number, name_rows
+from omnireco._checks import check_instant, check_number, name_rows, shown
 from omnireco._compute import row_blocks
 from omnireco.data.audience import Audience
 from omnireco.data.clock import is_zone, utc_offset
@@ -278,6 +278,6 @@ def check_zone_names(names: Any, where: str) -> tuple[str, ...]:
     wrong = [name for name in found if not is_zone(name)]
     if wrong or not found:
         raise ParameterError(
-            f"{where} must hold IANA zones such as 'Europe/Berlin'. Got {', '.join(map(repr, wrong[:3])) or 'none'}."
+            f"{where} must hold IANA zones such as 'Europe/Berlin'. Got {', '.join(map(shown, wrong[:3])) or 'none'}."
         )
     return found

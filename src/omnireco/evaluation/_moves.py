@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from omnireco._checks import check_number
+from omnireco._checks import check_number, shown
 from omnireco.data.weights import Weights
 from omnireco.errors import ParameterError
 
@@ -88,7 +88,7 @@ def tuning_moves(estimator: Any, parameters: Mapping[str, Sequence[Any]] | None)
     if parameters is not None:
         if unknown := [name for name in parameters if name not in there]:
             raise ParameterError(
-                f"parameters names {', '.join(map(repr, unknown))}, and {type(estimator).__name__} has "
+                f"parameters names {', '.join(map(shown, unknown))}, and {type(estimator).__name__} has "
                 f"{', '.join(map(repr, sorted(there))) or 'none'}."
             )
         return [

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import scipy.sparse as sp
 
-from omnireco._checks import check_flag, check_k, check_names
+from omnireco._checks import check_flag, check_k, check_names, shown
 from omnireco._compute import Progress, ticker
 from omnireco._frozen import ReadOnly
 from omnireco.data.events import EventLog, require_events
@@ -154,7 +154,7 @@ def compare_channels(
     asked = tuple(str(name) for name in log.channels.ids) if channels is None else check_names(channels, "channels")
     if absent := [name for name in asked if name not in set(log.channels.ids)]:
         raise ParameterError(
-            f"compare_channels: the log has no channel {', '.join(map(repr, absent))}. It has "
+            f"compare_channels: the log has no channel {', '.join(map(shown, absent))}. It has "
             f"{', '.join(map(repr, log.channels.ids))}."
         )
     train, test = split_rolling(log, horizon=horizon, n=1)[0]

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import scipy.sparse as sp
 
-from omnireco._checks import check_flag, check_integer, check_k, check_names
+from omnireco._checks import check_flag, check_integer, check_k, check_names, shown
 from omnireco._compute import Progress, ticker
 from omnireco.data.events import EventLog, Split, require_events
 from omnireco.data.interactions import Interactions
@@ -361,7 +361,7 @@ def _unseen(model: Model, x: Interactions, seen: Interactions, k: int) -> np.nda
 def _groups(events: Iterable[str] | Mapping[str, Iterable[str]] | None, ids: np.ndarray) -> dict[str, tuple[str, ...]]:
     """Return the event types that share a factor, by the name of the group."""
     if isinstance(events, Mapping):
-        return {str(name): _known(types, ids, f"events[{name!r}]") for name, types in events.items()}
+        return {str(name): _known(types, ids, f"events[{shown(name)}]") for name, types in events.items()}
     return {name: (name,) for name in _known(events, ids, "events")}
 
 
@@ -387,7 +387,7 @@ def _known(names: Iterable[str] | None, all_names: np.ndarray, what: str) -> tup
     asked = check_names(names, what)
     if absent := [name for name in asked if name not in set(all_names)]:
         raise ParameterError(
-            f"learn_weights: {what} names {', '.join(map(repr, absent))}, and the log has "
+            f"learn_weights: {what} names {', '.join(map(shown, absent))}, and the log has "
             f"{', '.join(map(repr, all_names))}."
         )
     return asked

@@ -22,7 +22,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from omnireco._checks import check_choice
+from omnireco._checks import check_choice, shown
 from omnireco._compute import row_blocks
 from omnireco._frozen import ReadOnly
 from omnireco.errors import ParameterError
@@ -436,7 +436,7 @@ def diversity(lists: RankedLists, *, by: str = "cooccurrence") -> np.ndarray:
             ),
             "category": "Write evaluate(..., catalog=catalog) with a catalogue that has a category column.",
         }.get(by, "Use 'cooccurrence' or 'category'.")
-        raise ParameterError(f"diversity cannot compare items by {by!r}: nothing was given to do so. {fix}")
+        raise ParameterError(f"diversity cannot compare items by {shown(by)}: nothing was given to do so. {fix}")
     return _mean_distance(lists.codes, lists.vectors[by])
 
 
@@ -474,7 +474,7 @@ def metric_name(metric: Metric) -> str:
         return f"{metric_name(metric.func)}({options})" if options else metric_name(metric.func)
     if not callable(metric):
         raise ParameterError(
-            f"metrics must be functions such as om.ndcg. Got {metric!r} ({type(metric).__name__}). "
+            f"metrics must be functions such as om.ndcg. Got {shown(metric)} ({type(metric).__name__}). "
             "Write metrics=[om.ndcg, om.recall]."
         )
     return str(getattr(metric, "__name__", type(metric).__name__))

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from omnireco._checks import check_integer, check_names, check_number
+from omnireco._checks import check_integer, check_names, check_number, shown
 from omnireco._random import stream
 from omnireco.errors import EmptyError, ParameterError
 from omnireco.evaluation.bootstrap import percentile_interval, resampled_means
@@ -206,7 +206,7 @@ def off_policy(
     rows: list[tuple[Any, ...]] = []
     checks: list[tuple[Any, ...]] = []
     for name, given in policies.items():
-        share, every = _chances(given, f"target {name!r}" if isinstance(target, Mapping) else "target", n, chosen)
+        share, every = _chances(given, f"target {shown(name)}" if isinstance(target, Mapping) else "target", n, chosen)
         weight = share / propensity
         effective = float(weight.sum() ** 2 / max((weight**2).sum(), 1e-300))
         used = weight if clip is None else np.minimum(weight, clip)
@@ -447,7 +447,7 @@ def _estimators(given: Iterable[str] | None, has_model: bool) -> tuple[str, ...]
     names = check_names(given, "estimators")
     for name in names:
         if name not in ESTIMATORS:
-            raise ParameterError(f"estimators must be some of {', '.join(ESTIMATORS)}. Got {name!r}.")
+            raise ParameterError(f"estimators must be some of {', '.join(ESTIMATORS)}. Got {shown(name)}.")
         if name in _NEED_MODEL and not has_model:
             raise ParameterError(f"{name} needs predicted=, the rewards that a model foresees (cross_fitted_rewards).")
     return names

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from omnireco._checks import check_integer
+from omnireco._checks import check_integer, shown
 from omnireco._random import stream
 from omnireco.errors import EmptyError, ParameterError
 
@@ -95,8 +95,8 @@ def timing_skill(
     groups.append(("all", history >= 1))
     for model, profile in profiles.items():
         if np.shape(profile) != (n, WEEK):
-            raise ParameterError(f"profiles[{model!r}] must have the shape ({n}, 168). Got {np.shape(profile)}.")
-        gain = _log_likelihood(profile, held_out, f"profiles[{model!r}]") - reference
+            raise ParameterError(f"profiles[{shown(model)}] must have the shape ({n}, 168). Got {np.shape(profile)}.")
+        gain = _log_likelihood(profile, held_out, f"profiles[{shown(model)}]") - reference
         hits = {k: _hits(profile, held_out, k) for k in (1, 3)}
         for name, inside in groups:
             inside = inside & (sessions > 0)

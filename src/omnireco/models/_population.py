@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from omnireco._checks import shown
 from omnireco.data.audience import Audience
 from omnireco.data.catalog import Catalog
 from omnireco.data.clock import hour_of_week, is_zone
@@ -38,7 +39,8 @@ class Clocks:
     def of(cls, audience: Audience | None, timezone: str | None) -> Clocks:
         if timezone is not None and not is_zone(timezone):
             raise ParameterError(
-                f"timezone must be an IANA region name, such as 'Europe/Paris'. Got {timezone!r}: fixed offsets know "
+                f"timezone must be an IANA region name, such as 'Europe/Paris'. Got {shown(timezone)}: fixed "
+                "offsets know "
                 "no daylight-saving days."
             )
         if audience is None:
@@ -196,8 +198,8 @@ def field_of_log(log: EventLog, name: str, clocks: Clocks) -> tuple[Vocabulary, 
         return values, clocks.of_people(log.users, codes)[log.user]
     known = ["channel", "hour", *log.labels, *clocks.attributes]
     raise ParameterError(
-        f"context names {name!r}, which is neither a column of the log nor an attribute of the audience: "
-        f"{', '.join(map(repr, known))}. Keep it at the door: EventLog.from_frame(frame, context=[{name!r}])."
+        f"context names {shown(name)}, which is neither a column of the log nor an attribute of the audience: "
+        f"{', '.join(map(repr, known))}. Keep it at the door: EventLog.from_frame(frame, context=[{shown(name)}])."
     )
 
 

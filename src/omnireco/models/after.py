@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import numpy as np
 
-from omnireco._checks import check_duration, check_instant, check_integer, check_k, check_names, check_number
+from omnireco._checks import check_duration, check_instant, check_integer, check_k, check_names, check_number, shown
 from omnireco.data.columns import instants_to_pandas
 from omnireco.data.events import EventLog, require_events
 from omnireco.data.vocabulary import NONE, Vocabulary
@@ -455,7 +455,8 @@ def unfinished(
     kinds = log.events.codes([begun, finished], missing="none")
     if kinds[0] == NONE:
         raise ParameterError(
-            f"unfinished: the log has no event {begun!r}; it has {', '.join(map(repr, log.events.ids))}. Name what "
+            f"unfinished: the log has no event {shown(begun)}; it has {', '.join(map(repr, log.events.ids))}. Name "
+            "what "
             "begins, begun=..., and what finishes, finished=..."
         )
     m = max(1, log.n_items)
@@ -492,7 +493,7 @@ def _purchases(log: EventLog, events: Iterable[str] | None, verb: str) -> tuple[
         wanted = log.events.codes(list(events), missing="none")
         if (wanted == NONE).any():
             raise ParameterError(
-                f"{verb}: events={list(events)} names a type that the log does not have; it has "
+                f"{verb}: events={', '.join(map(shown, events))} names a type that the log does not have; it has "
                 f"{', '.join(map(repr, log.events.ids))}."
             )
         rows = rows & np.isin(log.event, wanted)

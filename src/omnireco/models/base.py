@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, NoReturn
 import numpy as np
 import scipy.sparse as sp
 
-from omnireco._checks import check_flag, check_k
+from omnireco._checks import check_flag, check_k, shown
 from omnireco._compute import Progress, row_blocks, track, usable_threads
 from omnireco.data.columns import open_frame
 from omnireco.data.interactions import Interactions
@@ -111,7 +111,11 @@ class Recommendations:
         return f"Recommendations({self.n_users:,} users x top {self.k}, {len(self.items):,} items)"
 
     def _repr_html_(self) -> str:
-        return f"<p>{self!r}</p>{self.head(5).take(np.arange(min(5, len(self)))).to_frame().to_html(index=False)}"
+        """Return the first lists as a table, for notebooks; people are numbered, for a notebook is soon passed on."""
+        few = self.head(5).take(np.arange(min(5, len(self)))).to_frame()
+        person = [f"person {row + 1}" for row in np.nonzero(self.codes[:5, :5] != NONE)[0]]
+        few.insert(0, "person", person)
+        return f"<p>{self!r}</p>{few.drop(columns='user_id').to_html(index=False)}"
 
     @property
     def n_users(self) -> int:
@@ -527,7 +531,7 @@ def _is_mask(eligible: Any) -> bool:
 
 def _item_mask(eligible: Any, items: Vocabulary, name: str) -> np.ndarray:
     if isinstance(eligible, (str, bytes)) or not isinstance(eligible, Iterable):
-        raise ParameterError(f"{name} must be item ids or a bool array over model.items. Got {eligible!r}.")
+        raise ParameterError(f"{name} must be item ids or a bool array over model.items. Got {shown(eligible)}.")
     if _is_mask(eligible):
         plain = getattr(eligible, "dtype", None) == np.bool_
         mask = np.asarray(eligible) if plain else np.array([isinstance(v, _BOOLS) and bool(v) for v in eligible])

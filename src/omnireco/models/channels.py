@@ -10,7 +10,7 @@ from typing import Any, ClassVar, Literal, NoReturn
 import numpy as np
 import scipy.sparse as sp
 
-from omnireco._checks import check_choice, check_number
+from omnireco._checks import check_choice, check_number, shown
 from omnireco._compute import Progress, one_blas_thread, row_blocks
 from omnireco._frozen import ReadOnly
 from omnireco.data.interactions import Interactions
@@ -84,7 +84,7 @@ class CrossChannel:
     def __post_init__(self) -> None:
         if not hasattr(type(self.estimator), "fit") or isinstance(self.estimator, Model):
             raise ParameterError(
-                f"CrossChannel takes an estimator, such as CrossChannel(ALS(factors=64)). Got {self.estimator!r}."
+                f"CrossChannel takes an estimator, such as CrossChannel(ALS(factors=64)). Got {shown(self.estimator)}."
             )
         object.__setattr__(self, "weights", _check_weights(self.weights))
         check_choice(self.saturation, "saturation", ("none", "log", "binary"))
@@ -408,7 +408,7 @@ def _log_lift(people: np.ndarray, prior: float) -> np.ndarray:
 def _position(channels: tuple[str, ...], channel: Any) -> int:
     if channel not in channels:
         raise ParameterError(
-            f"channel must be one the model was fitted on: {', '.join(map(repr, channels))}. Got {channel!r}."
+            f"channel must be one the model was fitted on: {', '.join(map(repr, channels))}. Got {shown(channel)}."
         )
     return channels.index(channel)
 
@@ -417,7 +417,7 @@ def _check_weights(weights: Mapping[str, float] | None) -> ReadOnly[str, float] 
     if weights is None:
         return None
     if not isinstance(weights, Mapping):
-        raise ParameterError(f"weights must map channels to numbers, such as {{'store': 2}}. Got {weights!r}.")
+        raise ParameterError(f"weights must map channels to numbers, such as {{'store': 2}}. Got {shown(weights)}.")
     return ReadOnly(
-        {str(name): check_number(weight, f"weights[{name!r}]", above=0) for name, weight in weights.items()}
+        {str(name): check_number(weight, f"weights[{shown(name)}]", above=0) for name, weight in weights.items()}
     )

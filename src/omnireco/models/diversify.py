@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import scipy.sparse as sp
 
-from omnireco._checks import check_integer, check_k, check_number
+from omnireco._checks import check_integer, check_k, check_number, shown
 from omnireco.data.catalog import Catalog
 from omnireco.data.interactions import Interactions
 from omnireco.data.vocabulary import NONE
@@ -239,8 +239,8 @@ def quotas(lists: Recommendations, catalog: Catalog, *, k: int, most: int | Mapp
     names = [str(name) for name in catalog.category[0].ids] if catalog.category is not None else []
     if isinstance(most, Mapping):
         if unknown := [name for name in most if name not in names]:
-            raise ParameterError(f"quotas: the catalogue has no category {', '.join(map(repr, unknown))}.")
-        limit = {names.index(name): check_integer(n, f"most[{name!r}]", low=0) for name, n in most.items()}
+            raise ParameterError(f"quotas: the catalogue has no category {', '.join(map(shown, unknown))}.")
+        limit = {names.index(name): check_integer(n, f"most[{shown(name)}]", low=0) for name, n in most.items()}
     else:
         limit = dict.fromkeys(range(len(names)), check_integer(most, "most", low=0))
     kind = np.where(lists.codes == NONE, NONE, category[lists.codes])
@@ -289,7 +289,7 @@ def promoted(
     shift = np.zeros(n_items)
     pin, bury = list(pin), list(bury)
     for item, places in (boost or {}).items():
-        shift[lists.items.codes([item])[0]] = check_number(places, f"boost[{item!r}]")
+        shift[lists.items.codes([item])[0]] = check_number(places, f"boost[{shown(item)}]")
     moved = place - np.where(shift[lists.codes] > 0, shift[lists.codes] + 0.5, shift[lists.codes] - 0.5)
     place = np.where(shift[lists.codes] != 0, moved, place)
     first = np.full(n_items, np.nan)
@@ -308,7 +308,9 @@ def promoted(
 def similarity_places(lists: Recommendations, similarity: ItemModel, verb: str) -> tuple[np.ndarray, float]:
     """Return the code in ``similarity`` of each item of the lists, and its largest absolute weight."""
     if not isinstance(similarity, ItemModel):
-        raise ParameterError(f"{verb}: similarity must be an ItemModel, such as ItemKNN().fit(x). Got {similarity!r}.")
+        raise ParameterError(
+            f"{verb}: similarity must be an ItemModel, such as ItemKNN().fit(x). Got {shown(similarity)}."
+        )
     place = similarity.items.codes(lists.items.ids, missing="none")
     if (place == NONE).any():
         raise ParameterError(

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import scipy.sparse as sp
 
-from omnireco._checks import check_duration
+from omnireco._checks import check_duration, shown
 from omnireco.data.events import EventLog
 from omnireco.data.interactions import Interactions
 from omnireco.data.vocabulary import NONE, Vocabulary
@@ -330,7 +330,7 @@ def _age_ranges(ages: Iterable[Any]) -> tuple[tuple[str, ...], np.ndarray]:
     told = list(ages) if not isinstance(ages, (str, bytes)) else [ages]
     edges = np.array([check_duration(age, "ages") for age in told], np.int64)
     if not edges.size or (np.diff(edges) <= 0).any():
-        raise ParameterError(f"ages must rise, such as ('7D', '30D'). Got {told!r}.")
+        raise ParameterError(f"ages must rise, such as ('7D', '30D'). Got {shown(told)}.")
     text = [str(age) for age in told]
     between = [f"{low} to {high}" for low, high in itertools.pairwise(text)]
     return (f"under {text[0]}", *between, f"over {text[-1]}"), edges

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from omnireco._checks import check_integer, check_k, check_number
+from omnireco._checks import check_integer, check_k, check_number, shown
 from omnireco._compute import row_blocks
 from omnireco.data.vocabulary import NONE
 from omnireco.errors import ParameterError
@@ -163,7 +163,7 @@ def limit_exposure(lists: Recommendations, *, k: int, most: int | Mapping[Any, i
     room = np.full(n_items, np.iinfo(np.int64).max)
     if isinstance(most, Mapping):
         for item, n in most.items():
-            room[lists.items.codes([item])[0]] = check_integer(n, f"most[{item!r}]", low=0)
+            room[lists.items.codes([item])[0]] = check_integer(n, f"most[{shown(item)}]", low=0)
     else:
         room[:] = check_integer(most, "most", low=0)
     there, relevance = lists.codes != NONE, relevance_of(lists)

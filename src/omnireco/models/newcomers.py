@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import numpy as np
 import scipy.sparse as sp
 
-from omnireco._checks import check_flag, check_integer, check_k, check_names, check_number
+from omnireco._checks import check_flag, check_integer, check_k, check_names, check_number, shown
 from omnireco._compute import row_blocks
 from omnireco._frozen import ReadOnly
 from omnireco.data.audience import Audience
@@ -60,7 +60,7 @@ def people_attributes(audience: Audience, names: Iterable[str] | None = None) ->
     asked = tuple(audience.attributes) if names is None else check_names(names, "names")
     if absent := [name for name in asked if name not in audience.attributes]:
         raise ParameterError(
-            f"people_attributes: the audience has no attribute {', '.join(map(repr, absent))}; it has "
+            f"people_attributes: the audience has no attribute {', '.join(map(shown, absent))}; it has "
             f"{', '.join(map(repr, audience.attributes)) or 'none'}. Ask for it at the door: "
             "Audience.from_frame(frame, attributes=[...])."
         )
@@ -405,12 +405,12 @@ class Fallback:
         ):
             raise ParameterError(
                 "Fallback takes a mapping of names to fitted models, such as {'als': als, 'popular': popular}. "
-                f"Got {self.steps!r}."
+                f"Got {shown(self.steps)}."
             )
         first = next(iter(self.steps.values())).items
         if strange := [name for name, step in self.steps.items() if step.items != first]:
             raise ParameterError(
-                f"Fallback: {', '.join(map(repr, strange))} and the first step know other items. Fit all of them on "
+                f"Fallback: {', '.join(map(shown, strange))} and the first step know other items. Fit all of them on "
                 "matrices with the same items: x.with_items(vocabulary)."
             )
         object.__setattr__(self, "steps", ReadOnly({str(name): step for name, step in self.steps.items()}))

@@ -17,6 +17,7 @@ from omnireco._checks import (
     check_names,
     from_microseconds,
     no_such,
+    shown,
 )
 from omnireco._compute import Progress, row_blocks, track
 from omnireco._frozen import ReadOnly
@@ -149,7 +150,9 @@ class Ranker:
         object.__setattr__(self, "context", _distinct(check_names(self.context, "context"), "context"))
         check_choice(self.ranker, "ranker", _KINDS)
         if not isinstance(self.weights, Weights):
-            raise ParameterError(f"weights must be a Weights. Got {self.weights!r}: write Weights(half_life='30D').")
+            raise ParameterError(
+                f"weights must be a Weights. Got {shown(self.weights)}: write Weights(half_life='30D')."
+            )
         if self.weights.targets is not None:
             raise ParameterError(
                 "Ranker: Weights(targets=...) cannot be read as of the moment of a request: a later verdict would "
@@ -160,13 +163,13 @@ class Ranker:
             object.__setattr__(self, "events", check_names(self.events, "events"))
         object.__setattr__(self, "dislikes", check_names(self.dislikes, "dislikes"))
         if self.unfinished is not None and len(check_names(self.unfinished, "unfinished")) != 2:
-            raise ParameterError(f"unfinished must be (begun, finished), two types. Got {self.unfinished!r}.")
+            raise ParameterError(f"unfinished must be (begun, finished), two types. Got {shown(self.unfinished)}.")
         for name in ("n_candidates", "n_requests", "negatives"):
             check_integer(getattr(self, name), name, low=1)
         check_flag(self.exclude_seen, "exclude_seen")
         lives = check_names(self.half_lives, "half_lives")
         if len(lives) != 2 or check_duration(lives[0], "half_lives") > check_duration(lives[1], "half_lives"):
-            raise ParameterError(f"half_lives must be two durations, the shorter first. Got {self.half_lives!r}.")
+            raise ParameterError(f"half_lives must be two durations, the shorter first. Got {shown(self.half_lives)}.")
         check_duration(self.gap, "gap")
         check_integer(self.seed, "seed", low=0)
 
@@ -258,7 +261,7 @@ class Ranker:
             return wanted
         if absent := [name for name in self.events if name not in log.events.ids.tolist()]:
             raise ParameterError(
-                f"Ranker: events names {', '.join(map(repr, absent))}; the log has "
+                f"Ranker: events names {', '.join(map(shown, absent))}; the log has "
                 f"{', '.join(map(repr, log.events.ids))}."
             )
         return list(self.events)
@@ -594,7 +597,8 @@ def _named(models: Any) -> dict[str, Any]:
     for name, estimator in named.items():
         if isinstance(estimator, (Model, type)) or not callable(getattr(estimator, "fit", None)):
             raise ParameterError(
-                f"Ranker: models[{name!r}] must be an estimator, such as EASE(). Got {type(estimator).__name__}. A "
+                f"Ranker: models[{shown(name)}] must be an estimator, such as EASE(). Got "
+                f"{type(estimator).__name__}. A "
                 "fitted model may have seen what it is to rank, so the ranker fits the models itself."
             )
     return {str(name): estimator for name, estimator in named.items()}

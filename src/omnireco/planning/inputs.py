@@ -6,7 +6,7 @@ import difflib
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from omnireco._checks import check_duration
+from omnireco._checks import check_duration, shown
 from omnireco.data.audience import Audience
 from omnireco.data.catalog import Catalog
 from omnireco.data.clock import Slots
@@ -81,7 +81,7 @@ def check_channels(channels: Any, audience: Audience) -> tuple[str, ...]:
     if unasked:
         near = difflib.get_close_matches(unasked[0].casefold(), known, n=1)
         raise ParameterError(
-            f"channels holds {', '.join(map(repr, unasked))}, for which the audience has no consent; it has "
+            f"channels holds {', '.join(map(shown, unasked))}, for which the audience has no consent; it has "
             f"{', '.join(map(repr, known)) or 'none'}.{f' Did you mean {near[0]!r}?' if near else ''} "
             f"Without consent no message: add a column consent_{unasked[0]} to the frame of Audience.from_frame."
         )

@@ -17,7 +17,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from omnireco._checks import check_choice, check_duration, check_integer, check_number, from_microseconds
+from omnireco._checks import check_choice, check_duration, check_integer, check_number, from_microseconds, shown
 from omnireco.data.vocabulary import NONE
 from omnireco.data.zones import ZonePosterior
 from omnireco.errors import ParameterError
@@ -223,7 +223,7 @@ class QuietHours(Eligibility):
         start, end = _time_of_day(self.start, "start"), _time_of_day(self.end, "end")
         if start == end:
             raise ParameterError(
-                f"QuietHours: start and end are both {self.start!r}, which is either the whole day or nothing. "
+                f"QuietHours: start and end are both {shown(self.start)}, which is either the whole day or nothing. "
                 "For no message at all leave the channel out of channels=; for no quiet hours leave the rule out."
             )
         object.__setattr__(self, "channels", _names(self.channels, "QuietHours"))

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple, NoReturn
 
 import numpy as np
 
-from omnireco._checks import check_duration, check_integer, check_names, check_number, no_such
+from omnireco._checks import check_duration, check_integer, check_names, check_number, no_such, shown
 from omnireco._compute import in_threads, one_blas_thread, row_blocks
 from omnireco._frozen import ReadOnly
 from omnireco._random import stream
@@ -122,7 +122,7 @@ class ActivityProfile:
         object.__setattr__(self, "channels", check_names(self.channels, "channels"))
         if self.covariates and (isinstance(self.segments, str) or self.segments == 1):
             raise ParameterError(
-                f"covariates tell apart segments that were found. Got segments={self.segments!r}: "
+                f"covariates tell apart segments that were found. Got segments={shown(self.segments)}: "
                 "leave covariates out, or write segments=8."
             )
         if self.prior is not None and self.prior != float("inf"):
@@ -371,7 +371,7 @@ class ActivityModel:
         if channel not in self.channels:
             raise ParameterError(
                 f"channel must be one that has profiles of its own ({', '.join(map(repr, self.channels)) or 'none'}). "
-                f"Got {channel!r}: write ActivityProfile(channels=({channel!r},))."
+                f"Got {shown(channel)}: write ActivityProfile(channels=({shown(channel)},))."
             )
         strength, *cells = self.channels[channel]
         if np.isinf(strength):
@@ -541,7 +541,7 @@ def _channel_code(log: EventLog, name: str) -> int:
     if code == NONE:
         raise ParameterError(
             f"channels must be channels of the log ({', '.join(map(repr, log.channels.ids)) or 'it has none'}). "
-            f"Got {name!r}."
+            f"Got {shown(name)}."
         )
     return code
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import numpy as np
 import scipy.sparse as sp
 
-from omnireco._checks import check_choice, check_flag, check_integer, check_k, check_number, name_rows, no_such
+from omnireco._checks import check_choice, check_flag, check_integer, check_k, check_number, name_rows, no_such, shown
 from omnireco._compute import one_blas_thread, row_blocks, usable_threads
 from omnireco.data.vocabulary import NONE, Vocabulary, distinct_codes
 from omnireco.errors import ParameterError, SchemaError, UnknownIdError
@@ -197,7 +197,9 @@ class LinearBandit:
         if self.groups is not None:
             check_integer(self.groups, "groups", low=1)
             if self.policy != "thompson":
-                raise ParameterError(f"groups is for policy='thompson'. Got policy={self.policy!r}: leave groups out.")
+                raise ParameterError(
+                    f"groups is for policy='thompson'. Got policy={shown(self.policy)}: leave groups out."
+                )
         check_flag(self.exact, "exact")
         check_integer(self.memory, "memory", low=1)
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from omnireco._checks import shown
 from omnireco.errors import ParameterError
 
 __all__ = ["tables", "thompson_propensities"]
@@ -60,7 +61,7 @@ def thompson_propensities(mean: Any, width: Any, *, eligible: Any = None, floor:
     if not (np.isfinite(mean).all() and np.isfinite(width).all() and (width >= 0).all()):
         raise ParameterError("thompson_propensities: means must be finite and widths finite and 0 or greater.")
     if not 0.0 <= floor <= 1.0:
-        raise ParameterError(f"floor must be a number in the range [0, 1]. Got {floor!r}.")
+        raise ParameterError(f"floor must be a number in the range [0, 1]. Got {shown(floor)}.")
     out = np.zeros(mean.shape)
     kernels.chances(mean, width, allowed, False, tables()[1], out)
     if floor == 0.0:

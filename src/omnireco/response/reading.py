@@ -12,7 +12,7 @@ from typing import Any, NoReturn
 
 import numpy as np
 
-from omnireco._checks import check_duration, check_integer, check_number, no_such
+from omnireco._checks import check_duration, check_integer, check_number, no_such, shown
 from omnireco._compute import one_blas_thread, row_blocks
 from omnireco._random import stream
 from omnireco.data.audience import Audience
@@ -86,7 +86,7 @@ class ReadingClock:
 
     def __post_init__(self) -> None:
         if self.life is not None and check_duration(self.life, "life") < _HOUR:
-            raise ParameterError(f"life must be an hour or more. Got {self.life!r}.")
+            raise ParameterError(f"life must be an hour or more. Got {shown(self.life)}.")
         check_integer(self.segments, "segments", low=1, high=64)
         if self.open_weight != "fit":
             check_number(self.open_weight, "open_weight", low=0.0, high=1.0)
@@ -332,7 +332,7 @@ class ReadingModel:
         if channel not in self.channels:
             raise ParameterError(
                 f"channel must be one of the message log: {', '.join(map(repr, self.channels.ids)) or 'it has none'}. "
-                f"Got {channel!r}."
+                f"Got {shown(channel)}."
             )
         return np.asarray(self.channels.ids == channel, np.float64)
 
@@ -371,8 +371,8 @@ def _providers(provider: str | None, audience: Audience, messages: MessageLog) -
         return None
     if provider not in audience.attributes:
         raise ParameterError(
-            f"provider={provider!r} is not an attribute of the audience. Read it with "
-            f"Audience.from_frame(people, attributes=[{provider!r}])."
+            f"provider={shown(provider)} is not an attribute of the audience. Read it with "
+            f"Audience.from_frame(people, attributes=[{shown(provider)}])."
         )
     row = audience.users.codes(messages.users.ids, missing="none")
     codes = np.append(audience.attributes[provider][1], np.int32(NONE))[row]

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 
 import numpy as np
 
-from omnireco._checks import check_duration, check_integer, check_number, no_such
+from omnireco._checks import check_duration, check_integer, check_number, no_such, shown
 from omnireco._compute import in_threads, one_blas_thread, row_blocks
 from omnireco._random import stream
 from omnireco.data.audience import Audience
@@ -96,7 +96,7 @@ class SendTime:
         check_number(self.base_rate, "base_rate", above=0.0, high=0.9)
         check_duration(self.pull, "pull")
         if self.life is not None and check_duration(self.life, "life") < _HOUR:
-            raise ParameterError(f"life must be an hour or more. Got {self.life!r}.")
+            raise ParameterError(f"life must be an hour or more. Got {shown(self.life)}.")
         check_integer(self.seed, "seed", low=0)
 
     def fit(
@@ -415,7 +415,7 @@ class SendTimeModel:
         code = int(audience.channels.codes([channel], missing="none")[0])
         if code == NONE:
             raise ParameterError(
-                f"best: the audience has no consent for {channel!r}; it knows "
+                f"best: the audience has no consent for {shown(channel)}; it knows "
                 f"{', '.join(map(repr, audience.channels.ids)) or 'no channel'}. Add a column consent_{channel}."
             )
         at = slots(start, days=days, every=every).at
@@ -735,8 +735,9 @@ def _quiet_minutes(quiet_hours: Any) -> tuple[int, int]:
         start, end = (dt.time.fromisoformat(text) for text in quiet_hours)
     except (TypeError, ValueError):
         raise ParameterError(
-            f"quiet_hours must be two local times, such as ('21:00', '08:00'), or a bool mask. Got {quiet_hours!r}."
+            f"quiet_hours must be two local times, such as ('21:00', '08:00'), or a bool mask. Got "
+            f"{shown(quiet_hours)}."
         ) from None
     if start == end:
-        raise ParameterError(f"quiet_hours must start and end at different times. Got {quiet_hours!r} twice.")
+        raise ParameterError(f"quiet_hours must start and end at different times. Got {shown(quiet_hours)} twice.")
     return start.hour * 60 + start.minute, end.hour * 60 + end.minute

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from omnireco._checks import check_instant
+from omnireco._checks import check_instant, shown
 from omnireco._compute import row_blocks
 from omnireco.data.audience import Audience
 from omnireco.data.clock import country_zones, hour_of_week, is_zone, utc_offset
@@ -176,15 +176,15 @@ def _countries(
         return None
     if country not in audience.attributes:
         raise ParameterError(
-            f"country={country!r} is not an attribute of the audience. Read it with "
-            f"Audience.from_frame(people, attributes=[{country!r}])."
+            f"country={shown(country)} is not an attribute of the audience. Read it with "
+            f"Audience.from_frame(people, attributes=[{shown(country)}])."
         )
     names, codes = audience.attributes[country]
     found: dict[int, tuple[str, ...]] = {}
     for code in np.unique(codes[codes >= 0]).tolist():
         name = str(names.ids[code])
         of_it = countries.get(name, ()) if countries is not None else country_zones(name)
-        found[code] = check_zone_names(of_it, f"countries[{name!r}]") if of_it else ()
+        found[code] = check_zone_names(of_it, f"countries[{shown(name)}]") if of_it else ()
     return _Countries(codes, found)
 
 
