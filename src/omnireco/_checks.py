@@ -49,7 +49,7 @@ _DURATION = re.compile(r"^\s*(\d+(?:\.\d+)?)\s*([A-Za-z]+)\s*$")
 _DATE = re.compile(r"^\d{4}-\d{2}-\d{2}$")
 _PLAIN = re.compile(
     r"[^\W\d]{0,20}"  # a word
-    r"|[A-Z][A-Za-z_]{1,14}(/[A-Z][A-Za-z_]{1,20}){1,2}"  # a zone
+    r"|[A-Z][A-Za-z_]{1,14}(/[A-Z][A-Za-z_]{1,20}){1,2}|(Etc/)?(UTC|GMT)[+-]\d{1,2}(:?\d{2})?"  # a zone
     r"|-?\d+(\.\d+)?\s?(us|ms|s|min|h|D|d|W|w)"  # a duration
     r"|\d{1,2}:\d{2}(:\d{2})?"  # a time of day
     r"|\d{4}-\d{2}-\d{2}([T ]\d{2}:\d{2}(:\d{2}(\.\d{1,9})?)?(Z|[+-]\d{2}(:?\d{2})?)?)?"
@@ -82,8 +82,7 @@ def shown(value: Any) -> str:
     if isinstance(value, (dt.date, dt.time, dt.timedelta, np.datetime64, np.timedelta64)):
         return str(value)
     if isinstance(value, str):
-        plain = len(value) <= 35 and _PLAIN.fullmatch(value)
-        return repr(value) if plain else f"a text of {len(value):,} character{'' if len(value) == 1 else 's'}"
+        return repr(value) if _PLAIN.fullmatch(value) else f"a text of {len(value):,} character{'' if len(value) == 1 else 's'}"
     return _described(value)
 
 
@@ -163,7 +162,8 @@ def check_choice(value: Any, name: str, choices: Sequence[str]) -> str:
 def check_names(value: Any, name: str) -> tuple[str, ...]:
     """Return a list of names as a tuple; one bare string would be read letter by letter."""
     if isinstance(value, (str, bytes)) or not isinstance(value, Iterable):
-        raise ParameterError(f"{name} must be a list of names, such as ['email']. Got {shown(value)}.")
+        such = value if isinstance(value, str) and _PLAIN.fullmatch(value) else "email"
+        raise ParameterError(f"{name} must be a list of names, such as [{such!r}]. Got {shown(value)}.")
     return tuple(value)
 
 
