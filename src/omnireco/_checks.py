@@ -28,6 +28,7 @@ __all__ = [
     "check_known",
     "check_names",
     "check_number",
+    "check_numbers",
     "from_microseconds",
     "name_rows",
     "no_such",
@@ -82,7 +83,11 @@ def shown(value: Any) -> str:
     if isinstance(value, (dt.date, dt.time, dt.timedelta, np.datetime64, np.timedelta64)):
         return str(value)
     if isinstance(value, str):
-        return repr(value) if _PLAIN.fullmatch(value) else f"a text of {len(value):,} character{'' if len(value) == 1 else 's'}"
+        return (
+            repr(value)
+            if _PLAIN.fullmatch(value)
+            else f"a text of {len(value):,} character{'' if len(value) == 1 else 's'}"
+        )
     return _described(value)
 
 
@@ -143,6 +148,20 @@ def _float(value: Any) -> float:
         return float(value)
     except OverflowError:
         return float("inf")
+
+
+def check_numbers(values: Any, name: str, *, error: type[SchemaError | ParameterError] = ParameterError) -> np.ndarray:
+    """Return an array-like of numbers as float64; texts and times are none, even where numpy could read them so."""
+    try:
+        array = np.asarray(values)
+        if array.dtype.kind == "O" and not any(isinstance(cell, (str, bytes)) for cell in array.ravel().tolist()):
+            array = array.astype(np.float64)
+    except (TypeError, ValueError, OverflowError):
+        array = np.empty(0, object)
+    if array.dtype.kind not in "biuf":
+        kind = {"U": "text", "S": "text", "M": "times", "m": "durations", "c": "complex numbers"}.get(array.dtype.kind)
+        raise error(f"{name} must hold numbers, all rows as long as each other. Got {kind or 'other things'}.")
+    return np.asarray(array, np.float64)
 
 
 def check_flag(value: Any, name: str) -> bool:

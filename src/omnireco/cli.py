@@ -5,11 +5,12 @@ from __future__ import annotations
 import argparse
 import shlex
 import sys
+import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from omnireco.errors import OmnirecoError
+from omnireco.errors import DataWarning, OmnirecoError
 
 if TYPE_CHECKING:
     from omnireco._demo.inputs import Inputs
@@ -20,7 +21,7 @@ FINE, WRONG, STOPPED = 0, 2, 130
 
 FILES = """\
 your own data:
-  --data names a folder with these files, each .parquet, .csv or .csv.gz. Ids are integers or texts.
+  --data names a folder with these files, each .parquet, .csv or .csv.gz.
 
   events    (needed) one row per thing somebody did
             user_id item_id channel event timestamp     and, where known: value store_id session_id
@@ -32,14 +33,30 @@ your own data:
             responded_at is empty where nobody answered
   users     (optional) one row per person
             user_id timezone consent_<channel> ...      and, where known: reachable_<channel> ...
-            timezone is an IANA name such as Europe/Berlin; consent is true or false, per channel.
-            Without this file, or without consents, nobody is written to and no plan is made.
+            timezone is an IANA name such as Europe/Berlin; consent is true or false, per channel, and anything
+            else is no. Without this file, or without consents, nobody is written to and no plan is made.
   items     (optional) one row per item
             item_id                                     and, where known: category name price margin
             with margins, the plan earns money instead of answers
 
-  Times need an offset (2025-06-01T12:00:00+02:00 or ...Z). For times without one, say which clock it is:
-  --timezone UTC, or --timezone Europe/Berlin.
+  Other names, columns that are the same in every row, and other times, as in the export of a shop:
+  omnireco demo --data invoices.csv --encoding latin-1 --timezone Europe/London --time-format '%m/%d/%Y %H:%M' \\
+    --columns user_id=CustomerID,item_id=StockCode,timestamp=InvoiceDate,value=Quantity \\
+    --set channel=web,event=purchase --on-invalid drop
+
+how files are read:
+  CSV      comma, semicolon, tab or bar between the cells, as the header shows; UTF-8, or what a byte-order mark or
+           --encoding says. A cell is text as it is written: 0012 and 12 are two people, NA and 1.0 are ids. Only
+           an empty cell is missing; in times, numbers, zones and consents NA, NaN, null, None and \\N are too.
+  ids      whole numbers where every file stores them so, which only parquet can; else texts, in all files.
+  numbers  a decimal point and no other mark: 1234.50
+  times    ISO 8601 with any offset: 2025-06-01T12:00:00+02:00, 2025-06-01 10:00:00.25+00, ...Z, ... UTC. For times
+           without one say which clock it is, --timezone UTC or --timezone Europe/Berlin; those with one keep it.
+           Times that are all midnight are dates: no hour is learned from them.
+  returns  an event with a negative value, or called return, refund, cancel or chargeback, takes something back:
+           it is left out and counted.
+  rows     one that cannot be read stops everything, unless --on-invalid drop: then it is left out, and the console
+           and the report say how many and why. A clock far in the future, and null or unknown as a person, too.
 
 what you get, in the folder of --out:
   recommendations.parquet   the best ten items for every person, of all items and of those new to them
@@ -67,7 +84,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         parser.print_help()
         return WRONG
     try:
-        return int(options.run(options, typed))
+        with warnings.catch_warnings():
+            warnings.simplefilter("always", DataWarning)
+            warnings.showwarning = _warn
+            return int(options.run(options, typed))
     except OmnirecoError as error:
         print(f"omnireco: {error}", file=sys.stderr)
         return WRONG
@@ -100,6 +120,17 @@ def _parser() -> argparse.ArgumentParser:
     )
     demo.add_argument("--data", type=Path, metavar="PATH", help="your own data: a folder, or its events file")
     demo.add_argument("--timezone", metavar="ZONE", help="the clock of times without an offset, such as UTC")
+    demo.add_argument(
+        "--columns", type=_pairs, action="extend", metavar="OURS=YOURS,...", help="columns that have other names"
+    )
+    demo.add_argument(
+        "--set", type=_pairs, action="extend", metavar="NAME=VALUE,...", help="columns of the events that never change"
+    )
+    demo.add_argument("--time-format", metavar="FORMAT", help="as strptime has it, or s, ms, us since 1970 (ISO 8601)")
+    demo.add_argument("--encoding", metavar="NAME", help="of CSV files, such as latin-1 (utf-8)")
+    demo.add_argument(
+        "--on-invalid", choices=("raise", "drop"), default="raise", help="what to do about rows that cannot be read"
+    )
     demo.add_argument("--seed", type=_seed, default=0, metavar="N", help="where random draws start (0)")
     demo.add_argument("--quick", action="store_true", help="one setting per model instead of several")
     demo.add_argument("--no-progress", dest="progress", action="store_false", help="no progress bars on stderr")
@@ -130,7 +161,15 @@ def _reader(options: argparse.Namespace) -> Callable[[], Inputs]:
 
     if options.data is None:
         return lambda: read_journey(seed=options.seed)
-    return lambda: read_folder(options.data, timezone=options.timezone)
+    return lambda: read_folder(
+        options.data,
+        timezone=options.timezone,
+        columns=dict(options.columns or ()),
+        constants=dict(options.set or ()),
+        time_format=options.time_format,
+        encoding=options.encoding,
+        on_invalid=options.on_invalid,
+    )
 
 
 def _versions(options: argparse.Namespace, typed: Sequence[str]) -> int:
@@ -144,6 +183,18 @@ def _seed(text: str) -> int:
     if not text.isascii() or not text.isdigit():
         raise argparse.ArgumentTypeError(f"must be a whole number of 0 or more, got {text!r}")
     return int(text)
+
+
+def _pairs(text: str) -> list[tuple[str, str]]:
+    """Return NAME=VALUE,NAME=VALUE as pairs."""
+    pairs = [part.partition("=") for part in text.split(",")]
+    if not all(name.strip() and sign and value for name, sign, value in pairs):
+        raise argparse.ArgumentTypeError(f"must look like user_id=CustomerID,item_id=StockCode, got {text!r}")
+    return [(name.strip(), value) for name, _, value in pairs]
+
+
+def _warn(message: Warning | str, *_: Any, **__: Any) -> None:
+    print(f"omnireco: please mind: {message}", file=sys.stderr)
 
 
 def _say(line: str) -> None:

@@ -26,13 +26,66 @@ ROOMS = ("adapters", "datasets", "io", "plotting", "testing", "data", "models", 
 
 # Values that doors, fit and other verbs build from codes: their constructors trust what they are given.
 CODED = frozenset(
-    """ActivityModel AttributeModel Audience BlendModel Candidates Catalog ChannelComparison ChannelModel
-    ChannelPreferenceModel ChannelReport CreativeChoices CreativeModel Decisions EventLog EventScan Explanations
-    FactorModel FallbackLists FatigueModel FollowUpsModel Identities Interactions ItemIndex ItemModel LearnedBlend
-    LearnedWeights LiveBandit MessageLog NeighborModel OffPolicy Plan PopularityModel ProjectionModel QualityReport
-    RankerModel ReadingModel Recommendations RefillModel Report Reproduction Requests ResolveReport SegmentModel
-    SendTimeModel Slots TypedModel Vocabulary ZonePosterior Adapted CompleteJourney Frames Rows Touches DelayMixture
-    Explored Power Headroom RankedLists""".split()
+    [
+        "ActivityModel",
+        "AttributeModel",
+        "Audience",
+        "BlendModel",
+        "Candidates",
+        "Catalog",
+        "ChannelComparison",
+        "ChannelModel",
+        "ChannelPreferenceModel",
+        "ChannelReport",
+        "CreativeChoices",
+        "CreativeModel",
+        "Decisions",
+        "EventLog",
+        "EventScan",
+        "Explanations",
+        "FactorModel",
+        "FallbackLists",
+        "FatigueModel",
+        "FollowUpsModel",
+        "Identities",
+        "Interactions",
+        "ItemIndex",
+        "ItemModel",
+        "LearnedBlend",
+        "LearnedWeights",
+        "LiveBandit",
+        "MessageLog",
+        "NeighborModel",
+        "OffPolicy",
+        "Plan",
+        "PopularityModel",
+        "ProjectionModel",
+        "QualityReport",
+        "RankerModel",
+        "ReadingModel",
+        "Recommendations",
+        "RefillModel",
+        "Report",
+        "Reproduction",
+        "Requests",
+        "ResolveReport",
+        "SegmentModel",
+        "SendTimeModel",
+        "Slots",
+        "TypedModel",
+        "Vocabulary",
+        "ZonePosterior",
+        "Adapted",
+        "CompleteJourney",
+        "Frames",
+        "Rows",
+        "Touches",
+        "DelayMixture",
+        "Explored",
+        "Power",
+        "Headroom",
+        "RankedLists",
+    ]
 )
 ABSTRACT = {"Model", "Constraint", "Eligibility", "Estimator"}
 
@@ -126,9 +179,12 @@ def world() -> SimpleNamespace:
     w.send_time = om.SendTime().fit(w.log, w.sent, w.audience)
     w.reading = om.ReadingClock().fit(w.sent, w.audience)
     w.slots = om.slots("2025-03-10", days=1, every="6h")
+    w.stamps = np.array(w.slots.at)[:3]
     w.candidates = om.candidates(w.lists, w.audience, w.send_time, w.slots, channels=["email"])
     w.plan = om.plan(w.candidates, constraints=[om.FrequencyCap(1, per="7D")])
-    w.report = om.evaluate({"als": w.lists, "knn": w.knn.recommend(w.x, k=4)}, w.later, k=3, metrics=[om.ndcg], n_bootstrap=9)
+    w.report = om.evaluate(
+        {"als": w.lists, "knn": w.knn.recommend(w.x, k=4)}, w.later, k=3, metrics=[om.ndcg], n_bootstrap=9
+    )
     w.zones = om.infer_zones(w.log, w.audience)
     w.requests = om.Requests.from_log(w.log, context=["channel"], per_user=1).requests
     w.links = pd.DataFrame(
@@ -281,7 +337,17 @@ def _pairs() -> pd.DataFrame:
     return pd.DataFrame({"user_id": [f"{MARKER}-{n}" for n in (11, 12)], "item_id": [0, 1]})
 
 
-_METRICS = ("average_precision coverage diversity hit_rate mean_reciprocal_rank ndcg novelty precision recall").split()
+_METRICS = [
+    "average_precision",
+    "coverage",
+    "diversity",
+    "hit_rate",
+    "mean_reciprocal_rank",
+    "ndcg",
+    "novelty",
+    "precision",
+    "recall",
+]
 
 # By name of the parameter, or "verb.parameter" where a verb needs another.
 ARGUMENTS: dict[str, Callable[[SimpleNamespace], Any]] = {
@@ -295,7 +361,7 @@ ARGUMENTS: dict[str, Callable[[SimpleNamespace], Any]] = {
     "LiveBandit.remove_arms.arms": lambda w: ["a"],
     "LiveBandit.update.arms": lambda w: list("ababab"),
     "at": lambda w: w.at,
-    "at_us": lambda w: w.slots.at[:3],
+    "at_us": lambda w: w.stamps,
     "machine_responses.at": lambda w: pd.to_datetime(["2025-05-01 09:00"] * 3, utc=True),
     "machine_responses.kind": lambda w: ["opened", "clicked", "opened"],
     "explore.at_us": lambda w: w.slots.at,
@@ -409,14 +475,13 @@ ARGUMENTS: dict[str, Callable[[SimpleNamespace], Any]] = {
     "off_policy.rewards": lambda w: np.ones(200),
     "cross_fitted_rewards.rewards": lambda w: np.arange(40) % 3 * 1.0,
     "segments": lambda w: w.attributes,
-    "send_at_us": lambda w: w.slots.at[:3],
+    "send_at_us": lambda w: w.stamps,
     "sent_at": lambda w: pd.to_datetime(["2025-05-01 08:00"] * 3, utc=True),
     "share": lambda w: 0.5,
     "similarity": lambda w: w.knn,
     "skill": lambda w: om.headroom(w.log, w.audience, at=w.at, n_bootstrap=9).skill,
     "slots": lambda w: w.slots,
     "source": lambda w: w.plan,
-
     "start": lambda w: "2025-02-01",
     "QuietHours.start": lambda w: "21:00",
     "steps": lambda w: {"taste": w.als},
@@ -482,9 +547,10 @@ def names() -> dict[str, Any]:
         for method in dir(thing):
             static = inspect.getattr_static(thing, method)
             inherited = any(method in base.__dict__ for base in (tuple, object))
-            if not method.startswith("_") and not inherited and callable(getattr(thing, method)):
-                if not isinstance(static, property):
-                    found[f"{name}.{method}"] = thing
+            if method.startswith("_") or inherited or isinstance(static, property):
+                continue
+            if callable(getattr(thing, method)):
+                found[f"{name}.{method}"] = thing
     return {name: thing for name, thing in found.items() if name not in NOT_DRIVEN}
 
 
@@ -496,9 +562,9 @@ def unknown() -> list[str]:
         if "." in name and "self" in inspect.signature(target).parameters and not _receiver_known(name.split(".")[0]):
             missing.append(f"RECEIVERS[{name.split('.')[0]!r}]")
         for parameter in _parameters(target):
-            if parameter.default is parameter.empty and parameter.kind is not parameter.VAR_KEYWORD:
-                if parameter.name not in ARGUMENTS and f"{name}.{parameter.name}" not in ARGUMENTS:
-                    missing.append(f"ARGUMENTS[{name}.{parameter.name}]")
+            given = parameter.name in ARGUMENTS or f"{name}.{parameter.name}" in ARGUMENTS
+            if parameter.default is parameter.empty and parameter.kind is not parameter.VAR_KEYWORD and not given:
+                missing.append(f"ARGUMENTS[{name}.{parameter.name}]")
     return missing
 
 

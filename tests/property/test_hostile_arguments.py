@@ -15,9 +15,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import pytest
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
 
 from omnireco.errors import DataWarning, OmnirecoError
 

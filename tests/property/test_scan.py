@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 import omnireco as om
 from omnireco.data import cells, parquet, scan
-from omnireco.errors import EmptyError, ParameterError, SchemaError, StorageError
+from omnireco.errors import EmptyError, IdKindError, ParameterError, SchemaError, StorageError
 
 quick = settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 HOW = om.Weights(events={"purchase": 3, "return": -1}, channels={"store": 2}, half_life="30D", value="log")
@@ -243,3 +243,74 @@ def test_a_damaged_file_among_good_ones_is_named(tmp_path, harm):
     with pytest.raises(StorageError, match=r"b\.parquet cannot be (opened|read).*damaged") as caught:
         om.EventLog.scan(tmp_path).matrix(HOW)
     assert "user x" not in str(caught.value)
+
+
+def partition(folder, name, **columns):
+    """Write one event into a folder of a partition."""
+
+    at = pa.array([1_700_000_000], pa.timestamp("s", "UTC"))
+    row = {"user_id": ["a"], "item_id": ["x"], "channel": ["web"], "event": ["view"], "timestamp": at} | columns
+    place = folder / name
+    place.mkdir(parents=True, exist_ok=True)
+    pq.write_table(pa.table({key: value for key, value in row.items() if value is not None}), place / "p.parquet")
+
+
+def test_folders_are_decoded_nested_and_may_be_missing(tmp_path):
+    for name in ("channel=push%3Aios", "channel=in%20store/event=a%2Fb", "channel=a=b", "channel=100%25", "_year=2025"):
+        partition(
+            tmp_path, name, channel=None if "channel" in name else ["web"], event=None if "event" in name else ["v"]
+        )
+    for other in ("_SUCCESS", ".p.parquet.crc", "notes.txt"):
+        (tmp_path / other).write_text("no parquet")
+    (tmp_path / "empty.parquet").mkdir()
+    found = om.EventLog.scan(tmp_path)
+    names = ["100%", "a=b", "in store", "push:ios", "web"]
+    assert found.log().channels.ids.tolist() == list(found.matrix().layers) == names
+    assert found.log().events.ids.tolist() == ["a/b", "v"]
+
+
+def test_the_default_partition_of_hive_is_a_missing_value(tmp_path):
+    partition(tmp_path, "item_id=x")
+    partition(tmp_path, "item_id=__HIVE_DEFAULT_PARTITION__", item_id=None)
+    found = om.EventLog.scan(tmp_path, itemless="keep")
+    assert sorted(found.log().item.tolist()) == [-1, 0]
+    assert found.matrix().nnz == 1
+    partition(tmp_path, "channel=__HIVE_DEFAULT_PARTITION__", channel=None)
+    with pytest.raises(SchemaError, match="channel is missing"):
+        om.EventLog.scan(tmp_path, itemless="keep").matrix()
+
+
+def test_files_of_other_units_zones_and_orders_are_one_log(tmp_path):
+
+    for unit, scale in (("s", 1), ("ms", 1_000), ("us", 1_000_000), ("ns", 1_000_000_000)):
+        for zone in ("UTC", "Asia/Tokyo", "+05:30"):
+            at = pa.array([1_700_000_000 * scale], pa.timestamp(unit, zone))
+            partition(tmp_path, f"{unit}{zone[:2]}", timestamp=at, channel=pa.array(["web"]).dictionary_encode())
+    partition(tmp_path, "large", user_id=pa.array(["a"], pa.large_string()))
+    found = om.EventLog.scan(tmp_path)
+    assert found.log().at.tolist() == [1_700_000_000_000_000] * 13
+    assert found.matrix().csr.sum() == 13
+
+
+@pytest.mark.parametrize("column", ["user_id", "item_id"])
+def test_integers_in_one_file_and_strings_in_another_are_refused_by_every_verb(tmp_path, column):
+    partition(tmp_path, "a")
+    partition(tmp_path, "b", **{column: [1]})
+    for verb in (om.EventLog.scan(tmp_path).log, om.EventLog.scan(tmp_path).matrix):
+        with pytest.raises(IdKindError, match=rf"p\.parquet, from row 0: {column} holds integers here and strings"):
+            verb()
+
+
+def test_times_without_a_zone_in_one_file_are_named(tmp_path):
+
+    partition(tmp_path, "a")
+    partition(tmp_path, "b", timestamp=pa.array([1_700_000_000], pa.timestamp("s")))
+    with pytest.raises(SchemaError, match=r"p\.parquet, from row 0: timestamp has no time zone"):
+        om.EventLog.scan(tmp_path).log()
+
+
+def test_a_value_of_two_kinds_is_an_error_of_ours(tmp_path):
+    partition(tmp_path, "a", value=[1.5])
+    partition(tmp_path, "b", value=["dear"])
+    with pytest.raises(SchemaError, match="a column is of other kinds"):
+        om.EventLog.scan(tmp_path).log()

@@ -72,7 +72,7 @@ def test_segment_commerce():
     assert events["value"].tolist() == [4.5, 9.0, 8.0, 0.0, -4.5, 0.0, 0.0, 0.0]
     assert events["channel"].tolist() == ["web", "app", "app", "app", "unknown", "unknown", "web", "app"]
     assert events["user_id"].tolist() == ["ann"] * 6 + ["k1", "36"]
-    assert events["event_id"].tolist()[:4] == ["m1", "m2/0", "m2/1", "m2/2"]
+    assert events["event_id"].tolist()[:4] == ["m1", "order o1/tea", "order o1/cup-1", "order o1/"]
     assert events["timestamp"].iloc[6] == pd.Timestamp("2025-05-01 05:00", tz="UTC")
     log = om.EventLog.from_frame(events, itemless="keep")
     assert len(log) == 8

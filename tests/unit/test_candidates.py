@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -341,3 +342,14 @@ class TestFromFrame:
     def test_alternatives_on_request(self):
         assert Candidates.from_frame(frame()).implied == ()
         assert Candidates.from_frame(frame(), once_per_item=True).implied == (OncePerItem(),)
+
+
+@pytest.mark.parametrize("zone", ["America/New_York", "Asia/Tokyo", "Pacific/Kiritimati", "Pacific/Pago_Pago", "UTC"])
+def test_a_plan_from_tuesday_begins_on_tuesday_wherever_people_live(zone):
+    people = Audience.from_frame(pd.DataFrame({"user_id": [1], "timezone": zone, "consent_push": True}))
+    recs = Recommendations.from_frame(pd.DataFrame({"user_id": [1], "item_id": ["tea"], "rank": [1]}))
+    even = SimpleNamespace(slot_probability=lambda audience, rows, channel, at: np.full((len(rows), len(at)), 0.1))
+    found = candidates(recs, people, even, slots("2025-06-03", days=2), channels="push", n_slots=1000)
+    local = found.to_frame()["send_at_local"]
+    assert len(local) == 48
+    assert (local.min(), local.max()) == (pd.Timestamp("2025-06-03 00:00"), pd.Timestamp("2025-06-04 23:00"))

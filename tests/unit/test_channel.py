@@ -6,7 +6,8 @@ import pytest
 
 import omnireco as om
 from omnireco.errors import EmptyError, NotFittedError, ParameterError, SchemaError, UnknownIdError
-from omnireco.response.channel import _best_chance, _strength
+from omnireco.response.channel import _strength
+from omnireco.response.propensity import best_rate_chances
 
 CHANNELS = np.array(["email", "push", "sms"])
 
@@ -78,7 +79,7 @@ def test_the_chance_to_be_best_agrees_with_drawing():
     a, b = rng.uniform(1.0, 30.0, (6, 4)), rng.uniform(5.0, 100.0, (6, 4))
     draws = rng.beta(a, b, (40_000, 6, 4)).argmax(axis=2)
     share = np.stack([(draws == c).mean(axis=0) for c in range(4)], axis=1)
-    np.testing.assert_allclose(_best_chance(a, b, np.ones((6, 4), bool)), share, atol=0.03)
+    np.testing.assert_allclose(best_rate_chances(a, b, np.ones((6, 4), bool)), share, atol=0.03)
 
 
 @pytest.mark.parametrize("strength", [2.0, 30.0])

@@ -6,7 +6,8 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from omnireco.data.clock import hour_of_week, is_zone, local_us, minute_of_day, slots, utc_offset
+from omnireco.data.clock import hour_of_week, is_zone, local_us, minute_of_day, slots, slots_by_zone, utc_offset
+from omnireco.data.vocabulary import Vocabulary
 from omnireco.errors import ParameterError
 
 HOUR = 3_600_000_000
@@ -161,3 +162,39 @@ def test_slots_refuse_nonsense():
         slots("2025-06-01", days=0)
     with pytest.raises(ParameterError, match="start has no time zone"):
         slots("2025-06-01T00:00", days=1)
+
+
+def test_a_date_is_a_day_of_everybody_and_an_instant_is_not():
+    zones = Vocabulary(np.array(["America/New_York", "Asia/Singapore", "Pacific/Kiritimati", "UTC"], object))
+    at, inside = slots_by_zone(slots("2025-06-03", days=2), zones)
+    for code, name in enumerate(zones.ids):
+        local = local_us(at[inside[code]], np.int32(code), zones)
+        assert (name, local.tolist()) == (name, slots("2025-06-03", days=2).at.tolist())
+    assert (at[inside[4]] == slots("2025-06-03", days=2).at).all()  # whose zone is not known
+    same, everybody = slots_by_zone(slots("2025-06-03T00:00Z", days=2), zones)
+    assert (same == slots("2025-06-03", days=2).at).all()
+    assert everybody.all()
+
+
+def test_days_of_a_clock_change_have_23_and_25_hours():
+    zones = Vocabulary(np.array(["America/New_York"], object))
+    for day, hours in (("2025-03-09", 23), ("2025-11-02", 25), ("2025-06-01", 24)):
+        assert slots_by_zone(slots(day, days=1), zones)[1][0].sum() == hours
+
+
+@pytest.mark.parametrize(("start", "first"), [("09:17:00.000001", "10:00"), ("09:00:30", "10:00"), ("09:17", "09:17")])
+def test_an_instant_that_is_no_whole_minute_is_moved_to_the_next_slot(start, first):
+    found = slots(f"2025-06-01T{start}+00:00", days=1)
+    assert int(found.at[0]) == us(f"2025-06-01T{first}")
+
+
+@pytest.mark.parametrize("days", [10**6, 10**9, 10**30])
+def test_endless_slots_are_refused_before_any_memory_is_taken(days):
+    with pytest.raises(ParameterError, match="slots; at most 1,000,000"):
+        slots("2025-06-01", days=days)
+    with pytest.raises(ParameterError, match="at most 1,000,000"):
+        slots("2025-06-01", days=1, every="1us")
+    with pytest.raises(ParameterError, match="every must divide a day"):
+        slots("2025-06-01", days=1, every="9999D")
+    with pytest.raises(ParameterError, match="years 1 to 9999"):
+        slots("9999-12-30", days=30)

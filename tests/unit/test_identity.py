@@ -56,7 +56,7 @@ def test_a_person_is_called_by_trust_then_age_then_text():
     assert om.Identities.from_links(frame).people.ids.tolist() == ["a"]  # of the cookies, linked first
     assert om.Identities.from_links(frame, trusted=["email"]).people.ids.tolist() == ["y"]
     assert om.Identities.from_links(frame.drop(columns="linked_at"), trusted=["email"]).people.ids.tolist() == ["y"]
-    later = om.Identities.from_links(frame).updated(links(("cookie:0", "email:z", 1, 30)))
+    later = om.Identities.from_links(frame).updated(links(("cookie:0a", "email:z", 1, 30)))
     assert later.people.ids.tolist() == ["a"]
 
 
@@ -81,8 +81,8 @@ def test_integers_stay_integers_where_they_can():
 
 
 def test_a_shared_kiosk_joins_nobody():
-    kiosk = [("device:kiosk", f"card:{i}") for i in range(10)]
-    home = [("device:phone", "card:0"), ("device:tablet", "card:1"), ("device:tablet", "card:2")]
+    kiosk = [("device:kiosk", f"card:{i}") for i in range(1, 11)]
+    home = [("device:phone", "card:1"), ("device:tablet", "card:2"), ("device:tablet", "card:3")]
     assert om.Identities.from_links(links(*kiosk, *home)).n_people == 1
     guarded = om.Identities.from_links(links(*kiosk, *home), max_links={("device", "card"): 2})
     assert guarded.n_people == 1 + 10 - 1
@@ -183,7 +183,7 @@ def test_bad_links():
 @st.composite
 def worlds(draw, most=14):
     """Random links over few ids, and rules."""
-    node = st.tuples(st.sampled_from(["card", "cookie", "device"]), st.integers(0, 5)).map(lambda n: f"{n[0]}:{n[1]}")
+    node = st.tuples(st.sampled_from(["card", "cookie", "device"]), st.integers(1, 6)).map(lambda n: f"{n[0]}:{n[1]}")
     row = st.tuples(node, node, st.sampled_from([0.2, 0.5, 0.5, 0.9]), st.integers(0, 9))
     rows = draw(st.lists(row, min_size=1, max_size=most))
     rules = {
@@ -296,7 +296,7 @@ def worlds_log(seed, n=60):
     channel = draw.choice(["store", "web", "app"], n)
     return pd.DataFrame(
         {
-            "user_id": draw.integers(0, 8, n).astype(str),  # 6 and 7 are known to no link
+            "user_id": draw.integers(1, 9, n).astype(str),  # 7 and 8 are known to no link
             "item_id": draw.integers(0, 5, n),
             "channel": channel,
             "event": draw.choice(["view", "purchase"], n),
@@ -421,3 +421,26 @@ def test_without_any_links_everybody_is_themselves(kind, ids):
         assert found.users.ids.tolist() == sorted(ids)
         told = found.resolution
         assert (told.ids, told.known_ids, told.people, told.joined_people) == (3, 0, 3, 0)
+
+
+# ---- nobody -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("nobody", ["null", "Undefined", "0", "(not set)", "00000000-0000-0000-0000-000000000000"])
+def test_a_link_through_nobody_joins_nobody_and_is_listed(nobody):
+    frame = pd.DataFrame({"kind_a": "cookie", "id_a": ["k1", "k2", "k3"], "kind_b": "user", "id_b": nobody})
+    identities = om.Identities.from_links(frame, trusted=["user"], max_ids=None)
+    assert identities.n_people == 3
+    assert identities.person_of(["k1", "k2", "k3"], kind="cookie").tolist() == ["k1", "k2", "k3"]
+    assert identities.links()["status"].tolist() == ["placeholder"] * 3
+    assert identities.summary()["placeholder"].tolist() == [3]
+    assert repr(identities) == "Identities(4 ids of 2 kinds, 3 people, 3 links, 3 of them refused)"
+    more = identities.updated(links(("cookie:k1", "user:ann"), ("cookie:k2", f"cookie:{nobody}")))
+    assert more.n_people == 3
+    assert more.as_of("2025-01-01").person_of(["k1"], kind="cookie").tolist() == ["ann"]
+    same(more.updated(frame), more)
+
+
+def test_integers_may_be_numbered_from_zero():
+    frame = pd.DataFrame({"kind_a": "cookie", "id_a": [10, 11, 12, 13], "kind_b": "user", "id_b": [0, 0, -1, -1]})
+    assert om.Identities.from_links(frame).n_people == 3

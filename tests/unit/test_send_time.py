@@ -5,6 +5,7 @@ import pandas as pd
 import pytest
 
 import omnireco as om
+from omnireco.data.clock import slots_by_zone
 from omnireco.errors import NotFittedError, ParameterError, SchemaError
 from omnireco.response.activity import ActivityProfile
 from omnireco.response.calibration import fit_curve, person_factors, sigmoid
@@ -284,13 +285,13 @@ def test_best_obeys_consent_and_quiet_hours(model, nouns):
 
 def test_best_is_the_best_allowed_slot_not_the_edge(model, nouns):
     audience = nouns[2]
-    at = om.slots("2025-03-20", days=2).at
+    at, own_days = slots_by_zone(om.slots("2025-03-20", days=2), audience.zones)
     quiet = np.tile((np.arange(24) < 8) | (np.arange(24) >= 21), 7)
     best = model.best(audience, "2025-03-20", 2, channel="push", quiet_hours=quiet)
     rows = audience.users.codes(best["user_id"].to_numpy())
     grid = model.slot_probability(audience, rows, "push", at)
     hour = om.data.clock.hour_of_week(at[None], audience.zone[rows][:, None], audience.zones)
-    grid = np.where(quiet[hour], -1, grid)
+    grid = np.where(quiet[hour] | ~own_days[audience.zone[rows]], -1, grid)
     np.testing.assert_allclose(best["probability"], grid.max(axis=1))
     pairs = model.best(audience, "2025-03-20", 2, channel="push", quiet_hours=("21:00", "08:00"))
     minute_true = pairs.set_index("user_id")["send_at"]

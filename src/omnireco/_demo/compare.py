@@ -10,6 +10,7 @@ import numpy as np
 
 from omnireco._checks import from_microseconds
 from omnireco._compute import track
+from omnireco._demo.words import counted
 from omnireco.data.events import EventLog
 from omnireco.data.weights import Weights
 from omnireco.errors import EmptyError, ParameterError
@@ -111,7 +112,8 @@ def cut_in_time(log: EventLog, *, days: int = 28) -> Cut:
     days = int(min(days, span // 6))
     if days < 1:
         raise EmptyError(
-            f"events: the log covers {span} days, and a comparison over time needs 6 at least. Give a longer log."
+            f"events: the log covers {counted(span, 'day')}, and a comparison over time needs 6 at "
+            "least. Give a longer log."
         )
     end = log.end_us // DAY * DAY
     cuts = [from_microseconds(end - n * days * DAY) for n in (2, 1)]
@@ -165,7 +167,8 @@ def compare(
     found = tuple(_test(cut, task, *chosen[task.key], ranked, seed=seed) for task in asked)
     if not found:
         raise EmptyError(
-            f"events: nobody who was seen before {cut.train.end:%Y-%m-%d} chose anything in the {cut.days} days after "
+            f"events: nobody who was seen before {cut.train.end:%Y-%m-%d} chose anything in the "
+            f"{counted(cut.days, 'day')} after "
             "it, so there is nothing to compare models on. Give a longer log, or one of people who come back."
         )
     left = [f"Left out, for nobody did so in the test weeks: {task.title}" for task in TASKS if task not in asked]

@@ -2,35 +2,34 @@
 
 from __future__ import annotations
 
-import difflib
-from collections.abc import Iterable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, Literal, TypeVar
 
 import numpy as np
 
+from omnireco._checks import check_choice, check_known, from_microseconds, name_rows
+from omnireco._demo import cells
+from omnireco._demo.files import is_text
+from omnireco._demo.tables import COLUMNS, NEEDED, Asked, Opened, Rows, open_file, read_rows
+from omnireco._demo.words import counted
 from omnireco.data.audience import Audience
 from omnireco.data.catalog import Catalog
 from omnireco.data.clock import is_zone
 from omnireco.data.events import EventLog
 from omnireco.data.messages import MessageLog
+from omnireco.data.quality import QualityReport
+from omnireco.data.suspicion import late_strays
+from omnireco.data.vocabulary import Vocabulary
 from omnireco.datasets import PROVENANCE, complete_journey
-from omnireco.errors import OmnirecoError, ParameterError, SchemaError
-
-if TYPE_CHECKING:
-    import pandas as pd
+from omnireco.errors import EmptyError, OmnirecoError, ParameterError, SchemaError
 
 __all__ = ["Inputs", "read_folder", "read_journey"]
 
 ENDINGS = (".parquet", ".csv", ".csv.gz")
-NEEDED = {
-    "events": ("user_id", "item_id", "channel", "event", "timestamp"),
-    "messages": ("user_id", "channel", "sent_at", "responded_at"),
-    "users": ("user_id", "timezone"),
-    "items": ("item_id",),
-}
-TIMES = {"events": ("timestamp",), "messages": ("sent_at", "responded_at"), "users": (), "items": ()}
+_1971_US = 365 * 86_400_000_000
+_Noun = TypeVar("_Noun")
 
 # Nobody is offered these by a demo that knows nobody's age or health.
 NOT_OFFERED = (
@@ -71,6 +70,8 @@ class Inputs:
     offered : bool array over ``log.items``, or None
     made_up : str
         What was invented for illustration, in words; empty where nothing was.
+    notes : tuple of str
+        What became of the rows of the files: left out, not counted, not matched.
     """
 
     name: str
@@ -83,6 +84,7 @@ class Inputs:
     not_offered: str = ""
     offered: np.ndarray | None = None
     made_up: str = ""
+    notes: tuple[str, ...] = ()
 
 
 def read_journey(*, seed: int) -> Inputs:
@@ -118,7 +120,16 @@ def _offered(log: EventLog, catalog: Catalog) -> np.ndarray:
     return ~items["category"].isin(NOT_OFFERED).reindex(log.items.ids, fill_value=False).to_numpy(dtype=np.bool_)
 
 
-def read_folder(path: Path, *, timezone: str | None = None) -> Inputs:
+def read_folder(
+    path: Path,
+    *,
+    timezone: str | None = None,
+    columns: Mapping[str, str] | None = None,
+    constants: Mapping[str, str] | None = None,
+    time_format: str | None = None,
+    encoding: str | None = None,
+    on_invalid: str = "raise",
+) -> Inputs:
     """Read ``events`` and, where they exist, ``messages``, ``users`` and ``items`` from a folder.
 
     Parameters
@@ -126,36 +137,163 @@ def read_folder(path: Path, *, timezone: str | None = None) -> Inputs:
     path : Path
         A folder, or the events file itself; files end in .parquet, .csv or .csv.gz.
     timezone : str, optional
-        The IANA zone in which times without an offset are to be read.
+        The IANA zone in which times without an offset are to be read. Times with an offset keep it.
+    columns : mapping of str to str, optional
+        Our name to the files'.
+    constants : mapping of str to str, optional
+        Columns of the events that are the same in every row, such as ``{"channel": "web"}``.
+    time_format : str, optional
+        A pattern of strptime, or the unit of times counted since 1970: s, ms or us. ISO 8601 by default.
+    encoding : str, optional
+        Of CSV files that are not UTF-8 and have no byte-order mark.
+    on_invalid : {"raise", "drop"}
+        Whether a row that cannot be read is an error, or is left out and counted in ``notes``.
 
     Raises
     ------
     ParameterError
-        If the path or the events file does not exist, or the zone is not an IANA zone.
+        If the path or the events file does not exist, the zone is not an IANA zone, or a column is not one of ours.
     SchemaError
-        If a file cannot be read or lacks a column.
+        If a file cannot be read, lacks a column, or holds a row that cannot be read.
+    EmptyError
+        If no row of a file is left.
+
+    Notes
+    -----
+    Everything in a CSV is text as it is written. Ids are whole numbers where every file of the folder stores them as
+    such, which only parquet can; else they are texts in all files. An event with a negative value, or called return,
+    refund, cancel or chargeback, takes something back: it is left out of what people like, and counted.
     """
     if timezone is not None and not is_zone(timezone):
         raise ParameterError(f"--timezone must be an IANA zone such as 'UTC' or 'Europe/Berlin'. Got {timezone!r}.")
+    drop = check_choice(on_invalid, "--on-invalid", ("raise", "drop")) == "drop"
+    asked = Asked(timezone, time_format, encoding, columns or {}, constants or {}, drop)
+    _check_names(asked)
     folder, files = _find(Path(path))
-    events = _open(files["events"], "events", timezone)
-    log = _door(files["events"], lambda: EventLog.from_frame(events, itemless="keep"))
-    messages = audience = catalog = None
-    if "messages" in files:
-        frame = _open(files["messages"], "messages", timezone)
-        messages = _door(files["messages"], lambda: MessageLog.from_frame(frame))
-    if "users" in files:
-        people = _open(files["users"], "users", timezone)
-        audience = _door(files["users"], lambda: Audience.from_frame(people))
-    if "items" in files:
-        goods = _open(files["items"], "items", timezone)
-        catalog = _door(files["items"], lambda: Catalog.from_frame(goods))
+    opened = {name: open_file(file, name, asked) for name, file in files.items()}
+    _check_used(asked, opened)
+    as_text = _kinds(opened)
+    read = {name: read_rows(one, asked, as_text) for name, one in opened.items()}
+    read["events"] = _without_strays(read["events"], files["events"], drop)
+    log, taken_back = _without_returns(_door(files, "events", read, lambda f: EventLog.from_frame(f, itemless="keep")))
+    messages = None
+    if "messages" in read:
+        how: Literal["raise", "drop"] = "drop" if drop else "raise"
+        messages = _door(files, "messages", read, lambda f: MessageLog.from_frame(f, on_invalid=how))
+    audience = _door(files, "users", read, Audience.from_frame) if "users" in read else None
+    catalog = _door(files, "items", read, Catalog.from_frame) if "items" in read else None
     made_up = (
         "What a message costs, the budget and the capacity of the plan are examples that this demo chose by the number "
         "of consents. Put your own into a script: om.plan(touches, constraints=[om.Budget(...), ...])."
     )
+    notes = [note for name in read for note in (read[name].account(files[name].name), *read[name].notes) if note]
+    notes += [*_not_read(folder, files), *taken_back, *_dates(log)]
+    if messages is not None and messages.quality is not None and messages.quality.findings:
+        notes.append(f"{files['messages'].name}: of the rows kept so far, {_dropped(messages.quality)}.")
+    if audience is not None:
+        notes += _matched("people", log.users, audience.users, files["users"])
+    if catalog is not None:
+        notes += _matched("items", log.items, catalog.items, files["items"])
     name = f"Your data in {folder.name!r}"
-    return Inputs(name, log, log, messages, audience, catalog, made_up="" if audience is None else made_up)
+    made_up = "" if audience is None else made_up
+    return Inputs(name, log, log, messages, audience, catalog, made_up=made_up, notes=tuple(notes))
+
+
+# rules ----------------------------------------------------------------------------------------------
+
+
+def _check_names(asked: Asked) -> None:
+    """Refuse names that are none of our columns: they would be without effect."""
+    known = dict.fromkeys(name for columns in COLUMNS.values() for name in columns)
+    free = [name for name in asked.columns if not name.startswith(("consent_", "reachable_"))]
+    check_known(free, known, "--columns maps our name to yours")
+    check_known(asked.constants, ("channel", "event", "store_id"), "--set")
+
+
+def _check_used(asked: Asked, opened: Mapping[str, Opened]) -> None:
+    unused = [ours for ours in asked.columns if not any(ours in one.columns for one in opened.values())]
+    if unused:
+        said = ", ".join(f"{ours}={asked.columns[ours]}" for ours in unused)
+        raise ParameterError(f"--columns {said}: no file has such a column. Write the name as it stands in the file.")
+
+
+def _kinds(opened: Mapping[str, Opened]) -> dict[str, bool]:
+    """Return which ids are texts: all of them, unless every file that has them stores whole numbers."""
+    names = dict.fromkeys(name for one in opened.values() for name, kind in COLUMNS[one.table].items() if kind == "id")
+    stored = {name: [one for one in opened.values() if name in one.columns] for name in names}
+    return {
+        name: not all(not is_text(one.file) and cells.are_integers(one.columns[name]) for one in those)
+        for name, those in stored.items()
+    }
+
+
+def _without_strays(rows: Rows, file: Path, drop: bool) -> Rows:
+    """Leave out events whose clock was wrong: a few that lie long after all others, or before 1971."""
+    at = rows.frame["timestamp"].to_numpy(dtype="datetime64[us]").astype(np.int64)
+    order = np.argsort(at, kind="stable")
+    n_late, n_early = late_strays(at[order]), int((at < _1971_US).sum())
+    late, early = np.sort(order[at.size - n_late :]), np.sort(order[:n_early])
+    if n_early == at.size or not n_late + n_early:
+        return rows
+    reasons = dict(rows.reasons)
+    if n_late:
+        last, first = from_microseconds(at[order[-n_late - 1]]), from_microseconds(at[order[-n_late]])
+        gap = (first - last).days
+        long = f"{gap // 365} years" if gap >= 730 else f"{gap} day{'' if gap == 1 else 's'}"
+        reason = f"the time lies {long} or more after all others, which end on {last:%Y-%m-%d}: a clock in the future"
+        _refuse_strays(file, reason, late, drop)
+        reasons[reason] = n_late
+    if n_early:
+        reason = "the time lies before 1971: an empty field, or a clock that was never set"
+        _refuse_strays(file, reason, early, drop)
+        reasons[reason] = n_early
+    kept = np.sort(order[n_early : at.size - n_late])
+    return Rows(rows.frame.iloc[kept].reset_index(drop=True), rows.n_rows, reasons, rows.notes)
+
+
+def _refuse_strays(file: Path, reason: str, rows: np.ndarray, drop: bool) -> None:
+    if not drop:
+        raise SchemaError(
+            f"{file.name}: {reason}, in {name_rows(rows)}. Mend the clock, or leave such rows out, counted: "
+            "--on-invalid drop."
+        )
+
+
+def _without_returns(log: EventLog) -> tuple[EventLog, list[str]]:
+    """Leave out what takes something back, which is no sign of interest, and say how many there were."""
+    report = log.check(sleepless=None)
+    rows = report.rows(["return", "negative"])
+    if not rows.size:
+        return log, []
+    if rows.size == len(log):
+        raise EmptyError("events: every event has a negative value or is called a return. Is the sign of value right?")
+    said = (
+        f"{counted(rows.size, 'event')} of {len(log):,} took something back (a negative value, or called return, "
+        "refund, cancel or chargeback): left out, as no sign of interest. What was bought before counts all the same."
+    )
+    return log.without(report, ["return", "negative"]), [said]
+
+
+def _dates(log: EventLog) -> list[str]:
+    n = int((~log.timed).sum())
+    if not n:
+        return []
+    return [
+        f"{counted(n, 'event')} of {len(log):,} carr{'ies' if n == 1 else 'y'} a date and no hour (midnight in every "
+        "row of the kind): no hour is learned from them."
+    ]
+
+
+def _dropped(report: QualityReport) -> str:
+    """Return what a door left out, in words."""
+    why = "; ".join(f"{one.what} in {counted(one.n_rows, 'row')}" for one in report.findings)
+    return f"{report.n_dropped:,} of {report.n_rows:,} left out: {why}"
+
+
+def _matched(what: str, here: Vocabulary, there: Vocabulary, file: Path) -> list[str]:
+    """Say how many of the events' people or items another file knows, where it is not all of them."""
+    found = int(np.isin(here.ids, there.ids).sum())
+    return [] if found == len(here) else [f"{found:,} of {len(here):,} {what} of the events are in {file.name}."]
 
 
 # files ----------------------------------------------------------------------------------------------
@@ -165,12 +303,21 @@ def _find(path: Path) -> tuple[Path, dict[str, Path]]:
     """Return the folder and the file of each table that is there."""
     if not path.exists():
         raise ParameterError(f"--data: there is no file or folder {str(path)!r}. Check the path.")
+    if not path.is_dir() and not path.is_file():
+        raise ParameterError(
+            f"--data: {str(path)!r} is neither a file nor a folder, but a device or a pipe. Save it first."
+        )
     folder = path if path.is_dir() else path.parent
     files = {name: _file(folder, name) for name in NEEDED}
     if path.is_file():
         files["events"] = path
     found = {name: file for name, file in files.items() if file is not None}
     if "events" not in found:
+        if (parts := folder / "events.parquet").is_dir():
+            raise ParameterError(
+                f"--data: {str(parts)!r} is a folder of part files. Write them as one file, or read them in a script: "
+                "om.EventLog.scan(folder).log()."
+            )
         present = ", ".join(sorted(p.name for p in folder.iterdir())[:8]) or "nothing"
         raise ParameterError(
             f"--data: no events file in {str(folder)!r}, which holds {present}. Put a file called "
@@ -183,86 +330,19 @@ def _file(folder: Path, name: str) -> Path | None:
     return next((folder / (name + ending) for ending in ENDINGS if (folder / (name + ending)).is_file()), None)
 
 
-def _open(file: Path, table: str, timezone: str | None) -> pd.DataFrame:
-    """Read a file, check its columns, and give its times a zone."""
-    import pandas as pd
-
-    try:
-        frame = pd.read_parquet(file) if file.suffix == ".parquet" else _read_csv(file)
-    except (OSError, ValueError, pd.errors.ParserError) as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise SchemaError(f"{file.name} cannot be read: {reason}. Save it again as parquet or CSV.") from None
-    _check_columns(file, frame.columns, NEEDED[table])
-    for column in TIMES[table]:
-        frame[column] = _instants(frame[column], file, column, timezone)
-    return frame
+def _not_read(folder: Path, files: Mapping[str, Path]) -> list[str]:
+    """Name files that lie beside one of the same table and are not read."""
+    others = [folder / (name + ending) for name in files for ending in ENDINGS]
+    return [
+        f"{other.name} was not read: {files[other.name.split('.')[0]].name} is there too."
+        for other in others
+        if other.is_file() and other not in files.values()
+    ]
 
 
-def _read_csv(file: Path) -> pd.DataFrame:
-    """Read a CSV so that integer ids with gaps (12.0 as some write them) stay integers; empty columns have no kind."""
-    import pandas as pd
-
-    frame = pd.read_csv(file, dtype_backend="numpy_nullable")
-    for name in frame.columns[frame.isna().all()]:
-        frame[name] = pd.Series(None, index=frame.index, dtype=object)
-    for name in frame.columns[[str(kind) == "Float64" for kind in frame.dtypes]]:
-        if str(name).endswith("_id") and bool((frame[name].dropna() % 1 == 0).all()):
-            frame[name] = frame[name].astype("Int64")
-    return frame
-
-
-def _check_columns(file: Path, present: Iterable[Any], needed: Iterable[str]) -> None:
-    names = [str(name) for name in present]
-    missing = [name for name in needed if name not in names]
-    if not missing:
-        return
-    near = {name: difflib.get_close_matches(name, names, n=1, cutoff=0.5) for name in missing}
-    hints = [f"rename {found[0]!r} to {name!r} in the file" for name, found in near.items() if found]
-    raise SchemaError(
-        f"{file.name} needs the column{'s' if len(missing) > 1 else ''} {', '.join(map(repr, missing))}; it has "
-        f"{', '.join(map(repr, names)) or 'no columns'}. {'; '.join(hints).capitalize() or 'Add it to the file'}. "
-        "`omnireco demo --help` lists all columns."
-    )
-
-
-def _instants(column: pd.Series, file: Path, name: str, timezone: str | None) -> pd.Series:
-    """Return times with a zone: their own offset, or the zone the user named; never a guess."""
-    import pandas as pd
-
-    if getattr(column.dtype, "tz", None) is not None:
-        return column
-    if column.isna().all():
-        return pd.to_datetime(column, utc=True)
-    if not pd.api.types.is_datetime64_dtype(column):
-        text = column.astype("string")
-        offset = text.str.contains(r"(?:Z|UTC|[+-]\d{2}:?\d{2})\s*$").astype("boolean")
-        try:
-            if bool(offset.all()):
-                return pd.to_datetime(text, utc=True, format="ISO8601")
-            if not bool(offset.any()):
-                column = pd.to_datetime(text, format="ISO8601")
-        except ValueError:
-            raise SchemaError(
-                f"{file.name}: {name} holds values that are no ISO 8601 times, such as 2025-06-01T12:00:00+02:00. "
-                "Write them so."
-            ) from None
-        if bool(offset.any()):
-            raise SchemaError(
-                f"{file.name}: {name} has an offset in {int(offset.sum()):,} rows and none in "
-                f"{int((~offset).sum()):,}. Write all of them with an offset, or none."
-            )
-    if timezone is None:
-        raise SchemaError(
-            f"{file.name}: {name} has no time zone, so its times name no instant. Say which clock it is: "
-            "--timezone UTC, or --timezone Europe/Berlin for a local clock."
-        )
-    # An hour that a clock change repeats is read as its second, winter-time pass; one it skips moves forward.
-    return column.dt.tz_localize(timezone, ambiguous=np.zeros(len(column), np.bool_), nonexistent="shift_forward")
-
-
-def _door(file: Path, read: Any) -> Any:
+def _door(files: Mapping[str, Path], name: str, read: Mapping[str, Rows], door: Callable[[Any], _Noun]) -> _Noun:
     """Open a door, and name the file in its errors."""
     try:
-        return read()
+        return door(read[name].frame)
     except OmnirecoError as error:
-        raise type(error)(f"{file.name}: {error}") from None
+        raise type(error)(f"{files[name].name}: {error}") from None

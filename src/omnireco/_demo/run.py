@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -15,7 +16,9 @@ from omnireco._compute import ticker, track
 from omnireco._demo.compare import TASKS, Comparison, Cut, choices, compare, cut_in_time, recommend
 from omnireco._demo.inputs import Inputs
 from omnireco._demo.story import in_one_sentence, write_report
-from omnireco._demo.week import Hours, Week, learn_hours, plan_week, why_no_hours, why_no_plan
+from omnireco._demo.week import ALLOWED, Hours, Week, learn_hours, plan_week, why_no_hours, why_no_plan
+from omnireco._demo.words import counted
+from omnireco._spreadsheet import without_formulas
 from omnireco.data.weights import Weights
 from omnireco.errors import StorageError
 from omnireco.models import Recommendations
@@ -139,6 +142,8 @@ def _tell_data(inputs: Inputs, say: Say) -> None:
     for value in (inputs.log, inputs.messages, inputs.audience, inputs.catalog):
         if value is not None:
             say(f"   {value!r}")
+    for note in inputs.notes:
+        say(textwrap.fill(note, 110, initial_indent="   - ", subsequent_indent="     "))
     summary = inputs.log.summary()
     summary["share"] = summary["share"].map("{:.1%}".format)
     for name in ("events", "users", "items"):
@@ -150,8 +155,8 @@ def _tell_data(inputs: Inputs, say: Say) -> None:
 
 def _tell_cut(cut: Cut, say: Say) -> None:
     say(
-        f"   Learn from {cut.inner.start:%d %b %Y} on; choose settings on the {cut.days} days from "
-        f"{cut.inner.end:%d %b %Y};\n   then learn on all of that and test on the {cut.days} days from "
+        f"   Learn from {cut.inner.start:%d %b %Y} on; choose settings on the {counted(cut.days, 'day')} from "
+        f"{cut.inner.end:%d %b %Y};\n   then learn on all of that and test on the {counted(cut.days, 'day')} from "
         f"{cut.train.end:%d %b %Y}. Score: ndcg of the best 10."
     )
 
@@ -194,8 +199,9 @@ def _tell_hours(hours: Hours | None, reason: str | None, say: Say) -> None:
     if hours.assumed is not None:
         say(f"   No message on {hours.channel} is known; assumed: {hours.assumed:.0%} answers at an average hour")
     for words, curve in hours.examples:
-        times = curve.max() / max(curve.mean(), 1e-12)
-        say(f"   {words}: best hour to write on {hours.channel} {_hour(curve)}, {times:.1f} x an average hour")
+        times = curve[ALLOWED].max() / max(curve.mean(), 1e-12)
+        best = np.where(ALLOWED, curve, -np.inf)
+        say(f"   {words}: best hour to write on {hours.channel} {_hour(best)}, {times:.1f} x an average hour")
 
 
 def _hour(curve: np.ndarray) -> str:
@@ -217,8 +223,6 @@ def _tell_week(week: Week | None, reason: str | None, say: Say) -> None:
 
 
 def _tell_caveats(inputs: Inputs, say: Say) -> None:
-    import textwrap
-
     caveats = [*inputs.caveats, inputs.made_up] if inputs.made_up else list(inputs.caveats)
     if caveats:
         say(_title("Please mind"))
@@ -242,9 +246,9 @@ def _write(found: Findings, out: Path) -> list[tuple[Path, str]]:
     if found.week is not None:
         frame = found.week.plan.to_frame()
         frame.to_parquet(out / "plan.parquet", index=False)
-        frame.to_csv(out / "plan.csv", index=False)
+        without_formulas(frame).to_csv(out / "plan.csv", index=False)
         written += [
-            (out / "plan.parquet", f"{len(frame):,} messages: who, what, where and when"),
+            (out / "plan.parquet", f"{counted(len(frame), 'message')}: who, what, where and when"),
             (out / "plan.csv", "the same for a spreadsheet"),
         ]
     (out / "report.html").write_text(write_report(found), encoding="utf-8")
@@ -259,4 +263,7 @@ def _write_recommendations(found: Findings, out: Path) -> tuple[Path, str]:
     frame = pd.concat(parts, ignore_index=True)
     frame.to_parquet(out / "recommendations.parquet", index=False)
     people = found.lists["all"].n_users
-    return out / "recommendations.parquet", f"{people:,} people, the best 10 of all items and of items new to them"
+    return (
+        out / "recommendations.parquet",
+        f"{counted(people, 'person', 'people')}, the best 10 of all items and of items new to them",
+    )

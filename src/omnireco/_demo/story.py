@@ -9,6 +9,7 @@ import numpy as np
 from omnireco import plotting
 from omnireco._demo.compare import SIMPLE, Comparison
 from omnireco._demo.week import QUIET, Hours, Week, in_words
+from omnireco._demo.words import counted
 from omnireco._report import Format, Page
 from omnireco._versions import versions
 
@@ -100,9 +101,12 @@ def _data(page: Page, found: Findings) -> None:
     log = found.inputs.log
     page.section("The data")
     page.text(
-        f"From {log.start:%d %B %Y} to {log.end:%d %B %Y}, {log.n_users:,} people were seen {len(log):,} times. "
+        f"From {log.start:%d %B %Y} to {log.end:%d %B %Y}, "
+        f"{counted(log.n_users, 'person was', 'people were')} seen {counted(len(log), 'time')}. "
         "This is what they did, and where:"
     )
+    if found.inputs.notes:
+        page.points(found.inputs.notes)
     summary = log.summary()
     table = summary.rename(columns={"share": "share of all", "users": "people"})
     formats = dict.fromkeys(("events", "people", "items"), "{:,}".format)
@@ -122,7 +126,8 @@ def _offers(page: Page, found: Findings) -> None:
     page.section("What to offer")
     page.text(
         f"Five ways to choose ten items for every person were tried. Each learned from what people did before "
-        f"{cut.train.end:%d %B %Y} and was then asked what they would choose in the {cut.days} days after it. "
+        f"{cut.train.end:%d %B %Y} and was then asked what they would choose in the "
+        f"{counted(cut.days, 'day')} after it. "
         "Their settings had been chosen earlier, on other weeks, so that nobody could peek."
     )
     page.text(
@@ -141,8 +146,8 @@ def _offers(page: Page, found: Findings) -> None:
         page.table(*_model_table(comparison), best=0)
         page.text(
             f"Gain compares with '{PLAIN[comparison.baseline]}', the better of the two simple rules, person by "
-            f"person, over {len(comparison.report.users):,} people. Where its interval contains 0, the two cannot be "
-            "told apart.",
+            f"person, over {counted(len(comparison.report.users), 'person', 'people')}. Where its interval contains 0, "
+            "the two cannot be told apart.",
             small=True,
         )
     for note in found.notes:

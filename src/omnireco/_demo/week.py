@@ -18,11 +18,12 @@ from omnireco.models import Recommendations
 from omnireco.planning import Budget, Capacity, FrequencyCap, Plan, QuietHours, candidates, plan
 from omnireco.response import SendTime, SendTimeModel
 
-__all__ = ["QUIET", "Hours", "Week", "in_words", "learn_hours", "plan_week", "why_no_hours", "why_no_plan"]
+__all__ = ["ALLOWED", "QUIET", "Hours", "Week", "in_words", "learn_hours", "plan_week", "why_no_hours", "why_no_plan"]
 
 HOUR = 3_600_000_000
 DAY = 24 * HOUR
 QUIET = (21, 8)
+ALLOWED = np.array([QUIET[1] <= hour % 24 < QUIET[0] for hour in range(168)])  # hours of the week in which to write
 PER_PERSON = 2
 EMAIL_COST = 0.02
 
@@ -66,6 +67,8 @@ class Week:
 
 def why_no_hours(inputs: Inputs) -> str | None:
     """Return why local hours cannot be learned, or None where they can."""
+    if not inputs.timed.timed.any():
+        return "All events carry a date and no hour, so there are no hours to learn, no send times and no plan."
     if inputs.audience is None:
         return "There is no users file, so nobody's time zone is known: no local hours, no send times and no plan."
     if not (inputs.audience.zone >= 0).any():
@@ -104,9 +107,10 @@ def learn_hours(inputs: Inputs, audience: Audience) -> Hours:
 
 
 def plan_week(inputs: Inputs, audience: Audience, recs: Recommendations, hours: Hours) -> Week:
-    """Plan the seven days after the last event: at most two messages a person, on at most two channels."""
+    """Plan seven days of people's own calendars: at most two messages a person, on at most two channels."""
     channels = _channels(audience)
-    first = from_microseconds(-(-inputs.log.end_us // DAY) * DAY)
+    # the first day that is still to come wherever people live: in the far east it begins 14 hours before that of UTC
+    first = from_microseconds(-(-(inputs.log.end_us + 14 * HOUR) // DAY) * DAY).date()
     quiet = QuietHours(f"{QUIET[0]:02d}:00", f"{QUIET[1]:02d}:00")
     touches = candidates(
         recs,
@@ -178,7 +182,8 @@ def _rules_in_words(limits: Sequence[Any]) -> tuple[str, ...]:
 def in_words(per: Any) -> str:
     """Return a duration in words: ``"7D"`` is 7 days, ``"4h"`` is 4 hours."""
     hours = check_duration(per, "per") / HOUR
-    return f"{hours / 24:g} days" if hours % 24 == 0 else f"{hours:g} hours"
+    number, unit = (hours / 24, "day") if hours % 24 == 0 else (hours, "hour")
+    return f"{number:g} {unit}{'' if number == 1 else 's'}"
 
 
 def _examples(inputs: Inputs, people: np.ndarray, hours: np.ndarray) -> list[tuple[str, int]]:

@@ -44,7 +44,7 @@ _OF_SOME_MESSAGES = ("propensity", "machine", "clicked_at", "unsubscribed_at")
 def pack_events(log: EventLog, out: Writer) -> None:
     for name in ("users", "items", "channels", "events"):
         out.vocabulary(name, getattr(log, name))
-    for name in ("user", "item", "channel", "event", "at", "value"):
+    for name in ("user", "item", "channel", "event", "at", "value", "dated"):
         out.array(name, getattr(log, name))
     out.labels("labels", log.labels)
     out.fields["window"] = [log.start_us, log.end_us]
@@ -54,7 +54,12 @@ def unpack_events(parts: Reader) -> EventLog:
     known = parts.parts(("users", "items", "channels", "events"), ("user", "item", "channel", "event", "at"))
     start, end = parts.fields["window"]
     return EventLog(
-        **known, value=parts.optional("value"), labels=parts.labels("labels"), start_us=int(start), end_us=int(end)
+        **known,
+        value=parts.optional("value"),
+        labels=parts.labels("labels"),
+        start_us=int(start),
+        end_us=int(end),
+        dated=parts.optional("dated"),
     )
 
 

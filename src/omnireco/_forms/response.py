@@ -131,12 +131,19 @@ def pack_fatigue(model: FatigueModel, out: Writer) -> None:
     for name in _FATIGUE:
         out.array(name, getattr(model, name))
     out.fields["numbers"] = [model.common, model.half_life_us, model.unsubscribe_slope]
+    out.fields["n_machine"] = model.n_machine
 
 
 def unpack_fatigue(parts: Reader) -> FatigueModel:
     common, half_life, slope = parts.fields["numbers"]
     known = parts.parts(("users", "channels"), _FATIGUE)
-    return FatigueModel(**known, common=float(common), half_life_us=int(half_life), unsubscribe_slope=float(slope))
+    return FatigueModel(
+        **known,
+        common=float(common),
+        half_life_us=int(half_life),
+        unsubscribe_slope=float(slope),
+        n_machine=int(parts.fields["n_machine"]),
+    )
 
 
 def pack_reading(model: ReadingModel, out: Writer) -> None:
@@ -149,7 +156,7 @@ def pack_reading(model: ReadingModel, out: Writer) -> None:
     for name in ("phi", "pi", "appetite"):
         out.array("habits/" + name, getattr(model.habits, name))
     out.fields["habits"] = [model.habits.tilt, *model.habits.strengths]
-    out.fields["open_weight"] = model.open_weight
+    out.fields |= {"open_weight": model.open_weight, "n_machine": model.n_machine}
     out.fields["has_activity"] = model.activity is not None
     if model.activity is not None:
         pack_activity(model.activity, out, "activity/")
@@ -164,6 +171,7 @@ def unpack_reading(parts: Reader) -> ReadingModel:
         spells=Spells(*(parts.array("spells/" + name) for name in _SPELLS)),
         activity=unpack_activity(parts, "activity/") if parts.fields["has_activity"] else None,
         open_weight=float(parts.fields["open_weight"]),
+        n_machine=int(parts.fields["n_machine"]),
     )
 
 
@@ -175,13 +183,20 @@ def pack_creatives(model: CreativeModel, out: Writer) -> None:
         out.vocabulary(name, getattr(model, name))
     for name in (*_CREATIVE_ARRAYS, "variance", "strays"):
         out.array(name, getattr(model, name))
-    out.fields |= {"parameters": plain(asdict(model.parameters)), "n_messages": model.n_messages}
+    out.fields |= {
+        "parameters": plain(asdict(model.parameters)),
+        "n_messages": model.n_messages,
+        "n_machine": model.n_machine,
+    }
 
 
 def unpack_creatives(parts: Reader) -> CreativeModel:
     known = parts.parts(("creatives", "items", "users"), (*_CREATIVE_ARRAYS, "variance", "strays"))
     return CreativeModel(
-        parameters=Creatives(**parts.fields["parameters"]), n_messages=int(parts.fields["n_messages"]), **known
+        parameters=Creatives(**parts.fields["parameters"]),
+        n_messages=int(parts.fields["n_messages"]),
+        n_machine=int(parts.fields["n_machine"]),
+        **known,
     )
 
 
@@ -193,13 +208,14 @@ def pack_preference(model: ChannelPreferenceModel, out: Writer) -> None:
         out.vocabulary(name, getattr(model, name))
     for name in _PREFERENCE_ARRAYS:
         out.array(name, getattr(model, name))
-    out.fields |= {"parameters": asdict(model.parameters), "share": model.share}
+    out.fields |= {"parameters": asdict(model.parameters), "share": model.share, "n_machine": model.n_machine}
 
 
 def unpack_preference(parts: Reader) -> ChannelPreferenceModel:
     return ChannelPreferenceModel(
         parameters=ChannelPreference(**parts.fields["parameters"]),
         share=bool(parts.fields["share"]),
+        n_machine=int(parts.fields["n_machine"]),
         **parts.parts(("users", "channels", "kinds", "groups"), _PREFERENCE_ARRAYS),
     )
 

@@ -2,16 +2,27 @@
 
 from __future__ import annotations
 
-import json
+import base64
 from collections.abc import Mapping
 from typing import Any
 
 from omnireco.adapters.outbound import DECISION
-from omnireco.adapters.records import Adapted, Collector, Records, as_id, as_number, read_records
+from omnireco.adapters.records import (
+    Adapted,
+    Collector,
+    Records,
+    Unreadable,
+    Wanted,
+    mapping,
+    read_each,
+    read_records,
+)
+from omnireco.adapters.values import as_id, as_number, as_person
 
 __all__ = ["cloudevents"]
 
 OWN = "omnireco.event.v1"
+_WANTED = Wanted("adapters.cloudevents", frozenset(["specversion", "type", "source"]), ("events", "batch", "records"))
 
 
 def cloudevents(records: Records, *, types: Mapping[str, str] | None = None, channel: str = "unknown") -> Adapted:
@@ -32,7 +43,7 @@ def cloudevents(records: Records, *, types: Mapping[str, str] | None = None, cha
     Adapted
         Of ``data`` are read ``user_id`` (else the envelope's ``subject``), ``item_id`` or ``product_id``, ``channel``,
         ``value``, ``session_id`` and ``store_id``. The event's id is ``source`` and ``id``, which the standard makes
-        unique.
+        unique. ``data`` may be JSON text or ``data_base64``; an envelope in which it cannot be read is invalid.
 
     Notes
     -----
@@ -40,37 +51,42 @@ def cloudevents(records: Records, *, types: Mapping[str, str] | None = None, cha
     was decided has not happened yet.
     """
     named: dict[str, str | None] = {OWN: None, **(types or {})}
-    out = Collector()
-    for envelope in read_records(records, "adapters.cloudevents"):
-        kind = as_id(envelope.get("type"))
-        out.record(kind)
-        data = _data(envelope.get("data"))
-        if kind == DECISION:
-            out.set("ignored", "a decision has not happened yet")
-        elif kind in named:
-            name = named[kind] or as_id(data.get("event"))
-            if name is None:
-                out.set("invalid", "the data names no event")
-                continue
-            item = as_id(data.get("item_id")) or as_id(data.get("product_id"))
-            unique = as_id(envelope.get("id"))
-            out.event(
-                as_id(data.get("user_id")) or as_id(envelope.get("subject")),
-                name,
-                envelope.get("time"),
-                as_id(data.get("channel")) or channel,
-                [(item, as_number(data.get("value")))],
-                event_id=None if unique is None else f"{as_id(envelope.get('source')) or ''}/{unique}",
-                session=data.get("session_id"),
-                store=data.get("store_id"),
-            )
-    return out.finish()
+    return read_each(Collector(), read_records(records, _WANTED), lambda out, one: _one(out, one, named, channel))
 
 
-def _data(data: Any) -> Mapping[str, Any]:
-    if isinstance(data, str):
+def _one(out: Collector, envelope: Mapping[str, Any], named: Mapping[str, str | None], channel: str) -> None:
+    kind = as_id(envelope.get("type"))
+    out.record(kind)
+    if kind == DECISION:
+        out.set("ignored", "a decision has not happened yet")
+        return
+    if kind is None or kind not in named:
+        return
+    data = _data(envelope)
+    name = named[kind] or as_id(data.get("event"))
+    if name is None:
+        out.set("invalid", "the data names no event")
+        return
+    item = as_id(data.get("item_id")) or as_id(data.get("product_id"))
+    unique = as_id(envelope.get("id"))
+    out.event(
+        as_person(data.get("user_id"), envelope.get("subject")),
+        name,
+        envelope.get("time"),
+        as_id(data.get("channel")) or channel,
+        [(item, as_number(data.get("value")))],
+        event_id=None if unique is None else f"{as_id(envelope.get('source')) or ''}/{unique}",
+        session=data.get("session_id"),
+        store=data.get("store_id"),
+    )
+
+
+def _data(envelope: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return the data of an envelope: a mapping, its JSON, or that in base 64."""
+    packed = envelope.get("data_base64")
+    if envelope.get("data") is None and isinstance(packed, str):
         try:
-            data = json.loads(data)
+            return mapping(base64.b64decode(packed, validate=True).decode(), "data_base64")
         except ValueError:
-            return {}
-    return data if isinstance(data, Mapping) else {}
+            raise Unreadable("data_base64 cannot be read") from None
+    return mapping(envelope.get("data"), "data")

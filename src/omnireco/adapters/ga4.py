@@ -5,8 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from omnireco.adapters.records import Adapted, Collector, Records, as_id, dig, read_records
+from omnireco.adapters.nesting import parsed
+from omnireco.adapters.orders import Line, amount, order_id, purchase_ids, return_ids
+from omnireco.adapters.records import Adapted, Collector, Records, Wanted, dig, listed, read_each, read_records
 from omnireco.adapters.segment import line
+from omnireco.adapters.values import as_id, as_person
 
 __all__ = ["ga4"]
 
@@ -39,6 +42,11 @@ IGNORED = {
     "notification_open notification_dismiss": "says nothing of an item or a visit"
 }
 _IGNORED = {name: why for names, why in IGNORED.items() for name in names.split()}
+_WANTED = Wanted(
+    "adapters.ga4",
+    frozenset(["event_name", "event_timestamp", "user_pseudo_id"]),
+    ("events", "rows", "data", "records"),
+)
 _CHANNELS = {"web": "web", "ios": "app", "android": "app"}
 
 
@@ -48,7 +56,8 @@ def ga4(records: Records, *, events: Mapping[str, str] | None = None) -> Adapted
     Parameters
     ----------
     records : list of dict, path or frame
-        Rows of ``events_YYYYMMDD`` with their nested ``items``; parquet read by pyarrow or pandas has this shape.
+        Rows of ``events_YYYYMMDD`` with their nested ``items``; parquet read by pyarrow or pandas has this shape,
+        and so have the lines of its JSON export.
     events : mapping of str to str, optional
         Your own events to names of ours; they come before the built-in ones.
 
@@ -57,46 +66,74 @@ def ga4(records: Records, *, events: Mapping[str, str] | None = None) -> Adapted
     Adapted
         A person is ``user_id``, or ``user_pseudo_id`` where there is none; links join the two (kinds "user", "pseudo").
         ``platform`` gives the channel: WEB is "web", IOS and ANDROID are "app". Each of ``items`` is one event worth
-        price x quantity; its ``location_id`` is the store.
+        price x quantity; its ``location_id`` is the store. A purchase or refund without items is worth its revenue.
 
     Notes
     -----
     Columns and events by Google's "BigQuery Export schema" (support.google.com/analytics/answer/7029846) and
     "Recommended events". ``event_timestamp`` counts microseconds UTC. The export has no id of an event: repeats are
-    found by equality.
+    found by equality. Purchases and refunds are named by their ``transaction_id`` and item (a refund by its value too),
+    so a thank-you page that was loaded twice is found by ``EventLog.check`` as "duplicate". ``items`` and
+    ``event_params`` may be lists, arrays or JSON; a row in which they cannot be read is invalid.
     """
     named = EVENTS | dict(events or {})
-    out = Collector()
-    for row in read_records(records, "adapters.ga4"):
-        name = as_id(row.get("event_name"))
-        out.record(name)
-        at = row.get("event_timestamp")
-        at = int(at) if isinstance(at, str) and at.isdigit() else at
-        known, pseudo = as_id(row.get("user_id")), as_id(row.get("user_pseudo_id"))
-        out.link(("pseudo", pseudo), ("user", known), at)
-        if name in named:
-            items = row.get("items")
-            items = [item for item in items if isinstance(item, Mapping)] if isinstance(items, (list, tuple)) else []
-            sign = -1 if named[name] == "return" else 1
-            out.event(
-                known or pseudo,
-                named[name],
-                at,
-                _CHANNELS.get((as_id(row.get("platform")) or "").lower(), "unknown"),
-                [line(item, ("item_id", "item_name"), sign=sign) for item in items],
-                session=_parameter(row, "ga_session_id"),
-                store=next((item.get("location_id") for item in items if item.get("location_id")), None),
-            )
-        elif name in _IGNORED:
-            out.set("ignored", _IGNORED[name])
-    return out.finish()
+    return read_each(Collector(), read_records(records, _WANTED), lambda out, row: _one(out, row, named))
+
+
+def _one(out: Collector, row: Mapping[str, Any], named: Mapping[str, str]) -> None:
+    name, at = as_id(row.get("event_name")), row.get("event_timestamp")
+    out.record(name)
+    known, pseudo = as_person(row.get("user_id")), as_person(row.get("user_pseudo_id"))
+    out.link(("pseudo", pseudo), ("user", known), at)
+    if name is not None and name in named:
+        ours, items = named[name], listed(row.get("items"), "items")
+        lines, names = _lines(row, ours, items)
+        out.event(
+            known or pseudo,
+            ours,
+            at,
+            _CHANNELS.get((as_id(row.get("platform")) or "").lower(), "unknown"),
+            lines,
+            session=_parameter(row, "ga_session_id"),
+            store=next((item["location_id"] for item in items if item.get("location_id")), None),
+            line_ids=names,
+        )
+    elif name in _IGNORED:
+        out.set("ignored", _IGNORED[name])
+
+
+def _lines(row: Mapping[str, Any], ours: str, items: list[Mapping[str, Any]]) -> tuple[list[Line], list[str] | None]:
+    """Return the lines of a row, and their names where it tells of an order."""
+    sign = -1 if ours == "return" else 1
+    lines = [line(_without_defaults(item), ("item_id", "item_name"), sign=sign) for item in items]
+    if ours not in ("purchase", "return"):
+        return lines, None
+    order = order_id(dig(row, "ecommerce", "transaction_id")) or order_id(_parameter(row, "transaction_id"))
+    if not lines:
+        total = "purchase_revenue" if sign > 0 else "refund_value"
+        worth = amount(dig(row, "ecommerce", total), total) or amount(_parameter(row, "value"), "value")
+        lines = [(None, None if worth is None else sign * abs(worth))]
+    return lines, (purchase_ids if sign > 0 else return_ids)(order, lines)
+
+
+def _without_defaults(item: Mapping[str, Any]) -> Mapping[str, Any]:
+    return {name: part for name, part in item.items() if part != "(not set)"}
 
 
 def _parameter(row: Mapping[str, Any], name: str) -> Any:
-    """Return an event parameter; the export keeps them as a list of key and typed value."""
-    found = row.get("event_params")
-    for one in found if isinstance(found, (list, tuple)) else []:
-        if isinstance(one, Mapping) and one.get("key") == name:
-            value = one.get("value")
-            return (dig(value, "int_value") or dig(value, "string_value")) if isinstance(value, Mapping) else value
-    return None
+    """Return an event parameter: the export keeps a list of key and typed value, others a mapping or pairs."""
+    found = parsed(row.get("event_params"))
+    if isinstance(found, Mapping) and name in found:
+        return _typed(found[name])
+    if isinstance(found, list) and all(isinstance(one, list) and len(one) == 2 for one in found):  # a map of parquet
+        return next((_typed(value) for key, value in found if key == name), None)
+    return next((_typed(one.get("value")) for one in listed(found, "event_params") if one.get("key") == name), None)
+
+
+def _typed(value: Any) -> Any:
+    """Return the one filled field of a typed value."""
+    value = parsed(value)
+    if not isinstance(value, Mapping):
+        return value
+    kinds = ("int_value", "string_value", "double_value", "float_value")
+    return next((value[kind] for kind in kinds if value.get(kind) is not None), None)

@@ -12,10 +12,12 @@ __all__ = ["machine_responses"]
 _SECOND_US = 1_000_000
 _AGENT = re.compile(
     r"^Mozilla/5\.0$"  # Apple Mail Privacy Protection loads every picture, and calls itself no more than this
-    r"|bot\b|crawler|spider|HeadlessChrome|python-requests|curl/|Go-http-client|libwww"
+    r"|(?<!\bcu)(?<!\btal)(?<!\bab)(?<!\bi[Rr]o)bot\b|crawler\b|spider\b"  # Cubot, Talbot and the like are people
+    r"|HeadlessChrome|python-requests|curl/|Go-http-client|libwww"
     r"|Barracuda|Proofpoint|Mimecast|SafeLinks|MessageLabs|FireEye|Sophos|Cisco.?IronPort",
     re.IGNORECASE,
 )
+_TELEPHONE = re.compile(r"\((?![^()]*compatible)[^()]*\bAndroid\b[^()]*\)", re.IGNORECASE)  # where its maker stands
 
 
 def machine_responses(
@@ -32,7 +34,8 @@ def machine_responses(
     A response is a machine's when any of these holds:
 
     1. the provider says so (``flag``);
-    2. its user agent is Apple's privacy proxy (which sends exactly ``Mozilla/5.0``), a security scanner or a crawler;
+    2. its user agent is Apple's privacy proxy (which sends exactly ``Mozilla/5.0``), a security scanner, or a crawler:
+       a word that ends in bot, crawler or spider and is not the name of an Android telephone;
     3. it came less than one second after sending: nobody reads that fast;
     4. it is one of three or more clicks on one message within two seconds: a scanner follows every link.
 
@@ -80,10 +83,12 @@ def machine_responses(
     if user_agent is not None:
         agents = pd.Series(user_agent, dtype=object).reset_index(drop=True)
         known = agents.dropna().unique()
-        told = {agent for agent in known if isinstance(agent, str) and _AGENT.search(agent.strip())}
+        told = {agent for agent in known if isinstance(agent, str) and _AGENT.search(_TELEPHONE.sub("", agent).strip())}
         machine |= agents.isin(told).to_numpy()
     if flag is not None:
-        machine |= pd.Series(flag, dtype=object).reset_index(drop=True).isin([True, 1, "true", "True"]).to_numpy()
+        machine |= (
+            pd.Series(flag, dtype=object).reset_index(drop=True).isin([True, 1, "1", "true", "True", "TRUE"]).to_numpy()
+        )
     if message is not None:
         machine |= _bursts(np.asarray(message), micro, (kinds == "click").to_numpy())
     return machine

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from omnireco._checks import check_columns, check_instant, from_microseconds
+from omnireco._checks import check_choice, check_columns, check_instant, from_microseconds
+from omnireco._spreadsheet import without_formulas
 from omnireco.errors import ParameterError, StorageError
 from omnireco.planning.plan import Plan
 
@@ -74,8 +75,8 @@ def to_cloudevents(
     return events
 
 
-def to_crm_csv(plan: Plan, path: str | os.PathLike[str]) -> Path:
-    """Write a plan as the CSV that campaign tools import: one row per touch, times spelled in ISO 8601.
+def to_crm_csv(plan: Plan, path: str | os.PathLike[str], *, formulas: str = "escape") -> Path:
+    r"""Write a plan as the CSV that campaign tools import: one row per touch, times spelled in ISO 8601.
 
     Columns ``user_id channel send_at send_at_local send_minute item_id`` and what else the plan holds; ``send_minute``
     counts the minutes since midnight on the person's wall clock, empty where their zone is unknown. UTF-8, RFC 4180.
@@ -85,17 +86,32 @@ def to_crm_csv(plan: Plan, path: str | os.PathLike[str]) -> Path:
     plan : Plan
     path : str or path
         Written under a temporary name and renamed: a reader never sees half of it.
+    formulas : {"escape", "keep"}
+        A spreadsheet runs a text that begins with ``= + - @``, a tab or a line break as a formula, and takes the plus
+        from ``+4915112345``. "escape" writes an apostrophe before such texts (an id, a name of a column), which a
+        spreadsheet shows as a text. Numbers stay numbers. "keep" writes them as they are, for tools that look ids up.
 
     Returns
     -------
     Path
+
+    Raises
+    ------
+    ParameterError, StorageError
+        When it is no plan, ``formulas`` is neither, or the file cannot be written.
+
+    Notes
+    -----
+    Escaped ids come back by removing one apostrophe: ``ids.str.replace(r"^'(?=['\s]*[=+\-@\t\r\n])", "", regex=True)``.
     """
+    check_choice(formulas, "formulas", ("escape", "keep"))
     frame = _frame(plan, "to_crm_csv")
     frame["send_minute"] = _minutes(frame)
     for name in ("send_at", "send_at_local"):
         frame[name] = [None if value != value else _plain(value) for value in frame[name]]
     first = ["user_id", "channel", "send_at", "send_at_local", "send_minute", "item_id"]
     frame = frame[[*first, *(name for name in frame if name not in first)]]
+    frame = without_formulas(frame) if formulas == "escape" else frame
     return _write(Path(path), frame.to_csv(index=False, lineterminator="\r\n"))
 
 

@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
-import datetime as dt
-import gzip
 import hashlib
-import json
 import os
-import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from omnireco.adapters.machines import machine_responses
-from omnireco.errors import SchemaError, StorageError
+from omnireco.adapters.deliveries import TOUCH, deliveries
+from omnireco.adapters.files import Wanted, read_file, unwrapped
+from omnireco.adapters.nesting import Unreadable, dig, listed, mapping, plain
+from omnireco.adapters.people import CONSENT, REACHABLE, ZONE, Fact, merged, withdrawn_channel
+from omnireco.adapters.values import as_id, filled, instants, is_missing, time_fault
+from omnireco.data.placeholders import is_placeholder
+from omnireco.errors import SchemaError
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -26,22 +27,22 @@ __all__ = [
     "Adapted",
     "Collector",
     "Records",
-    "as_id",
-    "as_number",
+    "Unreadable",
+    "Wanted",
     "dig",
     "first_of",
     "hashed_email",
-    "instants",
+    "listed",
     "mapping",
+    "read_each",
     "read_records",
 ]
 
 Records = Any
 """A list of dicts, a path of JSON lines or JSON, or a frame."""
 
-_ZONED = re.compile(r"(Z|[+-]\d{2}:?\d{2}|[+-]\d{2}| UTC)$")
-_EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 _EVENT = ["user_id", "item_id", "channel", "event", "timestamp", "value", "session_id", "store_id", "event_id"]
+_LOST = ("ignored", "unknown", "invalid")
 _LINK = ["id_a", "kind_a", "id_b", "kind_b", "linked_at"]
 
 
@@ -57,13 +58,16 @@ class Adapted:
         For ``MessageLog.from_frame``; ``machine`` says that only a machine answered
         (:func:`~omnireco.adapters.machine_responses`).
     users : pandas.DataFrame
-        For ``Audience.from_frame``: the last time zone and consents seen of each person. A consent that nobody gave is
-        missing, and so a no.
+        For ``Audience.from_frame``: the time zone and consents of each person by the newest known instant, whatever the
+        order of records. A consent that nobody gave is missing, and so a no; on equal instants, and where a consent or
+        its instant cannot be read, a no wins. An unsubscription or a spam complaint withdraws the consent of its
+        channel from its instant on. Where mails came back for good, ``reachable_<channel>`` says so until one arrives.
     links : pandas.DataFrame
         For ``Identities.from_links``.
     counts : pandas.DataFrame
         What became of every record: ``record`` (its type), ``became`` ("event", "message", "identity", or why it was
-        not used: "ignored", "unknown", "invalid"), ``why``, ``records``. They add up to ``n_records``.
+        not used: "ignored", "unknown", "invalid"), ``why`` it was not used, or which of its values could not be read,
+        ``records``. They add up to ``n_records``.
     n_records : int
     """
 
@@ -76,8 +80,12 @@ class Adapted:
 
     @property
     def unused(self) -> pd.DataFrame:
-        """The rows of ``counts`` that made no event, message or identity: look at them once for every new source."""
-        return self.counts[self.counts["became"].isin(["ignored", "unknown", "invalid"])].reset_index(drop=True)
+        """The rows of ``counts`` that made no event, message or identity, or of which a value could not be read.
+
+        Look at them once for every new source.
+        """
+        lost = self.counts["became"].isin(_LOST) | (self.counts["why"] != "")
+        return self.counts[lost].reset_index(drop=True)
 
     def __repr__(self) -> str:
         parts = [
@@ -89,10 +97,13 @@ class Adapted:
                 (self.links, "link"),
             )
         ]
-        lost = int(self.unused["records"].sum())
+        unused = self.unused
+        gone = unused["became"].isin(_LOST)
+        lost, partly = int(unused["records"][gone].sum()), int(unused["records"][~gone].sum())
         return (
             f"Adapted({self.n_records:,} record{'' if self.n_records == 1 else 's'}: {', '.join(parts)}; "
-            f"{lost:,} record{'' if lost == 1 else 's'} not used)"
+            f"{lost:,} record{'' if lost == 1 else 's'} not used"
+            f"{f', {partly:,} not read in full' if partly else ''})"
         )
 
     def _repr_html_(self) -> str:
@@ -112,7 +123,7 @@ class Collector:
     events: list[tuple[Any, ...]] = field(default_factory=list)
     touches: list[tuple[Any, ...]] = field(default_factory=list)
     links: list[tuple[Any, ...]] = field(default_factory=list)
-    users: dict[str, dict[str, Any]] = field(default_factory=dict)
+    facts: list[Fact] = field(default_factory=list)
 
     def record(self, name: Any) -> None:
         """Begin a record; until something is made of it, it is unknown."""
@@ -123,6 +134,12 @@ class Collector:
         """Say what became of the record at hand."""
         self.became[-1] = (became, why)
 
+    def note(self, record: int, why: str) -> None:
+        """Say which value of a record could not be read."""
+        became, before = self.became[record]
+        if became not in _LOST and why not in before:
+            self.became[record] = (became, f"{before}; {why}" if before else why)
+
     def event(
         self,
         user: str | None,
@@ -132,24 +149,41 @@ class Collector:
         lines: list[tuple[str | None, float | None]],
         *,
         event_id: Any = None,
+        line_ids: list[str] | None = None,
         session: Any = None,
         store: Any = None,
     ) -> None:
-        """Add one event per line (item, value); without lines, one about no item."""
+        """Add one event per line (item, value); without lines, one about no item. ``line_ids`` name each line.
+
+        A value that is NaN could not be read. An event that is an unsubscription by its name withdraws consent.
+        """
         if user is None:
             self.set("invalid", "no user id")
             return
         self.set("event")
+        if any(value is not None and value != value for _, value in lines):
+            self.note(len(self.names) - 1, "a price or quantity that cannot be read is missing")
+        if (withdrawn := withdrawn_channel(event, channel)) is not None:
+            self._say(user, f"{CONSENT}{withdrawn}*", at, False)
         name = as_id(event_id)
         for number, (item, value) in enumerate(lines or [(None, None)]):
             unique = name if name is None or len(lines) < 2 else f"{name}/{number}"
+            unique = line_ids[number] if line_ids else unique
             row = (user, item, channel, event, at, value, as_id(session), as_id(store), unique)
             self.events.append((len(self.names) - 1, *row))
 
     def touch(self, user: str | None, channel: str, kind: str, at: Any, message: Any, **more: Any) -> None:
-        """Add one thing that happened to a message: "sent", "open", "click" or "unsubscribe"."""
+        """Add one thing that happened to a message: "sent", "delivered", "bounce", "open", "click" or "unsubscribe".
+
+        An unsubscription withdraws consent, a bounce makes unreachable.
+        """
         if user is None:
             self.set("invalid", "no user id")
+            return
+        if kind == "unsubscribe":
+            self._say(user, f"{CONSENT}{channel}*", at, False)
+        if kind == "bounce":
+            self._say(user, f"{REACHABLE}{channel}", at, False)
             return
         self.set("message")
         self.touches.append(
@@ -164,43 +198,49 @@ class Collector:
                 as_id(more.get("creative")),
                 more.get("user_agent"),
                 more.get("flag"),
+                self.names[-1],
             )
         )
 
     def link(self, one: tuple[str, str | None], other: tuple[str, str | None], at: Any) -> None:
         """Link two (kind, id); where one is missing there is nothing to link."""
         if one[1] is not None and other[1] is not None and one != other:
-            self.links.append((one[1], one[0], other[1], other[0], at))
+            self.links.append((len(self.names) - 1, one[1], one[0], other[1], other[0], at))
 
-    def user(self, user: str | None, **known: Any) -> None:
-        """Note what is known of a person; later records win."""
+    def user(self, user: str | None, *, at: Any = None, timezone: Any = None, **consents: Any) -> None:
+        """Note a person, and what is known of them from an instant on; a consent that is given as None is a no."""
         if user is not None:
-            self.users.setdefault(user, {}).update({name: value for name, value in known.items() if value is not None})
+            self._say(user, ZONE, at, timezone)
+            for name, value in consents.items():
+                self._say(user, name, at, value)
+
+    def _say(self, user: str, name: str, at: Any, value: Any) -> None:
+        self.facts.append(Fact(len(self.names) - 1, user, name, at, value))
 
     def finish(self) -> Adapted:
         """Return frames and counts; records whose time cannot be read become invalid."""
         import pandas as pd
 
         events = pd.DataFrame(self.events, columns=["record", *_EVENT])
-        events["timestamp"] = self._instants(events)
+        events["timestamp"] = self._times(self.events, column=5, lose=True)
         events = events.drop(columns="record")
-        events["value"] = pd.to_numeric(events["value"], errors="coerce").astype("float64")
+        unstated = np.array([row[6] is None for row in self.events], np.bool_)
+        events["value"] = events["value"].astype("float64")
         for name in ("session_id", "store_id", "event_id"):
             if events[name].isna().all():
                 events = events.drop(columns=name)
-        if events["value"].isna().all():
+        if unstated.all():
             events = events.drop(columns="value")
         else:
-            events["value"] = events["value"].fillna(0.0)
+            events.loc[unstated, "value"] = 0.0  # what could not be read stays missing
         events = events[events["timestamp"].notna()].reset_index(drop=True)
-        links = pd.DataFrame(self.links, columns=_LINK)
-        links["linked_at"] = instants(links["linked_at"], naive=self.naive)
+        links = pd.DataFrame([link[1:] for link in self.links], columns=_LINK)
+        links["linked_at"] = self._times(self.links)
         links = links.drop_duplicates().reset_index(drop=True)
-        users = pd.DataFrame([{"user_id": user, **known} for user, known in self.users.items()])
-        for name in ("user_id", "timezone"):
-            if name not in users:
-                users[name] = pd.Series([None] * len(users), dtype=object)
         messages = self._messages()
+        users, notes = merged(self._people(), naive=self.naive)
+        for record, why in notes:
+            self.note(record, why)
         found = Counter((name, *became) for name, became in zip(self.names, self.became, strict=True))
         counts = pd.DataFrame(
             [(*kind, found[kind]) for kind in sorted(found)], columns=["record", "became", "why", "records"]
@@ -208,58 +248,46 @@ class Collector:
         return Adapted(events, messages, users, links, counts, len(self.names))
 
     def _messages(self) -> pd.DataFrame:
-        """Return one row per message: sent, and the first response that a person made, or else a machine."""
+        """Return one row per message; an unsubscription that answers none has still withdrawn a consent."""
         import pandas as pd
 
-        names = ["record", "user_id", "channel", "message", "kind", "at", "item_id", "creative_id", "agent", "flag"]
-        touches = pd.DataFrame(self.touches, columns=names)
-        touches["at"] = self._instants(touches, column="at")
-        touches = touches[touches["at"].notna()]
-        key = ["user_id", "channel", "message"]
-        sent = touches[touches["kind"] == "sent"].sort_values([*key, "at", "record"]).drop_duplicates(key)
-        for name in ("item_id", "creative_id"):  # a response may know what the sending did not say
-            known = touches.dropna(subset=[name]).sort_values(["at", "record"]).drop_duplicates(key)
-            sent = sent.drop(columns=name).merge(known[[*key, name]], on=key, how="left")
-        sent = sent.rename(columns={"at": "sent_at"})[[*key, "sent_at", "item_id", "creative_id"]]
-        answers = touches[touches["kind"] != "sent"][[*key, "kind", "at", "agent", "flag", "record"]]
-        answers = answers.merge(sent[[*key, "sent_at"]], on=key, how="left")
-        for record in answers["record"][answers["sent_at"].isna()]:
-            self.became[record] = ("invalid", "answers a message that no record sent")
-        early = answers["at"] < answers["sent_at"]
-        for record in answers["record"][early]:
-            self.became[record] = ("invalid", "answers before the message was sent")
-        answers = answers[answers["sent_at"].notna() & ~early].reset_index(drop=True)
-        answers["machine"] = machine_responses(
-            answers["kind"],
-            answers["at"],
-            answers["sent_at"],
-            message=answers.groupby(key, sort=False).ngroup(),
-            user_agent=answers["agent"],
-            flag=answers["flag"],
-        )
-        acts = answers[answers["kind"].isin(["open", "click"])]
-        first = acts.sort_values([*key, "machine", "at"]).drop_duplicates(key)  # people before machines
-        sent = sent.merge(first[[*key, "at", "machine"]].rename(columns={"at": "responded_at"}), on=key, how="left")
-        clicks = acts[(acts["kind"] == "click") & ~acts["machine"].astype(bool)]
-        for name, some in (("clicked_at", clicks), ("unsubscribed_at", answers[answers["kind"] == "unsubscribe"])):
-            once = some.sort_values([*key, "at"]).drop_duplicates(key)
-            sent = sent.merge(once[[*key, "at"]].rename(columns={"at": name}), on=key, how="left")
-        for name in ("sent_at", "responded_at", "clicked_at", "unsubscribed_at"):
-            sent[name] = pd.to_datetime(sent[name], utc=True)
-        sent["machine"] = sent["machine"].astype("boolean")
-        return sent.drop(columns="message").sort_values(["sent_at", "user_id"]).reset_index(drop=True)
+        touches = pd.DataFrame(self.touches, columns=TOUCH)
+        touches["at"] = self._times(self.touches, column=5, lose=True)
+        messages, strays = deliveries(touches[touches["at"].notna()])
+        for record, why in strays:
+            self.became[record] = ("invalid", why)
+        for record in touches["record"][touches["kind"] == "unsubscribe"]:
+            if self.became[record][0] == "invalid":
+                self.became[record] = ("identity", "")
+        return messages
 
-    def _instants(self, frame: pd.DataFrame, column: str = "timestamp") -> pd.Series:
-        at = instants(frame[column], naive=self.naive)
-        for record in frame["record"][at.isna()]:
-            self.became[record] = ("invalid", "no time with a zone")
+    def _people(self) -> list[Fact]:
+        """Return what is said of people: also that a later message arrived at those from whom one came back."""
+        lost = {(fact.user, fact.name) for fact in self.facts if fact.name.startswith(REACHABLE)}
+        arrived = [
+            Fact(record, user, f"{REACHABLE}{channel}", at, True)
+            for record, user, channel, _, kind, at, *_ in self.touches
+            if kind not in {"sent", "unsubscribe"} and (user, f"{REACHABLE}{channel}") in lost
+        ]
+        return self.facts + arrived
+
+    def _times(self, rows: list[tuple[Any, ...]], *, column: int = -1, lose: bool = False) -> pd.Series:
+        """Return the times of rows; a record whose time cannot be read is noted, or lost."""
+        at = instants([row[column] for row in rows], naive=self.naive)
+        for position in np.flatnonzero(at.isna()):
+            record, value = rows[position][0], rows[position][column]
+            if lose:
+                self.became[record] = ("invalid", time_fault(value))
+            elif not is_missing(value):
+                self.note(record, time_fault(value))
         return at
 
 
-def read_records(records: Records, where: str) -> Iterator[Mapping[str, Any]]:
-    """Yield the records of a list, a file or a frame, each a mapping."""
+def read_records(records: Records, wanted: Wanted) -> Iterator[Mapping[str, Any]]:
+    """Yield the records of a list, a file or a frame, each a dict of plain values (:func:`~.nesting.plain`)."""
+    where = wanted.where
     if isinstance(records, (str, os.PathLike)):
-        source: Iterable[Any] = _read_file(Path(records), where)
+        source: Iterable[Any] = read_file(Path(records), wanted)
     elif isinstance(records, Mapping):
         raise SchemaError(f"{where} takes many records. Got one mapping: write [record].")
     elif hasattr(records, "columns"):
@@ -269,113 +297,89 @@ def read_records(records: Records, where: str) -> Iterator[Mapping[str, Any]]:
     else:
         raise SchemaError(f"{where} takes a list of dicts, a path or a frame. Got {type(records).__name__}.")
     for position, record in enumerate(source):
-        if not isinstance(record, Mapping):
-            raise SchemaError(f"{where}: record {position:,} is not a dict but {type(record).__name__}.")
-        yield record
+        yield from (_plain(one, position, where) for one in unwrapped(_as_mapping(record), wanted))
+
+
+def read_each(
+    out: Collector, records: Iterable[Mapping[str, Any]], read_one: Callable[[Collector, Mapping[str, Any]], None]
+) -> Adapted:
+    """Read record by record into a collector; one with a field that cannot be read is counted as invalid."""
+    for record in records:
+        try:
+            read_one(out, record)
+        except Unreadable as error:
+            out.set("invalid", str(error))
+    return out.finish()
+
+
+def _as_mapping(record: Any) -> Any:
+    """Return a row of a database or of Spark as a mapping; anything else as it is."""
+    if isinstance(record, (Mapping, str, bytes)) or not (hasattr(record, "keys") or hasattr(record, "asDict")):
+        return record
+    if hasattr(record, "asDict"):
+        return record.asDict(recursive=True)
+    names = record.keys()
+    return {name: record[name] for name in names}
+
+
+def _plain(record: Any, position: int, where: str) -> Mapping[str, Any]:
+    if not isinstance(record, Mapping):
+        hint = ": json.loads it first" if isinstance(record, (str, bytes)) else ""
+        raise SchemaError(f"{where}: record {position:,} is not a dict but {type(record).__name__}{hint}.")
+    try:
+        found = plain(record)
+    except RecursionError:
+        raise SchemaError(f"{where}: record {position:,} is nested too deeply to read.") from None
+    return _unfolded(found) if any("." in name for name in found) else found
+
+
+def _unfolded(record: dict[str, Any]) -> dict[str, Any]:
+    """Return a record whose names were joined by points ("properties.price", as flattened frames have) nested again."""
+    nested: dict[str, Any] = {name: part for name, part in record.items() if "." not in name}
+    for name, part in record.items():
+        if "." in name and part is not None:
+            _put(nested, name.split("."), part)
+    return nested
+
+
+def _put(record: dict[str, Any], path: list[str], value: Any) -> None:
+    for step in path[:-1]:
+        if record.get(step) is None:
+            record[step] = {}
+        if not isinstance(record[step], dict):
+            return
+        record = record[step]
+    record.setdefault(path[-1], value)
 
 
 def _rows(frame: Any, where: str) -> list[Any]:
     import narwhals as nw
 
+    names = list(getattr(frame, "column_names", frame.columns))
+    if len(set(names)) < len(names):
+        raise SchemaError(f"{where}: the frame has two columns of one name. Name each once.")
     try:
+        if nw.dependencies.is_pandas_dataframe(frame):
+            return list(frame.to_dict("records"))
         return list(nw.from_native(frame, eager_only=True).to_arrow().to_pylist())
     except (TypeError, ValueError) as error:
         raise SchemaError(f"{where} cannot read this frame: {type(error).__name__}. Pass a list of dicts.") from None
 
 
-def _read_file(path: Path, where: str) -> Iterator[Any]:
-    opened = gzip.open if path.suffix == ".gz" else open
-    name = path.name.removesuffix(".gz")
-    try:
-        with opened(path, "rt", encoding="utf-8") as lines:
-            if name.endswith(".json"):
-                whole = json.load(lines)
-                if isinstance(whole, Mapping):  # {"orders": [...]}, as shops answer
-                    whole = next((part for part in whole.values() if isinstance(part, list)), [whole])
-                yield from whole
-                return
-            for number, line in enumerate(lines):
-                if line.strip():
-                    try:
-                        yield json.loads(line)
-                    except ValueError:
-                        raise SchemaError(
-                            f"{where}: line {number + 1:,} of {path.name!r} is not JSON. Is the file cut off?"
-                        ) from None
-    except (OSError, json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise StorageError(f"{where}: cannot read {path.name!r}: {error}") from error
-
-
-def instants(values: Iterable[Any], *, naive: bool = False) -> pd.Series:
-    """Return times as an aware pandas Series, NaT where one cannot be read or names no zone."""
-    import pandas as pd
-
-    texts = [_iso(value, naive) for value in values]
-    return pd.Series(pd.to_datetime(pd.Series(texts, dtype=object), utc=True, format="ISO8601", errors="coerce"))
-
-
-def _iso(value: Any, naive: bool) -> str | None:
-    """Return a time as an ISO text with a zone; integers are microseconds since 1970."""
-    if isinstance(value, str):
-        text = value.strip().replace(" UTC", "Z")
-        return text if _ZONED.search(text[10:]) else f"{text}Z" if naive and len(text) > 10 else None
-    if isinstance(value, (int, np.integer)) and not isinstance(value, bool):
-        try:
-            return (_EPOCH + dt.timedelta(microseconds=int(value))).isoformat()
-        except OverflowError:
-            return None
-    if isinstance(value, dt.datetime) and value == value:
-        if value.utcoffset() is None:
-            return f"{value.isoformat()}Z" if naive else None
-        return value.isoformat()
-    return None
-
-
-def dig(record: Any, *path: str) -> Any:
-    """Return a nested value, or None where the path breaks off."""
-    for name in path:
-        if not isinstance(record, Mapping):
-            return None
-        record = record.get(name)
-    return record
-
-
 def first_of(record: Mapping[str, Any], *names: str) -> Any:
-    """Return the first of some fields that is there and not empty."""
-    return next((record[name] for name in names if record.get(name)), None)
-
-
-def mapping(value: Any) -> Mapping[str, Any]:
-    """Return a mapping as it is, and an empty one for everything else."""
-    return value if isinstance(value, Mapping) else {}
-
-
-def as_id(value: Any) -> str | None:
-    """Return an id as text: 36 and 36.0 are "36"; empty and missing are None."""
-    if value is None or isinstance(value, bool) or value != value:
-        return None
-    if isinstance(value, float) and value.is_integer():
-        value = int(value)
-    text = str(value).strip()
-    return text or None
-
-
-def as_number(value: Any) -> float | None:
-    """Return a number, also from a text such as "12.50"; None where it is none."""
-    if value is None or isinstance(value, bool):
-        return None
-    try:
-        number = float(value)
-    except (TypeError, ValueError, OverflowError):
-        return None
-    return number if np.isfinite(number) else None
+    """Return the first of some fields that is there and not missing."""
+    return filled(*(record.get(name) for name in names))
 
 
 def hashed_email(address: Any) -> str | None:
     """Return the SHA-256 of an address, trimmed and in small letters: the form in which systems exchange addresses.
 
+    None where it is no address, or stands for nobody, as ``test@test.com`` does.
+
     >>> hashed_email(" Ann@Example.org ") == hashed_email("ann@example.org")
     True
     """
     text = as_id(address)
-    return None if text is None or "@" not in text else hashlib.sha256(text.lower().encode()).hexdigest()
+    if text is None or "@" not in text or is_placeholder(text):
+        return None
+    return hashlib.sha256(text.lower().encode()).hexdigest()

@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
+from omnireco.adapters.orders import Line, amount, order_id, purchase_ids, return_ids
+from omnireco.adapters.people import CONSENT, plain_words, withdrawn_channel
 from omnireco.adapters.records import (
     Adapted,
     Collector,
     Records,
-    as_id,
-    as_number,
+    Wanted,
     dig,
     first_of,
     hashed_email,
+    listed,
     mapping,
+    read_each,
     read_records,
 )
+from omnireco.adapters.values import as_id, as_number, as_person, filled
 
 __all__ = ["segment"]
 
@@ -48,25 +53,24 @@ EVENTS = {
     "application opened": "open_app",
 }
 TOUCHES = {
-    "email delivered": ("email", "sent"),
+    "email delivered": ("email", "delivered"),
     "email sent": ("email", "sent"),
     "email opened": ("email", "open"),
     "email link clicked": ("email", "click"),
+    "email bounced": ("email", "bounce"),
     "unsubscribed": ("email", "unsubscribe"),
-    "email unsubscribed": ("email", "unsubscribe"),
+    "unsubscribe": ("email", "unsubscribe"),
     "email marked as spam": ("email", "unsubscribe"),
-    "push notification received": ("push", "sent"),
-    "push notification delivered": ("push", "sent"),
+    "push notification received": ("push", "delivered"),
+    "push notification delivered": ("push", "delivered"),
+    "push notification bounced": ("push", "bounce"),
     "push notification opened": ("push", "open"),
     "push notification tapped": ("push", "click"),
-    "sms delivered": ("sms", "sent"),
+    "sms delivered": ("sms", "delivered"),
     "sms link clicked": ("sms", "click"),
-    "sms unsubscribed": ("sms", "unsubscribe"),
 }
 IGNORED = {
     "order updated": "repeats an order",
-    "email bounced": "was never delivered",
-    "push notification bounced": "was never delivered",
     "application installed": "says nothing of an item or a visit",
     "application updated": "says nothing of an item or a visit",
     "application backgrounded": "says nothing of an item or a visit",
@@ -74,6 +78,17 @@ IGNORED = {
     "coupon denied": "says nothing of an item or a visit",
     "coupon removed": "says nothing of an item or a visit",
 }
+_WANTED = Wanted(
+    "adapters.segment",
+    frozenset(
+        ["event", "userid", "user_id", "anonymousid", "anonymous_id", "messageid", "message_id", "properties", "traits"]
+    ),
+    ("batch", "events", "rows", "data", "records"),
+)
+_TIMES = [
+    *("timestamp", "originalTimestamp", "original_timestamp"),
+    *("sentAt", "sent_at", "receivedAt", "received_at"),
+]
 _CHANNELS = {"browser": "web", "client": "web", "mobile": "app", "server": "server"}
 _APPS = ("ios", "android", "kotlin", "swift", "react-native", "flutter", "xamarin")
 
@@ -105,89 +120,126 @@ def segment(records: Records, *, events: Mapping[str, str] | None = None, channe
     Notes
     -----
     The names are those of Segment's Spec: V2 Ecommerce Events, Email Events and Native Mobile Spec
-    (twilio.com/docs/segment/connections/spec). A delivered mail is a message; opens and clicks are answers to it,
-    joined by ``email_id``, ``message_id`` or ``campaign_id``. "Order Updated" repeats an order and is ignored. One
+    (twilio.com/docs/segment/connections/spec). Each delivery of a mail is a message; opens and clicks answer the newest
+    one before them with the same ``email_id``, ``message_id`` or ``campaign_id``, or with none. Consents are the traits
+    ``consent_<channel>``, and every event that is called an unsubscription, an opt-out or a spam complaint withdraws
+    them. A bounce makes unreachable, unless it calls itself soft. "Order Updated" repeats an order and is ignored. One
     pass of Python over the records.
     """
     named = EVENTS | {name.lower(): ours for name, ours in (events or {}).items()}
-    out = Collector()
-    for call in read_records(records, "adapters.segment"):
-        kind = as_id(call.get("type")) or ("track" if call.get("event") else None)
-        _one(out, call, kind, named, channel)
-    return out.finish()
+    return read_each(Collector(), read_records(records, _WANTED), lambda out, call: _one(out, call, named, channel))
 
 
-def _one(out: Collector, call: Mapping[str, Any], kind: str | None, named: Mapping[str, str], channel: str) -> None:
+def _one(out: Collector, call: Mapping[str, Any], named: Mapping[str, str], channel: str) -> None:
+    kind = (as_id(call.get("type")) or ("track" if as_id(call.get("event")) else "")).lower() or None
     event = as_id(call.get("event"))
     out.record(event if kind == "track" else kind)
-    known, anonymous = (
-        as_id(call.get("userId", call.get("user_id"))),
-        as_id(call.get("anonymousId", call.get("anonymous_id"))),
-    )
+    known = as_person(call.get("userId"), call.get("user_id"))
+    anonymous = as_person(call.get("anonymousId"), call.get("anonymous_id"))
     user = known or anonymous
-    at = first_of(call, "timestamp", "originalTimestamp", "sentAt", "receivedAt")
+    at = first_of(call, *_TIMES)
     properties = mapping(call.get("properties"))
-    traits = mapping(call.get("traits")) or mapping(dig(call, "context", "traits"))
     if user is None and kind in {"identify", "alias", "page", "screen"}:
         out.set("invalid", "no user id")
         return
     out.link(("anonymous", anonymous), ("user", known), at)
     if kind == "identify":
-        out.link(("user", user), ("email_sha256", hashed_email(traits.get("email"))), at)
-        zone = as_id(traits.get("timezone")) or as_id(dig(call, "context", "timezone"))
-        out.user(user, timezone=zone, **{name: value for name, value in traits.items() if _is_consent(name, value)})
-        out.set("identity")
+        _identify(out, call, user, at)
     elif kind == "alias":
-        previous = as_id(call.get("previousId", call.get("previous_id")))
-        out.link(("anonymous", previous), ("user", user), at)
+        previous = as_person(call.get("previousId"), call.get("previous_id"))
         out.set(*(("identity",) if previous else ("invalid", "no previousId")))
+        out.link(("anonymous", previous), ("user", user), at)
     elif kind in {"page", "screen"}:
         where = "app" if kind == "screen" else _channel(call, "web")
-        out.event(user, kind, at, where, [], event_id=call.get("messageId"), session=_session(call))
+        unique = first_of(call, "messageId", "message_id")
+        out.event(user, kind, at, where, [], event_id=unique, session=_session(call))
     elif kind == "track" and event is not None:
         name = event.lower()
         if name in named:
-            lines = _lines(properties, named[name])
+            lines, names = _lines(properties, named[name])
             out.event(
                 user,
                 named[name],
                 at,
                 _channel(call, channel),
                 lines,
-                event_id=call.get("messageId"),
+                event_id=first_of(call, "messageId", "message_id"),
                 session=_session(call),
                 store=properties.get("store_id"),
+                line_ids=names,
             )
-        elif name in TOUCHES:
-            where, what = TOUCHES[name]
-            message = first_of(properties, "email_id", "message_id", "campaign_id")
-            agent = as_id(dig(call, "context", "userAgent")) or as_id(properties.get("user_agent"))
-            out.touch(
-                user,
-                where,
-                what,
-                at,
-                message or dig(properties, "campaign", "name"),
-                item=properties.get("product_id"),
-                creative=properties.get("creative_id") or properties.get("campaign_id"),
-                user_agent=agent,
-                flag=properties.get("machine_open", properties.get("sg_machine_open")),
-            )
+        elif (found := _touch(event, properties)) is not None:
+            _message(out, call, user, at, *found)
         elif name in IGNORED:
             out.set("ignored", IGNORED[name])
 
 
-def _is_consent(name: Any, value: Any) -> bool:
-    return str(name).startswith("consent_") and isinstance(value, bool)
+def _identify(out: Collector, call: Mapping[str, Any], user: str | None, at: Any) -> None:
+    """Note what a call says of a person; where its two places for traits differ in a consent, both are noted."""
+    out.set("identity")
+    traits, context = mapping(call.get("traits")), mapping(dig(call, "context", "traits"))
+    address = hashed_email(first_of(traits, "email") or first_of(context, "email"))
+    out.link(("user", user), ("email_sha256", address), at)
+    zone = filled(traits.get("timezone"), context.get("timezone"), dig(call, "context", "timezone"))
+    for part in (traits, context):
+        consents = {str(name): value for name, value in part.items() if str(name).startswith(CONSENT)}
+        out.user(user, at=at, timezone=zone, **consents)
 
 
-def _lines(properties: Mapping[str, Any], event: str) -> list[tuple[str | None, float | None]]:
-    products = properties.get("products")
-    if not isinstance(products, list):
-        products = [properties] if properties.get("product_id") or properties.get("sku") else []
-    return [
-        line(product, ("product_id", "sku"), sign=-1 if event == "return" else 1) for product in products if product
-    ]
+def _touch(event: str, properties: Mapping[str, Any]) -> tuple[str, str] | None:
+    """Return the channel of a messaging event and what happened, None for every other event."""
+    words = plain_words(event)
+    told = as_id(properties.get("channel"))
+    if words in TOUCHES:
+        channel, kind = TOUCHES[words]
+        return (told.lower() if told and words.startswith("unsubscribe") else channel), kind
+    withdrawn = withdrawn_channel(event, told.lower() if told else None)
+    return None if withdrawn is None else (withdrawn, "unsubscribe")
+
+
+def _message(out: Collector, call: Mapping[str, Any], user: str | None, at: Any, channel: str, kind: str) -> None:
+    properties = mapping(call.get("properties"))
+    if kind == "bounce":
+        out.set("ignored", "was never delivered")
+        if _is_soft(properties):
+            return
+    out.touch(
+        user,
+        channel,
+        kind,
+        at,
+        filled(first_of(properties, "email_id", "message_id", "campaign_id"), dig(properties, "campaign", "name")),
+        item=properties.get("product_id"),
+        creative=first_of(properties, "creative_id", "campaign_id"),
+        user_agent=as_id(dig(call, "context", "userAgent")) or as_id(properties.get("user_agent")),
+        flag=properties.get("machine_open", properties.get("sg_machine_open")),
+    )
+
+
+def _is_soft(properties: Mapping[str, Any]) -> bool:
+    """Return whether a bounce says that it may pass: a full mailbox, a busy server."""
+    said = " ".join(str(properties.get(name, "")) for name in ("bounce_type", "type", "bounce_class", "classification"))
+    return re.search(r"soft|transient|temporary|block|defer", said, re.IGNORECASE) is not None
+
+
+def _lines(properties: Mapping[str, Any], event: str) -> tuple[list[Line], list[str] | None]:
+    """Return (item, value) of each product, and a name per line where they are an order or what came back of one."""
+    products = listed(properties.get("products"), "products")
+    if not products and (properties.get("product_id") or properties.get("sku")):
+        products = [properties]
+    lines = [line(product, ("product_id", "sku"), sign=-1 if event == "return" else 1) for product in products]
+    if event not in ("purchase", "return"):
+        return lines, None
+    order = order_id(properties.get("order_id"))
+    if not lines:
+        lines = [_total(properties, -1 if event == "return" else 1)]
+    return lines, (purchase_ids if event == "purchase" else return_ids)(order, lines)
+
+
+def _total(properties: Mapping[str, Any], sign: int) -> Line:
+    """Return the worth of an order that does not list its products."""
+    worth = amount(first_of(properties, "revenue", "value", "total"), "the total of an order")
+    return None, None if worth is None else sign * abs(worth)
 
 
 def line(product: Any, ids: tuple[str, ...], *, sign: int = 1) -> tuple[str | None, float | None]:
@@ -210,4 +262,4 @@ def _channel(call: Mapping[str, Any], default: str) -> str:
 
 
 def _session(call: Mapping[str, Any]) -> Any:
-    return dig(call, "context", "sessionId") or dig(call, "properties", "session_id")
+    return filled(dig(call, "context", "sessionId"), dig(call, "properties", "session_id"))

@@ -2,31 +2,62 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
+from omnireco.adapters.orders import Line, Refund, amount, line_ids, newest, order_id, purchase_ids, returned
 from omnireco.adapters.records import (
     Adapted,
     Collector,
     Records,
-    as_id,
-    as_number,
+    Unreadable,
+    Wanted,
     dig,
+    first_of,
     hashed_email,
+    listed,
     mapping,
+    read_each,
     read_records,
 )
 from omnireco.adapters.segment import line
+from omnireco.adapters.shopify_graphql import as_rest, gathered, parent_of
+from omnireco.adapters.values import as_id, as_person, filled
 
 __all__ = ["shopify", "woocommerce"]
 
+_WANTED_SHOPIFY = Wanted(
+    "adapters.shopify",
+    frozenset(
+        [
+            "line_items",
+            "lineitems",
+            "financial_status",
+            "displayfinancialstatus",
+            "processed_at",
+            "created_at",
+            "createdat",
+        ]
+    ),
+    ("orders", "order", "data"),
+)
+_WANTED_WOO = Wanted(
+    "adapters.woocommerce",
+    frozenset(["line_items", "status", "date_created", "date_created_gmt", "customer_id", "billing"]),
+    ("orders", "order", "data"),
+)
 _SHOPIFY = {"web": "web", "pos": "store", "iphone": "app", "android": "app", "shopify_draft_order": "phone"}
+_SHOPIFY_PAID = {"paid", "partially_paid", "partially_refunded", "refunded"}
+_SHOPIFY_NOT_PAID = {"pending", "authorized", "expired", "voided", "unpaid"}
 _WOO = {"checkout": "web", "store-api": "web", "pos": "store", "pos-rest-api": "store", "admin": "phone"}
-_NOT_PAID = {"pending", "failed", "cancelled", "checkout-draft", "trash", "auto-draft"}
+_WOO_PAID = {"processing", "completed", "refunded", "partially-refunded"}
+_WOO_NOT_PAID = {"pending", "pending-payment", "on-hold", "failed", "cancelled", "canceled"} | {
+    *("checkout-draft", "auto-draft", "draft", "trash", "new"),
+}
 
 
 def shopify(records: Records) -> Adapted:
-    """Read Shopify orders (Admin REST ``orders.json``, webhooks ``orders/*``).
+    """Read Shopify orders (Admin REST ``orders.json``, GraphQL ``orders``, bulk exports, webhooks ``orders/*``).
 
     Parameters
     ----------
@@ -35,43 +66,23 @@ def shopify(records: Records) -> Adapted:
     Returns
     -------
     Adapted
-        A line of an order is a "purchase" of its ``product_id`` worth price x quantity; a refunded line is a "return"
-        with a negative value, at the time of the refund. A person is the customer's id, or the hashed address of a
-        guest. ``source_name`` gives the channel (web, store, app). Consents are those of ``email_marketing_consent``
-        and ``sms_marketing_consent``: only "subscribed" is a yes. Test and cancelled orders are ignored.
+        A line of an order is a "purchase" of its ``product_id`` worth price x quantity. A person is the customer's id,
+        or the hashed address of a guest. ``source_name`` gives the channel (web, store, app). Consents are those of
+        ``email_marketing_consent`` and ``sms_marketing_consent``: only "subscribed" is a yes.
+
+        What is given back is a "return" with a negative value at the time of the refund: the refunded lines, or the
+        sum of a refund without lines, less shipping and tax (of no item, unless the order has one line); never more
+        than was bought. Orders that were not paid (``financial_status`` pending, authorized, expired, voided), test and
+        cancelled orders are ignored. Of an order that comes again, as webhooks do, the newest state counts
+        (``updated_at``).
+
+    Notes
+    -----
+    The ``event_id`` of a purchase names its order and item, so an order that is in two files is found by
+    ``EventLog.check`` as "duplicate". A record that holds no lines is invalid.
     """
-    out = Collector()
-    for order in read_records(records, "adapters.shopify"):
-        out.record("order")
-        customer = as_id(dig(order, "customer", "id"))
-        address = hashed_email(order.get("email") or order.get("contact_email") or dig(order, "customer", "email"))
-        user, at = customer or address, order.get("processed_at") or order.get("created_at")
-        if order.get("test") is True or order.get("cancelled_at"):
-            out.set("ignored", "a test order" if order.get("test") is True else "cancelled")
-            continue
-        source = as_id(order.get("source_name")) or "web"
-        where = _SHOPIFY.get(source, "web" if source.isdigit() else source)
-        lines = [line(one, ("product_id", "sku")) for one in _list(order.get("line_items"))]
-        number, place = as_id(order.get("id")), order.get("location_id")
-        out.event(user, "purchase", at, where, lines, event_id=number, session=number, store=place)
-        for refund in _list(order.get("refunds")):
-            back = [
-                line({**mapping(one.get("line_item")), "quantity": one.get("quantity")}, ("product_id", "sku"), sign=-1)
-                for one in _list(refund.get("refund_line_items"))
-            ]
-            if back and user is not None:
-                stamp = refund.get("processed_at") or refund.get("created_at")
-                out.event(
-                    user, "return", stamp, where, back, event_id=f"refund {as_id(refund.get('id'))}", session=number
-                )
-        out.link(("customer", customer), ("email_sha256", address), at)
-        if user is not None:
-            out.user(
-                user,
-                consent_email=_subscribed(order, "email_marketing_consent"),
-                consent_sms=_subscribed(order, "sms_marketing_consent"),
-            )
-    return out.finish()
+    orders = [as_rest(record) for record in gathered(list(read_records(records, _WANTED_SHOPIFY)))]
+    return _read_orders(Collector(), orders, "order_id", ("updated_at", "processed_at", "created_at"), _shopify_order)
 
 
 def woocommerce(records: Records) -> Adapted:
@@ -84,42 +95,276 @@ def woocommerce(records: Records) -> Adapted:
     Returns
     -------
     Adapted
-        A line is a "purchase" of its ``product_id`` worth the line's ``total``; the lines of an order whose status is
-        "refunded" are "returns" with a negative value as well. A person is ``customer_id``, or the hashed billing
-        address of a guest (``customer_id`` 0). Times are ``date_created_gmt``. ``created_via`` gives the channel.
-        Orders that were not paid (pending, failed, cancelled, drafts) are ignored.
+        A line is a "purchase" of its ``product_id`` worth the line's ``total``. A person is ``customer_id``, or the
+        hashed billing address of a guest (``customer_id`` 0). Times are ``date_created_gmt``. ``created_via`` gives the
+        channel.
+
+        What is given back is a "return" with a negative value: every line of an order whose status is "refunded", and
+        the ``refunds`` of others: their lines, or their ``total`` less the share of tax (of no item, unless the order
+        has one line); never more than was bought. An order is paid when its status is processing, completed or
+        refunded, in any case and with or without "wc-", or when a status of your own comes with a ``date_paid``. Orders
+        on hold, pending, failed, cancelled, drafts and trash are ignored. Of an order that comes again, the newest
+        state counts (``date_modified_gmt``).
+
+    Notes
+    -----
+    The ``event_id`` of a purchase names its order and item, so an order that is in two files is found by
+    ``EventLog.check`` as "duplicate". A record that holds no lines is invalid.
     """
-    out = Collector(naive=True)
-    for order in read_records(records, "adapters.woocommerce"):
-        out.record("order")
-        status = as_id(order.get("status"))
-        if status in _NOT_PAID:
-            out.set("ignored", f"status {status}")
-            continue
-        customer = as_id(order.get("customer_id"))
-        customer = None if customer == "0" else customer
-        address = hashed_email(dig(order, "billing", "email"))
-        at, number = order.get("date_created_gmt"), as_id(order.get("id"))
-        where = _WOO.get(as_id(order.get("created_via")) or "checkout", "server")
-        lines = [
-            (as_id(one.get("product_id")) or as_id(one.get("sku")), as_number(one.get("total")))
-            for one in _list(order.get("line_items"))
-        ]
-        user = customer or address
-        out.event(user, "purchase", at, where, lines, event_id=number, session=number)
-        if status == "refunded" and user is not None:
-            back = [(item, None if value is None else -value) for item, value in lines]
-            stamp = order.get("date_modified_gmt") or at
-            out.event(user, "return", stamp, where, back, event_id=f"refund {number}", session=number)
-        out.link(("customer", customer), ("email_sha256", address), at)
+    orders = list(read_records(records, _WANTED_WOO))
+    times = ("date_modified_gmt", "date_created_gmt")
+    return _read_orders(Collector(naive=True), orders, "parent_id", times, _woo_order)
+
+
+_TEST = ("ignored", "a test order")
+_ReadOrder = Callable[[Collector, Mapping[str, Any], list[Mapping[str, Any]]], None]
+
+
+def _read_orders(
+    out: Collector, records: list[Mapping[str, Any]], parent: str, times: tuple[str, ...], read_order: _ReadOrder
+) -> Adapted:
+    """Read the newest state of each order; refunds that came as records of their own go to their order."""
+    kinds = [_kind(record, parent) for record in records]
+    orders = [record for record, kind in zip(records, kinds, strict=True) if kind == "order"]
+    alone = [record for record, kind in zip(records, kinds, strict=True) if kind == "refund"]
+    states, last = iter(range(len(orders))), newest(orders, *times, naive=out.naive)
+    known = {order_id(order.get("id")) for order in orders}
+
+    def read_one(out: Collector, record: Mapping[str, Any]) -> None:
+        kind = _kind(record, parent)
+        out.record(kind)
+        if kind != "order":
+            of = parent_of(record) if kind == "part of an order" else order_id(record.get(parent))
+            there = of is not None and of in known
+            out.set(*(("event", "") if there else ("invalid", "its order is not among the records")))
+        elif next(states) not in last:
+            out.set("ignored", "an older state of an order that comes again")
+        else:
+            number = order_id(record.get("id"))
+            own = [one for one in alone if number is not None and order_id(one.get(parent)) == number]
+            read_order(out, record, _distinct([*listed(record.get("refunds"), "refunds"), *own]))
+
+    return read_each(out, records, read_one)
+
+
+def _kind(record: Mapping[str, Any], parent: str) -> str:
+    if "__parentId" in record:
+        return "part of an order"
+    return "refund" if _is_refund(record, parent) else "order"
+
+
+def _is_refund(record: Mapping[str, Any], parent: str) -> bool:
+    """Tell whether a record is a refund rather than an order."""
+    if record.get("type") == "shop_order_refund" or record.get("refund_line_items") is not None:
+        return True
+    return (
+        bool(record.get(parent))
+        and "status" not in record
+        and (record.get("amount") is not None or "transactions" in record)
+    )
+
+
+def _distinct(refunds: list[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """Return refunds, each once: the fuller record of one id."""
+    found: dict[Any, Mapping[str, Any]] = {}
+    for position, refund in enumerate(refunds):
+        key = order_id(refund.get("id")) or position
+        found[key] = refund if key not in found or len(refund) > len(found[key]) else found[key]
+    return list(found.values())
+
+
+def _shopify_order(out: Collector, order: Mapping[str, Any], refunds: list[Mapping[str, Any]]) -> None:
+    status = (as_id(order.get("financial_status")) or "paid").lower().replace(" ", "_")
+    unused = _shopify_unused(order, status)
+    customer, address, user = _shopify_person(order)
+    if user is not None and unused != _TEST:  # a withdrawal is one, whatever became of the order
         out.user(user)
-    return out.finish()
+        for name in ("email", "sms"):
+            _consent(out, user, order, name)
+    if unused is not None:
+        out.set(*unused)
+        return
+    bought = listed(order.get("line_items"), "line_items")
+    lines = _lines(bought, ("product_id", "sku"))
+    at = first_of(order, "processed_at", "created_at")
+    later = order.get("updated_at") or at
+    number, place = order_id(order.get("id")), order.get("location_id")
+    source = as_id(order.get("source_name")) or "web"
+    where = _SHOPIFY.get(source, "web" if source.isdigit() else source)
+    back = [_shopify_refund(order, bought, lines, refund, later) for refund in refunds]
+    if status == "partially_refunded" and not back:
+        back = [_difference(order, later)]
+    whole = Refund("rest", later) if status == "refunded" else None
+    _book(out, user, at, where, number, lines, returned(lines, back, whole=whole), store=place)
+    out.link(("customer", customer), ("email_sha256", address), at)
 
 
-def _list(value: Any) -> list[Mapping[str, Any]]:
-    return [one for one in value if isinstance(one, Mapping)] if isinstance(value, (list, tuple)) else []
+def _shopify_unused(order: Mapping[str, Any], status: str) -> tuple[str, str] | None:
+    """Return why an order is no purchase, or None."""
+    if str(order.get("test")).strip().lower() in {"true", "1", "yes"}:
+        return _TEST
+    if order.get("cancelled_at"):
+        return "ignored", "cancelled"
+    if status in _SHOPIFY_NOT_PAID:
+        return "ignored", f"not paid: {status}"
+    return None if status in _SHOPIFY_PAID else ("unknown", f"financial_status {status}")
 
 
-def _subscribed(order: Mapping[str, Any], name: str) -> bool | None:
-    state = as_id(dig(order, "customer", name, "state"))
-    return None if state is None else state == "subscribed"
+def _shopify_person(order: Mapping[str, Any]) -> tuple[str | None, str | None, str | None]:
+    """Return the customer, the hashed address, and which of the two is the person."""
+    who = mapping(order.get("customer"), "customer")
+    customer, address = (
+        as_person(who.get("id")),
+        hashed_email(order.get("email") or order.get("contact_email") or who.get("email")),
+    )
+    return customer, address, customer or address
+
+
+def _lines(bought: list[Mapping[str, Any]], ids: tuple[str, ...]) -> list[Line]:
+    if not bought:
+        raise Unreadable("no line_items")
+    lines = [line(_priced(one), ids) for one in bought]
+    if any(value is not None and value != value for _, value in lines):
+        raise Unreadable("a price or quantity is no number")  # what refunds leave of an order is a sum of its lines
+    return lines
+
+
+def _priced(one: Mapping[str, Any]) -> Mapping[str, Any]:
+    price = one.get("price")
+    return one if price is not None else {**one, "price": dig(one, "price_set", "shop_money", "amount")}
+
+
+def _book(
+    out: Collector,
+    user: str | None,
+    at: Any,
+    where: str,
+    number: str | None,
+    lines: list[Line],
+    back: list[tuple[Refund, list[Line]]],
+    *,
+    store: Any = None,
+) -> None:
+    """Add a purchase and what was given back of it."""
+    out.event(user, "purchase", at, where, lines, session=number, store=store, line_ids=purchase_ids(number, lines))
+    for refund, taken in back if user is not None else []:
+        names = line_ids(f"order {number}: {refund.name}", taken) if number is not None else None
+        out.event(user, "return", refund.at, where, taken, session=number, line_ids=names)
+
+
+def _shopify_refund(
+    order: Mapping[str, Any], bought: list[Mapping[str, Any]], lines: list[Line], refund: Mapping[str, Any], later: Any
+) -> Refund:
+    by_id = {as_id(one.get("id")): one for one in bought if one.get("id") is not None}
+    goods = []
+    for one in listed(refund.get("refund_line_items"), "refund_line_items"):
+        named = mapping(one.get("line_item"), "line_item")
+        bought_as = by_id.get(as_id(named.get("id") or one.get("line_item_id")), {})
+        of = {**bought_as, **{name: part for name, part in named.items() if part is not None}}
+        item, value = line({**_priced(of), "quantity": one.get("quantity")}, ("product_id", "sku"), sign=-1)
+        goods.append((item, value if value is not None else amount(one.get("subtotal"), "subtotal of a refund")))
+    at = first_of(refund, "processed_at", "created_at") or later
+    name = f"refund {as_id(refund.get('id')) or at}"
+    return Refund(name, at, tuple(goods)) if goods else Refund(name, at, total=_shopify_sum(order, lines, refund))
+
+
+def _shopify_sum(order: Mapping[str, Any], lines: list[Line], refund: Mapping[str, Any]) -> float:
+    """Return what a refund without lines gave back for goods: the money that was moved less shipping and tax."""
+    moved = [
+        _money(one, "amount")
+        for one in listed(refund.get("transactions"), "transactions")
+        if str(one.get("kind") or "refund").lower() == "refund"
+        and str(one.get("status") or "success").lower() == "success"
+    ]
+    adjusted = listed(refund.get("order_adjustments"), "order_adjustments")
+    shipping = [one for one in adjusted if one.get("kind") == "shipping_refund"]
+    sent = sum(abs(_money(one, "amount")) + abs(_money(one, "tax_amount")) for one in shipping) or sum(
+        _money(one, "subtotal_amount") + _money(one, "tax_amount")
+        for one in listed(refund.get("refund_shipping_lines"), "refund_shipping_lines")
+    )
+    total = sum(abs(one) for one in moved) or abs(_money(refund, "total_refunded")) or abs(_money(refund, "amount"))
+    if not total and not shipping:
+        total = sum(abs(_money(one, "amount")) for one in adjusted)
+    if not total and "transactions" not in refund and not adjusted:
+        raise Unreadable("a refund says neither what nor how much")
+    tax = 0.0 if order.get("taxes_included") in (True, "true") else _money(order, "total_tax")
+    return max(_net(total - sent, lines, tax), 0.0)
+
+
+def _money(record: Mapping[str, Any], name: str) -> float:
+    """Return a sum of money of Shopify, plain or as a set of currencies; 0 where there is none."""
+    found = record.get(name)
+    found = dig(record, f"{name}_set", "shop_money", "amount") if found is None or isinstance(found, Mapping) else found
+    return amount(found, name) or 0.0
+
+
+def _net(total: float, lines: list[Line], tax: float) -> float:
+    """Return the share of a sum that was paid for goods, where tax came on top of them."""
+    goods = sum(value for _, value in lines if value is not None and value == value)
+    return total * goods / (goods + tax) if goods > 0 and tax > 0 else total
+
+
+def _difference(order: Mapping[str, Any], at: Any) -> Refund:
+    """Return the refund of an order that says only what is left of its price."""
+    total = _money(order, "total_refunded") or _money(order, "total_price") - _money(order, "current_total_price")
+    if total <= 0 or (order.get("current_total_price") is None and not _money(order, "total_refunded")):
+        raise Unreadable("refunded in part, and nothing says how much")
+    return Refund("refund", at, total=total)
+
+
+def _woo_order(out: Collector, order: Mapping[str, Any], refunds: list[Mapping[str, Any]]) -> None:
+    status = (as_id(order.get("status")) or "completed").lower().replace(" ", "-").replace("_", "-").removeprefix("wc-")
+    if status in _WOO_NOT_PAID:
+        out.set("ignored", f"status {status}")
+        return
+    if status not in _WOO_PAID and not first_of(order, "date_paid_gmt", "date_paid"):
+        out.set("unknown", f"status {status}, and no date of payment")
+        return
+    bought = listed(order.get("line_items"), "line_items")
+    if not bought:
+        raise Unreadable("no line_items")
+    lines = [_woo_line(one) for one in bought]
+    customer = as_person(order.get("customer_id"))
+    address = hashed_email(mapping(order.get("billing"), "billing").get("email"))
+    at, number = first_of(order, "date_created_gmt", "date_paid_gmt"), order_id(order.get("id"))
+    later = order.get("date_modified_gmt") or at
+    where = _WOO.get(as_id(order.get("created_via")) or "checkout", "server")
+    tax = amount(order.get("cart_tax"), "cart_tax") or 0.0
+    back = [_woo_refund(lines, tax, refund, later) for refund in refunds]
+    whole = Refund("rest", later) if status == "refunded" else None
+    _book(out, customer or address, at, where, number, lines, returned(lines, back, whole=whole))
+    out.link(("customer", customer), ("email_sha256", address), at)
+    out.user(customer or address)
+
+
+def _woo_line(one: Mapping[str, Any]) -> Line:
+    """Return (item, total) of a line; a product that was deleted has the id 0."""
+    total = amount(one.get("total"), "total of a line")
+    item = order_id(one.get("product_id")) or as_id(one.get("sku"))
+    return item, total if total is not None else line(one, ("product_id", "sku"))[1]
+
+
+def _woo_refund(lines: list[Line], tax: float, refund: Mapping[str, Any], later: Any) -> Refund:
+    at = refund.get("date_created_gmt") or later
+    name = f"refund {as_id(refund.get('id')) or at}"
+    goods = tuple(_woo_line(one) for one in listed(refund.get("line_items"), "line_items of a refund"))
+    if goods:
+        return Refund(name, at, goods)
+    total = amount(first_of(refund, "total", "amount"), "total of a refund")
+    if total is None:
+        raise Unreadable("a refund says neither what nor how much")
+    shipping = sum(
+        abs(amount(one.get("total"), "shipping of a refund") or 0.0)
+        for one in listed(refund.get("shipping_lines"), "shipping_lines")
+    )
+    return Refund(name, at, total=max(_net(abs(total) - shipping, lines, tax), 0.0))
+
+
+def _consent(out: Collector, user: str, order: Mapping[str, Any], channel: str) -> None:
+    """Note the consent that an order tells, from when it was given, or else from when the order was written."""
+    name = f"{channel}_marketing_consent"
+    stated = mapping(order.get("customer"), "customer")
+    if name in stated:
+        times = ("updated_at", "processed_at", "created_at")
+        at = filled(dig(stated, name, "consent_updated_at"), *(order.get(time) for time in times))
+        out.user(user, at=at, **{f"consent_{channel}": dig(stated, name, "state")})

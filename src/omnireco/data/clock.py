@@ -34,6 +34,7 @@ __all__ = [
     "local_us",
     "minute_of_day",
     "slots",
+    "slots_by_zone",
     "utc_offset",
 ]
 
@@ -46,6 +47,8 @@ _PERIOD = 1827 * _STEP
 _EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 _FIRST = -62_135_596_800 * _SECOND + 2 * _DAY  # datetime.min, two days inside
 _LAST = 253_402_300_799 * _SECOND - 2 * _DAY  # datetime.max, two days inside
+_FARTHEST = 26 * _HOUR  # no clock stands further from UTC, nor from itself across the date line
+_MOST_SLOTS = 1_000_000
 _THURSDAY = 72  # 1970-01-01 was a Thursday: hour 72 of a week that starts on Monday
 _FIXED = frozenset(
     {"CET", "CST6CDT", "EET", "EST", "EST5EDT", "Factory", "GMT", "GMT+0", "GMT-0", "GMT0", "Greenwich"}
@@ -311,40 +314,52 @@ class Slots:
     Attributes
     ----------
     at : ndarray of int64, shape (n_slots,)
-        Start of each slot, UTC microseconds since 1970, read-only.
+        Start of each slot, UTC microseconds since 1970, read-only. Of whole days: those of somebody who lives in UTC.
     every_us : int
         Microseconds between slots.
+    local_days : bool
+        Whether the slots stand for whole days of everybody's own calendar, as when they begin with a plain date.
     """
 
     at: np.ndarray
     every_us: int = field(default=_HOUR)
+    local_days: bool = False
 
     def __len__(self) -> int:
         return int(self.at.size)
 
+    @property
+    def first_us(self) -> int:
+        """Start of the first slot, UTC microseconds since 1970."""
+        return int(self.at.min())
+
     def __repr__(self) -> str:
-        first = from_microseconds(int(self.at[0])).isoformat()
-        return f"Slots({len(self)} slots, every {self.every_us / _HOUR:g} h, from {first})"
+        first = from_microseconds(self.first_us).isoformat()
+        n = f"{len(self):,} slot{'' if len(self) == 1 else 's'}"
+        return f"Slots({n}, every {self.every_us / _HOUR:g} h, from {first})"
 
 
 def slots(start: object, *, days: int, every: str | dt.timedelta = "1h") -> Slots:
-    """Return the instants of a campaign: every hour (by default) of a number of 24-hour days.
+    """Return the instants of a campaign: every hour (by default) of a number of days.
 
-    Slots are instants, the same for everybody; what hour it then is differs by person.
+    A plain date begins a day of everybody's own calendar: a week from Tuesday begins on Tuesday 00:00 in New York and
+    on Tuesday 00:00 in Tokyo, half a day earlier. An instant begins days of 24 hours that are the same for everybody.
 
     Parameters
     ----------
     start : date, aware datetime or str
-        First slot. A plain date means 00:00 UTC.
+        First day, or first slot. An instant that is no whole minute (``log.end`` is a microsecond after the last
+        event) is moved up to the next slot, counted from 00:00 UTC.
     days : int
-        How many days of 24 hours, 1 or more.
+        How many days, 1 or more.
     every : duration, default "1h"
         Distance between slots; it must divide a day.
 
     Raises
     ------
     ParameterError
-        A naive time, no day, or a distance that does not divide a day.
+        A naive time, no day, a distance that does not divide a day, more than a million slots, or slots after the
+        year 9999.
 
     Examples
     --------
@@ -362,9 +377,55 @@ def slots(start: object, *, days: int, every: str | dt.timedelta = "1h") -> Slot
             f"every must divide a day, so that each day has the same slots. Got {shown(every)}. "
             "Write for example every='1h', '30min' or '15min'."
         )
-    at = first + step * np.arange(n_days * (_DAY // step), dtype=np.int64)
+    if first % _MINUTE:
+        first = -(-first // step) * step
+    n = n_days * (_DAY // step)
+    if n > _MOST_SLOTS:
+        raise ParameterError(
+            f"slots: days={n_days} and every={every!r} make {n:,} slots; at most {_MOST_SLOTS:,} are looked at. Take "
+            "fewer days, or slots further apart."
+        )
+    if first + n_days * _DAY > _LAST or first < _FIRST:
+        raise ParameterError(f"slots: {n_days} days from {start!r} leave the years 1 to 9999. Move start.")
+    at = first + step * np.arange(n, dtype=np.int64)
     at.setflags(write=False)
-    return Slots(at=at, every_us=step)
+    return Slots(at=at, every_us=step, local_days=_is_date(start))
+
+
+def slots_by_zone(slots: Slots, zones: _HasIds) -> tuple[np.ndarray, np.ndarray]:
+    """Return the instants that are a slot for somebody, and for whom.
+
+    Parameters
+    ----------
+    slots : Slots
+    zones : Vocabulary
+        IANA names in code order (anything with ``.ids``).
+
+    Returns
+    -------
+    (ndarray of int64, shape (n,); ndarray of bool, shape (n_zones + 1, n))
+        UTC microseconds, ascending; and whether each is a slot in each zone. The last row is for people whose zone is
+        not known: they have the days of UTC.
+    """
+    n_zones = len(zones.ids)
+    if not slots.local_days or not n_zones:
+        return slots.at, np.ones((n_zones + 1, len(slots)), np.bool_)
+    start, step = slots.first_us, slots.every_us
+    stop = int(slots.at[-1]) + step
+    reach = -(-_FARTHEST // step)
+    at = start + step * np.arange(-reach, len(slots) + reach, dtype=np.int64)
+    wall = local_us(at[None, :], np.arange(n_zones, dtype=np.int32)[:, None], zones)
+    wall = np.concatenate([wall, at[None, :]])
+    inside = (wall >= start) & (wall < stop)
+    used = inside.any(axis=0)
+    return at[used], inside[:, used]
+
+
+def _is_date(start: object) -> bool:
+    """Return whether ``start`` is a day and no instant."""
+    if isinstance(start, str):
+        return len(start.strip()) == len("2025-06-01")
+    return isinstance(start, dt.date) and not isinstance(start, dt.datetime)
 
 
 @functools.cache

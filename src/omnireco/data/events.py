@@ -22,6 +22,7 @@ from omnireco._checks import (
 )
 from omnireco._frozen import ReadOnly
 from omnireco.data.columns import decode_optional, instants_to_pandas, open_frame
+from omnireco.data.dates import dates_among
 from omnireco.data.identity import Identities, ResolveReport, resolved_users
 from omnireco.data.interactions import Interactions
 from omnireco.data.order import distinct, taken, time_order
@@ -82,6 +83,8 @@ class EventLog:
         the cut: nothing in it can know what happened later.
     quality : QualityReport or None
         What was wrong with the frame that was read, and which of its rows were dropped. A part of a log keeps it.
+    dated : ndarray of shape (n,), bool, or None
+        Which events carry a date and no hour (see ``timestamp=`` of :meth:`from_frame`); None where none does.
 
     Notes
     -----
@@ -104,9 +107,10 @@ class EventLog:
     end_us: int
     quality: QualityReport | None = None
     resolution: ResolveReport | None = None
+    dated: np.ndarray | None = None
 
     def __post_init__(self) -> None:
-        for name in ("user", "item", "channel", "event", "at", "value"):
+        for name in ("user", "item", "channel", "event", "at", "value", "dated"):
             if (array := getattr(self, name)) is not None:
                 array.setflags(write=False)
         for _, codes in self.labels.values():
@@ -122,6 +126,7 @@ class EventLog:
         context: Iterable[str] = (),
         itemless: Literal["raise", "keep"] = "raise",
         on_invalid: Literal["raise", "drop"] = "raise",
+        timestamp: Literal["detect", "instant", "date"] = "detect",
     ) -> EventLog:
         """Read a frame of events.
 
@@ -142,6 +147,10 @@ class EventLog:
             Whether a row with a missing id or time, a value that is no number, or a cell of another kind than its
             column is an error, or is left out. ``log.quality`` says which rows were left out and why, by position:
             none is lost silently. A column that is wholly of the wrong kind is an error either way.
+        timestamp : {"detect", "instant", "date"}
+            Whether times are instants, or dates of which the hour says nothing. ``"detect"`` takes them for dates where
+            all rows, or all rows of a channel and event type, are midnight of UTC (on at least 3 days) or of one other
+            zone (on at least 5). No hour is learned from dates; ``log.timed`` says which rows are none.
 
         Raises
         ------
@@ -167,6 +176,7 @@ class EventLog:
         """
         context = check_names(context, "context")
         check_choice(itemless, "itemless", ("raise", "keep"))
+        check_choice(timestamp, "timestamp", ("detect", "instant", "date"))
         drop = check_on_invalid(on_invalid)
         labelled = tuple(dict.fromkeys((*_LABELS, *context)))
         kinds = _KINDS | dict.fromkeys(labelled, "id")
@@ -192,6 +202,8 @@ class EventLog:
         start, end = (int(at.min()), int(at.max()) + 1) if at.size else (0, 0)
         log = cls(users, items, channels, events, user, item, channel, event, at, value, labels, start, end, quality)
         ordered = in_time_order(log)
+        if timestamp != "instant":
+            ordered = replace(ordered, dated=_dated(ordered, everything=timestamp == "date"))
         _log.info("read %r", ordered)
         return ordered
 
@@ -246,7 +258,8 @@ class EventLog:
         ----------
         path : str or path
             A file, or a folder whose ``*.parquet`` files, in folders below too, are one log in any order. A folder
-            called ``channel=web`` gives its files that column.
+            called ``channel=web`` gives its files that column, percent-decoded as Hive and Spark write it;
+            ``__HIVE_DEFAULT_PARTITION__`` is a missing value. A column in the file itself goes before.
         columns : mapping of str to str, optional
             Our name to yours.
         itemless : {"raise", "keep"}
@@ -289,6 +302,11 @@ class EventLog:
     def n_items(self) -> int:
         """How many items occur."""
         return len(self.items)
+
+    @property
+    def timed(self) -> np.ndarray:
+        """Whether the hour of each event is known, bool of shape (n,): False where it carries a date only."""
+        return np.ones(len(self), np.bool_) if self.dated is None else ~self.dated
 
     @property
     def start(self) -> dt.datetime:
@@ -397,7 +415,9 @@ class EventLog:
         -------
         QualityReport
             Nothing is dropped; positions count the events of this log. The problems: ``"duplicate"`` (see
-            :meth:`deduplicated`), ``"future"``, ``"epoch"`` (times before 1971: an empty field, a wrong unit),
+            :meth:`deduplicated`), ``"future"`` (at or after ``at``; without it, long after all others), ``"epoch"``
+            (times before 1971: an empty field, a wrong unit), ``"date only"``, ``"midnight"``, ``"round hour"`` and
+            ``"round minute"`` (times that were rounded, or never known, in a larger share than people's are),
             ``"placeholder"`` (``"null"``, ``""``, the all-zero device id and the like as a person), ``"bot"``,
             ``"return"`` (events called return, refund, cancel or chargeback) and ``"negative"`` (values below 0).
 
@@ -674,6 +694,7 @@ class EventLog:
         events, event = compress(self.events, self.event[rows])
         labels = {name: compress(known, codes[rows]) for name, (known, codes) in self.labels.items()}
         value = None if self.value is None else self.value[rows]
+        dated = None if self.dated is None or not self.dated[rows].any() else self.dated[rows]
         return EventLog(
             users,
             items,
@@ -690,6 +711,7 @@ class EventLog:
             self.end_us,
             self.quality,
             self.resolution,
+            dated,
         )
 
 
@@ -720,7 +742,15 @@ def in_time_order(log: EventLog) -> EventLog:
         name: taken(getattr(log, name), order) for name in ("user", "item", "channel", "event", "at")
     }
     value = None if log.value is None else taken(log.value, order)
-    return replace(log, **columns, value=value, labels=labels)
+    dated = None if log.dated is None else taken(log.dated, order)
+    return replace(log, **columns, value=value, labels=labels, dated=dated)
+
+
+def _dated(log: EventLog, *, everything: bool) -> np.ndarray | None:
+    """Return which events carry a date only, or None where none does."""
+    kind = log.channel.astype(np.int64) * max(1, len(log.events)) + log.event
+    dated = np.ones(len(log), np.bool_) if everything else dates_among(log.at, kind)
+    return dated if dated.any() else None
 
 
 def require_events(log: EventLog, verb: str) -> None:

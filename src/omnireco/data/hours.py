@@ -19,7 +19,8 @@ def local_hours(log: EventLog, audience: Audience, rows: np.ndarray, *, earlier_
     """Return the local hour of the week of some events of a log, int32; -1 where the clock is not known.
 
     The clock is the event's own where the log keeps one (``context=["utc_offset_min"]``, minutes east of UTC, or
-    ``context=["timezone"]``, IANA names: people travel), and the person's zone in the audience otherwise.
+    ``context=["timezone"]``, IANA names: people travel), and the person's zone in the audience otherwise. An event that
+    carries a date only has no hour.
     """
     person = audience.users.codes(log.users.ids, missing="none")
     zone_of = np.append(audience.zone, np.int32(NONE))[person]
@@ -36,7 +37,7 @@ def local_hours(log: EventLog, audience: Audience, rows: np.ndarray, *, earlier_
         told = np.isfinite(minutes)
         own_hour = (at + np.where(told, minutes, 0).astype(np.int64) * _MINUTE) // _HOUR + 72
         hours = np.where(told, own_hour % 168, hours)
-    return hours.astype(np.int32)
+    return np.where(log.timed[rows], hours, NONE).astype(np.int32)
 
 
 def offset_minutes(value: object) -> float:

@@ -10,7 +10,7 @@ from omnireco._checks import name_rows
 from omnireco.data.columns import Frame
 from omnireco.data.strings import Coder, buffers, order_of, strings_of, words_for
 from omnireco.data.vocabulary import NONE, Vocabulary
-from omnireco.errors import SchemaError
+from omnireco.errors import IdKindError, SchemaError
 
 __all__ = ["IdColumn"]
 
@@ -85,7 +85,7 @@ class IdColumn:
 
     def _agree(self, kind: str, where: str) -> None:
         if self.kind and self.kind != kind:
-            raise SchemaError(
+            raise IdKindError(
                 f"{where}: {self.name} holds {kind} here and {self.kind} in files before it. "
                 "Write it as one kind in all files."
             )

@@ -13,6 +13,7 @@ from omnireco._checks import check_instant, check_names, shown
 from omnireco.data.columns import instants_to_pandas
 from omnireco.data.linking import (
     ALWAYS,
+    PLACEHOLDER,
     STATUS,
     USED,
     LinkRules,
@@ -26,6 +27,7 @@ from omnireco.data.linking import (
     name_people,
     read_links,
 )
+from omnireco.data.placeholders import placeholders
 from omnireco.data.vocabulary import NONE, Vocabulary, compress, distinct_integers
 from omnireco.errors import ParameterError
 
@@ -131,6 +133,10 @@ class Identities:
 
         Notes
         -----
+        A link with an end that stands for nobody ("null", "undefined", "0", "(not set)", an all-zero device id and the
+        like; -1 among integers) joins nobody, whatever the rules: four cookies of a user ``"null"`` are four people.
+        Such links are kept with the status "placeholder", see :meth:`links` and :meth:`summary`.
+
         Union-find over the links that the rules let through. O(n log n) time, O(n) memory, deterministic.
 
         Examples
@@ -165,8 +171,11 @@ class Identities:
 
     @property
     def n_people(self) -> int:
-        """How many people the known ids make."""
-        return len(self.people)
+        """How many people the known ids make; an id that stands for nobody makes none."""
+        refused = self.status == PLACEHOLDER
+        ends = np.unique(np.concatenate([self.a[refused], self.b[refused]]))
+        nobody = placeholders(self.ids.ids[self.node_id[ends]]) if ends.size else ends
+        return len(self.people) - int(nobody.sum())
 
     @property
     def n_links(self) -> int:
@@ -262,7 +271,8 @@ class Identities:
         """Return every link as a frame that :meth:`from_links` reads, with what became of it.
 
         ``status`` is "used", or why a link was refused: "later" (than the clock), "expired", "weak", "shared" (an end
-        has too many links) or "oversized" (the person would have too many ids).
+        has too many links), "oversized" (the person would have too many ids) or "placeholder" (an end stands for
+        nobody).
         """
         import pandas as pd
 
@@ -297,9 +307,9 @@ class Identities:
 
         pair = self.node_kind[self.a].astype(np.int64) * max(1, len(self.kinds)) + self.node_kind[self.b]
         seen, group = np.unique(pair, return_inverse=True)
-        size = np.bincount(self.person, minlength=self.n_people)
+        size = np.bincount(self.person, minlength=len(self.people))
         largest = np.zeros(seen.size, np.int64)
-        np.maximum.at(largest, group, size[self.person[self.a]] if self.n_people else 0)
+        np.maximum.at(largest, group, size[self.person[self.a]] if len(self) else 0)
         table = {
             "kind_a": self.kinds.decode(seen // max(1, len(self.kinds))),
             "kind_b": self.kinds.decode(seen % max(1, len(self.kinds))),
@@ -466,6 +476,8 @@ def _solve(links: Links, rules: LinkRules, trusted: tuple[str, ...], at_us: int 
     a, b, linked_at, strength = (array[fresh] for array in row)
     node_kind, node_id = (nodes // max(1, len(ids))).astype(np.int32), (nodes % max(1, len(ids))).astype(np.int32)
     status = judge(rules, kinds, node_kind, a, b, strength, linked_at, at_us)
+    nobody = placeholders(ids.ids)[node_id] if len(ids) else np.empty(0, np.bool_)
+    status[nobody[a] | nobody[b]] = PLACEHOLDER
     label, status = group(rules, kinds, node_kind, a, b, strength, status)
     people, person = name_people(
         kinds, ids, node_kind, node_id, label, trusted, first_linked(a, b, linked_at, status, nodes.size)

@@ -19,6 +19,7 @@ from omnireco.errors import ParameterError, SchemaError
 __all__ = [
     "ALWAYS",
     "LATER",
+    "PLACEHOLDER",
     "STATUS",
     "USED",
     "LinkRules",
@@ -36,8 +37,8 @@ __all__ = [
 ALWAYS = int(np.iinfo(np.int64).min)
 """The ``linked_at`` of a link without a time: known at all times, and never too old."""
 
-STATUS = ("used", "later", "expired", "weak", "shared", "oversized")
-USED, LATER, EXPIRED, WEAK, SHARED, OVERSIZED = range(6)
+STATUS = ("used", "later", "expired", "weak", "shared", "oversized", "placeholder")
+USED, LATER, EXPIRED, WEAK, SHARED, OVERSIZED, PLACEHOLDER = range(7)
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
+from urllib.parse import unquote
 
 import numpy as np
 
@@ -14,6 +15,7 @@ from omnireco.errors import StorageError
 __all__ = ["BATCH", "ParquetPart", "listed", "read_batches"]
 
 BATCH = 1 << 20  # rows in hand at a time
+_MISSING = ("__HIVE_DEFAULT_PARTITION__", "")
 
 
 class ParquetPart(NamedTuple):
@@ -21,7 +23,7 @@ class ParquetPart(NamedTuple):
 
     path: Path
     n_rows: int
-    folders: Mapping[str, str]
+    folders: Mapping[str, str | None]
 
 
 def listed(root: Path, where: str) -> list[tuple[ParquetPart, list[str]]]:
@@ -30,12 +32,13 @@ def listed(root: Path, where: str) -> list[tuple[ParquetPart, list[str]]]:
         raise StorageError(f"{where}: there is no file or folder {root.name!r}. Check the path.")
     paths = [root]
     if root.is_dir():
-        paths = sorted(p for p in root.rglob("*.parquet") if not _hidden(p.relative_to(root)))
+        inside = (p for p in root.rglob("*") if p.suffix.lower() == ".parquet" and p.is_file())
+        paths = sorted(p for p in inside if not _hidden(p.relative_to(root)))
         if not paths:
             raise StorageError(f"{where}: the folder {root.name!r} holds no file that ends in .parquet.")
     found = []
     for one in paths:
-        folders = dict(part.split("=", 1) for part in one.relative_to(root).parts[:-1] if "=" in part)
+        folders = dict(_partition(part) for part in one.relative_to(root).parts[:-1] if "=" in part)
         source = _opened(one, where)
         present = [*source.schema_arrow.names, *folders]
         found.append((ParquetPart(one, int(source.metadata.num_rows), ReadOnly(folders)), present))
@@ -60,8 +63,7 @@ def read_batches(
             table = pa.Table.from_batches([batch])
             for name, text in file.folders.items():
                 if name in names and name not in present:
-                    index = pa.array(np.zeros(len(table), np.int32))
-                    table = table.append_column(name, pa.DictionaryArray.from_arrays(index, pa.array([text])))
+                    table = table.append_column(name, _everywhere(text, len(table)))
             yield table
     except (pa.ArrowException, OSError) as error:
         raise StorageError(
@@ -104,4 +106,20 @@ def _opened(path: Path, where: str, **options: Any) -> Any:
 
 
 def _hidden(path: Path) -> bool:
-    return any(part.startswith((".", "_")) for part in path.parts)
+    """Return whether a writer keeps a path for itself: ``_temporary``, ``.crc``; but ``_year=2025`` is a partition."""
+    return any(part.startswith(".") or (part.startswith("_") and "=" not in part) for part in path.parts)
+
+
+def _partition(folder: str) -> tuple[str, str | None]:
+    """Return the column and the value that a folder names, as Hive and Spark write them: percent-encoded."""
+    name, text = (unquote(part) for part in folder.split("=", 1))
+    return name, None if text in _MISSING else text
+
+
+def _everywhere(text: str | None, n: int) -> Any:
+    """Return a column of one value, or of none."""
+    import pyarrow as pa
+
+    if text is None:
+        return pa.nulls(n, pa.string())
+    return pa.DictionaryArray.from_arrays(pa.array(np.zeros(n, np.int32)), pa.array([text]))

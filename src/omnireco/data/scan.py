@@ -16,14 +16,14 @@ from omnireco._checks import check_choice, check_columns, check_instant, check_n
 from omnireco._compute import Progress, ticker
 from omnireco._frozen import ReadOnly
 from omnireco.data.cells import Coded, merge_cells, sum_cells
-from omnireco.data.columns import Frame, open_frame
+from omnireco.data.columns import Frame, instants_to_arrow, open_frame
 from omnireco.data.events import EventLog
 from omnireco.data.id_column import IdColumn
 from omnireco.data.interactions import Interactions
 from omnireco.data.parquet import BATCH, ParquetPart, listed, read_batches
 from omnireco.data.vocabulary import NONE, Vocabulary
 from omnireco.data.weights import Weights, event_weights
-from omnireco.errors import EmptyError, ParameterError
+from omnireco.errors import EmptyError, IdKindError, ParameterError, SchemaError
 
 __all__ = ["EventScan", "scan"]
 
@@ -213,9 +213,11 @@ class EventScan:
         vocabularies = {name: Vocabulary.from_ids(ids, name) for name, ids in wanted.items()}
         names = tuple(dict.fromkeys((*_NEEDED, *context)))
         kept: list[Any] = []
+        kinds: dict[str, str] = {}
         with ticker(self._steps(), progress, label="scan") as tick:
             for frame in self._frames(names, tick, optional=("value", "store_id", "session_id")):
                 at = frame.instants("timestamp")
+                _check_kinds(frame, kinds)
                 keep = np.ones(frame.n_rows, np.bool_)
                 keep &= True if low is None else at >= low
                 keep &= True if high is None else at < high
@@ -223,15 +225,22 @@ class EventScan:
                     known, codes = frame.ids(name, allow_missing=True)
                     keep &= np.append(vocabulary.codes(known.ids, missing="none") >= 0, False)[codes]
                 if keep.any():
-                    table = pa.table(dict(frame.columns))
+                    table = pa.table({**frame.columns, "timestamp": instants_to_arrow(at)})  # one unit, one zone
                     kept.append(table.filter(pa.array(keep)))
         if not kept:
             raise EmptyError(
                 f"EventScan.log: none of {len(self):,} events is left. Ask for other people, channels or times."
             )
         plain = [_without_dictionaries(table, pc) for table in kept]
+        try:
+            whole = pa.concat_tables(plain, promote_options="permissive")
+        except (pa.ArrowException, TypeError) as error:
+            raise SchemaError(
+                f"EventScan.log: a column is of other kinds in other files ({type(error).__name__}). "
+                "Write it as one kind in all files."
+            ) from None
         return EventLog.from_frame(
-            pa.concat_tables(plain, promote_options="permissive"),
+            whole,
             context=context,
             itemless=self.itemless,  # type: ignore[arg-type]
         )
@@ -335,6 +344,24 @@ def _weighed(
     value = frame.numbers("value") if weights.value is not None else None
     part = EventLog(nobody, nobody, channels_known, events_known, none, none, channel, event, at, value, {}, 0, clock)
     return channel, event_weights(part, weights, clock)
+
+
+def _check_kinds(frame: Frame, kinds: dict[str, str]) -> None:
+    """Refuse ids or names that are integers in one file and strings in another; ``kinds`` remembers what was seen."""
+    import pyarrow.types as pt
+
+    for name, column in frame.columns.items():
+        if name in ("timestamp", "value"):
+            continue
+        kind = column.type.value_type if pt.is_dictionary(column.type) else column.type
+        if pt.is_null(kind) or pt.is_floating(kind):  # the door says what to do about floats
+            continue
+        found = "integers" if pt.is_integer(kind) else "strings"
+        if kinds.setdefault(name, found) != found:
+            raise IdKindError(
+                f"{frame.where}: {name} holds {found} here and {kinds[name]} in files before it: 1 and '1' are never "
+                "one. Write it as one kind in all files."
+            )
 
 
 def _without_dictionaries(table: Any, pc: Any) -> Any:

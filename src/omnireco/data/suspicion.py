@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from omnireco._checks import check_duration, check_instant, check_integer, from_microseconds, shown
+from omnireco.data.placeholders import placeholders
 from omnireco.data.quality import Finding, QualityReport, all_kept, finding
 from omnireco.data.vocabulary import NONE
 from omnireco.errors import ParameterError
@@ -18,23 +19,27 @@ from omnireco.errors import ParameterError
 if TYPE_CHECKING:
     from omnireco.data.events import EventLog
 
-__all__ = ["check_events", "fingerprint", "repeats"]
+__all__ = ["check_events", "fingerprint", "late_strays", "repeats"]
 
 RATES = {"1min": 60, "1h": 1000, "1D": 5000}
+_MINUTE_US, _HOUR_US, _DAY_US = 60_000_000, 3_600_000_000, 86_400_000_000
+_QUARTER_US = 15 * _MINUTE_US
+_FEWEST_ROUND, _MOST_AT_ONCE, _MOST_ROUND = 20, 0.125, 0.05  # shares that times of people stay far below
 _PAUSE_US = 2 * 3_600_000_000
 _1971_US = 365 * 86_400_000_000
 _RETURN = re.compile(r"return|refund|chargeback|cancel", re.IGNORECASE)
-_WORDS = ("null", "none", "nil", "nan", "n/a", "na", "undefined", "unknown", "anonymous", "guest", "test", "(not set)")
-_PLACEHOLDERS = (
-    *("", " ", "-", "0", "-1", "<NA>", "00000000-0000-0000-0000-000000000000"),
-    *(spelled for word in _WORDS for spelled in (word, word.upper(), word.title())),
-    *("NaN", "NaT"),
-)
 
 
 def check_events(log: EventLog, *, at: Any, rates: Mapping[str, int] | None, sleepless: Any) -> QualityReport:
     """Return the findings of ``EventLog.check``, which says what they mean."""
-    found = _duplicates(log) + _clocks(log, at) + _placeholders(log) + _bots(log, rates, sleepless) + _returns(log)
+    found = (
+        _duplicates(log)
+        + _clocks(log, at)
+        + _round_times(log)
+        + _placeholders(log)
+        + _bots(log, rates, sleepless)
+        + _returns(log)
+    )
     return replace(all_kept("EventLog.check", len(log), found), fingerprint=fingerprint(log))
 
 
@@ -67,7 +72,10 @@ def repeats(log: EventLog) -> np.ndarray:
 
 def _duplicates(log: EventLog) -> list[Finding]:
     by_id = "event_id" in log.labels
-    what = "event_id repeats that of an earlier event" if by_id else "the event equals another in every column"
+    what = "the event equals another in every column"
+    if by_id:
+        every = bool((log.labels["event_id"][1] != NONE).all())
+        what = "event_id repeats that of an earlier event" + ("" if every else f"; or, without one, {what}")
     fix = "log.deduplicated() keeps one of each" + (
         "." if by_id else ", if a basket cannot hold the same line twice; an event_id column would tell."
     )
@@ -84,7 +92,15 @@ def _clocks(log: EventLog, at: Any) -> list[Finding]:
         "An empty field, or seconds read as milliseconds? pd.to_datetime(frame['timestamp'], unit='s', utc=True).",
     )
     if at is None:
-        return found
+        late = late_strays(log.at)
+        return found + _about(
+            log,
+            "future",
+            "timestamp",
+            np.arange(len(log) - late, len(log)),
+            "the event lies long after all others: a clock that runs ahead",
+            "Use the server's clock instead of the device's, or leave them out: log.without(report, 'future').",
+        )
     cut = check_instant(at, "at")
     return found + _about(
         log,
@@ -96,14 +112,64 @@ def _clocks(log: EventLog, at: Any) -> list[Finding]:
     )
 
 
+def late_strays(at: np.ndarray) -> int:
+    """Return how many of the last instants lie so long after all others that their clocks must be wrong.
+
+    At most one in a hundred, after a pause of a sixth of all the time before it, or of 28 days where that is less, and
+    of a day at least; of fewer than a hundred instants the last one, after a pause longer than all the time before it.
+
+    Parameters
+    ----------
+    at : ndarray of int64, shape (n,)
+        UTC microseconds, ascending.
+    """
+    few = at.size < 100
+    most = 1 if few else at.size // 100
+    if at.size < 10:
+        return 0
+    tail = at[at.size - most - 1 :]
+    span = tail[:-1] - at[0]
+    least = span if few else np.clip(span // 6, _DAY_US, 28 * _DAY_US)
+    late = np.flatnonzero(tail[1:] - tail[:-1] > least)
+    return int(most - late[0]) if late.size else 0
+
+
+def _round_times(log: EventLog) -> list[Finding]:
+    """Find times that were rounded: to a day, an hour or a minute; and dates, which have no hour at all."""
+    if not len(log):
+        return []
+    fix = "Join the real time of the event, or read them as dates: EventLog.from_frame(frame, timestamp='date')."
+    what = "the event carries a date and no hour, of which no hour is learned"
+    found = _about(log, "date only", "timestamp", np.flatnonzero(~log.timed), what, fix)
+    timed = np.flatnonzero(log.timed)
+    clock = log.at[timed] % _DAY_US
+    quarters = np.bincount(clock[clock % _QUARTER_US == 0] // _QUARTER_US, minlength=96)
+    often = int(quarters.argmax())
+    if quarters[often] >= _FEWEST_ROUND and quarters[often] > _MOST_AT_ONCE * timed.size:
+        rows = timed[clock == often * _QUARTER_US]
+        what = (
+            f"the time is exactly {often // 4:02d}:{often % 4 * 15:02d} UTC, which may be somebody's midnight, in "
+            f"{rows.size / timed.size:.0%} of the events that have an hour"
+        )
+        found += _about(log, "midnight", "timestamp", rows, what, fix)
+    hours = timed[clock % _HOUR_US == 0]
+    if hours.size >= _FEWEST_ROUND and hours.size > _MOST_ROUND * timed.size:
+        what = f"the time is a whole hour in {hours.size / timed.size:.0%} of the events that have an hour"
+        return [*found, *_about(log, "round hour", "timestamp", hours, what, fix)]
+    rows = timed[log.at[timed] % _MINUTE_US == 0]
+    if rows.size < _FEWEST_ROUND or rows.size < timed.size / 2:
+        return found
+    what = f"the time is a whole minute in {rows.size / timed.size:.0%} of the events that have an hour"
+    fix = "Harmless for hours; the order of events within a minute is not known."
+    return [*found, *_about(log, "round minute", "timestamp", rows, what, fix)]
+
+
 def _placeholders(log: EventLog) -> list[Finding]:
-    text = log.users.ids.dtype == object
-    known = log.users.codes(list(_PLACEHOLDERS) if text else [-1], missing="none") if log.n_users else np.empty(0, int)
     return _about(
         log,
         "placeholder",
         "user_id",
-        np.flatnonzero(np.isin(log.user, known[known != NONE])),
+        np.flatnonzero(placeholders(log.users.ids)[log.user]) if len(log) else np.empty(0, np.int64),
         "user_id stands for nobody (an empty or default value)",
         "Many people would become one: log.without(report, 'placeholder'), or the device's id where there is one.",
     )

@@ -106,6 +106,7 @@ def concat(logs: Iterable[EventLog]) -> EventLog:
             labels=labels,
             start_us=min(part.start_us for part in parts),
             end_us=max(part.end_us for part in parts),
+            dated=None if all(part.dated is None for part in parts) else ~np.concatenate([p.timed for p in parts]),
         )
     )
 

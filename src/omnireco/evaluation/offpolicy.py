@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from omnireco._checks import check_integer, check_names, check_number, shown
+from omnireco._checks import check_integer, check_names, check_number, check_numbers, shown
 from omnireco._random import stream
+from omnireco.data.messages import NEVER, MessageLog
 from omnireco.errors import EmptyError, ParameterError
 from omnireco.evaluation.bootstrap import percentile_interval, resampled_means
+from omnireco.response.machines import answers_of_people, left_out
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -43,6 +45,8 @@ class OffPolicy:
     rows, people : int
         Decisions and the people (or other clusters) that made them.
     confidence : float
+    n_machine : int
+        Answers of machines, which did not count; 0 where the rewards were numbers.
     """
 
     table: pd.DataFrame
@@ -51,9 +55,13 @@ class OffPolicy:
     rows: int
     people: int
     confidence: float
+    n_machine: int = 0
 
     def __repr__(self) -> str:
-        return f"OffPolicy({len(self.diagnostics)} policies, {self.rows:,} decisions of {self.people:,} people)"
+        return (
+            f"OffPolicy({len(self.diagnostics)} policies, {self.rows:,} decisions of {self.people:,} people"
+            f"{left_out(self.n_machine)})"
+        )
 
     def _repr_html_(self) -> str:
         words = "".join(f"<p>{line}</p>" for line in self.verdict.splitlines())
@@ -113,8 +121,9 @@ def off_policy(
 
     Parameters
     ----------
-    rewards : array-like of shape (n,)
-        What each logged decision earned.
+    rewards : MessageLog, or array-like of shape (n,)
+        What each logged decision earned. Of a message log: 1 where a person answered. Answers that the log flags as
+        machines' are none, unless a click came later; the result says how many there were.
     logged : array-like of shape (n,)
         The probability with which the logging policy made the choice that it made, in (0, 1].
     target : array-like, or mapping of str to array-like
@@ -180,7 +189,7 @@ def off_policy(
     >>> print(result.verdict.split(",")[0])
     target: better than the policy that made the log
     """
-    r = _vector(rewards, "rewards")
+    r, n_machine = _rewards(rewards)
     n = r.size
     if n == 0:
         raise EmptyError("off_policy: there is no decision to learn from.")
@@ -273,6 +282,7 @@ def off_policy(
         rows=n,
         people=n_people,
         confidence=confidence,
+        n_machine=n_machine,
     )
 
 
@@ -295,7 +305,8 @@ def cross_fitted_rewards(
         Numbers known before the choice.
     actions : array-like of shape (n,)
         Logged actions, 0 to n_actions - 1.
-    rewards : array-like of shape (n,)
+    rewards : MessageLog, or array-like of shape (n,)
+        Of a message log as in `off_policy`.
     n_actions : int, optional
         Number of actions; by default one more than the largest.
     people : array-like of shape (n,), optional
@@ -335,7 +346,7 @@ def cross_fitted_rewards(
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
 
-    r = _vector(rewards, "rewards")
+    r, _ = _rewards(rewards)
     n = r.size
     x = _matrix(contexts, "contexts", n)
     chosen = _actions(actions, n, None)
@@ -409,7 +420,7 @@ def _without_support(every: np.ndarray | None, chosen: np.ndarray | None) -> flo
 
 def _chances(given: Any, name: str, n: int, chosen: np.ndarray | None) -> tuple[np.ndarray, np.ndarray | None]:
     """Return the chance of the logged choice (n,), and of every action where it was given."""
-    array = np.asarray(given, np.float64)
+    array = check_numbers(given, name)
     if array.ndim == 1:
         share, every = _vector(array, name, n), None
     else:
@@ -466,15 +477,23 @@ def _clusters(people: Any, n: int) -> tuple[np.ndarray, int]:
     return code, distinct.size
 
 
+def _rewards(given: Any) -> tuple[np.ndarray, int]:
+    """Return rewards as float64 (n,), and how many answers of machines are none of them."""
+    if not isinstance(given, MessageLog):
+        return _vector(given, "rewards"), 0
+    answered_at, n_machine = answers_of_people(given)
+    return (answered_at != NEVER).astype(np.float64), n_machine
+
+
 def _vector(values: Any, name: str, n: int | None = None) -> np.ndarray:
-    array = np.asarray(values, np.float64)
+    array = check_numbers(values, name)
     if array.ndim != 1 or (n is not None and array.size != n):
         raise ParameterError(f"{name} must have one number per decision{f', {n:,}' if n else ''}. Got {array.shape}.")
     return _finite(array, name)
 
 
 def _matrix(values: Any, name: str, n: int) -> np.ndarray:
-    array = np.asarray(values, np.float64)
+    array = check_numbers(values, name)
     if array.ndim != 2 or array.shape[0] != n:
         raise ParameterError(f"{name} must have {n:,} rows and a column each. Got the shape {array.shape}.")
     return _finite(array, name)

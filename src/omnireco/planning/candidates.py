@@ -19,7 +19,7 @@ import numpy as np
 from omnireco._checks import check_flag, check_integer, name_rows
 from omnireco._compute import row_blocks
 from omnireco._frozen import ReadOnly
-from omnireco.data.clock import Slots, local_us
+from omnireco.data.clock import Slots, local_us, slots_by_zone
 from omnireco.data.columns import decode_optional, instants_to_pandas, open_frame
 from omnireco.data.messages import NEVER
 from omnireco.data.vocabulary import NONE, Vocabulary, match
@@ -308,7 +308,7 @@ def candidates(
     timing : fitted SendTime, or any Timing
         The chance of an answer by person, channel and instant.
     slots : Slots
-        The instants at which a message may leave.
+        The instants at which a message may leave; whole days are those of each person's own calendar.
     channels : str or iterable of str
         Channels to use; may be left out where ``recs`` names them.
     eligibility : iterable of Eligibility
@@ -449,18 +449,21 @@ class _Offers:
         self, user: np.ndarray, row: np.ndarray, codes: np.ndarray, channel: int
     ) -> tuple[Touches, np.ndarray, np.ndarray]:
         """Return the best touches of some people on one channel, with values and chances."""
-        at, name = self.slots.at, str(self.empty.channels.ids[channel])
+        name = str(self.empty.channels.ids[channel])
+        at, opens, n_slots = self._slots_of(row)
         asked = int(np.flatnonzero(self.audience.channels.ids == name)[0])
         discount = 1.0 / np.log2(np.arange(codes.shape[1]) + 2.0)
         worth = np.where(codes == NONE, np.nan, self.worth[codes]) * discount
-        self._count("no margin", int((np.isnan(worth) & (codes != NONE)).sum()) * at.size)
+        self._count("no margin", int(((np.isnan(worth) & (codes != NONE)).sum(axis=1) * n_slots).sum()))
         has_item = ~np.isnan(worth)
+        offered = has_item.sum(axis=1) * n_slots
         since, reachable = self.since[user, channel], self.audience.reachable[row, asked]
         consent = since < FORBIDDEN
-        self._count("Consent", int(has_item[~consent].sum()) * at.size)
-        self._count("Reachable", int(has_item[consent & ~reachable].sum()) * at.size)
+        self._count("Consent", int(offered[~consent].sum()))
+        self._count("Reachable", int(offered[consent & ~reachable].sum()))
         open_to = np.flatnonzero(consent & reachable & has_item.any(axis=1))
-        user, row, codes, worth, has_item, since = (a[open_to] for a in (user, row, codes, worth, has_item, since))
+        user, row, codes, worth, has_item = (a[open_to] for a in (user, row, codes, worth, has_item))
+        since, opens = since[open_to], opens[open_to]
         chance, cost = _chances(self.timing, self.audience, row, name, at), np.zeros(row.size)
         if self.fatigue is not None and row.size:
             ids = self.audience.users.ids[row]
@@ -486,15 +489,22 @@ class _Offers:
             self.empty.named,
         )
         value = (chance[person] * worth[person, rank][:, None] - cost[person][:, None]).ravel()
-        kept = allowed(whole, (Consent(), *self.rules), self.left_out)
+        own_days = np.flatnonzero(opens[person].ravel())
+        kept = own_days[allowed(whole.take(own_days), (Consent(), *self.rules), self.left_out)]
         good = kept[value[kept] > 0]
         self._count("no value", kept.size - good.size)
         table = np.full(flat.size, -np.inf)
         table[good] = value[good]
-        best = _best_slots(table.reshape(person.size, at.size), (at - at.min(initial=0)) // _DAY, self.n_slots)
+        best = _best_slots(table.reshape(person.size, at.size), (at - self.slots.first_us) // _DAY, self.n_slots)
         chosen = np.flatnonzero(best.ravel())
         self._count("not among the best slots", good.size - chosen.size)
         return whole.take(chosen), value[chosen], chance[person].ravel()[chosen]
+
+    def _slots_of(self, row: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Return the instants, which are slots for whom, bool (n_people, n), and how many each person has."""
+        at, inside = slots_by_zone(self.slots, self.audience.zones)
+        opens = inside[_known_zone(self.audience, row)]
+        return at, opens, opens.sum(axis=1)
 
     def _count(self, reason: str, n: int) -> None:
         self.left_out[reason] = self.left_out.get(reason, 0) + n

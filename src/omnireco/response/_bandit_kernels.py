@@ -1,4 +1,4 @@
-"""The compiled loops of bandits: one update, counter-based draws, shortlists, choices and their probabilities.
+"""The compiled loops of bandits: one update, counter-based draws, shortlists and choices.
 
 Every draw is a function of (key, decision, slot, arm) by SplitMix64 (Steele et al. 2014), so no choice depends on who
 else is in the batch, on its blocks or on threads.
@@ -13,14 +13,12 @@ import math
 import numpy as np
 
 from omnireco._compute import compiled
+from omnireco.response._chances import chance_of, start_row
 
 __all__ = [
     "add_one",
-    "chances",
-    "chances_of",
     "learn_many",
     "learn_one",
-    "log_cdf_table",
     "moments",
     "normal_table",
     "pick_drawn",
@@ -36,8 +34,6 @@ __all__ = [
 GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 FIRST, SECOND = np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB)
 CELLS, LEVELS = 4096, 9  # of the table of normal quantiles
-STEP, REACH = 1.0 / 64.0, 8.0  # of the table of log Phi
-NEGLIGIBLE = -30.0  # exp(-30): what is left out of an integral
 
 
 def normal_table() -> np.ndarray:
@@ -51,22 +47,6 @@ def normal_table() -> np.ndarray:
     table = np.stack([ndtri(cell / 64.0**level) for level in range(LEVELS)])
     table[:, 0] = table[:, 1]
     return table.astype(np.float32)
-
-
-def log_cdf_table() -> np.ndarray:
-    """Return T (1024, 4): log Phi on cells of 1/64 from -8 to 8, as cubics in the place within the cell.
-
-    Hermite interpolation of values and slopes; the error is below 1e-9.
-    """
-    from scipy.special import log_ndtr
-
-    t = np.linspace(-REACH, REACH, round(2 * REACH / STEP) + 1)
-    value = log_ndtr(t)
-    slope = np.exp(-0.5 * t * t - 0.5 * np.log(2 * np.pi) - value) * STEP
-    rise = np.diff(value)
-    return np.stack(
-        [value[:-1], slope[:-1], 3 * rise - 2 * slope[:-1] - slope[1:], slope[:-1] + slope[1:] - 2 * rise], axis=1
-    )
 
 
 @compiled
@@ -109,7 +89,8 @@ def normal(bits, table):
 def learn_one(theta, cov, arm, x, weight, reward) -> float:
     """Condition the posterior of one arm, theta (K, d), cov (K, d, d), on one reward (Sherman and Morrison 1950).
 
-    Returns the squared surprise in units of the noise, or NaN and changes nothing when a number is not finite.
+    Returns the squared surprise in units of the noise, or NaN and changes nothing when a number is not finite. Where
+    rounding has left no variance along x nothing is left to learn of it.
     """
     d = x.size
     s, mean = cov[arm], theta[arm]
@@ -124,10 +105,12 @@ def learn_one(theta, cov, arm, x, weight, reward) -> float:
     for i in range(d):
         spread += x[i] * u[i]
         error -= x[i] * mean[i]
-    scale = weight / (1.0 + weight * spread)
+    scale = weight / (1.0 + weight * max(spread, 0.0))
     surprise = scale * error * error
     if not np.isfinite(surprise) or not np.isfinite(spread):
         return np.nan
+    if spread <= 0.0:
+        return surprise
     for j in range(d):
         c = scale * u[j]
         if c != 0.0:
@@ -318,16 +301,6 @@ def refine(theta, cov, x, bonus, ranking, score) -> None:
 
 
 @compiled
-def start_row(allowed, everywhere, row, is_open):
-    """Fill is_open (K,) and return how many arms may be chosen."""
-    count = 0
-    for arm in range(is_open.size):
-        is_open[arm] = everywhere or allowed[row, arm]
-        count += is_open[arm]
-    return count
-
-
-@compiled
 def nth_open(is_open, nth):
     """Return the nth open arm."""
     for arm in range(is_open.size):
@@ -432,10 +405,11 @@ def pick_drawn(
             if coin < floor:
                 chosen = nth_open(is_open, min(n_open - 1, int(coin / floor * n_open)))
             else:
+                origin = np.float64(mean[row, nth_open(is_open, 0)])  # what all have in common hides no narrow arm
                 for arm in range(n_arms):
                     if is_open[arm]:
-                        noise = normal(mixed(bits ^ serial[arm]), normals)
-                        score = mean[row, arm] + width[row, arm] * noise
+                        noise = np.float64(normal(mixed(bits ^ serial[arm]), normals))
+                        score = (np.float64(mean[row, arm]) - origin) + np.float64(width[row, arm]) * noise
                         if score > best or chosen < 0:
                             chosen, best = arm, score
             arms[row, slot] = chosen
@@ -444,95 +418,3 @@ def pick_drawn(
                 propensity[row, slot] = (1.0 - floor) * p + floor / n_open
             is_open[chosen] = False
             n_open -= 1
-
-
-@compiled
-def integral_range(mean, width, is_open):
-    """Return where the highest of the open arms may lie (low, high), and the step that sees the narrowest of them."""
-    low, high = -np.inf, -np.inf
-    for arm in range(mean.size):
-        if is_open[arm]:
-            low = max(low, mean[arm] - 7.0 * width[arm])
-            high = max(high, mean[arm] + 7.0 * width[arm])
-    narrow, rivals = np.inf, 0
-    for arm in range(mean.size):
-        if is_open[arm] and mean[arm] + 7.0 * width[arm] >= low:
-            narrow = min(narrow, np.float64(width[arm]))
-            rivals += 1
-    # The highest of n is about 1 / sqrt(2 log n) times as wide as each: a step below that sees it to nine digits.
-    step = 0.8 * narrow / math.sqrt(1.0 + 2.0 * math.log(max(rivals, 1)))
-    return low, high, max(step, (high - low) / 4000.0)
-
-
-@compiled
-def log_below(s, centre, inverse, n, logs):
-    """Return sum_r log Phi((s - centre_r) * inverse_r) over n rivals: the log chance that all lie below s."""
-    even, odd = 0.0, 0.0  # two sums: neither waits for the other
-    for at in range(n):
-        x = min(max((s - centre[at]) * inverse[at] + REACH, 0.0) * 64.0, 1023.9999)
-        cell = np.int32(x)
-        u = x - cell
-        value = logs[cell, 0] + u * (logs[cell, 1] + u * (logs[cell, 2] + u * logs[cell, 3]))
-        if at & 1:
-            odd += value
-        else:
-            even += value
-    return even + odd
-
-
-@compiled
-def chance_of(mean, width, is_open, chosen, logs):
-    """Return the probability that independent N(mean, width^2) have their highest at `chosen`, among the open.
-
-    The trapezoid rule from the top down, until all that is left lies below exp(-30).
-    """
-    low, high, step = integral_range(mean, width, is_open)
-    if not step > 0.0:  # no spread at all: the best mean, the first of equal ones
-        best = -1
-        for arm in range(mean.size):
-            if is_open[arm] and (best < 0 or mean[arm] > mean[best]):
-                best = arm
-        return 1.0 if best == chosen else 0.0
-    centre, inverse, n = np.empty(mean.size), np.empty(mean.size), 0
-    for arm in range(mean.size):
-        if is_open[arm] and arm != chosen and mean[arm] + REACH * width[arm] > low:
-            centre[n] = mean[arm]
-            inverse[n] = 1.0 / max(np.float64(width[arm]), 1e-300)
-            n += 1
-    own, narrow = np.float64(mean[chosen]), 1.0 / max(np.float64(width[chosen]), 1e-300)
-    total, s = 0.0, min(high, own + 7.0 / narrow)
-    while s > low - step:
-        t = (s - own) * narrow
-        if t < -8.0:
-            break
-        below = log_below(s, centre, inverse, n, logs)
-        if below < NEGLIGIBLE:
-            break
-        total += math.exp(below - 0.5 * t * t)
-        s -= step
-    return min(1.0, total * step * narrow * 0.3989422804014327)
-
-
-@compiled
-def chances(mean, width, allowed, everywhere, logs, out) -> None:
-    """Fill out (m, K) with the probability of each arm to be the highest."""
-    m, n_arms = mean.shape
-    is_open = np.empty(n_arms, np.bool_)
-    for row in range(m):
-        start_row(allowed, everywhere, row, is_open)
-        for arm in range(n_arms):
-            out[row, arm] = chance_of(mean[row], width[row], is_open, arm, logs) if is_open[arm] else 0.0
-
-
-@compiled
-def chances_of(mean, width, allowed, everywhere, chosen, floor, logs, out) -> None:
-    """Fill out (m,) with the probability of the chosen arm of each row, the even share `floor` mixed in."""
-    m, n_arms = mean.shape
-    is_open = np.empty(n_arms, np.bool_)
-    for row in range(m):
-        n_open = start_row(allowed, everywhere, row, is_open)
-        if n_open == 0:
-            out[row] = 0.0
-        else:
-            p = chance_of(mean[row], width[row], is_open, chosen[row], logs)
-            out[row] = (1.0 - floor) * p + floor / n_open

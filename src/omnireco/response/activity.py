@@ -42,7 +42,7 @@ from omnireco.response.segments import (
     people_of,
     segment_codes,
 )
-from omnireco.response.sessions import NOT_COUNTED, Counted, count_sessions, local_quarters
+from omnireco.response.sessions import NOT_COUNTED, Counted, count_sessions, local_quarters, timed_events
 from omnireco.response.strengths import (
     Sessions,
     decayed_counts,
@@ -145,7 +145,8 @@ class ActivityProfile:
             What people did, on any channel. A label ``utc_offset_min`` or ``timezone`` (see ``context=`` of
             ``EventLog.from_frame``) is the event's own clock, for people who travel.
         audience : Audience
-            For their time zones. Events of people whose zone is not known have no local hour and are left out.
+            For their time zones. Events of people whose zone is not known have no local hour and are left out, as are
+            events that carry a date only (``log.timed``).
         messages : MessageLog, optional
             Sessions that start within ``session_gap`` after a message or its answer are left out: they show our
             own timetable.
@@ -173,6 +174,7 @@ class ActivityProfile:
         Dirichlet language model (the chain of levels, from coarse to fine).
         """
         _check_inputs(log, audience, messages)
+        log = timed_events(log)
         gap = check_duration(self.session_gap, "session_gap")
         counted = count_sessions(log, audience, messages, gap, threads=threads)
         history = counted.history
@@ -406,7 +408,12 @@ class ActivityModel:
         """Return the profiles of people given by code, (n, 168); -1 gives the population's."""
         from omnireco.response import _curves as kernels
 
-        user = np.asarray(user, np.int64)
+        user = np.asarray(user)
+        if user.dtype.kind not in "iu" or user.ndim != 1:
+            raise ParameterError(
+                "profiles takes codes of people, whole numbers: model.users.codes(ids, missing='none')."
+            )
+        user = user.astype(np.int64)
         found, trust = np.empty((user.size, WEEK)), self.trust_in(user)
         laid_out = self.tables()
         in_threads(

@@ -13,7 +13,7 @@ import numpy as np
 
 from omnireco.errors import ParameterError
 
-__all__ = ["WIDEST", "Posteriors"]
+__all__ = ["WIDEST", "Posteriors", "inverse", "square_root"]
 
 WIDEST = 2048  # context features times arm features: the side of the shared block
 _FIRST_OFFSET = 10.0
@@ -129,6 +129,11 @@ class Posteriors:
         if self.discount == 1.0:
             return np.ones(n)
         fade = self.discount ** np.arange(1, n + 1)
+        if n and fade[-1] * self.scale < 1.0 / _RENORMALISE:  # before the weights of new events overflow
+            self._renormalise(fade=float(fade[-1]) if fade[-1] < 1.0 / _RENORMALISE else 1.0)
+            if fade[-1] < 1.0 / _RENORMALISE:  # one event, and hardly anything is left of what was before
+                self.n_events = self.n_events * float(fade[-1]) + 1.0
+                return np.ones(1)
         weight = 1.0 / (self.scale * fade)
         self.scale *= float(fade[-1]) if n else 1.0
         self.n_events *= float(fade[-1]) if n else 1.0
@@ -140,6 +145,12 @@ class Posteriors:
         from omnireco.response import _bandit_kernels as kernels
 
         if not arm.size:
+            return
+        longest = arm.size if self.discount == 1.0 else max(1, int(-np.log(_RENORMALISE) / np.log(self.discount)))
+        if arm.size > longest:  # else the first would weigh nothing, and the last more than there are numbers
+            for start in range(0, arm.size, longest):
+                part = slice(start, start + longest)
+                self.learn(arm[part], x[part], reward[part], weight[part])
             return
         if self.keeps_sums:
             scaled = weight * self.tick(arm.size)
@@ -165,19 +176,23 @@ class Posteriors:
         z, error = z * root[:, None], root * (reward - z @ self.theta[arm])
         cov = self.cov[arm]
         u = z @ cov
+        self._learn_rows(arm, z, error, u)
+        cov[:] = (cov + cov.T) / 2.0
+        self.count[arm] += float(weight.sum())
+
+    def _learn_rows(self, arm: int, z: np.ndarray, error: np.ndarray, u: np.ndarray) -> None:
+        cov = self.cov[arm]
         if len(z) <= self.d // 2:
             solved = np.linalg.solve(np.eye(len(z)) + u @ z.T, np.column_stack([error, u]))
             self.surprise += float(error @ solved[:, 0])
             self.theta[arm] += u.T @ solved[:, 0]
             cov -= u.T @ solved[:, 1:]
         else:
-            after = np.linalg.inv(np.linalg.inv(cov) + z.T @ z)
+            after = inverse(inverse(cov) + z.T @ z)
             step = after @ (z.T @ error)
             self.surprise += float(error @ error - error @ (z @ step))
             self.theta[arm] += step
             cov[:] = after
-        cov[:] = (cov + cov.T) / 2.0
-        self.count[arm] += float(weight.sum())
 
     def learn_one(self, arm: int, x: np.ndarray, reward: float) -> bool:
         """Learn from one event; False, and nothing learned, where a number is not finite."""
@@ -190,7 +205,6 @@ class Posteriors:
             kernels.add_one(self.a, self.b, self.rr, arm, x, weight, reward)
             if self.discount < 1.0:
                 self.count[arm] += 1.0
-                self._renormalise()
                 return True
         surprise = kernels.learn_one(self.theta, self.cov, arm, x, 1.0, reward)
         if surprise != surprise:
@@ -211,15 +225,13 @@ class Posteriors:
             self.rr[only] += float(weight[rows] @ reward[rows] ** 2)
         if self.discount < 1.0:
             np.add.at(self.count, arm, 1.0)
-            self._renormalise()
 
-    def _renormalise(self) -> None:
-        """Write the scale into the sums before the weights of new events overflow."""
-        if 1.0 / self.scale > _RENORMALISE:
-            for array in (self.a, self.b, self.rr):
-                array *= self.scale
-            self.scale = 1.0
-            self.n_fitted = 0.0
+    def _renormalise(self, fade: float) -> None:
+        """Write the scale, and what fades at once, into the sums."""
+        for array in (self.a, self.b, self.rr):
+            array *= self.scale * fade
+        self.scale = 1.0
+        self.n_fitted = 0.0
 
     @property
     def due(self) -> bool:
@@ -240,7 +252,7 @@ class Posteriors:
         if self.keeps_sums and len(self):
             a, b = self.a * self.scale, self.b * self.scale
             if self.features is None:
-                self.cov = np.linalg.inv(a + self.regularization * np.eye(self.d))
+                self.cov = inverse(a + self.regularization * np.eye(self.d))
                 self.theta = (self.cov @ b[:, :, None])[:, :, 0]
             else:
                 for step in range(steps):
@@ -266,12 +278,12 @@ class Posteriors:
         d, eta, f = self.d, self._eta, self.features
         assert f is not None
         q = f.shape[1]
-        own = np.linalg.inv(a + np.diag(eta))
+        own = inverse(a + np.diag(eta))
         told = (own @ b[:, :, None])[:, :, 0]
         w = np.diag(eta) - eta[:, None] * own * eta
         crossed = (f[:, :, None] * f[:, None, :]).reshape(len(f), q * q)
         m = (w.reshape(len(f), d * d).T @ crossed).reshape(d, d, q, q).transpose(0, 2, 1, 3).reshape(d * q, d * q)
-        self.spread = np.linalg.inv(m + self.regularization * np.eye(d * q))
+        self.spread = inverse(m + self.regularization * np.eye(d * q))
         self.shared = (self.spread @ ((eta * told).T @ f).ravel()).reshape(d, q)
         centre = f @ self.shared.T
         self.theta = told + (own @ (eta * centre)[:, :, None])[:, :, 0]
@@ -297,3 +309,25 @@ class Posteriors:
         spread = self.spread.reshape(d, q, d, q).transpose(0, 2, 1, 3).reshape(d * d, q * q)
         crossed = (f[:, :, None] * f[:, None, :]).reshape(len(f), q * q)
         return (crossed @ spread.T).reshape(len(f), d, d)
+
+
+def inverse(matrix: np.ndarray) -> np.ndarray:
+    """Return the inverse of one or many symmetric positive matrices; of one that rounding made singular, a near one."""
+    try:
+        found = np.linalg.inv(matrix)
+        if np.isfinite(found).all():
+            return np.asarray(found)
+    except np.linalg.LinAlgError:
+        pass
+    value, vector = np.linalg.eigh((matrix + np.swapaxes(matrix, -1, -2)) / 2.0)
+    value = np.maximum(value, 1e-15 * value[..., -1:])
+    return np.asarray((vector / value[..., None, :]) @ np.swapaxes(vector, -1, -2))
+
+
+def square_root(matrix: np.ndarray) -> np.ndarray:
+    """Return R with R R' = matrix, of one or many covariances; variances that rounding made negative are 0."""
+    try:
+        return np.linalg.cholesky(matrix)
+    except np.linalg.LinAlgError:
+        value, vector = np.linalg.eigh(matrix)
+        return np.asarray(vector * np.sqrt(np.maximum(value, 0.0))[..., None, :])

@@ -13,7 +13,17 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import numpy as np
 import scipy.sparse as sp
 
-from omnireco._checks import check_choice, check_flag, check_integer, check_k, check_number, name_rows, no_such, shown
+from omnireco._checks import (
+    check_choice,
+    check_flag,
+    check_integer,
+    check_k,
+    check_number,
+    check_numbers,
+    name_rows,
+    no_such,
+    shown,
+)
 from omnireco._compute import one_blas_thread, row_blocks, usable_threads
 from omnireco.data.vocabulary import NONE, Vocabulary, distinct_codes
 from omnireco.errors import ParameterError, SchemaError, UnknownIdError
@@ -29,6 +39,9 @@ __all__ = ["Decisions", "LinearBandit", "LiveBandit"]
 
 _LOG = logging.getLogger(__name__)
 _EXPLORATION = {"thompson": 0.5, "linucb": 0.5, "epsilon_greedy": 0.05, "softmax": 0.05, "squarecb": 4.0}
+_MOST = 1e6  # of a context or feature: squares of it times rounding still leave variances above 0
+_MOST_REWARD = 1e15
+_MOST_WEIGHT = 1e12
 _LARGE = 1 << 24  # products below which our own threads and a limit on those of BLAS cost more than they save
 _GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 
@@ -182,16 +195,18 @@ class LinearBandit:
     def __post_init__(self) -> None:
         check_choice(self.policy, "policy", tuple(_EXPLORATION))
         if self.exploration is not None:
-            check_number(self.exploration, "exploration", low=0.0)
+            check_number(self.exploration, "exploration", low=0.0, high=_MOST_REWARD)
             if self.policy == "epsilon_greedy":
                 check_number(self.exploration, "exploration", low=0.0, high=1.0)
             if self.policy == "softmax":
                 check_number(self.exploration, "exploration", above=0.0)
-        check_number(self.regularization, "regularization", above=0.0)
+        check_number(self.regularization, "regularization", above=0.0, high=_MOST_REWARD)
+        if self.regularization < 1.0 / _MOST:
+            raise ParameterError(f"regularization must be at least {1.0 / _MOST:g}. Got {self.regularization:g}.")
         check_flag(self.shared, "shared")
         check_flag(self.intercept, "intercept")
         if self.noise is not None:
-            check_number(self.noise, "noise", above=0.0)
+            check_number(self.noise, "noise", above=0.0, high=_MOST_REWARD)
         check_number(self.discount, "discount", above=0.0, high=1.0)
         check_number(self.floor, "floor", low=0.0, high=1.0)
         if self.groups is not None:
@@ -359,7 +374,7 @@ class LiveBandit:
         Raises
         ------
         SchemaError
-            When shapes disagree or a number is not finite.
+            When shapes disagree, or a number is not finite or above 1e6 in size.
         """
         from omnireco.response import _bandit_kernels as kernels
 
@@ -371,7 +386,7 @@ class LiveBandit:
             raise ParameterError("groups draws one set of scores per context, so k must be 1. Leave groups out.")
         allowed = self._allowed(eligible, n)
         ids = np.arange(self._next, self._next + n)
-        numbers = ids if keys is None else _numbers(np.asarray(keys)).view(np.int64)
+        numbers = ids if keys is None else _key_numbers(keys)
         if numbers.shape != (n,):
             raise SchemaError(f"keys must hold one value per context, ({n},). Got {numbers.shape}.")
         self.refresh_if_due()
@@ -420,7 +435,7 @@ class LiveBandit:
         if ids.ndim != 1 or (ids.size and ids.dtype.kind not in "iu"):
             raise SchemaError(f"ids must be whole numbers, shape (n,): Decisions.ids. Got {ids.dtype} {ids.shape}.")
         ids = ids.astype(np.int64)
-        given = np.asarray(rewards, np.float64)
+        given = check_numbers(rewards, "rewards", error=SchemaError)
         given = given.reshape(-1, 1) if given.ndim < 2 else given
         if len(given) != ids.size:
             raise SchemaError(f"reward: {ids.size:,} ids and {len(given):,} rewards. Give one (row) per decision.")
@@ -442,6 +457,8 @@ class LiveBandit:
                 f"rewards must be finite and no wider than the slots ({serial.shape[1]}). Got shape {given.shape}; "
                 "NaN is for slots that nobody looked at."
             )
+        if (large := (np.abs(given) > _MOST_REWARD).any(axis=1)).any():
+            raise SchemaError(_too_large("reward: a reward", _MOST_REWARD, large))
         rows = np.append(self._rows_of_serials(), NONE)[serial[:, : given.shape[1]]]
         seen = (rows >= 0) & ~np.isnan(given)
         if cascade:
@@ -467,7 +484,8 @@ class LiveBandit:
         UnknownIdError
             When an arm is not known.
         SchemaError
-            When shapes disagree or a number is not finite; nothing is learned then.
+            When shapes disagree, or a number is not finite or too large (contexts above 1e6 in size, rewards above
+            1e15, weights above 1e12): such numbers would leave nothing of what was learned. Nothing is learned then.
 
         Notes
         -----
@@ -479,9 +497,9 @@ class LiveBandit:
             self._update_one(arms, contexts, rewards)
             return
         x = self._contexts(contexts)
-        reward = np.atleast_1d(np.asarray(rewards, np.float64))
+        reward = np.atleast_1d(check_numbers(rewards, "rewards", error=SchemaError))
         rows = self.arms.codes(np.atleast_1d(np.asarray(arms)) if np.ndim(arms) == 0 else arms).astype(np.int64)
-        weight = None if weights is None else np.asarray(weights, np.float64)
+        weight = None if weights is None else check_numbers(weights, "weights", error=SchemaError)
         if rows.shape != (len(x),) or reward.shape != (len(x),) or (weight is not None and weight.shape != (len(x),)):
             raise SchemaError(
                 f"update: {len(x):,} contexts, {rows.size:,} arms and {reward.size:,} rewards. Give one each per event."
@@ -489,6 +507,10 @@ class LiveBandit:
         bad = ~np.isfinite(reward) if weight is None else ~(np.isfinite(reward) & np.isfinite(weight) & (weight >= 0))
         if bad.any():
             raise SchemaError(f"update: a reward or weight is missing, infinite or negative in {name_rows(bad)}.")
+        if (large := np.abs(reward) > _MOST_REWARD).any():
+            raise SchemaError(_too_large("update: a reward", _MOST_REWARD, large))
+        if weight is not None and (large := weight > _MOST_WEIGHT).any():
+            raise SchemaError(_too_large("update: a weight", _MOST_WEIGHT, large))
         self._learn(rows, x, reward, weight)
 
     def expected(self, contexts: Any) -> np.ndarray:
@@ -570,6 +592,8 @@ class LiveBandit:
 
         Where arms are shared a new one starts from what its features promise, else from zero.
         """
+        if not isinstance(arms, (Vocabulary, Iterable)):
+            raise ParameterError(f"arms must be a list of ids. Got {type(arms).__name__}.")
         known, codes = Vocabulary.encode(arms.ids if isinstance(arms, Vocabulary) else list(arms), "arms")
         order = known.ids[codes]
         if len(known) < order.size:
@@ -636,11 +660,23 @@ class LiveBandit:
             x = self._x = np.ones(self._state.d)
         if context.size != x.size - self.bandit.intercept:
             raise SchemaError(f"update: a context has {x.size - self.bandit.intercept} numbers. Got {context.size}.")
+        if context.dtype.kind not in "biuf" or isinstance(reward, (str, bytes)) or np.ndim(reward):
+            raise SchemaError("update: one context needs numbers, and one number as its reward.")
         if self.bandit.intercept:
             x[1:] = context
         else:
             x[:] = context
-        if not self._state.learn_one(row, x, float(reward)):
+        try:
+            reward = float(reward)
+        except (TypeError, ValueError):
+            raise SchemaError(f"update: the reward must be a number. Got {type(reward).__name__}.") from None
+        # one comparison each: this is the path of a live service; NaN fails it as well
+        if x.size and not (x.min() >= -_MOST and x.max() <= _MOST and abs(reward) <= _MOST_REWARD):
+            raise SchemaError(
+                "update: the context or the reward is missing, infinite or too large "
+                f"(contexts reach to {_MOST:g}, rewards to {_MOST_REWARD:g}). Scale them to about 1."
+            )
+        if not self._state.learn_one(row, x, reward):
             raise SchemaError("update: the context or the reward is missing or infinite.")
         self._rewards += 1
         self._scorer.learned(row)
@@ -675,8 +711,9 @@ class LiveBandit:
         return np.ascontiguousarray(table)
 
     def _key(self, seed: int) -> np.uint64:
-        if seed not in self._keys or isinstance(seed, bool):
+        if not isinstance(seed, int) or isinstance(seed, bool) or seed not in self._keys:
             name = f"{check_integer(seed, 'seed', low=0)}/bandit".encode()
+            seed = int(seed)
             self._keys = {seed: np.uint64(int.from_bytes(hashlib.sha256(name).digest()[:8], "little"))}
         return self._keys[seed]
 
@@ -788,9 +825,11 @@ class _Job:
         floor = live.bandit.floor
         kernels.pick_ranked(ranking, allowed, everywhere, len(live.arms), 1, floor, self.key, numbers, arm, chance)
         if self.wanted:
+            from omnireco.response._chances import chances_of
+
             width = np.asarray(scorer.widths(x, exact=True) * (_amount(live.bandit) * live.noise), np.float64)
             mean = np.asarray(x @ live._state.theta.T)
-            kernels.chances_of(mean, width, allowed, everywhere, arm[:, 0], floor, tables()[1], chance[:, 0])
+            chances_of(mean, width, allowed, everywhere, arm[:, 0], floor, tables()[1], chance[:, 0])
 
 
 def _amount(bandit: LinearBandit) -> float:
@@ -806,8 +845,8 @@ def _matrix(table: Any, name: str) -> np.ndarray:
     """Return a table of finite numbers as float64 (n, d)."""
     x = table.toarray() if sp.issparse(table) else table
     try:
-        x = np.asarray(x, np.float64)
-    except (TypeError, ValueError):
+        x = check_numbers(x, name, error=SchemaError)
+    except SchemaError:
         raise SchemaError(f"{name} must hold numbers, shape (n, d). Encode other columns: pd.get_dummies.") from None
     if x.ndim != 2:
         raise SchemaError(f"{name} must have the shape (n, d). Got {x.shape}. One row: {name}[None, :].")
@@ -815,7 +854,24 @@ def _matrix(table: Any, name: str) -> np.ndarray:
         raise SchemaError(
             f"{name} is missing or infinite in {name_rows(~np.isfinite(x).all(axis=1))}. Fill or drop it."
         )
+    if (large := np.abs(x).max(axis=1, initial=0.0) > _MOST).any():
+        raise SchemaError(_too_large(name, _MOST, large))
     return x
+
+
+def _key_numbers(keys: Any) -> np.ndarray:
+    """Return the number behind each key, int64 (n,)."""
+    try:
+        given = np.asarray(keys)
+    except ValueError:  # rows of different lengths
+        given = np.empty(0, np.float64)
+    if given.dtype.kind not in "iuUO" or given.ndim != 1:
+        raise SchemaError(f"keys must be integers or strings, one per context. Got {given.dtype} {given.shape}.")
+    return np.asarray(_numbers(given).view(np.int64))
+
+
+def _too_large(what: str, most: float, rows: np.ndarray) -> str:
+    return f"{what} is larger than {most:g} in {name_rows(rows)}. Scale contexts and rewards to about 1."
 
 
 def _repeated(ids: np.ndarray) -> np.ndarray:

@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import numpy as np
 
-from omnireco._checks import check_number, no_such, shown
+from omnireco._checks import check_choice, check_known, check_number, check_numbers, no_such, shown
 from omnireco.data.audience import Audience
 from omnireco.data.catalog import Catalog
 from omnireco.data.columns import open_frame
 from omnireco.data.events import EventLog
-from omnireco.data.messages import MessageLog
-from omnireco.data.vocabulary import NONE, Vocabulary
+from omnireco.data.messages import NEVER, MessageLog
+from omnireco.data.vocabulary import NONE, Vocabulary, match
 from omnireco.errors import EmptyError, ParameterError, SchemaError, UnknownIdError
-from omnireco.response.propensity import thompson_propensities
+from omnireco.response.machines import answers_of_people, left_out
+from omnireco.response.propensity import best_rate_chances
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -45,7 +46,8 @@ class ChannelPreference:
         in events done there). It does not fade, and what others do counts no more beside it.
     control : str or None, default "none"
         The channel of a message log that stands for "nothing was sent": its answers happen anyway, and only what a
-        channel adds to them is worth money. Without it answers are assumed to be earned by the message.
+        channel adds to them is worth money. Without it answers are assumed to be earned by the message. Any name but
+        the default must be one of the log.
 
     Raises
     ------
@@ -85,6 +87,7 @@ class ChannelPreference:
         kinds: Catalog | str | None = None,
         groups: Any = None,
         declared: Any = None,
+        missing: str = "raise",
     ) -> ChannelPreferenceModel:
         """Learn from answers to messages, or from where people do what they do.
 
@@ -99,6 +102,8 @@ class ChannelPreference:
             ``user_id`` and ``group``: people who resemble each other, such as an age band.
         declared : frame, optional
             ``user_id`` and ``channel``, and ``kind`` where it was stated for one only.
+        missing : {"raise", "ignore"}
+            Whether a declared channel or kind, or a control, that the log does not have is an error or means nothing.
 
         Returns
         -------
@@ -108,19 +113,29 @@ class ChannelPreference:
         ------
         SchemaError
             When an argument is not what it should be.
+        IdKindError
+            When ids of the log are integers and those of a frame strings, or the other way round.
+        ParameterError
+            When a channel or kind was declared, or a control named, that the log does not have.
         EmptyError
             When there is no message or event.
 
         Notes
         -----
+        Answers that the log flags as machines' (``machine`` of 0.5 or more) are none, unless a click came later; the
+        model says how many there were.
+
         Strengths of pooling maximise the beta-binomial likelihood (type II), one per channel and level; where a
         person's other kinds vouch for a cell, the cell itself is left out of what it is compared with. Deterministic;
         linear in the log. Tables are dense: 24 bytes per person, channel and kind are kept, some 65 to 105 are needed
         while fitting. A million people, 4 channels and 5 kinds keep 0.5 GB and need about 1.3 GB once.
         """
-        users, channels, known, user, channel, kind, done, trials = _cells(log, kinds)
+        check_choice(missing, "missing", ("raise", "ignore"))
+        users, channels, known, user, channel, kind, done, trials, n_machine = _cells(log, kinds)
+        if self.control not in (None, "none") and isinstance(log, MessageLog):
+            check_known([self.control], channels.ids, "ChannelPreference: control", missing=missing)
         names, group = _groups(groups, users)
-        stated = _declared(declared, users, channels, known)
+        stated = _declared(declared, users, channels, known, missing)
         shape = (len(users), len(channels), len(known))
         hits, tries = np.zeros(shape), np.zeros(shape)
         np.add.at(hits, (user, channel, kind), done)
@@ -128,7 +143,9 @@ class ChannelPreference:
         share = isinstance(log, EventLog)
         if share:  # every event of a kind is a trial on every channel
             tries = np.broadcast_to(tries.sum(axis=1, keepdims=True), shape).copy()
-        model = _pooled(self, users, channels, known, names, group, hits, tries, stated, share)
+        model = replace(
+            _pooled(self, users, channels, known, names, group, hits, tries, stated, share), n_machine=n_machine
+        )
         _LOG.info("fit %r", model)
         return model
 
@@ -156,6 +173,8 @@ class ChannelPreferenceModel:
         Pseudo-counts with which kinds are pulled to the person, the person to the group, the group to everybody.
     share : bool
         Whether these are shares of activity.
+    n_machine : int
+        Answers of machines, which did not count.
     """
 
     parameters: ChannelPreference
@@ -171,6 +190,7 @@ class ChannelPreferenceModel:
     tries: np.ndarray
     strengths: np.ndarray
     share: bool
+    n_machine: int = 0
 
     def __post_init__(self) -> None:
         for name in ("group", "a", "b", "group_a", "group_b", "tries", "strengths"):
@@ -180,7 +200,7 @@ class ChannelPreferenceModel:
         what = "shares of activity" if self.share else "chances of an answer"
         return (
             f"ChannelPreferenceModel({what}, {len(self.users):,} users, {len(self.channels)} channels, "
-            f"{len(self.kinds)} kinds)"
+            f"{len(self.kinds)} kinds{left_out(self.n_machine)})"
         )
 
     def preference(
@@ -194,7 +214,7 @@ class ChannelPreferenceModel:
         """Return what each channel is worth to people: ``user_id channel rate sd p_best tries``.
 
         ``p_best`` is the probability that the channel has the highest rate of those allowed, so "not enough is known"
-        is a number: near 1 / channels.
+        is a number: near 1 / channels. It is exact within 1e-6 for independent rates with these Beta posteriors.
 
         Parameters
         ----------
@@ -205,7 +225,14 @@ class ChannelPreferenceModel:
         audience : Audience, optional
             With it only channels with consent and reach are shown: consent is a mask, never a preference.
         groups : frame, optional
-            ``user_id`` and ``group`` of strangers.
+            ``user_id`` and ``group`` of strangers; the model must have been fitted with these groups.
+
+        Raises
+        ------
+        UnknownIdError
+            When the model does not know the kind.
+        ParameterError
+            When a kind is needed and not named, or a group is not one of the model's.
         """
         import pandas as pd
 
@@ -213,7 +240,7 @@ class ChannelPreferenceModel:
         open_ = self._allowed(ids, audience)
         if self.parameters.control is not None and not self.share:
             open_[:, self.channels.ids == self.parameters.control] = False
-        best = _best_chance(a, b, open_)
+        best = best_rate_chances(a, b, open_)
         row, column = np.nonzero(open_)
         rate = a / (a + b)
         sd = np.sqrt(rate * (1.0 - rate) / (a + b + 1.0))
@@ -237,6 +264,7 @@ class ChannelPreferenceModel:
         cost: Mapping[str, float] | None = None,
         fatigue: Mapping[str, float] | None = None,
         groups: Any = None,
+        missing: str = "raise",
     ) -> np.ndarray:
         """Return what each channel earns with each person beyond doing nothing, float64 (n, n_channels).
 
@@ -251,6 +279,13 @@ class ChannelPreferenceModel:
         cost, fatigue : mapping of channel to float, optional
             Of one message: what it costs to send, and what it costs in later answers. 0 where not named.
         groups : frame, optional
+        missing : {"raise", "ignore"}
+            Whether a channel in ``cost`` or ``fatigue`` that the model does not have is an error or means nothing.
+
+        Raises
+        ------
+        ParameterError
+            When the model has shares of activity, a number is not finite, or a channel is not one of the model's.
         """
         if self.share:
             raise ParameterError(
@@ -259,11 +294,12 @@ class ChannelPreferenceModel:
         ids, a, b, _ = self._posterior(user_ids, kind, groups)
         rate = a / (a + b)
         control = np.flatnonzero(self.channels.ids == self.parameters.control)
-        worth = np.asarray(margin, np.float64)
+        worth = check_numbers(margin, "margin")
         if worth.shape not in ((), (ids.size,)) or not np.isfinite(worth).all():
             raise ParameterError(f"margin must be a finite number, or one per person ({ids.size},). Got {worth.shape}.")
         gain = rate - (rate[:, control] if control.size else 0.0)
-        earned = gain * worth.reshape(-1, 1) - self._per_channel(cost, "cost") - self._per_channel(fatigue, "fatigue")
+        earned = gain * worth.reshape(-1, 1) - self._per_channel(cost, "cost", missing)
+        earned -= self._per_channel(fatigue, "fatigue", missing)
         earned[:, control] = 0.0
         return np.asarray(earned)
 
@@ -277,6 +313,7 @@ class ChannelPreferenceModel:
         fatigue: Mapping[str, float] | None = None,
         audience: Audience | None = None,
         groups: Any = None,
+        missing: str = "raise",
     ) -> pd.DataFrame:
         """Return the channel that earns most for each person: ``user_id channel profit rate p_best``.
 
@@ -294,7 +331,9 @@ class ChannelPreferenceModel:
                 raise ParameterError("cost and fatigue belong to messages. Fit ChannelPreference on a MessageLog.")
             earned = rate
         else:
-            earned = self.profit(ids, kind=kind, margin=margin, cost=cost, fatigue=fatigue, groups=groups)
+            earned = self.profit(
+                ids, kind=kind, margin=margin, cost=cost, fatigue=fatigue, groups=groups, missing=missing
+            )
             open_[:, self.channels.ids == self.parameters.control] = False
         score = np.where(open_, earned, -np.inf)
         row = np.arange(ids.size)
@@ -308,7 +347,7 @@ class ChannelPreferenceModel:
             "channel": chosen,
             "profit": np.where(sends, top, 0.0),
             "rate": np.where(sends, rate[row, first], np.nan),
-            "p_best": np.where(sends, _best_chance(a, b, open_)[row, first], np.nan),
+            "p_best": np.where(sends, best_rate_chances(a, b, open_)[row, first], np.nan),
         }
         if self.share:
             columns.pop("profit")
@@ -341,18 +380,23 @@ class ChannelPreferenceModel:
         """Return which channels may be used, (n, n_channels); with an audience, nobody and nothing unasked."""
         if audience is None:
             return np.ones((ids.size, len(self.channels)), np.bool_)
+        if not isinstance(audience, Audience):
+            raise ParameterError(
+                f"audience must be an Audience, from Audience.from_frame. Got {type(audience).__name__}."
+            )
         row = audience.users.codes(ids, missing="none")
         column = audience.channels.codes(self.channels.ids, missing="none")
         table = audience.consent & audience.reachable
         table = np.pad(table, ((0, 1), (0, 1)))  # -1 is nobody, or a channel that nobody was asked about
         return np.asarray(table[row][:, column])
 
-    def _per_channel(self, numbers: Mapping[str, float] | None, name: str) -> np.ndarray:
+    def _per_channel(self, numbers: Mapping[str, float] | None, name: str, missing: str) -> np.ndarray:
         found = np.zeros(len(self.channels))
-        for channel, number in (numbers or {}).items():
-            if channel not in self.channels:
-                known = ", ".join(map(repr, self.channels.ids))
-                raise ParameterError(f"{name} names the channel {shown(channel)}; this model knows {known}.")
+        if numbers is not None and not isinstance(numbers, Mapping):
+            raise ParameterError(f"{name} must map a channel to a number, such as {{'email': 0.01}}.")
+        given = numbers or {}
+        for channel in check_known(given, self.channels.ids, f"{name} names the channel", missing=missing):
+            number = given[channel]
             found[int(self.channels.codes([channel])[0])] = check_number(number, f"{name}[{shown(channel)}]")
         return found
 
@@ -369,7 +413,7 @@ def _cells(log: Any, kinds: Any) -> tuple[Any, ...]:
     elif isinstance(kinds, Catalog):
         if kinds.category is None:
             raise SchemaError("kinds: the catalogue has no category. Add the column to Catalog.from_frame.")
-        row = kinds.items.codes(log.items.ids, missing="none") if len(log.items) else np.empty(0, np.int64)
+        row = match(kinds.items, log.items, ("the catalogue", "the log"))
         item = np.where(log.item >= 0, row[log.item] if len(row) else NONE, NONE)
         known, code = kinds.category[0], np.append(kinds.category[1], NONE)
         kind = code[item].astype(np.int64)
@@ -380,9 +424,12 @@ def _cells(log: Any, kinds: Any) -> tuple[Any, ...]:
     rows = np.flatnonzero(kind >= 0)
     if not rows.size:
         raise EmptyError("ChannelPreference.fit: no message or event has an item with a category.")
-    done = np.ones(rows.size) if isinstance(log, EventLog) else log.responded[rows].astype(np.float64)
+    done, n_machine = np.ones(rows.size), 0
+    if isinstance(log, MessageLog):
+        answered_at, n_machine = answers_of_people(log)
+        done = (answered_at[rows] != NEVER).astype(np.float64)
     codes = (log.user[rows], log.channel[rows], kind[rows])
-    return log.users, log.channels, known, *codes, done, np.ones(rows.size)
+    return log.users, log.channels, known, *codes, done, np.ones(rows.size), n_machine
 
 
 def _groups(frame: Any, users: Vocabulary, known: Vocabulary | None = None) -> tuple[Vocabulary, np.ndarray]:
@@ -395,13 +442,19 @@ def _groups(frame: Any, users: Vocabulary, known: Vocabulary | None = None) -> t
     names, name = opened.ids("group", allow_missing=True)
     if len(people) < person.size:
         raise SchemaError(f"groups: {person.size - len(people):,} people are listed twice. Each has one group.")
-    code = name if known is None else known.codes(names.ids, missing="none")[name] if len(names) else name
+    if known is None:
+        codes = match(people, users, ("groups", "the log"))
+        code = name
+    else:
+        check_known(names.ids, known.ids, "groups: those the model was fitted with")
+        codes = people.codes(users.ids, missing="none")
+        code = known.codes(names.ids)[name] if len(names) else name
     of_person = np.full(len(people) + 1, NONE, np.int64)
     of_person[person] = code
-    return names if known is None else known, of_person[people.codes(users.ids, missing="none")]
+    return names if known is None else known, of_person[codes]
 
 
-def _declared(frame: Any, users: Vocabulary, channels: Vocabulary, kinds: Vocabulary) -> np.ndarray:
+def _declared(frame: Any, users: Vocabulary, channels: Vocabulary, kinds: Vocabulary, missing: str) -> np.ndarray:
     """Return which channel was asked for, bool (n_users, n_channels, n_kinds); people outside the log are left out."""
     stated = np.zeros((len(users), len(channels), len(kinds)), np.bool_)
     if frame is None:
@@ -409,10 +462,12 @@ def _declared(frame: Any, users: Vocabulary, channels: Vocabulary, kinds: Vocabu
     opened = open_frame(frame, "ChannelPreference declared", needed=("user_id", "channel"), optional=("kind",))
     people, person = opened.ids("user_id")
     names, name = opened.names("channel")
-    row = users.codes(people.ids, missing="none")[person]
+    check_known(names.ids, channels.ids, "ChannelPreference declared: channels", missing=missing)
+    row = match(users, people, ("the log", "declared"))[person]
     column = channels.codes(names.ids, missing="none")[name]
     if "kind" in opened:
         some, kind = opened.names("kind", allow_missing=True)
+        check_known(some.ids, kinds.ids, "ChannelPreference declared: kinds", missing=missing)
         code = np.append(kinds.codes(some.ids, missing="none"), NONE - 1)[kind]  # -2: for every kind
     else:
         code = np.full(row.size, NONE - 1)
@@ -492,12 +547,3 @@ def _strength(s: np.ndarray, n: np.ndarray, mean: np.ndarray) -> float:
         for k in _STRENGTHS
     ]
     return float(_STRENGTHS[int(np.argmax(found))])
-
-
-def _best_chance(a: np.ndarray, b: np.ndarray, open_: np.ndarray) -> np.ndarray:
-    """Return the probability of each open channel to have the highest rate; log-odds of a Beta are nearly normal."""
-    from scipy.special import digamma, polygamma
-
-    mean = digamma(a) - digamma(b)
-    width = np.sqrt(polygamma(1, a) + polygamma(1, b))
-    return thompson_propensities(mean, width, eligible=open_)

@@ -9,12 +9,22 @@ from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 
 import numpy as np
 
-from omnireco._checks import check_duration, check_instant, check_integer, check_number, no_such
+from omnireco._checks import (
+    check_choice,
+    check_duration,
+    check_instant,
+    check_integer,
+    check_known,
+    check_names,
+    check_number,
+    no_such,
+)
 from omnireco._random import stream
 from omnireco.data.columns import open_frame
 from omnireco.data.messages import NEVER, MessageLog
-from omnireco.data.vocabulary import NONE, Vocabulary
-from omnireco.errors import EmptyError, SchemaError
+from omnireco.data.vocabulary import NONE, Vocabulary, match
+from omnireco.errors import EmptyError, ParameterError, SchemaError
+from omnireco.response.machines import answers_of_people, left_out
 from omnireco.response.propensity import thompson_propensities
 
 if TYPE_CHECKING:
@@ -179,6 +189,9 @@ class Creatives:
 
         Notes
         -----
+        Answers that the log flags as machines' (``machine`` of 0.5 or more) are none, unless a click came later; the
+        model says how many there were.
+
         Newton's method with the offsets of creatives and items eliminated, so its cost is that of the tags alone:
         O(n p^2) a step for p = tags x (1 + interests). How far items and creatives stray is learned by expectation
         maximisation. The base rate has the prior Beta(1, 9), as if ten messages had been sent and one answered: it
@@ -189,14 +202,17 @@ class Creatives:
         known, items, item, tags = _read_creatives(creatives)
         users, interests = _read_people(people)
         use = np.flatnonzero(messages.creative >= 0)
-        code = known.codes(messages.creatives.ids, missing="none")[messages.creative[use]]
+        code = match(known, messages.creatives, ("creatives", "the message log"))[messages.creative[use]]
         use, code = use[code >= 0], code[code >= 0]
         row = np.full(use.size, NONE)
         if len(users):
-            row = users.codes(messages.users.ids, missing="none")[messages.user[use]]
-        found = _laplace(code, row, messages.responded[use].astype(np.float64), item, len(items), tags, interests)
+            row = match(users, messages.users, ("people", "the message log"))[messages.user[use]]
+        answered_at, n_machine = answers_of_people(messages)
+        found = _laplace(code, row, (answered_at[use] != NEVER).astype(np.float64), item, len(items), tags, interests)
         fitted: dict[str, Any] = dict(zip(_FITTED, found, strict=True))
-        model = CreativeModel(self, known, items, item, tags, users, interests, **fitted, n_messages=int(use.size))
+        model = CreativeModel(
+            self, known, items, item, tags, users, interests, **fitted, n_messages=int(use.size), n_machine=n_machine
+        )
         _LOG.info("fit %r", model)
         return model
 
@@ -229,7 +245,8 @@ class CreativeModel:
         Of a creative's offset, given the weights.
     strays : ndarray of shape (2,)
         Standard deviation of items and of creatives, in log-odds.
-    n_messages : int
+    n_messages, n_machine : int
+        Messages learned from, and answers of machines, which did not count.
     """
 
     parameters: Creatives
@@ -247,6 +264,7 @@ class CreativeModel:
     variance: np.ndarray
     strays: np.ndarray
     n_messages: int
+    n_machine: int = 0
 
     def __post_init__(self) -> None:
         for name in ("item", "tags", "interests", "weights", "spread", "item_offset", "creative_offset", "lean"):
@@ -257,11 +275,18 @@ class CreativeModel:
     def __repr__(self) -> str:
         return (
             f"CreativeModel({len(self.creatives):,} creatives of {len(self.items):,} items, "
-            f"{self.tags.shape[1]} tags, {self.n_messages:,} messages)"
+            f"{self.tags.shape[1]} tags, {self.n_messages:,} messages{left_out(self.n_machine)})"
         )
 
     def choose(
-        self, pairs: Any, *, at: Any, shown: MessageLog | None = None, asleep: Iterable[Any] = (), seed: int = 0
+        self,
+        pairs: Any,
+        *,
+        at: Any,
+        shown: MessageLog | None = None,
+        asleep: Iterable[Any] = (),
+        seed: int = 0,
+        missing: str = "raise",
     ) -> CreativeChoices:
         """Choose a creative for each person and item.
 
@@ -276,12 +301,24 @@ class CreativeModel:
         asleep : iterable of ids
             Creatives that may not be shown now.
         seed : int
+        missing : {"raise", "ignore"}
+            Whether a creative in ``asleep`` that the model does not know is an error or means nothing.
 
         Returns
         -------
         CreativeChoices
             One row per distinct pair, in the order of (user, item).
+
+        Raises
+        ------
+        ParameterError
+            When ``asleep`` names a creative that the model does not know.
+        SchemaError
+            When ``shown`` is no MessageLog, or ids are of another kind than the model's.
         """
+        check_choice(missing, "missing", ("raise", "ignore"))
+        if shown is not None and not isinstance(shown, MessageLog):
+            raise SchemaError(f"shown must be a MessageLog. Got {type(shown).__name__}.")
         at_us = check_instant(at, "at")
         opened = open_frame(pairs, "CreativeModel.choose", needed=("user_id", "item_id"))
         users, user = opened.ids("user_id")
@@ -289,7 +326,8 @@ class CreativeModel:
         pair = np.unique(user.astype(np.int64) * max(1, len(items)) + item) if user.size else np.empty(0, np.int64)
         user, item = (pair // max(1, len(items))).astype(np.int32), (pair % max(1, len(items))).astype(np.int32)
         awake = np.ones(len(self.creatives), np.bool_)
-        awake[self.creatives.codes(list(asleep))] = False
+        tired = check_known(check_names(asleep, "asleep"), self.creatives.ids.tolist(), "asleep", missing=missing)
+        awake[self.creatives.codes(list(tired))] = False
         table = _by_item(self.item, awake, len(self.items))
         mine = self.items.codes(items.ids, missing="none")[item] if len(items) else np.empty(0, np.int32)
         options = np.where(mine[:, None] >= 0, table[mine], NONE)
@@ -309,9 +347,11 @@ class CreativeModel:
     def chances(self, messages: MessageLog) -> np.ndarray:
         """Return the probability that this policy would have shown the creative that each message showed, (n,).
 
-        For replay: ``om.off_policy(log.responded, log.propensity, model.chances(log), people=log.user)``. Nothing of
+        For replay: ``om.off_policy(log, log.propensity, model.chances(log), people=log.user)``. Nothing of
         the past is taken into account here, no fatigue and no stickiness. NaN where a message has no known creative.
         """
+        if not isinstance(messages, MessageLog):
+            raise SchemaError(f"CreativeModel.chances takes a MessageLog. Got {type(messages).__name__}.")
         code = np.full(len(messages), NONE, np.int64)
         some = np.flatnonzero(messages.creative >= 0)
         code[some] = self.creatives.codes(messages.creatives.ids, missing="none")[messages.creative[some]]
@@ -327,7 +367,11 @@ class CreativeModel:
     def probability(self, user_ids: Any, creative_ids: Any) -> np.ndarray:
         """Return the chance of an answer of people to creatives, row by row, float64 (n,)."""
         code = self.creatives.codes(creative_ids)
-        person = self.users.codes(user_ids, missing="none") if len(self.users) else np.full(code.size, NONE)
+        person = self.users.codes(user_ids, missing="none")
+        if person.size != code.size:
+            raise ParameterError(
+                f"probability: {person.size:,} people and {code.size:,} creatives. Give one each per row."
+            )
         return np.asarray(1.0 / (1.0 + np.exp(-self._scores(code[:, None].astype(np.int64), person)[0][:, 0])))
 
     def to_frame(self) -> pd.DataFrame:

@@ -15,7 +15,8 @@ import numpy as np
 from omnireco._checks import check_duration, check_number, no_such
 from omnireco.data.messages import NEVER, MessageLog
 from omnireco.data.vocabulary import Vocabulary
-from omnireco.errors import SchemaError
+from omnireco.errors import ParameterError, SchemaError
+from omnireco.response.machines import answers_of_people, left_out
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -24,6 +25,7 @@ __all__ = ["Fatigue", "FatigueModel"]
 
 _LOG = logging.getLogger(__name__)
 _DAY = 86_400_000_000
+_LATEST = 253_402_300_800_000_000  # the year 10000
 _HALF_LIVES = tuple(_DAY * 2**power // 2 for power in range(7))  # days: a half, 1, 2, 4, 8, 16, 32
 _USUAL_HALF_LIFE = 4.0  # days: the median of the prior, log-normal
 _FACTOR = 2.0  # two thirds of the prior lie within this factor of it, 95 % within its square
@@ -114,9 +116,11 @@ class Fatigue:
             raise SchemaError(
                 f"Fatigue.fit takes a MessageLog. Got {type(messages).__name__}: write MessageLog.from_frame(frame)."
             )
-        human = messages.responded.astype(np.float64)
-        if messages.machine is not None:
-            human *= 1.0 - np.nan_to_num(messages.machine, nan=0.0)
+        answered_at, n_machine = answers_of_people(messages)
+        human = (answered_at != NEVER).astype(np.float64)
+        if messages.machine is not None:  # a click that came after a flagged open is the person's
+            same = answered_at == messages.responded_at
+            human *= np.where(same, 1.0 - np.nan_to_num(messages.machine, nan=0.0), 1.0)
         if messages.clicked_at is not None and messages.machine is None:
             human = (messages.clicked_at != NEVER).astype(np.float64)  # opens may be machines': clicks are not
         half_lives = _HALF_LIVES if self.half_life == "fit" else (check_duration(self.half_life, "half_life"),)
@@ -148,6 +152,7 @@ class Fatigue:
             indptr=np.searchsorted(np.sort(messages.user), np.arange(len(messages.users) + 1)),
             sent_at=messages.sent_at[np.argsort(messages.user, kind="stable")],
             per_day=_per_day(messages),
+            n_machine=n_machine,
         )
         _LOG.info("fit %r", model)
         return model
@@ -182,6 +187,8 @@ class FatigueModel:
         When each person was written to, UTC microseconds.
     per_day : ndarray of shape (n_users, n_channels)
         Messages a day, shrunk to the mean.
+    n_machine : int
+        Answers of machines, which did not count.
     """
 
     channels: Vocabulary
@@ -198,6 +205,7 @@ class FatigueModel:
     indptr: np.ndarray
     sent_at: np.ndarray
     per_day: np.ndarray = field(repr=False)
+    n_machine: int = 0
 
     def __post_init__(self) -> None:
         for name in ("coefficient", "low", "high", "unsubscribe", "answer_rate", "n_messages", "indptr", "sent_at"):
@@ -209,7 +217,8 @@ class FatigueModel:
             f"{name} {c:.3f} ({low:.3f} to {high:.3f})"
             for name, c, low, high in zip(self.channels.ids, self.coefficient, self.low, self.high, strict=True)
         )
-        return f"FatigueModel(half-life {self.half_life_us / _DAY:.3g} days, {found or 'no messages'})"
+        machines = left_out(self.n_machine)
+        return f"FatigueModel(half-life {self.half_life_us / _DAY:.3g} days, {found or 'no messages'}{machines})"
 
     def to_frame(self) -> pd.DataFrame:
         """Return ``channel coefficient low high unsubscribe messages`` as a pandas frame."""
@@ -235,9 +244,14 @@ class FatigueModel:
             Strangers have none.
         at_us : array-like of int64, shape (s,)
             Instants, UTC microseconds; messages sent later do not count.
+
+        Raises
+        ------
+        ParameterError
+            When instants are not whole numbers of microseconds.
         """
         code = self.users.codes(user_ids, missing="none")
-        at = np.atleast_1d(np.asarray(at_us, np.int64))
+        at = _instants(at_us)
         start = np.where(code >= 0, self.indptr[code], 0)
         size = np.where(code >= 0, self.indptr[code + 1] - self.indptr[code], 0)
         row = np.repeat(np.arange(code.size), size)
@@ -253,7 +267,8 @@ class FatigueModel:
         """Return by how much fatigue lowers the chance of an answer, relative to the person's average, float64 (n, s).
 
         The average person of the log had messages too; a chance learned from the log has their fatigue in it. So this
-        is 1 for somebody whose fatigue is what their usual number of messages makes it.
+        is 1 for somebody whose fatigue is what their usual number of messages makes it. A channel without messages
+        has the coefficient that is common to all.
         """
         usual = self._usual(user_ids)[:, None]
         return np.asarray(np.exp(-self._coefficient(channel) * (self.load(user_ids, at_us) - usual)))
@@ -263,7 +278,7 @@ class FatigueModel:
 
         ``sum over channels of coefficient x answers a day x half_life / ln 2``, for the fatigue it adds to all later
         messages, plus the added chance of leaving times the answers of ``horizon``. To the first order: as if the
-        person goes on being written to as before.
+        person goes on being written to as before. On a channel without messages nobody leaves.
         """
         days = check_duration(horizon, "horizon") / _DAY
         code = self.users.codes(user_ids, missing="none")
@@ -271,7 +286,7 @@ class FatigueModel:
         answers = np.concatenate([self.per_day, mean])[code] * self.answer_rate
         reach = min(self.half_life_us / _DAY / np.log(2.0), days)
         tired = answers @ np.maximum(self.coefficient, 0.0) * reach
-        found = np.flatnonzero(self.channels.ids == channel)
+        found = self._places(channel)
         leaving = np.zeros(code.size)
         if found.size:
             leaving = self.unsubscribe[found[0]] * np.exp(self.unsubscribe_slope * self._usual(user_ids))
@@ -283,10 +298,30 @@ class FatigueModel:
         a_day = np.append(self.per_day.sum(axis=1), self.per_day.sum(axis=1).mean() if len(self.users) else 0.0)[code]
         return np.asarray(a_day * self.half_life_us / _DAY / np.log(2.0))
 
+    def _places(self, channel: str) -> np.ndarray:
+        if not isinstance(channel, str):
+            raise ParameterError(f"channel must be the name of a channel. Got {type(channel).__name__}.")
+        return np.flatnonzero(self.channels.ids == channel)
+
     def _coefficient(self, channel: str) -> float:
         """Return a channel's coefficient, the common one where it has none; never a gain from writing more."""
-        found = np.flatnonzero(self.channels.ids == channel)
+        found = self._places(channel)
         return max(float(self.coefficient[found[0]]) if found.size else self.common, 0.0)
+
+
+def _instants(at_us: Any) -> np.ndarray:
+    """Return instants as int64 (s,); what they hold is not named, for it may be ids in the wrong place."""
+    try:
+        at = np.atleast_1d(np.asarray(at_us))
+    except ValueError:
+        at = np.empty(0, object)
+    whole = at.dtype.kind in "iu" or (at.size == 0 and at.dtype.kind == "f")
+    if at.ndim != 1 or not whole or (np.abs(at.astype(np.float64)) > _LATEST).any():
+        raise ParameterError(
+            "at_us must hold instants in UTC microseconds, whole numbers of the years 1 to 9999, shape (s,). "
+            "om.slots(...).at.to_numpy() in a plan's hours, or pandas.Timestamp(...).value // 1000."
+        )
+    return at.astype(np.int64)
 
 
 def _beliefs(half_lives: np.ndarray, evidence: np.ndarray) -> np.ndarray:

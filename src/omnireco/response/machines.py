@@ -12,12 +12,13 @@ import numpy as np
 
 from omnireco.data.messages import NEVER, MessageLog
 
-__all__ = ["Answers", "DelayMixture", "fit_delay_mixture", "judge_answers"]
+__all__ = ["Answers", "DelayMixture", "answers_of_people", "fit_delay_mixture", "judge_answers", "left_out"]
 
 _SLOWEST = 60.0  # seconds: the median delay of a machine is shorter
 _WIDEST = 1.2  # standard deviation of a machine's log delay
 _FEWEST = 50  # answers to fit on
 _BINS = 600
+_FLAGGED = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,6 +151,31 @@ def _fit_person(x: np.ndarray, weight: np.ndarray) -> tuple[float, float]:
     shape = (low + high) / 2
     scale = np.exp(top + np.log(float(weight @ np.exp(shape * (x - top))) / total) / shape)
     return float(scale), shape
+
+
+def answers_of_people(messages: MessageLog) -> tuple[np.ndarray, int]:
+    """Return when people answered, and how many answers of machines were left out.
+
+    An answer is a machine's where the log says so (``machine`` of 0.5 or more); where it says nothing it is believed. A
+    click that came after the flagged answer is the person's: the flag is about the answer, not about the message.
+
+    Returns
+    -------
+    (ndarray of int64, shape (m,); int)
+        UTC microseconds, `NEVER` where no person answered.
+    """
+    if messages.machine is None:
+        return messages.responded_at, 0
+    flagged = messages.responded & (messages.machine >= _FLAGGED)
+    later = np.full(len(messages), NEVER)
+    if messages.clicked_at is not None:
+        later = np.where(messages.clicked_at > messages.responded_at, messages.clicked_at, NEVER)
+    return np.where(flagged, later, messages.responded_at), int(flagged.sum())
+
+
+def left_out(n_machine: int) -> str:
+    """Return how a model's repr says that answers of machines did not count; nothing where there were none."""
+    return f", {n_machine:,} machine answer{'' if n_machine == 1 else 's'} left out" if n_machine else ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,11 +18,11 @@ from omnireco._random import stream
 from omnireco.data.audience import Audience
 from omnireco.data.clock import hour_of_week, local_us
 from omnireco.data.messages import NEVER, MessageLog
-from omnireco.data.vocabulary import NONE, Vocabulary
+from omnireco.data.vocabulary import NONE, Vocabulary, match
 from omnireco.errors import ParameterError, SchemaError
 from omnireco.response.activity import ActivityModel
 from omnireco.response.delay import reading_after
-from omnireco.response.machines import Answers, judge_answers
+from omnireco.response.machines import Answers, answers_of_people, judge_answers, left_out
 from omnireco.response.profiles import WEEK
 from omnireco.response.rates import (
     Habits,
@@ -176,6 +176,7 @@ class ReadingClock:
             activity=activity,
             open_weight=float(weight),
             machine_share=answers.machine_share,
+            n_machine=answers_of_people(messages)[1],
         )
         _LOG.info("fit %r", model)
         return model
@@ -207,7 +208,9 @@ class ReadingModel:
     open_weight : float
         What an open counts next to a click.
     machine_share : ndarray of shape (n_channels,)
-        Share of the answers that machines gave.
+        Share of the answers that machines gave, flagged or judged by their delay.
+    n_machine : int
+        Answers that the log flags as machines', which did not count.
     """
 
     users: Vocabulary
@@ -221,6 +224,7 @@ class ReadingModel:
     activity: ActivityModel | None
     open_weight: float
     machine_share: np.ndarray
+    n_machine: int = 0
 
     def __post_init__(self) -> None:
         arrays = [self.tau, self.base, self.level, self.indptr, self.machine_share, self.habits.phi, self.habits.pi]
@@ -235,7 +239,7 @@ class ReadingModel:
         pulls = ", ".join(f"{name} {tau:.1f} h" for name, tau in zip(self.channels.ids, self.tau, strict=True))
         return (
             f"ReadingModel({len(self):,} users, {self.spells.row.size:,} messages, "
-            f"{self.spells.human.sum():,.0f} answers by people, pull: {pulls or 'unknown'})"
+            f"{self.spells.human.sum():,.0f} answers by people, pull: {pulls or 'unknown'}{left_out(self.n_machine)})"
         )
 
     def rates(self, user_ids: Any, channel: str | None = None) -> np.ndarray:
@@ -313,7 +317,17 @@ class ReadingModel:
 
         People without a zone have the mean over their hours in all slots.
         """
-        rows, at_us = np.asarray(rows), np.asarray(at_us, np.int64)
+        if not isinstance(audience, Audience):
+            raise SchemaError(f"slot_probability takes an Audience first. Got {type(audience).__name__}.")
+        rows, at_us = np.asarray(rows), np.asarray(at_us)
+        if rows.dtype.kind not in "iu" or at_us.dtype.kind not in "iu" or rows.ndim != 1 or at_us.ndim != 1:
+            if rows.size and at_us.size:
+                raise ParameterError(
+                    "rows must be positions in the audience and at_us UTC microseconds: whole numbers."
+                )
+            rows, at_us = rows.astype(np.int64), at_us.astype(np.int64)
+        if rows.size and (rows.min() < 0 or rows.max() >= len(audience.users)):
+            raise ParameterError(f"rows must be positions in the audience, 0 to {len(audience.users) - 1:,}.")
         zones = np.arange(len(audience.zones), dtype=np.int32)
         hour = hour_of_week(at_us[None, :], zones[:, None], audience.zones)
         hour = np.concatenate([hour, np.full((1, at_us.size), WEEK, np.int32)])
@@ -329,6 +343,8 @@ class ReadingModel:
         if channel is None:
             sent = np.bincount(self.spells.channel, minlength=len(self.channels)) + 1e-9
             return np.asarray(sent / sent.sum())
+        if not isinstance(channel, str):
+            raise ParameterError(f"channel must be the name of a channel. Got {type(channel).__name__}.")
         if channel not in self.channels:
             raise ParameterError(
                 f"channel must be one of the message log: {', '.join(map(repr, self.channels.ids)) or 'it has none'}. "
@@ -374,14 +390,16 @@ def _providers(provider: str | None, audience: Audience, messages: MessageLog) -
             f"provider={shown(provider)} is not an attribute of the audience. Read it with "
             f"Audience.from_frame(people, attributes=[{shown(provider)}])."
         )
-    row = audience.users.codes(messages.users.ids, missing="none")
+    row = match(audience.users, messages.users, ("the audience", "the message log"))
     codes = np.append(audience.attributes[provider][1], np.int32(NONE))[row]
     return np.asarray(codes[messages.user])
 
 
 def _spells(messages: MessageLog, answers: Answers, audience: Audience, life: float) -> Spells:
     """Return the messages to people with a clock, as the time they lay unread."""
-    zone_of = np.append(audience.zone, np.int32(NONE))[audience.users.codes(messages.users.ids, missing="none")]
+    zone_of = np.append(audience.zone, np.int32(NONE))[
+        match(audience.users, messages.users, ("the audience", "the message log"))
+    ]
     rows = np.flatnonzero(zone_of[messages.user] != NONE)
     user, at = messages.user[rows], messages.sent_at[rows]
     start = ((local_us(at, zone_of[user], audience.zones) / _HOUR) + 72.0) % WEEK  # 1970-01-01 was a Thursday

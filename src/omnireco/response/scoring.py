@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from omnireco._compute import row_blocks
-from omnireco.response.arms import Posteriors
+from omnireco.response.arms import Posteriors, square_root
 
 __all__ = ["BLOCK_BYTES", "SMALL", "Scorer"]
 
@@ -77,7 +77,7 @@ class Scorer:
             cov = s.cov[stale]
             self.diagonal[stale] = np.maximum(((cov @ self.basis) * self.basis).sum(axis=1), 0.0)
         if self.roots.size:
-            self.roots[stale] = np.linalg.cholesky(s.cov[stale])
+            self.roots[stale] = square_root(s.cov[stale])
         self.stale[stale] = False
 
     def means(self, x: np.ndarray) -> np.ndarray:
@@ -141,6 +141,6 @@ class Scorer:
     def draws(self, noise: np.ndarray, width: float) -> np.ndarray:
         """Return posterior draws of all coefficients from normals, both (groups, K, d)."""
         if not self.roots.size:
-            self.roots = np.linalg.cholesky(self.state.cov)
+            self.roots = square_root(self.state.cov)
         turned = np.matmul(self.roots, noise.transpose(1, 2, 0)).transpose(2, 0, 1)
         return np.asarray(self.state.theta[None] + width * turned)

@@ -20,7 +20,7 @@ from omnireco._checks import check_duration, check_integer, check_number, no_suc
 from omnireco._compute import in_threads, one_blas_thread, row_blocks
 from omnireco._random import stream
 from omnireco.data.audience import Audience
-from omnireco.data.clock import hour_of_week, local_us, minute_of_day, slots
+from omnireco.data.clock import hour_of_week, local_us, minute_of_day, slots, slots_by_zone
 from omnireco.data.columns import instants_to_pandas
 from omnireco.data.events import EventLog
 from omnireco.data.messages import NEVER, MessageLog
@@ -418,8 +418,8 @@ class SendTimeModel:
                 f"best: the audience has no consent for {shown(channel)}; it knows "
                 f"{', '.join(map(repr, audience.channels.ids)) or 'no channel'}. Add a column consent_{channel}."
             )
-        at = slots(start, days=days, every=every).at
-        allowed = _allowed(audience, at, quiet_hours)
+        at, own_days = slots_by_zone(slots(start, days=days, every=every), audience.zones)
+        allowed = _allowed(audience, at, quiet_hours) & own_days
         rows = np.flatnonzero(audience.consent[:, code] & audience.reachable[:, code])
         rows = rows[allowed[audience.zone[rows]].any(axis=1)]
         chosen, chance = self._best_slots(

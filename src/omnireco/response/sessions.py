@@ -7,7 +7,8 @@ below it say the same step by step.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import warnings
+from dataclasses import dataclass, replace
 from functools import partial
 
 import numpy as np
@@ -19,6 +20,7 @@ from omnireco.data.events import EventLog
 from omnireco.data.hours import local_hours
 from omnireco.data.messages import NEVER, MessageLog
 from omnireco.data.vocabulary import NONE, Vocabulary
+from omnireco.errors import DataWarning
 
 __all__ = [
     "NOT_COUNTED",
@@ -28,6 +30,7 @@ __all__ = [
     "local_hours",
     "local_quarters",
     "session_starts",
+    "timed_events",
 ]
 
 _HOUR = 3_600_000_000
@@ -120,6 +123,34 @@ class Counted:
             np.concatenate([hour[part] for part in packed]) if packed else hour,
             np.concatenate([weight[part] for part in packed]) if packed else weight,
         )
+
+
+def timed_events(log: EventLog) -> EventLog:
+    """Return the events whose hour is known, of a log with the same people, items and names.
+
+    Warns
+    -----
+    DataWarning
+        When every event carries a date only, so that no hour can be learned.
+    """
+    if log.dated is None:
+        return log
+    rows = np.flatnonzero(log.timed)
+    if len(log) and not rows.size:
+        warnings.warn(
+            f"all {len(log):,} events carry a date and no hour (each is midnight, in UTC or in one zone), so no hours "
+            "of activity are learned: everybody is taken to be as active at any hour. Join the real times; if midnight "
+            "is the real time, read them so: EventLog.from_frame(frame, timestamp='instant').",
+            DataWarning,
+            stacklevel=3,
+        )
+    return replace(
+        log,
+        **{name: getattr(log, name)[rows] for name in ("user", "item", "channel", "event", "at")},
+        value=None if log.value is None else log.value[rows],
+        labels={name: (known, codes[rows]) for name, (known, codes) in log.labels.items()},
+        dated=None,
+    )
 
 
 def count_sessions(

@@ -18,7 +18,7 @@ from omnireco.data.vocabulary import NONE, Vocabulary
 from omnireco.data.zones import WORLD, ZonePosterior, check_zone_names
 from omnireco.errors import ParameterError, SchemaError
 from omnireco.response.activity import ActivityModel
-from omnireco.response.sessions import session_starts
+from omnireco.response.sessions import session_starts, timed_events
 
 __all__ = ["infer_zones"]
 
@@ -228,6 +228,7 @@ def _home_prior(audience: Audience, known: Vocabulary, inside: _Countries | None
 
 def _by_habits(home: _Home, log: EventLog, audience: Audience, known: Vocabulary, activity: ActivityModel) -> _Home:
     """Return the prior updated by the hours of sessions, as far as that finds the zones of people who told theirs."""
+    log = timed_events(log)
     rows = session_starts(log.user, log.at, 30 * 60_000_000)
     place = audience.users.codes(log.users.ids, missing="none")[log.user[rows]]
     rows, place = rows[place >= 0], place[place >= 0]

@@ -1,0 +1,302 @@
+"""One file of the command line as a frame for a door: columns found, cells read, rows left out counted."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from omnireco._checks import name_rows
+from omnireco._demo import cells
+from omnireco._demo.files import read_table
+from omnireco._demo.words import counted
+from omnireco.errors import EmptyError, SchemaError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["COLUMNS", "NEEDED", "Asked", "Opened", "Rows", "open_file", "read_rows"]
+
+NEEDED = {
+    "events": ("user_id", "item_id", "channel", "event", "timestamp"),
+    "messages": ("user_id", "channel", "sent_at", "responded_at"),
+    "users": ("user_id", "timezone"),
+    "items": ("item_id",),
+}
+COLUMNS: dict[str, dict[str, str]] = {
+    "events": {
+        "user_id": "id",
+        "item_id": "id",
+        "channel": "name",
+        "event": "name",
+        "timestamp": "time",
+        "value": "number",
+        "store_id": "id",
+        "session_id": "id",
+        "event_id": "id",
+    },
+    "messages": {
+        "user_id": "id",
+        "channel": "name",
+        "sent_at": "time",
+        "responded_at": "time",
+        "item_id": "id",
+        "creative_id": "id",
+        "propensity": "number",
+        "machine": "share",
+        "clicked_at": "time",
+        "unsubscribed_at": "time",
+    },
+    "users": {"user_id": "id", "timezone": "zone"},
+    "items": {"item_id": "id", "category": "name", "name": "name", "price": "number", "margin": "number"},
+}
+_PREFIXES = ("consent_", "reachable_")
+_MAY_MISS = {
+    "events": ("item_id", "value", "store_id", "session_id", "event_id"),
+    "messages": ("responded_at", "item_id", "creative_id", "machine", "clicked_at", "unsubscribed_at"),
+    "users": ("timezone",),
+    "items": ("category", "name"),
+}
+_WRITE = {
+    "time": "Write times as 2025-06-01T12:00:00+02:00, or say how they are written: --time-format '%d/%m/%Y %H:%M'.",
+    "number": "Write numbers with a point and nothing else: 1234.50.",
+    "share": "Write true, false, or a probability such as 0.9.",
+    "id": "Write ids as whole numbers or texts.",
+}
+_EXAMPLES = {"channel": "channel=web", "event": "event=purchase"}
+NOBODY = frozenset(
+    {"null", "none", "nil", "nan", "nat", "n/a", "na", "<na>", "\\n", "-", "undefined", "unknown", "anonymous", "guest"}
+    | {"(not set)", "00000000-0000-0000-0000-000000000000"}
+)
+"""Words in user_id that stand for no person, in any case."""
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What the user said of the files on the command line."""
+
+    timezone: str | None = None
+    time_format: str | None = None
+    encoding: str | None = None
+    columns: Mapping[str, str] = field(default_factory=dict)
+    constants: Mapping[str, str] = field(default_factory=dict)
+    drop: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """A file with its columns by our names, not read yet."""
+
+    file: Path
+    table: str
+    n_rows: int
+    columns: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """A frame for a door, and what became of the rows of its file.
+
+    ``reasons`` counts the rows left out, each under the first reason that holds for it; ``notes`` are sentences on rows
+    that were kept.
+    """
+
+    frame: pd.DataFrame
+    n_rows: int
+    reasons: Mapping[str, int]
+    notes: tuple[str, ...] = ()
+
+    def account(self, name: str) -> str | None:
+        """Return what was left out of a file, in one sentence, or None."""
+        if not self.reasons:
+            return None
+        left = sum(self.reasons.values())
+        why = "; ".join(f"{n:,} where {reason}" for reason, n in self.reasons.items())
+        return f"{name}: {counted(self.n_rows, 'row')} read, {self.n_rows - left:,} kept, {left:,} left out: {why}."
+
+
+def open_file(file: Path, table: str, asked: Asked) -> Opened:
+    """Open a file and find its columns.
+
+    Raises
+    ------
+    SchemaError
+        When it cannot be read, or lacks a column.
+    """
+    theirs = {ours: asked.columns.get(ours, ours) for ours in COLUMNS[table]}
+    found = read_table(file, theirs.values(), asked.encoding)
+    columns = {ours: found[name].combine_chunks() for ours, name in theirs.items() if name in found.column_names}
+    if table == "users":
+        known = {ours: asked.columns.get(ours, ours) for ours in (*asked.columns, *found.column_names)}
+        columns |= {
+            ours: found[name].combine_chunks()
+            for ours, name in known.items()
+            if ours.startswith(_PREFIXES) and name in found.column_names
+        }
+    constants = asked.constants if table == "events" else {}
+    for name, value in constants.items():
+        if name in columns:
+            raise SchemaError(
+                f"{file.name} has a column for {name!r}, so --set {name}={value} would hide it. Leave it out."
+            )
+        columns[name] = _constant(value, len(found))
+    missing = [name for name in NEEDED[table] if name not in columns]
+    if missing:
+        raise SchemaError(_what_is_missing(file, table, missing, found.column_names, asked))
+    return Opened(file, table, len(found), columns)
+
+
+def _constant(value: str, n: int) -> Any:
+    import pyarrow as pa
+
+    return pa.array([value] * n, pa.large_string())
+
+
+def _what_is_missing(file: Path, table: str, missing: list[str], present: list[str], asked: Asked) -> str:
+    lost = [name for name in missing if name in asked.columns]
+    if lost:
+        said = ", ".join(f"{name}={asked.columns[name]}" for name in lost)
+        return (
+            f"{file.name} has no column for --columns {said}; it has {', '.join(map(repr, present)) or 'no columns'}. "
+            "Write the name as it stands in the file."
+        )
+    free = {name.casefold().strip().replace(" ", "_"): name for name in present if name not in COLUMNS[table]}
+    near = {name: difflib.get_close_matches(name, list(free), n=1, cutoff=0.6) for name in missing}
+    hints = {name: free[found[0]] for name, found in near.items() if found}
+    told = "; ".join(f"rename {theirs!r} to {ours!r} in the file" for ours, theirs in hints.items())
+    mapped = ",".join(f"{ours}={theirs}" for ours, theirs in hints.items())
+    settable = [name for name in missing if name in ("channel", "event") and name not in hints and table == "events"]
+    return (
+        f"{file.name} needs the column{'s' if len(missing) > 1 else ''} {', '.join(map(repr, missing))}; it has "
+        f"{', '.join(map(repr, present)) or 'no columns'}. "
+        + (
+            f"{told[0].upper()}{told[1:]}, or say so: --columns '{mapped}'."
+            if told
+            else f"Say which: --columns {missing[0]}=NAME."
+        )
+        + (f" Where it is the same in every row: --set {_EXAMPLES[settable[0]]}." if settable else "")
+        + " `omnireco demo --help` lists all columns."
+    )
+
+
+def read_rows(opened: Opened, asked: Asked, as_text: Mapping[str, bool]) -> Rows:
+    """Read the cells of a file; a row that no door takes is an error, or is left out and counted.
+
+    Parameters
+    ----------
+    opened : Opened
+    asked : Asked
+        ``drop`` leaves rows out.
+    as_text : mapping of str to bool
+        Which ids are texts in every file of the folder.
+
+    Raises
+    ------
+    SchemaError
+        When a cell that is needed is missing or of another kind, and rows are not to be left out.
+    """
+    import pandas as pd
+
+    frame, notes = pd.DataFrame(index=pd.RangeIndex(opened.n_rows)), []
+    left = _LeftOut(opened, asked.drop)
+    for name, column in opened.columns.items():
+        kind = COLUMNS[opened.table].get(name, "flag")
+        read, odd = _reader(kind, opened.file, name, asked, as_text.get(name, not cells.are_integers(column)))(column)
+        optional = name not in NEEDED[opened.table] and kind != "flag"
+        if optional and opened.n_rows and read.isna().all() and not odd.any():
+            continue  # a column in which nothing stands is not there
+        if kind == "flag":
+            notes += _no_consent(opened, name, odd)
+        else:
+            left.add(f"{name} holds values that are no {_a(kind, asked)}", odd, _WRITE.get(kind, ""))
+        frame[name] = read
+        gaps = read.isna().to_numpy() & ~odd
+        if kind not in ("flag", "zone") and name not in _MAY_MISS[opened.table]:
+            left.add(f"{name} is missing", gaps, "Fill it.")
+        if name == "value" and gaps.any():
+            frame[name] = read.fillna(0.0)
+            notes.append(
+                f"{opened.file.name}: value is missing in {counted(int(gaps.sum()), 'row')}, which add nothing to sums."
+            )
+    if "user_id" in frame and frame["user_id"].dtype == object:
+        nobody = frame["user_id"].str.strip().str.casefold().isin([*NOBODY, ""]).to_numpy(dtype=bool)
+        what = "user_id holds a word that stands for nobody (such as null or unknown)"
+        if asked.drop:
+            left.add(what, nobody, "")
+        elif nobody.any():
+            notes.append(
+                f"{opened.file.name}: {what} in {counted(int(nobody.sum()), 'row')}, which count as people. "
+                "--on-invalid drop leaves them out."
+            )
+    key = {"users": "user_id", "items": "item_id"}.get(opened.table)
+    if key is not None:
+        again = frame[key].duplicated(keep=False if key == "user_id" else "first") & frame[key].notna()
+        left.add(f"{key} is listed more than once", again.to_numpy(), f"Keep one row for each {key}.")
+    return left.result(frame, notes)
+
+
+def _reader(
+    kind: str, file: Path, name: str, asked: Asked, as_text: bool
+) -> Callable[[Any], tuple[pd.Series, np.ndarray]]:
+    where = f"{file.name}: {name}"
+    if kind == "time":
+        return lambda column: cells.instants(column, form=asked.time_format, timezone=asked.timezone, where=where)
+    if kind == "id":
+        return lambda column: cells.ids(column, as_text=as_text)
+    return {
+        "name": cells.texts,
+        "zone": cells.zones,
+        "number": cells.numbers,
+        "share": cells.shares,
+        "flag": cells.flags,
+    }[kind]
+
+
+def _a(kind: str, asked: Asked) -> str:
+    if kind == "time":
+        return "ISO 8601 times" if asked.time_format is None else f"times of --time-format {asked.time_format!r}"
+    return {"number": "numbers", "share": "probabilities, nor true or false", "name": "texts"}.get(kind, "ids")
+
+
+def _no_consent(opened: Opened, name: str, odd: np.ndarray) -> list[str]:
+    if not odd.any():
+        return []
+    n = counted(int(odd.sum()), "row")
+    return [f"{opened.file.name}: {name} is neither yes nor no in {n}: taken for no."]
+
+
+@dataclass(slots=True)
+class _LeftOut:
+    """The rows that are left out so far: an error at the first one, unless they may be."""
+
+    opened: Opened
+    may: bool
+    reasons: dict[str, int] = field(default_factory=dict)
+    mask: np.ndarray = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.mask = np.zeros(self.opened.n_rows, np.bool_)
+
+    def add(self, reason: str, rows: np.ndarray, fix: str) -> None:
+        if not rows.any():
+            return
+        if not self.may:
+            raise SchemaError(
+                f"{self.opened.file.name}: {reason} in {name_rows(rows)}. {fix}{' ' if fix else ''}Or leave such rows "
+                "out, counted: --on-invalid drop."
+            )
+        fresh = rows & ~self.mask
+        if fresh.any():
+            self.reasons[reason] = int(fresh.sum())
+        self.mask |= rows
+
+    def result(self, frame: pd.DataFrame, notes: Iterable[str]) -> Rows:
+        kept = frame[~self.mask].reset_index(drop=True)
+        rows = Rows(kept, self.opened.n_rows, self.reasons, tuple(notes))
+        if self.opened.n_rows and not len(kept):
+            raise EmptyError(f"{rows.account(self.opened.file.name)} Nothing is left: mend the file.")
+        return rows

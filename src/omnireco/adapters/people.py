@@ -1,0 +1,142 @@
+"""What records say of people, merged: the newest known instant decides, and in doubt the answer is no."""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from omnireco.adapters.values import as_consent, as_id, instants, is_missing, time_fault
+from omnireco.data.clock import is_zone
+from omnireco.data.placeholders import is_placeholder
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["CONSENT", "REACHABLE", "ZONE", "Fact", "merged", "plain_words", "withdrawn_channel"]
+
+CONSENT, REACHABLE, ZONE = "consent_", "reachable_", "timezone"
+
+_WITHDRAWN = re.compile(
+    r"^unsubscribed\b|\bunsubscribed?$|\bopt(ed)? ?out$|\bspam (report(ed)?|complaint)$"
+    r"|\b(marked|reported) as spam$|(^|\bemail )complain(t|ed)$|\bspamreport$"
+)
+_WORDS = {
+    "email": re.compile(r"\b(e ?mails?|newsletters?|spam\w*)\b"),
+    "sms": re.compile(r"\b(sms|mms|text messages?)\b"),
+    "push": re.compile(r"\bpush\b"),
+    "whatsapp": re.compile(r"\bwhats ?app\b"),
+}
+_PLACES = {"web", "app", "server", "store", "unknown", "desktop", "console", "iot", "tv", "phone"}
+
+
+@dataclass(frozen=True, slots=True)
+class Fact:
+    """One thing that a record says of a person.
+
+    ``name`` is ``timezone``, ``consent_<channel>`` or ``reachable_<channel>``. With a ``*`` behind it a consent stands
+    for those to purposes of the channel too, such as ``consent_email_news``; ``consent_*`` is every consent.
+    """
+
+    record: int
+    user: str
+    name: str
+    at: Any
+    value: Any
+
+
+def plain_words(name: str) -> str:
+    """Return the name of an event in small letters and single blanks: ``emailUnsubscribed`` is "email unsubscribed"."""
+    return " ".join(re.sub(r"[\W_]+", " ", re.sub(r"(?<=[a-z])(?=[A-Z])", " ", name)).lower().split())
+
+
+def withdrawn_channel(event: str, channel: str | None = None) -> str | None:
+    """Return the channel on which an event of this name withdraws consent, None where it withdraws none.
+
+    A name that says no channel, of an event on none that carries messages, means every channel: "".
+    """
+    words = plain_words(event)
+    if not _WITHDRAWN.search(words):
+        return None
+    if channel is not None and channel not in _PLACES:
+        return channel
+    return next((name for name, word in _WORDS.items() if word.search(words)), "")
+
+
+def merged(facts: Iterable[Fact], *, naive: bool = False) -> tuple[pd.DataFrame, list[tuple[int, str]]]:
+    """Return one row per person, and (record, what it could not say) for everything that was not read.
+
+    Of each column the newest known instant decides, whatever the order of facts. On equal instants, and where a value
+    or its instant cannot be read, a no wins: a no without an instant holds for good, a yes without one is none. A zone
+    that is missing does not overwrite; one that is no IANA region, or that two facts of one instant know differently,
+    is none.
+    """
+    import pandas as pd
+
+    facts = list(facts)
+    dated = zip(facts, instants([fact.at for fact in facts], naive=naive), strict=True)
+    said: dict[str, dict[str, list[tuple[Fact, Any]]]] = {fact.user: defaultdict(list) for fact in facts}
+    for fact, at in dated:
+        said[fact.user][fact.name].append((fact, None if pd.isna(at) else at))
+    names = _columns(facts)
+    notes: list[tuple[int, str]] = []
+    rows = []
+    for user, own in said.items():
+        row: dict[str, Any] = {"user_id": user, ZONE: _zone(own[ZONE], notes)}
+        for name in names:
+            found = [one for key in own if _concerns(key, name) for one in own[key]]
+            if found:
+                row[name] = _yes(found, notes)
+            elif name.startswith(REACHABLE):
+                row[name] = True
+        rows.append(row)
+    users = pd.DataFrame(rows, columns=["user_id", ZONE, *names], dtype=object if not rows else None)
+    return users, sorted(set(notes))
+
+
+def _columns(facts: list[Fact]) -> list[str]:
+    """Return the columns in order of first mention; reachable stands only beside a consent, and where one is False."""
+    names = dict.fromkeys(fact.name.rstrip("*") for fact in facts if fact.name.startswith(CONSENT))
+    names.pop(CONSENT, None)
+    lost = dict.fromkeys(fact.name for fact in facts if fact.name.startswith(REACHABLE) and fact.value is False)
+    return list(names | dict.fromkeys(CONSENT + name.removeprefix(REACHABLE) for name in lost) | lost)
+
+
+def _concerns(said: str, name: str) -> bool:
+    """Return whether what is said of one column counts for another."""
+    rest = name.removeprefix(said.rstrip("*"))
+    return said == name or (said.endswith("*") and rest != name and (said == f"{CONSENT}*" or not rest[:1].isalnum()))
+
+
+def _yes(found: list[tuple[Fact, Any]], notes: list[tuple[int, str]]) -> bool:
+    """Return whether a yes stands."""
+    said = [(at, as_consent(fact.value), fact) for fact, at in found]
+    for at, yes, fact in said:
+        if yes is None:
+            notes.append((fact.record, "a consent that cannot be read is a no"))
+        elif at is None:
+            notes.append((fact.record, "a yes without a time is a no" if yes else "a no without a time stays one"))
+    newest = max((at for at, _, _ in said if at is not None), default=None)
+    last = [(yes, fact) for at, yes, fact in said if at == newest]
+    if any(yes for at, yes, _ in said if at is not None):
+        notes += [(fact.record, "an empty consent is a no") for _, fact in last if is_missing(fact.value)]
+    undated_no = any(at is None and not yes for at, yes, _ in said)
+    return newest is not None and not undated_no and all(yes for yes, _ in last)
+
+
+def _zone(found: list[tuple[Fact, Any]], notes: list[tuple[int, str]]) -> str | None:
+    """Return the zone that was named last."""
+    named: list[tuple[Any, str | None]] = []
+    for fact, at in found:
+        name = as_id(fact.value)
+        if at is None and not is_missing(fact.at):
+            notes.append((fact.record, time_fault(fact.at)))
+        if not is_missing(fact.value) and not is_zone(name):
+            notes.append((fact.record, "a time zone that cannot be read is none"))
+        if name is not None and not is_placeholder(name) and name.lower() != "etc/unknown":
+            named.append((at, name if is_zone(name) else None))
+    newest = max((at for at, _ in named if at is not None), default=None)
+    last = {name for at, name in named if at == newest}
+    return last.pop() if len(last) == 1 else None

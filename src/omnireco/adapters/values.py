@@ -1,0 +1,235 @@
+"""Values as other systems write them: ids, people, numbers, times, and yes or no."""
+
+from __future__ import annotations
+
+import datetime as dt
+import decimal
+import re
+import uuid
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from omnireco.data.placeholders import is_placeholder
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["as_consent", "as_id", "as_number", "as_person", "filled", "instants", "is_missing", "time_fault"]
+
+_ZONED = re.compile(r"(Z|[+-]\d{2}:?\d{2}|[+-]\d{2})$")
+_UTC = re.compile(r"\s*(Z|UTC|GMT)$", re.IGNORECASE)
+_OFFSET = re.compile(r"\s+([+-]\d{2}(:?\d{2})?)$")
+_NUMERIC = re.compile(r"[+-]?\d+(\.\d*)?")
+_YEAR = re.compile(r"\s*\d{4}-?\d\d-?\d\d")
+_FIRST, _LAST = dt.datetime(1990, 1, 1, tzinfo=dt.UTC), dt.datetime(2100, 1, 1, tzinfo=dt.UTC)
+_UNITS = (1_000_000, 1_000, 1)  # microseconds of a second, a millisecond, a microsecond; nanoseconds are divided
+_EXACT = 2**53
+
+# The currencies that are traded most, by their ISO 4217 codes and by the signs that stand before or after an amount.
+_MONEY = (
+    "AED|ARS|AUD|BGN|BRL|CAD|CHF|CLP|CNY|COP|CZK|DKK|EGP|EUR|GBP|HKD|HUF|IDR|ILS|INR|JPY|KRW|MAD|MXN|MYR|NGN|NOK|NZD"
+    r"|PEN|PHP|PKR|PLN|RON|RSD|RUB|SAR|SEK|SGD|THB|TRY|TWD|UAH|USD|VND|ZAR|(?:US|R|AU?|CA?|NZ|HK|S)?\$"
+    r"|[€£¥₹₽₩₺₫₴₪฿₦₱]|zł|kr\.?|Kč|Ft|Fr\.|Rs\.?|lei"
+)
+_AMOUNT = re.compile(
+    rf"(?P<a>[+-]?)\s*(?:(?:{_MONEY})\s*(?P<b>[+-]?)\s*)?(?P<digits>\d[\d.,' ]*|\.\d+)(?:[.,][-–])?\s*(?:{_MONEY})?",
+    re.IGNORECASE,
+)
+_WHOLE = re.compile(r"\d+|\d{1,3}(?:(?P<sep>[., '])\d{3})(?:(?P=sep)\d{3})*")
+
+_YES = re.compile(
+    "true|t|yes|y|on|1|1[.]0|(re)?subscribed|granted|given|accepted|allowed|agreed|confirmed|consented|opt(ed)?in"
+)
+_NO = re.compile(
+    "false|f|no|n|off|0|0[.]0|((un|not|never)subscribed?)|didnotsubscribe|denied|declined|rejected|refused|revoked|withdrawn"
+    "|cancell?ed|blocked|disabled|pending|unconfirmed|notset|opt(ed)?out|invalid|redacted|never"
+    "|none|null|nil|nan|nat|na|n/a|undefined|unknown"
+)
+
+
+def is_missing(value: Any) -> bool:
+    """Return whether a value is missing: None, NaN, NaT, pandas.NA and blank texts are one and the same."""
+    if value is None or type(value).__name__ in {"NAType", "NaTType"}:
+        return True
+    if isinstance(value, str):
+        return not value.strip()
+    if isinstance(value, (float, decimal.Decimal, np.floating, np.datetime64)):
+        return bool(value != value)
+    return False
+
+
+def filled(*values: Any) -> Any:
+    """Return the first value that is not missing, or None."""
+    return next((value for value in values if not is_missing(value)), None)
+
+
+def as_id(value: Any) -> str | None:
+    """Return an id as text: 36 and 36.0 are "36"; what is missing, true or false, or holds others is None.
+
+    A float of 2**53 or more has lost digits, and is the id of several: None too.
+    """
+    if is_missing(value) or isinstance(value, (bool, np.bool_)):
+        return None
+    if isinstance(value, (float, np.floating, decimal.Decimal)):
+        number = float(value)
+        if not np.isfinite(number) or (abs(number) >= _EXACT and not isinstance(value, decimal.Decimal)):
+            return None
+        if value == int(value):
+            value = int(value)
+    if isinstance(value, (str, int, float, np.integer, np.floating, decimal.Decimal, uuid.UUID)):
+        return str(value).strip()
+    return None
+
+
+def as_person(*values: Any) -> str | None:
+    """Return the first of some values that is the id of somebody: not missing, and no placeholder such as "null".
+
+    See :func:`omnireco.data.placeholders.is_placeholder`.
+    """
+    return next((name for name in map(as_id, values) if name is not None and not is_placeholder(name)), None)
+
+
+def as_number(value: Any) -> float | None:
+    """Return a number, None where it is missing, and NaN where something stands there that cannot be read as one.
+
+    Texts may name a currency before or after. Of ``.`` and ``,`` the one that stands last is the decimal sign, and the
+    other one groups digits in threes, as blanks and apostrophes do. A lone point is a decimal sign, as in JSON; a lone
+    comma is one too unless three digits follow: ``"1,234"`` may be either, and is not read. A sign that occurs several
+    times groups.
+
+    >>> [as_number(text) for text in ("12,50", "1.234,50", "1,234.50", "EUR 3.00", "1'234.50", "1.234.567", "4.500")]
+    [12.5, 1234.5, 1234.5, 3.0, 1234.5, 1234567.0, 4.5]
+    >>> [as_number(text) for text in ("1,234", "free", "")]
+    [nan, nan, None]
+    """
+    if is_missing(value):
+        return None
+    if isinstance(value, str):
+        return _read_amount(value)
+    if isinstance(value, (int, float, decimal.Decimal, np.integer, np.floating)) and not isinstance(value, bool):
+        try:
+            number = float(value)
+        except OverflowError:
+            return np.nan
+        return number if np.isfinite(number) else np.nan
+    return np.nan
+
+
+def _read_amount(text: str) -> float | None:
+    plain = re.sub(r"[\s\u00a0\u202f\u2009]", " ", text).replace("\u2019", "'").replace("\u2212", "-").strip()
+    if plain.lower() in {"nan", "null", "none", "na", "n/a"}:
+        return None
+    try:
+        if "_" not in plain and plain.isascii() and not plain.lower().lstrip("+-").startswith("inf"):
+            return float(plain)
+    except ValueError:
+        pass
+    found = _AMOUNT.fullmatch(plain)
+    digits = None if found is None else _plain_digits(found["digits"].strip())
+    if found is None or digits is None or (found["a"] and found["b"]):
+        return np.nan
+    return -float(digits) if "-" in (found["a"], found["b"]) else float(digits)
+
+
+def _plain_digits(digits: str) -> str | None:
+    """Return digits with a point for the decimal sign and no groups, None where that is in doubt."""
+    last = max(digits.rfind("."), digits.rfind(","))
+    sign = digits[last] if last >= 0 else ""
+    whole, fraction = (digits[:last], digits[last + 1 :]) if last >= 0 else (digits, "")
+    if sign and sign in whole:  # it occurs several times: it groups, and there is no fraction
+        whole, fraction, sign = digits, "", ""
+    elif sign and len(fraction) == 3 and re.fullmatch(r"[1-9]\d{0,2}", whole):
+        return None  # "1,234": a thousand, or one and a bit; bare numbers with a point never come here
+    grouped = _WHOLE.fullmatch(whole or "0")
+    if grouped is None or (sign and grouped["sep"] == sign) or (fraction and not fraction.isdigit()):
+        return None
+    return re.sub(r"\D", "", whole or "0") + "." + (fraction or "0")
+
+
+def as_consent(value: Any) -> bool | None:
+    """Return True for a stated yes, False for a stated no and for nothing, and None for what cannot be read.
+
+    None must be taken for a no as well; it differs in that somebody should look at it. A yes is True, 1, and the words
+    true, yes, y, t, on, subscribed, granted, given, accepted, allowed, agreed, confirmed, consented and opted in.
+
+    >>> [as_consent(value) for value in ("Yes", "opted-in", 0, "UNSUBSCRIBED", None, "perhaps")]
+    [True, True, False, False, False, None]
+    """
+    if is_missing(value):
+        return False
+    if isinstance(value, (bool, np.bool_)):
+        return bool(value)
+    if isinstance(value, (int, float, decimal.Decimal, np.integer, np.floating)):
+        return bool(value) if value in (0, 1) else None
+    if not isinstance(value, str):
+        return None
+    word = re.sub(r"[\s_-]+", "", value).casefold()
+    return True if _YES.fullmatch(word) else False if _NO.fullmatch(word) else None
+
+
+def instants(values: Iterable[Any], *, naive: bool = False) -> pd.Series:
+    """Return times as an aware pandas Series, NaT where one cannot be read or names no zone.
+
+    A number, or a text of digits, counts seconds, milliseconds, microseconds or nanoseconds since 1970: whichever puts
+    it between 1990 and 2100, which no two of them do. A time outside these years is an empty field or a broken clock,
+    and is not read, however it is written.
+    """
+    import pandas as pd
+
+    texts = [_iso(value, naive) for value in values]
+    at = pd.Series(pd.to_datetime(pd.Series(texts, dtype=object), utc=True, format="ISO8601", errors="coerce"))
+    return at.where((at >= _FIRST) & (at < _LAST))
+
+
+def time_fault(value: Any) -> str:
+    """Return why a time was not read."""
+    if is_missing(value):
+        return "no time"
+    dated = _counts(value) or isinstance(value, dt.datetime) or _YEAR.match(str(value))
+    return (
+        "no time between 1990 and 2100" if dated and (_counts(value) or _iso(value, False)) else "no time with a zone"
+    )
+
+
+def _iso(value: Any, naive: bool) -> str | None:
+    """Return a time as an ISO text with a zone."""
+    if is_missing(value) or isinstance(value, (bool, np.bool_)):
+        return None
+    if _counts(value):
+        return _since_1970(value)
+    if isinstance(value, str):
+        text = _OFFSET.sub(r"\1", _UTC.sub("Z", value.strip()))
+        return text if _ZONED.search(text[10:]) else f"{text}Z" if naive and len(text) > 10 else None
+    if isinstance(value, np.datetime64):
+        return f"{np.datetime_as_string(value, 'us')}Z" if naive else None
+    if isinstance(value, dt.datetime):
+        if value.utcoffset() is None:
+            return f"{value.isoformat()}Z" if naive else None
+        return value.isoformat()
+    return None
+
+
+def _counts(value: Any) -> bool:
+    """Return whether a value is a number, or the text of one."""
+    if isinstance(value, str):
+        return _NUMERIC.fullmatch(value.strip()) is not None
+    return isinstance(value, (int, float, decimal.Decimal, np.integer, np.floating)) and not isinstance(value, bool)
+
+
+def _since_1970(value: Any) -> str | None:
+    """Return the instant that a count means, by the one unit that puts it between 1990 and 2100."""
+    try:
+        count = decimal.Decimal(str(value).strip())
+        for factor in (*_UNITS, decimal.Decimal("0.001")):
+            micro = count * factor
+            if _micro(_FIRST) <= micro < _micro(_LAST):
+                return (dt.datetime(1970, 1, 1, tzinfo=dt.UTC) + dt.timedelta(microseconds=int(micro))).isoformat()
+    except (ArithmeticError, ValueError):
+        pass
+    return None
+
+
+def _micro(at: dt.datetime) -> int:
+    return int(at.timestamp()) * 1_000_000

@@ -1,0 +1,70 @@
+"""Dates among times: rows that say on which day something happened, and not at what hour.
+
+A table of orders by day becomes midnight of some zone in every row. Taken for times, they say that everybody is awake
+at 20:00 in New York. So rows of one kind that all stand at midnight, of UTC or of any one zone, are marked as dates.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+__all__ = ["are_midnights", "dates_among"]
+
+_DAY = 86_400_000_000
+_QUARTER = 900_000_000
+_SHIFTS = (1_800_000_000, 3_600_000_000, 7_200_000_000)  # by which clocks are put forward
+_FEWEST_OF_UTC, _FEWEST_DAYS = 3, 5
+
+
+def dates_among(at: np.ndarray, group: np.ndarray) -> np.ndarray:
+    """Return which rows are dates.
+
+    Parameters
+    ----------
+    at : ndarray of int64, shape (n,)
+        Instants, UTC microseconds since 1970.
+    group : ndarray of int64, shape (n,)
+        The kind of each row, such as its channel and event type, by small numbers of 0 or more.
+
+    Returns
+    -------
+    ndarray of bool, shape (n,)
+        True for every row where all rows are midnights of UTC, on at least 3 days, or of one zone, on at least 5; else
+        for the groups of rows that are. One zone is one time of day, a whole quarter of an hour, or two of them that
+        take turns in seasons.
+
+    Examples
+    --------
+    >>> days = 1_746_057_600_000_000 + np.arange(10) * 86_400_000_000  # from 2025-05-01 00:00 UTC on
+    >>> int(dates_among(np.r_[days, days + 34_000_000], np.repeat([0, 1], 10)).sum())
+    10
+    """
+    if not at.size:
+        return np.zeros(0, np.bool_)
+    if are_midnights(at):
+        return np.ones(at.size, np.bool_)
+    found = np.zeros(at.size, np.bool_)
+    rows = np.bincount(group)
+    odd = np.bincount(group[at % _QUARTER != 0], minlength=rows.size)
+    for kind in np.flatnonzero((rows >= _FEWEST_OF_UTC) & (odd == 0)).tolist():
+        inside = group == kind
+        found[inside] = are_midnights(at[inside])
+    return found
+
+
+def are_midnights(at: np.ndarray) -> bool:
+    """Return whether instants on some days (3 of UTC, 5 of others) are all midnight in one zone, whichever it is."""
+    if (at % _QUARTER).any():
+        return False
+    days = np.unique(at)
+    clock = days % _DAY
+    hours = np.unique(clock)
+    if days.size < (_FEWEST_OF_UTC if not clock.any() else _FEWEST_DAYS) or hours.size > 2:
+        return False
+    if hours.size == 1:
+        return True
+    if min(hours[1] - hours[0], _DAY - hours[1] + hours[0]) not in _SHIFTS:
+        return False
+    turns = int((clock[1:] != clock[:-1]).sum())
+    years = (days[-1] - days[0]) / (365 * _DAY)
+    return turns <= 2 * years + 2
