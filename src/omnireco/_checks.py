@@ -9,7 +9,7 @@ from __future__ import annotations
 import datetime as dt
 import numbers
 import re
-from collections.abc import Iterable, Sequence, Sized
+from collections.abc import Hashable, Iterable, Mapping, Sequence, Sized
 from typing import Any, NoReturn
 
 import numpy as np
@@ -23,9 +23,12 @@ __all__ = [
     "check_duration",
     "check_flag",
     "check_instant",
+    "check_instants",
     "check_integer",
     "check_k",
+    "check_kind",
     "check_known",
+    "check_mapping",
     "check_names",
     "check_number",
     "check_numbers",
@@ -183,7 +186,29 @@ def check_names(value: Any, name: str) -> tuple[str, ...]:
     if isinstance(value, (str, bytes)) or not isinstance(value, Iterable):
         such = value if isinstance(value, str) and _PLAIN.fullmatch(value) else "email"
         raise ParameterError(f"{name} must be a list of names, such as [{such!r}]. Got {shown(value)}.")
-    return tuple(value)
+    names: tuple[Any, ...] = tuple(value)
+    for one in names:
+        if isinstance(one, _NO_NUMBERS) or not isinstance(one, (str, numbers.Integral)):
+            raise ParameterError(f"{name} must hold names, such as ['email']. Got {shown(one)} among them.")
+    return names
+
+
+def check_mapping(value: Any, name: str, example: str) -> Mapping[Any, Any]:
+    """Return a mapping, empty for None; ``example`` is one, as it is written."""
+    if value is None:
+        return {}
+    if not isinstance(value, Mapping):
+        raise ParameterError(f"{name} must be a mapping, such as {example}. Got {shown(value)}.")
+    return value
+
+
+def check_kind(value: Any, kind: type | tuple[type, ...], name: str, fix: str, *, none: bool = False) -> None:
+    """Refuse an argument of another type, with the line that makes one."""
+    if isinstance(value, kind) or (none and value is None):
+        return
+    wanted = (kind[0] if isinstance(kind, tuple) else kind).__name__
+    got = f"the class {value.__name__}" if isinstance(value, type) else type(value).__name__
+    raise ParameterError(f"{name} must be {'an' if wanted[0] in 'AEIO' else 'a'} {wanted}. Got {got}. Write {fix}.")
 
 
 def check_known(names: Iterable[Any], known: Iterable[Any], where: str, *, missing: str = "raise") -> tuple[Any, ...]:
@@ -207,9 +232,9 @@ def check_known(names: Iterable[Any], known: Iterable[Any], where: str, *, missi
     """
     check_choice(missing, "missing", ("raise", "ignore"))
     names, here = tuple(names), dict.fromkeys(known)
-    unknown = [name for name in names if name not in here]
+    unknown = [name for name in names if not isinstance(name, Hashable) or name not in here]
     if not unknown or missing == "ignore":
-        return tuple(name for name in names if name in here)
+        return tuple(name for name in names if isinstance(name, Hashable) and name in here)
     raise ParameterError(f"{where}: {_unknown_names(unknown, list(here))}")
 
 
@@ -291,6 +316,21 @@ def check_instant(value: Any, name: str) -> int:
     return at
 
 
+def check_instants(values: Any, name: str, *, n: int | None = None) -> np.ndarray:
+    """Return UTC microseconds since 1970 as int64, inside the years 1 to 9999: one per person where ``n`` is given."""
+    try:
+        array = np.asarray(values)
+    except ValueError:
+        array = np.empty(0, object)
+    if array.dtype.kind not in "iu" or array.ndim > 1:
+        raise ParameterError(f"{name} must be instants, integer microseconds since 1970 in UTC. Got {shown(values)}.")
+    if n is not None and array.shape not in ((), (n,)):
+        raise ParameterError(f"{name} must be one instant, or one per person ({n:,}). Got {shown(values)}.")
+    if array.size and not (int(array.min()) >= _FIRST_US and int(array.max()) <= _LAST_US):
+        raise ParameterError(f"{name} lies outside the years 1 to 9999. It counts microseconds since 1970 in UTC.")
+    return array.astype(np.int64)
+
+
 def from_microseconds(at: int) -> dt.datetime:
     """Return UTC microseconds since 1970 as an aware datetime, exactly."""
     return _EPOCH + dt.timedelta(microseconds=int(at))
@@ -340,11 +380,13 @@ def check_columns(present: Iterable[str], needed: Iterable[str], where: str) -> 
         return
     hints = []
     for name in missing:
-        near = difflib.get_close_matches(name, present, n=1, cutoff=0.5)
-        hints.append(f'columns={{"{name}": "{near[0] if near else "your_column"}"}}')
+        near = difflib.get_close_matches(str(name), present, n=1, cutoff=0.5)
+        hints.append(
+            f'columns={{"{name if repr(name) == shown(name) else "..."}": "{near[0] if near else "your_column"}"}}'
+        )
     plural = "s" if len(missing) > 1 else ""
     raise SchemaError(
-        f"{where} needs the column{plural} {', '.join(map(repr, missing))}; the frame has "
+        f"{where} needs the column{plural} {', '.join(map(shown, missing))}; the frame has "
         f"{', '.join(map(repr, present)) or 'no columns'}. If a column has another name, map it: "
         f"from_frame(frame, {hints[0]})."
     )

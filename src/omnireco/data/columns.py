@@ -188,12 +188,12 @@ def open_frame(
         ) from None
     except ValueError as error:
         raise SchemaError(f"{where} cannot read this frame: {error}") from None
-    if not isinstance(columns or {}, Mapping):
+    if columns is not None and not isinstance(columns, Mapping):
         raise ParameterError(
             f"{where}: columns= must map our name to yours, such as {{'user_id': 'household_id'}}. "
             f"Got {type(columns).__name__}."
         )
-    renamed = {ours: str(theirs) for ours, theirs in (columns or {}).items()}
+    renamed = {str(ours): str(theirs) for ours, theirs in ({} if columns is None else columns).items()}
     present = [str(name) for name in table.columns]
     if len(set(present)) < len(present):
         twice = sorted({name for name in present if present.count(name) > 1})

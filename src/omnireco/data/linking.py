@@ -10,7 +10,7 @@ import numpy as np
 import scipy.sparse as sp
 from scipy.sparse.csgraph import connected_components
 
-from omnireco._checks import check_duration, check_integer, check_number, name_rows, shown
+from omnireco._checks import check_duration, check_integer, check_mapping, check_number, name_rows, shown
 from omnireco._frozen import ReadOnly
 from omnireco.data.columns import open_frame
 from omnireco.data.vocabulary import NONE, Vocabulary, distinct_integers
@@ -67,7 +67,7 @@ class LinkRules:
     def __post_init__(self) -> None:
         if self.max_ids is not None:
             check_integer(self.max_ids, "max_ids", low=1)
-        for key, most in (self.max_links or {}).items():
+        for key, most in check_mapping(self.max_links, "max_links", "{'device': 3}").items():
             if not isinstance(key, str) and not (isinstance(key, tuple) and len(key) == 2):
                 raise ParameterError(
                     "max_links must map kinds, or pairs of kinds, to counts, such as {'device': 3} or "

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from omnireco._checks import check_choice, shown
+from omnireco._checks import check_choice, check_names, shown
 from omnireco.data.columns import Frame, nulls, stamps
 from omnireco.errors import ParameterError
 
@@ -152,7 +152,7 @@ class QualityReport:
         seen = {one.problem for one in self.findings}
         if problems is None:
             return seen
-        wanted = {problems} if isinstance(problems, str) else set(problems)
+        wanted = {problems} if isinstance(problems, str) else set(check_names(problems, "QualityReport: problems"))
         if stray := wanted - set(PROBLEMS):
             raise ParameterError(
                 f"QualityReport: no problem is called {', '.join(sorted(map(shown, stray)))}; there are "

@@ -206,7 +206,7 @@ class Asked(NamedTuple):
 
 
 def _take_label(log: EventLog, name: str, rows: np.ndarray) -> tuple[Vocabulary, np.ndarray]:
-    if name == "channel":
+    if isinstance(name, str) and name == "channel":
         return log.channels, log.channel[rows]
     if name not in log.labels:
         raise ParameterError(

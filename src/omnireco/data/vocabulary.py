@@ -15,7 +15,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from omnireco._checks import check_choice, name_rows
+from omnireco._checks import check_choice, check_flag, name_rows
 from omnireco.data.strings import encode_long
 from omnireco.errors import DataWarning, IdKindError, ParameterError, SchemaError, UnknownIdError
 
@@ -98,7 +98,7 @@ class Vocabulary:
         (Vocabulary, ndarray of shape (n,), int32)
         """
         ids, codes = _encode(_as_arrow(column, name), name)
-        if not allow_missing and (missing := codes == NONE).any():
+        if not check_flag(allow_missing, "allow_missing") and (missing := codes == NONE).any():
             raise SchemaError(
                 f"{name} is missing in {name_rows(missing)}. Drop them, "
                 f"for example frame.dropna(subset=[{name!r}]), or repair them upstream."

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from omnireco._checks import check_choice, check_duration, check_flag, check_names, check_number, shown
+from omnireco._checks import check_choice, check_duration, check_flag, check_kind, check_names, check_number, shown
 from omnireco._compute import in_threads, row_blocks
 from omnireco._frozen import ReadOnly
 from omnireco.data.vocabulary import NONE
@@ -142,6 +142,7 @@ class Weights:
 
 def event_weights(log: EventLog, weights: Weights, at_us: int) -> np.ndarray:
     """Return the weight of each event of a log, float64 of shape (n,), on a clock at or after its end."""
+    check_kind(weights, Weights, "weights", "Weights(half_life='30D')")
     if weights.value is not None and log.value is None:
         raise SchemaError(
             f"Weights(value={shown(weights.value)}) needs a value per event, and this log has none. Give the frame a "

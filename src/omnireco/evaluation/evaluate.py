@@ -148,7 +148,7 @@ def evaluate(
     confidence = check_number(confidence, "confidence", above=0)
     if confidence >= 1:
         raise ParameterError(f"confidence must be between 0 and 1. Got {confidence:g}. Write confidence=0.95.")
-    n_bootstrap = check_integer(n_bootstrap, "n_bootstrap", low=0)
+    n_bootstrap = check_integer(n_bootstrap, "n_bootstrap", low=0, high=1_000_000)
     seed = check_integer(seed, "seed", low=0)
     opened = _open_lists(lists, max(ks))
     chosen = _read_pairs(truth, "the truth", needs_items=True)
@@ -451,6 +451,8 @@ def _unit_rows(binary: sp.csr_matrix) -> sp.csr_matrix:
 def _measure(metric: Metric, title: str, lists: RankedLists) -> np.ndarray | float:
     """Return what the metric answers: one float64 per user, or one number of the catalogue."""
     answer = np.asarray(metric(lists))
+    if answer.dtype.kind not in "biuf":
+        raise ParameterError(f"the metric {shown(title)} must return numbers. Got {shown(answer[()])}.")
     if answer.shape == ():
         return float(answer)
     if answer.shape != (lists.n_users,):

@@ -202,7 +202,7 @@ def off_policy(
         )
     check_number(least_effective, "least_effective", low=1)
     check_number(confidence, "confidence", above=0, high=0.999)
-    check_integer(n_bootstrap, "n_bootstrap", low=1)
+    check_integer(n_bootstrap, "n_bootstrap", low=1, high=1_000_000)
     if clip is not None:
         check_number(clip, "clip", above=0)
     policies = dict(target) if isinstance(target, Mapping) else {"target": target}
@@ -367,6 +367,8 @@ def cross_fitted_rewards(
     if model is None:
         binary = bool(np.isin(r, (0.0, 1.0)).all())
         model = make_pipeline(StandardScaler(), LogisticRegression(max_iter=500) if binary else Ridge(1.0))
+    elif not callable(getattr(model, "fit", None)) or isinstance(model, type):
+        raise ParameterError(f"model must be an estimator of scikit-learn, such as Ridge(). Got {shown(model)}.")
     indicator = np.eye(total)
     found = np.empty((n, total))
     for part in range(folds):
@@ -444,7 +446,7 @@ def _actions(actions: Any, n: int, model: np.ndarray | None) -> np.ndarray | Non
         if model is not None:
             raise ParameterError("predicted has a column per action, so actions= must say which was logged.")
         return None
-    chosen = np.asarray(actions)
+    chosen = _array(actions, "actions")
     if chosen.shape != (n,) or not np.issubdtype(chosen.dtype, np.integer) or chosen.min(initial=0) < 0:
         raise ParameterError(f"actions must be {n:,} integers from 0. Got {chosen.dtype} of shape {chosen.shape}.")
     if model is not None and chosen.max(initial=0) >= model.shape[1]:
@@ -464,11 +466,18 @@ def _estimators(given: Iterable[str] | None, has_model: bool) -> tuple[str, ...]
     return names
 
 
+def _array(given: Any, name: str) -> np.ndarray:
+    try:
+        return np.asarray(given)
+    except ValueError:
+        raise ParameterError(f"{name} must have one entry per decision. Got {shown(given)} of unequal rows.") from None
+
+
 def _clusters(people: Any, n: int) -> tuple[np.ndarray, int]:
     """Return a code per row and the number of distinct ones."""
     if people is None:
         return np.arange(n), n
-    given = np.asarray(people)
+    given = _array(people, "people")
     if given.shape != (n,):
         raise ParameterError(f"people must have one entry per decision, {n:,}. Got the shape {given.shape}.")
     if given.dtype == object:

@@ -188,7 +188,7 @@ class Report:
         """
         import pandas as pd
 
-        if baseline not in self.models or len(self.models) < 2:
+        if not isinstance(baseline, str) or baseline not in self.models or len(self.models) < 2:
             raise ParameterError(
                 f"differences needs a baseline and at least one other model. Got {shown(baseline)}; the report "
                 f"has {', '.join(map(repr, self.models))}. Evaluate two models together: "

@@ -83,7 +83,7 @@ def timing_skill(
 
     held_out, history = np.asarray(held_out, np.float64), np.asarray(history)
     n = history.size
-    check_integer(n_bootstrap, "n_bootstrap", low=1)
+    check_integer(n_bootstrap, "n_bootstrap", low=1, high=1_000_000)
     if held_out.shape != (n, WEEK):
         raise ParameterError(f"held_out must have the shape ({n}, 168) of the history. Got {held_out.shape}.")
     sessions = held_out.sum(axis=1)

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from omnireco._checks import shown
+from omnireco._checks import check_kind, shown
 from omnireco.data.audience import Audience
 from omnireco.data.catalog import Catalog
 from omnireco.data.clock import hour_of_week, is_zone
@@ -47,6 +47,7 @@ class Clocks:
             return cls(Vocabulary(np.array([timezone or "UTC"], object)), None, None, {})
         if timezone is not None:
             raise ParameterError("Give audience= (each person's own clock) or timezone= (one for all), not both.")
+        check_kind(audience, Audience, "audience", "Audience.from_frame(frame)")
         return cls(audience.zones, audience.users, audience.zone, audience.attributes)
 
     def hours(self, users: Vocabulary, user: np.ndarray, at: np.ndarray) -> np.ndarray:
@@ -164,6 +165,7 @@ class Population:
             against = np.bincount(log.item[disliked & (log.item != NONE)], minlength=m)
             facts["disliked_rate"] = (against + 0.5) / (count + against + 5.0)
         category = np.full(m, NONE, np.int32)
+        check_kind(catalog, Catalog, "catalog", "Catalog.from_frame(frame)", none=True)
         if catalog is not None:
             place = catalog.items.codes(log.items.ids, missing="none")
             if catalog.category is not None:

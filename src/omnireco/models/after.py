@@ -8,7 +8,16 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import numpy as np
 
-from omnireco._checks import check_duration, check_instant, check_integer, check_k, check_names, check_number, shown
+from omnireco._checks import (
+    check_duration,
+    check_flag,
+    check_instant,
+    check_integer,
+    check_k,
+    check_names,
+    check_number,
+    shown,
+)
 from omnireco.data.columns import instants_to_pandas
 from omnireco.data.events import EventLog, require_events
 from omnireco.data.vocabulary import NONE, Vocabulary
@@ -171,7 +180,7 @@ class FollowUpsModel:
         """
         from omnireco.data.vocabulary import distinct_codes
 
-        k = check_k(k)
+        k, sure = check_k(k), check_flag(sure, "sure")
         asked = distinct_codes(self.items, items)
         codes = np.full((asked.size, k), NONE, np.int32)
         scores = np.full((asked.size, k), -np.inf, np.float32)

@@ -9,7 +9,7 @@ from typing import Any, ClassVar, Literal, NoReturn
 import numpy as np
 import scipy.sparse as sp
 
-from omnireco._checks import check_choice, check_number, shown
+from omnireco._checks import check_choice, check_mapping, check_number, shown
 from omnireco._compute import row_blocks
 from omnireco._frozen import ReadOnly
 from omnireco.data.interactions import Interactions
@@ -129,7 +129,7 @@ class BlendModel(Model):
         if not models:
             raise ParameterError("BlendModel.of: there is no model to blend. Give at least one.")
         check_choice(scale, "scale", _SCALES)
-        factor = _check_weights(weights or {}, models)
+        factor = _check_weights(weights, models)
         first = next(iter(models.values()))
         strange = [name for name, model in models.items() if model.items != first.items]
         if strange:
@@ -214,7 +214,8 @@ def scaled(scores: np.ndarray, scale: Scale) -> np.ndarray:
     return 1.0 / (_RANK_OFFSET + rank)
 
 
-def _check_weights(weights: Mapping[str, float], models: Mapping[str, Any]) -> dict[str, float]:
+def _check_weights(weights: Mapping[str, float] | None, models: Mapping[str, Any]) -> dict[str, float]:
+    weights = check_mapping(weights, "weights", "{'ease': 0.5}")
     if unknown := [name for name in weights if name not in models]:
         raise ParameterError(
             f"weights names {', '.join(map(shown, unknown))}, and the models are {', '.join(map(repr, models))}."

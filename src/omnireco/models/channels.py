@@ -209,7 +209,7 @@ class ChannelModel(Model):
         ParameterError
             When the model has not met the channel.
         """
-        if channel == self.channel:
+        if channel is self.channel or (isinstance(channel, str) and channel == self.channel):
             return self
         return ChannelModel.build(
             self.base,
@@ -406,7 +406,7 @@ def _log_lift(people: np.ndarray, prior: float) -> np.ndarray:
 
 
 def _position(channels: tuple[str, ...], channel: Any) -> int:
-    if channel not in channels:
+    if not isinstance(channel, str) or channel not in channels:
         raise ParameterError(
             f"channel must be one the model was fitted on: {', '.join(map(repr, channels))}. Got {shown(channel)}."
         )

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import scipy.sparse as sp
 
-from omnireco._checks import check_integer, check_k, check_number, shown
+from omnireco._checks import check_integer, check_k, check_kind, check_number, shown
 from omnireco.data.catalog import Catalog
 from omnireco.data.interactions import Interactions
 from omnireco.data.vocabulary import NONE
@@ -307,6 +307,7 @@ def promoted(
 
 def similarity_places(lists: Recommendations, similarity: ItemModel, verb: str) -> tuple[np.ndarray, float]:
     """Return the code in ``similarity`` of each item of the lists, and its largest absolute weight."""
+    check_kind(lists, Recommendations, f"{verb}: lists", "model.recommend(x, k=100)")
     if not isinstance(similarity, ItemModel):
         raise ParameterError(
             f"{verb}: similarity must be an ItemModel, such as ItemKNN().fit(x). Got {shown(similarity)}."

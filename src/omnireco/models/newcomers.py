@@ -239,6 +239,7 @@ class AttributeModel:
 
     def answers(self, attributes: Interactions) -> np.ndarray:
         """Return who has an attribute that the map knows, bool (n_users,)."""
+        _check_attributes(attributes, "answers")
         return np.diff(attributes.with_items(self.attributes).csr.indptr) > 0
 
 

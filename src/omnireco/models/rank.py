@@ -14,6 +14,7 @@ from omnireco._checks import (
     check_duration,
     check_flag,
     check_integer,
+    check_kind,
     check_names,
     from_microseconds,
     no_such,
@@ -222,6 +223,8 @@ class Ranker:
         require_events(log, "Ranker.fit")
         clocks = Clocks.of(audience, timezone)
         _need_clock(tuple(self.context), log, audience, timezone)
+        check_kind(asked, Asked, "asked", "Requests.from_log(log.between(at, end))", none=True)
+        facts = _as_frames(facts)
         past = log.before(at)
         if not len(past):
             raise EmptyError("Ranker.fit: nothing happened before at=, so there is nothing to propose from. Move it.")
@@ -571,7 +574,7 @@ class RankerModel:
         return Requests.from_frame(requests, context=[name for name in self.context if name in names])
 
     def _facts(self, facts: Sequence[Any]) -> list[Facts]:
-        read = [Facts.read(frame, self.population) for frame in facts]
+        read = [Facts.read(frame, self.population) for frame in _as_frames(facts)]
         if (given := tuple(frame.names for frame in read)) != self.fact_names:
             raise SchemaError(
                 f"facts: the ranker was fitted with the columns {list(map(list, self.fact_names))} and is given "
@@ -618,6 +621,12 @@ def _reads_log(estimator: Any) -> bool:
 def _without(weights: Weights, dislikes: Iterable[str]) -> Weights:
     """Return the weights with 0 for dislikes that they do not name."""
     return replace(weights, events=dict.fromkeys(dislikes, 0.0) | dict(weights.events or {}))
+
+
+def _as_frames(facts: Any) -> list[Any]:
+    if not isinstance(facts, (list, tuple)):
+        raise ParameterError(f"facts must be a list of frames, [frame]. Got {shown(facts)}.")
+    return list(facts)
 
 
 def _need_clock(context: tuple[str, ...], log: EventLog, audience: Any, timezone: Any) -> None:

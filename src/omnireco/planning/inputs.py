@@ -6,7 +6,7 @@ import difflib
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from omnireco._checks import check_duration, shown
+from omnireco._checks import check_duration, check_kind, shown
 from omnireco.data.audience import Audience
 from omnireco.data.catalog import Catalog
 from omnireco.data.clock import Slots
@@ -14,7 +14,7 @@ from omnireco.data.events import EventLog
 from omnireco.data.messages import MessageLog
 from omnireco.errors import ParameterError
 from omnireco.planning.rules import Consent, Constraint, Eligibility, FrequencyCap, Reachable
-from omnireco.planning.sources import Sources, check_kind
+from omnireco.planning.sources import Sources
 
 __all__ = ["check_channels", "check_constraints", "check_given", "check_rules", "check_verb", "gap_rule", "sources_of"]
 

@@ -113,7 +113,7 @@ class ActivityProfile:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        if self.half_life is not None and self.half_life != "fit":
+        if self.half_life is not None and not (isinstance(self.half_life, str) and self.half_life == "fit"):
             check_duration(self.half_life, "half_life")
         check_duration(self.session_gap, "session_gap")
         if not isinstance(self.segments, str):
@@ -125,7 +125,7 @@ class ActivityProfile:
                 f"covariates tell apart segments that were found. Got segments={shown(self.segments)}: "
                 "leave covariates out, or write segments=8."
             )
-        if self.prior is not None and self.prior != float("inf"):
+        if self.prior is not None and not (isinstance(self.prior, float) and self.prior == float("inf")):
             check_number(self.prior, "prior", above=0.0)
         check_integer(self.seed, "seed", low=0)
 
@@ -370,7 +370,7 @@ class ActivityModel:
         found = self.profiles(user)
         if channel is None:
             return found
-        if channel not in self.channels:
+        if not isinstance(channel, str) or channel not in self.channels:
             raise ParameterError(
                 f"channel must be one that has profiles of its own ({', '.join(map(repr, self.channels)) or 'none'}). "
                 f"Got {shown(channel)}: write ActivityProfile(channels=({shown(channel)},))."

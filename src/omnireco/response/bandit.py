@@ -234,7 +234,7 @@ class LinearBandit:
         -------
         LiveBandit
         """
-        n_features = check_integer(n_features, "n_features", low=0)
+        n_features = check_integer(n_features, "n_features", low=0, high=10_000)
         if n_features == 0 and not self.intercept:
             raise ParameterError("A bandit with n_features=0 needs intercept=True: there is nothing else to learn.")
         table = None if features is None else _matrix(features, "features")
@@ -379,7 +379,7 @@ class LiveBandit:
         from omnireco.response import _bandit_kernels as kernels
 
         x = self._contexts(contexts)
-        n, k = len(x), check_k(k)
+        n, k, propensities = len(x), check_k(k), check_flag(propensities, "propensities")
         if not len(self.arms):
             raise ParameterError("There are no arms to decide among: live.add_arms([...]).")
         if self.bandit.groups is not None and k > 1:
@@ -431,7 +431,8 @@ class LiveBandit:
         UnknownIdError
             When decisions are not known, were forgotten or have been rewarded already. Nothing is learned then.
         """
-        ids = np.atleast_1d(np.asarray(ids))
+        cascade = check_flag(cascade, "cascade")
+        ids = np.atleast_1d(_array(ids, "ids"))
         if ids.ndim != 1 or (ids.size and ids.dtype.kind not in "iu"):
             raise SchemaError(f"ids must be whole numbers, shape (n,): Decisions.ids. Got {ids.dtype} {ids.shape}.")
         ids = ids.astype(np.int64)
@@ -702,7 +703,7 @@ class LiveBandit:
     def _allowed(self, eligible: Any, n: int) -> np.ndarray | None:
         if eligible is None:
             return None
-        table = eligible.toarray() != 0 if sp.issparse(eligible) else np.asarray(eligible)
+        table = eligible.toarray() != 0 if sp.issparse(eligible) else _array(eligible, "eligible")
         if table.shape != (n, len(self.arms)) or table.dtype != np.bool_:
             raise SchemaError(
                 f"eligible must be bool (or sparse) of shape ({n}, {len(self.arms)}), one column per arm in the order "
@@ -761,6 +762,13 @@ class LiveBandit:
             have["id"][at], have["x"][at], have["serial"][at, :k] = ids[rows], x[rows], serial[rows]
             if k < wide:
                 have["serial"][at, k:] = NONE
+
+
+def _array(values: Any, name: str) -> np.ndarray:
+    try:
+        return np.asarray(values)
+    except ValueError:
+        raise SchemaError(f"{name} must be an array, all rows as long as each other.") from None
 
 
 @dataclass(frozen=True, slots=True)
