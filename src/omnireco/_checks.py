@@ -18,6 +18,7 @@ from omnireco.errors import MissingExtraError, NotFittedError, ParameterError, S
 
 __all__ = [
     "MICROSECOND",
+    "check_array",
     "check_choice",
     "check_columns",
     "check_duration",
@@ -316,12 +317,17 @@ def check_instant(value: Any, name: str) -> int:
     return at
 
 
+def check_array(values: Any, name: str, *, error: type[SchemaError | ParameterError] = ParameterError) -> np.ndarray:
+    """Return an array of any dtype; rows of unequal length are none."""
+    try:
+        return np.asarray(values)
+    except ValueError:
+        raise error(f"{name} must be an array, all rows as long as each other. Got {shown(values)}.") from None
+
+
 def check_instants(values: Any, name: str, *, n: int | None = None) -> np.ndarray:
     """Return UTC microseconds since 1970 as int64, inside the years 1 to 9999: one per person where ``n`` is given."""
-    try:
-        array = np.asarray(values)
-    except ValueError:
-        array = np.empty(0, object)
+    array = check_array(values, name)
     if array.dtype.kind not in "iu" or array.ndim > 1:
         raise ParameterError(f"{name} must be instants, integer microseconds since 1970 in UTC. Got {shown(values)}.")
     if n is not None and array.shape not in ((), (n,)):
@@ -333,6 +339,8 @@ def check_instants(values: Any, name: str, *, n: int | None = None) -> np.ndarra
 
 def from_microseconds(at: int) -> dt.datetime:
     """Return UTC microseconds since 1970 as an aware datetime, exactly."""
+    if not _FIRST_US <= at <= _LAST_US:
+        raise ParameterError("An instant lies outside the years 1 to 9999 in UTC. Move what is asked for inside.")
     return _EPOCH + dt.timedelta(microseconds=int(at))
 
 

@@ -13,7 +13,7 @@ hours, 10 % at any hour) that wrote down its propensities.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -374,7 +374,7 @@ def _microseconds(at: Any) -> np.ndarray:
 
 
 def _check_zones(zones: Sequence[str]) -> tuple[str, ...]:
-    names = (zones,) if isinstance(zones, str) else tuple(zones)
+    names = (zones,) if isinstance(zones, str) or not isinstance(zones, Iterable) else tuple(zones)
     wrong = [name for name in names if not is_zone(name)]
     if wrong or not names:
         raise ParameterError(

@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import hashlib
 import warnings
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import numpy as np
 
-from omnireco._checks import check_choice, check_flag, name_rows
+from omnireco._checks import check_choice, check_flag, name_rows, shown
 from omnireco.data.strings import encode_long
 from omnireco.errors import DataWarning, IdKindError, ParameterError, SchemaError, UnknownIdError
 
@@ -158,6 +158,8 @@ class Vocabulary:
             When ids are unknown and ``missing="raise"``. The message counts them and names positions.
         """
         check_choice(missing, "missing", ("raise", "none"))
+        if isinstance(ids, (Mapping, Set)):
+            raise ParameterError(f"ids must be a list or column, in an order. Got {shown(ids)}: write list(ids).")
         if isinstance(ids, (list, tuple, np.ndarray)) and len(ids) <= _FEW and (few := self._few(ids)) is not None:
             return few
         wanted, rows = _encode(_as_arrow(ids, "ids"), "ids")

@@ -280,7 +280,7 @@ class ZonePosterior:
 
 def check_zone_names(names: Any, where: str) -> tuple[str, ...]:
     """Return IANA zones as a tuple, or say which are none."""
-    found = (names,) if isinstance(names, str) else tuple(names)
+    found = (names,) if isinstance(names, str) or not isinstance(names, Iterable) else tuple(names)
     wrong = [name for name in found if not is_zone(name)]
     if wrong or not found:
         raise ParameterError(

@@ -56,6 +56,8 @@ def target_moves(graded: tuple[str, ...], slopes: Sequence[float] | None, start:
     if slopes is None:
         between = any(0 < abs(value) < 1 for target in (start.targets or {}).values() for value in _all_values(target))
         slopes = (0.25, 0.5, 2.0, 4.0) if between else ()
+    if not isinstance(slopes, Iterable):
+        raise ParameterError(f"slopes must be a list of numbers, such as [0.5, 2.0]. Got {shown(slopes)}.")
     powers = [check_number(slope, "slopes", above=0) for slope in slopes]
     if powers and start.targets is None:
         raise ParameterError("slopes bend the targets of start, which has none. Give start=Weights(targets=...).")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from omnireco._checks import check_integer, check_names, check_number, check_numbers, shown
+from omnireco._checks import check_array, check_integer, check_names, check_number, check_numbers, shown
 from omnireco._random import stream
 from omnireco.data.messages import NEVER, MessageLog
 from omnireco.errors import EmptyError, ParameterError
@@ -446,7 +446,7 @@ def _actions(actions: Any, n: int, model: np.ndarray | None) -> np.ndarray | Non
         if model is not None:
             raise ParameterError("predicted has a column per action, so actions= must say which was logged.")
         return None
-    chosen = _array(actions, "actions")
+    chosen = check_array(actions, "actions")
     if chosen.shape != (n,) or not np.issubdtype(chosen.dtype, np.integer) or chosen.min(initial=0) < 0:
         raise ParameterError(f"actions must be {n:,} integers from 0. Got {chosen.dtype} of shape {chosen.shape}.")
     if model is not None and chosen.max(initial=0) >= model.shape[1]:
@@ -466,18 +466,11 @@ def _estimators(given: Iterable[str] | None, has_model: bool) -> tuple[str, ...]
     return names
 
 
-def _array(given: Any, name: str) -> np.ndarray:
-    try:
-        return np.asarray(given)
-    except ValueError:
-        raise ParameterError(f"{name} must have one entry per decision. Got {shown(given)} of unequal rows.") from None
-
-
 def _clusters(people: Any, n: int) -> tuple[np.ndarray, int]:
     """Return a code per row and the number of distinct ones."""
     if people is None:
         return np.arange(n), n
-    given = _array(people, "people")
+    given = check_array(people, "people")
     if given.shape != (n,):
         raise ParameterError(f"people must have one entry per decision, {n:,}. Got the shape {given.shape}.")
     if given.dtype == object:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from omnireco._checks import shown
+from omnireco._checks import check_choice, check_integer, shown
 from omnireco._frozen import ReadOnly
 from omnireco.data.vocabulary import Vocabulary
 from omnireco.errors import ParameterError
@@ -240,6 +240,8 @@ class Report:
         """
         import pandas as pd
 
+        if not isinstance(metric, str) and not callable(metric):
+            raise ParameterError(f"metric must be a name or a function, such as om.ndcg. Got {shown(metric)}.")
         name = metric if isinstance(metric, str) else metric_name(metric)
         if self.negatives is not None and name not in self.metrics:
             name += f" (sampled, {self.negatives} negatives)"
@@ -249,6 +251,8 @@ class Report:
                 f"Write report.per_user({shown(model)}, {shown(name)}, {self.k[0]})."
             )
         k = self.k[0] if k is None else k
+        check_choice(model, "model", self.models)
+        k = check_integer(k, "k")
         cell = next((c for c in self.cells if (c.model, c.metric, c.k) == (model, name, k)), None)
         if cell is None:
             raise ParameterError(

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from omnireco._checks import check_integer, shown
+from omnireco._checks import check_integer, check_numbers, shown
 from omnireco._random import stream
 from omnireco.errors import EmptyError, ParameterError
 
@@ -81,7 +81,7 @@ def timing_skill(
     """
     import pandas as pd
 
-    held_out, history = np.asarray(held_out, np.float64), np.asarray(history)
+    held_out, history = check_numbers(held_out, "held_out"), check_numbers(history, "history")
     n = history.size
     check_integer(n_bootstrap, "n_bootstrap", low=1, high=1_000_000)
     if held_out.shape != (n, WEEK):

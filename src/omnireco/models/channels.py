@@ -10,7 +10,7 @@ from typing import Any, ClassVar, Literal, NoReturn
 import numpy as np
 import scipy.sparse as sp
 
-from omnireco._checks import check_choice, check_number, shown
+from omnireco._checks import check_choice, check_kind, check_number, shown
 from omnireco._compute import Progress, one_blas_thread, row_blocks
 from omnireco._frozen import ReadOnly
 from omnireco.data.interactions import Interactions
@@ -363,6 +363,7 @@ def join_channels(
     """
     factor: Mapping[str, float] = _check_weights(weights) or {}
     check_choice(saturation, "saturation", ("none", "log", "binary"))
+    check_kind(x, Interactions, "join_channels: x", "log.matrix()")
     layers, total = {}, sp.csr_matrix(x.shape, dtype=np.float64)
     for name, layer in x.layers.items():
         cells = layer.astype(np.float64)

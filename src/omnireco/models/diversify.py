@@ -180,6 +180,8 @@ def calibrated(
     3
     """
     k, strength = check_k(k), check_number(strength, "strength", low=0, high=1)
+    check_kind(lists, Recommendations, "calibrated: lists", "model.recommend(x, k=100)")
+    check_kind(histories, Interactions, "calibrated: histories", "log.matrix()")
     category = _categories(catalog, lists.items.ids, "calibrated")
     n_kinds = int(category.max(initial=-1)) + 2  # the last one is for items without
     past_kind = _categories(catalog, histories.items.ids, "calibrated")
@@ -235,6 +237,7 @@ def quotas(lists: Recommendations, catalog: Catalog, *, k: int, most: int | Mapp
     ['a1', 'b1']
     """
     k = check_k(k)
+    check_kind(lists, Recommendations, "quotas: lists", "model.recommend(x, k=100)")
     category = _categories(catalog, lists.items.ids, "quotas")
     names = [str(name) for name in catalog.category[0].ids] if catalog.category is not None else []
     if isinstance(most, Mapping):

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from omnireco._checks import check_integer, check_k, check_number, shown
+from omnireco._checks import check_integer, check_k, check_kind, check_number, shown
 from omnireco._compute import row_blocks
 from omnireco.data.vocabulary import NONE
 from omnireco.errors import ParameterError
@@ -110,6 +110,7 @@ def limit_popularity(lists: Recommendations, model: Model, *, k: int, most: int,
     share = check_number(share, "share", low=0, high=1)
     if not isinstance(model, Model):
         raise ParameterError(f"limit_popularity: model must be a fitted model. Got {type(model).__name__}.")
+    check_kind(lists, Recommendations, "limit_popularity: lists", "model.recommend(x, k=100)")
     place = model.items.codes(lists.items.ids, missing="none")
     order = np.argsort(-model.popularity.astype(np.float64), kind="stable")
     before = np.cumsum(model.popularity[order].astype(np.float64)) - model.popularity[order]
@@ -159,13 +160,14 @@ def limit_exposure(lists: Recommendations, *, k: int, most: int | Mapping[Any, i
     ['a', 'b']
     """
     k = check_k(k)
+    check_kind(lists, Recommendations, "limit_exposure: lists", "model.recommend(x, k=100)")
     n_items = len(lists.items)
     room = np.full(n_items, np.iinfo(np.int64).max)
     if isinstance(most, Mapping):
         for item, n in most.items():
             room[lists.items.codes([item])[0]] = check_integer(n, f"most[{shown(item)}]", low=0)
     else:
-        room[:] = check_integer(most, "most", low=0)
+        room[:] = min(check_integer(most, "most", low=0), room.max(initial=0))
     there, relevance = lists.codes != NONE, relevance_of(lists)
     refused = np.zeros(there.shape, np.bool_)
     while True:

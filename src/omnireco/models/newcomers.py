@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import numpy as np
 import scipy.sparse as sp
 
-from omnireco._checks import check_flag, check_integer, check_k, check_names, check_number, shown
+from omnireco._checks import check_flag, check_integer, check_k, check_kind, check_names, check_number, shown
 from omnireco._compute import row_blocks
 from omnireco._frozen import ReadOnly
 from omnireco.data.audience import Audience
@@ -163,6 +163,7 @@ def learn_people(
         raise ParameterError(f"learn_people takes a FactorModel, such as ALS().fit(x). Got {type(model).__name__}.")
     _check_attributes(attributes, "learn_people")
     regularization = check_number(regularization, "regularization", above=0)
+    check_kind(histories, Interactions, "learn_people: histories", "log.matrix()")
     warm = np.flatnonzero(np.diff(histories.csr.indptr) > 0)
     row = attributes.users.codes(histories.users.ids[warm], missing="none")
     told = np.diff(attributes.csr.indptr)[row] > 0
@@ -348,6 +349,11 @@ class SegmentModel:
         _check_attributes(segments, "recommend")
         known = sp.csr_matrix(segments.with_items(self.segments).csr > 0, dtype=np.float64)
         n = known.shape[0]
+        if exclude is not None and (not sp.issparse(exclude) or exclude.shape != (n, len(self.items))):
+            raise ParameterError(
+                f"exclude must be a scipy sparse matrix of shape ({n:,}, {len(self.items):,}), such as histories.csr. "
+                f"Got {shown(exclude)}."
+            )
         allowed = _Eligible.read(eligible, self.items, n)
         codes, scores = np.empty((n, k), np.int32), np.empty((n, k), np.float32)
         for rows in row_blocks(n, 12 * len(self.items)):
@@ -355,12 +361,13 @@ class SegmentModel:
             belongs = np.diff(some.indptr)[:, None]
             mean = np.asarray(some @ self.scores.astype(np.float64)) / np.maximum(belongs, 1)
             value = np.where(belongs > 0, mean, self.popularity[None, :]).astype(np.float32)
-            seen = None if exclude is None else sp.csr_matrix(exclude)[rows]
+            seen = None if exclude is None else exclude.tocsr()[rows]
             codes[rows], scores[rows] = select(value, k=k, exclude=seen, eligible=allowed.rows(rows))
         return Recommendations(segments.users, self.items, codes, scores)
 
     def answers(self, segments: Interactions) -> np.ndarray:
         """Return who is in a segment that the model knows, bool (n_users,)."""
+        _check_attributes(segments, "answers")
         return np.diff(segments.with_items(self.segments).csr.indptr) > 0
 
 

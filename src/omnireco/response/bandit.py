@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import Iterable
+from collections.abc import Hashable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
 from dataclasses import dataclass, field
@@ -14,6 +14,7 @@ import numpy as np
 import scipy.sparse as sp
 
 from omnireco._checks import (
+    check_array,
     check_choice,
     check_flag,
     check_integer,
@@ -432,7 +433,7 @@ class LiveBandit:
             When decisions are not known, were forgotten or have been rewarded already. Nothing is learned then.
         """
         cascade = check_flag(cascade, "cascade")
-        ids = np.atleast_1d(_array(ids, "ids"))
+        ids = np.atleast_1d(check_array(ids, "ids", error=SchemaError))
         if ids.ndim != 1 or (ids.size and ids.dtype.kind not in "iu"):
             raise SchemaError(f"ids must be whole numbers, shape (n,): Decisions.ids. Got {ids.dtype} {ids.shape}.")
         ids = ids.astype(np.int64)
@@ -499,7 +500,8 @@ class LiveBandit:
             return
         x = self._contexts(contexts)
         reward = np.atleast_1d(check_numbers(rewards, "rewards", error=SchemaError))
-        rows = self.arms.codes(np.atleast_1d(np.asarray(arms)) if np.ndim(arms) == 0 else arms).astype(np.int64)
+        given = check_array(arms, "arms", error=SchemaError)
+        rows = self.arms.codes(np.atleast_1d(given) if given.ndim == 0 else arms).astype(np.int64)
         weight = None if weights is None else check_numbers(weights, "weights", error=SchemaError)
         if rows.shape != (len(x),) or reward.shape != (len(x),) or (weight is not None and weight.shape != (len(x),)):
             raise SchemaError(
@@ -580,7 +582,7 @@ class LiveBandit:
 
     def refresh(self, *, steps: int = 1) -> None:
         """Fit shared coefficients again, and how far arms stray from them; disjoint arms have nothing to refresh."""
-        self._state.refit(steps=check_integer(steps, "steps", low=1))
+        self._state.refit(steps=check_integer(steps, "steps", low=1, high=1_000))
         self._scorer.reset()
 
     def refresh_if_due(self) -> None:
@@ -653,7 +655,7 @@ class LiveBandit:
 
     def _update_one(self, arm: Any, context: np.ndarray, reward: Any) -> None:
         """Learn one event with as little around it as there can be."""
-        row = self._row.get(arm)
+        row = self._row.get(arm) if isinstance(arm, Hashable) else None
         if row is None:
             raise UnknownIdError("update: this arm is unknown here. Add it: live.add_arms([...]).")
         x = self._x
@@ -703,7 +705,9 @@ class LiveBandit:
     def _allowed(self, eligible: Any, n: int) -> np.ndarray | None:
         if eligible is None:
             return None
-        table = eligible.toarray() != 0 if sp.issparse(eligible) else _array(eligible, "eligible")
+        table = (
+            eligible.toarray() != 0 if sp.issparse(eligible) else check_array(eligible, "eligible", error=SchemaError)
+        )
         if table.shape != (n, len(self.arms)) or table.dtype != np.bool_:
             raise SchemaError(
                 f"eligible must be bool (or sparse) of shape ({n}, {len(self.arms)}), one column per arm in the order "
@@ -762,13 +766,6 @@ class LiveBandit:
             have["id"][at], have["x"][at], have["serial"][at, :k] = ids[rows], x[rows], serial[rows]
             if k < wide:
                 have["serial"][at, k:] = NONE
-
-
-def _array(values: Any, name: str) -> np.ndarray:
-    try:
-        return np.asarray(values)
-    except ValueError:
-        raise SchemaError(f"{name} must be an array, all rows as long as each other.") from None
 
 
 @dataclass(frozen=True, slots=True)

@@ -88,7 +88,7 @@ class ReadingClock:
         if self.life is not None and check_duration(self.life, "life") < _HOUR:
             raise ParameterError(f"life must be an hour or more. Got {shown(self.life)}.")
         check_integer(self.segments, "segments", low=1, high=64)
-        if self.open_weight != "fit":
+        if not (isinstance(self.open_weight, str) and self.open_weight == "fit"):
             check_number(self.open_weight, "open_weight", low=0.0, high=1.0)
         check_integer(self.seed, "seed", low=0)
 
