@@ -21,17 +21,17 @@ from omnireco._checks import (
     require,
     shown,
 )
+from omnireco.data.events import EventLog
 from omnireco.data.zones import check_zone_names
 from omnireco.errors import ParameterError
+from omnireco.evaluation.channel_report import ChannelReport
+from omnireco.evaluation.report import Report
 from omnireco.planning import Plan
 
 if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.axes import Axes
 
-    from omnireco.data.events import EventLog
-    from omnireco.evaluation.channel_report import ChannelReport
-    from omnireco.evaluation.report import Report
 
 __all__ = [
     "channel_combinations",

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from omnireco._checks import check_columns, name_rows, shown
-from omnireco.data.vocabulary import NONE, Vocabulary, is_long_text
+from omnireco.data.vocabulary import NONE, Vocabulary, is_long_text, kind_of
 from omnireco.errors import ParameterError, SchemaError
 
 __all__ = ["Frame", "decode_optional", "instants_to_arrow", "instants_to_pandas", "nulls", "open_frame", "stamps"]
@@ -63,7 +63,7 @@ class Frame:
             return np.full(len(array), none or 0, np.int64)
         if not pt.is_timestamp(array.type):
             raise SchemaError(
-                f"{self.where}: {name} must hold times with a time zone. Got {array.type}. "
+                f"{self.where}: {name} must hold times with a time zone. Got {kind_of(array)}. "
                 f"{_time_fix(name, array.type)}"
             )
         if array.type.tz is None:
@@ -95,7 +95,7 @@ class Frame:
             return np.empty(0)
         if not (pt.is_integer(array.type) or pt.is_floating(array.type) or pt.is_decimal(array.type)):
             raise SchemaError(
-                f"{self.where}: {name} must hold numbers. Got {array.type}. Cast it: frame[{name!r}].astype(float)."
+                f"{self.where}: {name} must hold numbers. Got {kind_of(array)}. Cast it: frame[{name!r}].astype(float)."
             )
         values = np.array(array.cast(pa.float64(), safe=False).to_numpy(zero_copy_only=False))
         bad = ~np.isfinite(values)
@@ -116,7 +116,7 @@ class Frame:
             return np.full(len(array), np.nan)
         if not (pt.is_boolean(array.type) or pt.is_integer(array.type) or pt.is_floating(array.type)):
             raise SchemaError(
-                f"{self.where}: {name} must hold True and False, or probabilities. Got {array.type}. "
+                f"{self.where}: {name} must hold True and False, or probabilities. Got {kind_of(array)}. "
                 f"Compare it: frame[{name!r}] == 'yes'."
             )
         if pt.is_boolean(array.type):
@@ -143,7 +143,7 @@ class Frame:
             raise SchemaError(f"{self.where}: {name} must be True or False; other numbers stand in {name_rows(odd)}.")
         if not pt.is_boolean(array.type):
             raise SchemaError(
-                f"{self.where}: {name} must hold True and False. Got {array.type}. "
+                f"{self.where}: {name} must hold True and False. Got {kind_of(array)}. "
                 f"Compare it: frame[{name!r}] == 'yes'."
             )
         return np.array(array.fill_null(missing).to_numpy(zero_copy_only=False), np.bool_)

@@ -337,7 +337,14 @@ def _encode(array: Any, name: str) -> tuple[np.ndarray, np.ndarray]:
         return _encode_strings(array)
     if len(array) == 0:  # an empty column has no kind: pandas makes it float64
         return np.empty(0, object), np.empty(0, np.int32)
-    raise SchemaError(f"{name} must hold integers or strings. Got {array.type}. {_id_fix(array, name)}")
+    raise SchemaError(f"{name} must hold integers or strings. Got {kind_of(array)}. {_id_fix(array, name)}")
+
+
+def kind_of(array: Any) -> str:
+    """Return the type of an arrow array in a word; the fields of a nested one may be named after people."""
+    import pyarrow.types as pt
+
+    return "nested values" if pt.is_nested(array.type) else str(array.type)
 
 
 def _id_fix(array: Any, name: str) -> str:

@@ -178,7 +178,7 @@ class ZonePosterior:
         total = np.cumsum(self.probability)
         before = total - self.probability
         before -= np.append(before, 0.0)[self.indptr[:-1]][row] if row.size else 0.0
-        keep = before < level - 1e-9
+        keep = before < max(level - 1e-9, 1e-12)
         indptr = np.concatenate([[0], np.cumsum(np.bincount(row[keep], minlength=n_rows))])
         return indptr.astype(np.int64), self.zone[keep]
 

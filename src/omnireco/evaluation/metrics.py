@@ -439,7 +439,7 @@ def diversity(lists: RankedLists, *, by: str = "cooccurrence") -> np.ndarray:
     array([0.6667])
     """
     _check_lists(lists)
-    if by not in lists.vectors:
+    if not isinstance(by, str) or by not in lists.vectors:
         fix = {
             "cooccurrence": (
                 "Write evaluate(..., train=train), or partial(om.diversity, by='category') with a catalog."

@@ -353,7 +353,11 @@ def cross_fitted_rewards(
     if chosen is None:
         raise ParameterError("actions says which action each row took; it is missing.")
     check_integer(folds, "folds", low=2)
-    total = int(chosen.max(initial=-1)) + 1 if n_actions is None else check_integer(n_actions, "n_actions", low=1)
+    total = (
+        int(chosen.max(initial=-1)) + 1
+        if n_actions is None
+        else check_integer(n_actions, "n_actions", low=1, high=10_000)
+    )
     if chosen.max(initial=-1) >= total:
         raise ParameterError(
             f"actions holds {int(chosen.max())}, and n_actions is {total}: the largest is {total - 1}."

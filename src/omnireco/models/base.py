@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 __all__ = ["Model", "Recommendations"]
 
 _log = logging.getLogger(__name__)
+_PEOPLE = "people"  # marks a vocabulary of items that are people
 _BLOCK = 4096
 _BOOLS = (bool, np.bool_)
 
@@ -112,9 +113,11 @@ class Recommendations:
 
     def _repr_html_(self) -> str:
         """Return the first lists as a table, for notebooks; people are numbered, for a notebook is soon passed on."""
+        row, place = np.nonzero(self.codes[:5, :5] != NONE)
         few = self.head(5).take(np.arange(min(5, len(self)))).to_frame()
-        person = [f"person {row + 1}" for row in np.nonzero(self.codes[:5, :5] != NONE)[0]]
-        few.insert(0, "person", person)
+        few.insert(0, "person", [f"person {number + 1}" for number in row])
+        if _PEOPLE in self.items._cache:
+            few["item_id"] = [f"similar person {number + 1}" for number in place]
         return f"<p>{self!r}</p>{few.drop(columns='user_id').to_html(index=False)}"
 
     @property
@@ -336,7 +339,8 @@ class Model(ABC):
         itself = sp.csr_matrix((np.ones(asked.size), (np.arange(asked.size), asked)), (asked.size, known.n_users))
         codes, scores = self._similar_rows(known.csr, asked, k=k, exclude=itself, eligible=warm, threads=threads)
         codes[~warm[asked]], scores[~warm[asked]] = NONE, -np.inf
-        return Recommendations(known.users.take(asked), known.users, codes, scores)
+        people = Vocabulary(known.users.ids, {_PEOPLE: True})  # what is listed are people: shown by number
+        return Recommendations(known.users.take(asked), people, codes, scores)
 
     def _similar_rows(
         self,

@@ -83,7 +83,7 @@ def check_channels(channels: Any, audience: Audience) -> tuple[str, ...]:
         raise ParameterError(
             f"channels holds {', '.join(map(shown, unasked))}, for which the audience has no consent; it has "
             f"{', '.join(map(repr, known)) or 'none'}.{f' Did you mean {near[0]!r}?' if near else ''} "
-            f"Without consent no message: add a column consent_{unasked[0]} to the frame of Audience.from_frame."
+            f"Without consent no message: add its column, such as consent_email, to the frame of Audience.from_frame."
         )
     return tuple(sorted(set(names)))
 
