@@ -18,6 +18,7 @@ from omnireco.errors import MissingExtraError, NotFittedError, ParameterError, S
 
 __all__ = [
     "MICROSECOND",
+    "as_csr",
     "check_array",
     "check_choice",
     "check_columns",
@@ -33,11 +34,14 @@ __all__ = [
     "check_names",
     "check_number",
     "check_numbers",
+    "count_of",
+    "csr_fault",
     "from_microseconds",
     "name_rows",
     "no_such",
     "require",
     "shown",
+    "unmasked",
 ]
 
 MICROSECOND = 1
@@ -212,7 +216,9 @@ def check_kind(value: Any, kind: type | tuple[type, ...], name: str, fix: str, *
     raise ParameterError(f"{name} must be {'an' if wanted[0] in 'AEIO' else 'a'} {wanted}. Got {got}. Write {fix}.")
 
 
-def check_known(names: Iterable[Any], known: Iterable[Any], where: str, *, missing: str = "raise") -> tuple[Any, ...]:
+def check_known(
+    names: Iterable[Any], known: Iterable[Any], where: str, *, missing: str | None = "raise"
+) -> tuple[Any, ...]:
     """Return the names that are known; a name that matches nothing is an error, for it would switch a rule off.
 
     Parameters
@@ -223,20 +229,23 @@ def check_known(names: Iterable[Any], known: Iterable[Any], where: str, *, missi
         What there is.
     where : str
         Begins the error: ``"Weights: events"``.
-    missing : {"raise", "ignore"}
-        ``"ignore"`` leaves unknown names out, for a caller who means it.
+    missing : {"raise", "ignore"} or None
+        ``"ignore"`` leaves unknown names out, for a caller who means it. None raises too, where the verb takes no
+        ``missing=`` that the error could advise.
 
     Raises
     ------
     ParameterError
         For an unknown name: with the nearest known one, and the known ones when they are few.
     """
-    check_choice(missing, "missing", ("raise", "ignore"))
+    if missing is not None:
+        check_choice(missing, "missing", ("raise", "ignore"))
     names, here = tuple(names), dict.fromkeys(known)
     unknown = [name for name in names if not isinstance(name, Hashable) or name not in here]
     if not unknown or missing == "ignore":
         return tuple(name for name in names if isinstance(name, Hashable) and name in here)
-    raise ParameterError(f"{where}: {_unknown_names(unknown, list(here))}")
+    advice = "" if missing is None else " Where a name may be absent, write missing='ignore'."
+    raise ParameterError(f"{where}: {_unknown_names(unknown, list(here))}{advice}")
 
 
 def _unknown_names(unknown: Sequence[Any], known: Sequence[Any]) -> str:
@@ -250,8 +259,7 @@ def _unknown_names(unknown: Sequence[Any], known: Sequence[Any]) -> str:
     hint = f" Did you mean {folded[near[0][0]]!r}?" if near[0] else ""
     listed = ", ".join(map(repr, known[:_NAMES_LISTED])) + (", ..." if len(known) > _NAMES_LISTED else "")
     return (
-        f"{names} {'is a name' if one else 'are names'} that nothing here has.{hint} "
-        f"Known: {listed or 'none at all'}. Where a name may be absent, write missing='ignore'."
+        f"{names} {'is a name' if one else 'are names'} that nothing here has.{hint} Known: {listed or 'none at all'}."
     )
 
 
@@ -344,6 +352,11 @@ def from_microseconds(at: int) -> dt.datetime:
     return _EPOCH + dt.timedelta(microseconds=int(at))
 
 
+def count_of(n: int, noun: str, nouns: str = "") -> str:
+    """Return ``"1 user"`` or ``"1,234 users"``; ``nouns`` is the plural where it is more than an s."""
+    return f"{n:,} {noun if n == 1 else nouns or noun + 's'}"
+
+
 def name_rows(mask_or_positions: np.ndarray, *, most: int = 5) -> str:
     """Return ``"3 rows (positions 0, 4, 9)"`` for a mask or an array of row positions."""
     positions = np.asarray(mask_or_positions)
@@ -353,6 +366,72 @@ def name_rows(mask_or_positions: np.ndarray, *, most: int = 5) -> str:
     more = ", ..." if positions.size > most else ""
     one = positions.size == 1
     return f"{positions.size} row{'' if one else 's'} (position{'' if one else 's'} {shown}{more})"
+
+
+def as_csr(matrix: Any, name: str) -> Any:
+    """Return a scipy sparse matrix by rows, checked before any of its compiled code walks it.
+
+    Raises
+    ------
+    SchemaError
+        When it points outside itself; rows and values may still be in any order and occur twice.
+    """
+    fault = ""
+    if matrix.format in ("csr", "csc", "bsr"):
+        block = matrix.blocksize if matrix.format == "bsr" else (1, 1)
+        n, m = (length // side for length, side in zip(matrix.shape, block, strict=True))
+        shape = (m, n) if matrix.format == "csc" else (n, m)
+        fault = csr_fault(np.asarray(matrix.indptr), np.asarray(matrix.indices), shape, ordered=False)
+        cells = matrix.data.shape[0] if matrix.data.ndim else -1
+        fault = fault or ("" if cells == matrix.indices.size else f"data has {cells:,} numbers for as many indices")
+    elif matrix.format == "coo":
+        for place, length in zip((matrix.row, matrix.col), matrix.shape, strict=True):
+            if place.size and (place.min() < 0 or place.max() >= length):
+                fault = f"coordinates lie outside the shape {matrix.shape}"
+    if fault:
+        raise SchemaError(
+            f"{name} is no sparse matrix: {fault}. Build it from its cells again: "
+            "scipy.sparse.csr_matrix((data, (row, column)), shape=shape)."
+        )
+    return matrix.tocsr()
+
+
+def unmasked(values: Any, name: str) -> Any:
+    """Return an array without a mask; one that hides numbers is refused, for what lies under it would be read."""
+    if isinstance(values, np.ma.MaskedArray):
+        if np.ma.is_masked(values):
+            raise ParameterError(f"{name} has masked numbers. Say what they are: {name}.filled(0).")
+        return values.data
+    return values
+
+
+def csr_fault(indptr: np.ndarray, indices: np.ndarray, shape: tuple[int, int], *, ordered: bool = True) -> str:
+    """Return why compiled code may not walk the rows of a sparse matrix without looking; nothing when it may.
+
+    Parameters
+    ----------
+    indptr, indices : ndarray of int
+        Where rows begin, and the columns of cells.
+    shape : (int, int)
+    ordered : bool
+        Whether columns must rise inside each row: sorted, and none twice.
+    """
+    if indptr.ndim != 1 or indices.ndim != 1 or indptr.size != shape[0] + 1:
+        return f"indptr has {indptr.size:,} numbers, and {shape[0]:,} rows need one more than there are"
+    if indptr[0] != 0 or (indptr[:-1] > indptr[1:]).any() or indptr[-1] != indices.size:
+        return f"indptr does not rise from 0 to {indices.size:,}, the number of cells"
+    if not indices.size:
+        return ""
+    if indices.min() < 0 or indices.max() >= shape[1]:
+        outside = int(((indices < 0) | (indices >= shape[1])).sum())
+        return f"{outside:,} of {indices.size:,} indices lie outside the {shape[1]:,} columns"
+    if ordered:
+        falls = indices[1:] <= indices[:-1]
+        starts = indptr[1:-1]
+        falls[starts[(starts > 0) & (starts < indices.size)] - 1] = False
+        if falls.any():
+            return "indices do not rise inside each row"
+    return ""
 
 
 def require(module: str, *, extra: str, purpose: str) -> Any:
@@ -382,16 +461,16 @@ def check_columns(present: Iterable[str], needed: Iterable[str], where: str) -> 
     """Raise a SchemaError that names every missing column, near misses and the way to map names."""
     import difflib
 
-    present = [str(name) for name in present]
+    present, needed = [str(name) for name in present], list(needed)
     missing = [name for name in needed if name not in present]
     if not missing:
         return
     hints = []
     for name in missing:
-        near = difflib.get_close_matches(str(name), present, n=1, cutoff=0.5)
-        hints.append(
-            f'columns={{"{name if repr(name) == shown(name) else "..."}": "{near[0] if near else "your_column"}"}}'
-        )
+        free = {column.casefold(): column for column in present if column not in needed}  # what is ours is taken
+        near = difflib.get_close_matches(str(name), list(free), n=1, cutoff=0.5)
+        ours = name if shown(name) == repr(name) else "..."
+        hints.append(f'columns={{"{ours}": "{free[near[0]] if near else "your_column"}"}}')
     plural = "s" if len(missing) > 1 else ""
     raise SchemaError(
         f"{where} needs the column{plural} {', '.join(map(shown, missing))}; the frame has "

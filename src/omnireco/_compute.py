@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import logging
 import os
 import threading
 from collections.abc import Callable, Iterator, Sequence
@@ -32,6 +33,9 @@ __all__ = [
     "usable_threads",
 ]
 
+_log = logging.getLogger(__name__)
+_log.addHandler(logging.NullHandler())
+
 Progress = bool | Callable[[int, int], object]
 _Step = TypeVar("_Step")
 _Result = TypeVar("_Result")
@@ -42,14 +46,19 @@ def compiled(function: _Function) -> _Function:
     """Compile with numba at the first call, without the GIL, cached on disk where a disk can be written.
 
     Threads are ours (numba's own thread layer must not be entered twice at once), and arithmetic is never
-    reordered: fastmath stays off. Only kernel modules, which are imported when first needed, use this.
+    reordered: fastmath stays off. Only kernel modules, which are imported when first needed, use this. A cache that is
+    full, damaged or unreadable costs the time to compile, and never an error.
     """
     from numba import njit
 
+    from omnireco._compiled import ForgivingCache
+
+    kernel: Any = njit(function, nogil=True, error_model="numpy")
     try:
-        kernel = njit(function, nogil=True, cache=True, error_model="numpy")
-    except RuntimeError:  # no folder for the cache: read-only disk without a home
-        kernel = njit(function, nogil=True, error_model="numpy")
+        cache: Any = ForgivingCache
+        kernel._cache = cache(function)  # what cache=True does, with a cache that cannot fail
+    except (RuntimeError, OSError):
+        _log.debug("no folder for compiled code: it is compiled in every process")  # a read-only disk without a home
     return cast(_Function, kernel)
 
 

@@ -1,66 +1,63 @@
-"""Save and load values in one safe file each: arrays plus a JSON header, never pickle.
+"""Save and load values in one file each: arrays plus a JSON header, never pickle.
 
 The file is a zip of ``.npy`` arrays (NumPy's npz, without objects) and a header that names the format, its
 version, the kind of value and a checksum per array. It is written under a temporary name and renamed, so a
 reader never sees half a file; a damaged, foreign or newer file is a :class:`StorageError`, never a crash,
-and loading never runs code.
+and loading never runs code. What a file claims is checked before compiled code sees it: types, shapes, ranges,
+order and finite numbers of every part.
 """
 
 from __future__ import annotations
 
-import hashlib
-import json
 import os
 import struct
-import tempfile
 import zipfile
 import zlib
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from omnireco._forms.kinds import forms
-from omnireco._forms.parts import Reader, Writer
+from omnireco._checks import shown
+from omnireco._forms.archive import Damaged, read, write
+from omnireco._forms.archive import checksum as _checksum  # noqa: F401 - tests write hostile files with it
+from omnireco._forms.kinds import form_named, form_of
+from omnireco._forms.parts import Scope
+from omnireco._forms.place import open_regular, replaced
 from omnireco.errors import OmnirecoError, ParameterError, StorageError
 
 __all__ = ["load", "save"]
 
-
 _FORMAT, _VERSION = "omnireco", 1
+_FIELDS = {"format", "version", "kind", "fields", "checksums"}
 
-
-_HEADER = "header.json"
-
-
-# What numpy, json and zipfile raise on bytes that are not theirs.
+# What numpy, json, zipfile and the constructors of values raise on bytes that are not theirs.
 _DAMAGE = (
-    OSError,
     ValueError,
     LookupError,
     TypeError,
     AttributeError,
     ArithmeticError,
     RuntimeError,
+    NotImplementedError,
     MemoryError,
     EOFError,
-    SyntaxError,
     zipfile.BadZipFile,
     zlib.error,
     struct.error,
+    OmnirecoError,
 )
 
 
 def save(value: Any, path: str | os.PathLike[str]) -> Path:
-    """Write a model, log, matrix, audience, catalogue, recommendations or plan to a file.
+    """Write a value to a file.
 
     Parameters
     ----------
     value : a value of omnireco
-        Models, EventLog, MessageLog, Audience, Identities, Catalog, Interactions, Recommendations, Plan.
+        Logs, audiences, catalogues, identities, matrices, requests, lists, candidates, plans, reports, rules,
+        estimators and fitted models, empty ones too.
     path : str or path
-        The file; replaced when it exists. The usual ending is ``.omnireco``.
+        The file. One that exists is replaced, keeps its permissions, and is found behind a symbolic link. The usual
+        ending is ``.omnireco``.
 
     Returns
     -------
@@ -70,7 +67,8 @@ def save(value: Any, path: str | os.PathLike[str]) -> Path:
     Raises
     ------
     ParameterError
-        When the value is of a kind that has no file form.
+        When the value is of a kind that has no file form, or its parts contradict one another: nothing is written that
+        :func:`load` would refuse.
     StorageError
         When the file cannot be written; an older file stays as it was.
 
@@ -82,24 +80,18 @@ def save(value: Any, path: str | os.PathLike[str]) -> Path:
     ...     om.load(om.save(model, folder + "/model.omnireco"))
     FactorModel(2 items, 2 factors)
     """
-    kind = next((name for name, form in forms().items() if type(value) is form.kind), None)
-    if kind is None:
-        raise ParameterError(
-            f"save takes a model, log, matrix, audience, catalogue, lists or plan. Got {type(value).__name__}. "
-            "Frames are written by their own library: frame.to_parquet(path)."
-        )
-    out = Writer()
-    forms()[kind].pack(value, out)
-    header = {
-        "format": _FORMAT,
-        "version": _VERSION,
-        "kind": kind,
-        "fields": out.fields,
-        "checksums": {name: _checksum(array) for name, array in out.arrays.items()},
-    }
-    target = Path(path)
+    target = _path(path, "save")
     try:
-        _write(target, json.dumps(header, sort_keys=True).encode(), out.arrays)
+        form, parts = form_of(type(value)), Scope()
+        form.write(parts, value)
+        header = {"format": _FORMAT, "version": _VERSION, "kind": form.name, "fields": parts.fields}
+        with replaced(target) as stream:
+            write(stream, header, parts.arrays)
+    except (Damaged, UnicodeError) as error:
+        raise ParameterError(
+            f"save takes a value of omnireco whose parts agree. Got {type(value).__name__}: {error}. Frames are "
+            "written by their own library: frame.to_parquet(path)."
+        ) from None
     except OSError as error:
         raise StorageError(f"save: cannot write {target.name!r}: {error.strerror or error}.") from error
     return target
@@ -108,69 +100,61 @@ def save(value: Any, path: str | os.PathLike[str]) -> Path:
 def load(path: str | os.PathLike[str]) -> Any:
     """Read a value written by :func:`save`.
 
+    Parameters
+    ----------
+    path : str or path
+        A regular file, or a symbolic link to one. No more than some megabytes beyond its size are taken, whatever it
+        claims.
+
     Raises
     ------
     StorageError
-        When there is no such file, or it is damaged, not omnireco's, or written by a newer version.
+        When there is no such file, or it is damaged, not omnireco's, holds what its kind of value cannot hold, or was
+        written by a newer version.
+
+    Notes
+    -----
+    A file of a stranger cannot run code, and cannot make compiled code read or write outside its arrays. Its *content*
+    is the stranger's word all the same: consents, identities and weights are as true as whoever wrote them, and the
+    checksums find damage, not forgery.
     """
-    target = Path(path)
+    target = _path(path, "load")
     try:
-        header, arrays = _read(target)
-        return forms()[header["kind"]].unpack(Reader(header["fields"], arrays))
+        with open_regular(target) as stream:
+            header, arrays = read(stream, os.fstat(stream.fileno()).st_size)
+        return _value(header, arrays, target.name)
     except StorageError:
         raise
     except FileNotFoundError:
         raise StorageError(f"load: there is no file {target.name!r} in that folder.") from None
+    except OSError as error:
+        raise StorageError(f"load: cannot read {target.name!r}: {error.strerror or error}.") from None
     except _DAMAGE as error:
-        reason = str(error) if isinstance(error, OmnirecoError) else type(error).__name__
+        reason = str(error) if isinstance(error, (OmnirecoError, Damaged)) else type(error).__name__
         raise StorageError(
             f"load: {target.name!r} is damaged or not a file of omnireco ({reason}). Restore a copy, or save it again."
         ) from None
 
 
-def _write(target: Path, header: bytes, arrays: Mapping[str, np.ndarray]) -> None:
-    """Write a zip next to the target and rename it over the target."""
-    handle, temporary = tempfile.mkstemp(prefix=target.name, suffix=".part", dir=target.parent)
-    try:
-        with os.fdopen(handle, "wb") as stream, zipfile.ZipFile(stream, "w", zipfile.ZIP_STORED) as archive:
-            archive.writestr(_HEADER, header)
-            for name, array in arrays.items():
-                with archive.open(name + ".npy", "w", force_zip64=True) as entry:
-                    np.lib.format.write_array(entry, array, allow_pickle=False)
-        os.chmod(temporary, 0o666 & ~_umask())
-        os.replace(temporary, target)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
+def _value(header: dict[str, Any], arrays: dict[str, Any], name: str) -> Any:
+    """Return the value of a header and arrays, every one of which must belong to it."""
+    if header.get("format") != _FORMAT or type(header.get("version")) is not int:
+        raise Damaged("its header is another one")
+    if header["version"] > _VERSION:
+        raise StorageError(
+            f"load: {name!r} has format version {header['version']}, and this one reads up to {_VERSION}. "
+            "Upgrade: pip install -U omnireco."
+        )
+    if set(header) != _FIELDS or type(header["fields"]) is not dict:
+        raise Damaged("its header has other fields")
+    value = form_named(header["kind"]).read(Scope(arrays, header["fields"]))
+    if arrays:
+        raise Damaged(f"it holds arrays that its kind has not: {', '.join(sorted(arrays)[:3])}")
+    return value
 
 
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
-
-
-def _read(target: Path) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
-    """Return the header and the arrays of a file, checked against their checksums."""
-    with zipfile.ZipFile(target) as archive:
-        header = json.loads(archive.read(_HEADER))
-        if header["format"] != _FORMAT:
-            raise ValueError
-        if header["version"] > _VERSION:
-            raise StorageError(
-                f"load: {target.name!r} has format version {header['version']}, and this one reads up to {_VERSION}. "
-                "Upgrade: pip install -U omnireco."
-            )
-        arrays = {}
-        for name, checksum in header["checksums"].items():
-            with archive.open(name + ".npy") as entry:
-                arrays[name] = np.lib.format.read_array(entry, allow_pickle=False)
-            if _checksum(arrays[name]) != checksum:
-                raise StorageError(f"load: {target.name!r} is damaged: a checksum differs. Restore it from a copy.")
-    return header, arrays
-
-
-def _checksum(array: np.ndarray) -> str:
-    digest = hashlib.sha256(f"{array.dtype.str}{array.shape}".encode())
-    digest.update(np.ascontiguousarray(array).view(np.uint8).data if array.size else b"")
-    return digest.hexdigest()
+def _path(path: Any, where: str) -> Path:
+    """Return a path; what can be none is the caller's mistake."""
+    if not isinstance(path, (str, os.PathLike)) or isinstance(path, bytes) or "\0" in os.fspath(path):
+        raise ParameterError(f"{where}: path must be a file's name, such as 'model.omnireco'. Got {shown(path)}.")
+    return Path(path)

@@ -99,7 +99,7 @@ def test_the_marker_is_in_the_tables_that_were_asked_for():
     assert verbs.MARKER in verbs.world().lists.to_frame().to_string()
 
 
-@pytest.mark.parametrize("name", [name for name in verbs.RECEIVERS])
+@pytest.mark.parametrize("name", list(verbs.RECEIVERS))
 def test_values_show_nobody(name):
     value = verbs.RECEIVERS[name](verbs.world())
     assert [text[:200] for text in said_by(value) if verbs.MARKER in text] == []

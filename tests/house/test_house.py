@@ -18,11 +18,21 @@ from omnireco.data import Audience, Catalog, EventLog, Interactions, MessageLog
 SOURCE = Path(omnireco.__file__).parent
 PROJECT = Path(__file__).resolve().parents[2]
 FILES = sorted(SOURCE.rglob("*.py"))
-ROOMS = ["errors", "_checks _random _frozen _compute _simd", "data", "models", "response", "planning", "evaluation"]
+ROOMS = [
+    "errors",
+    "_checks _random _frozen _compiled _compute _simd",
+    "data",
+    "models",
+    "response",
+    "planning",
+    "evaluation",
+]
 LEVEL = {name: level for level, names in enumerate(ROOMS) for name in names.split()}
 GARDEN = len(ROOMS)  # plotting, io, testing and the other sheds; the shop window __init__ sees all
 HEAVY = {"pandas", "sklearn", "implicit", "numba", "matplotlib", "pyarrow", "pyspark", "polars", "narwhals", "tqdm"}
-LATE = {"omnireco.models._topk_vnni": "numba", "omnireco._simd": "numba"}  # intrinsics, imported late by kernels
+LATE = dict.fromkeys(
+    ("omnireco.models._topk_vnni", "omnireco._simd", "omnireco._compiled"), "numba"
+)  # late, by kernels
 ONLY_HERE = {"zoneinfo": "data/clock.py", "implicit": "nowhere: it is the tests' referee"}
 MODULES = [
     ".".join(("omnireco", *f.relative_to(SOURCE).with_suffix("").parts)).removesuffix(".__init__") for f in FILES

@@ -18,6 +18,7 @@ from omnireco.errors import EmptyError, OmnirecoError, ParameterError, SchemaErr
 from omnireco.models.base import Recommendations
 
 quick = settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+pytestmark = pytest.mark.filterwarnings("ignore:.*lies in January 1970:omnireco.errors.DataWarning")  # drawn
 EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 ZONES = ["UTC", "America/New_York", "Asia/Kathmandu", "Australia/Lord_Howe", "Pacific/Apia"]
 DOORS = {
@@ -191,8 +192,8 @@ def test_rows_in_are_rows_kept_and_rows_dropped(data):
 
 ids = st.one_of(
     st.lists(st.integers(-(2**63), 2**63 - 1), min_size=1, max_size=6),
-    st.lists(st.text(st.characters(exclude_categories=["Cs"]), max_size=4), min_size=1, max_size=6),
-    st.lists(st.sampled_from(["e\u0301", "\u00e9", "", " ", "\0", "a\0", "NaN", "null", "\U0001f6d2"]), min_size=1),
+    st.lists(st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=4), min_size=1, max_size=6),
+    st.lists(st.sampled_from(["e\u0301", "\u00e9", " ", "\0", "a\0", "NaN", "null", "\U0001f6d2"]), min_size=1),
 )
 
 
@@ -314,7 +315,7 @@ def test_nanoseconds_round_down_on_both_sides_of_1970(nanoseconds):
 def test_the_order_of_rows_changes_nothing(rows, seed):
     frame = dress(rows, "pandas")
     shuffled = frame.sample(frac=1, random_state=seed)
-    weights = Weights(events={"purchase": 3.3}, half_life="7D", value="log", deduplicate="1h")
+    weights = Weights(events={"purchase": 3.3}, half_life="7D", value="log", deduplicate="1h", missing="ignore")
     one, two = EventLog.from_frame(frame), EventLog.from_frame(shuffled)
     assert contents(one) == contents(two)
     first, second = one.matrix(weights), two.matrix(weights)
@@ -407,6 +408,7 @@ def recent_events(draw):
         cap=st.sampled_from([None, 0.5, 3]),
         deduplicate=st.sampled_from([None, "1h"]),
         binary=st.booleans(),
+        missing=st.just("ignore"),
     ),
 )
 def test_the_matrix_is_what_a_plain_loop_says_and_its_layers_add_up(rows, weights):
@@ -459,10 +461,13 @@ AWARE, NAIVE = dt.datetime(2025, 1, 1, tzinfo=zoneinfo.ZoneInfo("Asia/Tokyo")), 
         ({"timestamp": pd.Series([NAIVE, AWARE], dtype=object)}, "timestamp has no time zone"),
         ({"timestamp": pd.to_datetime(["2025-01-01"] * 2)}, r"tz_localize\('UTC'\)"),
         ({"timestamp": [1735689600, 1735689601]}, r"unit='s', utc=True"),
-        ({"timestamp": ["2025-01-01", "2025-01-02"]}, r"pd\.to_datetime\(frame\['timestamp'\], utc=True\)"),
+        ({"timestamp": ["2025-01-01", "2025-01-02"]}, r"texts name no zone; say which clock it is.*tz_localize"),
         ({"timestamp": [dt.date(2025, 1, 1)] * 2}, "A date is not an instant"),
         ({"timestamp": pd.Series([AWARE, None], dtype=object)}, r"timestamp is missing in 1 row \(position 1\)"),
-        ({"user_id": [1.0, np.nan]}, r"missing in 1 row \(position 1\), which turns integers into floats"),
+        (
+            {"user_id": [1.0, np.nan]},
+            r"user_id is missing in 1 row \(position 1\)\. Fill them in upstream, or pass on_invalid",
+        ),
         ({"user_id": [1.5, 2.5]}, r"user_id must hold integers or strings. Got double"),
         ({"user_id": pd.Series([1, "a"], dtype=object)}, "values of several kinds"),
         ({"user_id": np.array([2**63, 1], np.uint64)}, r"integers above 2\*\*63 - 1"),

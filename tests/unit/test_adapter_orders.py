@@ -95,6 +95,29 @@ def test_an_order_without_lines_is_invalid(order, lines):
     assert (len(read.events), read.unused["why"].tolist()) == (0, ["no line_items"])
 
 
+def test_a_consent_is_read_from_every_order_whatever_became_of_it():
+    def said(state, at):
+        return {"customer": {"id": 7, "email_marketing_consent": {"state": state, "consent_updated_at": at}}}
+
+    first = SHOP | said("subscribed", "2025-05-01T08:00:00Z")
+    for more in (
+        {"financial_status": "voided"},
+        {"cancelled_at": "2025-05-03T08:00:00Z"},
+        {"test": True},
+        {"line_items": []},
+    ):
+        later = SHOP | {"id": 2} | more | said("unsubscribed", "2025-05-03T08:00:00Z")
+        assert adapters.shopify([later, first]).users["consent_email"].tolist() == [False]
+    older = SHOP | {"updated_at": "2025-05-01T08:00:00Z"} | said("unsubscribed", "2025-05-03T08:00:00Z")
+    assert adapters.shopify([first, older]).users["consent_email"].tolist() == [False]
+
+
+def test_an_order_that_cannot_be_read_does_not_hide_the_next_one():
+    read = adapters.shopify([SHOP | {"id": 2, "customer": "x"}, SHOP | {"updated_at": "2025-05-01T09:00:00Z"}, SHOP])
+    assert net(read) == 30.0
+    assert sorted(read.unused["why"]) == ["an older state of an order that comes again", "customer cannot be read"]
+
+
 # ---- given back --------------------------------------------------------------------------------------------
 
 

@@ -64,10 +64,6 @@ def test_every_frame_and_back():
             {"timezone": ["EST", "UTC+3", "Etc/GMT+4"]},
             r"timezone holds 3 values that are not an IANA region, in 3 rows .*: 'EST', 'Etc/GMT\+4', 'UTC\+3'",
         ),
-        (
-            {"timezone": ["", None, None]},
-            r"timezone holds 1 value that is not an IANA region, in 1 row \(position 0\)\. Write",
-        ),
         ({"timezone": [1, 2, 3]}, "timezone must hold strings"),
         (
             {"consent_push": ["yes", "no", "no"]},

@@ -180,7 +180,7 @@ def test_one_channel_has_nothing_to_gain():
 @pytest.mark.parametrize(
     ("change", "error", "says"),
     [
-        ({"channels": ["fax"]}, ParameterError, "no channel 'fax'"),
+        ({"channels": ["fax"]}, ParameterError, "'fax' is a name that nothing here has"),
         ({"cross": om.ALS()}, ParameterError, "takes CrossChannel"),
         ({"horizon": "1s"}, EmptyError, "nobody with a history"),
     ],

@@ -173,3 +173,10 @@ def test_optional_packages():
         MissingExtraError, match=r"Plotting needs the package 'not_there'. Run: pip install \"omnireco\[demo\]\""
     ):
         checks.require("not_there.part", extra="demo", purpose="Plotting")
+
+
+def test_the_near_column_is_one_of_another_case_and_never_one_of_ours():
+    with pytest.raises(SchemaError, match=r'needs the column .user_id.*columns=\{"user_id": "User_ID"\}'):
+        checks.check_columns(["User_ID", "item_id", "channel"], ["user_id", "item_id"], "door")
+    with pytest.raises(SchemaError, match=r'columns=\{"user_id": "your_column"\}'):
+        checks.check_columns(["item_id"], ["user_id", "item_id"], "door")

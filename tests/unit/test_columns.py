@@ -32,14 +32,14 @@ def test_instants():
     with pytest.raises(SchemaError, match=r"door: x is missing in 1 row \(position 1\)"):
         column(aware).instants("x")
     assert column(pa.nulls(2)).instants("x", none=NEVER).tolist() == [NEVER, NEVER]
-    with pytest.raises(SchemaError, match=r"x must hold times with a time zone. Got null"):
+    with pytest.raises(SchemaError, match=r"x is missing in all 2 rows. Fill them in upstream"):
         column(pa.nulls(2)).instants("x")
 
 
 def test_numbers():
     assert column(pa.array([1, 2], pa.uint64())).numbers("x").tolist() == [1, 2]
     assert column(pa.array([], pa.string())).numbers("x").size == 0
-    with pytest.raises(SchemaError, match=r"x must hold numbers. Got bool. Cast it: frame\['x'\].astype\(float\)"):
+    with pytest.raises(SchemaError, match=r"x must hold numbers. Got bool. Cast it: pd.to_numeric\(frame\['x'\]\)"):
         column([True]).numbers("x")
     with pytest.raises(SchemaError, match=r"missing or infinite in 2 rows \(positions 0, 1\)"):
         column([None, float("-inf"), 1.0]).numbers("x")

@@ -74,7 +74,7 @@ def test_a_person_without_a_past_has_nothing_to_explain(x):
     cold = om.Interactions.from_scipy(nothing, items=x.items)
     model = om.EASE().fit(x)
     told = explain(model, cold, model.recommend(cold, k=2))
-    assert repr(told) == "Explanations(0 contributions, 1 users)"
+    assert repr(told) == "Explanations(0 contributions, 1 user)"
     assert len(told.to_frame()) == len(told.by_channel()) == 0
 
 

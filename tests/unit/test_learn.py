@@ -60,7 +60,7 @@ def test_learning_is_deterministic_and_reports_its_steps():
     [
         ({"start": 3}, "start must be a Weights"),
         ({"windows": 1}, "windows must be an integer of at least 2"),
-        ({"channels": ["kiosk"]}, "channels names 'kiosk', and the log has 'store', 'web'"),
+        ({"channels": ["kiosk"]}, "channels: 'kiosk' is a name that nothing here has. Known: 'store', 'web'"),
         ({"metric": lambda lists: 0.5}, "must give one value per person"),
     ],
 )
@@ -170,8 +170,8 @@ def test_own_splits_take_the_place_of_windows():
         ({"horizon": None, "splits": [(1, 2), (3, 4)]}, "at least 2 pairs of logs"),
         ({"slopes": [2.0]}, "slopes bend the targets of start, which has none"),
         ({"parameters": {"factors": [2]}}, "parameters names 'factors', and ItemKNN has 'bm25_b'|ItemKNN has"),
-        ({"events": {"a": ["love"]}}, r"events\['a'\] names 'love'"),
-        ({"targets": ["love"]}, "targets names 'love'"),
+        ({"events": {"a": ["love"]}}, r"events\['a'\]: 'love' is a name"),
+        ({"targets": ["love"]}, "targets: 'love' is a name"),
     ],
 )
 def test_learn_weights_refuses_odd_searches(change, message):

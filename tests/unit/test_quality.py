@@ -76,7 +76,7 @@ def test_several_findings_in_one_row_drop_it_once():
     assert table["problem"].tolist() == ["missing", "not finite"]
     assert table["rows"].tolist() == table["dropped"].tolist() == [1, 2]
     assert table["first_rows"].tolist() == ["2", "2, 3"]
-    assert "frame.dropna(subset=['user_id'])" in str(report)
+    assert "dropna" not in str(report)
     assert repr(report) == (
         "QualityReport(EventLog.from_frame: 6 rows, 2 dropped; user_id missing 1, value not finite 2)"
     )
@@ -148,7 +148,7 @@ def test_categories_and_large_integers():
     assert om.EventLog.from_frame(frame, on_invalid="drop").quality.dropped.tolist() == [1]
     large = np.array([1, 2, 3, 2**63, 5, 6], np.uint64)
     assert om.EventLog.from_frame(events(user_id=large), on_invalid="drop").quality.dropped.tolist() == [3]
-    years = pa.array([0, 1, 2, 400_000_000_000, 4, 5], pa.timestamp("s", "UTC"))
+    years = pa.array([1_746_000_000, 1, 2, 400_000_000_000, 4, 5], pa.timestamp("s", "UTC"))
     table = pa.table(events().drop(columns="timestamp")).append_column("timestamp", years)
     report = om.EventLog.from_frame(table, on_invalid="drop").quality
     assert report.rows("out of range").tolist() == [3]

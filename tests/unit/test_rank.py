@@ -250,7 +250,7 @@ def test_bad_fits(monkeypatch):
         ranker().fit(TRAIN, at="2020-01-01")
     with pytest.raises(ParameterError, match="neither a column of the log"):
         ranker(context=["device"]).fit(TRAIN, at=CUT)
-    with pytest.raises(ParameterError, match="events names 'view'"):
+    with pytest.raises(ParameterError, match="events: 'view' is a name"):
         ranker(events=["view"]).fit(TRAIN, at=CUT)
     with pytest.raises(NotFittedError, match=r"fit\(log, at="):
         ranker().recommend(LOG, ASKED.requests, k=3)

@@ -112,10 +112,10 @@ def test_codes_twice():
 
 
 def test_membership():
-    words, numbers = Vocabulary.from_ids(["a", ""]), Vocabulary.from_ids([1, 2])
+    words, numbers = Vocabulary.from_ids(["a", " "]), Vocabulary.from_ids([1, 2])
     assert "a" in words
-    assert "" in words
-    for value in ("b", 1, None, "\ud800", ["a"]):
+    assert " " in words
+    for value in ("", "b", 1, None, "\ud800", ["a"]):
         assert value not in words
     assert 2 in numbers
     assert np.int8(2) in numbers

@@ -1,1 +1,1 @@
-"""How each kind of value is taken apart for a file and put together again. One module per room."""
+"""File forms: what each value is made of, declared once, for saving, loading and checking."""

@@ -1,203 +1,272 @@
-"""File forms of what people did, were sent, and are."""
+"""What people did, were sent, and are."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
-from omnireco._checks import check_duration
-from omnireco._forms.parts import Reader, Writer
+import numpy as np
+
+from omnireco._forms.form import Form, settings
+from omnireco._forms.parts import (
+    Array,
+    Ids,
+    Labels,
+    Matrix,
+    Maybe,
+    Offsets,
+    Part,
+    Record,
+    Scope,
+    chances,
+    codes,
+    demand,
+    flags,
+    instants,
+    numbers,
+)
+from omnireco._forms.small import Each, Flag, Settings, Table, Text, Value, Whole
 from omnireco.data.audience import Audience
 from omnireco.data.catalog import Catalog
+from omnireco.data.clock import Slots, is_zone
 from omnireco.data.events import EventLog
-from omnireco.data.identity import Identities
+from omnireco.data.identity import Identities, ResolveReport
 from omnireco.data.interactions import Interactions
 from omnireco.data.linking import LinkRules
 from omnireco.data.messages import MessageLog
+from omnireco.data.quality import Finding, QualityReport
+from omnireco.data.requests import Requests
+from omnireco.data.vocabulary import NONE, Vocabulary
 from omnireco.data.weights import Weights
 from omnireco.data.zones import ZonePosterior
 
-__all__ = [
-    "pack_audience",
-    "pack_catalog",
-    "pack_events",
-    "pack_identities",
-    "pack_interactions",
-    "pack_messages",
-    "pack_zones",
-    "plain_weights",
-    "unpack_audience",
-    "unpack_catalog",
-    "unpack_events",
-    "unpack_identities",
-    "unpack_interactions",
-    "unpack_messages",
-    "unpack_zones",
-]
+__all__ = ["FORMS", "INSTANT"]
 
-_OF_IDENTITIES = ("node_kind", "node_id", "person", "a", "b", "strength", "linked_at", "status")
+INSTANT = Whole(-62_135_596_800_000_000, 253_402_300_800_000_000)
+_PRICES = numbers("items", missing=True)
 
 
-_OF_SOME_MESSAGES = ("propensity", "machine", "clicked_at", "unsubscribed_at")
+class _Column(Part):
+    """One labelled column of items: a vocabulary and a code per item."""
+
+    def write(self, scope: Scope, name: str, value: tuple[Vocabulary, np.ndarray]) -> None:
+        Labels("items").write(scope, name, {name: value})
+
+    def read(self, scope: Scope, name: str) -> tuple[Vocabulary, np.ndarray]:
+        found = Labels("items").read(scope, name)
+        demand(list(found) == [name], f"{name} is not one column")
+        return found[name]
 
 
-def pack_events(log: EventLog, out: Writer) -> None:
-    for name in ("users", "items", "channels", "events"):
-        out.vocabulary(name, getattr(log, name))
-    for name in ("user", "item", "channel", "event", "at", "value", "dated"):
-        out.array(name, getattr(log, name))
-    out.labels("labels", log.labels)
-    out.fields["window"] = [log.start_us, log.end_us]
+class _Zones(Part):
+    """The zone of each person. A file's code below -1 is read as -1: in doubt no zone, so no message in quiet hours."""
+
+    known = codes("zones", "users", none=True)
+
+    def write(self, scope: Scope, name: str, value: np.ndarray) -> None:
+        self.known.write(scope, name, value)
+
+    def read(self, scope: Scope, name: str) -> np.ndarray:
+        found = scope.take(name)
+        demand(found.dtype == np.int32, f"{name} is not of type int32")
+        np.maximum(found, NONE, out=found)
+        self.known.check(scope, name, found)
+        return found
 
 
-def unpack_events(parts: Reader) -> EventLog:
-    known = parts.parts(("users", "items", "channels", "events"), ("user", "item", "channel", "event", "at"))
-    start, end = parts.fields["window"]
-    return EventLog(
-        **known,
-        value=parts.optional("value"),
-        labels=parts.labels("labels"),
-        start_us=int(start),
-        end_us=int(end),
-        dated=parts.optional("dated"),
+def _log_in_window(parts: Mapping[str, Any], sizes: Mapping[str, int]) -> None:
+    start, end, at = parts["start_us"], parts["end_us"], parts["at"]
+    demand(
+        start <= end and (not at.size or (start <= at[0] and at[-1] < end)), "events lie outside the window of the log"
     )
 
 
-def pack_messages(log: MessageLog, out: Writer) -> None:
-    for name in ("users", "channels", "items", "creatives"):
-        out.vocabulary(name, getattr(log, name))
-    for name in ("user", "channel", "item", "creative", "sent_at", "responded_at", *_OF_SOME_MESSAGES):
-        out.array(name, getattr(log, name))
-    out.fields["end_us"] = log.end_us
+def _sent_before_the_end(parts: Mapping[str, Any], sizes: Mapping[str, int]) -> None:
+    demand(not parts["sent_at"].size or parts["sent_at"][-1] < parts["end_us"], "messages lie after the end of the log")
 
 
-def unpack_messages(parts: Reader) -> MessageLog:
-    known = parts.parts(
-        ("users", "channels", "items", "creatives"),
-        ("user", "channel", "item", "creative", "sent_at", "responded_at"),
-    )
-    optional: dict[str, Any] = {name: parts.optional(name) for name in _OF_SOME_MESSAGES}
-    return MessageLog(**known, **optional, end_us=int(parts.fields["end_us"]))
+def _known_zones(parts: Mapping[str, Any], sizes: Mapping[str, int]) -> None:
+    demand(all(is_zone(name) for name in parts["zones"].ids), "zones holds what is no time zone")
 
 
-def pack_audience(audience: Audience, out: Writer) -> None:
-    for name in ("users", "zones", "channels"):
-        out.vocabulary(name, getattr(audience, name))
-    for name in ("zone", "consent", "reachable"):
-        out.array(name, getattr(audience, name))
-    out.array("consent_at", audience.consent_at)
-    out.labels("attributes", audience.attributes)
+def _distributions(parts: Mapping[str, Any], sizes: Mapping[str, int]) -> None:
+    _known_zones(parts, sizes)
+    indptr, chance = parts["indptr"], parts["probability"]
+    sums = np.add.reduceat(np.append(chance, 0.0), indptr[:-1]) if indptr.size > 1 else np.ones(0)
+    demand((np.diff(indptr) > 0).all() and np.allclose(sums, 1.0, atol=2e-3), "probabilities do not sum to 1")
 
 
-def unpack_audience(parts: Reader) -> Audience:
-    known = parts.parts(("users", "zones", "channels"), ("zone", "consent", "reachable"))
-    return Audience(**known, attributes=parts.labels("attributes"), consent_at=parts.optional("consent_at"))
+def _some_slots(parts: Mapping[str, Any], sizes: Mapping[str, int]) -> None:
+    demand(sizes["at"], "there is no slot")
 
 
-def pack_zones(found: ZonePosterior, out: Writer) -> None:
-    for name in ("users", "zones"):
-        out.vocabulary(name, getattr(found, name))
-    for name in ("row", "indptr", "zone", "probability"):
-        out.array(name, getattr(found, name))
+def _ordered_links(parts: Mapping[str, Any], sizes: Mapping[str, int]) -> None:
+    demand((parts["a"] <= parts["b"]).all(), "a link has its ends in the wrong order")
 
 
-def unpack_zones(parts: Reader) -> ZonePosterior:
-    return ZonePosterior(**parts.parts(("users", "zones"), ("row", "indptr", "zone", "probability")))
-
-
-def pack_identities(identities: Identities, out: Writer) -> None:
-    for name in ("kinds", "ids", "people"):
-        out.vocabulary(name, getattr(identities, name))
-    for name in _OF_IDENTITIES:
-        out.array(name, getattr(identities, name))
-    rules = identities.rules
-    out.fields["rules"] = {
-        "max_ids": rules.max_ids,
-        "max_links": None if rules.max_links is None else [[key, most] for key, most in rules.max_links.items()],
-        "min_strength": _by_kind(rules.min_strength),
-        "expiry": _by_kind(rules.expiry, lambda value: f"{check_duration(value, 'expiry')}us"),
+def _take_interactions(x: Interactions) -> dict[str, Any]:
+    """Return the parts; a layer that is the whole is written once."""
+    layers = {name: None if layer is x.csr else layer for name, layer in x.layers.items()}
+    return {name: getattr(x, name) for name in ("users", "items", "csr", "at_us", "targets", "weights")} | {
+        "layers": layers
     }
-    out.fields["trusted"], out.fields["at_us"] = list(identities.trusted), identities.at_us
 
 
-def _by_kind(rule: Any, spell: Callable[[Any], Any] = float) -> Any:
-    """Return a rule, one value or one by kind, as JSON holds it."""
-    if isinstance(rule, Mapping):
-        return {kind: spell(value) for kind, value in rule.items()}
-    return None if rule is None else spell(rule)
-
-
-def unpack_identities(parts: Reader) -> Identities:
-    rules = dict(parts.fields["rules"])
-    if rules["max_links"] is not None:  # a pair of kinds comes back as a list
-        rules["max_links"] = {key if isinstance(key, str) else tuple(key): most for key, most in rules["max_links"]}
-    known = parts.parts(("kinds", "ids", "people"), _OF_IDENTITIES)
-    trusted, at_us = tuple(parts.fields["trusted"]), parts.fields["at_us"]
-    return Identities(**known, rules=LinkRules(**rules), trusted=trusted, at_us=at_us)
-
-
-def pack_catalog(catalog: Catalog, out: Writer) -> None:
-    out.vocabulary("items", catalog.items)
-    labels = {"category": catalog.category, "name": catalog.name}
-    out.labels("labels", {name: pair for name, pair in labels.items() if pair is not None})
-    out.array("price", catalog.price)
-    out.array("margin", catalog.margin)
-
-
-def unpack_catalog(parts: Reader) -> Catalog:
-    labels = parts.labels("labels")
-    return Catalog(
-        parts.vocabulary("items"),
-        labels.get("category"),
-        labels.get("name"),
-        parts.optional("price"),
-        parts.optional("margin"),
+def _build_interactions(csr: Any, layers: Mapping[str, Any], **rest: Any) -> Interactions:
+    return Interactions(
+        csr=csr, layers={name: csr if layer is None else layer for name, layer in layers.items()}, **rest
     )
 
 
-def pack_interactions(x: Interactions, out: Writer) -> None:
-    out.vocabulary("users", x.users)
-    out.vocabulary("items", x.items)
-    out.csr("csr", x.csr)
-    out.fields["at_us"] = x.at_us
-    out.fields["weights"] = _weights_to_json(x.weights)
-    out.fields["layers"] = list(x.layers)
-    for position, layer in enumerate(x.layers.values()):
-        if layer is not x.csr:
-            out.csr(f"layer/{position}", layer)
-    if x.targets is not None:
-        out.csr("targets", x.targets)
+_FINDING = {
+    "problem": Text(),
+    "column": Text(),
+    "rows": Array(np.int64, ("rows",), 0, order="distinct"),
+    "what": Text(),
+    "fix": Text(),
+    "people": Maybe(Whole()),
+}
 
-
-def unpack_interactions(parts: Reader) -> Interactions:
-    csr = parts.csr("csr")
-    layers = {
-        name: parts.csr(f"layer/{position}") if f"layer/{position}" in parts.fields else csr
-        for position, name in enumerate(parts.fields["layers"])
-    }
-    targets = parts.csr("targets") if "targets" in parts.fields else None
-    known = _weights_from_json(parts.fields.get("weights"))
-    users, items = parts.vocabulary("users"), parts.vocabulary("items")
-    return Interactions(users, items, csr, layers, parts.fields["at_us"], targets, known)
-
-
-def _weights_to_json(weights: Weights | None) -> dict[str, Any] | None:
-    if weights is None or weights.targets is not None or weights.verdicts is not None:
-        return None  # such a matrix cannot be updated, which is what the weights are kept for
-    return plain_weights(weights)
-
-
-def _weights_from_json(found: dict[str, Any] | None) -> Weights | None:
-    return None if found is None else Weights(**found)
-
-
-def plain_weights(weights: Weights) -> dict[str, Any]:
-    """Return the parameters of a Weights as JSON can hold them; durations as text."""
-    plain: dict[str, Any] = {name: getattr(weights, name) for name in ("value", "cap", "binary", "step_half_life")}
-    for name in ("events", "channels"):
-        table = getattr(weights, name)
-        plain[name] = None if table is None else dict(table)
-    for name in ("half_life", "deduplicate"):
-        given = getattr(weights, name)
-        plain[name] = None if given is None else f"{check_duration(given, name)}us"
-    return plain
+FORMS = (
+    Form(
+        "event log",
+        EventLog,
+        {
+            **{name: Ids() for name in ("users", "items")},
+            **{name: Ids(text=True) for name in ("channels", "events")},
+            "user": codes("users", "n"),
+            "item": codes("items", "n", none=True),
+            "channel": codes("channels", "n"),
+            "event": codes("events", "n"),
+            "at": instants("n", order="rising"),
+            "value": Maybe(numbers("n", missing=True)),
+            "labels": Labels("n"),
+            "start_us": INSTANT,
+            "end_us": INSTANT,
+            "quality": Maybe(Value((QualityReport,))),
+            "resolution": Maybe(Value((ResolveReport,))),
+            "dated": Maybe(flags("n")),
+        },
+        check=_log_in_window,
+    ),
+    Form(
+        "message log",
+        MessageLog,
+        {
+            "users": Ids(),
+            "channels": Ids(text=True),
+            **{name: Ids() for name in ("items", "creatives")},
+            "user": codes("users", "n"),
+            "channel": codes("channels", "n"),
+            "item": codes("items", "n", none=True),
+            "creative": codes("creatives", "n", none=True),
+            "sent_at": instants("n", order="rising"),
+            "responded_at": instants("n", never=True),
+            "propensity": Maybe(chances("n", missing=True)),
+            "end_us": INSTANT,
+            "machine": Maybe(chances("n", missing=True)),
+            "clicked_at": Maybe(instants("n", never=True)),
+            "unsubscribed_at": Maybe(instants("n", never=True)),
+            "quality": Maybe(Value((QualityReport,))),
+        },
+        check=_sent_before_the_end,
+    ),
+    Form(
+        "audience",
+        Audience,
+        {
+            "users": Ids(),
+            **{name: Ids(text=True) for name in ("zones", "channels")},
+            "zone": _Zones(),
+            "consent": flags("users", "channels"),
+            "reachable": flags("users", "channels"),
+            "attributes": Labels("users"),
+            "consent_at": Maybe(instants("users", "channels", never=True)),
+            "quality": Maybe(Value((QualityReport,))),
+        },
+        check=_known_zones,
+    ),
+    Form(
+        "zone posterior",
+        ZonePosterior,
+        {
+            "users": Ids(),
+            "zones": Ids(text=True),
+            "indptr": Offsets("distributions", "cells"),
+            "row": codes("distributions", "users", dtype=np.int64),
+            "zone": codes("zones", "cells"),
+            "probability": chances("cells"),
+        },
+        check=_distributions,
+    ),
+    Form(
+        "catalog",
+        Catalog,
+        {
+            "items": Ids(),
+            "category": Maybe(_Column()),
+            "name": Maybe(_Column()),
+            "price": Maybe(_PRICES),
+            "margin": Maybe(_PRICES),
+        },
+    ),
+    Form(
+        "identities",
+        Identities,
+        {
+            "kinds": Ids(text=True),
+            "ids": Ids(),
+            "people": Ids(),
+            "node_kind": codes("kinds", "nodes"),
+            "node_id": codes("ids", "nodes"),
+            "person": codes("people", "nodes"),
+            "a": codes("nodes", "links"),
+            "b": codes("nodes", "links"),
+            "strength": chances("links"),
+            "linked_at": instants("links", never=True),
+            "status": Array(np.int8, ("links",), 0, 16),
+            "rules": Settings(LinkRules),
+            "trusted": Each(Text()),
+            "at_us": Maybe(INSTANT),
+        },
+        check=_ordered_links,
+    ),
+    Form(
+        "interactions",
+        Interactions,
+        {
+            **{name: Ids() for name in ("users", "items")},
+            "csr": Matrix("users", "items"),
+            "layers": Table(Maybe(Matrix("users", "items"))),
+            "at_us": Maybe(INSTANT),
+            "targets": Maybe(Matrix("users", "items")),
+            "weights": Maybe(Settings(Weights)),
+        },
+        take=_take_interactions,
+        build=_build_interactions,
+    ),
+    Form(
+        "requests",
+        Requests,
+        {"ids": Ids(), "users": Ids(), "user": codes("users", "ids"), "at": instants("ids"), "labels": Labels("ids")},
+    ),
+    Form(
+        "quality report",
+        QualityReport,
+        {
+            "where": Text(),
+            "n_rows": Whole(),
+            "findings": Each(Record(Finding, _FINDING)),
+            "dropped": Array(np.int64, ("dropped",), 0, order="distinct"),
+            "fingerprint": Maybe(Whole(-(1 << 63))),
+        },
+    ),
+    Form(
+        "slots",
+        Slots,
+        {"at": instants("at", order="rising"), "every_us": Whole(1), "local_days": Flag()},
+        check=_some_slots,
+    ),
+    Form("vocabulary", Vocabulary, {"ids": Ids()}, take=lambda known: {"ids": known}, build=lambda ids: ids),
+    *settings(LinkRules, ResolveReport, Weights),
+)

@@ -1,156 +1,263 @@
-"""File forms of ranked lists and of the models that make them."""
+"""Ranked lists, and the models that make them."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import asdict
+from collections.abc import Callable, Mapping
 from typing import Any
 
+import numpy as np
 import scipy.sparse as sp
 
-from omnireco._forms.parts import Reader, Writer
-from omnireco.errors import ParameterError
-from omnireco.models.base import Recommendations
-from omnireco.models.blend import BlendModel
-from omnireco.models.factors import FactorModel
-from omnireco.models.linear import ItemModel
-from omnireco.models.neighbors import NeighborModel
-from omnireco.models.popularity import PopularityModel
-from omnireco.models.svd import ProjectionModel
+from omnireco._forms.form import Form, settings
+from omnireco._forms.parts import Array, Ids, Matrix, Maybe, Part, Scope, codes, counts, demand, numbers
+from omnireco._forms.small import Each, Number, Plain, Settings, Table, Text, Value, Whole
+from omnireco.models.after import FollowUps, FollowUpsModel, RefillModel, Refills
+from omnireco.models.base import Model, Recommendations
+from omnireco.models.blend import Blend, BlendModel
+from omnireco.models.channels import ChannelModel, CrossChannel
+from omnireco.models.explain import Explanations
+from omnireco.models.factors import ALS, FactorModel
+from omnireco.models.graph import GFCF, P3alpha, RP3beta
+from omnireco.models.linear import EASE, ItemKNN, ItemModel
+from omnireco.models.loss import Loss
+from omnireco.models.neighbors import NeighborModel, UserKNN
+from omnireco.models.newcomers import AttributeModel, Fallback, FallbackLists, SegmentModel, SegmentPopularity
+from omnireco.models.popularity import BuyAgain, Popularity, PopularityModel
+from omnireco.models.rank import Ranker
+from omnireco.models.sequence import NextItem
+from omnireco.models.session import SessionKNN, WhatNext
+from omnireco.models.slim import SLIM
+from omnireco.models.svd import ProjectionModel, PureSVD
+from omnireco.models.typed import TypedEASE, TypedModel
 
-__all__ = [
-    "pack_blend",
-    "pack_factors",
-    "pack_item_model",
-    "pack_member",
-    "pack_neighbors",
-    "pack_popularity",
-    "pack_projection",
-    "pack_recommendations",
-    "unpack_blend",
-    "unpack_factors",
-    "unpack_item_model",
-    "unpack_member",
-    "unpack_neighbors",
-    "unpack_popularity",
-    "unpack_projection",
-    "unpack_recommendations",
-]
+__all__ = ["FORMS", "PER_ITEM"]
+
+PER_ITEM = numbers("items", dtype=np.float32)
+_WIDEST = 4096  # factors that a model of few items may have: vectors are turned by (d, d) numbers
 
 
-def pack_recommendations(recs: Recommendations, out: Writer) -> None:
-    out.vocabulary("users", recs.users)
-    out.vocabulary("items", recs.items)
-    out.array("codes", recs.codes)
-    out.array("scores", recs.scores)
+class _Weights(Part):
+    """Item-to-item weights, all of them or the largest."""
+
+    dense, sparse = numbers("items", "items", dtype=np.float32), Matrix("items", "items")
+
+    def write(self, scope: Scope, name: str, value: Any) -> None:
+        (self.sparse if sp.issparse(value) else self.dense).write(scope, name, value)
+
+    def read(self, scope: Scope, name: str) -> Any:
+        return (self.dense if scope.has(name) else self.sparse).read(scope, name)
 
 
-def unpack_recommendations(parts: Reader) -> Recommendations:
-    return Recommendations(
-        parts.vocabulary("users"), parts.vocabulary("items"), parts.array("codes"), parts.array("scores")
-    )
+def _attributes(*names: str) -> Callable[[Any], dict[str, Any]]:
+    return lambda value: {name: getattr(value, name) for name in names}
 
 
-def pack_popularity(model: PopularityModel, out: Writer) -> None:
-    out.vocabulary("items", model.items)
-    out.array("popularity", model.popularity)
-    out.array("vector", model.vector)
-    out.fields["personal"] = model.personal
+def _some_factors(parts: Mapping[str, Any], sizes: Mapping[str, int]) -> None:
+    demand(1 <= sizes["d"] <= max(_WIDEST, 4 * sizes["items"]), f"{sizes['d']:,} factors are too many")
 
 
-def unpack_popularity(parts: Reader) -> PopularityModel:
-    return PopularityModel(
-        parts.vocabulary("items"), parts.array("popularity"), parts.array("vector"), float(parts.fields["personal"])
-    )
+def _blocks_of_types(parts: Mapping[str, Any], sizes: Mapping[str, int]) -> None:
+    n_types = len(parts["types"])
+    demand(sizes["inputs"] == n_types * sizes["items"] and parts["target"] < n_types, "weights do not fit the types")
 
 
-def pack_item_model(model: ItemModel, out: Writer) -> None:
-    out.vocabulary("items", model.items)
-    out.array("popularity", model.popularity)
-    if sp.issparse(model.weights):
-        out.csr("weights", model.weights)
-    else:
-        out.array("weights", model.weights)
+def _padded_at_the_end(parts: Mapping[str, Any], sizes: Mapping[str, int]) -> None:
+    listed, scores = parts["codes"] >= 0, parts["scores"]
+    demand(not (listed[:, 1:] & ~listed[:, :-1]).any(), "a list goes on after its end")
+    demand(np.isfinite(scores[listed]).all() and (scores[~listed] == -np.inf).all(), "scores do not fit the lists")
+    order = np.sort(parts["codes"], axis=1)
+    demand(not ((order[:, 1:] == order[:, :-1]) & (order[:, 1:] >= 0)).any(), "a list holds an item twice")
 
 
-def unpack_item_model(parts: Reader) -> ItemModel:
-    weights = parts.csr("weights") if "weights" in parts.fields else parts.array("weights")
-    return ItemModel(parts.vocabulary("items"), parts.array("popularity"), weights)
+def _take_blend(model: BlendModel) -> dict[str, Any]:
+    names = model.names
+    return {"models": dict(zip(names, model.models, strict=True)), "weights": model.weights, "scale": model.scale}
 
 
-def pack_factors(model: FactorModel, out: Writer) -> None:
-    out.vocabulary("items", model.items)
-    out.array("popularity", model.popularity)
-    out.array("factors", model.factors)
-    out.fields["loss"] = asdict(model.loss)
+def _build_blend(models: Mapping[str, Model], weights: tuple[float, ...], scale: Any) -> BlendModel:
+    return BlendModel.of(models, weights=dict(zip(models, weights, strict=True)), scale=scale)
 
 
-def unpack_factors(parts: Reader) -> FactorModel:
-    return FactorModel.from_arrays(
-        parts.array("factors"),
-        items=parts.vocabulary("items"),
-        popularity=parts.array("popularity"),
-        **parts.fields["loss"],
-    )
-
-
-def pack_projection(model: ProjectionModel, out: Writer) -> None:
-    out.vocabulary("items", model.items)
-    for name in ("popularity", "encode", "decode"):
-        out.array(name, getattr(model, name))
-
-
-def unpack_projection(parts: Reader) -> ProjectionModel:
-    maps = parts.array("encode"), parts.array("decode")
-    return ProjectionModel.from_arrays(*maps, items=parts.vocabulary("items"), popularity=parts.array("popularity"))
-
-
-def pack_neighbors(model: NeighborModel, out: Writer) -> None:
-    out.vocabulary("items", model.items)
-    out.array("popularity", model.popularity)
-    out.array("reach", model.reach)
-    out.csr("people", model.people)
-    out.fields |= {"neighbors": model.neighbors, "similarity": model.similarity, "shrinkage": model.shrinkage}
-
-
-def unpack_neighbors(parts: Reader) -> NeighborModel:
-    fields = parts.fields
-    rules = int(fields["neighbors"]), fields["similarity"], float(fields["shrinkage"])
-    people, reach = parts.csr("people"), parts.optional("reach")
-    return NeighborModel(parts.vocabulary("items"), parts.array("popularity"), people, *rules, reach)
-
-
-def pack_member(member: Any, start: str, out: Writer) -> list[Any]:
-    """Pack a model inside another, its arrays under names that begin with ``start``; return its kind and fields."""
-    from omnireco._forms.kinds import forms  # a member may be of any kind, a blend too
-
-    kind = next((name for name, form in forms().items() if type(member) is form.kind), None)
-    if kind is None:
-        raise ParameterError(f"save: the model holds a {type(member).__name__}, which has no file form.")
-    inner = Writer()
-    forms()[kind].pack(member, inner)
-    out.arrays |= {start + name: array for name, array in inner.arrays.items()}
-    return [kind, inner.fields]
-
-
-def unpack_member(parts: Reader, start: str, kind: str, fields: Mapping[str, Any]) -> Any:
-    from omnireco._forms.kinds import forms  # a member may be of any kind, a blend too
-
-    arrays = {name[len(start) :]: array for name, array in parts.arrays.items() if name.startswith(start)}
-    return forms()[kind].unpack(Reader(fields, arrays))
-
-
-def pack_blend(model: BlendModel, out: Writer) -> None:
-    """Pack every model of the blend under its number."""
-    kinds = [pack_member(member, f"{position}/", out) for position, member in enumerate(model.models)]
-    out.fields |= {"members": kinds, "names": list(model.names), "weights": list(model.weights), "scale": model.scale}
-
-
-def unpack_blend(parts: Reader) -> BlendModel:
-    members = [unpack_member(parts, f"{n}/", *member) for n, member in enumerate(parts.fields["members"])]
-    names, weights = parts.fields["names"], parts.fields["weights"]
-    return BlendModel.of(
-        dict(zip(names, members, strict=True)),
-        weights=dict(zip(names, weights, strict=True)),
-        scale=parts.fields["scale"],
-    )
+FORMS = (
+    Form(
+        "recommendations",
+        Recommendations,
+        {
+            **{name: Ids() for name in ("users", "items")},
+            "codes": codes("items", "users", "k", none=True),
+            "scores": numbers("users", "k", dtype=np.float32, endless=True),
+        },
+        check=_padded_at_the_end,
+    ),
+    Form(
+        "popularity model",
+        PopularityModel,
+        {"items": Ids(), "popularity": PER_ITEM, "vector": PER_ITEM, "personal": Number()},
+    ),
+    Form("item model", ItemModel, {"items": Ids(), "popularity": PER_ITEM, "weights": _Weights()}),
+    Form(
+        "factor model",
+        FactorModel,
+        {
+            "items": Ids(),
+            "popularity": PER_ITEM,
+            "factors": numbers("items", "d", dtype=np.float32),
+            "loss": Settings(Loss),
+        },
+        build=FactorModel.build,
+        check=_some_factors,
+    ),
+    Form(
+        "projection model",
+        ProjectionModel,
+        {
+            "items": Ids(),
+            "popularity": PER_ITEM,
+            "encode": numbers("items", "d", dtype=np.float32),
+            "decode": numbers("items", "d", dtype=np.float32),
+        },
+        build=ProjectionModel.from_arrays,
+        check=_some_factors,
+    ),
+    Form(
+        "neighbor model",
+        NeighborModel,
+        {
+            "items": Ids(),
+            "popularity": PER_ITEM,
+            "people": Matrix("people", "items"),
+            "neighbors": Whole(1),
+            "similarity": Text(("cosine", "jaccard")),
+            "shrinkage": Number(low=0.0),
+            "reach": Maybe(numbers("people", dtype=np.float32)),
+        },
+    ),
+    Form(
+        "typed model",
+        TypedModel,
+        {
+            "items": Ids(),
+            "popularity": PER_ITEM,
+            "weights": numbers("inputs", "items", dtype=np.float32),
+            "types": Each(Text()),
+            "target": Whole(),
+            "by": Text(("event", "channel", "channel and event")),
+            "input_half_life": Plain(),
+        },
+        build=TypedModel.build,
+        check=_blocks_of_types,
+    ),
+    Form(
+        "blend model",
+        BlendModel,
+        {"models": Table(Value((Model,))), "weights": Each(Number()), "scale": Text(("deviation", "rank", "none"))},
+        take=_take_blend,
+        build=_build_blend,
+    ),
+    Form(
+        "channel model",
+        ChannelModel,
+        {
+            "base": Value((Model,)),
+            "channels": Each(Text(), "channels"),
+            "lifts": numbers("channels", "base.items", dtype=np.float32),
+            "people": numbers("channels", "base.items", dtype=np.float32, low=0.0),
+            "lift": Number(low=0.0),
+            "weights": Maybe(Plain(Mapping[str, float])),
+            "saturation": Text(("none", "log", "binary")),
+            "channel": Maybe(Text()),
+        },
+        build=lambda base, **rest: ChannelModel.build(base, **rest),
+    ),
+    Form(
+        "attribute model",
+        AttributeModel,
+        {
+            "model": Value((FactorModel,)),
+            "attributes": Ids(),
+            "slope": numbers("attributes", "model.d", dtype=np.float32),
+            "start": numbers("model.d", dtype=np.float32),
+        },
+    ),
+    Form(
+        "segment model",
+        SegmentModel,
+        {
+            "items": Ids(),
+            "popularity": PER_ITEM,
+            "segments": Ids(),
+            "scores": numbers("segments", "items", dtype=np.float32),
+        },
+    ),
+    Form("fallback", Fallback, {"steps": Table(Value()), "least": Whole(1)}),
+    Form(
+        "fallback lists",
+        FallbackLists,
+        {
+            "lists": Value((Recommendations,)),
+            "steps": Each(Text(), "steps"),
+            "step": codes("steps", "lists.users", none=True),
+        },
+    ),
+    Form(
+        "follow-ups model",
+        FollowUpsModel,
+        {
+            "items": Ids(),
+            "bought": counts("items"),
+            "item": codes("items", "pairs"),
+            "after": codes("items", "pairs"),
+            "people": counts("pairs"),
+            **{name: numbers("pairs", low=0.0) for name in ("lift", "low", "high")},
+        },
+    ),
+    Form(
+        "refill model",
+        RefillModel,
+        {
+            "items": Ids(),
+            "mu": numbers("items"),
+            "spread": numbers("items", low=0.0),
+            **{name: Number(low=0.0) for name in ("within", "between")},
+            "returning": Number(0.0, 1.0),
+            "events": Each(Text()),
+        },
+    ),
+    Form(
+        "explanations",
+        Explanations,
+        {
+            **{name: Ids() for name in ("users", "items")},
+            **{name: Each(Text(), name) for name in ("channels", "ages")},
+            "user": codes("users", "n"),
+            "item": codes("items", "n"),
+            "because": codes("items", "n"),
+            "channel": codes("channels", "n"),
+            "contribution": numbers("n"),
+            "age": Array(np.int32, ("n",), -1),
+        },
+    ),
+    *settings(
+        ALS,
+        EASE,
+        GFCF,
+        SLIM,
+        Blend,
+        BuyAgain,
+        CrossChannel,
+        FollowUps,
+        ItemKNN,
+        NextItem,
+        P3alpha,
+        Popularity,
+        PureSVD,
+        RP3beta,
+        Ranker,
+        Refills,
+        SegmentPopularity,
+        SessionKNN,
+        TypedEASE,
+        UserKNN,
+        WhatNext,
+    ),
+)

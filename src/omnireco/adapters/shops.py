@@ -22,7 +22,7 @@ from omnireco.adapters.records import (
 )
 from omnireco.adapters.segment import line
 from omnireco.adapters.shopify_graphql import as_rest, gathered, parent_of
-from omnireco.adapters.values import as_id, as_person, filled
+from omnireco.adapters.values import as_id, as_number, as_person, filled
 
 __all__ = ["shopify", "woocommerce"]
 
@@ -82,7 +82,9 @@ def shopify(records: Records) -> Adapted:
     ``EventLog.check`` as "duplicate". A record that holds no lines is invalid.
     """
     orders = [as_rest(record) for record in gathered(list(read_records(records, _WANTED_SHOPIFY)))]
-    return _read_orders(Collector(), orders, "order_id", ("updated_at", "processed_at", "created_at"), _shopify_order)
+    return _read_orders(
+        Collector(), orders, "order_id", ("updated_at", "processed_at", "created_at"), _say_shopify, _shopify_order
+    )
 
 
 def woocommerce(records: Records) -> Adapted:
@@ -113,20 +115,27 @@ def woocommerce(records: Records) -> Adapted:
     """
     orders = list(read_records(records, _WANTED_WOO))
     times = ("date_modified_gmt", "date_created_gmt")
-    return _read_orders(Collector(naive=True), orders, "parent_id", times, _woo_order)
+    return _read_orders(Collector(naive=True), orders, "parent_id", times, _say_woo, _woo_order)
 
 
-_TEST = ("ignored", "a test order")
 _ReadOrder = Callable[[Collector, Mapping[str, Any], list[Mapping[str, Any]]], None]
 
 
 def _read_orders(
-    out: Collector, records: list[Mapping[str, Any]], parent: str, times: tuple[str, ...], read_order: _ReadOrder
+    out: Collector,
+    records: list[Mapping[str, Any]],
+    parent: str,
+    times: tuple[str, ...],
+    say_person: Callable[[Collector, Mapping[str, Any]], None],
+    read_order: _ReadOrder,
 ) -> Adapted:
     """Read the newest state of each order; refunds that came as records of their own go to their order."""
     kinds = [_kind(record, parent) for record in records]
     orders = [record for record, kind in zip(records, kinds, strict=True) if kind == "order"]
-    alone = [record for record, kind in zip(records, kinds, strict=True) if kind == "refund"]
+    alone: dict[str | None, list[Mapping[str, Any]]] = {}
+    for record, kind in zip(records, kinds, strict=True):
+        if kind == "refund" and (number := order_id(record.get(parent))) is not None:
+            alone.setdefault(number, []).append(record)
     states, last = iter(range(len(orders))), newest(orders, *times, naive=out.naive)
     known = {order_id(order.get("id")) for order in orders}
 
@@ -137,11 +146,13 @@ def _read_orders(
             of = parent_of(record) if kind == "part of an order" else order_id(record.get(parent))
             there = of is not None and of in known
             out.set(*(("event", "") if there else ("invalid", "its order is not among the records")))
-        elif next(states) not in last:
+            return
+        position = next(states)
+        say_person(out, record)
+        if position not in last:
             out.set("ignored", "an older state of an order that comes again")
         else:
-            number = order_id(record.get("id"))
-            own = [one for one in alone if number is not None and order_id(one.get(parent)) == number]
+            own = alone.get(order_id(record.get("id")), [])
             read_order(out, record, _distinct([*listed(record.get("refunds"), "refunds"), *own]))
 
     return read_each(out, records, read_one)
@@ -176,16 +187,12 @@ def _distinct(refunds: list[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
 def _shopify_order(out: Collector, order: Mapping[str, Any], refunds: list[Mapping[str, Any]]) -> None:
     status = (as_id(order.get("financial_status")) or "paid").lower().replace(" ", "_")
     unused = _shopify_unused(order, status)
-    customer, address, user = _shopify_person(order)
-    if user is not None and unused != _TEST:  # a withdrawal is one, whatever became of the order
-        out.user(user)
-        for name in ("email", "sms"):
-            _consent(out, user, order, name)
     if unused is not None:
         out.set(*unused)
         return
     bought = listed(order.get("line_items"), "line_items")
     lines = _lines(bought, ("product_id", "sku"))
+    user = filled(*_shopify_person(order))
     at = first_of(order, "processed_at", "created_at")
     later = order.get("updated_at") or at
     number, place = order_id(order.get("id")), order.get("location_id")
@@ -196,13 +203,12 @@ def _shopify_order(out: Collector, order: Mapping[str, Any], refunds: list[Mappi
         back = [_difference(order, later)]
     whole = Refund("rest", later) if status == "refunded" else None
     _book(out, user, at, where, number, lines, returned(lines, back, whole=whole), store=place)
-    out.link(("customer", customer), ("email_sha256", address), at)
 
 
 def _shopify_unused(order: Mapping[str, Any], status: str) -> tuple[str, str] | None:
     """Return why an order is no purchase, or None."""
     if str(order.get("test")).strip().lower() in {"true", "1", "yes"}:
-        return _TEST
+        return "ignored", "a test order"
     if order.get("cancelled_at"):
         return "ignored", "cancelled"
     if status in _SHOPIFY_NOT_PAID:
@@ -210,22 +216,34 @@ def _shopify_unused(order: Mapping[str, Any], status: str) -> tuple[str, str] | 
     return None if status in _SHOPIFY_PAID else ("unknown", f"financial_status {status}")
 
 
-def _shopify_person(order: Mapping[str, Any]) -> tuple[str | None, str | None, str | None]:
-    """Return the customer, the hashed address, and which of the two is the person."""
+def _shopify_person(order: Mapping[str, Any]) -> tuple[str | None, str | None]:
+    """Return the customer and the hashed address: the first that is known is the person."""
     who = mapping(order.get("customer"), "customer")
-    customer, address = (
-        as_person(who.get("id")),
-        hashed_email(order.get("email") or order.get("contact_email") or who.get("email")),
-    )
-    return customer, address, customer or address
+    address = first_of(order, "email", "contact_email") or who.get("email")
+    return as_person(who.get("id")), hashed_email(address)
+
+
+def _say_shopify(out: Collector, order: Mapping[str, Any]) -> None:
+    """Note what an order says of a person, whether or not it was paid: a consent may be withdrawn in any of them."""
+    customer, address = _shopify_person(order)
+    out.link(("customer", customer), ("email_sha256", address), first_of(order, "processed_at", "created_at"))
+    user = customer or address
+    if user is not None:
+        out.user(user)
+        for name in ("email", "sms"):
+            _consent(out, user, order, name)
 
 
 def _lines(bought: list[Mapping[str, Any]], ids: tuple[str, ...]) -> list[Line]:
     if not bought:
         raise Unreadable("no line_items")
-    lines = [line(_priced(one), ids) for one in bought]
+    return _readable([line(_priced(one), ids) for one in bought])
+
+
+def _readable(lines: list[Line]) -> list[Line]:
+    """Return lines of which every price can be read: what refunds leave of an order is a sum of its lines."""
     if any(value is not None and value != value for _, value in lines):
-        raise Unreadable("a price or quantity is no number")  # what refunds leave of an order is a sum of its lines
+        raise Unreadable("a price or quantity is no number")
     return lines
 
 
@@ -323,23 +341,32 @@ def _woo_order(out: Collector, order: Mapping[str, Any], refunds: list[Mapping[s
     bought = listed(order.get("line_items"), "line_items")
     if not bought:
         raise Unreadable("no line_items")
-    lines = [_woo_line(one) for one in bought]
-    customer = as_person(order.get("customer_id"))
-    address = hashed_email(mapping(order.get("billing"), "billing").get("email"))
+    lines = _readable([_woo_line(one) for one in bought])
+    user = filled(*_woo_person(order))
     at, number = first_of(order, "date_created_gmt", "date_paid_gmt"), order_id(order.get("id"))
     later = order.get("date_modified_gmt") or at
     where = _WOO.get(as_id(order.get("created_via")) or "checkout", "server")
     tax = amount(order.get("cart_tax"), "cart_tax") or 0.0
     back = [_woo_refund(lines, tax, refund, later) for refund in refunds]
     whole = Refund("rest", later) if status == "refunded" else None
-    _book(out, customer or address, at, where, number, lines, returned(lines, back, whole=whole))
-    out.link(("customer", customer), ("email_sha256", address), at)
+    _book(out, user, at, where, number, lines, returned(lines, back, whole=whole))
+
+
+def _woo_person(order: Mapping[str, Any]) -> tuple[str | None, str | None]:
+    """Return the customer and the hashed address of a guest."""
+    address = mapping(order.get("billing"), "billing").get("email")
+    return as_person(order.get("customer_id")), hashed_email(address)
+
+
+def _say_woo(out: Collector, order: Mapping[str, Any]) -> None:
+    customer, address = _woo_person(order)
+    out.link(("customer", customer), ("email_sha256", address), first_of(order, "date_created_gmt", "date_paid_gmt"))
     out.user(customer or address)
 
 
 def _woo_line(one: Mapping[str, Any]) -> Line:
     """Return (item, total) of a line; a product that was deleted has the id 0."""
-    total = amount(one.get("total"), "total of a line")
+    total = as_number(one.get("total"))
     item = order_id(one.get("product_id")) or as_id(one.get("sku"))
     return item, total if total is not None else line(one, ("product_id", "sku"))[1]
 

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import re
+import warnings
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from omnireco._checks import check_names, name_rows
+from omnireco._checks import check_names, count_of, name_rows
 from omnireco._frozen import ReadOnly
-from omnireco.data.clock import is_zone
 from omnireco.data.columns import Frame, decode_optional, instants_to_pandas, open_frame
 from omnireco.data.identity import Identities
+from omnireco.data.quality import Finding, QualityReport, all_kept, check_on_invalid, finding, note, sift
 from omnireco.data.vocabulary import NONE, Vocabulary, compress, distinct_codes
-from omnireco.errors import ParameterError, SchemaError
+from omnireco.data.zone_names import one_name_each
+from omnireco.errors import DataWarning, ParameterError, SchemaError
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -24,6 +26,7 @@ __all__ = ["Audience"]
 
 _CONSENT, _REACHABLE, _AT = "consent_", "reachable_", "_at"
 _UNKNOWN = int(np.iinfo(np.int64).min)
+_KINDS = {"user_id": "id", "timezone": "name"}
 _LIKE_A_ZONE = re.compile(r"[A-Z]{1,5}\d?[A-Z]{0,3}([+-]\d{1,2}(:?\d{2})?)?|[A-Z][A-Za-z_]+/[\w/+-]{1,40}")
 
 
@@ -50,6 +53,8 @@ class Audience:
         Further columns asked for, such as a segment or the home store.
     consent_at : ndarray of shape (n_users, n_channels), int64, or None
         When each consent was last given or taken back, UTC microseconds; the least int64 where that is not known.
+    quality : QualityReport or None
+        What was wrong with the frame that was read: rows left out, and people whose zone is none.
     """
 
     users: Vocabulary
@@ -60,6 +65,7 @@ class Audience:
     reachable: np.ndarray
     attributes: Mapping[str, tuple[Vocabulary, np.ndarray]]
     consent_at: np.ndarray | None = None
+    quality: QualityReport | None = None
 
     def __post_init__(self) -> None:
         for array in (
@@ -75,9 +81,18 @@ class Audience:
 
     @classmethod
     def from_frame(
-        cls, frame: Any, *, columns: Mapping[str, str] | None = None, attributes: Iterable[str] = ()
+        cls,
+        frame: Any,
+        *,
+        columns: Mapping[str, str] | None = None,
+        attributes: Iterable[str] = (),
+        on_invalid: Literal["raise", "drop"] = "raise",
     ) -> Audience:
         """Read a frame of people.
+
+        A time zone is known by its one name: ``Asia/Calcutta`` is ``Asia/Kolkata``, and spaces around it do not count.
+        Somebody whose zone is no IANA region (``Etc/Unknown``, ``GMT+2``) is a person without a zone: they are counted
+        in a warning and in ``audience.quality``, and nobody else is refused for it.
 
         Parameters
         ----------
@@ -90,13 +105,23 @@ class Audience:
         columns : mapping of str to str, optional
             Our name to yours.
         attributes : iterable of str
-            Further id or string columns to keep.
+            Further id or string columns to keep; they may be missing.
+        on_invalid : {"raise", "drop"}
+            Whether a row without a user id, or with cells of another kind than their column, is an error, or is left
+            out and listed in ``audience.quality``. With ``"drop"`` zones that are none are taken for missing without
+            a warning, even where all are. A person listed twice, and a consent that is neither True nor False, are
+            errors either way: which of two answers holds is not for us to say.
 
         Raises
         ------
         SchemaError
-            When a person is listed twice, a zone is not an IANA region name (fixed offsets are not time zones),
+            When a person is listed twice, no zone at all is an IANA region name (fixed offsets are not time zones),
             or a consent is neither True nor False.
+
+        Warns
+        -----
+        DataWarning
+            When some zones are no IANA regions (``on_invalid="raise"``).
 
         Examples
         --------
@@ -107,23 +132,34 @@ class Audience:
         Audience(2 users, 1 zone, 1 user without a zone, consent: email 1, push 2)
         """
         attributes = check_names(attributes, "attributes")
+        drop, kinds = check_on_invalid(on_invalid), _KINDS | dict.fromkeys(attributes, "id")
         opened = open_frame(
             frame,
             "Audience.from_frame",
             needed=("user_id", "timezone", *attributes),
             prefixes=(_CONSENT, _REACHABLE),
             columns=columns,
+            lenient=kinds if drop else None,
+            drops=True,
         )
+        quality = all_kept("Audience.from_frame", opened.n_rows)
+        if drop:
+            odd = opened.odd.get("timezone", np.empty(0))
+            opened = replace(opened, odd={name: mask for name, mask in opened.odd.items() if name != "timezone"})
+            opened, quality = sift(opened, kinds, may_miss=("timezone", *attributes))
+            quality = replace(quality, findings=(*_no_zone(odd), *quality.findings))
         users, user = opened.ids("user_id")
         if len(users) < user.size:
             repeated = np.ones(user.size, np.bool_)
             repeated[np.unique(user, return_index=True)[1]] = False
             raise SchemaError(
                 f"Audience.from_frame: user_id is listed again in {name_rows(repeated)}. "
-                "Keep one row per person: frame.drop_duplicates('user_id', keep='last')."
+                "Keep the newest of each, by when it was answered: "
+                "frame.sort_values('updated_at').drop_duplicates('user_id', keep='last')."
             )
         zones, zone = opened.names("timezone", allow_missing=True)
-        _check_zones(zones, zone)
+        zones, zone, found = _read_zones(zones, zone, drop=drop)
+        quality = note(quality, found)
         channels, dated = _channels(opened)
         consent, reachable = _flags(opened, channels, user.size)
         consent_at = _instants(opened, channels, user.size) if dated else None
@@ -133,16 +169,15 @@ class Audience:
         }
         names = Vocabulary(np.array(channels, object))
         instants = None if consent_at is None else consent_at[row]
-        return cls(users, zones, zone[row], names, consent[row], reachable[row], labels, instants)
+        return cls(users, zones, zone[row], names, consent[row], reachable[row], labels, instants, quality)
 
     def __len__(self) -> int:
         return len(self.users)
 
     def __repr__(self) -> str:
-        lost = int((self.zone == NONE).sum())
-        parts = [f"{n:,} {noun}{'' if n == 1 else 's'}" for n, noun in ((len(self), "user"), (len(self.zones), "zone"))]
-        if lost:
-            parts.append(f"{lost:,} user{'' if lost == 1 else 's'} without a zone")
+        parts = [count_of(len(self), "user"), count_of(len(self.zones), "zone")]
+        if lost := int((self.zone == NONE).sum()):
+            parts.append(f"{count_of(lost, 'user')} without a zone")
         given = ", ".join(f"{name} {int(n):,}" for name, n in zip(self.channels.ids, self.consent.sum(0), strict=True))
         return f"Audience({', '.join(parts)}, consent: {given or 'none asked'})"
 
@@ -165,6 +200,7 @@ class Audience:
             self.reachable[codes],
             attributes,
             None if self.consent_at is None else self.consent_at[codes],
+            self.quality,
         )
 
     def resolve(self, identities: Identities, *, kind: str | None = None) -> Audience:
@@ -199,7 +235,7 @@ class Audience:
             oldest = np.full(consent.shape, np.iinfo(np.int64).max)
             np.minimum.at(oldest, user, consent_at)
             consent_at = oldest
-        return Audience(users, zones, zone, self.channels, consent, reachable, attributes, consent_at)
+        return Audience(users, zones, zone, self.channels, consent, reachable, attributes, consent_at, self.quality)
 
     def to_frame(self) -> pd.DataFrame:
         """Return the people as a pandas frame with the column names of the door."""
@@ -228,19 +264,41 @@ def _agreed(code: np.ndarray, group: np.ndarray, n_groups: int) -> np.ndarray:
     return np.where(low == high, high, np.int32(NONE))
 
 
-def _check_zones(zones: Vocabulary, zone: np.ndarray) -> None:
-    wrong = np.array([not is_zone(name) for name in zones.ids], np.bool_)
+def _read_zones(names: Vocabulary, code: np.ndarray, *, drop: bool) -> tuple[Vocabulary, np.ndarray, list[Finding]]:
+    """Return zones by their one name, code -1 where a name is none, and those rows as findings."""
+    zones, zone, wrong = one_name_each(names, code)
     if not wrong.any():
-        return
-    rows = name_rows(wrong[zone] & (zone != NONE))
+        return zones, zone, []
+    what = _wrong_zones(names, np.bincount(code[wrong], minlength=len(names)) > 0, wrong)
+    if not drop and not len(zones):
+        raise SchemaError(f"{what} {_ZONE_FIX} Leave it missing where it is not known.")
+    if not drop:
+        warnings.warn(
+            f"{what} They are people without a zone now: a channel with quiet hours does not reach them. {_ZONE_FIX} "
+            "on_invalid='drop' counts them in audience.quality without this warning.",
+            DataWarning,
+            stacklevel=3,
+        )
+    return zones, zone, _no_zone(wrong)
+
+
+def _no_zone(rows: np.ndarray) -> list[Finding]:
+    return finding("no zone", "timezone", rows, "timezone is no IANA region, so none is known", _ZONE_FIX)
+
+
+_ZONE_FIX = (
+    "Write 'Europe/Berlin' or 'America/New_York'; a fixed offset or an abbreviation is wrong after the next clock "
+    "change."
+)
+
+
+def _wrong_zones(names: Vocabulary, wrong: np.ndarray, rows: np.ndarray) -> str:
     # Only what looks like a zone is quoted: a column mapped by mistake may hold names of people.
-    shown = [name for name in zones.ids[wrong] if _LIKE_A_ZONE.fullmatch(name)][:3]
+    shown = [name for name in names.ids[wrong] if _LIKE_A_ZONE.fullmatch(name)][:3]
     one = wrong.sum() == 1
-    raise SchemaError(
-        f"Audience.from_frame: timezone holds {wrong.sum()} value{'' if one else 's'} that {'is' if one else 'are'} "
-        f"not an IANA region, in {rows}{': ' if shown else ''}{', '.join(map(repr, shown))}. Write 'Europe/Berlin' or "
-        "'America/New_York'; a fixed offset or an abbreviation is wrong after the next clock change. Leave it "
-        "missing where it is not known."
+    return (
+        f"Audience.from_frame: timezone holds {count_of(int(wrong.sum()), 'value')} that {'is' if one else 'are'} "
+        f"not an IANA region, in {name_rows(rows)}{': ' if shown else ''}{', '.join(map(repr, shown))}."
     )
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from omnireco._checks import name_rows
+from omnireco._checks import count_of, name_rows
 from omnireco.data.columns import decode_optional, open_frame
 from omnireco.data.vocabulary import Vocabulary
 from omnireco.errors import SchemaError
@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
 __all__ = ["Catalog"]
+
+_UNKNOWN = "Fill them in upstream, or leave the column {0!r} out: a missing {0} is not 0."
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
@@ -58,7 +60,7 @@ class Catalog:
         Raises
         ------
         SchemaError
-            When an item is listed twice, or a price or margin is missing.
+            When an item is listed twice, or a price or margin is missing for some (for all: there is none).
 
         Examples
         --------
@@ -88,7 +90,11 @@ class Catalog:
             if column in opened
             for known, codes in [opened.ids(column, allow_missing=True)]
         }
-        numbers = {name: opened.numbers(name)[row] for name in ("price", "margin") if name in opened}
+        numbers = {
+            name: values[row]
+            for name in ("price", "margin")
+            if (values := opened.numbers_if_any(name, _UNKNOWN.format(name))) is not None
+        }
         return cls(items, labels.get("category"), labels.get("name"), numbers.get("price"), numbers.get("margin"))
 
     def __len__(self) -> int:
@@ -96,7 +102,7 @@ class Catalog:
 
     def __repr__(self) -> str:
         known = [name for name in ("category", "name", "price", "margin") if getattr(self, name) is not None]
-        return f"Catalog({len(self):,} items{', with ' + ', '.join(known) if known else ''})"
+        return f"Catalog({count_of(len(self), 'item')}{', with ' + ', '.join(known) if known else ''})"
 
     def to_frame(self) -> pd.DataFrame:
         """Return the items as a pandas frame with the column names of the door."""

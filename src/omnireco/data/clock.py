@@ -36,6 +36,7 @@ __all__ = [
     "slots",
     "slots_by_zone",
     "utc_offset",
+    "zone_file",
 ]
 
 _SECOND = 1_000_000
@@ -440,14 +441,21 @@ def _is_zone(name: str) -> bool:
 
 
 @functools.cache
-def _zone_table() -> tuple[str, ...]:
-    """Return the lines of zone.tab, the zone database's list of countries."""
+def zone_file(name: str) -> tuple[str, ...]:
+    """Return the lines of a text of the zone database, comments left out; none where this machine has no such file."""
     folders: list[Any] = [Path(path) for path in zoneinfo.TZPATH]
     if importlib.util.find_spec("tzdata") is not None:
         folders.append(resources.files("tzdata") / "zoneinfo")
-    for table in (folder / "zone.tab" for folder in folders):
+    for table in (folder / name for folder in folders):
         if table.is_file():
             return tuple(line for line in table.read_text("utf-8").splitlines() if not line.startswith("#"))
+    return ()
+
+
+def _zone_table() -> tuple[str, ...]:
+    """Return the lines of zone.tab, the zone database's list of countries."""
+    if lines := zone_file("zone.tab"):
+        return lines
     raise ParameterError(
         "this machine has no table of the zones of countries. Install one (pip install tzdata), or give the zones: "
         "countries={'US': ['America/New_York', 'America/Chicago']}."

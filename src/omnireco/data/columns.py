@@ -9,6 +9,8 @@ from __future__ import annotations
 import datetime as dt
 import decimal
 import numbers
+import re
+import warnings
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -16,20 +18,26 @@ from typing import Any
 import numpy as np
 
 from omnireco._checks import check_columns, name_rows, shown
-from omnireco.data.vocabulary import NONE, Vocabulary, is_long_text, kind_of
-from omnireco.errors import ParameterError, SchemaError
+from omnireco.data.vocabulary import NONE, Vocabulary, is_long_text, is_text, kind_of, no_text
+from omnireco.errors import DataWarning, ParameterError, SchemaError
 
 __all__ = ["Frame", "decode_optional", "instants_to_arrow", "instants_to_pandas", "nulls", "open_frame", "stamps"]
 
 # The instants that datetime can hold, years 1 to 9999, in microseconds; one less, since a log ends just after its last.
 _FIRST_US, _LAST_US = -62_135_596_800_000_000, 253_402_300_799_999_998
+_DAY_US = 86_400_000_000
+_EPOCH_END_US = 31 * _DAY_US  # any unit taken for the next finer one ends in January 1970, until 2054
+_TEXTS = 1000  # texts looked at for the advice of an error
+_WITH_ZONE = re.compile(r"\d:\d{2}.*(Z|UTC|GMT|[+-]\d{2}(:?\d{2})?)\s*$", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
 class Frame:
     """A user's frame, opened: columns by our names, each a pyarrow Array (long strings: chunks or views as they lie).
 
-    ``odd`` masks the cells that a lenient reading could not take, by column.
+    ``odd`` masks the cells that a lenient reading could not take, by column; ``drops`` says whether the door knows
+    ``on_invalid="drop"``. None, NaN, NaT, pandas.NA and ``""`` are one and the same missing, and a column that holds
+    nothing else has the type null, whatever its type was.
     """
 
     where: str
@@ -37,13 +45,17 @@ class Frame:
     n_rows: int
     others: tuple[str, ...]
     odd: Mapping[str, np.ndarray] = field(default_factory=dict)
+    drops: bool = False
 
     def __contains__(self, name: str) -> bool:
         return name in self.columns
 
-    def ids(self, name: str, *, allow_missing: bool = False) -> tuple[Vocabulary, np.ndarray]:
-        """Return a column of ids as (Vocabulary, int32 codes)."""
-        return Vocabulary.encode(self.columns[name], name, allow_missing=allow_missing)
+    def ids(self, name: str, *, allow_missing: bool = False, fix: str = "") -> tuple[Vocabulary, np.ndarray]:
+        """Return a column of ids as (Vocabulary, int32 codes); ``fix`` adds to the advice for missing ones."""
+        vocabulary, codes = Vocabulary.encode(self.columns[name], name, allow_missing=True)
+        if not allow_missing and (missing := codes == NONE).any():
+            raise SchemaError(f"{self.where}: {name} is missing in {name_rows(missing)}. {self._fill()}{fix}")
+        return vocabulary, codes
 
     def names(self, name: str, *, allow_missing: bool = False) -> tuple[Vocabulary, np.ndarray]:
         """Return a column of strings (channels, events, zones) as (Vocabulary, int32 codes)."""
@@ -61,10 +73,11 @@ class Frame:
         array = self.columns[name]
         if len(array) == 0 or (pt.is_null(array.type) and none is not None):
             return np.full(len(array), none or 0, np.int64)
+        if pt.is_null(array.type):
+            raise SchemaError(f"{self.where}: {name} is missing in all {len(array):,} rows. {self._fill()}")
         if not pt.is_timestamp(array.type):
             raise SchemaError(
-                f"{self.where}: {name} must hold times with a time zone. Got {kind_of(array)}. "
-                f"{_time_fix(name, array.type)}"
+                f"{self.where}: {name} must hold times with a time zone. Got {kind_of(array)}. {time_fix(name, array)}"
             )
         if array.type.tz is None:
             raise SchemaError(
@@ -73,38 +86,45 @@ class Frame:
             )
         at, missing, outside = stamps(array)
         if none is None and missing.any():
-            raise SchemaError(
-                f"{self.where}: {name} is missing in {name_rows(missing)}. Drop them: frame.dropna(subset=[{name!r}])."
-            )
+            raise SchemaError(f"{self.where}: {name} is missing in {name_rows(missing)}. {self._fill()}")
         if outside.any():
             raise SchemaError(
                 f"{self.where}: {name} lies outside the years 1 to 9999 in {name_rows(outside)}. "
                 "Was the unit of an integer time wrong? Try pd.to_datetime(..., unit='s', utc=True)."
             )
+        self._doubt_epoch(name, at[~missing] if array.null_count else at)
         if array.null_count:
             at[missing] = none or 0
         return at
 
-    def numbers(self, name: str) -> np.ndarray:
-        """Return a column of finite numbers as float64."""
+    def numbers(self, name: str, fix: str = "Fill them in upstream.") -> np.ndarray:
+        """Return a column of finite numbers as float64; ``fix`` says what to do where one is missing."""
         import pyarrow as pa
         import pyarrow.types as pt
 
         array = self.columns[name]
         if len(array) == 0:
             return np.empty(0)
+        if pt.is_null(array.type):
+            raise SchemaError(f"{self.where}: {name} is missing in all {len(array):,} rows. {fix}")
         if not (pt.is_integer(array.type) or pt.is_floating(array.type) or pt.is_decimal(array.type)):
             raise SchemaError(
-                f"{self.where}: {name} must hold numbers. Got {kind_of(array)}. Cast it: frame[{name!r}].astype(float)."
+                f"{self.where}: {name} must hold numbers. Got {kind_of(array)}. Cast it: "
+                f"pd.to_numeric(frame[{name!r}])."
             )
         values = np.array(array.cast(pa.float64(), safe=False).to_numpy(zero_copy_only=False))
         bad = ~np.isfinite(values)
         if bad.any():
-            raise SchemaError(
-                f"{self.where}: {name} is missing or infinite in {name_rows(bad)}. "
-                f"Fill or drop them: frame[{name!r}].fillna(0)."
-            )
+            raise SchemaError(f"{self.where}: {name} is missing or infinite in {name_rows(bad)}. {fix}")
         return values
+
+    def numbers_if_any(self, name: str, fix: str) -> np.ndarray | None:
+        """Return an optional column of numbers; None where it is absent, or missing for every row."""
+        import pyarrow.types as pt
+
+        if name not in self or (self.n_rows and pt.is_null(self.columns[name].type)):
+            return None
+        return self.numbers(name, fix)
 
     def shares(self, name: str) -> np.ndarray:
         """Return a column of probabilities (or of True and False) as float64; NaN where it is missing."""
@@ -129,24 +149,49 @@ class Frame:
 
     def flags(self, name: str, *, missing: bool) -> np.ndarray:
         """Return a column of booleans (or 0 and 1); ``missing`` stands for an unknown one."""
-        import pyarrow as pa
         import pyarrow.types as pt
 
         array = self.columns[name]
         if pt.is_null(array.type) or len(array) == 0:
             return np.full(len(array), missing)
+        if pt.is_dictionary(array.type):
+            array = array.dictionary_decode()
+        if pt.is_boolean(array.type):
+            return np.array(array.fill_null(missing).to_numpy(zero_copy_only=False), np.bool_)
         if pt.is_integer(array.type) or pt.is_floating(array.type):
-            values = array.cast(pa.float64(), safe=False).to_numpy(zero_copy_only=False)
-            odd = ~np.isnan(values) & (values != 0) & (values != 1)
-            if not odd.any():
-                return np.where(np.isnan(values), missing, values == 1)
+            return self._flags_of_numbers(name, array, missing)
+        raise SchemaError(
+            f"{self.where}: {name} must hold True and False. Got {kind_of(array)}. "
+            f"Compare it: frame[{name!r}] == 'yes', with whatever means yes there."
+        )
+
+    def _flags_of_numbers(self, name: str, array: Any, missing: bool) -> np.ndarray:
+        import pyarrow as pa
+
+        values = array.cast(pa.float64(), safe=False).to_numpy(zero_copy_only=False)
+        odd = ~np.isnan(values) & (values != 0) & (values != 1)
+        if odd.any():
             raise SchemaError(f"{self.where}: {name} must be True or False; other numbers stand in {name_rows(odd)}.")
-        if not pt.is_boolean(array.type):
-            raise SchemaError(
-                f"{self.where}: {name} must hold True and False. Got {kind_of(array)}. "
-                f"Compare it: frame[{name!r}] == 'yes'."
+        return np.where(np.isnan(values), missing, values == 1)
+
+    def _fill(self) -> str:
+        """Return the advice for rows that lack what they must have."""
+        if self.drops:
+            return "Fill them in upstream, or pass on_invalid='drop', which lists every row that it leaves out."
+        return "Fill them in upstream."
+
+    def _doubt_epoch(self, name: str, at: np.ndarray) -> None:
+        """Warn where every time lies in January 1970: integers read with the wrong unit end there.
+
+        Whole days since 1970 are what somebody writes who knows an order and no time.
+        """
+        if at.size and int(at.min()) >= 0 and int(at.max()) < _EPOCH_END_US and (at % _DAY_US).any():
+            warnings.warn(
+                f"{self.where}: every {name} lies in January 1970, where times end that were read with the wrong unit. "
+                f"Read the integers again with theirs: pd.to_datetime(frame[{name!r}], unit='s', utc=True), or 'ms'.",
+                DataWarning,
+                stacklevel=4,
             )
-        return np.array(array.fill_null(missing).to_numpy(zero_copy_only=False), np.bool_)
 
 
 def open_frame(
@@ -158,6 +203,7 @@ def open_frame(
     prefixes: Iterable[str] = (),
     columns: Mapping[str, str] | None = None,
     lenient: Mapping[str, str] | None = None,
+    drops: bool = False,
 ) -> Frame:
     """Open any eager frame and read the named columns.
 
@@ -175,8 +221,11 @@ def open_frame(
     lenient : mapping of str to {"id", "name", "instant", "number", "share"}, optional
         What a column should hold. In a column of mixed kinds the cells that do not fit are emptied and masked
         in ``Frame.odd``; without it, and where most cells do not fit, such a column is a SchemaError.
+    drops : bool
+        Whether the door takes ``on_invalid="drop"``: then errors advise it.
     """
     import narwhals as nw
+    import pyarrow as pa
     import pyarrow.types as pt
 
     try:
@@ -234,8 +283,10 @@ def open_frame(
                 read[ours] = _read(column, theirs, where)  # the door's own words
             else:
                 read[ours], odd[ours] = fitting
+        if _all_missing(read[ours]):
+            read[ours] = pa.nulls(len(read[ours]))
     others = tuple(name for name in present if name not in source.values())
-    return Frame(where, read, len(table), others, odd)
+    return Frame(where, read, len(table), others, odd, drops)
 
 
 def instants_to_pandas(at: np.ndarray, *, none: int | None = None) -> Any:
@@ -263,13 +314,41 @@ def _read(column: Any, name: str, where: str) -> Any:
     try:
         array = column.to_arrow()
     except (pa.ArrowException, ArithmeticError, UnicodeError, TypeError, ValueError) as error:
-        raise SchemaError(
-            f"{where}: {name} holds values of several kinds, or of a kind no column has ({type(error).__name__}). "
-            f"Make them one kind: frame[{name!r}].astype(str) for ids, pd.to_datetime(..., utc=True) for times."
-        ) from None
+        array = _read_with_gaps(column)
+        if array is None:
+            raise SchemaError(
+                f"{where}: {name} holds values of several kinds, or of a kind no column has ({type(error).__name__}). "
+                f"Make them one kind: frame[{name!r}].astype(str) for ids, pd.to_datetime(..., utc=True) for times."
+            ) from None
     if column.dtype == nw.Object and pt.is_timestamp(array.type) and array.type.tz is not None:
         _refuse_naive(column, name, where)
     return array.combine_chunks() if isinstance(array, pa.ChunkedArray) else array
+
+
+def _read_with_gaps(column: Any) -> Any:
+    """Return a column of objects whose missing cells stood in the way, such as ``""`` among integers; else None."""
+    import pyarrow as pa
+
+    cells = [None if _is_missing(cell) else cell for cell in column.to_list()]
+    try:
+        return pa.array(cells, from_pandas=True) if None in cells else None
+    except (pa.ArrowException, ArithmeticError, UnicodeError, TypeError, ValueError):
+        return None
+
+
+def _all_missing(array: Any) -> bool:
+    """Return whether a column holds nothing but missing cells; most columns tell by their first cell."""
+    import pyarrow.compute as pc
+    import pyarrow.types as pt
+
+    if not len(array) or array.null_count == len(array):
+        return bool(len(array))
+    kind = array.type.value_type if pt.is_dictionary(array.type) else array.type
+    if not (is_text(kind) or pt.is_floating(kind)) or not _is_missing(array[0].as_py()):
+        return False
+    array = array.cast(kind)
+    gaps = no_text(array) if is_text(kind) else pc.is_null(array, nan_is_null=True)
+    return bool(pc.all(gaps).as_py())
 
 
 def _long_text(column: Any) -> Any:
@@ -320,7 +399,7 @@ def _read_what_fits(column: Any, kind: str) -> tuple[Any, np.ndarray] | None:
 
 
 def _is_missing(cell: Any) -> bool:
-    if cell is None:
+    if cell is None or (isinstance(cell, str) and not cell):
         return True
     try:
         return bool(cell != cell)
@@ -406,14 +485,42 @@ def _microseconds(array: Any) -> np.ndarray:
     return np.clip(raw, -limit, limit) * scale if scale > 1 else np.array(raw)
 
 
-def _time_fix(name: str, kind: Any) -> str:
+def time_fix(name: str, array: Any) -> str:
+    """Return how to make instants of a column that holds none, by what its cells look like."""
     import pyarrow.types as pt
 
+    kind, column = array.type, f"frame[{name!r}]"
     if pt.is_integer(kind) or pt.is_floating(kind):
-        return f"Convert it: pd.to_datetime(frame[{name!r}], unit='s', utc=True) (or unit='ms')."
+        return _number_fix(column, array)
     if pt.is_date(kind):
-        return f"A date is not an instant: pd.to_datetime(frame[{name!r}]).dt.tz_localize('UTC')."
-    return f"Convert it: pd.to_datetime(frame[{name!r}], utc=True)."
+        return f"A date is not an instant: pd.to_datetime({column}).dt.tz_localize('UTC')."
+    if pt.is_dictionary(kind):
+        return time_fix(name, array.cast(kind.value_type))
+    if not is_text(kind):
+        return f"Convert it: pd.to_datetime({column}, utc=True)."
+    texts = [text for text in array[:_TEXTS].to_pylist() if text]
+    if texts and all(text.strip().isdigit() for text in texts):
+        return f"Its texts are integers: pd.to_numeric({column}) first."
+    if texts and not all(_WITH_ZONE.search(text) for text in texts):
+        return (
+            "Its texts name no zone; say which clock it is: "
+            f"pd.to_datetime({column}).dt.tz_localize('UTC'), or tz_localize('America/New_York') for a local clock."
+        )
+    return f"Convert it: pd.to_datetime({column}, utc=True)."
+
+
+def _number_fix(column: str, array: Any) -> str:
+    """Return the line that reads numbers as times: days as 20250501, or seconds to nanoseconds by their size."""
+    import pyarrow as pa
+
+    values = array.cast(pa.float64(), safe=False).to_numpy(zero_copy_only=False)
+    size = float(np.nanmedian(np.abs(values)))
+    if 19_000_101 <= size <= 21_001_231:
+        return f"They look like days: pd.to_datetime({column}.astype(str), format='%Y%m%d').dt.tz_localize('UTC')."
+    if size < 1e8:
+        return f"Say what they count: pd.to_datetime({column}, unit='s', utc=True), or unit='D', 'ms', 'us', 'ns'."
+    unit = next((unit for unit, limit in (("s", 1e11), ("ms", 1e14), ("us", 1e17)) if size < limit), "ns")
+    return f"By their size they count {unit}: pd.to_datetime({column}, unit={unit!r}, utc=True)."
 
 
 def decode_optional(vocabulary: Vocabulary, codes: np.ndarray) -> Any:

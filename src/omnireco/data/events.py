@@ -16,9 +16,10 @@ from omnireco._checks import (
     check_duration,
     check_flag,
     check_instant,
+    check_known,
     check_names,
+    count_of,
     from_microseconds,
-    shown,
 )
 from omnireco._frozen import ReadOnly
 from omnireco.data.columns import decode_optional, instants_to_pandas, open_frame
@@ -29,7 +30,7 @@ from omnireco.data.order import distinct, taken, time_order
 from omnireco.data.quality import QualityReport, all_kept, check_on_invalid, sift
 from omnireco.data.suspicion import check_events, fingerprint, repeats
 from omnireco.data.vocabulary import NONE, Vocabulary, compress
-from omnireco.data.weights import Weights, event_targets, event_weights
+from omnireco.data.weights import Weights, check_names_of, event_targets, event_weights
 from omnireco.errors import EmptyError, ParameterError, SchemaError
 
 if TYPE_CHECKING:
@@ -42,6 +43,11 @@ __all__ = ["EventLog", "Split"]
 
 _log = logging.getLogger(__name__)
 _LABELS = ("store_id", "session_id", "event_id")
+_ITEMLESS = " Events that are about no item (a call, an app start) are read by itemless='keep'."
+_VALUELESS = (
+    "Fill them in upstream, or say what an event without one is worth, such as 0: frame['value'].fillna(0); or leave "
+    "the column out."
+)
 _KINDS = {
     "user_id": "id",
     "item_id": "id",
@@ -135,7 +141,10 @@ class EventLog:
         frame : pandas, polars or pyarrow frame
             One row per event with the columns ``user_id``, ``item_id`` (integers or strings), ``channel``,
             ``event`` (strings), ``timestamp`` (with a time zone), and optionally ``value`` (a number),
-            ``store_id``, ``session_id`` and ``event_id`` (by which repeats are known). The frame is not changed.
+            ``store_id``, ``session_id`` and ``event_id`` (by which repeats are known). These optional ids may be
+            missing. None, NaN, NaT, pandas.NA and ``""`` are all the same missing, a column of nothing else is
+            missing for everybody, and whole numbers that gaps made floats (1611928000.0, NaN) are read as the
+            integers they were. The frame is not changed.
         columns : mapping of str to str, optional
             Our name to yours: ``{"user_id": "household_id"}``.
         context : iterable of str
@@ -187,17 +196,18 @@ class EventLog:
             optional=("value", *_LABELS),
             columns=columns,
             lenient=kinds if drop else None,
+            drops=True,
         )
         quality = all_kept("EventLog.from_frame", opened.n_rows)
         if drop:
-            may_miss = (*labelled, "item_id") if itemless == "keep" else labelled
+            may_miss = ("value", *labelled, *(["item_id"] if itemless == "keep" else []))
             opened, quality = sift(opened, kinds, may_miss=may_miss)
         users, user = opened.ids("user_id")
-        items, item = opened.ids("item_id", allow_missing=itemless == "keep")
+        items, item = opened.ids("item_id", allow_missing=itemless == "keep", fix=_ITEMLESS)
         channels, channel = opened.names("channel")
         events, event = opened.names("event")
         at = opened.instants("timestamp")
-        value = opened.numbers("value") if "value" in opened else None
+        value = opened.numbers_if_any("value", _VALUELESS)
         labels = {name: opened.ids(name, allow_missing=True) for name in labelled if name in opened}
         start, end = (int(at.min()), int(at.max()) + 1) if at.size else (0, 0)
         log = cls(users, items, channels, events, user, item, channel, event, at, value, labels, start, end, quality)
@@ -286,8 +296,8 @@ class EventLog:
     def __repr__(self) -> str:
         span = f"{_day(self.start_us)} to {_day(self.end_us - 1)}" if len(self) else "no time"
         return (
-            f"EventLog({_count(len(self), 'event')}, {_count(self.n_users, 'user')}, "
-            f"{_count(self.n_items, 'item')}, {_count(len(self.channels), 'channel')}, {span})"
+            f"EventLog({count_of(len(self), 'event')}, {count_of(self.n_users, 'user')}, "
+            f"{count_of(self.n_items, 'item')}, {count_of(len(self.channels), 'channel')}, {span})"
         )
 
     def _repr_html_(self) -> str:
@@ -362,8 +372,26 @@ class EventLog:
             raise ParameterError("between: end must come after start. Swap them, or move end forward.")
         return self._window(first, last)
 
-    def select(self, *, channels: Iterable[str] | None = None, events: Iterable[str] | None = None) -> EventLog:
-        """Return the events on some channels, or of some types; the window stays the same."""
+    def select(
+        self,
+        *,
+        channels: Iterable[str] | None = None,
+        events: Iterable[str] | None = None,
+        missing: Literal["raise", "ignore"] = "raise",
+    ) -> EventLog:
+        """Return the events on some channels, or of some types; the window stays the same.
+
+        Parameters
+        ----------
+        channels, events : list of str, optional
+        missing : {"raise", "ignore"}
+            Whether a name that the log does not have is an error, or selects nothing.
+
+        Raises
+        ------
+        ParameterError
+            For a name that the log does not have.
+        """
         keep = np.ones(len(self), np.bool_)
         for names, vocabulary, codes, what in (
             (channels, self.channels, self.channel, "channel"),
@@ -371,15 +399,10 @@ class EventLog:
         ):
             if names is None:
                 continue
-            names = check_names(names, f"select: {what}s")
-            wanted = vocabulary.codes(names, missing="none")
-            if (wanted == NONE).any():
-                absent = [name for name, code in zip(names, wanted, strict=True) if code == NONE]
-                raise ParameterError(
-                    f"select: the log has no {what} {', '.join(map(shown, absent))}; it has "
-                    f"{', '.join(map(repr, vocabulary.ids))}."
-                )
-            keep &= np.isin(codes, wanted)
+            names = check_known(
+                check_names(names, f"select: {what}s"), vocabulary.ids, f"select: {what}s", missing=missing
+            )
+            keep &= np.isin(codes, vocabulary.codes(names))
         return self._rows(np.flatnonzero(keep))
 
     def deduplicated(self) -> EventLog:
@@ -635,6 +658,7 @@ class EventLog:
         weights = Weights() if weights is None else weights
         if not isinstance(weights, Weights):
             raise ParameterError(f"weights must be a Weights. Got {type(weights).__name__}: write Weights(events=...).")
+        check_names_of(weights, self.events.ids, self.channels.ids)
         clock = self.end_us if at is None else check_instant(at, "at")
         if len(self) and clock < int(self.at[-1]):
             raise ParameterError(
@@ -725,10 +749,6 @@ def _distinct(group: np.ndarray, codes: np.ndarray, n_groups: int) -> np.ndarray
 
 def _day(at: int) -> str:
     return from_microseconds(at).date().isoformat()
-
-
-def _count(n: int, noun: str) -> str:
-    return f"{n:,} {noun}{'' if n == 1 else 's'}"
 
 
 def in_time_order(log: EventLog) -> EventLog:

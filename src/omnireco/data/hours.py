@@ -6,9 +6,10 @@ import numpy as np
 
 from omnireco._checks import check_kind
 from omnireco.data.audience import Audience
-from omnireco.data.clock import hour_of_week, is_zone
+from omnireco.data.clock import hour_of_week
 from omnireco.data.events import EventLog
-from omnireco.data.vocabulary import NONE
+from omnireco.data.vocabulary import NONE, match
+from omnireco.data.zone_names import one_name_each
 
 __all__ = ["local_hours", "offset_minutes"]
 
@@ -24,14 +25,12 @@ def local_hours(log: EventLog, audience: Audience, rows: np.ndarray, *, earlier_
     carries a date only has no hour.
     """
     check_kind(audience, Audience, "audience", "Audience.from_frame(frame)")
-    person = audience.users.codes(log.users.ids, missing="none")
+    person = match(audience.users, log.users, ("audience", "events"))
     zone_of = np.append(audience.zone, np.int32(NONE))[person]
     user, at = log.user[rows], log.at[rows] - earlier_us
     hours = hour_of_week(at, zone_of[user], audience.zones)
     if "timezone" in log.labels:
-        names, code = log.labels["timezone"]
-        valid = np.array([is_zone(name) for name in names.ids], np.bool_)
-        own = np.where(np.append(valid, False)[code[rows]], code[rows], NONE).astype(np.int32)
+        names, own, _ = one_name_each(log.labels["timezone"][0], log.labels["timezone"][1][rows])
         hours = np.where(own >= 0, hour_of_week(at, own, names), hours)
     if "utc_offset_min" in log.labels:
         offsets, code = log.labels["utc_offset_min"]

@@ -9,7 +9,7 @@ import numpy as np
 from omnireco._checks import name_rows
 from omnireco.data.columns import Frame
 from omnireco.data.strings import Coder, buffers, order_of, strings_of, words_for
-from omnireco.data.vocabulary import NONE, Vocabulary
+from omnireco.data.vocabulary import NONE, Vocabulary, whole_ids
 from omnireco.errors import IdKindError, SchemaError
 
 __all__ = ["IdColumn"]
@@ -41,7 +41,7 @@ class IdColumn:
         """Return the codes of a batch, int32, -1 for a missing id."""
         array = frame.columns[self.name]
         codes = self._codes(array, frame.where)
-        if not self.may_miss and array.null_count and (missing := codes == NONE).any():
+        if not self.may_miss and (missing := codes == NONE).any():
             raise SchemaError(
                 f"{frame.where}: {self.name} is missing in {name_rows(missing)} of this batch. Leave such rows out "
                 "when the files are written" + (", or pass itemless='keep'." if self.name == "item_id" else ".")
@@ -79,6 +79,8 @@ class IdColumn:
         if pt.is_string(kind) or pt.is_large_string(kind) or pt.is_string_view(kind):
             self._agree("strings", where)
             return self._strings(array.cast(pa.large_string()) if pt.is_string_view(kind) else array, where)
+        if (whole := whole_ids(array)) is not None:
+            return self._codes(whole, where)
         raise SchemaError(
             f"{where}: {self.name} must hold integers or strings. Got {kind}. Cast the column when the file is written."
         )
@@ -108,6 +110,12 @@ class IdColumn:
         return codes
 
     def _strings(self, array: Any, where: str) -> np.ndarray:
+        import pyarrow as pa
+        import pyarrow.compute as pc
+
+        empty = pc.equal(array, "")
+        if pc.any(empty).as_py():  # no id but a missing one
+            array = pc.if_else(empty, pa.scalar(None, array.type), array)
         data, offsets, valid = buffers(array)
         words = words_for(offsets)
         if words > _WORDS:

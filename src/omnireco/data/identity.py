@@ -5,11 +5,11 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from omnireco._checks import check_instant, check_names, shown
+from omnireco._checks import check_instant, check_known, check_names, count_of, shown
 from omnireco.data.columns import instants_to_pandas
 from omnireco.data.linking import (
     ALWAYS,
@@ -107,6 +107,7 @@ class Identities:
         min_strength: float | Mapping[str, float] = 0.0,
         expiry: Any = None,
         at: Any = None,
+        missing: Literal["raise", "ignore"] = "raise",
     ) -> Identities:
         """Join ids by a frame of links.
 
@@ -125,11 +126,16 @@ class Identities:
         at : datetime, date or str, optional
             The clock. Links at or after it are not known yet, and age is counted to it; to the last link where it is
             not given.
+        missing : {"raise", "ignore"}
+            Whether a kind in a rule that no link has is an error, or is passed over. ``trusted`` is an order of kinds,
+            which may name more than there are.
 
         Raises
         ------
         SchemaError
             When a column is missing or of the wrong kind, an id or kind is missing, or a strength lies outside [0, 1].
+        ParameterError
+            For a kind that no link has: its rule would be off without a word.
 
         Notes
         -----
@@ -154,9 +160,10 @@ class Identities:
         """
         rules = LinkRules(max_ids, max_links, min_strength, expiry)
         clock = None if at is None else check_instant(at, "at")
-        return _solve(
-            read_links(frame, "Identities.from_links", columns), rules, check_names(trusted, "trusted"), clock
-        )
+        links, trusted = read_links(frame, "Identities.from_links", columns), check_names(trusted, "trusted")
+        for name, kinds in rules.kinds():
+            check_known(kinds, links.kinds.ids, f"Identities: {name}", missing=missing)
+        return _solve(links, rules, trusted, clock)
 
     def __len__(self) -> int:
         return int(self.node_id.size)
@@ -164,8 +171,8 @@ class Identities:
     def __repr__(self) -> str:
         refused = int((self.status != USED).sum())
         return (
-            f"Identities({_count(len(self), 'id')} of {_count(len(self.kinds), 'kind')}, "
-            f"{_count(self.n_people, 'person', 'people')}, {_count(self.n_links, 'link')}"
+            f"Identities({count_of(len(self), 'id')} of {count_of(len(self.kinds), 'kind')}, "
+            f"{count_of(self.n_people, 'person', 'people')}, {count_of(self.n_links, 'link')}"
             f"{f', {refused:,} of them refused' if refused else ''})"
         )
 
@@ -500,7 +507,3 @@ def _solve(links: Links, rules: LinkRules, trusted: tuple[str, ...], at_us: int 
     )
     _log.info("joined %r", solved)
     return solved
-
-
-def _count(n: int, noun: str, plural: str = "") -> str:
-    return f"{n:,} {noun if n == 1 else plural or noun + 's'}"

@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import scipy.sparse as sp
 
-from omnireco._checks import check_choice, check_flag, check_number
+from omnireco._checks import as_csr, check_choice, check_flag, check_number, count_of
 from omnireco._frozen import ReadOnly
 from omnireco.data import damping
 from omnireco.data.catalog import Catalog
 from omnireco.data.cells import Coded, raw_csr, sum_cells
 from omnireco.data.columns import open_frame
-from omnireco.data.vocabulary import NONE, Vocabulary, distinct_codes
+from omnireco.data.vocabulary import NONE, Vocabulary, distinct_codes, match
 from omnireco.data.weights import Weights
 from omnireco.errors import ParameterError, SchemaError
 
@@ -111,7 +111,8 @@ class Interactions:
         )
         users, user = opened.ids("user_id")
         items, item = opened.ids("item_id")
-        weight = opened.numbers("weight") if "weight" in opened else np.ones(user.size)
+        once = "Fill them in upstream, or count such a row once: frame['weight'].fillna(1)."
+        weight = opened.numbers("weight", once) if "weight" in opened else np.ones(user.size)
         channels, channel = opened.names("channel") if "channel" in opened else (None, None)
         target = opened.numbers("target") if "target" in opened else None
         if target is not None and (bad := int(((weight <= 0) | (np.abs(target) > 1)).sum())):
@@ -149,7 +150,7 @@ class Interactions:
         if matrix.dtype.kind not in "biuf":
             raise SchemaError(f"Interactions.from_scipy takes real numbers. Got {matrix.dtype}: write matrix.real.")
         with np.errstate(over="ignore"):
-            csr = sp.csr_matrix(matrix, dtype=np.float32, copy=True)
+            csr = sp.csr_matrix(as_csr(matrix, "Interactions.from_scipy: matrix"), dtype=np.float32, copy=True)
             csr.sum_duplicates()
         if not np.isfinite(csr.data).all():
             raise SchemaError(
@@ -197,7 +198,13 @@ class Interactions:
         at_us : int, optional
         weights : Weights, optional
             What the events were worth, to be remembered.
+
+        Raises
+        ------
+        SchemaError
+            When arrays differ in length, a code lies outside its vocabulary, or a weight is not finite.
         """
+        check_codes({"user": (user, users, 0), "item": (item, items, NONE), "channel": (channel, channels, 0)}, weight)
         shape = (len(users), len(items))
         names = () if channels is None or channel is None else channels.ids
         coded = Coded(user, item, channel if len(names) else None, np.asarray(weight, np.float64))
@@ -207,8 +214,8 @@ class Interactions:
         return cls(users, items, csr, {"all": csr} if channels is None else named, at_us, aims, weights)
 
     def __repr__(self) -> str:
-        layers = f"{len(self.layers)} layer{'' if len(self.layers) == 1 else 's'}"
-        return f"Interactions({self.n_users:,} users x {self.n_items:,} items, {self.nnz:,} cells, {layers})"
+        shape = f"{count_of(self.n_users, 'user')} x {count_of(self.n_items, 'item')}"
+        return f"Interactions({shape}, {count_of(self.nnz, 'cell')}, {count_of(len(self.layers), 'layer')})"
 
     @property
     def n_users(self) -> int:
@@ -438,7 +445,9 @@ class Interactions:
         if catalog.category is None:
             raise SchemaError("by_category: this catalogue has no categories. Give its frame a 'category' column.")
         categories, codes = catalog.category
-        of_item = np.append(codes, np.int32(NONE))[catalog.items.codes(self.items.ids, missing="none")]
+        of_item = np.append(codes, np.int32(NONE))[
+            match(catalog.items, self.items, ("catalog", "matrix"), column="item_id")
+        ]
         known = np.flatnonzero(of_item >= 0)
         member = sp.csr_matrix(
             (np.ones(known.size, np.float32), (known, of_item[known])), (self.n_items, len(categories))
@@ -501,6 +510,27 @@ def _check_targets(csr: sp.csr_matrix, targets: sp.csr_matrix) -> None:
         )
     if csr.nnz and not (np.abs(targets.data).max() <= 1 and csr.data.min() > 0):
         raise SchemaError("Interactions: with targets, weights must be above 0 and targets inside [-1, 1].")
+
+
+def check_codes(columns: Mapping[str, tuple[Any, Vocabulary | None, int]], weight: Any) -> None:
+    """Refuse arrays of events that do not fit: (codes, vocabulary, least code) by name, and a weight each."""
+    weight = np.asarray(weight)
+    for name, (codes, known, least) in columns.items():
+        if codes is None or known is None:
+            continue
+        codes = np.asarray(codes)
+        if codes.shape != weight.shape or codes.ndim != 1 or codes.dtype.kind not in "iu":
+            raise SchemaError(
+                f"Interactions.from_cells: {name} must hold one integer code per event, shape {weight.shape}. "
+                f"Got {codes.dtype} {codes.shape}."
+            )
+        if codes.size and not (least <= codes.min() and codes.max() < len(known)):
+            raise SchemaError(
+                f"Interactions.from_cells: {name} holds codes from {codes.min()} to {codes.max()}, and its vocabulary "
+                f"has {len(known):,} ids. Code the events with the same vocabulary: vocabulary.codes(ids)."
+            )
+    if weight.dtype.kind not in "biuf" or not np.isfinite(weight).all():
+        raise SchemaError("Interactions.from_cells: weight must be finite numbers. Leave such events out first.")
 
 
 def _labels(ids: Any, n: int, name: str) -> Vocabulary:

@@ -85,6 +85,12 @@ class LinkRules:
         if self.max_links is not None:
             object.__setattr__(self, "max_links", ReadOnly(self.max_links))
 
+    def kinds(self) -> list[tuple[str, list[str]]]:
+        """Return the kinds that each rule names."""
+        pairs = [(key,) if isinstance(key, str) else key for key in self.max_links or ()]
+        tables = {name: rule for name in ("min_strength", "expiry") if isinstance(rule := getattr(self, name), Mapping)}
+        return [("max_links", [kind for pair in pairs for kind in pair])] + [(n, list(t)) for n, t in tables.items()]
+
 
 @dataclass(frozen=True, slots=True)
 class Links:

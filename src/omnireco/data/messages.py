@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from omnireco._checks import check_instant, from_microseconds, name_rows
+from omnireco._checks import check_instant, count_of, from_microseconds, name_rows
 from omnireco.data.columns import Frame, decode_optional, instants_to_pandas, open_frame
 from omnireco.data.identity import Identities, resolved_users
 from omnireco.data.quality import Finding, QualityReport, all_kept, check_on_invalid, finding, screen, sift
@@ -37,7 +37,10 @@ _KINDS = {
     "clicked_at": "instant",
     "unsubscribed_at": "instant",
 }
-_MAY_MISS = ("responded_at", "item_id", "creative_id", "clicked_at", "unsubscribed_at")
+_MAY_MISS = ("responded_at", "item_id", "creative_id", "propensity", "machine", "clicked_at", "unsubscribed_at")
+_UNKNOWN_PROPENSITY = (
+    "Leave the column out where nobody knows the probability; on_invalid='drop' leaves out the messages without one."
+)
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
@@ -104,7 +107,8 @@ class MessageLog:
             Columns ``user_id``, ``channel``, ``sent_at`` (with a time zone) and ``responded_at`` (missing where
             nobody answered); optionally ``item_id``, ``creative_id`` (both may be missing), ``propensity``,
             ``machine`` (True, False or a probability; missing where it is not known), ``clicked_at`` and
-            ``unsubscribed_at`` (missing where it did not happen). A click is a response: it fills a missing or later
+            ``unsubscribed_at`` (missing where it did not happen). Missing is None, NaN, NaT, pandas.NA or ``""``, as
+            at every door (:meth:`EventLog.from_frame`). A click is a response: it fills a missing or later
             ``responded_at``.
         columns : mapping of str to str, optional
             Our name to yours.
@@ -134,6 +138,7 @@ class MessageLog:
             optional=("item_id", "creative_id", *_OPTIONAL),
             columns=columns,
             lenient=_KINDS if drop else None,
+            drops=True,
         )
         quality = all_kept("MessageLog.from_frame", opened.n_rows)
         if drop:
@@ -146,7 +151,7 @@ class MessageLog:
         nobody = Vocabulary(np.empty(0, np.int64)), np.full(user.size, NONE, np.int32)
         items, item = opened.ids("item_id", allow_missing=True) if "item_id" in opened else nobody
         creatives, creative = opened.ids("creative_id", allow_missing=True) if "creative_id" in opened else nobody
-        propensity = opened.numbers("propensity") if "propensity" in opened else None
+        propensity = opened.numbers_if_any("propensity", _UNKNOWN_PROPENSITY)
         machine = opened.shares("machine") if "machine" in opened else None
         clicked_at, unsubscribed_at = (
             opened.instants(name, none=NEVER) if name in opened else None for name in ("clicked_at", "unsubscribed_at")
@@ -197,7 +202,7 @@ class MessageLog:
     def __repr__(self) -> str:
         counts = [(len(self), "message"), (self.n_users, "user"), (len(self.channels), "channel")]
         counts.append((int(self.responded.sum()), "response"))
-        return f"MessageLog({', '.join(f'{n:,} {noun}' + ('' if n == 1 else 's') for n, noun in counts)})"
+        return f"MessageLog({', '.join(count_of(n, noun) for n, noun in counts)})"
 
     @property
     def n_users(self) -> int:
@@ -296,8 +301,7 @@ def _broken(opened: Frame) -> list[Finding]:
             f"{name} precedes sent_at",
             "Are both on the same clock? Were two messages joined to one response?",
         )
-    if "propensity" in opened:
-        propensity = opened.numbers("propensity")
+    if (propensity := opened.numbers_if_any("propensity", "")) is not None:
         found += finding(
             "no probability",
             "propensity",

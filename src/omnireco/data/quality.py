@@ -8,14 +8,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from omnireco._checks import check_choice, check_names, shown
+from omnireco._checks import check_choice, check_names, count_of, shown
 from omnireco.data.columns import Frame, nulls, stamps
+from omnireco.data.vocabulary import is_text, no_text
 from omnireco.errors import ParameterError
 
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["Finding", "QualityReport", "all_kept", "check_on_invalid", "finding", "screen", "sift"]
+__all__ = ["Finding", "QualityReport", "all_kept", "check_on_invalid", "finding", "note", "screen", "sift"]
 
 _FIRST = 5  # row positions shown in tables; all of them are kept in Finding.rows
 
@@ -54,7 +55,7 @@ class Finding:
         return int(self.rows.size)
 
     def __repr__(self) -> str:
-        return f"Finding({self.problem!r} in {self.column!r}, {self.n_rows:,} row{'' if self.n_rows == 1 else 's'})"
+        return f"Finding({self.problem!r} in {self.column!r}, {count_of(self.n_rows, 'row')})"
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
@@ -134,15 +135,16 @@ class QualityReport:
     def __repr__(self) -> str:
         counts = ", ".join(f"{one.column} {one.problem} {one.n_rows:,}" for one in self.findings)
         return (
-            f"QualityReport({self.where}: {self.n_rows:,} row{'' if self.n_rows == 1 else 's'}, "
+            f"QualityReport({self.where}: {count_of(self.n_rows, 'row')}, "
             f"{self.n_dropped:,} dropped; {counts or 'nothing found'})"
         )
 
     def __str__(self) -> str:
-        lines = [f"{self.where}: {self.n_rows:,} rows in, {self.n_kept:,} kept, {self.n_dropped:,} dropped"]
+        lines = [f"{self.where}: {count_of(self.n_rows, 'row')} in, {self.n_kept:,} kept, {self.n_dropped:,} dropped"]
         for one in self.findings:
             first = ", ".join(map(str, one.rows[:_FIRST].tolist())) + (", ..." if one.n_rows > _FIRST else "")
-            lines.append(f"  {one.what}: {one.n_rows:,} rows (positions {first}). {one.fix}")
+            places = f"position{'' if one.n_rows == 1 else 's'} {first}"
+            lines.append(f"  {one.what}: {count_of(one.n_rows, 'row')} ({places}). {one.fix}")
         return "\n".join(lines if self.findings else [*lines, "  nothing found"])
 
     def _repr_html_(self) -> str:
@@ -168,6 +170,7 @@ PROBLEMS = (
     "not finite",
     "no probability",
     "before sending",
+    "no zone",
     "duplicate",
     "future",
     "epoch",
@@ -180,7 +183,7 @@ PROBLEMS = (
     "return",
     "negative",
 )
-"""What is looked for: the first six at the doors, the others by ``log.check``."""
+"""What is looked for: the first seven at the doors, the others by ``log.check``."""
 
 
 def check_on_invalid(value: Any) -> bool:
@@ -199,6 +202,14 @@ def finding(
 def all_kept(where: str, n_rows: int, found: Iterable[Finding] = ()) -> QualityReport:
     """Return the report of rows that were all kept, with what is worth knowing about them."""
     return QualityReport(where, n_rows, tuple(found), np.empty(0, np.int64))
+
+
+def note(report: QualityReport, more: Iterable[Finding]) -> QualityReport:
+    """Return the report with findings in rows that are kept; they count the rows still in the frame."""
+    if not (more := tuple(more)):
+        return report
+    kept = np.setdiff1d(np.arange(report.n_rows), report.dropped, assume_unique=True)
+    return replace(report, findings=(*report.findings, *(replace(one, rows=kept[one.rows]) for one in more)))
 
 
 def sift(opened: Frame, kinds: Mapping[str, str], *, may_miss: Sequence[str] = ()) -> tuple[Frame, QualityReport]:
@@ -237,12 +248,12 @@ _WHAT = {
     "no probability": "lies outside [0, 1]",
 }
 _FIX = {
-    "missing": "Fill it upstream, or frame.dropna(subset=[{name}]).",
+    "missing": "Fill it in upstream.",
     "wrong kind": (
         "Make the column one kind: ids all strings or all integers, times pd.to_datetime(frame[{name}], utc=True)."
     ),
     "out of range": "Was the unit of an integer time wrong? pd.to_datetime(frame[{name}], unit='s', utc=True).",
-    "not finite": "Fill it where the value is known to be 0: frame[{name}].fillna(0).",
+    "not finite": "Fill it in upstream; leave the column out where nobody knows it.",
     "no probability": "Divide a percentage by 100: frame[{name}] / 100.",
 }
 
@@ -288,7 +299,7 @@ def _look(array: Any, kind: str) -> tuple[Any, dict[str, np.ndarray]]:
         return array, {"no probability": (values < 0) | (values > 1)}
     if pt.is_dictionary(array.type):
         entry = array.indices.cast(pa.int64()).fill_null(-1).to_numpy(zero_copy_only=False)
-        return array, {"missing": np.append(nulls(array.dictionary), True)[entry]}
+        return array, {"missing": np.append(_gaps(array.dictionary), True)[entry]}
     if kind == "id" and pt.is_floating(array.type):
         return _whole_ids(array)
     if pt.is_uint64(array.type):
@@ -297,7 +308,14 @@ def _look(array: Any, kind: str) -> tuple[Any, dict[str, np.ndarray]]:
         if 2 * large.sum() <= large.size:
             clean = pa.array(np.where(large, 0, values).astype(np.int64), mask=nulls(array))
             return clean, {"missing": nulls(array), "wrong kind": large}
-    return array, {"missing": nulls(array)}
+    return array, {"missing": _gaps(array)}
+
+
+def _gaps(array: Any) -> np.ndarray:
+    """Return a mask of the missing cells of a column of ids: the empty text is one."""
+    if not is_text(array.type):
+        return nulls(array)
+    return np.asarray(no_text(array).to_numpy(zero_copy_only=False), np.bool_)
 
 
 def _whole_ids(array: Any) -> tuple[Any, dict[str, np.ndarray]]:

@@ -12,7 +12,15 @@ from typing import Any, Literal
 
 import numpy as np
 
-from omnireco._checks import check_choice, check_columns, check_instant, check_names, from_microseconds
+from omnireco._checks import (
+    check_choice,
+    check_columns,
+    check_instant,
+    check_known,
+    check_names,
+    count_of,
+    from_microseconds,
+)
 from omnireco._compute import Progress, ticker
 from omnireco._frozen import ReadOnly
 from omnireco.data.cells import Coded, merge_cells, sum_cells
@@ -22,7 +30,7 @@ from omnireco.data.id_column import IdColumn
 from omnireco.data.interactions import Interactions
 from omnireco.data.parquet import BATCH, ParquetPart, listed, read_batches
 from omnireco.data.vocabulary import NONE, Vocabulary
-from omnireco.data.weights import Weights, event_weights
+from omnireco.data.weights import Weights, check_names_of, event_weights
 from omnireco.errors import EmptyError, IdKindError, ParameterError, SchemaError
 
 __all__ = ["EventScan", "scan"]
@@ -59,7 +67,7 @@ class EventScan:
         return sum(file.n_rows for file in self.files)
 
     def __repr__(self) -> str:
-        return f"EventScan({len(self):,} events in {len(self.files):,} file{'' if len(self.files) == 1 else 's'})"
+        return f"EventScan({count_of(len(self), 'event')} in {count_of(len(self.files), 'file')})"
 
     def matrix(
         self,
@@ -145,6 +153,7 @@ class EventScan:
                         limit = max(_HELD, 2 * held)
         known, rank = users.vocabulary()
         goods, item_rank = items.vocabulary()
+        check_names_of(weights, events.code, channels.code)
         names_known, channel_rank = channels.vocabulary()
         tables = [np.append(table, np.int32(NONE)) for table in (rank, item_rank, channel_rank)]
         for place, part in enumerate(parts):
@@ -213,6 +222,7 @@ class EventScan:
         vocabularies = {name: Vocabulary.from_ids(ids, name) for name, ids in wanted.items()}
         names = tuple(dict.fromkeys((*_NEEDED, *context)))
         kept: list[Any] = []
+        seen: dict[str, set[str]] = {name: set() for name in wanted if name in ("channel", "event")}
         kinds: dict[str, str] = {}
         with ticker(self._steps(), progress, label="scan") as tick:
             for frame in self._frames(names, tick, optional=("value", "store_id", "session_id")):
@@ -223,10 +233,14 @@ class EventScan:
                 keep &= True if high is None else at < high
                 for name, vocabulary in vocabularies.items():
                     known, codes = frame.ids(name, allow_missing=True)
+                    if name in seen:
+                        seen[name].update(known.ids)
                     keep &= np.append(vocabulary.codes(known.ids, missing="none") >= 0, False)[codes]
                 if keep.any():
                     table = pa.table({**frame.columns, "timestamp": instants_to_arrow(at)})  # one unit, one zone
                     kept.append(table.filter(pa.array(keep)))
+        for name, here in seen.items():
+            check_known(wanted[name], sorted(here), f"EventScan.log: {name}s", missing=None)
         if not kept:
             raise EmptyError(
                 f"EventScan.log: none of {len(self):,} events is left. Ask for other people, channels or times."

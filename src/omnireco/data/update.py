@@ -12,7 +12,7 @@ from omnireco.data.cells import Coded, sum_cells
 from omnireco.data.events import EventLog, in_time_order
 from omnireco.data.interactions import Interactions
 from omnireco.data.vocabulary import NONE, Vocabulary, unite
-from omnireco.data.weights import Weights, event_weights
+from omnireco.data.weights import Weights, check_names_of, event_weights
 from omnireco.errors import EmptyError, ParameterError, SchemaError
 
 __all__ = ["concat", "updated"]
@@ -49,6 +49,7 @@ def updated(x: Interactions, new: EventLog, at: Any, weights: Weights | None) ->
             "updated: at lies before the clock of the matrix, or before a new event, whose weight would exceed 1. "
             "Take a later at, or leave it out."
         )
+    _check_weight_names(weights, x, new)
     factor = 1.0
     if weights.half_life is not None:
         factor = float(np.exp2(-(clock - x.at_us) / check_duration(weights.half_life, "half_life")))
@@ -70,6 +71,13 @@ def updated(x: Interactions, new: EventLog, at: Any, weights: Weights | None) ->
     csr, layers = sum_cells(parts, (len(users), len(items)), len(channels))
     named = {str(name): layer for name, layer in zip(channels.ids, layers, strict=True)}
     return Interactions(users, items, csr, named, clock, weights=weights)
+
+
+def _check_weight_names(weights: Weights, x: Interactions, new: EventLog) -> None:
+    """Refuse unknown names; a new log may lack a type that the matrix was built with."""
+    events = [*new.events.ids, *(x.weights.events or () if x.weights is not None else ())]
+    channels = [*new.channels.ids, *x.layers, *(x.weights.channels or () if x.weights is not None else ())]
+    check_names_of(weights, events, channels)
 
 
 def concat(logs: Iterable[EventLog]) -> EventLog:

@@ -91,7 +91,7 @@ class Vocabulary:
         name : str
             What to call the column in an error.
         allow_missing : bool
-            Whether a missing id becomes code -1 or an error.
+            Whether a missing id becomes code -1 or an error. None, NaN, NaT, pandas.NA and ``""`` are all missing.
 
         Returns
         -------
@@ -99,10 +99,7 @@ class Vocabulary:
         """
         ids, codes = _encode(_as_arrow(column, name), name)
         if not check_flag(allow_missing, "allow_missing") and (missing := codes == NONE).any():
-            raise SchemaError(
-                f"{name} is missing in {name_rows(missing)}. Drop them, "
-                f"for example frame.dropna(subset=[{name!r}]), or repair them upstream."
-            )
+            raise SchemaError(f"{name} is missing in {name_rows(missing)}. Fill them in upstream, or leave them out.")
         return cls(ids), codes
 
     def __len__(self) -> int:
@@ -287,13 +284,26 @@ def distinct_codes(vocabulary: Vocabulary, ids: Any) -> np.ndarray:
     return codes
 
 
-def is_long_text(array: Any) -> bool:
-    """Return whether a pyarrow column holds strings enough for compiled code, which reads chunks where they lie."""
+def is_text(kind: Any) -> bool:
+    """Return whether a pyarrow type is one of strings."""
     import pyarrow.types as pt
 
-    kind = array.type
-    text = pt.is_string(kind) or pt.is_large_string(kind) or pt.is_string_view(kind)
-    return bool(text and len(array) >= _MANY)
+    return bool(pt.is_string(kind) or pt.is_large_string(kind) or pt.is_string_view(kind))
+
+
+def no_text(array: Any) -> Any:
+    """Return a pyarrow mask of the cells of a column of strings that are missing: null, or the empty text."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+    import pyarrow.types as pt
+
+    plain = array.cast(pa.large_string()) if pt.is_string_view(array.type) else array  # views have no such kernel
+    return pc.fill_null(pc.equal(plain, ""), True)
+
+
+def is_long_text(array: Any) -> bool:
+    """Return whether a pyarrow column holds strings enough for compiled code, which reads chunks where they lie."""
+    return is_text(array.type) and len(array) >= _MANY
 
 
 def _as_arrow(column: Any, name: str) -> Any:
@@ -324,19 +334,19 @@ def _as_arrow(column: Any, name: str) -> Any:
 
 
 def _encode(array: Any, name: str) -> tuple[np.ndarray, np.ndarray]:
-    """Return the sorted distinct ids of a pyarrow Array and the int32 code of each row (-1 for null)."""
+    """Return the sorted distinct ids of a pyarrow Array and the int32 code of each row (-1 for a missing one)."""
     import pyarrow.types as pt
 
     if pt.is_dictionary(array.type):
         return _encode_dictionary(array, name)
-    if pt.is_null(array.type):
+    if array.null_count == len(array):  # also an empty column, which pandas makes float64: it has no kind
         return np.empty(0, object), np.full(len(array), NONE, np.int32)
     if pt.is_integer(array.type):
         return _encode_integers(array, name)
-    if pt.is_string(array.type) or pt.is_large_string(array.type) or pt.is_string_view(array.type):
-        return _encode_strings(array)
-    if len(array) == 0:  # an empty column has no kind: pandas makes it float64
-        return np.empty(0, object), np.empty(0, np.int32)
+    if is_text(array.type):
+        return _without_empty(*_encode_strings(array))
+    if (whole := whole_ids(array)) is not None:
+        return _encode(whole, name)
     raise SchemaError(f"{name} must hold integers or strings. Got {kind_of(array)}. {_id_fix(array, name)}")
 
 
@@ -347,22 +357,56 @@ def kind_of(array: Any) -> str:
     return "nested values" if pt.is_nested(array.type) else str(array.type)
 
 
+def _without_empty(ids: np.ndarray, codes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return sorted strings without the empty one, which is no id but a missing one: it sorts before all others."""
+    if not ids.size or ids[0] != "":
+        return ids, codes
+    return ids[1:], np.maximum(codes - np.int32(1), np.int32(NONE))
+
+
+def whole_ids(array: Any) -> Any:
+    """Return the integers that gaps had turned into floats, as a pyarrow Array with the gaps; None where it is not so.
+
+    pandas has no gaps among integers unless it is asked for ``"Int64"``. Every number must be whole and below 2**53,
+    where each float still is one integer; and a column without a gap is floats because somebody wanted floats.
+    """
+    import pyarrow as pa
+    import pyarrow.types as pt
+
+    if not pt.is_floating(array.type):
+        return None
+    values = array.cast(pa.float64(), safe=False).to_numpy(zero_copy_only=False)
+    missing = np.isnan(values)
+    whole = missing | ((np.abs(values) < 2**53) & (values == np.floor(values)))
+    if not missing.any() or not whole.all():
+        return None
+    return pa.array(np.where(missing, 0, values).astype(np.int64), mask=missing)
+
+
 def _id_fix(array: Any, name: str) -> str:
     import pyarrow.types as pt
 
     if pt.is_floating(array.type):
-        missing = np.isnan(array.to_numpy(zero_copy_only=False).astype(np.float64))  # arrow knows no NaN of half floats
-        if missing.any():
-            return (
-                f"It is missing in {name_rows(missing)}, which turns integers into floats. Drop those rows first: "
-                f"frame.dropna(subset=[{name!r}]).astype({{{name!r}: 'int64'}})."
-            )
-        return _cast(name, "int64")
+        return _float_fix(array, name)
     if pt.is_decimal(array.type):
         return _cast(name, "int64")
     if pt.is_binary(array.type) or pt.is_large_binary(array.type):
         return f"Decode them: frame[{name!r}].str.decode('utf-8')."
     return _cast(name, "str")
+
+
+def _float_fix(array: Any, name: str) -> str:
+    values = array.to_numpy(zero_copy_only=False).astype(np.float64)  # arrow knows no NaN of half floats
+    large = np.abs(values) >= 2**53
+    if large.any():
+        return (
+            f"Floats no longer tell integers above 2**53 apart, as in {name_rows(large)}. Read the column again, as "
+            f"text: pd.read_csv(path, dtype={{{name!r}: str}})."
+        )
+    broken = ~np.isnan(values) & (values != np.floor(values))
+    if broken.any():
+        return f"Numbers that are not whole are no ids: {name_rows(broken)}. {_cast(name, 'str')}"
+    return _cast(name, "int64")
 
 
 def _cast(name: str, kind: str) -> str:

@@ -8,7 +8,16 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from omnireco._checks import check_choice, check_duration, check_flag, check_kind, check_names, check_number, shown
+from omnireco._checks import (
+    check_choice,
+    check_duration,
+    check_flag,
+    check_kind,
+    check_known,
+    check_names,
+    check_number,
+    shown,
+)
 from omnireco._compute import in_threads, row_blocks
 from omnireco._frozen import ReadOnly
 from omnireco.data.vocabulary import NONE
@@ -17,7 +26,7 @@ from omnireco.errors import ParameterError, SchemaError
 if TYPE_CHECKING:
     from omnireco.data.events import EventLog
 
-__all__ = ["Weights", "event_targets", "event_weights", "person_steps"]
+__all__ = ["Weights", "check_names_of", "event_targets", "event_weights", "person_steps"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,12 +70,16 @@ class Weights:
         Types by which a person says what they think. The last verdict of a person on an item settles that cell: it
         alone gives weight and target, whatever was viewed or bought before or after. By default the types whose
         target is 0 or less and those graded by value; where likes can follow dislikes, name both.
+    missing : {"raise", "ignore"}
+        What a name is that the log does not have, in any of the tables above: an error by default, since a misspelt
+        one would weigh 1 like everything else. ``"ignore"`` for weights that are shared by logs of which some lack
+        a type or a channel.
 
     Raises
     ------
     ParameterError
         When a weight is not finite, a duration has no unit, a target lies outside [-1, 1], or targets meet a
-        negative weight.
+        negative weight. When a log is read by them: for names that it does not have.
 
     Notes
     -----
@@ -92,8 +105,10 @@ class Weights:
     step_half_life: float | None = field(default=None, kw_only=True)
     targets: Mapping[str, float | Mapping[float, float]] | None = field(default=None, kw_only=True)
     verdicts: Iterable[str] | None = field(default=None, kw_only=True)
+    missing: Literal["raise", "ignore"] = field(default="raise", kw_only=True, repr=False, compare=False)
 
     def __post_init__(self) -> None:
+        check_choice(self.missing, "missing", ("raise", "ignore"))
         for name in ("events", "channels"):
             table = getattr(self, name)
             if table is None:
@@ -138,6 +153,12 @@ class Weights:
         else:
             verdicts = check_names(self.verdicts, "verdicts")
         object.__setattr__(self, "verdicts", verdicts)
+
+
+def check_names_of(weights: Weights, events: Iterable[str], channels: Iterable[str]) -> None:
+    """Raise when weights name an event type or a channel that is not there, unless they say ``missing="ignore"``."""
+    for name, known in (("events", events), ("channels", channels), ("targets", events), ("verdicts", events)):
+        check_known(getattr(weights, name) or (), known, f"Weights: {name}", missing=weights.missing)
 
 
 def event_weights(log: EventLog, weights: Weights, at_us: int) -> np.ndarray:

@@ -8,12 +8,22 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from omnireco._checks import check_instant, check_instants, check_integer, check_kind, check_number, name_rows, shown
+from omnireco._checks import (
+    check_instant,
+    check_instants,
+    check_integer,
+    check_kind,
+    check_number,
+    count_of,
+    name_rows,
+    shown,
+)
 from omnireco._compute import row_blocks
 from omnireco.data.audience import Audience
 from omnireco.data.clock import is_zone, utc_offset
 from omnireco.data.columns import open_frame
-from omnireco.data.vocabulary import NONE, Vocabulary
+from omnireco.data.vocabulary import NONE, Vocabulary, match
+from omnireco.data.zone_names import one_name_each
 from omnireco.errors import ParameterError, SchemaError
 
 if TYPE_CHECKING:
@@ -93,10 +103,10 @@ class ZonePosterior:
         )
         users, user = opened.ids("user_id")
         zones, zone = opened.names("timezone")
-        wrong = np.array([not is_zone(name) for name in zones.ids], np.bool_)
+        zones, zone, wrong = one_name_each(zones, zone)
         if wrong.any():
             raise SchemaError(
-                f"ZonePosterior.from_frame: timezone is not an IANA region in {name_rows(wrong[zone])}. "
+                f"ZonePosterior.from_frame: timezone is not an IANA region in {name_rows(wrong)}. "
                 "Write 'Europe/Berlin'; a fixed offset is wrong after the next clock change."
             )
         probability = opened.numbers("probability")
@@ -151,8 +161,7 @@ class ZonePosterior:
     def __repr__(self) -> str:
         n, z, sure = len(self), len(self.zones), int((np.diff(self._row_sets(0.99)[0]) == 1)[self.row].sum())
         return (
-            f"ZonePosterior({n:,} user{'' if n == 1 else 's'}, {z} zone{'' if z == 1 else 's'}, "
-            f"{sure:,} user{'' if sure == 1 else 's'} in one zone at 99 %)"
+            f"ZonePosterior({count_of(n, 'user')}, {count_of(z, 'zone')}, {count_of(sure, 'user')} in one zone at 99 %)"
         )
 
     def sets(self, level: float = 0.99) -> tuple[np.ndarray, np.ndarray]:
@@ -254,7 +263,7 @@ class ZonePosterior:
         row = np.repeat(np.arange(first.size), np.diff(indptr))
         same = np.bincount(row, weights=clock[zone] != first[row], minlength=first.size) == 0
         names = Vocabulary.from_ids([*self.zones.ids, *audience.zones.ids])
-        code = self.users.codes(audience.users.ids, missing="none")
+        code = match(self.users, audience.users, ("zones", "audience"))
         sure = np.flatnonzero((audience.zone == NONE) & (code >= 0))
         sure = sure[same[self.row[code[sure]]]]
         told = np.append(names.codes(audience.zones.ids), np.int32(NONE)) if len(audience.zones) else np.array([NONE])

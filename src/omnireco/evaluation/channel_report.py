@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from omnireco._checks import check_duration, check_flag, check_names
+from omnireco._checks import check_duration, check_flag, check_known, check_names, count_of
 from omnireco.data.columns import instants_to_pandas, open_frame
 from omnireco.data.events import EventLog, require_events
 from omnireco.data.order import distinct
-from omnireco.data.vocabulary import NONE
+from omnireco.data.vocabulary import NONE, match
 from omnireco.errors import ParameterError, SchemaError
 
 if TYPE_CHECKING:
@@ -80,8 +80,9 @@ class ChannelReport:
         begun, done = int(self.journeys["journeys"].sum()), int(self.journeys["completed"].sum())
         elsewhere = self.journeys["elsewhere"].sum() / max(1, done)
         return (
-            f"ChannelReport({len(self.channels) - 1} channels, {self.n_people:,} people, {several:.0%} on several; "
-            f"{begun:,} journeys, {done / max(1, begun):.0%} completed, {elsewhere:.0%} of these elsewhere)"
+            f"ChannelReport({count_of(len(self.channels) - 1, 'channel')}, "
+            f"{count_of(self.n_people, 'person', 'people')}, {several:.0%} on several; {count_of(begun, 'journey')}, "
+            f"{done / max(1, begun):.0%} completed, {elsewhere:.0%} of these elsewhere)"
         )
 
     def _repr_html_(self) -> str:
@@ -182,13 +183,10 @@ def channel_report(
 
 def _events(log: EventLog, names: tuple[str, ...], what: str) -> np.ndarray:
     """Return which event types are meant, bool of shape (n_event_types,)."""
-    code = log.events.codes(list(names), missing="none") if names else np.empty(0, np.int32)
-    if not names or (code == NONE).any():
-        raise ParameterError(
-            f"channel_report: {what} names events that the log does not have; it has "
-            f"{', '.join(map(repr, log.events.ids))}. Write {what}=[{log.events.ids[0]!r}]."
-        )
-    return np.isin(np.arange(len(log.events)), code)
+    if not names:
+        raise ParameterError(f"channel_report: {what} is empty. Write {what}=[{log.events.ids[0]!r}].")
+    wanted = check_known(names, log.events.ids, f"channel_report: {what}", missing=None)
+    return np.isin(np.arange(len(log.events)), log.events.codes(wanted))
 
 
 # ---- people, events and value ---------------------------------------------------------------------------------
@@ -259,7 +257,7 @@ def _segments(log: EventLog, done: np.ndarray, worth: np.ndarray, segments: Any)
                 "channel_report: segments lists people twice. Keep one row each: frame.drop_duplicates('user_id')."
             )
         names = np.append(known.ids.astype(object), "(unknown)")
-        row = log.users.codes(users.ids, missing="none")[user]
+        row = match(log.users, users, ("events", "segments"))[user]
         code = np.full(log.n_users, len(known), np.int64)
         code[row[row != NONE]] = np.where(segment < 0, len(known), segment)[row != NONE]
     group = code[log.user]
@@ -270,7 +268,8 @@ def _segments(log: EventLog, done: np.ndarray, worth: np.ndarray, segments: Any)
     table.insert(0, "segment", names[which])
     table["share_of_people"] = table["people"] / np.maximum(1, people[which])
     table["share_of_value"] = np.divide(table["value"], spent[which], out=np.zeros(len(table)), where=spent[which] != 0)
-    table = table.drop(columns="group")
+    someone = table.groupby("group")["people"].transform("sum") > 0
+    table = table[someone].drop(columns="group").reset_index(drop=True)
     return table if segments is not None else table.iloc[:0]
 
 
@@ -397,7 +396,7 @@ def _crossings(log: EventLog, walked: _Walked) -> pd.DataFrame:
     begun = np.bincount(walked.start, minlength=c)
     count = np.bincount(pair, minlength=c * c)
     start, end = np.divmod(np.arange(c * c), c)
-    return pd.DataFrame(
+    table = pd.DataFrame(
         {
             "started_on": log.channels.ids[start],
             "completed_on": log.channels.ids[end],
@@ -406,6 +405,7 @@ def _crossings(log: EventLog, walked: _Walked) -> pd.DataFrame:
             "median_hours": _quartiles(pair, walked.hours[done], c * c)[:, 1],
         }
     )
+    return table[begun[start] > 0].reset_index(drop=True)
 
 
 def _times(log: EventLog) -> pd.DataFrame:
@@ -431,7 +431,7 @@ def _times(log: EventLog) -> pd.DataFrame:
             "hours_75": quartiles[:, 2],
         }
     )
-    return table[start != end].reset_index(drop=True)
+    return table[table["moves"] > 0].reset_index(drop=True)
 
 
 def _quartiles(group: np.ndarray, values: np.ndarray, n_groups: int) -> np.ndarray:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import scipy.sparse as sp
 
-from omnireco._checks import check_flag, check_k, check_kind, check_names, shown
+from omnireco._checks import check_flag, check_k, check_kind, check_known, check_names, shown
 from omnireco._compute import Progress, ticker
 from omnireco._frozen import ReadOnly
 from omnireco.data.events import EventLog, require_events
@@ -17,7 +17,7 @@ from omnireco.data.interactions import Interactions
 from omnireco.data.order import distinct
 from omnireco.data.splits import split_rolling
 from omnireco.data.vocabulary import NONE
-from omnireco.data.weights import Weights
+from omnireco.data.weights import Weights, check_names_of
 from omnireco.errors import EmptyError, ParameterError
 from omnireco.evaluation.evaluate import evaluate, find_hits
 from omnireco.evaluation.metrics import Metric, ndcg
@@ -155,14 +155,14 @@ def compare_channels(
     weights = Weights() if weights is None else weights
     k, exclude_seen = check_k(k), check_flag(exclude_seen, "exclude_seen")
     asked = tuple(str(name) for name in log.channels.ids) if channels is None else check_names(channels, "channels")
-    if absent := [name for name in asked if name not in set(log.channels.ids)]:
-        raise ParameterError(
-            f"compare_channels: the log has no channel {', '.join(map(shown, absent))}. It has "
-            f"{', '.join(map(repr, log.channels.ids))}."
-        )
+    check_known(asked, log.channels.ids, "compare_channels: channels", missing=None)
+    check_names_of(weights, log.events.ids, log.channels.ids)
+    check_known(cross.weights or (), log.channels.ids, "CrossChannel: weights", missing=cross.missing)
+    weights, cross = replace(weights, missing="ignore"), replace(cross, missing="ignore")  # the train may lack a name
     train, test = split_rolling(log, horizon=horizon, n=1)[0]
     if target is not None:
-        test = test.select(events=target)
+        target = check_known(check_names(target, "target"), log.events.ids, "compare_channels: target", missing=None)
+        test = test.select(events=target, missing="ignore")
     test = _countable(train, test, exclude_seen=exclude_seen)
     judged = [name for name in asked if name in set(test.channels.ids)]
     if not judged:

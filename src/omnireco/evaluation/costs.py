@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from omnireco._checks import check_k
-from omnireco.data.vocabulary import NONE
+from omnireco.data.vocabulary import NONE, match
 from omnireco.errors import ParameterError
 from omnireco.evaluation.evaluate import evaluate
 from omnireco.evaluation.metrics import Metric, ndcg
@@ -92,8 +92,8 @@ def cost_of(
 
 def _changed(before: Recommendations, after: Recommendations) -> float:
     """Return the share of places shown after whose item that person was not shown before."""
-    row = before.users.codes(after.users.ids, missing="none")
-    item = before.items.codes(after.items.ids, missing="none")[after.codes]
+    row = match(before.users, after.users, ("before", "after"))
+    item = match(before.items, after.items, ("before", "after"), column="item_id")[after.codes]
     shown = after.codes != NONE
     width = np.int64(len(before.items) + 1)
     was = (np.arange(len(before.users))[:, None] * width + before.codes)[before.codes != NONE]

@@ -19,7 +19,7 @@ from omnireco.data.catalog import Catalog
 from omnireco.data.columns import open_frame
 from omnireco.data.events import EventLog
 from omnireco.data.interactions import Interactions
-from omnireco.data.vocabulary import NONE, Vocabulary
+from omnireco.data.vocabulary import NONE, Vocabulary, match
 from omnireco.errors import EmptyError, ParameterError, SchemaError
 from omnireco.evaluation.metrics import Metric, RankedLists, metric_name
 from omnireco.evaluation.report import Cell, Report, summarise
@@ -35,7 +35,7 @@ def evaluate(
     truth: Any,
     *,
     k: int | Sequence[int],
-    metrics: Sequence[Metric],
+    metrics: Sequence[Metric] = (),
     train: Any = None,
     catalog: Any = None,
     users: Any = None,
@@ -293,6 +293,12 @@ def _open_lists(lists: Any, longest: int) -> dict[str, Recommendations]:
     opened = {}
     for name, value in lists.items():
         recs = value if isinstance(value, Recommendations) else Recommendations.from_frame(value)
+        if not recs.k:
+            raise EmptyError(
+                f"the lists of {shown(name)} are empty: there is nothing to evaluate. Recommend for the users of "
+                "the truth: "
+                f"model.recommend(x, k={longest})."
+            )
         if recs.k < longest:
             raise ParameterError(
                 f"k={longest}, but the lists of {shown(name)} have {recs.k} places, so what they would have put "
@@ -374,7 +380,7 @@ def _relevant_items(chosen: _Pairs, items: Vocabulary, users: Any) -> tuple[Voca
 
 def _align(recs: Recommendations, keep: Vocabulary, items: Vocabulary, longest: int, name: str) -> np.ndarray:
     """Return one model's lists for the evaluated users, (n, longest) int32 codes in ``items``."""
-    row = recs.users.codes(keep.ids, missing="none")
+    row = match(recs.users, keep, (f"the lists of {shown(name)}", "the truth"))
     if (row == NONE).all():
         raise EmptyError(
             f"{shown(name)} has a list for none of the {len(keep):,} users of the truth. Recommend for them: "

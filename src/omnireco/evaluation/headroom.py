@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from omnireco._checks import check_duration, check_instant, check_kind, check_number, from_microseconds
+from omnireco._checks import check_duration, check_instant, check_kind, check_number, count_of, from_microseconds
 from omnireco._random import stream
 from omnireco.data.audience import Audience
 from omnireco.data.events import EventLog, require_events
@@ -53,7 +53,8 @@ class Headroom:
     worthwhile: float
 
     def __repr__(self) -> str:
-        return f"Headroom(lift {self.lift:+.1%} ({self.low:+.1%} to {self.high:+.1%}), {self.people:,} people)"
+        people = count_of(self.people, "person", "people")
+        return f"Headroom(lift {self.lift:+.1%} ({self.low:+.1%} to {self.high:+.1%}), {people})"
 
     def _repr_html_(self) -> str:
         return f"<p>{self.verdict}</p>{self.skill.to_html(index=False, float_format='{:.4f}'.format)}"

@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import scipy.sparse as sp
 
-from omnireco._checks import check_array, check_flag, check_integer, check_k, check_names, shown
+from omnireco._checks import check_array, check_flag, check_integer, check_k, check_known, check_names, count_of, shown
 from omnireco._compute import Progress, ticker
 from omnireco.data.events import EventLog, Split, require_events
 from omnireco.data.interactions import Interactions
 from omnireco.data.splits import fingerprint, split_rolling
 from omnireco.data.vocabulary import NONE
-from omnireco.data.weights import Weights
+from omnireco.data.weights import Weights, check_names_of
 from omnireco.errors import EmptyError, ParameterError
 from omnireco.evaluation._moves import (
     Move,
@@ -89,7 +89,7 @@ class LearnedWeights:
         verdict = "accepted" if self.accepted else "not accepted"
         return (
             f"LearnedWeights({verdict}: {self.metric} {self.gain:+.4f} [{self.low:+.4f}, {self.high:+.4f}] over "
-            f"{self.n_people:,} people, {len(self.trials)} trials)"
+            f"{count_of(self.n_people, 'person', 'people')}, {count_of(len(self.trials), 'trial')})"
         )
 
     def _repr_html_(self) -> str:
@@ -224,6 +224,7 @@ def learn_weights(
     start = Weights() if start is None else start
     if not isinstance(start, Weights):
         raise ParameterError(f"start must be a Weights. Got {type(start).__name__}: write Weights(events=...).")
+    check_names_of(start, log.events.ids, log.channels.ids)
     windows, sweeps = check_integer(windows, "windows", low=2), check_integer(sweeps, "sweeps", low=1, high=100)
     k, exclude_seen = check_k(k), check_flag(exclude_seen, "exclude_seen")
     channels = () if channels is None and len(log.channels) == 1 else _known(channels, log.channels.ids, "channels")
@@ -333,7 +334,7 @@ class _Window:
         """Return the metric per person of the train, NaN for those without truth; 0 where nothing can be said."""
         people = np.flatnonzero(np.diff(self.relevant.indptr))
         values = np.full(self.train.n_users, np.nan)
-        x = self.train.matrix(weights)
+        x = self.train.matrix(replace(weights, missing="ignore"))  # the log has all names, this part of it may not
         if not x.without_targets().nnz:
             values[people] = 0.0
             return values
@@ -385,12 +386,7 @@ def _known(names: Iterable[str] | None, all_names: np.ndarray, what: str) -> tup
     if names is None:
         return tuple(str(name) for name in all_names)
     asked = check_names(names, what)
-    if absent := [name for name in asked if name not in set(all_names)]:
-        raise ParameterError(
-            f"learn_weights: {what} names {', '.join(map(shown, absent))}, and the log has "
-            f"{', '.join(map(repr, all_names))}."
-        )
-    return asked
+    return check_known(asked, all_names, f"learn_weights: {what}", missing=None)
 
 
 def values_of(metric: Metric, codes: np.ndarray, relevant: sp.csr_matrix) -> np.ndarray:

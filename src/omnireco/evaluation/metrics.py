@@ -22,7 +22,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from omnireco._checks import check_choice, check_k, check_kind, shown
+from omnireco._checks import check_choice, check_k, check_kind, count_of, shown
 from omnireco._compute import row_blocks
 from omnireco._frozen import ReadOnly
 from omnireco.errors import ParameterError
@@ -105,7 +105,7 @@ class RankedLists:
         object.__setattr__(self, "vectors", ReadOnly(self.vectors))
 
     def __repr__(self) -> str:
-        return f"RankedLists({self.n_users:,} users, k={self.k})"
+        return f"RankedLists({count_of(self.n_users, 'user')}, k={self.k})"
 
     @property
     def n_users(self) -> int:

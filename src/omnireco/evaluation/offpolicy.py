@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from omnireco._checks import check_array, check_integer, check_names, check_number, check_numbers, shown
+from omnireco._checks import check_array, check_integer, check_names, check_number, check_numbers, count_of, shown
 from omnireco._random import stream
 from omnireco.data.messages import NEVER, MessageLog
 from omnireco.errors import EmptyError, ParameterError
@@ -59,8 +59,8 @@ class OffPolicy:
 
     def __repr__(self) -> str:
         return (
-            f"OffPolicy({len(self.diagnostics)} policies, {self.rows:,} decisions of {self.people:,} people"
-            f"{left_out(self.n_machine)})"
+            f"OffPolicy({count_of(len(self.diagnostics), 'policy', 'policies')}, {count_of(self.rows, 'decision')} of "
+            f"{count_of(self.people, 'person', 'people')}{left_out(self.n_machine)})"
         )
 
     def _repr_html_(self) -> str:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from omnireco._checks import check_choice, check_integer, shown
+from omnireco._checks import check_choice, check_integer, count_of, shown
 from omnireco._frozen import ReadOnly
 from omnireco.data.vocabulary import Vocabulary
 from omnireco.errors import ParameterError
@@ -112,8 +112,9 @@ class Report:
         return tuple(dict.fromkeys(cell.k for cell in self.cells))
 
     def __repr__(self) -> str:
-        counted = f"{_count(self.models, 'model')}, {_count(self.metrics, 'metric')}"
-        told = f"{counted}, k={', '.join(map(str, self.k))}, {len(self.users):,} users, split {self.split or 'unknown'}"
+        counted = f"{count_of(len(self.models), 'model')}, {count_of(len(self.metrics), 'metric')}"
+        users = count_of(len(self.users), "user")
+        told = f"{counted}, k={', '.join(map(str, self.k))}, {users}, split {self.split or 'unknown'}"
         return f"Report({told}{'' if self.negatives is None else f', SAMPLED: {self.negatives} negatives'})"
 
     def _repr_html_(self) -> str:
@@ -131,7 +132,7 @@ class Report:
         )
         return (
             f"<table><thead><tr><th>model</th>{head}</tr></thead><tbody>{rows}</tbody></table>"
-            f"<p>Means over {len(self.users):,} users with {self.confidence:.0%} intervals; "
+            f"<p>Means over {count_of(len(self.users), 'user')} with {self.confidence:.0%} intervals; "
             f"split {self.split or 'unknown'}.{self._warning()}</p>"
         )
 
@@ -294,7 +295,3 @@ def summarise(
 def _with_interval(cell: Cell) -> str:
     interval: Any = "" if np.isnan(cell.low) else f" <small>[{cell.low:.4f}, {cell.high:.4f}]</small>"
     return f"{cell.mean:.4f}{interval}"
-
-
-def _count(names: tuple[str, ...], noun: str) -> str:
-    return f"{len(names)} {noun}{'' if len(names) == 1 else 's'}"

@@ -14,7 +14,7 @@ from omnireco.data.catalog import Catalog
 from omnireco.data.clock import hour_of_week, is_zone
 from omnireco.data.events import EventLog
 from omnireco.data.requests import Requests
-from omnireco.data.vocabulary import NONE, Vocabulary
+from omnireco.data.vocabulary import NONE, Vocabulary, match
 from omnireco.errors import ParameterError, SchemaError
 from omnireco.models.svd import right_singular_vectors
 
@@ -60,7 +60,7 @@ class Clocks:
     def of_people(self, users: Vocabulary, codes: np.ndarray) -> np.ndarray:
         """Return a person's code for each of ``users``, -1 for people who are not in the audience."""
         assert self.people is not None
-        row = self.people.codes(users.ids, missing="none") if len(users) else np.empty(0, np.int32)
+        row = match(self.people, users, ("audience", "events"))
         return np.where(row >= 0, np.append(codes, NONE)[row], NONE)
 
 
@@ -167,7 +167,7 @@ class Population:
         category = np.full(m, NONE, np.int32)
         check_kind(catalog, Catalog, "catalog", "Catalog.from_frame(frame)", none=True)
         if catalog is not None:
-            place = catalog.items.codes(log.items.ids, missing="none")
+            place = match(catalog.items, log.items, ("catalog", "events"), column="item_id")
             if catalog.category is not None:
                 category = np.append(catalog.category[1], NONE)[place].astype(np.int32)
             for name in ("price", "margin"):

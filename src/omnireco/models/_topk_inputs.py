@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from scipy import sparse
 
-from omnireco._checks import check_array, check_k, name_rows
+from omnireco._checks import as_csr, check_array, check_k, csr_fault, name_rows, unmasked
 from omnireco.errors import ParameterError
 
 __all__ = ["Rules", "as_bias", "as_factors", "as_k", "as_rules", "frozen", "row_norms"]
@@ -89,7 +89,7 @@ def as_k(k: Any) -> int:
 
 def as_factors(values: Any, name: str) -> np.ndarray:
     """Return a C-contiguous float32 (rows, d) array; finiteness is checked with the norms."""
-    array = check_array(values, name)
+    array = check_array(unmasked(values, name), name)
     if array.ndim != 2 or array.dtype.kind not in "fiu":
         raise ParameterError(
             f"{name} must be a 2-D array of numbers, one row of factors each. Got {_shape(array)}. "
@@ -121,7 +121,7 @@ def as_bias(bias: Any, n_items: int) -> np.ndarray | None:
     """Return a float32 (m,) array, or None."""
     if bias is None:
         return None
-    array = check_array(bias, "bias")
+    array = check_array(unmasked(bias, "bias"), "bias")
     if array.shape != (n_items,) or array.dtype.kind not in "fiu":
         raise ParameterError(
             f"bias must hold one number per item, shape ({n_items},). Got {_shape(array)}. Pass bias=None for no bias."
@@ -151,9 +151,11 @@ def _exclusions(exclude: Any, n: int, m: int) -> tuple[np.ndarray, np.ndarray]:
                 f"exclude must have one row per query and one column per item, shape ({n}, {m}). "
                 f"Got {exclude.shape}. Select the same rows first: exclude=seen[rows]."
             )
-        csr = exclude.tocsr()
-        if not csr.has_sorted_indices:
-            csr = csr.sorted_indices()
+        csr = exclude
+        if exclude.format != "csr" or csr_fault(csr.indptr, csr.indices, csr.shape):  # another form, or not in order
+            csr = as_csr(exclude, "exclude").copy()
+            csr.has_sorted_indices = False  # whatever it said of itself
+            csr.sort_indices()
         return csr.indptr.astype(np.int64, copy=False), csr.indices.astype(np.int32, copy=False)
     if not isinstance(exclude, tuple) or len(exclude) != 2:
         raise ParameterError(

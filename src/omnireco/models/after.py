@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any, Literal, NoReturn
 
 import numpy as np
 
@@ -14,9 +14,10 @@ from omnireco._checks import (
     check_instant,
     check_integer,
     check_k,
+    check_known,
     check_names,
     check_number,
-    shown,
+    count_of,
 )
 from omnireco.data.columns import instants_to_pandas
 from omnireco.data.events import EventLog, require_events
@@ -161,7 +162,7 @@ class FollowUpsModel:
             array.setflags(write=False)
 
     def __repr__(self) -> str:
-        return f"FollowUpsModel({len(self.items):,} items, {self.item.size:,} pairs)"
+        return f"FollowUpsModel({count_of(len(self.items), 'item')}, {count_of(self.item.size, 'pair')})"
 
     def recommend(self, items: Any, *, k: int, sure: bool = True) -> Recommendations:
         """Return what follows each of the given items.
@@ -314,7 +315,7 @@ class RefillModel:
         self.spread.setflags(write=False)
 
     def __repr__(self) -> str:
-        return f"RefillModel({len(self.items):,} items, typical {np.exp(np.median(self.mu)):.0f} days)"
+        return f"RefillModel({count_of(len(self.items), 'item')}, typical {np.exp(np.median(self.mu)):.0f} days)"
 
     def due(self, log: EventLog, *, at: Any, confidence: float = 0.8, within: Any = "7D") -> pd.DataFrame:
         """Return when each person will need each of their items again.
@@ -418,6 +419,7 @@ def unfinished(
     finished: str = "purchase",
     within: Any = "30D",
     idle: Any = "1h",
+    missing: Literal["raise", "ignore"] = "raise",
 ) -> pd.DataFrame:
     """Return what people began and did not finish: carts that were not bought, forms that were not sent.
 
@@ -432,6 +434,8 @@ def unfinished(
         Older beginnings are forgotten.
     idle : str or timedelta
         Those who touched the item so recently are still at it.
+    missing : {"raise", "ignore"}
+        Whether a log without any event of the type ``finished`` is an error, or one in which nothing was finished.
 
     Returns
     -------
@@ -442,7 +446,7 @@ def unfinished(
     Raises
     ------
     ParameterError
-        When the log has no event of the type ``begun``.
+        When the log has no event of the type ``begun``, or ``finished``.
 
     Notes
     -----
@@ -461,13 +465,9 @@ def unfinished(
 
     require_events(log, "unfinished")
     now, oldest, pause = check_instant(at, "at"), check_duration(within, "within"), check_duration(idle, "idle")
+    check_known([begun], log.events.ids, "unfinished: begun", missing=None)
+    check_known([finished], log.events.ids, "unfinished: finished", missing=missing)
     kinds = log.events.codes([begun, finished], missing="none")
-    if kinds[0] == NONE:
-        raise ParameterError(
-            f"unfinished: the log has no event {shown(begun)}; it has {', '.join(map(repr, log.events.ids))}. Name "
-            "what "
-            "begins, begun=..., and what finishes, finished=..."
-        )
     m = max(1, log.n_items)
     rows = np.flatnonzero((log.item != NONE) & (log.at < now))
     pair, place = np.unique(log.user[rows].astype(np.int64) * m + log.item[rows], return_inverse=True)
@@ -499,13 +499,8 @@ def _purchases(log: EventLog, events: Iterable[str] | None, verb: str) -> tuple[
     require_events(log, verb)
     rows = log.item != NONE
     if events is not None:
-        wanted = log.events.codes(list(events), missing="none")
-        if (wanted == NONE).any():
-            raise ParameterError(
-                f"{verb}: events={', '.join(map(shown, events))} names a type that the log does not have; it has "
-                f"{', '.join(map(repr, log.events.ids))}."
-            )
-        rows = rows & np.isin(log.event, wanted)
+        wanted = check_known(events, log.events.ids, f"{verb}: events", missing=None)
+        rows = rows & np.isin(log.event, log.events.codes(wanted))
     kept = np.flatnonzero(rows)
     return log.user[kept], log.item[kept], np.take(log.at, kept)
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, NoReturn
 import numpy as np
 import scipy.sparse as sp
 
-from omnireco._checks import check_flag, check_k, shown
+from omnireco._checks import check_flag, check_k, count_of, shown
 from omnireco._compute import Progress, row_blocks, track, usable_threads
 from omnireco.data.columns import open_frame
 from omnireco.data.interactions import Interactions
@@ -55,6 +55,11 @@ class Recommendations:
             raise SchemaError(
                 f"Recommendations: codes {self.codes.shape} and scores {self.scores.shape} must both have the shape "
                 f"(n_users, k), and there are {len(self.users):,} users."
+            )
+        if self.codes.size and not (self.codes.min() >= NONE and self.codes.max() < len(self.items)):
+            raise SchemaError(
+                f"Recommendations: codes run from {self.codes.min()} to {self.codes.max()}, and there are "
+                f"{len(self.items):,} items. Pass the vocabulary that the codes were made with; -1 is no item."
             )
         self.codes.setflags(write=False)
         self.scores.setflags(write=False)
@@ -109,7 +114,7 @@ class Recommendations:
         return len(self.users)
 
     def __repr__(self) -> str:
-        return f"Recommendations({self.n_users:,} users x top {self.k}, {len(self.items):,} items)"
+        return f"Recommendations({count_of(self.n_users, 'user')} x top {self.k}, {count_of(len(self.items), 'item')})"
 
     def _repr_html_(self) -> str:
         """Return the first lists as a table, for notebooks; people are numbered, for a notebook is soon passed on."""

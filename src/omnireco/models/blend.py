@@ -9,7 +9,7 @@ from typing import Any, ClassVar, Literal, NoReturn
 import numpy as np
 import scipy.sparse as sp
 
-from omnireco._checks import check_choice, check_mapping, check_number, shown
+from omnireco._checks import check_choice, check_mapping, check_number, count_of, shown
 from omnireco._compute import row_blocks
 from omnireco._frozen import ReadOnly
 from omnireco.data.interactions import Interactions
@@ -148,7 +148,7 @@ class BlendModel(Model):
 
     def __repr__(self) -> str:
         parts = ", ".join(f"{name} x {weight:g}" for name, weight in zip(self.names, self.weights, strict=True))
-        return f"BlendModel({len(self.items):,} items, {parts}, scale={self.scale!r})"
+        return f"BlendModel({count_of(len(self.items), 'item')}, {parts}, scale={self.scale!r})"
 
     def _rank(
         self,

@@ -10,7 +10,7 @@ from typing import Any, ClassVar, Literal, NoReturn
 import numpy as np
 import scipy.sparse as sp
 
-from omnireco._checks import check_choice, check_kind, check_number, shown
+from omnireco._checks import check_choice, check_kind, check_known, check_number, count_of, shown
 from omnireco._compute import Progress, one_blas_thread, row_blocks
 from omnireco._frozen import ReadOnly
 from omnireco.data.interactions import Interactions
@@ -49,6 +49,8 @@ class CrossChannel:
         log-lift. 0 gives every channel the same list.
     prior : float
         People an item needs on a channel for its bias to be half believed.
+    missing : {"raise", "ignore"}
+        Whether a weight for a channel that the matrix does not have is an error, or is passed over.
 
     Notes
     -----
@@ -80,6 +82,7 @@ class CrossChannel:
     saturation: Saturation = "log"
     lift: float = 0.25
     prior: float = 20.0
+    missing: Literal["raise", "ignore"] = field(default="raise", kw_only=True, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         if not hasattr(type(self.estimator), "fit") or isinstance(self.estimator, Model):
@@ -90,6 +93,7 @@ class CrossChannel:
         check_choice(self.saturation, "saturation", ("none", "log", "binary"))
         check_number(self.lift, "lift", low=0)
         check_number(self.prior, "prior", above=0)
+        check_choice(self.missing, "missing", ("raise", "ignore"))
 
     def fit(self, x: Interactions, *, threads: int | None = None, progress: Progress = False) -> ChannelModel:
         """Return the model of all channels; ``model.on("app")`` ranks for one of them.
@@ -107,7 +111,8 @@ class CrossChannel:
             When the joined matrix has no cells.
         """
         x = require_interactions(x, "CrossChannel.fit", targets=True)
-        joined = join_channels(x, weights=self.weights, saturation=self.saturation)
+        check_known(self.weights or (), x.layers, "CrossChannel: weights", missing=self.missing)
+        joined = join_channels(x, weights=self.weights, saturation=self.saturation, missing="ignore")
         if not joined.nnz:
             raise EmptyError("CrossChannel.fit: what speaks for and against every item cancels out. Check the weights.")
         takes = inspect.signature(self.estimator.fit).parameters
@@ -197,9 +202,9 @@ class ChannelModel(Model):
         )
 
     def __repr__(self) -> str:
-        told = f"{len(self.channels)} channel{'' if len(self.channels) == 1 else 's'}"
+        told = count_of(len(self.channels), "channel")
         on = "" if self.channel is None else f", on {self.channel!r}"
-        return f"ChannelModel({len(self.items):,} items, {told}{on}, {type(self.base).__name__})"
+        return f"ChannelModel({count_of(len(self.items), 'item')}, {told}{on}, {type(self.base).__name__})"
 
     def on(self, channel: str | None) -> ChannelModel:
         """Return the model that ranks for one channel (None: for all alike); the factors are the same.
@@ -255,7 +260,7 @@ class ChannelModel(Model):
 
     def _align(self, histories: Interactions) -> Interactions:
         known = Model._align(self, histories)
-        return join_channels(known, weights=self.weights, saturation=self.saturation)
+        return join_channels(known, weights=self.weights, saturation=self.saturation, missing="ignore")
 
     def _bias(self) -> np.ndarray | None:
         """Return the log-lift of the channel, float32 (n_items,), or None where there is none to add."""
@@ -336,7 +341,11 @@ class ChannelModel(Model):
 
 
 def join_channels(
-    x: Interactions, *, weights: Mapping[str, float] | None = None, saturation: Saturation = "log"
+    x: Interactions,
+    *,
+    weights: Mapping[str, float] | None = None,
+    saturation: Saturation = "log",
+    missing: Literal["raise", "ignore"] = "raise",
 ) -> Interactions:
     """Add up the layers of a matrix after each has been weighed: what :class:`CrossChannel` learns from.
 
@@ -347,6 +356,8 @@ def join_channels(
         Above 0, per channel; 1 where not listed.
     saturation : {"log", "none", "binary"}
         What a number counts inside its channel: log(1 + r), r, or 1, with its sign.
+    missing : {"raise", "ignore"}
+        Whether a weight for a channel that the matrix does not have is an error, or is passed over.
 
     Returns
     -------
@@ -362,6 +373,7 @@ def join_channels(
     array([[3.]], dtype=float32)
     """
     factor: Mapping[str, float] = _check_weights(weights) or {}
+    check_known(factor, x.layers, "join_channels: weights", missing=missing)
     check_choice(saturation, "saturation", ("none", "log", "binary"))
     check_kind(x, Interactions, "join_channels: x", "log.matrix()")
     layers, total = {}, sp.csr_matrix(x.shape, dtype=np.float64)

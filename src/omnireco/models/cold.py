@@ -8,7 +8,7 @@ import scipy.sparse as sp
 from omnireco._checks import check_number
 from omnireco._compute import one_blas_thread
 from omnireco.data.interactions import Interactions
-from omnireco.data.vocabulary import NONE, Vocabulary
+from omnireco.data.vocabulary import NONE, Vocabulary, match
 from omnireco.errors import EmptyError, ParameterError, SchemaError
 from omnireco.models.factors import FactorModel
 
@@ -70,7 +70,7 @@ def add_new_items(model: FactorModel, attributes: Interactions, *, regularizatio
     if not isinstance(attributes, Interactions):
         raise SchemaError(f"add_new_items: attributes must be Interactions. Got {type(attributes).__name__}.")
     regularization = check_number(regularization, "regularization", above=0)
-    code = model.items.codes(attributes.users.ids, missing="none")
+    code = match(model.items, attributes.users, ("model", "attributes"), column="item_id")
     known = np.flatnonzero((code != NONE) & (np.diff(attributes.csr.indptr) > 0))
     known = known[model.popularity[code[known]] > 0]
     new = np.flatnonzero(code == NONE)

@@ -11,15 +11,15 @@ accuracy is a number, not a feeling::
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import scipy.sparse as sp
 
-from omnireco._checks import check_integer, check_k, check_kind, check_number, shown
+from omnireco._checks import check_integer, check_k, check_kind, check_known, check_mapping, check_number, shown
 from omnireco.data.catalog import Catalog
 from omnireco.data.interactions import Interactions
-from omnireco.data.vocabulary import NONE
+from omnireco.data.vocabulary import NONE, Vocabulary, match
 from omnireco.errors import ParameterError, SchemaError
 from omnireco.models.base import Recommendations
 from omnireco.models.linear import ItemModel
@@ -192,7 +192,7 @@ def calibrated(
         (np.maximum(histories.csr.data[known], 0), (row, past_kind[histories.csr.indices][known])),
         (histories.n_users, n_past),
     ).toarray()
-    position = histories.users.codes(lists.users.ids, missing="none")
+    position = match(histories.users, lists.users, ("histories", "lists"))
     relevance = relevance_of(lists)
 
     def gain(row: int, open_: np.ndarray, picked: list[int]) -> np.ndarray:
@@ -214,7 +214,14 @@ def calibrated(
     return _picked(lists, k, gain)
 
 
-def quotas(lists: Recommendations, catalog: Catalog, *, k: int, most: int | Mapping[str, int]) -> Recommendations:
+def quotas(
+    lists: Recommendations,
+    catalog: Catalog,
+    *,
+    k: int,
+    most: int | Mapping[str, int],
+    missing: Literal["raise", "ignore"] = "raise",
+) -> Recommendations:
     """Show at most so many items of one category.
 
     Parameters
@@ -226,6 +233,8 @@ def quotas(lists: Recommendations, catalog: Catalog, *, k: int, most: int | Mapp
     k : int
     most : int or mapping of str to int
         The same limit for all categories, or limits for some.
+    missing : {"raise", "ignore"}
+        Whether a category that the catalogue does not have is an error, or is passed over.
 
     Examples
     --------
@@ -241,9 +250,8 @@ def quotas(lists: Recommendations, catalog: Catalog, *, k: int, most: int | Mapp
     category = _categories(catalog, lists.items.ids, "quotas")
     names = [str(name) for name in catalog.category[0].ids] if catalog.category is not None else []
     if isinstance(most, Mapping):
-        if unknown := [name for name in most if name not in names]:
-            raise ParameterError(f"quotas: the catalogue has no category {', '.join(map(shown, unknown))}.")
-        limit = {names.index(name): check_integer(n, f"most[{shown(name)}]", low=0) for name, n in most.items()}
+        wanted = check_known(most, names, "quotas: most", missing=missing)
+        limit = {names.index(name): check_integer(most[name], f"most[{shown(name)}]", low=0) for name in wanted}
     else:
         limit = dict.fromkeys(range(len(names)), check_integer(most, "most", low=0))
     kind = np.where(lists.codes == NONE, NONE, category[lists.codes])
@@ -261,6 +269,7 @@ def promoted(
     pin: Iterable[Any] = (),
     boost: Mapping[Any, float] | None = None,
     bury: Iterable[Any] = (),
+    missing: Literal["raise", "ignore"] = "raise",
 ) -> Recommendations:
     """Do what the business asks: some items first, some higher, some last.
 
@@ -278,6 +287,13 @@ def promoted(
         Moved up by so many places (down when negative).
     bury : iterable of item ids
         Put last, in the order of the list.
+    missing : {"raise", "ignore"}
+        Whether an item that the lists do not know is an error, or is passed over.
+
+    Raises
+    ------
+    ParameterError
+        For an unknown item, or one that is pinned and buried at once.
 
     Examples
     --------
@@ -290,9 +306,12 @@ def promoted(
     n_items = len(lists.items)
     place = np.repeat(np.arange(lists.k, dtype=np.float64)[None, :], lists.n_users, axis=0)
     shift = np.zeros(n_items)
-    pin, bury = list(pin), list(bury)
-    for item, places in (boost or {}).items():
-        shift[lists.items.codes([item])[0]] = check_number(places, f"boost[{shown(item)}]")
+    known, boost = dict.fromkeys(lists.items.ids), check_mapping(boost, "boost", "{'tea': 2.0}")
+    pin, bury, lift = (
+        list(check_known(names, known, f"promoted: {what}", missing=missing))
+        for what, names in (("pin", pin), ("bury", bury), ("boost", boost))
+    )
+    shift[lists.items.codes(lift)] = [check_number(boost[item], f"boost[{shown(item)}]") for item in lift]
     moved = place - np.where(shift[lists.codes] > 0, shift[lists.codes] + 0.5, shift[lists.codes] - 0.5)
     place = np.where(shift[lists.codes] != 0, moved, place)
     first = np.full(n_items, np.nan)
@@ -372,5 +391,5 @@ def _categories(catalog: Catalog, ids: np.ndarray, verb: str) -> np.ndarray:
     """Return the category code of each id, -1 where it has none."""
     if not isinstance(catalog, Catalog) or catalog.category is None:
         raise SchemaError(f"{verb} needs a Catalog with a column 'category'.")
-    row = catalog.items.codes(ids, missing="none")
+    row = match(catalog.items, Vocabulary(ids), ("catalog", "lists"), column="item_id")
     return np.where(row == NONE, NONE, catalog.category[1][row])

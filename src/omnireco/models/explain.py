@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import scipy.sparse as sp
 
-from omnireco._checks import check_duration, check_kind, shown
+from omnireco._checks import check_duration, check_kind, count_of, shown
 from omnireco.data.events import EventLog
 from omnireco.data.interactions import Interactions
 from omnireco.data.vocabulary import NONE, Vocabulary
-from omnireco.data.weights import Weights, event_targets, event_weights
+from omnireco.data.weights import Weights, check_names_of, event_targets, event_weights
 from omnireco.errors import ParameterError, SchemaError
 from omnireco.models.base import Model, Recommendations
 from omnireco.models.blend import BlendModel, all_scores
@@ -64,7 +64,7 @@ class Explanations:
             array.setflags(write=False)
 
     def __repr__(self) -> str:
-        return f"Explanations({self.contribution.size:,} contributions, {len(self.users):,} users)"
+        return f"Explanations({count_of(self.contribution.size, 'contribution')}, {count_of(len(self.users), 'user')})"
 
     def to_frame(self) -> pd.DataFrame:
         """Return user_id, item_id, because_item_id, channel, age, contribution: largest first for each item shown.
@@ -253,6 +253,7 @@ def _event_pieces(
 ) -> _Pieces:
     """Return the pieces of cells by event: what each adds to the cell, grouped by channel and range of age."""
     clock = known.at_us if known.at_us is not None else events.end_us
+    check_names_of(weights, events.events.ids, events.channels.ids)
     counts, said = event_weights(events, weights, clock), event_targets(events, weights)
     pull = counts if said is None else counts * said
     names = {name: code for code, name in enumerate(known.layers)}

@@ -8,7 +8,7 @@ from typing import Any, ClassVar, NoReturn
 import numpy as np
 import scipy.sparse as sp
 
-from omnireco._checks import check_integer, check_kind
+from omnireco._checks import check_integer, check_kind, count_of, unmasked
 from omnireco._compute import Progress, ticker, usable_threads
 from omnireco._random import stream
 from omnireco.data.interactions import Interactions
@@ -289,7 +289,7 @@ class FactorModel(Model):
         return cls(vocabulary, counts, array, loss, ItemIndex(array), Space.of(array, loss.unobserved_weight))
 
     def __repr__(self) -> str:
-        return f"FactorModel({len(self.items):,} items, {self.factors.shape[1]} factors)"
+        return f"FactorModel({count_of(len(self.items), 'item')}, {count_of(self.factors.shape[1], 'factor')})"
 
     def place(
         self, histories: Interactions, targets: Interactions | None = None, *, threads: int | None = None
@@ -380,12 +380,17 @@ def _unit(vectors: np.ndarray) -> np.ndarray:
 
 def _numbers(values: Any, name: str) -> np.ndarray:
     """Return a C-contiguous float32 copy of an array of numbers."""
+    kind = type(values).__name__
     try:
+        given = np.asarray(unmasked(values, name))
+        if given.dtype.kind not in "biuf" and given.size:
+            raise TypeError
         with np.errstate(over="ignore"):
-            return np.array(values, np.float32, order="C")
+            return np.array(given, np.float32, order="C")
+    except ParameterError:
+        raise
     except (TypeError, ValueError):
-        kind = type(values).__name__
-        raise ParameterError(f"{name} must be numbers in rows of equal length. Got another {kind}.") from None
+        raise ParameterError(f"{name} must be real numbers in rows of equal length. Got another {kind}.") from None
 
 
 def _align_targets(x: Interactions, targets: Interactions | None, loss: Loss, verb: str) -> np.ndarray | None:

@@ -7,13 +7,13 @@ As in :mod:`omnireco.models.diversify`, each function takes lists that are longe
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
-from omnireco._checks import check_integer, check_k, check_kind, check_number, shown
+from omnireco._checks import check_integer, check_k, check_kind, check_known, check_number, shown
 from omnireco._compute import row_blocks
-from omnireco.data.vocabulary import NONE
+from omnireco.data.vocabulary import NONE, match
 from omnireco.errors import ParameterError
 from omnireco.models.base import Model, Recommendations
 from omnireco.models.diversify import cut_lists, relevance_of, similarity_places
@@ -111,7 +111,7 @@ def limit_popularity(lists: Recommendations, model: Model, *, k: int, most: int,
     if not isinstance(model, Model):
         raise ParameterError(f"limit_popularity: model must be a fitted model. Got {type(model).__name__}.")
     check_kind(lists, Recommendations, "limit_popularity: lists", "model.recommend(x, k=100)")
-    place = model.items.codes(lists.items.ids, missing="none")
+    place = match(model.items, lists.items, ("model", "lists"), column="item_id")
     order = np.argsort(-model.popularity.astype(np.float64), kind="stable")
     before = np.cumsum(model.popularity[order].astype(np.float64)) - model.popularity[order]
     head = np.zeros(len(model.items) + 1, np.bool_)  # the last place is for items that the model does not know
@@ -122,7 +122,13 @@ def limit_popularity(lists: Recommendations, model: Model, *, k: int, most: int,
     return cut_lists(lists, np.argsort(~keep, axis=1, kind="stable"), keep, k)
 
 
-def limit_exposure(lists: Recommendations, *, k: int, most: int | Mapping[Any, int]) -> Recommendations:
+def limit_exposure(
+    lists: Recommendations,
+    *,
+    k: int,
+    most: int | Mapping[Any, int],
+    missing: Literal["raise", "ignore"] = "raise",
+) -> Recommendations:
     """Show an item to at most so many people: what is scarce goes to those it suits best.
 
     Stock, appointments, or fairness to those who sell: a list per person cannot hold a limit over all people, this can.
@@ -134,6 +140,14 @@ def limit_exposure(lists: Recommendations, *, k: int, most: int | Mapping[Any, i
     k : int
     most : int or mapping of item id to int
         People an item is shown to: the same limit for all items, or limits for some.
+    missing : {"raise", "ignore"}
+        Whether a limit for an item that the lists do not know is an error, or is passed over: stock of what nobody is
+        offered.
+
+    Raises
+    ------
+    ParameterError
+        For a limit below 0, or of an unknown item.
 
     Returns
     -------
@@ -164,8 +178,8 @@ def limit_exposure(lists: Recommendations, *, k: int, most: int | Mapping[Any, i
     n_items = len(lists.items)
     room = np.full(n_items, np.iinfo(np.int64).max)
     if isinstance(most, Mapping):
-        for item, n in most.items():
-            room[lists.items.codes([item])[0]] = check_integer(n, f"most[{shown(item)}]", low=0)
+        known = check_known(most, lists.items.ids, "limit_exposure: most", missing=missing)
+        room[lists.items.codes(known)] = [check_integer(most[item], f"most[{shown(item)}]", low=0) for item in known]
     else:
         room[:] = min(check_integer(most, "most", low=0), room.max(initial=0))
     there, relevance = lists.codes != NONE, relevance_of(lists)

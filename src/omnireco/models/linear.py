@@ -9,7 +9,7 @@ from typing import Any, Literal, NoReturn
 import numpy as np
 import scipy.sparse as sp
 
-from omnireco._checks import check_choice, check_duration, check_integer, check_number
+from omnireco._checks import check_choice, check_duration, check_integer, check_number, count_of
 from omnireco._compute import (
     available_memory,
     one_blas_thread,
@@ -279,7 +279,7 @@ class ItemModel(Model):
 
     def __repr__(self) -> str:
         kind = f"{self.weights.nnz:,} sparse" if sp.issparse(self.weights) else "dense"
-        return f"ItemModel({len(self.items):,} items, {kind} weights)"
+        return f"ItemModel({count_of(len(self.items), 'item')}, {kind} weights)"
 
     def _rank(
         self,

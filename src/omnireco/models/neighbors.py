@@ -8,7 +8,7 @@ from typing import Any, Literal, NoReturn
 import numpy as np
 import scipy.sparse as sp
 
-from omnireco._checks import check_choice, check_integer, check_number
+from omnireco._checks import check_choice, check_integer, check_number, count_of
 from omnireco._compute import in_threads, read_only, row_blocks
 from omnireco.data.interactions import Interactions
 from omnireco.data.vocabulary import Vocabulary
@@ -152,7 +152,9 @@ class NeighborModel(Model):
             array.setflags(write=False)
 
     def __repr__(self) -> str:
-        return f"NeighborModel({len(self.items):,} items, {self.people.shape[0]:,} people)"
+        return (
+            f"NeighborModel({count_of(len(self.items), 'item')}, {count_of(self.people.shape[0], 'person', 'people')})"
+        )
 
     def _rank(
         self,

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import numpy as np
 import scipy.sparse as sp
 
-from omnireco._checks import check_flag, check_integer, check_k, check_kind, check_names, check_number, shown
+from omnireco._checks import check_flag, check_integer, check_k, check_kind, check_names, check_number, count_of, shown
 from omnireco._compute import row_blocks
 from omnireco._frozen import ReadOnly
 from omnireco.data.audience import Audience
 from omnireco.data.interactions import Interactions
-from omnireco.data.vocabulary import NONE, Vocabulary
+from omnireco.data.vocabulary import NONE, Vocabulary, match
 from omnireco.errors import EmptyError, ParameterError, SchemaError
 from omnireco.models.base import Model, Recommendations, _Eligible, count_users, explain_unfitted, require_interactions
 from omnireco.models.cold import predict_vectors
@@ -165,7 +165,7 @@ def learn_people(
     regularization = check_number(regularization, "regularization", above=0)
     check_kind(histories, Interactions, "learn_people: histories", "log.matrix()")
     warm = np.flatnonzero(np.diff(histories.csr.indptr) > 0)
-    row = attributes.users.codes(histories.users.ids[warm], missing="none")
+    row = match(attributes.users, histories.users.take(warm), ("attributes", "histories"))
     told = np.diff(attributes.csr.indptr)[row] > 0
     both = (row != NONE) & told
     if not both.any():
@@ -289,7 +289,7 @@ class SegmentPopularity:
         """
         x = require_interactions(x, "SegmentPopularity.fit")
         _check_attributes(segments, "SegmentPopularity.fit")
-        row = segments.users.codes(x.users.ids, missing="none")
+        row = match(segments.users, x.users, ("segments", "x"))
         met = np.flatnonzero(row != NONE)
         member = sp.csr_matrix(segments.csr[row[met]] > 0, dtype=np.float64)
         if not member.nnz:
@@ -331,7 +331,7 @@ class SegmentModel:
             array.setflags(write=False)
 
     def __repr__(self) -> str:
-        return f"SegmentModel({len(self.segments):,} segments, {len(self.items):,} items)"
+        return f"SegmentModel({count_of(len(self.segments), 'segment')}, {count_of(len(self.items), 'item')})"
 
     def recommend(
         self, segments: Interactions, *, k: int, exclude: Any = None, eligible: Any = None, threads: int | None = None
@@ -526,7 +526,7 @@ class FallbackLists:
     def __repr__(self) -> str:
         counts = np.bincount(self.step[self.step != NONE], minlength=len(self.steps))
         told = ", ".join(f"{name} {n:,}" for name, n in zip(self.steps, counts, strict=True))
-        return f"FallbackLists({len(self.lists):,} users: {told})"
+        return f"FallbackLists({count_of(len(self.lists), 'user')}: {told})"
 
     def to_frame(self) -> pd.DataFrame:
         """Return user_id, item_id, rank, score, and step: the name of the one that answered."""

@@ -8,7 +8,7 @@ from typing import Any, Literal, NoReturn
 import numpy as np
 import scipy.sparse as sp
 
-from omnireco._checks import check_choice, check_number
+from omnireco._checks import check_choice, check_number, count_of
 from omnireco._compute import row_blocks
 from omnireco.data.interactions import Interactions
 from omnireco.data.vocabulary import Vocabulary
@@ -134,7 +134,7 @@ class PopularityModel(Model):
             array.setflags(write=False)
 
     def __repr__(self) -> str:
-        return f"PopularityModel({len(self.items):,} items, personal={self.personal:g})"
+        return f"PopularityModel({count_of(len(self.items), 'item')}, personal={self.personal:g})"
 
     def _rank(
         self,

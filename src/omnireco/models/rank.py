@@ -15,7 +15,9 @@ from omnireco._checks import (
     check_flag,
     check_integer,
     check_kind,
+    check_known,
     check_names,
+    count_of,
     from_microseconds,
     no_such,
     shown,
@@ -30,7 +32,7 @@ from omnireco.data.events import EventLog, require_events
 from omnireco.data.interactions import Interactions
 from omnireco.data.requests import Asked, Requests
 from omnireco.data.vocabulary import NONE, Vocabulary
-from omnireco.data.weights import Weights
+from omnireco.data.weights import Weights, check_names_of
 from omnireco.errors import EmptyError, ParameterError, SchemaError
 from omnireco.models._features import Facts, Pasts, describe
 from omnireco.models._population import Clocks, Population
@@ -48,6 +50,10 @@ __all__ = ["EventColumns", "Ranker", "RankerModel"]
 _log = logging.getLogger(__name__)
 _KINDS = ("logit", "lambdamart", "lightgbm")
 _MOST_EVENT_TYPES = 6
+_DISLIKES, _UNFINISHED = (
+    ("dislike", "hide"),
+    ("add_to_cart", "purchase"),
+)  # these may be absent
 _ENOUGH = 200  # choices that a channel needs for a curve of its own
 _BYTES_PER_ROW = 1_000  # of a candidate while it is described
 
@@ -94,6 +100,9 @@ class Ranker:
     negatives : int
         How many candidates that were not chosen stand beside the chosen ones of a request while it learns.
     seed : int
+    missing : {"raise", "ignore"}
+        Whether a type of event in ``dislikes`` or ``unfinished`` that the log does not have is an error, or is passed
+        over, as the defaults of both are.
 
     Notes
     -----
@@ -136,8 +145,8 @@ class Ranker:
     ranker: Literal["logit", "lambdamart", "lightgbm"] = "logit"
     weights: Weights = field(default_factory=Weights)
     events: Iterable[str] | None = None
-    dislikes: Iterable[str] = ("dislike", "hide")
-    unfinished: tuple[str, str] | None = ("add_to_cart", "purchase")
+    dislikes: Iterable[str] = _DISLIKES
+    unfinished: tuple[str, str] | None = _UNFINISHED
     n_candidates: int = 100
     exclude_seen: bool = True
     half_lives: tuple[str, str] = ("7D", "60D")
@@ -145,6 +154,7 @@ class Ranker:
     n_requests: int = 10_000
     negatives: int = 50
     seed: int = 0
+    missing: Literal["raise", "ignore"] = field(default="raise", kw_only=True, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "models", ReadOnly(_named(self.models)))
@@ -173,6 +183,7 @@ class Ranker:
             raise ParameterError(f"half_lives must be two durations, the shorter first. Got {shown(self.half_lives)}.")
         check_duration(self.gap, "gap")
         check_integer(self.seed, "seed", low=0)
+        check_choice(self.missing, "missing", ("raise", "ignore"))
 
     def fit(
         self,
@@ -225,6 +236,7 @@ class Ranker:
         _need_clock(tuple(self.context), log, audience, timezone)
         check_kind(asked, Asked, "asked", "Requests.from_log(log.between(at, end))", none=True)
         facts = _as_frames(facts)
+        self._check_names(log)
         past = log.before(at)
         if not len(past):
             raise EmptyError("Ranker.fit: nothing happened before at=, so there is nothing to propose from. Move it.")
@@ -262,12 +274,16 @@ class Ranker:
         wanted = [str(name) for name in log.events.ids if name not in self.dislikes]
         if self.events is None:
             return wanted
-        if absent := [name for name in self.events if name not in log.events.ids.tolist()]:
-            raise ParameterError(
-                f"Ranker: events names {', '.join(map(shown, absent))}; the log has "
-                f"{', '.join(map(repr, log.events.ids))}."
-            )
-        return list(self.events)
+        return list(check_known(self.events, log.events.ids, "Ranker: events", missing=None))
+
+    def _check_names(self, log: EventLog) -> None:
+        """Refuse names that the whole log does not have; the parts of it that models are fitted on may lack some."""
+        known = log.events.ids
+        for name, default in (("dislikes", _DISLIKES), ("unfinished", _UNFINISHED)):
+            if (given := getattr(self, name)) is not None and tuple(given) != default:
+                check_known(given, known, f"Ranker: {name}", missing=self.missing)
+        for weights in (self.weights, *(one.weights for one in self.models.values() if _reads_log(one))):
+            check_names_of(weights, known, log.channels.ids)
 
     def _unfinished(self, events: tuple[str, ...]) -> tuple[str, str] | None:
         pair = self.unfinished
@@ -282,7 +298,9 @@ class Ranker:
         chosen = np.isin(log.event, log.events.codes(wanted, missing="none"))
         x = log.matrix(_without(self.weights, self.dislikes))
         models = {
-            name: estimator.fit(log) if _reads_log(estimator) else estimator.fit(x)
+            name: replace(estimator, weights=replace(estimator.weights, missing="ignore")).fit(log)
+            if _reads_log(estimator)
+            else estimator.fit(x)
             for name, estimator in self.models.items()
         }
         population = Population.learn(
@@ -413,7 +431,7 @@ class RankerModel:
 
     def __repr__(self) -> str:
         kind = {Quadratic: "logit", Trees: "trees"}.get(type(self.scorer), "unordered")
-        return f"RankerModel({len(self.items):,} items, {kind} over {', '.join(self.models)})"
+        return f"RankerModel({count_of(len(self.items), 'item')}, {kind} over {', '.join(self.models)})"
 
     @property
     def context(self) -> tuple[str, ...]:
@@ -620,7 +638,7 @@ def _reads_log(estimator: Any) -> bool:
 
 def _without(weights: Weights, dislikes: Iterable[str]) -> Weights:
     """Return the weights with 0 for dislikes that they do not name."""
-    return replace(weights, events=dict.fromkeys(dislikes, 0.0) | dict(weights.events or {}))
+    return replace(weights, events=dict.fromkeys(dislikes, 0.0) | dict(weights.events or {}), missing="ignore")
 
 
 def _as_frames(facts: Any) -> list[Any]:

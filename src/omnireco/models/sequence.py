@@ -9,12 +9,12 @@ from typing import NoReturn
 import numpy as np
 import scipy.sparse as sp
 
-from omnireco._checks import check_integer, check_names, check_number, shown
+from omnireco._checks import check_integer, check_known, check_names, check_number, shown
 from omnireco._compute import require_memory, row_blocks
 from omnireco.data.events import EventLog, require_events
 from omnireco.data.order import distinct
 from omnireco.data.vocabulary import NONE
-from omnireco.data.weights import Weights, event_targets, event_weights, person_steps
+from omnireco.data.weights import Weights, check_names_of, event_targets, event_weights, person_steps
 from omnireco.errors import EmptyError, ParameterError
 from omnireco.models.base import explain_unfitted
 from omnireco.models.linear import (
@@ -109,6 +109,7 @@ class NextItem:
             When items squared do not fit in memory, or ``events`` names a type that the log does not have.
         """
         require_events(log, "NextItem.fit")
+        check_names_of(self.weights, log.events.ids, log.channels.ids)
         past, following = self._examples(log)
         if not past.nnz or not following.nnz:
             raise EmptyError(
@@ -162,14 +163,8 @@ class NextItem:
         """Return which events are to be predicted, bool of shape (n,)."""
         if self.events is None:
             return np.ones(len(log), np.bool_)
-        wanted = log.events.codes(list(self.events), missing="none")
-        if (wanted == NONE).any():
-            raise ParameterError(
-                f"NextItem(events: {', '.join(map(shown, self.events))}): the log has only "
-                f"{', '.join(map(repr, log.events.ids))}. "
-                "Name types that occur in it."
-            )
-        return np.isin(log.event, wanted)
+        wanted = check_known(self.events, log.events.ids, "NextItem: events", missing=None)
+        return np.isin(log.event, log.events.codes(wanted))
 
 
 def _ridge(inputs: sp.csr_matrix, targets: sp.csr_matrix, regularization: float) -> np.ndarray:

@@ -8,7 +8,7 @@ from typing import NoReturn
 import numpy as np
 import scipy.sparse as sp
 
-from omnireco._checks import check_integer
+from omnireco._checks import check_integer, count_of
 from omnireco._compute import one_blas_thread
 from omnireco.data.interactions import Interactions
 from omnireco.data.vocabulary import Vocabulary
@@ -117,7 +117,7 @@ class ProjectionModel(Model):
         return cls(items, popularity, encode, decode, ItemIndex(decode))
 
     def __repr__(self) -> str:
-        return f"ProjectionModel({len(self.items):,} items, {self.encode.shape[1]} factors)"
+        return f"ProjectionModel({count_of(len(self.items), 'item')}, {count_of(self.encode.shape[1], 'factor')})"
 
     def place(self, histories: Interactions) -> np.ndarray:
         """Return the vector of each person, float32 of shape (n_users, d)."""

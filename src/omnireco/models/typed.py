@@ -9,7 +9,16 @@ from typing import Any, Literal, NoReturn
 import numpy as np
 import scipy.sparse as sp
 
-from omnireco._checks import check_choice, check_flag, check_integer, check_names, check_number, shown
+from omnireco._checks import (
+    check_choice,
+    check_flag,
+    check_integer,
+    check_known,
+    check_names,
+    check_number,
+    count_of,
+    shown,
+)
 from omnireco._compute import require_memory, row_blocks
 from omnireco.data.events import EventLog, require_events
 from omnireco.data.interactions import Interactions
@@ -160,14 +169,8 @@ class TypedEASE:
         ):
             if names is None:
                 continue
-            wanted = known.codes(list(names), missing="none")
-            if (wanted == NONE).any():
-                raise ParameterError(
-                    f"TypedEASE({what}: {', '.join(map(shown, names))}): the log has only "
-                    f"{', '.join(map(repr, known.ids))}. "
-                    "Name what occurs in it."
-                )
-            aim &= np.isin(codes, wanted)
+            wanted = check_known(names, known.ids, f"TypedEASE: {what}", missing=None)
+            aim &= np.isin(codes, known.codes(wanted))
         return aim
 
     def _examples(
@@ -265,7 +268,7 @@ class TypedModel(Model):
         return cls(items, popularity, weights, types, target, by, input_half_life, wide)
 
     def __repr__(self) -> str:
-        return f"TypedModel({len(self.items):,} items, inputs: {', '.join(self.types)})"
+        return f"TypedModel({count_of(len(self.items), 'item')}, inputs: {', '.join(self.types)})"
 
     def inputs(self, log: EventLog) -> Interactions:
         """Return everybody's history as the model reads it: one layer per type, fading towards the end of the log.

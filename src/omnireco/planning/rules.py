@@ -27,6 +27,7 @@ from omnireco._checks import (
     shown,
 )
 from omnireco.data.vocabulary import NONE
+from omnireco.data.vocabulary import match as match_ids
 from omnireco.data.zones import ZonePosterior
 from omnireco.errors import ParameterError
 from omnireco.planning.touches import Past, Rows, Touches
@@ -247,7 +248,7 @@ class QuietHours(Eligibility):
         covered = touches.on(self.channels, "QuietHours: channels", missing=self.missing)  # type: ignore[arg-type]
         fine = ~quiet & touches.zone_known
         if self.zones is not None:
-            code = self.zones.users.codes(touches.users.ids, missing="none")[touches.user]
+            code = match_ids(self.zones.users, touches.users, ("the zones", "the candidates"))[touches.user]
             rows = np.flatnonzero(covered & (code >= 0))
             fine[rows] = self.zones.allowed_codes(code[rows], touches.send_at[rows], (start, end), self.level)
         return ~covered | fine

@@ -749,7 +749,7 @@ class LiveBandit:
         if need != size or (have and wide > have["serial"].shape[1]):
             fresh = {
                 "id": np.full(need, -1),
-                "x": np.empty((need, self._state.d)),
+                "x": np.zeros((need, self._state.d)),
                 "serial": np.full((need, wide), NONE),
             }
             if have:  # a ring only grows before it is full, so everything lies where it did

@@ -12,7 +12,7 @@ import numpy as np
 
 from omnireco._checks import shown
 from omnireco.data.audience import Audience
-from omnireco.data.vocabulary import NONE, Vocabulary
+from omnireco.data.vocabulary import NONE, Vocabulary, match
 from omnireco.errors import ParameterError
 from omnireco.response.profiles import Base
 
@@ -53,7 +53,7 @@ def people_of(log: EventLog, audience: Audience) -> Vocabulary:
 def segment_codes(users: Vocabulary, audience: Audience, name: str) -> tuple[np.ndarray, int]:
     """Return the given segment of each person, int32 (-1 unknown), and how many segments there are."""
     names, code = _attribute(audience, name)
-    return np.append(code, np.int32(NONE))[audience.users.codes(users.ids, missing="none")], len(names)
+    return np.append(code, np.int32(NONE))[match(audience.users, users, ("audience", "events"))], len(names)
 
 
 def groups_of_segments(base: Base, segment: np.ndarray) -> Groups:
@@ -78,7 +78,7 @@ def groups_of_attributes(
     member : ndarray of shape (m, G)
         Their segments. Each person counts once per segment, with its probability as the weight.
     """
-    row = audience.users.codes(users.ids, missing="none")
+    row = match(audience.users, users, ("audience", "events"))
     codes = np.stack([np.append(_attribute(audience, name)[1], np.int32(NONE))[row] for name in names], axis=1)
     combinations, group = np.unique(codes, axis=0, return_inverse=True)
     group = np.where((codes != NONE).any(axis=1), group.ravel() + 1, 0)

@@ -19,7 +19,7 @@ from omnireco.data.clock import clock_changes
 from omnireco.data.events import EventLog
 from omnireco.data.hours import local_hours
 from omnireco.data.messages import NEVER, MessageLog
-from omnireco.data.vocabulary import NONE, Vocabulary
+from omnireco.data.vocabulary import NONE, Vocabulary, match
 from omnireco.errors import DataWarning
 
 __all__ = [
@@ -186,7 +186,7 @@ def count_sessions(
 
 def _clock_of(log: EventLog, audience: Audience) -> tuple[np.ndarray, np.ndarray]:
     """Return each person's zone, and the local hours of the events where these cannot come from the zones alone."""
-    zone = np.append(audience.zone, np.int32(NONE))[audience.users.codes(log.users.ids, missing="none")]
+    zone = np.append(audience.zone, np.int32(NONE))[match(audience.users, log.users, ("audience", "events"))]
     labelled = {"timezone", "utc_offset_min"} & set(log.labels)
     if labelled or (len(log) and int(log.at[-1]) - int(log.at[0]) > _LONGEST_WALK):
         return zone, local_hours(log, audience, np.arange(len(log))).astype(np.int16)

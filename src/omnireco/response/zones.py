@@ -14,7 +14,7 @@ from omnireco.data.audience import Audience
 from omnireco.data.clock import country_zones, hour_of_week, is_zone, utc_offset
 from omnireco.data.events import EventLog
 from omnireco.data.hours import offset_minutes
-from omnireco.data.vocabulary import NONE, Vocabulary
+from omnireco.data.vocabulary import NONE, Vocabulary, match
 from omnireco.data.zones import WORLD, ZonePosterior, check_zone_names
 from omnireco.errors import ParameterError, SchemaError
 from omnireco.response.activity import ActivityModel
@@ -230,7 +230,7 @@ def _by_habits(home: _Home, log: EventLog, audience: Audience, known: Vocabulary
     """Return the prior updated by the hours of sessions, as far as that finds the zones of people who told theirs."""
     log = timed_events(log)
     rows = session_starts(log.user, log.at, 30 * 60_000_000)
-    place = audience.users.codes(log.users.ids, missing="none")[log.user[rows]]
+    place = match(audience.users, log.users, ("audience", "events"))[log.user[rows]]
     rows, place = rows[place >= 0], place[place >= 0]
     at, segments = log.at[rows], len(activity.base.pi)
     log_phi = np.log(activity.base.phi)
@@ -275,7 +275,7 @@ def _by_habits(home: _Home, log: EventLog, audience: Audience, known: Vocabulary
 
 def _recorded(log: EventLog, audience: Audience, known: Vocabulary, shops: Mapping[Any, str]) -> _Clocks:
     """Return the recorded clocks of the people of an audience."""
-    person = audience.users.codes(log.users.ids, missing="none")[log.user]
+    person = match(audience.users, log.users, ("audience", "events"))[log.user]
     offset = np.full(len(log), np.nan)
     if "store_id" in log.labels and shops:
         names, code = log.labels["store_id"]

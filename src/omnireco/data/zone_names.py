@@ -1,0 +1,64 @@
+"""One name for one zone: what people and browsers call a time zone, in the spelling of the zone database.
+
+Browsers still say ``Asia/Calcutta`` where others say ``Asia/Kolkata``. The database keeps such old names as links.
+A name that it lists for a country is kept; any other one that is a link is replaced by what it links to.
+"""
+
+from __future__ import annotations
+
+import functools
+
+import numpy as np
+
+from omnireco.data.clock import is_zone, zone_file
+from omnireco.data.vocabulary import NONE, Vocabulary
+
+__all__ = ["one_name", "one_name_each"]
+
+
+def one_name(name: object) -> str | None:
+    """Return the one name of a time zone, None for what is none; spaces around it do not count.
+
+    Parameters
+    ----------
+    name : object
+        What a data source calls a time zone.
+
+    Returns
+    -------
+    str or None
+        ``"UTC"`` for all names of it that :func:`is_zone` takes. Without a file of links on this machine
+        (``pip install tzdata`` brings one) every spelling stays as it is.
+
+    Examples
+    --------
+    >>> one_name(" Asia/Calcutta"), one_name("US/Eastern"), one_name("Etc/UTC"), one_name("Etc/Unknown")
+    ('Asia/Kolkata', 'America/New_York', 'UTC', None)
+    """
+    if not isinstance(name, str) or not is_zone(name := name.strip()):
+        return None
+    return _links().get(name, name)
+
+
+def one_name_each(zones: Vocabulary, zone: np.ndarray) -> tuple[Vocabulary, np.ndarray, np.ndarray]:
+    """Return (vocabulary of one name per zone, codes, mask of the rows whose name is no zone and that have -1 now)."""
+    names = [one_name(text) for text in zones.ids]
+    known, code = Vocabulary.encode(names, "timezone", allow_missing=True)
+    code = np.append(code, np.int32(NONE)).astype(np.int32)[zone]
+    return known, code, (code == NONE) & (zone != NONE)
+
+
+@functools.cache
+def _links() -> dict[str, str]:
+    """Return the zone database's other names of zones, each with the one that is kept."""
+    kept = {line.split("\t")[2].strip() for line in zone_file("zone.tab")}
+    target = {words[2]: words[1] for line in zone_file("tzdata.zi") if (words := line.split())[:1] == ["L"]}
+    found = {name: _end(name, target, kept) for name in target if name not in kept}
+    return found | {"UTC": "UTC", "Etc/UTC": "UTC"}
+
+
+def _end(name: str, target: dict[str, str], kept: set[str]) -> str:
+    """Follow links to a name that is kept, or to the last one."""
+    while name not in kept and name in target:
+        name = target[name]
+    return name

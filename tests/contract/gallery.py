@@ -1,0 +1,238 @@
+# ruff: noqa: E501 - a line for each value
+"""A value of every kind, small, and in the states it can be built in: what the laws about files run over."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Callable
+from functools import cache
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import scipy.sparse as sp
+
+import omnireco as om
+from omnireco.evaluation.offpolicy import off_policy
+from omnireco.response.channel import ChannelPreference
+
+NOWHERE = pd.Series([None], dtype="string")
+
+
+@cache
+def world() -> SimpleNamespace:
+    """The logs and models that the values are made of."""
+    made = om.simulate(n_users=60, n_items=20, days=60, seed=3)
+    w = SimpleNamespace(world=made, log=om.EventLog.from_frame(made.events, itemless="keep"))
+    w.sent, w.catalog = om.MessageLog.from_frame(made.messages), om.Catalog.from_frame(made.items)
+    w.audience = om.Audience.from_frame(made.users, attributes=["age_group"])
+    w.x, w.train = w.log.matrix(om.Weights(half_life="30D")), w.log.before("2025-02-10")
+    w.als = om.ALS(factors=8, iterations=3, seed=7).fit(w.x)
+    w.attributes = om.people_attributes(w.audience)
+    w.placed = om.learn_people(w.als, w.x, w.attributes)
+    w.fallback = om.Fallback({"taste": w.als, "attributes": w.placed, "segments": segments(w)})
+    w.lists = w.als.recommend(w.x, k=3)
+    w.send_time = om.SendTime().fit(w.log, w.sent, w.audience)
+    w.slots = om.slots("2025-03-10", days=2)
+    rules = [om.QuietHours("21:00", "08:00")]
+    w.touches = om.candidates(w.lists, w.audience, w.send_time, w.slots, channels=["email"], eligibility=rules)
+    w.activity = om.ActivityProfile(channels=("app",)).fit(w.log, w.audience)
+    w.cross = om.CrossChannel(om.ALS(factors=4, iterations=2)).fit(w.x)
+    return w
+
+
+def segments(w: SimpleNamespace) -> Any:
+    return om.SegmentPopularity().fit(w.x, w.attributes)
+
+
+def _creatives() -> tuple[Any, Any, Any]:
+    draw, n = np.random.default_rng(0), 300
+    creative = draw.integers(0, 6, n)
+    sent = pd.Timestamp("2025-05-01", tz="UTC") + pd.to_timedelta(np.arange(n), unit="min")
+    frame = pd.DataFrame({"user_id": draw.integers(0, 30, n), "item_id": creative // 2, "creative_id": creative})
+    frame = frame.assign(channel="web", sent_at=sent, propensity=0.5)
+    frame["responded_at"] = pd.Series(sent).where(draw.random(n) < 0.3)
+    art = pd.DataFrame({"creative_id": range(6), "item_id": np.arange(6) // 2, "face": np.arange(6) % 2 * 1.0})
+    return om.MessageLog.from_frame(frame), art, frame
+
+
+def _creative_model() -> Any:
+    sent, art, _ = _creatives()
+    return om.Creatives().fit(sent, art)
+
+
+def _choices() -> Any:
+    return _creative_model().choose(pd.DataFrame({"user_id": [1, 2], "item_id": [0, 1]}), at="2025-06-01")
+
+
+def _bandit(**settings: Any) -> Any:
+    draw = np.random.default_rng(0)
+    live = om.LinearBandit(**settings).start(["a", "b"], n_features=3)
+    made = live.decide(draw.normal(size=(20, 3)))
+    live.reward(made.ids[-10:], np.ones(10))
+    return live
+
+
+def _ranker(kind: str) -> Any:
+    w = world()
+    models = [om.Popularity(), om.BuyAgain()]
+    learner = om.Ranker(models=models, ranker=kind, n_requests=200, n_candidates=10)  # type: ignore[arg-type]
+    return learner.fit(w.log, at="2025-02-10", audience=w.audience, catalog=w.catalog)
+
+
+def _report() -> Any:
+    w = world()
+    later = w.log.split("2025-02-20").test.matrix()
+    return om.evaluate({"lists": w.lists}, later, k=3, metrics=[om.ndcg, om.coverage], n_bootstrap=20)
+
+
+def _frame(**columns: Any) -> Any:
+    at = pd.to_datetime(["2025-05-01"], utc=True)
+    start = {"user_id": ["1"], "item_id": ["x"], "channel": ["a"], "event": ["v"], "timestamp": at}
+    return pd.DataFrame(start | columns)
+
+
+def _messages(**columns: Any) -> Any:
+    at = pd.to_datetime(["2025-05-01"], utc=True)
+    return pd.DataFrame({"user_id": ["1"], "channel": ["a"], "sent_at": at, "responded_at": at} | columns)
+
+
+def _touches() -> Any:
+    at = pd.to_datetime(["2025-06-01 09:00"], utc=True)
+    return pd.DataFrame({"user_id": ["1"], "item_id": ["a"], "channel": ["p"], "send_at": at, "value": [1.0]})
+
+
+VALUES: dict[str, Callable[[], Any]] = {
+    "event log": lambda: world().log,
+    "message log": lambda: world().sent,
+    "audience": lambda: world().audience,
+    "catalog": lambda: world().catalog,
+    "interactions": lambda: world().x,
+    "identities": lambda: om.Identities.from_links(
+        pd.DataFrame({"kind_a": ["email"] * 2, "id_a": ["e", "f"], "kind_b": ["cookie"] * 2, "id_b": ["b", "c"]}),
+        max_links={("email", "cookie"): 9},
+        expiry="4D",
+        trusted=["email"],
+    ),
+    "zone posterior": lambda: om.infer_zones(world().log, world().audience),
+    "requests": lambda: om.Requests.from_log(world().log, context=["channel"], per_user=1).requests,
+    "weights": lambda: om.Weights(events={"view": 2}, half_life="30D", targets={"view": {1.0: 0.5}}, verdicts=["view"]),
+    "link rules": lambda: om.LinkRules(max_links={"card": 3}, expiry={"cookie": "30D"}),
+    "quality report": lambda: world().log.check(),
+    "resolve report": lambda: om.ResolveReport(*range(7)),
+    "slots": lambda: world().slots,
+    "vocabulary": lambda: world().log.users,
+    "recommendations": lambda: world().lists,
+    "factor model": lambda: world().als,
+    "dense item model": lambda: om.EASE().fit(world().x),
+    "sparse item model": lambda: om.ItemKNN().fit(world().x),
+    "popularity model": lambda: om.BuyAgain().fit(world().x),
+    "projection model": lambda: om.PureSVD(factors=4).fit(world().x),
+    "neighbor model": lambda: om.UserKNN().fit(world().x),
+    "session model": lambda: om.SessionKNN().fit(world().log),
+    "typed model": lambda: om.TypedEASE().fit(world().log),
+    "blend model": lambda: om.Blend(models={"a": om.EASE(), "b": om.ItemKNN()}).fit(world().x),
+    "channel model": lambda: world().cross.on("app"),
+    "attribute model": lambda: world().placed,
+    "segment model": lambda: segments(world()),
+    "fallback": lambda: world().fallback,
+    "fallback lists": lambda: world().fallback.recommend(world().x, k=3, attributes=world().attributes),
+    "what next": lambda: om.WhatNext(model=world().als, fade="10min"),
+    "ranker": lambda: _ranker("logit"),
+    "ranker of trees": lambda: _ranker("lambdamart"),
+    "refill model": lambda: om.Refills(events=["view"]).fit(world().log),
+    "follow-ups model": lambda: om.FollowUps(events=["view"]).fit(world().log),
+    "explanations": lambda: om.explain(world().als, world().x, world().lists),
+    "activity model": lambda: world().activity,
+    "send time model": lambda: world().send_time,
+    "reading model": lambda: om.ReadingClock().fit(world().sent, world().audience, activity=world().activity),
+    "fatigue model": lambda: om.Fatigue().fit(world().sent),
+    "channel preference": lambda: ChannelPreference().fit(world().sent),
+    "creative model": _creative_model,
+    "creative choices": _choices,
+    "live bandit": lambda: _bandit(),
+    "decisions": lambda: _bandit().decide(np.ones((4, 3))),
+    "candidates": lambda: world().touches,
+    "plan": lambda: om.plan(world().touches, constraints=[om.FrequencyCap(1, per="7D"), om.Budget("email", cost=1, total=9)]),
+    "report": _report,
+    "channel comparison": lambda: om.compare_channels(world().log, horizon="14D", k=3, n_bootstrap=20),
+    "channel report": lambda: om.channel_report(world().log),
+    "off-policy": lambda: off_policy(np.ones(2000), np.full(2000, 0.5), np.full(2000, 0.4), n_bootstrap=20),
+    "learned blend": lambda: om.learn_blend({"a": om.EASE().fit(world().x), "b": world().als}, world().x, world().x, k=3),
+    "learned weights": lambda: om.LearnedWeights(
+        om.Weights(), om.EASE(), om.Weights(), om.EASE(), om.Weights(half_life="3D"), True, 0.1, 0.05, float("nan"),
+        (("app", 0.1, 0.0, 0.2),), (("half_life=3D", 0.2),), "ndcg", 9, "0a",
+    ),
+    "reproduction": lambda: om.Reproduction(
+        "ml", "paper", "all items", ("ndcg",),
+        (("EASE", "ours", np.ones(1), np.ones(1), np.full(1, np.nan), 0.5, "EASE()"),), 9, "0a",
+    ),
+    "headroom": lambda: om.headroom(world().log, world().audience, at="2025-02-15"),
+}  # fmt: skip
+
+STATES: dict[str, Callable[[], Any]] = {
+    "audience, nobody with a zone": lambda: om.Audience.from_frame(
+        pd.DataFrame({"user_id": [1], "timezone": NOWHERE, "consent_push": [True]})
+    ),
+    "audience, no consents": lambda: om.Audience.from_frame(pd.DataFrame({"user_id": [1], "timezone": ["UTC"]})),
+    "audience, nobody": lambda: om.Audience.from_frame(pd.DataFrame({"user_id": [1], "timezone": ["UTC"]}).iloc[:0]),
+    "log, a column without a value": lambda: om.EventLog.from_frame(_frame(store_id=NOWHERE)),
+    "log, empty": lambda: om.EventLog.from_frame(_frame().iloc[:0]),
+    "log, only what is about no item": lambda: om.EventLog.from_frame(_frame(item_id=NOWHERE), itemless="keep"),
+    "log, before its first event": lambda: world().log.before("2025-01-01"),
+    "log, text beyond ASCII": lambda: om.EventLog.from_frame(_frame(user_id=["Zoë \U0001f600\0"], item_id=["茶 \u00e9"])),
+    "log, rows dropped": lambda: om.EventLog.from_frame(
+        pd.concat([_frame(), _frame(user_id=[None])]), on_invalid="drop"
+    ),
+    "messages, empty": lambda: om.MessageLog.from_frame(_messages().iloc[:0]),
+    "messages, machines and clicks": lambda: om.MessageLog.from_frame(
+        _messages(machine=[0.5], clicked_at=pd.to_datetime(["2025-05-01"], utc=True))
+    ),
+    "catalog, items alone": lambda: om.Catalog.from_frame(pd.DataFrame({"item_id": [3, 1]})),
+    "catalog, empty": lambda: om.Catalog.from_frame(pd.DataFrame({"item_id": [3, 1]}).iloc[:0]),
+    "matrix, empty": lambda: om.Interactions.from_scipy(sp.csr_matrix((0, 0))),
+    "matrix, no cells": lambda: om.Interactions.from_scipy(sp.csr_matrix((3, 2))),
+    "matrix, targets": lambda: om.Interactions.from_frame(
+        pd.DataFrame({"user_id": [1, 1], "item_id": list("ab"), "weight": [1.0, 2.0], "target": [1.0, 0.0]})
+    ),
+    "requests, empty": lambda: om.Requests.from_frame(_frame()[["user_id", "timestamp"]].iloc[:0]),
+    "vocabulary, no integers": lambda: om.Vocabulary(np.empty(0, np.int64)),
+    "vocabulary, no strings": lambda: om.Vocabulary(np.empty(0, object)),
+    "lists, nobody": lambda: om.Recommendations.from_frame(
+        pd.DataFrame({"user_id": [1], "item_id": [1], "rank": [1]}).iloc[:0]
+    ),
+    "lists, padded": lambda: world().als.recommend(world().x, k=40),
+    "candidates, empty": lambda: om.Candidates.from_frame(_touches().iloc[:0]),
+    "candidates, past and labels": lambda: om.Candidates.from_frame(
+        _touches().assign(offer_id=[None], creative_id="c", probability=0.5),
+        messages=om.MessageLog.from_frame(_messages()),
+        once_per_item=True,
+    ),
+    "plan of nothing": lambda: om.plan(om.Candidates.from_frame(_touches().iloc[:0])),
+    "send time without messages": lambda: om.SendTime(life="2D").fit(world().log, None, world().audience),
+    "activity for ever": lambda: om.ActivityProfile(prior=float("inf"), half_life=None).fit(world().log, world().audience),
+    "activity by attributes": lambda: om.ActivityProfile(segments=2, covariates=("age_group",)).fit(
+        world().log, world().audience
+    ),
+    "activity by given segments": lambda: om.ActivityProfile(segments="age_group").fit(world().log, world().audience),
+    "reading without activity": lambda: om.ReadingClock().fit(world().sent, world().audience),
+    "fatigue of nobody": lambda: om.Fatigue().fit(om.MessageLog.from_frame(_messages().iloc[:0])),
+    "channel preference, groups and kinds": lambda: ChannelPreference().fit(
+        world().sent, kinds=world().catalog, groups=pd.DataFrame({"user_id": world().sent.users.ids, "group": "a"})
+    ),
+    "channel preference, shares": lambda: ChannelPreference().fit(world().log),
+    "bandit, new": lambda: om.LinearBandit().start(["a", "b"], n_features=2),
+    "bandit, no arms": lambda: om.LinearBandit().start([], n_features=2),
+    "bandit, disjoint": lambda: _bandit(shared=False),
+    "bandit, forgetting": lambda: _bandit(shared=False, discount=0.99),
+    "bandit, features": lambda: om.LinearBandit(policy="linucb").start([3, 4], n_features=0, features=[[1.0], [2.0]]),
+    "bandit, a short memory": lambda: _bandit(memory=15),
+    "channel model of all": lambda: world().cross,
+    "neighbours by person": lambda: om.UserKNN(chosen="by person").fit(world().x),
+    "model of one item": lambda: om.FactorModel.from_arrays([[1.0, 2.0]]),
+    "typed, fading": lambda: om.TypedEASE(input_half_life=dt.timedelta(days=30)).fit(world().log),
+    "rules": lambda: om.QuietHours("21:00", "08:00", zones=om.infer_zones(world().log, world().audience)),
+    "estimator of estimators": lambda: om.Blend(models={"a": om.ALS(seed=3), "b": om.NextItem()}, weights={"a": 2.0}),
+    "estimator with a weight": lambda: om.SessionKNN(weights=om.Weights(half_life=dt.timedelta(days=1))),
+}  # fmt: skip

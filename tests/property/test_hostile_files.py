@@ -1,0 +1,143 @@
+# ruff: noqa: E501 - tables
+"""Hostile files: a short form of ``tests/fuzz_files.py``, and the zip itself."""
+
+from __future__ import annotations
+
+import importlib.util
+import io
+import json
+import os
+import sys
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import omnireco as om
+from omnireco.errors import StorageError
+
+_SPEC = importlib.util.spec_from_file_location("fuzz_files", Path(__file__).parents[1] / "fuzz_files.py")
+fuzz = importlib.util.module_from_spec(_SPEC)
+_SPEC.loader.exec_module(fuzz)
+
+QUICK = ["audience", "sparse item model", "factor model", "send time model", "reading model", "recommendations",
+         "live bandit", "zone posterior", "candidates", "log, text beyond ASCII"]  # fmt: skip
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="children are watched by what Linux tells of them")
+def test_hostile_content_is_refused_or_used_without_harm():
+    found = fuzz.run(250, seed=1, names=QUICK)
+    assert found["refused"] > 50
+    assert found["used"] > 10
+    assert not [outcome for outcome in found if outcome.startswith(("signal", "memory"))], found
+
+
+@pytest.fixture
+def parts(tmp_path):
+    path = om.save(om.FactorModel.from_arrays(np.eye(3), items=["a", "b", "c"]), tmp_path / "model")
+    with zipfile.ZipFile(path) as archive:
+        return {name: archive.read(name) for name in archive.namelist()}
+
+
+def written(path, parts, **options):
+    with zipfile.ZipFile(path, "w", **options) as archive:
+        for name, content in parts.items():
+            archive.writestr(name, content)
+    return path
+
+
+def npy(array):
+    held = io.BytesIO()
+    np.lib.format.write_array(held, array)
+    return held.getvalue()
+
+
+def shaped(parts, text):
+    return parts | {"factors.npy": parts["factors.npy"].replace(b"(3, 3), }", text)}
+
+
+CHANGES = {
+    "a header cut in the middle": (lambda p: shaped(p, b"(3, 3, ( "), "no array of ours"),
+    "a shape beyond its bytes": (lambda p: shaped(p, b"(9, 9), }"), "does not explain"),
+    "a shape that overflows": (lambda p: shaped(p, b"(4611686018427387904, 4, 3), }"), "no array of ours|does not explain"),
+    "another order": (lambda p: p | {"factors.npy": npy(np.asfortranarray(np.ones((3, 2), np.float32)))}, "no array of ours"),
+    "another byte order": (lambda p: p | {"factors.npy": npy(np.eye(3).astype(">f4"))}, "no array of ours"),
+    "a structured type": (lambda p: p | {"factors.npy": npy(np.zeros(3, "f4,f4"))}, "no array of ours"),
+    "objects": (lambda p: p | {"factors.npy": npy(np.zeros(3, "U4"))}, "no array of ours"),
+    "a member too many": (lambda p: p | {"extra.npy": npy(np.eye(2))}, "other arrays than it holds"),
+    "a member too few": (lambda p: {n: c for n, c in p.items() if n != "factors.npy"}, "other arrays than it holds"),
+    "a name with dots": (lambda p: p | {"../up.npy": npy(np.eye(2))}, "a name that no array of ours has"),
+    "an absolute name": (lambda p: p | {"/etc.npy": npy(np.eye(2))}, "a name that no array of ours has"),
+    "no header": (lambda p: {n: c for n, c in p.items() if n != "header.json"}, "no header"),
+    "deep JSON": (lambda p: p | {"header.json": b"[" * 100_000}, "RecursionError"),
+    "NaN in JSON": (lambda p: p | {"header.json": b'{"format": NaN}'}, "holds NaN"),
+    "a name twice": (lambda p: p | {"header.json": b'{"format": 1, "format": 2}'}, "names a field twice"),
+    "no object": (lambda p: p | {"header.json": b"[]"}, "no object"),
+    "a flipped checksum": (lambda p: p | {"factors.npy": npy(np.ones((3, 3), np.float32))}, "checksum of factors differs"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", CHANGES)
+def test_a_file_that_is_not_ours(name, parts, tmp_path):
+    change, told = CHANGES[name]
+    with pytest.raises(StorageError, match=told):
+        om.load(written(tmp_path / "changed", change(parts)))
+
+
+def test_compressed_members_are_refused_before_they_are_inflated(parts, tmp_path):
+    parts["header.json"] = b" " * (1 << 24) + b"{}"
+    with pytest.raises(StorageError, match="compressed"):
+        om.load(written(tmp_path / "bomb", parts, compression=zipfile.ZIP_DEFLATED))
+
+
+def test_a_header_larger_than_any_of_ours(parts, tmp_path):
+    parts["header.json"] = b" " * (9 << 20) + b"{}"
+    with pytest.raises(StorageError, match="header is larger"):
+        om.load(written(tmp_path / "large", parts))
+
+
+@pytest.mark.parametrize("change", [{"version": "1"}, {"kind": []}, {"kind": "stranger"}, {"fields": []}, {"extra": 1}])
+def test_a_header_of_another_kind(change, parts, tmp_path):
+    parts["header.json"] = json.dumps(json.loads(parts["header.json"]) | change).encode()
+    with pytest.raises(StorageError, match="damaged or not a file of omnireco"):
+        om.load(written(tmp_path / "other", parts))
+
+
+def test_what_is_no_regular_file(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(StorageError, match="no regular file"):
+        om.load(tmp_path / "pipe")
+    with pytest.raises(StorageError, match="cannot read"):
+        om.load(tmp_path)
+    with pytest.raises(StorageError, match="folder, pipe or device"):
+        om.save(om.Weights(), tmp_path / "pipe")
+    with pytest.raises(om.errors.ParameterError, match="path must be a file's name"):
+        om.load("a\0b")
+
+
+def test_permissions_and_links_stay(tmp_path):
+    path = om.save(om.Weights(), tmp_path / "value")
+    os.chmod(path, 0o600)
+    (tmp_path / "link").symlink_to(path)
+    om.save(om.Weights(binary=True), tmp_path / "link")
+    assert path.stat().st_mode & 0o777 == 0o600
+    assert (tmp_path / "link").is_symlink()
+    assert om.load(path).binary
+
+
+def test_what_a_killed_save_left_behind_is_removed(tmp_path):
+    for name in ("value.0123abcd.part", "other.0123abcd.part", "value.txt.part"):
+        (tmp_path / name).write_bytes(b"half")
+    om.save(om.Weights(), tmp_path / "value")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["other.0123abcd.part", "value", "value.txt.part"]
+
+
+def test_a_value_whose_parts_disagree_is_not_written(tmp_path):
+    model = om.FactorModel.from_arrays(np.eye(2))
+    wrong = om.AttributeModel(
+        model, om.Vocabulary.from_ids(["a"]), np.full((1, 2), np.nan, np.float32), np.zeros(2, np.float32)
+    )
+    with pytest.raises(om.errors.ParameterError, match="slope holds NaN"):
+        om.save(wrong, tmp_path / "value")
+    assert not list(tmp_path.iterdir())

@@ -1,0 +1,158 @@
+"""A name that matches nothing is an error: it would switch off what somebody wrote, and nothing would say so."""
+
+import pandas as pd
+import pytest
+
+import omnireco as om
+from omnireco.errors import ParameterError
+from omnireco.models.channels import join_channels
+from omnireco.models.diversify import promoted, quotas
+
+DAYS = pd.date_range("2025-05-01 09:30", periods=8, freq="D", tz="UTC")
+LOG = om.EventLog.from_frame(
+    pd.DataFrame(
+        {
+            "user_id": list("aabbccdd"),
+            "item_id": list("xyxyxyxz"),
+            "channel": ["web", "store"] * 4,
+            "event": ["view", "purchase"] * 4,
+            "timestamp": DAYS,
+        }
+    )
+)
+X = LOG.matrix()
+LISTS = om.ItemKNN().fit(X).recommend(X, k=3, exclude_seen=False)
+GOODS = om.Catalog.from_frame(pd.DataFrame({"item_id": list("xyz"), "category": ["hot", "hot", "cold"]}))
+LINKS = pd.DataFrame({"id_a": ["d"], "kind_a": "device", "id_b": ["c"], "kind_b": "card"})
+
+WEIGHTS = {
+    "events": {"events": {"view": 1, "purchse": 8}},
+    "channels": {"channels": {"stor": 3}},
+    "targets": {"targets": {"purchse": 1.0}},
+    "verdicts": {"targets": {"view": 0.5}, "verdicts": ["purchse"]},
+}
+
+
+@pytest.mark.parametrize("name", WEIGHTS)
+def test_weights(name):
+    near = "store" if name == "channels" else "purchase"
+    with pytest.raises(ParameterError, match=rf"Weights: {name}: .* Did you mean '{near}'\? Known: .*missing='ignore'"):
+        LOG.matrix(om.Weights(**WEIGHTS[name]))
+    assert LOG.matrix(om.Weights(**WEIGHTS[name], missing="ignore")).nnz == X.nnz
+    with pytest.raises(ParameterError, match=r"missing must be one of 'raise', 'ignore'"):
+        om.Weights(missing="no")
+
+
+def test_weights_of_every_reader_of_a_log(tmp_path):
+    wrong = om.Weights(events={"purchse": 8})
+    people = om.Audience.from_frame(pd.DataFrame({"user_id": list("abcd"), "timezone": "Asia/Tokyo"}))
+    LOG.to_frame().to_parquet(tmp_path / "log.parquet")
+    scan = om.EventLog.scan(tmp_path)
+    for read in (
+        lambda: scan.matrix(wrong),
+        lambda: LOG.by_hour(people, wrong),
+        lambda: X.updated(LOG, at="2025-06-01", weights=wrong),
+        lambda: om.NextItem(weights=wrong).fit(LOG),
+        lambda: om.learn_weights(LOG, om.ItemKNN(), horizon="2D", start=wrong),
+        lambda: om.compare_channels(LOG, horizon="2D", weights=wrong),
+        lambda: om.Ranker(models=[om.EASE()], weights=wrong).fit(LOG, at="2025-05-05"),
+    ):
+        with pytest.raises(ParameterError, match=r"Weights: events: 'purchse' is a name .* Did you mean 'purchase'\?"):
+            read()
+
+
+def test_a_day_without_purchases_updates_a_matrix_that_weighs_them():
+    old, new = LOG.split("2025-05-08T09:00:00+00:00")
+    weights = om.Weights(events={"view": 1, "purchase": 8}, channels={"store": 2}, half_life="30D")
+    views = new.select(events=["view"], missing="ignore")
+    assert old.matrix(weights).updated(new.select(events=["purchase"])).nnz
+    assert old.matrix(weights).updated(views, at="2025-05-09").weights == weights
+
+
+def test_weights_keep_what_they_say_of_missing_names_in_a_file(tmp_path):
+    x = LOG.matrix(om.Weights(events={"refund": 0.0}, missing="ignore"))
+    again = om.load(om.save(x, tmp_path / "x.omnireco"))
+    assert again.weights == x.weights
+    assert again.weights.missing == "ignore"
+
+
+def test_parts_of_a_log_may_lack_what_the_log_has():
+    rare = om.Weights(events={"purchase": 8}, channels={"store": 2})
+    some = LOG.select(channels=["web"], missing="raise")
+    with pytest.raises(ParameterError, match="Weights: events: 'purchase'"):
+        some.matrix(rare)
+    world = om.simulate(n_users=80, n_items=20, days=60, seed=1)
+    log = om.EventLog.from_frame(world.events)
+    first = log.events.ids[0]
+    late = log.between(log.end.replace(day=1), log.end)  # only the last weeks know this type
+    joined = om.EventLog.concat([log.before(late.start).select(events=[n for n in log.events.ids if n != first]), late])
+    learned = om.learn_weights(
+        joined, om.ItemKNN(), horizon="10D", windows=2, start=om.Weights(events={first: 2}), channels=[], events=[],
+        half_lives=[None], parameters={}, k=5, n_bootstrap=50,
+    )  # fmt: skip
+    assert learned.start.missing == "raise"
+
+
+UNKNOWN = {
+    "select channels": lambda: LOG.select(channels=["webb"]),
+    "select events": lambda: LOG.select(events=["views"]),
+    "unfinished begun": lambda: om.unfinished(LOG, at="2025-06-01", begun="views", finished="purchase"),
+    "unfinished finished": lambda: om.unfinished(LOG, at="2025-06-01", begun="view", finished="purchse"),
+    "refills": lambda: om.Refills(events=["purchse"]).fit(LOG),
+    "follow-ups": lambda: om.FollowUps(events=["purchse"]).fit(LOG),
+    "next item": lambda: om.NextItem(events=["purchse"]).fit(LOG),
+    "typed target": lambda: om.TypedEASE(target="purchse").fit(LOG),
+    "typed channels": lambda: om.TypedEASE(target_channels=["stor"]).fit(LOG),
+    "report completes": lambda: om.channel_report(LOG, completes="purchse"),
+    "report starts": lambda: om.channel_report(LOG, starts=["views"]),
+    "learn channels": lambda: om.learn_weights(LOG, om.ItemKNN(), horizon="2D", channels=["stor"]),
+    "learn events": lambda: om.learn_weights(LOG, om.ItemKNN(), horizon="2D", events={"all": ["views"]}),
+    "compare channels": lambda: om.compare_channels(LOG, horizon="2D", channels=["stor"]),
+    "compare target": lambda: om.compare_channels(LOG, horizon="2D", target=["purchse"]),
+    "compare weights": lambda: om.compare_channels(LOG, om.CrossChannel(weights={"stor": 2}), horizon="2D"),
+    "cross-channel": lambda: om.CrossChannel(weights={"stor": 2}).fit(X),
+    "join": lambda: join_channels(X, weights={"stor": 2}),
+    "requests": lambda: om.Requests.from_log(LOG, events=["purchse"]),
+    "ranker events": lambda: om.Ranker(models=[om.EASE()], events=["purchse"]).fit(LOG, at="2025-05-05"),
+    "ranker dislikes": lambda: om.Ranker(models=[om.EASE()], dislikes=["views"]).fit(LOG, at="2025-05-05"),
+    "ranker pair": lambda: om.Ranker(models=[om.EASE()], unfinished=("view", "purchas")).fit(LOG, at="2025-05-05"),
+    "quotas": lambda: quotas(LISTS, GOODS, k=2, most={"hott": 1}),
+    "exposure": lambda: om.limit_exposure(LISTS, k=2, most={"xx": 1}),
+    "boost": lambda: promoted(LISTS, k=2, boost={"xx": 1}),
+    "pin": lambda: promoted(LISTS, k=2, pin=["xx"]),
+    "bury": lambda: promoted(LISTS, k=2, bury=["xx"]),
+    "links": lambda: om.Identities.from_links(LINKS, max_links={"devices": 2}),
+    "pairs of links": lambda: om.Identities.from_links(LINKS, max_links={("device", "cards"): 2}),
+    "strengths": lambda: om.Identities.from_links(LINKS, min_strength={"devices": 0.5}),
+    "expiry": lambda: om.Identities.from_links(LINKS, expiry={"devices": "30D"}),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("verb", UNKNOWN)
+def test_every_verb_that_takes_names(verb):
+    with pytest.raises(ParameterError, match=r"is a name that nothing here has\. Did you mean .*\? Known: '"):
+        UNKNOWN[verb]()
+
+
+def test_whoever_means_it():
+    assert len(LOG.select(events=["views", "view"], missing="ignore")) == 4
+    assert len(om.unfinished(LOG, at="2025-05-20", begun="view", finished="bought", missing="ignore")) == 4
+    assert (
+        om.limit_exposure(LISTS, k=2, most={"xx": 1}, missing="ignore").codes.tolist() == LISTS.head(2).codes.tolist()
+    )
+    assert promoted(LISTS, k=3, boost={"xx": 1}, pin=["q"], missing="ignore").codes.tolist() == LISTS.codes.tolist()
+    assert quotas(LISTS, GOODS, k=3, most={"hott": 1}, missing="ignore").codes.tolist() == LISTS.codes.tolist()
+    assert om.CrossChannel(om.EASE(), weights={"stor": 2}, missing="ignore").fit(X).recommend(X, k=1).k == 1
+    assert len(om.Identities.from_links(LINKS, max_links={"tv": 2}, missing="ignore")) == 2
+
+
+def test_a_history_may_lack_a_channel_that_the_model_weighs():
+    model = om.CrossChannel(om.EASE(), weights={"store": 2}).fit(X)
+    web = LOG.select(channels=["web"]).matrix().with_items(X.items)
+    assert model.recommend(web, k=1).k == 1
+
+
+def test_a_scan_says_which_channel_no_file_has(tmp_path):
+    LOG.to_frame().to_parquet(tmp_path / "log.parquet")
+    with pytest.raises(ParameterError, match=r"EventScan.log: channels: 'stor' is a name.*Did you mean 'store'\?"):
+        om.EventLog.scan(tmp_path).log(channels=["web", "stor"])
