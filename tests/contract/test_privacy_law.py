@@ -86,7 +86,7 @@ def said_in(call: Any, **changed: Any) -> Iterator[tuple[str, str]]:
 def leaks(call: Any, caplog: Any, **changed: Any) -> list[str]:
     """Return what a call says that holds the marker."""
     caplog.clear()
-    with caplog.at_level(logging.DEBUG):
+    with caplog.at_level(logging.DEBUG, logger="omnireco"):
         found = [f"{kind}: {text[:200]}" for kind, text in said_in(call, **changed) if verbs.MARKER in text]
     return found + [f"log: {line[:200]}" for line in caplog.messages if verbs.MARKER in line]
 
