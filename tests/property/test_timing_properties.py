@@ -124,13 +124,14 @@ def test_turning_everybodys_clock_turns_the_curve(world):
         np.testing.assert_allclose(there.curve(user, "email"), turned, rtol=1e-5)
 
 
-def test_threads_change_nothing(nouns, model, monkeypatch):
+def test_threads_change_nothing(world, nouns, model, monkeypatch):
     monkeypatch.setattr("omnireco.response.sessions._STRETCH", 100)
     again = om.SendTime().fit(*nouns, threads=3)
     rows, at = np.arange(120), om.slots("2025-03-20", days=2).at
-    for channel in ("email", "push", "other"):
-        one = model.slot_probability(nouns[2], rows, channel, at, threads=1)
-        assert (again.slot_probability(nouns[2], rows, channel, at, threads=3) == one).all()
+    asked = om.Audience.from_frame(world.users.assign(consent_sms=True))
+    for channel in ("email", "push", "sms"):
+        one = model.slot_probability(asked, rows, channel, at, threads=1)
+        assert (again.slot_probability(asked, rows, channel, at, threads=3) == one).all()
 
 
 def test_people_together_are_the_population(model):

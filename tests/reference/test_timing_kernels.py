@@ -100,10 +100,21 @@ def test_clocks_change_when_the_zone_database_says():
 
 def slow_log_value(counts, base, pooling, channel, kinds, rate, tau, life):
     """Matrices of 168 hours, step by step."""
-    r = pool(counts, base, pooling) * (channel.reading if channel.reading.size else 1.0)
+    r = pool(counts, base, pooling)
+    if channel.reading.size:
+        r = (0.98 * r + 0.02 / 168) * channel.reading
     r = channel.own * r / r.sum(axis=1, keepdims=True) + (1.0 - channel.own) * kinds @ channel.psi
     value = send_value(-np.expm1(-rate[:, None] * r), tau, life=life)
     return np.log(value / value.mean(axis=1, keepdims=True))
+
+
+def slow_score(log_value, channel):
+    """Log rates per hour, (n, 169), of which little counts beyond the best hour of the day that was tried."""
+    score = channel.offset[:168] + channel.slope * log_value
+    best = score.reshape(-1, 7, 24).mean(axis=1)[:, channel.tried[:24]].max(axis=1, keepdims=True)
+    held = best + channel.beyond * (score - best)
+    score = np.where((score > best) & ~channel.tried, held, score)
+    return np.concatenate([score, np.full((len(score), 1), channel.offset[168])], axis=1)
 
 
 @pytest.mark.parametrize("life", [None, 5, 200])
@@ -130,7 +141,10 @@ def test_curves_of_one_person_after_another(life, strengths, own):
     follows, kind = rng.dirichlet(np.ones(4), 4), rng.dirichlet(np.ones(4), 30).astype(np.float32)
     kind_row = np.where(rng.random(50) < 0.5, rng.integers(0, 30, 50), -1)
     kinds = np.where(kind_row[:, None] >= 0, kind[kind_row], memberships(counts, base) @ follows)
-    channel = kernels.Channel(reading, own, follows, psi, float(np.exp(-1 / 6.0)), life or 0, -2.0, 0.8, 0.99)
+    offset, tried = rng.normal(-3.0, 0.3, 169), np.tile(rng.random(24) < 0.5, 7)
+    channel = kernels.Channel(
+        reading, own, follows, psi, float(np.exp(-1 / 6.0)), life or 0, offset, 0.8, tried, 0.1, 0.99
+    )
     shift, factor = rng.normal(size=50), rng.gamma(4.0, 0.25, 50)
     zone, clock = np.array([0, 1] * 25), np.stack([np.arange(169), np.roll(np.arange(169), 7)])
     people = (person, np.ones(50), rate, shift, factor, kind_row, kind)
@@ -142,13 +156,15 @@ def test_curves_of_one_person_after_another(life, strengths, own):
     np.testing.assert_allclose(value, expected, rtol=1e-8, atol=1e-9)
     chance = np.empty((50, 169))
     kernels.chances(*people, False, 0, 50, chance)
-    plain = np.minimum(factor[:, None] / (1 + np.exp(2.0 - 0.8 * expected - shift[:, None])), 0.99)
+    score = slow_score(slow_log_value(counts, base, pooling, channel, kinds, rate, 6.0, life), channel)
+    score = score[np.arange(50)[:, None], clock[zone]]
+    plain = np.minimum(-np.expm1(-np.exp(score + shift[:, None]) * factor[:, None]), 0.99)
     np.testing.assert_allclose(chance, plain, rtol=1e-8)
 
     allowed = rng.random((2, 169)) < 0.2
     slot, best = np.empty(50, np.int64), np.empty(50)
     kernels.best_slots(*people, allowed, 0, 50, slot, best)
-    masked = np.where(allowed[zone], value, -np.inf)
+    masked = np.where(allowed[zone], score, -np.inf)
     assert (slot == masked.argmax(axis=1)).all()
     np.testing.assert_array_equal(best, chance[np.arange(50), slot])
     kernels.best_slots(*people, np.zeros_like(allowed), 0, 50, slot, best)

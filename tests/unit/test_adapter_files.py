@@ -34,8 +34,8 @@ FORMS = {
     "UTF-16 big": b"\xfe\xff" + LINES.encode("utf-16-be"),
     "UTF-16 without a mark": LINES.encode("utf-16-le"),
     "UTF-32": LINES.encode("utf-32"),
-    "gzip": gzip.compress(LINES.encode()),
-    "gzip of UTF-16": gzip.compress(LINES.encode("utf-16")),
+    "gzip": gzip.compress(LINES.encode(), mtime=0),
+    "gzip of UTF-16": gzip.compress(LINES.encode("utf-16"), mtime=0),
     "gzip of gzips": b"".join(gzip.compress(json.dumps(row).encode() + b"\n") for row in ROWS),
     "wrapper": json.dumps({"rows": ROWS}).encode(),
     "wrapper with other lists": json.dumps({"errors": [], "schema": [{"name": "x"}], "mine": {"here": ROWS}}).encode(),
@@ -55,7 +55,9 @@ def test_a_file_is_read_by_its_content_whatever_its_name(form, name, tmp_path):
     pd.testing.assert_frame_equal(read.events, adapters.ga4(ROWS).events)
 
 
-@pytest.mark.parametrize("content", [b"", b"\n\n", gzip.compress(b""), b"[]", b'{"rows": []}', b'{"a": [], "b": []}'])
+@pytest.mark.parametrize(
+    "content", [b"", b"\n\n", gzip.compress(b"", mtime=0), b"[]", b'{"rows": []}', b'{"a": [], "b": []}']
+)
 def test_a_file_without_records_has_none(content, tmp_path):
     path = tmp_path / "events.json"
     path.write_bytes(content)
@@ -94,11 +96,11 @@ REFUSED = {
     "semicolons": (b"a;b\n1;2\n", SchemaError, "looks like CSV"),
     "TSV": (b"shop\tweb\n", SchemaError, r"looks like a tab-separated table. .*sep='\\t'"),
     "parquet": (parquet(), SchemaError, r"'x' is parquet. .*adapters.ga4\(pd.read_parquet\(path\)\)"),
-    "packed parquet": (gzip.compress(parquet()), SchemaError, "'x' is parquet"),
+    "packed parquet": (gzip.compress(parquet(), mtime=0), SchemaError, "'x' is parquet"),
     "zip": (b"PK\x03\x04....", SchemaError, "a zip archive .*Unpack it first"),
     "bzip2": (b"BZh91AY", SchemaError, "packed by bzip2"),
-    "twice packed": (gzip.compress(gzip.compress(b"{}")), SchemaError, "packed twice by gzip"),
-    "cut gzip": (gzip.compress(LINES.encode())[:-9], StorageError, "'x' is cut off or damaged"),
+    "twice packed": (gzip.compress(gzip.compress(b"{}"), mtime=0), SchemaError, "packed twice by gzip"),
+    "cut gzip": (gzip.compress(LINES.encode(), mtime=0)[:-9], StorageError, "'x' is cut off or damaged"),
     "Latin-1": (json.dumps(ROWS, ensure_ascii=False).encode("latin-1"), StorageError, "'x' is not UTF-8"),
     "two lists": (json.dumps({"m": {"a": ROWS}, "b": ROWS[:1]}).encode(), SchemaError,
                   r"'m.a' \(3\), 'b' \(1\)\. Several .*json.load\(open\(path\)\)\['m'\]\['a'\]\)"),

@@ -6,10 +6,10 @@ import pytest
 
 import omnireco as om
 from omnireco.data.clock import slots_by_zone
-from omnireco.errors import NotFittedError, ParameterError, SchemaError
+from omnireco.errors import IdKindError, NotFittedError, ParameterError, SchemaError
 from omnireco.response.activity import ActivityProfile
-from omnireco.response.calibration import fit_curve, person_factors, sigmoid
-from omnireco.response.delay import fit_reading, fit_tau, occurrence_to_exposure, reading_after, send_value
+from omnireco.response.calibration import fit_curve, person_factors
+from omnireco.response.delay import TAUS, best_tau, log_delays, reading_after, send_value
 from omnireco.response.send_time import SendTime
 
 HOUR = 3_600_000_000
@@ -82,52 +82,52 @@ def test_reading_after_is_the_linear_value():
     np.testing.assert_allclose(reading_after(r, 4.0), send_value(r * tiny, 4.0) / tiny, rtol=1e-6)
 
 
-def test_finds_the_planted_pull_and_reading_hours():
-    """Everybody reads twice as much in the evening, all mail leaves at 10:00: counts of answers would mislead."""
+def test_the_pull_that_explains_the_delays_is_found():
+    """Everybody reads twice as much in the evening, all mail leaves at 10:00."""
     rng = np.random.default_rng(4)
     truth = np.tile(np.where(np.abs(np.arange(24) - 20) <= 1, 2.0, 1.0), 7)
     truth /= truth.sum()
-    r, tau, n = np.full((1, 168), 1 / 168), 8.0, 40_000
+    tau, n = 8.0, 40_000
     sent = rng.integers(0, 7, n) * 24 + 10
     weight = np.exp(-np.arange(168) / tau) * truth[(sent[:, None] + np.arange(168)) % 168]
     delay = (weight.cumsum(axis=1) / weight.sum(axis=1, keepdims=True) > rng.random((n, 1))).argmax(axis=1)
     person = np.zeros(n, int)
-    assert fit_tau(truth[None], person, sent, delay) == pytest.approx(tau, rel=0.1)
-    ratio = occurrence_to_exposure(r, np.ones((1, 1)), person, sent, (sent + delay) % 168, tau)[0]
-    found = ratio.reshape(7, 24).mean(axis=0)
-    assert np.bincount((sent + delay) % 24).argmax() == 10  # the sender's timetable
-    assert found.argmax() in (19, 20, 21)  # the readers'
-    assert found[20] / found[12] == pytest.approx(2.0, rel=0.25)
+    score = np.array([log_delays(truth[None], person, sent, delay, t).sum() for t in TAUS])
+    assert best_tau(score) == pytest.approx(tau, rel=0.1)
+    assert best_tau(-np.arange(TAUS.size)) == TAUS[0]
 
 
-def test_no_reading_correction_without_evidence():
-    """People who answer exactly as they come: half of them does not help to foresee the other half."""
-    rng = np.random.default_rng(5)
-    r = rng.dirichlet(np.ones(168), 100)
-    person, sent = rng.integers(0, 100, 500), rng.integers(0, 168, 500)
-    weight = np.exp(-np.arange(168) / 6.0) * r[person[:, None], (sent[:, None] + np.arange(168)) % 168]
-    delay = (weight.cumsum(axis=1) / weight.sum(axis=1, keepdims=True) > rng.random((500, 1))).argmax(axis=1)
-    member = rng.dirichlet(np.ones(3), 100)
-    assert (fit_reading(r, member, person, sent, (sent + delay) % 168, 6.0) == 1.0).all()
-    all_evening = np.full(500, 20)
-    assert fit_reading(r, member, person, sent, all_evening, 6.0)[:, 20].min() > 2.0
+def curve_of(log_rate, departure, activity, answered):
+    return fit_curve(log_rate, departure, activity, answered, np.ones(answered.size))
 
 
 def test_curve_recovers_its_parameters_and_the_mean():
     rng = np.random.default_rng(5)
-    value, activity = rng.normal(size=20_000) * 0.5, rng.normal(size=20_000)
-    answered = (rng.random(20_000) < sigmoid(-2.0 + 0.8 * value + 0.3 * activity)).astype(float)
-    curve = fit_curve(value, activity, answered, base_rate=0.05)
-    assert curve.intercept == pytest.approx(-2.0, abs=0.1)
+    known, away, activity = rng.normal(size=20_000) - 2.0, rng.normal(size=20_000) * 0.5, rng.normal(size=20_000)
+    chance = -np.expm1(-np.exp(0.2 + known + 0.8 * away + 0.3 * activity))
+    answered = (rng.random(20_000) < chance).astype(float)
+    curve = curve_of(known, away, activity, answered)
+    assert curve.level == pytest.approx(0.2, abs=0.1)
     assert curve.slope == pytest.approx(0.8, abs=0.15)
     assert curve.lift == pytest.approx(0.3, abs=0.08)
-    assert curve.chance(value, activity).mean() == pytest.approx(answered.mean(), abs=1e-9)
+    assert 0.01 < curve.slope_sd < 0.1
+    assert -np.expm1(-curve.rate(known, away, activity)).mean() == pytest.approx(answered.mean(), rel=0.01)
 
 
-@pytest.mark.parametrize(("answers", "rate"), [(0, 1 / 120), (1, 101 / 120)])
-def test_curve_without_both_outcomes_is_shrunk(answers, rate):
-    curve = fit_curve(np.zeros(100), np.zeros(100), np.full(100, float(answers)), base_rate=0.05)
-    assert curve.chance(np.zeros(1), np.zeros(1))[0] == pytest.approx(rate)
+@pytest.mark.parametrize("sign", [-1.0, 1.0])
+def test_a_slope_cannot_turn_against_what_activity_says(sign):
+    rng = np.random.default_rng(6)
+    away = rng.normal(size=5_000)
+    answered = (rng.random(5_000) < -np.expm1(-np.exp(-2.0 + sign * 3.0 * away))).astype(float)
+    curve = curve_of(np.full(5_000, -2.0), away, np.zeros(5_000), answered)
+    assert curve.slope == (0.0 if sign < 0 else 1.5)
+
+
+@pytest.mark.parametrize("answers", [0.0, 1.0])
+def test_curve_without_both_outcomes_is_finite(answers):
+    curve = curve_of(np.full(100, -3.0), np.zeros(100), np.zeros(100), np.full(100, answers))
+    assert np.isfinite([curve.level, curve.slope, curve.lift, curve.slope_sd]).all()
+    assert curve.slope == pytest.approx(1.0)
 
 
 def test_person_factors_shrink_to_one():
@@ -197,8 +197,14 @@ def test_without_a_zone_all_slots_are_equal(model, nouns):
     assert (grid == grid[:, :1]).all()
 
 
-def test_an_unseen_channel_has_the_stated_prior(model, nouns):
-    audience = nouns[2]
+@pytest.fixture(scope="module")
+def asked(world):
+    """The same people, asked for consent on a channel that nothing was sent on."""
+    return om.Audience.from_frame(world.users.assign(consent_sms=True))
+
+
+def test_an_unseen_channel_has_the_stated_prior(model, asked):
+    audience = asked
     grid = model.slot_probability(audience, np.arange(150), "sms", om.slots("2025-03-17", days=7).at)
     assert grid.mean() == pytest.approx(0.05, rel=0.2)
     lost = np.flatnonzero(audience.zone < 0)
@@ -231,7 +237,7 @@ def test_every_extreme_log_gives_chances(world, nouns, events, answered, people)
         back = sent["sent_at"] + pd.Timedelta(hours=int(answered == "all"))
         sent = sent.assign(responded_at=back.where(np.full(len(sent), answered != "none")))
     model = SendTime().fit(om.EventLog.from_frame(did), om.MessageLog.from_frame(sent), nouns[2])
-    for channel in ("email", "push", "other"):
+    for channel in ("email", "push"):
         chance = model.slot_probability(nouns[2], np.arange(150), channel, om.slots("2025-03-20", days=1).at)
         assert ((chance > 0) & (chance < 1)).all()
     assert np.isfinite(model.rate).all()
@@ -369,3 +375,119 @@ def test_habit_of_fitting_with_parameters_kept(nouns):
     model = slow.fit(*nouns)
     assert len(model.activity.base.pi) == 1
     assert model.activity.half_life_us == 30 * 24 * HOUR
+
+
+# doors ----------------------------------------------------------------------------------------------
+
+
+def test_a_channel_that_nobody_has_is_no_assumption(model, nouns):
+    audience, at = nouns[2], om.slots("2025-03-20", days=1).at
+    with pytest.raises(ParameterError, match=r"channel must be one of .*'email', 'push'\). Got 'emial': add a column"):
+        model.slot_probability(audience, np.arange(3), "emial", at)
+    with pytest.raises(ParameterError, match="Got 'emial'"):
+        model.probability([1001], "emial", at[:1], audience)
+    with pytest.raises(ParameterError, match="channel must be one of 'email', 'push'"):
+        model.curve(1001, "emial")
+
+
+@pytest.mark.parametrize(
+    ("rows", "at", "message"),
+    [
+        (np.array([0.5]), [0], r"rows must be rows of the audience, integers of shape \(n,\). Got float64"),
+        (np.array(["x"]), [0], "rows must be rows of the audience"),
+        (np.array([-1, 2]), [0], r"rows must lie in 0 to 149, .* 1 of 2 do not"),
+        (np.array([150]), [0], "1 of 1 do not"),
+        (np.arange(2), ["2025-03-20"], "at_us must be UTC microseconds"),
+        (np.arange(2), [1.5], "at_us must be UTC microseconds"),
+        (np.arange(2), [1_742_000_000_000_000_000], "of years up to 9999"),
+    ],
+)
+def test_rows_and_instants_that_are_none(model, nouns, rows, at, message):
+    with pytest.raises(SchemaError, match=message):
+        model.slot_probability(nouns[2], rows, "email", at)
+
+
+def test_instants_may_be_datetimes(model, nouns):
+    at = om.slots("2025-03-20", days=1).at
+    for unit in ("us", "ns", "s"):
+        same = model.slot_probability(
+            nouns[2], np.arange(5), "email", at.astype("datetime64[us]").astype(f"M8[{unit}]")
+        )
+        assert (same == model.slot_probability(nouns[2], np.arange(5), "email", at)).all()
+
+
+def test_as_many_instants_as_people(model, nouns):
+    with pytest.raises(SchemaError, match=r"must be of one length\. Got 2 and 3"):
+        model.probability([1001, 1002], "email", np.zeros(3, np.int64), nouns[2])
+
+
+def test_ids_of_another_kind_never_meet(model, nouns):
+    log, sent, audience = nouns
+    with pytest.raises(IdKindError, match="integers"):
+        model.probability(["1001"], "email", np.zeros(1, np.int64), audience)
+    texts = sent.to_frame().assign(user_id=lambda frame: frame["user_id"].astype(str))
+    with pytest.raises(IdKindError, match="can never meet"):
+        SendTime().fit(log, om.MessageLog.from_frame(texts), audience)
+
+
+@pytest.mark.parametrize("verb", ["slot_probability", "probability", "interval", "best"])
+def test_what_is_no_audience(model, verb):
+    arguments = {
+        "slot_probability": ([1001], np.zeros(1, int), "email", [0]),
+        "probability": ([1001], "email", [0], None),
+        "interval": ([1001], "email", [0], "audience"),
+        "best": (None, "2025-01-01", 1),
+    }[verb]
+    with pytest.raises(SchemaError, match=r"audience must be an Audience\. Got"):
+        getattr(model, verb)(*arguments, **({"channel": "email"} if verb == "best" else {}))
+
+
+# interval -------------------------------------------------------------------------------------------
+
+
+def test_intervals_hold_the_chance(model, asked):
+    at = om.slots("2025-03-20", days=1).at
+    for channel in ("email", "push", "sms"):
+        for user in (1001, 1002, -5):
+            ids = np.full(at.size, user)
+            low, high = model.interval(ids, channel, at, asked)
+            chance = model.probability(ids, channel, at, asked)
+            assert ((low > 0) & (low <= chance) & (chance <= high) & (high < 1)).all()
+
+
+def test_what_is_only_assumed_is_hardly_known(model, asked):
+    at = om.slots("2025-03-20", days=1).at
+    at = at[9:10]
+    low, high = model.interval([1002], "sms", at, asked)
+    assert high[0] / low[0] > 20
+
+
+# repr -----------------------------------------------------------------------------------------------
+
+
+def test_the_first_sentence_says_what_hours_rest_on(model, nouns):
+    log, sent, audience = nouns
+    assert repr(model).startswith("SendTimeModel(Hours rest for email on randomised answers; for push on ")
+    plain = om.MessageLog.from_frame(sent.to_frame().drop(columns="propensity"))
+    assert "email on answers" in repr(SendTime().fit(log, plain, audience))
+    assert repr(SendTime().fit(log, None, audience)).startswith("SendTimeModel(Hours rest on activity. ")
+    nothing = log.before("2000-01-01")
+    assert "Hours rest on nothing: they are assumed." in repr(SendTime().fit(nothing, None, audience))
+
+
+def test_nobodys_zone_is_known(nouns):
+    """No hour can be learned; the chance is that of the log."""
+    log, sent, audience = nouns
+    lost = om.Audience.from_frame(audience.to_frame().assign(timezone=None))
+    model = SendTime().fit(log, sent, lost)
+    grid = model.slot_probability(lost, np.arange(150), "email", om.slots("2025-03-20", days=1).at)
+    assert (grid == grid[:, :1]).all()
+    assert grid.mean() == pytest.approx(sent.responded[sent.channel == 0].mean(), rel=0.3)
+
+
+def test_one_channel_of_two_without_messages_left(nouns):
+    log, sent, audience = nouns
+    one = om.MessageLog.from_frame(sent.to_frame().query("channel == 'email'").head(1))
+    model = SendTime().fit(log, one, audience)
+    grid = model.slot_probability(audience, np.arange(150), "email", om.slots("2025-03-20", days=1).at)
+    assert ((grid > 0) & (grid < 0.6)).all()

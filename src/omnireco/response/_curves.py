@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from omnireco._compute import compiled
-from omnireco.response.profiles import EVIDENCE, PART_HOURS, WEEK, Base, Pooling, circular_kernel
+from omnireco.response.profiles import EVEN, EVIDENCE, PART_HOURS, WEEK, Base, Pooling, circular_kernel
 
 __all__ = ["Channel", "Tables", "best_slots", "chances", "profiles", "tables"]
 
@@ -47,8 +47,10 @@ class Channel(NamedTuple):
     psi: np.ndarray  # (G, 168): weeks of the kinds of people, rows summing to 1
     rho: float
     life: int  # hours; 0 for ever
-    intercept: float
+    offset: np.ndarray  # (169,): log rate of answers at each hour, less the slope times what the hour is worth to all
     slope: float
+    tried: np.ndarray  # (168,) bool: hours that enough was sent at to know what it earns
+    beyond: float  # how much of what exceeds the best hour tried is believed
     highest: float
 
 
@@ -222,7 +224,7 @@ def valued(p, member, kind, row, rate, channel, x, q, value):
     x[:] = p
     if channel.reading.size:
         for i in range(168):
-            x[i] *= channel.reading[i]
+            x[i] = ((1.0 - EVEN) * x[i] + EVEN / WEEK) * channel.reading[i]
     for i in range(168):
         total += x[i]
     own = rate * channel.own / total
@@ -376,18 +378,47 @@ def _chances(
         pooled(hour, weight, a, b, max(trust[row], 0.0), t, _group(t, person[row]), member, day, part, near, p)
         valued(p, member, kind, kind_row[row], rate[row], channel, part, near[:168], value)
         curve[:] = np.nan
+        limit = np.inf if as_log else _limit(value, channel)
         for s in range(out.shape[1]):
             h = clock[zone[row], s]
             if np.isnan(curve[h]):
-                log_value = math.log(value[h]) if h < 168 else 0.0
-                curve[h] = log_value if as_log else _chance(channel.slope * log_value, shift[row], factor[row], channel)
+                if as_log:
+                    curve[h] = math.log(value[h]) if h < 168 else 0.0
+                else:
+                    curve[h] = _chance(_score(value, h, limit, channel), shift[row], factor[row], channel)
             out[row, s] = curve[h]
+
+
+@compiled
+def _limit(value, channel):
+    """Return the person's highest log rate of an hour of the day that was tried, infinite where none or all were."""
+    found, untried = -np.inf, False
+    for h in range(24):
+        if channel.tried[h]:
+            mean = 0.0
+            for d in range(0, 168, 24):
+                mean += channel.offset[d + h] + channel.slope * math.log(value[d + h])
+            found = max(found, mean / 7.0)
+        else:
+            untried = True
+    return found if untried and found > -np.inf else np.inf
+
+
+@compiled
+def _score(value, h, limit, channel):
+    """Return the log rate at an hour; at one that was not tried little of what exceeds the best that was."""
+    if h == 168:
+        return channel.offset[168]
+    found = channel.offset[h] + channel.slope * math.log(value[h])
+    if found > limit and not channel.tried[h]:
+        found = limit + channel.beyond * (found - limit)
+    return found
 
 
 @compiled
 def _chance(score, shift, factor, channel):
     """Return the chance of an answer."""
-    return min(factor / (1.0 + math.exp(-(channel.intercept + score + shift))), channel.highest)
+    return min(-math.expm1(-math.exp(min(score + shift, 50.0)) * factor), channel.highest)
 
 
 def _best_slots(
@@ -413,24 +444,25 @@ def _best_slots(
 ):
     """Choose the best allowed slot of rows first..last, the earliest of equal ones; -1 where none is allowed."""
     member, day, part, near = np.empty(t.log_pi.shape[1]), np.empty(24), np.empty(168), np.empty(336)
-    p, value = np.empty(168), np.empty(168)
+    p, value, score = np.empty(168), np.empty(168), np.empty(169)
     for row in range(first, last):
         who = max(person[row], 0)
         a, b = (indptr[who], indptr[who + 1]) if person[row] >= 0 and trust[row] >= 0.0 else (0, 0)
         pooled(hour, weight, a, b, max(trust[row], 0.0), t, _group(t, person[row]), member, day, part, near, p)
         valued(p, member, kind, kind_row[row], rate[row], channel, part, near[:168], value)
-        sign = 1.0 if channel.slope > 0.0 else (-1.0 if channel.slope < 0.0 else 0.0)
-        best, found, at = -np.inf, -1, 168
+        limit = _limit(value, channel)
+        score[:] = np.nan
+        best, found = -np.inf, -1
         for s in range(clock.shape[1]):
             if not allowed[zone[row], s]:
                 continue
             h = clock[zone[row], s]
-            worth = sign * (value[h] if h < 168 else 1.0)  # in the order of slope x log value, without the logs
-            if worth > best:
-                best, found, at = worth, s, h
+            if np.isnan(score[h]):
+                score[h] = _score(value, h, limit, channel)
+            if score[h] > best:
+                best, found = score[h], s
         slot[row] = found
-        score = channel.slope * math.log(value[at]) if at < 168 else 0.0
-        chance[row] = _chance(score, shift[row], factor[row], channel) if found >= 0 else -1.0
+        chance[row] = _chance(best, shift[row], factor[row], channel) if found >= 0 else -1.0
 
 
 profiles: Any = compiled(_profiles)

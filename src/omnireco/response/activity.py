@@ -394,7 +394,7 @@ class ActivityModel:
 
     def memberships(self, user: np.ndarray) -> np.ndarray:
         """Return how probable each segment is for people given by code, (n, G)."""
-        user = np.asarray(user)
+        user = self._known_codes(user)
         group = np.where(user >= 0, self.groups.group[user], 0) if self.groups.group.size else np.zeros(user.size, int)
         return memberships(self.counts(user), self.base, self.groups.prior[group])
 
@@ -408,12 +408,7 @@ class ActivityModel:
         """Return the profiles of people given by code, (n, 168); -1 gives the population's."""
         from omnireco.response import _curves as kernels
 
-        user = np.asarray(user)
-        if user.dtype.kind not in "iu" or user.ndim != 1:
-            raise ParameterError(
-                "profiles takes codes of people, whole numbers: model.users.codes(ids, missing='none')."
-            )
-        user = user.astype(np.int64)
+        user = self._known_codes(user)
         found, trust = np.empty((user.size, WEEK)), self.trust_in(user)
         laid_out = self.tables()
         in_threads(
@@ -426,6 +421,17 @@ class ActivityModel:
         )
         return found
 
+    def _known_codes(self, user: Any) -> np.ndarray:
+        """Return codes of people as int64; refuse what is no code, ids above all."""
+        code = np.asarray(user)
+        fine = code.ndim == 1 and (code.dtype.kind in "iu" or not code.size)
+        if not fine or ((code < NONE) | (code >= len(self))).any():
+            raise SchemaError(
+                f"user must be codes of people, integers of shape (n,) from -1 to {len(self) - 1:,}. Got {code.dtype} "
+                f"{code.shape}{' with others' if fine else ''}: write model.users.codes(user_ids, missing='none')."
+            )
+        return code.astype(np.int64)
+
     def trust_in(self, user: np.ndarray) -> np.ndarray:
         """Return the share of the personal profile of people given by code, float64 (n,); -1 without a history."""
         history = np.append(self.history, 0)[user]
@@ -433,7 +439,7 @@ class ActivityModel:
 
     def counts(self, user: np.ndarray) -> np.ndarray:
         """Return decayed sessions per local hour of people given by code, (n, 168); -1 has none."""
-        return _dense(np.asarray(user), self.indptr, self.hour, self.weight)
+        return _dense(self._known_codes(user), self.indptr, self.hour, self.weight)
 
     def effective_sample_size(self, user_ids: Any) -> np.ndarray:
         """Return how many sessions of today each person's history is worth after decay, float64 (n,); 0 if unknown."""

@@ -6,59 +6,93 @@ from dataclasses import dataclass
 
 import numpy as np
 
-__all__ = ["Curve", "fit_curve", "person_factors", "sigmoid"]
+__all__ = ["Curve", "fit_curve", "person_factors"]
 
+_CENTRE, _PULL = np.array([0.0, 1.0, 0.0]), np.array([0.25, 4.0, 4.0])  # of level, slope, lift before the data
+_STEEPEST = 1.5
+_MOST = 5.0  # log of a rate beyond which a chance is 1
 _RATES = (1.0, 3.0, 10.0, 30.0, 100.0, 300.0, 1e6)
 
 
 @dataclass(frozen=True, slots=True)
 class Curve:
-    """One channel's curve: chance = sigmoid(intercept + slope x log relative value + lift x log activity)."""
+    """One channel's curve: log rate = level + that of the hour + slope x departure + lift x log activity.
 
-    intercept: float
+    Attributes
+    ----------
+    level, slope, lift : float
+    slope_sd : float
+        Posterior standard deviation of the slope.
+    """
+
+    level: float
     slope: float
     lift: float
+    slope_sd: float
 
-    def chance(self, log_value: np.ndarray, log_activity: np.ndarray) -> np.ndarray:
-        """Return the chance of an answer by the average person."""
-        return sigmoid(self.intercept + self.slope * log_value + self.lift * log_activity)
-
-
-def sigmoid(x: np.ndarray) -> np.ndarray:
-    """Return 1 / (1 + exp(-x))."""
-    return np.asarray(0.5 * (1.0 + np.tanh(0.5 * x)))
+    def rate(self, log_rate: np.ndarray, departure: np.ndarray, log_activity: np.ndarray) -> np.ndarray:
+        """Return the answers to be expected of a message; the chance of any is ``1 - exp(-rate)``."""
+        score = self.level + log_rate + self.slope * departure + self.lift * log_activity
+        return np.asarray(np.exp(np.minimum(score, _MOST)))
 
 
-def fit_curve(log_value: np.ndarray, log_activity: np.ndarray, answered: np.ndarray, *, base_rate: float) -> Curve:
-    """Fit one channel's curve by penalised logistic regression (Newton).
+def fit_curve(
+    log_rate: np.ndarray, departure: np.ndarray, log_activity: np.ndarray, answered: np.ndarray, weight: np.ndarray
+) -> Curve:
+    """Fit one channel's curve to messages by penalised likelihood (Fisher scoring).
 
-    The intercept is free, so the mean chance equals the observed rate; the slope starts from 1 (the delay model is
-    right) and the lift from 0, each with a standard deviation of 0.5 before the data. Without both answers and
-    silences there is nothing to fit: the rate is shrunk to ``base_rate`` with the weight of 20 messages.
+    Parameters
+    ----------
+    log_rate : ndarray of shape (m,)
+        What everybody's hour says about each message.
+    departure : ndarray of shape (m,)
+        Log of how much more the hour is worth to the person than to everybody, by the person's activity.
+    log_activity : ndarray of shape (m,)
+    answered, weight : ndarray of shape (m,)
+
+    Notes
+    -----
+    Before the data the level is 0 (standard deviation 2), the slope 1 and the lift 0 (0.5 each). The slope is how far
+    people depart from everybody as their activity does. It lies in [0, 1.5]: activity may say nothing, but it
+    cannot say the contrary of what it says.
     """
-    n, answers = answered.size, float(answered.sum())
-    if answers == 0 or answers == n:
-        rate = (answers + 20.0 * base_rate) / (n + 20.0)
-        return Curve(float(np.log(rate / (1.0 - rate))), 1.0, 0.0)
-    x = np.stack([np.ones(n), log_value, log_activity], axis=1)
-    centre, weight = np.array([0.0, 1.0, 0.0]), np.array([0.0, 4.0, 4.0])
-    beta = np.array([np.log(answers / (n - answers)), 1.0, 0.0])
-    beta[0] -= float(np.mean(x[:, 1]))
-    best = _penalised(x, answered, beta, centre, weight)
+    x = np.stack([np.ones(answered.size), departure, log_activity], axis=1)
+    beta, curvature = _scored(x, log_rate, answered, weight, np.array([0.0, 1.0, 0.0]), np.ones(3, np.bool_))
+    if not 0.0 <= beta[1] <= _STEEPEST:
+        start = np.array([beta[0], np.clip(beta[1], 0.0, _STEEPEST), beta[2]])
+        beta = _scored(x, log_rate, answered, weight, start, np.array([True, False, True]))[0]
+    level, slope, lift = (float(value) for value in beta)
+    return Curve(level, slope, lift, float(np.sqrt(np.linalg.inv(curvature)[1, 1])))
+
+
+def _scored(
+    x: np.ndarray, log_rate: np.ndarray, y: np.ndarray, weight: np.ndarray, beta: np.ndarray, free: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the most probable coefficients, those that are free, and the curvature there."""
+    best = _penalised(x, log_rate, y, weight, beta)
     for _ in range(60):
-        chance = sigmoid(x @ beta)
-        slope = x.T @ (answered - chance) - weight * (beta - centre)
-        curvature = (x * (chance * (1.0 - chance))[:, None]).T @ x + np.diag(weight) + 1e-12 * np.eye(3)
-        step = np.linalg.solve(curvature, slope)
+        rate = np.exp(np.minimum(log_rate + x @ beta, _MOST))
+        chance = np.maximum(-np.expm1(-rate), 1e-300)
+        slope = x.T @ (weight * rate * (y / chance - 1.0)) - _PULL * (beta - _CENTRE)
+        curvature = (x * (weight * rate**2 * np.exp(-rate) / chance)[:, None]).T @ x + np.diag(_PULL)
+        step = np.zeros(3)
+        step[free] = np.linalg.solve(curvature[np.ix_(free, free)], slope[free])
         for _ in range(30):
-            found = _penalised(x, answered, beta + step, centre, weight)
+            found = _penalised(x, log_rate, y, weight, beta + step)
             if found >= best - 1e-12 * abs(best):
                 break
             step /= 2.0
         beta, best = beta + step, max(best, found)
         if np.abs(step).max() < 1e-10:
             break
-    return Curve(float(beta[0]), float(beta[1]), float(beta[2]))
+    return beta, curvature
+
+
+def _penalised(x: np.ndarray, log_rate: np.ndarray, y: np.ndarray, weight: np.ndarray, beta: np.ndarray) -> float:
+    """Return the penalised log likelihood of answers whose chance is ``1 - exp(-rate)``."""
+    rate = np.exp(np.minimum(log_rate + x @ beta, _MOST))
+    found = np.where(y > 0, np.log(np.maximum(-np.expm1(-rate), 1e-300)), -rate)
+    return float(weight @ found - 0.5 * _PULL @ (beta - _CENTRE) ** 2)
 
 
 def person_factors(
@@ -80,9 +114,3 @@ def person_factors(
     ]
     m = _RATES[int(np.argmax(np.array(score) + 1e-9 * np.arange(len(_RATES))))]
     return (m + s) / (m + e), m
-
-
-def _penalised(x: np.ndarray, y: np.ndarray, beta: np.ndarray, centre: np.ndarray, weight: np.ndarray) -> float:
-    """Return the penalised log likelihood of a logistic regression."""
-    eta = x @ beta
-    return float(y @ eta - np.logaddexp(0.0, eta).sum() - 0.5 * weight @ (beta - centre) ** 2)

@@ -6,17 +6,17 @@ pull has fallen to 1/e; ``rho = exp(-1/tau)``. Reading profiles ``r`` (n, 168) a
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import numpy as np
 
-from omnireco.response.profiles import WEEK, circular_kernel
+from omnireco.response.profiles import WEEK
 
-__all__ = ["DEFAULT_TAU", "fit_reading", "fit_tau", "occurrence_to_exposure", "reading_after", "send_value"]
+__all__ = ["DEFAULT_TAU", "TAUS", "best_tau", "log_delays", "reading_after", "send_value"]
 
 DEFAULT_TAU = 6.0
-_TAUS = np.array([1.0, 1.5, 2.0, 3.0, 4.0, 6.0, 9.0, 12.0, 18.0, 24.0, 48.0, 96.0, 168.0, 336.0])
-_PRIORS = (100.0, 30.0, 10.0, 3.0, 1.0)  # answers' worth of "as the profiles say" in each hour
+TAUS = np.array(
+    [0.15, 0.25, 0.4, 0.6, 0.8, 1.0, 1.5, 2.0, 3.0, 4.0, 6.0, 9.0, 12.0, 18.0, 24.0, 48.0, 96.0, 168.0, 336.0]
+)
+"""Times that are tried for the pull, hours."""
 
 
 def send_value(p: np.ndarray, tau: float, *, life: int | None = None) -> np.ndarray:
@@ -57,10 +57,8 @@ def reading_after(r: np.ndarray, tau: float) -> np.ndarray:
     return np.asarray(r @ kernel[shift].T)
 
 
-def fit_tau(
-    r: np.ndarray, person: np.ndarray, sent: np.ndarray, delay: np.ndarray, *, prior: float = DEFAULT_TAU
-) -> float:
-    """Return the pull's e-folding time, hours, under which the delays of the answered messages are most likely.
+def log_delays(r: np.ndarray, person: np.ndarray, sent: np.ndarray, delay: np.ndarray, tau: float) -> np.ndarray:
+    """Return the log probability of the delays of answered messages, (m,), up to what does not depend on ``tau``.
 
     An answer ``j`` hours after a message sent at ``h`` has the probability ``rho^j r_{h+j} / G_h``: reading habits
     explain the part of the delay that is only waiting for the person's next hour.
@@ -71,120 +69,20 @@ def fit_tau(
         Reading profiles.
     person, sent, delay : ndarrays of int, shape (m,)
         Row of ``r``, local hour of sending, whole hours until the answer.
-    prior : float
-        What is assumed before any answer, with the weight of a few.
     """
-    score = -0.5 * (np.log(_TAUS / prior) / 1.0) ** 2
-    for i, tau in enumerate(_TAUS):
-        normaliser = reading_after(r, tau)[person, sent]
-        score[i] += float((-delay / tau - np.log(normaliser)).sum())
+    read = np.log(r[person, (sent + delay) % WEEK])
+    return np.asarray(read - delay / tau - np.log(reading_after(r, tau)[person, sent]))
+
+
+def best_tau(score: np.ndarray) -> float:
+    """Return the pull's e-folding time, hours, with the best of the scores of `TAUS`: the top of a parabola."""
     best = int(np.argmax(score))
-    if 0 < best < _TAUS.size - 1:  # the top of the parabola through three points, on the log scale
-        x, y = np.log(_TAUS[best - 1 : best + 2]), score[best - 1 : best + 2]
+    if 0 < best < TAUS.size - 1:  # through three points, on the log scale
+        x, y = np.log(TAUS[best - 1 : best + 2]), score[best - 1 : best + 2]
         a, b, _ = np.polyfit(x - x[1], y - y[1], 2)
         if a < 0:
             return float(np.exp(np.clip(x[1] - b / (2 * a), x[0], x[2])))
-    return float(_TAUS[best])
-
-
-def fit_reading(
-    r: np.ndarray, member: np.ndarray, person: np.ndarray, sent: np.ndarray, answered: np.ndarray, tau: float
-) -> np.ndarray:
-    """Return reading relative to activity, (G, 168), as far as it foresees the answers of people left out.
-
-    The correction is learned on half of the people and judged on the other half, both ways, for several prior
-    strengths; infinite strength, no correction at all, is among them and wins when nothing else pays clearly.
-    """
-    n_segments = member.shape[1]
-    half = person % 2 == 0
-    best, strength = 1.0 + float(answered.size) * 1e-4, np.inf
-    for candidate in _PRIORS:
-        gain = 0.0
-        for learn in (half, ~half):
-            if not learn.any() or learn.all():
-                continue
-            ratio = occurrence_to_exposure(r, member, person[learn], sent[learn], answered[learn], tau, prior=candidate)
-            gain += _answer_gain(r, member, ratio, person[~learn], sent[~learn], answered[~learn], tau)
-        if gain > best:
-            best, strength = gain, candidate
-    if np.isinf(strength):
-        return np.ones((n_segments, WEEK))
-    return occurrence_to_exposure(r, member, person, sent, answered, tau, prior=strength)
-
-
-def occurrence_to_exposure(
-    r: np.ndarray,
-    member: np.ndarray,
-    person: np.ndarray,
-    sent: np.ndarray,
-    answered: np.ndarray,
-    tau: float,
-    *,
-    prior: float = 1.0,
-) -> np.ndarray:
-    """Return how much more is read in each hour than the profiles say, by segment, (G, 168).
-
-    Counts of answers per hour show when messages were sent as much as when they are read. Their ratio to the
-    answers expected in each hour, given when each was sent and how its pull fades, does not.
-
-    Parameters
-    ----------
-    r : ndarray of shape (n, 168)
-    member : ndarray of shape (n, G)
-        How far each person belongs to each segment.
-    person, sent, answered : ndarrays of int, shape (m,)
-        Row of ``r``, local hour of sending and of the answer.
-    prior : float
-        Answers' worth of "as the profiles say" in each hour, before any.
-    """
-    n_segments = member.shape[1]
-    seen, expected = np.zeros((n_segments, WEEK)), np.zeros((n_segments, WEEK))
-    for rows, chance in _chance_of_hours(r, person, sent, tau):
-        weight = member[person[rows]]
-        expected += weight.T @ chance
-        for segment in range(n_segments):
-            seen[segment] += np.bincount(answered[rows], weights=weight[:, segment], minlength=WEEK)
-    whole = _ratio(seen.sum(axis=0), expected.sum(axis=0), prior)
-    return np.stack([whole * _ratio(seen[g], expected[g] * whole, prior) for g in range(n_segments)])
-
-
-def _chance_of_hours(
-    r: np.ndarray, person: np.ndarray, sent: np.ndarray, tau: float
-) -> Iterator[tuple[slice, np.ndarray]]:
-    """Yield blocks of answers and the chance, (m, 168), that each fell into each hour of the week."""
-    pull = np.exp(-((np.arange(WEEK)[None, :] - np.arange(WEEK)[:, None]) % WEEK) / tau)
-    for start in range(0, person.size, 20_000):
-        rows = slice(start, start + 20_000)
-        chance = pull[sent[rows]] * r[person[rows]]
-        yield rows, chance / chance.sum(axis=1, keepdims=True)
-
-
-def _answer_gain(
-    r: np.ndarray,
-    member: np.ndarray,
-    ratio: np.ndarray,
-    person: np.ndarray,
-    sent: np.ndarray,
-    answered: np.ndarray,
-    tau: float,
-) -> float:
-    """Return the nats that a reading ratio gains on the hours of some answers."""
-    gain = 0.0
-    for rows, chance in _chance_of_hours(r, person, sent, tau):
-        factor = member[person[rows]] @ ratio
-        gain += float(np.log(factor[np.arange(factor.shape[0]), answered[rows]] / (chance * factor).sum(axis=1)).sum())
-    return gain
-
-
-def _ratio(seen: np.ndarray, expected: np.ndarray, prior: float) -> np.ndarray:
-    """Return seen over expected per hour of the week, first by hour of the day, both with a Gamma prior at 1."""
-    expected = expected * (seen.sum() / max(float(expected.sum()), 1e-300))
-    kernel = circular_kernel(24, 1.0)
-    by_day = kernel @ seen.reshape(7, 24).sum(axis=0) + 3.0 * prior
-    day = np.tile(by_day / (kernel @ expected.reshape(7, 24).sum(axis=0) + 3.0 * prior), 7)
-    kernel = circular_kernel(WEEK, 1.0)
-    week = (kernel @ seen + prior) / (kernel @ (expected * day) + prior)
-    return np.asarray(day * week)
+    return float(TAUS[best])
 
 
 def _pull_after(q: np.ndarray, life: int) -> np.ndarray:

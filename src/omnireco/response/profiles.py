@@ -13,6 +13,7 @@ import numpy as np
 
 __all__ = [
     "DEFAULT",
+    "EVEN",
     "EVIDENCE",
     "PART_HOURS",
     "WEEK",
@@ -31,6 +32,7 @@ __all__ = [
 ]
 
 WEEK = 168
+EVEN = 0.02  # share of an even week in what people read, against hours in which hardly anybody is active
 PART_HOURS = 18.0  # how far one session speaks for the part of the week around it
 _UNIFORM = 24.0  # sessions' worth of "any hour" in the population
 EVIDENCE = 30.0  # sessions after which more of them no longer sharpen a person's segment much

@@ -1,22 +1,21 @@
-"""What it is worth to send at an hour: from when people come to the chance that they answer.
+"""What it is worth to send at an hour: the chance that a person answers, and how well it is known.
 
-A message sent at one hour is read at another. So the profile of activity is turned into the attention that a message
-sent at each hour will get until its pull has faded, corrected by where answers really fell, and calibrated so
-that the predicted answers agree with those of the log.
+Everybody's answers per hour at risk are learned from the message log; people depart from them as far as their own
+activity and answers have foreseen answers. With few messages the hours of activity carry the chances, with many the
+answers do; what the log does not support is not promised.
 """
 
 from __future__ import annotations
 
 import datetime as dt
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from functools import partial
-from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import numpy as np
 
-from omnireco._checks import check_duration, check_integer, check_number, no_such, shown
+from omnireco._checks import check_choice, check_duration, check_integer, check_number, no_such, shown
 from omnireco._compute import in_threads, one_blas_thread, row_blocks
 from omnireco._random import stream
 from omnireco.data.audience import Audience
@@ -24,13 +23,24 @@ from omnireco.data.clock import hour_of_week, local_us, minute_of_day, slots, sl
 from omnireco.data.columns import instants_to_pandas
 from omnireco.data.events import EventLog
 from omnireco.data.messages import NEVER, MessageLog
-from omnireco.data.vocabulary import NONE, Vocabulary
+from omnireco.data.vocabulary import NONE, Vocabulary, match
 from omnireco.errors import ParameterError, SchemaError
 from omnireco.response.activity import ActivityModel, ActivityProfile
-from omnireco.response.calibration import fit_curve, person_factors
-from omnireco.response.delay import fit_reading, fit_tau
-from omnireco.response.kinds import Evidence, Follows, evidence, fit_follows, kinds_of
+from omnireco.response.answering import Channel, fit_channel
+from omnireco.response.departures import (
+    HIGHEST,
+    LEAST,
+    Sent,
+    log_activity,
+    mean_rate,
+    settings,
+    supported,
+    values,
+)
+from omnireco.response.kinds import Follows
+from omnireco.response.machines import answers_of_people, left_out
 from omnireco.response.profiles import WEEK
+from omnireco.response.touches import ANSWERED, BASIS, basis_of, sent_on
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -41,8 +51,10 @@ _LOG = logging.getLogger(__name__)
 _HOUR = 3_600_000_000
 _WEEK_US = WEEK * _HOUR
 _MESSAGES_TO_FIT_ON = 200_000
-_HIGHEST = 0.99
-_LEAST = 1024  # people to a thread
+_FEW_HOURS = 2
+_YEAR_9999 = 253_402_300_800_000_000.0
+_SLOPE_SD = 0.5  # before any message
+_ASSUMED_SD = 1.0  # standard deviation of the log rate on a channel without messages
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,16 +144,26 @@ class SendTime:
 
         Notes
         -----
-        Per channel: (1) the e-folding time of a message's pull from the delays of the answers; (2) the ratio of answers
-        seen to answers expected per hour, so the profile becomes one of reading, free of the sender's own timetable;
-        (3) the share of reading that is as the person's own activity, and the kind of people whose week the rest
-        follows, from their answers and silences; (4) a logistic curve in the log of the relative value, whose mean
-        equals the observed rate; (5) a factor per person, shrunk to 1. The mean predicted chance over the messages of a
-        channel equals the share of them that was answered. Deterministic; the order of rows does not matter.
+        Per channel, with the chance ``1 - exp(-rate)``: (1) the e-folding time of a message's pull, from the delays of
+        the answers; (2) everybody's rate of answers per hour at risk, so the sender's own timetable is no habit: a
+        smooth curve on the circle that starts from the hours of activity and leaves them as far as answers and silences
+        say, averaged over ways of smoothing by their evidence; (3) how far reading follows the person's own activity,
+        and the kind of people whose week the rest follows, judged on people left out; (4) a slope in [0, 1.5] of how
+        far people depart from everybody, 0 where activity says nothing about answers; (5) what the hour of sending
+        adds; (6) a factor per person, shrunk to 1. The chances of a channel's messages add up to its answers.
+
+        Answers that the log flags as machines' (``machine`` of 0.5 or more) do not count, unless the person clicked
+        later. Propensities weigh messages by their inverse within each hour of sending. An hour of the day counts as
+        tried when five answers were to be expected of what was sent in it; of what another one promises over the
+        usual rate, the less is believed the wider it is known, and hardly anything of what exceeds the best hour tried.
+        Messages are forgotten with a half-life when that foresees the last quarter of the channel's answers better.
+        Answers whose times are all midnight are dates: they teach how many, and no hour. Deterministic; the order of
+        rows does not matter.
 
         References
         ----------
-        Spasojevic et al. (2015), When-To-Post on social networks, arXiv 1506.02089 (delay kernels).
+        Spasojevic et al. (2015), When-To-Post on social networks, arXiv 1506.02089 (delay kernels); Friedman (1982),
+        Piecewise exponential models for survival data with covariates, Annals of Statistics 10 (time at risk).
         """
         if messages is not None and not isinstance(messages, MessageLog):
             raise SchemaError(
@@ -154,12 +176,16 @@ class SendTime:
             )
         profile = self.activity.fit(log, audience, messages=messages, threads=threads)
         messages = _no_messages() if messages is None else messages
+        match(audience.users, messages.users, ("the audience", "the message log"))
+        answered_at, n_machine = answers_of_people(messages)
         rate = _weekly_rate(profile, log)
         life = None if self.life is None else check_duration(self.life, "life") // _HOUR
-        found = [
-            self._fit_channel(code, profile, rate, messages, audience, life, threads)
-            for code in range(len(messages.channels))
-        ]
+        found, basis = [], []
+        for code in range(len(messages.channels)):
+            rows = np.flatnonzero(messages.channel == code)
+            sent = sent_on(messages, rows, answered_at[rows], profile, audience, life)
+            found.append(self._fit_channel(str(messages.channels.ids[code]), sent, profile, rate, messages, threads))
+            basis.append(basis_of(sent, messages, rows, profile))
         n_kinds, shape = len(profile.base.pi), (len(found), messages.n_users)
         model = SendTimeModel(
             activity=profile,
@@ -170,69 +196,55 @@ class SendTime:
             own=np.array([part.follows.own for part in found]),
             follows=np.array([part.follows.follows for part in found]).reshape(-1, n_kinds, n_kinds),
             kinds=np.array([part.kinds for part in found], np.float32).reshape(*shape, n_kinds),
-            curve_parameters=np.array([part.parameters for part in found]).reshape(-1, 4),
+            everybody=np.array([part.everybody for part in found]).reshape(-1, WEEK),
+            log_rate=np.array([part.log_rate for part in found]).reshape(-1, WEEK + 1),
+            log_rate_sd=np.array([part.log_rate_sd for part in found]).reshape(-1, WEEK + 1),
+            tried=np.array([part.tried for part in found], np.bool_).reshape(-1, WEEK),
+            curve_parameters=np.array([_parameters(part) for part in found]).reshape(-1, 3),
             people=messages.users,
             factor=np.array([part.factor for part in found]).reshape(shape).T.copy(),
+            factor_sd=np.array([part.factor_sd for part in found]).reshape(shape).T.copy(),
+            basis=np.array(basis, np.int8),
             base_rate=self.base_rate,
             default_tau=check_duration(self.pull, "pull") / _HOUR,
             life=life,
             n_messages=len(messages),
+            n_machine=n_machine,
         )
         _LOG.info("fit %r", model)
         return model
 
     def __getattr__(self, name: str) -> NoReturn:
         """Say how to get a model, when one of its verbs is called on the parameters."""
-        no_such(self, name, ("probability", "slot_probability", "curve", "best"))
+        no_such(self, name, ("probability", "interval", "slot_probability", "curve", "best"))
 
     def _fit_channel(
         self,
-        code: int,
+        name: str,
+        sent: Sent,
         profile: ActivityModel,
         rate: np.ndarray,
         messages: MessageLog,
-        audience: Audience,
-        life: int | None,
         threads: int | None,
-    ) -> _Channel:
-        """Fit one channel: delay, reading hours, curve, people."""
-        sent = _sent(messages, code, profile, audience, life)
-        drawn = stream(self.seed, "send_time/messages", str(messages.channels.ids[code]))
+    ) -> Channel:
+        """Fit one channel, everybody's hours on a sample of its messages when there are many."""
         small = sent
         if sent.hour.size > _MESSAGES_TO_FIT_ON:
-            keep = np.sort(drawn.permutation(sent.hour.size)[:_MESSAGES_TO_FIT_ON])
-            small = _Sent(*(part[keep] for part in sent))
+            drawn = stream(self.seed, "send_time/messages", name)
+            small = sent.of(np.sort(drawn.permutation(sent.hour.size)[:_MESSAGES_TO_FIT_ON]))
+        life = None if self.life is None else check_duration(self.life, "life") // _HOUR
         with one_blas_thread():
-            tau, reading = self._fit_delay(profile, small)
-            follows, kinds = _fit_kinds(small, sent, profile, reading, tau, messages.n_users)
-            channel = _settings(profile, tau, reading, follows, life)
-            log_value = _log_value_at(
-                small, profile, rate, channel, None, threads
-            )  # own answers would tell on themselves
-            log_activity = _log_activity(rate, small.profile)
-            curve = fit_curve(log_value, log_activity, small.answered.astype(np.float64), base_rate=self.base_rate)
-            log_value = _log_value_at(sent, profile, rate, channel, kinds, threads)
-        expected = curve.chance(log_value, _log_activity(rate, sent.profile))
-        factor, _ = person_factors(sent.person, expected, sent.answered, messages.n_users)
-        scale = _scale(expected * factor[sent.person], float(sent.answered.sum()))
-        return _Channel(tau, reading, follows, kinds, (curve.intercept, curve.slope, curve.lift, scale), factor)
-
-    def _fit_delay(self, profile: ActivityModel, sent: _Sent) -> tuple[float, np.ndarray]:
-        """Return how a channel's pull fades, and its reading hours relative to activity (168,), in turns."""
-        tau = check_duration(self.pull, "pull") / _HOUR
-        use = np.flatnonzero(sent.answered & (sent.hour >= 0))
-        reading = np.ones(WEEK)
-        if not use.size:
-            return tau, reading
-        people, person = np.unique(sent.profile[use], return_inverse=True)
-        r, everybody = profile.profiles(people), np.ones((people.size, 1))
-        start, delay = sent.hour[use], sent.delay[use]
-        for _ in range(3):
-            adjusted = r * reading
-            adjusted /= adjusted.sum(axis=1, keepdims=True)
-            tau = fit_tau(adjusted, person, start, delay, prior=tau)
-            reading = fit_reading(r, everybody, person, start, (start + delay) % WEEK, tau)[0]
-        return tau, reading
+            return fit_channel(
+                sent,
+                small,
+                profile,
+                rate,
+                messages.n_users,
+                pull=check_duration(self.pull, "pull") / _HOUR,
+                base_rate=self.base_rate,
+                life=life,
+                threads=threads,
+            )
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
@@ -257,17 +269,27 @@ class SendTimeModel:
         The chance that the rest of somebody of activity segment g is of kind k.
     kinds : ndarray of shape (n_channels, n_people, G), float32
         The chance that each is of kind k, given how they answered.
-    curve_parameters : ndarray of shape (n_channels, 4)
-        Intercept, slope, lift, scale of the calibration.
+    everybody : ndarray of shape (n_channels, 168)
+        Log of what each hour is worth to a stranger, relative to their average hour.
+    log_rate, log_rate_sd : ndarray of shape (n_channels, 169)
+        Log of the answers to be expected of a message that a stranger gets at each hour, and its standard deviation;
+        the last is without timing.
+    tried : ndarray of shape (n_channels, 168), bool
+        Hours in whose like enough was sent to know what they earn.
+    curve_parameters : ndarray of shape (n_channels, 3)
+        Slope of how far people depart from everybody, its standard deviation, and lift by activity.
     people : Vocabulary
         The people of the message log.
-    factor : ndarray of shape (n_people, n_channels)
-        How much more than expected each answers, shrunk to 1.
+    factor, factor_sd : ndarray of shape (n_people, n_channels)
+        How much more than expected each answers, shrunk to 1, and the relative standard deviation.
+    basis : ndarray of shape (n_channels,), int8
+        What the hours rest on: 0 assumed, 1 activity, 2 answers, 3 randomised answers.
     base_rate, default_tau : float
         What is assumed on a channel without messages.
     life : int or None
         Hours until an offer expires.
-    n_messages : int
+    n_messages, n_machine : int
+        Messages, and answers left out because they are machines'.
     """
 
     activity: ActivityModel
@@ -278,34 +300,52 @@ class SendTimeModel:
     own: np.ndarray
     follows: np.ndarray
     kinds: np.ndarray
+    everybody: np.ndarray
+    log_rate: np.ndarray
+    log_rate_sd: np.ndarray
+    tried: np.ndarray
     curve_parameters: np.ndarray
     people: Vocabulary
     factor: np.ndarray
+    factor_sd: np.ndarray
+    basis: np.ndarray
     base_rate: float
     default_tau: float
     life: int | None
     n_messages: int
+    n_machine: int
 
     def __post_init__(self) -> None:
-        arrays = (
-            self.rate,
-            self.tau,
-            self.reading,
-            self.own,
-            self.follows,
-            self.kinds,
-            self.curve_parameters,
-            self.factor,
-        )
+        arrays = [self.rate, self.tau, self.reading, self.own, self.follows, self.kinds, self.everybody, self.basis]
+        arrays += [self.log_rate, self.log_rate_sd, self.tried, self.curve_parameters, self.factor, self.factor_sd]
         for array in arrays:
             array.setflags(write=False)
 
     def __repr__(self) -> str:
         pulls = ", ".join(f"{name} {tau:.1f} h" for name, tau in zip(self.channels.ids, self.tau, strict=True))
+        machines = left_out(self.n_machine)
         return (
-            f"SendTimeModel({len(self.activity):,} users, {self.n_messages:,} messages, "
+            f"SendTimeModel({self.rests_on} {len(self.activity):,} users, {self.n_messages:,} messages{machines}, "
             f"pull: {pulls or f'{self.default_tau:g} h assumed'})"
         )
+
+    @property
+    def rests_on(self) -> str:
+        """What the hours of each channel rest on, in a sentence."""
+        if not len(self.channels):
+            return f"Hours rest on {'activity' if self.activity.history.any() else 'nothing: they are assumed'}."
+        parts = [f"{name} on {self.basis_of(code)}" for code, name in enumerate(self.channels.ids)]
+        return f"Hours rest for {'; for '.join(parts)}."
+
+    def basis_of(self, code: int) -> str:
+        """Say what a channel's hours rest on."""
+        if self.basis[code] < ANSWERED:
+            return BASIS[self.basis[code]] if self.basis[code] else "nothing: they are assumed"
+        hours = np.flatnonzero(self.tried[code, :24])
+        if not 0 < hours.size <= _FEW_HOURS:
+            return BASIS[self.basis[code]]
+        named = " and ".join(f"{hour}:00" for hour in hours.tolist())
+        return f"{BASIS[self.basis[code]]}, enough of them for {named} only"
 
     def slot_probability(
         self, audience: Audience, rows: np.ndarray, channel: str, at_us: np.ndarray, *, threads: int | None = None
@@ -318,7 +358,8 @@ class SendTimeModel:
         rows : ndarray of int, shape (n_rows,)
             Rows of the audience.
         channel : str
-            Any name; on a channel without messages ``base_rate`` and the default pull are assumed.
+            Of the message log or of the audience; without messages in the log ``base_rate`` and the default pull are
+            assumed.
         at_us : ndarray of int64, shape (n_slots,)
             Instants, UTC microseconds.
         threads : int, optional
@@ -329,12 +370,20 @@ class SendTimeModel:
         ndarray of shape (n_rows, n_slots), float64
             People without a zone have the same, timing-neutral, chance in all slots.
 
+        Raises
+        ------
+        SchemaError
+            When the audience, the rows or the instants are none.
+        ParameterError
+            When neither the message log nor the audience has the channel.
+
         Notes
         -----
         About 10 microseconds per person on one core.
         """
-        rows, at_us = np.asarray(rows), np.asarray(at_us, np.int64)
-        clock = _clock(audience, at_us)
+        self._check(audience, channel)
+        rows = _rows(rows, audience)
+        clock = _clock(audience, _instants(at_us, "at_us"))
         return self._chances(audience.users.ids[rows], channel, audience.zone[rows], clock, threads=threads)
 
     def probability(self, user_ids: Any, channel: str, send_at_us: Any, audience: Audience) -> np.ndarray:
@@ -348,9 +397,53 @@ class SendTimeModel:
         send_at_us : array-like of int64, shape (n,)
             Instants, UTC microseconds.
         audience : Audience
+
+        Raises
+        ------
+        SchemaError
+            When the audience or the instants are none, or there are not as many as people.
+        IdKindError
+            When the ids are integers and those of the audience strings, or the other way round.
+        ParameterError
+            When neither the message log nor the audience has the channel.
         """
-        at = np.asarray(send_at_us, np.int64)
+        return self._per_touch(user_ids, channel, send_at_us, audience, self._curves)
+
+    def interval(
+        self, user_ids: Any, channel: str, send_at_us: Any, audience: Audience
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Return the ends of the 95 % interval of the chances that `probability` gives, two float64 arrays (n,).
+
+        Wide where little was sent and little lay unread: such hours are to be explored, not believed. The interval
+        covers what is not known of everybody's hours, of how far people depart from them, and of the person's factor;
+        on a channel without messages, that its rate is only assumed.
+
+        Parameters
+        ----------
+        user_ids, channel, send_at_us, audience
+            As for `probability`.
+        """
+        low = self._per_touch(user_ids, channel, send_at_us, audience, lambda ids, name: self._ends(ids, name, -1.96))
+        high = self._per_touch(user_ids, channel, send_at_us, audience, lambda ids, name: self._ends(ids, name, 1.96))
+        return low, high
+
+    def _per_touch(
+        self,
+        user_ids: Any,
+        channel: str,
+        send_at_us: Any,
+        audience: Audience,
+        curves: Callable[[np.ndarray, str], np.ndarray],
+    ) -> np.ndarray:
+        """Look up, for each touch, its hour in the curve of its person; ``curves`` gives (n, 169) for some people."""
+        self._check(audience, channel)
+        at = _instants(send_at_us, "send_at_us")
         row = audience.users.codes(user_ids, missing="none")
+        if at.shape != row.shape:
+            raise SchemaError(
+                f"user_ids and send_at_us must be of one length. Got {row.size:,} and {at.size:,}: "
+                "repeat the one that is shorter, as in numpy.full(len(user_ids), instant)."
+            )
         zone = np.append(audience.zone, np.int32(NONE))[row]
         hour = hour_of_week(at, zone, audience.zones)
         people, place = _distinct(user_ids)
@@ -359,17 +452,49 @@ class SendTimeModel:
         for block in row_blocks(len(people), 24 * 8 * WEEK):
             low, high = np.searchsorted(place[order], [block.start, block.stop])
             some = order[low:high]
-            curves = self._curves(people[block], channel)
-            found[some] = curves[place[some] - block.start, np.where(hour[some] < 0, WEEK, hour[some])]
+            table = curves(people[block], channel)
+            found[some] = table[place[some] - block.start, np.where(hour[some] < 0, WEEK, hour[some])]
         return found
+
+    def _ends(self, ids: np.ndarray, channel: str, z: float) -> np.ndarray:
+        """Return one end of the interval of the chance per local hour of some people, (n, 169)."""
+        code = self._code(channel)
+        sd, slope, slope_sd, of_factor = np.full(WEEK + 1, _ASSUMED_SD), 1.0, _SLOPE_SD, np.zeros((len(ids), 1))
+        rate, usual = np.full(WEEK + 1, np.log(-np.log1p(-self.base_rate))), np.zeros(WEEK + 1)
+        (user, trust, often, shift, factor, person, kind, *cells), tables, channel_settings = self._people(ids, channel)
+        if code != NONE:
+            sd, rate, usual = self.log_rate_sd[code], self.log_rate[code], np.append(self.everybody[code], 0.0)
+            slope, slope_sd, _ = self.curve_parameters[code].tolist()
+            of_factor = np.append(self.factor_sd[:, code], self.factor_sd[:, code].max(initial=0.0))[person][:, None]
+        away = values(user, person, kind, trust, often, tuple(cells), tables, channel_settings, 1) - usual
+        spread = np.sqrt(sd**2 + of_factor**2 + (slope_sd * away) ** 2)
+        score = rate + slope * away + shift[:, None] + np.log(factor)[:, None] + z * spread
+        end = np.minimum(-np.expm1(-np.exp(np.minimum(score, 50.0))), HIGHEST)
+        chance = self._curves(ids, channel)
+        return np.minimum(end, chance) if z < 0 else np.maximum(end, chance)
+
+    def _check(self, audience: Audience, channel: str) -> None:
+        """Refuse what is no audience, and a channel that neither the message log nor the audience has."""
+        if not isinstance(audience, Audience):
+            raise SchemaError(
+                f"audience must be an Audience. Got {type(audience).__name__}: write Audience.from_frame(frame)."
+            )
+        known = dict.fromkeys([*self.channels.ids, *audience.channels.ids])
+        if known and channel not in known:
+            raise ParameterError(
+                f"channel must be one of the message log or of the audience ({', '.join(map(repr, known))}). Got "
+                f"{channel!r}: add a column consent_{channel} to the audience, where nothing was sent on it yet."
+            )
 
     def curve(self, user_id: Any, channel: str | None = None) -> np.ndarray:
         """Return one person's chance of an answer per local hour of the week, float64 (168,).
 
         The mean over the channels of the message log when no channel is named.
         """
+        if channel is not None and len(self.channels):
+            check_choice(channel, "channel", tuple(self.channels.ids))
         names = [channel] if channel is not None else list(self.channels.ids) or [""]
-        return np.asarray(np.mean([self._curves(np.array([user_id]), name)[0, :WEEK] for name in names], axis=0))
+        return np.asarray(np.mean([self._curves(_one(user_id), name)[0, :WEEK] for name in names], axis=0))
 
     def best(
         self,
@@ -412,7 +537,11 @@ class SendTimeModel:
         """
         import pandas as pd
 
-        code = int(audience.channels.codes([channel], missing="none")[0])
+        if not isinstance(audience, Audience):
+            raise SchemaError(
+                f"audience must be an Audience. Got {type(audience).__name__}: write Audience.from_frame(frame)."
+            )
+        code = int(audience.channels.codes([channel], missing="none")[0]) if isinstance(channel, str) else NONE
         if code == NONE:
             raise ParameterError(
                 f"best: the audience has no consent for {shown(channel)}; it knows "
@@ -453,7 +582,7 @@ class SendTimeModel:
             lambda start, stop: kernels.chances(*people, tables, settings, zone, clock, False, start, stop, found),
             len(ids),
             threads=threads,
-            least=_LEAST,
+            least=LEAST,
         )
         return found
 
@@ -477,7 +606,7 @@ class SendTimeModel:
             ),
             len(ids),
             threads=threads,
-            least=_LEAST,
+            least=LEAST,
         )
         return slot, chance
 
@@ -485,62 +614,35 @@ class SendTimeModel:
         """Return what the kernels need of people on a channel: arrays per person, tables, settings."""
         profile = self.activity
         user = profile.users.codes(ids, missing="none").astype(np.int64)
-        rate = np.append(self.rate, _mean_rate(self.rate))[user]
-        code = int(self.channels.codes([channel], missing="none")[0]) if len(self.channels) else NONE
+        rate = np.append(self.rate, mean_rate(self.rate))[user]
+        code = self._code(channel)
         if code == NONE:
-            settings = _settings(profile, self.default_tau, np.empty(0), None, self.life)
-            settings = settings._replace(intercept=float(np.log(self.base_rate / (1 - self.base_rate))))
-            shift, factor, kind = (
-                np.zeros(user.size),
-                np.ones(user.size),
-                np.empty((0, len(profile.base.pi)), np.float32),
-            )
-            person = np.full(user.size, -1)
+            channel_settings = settings(profile, self.default_tau, np.empty(0), None, self.life)
+            usual = float(np.log(-np.log1p(-self.base_rate)))
+            channel_settings = channel_settings._replace(offset=np.full(WEEK + 1, usual), highest=HIGHEST)
+            kind = np.empty((0, len(profile.base.pi)), np.float32)
+            shift, factor, person = np.zeros(user.size), np.ones(user.size), np.full(user.size, NONE)
         else:
-            intercept, slope, lift, scale = self.curve_parameters[code].tolist()
+            slope, slope_sd, lift = self.curve_parameters[code].tolist()
             follows = Follows(float(self.own[code]), self.follows[code])
-            settings = _settings(profile, float(self.tau[code]), self.reading[code], follows, self.life)
-            settings = settings._replace(intercept=intercept, slope=slope, highest=_HIGHEST)
+            channel_settings = settings(profile, float(self.tau[code]), self.reading[code], follows, self.life)
+            known = self.everybody[code], self.log_rate[code], self.log_rate_sd[code], self.tried[code]
+            channel_settings = supported(channel_settings, *known, slope, slope_sd)._replace(highest=HIGHEST)
             person, kind = self.people.codes(ids, missing="none").astype(np.int64), self.kinds[code]
-            shift = lift * _log_activity(self.rate, user)
-            factor = scale * np.append(self.factor[:, code], 1.0)[person]
+            shift = lift * log_activity(self.rate, user)
+            factor = np.append(self.factor[:, code], 1.0)[person]
         cells = (profile.indptr, profile.hour, profile.weight)
         people = (user, profile.trust_in(user), rate, shift, factor, person, kind, *cells)
-        return people, profile.tables(), settings
+        return people, profile.tables(), channel_settings
+
+    def _code(self, channel: str) -> int:
+        """Return the code of a channel of the message log, -1 for another."""
+        return int(self.channels.codes([channel], missing="none")[0]) if len(self.channels) else NONE
 
 
-class _Sent(NamedTuple):
-    """Messages of one channel: who, at which local hour (-1 unknown), answered, after how many hours."""
-
-    person: np.ndarray
-    profile: np.ndarray
-    hour: np.ndarray
-    answered: np.ndarray
-    delay: np.ndarray
-
-
-class _Channel(NamedTuple):
-    """What was learned about one channel."""
-
-    tau: float
-    reading: np.ndarray
-    follows: Follows
-    kinds: np.ndarray
-    parameters: tuple[float, float, float, float]
-    factor: np.ndarray
-
-
-def _sent(messages: MessageLog, code: int, profile: ActivityModel, audience: Audience, life: int | None) -> _Sent:
-    """Return the messages of a channel on the clocks of their readers."""
-    rows = np.flatnonzero(messages.channel == code)
-    person, at, back = messages.user[rows], messages.sent_at[rows], messages.responded_at[rows]
-    zone_of = np.append(audience.zone, np.int32(NONE))[audience.users.codes(messages.users.ids, missing="none")]
-    answered = back != NEVER
-    delay = np.where(answered, (np.where(answered, back, at)) // _HOUR - at // _HOUR, 0)
-    if life is not None:
-        answered = answered & (delay < life)
-    code_of = profile.users.codes(messages.users.ids, missing="none")
-    return _Sent(person, code_of[person], hour_of_week(at, zone_of[person], audience.zones), answered, delay)
+def _parameters(part: Channel) -> tuple[float, float, float]:
+    """Return the numbers of a channel's curve that predictions need; its level is in the log rates."""
+    return part.curve.slope, part.curve.slope_sd, part.curve.lift
 
 
 def _weekly_rate(profile: ActivityModel, log: EventLog) -> np.ndarray:
@@ -550,127 +652,6 @@ def _weekly_rate(profile: ActivityModel, log: EventLog) -> np.ndarray:
     if mean == 0:  # every session was caused by a message, or has no clock: all are as active as each other
         return np.ones(len(profile))
     return np.asarray((mean + profile.history) / (1.0 + weeks))
-
-
-def _mean_rate(rate: np.ndarray) -> float:
-    """Return the rate of somebody unknown."""
-    return float(rate.mean()) if rate.size and rate.mean() > 0 else 1.0
-
-
-def _log_activity(rate: np.ndarray, user: np.ndarray) -> np.ndarray:
-    """Return the log of how much more active than average people are; 0 for the unknown (-1)."""
-    mean = _mean_rate(rate)
-    relative = np.append(np.maximum(rate, 1e-3 * mean) / mean, 1.0)
-    return np.asarray(np.log(relative)[user])
-
-
-def _fit_kinds(
-    small: _Sent, sent: _Sent, profile: ActivityModel, reading: np.ndarray, tau: float, n_people: int
-) -> tuple[Follows, np.ndarray]:
-    """Return how reading follows activity, learned from a part of the messages, and the kinds of everybody from all."""
-    n_kinds = len(profile.base.pi)
-    unknown = np.zeros((n_people, n_kinds), np.float32)
-    parts = [(found, member) for _, found, member in _blocks(small, profile, reading, tau)]
-    pull = sum(float(found.own_pull.sum()) for found, _ in parts)
-    answers = sum(float(found.answers.sum()) for found, _ in parts)
-    if pull == 0 or answers == 0:
-        return Follows(1.0, np.eye(n_kinds)), unknown
-    found = _joined([part for part, _ in parts])
-    member = np.concatenate([member for _, member in parts])
-    rate, rows = answers / pull, np.arange(found.answers.size)
-    _, strength = person_factors(rows, rate * found.own_pull, found.answers.astype(np.float64), rows.size)
-    follows = fit_follows(found, member, rate, strength)
-    if follows.own < 1.0:
-        for people, found, member in _blocks(sent, profile, reading, tau):
-            told = found.log_likelihood(follows.own, rate, strength)
-            unknown[people] = kinds_of(told, member, follows.follows)
-    return follows, unknown
-
-
-def _blocks(
-    sent: _Sent, profile: ActivityModel, reading: np.ndarray, tau: float
-) -> Iterator[tuple[np.ndarray, Evidence, np.ndarray]]:
-    """Yield people, what their messages say about their kinds, and their segments, some thousands at a time."""
-    psi = _weeks(profile, reading)
-    order = np.argsort(sent.person, kind="stable")
-    people, first = np.unique(sent.person[order], return_index=True)
-    edges = np.append(first, order.size)
-    for block in row_blocks(people.size, 6 * 8 * WEEK):
-        rows = order[edges[block.start] : edges[block.stop]]
-        code = sent.profile[order[first[block]]]
-        r = profile.profiles(code) * reading
-        r /= r.sum(axis=1, keepdims=True)
-        rows = rows[sent.hour[rows] >= 0]
-        place = np.searchsorted(people[block], sent.person[rows])
-        read = (sent.hour[rows] + sent.delay[rows]) % WEEK
-        found = evidence(r, psi, place, sent.hour[rows], sent.answered[rows], read, tau)
-        yield people[block], found, profile.memberships(code)
-
-
-def _joined(parts: list[Evidence]) -> Evidence:
-    """Return the evidence of several blocks of people as one."""
-    start = np.cumsum([0, *(part.answers.size for part in parts)])
-    return Evidence(
-        row=np.concatenate([part.row + first for part, first in zip(parts, start[:-1], strict=True)]),
-        own_read=np.concatenate([part.own_read for part in parts]),
-        kind_read=np.concatenate([part.kind_read for part in parts]),
-        own_pull=np.concatenate([part.own_pull for part in parts]),
-        kind_pull=np.concatenate([part.kind_pull for part in parts]),
-        answers=np.concatenate([part.answers for part in parts]),
-    )
-
-
-def _weeks(profile: ActivityModel, reading: np.ndarray) -> np.ndarray:
-    """Return the reading weeks of the kinds of people, (G, 168)."""
-    psi = profile.base.phi * reading if reading.size else np.array(profile.base.phi)
-    return np.asarray(psi / psi.sum(axis=1, keepdims=True))
-
-
-def _settings(
-    profile: ActivityModel, tau: float, reading: np.ndarray, follows: Follows | None, life: int | None
-) -> Any:
-    """Return what the kernels need of a channel, with a curve that is the log of the relative value."""
-    from omnireco.response import _curves as kernels
-
-    follows = follows if follows is not None else Follows(1.0, np.eye(len(profile.base.pi)))
-    rho = float(np.exp(-1.0 / tau))
-    psi, table = _weeks(profile, reading), np.array(follows.follows)
-    return kernels.Channel(np.array(reading), follows.own, table, psi, rho, life or 0, 0.0, 1.0, 1.0)
-
-
-def _log_value_at(
-    sent: _Sent, profile: ActivityModel, rate: np.ndarray, channel: Any, kinds: np.ndarray | None, threads: int | None
-) -> np.ndarray:
-    """Return the log relative value of the hour each message was sent at, (m,); 0 where no clock is known.
-
-    Without ``kinds`` (n_people, G) people are of the kinds that follow their segments.
-    """
-    from omnireco.response import _curves as kernels
-
-    order = np.argsort(sent.person, kind="stable")
-    people, first = np.unique(sent.person[order], return_index=True)
-    edges = np.append(first, order.size)
-    found, hours = np.zeros(order.size), np.arange(WEEK + 1)[None, :]
-    tables = profile.tables()
-    table = np.empty((0, len(profile.base.pi)), np.float32) if kinds is None else kinds.astype(np.float32)
-    for block in row_blocks(people.size, 8 * WEEK):
-        rows = order[edges[block.start] : edges[block.stop]]
-        who = sent.profile[order[first[block]]].astype(np.int64)
-        even, value = np.zeros(who.size), np.empty((who.size, WEEK + 1))
-        kind_row = np.full(who.size, -1) if kinds is None else people[block].astype(np.int64)
-        rates = np.append(rate, _mean_rate(rate))[who]
-        cells = (profile.indptr, profile.hour, profile.weight)
-        person = (who, profile.trust_in(who), rates, even, even, kind_row, table, *cells, tables, channel)
-        clock = even.astype(np.int32)
-        in_threads(
-            partial(kernels.chances, *person, clock, hours, True, out=value),
-            who.size,
-            threads=threads,
-            least=_LEAST,
-        )
-        place = np.searchsorted(people[block], sent.person[rows])
-        found[rows] = value[place, np.where(sent.hour[rows] < 0, WEEK, sent.hour[rows])]
-    return found
 
 
 def _no_messages() -> MessageLog:
@@ -688,17 +669,39 @@ def _clock(audience: Audience, at_us: np.ndarray) -> np.ndarray:
     return np.concatenate([hour, np.full((1, at_us.size), WEEK, np.int32)]).astype(np.int64)
 
 
-def _scale(chance: np.ndarray, answers: float) -> float:
-    """Return the factor that makes the sum of the chances, each at most 0.99, equal the answers."""
-    scale = 1.0
-    if not answers:
-        return scale
-    for _ in range(100):
-        total = float(np.minimum(chance * scale, _HIGHEST).sum())
-        if abs(total - answers) <= 1e-12 * answers or total <= 0:
-            break
-        scale *= answers / total
-    return scale
+def _instants(value: Any, name: str) -> np.ndarray:
+    """Return instants as UTC microseconds."""
+    at = np.asarray(value)
+    if at.dtype.kind == "M":
+        at = at.astype("datetime64[us]").astype(np.int64)
+    if at.ndim != 1 or (at.dtype.kind not in "iu" and at.size) or (np.abs(at.astype(np.float64)) > _YEAR_9999).any():
+        raise SchemaError(
+            f"{name} must be UTC microseconds, int64 of shape (n,), of years up to 9999. Got {at.dtype} {at.shape}: "
+            "write om.slots('2025-03-03', days=7).at."
+        )
+    return at.astype(np.int64)
+
+
+def _rows(value: Any, audience: Audience) -> np.ndarray:
+    """Return rows of an audience."""
+    rows = np.asarray(value)
+    if rows.ndim != 1 or (rows.dtype.kind not in "iu" and rows.size):
+        raise SchemaError(
+            f"rows must be rows of the audience, integers of shape (n,). Got {rows.dtype} {rows.shape}: "
+            "write audience.users.codes(user_ids)."
+        )
+    if ((rows < 0) | (rows >= audience.n_users)).any():
+        bad = int(((rows < 0) | (rows >= audience.n_users)).sum())
+        raise SchemaError(
+            f"rows must lie in 0 to {audience.n_users - 1:,}, the rows of the audience. {bad:,} of {rows.size:,} do "
+            "not: write audience.users.codes(user_ids)."
+        )
+    return rows.astype(np.int64)
+
+
+def _one(user_id: Any) -> np.ndarray:
+    """Return one id as an array of ids."""
+    return Vocabulary.from_ids([user_id], "user_id").ids
 
 
 def _distinct(ids: Any) -> tuple[np.ndarray, np.ndarray]:
