@@ -157,6 +157,7 @@ class Weights:
 
 def check_names_of(weights: Weights, events: Iterable[str], channels: Iterable[str]) -> None:
     """Raise when weights name an event type or a channel that is not there, unless they say ``missing="ignore"``."""
+    check_kind(weights, Weights, "weights", "Weights(half_life='30D')")
     for name, known in (("events", events), ("channels", channels), ("targets", events), ("verdicts", events)):
         check_known(getattr(weights, name) or (), known, f"Weights: {name}", missing=weights.missing)
 

@@ -480,10 +480,10 @@ class SendTimeModel:
                 f"audience must be an Audience. Got {type(audience).__name__}: write Audience.from_frame(frame)."
             )
         known = dict.fromkeys([*self.channels.ids, *audience.channels.ids])
-        if known and channel not in known:
+        if known and (not isinstance(channel, str) or channel not in known):
             raise ParameterError(
                 f"channel must be one of the message log or of the audience ({', '.join(map(repr, known))}). Got "
-                f"{channel!r}: add a column consent_{channel} to the audience, where nothing was sent on it yet."
+                f"{shown(channel)}: add its column, such as consent_email, to the audience, where nothing was sent on it yet."
             )
 
     def curve(self, user_id: Any, channel: str | None = None) -> np.ndarray:
@@ -545,7 +545,7 @@ class SendTimeModel:
         if code == NONE:
             raise ParameterError(
                 f"best: the audience has no consent for {shown(channel)}; it knows "
-                f"{', '.join(map(repr, audience.channels.ids)) or 'no channel'}. Add a column consent_{channel}."
+                f"{', '.join(map(repr, audience.channels.ids)) or 'no channel'}. Add its column, such as consent_email."
             )
         at, own_days = slots_by_zone(slots(start, days=days, every=every), audience.zones)
         allowed = _allowed(audience, at, quiet_hours) & own_days
