@@ -114,6 +114,7 @@ NOT_DRIVEN = {
     "ReadingModel.slot_probability": CODES,
     "Recommendations.take": CODES,
     "Requests.take": CODES,
+    "SendTimeModel.basis_of": CODES,
     "SendTimeModel.slot_probability": CODES,
     "Vocabulary.decode": CODES,
     "Touches.take": CODES,
@@ -395,7 +396,7 @@ ARGUMENTS: dict[str, Callable[[SimpleNamespace], Any]] = {
     "factors": lambda w: np.ones((3, 2)),
     "frame": lambda w: w.events,
     "Audience.from_frame.frame": lambda w: w.people,
-    "Candidates.from_frame.frame": lambda w: w.candidates.to_frame(),
+    "Candidates.from_frame.frame": lambda w: w.candidates.to_frame().drop(columns="send_at_local"),
     "Catalog.from_frame.frame": lambda w: w.items_frame,
     "Identities.from_links.frame": lambda w: w.links,
     "Interactions.from_frame.frame": lambda w: w.x.to_frame(),
@@ -408,7 +409,7 @@ ARGUMENTS: dict[str, Callable[[SimpleNamespace], Any]] = {
     "TypedModel.recommend.histories": lambda w: w.typed.inputs(w.log),
     "TypedModel.score.histories": lambda w: w.typed.inputs(w.log),
     "TypedModel.similar_users.histories": lambda w: w.typed.inputs(w.log),
-    "history": lambda w: np.full((3, 168), 1.0),
+    "history": lambda w: np.array([5, 5, 5]),
     "horizon": lambda w: "7D",
     "hour": lambda w: np.zeros(len(w.plan), int),
     "identities": lambda w: w.identities,
@@ -510,7 +511,7 @@ GIVEN: dict[str, Callable[[SimpleNamespace], dict[str, Any]]] = {
     "SendTime.fit": lambda w: {"messages": w.sent, "audience": w.audience},
     "candidates": lambda w: {"channels": ["email"]},
     "compare_channels": lambda w: {"k": 3, "n_bootstrap": 9},
-    "evaluate": lambda w: {"n_bootstrap": 9},
+    "evaluate": lambda w: {"n_bootstrap": 9, "metrics": [om.ndcg]},
     "headroom": lambda w: {"n_bootstrap": 9, "at": w.at},
     "learn_weights": lambda w: {"horizon": "7D", "n_bootstrap": 9},
     "off_policy": lambda w: {"n_bootstrap": 9},
@@ -533,6 +534,7 @@ def public() -> Iterator[tuple[str, Any]]:
                 yield name, thing
 
 
+@cache
 def names() -> dict[str, Any]:
     """Every public verb by name: functions, constructors of parameters, and methods of their own."""
     found: dict[str, Any] = {}
@@ -580,6 +582,13 @@ def _parameters(target: Any) -> list[inspect.Parameter]:
     return [one for one in signature.parameters.values() if one.name != "self" and not one.name.startswith("_")]
 
 
+def parameters(name: str) -> tuple[str, ...]:
+    """Return the names of what one verb takes."""
+    thing = names()[name]
+    target = getattr(thing, name.split(".")[1]) if "." in name else thing
+    return tuple(one.name for one in _parameters(target))
+
+
 @cache
 def verb(name: str) -> Verb:
     """Return one verb, ready to be called."""
@@ -593,8 +602,7 @@ def verb(name: str) -> Verb:
             make = ARGUMENTS.get(f"{name}.{parameter.name}") or ARGUMENTS[parameter.name]
             base[parameter.name] = make(w)
     base |= GIVEN.get(name, lambda w: {})(w)
-    parameters = tuple(one.name for one in _parameters(target))
-    return Verb(name, _bound(name, thing, target, star), base, parameters)
+    return Verb(name, _bound(name, thing, target, star), base, parameters(name))
 
 
 def _bound(name: str, thing: Any, target: Any, star: str | None) -> Callable[..., Any]:

@@ -15,7 +15,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from omnireco._checks import check_choice, check_flag, name_rows, shown
+from omnireco._checks import check_choice, check_flag, count_of, name_rows, shown
 from omnireco.data.strings import encode_long
 from omnireco.errors import DataWarning, IdKindError, ParameterError, SchemaError, UnknownIdError
 
@@ -117,7 +117,7 @@ class Vocabulary:
         return hash(self.fingerprint)
 
     def __repr__(self) -> str:
-        return f"Vocabulary({len(self):,} {'str' if self.ids.dtype == object else 'int'} ids)"
+        return f"Vocabulary({count_of(len(self), ('str' if self.ids.dtype == object else 'int') + ' id')})"
 
     @property
     def fingerprint(self) -> str:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 import scipy.sparse as sp
 
-from omnireco._checks import check_flag, check_integer, check_k, check_kind, check_number, shown
+from omnireco._checks import check_flag, check_integer, check_k, check_kind, check_number, count_of, shown
 from omnireco._frozen import ReadOnly
 from omnireco._random import stream
 from omnireco.data.interactions import Interactions
@@ -43,7 +43,7 @@ class LearnedBlend:
 
     def __repr__(self) -> str:
         best = max(mean for _, mean in self.trials)
-        return f"LearnedBlend({dict(self.weights)}, {best:.4f} on validation, {len(self.trials)} trials)"
+        return f"LearnedBlend({dict(self.weights)}, {best:.4f} on validation, {count_of(len(self.trials), 'trial')})"
 
 
 def learn_blend(

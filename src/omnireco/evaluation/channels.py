@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import scipy.sparse as sp
 
-from omnireco._checks import check_flag, check_k, check_kind, check_known, check_names, shown
+from omnireco._checks import check_flag, check_k, check_kind, check_known, check_names, count_of, shown
 from omnireco._compute import Progress, ticker
 from omnireco._frozen import ReadOnly
 from omnireco.data.events import EventLog, require_events
@@ -47,7 +47,7 @@ class ChannelComparison:
     reports: Mapping[str, Report]
 
     def __repr__(self) -> str:
-        return f"ChannelComparison({len(self.reports)} channels: {', '.join(self.reports)})"
+        return f"ChannelComparison({count_of(len(self.reports), 'channel')}: {', '.join(self.reports)})"
 
     def __str__(self) -> str:
         shown = self.to_frame().round(4)

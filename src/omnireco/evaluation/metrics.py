@@ -445,7 +445,7 @@ def diversity(lists: RankedLists, *, by: str = "cooccurrence") -> np.ndarray:
                 "Write evaluate(..., train=train), or partial(om.diversity, by='category') with a catalog."
             ),
             "category": "Write evaluate(..., catalog=catalog) with a catalogue that has a category column.",
-        }.get(by, "Use 'cooccurrence' or 'category'.")
+        }.get(shown(by).strip("'"), "Use 'cooccurrence' or 'category'.")
         raise ParameterError(f"diversity cannot compare items by {shown(by)}: nothing was given to do so. {fix}")
     return _mean_distance(lists.codes, lists.vectors[by])
 

@@ -205,7 +205,7 @@ class AttributeModel:
             array.setflags(write=False)
 
     def __repr__(self) -> str:
-        return f"AttributeModel({len(self.attributes):,} attributes, {self.model!r})"
+        return f"AttributeModel({count_of(len(self.attributes), 'attribute')}, {self.model!r})"
 
     @property
     def items(self) -> Vocabulary:

@@ -21,6 +21,7 @@ from omnireco._checks import (
     check_k,
     check_number,
     check_numbers,
+    count_of,
     name_rows,
     no_such,
     shown,
@@ -79,7 +80,7 @@ class Decisions:
         return len(self.ids)
 
     def __repr__(self) -> str:
-        return f"Decisions({len(self):,} of {self.arm.shape[1]} of {len(self.arms):,} arms)"
+        return f"Decisions({len(self):,} of {self.arm.shape[1]} of {count_of(len(self.arms), 'arm')})"
 
     @property
     def arm_ids(self) -> np.ndarray:
@@ -326,7 +327,8 @@ class LiveBandit:
 
     def __repr__(self) -> str:
         d = self._state.d - self.bandit.intercept
-        return f"LiveBandit({self.bandit.policy}, {len(self.arms):,} arms, {d:,} features, {self._rewards:,} rewards)"
+        size = f"{count_of(len(self.arms), 'arm')}, {count_of(d, 'feature')}, {count_of(self._rewards, 'reward')}"
+        return f"LiveBandit({self.bandit.policy}, {size})"
 
     @property
     def noise(self) -> float:

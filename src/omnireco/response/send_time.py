@@ -15,7 +15,16 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import numpy as np
 
-from omnireco._checks import check_choice, check_duration, check_integer, check_number, no_such, shown
+from omnireco._checks import (
+    check_array,
+    check_choice,
+    check_duration,
+    check_integer,
+    check_number,
+    count_of,
+    no_such,
+    shown,
+)
 from omnireco._compute import in_threads, one_blas_thread, row_blocks
 from omnireco._random import stream
 from omnireco.data.audience import Audience
@@ -325,7 +334,8 @@ class SendTimeModel:
         pulls = ", ".join(f"{name} {tau:.1f} h" for name, tau in zip(self.channels.ids, self.tau, strict=True))
         machines = left_out(self.n_machine)
         return (
-            f"SendTimeModel({self.rests_on} {len(self.activity):,} users, {self.n_messages:,} messages{machines}, "
+            f"SendTimeModel({self.rests_on} {count_of(len(self.activity), 'user')}, "
+            f"{count_of(self.n_messages, 'message')}{machines}, "
             f"pull: {pulls or f'{self.default_tau:g} h assumed'})"
         )
 
@@ -483,7 +493,8 @@ class SendTimeModel:
         if known and (not isinstance(channel, str) or channel not in known):
             raise ParameterError(
                 f"channel must be one of the message log or of the audience ({', '.join(map(repr, known))}). Got "
-                f"{shown(channel)}: add its column, such as consent_email, to the audience, where nothing was sent on it yet."
+                f"{shown(channel)}: add its column, such as consent_email, to the audience, where nothing was "
+                "sent on it yet."
             )
 
     def curve(self, user_id: Any, channel: str | None = None) -> np.ndarray:
@@ -671,7 +682,7 @@ def _clock(audience: Audience, at_us: np.ndarray) -> np.ndarray:
 
 def _instants(value: Any, name: str) -> np.ndarray:
     """Return instants as UTC microseconds."""
-    at = np.asarray(value)
+    at = check_array(value, name)
     if at.dtype.kind == "M":
         at = at.astype("datetime64[us]").astype(np.int64)
     if at.ndim != 1 or (at.dtype.kind not in "iu" and at.size) or (np.abs(at.astype(np.float64)) > _YEAR_9999).any():
@@ -684,7 +695,7 @@ def _instants(value: Any, name: str) -> np.ndarray:
 
 def _rows(value: Any, audience: Audience) -> np.ndarray:
     """Return rows of an audience."""
-    rows = np.asarray(value)
+    rows = check_array(value, "rows")
     if rows.ndim != 1 or (rows.dtype.kind not in "iu" and rows.size):
         raise SchemaError(
             f"rows must be rows of the audience, integers of shape (n,). Got {rows.dtype} {rows.shape}: "
