@@ -240,6 +240,8 @@ def check_known(
     """
     if missing is not None:
         check_choice(missing, "missing", ("raise", "ignore"))
+    if isinstance(names, (str, bytes)) or not isinstance(names, Iterable):
+        raise ParameterError(f"{where}: names must be a list. Got {shown(names)}: write a list of them.")
     names, here = tuple(names), dict.fromkeys(known)
     unknown = [name for name in names if not isinstance(name, Hashable) or name not in here]
     if not unknown or missing == "ignore":

@@ -198,7 +198,8 @@ def event_weights(log: EventLog, weights: Weights, at_us: int) -> np.ndarray:
     if weights.step_half_life is not None:
         counted = np.flatnonzero((amount != 0) & (log.item != NONE))
         step, last = person_steps(log.user[counted], log.at[counted])
-        amount[counted] *= np.exp2(-(last - step) / weights.step_half_life)
+        with np.errstate(over="ignore"):  # a life of next to nothing forgets all but the last
+            amount[counted] *= np.exp2(-(last - step) / weights.step_half_life)
     return amount
 
 

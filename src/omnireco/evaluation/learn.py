@@ -10,7 +10,17 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import scipy.sparse as sp
 
-from omnireco._checks import check_array, check_flag, check_integer, check_k, check_known, check_names, count_of, shown
+from omnireco._checks import (
+    check_array,
+    check_flag,
+    check_integer,
+    check_k,
+    check_known,
+    check_names,
+    check_number,
+    count_of,
+    shown,
+)
 from omnireco._compute import Progress, ticker
 from omnireco.data.events import EventLog, Split, require_events
 from omnireco.data.interactions import Interactions
@@ -225,6 +235,10 @@ def learn_weights(
     if not isinstance(start, Weights):
         raise ParameterError(f"start must be a Weights. Got {type(start).__name__}: write Weights(events=...).")
     check_names_of(start, log.events.ids, log.channels.ids)
+    if not callable(getattr(estimator, "fit", None)) or isinstance(estimator, type):
+        raise ParameterError(f"learn_weights: estimator must be an estimator, such as EASE(). Got {shown(estimator)}.")
+    confidence = check_number(confidence, "confidence", above=0, high=0.9999)
+    n_bootstrap = check_integer(n_bootstrap, "n_bootstrap", low=1, high=1_000_000)
     windows, sweeps = check_integer(windows, "windows", low=2), check_integer(sweeps, "sweeps", low=1, high=100)
     k, exclude_seen = check_k(k), check_flag(exclude_seen, "exclude_seen")
     channels = () if channels is None and len(log.channels) == 1 else _known(channels, log.channels.ids, "channels")

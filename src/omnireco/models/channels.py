@@ -372,8 +372,8 @@ def join_channels(
     >>> join_channels(x, weights={"store": 2}, saturation="binary").csr.toarray()
     array([[3.]], dtype=float32)
     """
-    check_kind(x, Interactions, "join_channels: x", "log.matrix()")
     factor: Mapping[str, float] = _check_weights(weights) or {}
+    check_kind(x, Interactions, "join_channels: x", "log.matrix()")
     check_known(factor, x.layers, "join_channels: weights", missing=missing)
     check_choice(saturation, "saturation", ("none", "log", "binary"))
     layers, total = {}, sp.csr_matrix(x.shape, dtype=np.float64)

@@ -303,6 +303,7 @@ def promoted(
     ['c', 'b', 'a']
     """
     k = check_k(k)
+    check_kind(lists, Recommendations, "promoted: lists", "model.recommend(x, k=100)")
     n_items = len(lists.items)
     place = np.repeat(np.arange(lists.k, dtype=np.float64)[None, :], lists.n_users, axis=0)
     shift = np.zeros(n_items)
