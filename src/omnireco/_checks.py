@@ -39,6 +39,7 @@ __all__ = [
     "from_microseconds",
     "name_rows",
     "no_such",
+    "plain",
     "require",
     "shown",
     "unmasked",
@@ -97,6 +98,11 @@ def shown(value: Any) -> str:
             else f"a text of {len(value):,} character{'' if len(value) == 1 else 's'}"
         )
     return _described(value)
+
+
+def plain(value: Any, otherwise: str) -> str:
+    """Return a plain word for a line of advice, or another one where it could be somebody's id."""
+    return value if isinstance(value, str) and value and _PLAIN.fullmatch(value) else otherwise
 
 
 def _described(value: Any) -> str:
@@ -189,8 +195,9 @@ def check_choice(value: Any, name: str, choices: Sequence[str]) -> str:
 def check_names(value: Any, name: str) -> tuple[str, ...]:
     """Return a list of names as a tuple; one bare string would be read letter by letter."""
     if isinstance(value, (str, bytes)) or not isinstance(value, Iterable):
-        such = value if isinstance(value, str) and _PLAIN.fullmatch(value) else "email"
-        raise ParameterError(f"{name} must be a list of names, such as [{such!r}]. Got {shown(value)}.")
+        raise ParameterError(
+            f"{name} must be a list of names, such as [{plain(value, 'email')!r}]. Got {shown(value)}."
+        )
     names: tuple[Any, ...] = tuple(value)
     for one in names:
         if isinstance(one, _NO_NUMBERS) or not isinstance(one, (str, numbers.Integral)):
@@ -256,7 +263,9 @@ def _unknown_names(unknown: Sequence[Any], known: Sequence[Any]) -> str:
     first = unknown[:_NAMES_SHOWN]
     one, folded = len(unknown) == 1, {str(name).casefold().strip(): name for name in known}
     near = [difflib.get_close_matches(str(name).casefold().strip(), folded, n=1, cutoff=0.6) for name in first]
-    names = ", ".join(repr(name) if close else shown(name) for name, close in zip(first, near, strict=True))
+    names = ", ".join(
+        repr(name) if close and isinstance(name, str) else shown(name) for name, close in zip(first, near, strict=True)
+    )
     names += ", ..." if len(unknown) > _NAMES_SHOWN else ""
     hint = f" Did you mean {folded[near[0][0]]!r}?" if near[0] else ""
     listed = ", ".join(map(repr, known[:_NAMES_LISTED])) + (", ..." if len(known) > _NAMES_LISTED else "")

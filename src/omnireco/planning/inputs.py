@@ -6,7 +6,7 @@ import difflib
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from omnireco._checks import check_duration, check_kind, shown
+from omnireco._checks import check_duration, check_kind, plain, shown
 from omnireco.data.audience import Audience
 from omnireco.data.catalog import Catalog
 from omnireco.data.clock import Slots
@@ -83,7 +83,8 @@ def check_channels(channels: Any, audience: Audience) -> tuple[str, ...]:
         raise ParameterError(
             f"channels holds {', '.join(map(shown, unasked))}, for which the audience has no consent; it has "
             f"{', '.join(map(repr, known)) or 'none'}.{f' Did you mean {near[0]!r}?' if near else ''} "
-            f"Without consent no message: add its column, such as consent_email, to the frame of Audience.from_frame."
+            f"Without consent no message: add a column consent_{plain(unasked[0], 'email')} to the frame of "
+            "Audience.from_frame."
         )
     return tuple(sorted(set(names)))
 

@@ -23,6 +23,7 @@ from omnireco._checks import (
     check_number,
     count_of,
     no_such,
+    plain,
     shown,
 )
 from omnireco._compute import in_threads, one_blas_thread, row_blocks
@@ -493,7 +494,7 @@ class SendTimeModel:
         if known and (not isinstance(channel, str) or channel not in known):
             raise ParameterError(
                 f"channel must be one of the message log or of the audience ({', '.join(map(repr, known))}). Got "
-                f"{shown(channel)}: add its column, such as consent_email, to the audience, where nothing was "
+                f"{shown(channel)}: add a column consent_{plain(channel, 'email')} to the audience, where nothing was "
                 "sent on it yet."
             )
 
@@ -556,7 +557,8 @@ class SendTimeModel:
         if code == NONE:
             raise ParameterError(
                 f"best: the audience has no consent for {shown(channel)}; it knows "
-                f"{', '.join(map(repr, audience.channels.ids)) or 'no channel'}. Add its column, such as consent_email."
+                f"{', '.join(map(repr, audience.channels.ids)) or 'no channel'}. Add a column "
+                f"consent_{plain(channel, 'email')}."
             )
         at, own_days = slots_by_zone(slots(start, days=days, every=every), audience.zones)
         allowed = _allowed(audience, at, quiet_hours) & own_days
