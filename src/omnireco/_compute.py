@@ -68,7 +68,7 @@ _MOST_THREADS = 4_096
 def usable_threads(threads: int | None = None) -> int:
     """Return how many threads to use: those asked for, or every core this process may run on."""
     if threads is not None:
-        return check_integer(threads, "threads", low=1, high=_MOST_THREADS)
+        return min(check_integer(threads, "threads", low=1), _MOST_THREADS)
     if hasattr(os, "sched_getaffinity"):
         return max(1, len(os.sched_getaffinity(0)))
     return os.cpu_count() or 1

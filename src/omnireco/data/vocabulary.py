@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import warnings
-from collections.abc import Iterable, Mapping, Sequence, Set
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -155,7 +155,7 @@ class Vocabulary:
             When ids are unknown and ``missing="raise"``. The message counts them and names positions.
         """
         check_choice(missing, "missing", ("raise", "none"))
-        if isinstance(ids, (Mapping, Set)):
+        if isinstance(ids, Mapping):
             raise ParameterError(f"ids must be a list or column, in an order. Got {shown(ids)}: write list(ids).")
         if isinstance(ids, (list, tuple, np.ndarray)) and len(ids) <= _FEW and (few := self._few(ids)) is not None:
             return few

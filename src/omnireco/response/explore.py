@@ -162,11 +162,14 @@ def power(rate: float, lift: float, *, slots: int = 24, share: float = 1.0) -> P
     >>> power(0.05, 0.05, slots=24, share=0.05)
     Power(matched=59652, explored=1431636, sends=28632709)
     """
-    rate = check_number(rate, "rate", low=1e-12, high=1.0)
-    lift = check_number(lift, "lift", low=1e-6)
+    rate = check_number(rate, "rate", above=0.0, high=1.0)
+    lift = check_number(lift, "lift", above=0.0)
     slots = check_integer(slots, "slots", low=1, high=1_000_000)
-    share = check_number(share, "share", low=1e-9, high=1.0)
-    matched = (1.0 - rate) / rate * ((1.959964 + 0.841621) / lift) ** 2
+    share = check_number(share, "share", above=0.0, high=1.0)
+    with np.errstate(over="ignore"):
+        matched = float((1.0 - rate) / rate * np.square((1.959964 + 0.841621) / np.float64(lift)))
+    if not np.isfinite(matched * slots / share):
+        raise ParameterError("power: no number of messages shows so small a lift at so small a rate. Raise them.")
     return Power(*(int(np.ceil(number)) for number in (matched, matched * slots, matched * slots / share)))
 
 

@@ -7,6 +7,7 @@ answers at nine. Here an hour earns an answer only against the messages that wer
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping, Set
 from dataclasses import dataclass, replace
 from typing import Any, NoReturn
 
@@ -374,6 +375,8 @@ class ReadingModel:
 
 def _array(ids: Any) -> np.ndarray:
     """Return ids as an array that can be cut into blocks."""
+    if isinstance(ids, (Set, Mapping)):
+        raise ParameterError(f"user_ids must be a list or column, in an order. Got {shown(ids)}: write list(ids).")
     return np.asarray(ids, object) if isinstance(ids, (list, tuple)) else np.asarray(ids)
 
 
