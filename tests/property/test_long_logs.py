@@ -151,7 +151,13 @@ def frame(n, seed=0):
 def test_a_log_and_its_matrix_are_the_same_either_way(n):
     raw = frame(n)
     how = Weights(
-        events={"purchase": 3}, channels={"store": 2}, half_life="5min", value="log", deduplicate="10s", cap=4
+        events={"purchase": 3},
+        channels={"store": 2},
+        missing="ignore",
+        half_life="5min",
+        value="log",
+        deduplicate="10s",
+        cap=4,
     )
     log = EventLog.from_frame(raw, itemless="keep")
     with limits(1):

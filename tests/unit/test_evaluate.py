@@ -284,7 +284,7 @@ def test_hits_do_not_depend_on_the_block(monkeypatch):
 def test_k_must_fit_the_lists():
     with pytest.raises(ParameterError, match=r"k=4, but the lists of 'mine' have 3 places.*k=3"):
         report(k=[1, 4])
-    with pytest.raises(ParameterError, match=r"k must be an integer in the range\. Got 0"):
+    with pytest.raises(ParameterError, match=r"k must be an integer in the range \[1, 1,000,000\]\. Got 0"):
         report(k=0)
     with pytest.raises(ParameterError, match="k is empty"):
         report(k=[])

@@ -180,9 +180,19 @@ def test_the_detour_by_frames_is_warned_of_and_dropping_the_column_says_it_is_me
     assert len(om.Candidates.from_frame(frame.drop(columns="send_at_local"))) == len(frame)
 
 
-def test_the_candidates_of_a_loaded_plan_are_not_planned_again(tmp_path):
-    om.save(om.plan(made()), tmp_path / "plan")
-    back = om.load(tmp_path / "plan").touches
+def test_a_loaded_plan_keeps_rules_gap_and_history(tmp_path):
+    plan = om.plan(made())
+    back = om.load(om.save(plan, tmp_path / "plan")).touches
+    assert om.plan(back).to_frame().equals(plan.to_frame())
+    assert om.plan(om.Candidates.concat([back])).to_frame().equals(plan.to_frame())
+
+
+def test_a_loaded_plan_whose_rule_no_file_holds_is_not_planned_again(tmp_path):
+    class Never(om.Eligibility):
+        def mask(self, touches):
+            return np.ones(len(touches), np.bool_)
+
+    back = om.load(om.save(om.plan(made(eligibility=[Never()])), tmp_path / "plan")).touches
     for verb in (om.plan, lambda touches: om.Candidates.concat([touches])):
         with pytest.raises(ParameterError, match="came without their rules, gap and history"):
             verb(back)

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import scipy.sparse as sp
 
-from omnireco._checks import check_flag, check_integer, check_number, name_rows, shown
+from omnireco._checks import check_flag, check_integer, check_k, check_number, name_rows, shown
 from omnireco._compute import row_blocks
 from omnireco.data.catalog import Catalog
 from omnireco.data.columns import open_frame
@@ -263,7 +263,7 @@ def _check_k(k: Any) -> tuple[int, ...]:
     lengths = list(k) if isinstance(k, Iterable) and not isinstance(k, (str, bytes)) else [k]
     if not lengths:
         raise ParameterError("k is empty. Write k=10 or k=[5, 10].")
-    ks = tuple(check_integer(length, "k", low=1) for length in lengths)
+    ks = tuple(check_k(length) for length in lengths)
     if len(set(ks)) < len(ks):
         raise ParameterError(f"k names a length twice: {list(ks)}. Write k={sorted(set(ks))}.")
     return ks
