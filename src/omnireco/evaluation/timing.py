@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from omnireco._checks import check_integer, check_numbers, shown
+from omnireco._checks import check_integer, check_mapping, check_numbers, shown
 from omnireco._random import stream
 from omnireco.errors import EmptyError, ParameterError
 
@@ -90,11 +90,15 @@ def timing_skill(
     rows = []
     if not (sessions * (history >= 1)).any():
         raise EmptyError("timing_skill: nobody with a history has a later session. Move the cut, or hold out more.")
+    baseline = check_numbers(baseline, "baseline")
+    if baseline.shape not in ((WEEK,), (n, WEEK)):
+        raise ParameterError(f"baseline must have the shape (168,) or ({n}, 168). Got {baseline.shape}.")
     reference = _log_likelihood(np.broadcast_to(baseline, (n, WEEK)), held_out, "baseline")
     groups = [(_name(low, high), (history >= low) & (history <= high)) for low, high in strata]
     groups.append(("all", history >= 1))
-    for model, profile in profiles.items():
-        if np.shape(profile) != (n, WEEK):
+    for model, given in check_mapping(profiles, "profiles", "{'mine': model.hour_of_week(ids)}").items():
+        profile = check_numbers(given, f"profiles[{shown(model)}]")
+        if profile.shape != (n, WEEK):
             raise ParameterError(f"profiles[{shown(model)}] must have the shape ({n}, 168). Got {np.shape(profile)}.")
         gain = _log_likelihood(profile, held_out, f"profiles[{shown(model)}]") - reference
         hits = {k: _hits(profile, held_out, k) for k in (1, 3)}
