@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
-from omnireco._checks import check_flag, check_integer, name_rows
+from omnireco._checks import check_flag, check_integer, check_kind, name_rows
 from omnireco._compute import row_blocks
 from omnireco._frozen import ReadOnly
 from omnireco.data.clock import Slots, local_us, slots_by_zone
@@ -31,7 +31,6 @@ from omnireco.planning.sources import (
     Sources,
     audience_rows,
     channel_names,
-    check_kind,
     consent_since,
     past_messages,
 )
