@@ -244,12 +244,12 @@ class Candidates:
 
         Examples
         --------
-        >>> import pandas as pd
+        >>> import pandas as pd, omnireco as om
         >>> tea = pd.DataFrame({"user_id": [1], "item_id": ["tea"], "channel": ["push"], "value": [0.5],
         ...                     "send_at": pd.to_datetime(["2025-06-01 09:00"], utc=True)})
-        >>> a = Candidates.from_frame(tea, once_per_item=True)
-        >>> b = Candidates.from_frame(tea.assign(channel="email"))
-        >>> Candidates.concat([a, b]), Candidates.concat([a, b]).implied
+        >>> a = om.Candidates.from_frame(tea, once_per_item=True)
+        >>> b = om.Candidates.from_frame(tea.assign(channel="email"))
+        >>> om.Candidates.concat([a, b]), om.Candidates.concat([a, b]).implied
         (Candidates(2 touches, 1 user, 1 item, 2 channels), (OncePerItem(),))
         """
         from omnireco.planning.joining import concat
