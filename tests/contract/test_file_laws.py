@@ -45,8 +45,8 @@ NOT_SAVED = {
 ROOMS = ("data", "models", "planning", "response", "evaluation")
 INNER = {  # parts of models, made and saved by them
     "AnswerTables", "Answers", "Base", "Calendar", "CompiledCells", "Counted", "Curve", "DelayMixture", "EventColumns",
-    "Evidence", "Fitted", "Follows", "Habits", "Pooling", "Posteriors", "Scorer", "Sessions", "Setting", "Shape", "Smooth",
-    "Solution", "Space", "Spells", "Rules", "Facts",
+    "Evidence", "Fitted", "Follows", "Habits", "Pooling", "Posteriors", "Scorer", "Sessions", "Setting", "Shape",
+    "Smooth", "Solution", "Space", "Spells", "Rules", "Facts",
 }  # fmt: skip
 
 

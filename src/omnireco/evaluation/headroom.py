@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from omnireco._checks import check_duration, check_instant, check_number, count_of, from_microseconds
+from omnireco._checks import check_duration, check_instant, check_kind, check_number, count_of, from_microseconds
 from omnireco._random import stream
 from omnireco.data.audience import Audience
-from omnireco.data.events import EventLog
+from omnireco.data.events import EventLog, require_events
 from omnireco.data.messages import MessageLog
 from omnireco.errors import EmptyError
 from omnireco.evaluation.timing import timing_skill
@@ -132,8 +132,10 @@ def headroom(
     """
     tau = check_duration(pull, "pull") / 3_600_000_000
     check_number(worthwhile, "worthwhile", low=0.0)
-    if not len(log):
-        raise EmptyError("headroom: the log has no events. Check the split or the filters before it.")
+    require_events(log, "headroom")
+    check_kind(audience, Audience, "headroom: audience", "Audience.from_frame(frame)")
+    check_kind(messages, MessageLog, "headroom: messages", "MessageLog.from_frame(frame)", none=True)
+    check_kind(activity, ActivityProfile, "headroom: activity", "ActivityProfile(segments=4)", none=True)
     cut = int(np.quantile(log.at, 0.8)) if at is None else check_instant(at, "at")
     train, test = log.split(from_microseconds(cut))
     profile = activity if activity is not None else ActivityProfile()
