@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import collections
 import contextlib
+import copy
 import functools
 import importlib.util
 import inspect
@@ -168,13 +169,13 @@ def change_field(fields: Any, draw: random.Random) -> str:
 
     walk(fields)
     if not places or draw.random() < 0.05:
-        fields["strange"] = draw.choice(SMALL)
+        fields["strange"] = copy.deepcopy(draw.choice(SMALL))
         return "a strange one"
     node, key = draw.choice(places)
     if draw.random() < 0.1:
         del node[key]
         return f"without {key}"
-    node[key] = draw.choice(SMALL)
+    node[key] = copy.deepcopy(draw.choice(SMALL))  # a list that is put into itself has no end
     return f"{key} is {node[key]!r}"
 
 
@@ -300,9 +301,11 @@ def _child(
     child = os.fork()
     if child == 0:
         os.close(reading)
+        code = 1
         with contextlib.suppress(BaseException):
             _try_all(seeds, at, whole, folder, gallery, writing)
-        os._exit(0)
+            code = 0
+        os._exit(code)
     os.close(writing)
     begun = ""
     with os.fdopen(reading) as lines:
@@ -316,6 +319,8 @@ def _child(
                 if verbose and not outcome.startswith(("refused", "used")):
                     print(begun, outcome, flush=True)
     _, status = os.waitpid(child, 0)
+    if os.WIFEXITED(status) and os.WEXITSTATUS(status):
+        raise RuntimeError(f"the script itself failed at {begun or at}")
     if os.WIFSIGNALED(status):
         found[f"signal {os.WTERMSIG(status)}"] += 1
         at += 1
