@@ -142,7 +142,7 @@ def test_any_column_is_read_or_refused_in_words(door, data):
         assert SECRET not in repr(value)
         again = value.to_frame()
         assert len(again) <= n
-    pd.testing.assert_frame_equal(frame, before)
+    assert frame.equals(before)  # assert_frame_equal overflows on dates far away
 
 
 @pytest.mark.skipif(
