@@ -14,7 +14,7 @@ from typing import Any, NamedTuple, NoReturn
 
 import numpy as np
 
-from omnireco._checks import check_duration, check_integer, check_names, check_number, no_such
+from omnireco._checks import check_duration, check_integer, check_names, check_number, count_of, no_such
 from omnireco._compute import in_threads, one_blas_thread, row_blocks
 from omnireco._frozen import ReadOnly
 from omnireco._random import stream
@@ -327,7 +327,8 @@ class ActivityModel:
         left_out = f", {self.n_caused:,} caused by messages left out" if self.n_caused else ""
         lost = f", {self.n_without_zone:,} without a zone" if self.n_without_zone else ""
         return (
-            f"ActivityModel({len(self):,} users{lost}, {int(self.history.sum()):,} sessions{left_out}, "
+            f"ActivityModel({count_of(len(self), 'user')}{lost}, "
+            f"{count_of(int(self.history.sum()), 'session')}{left_out}, "
             f"prior strength {self.prior_strength:.3g} sessions, half-life {half_life})"
         )
 

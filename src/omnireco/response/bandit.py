@@ -20,6 +20,7 @@ from omnireco._checks import (
     check_k,
     check_number,
     check_numbers,
+    count_of,
     name_rows,
     no_such,
 )
@@ -77,7 +78,7 @@ class Decisions:
         return len(self.ids)
 
     def __repr__(self) -> str:
-        return f"Decisions({len(self):,} of {self.arm.shape[1]} of {len(self.arms):,} arms)"
+        return f"Decisions({len(self):,} of {self.arm.shape[1]} of {count_of(len(self.arms), 'arm')})"
 
     @property
     def arm_ids(self) -> np.ndarray:
@@ -322,7 +323,10 @@ class LiveBandit:
 
     def __repr__(self) -> str:
         d = self._state.d - self.bandit.intercept
-        return f"LiveBandit({self.bandit.policy}, {len(self.arms):,} arms, {d:,} features, {self._rewards:,} rewards)"
+        return (
+            f"LiveBandit({self.bandit.policy}, {count_of(len(self.arms), 'arm')}, {count_of(d, 'feature')}, "
+            f"{count_of(self._rewards, 'reward')})"
+        )
 
     @property
     def noise(self) -> float:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import numpy as np
 
-from omnireco._checks import check_choice, check_known, check_number, check_numbers, no_such
+from omnireco._checks import check_choice, check_known, check_number, check_numbers, count_of, no_such
 from omnireco.data.audience import Audience
 from omnireco.data.catalog import Catalog
 from omnireco.data.columns import open_frame
@@ -199,8 +199,8 @@ class ChannelPreferenceModel:
     def __repr__(self) -> str:
         what = "shares of activity" if self.share else "chances of an answer"
         return (
-            f"ChannelPreferenceModel({what}, {len(self.users):,} users, {len(self.channels)} channels, "
-            f"{len(self.kinds)} kinds{left_out(self.n_machine)})"
+            f"ChannelPreferenceModel({what}, {count_of(len(self.users), 'user')}, "
+            f"{count_of(len(self.channels), 'channel')}, {count_of(len(self.kinds), 'kind')}{left_out(self.n_machine)})"
         )
 
     def preference(

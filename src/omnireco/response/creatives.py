@@ -17,6 +17,7 @@ from omnireco._checks import (
     check_known,
     check_names,
     check_number,
+    count_of,
     no_such,
 )
 from omnireco._random import stream
@@ -274,8 +275,8 @@ class CreativeModel:
 
     def __repr__(self) -> str:
         return (
-            f"CreativeModel({len(self.creatives):,} creatives of {len(self.items):,} items, "
-            f"{self.tags.shape[1]} tags, {self.n_messages:,} messages{left_out(self.n_machine)})"
+            f"CreativeModel({count_of(len(self.creatives), 'creative')} of {count_of(len(self.items), 'item')}, "
+            f"{count_of(self.tags.shape[1], 'tag')}, {count_of(self.n_messages, 'message')}{left_out(self.n_machine)})"
         )
 
     def choose(

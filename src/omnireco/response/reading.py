@@ -12,7 +12,7 @@ from typing import Any, NoReturn
 
 import numpy as np
 
-from omnireco._checks import check_duration, check_integer, check_number, no_such
+from omnireco._checks import check_duration, check_integer, check_number, count_of, no_such
 from omnireco._compute import one_blas_thread, row_blocks
 from omnireco._random import stream
 from omnireco.data.audience import Audience
@@ -238,8 +238,9 @@ class ReadingModel:
     def __repr__(self) -> str:
         pulls = ", ".join(f"{name} {tau:.1f} h" for name, tau in zip(self.channels.ids, self.tau, strict=True))
         return (
-            f"ReadingModel({len(self):,} users, {self.spells.row.size:,} messages, "
-            f"{self.spells.human.sum():,.0f} answers by people, pull: {pulls or 'unknown'}{left_out(self.n_machine)})"
+            f"ReadingModel({count_of(len(self), 'user')}, {count_of(self.spells.row.size, 'message')}, "
+            f"{count_of(round(self.spells.human.sum()), 'answer')} by people, pull: {pulls or 'unknown'}"
+            f"{left_out(self.n_machine)})"
         )
 
     def rates(self, user_ids: Any, channel: str | None = None) -> np.ndarray:
