@@ -21,6 +21,7 @@ __all__ = [
     "as_csr",
     "check_choice",
     "check_columns",
+    "check_draws",
     "check_duration",
     "check_flag",
     "check_instant",
@@ -59,6 +60,7 @@ _LONGEST_US = 3_652_500 * _UNITS_US["d"]
 _FIRST_US, _LAST_US = -62_135_596_800_000_000, 253_402_300_799_999_999  # what datetime can hold
 _NO_NUMBERS = (bool, np.bool_, np.timedelta64)  # numpy counts the last among its integers
 _LONGEST_LIST = 1_000_000
+_MOST_DRAWS = 1_000_000
 _NAMES_SHOWN, _NAMES_LISTED = 5, 20
 _EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 
@@ -76,6 +78,11 @@ def check_integer(value: Any, name: str, *, low: int | None = None, high: int | 
 def check_k(k: Any) -> int:
     """Return the length of a list as an int in [1, 1,000,000]; whoever wants more wants scores."""
     return check_integer(k, "k", low=1, high=_LONGEST_LIST)
+
+
+def check_draws(n_bootstrap: Any, *, low: int = 1) -> int:
+    """Return a number of bootstrap draws; a million say what any more would."""
+    return check_integer(n_bootstrap, "n_bootstrap", low=low, high=_MOST_DRAWS)
 
 
 def check_number(

@@ -278,7 +278,7 @@ def test_touches_are_frozen_and_say_only_sizes():
     with pytest.raises(ValueError, match="read-only"):
         t.send_at[0] = 0
     assert repr(t) == "Touches(1 touch, 1 user, 1 channel)"
-    assert repr(FrequencyCap(0).rows(t)) == "Rows(1 rows, 1 entries)"
+    assert repr(FrequencyCap(0).rows(t)) == "Rows(1 row, 1 entry)"
     assert isinstance(t.channels, Vocabulary)
 
 

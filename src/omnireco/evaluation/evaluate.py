@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import scipy.sparse as sp
 
-from omnireco._checks import check_flag, check_integer, check_k, check_number, name_rows
+from omnireco._checks import check_draws, check_flag, check_integer, check_k, check_number, name_rows
 from omnireco._compute import row_blocks
 from omnireco.data.catalog import Catalog
 from omnireco.data.columns import open_frame
@@ -148,7 +148,7 @@ def evaluate(
     confidence = check_number(confidence, "confidence", above=0)
     if confidence >= 1:
         raise ParameterError(f"confidence must be between 0 and 1. Got {confidence:g}. Write confidence=0.95.")
-    n_bootstrap = check_integer(n_bootstrap, "n_bootstrap", low=0)
+    n_bootstrap = check_draws(n_bootstrap, low=0)
     seed = check_integer(seed, "seed", low=0)
     opened = _open_lists(lists, max(ks))
     chosen = _read_pairs(truth, "the truth", needs_items=True)

@@ -10,7 +10,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import scipy.sparse as sp
 
-from omnireco._checks import check_flag, check_integer, check_k, check_known, check_names, count_of
+from omnireco._checks import (
+    check_draws,
+    check_flag,
+    check_integer,
+    check_k,
+    check_known,
+    check_names,
+    check_number,
+    count_of,
+)
 from omnireco._compute import Progress, ticker
 from omnireco.data.events import EventLog, Split, require_events
 from omnireco.data.interactions import Interactions
@@ -227,6 +236,7 @@ def learn_weights(
     check_names_of(start, log.events.ids, log.channels.ids)
     windows, sweeps = check_integer(windows, "windows", low=2), check_integer(sweeps, "sweeps", low=1)
     k, exclude_seen = check_k(k), check_flag(exclude_seen, "exclude_seen")
+    check_number(confidence, "confidence", above=0, high=0.999), check_draws(n_bootstrap)  # before the long search
     channels = () if channels is None and len(log.channels) == 1 else _known(channels, log.channels.ids, "channels")
     groups = _groups(events, log.events.ids)
     graded = _known(targets, log.events.ids, "targets")

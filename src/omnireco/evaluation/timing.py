@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from omnireco._checks import check_integer
+from omnireco._checks import check_draws
 from omnireco._random import stream
 from omnireco.errors import EmptyError, ParameterError
 
@@ -83,7 +83,7 @@ def timing_skill(
 
     held_out, history = np.asarray(held_out, np.float64), np.asarray(history)
     n = history.size
-    check_integer(n_bootstrap, "n_bootstrap", low=1)
+    check_draws(n_bootstrap)
     if held_out.shape != (n, WEEK):
         raise ParameterError(f"held_out must have the shape ({n}, 168) of the history. Got {held_out.shape}.")
     sessions = held_out.sum(axis=1)
