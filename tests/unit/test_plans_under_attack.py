@@ -181,3 +181,22 @@ def test_models_of_one_say_one():
     said += [om.slots("2025-06-02", days=1, every="1D"), offers(1), offers(1).touches, om.plan(offers(1))]
     for value in map(repr, said):
         assert not any(f"1 {noun}" in value for noun in ("users", "messages", "channels", "kinds", "answers", "slots"))
+
+
+@pytest.mark.parametrize(("known", "given", "cast"), [(["a"], [1], str), ([7], ["7"], int)])
+def test_the_advice_for_ids_of_another_kind_casts_the_ids_given(known, given, cast):
+    vocabulary = om.Vocabulary.from_ids(known, "item_id")
+    with pytest.raises(om.errors.IdKindError, match=rf"Cast those given: \[{cast.__name__}\(one\) for one in ids\]"):
+        vocabulary.codes(given, missing="none")
+    assert vocabulary.codes([cast(one) for one in given], missing="none").size == 1
+
+
+def test_headroom_says_what_it_takes(log, sent, world):
+    people = om.Audience.from_frame(world.users)
+    for arguments, fix in (
+        ((sent, people), "headroom takes an EventLog"),
+        ((log, world.users), "audience must be an Audience"),
+        ((log, people, log), "messages must be a MessageLog"),
+    ):
+        with pytest.raises(SchemaError, match=fix):
+            om.headroom(*arguments[:2], messages=arguments[2] if len(arguments) == 3 else None)

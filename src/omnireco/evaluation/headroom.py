@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from omnireco._checks import check_duration, check_instant, check_number, count_of, from_microseconds
+from omnireco._checks import check_draws, check_duration, check_instant, check_number, count_of, from_microseconds
 from omnireco._random import stream
 from omnireco.data.audience import Audience
-from omnireco.data.events import EventLog
+from omnireco.data.events import EventLog, require_events
 from omnireco.data.messages import MessageLog
-from omnireco.errors import EmptyError
+from omnireco.errors import EmptyError, SchemaError
 from omnireco.evaluation.timing import timing_skill
 from omnireco.response.activity import ActivityProfile
 from omnireco.response.delay import reading_after, send_value
@@ -115,7 +115,9 @@ def headroom(
     Raises
     ------
     EmptyError
-        When nobody with a history came back after the cut.
+        When the log is empty, or nobody with a history came back after the cut.
+    SchemaError
+        When an argument is not the value it should be.
 
     Notes
     -----
@@ -131,9 +133,9 @@ def headroom(
     'Personal timing can help here'
     """
     tau = check_duration(pull, "pull") / 3_600_000_000
-    check_number(worthwhile, "worthwhile", low=0.0)
-    if not len(log):
-        raise EmptyError("headroom: the log has no events. Check the split or the filters before it.")
+    check_number(worthwhile, "worthwhile", low=0.0), check_draws(n_bootstrap)
+    require_events(log, "headroom")
+    _check_kinds(audience, messages)
     cut = int(np.quantile(log.at, 0.8)) if at is None else check_instant(at, "at")
     train, test = log.split(from_microseconds(cut))
     profile = activity if activity is not None else ActivityProfile()
@@ -154,7 +156,8 @@ def headroom(
     attention = reading_after(later, tau).reshape(-1, 7, 24).sum(axis=1)
     mine, shared = attention[np.arange(own.size), own], attention[:, common]
     lift = mine.sum() / shared.sum() - 1.0
-    drawn = stream(seed, "headroom/bootstrap").integers(0, own.size, (n_bootstrap, own.size))
+    random = stream(seed, "headroom/bootstrap")
+    drawn = (random.integers(0, own.size, own.size) for _ in range(n_bootstrap))  # one at a time: people are many
     low, high = np.quantile([mine[rows].sum() / shared[rows].sum() - 1.0 for rows in drawn], [0.025, 0.975])
     return Headroom(
         skill=skill,
@@ -166,6 +169,18 @@ def headroom(
         sessions=int(later.sum()),
         worthwhile=worthwhile,
     )
+
+
+def _check_kinds(audience: Any, messages: Any) -> None:
+    """Refuse what is no audience or message log, with the line that makes one."""
+    if not isinstance(audience, Audience):
+        raise SchemaError(
+            f"audience must be an Audience. Got {type(audience).__name__}: write Audience.from_frame(frame)."
+        )
+    if messages is not None and not isinstance(messages, MessageLog):
+        raise SchemaError(
+            f"messages must be a MessageLog. Got {type(messages).__name__}: write MessageLog.from_frame(frame)."
+        )
 
 
 def _later(test: EventLog, train: EventLog, audience: Audience, gap_us: int) -> np.ndarray:

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 
 __all__ = ["CreativeChoices", "CreativeModel", "Creatives"]
 
+_ENOUGH_TO_WARN = 20
 _LOG = logging.getLogger(__name__)
 _ROWS = 1 << 15
 _FITTED = ("weights", "spread", "item_offset", "creative_offset", "lean", "variance", "strays")
@@ -202,7 +203,7 @@ class Creatives:
         Warns
         -----
         DataWarning
-            When no message shows a creative of the frame.
+            When no message, of 20 or more with a creative, shows one of the frame.
         """
         if not isinstance(messages, MessageLog):
             raise SchemaError(f"Creatives.fit takes a MessageLog. Got {type(messages).__name__}.")
@@ -508,7 +509,7 @@ def _read_people(frame: Any) -> tuple[Vocabulary, np.ndarray]:
 
 def _warn_of_strangers(code: np.ndarray) -> None:
     """Say that no message showed a creative of the frame: nothing can be learned of them, only assumed."""
-    if code.size and (code < 0).all():
+    if code.size >= _ENOUGH_TO_WARN and (code < 0).all():
         warnings.warn(
             f"Creatives.fit: none of {count_of(code.size, 'message')} with a creative shows one of the frame: all are "
             "taken for new. Compare messages['creative_id'] with creatives['creative_id'].",
