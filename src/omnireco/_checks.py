@@ -9,7 +9,7 @@ from __future__ import annotations
 import datetime as dt
 import numbers
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Hashable, Iterable, Sequence
 from typing import Any, NoReturn
 
 import numpy as np
@@ -165,7 +165,9 @@ def check_known(
     """
     if missing is not None:
         check_choice(missing, "missing", ("raise", "ignore"))
-    names, here = tuple(names), dict.fromkeys(known)
+    names, here = check_names(names, where), dict.fromkeys(known)
+    if not all(isinstance(name, Hashable) for name in names):
+        raise ParameterError(f"{where}: each must be one name. Got {type(names[0]).__name__}. Write a list of names.")
     unknown = [name for name in names if name not in here]
     if not unknown or missing == "ignore":
         return tuple(name for name in names if name in here)

@@ -29,6 +29,10 @@ def sent(world):
     return om.MessageLog.from_frame(world.messages)
 
 
+def lists_of(log):
+    return om.Popularity().fit(log.matrix()).recommend(log.matrix(), k=2)
+
+
 def offers(n=6):
     return om.Candidates.from_frame(
         pd.DataFrame({"user_id": range(n), "item_id": "tea", "channel": "push", "send_at": DAY, "value": 1.0})
@@ -129,7 +133,7 @@ def test_a_blend_of_nothing_is_refused(log):
 DRAWS = {
     "off_policy": lambda log, n: om.off_policy(np.ones(9), np.ones(9), np.ones(9), n_bootstrap=n),
     "evaluate": lambda log, n: om.evaluate(
-        {"a": om.Popularity().fit(log.matrix()).recommend(log.matrix(), k=2)},
+        {"a": lists_of(log)},
         log,
         k=1,
         metrics=[om.ndcg],
@@ -200,3 +204,48 @@ def test_headroom_says_what_it_takes(log, sent, world):
     ):
         with pytest.raises(SchemaError, match=fix):
             om.headroom(*arguments[:2], messages=arguments[2] if len(arguments) == 3 else None)
+
+
+RERANKED = {
+    "mmr": lambda lists, knn, x: om.mmr(lists, k=2, trade_off=0.5, similarity=knn),
+    "dpp": lambda lists, knn, x: om.dpp(lists, k=2, trade_off=0.5, similarity=knn),
+    "avoid": lambda lists, knn, x: om.avoid(lists, x, k=2, strength=0.5, similarity=knn),
+    "promoted": lambda lists, knn, x: om.promoted(lists, k=2),
+    "limit_popularity": lambda lists, knn, x: om.limit_popularity(lists, knn, k=2, most=3),
+    "limit_exposure": lambda lists, knn, x: om.limit_exposure(lists, k=2, most=3),
+}
+
+
+@pytest.mark.parametrize("lists", [None, 5, "lists", [], {}, pd.DataFrame({"user_id": [1]}), np.zeros(3)])
+@pytest.mark.parametrize("verb", RERANKED)
+def test_lists_of_another_type_are_refused_with_the_line_that_makes_them(log, verb, lists):
+    x = log.matrix()
+    with pytest.raises(SchemaError, match=rf"{verb} takes Recommendations\. Got {type(lists).__name__}: write model"):
+        RERANKED[verb](lists, om.ItemKNN().fit(x), x)
+
+
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [
+        ({"pin": "i01"}, "promoted: pin must be a list of names"),
+        ({"bury": 5}, "promoted: bury must be a list of names"),
+        ({"pin": [["i01"]]}, "promoted: pin: each must be one name"),
+        ({"boost": ["i01"]}, "boost must map an item to a number"),
+    ],
+)
+def test_items_are_named_in_lists(log, more, message):
+    with pytest.raises(ParameterError, match=message):
+        om.promoted(lists_of(log), k=2, **more)
+
+
+def test_a_limit_beyond_any_count_is_no_limit(log):
+    lists = lists_of(log)
+    assert om.limit_exposure(lists, k=2, most=2**70).to_frame().equals(lists.to_frame())
+
+
+@pytest.mark.parametrize("channel", [[], {}, ["push"], None, 5])
+def test_a_channel_is_one_name(timing, log, channel):
+    with pytest.raises(ParameterError, match="channel must be the name of a channel"):
+        timing.slot_probability(person(), [0], channel, om.slots("2025-06-02", days=1).at)
+    with pytest.raises(ParameterError, match="begun"):
+        om.unfinished(log, at="2025-06-02", begun=channel)

@@ -135,7 +135,7 @@ def headroom(
     tau = check_duration(pull, "pull") / 3_600_000_000
     check_number(worthwhile, "worthwhile", low=0.0), check_draws(n_bootstrap)
     require_events(log, "headroom")
-    _check_kinds(audience, messages)
+    _check_kinds(audience, messages, activity)
     cut = int(np.quantile(log.at, 0.8)) if at is None else check_instant(at, "at")
     train, test = log.split(from_microseconds(cut))
     profile = activity if activity is not None else ActivityProfile()
@@ -171,8 +171,8 @@ def headroom(
     )
 
 
-def _check_kinds(audience: Any, messages: Any) -> None:
-    """Refuse what is no audience or message log, with the line that makes one."""
+def _check_kinds(audience: Any, messages: Any, activity: Any) -> None:
+    """Refuse what is no audience, message log or ActivityProfile, with the line that makes one."""
     if not isinstance(audience, Audience):
         raise SchemaError(
             f"audience must be an Audience. Got {type(audience).__name__}: write Audience.from_frame(frame)."
@@ -180,6 +180,10 @@ def _check_kinds(audience: Any, messages: Any) -> None:
     if messages is not None and not isinstance(messages, MessageLog):
         raise SchemaError(
             f"messages must be a MessageLog. Got {type(messages).__name__}: write MessageLog.from_frame(frame)."
+        )
+    if activity is not None and not isinstance(activity, ActivityProfile):
+        raise SchemaError(
+            f"activity must be an ActivityProfile. Got {type(activity).__name__}: write om.ActivityProfile()."
         )
 
 

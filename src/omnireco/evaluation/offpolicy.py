@@ -465,7 +465,7 @@ def _estimators(given: Iterable[str] | None, has_model: bool) -> tuple[str, ...]
         return tuple(name for name in ESTIMATORS if has_model or name not in _NEED_MODEL)
     names = check_names(given, "estimators")
     for name in names:
-        if name not in ESTIMATORS:
+        if not isinstance(name, str) or name not in ESTIMATORS:
             raise ParameterError(f"estimators must be some of {', '.join(ESTIMATORS)}. Got {name!r}.")
         if name in _NEED_MODEL and not has_model:
             raise ParameterError(f"{name} needs predicted=, the rewards that a model foresees (cross_fitted_rewards).")

@@ -442,6 +442,16 @@ def to_float32(values: np.ndarray) -> np.ndarray:
     return np.clip(values, -most, most).astype(np.float32)
 
 
+def require_lists(lists: Any, verb: str) -> Recommendations:
+    """Return ``lists`` when they are Recommendations."""
+    if not isinstance(lists, Recommendations):
+        raise SchemaError(
+            f"{verb} takes Recommendations. Got {type(lists).__name__}: write model.recommend(x, k=100), or "
+            "Recommendations.from_frame(frame)."
+        )
+    return lists
+
+
 def require_interactions(x: Any, verb: str, *, targets: bool = False) -> Interactions:
     """Return ``x`` when it is an Interactions with at least one cell.
 

@@ -21,7 +21,7 @@ from omnireco.data.catalog import Catalog
 from omnireco.data.interactions import Interactions
 from omnireco.data.vocabulary import NONE, Vocabulary, match
 from omnireco.errors import ParameterError, SchemaError
-from omnireco.models.base import Recommendations
+from omnireco.models.base import Recommendations, require_lists
 from omnireco.models.linear import ItemModel
 
 __all__ = [
@@ -72,6 +72,7 @@ def mmr(lists: Recommendations, *, k: int, trade_off: float, similarity: ItemMod
     >>> mmr(EASE().fit(x).recommend(x, k=10), k=3, trade_off=0.5, similarity=ItemKNN().fit(x)).k
     3
     """
+    require_lists(lists, "mmr")
     k, trade_off = check_k(k), check_number(trade_off, "trade_off", low=0, high=1)
     place, most = similarity_places(lists, similarity, "mmr")
     relevance = relevance_of(lists)
@@ -121,6 +122,7 @@ def avoid(
     >>> avoid(lists, no, k=2, strength=1.0, similarity=ItemKNN().fit(x)).to_frame()["item_id"].tolist()
     ['c', 'b']
     """
+    require_lists(lists, "avoid")
     k, strength = check_k(k), check_number(strength, "strength", low=0)
     if not isinstance(disliked, Interactions):
         raise SchemaError(f"avoid: disliked must be Interactions. Got {type(disliked).__name__}.")
@@ -179,6 +181,7 @@ def calibrated(
     >>> calibrated(long, x, Catalog.from_frame(kinds), k=3, strength=0.5).k
     3
     """
+    require_lists(lists, "calibrated")
     k, strength = check_k(k), check_number(strength, "strength", low=0, high=1)
     category = _categories(catalog, lists.items.ids, "calibrated")
     n_kinds = int(category.max(initial=-1)) + 2  # the last one is for items without
@@ -243,6 +246,7 @@ def quotas(
     >>> quotas(lists, kinds, k=2, most=1).to_frame()["item_id"].tolist()
     ['a1', 'b1']
     """
+    require_lists(lists, "quotas")
     k = check_k(k)
     category = _categories(catalog, lists.items.ids, "quotas")
     names = [str(name) for name in catalog.category[0].ids] if catalog.category is not None else []
@@ -299,11 +303,12 @@ def promoted(
     >>> promoted(lists, k=3, pin=["c"], bury=["a"]).to_frame()["item_id"].tolist()
     ['c', 'b', 'a']
     """
+    require_lists(lists, "promoted")
     k = check_k(k)
     n_items = len(lists.items)
     place = np.repeat(np.arange(lists.k, dtype=np.float64)[None, :], lists.n_users, axis=0)
     shift = np.zeros(n_items)
-    known, boost = dict.fromkeys(lists.items.ids), boost or {}
+    known, boost = dict.fromkeys(lists.items.ids), _boosts(boost)
     pin, bury, lift = (
         list(check_known(names, known, f"promoted: {what}", missing=missing))
         for what, names in (("pin", pin), ("bury", bury), ("boost", boost))
@@ -322,6 +327,13 @@ def promoted(
     keep = lists.codes != NONE
     place[~keep] = np.inf
     return cut_lists(lists, np.argsort(place, axis=1, kind="stable"), keep, k)
+
+
+def _boosts(boost: Any) -> Mapping[Any, float]:
+    """Return how far items rise; None is no item."""
+    if boost is not None and not isinstance(boost, Mapping):
+        raise ParameterError(f"promoted: boost must map an item to a number. Got {type(boost).__name__}.")
+    return boost or {}
 
 
 def similarity_places(lists: Recommendations, similarity: ItemModel, verb: str) -> tuple[np.ndarray, float]:

@@ -15,13 +15,15 @@ from omnireco._checks import check_integer, check_k, check_known, check_number
 from omnireco._compute import row_blocks
 from omnireco.data.vocabulary import NONE, match
 from omnireco.errors import ParameterError
-from omnireco.models.base import Model, Recommendations
+from omnireco.models.base import Model, Recommendations, require_lists
 from omnireco.models.diversify import cut_lists, relevance_of, similarity_places
 from omnireco.models.linear import ItemModel
 
 __all__ = ["dpp", "limit_exposure", "limit_popularity"]
 
 _JITTER = 1e-10  # a set whose volume is below this share adds nothing new
+
+_MANY = int(np.iinfo(np.int64).max)
 
 
 def dpp(lists: Recommendations, *, k: int, trade_off: float, similarity: ItemModel) -> Recommendations:
@@ -66,6 +68,7 @@ def dpp(lists: Recommendations, *, k: int, trade_off: float, similarity: ItemMod
     >>> dpp(EASE().fit(x).recommend(x, k=10), k=3, trade_off=0.5, similarity=ItemKNN().fit(x)).k
     3
     """
+    require_lists(lists, "dpp")
     k, trade_off = check_k(k), check_number(trade_off, "trade_off", low=0, high=1)
     place, most = similarity_places(lists, similarity, "dpp")
     there = lists.codes != NONE
@@ -106,6 +109,7 @@ def limit_popularity(lists: Recommendations, model: Model, *, k: int, most: int,
     >>> int(limit_popularity(long, model, k=5, most=0, share=0.3).codes[0, 0]) > int(long.codes[0, 0])
     True
     """
+    require_lists(lists, "limit_popularity")
     k, most = check_k(k), check_integer(most, "most", low=0)
     share = check_number(share, "share", low=0, high=1)
     if not isinstance(model, Model):
@@ -172,14 +176,17 @@ def limit_exposure(
     >>> limit_exposure(lists, k=1, most={"a": 1}).to_frame()["item_id"].tolist()
     ['a', 'b']
     """
+    require_lists(lists, "limit_exposure")
     k = check_k(k)
     n_items = len(lists.items)
-    room = np.full(n_items, np.iinfo(np.int64).max)
+    room = np.full(n_items, _MANY)
     if isinstance(most, Mapping):
         known = check_known(most, lists.items.ids, "limit_exposure: most", missing=missing)
-        room[lists.items.codes(known)] = [check_integer(most[item], f"most[{item!r}]", low=0) for item in known]
+        room[lists.items.codes(known)] = [
+            min(check_integer(most[item], f"most[{item!r}]", low=0), _MANY) for item in known
+        ]
     else:
-        room[:] = check_integer(most, "most", low=0)
+        room[:] = min(check_integer(most, "most", low=0), _MANY)
     there, relevance = lists.codes != NONE, relevance_of(lists)
     refused = np.zeros(there.shape, np.bool_)
     while True:

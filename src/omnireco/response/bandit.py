@@ -653,7 +653,10 @@ class LiveBandit:
 
     def _update_one(self, arm: Any, context: np.ndarray, reward: Any) -> None:
         """Learn one event with as little around it as there can be."""
-        row = self._row.get(arm)
+        try:
+            row = self._row.get(arm)
+        except TypeError:  # a list, whose contexts are no table
+            raise SchemaError("update: one context takes one arm. Write update(arm, context, reward).") from None
         if row is None:
             raise UnknownIdError("update: this arm is unknown here. Add it: live.add_arms([...]).")
         x = self._x

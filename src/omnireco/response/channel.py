@@ -415,7 +415,7 @@ def _cells(log: Any, kinds: Any) -> tuple[Any, ...]:
         item = np.where(log.item >= 0, row[log.item] if len(row) else NONE, NONE)
         known, code = kinds.category[0], np.append(kinds.category[1], NONE)
         kind = code[item].astype(np.int64)
-    elif kinds == "event" and isinstance(log, EventLog):
+    elif isinstance(kinds, str) and kinds == "event" and isinstance(log, EventLog):
         known, kind = log.events, log.event.astype(np.int64)
     else:
         raise ParameterError(f"kinds must be a Catalog, or 'event' for an EventLog, or None. Got {kinds!r}.")

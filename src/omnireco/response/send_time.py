@@ -489,6 +489,8 @@ class SendTimeModel:
                 f"audience must be an Audience. Got {type(audience).__name__}: write Audience.from_frame(frame)."
             )
         known = dict.fromkeys([*self.channels.ids, *audience.channels.ids])
+        if not isinstance(channel, str):
+            raise ParameterError(f"channel must be the name of a channel. Got {type(channel).__name__}.")
         if known and channel not in known:
             raise ParameterError(
                 f"channel must be one of the message log or of the audience ({', '.join(map(repr, known))}). Got "
