@@ -195,49 +195,6 @@ def test_the_advice_for_ids_of_another_kind_casts_the_ids_given(known, given, ca
     assert vocabulary.codes([cast(one) for one in given], missing="none").size == 1
 
 
-def test_headroom_says_what_it_takes(log, sent, world):
-    people = om.Audience.from_frame(world.users)
-    for arguments, fix in (
-        ((sent, people), "headroom takes an EventLog"),
-        ((log, world.users), "audience must be an Audience"),
-        ((log, people, log), "messages must be a MessageLog"),
-    ):
-        with pytest.raises(SchemaError, match=fix):
-            om.headroom(*arguments[:2], messages=arguments[2] if len(arguments) == 3 else None)
-
-
-RERANKED = {
-    "mmr": lambda lists, knn, x: om.mmr(lists, k=2, trade_off=0.5, similarity=knn),
-    "dpp": lambda lists, knn, x: om.dpp(lists, k=2, trade_off=0.5, similarity=knn),
-    "avoid": lambda lists, knn, x: om.avoid(lists, x, k=2, strength=0.5, similarity=knn),
-    "promoted": lambda lists, knn, x: om.promoted(lists, k=2),
-    "limit_popularity": lambda lists, knn, x: om.limit_popularity(lists, knn, k=2, most=3),
-    "limit_exposure": lambda lists, knn, x: om.limit_exposure(lists, k=2, most=3),
-}
-
-
-@pytest.mark.parametrize("lists", [None, 5, "lists", [], {}, pd.DataFrame({"user_id": [1]}), np.zeros(3)])
-@pytest.mark.parametrize("verb", RERANKED)
-def test_lists_of_another_type_are_refused_with_the_line_that_makes_them(log, verb, lists):
-    x = log.matrix()
-    with pytest.raises(SchemaError, match=rf"{verb} takes Recommendations\. Got {type(lists).__name__}: write model"):
-        RERANKED[verb](lists, om.ItemKNN().fit(x), x)
-
-
-@pytest.mark.parametrize(
-    ("more", "message"),
-    [
-        ({"pin": "i01"}, "promoted: pin must be a list of names"),
-        ({"bury": 5}, "promoted: bury must be a list of names"),
-        ({"pin": [["i01"]]}, "promoted: pin: each must be one name"),
-        ({"boost": ["i01"]}, "boost must map an item to a number"),
-    ],
-)
-def test_items_are_named_in_lists(log, more, message):
-    with pytest.raises(ParameterError, match=message):
-        om.promoted(lists_of(log), k=2, **more)
-
-
 def test_a_limit_beyond_any_count_is_no_limit(log):
     lists = lists_of(log)
     assert om.limit_exposure(lists, k=2, most=2**70).to_frame().equals(lists.to_frame())

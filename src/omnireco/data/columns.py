@@ -17,8 +17,8 @@ from typing import Any
 
 import numpy as np
 
-from omnireco._checks import check_columns, name_rows
-from omnireco.data.vocabulary import NONE, Vocabulary, is_long_text, is_text, no_text
+from omnireco._checks import check_columns, name_rows, shown
+from omnireco.data.vocabulary import NONE, Vocabulary, is_long_text, is_text, kind_of, no_text
 from omnireco.errors import DataWarning, ParameterError, SchemaError
 
 __all__ = ["Frame", "decode_optional", "instants_to_arrow", "instants_to_pandas", "nulls", "open_frame", "stamps"]
@@ -77,7 +77,7 @@ class Frame:
             raise SchemaError(f"{self.where}: {name} is missing in all {len(array):,} rows. {self._fill()}")
         if not pt.is_timestamp(array.type):
             raise SchemaError(
-                f"{self.where}: {name} must hold times with a time zone. Got {array.type}. {time_fix(name, array)}"
+                f"{self.where}: {name} must hold times with a time zone. Got {kind_of(array)}. {time_fix(name, array)}"
             )
         if array.type.tz is None:
             raise SchemaError(
@@ -109,7 +109,8 @@ class Frame:
             raise SchemaError(f"{self.where}: {name} is missing in all {len(array):,} rows. {fix}")
         if not (pt.is_integer(array.type) or pt.is_floating(array.type) or pt.is_decimal(array.type)):
             raise SchemaError(
-                f"{self.where}: {name} must hold numbers. Got {array.type}. Cast it: pd.to_numeric(frame[{name!r}])."
+                f"{self.where}: {name} must hold numbers. Got {kind_of(array)}. Cast it: "
+                f"pd.to_numeric(frame[{name!r}])."
             )
         values = np.array(array.cast(pa.float64(), safe=False).to_numpy(zero_copy_only=False))
         bad = ~np.isfinite(values)
@@ -135,7 +136,7 @@ class Frame:
             return np.full(len(array), np.nan)
         if not (pt.is_boolean(array.type) or pt.is_integer(array.type) or pt.is_floating(array.type)):
             raise SchemaError(
-                f"{self.where}: {name} must hold True and False, or probabilities. Got {array.type}. "
+                f"{self.where}: {name} must hold True and False, or probabilities. Got {kind_of(array)}. "
                 f"Compare it: frame[{name!r}] == 'yes'."
             )
         if pt.is_boolean(array.type):
@@ -160,7 +161,7 @@ class Frame:
         if pt.is_integer(array.type) or pt.is_floating(array.type):
             return self._flags_of_numbers(name, array, missing)
         raise SchemaError(
-            f"{self.where}: {name} must hold True and False. Got {array.type}. "
+            f"{self.where}: {name} must hold True and False. Got {kind_of(array)}. "
             f"Compare it: frame[{name!r}] == 'yes', with whatever means yes there."
         )
 
@@ -236,12 +237,12 @@ def open_frame(
         ) from None
     except ValueError as error:
         raise SchemaError(f"{where} cannot read this frame: {error}") from None
-    if not isinstance(columns or {}, Mapping):
+    if columns is not None and not isinstance(columns, Mapping):
         raise ParameterError(
             f"{where}: columns= must map our name to yours, such as {{'user_id': 'household_id'}}. "
             f"Got {type(columns).__name__}."
         )
-    renamed = {ours: str(theirs) for ours, theirs in (columns or {}).items()}
+    renamed = {str(ours): str(theirs) for ours, theirs in ({} if columns is None else columns).items()}
     present = [str(name) for name in table.columns]
     if len(set(present)) < len(present):
         twice = sorted({name for name in present if present.count(name) > 1})
@@ -250,13 +251,14 @@ def open_frame(
     stray = [name for name in renamed if name not in wanted and not name.startswith(tuple(prefixes) or ("\0",))]
     if stray:
         raise ParameterError(
-            f"{where}: columns= maps our name to yours, and {stray[0]!r} is not one of ours: "
+            f"{where}: columns= maps our name to yours, and {shown(stray[0])} is not one of ours: "
             f"{', '.join(map(repr, wanted))}."
         )
     absent = [ours for ours, theirs in renamed.items() if theirs not in present]
     if absent:
         raise SchemaError(
-            f"{where}: columns= maps {absent[0]!r} to {renamed[absent[0]]!r}, which the frame does not have; it has "
+            f"{where}: columns= maps {shown(absent[0])} to {shown(renamed[absent[0]])}, which the frame does not have; "
+            "it has "
             f"{', '.join(map(repr, present)) or 'no columns'}."
         )
     source = {name: name for name in wanted if name in present}

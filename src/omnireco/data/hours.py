@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from omnireco._checks import check_kind
 from omnireco.data.audience import Audience
 from omnireco.data.clock import hour_of_week
 from omnireco.data.events import EventLog
@@ -23,6 +24,7 @@ def local_hours(log: EventLog, audience: Audience, rows: np.ndarray, *, earlier_
     ``context=["timezone"]``, IANA names: people travel), and the person's zone in the audience otherwise. An event that
     carries a date only has no hour.
     """
+    check_kind(audience, Audience, "audience", "Audience.from_frame(frame)")
     person = match(audience.users, log.users, ("audience", "events"))
     zone_of = np.append(audience.zone, np.int32(NONE))[person]
     user, at = log.user[rows], log.at[rows] - earlier_us

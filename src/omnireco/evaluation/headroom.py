@@ -7,12 +7,20 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from omnireco._checks import check_draws, check_duration, check_instant, check_number, count_of, from_microseconds
+from omnireco._checks import (
+    check_duration,
+    check_instant,
+    check_integer,
+    check_kind,
+    check_number,
+    count_of,
+    from_microseconds,
+)
 from omnireco._random import stream
 from omnireco.data.audience import Audience
 from omnireco.data.events import EventLog, require_events
 from omnireco.data.messages import MessageLog
-from omnireco.errors import EmptyError, SchemaError
+from omnireco.errors import EmptyError
 from omnireco.evaluation.timing import timing_skill
 from omnireco.response.activity import ActivityProfile
 from omnireco.response.delay import reading_after, send_value
@@ -133,9 +141,11 @@ def headroom(
     'Personal timing can help here'
     """
     tau = check_duration(pull, "pull") / 3_600_000_000
-    check_number(worthwhile, "worthwhile", low=0.0), check_draws(n_bootstrap)
+    check_number(worthwhile, "worthwhile", low=0.0), check_integer(n_bootstrap, "n_bootstrap", low=1, high=1_000_000)
     require_events(log, "headroom")
-    _check_kinds(audience, messages, activity)
+    check_kind(audience, Audience, "headroom: audience", "Audience.from_frame(frame)")
+    check_kind(messages, MessageLog, "headroom: messages", "MessageLog.from_frame(frame)", none=True)
+    check_kind(activity, ActivityProfile, "headroom: activity", "ActivityProfile(segments=4)", none=True)
     cut = int(np.quantile(log.at, 0.8)) if at is None else check_instant(at, "at")
     train, test = log.split(from_microseconds(cut))
     profile = activity if activity is not None else ActivityProfile()
@@ -169,22 +179,6 @@ def headroom(
         sessions=int(later.sum()),
         worthwhile=worthwhile,
     )
-
-
-def _check_kinds(audience: Any, messages: Any, activity: Any) -> None:
-    """Refuse what is no audience, message log or ActivityProfile, with the line that makes one."""
-    if not isinstance(audience, Audience):
-        raise SchemaError(
-            f"audience must be an Audience. Got {type(audience).__name__}: write Audience.from_frame(frame)."
-        )
-    if messages is not None and not isinstance(messages, MessageLog):
-        raise SchemaError(
-            f"messages must be a MessageLog. Got {type(messages).__name__}: write MessageLog.from_frame(frame)."
-        )
-    if activity is not None and not isinstance(activity, ActivityProfile):
-        raise SchemaError(
-            f"activity must be an ActivityProfile. Got {type(activity).__name__}: write om.ActivityProfile()."
-        )
 
 
 def _later(test: EventLog, train: EventLog, audience: Audience, gap_us: int) -> np.ndarray:

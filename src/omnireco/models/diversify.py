@@ -16,12 +16,12 @@ from typing import Any, Literal
 import numpy as np
 import scipy.sparse as sp
 
-from omnireco._checks import check_integer, check_k, check_known, check_number
+from omnireco._checks import check_integer, check_k, check_kind, check_known, check_mapping, check_number, shown
 from omnireco.data.catalog import Catalog
 from omnireco.data.interactions import Interactions
 from omnireco.data.vocabulary import NONE, Vocabulary, match
 from omnireco.errors import ParameterError, SchemaError
-from omnireco.models.base import Recommendations, require_lists
+from omnireco.models.base import Recommendations
 from omnireco.models.linear import ItemModel
 
 __all__ = [
@@ -72,7 +72,6 @@ def mmr(lists: Recommendations, *, k: int, trade_off: float, similarity: ItemMod
     >>> mmr(EASE().fit(x).recommend(x, k=10), k=3, trade_off=0.5, similarity=ItemKNN().fit(x)).k
     3
     """
-    require_lists(lists, "mmr")
     k, trade_off = check_k(k), check_number(trade_off, "trade_off", low=0, high=1)
     place, most = similarity_places(lists, similarity, "mmr")
     relevance = relevance_of(lists)
@@ -122,7 +121,6 @@ def avoid(
     >>> avoid(lists, no, k=2, strength=1.0, similarity=ItemKNN().fit(x)).to_frame()["item_id"].tolist()
     ['c', 'b']
     """
-    require_lists(lists, "avoid")
     k, strength = check_k(k), check_number(strength, "strength", low=0)
     if not isinstance(disliked, Interactions):
         raise SchemaError(f"avoid: disliked must be Interactions. Got {type(disliked).__name__}.")
@@ -181,8 +179,9 @@ def calibrated(
     >>> calibrated(long, x, Catalog.from_frame(kinds), k=3, strength=0.5).k
     3
     """
-    require_lists(lists, "calibrated")
     k, strength = check_k(k), check_number(strength, "strength", low=0, high=1)
+    check_kind(lists, Recommendations, "calibrated: lists", "model.recommend(x, k=100)")
+    check_kind(histories, Interactions, "calibrated: histories", "log.matrix()")
     category = _categories(catalog, lists.items.ids, "calibrated")
     n_kinds = int(category.max(initial=-1)) + 2  # the last one is for items without
     past_kind = _categories(catalog, histories.items.ids, "calibrated")
@@ -246,13 +245,13 @@ def quotas(
     >>> quotas(lists, kinds, k=2, most=1).to_frame()["item_id"].tolist()
     ['a1', 'b1']
     """
-    require_lists(lists, "quotas")
     k = check_k(k)
+    check_kind(lists, Recommendations, "quotas: lists", "model.recommend(x, k=100)")
     category = _categories(catalog, lists.items.ids, "quotas")
     names = [str(name) for name in catalog.category[0].ids] if catalog.category is not None else []
     if isinstance(most, Mapping):
         wanted = check_known(most, names, "quotas: most", missing=missing)
-        limit = {names.index(name): check_integer(most[name], f"most[{name!r}]", low=0) for name in wanted}
+        limit = {names.index(name): check_integer(most[name], f"most[{shown(name)}]", low=0) for name in wanted}
     else:
         limit = dict.fromkeys(range(len(names)), check_integer(most, "most", low=0))
     kind = np.where(lists.codes == NONE, NONE, category[lists.codes])
@@ -303,17 +302,17 @@ def promoted(
     >>> promoted(lists, k=3, pin=["c"], bury=["a"]).to_frame()["item_id"].tolist()
     ['c', 'b', 'a']
     """
-    require_lists(lists, "promoted")
     k = check_k(k)
+    check_kind(lists, Recommendations, "promoted: lists", "model.recommend(x, k=100)")
     n_items = len(lists.items)
     place = np.repeat(np.arange(lists.k, dtype=np.float64)[None, :], lists.n_users, axis=0)
     shift = np.zeros(n_items)
-    known, boost = dict.fromkeys(lists.items.ids), _boosts(boost)
+    known, boost = dict.fromkeys(lists.items.ids), check_mapping(boost, "boost", "{'tea': 2.0}")
     pin, bury, lift = (
         list(check_known(names, known, f"promoted: {what}", missing=missing))
         for what, names in (("pin", pin), ("bury", bury), ("boost", boost))
     )
-    shift[lists.items.codes(lift)] = [check_number(boost[item], f"boost[{item!r}]") for item in lift]
+    shift[lists.items.codes(lift)] = [check_number(boost[item], f"boost[{shown(item)}]") for item in lift]
     moved = place - np.where(shift[lists.codes] > 0, shift[lists.codes] + 0.5, shift[lists.codes] - 0.5)
     place = np.where(shift[lists.codes] != 0, moved, place)
     first = np.full(n_items, np.nan)
@@ -329,17 +328,13 @@ def promoted(
     return cut_lists(lists, np.argsort(place, axis=1, kind="stable"), keep, k)
 
 
-def _boosts(boost: Any) -> Mapping[Any, float]:
-    """Return how far items rise; None is no item."""
-    if boost is not None and not isinstance(boost, Mapping):
-        raise ParameterError(f"promoted: boost must map an item to a number. Got {type(boost).__name__}.")
-    return boost or {}
-
-
 def similarity_places(lists: Recommendations, similarity: ItemModel, verb: str) -> tuple[np.ndarray, float]:
     """Return the code in ``similarity`` of each item of the lists, and its largest absolute weight."""
+    check_kind(lists, Recommendations, f"{verb}: lists", "model.recommend(x, k=100)")
     if not isinstance(similarity, ItemModel):
-        raise ParameterError(f"{verb}: similarity must be an ItemModel, such as ItemKNN().fit(x). Got {similarity!r}.")
+        raise ParameterError(
+            f"{verb}: similarity must be an ItemModel, such as ItemKNN().fit(x). Got {shown(similarity)}."
+        )
     place = similarity.items.codes(lists.items.ids, missing="none")
     if (place == NONE).any():
         raise ParameterError(

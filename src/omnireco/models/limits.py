@@ -11,11 +11,11 @@ from typing import Any, Literal
 
 import numpy as np
 
-from omnireco._checks import check_integer, check_k, check_known, check_number
+from omnireco._checks import check_integer, check_k, check_kind, check_known, check_number, shown
 from omnireco._compute import row_blocks
 from omnireco.data.vocabulary import NONE, match
 from omnireco.errors import ParameterError
-from omnireco.models.base import Model, Recommendations, require_lists
+from omnireco.models.base import Model, Recommendations
 from omnireco.models.diversify import cut_lists, relevance_of, similarity_places
 from omnireco.models.linear import ItemModel
 
@@ -68,7 +68,6 @@ def dpp(lists: Recommendations, *, k: int, trade_off: float, similarity: ItemMod
     >>> dpp(EASE().fit(x).recommend(x, k=10), k=3, trade_off=0.5, similarity=ItemKNN().fit(x)).k
     3
     """
-    require_lists(lists, "dpp")
     k, trade_off = check_k(k), check_number(trade_off, "trade_off", low=0, high=1)
     place, most = similarity_places(lists, similarity, "dpp")
     there = lists.codes != NONE
@@ -109,11 +108,11 @@ def limit_popularity(lists: Recommendations, model: Model, *, k: int, most: int,
     >>> int(limit_popularity(long, model, k=5, most=0, share=0.3).codes[0, 0]) > int(long.codes[0, 0])
     True
     """
-    require_lists(lists, "limit_popularity")
     k, most = check_k(k), check_integer(most, "most", low=0)
     share = check_number(share, "share", low=0, high=1)
     if not isinstance(model, Model):
         raise ParameterError(f"limit_popularity: model must be a fitted model. Got {type(model).__name__}.")
+    check_kind(lists, Recommendations, "limit_popularity: lists", "model.recommend(x, k=100)")
     place = match(model.items, lists.items, ("model", "lists"), column="item_id")
     order = np.argsort(-model.popularity.astype(np.float64), kind="stable")
     before = np.cumsum(model.popularity[order].astype(np.float64)) - model.popularity[order]
@@ -176,14 +175,14 @@ def limit_exposure(
     >>> limit_exposure(lists, k=1, most={"a": 1}).to_frame()["item_id"].tolist()
     ['a', 'b']
     """
-    require_lists(lists, "limit_exposure")
     k = check_k(k)
+    check_kind(lists, Recommendations, "limit_exposure: lists", "model.recommend(x, k=100)")
     n_items = len(lists.items)
     room = np.full(n_items, _MANY)
     if isinstance(most, Mapping):
         known = check_known(most, lists.items.ids, "limit_exposure: most", missing=missing)
         room[lists.items.codes(known)] = [
-            min(check_integer(most[item], f"most[{item!r}]", low=0), _MANY) for item in known
+            min(check_integer(most[item], f"most[{shown(item)}]", low=0), _MANY) for item in known
         ]
     else:
         room[:] = min(check_integer(most, "most", low=0), _MANY)

@@ -79,10 +79,8 @@ class Touches:
         return int(self.user.size)
 
     def __repr__(self) -> str:
-        return (
-            f"Touches({count_of(len(self), 'touch', 'touches')}, {count_of(len(self.users), 'user')}, "
-            f"{count_of(len(self.channels), 'channel')})"
-        )
+        size = count_of(len(self), "touch", "touches")
+        return f"Touches({size}, {count_of(len(self.users), 'user')}, {count_of(len(self.channels), 'channel')})"
 
     @property
     def zone_known(self) -> np.ndarray:

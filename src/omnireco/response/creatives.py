@@ -81,7 +81,7 @@ class CreativeChoices:
         return int(self.user.size)
 
     def __repr__(self) -> str:
-        return f"CreativeChoices({len(self):,} choices, {len(self.creatives):,} creatives)"
+        return f"CreativeChoices({count_of(len(self), 'choice')}, {count_of(len(self.creatives), 'creative')})"
 
     def to_frame(self) -> pd.DataFrame:
         """Return ``user_id item_id creative_id propensity probability``, without items that have no creative."""

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import numpy as np
 
 from omnireco._checks import (
+    check_array,
     check_choice,
     check_duration,
     check_integer,
@@ -22,6 +23,8 @@ from omnireco._checks import (
     check_time_of_day,
     count_of,
     no_such,
+    plain,
+    shown,
 )
 from omnireco._compute import in_threads, one_blas_thread, row_blocks
 from omnireco._random import stream
@@ -116,7 +119,7 @@ class SendTime:
         check_number(self.base_rate, "base_rate", above=0.0, high=0.9)
         check_duration(self.pull, "pull")
         if self.life is not None and check_duration(self.life, "life") < _HOUR:
-            raise ParameterError(f"life must be an hour or more. Got {self.life!r}.")
+            raise ParameterError(f"life must be an hour or more. Got {shown(self.life)}.")
         check_integer(self.seed, "seed", low=0)
 
     def fit(
@@ -494,7 +497,8 @@ class SendTimeModel:
         if known and channel not in known:
             raise ParameterError(
                 f"channel must be one of the message log or of the audience ({', '.join(map(repr, known))}). Got "
-                f"{channel!r}: add a column consent_{channel} to the audience, where nothing was sent on it yet."
+                f"{shown(channel)}: add a column consent_{plain(channel, 'email')} to the audience, where nothing was "
+                "sent on it yet."
             )
 
     def curve(self, user_id: Any, channel: str | None = None) -> np.ndarray:
@@ -556,8 +560,9 @@ class SendTimeModel:
         code = int(audience.channels.codes([channel], missing="none")[0]) if isinstance(channel, str) else NONE
         if code == NONE:
             raise ParameterError(
-                f"best: the audience has no consent for {channel!r}; it knows "
-                f"{', '.join(map(repr, audience.channels.ids)) or 'no channel'}. Add a column consent_{channel}."
+                f"best: the audience has no consent for {shown(channel)}; it knows "
+                f"{', '.join(map(repr, audience.channels.ids)) or 'no channel'}. Add a column "
+                f"consent_{plain(channel, 'email')}."
             )
         at, own_days = slots_by_zone(slots(start, days=days, every=every), audience.zones)
         allowed = _allowed(audience, at, quiet_hours) & own_days
@@ -683,7 +688,7 @@ def _clock(audience: Audience, at_us: np.ndarray) -> np.ndarray:
 
 def _instants(value: Any, name: str) -> np.ndarray:
     """Return instants as UTC microseconds."""
-    at = np.asarray(value)
+    at = check_array(value, name)
     if at.dtype.kind == "M":
         at = at.astype("datetime64[us]").astype(np.int64)
     if at.ndim != 1 or (at.dtype.kind not in "iu" and at.size) or (np.abs(at.astype(np.float64)) > _YEAR_9999).any():
@@ -696,7 +701,7 @@ def _instants(value: Any, name: str) -> np.ndarray:
 
 def _rows(value: Any, audience: Audience) -> np.ndarray:
     """Return rows of an audience."""
-    rows = np.asarray(value)
+    rows = check_array(value, "rows")
     if rows.ndim != 1 or (rows.dtype.kind not in "iu" and rows.size):
         raise SchemaError(
             f"rows must be rows of the audience, integers of shape (n,). Got {rows.dtype} {rows.shape}: "
@@ -758,9 +763,9 @@ def _quiet_times(quiet_hours: Any) -> tuple[int, int]:
     if len(pair) != 2:
         raise ParameterError(
             "quiet_hours must be two local times, such as ('21:00', '08:00'), or a bool mask. Got "
-            f"{type(quiet_hours).__name__}{f' of {len(pair)}' if pair else ''}."
+            f"{shown(quiet_hours)}."
         )
     start, end = check_time_of_day(pair[0], "quiet_hours: start"), check_time_of_day(pair[1], "quiet_hours: end")
     if start == end:
-        raise ParameterError(f"quiet_hours must start and end at different times. Got {pair[0]!r} and {pair[1]!r}.")
+        raise ParameterError(f"quiet_hours must start and end at different times. Got {shown(pair[0])} twice.")
     return start, end
