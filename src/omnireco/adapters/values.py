@@ -7,6 +7,7 @@ import decimal
 import re
 import uuid
 from collections.abc import Iterable
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -22,8 +23,10 @@ _ZONED = re.compile(r"(Z|[+-]\d{2}:?\d{2}|[+-]\d{2})$")
 _UTC = re.compile(r"\s*(Z|UTC|GMT)$", re.IGNORECASE)
 _OFFSET = re.compile(r"\s+([+-]\d{2}(:?\d{2})?)$")
 _NUMERIC = re.compile(r"[+-]?\d+(\.\d*)?")
+_PLAIN = re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(\.\d{1,9})?(Z|[+-]\d\d:\d\d)")  # as most write it
 _YEAR = re.compile(r"\s*\d{4}-?\d\d-?\d\d")
 _FIRST, _LAST = dt.datetime(1990, 1, 1, tzinfo=dt.UTC), dt.datetime(2100, 1, 1, tzinfo=dt.UTC)
+_FIRST_US, _LAST_US = (int(at.timestamp()) * 1_000_000 for at in (_FIRST, _LAST))
 _UNITS = (1_000_000, 1_000, 1)  # microseconds of a second, a millisecond, a microsecond; nanoseconds are divided
 _EXACT = 2**53
 
@@ -51,10 +54,14 @@ _NO = re.compile(
 
 def is_missing(value: Any) -> bool:
     """Return whether a value is missing: None, NaN, NaT, pandas.NA and blank texts are one and the same."""
-    if value is None or type(value).__name__ in {"NAType", "NaTType"}:
+    if value is None:
         return True
     if isinstance(value, str):
         return not value.strip()
+    if isinstance(value, (int, dict, list)):
+        return False
+    if type(value).__name__ in {"NAType", "NaTType"}:
+        return True
     if isinstance(value, (float, decimal.Decimal, np.floating, np.datetime64)):
         return bool(value != value)
     return False
@@ -62,7 +69,10 @@ def is_missing(value: Any) -> bool:
 
 def filled(*values: Any) -> Any:
     """Return the first value that is not missing, or None."""
-    return next((value for value in values if not is_missing(value)), None)
+    for value in values:
+        if not is_missing(value):
+            return value
+    return None
 
 
 def as_id(value: Any) -> str | None:
@@ -70,6 +80,10 @@ def as_id(value: Any) -> str | None:
 
     A float of 2**53 or more has lost digits, and is the id of several: None too.
     """
+    if isinstance(value, str):
+        return value.strip() or None
+    if type(value) is int:
+        return str(value)
     if is_missing(value) or isinstance(value, (bool, np.bool_)):
         return None
     if isinstance(value, (float, np.floating, decimal.Decimal)):
@@ -78,8 +92,8 @@ def as_id(value: Any) -> str | None:
             return None
         if value == int(value):
             value = int(value)
-    if isinstance(value, (str, int, float, np.integer, np.floating, decimal.Decimal, uuid.UUID)):
-        return str(value).strip()
+    if isinstance(value, (int, float, np.integer, np.floating, decimal.Decimal, uuid.UUID)):
+        return str(value)
     return None
 
 
@@ -163,9 +177,12 @@ def as_consent(value: Any) -> bool | None:
         return bool(value)
     if isinstance(value, (int, float, decimal.Decimal, np.integer, np.floating)):
         return bool(value) if value in (0, 1) else None
-    if not isinstance(value, str):
-        return None
-    word = re.sub(r"[\s_-]+", "", value).casefold()
+    return _consent_by_word(value) if isinstance(value, str) else None
+
+
+@lru_cache(maxsize=1024)
+def _consent_by_word(text: str) -> bool | None:
+    word = re.sub(r"[\s_-]+", "", text).casefold()
     return True if _YES.fullmatch(word) else False if _NO.fullmatch(word) else None
 
 
@@ -196,6 +213,8 @@ def time_fault(value: Any) -> str:
 
 def _iso(value: Any, naive: bool) -> str | None:
     """Return a time as an ISO text with a zone."""
+    if isinstance(value, str) and _PLAIN.fullmatch(value):
+        return value
     if is_missing(value) or isinstance(value, (bool, np.bool_)):
         return None
     if _counts(value):
@@ -222,15 +241,11 @@ def _counts(value: Any) -> bool:
 def _since_1970(value: Any) -> str | None:
     """Return the instant that a count means, by the one unit that puts it between 1990 and 2100."""
     try:
-        count = decimal.Decimal(str(value).strip())
+        count = value if isinstance(value, int) else decimal.Decimal(str(value).strip())
         for factor in (*_UNITS, decimal.Decimal("0.001")):
             micro = count * factor
-            if _micro(_FIRST) <= micro < _micro(_LAST):
+            if _FIRST_US <= micro < _LAST_US:
                 return (dt.datetime(1970, 1, 1, tzinfo=dt.UTC) + dt.timedelta(microseconds=int(micro))).isoformat()
     except (ArithmeticError, ValueError):
         pass
     return None
-
-
-def _micro(at: dt.datetime) -> int:
-    return int(at.timestamp()) * 1_000_000

@@ -19,6 +19,7 @@ from omnireco._checks import (
     check_number,
     count_of,
 )
+from omnireco._sound import keep, numbers
 from omnireco.data.columns import instants_to_pandas
 from omnireco.data.events import EventLog, require_events
 from omnireco.data.vocabulary import NONE, Vocabulary
@@ -32,6 +33,8 @@ __all__ = ["FollowUps", "FollowUpsModel", "RefillModel", "Refills", "unfinished"
 
 _DAY = 86_400_000_000
 _ROUNDS = 4
+_LONGEST = 16.0  # log of days: 24,000 years
+_LAST_DAY = 253_402_214_400_000_000  # 9999-12-31, in UTC microseconds: later dates are written as this one
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -311,8 +314,9 @@ class RefillModel:
     events: tuple[str, ...]
 
     def __post_init__(self) -> None:
-        self.mu.setflags(write=False)
-        self.spread.setflags(write=False)
+        for name in ("within", "between"):  # they are divided by
+            check_number(getattr(self, name), name, low=1e-9, high=1e9)
+        keep(self, mu=numbers(len(self.items)), spread=numbers(len(self.items), low=0.0))
 
     def __repr__(self) -> str:
         return f"RefillModel({count_of(len(self.items), 'item')}, typical {np.exp(np.median(self.mu)):.0f} days)"
@@ -363,7 +367,7 @@ class RefillModel:
         chance = self._chance(mean, sd, age, (now - last) / _DAY + ahead)
         top = np.lexsort([what, who, -chance])
         dates = {
-            name: instants_to_pandas(last[top] + np.round(days[top] * _DAY).astype(np.int64))
+            name: instants_to_pandas(np.minimum(last[top] + np.round(days[top] * _DAY).astype(np.int64), _LAST_DAY))
             for name, days in (("due_at", middle), ("low_at", low), ("high_at", high))
         }
         columns = {
@@ -551,4 +555,4 @@ def _later(q: float, mean: np.ndarray, sd: np.ndarray, age: np.ndarray) -> np.nd
 
     waiting = np.maximum(ndtr(-(age - mean) / sd), 1e-12)
     z = -ndtri((1.0 - q) * waiting)
-    return np.exp(np.maximum(mean + sd * z, age))
+    return np.exp(np.minimum(np.maximum(mean + sd * z, age), _LONGEST))
