@@ -8,7 +8,10 @@ from __future__ import annotations
 
 import collections
 import contextlib
+import copy
+import functools
 import importlib.util
+import inspect
 import io
 import json
 import os
@@ -17,6 +20,7 @@ import resource
 import signal
 import sys
 import tempfile
+import traceback
 import warnings
 import zipfile
 from pathlib import Path
@@ -165,22 +169,40 @@ def change_field(fields: Any, draw: random.Random) -> str:
 
     walk(fields)
     if not places or draw.random() < 0.05:
-        fields["strange"] = draw.choice(SMALL)
+        fields["strange"] = copy.deepcopy(draw.choice(SMALL))
         return "a strange one"
     node, key = draw.choice(places)
     if draw.random() < 0.1:
         del node[key]
         return f"without {key}"
-    node[key] = draw.choice(SMALL)
+    node[key] = copy.deepcopy(draw.choice(SMALL))  # a list that is put into itself has no end
     return f"{key} is {node[key]!r}"
+
+
+def questions(value: Any) -> list[Any]:
+    """Return every public property and every public verb that needs no argument, as functions without any."""
+    asked: list[Any] = []
+    for name in dir(type(value)):
+        held = inspect.getattr_static(type(value), name)
+        if name[0] == "_" or isinstance(held, (classmethod, staticmethod)) or inspect.ismemberdescriptor(held):
+            continue
+        if isinstance(held, property):
+            asked.append(functools.partial(getattr, value, name))
+        elif inspect.isfunction(held) and not needed(held):
+            asked.append(getattr(value, name))
+    return asked
+
+
+def needed(function: Any) -> list[str]:
+    """Return the arguments that a function cannot do without, beside self."""
+    several = list(inspect.signature(function).parameters.values())[1:]
+    return [one.name for one in several if one.default is one.empty and one.kind not in (2, 4)]
 
 
 def use(value: Any, gallery: Any) -> None:
     """Ask a value for most of what it can do."""
     w, kind = gallery.world(), type(value).__name__
-    repr(value)
-    verbs = ("to_frame", "summary", "why_not", "check", "matrix")
-    asked: list[Any] = [getattr(value, verb) for verb in verbs if callable(getattr(type(value), verb, None))]
+    asked: list[Any] = [lambda: repr(value), *questions(value)]
     ids = w.audience.users.ids[:20]
     at = w.slots.at[:5]
     if isinstance(value, om.Model):
@@ -192,17 +214,18 @@ def use(value: Any, gallery: Any) -> None:
         "MessageLog": [lambda: om.SendTime().fit(w.log, value, w.audience), lambda: om.Fatigue().fit(value)],
         "Interactions": [lambda: om.ALS(factors=4, iterations=1).fit(value), lambda: om.ItemKNN().fit(value).recommend(value, k=2)],
         "Recommendations": [lambda: value.head(1), lambda: om.evaluate({"a": value}, w.x, k=2, metrics=[om.ndcg], n_bootstrap=2)],
-        "SendTimeModel": [lambda: value.slot_probability(w.audience, np.arange(20), "email", at), lambda: value.probability(ids[:5], "push", at, w.audience)],
-        "ActivityModel": [lambda: value.hour_of_week(ids), lambda: value.hour_of_week(ids, channel="app")],
-        "ReadingModel": [lambda: value.rates(ids)],
-        "FatigueModel": [lambda: value.factor(ids, "email", at), lambda: value.cost(ids, "email")],
-        "ChannelPreferenceModel": [lambda: value.preference(ids)],
-        "CreativeModel": [lambda: value.choose(gallery.pd.DataFrame({"user_id": [1, 2], "item_id": [0, 1]}), at="2025-06-01")],
-        "LiveBandit": [lambda: value.decide(np.ones((3, value._state.d - value.bandit.intercept))), lambda: value.update(value.arms.ids[:1], np.ones((len(value.arms.ids[:1]), value._state.d - value.bandit.intercept)), np.ones(len(value.arms.ids[:1]))), lambda: value.refresh()],
+        "SendTimeModel": [lambda: value.slot_probability(w.audience, np.arange(20), "email", at), lambda: value.probability(ids[:5], "push", at, w.audience), lambda: value.interval(ids[:5], "email", at, w.audience), lambda: [value.curve(ids[0], name) for name in (None, "email", "push")], lambda: value.best(w.audience, "2025-03-10", 2, channel="email")],
+        "ActivityModel": [lambda: value.hour_of_week(ids), lambda: value.hour_of_week(ids, channel="app"), lambda: value.quarter_of_week(ids), lambda: value.effective_sample_size(ids), lambda: value.standard_deviation(ids), lambda: value.best_hour(ids)],
+        "ReadingModel": [lambda: value.rates(ids), lambda: value.standard_deviation(ids, "email"), lambda: value.exposure(ids), lambda: value.chance(ids, "push"), lambda: value.slot_probability(w.audience, np.arange(20), "email", at)],
+        "FatigueModel": [lambda: value.factor(ids[:5], "email", at), lambda: value.cost(ids, "email"), lambda: value.load(ids[:5], at)],
+        "ChannelPreferenceModel": [lambda: value.preference(ids), lambda: value.best(ids)],
+        "CreativeModel": [lambda: value.choose(gallery.pd.DataFrame({"user_id": [1, 2], "item_id": [0, 1]}), at="2025-06-01"), lambda: value.probability(value.users.ids[:2], value.creatives.ids[:2])],
+        "LiveBandit": [lambda: value.decide(np.ones((3, _width(value)))), lambda: value.update(value.arms.ids[:1], np.ones((len(value.arms.ids[:1]), _width(value))), np.ones(len(value.arms.ids[:1]))), lambda: value.refresh(), lambda: value.expected(np.ones((2, _width(value)))), lambda: value.probabilities(np.ones((2, _width(value)))), lambda: value.widths(np.ones((2, _width(value)))), lambda: value.reward(value.decide(np.ones((3, _width(value)))).ids, np.ones(3)), lambda: value.add_arms(["fresh"])],
         "RankerModel": [lambda: value.recommend(w.log, om.Requests.from_log(w.train, context=["channel"], per_user=1).requests.take(np.arange(5)), k=3, audience=w.audience)],
         "Candidates": [lambda: om.plan(value)],
         "Plan": [lambda: value.prices, lambda: value.left_out],
         "ZonePosterior": [lambda: om.QuietHours("21:00", "08:00", zones=value).mask(w.touches.touches)],
+        "TypedModel": [lambda: value.recommend(value.inputs(w.log), k=3)],
         "AttributeModel": [lambda: value.recommend(w.attributes, k=2)],
         "SegmentModel": [lambda: value.recommend(w.attributes, k=2)],
         "Fallback": [lambda: value.recommend(w.x, k=2, attributes=w.attributes)],
@@ -217,9 +240,20 @@ def use(value: Any, gallery: Any) -> None:
             verb()
 
 
+def _width(bandit: Any) -> int:
+    """Return how many numbers a context of a bandit has."""
+    return int(bandit._state.d - bandit.bandit.intercept)
+
+
 def _memory(word: str) -> int:
     with open("/proc/self/status") as lines:
         return next(int(line.split()[1]) << 10 for line in lines if line.startswith(word))
+
+
+def _place(error: BaseException) -> str:
+    """Return the last line of ours that an error came through."""
+    ours = [frame for frame in traceback.extract_tb(error.__traceback__) if "omnireco" in frame.filename]
+    return f"{Path(ours[-1].filename).name}:{ours[-1].lineno}" if ours else "the use of it"
 
 
 def tried(path: Path, gallery: Any) -> str:
@@ -234,7 +268,7 @@ def tried(path: Path, gallery: Any) -> str:
             use(value, gallery)
             outcome = "used"
         except Exception as error:  # noqa: BLE001 - counted, and told apart from what is ours
-            outcome = f"raised {type(error).__name__}"
+            outcome = f"raised {type(error).__name__} in {_place(error)}"
     peak = _memory("VmHWM")
     if peak > highest and peak - before > 2 * path.stat().st_size + SPARE:
         return f"memory {(peak - before) >> 20} MB"
@@ -267,9 +301,11 @@ def _child(
     child = os.fork()
     if child == 0:
         os.close(reading)
+        code = 1
         with contextlib.suppress(BaseException):
             _try_all(seeds, at, whole, folder, gallery, writing)
-        os._exit(0)
+            code = 0
+        os._exit(code)
     os.close(writing)
     begun = ""
     with os.fdopen(reading) as lines:
@@ -283,6 +319,8 @@ def _child(
                 if verbose and not outcome.startswith(("refused", "used")):
                     print(begun, outcome, flush=True)
     _, status = os.waitpid(child, 0)
+    if os.WIFEXITED(status) and os.WEXITSTATUS(status):
+        raise RuntimeError(f"the script itself failed at {begun or at}")
     if os.WIFSIGNALED(status):
         found[f"signal {os.WTERMSIG(status)}"] += 1
         at += 1

@@ -14,6 +14,7 @@ import logging
 import pickle
 from typing import Any
 
+import numba
 from numba.core.caching import CompileResultCacheImpl, FunctionCache
 from numba.core.serialize import dumps
 
@@ -24,19 +25,27 @@ _log.addHandler(logging.NullHandler())
 
 
 class _Checked(CompileResultCacheImpl):
-    """Compiled code with a checksum: a linker that is handed broken code ends the process."""
+    """Compiled code with a checksum of what it is and of what it was made from.
+
+    A linker that is handed broken code ends the process. And numba writes its index before the code: where the disk
+    runs full between the two, or files are mixed up, the index leads to what another version of the source was.
+    """
 
     def reduce(self, compiled: Any) -> tuple[str, bytes]:
         """Return what is kept of compiled code."""
         body = dumps(super().reduce(compiled))
-        return hashlib.sha256(body).hexdigest(), body
+        return self._digest(compiled.target_context, body), body
 
     def rebuild(self, target_context: Any, payload: tuple[str, bytes]) -> Any:
-        """Return compiled code, when it is what was kept."""
+        """Return compiled code, when it is what was kept, of this function, for this machine."""
         digest, body = payload
-        if hashlib.sha256(body).hexdigest() != digest:
+        if self._digest(target_context, body) != digest:
             raise ValueError("the checksum differs")
         return super().rebuild(target_context, pickle.loads(body))
+
+    def _digest(self, target_context: Any, body: bytes) -> str:
+        made_from = (self.filename_base, self.locator.get_source_stamp(), target_context.codegen().magic_tuple())
+        return hashlib.sha256(repr((numba.__version__, *made_from)).encode() + body).hexdigest()
 
 
 class ForgivingCache(FunctionCache):

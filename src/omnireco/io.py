@@ -26,7 +26,7 @@ from omnireco.errors import OmnirecoError, ParameterError, StorageError
 
 __all__ = ["load", "save"]
 
-_FORMAT, _VERSION = "omnireco", 1
+_FORMAT, _VERSION = "omnireco", 2
 _FIELDS = {"format", "version", "kind", "fields", "checksums"}
 
 # What numpy, json, zipfile and the constructors of values raise on bytes that are not theirs.
@@ -110,7 +110,7 @@ def load(path: str | os.PathLike[str]) -> Any:
     ------
     StorageError
         When there is no such file, or it is damaged, not omnireco's, holds what its kind of value cannot hold, or was
-        written by a newer version.
+        written by a version with another format.
 
     Notes
     -----
@@ -142,8 +142,13 @@ def _value(header: dict[str, Any], arrays: dict[str, Any], name: str) -> Any:
         raise Damaged("its header is another one")
     if header["version"] > _VERSION:
         raise StorageError(
-            f"load: {name!r} has format version {header['version']}, and this one reads up to {_VERSION}. "
+            f"load: {name!r} has format version {header['version']}, and this one reads version {_VERSION}. "
             "Upgrade: pip install -U omnireco."
+        )
+    if header["version"] < _VERSION:
+        raise StorageError(
+            f"load: {name!r} has format version {header['version']}, and this one reads version {_VERSION}. Build it "
+            "again from its frame, or fit the model again, and save it: what its parts mean has changed."
         )
     if set(header) != _FIELDS or type(header["fields"]) is not dict:
         raise Damaged("its header has other fields")

@@ -20,7 +20,7 @@ PROJECT = Path(__file__).resolve().parents[2]
 FILES = sorted(SOURCE.rglob("*.py"))
 ROOMS = [
     "errors",
-    "_checks _random _frozen _compiled _compute _simd",
+    "_checks _sound _random _frozen _compiled _compute _simd",
     "data",
     "models",
     "response",

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import pickle
 import zipfile
+from fractions import Fraction
 
 import numpy as np
 import pandas as pd
@@ -158,7 +160,7 @@ def test_a_pickle_is_never_run(tmp_path):
     with pytest.raises(StorageError):
         om.load(tmp_path / "bomb")
     with zipfile.ZipFile(tmp_path / "zip", "w") as archive:
-        archive.writestr("header.json", json.dumps({"format": "omnireco", "version": 1, "kind": "catalog",
+        archive.writestr("header.json", json.dumps({"format": "omnireco", "version": 2, "kind": "catalog",
                                                      "fields": {}, "checksums": {"items": "0"}}))  # fmt: skip
         with archive.open("items.npy", "w") as entry:
             np.lib.format.write_array(entry, np.array([Bomb()], object), allow_pickle=True)
@@ -166,13 +168,29 @@ def test_a_pickle_is_never_run(tmp_path):
         om.load(tmp_path / "zip")
 
 
-def test_a_newer_file_says_upgrade(values, tmp_path):
+@pytest.mark.parametrize(
+    ("version", "told"),
+    [(99, r"version 99.*Upgrade"), (1, r"version 1, .*fit the model again"), (0, "fit the model again")],
+)
+def test_a_file_of_another_version_says_what_to_do(version, told, values, tmp_path):
     path = om.save(values["lists"], tmp_path / "lists")
     with zipfile.ZipFile(path) as archive:
         parts = {name: archive.read(name) for name in archive.namelist()}
-    header = json.loads(parts["header.json"]) | {"version": 99}
+    header = json.loads(parts["header.json"]) | {"version": version}
     with zipfile.ZipFile(path, "w") as archive:
         for name, content in parts.items():
             archive.writestr(name, json.dumps(header) if name == "header.json" else content)
-    with pytest.raises(StorageError, match=r"version 99.*Upgrade"):
+    with pytest.raises(StorageError, match=told):
         om.load(path)
+
+
+@pytest.mark.parametrize("number", [Fraction(5, 2), np.float32(2.5), np.float64(2.5)])
+def test_numbers_of_every_type_come_back_as_numbers(number, tmp_path):
+    assert om.load(om.save(om.EASE(regularization=number), tmp_path / "ease")).regularization == 2.5
+
+
+def test_an_estimate_that_is_none_of_ours(tmp_path):
+    found = om.off_policy(np.ones(2000), np.full(2000, 0.5), np.full(2000, 0.4), n_bootstrap=20)
+    strange = dataclasses.replace(found, table=found.table.assign(estimator="guess"))
+    with pytest.raises(ParameterError, match="an estimate has another name"):
+        om.save(strange, tmp_path / "found")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,7 @@ from omnireco.evaluation.channel_report import ChannelReport
 from omnireco.evaluation.channels import ChannelComparison
 from omnireco.evaluation.headroom import Headroom
 from omnireco.evaluation.learn import LearnedWeights
-from omnireco.evaluation.offpolicy import OffPolicy
+from omnireco.evaluation.offpolicy import ESTIMATORS, OffPolicy
 from omnireco.evaluation.report import Cell, Report
 from omnireco.reproduce import Reproduction
 
@@ -35,8 +36,15 @@ _CELL = {
 }
 
 
+@dataclass(frozen=True, slots=True)
 class _Frame(Part):
-    """A small pandas frame with plain columns: numbers and truths as they are, instants with their zone, and words."""
+    """A small pandas frame with plain columns: numbers and truths as they are, instants with their zone, and words.
+
+    Columns that are named here, of words and of numbers, are those that its kind reads.
+    """
+
+    words: tuple[str, ...] = ()
+    numbers: tuple[str, ...] = ()
 
     def write(self, scope: Scope, name: str, value: Any) -> None:
         demand(list(value.index) == list(range(len(value))), f"{name} has an index of its own")
@@ -50,7 +58,15 @@ class _Frame(Part):
         n, columns = Plain(tuple[int, tuple[tuple[str, tuple[str, tuple[Any, ...]]], ...]]).read(scope, name)
         frame = {column: _unpacked(kind, values) for column, (kind, values) in columns}
         demand(all(len(values) == n for values in frame.values()) and len(frame) == len(columns), f"{name} is not even")
-        return pd.DataFrame(frame, columns=[column for column, _ in columns], index=pd.RangeIndex(n))
+        made = pd.DataFrame(frame, columns=[column for column, _ in columns], index=pd.RangeIndex(n))
+        for column in (*self.words, *self.numbers):
+            known = made[column].dtype == np.float64 if column in self.numbers else _are_words(made, column)
+            demand(known, f"{name} has another column {column}")
+        return made
+
+
+def _are_words(frame: Any, column: str) -> bool:
+    return all(isinstance(one, str) for one in frame[column])
 
 
 def _packed(column: Any) -> tuple[str, tuple[Any, ...]]:
@@ -79,6 +95,12 @@ def _distinct_cells(parts: Mapping[str, Any], sizes: Mapping[str, int]) -> None:
     demand(
         len(set(names)) == len(names) == models * metrics * ks, "a report has not one cell for each model, metric and k"
     )
+
+
+def _estimated(parts: Mapping[str, Any], sizes: Mapping[str, int]) -> None:
+    table, checks = parts["table"], parts["diagnostics"]
+    demand(set(table["estimator"]) <= set(ESTIMATORS), "an estimate has another name than any of ours")
+    demand(set(checks["policy"][checks["refused"] == ""]) <= set(table["policy"]), "a policy has no estimate")
 
 
 def _plain_rows(table: Reproduction) -> tuple[Any, ...]:
@@ -131,11 +153,13 @@ FORMS = (
         "off-policy estimate",
         OffPolicy,
         {
-            **{name: _Frame() for name in ("table", "diagnostics")},
+            "table": _Frame(("policy", "estimator"), ("value", "lift", "lift_low", "lift_high")),
+            "diagnostics": _Frame(("policy", "refused"), ("effective", "mean_weight", "mean_weight_se")),
             "logged": _NUMBER,
             **{name: Whole() for name in ("rows", "people", "n_machine")},
             "confidence": _SHARE,
         },
+        check=_estimated,
     ),
     Form(
         "headroom",

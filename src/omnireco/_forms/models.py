@@ -33,7 +33,6 @@ from omnireco.models.typed import TypedEASE, TypedModel
 __all__ = ["FORMS", "PER_ITEM"]
 
 PER_ITEM = numbers("items", dtype=np.float32)
-_WIDEST = 4096  # factors that a model of few items may have: vectors are turned by (d, d) numbers
 
 
 class _Weights(Part):
@@ -50,10 +49,6 @@ class _Weights(Part):
 
 def _attributes(*names: str) -> Callable[[Any], dict[str, Any]]:
     return lambda value: {name: getattr(value, name) for name in names}
-
-
-def _some_factors(parts: Mapping[str, Any], sizes: Mapping[str, int]) -> None:
-    demand(1 <= sizes["d"] <= max(_WIDEST, 4 * sizes["items"]), f"{sizes['d']:,} factors are too many")
 
 
 def _blocks_of_types(parts: Mapping[str, Any], sizes: Mapping[str, int]) -> None:
@@ -105,7 +100,6 @@ FORMS = (
             "loss": Settings(Loss),
         },
         build=FactorModel.build,
-        check=_some_factors,
     ),
     Form(
         "projection model",
@@ -117,7 +111,6 @@ FORMS = (
             "decode": numbers("items", "d", dtype=np.float32),
         },
         build=ProjectionModel.from_arrays,
-        check=_some_factors,
     ),
     Form(
         "neighbor model",

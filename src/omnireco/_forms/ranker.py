@@ -106,6 +106,8 @@ def _check(parts: Mapping[str, Any], sizes: Mapping[str, int]) -> None:
     for field in known["fields"] if isinstance(known, dict) else known.fields:
         last = len(field.values) * sizes["items"] if isinstance(field, Field) else 0
         demand(not field.key.size or field.key[-1] < last, "a cell lies behind the last of its table")
+    columns = parts["columns"]
+    demand(set(columns.unfinished or ()) <= set(columns.events), "what is left unfinished is no type of event")
     demand("" in parts["curves"] and all(curve.score.size for curve in parts["curves"].values()), "a curve is empty")
     demand(len(parts["weights"]) == len(parts["models"]) and len(parts["half_lives"]) == 2, "parts are missing")
     demand(all(model.items == parts["items"] for model in parts["models"].values()), "a model knows other items")

@@ -28,7 +28,7 @@ from omnireco.response.channel import ChannelPreference, ChannelPreferenceModel
 from omnireco.response.creatives import CreativeChoices, CreativeModel, Creatives
 from omnireco.response.fatigue import Fatigue, FatigueModel
 from omnireco.response.profiles import Base, Pooling
-from omnireco.response.rates import Habits, Spells
+from omnireco.response.rates import LONGEST_HOURS, Habits, Spells
 from omnireco.response.reading import ReadingClock, ReadingModel
 from omnireco.response.segments import Groups
 from omnireco.response.send_time import SendTime, SendTimeModel
@@ -36,7 +36,6 @@ from omnireco.response.send_time import SendTime, SendTimeModel
 __all__ = ["FORMS"]
 
 _WEEK = 168
-_MOST_HOURS = 24 * 366 * 10_000  # no time span is longer
 _FADE = numbers("channels", low=1e-3, high=1e5)  # hours after which a message is forgotten: walks are as long
 _STRENGTH = Number(low=0.0, endless=True)
 _HOURS = Array(np.uint8, ("cells",), 0, _WEEK - 1)
@@ -135,8 +134,8 @@ FORMS = (
             "factor_sd": numbers("people", "channels", low=0.0),
             "basis": Array(np.int8, ("channels",), 0, 3),
             "base_rate": Number(0.0, 1.0),
-            "default_tau": Number(1e-3, _MOST_HOURS),
-            "life": Maybe(Whole(0, _MOST_HOURS)),
+            "default_tau": Number(1e-3, LONGEST_HOURS),
+            "life": Maybe(Whole(0, LONGEST_HOURS)),
             "n_messages": Whole(),
             "n_machine": Whole(),
         },
@@ -167,7 +166,7 @@ FORMS = (
                     "row": codes("users", "messages"),
                     "channel": codes("channels", "messages"),
                     "start": numbers("messages", low=0.0, high=_WEEK),
-                    "stop": numbers("messages", low=0.0, high=_MOST_HOURS),
+                    "stop": numbers("messages", low=0.0, high=LONGEST_HOURS),
                     "at": instants("messages"),
                     "human": chances("messages"),
                     "click": flags("messages"),

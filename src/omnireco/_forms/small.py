@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import datetime as dt
+import fractions
 import math
 import types
 import typing
@@ -203,7 +204,8 @@ def _encoded(value: Any, scope: Scope, place: str) -> Any:
         value = value.item()
     if value is None or isinstance(value, (bool, int, str)):
         return value
-    if isinstance(value, float):
+    if isinstance(value, (float, fractions.Fraction)):
+        value = float(value)
         return value if math.isfinite(value) else {"number": repr(value)}
     if isinstance(value, (dt.timedelta, np.timedelta64)):
         length = value if isinstance(value, dt.timedelta) else value.astype("timedelta64[us]").item()

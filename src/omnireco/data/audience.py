@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from omnireco._checks import check_names, count_of, name_rows
-from omnireco._frozen import ReadOnly
+from omnireco._compute import read_only
+from omnireco._sound import Sound, keep, keep_given, sound_labels
 from omnireco.data.columns import Frame, decode_optional, instants_to_pandas, open_frame
 from omnireco.data.identity import Identities
 from omnireco.data.quality import Finding, QualityReport, all_kept, check_on_invalid, finding, note, sift
@@ -68,16 +69,18 @@ class Audience:
     quality: QualityReport | None = None
 
     def __post_init__(self) -> None:
-        for array in (
-            self.zone,
-            self.consent,
-            self.reachable,
-            self.consent_at,
-            *(codes for _, codes in self.attributes.values()),
-        ):
-            if array is not None:
-                array.setflags(write=False)
-        object.__setattr__(self, "attributes", ReadOnly(self.attributes))
+        shape = (len(self.users), len(self.channels))
+        keep(
+            self,
+            zone=Sound((len(self.users),), np.int32),
+            consent=Sound(shape, np.bool_),
+            reachable=Sound(shape, np.bool_),
+        )
+        keep_given(self, consent_at=Sound(shape, np.int64))
+        stray = (self.zone < NONE) | (self.zone >= len(self.zones))
+        if stray.any():  # in doubt no zone, so no message in quiet hours
+            object.__setattr__(self, "zone", read_only(np.where(stray, NONE, self.zone), np.int32))
+        object.__setattr__(self, "attributes", sound_labels(self.attributes, len(self.users), "Audience"))
 
     @classmethod
     def from_frame(

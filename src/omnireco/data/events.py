@@ -21,7 +21,7 @@ from omnireco._checks import (
     count_of,
     from_microseconds,
 )
-from omnireco._frozen import ReadOnly
+from omnireco._sound import Sound, keep, keep_given, numbers, places, sound_labels
 from omnireco.data.columns import decode_optional, instants_to_pandas, open_frame
 from omnireco.data.dates import dates_among
 from omnireco.data.identity import Identities, ResolveReport, resolved_users
@@ -113,12 +113,17 @@ class EventLog:
     dated: np.ndarray | None = None
 
     def __post_init__(self) -> None:
-        for name in ("user", "item", "channel", "event", "at", "value", "dated"):
-            if (array := getattr(self, name)) is not None:
-                array.setflags(write=False)
-        for _, codes in self.labels.values():
-            codes.setflags(write=False)
-        object.__setattr__(self, "labels", ReadOnly(self.labels))
+        n = np.size(self.at)
+        keep(
+            self,
+            user=places(len(self.users), n),
+            item=places(len(self.items), n, none=True),
+            channel=places(len(self.channels), n),
+            event=places(len(self.events), n),
+            at=Sound((n,), np.int64),
+        )
+        keep_given(self, value=numbers(n, missing=True), dated=Sound((n,), np.bool_))
+        object.__setattr__(self, "labels", sound_labels(self.labels, n, "EventLog"))
 
     @classmethod
     def from_frame(

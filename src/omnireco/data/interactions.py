@@ -11,6 +11,7 @@ import scipy.sparse as sp
 
 from omnireco._checks import as_csr, check_choice, check_flag, check_number, count_of
 from omnireco._frozen import ReadOnly
+from omnireco._sound import Cells, keep, keep_given
 from omnireco.data import damping
 from omnireco.data.catalog import Catalog
 from omnireco.data.cells import Coded, raw_csr, sum_cells
@@ -70,17 +71,16 @@ class Interactions:
     weights: Weights | None = None
 
     def __post_init__(self) -> None:
+        given, cells = self.csr, Cells(self.shape, ("users", "items"))
+        keep(self, csr=cells)
+        keep_given(self, targets=cells)
+        layers = {
+            name: self.csr if layer is given else cells.of(layer, f"Interactions: layer {name!r}")
+            for name, layer in self.layers.items()
+        }
+        object.__setattr__(self, "layers", ReadOnly(layers))
         if self.targets is not None:
             _check_targets(self.csr, self.targets)
-        for matrix in (self.csr, *self.layers.values(), *([] if self.targets is None else [self.targets])):
-            if matrix.shape != self.shape:
-                raise SchemaError(
-                    f"Interactions: a matrix of shape {matrix.shape} does not fit {len(self.users):,} users x "
-                    f"{len(self.items):,} items. Pass matching vocabularies."
-                )
-            for array in (matrix.data, matrix.indices, matrix.indptr):
-                array.setflags(write=False)
-        object.__setattr__(self, "layers", ReadOnly(self.layers))
 
     @classmethod
     def from_frame(cls, frame: Any, *, columns: Mapping[str, str] | None = None, binary: bool = False) -> Interactions:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from omnireco._checks import check_instant, count_of, from_microseconds, name_rows
+from omnireco._sound import Sound, keep, keep_given, numbers, places
 from omnireco.data.columns import Frame, decode_optional, instants_to_pandas, open_frame
 from omnireco.data.identity import Identities, resolved_users
 from omnireco.data.quality import Finding, QualityReport, all_kept, check_on_invalid, finding, screen, sift
@@ -87,9 +88,21 @@ class MessageLog:
     quality: QualityReport | None = None
 
     def __post_init__(self) -> None:
-        for name in ("user", "channel", "item", "creative", "sent_at", "responded_at", *_OPTIONAL):
-            if (array := getattr(self, name)) is not None:
-                array.setflags(write=False)
+        n = np.size(self.sent_at)
+        chance, instant = numbers(n, low=0.0, high=1.0, missing=True), Sound((n,), np.int64)
+        keep(
+            self,
+            user=places(len(self.users), n),
+            channel=places(len(self.channels), n),
+            item=places(len(self.items), n, none=True),
+            creative=places(len(self.creatives), n, none=True),
+            sent_at=instant,
+            responded_at=instant,
+        )
+        keep_given(self, propensity=chance, machine=chance, clicked_at=instant, unsubscribed_at=instant)
+        after = {name: getattr(self, name) for name in ("responded_at", "clicked_at", "unsubscribed_at")}
+        _check_sent_first(self.sent_at, after, "MessageLog")
+        _check_propensity(self.propensity, "MessageLog")
 
     @classmethod
     def from_frame(
@@ -156,24 +169,12 @@ class MessageLog:
         clicked_at, unsubscribed_at = (
             opened.instants(name, none=NEVER) if name in opened else None for name in ("clicked_at", "unsubscribed_at")
         )
-        for name, at in (
-            ("responded_at", responded_at),
-            ("clicked_at", clicked_at),
-            ("unsubscribed_at", unsubscribed_at),
-        ):
-            if at is not None and (early := (at != NEVER) & (at < sent_at)).any():
-                raise SchemaError(
-                    f"MessageLog.from_frame: {name} precedes sent_at in {name_rows(early)}. "
-                    "Are both on the same clock? Drop or repair those rows."
-                )
+        after = {"responded_at": responded_at, "clicked_at": clicked_at, "unsubscribed_at": unsubscribed_at}
+        _check_sent_first(sent_at, after, "MessageLog.from_frame")
+        _check_propensity(propensity, "MessageLog.from_frame")
         if clicked_at is not None:
             first = (clicked_at != NEVER) & ((responded_at == NEVER) | (clicked_at < responded_at))
             responded_at = np.where(first, clicked_at, responded_at)
-        if propensity is not None and (bad := (propensity <= 0) | (propensity > 1)).any():
-            raise SchemaError(
-                f"MessageLog.from_frame: propensity must lie in (0, 1]; it does not in {name_rows(bad)}. "
-                "Leave the column out when the probability is not known."
-            )
         times = [at for at in (sent_at, responded_at, clicked_at, unsubscribed_at) if at is not None]
         last = max(int(at.max()) for at in times) + 1 if sent_at.size else 0
         log = cls(
@@ -285,6 +286,24 @@ def _sent_order(log: MessageLog) -> np.ndarray:
     extra = [getattr(log, name) for name in ("unsubscribed_at", "clicked_at", "machine", "propensity")]
     keys = [log.responded_at, log.creative, log.item, log.channel, log.user, log.sent_at]
     return np.lexsort([*(array for array in extra if array is not None), *keys])
+
+
+def _check_sent_first(sent_at: np.ndarray, after: Mapping[str, np.ndarray | None], where: str) -> None:
+    """Refuse what followed a message and lies before it."""
+    for name, at in after.items():
+        if at is not None and (early := (at != NEVER) & (at < sent_at)).any():
+            raise SchemaError(
+                f"{where}: {name} precedes sent_at in {name_rows(early)}. "
+                "Are both on the same clock? Drop or repair those rows."
+            )
+
+
+def _check_propensity(propensity: np.ndarray | None, where: str) -> None:
+    if propensity is not None and (bad := (propensity <= 0) | (propensity > 1)).any():
+        raise SchemaError(
+            f"{where}: propensity must lie in (0, 1]; it does not in {name_rows(bad)}. "
+            "Leave the column out when the probability is not known."
+        )
 
 
 def _broken(opened: Frame) -> list[Finding]:

@@ -356,11 +356,12 @@ def _weighed(
             f"{frame.where}: an event lies after at={from_microseconds(clock).isoformat()}, so its weight would exceed "
             "1. Take a later at, or read up to it: scan.log(end=at).matrix(weights)."
         )
-    nobody = Vocabulary(np.empty(0, object))
+    everybody, nothing = Vocabulary(np.zeros(1, np.int64)), Vocabulary(np.empty(0, np.int64))
     channels_known, events_known = (Vocabulary(np.array(list(names.code), object)) for names in (channels, events))
-    none = np.empty(0, np.int32)
+    user, item = np.zeros(at.size, np.int32), np.full(at.size, NONE, np.int32)
     value = frame.numbers("value", _VALUELESS) if weights.value is not None else None
-    part = EventLog(nobody, nobody, channels_known, events_known, none, none, channel, event, at, value, {}, 0, clock)
+    vocabularies = (everybody, nothing, channels_known, events_known)
+    part = EventLog(*vocabularies, user, item, channel, event, at, value, {}, 0, clock)
     return channel, event_weights(part, weights, clock)
 
 

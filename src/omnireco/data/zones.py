@@ -19,6 +19,7 @@ from omnireco._checks import (
     shown,
 )
 from omnireco._compute import row_blocks
+from omnireco._sound import Offsets, keep, numbers, places
 from omnireco.data.audience import Audience
 from omnireco.data.clock import is_zone, utc_offset
 from omnireco.data.columns import open_frame
@@ -78,8 +79,17 @@ class ZonePosterior:
     probability: np.ndarray
 
     def __post_init__(self) -> None:
-        for array in (self.row, self.indptr, self.zone, self.probability):
-            array.setflags(write=False)
+        m, n_rows = np.size(self.zone), max(0, np.size(self.indptr) - 1)
+        keep(
+            self,
+            row=places(n_rows, len(self.users), dtype=np.int64),
+            indptr=Offsets(None, m),
+            zone=places(len(self.zones), m),
+            probability=numbers(m, low=0.0, high=1.0),
+        )
+        sums = np.add.reduceat(np.append(self.probability, 0.0), self.indptr[:-1]) if n_rows else np.ones(0)
+        if not ((np.diff(self.indptr) > 0).all() and np.allclose(sums, 1.0, atol=2e-3)):
+            raise SchemaError("ZonePosterior: the probabilities of each row must sum to 1. Divide by their sum.")
 
     @classmethod
     def from_frame(cls, frame: Any, *, columns: Mapping[str, str] | None = None) -> ZonePosterior:

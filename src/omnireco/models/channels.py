@@ -13,6 +13,7 @@ import scipy.sparse as sp
 from omnireco._checks import check_choice, check_kind, check_known, check_number, count_of, shown
 from omnireco._compute import Progress, one_blas_thread, row_blocks
 from omnireco._frozen import ReadOnly
+from omnireco._sound import numbers
 from omnireco.data.interactions import Interactions
 from omnireco.data.vocabulary import Vocabulary
 from omnireco.errors import EmptyError, ParameterError
@@ -185,9 +186,8 @@ class ChannelModel(Model):
         channel: str | None = None,
     ) -> ChannelModel:
         """Return the model of a fitted base and its biases: what every other door ends in."""
-        lifts, people = np.array(lifts, np.float32, order="C"), np.array(people, np.float32, order="C")
-        if lifts.shape != (len(channels), len(base.items)) or people.shape != lifts.shape:
-            raise ParameterError(f"ChannelModel: lifts of shape {lifts.shape} do not fit the channels and items.")
+        per_cell = numbers(len(channels), len(base.items), dtype=np.float32)
+        lifts, people = per_cell.of(lifts, "ChannelModel: lifts"), per_cell.of(people, "ChannelModel: people")
         popularity, index, spread = base.popularity, None, None
         if channel is not None:
             row = _position(channels, channel)
@@ -195,8 +195,7 @@ class ChannelModel(Model):
             if isinstance(base, FactorModel) and lift:  # one more factor: the same engine as without biases
                 index = ItemIndex(np.concatenate([base.factors, lifts[row][:, None]], axis=1))
                 spread = _covariance(base.factors)
-        for array in (lifts, people, popularity):
-            array.setflags(write=False)
+        popularity.setflags(write=False)
         return cls(
             base.items, popularity, base, channels, lifts, people, lift, weights, saturation, channel, index, spread
         )

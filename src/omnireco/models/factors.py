@@ -20,7 +20,7 @@ from omnireco.models.learn import diverged, full_loss, learn
 from omnireco.models.loss import Loss
 from omnireco.models.topk import ItemIndex, topk
 
-__all__ = ["ALS", "FactorModel"]
+__all__ = ["ALS", "FactorModel", "check_width"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -275,6 +275,7 @@ class FactorModel(Model):
             )
         if items is None:
             items = np.arange(array.shape[0])
+        check_width(*array.shape)
         vocabulary = items if isinstance(items, Vocabulary) else _vocabulary(items)
         counts = np.zeros(len(array), np.float32) if popularity is None else _numbers(popularity, "popularity")
         if len(vocabulary) != len(array) or counts.shape != (len(array),):
@@ -376,6 +377,15 @@ def _unit(vectors: np.ndarray) -> np.ndarray:
     wide = vectors.astype(np.float64)
     length = np.sqrt((wide**2).sum(axis=1, keepdims=True))
     return np.where(length > 0, wide / np.where(length > 0, length, 1.0), 0.0).astype(np.float32)
+
+
+def check_width(n_items: int, d: int) -> None:
+    """Refuse factors far wider than items: a person is placed by a matrix of factors squared."""
+    most = max(4096, 4 * n_items)
+    if d > most:
+        raise ParameterError(
+            f"{d:,} factors of {n_items:,} items: at most {most:,} are taken. Pass factors.T if they lie the other way."
+        )
 
 
 def _numbers(values: Any, name: str) -> np.ndarray:

@@ -18,6 +18,7 @@ from omnireco._compute import (
     split_evenly,
     usable_threads,
 )
+from omnireco._sound import Cells, keep, numbers
 from omnireco.data.events import EventLog, require_events
 from omnireco.data.interactions import Interactions
 from omnireco.data.vocabulary import Vocabulary
@@ -272,10 +273,9 @@ class ItemModel(Model):
     weights: Any
 
     def __post_init__(self) -> None:
-        sparse = sp.issparse(self.weights)
-        parts = (self.weights.data, self.weights.indices, self.weights.indptr) if sparse else (self.weights,)
-        for array in (self.popularity, *parts):
-            array.setflags(write=False)
+        n = len(self.items)
+        weights = Cells((n, n)) if sp.issparse(self.weights) else numbers(n, n, dtype=np.float32)
+        keep(self, popularity=numbers(n, dtype=np.float32), weights=weights)
 
     def __repr__(self) -> str:
         kind = f"{self.weights.nnz:,} sparse" if sp.issparse(self.weights) else "dense"

@@ -10,6 +10,7 @@ import scipy.sparse as sp
 
 from omnireco._checks import check_choice, check_integer, check_number, count_of
 from omnireco._compute import in_threads, read_only, row_blocks
+from omnireco._sound import Cells, keep, keep_given, numbers
 from omnireco.data.interactions import Interactions
 from omnireco.data.vocabulary import Vocabulary
 from omnireco.errors import ParameterError
@@ -146,10 +147,16 @@ class NeighborModel(Model):
     reach: np.ndarray | None = None
 
     def __post_init__(self) -> None:
-        if self.reach is not None:
-            self.reach.setflags(write=False)
-        for array in (self.popularity, self.people.data, self.people.indices, self.people.indptr):
-            array.setflags(write=False)
+        check_integer(self.neighbors, "neighbors", low=1)
+        check_choice(self.similarity, "similarity", ("cosine", "jaccard"))
+        check_number(self.shrinkage, "shrinkage", low=0)
+        n_people = self.people.shape[0] if sp.issparse(self.people) else 0
+        keep(
+            self,
+            popularity=numbers(len(self.items), dtype=np.float32),
+            people=Cells((n_people, len(self.items))),
+        )
+        keep_given(self, reach=numbers(n_people, dtype=np.float32))
 
     def __repr__(self) -> str:
         return (

@@ -12,6 +12,7 @@ import scipy.sparse as sp
 from omnireco._checks import check_flag, check_integer, check_k, check_kind, check_names, check_number, count_of, shown
 from omnireco._compute import row_blocks
 from omnireco._frozen import ReadOnly
+from omnireco._sound import keep, numbers
 from omnireco.data.audience import Audience
 from omnireco.data.interactions import Interactions
 from omnireco.data.vocabulary import NONE, Vocabulary, match
@@ -201,8 +202,7 @@ class AttributeModel:
         shape = (len(self.attributes), self.model.factors.shape[1])
         if self.slope.shape != shape or self.start.shape != shape[1:]:
             raise ParameterError(f"AttributeModel: slope {self.slope.shape} must have the shape {shape}.")
-        for array in (self.slope, self.start):
-            array.setflags(write=False)
+        keep(self, slope=numbers(*shape, dtype=np.float32), start=numbers(shape[1], dtype=np.float32))
 
     def __repr__(self) -> str:
         return f"AttributeModel({count_of(len(self.attributes), 'attribute')}, {self.model!r})"
@@ -327,8 +327,8 @@ class SegmentModel:
     def __post_init__(self) -> None:
         if self.scores.shape != (len(self.segments), len(self.items)):
             raise ParameterError(f"SegmentModel: scores of shape {self.scores.shape} do not fit segments and items.")
-        for array in (self.popularity, self.scores):
-            array.setflags(write=False)
+        n_segments, n = self.scores.shape
+        keep(self, popularity=numbers(n, dtype=np.float32), scores=numbers(n_segments, n, dtype=np.float32))
 
     def __repr__(self) -> str:
         return f"SegmentModel({count_of(len(self.segments), 'segment')}, {count_of(len(self.items), 'item')})"

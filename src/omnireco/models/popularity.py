@@ -10,6 +10,7 @@ import scipy.sparse as sp
 
 from omnireco._checks import check_choice, check_number, count_of
 from omnireco._compute import row_blocks
+from omnireco._sound import keep, numbers
 from omnireco.data.interactions import Interactions
 from omnireco.data.vocabulary import Vocabulary
 from omnireco.errors import ParameterError
@@ -130,8 +131,9 @@ class PopularityModel(Model):
     personal: float = 0.0
 
     def __post_init__(self) -> None:
-        for array in (self.popularity, self.vector):
-            array.setflags(write=False)
+        check_number(self.personal, "personal")
+        per_item = numbers(len(self.items), dtype=np.float32)
+        keep(self, popularity=per_item, vector=per_item)
 
     def __repr__(self) -> str:
         return f"PopularityModel({count_of(len(self.items), 'item')}, personal={self.personal:g})"

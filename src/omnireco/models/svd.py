@@ -8,12 +8,13 @@ from typing import NoReturn
 import numpy as np
 import scipy.sparse as sp
 
-from omnireco._checks import check_integer, count_of
+from omnireco._checks import check_integer, check_numbers, count_of
 from omnireco._compute import one_blas_thread
 from omnireco.data.interactions import Interactions
 from omnireco.data.vocabulary import Vocabulary
 from omnireco.errors import ParameterError
 from omnireco.models.base import Model, count_users, explain_unfitted, require_interactions
+from omnireco.models.factors import check_width
 from omnireco.models.topk import ItemIndex, topk
 
 __all__ = ["ProjectionModel", "PureSVD", "right_singular_vectors"]
@@ -103,15 +104,20 @@ class ProjectionModel(Model):
         ParameterError
             When the shapes disagree, or a number is not finite.
         """
-        encode, decode, popularity = (np.array(a, np.float32, order="C") for a in (encode, decode, popularity))
+        encode, decode, popularity = (
+            np.array(check_numbers(a, name), np.float32, order="C")
+            for a, name in ((encode, "encode"), (decode, "decode"), (popularity, "popularity"))
+        )
+        items = items if isinstance(items, Vocabulary) else Vocabulary.from_ids(items)
         n = len(items)
         if encode.ndim != 2 or encode.shape != decode.shape or len(encode) != n or popularity.shape != (n,):
             raise ParameterError(
                 f"ProjectionModel: encode {encode.shape} and decode {decode.shape} must have the shape (n_items, d), "
                 f"popularity {popularity.shape} the shape (n_items,), and there are {n:,} items."
             )
-        if not (np.isfinite(encode).all() and np.isfinite(decode).all()):
-            raise ParameterError("ProjectionModel: encode and decode must be finite. Scale the weights down.")
+        check_width(n, encode.shape[1])
+        if not all(np.isfinite(array).all() for array in (encode, decode, popularity)):
+            raise ParameterError("ProjectionModel: encode, decode and popularity must be finite. Scale them down.")
         for array in (encode, decode, popularity):
             array.setflags(write=False)
         return cls(items, popularity, encode, decode, ItemIndex(decode))

@@ -20,6 +20,7 @@ from omnireco._checks import (
     shown,
 )
 from omnireco._compute import require_memory, row_blocks
+from omnireco._sound import numbers
 from omnireco.data.events import EventLog, require_events
 from omnireco.data.interactions import Interactions
 from omnireco.data.order import distinct
@@ -259,11 +260,10 @@ class TypedModel(Model):
         input_half_life: Any,
     ) -> TypedModel:
         """Return the model of its parts: what every other door ends in."""
-        weights, popularity = np.asarray(weights, np.float32), np.asarray(popularity, np.float32)
+        weights = numbers(None, len(items), dtype=np.float32).of(weights, "TypedModel: weights")
+        popularity = numbers(len(items), dtype=np.float32).of(popularity, "TypedModel: popularity")
         if weights.shape != (len(types) * len(items), len(items)) or not 0 <= target < len(types):
             raise ParameterError(f"TypedModel: weights of shape {weights.shape} do not fit the types and items.")
-        for array in (weights, popularity):
-            array.setflags(write=False)
         wide = Vocabulary(np.arange(len(weights), dtype=np.int64))
         return cls(items, popularity, weights, types, target, by, input_half_life, wide)
 

@@ -133,7 +133,7 @@ def solve(
         chosen[touches] = True
         total = math.fsum(value[touches])
         return Solution(chosen, total, total, price, True)
-    scale = 1.0 / float(value[touches].max())
+    scale = 1.0 / max(float(value[touches].max()), np.finfo(np.float64).tiny)  # 1 / 1e-320 is infinite
     with one_blas_thread():
         picked, prices, bound, exact = _solve_core(
             value[touches] * scale, small, limit[rows], exact_touches, linear_touches

@@ -18,6 +18,7 @@ from omnireco._checks import check_duration, check_integer, check_names, check_n
 from omnireco._compute import in_threads, one_blas_thread, row_blocks
 from omnireco._frozen import ReadOnly
 from omnireco._random import stream
+from omnireco._sound import Offsets, Sound, keep, numbers
 from omnireco.data.audience import Audience
 from omnireco.data.events import EventLog
 from omnireco.data.messages import MessageLog
@@ -313,9 +314,18 @@ class ActivityModel:
     gains: np.ndarray = field(default_factory=lambda: np.empty((0, 3)))
 
     def __post_init__(self) -> None:
-        for array in (self.indptr, self.hour, self.weight, self.history, self.trust, self.gains):
-            array.setflags(write=False)
-        for array in (self.base.theta, self.base.phi, self.base.pi, *self.groups, self.quarters):
+        n, m = len(self.users), np.size(self.hour)
+        keep(
+            self,
+            indptr=Offsets(n, m),
+            hour=Sound((m,), np.uint8, 0, WEEK - 1),
+            weight=numbers(m, low=0.0, dtype=np.float32),
+            history=Sound((n,), np.int32, 0),
+            trust=numbers(4, low=0.0, high=1.0),
+            quarters=numbers(len(self.base.pi), 4, low=0.0, high=1.0),
+            gains=numbers(None, 3),
+        )
+        for array in (self.base.theta, self.base.phi, self.base.pi, *self.groups):
             array.setflags(write=False)
         object.__setattr__(self, "channels", ReadOnly(self.channels))
 

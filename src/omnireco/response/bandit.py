@@ -542,9 +542,11 @@ class LiveBandit:
         x = self._contexts(contexts)
         allowed = self._allowed(eligible, len(x))
         mask = np.ones((len(x), len(self.arms)), np.bool_) if allowed is None else allowed
+        found = np.zeros(mask.shape)
+        if not found.size:
+            return found
         self.refresh_if_due()
         self._scorer.ready()
-        found = np.empty(mask.shape)
         for block in row_blocks(len(x), 32 * max(1, len(self.arms))):
             found[block] = self._whole_policy(x[block], mask[block])
         return found

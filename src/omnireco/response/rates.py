@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from omnireco._sound import Sound, keep, numbers, places
 from omnireco.response.delay import DEFAULT_TAU
 from omnireco.response.profiles import WEEK, circular_kernel
 
@@ -33,6 +34,9 @@ _WEIGHTS = (0.3, 0.0, 0.1, 1.0)  # what an open is worth next to a click; the fi
 _CLICKS_TO_JUDGE = 100
 _EVIDENCE = 30.0  # answers after which more of them no longer sharpen a person's segment much
 _CUT = 0.6
+LONGEST_HOURS = 24 * 366 * 10_000
+"""No message is watched longer: the years that a time can lie in."""
+
 _FLAT = np.ones((1, WEEK))
 
 
@@ -64,6 +68,21 @@ class Spells:
     human: np.ndarray
     click: np.ndarray
     weight: np.ndarray
+
+    def check(self, n_users: int, n_channels: int) -> None:
+        """Put checked, read-only arrays in place: what kernels walk for as long as a message is watched."""
+        m = np.size(self.row)
+        keep(
+            self,
+            row=places(n_users, m),
+            channel=places(n_channels, m),
+            start=numbers(m, low=0.0, high=WEEK),
+            stop=numbers(m, low=0.0, high=LONGEST_HOURS),
+            at=Sound((m,), np.int64),
+            human=numbers(m, low=0.0, high=1.0),
+            click=Sound((m,), np.bool_),
+            weight=numbers(m, low=0.0),
+        )
 
     @property
     def hour(self) -> np.ndarray:
@@ -116,6 +135,11 @@ class Habits:
     tilt: float
     strengths: tuple[float, float, float]
     appetite: np.ndarray
+
+    def check(self, n_channels: int) -> None:
+        """Put checked, read-only arrays in place."""
+        phi = numbers(np.shape(self.phi)[0] if np.ndim(self.phi) else 0, WEEK, low=0.0)
+        keep(self, phi=phi, pi=numbers(phi.shape[0], low=0.0), appetite=numbers(n_channels, low=0.0, endless=True))
 
 
 def seen_counts(spells: Spells, n: int) -> np.ndarray:

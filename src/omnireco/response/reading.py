@@ -16,6 +16,7 @@ import numpy as np
 from omnireco._checks import check_duration, check_integer, check_number, count_of, no_such, shown
 from omnireco._compute import one_blas_thread, row_blocks
 from omnireco._random import stream
+from omnireco._sound import Offsets, keep, numbers
 from omnireco.data.audience import Audience
 from omnireco.data.clock import hour_of_week, local_us
 from omnireco.data.messages import NEVER, MessageLog
@@ -228,10 +229,17 @@ class ReadingModel:
     n_machine: int = 0
 
     def __post_init__(self) -> None:
-        arrays = [self.tau, self.base, self.level, self.indptr, self.machine_share, self.habits.phi, self.habits.pi]
-        arrays += [getattr(self.spells, name) for name in ("row", "channel", "start", "stop", "at", "human", "weight")]
-        for array in (*arrays, self.spells.click, self.habits.appetite):
-            array.setflags(write=False)
+        n_channels, m = len(self.channels), np.size(self.spells.row)
+        keep(
+            self,
+            tau=numbers(n_channels, low=1e-3, high=1e5),
+            base=numbers(n_channels, WEEK, low=0.0),
+            level=numbers(n_channels, low=0.0),
+            indptr=Offsets(len(self.users), m),
+            machine_share=numbers(n_channels, missing=True),
+        )
+        self.spells.check(len(self.users), n_channels)
+        self.habits.check(n_channels)
 
     def __len__(self) -> int:
         return len(self.users)

@@ -88,6 +88,8 @@ class Scorer:
 
     def widths(self, x: np.ndarray, *, exact: bool = False) -> np.ndarray:
         """Return sqrt(x' cov_a x), (m, K)."""
+        if not len(self.state.theta):
+            return np.empty((len(x), 0))  # packed has no columns then, and the kernel writes as many as x makes
         if self.precise:
             from omnireco.response import _bandit_kernels as kernels
 

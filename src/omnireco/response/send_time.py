@@ -28,6 +28,7 @@ from omnireco._checks import (
 )
 from omnireco._compute import in_threads, one_blas_thread, row_blocks
 from omnireco._random import stream
+from omnireco._sound import Sound, keep, numbers
 from omnireco.data.audience import Audience
 from omnireco.data.clock import hour_of_week, local_us, slots, slots_by_zone
 from omnireco.data.columns import instants_to_pandas
@@ -327,10 +328,23 @@ class SendTimeModel:
     n_machine: int
 
     def __post_init__(self) -> None:
-        arrays = [self.rate, self.tau, self.reading, self.own, self.follows, self.kinds, self.everybody, self.basis]
-        arrays += [self.log_rate, self.log_rate_sd, self.tried, self.curve_parameters, self.factor, self.factor_sd]
-        for array in arrays:
-            array.setflags(write=False)
+        n, people, kinds = len(self.channels), len(self.people), len(self.activity.base.pi)
+        curves, personal = numbers(n, WEEK + 1), numbers(people, n, low=0.0)
+        keep(
+            self,
+            rate=numbers(len(self.activity), low=0.0),
+            tau=numbers(n, low=1e-3, high=1e5),
+            reading=numbers(n, WEEK, low=0.0),
+            own=numbers(n, low=0.0, high=1.0),
+            follows=numbers(n, kinds, kinds, low=0.0),
+            kinds=numbers(n, people, kinds, dtype=np.float32, low=0.0),
+            everybody=numbers(n, WEEK),
+            **dict.fromkeys(("log_rate", "log_rate_sd"), curves),
+            tried=Sound((n, WEEK), np.bool_),
+            curve_parameters=numbers(n, 3),
+            **dict.fromkeys(("factor", "factor_sd"), personal),
+            basis=Sound((n,), np.int8, 0, 3),
+        )
 
     def __repr__(self) -> str:
         pulls = ", ".join(f"{name} {tau:.1f} h" for name, tau in zip(self.channels.ids, self.tau, strict=True))
