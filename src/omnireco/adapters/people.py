@@ -8,7 +8,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from omnireco.adapters.values import as_consent, as_id, instants, is_missing, time_fault
+from omnireco.adapters.values import as_id, instants, time_fault
+from omnireco.data.answers import as_consent, is_missing
 from omnireco.data.clock import is_zone
 from omnireco.data.placeholders import is_placeholder
 

@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 
 from omnireco._checks import check_columns, name_rows
+from omnireco.data.answers import as_consent, is_missing
 from omnireco.data.vocabulary import NONE, Vocabulary, is_long_text, is_text, no_text
 from omnireco.errors import DataWarning, ParameterError, SchemaError
 
@@ -147,31 +148,23 @@ class Frame:
         return values
 
     def flags(self, name: str, *, missing: bool) -> np.ndarray:
-        """Return a column of booleans (or 0 and 1); ``missing`` stands for an unknown one."""
+        """Return a column of yes and no; ``missing`` stands for an unknown one.
+
+        Texts and mixed cells are read by their words (:func:`omnireco.data.answers.as_consent`) when the frame is
+        opened, where the door says so; what cannot be read is False, and masked in ``odd``.
+        """
+        import pyarrow as pa
         import pyarrow.types as pt
 
         array = self.columns[name]
         if pt.is_null(array.type) or len(array) == 0:
             return np.full(len(array), missing)
-        if pt.is_dictionary(array.type):
-            array = array.dictionary_decode()
-        if pt.is_boolean(array.type):
-            return np.array(array.fill_null(missing).to_numpy(zero_copy_only=False), np.bool_)
-        if pt.is_integer(array.type) or pt.is_floating(array.type):
-            return self._flags_of_numbers(name, array, missing)
-        raise SchemaError(
-            f"{self.where}: {name} must hold True and False. Got {array.type}. "
-            f"Compare it: frame[{name!r}] == 'yes', with whatever means yes there."
-        )
-
-    def _flags_of_numbers(self, name: str, array: Any, missing: bool) -> np.ndarray:
-        import pyarrow as pa
-
-        values = array.cast(pa.float64(), safe=False).to_numpy(zero_copy_only=False)
-        odd = ~np.isnan(values) & (values != 0) & (values != 1)
-        if odd.any():
-            raise SchemaError(f"{self.where}: {name} must be True or False; other numbers stand in {name_rows(odd)}.")
-        return np.where(np.isnan(values), missing, values == 1)
+        if not pt.is_boolean(array.type):
+            raise SchemaError(
+                f"{self.where}: {name} must hold True and False. Got {array.type}. "
+                f"Compare it: frame[{name!r}] == 'yes', with whatever means yes there."
+            )
+        return np.array(array.fill_null(pa.scalar(missing)).to_numpy(zero_copy_only=False), np.bool_)
 
     def _fill(self) -> str:
         """Return the advice for rows that lack what they must have."""
@@ -202,6 +195,7 @@ def open_frame(
     prefixes: Iterable[str] = (),
     columns: Mapping[str, str] | None = None,
     lenient: Mapping[str, str] | None = None,
+    answers: Iterable[str] = (),
     drops: bool = False,
 ) -> Frame:
     """Open any eager frame and read the named columns.
@@ -220,6 +214,9 @@ def open_frame(
     lenient : mapping of str to {"id", "name", "instant", "number", "share"}, optional
         What a column should hold. In a column of mixed kinds the cells that do not fit are emptied and masked
         in ``Frame.odd``; without it, and where most cells do not fit, such a column is a SchemaError.
+    answers : iterable of str
+        Columns that start with one of these hold yes and no, in whatever words: True and False where they can be read,
+        missing where nothing stands, and False, masked in ``Frame.odd``, where they cannot.
     drops : bool
         Whether the door takes ``on_invalid="drop"``: then errors advise it.
     """
@@ -267,6 +264,9 @@ def open_frame(
     read, odd = {}, {}
     for ours, theirs in source.items():
         column, kind = table.get_column(real[theirs]), (lenient or {}).get(ours)
+        if ours.startswith(tuple(answers) or "\0") and not (ours.endswith("_at") and ours[:-3] in source):
+            read[ours], odd[ours] = _read_answers(column, ours, where)
+            continue
         try:
             text = _long_text(column) if lenient is None else None
             read[ours] = _read(column, theirs, where) if text is None else text
@@ -321,6 +321,37 @@ def _read(column: Any, name: str, where: str) -> Any:
     if column.dtype == nw.Object and pt.is_timestamp(array.type) and array.type.tz is not None:
         _refuse_naive(column, name, where)
     return array.combine_chunks() if isinstance(array, pa.ChunkedArray) else array
+
+
+def _read_answers(column: Any, name: str, where: str) -> tuple[Any, np.ndarray]:
+    """Return a column of yes and no as a pyarrow Array of booleans, and a mask of the cells that cannot be read."""
+    import narwhals as nw
+    import pyarrow as pa
+
+    if column.dtype == nw.Boolean:
+        array = column.to_arrow()
+        array = array.combine_chunks() if isinstance(array, pa.ChunkedArray) else array
+        return array, np.zeros(len(array), np.bool_)
+    cells = column.to_list()
+    said = _each_answer(cells)
+    gaps = np.array([is_missing(cell) for cell in cells], np.bool_)
+    odd = np.array([answer is None for answer in said], np.bool_)
+    if odd.any() and (odd | gaps).all():
+        raise SchemaError(
+            f"{where}: {name} must hold True and False, or words for them. None can be read, in {name_rows(odd)}. "
+            f"Compare it: frame[{name!r}] == 'x', with whatever means yes there."
+        )
+    yes = np.array([bool(answer) for answer in said], np.bool_)
+    return (pa.nulls(len(cells)) if len(cells) and gaps.all() else pa.array(yes, mask=gaps)), odd
+
+
+def _each_answer(cells: list[Any]) -> list[bool | None]:
+    """Return what each cell says, with each spelling read once where cells have a hash."""
+    try:
+        known = {cell: as_consent(cell) for cell in set(cells)}
+    except TypeError:
+        return [as_consent(cell) for cell in cells]
+    return [known[cell] for cell in cells]
 
 
 def _read_with_gaps(column: Any) -> Any:
