@@ -287,7 +287,8 @@ def _read_zones(names: Vocabulary, code: np.ndarray, *, drop: bool) -> tuple[Voc
         raise SchemaError(f"{what} {_ZONE_FIX} Leave it missing where it is not known.")
     if not drop:
         warnings.warn(
-            f"{what} They are people without a zone now: a channel with quiet hours does not reach them. {_ZONE_FIX} "
+            f"{what} {'That person has' if wrong.sum() == 1 else 'Those people have'} no zone now: a channel with "
+            f"quiet hours does not reach {'them' if wrong.sum() != 1 else 'that person'}. {_ZONE_FIX} "
             "on_invalid='drop' counts them in audience.quality without this warning.",
             DataWarning,
             stacklevel=3,

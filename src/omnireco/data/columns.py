@@ -29,6 +29,7 @@ _FIRST_US, _LAST_US = -62_135_596_800_000_000, 253_402_300_799_999_998
 _DAY_US = 86_400_000_000
 _EPOCH_END_US = 31 * _DAY_US  # any unit taken for the next finer one ends in January 1970, until 2054
 _TEXTS = 1000  # texts looked at for the advice of an error
+_CAMEL = re.compile(r"(?<=[a-z])(?=[A-Z])")
 _WITH_ZONE = re.compile(r"\d:\d{2}.*(Z|UTC|GMT|[+-]\d{2}(:?\d{2})?)\s*$", re.IGNORECASE)
 
 
@@ -229,7 +230,8 @@ def open_frame(
     except TypeError:
         raise SchemaError(
             f"{where} takes a pandas, polars or pyarrow frame held in memory. Got {type(frame).__name__}. "
-            "Collect a lazy frame first; build one from records with pandas.DataFrame(records)."
+            "Collect a lazy frame first; read a file with pandas.read_csv or read_parquet; build one from records with "
+            "pandas.DataFrame(records)."
         ) from None
     except ValueError as error:
         raise SchemaError(f"{where} cannot read this frame: {error}") from None
@@ -260,6 +262,7 @@ def open_frame(
     source |= {name: name for name in present if name.startswith(tuple(prefixes) or ("\0",))}
     source |= renamed
     check_columns([*renamed, *present], needed, where)
+    _refuse_misspelt(sorted(set(present) - set(source.values())), source, wanted, tuple(prefixes), where)
     real = dict(zip(present, table.columns, strict=True))  # pandas also has columns named by numbers and tuples
     read, odd = {}, {}
     for ours, theirs in source.items():
@@ -285,6 +288,19 @@ def open_frame(
             read[ours] = pa.nulls(len(read[ours]))
     others = tuple(name for name in present if name not in source.values())
     return Frame(where, read, len(table), others, odd, drops)
+
+
+def _refuse_misspelt(
+    unread: Iterable[str], source: Mapping[str, str], wanted: Iterable[str], prefixes: tuple[str, ...], where: str
+) -> None:
+    """Refuse columns that are one of ours but for capitals, blanks and hyphens: they would be left out in silence."""
+    for theirs in unread:
+        ours = re.sub(r"[\s_-]+", "_", _CAMEL.sub("_", theirs.strip())).casefold()
+        if ours not in source and (ours in wanted or (prefixes and ours.startswith(prefixes))):
+            raise SchemaError(
+                f"{where}: the column {theirs!r} would not be read, since ours is called {ours!r}. Map it: "
+                f"columns={{{ours!r}: {theirs!r}}}; or leave it out: frame.drop(columns={theirs!r})."
+            )
 
 
 def instants_to_pandas(at: np.ndarray, *, none: int | None = None) -> Any:

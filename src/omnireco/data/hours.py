@@ -9,6 +9,7 @@ from omnireco.data.clock import hour_of_week
 from omnireco.data.events import EventLog
 from omnireco.data.vocabulary import NONE, match
 from omnireco.data.zone_names import one_name_each
+from omnireco.errors import SchemaError
 
 __all__ = ["local_hours", "offset_minutes"]
 
@@ -22,7 +23,16 @@ def local_hours(log: EventLog, audience: Audience, rows: np.ndarray, *, earlier_
     The clock is the event's own where the log keeps one (``context=["utc_offset_min"]``, minutes east of UTC, or
     ``context=["timezone"]``, IANA names: people travel), and the person's zone in the audience otherwise. An event that
     carries a date only has no hour.
+
+    Raises
+    ------
+    SchemaError
+        When ``audience`` is none.
     """
+    if not isinstance(audience, Audience):
+        raise SchemaError(
+            f"audience must be an Audience. Got {type(audience).__name__}: write Audience.from_frame(frame)."
+        )
     person = match(audience.users, log.users, ("audience", "events"))
     zone_of = np.append(audience.zone, np.int32(NONE))[person]
     user, at = log.user[rows], log.at[rows] - earlier_us

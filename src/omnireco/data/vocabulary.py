@@ -166,7 +166,8 @@ class Vocabulary:
         if missing == "raise" and (unknown := codes == NONE).any():
             raise UnknownIdError(
                 f"{int(unknown.sum()):,} of {codes.size:,} ids are unknown here: {name_rows(unknown)} of those "
-                f"asked for. Keep the known ones with ids[vocabulary.codes(ids, missing='none') >= 0]."
+                "asked for. Keep the known ones: [id for id in ids if id in known], where known is the vocabulary at "
+                "hand, such as model.items, log.users or audience.users."
             )
         return codes
 
@@ -262,15 +263,16 @@ def match(known: Vocabulary, other: Vocabulary, tables: tuple[str, str], *, colu
     return codes
 
 
-def _check_kinds(given: np.ndarray, known: np.ndarray, what: str, those: str, column: str = "user_id") -> None:
+def _check_kinds(given: np.ndarray, known: np.ndarray, what: str, those: str, column: str = "") -> None:
     """Refuse integers against strings: 1 and "1" would never meet, and nothing would say so."""
     if (given.dtype == object) == (known.dtype == object):
         return
     kinds = {True: "strings", False: "integers"}
+    name = repr(column) if column else "column"
     raise IdKindError(
         f"{what[0].upper() + what[1:]} are {kinds[given.dtype == object]}, {those} are {kinds[known.dtype == object]}: "
         "they can never meet. Cast one of them before it is read, for example "
-        f"frame[{column!r}] = frame[{column!r}].astype(str)."
+        f"frame[{name}] = frame[{name}].astype(str){'' if column else ', for the column that holds them'}."
     )
 
 

@@ -7,6 +7,7 @@ A name that it lists for a country is kept; any other one that is a link is repl
 from __future__ import annotations
 
 import functools
+import zoneinfo
 
 import numpy as np
 
@@ -15,9 +16,16 @@ from omnireco.data.vocabulary import NONE, Vocabulary
 
 __all__ = ["one_name", "one_name_each"]
 
+_UTC = frozenset(
+    [
+        *("utc", "uct", "universal", "zulu", "etc/utc", "etc/uct", "etc/universal", "etc/zulu"),
+        *("etc/greenwich", "etc/gmt", "etc/gmt0", "etc/gmt+0", "etc/gmt-0"),
+    ]
+)
+
 
 def one_name(name: object) -> str | None:
-    """Return the one name of a time zone, None for what is none; spaces around it do not count.
+    """Return the one name of a time zone, None for what is none; small and capital letters and spaces do not matter.
 
     Parameters
     ----------
@@ -27,15 +35,21 @@ def one_name(name: object) -> str | None:
     Returns
     -------
     str or None
-        ``"UTC"`` for all names of it that :func:`is_zone` takes. Without a file of links on this machine
-        (``pip install tzdata`` brings one) every spelling stays as it is.
+        ``"UTC"`` for all names that can mean nothing else, ``Etc/GMT`` too; plain ``GMT`` is none, since it is what
+        people in Britain write in summer as well. Without a file of links on this machine (``pip install tzdata``
+        brings one) other names of a zone stay as they are.
 
     Examples
     --------
     >>> one_name(" Asia/Calcutta"), one_name("US/Eastern"), one_name("Etc/UTC"), one_name("Etc/Unknown")
     ('Asia/Kolkata', 'America/New_York', 'UTC', None)
     """
-    if not isinstance(name, str) or not is_zone(name := name.strip()):
+    if not isinstance(name, str):
+        return None
+    name = name.strip().replace(" ", "_")
+    if name.casefold() in _UTC:
+        return "UTC"
+    if not is_zone(name) and not is_zone(name := _spelled().get(name.casefold(), "")):
         return None
     return _links().get(name, name)
 
@@ -49,12 +63,17 @@ def one_name_each(zones: Vocabulary, zone: np.ndarray) -> tuple[Vocabulary, np.n
 
 
 @functools.cache
+def _spelled() -> dict[str, str]:
+    """Return the spelling of every name of the zone database, by its small letters."""
+    return {name.casefold(): name for name in sorted(zoneinfo.available_timezones())}
+
+
+@functools.cache
 def _links() -> dict[str, str]:
     """Return the zone database's other names of zones, each with the one that is kept."""
     kept = {line.split("\t")[2].strip() for line in zone_file("zone.tab")}
     target = {words[2]: words[1] for line in zone_file("tzdata.zi") if (words := line.split())[:1] == ["L"]}
-    found = {name: _end(name, target, kept) for name in target if name not in kept}
-    return found | {"UTC": "UTC", "Etc/UTC": "UTC"}
+    return {name: _end(name, target, kept) for name in target if name not in kept}
 
 
 def _end(name: str, target: dict[str, str], kept: set[str]) -> str:

@@ -14,7 +14,7 @@ from omnireco._frozen import ReadOnly
 from omnireco._random import stream
 from omnireco.data.interactions import Interactions
 from omnireco.data.vocabulary import NONE
-from omnireco.errors import EmptyError
+from omnireco.errors import EmptyError, SchemaError
 from omnireco.evaluation.learn import mean_of, values_of
 from omnireco.evaluation.metrics import Metric, ndcg
 from omnireco.models.base import Model
@@ -135,6 +135,10 @@ def _people(
 ) -> tuple[Interactions, sp.csr_matrix]:
     """Return histories and truth (n, n_items) of the people who have both, at most ``people`` of them."""
     known = blend._align(histories)
+    if not isinstance(truth, Interactions):
+        raise SchemaError(
+            f"learn_blend: truth must be Interactions. Got {type(truth).__name__}: write test.matrix() of a log."
+        )
     row = truth.users.codes(histories.users.ids, missing="none")
     chosen = truth.without_targets().with_items(blend.items).csr
     both = (row != NONE) & (np.diff(known.csr.indptr) > 0)

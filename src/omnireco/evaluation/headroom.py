@@ -10,9 +10,9 @@ import numpy as np
 from omnireco._checks import check_duration, check_instant, check_number, count_of, from_microseconds
 from omnireco._random import stream
 from omnireco.data.audience import Audience
-from omnireco.data.events import EventLog
+from omnireco.data.events import EventLog, require_events
 from omnireco.data.messages import MessageLog
-from omnireco.errors import EmptyError
+from omnireco.errors import EmptyError, ParameterError, SchemaError
 from omnireco.evaluation.timing import timing_skill
 from omnireco.response.activity import ActivityProfile
 from omnireco.response.delay import reading_after, send_value
@@ -132,17 +132,28 @@ def headroom(
     """
     tau = check_duration(pull, "pull") / 3_600_000_000
     check_number(worthwhile, "worthwhile", low=0.0)
-    if not len(log):
-        raise EmptyError("headroom: the log has no events. Check the split or the filters before it.")
+    require_events(log, "headroom")
+    if messages is not None and not isinstance(messages, MessageLog):
+        raise SchemaError(
+            f"headroom: messages must be a MessageLog. Got {type(messages).__name__}: write "
+            "MessageLog.from_frame(frame)."
+        )
     cut = int(np.quantile(log.at, 0.8)) if at is None else check_instant(at, "at")
     train, test = log.split(from_microseconds(cut))
     profile = activity if activity is not None else ActivityProfile()
+    if not isinstance(profile, ActivityProfile):
+        raise ParameterError(
+            f"headroom: activity must be an ActivityProfile, which is fitted before the cut. Got "
+            f"{type(profile).__name__}: write activity=om.ActivityProfile(...)."
+        )
     known = messages.before(from_microseconds(cut)) if messages is not None else None
     model = profile.fit(train, audience, messages=known)
     later = _later(test, train, audience, check_duration(profile.session_gap, "session_gap"))
     came = (later.sum(axis=1) > 0) & (model.history > 0)
     if not came.any():
-        raise EmptyError("headroom: nobody with a history came back after the cut. Move it with at=, or wait.")
+        dates = int((~log.timed).sum())
+        why = f" {dates:,} of {len(log):,} events carry a date and no hour: join the real times." if dates else ""
+        raise EmptyError(f"headroom: nobody with a history came back after the cut. Move it with at=, or wait.{why}")
     users, later = np.flatnonzero(came), later[came]
     profiles = model.profiles(users)
     skill = timing_skill(

@@ -319,7 +319,7 @@ def _instants(at_us: Any) -> np.ndarray:
     if at.ndim != 1 or not whole or (np.abs(at.astype(np.float64)) > _LATEST).any():
         raise ParameterError(
             "at_us must hold instants in UTC microseconds, whole numbers of the years 1 to 9999, shape (s,). "
-            "om.slots(...).at.to_numpy() in a plan's hours, or pandas.Timestamp(...).value // 1000."
+            "Write om.slots(...).at, or [pandas.Timestamp(...).value // 1000]."
         )
     return at.astype(np.int64)
 
