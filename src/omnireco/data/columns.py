@@ -29,6 +29,9 @@ _FIRST_US, _LAST_US = -62_135_596_800_000_000, 253_402_300_799_999_998
 _DAY_US = 86_400_000_000
 _EPOCH_END_US = 31 * _DAY_US  # any unit taken for the next finer one ends in January 1970, until 2054
 _TEXTS = 1000  # texts looked at for the advice of an error
+_POINT = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
+_COMMA = re.compile(r"[+-]?(\d{1,3}(\.\d{3})*|\d+)(,\d+)?")
+_THOUSANDS = re.compile(r"[+-]?(\d{1,3}(,\d{3})*|\d+)(\.\d+)?")
 _CAMEL = re.compile(r"(?<=[a-z])(?=[A-Z])")
 _WITH_ZONE = re.compile(r"\d:\d{2}.*(Z|UTC|GMT|[+-]\d{2}(:?\d{2})?)\s*$", re.IGNORECASE)
 
@@ -99,8 +102,11 @@ class Frame:
             at[missing] = none or 0
         return at
 
-    def numbers(self, name: str, fix: str = "Fill them in upstream.") -> np.ndarray:
-        """Return a column of finite numbers as float64; ``fix`` says what to do where one is missing."""
+    def numbers(self, name: str, fix: str = "Fill them in upstream.", *, gaps: bool = False) -> np.ndarray:
+        """Return a column of finite numbers as float64; ``fix`` says what to do where one is missing.
+
+        With ``gaps`` a missing one is NaN.
+        """
         import pyarrow as pa
         import pyarrow.types as pt
 
@@ -110,22 +116,22 @@ class Frame:
         if pt.is_null(array.type):
             raise SchemaError(f"{self.where}: {name} is missing in all {len(array):,} rows. {fix}")
         if not (pt.is_integer(array.type) or pt.is_floating(array.type) or pt.is_decimal(array.type)):
-            raise SchemaError(
-                f"{self.where}: {name} must hold numbers. Got {array.type}. Cast it: pd.to_numeric(frame[{name!r}])."
-            )
+            raise SchemaError(f"{self.where}: {name} must hold numbers. Got {array.type}. {_amount_fix(name, array)}")
         values = np.array(array.cast(pa.float64(), safe=False).to_numpy(zero_copy_only=False))
-        bad = ~np.isfinite(values)
+        bad = np.isinf(values) if gaps else ~np.isfinite(values)
         if bad.any():
-            raise SchemaError(f"{self.where}: {name} is missing or infinite in {name_rows(bad)}. {fix}")
+            raise SchemaError(
+                f"{self.where}: {name} is {'' if gaps else 'missing or '}infinite in {name_rows(bad)}. {fix}"
+            )
         return values
 
-    def numbers_if_any(self, name: str, fix: str) -> np.ndarray | None:
+    def numbers_if_any(self, name: str, fix: str, *, gaps: bool = False) -> np.ndarray | None:
         """Return an optional column of numbers; None where it is absent, or missing for every row."""
         import pyarrow.types as pt
 
         if name not in self or (self.n_rows and pt.is_null(self.columns[name].type)):
             return None
-        return self.numbers(name, fix)
+        return self.numbers(name, fix, gaps=gaps)
 
     def shares(self, name: str) -> np.ndarray:
         """Return a column of probabilities (or of True and False) as float64; NaN where it is missing."""
@@ -135,10 +141,12 @@ class Frame:
         array = self.columns[name]
         if pt.is_null(array.type) or len(array) == 0:
             return np.full(len(array), np.nan)
+        if is_text(array.type):
+            array = self._answers(name, array)
         if not (pt.is_boolean(array.type) or pt.is_integer(array.type) or pt.is_floating(array.type)):
             raise SchemaError(
                 f"{self.where}: {name} must hold True and False, or probabilities. Got {array.type}. "
-                f"Compare it: frame[{name!r}] == 'yes'."
+                f"Compare it: frame[{name!r}] == 'x', with whatever means yes there."
             )
         if pt.is_boolean(array.type):
             array = array.cast(pa.int8())
@@ -147,6 +155,21 @@ class Frame:
         if bad.any():
             raise SchemaError(f"{self.where}: {name} must lie in [0, 1]; it does not in {name_rows(bad)}.")
         return values
+
+    def _answers(self, name: str, array: Any) -> Any:
+        """Return texts as booleans; one that says neither yes nor no is an error."""
+        import pyarrow as pa
+
+        cells = array.to_pylist()
+        said = [None if is_missing(cell) else as_consent(cell) for cell in cells]
+        unread = np.array([s is None and not is_missing(c) for s, c in zip(said, cells, strict=True)], np.bool_)
+        if unread.any():
+            raise SchemaError(
+                f"{self.where}: {name} must hold True and False, or probabilities. Texts say neither yes nor no in "
+                f"{name_rows(unread)}. Compare it: frame[{name!r}] == 'x', with whatever means yes there; or make "
+                f"numbers of it: pd.to_numeric(frame[{name!r}])."
+            )
+        return pa.array(said, pa.bool_())
 
     def flags(self, name: str, *, missing: bool) -> np.ndarray:
         """Return a column of yes and no; ``missing`` stands for an unknown one.
@@ -528,6 +551,26 @@ def _microseconds(array: Any) -> np.ndarray:
     scale = {"us": 1, "ms": 1_000, "s": 1_000_000}[unit]
     limit = _LAST_US // scale + 1
     return np.clip(raw, -limit, limit) * scale if scale > 1 else np.array(raw)
+
+
+def _amount_fix(name: str, array: Any) -> str:
+    """Return how to make numbers of a column that holds none, by what its cells look like."""
+    import pyarrow.types as pt
+
+    column = f"frame[{name!r}]"
+    if pt.is_boolean(array.type):
+        return f"Cast it: {column}.astype(float)."
+    if pt.is_duration(array.type):
+        return f"Say the unit: {column}.dt.total_seconds()."
+    texts = [text.strip() for text in array[:_TEXTS].to_pylist() if text] if is_text(array.type) else []
+    plain, comma, thousands = (all(form.fullmatch(text) for text in texts) for form in (_POINT, _COMMA, _THOUSANDS))
+    if plain:
+        return f"Cast it: pd.to_numeric({column})."
+    if comma and not thousands:
+        return f"It writes a comma: pd.to_numeric({column}.str.replace('.', '').str.replace(',', '.'))."
+    if thousands and not comma:
+        return f"It parts thousands: pd.to_numeric({column}.str.replace(',', ''))."
+    return f"Not all of its texts are plain numbers: pd.to_numeric({column}, errors='coerce') makes those missing."
 
 
 def time_fix(name: str, array: Any) -> str:
