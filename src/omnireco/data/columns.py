@@ -290,7 +290,8 @@ def open_frame(
     read, odd = {}, {}
     for ours, theirs in source.items():
         column, kind = table.get_column(real[theirs]), (lenient or {}).get(ours)
-        if ours.startswith(tuple(answers) or "\0") and not (ours.endswith("_at") and ours[:-3] in source):
+        dated = column.dtype == nw.Datetime or (ours.endswith("_at") and ours[:-3] in source)
+        if ours.startswith(tuple(answers) or "\0") and not dated:
             read[ours], odd[ours] = _read_answers(column, ours, where)
             continue
         try:
