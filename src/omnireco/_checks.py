@@ -9,7 +9,7 @@ from __future__ import annotations
 import datetime as dt
 import numbers
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence, Sized
 from typing import Any, NoReturn
 
 import numpy as np
@@ -19,14 +19,18 @@ from omnireco.errors import MissingExtraError, NotFittedError, ParameterError, S
 __all__ = [
     "MICROSECOND",
     "as_csr",
+    "check_array",
     "check_choice",
     "check_columns",
     "check_duration",
     "check_flag",
     "check_instant",
+    "check_instants",
     "check_integer",
     "check_k",
+    "check_kind",
     "check_known",
+    "check_mapping",
     "check_names",
     "check_number",
     "check_numbers",
@@ -35,7 +39,9 @@ __all__ = [
     "from_microseconds",
     "name_rows",
     "no_such",
+    "plain",
     "require",
+    "shown",
     "unmasked",
 ]
 
@@ -51,6 +57,13 @@ _UNITS_US = {
 }
 _DURATION = re.compile(r"^\s*(\d+(?:\.\d+)?)\s*([A-Za-z]+)\s*$")
 _DATE = re.compile(r"^\d{4}-\d{2}-\d{2}$")
+_PLAIN = re.compile(
+    r"[^\W\d]{0,20}"  # a word
+    r"|[A-Z][A-Za-z_]{1,14}(/[A-Z][A-Za-z_]{1,20}){1,2}|(Etc/)?(UTC|GMT)[+-]\d{1,2}(:?\d{2})?"  # a zone
+    r"|-?\d+(\.\d+)?\s?(us|ms|s|min|h|D|d|W|w)"  # a duration
+    r"|\d{1,2}:\d{2}(:\d{2})?"  # a time of day
+    r"|\d{4}-\d{2}-\d{2}([T ]\d{2}:\d{2}(:\d{2}(\.\d{1,9})?)?(Z|[+-]\d{2}(:?\d{2})?)?)?"
+)
 _LONGEST_US = 3_652_500 * _UNITS_US["d"]
 _FIRST_US, _LAST_US = -62_135_596_800_000_000, 253_402_300_799_999_999  # what datetime can hold
 _NO_NUMBERS = (bool, np.bool_, np.timedelta64)  # numpy counts the last among its integers
@@ -59,13 +72,62 @@ _NAMES_SHOWN, _NAMES_LISTED = 5, 20
 _EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 
 
+def shown(value: Any) -> str:
+    """Return what an error may say of an argument: anything that could be somebody's id is described, not repeated.
+
+    Numbers, booleans, None, times and plain words stand as they are; any other text by its length, and whatever
+    holds values by its kind and size.
+
+    Examples
+    --------
+    >>> shown("meann"), shown("30D"), shown(2.5), shown("ann@example.org"), shown(["ann", "bob"])
+    ("'meann'", "'30D'", '2.5', 'a text of 15 characters', 'a list of length 2')
+    """
+    if isinstance(value, np.generic) and not isinstance(value, (np.datetime64, np.timedelta64)):
+        value = value.item()
+    if value is None or isinstance(value, (bool, float)):
+        return repr(value)
+    if isinstance(value, int):
+        return str(value) if abs(value) < 10**20 else "an integer of more than 20 digits"
+    if isinstance(value, (dt.date, dt.time, dt.timedelta, np.datetime64, np.timedelta64)):
+        return str(value)
+    if isinstance(value, str):
+        return (
+            repr(value)
+            if _PLAIN.fullmatch(value)
+            else f"a text of {len(value):,} character{'' if len(value) == 1 else 's'}"
+        )
+    return _described(value)
+
+
+def plain(value: Any, otherwise: str) -> str:
+    """Return a plain word for a line of advice, or another one where it could be somebody's id."""
+    return value if isinstance(value, str) and value and _PLAIN.fullmatch(value) else otherwise
+
+
+def _described(value: Any) -> str:
+    if isinstance(value, type):
+        return f"the class {value.__name__}"
+    kind = type(value).__name__
+    called = f"{'an' if kind[0] in 'AEIOaeio' else 'a'} {kind}"
+    shape = getattr(value, "shape", None)
+    if isinstance(shape, tuple):
+        return f"{called} of shape {shape}"
+    return f"{called} of length {len(value):,}" if isinstance(value, Sized) else called
+
+
+def _typed(value: Any) -> str:
+    text, kind = shown(value), type(value).__name__
+    return text if kind in text else f"{text} ({kind})"
+
+
 def check_integer(value: Any, name: str, *, low: int | None = None, high: int | None = None) -> int:
     """Return ``value`` as an int inside [low, high]; booleans are not integers here."""
     if isinstance(value, _NO_NUMBERS) or not isinstance(value, numbers.Integral):
-        raise ParameterError(f"{name} must be an integer{_range(low, high)}. Got {value!r} ({type(value).__name__}).")
+        raise ParameterError(f"{name} must be an integer{_range(low, high)}. Got {_typed(value)}.")
     number = int(value)
     if (low is not None and number < low) or (high is not None and number > high):
-        raise ParameterError(f"{name} must be an integer{_range(low, high)}. Got {number}.")
+        raise ParameterError(f"{name} must be an integer{_range(low, high)}. Got {shown(number)}.")
     return number
 
 
@@ -84,8 +146,8 @@ def check_number(
 ) -> float:
     """Return ``value`` as a finite float inside [low, high] and greater than ``above``."""
     if isinstance(value, _NO_NUMBERS) or not isinstance(value, numbers.Real):
-        raise ParameterError(f"{name} must be a number. Got {value!r} ({type(value).__name__}).")
-    number = float(value)
+        raise ParameterError(f"{name} must be a number. Got {_typed(value)}.")
+    number = _float(value)
     if not np.isfinite(number):
         raise ParameterError(f"{name} must be a finite number. Got {number}.")
     if above is not None and not number > above:
@@ -93,6 +155,13 @@ def check_number(
     if (low is not None and number < low) or (high is not None and number > high):
         raise ParameterError(f"{name} must be a number{_range(low, high)}. Got {number:g}.")
     return number
+
+
+def _float(value: Any) -> float:
+    try:
+        return float(value)
+    except OverflowError:
+        return float("inf")
 
 
 def check_numbers(values: Any, name: str, *, error: type[SchemaError | ParameterError] = ParameterError) -> np.ndarray:
@@ -112,22 +181,46 @@ def check_numbers(values: Any, name: str, *, error: type[SchemaError | Parameter
 def check_flag(value: Any, name: str) -> bool:
     """Return ``value`` as a bool."""
     if not isinstance(value, (bool, np.bool_)):
-        raise ParameterError(f"{name} must be True or False. Got {value!r}.")
+        raise ParameterError(f"{name} must be True or False. Got {shown(value)}.")
     return bool(value)
 
 
 def check_choice(value: Any, name: str, choices: Sequence[str]) -> str:
     """Return ``value`` when it is one of ``choices``."""
     if not isinstance(value, str) or value not in choices:
-        raise ParameterError(f"{name} must be one of {', '.join(map(repr, choices))}. Got {value!r}.")
+        raise ParameterError(f"{name} must be one of {', '.join(map(repr, choices))}. Got {shown(value)}.")
     return str(value)
 
 
 def check_names(value: Any, name: str) -> tuple[str, ...]:
     """Return a list of names as a tuple; one bare string would be read letter by letter."""
     if isinstance(value, (str, bytes)) or not isinstance(value, Iterable):
-        raise ParameterError(f"{name} must be a list of names, such as [{str(value)!r}]. Got {value!r}.")
-    return tuple(value)
+        raise ParameterError(
+            f"{name} must be a list of names, such as [{plain(value, 'email')!r}]. Got {shown(value)}."
+        )
+    names: tuple[Any, ...] = tuple(value)
+    for one in names:
+        if isinstance(one, _NO_NUMBERS) or not isinstance(one, (str, numbers.Integral)):
+            raise ParameterError(f"{name} must hold names, such as ['email']. Got {shown(one)} among them.")
+    return names
+
+
+def check_mapping(value: Any, name: str, example: str) -> Mapping[Any, Any]:
+    """Return a mapping, empty for None; ``example`` is one, as it is written."""
+    if value is None:
+        return {}
+    if not isinstance(value, Mapping):
+        raise ParameterError(f"{name} must be a mapping, such as {example}. Got {shown(value)}.")
+    return value
+
+
+def check_kind(value: Any, kind: type | tuple[type, ...], name: str, fix: str, *, none: bool = False) -> None:
+    """Refuse an argument of another type, with the line that makes one."""
+    if isinstance(value, kind) or (none and value is None):
+        return
+    wanted = (kind[0] if isinstance(kind, tuple) else kind).__name__
+    got = f"the class {value.__name__}" if isinstance(value, type) else type(value).__name__
+    raise ParameterError(f"{name} must be {'an' if wanted[0] in 'AEIO' else 'a'} {wanted}. Got {got}. Write {fix}.")
 
 
 def check_known(
@@ -154,10 +247,12 @@ def check_known(
     """
     if missing is not None:
         check_choice(missing, "missing", ("raise", "ignore"))
+    if isinstance(names, (str, bytes)) or not isinstance(names, Iterable):
+        raise ParameterError(f"{where}: names must be a list. Got {shown(names)}: write a list of them.")
     names, here = tuple(names), dict.fromkeys(known)
-    unknown = [name for name in names if name not in here]
+    unknown = [name for name in names if not isinstance(name, Hashable) or name not in here]
     if not unknown or missing == "ignore":
-        return tuple(name for name in names if name in here)
+        return tuple(name for name in names if isinstance(name, Hashable) and name in here)
     advice = "" if missing is None else " Where a name may be absent, write missing='ignore'."
     raise ParameterError(f"{where}: {_unknown_names(unknown, list(here))}{advice}")
 
@@ -165,14 +260,17 @@ def check_known(
 def _unknown_names(unknown: Sequence[Any], known: Sequence[Any]) -> str:
     import difflib
 
-    shown = ", ".join(map(repr, unknown[:_NAMES_SHOWN])) + (", ..." if len(unknown) > _NAMES_SHOWN else "")
-    one = len(unknown) == 1
-    folded = {str(name).casefold().strip(): name for name in known}
-    near = difflib.get_close_matches(str(unknown[0]).casefold().strip(), list(folded), n=1, cutoff=0.6)
-    hint = f" Did you mean {folded[near[0]]!r}?" if near else ""
+    first = unknown[:_NAMES_SHOWN]
+    one, folded = len(unknown) == 1, {str(name).casefold().strip(): name for name in known}
+    near = [difflib.get_close_matches(str(name).casefold().strip(), folded, n=1, cutoff=0.6) for name in first]
+    names = ", ".join(
+        repr(name) if close and isinstance(name, str) else shown(name) for name, close in zip(first, near, strict=True)
+    )
+    names += ", ..." if len(unknown) > _NAMES_SHOWN else ""
+    hint = f" Did you mean {folded[near[0][0]]!r}?" if near[0] else ""
     listed = ", ".join(map(repr, known[:_NAMES_LISTED])) + (", ..." if len(known) > _NAMES_LISTED else "")
     return (
-        f"{shown} {'is a name' if one else 'are names'} that nothing here has.{hint} Known: {listed or 'none at all'}."
+        f"{names} {'is a name' if one else 'are names'} that nothing here has.{hint} Known: {listed or 'none at all'}."
     )
 
 
@@ -189,17 +287,17 @@ def check_duration(value: Any, name: str) -> int:
         unit = match[2].lower()
         if unit not in _UNITS_US:
             raise ParameterError(
-                f"{name} has the unknown unit {match[2]!r}. Use us, ms, s, min, h, D or W, as in '30D'."
+                f"{name} has the unknown unit {shown(match[2])}. Use us, ms, s, min, h, D or W, as in '30D'."
             )
         number = round(min(float(match[1]) * _UNITS_US[unit], 2.0 * _LONGEST_US))
     else:
         raise ParameterError(
-            f"{name} must be a duration such as '30D', '12h' or '90min', or a timedelta. Got {value!r}."
+            f"{name} must be a duration such as '30D', '12h' or '90min', or a timedelta. Got {shown(value)}."
         )
     if number <= 0:
-        raise ParameterError(f"{name} must be longer than zero. Got {value!r}.")
+        raise ParameterError(f"{name} must be longer than zero. Got {shown(value)}.")
     if number > _LONGEST_US:
-        raise ParameterError(f"{name} must be at most 10,000 years. Got {value!r}. Write None for no limit.")
+        raise ParameterError(f"{name} must be at most 10,000 years. Got {shown(value)}. Write None for no limit.")
     return number
 
 
@@ -215,7 +313,7 @@ def check_instant(value: Any, name: str) -> int:
             value = dt.datetime.fromisoformat(text)
         except ValueError:
             raise ParameterError(
-                f"{name} is not an ISO 8601 date or time: {value!r}. "
+                f"{name} is not an ISO 8601 date or time: {shown(value)}. "
                 "Write '2025-06-01' (00:00 UTC) or '2025-06-01T12:00:00+02:00'."
             ) from None
         if _DATE.match(text):
@@ -225,7 +323,7 @@ def check_instant(value: Any, name: str) -> int:
     if not isinstance(value, dt.datetime) or value != value:
         raise ParameterError(
             f"{name} must be an instant: an aware datetime, an ISO 8601 string with an offset, or a date. "
-            f"Got {value!r} ({type(value).__name__})."
+            f"Got {_typed(value)}."
         )
     if value.tzinfo is None or value.utcoffset() is None:
         raise ParameterError(
@@ -238,8 +336,30 @@ def check_instant(value: Any, name: str) -> int:
     return at
 
 
+def check_array(values: Any, name: str, *, error: type[SchemaError | ParameterError] = ParameterError) -> np.ndarray:
+    """Return an array of any dtype; rows of unequal length are none."""
+    try:
+        return np.asarray(values)
+    except ValueError:
+        raise error(f"{name} must be an array, all rows as long as each other. Got {shown(values)}.") from None
+
+
+def check_instants(values: Any, name: str, *, n: int | None = None) -> np.ndarray:
+    """Return UTC microseconds since 1970 as int64, inside the years 1 to 9999: one per person where ``n`` is given."""
+    array = check_array(values, name)
+    if array.dtype.kind not in "iu" or array.ndim > 1:
+        raise ParameterError(f"{name} must be instants, integer microseconds since 1970 in UTC. Got {shown(values)}.")
+    if n is not None and array.shape not in ((), (n,)):
+        raise ParameterError(f"{name} must be one instant, or one per person ({n:,}). Got {shown(values)}.")
+    if array.size and not (int(array.min()) >= _FIRST_US and int(array.max()) <= _LAST_US):
+        raise ParameterError(f"{name} lies outside the years 1 to 9999. It counts microseconds since 1970 in UTC.")
+    return array.astype(np.int64)
+
+
 def from_microseconds(at: int) -> dt.datetime:
     """Return UTC microseconds since 1970 as an aware datetime, exactly."""
+    if not _FIRST_US <= at <= _LAST_US:
+        raise ParameterError("An instant lies outside the years 1 to 9999 in UTC. Move what is asked for inside.")
     return _EPOCH + dt.timedelta(microseconds=int(at))
 
 
@@ -359,11 +479,12 @@ def check_columns(present: Iterable[str], needed: Iterable[str], where: str) -> 
     hints = []
     for name in missing:
         free = {column.casefold(): column for column in present if column not in needed}  # what is ours is taken
-        near = difflib.get_close_matches(name, list(free), n=1, cutoff=0.5)
-        hints.append(f'columns={{"{name}": "{free[near[0]] if near else "your_column"}"}}')
+        near = difflib.get_close_matches(str(name), list(free), n=1, cutoff=0.5)
+        ours = name if shown(name) == repr(name) else "..."
+        hints.append(f'columns={{"{ours}": "{free[near[0]] if near else "your_column"}"}}')
     plural = "s" if len(missing) > 1 else ""
     raise SchemaError(
-        f"{where} needs the column{plural} {', '.join(map(repr, missing))}; the frame has "
+        f"{where} needs the column{plural} {', '.join(map(shown, missing))}; the frame has "
         f"{', '.join(map(repr, present)) or 'no columns'}. If a column has another name, map it: "
         f"from_frame(frame, {hints[0]})."
     )

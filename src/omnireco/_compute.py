@@ -13,7 +13,7 @@ from typing import Any, TypeVar, cast
 
 import numpy as np
 
-from omnireco._checks import check_integer
+from omnireco._checks import check_integer, shown
 from omnireco.errors import ParameterError
 
 __all__ = [
@@ -62,10 +62,13 @@ def compiled(function: _Function) -> _Function:
     return cast(_Function, kernel)
 
 
+_MOST_THREADS = 4_096
+
+
 def usable_threads(threads: int | None = None) -> int:
     """Return how many threads to use: those asked for, or every core this process may run on."""
     if threads is not None:
-        return check_integer(threads, "threads", low=1)
+        return min(check_integer(threads, "threads", low=1), _MOST_THREADS)
     if hasattr(os, "sched_getaffinity"):
         return max(1, len(os.sched_getaffinity(0)))
     return os.cpu_count() or 1
@@ -144,7 +147,7 @@ def ticker(total: int, progress: Progress, *, label: str) -> Iterator[Callable[[
     elif progress is False:
         yield lambda: None
     else:
-        raise ParameterError(f"progress must be True, False or a callable(done, total). Got {progress!r}.")
+        raise ParameterError(f"progress must be True, False or a callable(done, total). Got {shown(progress)}.")
 
 
 def track(steps: Sequence[_Step], progress: Progress, *, label: str) -> Iterator[_Step]:

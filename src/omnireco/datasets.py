@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
 
-from omnireco._checks import check_choice, check_flag, check_number, require
+from omnireco._checks import check_choice, check_flag, check_number, require, shown
 from omnireco._random import stream
 from omnireco.data.audience import Audience
 from omnireco.data.catalog import Catalog
@@ -524,5 +524,7 @@ def _check_shares(shares: Any) -> Mapping[str, float]:
     if shares is None:
         return {}
     if not isinstance(shares, Mapping):
-        raise ParameterError(f"assumed_consent must map channels to shares, such as {{'email': 0.6}}. Got {shares!r}.")
-    return {str(k): check_number(v, f"assumed_consent[{k!r}]", low=0, high=1) for k, v in shares.items()}
+        raise ParameterError(
+            f"assumed_consent must map channels to shares, such as {{'email': 0.6}}. Got {shown(shares)}."
+        )
+    return {str(k): check_number(v, f"assumed_consent[{shown(k)}]", low=0, high=1) for k, v in shares.items()}

@@ -16,6 +16,7 @@ import zlib
 from pathlib import Path
 from typing import Any
 
+from omnireco._checks import shown
 from omnireco._forms.archive import Damaged, read, write
 from omnireco._forms.archive import checksum as _checksum  # noqa: F401 - tests write hostile files with it
 from omnireco._forms.kinds import form_named, form_of
@@ -155,5 +156,5 @@ def _value(header: dict[str, Any], arrays: dict[str, Any], name: str) -> Any:
 def _path(path: Any, where: str) -> Path:
     """Return a path; what can be none is the caller's mistake."""
     if not isinstance(path, (str, os.PathLike)) or isinstance(path, bytes) or "\0" in os.fspath(path):
-        raise ParameterError(f"{where}: path must be a file's name, such as 'model.omnireco'. Got {path!r}.")
+        raise ParameterError(f"{where}: path must be a file's name, such as 'model.omnireco'. Got {shown(path)}.")
     return Path(path)

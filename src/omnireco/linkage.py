@@ -6,7 +6,7 @@ import logging
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from omnireco._checks import check_choice, check_columns, check_integer, check_names, check_number, require
+from omnireco._checks import check_choice, check_columns, check_integer, check_names, check_number, require, shown
 from omnireco.errors import ParameterError, SchemaError
 
 if TYPE_CHECKING:
@@ -82,10 +82,10 @@ def probabilistic_links(
     if len(compare) < _FEW or len(blocks) < _FEW:
         raise ParameterError(
             "probabilistic_links needs two columns to compare and two to block on, or nothing can be estimated. Got "
-            f"compare={list(compare)!r}, block_on={list(blocks)!r}."
+            f"{len(compare)} and {len(blocks)}."
         )
     for column, how in compare.items():
-        check_choice(how, f"compare[{column!r}]", _KINDS)
+        check_choice(how, f"compare[{shown(column)}]", _KINDS)
     if (twice := int(frame.duplicated(["kind", "id"]).sum())) > 0:
         raise SchemaError(
             f"probabilistic_links: {twice:,} rows repeat an id of a kind. Keep one row each: "

@@ -6,22 +6,32 @@ Each takes ``ax=`` to draw into and makes its own figure otherwise. matplotlib c
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from omnireco._checks import check_choice, require
+from omnireco._checks import (
+    check_choice,
+    check_columns,
+    check_integer,
+    check_k,
+    check_kind,
+    check_numbers,
+    require,
+    shown,
+)
+from omnireco.data.events import EventLog
+from omnireco.data.zones import check_zone_names
 from omnireco.errors import ParameterError
+from omnireco.evaluation.channel_report import ChannelReport
+from omnireco.evaluation.report import Report
 from omnireco.planning import Plan
 
 if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.axes import Axes
 
-    from omnireco.data.events import EventLog
-    from omnireco.evaluation.channel_report import ChannelReport
-    from omnireco.evaluation.report import Report
 
 __all__ = [
     "channel_combinations",
@@ -58,6 +68,7 @@ def events_per_channel(log: EventLog, *, ax: Axes | None = None) -> Axes:
     -------
     matplotlib.axes.Axes
     """
+    check_kind(log, EventLog, "log", "EventLog.from_frame(frame)")
     table = log.summary().sort_values("events", kind="stable")
     ax = _axes(ax, (7.2, 0.55 * len(table) + 1.0))
     names = table["channel"] + ": " + table["event"]
@@ -127,7 +138,8 @@ def comparison(
     ParameterError
         If the report has no such metric or k.
     """
-    k = report.k[0] if k is None else k
+    check_kind(report, Report, "report", "om.evaluate(lists, truth, k=10, metrics=[om.ndcg])")
+    k = report.k[0] if k is None else check_k(k)
     check_choice(metric, "metric", report.metrics)
     table = report.to_frame()
     table = table[(table["metric"] == metric) & (table["k"] == k)].sort_values("mean", kind="stable")
@@ -145,7 +157,7 @@ def comparison(
     ax.set_yticks(place, table["model"])
     ax.set_ylim(-0.6, len(table) - 0.4)
     ax.set_xlim(0, 1.15 * reach if reach > 0 else 1)
-    _title(ax, title or f"{metric} of the best {k}, higher is better")
+    _title(ax, f"{metric} of the best {k}, higher is better" if title is None else title)
     ax.grid(axis="x", color="#e6eaed")
     ax.set_axisbelow(True)
     return _clean(ax, left=False)
@@ -181,9 +193,10 @@ def send_curve(
         If the curve does not have 168 hours.
     """
     values = _hours(curve)
+    check_kind(title, str, "title", "title='Sending on push'")
     ax = _axes(ax, (8.2, 2.9))
     hours = np.arange(168)
-    silent = np.zeros(168, np.bool_) if quiet is None else _silent(hours % 24, *quiet)
+    silent = np.zeros(168, np.bool_) if quiet is None else _silent(hours % 24, *_quiet(quiet))
     ax.fill_between(hours + 0.5, values, color=ACCENT, alpha=0.15, lw=0)
     ax.plot(hours + 0.5, values, color=ACCENT, lw=1.8)
     top = 1.18 * float(values.max()) if values.max() > 0 else 1.0
@@ -230,6 +243,7 @@ def shrinkage(
         Points with their 95 % intervals over people; below the line a personal hour does harm.
     """
     table = getattr(skill, "skill", skill)
+    check_columns(getattr(table, "columns", ()), ["history", "model", "people", "nats", "low", "high"], "shrinkage")
     ax = _axes(ax, (7.2, 3.4))
     groups = list(dict.fromkeys(table["history"]))
     names = list(dict.fromkeys(table["model"]))
@@ -280,7 +294,7 @@ def people_hours(
     ParameterError
         If there are no people, more than 12, or not 168 hours.
     """
-    rows = np.asarray(profiles, np.float64)
+    rows = check_numbers(profiles, "profiles")
     if rows.ndim != 2 or rows.shape[1] != 168 or not 1 <= len(rows) <= 12:
         raise ParameterError(
             f"people_hours draws 1 to 12 rows of 168 hours. Got the shape {rows.shape}: take a few people."
@@ -288,7 +302,10 @@ def people_hours(
     ax = _axes(ax, (7.2, 0.7 * len(rows) + 1.0))
     by_hour = rows.reshape(-1, 7, 24).sum(axis=1)
     everybody = _hours(population).reshape(7, 24).sum(axis=0)
-    seen = None if counts is None else np.asarray(counts, np.float64).reshape(-1, 7, 24).sum(axis=1)
+    seen = None if counts is None else check_numbers(counts, "counts")
+    if seen is not None and seen.shape != rows.shape:
+        raise ParameterError(f"counts must have the shape {rows.shape} of the profiles. Got {seen.shape}.")
+    seen = None if seen is None else seen.reshape(-1, 7, 24).sum(axis=1)
     share = None if seen is None else seen / np.maximum(seen.sum(axis=1, keepdims=True), 1e-12)
     height = 1.25 * max(float(by_hour.max()), float(everybody.max()))
     edges = np.arange(25)
@@ -324,7 +341,7 @@ def plan_per_day(plan: Any, *, timezone: str = "UTC", ax: Axes | None = None) ->
     -------
     matplotlib.axes.Axes
     """
-    table = _plan_frame(plan)
+    table, timezone = _plan_frame(plan), check_zone_names((timezone,), "timezone")[0]
     days = table["send_at"].dt.tz_convert(timezone).dt.tz_localize(None).dt.normalize()
     counts = table.groupby([days.rename("day"), "channel"]).size().unstack("channel", fill_value=0)
     ax = _axes(ax, (7.2, 3.0))
@@ -352,7 +369,10 @@ def plan_per_hour(plan: Any, hour: Sequence[int] | np.ndarray, *, ax: Axes | Non
     import pandas as pd
 
     table = _plan_frame(plan)
-    counts = pd.crosstab(np.asarray(hour), table["channel"].to_numpy()).reindex(range(24), fill_value=0)
+    hours = check_numbers(hour, "hour")
+    if hours.shape != (len(table),):
+        raise ParameterError(f"hour must be one hour per message of the plan, {len(table):,}. Got {shown(hour)}.")
+    counts = pd.crosstab(hours, table["channel"].to_numpy()).reindex(range(24), fill_value=0)
     ax = _axes(ax, (7.2, 3.0))
     _stack(ax, np.arange(24), counts)
     ax.set_xticks(range(0, 24, 3), [f"{h:02d}:00" for h in range(0, 24, 3)])
@@ -376,6 +396,7 @@ def prices(plan: Plan, *, ax: Axes | None = None) -> Axes:
     -------
     matplotlib.axes.Axes
     """
+    check_kind(plan, Plan, "prices: plan", "om.plan(touches, constraints=rules)")
     dearest = plan.prices.groupby("constraint", sort=False)["price"].max()
     names = sorted(dearest.index, key=lambda name: (dearest[name], name))
     ax = _axes(ax, (7.2, 0.5 * max(1, len(names)) + 1.1))
@@ -400,6 +421,7 @@ def channel_shares(report: ChannelReport, *, ax: Axes | None = None) -> Axes:
     -------
     matplotlib.axes.Axes
     """
+    _check_report(report)
     return _pairs_of_bars(report.channels, "channel", "Who is where, and what they spend", ax)
 
 
@@ -419,6 +441,8 @@ def channel_combinations(report: ChannelReport, *, top: int = 8, ax: Axes | None
     """
     import pandas as pd
 
+    _check_report(report)
+    top = check_integer(top, "top", low=1)
     table = report.combinations[["channels", "share_of_people", "share_of_value"]]
     if len(table) > top:
         rest = table.iloc[top:][["share_of_people", "share_of_value"]].sum()
@@ -441,6 +465,7 @@ def channel_journeys(report: ChannelReport, *, ax: Axes | None = None) -> Axes:
     -------
     matplotlib.axes.Axes
     """
+    _check_report(report)
     begun = report.journeys["journeys"] > 0
     starts = report.journeys["started_on"][begun]
     share = report.crossings.pivot_table(index="started_on", columns="completed_on", values="share", observed=True)
@@ -480,6 +505,8 @@ def channel_times(report: ChannelReport, *, top: int = 12, ax: Axes | None = Non
     -------
     matplotlib.axes.Axes
     """
+    _check_report(report)
+    top = check_integer(top, "top", low=1)
     table = report.times[report.times["moves"] > 0].nlargest(top, "moves").sort_values("hours_50", ascending=False)
     ax = _axes(ax, (7.2, 0.38 * len(table) + 1.4))
     place = np.arange(len(table))
@@ -507,6 +534,7 @@ def channels_over_time(report: ChannelReport, *, measure: str = "share_of_people
     -------
     matplotlib.axes.Axes
     """
+    _check_report(report)
     check_choice(measure, "measure", ("share_of_people", "people", "events", "completions", "value"))
     table = report.over_time[report.over_time["whole"]]
     ax = _axes(ax, (7.2, 3.6))
@@ -525,6 +553,17 @@ def channels_over_time(report: ChannelReport, *, measure: str = "share_of_people
 
 
 # small things ---------------------------------------------------------------------------------------
+
+
+def _check_report(report: Any) -> None:
+    check_kind(report, ChannelReport, "report", "om.channel_report(log)")
+
+
+def _quiet(quiet: Any) -> tuple[int, int]:
+    if not isinstance(quiet, (tuple, list)) or len(quiet) != 2:
+        raise ParameterError(f"quiet must be two hours of the day, such as (21, 8). Got {shown(quiet)}.")
+    start, end = (check_integer(hour, "quiet", low=0, high=24) for hour in quiet)
+    return start, end
 
 
 def _pairs_of_bars(table: pd.DataFrame, name: str, title: str, ax: Axes | None) -> Axes:
@@ -551,9 +590,10 @@ def _shades() -> Any:
 
 def _axes(ax: Axes | None, size: tuple[float, float]) -> Axes:
     """Return the axes to draw into: those given, or those of a new figure."""
-    if ax is not None:
-        return ax
     pyplot = require("matplotlib.pyplot", extra="demo", purpose="omnireco.plotting")
+    if ax is not None:
+        check_kind(ax, pyplot.Axes, "ax", "figure, ax = pyplot.subplots()")
+        return ax
     new: Axes = pyplot.subplots(figsize=size, layout="constrained")[1]
     return new
 
@@ -568,11 +608,12 @@ def _clean(ax: Axes, *, left: bool = True, bottom: bool = True) -> Axes:
 
 
 def _title(ax: Axes, text: str) -> None:
+    check_kind(text, str, "title", "title='Week 12'")
     ax.set_title(text, loc="left", color=INK, fontsize=11, fontweight="bold", pad=10)
 
 
 def _hours(profile: Any) -> np.ndarray:
-    values = np.asarray(profile, dtype=np.float64)
+    values = check_numbers(profile, "profile")
     if values.shape[-1:] != (168,) or values.ndim > 2:
         raise ParameterError(
             f"A week has 168 hours, Monday 00:00 first. Got an array of shape {values.shape}. "
@@ -591,6 +632,9 @@ def _silent(hour: np.ndarray, start: int, end: int) -> np.ndarray:
 def _plan_frame(plan: Any) -> pd.DataFrame:
     """Return the frame of a plan, or the frame that was given."""
     frame: pd.DataFrame = plan.to_frame() if isinstance(plan, Plan) else plan
+    if not isinstance(getattr(frame, "columns", None), Iterable):
+        raise ParameterError(f"A picture of a plan takes a Plan, or plan.to_frame(). Got {shown(plan)}.")
+    check_columns(frame.columns, ["channel", "send_at"], "A picture of a plan")
     return frame
 
 

@@ -13,13 +13,13 @@ hours, 10 % at any hour) that wrote down its propensities.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from omnireco._checks import check_choice, check_instant, check_integer, check_number
+from omnireco._checks import check_choice, check_instant, check_integer, check_number, shown
 from omnireco._world import (
     ARCHETYPES,
     MESSAGES,
@@ -121,7 +121,7 @@ class World:
         ((50,), True)
         """
         if channel not in MESSAGES:
-            raise ParameterError(f"channel must be 'email' or 'push' in a simulated world. Got {channel!r}.")
+            raise ParameterError(f"channel must be 'email' or 'push' in a simulated world. Got {shown(channel)}.")
         user = _rows(user_id, self.users["user_id"], "users")
         item = None if item_id is None else _rows(item_id, self.items["item_id"], "items")
         at = _microseconds(sent_at)
@@ -217,15 +217,15 @@ def simulate(
     n_items = check_integer(n_items, "n_items", low=1)
     days = check_integer(days, "days", low=1)
     n_tastes = min(check_integer(n_tastes, "n_tastes", low=1), n_items)
-    sessions_per_week = check_number(sessions_per_week, "sessions_per_week", low=0)
-    messages_per_week = check_number(messages_per_week, "messages_per_week", low=0)
+    sessions_per_week = check_number(sessions_per_week, "sessions_per_week", low=0, high=10_000)
+    messages_per_week = check_number(messages_per_week, "messages_per_week", low=0, high=10_000)
     share_without_zone = check_number(share_without_zone, "share_without_zone", low=0, high=1)
     share_without_consent = check_number(share_without_consent, "share_without_consent", low=0, high=1)
     check_choice(reading_like, "reading_like", READING_LIKE)
-    answer_rate = check_number(answer_rate, "answer_rate", above=0)
+    answer_rate = check_number(answer_rate, "answer_rate", above=0, high=1e6)
     start_us = check_instant(start, "start")
     reading_agrees = check_number(reading_agrees, "reading_agrees", low=0, high=1)
-    fatigue = check_number(fatigue, "fatigue", low=0)
+    fatigue = check_number(fatigue, "fatigue", low=0, high=1e6)
     machine_share = check_number(machine_share, "machine_share", low=0, high=1)
     share_wrong_zone = check_number(share_wrong_zone, "share_wrong_zone", low=0, high=1)
     unsubscribe = check_number(unsubscribe, "unsubscribe", low=0, high=1)
@@ -374,10 +374,10 @@ def _microseconds(at: Any) -> np.ndarray:
 
 
 def _check_zones(zones: Sequence[str]) -> tuple[str, ...]:
-    names = (zones,) if isinstance(zones, str) else tuple(zones)
+    names = (zones,) if isinstance(zones, str) or not isinstance(zones, Iterable) else tuple(zones)
     wrong = [name for name in names if not is_zone(name)]
     if wrong or not names:
         raise ParameterError(
-            f"zones must be IANA zones such as 'Europe/Berlin'. Got {', '.join(map(repr, wrong)) or 'none'}."
+            f"zones must be IANA zones such as 'Europe/Berlin'. Got {', '.join(map(shown, wrong)) or 'none'}."
         )
     return names

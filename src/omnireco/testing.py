@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 import scipy.sparse as sp
 
+from omnireco._checks import check_integer
 from omnireco._random import stream
 from omnireco.data.interactions import Interactions
 from omnireco.data.vocabulary import NONE, Vocabulary
@@ -54,6 +55,8 @@ def small_matrix(*, n_users: int = 40, n_items: int = 25, seed: int = 0) -> Inte
     >>> small_matrix(n_users=8, n_items=5, seed=1)
     Interactions(8 users x 5 items, ... cells, 1 layer)
     """
+    n_users = check_integer(n_users, "n_users", low=1, high=1_000_000)
+    n_items = check_integer(n_items, "n_items", low=1, high=1_000_000)
     draw = stream(seed, "testing/small_matrix")
     appeal = 1 / np.arange(1, n_items + 1)
     n = 6 * n_users

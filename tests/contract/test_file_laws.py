@@ -46,7 +46,7 @@ ROOMS = ("data", "models", "planning", "response", "evaluation")
 INNER = {  # parts of models, made and saved by them
     "AnswerTables", "Answers", "Base", "Calendar", "CompiledCells", "Counted", "Curve", "DelayMixture", "EventColumns",
     "Evidence", "Fitted", "Follows", "Habits", "Pooling", "Posteriors", "Scorer", "Sessions", "Setting", "Shape",
-    "Solution", "Space", "Spells", "Rules", "Facts",
+    "Smooth", "Solution", "Space", "Spells", "Rules", "Facts",
 }  # fmt: skip
 
 

@@ -158,7 +158,7 @@ def test_targets_must_fit():
 @pytest.mark.parametrize(
     ("name", "value", "match"),
     [
-        ("unobserved_weight", -1, "unobserved_weight must be a number of at least 0"),
+        ("unobserved_weight", -1, "unobserved_weight must be a number in the range"),
         ("frequency_scaling", -1, "frequency_scaling must be a number of at least 0"),
         ("confidence", 1, "confidence must be True or False"),
         ("dislike", 2, r"dislike must be a number in the range \[-1, 1\]"),

@@ -55,7 +55,7 @@ def test_integers():
 
 def test_numbers():
     assert checks.check_number(np.float32(0.5), "b", low=0, high=1) == 0.5
-    with pytest.raises(ParameterError, match=r"b must be a number\. Got '1' \(str\)"):
+    with pytest.raises(ParameterError, match=r"b must be a number\. Got a text of 1 character \(str\)"):
         checks.check_number("1", "b")
     with pytest.raises(ParameterError, match=r"b must be a number\. Got True \(bool\)"):
         checks.check_number(True, "b")
@@ -72,7 +72,7 @@ def test_flags_choices_and_names():
     with pytest.raises(ParameterError, match=r"binary must be True or False\. Got 1"):
         checks.check_flag(1, "binary")
     assert checks.check_choice("log", "value", ("linear", "log")) == "log"
-    with pytest.raises(ParameterError, match=r"value must be one of 'linear', 'log'\. Got \['log'\]"):
+    with pytest.raises(ParameterError, match=r"value must be one of 'linear', 'log'\. Got a list of length 1"):
         checks.check_choice(["log"], "value", ("linear", "log"))
     assert checks.check_names(iter(["a", "b"]), "context") == ("a", "b")
     for value in ("device", b"device", 5, None):
@@ -180,3 +180,62 @@ def test_the_near_column_is_one_of_another_case_and_never_one_of_ours():
         checks.check_columns(["User_ID", "item_id", "channel"], ["user_id", "item_id"], "door")
     with pytest.raises(SchemaError, match=r'columns=\{"user_id": "your_column"\}'):
         checks.check_columns(["item_id"], ["user_id", "item_id"], "door")
+
+
+@pytest.mark.parametrize(
+    ("value", "said"),
+    [
+        ("meann", "'meann'"),
+        ("Europe/Nowhere", "'Europe/Nowhere'"),
+        ("30D", "'30D'"),
+        ("2025-05-01T09:00:00+02:00", "'2025-05-01T09:00:00+02:00'"),
+        ("", "''"),
+        (np.float64(0.5), "0.5"),
+        (10**30, "an integer of more than 20 digits"),
+        (None, "None"),
+        (np.timedelta64("NaT"), "NaT"),
+        ("ann@example.org", "a text of 15 characters"),
+        ("cust-0012", "a text of 9 characters"),
+        ("+4915112345", "a text of 11 characters"),
+        (b"ann", "a bytes of length 3"),
+        (["ann", "bob"], "a list of length 2"),
+        ({"ann": 1}, "a dict of length 1"),
+        (np.array(["ann"]), "a ndarray of shape (1,)"),
+        (pd.DataFrame({"ann": [1, 2]}), "a DataFrame of shape (2, 1)"),
+        (dict, "the class dict"),
+    ],
+)
+def test_an_error_repeats_only_what_cannot_be_somebodys_id(value, said):
+    assert checks.shown(value) == said
+
+
+def test_names_are_names():
+    with pytest.raises(ParameterError, match=r"context must hold names, such as \['email'\]\. Got None among them"):
+        checks.check_names(["device", None], "context")
+
+
+def test_unknown_names_that_look_like_ids_are_described():
+    with pytest.raises(ParameterError, match=r"QuietHours: channels: a text of 10 characters is a name that nothing"):
+        checks.check_known(["ann@mail.x"], ["push"], "QuietHours: channels")
+    with pytest.raises(ParameterError, match=r"'in-ap' is a name that nothing here has. Did you mean 'in-app'"):
+        checks.check_known(["in-ap"], ["in-app"], "QuietHours: channels")
+    with pytest.raises(ParameterError, match=r"names must be a list. Got 'push'"):
+        checks.check_known("push", ["push"], "QuietHours: channels")
+    with pytest.raises(ParameterError, match=r"a list of length 1 is a name that nothing here has"):
+        checks.check_known([["push"]], ["push"], "QuietHours: channels")
+
+
+def test_instants_and_arrays():
+    assert checks.check_instants([1, 2], "at_us").dtype == np.int64
+    with pytest.raises(ParameterError, match=r"at_us must be instants, integer microseconds since 1970"):
+        checks.check_instants([1.5], "at_us")
+    with pytest.raises(ParameterError, match=r"at_us must be one instant, or one per person \(3\)"):
+        checks.check_instants([1, 2], "at_us", n=3)
+    with pytest.raises(ParameterError, match=r"at_us lies outside the years 1 to 9999"):
+        checks.check_instants(np.array([-(2**63)]), "at_us")
+    with pytest.raises(ParameterError, match=r"ids must be an array, all rows as long as each other. Got a list"):
+        checks.check_array([[1], [2, 3]], "ids")
+    with pytest.raises(ParameterError, match=r"weights must be a mapping, such as \{'ease': 0.5\}. Got 3"):
+        checks.check_mapping(3, "weights", "{'ease': 0.5}")
+    with pytest.raises(ParameterError, match=r"audience must be a DataFrame. Got the class dict. Write it"):
+        checks.check_kind(dict, pd.DataFrame, "audience", "it")

@@ -79,7 +79,7 @@ def test_csv_and_parquet_read_alike(world, folder, tmp_path):
     other.mkdir()
     for name in ("events", "messages", "users", "items"):
         frame = getattr(world, name)
-        texts = {column: frame[column].astype(str) for column in frame if column.endswith("_id")}
+        texts = {column: frame[column].astype("string") for column in frame if column.endswith("_id")}
         frame.assign(**texts).to_parquet(other / f"{name}.parquet")
     a, b = read_folder(folder), read_folder(other)
     pd.testing.assert_frame_equal(a.log.to_frame(), b.log.to_frame())

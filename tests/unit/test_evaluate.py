@@ -331,7 +331,7 @@ def test_arguments_are_checked():
         report(metrics=[om.recall, om.recall])
     with pytest.raises(ParameterError, match=r"confidence must be between 0 and 1\. Got 95"):
         report(confidence=95)
-    with pytest.raises(ParameterError, match="n_bootstrap must be an integer of at least 0"):
+    with pytest.raises(ParameterError, match="n_bootstrap must be an integer in the range"):
         report(n_bootstrap=-1)
     with pytest.raises(ParameterError, match="must return one value per user"):
         report(metrics=[lambda lists: lists.hits])

@@ -6,7 +6,7 @@ import pytest
 import scipy.sparse as sp
 
 import omnireco as om
-from omnireco.errors import EmptyError, ParameterError, SchemaError
+from omnireco.errors import EmptyError, ParameterError
 
 
 def world(noise_events, seed=0):
@@ -182,5 +182,5 @@ def test_learn_weights_refuses_odd_searches(change, message):
 def test_the_truth_of_a_blend_is_a_matrix():
     x = om.Interactions.from_frame(pd.DataFrame({"user_id": [1, 2], "item_id": ["a", "b"]}))
     log = om.EventLog.from_frame(om.simulate(n_users=20, n_items=5, seed=1).events)
-    with pytest.raises(SchemaError, match=r"truth must be Interactions. Got EventLog: write test\.matrix\(\)"):
+    with pytest.raises(ParameterError, match=r"truth must be an Interactions. Got EventLog. Write test\.matrix\(\)"):
         om.learn_blend({"popular": om.Popularity().fit(x)}, x, log, k=3)

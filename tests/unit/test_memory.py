@@ -56,7 +56,7 @@ print(json.dumps([status("VmHWM") - before, asked[0]]))
     ("estimator", "n_items", "kind"),
     [
         ("om.EASE()", 5000, "matrix"),
-        ("om.EASE(regularization=1e-3)", 4000, "matrix"),
+        ("om.EASE(regularization=1e-3)", 6000, "matrix"),
         ("om.EASE(neighbors=100)", 20_000, "matrix"),
         ("om.GFCF(factors=32)", 6000, "matrix"),
         ("om.SLIM(iterations=2)", 3500, "matrix"),

@@ -6,6 +6,7 @@ import base64
 from collections.abc import Mapping
 from typing import Any
 
+from omnireco._checks import check_mapping
 from omnireco.adapters.outbound import DECISION
 from omnireco.adapters.records import (
     Adapted,
@@ -50,7 +51,7 @@ def cloudevents(records: Records, *, types: Mapping[str, str] | None = None, cha
     CloudEvents 1.0, cloudevents.io. Decisions that :func:`~omnireco.adapters.to_cloudevents` wrote are ignored: what
     was decided has not happened yet.
     """
-    named: dict[str, str | None] = {OWN: None, **(types or {})}
+    named: dict[str, str | None] = {OWN: None, **check_mapping(types, "types", "{'com.shop.viewed': 'view'}")}
     return read_each(Collector(), read_records(records, _WANTED), lambda out, one: _one(out, one, named, channel))
 
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
+from omnireco._checks import shown
 from omnireco.adapters.nesting import Unreadable, listed, plain
 from omnireco.errors import SchemaError, StorageError
 
@@ -208,7 +209,7 @@ def _whole(value: Any, name: str, wanted: Wanted) -> Iterator[Any]:
     found = _fitting(lists, wanted)
     if len(found) != 1 and any(part for _, part in lists):
         said = ", ".join(f"{'.'.join(path)!r} ({len(part):,})" for path, part in lists)
-        keys = "".join(f"[{key!r}]" for key in lists[0][0])
+        keys = "".join(f"[{shown(key)}]" for key in lists[0][0])
         if found:
             advice = (
                 f"Several of its lists could be the records; pick one: {wanted.where}(json.load(open(path)){keys})."

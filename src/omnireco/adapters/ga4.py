@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from omnireco._checks import check_mapping
 from omnireco.adapters.nesting import parsed
 from omnireco.adapters.orders import Line, amount, order_id, purchase_ids, return_ids
 from omnireco.adapters.records import Adapted, Collector, Records, Wanted, dig, listed, read_each, read_records
@@ -76,7 +77,7 @@ def ga4(records: Records, *, events: Mapping[str, str] | None = None) -> Adapted
     so a thank-you page that was loaded twice is found by ``EventLog.check`` as "duplicate". ``items`` and
     ``event_params`` may be lists, arrays or JSON; a row in which they cannot be read is invalid.
     """
-    named = EVENTS | dict(events or {})
+    named = EVENTS | dict(check_mapping(events, "events", "{'view_promotion': 'view'}"))
     return read_each(Collector(), read_records(records, _WANTED), lambda out, row: _one(out, row, named))
 
 

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
+
+from omnireco._checks import shown
+from omnireco.errors import SchemaError
 
 __all__ = ["machine_responses"]
 
@@ -72,26 +76,50 @@ def machine_responses(
     """
     import pandas as pd
 
-    kinds = pd.Series(kind, dtype=object).reset_index(drop=True)
-    when, sent = (
-        pd.Series(pd.to_datetime(pd.Series(times), utc=True)).reset_index(drop=True) for times in (at, sent_at)
-    )
+    kinds = _column(kind, "kind", None)
+    micro, sent_us = (_microseconds(times, name, len(kinds)) for times, name in ((at, "at"), (sent_at, "sent_at")))
     act = kinds.isin(["open", "click"]).to_numpy()
-    start = pd.Timestamp(0, tz="UTC")
-    micro, sent_us = (((times - start) // pd.Timedelta(microseconds=1)).to_numpy(np.int64) for times in (when, sent))
     machine = act & (micro - sent_us < _SECOND_US)
     if user_agent is not None:
-        agents = pd.Series(user_agent, dtype=object).reset_index(drop=True)
-        known = agents.dropna().unique()
-        told = {agent for agent in known if isinstance(agent, str) and _AGENT.search(_TELEPHONE.sub("", agent).strip())}
+        agents = _column(user_agent, "user_agent", len(kinds))
+        known = [agent for agent in agents if isinstance(agent, str)]
+        told = {agent for agent in set(known) if _AGENT.search(_TELEPHONE.sub("", agent).strip())}
         machine |= agents.isin(told).to_numpy()
     if flag is not None:
-        machine |= (
-            pd.Series(flag, dtype=object).reset_index(drop=True).isin([True, 1, "1", "true", "True", "TRUE"]).to_numpy()
-        )
+        flags = _column(flag, "flag", len(kinds))
+        machine |= flags.map(str).isin(["True", "1", "1.0", "true", "TRUE"]).to_numpy()
     if message is not None:
-        machine |= _bursts(np.asarray(message), micro, (kinds == "click").to_numpy())
+        machine |= _bursts(
+            pd.factorize(_column(message, "message", len(kinds)).map(str))[0], micro, (kinds == "click").to_numpy()
+        )
     return machine
+
+
+def _column(values: Any, name: str, n: int | None) -> Any:
+    import pandas as pd
+
+    array = [None] if values is None else values
+    if isinstance(array, (str, bytes)) or not isinstance(array, Iterable) or getattr(array, "ndim", 1) != 1:
+        raise SchemaError(f"machine_responses: {name} must be a column, one value per event. Got {shown(values)}.")
+    found = pd.Series(list(array), dtype=object)
+    if n is not None and len(found) != n:
+        raise SchemaError(f"machine_responses: {name} has {len(found):,} values for {n:,} events. Give one of each.")
+    return found
+
+
+def _microseconds(times: Any, name: str, n: int) -> np.ndarray:
+    import pandas as pd
+
+    column = _column(times, name, n)
+    try:
+        if column.map(lambda one: isinstance(one, (int, float)) and one == one).any():
+            raise TypeError("numbers have no unit")
+        since = pd.Series(pd.to_datetime(column, utc=True)) - pd.Timestamp(0, tz="UTC")
+        return (since // pd.Timedelta(microseconds=1)).to_numpy(np.int64)
+    except (TypeError, ValueError, OverflowError, ArithmeticError):
+        raise SchemaError(
+            f"machine_responses: {name} must hold a time per event. Convert it: pd.to_datetime(column, utc=True)."
+        ) from None
 
 
 def _bursts(message: np.ndarray, at: np.ndarray, click: np.ndarray, *, few: int = 3) -> np.ndarray:

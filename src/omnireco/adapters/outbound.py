@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from omnireco._checks import check_choice, check_columns, check_instant, from_microseconds
+from omnireco._checks import check_choice, check_columns, check_instant, from_microseconds, shown
 from omnireco._spreadsheet import without_formulas
 from omnireco.errors import ParameterError, StorageError
 from omnireco.planning.plan import Plan
@@ -71,7 +71,7 @@ def to_cloudevents(
         }
         events.append(envelope if stamp is None else envelope | {"time": stamp})
     if path is not None:
-        _write(Path(path), "".join(json.dumps(event, ensure_ascii=False) + "\n" for event in events))
+        _write(path, "".join(json.dumps(event, ensure_ascii=False) + "\n" for event in events))
     return events
 
 
@@ -112,7 +112,7 @@ def to_crm_csv(plan: Plan, path: str | os.PathLike[str], *, formulas: str = "esc
     first = ["user_id", "channel", "send_at", "send_at_local", "send_minute", "item_id"]
     frame = frame[[*first, *(name for name in frame if name not in first)]]
     frame = without_formulas(frame) if formulas == "escape" else frame
-    return _write(Path(path), frame.to_csv(index=False, lineterminator="\r\n"))
+    return _write(path, frame.to_csv(index=False, lineterminator="\r\n"))
 
 
 def to_send_minutes(source: Any) -> pd.DataFrame:
@@ -180,16 +180,18 @@ def _plain(value: Any) -> Any:
     return value
 
 
-def _write(path: Path, text: str) -> Path:
-    temporary = None
+def _write(path: Any, text: str) -> Path:
+    if not isinstance(path, (str, os.PathLike)):
+        raise ParameterError(f"path must be the path of a file, such as 'plan.csv'. Got {shown(path)}.")
+    target, temporary = Path(path), None
     try:
-        handle, temporary = tempfile.mkstemp(prefix=path.name, suffix=".part", dir=path.parent)
+        handle, temporary = tempfile.mkstemp(prefix=target.name, suffix=".part", dir=target.parent)
         with os.fdopen(handle, "w", encoding="utf-8", newline="") as out:
             out.write(text)
-        os.replace(temporary, path)
+        os.replace(temporary, target)
     except OSError as error:
-        raise StorageError(f"cannot write {path.name!r}: {error}") from error
+        raise StorageError(f"cannot write {target.name!r}: {error}") from error
     finally:
         if temporary is not None:
             Path(temporary).unlink(missing_ok=True)
-    return path
+    return target

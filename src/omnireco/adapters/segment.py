@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from omnireco._checks import check_mapping
 from omnireco.adapters.orders import Line, amount, order_id, purchase_ids, return_ids
 from omnireco.adapters.people import CONSENT, plain_words, withdrawn_channel
 from omnireco.adapters.records import (
@@ -126,7 +127,9 @@ def segment(records: Records, *, events: Mapping[str, str] | None = None, channe
     them. A bounce makes unreachable, unless it calls itself soft. "Order Updated" repeats an order and is ignored. One
     pass of Python over the records.
     """
-    named = EVENTS | {name.lower(): ours for name, ours in (events or {}).items()}
+    named = EVENTS | {
+        str(name).lower(): ours for name, ours in check_mapping(events, "events", "{'Product Viewed': 'view'}").items()
+    }
     return read_each(Collector(), read_records(records, _WANTED), lambda out, call: _one(out, call, named, channel))
 
 

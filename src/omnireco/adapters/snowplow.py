@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from omnireco._checks import check_mapping
 from omnireco.adapters.nesting import parsed
 from omnireco.adapters.orders import Line, amount, order_id, purchase_ids, return_ids
 from omnireco.adapters.records import (
@@ -78,7 +79,7 @@ def snowplow(records: Records, *, events: Mapping[str, str] | None = None) -> Ad
     ``transaction_id`` and item (a refund by its value too), so one that is told twice is found by ``EventLog.check`` as
     "duplicate"; without products it is worth its revenue.
     """
-    named = EVENTS | dict(events or {})
+    named = EVENTS | dict(check_mapping(events, "events", "{'add_to_basket': 'add_to_cart'}"))
     return read_each(Collector(naive=True), read_records(records, _WANTED), lambda out, row: _one(out, row, named))
 
 

@@ -140,6 +140,7 @@ def instants(values: Iterable[Any], *, naive: bool = False) -> pd.Series:
 
     texts = [_iso(value, naive) for value in values]
     at = pd.Series(pd.to_datetime(pd.Series(texts, dtype=object), utc=True, format="ISO8601", errors="coerce"))
+    at = at if at.dt.tz is not None else at.dt.tz_localize("UTC")  # older pandas forgets the zone where all are NaT
     return at.where((at >= _FIRST) & (at < _LAST))
 
 

@@ -22,7 +22,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from omnireco._checks import check_duration, check_instant, check_integer, from_microseconds
+from omnireco._checks import check_duration, check_instant, check_integer, from_microseconds, shown
 from omnireco.errors import ParameterError
 
 __all__ = [
@@ -375,7 +375,7 @@ def slots(start: object, *, days: int, every: str | dt.timedelta = "1h") -> Slot
     step = check_duration(every, "every")
     if _DAY % step:
         raise ParameterError(
-            f"every must divide a day, so that each day has the same slots. Got {every!r}. "
+            f"every must divide a day, so that each day has the same slots. Got {shown(every)}. "
             "Write for example every='1h', '30min' or '15min'."
         )
     if first % _MINUTE:
@@ -495,7 +495,7 @@ def _period_table(name: str, period: int) -> tuple[np.ndarray, np.ndarray]:
     """Return the spells of one zone in one period: their first instants and offsets, microseconds."""
     if not _is_zone(name):
         raise ParameterError(
-            f"{name!r} is not an IANA time zone. Use a region such as 'America/New_York', "
+            f"{shown(name)} is not an IANA time zone. Use a region such as 'America/New_York', "
             "and leave the zone empty (code -1) where it is not known."
         )
     zone = zoneinfo.ZoneInfo(name)

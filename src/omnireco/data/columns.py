@@ -17,9 +17,9 @@ from typing import Any
 
 import numpy as np
 
-from omnireco._checks import check_columns, name_rows
+from omnireco._checks import check_columns, name_rows, shown
 from omnireco.data.answers import as_consent, is_missing
-from omnireco.data.vocabulary import NONE, Vocabulary, is_long_text, is_text, no_text
+from omnireco.data.vocabulary import NONE, Vocabulary, is_long_text, is_text, kind_of, no_text
 from omnireco.errors import DataWarning, ParameterError, SchemaError
 
 __all__ = ["Frame", "decode_optional", "instants_to_arrow", "instants_to_pandas", "nulls", "open_frame", "stamps"]
@@ -82,7 +82,7 @@ class Frame:
             raise SchemaError(f"{self.where}: {name} is missing in all {len(array):,} rows. {self._fill()}")
         if not pt.is_timestamp(array.type):
             raise SchemaError(
-                f"{self.where}: {name} must hold times with a time zone. Got {array.type}. {time_fix(name, array)}"
+                f"{self.where}: {name} must hold times with a time zone. Got {kind_of(array)}. {time_fix(name, array)}"
             )
         if array.type.tz is None:
             raise SchemaError(
@@ -116,7 +116,9 @@ class Frame:
         if pt.is_null(array.type):
             raise SchemaError(f"{self.where}: {name} is missing in all {len(array):,} rows. {fix}")
         if not (pt.is_integer(array.type) or pt.is_floating(array.type) or pt.is_decimal(array.type)):
-            raise SchemaError(f"{self.where}: {name} must hold numbers. Got {array.type}. {_amount_fix(name, array)}")
+            raise SchemaError(
+                f"{self.where}: {name} must hold numbers. Got {kind_of(array)}. {_amount_fix(name, array)}"
+            )
         values = np.array(array.cast(pa.float64(), safe=False).to_numpy(zero_copy_only=False))
         bad = np.isinf(values) if gaps else ~np.isfinite(values)
         if bad.any():
@@ -145,7 +147,7 @@ class Frame:
             array = self._answers(name, array)
         if not (pt.is_boolean(array.type) or pt.is_integer(array.type) or pt.is_floating(array.type)):
             raise SchemaError(
-                f"{self.where}: {name} must hold True and False, or probabilities. Got {array.type}. "
+                f"{self.where}: {name} must hold True and False, or probabilities. Got {kind_of(array)}. "
                 f"Compare it: frame[{name!r}] == 'x', with whatever means yes there."
             )
         if pt.is_boolean(array.type):
@@ -185,7 +187,7 @@ class Frame:
             return np.full(len(array), missing)
         if not pt.is_boolean(array.type):
             raise SchemaError(
-                f"{self.where}: {name} must hold True and False. Got {array.type}. "
+                f"{self.where}: {name} must hold True and False. Got {kind_of(array)}. "
                 f"Compare it: frame[{name!r}] == 'yes', with whatever means yes there."
             )
         return np.array(array.fill_null(pa.scalar(missing)).to_numpy(zero_copy_only=False), np.bool_)
@@ -258,12 +260,12 @@ def open_frame(
         ) from None
     except ValueError as error:
         raise SchemaError(f"{where} cannot read this frame: {error}") from None
-    if not isinstance(columns or {}, Mapping):
+    if columns is not None and not isinstance(columns, Mapping):
         raise ParameterError(
             f"{where}: columns= must map our name to yours, such as {{'user_id': 'household_id'}}. "
             f"Got {type(columns).__name__}."
         )
-    renamed = {ours: str(theirs) for ours, theirs in (columns or {}).items()}
+    renamed = {str(ours): str(theirs) for ours, theirs in ({} if columns is None else columns).items()}
     present = [str(name) for name in table.columns]
     if len(set(present)) < len(present):
         twice = sorted({name for name in present if present.count(name) > 1})
@@ -272,13 +274,14 @@ def open_frame(
     stray = [name for name in renamed if name not in wanted and not name.startswith(tuple(prefixes) or ("\0",))]
     if stray:
         raise ParameterError(
-            f"{where}: columns= maps our name to yours, and {stray[0]!r} is not one of ours: "
+            f"{where}: columns= maps our name to yours, and {shown(stray[0])} is not one of ours: "
             f"{', '.join(map(repr, wanted))}."
         )
     absent = [ours for ours, theirs in renamed.items() if theirs not in present]
     if absent:
         raise SchemaError(
-            f"{where}: columns= maps {absent[0]!r} to {renamed[absent[0]]!r}, which the frame does not have; it has "
+            f"{where}: columns= maps {shown(absent[0])} to {shown(renamed[absent[0]])}, which the frame does not have; "
+            "it has "
             f"{', '.join(map(repr, present)) or 'no columns'}."
         )
     source = {name: name for name in wanted if name in present}

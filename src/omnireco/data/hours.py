@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 
+from omnireco._checks import check_kind
 from omnireco.data.audience import Audience
 from omnireco.data.clock import hour_of_week
 from omnireco.data.events import EventLog
 from omnireco.data.vocabulary import NONE, match
 from omnireco.data.zone_names import one_name_each
-from omnireco.errors import SchemaError
 
 __all__ = ["local_hours", "offset_minutes"]
 
@@ -26,13 +26,10 @@ def local_hours(log: EventLog, audience: Audience, rows: np.ndarray, *, earlier_
 
     Raises
     ------
-    SchemaError
+    ParameterError
         When ``audience`` is none.
     """
-    if not isinstance(audience, Audience):
-        raise SchemaError(
-            f"audience must be an Audience. Got {type(audience).__name__}: write Audience.from_frame(frame)."
-        )
+    check_kind(audience, Audience, "audience", "Audience.from_frame(frame)")
     person = match(audience.users, log.users, ("audience", "events"))
     zone_of = np.append(audience.zone, np.int32(NONE))[person]
     user, at = log.user[rows], log.at[rows] - earlier_us

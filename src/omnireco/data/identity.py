@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from omnireco._checks import check_instant, check_known, check_names, count_of
+from omnireco._checks import check_instant, check_known, check_names, count_of, shown
 from omnireco.data.columns import instants_to_pandas
 from omnireco.data.linking import (
     ALWAYS,
@@ -343,14 +343,15 @@ class Identities:
             )
         names, code = channel
         if absent := [name for name in names.ids if name not in kind]:
-            raise ParameterError(f"kind says nothing of the channels {', '.join(map(repr, absent))}. Add them to it.")
+            raise ParameterError(f"kind says nothing of the channels {', '.join(map(shown, absent))}. Add them to it.")
         return np.array([self._kind_code(kind[name]) for name in names.ids], np.int32)[code]
 
     def _kind_code(self, kind: str) -> int:
         code = int(self.kinds.codes([kind], missing="none")[0]) if len(self.kinds) else NONE
         if code == NONE and len(self.kinds):
             raise ParameterError(
-                f"kind: no link has an id of the kind {kind!r}; the kinds are {', '.join(map(repr, self.kinds.ids))}."
+                f"kind: no link has an id of the kind {shown(kind)}; the kinds are "
+                f"{', '.join(map(repr, self.kinds.ids))}."
             )
         return code
 

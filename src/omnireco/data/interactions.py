@@ -396,7 +396,7 @@ class Interactions:
         array([[0.61, 0.16],
                [0.  , 0.21]], dtype=float32)
         """
-        k1 = check_number(k1, "k1", above=0)
+        k1 = check_number(k1, "k1", above=0, high=1e6)
         return self._with_cells(damping.bm25(self.csr, k1, check_number(b, "b", low=0, high=1)))
 
     def item_item(self, measure: Literal["count", "cosine", "jaccard", "lift", "weight"] = "count") -> sp.csr_matrix:

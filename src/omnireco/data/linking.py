@@ -10,7 +10,7 @@ import numpy as np
 import scipy.sparse as sp
 from scipy.sparse.csgraph import connected_components
 
-from omnireco._checks import check_duration, check_integer, check_number, name_rows
+from omnireco._checks import check_duration, check_integer, check_mapping, check_number, name_rows, shown
 from omnireco._frozen import ReadOnly
 from omnireco.data.columns import open_frame
 from omnireco.data.vocabulary import NONE, Vocabulary, distinct_integers
@@ -67,18 +67,18 @@ class LinkRules:
     def __post_init__(self) -> None:
         if self.max_ids is not None:
             check_integer(self.max_ids, "max_ids", low=1)
-        for key, most in (self.max_links or {}).items():
+        for key, most in check_mapping(self.max_links, "max_links", "{'device': 3}").items():
             if not isinstance(key, str) and not (isinstance(key, tuple) and len(key) == 2):
                 raise ParameterError(
                     "max_links must map kinds, or pairs of kinds, to counts, such as {'device': 3} or "
-                    f"{{('device', 'card'): 2}}. Got the key {key!r}."
+                    f"{{('device', 'card'): 2}}. Got the key {shown(key)}."
                 )
-            check_integer(most, f"max_links[{key!r}]", low=0)
+            check_integer(most, f"max_links[{shown(key)}]", low=0)
         for name, check in (("min_strength", _check_share), ("expiry", check_duration)):
             value = getattr(self, name)
             if isinstance(value, Mapping):
                 for kind, one in value.items():
-                    check(one, f"{name}[{kind!r}]")
+                    check(one, f"{name}[{shown(kind)}]")
                 object.__setattr__(self, name, ReadOnly(value))
             elif value is not None:
                 check(value, name)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from omnireco._checks import check_choice, count_of
+from omnireco._checks import check_choice, check_names, count_of, shown
 from omnireco.data.columns import Frame, nulls, stamps
 from omnireco.data.vocabulary import is_text, no_text
 from omnireco.errors import ParameterError
@@ -154,10 +154,10 @@ class QualityReport:
         seen = {one.problem for one in self.findings}
         if problems is None:
             return seen
-        wanted = {problems} if isinstance(problems, str) else set(problems)
+        wanted = {problems} if isinstance(problems, str) else set(check_names(problems, "QualityReport: problems"))
         if stray := wanted - set(PROBLEMS):
             raise ParameterError(
-                f"QualityReport: no problem is called {', '.join(sorted(map(repr, stray)))}; there are "
+                f"QualityReport: no problem is called {', '.join(sorted(map(shown, stray)))}; there are "
                 f"{', '.join(map(repr, PROBLEMS))}."
             )
         return wanted

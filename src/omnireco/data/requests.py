@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from omnireco._checks import check_duration, check_integer, check_names, name_rows
+from omnireco._checks import check_duration, check_integer, check_names, name_rows, shown
 from omnireco._frozen import ReadOnly
 from omnireco._random import stream
 from omnireco.data.columns import decode_optional, instants_to_pandas, open_frame
@@ -206,12 +206,13 @@ class Asked(NamedTuple):
 
 
 def _take_label(log: EventLog, name: str, rows: np.ndarray) -> tuple[Vocabulary, np.ndarray]:
-    if name == "channel":
+    if isinstance(name, str) and name == "channel":
         return log.channels, log.channel[rows]
     if name not in log.labels:
         raise ParameterError(
-            f"context: the log has no column {name!r}; it has {', '.join(map(repr, ['channel', *log.labels]))}. Keep "
-            f"it at the door: EventLog.from_frame(frame, context=[{name!r}])."
+            f"context: the log has no column {shown(name)}; it has {', '.join(map(repr, ['channel', *log.labels]))}. "
+            "Keep "
+            f"it at the door: EventLog.from_frame(frame, context=[{shown(name)}])."
         )
     known, codes = log.labels[name]
     return known, codes[rows]

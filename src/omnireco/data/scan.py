@@ -301,7 +301,7 @@ def scan(
 ) -> EventScan:
     """Return the events of a parquet file or folder, to be read when asked; see :meth:`EventLog.scan`."""
     check_choice(itemless, "itemless", ("raise", "keep"))
-    if not isinstance(columns or {}, Mapping):
+    if columns is not None and not isinstance(columns, Mapping):
         raise ParameterError(
             "EventLog.scan: columns= must map our name to yours, such as {'user_id': 'household_id'}. "
             f"Got {type(columns).__name__}."

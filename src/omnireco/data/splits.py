@@ -57,7 +57,7 @@ def split_rolling(log: EventLog, *, horizon: str, n: int = 3, gap: str | None = 
     [True, True]
     """
     require_events(log, "split_rolling")
-    length, n = check_duration(horizon, "horizon"), check_integer(n, "n", low=1)
+    length, n = check_duration(horizon, "horizon"), check_integer(n, "n", low=1, high=1_000)
     pause = 0 if gap is None else check_duration(gap, "gap")
     splits = []
     for back in range(n, 0, -1):

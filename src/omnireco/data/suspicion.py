@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from omnireco._checks import check_duration, check_instant, check_integer, from_microseconds
+from omnireco._checks import check_duration, check_instant, check_integer, from_microseconds, shown
 from omnireco.data.placeholders import placeholders
 from omnireco.data.quality import Finding, QualityReport, all_kept, finding
 from omnireco.data.vocabulary import NONE
@@ -178,14 +178,14 @@ def _placeholders(log: EventLog) -> list[Finding]:
 def _bots(log: EventLog, rates: Mapping[str, int] | None, sleepless: Any) -> list[Finding]:
     rates = RATES if rates is None else rates
     if not isinstance(rates, Mapping):
-        raise ParameterError(f"rates must map durations to counts, such as {{'1min': 60}}. Got {rates!r}.")
+        raise ParameterError(f"rates must map durations to counts, such as {{'1min': 60}}. Got {shown(rates)}.")
     order = np.lexsort([log.at, log.user])
     user, at = log.user[order], log.at[order]
     fresh = np.r_[True, (user[1:] != user[:-1]) | (at[1:] != at[:-1])][: order.size]
     user, at = user[fresh], at[fresh]  # a basket of many lines is one instant
     reasons, machine = [], np.zeros(log.n_users, np.bool_)
     for window, most in rates.items():
-        limit = check_integer(most, f"rates[{window!r}]", low=1)
+        limit = check_integer(most, f"rates[{shown(window)}]", low=1)
         span = check_duration(window, "rates")
         fast = (user[limit:] == user[:-limit]) & (at[limit:] - at[:-limit] < span)
         reasons.append((f"more than {limit:,} instants within {window}", np.unique(user[limit:][fast])))

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from omnireco._checks import check_duration, check_instant
+from omnireco._checks import check_duration, check_instant, shown
 from omnireco.data.cells import Coded, sum_cells
 from omnireco.data.events import EventLog, in_time_order
 from omnireco.data.interactions import Interactions
@@ -82,6 +82,8 @@ def _check_weight_names(weights: Weights, x: Interactions, new: EventLog) -> Non
 
 def concat(logs: Iterable[EventLog]) -> EventLog:
     """Return one log of all events of several; see :meth:`EventLog.concat`."""
+    if not isinstance(logs, (EventLog, Iterable)):
+        raise SchemaError(f"EventLog.concat takes EventLogs. Got {shown(logs)}. Write EventLog.concat([log, other]).")
     parts = [logs] if isinstance(logs, EventLog) else list(logs)
     for part in parts:
         if not isinstance(part, EventLog):

@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import hashlib
 import warnings
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import numpy as np
 
-from omnireco._checks import check_choice, name_rows
+from omnireco._checks import check_choice, check_flag, count_of, name_rows, shown
 from omnireco.data.strings import encode_long
 from omnireco.errors import DataWarning, IdKindError, ParameterError, SchemaError, UnknownIdError
 
@@ -98,7 +98,7 @@ class Vocabulary:
         (Vocabulary, ndarray of shape (n,), int32)
         """
         ids, codes = _encode(_as_arrow(column, name), name)
-        if not allow_missing and (missing := codes == NONE).any():
+        if not check_flag(allow_missing, "allow_missing") and (missing := codes == NONE).any():
             raise SchemaError(f"{name} is missing in {name_rows(missing)}. Fill them in upstream, or leave them out.")
         return cls(ids), codes
 
@@ -117,7 +117,7 @@ class Vocabulary:
         return hash(self.fingerprint)
 
     def __repr__(self) -> str:
-        return f"Vocabulary({len(self):,} {'str' if self.ids.dtype == object else 'int'} ids)"
+        return f"Vocabulary({count_of(len(self), ('str' if self.ids.dtype == object else 'int') + ' id')})"
 
     @property
     def fingerprint(self) -> str:
@@ -155,6 +155,8 @@ class Vocabulary:
             When ids are unknown and ``missing="raise"``. The message counts them and names positions.
         """
         check_choice(missing, "missing", ("raise", "none"))
+        if isinstance(ids, Mapping):
+            raise ParameterError(f"ids must be a list or column, in an order. Got {shown(ids)}: write list(ids).")
         if isinstance(ids, (list, tuple, np.ndarray)) and len(ids) <= _FEW and (few := self._few(ids)) is not None:
             return few
         wanted, rows = _encode(_as_arrow(ids, "ids"), "ids")
@@ -347,7 +349,14 @@ def _encode(array: Any, name: str) -> tuple[np.ndarray, np.ndarray]:
         return _without_empty(*_encode_strings(array))
     if (whole := whole_ids(array)) is not None:
         return _encode(whole, name)
-    raise SchemaError(f"{name} must hold integers or strings. Got {array.type}. {_id_fix(array, name)}")
+    raise SchemaError(f"{name} must hold integers or strings. Got {kind_of(array)}. {_id_fix(array, name)}")
+
+
+def kind_of(array: Any) -> str:
+    """Return the type of an arrow array in a word; the fields of a nested one may be named after people."""
+    import pyarrow.types as pt
+
+    return "nested values" if pt.is_nested(array.type) else str(array.type)
 
 
 def _without_empty(ids: np.ndarray, codes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -8,7 +8,16 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from omnireco._checks import check_choice, check_duration, check_flag, check_known, check_names, check_number
+from omnireco._checks import (
+    check_choice,
+    check_duration,
+    check_flag,
+    check_kind,
+    check_known,
+    check_names,
+    check_number,
+    shown,
+)
 from omnireco._compute import in_threads, row_blocks
 from omnireco._frozen import ReadOnly
 from omnireco.data.vocabulary import NONE
@@ -105,8 +114,8 @@ class Weights:
             if table is None:
                 continue
             if not isinstance(table, Mapping):
-                raise ParameterError(f"{name} must map names to weights, such as {{'view': 1}}. Got {table!r}.")
-            checked = {str(key): check_number(weight, f"{name}[{key!r}]") for key, weight in table.items()}
+                raise ParameterError(f"{name} must map names to weights, such as {{'view': 1}}. Got {shown(table)}.")
+            checked = {str(key): check_number(weight, f"{name}[{shown(key)}]") for key, weight in table.items()}
             object.__setattr__(self, name, ReadOnly(checked))
         if self.half_life is not None:
             check_duration(self.half_life, "half_life")
@@ -128,7 +137,8 @@ class Weights:
             return
         if not isinstance(self.targets, Mapping) or not self.targets:
             raise ParameterError(
-                f"targets must map event types to numbers, such as {{'like': 1, 'dislike': 0}}. Got {self.targets!r}."
+                f"targets must map event types to numbers, such as {{'like': 1, 'dislike': 0}}. Got "
+                f"{shown(self.targets)}."
             )
         checked = {str(name): _check_target(target, str(name)) for name, target in self.targets.items()}
         object.__setattr__(self, "targets", ReadOnly(checked))
@@ -147,15 +157,17 @@ class Weights:
 
 def check_names_of(weights: Weights, events: Iterable[str], channels: Iterable[str]) -> None:
     """Raise when weights name an event type or a channel that is not there, unless they say ``missing="ignore"``."""
+    check_kind(weights, Weights, "weights", "Weights(half_life='30D')")
     for name, known in (("events", events), ("channels", channels), ("targets", events), ("verdicts", events)):
         check_known(getattr(weights, name) or (), known, f"Weights: {name}", missing=weights.missing)
 
 
 def event_weights(log: EventLog, weights: Weights, at_us: int) -> np.ndarray:
     """Return the weight of each event of a log, float64 of shape (n,), on a clock at or after its end."""
+    check_kind(weights, Weights, "weights", "Weights(half_life='30D')")
     if weights.value is not None and log.value is None:
         raise SchemaError(
-            f"Weights(value={weights.value!r}) needs a value per event, and this log has none. Give the frame a "
+            f"Weights(value={shown(weights.value)}) needs a value per event, and this log has none. Give the frame a "
             "'value' column, or map it: EventLog.from_frame(frame, columns={'value': 'price'})."
         )
     kinds = np.outer(_by_name(weights.events, log.events.ids), _by_name(weights.channels, log.channels.ids)).ravel()
@@ -186,7 +198,8 @@ def event_weights(log: EventLog, weights: Weights, at_us: int) -> np.ndarray:
     if weights.step_half_life is not None:
         counted = np.flatnonzero((amount != 0) & (log.item != NONE))
         step, last = person_steps(log.user[counted], log.at[counted])
-        amount[counted] *= np.exp2(-(last - step) / weights.step_half_life)
+        with np.errstate(over="ignore"):  # a life of next to nothing forgets all but the last
+            amount[counted] *= np.exp2(-(last - step) / weights.step_half_life)
     return amount
 
 
@@ -202,7 +215,8 @@ def event_targets(log: EventLog, weights: Weights) -> np.ndarray | None:
             continue
         if log.value is None:
             raise SchemaError(
-                f"targets grades {str(name)!r} by value, and this log has no values. Give the frame a 'value' column, "
+                f"targets grades {shown(str(name))} by value, and this log has no values. Give the frame a "
+                "'value' column, "
                 "or map it: EventLog.from_frame(frame, columns={'value': 'rating'})."
             )
         here = log.event == code
@@ -230,13 +244,15 @@ def person_steps(user: np.ndarray, at: np.ndarray) -> tuple[np.ndarray, np.ndarr
 
 def _check_target(target: Any, name: str) -> float | Mapping[float, float]:
     if not isinstance(target, Mapping):
-        return check_number(target, f"targets[{name!r}]", low=-1, high=1)
+        return check_number(target, f"targets[{shown(name)}]", low=-1, high=1)
     knots = {
-        check_number(value, f"targets[{name!r}]"): check_number(t, f"targets[{name!r}][{value!r}]", low=-1, high=1)
+        check_number(value, f"targets[{shown(name)}]"): check_number(
+            t, f"targets[{shown(name)}][{shown(value)}]", low=-1, high=1
+        )
         for value, t in target.items()
     }
     if not knots:
-        raise ParameterError(f"targets[{name!r}] maps no value. Write {{1: 0, 5: 1}}: straight lines between.")
+        raise ParameterError(f"targets[{shown(name)}] maps no value. Write {{1: 0, 5: 1}}: straight lines between.")
     return ReadOnly(dict(sorted(knots.items())))
 
 

@@ -8,7 +8,16 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from omnireco._checks import check_instant, check_number, count_of, name_rows
+from omnireco._checks import (
+    check_instant,
+    check_instants,
+    check_integer,
+    check_kind,
+    check_number,
+    count_of,
+    name_rows,
+    shown,
+)
 from omnireco._compute import row_blocks
 from omnireco.data.audience import Audience
 from omnireco.data.clock import is_zone, utc_offset
@@ -178,7 +187,7 @@ class ZonePosterior:
         total = np.cumsum(self.probability)
         before = total - self.probability
         before -= np.append(before, 0.0)[self.indptr[:-1]][row] if row.size else 0.0
-        keep = before < level - 1e-9
+        keep = before < max(level - 1e-9, 1e-12)
         indptr = np.concatenate([[0], np.cumsum(np.bincount(row[keep], minlength=n_rows))])
         return indptr.astype(np.int64), self.zone[keep]
 
@@ -205,7 +214,12 @@ class ZonePosterior:
             Start and end of the quiet hours, microseconds after local midnight; half-open, may wrap midnight.
         level : float
         """
-        return self.allowed_codes(self.users.codes(user_ids, missing="none"), np.asarray(at_us, np.int64), quiet, level)
+        code = self.users.codes(user_ids, missing="none")
+        at_us = np.broadcast_to(check_instants(at_us, "at_us", n=code.size), code.shape)
+        if not isinstance(quiet, tuple) or len(quiet) != 2:
+            raise ParameterError(f"quiet must be (start, end), microseconds after midnight. Got {shown(quiet)}.")
+        start, end = (check_integer(one, "quiet", low=0, high=86_400_000_000) for one in quiet)
+        return self.allowed_codes(code, at_us, (start, end), check_number(level, "level", above=0, high=1))
 
     def allowed_codes(self, code: np.ndarray, at_us: np.ndarray, quiet: tuple[int, int], level: float) -> np.ndarray:
         """Return the same for people given by code, -1 for strangers."""
@@ -239,6 +253,7 @@ class ZonePosterior:
         Audience
             People whose zone stays unknown are as unknown as before: quiet hours fail closed.
         """
+        check_kind(audience, Audience, "audience", "Audience.from_frame(frame)")
         start = check_instant(at, "at")
         days = start + np.arange(0, 3 * 366, 2, dtype=np.int64)[None, :] * 86_400_000_000
         clocks = utc_offset(days, np.arange(len(self.zones), dtype=np.int32)[:, None], self.zones)
@@ -274,10 +289,10 @@ class ZonePosterior:
 
 def check_zone_names(names: Any, where: str) -> tuple[str, ...]:
     """Return IANA zones as a tuple, or say which are none."""
-    found = (names,) if isinstance(names, str) else tuple(names)
+    found = (names,) if isinstance(names, str) or not isinstance(names, Iterable) else tuple(names)
     wrong = [name for name in found if not is_zone(name)]
     if wrong or not found:
         raise ParameterError(
-            f"{where} must hold IANA zones such as 'Europe/Berlin'. Got {', '.join(map(repr, wrong[:3])) or 'none'}."
+            f"{where} must hold IANA zones such as 'Europe/Berlin'. Got {', '.join(map(shown, wrong[:3])) or 'none'}."
         )
     return found

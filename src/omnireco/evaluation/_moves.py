@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from omnireco._checks import check_number
+from omnireco._checks import check_mapping, check_number, shown
 from omnireco.data.weights import Weights
 from omnireco.errors import ParameterError
 
@@ -37,6 +37,8 @@ def half_life_moves(half_lives: Sequence[Any]) -> list[list[Move]]:
     def change(setting: Setting, value: Any) -> Setting:
         return replace(setting, weights=replace(setting.weights, half_life=value))
 
+    if isinstance(half_lives, (str, bytes)) or not isinstance(half_lives, Iterable):
+        raise ParameterError(f"half_lives must be a list of durations, such as ['7D', '30D']. Got {shown(half_lives)}.")
     return [[(f"half_life={value}", partial(change, value=value)) for value in half_lives]]
 
 
@@ -56,6 +58,8 @@ def target_moves(graded: tuple[str, ...], slopes: Sequence[float] | None, start:
     if slopes is None:
         between = any(0 < abs(value) < 1 for target in (start.targets or {}).values() for value in _all_values(target))
         slopes = (0.25, 0.5, 2.0, 4.0) if between else ()
+    if not isinstance(slopes, Iterable):
+        raise ParameterError(f"slopes must be a list of numbers, such as [0.5, 2.0]. Got {shown(slopes)}.")
     powers = [check_number(slope, "slopes", above=0) for slope in slopes]
     if powers and start.targets is None:
         raise ParameterError("slopes bend the targets of start, which has none. Give start=Weights(targets=...).")
@@ -86,9 +90,12 @@ def tuning_moves(estimator: Any, parameters: Mapping[str, Sequence[Any]] | None)
 
     there = {field.name for field in fields(estimator)} if is_dataclass(estimator) else set()
     if parameters is not None:
+        check_mapping(parameters, "parameters", "{'regularization': [10, 100]}")
+        if stray := [name for name, values in parameters.items() if not isinstance(values, Iterable)]:
+            raise ParameterError(f"parameters[{shown(stray[0])}] must be a list of values to try.")
         if unknown := [name for name in parameters if name not in there]:
             raise ParameterError(
-                f"parameters names {', '.join(map(repr, unknown))}, and {type(estimator).__name__} has "
+                f"parameters names {', '.join(map(shown, unknown))}, and {type(estimator).__name__} has "
                 f"{', '.join(map(repr, sorted(there))) or 'none'}."
             )
         return [

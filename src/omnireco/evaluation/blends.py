@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import scipy.sparse as sp
 
-from omnireco._checks import check_integer, check_k, check_number
+from omnireco._checks import check_flag, check_integer, check_k, check_kind, check_number, count_of, shown
 from omnireco._frozen import ReadOnly
 from omnireco._random import stream
 from omnireco.data.interactions import Interactions
 from omnireco.data.vocabulary import NONE
-from omnireco.errors import EmptyError, SchemaError
+from omnireco.errors import EmptyError, ParameterError
 from omnireco.evaluation.learn import mean_of, values_of
 from omnireco.evaluation.metrics import Metric, ndcg
 from omnireco.models.base import Model
@@ -43,7 +43,7 @@ class LearnedBlend:
 
     def __repr__(self) -> str:
         best = max(mean for _, mean in self.trials)
-        return f"LearnedBlend({dict(self.weights)}, {best:.4f} on validation, {len(self.trials)} trials)"
+        return f"LearnedBlend({dict(self.weights)}, {best:.4f} on validation, {count_of(len(self.trials), 'trial')})"
 
 
 def learn_blend(
@@ -100,8 +100,11 @@ def learn_blend(
     >>> learn_blend(models, x, x, k=5, exclude_seen=False).model
     BlendModel(25 items, ease x ..., popular x ..., scale='deviation')
     """
-    k, sweeps = check_k(k), check_integer(sweeps, "sweeps", low=1)
-    steps = [check_number(step, "grid") for step in grid]
+    k, sweeps = check_k(k), check_integer(sweeps, "sweeps", low=1, high=100)
+    if not isinstance(grid, Iterable):
+        raise ParameterError(f"grid must be a list of weights, such as (0.1, 0.3). Got {shown(grid)}.")
+    steps, exclude_seen = [check_number(step, "grid") for step in grid], check_flag(exclude_seen, "exclude_seen")
+    check_kind(truth, Interactions, "learn_blend: truth", "test.matrix()")
     blend = BlendModel.of(models, scale=scale)
     asked, relevant = _people(blend, histories, truth, check_integer(people, "people", low=1), seed)
     past, targets = blend._cells(asked)
@@ -135,10 +138,6 @@ def _people(
 ) -> tuple[Interactions, sp.csr_matrix]:
     """Return histories and truth (n, n_items) of the people who have both, at most ``people`` of them."""
     known = blend._align(histories)
-    if not isinstance(truth, Interactions):
-        raise SchemaError(
-            f"learn_blend: truth must be Interactions. Got {type(truth).__name__}: write test.matrix() of a log."
-        )
     row = truth.users.codes(histories.users.ids, missing="none")
     chosen = truth.without_targets().with_items(blend.items).csr
     both = (row != NONE) & (np.diff(known.csr.indptr) > 0)

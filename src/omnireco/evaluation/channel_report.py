@@ -26,6 +26,7 @@ SEVERAL = "(several)"
 
 _HOUR_US = 3_600_000_000
 _Z = 1.959963984540054  # 97.5 % of the normal distribution
+_MOST_PERIODS = 10_000
 _MOST_CHANNELS = 62  # one bit of an int64 per channel
 _log = logging.getLogger(__name__)
 
@@ -232,6 +233,10 @@ def _combinations(log: EventLog, done: np.ndarray, worth: np.ndarray) -> pd.Data
 def _over_time(log: EventLog, done: np.ndarray, worth: np.ndarray, period: int) -> pd.DataFrame:
     when = (log.at - log.start_us) // period
     n = int((log.end_us - 1 - log.start_us) // period) + 1
+    if n > _MOST_PERIODS:
+        raise ParameterError(
+            f"channel_report: every= makes {n:,} periods, more than {_MOST_PERIODS:,}. Take longer ones."
+        )
     table = _grouped(log, when, n, done, worth)
     people = _distinct_people(log, when, n)
     start = log.start_us + table["group"].to_numpy() * period

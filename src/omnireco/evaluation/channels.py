@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import scipy.sparse as sp
 
-from omnireco._checks import check_flag, check_k, check_known, check_names
+from omnireco._checks import check_flag, check_k, check_kind, check_known, check_names, count_of, shown
 from omnireco._compute import Progress, ticker
 from omnireco._frozen import ReadOnly
 from omnireco.data.events import EventLog, require_events
@@ -47,7 +47,7 @@ class ChannelComparison:
     reports: Mapping[str, Report]
 
     def __repr__(self) -> str:
-        return f"ChannelComparison({len(self.reports)} channels: {', '.join(self.reports)})"
+        return f"ChannelComparison({count_of(len(self.reports), 'channel')}: {', '.join(self.reports)})"
 
     def __str__(self) -> str:
         shown = self.to_frame().round(4)
@@ -149,6 +149,9 @@ def compare_channels(
     cross = CrossChannel() if cross is None else cross
     if not isinstance(cross, CrossChannel):
         raise ParameterError(f"compare_channels takes CrossChannel(estimator). Got {type(cross).__name__}.")
+    if not isinstance(metrics, Iterable):
+        raise ParameterError(f"metrics must be a list of functions, such as [om.ndcg]. Got {shown(metrics)}.")
+    check_kind(weights, Weights, "compare_channels: weights", "Weights(half_life='30D')", none=True)
     weights = Weights() if weights is None else weights
     k, exclude_seen = check_k(k), check_flag(exclude_seen, "exclude_seen")
     asked = tuple(str(name) for name in log.channels.ids) if channels is None else check_names(channels, "channels")

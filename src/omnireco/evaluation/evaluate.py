@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import scipy.sparse as sp
 
-from omnireco._checks import check_flag, check_integer, check_k, check_number, name_rows
+from omnireco._checks import check_flag, check_integer, check_k, check_number, name_rows, shown
 from omnireco._compute import row_blocks
 from omnireco.data.catalog import Catalog
 from omnireco.data.columns import open_frame
@@ -148,12 +148,12 @@ def evaluate(
     confidence = check_number(confidence, "confidence", above=0)
     if confidence >= 1:
         raise ParameterError(f"confidence must be between 0 and 1. Got {confidence:g}. Write confidence=0.95.")
-    n_bootstrap = check_integer(n_bootstrap, "n_bootstrap", low=0)
+    n_bootstrap = check_integer(n_bootstrap, "n_bootstrap", low=0, high=1_000_000)
     seed = check_integer(seed, "seed", low=0)
     opened = _open_lists(lists, max(ks))
     chosen = _read_pairs(truth, "the truth", needs_items=True)
-    known = {"the truth": chosen.items} | {f"the lists of {name!r}": recs.items for name, recs in opened.items()}
-    people = {"the truth": chosen.users} | {f"the lists of {name!r}": recs.users for name, recs in opened.items()}
+    known = {"the truth": chosen.items} | {f"the lists of {shown(name)}": recs.items for name, recs in opened.items()}
+    people = {"the truth": chosen.users} | {f"the lists of {shown(name)}": recs.users for name, recs in opened.items()}
     seen = None if train is None else _read_pairs(train, "train")
     _check_kinds(people | ({"train": seen.users} if seen is not None else {}), "user_id")
     goods = None if catalog is None else _read_catalog(catalog)
@@ -294,12 +294,14 @@ def _open_lists(lists: Any, longest: int) -> dict[str, Recommendations]:
         recs = value if isinstance(value, Recommendations) else Recommendations.from_frame(value)
         if not recs.k:
             raise EmptyError(
-                f"the lists of {name!r} are empty: there is nothing to evaluate. Recommend for the users of the truth: "
+                f"the lists of {shown(name)} are empty: there is nothing to evaluate. Recommend for the users of "
+                "the truth: "
                 f"model.recommend(x, k={longest})."
             )
         if recs.k < longest:
             raise ParameterError(
-                f"k={longest}, but the lists of {name!r} have {recs.k} places, so what they would have put further "
+                f"k={longest}, but the lists of {shown(name)} have {recs.k} places, so what they would have put "
+                "further "
                 f"down is not known. Recommend more, model.recommend(x, k={longest}), or evaluate at k={recs.k}."
             )
         opened[str(name)] = recs
@@ -377,10 +379,10 @@ def _relevant_items(chosen: _Pairs, items: Vocabulary, users: Any) -> tuple[Voca
 
 def _align(recs: Recommendations, keep: Vocabulary, items: Vocabulary, longest: int, name: str) -> np.ndarray:
     """Return one model's lists for the evaluated users, (n, longest) int32 codes in ``items``."""
-    row = match(recs.users, keep, (f"the lists of {name!r}", "the truth"))
+    row = match(recs.users, keep, (f"the lists of {shown(name)}", "the truth"))
     if (row == NONE).all():
         raise EmptyError(
-            f"{name!r} has a list for none of the {len(keep):,} users of the truth. Recommend for them: "
+            f"{shown(name)} has a list for none of the {len(keep):,} users of the truth. Recommend for them: "
             "model.recommend(x.rows(ids), k=...)."
         )
     in_items = np.append(items.codes(recs.items.ids), np.int32(NONE)).astype(np.int32)
@@ -391,7 +393,7 @@ def _align(recs: Recommendations, keep: Vocabulary, items: Vocabulary, longest: 
     repeated = ((ordered[:, 1:] == ordered[:, :-1]) & (ordered[:, 1:] != NONE)).any(1)
     if repeated.any():
         raise SchemaError(
-            f"the lists of {name!r} name an item twice for {int(repeated.sum()):,} of {len(keep):,} users: "
+            f"the lists of {shown(name)} name an item twice for {int(repeated.sum()):,} of {len(keep):,} users: "
             f"{name_rows(repeated)} of the evaluated users by id. A hit would count twice. Keep the best place: "
             "frame.sort_values('rank').drop_duplicates(['user_id', 'item_id'])."
         )
@@ -454,11 +456,13 @@ def _unit_rows(binary: sp.csr_matrix) -> sp.csr_matrix:
 def _measure(metric: Metric, title: str, lists: RankedLists) -> np.ndarray | float:
     """Return what the metric answers: one float64 per user, or one number of the catalogue."""
     answer = np.asarray(metric(lists))
+    if answer.dtype.kind not in "biuf":
+        raise ParameterError(f"the metric {shown(title)} must return numbers. Got {shown(answer[()])}.")
     if answer.shape == ():
         return float(answer)
     if answer.shape != (lists.n_users,):
         raise ParameterError(
-            f"the metric {title!r} must return one value per user, shape ({lists.n_users},), or one number. "
+            f"the metric {shown(title)} must return one value per user, shape ({lists.n_users},), or one number. "
             f"Got shape {answer.shape}. Take the mean over places, for example lists.hits.mean(1)."
         )
     return answer.astype(np.float64)

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from omnireco._checks import check_duration, check_instant, check_number, count_of, from_microseconds
+from omnireco._checks import check_duration, check_instant, check_kind, check_number, count_of, from_microseconds
 from omnireco._random import stream
 from omnireco.data.audience import Audience
 from omnireco.data.events import EventLog, require_events
 from omnireco.data.messages import MessageLog
-from omnireco.errors import EmptyError, ParameterError, SchemaError
+from omnireco.errors import EmptyError
 from omnireco.evaluation.timing import timing_skill
 from omnireco.response.activity import ActivityProfile
 from omnireco.response.delay import reading_after, send_value
@@ -133,19 +133,12 @@ def headroom(
     tau = check_duration(pull, "pull") / 3_600_000_000
     check_number(worthwhile, "worthwhile", low=0.0)
     require_events(log, "headroom")
-    if messages is not None and not isinstance(messages, MessageLog):
-        raise SchemaError(
-            f"headroom: messages must be a MessageLog. Got {type(messages).__name__}: write "
-            "MessageLog.from_frame(frame)."
-        )
+    check_kind(audience, Audience, "headroom: audience", "Audience.from_frame(frame)")
+    check_kind(messages, MessageLog, "headroom: messages", "MessageLog.from_frame(frame)", none=True)
+    check_kind(activity, ActivityProfile, "headroom: activity", "ActivityProfile(segments=4)", none=True)
     cut = int(np.quantile(log.at, 0.8)) if at is None else check_instant(at, "at")
     train, test = log.split(from_microseconds(cut))
     profile = activity if activity is not None else ActivityProfile()
-    if not isinstance(profile, ActivityProfile):
-        raise ParameterError(
-            f"headroom: activity must be an ActivityProfile, which is fitted before the cut. Got "
-            f"{type(profile).__name__}: write activity=om.ActivityProfile(...)."
-        )
     known = messages.before(from_microseconds(cut)) if messages is not None else None
     model = profile.fit(train, audience, messages=known)
     later = _later(test, train, audience, check_duration(profile.session_gap, "session_gap"))

@@ -10,7 +10,17 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import scipy.sparse as sp
 
-from omnireco._checks import check_flag, check_integer, check_k, check_known, check_names, count_of
+from omnireco._checks import (
+    check_array,
+    check_flag,
+    check_integer,
+    check_k,
+    check_known,
+    check_names,
+    check_number,
+    count_of,
+    shown,
+)
 from omnireco._compute import Progress, ticker
 from omnireco.data.events import EventLog, Split, require_events
 from omnireco.data.interactions import Interactions
@@ -225,7 +235,11 @@ def learn_weights(
     if not isinstance(start, Weights):
         raise ParameterError(f"start must be a Weights. Got {type(start).__name__}: write Weights(events=...).")
     check_names_of(start, log.events.ids, log.channels.ids)
-    windows, sweeps = check_integer(windows, "windows", low=2), check_integer(sweeps, "sweeps", low=1)
+    if not callable(getattr(estimator, "fit", None)) or isinstance(estimator, type):
+        raise ParameterError(f"learn_weights: estimator must be an estimator, such as EASE(). Got {shown(estimator)}.")
+    confidence = check_number(confidence, "confidence", above=0, high=0.9999)
+    n_bootstrap = check_integer(n_bootstrap, "n_bootstrap", low=1, high=1_000_000)
+    windows, sweeps = check_integer(windows, "windows", low=2), check_integer(sweeps, "sweeps", low=1, high=100)
     k, exclude_seen = check_k(k), check_flag(exclude_seen, "exclude_seen")
     channels = () if channels is None and len(log.channels) == 1 else _known(channels, log.channels.ids, "channels")
     groups = _groups(events, log.events.ids)
@@ -362,7 +376,7 @@ def _unseen(model: Model, x: Interactions, seen: Interactions, k: int) -> np.nda
 def _groups(events: Iterable[str] | Mapping[str, Iterable[str]] | None, ids: np.ndarray) -> dict[str, tuple[str, ...]]:
     """Return the event types that share a factor, by the name of the group."""
     if isinstance(events, Mapping):
-        return {str(name): _known(types, ids, f"events[{name!r}]") for name, types in events.items()}
+        return {str(name): _known(types, ids, f"events[{shown(name)}]") for name, types in events.items()}
     return {name: (name,) for name in _known(events, ids, "events")}
 
 
@@ -392,8 +406,10 @@ def _known(names: Iterable[str] | None, all_names: np.ndarray, what: str) -> tup
 def values_of(metric: Metric, codes: np.ndarray, relevant: sp.csr_matrix) -> np.ndarray:
     """Return the metric of lists (n, k) held against relevant items (n, n_items), one float64 per row."""
     lists = RankedLists(codes, find_hits(codes, relevant), np.diff(relevant.indptr).astype(np.int64))
-    values = np.asarray(metric(lists))
-    if values.shape != (len(codes),):
+    if not callable(metric):
+        raise ParameterError(f"metric must be a function, such as om.ndcg. Got {shown(metric)}.")
+    values = check_array(metric(lists), "what the metric returns")
+    if values.dtype.kind not in "biuf" or values.shape != (len(codes),):
         raise ParameterError(f"the metric {metric_name(metric)!r} must give one value per person, such as om.ndcg.")
     return values.astype(np.float64)
 

@@ -22,7 +22,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from omnireco._checks import check_choice, count_of
+from omnireco._checks import check_choice, check_k, check_kind, count_of, shown
 from omnireco._compute import row_blocks
 from omnireco._frozen import ReadOnly
 from omnireco.errors import ParameterError
@@ -119,6 +119,7 @@ class RankedLists:
 
     def head(self, k: int) -> RankedLists:
         """Return the first ``k`` places of every list."""
+        k = check_k(k)
         return replace(self, codes=self.codes[:, :k], hits=self.hits[:, :k])
 
 
@@ -156,6 +157,7 @@ def ndcg(lists: RankedLists, *, ideal: Literal["list", "all"] = "list") -> np.nd
     >>> ndcg(lists, ideal="all").round(4)          # 1 / (1 + 0.6309 + 0.5)
     array([0.4693])
     """
+    _check_lists(lists)
     check_choice(ideal, "ideal", ("list", "all"))
     most = int(lists.n_relevant.max(initial=0)) if ideal == "all" else 0
     discounts = 1.0 / np.log2(np.arange(2.0, max(lists.k, most) + 2.0))
@@ -193,6 +195,7 @@ def recall(lists: RankedLists, *, divide_by: Literal["relevant", "achievable"] =
     >>> recall(lists), recall(lists, divide_by="achievable")
     (array([0.25]), array([0.5]))
     """
+    _check_lists(lists)
     return _share(lists.hits.sum(1), _denominator(lists, divide_by))
 
 
@@ -217,6 +220,7 @@ def precision(lists: RankedLists) -> np.ndarray:
     >>> precision(RankedLists(codes, codes == 4, np.array([4])))
     array([0.25])
     """
+    _check_lists(lists)
     return _share(lists.hits.sum(1), np.where(lists.n_relevant > 0, lists.k, 0))
 
 
@@ -238,6 +242,7 @@ def mean_reciprocal_rank(lists: RankedLists) -> np.ndarray:
     >>> mean_reciprocal_rank(RankedLists(np.array([[4, 7]]), np.array([[False, True]]), np.array([1])))
     array([0.5])
     """
+    _check_lists(lists)
     first = lists.hits.argmax(1) + 1.0
     return _share(lists.hits.any(1) / first, lists.n_relevant > 0)
 
@@ -260,6 +265,7 @@ def hit_rate(lists: RankedLists) -> np.ndarray:
     >>> hit_rate(RankedLists(np.array([[4, 7]]), np.array([[False, True]]), np.array([3])))
     array([1.])
     """
+    _check_lists(lists)
     return _share(np.asarray(lists.hits.any(1)), lists.n_relevant > 0)
 
 
@@ -289,6 +295,7 @@ def average_precision(lists: RankedLists, *, divide_by: Literal["achievable", "r
     >>> average_precision(lists).round(4)
     array([0.5556])
     """
+    _check_lists(lists)
     total, so_far = np.zeros(lists.n_users), np.zeros(lists.n_users)
     for rank in range(lists.k):
         hit = lists.hits[:, rank]
@@ -326,6 +333,7 @@ def coverage(lists: RankedLists) -> float:
     >>> coverage(RankedLists(codes, codes == 1, np.ones(2, int), in_catalog=np.ones(8, bool)))
     0.25
     """
+    _check_lists(lists)
     if lists.in_catalog is None or not lists.in_catalog.any():
         raise ParameterError(
             "coverage needs to know the catalogue, and lists given as frames do not say what it is. "
@@ -372,6 +380,7 @@ def novelty(lists: RankedLists) -> np.ndarray:
     >>> novelty(lists)                             # (0 bits + 2 bits) / 2
     array([1.])
     """
+    _check_lists(lists)
     if lists.popularity is None or lists.n_train_users < 1:
         raise ParameterError(
             "novelty needs the training data to know how popular items are. Write evaluate(..., train=train)."
@@ -429,14 +438,15 @@ def diversity(lists: RankedLists, *, by: str = "cooccurrence") -> np.ndarray:
     >>> diversity(lists, by="category").round(4)
     array([0.6667])
     """
-    if by not in lists.vectors:
+    _check_lists(lists)
+    if not isinstance(by, str) or by not in lists.vectors:
         fix = {
             "cooccurrence": (
                 "Write evaluate(..., train=train), or partial(om.diversity, by='category') with a catalog."
             ),
             "category": "Write evaluate(..., catalog=catalog) with a catalogue that has a category column.",
-        }.get(by, "Use 'cooccurrence' or 'category'.")
-        raise ParameterError(f"diversity cannot compare items by {by!r}: nothing was given to do so. {fix}")
+        }.get(shown(by).strip("'"), "Use 'cooccurrence' or 'category'.")
+        raise ParameterError(f"diversity cannot compare items by {shown(by)}: nothing was given to do so. {fix}")
     return _mean_distance(lists.codes, lists.vectors[by])
 
 
@@ -474,10 +484,14 @@ def metric_name(metric: Metric) -> str:
         return f"{metric_name(metric.func)}({options})" if options else metric_name(metric.func)
     if not callable(metric):
         raise ParameterError(
-            f"metrics must be functions such as om.ndcg. Got {metric!r} ({type(metric).__name__}). "
+            f"metrics must be functions such as om.ndcg. Got {shown(metric)} ({type(metric).__name__}). "
             "Write metrics=[om.ndcg, om.recall]."
         )
     return str(getattr(metric, "__name__", type(metric).__name__))
+
+
+def _check_lists(lists: Any) -> None:
+    check_kind(lists, RankedLists, "lists", "evaluate({'model': lists}, truth, k=10, metrics=[om.ndcg])")
 
 
 def _share(part: np.ndarray, whole: np.ndarray) -> np.ndarray:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from omnireco._checks import check_integer, check_names, check_number, check_numbers, count_of
+from omnireco._checks import check_array, check_integer, check_names, check_number, check_numbers, count_of, shown
 from omnireco._random import stream
 from omnireco.data.messages import NEVER, MessageLog
 from omnireco.errors import EmptyError, ParameterError
@@ -202,7 +202,7 @@ def off_policy(
         )
     check_number(least_effective, "least_effective", low=1)
     check_number(confidence, "confidence", above=0, high=0.999)
-    check_integer(n_bootstrap, "n_bootstrap", low=1)
+    check_integer(n_bootstrap, "n_bootstrap", low=1, high=1_000_000)
     if clip is not None:
         check_number(clip, "clip", above=0)
     policies = dict(target) if isinstance(target, Mapping) else {"target": target}
@@ -215,7 +215,7 @@ def off_policy(
     rows: list[tuple[Any, ...]] = []
     checks: list[tuple[Any, ...]] = []
     for name, given in policies.items():
-        share, every = _chances(given, f"target {name!r}" if isinstance(target, Mapping) else "target", n, chosen)
+        share, every = _chances(given, f"target {shown(name)}" if isinstance(target, Mapping) else "target", n, chosen)
         weight = share / propensity
         effective = float(weight.sum() ** 2 / max((weight**2).sum(), 1e-300))
         used = weight if clip is None else np.minimum(weight, clip)
@@ -353,7 +353,11 @@ def cross_fitted_rewards(
     if chosen is None:
         raise ParameterError("actions says which action each row took; it is missing.")
     check_integer(folds, "folds", low=2)
-    total = int(chosen.max(initial=-1)) + 1 if n_actions is None else check_integer(n_actions, "n_actions", low=1)
+    total = (
+        int(chosen.max(initial=-1)) + 1
+        if n_actions is None
+        else check_integer(n_actions, "n_actions", low=1, high=10_000)
+    )
     if chosen.max(initial=-1) >= total:
         raise ParameterError(
             f"actions holds {int(chosen.max())}, and n_actions is {total}: the largest is {total - 1}."
@@ -367,6 +371,8 @@ def cross_fitted_rewards(
     if model is None:
         binary = bool(np.isin(r, (0.0, 1.0)).all())
         model = make_pipeline(StandardScaler(), LogisticRegression(max_iter=500) if binary else Ridge(1.0))
+    elif not callable(getattr(model, "fit", None)) or isinstance(model, type):
+        raise ParameterError(f"model must be an estimator of scikit-learn, such as Ridge(). Got {shown(model)}.")
     indicator = np.eye(total)
     found = np.empty((n, total))
     for part in range(folds):
@@ -444,7 +450,7 @@ def _actions(actions: Any, n: int, model: np.ndarray | None) -> np.ndarray | Non
         if model is not None:
             raise ParameterError("predicted has a column per action, so actions= must say which was logged.")
         return None
-    chosen = np.asarray(actions)
+    chosen = check_array(actions, "actions")
     if chosen.shape != (n,) or not np.issubdtype(chosen.dtype, np.integer) or chosen.min(initial=0) < 0:
         raise ParameterError(f"actions must be {n:,} integers from 0. Got {chosen.dtype} of shape {chosen.shape}.")
     if model is not None and chosen.max(initial=0) >= model.shape[1]:
@@ -458,7 +464,7 @@ def _estimators(given: Iterable[str] | None, has_model: bool) -> tuple[str, ...]
     names = check_names(given, "estimators")
     for name in names:
         if name not in ESTIMATORS:
-            raise ParameterError(f"estimators must be some of {', '.join(ESTIMATORS)}. Got {name!r}.")
+            raise ParameterError(f"estimators must be some of {', '.join(ESTIMATORS)}. Got {shown(name)}.")
         if name in _NEED_MODEL and not has_model:
             raise ParameterError(f"{name} needs predicted=, the rewards that a model foresees (cross_fitted_rewards).")
     return names
@@ -468,7 +474,7 @@ def _clusters(people: Any, n: int) -> tuple[np.ndarray, int]:
     """Return a code per row and the number of distinct ones."""
     if people is None:
         return np.arange(n), n
-    given = np.asarray(people)
+    given = check_array(people, "people")
     if given.shape != (n,):
         raise ParameterError(f"people must have one entry per decision, {n:,}. Got the shape {given.shape}.")
     if given.dtype == object:

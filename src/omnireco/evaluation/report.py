@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from omnireco._checks import count_of
+from omnireco._checks import check_choice, check_integer, count_of, shown
 from omnireco._frozen import ReadOnly
 from omnireco.data.vocabulary import Vocabulary
 from omnireco.errors import ParameterError
@@ -189,9 +189,9 @@ class Report:
         """
         import pandas as pd
 
-        if baseline not in self.models or len(self.models) < 2:
+        if not isinstance(baseline, str) or baseline not in self.models or len(self.models) < 2:
             raise ParameterError(
-                f"differences needs a baseline and at least one other model. Got {baseline!r}; the report "
+                f"differences needs a baseline and at least one other model. Got {shown(baseline)}; the report "
                 f"has {', '.join(map(repr, self.models))}. Evaluate two models together: "
                 "evaluate({'a': ..., 'b': ...}, truth, ...)."
             )
@@ -241,25 +241,30 @@ class Report:
         """
         import pandas as pd
 
+        if not isinstance(metric, str) and not callable(metric):
+            raise ParameterError(f"metric must be a name or a function, such as om.ndcg. Got {shown(metric)}.")
         name = metric if isinstance(metric, str) else metric_name(metric)
         if self.negatives is not None and name not in self.metrics:
             name += f" (sampled, {self.negatives} negatives)"
         if k is None and len(self.k) > 1:
             raise ParameterError(
                 f"k must be given: the report has k = {', '.join(map(str, self.k))}. "
-                f"Write report.per_user({model!r}, {name!r}, {self.k[0]})."
+                f"Write report.per_user({shown(model)}, {shown(name)}, {self.k[0]})."
             )
         k = self.k[0] if k is None else k
+        check_choice(model, "model", self.models)
+        k = check_integer(k, "k")
         cell = next((c for c in self.cells if (c.model, c.metric, c.k) == (model, name, k)), None)
         if cell is None:
             raise ParameterError(
-                f"the report has no {name!r} of {model!r} at k={k}. It has models "
+                f"the report has no {shown(name)} of {shown(model)} at k={k}. It has models "
                 f"{', '.join(map(repr, self.models))}, metrics {', '.join(map(repr, self.metrics))} "
                 f"and k = {', '.join(map(str, self.k))}."
             )
         if cell.values is None:
             raise ParameterError(
-                f"{name!r} is one number for the whole catalogue and has no value per user. Read it with to_frame()."
+                f"{shown(name)} is one number for the whole catalogue and has no value per user. Read it with "
+                "to_frame()."
             )
         return pd.DataFrame({"user_id": self.users.ids, "value": cell.values})
 

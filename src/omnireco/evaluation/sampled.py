@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 import scipy.sparse as sp
 
-from omnireco._checks import check_integer
+from omnireco._checks import check_integer, shown
 from omnireco._random import stream
 from omnireco.data.vocabulary import NONE
 from omnireco.errors import ParameterError
@@ -81,7 +81,8 @@ def cut_to_candidates(codes: np.ndarray, candidates: sp.csr_matrix, k: int, name
     cut_short = (codes[:, -1] != NONE) & (missing > 0) & (there.sum(axis=1) < k)
     if cut_short.any():
         raise ParameterError(
-            f"the lists of {name!r} are too short for sampled metrics: for {int(cut_short.sum()):,} of {len(codes):,} "
+            f"the lists of {shown(name)} are too short for sampled metrics: for {int(cut_short.sum()):,} of "
+            f"{len(codes):,} "
             "users they end before their candidates do. Rank everything: model.recommend(x, k=x.n_items)."
         )
     order = np.argsort(~there, axis=1, kind="stable")[:, :k]

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from omnireco._checks import check_integer
+from omnireco._checks import check_integer, check_mapping, check_numbers, shown
 from omnireco._random import stream
 from omnireco.errors import EmptyError, ParameterError
 
@@ -81,22 +81,26 @@ def timing_skill(
     """
     import pandas as pd
 
-    held_out, history = np.asarray(held_out, np.float64), np.asarray(history)
+    held_out, history = check_numbers(held_out, "held_out"), check_numbers(history, "history")
     n = history.size
-    check_integer(n_bootstrap, "n_bootstrap", low=1)
+    check_integer(n_bootstrap, "n_bootstrap", low=1, high=1_000_000)
     if held_out.shape != (n, WEEK):
         raise ParameterError(f"held_out must have the shape ({n}, 168) of the history. Got {held_out.shape}.")
     sessions = held_out.sum(axis=1)
     rows = []
     if not (sessions * (history >= 1)).any():
         raise EmptyError("timing_skill: nobody with a history has a later session. Move the cut, or hold out more.")
+    baseline = check_numbers(baseline, "baseline")
+    if baseline.shape not in ((WEEK,), (n, WEEK)):
+        raise ParameterError(f"baseline must have the shape (168,) or ({n}, 168). Got {baseline.shape}.")
     reference = _log_likelihood(np.broadcast_to(baseline, (n, WEEK)), held_out, "baseline")
     groups = [(_name(low, high), (history >= low) & (history <= high)) for low, high in strata]
     groups.append(("all", history >= 1))
-    for model, profile in profiles.items():
-        if np.shape(profile) != (n, WEEK):
-            raise ParameterError(f"profiles[{model!r}] must have the shape ({n}, 168). Got {np.shape(profile)}.")
-        gain = _log_likelihood(profile, held_out, f"profiles[{model!r}]") - reference
+    for model, given in check_mapping(profiles, "profiles", "{'mine': model.hour_of_week(ids)}").items():
+        profile = check_numbers(given, f"profiles[{shown(model)}]")
+        if profile.shape != (n, WEEK):
+            raise ParameterError(f"profiles[{shown(model)}] must have the shape ({n}, 168). Got {np.shape(profile)}.")
+        gain = _log_likelihood(profile, held_out, f"profiles[{shown(model)}]") - reference
         hits = {k: _hits(profile, held_out, k) for k in (1, 3)}
         for name, inside in groups:
             inside = inside & (sessions > 0)

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from omnireco._checks import check_kind, shown
 from omnireco.data.audience import Audience
 from omnireco.data.catalog import Catalog
 from omnireco.data.clock import hour_of_week, is_zone
@@ -38,13 +39,15 @@ class Clocks:
     def of(cls, audience: Audience | None, timezone: str | None) -> Clocks:
         if timezone is not None and not is_zone(timezone):
             raise ParameterError(
-                f"timezone must be an IANA region name, such as 'Europe/Paris'. Got {timezone!r}: fixed offsets know "
+                f"timezone must be an IANA region name, such as 'Europe/Paris'. Got {shown(timezone)}: fixed "
+                "offsets know "
                 "no daylight-saving days."
             )
         if audience is None:
             return cls(Vocabulary(np.array([timezone or "UTC"], object)), None, None, {})
         if timezone is not None:
             raise ParameterError("Give audience= (each person's own clock) or timezone= (one for all), not both.")
+        check_kind(audience, Audience, "audience", "Audience.from_frame(frame)")
         return cls(audience.zones, audience.users, audience.zone, audience.attributes)
 
     def hours(self, users: Vocabulary, user: np.ndarray, at: np.ndarray) -> np.ndarray:
@@ -162,6 +165,7 @@ class Population:
             against = np.bincount(log.item[disliked & (log.item != NONE)], minlength=m)
             facts["disliked_rate"] = (against + 0.5) / (count + against + 5.0)
         category = np.full(m, NONE, np.int32)
+        check_kind(catalog, Catalog, "catalog", "Catalog.from_frame(frame)", none=True)
         if catalog is not None:
             place = match(catalog.items, log.items, ("catalog", "events"), column="item_id")
             if catalog.category is not None:
@@ -196,8 +200,8 @@ def field_of_log(log: EventLog, name: str, clocks: Clocks) -> tuple[Vocabulary, 
         return values, clocks.of_people(log.users, codes)[log.user]
     known = ["channel", "hour", *log.labels, *clocks.attributes]
     raise ParameterError(
-        f"context names {name!r}, which is neither a column of the log nor an attribute of the audience: "
-        f"{', '.join(map(repr, known))}. Keep it at the door: EventLog.from_frame(frame, context=[{name!r}])."
+        f"context names {shown(name)}, which is neither a column of the log nor an attribute of the audience: "
+        f"{', '.join(map(repr, known))}. Keep it at the door: EventLog.from_frame(frame, context=[{shown(name)}])."
     )
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from scipy import sparse
 
-from omnireco._checks import as_csr, check_k, csr_fault, name_rows, unmasked
+from omnireco._checks import as_csr, check_array, check_k, csr_fault, name_rows, unmasked
 from omnireco.errors import ParameterError
 
 __all__ = ["Rules", "as_bias", "as_factors", "as_k", "as_rules", "frozen", "row_norms"]
@@ -89,7 +89,7 @@ def as_k(k: Any) -> int:
 
 def as_factors(values: Any, name: str) -> np.ndarray:
     """Return a C-contiguous float32 (rows, d) array; finiteness is checked with the norms."""
-    array = np.asarray(unmasked(values, name))
+    array = check_array(unmasked(values, name), name)
     if array.ndim != 2 or array.dtype.kind not in "fiu":
         raise ParameterError(
             f"{name} must be a 2-D array of numbers, one row of factors each. Got {_shape(array)}. "
@@ -121,7 +121,7 @@ def as_bias(bias: Any, n_items: int) -> np.ndarray | None:
     """Return a float32 (m,) array, or None."""
     if bias is None:
         return None
-    array = np.asarray(unmasked(bias, "bias"))
+    array = check_array(unmasked(bias, "bias"), "bias")
     if array.shape != (n_items,) or array.dtype.kind not in "fiu":
         raise ParameterError(
             f"bias must hold one number per item, shape ({n_items},). Got {_shape(array)}. Pass bias=None for no bias."
@@ -191,7 +191,7 @@ def _exclusions(exclude: Any, n: int, m: int) -> tuple[np.ndarray, np.ndarray]:
 def _eligibility(eligible: Any, n: int, m: int) -> tuple[np.ndarray, np.ndarray]:
     """Return (masks (g, m) bool, group (n,) int32 or empty)."""
     if not isinstance(eligible, tuple):
-        mask = np.asarray(eligible)
+        mask = check_array(eligible, "eligible")
         if mask.shape != (m,) or mask.dtype != np.bool_:
             raise ParameterError(
                 f"eligible must be booleans of shape ({m},), or a pair (masks, group). "

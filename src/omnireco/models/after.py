@@ -10,6 +10,7 @@ import numpy as np
 
 from omnireco._checks import (
     check_duration,
+    check_flag,
     check_instant,
     check_integer,
     check_k,
@@ -180,7 +181,7 @@ class FollowUpsModel:
         """
         from omnireco.data.vocabulary import distinct_codes
 
-        k = check_k(k)
+        k, sure = check_k(k), check_flag(sure, "sure")
         asked = distinct_codes(self.items, items)
         codes = np.full((asked.size, k), NONE, np.int32)
         scores = np.full((asked.size, k), -np.inf, np.float32)

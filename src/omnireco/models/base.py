@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, NoReturn
 import numpy as np
 import scipy.sparse as sp
 
-from omnireco._checks import check_flag, check_k, count_of
+from omnireco._checks import check_flag, check_k, count_of, shown
 from omnireco._compute import Progress, row_blocks, track, usable_threads
 from omnireco.data.columns import open_frame
 from omnireco.data.interactions import Interactions
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 __all__ = ["Model", "Recommendations"]
 
 _log = logging.getLogger(__name__)
+_PEOPLE = "people"  # marks a vocabulary of items that are people
 _BLOCK = 4096
 _BOOLS = (bool, np.bool_)
 
@@ -116,7 +117,13 @@ class Recommendations:
         return f"Recommendations({count_of(self.n_users, 'user')} x top {self.k}, {count_of(len(self.items), 'item')})"
 
     def _repr_html_(self) -> str:
-        return f"<p>{self!r}</p>{self.head(5).take(np.arange(min(5, len(self)))).to_frame().to_html(index=False)}"
+        """Return the first lists as a table, for notebooks; people are numbered, for a notebook is soon passed on."""
+        row, place = np.nonzero(self.codes[:5, :5] != NONE)
+        few = self.head(5).take(np.arange(min(5, len(self)))).to_frame()
+        few.insert(0, "person", [f"person {number + 1}" for number in row])
+        if _PEOPLE in self.items._cache:
+            few["item_id"] = [f"similar person {number + 1}" for number in place]
+        return f"<p>{self!r}</p>{few.drop(columns='user_id').to_html(index=False)}"
 
     @property
     def n_users(self) -> int:
@@ -337,7 +344,8 @@ class Model(ABC):
         itself = sp.csr_matrix((np.ones(asked.size), (np.arange(asked.size), asked)), (asked.size, known.n_users))
         codes, scores = self._similar_rows(known.csr, asked, k=k, exclude=itself, eligible=warm, threads=threads)
         codes[~warm[asked]], scores[~warm[asked]] = NONE, -np.inf
-        return Recommendations(known.users.take(asked), known.users, codes, scores)
+        people = Vocabulary(known.users.ids, {_PEOPLE: True})  # what is listed are people: shown by number
+        return Recommendations(known.users.take(asked), people, codes, scores)
 
     def _similar_rows(
         self,
@@ -532,7 +540,7 @@ def _is_mask(eligible: Any) -> bool:
 
 def _item_mask(eligible: Any, items: Vocabulary, name: str) -> np.ndarray:
     if isinstance(eligible, (str, bytes)) or not isinstance(eligible, Iterable):
-        raise ParameterError(f"{name} must be item ids or a bool array over model.items. Got {eligible!r}.")
+        raise ParameterError(f"{name} must be item ids or a bool array over model.items. Got {shown(eligible)}.")
     if _is_mask(eligible):
         plain = getattr(eligible, "dtype", None) == np.bool_
         mask = np.asarray(eligible) if plain else np.array([isinstance(v, _BOOLS) and bool(v) for v in eligible])

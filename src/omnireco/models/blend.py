@@ -9,7 +9,7 @@ from typing import Any, ClassVar, Literal, NoReturn
 import numpy as np
 import scipy.sparse as sp
 
-from omnireco._checks import check_choice, check_number, count_of
+from omnireco._checks import check_choice, check_mapping, check_number, count_of, shown
 from omnireco._compute import row_blocks
 from omnireco._frozen import ReadOnly
 from omnireco.data.interactions import Interactions
@@ -71,7 +71,7 @@ class Blend:
     def __post_init__(self) -> None:
         if not isinstance(self.models, Mapping) or not self.models:
             raise ParameterError(
-                f"models must map names to estimators, such as {{'ease': EASE()}}. Got {self.models!r}."
+                f"models must map names to estimators, such as {{'ease': EASE()}}. Got {shown(self.models)}."
             )
         object.__setattr__(self, "models", ReadOnly(dict(self.models)))
         if self.weights is not None:
@@ -129,12 +129,12 @@ class BlendModel(Model):
         if not models:
             raise ParameterError("BlendModel.of: there is no model to blend. Give at least one.")
         check_choice(scale, "scale", _SCALES)
-        factor = _check_weights(weights or {}, models)
+        factor = _check_weights(weights, models)
         first = next(iter(models.values()))
         strange = [name for name, model in models.items() if model.items != first.items]
         if strange:
             raise ParameterError(
-                f"BlendModel.of: {', '.join(map(repr, strange))} and the first model know other items. Fit all of "
+                f"BlendModel.of: {', '.join(map(shown, strange))} and the first model know other items. Fit all of "
                 "them on matrices with the same items: x.with_items(vocabulary)."
             )
         return cls(
@@ -214,9 +214,10 @@ def scaled(scores: np.ndarray, scale: Scale) -> np.ndarray:
     return 1.0 / (_RANK_OFFSET + rank)
 
 
-def _check_weights(weights: Mapping[str, float], models: Mapping[str, Any]) -> dict[str, float]:
+def _check_weights(weights: Mapping[str, float] | None, models: Mapping[str, Any]) -> dict[str, float]:
+    weights = check_mapping(weights, "weights", "{'ease': 0.5}")
     if unknown := [name for name in weights if name not in models]:
         raise ParameterError(
-            f"weights names {', '.join(map(repr, unknown))}, and the models are {', '.join(map(repr, models))}."
+            f"weights names {', '.join(map(shown, unknown))}, and the models are {', '.join(map(repr, models))}."
         )
-    return {str(name): check_number(weight, f"weights[{name!r}]") for name, weight in weights.items()}
+    return {str(name): check_number(weight, f"weights[{shown(name)}]") for name, weight in weights.items()}

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from omnireco._checks import check_integer
+from omnireco._checks import check_integer, check_numbers
 from omnireco.errors import EmptyError, ParameterError
 
 __all__ = ["Isotonic", "calibration_error"]
@@ -106,7 +106,7 @@ def calibration_error(probability: Any, outcome: Any, *, n_bins: int = 15) -> fl
     >>> calibration_error([0.9, 0.9], [1, 0], n_bins=1)
     0.4
     """
-    p, y = np.asarray(probability, np.float64).ravel(), np.asarray(outcome, np.float64).ravel()
+    p, y = check_numbers(probability, "probability").ravel(), check_numbers(outcome, "outcome").ravel()
     bins = check_integer(n_bins, "n_bins", low=1)
     if p.shape != y.shape:
         raise ParameterError(f"calibration_error: {p.size:,} probabilities and {y.size:,} outcomes. Give one of each.")

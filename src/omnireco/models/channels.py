@@ -10,7 +10,7 @@ from typing import Any, ClassVar, Literal, NoReturn
 import numpy as np
 import scipy.sparse as sp
 
-from omnireco._checks import check_choice, check_known, check_number, count_of
+from omnireco._checks import check_choice, check_kind, check_known, check_number, count_of, shown
 from omnireco._compute import Progress, one_blas_thread, row_blocks
 from omnireco._frozen import ReadOnly
 from omnireco.data.interactions import Interactions
@@ -87,7 +87,7 @@ class CrossChannel:
     def __post_init__(self) -> None:
         if not hasattr(type(self.estimator), "fit") or isinstance(self.estimator, Model):
             raise ParameterError(
-                f"CrossChannel takes an estimator, such as CrossChannel(ALS(factors=64)). Got {self.estimator!r}."
+                f"CrossChannel takes an estimator, such as CrossChannel(ALS(factors=64)). Got {shown(self.estimator)}."
             )
         object.__setattr__(self, "weights", _check_weights(self.weights))
         check_choice(self.saturation, "saturation", ("none", "log", "binary"))
@@ -214,7 +214,7 @@ class ChannelModel(Model):
         ParameterError
             When the model has not met the channel.
         """
-        if channel == self.channel:
+        if channel is self.channel or (isinstance(channel, str) and channel == self.channel):
             return self
         return ChannelModel.build(
             self.base,
@@ -373,6 +373,7 @@ def join_channels(
     array([[3.]], dtype=float32)
     """
     factor: Mapping[str, float] = _check_weights(weights) or {}
+    check_kind(x, Interactions, "join_channels: x", "log.matrix()")
     check_known(factor, x.layers, "join_channels: weights", missing=missing)
     check_choice(saturation, "saturation", ("none", "log", "binary"))
     layers, total = {}, sp.csr_matrix(x.shape, dtype=np.float64)
@@ -418,9 +419,9 @@ def _log_lift(people: np.ndarray, prior: float) -> np.ndarray:
 
 
 def _position(channels: tuple[str, ...], channel: Any) -> int:
-    if channel not in channels:
+    if not isinstance(channel, str) or channel not in channels:
         raise ParameterError(
-            f"channel must be one the model was fitted on: {', '.join(map(repr, channels))}. Got {channel!r}."
+            f"channel must be one the model was fitted on: {', '.join(map(repr, channels))}. Got {shown(channel)}."
         )
     return channels.index(channel)
 
@@ -429,7 +430,7 @@ def _check_weights(weights: Mapping[str, float] | None) -> ReadOnly[str, float] 
     if weights is None:
         return None
     if not isinstance(weights, Mapping):
-        raise ParameterError(f"weights must map channels to numbers, such as {{'store': 2}}. Got {weights!r}.")
+        raise ParameterError(f"weights must map channels to numbers, such as {{'store': 2}}. Got {shown(weights)}.")
     return ReadOnly(
-        {str(name): check_number(weight, f"weights[{name!r}]", above=0) for name, weight in weights.items()}
+        {str(name): check_number(weight, f"weights[{shown(name)}]", above=0) for name, weight in weights.items()}
     )

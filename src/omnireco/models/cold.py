@@ -104,5 +104,11 @@ def predict_vectors(known: sp.csr_matrix, vectors: np.ndarray, new: sp.csr_matri
     with one_blas_thread():
         gram = (known.T @ known).toarray() - len(vectors) * np.outer(middle, middle)
         gram[np.diag_indices_from(gram)] += regularization
-        slope = np.linalg.solve(gram, known.T @ (vectors - centre))
+        try:
+            slope = np.linalg.solve(gram, known.T @ (vectors - centre))
+        except np.linalg.LinAlgError:
+            raise ParameterError(
+                f"regularization={regularization:g} is too small for these attributes: they say the same twice. "
+                "Write regularization=10."
+            ) from None
         return np.asarray(centre + new @ slope - middle @ slope)

@@ -16,7 +16,7 @@ from typing import Any, Literal
 import numpy as np
 import scipy.sparse as sp
 
-from omnireco._checks import check_integer, check_k, check_known, check_number
+from omnireco._checks import check_integer, check_k, check_kind, check_known, check_mapping, check_number, shown
 from omnireco.data.catalog import Catalog
 from omnireco.data.interactions import Interactions
 from omnireco.data.vocabulary import NONE, Vocabulary, match
@@ -180,6 +180,8 @@ def calibrated(
     3
     """
     k, strength = check_k(k), check_number(strength, "strength", low=0, high=1)
+    check_kind(lists, Recommendations, "calibrated: lists", "model.recommend(x, k=100)")
+    check_kind(histories, Interactions, "calibrated: histories", "log.matrix()")
     category = _categories(catalog, lists.items.ids, "calibrated")
     n_kinds = int(category.max(initial=-1)) + 2  # the last one is for items without
     past_kind = _categories(catalog, histories.items.ids, "calibrated")
@@ -244,11 +246,12 @@ def quotas(
     ['a1', 'b1']
     """
     k = check_k(k)
+    check_kind(lists, Recommendations, "quotas: lists", "model.recommend(x, k=100)")
     category = _categories(catalog, lists.items.ids, "quotas")
     names = [str(name) for name in catalog.category[0].ids] if catalog.category is not None else []
     if isinstance(most, Mapping):
         wanted = check_known(most, names, "quotas: most", missing=missing)
-        limit = {names.index(name): check_integer(most[name], f"most[{name!r}]", low=0) for name in wanted}
+        limit = {names.index(name): check_integer(most[name], f"most[{shown(name)}]", low=0) for name in wanted}
     else:
         limit = dict.fromkeys(range(len(names)), check_integer(most, "most", low=0))
     kind = np.where(lists.codes == NONE, NONE, category[lists.codes])
@@ -300,15 +303,16 @@ def promoted(
     ['c', 'b', 'a']
     """
     k = check_k(k)
+    check_kind(lists, Recommendations, "promoted: lists", "model.recommend(x, k=100)")
     n_items = len(lists.items)
     place = np.repeat(np.arange(lists.k, dtype=np.float64)[None, :], lists.n_users, axis=0)
     shift = np.zeros(n_items)
-    known, boost = dict.fromkeys(lists.items.ids), boost or {}
+    known, boost = dict.fromkeys(lists.items.ids), check_mapping(boost, "boost", "{'tea': 2.0}")
     pin, bury, lift = (
         list(check_known(names, known, f"promoted: {what}", missing=missing))
         for what, names in (("pin", pin), ("bury", bury), ("boost", boost))
     )
-    shift[lists.items.codes(lift)] = [check_number(boost[item], f"boost[{item!r}]") for item in lift]
+    shift[lists.items.codes(lift)] = [check_number(boost[item], f"boost[{shown(item)}]") for item in lift]
     moved = place - np.where(shift[lists.codes] > 0, shift[lists.codes] + 0.5, shift[lists.codes] - 0.5)
     place = np.where(shift[lists.codes] != 0, moved, place)
     first = np.full(n_items, np.nan)
@@ -326,8 +330,11 @@ def promoted(
 
 def similarity_places(lists: Recommendations, similarity: ItemModel, verb: str) -> tuple[np.ndarray, float]:
     """Return the code in ``similarity`` of each item of the lists, and its largest absolute weight."""
+    check_kind(lists, Recommendations, f"{verb}: lists", "model.recommend(x, k=100)")
     if not isinstance(similarity, ItemModel):
-        raise ParameterError(f"{verb}: similarity must be an ItemModel, such as ItemKNN().fit(x). Got {similarity!r}.")
+        raise ParameterError(
+            f"{verb}: similarity must be an ItemModel, such as ItemKNN().fit(x). Got {shown(similarity)}."
+        )
     place = similarity.items.codes(lists.items.ids, missing="none")
     if (place == NONE).any():
         raise ParameterError(

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import scipy.sparse as sp
 
-from omnireco._checks import check_duration, count_of
+from omnireco._checks import check_duration, check_kind, count_of, shown
 from omnireco.data.events import EventLog
 from omnireco.data.interactions import Interactions
 from omnireco.data.vocabulary import NONE, Vocabulary
@@ -183,6 +183,8 @@ def explain(
     """
     if not isinstance(lists, Recommendations):
         raise SchemaError(f"explain takes the lists of model.recommend. Got {type(lists).__name__}.")
+    check_kind(model, Model, "explain: model", "EASE().fit(x)")
+    check_kind(events, EventLog, "explain: events", "EventLog.from_frame(frame)", none=True)
     if lists.items != model.items:
         raise ParameterError("explain: the lists are over other items than the model. Explain the model's own lists.")
     known = model._align(histories)
@@ -199,7 +201,7 @@ def explain(
     names: tuple[str, ...] = ()
     if events is not None:
         names, edges = _age_ranges(ages)
-        pieces = _event_pieces(known, position, events, weights or Weights(), edges, joined)
+        pieces = _event_pieces(known, position, events, Weights() if weights is None else weights, edges, joined)
     row, cell, channel, age, share = pieces
     found: list[tuple[np.ndarray, ...]] = []
     edge = np.searchsorted(row, np.arange(position.size + 1))
@@ -328,10 +330,10 @@ def _lost(some: Interactions, wanted: np.ndarray, amount: np.ndarray) -> int:
 
 def _age_ranges(ages: Iterable[Any]) -> tuple[tuple[str, ...], np.ndarray]:
     """Return the names of the ranges of age and where they end, in microseconds."""
-    told = list(ages) if not isinstance(ages, (str, bytes)) else [ages]
+    told = list(ages) if isinstance(ages, Iterable) and not isinstance(ages, (str, bytes)) else [ages]
     edges = np.array([check_duration(age, "ages") for age in told], np.int64)
     if not edges.size or (np.diff(edges) <= 0).any():
-        raise ParameterError(f"ages must rise, such as ('7D', '30D'). Got {told!r}.")
+        raise ParameterError(f"ages must rise, such as ('7D', '30D'). Got {shown(told)}.")
     text = [str(age) for age in told]
     between = [f"{low} to {high}" for low, high in itertools.pairwise(text)]
     return (f"under {text[0]}", *between, f"over {text[-1]}"), edges

@@ -8,7 +8,7 @@ from typing import Any, ClassVar, NoReturn
 import numpy as np
 import scipy.sparse as sp
 
-from omnireco._checks import check_integer, count_of, unmasked
+from omnireco._checks import check_integer, check_kind, count_of, unmasked
 from omnireco._compute import Progress, ticker, usable_threads
 from omnireco._random import stream
 from omnireco.data.interactions import Interactions
@@ -162,6 +162,7 @@ class ALS:
         UnknownIdError
             When ``x`` holds items that the model does not know.
         """
+        check_kind(model, FactorModel, "ALS.loss: model", "ALS().fit(x)")
         known, loss = model._align(require_interactions(x, "ALS.loss", targets=True)), self._loss()
         aimed = _align_targets(known, targets, loss, "ALS.loss")
         same = FactorModel.build(model.factors, items=model.items, popularity=model.popularity, loss=loss)

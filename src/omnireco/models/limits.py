@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from omnireco._checks import check_integer, check_k, check_known, check_number
+from omnireco._checks import check_integer, check_k, check_kind, check_known, check_number, shown
 from omnireco._compute import row_blocks
 from omnireco.data.vocabulary import NONE, match
 from omnireco.errors import ParameterError
@@ -110,6 +110,7 @@ def limit_popularity(lists: Recommendations, model: Model, *, k: int, most: int,
     share = check_number(share, "share", low=0, high=1)
     if not isinstance(model, Model):
         raise ParameterError(f"limit_popularity: model must be a fitted model. Got {type(model).__name__}.")
+    check_kind(lists, Recommendations, "limit_popularity: lists", "model.recommend(x, k=100)")
     place = match(model.items, lists.items, ("model", "lists"), column="item_id")
     order = np.argsort(-model.popularity.astype(np.float64), kind="stable")
     before = np.cumsum(model.popularity[order].astype(np.float64)) - model.popularity[order]
@@ -173,13 +174,14 @@ def limit_exposure(
     ['a', 'b']
     """
     k = check_k(k)
+    check_kind(lists, Recommendations, "limit_exposure: lists", "model.recommend(x, k=100)")
     n_items = len(lists.items)
     room = np.full(n_items, np.iinfo(np.int64).max)
     if isinstance(most, Mapping):
         known = check_known(most, lists.items.ids, "limit_exposure: most", missing=missing)
-        room[lists.items.codes(known)] = [check_integer(most[item], f"most[{item!r}]", low=0) for item in known]
+        room[lists.items.codes(known)] = [check_integer(most[item], f"most[{shown(item)}]", low=0) for item in known]
     else:
-        room[:] = check_integer(most, "most", low=0)
+        room[:] = min(check_integer(most, "most", low=0), room.max(initial=0))
     there, relevance = lists.codes != NONE, relevance_of(lists)
     refused = np.zeros(there.shape, np.bool_)
     while True:

@@ -235,7 +235,7 @@ class ItemKNN:
         check_number(self.alpha, "alpha", low=0)
         check_number(self.beta, "beta", low=0)
         check_number(self.shrinkage, "shrinkage", low=0)
-        check_number(self.k1, "k1", above=0)
+        check_number(self.k1, "k1", above=0, high=1e6)
         check_number(self.b, "b", low=0, high=1)
 
     def fit(self, x: Interactions) -> ItemModel:

@@ -31,7 +31,7 @@ class Loss:
     def __post_init__(self) -> None:
         check_number(self.regularization, "regularization", above=0)
         check_number(self.alpha, "alpha", above=0)
-        check_number(self.unobserved_weight, "unobserved_weight", low=0)
+        check_number(self.unobserved_weight, "unobserved_weight", low=0, high=1e9)
         check_number(self.frequency_scaling, "frequency_scaling", low=0)
         check_flag(self.confidence, "confidence")
         check_number(self.dislike, "dislike", low=-1, high=1)

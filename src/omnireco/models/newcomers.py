@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import numpy as np
 import scipy.sparse as sp
 
-from omnireco._checks import check_flag, check_integer, check_k, check_names, check_number, count_of
+from omnireco._checks import check_flag, check_integer, check_k, check_kind, check_names, check_number, count_of, shown
 from omnireco._compute import row_blocks
 from omnireco._frozen import ReadOnly
 from omnireco.data.audience import Audience
@@ -60,7 +60,7 @@ def people_attributes(audience: Audience, names: Iterable[str] | None = None) ->
     asked = tuple(audience.attributes) if names is None else check_names(names, "names")
     if absent := [name for name in asked if name not in audience.attributes]:
         raise ParameterError(
-            f"people_attributes: the audience has no attribute {', '.join(map(repr, absent))}; it has "
+            f"people_attributes: the audience has no attribute {', '.join(map(shown, absent))}; it has "
             f"{', '.join(map(repr, audience.attributes)) or 'none'}. Ask for it at the door: "
             "Audience.from_frame(frame, attributes=[...])."
         )
@@ -163,6 +163,7 @@ def learn_people(
         raise ParameterError(f"learn_people takes a FactorModel, such as ALS().fit(x). Got {type(model).__name__}.")
     _check_attributes(attributes, "learn_people")
     regularization = check_number(regularization, "regularization", above=0)
+    check_kind(histories, Interactions, "learn_people: histories", "log.matrix()")
     warm = np.flatnonzero(np.diff(histories.csr.indptr) > 0)
     row = match(attributes.users, histories.users.take(warm), ("attributes", "histories"))
     told = np.diff(attributes.csr.indptr)[row] > 0
@@ -204,7 +205,7 @@ class AttributeModel:
             array.setflags(write=False)
 
     def __repr__(self) -> str:
-        return f"AttributeModel({len(self.attributes):,} attributes, {self.model!r})"
+        return f"AttributeModel({count_of(len(self.attributes), 'attribute')}, {self.model!r})"
 
     @property
     def items(self) -> Vocabulary:
@@ -239,6 +240,7 @@ class AttributeModel:
 
     def answers(self, attributes: Interactions) -> np.ndarray:
         """Return who has an attribute that the map knows, bool (n_users,)."""
+        _check_attributes(attributes, "answers")
         return np.diff(attributes.with_items(self.attributes).csr.indptr) > 0
 
 
@@ -347,6 +349,11 @@ class SegmentModel:
         _check_attributes(segments, "recommend")
         known = sp.csr_matrix(segments.with_items(self.segments).csr > 0, dtype=np.float64)
         n = known.shape[0]
+        if exclude is not None and (not sp.issparse(exclude) or exclude.shape != (n, len(self.items))):
+            raise ParameterError(
+                f"exclude must be a scipy sparse matrix of shape ({n:,}, {len(self.items):,}), such as histories.csr. "
+                f"Got {shown(exclude)}."
+            )
         allowed = _Eligible.read(eligible, self.items, n)
         codes, scores = np.empty((n, k), np.int32), np.empty((n, k), np.float32)
         for rows in row_blocks(n, 12 * len(self.items)):
@@ -354,12 +361,13 @@ class SegmentModel:
             belongs = np.diff(some.indptr)[:, None]
             mean = np.asarray(some @ self.scores.astype(np.float64)) / np.maximum(belongs, 1)
             value = np.where(belongs > 0, mean, self.popularity[None, :]).astype(np.float32)
-            seen = None if exclude is None else sp.csr_matrix(exclude)[rows]
+            seen = None if exclude is None else exclude.tocsr()[rows]
             codes[rows], scores[rows] = select(value, k=k, exclude=seen, eligible=allowed.rows(rows))
         return Recommendations(segments.users, self.items, codes, scores)
 
     def answers(self, segments: Interactions) -> np.ndarray:
         """Return who is in a segment that the model knows, bool (n_users,)."""
+        _check_attributes(segments, "answers")
         return np.diff(segments.with_items(self.segments).csr.indptr) > 0
 
 
@@ -405,12 +413,12 @@ class Fallback:
         ):
             raise ParameterError(
                 "Fallback takes a mapping of names to fitted models, such as {'als': als, 'popular': popular}. "
-                f"Got {self.steps!r}."
+                f"Got {shown(self.steps)}."
             )
         first = next(iter(self.steps.values())).items
         if strange := [name for name, step in self.steps.items() if step.items != first]:
             raise ParameterError(
-                f"Fallback: {', '.join(map(repr, strange))} and the first step know other items. Fit all of them on "
+                f"Fallback: {', '.join(map(shown, strange))} and the first step know other items. Fit all of them on "
                 "matrices with the same items: x.with_items(vocabulary)."
             )
         object.__setattr__(self, "steps", ReadOnly({str(name): step for name, step in self.steps.items()}))

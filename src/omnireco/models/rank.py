@@ -14,11 +14,13 @@ from omnireco._checks import (
     check_duration,
     check_flag,
     check_integer,
+    check_kind,
     check_known,
     check_names,
     count_of,
     from_microseconds,
     no_such,
+    shown,
 )
 from omnireco._compute import Progress, row_blocks, track
 from omnireco._frozen import ReadOnly
@@ -159,7 +161,9 @@ class Ranker:
         object.__setattr__(self, "context", _distinct(check_names(self.context, "context"), "context"))
         check_choice(self.ranker, "ranker", _KINDS)
         if not isinstance(self.weights, Weights):
-            raise ParameterError(f"weights must be a Weights. Got {self.weights!r}: write Weights(half_life='30D').")
+            raise ParameterError(
+                f"weights must be a Weights. Got {shown(self.weights)}: write Weights(half_life='30D')."
+            )
         if self.weights.targets is not None:
             raise ParameterError(
                 "Ranker: Weights(targets=...) cannot be read as of the moment of a request: a later verdict would "
@@ -170,13 +174,13 @@ class Ranker:
             object.__setattr__(self, "events", check_names(self.events, "events"))
         object.__setattr__(self, "dislikes", check_names(self.dislikes, "dislikes"))
         if self.unfinished is not None and len(check_names(self.unfinished, "unfinished")) != 2:
-            raise ParameterError(f"unfinished must be (begun, finished), two types. Got {self.unfinished!r}.")
+            raise ParameterError(f"unfinished must be (begun, finished), two types. Got {shown(self.unfinished)}.")
         for name in ("n_candidates", "n_requests", "negatives"):
             check_integer(getattr(self, name), name, low=1)
         check_flag(self.exclude_seen, "exclude_seen")
         lives = check_names(self.half_lives, "half_lives")
         if len(lives) != 2 or check_duration(lives[0], "half_lives") > check_duration(lives[1], "half_lives"):
-            raise ParameterError(f"half_lives must be two durations, the shorter first. Got {self.half_lives!r}.")
+            raise ParameterError(f"half_lives must be two durations, the shorter first. Got {shown(self.half_lives)}.")
         check_duration(self.gap, "gap")
         check_integer(self.seed, "seed", low=0)
         check_choice(self.missing, "missing", ("raise", "ignore"))
@@ -230,6 +234,8 @@ class Ranker:
         require_events(log, "Ranker.fit")
         clocks = Clocks.of(audience, timezone)
         _need_clock(tuple(self.context), log, audience, timezone)
+        check_kind(asked, Asked, "asked", "Requests.from_log(log.between(at, end))", none=True)
+        facts = _as_frames(facts)
         self._check_names(log)
         past = log.before(at)
         if not len(past):
@@ -586,7 +592,7 @@ class RankerModel:
         return Requests.from_frame(requests, context=[name for name in self.context if name in names])
 
     def _facts(self, facts: Sequence[Any]) -> list[Facts]:
-        read = [Facts.read(frame, self.population) for frame in facts]
+        read = [Facts.read(frame, self.population) for frame in _as_frames(facts)]
         if (given := tuple(frame.names for frame in read)) != self.fact_names:
             raise SchemaError(
                 f"facts: the ranker was fitted with the columns {list(map(list, self.fact_names))} and is given "
@@ -612,7 +618,8 @@ def _named(models: Any) -> dict[str, Any]:
     for name, estimator in named.items():
         if isinstance(estimator, (Model, type)) or not callable(getattr(estimator, "fit", None)):
             raise ParameterError(
-                f"Ranker: models[{name!r}] must be an estimator, such as EASE(). Got {type(estimator).__name__}. A "
+                f"Ranker: models[{shown(name)}] must be an estimator, such as EASE(). Got "
+                f"{type(estimator).__name__}. A "
                 "fitted model may have seen what it is to rank, so the ranker fits the models itself."
             )
     return {str(name): estimator for name, estimator in named.items()}
@@ -632,6 +639,12 @@ def _reads_log(estimator: Any) -> bool:
 def _without(weights: Weights, dislikes: Iterable[str]) -> Weights:
     """Return the weights with 0 for dislikes that they do not name."""
     return replace(weights, events=dict.fromkeys(dislikes, 0.0) | dict(weights.events or {}), missing="ignore")
+
+
+def _as_frames(facts: Any) -> list[Any]:
+    if not isinstance(facts, (list, tuple)):
+        raise ParameterError(f"facts must be a list of frames, [frame]. Got {shown(facts)}.")
+    return list(facts)
 
 
 def _need_clock(context: tuple[str, ...], log: EventLog, audience: Any, timezone: Any) -> None:

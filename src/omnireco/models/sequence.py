@@ -9,7 +9,7 @@ from typing import NoReturn
 import numpy as np
 import scipy.sparse as sp
 
-from omnireco._checks import check_integer, check_known, check_names, check_number
+from omnireco._checks import check_integer, check_known, check_names, check_number, shown
 from omnireco._compute import require_memory, row_blocks
 from omnireco.data.events import EventLog, require_events
 from omnireco.data.order import distinct
@@ -89,7 +89,9 @@ class NextItem:
     def __post_init__(self) -> None:
         check_number(self.regularization, "regularization", above=0)
         if not isinstance(self.weights, Weights):
-            raise ParameterError(f"weights must be a Weights. Got {self.weights!r}: write Weights(step_half_life=2).")
+            raise ParameterError(
+                f"weights must be a Weights. Got {shown(self.weights)}: write Weights(step_half_life=2)."
+            )
         check_integer(self.window, "window", low=1)
         if self.events is not None:
             object.__setattr__(self, "events", check_names(self.events, "events"))

@@ -18,6 +18,7 @@ from omnireco._checks import (
     check_k,
     check_names,
     check_number,
+    shown,
 )
 from omnireco.data.asof import histories_at
 from omnireco.data.events import EventLog, require_events
@@ -92,7 +93,9 @@ class SessionKNN:
         if self.half_life is not None:
             check_duration(self.half_life, "half_life")
         if not isinstance(self.weights, Weights):
-            raise ParameterError(f"weights must be a Weights. Got {self.weights!r}: write Weights(step_half_life=2).")
+            raise ParameterError(
+                f"weights must be a Weights. Got {shown(self.weights)}: write Weights(step_half_life=2)."
+            )
         check_number(self.shrinkage, "shrinkage", low=0)
 
     def fit(self, log: EventLog) -> NeighborModel:

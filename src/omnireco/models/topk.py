@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from omnireco._checks import check_choice, check_k
+from omnireco._checks import check_choice, check_k, shown
 from omnireco._compute import one_blas_thread, split_evenly, usable_threads
 from omnireco.errors import ParameterError
 from omnireco.models import _topk_numpy, _topk_sparse
@@ -122,7 +122,7 @@ def tier() -> str:
     check_choice(asked, "OMNIRECO_TOPK_TIER", _TIERS)
     if asked not in _available():
         raise ParameterError(
-            f"OMNIRECO_TOPK_TIER={asked!r} is not available on this machine, which has "
+            f"OMNIRECO_TOPK_TIER={shown(asked)} is not available on this machine, which has "
             f"{', '.join(_available())}. Unset the variable to use the best of them."
         )
     return asked

@@ -9,7 +9,16 @@ from typing import Any, Literal, NoReturn
 import numpy as np
 import scipy.sparse as sp
 
-from omnireco._checks import check_choice, check_flag, check_integer, check_known, check_names, check_number, count_of
+from omnireco._checks import (
+    check_choice,
+    check_flag,
+    check_integer,
+    check_known,
+    check_names,
+    check_number,
+    count_of,
+    shown,
+)
 from omnireco._compute import require_memory, row_blocks
 from omnireco.data.events import EventLog, require_events
 from omnireco.data.interactions import Interactions
@@ -278,7 +287,7 @@ class TypedModel(Model):
         strange = [name for name, layer in layers.items() if name not in self.types and layer.nnz]
         if strange:
             raise SchemaError(
-                f"histories have the types {', '.join(map(repr, strange))}, and the model was fitted on "
+                f"histories have the types {', '.join(map(shown, strange))}, and the model was fitted on "
                 f"{', '.join(map(repr, self.types))}. Build them with model.inputs(log), from a log "
                 "that has only these."
             )

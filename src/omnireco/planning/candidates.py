@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
-from omnireco._checks import check_flag, check_integer, name_rows
+from omnireco._checks import check_flag, check_integer, check_kind, name_rows
 from omnireco._compute import row_blocks
 from omnireco._frozen import ReadOnly
 from omnireco.data.clock import Slots, local_us, slots_by_zone
@@ -31,7 +31,6 @@ from omnireco.planning.sources import (
     Sources,
     audience_rows,
     channel_names,
-    check_kind,
     consent_since,
     past_messages,
 )
@@ -245,12 +244,12 @@ class Candidates:
 
         Examples
         --------
-        >>> import pandas as pd
+        >>> import pandas as pd, omnireco as om
         >>> tea = pd.DataFrame({"user_id": [1], "item_id": ["tea"], "channel": ["push"], "value": [0.5],
         ...                     "send_at": pd.to_datetime(["2025-06-01 09:00"], utc=True)})
-        >>> a = Candidates.from_frame(tea, once_per_item=True)
-        >>> b = Candidates.from_frame(tea.assign(channel="email"))
-        >>> Candidates.concat([a, b]), Candidates.concat([a, b]).implied
+        >>> a = om.Candidates.from_frame(tea, once_per_item=True)
+        >>> b = om.Candidates.from_frame(tea.assign(channel="email"))
+        >>> om.Candidates.concat([a, b]), om.Candidates.concat([a, b]).implied
         (Candidates(2 touches, 1 user, 1 item, 2 channels), (OncePerItem(),))
         """
         from omnireco.planning.joining import concat

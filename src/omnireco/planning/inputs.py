@@ -6,7 +6,7 @@ import difflib
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from omnireco._checks import check_duration
+from omnireco._checks import check_duration, check_kind, plain, shown
 from omnireco.data.audience import Audience
 from omnireco.data.catalog import Catalog
 from omnireco.data.clock import Slots
@@ -14,7 +14,7 @@ from omnireco.data.events import EventLog
 from omnireco.data.messages import MessageLog
 from omnireco.errors import ParameterError
 from omnireco.planning.rules import Consent, Constraint, Eligibility, FrequencyCap, Reachable
-from omnireco.planning.sources import Sources, check_kind
+from omnireco.planning.sources import Sources
 
 __all__ = ["check_channels", "check_constraints", "check_given", "check_rules", "check_verb", "gap_rule", "sources_of"]
 
@@ -81,9 +81,10 @@ def check_channels(channels: Any, audience: Audience) -> tuple[str, ...]:
     if unasked:
         near = difflib.get_close_matches(unasked[0].casefold(), known, n=1)
         raise ParameterError(
-            f"channels holds {', '.join(map(repr, unasked))}, for which the audience has no consent; it has "
+            f"channels holds {', '.join(map(shown, unasked))}, for which the audience has no consent; it has "
             f"{', '.join(map(repr, known)) or 'none'}.{f' Did you mean {near[0]!r}?' if near else ''} "
-            f"Without consent no message: add a column consent_{unasked[0]} to the frame of Audience.from_frame."
+            f"Without consent no message: add a column consent_{plain(unasked[0], 'email')} to the frame of "
+            "Audience.from_frame."
         )
     return tuple(sorted(set(names)))
 

@@ -17,7 +17,15 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from omnireco._checks import check_choice, check_duration, check_integer, check_number, from_microseconds
+from omnireco._checks import (
+    check_choice,
+    check_duration,
+    check_integer,
+    check_kind,
+    check_number,
+    from_microseconds,
+    shown,
+)
 from omnireco.data.vocabulary import NONE
 from omnireco.data.vocabulary import match as match_ids
 from omnireco.data.zones import ZonePosterior
@@ -149,6 +157,7 @@ class Consent(Eligibility):
 
     def mask(self, touches: Touches) -> np.ndarray:
         """Return which touches have their person's consent."""
+        check_kind(touches, Touches, f"{type(self).__name__}: touches", "candidates.touches")
         return touches.consent
 
 
@@ -166,6 +175,7 @@ class Reachable(Eligibility):
 
     def mask(self, touches: Touches) -> np.ndarray:
         """Return which touches can arrive."""
+        check_kind(touches, Touches, f"{type(self).__name__}: touches", "candidates.touches")
         return touches.reachable
 
 
@@ -224,13 +234,14 @@ class QuietHours(Eligibility):
         start, end = _time_of_day(self.start, "start"), _time_of_day(self.end, "end")
         if start == end:
             raise ParameterError(
-                f"QuietHours: start and end are both {self.start!r}, which is either the whole day or nothing. "
+                f"QuietHours: start and end are both {shown(self.start)}, which is either the whole day or nothing. "
                 "For no message at all leave the channel out of channels=; for no quiet hours leave the rule out."
             )
         object.__setattr__(self, "channels", _names(self.channels, "QuietHours"))
 
     def mask(self, touches: Touches) -> np.ndarray:
         """Return which touches are not in their person's quiet hours."""
+        check_kind(touches, Touches, f"{type(self).__name__}: touches", "candidates.touches")
         start, end = _time_of_day(self.start, "start"), _time_of_day(self.end, "end")
         clock = touches.local_at % _DAY
         quiet = (clock >= start) & (clock < end) if start < end else (clock >= start) | (clock < end)
@@ -291,6 +302,7 @@ class FrequencyCap(Constraint):
 
     def rows(self, touches: Touches) -> Rows:
         """Return one row for each window of each person that holds more than ``n`` touches."""
+        check_kind(touches, Touches, f"{type(self).__name__}: touches", "candidates.touches")
         channels: Any = self.channels
         where, n = "FrequencyCap: channels", min(self.n, _MANY)
         covered = np.flatnonzero(touches.on(channels, where, missing=self.missing))
@@ -319,6 +331,7 @@ class OncePerItem(Constraint):
 
     def rows(self, touches: Touches) -> Rows:
         """Return one row for each person and item with several touches."""
+        check_kind(touches, Touches, f"{type(self).__name__}: touches", "candidates.touches")
         pair = touches.user.astype(np.int64) * max(1, len(touches.items)) + touches.item
         return _windows(pair, np.zeros(len(touches), np.int64), np.arange(len(touches)), 1, 1)
 
@@ -365,6 +378,7 @@ class Budget(Constraint):
 
     def rows(self, touches: Touches) -> Rows:
         """Return one row: the touches that can be paid."""
+        check_kind(touches, Touches, f"{type(self).__name__}: touches", "candidates.touches")
         touch = np.flatnonzero(touches.on((self.channel,), "Budget: channel", missing=self.missing))
         if not self.cost:
             return Rows(touch[:0], touch[:0], np.empty(0), np.empty(0), ())
@@ -410,6 +424,7 @@ class Capacity(Constraint):
 
     def rows(self, touches: Touches) -> Rows:
         """Return one row for each cell of time in which a touch could leave."""
+        check_kind(touches, Touches, f"{type(self).__name__}: touches", "candidates.touches")
         length = check_duration(self.per, "Capacity: per")
         touch = np.flatnonzero(touches.on((self.channel,), "Capacity: channel", missing=self.missing))
         cells, row = np.unique(touches.send_at[touch] // length, return_inverse=True)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -15,13 +15,13 @@ from omnireco.data.audience import Audience
 from omnireco.data.events import EventLog
 from omnireco.data.messages import NEVER, MessageLog
 from omnireco.data.vocabulary import NONE, Vocabulary, match
-from omnireco.errors import ParameterError, SchemaError
+from omnireco.errors import SchemaError
 from omnireco.planning.touches import Past
 
 if TYPE_CHECKING:
     from omnireco.planning.rules import Eligibility
 
-__all__ = ["FORBIDDEN", "Sources", "audience_rows", "channel_names", "check_kind", "consent_since", "past_messages"]
+__all__ = ["FORBIDDEN", "Sources", "audience_rows", "channel_names", "consent_since", "past_messages"]
 
 FORBIDDEN = int(np.iinfo(np.int64).max)
 """The instant from which consent holds where there is none."""
@@ -52,15 +52,6 @@ class Sources:
     def know_consent(self) -> bool:
         """Whether anything here says who may be written to."""
         return self.audience is not None or bool(self.messages) or bool(self.withdrawals)
-
-
-def check_kind(value: Any, kind: type, name: str, fix: str, *, none: bool = False) -> None:
-    """Refuse an argument of another type, with the line that makes one."""
-    if isinstance(value, kind) or (none and value is None):
-        return
-    got = f"the class {value.__name__}" if isinstance(value, type) else type(value).__name__
-    article = "an" if kind.__name__[0] in "AEIO" else "a"
-    raise ParameterError(f"{name} must be {article} {kind.__name__}. Got {got}. Write {fix}.")
 
 
 def channel_names(channels: Vocabulary, sources: Sources) -> tuple[str, ...]:

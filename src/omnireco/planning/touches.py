@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from omnireco._checks import check_known
+from omnireco._checks import check_known, count_of
 from omnireco.data.messages import NEVER
 from omnireco.data.vocabulary import Vocabulary
 
@@ -79,7 +79,8 @@ class Touches:
         return int(self.user.size)
 
     def __repr__(self) -> str:
-        return f"Touches({len(self):,} touches, {len(self.users):,} users, {len(self.channels)} channels)"
+        size = count_of(len(self), "touch", "touches")
+        return f"Touches({size}, {count_of(len(self.users), 'user')}, {count_of(len(self.channels), 'channel')})"
 
     @property
     def zone_known(self) -> np.ndarray:
@@ -156,7 +157,7 @@ class Rows:
     unit: float = 1.0
 
     def __repr__(self) -> str:
-        return f"Rows({self.limit.size:,} rows, {self.row.size:,} entries)"
+        return f"Rows({count_of(self.limit.size, 'row')}, {count_of(self.row.size, 'entry', 'entries')})"
 
 
 def _lock(holder: Any, *names: str) -> None:

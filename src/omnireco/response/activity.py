@@ -14,7 +14,7 @@ from typing import Any, NamedTuple, NoReturn
 
 import numpy as np
 
-from omnireco._checks import check_duration, check_integer, check_names, check_number, no_such
+from omnireco._checks import check_duration, check_integer, check_names, check_number, count_of, no_such, shown
 from omnireco._compute import in_threads, one_blas_thread, row_blocks
 from omnireco._frozen import ReadOnly
 from omnireco._random import stream
@@ -113,7 +113,7 @@ class ActivityProfile:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        if self.half_life is not None and self.half_life != "fit":
+        if self.half_life is not None and not (isinstance(self.half_life, str) and self.half_life == "fit"):
             check_duration(self.half_life, "half_life")
         check_duration(self.session_gap, "session_gap")
         if not isinstance(self.segments, str):
@@ -122,10 +122,10 @@ class ActivityProfile:
         object.__setattr__(self, "channels", check_names(self.channels, "channels"))
         if self.covariates and (isinstance(self.segments, str) or self.segments == 1):
             raise ParameterError(
-                f"covariates tell apart segments that were found. Got segments={self.segments!r}: "
+                f"covariates tell apart segments that were found. Got segments={shown(self.segments)}: "
                 "leave covariates out, or write segments=8."
             )
-        if self.prior is not None and self.prior != float("inf"):
+        if self.prior is not None and not (isinstance(self.prior, float) and self.prior == float("inf")):
             check_number(self.prior, "prior", above=0.0)
         check_integer(self.seed, "seed", low=0)
 
@@ -327,7 +327,8 @@ class ActivityModel:
         left_out = f", {self.n_caused:,} caused by messages left out" if self.n_caused else ""
         lost = f", {self.n_without_zone:,} without a zone" if self.n_without_zone else ""
         return (
-            f"ActivityModel({len(self):,} users{lost}, {int(self.history.sum()):,} sessions{left_out}, "
+            f"ActivityModel({count_of(len(self), 'user')}{lost}, "
+            f"{count_of(int(self.history.sum()), 'session')}{left_out}, "
             f"prior strength {self.prior_strength:.3g} sessions, half-life {half_life})"
         )
 
@@ -370,10 +371,10 @@ class ActivityModel:
         found = self.profiles(user)
         if channel is None:
             return found
-        if channel not in self.channels:
+        if not isinstance(channel, str) or channel not in self.channels:
             raise ParameterError(
                 f"channel must be one that has profiles of its own ({', '.join(map(repr, self.channels)) or 'none'}). "
-                f"Got {channel!r}: write ActivityProfile(channels=({channel!r},))."
+                f"Got {shown(channel)}: write ActivityProfile(channels=({shown(channel)},))."
             )
         strength, *cells = self.channels[channel]
         if np.isinf(strength):
@@ -554,7 +555,7 @@ def _channel_code(log: EventLog, name: str) -> int:
     if code == NONE:
         raise ParameterError(
             f"channels must be channels of the log ({', '.join(map(repr, log.channels.ids)) or 'it has none'}). "
-            f"Got {name!r}."
+            f"Got {shown(name)}."
         )
     return code
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import Iterable
+from collections.abc import Hashable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
 from dataclasses import dataclass, field
@@ -14,14 +14,17 @@ import numpy as np
 import scipy.sparse as sp
 
 from omnireco._checks import (
+    check_array,
     check_choice,
     check_flag,
     check_integer,
     check_k,
     check_number,
     check_numbers,
+    count_of,
     name_rows,
     no_such,
+    shown,
 )
 from omnireco._compute import one_blas_thread, row_blocks, usable_threads
 from omnireco.data.vocabulary import NONE, Vocabulary, distinct_codes
@@ -77,7 +80,7 @@ class Decisions:
         return len(self.ids)
 
     def __repr__(self) -> str:
-        return f"Decisions({len(self):,} of {self.arm.shape[1]} of {len(self.arms):,} arms)"
+        return f"Decisions({len(self):,} of {self.arm.shape[1]} of {count_of(len(self.arms), 'arm')})"
 
     @property
     def arm_ids(self) -> np.ndarray:
@@ -211,7 +214,9 @@ class LinearBandit:
         if self.groups is not None:
             check_integer(self.groups, "groups", low=1)
             if self.policy != "thompson":
-                raise ParameterError(f"groups is for policy='thompson'. Got policy={self.policy!r}: leave groups out.")
+                raise ParameterError(
+                    f"groups is for policy='thompson'. Got policy={shown(self.policy)}: leave groups out."
+                )
         check_flag(self.exact, "exact")
         check_integer(self.memory, "memory", low=1)
 
@@ -231,7 +236,7 @@ class LinearBandit:
         -------
         LiveBandit
         """
-        n_features = check_integer(n_features, "n_features", low=0)
+        n_features = check_integer(n_features, "n_features", low=0, high=10_000)
         if n_features == 0 and not self.intercept:
             raise ParameterError("A bandit with n_features=0 needs intercept=True: there is nothing else to learn.")
         table = None if features is None else _matrix(features, "features")
@@ -322,7 +327,8 @@ class LiveBandit:
 
     def __repr__(self) -> str:
         d = self._state.d - self.bandit.intercept
-        return f"LiveBandit({self.bandit.policy}, {len(self.arms):,} arms, {d:,} features, {self._rewards:,} rewards)"
+        size = f"{count_of(len(self.arms), 'arm')}, {count_of(d, 'feature')}, {count_of(self._rewards, 'reward')}"
+        return f"LiveBandit({self.bandit.policy}, {size})"
 
     @property
     def noise(self) -> float:
@@ -376,7 +382,7 @@ class LiveBandit:
         from omnireco.response import _bandit_kernels as kernels
 
         x = self._contexts(contexts)
-        n, k = len(x), check_k(k)
+        n, k, propensities = len(x), check_k(k), check_flag(propensities, "propensities")
         if not len(self.arms):
             raise ParameterError("There are no arms to decide among: live.add_arms([...]).")
         if self.bandit.groups is not None and k > 1:
@@ -428,7 +434,8 @@ class LiveBandit:
         UnknownIdError
             When decisions are not known, were forgotten or have been rewarded already. Nothing is learned then.
         """
-        ids = np.atleast_1d(np.asarray(ids))
+        cascade = check_flag(cascade, "cascade")
+        ids = np.atleast_1d(check_array(ids, "ids", error=SchemaError))
         if ids.ndim != 1 or (ids.size and ids.dtype.kind not in "iu"):
             raise SchemaError(f"ids must be whole numbers, shape (n,): Decisions.ids. Got {ids.dtype} {ids.shape}.")
         ids = ids.astype(np.int64)
@@ -495,7 +502,8 @@ class LiveBandit:
             return
         x = self._contexts(contexts)
         reward = np.atleast_1d(check_numbers(rewards, "rewards", error=SchemaError))
-        rows = self.arms.codes(np.atleast_1d(np.asarray(arms)) if np.ndim(arms) == 0 else arms).astype(np.int64)
+        given = check_array(arms, "arms", error=SchemaError)
+        rows = self.arms.codes(np.atleast_1d(given) if given.ndim == 0 else arms).astype(np.int64)
         weight = None if weights is None else check_numbers(weights, "weights", error=SchemaError)
         if rows.shape != (len(x),) or reward.shape != (len(x),) or (weight is not None and weight.shape != (len(x),)):
             raise SchemaError(
@@ -576,7 +584,7 @@ class LiveBandit:
 
     def refresh(self, *, steps: int = 1) -> None:
         """Fit shared coefficients again, and how far arms stray from them; disjoint arms have nothing to refresh."""
-        self._state.refit(steps=check_integer(steps, "steps", low=1))
+        self._state.refit(steps=check_integer(steps, "steps", low=1, high=1_000))
         self._scorer.reset()
 
     def refresh_if_due(self) -> None:
@@ -649,7 +657,7 @@ class LiveBandit:
 
     def _update_one(self, arm: Any, context: np.ndarray, reward: Any) -> None:
         """Learn one event with as little around it as there can be."""
-        row = self._row.get(arm)
+        row = self._row.get(arm) if isinstance(arm, Hashable) else None
         if row is None:
             raise UnknownIdError("update: this arm is unknown here. Add it: live.add_arms([...]).")
         x = self._x
@@ -699,7 +707,9 @@ class LiveBandit:
     def _allowed(self, eligible: Any, n: int) -> np.ndarray | None:
         if eligible is None:
             return None
-        table = eligible.toarray() != 0 if sp.issparse(eligible) else np.asarray(eligible)
+        table = (
+            eligible.toarray() != 0 if sp.issparse(eligible) else check_array(eligible, "eligible", error=SchemaError)
+        )
         if table.shape != (n, len(self.arms)) or table.dtype != np.bool_:
             raise SchemaError(
                 f"eligible must be bool (or sparse) of shape ({n}, {len(self.arms)}), one column per arm in the order "

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import numpy as np
 
-from omnireco._checks import check_choice, check_known, check_number, check_numbers, no_such
+from omnireco._checks import check_choice, check_known, check_number, check_numbers, count_of, no_such, shown
 from omnireco.data.audience import Audience
 from omnireco.data.catalog import Catalog
 from omnireco.data.columns import open_frame
@@ -78,7 +78,7 @@ class ChannelPreference:
     def __post_init__(self) -> None:
         check_number(self.declared, "declared", low=0.0)
         if self.control is not None and not isinstance(self.control, str):
-            raise ParameterError(f"control must be the name of a channel, or None. Got {self.control!r}.")
+            raise ParameterError(f"control must be the name of a channel, or None. Got {shown(self.control)}.")
 
     def fit(
         self,
@@ -199,8 +199,9 @@ class ChannelPreferenceModel:
     def __repr__(self) -> str:
         what = "shares of activity" if self.share else "chances of an answer"
         return (
-            f"ChannelPreferenceModel({what}, {len(self.users):,} users, {len(self.channels)} channels, "
-            f"{len(self.kinds)} kinds{left_out(self.n_machine)})"
+            f"ChannelPreferenceModel({what}, {count_of(len(self.users), 'user')}, "
+            f"{count_of(len(self.channels), 'channel')}, "
+            f"{count_of(len(self.kinds), 'kind')}{left_out(self.n_machine)})"
         )
 
     def preference(
@@ -362,7 +363,9 @@ class ChannelPreferenceModel:
                 f"kind says what it is about; this model knows {len(self.kinds)} kinds. Name one of model.kinds.ids."
             )
         if kind is not None and kind not in self.kinds:
-            raise UnknownIdError(f"kind {kind!r} is unknown; this model knows {', '.join(map(repr, self.kinds.ids))}.")
+            raise UnknownIdError(
+                f"kind {shown(kind)} is unknown; this model knows {', '.join(map(repr, self.kinds.ids))}."
+            )
         column = 0 if kind is None else int(self.kinds.codes([kind])[0])
         vocabulary, code = Vocabulary.encode(user_ids, "user_ids")
         known = self.users.codes(vocabulary.ids, missing="none")[code]
@@ -395,7 +398,7 @@ class ChannelPreferenceModel:
         given = numbers or {}
         for channel in check_known(given, self.channels.ids, f"{name} names the channel", missing=missing):
             number = given[channel]
-            found[int(self.channels.codes([channel])[0])] = check_number(number, f"{name}[{channel!r}]")
+            found[int(self.channels.codes([channel])[0])] = check_number(number, f"{name}[{shown(channel)}]")
         return found
 
 
@@ -415,10 +418,10 @@ def _cells(log: Any, kinds: Any) -> tuple[Any, ...]:
         item = np.where(log.item >= 0, row[log.item] if len(row) else NONE, NONE)
         known, code = kinds.category[0], np.append(kinds.category[1], NONE)
         kind = code[item].astype(np.int64)
-    elif kinds == "event" and isinstance(log, EventLog):
+    elif isinstance(kinds, str) and kinds == "event" and isinstance(log, EventLog):
         known, kind = log.events, log.event.astype(np.int64)
     else:
-        raise ParameterError(f"kinds must be a Catalog, or 'event' for an EventLog, or None. Got {kinds!r}.")
+        raise ParameterError(f"kinds must be a Catalog, or 'event' for an EventLog, or None. Got {shown(kinds)}.")
     rows = np.flatnonzero(kind >= 0)
     if not rows.size:
         raise EmptyError("ChannelPreference.fit: no message or event has an item with a category.")

@@ -17,6 +17,7 @@ from omnireco._checks import (
     check_known,
     check_names,
     check_number,
+    count_of,
     no_such,
 )
 from omnireco._random import stream
@@ -78,7 +79,7 @@ class CreativeChoices:
         return int(self.user.size)
 
     def __repr__(self) -> str:
-        return f"CreativeChoices({len(self):,} choices, {len(self.creatives):,} creatives)"
+        return f"CreativeChoices({count_of(len(self), 'choice')}, {count_of(len(self.creatives), 'creative')})"
 
     def to_frame(self) -> pd.DataFrame:
         """Return ``user_id item_id creative_id propensity probability``, without items that have no creative."""
@@ -274,8 +275,8 @@ class CreativeModel:
 
     def __repr__(self) -> str:
         return (
-            f"CreativeModel({len(self.creatives):,} creatives of {len(self.items):,} items, "
-            f"{self.tags.shape[1]} tags, {self.n_messages:,} messages{left_out(self.n_machine)})"
+            f"CreativeModel({count_of(len(self.creatives), 'creative')} of {count_of(len(self.items), 'item')}, "
+            f"{count_of(self.tags.shape[1], 'tag')}, {count_of(self.n_messages, 'message')}{left_out(self.n_machine)})"
         )
 
     def choose(

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from omnireco._checks import check_integer, check_number
+from omnireco._checks import check_array, check_instants, check_integer, check_number, check_numbers, shown
 from omnireco.errors import ParameterError
 
 __all__ = ["Explored", "Power", "explore", "power", "uniforms"]
@@ -100,25 +100,27 @@ def explore(
     >>> int(chosen.slot[0]), round(float(chosen.propensity[0]), 3)
     (1, 0.84)
     """
-    value = np.asarray(value, np.float64)
-    at_us = np.asarray(at_us, np.int64)
+    value, at_us = check_numbers(value, "value"), check_instants(at_us, "at_us")
     n, s = value.shape if value.ndim == 2 else (-1, -1)
-    mask = np.ones(value.shape, np.bool_) if allowed is None else np.asarray(allowed)
-    ids = np.asarray(user_ids)
+    mask = np.ones(value.shape, np.bool_) if allowed is None else check_array(allowed, "allowed")
+    ids = check_array(user_ids, "user_ids")
     if n < 0 or at_us.shape != (s,) or mask.shape != value.shape or mask.dtype != np.bool_ or ids.shape != (n,):
         raise ParameterError(
             "explore: value (n, s), user_ids (n,), at_us (s,) and allowed (n, s) bool must fit together. "
             f"Got {value.shape}, {ids.shape}, {at_us.shape} and {mask.dtype} {mask.shape}."
         )
     floor = check_number(floor, "floor", low=0.0, high=1.0)
-    heat = np.broadcast_to(np.asarray(temperature, np.float64), (n,))
+    heat = check_numbers(temperature, "temperature")
+    if heat.shape not in ((), (n,)):
+        raise ParameterError(f"temperature must be one number, or one per person ({n:,}). Got {shown(temperature)}.")
+    heat = np.broadcast_to(heat, (n,))
     if not np.all(heat >= 0):
         raise ParameterError("temperature must be 0 or greater for everybody. Use 0.8 posterior standard deviations.")
     coin, noise = uniforms(seed, date, ids, at_us)
     some = mask.any(axis=1)
     score = np.where(mask, value, -np.inf)
     gap = score - np.where(some, score.max(axis=1, initial=-np.inf), 0.0)[:, None]
-    with np.errstate(divide="ignore", invalid="ignore"):
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
         sharp = np.where(gap == 0, 0.0, np.where(heat[:, None] > 0, gap / heat[:, None], -np.inf))
     sharp = np.where(mask, sharp, -np.inf)
     first = np.zeros_like(sharp) == sharp
@@ -162,9 +164,12 @@ def power(rate: float, lift: float, *, slots: int = 24, share: float = 1.0) -> P
     """
     rate = check_number(rate, "rate", above=0.0, high=1.0)
     lift = check_number(lift, "lift", above=0.0)
-    slots = check_integer(slots, "slots", low=1)
+    slots = check_integer(slots, "slots", low=1, high=1_000_000)
     share = check_number(share, "share", above=0.0, high=1.0)
-    matched = (1.0 - rate) / rate * ((1.959964 + 0.841621) / lift) ** 2
+    with np.errstate(over="ignore"):
+        matched = float((1.0 - rate) / rate * np.square((1.959964 + 0.841621) / np.float64(lift)))
+    if not np.isfinite(matched * slots / share):
+        raise ParameterError("power: no number of messages shows so small a lift at so small a rate. Raise them.")
     return Power(*(int(np.ceil(number)) for number in (matched, matched * slots, matched * slots / share)))
 
 

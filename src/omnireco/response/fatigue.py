@@ -66,7 +66,7 @@ class Fatigue:
     prior: float = 0.5
 
     def __post_init__(self) -> None:
-        if self.half_life != "fit":
+        if not (isinstance(self.half_life, str) and self.half_life == "fit"):
             check_duration(self.half_life, "half_life")
         check_number(self.prior, "prior", above=0.0)
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from omnireco._checks import check_numbers
 from omnireco.data.messages import NEVER, MessageLog
 
 __all__ = ["Answers", "DelayMixture", "answers_of_people", "fit_delay_mixture", "judge_answers", "left_out"]
@@ -80,7 +81,7 @@ def fit_delay_mixture(delay: np.ndarray) -> DelayMixture:
     >>> round(found.share, 1), (found.human(np.array([4.0, 600.0])) > 0.9).tolist()
     (0.3, [False, True])
     """
-    delay = np.maximum(np.asarray(delay, np.float64), 0.0)
+    delay = np.maximum(check_numbers(delay, "delay"), 0.0)
     nobody = DelayMixture(0.0, 5.0, 1.0, 7200.0, 1.0)
     if delay.size < _FEWEST or not np.any(delay % 60.0):
         return nobody

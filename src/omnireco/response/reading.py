@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import logging
 import warnings
+from collections.abc import Mapping, Set
 from dataclasses import dataclass, replace
 from typing import Any, NoReturn
 
 import numpy as np
 
-from omnireco._checks import check_duration, check_integer, check_number, no_such
+from omnireco._checks import check_duration, check_integer, check_number, count_of, no_such, shown
 from omnireco._compute import one_blas_thread, row_blocks
 from omnireco._random import stream
 from omnireco.data.audience import Audience
@@ -88,9 +89,9 @@ class ReadingClock:
 
     def __post_init__(self) -> None:
         if self.life is not None and check_duration(self.life, "life") < _HOUR:
-            raise ParameterError(f"life must be an hour or more. Got {self.life!r}.")
+            raise ParameterError(f"life must be an hour or more. Got {shown(self.life)}.")
         check_integer(self.segments, "segments", low=1, high=64)
-        if self.open_weight != "fit":
+        if not (isinstance(self.open_weight, str) and self.open_weight == "fit"):
             check_number(self.open_weight, "open_weight", low=0.0, high=1.0)
         check_integer(self.seed, "seed", low=0)
 
@@ -244,9 +245,10 @@ class ReadingModel:
 
     def __repr__(self) -> str:
         pulls = ", ".join(f"{name} {tau:.1f} h" for name, tau in zip(self.channels.ids, self.tau, strict=True))
+        answers = count_of(round(float(self.spells.human.sum())), "answer")
         return (
-            f"ReadingModel({len(self):,} users, {self.spells.row.size:,} messages, "
-            f"{self.spells.human.sum():,.0f} answers by people, pull: {pulls or 'unknown'}{left_out(self.n_machine)})"
+            f"ReadingModel({count_of(len(self), 'user')}, {count_of(self.spells.row.size, 'message')}, "
+            f"{answers} by people, pull: {pulls or 'unknown'}{left_out(self.n_machine)})"
         )
 
     def rates(self, user_ids: Any, channel: str | None = None) -> np.ndarray:
@@ -355,7 +357,7 @@ class ReadingModel:
         if channel not in self.channels:
             raise ParameterError(
                 f"channel must be one of the message log: {', '.join(map(repr, self.channels.ids)) or 'it has none'}. "
-                f"Got {channel!r}."
+                f"Got {shown(channel)}."
             )
         return np.asarray(self.channels.ids == channel, np.float64)
 
@@ -380,6 +382,8 @@ class ReadingModel:
 
 def _array(ids: Any) -> np.ndarray:
     """Return ids as an array that can be cut into blocks."""
+    if isinstance(ids, (Set, Mapping)):
+        raise ParameterError(f"user_ids must be a list or column, in an order. Got {shown(ids)}: write list(ids).")
     return np.asarray(ids, object) if isinstance(ids, (list, tuple)) else np.asarray(ids)
 
 
@@ -394,8 +398,8 @@ def _providers(provider: str | None, audience: Audience, messages: MessageLog) -
         return None
     if provider not in audience.attributes:
         raise ParameterError(
-            f"provider={provider!r} is not an attribute of the audience. Read it with "
-            f"Audience.from_frame(people, attributes=[{provider!r}])."
+            f"provider={shown(provider)} is not an attribute of the audience. Read it with "
+            f"Audience.from_frame(people, attributes=[{shown(provider)}])."
         )
     row = match(audience.users, messages.users, ("the audience", "the message log"))
     codes = np.append(audience.attributes[provider][1], np.int32(NONE))[row]

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from omnireco._checks import shown
 from omnireco.data.audience import Audience
 from omnireco.data.vocabulary import NONE, Vocabulary, match
 from omnireco.errors import ParameterError
@@ -112,8 +113,8 @@ def _one_hot(codes: np.ndarray, sizes: list[int]) -> np.ndarray:
 def _attribute(audience: Audience, name: str) -> tuple[Vocabulary, np.ndarray]:
     if name not in audience.attributes:
         raise ParameterError(
-            f"the audience has no attribute {name!r}; it knows "
+            f"the audience has no attribute {shown(name)}; it knows "
             f"{', '.join(map(repr, audience.attributes)) or 'none'}. "
-            f"Read it with Audience.from_frame(frame, attributes=[{name!r}])."
+            f"Read it with Audience.from_frame(frame, attributes=[{shown(name)}])."
         )
     return audience.attributes[name]

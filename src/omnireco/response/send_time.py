@@ -15,7 +15,17 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import numpy as np
 
-from omnireco._checks import check_choice, check_duration, check_integer, check_number, no_such
+from omnireco._checks import (
+    check_array,
+    check_choice,
+    check_duration,
+    check_integer,
+    check_number,
+    count_of,
+    no_such,
+    plain,
+    shown,
+)
 from omnireco._compute import in_threads, one_blas_thread, row_blocks
 from omnireco._random import stream
 from omnireco.data.audience import Audience
@@ -108,7 +118,7 @@ class SendTime:
         check_number(self.base_rate, "base_rate", above=0.0, high=0.9)
         check_duration(self.pull, "pull")
         if self.life is not None and check_duration(self.life, "life") < _HOUR:
-            raise ParameterError(f"life must be an hour or more. Got {self.life!r}.")
+            raise ParameterError(f"life must be an hour or more. Got {shown(self.life)}.")
         check_integer(self.seed, "seed", low=0)
 
     def fit(
@@ -325,7 +335,8 @@ class SendTimeModel:
         pulls = ", ".join(f"{name} {tau:.1f} h" for name, tau in zip(self.channels.ids, self.tau, strict=True))
         machines = left_out(self.n_machine)
         return (
-            f"SendTimeModel({self.rests_on} {len(self.activity):,} users, {self.n_messages:,} messages{machines}, "
+            f"SendTimeModel({self.rests_on} {count_of(len(self.activity), 'user')}, "
+            f"{count_of(self.n_messages, 'message')}{machines}, "
             f"pull: {pulls or f'{self.default_tau:g} h assumed'})"
         )
 
@@ -480,10 +491,11 @@ class SendTimeModel:
                 f"audience must be an Audience. Got {type(audience).__name__}: write Audience.from_frame(frame)."
             )
         known = dict.fromkeys([*self.channels.ids, *audience.channels.ids])
-        if known and channel not in known:
+        if known and (not isinstance(channel, str) or channel not in known):
             raise ParameterError(
                 f"channel must be one of the message log or of the audience ({', '.join(map(repr, known))}). Got "
-                f"{channel!r}: add a column consent_{channel} to the audience, where nothing was sent on it yet."
+                f"{shown(channel)}: add a column consent_{plain(channel, 'email')} to the audience, where nothing was "
+                "sent on it yet."
             )
 
     def curve(self, user_id: Any, channel: str | None = None) -> np.ndarray:
@@ -544,8 +556,9 @@ class SendTimeModel:
         code = int(audience.channels.codes([channel], missing="none")[0]) if isinstance(channel, str) else NONE
         if code == NONE:
             raise ParameterError(
-                f"best: the audience has no consent for {channel!r}; it knows "
-                f"{', '.join(map(repr, audience.channels.ids)) or 'no channel'}. Add a column consent_{channel}."
+                f"best: the audience has no consent for {shown(channel)}; it knows "
+                f"{', '.join(map(repr, audience.channels.ids)) or 'no channel'}. Add a column "
+                f"consent_{plain(channel, 'email')}."
             )
         at, own_days = slots_by_zone(slots(start, days=days, every=every), audience.zones)
         allowed = _allowed(audience, at, quiet_hours) & own_days
@@ -671,7 +684,7 @@ def _clock(audience: Audience, at_us: np.ndarray) -> np.ndarray:
 
 def _instants(value: Any, name: str) -> np.ndarray:
     """Return instants as UTC microseconds."""
-    at = np.asarray(value)
+    at = check_array(value, name)
     if at.dtype.kind == "M":
         at = at.astype("datetime64[us]").astype(np.int64)
     if at.ndim != 1 or (at.dtype.kind not in "iu" and at.size) or (np.abs(at.astype(np.float64)) > _YEAR_9999).any():
@@ -684,7 +697,7 @@ def _instants(value: Any, name: str) -> np.ndarray:
 
 def _rows(value: Any, audience: Audience) -> np.ndarray:
     """Return rows of an audience."""
-    rows = np.asarray(value)
+    rows = check_array(value, "rows")
     if rows.ndim != 1 or (rows.dtype.kind not in "iu" and rows.size):
         raise SchemaError(
             f"rows must be rows of the audience, integers of shape (n,). Got {rows.dtype} {rows.shape}: "
@@ -738,8 +751,9 @@ def _quiet_minutes(quiet_hours: Any) -> tuple[int, int]:
         start, end = (dt.time.fromisoformat(text) for text in quiet_hours)
     except (TypeError, ValueError):
         raise ParameterError(
-            f"quiet_hours must be two local times, such as ('21:00', '08:00'), or a bool mask. Got {quiet_hours!r}."
+            f"quiet_hours must be two local times, such as ('21:00', '08:00'), or a bool mask. Got "
+            f"{shown(quiet_hours)}."
         ) from None
     if start == end:
-        raise ParameterError(f"quiet_hours must start and end at different times. Got {quiet_hours!r} twice.")
+        raise ParameterError(f"quiet_hours must start and end at different times. Got {shown(quiet_hours)} twice.")
     return start.hour * 60 + start.minute, end.hour * 60 + end.minute

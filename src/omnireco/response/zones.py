@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from omnireco._checks import check_instant, check_known
+from omnireco._checks import check_instant, check_known, check_mapping, shown
 from omnireco._compute import row_blocks
 from omnireco.data.audience import Audience
 from omnireco.data.clock import country_zones, hour_of_week, utc_offset
@@ -120,7 +120,7 @@ def infer_zones(
     now = log.end_us if at is None else check_instant(at, "at")
     if len(log) and now < int(log.at[-1]):
         raise ParameterError("infer_zones: at precedes the last event. Cut first: infer_zones(log.before(at), ...).")
-    shops = {} if stores is None else dict(stores)
+    shops = dict(check_mapping(stores, "stores", "{'s1': 'Europe/Berlin'}"))
     check_zone_names(shops.values() or ("UTC",), "stores")
     inside = _countries(audience, country, countries)
     known = _candidates(audience, shops, inside, zones)
@@ -175,17 +175,17 @@ def _countries(
     """Return the zones of each country code of the audience's attribute."""
     if country is None:
         return None
-    if country not in audience.attributes:
+    if not isinstance(country, str) or country not in audience.attributes:
         raise ParameterError(
-            f"country={country!r} is not an attribute of the audience. Read it with "
-            f"Audience.from_frame(people, attributes=[{country!r}])."
+            f"country={shown(country)} is not an attribute of the audience. Read it with "
+            f"Audience.from_frame(people, attributes=[{shown(country)}])."
         )
     names, codes = audience.attributes[country]
     found: dict[int, tuple[str, ...]] = {}
     for code in np.unique(codes[codes >= 0]).tolist():
         name = str(names.ids[code])
         of_it = countries.get(name, ()) if countries is not None else country_zones(name)
-        found[code] = check_zone_names(of_it, f"countries[{name!r}]") if of_it else ()
+        found[code] = check_zone_names(of_it, f"countries[{shown(name)}]") if of_it else ()
     return _Countries(codes, found)
 
 

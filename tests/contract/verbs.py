@@ -1,0 +1,618 @@
+"""Every public verb with small valid arguments, found by looking: what the laws about arguments and about ids drive.
+
+A new verb is found by itself. When one of its required parameters has a name that :data:`ARGUMENTS` does not know, the
+laws fail and say so: give it a value there, or a reason in :data:`NOT_DRIVEN`.
+"""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import tempfile
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+import omnireco as om
+
+MARKER = "zz-SECRET-777"  # every id of a person begins with it
+ROOMS = ("adapters", "datasets", "io", "plotting", "testing", "data", "models", "planning", "response", "evaluation")
+
+# Values that doors, fit and other verbs build from codes: their constructors trust what they are given.
+CODED = frozenset(
+    [
+        "ActivityModel",
+        "AttributeModel",
+        "Audience",
+        "BlendModel",
+        "Candidates",
+        "Catalog",
+        "ChannelComparison",
+        "ChannelModel",
+        "ChannelPreferenceModel",
+        "ChannelReport",
+        "CreativeChoices",
+        "CreativeModel",
+        "Decisions",
+        "EventLog",
+        "EventScan",
+        "Explanations",
+        "FactorModel",
+        "FallbackLists",
+        "FatigueModel",
+        "FollowUpsModel",
+        "Identities",
+        "Interactions",
+        "ItemIndex",
+        "ItemModel",
+        "LearnedBlend",
+        "LearnedWeights",
+        "LiveBandit",
+        "MessageLog",
+        "NeighborModel",
+        "OffPolicy",
+        "Plan",
+        "PopularityModel",
+        "ProjectionModel",
+        "QualityReport",
+        "RankerModel",
+        "ReadingModel",
+        "Recommendations",
+        "RefillModel",
+        "Report",
+        "Reproduction",
+        "Requests",
+        "ResolveReport",
+        "SegmentModel",
+        "SendTimeModel",
+        "Slots",
+        "TypedModel",
+        "Vocabulary",
+        "ZonePosterior",
+        "Adapted",
+        "CompleteJourney",
+        "Frames",
+        "Rows",
+        "Touches",
+        "DelayMixture",
+        "Explored",
+        "Power",
+        "Headroom",
+        "RankedLists",
+    ]
+)
+ABSTRACT = {"Model", "Constraint", "Eligibility", "Estimator"}
+
+BUILDS = "builds a value from coded arrays, for omnireco's own fit and load"
+CODES = "takes codes (row positions), not ids: for omnireco's own verbs"
+SLOW = "reads a public data set of hundreds of megabytes"
+NOT_DRIVEN = {
+    "ChannelModel.build": BUILDS,
+    "FactorModel.build": BUILDS,
+    "TypedModel.build": BUILDS,
+    "Interactions.from_cells": BUILDS,
+    "ProjectionModel.from_arrays": BUILDS,
+    "LiveBandit.from_parts": BUILDS,
+    "ZonePosterior.from_table": BUILDS,
+    "ZonePosterior.from_tables": BUILDS,
+    "ActivityModel.counts": CODES,
+    "ActivityModel.memberships": CODES,
+    "ActivityModel.profiles": CODES,
+    "ActivityModel.trust_in": CODES,
+    "Identities.names": CODES,
+    "Interactions.take": CODES,
+    "Interactions.with_items": CODES,
+    "RankerModel.describe": CODES,
+    "RankerModel.index": CODES,
+    "RankerModel.propose": CODES,
+    "ReadingModel.slot_probability": CODES,
+    "Recommendations.take": CODES,
+    "Requests.take": CODES,
+    "SendTimeModel.basis_of": CODES,
+    "SendTimeModel.slot_probability": CODES,
+    "Vocabulary.decode": CODES,
+    "Touches.take": CODES,
+    "Vocabulary.take": CODES,
+    "ZonePosterior.allowed_codes": CODES,
+    "complete_journey": SLOW,
+    "complete_journey_frames": SLOW,
+    "complete_journey_promotions": SLOW,
+    "reproduce": SLOW,
+    "DelayMixture.human": "one step of fit_delay_mixture, on its own array",
+    "check_model": "a test kit: it fails with AssertionError, as tests do",
+    "check_constraint": "a test kit: it fails with AssertionError, as tests do",
+    "check_eligibility": "a test kit: it fails with AssertionError, as tests do",
+}
+
+
+@dataclass(frozen=True)
+class Verb:
+    """A public callable, the parameters that can be varied, and a valid call."""
+
+    name: str
+    call: Callable[..., Any]
+    base: dict[str, Any]
+    parameters: tuple[str, ...]
+
+    def __call__(self, **changed: Any) -> Any:
+        """Call it with its valid arguments, some of them changed; fresh ones, where a value is used up by a call."""
+        return self.call(**self.base | changed)
+
+
+def _named(frame: pd.DataFrame) -> pd.DataFrame:
+    return frame.assign(user_id=frame["user_id"].map(lambda one: f"{MARKER}-{one}"))
+
+
+@cache
+def folder() -> Path:
+    """A folder for the files of one run."""
+    return Path(tempfile.mkdtemp(prefix="verbs"))
+
+
+@cache
+def world() -> SimpleNamespace:
+    """Small values of every kind, in which every person's id begins with the marker."""
+    made = om.simulate(n_users=40, n_items=12, days=45, seed=3)
+    w = SimpleNamespace(events=_named(made.events), messages=_named(made.messages), people=_named(made.users))
+    w.items_frame = made.items
+    w.log = om.EventLog.from_frame(w.events, itemless="keep")
+    w.sent, w.catalog = om.MessageLog.from_frame(w.messages), om.Catalog.from_frame(made.items)
+    w.audience = om.Audience.from_frame(w.people, attributes=["age_group"])
+    w.ids, w.items = list(w.audience.users.ids[:3]), list(w.catalog.items.ids[:3])
+    w.at = str(pd.Timestamp(int(np.quantile(w.log.at, 0.8)), unit="us", tz="UTC"))
+    w.typed = om.TypedEASE().fit(w.log)
+    w.x, w.early, w.later = w.log.matrix(), w.log.before(w.at).matrix(), w.log.split(w.at).test.matrix()
+    w.als = om.ALS(factors=4, iterations=2, seed=7).fit(w.x)
+    w.knn = om.ItemKNN(neighbors=5).fit(w.x)
+    w.lists = w.als.recommend(w.x, k=4)
+    w.attributes = om.people_attributes(w.audience)
+    w.placed = om.learn_people(w.als, w.x, w.attributes)
+    w.segments = om.SegmentPopularity().fit(w.x, w.attributes)
+    w.fallback = om.Fallback({"taste": w.als, "attributes": w.placed, "segments": w.segments})
+    w.profile = om.ActivityProfile(segments=2, channels=("app",))
+    w.activity = w.profile.fit(w.log, w.audience)
+    w.send_time = om.SendTime().fit(w.log, w.sent, w.audience)
+    w.reading = om.ReadingClock().fit(w.sent, w.audience)
+    w.slots = om.slots("2025-03-10", days=1, every="6h")
+    w.stamps = np.array(w.slots.at)[:3]
+    w.candidates = om.candidates(w.lists, w.audience, w.send_time, w.slots, channels=["email"])
+    w.plan = om.plan(w.candidates, constraints=[om.FrequencyCap(1, per="7D")])
+    w.report = om.evaluate(
+        {"als": w.lists, "knn": w.knn.recommend(w.x, k=4)}, w.later, k=3, metrics=[om.ndcg], n_bootstrap=9
+    )
+    w.zones = om.infer_zones(w.log, w.audience)
+    w.requests = om.Requests.from_log(w.log, context=["channel"], per_user=1).requests
+    w.links = pd.DataFrame(
+        {
+            "kind_a": "email",
+            "id_a": [f"{MARKER}-{n}" for n in "ab"],
+            "kind_b": "cookie",
+            "id_b": [f"{MARKER}-{n}" for n in "cd"],
+        }
+    )
+    w.identities = om.Identities.from_links(w.links)
+    w.channel_report = om.channel_report(w.log)
+    w.creatives_log, w.art = _creatives()
+    w.creative_model = om.Creatives().fit(w.creatives_log, w.art)
+    w.cross = om.CrossChannel(om.ALS(factors=4, iterations=2)).fit(w.x)
+    w.contexts = np.random.default_rng(0).normal(size=(6, 2))
+    w.check = w.log.check()
+    om.save(w.lists, folder() / "value.omni")
+    return w
+
+
+def _creatives() -> tuple[Any, pd.DataFrame]:
+    draw, n = np.random.default_rng(0), 200
+    creative = draw.integers(0, 6, n)
+    sent = pd.Timestamp("2025-05-01", tz="UTC") + pd.to_timedelta(np.arange(n), unit="min")
+    frame = pd.DataFrame({"user_id": draw.integers(10, 30, n), "item_id": creative // 2, "creative_id": creative})
+    frame = _named(frame.assign(channel="web", sent_at=sent, propensity=0.5))
+    frame["responded_at"] = pd.Series(sent).where(draw.random(n) < 0.3)
+    art = pd.DataFrame({"creative_id": range(6), "item_id": np.arange(6) // 2, "face": np.arange(6) % 2 * 1.0})
+    return om.MessageLog.from_frame(frame), art
+
+
+def _bandit() -> Any:
+    live = om.LinearBandit().start(["a", "b"], n_features=2)
+    live.decide(world().contexts)
+    return live
+
+
+def _ranked() -> Any:
+    seen: list[Any] = []
+
+    def look(lists: Any) -> Any:
+        seen.append(lists)
+        return om.ndcg(lists)
+
+    w = world()
+    om.evaluate({"als": w.lists}, w.later, k=3, metrics=[look], train=w.early, catalog=w.catalog, n_bootstrap=9)
+    return seen[0]
+
+
+def _facts(w: SimpleNamespace) -> Any:
+    frame = w.items_frame[["item_id"]].assign(weight=1.0)
+    return om.Interactions.from_frame(frame.rename(columns={"item_id": "user_id"}).assign(item_id="new"))
+
+
+def _events_file() -> Path:
+    path = folder() / "events.parquet"
+    if not path.exists():
+        world().events.to_parquet(path)
+    return path
+
+
+RECEIVERS: dict[str, Callable[[SimpleNamespace], Any]] = {
+    "ActivityModel": lambda w: w.activity,
+    "ActivityProfile": lambda w: w.profile,
+    "ALS": lambda w: om.ALS(factors=4, iterations=2),
+    "AttributeModel": lambda w: w.placed,
+    "Audience": lambda w: w.audience,
+    "Blend": lambda w: om.Blend(models={"knn": om.ItemKNN(), "popular": om.Popularity()}),
+    "BlendModel": lambda w: om.BlendModel.of({"als": w.als, "knn": w.knn}),
+    "Budget": lambda w: om.Budget("email", cost=1, total=9),
+    "Candidates": lambda w: w.candidates,
+    "Capacity": lambda w: om.Capacity("email", limit=5),
+    "Catalog": lambda w: w.catalog,
+    "ChannelComparison": lambda w: om.compare_channels(w.log, horizon="14D", k=3, n_bootstrap=9),
+    "ChannelModel": lambda w: w.cross,
+    "ChannelPreferenceModel": lambda w: om.ChannelPreference().fit(w.sent),
+    "ChannelReport": lambda w: w.channel_report,
+    "CreativeChoices": lambda w: w.creative_model.choose(_pairs(), at="2025-06-01"),
+    "CreativeModel": lambda w: w.creative_model,
+    "CrossChannel": lambda w: om.CrossChannel(om.ALS(factors=4, iterations=2)),
+    "Decisions": lambda w: _bandit().decide(w.contexts),
+    "EventLog": lambda w: w.log,
+    "EventScan": lambda w: om.EventLog.scan(_events_file(), itemless="keep"),
+    "Explanations": lambda w: om.explain(w.als, w.x, w.lists, events=w.log),
+    "FactorModel": lambda w: w.als,
+    "Fallback": lambda w: w.fallback,
+    "FallbackLists": lambda w: w.fallback.recommend(w.x, k=3, attributes=w.attributes),
+    "FatigueModel": lambda w: om.Fatigue().fit(w.sent),
+    "FollowUps": lambda w: om.FollowUps(events=["view"]),
+    "FollowUpsModel": lambda w: om.FollowUps(events=["view"]).fit(w.log),
+    "FrequencyCap": lambda w: om.FrequencyCap(1, per="7D"),
+    "GFCF": lambda w: om.GFCF(factors=4),
+    "Headroom": lambda w: om.headroom(w.log, w.audience, at=w.at, n_bootstrap=9),
+    "Identities": lambda w: w.identities,
+    "Interactions": lambda w: w.x,
+    "ItemIndex": lambda w: om.ItemIndex(np.ones((3, 2))),
+    "ItemModel": lambda w: w.knn,
+    "LearnedBlend": lambda w: om.learn_blend({"als": w.als, "knn": w.knn}, w.early, w.later, k=3),
+    "LearnedWeights": lambda w: _learned_weights(),
+    "LiveBandit": lambda w: _bandit(),
+    "MessageLog": lambda w: w.sent,
+    "NeighborModel": lambda w: om.UserKNN(neighbors=5).fit(w.x),
+    "OffPolicy": lambda w: om.off_policy(np.ones(200), np.full(200, 0.5), np.full(200, 0.4), n_bootstrap=9),
+    "Plan": lambda w: w.plan,
+    "PopularityModel": lambda w: om.BuyAgain().fit(w.x),
+    "ProjectionModel": lambda w: om.PureSVD(factors=3).fit(w.x),
+    "PureSVD": lambda w: om.PureSVD(factors=3),
+    "QualityReport": lambda w: w.check,
+    "QuietHours": lambda w: om.QuietHours("21:00", "08:00"),
+    "RankedLists": lambda w: _ranked(),
+    "Ranker": lambda w: om.Ranker(models=[om.Popularity(), om.BuyAgain()], n_requests=60, n_candidates=6),
+    "RankerModel": lambda w: RECEIVERS["Ranker"](w).fit(w.log, at=w.at, audience=w.audience, catalog=w.catalog),
+    "ReadingModel": lambda w: w.reading,
+    "Recommendations": lambda w: w.lists,
+    "RefillModel": lambda w: om.Refills(events=["view"]).fit(w.log),
+    "Refills": lambda w: om.Refills(events=["view"]),
+    "Report": lambda w: w.report,
+    "Reproduction": lambda w: _reproduction(),
+    "Requests": lambda w: w.requests,
+    "ResolveReport": lambda w: om.ResolveReport(*range(7)),
+    "SegmentModel": lambda w: w.segments,
+    "SendTimeModel": lambda w: w.send_time,
+    "Slots": lambda w: w.slots,
+    "Touches": lambda w: w.candidates.touches,
+    "TypedModel": lambda w: w.typed,
+    "Vocabulary": lambda w: w.audience.users,
+    "WhatNext": lambda w: om.WhatNext(model=w.als),
+    "ZonePosterior": lambda w: w.zones,
+}
+
+
+def _reproduction() -> Any:
+    one = np.ones(1)
+    row = ("EASE", "ours", one, one, one, 0.5, "EASE()")
+    return om.Reproduction("ml", "paper", "all items", ("ndcg",), (row,), 9, "0a")
+
+
+def _learned_weights() -> Any:
+    from omnireco.evaluation.learn import LearnedWeights
+
+    plain, model = om.Weights(), om.Popularity()
+    signal = (("app", 0.1, 0.0, 0.2),)
+    return LearnedWeights(
+        plain, model, plain, model, plain, True, 0.1, 0.0, 0.2, signal, (("half_life=3D", 0.2),), "ndcg", 9, "0a"
+    )
+
+
+def _pairs() -> pd.DataFrame:
+    return pd.DataFrame({"user_id": [f"{MARKER}-{n}" for n in (11, 12)], "item_id": [0, 1]})
+
+
+_METRICS = [
+    "average_precision",
+    "coverage",
+    "diversity",
+    "hit_rate",
+    "mean_reciprocal_rank",
+    "ndcg",
+    "novelty",
+    "precision",
+    "recall",
+]
+
+# By name of the parameter, or "verb.parameter" where a verb needs another.
+ARGUMENTS: dict[str, Callable[[SimpleNamespace], Any]] = {
+    "actions": lambda w: np.arange(40) % 2,
+    "address": lambda w: f"{MARKER}@example.org",
+    "after": lambda w: w.lists,
+    "age": lambda w: ["1h", "2h", "3h"],
+    "arms": lambda w: ["a", "b", "c", "d", "a", "b"],
+    "LinearBandit.start.arms": lambda w: ["a", "b"],
+    "LiveBandit.add_arms.arms": lambda w: ["new"],
+    "LiveBandit.remove_arms.arms": lambda w: ["a"],
+    "LiveBandit.update.arms": lambda w: list("ababab"),
+    "at": lambda w: w.at,
+    "at_us": lambda w: w.stamps,
+    "machine_responses.at": lambda w: pd.to_datetime(["2025-05-01 09:00"] * 3, utc=True),
+    "machine_responses.kind": lambda w: ["opened", "clicked", "opened"],
+    "explore.at_us": lambda w: w.slots.at,
+    "attributes": lambda w: w.attributes,
+    "add_new_items.attributes": lambda w: _facts(w),
+    "audience": lambda w: w.audience,
+    "baseline": lambda w: "als",
+    "timing_skill.baseline": lambda w: np.full((3, 168), 1 / 168),
+    "before": lambda w: w.lists,
+    "block_on": lambda w: ["postcode", "surname"],
+    "catalog": lambda w: w.catalog,
+    "channel": lambda w: "email",
+    "ChannelModel.on.channel": lambda w: "app",
+    "Capacity.channel": lambda w: "email",
+    "channels": lambda w: ["email"],
+    "column": lambda w: w.ids,
+    "compare": lambda w: {"first": "name", "surname": "name"},
+    "contexts": lambda w: w.contexts,
+    "cross_fitted_rewards.contexts": lambda w: np.random.default_rng(0).normal(size=(40, 2)),
+    "cost": lambda w: 1.0,
+    "creative_ids": lambda w: [0, 1, 2],
+    "creatives": lambda w: w.art,
+    "curve": lambda w: np.ones(168),
+    "date": lambda w: "2025-03-10",
+    "days": lambda w: 1,
+    "delay": lambda w: np.arange(1.0, 60.0),
+    "disliked": lambda w: w.x,
+    "end": lambda w: "2025-03-01",
+    "QuietHours.end": lambda w: "08:00",
+    "estimator": lambda w: om.Popularity(),
+    "factors": lambda w: np.ones((3, 2)),
+    "frame": lambda w: w.events,
+    "Audience.from_frame.frame": lambda w: w.people,
+    "Candidates.from_frame.frame": lambda w: w.candidates.to_frame().drop(columns="send_at_local"),
+    "Catalog.from_frame.frame": lambda w: w.items_frame,
+    "Identities.from_links.frame": lambda w: w.links,
+    "Interactions.from_frame.frame": lambda w: w.x.to_frame(),
+    "MessageLog.from_frame.frame": lambda w: w.messages,
+    "Recommendations.from_frame.frame": lambda w: w.lists.to_frame(),
+    "Requests.from_frame.frame": lambda w: w.requests.to_frame(),
+    "ZonePosterior.from_frame.frame": lambda w: w.zones.to_frame(),
+    "held_out": lambda w: np.full((3, 168), 1.0),
+    "histories": lambda w: w.x,
+    "TypedModel.recommend.histories": lambda w: w.typed.inputs(w.log),
+    "TypedModel.score.histories": lambda w: w.typed.inputs(w.log),
+    "TypedModel.similar_users.histories": lambda w: w.typed.inputs(w.log),
+    "history": lambda w: np.array([5, 5, 5]),
+    "horizon": lambda w: "7D",
+    "hour": lambda w: np.zeros(len(w.plan), int),
+    "identities": lambda w: w.identities,
+    "ids": lambda w: w.ids,
+    "Identities.person_of.ids": lambda w: [f"{MARKER}-a"],
+    "LiveBandit.reward.ids": lambda w: [0, 1],
+    "items": lambda w: w.items,
+    "ItemIndex.items": lambda w: np.ones((3, 2)),
+    "topk.items": lambda w: np.ones((3, 2)),
+    "k": lambda w: 3,
+    "lift": lambda w: 0.1,
+    "limit": lambda w: 5,
+    "links": lambda w: w.links,
+    "lists": lambda w: w.lists,
+    "evaluate.lists": lambda w: {"als": w.lists},
+    "log": lambda w: w.log,
+    "logged": lambda w: np.full(200, 0.5),
+    "logs": lambda w: [w.log],
+    "matrix": lambda w: w.x.csr,
+    "mean": lambda w: [[0.1, 0.2]],
+    "messages": lambda w: w.sent,
+    "CreativeModel.chances.messages": lambda w: w.creatives_log,
+    "Creatives.fit.messages": lambda w: w.creatives_log,
+    "metric": lambda w: "ndcg",
+    "metrics": lambda w: [om.ndcg],
+    "model": lambda w: w.als,
+    "Report.per_user.model": lambda w: "als",
+    "models": lambda w: {"als": w.als, "knn": w.knn},
+    "Blend.models": lambda w: {"knn": om.ItemKNN(), "popular": om.Popularity()},
+    "Ranker.models": lambda w: [om.Popularity(), om.BuyAgain()],
+    "most": lambda w: 9,
+    "n": lambda w: 1,
+    "n_features": lambda w: 2,
+    "new": lambda w: w.log,
+    "outcome": lambda w: np.arange(40) % 2,
+    "pairs": lambda w: _pairs(),
+    "parts": lambda w: [w.candidates],
+    "fingerprint.parts": lambda w: w.log,
+    "path": lambda w: folder() / "value.omni",
+    "EventLog.scan.path": lambda w: _events_file(),
+    "recommend_to_parquet.path": lambda w: folder() / "lists.parquet",
+    "to_crm_csv.path": lambda w: folder() / "plan.csv",
+    "plan": lambda w: w.plan,
+    "population": lambda w: np.full(168, 1 / 168),
+    "probability": lambda w: np.linspace(0, 1, 40),
+    "problems": lambda w: "missing",
+    "profile": lambda w: np.full(168, 1 / 168),
+    "profiles": lambda w: np.full((3, 168), 1 / 168),
+    "timing_skill.profiles": lambda w: {"even": np.full((3, 168), 1 / 168)},
+    "queries": lambda w: np.ones((2, 2)),
+    "quiet": lambda w: (1260, 480),
+    "rate": lambda w: 0.1,
+    "records": lambda w: [{"userId": f"{MARKER}-1", "type": "track", "event": "Product Viewed", "messageId": "m"}],
+    "probabilistic_links.records": lambda w: pd.DataFrame(
+        {"id": [f"{MARKER}-1"], "kind": ["card"], "first": "Ann", "surname": "Lee", "postcode": "1"}
+    ),
+    "recs": lambda w: w.lists,
+    "report": lambda w: w.channel_report,
+    "comparison.report": lambda w: w.report,
+    "EventLog.without.report": lambda w: w.check,
+    "requests": lambda w: w.requests,
+    "rewards": lambda w: np.ones(6),
+    "LiveBandit.reward.rewards": lambda w: [1.0, 0.0],
+    "off_policy.rewards": lambda w: np.ones(200),
+    "cross_fitted_rewards.rewards": lambda w: np.arange(40) % 3 * 1.0,
+    "segments": lambda w: w.attributes,
+    "send_at_us": lambda w: w.stamps,
+    "sent_at": lambda w: pd.to_datetime(["2025-05-01 08:00"] * 3, utc=True),
+    "share": lambda w: 0.5,
+    "similarity": lambda w: w.knn,
+    "skill": lambda w: om.headroom(w.log, w.audience, at=w.at, n_bootstrap=9).skill,
+    "slots": lambda w: w.slots,
+    "source": lambda w: w.plan,
+    "start": lambda w: "2025-02-01",
+    "QuietHours.start": lambda w: "21:00",
+    "steps": lambda w: {"taste": w.als},
+    "strength": lambda w: 0.5,
+    "target": lambda w: np.full(200, 0.4),
+    "temperature": lambda w: 1.0,
+    "timing": lambda w: w.send_time,
+    "total": lambda w: 9.0,
+    "touches": lambda w: w.candidates.touches,
+    "plan.touches": lambda w: w.candidates,
+    "trade_off": lambda w: 0.5,
+    "truth": lambda w: w.later,
+    "user_id": lambda w: w.ids[0],
+    "user_ids": lambda w: w.ids,
+    "users": lambda w: w.ids,
+    "value": lambda w: w.lists,
+    "explore.value": lambda w: np.random.default_rng(0).random((3, w.slots.at.size)),
+    "width": lambda w: [[0.1, 0.1]],
+    "x": lambda w: w.x,
+} | {f"{name}.lists": lambda w: _ranked() for name in _METRICS}
+
+
+# Optional parameters without which a verb has nothing to answer by.
+GIVEN: dict[str, Callable[[SimpleNamespace], dict[str, Any]]] = {
+    "Fallback.recommend": lambda w: {"attributes": w.attributes},
+    "SendTime.fit": lambda w: {"messages": w.sent, "audience": w.audience},
+    "candidates": lambda w: {"channels": ["email"]},
+    "compare_channels": lambda w: {"k": 3, "n_bootstrap": 9},
+    "evaluate": lambda w: {"n_bootstrap": 9, "metrics": [om.ndcg]},
+    "headroom": lambda w: {"n_bootstrap": 9, "at": w.at},
+    "learn_weights": lambda w: {"horizon": "7D", "n_bootstrap": 9},
+    "off_policy": lambda w: {"n_bootstrap": 9},
+    "cross_fitted_rewards": lambda w: {"folds": 2},
+    "explain": lambda w: {"events": w.log},
+    "ChannelPreferenceModel.best": lambda w: {"audience": w.audience},
+}
+
+
+def public() -> Iterator[tuple[str, Any]]:
+    """Yield every public function and class once, by name."""
+    seen: set[int] = set()
+    for module in [om, *(importlib.import_module(f"omnireco.{room}") for room in ROOMS)]:
+        for name in module.__all__:
+            thing = getattr(module, name)
+            if inspect.ismodule(thing) or not callable(thing) or id(thing) in seen:
+                continue
+            seen.add(id(thing))
+            if not (inspect.isclass(thing) and issubclass(thing, BaseException)):
+                yield name, thing
+
+
+@cache
+def names() -> dict[str, Any]:
+    """Every public verb by name: functions, constructors of parameters, and methods of their own."""
+    found: dict[str, Any] = {}
+    for name, thing in public():
+        if not inspect.isclass(thing):
+            found[name] = thing
+            continue
+        if name in ABSTRACT or getattr(thing, "_is_protocol", False):
+            continue
+        if name not in CODED:
+            found[name] = thing
+        for method in dir(thing):
+            static = inspect.getattr_static(thing, method)
+            inherited = any(method in base.__dict__ for base in (tuple, object))
+            if method.startswith("_") or inherited or isinstance(static, property):
+                continue
+            if callable(getattr(thing, method)):
+                found[f"{name}.{method}"] = thing
+    return {name: thing for name, thing in found.items() if name not in NOT_DRIVEN}
+
+
+def unknown() -> list[str]:
+    """Required parameters and receivers that the tables here do not know."""
+    missing = []
+    for name, thing in names().items():
+        target = getattr(thing, name.split(".")[1]) if "." in name else thing
+        if "." in name and "self" in inspect.signature(target).parameters and not _receiver_known(name.split(".")[0]):
+            missing.append(f"RECEIVERS[{name.split('.')[0]!r}]")
+        for parameter in _parameters(target):
+            given = parameter.name in ARGUMENTS or f"{name}.{parameter.name}" in ARGUMENTS
+            if parameter.default is parameter.empty and parameter.kind is not parameter.VAR_KEYWORD and not given:
+                missing.append(f"ARGUMENTS[{name}.{parameter.name}]")
+    return missing
+
+
+def _receiver_known(name: str) -> bool:
+    return name in RECEIVERS or name not in CODED
+
+
+def _parameters(target: Any) -> list[inspect.Parameter]:
+    try:
+        signature = inspect.signature(target)
+    except ValueError:
+        return []
+    return [one for one in signature.parameters.values() if one.name != "self" and not one.name.startswith("_")]
+
+
+def parameters(name: str) -> tuple[str, ...]:
+    """Return the names of what one verb takes."""
+    thing = names()[name]
+    target = getattr(thing, name.split(".")[1]) if "." in name else thing
+    return tuple(one.name for one in _parameters(target))
+
+
+@cache
+def verb(name: str) -> Verb:
+    """Return one verb, ready to be called."""
+    thing, w = names()[name], world()
+    target = getattr(thing, name.split(".")[1]) if "." in name else thing
+    base, star = {}, None
+    for parameter in _parameters(target):
+        if parameter.kind is parameter.VAR_POSITIONAL:
+            star = parameter.name
+        if parameter.default is parameter.empty and parameter.kind is not parameter.VAR_KEYWORD:
+            make = ARGUMENTS.get(f"{name}.{parameter.name}") or ARGUMENTS[parameter.name]
+            base[parameter.name] = make(w)
+    base |= GIVEN.get(name, lambda w: {})(w)
+    return Verb(name, _bound(name, thing, target, star), base, parameters(name))
+
+
+def _bound(name: str, thing: Any, target: Any, star: str | None) -> Callable[..., Any]:
+    if "." in name and "self" in inspect.signature(target).parameters:
+        method = name.split(".")[1]
+        owner = name.split(".")[0]
+        if owner == "LiveBandit":  # a call changes it
+            return lambda **given: getattr(_bandit(), method)(**given)
+        held = RECEIVERS[owner](world()) if owner in RECEIVERS else thing()
+        return getattr(held, method)
+    if star is not None:
+        return lambda **given: target(given.pop(star), **given)
+    return target
