@@ -7,11 +7,10 @@ A name that it lists for a country is kept; any other one that is a link is repl
 from __future__ import annotations
 
 import functools
-import zoneinfo
 
 import numpy as np
 
-from omnireco.data.clock import is_zone, zone_file
+from omnireco.data.clock import is_zone, zone_file, zone_spellings
 from omnireco.data.vocabulary import NONE, Vocabulary
 
 __all__ = ["one_name", "one_name_each"]
@@ -49,7 +48,7 @@ def one_name(name: object) -> str | None:
     name = name.strip().replace(" ", "_")
     if name.casefold() in _UTC:
         return "UTC"
-    if not is_zone(name) and not is_zone(name := _spelled().get(name.casefold(), "")):
+    if not is_zone(name) and not is_zone(name := zone_spellings().get(name.casefold(), "")):
         return None
     return _links().get(name, name)
 
@@ -60,12 +59,6 @@ def one_name_each(zones: Vocabulary, zone: np.ndarray) -> tuple[Vocabulary, np.n
     known, code = Vocabulary.encode(names, "timezone", allow_missing=True)
     code = np.append(code, np.int32(NONE)).astype(np.int32)[zone]
     return known, code, (code == NONE) & (zone != NONE)
-
-
-@functools.cache
-def _spelled() -> dict[str, str]:
-    """Return the spelling of every name of the zone database, by its small letters."""
-    return {name.casefold(): name for name in sorted(zoneinfo.available_timezones())}
 
 
 @functools.cache
