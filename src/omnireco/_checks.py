@@ -34,12 +34,14 @@ __all__ = [
     "check_names",
     "check_number",
     "check_numbers",
+    "check_time_of_day",
     "count_of",
     "csr_fault",
     "from_microseconds",
     "name_rows",
     "no_such",
     "plain",
+    "plain_name",
     "require",
     "shown",
     "unmasked",
@@ -57,6 +59,7 @@ _UNITS_US = {
 }
 _DURATION = re.compile(r"^\s*(\d+(?:\.\d+)?)\s*([A-Za-z]+)\s*$")
 _DATE = re.compile(r"^\d{4}-\d{2}-\d{2}$")
+_CLOCK = re.compile(r"^([01]?\d|2[0-4]):([0-5]\d)$")
 _PLAIN = re.compile(
     r"[^\W\d]{0,20}"  # a word
     r"|[A-Z][A-Za-z_]{1,14}(/[A-Z][A-Za-z_]{1,20}){1,2}|(Etc/)?(UTC|GMT)[+-]\d{1,2}(:?\d{2})?"  # a zone
@@ -336,6 +339,20 @@ def check_instant(value: Any, name: str) -> int:
     return at
 
 
+def check_time_of_day(value: Any, name: str) -> int:
+    """Return a local time, ``"21:00"`` or a ``datetime.time``, as microseconds after midnight; 24:00 is midnight."""
+    if isinstance(value, dt.time) and value.tzinfo is None:
+        return (dt.datetime.combine(dt.date.min, value) - dt.datetime.min) // dt.timedelta(microseconds=1)
+    match = _CLOCK.match(value.strip()) if isinstance(value, str) else None
+    minutes = 60 * int(match[1]) + int(match[2]) if match else 1441
+    if minutes > 1440:
+        raise ParameterError(
+            f"{name} must be a time of day without a zone. Got {shown(value)}. "
+            "Write '21:00', or datetime.time(21, 0): the clock is each person's own."
+        )
+    return minutes % 1440 * 60_000_000
+
+
 def check_array(values: Any, name: str, *, error: type[SchemaError | ParameterError] = ParameterError) -> np.ndarray:
     """Return an array of any dtype; rows of unequal length are none."""
     try:
@@ -366,6 +383,11 @@ def from_microseconds(at: int) -> dt.datetime:
 def count_of(n: int, noun: str, nouns: str = "") -> str:
     """Return ``"1 user"`` or ``"1,234 users"``; ``nouns`` is the plural where it is more than an s."""
     return f"{n:,} {noun if n == 1 else nouns or noun + 's'}"
+
+
+def plain_name(name: str) -> str:
+    """Return a name as it is compared with another spelling of it: ``"E-Mail "`` is ``"email"``."""
+    return "".join(letter for letter in name.casefold() if letter.isalnum()) or name
 
 
 def name_rows(mask_or_positions: np.ndarray, *, most: int = 5) -> str:

@@ -32,9 +32,10 @@ your own data:
             user_id channel sent_at responded_at        and, where known: item_id creative_id propensity
             responded_at is empty where nobody answered
   users     (optional) one row per person
-            user_id timezone consent_<channel> ...      and, where known: reachable_<channel> ...
+            user_id timezone consent_<channel> ...      and, where known: consent_<channel>_at reachable_<channel>
             timezone is an IANA name such as Europe/Berlin; consent is true or false, per channel, and anything
-            else is no. Without this file, or without consents, nobody is written to and no plan is made.
+            else is no. consent_<channel>_at is the time of that answer: only with it a yes undoes an unsubscription.
+            Without this file, or without consents, nobody is written to and no plan is made.
   items     (optional) one row per item
             item_id                                     and, where known: category name price margin
             with margins, the plan earns money instead of answers

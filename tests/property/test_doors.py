@@ -1,6 +1,5 @@
 """Hostile frames at the doors: a right answer or an error that helps, and the caller's frame as it was."""
 
-import contextlib
 import datetime as dt
 import decimal
 import zoneinfo
@@ -143,8 +142,7 @@ def test_any_column_is_read_or_refused_in_words(door, data):
         assert SECRET not in repr(value)
         again = value.to_frame()
         assert len(again) <= n
-    with contextlib.suppress(OverflowError):  # pandas cannot compare dates that Python cannot hold
-        pd.testing.assert_frame_equal(frame, before)
+    assert frame.equals(before)  # assert_frame_equal overflows on dates far away
 
 
 @pytest.mark.skipif(
@@ -481,7 +479,7 @@ AWARE, NAIVE = dt.datetime(2025, 1, 1, tzinfo=zoneinfo.ZoneInfo("Asia/Tokyo")), 
         ({"user_id": pd.Categorical(["b", None])}, r"user_id is missing in 1 row \(position 1\)"),
         ({"user_id": pd.Series(["\ud800", "a"], dtype=object)}, "UnicodeEncodeError"),
         ({"channel": [1, 2]}, "channel must hold strings"),
-        ({"value": [np.inf, 1]}, r"value is missing or infinite in 1 row \(position 0\)"),
+        ({"value": [np.inf, 1]}, r"value is infinite in 1 row \(position 0\)\. Make it missing"),
         ({"value": ["1", "2"]}, "value must hold numbers"),
         ({"value": [True, False]}, "value must hold numbers. Got bool"),
     ],

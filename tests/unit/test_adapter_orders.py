@@ -480,3 +480,54 @@ def test_integer_ids_stay_numbers_and_a_choice_is_a_choice(tmp_path):
     assert {row[head.index("item_id")] for row in table} == {"-7"}
     with pytest.raises(om.errors.ParameterError, match="formulas must be"):
         adapters.to_crm_csv(plan, tmp_path / "plan.csv", formulas="run")
+
+
+# ---- marketing flags of older orders, and cancellations --------------------------------------------------------
+
+
+def shop_order(number, day, customer, **more):
+    at = f"2025-05-{day:02d}T08:00:00Z"
+    lines = [{"product_id": 9, "price": "10.00", "quantity": 1}]
+    order = {"id": number, "created_at": at, "updated_at": at, "financial_status": "paid", "line_items": lines}
+    return order | {"customer": {"id": 7, **customer}} | more
+
+
+SUBSCRIBED = {"email_marketing_consent": {"state": "subscribed", "consent_updated_at": "2025-05-01T08:00:00Z"}}
+
+
+@pytest.mark.parametrize(
+    ("customer", "more", "email"),
+    [
+        ({"accepts_marketing": False}, {}, False),
+        ({"accepts_marketing": "false", "accepts_marketing_updated_at": "2025-05-03T08:00:00Z"}, {}, False),
+        ({"accepts_marketing": False, **SUBSCRIBED}, {}, False),
+        ({"accepts_marketing": True}, {}, True),
+        ({"accepts_marketing": None}, {"buyer_accepts_marketing": False}, False),
+        ({}, {"buyer_accepts_marketing": True}, True),
+        (SUBSCRIBED, {"buyer_accepts_marketing": False}, True),  # a box at the till does not overrule what is stored
+        ({"email_marketing_consent": None}, {"buyer_accepts_marketing": False}, False),
+    ],
+)
+def test_marketing_flags_of_older_orders_are_heard(customer, more, email):
+    orders = [shop_order(1, 1, SUBSCRIBED), shop_order(2, 2, customer, **more)]
+    for some in (orders, orders[::-1]):
+        assert adapters.shopify(some).users[["user_id", "consent_email"]].values.tolist() == [["7", email]]
+
+
+def test_a_stored_no_is_not_undone_by_an_older_flag():
+    stored = {"email_marketing_consent": {"state": "unsubscribed", "consent_updated_at": "2025-05-01T08:00:00Z"}}
+    read = adapters.shopify([shop_order(1, 2, stored | {"accepts_marketing": True}, buyer_accepts_marketing=True)])
+    assert read.users["consent_email"].tolist() == [False]
+
+
+@pytest.mark.parametrize("event", ["Order Cancelled", "Order Refunded", "Chargeback Received"])
+def test_what_takes_an_order_back_is_negative(event):
+    def call(name, day):
+        properties = {"order_id": "O", "products": [{"product_id": "tea", "price": 4, "quantity": 2}]}
+        at = f"2025-05-{day:02d}T08:00:00Z"
+        return {"type": "track", "event": name, "userId": "u", "timestamp": at, "properties": properties}
+
+    calls = [call("Order Completed", 1), call(event, 2), call(event, 3)]
+    read = adapters.segment(calls, events={"Chargeback Received": "chargeback"})
+    assert read.events["value"].tolist() == [8.0, -8.0, -8.0]
+    assert om.EventLog.from_frame(read.events).deduplicated().value.sum() == 0

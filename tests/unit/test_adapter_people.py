@@ -413,3 +413,147 @@ def test_telephones_are_not_bots():
     late = sent + pd.Timedelta("1h")
     found = adapters.machine_responses(["open"] * len(sent), late, sent, user_agent=PEOPLE + MACHINES)
     assert found.tolist() == [False] * len(PEOPLE) + [True] * len(MACHINES)
+
+
+# ---- withdrawals by any name, from any reader, seen by a plan --------------------------------------------------
+
+
+WITHDRAWING_TRAITS = {
+    "consentEmail": False,
+    "Consent_Email": "no",
+    "CONSENT_EMAIL": None,
+    "unsubscribed": True,
+    "unsubscribed_at": "2025-05-02",
+    "emailOptOut": 1,
+    "email_opted_out": "yes",
+    "email_opt_in": False,
+    "email_subscribe": "unsubscribed",
+}
+
+
+@pytest.mark.parametrize("name", WITHDRAWING_TRAITS)
+def test_a_trait_withdraws_by_any_spelling(name):
+    yes, no = told(1, consent_email=True), told(2, **{name: WITHDRAWING_TRAITS[name]})
+    assert not consents([yes, no])
+    assert consents([yes, no, told(3, consent_email=True)])
+
+
+def test_traits_that_withdraw_nothing_leave_a_consent_alone():
+    traits = {"unsubscribed": False, "emailOptOut": "no", "email_opt_in": True, "subscribed": False, "plan": "opt"}
+    assert consents([told(1, consent_email=True), told(2, **traits)])
+    assert adapters.segment([told(1, email_opt_in=True)]).users.columns.tolist() == ["user_id", "timezone"]
+
+
+def test_one_consent_in_two_spellings_is_one_column_and_the_no_wins():
+    read = adapters.segment([told(1, consent_SMS=True, consentSms=False)])
+    assert read.users[["consent_sms"]].values.tolist() == [[False]]
+
+
+@pytest.mark.parametrize("broken", ["{'consent_email': False}", '{"consent_email": fal', "email_opt_out=1"])
+def test_traits_that_cannot_be_read_and_may_withdraw_do(broken):
+    call = {"type": "identify", "userId": "ann", "timestamp": MAY.format(2), "traits": broken}
+    assert not consents([told(1, consent_email=True), call])
+    assert adapters.segment([call]).unused["became"].tolist() == ["invalid"]
+
+
+@pytest.mark.parametrize(
+    ("event", "channel"),
+    [
+        ("Unsubscribe Link Clicked", ""),
+        ("Email Unsubscribe Clicked", "email"),
+        ("Unsubscribes", ""),
+        ("Consent Withdrawn", ""),
+        ("Email Consent Revoked", "email"),
+        ("Unsubscribe Page Viewed", None),
+        ("Unsubscribe Failed", None),
+        ("cookie_opt_out", None),
+        ("Subscription Cancelled", None),
+    ],
+)
+def test_an_event_withdraws_by_its_name(event, channel):
+    assert withdrawn_channel(event) == channel
+
+
+def ga4_row(name):
+    return {"event_name": name, "event_timestamp": 1746086400000000, "user_id": "ann", "platform": "WEB"}
+
+
+READERS = {
+    "ga4": lambda name: adapters.ga4([ga4_row(name)]),
+    "ga4, called otherwise": lambda name: adapters.ga4([ga4_row(name)], events={name: "bye"}),
+    "snowplow": lambda name: adapters.snowplow(
+        [{"event_name": name, "derived_tstamp": "2025-05-01", "user_id": "ann"}]
+    ),
+    "cloudevents": lambda name: adapters.cloudevents(
+        [{"type": f"com.shop.{name}.v1", "id": "1", "source": "s", "subject": "ann", "time": MAY.format(1)}]
+    ),
+    "segment": lambda name: adapters.segment([track(name, MAY.format(1))]),
+}
+
+
+@pytest.mark.parametrize("reader", READERS)
+@pytest.mark.parametrize("name", ["email_unsubscribed", "newsletter_unsubscribe", "email_opt_out"])
+def test_every_reader_hears_an_unsubscription(reader, name):
+    read = READERS[reader](name)
+    assert read.users[["user_id", "consent_email"]].values.tolist() == [["ann", False]]
+    assert read.counts["became"].tolist() in (["identity"], ["event"])
+
+
+def test_an_unsubscription_of_nobody_is_invalid():
+    row = {"event_name": "unsubscribe", "event_timestamp": 1746086400000000}
+    assert adapters.ga4([row]).counts[["became", "why"]].values.tolist() == [["invalid", "no user id"]]
+
+
+def planned(calls, *, crm=None):
+    """How many touches on 20 May does a plan keep that knows what the reader returned?"""
+    read = adapters.segment(calls)
+    audience = om.Audience.from_frame(read.users if crm is None else crm)
+    offer = pd.DataFrame({"user_id": ["ann"], "item_id": "i", "channel": "email", "value": 1.0,
+                          "send_at": pd.to_datetime(["2025-05-20 12:00"], utc=True)})  # fmt: skip
+    sent = om.MessageLog.from_frame(read.messages)
+    return len(om.plan(om.Candidates.from_frame(offer, audience=audience, messages=sent)))
+
+
+DELIVERED = track("Email Delivered", MAY.format(2), email_id="e1")
+
+
+def test_a_later_yes_is_planned_again_and_an_older_one_is_not():
+    gone = track("Unsubscribed", MAY.format(3), email_id="e1")
+    yes = told(1, consent_email=True)
+    assert planned([yes, DELIVERED]) == 1
+    assert planned([yes, DELIVERED, gone]) == 0
+    assert planned([yes, DELIVERED, gone, told(4, consent_email=True)]) == 1
+    assert planned([yes, DELIVERED, gone, told(3, consent_email=True)]) == 0  # of one instant
+    again = track("Unsubscribed", MAY.format(5), email_id="e1")
+    assert planned([yes, DELIVERED, gone, told(4, consent_email=True), again]) == 0
+
+
+def test_a_yes_is_as_old_as_it_says():
+    gone = track("Unsubscribed", MAY.format(3), email_id="e1")
+    later = told(4, consent_email=True, consent_email_at=MAY.format(1))
+    assert planned([DELIVERED, gone, later]) == 0
+    assert planned([DELIVERED, gone, told(4, consent_email=True, consent_email_at="soon")]) == 0
+
+
+@pytest.mark.parametrize("event", ["Unsubscribed", "Email Unsubscribe Clicked", "User Opted Out", "List Unsubscribed"])
+@pytest.mark.parametrize("message", [{}, {"email_id": "another"}, {"email_id": "e1"}], ids=str)
+def test_messages_alone_know_who_unsubscribed(event, message):
+    crm = pd.DataFrame({"user_id": ["ann"], "timezone": ["UTC"], "consent_email": [True]})
+    assert planned([DELIVERED], crm=crm) == 1
+    assert planned([DELIVERED, track(event, MAY.format(3), **message)], crm=crm) == 0
+
+
+def test_a_withdrawal_stands_on_one_message_before_it_and_on_its_own_channel():
+    calls = [
+        DELIVERED,
+        track("Email Delivered", MAY.format(4), email_id="e2"),
+        track("Email Delivered", MAY.format(6), email_id="e3"),
+        track("SMS Delivered", MAY.format(4)),
+        track("Unsubscribed", MAY.format(5), email_id="gone"),
+    ]
+    messages = adapters.segment(calls).messages
+    assert messages["unsubscribed_at"].notna().sum() == 1
+    row = messages[messages["unsubscribed_at"].notna()].iloc[0]
+    assert (row["channel"], row["sent_at"].day, row["unsubscribed_at"].day) == ("email", 4, 5)
+    everywhere = adapters.segment([*calls[:-1], track("Opted Out", MAY.format(5))]).messages
+    assert sorted(everywhere.loc[everywhere["unsubscribed_at"].notna(), "channel"]) == ["email", "sms"]

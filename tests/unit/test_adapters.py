@@ -69,7 +69,7 @@ def test_segment_commerce():
     events = read.events
     assert events["event"].tolist() == ["view", "purchase", "purchase", "purchase", "return", "view", "page", "screen"]
     assert events["item_id"].fillna("").tolist() == ["tea", "tea", "cup-1", "", "tea", "film", "", ""]
-    assert events["value"].tolist() == [4.5, 9.0, 8.0, 0.0, -4.5, 0.0, 0.0, 0.0]
+    assert events["value"].fillna(-1).tolist() == [4.5, 9.0, 8.0, -1, -4.5, -1, 0.0, 0.0]  # -1: no price is known
     assert events["channel"].tolist() == ["web", "app", "app", "app", "unknown", "unknown", "web", "app"]
     assert events["user_id"].tolist() == ["ann"] * 6 + ["k1", "36"]
     assert events["event_id"].tolist()[:4] == ["m1", "order o1/tea", "order o1/cup-1", "order o1/"]
@@ -252,9 +252,9 @@ def test_cloudevents():
         envelope | {"id": "5", "type": "omnireco.decision.v1", "data": {"item_id": "tea"}},
     ]
     read = adapters.cloudevents(rows, types={"com.shop.viewed": "view"})
-    assert read.events[["user_id", "item_id", "channel", "event", "value"]].values.tolist() == [
+    assert read.events[["user_id", "item_id", "channel", "event", "value"]].fillna({"value": -1}).values.tolist() == [
         ["ann", "tea", "web", "view", 2.0],
-        ["bob", "7", "unknown", "purchase", 0.0],
+        ["bob", "7", "unknown", "purchase", -1],  # no value is known
     ]
     assert read.events["event_id"].tolist() == ["/shop/1", "/shop/2"]
     assert read.unused["became"].tolist() == ["unknown", "ignored", "invalid"]

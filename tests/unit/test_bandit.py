@@ -229,7 +229,7 @@ def test_rewards_know_their_decision():
         live.reward(first.ids[-2:-1], [1.0, 2.0])
     with pytest.raises(SchemaError, match="finite"):
         live.reward(first.ids[-2:-1], [np.nan])
-    assert repr(live) == "LiveBandit(thompson, 2 arms, 1 features, 2 rewards)"
+    assert repr(live) == "LiveBandit(thompson, 2 arms, 1 feature, 2 rewards)"
 
 
 def test_a_slate_learns_up_to_its_first_reward():

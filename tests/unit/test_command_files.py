@@ -256,7 +256,7 @@ def test_numbers_that_are_none_are_refused_or_counted_and_never_0(tmp_path, numb
     assert "1 where value holds values that are no numbers" in inputs.notes[0]
 
 
-def test_a_missing_value_adds_nothing_and_is_said(tmp_path):
+def test_a_missing_value_stays_missing_and_is_said(tmp_path):
     header = HEADER.replace("timestamp", "value,timestamp")
     at = "2025-05-01T08:00:00Z"
     events(
@@ -267,7 +267,8 @@ def test_a_missing_value_adds_nothing_and_is_said(tmp_path):
         header=header,
     )
     inputs = read_folder(tmp_path)
-    assert inputs.log.value.sum() == 3
+    assert np.isnan(inputs.log.value).sum() == 2
+    assert np.nansum(inputs.log.value) == 3
     assert "value is missing in 2 rows" in inputs.notes[0]
 
 
@@ -448,3 +449,45 @@ def test_the_console_names_only_hours_in_which_its_rules_let_it_write(tmp_path, 
     hours = re.findall(r"best hour to write on email \w{3} (\d\d):00", capsys.readouterr().out)
     assert len(hours) == 3
     assert all(8 <= int(hour) < 21 for hour in hours)
+
+
+# ---- consents, and when they were given ------------------------------------------------------------------------
+
+
+def users(folder, header, *rows):
+    events(folder, ROW.strip())
+    (folder / "users.csv").write_text("\n".join([header, *rows, ""]))
+    return read_folder(folder)
+
+
+def test_the_instant_of_a_consent_is_a_time_and_not_a_channel(tmp_path):
+    header = "user_id,timezone,consent_email,consent_email_at"
+    inputs = users(tmp_path, header, "ann,UTC,true,2025-05-01T08:00:00Z", "bob,UTC,true,soon", "cas,UTC,true,")
+    people = inputs.audience
+    assert people.channels.ids.tolist() == ["email"]
+    assert people.to_frame()["consent_email_at"].notna().tolist() == [True, False, False]
+    assert "consent_email_at is no time in 1 row: a yes without one undoes no unsubscription" in inputs.notes[0]
+
+
+def test_an_instant_without_its_consent_is_refused(tmp_path):
+    with pytest.raises(SchemaError, match="has 'consent_email_at' and no 'consent_email' beside it"):
+        users(tmp_path, "user_id,timezone,consent_email_at", "ann,UTC,2025-05-01T08:00:00Z")
+
+
+@pytest.mark.parametrize("name", ["Consent_Email", "CONSENT_EMAIL", "consent email", "consent-email", " consent_email"])
+def test_a_consent_in_another_spelling_is_not_passed_over(tmp_path, name):
+    with pytest.raises(SchemaError, match=r"not read by that name.*--columns 'consent_email="):
+        users(tmp_path, f"user_id,timezone,{name}", "ann,UTC,true")
+    read = read_folder(tmp_path, columns={"consent_email": name})  # as it says
+    assert read.audience.consent.sum() == 1
+
+
+def test_an_unsubscription_in_another_spelling_is_not_passed_over(tmp_path):
+    events(tmp_path, ROW.strip())
+    at = "2025-05-01T08:00:00Z"
+    header = "user_id,channel,sent_at,responded_at,Unsubscribed_At"
+    (tmp_path / "messages.csv").write_text(f"{header}\nann,email,{at},,{at}\n")
+    with pytest.raises(SchemaError, match="'Unsubscribed_At', which is not read by that name"):
+        read_folder(tmp_path)
+    read = read_folder(tmp_path, columns={"unsubscribed_at": "Unsubscribed_At"})
+    assert read.messages.to_frame()["unsubscribed_at"].notna().tolist() == [True]

@@ -199,7 +199,7 @@ def test_poor_input_gets_an_answer():
     assert chosen.to_frame()["item_id"].tolist() == ["film", "show"]
     assert np.isfinite(chosen.to_frame()["probability"]).all()
     assert np.isnan(model.chances(empty)).all()
-    assert repr(model) == "CreativeModel(3 creatives of 2 items, 1 tags, 0 messages)"
+    assert repr(model) == "CreativeModel(3 creatives of 2 items, 1 tag, 0 messages)"
     assert len(model.choose(pd.DataFrame({"user_id": [], "item_id": []}), at="2025-06-01")) == 0
 
 

@@ -59,6 +59,7 @@ print(json.dumps([status("VmHWM") - before, asked[0]]))
         ("om.EASE(regularization=1e-3)", 6000, "matrix"),
         ("om.EASE(neighbors=100)", 20_000, "matrix"),
         ("om.GFCF(factors=32)", 6000, "matrix"),
+        ("om.GFCF(factors=32, dense=False)", 20_000, "matrix"),
         ("om.SLIM(iterations=2)", 3500, "matrix"),
         ("om.NextItem()", 4000, "log"),
         ("om.NextItem(regularization=1e-3)", 4000, "log"),

@@ -227,7 +227,7 @@ def test_more_constraints_than_an_int8_counts():
 
 @pytest.mark.parametrize("wrong", [MARKER, MARKER[:8]])
 def test_a_time_of_day_that_is_a_name_is_not_repeated(wrong):
-    with pytest.raises(ParameterError, match=r"start must be a time of day without a zone. Got str"):
+    with pytest.raises(ParameterError, match=r"start must be a time of day without a zone. Got a text of"):
         om.QuietHours(wrong, "08:00")
 
 

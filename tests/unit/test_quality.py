@@ -49,7 +49,7 @@ def at_rows(frame, column, changes):
         ("timestamp", {3: pd.NaT}, "missing", [3]),
         ("timestamp", {3: "yesterday"}, "wrong kind", [3]),
         ("timestamp", {3: dt.datetime(2025, 5, 1)}, "wrong kind", [3]),
-        ("value", {0: np.nan, 1: np.inf}, "not finite", [0, 1]),
+        ("value", {0: -np.inf, 1: np.inf}, "not finite", [0, 1]),
         ("value", {0: "12,50"}, "wrong kind", [0]),
     ],
 )
@@ -69,7 +69,7 @@ def test_bad_rows_are_refused_or_dropped_by_position(column, changes, problem, r
 
 
 def test_several_findings_in_one_row_drop_it_once():
-    frame = at_rows(at_rows(events(), "user_id", {2: None}), "value", {2: np.nan, 3: np.inf})
+    frame = at_rows(at_rows(events(), "user_id", {2: None}), "value", {2: np.inf, 3: np.inf})
     report = om.EventLog.from_frame(frame, on_invalid="drop").quality
     assert report.dropped.tolist() == [2, 3]
     table = report.to_frame()

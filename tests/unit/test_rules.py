@@ -99,7 +99,7 @@ class TestQuietHours:
         "wrong", ["9 pm", "21", "24:01", "25:00", "21:60", 21, None, "", dt.time(9, tzinfo=dt.UTC)]
     )
     def test_refuses_what_is_no_time_of_day(self, wrong):
-        with pytest.raises(ParameterError, match=r"start must be a time of day.*Write QuietHours\('21:00'"):
+        with pytest.raises(ParameterError, match=r"start must be a time of day.*Write '21:00'"):
             QuietHours(wrong, "08:00")
         with pytest.raises(ParameterError, match="end must be a time of day"):
             QuietHours("21:00", wrong)
@@ -277,8 +277,8 @@ def test_touches_are_frozen_and_say_only_sizes():
     t = touches(["2025-06-01"])
     with pytest.raises(ValueError, match="read-only"):
         t.send_at[0] = 0
-    assert repr(t) == "Touches(1 touches, 1 users, 1 channels)"
-    assert repr(FrequencyCap(0).rows(t)) == "Rows(1 rows, 1 entries)"
+    assert repr(t) == "Touches(1 touch, 1 user, 1 channel)"
+    assert repr(FrequencyCap(0).rows(t)) == "Rows(1 row, 1 entry)"
     assert isinstance(t.channels, Vocabulary)
 
 

@@ -323,7 +323,8 @@ def test_nobody_is_sent_to_in_silence_all_week(model, nouns):
 @pytest.mark.parametrize(
     ("quiet", "message"),
     [
-        (("21", 8), "quiet_hours must be two local times"),
+        (("21", 8), "quiet_hours: start must be a time of day without a zone"),
+        (("21:00", "08:00", "09:00"), "quiet_hours must be two local times"),
         ("21:00", "quiet_hours must be two local times"),
         (("21:00", "21:00"), "must start and end at different times"),
         (np.zeros(24, bool), r"bool of shape \(168,\)"),

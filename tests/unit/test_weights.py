@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+import omnireco as om
 from omnireco.data import EventLog, Interactions, Weights
 from omnireco.errors import ParameterError, SchemaError
 
@@ -132,3 +133,76 @@ def test_binary_leaves_out_what_speaks_against_an_item():
     frame = pd.DataFrame({"user_id": [1, 1, 2], "item_id": [1, 1, 1], "weight": [1.0, -3.0, 2.0]})
     x = Interactions.from_frame(frame, binary=True)
     assert x.to_frame().to_numpy().tolist() == [[2.0, 1.0, 1.0]]
+
+
+# ---- values that are missing -----------------------------------------------------------------------------------
+
+
+def with_gaps():
+    return pd.DataFrame(
+        {
+            "user_id": ["a", "a", "b", "b"],
+            "item_id": ["x", "y", "x", None],
+            "channel": "web",
+            "event": ["view", "purchase", "purchase", "page"],
+            "timestamp": pd.to_datetime(["2025-05-01", "2025-05-02", "2025-05-03", "2025-05-04"], utc=True),
+            "value": [np.nan, 3.0, 4.0, np.nan],
+        }
+    )
+
+
+def test_a_missing_value_is_kept_and_is_no_zero():
+    log = om.EventLog.from_frame(with_gaps(), itemless="keep")
+    assert np.isnan(log.value).tolist() == [True, False, False, True]
+    assert log.summary().set_index("event")["value"].to_dict() == {"page": 0.0, "purchase": 7.0, "view": 0.0}
+    kept = om.EventLog.from_frame(with_gaps(), itemless="keep", on_invalid="drop")
+    assert len(kept) == 4
+    assert not kept.quality.findings
+    twice = om.EventLog.from_frame(pd.concat([with_gaps()] * 2), itemless="keep")
+    assert om.fingerprint(twice.deduplicated()) == om.fingerprint(log)
+
+
+@pytest.mark.parametrize(
+    "weights",
+    [om.Weights(value="linear"), om.Weights(value="log"), om.Weights(targets={"view": {0: 0, 5: 1}})],
+    ids=str,
+)
+def test_an_event_of_no_known_value_is_not_weighed_by_it(weights):
+    log = om.EventLog.from_frame(with_gaps(), itemless="keep")
+    with pytest.raises(SchemaError, match=r"value: it is missing in 1 event of 4 \('view'\)\. Weigh only events"):
+        log.matrix(weights)
+
+
+def test_each_advice_on_missing_values_works():
+    log, frame = om.EventLog.from_frame(with_gaps(), itemless="keep"), with_gaps()
+    bought = [[0.0, 3.0], [4.0, 0.0]]
+    linear = om.Weights(value="linear")
+    assert log.select(events=["purchase"]).matrix(linear).csr.toarray().tolist() == bought
+    assert log.matrix(om.Weights(value="linear", events={"view": 0})).csr.toarray().tolist() == bought
+    known = om.EventLog.from_frame(frame.dropna(subset=["value"]))
+    assert known.matrix(linear).csr.toarray().tolist() == bought
+    said = om.EventLog.from_frame(frame.assign(value=frame["value"].fillna(1)), itemless="keep")
+    assert said.matrix(linear).csr.toarray().tolist() == [[1.0, 3.0], [4.0, 0.0]]
+
+
+def test_an_infinite_value_is_refused_and_its_advice_works():
+    frame = with_gaps().assign(value=[np.inf, 3.0, -np.inf, 1.0])
+    with pytest.raises(SchemaError, match=r"value is infinite in 2 rows.*replace\(\[numpy.inf, -numpy.inf\]"):
+        om.EventLog.from_frame(frame, itemless="keep")
+    frame["value"] = frame["value"].replace([np.inf, -np.inf], np.nan)
+    assert np.isnan(om.EventLog.from_frame(frame, itemless="keep").value).sum() == 2
+
+
+def test_sums_of_value_say_what_they_lack():
+    log = om.EventLog.from_frame(with_gaps().assign(value=[1.0, 3.0, np.nan, 2.0]), itemless="keep")
+    with pytest.warns(om.errors.DataWarning, match="value is missing in 1 of 2 completed events"):
+        report = om.channel_report(log, completes="purchase", window="14D")
+    assert report.channels["value"].iloc[0] == 3.0
+
+
+def test_a_scan_refuses_to_weigh_by_missing_values(tmp_path):
+    with_gaps().to_parquet(tmp_path / "x.parquet")
+    scan = om.EventLog.scan(tmp_path, itemless="keep")
+    with pytest.raises(SchemaError, match=r"value is missing or infinite in 2 rows.*scan\.log\(start"):
+        scan.matrix(om.Weights(value="log"))
+    assert scan.log().matrix(om.Weights(value="log", events={"view": 0})).nnz == 2

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -54,6 +55,7 @@ COLUMNS: dict[str, dict[str, str]] = {
     "users": {"user_id": "id", "timezone": "zone"},
     "items": {"item_id": "id", "category": "name", "name": "name", "price": "number", "margin": "number"},
 }
+_SAFETY = ("unsubscribed_at", "machine")
 _PREFIXES = ("consent_", "reachable_")
 _MAY_MISS = {
     "events": ("item_id", "value", "store_id", "session_id", "event_id"),
@@ -137,6 +139,7 @@ def open_file(file: Path, table: str, asked: Asked) -> Opened:
             for ours, name in known.items()
             if ours.startswith(_PREFIXES) and name in found.column_names
         }
+    _check_spelling(file, table, found.column_names, columns, asked)
     constants = asked.constants if table == "events" else {}
     for name, value in constants.items():
         if name in columns:
@@ -148,6 +151,26 @@ def open_file(file: Path, table: str, asked: Asked) -> Opened:
     if missing:
         raise SchemaError(_what_is_missing(file, table, missing, found.column_names, asked))
     return Opened(file, table, len(found), columns)
+
+
+def _check_spelling(file: Path, table: str, present: list[str], columns: Mapping[str, Any], asked: Asked) -> None:
+    """Refuse a column about consent that another spelling hides: who is not heard would be written to."""
+    free = [name for name in present if name not in {asked.columns.get(ours, ours) for ours in columns}]
+    for name in free:
+        ours = re.sub(r"[\s-]+", "_", name.strip().casefold())
+        if ours not in columns and (
+            ours.startswith(_PREFIXES) if table == "users" else table == "messages" and ours in _SAFETY
+        ):
+            raise SchemaError(
+                f"{file.name} has a column {name!r}, which is not read by that name. Rename it to {ours!r} in the "
+                f"file, or say so: --columns '{ours}={name}'."
+            )
+    for name in columns:
+        if name.startswith("consent_") and name.endswith("_at") and name.removesuffix("_at") not in columns:
+            raise SchemaError(
+                f"{file.name} has {name!r} and no {name.removesuffix('_at')!r} beside it. An instant says since when, "
+                "not what: add the column of true and false."
+            )
 
 
 def _constant(value: str, n: int) -> Any:
@@ -204,24 +227,23 @@ def read_rows(opened: Opened, asked: Asked, as_text: Mapping[str, bool]) -> Rows
     frame, notes = pd.DataFrame(index=pd.RangeIndex(opened.n_rows)), []
     left = _LeftOut(opened, asked.drop)
     for name, column in opened.columns.items():
-        kind = COLUMNS[opened.table].get(name, "flag")
+        kind = COLUMNS[opened.table].get(name) or _kind_of_flag(name, opened.columns)
         read, odd = _reader(kind, opened.file, name, asked, as_text.get(name, not cells.are_integers(column)))(column)
-        optional = name not in NEEDED[opened.table] and kind != "flag"
+        optional = name not in NEEDED[opened.table] and kind not in ("flag", "since")
         if optional and opened.n_rows and read.isna().all() and not odd.any():
             continue  # a column in which nothing stands is not there
-        if kind == "flag":
+        if kind == "since":
+            notes += _no_instant(opened, name, odd)
+        elif kind == "flag":
             notes += _no_consent(opened, name, odd)
         else:
             left.add(f"{name} holds values that are no {_a(kind, asked)}", odd, _WRITE.get(kind, ""))
         frame[name] = read
         gaps = read.isna().to_numpy() & ~odd
-        if kind not in ("flag", "zone") and name not in _MAY_MISS[opened.table]:
+        if kind not in ("flag", "since", "zone") and name not in _MAY_MISS[opened.table]:
             left.add(f"{name} is missing", gaps, "Fill it.")
         if name == "value" and gaps.any():
-            frame[name] = read.fillna(0.0)
-            notes.append(
-                f"{opened.file.name}: value is missing in {counted(int(gaps.sum()), 'row')}, which add nothing to sums."
-            )
+            notes.append(f"{opened.file.name}: value is missing in {counted(int(gaps.sum()), 'row')}: part of no sum.")
     if "user_id" in frame and frame["user_id"].dtype == object:
         nobody = frame["user_id"].str.strip().str.casefold().isin([*NOBODY, ""]).to_numpy(dtype=bool)
         what = "user_id holds a word that stands for nobody (such as null or unknown)"
@@ -243,7 +265,7 @@ def _reader(
     kind: str, file: Path, name: str, asked: Asked, as_text: bool
 ) -> Callable[[Any], tuple[pd.Series, np.ndarray]]:
     where = f"{file.name}: {name}"
-    if kind == "time":
+    if kind in ("time", "since"):
         return lambda column: cells.instants(column, form=asked.time_format, timezone=asked.timezone, where=where)
     if kind == "id":
         return lambda column: cells.ids(column, as_text=as_text)
@@ -260,6 +282,18 @@ def _a(kind: str, asked: Asked) -> str:
     if kind == "time":
         return "ISO 8601 times" if asked.time_format is None else f"times of --time-format {asked.time_format!r}"
     return {"number": "numbers", "share": "probabilities, nor true or false", "name": "texts"}.get(kind, "ids")
+
+
+def _kind_of_flag(name: str, columns: Mapping[str, Any]) -> str:
+    """Return "since" for ``consent_<channel>_at`` beside ``consent_<channel>``: the instant of that answer."""
+    return "since" if name.endswith("_at") and name.removesuffix("_at") in columns else "flag"
+
+
+def _no_instant(opened: Opened, name: str, odd: np.ndarray) -> list[str]:
+    if not odd.any():
+        return []
+    n = counted(int(odd.sum()), "row")
+    return [f"{opened.file.name}: {name} is no time in {n}: a yes without one undoes no unsubscription."]
 
 
 def _no_consent(opened: Opened, name: str, odd: np.ndarray) -> list[str]:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import base64
+import re
 from collections.abc import Mapping
 from typing import Any
 
 from omnireco._checks import check_mapping
 from omnireco.adapters.outbound import DECISION
+from omnireco.adapters.people import withdrawn_channel
 from omnireco.adapters.records import (
     Adapted,
     Collector,
@@ -61,7 +63,10 @@ def _one(out: Collector, envelope: Mapping[str, Any], named: Mapping[str, str | 
     if kind == DECISION:
         out.set("ignored", "a decision has not happened yet")
         return
-    if kind is None or kind not in named:
+    if kind is None:
+        return
+    if kind not in named:
+        _withdrawal(out, envelope, kind)
         return
     data = _data(envelope)
     name = named[kind] or as_id(data.get("event"))
@@ -71,7 +76,7 @@ def _one(out: Collector, envelope: Mapping[str, Any], named: Mapping[str, str | 
     item = as_id(data.get("item_id")) or as_id(data.get("product_id"))
     unique = as_id(envelope.get("id"))
     out.event(
-        as_person(data.get("user_id"), envelope.get("subject")),
+        _person(envelope, data),
         name,
         envelope.get("time"),
         as_id(data.get("channel")) or channel,
@@ -80,6 +85,20 @@ def _one(out: Collector, envelope: Mapping[str, Any], named: Mapping[str, str | 
         session=data.get("session_id"),
         store=data.get("store_id"),
     )
+
+
+def _withdrawal(out: Collector, envelope: Mapping[str, Any], kind: str) -> None:
+    """Note an unsubscription by the name of its type, such as ``com.shop.newsletter.unsubscribed.v1``."""
+    name = re.sub(r"\W+v\d+(\.\d+)*$", "", kind)
+    if withdrawn_channel(name) is None:
+        return
+    data = _data(envelope)
+    told = as_id(data.get("channel"))
+    out.withdrawal(_person(envelope, data), name, envelope.get("time"), told.lower() if told else None)
+
+
+def _person(envelope: Mapping[str, Any], data: Mapping[str, Any]) -> str | None:
+    return as_person(data.get("user_id"), envelope.get("subject"))
 
 
 def _data(envelope: Mapping[str, Any]) -> Mapping[str, Any]:

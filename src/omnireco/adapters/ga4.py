@@ -11,6 +11,7 @@ from omnireco.adapters.orders import Line, amount, order_id, purchase_ids, retur
 from omnireco.adapters.records import Adapted, Collector, Records, Wanted, dig, listed, read_each, read_records
 from omnireco.adapters.segment import line
 from omnireco.adapters.values import as_id, as_person
+from omnireco.data.suspicion import takes_back
 
 __all__ = ["ga4"]
 
@@ -101,13 +102,15 @@ def _one(out: Collector, row: Mapping[str, Any], named: Mapping[str, str]) -> No
         )
     elif name in _IGNORED:
         out.set("ignored", _IGNORED[name])
+    elif name is not None:
+        out.withdrawal(known or pseudo, name, at)
 
 
 def _lines(row: Mapping[str, Any], ours: str, items: list[Mapping[str, Any]]) -> tuple[list[Line], list[str] | None]:
     """Return the lines of a row, and their names where it tells of an order."""
-    sign = -1 if ours == "return" else 1
+    sign = -1 if takes_back(ours) else 1
     lines = [line(_without_defaults(item), ("item_id", "item_name"), sign=sign) for item in items]
-    if ours not in ("purchase", "return"):
+    if ours != "purchase" and sign > 0:
         return lines, None
     order = order_id(dig(row, "ecommerce", "transaction_id")) or order_id(_parameter(row, "transaction_id"))
     if not lines:

@@ -11,7 +11,13 @@ import numpy as np
 
 __all__ = ["Unreadable", "dig", "listed", "mapping", "plain"]
 
-_SHELLS = ({"node"}, {"element"}, {"item"}, {"array_element"})  # what an interface or a file format puts around a part
+_SHELLS = (
+    {"node"},
+    {"node", "cursor"},
+    {"element"},
+    {"item"},
+    {"array_element"},
+)  # what an interface or a file format puts around a part
 _CALLS = ("as_py", "to_pylist", "to_list", "asDict", "_asdict")  # pyarrow, pandas, polars, Spark, named tuples
 
 
@@ -28,7 +34,11 @@ def plain(value: Any) -> Any:
         return value if value.strip() else None
     if value is None or isinstance(value, (bool, int)):
         return value
-    if isinstance(value, Mapping):
+    if isinstance(value, float):
+        return value if value == value else None
+    if type(value) is list:
+        return [plain(part) for part in value]
+    if isinstance(value, (dict, Mapping)):
         return {str(name): plain(part) for name, part in value.items()}
     if isinstance(value, dt.date):
         return None if type(value).__name__ == "NaTType" else value
@@ -74,7 +84,7 @@ def mapping(value: Any, name: str = "a nested field") -> Mapping[str, Any]:
         found = parsed(found[0]) if found else None
     if found is None:
         return {}
-    if not isinstance(found, Mapping):
+    if not isinstance(found, (dict, Mapping)):
         raise Unreadable(f"{name} cannot be read")
     return found
 
@@ -89,7 +99,7 @@ def listed(value: Any, name: str) -> list[Mapping[str, Any]]:
     if not isinstance(found, list):
         raise Unreadable(f"{name} cannot be read")
     parts = [_bare(parsed(part)) for part in found if part is not None]
-    if not all(isinstance(part, Mapping) for part in parts):
+    if not all(isinstance(part, (dict, Mapping)) for part in parts):
         raise Unreadable(f"{name} cannot be read")
     return [part for part in parts if part]
 
@@ -116,7 +126,11 @@ def _rows_of_columns(found: Mapping[str, Any], name: str) -> list[dict[str, Any]
 
 def _bare(part: Any) -> Any:
     """Return what stands in the shell that an interface or a file format puts around each part of a list."""
-    if isinstance(part, Mapping) and (set(part) in _SHELLS or set(part) == {"node", "cursor"}):
+    if (
+        isinstance(part, (dict, Mapping))
+        and len(part) < 3
+        and (set(part) in _SHELLS or set(part) == {"node", "cursor"})
+    ):
         inner = parsed(part["node"] if "node" in part else next(iter(part.values())))
         return inner if isinstance(inner, Mapping) else part
     return part
@@ -126,7 +140,7 @@ def dig(record: Any, *path: str) -> Any:
     """Return a nested value, or None where the path breaks off."""
     for name in path:
         record = parsed(record)
-        if not isinstance(record, Mapping):
+        if not isinstance(record, (dict, Mapping)):
             return None
         record = record.get(name)
     return record

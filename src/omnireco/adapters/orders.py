@@ -26,7 +26,7 @@ _CENT = 0.005
 
 def order_id(value: Any) -> str | None:
     """Return the id of an order; None for what systems write where there is none, such as "(not set)"."""
-    text = as_id(value) if not isinstance(value, (Mapping, list)) else None
+    text = as_id(value)
     return None if text is None or text.lower() in _NO_ORDER else text
 
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
-from omnireco.adapters.values import as_id, instants, time_fault
+from omnireco.adapters.values import as_id, filled, instants, time_fault
 from omnireco.data.answers import as_consent, is_missing
 from omnireco.data.placeholders import is_placeholder
 from omnireco.data.zone_names import one_name
@@ -16,14 +17,33 @@ from omnireco.data.zone_names import one_name
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["CONSENT", "REACHABLE", "ZONE", "Fact", "merged", "plain_words", "withdrawn_channel"]
+__all__ = [
+    "CONSENT",
+    "REACHABLE",
+    "ZONE",
+    "Fact",
+    "mark_withdrawn",
+    "merged",
+    "plain_words",
+    "stated_consents",
+    "withdrawn_channel",
+]
 
 CONSENT, REACHABLE, ZONE = "consent_", "reachable_", "timezone"
 
 _WITHDRAWN = re.compile(
-    r"^unsubscribed\b|\bunsubscribed?$|\bopt(ed)? ?out$|\bspam (report(ed)?|complaint)$"
+    r"\bunsubscribe(s|d)?\b|\bopt(s|ed)? ?out\b|\bspam (report(ed)?|complaint)$"
     r"|\b(marked|reported) as spam$|(^|\bemail )complain(t|ed)$|\bspamreport$"
+    r"|\bconsent (withdrawn|revoked|removed|denied)$|\b(withdrew|withdraw|revoked?|removed?) consent$"
 )
+_NOT_WITHDRAWN = (
+    re.compile(  # somebody looked at the page, it did not work, or it is about something else than messages
+        r"\b(view(s|ed)?|pages?|shown|display(s|ed)?|fail(s|ed)?|undone|cookies?|tracking|analytics|ads?|beta|trial)\b"
+    )
+)
+_AGREED = re.compile(r"\bopt(ed)? ?in$|\b(e ?mail|newsletter|sms|push|whats ?app) subscribed?$")
+_TRAIT = re.compile(r"(?i:consent)(?:[\s_-]+|(?=[A-Z]))(\w.*)")
+_AT = "_at"
 _WORDS = {
     "email": re.compile(r"\b(e ?mails?|newsletters?|spam\w*)\b"),
     "sms": re.compile(r"\b(sms|mms|text messages?)\b"),
@@ -48,31 +68,91 @@ class Fact:
     value: Any
 
 
+@lru_cache(maxsize=4096)  # a source has few names of events, and each record has one
 def plain_words(name: str) -> str:
     """Return the name of an event in small letters and single blanks: ``emailUnsubscribed`` is "email unsubscribed"."""
     return " ".join(re.sub(r"[\W_]+", " ", re.sub(r"(?<=[a-z])(?=[A-Z])", " ", name)).lower().split())
 
 
+@lru_cache(maxsize=4096)
 def withdrawn_channel(event: str, channel: str | None = None) -> str | None:
     """Return the channel on which an event of this name withdraws consent, None where it withdraws none.
 
     A name that says no channel, of an event on none that carries messages, means every channel: "".
     """
     words = plain_words(event)
-    if not _WITHDRAWN.search(words):
+    if not _WITHDRAWN.search(words) or _NOT_WITHDRAWN.search(words):
         return None
     if channel is not None and channel not in _PLACES:
         return channel
     return next((name for name, word in _WORDS.items() if word.search(words)), "")
 
 
+def stated_consents(traits: Mapping[str, Any], at: Any) -> list[tuple[str, Any, Any]]:
+    """Return (name, instant, value) of each consent among the traits of a person, however it is spelled.
+
+    ``consent_<channel>`` holds from ``consent_<channel>_at`` where that is there, else from ``at``. A trait that is an
+    unsubscription by its name (``unsubscribed``, ``emailOptOut``) withdraws unless it says no, and an ``email_opt_in``
+    that says no withdraws too; neither gives a consent.
+
+    >>> stated_consents({"consentEmail": True, "consent_email_at": "2025-05-01T08:00Z", "smsOptOut": 1}, "now")
+    [('consent_email', '2025-05-01T08:00Z', True), ('consent_sms*', 'now', False)]
+    """
+    named: dict[str, list[Any]] = {
+        f"{CONSENT}{match[1].lower()}": [] for name in traits if (match := _TRAIT.fullmatch(str(name)))
+    }
+    said: list[tuple[str, Any, Any]] = []
+    for name, value in traits.items():
+        if match := _TRAIT.fullmatch(str(name)):
+            named[f"{CONSENT}{match[1].lower()}"].append(value)
+        elif (channel := _withdrawn_by_trait(str(name), value)) is not None:
+            said.append((f"{CONSENT}{channel}*", at, False))
+    stamps = {name for name in named if name.endswith(_AT) and name.removesuffix(_AT) in named}
+    return [
+        (name, filled(*named.get(name + _AT, [])) or at, value)
+        for name in named
+        if name not in stamps
+        for value in named[name]
+    ] + said
+
+
+def _withdrawn_by_trait(name: str, value: Any) -> str | None:
+    """Return the channel that a trait withdraws by its name and value, "" for every channel, None for none."""
+    words, yes = plain_words(name), as_consent(value)
+    if _AGREED.search(words) and yes is False and not is_missing(value):
+        return next((channel for channel, word in _WORDS.items() if word.search(words)), "")
+    return None if yes is False else withdrawn_channel(name)
+
+
+def mark_withdrawn(messages: pd.DataFrame, facts: Iterable[Fact], *, naive: bool = False) -> pd.DataFrame:
+    """Return messages on which every withdrawal of consent stands, so that whoever has only them knows of it.
+
+    One that answers no message by its id stands on the newest message of its person and channel before it.
+    """
+    facts = [fact for fact in facts if fact.name.endswith("*") and fact.value is False]
+    if not facts or messages.empty:
+        return messages
+    own = messages.groupby("user_id", sort=False).indices
+    channel, sent, gone = (messages[name].tolist() for name in ("channel", "sent_at", "unsubscribed_at"))
+    for fact, at in zip(facts, instants([fact.at for fact in facts], naive=naive), strict=True):
+        last: dict[str, int] = {}
+        for row in own.get(fact.user, []):  # in the order of sending
+            if at >= sent[row] and _concerns(fact.name, CONSENT + channel[row]):
+                last[channel[row]] = row
+        known = {channel[row] for row in own.get(fact.user, []) if gone[row] == at}
+        for row in (row for name, row in last.items() if name not in known):
+            gone[row] = at if is_missing(gone[row]) else max(gone[row], at)
+    return messages.assign(unsubscribed_at=instants(gone))
+
+
 def merged(facts: Iterable[Fact], *, naive: bool = False) -> tuple[pd.DataFrame, list[tuple[int, str]]]:
     """Return one row per person, and (record, what it could not say) for everything that was not read.
 
-    Of each column the newest known instant decides, whatever the order of facts. On equal instants, and where a value
-    or its instant cannot be read, a no wins: a no without an instant holds for good, a yes without one is none. A zone
-    that is missing does not overwrite; one that is no IANA region, or that two facts of one instant know differently,
-    is none.
+    Of each column the newest known instant decides, whatever the order of facts, and ``consent_<channel>_at`` says
+    which it was: a yes undoes an unsubscription that other data know of only by its instant. On equal instants, and
+    where a value or its instant cannot be read, a no wins: a no without an instant holds for good, a yes without one is
+    none. A zone that is missing does not overwrite; one that is no IANA region, or that two facts of one instant know
+    differently, is none.
     """
     import pandas as pd
 
@@ -90,10 +170,15 @@ def merged(facts: Iterable[Fact], *, naive: bool = False) -> tuple[pd.DataFrame,
             found = [one for key in own if _concerns(key, name) for one in own[key]]
             if found:
                 row[name] = _yes(found, notes)
+                if name.startswith(CONSENT):
+                    row[name + _AT] = max((at for _, at in found if at is not None), default=None)
             elif name.startswith(REACHABLE):
                 row[name] = True
         rows.append(row)
-    users = pd.DataFrame(rows, columns=["user_id", ZONE, *names], dtype=object if not rows else None)
+    dates = [name + _AT for name in names if name.startswith(CONSENT)]
+    users = pd.DataFrame(rows, columns=["user_id", ZONE, *names, *dates], dtype=object if not rows else None)
+    for name in dates:
+        users[name] = pd.to_datetime(users[name], utc=True)
     return users, sorted(set(notes))
 
 

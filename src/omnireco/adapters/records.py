@@ -15,8 +15,8 @@ import numpy as np
 from omnireco.adapters.deliveries import TOUCH, deliveries
 from omnireco.adapters.files import Wanted, read_file, unwrapped
 from omnireco.adapters.nesting import Unreadable, dig, listed, mapping, plain
-from omnireco.adapters.people import CONSENT, REACHABLE, ZONE, Fact, merged, withdrawn_channel
-from omnireco.adapters.values import as_id, filled, instants, time_fault
+from omnireco.adapters.people import CONSENT, REACHABLE, ZONE, Fact, mark_withdrawn, merged, withdrawn_channel
+from omnireco.adapters.values import as_id, instants, time_fault
 from omnireco.data.answers import is_missing
 from omnireco.data.placeholders import is_placeholder
 from omnireco.errors import SchemaError
@@ -54,15 +54,18 @@ class Adapted:
     Parameters
     ----------
     events : pandas.DataFrame
-        For ``EventLog.from_frame(adapted.events, itemless="keep")``: pages and searches concern no item.
+        For ``EventLog.from_frame(adapted.events, itemless="keep")``: pages and searches concern no item and are worth
+        0. The value of an item whose price is missing, or cannot be read, is missing.
     messages : pandas.DataFrame
         For ``MessageLog.from_frame``; ``machine`` says that only a machine answered
         (:func:`~omnireco.adapters.machine_responses`).
     users : pandas.DataFrame
         For ``Audience.from_frame``: the time zone and consents of each person by the newest known instant, whatever the
-        order of records. A consent that nobody gave is missing, and so a no; on equal instants, and where a consent or
-        its instant cannot be read, a no wins. An unsubscription or a spam complaint withdraws the consent of its
-        channel from its instant on. Where mails came back for good, ``reachable_<channel>`` says so until one arrives.
+        order of records, and that instant of each consent (``consent_<channel>_at``). A consent that nobody gave is
+        missing, and so a no; on equal instants, and where a consent or its instant cannot be read, a no wins. An
+        unsubscription or a spam complaint withdraws the consent of its channel from its instant on, and stands in
+        ``messages`` too, as ``unsubscribed_at`` of the newest message before it. Where mails came back for good,
+        ``reachable_<channel>`` says so until one arrives.
     links : pandas.DataFrame
         For ``Identities.from_links``.
     counts : pandas.DataFrame
@@ -125,6 +128,7 @@ class Collector:
     touches: list[tuple[Any, ...]] = field(default_factory=list)
     links: list[tuple[Any, ...]] = field(default_factory=list)
     facts: list[Fact] = field(default_factory=list)
+    unpriced: list[int] = field(default_factory=list)  # rows of events that sell nothing, such as a page: worth 0
 
     def record(self, name: Any) -> None:
         """Begin a record; until something is made of it, it is unknown."""
@@ -156,7 +160,8 @@ class Collector:
     ) -> None:
         """Add one event per line (item, value); without lines, one about no item. ``line_ids`` name each line.
 
-        A value that is NaN could not be read. An event that is an unsubscription by its name withdraws consent.
+        A value that is missing (None) stays missing, and NaN could not be read. An event that is an unsubscription by
+        its name withdraws consent.
         """
         if user is None:
             self.set("invalid", "no user id")
@@ -164,8 +169,11 @@ class Collector:
         self.set("event")
         if any(value is not None and value != value for _, value in lines):
             self.note(len(self.names) - 1, "a price or quantity that cannot be read is missing")
-        if (withdrawn := withdrawn_channel(event, channel)) is not None:
-            self._say(user, f"{CONSENT}{withdrawn}*", at, False)
+        for said in dict.fromkeys([event, self.names[-1]]):  # the name that the caller gave it, and its own
+            if (withdrawn := withdrawn_channel(said, channel)) is not None:
+                self.withdraw(user, withdrawn, at)
+        if not lines:
+            self.unpriced.append(len(self.events))
         name = as_id(event_id)
         for number, (item, value) in enumerate(lines or [(None, None)]):
             unique = name if name is None or len(lines) < 2 else f"{name}/{number}"
@@ -182,7 +190,7 @@ class Collector:
             self.set("invalid", "no user id")
             return
         if kind == "unsubscribe":
-            self._say(user, f"{CONSENT}{channel}*", at, False)
+            self.withdraw(user, channel, at)
         if kind == "bounce":
             self._say(user, f"{REACHABLE}{channel}", at, False)
             return
@@ -203,17 +211,35 @@ class Collector:
             )
         )
 
+    def withdrawal(self, user: str | None, event: str, at: Any, channel: str | None = None) -> None:
+        """Note that a person withdrew consent, where an event that no rule reads is an unsubscription by its name."""
+        withdrawn = withdrawn_channel(event, channel)
+        if withdrawn is None:
+            return
+        if user is None:
+            self.set("invalid", "no user id")
+            return
+        self.set("identity")
+        self.withdraw(user, withdrawn, at)
+
     def link(self, one: tuple[str, str | None], other: tuple[str, str | None], at: Any) -> None:
         """Link two (kind, id); where one is missing there is nothing to link."""
         if one[1] is not None and other[1] is not None and one != other:
             self.links.append((len(self.names) - 1, one[1], one[0], other[1], other[0], at))
 
-    def user(self, user: str | None, *, at: Any = None, timezone: Any = None, **consents: Any) -> None:
-        """Note a person, and what is known of them from an instant on; a consent that is given as None is a no."""
+    def user(self, user: str | None, *, at: Any = None, timezone: Any = None) -> None:
+        """Note a person, and the zone that they are known to be in from an instant on."""
         if user is not None:
             self._say(user, ZONE, at, timezone)
-            for name, value in consents.items():
-                self._say(user, name, at, value)
+
+    def consent(self, user: str | None, name: str, at: Any, value: Any) -> None:
+        """Note what a person said of ``consent_<channel>`` at an instant; nothing, and what cannot be read, is a no."""
+        if user is not None:
+            self._say(user, name, at, value)
+
+    def withdraw(self, user: str, channel: str, at: Any) -> None:
+        """Note that a person withdrew the consent of a channel and its purposes, or of all channels: ""."""
+        self._say(user, f"{CONSENT}{channel}*", at, False)
 
     def _say(self, user: str, name: str, at: Any, value: Any) -> None:
         self.facts.append(Fact(len(self.names) - 1, user, name, at, value))
@@ -233,7 +259,7 @@ class Collector:
         if unstated.all():
             events = events.drop(columns="value")
         else:
-            events.loc[unstated, "value"] = 0.0  # what could not be read stays missing
+            events.loc[self.unpriced, "value"] = 0.0
         events = events[events["timestamp"].notna()].reset_index(drop=True)
         links = pd.DataFrame([link[1:] for link in self.links], columns=_LINK)
         links["linked_at"] = self._times(self.links)
@@ -260,7 +286,7 @@ class Collector:
         for record in touches["record"][touches["kind"] == "unsubscribe"]:
             if self.became[record][0] == "invalid":
                 self.became[record] = ("identity", "")
-        return messages
+        return mark_withdrawn(messages, self.facts, naive=self.naive)
 
     def _people(self) -> list[Fact]:
         """Return what is said of people: also that a later message arrived at those from whom one came back."""
@@ -331,7 +357,7 @@ def _plain(record: Any, position: int, where: str) -> Mapping[str, Any]:
         found = plain(record)
     except RecursionError:
         raise SchemaError(f"{where}: record {position:,} is nested too deeply to read.") from None
-    return _unfolded(found) if any("." in name for name in found) else found
+    return _unfolded(found) if "." in "".join(found) else found
 
 
 def _unfolded(record: dict[str, Any]) -> dict[str, Any]:
@@ -369,7 +395,10 @@ def _rows(frame: Any, where: str) -> list[Any]:
 
 def first_of(record: Mapping[str, Any], *names: str) -> Any:
     """Return the first of some fields that is there and not missing."""
-    return filled(*(record.get(name) for name in names))
+    for name in names:  # not a generator: every record comes through here, several times
+        if not is_missing(value := record.get(name)):
+            return value
+    return None
 
 
 def hashed_email(address: Any) -> str | None:

@@ -8,11 +8,12 @@ from typing import Any
 
 from omnireco._checks import check_mapping
 from omnireco.adapters.orders import Line, amount, order_id, purchase_ids, return_ids
-from omnireco.adapters.people import CONSENT, plain_words, withdrawn_channel
+from omnireco.adapters.people import plain_words, stated_consents, withdrawn_channel
 from omnireco.adapters.records import (
     Adapted,
     Collector,
     Records,
+    Unreadable,
     Wanted,
     dig,
     first_of,
@@ -23,6 +24,7 @@ from omnireco.adapters.records import (
     read_records,
 )
 from omnireco.adapters.values import as_id, as_number, as_person, filled
+from omnireco.data.suspicion import takes_back
 
 __all__ = ["segment"]
 
@@ -91,6 +93,7 @@ _TIMES = [
     *("sentAt", "sent_at", "receivedAt", "received_at"),
 ]
 _CHANNELS = {"browser": "web", "client": "web", "mobile": "app", "server": "server"}
+_MAYBE_CONSENT = re.compile("consent|subscri|opt", re.IGNORECASE)
 _APPS = ("ios", "android", "kotlin", "swift", "react-native", "flutter", "xamarin")
 
 
@@ -123,9 +126,10 @@ def segment(records: Records, *, events: Mapping[str, str] | None = None, channe
     The names are those of Segment's Spec: V2 Ecommerce Events, Email Events and Native Mobile Spec
     (twilio.com/docs/segment/connections/spec). Each delivery of a mail is a message; opens and clicks answer the newest
     one before them with the same ``email_id``, ``message_id`` or ``campaign_id``, or with none. Consents are the traits
-    ``consent_<channel>``, and every event that is called an unsubscription, an opt-out or a spam complaint withdraws
-    them. A bounce makes unreachable, unless it calls itself soft. "Order Updated" repeats an order and is ignored. One
-    pass of Python over the records.
+    ``consent_<channel>``, in any spelling, from ``consent_<channel>_at`` or else the call on; traits such as
+    ``unsubscribed`` and ``email_opt_out`` withdraw them, and so does every event that is called an unsubscription, an
+    opt-out or a spam complaint. A bounce makes unreachable, unless it calls itself soft. "Order Updated" repeats an
+    order and is ignored. One pass of Python over the records.
     """
     named = EVENTS | {
         str(name).lower(): ours for name, ours in check_mapping(events, "events", "{'Product Viewed': 'view'}").items()
@@ -180,13 +184,19 @@ def _one(out: Collector, call: Mapping[str, Any], named: Mapping[str, str], chan
 def _identify(out: Collector, call: Mapping[str, Any], user: str | None, at: Any) -> None:
     """Note what a call says of a person; where its two places for traits differ in a consent, both are noted."""
     out.set("identity")
-    traits, context = mapping(call.get("traits")), mapping(dig(call, "context", "traits"))
+    try:
+        traits, context = mapping(call.get("traits")), mapping(dig(call, "context", "traits"))
+    except Unreadable:
+        if user is not None and _MAYBE_CONSENT.search(str(call)):
+            out.withdraw(user, "", at)
+        raise
     address = hashed_email(first_of(traits, "email") or first_of(context, "email"))
     out.link(("user", user), ("email_sha256", address), at)
     zone = filled(traits.get("timezone"), context.get("timezone"), dig(call, "context", "timezone"))
     for part in (traits, context):
-        consents = {str(name): value for name, value in part.items() if str(name).startswith(CONSENT)}
-        out.user(user, at=at, timezone=zone, **consents)
+        out.user(user, at=at, timezone=zone)
+        for name, since, value in stated_consents(part, at):
+            out.consent(user, name, since, value)
 
 
 def _touch(event: str, properties: Mapping[str, Any]) -> tuple[str, str] | None:
@@ -230,13 +240,14 @@ def _lines(properties: Mapping[str, Any], event: str) -> tuple[list[Line], list[
     products = listed(properties.get("products"), "products")
     if not products and (properties.get("product_id") or properties.get("sku")):
         products = [properties]
-    lines = [line(product, ("product_id", "sku"), sign=-1 if event == "return" else 1) for product in products]
-    if event not in ("purchase", "return"):
+    sign = -1 if takes_back(event) else 1
+    lines = [line(product, ("product_id", "sku"), sign=sign) for product in products]
+    if event != "purchase" and sign > 0:
         return lines, None
     order = order_id(properties.get("order_id"))
     if not lines:
-        lines = [_total(properties, -1 if event == "return" else 1)]
-    return lines, (purchase_ids if event == "purchase" else return_ids)(order, lines)
+        lines = [_total(properties, sign)]
+    return lines, (purchase_ids if sign > 0 else return_ids)(order, lines)
 
 
 def _total(properties: Mapping[str, Any], sign: int) -> Line:
@@ -247,7 +258,7 @@ def _total(properties: Mapping[str, Any], sign: int) -> Line:
 
 def line(product: Any, ids: tuple[str, ...], *, sign: int = 1) -> tuple[str | None, float | None]:
     """Return (item, price x quantity) of a product; what is taken back has a negative value."""
-    if not isinstance(product, Mapping):
+    if not isinstance(product, (dict, Mapping)):
         return None, None
     item = next((found for name in ids if (found := as_id(product.get(name))) is not None), None)
     price, quantity = as_number(product.get("price")), as_number(product.get("quantity"))

@@ -23,6 +23,7 @@ from omnireco.adapters.records import (
 from omnireco.adapters.segment import line
 from omnireco.adapters.shopify_graphql import as_rest, gathered, parent_of
 from omnireco.adapters.values import as_id, as_number, as_person, filled
+from omnireco.data.answers import as_consent, is_missing
 
 __all__ = ["shopify", "woocommerce"]
 
@@ -69,6 +70,8 @@ def shopify(records: Records) -> Adapted:
         A line of an order is a "purchase" of its ``product_id`` worth price x quantity. A person is the customer's id,
         or the hashed address of a guest. ``source_name`` gives the channel (web, store, app). Consents are those of
         ``email_marketing_consent`` and ``sms_marketing_consent``: only "subscribed" is a yes.
+        The flags of older orders are heard too: ``accepts_marketing`` of the customer, or ``buyer_accepts_marketing``
+        of the order where it is all there is.
 
         What is given back is a "return" with a negative value at the time of the refund: the refunded lines, or the
         sum of a refund without lines, less shipping and tax (of no item, unless the order has one line); never more
@@ -118,7 +121,7 @@ def woocommerce(records: Records) -> Adapted:
     return _read_orders(Collector(naive=True), orders, "parent_id", times, _say_woo, _woo_order)
 
 
-_ReadOrder = Callable[[Collector, Mapping[str, Any], list[Mapping[str, Any]]], None]
+_ReadOrder = Callable[[Collector, Mapping[str, Any], str | None, list[Mapping[str, Any]]], None]
 
 
 def _read_orders(
@@ -126,7 +129,7 @@ def _read_orders(
     records: list[Mapping[str, Any]],
     parent: str,
     times: tuple[str, ...],
-    say_person: Callable[[Collector, Mapping[str, Any]], None],
+    say_person: Callable[[Collector, Mapping[str, Any]], str | None],
     read_order: _ReadOrder,
 ) -> Adapted:
     """Read the newest state of each order; refunds that came as records of their own go to their order."""
@@ -137,10 +140,11 @@ def _read_orders(
         if kind == "refund" and (number := order_id(record.get(parent))) is not None:
             alone.setdefault(number, []).append(record)
     states, last = iter(range(len(orders))), newest(orders, *times, naive=out.naive)
+    each = iter(kinds)
     known = {order_id(order.get("id")) for order in orders}
 
     def read_one(out: Collector, record: Mapping[str, Any]) -> None:
-        kind = _kind(record, parent)
+        kind = next(each)
         out.record(kind)
         if kind != "order":
             of = parent_of(record) if kind == "part of an order" else order_id(record.get(parent))
@@ -148,12 +152,12 @@ def _read_orders(
             out.set(*(("event", "") if there else ("invalid", "its order is not among the records")))
             return
         position = next(states)
-        say_person(out, record)
+        user = say_person(out, record)
         if position not in last:
             out.set("ignored", "an older state of an order that comes again")
         else:
             own = alone.get(order_id(record.get("id")), [])
-            read_order(out, record, _distinct([*listed(record.get("refunds"), "refunds"), *own]))
+            read_order(out, record, user, _distinct([*listed(record.get("refunds"), "refunds"), *own]))
 
     return read_each(out, records, read_one)
 
@@ -184,7 +188,9 @@ def _distinct(refunds: list[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
     return list(found.values())
 
 
-def _shopify_order(out: Collector, order: Mapping[str, Any], refunds: list[Mapping[str, Any]]) -> None:
+def _shopify_order(
+    out: Collector, order: Mapping[str, Any], user: str | None, refunds: list[Mapping[str, Any]]
+) -> None:
     status = (as_id(order.get("financial_status")) or "paid").lower().replace(" ", "_")
     unused = _shopify_unused(order, status)
     if unused is not None:
@@ -192,7 +198,6 @@ def _shopify_order(out: Collector, order: Mapping[str, Any], refunds: list[Mappi
         return
     bought = listed(order.get("line_items"), "line_items")
     lines = _lines(bought, ("product_id", "sku"))
-    user = filled(*_shopify_person(order))
     at = first_of(order, "processed_at", "created_at")
     later = order.get("updated_at") or at
     number, place = order_id(order.get("id")), order.get("location_id")
@@ -223,15 +228,22 @@ def _shopify_person(order: Mapping[str, Any]) -> tuple[str | None, str | None]:
     return as_person(who.get("id")), hashed_email(address)
 
 
-def _say_shopify(out: Collector, order: Mapping[str, Any]) -> None:
-    """Note what an order says of a person, whether or not it was paid: a consent may be withdrawn in any of them."""
+def _say_shopify(out: Collector, order: Mapping[str, Any]) -> str | None:
+    """Return the person of an order, and note what it says of them.
+
+    Whether or not it was paid: a consent may be withdrawn in any order.
+    """
     customer, address = _shopify_person(order)
     out.link(("customer", customer), ("email_sha256", address), first_of(order, "processed_at", "created_at"))
     user = customer or address
     if user is not None:
         out.user(user)
-        for name in ("email", "sms"):
-            _consent(out, user, order, name)
+        stated = mapping(order.get("customer"), "customer")
+        written = first_of(order, "updated_at", "processed_at", "created_at")
+        for channel in ("email", "sms"):
+            _consent(out, user, stated, channel, written)
+        _accepts_marketing(out, user, order, stated, written)
+    return user
 
 
 def _lines(bought: list[Mapping[str, Any]], ids: tuple[str, ...]) -> list[Line]:
@@ -330,7 +342,7 @@ def _difference(order: Mapping[str, Any], at: Any) -> Refund:
     return Refund("refund", at, total=total)
 
 
-def _woo_order(out: Collector, order: Mapping[str, Any], refunds: list[Mapping[str, Any]]) -> None:
+def _woo_order(out: Collector, order: Mapping[str, Any], user: str | None, refunds: list[Mapping[str, Any]]) -> None:
     status = (as_id(order.get("status")) or "completed").lower().replace(" ", "-").replace("_", "-").removeprefix("wc-")
     if status in _WOO_NOT_PAID:
         out.set("ignored", f"status {status}")
@@ -342,7 +354,6 @@ def _woo_order(out: Collector, order: Mapping[str, Any], refunds: list[Mapping[s
     if not bought:
         raise Unreadable("no line_items")
     lines = _readable([_woo_line(one) for one in bought])
-    user = filled(*_woo_person(order))
     at, number = first_of(order, "date_created_gmt", "date_paid_gmt"), order_id(order.get("id"))
     later = order.get("date_modified_gmt") or at
     where = _WOO.get(as_id(order.get("created_via")) or "checkout", "server")
@@ -358,10 +369,11 @@ def _woo_person(order: Mapping[str, Any]) -> tuple[str | None, str | None]:
     return as_person(order.get("customer_id")), hashed_email(address)
 
 
-def _say_woo(out: Collector, order: Mapping[str, Any]) -> None:
+def _say_woo(out: Collector, order: Mapping[str, Any]) -> str | None:
     customer, address = _woo_person(order)
     out.link(("customer", customer), ("email_sha256", address), first_of(order, "date_created_gmt", "date_paid_gmt"))
     out.user(customer or address)
+    return customer or address
 
 
 def _woo_line(one: Mapping[str, Any]) -> Line:
@@ -387,11 +399,21 @@ def _woo_refund(lines: list[Line], tax: float, refund: Mapping[str, Any], later:
     return Refund(name, at, total=max(_net(abs(total) - shipping, lines, tax), 0.0))
 
 
-def _consent(out: Collector, user: str, order: Mapping[str, Any], channel: str) -> None:
+def _consent(out: Collector, user: str, stated: Mapping[str, Any], channel: str, written: Any) -> None:
     """Note the consent that an order tells, from when it was given, or else from when the order was written."""
     name = f"{channel}_marketing_consent"
-    stated = mapping(order.get("customer"), "customer")
     if name in stated:
-        times = ("updated_at", "processed_at", "created_at")
-        at = filled(dig(stated, name, "consent_updated_at"), *(order.get(time) for time in times))
-        out.user(user, at=at, **{f"consent_{channel}": dig(stated, name, "state")})
+        at = filled(dig(stated, name, "consent_updated_at"), written)
+        out.consent(user, f"consent_{channel}", at, dig(stated, name, "state"))
+
+
+def _accepts_marketing(
+    out: Collector, user: str, order: Mapping[str, Any], stated: Mapping[str, Any], written: Any
+) -> None:
+    """Note the flags of older orders: the customer's no always counts, everything else where it is all there is."""
+    alone = is_missing(stated.get("email_marketing_consent"))
+    flag, box = stated.get("accepts_marketing"), order.get("buyer_accepts_marketing")
+    if not is_missing(flag) and (alone or not as_consent(flag)):
+        out.consent(user, "consent_email", filled(stated.get("accepts_marketing_updated_at"), written), flag)
+    elif alone and not is_missing(box):
+        out.consent(user, "consent_email", written, box)

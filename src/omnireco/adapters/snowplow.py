@@ -23,6 +23,7 @@ from omnireco.adapters.records import (
 )
 from omnireco.adapters.segment import line
 from omnireco.adapters.values import as_id, as_person
+from omnireco.data.suspicion import takes_back
 
 __all__ = ["snowplow"]
 
@@ -111,13 +112,15 @@ def _one(out: Collector, row: Mapping[str, Any], named: Mapping[str, str]) -> No
         )
     elif name in _IGNORED:
         out.set("ignored", "says nothing of an item or a visit")
+    elif name is not None:
+        out.withdrawal(known or domain or network, name, at)
 
 
 def _lines(ours: str, entities: Mapping[str, list[Mapping[str, Any]]]) -> tuple[list[Line], list[str] | None]:
     """Return the lines of a row, and their names where it tells of an order."""
-    sign = -1 if ours == "return" else 1
+    sign = -1 if takes_back(ours) else 1
     lines = [line(product, ("id", "sku"), sign=sign) for product in entities.get("product", [])]
-    if ours not in ("purchase", "return"):
+    if ours != "purchase" and sign > 0:
         return lines, None
     order = (entities.get("transaction" if sign > 0 else "refund") or entities.get("transaction") or [{}])[0]
     number = order_id(order.get("transaction_id"))

@@ -23,8 +23,10 @@ _ZONED = re.compile(r"(Z|[+-]\d{2}:?\d{2}|[+-]\d{2})$")
 _UTC = re.compile(r"\s*(Z|UTC|GMT)$", re.IGNORECASE)
 _OFFSET = re.compile(r"\s+([+-]\d{2}(:?\d{2})?)$")
 _NUMERIC = re.compile(r"[+-]?\d+(\.\d*)?")
+_PLAIN = re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(\.\d{1,9})?(Z|[+-]\d\d:\d\d)")  # as most write it
 _YEAR = re.compile(r"\s*\d{4}-?\d\d-?\d\d")
 _FIRST, _LAST = dt.datetime(1990, 1, 1, tzinfo=dt.UTC), dt.datetime(2100, 1, 1, tzinfo=dt.UTC)
+_FIRST_US, _LAST_US = (int(at.timestamp()) * 1_000_000 for at in (_FIRST, _LAST))
 _UNITS = (1_000_000, 1_000, 1)  # microseconds of a second, a millisecond, a microsecond; nanoseconds are divided
 _EXACT = 2**53
 
@@ -43,7 +45,10 @@ _WHOLE = re.compile(r"\d+|\d{1,3}(?:(?P<sep>[., '])\d{3})(?:(?P=sep)\d{3})*")
 
 def filled(*values: Any) -> Any:
     """Return the first value that is not missing, or None."""
-    return next((value for value in values if not is_missing(value)), None)
+    for value in values:
+        if not is_missing(value):
+            return value
+    return None
 
 
 def as_id(value: Any) -> str | None:
@@ -51,6 +56,10 @@ def as_id(value: Any) -> str | None:
 
     A float of 2**53 or more has lost digits, and is the id of several: None too.
     """
+    if isinstance(value, str):
+        return value.strip() or None
+    if type(value) is int:
+        return str(value)
     if is_missing(value) or isinstance(value, (bool, np.bool_)):
         return None
     if isinstance(value, (float, np.floating, decimal.Decimal)):
@@ -59,8 +68,8 @@ def as_id(value: Any) -> str | None:
             return None
         if value == int(value):
             value = int(value)
-    if isinstance(value, (str, int, float, np.integer, np.floating, decimal.Decimal, uuid.UUID)):
-        return str(value).strip()
+    if isinstance(value, (int, float, np.integer, np.floating, decimal.Decimal, uuid.UUID)):
+        return str(value)
     return None
 
 
@@ -156,6 +165,8 @@ def time_fault(value: Any) -> str:
 
 def _iso(value: Any, naive: bool) -> str | None:
     """Return a time as an ISO text with a zone."""
+    if isinstance(value, str) and _PLAIN.fullmatch(value):
+        return value
     if is_missing(value) or isinstance(value, (bool, np.bool_)):
         return None
     if _counts(value):
@@ -182,15 +193,11 @@ def _counts(value: Any) -> bool:
 def _since_1970(value: Any) -> str | None:
     """Return the instant that a count means, by the one unit that puts it between 1990 and 2100."""
     try:
-        count = decimal.Decimal(str(value).strip())
+        count = value if isinstance(value, int) else decimal.Decimal(str(value).strip())
         for factor in (*_UNITS, decimal.Decimal("0.001")):
             micro = count * factor
-            if _micro(_FIRST) <= micro < _micro(_LAST):
+            if _FIRST_US <= micro < _LAST_US:
                 return (dt.datetime(1970, 1, 1, tzinfo=dt.UTC) + dt.timedelta(microseconds=int(micro))).isoformat()
     except (ArithmeticError, ValueError):
         pass
     return None
-
-
-def _micro(at: dt.datetime) -> int:
-    return int(at.timestamp()) * 1_000_000

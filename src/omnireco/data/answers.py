@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import decimal
 import re
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -22,10 +23,14 @@ _NO = re.compile(
 
 def is_missing(value: Any) -> bool:
     """Return whether a value is missing: None, NaN, NaT, pandas.NA and blank texts are one and the same."""
-    if value is None or type(value).__name__ in {"NAType", "NaTType"}:
+    if value is None:
         return True
     if isinstance(value, str):
         return not value.strip()
+    if isinstance(value, (int, dict, list)):
+        return False
+    if type(value).__name__ in {"NAType", "NaTType"}:
+        return True
     if isinstance(value, (float, decimal.Decimal, np.floating, np.datetime64)):
         return bool(value != value)
     return False
@@ -46,7 +51,10 @@ def as_consent(value: Any) -> bool | None:
         return bool(value)
     if isinstance(value, (int, float, decimal.Decimal, np.integer, np.floating)):
         return bool(value) if value in (0, 1) else None
-    if not isinstance(value, str):
-        return None
-    word = re.sub(r"[\s_-]+", "", value).casefold()
+    return _consent_by_word(value) if isinstance(value, str) else None
+
+
+@lru_cache(maxsize=1024)
+def _consent_by_word(text: str) -> bool | None:
+    word = re.sub(r"[\s_-]+", "", text).casefold()
     return True if _YES.fullmatch(word) else False if _NO.fullmatch(word) else None

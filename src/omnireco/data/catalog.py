@@ -94,7 +94,7 @@ class Catalog:
         numbers = {
             name: values[row]
             for name in ("price", "margin")
-            if (values := opened.numbers_if_any(name, _UNKNOWN.format(name), gaps=True)) is not None
+            if (values := opened.numbers_if_any(name, _UNKNOWN.format(name), allow_missing=True)) is not None
         }
         return cls(items, labels.get("category"), labels.get("name"), numbers.get("price"), numbers.get("margin"))
 

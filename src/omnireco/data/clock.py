@@ -22,7 +22,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from omnireco._checks import check_duration, check_instant, check_integer, from_microseconds, shown
+from omnireco._checks import check_duration, check_instant, check_integer, count_of, from_microseconds, shown
 from omnireco.errors import ParameterError
 
 __all__ = [
@@ -388,7 +388,9 @@ def slots(start: object, *, days: int, every: str | dt.timedelta = "1h") -> Slot
             "fewer days, or slots further apart."
         )
     if first + n_days * _DAY > _LAST or first < _FIRST:
-        raise ParameterError(f"slots: {n_days} days from {start!r} leave the years 1 to 9999. Move start.")
+        raise ParameterError(
+            f"slots: {count_of(n_days, 'day')} from {start!r} on lie outside the years 1 to 9999. Move start."
+        )
     at = first + step * np.arange(n, dtype=np.int64)
     at.setflags(write=False)
     return Slots(at=at, every_us=step, local_days=_is_date(start))

@@ -102,11 +102,8 @@ class Frame:
             at[missing] = none or 0
         return at
 
-    def numbers(self, name: str, fix: str = "Fill them in upstream.", *, gaps: bool = False) -> np.ndarray:
-        """Return a column of finite numbers as float64; ``fix`` says what to do where one is missing.
-
-        With ``gaps`` a missing one is NaN.
-        """
+    def numbers(self, name: str, fix: str = "Fill them in upstream.", *, allow_missing: bool = False) -> np.ndarray:
+        """Return a column of finite numbers as float64; ``fix`` says what to do where one is missing, or it is NaN."""
         import pyarrow as pa
         import pyarrow.types as pt
 
@@ -120,20 +117,20 @@ class Frame:
                 f"{self.where}: {name} must hold numbers. Got {kind_of(array)}. {_amount_fix(name, array)}"
             )
         values = np.array(array.cast(pa.float64(), safe=False).to_numpy(zero_copy_only=False))
-        bad = np.isinf(values) if gaps else ~np.isfinite(values)
+        bad = np.isinf(values) if allow_missing else ~np.isfinite(values)
         if bad.any():
-            raise SchemaError(
-                f"{self.where}: {name} is {'' if gaps else 'missing or '}infinite in {name_rows(bad)}. {fix}"
-            )
+            what = "infinite" if allow_missing else "missing or infinite"
+            raise SchemaError(f"{self.where}: {name} is {what} in {name_rows(bad)}. {fix}")
+        values[np.isnan(values)] = np.nan  # one and the same NaN, whatever its bits
         return values
 
-    def numbers_if_any(self, name: str, fix: str, *, gaps: bool = False) -> np.ndarray | None:
+    def numbers_if_any(self, name: str, fix: str, *, allow_missing: bool = False) -> np.ndarray | None:
         """Return an optional column of numbers; None where it is absent, or missing for every row."""
         import pyarrow.types as pt
 
         if name not in self or (self.n_rows and pt.is_null(self.columns[name].type)):
             return None
-        return self.numbers(name, fix, gaps=gaps)
+        return self.numbers(name, fix, allow_missing=allow_missing)
 
     def shares(self, name: str) -> np.ndarray:
         """Return a column of probabilities (or of True and False) as float64; NaN where it is missing."""
@@ -237,7 +234,7 @@ def open_frame(
         Every column that starts with one of these is read too, such as ``consent_``.
     columns : mapping of str to str, optional
         Our name to the caller's name, for columns that are called something else.
-    lenient : mapping of str to {"id", "name", "instant", "number", "share"}, optional
+    lenient : mapping of str to {"id", "name", "instant", "number", "amount", "share"}, optional
         What a column should hold. In a column of mixed kinds the cells that do not fit are emptied and masked
         in ``Frame.odd``; without it, and where most cells do not fit, such a column is a SchemaError.
     answers : iterable of str
@@ -466,7 +463,13 @@ def _read_what_fits(column: Any, kind: str) -> tuple[Any, np.ndarray] | None:
             best = taken, fits
     if best is None or 2 * best[1].sum() < present.sum():
         return None
-    unit = pa.timestamp("us", tz="UTC") if kind == "instant" else pa.float64() if kind in {"number", "share"} else None
+    unit = (
+        pa.timestamp("us", tz="UTC")
+        if kind == "instant"
+        else pa.float64()
+        if kind in {"number", "amount", "share"}
+        else None
+    )
     return pa.array(best[0], unit), present & ~best[1]
 
 
@@ -523,6 +526,7 @@ _TAKE: dict[str, tuple[Any, ...]] = {
     "name": (_text,),
     "instant": (_instant,),
     "number": (_number,),
+    "amount": (_number,),
     "share": (_share,),
 }
 

@@ -44,17 +44,14 @@ __all__ = ["EventLog", "Split"]
 _log = logging.getLogger(__name__)
 _LABELS = ("store_id", "session_id", "event_id")
 _ITEMLESS = " Events that are about no item (a call, an app start) are read by itemless='keep'."
-_VALUELESS = (
-    "Fill them in upstream, or say what an event without one is worth, such as 0: frame['value'].fillna(0); or leave "
-    "the column out."
-)
+_INFINITE = "Make it missing where it is not known: frame['value'].replace([numpy.inf, -numpy.inf], numpy.nan)."
 _KINDS = {
     "user_id": "id",
     "item_id": "id",
     "channel": "name",
     "event": "name",
     "timestamp": "instant",
-    "value": "number",
+    "value": "amount",
 }
 
 
@@ -81,7 +78,7 @@ class EventLog:
     at : ndarray of shape (n,), int64
         Instants, UTC microseconds since 1970, ascending.
     value : ndarray of shape (n,), float64, or None
-        Money, quantity or seconds, as the caller has it.
+        Money, quantity or seconds, as the caller has it; NaN where it is missing. None where no event has one.
     labels : mapping of str to (Vocabulary, ndarray of int32)
         Further columns: ``store_id``, ``session_id``, ``event_id`` and those asked for by ``context=``.
     start_us, end_us : int
@@ -141,10 +138,10 @@ class EventLog:
         frame : pandas, polars or pyarrow frame
             One row per event with the columns ``user_id``, ``item_id`` (integers or strings), ``channel``,
             ``event`` (strings), ``timestamp`` (with a time zone), and optionally ``value`` (a number),
-            ``store_id``, ``session_id`` and ``event_id`` (by which repeats are known). These optional ids may be
-            missing. None, NaN, NaT, pandas.NA and ``""`` are all the same missing, a column of nothing else is
-            missing for everybody, and whole numbers that gaps made floats (1611928000.0, NaN) are read as the
-            integers they were. The frame is not changed.
+            ``store_id``, ``session_id`` and ``event_id`` (by which repeats are known). These optional ones may be
+            missing: a price that nobody knows is no 0. None, NaN, NaT, pandas.NA and ``""`` are all the same missing,
+            a column of nothing else is missing for everybody, and whole numbers that gaps made floats (1611928000.0,
+            NaN) are read as the integers they were. The frame is not changed.
         columns : mapping of str to str, optional
             Our name to yours: ``{"user_id": "household_id"}``.
         context : iterable of str
@@ -153,9 +150,9 @@ class EventLog:
             Whether a missing ``item_id`` is an error, or an event about no item (a call, an app start).
             Such events shape activity profiles and stay out of behaviour matrices.
         on_invalid : {"raise", "drop"}
-            Whether a row with a missing id or time, a value that is no number, or a cell of another kind than its
-            column is an error, or is left out. ``log.quality`` says which rows were left out and why, by position:
-            none is lost silently. A column that is wholly of the wrong kind is an error either way.
+            Whether a row with a missing id or time, a value that is infinite or no number, or a cell of another kind
+            than its column is an error, or is left out. ``log.quality`` says which rows were left out and why, by
+            position: none is lost silently. A column that is wholly of the wrong kind is an error either way.
         timestamp : {"detect", "instant", "date"}
             Whether times are instants, or dates of which the hour says nothing. ``"detect"`` takes them for dates where
             all rows, or all rows of a channel and event type, are midnight of UTC (on at least 3 days) or of one other
@@ -166,8 +163,8 @@ class EventLog:
         Raises
         ------
         SchemaError
-            When a column is missing or of the wrong kind, times carry no zone, or (``on_invalid="raise"``) an id,
-            time or value is missing.
+            When a column is missing or of the wrong kind, times carry no zone, or (``on_invalid="raise"``) an id or
+            time is missing, or a value infinite.
 
         Examples
         --------
@@ -209,7 +206,7 @@ class EventLog:
         channels, channel = opened.names("channel")
         events, event = opened.names("event")
         at = opened.instants("timestamp")
-        value = opened.numbers_if_any("value", _VALUELESS)
+        value = opened.numbers_if_any("value", _INFINITE, allow_missing=True)
         labels = {name: opened.ids(name, allow_missing=True) for name in labelled if name in opened}
         start, end = (int(at.min()), int(at.max()) + 1) if at.size else (0, 0)
         log = cls(users, items, channels, events, user, item, channel, event, at, value, labels, start, end, quality)
@@ -670,7 +667,7 @@ class EventLog:
         return weights, clock
 
     def summary(self) -> pd.DataFrame:
-        """Return a table per channel and event type: events, people, items, share of events, value."""
+        """Return a table per channel and event type: events, people, items, share of events, sum of known values."""
         import pandas as pd
 
         n_events = max(1, len(self.events))
@@ -687,7 +684,7 @@ class EventLog:
         )
         table["share"] = table["events"] / max(1, len(self))
         if self.value is not None:
-            table["value"] = np.bincount(group, weights=self.value, minlength=kinds.size)
+            table["value"] = np.bincount(group, weights=np.nan_to_num(self.value), minlength=kinds.size)
         return table
 
     def to_frame(self) -> pd.DataFrame:

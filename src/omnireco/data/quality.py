@@ -219,8 +219,9 @@ def sift(opened: Frame, kinds: Mapping[str, str], *, may_miss: Sequence[str] = (
     Parameters
     ----------
     opened : Frame
-    kinds : mapping of str to {"id", "name", "instant", "number", "share"}
-        What each column holds. A column that is wholly of another kind is left as it is: the door refuses it.
+    kinds : mapping of str to {"id", "name", "instant", "number", "amount", "share"}
+        What each column holds; an amount is a number that may be missing. A column that is wholly of another kind is
+        left as it is: the door refuses it.
     may_miss : sequence of str
         Columns in which a missing value is allowed.
     """
@@ -288,11 +289,11 @@ def _look(array: Any, kind: str) -> tuple[Any, dict[str, np.ndarray]]:
             return array, {}
         _, missing, outside = stamps(array)
         return array, {"missing": missing, "out of range": outside}
-    if kind == "number":
+    if kind in ("number", "amount"):
         if not (pt.is_integer(array.type) or pt.is_floating(array.type) or pt.is_decimal(array.type)):
             return array, {}
         values = array.cast(pa.float64(), safe=False).to_numpy(zero_copy_only=False)
-        return array, {"not finite": ~np.isfinite(values)}
+        return array, {"not finite": np.isinf(values) if kind == "amount" else ~np.isfinite(values)}
     if kind == "share":
         if not (pt.is_integer(array.type) or pt.is_floating(array.type)):
             return array, {}

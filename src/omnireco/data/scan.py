@@ -36,6 +36,10 @@ from omnireco.errors import EmptyError, IdKindError, ParameterError, SchemaError
 __all__ = ["EventScan", "scan"]
 
 _log = logging.getLogger(__name__)
+_VALUELESS = (
+    "Say what such an event is worth: fill them in upstream; or read what fits, where only events about an item need "
+    "one: scan.log(start=...).matrix(weights)."
+)
 _NEEDED = ("user_id", "item_id", "channel", "event", "timestamp")
 _HELD = 1 << 26  # events held before they are summed per cell (20 bytes each)
 
@@ -355,7 +359,7 @@ def _weighed(
     nobody = Vocabulary(np.empty(0, object))
     channels_known, events_known = (Vocabulary(np.array(list(names.code), object)) for names in (channels, events))
     none = np.empty(0, np.int32)
-    value = frame.numbers("value") if weights.value is not None else None
+    value = frame.numbers("value", _VALUELESS) if weights.value is not None else None
     part = EventLog(nobody, nobody, channels_known, events_known, none, none, channel, event, at, value, {}, 0, clock)
     return channel, event_weights(part, weights, clock)
 

@@ -19,7 +19,7 @@ from omnireco.errors import ParameterError
 if TYPE_CHECKING:
     from omnireco.data.events import EventLog
 
-__all__ = ["check_events", "fingerprint", "late_strays", "repeats"]
+__all__ = ["check_events", "fingerprint", "late_strays", "repeats", "takes_back"]
 
 RATES = {"1min": 60, "1h": 1000, "1D": 5000}
 _MINUTE_US, _HOUR_US, _DAY_US = 60_000_000, 3_600_000_000, 86_400_000_000
@@ -65,7 +65,8 @@ def repeats(log: EventLog) -> np.ndarray:
         columns += [codes for _, codes in log.labels.values()]
         same = np.ones(rest.size - 1, np.bool_)
         for column in columns:
-            same &= column[rest[1:]] == column[rest[:-1]]
+            one, other = column[rest[1:]], column[rest[:-1]]
+            same &= (one == other) | ((one != one) & (other != other))  # two missing values are equal
         again[rest[1:][same]] = True
     return again
 
@@ -208,8 +209,13 @@ def _bots(log: EventLog, rates: Mapping[str, int] | None, sleepless: Any) -> lis
     )
 
 
+def takes_back(event: str) -> bool:
+    """Return whether an event takes something back, by its name: a return, refund, chargeback or cancellation."""
+    return _RETURN.search(event) is not None
+
+
 def _returns(log: EventLog) -> list[Finding]:
-    names = np.array([bool(_RETURN.search(name)) for name in log.events.ids], np.bool_)
+    names = np.array([takes_back(name) for name in log.events.ids], np.bool_)
     back = np.flatnonzero(names[log.event]) if names.any() else np.empty(0, np.int64)
     found = _about(
         log,

@@ -162,7 +162,7 @@ class Vocabulary:
         wanted, rows = _encode(_as_arrow(ids, "ids"), "ids")
         found = np.full(wanted.size + 1, NONE, np.int32)
         if wanted.size and len(self):
-            _check_kinds(wanted, self.ids, "the ids given", "those known here")
+            _check_kinds(wanted, self.ids, "the ids given", "those known here", column=None)
             found[:-1] = self._index().get_indexer(wanted)
         codes = found[rows]
         if missing == "raise" and (unknown := codes == NONE).any():
@@ -265,17 +265,22 @@ def match(known: Vocabulary, other: Vocabulary, tables: tuple[str, str], *, colu
     return codes
 
 
-def _check_kinds(given: np.ndarray, known: np.ndarray, what: str, those: str, column: str = "") -> None:
-    """Refuse integers against strings: 1 and "1" would never meet, and nothing would say so."""
+def _check_kinds(given: np.ndarray, known: np.ndarray, what: str, those: str, column: str | None = "user_id") -> None:
+    """Refuse integers against strings: 1 and "1" would never meet; without a column the ids given are a bare list."""
     if (given.dtype == object) == (known.dtype == object):
         return
     kinds = {True: "strings", False: "integers"}
-    name = repr(column) if column else "column"
     raise IdKindError(
         f"{what[0].upper() + what[1:]} are {kinds[given.dtype == object]}, {those} are {kinds[known.dtype == object]}: "
-        "they can never meet. Cast one of them before it is read, for example "
-        f"frame[{name}] = frame[{name}].astype(str){'' if column else ', for the column that holds them'}."
+        f"they can never meet. {_cast_of(column, known)}"
     )
+
+
+def _cast_of(column: str | None, known: np.ndarray) -> str:
+    """Return the line that makes ids of one kind: those of a table when it is read, or those of a bare list."""
+    if column is None:
+        return f"Cast those given: [{'str' if known.dtype == object else 'int'}(one) for one in ids]."
+    return f"Cast one of them before it is read, for example frame[{column!r}] = frame[{column!r}].astype(str)."
 
 
 def distinct_codes(vocabulary: Vocabulary, ids: Any) -> np.ndarray:

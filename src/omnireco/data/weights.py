@@ -16,6 +16,7 @@ from omnireco._checks import (
     check_known,
     check_names,
     check_number,
+    count_of,
     shown,
 )
 from omnireco._compute import in_threads, row_blocks
@@ -171,6 +172,8 @@ def event_weights(log: EventLog, weights: Weights, at_us: int) -> np.ndarray:
             "'value' column, or map it: EventLog.from_frame(frame, columns={'value': 'price'})."
         )
     kinds = np.outer(_by_name(weights.events, log.events.ids), _by_name(weights.channels, log.channels.ids)).ravel()
+    if weights.value is not None and log.value is not None:
+        _check_known_values(log, kinds[log.event.astype(np.int64) * len(log.channels) + log.channel] != 0)
     half_life = None if weights.half_life is None else check_duration(weights.half_life, "half_life")
     amount = np.empty(len(log))
 
@@ -180,6 +183,7 @@ def event_weights(log: EventLog, weights: Weights, at_us: int) -> np.ndarray:
             part = kinds[log.event[rows].astype(np.int64) * len(log.channels) + log.channel[rows]]
             if weights.value is not None and log.value is not None:
                 value = log.value[rows]
+                value = np.nan_to_num(value)  # only of events that weigh nothing
                 part *= value if weights.value == "linear" else np.sign(value) * np.log1p(np.abs(value))
             if half_life is not None:
                 part *= np.exp2(-(at_us - log.at[rows]) / half_life)
@@ -203,6 +207,21 @@ def event_weights(log: EventLog, weights: Weights, at_us: int) -> np.ndarray:
     return amount
 
 
+def _check_known_values(log: EventLog, needed: np.ndarray) -> None:
+    """Refuse to weigh events about an item by a value that is missing: no weight would be right for them."""
+    if log.value is None or not (lost := np.isnan(log.value)).any():
+        return
+    lost = lost & needed & (log.item != NONE)
+    if not (n := int(lost.sum())):
+        return
+    kinds = ", ".join(repr(str(log.events.ids[code])) for code in np.unique(log.event[lost])[:4])
+    raise SchemaError(
+        f"Weights by value: it is missing in {count_of(n, 'event')} of {len(log):,} ({kinds}). Weigh only events that "
+        "have one: log.select(events=['purchase']), or Weights(events={'view': 0}); leave out those without: "
+        "EventLog.from_frame(frame.dropna(subset=['value'])); or say what they are worth: frame['value'].fillna(1)."
+    )
+
+
 def event_targets(log: EventLog, weights: Weights) -> np.ndarray | None:
     """Return what each event of a log says of its item, float64 of shape (n,); None where weights have no targets."""
     if weights.targets is None:
@@ -220,6 +239,7 @@ def event_targets(log: EventLog, weights: Weights) -> np.ndarray | None:
                 "or map it: EventLog.from_frame(frame, columns={'value': 'rating'})."
             )
         here = log.event == code
+        _check_known_values(log, here)
         said[here] = np.interp(log.value[here], list(target), list(target.values()))
     return said
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import warnings
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -14,7 +15,7 @@ from omnireco.data.columns import instants_to_pandas, open_frame
 from omnireco.data.events import EventLog, require_events
 from omnireco.data.order import distinct
 from omnireco.data.vocabulary import NONE, match
-from omnireco.errors import ParameterError, SchemaError
+from omnireco.errors import DataWarning, ParameterError, SchemaError
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -162,8 +163,8 @@ def channel_report(
         log, (completes,) if isinstance(completes, str) else check_names(completes, "completes"), "completes"
     )
     begins = ~ends if starts is None else _events(log, check_names(starts, "starts"), "starts") & ~ends
-    worth = np.where(ends[log.event], np.zeros(len(log)) if log.value is None else log.value, 0.0)
     done = ends[log.event]
+    worth = _worth(log, done)
     walked = _walk(log, begins[log.event], done, span, same_item)
     report = ChannelReport(
         channels=_channels(log, done, worth),
@@ -190,6 +191,21 @@ def _events(log: EventLog, names: tuple[str, ...], what: str) -> np.ndarray:
 
 
 # ---- people, events and value ---------------------------------------------------------------------------------
+
+
+def _worth(log: EventLog, done: np.ndarray) -> np.ndarray:
+    """Return what each event adds to sums of value; one whose value is missing adds nothing, and is counted aloud."""
+    if log.value is None:
+        return np.zeros(len(log))
+    worth = np.where(done, log.value, 0.0)
+    if lost := int(np.isnan(worth).sum()):
+        warnings.warn(
+            f"channel_report: value is missing in {lost:,} of {count_of(int(done.sum()), 'completed event')}. They "
+            "count, and add nothing to sums of value: those are too low.",
+            DataWarning,
+            stacklevel=3,
+        )
+    return np.nan_to_num(worth)
 
 
 def _presence(log: EventLog) -> np.ndarray:

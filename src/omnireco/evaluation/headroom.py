@@ -7,7 +7,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from omnireco._checks import check_duration, check_instant, check_kind, check_number, count_of, from_microseconds
+from omnireco._checks import (
+    check_duration,
+    check_instant,
+    check_integer,
+    check_kind,
+    check_number,
+    count_of,
+    from_microseconds,
+)
 from omnireco._random import stream
 from omnireco.data.audience import Audience
 from omnireco.data.events import EventLog, require_events
@@ -115,7 +123,9 @@ def headroom(
     Raises
     ------
     EmptyError
-        When nobody with a history came back after the cut.
+        When the log is empty, or nobody with a history came back after the cut.
+    SchemaError
+        When an argument is not the value it should be.
 
     Notes
     -----
@@ -131,7 +141,7 @@ def headroom(
     'Personal timing can help here'
     """
     tau = check_duration(pull, "pull") / 3_600_000_000
-    check_number(worthwhile, "worthwhile", low=0.0)
+    check_number(worthwhile, "worthwhile", low=0.0), check_integer(n_bootstrap, "n_bootstrap", low=1, high=1_000_000)
     require_events(log, "headroom")
     check_kind(audience, Audience, "headroom: audience", "Audience.from_frame(frame)")
     check_kind(messages, MessageLog, "headroom: messages", "MessageLog.from_frame(frame)", none=True)
@@ -158,7 +168,8 @@ def headroom(
     attention = reading_after(later, tau).reshape(-1, 7, 24).sum(axis=1)
     mine, shared = attention[np.arange(own.size), own], attention[:, common]
     lift = mine.sum() / shared.sum() - 1.0
-    drawn = stream(seed, "headroom/bootstrap").integers(0, own.size, (n_bootstrap, own.size))
+    random = stream(seed, "headroom/bootstrap")
+    drawn = (random.integers(0, own.size, own.size) for _ in range(n_bootstrap))  # one at a time: people are many
     low, high = np.quantile([mine[rows].sum() / shared[rows].sum() - 1.0 for rows in drawn], [0.025, 0.975])
     return Headroom(
         skill=skill,

@@ -11,6 +11,7 @@ import numpy as np
 from omnireco._checks import check_array, check_integer, check_names, check_number, check_numbers, count_of, shown
 from omnireco._random import stream
 from omnireco.data.messages import NEVER, MessageLog
+from omnireco.data.vocabulary import Vocabulary
 from omnireco.errors import EmptyError, ParameterError
 from omnireco.evaluation.bootstrap import percentile_interval, resampled_means
 from omnireco.response.machines import answers_of_people, left_out
@@ -23,6 +24,8 @@ __all__ = ["ESTIMATORS", "OffPolicy", "cross_fitted_rewards", "off_policy"]
 ESTIMATORS = ("ips", "snips", "dm", "dr", "sndr")
 """Inverse propensity scoring, self-normalised, direct method, doubly robust, self-normalised doubly robust."""
 _NEED_MODEL = ("dm", "dr", "sndr")
+_LARGEST, _LEAST_CHANCE = 1e100, 1e-100  # squares of rewards and weights stay finite
+_MOST_ACTIONS = 10_000
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
@@ -194,11 +197,10 @@ def off_policy(
     if n == 0:
         raise EmptyError("off_policy: there is no decision to learn from.")
     propensity = _vector(logged, "logged", n)
-    if not np.all((propensity > 0) & (propensity <= 1)):
-        bad = int(np.count_nonzero(~((propensity > 0) & (propensity <= 1))))
+    if bad := int(np.count_nonzero(~((propensity > _LEAST_CHANCE) & (propensity <= 1)))):
         raise ParameterError(
-            f"logged has {bad:,} probabilities outside (0, 1]. A choice that was made had a chance to be made: leave "
-            "out decisions without a recorded propensity, or estimate it and say so."
+            f"logged has {count_of(bad, 'probability', 'probabilities')} outside (0, 1]. A choice that was made had a "
+            "chance to be made: leave out decisions without a recorded propensity, or estimate it and say so."
         )
     check_number(least_effective, "least_effective", low=1)
     check_number(confidence, "confidence", above=0, high=0.999)
@@ -206,6 +208,8 @@ def off_policy(
     if clip is not None:
         check_number(clip, "clip", above=0)
     policies = dict(target) if isinstance(target, Mapping) else {"target": target}
+    if not policies:
+        raise ParameterError("target names no policy. Write target={'new': chances}.")
     model = None if predicted is None else _matrix(predicted, "predicted", n)
     chosen = _actions(actions, n, model)
     wanted = _estimators(estimators, model is not None)
@@ -356,7 +360,7 @@ def cross_fitted_rewards(
     total = (
         int(chosen.max(initial=-1)) + 1
         if n_actions is None
-        else check_integer(n_actions, "n_actions", low=1, high=10_000)
+        else check_integer(n_actions, "n_actions", low=1, high=_MOST_ACTIONS)
     )
     if chosen.max(initial=-1) >= total:
         raise ParameterError(
@@ -463,7 +467,7 @@ def _estimators(given: Iterable[str] | None, has_model: bool) -> tuple[str, ...]
         return tuple(name for name in ESTIMATORS if has_model or name not in _NEED_MODEL)
     names = check_names(given, "estimators")
     for name in names:
-        if name not in ESTIMATORS:
+        if not isinstance(name, str) or name not in ESTIMATORS:
             raise ParameterError(f"estimators must be some of {', '.join(ESTIMATORS)}. Got {shown(name)}.")
         if name in _NEED_MODEL and not has_model:
             raise ParameterError(f"{name} needs predicted=, the rewards that a model foresees (cross_fitted_rewards).")
@@ -477,10 +481,8 @@ def _clusters(people: Any, n: int) -> tuple[np.ndarray, int]:
     given = check_array(people, "people")
     if given.shape != (n,):
         raise ParameterError(f"people must have one entry per decision, {n:,}. Got the shape {given.shape}.")
-    if given.dtype == object:
-        given = given.astype(str)
-    distinct, code = np.unique(given, return_inverse=True)
-    return code, distinct.size
+    distinct, code = Vocabulary.encode(given, "people")
+    return code, len(distinct)
 
 
 def _rewards(given: Any) -> tuple[np.ndarray, int]:
@@ -509,4 +511,6 @@ def _finite(array: np.ndarray, name: str) -> np.ndarray:
     bad = int(array.size - np.isfinite(array).sum())
     if bad:
         raise ParameterError(f"{name} holds {bad:,} numbers that are missing or not finite. Leave those decisions out.")
+    if np.abs(array).max(initial=0.0) > _LARGEST:
+        raise ParameterError(f"{name} holds numbers beyond {_LARGEST:g}, whose squares have no place. Scale them down.")
     return array

@@ -32,6 +32,8 @@ __all__ = ["FollowUps", "FollowUpsModel", "RefillModel", "Refills", "unfinished"
 
 _DAY = 86_400_000_000
 _ROUNDS = 4
+_LONGEST = 16.0  # log of days: 24,000 years
+_LAST_DAY = 253_402_214_400_000_000  # 9999-12-31, in UTC microseconds: later dates are written as this one
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -363,7 +365,7 @@ class RefillModel:
         chance = self._chance(mean, sd, age, (now - last) / _DAY + ahead)
         top = np.lexsort([what, who, -chance])
         dates = {
-            name: instants_to_pandas(last[top] + np.round(days[top] * _DAY).astype(np.int64))
+            name: instants_to_pandas(np.minimum(last[top] + np.round(days[top] * _DAY).astype(np.int64), _LAST_DAY))
             for name, days in (("due_at", middle), ("low_at", low), ("high_at", high))
         }
         columns = {
@@ -551,4 +553,4 @@ def _later(q: float, mean: np.ndarray, sd: np.ndarray, age: np.ndarray) -> np.nd
 
     waiting = np.maximum(ndtr(-(age - mean) / sd), 1e-12)
     z = -ndtri((1.0 - q) * waiting)
-    return np.exp(np.maximum(mean + sd * z, age))
+    return np.exp(np.minimum(np.maximum(mean + sd * z, age), _LONGEST))

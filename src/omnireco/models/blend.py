@@ -220,4 +220,7 @@ def _check_weights(weights: Mapping[str, float] | None, models: Mapping[str, Any
         raise ParameterError(
             f"weights names {', '.join(map(shown, unknown))}, and the models are {', '.join(map(repr, models))}."
         )
-    return {str(name): check_number(weight, f"weights[{shown(name)}]") for name, weight in weights.items()}
+    found = {str(name): check_number(weight, f"weights[{shown(name)}]") for name, weight in weights.items()}
+    if not any(found.get(str(name), 1.0) for name in models):
+        raise ParameterError("weights are all 0, and nothing would be ranked. Give at least one model another weight.")
+    return found

@@ -151,8 +151,8 @@ class GFCF:
     -----
     With ``R = Du^-1/2 X Di^-1/2`` and its leading right singular vectors V, the weights are
     ``R'R + low_pass Di^-1/2 V V' Di^1/2``. Numbers below 0 are no edges; in a history they
-    speak against what is near. Deterministic. O(items^2 factors) time; 40 bytes x items x factors, and
-    dense 4 bytes x items^2, else 16 bytes for each pair of items that somebody has together.
+    speak against what is near. Deterministic. O(items^2 factors) time; 60 bytes a cell, 40 bytes x items x
+    factors, and dense 4 bytes x items^2, else 24 bytes for each pair of items that somebody has together.
 
     References
     ----------
@@ -211,9 +211,10 @@ class GFCF:
         n = normal.shape[1]
         pairs = float((np.diff(normal.indptr).astype(np.float64) ** 2).sum())
         low_rank = 40 * n * min(n, self.factors)  # vectors, both maps, and what the solver keeps of twice as many
+        cells = 60 * normal.nnz  # what is liked, scaled, and turned round
         require_memory(
             "GFCF.fit",
-            low_rank + (4 * n**2 + _BLOCK_BYTES if self.dense else 16 * min(pairs, float(n) ** 2)),
+            low_rank + cells + (4 * n**2 + _BLOCK_BYTES if self.dense else 24 * min(pairs, float(n) ** 2)),
             f"{n:,} items squared" if self.dense else "the items that people have together",
             "Use GFCF(dense=False), whose two parts are sparse and of low rank" if self.dense else "Use RP3beta",
             limit=self.memory,

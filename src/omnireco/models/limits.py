@@ -23,6 +23,8 @@ __all__ = ["dpp", "limit_exposure", "limit_popularity"]
 
 _JITTER = 1e-10  # a set whose volume is below this share adds nothing new
 
+_MANY = int(np.iinfo(np.int64).max)
+
 
 def dpp(lists: Recommendations, *, k: int, trade_off: float, similarity: ItemModel) -> Recommendations:
     """Pick the items that are relevant and span the most: a determinantal point process, greedily.
@@ -176,12 +178,14 @@ def limit_exposure(
     k = check_k(k)
     check_kind(lists, Recommendations, "limit_exposure: lists", "model.recommend(x, k=100)")
     n_items = len(lists.items)
-    room = np.full(n_items, np.iinfo(np.int64).max)
+    room = np.full(n_items, _MANY)
     if isinstance(most, Mapping):
         known = check_known(most, lists.items.ids, "limit_exposure: most", missing=missing)
-        room[lists.items.codes(known)] = [check_integer(most[item], f"most[{shown(item)}]", low=0) for item in known]
+        room[lists.items.codes(known)] = [
+            min(check_integer(most[item], f"most[{shown(item)}]", low=0), _MANY) for item in known
+        ]
     else:
-        room[:] = min(check_integer(most, "most", low=0), room.max(initial=0))
+        room[:] = min(check_integer(most, "most", low=0), _MANY)
     there, relevance = lists.codes != NONE, relevance_of(lists)
     refused = np.zeros(there.shape, np.bool_)
     while True:

@@ -119,6 +119,7 @@ class SLIM:
         with ThreadPoolExecutor(workers) as pool:
             jobs = [pool.submit(self._columns, gram, *block) for block in blocks]
             parts = [job.result() for job in track(jobs, progress, label="slim")]
+        del gram  # what comes now, of sparse weights, takes its place: nobody knows beforehand how many there are
         weights = sp.csr_matrix(sp.vstack(parts))  # one row per target item
         if self.neighbors is not None:
             weights = keep_largest(weights, self.neighbors)

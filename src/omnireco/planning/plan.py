@@ -209,7 +209,8 @@ def plan(touches: Candidates, *, constraints: Iterable[Constraint] = ()) -> Plan
     ------
     ParameterError
         When ``touches`` is not a Candidates or holds touches without consent or address, a rule is not a Constraint or
-        names a channel that nothing has, or a constraint's rows are malformed.
+        names a channel that nothing has, two budgets of a channel differ in its cost, or a constraint's rows are
+        malformed.
 
     Notes
     -----
@@ -231,6 +232,7 @@ def plan(touches: Candidates, *, constraints: Iterable[Constraint] = ()) -> Plan
     """
     _check_candidates(touches)
     used = (*touches.implied, *check_constraints(constraints))
+    costs = _costs(used)
     compiled = [_checked(rule, rule.rows(touches.touches), len(touches)) for rule in used]
     matrix = _stack(compiled, len(touches))
     limit = np.concatenate([rows.limit for rows in compiled]) if compiled else np.empty(0)
@@ -244,7 +246,7 @@ def plan(touches: Candidates, *, constraints: Iterable[Constraint] = ()) -> Plan
         found.value,
         found.bound,
         found.exact,
-        {rule.channel: rule.cost for rule in used if isinstance(rule, Budget)},
+        costs,
         tuple(_prices(used, compiled, usage, found.price)),
     )
     _log.info("plan: %d of %d touches, gap %.2g", len(result), len(touches), result.gap)
@@ -267,6 +269,19 @@ def _check_candidates(touches: Any) -> None:
             f"plan: {name_rows(closed)} of the touches have no consent or no address. Make them with "
             "om.Candidates.from_frame(frame, audience=audience), which leaves those out."
         )
+
+
+def _costs(used: Iterable[Constraint]) -> dict[str, float]:
+    """Return what a touch of each channel costs by its budgets; two that say different things are an error."""
+    costs: dict[str, float] = {}
+    for budget in (rule for rule in used if isinstance(rule, Budget)):
+        if costs.setdefault(budget.channel, budget.cost) != budget.cost:
+            raise ParameterError(
+                f"plan: a touch of {budget.channel!r} costs {costs[budget.channel]:g} in one budget and "
+                f"{budget.cost:g} in another. Write one Budget({budget.channel!r}, cost=..., total=...) with the whole "
+                "cost; for a limit in another unit write a Constraint of your own, or FrequencyCap and Capacity."
+            )
+    return costs
 
 
 def _checked(rule: Constraint, rows: Rows, n: int) -> Rows:

@@ -8,7 +8,6 @@ from one of them and implement its single method (see their examples); the plann
 from __future__ import annotations
 
 import datetime as dt
-import re
 from abc import ABC, abstractmethod
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -23,6 +22,7 @@ from omnireco._checks import (
     check_integer,
     check_kind,
     check_number,
+    check_time_of_day,
     from_microseconds,
     shown,
 )
@@ -50,8 +50,6 @@ __all__ = [
 _DAY = 86_400_000_000
 _MISSING = ("raise", "ignore")
 _MANY = 2**53  # more than any limit that is ever met
-_CLOCK = re.compile(r"^([01]?\d|2[0-4]):([0-5]\d)$")
-_LIKE_A_CLOCK = re.compile(r"[\d:., +hapm-]{0,15}", re.IGNORECASE)
 _YEAR_1 = -62_135_596_800_000_000
 
 
@@ -231,7 +229,7 @@ class QuietHours(Eligibility):
                 "write zones=om.infer_zones(log, audience)."
             )
         check_number(self.level, "QuietHours: level", above=0.0, high=1.0)
-        start, end = _time_of_day(self.start, "start"), _time_of_day(self.end, "end")
+        start, end = self._times()
         if start == end:
             raise ParameterError(
                 f"QuietHours: start and end are both {shown(self.start)}, which is either the whole day or nothing. "
@@ -239,10 +237,14 @@ class QuietHours(Eligibility):
             )
         object.__setattr__(self, "channels", _names(self.channels, "QuietHours"))
 
+    def _times(self) -> tuple[int, int]:
+        """Return start and end as microseconds after midnight."""
+        return check_time_of_day(self.start, "QuietHours: start"), check_time_of_day(self.end, "QuietHours: end")
+
     def mask(self, touches: Touches) -> np.ndarray:
         """Return which touches are not in their person's quiet hours."""
         check_kind(touches, Touches, f"{type(self).__name__}: touches", "candidates.touches")
-        start, end = _time_of_day(self.start, "start"), _time_of_day(self.end, "end")
+        start, end = self._times()
         clock = touches.local_at % _DAY
         quiet = (clock >= start) & (clock < end) if start < end else (clock >= start) | (clock < end)
         covered = touches.on(self.channels, "QuietHours: channels", missing=self.missing)  # type: ignore[arg-type]
@@ -492,21 +494,3 @@ def _one_name(channel: Any, where: str) -> None:
             f"{where}: channel must be the name of one channel. Got {type(channel).__name__}. "
             f"Write {where}('email', ...), one rule per channel."
         )
-
-
-def _time_of_day(value: Any, name: str) -> int:
-    """Return a wall-clock time as microseconds after midnight; 24:00 is midnight."""
-    if isinstance(value, dt.time) and value.tzinfo is None:
-        clock = dt.timedelta(
-            hours=value.hour, minutes=value.minute, seconds=value.second, microseconds=value.microsecond
-        )
-        return clock // dt.timedelta(microseconds=1)
-    match = _CLOCK.match(value.strip()) if isinstance(value, str) else None
-    minutes = 60 * int(match[1]) + int(match[2]) if match else 1441
-    if minutes > 1440:
-        shown = repr(value) if _LIKE_A_CLOCK.fullmatch(str(value)) else type(value).__name__  # never an id
-        raise ParameterError(
-            f"QuietHours: {name} must be a time of day without a zone. Got {shown}. "
-            "Write QuietHours('21:00', '08:00'): the clock is each person's own."
-        )
-    return minutes % 1440 * 60_000_000

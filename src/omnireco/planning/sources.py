@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from omnireco._checks import plain_name
 from omnireco.data.audience import Audience
 from omnireco.data.events import EventLog
 from omnireco.data.messages import NEVER, MessageLog
@@ -65,7 +66,7 @@ def channel_names(channels: Vocabulary, sources: Sources) -> tuple[str, ...]:
     seen: dict[str, tuple[str, str]] = {}
     for table, known in tables:
         for name in map(str, known.ids):
-            first, where = seen.setdefault(_plain(name), (name, table))
+            first, where = seen.setdefault(plain_name(name), (name, table))
             if first != name:
                 raise SchemaError(
                     f"channel is {first!r} in the {where} and {name!r} in the {table}: one channel in two spellings, "
@@ -141,11 +142,11 @@ def _withdraw_by_events(
     at: np.ndarray, users: Vocabulary, channels: Vocabulary, log: EventLog, audience: Audience | None
 ) -> None:
     """Enter events that withdraw: from their channel where it is one of messages, else from every channel."""
-    known = {_plain(str(name)) for name in (channels if audience is None else audience.channels).ids}
-    of = [(str(name), _plain(str(name))) for name in log.channels.ids]
+    known = {plain_name(str(name)) for name in (channels if audience is None else audience.channels).ids}
+    of = [(str(name), plain_name(str(name))) for name in log.channels.ids]
     user = match(users, log.users, ("the candidates", "the withdrawals"))[log.user]
     for column, name in enumerate(channels.ids):
-        stops = [_closes(raw, str(name)) or plain == _plain(str(name)) or plain not in known for raw, plain in of]
+        stops = [_closes(raw, str(name)) or plain == plain_name(str(name)) or plain not in known for raw, plain in of]
         closed = np.array(stops, np.bool_)
         mine = np.flatnonzero(closed[log.channel] & (user != NONE)) if of else np.empty(0, np.int64)
         np.maximum.at(at, (user[mine], np.full(mine.size, column)), log.at[mine])
@@ -171,8 +172,3 @@ def _stands_in(more: Past, whole: Past) -> np.ndarray:
     names = ["user", "channel", "sent_at"]
     wanted, known = (pd.MultiIndex.from_arrays([getattr(past, name) for name in names]) for past in (more, whole))
     return np.asarray(wanted.isin(known), np.bool_)
-
-
-def _plain(name: str) -> str:
-    """Return a name of a channel as it is compared: ``"E-Mail "`` is ``"email"``."""
-    return "".join(letter for letter in name.casefold() if letter.isalnum()) or name

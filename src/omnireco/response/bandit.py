@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import Hashable, Iterable
+from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
 from dataclasses import dataclass, field
@@ -657,7 +657,10 @@ class LiveBandit:
 
     def _update_one(self, arm: Any, context: np.ndarray, reward: Any) -> None:
         """Learn one event with as little around it as there can be."""
-        row = self._row.get(arm) if isinstance(arm, Hashable) else None
+        try:
+            row = self._row.get(arm)
+        except TypeError:  # a list, whose contexts are no table
+            raise SchemaError("update: one context takes one arm. Write update(arm, context, reward).") from None
         if row is None:
             raise UnknownIdError("update: this arm is unknown here. Add it: live.add_arms([...]).")
         x = self._x

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import warnings
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
@@ -24,7 +25,7 @@ from omnireco._random import stream
 from omnireco.data.columns import open_frame
 from omnireco.data.messages import NEVER, MessageLog
 from omnireco.data.vocabulary import NONE, Vocabulary, match
-from omnireco.errors import EmptyError, ParameterError, SchemaError
+from omnireco.errors import DataWarning, EmptyError, ParameterError, SchemaError
 from omnireco.response.machines import answers_of_people, left_out
 from omnireco.response.propensity import thompson_propensities
 
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
 
 __all__ = ["CreativeChoices", "CreativeModel", "Creatives"]
 
+_ENOUGH_TO_WARN = 20
 _LOG = logging.getLogger(__name__)
 _ROWS = 1 << 15
 _FITTED = ("weights", "spread", "item_offset", "creative_offset", "lean", "variance", "strays")
@@ -197,6 +199,11 @@ class Creatives:
         O(n p^2) a step for p = tags x (1 + interests). How far items and creatives stray is learned by expectation
         maximisation. The base rate has the prior Beta(1, 9), as if ten messages had been sent and one answered: it
         matters to the first few dozen messages only. Deterministic.
+
+        Warns
+        -----
+        DataWarning
+            When no message, of 20 or more with a creative, shows one of the frame.
         """
         if not isinstance(messages, MessageLog):
             raise SchemaError(f"Creatives.fit takes a MessageLog. Got {type(messages).__name__}.")
@@ -204,6 +211,7 @@ class Creatives:
         users, interests = _read_people(people)
         use = np.flatnonzero(messages.creative >= 0)
         code = match(known, messages.creatives, ("creatives", "the message log"))[messages.creative[use]]
+        _warn_of_strangers(code)
         use, code = use[code >= 0], code[code >= 0]
         row = np.full(use.size, NONE)
         if len(users):
@@ -497,6 +505,17 @@ def _read_people(frame: Any) -> tuple[Vocabulary, np.ndarray]:
     order = np.argsort(user)
     interests = [_number_column(opened, name)[order] for name in opened.columns if name != "user_id"]
     return users, np.stack(interests, axis=1) if interests else np.empty((user.size, 0))
+
+
+def _warn_of_strangers(code: np.ndarray) -> None:
+    """Say that no message showed a creative of the frame: nothing can be learned of them, only assumed."""
+    if code.size >= _ENOUGH_TO_WARN and (code < 0).all():
+        warnings.warn(
+            f"Creatives.fit: none of {count_of(code.size, 'message')} with a creative shows one of the frame: all are "
+            "taken for new. Compare messages['creative_id'] with creatives['creative_id'].",
+            DataWarning,
+            stacklevel=3,
+        )
 
 
 def _number_column(opened: Any, name: str) -> np.ndarray:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import numpy as np
 
-from omnireco._checks import check_duration, check_number, no_such
+from omnireco._checks import check_duration, check_number, no_such, plain_name
 from omnireco.data.messages import NEVER, MessageLog
 from omnireco.data.vocabulary import Vocabulary
 from omnireco.errors import ParameterError, SchemaError
@@ -269,6 +269,11 @@ class FatigueModel:
         The average person of the log had messages too; a chance learned from the log has their fatigue in it. So this
         is 1 for somebody whose fatigue is what their usual number of messages makes it. A channel without messages
         has the coefficient that is common to all.
+
+        Raises
+        ------
+        ParameterError
+            When the channel is another spelling of one of the message log, or instants are not whole numbers.
         """
         usual = self._usual(user_ids)[:, None]
         return np.asarray(np.exp(-self._coefficient(channel) * (self.load(user_ids, at_us) - usual)))
@@ -301,6 +306,12 @@ class FatigueModel:
     def _places(self, channel: str) -> np.ndarray:
         if not isinstance(channel, str):
             raise ParameterError(f"channel must be the name of a channel. Got {type(channel).__name__}.")
+        spelt = [name for name in map(str, self.channels.ids) if plain_name(name) == plain_name(channel)]
+        if spelt and channel not in spelt:
+            raise ParameterError(
+                f"channel is {channel!r}, and {spelt[0]!r} in the message log: one channel in two spellings, whose "
+                "messages would tire nobody. Write one of them everywhere."
+            )
         return np.flatnonzero(self.channels.ids == channel)
 
     def _coefficient(self, channel: str) -> float:
@@ -319,7 +330,7 @@ def _instants(at_us: Any) -> np.ndarray:
     if at.ndim != 1 or not whole or (np.abs(at.astype(np.float64)) > _LATEST).any():
         raise ParameterError(
             "at_us must hold instants in UTC microseconds, whole numbers of the years 1 to 9999, shape (s,). "
-            "Write om.slots(...).at, or [pandas.Timestamp(...).value // 1000]."
+            "Write om.slots('2025-03-03', days=7).at, or [pandas.Timestamp('2025-03-03', tz='UTC').value // 1000]."
         )
     return at.astype(np.int64)
 

@@ -7,7 +7,6 @@ answers do; what the log does not support is not promised.
 
 from __future__ import annotations
 
-import datetime as dt
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -21,6 +20,7 @@ from omnireco._checks import (
     check_duration,
     check_integer,
     check_number,
+    check_time_of_day,
     count_of,
     no_such,
     plain,
@@ -29,7 +29,7 @@ from omnireco._checks import (
 from omnireco._compute import in_threads, one_blas_thread, row_blocks
 from omnireco._random import stream
 from omnireco.data.audience import Audience
-from omnireco.data.clock import hour_of_week, local_us, minute_of_day, slots, slots_by_zone
+from omnireco.data.clock import hour_of_week, local_us, slots, slots_by_zone
 from omnireco.data.columns import instants_to_pandas
 from omnireco.data.events import EventLog
 from omnireco.data.messages import NEVER, MessageLog
@@ -59,6 +59,7 @@ __all__ = ["SendTime", "SendTimeModel"]
 
 _LOG = logging.getLogger(__name__)
 _HOUR = 3_600_000_000
+_DAY = 24 * _HOUR
 _WEEK_US = WEEK * _HOUR
 _MESSAGES_TO_FIT_ON = 200_000
 _FEW_HOURS = 2
@@ -491,7 +492,9 @@ class SendTimeModel:
                 f"audience must be an Audience. Got {type(audience).__name__}: write Audience.from_frame(frame)."
             )
         known = dict.fromkeys([*self.channels.ids, *audience.channels.ids])
-        if known and (not isinstance(channel, str) or channel not in known):
+        if not isinstance(channel, str):
+            raise ParameterError(f"channel must be the name of a channel. Got {type(channel).__name__}.")
+        if known and channel not in known:
             raise ParameterError(
                 f"channel must be one of the message log or of the audience ({', '.join(map(repr, known))}). Got "
                 f"{shown(channel)}: add a column consent_{plain(channel, 'email')} to the audience, where nothing was "
@@ -524,7 +527,8 @@ class SendTimeModel:
         Parameters
         ----------
         audience : Audience
-            Only people with consent who can be reached on the channel are answered.
+            Only people with consent, from the first slot on, who can be reached on the channel are answered. Of
+            consents that were withdrawn in a message log or by events only `omnireco.candidates` knows.
         start, days, every
             The slots, as in `omnireco.slots`.
         channel : str
@@ -562,7 +566,7 @@ class SendTimeModel:
             )
         at, own_days = slots_by_zone(slots(start, days=days, every=every), audience.zones)
         allowed = _allowed(audience, at, quiet_hours) & own_days
-        rows = np.flatnonzero(audience.consent[:, code] & audience.reachable[:, code])
+        rows = np.flatnonzero(_open_to(audience, code, at))
         rows = rows[allowed[audience.zone[rows]].any(axis=1)]
         chosen, chance = self._best_slots(
             audience.users.ids[rows], channel, audience.zone[rows], _clock(audience, at), allowed, threads
@@ -723,6 +727,14 @@ def _distinct(ids: Any) -> tuple[np.ndarray, np.ndarray]:
     return vocabulary.ids, vocabulary.codes(ids)
 
 
+def _open_to(audience: Audience, channel: int, at: np.ndarray) -> np.ndarray:
+    """Return who may be written to on a channel of the audience from the first slot on, bool (n_users,)."""
+    may = audience.consent[:, channel] & audience.reachable[:, channel]
+    if audience.consent_at is None or not at.size:
+        return np.asarray(may)
+    return np.asarray(may & (audience.consent_at[:, channel] <= at[0]))
+
+
 def _allowed(audience: Audience, at: np.ndarray, quiet_hours: Any) -> np.ndarray:
     """Return which slots are allowed in each zone, bool (n_zones + 1, n_slots); the last row is an unknown zone."""
     n_zones = len(audience.zones)
@@ -737,23 +749,23 @@ def _allowed(audience: Audience, at: np.ndarray, quiet_hours: Any) -> np.ndarray
             )
         allowed[:n_zones] = ~quiet_hours[hour_of_week(at[None, :], zone, audience.zones)]
     else:
-        start, end = _quiet_minutes(quiet_hours)
-        minute = minute_of_day(at[None, :], zone, audience.zones)
-        silent = (minute >= start) & (minute < end) if start < end else (minute >= start) | (minute < end)
+        start, end = _quiet_times(quiet_hours)
+        clock = local_us(at[None, :], zone, audience.zones) % _DAY
+        silent = (clock >= start) & (clock < end) if start < end else (clock >= start) | (clock < end)
         allowed[:n_zones] = ~silent
     allowed[n_zones] = False
     return allowed
 
 
-def _quiet_minutes(quiet_hours: Any) -> tuple[int, int]:
-    """Return two local times as minutes of the day."""
-    try:
-        start, end = (dt.time.fromisoformat(text) for text in quiet_hours)
-    except (TypeError, ValueError):
+def _quiet_times(quiet_hours: Any) -> tuple[int, int]:
+    """Return two local times as microseconds after midnight."""
+    pair = tuple(quiet_hours) if isinstance(quiet_hours, (list, tuple)) else ()
+    if len(pair) != 2:
         raise ParameterError(
-            f"quiet_hours must be two local times, such as ('21:00', '08:00'), or a bool mask. Got "
+            "quiet_hours must be two local times, such as ('21:00', '08:00'), or a bool mask. Got "
             f"{shown(quiet_hours)}."
-        ) from None
+        )
+    start, end = check_time_of_day(pair[0], "quiet_hours: start"), check_time_of_day(pair[1], "quiet_hours: end")
     if start == end:
-        raise ParameterError(f"quiet_hours must start and end at different times. Got {shown(quiet_hours)} twice.")
-    return start.hour * 60 + start.minute, end.hour * 60 + end.minute
+        raise ParameterError(f"quiet_hours must start and end at different times. Got {shown(pair[0])} twice.")
+    return start, end

@@ -24,6 +24,7 @@ FEW_WAYS = tuple(itertools.product((1.5,), (0.05, 0.4, 1.4), (0.0,)))
 _WEEK_WIDTH = 2.0
 _LEVEL_SD = 1.0
 _LEAST_WEIGHT = 1e-3
+_LEAST_AT_RISK = 1e-9  # of the hour most at risk: a pull that fades at once leaves 1e-47, which is rounding
 _STEPS = 50
 
 
@@ -103,6 +104,7 @@ def smooth_rates(
     returns to the level and the shape, and its variance to that before the data.
     """
     shares = ((0.0, 1.0),) if shape is None else _SHARES
+    expected = np.maximum(expected, _LEAST_AT_RISK * expected.max())
     tilt = np.zeros(WEEK) if shape is None else shape - shape.mean()
     options = [
         _fit_option(seen, expected, share * tilt, _features(*way), prior_rate, float(np.log(before)))
