@@ -188,6 +188,13 @@ def test_answers_before_their_message():
         dataclasses.replace(sent, propensity=np.zeros(len(sent)))
 
 
+@pytest.mark.parametrize("name", ["within", "between"])
+@pytest.mark.parametrize("number", [0.0, -1.0, np.nan, np.inf])
+def test_spreads_that_are_divided_by(name, number):
+    with pytest.raises(ParameterError, match=name):
+        dataclasses.replace(gallery.VALUES["refill model"](), **{name: number})
+
+
 def test_a_stray_zone_is_no_zone():
     audience = gallery.VALUES["audience"]()
     strays = dataclasses.replace(audience, zone=np.where(np.arange(len(audience)) % 2, LEAST, 10**6).astype(np.int32))

@@ -211,7 +211,7 @@ FORMS = (
             "items": Ids(),
             "mu": numbers("items"),
             "spread": numbers("items", low=0.0),
-            **{name: Number(low=0.0) for name in ("within", "between")},
+            **{name: Number(1e-9, 1e9) for name in ("within", "between")},
             "returning": Number(0.0, 1.0),
             "events": Each(Text()),
         },

@@ -19,6 +19,7 @@ from omnireco._checks import (
     check_number,
     count_of,
 )
+from omnireco._sound import keep, numbers
 from omnireco.data.columns import instants_to_pandas
 from omnireco.data.events import EventLog, require_events
 from omnireco.data.vocabulary import NONE, Vocabulary
@@ -313,8 +314,9 @@ class RefillModel:
     events: tuple[str, ...]
 
     def __post_init__(self) -> None:
-        self.mu.setflags(write=False)
-        self.spread.setflags(write=False)
+        for name in ("within", "between"):  # they are divided by
+            check_number(getattr(self, name), name, low=1e-9, high=1e9)
+        keep(self, mu=numbers(len(self.items)), spread=numbers(len(self.items), low=0.0))
 
     def __repr__(self) -> str:
         return f"RefillModel({count_of(len(self.items), 'item')}, typical {np.exp(np.median(self.mu)):.0f} days)"
