@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 import omnireco as om
 from omnireco import adapters
 from omnireco.adapters.people import plain_words, withdrawn_channel
-from omnireco.adapters.values import as_consent, as_id, as_number, as_person, instants, time_fault
+from omnireco.adapters.values import as_id, as_number, as_person, instants, time_fault
+from omnireco.data.answers import as_consent
 from omnireco.data.placeholders import is_placeholder, placeholders
 
 MAY = "2025-05-{:02d}T08:00:00Z"

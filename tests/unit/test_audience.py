@@ -7,7 +7,7 @@ import pyarrow as pa
 import pytest
 
 from omnireco.data import Audience
-from omnireco.errors import ParameterError, SchemaError, UnknownIdError
+from omnireco.errors import DataWarning, ParameterError, SchemaError, UnknownIdError
 
 
 def frame(**changes):
@@ -66,10 +66,13 @@ def test_every_frame_and_back():
         ),
         ({"timezone": [1, 2, 3]}, "timezone must hold strings"),
         (
-            {"consent_push": ["yes", "no", "no"]},
-            r"consent_push must hold True and False.*frame\['consent_push'\] == 'yes'",
+            {"consent_push": ["oui", "non", None]},
+            r"None can be read, in 2 rows \(positions 0, 1\).*frame\['consent_push'\] == 'x'",
         ),
-        ({"consent_push": [2, 0, 1]}, r"other numbers stand in 1 row \(position 0\)"),
+        ({"consent_push": [2, 3, 5]}, r"None can be read, in 3 rows"),
+        ({"consent_push": [{"email": True}, None, None]}, r"None can be read, in 1 row \(position 0\)"),
+        ({"consent_": [True] * 3}, "the column 'consent_' names no channel"),
+        ({"consent_push_at": ["2025-05-01"] * 3}, "consent_push_at must hold times with a time zone"),
         ({"reachable_sms": [True] * 3}, "reachable_sms has no consent_sms beside it"),
     ],
 )
@@ -94,6 +97,43 @@ def test_consent_as_missing_floats_fails_closed():
     assert people.consent[:, 0].tolist() == [False, False, True]
     nobody = Audience.from_frame(frame(consent_email=[None, None, None]))
     assert not nobody.consent[:, 0].any()
+
+
+@pytest.mark.parametrize(
+    "spelled",
+    [
+        ["yes", "no", None],
+        ["TRUE ", "false", ""],
+        ["1", "0", "0"],
+        [1, 0, None],
+        [1.0, 0.0, np.nan],
+        [True, "no", None],
+        [1, "0", pd.NA],
+        ["subscribed", "unsubscribed", "pending"],
+        ["opt-in", "opted out", "never"],
+        pd.Categorical(["y", "n", None]),
+        pd.array([True, False, None], "boolean"),
+    ],
+    ids=repr,
+)
+def test_a_consent_is_read_as_it_is_spelled(spelled):
+    people = Audience.from_frame(frame(consent_push=spelled, reachable_push=spelled))
+    by_id = dict(zip(people.users.ids, people.consent[:, 1].tolist(), strict=True))
+    assert [by_id[name] for name in frame()["user_id"]] == [True, False, False]
+    assert (people.reachable[:, 1] == people.consent[:, 1]).all()
+    assert people.quality.ok
+
+
+@pytest.mark.parametrize("word", ["maybe", 2, -1.0, "yes, but not often", "2025-05-01"])
+def test_a_consent_that_nobody_can_read_is_a_no_and_is_counted(word):
+    mixed = frame(consent_push=[word, True, True])
+    with pytest.warns(DataWarning, match=r"consent_push is neither yes nor no in 1 row \(position 0\), so it is a no"):
+        people = Audience.from_frame(mixed)
+    assert int(people.consent[:, 1].sum()) == 2
+    silent = Audience.from_frame(mixed, on_invalid="drop")
+    assert len(silent) == 3
+    assert silent.quality.rows("unreadable").tolist() == [0]
+    assert silent.quality.n_dropped == 0
 
 
 def test_columns_by_other_names():

@@ -243,6 +243,28 @@ class TestCandidates:
             candidates(ranked(), people(), Even(), DAY, channels="push", **{name: 0})
 
 
+class Evenings:
+    """A timing that is best on the first evening and the second morning of New York, which are one day in UTC."""
+
+    def slot_probability(self, audience, rows, channel, at_us):
+        wanted = pd.to_datetime(["2025-06-03 21:00", "2025-06-04 10:00"]).tz_localize("America/New_York")
+        first, second = (at.value // 1000 for at in wanted)
+        return np.tile(0.1 + 0.8 * (at_us == first) + 0.7 * (at_us == second), (len(rows), 1))
+
+
+def test_the_best_slot_of_each_day_is_of_each_persons_own_day():
+    here = people(timezone="America/New_York")
+    found = candidates(
+        ranked(items=("tea",)), here, Evenings(), slots("2025-06-03", days=2), channels="push", n_slots=2
+    )
+    local = found.to_frame()["send_at_local"].astype(str)
+    assert sorted(set(local)) == ["2025-06-03 21:00:00", "2025-06-04 10:00:00"]
+    since = candidates(
+        ranked(items=("tea",)), here, Evenings(), slots("2025-06-03T04:00Z", days=2), channels="push", n_slots=2
+    )
+    assert since.to_frame()["send_at"].tolist() == found.to_frame()["send_at"].tolist()
+
+
 def test_best_slots_agree_with_a_plain_loop():
     rng = np.random.default_rng(0)
     for _ in range(200):
@@ -257,7 +279,7 @@ def test_best_slots_agree_with_a_plain_loop():
                 turns[day[s]] = turns.get(day[s], -1) + 1
                 order.append((turns[day[s]], len(order), s))
         expected = {s for _, _, s in sorted(order)[:keep]}
-        assert set(np.flatnonzero(_best_slots(value[None], day, keep)[0])) == expected
+        assert set(np.flatnonzero(_best_slots(value[None], day[None], keep)[0])) == expected
 
 
 class TestFromFrame:

@@ -45,13 +45,37 @@ def some_times(n=400, seed=0):
 
 @pytest.mark.parametrize("zone", ZONES)
 @pytest.mark.parametrize("days", [6, 60, 400])
-def test_midnights_of_any_zone_are_dates_and_one_real_time_ends_it(zone, days):
+def test_midnights_of_any_zone_are_dates_and_one_real_time_is_one(zone, days):
     at = midnights(zone, days)
     log = log_of(("store", at))
     assert not log.timed.any()
     other = at.to_series().reset_index(drop=True)
     other[2] += pd.Timedelta("37min")
-    assert log_of(("store", other)).timed.all()
+    assert log_of(("store", other)).timed.sum() == (1 if days > 6 else 6)  # of six rows nobody can tell
+
+
+def test_two_sources_on_one_channel_are_told_apart_where_most_are_midnights_of_utc():
+    times = some_times(50)
+    log = log_of(("store", midnights("UTC", 60).append(times)))
+    assert log.timed.sum() == 50
+    assert log_of(("store", midnights("UTC", 40).append(times))).timed.all()
+    assert log_of(("store", midnights("America/New_York", 60).append(times))).timed.all()
+    found = log_of(("store", midnights("UTC", 40).append(times))).check().findings
+    assert "midnight" in {one.problem for one in found}
+
+
+def test_answers_that_are_dates_have_no_hour_of_reading():
+    sent = pd.date_range("2025-03-01 09:13", periods=90, freq="D", tz="UTC")
+    answers = sent.ceil("D").to_series(index=range(90)).where(np.arange(90) % 3 == 0)
+    frame = pd.DataFrame({"user_id": np.arange(90) % 9, "channel": "email", "sent_at": sent, "responded_at": answers})
+    with pytest.warns(DataWarning, match=r"all answers on 'email' are at midnight, so they carry dates and no hours"):
+        model = om.ReadingClock().fit(om.MessageLog.from_frame(frame), people())
+    hours = model.hour_of_week(np.arange(9), "email")
+    assert np.ptp(hours) == pytest.approx(0.0, abs=1e-9)
+    both = pd.concat([frame, frame.assign(channel="push", responded_at=sent + pd.to_timedelta(np.arange(90), "min"))])
+    with pytest.warns(DataWarning, match="on 'email' are at midnight"):
+        model = om.ReadingClock().fit(om.MessageLog.from_frame(both), people())
+    assert np.ptp(model.hour_of_week(np.arange(9), "push")) > 0.0
 
 
 @pytest.mark.parametrize("zone", ZONES)
@@ -114,7 +138,7 @@ def test_check_finds_rounded_times_with_their_share(rounded, problem):
     at = (pd.Timestamp("2025-01-01", tz="UTC") + pd.to_timedelta(seconds, unit="s")).to_series().reset_index(drop=True)
     if rounded:
         at[:600] = at[:600].dt.floor(rounded)
-    found = {one.problem: one for one in log_of(("web", at)).check().findings}
+    found = {one.problem: one for one in log_of(("web", at), timestamp="instant").check().findings}
     looked_for = {"midnight", "round hour", "round minute", "date only"}
     assert set(found) & looked_for - {"round hour"} == ({problem} - {None, "round hour"})
     if problem:

@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 import omnireco as om
-from omnireco.errors import EmptyError, ParameterError
+from omnireco.errors import EmptyError, ParameterError, SchemaError
 from omnireco.evaluation.headroom import headroom
 from omnireco.evaluation.timing import timing_skill
 from omnireco.response.explore import explore, power, uniforms
@@ -121,6 +121,19 @@ def test_headroom_of_an_empty_log_is_an_error_in_words():
     log, audience = world(personal=True)
     with pytest.raises(EmptyError, match="the log has no events"):
         headroom(log.select(events=[]), audience)
+
+
+def test_headroom_says_what_it_takes():
+    world = om.simulate(n_users=20, n_items=5, seed=1)
+    log, people = om.EventLog.from_frame(world.events), om.Audience.from_frame(world.users)
+    with pytest.raises(ParameterError, match=r"activity must be an ActivityProfile. Got ActivityModel"):
+        headroom(log, people, activity=om.ActivityProfile().fit(log, people))
+    with pytest.raises(ParameterError, match=r"messages must be a MessageLog. Got DataFrame"):
+        headroom(log, people, messages=world.messages)
+    with pytest.raises(SchemaError, match=r"headroom takes an EventLog. Got DataFrame"):
+        headroom(world.events, people)
+    with pytest.raises(ParameterError, match=r"audience must be an Audience. Got DataFrame"):
+        log.by_hour(world.users)
 
 
 def test_headroom_says_do_not_bother():

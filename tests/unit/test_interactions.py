@@ -114,3 +114,11 @@ def test_from_scipy_refuses(matrix, ids, match):
         Interactions.from_scipy(matrix, **ids)
     with pytest.raises(ParameterError, match="users must be a list or column, not one str"):
         Interactions.from_scipy(sp.eye(2), users="ab")
+
+
+@pytest.mark.parametrize("codes", [[-1], [3], [0.5], [True, False, True]])
+def test_codes_that_are_no_rows_are_refused(codes):
+    x = Interactions.from_frame(pd.DataFrame({"user_id": [1, 2, 3], "item_id": list("aba")}))
+    with pytest.raises(ParameterError, match=r"take: codes must be integers from 0 to 2.*x\.rows\(ids\)"):
+        x.take(codes)
+    assert x.take([]).n_users == 0

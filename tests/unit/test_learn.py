@@ -177,3 +177,10 @@ def test_own_splits_take_the_place_of_windows():
 def test_learn_weights_refuses_odd_searches(change, message):
     with pytest.raises(ParameterError, match=message):
         om.learn_weights(graded_world(), om.ItemKNN(), **(GRADED | {"events": []} | change))
+
+
+def test_the_truth_of_a_blend_is_a_matrix():
+    x = om.Interactions.from_frame(pd.DataFrame({"user_id": [1, 2], "item_id": ["a", "b"]}))
+    log = om.EventLog.from_frame(om.simulate(n_users=20, n_items=5, seed=1).events)
+    with pytest.raises(ParameterError, match=r"truth must be an Interactions. Got EventLog. Write test\.matrix\(\)"):
+        om.learn_blend({"popular": om.Popularity().fit(x)}, x, log, k=3)

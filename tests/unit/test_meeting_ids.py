@@ -52,6 +52,7 @@ MEET = {  # verbs of the table under test, and of the ids that it is given
     "by_hour": lambda ids: LOG.by_hour(people(ids), per="day"),
     "by_category": lambda ids: X.by_category(goods(ids)),
     "evaluate": lambda ids: om.evaluate({"m": LISTS}, events(ids, TEXT), k=3, metrics=[om.recall]),
+    "evaluate train": lambda ids: om.evaluate({"m": LISTS}, LOG, k=3, metrics=[om.novelty], train=events(ids, TEXT)),
     "channel_report": lambda ids: om.channel_report(
         LOG, completes="view", segments=pd.DataFrame({"user_id": ids, "segment": "new"})
     ),
@@ -70,7 +71,9 @@ def test_integers_and_texts_are_refused(verb):
         MEET[verb](np.arange(N))
 
 
-@pytest.mark.parametrize("verb", [verb for verb in MEET if verb not in ("evaluate", "segments", "new items")])
+@pytest.mark.parametrize(
+    "verb", [verb for verb in MEET if verb not in ("evaluate", "evaluate train", "segments", "new items")]
+)
 def test_tables_that_hardly_meet_are_doubted(verb):
     almost = FAR.copy()
     almost[0] = TEXT[0]

@@ -4,7 +4,7 @@ import pandas as pd
 import pytest
 
 import omnireco as om
-from omnireco.errors import ParameterError
+from omnireco.errors import IdKindError, ParameterError, SchemaError
 from omnireco.models.channels import join_channels
 from omnireco.models.diversify import promoted, quotas
 
@@ -53,6 +53,7 @@ def test_weights_of_every_reader_of_a_log(tmp_path):
         lambda: LOG.by_hour(people, wrong),
         lambda: X.updated(LOG, at="2025-06-01", weights=wrong),
         lambda: om.NextItem(weights=wrong).fit(LOG),
+        lambda: om.SessionKNN(weights=wrong).fit(LOG),
         lambda: om.learn_weights(LOG, om.ItemKNN(), horizon="2D", start=wrong),
         lambda: om.compare_channels(LOG, horizon="2D", weights=wrong),
         lambda: om.Ranker(models=[om.EASE()], weights=wrong).fit(LOG, at="2025-05-05"),
@@ -156,3 +157,41 @@ def test_a_scan_says_which_channel_no_file_has(tmp_path):
     LOG.to_frame().to_parquet(tmp_path / "log.parquet")
     with pytest.raises(ParameterError, match=r"EventScan.log: channels: 'stor' is a name.*Did you mean 'store'\?"):
         om.EventLog.scan(tmp_path).log(channels=["web", "stor"])
+
+
+@pytest.mark.parametrize(
+    ("door", "column", "ours"),
+    [
+        (om.MessageLog, "Unsubscribed_At", "unsubscribed_at"),
+        (om.MessageLog, "clickedAt", "clicked_at"),
+        (om.MessageLog, "machine ", "machine"),
+        (om.Audience, "Reachable_email", "reachable_email"),
+        (om.Audience, "consent-email", "consent_email"),
+        (om.EventLog, "Value", "value"),
+        (om.EventLog, "Session ID", "session_id"),
+        (om.Catalog, "Price", "price"),
+        (om.Interactions, "WEIGHT", "weight"),
+    ],
+)
+def test_a_column_that_is_ours_but_for_capitals_is_not_left_out_in_silence(door, column, ours):
+    at = DAYS[:2]
+    frame = pd.DataFrame({"user_id": ["a", "b"], "item_id": ["x", "y"], "channel": "web", "event": "view"})
+    frame = frame.assign(timestamp=at, sent_at=at, responded_at=at, timezone="UTC", **{column: [1, 0]})
+    with pytest.raises(SchemaError, match=rf"column '{column}' would not be read, since ours is called '{ours}'. Map"):
+        door.from_frame(frame)
+    door.from_frame(frame.drop(columns=column))
+    if not ours.endswith("_at"):
+        door.from_frame(frame.assign(consent_email=True), columns={ours: column})
+
+
+def test_zones_of_stores():
+    shop = om.EventLog.from_frame(LOG.to_frame().assign(store_id=["s1", "s2"] * 4))
+    everybody = om.Audience.from_frame(pd.DataFrame({"user_id": list("abcd"), "timezone": None}))
+    with pytest.raises(ParameterError, match=r"infer_zones: stores: 'S1' is a name .* Did you mean 's1'\?"):
+        om.infer_zones(shop, everybody, stores={"S1": "Asia/Tokyo"})
+    with pytest.raises(IdKindError, match=r"strings, those of stores are integers.*frame\['store_id'\]"):
+        om.infer_zones(shop, everybody, stores={1: "Asia/Tokyo"})
+    with pytest.raises(ParameterError, match=r"the log has no store_id\. Map the column"):
+        om.infer_zones(LOG, everybody, stores={"s1": "Asia/Tokyo"})
+    found = om.infer_zones(shop, everybody, stores={"s9": "Europe/Paris", "s2": "Asia/Tokyo", "s1": "Asia/Tokyo"})
+    assert set(found.best(list("abcd"))[0]) == {"Asia/Tokyo"}

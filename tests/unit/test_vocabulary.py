@@ -141,7 +141,7 @@ def test_frozen_and_silent():
     with pytest.raises(ValueError, match="read-only"):
         vocabulary.ids[0] = 9
     ids[0] = 5  # the caller's array stays writable
-    assert repr(Vocabulary.from_ids(["secret"])) == "Vocabulary(1 str ids)"
+    assert repr(Vocabulary.from_ids(["secret"])) == "Vocabulary(1 str id)"
 
 
 def test_compress_keeps_what_occurs():

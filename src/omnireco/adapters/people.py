@@ -9,9 +9,10 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
-from omnireco.adapters.values import as_consent, as_id, filled, instants, is_missing, time_fault
-from omnireco.data.clock import is_zone
+from omnireco.adapters.values import as_id, filled, instants, time_fault
+from omnireco.data.answers import as_consent, is_missing
 from omnireco.data.placeholders import is_placeholder
+from omnireco.data.zone_names import one_name
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -216,12 +217,13 @@ def _zone(found: list[tuple[Fact, Any]], notes: list[tuple[int, str]]) -> str | 
     named: list[tuple[Any, str | None]] = []
     for fact, at in found:
         name = as_id(fact.value)
+        zone = one_name(name)
         if at is None and not is_missing(fact.at):
             notes.append((fact.record, time_fault(fact.at)))
-        if not is_missing(fact.value) and not is_zone(name):
+        if not is_missing(fact.value) and zone is None:
             notes.append((fact.record, "a time zone that cannot be read is none"))
         if name is not None and not is_placeholder(name) and name.lower() != "etc/unknown":
-            named.append((at, name if is_zone(name) else None))
+            named.append((at, zone))
     newest = max((at for at, _ in named if at is not None), default=None)
     last = {name for at, name in named if at == newest}
     return last.pop() if len(last) == 1 else None

@@ -1,4 +1,4 @@
-"""Values as other systems write them: ids, people, numbers, times, and yes or no."""
+"""Values as other systems write them: ids, people, numbers and times."""
 
 from __future__ import annotations
 
@@ -7,17 +7,17 @@ import decimal
 import re
 import uuid
 from collections.abc import Iterable
-from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from omnireco.data.answers import is_missing
 from omnireco.data.placeholders import is_placeholder
 
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["as_consent", "as_id", "as_number", "as_person", "filled", "instants", "is_missing", "time_fault"]
+__all__ = ["as_id", "as_number", "as_person", "filled", "instants", "time_fault"]
 
 _ZONED = re.compile(r"(Z|[+-]\d{2}:?\d{2}|[+-]\d{2})$")
 _UTC = re.compile(r"\s*(Z|UTC|GMT)$", re.IGNORECASE)
@@ -41,30 +41,6 @@ _AMOUNT = re.compile(
     re.IGNORECASE,
 )
 _WHOLE = re.compile(r"\d+|\d{1,3}(?:(?P<sep>[., '])\d{3})(?:(?P=sep)\d{3})*")
-
-_YES = re.compile(
-    "true|t|yes|y|on|1|1[.]0|(re)?subscribed|granted|given|accepted|allowed|agreed|confirmed|consented|opt(ed)?in"
-)
-_NO = re.compile(
-    "false|f|no|n|off|0|0[.]0|((un|not|never)subscribed?)|didnotsubscribe|denied|declined|rejected|refused|revoked|withdrawn"
-    "|cancell?ed|blocked|disabled|pending|unconfirmed|notset|opt(ed)?out|invalid|redacted|never"
-    "|none|null|nil|nan|nat|na|n/a|undefined|unknown"
-)
-
-
-def is_missing(value: Any) -> bool:
-    """Return whether a value is missing: None, NaN, NaT, pandas.NA and blank texts are one and the same."""
-    if value is None:
-        return True
-    if isinstance(value, str):
-        return not value.strip()
-    if isinstance(value, (int, dict, list)):
-        return False
-    if type(value).__name__ in {"NAType", "NaTType"}:
-        return True
-    if isinstance(value, (float, decimal.Decimal, np.floating, np.datetime64)):
-        return bool(value != value)
-    return False
 
 
 def filled(*values: Any) -> Any:
@@ -160,30 +136,6 @@ def _plain_digits(digits: str) -> str | None:
     if grouped is None or (sign and grouped["sep"] == sign) or (fraction and not fraction.isdigit()):
         return None
     return re.sub(r"\D", "", whole or "0") + "." + (fraction or "0")
-
-
-def as_consent(value: Any) -> bool | None:
-    """Return True for a stated yes, False for a stated no and for nothing, and None for what cannot be read.
-
-    None must be taken for a no as well; it differs in that somebody should look at it. A yes is True, 1, and the words
-    true, yes, y, t, on, subscribed, granted, given, accepted, allowed, agreed, confirmed, consented and opted in.
-
-    >>> [as_consent(value) for value in ("Yes", "opted-in", 0, "UNSUBSCRIBED", None, "perhaps")]
-    [True, True, False, False, False, None]
-    """
-    if is_missing(value):
-        return False
-    if isinstance(value, (bool, np.bool_)):
-        return bool(value)
-    if isinstance(value, (int, float, decimal.Decimal, np.integer, np.floating)):
-        return bool(value) if value in (0, 1) else None
-    return _consent_by_word(value) if isinstance(value, str) else None
-
-
-@lru_cache(maxsize=1024)
-def _consent_by_word(text: str) -> bool | None:
-    word = re.sub(r"[\s_-]+", "", text).casefold()
-    return True if _YES.fullmatch(word) else False if _NO.fullmatch(word) else None
 
 
 def instants(values: Iterable[Any], *, naive: bool = False) -> pd.Series:

@@ -100,11 +100,12 @@ class Audience:
         Parameters
         ----------
         frame : pandas, polars or pyarrow frame
-            One row per person: ``user_id``, ``timezone`` (an IANA name; may be missing), ``consent_<channel>``
-            (True or False; missing means no) and optionally ``reachable_<channel>`` (is there an address, an
-            installed app? yes where the column is absent, no where a cell is missing) and ``consent_<channel>_at``
-            (when the consent was last given or taken back, with a time zone; may be missing). Only with that instant
-            does a yes undo an unsubscription that other data know of, such as the message log: when it is later.
+            One row per person: ``user_id``, ``timezone`` (an IANA name; may be missing), ``consent_<channel>`` (True or
+            False, or words for them, see below; missing means no) and optionally ``reachable_<channel>`` (is there an
+            address, an installed app? yes where the column is absent, no where a cell is missing) and
+            ``consent_<channel>_at`` (when the consent was last given or taken back, with a time zone; may be missing).
+            Only with that instant does a yes undo an unsubscription that other data know of, such as the message log:
+            when it is later.
         columns : mapping of str to str, optional
             Our name to yours.
         attributes : iterable of str
@@ -112,19 +113,25 @@ class Audience:
         on_invalid : {"raise", "drop"}
             Whether a row without a user id, or with cells of another kind than their column, is an error, or is left
             out and listed in ``audience.quality``. With ``"drop"`` zones that are none are taken for missing without
-            a warning, even where all are. A person listed twice, and a consent that is neither True nor False, are
-            errors either way: which of two answers holds is not for us to say.
+            a warning, even where all are, and consents that cannot be read are a no without one. A person listed twice
+            is an error either way: which of two rows holds is not for us to say.
 
         Raises
         ------
         SchemaError
             When a person is listed twice, no zone at all is an IANA region name (fixed offsets are not time zones),
-            or a consent is neither True nor False.
+            or not one consent of a column can be read.
 
         Warns
         -----
         DataWarning
-            When some zones are no IANA regions (``on_invalid="raise"``).
+            When some zones are no IANA regions, or some consents are neither yes nor no (``on_invalid="raise"``).
+
+        Notes
+        -----
+        A yes is True, 1, and in any letters true, yes, y, t, on, subscribed, granted, given, accepted, allowed, agreed,
+        confirmed, consented and opted in; a no is False, 0, and the words against these, pending and unconfirmed too.
+        Anything else is a no, and counted.
 
         Examples
         --------
@@ -143,14 +150,20 @@ class Audience:
             prefixes=(_CONSENT, _REACHABLE),
             columns=columns,
             lenient=kinds if drop else None,
+            answers=(_CONSENT, _REACHABLE),
             drops=True,
         )
+        unread = _unread(opened)
+        opened = replace(opened, odd={name: mask for name, mask in opened.odd.items() if name in kinds})
         quality = all_kept("Audience.from_frame", opened.n_rows)
         if drop:
             odd = opened.odd.get("timezone", np.empty(0))
             opened = replace(opened, odd={name: mask for name, mask in opened.odd.items() if name != "timezone"})
             opened, quality = sift(opened, kinds, may_miss=("timezone", *attributes))
             quality = replace(quality, findings=(*_no_zone(odd), *quality.findings))
+        else:
+            _warn_of(unread)
+        quality = replace(quality, findings=(*unread, *quality.findings))
         users, user = opened.ids("user_id")
         if len(users) < user.size:
             repeated = np.ones(user.size, np.bool_)
@@ -277,7 +290,8 @@ def _read_zones(names: Vocabulary, code: np.ndarray, *, drop: bool) -> tuple[Voc
         raise SchemaError(f"{what} {_ZONE_FIX} Leave it missing where it is not known.")
     if not drop:
         warnings.warn(
-            f"{what} They are people without a zone now: a channel with quiet hours does not reach them. {_ZONE_FIX} "
+            f"{what} {'That person has' if wrong.sum() == 1 else 'Those people have'} no zone now: a channel with "
+            f"quiet hours does not reach {'them' if wrong.sum() != 1 else 'that person'}. {_ZONE_FIX} "
             "on_invalid='drop' counts them in audience.quality without this warning.",
             DataWarning,
             stacklevel=3,
@@ -310,6 +324,8 @@ def _channels(opened: Frame) -> tuple[list[str], bool]:
     import pyarrow.types as pt
 
     asked = {name.removeprefix(_CONSENT) for name in opened.columns if name.startswith(_CONSENT)}
+    if "" in asked:
+        raise SchemaError("Audience.from_frame: the column 'consent_' names no channel. Call it 'consent_email'.")
     dates = {name for name in asked if name.endswith(_AT) and name.removesuffix(_AT) in asked}
     for name in sorted(asked - dates):
         if name.endswith(_AT) and pt.is_timestamp(opened.columns[_CONSENT + name].type):
@@ -318,6 +334,29 @@ def _channels(opened: Frame) -> tuple[list[str], bool]:
                 f"instant says since when, not what: frame['{_CONSENT}{name.removesuffix(_AT)}'] = ..."
             )
     return sorted(asked - dates), bool(dates)
+
+
+def _unread(opened: Frame) -> list[Finding]:
+    """Return the cells of yes and no that nobody can read: each is a no."""
+    return [
+        one
+        for name in opened.columns
+        if name.startswith((_CONSENT, _REACHABLE)) and name in opened.odd
+        for one in finding("unreadable", name, opened.odd[name], f"{name} cannot be read, so it is a no", _UNREAD_FIX)
+    ]
+
+
+def _warn_of(unread: list[Finding]) -> None:
+    for one in unread:
+        warnings.warn(
+            f"Audience.from_frame: {one.column} is neither yes nor no in {name_rows(one.rows)}, so it is a no there. "
+            f"{_UNREAD_FIX} on_invalid='drop' counts them in audience.quality without this warning.",
+            DataWarning,
+            stacklevel=3,
+        )
+
+
+_UNREAD_FIX = "Write True or False, or a word such as 'yes', 'subscribed' or 'opted out'."
 
 
 def _instants(opened: Frame, channels: list[str], n: int) -> np.ndarray:

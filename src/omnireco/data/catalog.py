@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Catalog"]
 
-_UNKNOWN = "Fill them in upstream, or leave the column {0!r} out: a missing {0} is not 0."
+_UNKNOWN = "Say that it is not known: frame[{0!r}].replace([numpy.inf, -numpy.inf], numpy.nan)."
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
@@ -31,7 +31,7 @@ class Catalog:
     category, name : (Vocabulary, ndarray of shape (n_items,), int32) or None
         -1 where an item has none.
     price, margin : ndarray of shape (n_items,), float64, or None
-        In one currency, per unit.
+        In one currency, per unit; NaN where it is not known.
     """
 
     items: Vocabulary
@@ -52,15 +52,16 @@ class Catalog:
         Parameters
         ----------
         frame : pandas, polars or pyarrow frame
-            ``item_id``, one row each, and optionally ``category`` and ``name`` (may be missing), ``price`` and
-            ``margin`` (numbers).
+            ``item_id``, one row each, and optionally ``category``, ``name``, ``price`` and ``margin`` (numbers); all of
+            them may be missing for some items. A missing margin is not 0: such an item is no candidate of a plan, which
+            counts it in ``left_out``.
         columns : mapping of str to str, optional
             Our name to yours.
 
         Raises
         ------
         SchemaError
-            When an item is listed twice, or a price or margin is missing for some (for all: there is none).
+            When an item is listed twice, or a price or margin is no finite number.
 
         Examples
         --------
@@ -93,7 +94,7 @@ class Catalog:
         numbers = {
             name: values[row]
             for name in ("price", "margin")
-            if (values := opened.numbers_if_any(name, _UNKNOWN.format(name))) is not None
+            if (values := opened.numbers_if_any(name, _UNKNOWN.format(name), allow_missing=True)) is not None
         }
         return cls(items, labels.get("category"), labels.get("name"), numbers.get("price"), numbers.get("margin"))
 

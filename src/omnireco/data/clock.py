@@ -37,6 +37,7 @@ __all__ = [
     "slots_by_zone",
     "utc_offset",
     "zone_file",
+    "zone_spellings",
 ]
 
 _SECOND = 1_000_000
@@ -440,6 +441,12 @@ def _is_zone(name: str) -> bool:
     except (KeyError, ValueError, OSError):
         return False
     return True
+
+
+@functools.cache
+def zone_spellings() -> dict[str, str]:
+    """Return the spelling of every name of the zone database, by its small letters."""
+    return {name.casefold(): name for name in sorted(zoneinfo.available_timezones())}
 
 
 @functools.cache

@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 
 from omnireco._checks import check_columns, name_rows, shown
+from omnireco.data.answers import as_consent, is_missing
 from omnireco.data.vocabulary import NONE, Vocabulary, is_long_text, is_text, kind_of, no_text
 from omnireco.errors import DataWarning, ParameterError, SchemaError
 
@@ -28,6 +29,10 @@ _FIRST_US, _LAST_US = -62_135_596_800_000_000, 253_402_300_799_999_998
 _DAY_US = 86_400_000_000
 _EPOCH_END_US = 31 * _DAY_US  # any unit taken for the next finer one ends in January 1970, until 2054
 _TEXTS = 1000  # texts looked at for the advice of an error
+_POINT = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
+_COMMA = re.compile(r"[+-]?(\d{1,3}(\.\d{3})*|\d+)(,\d+)?")
+_THOUSANDS = re.compile(r"[+-]?(\d{1,3}(,\d{3})*|\d+)(\.\d+)?")
+_CAMEL = re.compile(r"(?<=[a-z])(?=[A-Z])")
 _WITH_ZONE = re.compile(r"\d:\d{2}.*(Z|UTC|GMT|[+-]\d{2}(:?\d{2})?)\s*$", re.IGNORECASE)
 
 
@@ -109,8 +114,7 @@ class Frame:
             raise SchemaError(f"{self.where}: {name} is missing in all {len(array):,} rows. {fix}")
         if not (pt.is_integer(array.type) or pt.is_floating(array.type) or pt.is_decimal(array.type)):
             raise SchemaError(
-                f"{self.where}: {name} must hold numbers. Got {kind_of(array)}. Cast it: "
-                f"pd.to_numeric(frame[{name!r}])."
+                f"{self.where}: {name} must hold numbers. Got {kind_of(array)}. {_amount_fix(name, array)}"
             )
         values = np.array(array.cast(pa.float64(), safe=False).to_numpy(zero_copy_only=False))
         bad = np.isinf(values) if allow_missing else ~np.isfinite(values)
@@ -136,10 +140,12 @@ class Frame:
         array = self.columns[name]
         if pt.is_null(array.type) or len(array) == 0:
             return np.full(len(array), np.nan)
+        if is_text(array.type):
+            array = self._answers(name, array)
         if not (pt.is_boolean(array.type) or pt.is_integer(array.type) or pt.is_floating(array.type)):
             raise SchemaError(
                 f"{self.where}: {name} must hold True and False, or probabilities. Got {kind_of(array)}. "
-                f"Compare it: frame[{name!r}] == 'yes'."
+                f"Compare it: frame[{name!r}] == 'x', with whatever means yes there."
             )
         if pt.is_boolean(array.type):
             array = array.cast(pa.int8())
@@ -149,32 +155,39 @@ class Frame:
             raise SchemaError(f"{self.where}: {name} must lie in [0, 1]; it does not in {name_rows(bad)}.")
         return values
 
+    def _answers(self, name: str, array: Any) -> Any:
+        """Return texts as booleans; one that says neither yes nor no is an error."""
+        import pyarrow as pa
+
+        cells = array.to_pylist()
+        said = [None if is_missing(cell) else as_consent(cell) for cell in cells]
+        unread = np.array([s is None and not is_missing(c) for s, c in zip(said, cells, strict=True)], np.bool_)
+        if unread.any():
+            raise SchemaError(
+                f"{self.where}: {name} must hold True and False, or probabilities. Texts say neither yes nor no in "
+                f"{name_rows(unread)}. Compare it: frame[{name!r}] == 'x', with whatever means yes there; or make "
+                f"numbers of it: pd.to_numeric(frame[{name!r}])."
+            )
+        return pa.array(said, pa.bool_())
+
     def flags(self, name: str, *, missing: bool) -> np.ndarray:
-        """Return a column of booleans (or 0 and 1); ``missing`` stands for an unknown one."""
+        """Return a column of yes and no; ``missing`` stands for an unknown one.
+
+        Texts and mixed cells are read by their words (:func:`omnireco.data.answers.as_consent`) when the frame is
+        opened, where the door says so; what cannot be read is False, and masked in ``odd``.
+        """
+        import pyarrow as pa
         import pyarrow.types as pt
 
         array = self.columns[name]
         if pt.is_null(array.type) or len(array) == 0:
             return np.full(len(array), missing)
-        if pt.is_dictionary(array.type):
-            array = array.dictionary_decode()
-        if pt.is_boolean(array.type):
-            return np.array(array.fill_null(missing).to_numpy(zero_copy_only=False), np.bool_)
-        if pt.is_integer(array.type) or pt.is_floating(array.type):
-            return self._flags_of_numbers(name, array, missing)
-        raise SchemaError(
-            f"{self.where}: {name} must hold True and False. Got {kind_of(array)}. "
-            f"Compare it: frame[{name!r}] == 'yes', with whatever means yes there."
-        )
-
-    def _flags_of_numbers(self, name: str, array: Any, missing: bool) -> np.ndarray:
-        import pyarrow as pa
-
-        values = array.cast(pa.float64(), safe=False).to_numpy(zero_copy_only=False)
-        odd = ~np.isnan(values) & (values != 0) & (values != 1)
-        if odd.any():
-            raise SchemaError(f"{self.where}: {name} must be True or False; other numbers stand in {name_rows(odd)}.")
-        return np.where(np.isnan(values), missing, values == 1)
+        if not pt.is_boolean(array.type):
+            raise SchemaError(
+                f"{self.where}: {name} must hold True and False. Got {kind_of(array)}. "
+                f"Compare it: frame[{name!r}] == 'yes', with whatever means yes there."
+            )
+        return np.array(array.fill_null(pa.scalar(missing)).to_numpy(zero_copy_only=False), np.bool_)
 
     def _fill(self) -> str:
         """Return the advice for rows that lack what they must have."""
@@ -205,6 +218,7 @@ def open_frame(
     prefixes: Iterable[str] = (),
     columns: Mapping[str, str] | None = None,
     lenient: Mapping[str, str] | None = None,
+    answers: Iterable[str] = (),
     drops: bool = False,
 ) -> Frame:
     """Open any eager frame and read the named columns.
@@ -223,6 +237,9 @@ def open_frame(
     lenient : mapping of str to {"id", "name", "instant", "number", "amount", "share"}, optional
         What a column should hold. In a column of mixed kinds the cells that do not fit are emptied and masked
         in ``Frame.odd``; without it, and where most cells do not fit, such a column is a SchemaError.
+    answers : iterable of str
+        Columns that start with one of these hold yes and no, in whatever words: True and False where they can be read,
+        missing where nothing stands, and False, masked in ``Frame.odd``, where they cannot.
     drops : bool
         Whether the door takes ``on_invalid="drop"``: then errors advise it.
     """
@@ -235,7 +252,8 @@ def open_frame(
     except TypeError:
         raise SchemaError(
             f"{where} takes a pandas, polars or pyarrow frame held in memory. Got {type(frame).__name__}. "
-            "Collect a lazy frame first; build one from records with pandas.DataFrame(records)."
+            "Collect a lazy frame first; read a file with pandas.read_csv or read_parquet; build one from records with "
+            "pandas.DataFrame(records)."
         ) from None
     except ValueError as error:
         raise SchemaError(f"{where} cannot read this frame: {error}") from None
@@ -267,10 +285,15 @@ def open_frame(
     source |= {name: name for name in present if name.startswith(tuple(prefixes) or ("\0",))}
     source |= renamed
     check_columns([*renamed, *present], needed, where)
+    _refuse_misspelt(sorted(set(present) - set(source.values())), source, wanted, tuple(prefixes), where)
     real = dict(zip(present, table.columns, strict=True))  # pandas also has columns named by numbers and tuples
     read, odd = {}, {}
     for ours, theirs in source.items():
         column, kind = table.get_column(real[theirs]), (lenient or {}).get(ours)
+        dated = column.dtype == nw.Datetime or (ours.endswith("_at") and ours[:-3] in source)
+        if ours.startswith(tuple(answers) or "\0") and not dated:
+            read[ours], odd[ours] = _read_answers(column, ours, where)
+            continue
         try:
             text = _long_text(column) if lenient is None else None
             read[ours] = _read(column, theirs, where) if text is None else text
@@ -289,6 +312,19 @@ def open_frame(
             read[ours] = pa.nulls(len(read[ours]))
     others = tuple(name for name in present if name not in source.values())
     return Frame(where, read, len(table), others, odd, drops)
+
+
+def _refuse_misspelt(
+    unread: Iterable[str], source: Mapping[str, str], wanted: Iterable[str], prefixes: tuple[str, ...], where: str
+) -> None:
+    """Refuse columns that are one of ours but for capitals, blanks and hyphens: they would be left out in silence."""
+    for theirs in unread:
+        ours = re.sub(r"[\s_-]+", "_", _CAMEL.sub("_", theirs.strip())).casefold()
+        if ours not in source and (ours in wanted or (prefixes and ours.startswith(prefixes))):
+            raise SchemaError(
+                f"{where}: the column {theirs!r} would not be read, since ours is called {ours!r}. Map it: "
+                f"columns={{{ours!r}: {theirs!r}}}; or leave it out: frame.drop(columns={theirs!r})."
+            )
 
 
 def instants_to_pandas(at: np.ndarray, *, none: int | None = None) -> Any:
@@ -325,6 +361,37 @@ def _read(column: Any, name: str, where: str) -> Any:
     if column.dtype == nw.Object and pt.is_timestamp(array.type) and array.type.tz is not None:
         _refuse_naive(column, name, where)
     return array.combine_chunks() if isinstance(array, pa.ChunkedArray) else array
+
+
+def _read_answers(column: Any, name: str, where: str) -> tuple[Any, np.ndarray]:
+    """Return a column of yes and no as a pyarrow Array of booleans, and a mask of the cells that cannot be read."""
+    import narwhals as nw
+    import pyarrow as pa
+
+    if column.dtype == nw.Boolean:
+        array = column.to_arrow()
+        array = array.combine_chunks() if isinstance(array, pa.ChunkedArray) else array
+        return array, np.zeros(len(array), np.bool_)
+    cells = column.to_list()
+    said = _each_answer(cells)
+    gaps = np.array([is_missing(cell) for cell in cells], np.bool_)
+    odd = np.array([answer is None for answer in said], np.bool_)
+    if odd.any() and (odd | gaps).all():
+        raise SchemaError(
+            f"{where}: {name} must hold True and False, or words for them. None can be read, in {name_rows(odd)}. "
+            f"Compare it: frame[{name!r}] == 'x', with whatever means yes there."
+        )
+    yes = np.array([bool(answer) for answer in said], np.bool_)
+    return (pa.nulls(len(cells)) if len(cells) and gaps.all() else pa.array(yes, mask=gaps)), odd
+
+
+def _each_answer(cells: list[Any]) -> list[bool | None]:
+    """Return what each cell says, with each spelling read once where cells have a hash."""
+    try:
+        known = {cell: as_consent(cell) for cell in set(cells)}
+    except TypeError:
+        return [as_consent(cell) for cell in cells]
+    return [known[cell] for cell in cells]
 
 
 def _read_with_gaps(column: Any) -> Any:
@@ -492,6 +559,26 @@ def _microseconds(array: Any) -> np.ndarray:
     scale = {"us": 1, "ms": 1_000, "s": 1_000_000}[unit]
     limit = _LAST_US // scale + 1
     return np.clip(raw, -limit, limit) * scale if scale > 1 else np.array(raw)
+
+
+def _amount_fix(name: str, array: Any) -> str:
+    """Return how to make numbers of a column that holds none, by what its cells look like."""
+    import pyarrow.types as pt
+
+    column = f"frame[{name!r}]"
+    if pt.is_boolean(array.type):
+        return f"Cast it: {column}.astype(float)."
+    if pt.is_duration(array.type):
+        return f"Say the unit: {column}.dt.total_seconds()."
+    texts = [text.strip() for text in array[:_TEXTS].to_pylist() if text] if is_text(array.type) else []
+    plain, comma, thousands = (all(form.fullmatch(text) for text in texts) for form in (_POINT, _COMMA, _THOUSANDS))
+    if plain:
+        return f"Cast it: pd.to_numeric({column})."
+    if comma and not thousands:
+        return f"It writes a comma: pd.to_numeric({column}.str.replace('.', '').str.replace(',', '.'))."
+    if thousands and not comma:
+        return f"It parts thousands: pd.to_numeric({column}.str.replace(',', ''))."
+    return f"Not all of its texts are plain numbers: pd.to_numeric({column}, errors='coerce') makes those missing."
 
 
 def time_fix(name: str, array: Any) -> str:

@@ -13,7 +13,8 @@ __all__ = ["are_midnights", "dates_among"]
 _DAY = 86_400_000_000
 _QUARTER = 900_000_000
 _SHIFTS = (1_800_000_000, 3_600_000_000, 7_200_000_000)  # by which clocks are put forward
-_FEWEST_OF_UTC, _FEWEST_DAYS = 3, 5
+_FEWEST_OF_UTC, _FEWEST_DAYS, _FEWEST_MIXED = 3, 5, 20
+_MOST_OF_UTC, _MOST_OF_OTHERS = 0.5, 0.95
 
 
 def dates_among(at: np.ndarray, group: np.ndarray) -> np.ndarray:
@@ -31,7 +32,8 @@ def dates_among(at: np.ndarray, group: np.ndarray) -> np.ndarray:
     ndarray of bool, shape (n,)
         True for every row where all rows are midnights of UTC, on at least 3 days, or of one zone, on at least 5; else
         for the groups of rows that are. One zone is one time of day, a whole quarter of an hour, or two of them that
-        take turns in seasons.
+        take turns in seasons. In a group of 20 rows or more the midnights are dates too where they are more than half
+        of it, of UTC, or more than 95 %, of one zone: two sources became one, or one row is a test.
 
     Examples
     --------
@@ -49,6 +51,23 @@ def dates_among(at: np.ndarray, group: np.ndarray) -> np.ndarray:
     for kind in np.flatnonzero((rows >= _FEWEST_OF_UTC) & (odd == 0)).tolist():
         inside = group == kind
         found[inside] = are_midnights(at[inside])
+    return found | _mostly_midnights(at, group, rows)
+
+
+def _mostly_midnights(at: np.ndarray, group: np.ndarray, rows: np.ndarray) -> np.ndarray:
+    """Return the midnights in groups that hold little else: one stray time does not make hours of dates."""
+    clock = at % _DAY
+    found = np.zeros(at.size, np.bool_)
+    round_rows = np.bincount(group[at % _QUARTER == 0], minlength=rows.size)
+    for kind in np.flatnonzero((rows >= _FEWEST_MIXED) & (2 * round_rows > rows)).tolist():
+        inside = np.flatnonzero((group == kind) & (at % _QUARTER == 0))
+        hours, often = np.unique(clock[inside], return_counts=True)
+        for some in (hours[hours == 0], hours[np.argsort(-often, kind="stable")[:2]], hours[[often.argmax()]]):
+            chosen = inside[np.isin(clock[inside], some)]
+            share = _MOST_OF_UTC if not some.any() else _MOST_OF_OTHERS
+            if chosen.size > share * rows[kind] and are_midnights(at[chosen]):
+                found[chosen] = True
+                break
     return found
 
 

@@ -23,6 +23,11 @@ def local_hours(log: EventLog, audience: Audience, rows: np.ndarray, *, earlier_
     The clock is the event's own where the log keeps one (``context=["utc_offset_min"]``, minutes east of UTC, or
     ``context=["timezone"]``, IANA names: people travel), and the person's zone in the audience otherwise. An event that
     carries a date only has no hour.
+
+    Raises
+    ------
+    ParameterError
+        When ``audience`` is none.
     """
     check_kind(audience, Audience, "audience", "Audience.from_frame(frame)")
     person = match(audience.users, log.users, ("audience", "events"))

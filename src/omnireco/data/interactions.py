@@ -254,7 +254,20 @@ class Interactions:
         return self.take(distinct_codes(self.users, ids))
 
     def take(self, codes: np.ndarray) -> Interactions:
-        """Return some rows by code, in the order given."""
+        """Return some rows by code, in the order given.
+
+        Raises
+        ------
+        ParameterError
+            When a code is none of 0 to ``n_users`` - 1.
+        """
+        codes = np.asarray(codes)
+        if codes.size and (codes.dtype.kind not in "iu" or codes.min() < 0 or codes.max() >= self.n_users):
+            raise ParameterError(
+                f"take: codes must be integers from 0 to {self.n_users - 1}, positions in x.users. Got an array of "
+                f"{codes.dtype} that is not. People by id are x.rows(ids)."
+            )
+        codes = codes.astype(np.int64, copy=False)
         csr = _take_rows(self.csr, codes)
         single = len(self.layers) == 1 and next(iter(self.layers.values())) is self.csr
         layers = {name: csr if single else _take_rows(layer, codes) for name, layer in self.layers.items()}

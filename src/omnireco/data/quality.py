@@ -171,6 +171,7 @@ PROBLEMS = (
     "no probability",
     "before sending",
     "no zone",
+    "unreadable",
     "duplicate",
     "future",
     "epoch",
@@ -183,7 +184,7 @@ PROBLEMS = (
     "return",
     "negative",
 )
-"""What is looked for: the first seven at the doors, the others by ``log.check``."""
+"""What is looked for: the first eight at the doors, the others by ``log.check``."""
 
 
 def check_on_invalid(value: Any) -> bool:

@@ -168,7 +168,8 @@ class Vocabulary:
         if missing == "raise" and (unknown := codes == NONE).any():
             raise UnknownIdError(
                 f"{int(unknown.sum()):,} of {codes.size:,} ids are unknown here: {name_rows(unknown)} of those "
-                f"asked for. Keep the known ones with ids[vocabulary.codes(ids, missing='none') >= 0]."
+                "asked for. Keep the known ones: [id for id in ids if id in known], where known is the vocabulary at "
+                "hand, such as model.items, log.users or audience.users."
             )
         return codes
 

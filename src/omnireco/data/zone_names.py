@@ -10,14 +10,21 @@ import functools
 
 import numpy as np
 
-from omnireco.data.clock import is_zone, zone_file
+from omnireco.data.clock import is_zone, zone_file, zone_spellings
 from omnireco.data.vocabulary import NONE, Vocabulary
 
 __all__ = ["one_name", "one_name_each"]
 
+_UTC = frozenset(
+    [
+        *("utc", "uct", "universal", "zulu", "etc/utc", "etc/uct", "etc/universal", "etc/zulu"),
+        *("etc/greenwich", "etc/gmt", "etc/gmt0", "etc/gmt+0", "etc/gmt-0"),
+    ]
+)
+
 
 def one_name(name: object) -> str | None:
-    """Return the one name of a time zone, None for what is none; spaces around it do not count.
+    """Return the one name of a time zone, None for what is none; small and capital letters and spaces do not matter.
 
     Parameters
     ----------
@@ -27,15 +34,21 @@ def one_name(name: object) -> str | None:
     Returns
     -------
     str or None
-        ``"UTC"`` for all names of it that :func:`is_zone` takes. Without a file of links on this machine
-        (``pip install tzdata`` brings one) every spelling stays as it is.
+        ``"UTC"`` for all names that can mean nothing else, ``Etc/GMT`` too; plain ``GMT`` is none, since it is what
+        people in Britain write in summer as well. Without a file of links on this machine (``pip install tzdata``
+        brings one) other names of a zone stay as they are.
 
     Examples
     --------
     >>> one_name(" Asia/Calcutta"), one_name("US/Eastern"), one_name("Etc/UTC"), one_name("Etc/Unknown")
     ('Asia/Kolkata', 'America/New_York', 'UTC', None)
     """
-    if not isinstance(name, str) or not is_zone(name := name.strip()):
+    if not isinstance(name, str):
+        return None
+    name = name.strip().replace(" ", "_")
+    if name.casefold() in _UTC:
+        return "UTC"
+    if not is_zone(name) and not is_zone(name := zone_spellings().get(name.casefold(), "")):
         return None
     return _links().get(name, name)
 
@@ -53,8 +66,7 @@ def _links() -> dict[str, str]:
     """Return the zone database's other names of zones, each with the one that is kept."""
     kept = {line.split("\t")[2].strip() for line in zone_file("zone.tab")}
     target = {words[2]: words[1] for line in zone_file("tzdata.zi") if (words := line.split())[:1] == ["L"]}
-    found = {name: _end(name, target, kept) for name in target if name not in kept}
-    return found | {"UTC": "UTC", "Etc/UTC": "UTC"}
+    return {name: _end(name, target, kept) for name in target if name not in kept}
 
 
 def _end(name: str, target: dict[str, str], kept: set[str]) -> str:

@@ -154,9 +154,8 @@ def evaluate(
     chosen = _read_pairs(truth, "the truth", needs_items=True)
     known = {"the truth": chosen.items} | {f"the lists of {shown(name)}": recs.items for name, recs in opened.items()}
     people = {"the truth": chosen.users} | {f"the lists of {shown(name)}": recs.users for name, recs in opened.items()}
-    _check_kinds(people, "user_id")
-
     seen = None if train is None else _read_pairs(train, "train")
+    _check_kinds(people | ({"train": seen.users} if seen is not None else {}), "user_id")
     goods = None if catalog is None else _read_catalog(catalog)
     known |= {"train": seen.items} if seen is not None else {}
     known |= {"catalog": goods.items} if goods is not None else {}

@@ -154,7 +154,9 @@ def headroom(
     later = _later(test, train, audience, check_duration(profile.session_gap, "session_gap"))
     came = (later.sum(axis=1) > 0) & (model.history > 0)
     if not came.any():
-        raise EmptyError("headroom: nobody with a history came back after the cut. Move it with at=, or wait.")
+        dates = int((~log.timed).sum())
+        why = f" {dates:,} of {len(log):,} events carry a date and no hour: join the real times." if dates else ""
+        raise EmptyError(f"headroom: nobody with a history came back after the cut. Move it with at=, or wait.{why}")
     users, later = np.flatnonzero(came), later[came]
     profiles = model.profiles(users)
     skill = timing_skill(

@@ -24,7 +24,7 @@ from omnireco.data.asof import histories_at
 from omnireco.data.events import EventLog, require_events
 from omnireco.data.order import distinct
 from omnireco.data.vocabulary import NONE
-from omnireco.data.weights import Weights
+from omnireco.data.weights import Weights, check_names_of
 from omnireco.errors import EmptyError, ParameterError, SchemaError
 from omnireco.models.base import Model, Recommendations, _Eligible, explain_unfitted, most_popular
 from omnireco.models.blend import all_scores
@@ -107,6 +107,7 @@ class SessionKNN:
             When no event has an item.
         """
         require_events(log, "SessionKNN.fit")
+        check_names_of(self.weights, log.events.ids, log.channels.ids)
         rows = np.flatnonzero(log.item != NONE)
         if not rows.size:
             raise EmptyError("SessionKNN.fit: no event has an item. Check the filters before it.")

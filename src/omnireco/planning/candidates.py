@@ -494,7 +494,7 @@ class _Offers:
         self._count("no value", kept.size - good.size)
         table = np.full(flat.size, -np.inf)
         table[good] = value[good]
-        best = _best_slots(table.reshape(person.size, at.size), (at - self.slots.first_us) // _DAY, self.n_slots)
+        best = _best_slots(table.reshape(person.size, at.size), self._days(at, clock[person]), self.n_slots)
         chosen = np.flatnonzero(best.ravel())
         self._count("not among the best slots", good.size - chosen.size)
         return whole.take(chosen), value[chosen], chance[person].ravel()[chosen]
@@ -504,6 +504,12 @@ class _Offers:
         at, inside = slots_by_zone(self.slots, self.audience.zones)
         opens = inside[_known_zone(self.audience, row)]
         return at, opens, opens.sum(axis=1)
+
+    def _days(self, at: np.ndarray, clock: np.ndarray) -> np.ndarray:
+        """Return the day of each slot, (n, s): of the person's own calendar, or 24 hours from the first slot."""
+        since = (at - self.slots.first_us) // _DAY
+        own = np.where(clock == NEVER, since[None, :], (clock - self.slots.first_us) // _DAY)
+        return own if self.slots.local_days else np.broadcast_to(since, clock.shape)
 
     def _count(self, reason: str, n: int) -> None:
         self.left_out[reason] = self.left_out.get(reason, 0) + n
@@ -559,16 +565,19 @@ def _creatives_of(touches: Touches, chosen: CreativeChoices) -> tuple[Vocabulary
 def _best_slots(value: np.ndarray, day: np.ndarray, keep: int) -> np.ndarray:
     """Return which slots of each row to keep, bool (n, s): the best of each day first; -inf never.
 
-    Ties go to the earlier slot.
+    ``day`` has the shape (n, s). Ties go to the earlier slot.
     """
     order = np.argsort(-value, axis=1, kind="stable")
-    by_day = np.argsort(day[order], axis=1, kind="stable")
-    sorted_day = np.sort(day)
-    position = np.arange(day.size) - np.searchsorted(sorted_day, sorted_day)
+    days = np.take_along_axis(day, order, axis=1)
+    by_day = np.argsort(days, axis=1, kind="stable")
+    days = np.take_along_axis(days, by_day, axis=1)
+    place = np.broadcast_to(np.arange(value.shape[1]), value.shape)
+    fresh = np.ones(value.shape, np.bool_)
+    fresh[:, 1:] = days[:, 1:] != days[:, :-1]
     turn = np.empty_like(order)
-    np.put_along_axis(turn, by_day, np.broadcast_to(position, order.shape), axis=1)
+    np.put_along_axis(turn, by_day, place - np.maximum.accumulate(np.where(fresh, place, 0), axis=1), axis=1)
     ranked = np.take_along_axis(value, order, axis=1)
-    turn[np.isneginf(ranked)] = day.size  # never before an allowed slot, whatever its day
+    turn[np.isneginf(ranked)] = value.shape[1]  # never before an allowed slot, whatever its day
     first = np.argsort(turn, axis=1, kind="stable")[:, :keep]
     mask = np.zeros(value.shape, np.bool_)
     np.put_along_axis(mask, np.take_along_axis(order, first, axis=1), True, axis=1)

@@ -414,7 +414,7 @@ def _cells(log: Any, kinds: Any) -> tuple[Any, ...]:
     elif isinstance(kinds, Catalog):
         if kinds.category is None:
             raise SchemaError("kinds: the catalogue has no category. Add the column to Catalog.from_frame.")
-        row = match(kinds.items, log.items, ("the catalogue", "the log"))
+        row = match(kinds.items, log.items, ("the catalogue", "the log"), column="item_id")
         item = np.where(log.item >= 0, row[log.item] if len(row) else NONE, NONE)
         known, code = kinds.category[0], np.append(kinds.category[1], NONE)
         kind = code[item].astype(np.int64)

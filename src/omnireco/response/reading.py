@@ -7,6 +7,7 @@ answers at nine. Here an hour earns an answer only against the messages that wer
 from __future__ import annotations
 
 import logging
+import warnings
 from collections.abc import Mapping, Set
 from dataclasses import dataclass, replace
 from typing import Any, NoReturn
@@ -21,7 +22,7 @@ from omnireco.data.audience import Audience
 from omnireco.data.clock import hour_of_week, local_us
 from omnireco.data.messages import NEVER, MessageLog
 from omnireco.data.vocabulary import NONE, Vocabulary, match
-from omnireco.errors import ParameterError, SchemaError
+from omnireco.errors import DataWarning, ParameterError, SchemaError
 from omnireco.response.activity import ActivityModel
 from omnireco.response.delay import reading_after
 from omnireco.response.machines import Answers, answers_of_people, judge_answers, left_out
@@ -37,6 +38,7 @@ from omnireco.response.rates import (
     habit_curves,
     seen_counts,
 )
+from omnireco.response.touches import answers_are_dates
 
 __all__ = ["ReadingClock", "ReadingModel"]
 
@@ -116,6 +118,11 @@ class ReadingClock:
             When an argument is not the value it should be.
         ParameterError
             When the audience does not have the attribute ``provider``.
+
+        Warns
+        -----
+        DataWarning
+            When all answers on a channel are at midnight: they carry dates, and its messages are left out.
 
         Notes
         -----
@@ -412,7 +419,7 @@ def _spells(messages: MessageLog, answers: Answers, audience: Audience, life: fl
     zone_of = np.append(audience.zone, np.int32(NONE))[
         match(audience.users, messages.users, ("the audience", "the message log"))
     ]
-    rows = np.flatnonzero(zone_of[messages.user] != NONE)
+    rows = np.flatnonzero((zone_of[messages.user] != NONE) & ~_without_hours(messages, answers.at))
     user, at = messages.user[rows], messages.sent_at[rows]
     start = ((local_us(at, zone_of[user], audience.zones) / _HOUR) + 72.0) % WEEK  # 1970-01-01 was a Thursday
     end = np.where(answers.at[rows] != NEVER, answers.at[rows], answers.until[rows])
@@ -429,6 +436,21 @@ def _spells(messages: MessageLog, answers: Answers, audience: Audience, life: fl
         click=answers.click[rows] & (human > 0),
         weight=human,
     )
+
+
+def _without_hours(messages: MessageLog, at: np.ndarray) -> np.ndarray:
+    """Return which messages are of a channel whose answers carry dates and no hours, and warn of them."""
+    answered = at != NEVER
+    channels = range(len(messages.channels))
+    dates = [c for c in channels if answers_are_dates(at[answered & (messages.channel == c)])]
+    if dates:
+        warnings.warn(
+            f"ReadingClock: all answers on {', '.join(map(repr, messages.channels.ids[dates]))} are at midnight, so "
+            "they carry dates and no hours, and none is learned from them. Join the real times of opens and clicks.",
+            DataWarning,
+            stacklevel=4,
+        )
+    return np.isin(messages.channel, dates)
 
 
 def _sample(spells: Spells, n_people: int, rng: np.random.Generator) -> tuple[np.ndarray, Spells]:

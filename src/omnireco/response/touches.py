@@ -24,6 +24,11 @@ _MIDNIGHTS = 10  # answers, all of them at midnight, that are dates
 _ANSWERS = 10  # answers, with a local hour, from which hours are said to rest on them
 
 
+def answers_are_dates(at: np.ndarray) -> bool:
+    """Return whether instants of answers, of a channel, are dates: ten or more, and all midnight in one zone."""
+    return at.size >= _MIDNIGHTS and are_midnights(at)
+
+
 def sent_on(
     messages: MessageLog,
     rows: np.ndarray,
@@ -42,7 +47,7 @@ def sent_on(
         answered, watched = answered & (delay < life), np.minimum(watched, life)
     code_of = profile.users.codes(messages.users.ids, missing="none")
     hour = hour_of_week(at, zone_of[person], audience.zones)
-    if answered.sum() >= _MIDNIGHTS and are_midnights(back[answered]):
+    if answers_are_dates(back[answered]):
         hour = np.full_like(hour, NONE)
     weight = _weights(messages.propensity, rows, hour) * recency(at, hour, answered)
     return Sent(person, code_of[person], hour, answered, np.where(answered, delay, 0), watched, weight)

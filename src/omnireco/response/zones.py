@@ -8,13 +8,14 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from omnireco._checks import check_instant, check_mapping, shown
+from omnireco._checks import check_instant, check_known, check_mapping, shown
 from omnireco._compute import row_blocks
 from omnireco.data.audience import Audience
-from omnireco.data.clock import country_zones, hour_of_week, is_zone, utc_offset
+from omnireco.data.clock import country_zones, hour_of_week, utc_offset
 from omnireco.data.events import EventLog
 from omnireco.data.hours import offset_minutes
 from omnireco.data.vocabulary import NONE, Vocabulary, match
+from omnireco.data.zone_names import one_name_each
 from omnireco.data.zones import WORLD, ZonePosterior, check_zone_names
 from omnireco.errors import ParameterError, SchemaError
 from omnireco.response.activity import ActivityModel
@@ -273,21 +274,31 @@ def _by_habits(home: _Home, log: EventLog, audience: Audience, known: Vocabulary
     return home.told_apart(unknown, table)
 
 
+def _zones_of_stores(log: EventLog, shops: Mapping[Any, str]) -> tuple[Vocabulary, np.ndarray]:
+    """Return zones, and the code of the store's zone per event, -1 for none."""
+    if "store_id" not in log.labels:
+        raise ParameterError(
+            "infer_zones: stores has zones of stores, and the log has no store_id. Map the column: "
+            "EventLog.from_frame(frame, columns={'store_id': 'your_column'})."
+        )
+    (names, code), (known, rank) = log.labels["store_id"], Vocabulary.encode(list(shops), "stores")
+    row = match(known, names, ("stores", "events"), column="store_id")
+    if len(names) and (row == NONE).all():
+        check_known(known.ids, names.ids, "infer_zones: stores", missing=None)
+    places, zone = Vocabulary.encode(list(shops.values()), "stores")
+    return places, np.append(zone[np.argsort(rank)], np.int32(NONE))[np.append(row, np.int32(NONE))[code]]
+
+
 def _recorded(log: EventLog, audience: Audience, known: Vocabulary, shops: Mapping[Any, str]) -> _Clocks:
     """Return the recorded clocks of the people of an audience."""
     person = match(audience.users, log.users, ("audience", "events"))[log.user]
     offset = np.full(len(log), np.nan)
-    if "store_id" in log.labels and shops:
-        names, code = log.labels["store_id"]
-        places = Vocabulary.from_ids(sorted(set(shops.values())))
-        known_shop = [places.codes([shops[i]])[0] if i in shops else NONE for i in names.ids]
-        zone = np.array([*known_shop, NONE], np.int32)[code]
+    if shops:
+        places, zone = _zones_of_stores(log, shops)
         offset = np.where(zone >= 0, utc_offset(log.at, zone, places) / 60e6, offset)
     if "timezone" in log.labels:
-        names, code = log.labels["timezone"]
-        valid = np.array([is_zone(name) for name in names.ids] + [False], np.bool_)[code]
-        zone = np.where(valid, code, NONE).astype(np.int32)
-        offset = np.where(valid, utc_offset(log.at, zone, names) / 60e6, offset)
+        names, zone, _ = one_name_each(*log.labels["timezone"])
+        offset = np.where(zone >= 0, utc_offset(log.at, zone, names) / 60e6, offset)
     if "utc_offset_min" in log.labels:
         names, code = log.labels["utc_offset_min"]
         told = np.array([offset_minutes(name) for name in names.ids] + [np.nan])[code]
