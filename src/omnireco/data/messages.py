@@ -302,7 +302,8 @@ def _check_sent_first(sent_at: np.ndarray, after: Mapping[str, np.ndarray | None
 def _check_propensity(propensity: np.ndarray | None, where: str) -> None:
     if propensity is not None and (bad := _is_no_propensity(propensity)).any():
         raise SchemaError(
-            f"{where}: propensity must lie in (0, 1] and be no less than {_LEAST_PROPENSITY:g}; it does not in {name_rows(bad)}. "
+            f"{where}: propensity must lie in (0, 1]; it does not in {name_rows(bad)}. "
+            f"Less than {_LEAST_PROPENSITY:g} is none. "
             "Leave the column out when the probability is not known."
         )
 
