@@ -184,8 +184,9 @@ def test_answers_before_their_message():
     sent = gallery.VALUES["message log"]()
     with pytest.raises(SchemaError, match="responded_at precedes sent_at"):
         dataclasses.replace(sent, responded_at=sent.sent_at - 1)
-    with pytest.raises(SchemaError, match=r"propensity must lie in \(0, 1\]"):
-        dataclasses.replace(sent, propensity=np.zeros(len(sent)))
+    for least in (0.0, 1e-320):  # one divided by that is infinite
+        with pytest.raises(SchemaError, match=r"propensity must lie in \(0, 1\]"):
+            dataclasses.replace(sent, propensity=np.full(len(sent), least))
 
 
 @pytest.mark.parametrize("name", ["within", "between"])

@@ -25,6 +25,7 @@ __all__ = ["NEVER", "MessageLog"]
 NEVER = int(np.iinfo(np.int64).min)
 """The ``responded_at`` of a message that nobody answered."""
 
+_LEAST_PROPENSITY = 1e-15
 _OPTIONAL = ("propensity", "machine", "clicked_at", "unsubscribed_at")
 _KINDS = {
     "user_id": "id",
@@ -299,11 +300,17 @@ def _check_sent_first(sent_at: np.ndarray, after: Mapping[str, np.ndarray | None
 
 
 def _check_propensity(propensity: np.ndarray | None, where: str) -> None:
-    if propensity is not None and (bad := (propensity <= 0) | (propensity > 1)).any():
+    if propensity is not None and (bad := _is_no_propensity(propensity)).any():
         raise SchemaError(
             f"{where}: propensity must lie in (0, 1]; it does not in {name_rows(bad)}. "
+            f"Less than {_LEAST_PROPENSITY:g} is none. "
             "Leave the column out when the probability is not known."
         )
+
+
+def _is_no_propensity(propensity: np.ndarray) -> np.ndarray:
+    """Return which are none: weights are one divided by them, and their sums must stay finite."""
+    return np.asarray((propensity < _LEAST_PROPENSITY) | (propensity > 1))
 
 
 def _broken(opened: Frame) -> list[Finding]:
@@ -324,7 +331,7 @@ def _broken(opened: Frame) -> list[Finding]:
         found += finding(
             "no probability",
             "propensity",
-            (propensity <= 0) | (propensity > 1),
+            _is_no_propensity(propensity),
             "propensity lies outside (0, 1]",
             "Leave the column out when the probability is not known.",
         )
