@@ -380,3 +380,8 @@ def test_a_report_says_which_split_it_is_of():
     assert {split(other) for other in same} == {split(truth)}
     assert len({split(truth), split(truth.iloc[:2]), split(truth, train=truth)}) == 3
     assert len(split(truth)) == 16
+
+
+def test_an_estimator_is_no_metric():
+    with pytest.raises(ParameterError, match=r"metrics must be functions\. Got the class Popularity"):
+        report(metrics=[om.Popularity])

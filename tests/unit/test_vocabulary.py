@@ -148,3 +148,14 @@ def test_compress_keeps_what_occurs():
     vocabulary, codes = compress(Vocabulary.from_ids(["a", "b", "c"]), np.array([2, -1, 0], np.int32))
     assert vocabulary.ids.tolist() == ["a", "c"]
     assert codes.tolist() == [1, -1, 0]
+
+
+@pytest.mark.parametrize("ids", [[1.5, 2.0], [True], 3, None, [[1, 2]], np.array(["2025-01-01"], "datetime64[D]")])
+def test_a_vocabulary_holds_integers_or_strings(ids):
+    """1.5 was cut to 1 in silence."""
+    with pytest.raises(SchemaError, match="integers or strings in one row"):
+        Vocabulary(ids)
+
+
+def test_a_vocabulary_of_numpy_strings_is_one_of_strings():
+    assert Vocabulary(np.array(["a", "b"])) == Vocabulary.from_ids(["b", "a"])

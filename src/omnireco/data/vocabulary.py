@@ -40,6 +40,11 @@ class Vocabulary:
     ids : ndarray of shape (n,), int64 or object (str)
         Unique ids; the code of an id is its position.
 
+    Raises
+    ------
+    SchemaError
+        When the ids are no row of integers or strings; :meth:`from_ids` reads any column.
+
     Examples
     --------
     >>> users = Vocabulary.from_ids(["b", "a", "b"])
@@ -56,9 +61,14 @@ class Vocabulary:
 
     def __post_init__(self) -> None:
         ids = np.asarray(self.ids)
-        if ids.dtype != object:
-            ids = ids.astype(np.int64, copy=False)
-        ids = ids.view()
+        if ids.dtype.kind == "U":
+            ids = ids.astype(object)
+        if (ids.dtype.kind not in "iuO" and ids.size) or ids.ndim != 1:
+            raise SchemaError(
+                f"Vocabulary takes distinct integers or strings in one row. Got {ids.dtype} of shape {ids.shape}. "
+                "Write Vocabulary.from_ids(ids), which also sorts and joins repeats."
+            )
+        ids = (ids if ids.dtype == object else ids.astype(np.int64, copy=False)).view()
         ids.setflags(write=False)
         object.__setattr__(self, "ids", ids)
 

@@ -272,6 +272,10 @@ def _check_metrics(metrics: Any) -> dict[str, Metric]:
     given = list(metrics) if isinstance(metrics, Iterable) and not isinstance(metrics, (str, bytes)) else [metrics]
     if not given:
         raise ParameterError("metrics is empty. Write metrics=[om.ndcg, om.recall].")
+    if classes := [metric.__name__ for metric in given if isinstance(metric, type)]:
+        raise ParameterError(
+            f"metrics must be functions. Got the class {classes[0]}. Write metrics=[om.ndcg, om.recall]."
+        )
     titles = [metric_name(metric) for metric in given]
     twice = sorted({title for title in titles if titles.count(title) > 1})
     if twice:
