@@ -75,7 +75,7 @@ def test_stated_memory_is_the_peak(estimator, n_items, kind):
         pytest.skip("this system does not let a process reset its peak")
     assert done.returncode == 0, done.stderr
     taken, stated = json.loads(done.stdout)
-    # A triangle that is never written is held by systems with huge pages, and not by others: up to a quarter less there.
+    # A triangle that is never written is held by systems with huge pages, not by others: up to a quarter less there.
     assert 0.7 < taken / stated < 1.2, f"{estimator}: {taken / 2**20:.0f} MiB taken, {stated / 2**20:.0f} stated"
 
 
