@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -45,10 +45,6 @@ class _Weights(Part):
 
     def read(self, scope: Scope, name: str) -> Any:
         return (self.dense if scope.has(name) else self.sparse).read(scope, name)
-
-
-def _attributes(*names: str) -> Callable[[Any], dict[str, Any]]:
-    return lambda value: {name: getattr(value, name) for name in names}
 
 
 def _blocks_of_types(parts: Mapping[str, Any], sizes: Mapping[str, int]) -> None:
