@@ -310,10 +310,10 @@ def open_bandit():
         live = bandit.fit(arm[:half], x[:half], click[:half], arm_ids=range(n_arms))
         pi = live.probabilities(x[half:])
         pi /= pi.sum(axis=1, keepdims=True)
-        foreseen = om.cross_fitted_rewards(x[half:], arm[half:], click[half:], n_actions=n_arms)
+        foreseen = om.causal.cross_fitted_rewards(x[half:], arm[half:], click[half:], n_actions=n_arms)
         by_item = np.bincount(logs["bts"]["item_id"], minlength=n_arms) / len(logs["bts"])
         policies = {"learned": pi, "bts, its shares": np.broadcast_to(by_item, pi.shape)}
-        result = om.off_policy(
+        result = om.causal.off_policy(
             click[half:], log["propensity_score"].to_numpy()[half:], policies, actions=arm[half:], predicted=foreseen,
             least_effective=100,
         )  # fmt: skip

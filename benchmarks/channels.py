@@ -22,8 +22,8 @@ LEARNED = "all channels, learned"
 
 
 def main() -> None:
-    train, test = om.datasets.complete_journey(level="product_type").log.split(CUT, horizon=HORIZON)
-    print(f"{train}; cut {CUT}, split {om.fingerprint(train, test)}", flush=True)
+    train, test = om.worlds.complete_journey(level="product_type").log.split(CUT, horizon=HORIZON)
+    print(f"{train}; cut {CUT}, split {om.data.fingerprint(train, test)}", flush=True)
     ease, hand, store = om.EASE(regularization=500), om.Weights(half_life="90D", cap=20), ["store"]
     learned = om.learn_weights(
         train,
@@ -69,14 +69,16 @@ def main() -> None:
 
 def days() -> None:
     """Weekdays and weekends as two channels: one pooled matrix, joined channels, each alone."""
-    lines = om.datasets.complete_journey(level="product_type").log.select(channels=["store"]).to_frame()
+    lines = om.worlds.complete_journey(level="product_type").log.select(channels=["store"]).to_frame()
     lines = lines[lines["item_id"].notna()]
     weekend = lines["timestamp"].dt.tz_convert("America/New_York").dt.day_of_week >= 5
     lines["channel"] = weekend.map({True: "weekend", False: "weekday"})
     log = om.EventLog.from_frame(lines[["user_id", "item_id", "channel", "event", "timestamp"]])
-    cross = om.CrossChannel(om.ALS(factors=64, unobserved_weight=1.0), saturation="binary")  # chosen before the cut
+    cross = om.models.CrossChannel(
+        om.ALS(factors=64, unobserved_weight=1.0), saturation="binary"
+    )  # chosen before the cut
     for exclude_seen in (True, False):
-        compared = om.compare_channels(log, cross, horizon=HORIZON, k=K, exclude_seen=exclude_seen)
+        compared = om.evaluation.compare_channels(log, cross, horizon=HORIZON, k=K, exclude_seen=exclude_seen)
         print(f"\nseen items {'left out' if exclude_seen else 'allowed'}: {compared}", flush=True)
 
 

@@ -47,9 +47,9 @@ def films(folder: Path) -> tuple[om.Interactions, om.Interactions, om.Interactio
 
 
 def journey() -> tuple[om.Interactions, om.Interactions]:
-    whole = om.datasets.complete_journey(level="product_type")
+    whole = om.worlds.complete_journey(level="product_type")
     x = whole.log.select(channels=["store"]).matrix(om.Weights(binary=True))
-    return x, om.people_attributes(whole.audience)
+    return x, om.models.people_attributes(whole.audience)
 
 
 def new_people(name: str, x: om.Interactions, about: om.Interactions) -> None:
@@ -58,11 +58,11 @@ def new_people(name: str, x: om.Interactions, about: om.Interactions) -> None:
     train, truth = x.take(np.flatnonzero(~out)), x.take(np.flatnonzero(out))
     als = om.ALS(factors=32).fit(train)
     asked, popular = about.rows(truth.users.ids), om.Popularity().fit(train)
-    nobody = om.with_people(train, truth.users.ids)
+    nobody = om.models.with_people(train, truth.users.ids)
     lists = {
         "popularity": popular.recommend(nobody, k=K),
-        "segments": om.SegmentPopularity().fit(train, about).recommend(asked, k=K),
-        "attributes": om.learn_people(als, train, about).recommend(asked, k=K),
+        "segments": om.models.SegmentPopularity().fit(train, about).recommend(asked, k=K),
+        "attributes": om.models.learn_people(als, train, about).recommend(asked, k=K),
     }
     report = om.evaluate(lists, truth, k=K, metrics=[om.ndcg, om.recall])
     print(f"\n{name}: {truth.n_users} new people, {train}\n{report.to_frame().round(4).to_string(index=False)}")
@@ -72,12 +72,12 @@ def new_people(name: str, x: om.Interactions, about: om.Interactions) -> None:
 def new_items(name: str, x: om.Interactions, goods: om.Interactions) -> None:
     draw = np.random.default_rng(1)
     out = np.isin(x.items.ids, goods.users.ids) & (draw.random(x.n_items) < 0.2)
-    kept, held = (om.Vocabulary(x.items.ids[mask]) for mask in (~out, out))
+    kept, held = (om.data.Vocabulary(x.items.ids[mask]) for mask in (~out, out))
     train, truth = x.with_items(kept), x.with_items(held)
-    wider = om.add_new_items(om.ALS(factors=32).fit(train), goods)
+    wider = om.models.add_new_items(om.ALS(factors=32).fit(train), goods)
     histories = train.with_items(wider.items)
     shown = np.isin(wider.items.ids, held.ids)
-    chance = om.FactorModel.from_arrays(draw.normal(size=wider.factors.shape), items=wider.items)
+    chance = om.models.FactorModel.from_arrays(draw.normal(size=wider.factors.shape), items=wider.items)
     lists = {
         "any order": chance.recommend(histories, k=K, eligible=shown),
         "attributes": wider.recommend(histories, k=K, eligible=shown),

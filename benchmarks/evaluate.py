@@ -28,8 +28,8 @@ METRICS = [
     om.ndcg,
     om.recall,
     om.precision,
-    om.mean_reciprocal_rank,
-    partial(om.average_precision, divide_by="relevant"),
+    om.evaluation.mean_reciprocal_rank,
+    partial(om.evaluation.average_precision, divide_by="relevant"),
 ]
 
 

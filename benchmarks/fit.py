@@ -26,9 +26,9 @@ import scipy.sparse as sp
 from threadpoolctl import threadpool_limits
 
 import omnireco as om
-from omnireco._compute import usable_threads
-from omnireco.models.learn import full_loss, learn
-from omnireco.models.linear import _ridge_weights, gram_matrix, is_single
+from omnireco._core.compute import usable_threads
+from omnireco._kernels.als.least_squares import full_loss, learn
+from omnireco.models.matrix.linear import _ridge_weights, gram_matrix, is_single
 
 CLASSIC = {"confidence": True, "unobserved_weight": 1.0, "frequency_scaling": 0.0, "regularization": 0.01}
 
@@ -69,7 +69,7 @@ def hold_out(matrix: sp.csr_matrix, share: float = 0.1) -> tuple[sp.csr_matrix, 
 def recall(users: np.ndarray, items: np.ndarray, train: sp.csr_matrix, test: sp.csr_matrix, k: int = 20) -> float:
     """Return the mean share of held-out items found in the top k, over at most 5,000 people."""
     some = np.flatnonzero(np.diff(test.indptr))[:5000]
-    codes, _ = om.topk(users[some], items, k=k, exclude=train[some])
+    codes, _ = om.models.topk(users[some], items, k=k, exclude=train[some])
     hits = [
         np.isin(test.indices[test.indptr[u] : test.indptr[u + 1]], c).mean() for u, c in zip(some, codes, strict=True)
     ]
@@ -168,7 +168,7 @@ def bench_fold_in(factors: int, events: int, n_people: int, repeats: int) -> dic
     draw = np.random.default_rng(0)
     n_items = 20_000
     items = draw.normal(0, 0.2, (n_items, factors)).astype(np.float32)
-    model = om.FactorModel.from_arrays(items)
+    model = om.models.FactorModel.from_arrays(items)
     indices = np.sort(draw.integers(0, n_items, (n_people, events)), axis=1).ravel()
     cells = sp.csr_matrix(
         (np.ones(indices.size, np.float32), indices, np.arange(n_people + 1) * events), (n_people, n_items)

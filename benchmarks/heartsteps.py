@@ -27,7 +27,7 @@ import numpy as np
 import pandas as pd
 
 import omnireco as om
-from omnireco.evaluation.bootstrap import percentile_interval, resampled_means
+from omnireco._kernels.bootstrap import percentile_interval, resampled_means
 
 SHARE = 0.6  # of the days of each person's study that are learned from
 SLOTS = 5
@@ -124,7 +124,7 @@ def main() -> None:
     results: dict[str, object] = {"people": int(frame["user_id"].nunique()), "rows": len(frame)}
     print(f"{frame['user_id'].nunique()} people, {len(frame):,} decisions, {len(late):,} in the later days")
 
-    tired = om.Fatigue().fit(messages_of(early))
+    tired = om.timing.Fatigue().fit(messages_of(early))
     print(f"fatigue on the early days: {tired!r}")
     # fatigue before each decision, from what was pushed before it
     load = np.zeros(len(frame))
@@ -180,7 +180,7 @@ def main() -> None:
         "raw best slot of the person": own,
     }
     for least in (1000, 100):
-        found = om.off_policy(
+        found = om.causal.off_policy(
             y[test], share[slot[test]], policies, actions=slot[test], predicted=foreseen[test], people=people[test],
             estimators=["ips", "snips", "dr"], least_effective=least,
         )  # fmt: skip
@@ -215,7 +215,7 @@ def main() -> None:
         "common best two of five": top2.astype(float),
     }
     chance = np.stack([np.zeros(later.sum()), foreseen[later][np.arange(later.sum()), slot[later]]], axis=1)
-    found = om.off_policy(
+    found = om.causal.off_policy(
         y[later], propensity, {name: np.stack([1 - q, q], axis=1) for name, q in send.items()}, actions=action,
         predicted=chance, people=people[later], estimators=["ips", "snips", "dr"], least_effective=500,
     )  # fmt: skip

@@ -4,7 +4,7 @@
     OMNIRECO_DATA=/path/to/data python benchmarks/peers.py --lists DIR --peer irspack  # in the peer's own environment
     OMNIRECO_DATA=/path/to/data python benchmarks/peers.py --lists DIR                 # collects all lists, prints
 
-The SAR row of Recommenders is om.reproduce("movielens_100k_sar", path).
+The SAR row of Recommenders is om.worlds.reproduce("movielens_100k_sar", path).
 
 A peer's environment needs that peer, pandas and pyarrow; omnireco is imported only for `ours` and for collecting.
 
@@ -115,17 +115,17 @@ def ours() -> Iterator[Family]:
         return om.ALS(regularization=RIDGE, **setting)
 
     def rp3(**setting: Any) -> Any:
-        return om.RP3beta(alpha=1.0, **setting)
+        return om.models.RP3beta(alpha=1.0, **setting)
 
     knn = grid(similarity=["cosine", "tfidf", "bm25"], neighbors=[50, 200])
     yield "Popularity", [{}], functools.partial(fit, om.Popularity)
     yield "ItemKNN", knn, functools.partial(fit, om.ItemKNN)
     near = grid(similarity=["cosine", "jaccard"], neighbors=[50, 100, 200])
-    yield "UserKNN", near, functools.partial(fit, om.UserKNN)
+    yield "UserKNN", near, functools.partial(fit, om.models.UserKNN)
     yield "RP3beta", RP3, functools.partial(fit, rp3)
     yield "EASE", EASE, functools.partial(fit, om.EASE)
     yield "ALS", IALS, functools.partial(fit, als)
-    yield "SLIM", SLIM, functools.partial(fit, om.SLIM)
+    yield "SLIM", SLIM, functools.partial(fit, om.models.SLIM)
 
 
 def implicit() -> Iterator[Family]:
@@ -243,16 +243,18 @@ def blend(chosen: dict[str, dict[str, Any]], train: pd.DataFrame, held: pd.DataF
     members = {
         "EASE": om.EASE(**chosen["EASE"]),
         "ALS": om.ALS(regularization=RIDGE, **chosen["ALS"]),
-        "UserKNN": om.UserKNN(**chosen["UserKNN"]),
-        "RP3beta": om.RP3beta(alpha=1.0, **chosen["RP3beta"]),
+        "UserKNN": om.models.UserKNN(**chosen["UserKNN"]),
+        "RP3beta": om.models.RP3beta(alpha=1.0, **chosen["RP3beta"]),
     }
     x, known_items = matrix(train), held[held["item_id"].isin(train["item_id"].unique())]
     fitted = {name: model.fit(x) for name, model in members.items()}
-    learned = om.learn_blend(fitted, x.rows(np.sort(known_items["user_id"].unique())), matrix(known_items), k=K)
+    learned = om.evaluation.learn_blend(
+        fitted, x.rows(np.sort(known_items["user_id"].unique())), matrix(known_items), k=K
+    )
     whole = matrix(past)
     again = {name: members[name].fit(whole) for name in learned.weights}
-    mixed = om.BlendModel.of(again, weights=dict(learned.weights))
-    before = om.BlendModel.of({name: fitted[name] for name in learned.weights}, weights=dict(learned.weights))
+    mixed = om.models.BlendModel.of(again, weights=dict(learned.weights))
+    before = om.models.BlendModel.of({name: fitted[name] for name in learned.weights}, weights=dict(learned.weights))
     return learned.weights, (before, x), (mixed, whole)
 
 

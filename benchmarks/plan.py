@@ -20,10 +20,10 @@ import pandas as pd
 from scipy.optimize import Bounds, LinearConstraint, milp
 
 import omnireco as om
-from omnireco.planning.solve import solve
+from omnireco._kernels.packing import solve
 
 
-def week(n_people: int, seed: int = 0) -> tuple[om.Candidates, list[om.Constraint]]:
+def week(n_people: int, seed: int = 0) -> tuple[om.planning.Candidates, list[om.planning.Constraint]]:
     """Return the candidates and constraints of one week."""
     rng = np.random.default_rng(seed)
     n = n_people * 20
@@ -43,10 +43,10 @@ def week(n_people: int, seed: int = 0) -> tuple[om.Candidates, list[om.Constrain
         om.Budget("email", cost=0.01, total=n_people * 0.004),
         om.Capacity("push", per="1h", limit=max(1, n_people // 168)),
     ]
-    return om.Candidates.from_frame(frame), constraints
+    return om.planning.Candidates.from_frame(frame), constraints
 
 
-def problem(touches: om.Candidates, constraints: list[om.Constraint]):
+def problem(touches: om.planning.Candidates, constraints: list[om.planning.Constraint]):
     """Return the same problem as arrays: values, matrix and limits."""
     from scipy import sparse
 

@@ -2,7 +2,7 @@
 
     python benchmarks/promotions.py [--level product_type|product_category]
 
-Needs omnireco[demo]. Exposures (`omnireco.datasets.complete_journey_promotions`) before the cut are added to what
+Needs omnireco[demo]. Exposures (`omnireco.worlds.datasets.complete_journey_promotions`) before the cut are added to what
 households bought in the store, at a share of its mass; the share is chosen on four weeks before the cut, for each
 model by itself, and the test is touched once: what households bought in the four weeks after it. "No gain" is an
 answer. A control adds as much of what everybody buys instead: promoted goods are popular goods, so a model may gain
@@ -69,7 +69,7 @@ def main() -> None:
     parser.add_argument("--level", default="product_type", choices=["product_type", "product_category"])
     level = parser.parse_args().level
     wall, cpu = perf_counter(), process_time()
-    shown = om.datasets.complete_journey_promotions(level=level)
+    shown = om.worlds.complete_journey_promotions(level=level)
     made = {
         "seconds": perf_counter() - wall,
         "cpu_seconds": process_time() - cpu,
@@ -79,7 +79,7 @@ def main() -> None:
     print(
         f"{shown}: {made['seconds']:.1f} s, {made['cpu_seconds']:.1f} s CPU, peak {made['peak_gb']:.1f} GB", flush=True
     )
-    log = om.datasets.complete_journey(level=level).log.select(channels=["store"])
+    log = om.worlds.complete_journey(level=level).log.select(channels=["store"])
     names = [f"{model}, {name}" for model in MODELS for name in ("display", "mailer", "both", "everybody's")]
     earlier = CUT - HORIZON
     tried = lists(log, shown, earlier, dict.fromkeys(names, SHARES))

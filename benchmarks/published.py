@@ -2,7 +2,7 @@
 
     OMNIRECO_DATA=/path/to/data python benchmarks/published.py [--tune] [--only movielens_100k_mcrec]
 
-The tables, their sources and our settings stand in omnireco/_published.py; om.reproduce runs them. Settings of ALS
+The tables, their sources and our settings stand in omnireco/worlds/published.py; om.worlds.reproduce runs them. Settings of ALS
 were chosen with --tune, which sees the training side only: a fifth of the training pairs, drawn at random, is held
 out, every setting of GRIDS is fitted to the rest, and the best by the first metric is printed. Writes
 results/published.json.
@@ -22,7 +22,7 @@ import numpy as np
 import pandas as pd
 
 import omnireco as om
-from omnireco._published import TABLES
+from omnireco.worlds.published import TABLES
 
 GRIDS: dict[str, dict[str, list[Any]]] = {
     "movielens_100k_mcrec": {
@@ -66,7 +66,7 @@ def main() -> None:
     for name in [arguments.only] if arguments.only else list(GRIDS):
         if arguments.tune and name in GRIDS:
             tune(Path(folder), name)
-        done = om.reproduce(name, folder)
+        done = om.worlds.reproduce(name, folder)
         print(f"\n{done}\n\nours minus published\n{done.gaps().round(4).to_string(index=False)}\n", flush=True)
         found[name] = done.to_frame().to_dict("records")
     target = Path(__file__).parent / "results"

@@ -85,7 +85,7 @@ def main() -> None:
     train, test = log.split(TEST, horizon=f"{DAYS}D")
     learn = om.Requests.from_log(train.between(LEARN, TEST), context=CONTEXT)
     final = om.Requests.from_log(test, context=CONTEXT, per_user=1)
-    print(f"{train}; {final.requests}; split {om.fingerprint(train, test)}", flush=True)
+    print(f"{train}; {final.requests}; split {om.data.fingerprint(train, test)}", flush=True)
     again = om.Weights(half_life="60D")
     lists, costs = {}, {}
     x = train.matrix(again)

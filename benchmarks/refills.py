@@ -1,4 +1,4 @@
-"""When will it be bought again? Complete Journey, cut in time: the dates of om.Refills against the item's median.
+"""When will it be bought again? Complete Journey, cut in time: the dates of om.journeys.Refills against the item's median.
 
     OMNIRECO_DATA=/path/to/data python benchmarks/refills.py
 
@@ -22,7 +22,7 @@ import numpy as np
 import pandas as pd
 
 import omnireco as om
-from omnireco.evaluation.bootstrap import percentile_interval, resampled_means
+from omnireco._kernels.bootstrap import percentile_interval, resampled_means
 
 CUT, DAYS = "2017-10-01", 90
 
@@ -49,7 +49,7 @@ def main() -> None:
     rows = rows[["user_id", "item_id", "timestamp"]].drop_duplicates().assign(channel="store", event="purchase")
     train, test = om.EventLog.from_frame(rows).split(CUT, horizon=f"{DAYS}D")
     start = process_time()
-    model = om.Refills().fit(train)
+    model = om.journeys.Refills().fit(train)
     due = model.due(train, at=CUT)
     seconds = process_time() - start
     cut, end = pd.Timestamp(CUT, tz="UTC"), pd.Timestamp(CUT, tz="UTC") + pd.Timedelta(days=DAYS)
@@ -61,7 +61,7 @@ def main() -> None:
         "cpu seconds": seconds,
         "chance of the next 7 days": float(due["chance"].mean()),
         "happened": float(window.mean()),
-        "calibration error": om.calibration_error(due["chance"], window),
+        "calibration error": om.models.calibration_error(due["chance"], window),
     }
     due = due[(due["purchases"] >= 3) & (due["last_at"] >= cut - pd.Timedelta("60D"))]
     came = due["timestamp"].notna()

@@ -29,9 +29,9 @@ from scipy import stats
 from scipy.special import gammaln
 
 import omnireco as om
-from omnireco import _world
-from omnireco.evaluation.timing import timing_skill
-from omnireco.response.sessions import local_hours, session_starts
+from omnireco.timing.sessions import local_hours, session_starts
+from omnireco.timing.skill import timing_skill
+from omnireco.worlds import world as _world
 
 GAP = 30 * 60_000_000
 
@@ -59,7 +59,7 @@ def purchases(folder: Path) -> tuple[om.EventLog, str | None]:
     return om.EventLog.from_frame(frame, columns=names), "America/New_York"
 
 
-def hours_of(log: om.EventLog, users: om.Vocabulary, audience: om.Audience) -> tuple[np.ndarray, np.ndarray]:
+def hours_of(log: om.EventLog, users: om.data.Vocabulary, audience: om.Audience) -> tuple[np.ndarray, np.ndarray]:
     """Return sessions per person and local hour, and each person's last hour (-1: none)."""
     rows = session_starts(log.user, log.at, GAP)
     hours = local_hours(log, audience, rows)
@@ -81,9 +81,9 @@ def skill(log: om.EventLog, zone: str | None, share: float) -> pd.DataFrame:
     population = past.sum(axis=0) + 1.0
     population /= population.sum()
     begin = perf_counter()
-    fitted = om.ActivityProfile().fit(train, audience)
+    fitted = om.timing.ActivityProfile().fit(train, audience)
     print(f"\n{fitted}\n  fitted in {perf_counter() - begin:.1f} s; cut {cut:%Y-%m-%d}; {fitted.pooling}")
-    flat = om.ActivityProfile(segments=1).fit(train, audience)
+    flat = om.timing.ActivityProfile(segments=1).fit(train, audience)
     daily = np.tile(population.reshape(7, 24).sum(axis=0) / 7, 7)
     n = past.sum(axis=1, keepdims=True)
     raw = np.where(n > 0, (past + 1e-3) / (n + 0.168), population)
@@ -158,7 +158,7 @@ def gaps(n_users: int, seeds: int) -> pd.DataFrame:
 
 def counted(log: om.EventLog, audience: om.Audience, sent: om.MessageLog, ids: np.ndarray) -> np.ndarray:
     """Return undecayed sessions per person and local hour, without those that messages caused."""
-    model = om.ActivityProfile(half_life=None, segments=1).fit(log, audience, messages=sent)
+    model = om.timing.ActivityProfile(half_life=None, segments=1).fit(log, audience, messages=sent)
     return model.counts(model.users.codes(ids, missing="none"))
 
 

@@ -23,7 +23,7 @@ import pandas as pd
 
 import omnireco as om
 from omnireco.data.clock import clock_changes
-from omnireco.response import activity, send_time, sessions
+from omnireco.timing import activity, send_time, sessions
 
 HOUR, WEEK = 3_600_000_000, 168
 ZONES = np.array(["Europe/Berlin", "America/New_York", "Asia/Kolkata", "Asia/Tokyo"], object)
@@ -48,7 +48,7 @@ def world(n_people: int, n_events: int, days: int = 90, seed: int = 0) -> tuple[
         [np.tile(np.exp(-0.5 * ((hours - peak + 12) % 24 - 12) ** 2 / 4) + 0.05, 7) for peak in (7, 12, 16, 20, 23)]
     )
     zone, kind = np.arange(n_people, dtype=np.int32) % 4, np.arange(n_people) // 4 % 5
-    names = om.Vocabulary.from_ids(ZONES)
+    names = om.data.Vocabulary.from_ids(ZONES)
     at = START + HOUR * np.arange(days * 24, dtype=np.int64)
     local = om.data.clock.hour_of_week(at[:, None], names.codes(ZONES)[None, :], names)
     share = weeks[:, local].transpose(1, 2, 0).reshape(at.size, 20)  # (hours, zone x kind)
@@ -62,8 +62,8 @@ def world(n_people: int, n_events: int, days: int = 90, seed: int = 0) -> tuple[
         rng.shuffle(user[place:stop])
         when[place:stop] = hour + np.sort(rng.integers(0, HOUR, stop - place))
         place = stop
-    one, zero = om.Vocabulary.from_ids(["x"]), np.zeros(n_events, np.int32)
-    people = om.Vocabulary.from_ids(np.arange(n_people))
+    one, zero = om.data.Vocabulary.from_ids(["x"]), np.zeros(n_events, np.int32)
+    people = om.data.Vocabulary.from_ids(np.arange(n_people))
     log = om.EventLog(people, one, one, one, user, zero, zero, zero, when, None, {}, START, START + days * 24 * HOUR)
     audience = om.Audience.from_frame(
         pd.DataFrame({"user_id": np.arange(n_people), "timezone": ZONES[zone], "consent_push": True})

@@ -2,7 +2,7 @@
 
     OMNIRECO_DATA=/path/to/data python benchmarks/sequences.py [--tune] [--sessions]
 
-Protocol, published numbers and settings stand in omnireco/_published.py; om.reproduce runs them. --tune prints what
+Protocol, published numbers and settings stand in omnireco/worlds/published.py; om.worlds.reproduce runs them. --tune prints what
 mixes of the two models give on the last but one item, which the parameters never see either. Learning on that item as
 well would raise such numbers by 15 to 18 %; no number here does. Writes results/sequences.json.
 
@@ -24,9 +24,9 @@ from time import process_time
 import numpy as np
 
 import omnireco as om
-from omnireco._published import DECAYED, TABLES, Mix
-from omnireco.evaluation.bootstrap import percentile_interval, resampled_means
-from omnireco.reproduce import fit_sequences, read_sequences, sequence_gains
+from omnireco._kernels.bootstrap import percentile_interval, resampled_means
+from omnireco.worlds.published import DECAYED, TABLES, Mix
+from omnireco.worlds.reproduce import fit_sequences, read_sequences, sequence_gains
 
 NAME = "amazon_toys_seq"
 ALONE = Mix(1.0, 0.0)
@@ -43,12 +43,15 @@ def tune(folder: Path) -> None:
 
 def sessions(folder: Path) -> None:
     """Print SessionKNN, NextItem and their paired difference."""
-    file, ways = folder / NAME / "sequences.parquet", {"default": om.SessionKNN().weights, "0.7 per step": DECAYED}
+    file, ways = (
+        folder / NAME / "sequences.parquet",
+        {"default": om.models.SessionKNN().weights, "0.7 per step": DECAYED},
+    )
     train, known, target = read_sequences(file, back=1)
     some = np.sort(np.random.default_rng(0).choice(known.n_users, 3_000, replace=False))
     best = (-1.0, 0, "")
     for neighbors in (100, 500):
-        model = om.SessionKNN(neighbors=neighbors, gap="100000D", half_life=None).fit(train)
+        model = om.models.SessionKNN(neighbors=neighbors, gap="100000D", half_life=None).fit(train)
         for name, weights in ways.items():
             histories = known.matrix(weights).with_items(train.items).take(some)
             value = float(sequence_gains({"next_item": model}, ALONE, histories, target, k=10)[:, 1].mean())
@@ -56,7 +59,7 @@ def sessions(folder: Path) -> None:
             best = max(best, (value, neighbors, name))
     train, known, target = read_sequences(file)
     following = TABLES[NAME].mixed[0]
-    ours = om.SessionKNN(neighbors=best[1], gap="100000D", half_life=None, weights=ways[best[2]])
+    ours = om.models.SessionKNN(neighbors=best[1], gap="100000D", half_life=None, weights=ways[best[2]])
     gains, rows = {}, []
     for name, estimator, weights in (("NextItem", following, DECAYED), ("SessionKNN", ours, ways[best[2]])):
         start = process_time()
@@ -68,7 +71,7 @@ def sessions(folder: Path) -> None:
         rows.append({"model": name} | summary(gains[name]) | spent)
         print(f"  {rows[-1]}", flush=True)
     rows.append({"model": "SessionKNN less NextItem"} | summary(gains["SessionKNN"] - gains["NextItem"]))
-    print(f"  {rows[-1]}; split {om.fingerprint(train, known)}", flush=True)
+    print(f"  {rows[-1]}; split {om.data.fingerprint(train, known)}", flush=True)
     RESULTS.mkdir(exist_ok=True)
     (RESULTS / "sequences_sessions.json").write_text(json.dumps(rows, indent=1))
 
@@ -96,7 +99,7 @@ def main() -> None:
         return
     if arguments.tune:
         tune(Path(folder))
-    done = om.reproduce(NAME, folder)
+    done = om.worlds.reproduce(NAME, folder)
     print(done)
     RESULTS.mkdir(exist_ok=True)
     (RESULTS / "sequences.json").write_text(json.dumps(done.to_frame().to_dict("records"), indent=1))

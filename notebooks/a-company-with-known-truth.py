@@ -63,7 +63,7 @@ gap.loc[gap["metric"] == "ndcg", ["model", "difference", "low", "high", "n_users
 # together, the one on the right is true.
 
 # %%
-profile = om.ActivityProfile().fit(train, audience)
+profile = om.timing.ActivityProfile().fit(train, audience)
 fig, (left, right) = plt.subplots(1, 2, figsize=(13, 3))
 plotting.week(profile.population, title="Learned", ax=left)
 plotting.week(world.truth.hours.mean(axis=0), title="True", ax=right)

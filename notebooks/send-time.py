@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 import omnireco as om
-from omnireco.response.explore import explore, power
+from omnireco.timing.explore import explore, power
 
 world = om.simulate(
     n_users=600,
@@ -37,7 +37,7 @@ log, sent
 # little and much history. The verdict may be "do not bother".
 
 # %%
-room = om.headroom(log, audience, messages=sent, n_bootstrap=300)
+room = om.timing.headroom(log, audience, messages=sent, n_bootstrap=300)
 print(room.verdict)
 skill = room.skill[room.skill["history"] != "all"]
 fig, ax = plt.subplots(figsize=(7, 2.8))
@@ -62,7 +62,7 @@ plt.show()
 # bars are their raw sessions, the line what was learned, the dashed line the truth.
 
 # %%
-activity = om.ActivityProfile().fit(log, audience, messages=sent)
+activity = om.timing.ActivityProfile().fit(log, audience, messages=sent)
 ids = world.users["user_id"].to_numpy()
 known = activity.users.codes(ids, missing="none")
 few, some, many = np.argsort(np.where(known >= 0, activity.history[known], 0))[[60, 300, 590]]
@@ -86,7 +86,7 @@ plt.show()
 # hour at risk*, and tells machines from people by their delays.
 
 # %%
-clock = om.ReadingClock().fit(sent, audience, activity=activity)
+clock = om.timing.ReadingClock().fit(sent, audience, activity=activity)
 print(clock)
 zone = audience.zone[audience.users.codes(sent.users.ids)][sent.user]
 hour = om.data.clock.hour_of_week(sent.responded_at, zone, audience.zones)[sent.responded] % 24
@@ -168,7 +168,7 @@ plt.show()
 # ## Keep learning
 #
 # A sender who always takes the best believed hour never finds a better one. `explore` draws hours with exact
-# probabilities, mostly good ones, and stores them; later, `om.off_policy` can say what other choices would have earned.
+# probabilities, mostly good ones, and stores them; later, `om.causal.off_policy` can say what other choices would have earned.
 # How many explored messages a lift needs to be seen is known beforehand:
 
 # %%
@@ -191,7 +191,7 @@ pd.DataFrame(table, columns=["relative lift", "matched", "explored", "sends at 5
 # days a message weighs 0.54 on average over those seven, so 0.2 is 0.37 in its units.
 
 # %%
-tired = om.Fatigue().fit(om.MessageLog.from_frame(people_only))
+tired = om.timing.Fatigue().fit(om.MessageLog.from_frame(people_only))
 table = tired.to_frame()
 fig, ax = plt.subplots(figsize=(7, 2))
 middle = table["coefficient"]

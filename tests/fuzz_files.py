@@ -29,7 +29,7 @@ from typing import Any
 import numpy as np
 
 import omnireco as om
-from omnireco.io import _checksum
+from omnireco.files.io import _checksum
 
 SECONDS = 20  # for one file
 SPARE = 256 << 20  # bytes beyond twice the file: what the process takes for its own work
@@ -205,13 +205,13 @@ def use(value: Any, gallery: Any) -> None:
     asked: list[Any] = [lambda: repr(value), *questions(value)]
     ids = w.audience.users.ids[:20]
     at = w.slots.at[:5]
-    if isinstance(value, om.Model):
+    if isinstance(value, om.models.Model):
         asked += [lambda: value.recommend(w.x, k=3), lambda: value.score(w.x, w.x.items.ids[:3])]
         asked += [lambda: value.similar_items(w.x.items.ids[:3], k=2)]
     asked += {
         "Audience": [lambda: om.candidates(w.lists, value, w.send_time, w.slots, channels=["email"], eligibility=[om.QuietHours("21:00", "08:00")])],
-        "EventLog": [lambda: om.NextItem().fit(value), lambda: om.ActivityProfile().fit(value, w.audience), lambda: value.before("2025-02-01")],
-        "MessageLog": [lambda: om.SendTime().fit(w.log, value, w.audience), lambda: om.Fatigue().fit(value)],
+        "EventLog": [lambda: om.models.NextItem().fit(value), lambda: om.timing.ActivityProfile().fit(value, w.audience), lambda: value.before("2025-02-01")],
+        "MessageLog": [lambda: om.SendTime().fit(w.log, value, w.audience), lambda: om.timing.Fatigue().fit(value)],
         "Interactions": [lambda: om.ALS(factors=4, iterations=1).fit(value), lambda: om.ItemKNN().fit(value).recommend(value, k=2)],
         "Recommendations": [lambda: value.head(1), lambda: om.evaluate({"a": value}, w.x, k=2, metrics=[om.ndcg], n_bootstrap=2)],
         "SendTimeModel": [lambda: value.slot_probability(w.audience, np.arange(20), "email", at), lambda: value.probability(ids[:5], "push", at, w.audience), lambda: value.interval(ids[:5], "email", at, w.audience), lambda: [value.curve(ids[0], name) for name in (None, "email", "push")], lambda: value.best(w.audience, "2025-03-10", 2, channel="email")],

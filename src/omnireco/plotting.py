@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from omnireco._checks import (
+from omnireco._core.checks import (
     check_choice,
     check_columns,
     check_integer,
@@ -22,10 +22,10 @@ from omnireco._checks import (
     shown,
 )
 from omnireco.data.events import EventLog
-from omnireco.data.zones import check_zone_names
 from omnireco.errors import ParameterError
 from omnireco.evaluation.channel_report import ChannelReport
 from omnireco.evaluation.report import Report
+from omnireco.identity.zones import check_zone_names
 from omnireco.planning import Plan
 
 if TYPE_CHECKING:
@@ -556,7 +556,7 @@ def channels_over_time(report: ChannelReport, *, measure: str = "share_of_people
 
 
 def _check_report(report: Any) -> None:
-    check_kind(report, ChannelReport, "report", "om.channel_report(log)")
+    check_kind(report, ChannelReport, "report", "om.evaluation.channel_report(log)")
 
 
 def _quiet(quiet: Any) -> tuple[int, int]:

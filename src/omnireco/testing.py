@@ -18,12 +18,13 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 import scipy.sparse as sp
 
-from omnireco._checks import check_integer
-from omnireco._random import stream
+from omnireco._core.checks import check_integer
+from omnireco._core.random import stream
 from omnireco.data.interactions import Interactions
+from omnireco.data.recommendations import Recommendations
 from omnireco.data.vocabulary import NONE, Vocabulary
 from omnireco.errors import UnknownIdError
-from omnireco.models.base import Model, Recommendations
+from omnireco.models.base import Model
 
 if TYPE_CHECKING:
     from omnireco.planning.candidates import Candidates
@@ -82,7 +83,7 @@ def check_model(estimator: Estimator, x: Interactions) -> None:
 
     Examples
     --------
-    >>> from omnireco.models.popularity import Popularity
+    >>> from omnireco.models.matrix.popularity import Popularity
     >>> check_model(Popularity(), small_matrix(n_users=10, n_items=6))
     """
     for law in MODEL_LAWS:
@@ -351,7 +352,7 @@ def fits_twice_as_once(estimator: Estimator, x: Interactions) -> None:
     before = first.recommend(x, k=7)
     half = x.take(np.arange(max(1, x.n_users // 2)))
     estimator.fit(half)
-    fix = "Draw from omnireco._random.stream(seed, name) and keep nothing in the estimator."
+    fix = "Draw from omnireco._core.random.stream(seed, name) and keep nothing in the estimator."
     _require_same(before, estimator.fit(x).recommend(x, k=7), "fits_twice_as_once", fix)
     _require_same(before, first.recommend(x, k=7), "fits_twice_as_once (first model)", fix)
 

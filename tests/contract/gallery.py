@@ -14,8 +14,8 @@ import pandas as pd
 import scipy.sparse as sp
 
 import omnireco as om
-from omnireco.evaluation.offpolicy import off_policy
-from omnireco.response.channel import ChannelPreference
+from omnireco.causal.off_policy import off_policy
+from omnireco.choices.channel import ChannelPreference
 
 NOWHERE = pd.Series([None], dtype="string")
 
@@ -29,21 +29,21 @@ def world() -> SimpleNamespace:
     w.audience = om.Audience.from_frame(made.users, attributes=["age_group"])
     w.x, w.train = w.log.matrix(om.Weights(half_life="30D")), w.log.before("2025-02-10")
     w.als = om.ALS(factors=8, iterations=3, seed=7).fit(w.x)
-    w.attributes = om.people_attributes(w.audience)
-    w.placed = om.learn_people(w.als, w.x, w.attributes)
-    w.fallback = om.Fallback({"taste": w.als, "attributes": w.placed, "segments": segments(w)})
+    w.attributes = om.models.people_attributes(w.audience)
+    w.placed = om.models.learn_people(w.als, w.x, w.attributes)
+    w.fallback = om.models.Fallback({"taste": w.als, "attributes": w.placed, "segments": segments(w)})
     w.lists = w.als.recommend(w.x, k=3)
     w.send_time = om.SendTime().fit(w.log, w.sent, w.audience)
     w.slots = om.slots("2025-03-10", days=2)
     rules = [om.QuietHours("21:00", "08:00")]
     w.touches = om.candidates(w.lists, w.audience, w.send_time, w.slots, channels=["email"], eligibility=rules)
-    w.activity = om.ActivityProfile(channels=("app",)).fit(w.log, w.audience)
-    w.cross = om.CrossChannel(om.ALS(factors=4, iterations=2)).fit(w.x)
+    w.activity = om.timing.ActivityProfile(channels=("app",)).fit(w.log, w.audience)
+    w.cross = om.models.CrossChannel(om.ALS(factors=4, iterations=2)).fit(w.x)
     return w
 
 
 def segments(w: SimpleNamespace) -> Any:
-    return om.SegmentPopularity().fit(w.x, w.attributes)
+    return om.models.SegmentPopularity().fit(w.x, w.attributes)
 
 
 def _creatives() -> tuple[Any, Any, Any]:
@@ -59,7 +59,7 @@ def _creatives() -> tuple[Any, Any, Any]:
 
 def _creative_model() -> Any:
     sent, art, _ = _creatives()
-    return om.Creatives().fit(sent, art)
+    return om.choices.Creatives().fit(sent, art)
 
 
 def _choices() -> Any:
@@ -109,18 +109,18 @@ VALUES: dict[str, Callable[[], Any]] = {
     "audience": lambda: world().audience,
     "catalog": lambda: world().catalog,
     "interactions": lambda: world().x,
-    "identities": lambda: om.Identities.from_links(
+    "identities": lambda: om.identity.Identities.from_links(
         pd.DataFrame({"kind_a": ["email"] * 2, "id_a": ["e", "f"], "kind_b": ["cookie"] * 2, "id_b": ["b", "c"]}),
         max_links={("email", "cookie"): 9},
         expiry="4D",
         trusted=["email"],
     ),
-    "zone posterior": lambda: om.infer_zones(world().log, world().audience),
+    "zone posterior": lambda: om.timing.infer_zones(world().log, world().audience),
     "requests": lambda: om.Requests.from_log(world().log, context=["channel"], per_user=1).requests,
     "weights": lambda: om.Weights(events={"view": 2}, half_life="30D", targets={"view": {1.0: 0.5}}, verdicts=["view"]),
-    "link rules": lambda: om.LinkRules(max_links={"card": 3}, expiry={"cookie": "30D"}),
+    "link rules": lambda: om.identity.LinkRules(max_links={"card": 3}, expiry={"cookie": "30D"}),
     "quality report": lambda: world().log.check(),
-    "resolve report": lambda: om.ResolveReport(*range(7)),
+    "resolve report": lambda: om.data.ResolveReport(*range(7)),
     "slots": lambda: world().slots,
     "vocabulary": lambda: world().log.users,
     "recommendations": lambda: world().lists,
@@ -128,26 +128,26 @@ VALUES: dict[str, Callable[[], Any]] = {
     "dense item model": lambda: om.EASE().fit(world().x),
     "sparse item model": lambda: om.ItemKNN().fit(world().x),
     "popularity model": lambda: om.BuyAgain().fit(world().x),
-    "projection model": lambda: om.PureSVD(factors=4).fit(world().x),
-    "neighbor model": lambda: om.UserKNN().fit(world().x),
-    "session model": lambda: om.SessionKNN().fit(world().log),
-    "typed model": lambda: om.TypedEASE().fit(world().log),
+    "projection model": lambda: om.models.PureSVD(factors=4).fit(world().x),
+    "neighbor model": lambda: om.models.UserKNN().fit(world().x),
+    "session model": lambda: om.models.SessionKNN().fit(world().log),
+    "typed model": lambda: om.models.TypedEASE().fit(world().log),
     "blend model": lambda: om.Blend(models={"a": om.EASE(), "b": om.ItemKNN()}).fit(world().x),
     "channel model": lambda: world().cross.on("app"),
     "attribute model": lambda: world().placed,
     "segment model": lambda: segments(world()),
     "fallback": lambda: world().fallback,
     "fallback lists": lambda: world().fallback.recommend(world().x, k=3, attributes=world().attributes),
-    "what next": lambda: om.WhatNext(model=world().als, fade="10min"),
+    "what next": lambda: om.models.WhatNext(model=world().als, fade="10min"),
     "ranker": lambda: _ranker("logit"),
     "ranker of trees": lambda: _ranker("lambdamart"),
-    "refill model": lambda: om.Refills(events=["view"]).fit(world().log),
-    "follow-ups model": lambda: om.FollowUps(events=["view"]).fit(world().log),
-    "explanations": lambda: om.explain(world().als, world().x, world().lists),
+    "refill model": lambda: om.journeys.Refills(events=["view"]).fit(world().log),
+    "follow-ups model": lambda: om.journeys.FollowUps(events=["view"]).fit(world().log),
+    "explanations": lambda: om.models.explain(world().als, world().x, world().lists),
     "activity model": lambda: world().activity,
     "send time model": lambda: world().send_time,
-    "reading model": lambda: om.ReadingClock().fit(world().sent, world().audience, activity=world().activity),
-    "fatigue model": lambda: om.Fatigue().fit(world().sent),
+    "reading model": lambda: om.timing.ReadingClock().fit(world().sent, world().audience, activity=world().activity),
+    "fatigue model": lambda: om.timing.Fatigue().fit(world().sent),
     "channel preference": lambda: ChannelPreference().fit(world().sent),
     "creative model": _creative_model,
     "creative choices": _choices,
@@ -156,19 +156,19 @@ VALUES: dict[str, Callable[[], Any]] = {
     "candidates": lambda: world().touches,
     "plan": lambda: om.plan(world().touches, constraints=[om.FrequencyCap(1, per="7D"), om.Budget("email", cost=1, total=9)]),
     "report": _report,
-    "channel comparison": lambda: om.compare_channels(world().log, horizon="14D", k=3, n_bootstrap=20),
-    "channel report": lambda: om.channel_report(world().log),
+    "channel comparison": lambda: om.evaluation.compare_channels(world().log, horizon="14D", k=3, n_bootstrap=20),
+    "channel report": lambda: om.evaluation.channel_report(world().log),
     "off-policy": lambda: off_policy(np.ones(2000), np.full(2000, 0.5), np.full(2000, 0.4), n_bootstrap=20),
-    "learned blend": lambda: om.learn_blend({"a": om.EASE().fit(world().x), "b": world().als}, world().x, world().x, k=3),
-    "learned weights": lambda: om.LearnedWeights(
+    "learned blend": lambda: om.evaluation.learn_blend({"a": om.EASE().fit(world().x), "b": world().als}, world().x, world().x, k=3),
+    "learned weights": lambda: om.evaluation.LearnedWeights(
         om.Weights(), om.EASE(), om.Weights(), om.EASE(), om.Weights(half_life="3D"), True, 0.1, 0.05, float("nan"),
         (("app", 0.1, 0.0, 0.2),), (("half_life=3D", 0.2),), "ndcg", 9, "0a",
     ),
-    "reproduction": lambda: om.Reproduction(
+    "reproduction": lambda: om.worlds.Reproduction(
         "ml", "paper", "all items", ("ndcg",),
         (("EASE", "ours", np.ones(1), np.ones(1), np.full(1, np.nan), 0.5, "EASE()"),), 9, "0a",
     ),
-    "headroom": lambda: om.headroom(world().log, world().audience, at="2025-02-15"),
+    "headroom": lambda: om.timing.headroom(world().log, world().audience, at="2025-02-15"),
 }  # fmt: skip
 
 STATES: dict[str, Callable[[], Any]] = {
@@ -197,27 +197,27 @@ STATES: dict[str, Callable[[], Any]] = {
         pd.DataFrame({"user_id": [1, 1], "item_id": list("ab"), "weight": [1.0, 2.0], "target": [1.0, 0.0]})
     ),
     "requests, empty": lambda: om.Requests.from_frame(_frame()[["user_id", "timestamp"]].iloc[:0]),
-    "vocabulary, no integers": lambda: om.Vocabulary(np.empty(0, np.int64)),
-    "vocabulary, no strings": lambda: om.Vocabulary(np.empty(0, object)),
+    "vocabulary, no integers": lambda: om.data.Vocabulary(np.empty(0, np.int64)),
+    "vocabulary, no strings": lambda: om.data.Vocabulary(np.empty(0, object)),
     "lists, nobody": lambda: om.Recommendations.from_frame(
         pd.DataFrame({"user_id": [1], "item_id": [1], "rank": [1]}).iloc[:0]
     ),
     "lists, padded": lambda: world().als.recommend(world().x, k=40),
-    "candidates, empty": lambda: om.Candidates.from_frame(_touches().iloc[:0]),
-    "candidates, past and labels": lambda: om.Candidates.from_frame(
+    "candidates, empty": lambda: om.planning.Candidates.from_frame(_touches().iloc[:0]),
+    "candidates, past and labels": lambda: om.planning.Candidates.from_frame(
         _touches().assign(offer_id=[None], creative_id="c", probability=0.5),
         messages=om.MessageLog.from_frame(_messages()),
         once_per_item=True,
     ),
-    "plan of nothing": lambda: om.plan(om.Candidates.from_frame(_touches().iloc[:0])),
+    "plan of nothing": lambda: om.plan(om.planning.Candidates.from_frame(_touches().iloc[:0])),
     "send time without messages": lambda: om.SendTime(life="2D").fit(world().log, None, world().audience),
-    "activity for ever": lambda: om.ActivityProfile(prior=float("inf"), half_life=None).fit(world().log, world().audience),
-    "activity by attributes": lambda: om.ActivityProfile(segments=2, covariates=("age_group",)).fit(
+    "activity for ever": lambda: om.timing.ActivityProfile(prior=float("inf"), half_life=None).fit(world().log, world().audience),
+    "activity by attributes": lambda: om.timing.ActivityProfile(segments=2, covariates=("age_group",)).fit(
         world().log, world().audience
     ),
-    "activity by given segments": lambda: om.ActivityProfile(segments="age_group").fit(world().log, world().audience),
-    "reading without activity": lambda: om.ReadingClock().fit(world().sent, world().audience),
-    "fatigue of nobody": lambda: om.Fatigue().fit(om.MessageLog.from_frame(_messages().iloc[:0])),
+    "activity by given segments": lambda: om.timing.ActivityProfile(segments="age_group").fit(world().log, world().audience),
+    "reading without activity": lambda: om.timing.ReadingClock().fit(world().sent, world().audience),
+    "fatigue of nobody": lambda: om.timing.Fatigue().fit(om.MessageLog.from_frame(_messages().iloc[:0])),
     "channel preference, groups and kinds": lambda: ChannelPreference().fit(
         world().sent, kinds=world().catalog, groups=pd.DataFrame({"user_id": world().sent.users.ids, "group": "a"})
     ),
@@ -229,10 +229,10 @@ STATES: dict[str, Callable[[], Any]] = {
     "bandit, features": lambda: om.LinearBandit(policy="linucb").start([3, 4], n_features=0, features=[[1.0], [2.0]]),
     "bandit, a short memory": lambda: _bandit(memory=15),
     "channel model of all": lambda: world().cross,
-    "neighbours by person": lambda: om.UserKNN(chosen="by person").fit(world().x),
-    "model of one item": lambda: om.FactorModel.from_arrays([[1.0, 2.0]]),
-    "typed, fading": lambda: om.TypedEASE(input_half_life=dt.timedelta(days=30)).fit(world().log),
-    "rules": lambda: om.QuietHours("21:00", "08:00", zones=om.infer_zones(world().log, world().audience)),
-    "estimator of estimators": lambda: om.Blend(models={"a": om.ALS(seed=3), "b": om.NextItem()}, weights={"a": 2.0}),
-    "estimator with a weight": lambda: om.SessionKNN(weights=om.Weights(half_life=dt.timedelta(days=1))),
+    "neighbours by person": lambda: om.models.UserKNN(chosen="by person").fit(world().x),
+    "model of one item": lambda: om.models.FactorModel.from_arrays([[1.0, 2.0]]),
+    "typed, fading": lambda: om.models.TypedEASE(input_half_life=dt.timedelta(days=30)).fit(world().log),
+    "rules": lambda: om.QuietHours("21:00", "08:00", zones=om.timing.infer_zones(world().log, world().audience)),
+    "estimator of estimators": lambda: om.Blend(models={"a": om.ALS(seed=3), "b": om.models.NextItem()}, weights={"a": 2.0}),
+    "estimator with a weight": lambda: om.models.SessionKNN(weights=om.Weights(half_life=dt.timedelta(days=1))),
 }  # fmt: skip

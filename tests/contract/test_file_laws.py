@@ -16,8 +16,8 @@ import pytest
 import scipy.sparse as sp
 
 import omnireco as om
-from omnireco._forms.form import Form
-from omnireco._forms.kinds import forms
+from omnireco.files.form import Form
+from omnireco.files.kinds import forms
 
 _SPEC = importlib.util.spec_from_file_location("gallery", Path(__file__).parent / "gallery.py")
 gallery = importlib.util.module_from_spec(_SPEC)
@@ -90,7 +90,7 @@ def same(a, b, where="value"):
         assert a.shape == b.shape, where
     elif isinstance(a, pd.DataFrame):
         pd.testing.assert_frame_equal(a, b)
-    elif isinstance(a, om.Vocabulary):
+    elif isinstance(a, om.data.Vocabulary):
         assert (a.ids.dtype, a) == (b.ids.dtype, b), where
     elif isinstance(a, Mapping):
         assert list(a) == list(b), where
@@ -100,7 +100,7 @@ def same(a, b, where="value"):
         assert len(a) == len(b), where
         for position, pair in enumerate(zip(a, b, strict=True)):
             same(*pair, f"{where}[{position}]")
-    elif isinstance(a, om.LiveBandit):
+    elif isinstance(a, om.choices.LiveBandit):
         for pair in zip(
             (a.bandit, a.arms, *a.parts(), a.counts()), (b.bandit, b.arms, *b.parts(), b.counts()), strict=True
         ):
@@ -134,7 +134,7 @@ def test_estimators_and_rules_come_back_equal(form, tmp_path):
     needed = {
         "Blend": {"models": {"a": om.EASE()}}, "Ranker": {"models": [om.EASE()]}, "Budget": {"channel": "p", "cost": 1, "total": 2},
         "Capacity": {"channel": "p", "limit": 3}, "FrequencyCap": {"n": 1, "per": "7D"}, "QuietHours": {"start": "21:00", "end": "08:00"},
-        "WhatNext": {"model": gallery.world().als}, "ResolveReport": dict.fromkeys(om.ResolveReport.__dataclass_fields__, 1),
+        "WhatNext": {"model": gallery.world().als}, "ResolveReport": dict.fromkeys(om.data.ResolveReport.__dataclass_fields__, 1),
     }  # fmt: skip
     if form.name in ("LearnedBlend", "LearnedWeights"):
         return  # in the gallery

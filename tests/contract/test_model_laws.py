@@ -7,23 +7,24 @@ import pandas as pd
 import pytest
 import scipy.sparse as sp
 
-from omnireco import _compute, io
+from omnireco import files as io
+from omnireco._core import compute as _compute
 from omnireco.data import EventLog, Interactions
 from omnireco.errors import NotFittedError
 from omnireco.models import base, linear
 from omnireco.models.base import Model
-from omnireco.models.blend import Blend
-from omnireco.models.channels import CrossChannel
-from omnireco.models.factors import ALS, FactorModel
-from omnireco.models.graph import GFCF, P3alpha, RP3beta
-from omnireco.models.linear import EASE, ItemKNN, ItemModel
-from omnireco.models.neighbors import NeighborModel, UserKNN
-from omnireco.models.popularity import BuyAgain, Popularity, PopularityModel
-from omnireco.models.sequence import NextItem
-from omnireco.models.session import SessionKNN
-from omnireco.models.slim import SLIM
-from omnireco.models.svd import PureSVD
-from omnireco.models.typed import TypedEASE, TypedModel
+from omnireco.models.matrix.factors import ALS, FactorModel
+from omnireco.models.matrix.graph import GFCF, P3alpha, RP3beta
+from omnireco.models.matrix.linear import EASE, ItemKNN, ItemModel
+from omnireco.models.matrix.neighbors import NeighborModel, UserKNN
+from omnireco.models.matrix.popularity import BuyAgain, Popularity, PopularityModel
+from omnireco.models.matrix.slim import SLIM
+from omnireco.models.matrix.svd import PureSVD
+from omnireco.models.matrix.typed import TypedEASE, TypedModel
+from omnireco.models.sequence.next_item import NextItem
+from omnireco.models.sequence.sessions import SessionKNN
+from omnireco.models.together.blend import Blend
+from omnireco.models.together.cross_channel import CrossChannel
 from omnireco.testing import MODEL_LAWS, check_model, small_matrix
 
 

@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 
 import omnireco as om
-from omnireco._checks import count_of
+from omnireco._core.checks import count_of
 
 _SPEC = importlib.util.spec_from_file_location("gallery", Path(__file__).parent / "gallery.py")
 gallery = importlib.util.module_from_spec(_SPEC)
@@ -30,23 +30,23 @@ def one_of_everything():
     x, messages = log.matrix(), om.MessageLog.from_frame(sent)
     lists = om.Popularity().fit(x).recommend(x, k=1, exclude_seen=False)
     touches = pd.DataFrame({"user_id": ["a"], "item_id": ["x"], "channel": ["app"], "send_at": AT, "value": [1.0]})
-    candidates = om.Candidates.from_frame(touches)
+    candidates = om.planning.Candidates.from_frame(touches)
     links = pd.DataFrame({"kind_a": ["email"], "id_a": ["e"], "kind_b": ["card"], "id_b": ["c"]})
     live = om.LinearBandit().start(["tea"], n_features=1)
-    activity = om.ActivityProfile(segments=1).fit(log, audience)
+    activity = om.timing.ActivityProfile(segments=1).fit(log, audience)
     return [
         log, audience, x, messages, lists, candidates, candidates.touches, om.plan(candidates), log.users,
-        om.Catalog.from_frame(pd.DataFrame({"item_id": ["x"]})), om.Identities.from_links(links),
+        om.Catalog.from_frame(pd.DataFrame({"item_id": ["x"]})), om.identity.Identities.from_links(links),
         om.slots("2025-05-01", days=1, every="24h"),
         om.Requests.from_frame(events[["user_id", "timestamp"]]),
         om.ALS(factors=1, iterations=1).fit(x), om.EASE().fit(x),
-        om.ItemKNN(neighbors=1).fit(x), om.UserKNN(neighbors=1).fit(x), activity,
-        om.ReadingClock().fit(messages, audience),
+        om.ItemKNN(neighbors=1).fit(x), om.models.UserKNN(neighbors=1).fit(x), activity,
+        om.timing.ReadingClock().fit(messages, audience),
         om.SendTime().fit(log, messages, audience),
-        om.Fatigue().fit(messages), om.ChannelPreference().fit(messages),
-        live, live.decide(np.ones((1, 1))), log.check(), om.channel_report(log, completes="view"),
-        om.people_attributes(audience),
-        om.explain(om.ItemKNN(neighbors=1).fit(x), x, lists),
+        om.timing.Fatigue().fit(messages), om.choices.ChannelPreference().fit(messages),
+        live, live.decide(np.ones((1, 1))), log.check(), om.evaluation.channel_report(log, completes="view"),
+        om.models.people_attributes(audience),
+        om.models.explain(om.ItemKNN(neighbors=1).fit(x), x, lists),
     ]  # fmt: skip
 
 

@@ -166,19 +166,19 @@ def world() -> SimpleNamespace:
     w.audience = om.Audience.from_frame(w.people, attributes=["age_group"])
     w.ids, w.items = list(w.audience.users.ids[:3]), list(w.catalog.items.ids[:3])
     w.at = str(pd.Timestamp(int(np.quantile(w.log.at, 0.8)), unit="us", tz="UTC"))
-    w.typed = om.TypedEASE().fit(w.log)
+    w.typed = om.models.TypedEASE().fit(w.log)
     w.x, w.early, w.later = w.log.matrix(), w.log.before(w.at).matrix(), w.log.split(w.at).test.matrix()
     w.als = om.ALS(factors=4, iterations=2, seed=7).fit(w.x)
     w.knn = om.ItemKNN(neighbors=5).fit(w.x)
     w.lists = w.als.recommend(w.x, k=4)
-    w.attributes = om.people_attributes(w.audience)
-    w.placed = om.learn_people(w.als, w.x, w.attributes)
-    w.segments = om.SegmentPopularity().fit(w.x, w.attributes)
-    w.fallback = om.Fallback({"taste": w.als, "attributes": w.placed, "segments": w.segments})
-    w.profile = om.ActivityProfile(segments=2, channels=("app",))
+    w.attributes = om.models.people_attributes(w.audience)
+    w.placed = om.models.learn_people(w.als, w.x, w.attributes)
+    w.segments = om.models.SegmentPopularity().fit(w.x, w.attributes)
+    w.fallback = om.models.Fallback({"taste": w.als, "attributes": w.placed, "segments": w.segments})
+    w.profile = om.timing.ActivityProfile(segments=2, channels=("app",))
     w.activity = w.profile.fit(w.log, w.audience)
     w.send_time = om.SendTime().fit(w.log, w.sent, w.audience)
-    w.reading = om.ReadingClock().fit(w.sent, w.audience)
+    w.reading = om.timing.ReadingClock().fit(w.sent, w.audience)
     w.slots = om.slots("2025-03-10", days=1, every="6h")
     w.stamps = np.array(w.slots.at)[:3]
     w.candidates = om.candidates(w.lists, w.audience, w.send_time, w.slots, channels=["email"])
@@ -186,7 +186,7 @@ def world() -> SimpleNamespace:
     w.report = om.evaluate(
         {"als": w.lists, "knn": w.knn.recommend(w.x, k=4)}, w.later, k=3, metrics=[om.ndcg], n_bootstrap=9
     )
-    w.zones = om.infer_zones(w.log, w.audience)
+    w.zones = om.timing.infer_zones(w.log, w.audience)
     w.requests = om.Requests.from_log(w.log, context=["channel"], per_user=1).requests
     w.links = pd.DataFrame(
         {
@@ -196,11 +196,11 @@ def world() -> SimpleNamespace:
             "id_b": [f"{MARKER}-{n}" for n in "cd"],
         }
     )
-    w.identities = om.Identities.from_links(w.links)
-    w.channel_report = om.channel_report(w.log)
+    w.identities = om.identity.Identities.from_links(w.links)
+    w.channel_report = om.evaluation.channel_report(w.log)
     w.creatives_log, w.art = _creatives()
-    w.creative_model = om.Creatives().fit(w.creatives_log, w.art)
-    w.cross = om.CrossChannel(om.ALS(factors=4, iterations=2)).fit(w.x)
+    w.creative_model = om.choices.Creatives().fit(w.creatives_log, w.art)
+    w.cross = om.models.CrossChannel(om.ALS(factors=4, iterations=2)).fit(w.x)
     w.contexts = np.random.default_rng(0).normal(size=(6, 2))
     w.check = w.log.check()
     om.save(w.lists, folder() / "value.omni")
@@ -255,45 +255,45 @@ RECEIVERS: dict[str, Callable[[SimpleNamespace], Any]] = {
     "AttributeModel": lambda w: w.placed,
     "Audience": lambda w: w.audience,
     "Blend": lambda w: om.Blend(models={"knn": om.ItemKNN(), "popular": om.Popularity()}),
-    "BlendModel": lambda w: om.BlendModel.of({"als": w.als, "knn": w.knn}),
+    "BlendModel": lambda w: om.models.BlendModel.of({"als": w.als, "knn": w.knn}),
     "Budget": lambda w: om.Budget("email", cost=1, total=9),
     "Candidates": lambda w: w.candidates,
     "Capacity": lambda w: om.Capacity("email", limit=5),
     "Catalog": lambda w: w.catalog,
-    "ChannelComparison": lambda w: om.compare_channels(w.log, horizon="14D", k=3, n_bootstrap=9),
+    "ChannelComparison": lambda w: om.evaluation.compare_channels(w.log, horizon="14D", k=3, n_bootstrap=9),
     "ChannelModel": lambda w: w.cross,
-    "ChannelPreferenceModel": lambda w: om.ChannelPreference().fit(w.sent),
+    "ChannelPreferenceModel": lambda w: om.choices.ChannelPreference().fit(w.sent),
     "ChannelReport": lambda w: w.channel_report,
     "CreativeChoices": lambda w: w.creative_model.choose(_pairs(), at="2025-06-01"),
     "CreativeModel": lambda w: w.creative_model,
-    "CrossChannel": lambda w: om.CrossChannel(om.ALS(factors=4, iterations=2)),
+    "CrossChannel": lambda w: om.models.CrossChannel(om.ALS(factors=4, iterations=2)),
     "Decisions": lambda w: _bandit().decide(w.contexts),
     "EventLog": lambda w: w.log,
     "EventScan": lambda w: om.EventLog.scan(_events_file(), itemless="keep"),
-    "Explanations": lambda w: om.explain(w.als, w.x, w.lists, events=w.log),
+    "Explanations": lambda w: om.models.explain(w.als, w.x, w.lists, events=w.log),
     "FactorModel": lambda w: w.als,
     "Fallback": lambda w: w.fallback,
     "FallbackLists": lambda w: w.fallback.recommend(w.x, k=3, attributes=w.attributes),
-    "FatigueModel": lambda w: om.Fatigue().fit(w.sent),
-    "FollowUps": lambda w: om.FollowUps(events=["view"]),
-    "FollowUpsModel": lambda w: om.FollowUps(events=["view"]).fit(w.log),
+    "FatigueModel": lambda w: om.timing.Fatigue().fit(w.sent),
+    "FollowUps": lambda w: om.journeys.FollowUps(events=["view"]),
+    "FollowUpsModel": lambda w: om.journeys.FollowUps(events=["view"]).fit(w.log),
     "FrequencyCap": lambda w: om.FrequencyCap(1, per="7D"),
-    "GFCF": lambda w: om.GFCF(factors=4),
-    "Headroom": lambda w: om.headroom(w.log, w.audience, at=w.at, n_bootstrap=9),
+    "GFCF": lambda w: om.models.GFCF(factors=4),
+    "Headroom": lambda w: om.timing.headroom(w.log, w.audience, at=w.at, n_bootstrap=9),
     "Identities": lambda w: w.identities,
     "Interactions": lambda w: w.x,
-    "ItemIndex": lambda w: om.ItemIndex(np.ones((3, 2))),
+    "ItemIndex": lambda w: om.models.ItemIndex(np.ones((3, 2))),
     "ItemModel": lambda w: w.knn,
-    "LearnedBlend": lambda w: om.learn_blend({"als": w.als, "knn": w.knn}, w.early, w.later, k=3),
+    "LearnedBlend": lambda w: om.evaluation.learn_blend({"als": w.als, "knn": w.knn}, w.early, w.later, k=3),
     "LearnedWeights": lambda w: _learned_weights(),
     "LiveBandit": lambda w: _bandit(),
     "MessageLog": lambda w: w.sent,
-    "NeighborModel": lambda w: om.UserKNN(neighbors=5).fit(w.x),
-    "OffPolicy": lambda w: om.off_policy(np.ones(200), np.full(200, 0.5), np.full(200, 0.4), n_bootstrap=9),
+    "NeighborModel": lambda w: om.models.UserKNN(neighbors=5).fit(w.x),
+    "OffPolicy": lambda w: om.causal.off_policy(np.ones(200), np.full(200, 0.5), np.full(200, 0.4), n_bootstrap=9),
     "Plan": lambda w: w.plan,
     "PopularityModel": lambda w: om.BuyAgain().fit(w.x),
-    "ProjectionModel": lambda w: om.PureSVD(factors=3).fit(w.x),
-    "PureSVD": lambda w: om.PureSVD(factors=3),
+    "ProjectionModel": lambda w: om.models.PureSVD(factors=3).fit(w.x),
+    "PureSVD": lambda w: om.models.PureSVD(factors=3),
     "QualityReport": lambda w: w.check,
     "QuietHours": lambda w: om.QuietHours("21:00", "08:00"),
     "RankedLists": lambda w: _ranked(),
@@ -301,19 +301,19 @@ RECEIVERS: dict[str, Callable[[SimpleNamespace], Any]] = {
     "RankerModel": lambda w: RECEIVERS["Ranker"](w).fit(w.log, at=w.at, audience=w.audience, catalog=w.catalog),
     "ReadingModel": lambda w: w.reading,
     "Recommendations": lambda w: w.lists,
-    "RefillModel": lambda w: om.Refills(events=["view"]).fit(w.log),
-    "Refills": lambda w: om.Refills(events=["view"]),
+    "RefillModel": lambda w: om.journeys.Refills(events=["view"]).fit(w.log),
+    "Refills": lambda w: om.journeys.Refills(events=["view"]),
     "Report": lambda w: w.report,
     "Reproduction": lambda w: _reproduction(),
     "Requests": lambda w: w.requests,
-    "ResolveReport": lambda w: om.ResolveReport(*range(7)),
+    "ResolveReport": lambda w: om.data.ResolveReport(*range(7)),
     "SegmentModel": lambda w: w.segments,
     "SendTimeModel": lambda w: w.send_time,
     "Slots": lambda w: w.slots,
     "Touches": lambda w: w.candidates.touches,
     "TypedModel": lambda w: w.typed,
     "Vocabulary": lambda w: w.audience.users,
-    "WhatNext": lambda w: om.WhatNext(model=w.als),
+    "WhatNext": lambda w: om.models.WhatNext(model=w.als),
     "ZonePosterior": lambda w: w.zones,
 }
 
@@ -321,11 +321,11 @@ RECEIVERS: dict[str, Callable[[SimpleNamespace], Any]] = {
 def _reproduction() -> Any:
     one = np.ones(1)
     row = ("EASE", "ours", one, one, one, 0.5, "EASE()")
-    return om.Reproduction("ml", "paper", "all items", ("ndcg",), (row,), 9, "0a")
+    return om.worlds.Reproduction("ml", "paper", "all items", ("ndcg",), (row,), 9, "0a")
 
 
 def _learned_weights() -> Any:
-    from omnireco.evaluation.learn import LearnedWeights
+    from omnireco.evaluation.learn_weights import LearnedWeights
 
     plain, model = om.Weights(), om.Popularity()
     signal = (("app", 0.1, 0.0, 0.2),)
@@ -480,7 +480,7 @@ ARGUMENTS: dict[str, Callable[[SimpleNamespace], Any]] = {
     "sent_at": lambda w: pd.to_datetime(["2025-05-01 08:00"] * 3, utc=True),
     "share": lambda w: 0.5,
     "similarity": lambda w: w.knn,
-    "skill": lambda w: om.headroom(w.log, w.audience, at=w.at, n_bootstrap=9).skill,
+    "skill": lambda w: om.timing.headroom(w.log, w.audience, at=w.at, n_bootstrap=9).skill,
     "slots": lambda w: w.slots,
     "source": lambda w: w.plan,
     "start": lambda w: "2025-02-01",

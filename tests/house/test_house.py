@@ -31,7 +31,7 @@ LEVEL = {name: level for level, names in enumerate(ROOMS) for name in names.spli
 GARDEN = len(ROOMS)  # plotting, io, testing and the other sheds; the shop window __init__ sees all
 HEAVY = {"pandas", "sklearn", "implicit", "numba", "matplotlib", "pyarrow", "pyspark", "polars", "narwhals", "tqdm"}
 LATE = dict.fromkeys(
-    ("omnireco.models._topk_vnni", "omnireco._simd", "omnireco._compiled"), "numba"
+    ("omnireco._kernels.topk.vnni", "omnireco._core.simd", "omnireco._core.compiled"), "numba"
 )  # late, by kernels
 ONLY_HERE = {"zoneinfo": "data/clock.py", "implicit": "nowhere: it is the tests' referee"}
 MODULES = [

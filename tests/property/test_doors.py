@@ -14,8 +14,8 @@ from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 from omnireco.data import Audience, Catalog, EventLog, Interactions, MessageLog, Weights
+from omnireco.data.recommendations import Recommendations
 from omnireco.errors import EmptyError, OmnirecoError, ParameterError, SchemaError
-from omnireco.models.base import Recommendations
 
 quick = settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 pytestmark = pytest.mark.filterwarnings("ignore:.*lies in January 1970:omnireco.errors.DataWarning")  # drawn

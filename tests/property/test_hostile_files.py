@@ -35,7 +35,7 @@ def test_hostile_content_is_refused_or_used_without_harm():
 
 @pytest.fixture
 def parts(tmp_path):
-    path = om.save(om.FactorModel.from_arrays(np.eye(3), items=["a", "b", "c"]), tmp_path / "model")
+    path = om.save(om.models.FactorModel.from_arrays(np.eye(3), items=["a", "b", "c"]), tmp_path / "model")
     with zipfile.ZipFile(path) as archive:
         return {name: archive.read(name) for name in archive.namelist()}
 
@@ -134,7 +134,7 @@ def test_what_a_killed_save_left_behind_is_removed(tmp_path):
 
 
 def test_a_value_whose_parts_disagree_is_not_written(tmp_path):
-    one = om.Vocabulary.from_ids(["a"])
+    one = om.data.Vocabulary.from_ids(["a"])
     wrong = om.Recommendations(one, one, np.zeros((1, 1), np.int32), np.full((1, 1), np.nan, np.float32))
     with pytest.raises(om.errors.ParameterError, match="scores"):
         om.save(wrong, tmp_path / "value")

@@ -17,17 +17,17 @@ ACCURACY = [
     om.recall,
     partial(om.recall, divide_by="achievable"),
     om.precision,
-    om.mean_reciprocal_rank,
+    om.evaluation.mean_reciprocal_rank,
     om.hit_rate,
-    om.average_precision,
-    partial(om.average_precision, divide_by="relevant"),
+    om.evaluation.average_precision,
+    partial(om.evaluation.average_precision, divide_by="relevant"),
 ]
 PERFECT = [
     om.ndcg,
     partial(om.recall, divide_by="achievable"),
-    om.mean_reciprocal_rank,
+    om.evaluation.mean_reciprocal_rank,
     om.hit_rate,
-    om.average_precision,
+    om.evaluation.average_precision,
 ]
 
 
@@ -91,7 +91,7 @@ def test_moving_a_hit_up_never_lowers(lists, random):
 
 @given(ranked())
 def test_longer_lists_never_find_less(lists):
-    for metric in (om.recall, om.hit_rate, om.mean_reciprocal_rank, partial(om.ndcg, ideal="all")):
+    for metric in (om.recall, om.hit_rate, om.evaluation.mean_reciprocal_rank, partial(om.ndcg, ideal="all")):
         for k in range(1, lists.k):
             assert (metric(lists.head(k)) <= metric(lists.head(k + 1))).all(), metric
 
@@ -115,7 +115,10 @@ def test_order_of_rows_and_duplicates_change_nothing(frames, random):
     k = int(lists["rank"].max())
     shuffled = lists.sample(frac=1, random_state=random.randrange(1 << 30))
     doubled = pd.concat([truth, truth]).sample(frac=1, random_state=random.randrange(1 << 30))
-    given_ = {"k": [1, k] if k > 1 else 1, "metrics": [*ACCURACY, om.coverage, om.novelty, om.diversity]}
+    given_ = {
+        "k": [1, k] if k > 1 else 1,
+        "metrics": [*ACCURACY, om.coverage, om.evaluation.novelty, om.evaluation.diversity],
+    }
     lists_of = {"train": lists, "n_bootstrap": 20}
     one = om.evaluate({"m": lists}, truth, **given_, **lists_of)
     two = om.evaluate({"m": shuffled}, doubled, **given_, **(lists_of | {"train": shuffled}))
@@ -127,7 +130,7 @@ def test_order_of_rows_and_duplicates_change_nothing(frames, random):
 def test_names_of_people_and_items_change_nothing(frames, keep_order):
     lists, truth = frames
     sign = 1 if keep_order else -1  # -1 turns the order of users and items around
-    metrics = [*ACCURACY, om.coverage, om.novelty, om.diversity]
+    metrics = [*ACCURACY, om.coverage, om.evaluation.novelty, om.evaluation.diversity]
     k = int(lists["rank"].max())
 
     def renamed(frame):

@@ -232,5 +232,5 @@ def test_ids_with_gaps_are_the_integers_they_were():
     whole = om.EventLog.from_frame(
         events(3).assign(session_id=pd.array([1_611_928_000, pd.NA, 1_611_928_001], "Int64"))
     )
-    assert om.fingerprint(gappy) == om.fingerprint(whole)
+    assert om.data.fingerprint(gappy) == om.data.fingerprint(whole)
     assert gappy.to_frame()["session_id"].tolist()[::2] == [1_611_928_000, 1_611_928_001]

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from scipy import special
 
 import omnireco as om
-from omnireco.response.propensity import best_rate_chances
+from omnireco.choices.propensity import best_rate_chances
 
 
 def integral(mean, width):
@@ -32,7 +32,7 @@ def test_any_ratio_of_widths(n_arms, span, apart, common, seed):
     rng = np.random.default_rng(seed)
     width = 10.0 ** rng.uniform(-span, 0, n_arms)
     mean = apart * rng.normal(size=n_arms) * (1.0 if common else width)
-    found = om.thompson_propensities(mean[None], width[None])[0]
+    found = om.choices.thompson_propensities(mean[None], width[None])[0]
     assert found.sum() == pytest.approx(1.0, abs=1e-6)
     np.testing.assert_allclose(found, integral(mean, width), atol=1e-7)
 
@@ -50,7 +50,7 @@ def test_sure_arms_take_what_the_others_leave(n_arms, n_sure, span, seed):
     width = 10.0 ** rng.uniform(-span, 0, n_arms)
     width[:n_sure] = 0.0
     mean = rng.normal(size=n_arms).round(1)
-    found = om.thompson_propensities(mean[None], width[None])[0]
+    found = om.choices.thompson_propensities(mean[None], width[None])[0]
     best = mean[:n_sure].argmax()
     below = special.ndtr((mean[best] - mean[n_sure:]) / width[n_sure:]).prod()
     assert found[best] == pytest.approx(below, abs=1e-8)
@@ -62,10 +62,12 @@ def test_sure_arms_take_what_the_others_leave(n_arms, n_sure, span, seed):
 @pytest.mark.parametrize("span", [0, 1, 8])
 def test_many_arms(n_arms, span):
     rng = np.random.default_rng(n_arms)
-    equal = om.thompson_propensities(np.zeros((1, n_arms)), np.full((1, n_arms), 10.0**-span))
+    equal = om.choices.thompson_propensities(np.zeros((1, n_arms)), np.full((1, n_arms), 10.0**-span))
     np.testing.assert_allclose(equal, 1 / n_arms, rtol=1e-6)
     width = 10.0 ** rng.uniform(-span, 0, (1, n_arms))
-    assert om.thompson_propensities(rng.normal(size=(1, n_arms)) * width, width).sum() == pytest.approx(1, abs=1e-6)
+    assert om.choices.thompson_propensities(rng.normal(size=(1, n_arms)) * width, width).sum() == pytest.approx(
+        1, abs=1e-6
+    )
 
 
 @settings(max_examples=100, deadline=None)

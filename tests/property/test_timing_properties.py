@@ -89,7 +89,7 @@ def test_a_million_touches_against_zoneinfo():
     frame = pd.DataFrame({"user_id": who, "item_id": "x", "channel": "push", "value": 1.0})
     frame["send_at"] = pd.to_datetime(at, unit="us", utc=True)
     people = pd.DataFrame({"user_id": np.arange(21), "timezone": named, "consent_push": True})
-    touches = om.Candidates.from_frame(frame, audience=om.Audience.from_frame(people)).touches
+    touches = om.planning.Candidates.from_frame(frame, audience=om.Audience.from_frame(people)).touches
     assert (np.sort(touches.send_at) == np.sort(at)).all()
     who, slot = touches.users.ids[touches.user], touches.send_at // quarter
     pairs, place = np.unique(who * 10_000_000 + slot, return_inverse=True)
@@ -125,7 +125,7 @@ def test_turning_everybodys_clock_turns_the_curve(world):
 
 
 def test_threads_change_nothing(world, nouns, model, monkeypatch):
-    monkeypatch.setattr("omnireco.response.sessions._STRETCH", 100)
+    monkeypatch.setattr("omnireco.timing.sessions._STRETCH", 100)
     again = om.SendTime().fit(*nouns, threads=3)
     rows, at = np.arange(120), om.slots("2025-03-20", days=2).at
     asked = om.Audience.from_frame(world.users.assign(consent_sms=True))

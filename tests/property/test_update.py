@@ -75,9 +75,9 @@ def test_logs_in_any_order_are_one(n, seed, cuts, turn):
     turn.shuffle(parts)
     log = om.EventLog.concat(om.EventLog.from_frame(events.loc[part]) for part in parts)
     expected = om.EventLog.from_frame(events)
-    assert om.fingerprint(log) == om.fingerprint(expected)
+    assert om.data.fingerprint(log) == om.data.fingerprint(expected)
     pd.testing.assert_frame_equal(log.to_frame(), expected.to_frame())
-    assert om.fingerprint(log.matrix(HOW)) == om.fingerprint(expected.matrix(HOW))
+    assert om.data.fingerprint(log.matrix(HOW)) == om.data.fingerprint(expected.matrix(HOW))
 
 
 def test_a_year_of_nightly_updates_keeps_float32():

@@ -9,8 +9,8 @@ import pytest
 
 import omnireco as om
 from omnireco.data.clock import hour_of_week
-from omnireco.evaluation.timing import timing_skill
-from omnireco.response.sessions import local_hours, session_starts
+from omnireco.timing.sessions import local_hours, session_starts
+from omnireco.timing.skill import timing_skill
 
 DATA = os.environ.get("OMNIRECO_DATA")
 pytestmark = pytest.mark.skipif(not DATA, reason="set OMNIRECO_DATA to the folder that holds commit_activity_rails")
@@ -62,7 +62,7 @@ def test_never_below_the_population_in_any_stratum(load, share):
     cut = pd.Timestamp(int(np.quantile(log.at, share)), unit="us", tz="UTC")
     train, test = log.split(cut.to_pydatetime())
     audience = om.Audience.from_frame(pd.DataFrame({"user_id": log.users.ids, "timezone": zone, "consent_x": True}))
-    model = om.ActivityProfile().fit(train, audience)
+    model = om.timing.ActivityProfile().fit(train, audience)
     past = held_out(train, train.users, audience)
     population = past.sum(axis=0) + 1.0
     table = timing_skill(
@@ -83,6 +83,6 @@ def test_offsets_are_the_truth():
     audience = om.Audience.from_frame(pd.DataFrame({"user_id": [0], "timezone": None, "consent_x": True}))
     hours = local_hours(log, audience, np.arange(len(log)))
     assert hours.min() == 0
-    utc = hour_of_week(log.at, np.zeros(len(log), np.int32), om.Vocabulary.from_ids(["UTC"]))
+    utc = hour_of_week(log.at, np.zeros(len(log), np.int32), om.data.Vocabulary.from_ids(["UTC"]))
     night = [((found % 24 >= 1) & (found % 24 < 7)).mean() for found in (hours, utc)]
     assert night[0] < 0.6 * night[1]

@@ -5,10 +5,10 @@ import pytest
 import scipy.sparse as sp
 from implicit.cpu.als import AlternatingLeastSquares
 
-from omnireco._compute import one_blas_thread
+from omnireco._core.compute import one_blas_thread
+from omnireco._kernels.als.least_squares import full_loss, learn
 from omnireco.data import Interactions
-from omnireco.models.factors import ALS, FactorModel
-from omnireco.models.learn import full_loss, learn
+from omnireco.models.matrix.factors import ALS, FactorModel
 
 CLASSIC = {"confidence": True, "unobserved_weight": 1.0, "frequency_scaling": 0.0, "regularization": 0.01}
 

@@ -39,10 +39,12 @@ def test_chances_are_calibrated_and_small_samples_refused(bench):
     slot = frame["slot"].to_numpy()[test] - 1
     one = np.zeros((test.sum(), 5))
     one[:, 2] = 1.0
-    refused = om.off_policy(y[test], share[slot], one, actions=slot, people=people[test])
+    refused = om.causal.off_policy(y[test], share[slot], one, actions=slot, people=people[test])
     assert refused.table["value"].isna().all()
     assert "no value" in refused.verdict
-    uniform = om.off_policy(y[test], share[slot], np.full((test.sum(), 5), 0.2), actions=slot, people=people[test])
+    uniform = om.causal.off_policy(
+        y[test], share[slot], np.full((test.sum(), 5), 0.2), actions=slot, people=people[test]
+    )
     assert abs(uniform.table["lift"]).max() < 0.01
 
 
@@ -52,6 +54,6 @@ def test_the_reading_clock_reads_it(bench):
     frame = bench.decisions(Path(DATA))
     people = pd.DataFrame({"user_id": frame["user_id"].unique().astype("int64"), "timezone": "America/Detroit"})
     audience = om.Audience.from_frame(people.assign(consent_push=True))
-    clock = om.ReadingClock(segments=1).fit(bench.messages_of(frame), audience)
+    clock = om.timing.ReadingClock(segments=1).fit(bench.messages_of(frame), audience)
     assert 0.1 < clock.tau[0] < 3.0  # suggestions are answered within the hour or not at all
     assert clock.machine_share[0] == 0.0  # whole minutes: no machine is claimed

@@ -64,10 +64,10 @@ def loop_average_precision(items, relevant, k, *, every=False):
         (om.recall, loop_recall),
         (partial(om.recall, divide_by="achievable"), partial(loop_recall, achievable=True)),
         (om.precision, loop_precision),
-        (om.mean_reciprocal_rank, loop_reciprocal_rank),
+        (om.evaluation.mean_reciprocal_rank, loop_reciprocal_rank),
         (om.hit_rate, loop_hit),
-        (om.average_precision, loop_average_precision),
-        (partial(om.average_precision, divide_by="relevant"), partial(loop_average_precision, every=True)),
+        (om.evaluation.average_precision, loop_average_precision),
+        (partial(om.evaluation.average_precision, divide_by="relevant"), partial(loop_average_precision, every=True)),
     ],
 )
 @pytest.mark.parametrize("seed", range(3))
@@ -87,9 +87,14 @@ def test_novelty_and_diversity_equal_a_plain_loop():
     owners = {i: set(train.user_id[train.item_id == i]) for i in range(N_ITEMS)}
     category = {i: None if i % 7 == 0 else f"c{i % 3}" for i in range(N_ITEMS)}
     catalog = pd.DataFrame({"item_id": list(category), "category": list(category.values())})
-    by_category = partial(om.diversity, by="category")
+    by_category = partial(om.evaluation.diversity, by="category")
     report = om.evaluate(
-        {"m": frame}, chosen, k=10, metrics=[om.novelty, om.diversity, by_category], train=train, catalog=catalog
+        {"m": frame},
+        chosen,
+        k=10,
+        metrics=[om.evaluation.novelty, om.evaluation.diversity, by_category],
+        train=train,
+        catalog=catalog,
     )
     n = train.user_id.nunique()
 
@@ -111,7 +116,10 @@ def test_novelty_and_diversity_equal_a_plain_loop():
             distance(items, lambda i: owners[i], cosine),
             distance(items, category.get, lambda a, b: category[a] != category[b]),
         ]
-        found = [report.per_user("m", metric)["value"][u] for metric in (om.novelty, om.diversity, by_category)]
+        found = [
+            report.per_user("m", metric)["value"][u]
+            for metric in (om.evaluation.novelty, om.evaluation.diversity, by_category)
+        ]
         np.testing.assert_allclose(found, expected, rtol=0, atol=1e-9)
 
 
@@ -142,7 +150,7 @@ def test_average_precision_of_whole_rankings_equals_scikit_learn(seed):
     user, item = np.indices(scores.shape).reshape(2, -1)
     frame = pd.DataFrame({"user_id": user, "item_id": item, "score": scores.ravel()})
     chosen = frame[relevant.ravel()][["user_id", "item_id"]]
-    report = om.evaluate({"m": frame}, chosen, k=N_ITEMS, metrics=[om.average_precision], n_bootstrap=0)
+    report = om.evaluate({"m": frame}, chosen, k=N_ITEMS, metrics=[om.evaluation.average_precision], n_bootstrap=0)
     expected = label_ranking_average_precision_score(relevant, scores)
     assert report.to_frame().loc[0, "mean"] == pytest.approx(expected, abs=1e-9)
 
@@ -156,6 +164,10 @@ def test_means_equal_ranx():
         qrels = ranx.Qrels({str(u): {str(i): 1 for i in truth[u]} for u in truth})
         run = ranx.Run({str(u): {str(i): float(-r) for r, i in enumerate(lists[u])} for u in lists})
         theirs = ranx.evaluate(qrels, run, [f"{name}@{k}" for name in ("ndcg", "mrr", "map") for k in (5, 20)])
-    metrics = [om.ndcg, om.mean_reciprocal_rank, partial(om.average_precision, divide_by="relevant")]
+    metrics = [
+        om.ndcg,
+        om.evaluation.mean_reciprocal_rank,
+        partial(om.evaluation.average_precision, divide_by="relevant"),
+    ]
     ours = om.evaluate({"m": frame}, chosen, k=[5, 20], metrics=metrics, n_bootstrap=0).to_frame()["mean"]
     np.testing.assert_allclose(ours, list(theirs.values()), rtol=0, atol=1e-9)

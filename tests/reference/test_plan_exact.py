@@ -10,8 +10,8 @@ import pytest
 from scipy import sparse
 from scipy.optimize import Bounds, LinearConstraint, linprog, milp
 
+from omnireco._kernels.packing import dual_bound, lagrange_prices, solve
 from omnireco.planning import Budget, Candidates, Capacity, FrequencyCap, plan
-from omnireco.planning.solve import dual_bound, lagrange_prices, solve
 
 HOUR = 3_600_000_000
 

@@ -12,12 +12,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from omnireco._compute import one_blas_thread
+from omnireco._core.compute import one_blas_thread
 from omnireco.data import Interactions
 from omnireco.evaluation import evaluate, ndcg, precision, recall
-from omnireco.models.factors import ALS
-from omnireco.models.linear import EASE
-from omnireco.models.popularity import Popularity
+from omnireco.models.matrix.factors import ALS
+from omnireco.models.matrix.linear import EASE
+from omnireco.models.matrix.popularity import Popularity
 from omnireco.testing import small_matrix
 
 CLASSIC = {"confidence": True, "unobserved_weight": 1.0, "frequency_scaling": 0.0}
@@ -121,7 +121,7 @@ def test_ease_solves_its_ridge_regressions_one_column_at_a_time():
 
 @pytest.mark.parametrize("similarity", ["cosine", "bm25", "tfidf"])
 def test_item_knn_is_the_formula_of_its_docstring(similarity):
-    from omnireco.models.linear import ItemKNN
+    from omnireco.models.matrix.linear import ItemKNN
 
     x = small_matrix(n_users=30, n_items=14, seed=8)
     model = ItemKNN(neighbors=4, similarity=similarity, shrinkage=2.0).fit(x)

@@ -29,10 +29,14 @@ def sides():
 @pytest.mark.parametrize(
     ("estimator", "published", "tolerance"),
     [
-        (om.RP3beta(neighbors=324, alpha=0.8593, beta=0.6574), (0.3435, 0.2191, 0.2588), 6e-5),
-        (om.PureSVD(factors=13), (0.3545, 0.2247, 0.2719), 7e-4),  # theirs is a randomised decomposition
-        (om.P3alpha(neighbors=197, alpha=0.0), (0.3305, 0.2081, 0.2554), 7e-4),  # counts of paths: many ties
-        (om.UserKNN(neighbors=128, similarity="jaccard"), (0.3430, 0.2225, 0.2687), 1.4e-3),  # ties at the last place
+        (om.models.RP3beta(neighbors=324, alpha=0.8593, beta=0.6574), (0.3435, 0.2191, 0.2588), 6e-5),
+        (om.models.PureSVD(factors=13), (0.3545, 0.2247, 0.2719), 7e-4),  # theirs is a randomised decomposition
+        (om.models.P3alpha(neighbors=197, alpha=0.0), (0.3305, 0.2081, 0.2554), 7e-4),  # counts of paths: many ties
+        (
+            om.models.UserKNN(neighbors=128, similarity="jaccard"),
+            (0.3430, 0.2225, 0.2687),
+            1.4e-3,
+        ),  # ties at the last place
         (om.ItemKNN(neighbors=886, shrinkage=403, weighting="bm25"), (0.3293, 0.2152, 0.2571), 4e-4),
         (
             om.ItemKNN(neighbors=468, shrinkage=706, weighting="bm25", similarity="asymmetric", alpha=1.5629),
@@ -59,11 +63,11 @@ def test_next_item_learns_a_planted_order_that_ease_cannot_see():
     frame = pd.DataFrame(rows, columns=["user_id", "item_id", "step"])
     stamps = pd.Timestamp("2025-01-01", tz="UTC") + pd.to_timedelta(frame.pop("step"), unit="D")
     log = om.EventLog.from_frame(frame.assign(channel="web", event="view", timestamp=stamps))
-    train, test = om.leave_last(log)
+    train, test = om.data.leave_last(log)
     weights = om.Weights(step_half_life=1.0)
     decayed, plain = train.matrix(weights), train.matrix(om.Weights(binary=True))
     lists = {
-        "next": om.NextItem(regularization=1.0, weights=weights).fit(train).recommend(decayed, k=1),
+        "next": om.models.NextItem(regularization=1.0, weights=weights).fit(train).recommend(decayed, k=1),
         "ease": om.EASE(regularization=1.0).fit(plain).recommend(plain, k=1),  # either end of the arc is as near
     }
     report = om.evaluate(lists, test, k=1, metrics=[om.hit_rate], n_bootstrap=0).to_frame().set_index("model")["mean"]

@@ -7,11 +7,11 @@ import pandas as pd
 import pytest
 
 import omnireco as om
+from omnireco._kernels.week import curves as kernels
+from omnireco._kernels.week.delay import send_value
+from omnireco._kernels.week.pooling import Base, Pooling, memberships, pool
 from omnireco.data.clock import clock_changes, utc_offset
-from omnireco.response import _curves as kernels
-from omnireco.response.delay import send_value
-from omnireco.response.profiles import Base, Pooling, memberships, pool
-from omnireco.response.sessions import (
+from omnireco.timing.sessions import (
     NOT_COUNTED,
     caused_by_messages,
     count_sessions,
@@ -54,7 +54,7 @@ def nouns(seed, n=4_000, n_users=60, label=None):
 @pytest.mark.parametrize("label", [None, ("utc_offset_min", ["120", "-300", "no"]), ("timezone", ["Asia/Tokyo", "?"])])
 @pytest.mark.parametrize("threads", [1, 3])
 def test_one_pass_counts_what_steps_count(label, threads, monkeypatch):
-    monkeypatch.setattr("omnireco.response.sessions._STRETCH", 500)
+    monkeypatch.setattr("omnireco.timing.sessions._STRETCH", 500)
     log, audience, sent = nouns(1, label=label)
     user, at = log.user, log.at
     rows = session_starts(user, at, GAP)
@@ -85,7 +85,7 @@ def test_one_pass_counts_what_steps_count(label, threads, monkeypatch):
 
 def test_clocks_change_when_the_zone_database_says():
     """Samoa skipped a day, Kathmandu moved by a quarter of an hour, Berlin changes twice a year."""
-    zones = om.Vocabulary.from_ids(np.array([name for name in ZONES if name], object))
+    zones = om.data.Vocabulary.from_ids(np.array([name for name in ZONES if name], object))
     rng = np.random.default_rng(0)
     first, last = 500_000_000_000_000, 1_800_000_000_000_000
     at, zone, offset = clock_changes(zones, np.arange(4), first, last)

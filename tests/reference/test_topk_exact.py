@@ -15,9 +15,9 @@ from hypothesis import strategies as st
 from scipy import sparse
 from threadpoolctl import threadpool_info
 
-from omnireco.models import _topk_numpy
+from omnireco._kernels.topk import tier_numpy as _topk_numpy
+from omnireco._kernels.topk.inputs import as_rules, frozen
 from omnireco.models import topk as engine
-from omnireco.models._topk_inputs import as_rules, frozen
 
 TIERS = engine._available()
 
@@ -176,7 +176,7 @@ def test_block_sizes_do_not_matter(tier, blocks, problem):
     whole = run("numpy", queries, items, k=15, exclude=seen, threads=1)
     module = _topk_numpy
     if tier == "numba":
-        from omnireco.models import _topk_numba as module
+        from omnireco._kernels.topk import tier_numba as module
     error = _topk_numpy.product_error(
         24, np.linalg.norm(queries, axis=1), float(np.linalg.norm(items, axis=1).max()), 0.0
     )
@@ -288,7 +288,7 @@ os.environ["NUMBA_CPU_NAME"] = "alderlake"
 os.environ["NUMBA_CPU_FEATURES"] = ",".join(("+" if on else "-") + n for n, on in names.items())
 sys.path.insert(0, sys.argv[1])
 import test_topk_exact as tests
-from omnireco.models import _topk_vnni
+from omnireco._kernels.topk import vnni as _topk_vnni
 assert _topk_vnni.SHAPE.lanes == 8
 for seed in range(200):
     queries, items, k, rules = tests.random_case(seed)

@@ -5,9 +5,7 @@ import pandas as pd
 import pytest
 
 import omnireco as om
-from omnireco.errors import ParameterError, SchemaError
-from omnireco.response.activity import ActivityProfile, _chance_to_be_best
-from omnireco.response.profiles import (
+from omnireco._kernels.week.pooling import (
     DEFAULT,
     Base,
     Pooling,
@@ -20,8 +18,10 @@ from omnireco.response.profiles import (
     pool,
     population_profile,
 )
-from omnireco.response.sessions import session_starts
-from omnireco.response.strengths import Sessions, _block, _chances, _fit_strengths, _pasts, trust_of
+from omnireco._kernels.week.strengths import Sessions, _block, _chances, _fit_strengths, _pasts, trust_of
+from omnireco.errors import ParameterError, SchemaError
+from omnireco.timing.activity import ActivityProfile, _chance_to_be_best
+from omnireco.timing.sessions import session_starts
 
 HOUR = 3_600_000_000
 MONDAY = pd.Timestamp("2025-01-06", tz="UTC")

@@ -13,8 +13,8 @@ import omnireco as om
 from omnireco import adapters
 from omnireco.adapters.people import plain_words, withdrawn_channel
 from omnireco.adapters.values import as_id, as_number, as_person, instants, time_fault
-from omnireco.data.answers import as_consent
-from omnireco.data.placeholders import is_placeholder, placeholders
+from omnireco.data.frames.answers import as_consent
+from omnireco.data.frames.placeholders import is_placeholder, placeholders
 
 MAY = "2025-05-{:02d}T08:00:00Z"
 NO = [False, "false", 0, "0", 0.0, "No", "off", "unsubscribed", "Opted_Out", "opt-out", "not subscribed", "withdrawn"]
@@ -511,7 +511,7 @@ def planned(calls, *, crm=None):
     offer = pd.DataFrame({"user_id": ["ann"], "item_id": "i", "channel": "email", "value": 1.0,
                           "send_at": pd.to_datetime(["2025-05-20 12:00"], utc=True)})  # fmt: skip
     sent = om.MessageLog.from_frame(read.messages)
-    return len(om.plan(om.Candidates.from_frame(offer, audience=audience, messages=sent)))
+    return len(om.plan(om.planning.Candidates.from_frame(offer, audience=audience, messages=sent)))
 
 
 DELIVERED = track("Email Delivered", MAY.format(2), email_id="e1")

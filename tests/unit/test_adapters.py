@@ -93,7 +93,7 @@ def test_segment_identity_feeds_links_and_audience():
     read = adapters.segment(calls)
     assert read.counts["records"].sum() == 6
     assert became(read)[("alias", "invalid")] == 1
-    identities = om.Identities.from_links(read.links, trusted=["user"])
+    identities = om.identity.Identities.from_links(read.links, trusted=["user"])
     assert identities.people.ids.tolist() == ["ann"]
     assert "Example" not in read.links.to_string()
     assert adapters.hashed_email("ann@example.org") in set(read.links["id_b"])
@@ -206,7 +206,7 @@ def test_ga4(dress):
     assert read.events["session_id"].iloc[0] == "99"
     assert read.events["store_id"].iloc[:2].tolist() == ["s1", "s1"]
     assert read.events["timestamp"].iloc[0] == pd.Timestamp("2025-05-01 08:00", tz="UTC")
-    assert om.Identities.from_links(read.links, trusted=["user"]).people.ids.tolist() == ["ann"]
+    assert om.identity.Identities.from_links(read.links, trusted=["user"]).people.ids.tolist() == ["ann"]
 
 
 def test_snowplow():
@@ -235,7 +235,7 @@ def test_snowplow():
     assert read.events["user_id"].tolist() == ["d1", "ann", "ann", "d1"]
     assert read.events["channel"].tolist() == ["web", "web", "web", "app"]
     assert read.events["timestamp"].iloc[0] == pd.Timestamp("2025-05-01 08:00", tz="UTC")
-    assert om.Identities.from_links(read.links, trusted=["user"]).people.ids.tolist() == ["ann"]
+    assert om.identity.Identities.from_links(read.links, trusted=["user"]).people.ids.tolist() == ["ann"]
     assert dict(zip(read.unused["record"], read.unused["became"], strict=True)) == {
         "cat_petted": "unknown", "page_ping": "ignored", "page_view": "invalid"
     }  # fmt: skip
@@ -278,7 +278,9 @@ def test_shops():
     assert set(read.events["channel"]) == {"store"}
     guest = adapters.hashed_email("a@x.org")
     assert read.events["user_id"].tolist() == ["7", "7", "7", guest, guest]
-    log = om.EventLog.from_frame(read.events).resolve(om.Identities.from_links(read.links, trusted=["customer"]))
+    log = om.EventLog.from_frame(read.events).resolve(
+        om.identity.Identities.from_links(read.links, trusted=["customer"])
+    )
     assert log.users.ids.tolist() == ["7"]  # the guest had bought before
     consents = read.users.set_index("user_id").loc["7"]
     assert consents["consent_email"] is True or bool(consents["consent_email"])
@@ -342,7 +344,7 @@ def test_hostile_records_are_counted(read):
     assert result.n_records == len(rubbish) == result.counts["records"].sum()
     om.EventLog.from_frame(result.events, itemless="keep")
     om.MessageLog.from_frame(result.messages)
-    om.Identities.from_links(result.links)
+    om.identity.Identities.from_links(result.links)
     om.Audience.from_frame(result.users)
     nothing = read([])
     assert (nothing.n_records, len(nothing.events), len(nothing.messages)) == (0, 0, 0)
@@ -375,7 +377,7 @@ def plan():
     people = pd.DataFrame(
         {"user_id": ["ann", "bob"], "timezone": ["Asia/Tokyo", None], "consent_email": True, "consent_push": True}
     )
-    return om.plan(om.Candidates.from_frame(frame, audience=om.Audience.from_frame(people)))
+    return om.plan(om.planning.Candidates.from_frame(frame, audience=om.Audience.from_frame(people)))
 
 
 def test_plans_leave_as_cloudevents(plan, tmp_path):

@@ -37,7 +37,7 @@ LOG = renewals()
 def test_refill_dates_find_planted_intervals_and_cover_what_happens():
     cut = START + pd.Timedelta("250D")
     train, test = LOG.split(cut)
-    model = om.Refills().fit(train)
+    model = om.journeys.Refills().fit(train)
     days = dict(zip(model.items.ids, np.exp(model.mu), strict=True))
     for item, gap in (("milk", 8), ("soap", 20), ("bulb", 60)):
         assert days[item] == pytest.approx(gap, rel=0.2)
@@ -48,13 +48,13 @@ def test_refill_dates_find_planted_intervals_and_cover_what_happens():
     assert 0.7 < inside.mean() < 0.92
     assert (held["low_at"] >= cut - pd.Timedelta("1s")).all()
     soon = due.merge(first, on=["user_id", "item_id"], how="left")["timestamp"] < cut + pd.Timedelta("7D")
-    assert om.calibration_error(due["chance"], soon) < 0.07
+    assert om.models.calibration_error(due["chance"], soon) < 0.07
     recs = model.recommend(train, at=cut, k=2)
     assert (np.diff(recs.scores, axis=1) <= 0).all()
 
 
 def test_a_person_is_pulled_from_the_item_by_their_own_rhythm():
-    model = om.Refills().fit(LOG)
+    model = om.journeys.Refills().fit(LOG)
     fast = log_of([1] * 12 + [2], ["soap"] * 13, [*range(0, 60, 5), 55])
     due = model.due(fast, at=START + pd.Timedelta("56D")).set_index("user_id")
     own, stranger = ((due["due_at"] - due["last_at"]).dt.total_seconds() / 86_400).loc[[1, 2]]
@@ -63,7 +63,7 @@ def test_a_person_is_pulled_from_the_item_by_their_own_rhythm():
 
 
 def test_the_future_changes_nothing():
-    model, cut = om.Refills().fit(LOG), START + pd.Timedelta("200D")
+    model, cut = om.journeys.Refills().fit(LOG), START + pd.Timedelta("200D")
     pd.testing.assert_frame_equal(model.due(LOG, at=cut), model.due(LOG.before(cut), at=cut))
 
 
@@ -77,7 +77,7 @@ def test_follow_ups_know_the_direction():
             rows.append((person, "tent", day))
             if draw.random() < 0.6:
                 rows.append((person, "mat", day + draw.uniform(1, 20)))
-    model = om.FollowUps(within="30D").fit(log_of(*zip(*rows, strict=True)))
+    model = om.journeys.FollowUps(within="30D").fit(log_of(*zip(*rows, strict=True)))
     assert model.recommend(["tent"], k=2).to_frame()["item_id"].tolist() == ["mat"]
     assert "tent" not in model.recommend(["mat"], k=4).to_frame()["item_id"].tolist()
     frame = model.to_frame()
@@ -93,7 +93,7 @@ def test_follow_ups_look_at_so_many_later_items_whatever_lies_in_the_same_basket
     items, days = ["tent", *basket, "mat", "mug", "pan", "end"], [0.0] * 10 + [1, 2, 3, 99]
     log = log_of([1] * 14 + [2], [*items, "mat"], [*days, 4])
     for most in (1, 2, 3, 50):
-        frame = om.FollowUps(within="30D", most=most).fit(log).to_frame()
+        frame = om.journeys.FollowUps(within="30D", most=most).fit(log).to_frame()
         followers = frame.loc[frame["item_id"] == "tent", "next_item_id"]
         assert set(followers) == {"mat", "mug", "pan"} & set(items[10 : 10 + most])
 
@@ -102,7 +102,7 @@ def test_follow_ups_count_people_as_a_loop_does():
     draw = np.random.default_rng(3)
     n = 120
     log = log_of(draw.integers(0, 12, n), draw.integers(0, 6, n), draw.integers(0, 60, n))
-    model = om.FollowUps(within="10D", prior=1.0).fit(log)
+    model = om.journeys.FollowUps(within="10D", prior=1.0).fit(log)
     frame = log.to_frame().groupby(["user_id", "item_id"], as_index=False)["timestamp"].min()
     end = pd.Timestamp(log.end)
     want = {}
@@ -129,30 +129,30 @@ def test_unfinished_is_what_was_begun_and_not_finished():
         (5, "cup", 0.0, "view"),
     ]
     log = log_of(*zip(*rows, strict=True))
-    found = om.unfinished(log, at=START + pd.Timedelta("2D"))
+    found = om.journeys.unfinished(log, at=START + pd.Timedelta("2D"))
     assert found[["user_id", "item_id", "touches"]].values.tolist() == [[2, "lid", 1], [1, "pan", 2]]
     assert found["last_at"].tolist() == [START + pd.Timedelta("1D"), START + pd.Timedelta("12h")]
-    assert om.unfinished(log, at=START + pd.Timedelta("32.5D"))["user_id"].tolist() == [4]
-    assert om.unfinished(log, at=START).empty
+    assert om.journeys.unfinished(log, at=START + pd.Timedelta("32.5D"))["user_id"].tolist() == [4]
+    assert om.journeys.unfinished(log, at=START).empty
     with pytest.raises(ParameterError, match="begun: 'form' is a name that nothing here has"):
-        om.unfinished(log, at=START, begun="form")
+        om.journeys.unfinished(log, at=START, begun="form")
 
 
 def test_bad_input():
     with pytest.raises(EmptyError, match="bought anything twice"):
-        om.Refills().fit(log_of([1, 2], ["a", "a"], [0, 1]))
+        om.journeys.Refills().fit(log_of([1, 2], ["a", "a"], [0, 1]))
     with pytest.raises(EmptyError, match="before the end of the log"):
-        om.FollowUps(within="90D").fit(log_of([1, 1], ["a", "b"], [0, 1]))
+        om.journeys.FollowUps(within="90D").fit(log_of([1, 1], ["a", "b"], [0, 1]))
     with pytest.raises(ParameterError, match="'sale' is a name that nothing here has"):
-        om.Refills(events=["sale"]).fit(LOG)
+        om.journeys.Refills(events=["sale"]).fit(LOG)
     with pytest.raises(ParameterError, match="between 0 and 1"):
-        om.Refills().fit(LOG).due(LOG, at=LOG.end, confidence=1.5)
+        om.journeys.Refills().fit(LOG).due(LOG, at=LOG.end, confidence=1.5)
     with pytest.raises(om.errors.NotFittedError):
-        om.Refills().recommend(LOG, at=LOG.end, k=2)
+        om.journeys.Refills().recommend(LOG, at=LOG.end, k=2)
 
 
 def test_saved_and_loaded(tmp_path):
-    refills, follow = om.Refills(events=["purchase"]).fit(LOG), om.FollowUps().fit(LOG)
+    refills, follow = om.journeys.Refills(events=["purchase"]).fit(LOG), om.journeys.FollowUps().fit(LOG)
     again = om.load(om.save(refills, tmp_path / "refills.omnireco"))
     pd.testing.assert_frame_equal(again.due(LOG, at=LOG.end), refills.due(LOG, at=LOG.end))
     other = om.load(om.save(follow, tmp_path / "follow.omnireco"))

@@ -5,11 +5,11 @@ import pytest
 import scipy.sparse as sp
 
 from omnireco import load, save
+from omnireco._kernels.als.least_squares import full_loss, learn
+from omnireco._kernels.als.loss import Loss
 from omnireco.data import Interactions
 from omnireco.errors import ParameterError, SchemaError
-from omnireco.models.factors import ALS, FactorModel
-from omnireco.models.learn import full_loss, learn
-from omnireco.models.loss import Loss
+from omnireco.models.matrix.factors import ALS, FactorModel
 from omnireco.testing import small_matrix
 
 FULL = {"regularization": 0.02, "alpha": 2.0, "unobserved_weight": 0.3, "frequency_scaling": 0.5}

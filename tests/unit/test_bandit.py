@@ -6,9 +6,9 @@ import scipy.sparse as sp
 from scipy import stats
 
 import omnireco as om
+from omnireco.choices.arms import Posteriors
+from omnireco.choices.propensity import thompson_propensities
 from omnireco.errors import NotFittedError, ParameterError, SchemaError, UnknownIdError
-from omnireco.response.arms import Posteriors
-from omnireco.response.propensity import thompson_propensities
 
 POLICIES = ["thompson", "linucb", "epsilon_greedy", "softmax", "squarecb"]
 

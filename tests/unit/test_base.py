@@ -7,9 +7,9 @@ import pytest
 import scipy.sparse as sp
 
 from omnireco.data import Interactions
+from omnireco.data.recommendations import Recommendations
 from omnireco.errors import ParameterError, SchemaError, UnknownIdError
-from omnireco.models.base import Recommendations
-from omnireco.models.popularity import Popularity
+from omnireco.models.matrix.popularity import Popularity
 
 # Popularity of a..e: 4 3 2 1 0 people; the last person has no history.
 SEEN = np.array([[1, 1, 1, 1, 0], [1, 1, 1, 0, 0], [1, 1, 0, 0, 0], [1, 0, 0, 0, 0], [0, 0, 0, 0, 0]], float)

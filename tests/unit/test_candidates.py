@@ -11,9 +11,8 @@ import polars as pl
 import pyarrow as pa
 import pytest
 
-from omnireco.data import Audience, Catalog, MessageLog, slots
+from omnireco.data import Audience, Catalog, MessageLog, Recommendations, slots
 from omnireco.errors import ParameterError, SchemaError
-from omnireco.models import Recommendations
 from omnireco.planning import (
     Candidates,
     Consent,

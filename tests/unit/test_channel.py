@@ -5,9 +5,9 @@ import pandas as pd
 import pytest
 
 import omnireco as om
+from omnireco.choices.channel import _strength
+from omnireco.choices.propensity import best_rate_chances
 from omnireco.errors import EmptyError, NotFittedError, ParameterError, SchemaError, UnknownIdError
-from omnireco.response.channel import _strength
-from omnireco.response.propensity import best_rate_chances
 
 CHANNELS = np.array(["email", "push", "sms"])
 
@@ -36,7 +36,7 @@ def company(n=30_000, seed=0):
 @pytest.fixture(scope="module")
 def world():
     log, catalog, groups, rate = company()
-    return rate, om.ChannelPreference().fit(log, kinds=catalog, groups=groups), log, catalog, groups
+    return rate, om.choices.ChannelPreference().fit(log, kinds=catalog, groups=groups), log, catalog, groups
 
 
 def error(rate, truth):
@@ -126,7 +126,7 @@ def test_money_and_doing_nothing():
     channel = np.array(["none", "email", "sms"])[np.arange(9000) % 3]
     rate = np.array([0.10, 0.14, 0.20])[np.arange(9000) % 3]
     log = messages(np.arange(9000), channel, "x", rng.random(9000) < rate)
-    model = om.ChannelPreference().fit(log)
+    model = om.choices.ChannelPreference().fit(log)
     cheap = model.best([1, 2], margin=10.0, cost={"email": 0.01, "sms": 0.05})
     assert cheap["channel"].tolist() == ["sms", "sms"]
     dear = model.best([1, 2], margin=10.0, cost={"email": 0.01, "sms": 0.9})
@@ -138,7 +138,7 @@ def test_money_and_doing_nothing():
     assert earned[0, list(model.channels.ids).index("none")] == 0
     assert earned[0, list(model.channels.ids).index("sms")] == pytest.approx(1.0, abs=0.3)
     assert "none" not in set(model.preference([1])["channel"])
-    assert om.ChannelPreference(control=None).fit(log).best([1])["profit"][0] == pytest.approx(0.2, abs=0.03)
+    assert om.choices.ChannelPreference(control=None).fit(log).best([1])["profit"][0] == pytest.approx(0.2, abs=0.03)
 
 
 def test_a_stated_preference_counts_until_the_log_knows_better():
@@ -149,7 +149,10 @@ def test_a_stated_preference_counts_until_the_log_knows_better():
     answered[(user == 0) & (channel == "push")] = False
     log = messages(user, channel, "x", answered)
     stated = pd.DataFrame({"user_id": [7, 5555], "channel": ["email", "email"]})
-    plain, told = om.ChannelPreference().fit(log), om.ChannelPreference(declared=40).fit(log, declared=stated)
+    plain, told = (
+        om.choices.ChannelPreference().fit(log),
+        om.choices.ChannelPreference(declared=40).fit(log, declared=stated),
+    )
     assert plain.best([7])["channel"][0] == "push"
     assert told.best([7])["channel"][0] == "email"
     assert told.best([8])["channel"][0] == "push"
@@ -164,7 +167,7 @@ def test_where_people_do_what():
     frame["timestamp"] = pd.Timestamp("2025-05-01", tz="UTC") + pd.to_timedelta(np.arange(n), unit="min")
     log = om.EventLog.from_frame(frame.astype({"item_id": "string"}), itemless="keep")
     stated = pd.DataFrame({"user_id": [60], "channel": ["web"], "kind": ["loan"]})
-    model = om.ChannelPreference(declared=100).fit(log, kinds="event", declared=stated)
+    model = om.choices.ChannelPreference(declared=100).fit(log, kinds="event", declared=stated)
     assert set(model.best(range(100), kind="transfer")["channel"]) == {"web"}
     best = model.best(range(100), kind="loan")
     assert (best["channel"][:50] == "web").mean() > 0.9
@@ -180,7 +183,7 @@ def test_where_people_do_what():
 def test_the_order_of_rows_and_files_do_not_matter(world, tmp_path):
     _, model, log, catalog, groups = world
     shuffled = om.MessageLog.from_frame(log.to_frame().sample(frac=1, random_state=0))
-    again = om.ChannelPreference().fit(shuffled, kinds=catalog, groups=groups.sample(frac=1, random_state=1))
+    again = om.choices.ChannelPreference().fit(shuffled, kinds=catalog, groups=groups.sample(frac=1, random_state=1))
     loaded = om.load(om.save(model, tmp_path / "model.omnireco"))
     for other in (again, loaded):
         pd.testing.assert_frame_equal(
@@ -192,23 +195,23 @@ def test_the_order_of_rows_and_files_do_not_matter(world, tmp_path):
 def test_hostile_input_is_refused(world):
     _, model, log, catalog, groups = world
     with pytest.raises(NotFittedError, match="fit"):
-        om.ChannelPreference().best([1])
+        om.choices.ChannelPreference().best([1])
     with pytest.raises(AttributeError, match="nonsense"):
-        om.ChannelPreference().nonsense()
+        om.choices.ChannelPreference().nonsense()
     with pytest.raises(SchemaError, match="MessageLog or an EventLog"):
-        om.ChannelPreference().fit(groups)
+        om.choices.ChannelPreference().fit(groups)
     with pytest.raises(EmptyError, match="empty"):
-        om.ChannelPreference().fit(log.before("2020-01-01"))
+        om.choices.ChannelPreference().fit(log.before("2020-01-01"))
     with pytest.raises(ParameterError, match="kinds must be"):
-        om.ChannelPreference().fit(log, kinds="event")
+        om.choices.ChannelPreference().fit(log, kinds="event")
     with pytest.raises(SchemaError, match="no category"):
-        om.ChannelPreference().fit(log, kinds=om.Catalog(catalog.items))
+        om.choices.ChannelPreference().fit(log, kinds=om.Catalog(catalog.items))
     with pytest.raises(SchemaError, match="listed twice"):
-        om.ChannelPreference().fit(log, groups=pd.concat([groups, groups]))
+        om.choices.ChannelPreference().fit(log, groups=pd.concat([groups, groups]))
     with pytest.raises(ParameterError, match="declared"):
-        om.ChannelPreference(declared=-1)
+        om.choices.ChannelPreference(declared=-1)
     with pytest.raises(ParameterError, match="control"):
-        om.ChannelPreference(control=3)
+        om.choices.ChannelPreference(control=3)
     with pytest.raises(ParameterError, match="Name one"):
         model.best([1])
     with pytest.raises(UnknownIdError, match="money"):

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from omnireco import _checks as checks
+from omnireco._core import checks as checks
 from omnireco.errors import (
     EmptyError,
     InfeasibleError,

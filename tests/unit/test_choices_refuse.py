@@ -5,9 +5,9 @@ import pandas as pd
 import pytest
 
 import omnireco as om
+from omnireco.choices.arms import inverse, square_root
 from omnireco.errors import IdKindError, OmnirecoError, ParameterError, SchemaError
-from omnireco.response.arms import inverse, square_root
-from omnireco.response.machines import answers_of_people
+from omnireco.timing.machines import answers_of_people
 
 POLICIES = ["thompson", "linucb", "epsilon_greedy", "softmax", "squarecb"]
 SENT = pd.Series(pd.date_range("2025-05-01", periods=60, freq="h", tz="UTC"))
@@ -56,10 +56,10 @@ def test_every_model_says_how_many_machine_answers_it_left_out():
     audience = om.Audience.from_frame(pd.DataFrame({"user_id": range(6), "timezone": "UTC"}))
     art = pd.DataFrame({"creative_id": ["calm", "loud"], "item_id": "film"})
     fits = {
-        "channels": om.ChannelPreference().fit,
-        "creatives": lambda log: om.Creatives().fit(log, art),
-        "fatigue": om.Fatigue().fit,
-        "reading": lambda log: om.ReadingClock().fit(log, audience),
+        "channels": om.choices.ChannelPreference().fit,
+        "creatives": lambda log: om.choices.Creatives().fit(log, art),
+        "fatigue": om.timing.Fatigue().fit,
+        "reading": lambda log: om.timing.ReadingClock().fit(log, audience),
     }
     models = {name: fit(flagged) for name, fit in fits.items()}
     for name, model in models.items():
@@ -77,10 +77,10 @@ def test_every_model_says_how_many_machine_answers_it_left_out():
 
 def test_replay_of_a_log_counts_people():
     log = messages(machine=True)
-    result = om.off_policy(log, np.full(60, 0.5), np.full(60, 0.5), least_effective=1)
+    result = om.causal.off_policy(log, np.full(60, 0.5), np.full(60, 0.5), least_effective=1)
     assert result.logged == 0.0
     assert "20 machine answers left out" in repr(result)
-    assert om.off_policy(messages(), np.full(60, 0.5), np.full(60, 0.5)).logged == pytest.approx(1 / 3)
+    assert om.causal.off_policy(messages(), np.full(60, 0.5), np.full(60, 0.5)).logged == pytest.approx(1 / 3)
 
 
 @pytest.mark.parametrize("policy", POLICIES)
@@ -130,22 +130,22 @@ def test_long_batches_of_a_bandit_that_forgets_end_like_single_events():
 
 def test_names_that_match_nothing_are_told():
     log = messages()
-    model = om.ChannelPreference().fit(log)
+    model = om.choices.ChannelPreference().fit(log)
     declared = pd.DataFrame({"user_id": [0], "channel": ["Email"]})
     with pytest.raises(ParameterError, match="Did you mean 'email'"):
-        om.ChannelPreference().fit(log, declared=declared)
-    assert om.ChannelPreference().fit(log, declared=declared, missing="ignore").share is False
+        om.choices.ChannelPreference().fit(log, declared=declared)
+    assert om.choices.ChannelPreference().fit(log, declared=declared, missing="ignore").share is False
     with pytest.raises(ParameterError, match=r"control.*'hold'"):
-        om.ChannelPreference(control="hold").fit(log)
+        om.choices.ChannelPreference(control="hold").fit(log)
     with pytest.raises(ParameterError, match="Did you mean 'email'"):
         model.profit([0], cost={"Email": 1.0})
     np.testing.assert_array_equal(model.profit([0], cost={"fax": 1.0}, missing="ignore"), model.profit([0]))
     with pytest.raises(ParameterError, match="groups: those the model was fitted with"):
         model.preference([0], groups=pd.DataFrame({"user_id": [0], "group": ["old"]}))
     with pytest.raises(IdKindError, match="integers"):
-        om.ChannelPreference().fit(log, groups=pd.DataFrame({"user_id": ["0"], "group": ["old"]}))
+        om.choices.ChannelPreference().fit(log, groups=pd.DataFrame({"user_id": ["0"], "group": ["old"]}))
     art = pd.DataFrame({"creative_id": ["calm", "loud"], "item_id": "film"})
-    creatives, pairs = om.Creatives().fit(log, art), pd.DataFrame({"user_id": [1], "item_id": "film"})
+    creatives, pairs = om.choices.Creatives().fit(log, art), pd.DataFrame({"user_id": [1], "item_id": "film"})
     with pytest.raises(ParameterError, match=r"asleep.*Did you mean 'calm'"):
         creatives.choose(pairs, at="2025-06-01", asleep=["Calm"])
     assert len(creatives.choose(pairs, at="2025-06-01", asleep=["old"], missing="ignore")) == 1
@@ -154,21 +154,21 @@ def test_names_that_match_nothing_are_told():
 @pytest.mark.parametrize("wrong", ["secret-id", ["secret-id"], [["secret-id"]], None, object(), [[1.0], [2.0, 3.0]]])
 def test_wrong_kinds_are_refused_without_their_values(wrong):
     log = messages()
-    fatigue, live = om.Fatigue().fit(log), om.LinearBandit().start(["a", "b"], n_features=1)
+    fatigue, live = om.timing.Fatigue().fit(log), om.LinearBandit().start(["a", "b"], n_features=1)
     audience = om.Audience.from_frame(pd.DataFrame({"user_id": range(6), "timezone": "UTC"}))
-    reading = om.ReadingClock().fit(log, audience)
+    reading = om.timing.ReadingClock().fit(log, audience)
     for verb in (
-        lambda: om.thompson_propensities(wrong, wrong),
-        lambda: om.off_policy(wrong, [1.0], [1.0]),
-        lambda: om.off_policy([1.0], [1.0], wrong),
-        lambda: om.cross_fitted_rewards(wrong, [0], [1.0]),
+        lambda: om.choices.thompson_propensities(wrong, wrong),
+        lambda: om.causal.off_policy(wrong, [1.0], [1.0]),
+        lambda: om.causal.off_policy([1.0], [1.0], wrong),
+        lambda: om.causal.cross_fitted_rewards(wrong, [0], [1.0]),
         lambda: fatigue.load([0], wrong),
         lambda: fatigue.factor([0], ["secret-id"], [0]),
         lambda: reading.rates([0], ["secret-id"]),
         lambda: live.decide(wrong),
         lambda: live.update(["a"], wrong, [1.0]),
         lambda: live.update(["a"], [[0.0]], wrong),
-        lambda: om.ChannelPreference().fit(log).profit([0], margin=wrong),
+        lambda: om.choices.ChannelPreference().fit(log).profit([0], margin=wrong),
     ):
         with pytest.raises(OmnirecoError) as told:
             verb()

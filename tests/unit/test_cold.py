@@ -17,13 +17,13 @@ def table(rows):
 def model(n=12):
     random = np.random.default_rng(0)
     vectors = np.where(np.arange(n)[:, None] % 2, [0.0, 1.0], [1.0, 0.0]) + random.normal(0, 0.05, (n, 2))
-    return om.FactorModel.from_arrays(vectors, items=np.arange(n), popularity=np.ones(n))
+    return om.models.FactorModel.from_arrays(vectors, items=np.arange(n), popularity=np.ones(n))
 
 
 def test_the_map_is_a_ridge_around_the_means():
     known = model()
     kinds = [(i, "odd" if i % 2 else "even") for i in range(14)] + [(3, "rare")]
-    wide = om.add_new_items(known, table(kinds), regularization=2.0)
+    wide = om.models.add_new_items(known, table(kinds), regularization=2.0)
     f = np.array([[1 - i % 2, i % 2, i == 3] for i in range(12)], float)  # even, odd, rare
     y = known.factors.astype(float)
     centred = f - f.mean(0)
@@ -42,10 +42,10 @@ def test_known_items_left_out_are_found_again():
     kinds = [(i, f"group {np.argmax(v)}") for i, v in zip(full.items.ids, full.factors, strict=True)]
     held = full.items.ids[::5]
     rest = np.flatnonzero(~np.isin(full.items.ids, held))
-    narrow = om.FactorModel.build(
+    narrow = om.models.FactorModel.build(
         full.factors[rest], items=full.items.take(rest), popularity=full.popularity[rest], loss=full.loss
     )
-    wide = om.add_new_items(narrow, table(kinds), regularization=0.5)
+    wide = om.models.add_new_items(narrow, table(kinds), regularization=0.5)
     near = full.factors[::5] - wide.factors[wide.items.codes(held)]
     far = full.factors[::5] - narrow.factors.mean(0)
     assert (near**2).sum() < (far**2).sum()
@@ -53,10 +53,10 @@ def test_known_items_left_out_are_found_again():
 
 def test_nothing_new_changes_nothing_and_nothing_known_is_an_error():
     known = model()
-    assert om.add_new_items(known, table([(0, "a"), (1, "b")])) is known
+    assert om.models.add_new_items(known, table([(0, "a"), (1, "b")])) is known
     with pytest.raises(EmptyError, match="none of 12 known items has both"):
-        om.add_new_items(known, table([(77, "a")]))
+        om.models.add_new_items(known, table([(77, "a")]))
     with pytest.raises(ParameterError, match="takes a FactorModel"):
-        om.add_new_items(None, table([(77, "a")]))
+        om.models.add_new_items(None, table([(77, "a")]))
     with pytest.raises(SchemaError, match="attributes must be Interactions"):
-        om.add_new_items(known, None)
+        om.models.add_new_items(known, None)

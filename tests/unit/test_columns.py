@@ -6,7 +6,7 @@ import pyarrow as pa
 import pytest
 
 from omnireco.data import Catalog
-from omnireco.data.columns import decode_optional, instants_to_arrow, instants_to_pandas, open_frame
+from omnireco.data.frames.columns import decode_optional, instants_to_arrow, instants_to_pandas, open_frame
 from omnireco.data.vocabulary import Vocabulary
 from omnireco.errors import SchemaError
 

@@ -15,7 +15,7 @@ import pytest
 numba = pytest.importorskip("numba")
 
 SOURCE = """
-from omnireco._compute import compiled
+from omnireco._core.compute import compiled
 
 @compiled
 def total(values):

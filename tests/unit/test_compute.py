@@ -5,7 +5,7 @@ import threading
 import pytest
 from threadpoolctl import threadpool_info
 
-from omnireco import _compute as compute
+from omnireco._core import compute as compute
 from omnireco.errors import ParameterError
 
 

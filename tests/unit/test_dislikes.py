@@ -39,14 +39,14 @@ SAID = {  # estimator: (in a person's own history, in other people's)
     ),  # the pair was not chosen: one item less alike
     "ease": (om.EASE(regularization=2.0), "against", "against"),
     "ease-sparse": (om.EASE(regularization=2.0, neighbors=4), "against", "against"),
-    "slim": (om.SLIM(regularization=1.0, sparsity=0.01), "against", "against"),
-    "p3alpha": (om.P3alpha(), "against", "ignored"),
-    "rp3beta": (om.RP3beta(), "against", "ignored"),
-    "gfcf": (om.GFCF(factors=2), "against", "against"),  # the disliked cell is no edge, its neighbour still is
-    "pure-svd": (om.PureSVD(factors=4), "against", "against"),
-    "user-knn": (om.UserKNN(neighbors=20), "ignored", "against"),
+    "slim": (om.models.SLIM(regularization=1.0, sparsity=0.01), "against", "against"),
+    "p3alpha": (om.models.P3alpha(), "against", "ignored"),
+    "rp3beta": (om.models.RP3beta(), "against", "ignored"),
+    "gfcf": (om.models.GFCF(factors=2), "against", "against"),  # the disliked cell is no edge, its neighbour still is
+    "pure-svd": (om.models.PureSVD(factors=4), "against", "against"),
+    "user-knn": (om.models.UserKNN(neighbors=20), "ignored", "against"),
     "als": (om.ALS(factors=5, dislike=-1.0), "against", "against"),
-    "cross-channel": (om.CrossChannel(om.ALS(factors=5, dislike=-1.0)), "against", "against"),
+    "cross-channel": (om.models.CrossChannel(om.ALS(factors=5, dislike=-1.0)), "against", "against"),
     "blend": (om.Blend(models={"ease": om.EASE(regularization=2.0), "knn": om.ItemKNN()}), "against", "against"),
 }
 
@@ -124,7 +124,7 @@ NEXT = om.Weights(events={"dislike": -1.0}, step_half_life=2.0)
 
 
 def test_next_item_holds_a_dislike_in_the_history_against_what_follows():
-    model = om.NextItem(regularization=1.0, weights=NEXT).fit(said(*SOME))
+    model = om.models.NextItem(regularization=1.0, weights=NEXT).fit(said(*SOME))
     disliked, without, liked = (score(model, [first, 0, 0, 0, 0, 0, 1, 0], 1) for first in (-1, 0, 1))
     assert disliked < without < liked
     asked = said(*SOME, [("like", 6), ("dislike", 0)]).matrix(NEXT)  # as the page says histories are made
@@ -136,7 +136,7 @@ def test_next_item_holds_a_dislike_in_the_history_against_what_follows():
 def test_next_item_predicts_dislikes_of_others_unless_it_is_told_what_to_predict():
     others = [[("like", 6), ("like", 0), ("dislike", 1)]] * 15
     for events in (None, ["like"]):
-        estimator = om.NextItem(regularization=1.0, weights=NEXT, events=events)
+        estimator = om.models.NextItem(regularization=1.0, weights=NEXT, events=events)
         before, after = (
             score(estimator.fit(said(*people)), [1, 0, 0, 0, 0, 0, 0, 0], 1) for people in (SOME, SOME + others)
         )
@@ -147,7 +147,7 @@ def test_next_item_predicts_dislikes_of_others_unless_it_is_told_what_to_predict
 def test_typed_ease_learns_what_a_dislike_says(then, sign):
     """After a dislike of 0 people took 3 (so it speaks against 1), or they took 1 (so it speaks for it)."""
     log = said(*SOME, *[[("like", 6), ("dislike", 0), ("like", then)]] * 20)
-    model = om.TypedEASE(target="like", regularization=1.0).fit(log)
+    model = om.models.TypedEASE(target="like", regularization=1.0).fit(log)
     asked = said([("like", 6)], [("like", 6), ("dislike", 0)], [("like", 6), ("like", 0)], [("dislike", 3)])
     without, disliked, liked = model.score(model.inputs(asked), [1])[:3, 0]
     assert (disliked - without) * sign > 0.01
@@ -161,7 +161,7 @@ def test_typed_ease_does_not_count_dislikes_of_others_as_targets():
     others = [[("like", 6), ("like", 0), ("dislike", 1)]] * 15
     asked = said([("like", 0)])
     one, other = (
-        om.TypedEASE(target="like", regularization=1.0).fit(said(*people)) for people in (SOME, SOME + others)
+        om.models.TypedEASE(target="like", regularization=1.0).fit(said(*people)) for people in (SOME, SOME + others)
     )
     assert other.popularity.tolist()[1] == one.popularity.tolist()[1]
     before, after = (float(model.score(model.inputs(asked), [1])[0, 0]) for model in (one, other))

@@ -6,7 +6,7 @@ import pytest
 
 import omnireco as om
 from omnireco.errors import ParameterError, SchemaError
-from omnireco.models.diversify import calibrated, mmr, promoted, quotas
+from omnireco.models.lists.diversify import calibrated, mmr, promoted, quotas
 from omnireco.testing import small_matrix
 
 LISTS = om.Recommendations.from_frame(
@@ -23,7 +23,7 @@ def items(lists, user=1):
 def test_mmr_by_hand():
     alike = np.zeros((4, 4), np.float32)
     alike[0, 1] = alike[1, 0] = 1.0  # a and b are twins
-    knn = om.ItemModel(LISTS.items, np.ones(4, np.float32), alike)
+    knn = om.models.ItemModel(LISTS.items, np.ones(4, np.float32), alike)
     assert items(mmr(LISTS, k=3, trade_off=1.0, similarity=knn)) == "abc"
     # b: 0.5 * 7/8 - 0.5 * 1 < c: 0.5 * 6/8 and < d: 0
     assert items(mmr(LISTS, k=3, trade_off=0.5, similarity=knn)) == "acd"
@@ -65,7 +65,7 @@ def test_mmr_refuses_what_it_cannot_compare():
             LISTS,
             k=2,
             trade_off=0.5,
-            similarity=om.ItemModel(om.Vocabulary.from_ids(["z"]), np.ones(1), np.ones((1, 1))),
+            similarity=om.models.ItemModel(om.data.Vocabulary.from_ids(["z"]), np.ones(1), np.ones((1, 1))),
         )
 
 
@@ -83,10 +83,10 @@ def test_lists_stay_lists():
 def test_what_was_rejected_stays_away_with_its_twin():
     alike = np.zeros((4, 4), np.float32)
     alike[0, 1] = alike[1, 0] = 1.0
-    knn = om.ItemModel(LISTS.items, np.ones(4, np.float32), alike)
+    knn = om.models.ItemModel(LISTS.items, np.ones(4, np.float32), alike)
     no = om.Interactions.from_frame(pd.DataFrame({"user_id": [1, 1], "item_id": ["a", "zebra"], "weight": [-1.0, 1]}))
-    assert items(om.avoid(LISTS, no, k=4, strength=0.0, similarity=knn)) == "bcd"
-    assert items(om.avoid(LISTS, no, k=4, strength=0.5, similarity=knn)) == "cbd"
-    assert items(om.avoid(LISTS, no, k=4, strength=0.5, similarity=knn), user=2) == "ba"
+    assert items(om.models.avoid(LISTS, no, k=4, strength=0.0, similarity=knn)) == "bcd"
+    assert items(om.models.avoid(LISTS, no, k=4, strength=0.5, similarity=knn)) == "cbd"
+    assert items(om.models.avoid(LISTS, no, k=4, strength=0.5, similarity=knn), user=2) == "ba"
     with pytest.raises(SchemaError, match="disliked must be Interactions"):
-        om.avoid(LISTS, None, k=4, strength=0.5, similarity=knn)
+        om.models.avoid(LISTS, None, k=4, strength=0.5, similarity=knn)

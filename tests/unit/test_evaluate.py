@@ -9,8 +9,8 @@ import pytest
 from scipy.sparse import csr_matrix
 
 import omnireco as om
+from omnireco._kernels.bootstrap import chance_of_sign, percentile_interval, resampled_means
 from omnireco.errors import EmptyError, ParameterError, SchemaError
-from omnireco.evaluation.bootstrap import chance_of_sign, percentile_interval, resampled_means
 from omnireco.evaluation.evaluate import find_hits
 
 LISTS = pd.DataFrame(
@@ -83,8 +83,8 @@ def test_any_kind_of_frame_gives_the_same(kind):
     elif kind == "recommendations":
         lists = om.Recommendations.from_frame(LISTS)
     elif kind == "codes":  # vocabularies in another order, items nobody names
-        items = om.Vocabulary(np.array(["rye", "pie", "bun", "jam", "pot", "cup", "tea", "xyz"], object))
-        users = om.Vocabulary(np.array(["eve", "cay", "bob", "ann"], object))
+        items = om.data.Vocabulary(np.array(["rye", "pie", "bun", "jam", "pot", "cup", "tea", "xyz"], object))
+        users = om.data.Vocabulary(np.array(["eve", "cay", "bob", "ann"], object))
         codes = np.array([[6, 3, 2], [2, 1, -1], [3, 6, 5], [6, 5, 4]], np.int32)
         lists = om.Recommendations(users, items, codes, np.where(codes < 0, -np.inf, 1).astype(np.float32))
     pd.testing.assert_frame_equal(
@@ -109,7 +109,7 @@ def test_scores_order_a_frame_and_ties_go_by_id():
     lists = pd.DataFrame({"user_id": [1, 1, 1], "item_id": [9, 5, 7], "score": [0.5, 0.5, 2.0]})
     truth = pd.DataFrame({"user_id": [1], "item_id": [5]})
     for rows in (lists, lists[::-1]):
-        r = om.evaluate({"m": rows}, truth, k=[1, 2, 3], metrics=[om.mean_reciprocal_rank])
+        r = om.evaluate({"m": rows}, truth, k=[1, 2, 3], metrics=[om.evaluation.mean_reciprocal_rank])
         assert list(r.to_frame()["mean"]) == [0, 0.5, 0.5]
 
 
@@ -142,9 +142,9 @@ def test_coverage_has_no_interval_and_its_catalogue_is_the_one_given():
 
 
 def test_coverage_divides_by_what_recommendations_know():
-    items = om.Vocabulary(np.array(["bun", "cup", "jam", "tea"], object))
+    items = om.data.Vocabulary(np.array(["bun", "cup", "jam", "tea"], object))
     codes = np.array([[3, 1]], np.int32)
-    recs = om.Recommendations(om.Vocabulary(np.array(["ann"], object)), items, codes, codes.astype(np.float32))
+    recs = om.Recommendations(om.data.Vocabulary(np.array(["ann"], object)), items, codes, codes.astype(np.float32))
     assert report(lists={"r": recs}, k=2, metrics=[om.coverage]).to_frame().loc[0, "mean"] == 2 / 4
     with pytest.raises(ParameterError, match="coverage needs to know the catalogue"):
         report(metrics=[om.coverage])
@@ -154,18 +154,18 @@ def test_novelty_and_diversity_look_at_training_users():
     # of 4 people all have tea (0 bits), two cup (1 bit), one pot (2 bits); tea and cup differ by 1 - 2 / sqrt(4 * 2)
     pairs = [("u1", "tea"), ("u2", "tea"), ("u3", "tea"), ("u4", "tea"), ("u1", "cup"), ("u2", "cup"), ("u1", "pot")]
     train = pd.DataFrame([*pairs, ("u1", "tea")], columns=["user_id", "item_id"])
-    r = report(metrics=[om.novelty, om.diversity], train=train, users=["ann", "dan"])
-    assert r.per_user("mine", om.novelty)["value"][0] == pytest.approx((0 + 1 + 2) / 3)
+    r = report(metrics=[om.evaluation.novelty, om.evaluation.diversity], train=train, users=["ann", "dan"])
+    assert r.per_user("mine", om.evaluation.novelty)["value"][0] == pytest.approx((0 + 1 + 2) / 3)
     cosines = [2 / np.sqrt(8), 1 / np.sqrt(4), 1 / np.sqrt(2)]
-    assert r.per_user("mine", om.diversity)["value"][0] == pytest.approx(1 - np.mean(cosines))
-    assert np.isnan(r.per_user("mine", om.novelty)["value"][1])  # dan was shown nothing
+    assert r.per_user("mine", om.evaluation.diversity)["value"][0] == pytest.approx(1 - np.mean(cosines))
+    assert np.isnan(r.per_user("mine", om.evaluation.novelty)["value"][1])  # dan was shown nothing
     assert list(r.to_frame()["n_users"]) == [1, 1]
     assert r.to_frame()[["low", "high"]].isna().all(axis=None)  # one person is no sample
 
 
 def test_diversity_by_category_reads_the_catalogue():
     catalog = pd.DataFrame({"item_id": ["tea", "cup", "pot"], "category": ["drink", "ware", "ware"]})
-    r = report(metrics=[partial(om.diversity, by="category")], catalog=catalog, users=["ann", "bob"])
+    r = report(metrics=[partial(om.evaluation.diversity, by="category")], catalog=catalog, users=["ann", "bob"])
     assert list(r.per_user("mine", "diversity(by=category)")["value"]) == pytest.approx([2 / 3, 1])
 
 
@@ -295,7 +295,7 @@ def test_k_must_fit_the_lists():
 def test_an_item_may_stand_once_in_a_list():
     with pytest.raises(SchemaError, match=r"repeat an item in one person's list"):
         report(lists={"mine": pd.concat([LISTS, LISTS.iloc[:1].assign(rank=4)])})
-    items, users = om.Vocabulary(np.array(["tea"], object)), om.Vocabulary(np.array(["ann"], object))
+    items, users = om.data.Vocabulary(np.array(["tea"], object)), om.data.Vocabulary(np.array(["ann"], object))
     twice = om.Recommendations(users, items, np.zeros((1, 2), np.int32), np.zeros((1, 2), np.float32))
     with pytest.raises(SchemaError, match=r"name an item twice for 1 of 5 users: 1 row \(position 0\)"):
         report(lists={"mine": twice}, k=2)

@@ -7,7 +7,7 @@ import scipy.sparse as sp
 
 import omnireco as om
 from omnireco.errors import ParameterError, SchemaError
-from omnireco.models.explain import explain
+from omnireco.models.lists.explain import explain
 
 
 @pytest.fixture(scope="module")
@@ -21,11 +21,11 @@ def x():
     [
         om.EASE(regularization=5.0),
         om.ItemKNN(neighbors=5),
-        om.PureSVD(factors=3),
+        om.models.PureSVD(factors=3),
         om.ALS(factors=4, iterations=3),
         om.Blend(models={"ease": om.EASE(), "als": om.ALS(factors=3, iterations=2)}, weights={"als": 0.5}),
-        om.Blend(models={"ease": om.EASE(), "svd": om.PureSVD(factors=3)}, scale="none"),
-        om.CrossChannel(om.ItemKNN(neighbors=5), weights={"store": 3.0}),
+        om.Blend(models={"ease": om.EASE(), "svd": om.models.PureSVD(factors=3)}, scale="none"),
+        om.models.CrossChannel(om.ItemKNN(neighbors=5), weights={"store": 3.0}),
     ],
     ids=["ease", "knn", "svd", "als", "blend", "sum", "joined"],
 )
@@ -48,14 +48,14 @@ def test_a_channel_gets_its_share_of_the_cell():
         {"user_id": 1, "item_id": ["a", "a", "b"], "channel": ["web", "store", "web"], "weight": [1.0, 3, 1]}
     )
     x = om.Interactions.from_frame(frame)
-    model = om.ItemModel(x.items, np.ones(2, np.float32), np.array([[0, 2], [1, 0]], np.float32))
+    model = om.models.ItemModel(x.items, np.ones(2, np.float32), np.array([[0, 2], [1, 0]], np.float32))
     told = explain(model, x, model.recommend(x, k=2, exclude_seen=False)).by_channel().set_index("item_id")
     assert told.loc["b", ["store", "web", "score"]].tolist() == [6, 2, 8]
     assert told.loc["a", ["store", "web", "score"]].tolist() == [0, 1, 1]
 
 
 def test_what_is_no_sum_is_not_explained(x):
-    for estimator in (om.Popularity(), om.UserKNN(), om.Blend(models={"ease": om.EASE()}, scale="rank")):
+    for estimator in (om.Popularity(), om.models.UserKNN(), om.Blend(models={"ease": om.EASE()}, scale="rank")):
         model = estimator.fit(x)
         with pytest.raises(ParameterError, match="is no sum over what a person did"):
             explain(model, x, model.recommend(x, k=2))
@@ -98,8 +98,8 @@ def log_of(n=40):
     [
         om.EASE(regularization=5.0),
         om.ALS(factors=4, iterations=3),
-        om.CrossChannel(om.EASE(regularization=5.0), weights={"store": 2.0}),
-        om.CrossChannel(om.ALS(factors=4, iterations=3), saturation="binary"),
+        om.models.CrossChannel(om.EASE(regularization=5.0), weights={"store": 2.0}),
+        om.models.CrossChannel(om.ALS(factors=4, iterations=3), saturation="binary"),
     ],
     ids=["ease", "als", "joined-ease", "joined-als"],
 )
@@ -155,7 +155,7 @@ def test_events_share_what_their_channel_adds_to_the_joined_cell():
     )
     log = om.EventLog.from_frame(frame.assign(timestamp=frame["timestamp"].dt.tz_localize("UTC")))
     x = log.matrix(at="2025-06-10")
-    model = om.CrossChannel(om.ItemKNN(), weights={"store": 2.0}).fit(x)
+    model = om.models.CrossChannel(om.ItemKNN(), weights={"store": 2.0}).fit(x)
     lists = model.recommend(x.rows([1]), k=1)
     score, app, store = lists.scores[0, 0], np.log(4), 2 * np.log(2)
     told = explain(model, x, lists, events=log, ages=["7D"]).to_frame().set_index(["channel", "age"])["contribution"]
@@ -166,7 +166,7 @@ def test_events_share_what_their_channel_adds_to_the_joined_cell():
     pd.testing.assert_frame_equal(by_layer, by_event)
 
 
-@pytest.mark.parametrize("wrap", [lambda base: base, om.CrossChannel], ids=["plain", "joined"])
+@pytest.mark.parametrize("wrap", [lambda base: base, om.models.CrossChannel], ids=["plain", "joined"])
 def test_what_cancels_out_over_channels_adds_nothing(wrap):
     """Person 1 liked a in the app and disliked it in the store, and liked and disliked d in one place: no cells."""
     people = [(1, "a", "app", "like"), (1, "a", "store", "dislike"), (1, "b", "app", "like"), (1, "c", "app", "like")]
@@ -190,7 +190,7 @@ def test_what_cancels_out_over_channels_adds_nothing(wrap):
 
 @pytest.mark.parametrize("base", [om.EASE(regularization=5.0), om.ALS(factors=3, iterations=2)], ids=["ease", "als"])
 def test_the_list_of_one_channel_is_explained_but_for_the_channel(base, x):
-    model = om.CrossChannel(base, prior=1.0).fit(x).on("store")
+    model = om.models.CrossChannel(base, prior=1.0).fit(x).on("store")
     lists = model.recommend(x, k=3)
     with pytest.raises(ParameterError, match=r"'store' also holds .* explain\(model\.on\(None\), x, lists\)"):
         explain(model, x, lists)
@@ -199,7 +199,7 @@ def test_the_list_of_one_channel_is_explained_but_for_the_channel(base, x):
     some = told[told["item_id"] == item]
     wanted = model.on(None).score(x.rows(some["user_id"]), [item])[:, 0]
     assert some["score"].to_numpy() == pytest.approx(wanted, rel=1e-4, abs=1e-5)
-    flat = om.CrossChannel(base, lift=0).fit(x).on("store")  # nothing is added
+    flat = om.models.CrossChannel(base, lift=0).fit(x).on("store")  # nothing is added
     assert explain(flat, x, flat.recommend(x, k=1)).contribution.size
 
 

@@ -6,9 +6,9 @@ import pytest
 
 import omnireco as om
 from omnireco.errors import EmptyError, ParameterError, SchemaError
-from omnireco.evaluation.headroom import headroom
-from omnireco.evaluation.timing import timing_skill
-from omnireco.response.explore import explore, power, uniforms
+from omnireco.timing.explore import explore, power, uniforms
+from omnireco.timing.headroom import headroom
+from omnireco.timing.skill import timing_skill
 
 AT = np.arange(4) * 3_600_000_000
 
@@ -127,7 +127,7 @@ def test_headroom_says_what_it_takes():
     world = om.simulate(n_users=20, n_items=5, seed=1)
     log, people = om.EventLog.from_frame(world.events), om.Audience.from_frame(world.users)
     with pytest.raises(ParameterError, match=r"activity must be an ActivityProfile. Got ActivityModel"):
-        headroom(log, people, activity=om.ActivityProfile().fit(log, people))
+        headroom(log, people, activity=om.timing.ActivityProfile().fit(log, people))
     with pytest.raises(ParameterError, match=r"messages must be a MessageLog. Got DataFrame"):
         headroom(log, people, messages=world.messages)
     with pytest.raises(SchemaError, match=r"headroom takes an EventLog. Got DataFrame"):

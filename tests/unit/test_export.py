@@ -8,7 +8,7 @@ import pytest
 
 import omnireco as om
 from omnireco.errors import EmptyError, ParameterError, StorageError
-from omnireco.export import recommend_to_parquet
+from omnireco.files.export import recommend_to_parquet
 
 
 @pytest.fixture(scope="module")

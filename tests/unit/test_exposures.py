@@ -6,8 +6,8 @@ import pyarrow as pa
 import pytest
 
 import omnireco as om
-from omnireco import datasets
 from omnireco.errors import ParameterError
+from omnireco.worlds import datasets
 
 
 def small_tables(monkeypatch):

@@ -7,7 +7,7 @@ import scipy.sparse as sp
 
 from omnireco.data import Interactions
 from omnireco.errors import ParameterError
-from omnireco.models.factors import ALS, FactorModel
+from omnireco.models.matrix.factors import ALS, FactorModel
 from omnireco.testing import small_matrix
 
 CORNERS = [[1.0, 0.0], [0.8, 0.6], [0.0, 1.0], [0.0, 0.0]]

@@ -6,7 +6,7 @@ import pytest
 
 import omnireco as om
 from omnireco.errors import ParameterError, SchemaError
-from omnireco.response.fatigue import _beliefs, _loads
+from omnireco.timing.fatigue import _beliefs, _loads
 
 DAY = 86_400_000_000
 START = pd.Timestamp("2025-01-01", tz="UTC").value // 1000
@@ -43,27 +43,27 @@ def test_the_coefficient_comes_back_although_the_glad_get_more():
     sent = om.MessageLog.from_frame(frame)
     load = _loads(sent.user, sent.sent_at, 4 * DAY)
     naive = np.polyfit(load, sent.responded, 1)[0] / sent.responded.mean()
-    model = om.Fatigue(half_life="4D").fit(sent)
+    model = om.timing.Fatigue(half_life="4D").fit(sent)
     assert (model.low < 0.25).all()
     assert (model.high > 0.25).all()
     assert (model.low > 0.1).all()
     assert -naive < model.coefficient.min() - 0.05  # what comparing people says is too little
-    found = om.Fatigue().fit(sent)
+    found = om.timing.Fatigue().fit(sent)
     assert 1 * DAY <= found.half_life_us <= 14 * DAY
 
 
 def test_channels_that_differ_and_no_fatigue():
-    none = om.Fatigue(half_life="4D").fit(om.MessageLog.from_frame(world((0.0, 0.0), n=200, seed=1)))
+    none = om.timing.Fatigue(half_life="4D").fit(om.MessageLog.from_frame(world((0.0, 0.0), n=200, seed=1)))
     assert (none.low < 0).all()
     assert (none.high > 0).all()
-    differ = om.Fatigue(half_life="4D").fit(om.MessageLog.from_frame(world((0.05, 0.35), n=400, seed=2)))
+    differ = om.timing.Fatigue(half_life="4D").fit(om.MessageLog.from_frame(world((0.05, 0.35), n=400, seed=2)))
     assert differ.coefficient[1] > differ.coefficient[0] + 0.1
 
 
 def test_intervals_hold_the_truth_as_often_as_they_say():
     inside = 0
     for seed in range(8):
-        model = om.Fatigue(half_life="4D").fit(om.MessageLog.from_frame(world((0.2, 0.2), n=60, seed=10 + seed)))
+        model = om.timing.Fatigue(half_life="4D").fit(om.MessageLog.from_frame(world((0.2, 0.2), n=60, seed=10 + seed)))
         inside += int(model.low[0] < 0.2 < model.high[0])
     assert inside >= 6
 
@@ -87,7 +87,7 @@ def quick_world(coefficient, seed, *, n=300, days=60, half_life=4.0, rate=0.04):
 
 @pytest.mark.parametrize("coefficient", [0.0, 0.2])
 def test_intervals_hold_also_where_the_half_life_is_learned(coefficient):
-    models = [om.Fatigue().fit(quick_world(coefficient, seed)) for seed in range(25)]
+    models = [om.timing.Fatigue().fit(quick_world(coefficient, seed)) for seed in range(25)]
     inside = sum(bool(model.low[0] < coefficient < model.high[0]) for model in models)
     assert inside >= 21  # 23.75 are expected
     assert sum(bool(model.high[0] < 0) for model in models) <= 1  # that messages help: significant, and wrong
@@ -102,7 +102,7 @@ def test_half_lives_are_believed_by_evidence_and_prior():
     prior = _beliefs(half_lives, np.zeros(5))
     np.testing.assert_allclose(prior, np.exp([-2, -0.5, 0, -0.5, -2]) / np.exp([-2, -0.5, 0, -0.5, -2]).sum())
     np.testing.assert_allclose(_beliefs(half_lives, np.array([0.0, 0, 0, 0, 1e4])), [0, 0, 0, 0, 1], atol=1e-12)
-    one = om.Fatigue(half_life="5D").fit(quick_world(0.2, 1))
+    one = om.timing.Fatigue(half_life="5D").fit(quick_world(0.2, 1))
     assert one.half_life_us == 5 * DAY
 
 
@@ -119,7 +119,7 @@ def test_loads_agree_with_a_plain_loop():
 def test_leaving_and_the_price_of_one_more():
     frame = world((0.2, 0.2), n=500, days=90, leave=0.01, seed=3)
     sent = om.MessageLog.from_frame(frame)
-    model = om.Fatigue(half_life="4D").fit(sent)
+    model = om.timing.Fatigue(half_life="4D").fit(sent)
     assert ((model.unsubscribe > 0.005) & (model.unsubscribe < 0.018)).all()
     assert 0.1 < model.unsubscribe_slope < 0.5
     ids = sent.users.ids[:50]
@@ -137,7 +137,7 @@ def test_leaving_and_the_price_of_one_more():
 
 def test_candidates_price_fatigue():
     sent = om.MessageLog.from_frame(world((0.3, 0.3), n=150, days=60))
-    model = om.Fatigue(half_life="4D").fit(sent)
+    model = om.timing.Fatigue(half_life="4D").fit(sent)
     people = om.Audience.from_frame(
         pd.DataFrame({"user_id": sent.users.ids, "timezone": "UTC", "consent_push": True, "consent_email": True})
     )
@@ -161,17 +161,17 @@ def test_candidates_price_fatigue():
 def test_wrong_use_empty_and_files(tmp_path):
     frame = world((0.2, 0.2), n=5, days=20)
     with pytest.raises(SchemaError, match=r"Fatigue\.fit takes a MessageLog"):
-        om.Fatigue().fit(frame)
+        om.timing.Fatigue().fit(frame)
     with pytest.raises(ParameterError, match="prior must be greater than 0"):
-        om.Fatigue(prior=0)
+        om.timing.Fatigue(prior=0)
     with pytest.raises(AttributeError, match="fit returns the model"):
-        om.Fatigue().cost([1], "push")
-    empty = om.Fatigue().fit(om.MessageLog.from_frame(frame.iloc[:0]))
+        om.timing.Fatigue().cost([1], "push")
+    empty = om.timing.Fatigue().fit(om.MessageLog.from_frame(frame.iloc[:0]))
     assert empty.cost([1], "push").tolist() == [0.0]
     nothing = frame.assign(responded_at=pd.Series(pd.NaT, frame.index).dt.tz_localize("UTC"))
-    silent = om.Fatigue().fit(om.MessageLog.from_frame(nothing))
+    silent = om.timing.Fatigue().fit(om.MessageLog.from_frame(nothing))
     assert silent.coefficient.tolist() == [0.0, 0.0]
-    model = om.Fatigue().fit(om.MessageLog.from_frame(frame))
+    model = om.timing.Fatigue().fit(om.MessageLog.from_frame(frame))
     again = om.load(om.save(model, tmp_path / "fatigue.omnireco"))
     assert repr(again) == repr(model)
     np.testing.assert_array_equal(again.cost([0, 1], "push"), model.cost([0, 1], "push"))

@@ -77,12 +77,12 @@ def test_frames_carry_targets_and_everything_keeps_them(tmp_path):
     x = om.Interactions.from_frame(frame)
     assert x.to_frame().equals(om.Interactions.from_frame(frame.iloc[::-1]).to_frame())
     assert cells(x.rows([2, 1])) == cells(x)
-    moved = x.with_items(om.Vocabulary.from_ids(np.array(["b", "c", "a"], object), "item_id"))
+    moved = x.with_items(om.data.Vocabulary.from_ids(np.array(["b", "c", "a"], object), "item_id"))
     assert cells(moved) == cells(x)
     om.save(x, tmp_path / "x.omni")
     assert cells(om.load(tmp_path / "x.omni")) == cells(x)
     other = om.Interactions.from_frame(frame.assign(target=1.0))
-    assert om.fingerprint(x) != om.fingerprint(other)
+    assert om.data.fingerprint(x) != om.data.fingerprint(other)
     assert x.without_targets().csr.toarray().tolist() == [[1, 0], [0.5, 0]]
     assert x.rejected().toarray().tolist() == [[0, 1], [0, 0]]
     with pytest.raises(SchemaError, match="1 of 3 rows have a target outside"):
@@ -103,13 +103,13 @@ MODELS = [
     om.ALS(factors=4, iterations=3),
     om.EASE(regularization=5.0),
     om.ItemKNN(),
-    om.UserKNN(),
-    om.RP3beta(),
-    om.PureSVD(factors=3),
-    om.GFCF(factors=3),
+    om.models.UserKNN(),
+    om.models.RP3beta(),
+    om.models.PureSVD(factors=3),
+    om.models.GFCF(factors=3),
     om.Popularity(),
     om.BuyAgain(),
-    om.CrossChannel(om.ALS(factors=4, iterations=3)),
+    om.models.CrossChannel(om.ALS(factors=4, iterations=3)),
     om.Blend(models={"als": om.ALS(factors=4, iterations=3), "ease": om.EASE(regularization=5.0)}),
 ]
 
@@ -155,7 +155,7 @@ def test_als_reads_weight_and_target_apart():
         estimator.fit(x, aims)
     with pytest.raises(ParameterError, match="graded=True"):
         om.ALS(graded=True).fit(x)
-    told = om.explain(model, x, model.recommend(x, k=3))
+    told = om.models.explain(model, x, model.recommend(x, k=3))
     table = told.to_frame().groupby(["user_id", "item_id"])["contribution"].sum()
     recs = model.recommend(x, k=3).to_frame().set_index(["user_id", "item_id"])["score"]
     np.testing.assert_allclose(table.reindex(recs.index, fill_value=0.0), recs, rtol=1e-4, atol=1e-5)

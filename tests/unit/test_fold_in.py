@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import scipy.sparse as sp
 
-from omnireco.models.fold_in import Space, fold_in
+from omnireco._kernels.als.fold_in import Space, fold_in
 
 
 @pytest.mark.parametrize("d", [1, 3, 8, 17, 64])

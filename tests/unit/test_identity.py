@@ -40,7 +40,7 @@ def same(one, other):
 
 
 def test_links_join():
-    identities = om.Identities.from_links(
+    identities = om.identity.Identities.from_links(
         links(("cookie:k1", "email:e1"), ("email:e1", "card:7"), ("cookie:k2", "email:e2")), trusted=["card"]
     )
     assert groups(identities) == {frozenset({"cookie:k1", "email:e1", "card:7"}), frozenset({"cookie:k2", "email:e2"})}
@@ -53,15 +53,17 @@ def test_links_join():
 
 def test_a_person_is_called_by_trust_then_age_then_text():
     frame = links(("cookie:b", "email:z", 1, 5), ("cookie:a", "email:z", 1, 9), ("email:y", "cookie:a", 1, 2))
-    assert om.Identities.from_links(frame).people.ids.tolist() == ["a"]  # of the cookies, linked first
-    assert om.Identities.from_links(frame, trusted=["email"]).people.ids.tolist() == ["y"]
-    assert om.Identities.from_links(frame.drop(columns="linked_at"), trusted=["email"]).people.ids.tolist() == ["y"]
-    later = om.Identities.from_links(frame).updated(links(("cookie:0a", "email:z", 1, 30)))
+    assert om.identity.Identities.from_links(frame).people.ids.tolist() == ["a"]  # of the cookies, linked first
+    assert om.identity.Identities.from_links(frame, trusted=["email"]).people.ids.tolist() == ["y"]
+    assert om.identity.Identities.from_links(
+        frame.drop(columns="linked_at"), trusted=["email"]
+    ).people.ids.tolist() == ["y"]
+    later = om.identity.Identities.from_links(frame).updated(links(("cookie:0a", "email:z", 1, 30)))
     assert later.people.ids.tolist() == ["a"]
 
 
 def test_the_same_text_of_two_kinds_is_two_ids():
-    identities = om.Identities.from_links(links(("card:7", "email:e"), ("cookie:7", "email:f")))
+    identities = om.identity.Identities.from_links(links(("card:7", "email:e"), ("cookie:7", "email:f")))
     assert identities.people.ids.tolist() == ["card:7", "cookie:7"]
     assert identities.person_of(["7", "8"], kind="cookie").tolist() == ["cookie:7", "8"]
     with pytest.raises(ParameterError, match="1 of the ids are known under several kinds"):
@@ -72,64 +74,70 @@ def test_the_same_text_of_two_kinds_is_two_ids():
 
 def test_integers_stay_integers_where_they_can():
     frame = pd.DataFrame({"id_a": [1, 5], "kind_a": "device", "id_b": [100, 101], "kind_b": "card"})
-    identities = om.Identities.from_links(frame, trusted=["card"])
+    identities = om.identity.Identities.from_links(frame, trusted=["card"])
     assert identities.person_of([1, 5, 9]).tolist() == [100, 101, 9]
     assert identities.person_of(["1", "x"]).tolist() == ["100", "x"]
-    mixed = om.Identities.from_links(frame.assign(id_b=["a", "b"]), trusted=["card"])
+    mixed = om.identity.Identities.from_links(frame.assign(id_b=["a", "b"]), trusted=["card"])
     assert mixed.person_of([1, 9]).tolist() == ["a", "9"]
-    assert om.Identities.from_links(frame.iloc[:0]).person_of([3]).tolist() == [3]
+    assert om.identity.Identities.from_links(frame.iloc[:0]).person_of([3]).tolist() == [3]
 
 
 def test_a_shared_kiosk_joins_nobody():
     kiosk = [("device:kiosk", f"card:{i}") for i in range(1, 11)]
     home = [("device:phone", "card:1"), ("device:tablet", "card:2"), ("device:tablet", "card:3")]
-    assert om.Identities.from_links(links(*kiosk, *home)).n_people == 1
-    guarded = om.Identities.from_links(links(*kiosk, *home), max_links={("device", "card"): 2})
+    assert om.identity.Identities.from_links(links(*kiosk, *home)).n_people == 1
+    guarded = om.identity.Identities.from_links(links(*kiosk, *home), max_links={("device", "card"): 2})
     assert guarded.n_people == 1 + 10 - 1
     assert guarded.links()["status"].value_counts().to_dict() == {"shared": 10, "used": 3}
-    assert om.Identities.from_links(links(*kiosk, *home), max_links={"device": 2}).n_people == guarded.n_people
+    assert om.identity.Identities.from_links(links(*kiosk, *home), max_links={"device": 2}).n_people == guarded.n_people
     summary = guarded.summary()
     assert summary[["kind_a", "kind_b", "used", "shared", "largest_person"]].values.tolist() == [
         ["card", "device", 3, 10, 3]
     ]
-    capped = om.Identities.from_links(links(*kiosk, *home), max_ids=5)
+    capped = om.identity.Identities.from_links(links(*kiosk, *home), max_ids=5)
     assert capped.n_people == len(capped)  # equally strong: nobody is joined rather than anybody
     strong = [(*pair, 0.9) for pair in home] + [(*pair, 0.3) for pair in kiosk]
-    capped = om.Identities.from_links(links(*strong), max_ids=5)
+    capped = om.identity.Identities.from_links(links(*strong), max_ids=5)
     assert groups(capped) == groups(guarded)
     assert capped.links()["status"].value_counts().to_dict() == {"oversized": 10, "used": 3}
-    assert om.Identities.from_links(links(*kiosk), max_ids=None).n_people == 1
+    assert om.identity.Identities.from_links(links(*kiosk), max_ids=None).n_people == 1
 
 
 def test_strength_and_age_by_kind():
     frame = links(("cookie:a", "email:e", 0.4, 0), ("cookie:b", "email:e", 0.8, 10), ("card:c", "email:e", 0.4, 0))
-    assert om.Identities.from_links(frame, min_strength=0.5).links()["status"].tolist() == ["weak", "weak", "used"]
-    by_kind = om.Identities.from_links(frame, min_strength={"cookie": 0.5})
+    assert om.identity.Identities.from_links(frame, min_strength=0.5).links()["status"].tolist() == [
+        "weak",
+        "weak",
+        "used",
+    ]
+    by_kind = om.identity.Identities.from_links(frame, min_strength={"cookie": 0.5})
     assert by_kind.links()["status"].tolist() == ["used", "weak", "used"]
-    old = om.Identities.from_links(frame, expiry={"cookie": "7D"})
+    old = om.identity.Identities.from_links(frame, expiry={"cookie": "7D"})
     assert old.links()["status"].tolist() == ["used", "expired", "used"]
-    assert om.Identities.from_links(frame, expiry="10D").n_people == 1  # not older than ten days
-    assert om.Identities.from_links(frame, expiry="10D", at=DAY + pd.Timedelta("11D")).n_people == 3
-    refreshed = om.Identities.from_links(pd.concat([frame, links(("email:e", "cookie:a", 0.4, 10))]), expiry="7D")
+    assert om.identity.Identities.from_links(frame, expiry="10D").n_people == 1  # not older than ten days
+    assert om.identity.Identities.from_links(frame, expiry="10D", at=DAY + pd.Timedelta("11D")).n_people == 3
+    refreshed = om.identity.Identities.from_links(
+        pd.concat([frame, links(("email:e", "cookie:a", 0.4, 10))]), expiry="7D"
+    )
     assert groups(refreshed) == {frozenset({"cookie:a", "cookie:b", "email:e"}), frozenset({"card:c"})}
-    untimed = om.Identities.from_links(links(("cookie:a", "email:e")), expiry="1D", at="2050-01-01")
+    untimed = om.identity.Identities.from_links(links(("cookie:a", "email:e")), expiry="1D", at="2050-01-01")
     assert untimed.n_people == 1
 
 
 def test_the_past_does_not_know_later_links():
     frame = links(("cookie:a", "email:e", 1, 0), ("cookie:b", "email:e", 1, 10))
-    identities = om.Identities.from_links(frame)
+    identities = om.identity.Identities.from_links(frame)
     then = identities.as_of(DAY + pd.Timedelta("10D"))
     assert groups(then) == {frozenset({"cookie:a", "email:e"}), frozenset({"cookie:b"})}
     assert then.links()["status"].tolist() == ["used", "later"]
-    same(then.as_of("2026-01-01"), om.Identities.from_links(frame, at="2026-01-01"))
+    same(then.as_of("2026-01-01"), om.identity.Identities.from_links(frame, at="2026-01-01"))
 
 
 def test_unmerge():
     frame = links(("cookie:a", "email:e"), ("cookie:b", "email:e"), ("cookie:b", "card:1"))
-    identities = om.Identities.from_links(frame)
+    identities = om.identity.Identities.from_links(frame)
     apart = identities.without(links(("email:e", "cookie:b")))  # either direction
-    same(apart, om.Identities.from_links(frame.drop(index=1)))
+    same(apart, om.identity.Identities.from_links(frame.drop(index=1)))
     assert apart.n_people == 2
     with pytest.raises(ParameterError, match="1 of 2 pairs were never linked"):
         identities.without(links(("email:e", "cookie:b"), ("email:e", "cookie:z")))
@@ -150,7 +158,7 @@ def test_saved_and_loaded(tmp_path):
         {"min_strength": 0.6, "expiry": "4D"},
     ]
     for rule in rules:
-        identities = om.Identities.from_links(frame, **rule, missing="ignore")
+        identities = om.identity.Identities.from_links(frame, **rule, missing="ignore")
         om.save(identities, tmp_path / "who.omnireco")
         loaded = om.load(tmp_path / "who.omnireco")
         same(loaded, identities)
@@ -160,21 +168,21 @@ def test_saved_and_loaded(tmp_path):
 
 def test_bad_links():
     with pytest.raises(SchemaError, match="from_links needs the columns 'kind_a', 'id_b', 'kind_b'"):
-        om.Identities.from_links(pd.DataFrame({"id_a": ["x"]}))
+        om.identity.Identities.from_links(pd.DataFrame({"id_a": ["x"]}))
     with pytest.raises(SchemaError, match=r"strength must lie in \[0, 1\]; it does not in 1 row \(position 0\)"):
-        om.Identities.from_links(links(("a:1", "b:2", 90)))
+        om.identity.Identities.from_links(links(("a:1", "b:2", 90)))
     with pytest.raises(SchemaError, match="id_a is missing in 1 row"):
-        om.Identities.from_links(links(("a:1", "b:2"), id_a=None))
+        om.identity.Identities.from_links(links(("a:1", "b:2"), id_a=None))
     with pytest.raises(ParameterError, match="max_links must map kinds, or pairs of kinds"):
-        om.LinkRules(max_links={3: 1})
+        om.identity.LinkRules(max_links={3: 1})
     with pytest.raises(ParameterError, match=r"min_strength\['cookie'\] must be a number"):
-        om.LinkRules(min_strength={"cookie": "high"})
+        om.identity.LinkRules(min_strength={"cookie": "high"})
     with pytest.raises(ParameterError, match="expiry must be a duration"):
-        om.Identities.from_links(links(("a:1", "b:2")), expiry=30)
+        om.identity.Identities.from_links(links(("a:1", "b:2")), expiry=30)
     with pytest.raises(ParameterError, match="would have the name of another"):
-        om.Identities.from_links(links(("a:x", "c:1"), ("b:x", "c:2"), ("d:a:x".replace("d:a", "d"), "c:3"))).updated(
-            pd.DataFrame({"id_a": ["a:x"], "kind_a": ["a"], "id_b": ["z"], "kind_b": ["c"]})
-        )
+        om.identity.Identities.from_links(
+            links(("a:x", "c:1"), ("b:x", "c:2"), ("d:a:x".replace("d:a", "d"), "c:3"))
+        ).updated(pd.DataFrame({"id_a": ["a:x"], "kind_a": ["a"], "id_b": ["z"], "kind_b": ["c"]}))
 
 
 # ---- laws -----------------------------------------------------------------------------------------------------
@@ -262,7 +270,7 @@ def slow_groups(frame, rules):
 @given(worlds())
 def test_groups_agree_with_plain_loops(world):
     frame, rules = world
-    assert groups(om.Identities.from_links(frame, **rules, missing="ignore")) == slow_groups(frame, rules)
+    assert groups(om.identity.Identities.from_links(frame, **rules, missing="ignore")) == slow_groups(frame, rules)
 
 
 @quick
@@ -277,8 +285,8 @@ def test_the_order_of_rows_and_ends_never_matters(world, chance, data):
         turned.loc[flip, f"{name}_b"] = shuffled.loc[flip, f"{name}_a"]
     again = pd.concat([turned, turned.iloc[:2]])  # and saying a thing twice adds nothing
     same(
-        om.Identities.from_links(frame, **rules, missing="ignore"),
-        om.Identities.from_links(again, **rules, missing="ignore"),
+        om.identity.Identities.from_links(frame, **rules, missing="ignore"),
+        om.identity.Identities.from_links(again, **rules, missing="ignore"),
     )
 
 
@@ -286,12 +294,12 @@ def test_the_order_of_rows_and_ends_never_matters(world, chance, data):
 @given(worlds(), st.integers(0, 14))
 def test_updated_equals_rebuilt_and_without_undoes(world, at):
     frame, rules = world
-    whole = om.Identities.from_links(frame, **rules, missing="ignore")
-    first = om.Identities.from_links(frame.iloc[:at], **rules, missing="ignore")
+    whole = om.identity.Identities.from_links(frame, **rules, missing="ignore")
+    first = om.identity.Identities.from_links(frame.iloc[:at], **rules, missing="ignore")
     same(first.updated(frame.iloc[at:]), whole)
     pair = [frozenset(((r.kind_a, r.id_a), (r.kind_b, r.id_b))) for r in frame.itertuples()]
     rest = [p not in pair[at:] for p in pair]
-    same(whole.without(frame.iloc[at:]), om.Identities.from_links(frame[rest], **rules, missing="ignore"))
+    same(whole.without(frame.iloc[at:]), om.identity.Identities.from_links(frame[rest], **rules, missing="ignore"))
 
 
 def worlds_log(seed, n=60):
@@ -313,7 +321,7 @@ def worlds_log(seed, n=60):
 @given(worlds(), st.integers(0, 99), st.booleans())
 def test_a_merge_never_loses_or_doubles_an_event(world, seed, per_channel):
     frame, rules = world
-    identities = om.Identities.from_links(frame, **rules, missing="ignore")
+    identities = om.identity.Identities.from_links(frame, **rules, missing="ignore")
     known = set(identities.kinds.ids)
     kind = {"store": "card", "web": "cookie", "app": "device"} if per_channel else sorted(known)[0]
     if per_channel and not set(kind.values()) <= known:
@@ -356,7 +364,9 @@ def test_a_merge_never_loses_or_doubles_an_event(world, seed, per_channel):
 
 
 def test_messages_and_audience():
-    identities = om.Identities.from_links(links(("cookie:k1", "card:c"), ("cookie:k2", "card:c")), trusted=["card"])
+    identities = om.identity.Identities.from_links(
+        links(("cookie:k1", "card:c"), ("cookie:k2", "card:c")), trusted=["card"]
+    )
     sent = pd.DataFrame(
         {
             "user_id": ["k2", "k1", "k9"],
@@ -393,7 +403,7 @@ def test_messages_and_audience():
 
 def test_kinds_by_channel_are_checked():
     log = om.EventLog.from_frame(worlds_log(1))
-    identities = om.Identities.from_links(links(("cookie:1", "card:2")))
+    identities = om.identity.Identities.from_links(links(("cookie:1", "card:2")))
     with pytest.raises(ParameterError, match="kind says nothing of the channels 'app', 'web'"):
         log.resolve(identities, kind={"store": "card"})
     with pytest.raises(ParameterError, match="kind must be the kind of the ids"):
@@ -405,11 +415,11 @@ def test_kinds_by_channel_are_checked():
 
 def test_an_empty_log_and_no_links():
     log = om.EventLog.from_frame(worlds_log(1))
-    nobody = om.Identities.from_links(links(("a:1", "b:2")).iloc[:0])
+    nobody = om.identity.Identities.from_links(links(("a:1", "b:2")).iloc[:0])
     pd.testing.assert_frame_equal(log.resolve(nobody).to_frame(), log.to_frame())
     assert log.resolve(nobody).resolution.known_ids == 0
     empty = om.EventLog.from_frame(worlds_log(1).iloc[:0])
-    assert len(empty.resolve(om.Identities.from_links(links(("a:1", "b:2"))))) == 0
+    assert len(empty.resolve(om.identity.Identities.from_links(links(("a:1", "b:2"))))) == 0
 
 
 @pytest.mark.parametrize("kind", [None, "card", {"web": "cookie", "store": "card"}])
@@ -418,8 +428,8 @@ def test_without_any_links_everybody_is_themselves(kind, ids):
     none = links(("cookie:k1", "card:36")).iloc[:0]
     frame = pd.DataFrame({"user_id": ids, "item_id": "tea", "channel": ["web", "store", "web"], "event": "view"})
     log = om.EventLog.from_frame(frame.assign(timestamp=DAY))
-    linked = om.Identities.from_links(links(("cookie:a", "card:b")))
-    for identities in (om.Identities.from_links(none), linked.without(links(("cookie:a", "card:b")))):
+    linked = om.identity.Identities.from_links(links(("cookie:a", "card:b")))
+    for identities in (om.identity.Identities.from_links(none), linked.without(links(("cookie:a", "card:b")))):
         found = log.resolve(identities, kind=kind)
         assert found.users.ids.tolist() == sorted(ids)
         told = found.resolution
@@ -432,7 +442,7 @@ def test_without_any_links_everybody_is_themselves(kind, ids):
 @pytest.mark.parametrize("nobody", ["null", "Undefined", "0", "(not set)", "00000000-0000-0000-0000-000000000000"])
 def test_a_link_through_nobody_joins_nobody_and_is_listed(nobody):
     frame = pd.DataFrame({"kind_a": "cookie", "id_a": ["k1", "k2", "k3"], "kind_b": "user", "id_b": nobody})
-    identities = om.Identities.from_links(frame, trusted=["user"], max_ids=None)
+    identities = om.identity.Identities.from_links(frame, trusted=["user"], max_ids=None)
     assert identities.n_people == 3
     assert identities.person_of(["k1", "k2", "k3"], kind="cookie").tolist() == ["k1", "k2", "k3"]
     assert identities.links()["status"].tolist() == ["placeholder"] * 3
@@ -446,4 +456,4 @@ def test_a_link_through_nobody_joins_nobody_and_is_listed(nobody):
 
 def test_integers_may_be_numbered_from_zero():
     frame = pd.DataFrame({"kind_a": "cookie", "id_a": [10, 11, 12, 13], "kind_b": "user", "id_b": [0, 0, -1, -1]})
-    assert om.Identities.from_links(frame).n_people == 3
+    assert om.identity.Identities.from_links(frame).n_people == 3

@@ -26,7 +26,7 @@ def values(world):
     log = om.EventLog.from_frame(world.events, itemless="keep")
     x = log.matrix(om.Weights(half_life="30D"))
     lists = om.BuyAgain().fit(x).recommend(x, k=3, exclude_seen=False)
-    touches = om.Candidates.from_frame(
+    touches = om.planning.Candidates.from_frame(
         pd.DataFrame(
             {
                 "user_id": ["ann", "bob"],
@@ -73,7 +73,7 @@ def test_a_loaded_send_time_gives_the_same_bytes(tmp_path):
     rows, at = np.arange(40), om.slots("2025-03-01", days=1).at
     ours, theirs = (found.slot_probability(audience, rows, "email", at) for found in (model, loaded))
     assert ours.tobytes() == theirs.tobytes()
-    forever = om.ActivityProfile(prior=float("inf"), half_life=None).fit(log, audience)
+    forever = om.timing.ActivityProfile(prior=float("inf"), half_life=None).fit(log, audience)
     profile = om.load(om.save(forever, tmp_path / "profile"))
     assert profile.hour_of_week(log.users.ids).tobytes() == forever.hour_of_week(log.users.ids).tobytes()
 
@@ -190,7 +190,7 @@ def test_numbers_of_every_type_come_back_as_numbers(number, tmp_path):
 
 
 def test_an_estimate_that_is_none_of_ours(tmp_path):
-    found = om.off_policy(np.ones(2000), np.full(2000, 0.5), np.full(2000, 0.4), n_bootstrap=20)
+    found = om.causal.off_policy(np.ones(2000), np.full(2000, 0.5), np.full(2000, 0.4), n_bootstrap=20)
     strange = dataclasses.replace(found, table=found.table.assign(estimator="guess"))
     with pytest.raises(ParameterError, match="an estimate has another name"):
         om.save(strange, tmp_path / "found")

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from omnireco.response.delay import reading_after
-from omnireco.response.kinds import Evidence, Follows, evidence, fit_follows, kinds_of
+from omnireco._kernels.week.delay import reading_after
+from omnireco._kernels.week.kinds import Evidence, Follows, evidence, fit_follows, kinds_of
 
 TAU = 5.0
 

@@ -86,20 +86,20 @@ def parts(seed=1):
 def test_a_blend_is_never_below_its_best_member_on_validation():
     x, truth = parts()
     models = {"knn": om.ItemKNN().fit(x), "popular": om.Popularity().fit(x)}
-    learned = om.learn_blend(models, x, truth, k=3)
+    learned = om.evaluation.learn_blend(models, x, truth, k=3)
     assert learned.weights["knn"] == 1.0
     assert dict(zip(learned.model.names, learned.model.weights, strict=True)) == learned.weights
     assert max(mean for _, mean in learned.trials) >= learned.trials[0][1]
     assert "on validation" in repr(learned)
-    some = om.learn_blend(models, x, truth, k=3, people=20, seed=2)
-    assert some.trials == om.learn_blend(models, x, truth, k=3, people=20, seed=2).trials
+    some = om.evaluation.learn_blend(models, x, truth, k=3, people=20, seed=2)
+    assert some.trials == om.evaluation.learn_blend(models, x, truth, k=3, people=20, seed=2).trials
 
 
 def test_learn_blend_needs_people_with_a_past_and_a_truth():
     x, truth = parts()
     strangers = om.Interactions.from_scipy(truth.csr, users=np.arange(100, 160))
     with pytest.raises(EmptyError, match="nobody of the truth has a history"):
-        om.learn_blend({"popular": om.Popularity().fit(x)}, x, strangers, k=3)
+        om.evaluation.learn_blend({"popular": om.Popularity().fit(x)}, x, strangers, k=3)
 
 
 def graded_world(seed=0):
@@ -152,14 +152,14 @@ def test_a_verdict_keeps_a_weight_and_parameters_can_be_named():
 
 def test_own_splits_take_the_place_of_windows():
     log = graded_world()
-    cuts = [om.split_people(log, share=0.3, seed=seed) for seed in range(2)]
+    cuts = [om.data.split_people(log, share=0.3, seed=seed) for seed in range(2)]
     with pytest.raises(EmptyError, match="nobody with a history"):  # people of a person split have no past
         om.learn_weights(log, om.ItemKNN(), splits=cuts, events=[])
-    cuts = om.split_rolling(log, horizon="20D", n=3)
+    cuts = om.data.split_rolling(log, horizon="20D", n=3)
     again = om.learn_weights(log, om.ItemKNN(), splits=cuts, target=["like"], k=5, half_lives=[None], events=["view"])
     once = om.learn_weights(log, om.ItemKNN(), horizon="20D", target=["like"], k=5, half_lives=[None], events=["view"])
     assert again.trials == once.trials
-    assert again.split == once.split == om.fingerprint(*cuts[-1])
+    assert again.split == once.split == om.data.fingerprint(*cuts[-1])
 
 
 @pytest.mark.parametrize(
@@ -183,4 +183,4 @@ def test_the_truth_of_a_blend_is_a_matrix():
     x = om.Interactions.from_frame(pd.DataFrame({"user_id": [1, 2], "item_id": ["a", "b"]}))
     log = om.EventLog.from_frame(om.simulate(n_users=20, n_items=5, seed=1).events)
     with pytest.raises(ParameterError, match=r"truth must be an Interactions. Got EventLog. Write test\.matrix\(\)"):
-        om.learn_blend({"popular": om.Popularity().fit(x)}, x, log, k=3)
+        om.evaluation.learn_blend({"popular": om.Popularity().fit(x)}, x, log, k=3)

@@ -24,7 +24,7 @@ def long_lists(seed=1, k=12):
 @pytest.mark.parametrize("trade_off", [0.0, 0.3, 0.9])
 def test_each_pick_is_the_one_that_raises_the_determinant_most(trade_off):
     _, _, lists, alike = long_lists()
-    found = om.dpp(lists, k=4, trade_off=trade_off, similarity=alike)
+    found = om.models.dpp(lists, k=4, trade_off=trade_off, similarity=alike)
     wide = alike.weights.toarray().astype(np.float64)
     for row in range(10):
         codes = lists.codes[row]
@@ -49,30 +49,32 @@ def test_each_pick_is_the_one_that_raises_the_determinant_most(trade_off):
 
 def test_dpp_at_its_ends_and_edges():
     _, _, lists, alike = long_lists()
-    assert (om.dpp(lists, k=5, trade_off=1.0, similarity=alike).codes == lists.codes[:, :5]).all()
-    assert om.dpp(lists, k=30, trade_off=0.5, similarity=alike).codes.shape == (40, 30)
-    one = om.dpp(lists.rows(lists.users.ids[[3]]), k=5, trade_off=0.4, similarity=alike)
-    assert (one.codes[0] == om.dpp(lists, k=5, trade_off=0.4, similarity=alike).codes[3]).all()
+    assert (om.models.dpp(lists, k=5, trade_off=1.0, similarity=alike).codes == lists.codes[:, :5]).all()
+    assert om.models.dpp(lists, k=30, trade_off=0.5, similarity=alike).codes.shape == (40, 30)
+    one = om.models.dpp(lists.rows(lists.users.ids[[3]]), k=5, trade_off=0.4, similarity=alike)
+    assert (one.codes[0] == om.models.dpp(lists, k=5, trade_off=0.4, similarity=alike).codes[3]).all()
 
 
 def test_dpp_sees_the_set_where_mmr_sees_pairs_and_twins_come_last():
     twins = np.eye(4, dtype=np.float32)
     twins[0, 1] = twins[1, 0] = 1.0
-    alike = om.ItemModel(om.Vocabulary(np.arange(4)), np.ones(4, np.float32), twins - np.eye(4, dtype=np.float32))
+    alike = om.models.ItemModel(
+        om.data.Vocabulary(np.arange(4)), np.ones(4, np.float32), twins - np.eye(4, dtype=np.float32)
+    )
     lists = om.Recommendations.from_frame(
         pd.DataFrame({"user_id": 1, "item_id": range(4), "score": [4.0, 3.9, 2.0, 1.0]})
     )
-    assert om.dpp(lists, k=4, trade_off=0.7, similarity=alike).codes[0].tolist() == [0, 2, 3, 1]
+    assert om.models.dpp(lists, k=4, trade_off=0.7, similarity=alike).codes[0].tolist() == [0, 2, 3, 1]
 
 
 def test_best_sellers_by_hand():
     x = om.Interactions.from_frame(pd.DataFrame({"user_id": [1, 2, 3, 4, 1, 2, 3, 1], "item_id": list("aaaabbcd")}))
     model = om.Popularity().fit(x)  # a 4, b 2, c 1, d 1: half of all is a
     lists = model.recommend(x, k=4, exclude_seen=False)
-    assert om.limit_popularity(lists, model, k=3, most=0).codes[0].tolist() == [1, 2, 3]
-    assert om.limit_popularity(lists, model, k=3, most=1, share=0.7).codes[0].tolist() == [0, 2, 3]
-    assert om.limit_popularity(lists, model, k=3, most=0, share=1.0).codes[0].tolist() == [-1, -1, -1]
-    assert om.limit_popularity(lists, model, k=2, most=0, share=0.0).codes[0].tolist() == [0, 1]
+    assert om.models.limit_popularity(lists, model, k=3, most=0).codes[0].tolist() == [1, 2, 3]
+    assert om.models.limit_popularity(lists, model, k=3, most=1, share=0.7).codes[0].tolist() == [0, 2, 3]
+    assert om.models.limit_popularity(lists, model, k=3, most=0, share=1.0).codes[0].tolist() == [-1, -1, -1]
+    assert om.models.limit_popularity(lists, model, k=2, most=0, share=0.0).codes[0].tolist() == [0, 1]
 
 
 @given(st.integers(0, 1000), st.integers(0, 5), st.integers(1, 4))
@@ -81,9 +83,9 @@ def test_nobody_is_wronged_by_a_limit(seed, most, k):
     draw = np.random.default_rng(seed)
     codes = np.array([draw.permutation(6)[:5] for _ in range(9)], np.int32)
     scores = -np.sort(-draw.random((9, 5)).astype(np.float32), axis=1)
-    users, items = om.Vocabulary(np.arange(9)), om.Vocabulary(np.arange(6))
+    users, items = om.data.Vocabulary(np.arange(9)), om.data.Vocabulary(np.arange(6))
     lists = om.Recommendations(users, items, codes, scores)
-    found = om.limit_exposure(lists, k=k, most=most)
+    found = om.models.limit_exposure(lists, k=k, most=most)
     shown = [[c for c in row if c >= 0] for row in found.codes.tolist()]
     counts = np.bincount(list(itertools.chain(*shown)), minlength=6)
     assert (counts <= most).all()
@@ -102,18 +104,20 @@ def test_nobody_is_wronged_by_a_limit(seed, most, k):
 def test_limits_of_single_items():
     x, _, lists, _ = long_lists()
     item = lists.items.ids[lists.codes[0, 0]]
-    found = om.limit_exposure(lists, k=5, most={item: 2})
+    found = om.models.limit_exposure(lists, k=5, most={item: 2})
     assert (found.codes == lists.codes[0, 0]).sum() <= 2
-    assert (om.limit_exposure(lists, k=5, most={}).codes == lists.codes[:, :5]).all()
-    assert (om.limit_exposure(lists, k=5, most=0).codes == -1).all()
+    assert (om.models.limit_exposure(lists, k=5, most={}).codes == lists.codes[:, :5]).all()
+    assert (om.models.limit_exposure(lists, k=5, most=0).codes == -1).all()
     assert x.n_users == len(found)
 
 
 def test_the_cost_of_a_rule_is_the_paired_difference():
     x, model, lists, alike = long_lists()
     truth = x.take(np.arange(20))
-    changed = {"same": lists.head(5), "dpp": om.dpp(lists, k=5, trade_off=0.2, similarity=alike)}
-    table = om.cost_of(changed, lists, truth, k=5, metrics=[om.ndcg, om.recall]).set_index(["model", "metric"])
+    changed = {"same": lists.head(5), "dpp": om.models.dpp(lists, k=5, trade_off=0.2, similarity=alike)}
+    table = om.evaluation.cost_of(changed, lists, truth, k=5, metrics=[om.ndcg, om.recall]).set_index(
+        ["model", "metric"]
+    )
     assert (table.loc["same", ["difference", "changed"]] == 0).all().all()
     report = om.evaluate({"a": lists.head(5), "b": changed["dpp"]}, truth, k=5, metrics=[om.ndcg])
     assert table.loc[("dpp", "ndcg"), "difference"] == report.differences("a")["difference"][0]
@@ -125,14 +129,17 @@ def test_the_cost_of_a_rule_is_the_paired_difference():
 @pytest.mark.parametrize(
     ("call", "says"),
     [
-        (lambda x, m, r, s: om.dpp(r, k=3, trade_off=2, similarity=s), "trade_off"),
-        (lambda x, m, r, s: om.dpp(r, k=3, trade_off=0.5, similarity=om.Popularity().fit(x)), "must be an ItemModel"),
-        (lambda x, m, r, s: om.limit_popularity(r, om.EASE(), k=3, most=1), "must be a fitted model"),
-        (lambda x, m, r, s: om.limit_popularity(r, m, k=3, most=-1), "most must be an integer of at least 0"),
-        (lambda x, m, r, s: om.limit_popularity(r, m, k=3, most=1, share=2), "share"),
-        (lambda x, m, r, s: om.limit_exposure(r, k=3, most=-1), "most must be an integer of at least 0"),
-        (lambda x, m, r, s: om.cost_of([r], r, x, k=3), "cost_of takes lists"),
-        (lambda x, m, r, s: om.cost_of({"before": r}, r, x, k=3), "another name than 'before'"),
+        (lambda x, m, r, s: om.models.dpp(r, k=3, trade_off=2, similarity=s), "trade_off"),
+        (
+            lambda x, m, r, s: om.models.dpp(r, k=3, trade_off=0.5, similarity=om.Popularity().fit(x)),
+            "must be an ItemModel",
+        ),
+        (lambda x, m, r, s: om.models.limit_popularity(r, om.EASE(), k=3, most=1), "must be a fitted model"),
+        (lambda x, m, r, s: om.models.limit_popularity(r, m, k=3, most=-1), "most must be an integer of at least 0"),
+        (lambda x, m, r, s: om.models.limit_popularity(r, m, k=3, most=1, share=2), "share"),
+        (lambda x, m, r, s: om.models.limit_exposure(r, k=3, most=-1), "most must be an integer of at least 0"),
+        (lambda x, m, r, s: om.evaluation.cost_of([r], r, x, k=3), "cost_of takes lists"),
+        (lambda x, m, r, s: om.evaluation.cost_of({"before": r}, r, x, k=3), "another name than 'before'"),
     ],
 )
 def test_refusals(call, says):

@@ -7,7 +7,7 @@ import scipy.sparse as sp
 
 from omnireco.data import EventLog, Interactions
 from omnireco.errors import ParameterError
-from omnireco.models.linear import EASE, ItemKNN
+from omnireco.models.matrix.linear import EASE, ItemKNN
 from omnireco.testing import small_matrix
 
 # a and b go together twice, b and c once, d is alone

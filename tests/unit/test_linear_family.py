@@ -9,8 +9,8 @@ import scipy.sparse as sp
 
 import omnireco as om
 from omnireco.errors import ParameterError
-from omnireco.models.graph import keep_largest
-from omnireco.models.svd import right_singular_vectors
+from omnireco.models.matrix.graph import keep_largest
+from omnireco.models.matrix.svd import right_singular_vectors
 from omnireco.testing import small_matrix
 
 
@@ -23,7 +23,7 @@ TRIANGLE = matrix([[1, 1, 0], [1, 0, 1], [1, 1, 1], [0, 1, 0]])
 
 def test_p3alpha_by_hand():
     # item 0 is with people 0, 1, 2 (1/3 each); they step on evenly over 2, 2 and 3 items
-    model = om.P3alpha(neighbors=3, normalize=False).fit(TRIANGLE)
+    model = om.models.P3alpha(neighbors=3, normalize=False).fit(TRIANGLE)
     weights = model.weights.toarray()
     assert weights[0, 1] == pytest.approx((1 / 2 + 1 / 3) / 3)
     assert weights[0, 2] == pytest.approx((1 / 2 + 1 / 3) / 3)
@@ -32,16 +32,16 @@ def test_p3alpha_by_hand():
 
 
 def test_rp3beta_divides_by_popularity_and_normalizes_rows():
-    plain = om.RP3beta(neighbors=3, alpha=1.0, beta=0.0, normalize=False).fit(TRIANGLE).weights.toarray()
-    held = om.RP3beta(neighbors=3, alpha=1.0, beta=1.0, normalize=False).fit(TRIANGLE).weights.toarray()
+    plain = om.models.RP3beta(neighbors=3, alpha=1.0, beta=0.0, normalize=False).fit(TRIANGLE).weights.toarray()
+    held = om.models.RP3beta(neighbors=3, alpha=1.0, beta=1.0, normalize=False).fit(TRIANGLE).weights.toarray()
     assert held == pytest.approx(plain / np.array([3, 3, 2])[None, :])
-    even = om.RP3beta(neighbors=3, alpha=1.0, beta=1.0).fit(TRIANGLE).weights.toarray()
+    even = om.models.RP3beta(neighbors=3, alpha=1.0, beta=1.0).fit(TRIANGLE).weights.toarray()
     assert even.sum(axis=1) == pytest.approx(1)
 
 
 def test_walks_treat_a_dislike_as_no_path():
     liked, disliked = matrix([[1, 1, 0], [1, 0, 1]]), matrix([[1, 1, -1], [1, -1, 1]])
-    for estimator in (om.RP3beta(), om.P3alpha(), om.GFCF(factors=2)):
+    for estimator in (om.models.RP3beta(), om.models.P3alpha(), om.models.GFCF(factors=2)):
         one, other = (np.asarray(sp.csr_matrix(estimator.fit(x).weights).toarray()) for x in (liked, disliked))
         assert one == pytest.approx(other)
 
@@ -55,14 +55,14 @@ def test_gfcf_is_its_formula():
     root = np.sqrt(item)
     inverse = np.where(root > 0, 1 / np.where(root > 0, root, 1), 0)
     expected = normal.T @ normal + 0.5 * (inverse[:, None] * (vectors @ vectors.T) * root[None, :])
-    assert om.GFCF(factors=4, low_pass=0.5).fit(x).weights == pytest.approx(expected, abs=1e-5)
+    assert om.models.GFCF(factors=4, low_pass=0.5).fit(x).weights == pytest.approx(expected, abs=1e-5)
 
 
 def test_pure_svd_is_the_truncated_svd_whichever_solver():
     x = small_matrix(n_users=400, n_items=300, seed=4)  # many items, few factors: Lanczos
     dense = x.csr.toarray().astype(np.float64)
     vectors = np.linalg.svd(dense, full_matrices=False)[2][:5].T
-    scores = om.PureSVD(factors=5).fit(x).score(x, x.items.ids)
+    scores = om.models.PureSVD(factors=5).fit(x).score(x, x.items.ids)
     assert scores == pytest.approx(dense @ vectors @ vectors.T, abs=1e-4)
     whole = right_singular_vectors(x.csr, 150)[0][:, :5]  # many factors: decomposed whole
     assert np.abs(whole.T @ vectors) == pytest.approx(np.eye(5), abs=1e-6)
@@ -76,16 +76,18 @@ def test_singular_vectors_leave_out_rounding():
 
 
 def test_a_projection_checks_its_maps():
-    items = om.Vocabulary(np.arange(3))
+    items = om.data.Vocabulary(np.arange(3))
     with pytest.raises(ParameterError, match=r"encode \(2, 2\) and decode \(3, 2\)"):
-        om.ProjectionModel.from_arrays(np.ones((2, 2)), np.ones((3, 2)), items=items, popularity=np.ones(3))
+        om.models.ProjectionModel.from_arrays(np.ones((2, 2)), np.ones((3, 2)), items=items, popularity=np.ones(3))
     with pytest.raises(ParameterError, match="must be finite"):
-        om.ProjectionModel.from_arrays(np.full((3, 2), np.nan), np.ones((3, 2)), items=items, popularity=np.ones(3))
+        om.models.ProjectionModel.from_arrays(
+            np.full((3, 2), np.nan), np.ones((3, 2)), items=items, popularity=np.ones(3)
+        )
 
 
 def test_a_projection_places_people_by_a_sum():
     x = small_matrix(seed=1)
-    model = om.PureSVD(factors=3).fit(x)
+    model = om.models.PureSVD(factors=3).fit(x)
     assert model.place(x) == pytest.approx(x.csr.toarray() @ model.encode, abs=1e-5)
 
 
@@ -93,9 +95,9 @@ def test_a_projection_places_people_by_a_sum():
 def test_slim_meets_the_conditions_of_its_optimum(nonnegative):
     x = small_matrix(seed=6)
     ridge, lasso = 3.0, 2.0
-    model = om.SLIM(regularization=ridge, sparsity=lasso, nonnegative=nonnegative, tolerance=1e-9, iterations=5000).fit(
-        x
-    )
+    model = om.models.SLIM(
+        regularization=ridge, sparsity=lasso, nonnegative=nonnegative, tolerance=1e-9, iterations=5000
+    ).fit(x)
     weights = model.weights.toarray().astype(np.float64)
     dense = x.csr.toarray().astype(np.float64)
     slope = dense.T @ (dense - dense @ weights) - ridge * weights
@@ -116,7 +118,7 @@ def test_slim_agrees_with_scikit_learn():
     x = small_matrix(seed=8)
     dense, n = x.csr.toarray().astype(np.float64), x.n_users
     alpha, ratio = 0.1, 0.2
-    ours = om.SLIM(
+    ours = om.models.SLIM(
         regularization=n * alpha * (1 - ratio), sparsity=n * alpha * ratio, tolerance=1e-8, iterations=5000
     ).fit(x)
     for column in range(5):
@@ -130,19 +132,21 @@ def test_slim_agrees_with_scikit_learn():
 
 def test_slim_keeps_the_neighbours_asked_for_and_stops_when_told():
     x = small_matrix(seed=8)
-    few = om.SLIM(regularization=1.0, sparsity=0.01, neighbors=2).fit(x)
+    few = om.models.SLIM(regularization=1.0, sparsity=0.01, neighbors=2).fit(x)
     assert np.bincount(few.weights.indices, minlength=x.n_items).max() == 2
-    assert om.SLIM(iterations=1).fit(x).weights.nnz > 0
+    assert om.models.SLIM(iterations=1).fit(x).weights.nnz > 0
 
 
 def test_user_knn_by_hand():
     x = matrix([[1, 1, 0, 0], [1, 1, 1, 0], [0, 1, 0, 1], [1, 1, 0, 0]])
-    model = om.UserKNN(neighbors=2, similarity="jaccard", chosen="by person").fit(x)
+    model = om.models.UserKNN(neighbors=2, similarity="jaccard", chosen="by person").fit(x)
     scores = model.score(x.take(np.array([0])), x.items.ids)[0]
     # person 3 holds the same items and has nothing to add; persons 1 (2/3) and 2 (1/3) speak
     assert scores == pytest.approx([2 / 3, 1, 2 / 3, 1 / 3])
     cosine = (
-        om.UserKNN(neighbors=1, shrinkage=1.0, chosen="by person").fit(x).score(x.take(np.array([0])), x.items.ids)[0]
+        om.models.UserKNN(neighbors=1, shrinkage=1.0, chosen="by person")
+        .fit(x)
+        .score(x.take(np.array([0])), x.items.ids)[0]
     )
     assert cosine == pytest.approx(np.array([1, 1, 1, 0]) * 2 / (np.sqrt(6) + 1))
     alike = model.similar_items([0], k=1)
@@ -151,11 +155,11 @@ def test_user_knn_by_hand():
 
 def test_people_who_would_choose_the_person_speak():
     x = matrix([[1, 1, 0, 0], [1, 1, 1, 0], [0, 1, 0, 1], [0, 0, 0, 1]])
-    model = om.UserKNN(neighbors=1, similarity="jaccard").fit(x)
+    model = om.models.UserKNN(neighbors=1, similarity="jaccard").fit(x)
     # nearest: 0 -> 1 (2/3), 1 -> 0 (2/3), 2 -> 3 (1/2), 3 -> 2 (1/2): only person 1 would choose person 0
     assert model.reach == pytest.approx([2 / 3, 2 / 3, 1 / 2, 1 / 2])
     assert model.score(x.take(np.array([0])), x.items.ids)[0] == pytest.approx([2 / 3, 2 / 3, 2 / 3, 0])
-    assert (om.UserKNN(neighbors=9).fit(x).reach == 0).all()
+    assert (om.models.UserKNN(neighbors=9).fit(x).reach == 0).all()
 
 
 def test_keep_largest_breaks_ties_by_column():
@@ -166,9 +170,9 @@ def test_keep_largest_breaks_ties_by_column():
 @pytest.mark.parametrize(
     ("estimator", "message"),
     [
-        (om.GFCF(memory=10.0), r"GFCF\.fit needs .* items squared.* Use GFCF\(dense=False\)"),
-        (om.GFCF(dense=False, memory=10.0), r"GFCF\.fit needs .* have together.* Use RP3beta"),
-        (om.SLIM(memory=10.0), r"SLIM\.fit needs .* Use RP3beta or ItemKNN"),
+        (om.models.GFCF(memory=10.0), r"GFCF\.fit needs .* items squared.* Use GFCF\(dense=False\)"),
+        (om.models.GFCF(dense=False, memory=10.0), r"GFCF\.fit needs .* have together.* Use RP3beta"),
+        (om.models.SLIM(memory=10.0), r"SLIM\.fit needs .* Use RP3beta or ItemKNN"),
     ],
 )
 def test_what_does_not_fit_in_memory_says_so(estimator, message):
@@ -179,20 +183,20 @@ def test_what_does_not_fit_in_memory_says_so(estimator, message):
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: om.PureSVD(factors=0), "factors must be an integer of at least 1"),
-        (lambda: om.P3alpha(alpha=-1), "alpha must be"),
-        (lambda: om.RP3beta(beta=-1), "beta must be"),
-        (lambda: om.RP3beta(normalize=1), "normalize must be True or False"),
-        (lambda: om.GFCF(low_pass=-1), "low_pass must be"),
-        (lambda: om.SLIM(sparsity=-1), "sparsity must be"),
-        (lambda: om.SLIM(neighbors=0), "neighbors must be"),
-        (lambda: om.UserKNN(chosen="me"), "chosen must be one of 'by them', 'by person'"),
-        (lambda: om.UserKNN(similarity="pearson"), "similarity must be one of 'cosine', 'jaccard'"),
+        (lambda: om.models.PureSVD(factors=0), "factors must be an integer of at least 1"),
+        (lambda: om.models.P3alpha(alpha=-1), "alpha must be"),
+        (lambda: om.models.RP3beta(beta=-1), "beta must be"),
+        (lambda: om.models.RP3beta(normalize=1), "normalize must be True or False"),
+        (lambda: om.models.GFCF(low_pass=-1), "low_pass must be"),
+        (lambda: om.models.SLIM(sparsity=-1), "sparsity must be"),
+        (lambda: om.models.SLIM(neighbors=0), "neighbors must be"),
+        (lambda: om.models.UserKNN(chosen="me"), "chosen must be one of 'by them', 'by person'"),
+        (lambda: om.models.UserKNN(similarity="pearson"), "similarity must be one of 'cosine', 'jaccard'"),
         (lambda: om.Blend(models={}), "models must map names to estimators"),
         (lambda: om.Blend(models={"a": om.EASE()}, weights={"b": 1}), "weights names 'b', and the models are 'a'"),
         (lambda: om.Blend(models={"a": om.EASE()}, scale="z"), "scale must be one of"),
-        (lambda: om.BlendModel.of({}), "there is no model to blend"),
-        (lambda: om.BlendModel.of({"a": om.EASE()}), "takes a mapping of names to fitted models"),
+        (lambda: om.models.BlendModel.of({}), "there is no model to blend"),
+        (lambda: om.models.BlendModel.of({"a": om.EASE()}), "takes a mapping of names to fitted models"),
     ],
 )
 def test_refusals(make, message):
@@ -203,13 +207,13 @@ def test_refusals(make, message):
 def test_a_blend_is_the_weighted_sum():
     x = small_matrix(seed=3)
     ease, knn = om.EASE(regularization=5.0).fit(x), om.ItemKNN().fit(x)
-    plain = om.BlendModel.of({"ease": ease, "knn": knn}, weights={"knn": 0.25}, scale="none")
+    plain = om.models.BlendModel.of({"ease": ease, "knn": knn}, weights={"knn": 0.25}, scale="none")
     a, b = (model.score(x, x.items.ids) for model in (ease, knn))
     assert plain.score(x, x.items.ids) == pytest.approx(a + 0.25 * b, rel=1e-5)
-    even = om.BlendModel.of({"ease": ease, "knn": knn})
+    even = om.models.BlendModel.of({"ease": ease, "knn": knn})
     spread = a / a.std(axis=1, keepdims=True) + b / b.std(axis=1, keepdims=True)
     assert even.score(x, x.items.ids) == pytest.approx(spread, rel=1e-4)
-    ranks = om.BlendModel.of({"ease": ease}, scale="rank").recommend(x, k=5)
+    ranks = om.models.BlendModel.of({"ease": ease}, scale="rank").recommend(x, k=5)
     assert (ranks.codes == ease.recommend(x, k=5).codes).all()
     assert plain.similar_items([0], k=3).k == 3
 
@@ -217,17 +221,20 @@ def test_a_blend_is_the_weighted_sum():
 def test_a_blend_refuses_models_of_other_items():
     one, other = small_matrix(seed=1), small_matrix(n_items=9, seed=1)
     with pytest.raises(ParameterError, match="'b' and the first model know other items"):
-        om.BlendModel.of({"a": om.Popularity().fit(one), "b": om.Popularity().fit(other)})
+        om.models.BlendModel.of({"a": om.Popularity().fit(one), "b": om.Popularity().fit(other)})
 
 
 @pytest.mark.parametrize(
     "estimator",
     [
-        om.PureSVD(factors=3),
-        om.UserKNN(neighbors=4, similarity="jaccard"),
-        om.SLIM(),
-        om.GFCF(factors=3),
-        om.Blend(models={"svd": om.PureSVD(factors=2), "knn": om.UserKNN(), "walk": om.RP3beta()}, scale="rank"),
+        om.models.PureSVD(factors=3),
+        om.models.UserKNN(neighbors=4, similarity="jaccard"),
+        om.models.SLIM(),
+        om.models.GFCF(factors=3),
+        om.Blend(
+            models={"svd": om.models.PureSVD(factors=2), "knn": om.models.UserKNN(), "walk": om.models.RP3beta()},
+            scale="rank",
+        ),
     ],
     ids=lambda estimator: type(estimator).__name__,
 )
@@ -262,37 +269,37 @@ def test_steps_decay_by_instant_not_by_row():
 def test_next_item_is_its_ridge():
     rows = [(1, "a", 0, "buy"), (1, "b", 1, "buy"), (1, "c", 2, "buy"), (2, "b", 0, "buy"), (2, "c", 1, "buy")]
     rows += [(2, "a", 1, "buy"), (3, "c", 0, "buy")]
-    model = om.NextItem(regularization=2.0, weights=om.Weights(step_half_life=1.0), window=1).fit(log_of(rows))
+    model = om.models.NextItem(regularization=2.0, weights=om.Weights(step_half_life=1.0), window=1).fit(log_of(rows))
     z = np.array([[1.0, 0, 0], [0, 1, 0], [0, 1, 0]])  # before: b of 1, c of 1, the pair {a, c} of 2
     y = np.array([[0.0, 1, 0], [0, 0, 1], [1, 0, 1]])
     assert model.weights == pytest.approx(np.linalg.solve(z.T @ z + 2 * np.eye(3), z.T @ y), abs=1e-6)
     z[1, 0] = 0.5  # a wider window also sees a, one step further back
-    wide = om.NextItem(regularization=2.0, weights=om.Weights(step_half_life=1.0), window=5).fit(log_of(rows))
+    wide = om.models.NextItem(regularization=2.0, weights=om.Weights(step_half_life=1.0), window=5).fit(log_of(rows))
     assert wide.weights == pytest.approx(np.linalg.solve(z.T @ z + 2 * np.eye(3), z.T @ y), abs=1e-6)
     assert model.popularity.tolist() == [2, 2, 3]
 
 
 def test_next_item_predicts_one_type_from_all():
     rows = [(1, "a", 0, "view"), (1, "b", 1, "buy"), (1, "c", 2, "view"), (2, "a", 0, "view"), (2, "b", 3, "buy")]
-    model = om.NextItem(regularization=1.0, events=["buy"]).fit(log_of(rows))
+    model = om.models.NextItem(regularization=1.0, events=["buy"]).fit(log_of(rows))
     assert model.weights[0, 1] > 0
     assert (model.weights[:, [0, 2]] == 0).all()
 
 
 def test_next_item_refuses():
     with pytest.raises(om.errors.EmptyError, match="did one thing after another"):
-        om.NextItem().fit(log_of([(1, "a", 0, "buy"), (2, "b", 1, "buy")]))
+        om.models.NextItem().fit(log_of([(1, "a", 0, "buy"), (2, "b", 1, "buy")]))
     with pytest.raises(ParameterError, match=r"'sell' is a name that nothing here has\. Known: 'buy'"):
-        om.NextItem(events=["sell"]).fit(log_of([(1, "a", 0, "buy"), (1, "b", 1, "buy")]))
+        om.models.NextItem(events=["sell"]).fit(log_of([(1, "a", 0, "buy"), (1, "b", 1, "buy")]))
     with pytest.raises(ParameterError, match=r"NextItem\.fit needs"):
-        om.NextItem(memory=1.0).fit(log_of([(1, "a", 0, "buy"), (1, "b", 1, "buy")]))
+        om.models.NextItem(memory=1.0).fit(log_of([(1, "a", 0, "buy"), (1, "b", 1, "buy")]))
     with pytest.raises(ParameterError, match="weights must be a Weights"):
-        om.NextItem(weights=0.7)
+        om.models.NextItem(weights=0.7)
 
 
 def test_gfcf_in_two_parts_gives_the_scores_of_the_dense_matrix():
     x = small_matrix()
-    whole, parts = om.GFCF(factors=4).fit(x), om.GFCF(factors=4, dense=False).fit(x)
+    whole, parts = om.models.GFCF(factors=4).fit(x), om.models.GFCF(factors=4, dense=False).fit(x)
     assert parts.score(x, x.items.ids) == pytest.approx(whole.score(x, x.items.ids), abs=1e-5)
 
 

@@ -39,14 +39,14 @@ def world(n=150):
 def test_planted_doubles_are_found():
     pytest.importorskip("splink", reason='splink is not installed: pip install "omnireco[identity]"')
     records = world()
-    links = om.probabilistic_links(records, compare=COMPARE, block_on=BLOCKS)
+    links = om.identity.probabilistic_links(records, compare=COMPARE, block_on=BLOCKS)
     right = (links["id_a"].str[1:] == links["id_b"].str[1:]).to_numpy()
     assert right.mean() > 0.97
     assert right.sum() > 0.9 * 75
     assert links["strength"].between(0.9, 1).all()
-    again = om.probabilistic_links(records, compare=COMPARE, block_on=BLOCKS)
+    again = om.identity.probabilistic_links(records, compare=COMPARE, block_on=BLOCKS)
     pd.testing.assert_frame_equal(links, again)
-    identities = om.Identities.from_links(links, trusted=["crm"], min_strength=0.95)
+    identities = om.identity.Identities.from_links(links, trusted=["crm"], min_strength=0.95)
     assert identities.people.ids.astype(str).tolist()[0].startswith("c")
 
 
@@ -54,19 +54,19 @@ def test_wrong_questions():
     pytest.importorskip("splink", reason='splink is not installed: pip install "omnireco[identity]"')
     records = world(10)
     with pytest.raises(SchemaError, match="probabilistic_links needs the column 'kind'"):
-        om.probabilistic_links(records.drop(columns="kind"), compare=COMPARE, block_on=BLOCKS)
+        om.identity.probabilistic_links(records.drop(columns="kind"), compare=COMPARE, block_on=BLOCKS)
     with pytest.raises(ParameterError, match="two columns to compare and two to block on"):
-        om.probabilistic_links(records, compare=COMPARE, block_on=["birthday"])
+        om.identity.probabilistic_links(records, compare=COMPARE, block_on=["birthday"])
     with pytest.raises(ParameterError, match=r"compare\['name'\] must be one of"):
-        om.probabilistic_links(records, compare=COMPARE | {"name": "sounds like"}, block_on=BLOCKS)
+        om.identity.probabilistic_links(records, compare=COMPARE | {"name": "sounds like"}, block_on=BLOCKS)
     with pytest.raises(SchemaError, match="10 rows repeat an id of a kind"):
-        om.probabilistic_links(pd.concat([records.iloc[:10]] * 2), compare=COMPARE, block_on=BLOCKS)
+        om.identity.probabilistic_links(pd.concat([records.iloc[:10]] * 2), compare=COMPARE, block_on=BLOCKS)
     with pytest.raises(SchemaError, match="takes a frame of records"):
-        om.probabilistic_links([1], compare=COMPARE, block_on=BLOCKS)
-    assert len(om.probabilistic_links(records.iloc[:1], compare=COMPARE, block_on=BLOCKS)) == 0
+        om.identity.probabilistic_links([1], compare=COMPARE, block_on=BLOCKS)
+    assert len(om.identity.probabilistic_links(records.iloc[:1], compare=COMPARE, block_on=BLOCKS)) == 0
 
 
 def test_without_the_package(monkeypatch):
     monkeypatch.setitem(sys.modules, "splink", None)
     with pytest.raises(MissingExtraError, match=r'pip install "omnireco\[identity\]"'):
-        om.probabilistic_links(world(10), compare=COMPARE, block_on=BLOCKS)
+        om.identity.probabilistic_links(world(10), compare=COMPARE, block_on=BLOCKS)

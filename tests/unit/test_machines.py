@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from omnireco.response.machines import fit_delay_mixture
+from omnireco.timing.machines import fit_delay_mixture
 
 
 @pytest.mark.parametrize("share", [0.05, 0.3, 0.7])

@@ -7,9 +7,9 @@ import pytest
 import omnireco as om
 from omnireco.data import Interactions
 from omnireco.errors import DataWarning, IdKindError, SchemaError
-from omnireco.models.cold import add_new_items
-from omnireco.models.diversify import quotas
-from omnireco.models.newcomers import SegmentPopularity
+from omnireco.models.cold.new_items import add_new_items
+from omnireco.models.cold.new_people import SegmentPopularity
+from omnireco.models.lists.diversify import quotas
 
 N = 40
 DAYS = pd.date_range("2025-05-01 09:30", periods=N, freq="D", tz="UTC")
@@ -52,8 +52,8 @@ MEET = {  # verbs of the table under test, and of the ids that it is given
     "by_hour": lambda ids: LOG.by_hour(people(ids), per="day"),
     "by_category": lambda ids: X.by_category(goods(ids)),
     "evaluate": lambda ids: om.evaluate({"m": LISTS}, events(ids, TEXT), k=3, metrics=[om.recall]),
-    "evaluate train": lambda ids: om.evaluate({"m": LISTS}, LOG, k=3, metrics=[om.novelty], train=events(ids, TEXT)),
-    "channel_report": lambda ids: om.channel_report(
+    "evaluate train": lambda ids: om.evaluate({"m": LISTS}, LOG, k=3, metrics=[om.evaluation.novelty], train=events(ids, TEXT)),
+    "channel_report": lambda ids: om.evaluation.channel_report(
         LOG, completes="view", segments=pd.DataFrame({"user_id": ids, "segment": "new"})
     ),
     "quotas": lambda ids: quotas(LISTS, goods(ids), k=2, most=5),
@@ -61,7 +61,7 @@ MEET = {  # verbs of the table under test, and of the ids that it is given
     "new items": lambda ids: add_new_items(
         om.ALS(factors=2).fit(X), pairs(ids, TEXT), regularization=1.0
     ),
-    "infer_zones": lambda ids: om.infer_zones(LOG, people(ids)),
+    "infer_zones": lambda ids: om.timing.infer_zones(LOG, people(ids)),
 }  # fmt: skip
 
 

@@ -7,7 +7,7 @@ import sys
 import pytest
 
 import omnireco as om
-from omnireco._compute import available_memory, require_memory
+from omnireco._core.compute import available_memory, require_memory
 from omnireco.errors import ParameterError
 
 # In a process of its own: the peak of the resident memory is reset before the fit and read after it.
@@ -15,7 +15,7 @@ PROBE = """
 import json, sys
 import numpy as np, pandas as pd, scipy.sparse as sp
 import omnireco as om
-from omnireco import _compute
+from omnireco._core import compute as _compute
 
 def status(key):
     with open("/proc/self/status") as lines:
@@ -58,13 +58,13 @@ print(json.dumps([status("VmHWM") - before, asked[0]]))
         ("om.EASE()", 5000, "matrix"),
         ("om.EASE(regularization=1e-3)", 6000, "matrix"),
         ("om.EASE(neighbors=100)", 20_000, "matrix"),
-        ("om.GFCF(factors=32)", 6000, "matrix"),
-        ("om.GFCF(factors=32, dense=False)", 20_000, "matrix"),
-        ("om.SLIM(iterations=2)", 3500, "matrix"),
-        ("om.NextItem()", 4000, "log"),
-        ("om.NextItem(regularization=1e-3)", 4000, "log"),
-        ("om.TypedEASE(target='purchase')", 2500, "log"),
-        ("om.TypedEASE(target='purchase', regularization=1e-3)", 2500, "log"),
+        ("om.models.GFCF(factors=32)", 6000, "matrix"),
+        ("om.models.GFCF(factors=32, dense=False)", 20_000, "matrix"),
+        ("om.models.SLIM(iterations=2)", 3500, "matrix"),
+        ("om.models.NextItem()", 4000, "log"),
+        ("om.models.NextItem(regularization=1e-3)", 4000, "log"),
+        ("om.models.TypedEASE(target='purchase')", 2500, "log"),
+        ("om.models.TypedEASE(target='purchase', regularization=1e-3)", 2500, "log"),
     ],
 )
 def test_stated_memory_is_the_peak(estimator, n_items, kind):
@@ -94,7 +94,7 @@ def test_a_list_has_a_length(k):
     for verb in (
         lambda: model.recommend(x, k=k),
         lambda: model.similar_items(x.items.ids[:1], k=k),
-        lambda: om.topk([[1.0, 0.0]], [[1.0, 2.0]], k=k),
+        lambda: om.models.topk([[1.0, 0.0]], [[1.0, 2.0]], k=k),
     ):
         with pytest.raises(ParameterError, match=r"k must be an integer in the range \[1, 1,000,000\]"):
             verb()

@@ -36,7 +36,7 @@ def past(user=1, channel="letter"):
 def planned(rule, offers=OFFERS, audience=AUDIENCE, messages=None):
     early = [rule] if isinstance(rule, om.QuietHours) else []
     late = [] if early else [rule]
-    found = om.Candidates.from_frame(offers, audience=audience, eligibility=early, messages=messages)
+    found = om.planning.Candidates.from_frame(offers, audience=audience, eligibility=early, messages=messages)
     return om.plan(found, constraints=late)
 
 
@@ -155,9 +155,9 @@ def test_the_planner_refuses_things_of_another_type(junk):
 @pytest.mark.parametrize("junk", JUNK, ids=lambda junk: type(junk).__name__)
 def test_a_set_of_candidates_refuses_things_of_another_type(junk):
     with pytest.raises(ParameterError, match="touches must be a Touches"):
-        om.Candidates(junk, np.ones(1))
+        om.planning.Candidates(junk, np.ones(1))
     with pytest.raises(ParameterError, match="Candidates: value must be a float64 array"):
-        om.Candidates(made().touches, junk)
+        om.planning.Candidates(made().touches, junk)
 
 
 def test_classes_for_rules_say_to_make_one():
@@ -175,7 +175,7 @@ def test_estimators_that_were_not_fitted_are_refused():
     with pytest.raises(ParameterError, match=r"timing must have a verb slot_probability. Got SendTime.*fit returns"):
         made(timing=om.SendTime())
     with pytest.raises(ParameterError, match=r"fatigue must have a verb factor. Got Fatigue"):
-        made(fatigue=om.Fatigue())
+        made(fatigue=om.timing.Fatigue())
 
 
 @pytest.mark.parametrize("number", [np.nan, np.inf, -1.0])
@@ -196,7 +196,7 @@ def test_gaps_that_are_none(gap):
 
 
 def test_rules_that_return_other_things_are_refused():
-    class Odd(om.Constraint):
+    class Odd(om.planning.Constraint):
         def rows(self, touches):
             return None
 
@@ -207,7 +207,7 @@ def test_rules_that_return_other_things_are_refused():
 @pytest.mark.parametrize("value", [np.nan, np.inf])
 def test_values_are_finite(value):
     with pytest.raises(ParameterError, match="Candidates: value is missing or infinite in 1 row"):
-        om.Candidates(om.Candidates.from_frame(OFFERS).touches, np.array([value]))
+        om.planning.Candidates(om.planning.Candidates.from_frame(OFFERS).touches, np.array([value]))
 
 
 @pytest.mark.parametrize("many", [2**31, 2**70])
@@ -257,8 +257,8 @@ class TestAdviceIsFollowed:
     def test_an_audience_for_rules_that_read_the_clock(self):
         night = om.QuietHours("00:00", "23:59")
         with pytest.raises(ParameterError, match=r"audience=om.Audience.from_frame"):
-            om.Candidates.from_frame(OFFERS, eligibility=[night])
-        assert len(om.Candidates.from_frame(OFFERS, audience=AUDIENCE, eligibility=[night])) == 0
+            om.planning.Candidates.from_frame(OFFERS, eligibility=[night])
+        assert len(om.planning.Candidates.from_frame(OFFERS, audience=AUDIENCE, eligibility=[night])) == 0
 
     def test_the_renamed_channel_meets_its_history(self):
         with pytest.raises(om.errors.SchemaError, match=r"frame\['channel'\].replace\('Push', 'push'\)"):

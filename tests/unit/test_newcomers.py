@@ -24,7 +24,7 @@ def world(seed=0, n=60):
 def test_the_map_is_a_ridge_around_the_means():
     x, attributes = world()
     model = om.ALS(factors=3, seed=1).fit(x)
-    placed = om.learn_people(model, x, attributes, regularization=4.0)
+    placed = om.models.learn_people(model, x, attributes, regularization=4.0)
     f = attributes.rows(x.users.ids).csr.toarray().astype(float)
     y = model.place(x).astype(float)
     centred = f - f.mean(0)
@@ -38,8 +38,10 @@ def test_people_without_a_history_get_the_taste_of_their_kind():
     new = attributes.rows([u for u in range(60) if u % 5 == 0])
     model = om.ALS(factors=3).fit(x)
     for step in (
-        om.learn_people(model, x, attributes, regularization=1.0),
-        om.SegmentPopularity(prior=1.0).fit(x, attributes.with_items(om.Vocabulary.from_ids(["kind=0", "kind=1"]))),
+        om.models.learn_people(model, x, attributes, regularization=1.0),
+        om.models.SegmentPopularity(prior=1.0).fit(
+            x, attributes.with_items(om.data.Vocabulary.from_ids(["kind=0", "kind=1"]))
+        ),
     ):
         lists = step.recommend(new, k=3)
         assert (lists.codes // 5 == (new.users.ids % 2)[:, None]).all()
@@ -48,7 +50,7 @@ def test_people_without_a_history_get_the_taste_of_their_kind():
 def test_segment_shares_by_hand():
     x = pairs([(1, "a"), (1, "b"), (2, "a"), (3, "b"), (4, "b")])
     groups = pairs([(1, "s"), (2, "s"), (3, "t"), (9, "t"), (9, "s")])
-    model = om.SegmentPopularity(prior=2.0).fit(x, groups)
+    model = om.models.SegmentPopularity(prior=2.0).fit(x, groups)
     share = {"a": 2 / 4, "b": 3 / 4}
     expected = [
         [(2 + 2 * share["a"]) / 4, (1 + 2 * share["b"]) / 4],
@@ -64,10 +66,10 @@ def test_segment_shares_by_hand():
 def test_a_chain_asks_in_order_and_says_who_answered(tmp_path):
     x, attributes = world()
     model = om.ALS(factors=3).fit(x)
-    chain = om.Fallback(
+    chain = om.models.Fallback(
         {
             "taste": model,
-            "attributes": om.learn_people(model, x, attributes),
+            "attributes": om.models.learn_people(model, x, attributes),
             "popular": om.Popularity().fit(x),
         },
         least=2,
@@ -88,7 +90,9 @@ def test_a_chain_asks_in_order_and_says_who_answered(tmp_path):
 def test_a_short_history_goes_on_and_seen_items_stay_out():
     x = pairs([(1, "a"), (2, "a"), (2, "b"), (3, "b"), (3, "c"), (3, "a")])
     groups = pairs([(1, "s"), (2, "s"), (3, "s")])
-    chain = om.Fallback({"knn": om.ItemKNN().fit(x), "segment": om.SegmentPopularity().fit(x, groups)}, least=2)
+    chain = om.models.Fallback(
+        {"knn": om.ItemKNN().fit(x), "segment": om.models.SegmentPopularity().fit(x, groups)}, least=2
+    )
     found = chain.recommend(x, k=3, attributes=groups)
     assert found.step.tolist() == [1, 0, 0]
     assert "a" not in found.to_frame().query("user_id == 1")["item_id"].tolist()
@@ -98,7 +102,7 @@ def test_a_short_history_goes_on_and_seen_items_stay_out():
 
 def test_nobody_answers_an_empty_list():
     x = pairs([(1, "a"), (2, "b")])
-    found = om.Fallback({"knn": om.ItemKNN().fit(x)}).recommend(x, k=2, users=[5, 1])
+    found = om.models.Fallback({"knn": om.ItemKNN().fit(x)}).recommend(x, k=2, users=[5, 1])
     assert found.step.tolist() == [-1, 0]
     assert (found.lists.codes[0] == -1).all()
     assert found.by_step()["step"].tolist() == [None, "knn"]
@@ -109,12 +113,12 @@ def test_eligible_holds_in_every_step():
     model = om.ALS(factors=2).fit(x)
     steps = {
         "taste": model,
-        "map": om.learn_people(model, x, attributes),
-        "segment": om.SegmentPopularity().fit(x, attributes),
+        "map": om.models.learn_people(model, x, attributes),
+        "segment": om.models.SegmentPopularity().fit(x, attributes),
         "popular": om.Popularity().fit(x),
     }
     for names in (list(steps), ["segment", "popular"], ["popular"]):
-        chain = om.Fallback({name: steps[name] for name in names})
+        chain = om.models.Fallback({name: steps[name] for name in names})
         users = [1, 0, 5, 999]
         for eligible, allowed in (
             ([0, 7], [{0, 7}] * 4),
@@ -131,7 +135,7 @@ def test_attributes_of_an_audience():
         {"user_id": [1, 2, 3], "timezone": "UTC", "age": ["old", None, "new"], "town": ["x", "y", "x"]}
     )
     audience = om.Audience.from_frame(frame, attributes=["age", "town"])
-    told = om.people_attributes(audience).to_frame()
+    told = om.models.people_attributes(audience).to_frame()
     assert list(zip(told["user_id"], told["item_id"], strict=True)) == [
         (1, "age=old"),
         (1, "town=x"),
@@ -139,25 +143,25 @@ def test_attributes_of_an_audience():
         (3, "age=new"),
         (3, "town=x"),
     ]
-    assert om.people_attributes(audience, ["town"]).n_items == 2
+    assert om.models.people_attributes(audience, ["town"]).n_items == 2
     with pytest.raises(ParameterError, match="no attribute 'shoe'; it has 'age', 'town'"):
-        om.people_attributes(audience, ["shoe"])
+        om.models.people_attributes(audience, ["shoe"])
     with pytest.raises(EmptyError, match="no attributes"):
-        om.people_attributes(om.Audience.from_frame(frame[["user_id", "timezone"]]))
+        om.models.people_attributes(om.Audience.from_frame(frame[["user_id", "timezone"]]))
     with pytest.raises(SchemaError, match="takes an Audience"):
-        om.people_attributes(frame)
+        om.models.people_attributes(frame)
 
 
 def test_rows_of_people_nobody_has_met_are_empty():
     x = om.Interactions.from_frame(
         pd.DataFrame({"user_id": [1, 2, 2], "item_id": ["a", "a", "b"], "channel": ["app", "app", "web"]})
     )
-    some = om.with_people(x, [9, 2])
+    some = om.models.with_people(x, [9, 2])
     assert some.csr.toarray().tolist() == [[0, 0], [1, 1]]
     assert {name: layer.toarray()[1].tolist() for name, layer in some.layers.items()} == {"app": [1, 0], "web": [0, 1]}
-    assert om.with_people(om.Interactions.from_scipy(x.csr[:0], items=x.items), [1, 2]).csr.nnz == 0
+    assert om.models.with_people(om.Interactions.from_scipy(x.csr[:0], items=x.items), [1, 2]).csr.nnz == 0
     with pytest.raises(ParameterError, match="1 of 2 ids are named twice"):
-        om.with_people(x, [9, 9])
+        om.models.with_people(x, [9, 9])
 
 
 X, A = world()
@@ -166,24 +170,36 @@ X, A = world()
 @pytest.mark.parametrize(
     ("call", "error", "says"),
     [
-        (lambda: om.Fallback({}), ParameterError, "mapping of names to fitted models"),
-        (lambda: om.Fallback({"als": om.ALS()}), ParameterError, "mapping of names to fitted models"),
+        (lambda: om.models.Fallback({}), ParameterError, "mapping of names to fitted models"),
+        (lambda: om.models.Fallback({"als": om.ALS()}), ParameterError, "mapping of names to fitted models"),
         (
-            lambda: om.Fallback({"a": om.Popularity().fit(X), "b": om.Popularity().fit(pairs([(1, 1)]))}),
+            lambda: om.models.Fallback({"a": om.Popularity().fit(X), "b": om.Popularity().fit(pairs([(1, 1)]))}),
             ParameterError,
             "'b' and the first step know other items",
         ),
         (
-            lambda: om.Fallback({"s": om.SegmentPopularity().fit(X, A)}).recommend(X, k=1),
+            lambda: om.models.Fallback({"s": om.models.SegmentPopularity().fit(X, A)}).recommend(X, k=1),
             ParameterError,
             "'s' answers by attributes",
         ),
-        (lambda: om.learn_people(om.EASE().fit(X), X, A), ParameterError, "takes a FactorModel"),
-        (lambda: om.learn_people(om.ALS(factors=2).fit(X), X, pairs([(999, "z")])), EmptyError, "nobody has both"),
-        (lambda: om.learn_people(om.ALS(factors=2).fit(X), X, "age"), SchemaError, "attributes must be Interactions"),
-        (lambda: om.SegmentPopularity(prior=0), ParameterError, "prior must be greater than 0"),
-        (lambda: om.SegmentPopularity().fit(X, pairs([(999, "z")])), EmptyError, "nobody has both"),
-        (lambda: om.Fallback({"p": om.Popularity().fit(X)}).recommend("x", k=1), SchemaError, "must be Interactions"),
+        (lambda: om.models.learn_people(om.EASE().fit(X), X, A), ParameterError, "takes a FactorModel"),
+        (
+            lambda: om.models.learn_people(om.ALS(factors=2).fit(X), X, pairs([(999, "z")])),
+            EmptyError,
+            "nobody has both",
+        ),
+        (
+            lambda: om.models.learn_people(om.ALS(factors=2).fit(X), X, "age"),
+            SchemaError,
+            "attributes must be Interactions",
+        ),
+        (lambda: om.models.SegmentPopularity(prior=0), ParameterError, "prior must be greater than 0"),
+        (lambda: om.models.SegmentPopularity().fit(X, pairs([(999, "z")])), EmptyError, "nobody has both"),
+        (
+            lambda: om.models.Fallback({"p": om.Popularity().fit(X)}).recommend("x", k=1),
+            SchemaError,
+            "must be Interactions",
+        ),
     ],
 )
 def test_refusals(call, error, says):

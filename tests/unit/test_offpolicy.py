@@ -35,7 +35,7 @@ def test_estimators_are_unbiased_and_intervals_cover():
     for seed in range(replications):
         action, reward, logged, target, _ = world(seed, 1500)
         wrong = np.full((1500, ACTIONS), 0.3)  # a reward model that knows nothing: right propensities must save it
-        result = om.off_policy(
+        result = om.causal.off_policy(
             reward, logged, target, actions=action, predicted=wrong, n_bootstrap=200, least_effective=50
         )
         for row in result.table.itertuples():
@@ -50,7 +50,7 @@ def test_estimators_are_unbiased_and_intervals_cover():
 
 def test_a_perfect_reward_model_is_right_with_wrong_propensities():
     action, reward, logged, target, truth = world(5, 20_000)
-    result = om.off_policy(
+    result = om.causal.off_policy(
         reward, np.clip(logged * 0.5, 0.01, 1), target, actions=action, predicted=truth, estimators=["ips", "dr"]
     )
     value = dict(zip(result.table["estimator"], result.table["value"], strict=True))
@@ -60,7 +60,7 @@ def test_a_perfect_reward_model_is_right_with_wrong_propensities():
 
 def test_the_logging_policy_itself_earns_the_mean():
     _, reward, logged, *_ = world(3)
-    result = om.off_policy(reward, logged, logged)
+    result = om.causal.off_policy(reward, logged, logged)
     assert np.allclose(result.table["value"], reward.mean())
     assert np.allclose(result.table[["lift", "lift_low", "lift_high"]], 0, atol=1e-12)
     assert result.diagnostics["effective"][0] == pytest.approx(len(reward))
@@ -68,7 +68,7 @@ def test_the_logging_policy_itself_earns_the_mean():
 
 def test_too_few_effective_decisions_are_refused():
     action, reward, logged, target, _ = world(3, 300, hostile=6)
-    result = om.off_policy(reward, logged, {"new": target, "same": np.eye(ACTIONS)[action]}, actions=action)
+    result = om.causal.off_policy(reward, logged, {"new": target, "same": np.eye(ACTIONS)[action]}, actions=action)
     assert result.table["value"].isna().all()
     assert result.verdict.startswith("new: no value. The log holds")
 
@@ -78,29 +78,29 @@ def test_people_are_resampled_whole():
     person = np.repeat(np.arange(40), 50)
     reward = (rng.random(40) < 0.5).astype(float)[person]  # everybody always or never answers
     half = np.full(person.size, 0.5)
-    alone = om.off_policy(reward, half, half).table.iloc[0]
-    whole = om.off_policy(reward, half, half, people=[f"p{i}" for i in person]).table.iloc[0]
+    alone = om.causal.off_policy(reward, half, half).table.iloc[0]
+    whole = om.causal.off_policy(reward, half, half, people=[f"p{i}" for i in person]).table.iloc[0]
     assert whole["high"] - whole["low"] > 4 * (alone["high"] - alone["low"])
 
 
 def test_dm_has_no_interval():
     action, reward, logged, target, truth = world(3)
-    table = om.off_policy(reward, logged, target, actions=action, predicted=truth, least_effective=100).table.set_index(
-        "estimator"
-    )
+    table = om.causal.off_policy(
+        reward, logged, target, actions=action, predicted=truth, least_effective=100
+    ).table.set_index("estimator")
     assert np.isnan(table.loc["dm", "low"])
     assert not np.isnan(table.loc["dr", "low"])
 
 
 def test_clipping_is_reported():
     action, reward, logged, target, _ = world(3, hostile=3)
-    result = om.off_policy(reward, logged, target, actions=action, clip=2.0, least_effective=10)
+    result = om.causal.off_policy(reward, logged, target, actions=action, clip=2.0, least_effective=10)
     assert 0 < result.diagnostics["clipped"][0] < 1
 
 
 def test_choices_without_support_are_counted():
     logged = np.full(2000, 1.0)
-    result = om.off_policy(logged, logged, np.tile([0.75, 0.25], (2000, 1)), actions=np.zeros(2000, int))
+    result = om.causal.off_policy(logged, logged, np.tile([0.75, 0.25], (2000, 1)), actions=np.zeros(2000, int))
     assert result.diagnostics["without_support"][0] == pytest.approx(0.25)
     assert "weights average 0.750" in result.verdict
 
@@ -110,22 +110,25 @@ def test_cross_fitted_rewards_never_see_their_person():
     person = np.repeat(np.arange(30), 10)
     noise = rng.normal(size=30)[person]
     x = np.eye(30)[person]  # the context is the person, so only a leak could foresee the noise
-    found = om.cross_fitted_rewards(x, np.zeros(300, int), noise, people=person)
+    found = om.causal.cross_fitted_rewards(x, np.zeros(300, int), noise, people=person)
     assert abs(np.corrcoef(found[:, 0], noise)[0, 1]) < 0.5
 
 
 def test_cross_fitted_rewards_with_one_class():
-    found = om.cross_fitted_rewards(np.ones((20, 1)), np.arange(20) % 2, np.zeros(20))
+    found = om.causal.cross_fitted_rewards(np.ones((20, 1)), np.arange(20) % 2, np.zeros(20))
     assert np.array_equal(found, np.zeros((20, 2)))
 
 
 def test_the_seed_decides():
     action, reward, logged, target, _ = world(3)
     one, same = (
-        om.off_policy(reward, logged, target, actions=action, seed=4, least_effective=100).table for _ in range(2)
+        om.causal.off_policy(reward, logged, target, actions=action, seed=4, least_effective=100).table
+        for _ in range(2)
     )
     assert one.equals(same)
-    assert not one.equals(om.off_policy(reward, logged, target, actions=action, seed=5, least_effective=100).table)
+    assert not one.equals(
+        om.causal.off_policy(reward, logged, target, actions=action, seed=5, least_effective=100).table
+    )
 
 
 GOOD = {"rewards": [1.0, 0.0], "logged": [0.5, 0.5], "target": [0.5, 0.5]}
@@ -154,9 +157,9 @@ GOOD = {"rewards": [1.0, 0.0], "logged": [0.5, 0.5], "target": [0.5, 0.5]}
 )
 def test_bad_input_is_named(change, words):
     with pytest.raises(om.errors.ParameterError, match=words):
-        om.off_policy(**(GOOD | change))
+        om.causal.off_policy(**(GOOD | change))
 
 
 def test_nothing_is_an_error():
     with pytest.raises(om.errors.EmptyError):
-        om.off_policy([], [], [])
+        om.causal.off_policy([], [], [])

@@ -18,8 +18,8 @@ from omnireco.errors import ParameterError, StorageError
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="locks and signals of POSIX")
 
 
-def model(n: int) -> om.FactorModel:
-    return om.FactorModel.from_arrays(np.eye(n))
+def model(n: int) -> om.models.FactorModel:
+    return om.models.FactorModel.from_arrays(np.eye(n))
 
 
 def names(folder):
@@ -36,7 +36,7 @@ def kill(*where):
         replace(*where)
     os.kill(os.getpid(), signal.SIGKILL)
 os.replace = kill
-om.save(om.FactorModel.from_arrays(np.eye(3)), sys.argv[1])
+om.save(om.models.FactorModel.from_arrays(np.eye(3)), sys.argv[1])
 """
 
 
@@ -108,7 +108,7 @@ def test_a_save_that_fails_keeps_the_older_file_and_leaves_no_other(call, code, 
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="a disk that is always full")
 def test_a_disk_that_is_full(tmp_path, monkeypatch):
     """Every write fails, the last one at the close too: buffers are flushed where an error can be told."""
-    monkeypatch.setattr("omnireco._forms.place._part", lambda *_: (tmp_path / "part", open("/dev/full", "wb")))  # noqa: SIM115
+    monkeypatch.setattr("omnireco.files.place._part", lambda *_: (tmp_path / "part", open("/dev/full", "wb")))  # noqa: SIM115
     with pytest.raises(StorageError, match="No space left"):
         om.save(model(3), tmp_path / "model")
     assert names(tmp_path) == []

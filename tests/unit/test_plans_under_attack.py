@@ -8,8 +8,8 @@ import pandas as pd
 import pytest
 
 import omnireco as om
+from omnireco._kernels.week.smoothing import smooth_rates
 from omnireco.errors import DataWarning, ParameterError, SchemaError
-from omnireco.response.smoothing import smooth_rates
 
 DAY = pd.Timestamp("2025-06-02", tz="UTC")
 
@@ -34,7 +34,7 @@ def lists_of(log):
 
 
 def offers(n=6):
-    return om.Candidates.from_frame(
+    return om.planning.Candidates.from_frame(
         pd.DataFrame({"user_id": range(n), "item_id": "tea", "channel": "push", "send_at": DAY, "value": 1.0})
     )
 
@@ -97,7 +97,7 @@ def test_answers_where_a_pull_has_long_faded_do_not_break_the_curve():
 
 @pytest.mark.parametrize("name", ["Push", "PUSH", "pu sh"])
 def test_another_spelling_of_a_channel_does_not_stop_fatigue(sent, name):
-    model = om.Fatigue().fit(sent)
+    model = om.timing.Fatigue().fit(sent)
     for ask in (
         lambda: model.factor([1001], name, om.slots("2025-03-03", days=1).at),
         lambda: model.cost([1001], name),
@@ -108,7 +108,7 @@ def test_another_spelling_of_a_channel_does_not_stop_fatigue(sent, name):
 
 
 def test_the_advice_of_fatigue_leads_to_an_answer(sent):
-    model = om.Fatigue().fit(sent)
+    model = om.timing.Fatigue().fit(sent)
     with pytest.raises(ParameterError, match=r"Write om\.slots\('2025-03-03', days=7\)\.at, or"):
         model.load([1001], ["2025-03-03"])
     assert model.load([1001], om.slots("2025-03-03", days=7).at).shape == (1, 168)
@@ -117,7 +117,7 @@ def test_the_advice_of_fatigue_leads_to_an_answer(sent):
 
 @pytest.mark.parametrize("more", [{"at": "9998-01-01"}, {"at": "2025-03-03", "confidence": 1 - 1e-16}])
 def test_a_refill_is_due_in_a_year_that_exists(log, more):
-    found = om.Refills().fit(log).due(log, **more)
+    found = om.journeys.Refills().fit(log).due(log, **more)
     for name in ("due_at", "low_at", "high_at"):
         assert (found[name] >= found["last_at"]).all()
         assert (found[name].dt.year <= 9999).all()
@@ -126,12 +126,12 @@ def test_a_refill_is_due_in_a_year_that_exists(log, more):
 def test_a_blend_of_nothing_is_refused(log):
     model = om.Popularity().fit(log.matrix())
     with pytest.raises(ParameterError, match="weights are all 0"):
-        om.BlendModel.of({"popular": model}, weights={"popular": 0})
-    assert om.BlendModel.of({"a": model, "b": model}, weights={"a": 0}).weights == (0.0, 1.0)
+        om.models.BlendModel.of({"popular": model}, weights={"popular": 0})
+    assert om.models.BlendModel.of({"a": model, "b": model}, weights={"a": 0}).weights == (0.0, 1.0)
 
 
 DRAWS = {
-    "off_policy": lambda log, n: om.off_policy(np.ones(9), np.ones(9), np.ones(9), n_bootstrap=n),
+    "off_policy": lambda log, n: om.causal.off_policy(np.ones(9), np.ones(9), np.ones(9), n_bootstrap=n),
     "evaluate": lambda log, n: om.evaluate(
         {"a": lists_of(log)},
         log,
@@ -153,27 +153,27 @@ def test_more_draws_than_memory_holds_are_refused(log, verb, n):
 @pytest.mark.parametrize("nobody", [[np.nan] * 9, [None] * 9])
 def test_decisions_about_nobody_are_not_about_one_person(nobody):
     with pytest.raises(SchemaError, match="people is missing in 9 rows"):
-        om.off_policy(np.ones(9), np.ones(9), np.ones(9), people=nobody)
+        om.causal.off_policy(np.ones(9), np.ones(9), np.ones(9), people=nobody)
 
 
 def test_numbers_whose_squares_overflow_are_refused():
     with pytest.raises(ParameterError, match=r"rewards holds numbers beyond 1e\+100"):
-        om.off_policy(np.full(9, 1e300), np.ones(9), np.ones(9))
+        om.causal.off_policy(np.full(9, 1e300), np.ones(9), np.ones(9))
     with pytest.raises(ParameterError, match="logged has 9 probabilities outside"):
-        om.off_policy(np.ones(9), np.full(9, 1e-300), np.ones(9))
+        om.causal.off_policy(np.ones(9), np.full(9, 1e-300), np.ones(9))
     with pytest.raises(ParameterError, match="target names no policy"):
-        om.off_policy(np.ones(9), np.ones(9), {})
+        om.causal.off_policy(np.ones(9), np.ones(9), {})
     with pytest.raises(ParameterError, match="n_actions must be an integer in the range"):
-        om.cross_fitted_rewards(np.ones((9, 1)), np.zeros(9, int), np.ones(9), n_actions=10**9)
+        om.causal.cross_fitted_rewards(np.ones((9, 1)), np.zeros(9, int), np.ones(9), n_actions=10**9)
 
 
 def test_creatives_that_no_message_showed_are_not_learned_in_silence(world):
     shown = om.MessageLog.from_frame(world.messages.assign(creative_id="red"))
     with pytest.warns(DataWarning, match="none of .* messages with a creative shows one of the frame"):
-        om.Creatives().fit(shown, pd.DataFrame({"creative_id": ["rad"], "item_id": ["i01"]}))
+        om.choices.Creatives().fit(shown, pd.DataFrame({"creative_id": ["rad"], "item_id": ["i01"]}))
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        om.Creatives().fit(shown, pd.DataFrame({"creative_id": ["red", "new"], "item_id": ["i01", "i01"]}))
+        om.choices.Creatives().fit(shown, pd.DataFrame({"creative_id": ["red", "new"], "item_id": ["i01", "i01"]}))
 
 
 def test_models_of_one_say_one():
@@ -181,7 +181,11 @@ def test_models_of_one_say_one():
         {"user_id": [1], "channel": ["push"], "sent_at": [DAY], "responded_at": [DAY + pd.Timedelta("1h")]}
     )
     sent = om.MessageLog.from_frame(one)
-    said = [om.ChannelPreference().fit(sent), om.ReadingClock().fit(sent, person()), om.Fatigue().fit(sent)]
+    said = [
+        om.choices.ChannelPreference().fit(sent),
+        om.timing.ReadingClock().fit(sent, person()),
+        om.timing.Fatigue().fit(sent),
+    ]
     said += [om.slots("2025-06-02", days=1, every="1D"), offers(1), offers(1).touches, om.plan(offers(1))]
     for value in map(repr, said):
         assert not any(f"1 {noun}" in value for noun in ("users", "messages", "channels", "kinds", "answers", "slots"))
@@ -189,7 +193,7 @@ def test_models_of_one_say_one():
 
 @pytest.mark.parametrize(("known", "given", "cast"), [(["a"], [1], str), ([7], ["7"], int)])
 def test_the_advice_for_ids_of_another_kind_casts_the_ids_given(known, given, cast):
-    vocabulary = om.Vocabulary.from_ids(known, "item_id")
+    vocabulary = om.data.Vocabulary.from_ids(known, "item_id")
     with pytest.raises(om.errors.IdKindError, match=rf"Cast those given: \[{cast.__name__}\(one\) for one in ids\]"):
         vocabulary.codes(given, missing="none")
     assert vocabulary.codes([cast(one) for one in given], missing="none").size == 1
@@ -197,7 +201,7 @@ def test_the_advice_for_ids_of_another_kind_casts_the_ids_given(known, given, ca
 
 def test_a_limit_beyond_any_count_is_no_limit(log):
     lists = lists_of(log)
-    assert om.limit_exposure(lists, k=2, most=2**70).to_frame().equals(lists.to_frame())
+    assert om.models.limit_exposure(lists, k=2, most=2**70).to_frame().equals(lists.to_frame())
 
 
 @pytest.mark.parametrize("channel", [[], {}, ["push"], None, 5])
@@ -205,4 +209,4 @@ def test_a_channel_is_one_name(timing, log, channel):
     with pytest.raises(ParameterError, match="channel must be the name of a channel"):
         timing.slot_probability(person(), [0], channel, om.slots("2025-06-02", days=1).at)
     with pytest.raises(ParameterError, match="begun"):
-        om.unfinished(log, at="2025-06-02", begun=channel)
+        om.journeys.unfinished(log, at="2025-06-02", begun=channel)

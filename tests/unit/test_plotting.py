@@ -87,7 +87,7 @@ def test_plans_are_counted_by_day_and_by_local_hour():
 
 
 def test_prices_are_drawn_dearest_on_top():
-    touches = om.Candidates.from_frame(
+    touches = om.planning.Candidates.from_frame(
         pd.DataFrame(
             {
                 "user_id": [1, 2, 3],

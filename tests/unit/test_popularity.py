@@ -5,7 +5,7 @@ import pytest
 
 from omnireco.data import Interactions
 from omnireco.errors import EmptyError, ParameterError, SchemaError
-from omnireco.models.popularity import BuyAgain, Popularity
+from omnireco.models.matrix.popularity import BuyAgain, Popularity
 
 X = Interactions.from_frame(
     pd.DataFrame(

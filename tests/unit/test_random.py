@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from omnireco._random import stream
+from omnireco._core.random import stream
 from omnireco.errors import ParameterError
 
 

@@ -8,11 +8,11 @@ import pytest
 
 import omnireco as om
 from omnireco.errors import EmptyError, MissingExtraError, NotFittedError, ParameterError, SchemaError
-from omnireco.models import _scorers
-from omnireco.models._features import Facts
-from omnireco.models._population import Clocks
-from omnireco.models.calibration import Isotonic
-from omnireco.models.rank import _union
+from omnireco.models.together import scorers as _scorers
+from omnireco.models.together.calibration import Isotonic
+from omnireco.models.together.features import Facts
+from omnireco.models.together.population import Clocks
+from omnireco.models.together.ranker import _union
 
 CUT = "2025-02-15"
 START = pd.Timestamp("2025-01-06", tz="UTC")
@@ -115,7 +115,7 @@ def test_a_planted_leak_is_seen_and_cannot_be_built():
 
 
 def test_an_answer_does_not_depend_on_the_batch_or_its_blocks(monkeypatch):
-    from omnireco import _compute
+    from omnireco._core import compute as _compute
     from omnireco.models import rank
 
     whole = MODEL.recommend(LOG, ASKED.requests, k=7)
@@ -147,7 +147,7 @@ def test_frames_new_people_and_eligible_items():
 
 
 def test_groups_of_requests_may_see_different_items(monkeypatch):
-    from omnireco import _compute
+    from omnireco._core import compute as _compute
     from omnireco.models import rank
 
     groups = np.where(np.arange(len(ASKED.requests)) % 3 == 0, "young", "old")
@@ -212,7 +212,7 @@ def test_saved_and_loaded(tmp_path):
 def test_chances_are_calibrated():
     recs = MODEL.recommend(LOG, ASKED.requests, k=40)
     taken = np.asarray(ASKED.chosen.with_items(recs.items).csr[np.arange(len(recs))[:, None], recs.codes].todense())
-    assert om.calibration_error(recs.scores, taken) < 0.02
+    assert om.models.calibration_error(recs.scores, taken) < 0.02
     assert all(error < 0.02 for error, _ in MODEL.calibration.values())
 
 
@@ -303,18 +303,18 @@ def test_isotonic_rises_and_keeps_order():
     curve = Isotonic.fit(score, draw.random(20_000) < chance)
     found = curve(np.linspace(-4, 4, 200))
     assert (np.diff(found) > 0).all()
-    assert om.calibration_error(curve(score), draw.random(20_000) < chance) < 0.02
+    assert om.models.calibration_error(curve(score), draw.random(20_000) < chance) < 0.02
 
 
 def test_calibration_error_refuses():
     with pytest.raises(ParameterError, match="outside"):
-        om.calibration_error([1.2], [1])
+        om.models.calibration_error([1.2], [1])
     with pytest.raises(ParameterError, match="0 and 1"):
-        om.calibration_error([0.2], [0.3])
+        om.models.calibration_error([0.2], [0.3])
     with pytest.raises(ParameterError, match="Give one of each"):
-        om.calibration_error([0.2, 0.1], [1])
+        om.models.calibration_error([0.2, 0.1], [1])
     with pytest.raises(EmptyError, match="nothing to compare"):
-        om.calibration_error([], [])
+        om.models.calibration_error([], [])
 
 
 def test_a_tree_finds_the_cut():

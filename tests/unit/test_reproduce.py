@@ -7,9 +7,9 @@ import pandas as pd
 import pytest
 
 import omnireco as om
-from omnireco._published import TABLES, Mix
 from omnireco.errors import ParameterError, SchemaError, StorageError
-from omnireco.reproduce import sequence_gains
+from omnireco.worlds.published import TABLES, Mix
+from omnireco.worlds.reproduce import sequence_gains
 
 
 def pairs(seed=0):
@@ -27,8 +27,10 @@ def test_fixed_pairs_from_a_folder_a_file_or_lines_of_text(tmp_path):
     frame = pairs()
     (tmp_path / "movielens_1m_m1").mkdir()
     frame.to_parquet(tmp_path / "movielens_1m_m1" / "interactions.parquet")
-    done = om.reproduce("movielens_1m_m1", tmp_path, models=["Popularity", "EASE"])
-    again = om.reproduce("movielens_1m_m1", tmp_path / "movielens_1m_m1" / "interactions.parquet", models=["EASE"])
+    done = om.worlds.reproduce("movielens_1m_m1", tmp_path, models=["Popularity", "EASE"])
+    again = om.worlds.reproduce(
+        "movielens_1m_m1", tmp_path / "movielens_1m_m1" / "interactions.parquet", models=["EASE"]
+    )
     assert done.split == again.split
     ours = done.to_frame().query("by == 'ours'").set_index("model")
     train, test = (frame.loc[frame["split"] == side, ["user_id", "item_id"]] for side in ("train", "test"))
@@ -42,14 +44,16 @@ def test_fixed_pairs_from_a_folder_a_file_or_lines_of_text(tmp_path):
     text.mkdir()
     for side in ("train", "test"):
         (text / f"{side}.txt").write_text(lines(frame[frame["split"] == side]))
-    written = om.reproduce("movielens_1m_m1", text, models=["EASE"]).to_frame().query("by == 'ours'")
+    written = om.worlds.reproduce("movielens_1m_m1", text, models=["EASE"]).to_frame().query("by == 'ours'")
     assert written["recall@20"].tolist() == pytest.approx([ours.loc["EASE", "recall@20"]], abs=0.05)  # ids are text
 
 
 def test_a_reproduction_tells_its_source_settings_and_gaps(tmp_path):
     pairs().to_parquet(tmp_path / "interactions.parquet")
     seen = []
-    done = om.reproduce("movielens_100k_mcrec", tmp_path, models=["EASE"], progress=lambda *step: seen.append(step))
+    done = om.worlds.reproduce(
+        "movielens_100k_mcrec", tmp_path, models=["EASE"], progress=lambda *step: seen.append(step)
+    )
     assert seen == [(1, 1)]
     assert "TOIS 2021" in str(done)
     assert "EASE(regularization=458" in str(done)
@@ -68,20 +72,22 @@ def test_sequences_never_learn_from_the_last_two(tmp_path):
     ]
     frame = pd.DataFrame(rows, columns=["user_id", "item_id", "position"])
     frame.to_parquet(tmp_path / "sequences.parquet")
-    done = om.reproduce("amazon_toys_seq", tmp_path)
+    done = om.worlds.reproduce("amazon_toys_seq", tmp_path)
     table = done.to_frame().query("by == 'ours'").set_index("model")
     assert list(table.index) == list(TABLES["amazon_toys_seq"].ours)
     assert table["recall@10"].between(0, 1).all()
     assert done.n_people == 60
     (tmp_path / "Toys.txt").write_text(lines(frame))
-    again = om.reproduce("amazon_toys_seq", tmp_path / "Toys.txt", models=["EASE"]).to_frame().query("by == 'ours'")
+    again = (
+        om.worlds.reproduce("amazon_toys_seq", tmp_path / "Toys.txt", models=["EASE"]).to_frame().query("by == 'ours'")
+    )
     assert again["ndcg@10"].tolist() == pytest.approx([table.loc["EASE", "ndcg@10"]])
 
 
 def test_ties_count_half_and_unknown_targets_are_misses():
     x = om.Interactions.from_frame(pd.DataFrame({"user_id": [1, 2, 3], "item_id": [0, 0, 0]}))
-    items = om.Vocabulary(np.arange(4))
-    flat = om.ItemModel(items, np.ones(4, np.float32), np.ones((4, 4), np.float32))
+    items = om.data.Vocabulary(np.arange(4))
+    flat = om.models.ItemModel(items, np.ones(4, np.float32), np.ones((4, 4), np.float32))
     target = pd.Series([2, 9, 3], index=[1, 2, 3])
     values = sequence_gains({"ease": flat}, Mix(0.0, 1.0), x.with_items(items), target, k=2)
     # three unseen items are level: each has one above it on average, so its place is the second
@@ -94,7 +100,7 @@ def test_shares_of_every_person_and_sar_by_its_own_formula(tmp_path):
     frame = frame.assign(rating=random.integers(1, 6, len(frame)).astype(float))
     frame["timestamp"] = 893_286_638 + random.integers(0, 10**7, len(frame))
     frame.to_csv(tmp_path / "u.data", sep="\t", header=False, index=False)
-    done = om.reproduce("movielens_100k_sar", tmp_path, models=["SAR", "EASE"])
+    done = om.worlds.reproduce("movielens_100k_sar", tmp_path, models=["SAR", "EASE"])
     assert len(done.split.split()) == 3
     table = done.to_frame().query("by == 'ours'").set_index("model")
     assert "asked with" in table.loc["SAR", "setting"]
@@ -130,14 +136,14 @@ def sar_ndcg(train, test):
 
 def test_reproduce_refuses(tmp_path):
     with pytest.raises(ParameterError, match="name must be"):
-        om.reproduce("netflix", tmp_path)
+        om.worlds.reproduce("netflix", tmp_path)
     with pytest.raises(StorageError, match=r"there is no ratings\.parquet or u\.data"):
-        om.reproduce("movielens_100k_sar", tmp_path)
+        om.worlds.reproduce("movielens_100k_sar", tmp_path)
     pairs().drop(columns="split").to_parquet(tmp_path / "interactions.parquet")
     with pytest.raises(SchemaError, match="split"):
-        om.reproduce("movielens_1m_m1", tmp_path)
+        om.worlds.reproduce("movielens_1m_m1", tmp_path)
     pairs().assign(split="all").to_parquet(tmp_path / "interactions.parquet")
     with pytest.raises(SchemaError, match=r"must name 'train' and 'test' rows\. Got \['all'\]"):
-        om.reproduce("movielens_1m_m1", tmp_path)
+        om.worlds.reproduce("movielens_1m_m1", tmp_path)
     with pytest.raises(ParameterError, match="models must be"):
-        om.reproduce("movielens_1m_m1", tmp_path, models=["SVD++"])
+        om.worlds.reproduce("movielens_1m_m1", tmp_path, models=["SVD++"])

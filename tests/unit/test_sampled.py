@@ -52,7 +52,9 @@ def test_candidates_by_hand():
     """Ranked 1 2 3 4 5, truth 4; with all four others drawn nothing changes, with train's 1 and 2 out it is second."""
     rows = pd.DataFrame({"user_id": 7, "item_id": [1, 2, 3, 4, 5], "rank": [1, 2, 3, 4, 5]})
     truth = pd.DataFrame({"user_id": [7], "item_id": [4]})
-    ask = functools.partial(om.evaluate, {"m": rows}, truth, k=3, metrics=[om.mean_reciprocal_rank], sampled=True)
+    ask = functools.partial(
+        om.evaluate, {"m": rows}, truth, k=3, metrics=[om.evaluation.mean_reciprocal_rank], sampled=True
+    )
     assert ask(negatives=4).cells[0].mean == 0
     train = pd.DataFrame({"user_id": [7, 7, 8, 8, 8], "item_id": [1, 2, 3, 4, 5]})
     assert ask(negatives=99, train=train).cells[0].mean == 0.5
@@ -64,9 +66,13 @@ def test_candidates_by_hand():
 
 def test_no_negatives_to_draw_but_the_truth_is_all_that_counts():
     x, lists, truth = setting()
-    whole = om.evaluate({"m": lists}, truth, k=25, metrics=[om.mean_reciprocal_rank], negatives=24, sampled=True)
-    full = om.evaluate({"m": lists}, truth, k=25, metrics=[om.mean_reciprocal_rank])
+    whole = om.evaluate(
+        {"m": lists}, truth, k=25, metrics=[om.evaluation.mean_reciprocal_rank], negatives=24, sampled=True
+    )
+    full = om.evaluate({"m": lists}, truth, k=25, metrics=[om.evaluation.mean_reciprocal_rank])
     assert whole.cells[0].mean == full.cells[0].mean  # all others drawn: the same as all items
-    one = om.evaluate({"m": lists}, truth, k=25, metrics=[om.mean_reciprocal_rank], negatives=1, sampled=True)
+    one = om.evaluate(
+        {"m": lists}, truth, k=25, metrics=[om.evaluation.mean_reciprocal_rank], negatives=1, sampled=True
+    )
     assert set(one.cells[0].values) <= {1.0, 0.5}
     assert x.n_items == 25

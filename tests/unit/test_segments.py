@@ -6,7 +6,7 @@ import pytest
 
 import omnireco as om
 from omnireco.errors import ParameterError
-from omnireco.response.activity import ActivityProfile
+from omnireco.timing.activity import ActivityProfile
 
 MONDAY = pd.Timestamp("2025-01-06", tz="UTC")
 

@@ -5,12 +5,12 @@ import pandas as pd
 import pytest
 
 import omnireco as om
+from omnireco._kernels.week.delay import TAUS, best_tau, log_delays, reading_after, send_value
 from omnireco.data.clock import slots_by_zone
 from omnireco.errors import IdKindError, NotFittedError, ParameterError, SchemaError
-from omnireco.response.activity import ActivityProfile
-from omnireco.response.calibration import fit_curve, person_factors
-from omnireco.response.delay import TAUS, best_tau, log_delays, reading_after, send_value
-from omnireco.response.send_time import SendTime
+from omnireco.timing.activity import ActivityProfile
+from omnireco.timing.calibration import fit_curve, person_factors
+from omnireco.timing.send_time import SendTime
 
 HOUR = 3_600_000_000
 

@@ -45,27 +45,27 @@ def test_similar_sessions_speak_and_old_ones_fall_silent():
     ]
     log = log_of(rows)
     asked = om.Interactions.from_frame(pd.DataFrame({"user_id": ["me"], "item_id": ["pan"]}))
-    model = om.SessionKNN(half_life="30D").fit(log)
+    model = om.models.SessionKNN(half_life="30D").fit(log)
     assert model.recommend(asked, k=2).to_frame()["item_id"].tolist() == ["pot", "lid"]
     score = model.score(asked, ["pot", "lid"])[0]
     assert score[1] / score[0] == pytest.approx(2.0**-3, rel=1e-3)
-    flat = om.SessionKNN(half_life=None).fit(log).score(asked, ["pot", "lid"])[0]
+    flat = om.models.SessionKNN(half_life=None).fit(log).score(asked, ["pot", "lid"])[0]
     assert flat[0] == flat[1]
-    assert om.SessionKNN().fit(log).people.shape[0] == 3
+    assert om.models.SessionKNN().fit(log).people.shape[0] == 3
 
 
 def test_a_pause_ends_a_session():
     log = log_of([(1, "pan", 0), (1, "lid", 29), (1, "cup", 59)])
-    assert om.SessionKNN(gap="30min").fit(log).people.shape[0] == 2
-    assert om.SessionKNN(gap="31min").fit(log).people.shape[0] == 1
+    assert om.models.SessionKNN(gap="30min").fit(log).people.shape[0] == 2
+    assert om.models.SessionKNN(gap="31min").fit(log).people.shape[0] == 1
 
 
 def test_bad_sessions(tmp_path):
     with pytest.raises(ParameterError, match="neighbors"):
-        om.SessionKNN(neighbors=0)
+        om.models.SessionKNN(neighbors=0)
     with pytest.raises(EmptyError, match="no events"):
-        om.SessionKNN().fit(LOG._rows(np.arange(0)))
-    model = om.SessionKNN().fit(LOG)
+        om.models.SessionKNN().fit(LOG._rows(np.arange(0)))
+    model = om.models.SessionKNN().fit(LOG)
     again = om.load(om.save(model, tmp_path / "sessions.omnireco"))
     x = LOG.matrix().take(np.arange(4))
     assert (again.recommend(x, k=3).codes == model.recommend(x, k=3).codes).all()
@@ -73,7 +73,7 @@ def test_bad_sessions(tmp_path):
 
 @pytest.mark.parametrize("name", MODELS)
 def test_fresh_events_move_the_answer_and_fade(name):
-    now = om.WhatNext(model=MODELS[name])
+    now = om.models.WhatNext(model=MODELS[name])
     tea = [f"tea{i}" for i in range(4)]
     long = ["5D"] * 4
     kinds = []
@@ -91,7 +91,7 @@ def test_fresh_events_move_the_answer_and_fade(name):
 
 @pytest.mark.parametrize("name", MODELS)
 def test_one_person_gets_what_the_batch_gives(name):
-    now = om.WhatNext(model=MODELS[name])
+    now = om.models.WhatNext(model=MODELS[name])
     at = pd.Timestamp(LOG.end) + pd.Timedelta("3min")
     batch = now.recommend(LOG, at=at, k=5)
     frame = LOG.to_frame()
@@ -104,7 +104,7 @@ def test_one_person_gets_what_the_batch_gives(name):
 
 
 def test_only_the_past_counts_and_strangers_get_the_popular():
-    now = om.WhatNext(model=MODELS["als"])
+    now = om.models.WhatNext(model=MODELS["als"])
     cold = now.recommend(LOG, at=START, k=4)
     assert len({tuple(row) for row in cold.codes.tolist()}) == 1
     some = now.recommend(LOG, at=LOG.end, k=4, eligible=["tea1", "tent3"])
@@ -115,7 +115,9 @@ def test_only_the_past_counts_and_strangers_get_the_popular():
     options = {kind: [f"{kind}1", f"{kind}2"] for kind in ("tent", "tea")}
     for name, model in MODELS.items():
         for moment in (START, START + pd.Timedelta("5D"), LOG.end):  # nobody has a past, some have, all have
-            frame = om.WhatNext(model=model).recommend(LOG, at=moment, k=2, eligible=(groups, options)).to_frame()
+            frame = (
+                om.models.WhatNext(model=model).recommend(LOG, at=moment, k=2, eligible=(groups, options)).to_frame()
+            )
             kinds = frame["item_id"].str.rstrip("0123456789").tolist()
             assert kinds == [groups[row] for row in LOG.users.codes(frame["user_id"])], name
     with pytest.raises(ParameterError, match="mask of shape"):
@@ -125,8 +127,8 @@ def test_only_the_past_counts_and_strangers_get_the_popular():
 
 def test_bad_input():
     with pytest.raises(ParameterError, match="fitted model"):
-        om.WhatNext(model=om.ALS())
-    now = om.WhatNext(model=MODELS["als"])
+        om.models.WhatNext(model=om.ALS())
+    now = om.models.WhatNext(model=MODELS["als"])
     with pytest.raises(SchemaError, match="one age per item"):
         now.one(["tea1"], age=[], k=1)
     with pytest.raises(ParameterError, match="age"):
@@ -135,7 +137,7 @@ def test_bad_input():
 
 @pytest.mark.parametrize("name", MODELS)
 def test_what_was_just_seen_or_disliked_or_is_not_eligible_is_not_shown(name):
-    now = om.WhatNext(model=MODELS[name])
+    now = om.models.WhatNext(model=MODELS[name])
     seen, disliked = ["tea1", "tea2"], ["tea3", "tent9"]
     items, _ = now.one(seen, age=["5s", "20s"], k=100, disliked=disliked)
     assert set(items) == set(LOG.items.ids) - {*seen, *disliked}
@@ -154,9 +156,13 @@ def test_an_item_disliked_in_the_log_never_comes_back():
     no = {"user_id": user, "item_id": "tea5", "channel": "app", "event": "dislike", "timestamp": at}
     log = om.EventLog.from_frame(pd.concat([LOG.to_frame(), pd.DataFrame([no])], ignore_index=True))
     for exclude_seen in (True, False):
-        lists = om.WhatNext(model=MODELS["als"]).recommend(log, at=log.end, k=30, exclude_seen=exclude_seen).to_frame()
+        lists = (
+            om.models.WhatNext(model=MODELS["als"])
+            .recommend(log, at=log.end, k=30, exclude_seen=exclude_seen)
+            .to_frame()
+        )
         assert "tea5" not in set(lists.loc[lists["user_id"] == user, "item_id"])
-    early = om.WhatNext(model=MODELS["als"]).recommend(log, at=at, k=30, exclude_seen=False).to_frame()
+    early = om.models.WhatNext(model=MODELS["als"]).recommend(log, at=at, k=30, exclude_seen=False).to_frame()
     assert "tea5" in set(early.loc[early["user_id"] == user, "item_id"])  # not said yet
 
 
@@ -178,10 +184,10 @@ def test_an_item_disliked_in_the_log_never_comes_back():
 )
 def test_one_person_asked_about_in_a_wrong_way(arguments, message):
     with pytest.raises(OmnirecoError, match=message):
-        om.WhatNext(model=MODELS["als"]).one(**({"items": ["tea1"], "age": ["5s"], "k": 3} | arguments))
+        om.models.WhatNext(model=MODELS["als"]).one(**({"items": ["tea1"], "age": ["5s"], "k": 3} | arguments))
 
 
 @pytest.mark.parametrize("age", [dt.timedelta(0), pd.Timedelta(0), np.timedelta64(0, "s"), 0, np.float32(0), "1us"])
 def test_now_is_an_age(age):
-    items, _ = om.WhatNext(model=MODELS["als"]).one(["tea1"], age=[age], k=3)
+    items, _ = om.models.WhatNext(model=MODELS["als"]).one(["tea1"], age=[age], k=3)
     assert items.size == 3

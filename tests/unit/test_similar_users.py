@@ -6,8 +6,9 @@ import pytest
 import scipy.sparse as sp
 
 import omnireco as om
-from omnireco import ALS, EASE, FactorModel, Interactions, ItemKNN, Popularity
+from omnireco import ALS, EASE, Interactions, ItemKNN, Popularity
 from omnireco.errors import ParameterError, UnknownIdError
+from omnireco.models import FactorModel
 
 PAIRS = pd.DataFrame(
     {
@@ -75,10 +76,10 @@ def test_the_compiled_search_of_many_people_gives_what_the_dense_one_gives(rules
     cells = sp.random(300, 40, 0.1, format="csr", random_state=1, dtype=np.float32)
     cells.data[:] = np.round(4 * cells.data) - 1  # dislikes and zeros, too
     x = om.Interactions.from_scipy(sp.vstack([cells, cells[:5]], format="csr"))
-    few = om.UserKNN(**rules).fit(x)
+    few = om.models.UserKNN(**rules).fit(x)
     expected = few.score(x, x.items.ids)
-    monkeypatch.setattr("omnireco.models.neighbors._FEW_PEOPLE", 1)
-    many = om.UserKNN(**rules).fit(x)
+    monkeypatch.setattr("omnireco.models.matrix.neighbors._FEW_PEOPLE", 1)
+    many = om.models.UserKNN(**rules).fit(x)
     assert (many.score(x, x.items.ids) == expected).all()
     assert (few.reach is None) == (many.reach is None)
     assert few.reach is None or (few.reach == many.reach).all()
@@ -86,8 +87,8 @@ def test_the_compiled_search_of_many_people_gives_what_the_dense_one_gives(rules
 
 def test_a_comparison_of_hours_is_refused_with_what_it_costs(monkeypatch):
     x = om.Interactions.from_scipy(sp.csr_matrix(np.ones((30, 4))))
-    monkeypatch.setattr("omnireco.models.neighbors._MOST_STEPS", 3000)
+    monkeypatch.setattr("omnireco.models.matrix.neighbors._MOST_STEPS", 3000)
     message = r"compares 30 people .*: 3\.6e\+03 comparisons, .* hours on one core\. Use UserKNN\(chosen='by person'\)"
     with pytest.raises(ParameterError, match=message):
-        om.UserKNN(neighbors=3).fit(x)
-    assert om.UserKNN(neighbors=3, chosen="by person").fit(x).reach is None
+        om.models.UserKNN(neighbors=3).fit(x)
+    assert om.models.UserKNN(neighbors=3, chosen="by person").fit(x).reach is None

@@ -8,7 +8,7 @@ from omnireco.data.clock import hour_of_week
 from omnireco.data.messages import MessageLog
 from omnireco.data.vocabulary import Vocabulary
 from omnireco.errors import ParameterError, UnknownIdError
-from omnireco.simulate import ARCHETYPES, sending_policy, simulate
+from omnireco.worlds.simulate import ARCHETYPES, sending_policy, simulate
 
 
 @pytest.fixture(scope="module")

@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from omnireco.response.forgetting import recency
-from omnireco.response.smoothing import FEW_WAYS, smooth_rates
+from omnireco._kernels.week.smoothing import FEW_WAYS, smooth_rates
+from omnireco.timing.forgetting import recency
 
 HOUR = np.arange(168) % 24
 EVENING = (HOUR >= 18) & (HOUR <= 21)

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from scipy import sparse
 
-import omnireco.planning.solve as solve_module
-from omnireco.planning.solve import dual_bound, fill, lagrange_prices, solve
+import omnireco._kernels.packing as solve_module
+from omnireco._kernels.packing import dual_bound, fill, lagrange_prices, solve
 
 
 def one_row(n):

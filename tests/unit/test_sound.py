@@ -13,15 +13,15 @@ import scipy.sparse as sp
 
 import omnireco as om
 from omnireco.errors import ParameterError, SchemaError
-from omnireco.models.neighbors import NeighborModel
-from omnireco.models.popularity import PopularityModel
-from omnireco.models.svd import ProjectionModel
+from omnireco.models.matrix.neighbors import NeighborModel
+from omnireco.models.matrix.popularity import PopularityModel
+from omnireco.models.matrix.svd import ProjectionModel
 
 _SPEC = importlib.util.spec_from_file_location("gallery", Path(__file__).parents[1] / "contract" / "gallery.py")
 gallery = importlib.util.module_from_spec(_SPEC)
 _SPEC.loader.exec_module(gallery)
 
-USERS, ITEMS = om.Vocabulary(np.arange(3)), om.Vocabulary(np.arange(4))
+USERS, ITEMS = om.data.Vocabulary(np.arange(3)), om.data.Vocabulary(np.arange(4))
 COUNTS = np.ones(4, np.float32)
 
 
@@ -72,7 +72,7 @@ def test_sparse_weights(name):
     square._shape = (4, 4)
     square.indptr = np.append(square.indptr, square.indptr[-1])
     with pytest.raises(SchemaError):
-        om.ItemModel(ITEMS, COUNTS, square)
+        om.models.ItemModel(ITEMS, COUNTS, square)
 
 
 @pytest.mark.parametrize("form", ["coo", "csc", "lil"])
@@ -102,7 +102,7 @@ def test_numbers_per_item(wrong, told):
     for build in (
         lambda: PopularityModel(ITEMS, wrong, COUNTS),
         lambda: PopularityModel(ITEMS, COUNTS, wrong),
-        lambda: om.ItemModel(ITEMS, wrong, np.ones((4, 4), np.float32)),
+        lambda: om.models.ItemModel(ITEMS, wrong, np.ones((4, 4), np.float32)),
         lambda: NeighborModel(ITEMS, wrong, cells(), 5, "cosine", 0.0),
     ):
         with pytest.raises(SchemaError, match=told):
@@ -112,7 +112,7 @@ def test_numbers_per_item(wrong, told):
 def test_dense_weights_and_projections():
     for wrong in (np.ones((2, 4)), np.ones(4), np.full((4, 4), np.nan)):
         with pytest.raises(SchemaError, match="ItemModel: weights"):
-            om.ItemModel(ITEMS, COUNTS, wrong)
+            om.models.ItemModel(ITEMS, COUNTS, wrong)
     ones = np.ones((4, 2))
     for encode, popularity in ((np.full((4, 2), np.nan), COUNTS), (ones, np.full(4, np.nan))):
         with pytest.raises(ParameterError, match="must be finite"):
@@ -120,7 +120,7 @@ def test_dense_weights_and_projections():
     with pytest.raises(ParameterError, match="encode must hold numbers"):
         ProjectionModel.from_arrays("abc", ones, items=ITEMS, popularity=COUNTS)
     with pytest.raises(ParameterError, match="5,000 factors of 2 items: at most 4,096"):
-        om.FactorModel.from_arrays(np.ones((2, 5000)))
+        om.models.FactorModel.from_arrays(np.ones((2, 5000)))
 
 
 @pytest.mark.parametrize(

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from scipy import sparse
 
+from omnireco._kernels.topk.exact import ItemIndex, select, tier, topk, topk_sparse
 from omnireco.errors import ParameterError
-from omnireco.models.topk import ItemIndex, select, tier, topk, topk_sparse
 
 CORNERS = np.array([[1, 0], [0, 1], [1, 1], [-1, 0]], dtype=np.float32)
 
@@ -106,7 +106,7 @@ def test_tier_can_be_overridden_and_refuses_what_is_not_there(monkeypatch):
     with pytest.raises(ParameterError, match="OMNIRECO_TOPK_TIER must be one of 'int8', 'numba', 'numpy'"):
         tier()
     monkeypatch.setenv("OMNIRECO_TOPK_TIER", "int8")
-    monkeypatch.setattr("omnireco.models.topk._available", lambda: ("numpy",))
+    monkeypatch.setattr("omnireco._kernels.topk.exact._available", lambda: ("numpy",))
     with pytest.raises(ParameterError, match="not available on this machine, which has numpy"):
         tier()
 
@@ -206,6 +206,6 @@ def test_importing_the_engine_does_not_import_numba():
     import subprocess
     import sys
 
-    code = "import sys, omnireco.models.topk; print('numba' in sys.modules)"
+    code = "import sys, omnireco._kernels.topk.exact; print('numba' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"

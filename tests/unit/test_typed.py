@@ -72,7 +72,7 @@ def test_weights_are_the_plain_regressions(half_life, fade, repeats):
     log = drawn()
     z, y = examples_by_loop(log, 4, fade)
     rules = {"regularization": 1.5, "window": 4, "input_half_life": half_life, "repeats": repeats}
-    model = om.TypedEASE(**rules).fit(log)
+    model = om.models.TypedEASE(**rules).fit(log)
     own = list(log.events.ids).index("purchase") * log.n_items
     for item in range(log.n_items):
         free = np.ones(z.shape[1], bool)
@@ -85,15 +85,15 @@ def test_weights_are_the_plain_regressions(half_life, fade, repeats):
 
 def test_several_target_types_hold_all_their_own_weights_at_zero():
     log = drawn(3)
-    model = om.TypedEASE(by="channel and event", regularization=2.0, window=8).fit(log)
+    model = om.models.TypedEASE(by="channel and event", regularization=2.0, window=8).fit(log)
     assert model.types == ("app/purchase", "app/view", "store/purchase", "store/view")
     n = log.n_items
     blocks = model.weights.reshape(4, n, n)
     for block, name in enumerate(model.types):
         assert (np.diag(blocks[block]) == 0).all() == name.endswith("purchase")
-    every = om.TypedEASE(by="channel and event", regularization=2.0, window=8, repeats=True).fit(log).weights
-    z = om.TypedEASE(by="channel and event", window=8)._examples(
-        log, *_kinds(log), om.TypedEASE()._targets(log)
+    every = om.models.TypedEASE(by="channel and event", regularization=2.0, window=8, repeats=True).fit(log).weights
+    z = om.models.TypedEASE(by="channel and event", window=8)._examples(
+        log, *_kinds(log), om.models.TypedEASE()._targets(log)
     )  # stationary: the gradient vanishes at every free weight
     inputs, targets = z[0].toarray(), z[1].toarray()
     for weights in (model.weights, every):
@@ -102,7 +102,7 @@ def test_several_target_types_hold_all_their_own_weights_at_zero():
 
 
 def _kinds(log):
-    from omnireco.models.typed import _types
+    from omnireco.models.matrix.typed import _types
 
     names, kind = _types(log, "channel and event")
     return kind, len(names)
@@ -115,7 +115,7 @@ def test_nothing_at_or_after_the_target_is_an_input():
         item = u % 4
         rows += [(u, 9, "web", "view", 0), (u, item, "web", "purchase", 5)]
         rows += [(u, item, "web", "rating", 5), (u, item, "web", "rating", 6)]  # at the same instant, and later
-    model = om.TypedEASE(regularization=1.0).fit(log_of(rows))
+    model = om.models.TypedEASE(regularization=1.0).fit(log_of(rows))
     block = model.types.index("rating")
     n = len(model.items)
     assert (model.weights[block * n : (block + 1) * n] == 0).all()
@@ -131,9 +131,11 @@ def test_a_planted_behaviour_is_found_among_others():
             rows += [(u, int(carted), "web", "cart", 10 * week), (u, int(viewed), "web", "view", 10 * week)]
             (last if week == 3 else rows).append((u, int((carted + 1) % 10), "web", "purchase", 10 * week + 1))
     log, truth = log_of(rows), log_of(last)
-    model = om.TypedEASE(input_half_life=1.0, regularization=10.0, window=3, repeats=True).fit(log)
+    model = om.models.TypedEASE(input_half_life=1.0, regularization=10.0, window=3, repeats=True).fit(log)
     lists = model.recommend(model.inputs(log), k=1, exclude_seen=False)
-    pooled = om.NextItem(events=["purchase"], regularization=10.0, window=3, weights=om.Weights(step_half_life=1.0))
+    pooled = om.models.NextItem(
+        events=["purchase"], regularization=10.0, window=3, weights=om.Weights(step_half_life=1.0)
+    )
     flat = pooled.fit(log).recommend(log.matrix(pooled.weights), k=1, exclude_seen=False)
     report = om.evaluate({"typed": lists, "pooled": flat}, truth, k=1, metrics=[om.hit_rate], n_bootstrap=0)
     means = report.to_frame().set_index("model")["mean"]
@@ -143,21 +145,21 @@ def test_a_planted_behaviour_is_found_among_others():
 
 def test_inputs_fade_and_keep_types_apart():
     log = log_of([(1, 1, "web", "view", 0), (1, 1, "web", "purchase", 2), (1, 2, "web", "view", 4)])
-    x = om.typed_inputs(log, input_half_life=1.0)
+    x = om.models.typed_inputs(log, input_half_life=1.0)
     assert {name: layer.toarray().tolist() for name, layer in x.layers.items()} == {
         "purchase": [[0.5, 0.0]],
         "view": [[0.25, 1.0]],
     }
-    days = om.typed_inputs(log.before(DAY[4]), input_half_life=dt.timedelta(days=2)).csr.toarray()
+    days = om.models.typed_inputs(log.before(DAY[4]), input_half_life=dt.timedelta(days=2)).csr.toarray()
     assert days == pytest.approx(np.array([[2**-2 + 2**-1]]))
-    both = om.typed_inputs(log, by="channel and event")
+    both = om.models.typed_inputs(log, by="channel and event")
     assert list(both.layers) == ["web/purchase", "web/view"]
-    assert list(om.typed_inputs(log, by="channel").layers) == ["web"]
+    assert list(om.models.typed_inputs(log, by="channel").layers) == ["web"]
 
 
 def test_seen_as_any_type_is_left_out_and_a_plain_history_counts_as_the_target():
     log = drawn(2)
-    model = om.TypedEASE().fit(log)
+    model = om.models.TypedEASE().fit(log)
     x = model.inputs(log)
     lists = model.recommend(x, k=6)
     seen = x.csr.toarray() > 0
@@ -166,13 +168,13 @@ def test_seen_as_any_type_is_left_out_and_a_plain_history_counts_as_the_target()
         assert not seen[row, shown].any()
         assert shown.size == (~seen[row]).sum()
     plain = om.Interactions.from_scipy(x.layers["purchase"], users=x.users, items=x.items)
-    only = om.typed_inputs(log.select(events=["purchase"])).with_items(model.items).rows(plain.users.ids)
+    only = om.models.typed_inputs(log.select(events=["purchase"])).with_items(model.items).rows(plain.users.ids)
     assert (model.score(plain, model.items.ids) == model.score(only, model.items.ids)).all()
 
 
 def test_files_keep_how_inputs_fade(tmp_path):
     log = drawn(4)
-    model = om.TypedEASE(input_half_life=dt.timedelta(days=3)).fit(log)
+    model = om.models.TypedEASE(input_half_life=dt.timedelta(days=3)).fit(log)
     again = om.load(om.save(model, tmp_path / "m"))
     one, two = (m.recommend(m.inputs(log), k=3) for m in (model, again))
     assert (one.scores == two.scores).all()
@@ -181,18 +183,18 @@ def test_files_keep_how_inputs_fade(tmp_path):
 @pytest.mark.parametrize(
     ("call", "error", "says"),
     [
-        (lambda: om.TypedEASE(by="user"), ParameterError, "by must be one of"),
-        (lambda: om.TypedEASE(input_half_life=0), ParameterError, "input_half_life must be greater than 0"),
-        (lambda: om.TypedEASE(input_half_life=True), ParameterError, "input_half_life must be a number"),
-        (lambda: om.TypedEASE(input_half_life="3"), ParameterError, "input_half_life must be a duration"),
-        (lambda: om.TypedEASE(regularization=0), ParameterError, "regularization"),
-        (lambda: om.TypedEASE(window=0), ParameterError, "window"),
-        (lambda: om.TypedEASE(target="sale").fit(drawn()), ParameterError, "Known: 'purchase', 'view'"),
-        (lambda: om.TypedEASE(target_channels=["fax"]).fit(drawn()), ParameterError, "Known: 'app', 'store'"),
-        (lambda: om.TypedEASE(memory=10).fit(drawn()), ParameterError, "12 inputs squared"),
-        (lambda: om.TypedEASE().fit(log_of([(1, 1, "a", "purchase", 0)])), EmptyError, "did something before"),
-        (lambda: om.TypedEASE().fit(drawn()).recommend(drawn().matrix(), k=1), SchemaError, "'app', 'store'"),
-        (lambda: om.TypedEASE().fit("log"), SchemaError, "EventLog"),
+        (lambda: om.models.TypedEASE(by="user"), ParameterError, "by must be one of"),
+        (lambda: om.models.TypedEASE(input_half_life=0), ParameterError, "input_half_life must be greater than 0"),
+        (lambda: om.models.TypedEASE(input_half_life=True), ParameterError, "input_half_life must be a number"),
+        (lambda: om.models.TypedEASE(input_half_life="3"), ParameterError, "input_half_life must be a duration"),
+        (lambda: om.models.TypedEASE(regularization=0), ParameterError, "regularization"),
+        (lambda: om.models.TypedEASE(window=0), ParameterError, "window"),
+        (lambda: om.models.TypedEASE(target="sale").fit(drawn()), ParameterError, "Known: 'purchase', 'view'"),
+        (lambda: om.models.TypedEASE(target_channels=["fax"]).fit(drawn()), ParameterError, "Known: 'app', 'store'"),
+        (lambda: om.models.TypedEASE(memory=10).fit(drawn()), ParameterError, "12 inputs squared"),
+        (lambda: om.models.TypedEASE().fit(log_of([(1, 1, "a", "purchase", 0)])), EmptyError, "did something before"),
+        (lambda: om.models.TypedEASE().fit(drawn()).recommend(drawn().matrix(), k=1), SchemaError, "'app', 'store'"),
+        (lambda: om.models.TypedEASE().fit("log"), SchemaError, "EventLog"),
     ],
 )
 def test_refusals(call, error, says):

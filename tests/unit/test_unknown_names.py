@@ -5,8 +5,8 @@ import pytest
 
 import omnireco as om
 from omnireco.errors import IdKindError, ParameterError, SchemaError
-from omnireco.models.channels import join_channels
-from omnireco.models.diversify import promoted, quotas
+from omnireco.models.lists.diversify import promoted, quotas
+from omnireco.models.together.cross_channel import join_channels
 
 DAYS = pd.date_range("2025-05-01 09:30", periods=8, freq="D", tz="UTC")
 LOG = om.EventLog.from_frame(
@@ -52,10 +52,10 @@ def test_weights_of_every_reader_of_a_log(tmp_path):
         lambda: scan.matrix(wrong),
         lambda: LOG.by_hour(people, wrong),
         lambda: X.updated(LOG, at="2025-06-01", weights=wrong),
-        lambda: om.NextItem(weights=wrong).fit(LOG),
-        lambda: om.SessionKNN(weights=wrong).fit(LOG),
+        lambda: om.models.NextItem(weights=wrong).fit(LOG),
+        lambda: om.models.SessionKNN(weights=wrong).fit(LOG),
         lambda: om.learn_weights(LOG, om.ItemKNN(), horizon="2D", start=wrong),
-        lambda: om.compare_channels(LOG, horizon="2D", weights=wrong),
+        lambda: om.evaluation.compare_channels(LOG, horizon="2D", weights=wrong),
         lambda: om.Ranker(models=[om.EASE()], weights=wrong).fit(LOG, at="2025-05-05"),
     ):
         with pytest.raises(ParameterError, match=r"Weights: events: 'purchse' is a name .* Did you mean 'purchase'\?"):
@@ -97,35 +97,35 @@ def test_parts_of_a_log_may_lack_what_the_log_has():
 UNKNOWN = {
     "select channels": lambda: LOG.select(channels=["webb"]),
     "select events": lambda: LOG.select(events=["views"]),
-    "unfinished begun": lambda: om.unfinished(LOG, at="2025-06-01", begun="views", finished="purchase"),
-    "unfinished finished": lambda: om.unfinished(LOG, at="2025-06-01", begun="view", finished="purchse"),
-    "refills": lambda: om.Refills(events=["purchse"]).fit(LOG),
-    "follow-ups": lambda: om.FollowUps(events=["purchse"]).fit(LOG),
-    "next item": lambda: om.NextItem(events=["purchse"]).fit(LOG),
-    "typed target": lambda: om.TypedEASE(target="purchse").fit(LOG),
-    "typed channels": lambda: om.TypedEASE(target_channels=["stor"]).fit(LOG),
-    "report completes": lambda: om.channel_report(LOG, completes="purchse"),
-    "report starts": lambda: om.channel_report(LOG, starts=["views"]),
+    "unfinished begun": lambda: om.journeys.unfinished(LOG, at="2025-06-01", begun="views", finished="purchase"),
+    "unfinished finished": lambda: om.journeys.unfinished(LOG, at="2025-06-01", begun="view", finished="purchse"),
+    "refills": lambda: om.journeys.Refills(events=["purchse"]).fit(LOG),
+    "follow-ups": lambda: om.journeys.FollowUps(events=["purchse"]).fit(LOG),
+    "next item": lambda: om.models.NextItem(events=["purchse"]).fit(LOG),
+    "typed target": lambda: om.models.TypedEASE(target="purchse").fit(LOG),
+    "typed channels": lambda: om.models.TypedEASE(target_channels=["stor"]).fit(LOG),
+    "report completes": lambda: om.evaluation.channel_report(LOG, completes="purchse"),
+    "report starts": lambda: om.evaluation.channel_report(LOG, starts=["views"]),
     "learn channels": lambda: om.learn_weights(LOG, om.ItemKNN(), horizon="2D", channels=["stor"]),
     "learn events": lambda: om.learn_weights(LOG, om.ItemKNN(), horizon="2D", events={"all": ["views"]}),
-    "compare channels": lambda: om.compare_channels(LOG, horizon="2D", channels=["stor"]),
-    "compare target": lambda: om.compare_channels(LOG, horizon="2D", target=["purchse"]),
-    "compare weights": lambda: om.compare_channels(LOG, om.CrossChannel(weights={"stor": 2}), horizon="2D"),
-    "cross-channel": lambda: om.CrossChannel(weights={"stor": 2}).fit(X),
+    "compare channels": lambda: om.evaluation.compare_channels(LOG, horizon="2D", channels=["stor"]),
+    "compare target": lambda: om.evaluation.compare_channels(LOG, horizon="2D", target=["purchse"]),
+    "compare weights": lambda: om.evaluation.compare_channels(LOG, om.models.CrossChannel(weights={"stor": 2}), horizon="2D"),
+    "cross-channel": lambda: om.models.CrossChannel(weights={"stor": 2}).fit(X),
     "join": lambda: join_channels(X, weights={"stor": 2}),
     "requests": lambda: om.Requests.from_log(LOG, events=["purchse"]),
     "ranker events": lambda: om.Ranker(models=[om.EASE()], events=["purchse"]).fit(LOG, at="2025-05-05"),
     "ranker dislikes": lambda: om.Ranker(models=[om.EASE()], dislikes=["views"]).fit(LOG, at="2025-05-05"),
     "ranker pair": lambda: om.Ranker(models=[om.EASE()], unfinished=("view", "purchas")).fit(LOG, at="2025-05-05"),
     "quotas": lambda: quotas(LISTS, GOODS, k=2, most={"hott": 1}),
-    "exposure": lambda: om.limit_exposure(LISTS, k=2, most={"xx": 1}),
+    "exposure": lambda: om.models.limit_exposure(LISTS, k=2, most={"xx": 1}),
     "boost": lambda: promoted(LISTS, k=2, boost={"xx": 1}),
     "pin": lambda: promoted(LISTS, k=2, pin=["xx"]),
     "bury": lambda: promoted(LISTS, k=2, bury=["xx"]),
-    "links": lambda: om.Identities.from_links(LINKS, max_links={"devices": 2}),
-    "pairs of links": lambda: om.Identities.from_links(LINKS, max_links={("device", "cards"): 2}),
-    "strengths": lambda: om.Identities.from_links(LINKS, min_strength={"devices": 0.5}),
-    "expiry": lambda: om.Identities.from_links(LINKS, expiry={"devices": "30D"}),
+    "links": lambda: om.identity.Identities.from_links(LINKS, max_links={"devices": 2}),
+    "pairs of links": lambda: om.identity.Identities.from_links(LINKS, max_links={("device", "cards"): 2}),
+    "strengths": lambda: om.identity.Identities.from_links(LINKS, min_strength={"devices": 0.5}),
+    "expiry": lambda: om.identity.Identities.from_links(LINKS, expiry={"devices": "30D"}),
 }  # fmt: skip
 
 
@@ -137,18 +137,19 @@ def test_every_verb_that_takes_names(verb):
 
 def test_whoever_means_it():
     assert len(LOG.select(events=["views", "view"], missing="ignore")) == 4
-    assert len(om.unfinished(LOG, at="2025-05-20", begun="view", finished="bought", missing="ignore")) == 4
+    assert len(om.journeys.unfinished(LOG, at="2025-05-20", begun="view", finished="bought", missing="ignore")) == 4
     assert (
-        om.limit_exposure(LISTS, k=2, most={"xx": 1}, missing="ignore").codes.tolist() == LISTS.head(2).codes.tolist()
+        om.models.limit_exposure(LISTS, k=2, most={"xx": 1}, missing="ignore").codes.tolist()
+        == LISTS.head(2).codes.tolist()
     )
     assert promoted(LISTS, k=3, boost={"xx": 1}, pin=["q"], missing="ignore").codes.tolist() == LISTS.codes.tolist()
     assert quotas(LISTS, GOODS, k=3, most={"hott": 1}, missing="ignore").codes.tolist() == LISTS.codes.tolist()
-    assert om.CrossChannel(om.EASE(), weights={"stor": 2}, missing="ignore").fit(X).recommend(X, k=1).k == 1
-    assert len(om.Identities.from_links(LINKS, max_links={"tv": 2}, missing="ignore")) == 2
+    assert om.models.CrossChannel(om.EASE(), weights={"stor": 2}, missing="ignore").fit(X).recommend(X, k=1).k == 1
+    assert len(om.identity.Identities.from_links(LINKS, max_links={"tv": 2}, missing="ignore")) == 2
 
 
 def test_a_history_may_lack_a_channel_that_the_model_weighs():
-    model = om.CrossChannel(om.EASE(), weights={"store": 2}).fit(X)
+    model = om.models.CrossChannel(om.EASE(), weights={"store": 2}).fit(X)
     web = LOG.select(channels=["web"]).matrix().with_items(X.items)
     assert model.recommend(web, k=1).k == 1
 
@@ -188,10 +189,12 @@ def test_zones_of_stores():
     shop = om.EventLog.from_frame(LOG.to_frame().assign(store_id=["s1", "s2"] * 4))
     everybody = om.Audience.from_frame(pd.DataFrame({"user_id": list("abcd"), "timezone": None}))
     with pytest.raises(ParameterError, match=r"infer_zones: stores: 'S1' is a name .* Did you mean 's1'\?"):
-        om.infer_zones(shop, everybody, stores={"S1": "Asia/Tokyo"})
+        om.timing.infer_zones(shop, everybody, stores={"S1": "Asia/Tokyo"})
     with pytest.raises(IdKindError, match=r"strings, those of stores are integers.*frame\['store_id'\]"):
-        om.infer_zones(shop, everybody, stores={1: "Asia/Tokyo"})
+        om.timing.infer_zones(shop, everybody, stores={1: "Asia/Tokyo"})
     with pytest.raises(ParameterError, match=r"the log has no store_id\. Map the column"):
-        om.infer_zones(LOG, everybody, stores={"s1": "Asia/Tokyo"})
-    found = om.infer_zones(shop, everybody, stores={"s9": "Europe/Paris", "s2": "Asia/Tokyo", "s1": "Asia/Tokyo"})
+        om.timing.infer_zones(LOG, everybody, stores={"s1": "Asia/Tokyo"})
+    found = om.timing.infer_zones(
+        shop, everybody, stores={"s9": "Europe/Paris", "s2": "Asia/Tokyo", "s1": "Asia/Tokyo"}
+    )
     assert set(found.best(list("abcd"))[0]) == {"Asia/Tokyo"}

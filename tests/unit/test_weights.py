@@ -159,7 +159,7 @@ def test_a_missing_value_is_kept_and_is_no_zero():
     assert len(kept) == 4
     assert not kept.quality.findings
     twice = om.EventLog.from_frame(pd.concat([with_gaps()] * 2), itemless="keep")
-    assert om.fingerprint(twice.deduplicated()) == om.fingerprint(log)
+    assert om.data.fingerprint(twice.deduplicated()) == om.data.fingerprint(log)
 
 
 @pytest.mark.parametrize(
@@ -196,7 +196,7 @@ def test_an_infinite_value_is_refused_and_its_advice_works():
 def test_sums_of_value_say_what_they_lack():
     log = om.EventLog.from_frame(with_gaps().assign(value=[1.0, 3.0, np.nan, 2.0]), itemless="keep")
     with pytest.warns(om.errors.DataWarning, match="value is missing in 1 of 2 completed events"):
-        report = om.channel_report(log, completes="purchase", window="14D")
+        report = om.evaluation.channel_report(log, completes="purchase", window="14D")
     assert report.channels["value"].iloc[0] == 3.0
 
 

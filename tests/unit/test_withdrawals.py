@@ -48,7 +48,7 @@ LISTS = om.Recommendations.from_frame(pd.DataFrame({"user_id": ["u", "v"], "item
 
 
 def by_frame(audience, **logs):
-    return om.Candidates.from_frame(OFFERS, audience=audience, **logs)
+    return om.planning.Candidates.from_frame(OFFERS, audience=audience, **logs)
 
 
 def by_lists(audience, **logs):
@@ -61,7 +61,7 @@ def by_lists_per_channel(audience, **logs):
 
 def by_concat(audience, **logs):
     """Only one of the two sets was made with the log of what was withdrawn."""
-    return om.Candidates.concat([by_frame(audience), by_frame(audience, **logs)])
+    return om.planning.Candidates.concat([by_frame(audience), by_frame(audience, **logs)])
 
 
 DOORS = [by_frame, by_lists, by_lists_per_channel, by_concat]
@@ -143,9 +143,9 @@ def test_a_yes_counts_from_its_instant_on():
 
 
 def test_without_an_audience_what_was_withdrawn_is_kept_all_the_same():
-    found = om.Candidates.from_frame(OFFERS, messages=sent())
+    found = om.planning.Candidates.from_frame(OFFERS, messages=sent())
     assert (of_u(found), found.left_out["Consent"]) == ({"email"}, 1)
-    assert of_u(om.Candidates.from_frame(OFFERS, withdrawals=events("web"))) == set()
+    assert of_u(om.planning.Candidates.from_frame(OFFERS, withdrawals=events("web"))) == set()
 
 
 def test_everything_is_accounted_for():
@@ -160,7 +160,7 @@ def test_a_log_without_unsubscriptions_takes_nothing_away():
 
 def test_the_planner_refuses_touches_without_consent():
     touches = by_frame(people(consent_push=False, consent_email=False)).touches
-    whole = om.Candidates.from_frame(OFFERS).touches
+    whole = om.planning.Candidates.from_frame(OFFERS).touches
     no = type(whole)(
         whole.users,
         whole.items,
@@ -176,7 +176,7 @@ def test_the_planner_refuses_touches_without_consent():
     )
     assert len(touches) == 0
     with pytest.raises(ParameterError, match=r"plan: 3 rows .* of the touches have no consent or no address"):
-        om.plan(om.Candidates(no, np.ones(3)))
+        om.plan(om.planning.Candidates(no, np.ones(3)))
 
 
 class TestInstantsOfTheAudience:
@@ -192,7 +192,9 @@ class TestInstantsOfTheAudience:
         assert audience.to_frame()["consent_push_at"].isna().tolist() == [True, False]
 
     def test_joined_rows_keep_the_oldest_and_unknown_is_older(self):
-        ids = om.Identities.from_links(pd.DataFrame({"id_a": ["u"], "kind_a": "x", "id_b": ["v"], "kind_b": "y"}))
+        ids = om.identity.Identities.from_links(
+            pd.DataFrame({"id_a": ["u"], "kind_a": "x", "id_b": ["v"], "kind_b": "y"})
+        )
         both = people(consent_push_at=at("2025-02-02", "2025-01-02"), consent_email_at=at("2025-02-02", None))
         joined = both.resolve(ids).to_frame()
         assert joined["consent_push_at"].tolist() == [pd.Timestamp("2025-01-02", tz="UTC")]
@@ -224,7 +226,7 @@ def test_what_is_no_code_of_a_zone_is_an_unknown_zone(code):
     rule = om.QuietHours("21:00", "08:00")
     for found in (
         om.candidates(LISTS, odd, EVEN, SLOTS, channels="push", eligibility=[rule]),
-        om.Candidates.from_frame(OFFERS[OFFERS["channel"] == "push"], audience=odd, eligibility=[rule]),
+        om.planning.Candidates.from_frame(OFFERS[OFFERS["channel"] == "push"], audience=odd, eligibility=[rule]),
     ):
         assert "u" not in set(found.to_frame()["user_id"])
 
@@ -235,5 +237,5 @@ def test_who_leaves_a_channel_has_left_its_purposes_and_not_the_other_way_round(
     offers = OFFERS[:2].assign(channel=["email", "email_news"])
     for left, stays in (("email", set()), ("email_news", {"email"})):
         for logs in ({"messages": sent(channel=left)}, {"withdrawals": events(left)}):
-            found = om.Candidates.from_frame(offers, audience=audience, **logs)
+            found = om.planning.Candidates.from_frame(offers, audience=audience, **logs)
             assert set(found.to_frame()["channel"]) == stays

@@ -6,12 +6,14 @@ import pytest
 
 import omnireco as om
 from omnireco.data.clock import is_zone, utc_offset, zone_file
+from omnireco.data.frames.zone_names import one_name
 from omnireco.data.vocabulary import Vocabulary
-from omnireco.data.zone_names import one_name
-from omnireco.data.zones import ZonePosterior
 from omnireco.errors import DataWarning, SchemaError
+from omnireco.identity.zones import ZonePosterior
 
-CARD = om.Identities.from_links(pd.DataFrame({"id_a": ["d"], "kind_a": "device", "id_b": ["c"], "kind_b": "card"}))
+CARD = om.identity.Identities.from_links(
+    pd.DataFrame({"id_a": ["d"], "kind_a": "device", "id_b": ["c"], "kind_b": "card"})
+)
 
 
 def audience(zones, **options):

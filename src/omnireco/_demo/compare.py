@@ -8,14 +8,15 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from omnireco._checks import from_microseconds
-from omnireco._compute import track
+from omnireco._core.checks import from_microseconds
+from omnireco._core.compute import track
 from omnireco._demo.words import counted
+from omnireco.data import Recommendations
 from omnireco.data.events import EventLog
 from omnireco.data.weights import Weights
 from omnireco.errors import EmptyError, ParameterError
 from omnireco.evaluation import Report, coverage, evaluate, hit_rate, ndcg, recall
-from omnireco.models import ALS, EASE, BuyAgain, ItemKNN, Popularity, Recommendations
+from omnireco.models import ALS, EASE, BuyAgain, ItemKNN, Popularity
 
 if TYPE_CHECKING:
     import pandas as pd

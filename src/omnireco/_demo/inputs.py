@@ -9,7 +9,7 @@ from typing import Any, Literal, TypeVar
 
 import numpy as np
 
-from omnireco._checks import check_choice, check_known, from_microseconds, name_rows
+from omnireco._core.checks import check_choice, check_known, from_microseconds, name_rows
 from omnireco._demo import cells
 from omnireco._demo.files import is_text
 from omnireco._demo.tables import COLUMNS, NEEDED, Asked, Opened, Rows, open_file, read_rows
@@ -18,12 +18,12 @@ from omnireco.data.audience import Audience
 from omnireco.data.catalog import Catalog
 from omnireco.data.clock import is_zone
 from omnireco.data.events import EventLog
+from omnireco.data.frames.quality import QualityReport
 from omnireco.data.messages import MessageLog
-from omnireco.data.quality import QualityReport
 from omnireco.data.suspicion import late_strays
 from omnireco.data.vocabulary import Vocabulary
-from omnireco.datasets import PROVENANCE, complete_journey
 from omnireco.errors import EmptyError, OmnirecoError, ParameterError, SchemaError
+from omnireco.worlds.datasets import PROVENANCE, complete_journey
 
 __all__ = ["Inputs", "read_folder", "read_journey"]
 

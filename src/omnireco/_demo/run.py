@@ -11,17 +11,17 @@ from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
-from omnireco._checks import require
-from omnireco._compute import ticker, track
+from omnireco._core.checks import require
+from omnireco._core.compute import ticker, track
+from omnireco._core.spreadsheet import without_formulas
 from omnireco._demo.compare import TASKS, Comparison, Cut, choices, compare, cut_in_time, recommend
 from omnireco._demo.inputs import Inputs
 from omnireco._demo.story import in_one_sentence, write_report
 from omnireco._demo.week import ALLOWED, Hours, Week, learn_hours, plan_week, why_no_hours, why_no_plan
 from omnireco._demo.words import counted
-from omnireco._spreadsheet import without_formulas
+from omnireco.data import Recommendations
 from omnireco.data.weights import Weights
 from omnireco.errors import StorageError
-from omnireco.models import Recommendations
 
 if TYPE_CHECKING:
     import pandas as pd

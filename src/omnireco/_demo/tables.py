@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from omnireco._checks import name_rows
+from omnireco._core.checks import name_rows
 from omnireco._demo import cells
 from omnireco._demo.files import read_table
 from omnireco._demo.words import counted

@@ -9,14 +9,14 @@ from typing import Any
 
 import numpy as np
 
-from omnireco._checks import check_duration, from_microseconds
+from omnireco._core.checks import check_duration, from_microseconds
 from omnireco._demo.inputs import Inputs
+from omnireco.data import Recommendations
 from omnireco.data.audience import Audience
 from omnireco.data.clock import slots
 from omnireco.data.messages import MessageLog
-from omnireco.models import Recommendations
 from omnireco.planning import Budget, Capacity, FrequencyCap, Plan, QuietHours, candidates, plan
-from omnireco.response import SendTime, SendTimeModel
+from omnireco.timing import SendTime, SendTimeModel
 
 __all__ = ["ALLOWED", "QUIET", "Hours", "Week", "in_words", "learn_hours", "plan_week", "why_no_hours", "why_no_plan"]
 

@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from omnireco._checks import check_mapping
+from omnireco._core.checks import check_mapping
 from omnireco.adapters.outbound import DECISION
 from omnireco.adapters.people import withdrawn_channel
 from omnireco.adapters.records import (

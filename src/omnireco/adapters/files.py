@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
-from omnireco._checks import shown
+from omnireco._core.checks import shown
 from omnireco.adapters.nesting import Unreadable, listed, plain
 from omnireco.errors import SchemaError, StorageError
 

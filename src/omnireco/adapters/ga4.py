@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from omnireco._checks import check_mapping
+from omnireco._core.checks import check_mapping
 from omnireco.adapters.nesting import parsed
 from omnireco.adapters.orders import Line, amount, order_id, purchase_ids, return_ids
 from omnireco.adapters.records import Adapted, Collector, Records, Wanted, dig, listed, read_each, read_records

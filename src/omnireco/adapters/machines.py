@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from omnireco._checks import shown
+from omnireco._core.checks import shown
 from omnireco.errors import SchemaError
 
 __all__ = ["machine_responses"]

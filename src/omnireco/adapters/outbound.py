@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from omnireco._checks import check_choice, check_columns, check_instant, from_microseconds, shown
-from omnireco._spreadsheet import without_formulas
+from omnireco._core.checks import check_choice, check_columns, check_instant, from_microseconds, shown
+from omnireco._core.spreadsheet import without_formulas
 from omnireco.errors import ParameterError, StorageError
 from omnireco.planning.plan import Plan
 
@@ -49,7 +49,7 @@ def to_cloudevents(
     Examples
     --------
     >>> import pandas as pd, omnireco as om
-    >>> touches = om.Candidates.from_frame(pd.DataFrame({"user_id": ["ann"], "item_id": ["tea"], "channel": ["email"],
+    >>> touches = om.planning.Candidates.from_frame(pd.DataFrame({"user_id": ["ann"], "item_id": ["tea"], "channel": ["email"],
     ...     "send_at": pd.to_datetime(["2025-06-01 09:00"], utc=True), "value": [1.0]}))
     >>> event = om.adapters.to_cloudevents(om.plan(touches))[0]
     >>> event["type"], event["subject"], event["data"]["send_at"]

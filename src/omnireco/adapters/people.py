@@ -10,9 +10,9 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from omnireco.adapters.values import as_id, filled, instants, time_fault
-from omnireco.data.answers import as_consent, is_missing
-from omnireco.data.placeholders import is_placeholder
-from omnireco.data.zone_names import one_name
+from omnireco.data.frames.answers import as_consent, is_missing
+from omnireco.data.frames.placeholders import is_placeholder
+from omnireco.data.frames.zone_names import one_name
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -17,8 +17,8 @@ from omnireco.adapters.files import Wanted, read_file, unwrapped
 from omnireco.adapters.nesting import Unreadable, dig, listed, mapping, plain
 from omnireco.adapters.people import CONSENT, REACHABLE, ZONE, Fact, mark_withdrawn, merged, withdrawn_channel
 from omnireco.adapters.values import as_id, instants, time_fault
-from omnireco.data.answers import is_missing
-from omnireco.data.placeholders import is_placeholder
+from omnireco.data.frames.answers import is_missing
+from omnireco.data.frames.placeholders import is_placeholder
 from omnireco.errors import SchemaError
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from omnireco._checks import check_mapping
+from omnireco._core.checks import check_mapping
 from omnireco.adapters.orders import Line, amount, order_id, purchase_ids, return_ids
 from omnireco.adapters.people import plain_words, stated_consents, withdrawn_channel
 from omnireco.adapters.records import (

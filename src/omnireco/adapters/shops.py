@@ -23,7 +23,7 @@ from omnireco.adapters.records import (
 from omnireco.adapters.segment import line
 from omnireco.adapters.shopify_graphql import as_rest, gathered, parent_of
 from omnireco.adapters.values import as_id, as_number, as_person, filled
-from omnireco.data.answers import as_consent, is_missing
+from omnireco.data.frames.answers import as_consent, is_missing
 
 __all__ = ["shopify", "woocommerce"]
 

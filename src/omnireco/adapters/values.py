@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from omnireco.data.answers import is_missing
-from omnireco.data.placeholders import is_placeholder
+from omnireco.data.frames.answers import is_missing
+from omnireco.data.frames.placeholders import is_placeholder
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -76,7 +76,7 @@ def as_id(value: Any) -> str | None:
 def as_person(*values: Any) -> str | None:
     """Return the first of some values that is the id of somebody: not missing, and no placeholder such as "null".
 
-    See :func:`omnireco.data.placeholders.is_placeholder`.
+    See :func:`omnireco.data.frames.placeholders.is_placeholder`.
     """
     return next((name for name in map(as_id, values) if name is not None and not is_placeholder(name)), None)
 

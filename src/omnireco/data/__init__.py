@@ -1,22 +1,39 @@
-"""Doors: the only place that reads a user's frame."""
+"""What is known: events, messages, people, items; how it is weighted, asked about and split."""
 
 from omnireco.data.audience import Audience
 from omnireco.data.catalog import Catalog
 from omnireco.data.clock import Slots, slots
-from omnireco.data.events import EventLog
+from omnireco.data.events import EventLog, Split
+from omnireco.data.frames.quality import QualityReport
 from omnireco.data.interactions import Interactions
+from omnireco.data.large.scan import EventScan
 from omnireco.data.messages import MessageLog
+from omnireco.data.recommendations import Recommendations
+from omnireco.data.requests import Asked, Requests
+from omnireco.data.resolving import ResolveReport
+from omnireco.data.splits import fingerprint, leave_last, split_people, split_rolling
 from omnireco.data.vocabulary import Vocabulary
 from omnireco.data.weights import Weights
 
 __all__ = [
+    "Asked",
     "Audience",
     "Catalog",
     "EventLog",
+    "EventScan",
     "Interactions",
     "MessageLog",
+    "QualityReport",
+    "Recommendations",
+    "Requests",
+    "ResolveReport",
     "Slots",
+    "Split",
     "Vocabulary",
     "Weights",
+    "fingerprint",
+    "leave_last",
     "slots",
+    "split_people",
+    "split_rolling",
 ]

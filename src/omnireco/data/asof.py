@@ -12,8 +12,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from omnireco._checks import check_duration
-from omnireco._compute import compiled
+from omnireco._core.checks import check_duration
+from omnireco._core.compute import compiled
 from omnireco.data.events import EventLog
 from omnireco.data.interactions import Interactions
 from omnireco.data.vocabulary import NONE, Vocabulary

@@ -10,15 +10,15 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from omnireco._checks import check_names, count_of, name_rows
-from omnireco._compute import read_only
-from omnireco._sound import Sound, keep, keep_given, sound_labels
-from omnireco.data.columns import Frame, decode_optional, instants_to_pandas, open_frame
-from omnireco.data.identity import Identities
-from omnireco.data.quality import Finding, QualityReport, all_kept, check_on_invalid, finding, note, sift
+from omnireco._core.checks import check_names, count_of, name_rows
+from omnireco._core.compute import read_only
+from omnireco._core.sound import Sound, keep, keep_given, sound_labels
+from omnireco.data.frames.columns import Frame, decode_optional, instants_to_pandas, open_frame
+from omnireco.data.frames.quality import Finding, QualityReport, all_kept, check_on_invalid, finding, note, sift
+from omnireco.data.frames.zone_names import one_name_each
+from omnireco.data.resolving import People, require_identities
 from omnireco.data.vocabulary import NONE, Vocabulary, compress, distinct_codes
-from omnireco.data.zone_names import one_name_each
-from omnireco.errors import DataWarning, ParameterError, SchemaError
+from omnireco.errors import DataWarning, SchemaError
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -219,7 +219,7 @@ class Audience:
             self.quality,
         )
 
-    def resolve(self, identities: Identities, *, kind: str | None = None) -> Audience:
+    def resolve(self, identities: People, *, kind: str | None = None) -> Audience:
         """Return one row per person, joined from the rows of their ids, and strict where those disagree.
 
         Consent on a channel is given only where **every** joined row gives it, and since the oldest of their instants
@@ -232,10 +232,7 @@ class Audience:
         kind : str, optional
             The kind of the user ids; without it an id is known by its text, which must then be of one kind only.
         """
-        if not isinstance(identities, Identities):
-            raise ParameterError(
-                f"resolve takes an Identities. Got {type(identities).__name__}: write Identities.from_links(frame)."
-            )
+        require_identities(identities)
         names, _ = identities.names(self.users, np.arange(len(self)), kind, None)
         users, user = Vocabulary.encode(names, "user_id")
         consent = np.ones((len(users), len(self.channels)), np.bool_)

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from omnireco._checks import count_of, name_rows
-from omnireco.data.columns import decode_optional, open_frame
+from omnireco._core.checks import count_of, name_rows
+from omnireco.data.frames.columns import decode_optional, open_frame
 from omnireco.data.vocabulary import Vocabulary
 from omnireco.errors import SchemaError
 

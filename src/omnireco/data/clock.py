@@ -22,7 +22,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from omnireco._checks import check_duration, check_instant, check_integer, count_of, from_microseconds, shown
+from omnireco._core.checks import check_duration, check_instant, check_integer, count_of, from_microseconds, shown
 from omnireco.errors import ParameterError
 
 __all__ = [

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
 
-from omnireco._checks import (
+from omnireco._core.checks import (
     check_choice,
     check_duration,
     check_flag,
@@ -21,13 +21,13 @@ from omnireco._checks import (
     count_of,
     from_microseconds,
 )
-from omnireco._sound import Sound, keep, keep_given, numbers, places, sound_labels
-from omnireco.data.columns import decode_optional, instants_to_pandas, open_frame
-from omnireco.data.dates import dates_among
-from omnireco.data.identity import Identities, ResolveReport, resolved_users
+from omnireco._core.sound import Sound, keep, keep_given, numbers, places, sound_labels
+from omnireco._kernels.log.order import distinct, taken, time_order
+from omnireco.data.frames.columns import decode_optional, instants_to_pandas, open_frame
+from omnireco.data.frames.dates import dates_among
+from omnireco.data.frames.quality import QualityReport, all_kept, check_on_invalid, sift
 from omnireco.data.interactions import Interactions
-from omnireco.data.order import distinct, taken, time_order
-from omnireco.data.quality import QualityReport, all_kept, check_on_invalid, sift
+from omnireco.data.resolving import People, ResolveReport, resolved_users
 from omnireco.data.suspicion import check_events, fingerprint, repeats
 from omnireco.data.vocabulary import NONE, Vocabulary, compress
 from omnireco.data.weights import Weights, check_names_of, event_targets, event_weights
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from omnireco.data.audience import Audience
-    from omnireco.data.scan import EventScan
+    from omnireco.data.large.scan import EventScan
 
 __all__ = ["EventLog", "Split"]
 
@@ -248,10 +248,10 @@ class EventLog:
         >>> import omnireco as om
         >>> log = om.EventLog.from_frame(om.simulate(n_users=50, n_items=20, seed=1).events)
         >>> parts = log.split("2025-01-10")
-        >>> om.fingerprint(EventLog.concat(parts[::-1])) == om.fingerprint(log)
+        >>> om.data.fingerprint(EventLog.concat(parts[::-1])) == om.data.fingerprint(log)
         True
         """
-        from omnireco.data.update import concat
+        from omnireco.data.large.update import concat
 
         return concat(logs)
 
@@ -290,7 +290,7 @@ class EventLog:
         SchemaError
             When a file lacks a column; the message names it.
         """
-        from omnireco.data.scan import scan
+        from omnireco.data.large.scan import scan
 
         return scan(path, columns=columns, itemless=itemless)
 
@@ -454,7 +454,7 @@ class EventLog:
 
         Examples
         --------
-        >>> from omnireco.simulate import simulate
+        >>> from omnireco.worlds.simulate import simulate
         >>> log = EventLog.from_frame(simulate(n_users=50, n_items=20, seed=1).events)
         >>> report = log.check(at=log.end)
         >>> len(log.without(report, ["bot", "duplicate"])) == len(log) - report.rows(["bot", "duplicate"]).size
@@ -486,7 +486,7 @@ class EventLog:
         part = self._rows(np.setdiff1d(np.arange(len(self)), dropped, assume_unique=True))
         return replace(part, quality=replace(report, dropped=dropped))
 
-    def resolve(self, identities: Identities, *, kind: str | Mapping[str, str] | None = None) -> EventLog:
+    def resolve(self, identities: People, *, kind: str | Mapping[str, str] | None = None) -> EventLog:
         """Return the log of people: every user id becomes the person it belongs to, and an unknown one stays itself.
 
         Parameters
@@ -511,7 +511,7 @@ class EventLog:
         ...     "channel": ["web", "store", "web"], "event": ["view", "purchase", "view"],
         ...     "timestamp": pd.to_datetime(["2025-05-01", "2025-05-02", "2025-05-03"], utc=True)})
         >>> links = pd.DataFrame({"id_a": ["k1"], "kind_a": "cookie", "id_b": ["36"], "kind_b": "card"})
-        >>> log = EventLog.from_frame(frame).resolve(om.Identities.from_links(links, trusted=["card"]))
+        >>> log = EventLog.from_frame(frame).resolve(om.identity.Identities.from_links(links, trusted=["card"]))
         >>> log.users.ids.tolist(), log.resolution.cross_channel_after
         (['36', 'k2'], 1)
         """
@@ -542,7 +542,7 @@ class EventLog:
 
         Examples
         --------
-        >>> from omnireco.simulate import simulate
+        >>> from omnireco.worlds.simulate import simulate
         >>> log = EventLog.from_frame(simulate(n_users=50, n_items=20, seed=1).events)
         >>> x = log.matrix(Weights(events={"view": 1, "purchase": 8}, half_life="30D"))
         >>> x.n_users == log.n_users

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 
-from omnireco._checks import check_kind
+from omnireco._core.checks import check_kind
 from omnireco.data.audience import Audience
 from omnireco.data.clock import hour_of_week
 from omnireco.data.events import EventLog
+from omnireco.data.frames.zone_names import one_name_each
 from omnireco.data.vocabulary import NONE, match
-from omnireco.data.zone_names import one_name_each
 
 __all__ = ["local_hours", "offset_minutes"]
 

@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import scipy.sparse as sp
 
-from omnireco._checks import as_csr, check_choice, check_flag, check_number, count_of
-from omnireco._frozen import ReadOnly
-from omnireco._sound import Cells, keep, keep_given
-from omnireco.data import damping
+from omnireco._core.checks import as_csr, check_choice, check_flag, check_number, count_of
+from omnireco._core.frozen import ReadOnly
+from omnireco._core.sound import Cells, keep, keep_given
+from omnireco._kernels import damping
+from omnireco._kernels.log.cells import Coded, raw_csr, sum_cells
 from omnireco.data.catalog import Catalog
-from omnireco.data.cells import Coded, raw_csr, sum_cells
-from omnireco.data.columns import open_frame
+from omnireco.data.frames.columns import open_frame
 from omnireco.data.vocabulary import NONE, Vocabulary, distinct_codes, match
 from omnireco.data.weights import Weights
 from omnireco.errors import ParameterError, SchemaError
@@ -353,7 +353,7 @@ class Interactions:
         >>> bool(abs(x.csr - log.matrix(om.Weights(half_life="7D")).csr).max() < 1e-5)
         True
         """
-        from omnireco.data.update import updated
+        from omnireco.data.large.update import updated
 
         return updated(self, new, at, weights)
 

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from omnireco._checks import check_instant, count_of, from_microseconds, name_rows
-from omnireco._sound import Sound, keep, keep_given, numbers, places
-from omnireco.data.columns import Frame, decode_optional, instants_to_pandas, open_frame
-from omnireco.data.identity import Identities, resolved_users
-from omnireco.data.quality import Finding, QualityReport, all_kept, check_on_invalid, finding, screen, sift
+from omnireco._core.checks import check_instant, count_of, from_microseconds, name_rows
+from omnireco._core.sound import Sound, keep, keep_given, numbers, places
+from omnireco.data.frames.columns import Frame, decode_optional, instants_to_pandas, open_frame
+from omnireco.data.frames.quality import Finding, QualityReport, all_kept, check_on_invalid, finding, screen, sift
+from omnireco.data.resolving import People, resolved_users
 from omnireco.data.vocabulary import NONE, Vocabulary, compress
 from omnireco.errors import SchemaError
 
@@ -233,7 +233,7 @@ class MessageLog:
             known["machine"] = np.where(known["responded_at"] != NEVER, part.machine, np.nan)
         return replace(part, end_us=cut, **known)
 
-    def resolve(self, identities: Identities, *, kind: str | Mapping[str, str] | None = None) -> MessageLog:
+    def resolve(self, identities: People, *, kind: str | Mapping[str, str] | None = None) -> MessageLog:
         """Return the messages of people: every user id becomes the person it belongs to (:meth:`EventLog.resolve`)."""
         users, user, _ = resolved_users(identities, self.users, self.user, kind, (self.channels, self.channel))
         log = replace(self, users=users, user=user)

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from omnireco._checks import check_duration, check_integer, check_names, name_rows, shown
-from omnireco._frozen import ReadOnly
-from omnireco._random import stream
-from omnireco.data.columns import decode_optional, instants_to_pandas, open_frame
+from omnireco._core.checks import check_duration, check_integer, check_names, name_rows, shown
+from omnireco._core.frozen import ReadOnly
+from omnireco._core.random import stream
 from omnireco.data.events import EventLog, require_events
+from omnireco.data.frames.columns import decode_optional, instants_to_pandas, open_frame
 from omnireco.data.interactions import Interactions
 from omnireco.data.vocabulary import NONE, Vocabulary, compress
 from omnireco.errors import EmptyError, ParameterError, SchemaError
@@ -143,7 +143,7 @@ class Requests:
 
         Examples
         --------
-        >>> from omnireco.simulate import simulate
+        >>> from omnireco.worlds.simulate import simulate
         >>> log = EventLog.from_frame(simulate(n_users=50, n_items=20, seed=1).events)
         >>> requests, chosen = Requests.from_log(log, context=["channel"], events=["purchase"])
         >>> len(requests) == chosen.n_users

@@ -12,8 +12,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from omnireco._checks import check_duration, check_integer, check_number, from_microseconds
-from omnireco._random import stream
+from omnireco._core.checks import check_duration, check_integer, check_number, from_microseconds
+from omnireco._core.random import stream
 from omnireco.data.events import EventLog, Split, require_events
 from omnireco.data.interactions import Interactions
 from omnireco.data.vocabulary import NONE
@@ -51,7 +51,7 @@ def split_rolling(log: EventLog, *, horizon: str, n: int = 3, gap: str | None = 
 
     Examples
     --------
-    >>> from omnireco.simulate import simulate
+    >>> from omnireco.worlds.simulate import simulate
     >>> log = EventLog.from_frame(simulate(n_users=50, n_items=20, days=60, seed=1).events)
     >>> [len(train) + len(test) <= len(log) for train, test in split_rolling(log, horizon="10D", n=2)]
     [True, True]
@@ -153,7 +153,7 @@ def split_people(log: EventLog, *, share: float, seed: int = 0) -> Split:
 
     Examples
     --------
-    >>> from omnireco.simulate import simulate
+    >>> from omnireco.worlds.simulate import simulate
     >>> log = EventLog.from_frame(simulate(n_users=50, n_items=20, seed=1).events)
     >>> train, test = split_people(log, share=0.2, seed=7)
     >>> len(train) + len(test) == len(log)

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from omnireco._checks import check_duration, check_instant, check_integer, from_microseconds, shown
-from omnireco.data.placeholders import placeholders
-from omnireco.data.quality import Finding, QualityReport, all_kept, finding
+from omnireco._core.checks import check_duration, check_instant, check_integer, from_microseconds, shown
+from omnireco.data.frames.placeholders import placeholders
+from omnireco.data.frames.quality import Finding, QualityReport, all_kept, finding
 from omnireco.data.vocabulary import NONE
 from omnireco.errors import ParameterError
 

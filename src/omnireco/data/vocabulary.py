@@ -15,8 +15,8 @@ from typing import Any, Literal
 
 import numpy as np
 
-from omnireco._checks import check_choice, check_flag, count_of, name_rows, shown
-from omnireco.data.strings import encode_long
+from omnireco._core.checks import check_choice, check_flag, count_of, name_rows, shown
+from omnireco._kernels.log.strings import encode_long
 from omnireco.errors import DataWarning, IdKindError, ParameterError, SchemaError, UnknownIdError
 
 __all__ = ["NONE", "Vocabulary"]

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from omnireco._checks import (
+from omnireco._core.checks import (
     check_choice,
     check_duration,
     check_flag,
@@ -19,8 +19,8 @@ from omnireco._checks import (
     count_of,
     shown,
 )
-from omnireco._compute import in_threads, row_blocks
-from omnireco._frozen import ReadOnly
+from omnireco._core.compute import in_threads, row_blocks
+from omnireco._core.frozen import ReadOnly
 from omnireco.data.vocabulary import NONE
 from omnireco.errors import ParameterError, SchemaError
 

@@ -1,9 +1,11 @@
-"""Reports: what a recommendation earned, measured honestly."""
+"""Reports: what a recommendation earned, with intervals."""
 
-from __future__ import annotations
-
+from omnireco.evaluation.channel_report import ChannelReport, channel_report
+from omnireco.evaluation.compare_channels import ChannelComparison, compare_channels
+from omnireco.evaluation.costs import cost_of
 from omnireco.evaluation.evaluate import evaluate
-from omnireco.evaluation.headroom import Headroom, headroom
+from omnireco.evaluation.learn_blend import LearnedBlend, learn_blend
+from omnireco.evaluation.learn_weights import LearnedWeights, learn_weights
 from omnireco.evaluation.metrics import (
     RankedLists,
     average_precision,
@@ -17,22 +19,27 @@ from omnireco.evaluation.metrics import (
     recall,
 )
 from omnireco.evaluation.report import Report
-from omnireco.evaluation.timing import timing_skill
 
 __all__ = [
-    "Headroom",
+    "ChannelComparison",
+    "ChannelReport",
+    "LearnedBlend",
+    "LearnedWeights",
     "RankedLists",
     "Report",
     "average_precision",
+    "channel_report",
+    "compare_channels",
+    "cost_of",
     "coverage",
     "diversity",
     "evaluate",
-    "headroom",
     "hit_rate",
+    "learn_blend",
+    "learn_weights",
     "mean_reciprocal_rank",
     "ndcg",
     "novelty",
     "precision",
     "recall",
-    "timing_skill",
 ]

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from omnireco._checks import check_duration, check_flag, check_known, check_names, count_of
-from omnireco.data.columns import instants_to_pandas, open_frame
+from omnireco._core.checks import check_duration, check_flag, check_known, check_names, count_of
+from omnireco._kernels.log.order import distinct
 from omnireco.data.events import EventLog, require_events
-from omnireco.data.order import distinct
+from omnireco.data.frames.columns import instants_to_pandas, open_frame
 from omnireco.data.vocabulary import NONE, match
 from omnireco.errors import DataWarning, ParameterError, SchemaError
 

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from omnireco._checks import check_k
+from omnireco._core.checks import check_k
+from omnireco.data.recommendations import Recommendations
 from omnireco.data.vocabulary import NONE, match
 from omnireco.errors import ParameterError
 from omnireco.evaluation.evaluate import evaluate
 from omnireco.evaluation.metrics import Metric, ndcg
-from omnireco.models.base import Recommendations
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -39,7 +39,7 @@ def cost_of(
     Parameters
     ----------
     after : Recommendations or mapping of str to Recommendations
-        What :func:`omnireco.mmr`, :func:`omnireco.dpp`, :func:`omnireco.quotas` and the like returned.
+        What :func:`omnireco.models.mmr`, :func:`omnireco.models.dpp`, :func:`omnireco.models.quotas` and the like returned.
     before : Recommendations
         The lists they were made from; their first ``k`` are the baseline.
     truth : EventLog, Interactions or frame
@@ -56,7 +56,7 @@ def cost_of(
     Examples
     --------
     >>> from omnireco.models import EASE, ItemKNN
-    >>> from omnireco.models.diversify import mmr
+    >>> from omnireco.models.lists.diversify import mmr
     >>> from omnireco.testing import small_matrix
     >>> x = small_matrix(seed=1)
     >>> long = EASE().fit(x).recommend(x, k=10, exclude_seen=False)
@@ -67,7 +67,7 @@ def cost_of(
     k = check_k(k)
     named: Any = {"after": after} if isinstance(after, Recommendations) else after
     if not isinstance(named, Mapping) or not all(isinstance(r, Recommendations) for r in (before, *named.values())):
-        raise ParameterError("cost_of takes lists: cost_of(om.mmr(long, ...), long, truth, k=10).")
+        raise ParameterError("cost_of takes lists: cost_of(om.models.mmr(long, ...), long, truth, k=10).")
     if "before" in named or not named:
         raise ParameterError("cost_of: give at least one list after, under another name than 'before'.")
     short = before.head(k)

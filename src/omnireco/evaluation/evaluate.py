@@ -13,17 +13,17 @@ from typing import Any, NamedTuple
 import numpy as np
 import scipy.sparse as sp
 
-from omnireco._checks import check_flag, check_integer, check_k, check_number, name_rows, shown
-from omnireco._compute import row_blocks
+from omnireco._core.checks import check_flag, check_integer, check_k, check_number, name_rows, shown
+from omnireco._core.compute import row_blocks
 from omnireco.data.catalog import Catalog
-from omnireco.data.columns import open_frame
 from omnireco.data.events import EventLog
+from omnireco.data.frames.columns import open_frame
 from omnireco.data.interactions import Interactions
+from omnireco.data.recommendations import Recommendations
 from omnireco.data.vocabulary import NONE, Vocabulary, match
 from omnireco.errors import EmptyError, ParameterError, SchemaError
 from omnireco.evaluation.metrics import Metric, RankedLists, metric_name
 from omnireco.evaluation.report import Cell, Report, summarise
-from omnireco.models.base import Recommendations
 
 __all__ = ["evaluate", "find_hits"]
 

@@ -22,9 +22,9 @@ from typing import Any, Literal
 
 import numpy as np
 
-from omnireco._checks import check_choice, check_k, check_kind, count_of, shown
-from omnireco._compute import row_blocks
-from omnireco._frozen import ReadOnly
+from omnireco._core.checks import check_choice, check_k, check_kind, count_of, shown
+from omnireco._core.compute import row_blocks
+from omnireco._core.frozen import ReadOnly
 from omnireco.errors import ParameterError
 
 __all__ = [
@@ -442,7 +442,7 @@ def diversity(lists: RankedLists, *, by: str = "cooccurrence") -> np.ndarray:
     if not isinstance(by, str) or by not in lists.vectors:
         fix = {
             "cooccurrence": (
-                "Write evaluate(..., train=train), or partial(om.diversity, by='category') with a catalog."
+                "Write evaluate(..., train=train), or partial(om.evaluation.diversity, by='category') with a catalog."
             ),
             "category": "Write evaluate(..., catalog=catalog) with a catalogue that has a category column.",
         }.get(shown(by).strip("'"), "Use 'cooccurrence' or 'category'.")

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from omnireco._checks import check_choice, check_integer, count_of, shown
-from omnireco._frozen import ReadOnly
+from omnireco._core.checks import check_choice, check_integer, count_of, shown
+from omnireco._core.frozen import ReadOnly
+from omnireco._kernels.bootstrap import chance_of_sign, percentile_interval, resampled_means
 from omnireco.data.vocabulary import Vocabulary
 from omnireco.errors import ParameterError
-from omnireco.evaluation.bootstrap import chance_of_sign, percentile_interval, resampled_means
 from omnireco.evaluation.metrics import Metric, metric_name
 
 if TYPE_CHECKING:

@@ -9,8 +9,8 @@ from __future__ import annotations
 import numpy as np
 import scipy.sparse as sp
 
-from omnireco._checks import check_integer, shown
-from omnireco._random import stream
+from omnireco._core.checks import check_integer, shown
+from omnireco._core.random import stream
 from omnireco.data.vocabulary import NONE
 from omnireco.errors import ParameterError
 from omnireco.evaluation.evaluate import find_hits

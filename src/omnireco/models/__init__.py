@@ -1,29 +1,51 @@
-"""Rankings: from interactions to ordered items."""
+"""Recommenders: from histories to ranked items."""
 
-from omnireco.models.base import Model, Recommendations
-from omnireco.models.blend import Blend, BlendModel
-from omnireco.models.channels import ChannelModel, CrossChannel, join_channels
-from omnireco.models.factors import ALS, FactorModel
-from omnireco.models.graph import GFCF, P3alpha, RP3beta
-from omnireco.models.linear import EASE, ItemKNN, ItemModel
-from omnireco.models.neighbors import NeighborModel, UserKNN
-from omnireco.models.popularity import BuyAgain, Popularity, PopularityModel
-from omnireco.models.sequence import NextItem
-from omnireco.models.slim import SLIM
-from omnireco.models.svd import ProjectionModel, PureSVD
-from omnireco.models.typed import TypedEASE, TypedModel, typed_inputs
+from omnireco._kernels.topk.exact import ItemIndex, topk
+from omnireco.models.base import Model
+from omnireco.models.cold.new_items import add_new_items
+from omnireco.models.cold.new_people import (
+    AttributeModel,
+    Fallback,
+    FallbackLists,
+    SegmentModel,
+    SegmentPopularity,
+    learn_people,
+    people_attributes,
+    with_people,
+)
+from omnireco.models.lists.diversify import avoid, calibrated, mmr, promoted, quotas
+from omnireco.models.lists.explain import Explanations, explain
+from omnireco.models.lists.limits import dpp, limit_exposure, limit_popularity
+from omnireco.models.matrix.factors import ALS, FactorModel
+from omnireco.models.matrix.graph import GFCF, P3alpha, RP3beta
+from omnireco.models.matrix.linear import EASE, ItemKNN, ItemModel
+from omnireco.models.matrix.neighbors import NeighborModel, UserKNN
+from omnireco.models.matrix.popularity import BuyAgain, Popularity, PopularityModel
+from omnireco.models.matrix.slim import SLIM
+from omnireco.models.matrix.svd import ProjectionModel, PureSVD
+from omnireco.models.matrix.typed import TypedEASE, TypedModel, typed_inputs
+from omnireco.models.sequence.next_item import NextItem
+from omnireco.models.sequence.sessions import SessionKNN, WhatNext
+from omnireco.models.together.blend import Blend, BlendModel
+from omnireco.models.together.calibration import calibration_error
+from omnireco.models.together.cross_channel import ChannelModel, CrossChannel, join_channels
+from omnireco.models.together.ranker import Ranker, RankerModel
 
 __all__ = [
     "ALS",
-    "EASE",
-    "GFCF",
-    "SLIM",
+    "AttributeModel",
     "Blend",
     "BlendModel",
     "BuyAgain",
     "ChannelModel",
     "CrossChannel",
+    "EASE",
+    "Explanations",
     "FactorModel",
+    "Fallback",
+    "FallbackLists",
+    "GFCF",
+    "ItemIndex",
     "ItemKNN",
     "ItemModel",
     "Model",
@@ -35,10 +57,31 @@ __all__ = [
     "ProjectionModel",
     "PureSVD",
     "RP3beta",
-    "Recommendations",
+    "Ranker",
+    "RankerModel",
+    "SLIM",
+    "SegmentModel",
+    "SegmentPopularity",
+    "SessionKNN",
     "TypedEASE",
     "TypedModel",
     "UserKNN",
+    "WhatNext",
+    "add_new_items",
+    "avoid",
+    "calibrated",
+    "calibration_error",
+    "dpp",
+    "explain",
     "join_channels",
+    "learn_people",
+    "limit_exposure",
+    "limit_popularity",
+    "mmr",
+    "people_attributes",
+    "promoted",
+    "quotas",
+    "topk",
     "typed_inputs",
+    "with_people",
 ]

@@ -6,168 +6,24 @@ import logging
 from abc import ABC, abstractmethod
 from collections.abc import Hashable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar, NoReturn
+from typing import Any, ClassVar, NoReturn
 
 import numpy as np
 import scipy.sparse as sp
 
-from omnireco._checks import check_flag, check_k, count_of, shown
-from omnireco._compute import Progress, row_blocks, track, usable_threads
-from omnireco.data.columns import open_frame
+from omnireco._core.checks import check_flag, check_k, shown
+from omnireco._core.compute import Progress, row_blocks, track, usable_threads
+from omnireco._kernels.topk.exact import rank_histories, select, tier
 from omnireco.data.interactions import Interactions
+from omnireco.data.recommendations import PEOPLE, Recommendations
 from omnireco.data.vocabulary import NONE, Vocabulary, distinct_codes
 from omnireco.errors import EmptyError, NotFittedError, ParameterError, SchemaError, UnknownIdError
-from omnireco.models.topk import rank_histories, select, tier
 
-if TYPE_CHECKING:
-    import pandas as pd
-
-__all__ = ["Model", "Recommendations"]
+__all__ = ["Model"]
 
 _log = logging.getLogger(__name__)
-_PEOPLE = "people"  # marks a vocabulary of items that are people
 _BLOCK = 4096
 _BOOLS = (bool, np.bool_)
-
-
-@dataclass(frozen=True, slots=True, eq=False, repr=False)
-class Recommendations:
-    """Ranked items per person, best first.
-
-    Parameters
-    ----------
-    users, items : Vocabulary
-        The people, in row order, and the catalogue behind the codes.
-    codes : ndarray of shape (n_users, k), int32
-        Item codes by (score down, code up). -1 pads the tail where fewer than k items may be shown: a list
-        is never filled with an item that is seen or not eligible.
-    scores : ndarray of shape (n_users, k), float32
-        -inf where the code is -1.
-    """
-
-    users: Vocabulary
-    items: Vocabulary
-    codes: np.ndarray
-    scores: np.ndarray
-
-    def __post_init__(self) -> None:
-        if self.codes.shape != self.scores.shape or self.codes.ndim != 2 or len(self.codes) != len(self.users):
-            raise SchemaError(
-                f"Recommendations: codes {self.codes.shape} and scores {self.scores.shape} must both have the shape "
-                f"(n_users, k), and there are {len(self.users):,} users."
-            )
-        if self.codes.size and not (self.codes.min() >= NONE and self.codes.max() < len(self.items)):
-            raise SchemaError(
-                f"Recommendations: codes run from {self.codes.min()} to {self.codes.max()}, and there are "
-                f"{len(self.items):,} items. Pass the vocabulary that the codes were made with; -1 is no item."
-            )
-        self.codes.setflags(write=False)
-        self.scores.setflags(write=False)
-
-    @classmethod
-    def from_frame(cls, frame: Any, *, columns: Mapping[str, str] | None = None) -> Recommendations:
-        """Read the lists of any library.
-
-        Parameters
-        ----------
-        frame : pandas, polars or pyarrow frame
-            ``user_id``, ``item_id`` and ``rank`` (smallest first) or ``score`` (largest first; equal scores are
-            ordered by item id).
-        columns : mapping of str to str, optional
-            Our name to yours.
-
-        Raises
-        ------
-        SchemaError
-            When an item stands twice in one person's list.
-        """
-        opened = open_frame(
-            frame,
-            "Recommendations.from_frame",
-            needed=("user_id", "item_id"),
-            optional=("rank", "score"),
-            columns=columns,
-        )
-        if "rank" not in opened and "score" not in opened:
-            raise SchemaError("Recommendations.from_frame needs a column 'rank' or 'score' to order the lists by.")
-        users, user = opened.ids("user_id")
-        items, item = opened.ids("item_id")
-        score = opened.numbers("score") if "score" in opened else -opened.numbers("rank")
-        order_by = opened.numbers("rank") if "rank" in opened else -score
-        order = np.lexsort([item, order_by, user])
-        user, item, score = user[order], item[order], score[order]
-        pair = np.sort(user.astype(np.int64) * max(1, len(items)) + item)
-        if (twice := int((pair[1:] == pair[:-1]).sum())) > 0:
-            raise SchemaError(
-                f"Recommendations.from_frame: {twice:,} of {item.size:,} rows repeat an item in one person's list. "
-                "Keep the best of each: frame.drop_duplicates(['user_id', 'item_id'])."
-            )
-        lengths = np.bincount(user, minlength=len(users))
-        k = int(lengths.max()) if lengths.size else 0
-        place = np.arange(user.size) - np.repeat(np.cumsum(lengths) - lengths, lengths)
-        codes = np.full((len(users), k), NONE, np.int32)
-        scores = np.full((len(users), k), -np.inf, np.float32)
-        codes[user, place], scores[user, place] = item, to_float32(score)
-        return cls(users, items, codes, scores)
-
-    def __len__(self) -> int:
-        return len(self.users)
-
-    def __repr__(self) -> str:
-        return f"Recommendations({count_of(self.n_users, 'user')} x top {self.k}, {count_of(len(self.items), 'item')})"
-
-    def _repr_html_(self) -> str:
-        """Return the first lists as a table, for notebooks; people are numbered, for a notebook is soon passed on."""
-        row, place = np.nonzero(self.codes[:5, :5] != NONE)
-        few = self.head(5).take(np.arange(min(5, len(self)))).to_frame()
-        few.insert(0, "person", [f"person {number + 1}" for number in row])
-        if _PEOPLE in self.items._cache:
-            few["item_id"] = [f"similar person {number + 1}" for number in place]
-        return f"<p>{self!r}</p>{few.drop(columns='user_id').to_html(index=False)}"
-
-    @property
-    def n_users(self) -> int:
-        """How many people."""
-        return len(self.users)
-
-    @property
-    def k(self) -> int:
-        """How many items a list has at most."""
-        return int(self.codes.shape[1])
-
-    def head(self, k: int) -> Recommendations:
-        """Return the first ``k`` of every list."""
-        k = check_k(k)
-        return Recommendations(self.users, self.items, self.codes[:, :k].copy(), self.scores[:, :k].copy())
-
-    def rows(self, ids: Any) -> Recommendations:
-        """Return the lists of some people, in the order given; unknown and repeated ids are errors."""
-        return self.take(distinct_codes(self.users, ids))
-
-    def take(self, codes: np.ndarray) -> Recommendations:
-        """Return some rows by code, in the order given."""
-        return Recommendations(self.users.take(codes), self.items, self.codes[codes], self.scores[codes])
-
-    def to_frame(self) -> pd.DataFrame:
-        """Return a pandas frame: user_id, item_id, rank (from 1), score; padding is dropped."""
-        import pandas as pd
-
-        return pd.DataFrame(self._columns())
-
-    def to_arrow(self) -> Any:
-        """Return a pyarrow Table: user_id, item_id, rank (from 1), score; padding is dropped."""
-        import pyarrow as pa
-
-        return pa.table({name: pa.array(column) for name, column in self._columns().items()})
-
-    def _columns(self) -> dict[str, np.ndarray]:
-        row, place = np.nonzero(self.codes != NONE)
-        return {
-            "user_id": self.users.decode(row),
-            "item_id": self.items.decode(self.codes[row, place]),
-            "rank": (place + 1).astype(np.int32),
-            "score": self.scores[row, place],
-        }
 
 
 class Model(ABC):
@@ -344,7 +200,7 @@ class Model(ABC):
         itself = sp.csr_matrix((np.ones(asked.size), (np.arange(asked.size), asked)), (asked.size, known.n_users))
         codes, scores = self._similar_rows(known.csr, asked, k=k, exclude=itself, eligible=warm, threads=threads)
         codes[~warm[asked]], scores[~warm[asked]] = NONE, -np.inf
-        people = Vocabulary(known.users.ids, {_PEOPLE: True})  # what is listed are people: shown by number
+        people = Vocabulary(known.users.ids, {PEOPLE: True})  # what is listed are people: shown by number
         return Recommendations(known.users.take(asked), people, codes, scores)
 
     def _similar_rows(
@@ -442,12 +298,6 @@ def count_users(x: Interactions) -> np.ndarray:
     """Return how many people chose each item (a cell above 0, or a target above 0), float32 of shape (n_items,)."""
     wanted = (x.csr if x.targets is None else x.targets).data > 0
     return np.bincount(x.csr.indices[wanted], minlength=x.n_items).astype(np.float32)
-
-
-def to_float32(values: np.ndarray) -> np.ndarray:
-    """Return float32; what lies beyond its range stops at its largest number, since infinity means excluded."""
-    most = np.finfo(np.float32).max
-    return np.clip(values, -most, most).astype(np.float32)
 
 
 def require_interactions(x: Any, verb: str, *, targets: bool = False) -> Interactions:

@@ -16,11 +16,11 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
-from omnireco._checks import check_flag, check_integer, check_kind, name_rows
-from omnireco._compute import row_blocks
-from omnireco._frozen import ReadOnly
+from omnireco._core.checks import check_flag, check_integer, check_kind, name_rows
+from omnireco._core.compute import row_blocks
+from omnireco._core.frozen import ReadOnly
 from omnireco.data.clock import Slots, local_us, slots_by_zone
-from omnireco.data.columns import decode_optional, instants_to_pandas, open_frame
+from omnireco.data.frames.columns import decode_optional, instants_to_pandas, open_frame
 from omnireco.data.messages import NEVER
 from omnireco.data.vocabulary import NONE, Vocabulary, match
 from omnireco.errors import DataWarning, ParameterError, SchemaError
@@ -39,12 +39,12 @@ from omnireco.planning.touches import Touches
 if TYPE_CHECKING:
     import pandas as pd
 
+    from omnireco.choices.creatives import CreativeChoices
     from omnireco.data.audience import Audience
     from omnireco.data.catalog import Catalog
     from omnireco.data.events import EventLog
     from omnireco.data.messages import MessageLog
-    from omnireco.models.base import Recommendations
-    from omnireco.response.creatives import CreativeChoices
+    from omnireco.data.recommendations import Recommendations
 
 __all__ = ["Candidates", "Timing", "Tiring", "candidates"]
 
@@ -110,7 +110,7 @@ class Candidates:
     sources: Sources = field(default_factory=Sources)
 
     def __post_init__(self) -> None:
-        check_kind(self.touches, Touches, "touches", "om.Candidates.from_frame(frame)")
+        check_kind(self.touches, Touches, "touches", "om.planning.Candidates.from_frame(frame)")
         _check_numbers(self.touches, self.value, self.probability)
         arrays = [self.value, *(codes for _, codes in self.labels.values())]
         for array in arrays if self.probability is None else [*arrays, self.probability]:
@@ -247,9 +247,9 @@ class Candidates:
         >>> import pandas as pd, omnireco as om
         >>> tea = pd.DataFrame({"user_id": [1], "item_id": ["tea"], "channel": ["push"], "value": [0.5],
         ...                     "send_at": pd.to_datetime(["2025-06-01 09:00"], utc=True)})
-        >>> a = om.Candidates.from_frame(tea, once_per_item=True)
-        >>> b = om.Candidates.from_frame(tea.assign(channel="email"))
-        >>> om.Candidates.concat([a, b]), om.Candidates.concat([a, b]).implied
+        >>> a = om.planning.Candidates.from_frame(tea, once_per_item=True)
+        >>> b = om.planning.Candidates.from_frame(tea.assign(channel="email"))
+        >>> om.planning.Candidates.concat([a, b]), om.planning.Candidates.concat([a, b]).implied
         (Candidates(2 touches, 1 user, 1 item, 2 channels), (OncePerItem(),))
         """
         from omnireco.planning.joining import concat
@@ -364,7 +364,7 @@ def candidates(
     >>> import numpy as np, pandas as pd
     >>> from types import SimpleNamespace
     >>> from omnireco.data import Audience, slots
-    >>> from omnireco.models import Recommendations
+    >>> from omnireco.data import Recommendations
     >>> people = Audience.from_frame(pd.DataFrame({"user_id": [1, 2], "timezone": "UTC",
     ...                                            "consent_push": [True, False]}))
     >>> recs = Recommendations.from_frame(pd.DataFrame({"user_id": [1, 1, 2], "item_id": ["tea", "cup", "cup"],
@@ -521,7 +521,7 @@ def check_complete(found: Candidates, where: str) -> None:
     if lost:
         raise ParameterError(
             f"{where}: these candidates came without their rules, gap and history, as those of a plan from a file do. "
-            "Make them again with om.candidates(...) or om.Candidates.from_frame(...)."
+            "Make them again with om.candidates(...) or om.planning.Candidates.from_frame(...)."
         )
 
 
@@ -622,13 +622,15 @@ def _channels_of_lists(recs: Mapping[str, Any], channels: Any, audience: Audienc
 
 def _check_models(recs: Any, fatigue: Any, creatives: Any) -> None:
     """Refuse lists, fatigue and creatives of another type, with the line that makes them."""
-    from omnireco.models.base import Recommendations
-    from omnireco.response.creatives import CreativeChoices
+    from omnireco.choices.creatives import CreativeChoices
+    from omnireco.data.recommendations import Recommendations
 
     check_kind(recs, Recommendations, "recs", "recs=model.recommend(x, k=10), or om.Recommendations.from_frame(frame)")
-    check_kind(creatives, CreativeChoices, "creatives", "creatives=om.Creatives().fit(...).choose(...)", none=True)
+    check_kind(
+        creatives, CreativeChoices, "creatives", "creatives=om.choices.Creatives().fit(...).choose(...)", none=True
+    )
     for verb in () if fatigue is None else ("factor", "cost"):
-        check_verb(fatigue, verb, "fatigue", "fatigue=om.Fatigue().fit(messages)")
+        check_verb(fatigue, verb, "fatigue", "fatigue=om.timing.Fatigue().fit(messages)")
 
 
 def _check_numbers(touches: Touches, value: Any, probability: Any) -> None:
@@ -652,7 +654,7 @@ def _check_fatigue(answer: Any, verb: str, shape: tuple[int, ...]) -> np.ndarray
         raise ParameterError(
             f"fatigue.{verb} must return numbers of 0 or more of shape {shape}. Got shape {found.shape}"
             f"{'' if found.shape != shape else ', with missing, endless or negative ones'}. Fit one with "
-            "om.Fatigue().fit(messages)."
+            "om.timing.Fatigue().fit(messages)."
         )
     return found
 
@@ -661,7 +663,7 @@ def _warn_of_a_detour(where: str) -> None:
     """Say that the frame came from a set of candidates or a plan, whose rules it cannot hold."""
     warnings.warn(
         f"{where}: the frame has send_at_local, as to_frame writes it. A frame holds no rules: gap, once per item, "
-        "quiet hours and history are lost here. Join sets with om.Candidates.concat([a, b]); where only the rows are "
+        "quiet hours and history are lost here. Join sets with om.planning.Candidates.concat([a, b]); where only the rows are "
         "meant, frame.drop(columns='send_at_local').",
         DataWarning,
         stacklevel=3,

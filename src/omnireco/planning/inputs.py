@@ -6,7 +6,7 @@ import difflib
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from omnireco._checks import check_duration, check_kind, plain, shown
+from omnireco._core.checks import check_duration, check_kind, plain, shown
 from omnireco.data.audience import Audience
 from omnireco.data.catalog import Catalog
 from omnireco.data.clock import Slots

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from omnireco._checks import check_duration
+from omnireco._core.checks import check_duration
 from omnireco.data.audience import Audience
 from omnireco.data.vocabulary import NONE, Vocabulary, unite
 from omnireco.errors import ParameterError
@@ -35,7 +35,7 @@ def concat(sets: Iterable[Candidates]) -> Candidates:
 
 
 def _check_parts(sets: Any) -> tuple[Candidates, ...]:
-    fix = "Write om.Candidates.concat([a, b])."
+    fix = "Write om.planning.Candidates.concat([a, b])."
     if isinstance(sets, (Candidates, str, bytes)) or not isinstance(sets, Iterable):
         raise ParameterError(f"Candidates.concat takes a list of Candidates. Got {type(sets).__name__}. {fix}")
     parts = tuple(sets)

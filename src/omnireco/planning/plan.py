@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from scipy import sparse
 
-from omnireco._checks import name_rows
-from omnireco._frozen import ReadOnly
+from omnireco._core.checks import name_rows
+from omnireco._core.frozen import ReadOnly
+from omnireco._kernels.packing import TOLERANCE, Solution, solve
 from omnireco.errors import ParameterError
 from omnireco.planning.candidates import Candidates, check_complete, touch_frame
 from omnireco.planning.inputs import check_constraints
 from omnireco.planning.rules import Budget, Constraint
-from omnireco.planning.solve import TOLERANCE, Solution, solve
 from omnireco.planning.touches import Rows
 
 if TYPE_CHECKING:
@@ -216,7 +216,7 @@ def plan(touches: Candidates, *, constraints: Iterable[Constraint] = ()) -> Plan
     -----
     Only touches with a value above 0 are sent. Deterministic, and independent of the order of the caller's rows.
     Small problems are solved exactly by branch and bound; large ones to a gap that is reported: about 20 seconds
-    for a million touches (see :mod:`omnireco.planning.solve` and ``benchmarks/plan.py``).
+    for a million touches (see :mod:`omnireco._kernels.packing` and ``benchmarks/plan.py``).
 
     Examples
     --------
@@ -257,7 +257,11 @@ def _check_candidates(touches: Any) -> None:
     """Refuse what is no set of candidates, and touches that may not be sent."""
     if not isinstance(touches, Candidates):
         several = isinstance(touches, (list, tuple)) and all(isinstance(part, Candidates) for part in touches)
-        fix = "plan(om.Candidates.concat([a, b]), ...)" if several else "plan(om.Candidates.from_frame(frame), ...)"
+        fix = (
+            "plan(om.planning.Candidates.concat([a, b]), ...)"
+            if several
+            else "plan(om.planning.Candidates.from_frame(frame), ...)"
+        )
         raise ParameterError(
             f"plan takes Candidates. Got {type(touches).__name__}. Write {fix}, or make them with om.candidates(...)."
         )
@@ -267,7 +271,7 @@ def _check_candidates(touches: Any) -> None:
     if closed.any():
         raise ParameterError(
             f"plan: {name_rows(closed)} of the touches have no consent or no address. Make them with "
-            "om.Candidates.from_frame(frame, audience=audience), which leaves those out."
+            "om.planning.Candidates.from_frame(frame, audience=audience), which leaves those out."
         )
 
 

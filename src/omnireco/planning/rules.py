@@ -16,7 +16,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from omnireco._checks import (
+from omnireco._core.checks import (
     check_choice,
     check_duration,
     check_integer,
@@ -28,8 +28,8 @@ from omnireco._checks import (
 )
 from omnireco.data.vocabulary import NONE
 from omnireco.data.vocabulary import match as match_ids
-from omnireco.data.zones import ZonePosterior
 from omnireco.errors import ParameterError
+from omnireco.identity.zones import ZonePosterior
 from omnireco.planning.touches import Past, Rows, Touches
 
 __all__ = [
@@ -190,7 +190,7 @@ class QuietHours(Eligibility):
     missing : {"raise", "ignore"}, default "raise"
         Whether a channel that neither the touches nor the audience nor the message log has is an error.
     zones : ZonePosterior, optional
-        Where people may be, of `omnireco.infer_zones`. Everybody in it is written to only when it is allowed in
+        Where people may be, of `omnireco.timing.infer_zones`. Everybody in it is written to only when it is allowed in
         *all* zones that hold ``level`` of their posterior; others as the audience says.
     level : float, default 0.99
         How much of the posterior must allow it.
@@ -226,7 +226,7 @@ class QuietHours(Eligibility):
         if self.zones is not None and not isinstance(self.zones, ZonePosterior):
             raise ParameterError(
                 f"QuietHours: zones must be a ZonePosterior. Got {type(self.zones).__name__}: "
-                "write zones=om.infer_zones(log, audience)."
+                "write zones=om.timing.infer_zones(log, audience)."
             )
         check_number(self.level, "QuietHours: level", above=0.0, high=1.0)
         start, end = self._times()

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from omnireco._checks import plain_name
+from omnireco._core.checks import plain_name
 from omnireco.data.audience import Audience
 from omnireco.data.events import EventLog
 from omnireco.data.messages import NEVER, MessageLog

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from omnireco._checks import check_known, count_of
+from omnireco._core.checks import check_known, count_of
 from omnireco.data.messages import NEVER
 from omnireco.data.vocabulary import Vocabulary
 

@@ -1,1 +1,0 @@
-"""File forms: what each value is made of, declared once, for saving, loading and checking."""

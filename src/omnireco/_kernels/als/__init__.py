@@ -1,0 +1,1 @@
+"""Alternating least squares, the loss it minimises, and vectors for new histories."""

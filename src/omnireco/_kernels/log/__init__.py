@@ -1,0 +1,1 @@
+"""Long logs: strings to codes, order, sums into cells, groups."""

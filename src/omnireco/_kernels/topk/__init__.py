@@ -1,0 +1,1 @@
+"""The exact top-K and its tiers."""

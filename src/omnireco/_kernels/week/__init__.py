@@ -1,0 +1,1 @@
+"""Rates and profiles over the hours of a week."""

@@ -1,0 +1,171 @@
+"""Rates per hour of the week from counts and times at risk: a smooth curve on the circle, and how well it is known.
+
+``seen`` A (168,) answers in each hour; ``expected`` E (168,) how much lay at risk there; A_b is Poisson with the mean
+E_b exp(eta_b). The log rate eta is a level, a share of a given ``shape`` and two smooth functions, of the hour of the
+day and of the hour of the week. Everything commutes with a rotation of the week.
+"""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import NamedTuple
+
+import numpy as np
+
+from omnireco._kernels.week.pooling import WEEK, circular_kernel
+
+__all__ = ["FEW_WAYS", "WAYS", "Smooth", "smooth_rates"]
+
+_SHARES = ((1.0, 0.5), (0.5, 0.3), (0.0, 0.2))  # of the given shape, and how probable each is before any answer
+WAYS = tuple(itertools.product((1.0, 2.5), (0.05, 0.3, 0.7, 1.4), (0.03, 0.25)))
+FEW_WAYS = tuple(itertools.product((1.5,), (0.05, 0.4, 1.4), (0.0,)))
+_WEEK_WIDTH = 2.0
+_LEVEL_SD = 1.0
+_LEAST_WEIGHT = 1e-3
+_LEAST_AT_RISK = 1e-9  # of the hour most at risk: a pull that fades at once leaves 1e-47, which is rounding
+_STEPS = 50
+
+
+class _Option(NamedTuple):
+    """A way in which the curve may be shaped, its probability, and the curve it leads to."""
+
+    log_weight: float
+    eta: np.ndarray
+    root: np.ndarray
+
+
+@dataclass(frozen=True, slots=True)
+class Smooth:
+    """The posterior of a log rate per hour of the week: a mixture of normals over ways in which it may be shaped.
+
+    Attributes
+    ----------
+    weight : ndarray of shape (k,)
+        How probable each way is, summing to 1.
+    eta : ndarray of shape (k, 168)
+        Mean of the log rate.
+    root : tuple of k ndarrays of shape (168, d)
+        The covariance is ``root @ root.T``.
+    log_evidence : float
+        Log probability of the answers under all ways together, up to what does not depend on the time at risk.
+    """
+
+    weight: np.ndarray
+    eta: np.ndarray
+    root: tuple[np.ndarray, ...]
+    log_evidence: float
+
+    @property
+    def log_rate(self) -> np.ndarray:
+        """Mean of the log rate, (168,)."""
+        return np.asarray(self.weight @ self.eta)
+
+    def moments(self, kernel: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
+        """Return mean and variance, (168,) each, of the log rate, or of the log of ``kernel @ rate`` (delta method)."""
+        mean, variance = [], []
+        for eta, root in zip(self.eta, self.root, strict=True):
+            if kernel is not None:
+                part = kernel * np.exp(eta)
+                total = part.sum(axis=1)
+                eta, root = np.log(total), (part / total[:, None]) @ root
+            mean.append(eta)
+            variance.append((root**2).sum(axis=1))
+        middle = self.weight @ np.array(mean)
+        return middle, self.weight @ (np.array(variance) + (np.array(mean) - middle) ** 2)
+
+
+def smooth_rates(
+    seen: np.ndarray,
+    expected: np.ndarray,
+    shape: np.ndarray | None = None,
+    *,
+    prior_rate: float = 1.0,
+    ways: tuple[tuple[float, float, float], ...] = WAYS,
+) -> Smooth:
+    """Return the posterior of the log rate, averaged over widths, heights and shares of the shape by their evidence.
+
+    Parameters
+    ----------
+    seen, expected : ndarray of shape (168,)
+        Answers and time at risk per hour; either may be 0.
+    shape : ndarray of shape (168,), optional
+        A log rate that may hold, in whole or in part: that of activity. None: even.
+    prior_rate : float
+        The rate before any answer, with the weight of one answer.
+    ways : tuple of (float, float, float)
+        Width in hours and standard deviation of the function of the hour of the day, and standard deviation of that of
+        the hour of the week.
+
+    Notes
+    -----
+    Laplace's approximation for each way and share of the shape, by Newton's method. Where nothing lay at risk the curve
+    returns to the level and the shape, and its variance to that before the data.
+    """
+    shares = ((0.0, 1.0),) if shape is None else _SHARES
+    expected = np.maximum(expected, _LEAST_AT_RISK * expected.max())
+    tilt = np.zeros(WEEK) if shape is None else shape - shape.mean()
+    options = [
+        _fit_option(seen, expected, share * tilt, _features(*way), prior_rate, float(np.log(before)))
+        for (share, before), way in itertools.product(shares, ways)
+    ]
+    log_weight = np.array([option.log_weight for option in options])
+    top = float(log_weight.max())
+    weight = np.exp(log_weight - top)
+    evidence = top + float(np.log(weight.mean()))
+    keep = np.flatnonzero(weight > _LEAST_WEIGHT)
+    eta, root = np.array([options[i].eta for i in keep]), tuple(options[i].root for i in keep)
+    return Smooth(weight[keep] / weight[keep].sum(), eta, root, evidence)
+
+
+def _fit_option(
+    seen: np.ndarray, expected: np.ndarray, tilt: np.ndarray, phi: np.ndarray, prior_rate: float, log_prior: float
+) -> _Option:
+    """Return the mode of one way, its spread, and its evidence."""
+    at_risk = float(expected @ np.exp(tilt))
+    start = tilt + np.log((seen.sum() + 1.0) / (at_risk + 1.0 / prior_rate))
+    w, eta = np.zeros(phi.shape[1]), start
+    found = _log_posterior(seen, expected, eta, w)
+    for _ in range(_STEPS):
+        mean = expected * np.exp(eta)
+        curvature = (phi.T * mean) @ phi + np.eye(w.size)
+        step = np.linalg.solve(curvature, phi.T @ (seen - mean) - w)
+        for _ in range(30):
+            after = _log_posterior(seen, expected, start + phi @ (w + step), w + step)
+            if after >= found - 1e-12 * abs(found):
+                break
+            step = step / 2.0
+        w, gain, found = w + step, after - found, max(after, found)
+        eta = start + phi @ w
+        if abs(gain) < 1e-9 * (1.0 + abs(found)):
+            break
+    lower = np.linalg.cholesky((phi.T * (expected * np.exp(eta))) @ phi + np.eye(w.size))
+    root = np.linalg.solve(lower, phi.T).T
+    return _Option(log_prior + found - float(np.log(np.diag(lower)).sum()), eta, root)
+
+
+def _log_posterior(seen: np.ndarray, expected: np.ndarray, eta: np.ndarray, w: np.ndarray) -> float:
+    eta = np.minimum(eta, 50.0)
+    return float(seen @ eta - expected @ np.exp(eta) - 0.5 * w @ w)
+
+
+@lru_cache(maxsize=64)
+def _features(width: float, day_sd: float, week_sd: float) -> np.ndarray:
+    """Return functions on the week, (168, d), whose sum with standard normal weights is the curve before any data."""
+    parts = [np.full((WEEK, 1), _LEVEL_SD), day_sd * np.tile(_waves(24, width), (7, 1))]
+    if week_sd > 0:
+        parts.append(week_sd * _waves(WEEK, _WEEK_WIDTH))
+    found = np.concatenate(parts, axis=1)
+    found.setflags(write=False)
+    return found
+
+
+def _waves(size: int, width: float) -> np.ndarray:
+    """Return sines and cosines, (size, d), that add up to a smooth function on the circle with variance 1."""
+    kernel = circular_kernel(size, width)
+    power = np.fft.rfft(kernel[0] / kernel[0, 0]).real
+    keep = np.flatnonzero(power > 1e-4 * power[0])
+    angle = 2.0 * np.pi * np.outer(np.arange(size), keep) / size
+    scale = np.sqrt(power[keep] * np.where((keep == 0) | (2 * keep == size), 1.0, 2.0) / size)
+    return np.concatenate([np.cos(angle) * scale, (np.sin(angle) * scale)[:, keep > 0]], axis=1)

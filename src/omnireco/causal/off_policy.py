@@ -1,0 +1,516 @@
+"""What another policy would have earned, from a log whose choices were made with known probabilities."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from omnireco._core.checks import check_array, check_integer, check_names, check_number, check_numbers, count_of, shown
+from omnireco._core.random import stream
+from omnireco._kernels.bootstrap import percentile_interval, resampled_means
+from omnireco.data.messages import NEVER, MessageLog
+from omnireco.data.vocabulary import Vocabulary
+from omnireco.errors import EmptyError, ParameterError
+from omnireco.timing.machines import answers_of_people, left_out
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["ESTIMATORS", "OffPolicy", "cross_fitted_rewards", "off_policy"]
+
+ESTIMATORS = ("ips", "snips", "dm", "dr", "sndr")
+"""Inverse propensity scoring, self-normalised, direct method, doubly robust, self-normalised doubly robust."""
+_NEED_MODEL = ("dm", "dr", "sndr")
+_LARGEST, _LEAST_CHANCE = 1e100, 1e-100  # squares of rewards and weights stay finite
+_MOST_ACTIONS = 10_000
+
+
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class OffPolicy:
+    """Values of policies that did not make the log, and whether the log can tell them at all.
+
+    Attributes
+    ----------
+    table : pandas.DataFrame
+        ``policy estimator value low high lift lift_low lift_high``: the mean reward per decision, and its difference
+        to what the logging policy earned on the same rows. Values are NaN where they are refused; ``dm`` never has an
+        interval, because its error is bias, which no resampling sees.
+    diagnostics : pandas.DataFrame
+        One row per policy: ``effective`` (sample size after weighting), ``mean_weight`` with its standard error (1
+        when the propensities are right), ``largest_weight``, ``clipped`` (share of the weight cut off by ``clip``),
+        ``without_support`` (expected share of the policy's choices that the log never makes; NaN when unknown),
+        ``refused`` (why there is no value, or an empty string).
+    logged : float
+        Mean reward of the log.
+    rows, people : int
+        Decisions and the people (or other clusters) that made them.
+    confidence : float
+    n_machine : int
+        Answers of machines, which did not count; 0 where the rewards were numbers.
+    """
+
+    table: pd.DataFrame
+    diagnostics: pd.DataFrame
+    logged: float
+    rows: int
+    people: int
+    confidence: float
+    n_machine: int = 0
+
+    def __repr__(self) -> str:
+        return (
+            f"OffPolicy({count_of(len(self.diagnostics), 'policy', 'policies')}, {count_of(self.rows, 'decision')} of "
+            f"{count_of(self.people, 'person', 'people')}{left_out(self.n_machine)})"
+        )
+
+    def _repr_html_(self) -> str:
+        words = "".join(f"<p>{line}</p>" for line in self.verdict.splitlines())
+        return words + self.table.to_html(index=False, float_format="{:.4f}".format)
+
+    def to_frame(self) -> pd.DataFrame:
+        """Return the table."""
+        return self.table.copy()
+
+    @property
+    def verdict(self) -> str:
+        """What the log can say about each policy, in words, a line each."""
+        best = ("sndr", "dr", "snips", "ips", "dm")  # of those asked for, the first is told
+        lines = []
+        rows: list[dict[str, Any]] = self.table.to_dict("records")  # type: ignore[assignment]
+        for check in self.diagnostics.to_dict("records"):
+            policy = check["policy"]
+            if check["refused"]:
+                lines.append(f"{policy}: no value. {check['refused']}")
+                continue
+            told = min((row for row in rows if row["policy"] == policy), key=lambda row: best.index(row["estimator"]))
+            if np.isnan(told["lift_low"]):
+                lines.append(f"{policy}: {told['value']:.4g} by a reward model alone, which no interval can check.")
+                continue
+            if told["lift_low"] > 0:
+                words = "better than the policy that made the log"
+            elif told["lift_high"] < 0:
+                words = "worse than the policy that made the log"
+            else:
+                words = "not told apart from the policy that made the log"
+            size = f"{check['effective']:,.0f} effective of {self.rows:,} decisions"
+            lines.append(
+                f"{policy}: {words}, {told['lift']:+.4g} ({told['lift_low']:+.4g} to {told['lift_high']:+.4g}) on "
+                f"{self.logged:.4g} by {told['estimator']}; {size}."
+            )
+            if abs(check["mean_weight"] - 1) > 4 * check["mean_weight_se"]:
+                lines[-1] += f" Beware: weights average {check['mean_weight']:.3f}, not 1: the propensities look wrong."
+        return "\n".join(lines)
+
+
+def off_policy(
+    rewards: Any,
+    logged: Any,
+    target: Any,
+    *,
+    actions: Any = None,
+    predicted: Any = None,
+    people: Any = None,
+    estimators: Iterable[str] | None = None,
+    clip: float | None = None,
+    least_effective: float = 1000,
+    confidence: float = 0.95,
+    n_bootstrap: int = 1000,
+    seed: int = 0,
+) -> OffPolicy:
+    """Estimate what other policies would have earned on a log, or refuse.
+
+    Parameters
+    ----------
+    rewards : MessageLog, or array-like of shape (n,)
+        What each logged decision earned. Of a message log: 1 where a person answered. Answers that the log flags as
+        machines' are none, unless a click came later; the result says how many there were.
+    logged : array-like of shape (n,)
+        The probability with which the logging policy made the choice that it made, in (0, 1].
+    target : array-like, or mapping of str to array-like
+        One policy, or several by name. Of shape (n,): the probability that the policy makes the logged choice. Of
+        shape (n, n_actions): its probability of every action (rows sum to 1); then ``actions`` says which was logged.
+    actions : array-like of shape (n,), optional
+        Logged actions, 0 to n_actions - 1. Needed when ``target`` or ``predicted`` has a column per action.
+    predicted : array-like of shape (n, n_actions), optional
+        Rewards foreseen for every action by a model that did not see the row (`cross_fitted_rewards`). Brings the
+        estimators ``dm``, ``dr`` and ``sndr``.
+    people : array-like of shape (n,), optional
+        Who each decision was about. Decisions of one person are not independent, so whole people are resampled.
+    estimators : iterable of str, optional
+        Some of ``ips snips dm dr sndr``; by default all that the input allows.
+    clip : float, optional
+        Largest weight. Cutting weights trades variance for bias; how much was cut is reported.
+    least_effective : float
+        Refuse a policy whose effective sample size (sum w)^2 / sum w^2 is smaller.
+    confidence : float
+        Coverage of the intervals.
+    n_bootstrap, seed : int
+        Resamples of people.
+
+    Returns
+    -------
+    OffPolicy
+
+    Raises
+    ------
+    ParameterError
+        When shapes disagree, a probability lies outside its range, rows of a policy do not sum to 1, or an estimator
+        lacks its input. Nothing is guessed: a missing propensity is an error.
+    EmptyError
+        When there is no decision.
+
+    Notes
+    -----
+    With w = target / logged: ``ips`` = mean(w r); ``snips`` = sum(w r) / sum(w); ``dm`` = mean(sum_a pi(a) q(a));
+    ``dr`` = mean(sum_a pi(a) q(a) + w (r - q)); ``sndr`` divides the correction by sum(w) instead of n. DR is
+    unbiased when the propensities or the reward model are right. Shrunken and switching estimators are left out on
+    purpose: their intervals cover the truth far too seldom unless tuned. Deterministic for a seed. Cost: one pass, and
+    n_bootstrap x people.
+
+    A policy that was learned on these very rows is judged too well. Learn it on earlier ones.
+
+    References
+    ----------
+    Dudik et al. (2014), "Doubly Robust Policy Evaluation and Optimization"; Swaminathan and Joachims (2015), "The
+    Self-Normalized Estimator for Counterfactual Learning"; Kong (1992) for the effective sample size.
+
+    Examples
+    --------
+    Two hours, one read twice as often; the log chose evenly, the new policy always sends at the better one.
+
+    >>> rng = np.random.default_rng(0)
+    >>> hour = rng.integers(0, 2, 6000)
+    >>> read = rng.random(6000) < np.where(hour == 1, 0.2, 0.1)
+    >>> result = off_policy(read, np.full(6000, 0.5), np.tile([0.0, 1.0], (6000, 1)), actions=hour)
+    >>> result.table[["estimator", "value", "lift"]].round(2)
+      estimator  value  lift
+    0       ips    0.2  0.05
+    1     snips    0.2  0.05
+    >>> print(result.verdict.split(",")[0])
+    target: better than the policy that made the log
+    """
+    r, n_machine = _rewards(rewards)
+    n = r.size
+    if n == 0:
+        raise EmptyError("off_policy: there is no decision to learn from.")
+    propensity = _vector(logged, "logged", n)
+    if bad := int(np.count_nonzero(~((propensity > _LEAST_CHANCE) & (propensity <= 1)))):
+        raise ParameterError(
+            f"logged has {count_of(bad, 'probability', 'probabilities')} outside (0, 1]. A choice that was made had a "
+            "chance to be made: leave out decisions without a recorded propensity, or estimate it and say so."
+        )
+    check_number(least_effective, "least_effective", low=1)
+    check_number(confidence, "confidence", above=0, high=0.999)
+    check_integer(n_bootstrap, "n_bootstrap", low=1, high=1_000_000)
+    if clip is not None:
+        check_number(clip, "clip", above=0)
+    policies = dict(target) if isinstance(target, Mapping) else {"target": target}
+    if not policies:
+        raise ParameterError("target names no policy. Write target={'new': chances}.")
+    model = None if predicted is None else _matrix(predicted, "predicted", n)
+    chosen = _actions(actions, n, model)
+    wanted = _estimators(estimators, model is not None)
+    cluster, n_people = _clusters(people, n)
+    size = np.bincount(cluster, minlength=n_people).astype(np.float64)
+
+    rows: list[tuple[Any, ...]] = []
+    checks: list[tuple[Any, ...]] = []
+    for name, given in policies.items():
+        share, every = _chances(given, f"target {shown(name)}" if isinstance(target, Mapping) else "target", n, chosen)
+        weight = share / propensity
+        effective = float(weight.sum() ** 2 / max((weight**2).sum(), 1e-300))
+        used = weight if clip is None else np.minimum(weight, clip)
+        clipped = float(1 - used.sum() / weight.sum()) if weight.any() else 0.0
+        # Standard error of the mean weight over people, whose decisions hang together.
+        deviation = np.bincount(cluster, weights=weight - weight.mean(), minlength=n_people)
+        error = float(np.sqrt((deviation**2).sum()) / n)
+        refused = _refusal(effective, least_effective)
+        unseen = _without_support(every, chosen)
+        checks.append((name, effective, weight.mean(), error, weight.max(), clipped, unseen, refused))
+        columns = {"n": size, "r": r, "w": used, "wr": used * r}
+        if model is not None and chosen is not None:
+            if every is None:
+                raise ParameterError(
+                    f"dm, dr and sndr need the policy's chance of every action: pass target as ({n}, n_actions)."
+                )
+            if every.shape != model.shape:
+                raise ParameterError(
+                    f"target has the shape {every.shape} and predicted {model.shape}: they must agree."
+                )
+            columns["q"] = (every * model).sum(axis=1)
+            columns["wd"] = used * (r - model[np.arange(n), chosen])
+        sums = {
+            key: value if key == "n" else np.bincount(cluster, weights=value, minlength=n_people)
+            for key, value in columns.items()
+        }
+        point = {key: float(value.mean()) for key, value in sums.items()}
+        keys = list(sums)
+        draws = resampled_means(np.column_stack([sums[key] for key in keys]), n_draws=n_bootstrap, seed=seed)
+        drawn = {key: draws[:, i] for i, key in enumerate(keys)}
+        base, base_drawn = point["r"] / point["n"], drawn["r"] / drawn["n"]
+        for estimator in wanted:
+            if refused:
+                rows.append((name, estimator, *[np.nan] * 6))
+                continue
+            value = float(_estimate(estimator, point))
+            if estimator == "dm":
+                rows.append((name, estimator, value, np.nan, np.nan, value - base, np.nan, np.nan))
+                continue
+            values = _estimate(estimator, drawn)
+            low, high = percentile_interval(np.column_stack([values, values - base_drawn]), confidence)
+            rows.append((name, estimator, value, low[0], high[0], value - base, low[1], high[1]))
+
+    import pandas as pd
+
+    return OffPolicy(
+        table=pd.DataFrame(
+            rows, columns=["policy", "estimator", "value", "low", "high", "lift", "lift_low", "lift_high"]
+        ),
+        diagnostics=pd.DataFrame(
+            checks,
+            columns=[
+                "policy",
+                "effective",
+                "mean_weight",
+                "mean_weight_se",
+                "largest_weight",
+                "clipped",
+                "without_support",
+                "refused",
+            ],
+        ),
+        logged=float(r.mean()),
+        rows=n,
+        people=n_people,
+        confidence=confidence,
+        n_machine=n_machine,
+    )
+
+
+def cross_fitted_rewards(
+    contexts: Any,
+    actions: Any,
+    rewards: Any,
+    *,
+    n_actions: int | None = None,
+    people: Any = None,
+    model: Any = None,
+    folds: int = 5,
+    seed: int = 0,
+) -> np.ndarray:
+    """Foresee the reward of every action in every logged context, by models that never saw the row's person.
+
+    Parameters
+    ----------
+    contexts : array-like of shape (n, d)
+        Numbers known before the choice.
+    actions : array-like of shape (n,)
+        Logged actions, 0 to n_actions - 1.
+    rewards : MessageLog, or array-like of shape (n,)
+        Of a message log as in `off_policy`.
+    n_actions : int, optional
+        Number of actions; by default one more than the largest.
+    people : array-like of shape (n,), optional
+        Who each decision was about; a person's decisions stay in one fold.
+    model : scikit-learn classifier or regressor, optional
+        Cloned for every fold. By default a logistic regression when rewards are 0 and 1, else a ridge regression, on
+        standardised contexts and an indicator of the action.
+    folds : int
+        Number of parts.
+    seed : int
+        Names the deal of people into folds.
+
+    Returns
+    -------
+    ndarray of shape (n, n_actions), float64
+        What ``off_policy(predicted=)`` takes.
+
+    Raises
+    ------
+    ParameterError
+        When shapes disagree, there are fewer people than folds, or a context is not finite.
+
+    References
+    ----------
+    Chernozhukov et al. (2018), "Double/Debiased Machine Learning", for the cross-fitting.
+
+    Examples
+    --------
+    >>> rng = np.random.default_rng(0)
+    >>> x, a = rng.normal(size=(400, 1)), rng.integers(0, 2, 400)
+    >>> found = cross_fitted_rewards(x, a, x[:, 0] + 2 * a)
+    >>> round(float((found[:, 1] - found[:, 0]).mean()), 1)
+    2.0
+    """
+    from sklearn.base import clone, is_classifier
+    from sklearn.linear_model import LogisticRegression, Ridge
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+
+    r, _ = _rewards(rewards)
+    n = r.size
+    x = _matrix(contexts, "contexts", n)
+    chosen = _actions(actions, n, None)
+    if chosen is None:
+        raise ParameterError("actions says which action each row took; it is missing.")
+    check_integer(folds, "folds", low=2)
+    total = (
+        int(chosen.max(initial=-1)) + 1
+        if n_actions is None
+        else check_integer(n_actions, "n_actions", low=1, high=_MOST_ACTIONS)
+    )
+    if chosen.max(initial=-1) >= total:
+        raise ParameterError(
+            f"actions holds {int(chosen.max())}, and n_actions is {total}: the largest is {total - 1}."
+        )
+    cluster, n_people = _clusters(people, n)
+    if n_people < folds:
+        raise ParameterError(f"{n_people} people cannot be dealt into {folds} folds. Pass folds={max(n_people, 2)}.")
+    fold = np.empty(n_people, np.int64)
+    fold[stream(seed, "offpolicy/folds").permutation(n_people)] = np.arange(n_people) % folds
+    fold = fold[cluster]
+    if model is None:
+        binary = bool(np.isin(r, (0.0, 1.0)).all())
+        model = make_pipeline(StandardScaler(), LogisticRegression(max_iter=500) if binary else Ridge(1.0))
+    elif not callable(getattr(model, "fit", None)) or isinstance(model, type):
+        raise ParameterError(f"model must be an estimator of scikit-learn, such as Ridge(). Got {shown(model)}.")
+    indicator = np.eye(total)
+    found = np.empty((n, total))
+    for part in range(folds):
+        inside, outside = fold == part, fold != part
+        known = r[outside]
+        if is_classifier(model) and np.unique(known).size == 1:
+            found[inside] = known[0]
+            continue
+        fitted = clone(model).fit(np.column_stack([x[outside], indicator[chosen[outside]]]), known)
+        for action in range(total):
+            asked = np.column_stack([x[inside], np.broadcast_to(indicator[action], (int(inside.sum()), total))])
+            if is_classifier(model):
+                found[inside, action] = fitted.predict_proba(asked) @ fitted.classes_
+            else:
+                found[inside, action] = fitted.predict(asked)
+    return found
+
+
+def _estimate(name: str, mean: Mapping[str, Any]) -> Any:
+    """Return one estimator from means over people of sums over their decisions; scalars or draws alike."""
+    n = mean["n"]
+    with np.errstate(invalid="ignore", divide="ignore"):
+        if name == "ips":
+            return mean["wr"] / n
+        if name == "snips":
+            return mean["wr"] / mean["w"]
+        if name == "dm":
+            return mean["q"] / n
+        if name == "dr":
+            return (mean["q"] + mean["wd"]) / n
+        return mean["q"] / n + mean["wd"] / mean["w"]
+
+
+def _refusal(effective: float, least: float) -> str:
+    """Return why a policy gets no value, or an empty string."""
+    if effective >= least:
+        return ""
+    return (
+        f"The log holds {effective:,.1f} effective decisions for it, and {least:,.0f} are the least that are believed. "
+        "Choose a policy nearer to the logged one, explore more, or lower least_effective= and say so."
+    )
+
+
+def _without_support(every: np.ndarray | None, chosen: np.ndarray | None) -> float:
+    """Return the policy's expected share of choices of actions that the log never made; NaN when unknown."""
+    if every is None or chosen is None:
+        return float("nan")
+    never = np.bincount(chosen, minlength=every.shape[1]) == 0
+    return float(every[:, never].sum(axis=1).mean())
+
+
+def _chances(given: Any, name: str, n: int, chosen: np.ndarray | None) -> tuple[np.ndarray, np.ndarray | None]:
+    """Return the chance of the logged choice (n,), and of every action where it was given."""
+    array = check_numbers(given, name)
+    if array.ndim == 1:
+        share, every = _vector(array, name, n), None
+    else:
+        every = _matrix(array, name, n)
+        if chosen is None:
+            raise ParameterError(f"{name} has a column per action, so actions= must say which was logged.")
+        if chosen.max(initial=0) >= every.shape[1]:
+            raise ParameterError(f"actions holds {int(chosen.max())}, and {name} has {every.shape[1]} columns.")
+        off = np.abs(every.sum(axis=1) - 1) > 1e-6
+        if off.any():
+            raise ParameterError(f"{name}: {int(off.sum()):,} rows do not sum to 1. Normalise over allowed actions.")
+        share = every[np.arange(n), chosen]
+    lowest, highest = (share, share) if every is None else (every, every)
+    if lowest.min() < 0 or highest.max() > 1 + 1e-9:
+        raise ParameterError(f"{name} holds numbers outside [0, 1]: it must be probabilities.")
+    return share, every
+
+
+def _actions(actions: Any, n: int, model: np.ndarray | None) -> np.ndarray | None:
+    if actions is None:
+        if model is not None:
+            raise ParameterError("predicted has a column per action, so actions= must say which was logged.")
+        return None
+    chosen = check_array(actions, "actions")
+    if chosen.shape != (n,) or not np.issubdtype(chosen.dtype, np.integer) or chosen.min(initial=0) < 0:
+        raise ParameterError(f"actions must be {n:,} integers from 0. Got {chosen.dtype} of shape {chosen.shape}.")
+    if model is not None and chosen.max(initial=0) >= model.shape[1]:
+        raise ParameterError(f"actions holds {int(chosen.max())}, and predicted has {model.shape[1]} columns.")
+    return chosen.astype(np.int64)
+
+
+def _estimators(given: Iterable[str] | None, has_model: bool) -> tuple[str, ...]:
+    if given is None:
+        return tuple(name for name in ESTIMATORS if has_model or name not in _NEED_MODEL)
+    names = check_names(given, "estimators")
+    for name in names:
+        if not isinstance(name, str) or name not in ESTIMATORS:
+            raise ParameterError(f"estimators must be some of {', '.join(ESTIMATORS)}. Got {shown(name)}.")
+        if name in _NEED_MODEL and not has_model:
+            raise ParameterError(f"{name} needs predicted=, the rewards that a model foresees (cross_fitted_rewards).")
+    return names
+
+
+def _clusters(people: Any, n: int) -> tuple[np.ndarray, int]:
+    """Return a code per row and the number of distinct ones."""
+    if people is None:
+        return np.arange(n), n
+    given = check_array(people, "people")
+    if given.shape != (n,):
+        raise ParameterError(f"people must have one entry per decision, {n:,}. Got the shape {given.shape}.")
+    distinct, code = Vocabulary.encode(given, "people")
+    return code, len(distinct)
+
+
+def _rewards(given: Any) -> tuple[np.ndarray, int]:
+    """Return rewards as float64 (n,), and how many answers of machines are none of them."""
+    if not isinstance(given, MessageLog):
+        return _vector(given, "rewards"), 0
+    answered_at, n_machine = answers_of_people(given)
+    return (answered_at != NEVER).astype(np.float64), n_machine
+
+
+def _vector(values: Any, name: str, n: int | None = None) -> np.ndarray:
+    array = check_numbers(values, name)
+    if array.ndim != 1 or (n is not None and array.size != n):
+        raise ParameterError(f"{name} must have one number per decision{f', {n:,}' if n else ''}. Got {array.shape}.")
+    return _finite(array, name)
+
+
+def _matrix(values: Any, name: str, n: int) -> np.ndarray:
+    array = check_numbers(values, name)
+    if array.ndim != 2 or array.shape[0] != n:
+        raise ParameterError(f"{name} must have {n:,} rows and a column each. Got the shape {array.shape}.")
+    return _finite(array, name)
+
+
+def _finite(array: np.ndarray, name: str) -> np.ndarray:
+    bad = int(array.size - np.isfinite(array).sum())
+    if bad:
+        raise ParameterError(f"{name} holds {bad:,} numbers that are missing or not finite. Leave those decisions out.")
+    if np.abs(array).max(initial=0.0) > _LARGEST:
+        raise ParameterError(f"{name} holds numbers beyond {_LARGEST:g}, whose squares have no place. Scale them down.")
+    return array

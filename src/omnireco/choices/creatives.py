@@ -1,0 +1,620 @@
+"""Which image or text of an item to show to whom: hierarchical logistic regression and Thompson sampling."""
+
+from __future__ import annotations
+
+import logging
+import warnings
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
+
+import numpy as np
+
+from omnireco._core.checks import (
+    check_choice,
+    check_duration,
+    check_instant,
+    check_integer,
+    check_known,
+    check_names,
+    check_number,
+    count_of,
+    no_such,
+)
+from omnireco._core.random import stream
+from omnireco.choices.propensity import thompson_propensities
+from omnireco.data.frames.columns import open_frame
+from omnireco.data.messages import NEVER, MessageLog
+from omnireco.data.vocabulary import NONE, Vocabulary, match
+from omnireco.errors import DataWarning, EmptyError, ParameterError, SchemaError
+from omnireco.timing.machines import answers_of_people, left_out
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["CreativeChoices", "CreativeModel", "Creatives"]
+
+_ENOUGH_TO_WARN = 20
+_LOG = logging.getLogger(__name__)
+_ROWS = 1 << 15
+_FITTED = ("weights", "spread", "item_offset", "creative_offset", "lean", "variance", "strays")
+_PSEUDO = (1.0, 10.0)  # answers and messages that the base rate has beforehand: Beta(1, 9)
+
+
+class Offsets(NamedTuple):
+    """What is subtracted or asked for because of what each person saw before, (n, width) or (n,)."""
+
+    fatigue: np.ndarray
+    current: np.ndarray
+    patient: np.ndarray
+
+
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class CreativeChoices:
+    """A creative for each person and item, and the probability that it was chosen with.
+
+    Parameters
+    ----------
+    users, items, creatives : Vocabulary
+    user, item, creative : ndarray of shape (n,), int32
+        ``creative`` is -1 where the item has none that may be shown.
+    propensity : ndarray of shape (n,), float64
+        Store it with the message: replay starts from it.
+    probability : ndarray of shape (n,), float64
+        Chance of an answer that is believed, with this creative.
+    """
+
+    users: Vocabulary
+    items: Vocabulary
+    creatives: Vocabulary
+    user: np.ndarray
+    item: np.ndarray
+    creative: np.ndarray
+    propensity: np.ndarray
+    probability: np.ndarray
+
+    def __post_init__(self) -> None:
+        for array in (self.user, self.item, self.creative, self.propensity, self.probability):
+            array.setflags(write=False)
+
+    def __len__(self) -> int:
+        return int(self.user.size)
+
+    def __repr__(self) -> str:
+        return f"CreativeChoices({count_of(len(self), 'choice')}, {count_of(len(self.creatives), 'creative')})"
+
+    def to_frame(self) -> pd.DataFrame:
+        """Return ``user_id item_id creative_id propensity probability``, without items that have no creative."""
+        import pandas as pd
+
+        rows = np.flatnonzero(self.creative >= 0)
+        return pd.DataFrame(
+            {
+                "user_id": self.users.decode(self.user[rows]),
+                "item_id": self.items.decode(self.item[rows]),
+                "creative_id": self.creatives.decode(self.creative[rows]),
+                "propensity": self.propensity[rows],
+                "probability": self.probability[rows],
+            }
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Creatives:
+    """Chooses among the images or texts of an item for each person: parameters only.
+
+    ``logit p = item + creative + g'w + u'W g``: what the item gets anyway, what is special about the creative, what its
+    tags g do for everybody, and for people with interests u. The item's own level takes away what the recommendation
+    earns, so a creative is judged against the others of its item; tags let a new creative start with what is known.
+
+    Parameters
+    ----------
+    floor : float, default 0.05
+        Share of choices that is even over the creatives of the item, kept for replay.
+    exploration : float, default 1
+        Width of the draws in posterior standard deviations.
+    recovery : duration or None, default "3D"
+        Half-life after which a creative that was just shown to a person is fresh again. None: it never tires.
+    fatigue : float, default 0.5
+        What a creative that was shown a moment ago loses, in log-odds.
+    stickiness : float, default 0.8
+        A person who has seen a creative of the item keeps it unless another is better with this probability; 0 changes
+        freely. Faces that change at every visit confuse.
+    patience : int, default 3
+        How many times a creative is shown to a person before change is free.
+
+    Raises
+    ------
+    ParameterError
+        When a parameter lies outside its range.
+
+    References
+    ----------
+    Chapelle and Li (2011) for logistic Thompson sampling with a Laplace approximation; Yancey and Settles (2020), A
+    sleeping, recovering bandit algorithm for optimizing recurring notifications (2^-(days / half-life)).
+
+    Examples
+    --------
+    >>> import numpy as np, pandas as pd
+    >>> rng = np.random.default_rng(0)
+    >>> art = pd.DataFrame({"creative_id": ["calm", "loud"], "item_id": "film", "action": [0.0, 1.0]})
+    >>> people = pd.DataFrame({"user_id": np.arange(200), "likes_action": np.arange(200) % 2 * 1.0})
+    >>> user, shown = rng.integers(0, 200, 4000), rng.integers(0, 2, 4000)
+    >>> sent = pd.Timestamp("2025-05-01", tz="UTC") + pd.to_timedelta(np.arange(4000), "min")
+    >>> taken = rng.random(4000) < np.where(user % 2 == shown, 0.4, 0.1)
+    >>> log = MessageLog.from_frame(pd.DataFrame({
+    ...     "user_id": user, "item_id": "film", "creative_id": np.array(["calm", "loud"])[shown], "channel": "web",
+    ...     "sent_at": sent, "responded_at": sent.where(taken), "propensity": 0.5}))
+    >>> model = Creatives(floor=0.0).fit(log, art, people)
+    >>> chosen = model.choose(pd.DataFrame({"user_id": [2, 3], "item_id": "film"}), at="2025-06-01")
+    >>> chosen.to_frame()[["user_id", "creative_id"]].values.tolist()
+    [[2, 'calm'], [3, 'loud']]
+    """
+
+    floor: float = 0.05
+    exploration: float = 1.0
+    recovery: Any = "3D"
+    fatigue: float = 0.5
+    stickiness: float = 0.8
+    patience: int = 3
+
+    def __post_init__(self) -> None:
+        check_number(self.floor, "floor", low=0.0, high=1.0)
+        check_number(self.exploration, "exploration", low=0.0)
+        if self.recovery is not None:
+            check_duration(self.recovery, "recovery")
+        check_number(self.fatigue, "fatigue", low=0.0)
+        check_number(self.stickiness, "stickiness", low=0.0, high=1.0)
+        check_integer(self.patience, "patience", low=1)
+
+    def fit(self, messages: MessageLog, creatives: Any, people: Any = None) -> CreativeModel:
+        """Learn from what was shown and answered.
+
+        Parameters
+        ----------
+        messages : MessageLog
+            With ``creative_id``; one row per impression, on any channel. Only creatives of the frame count.
+        creatives : pandas, polars or pyarrow frame
+            ``creative_id``, ``item_id``, and one column of numbers per tag (0 and 1, or strengths).
+        people : frame, optional
+            ``user_id`` and one column of numbers per interest, scaled to about 1. Others are taken as average.
+
+        Returns
+        -------
+        CreativeModel
+
+        Raises
+        ------
+        SchemaError
+            When a column is missing or of the wrong kind, or a creative is listed twice.
+        EmptyError
+            When there is no creative.
+
+        Notes
+        -----
+        Answers that the log flags as machines' (``machine`` of 0.5 or more) are none, unless a click came later; the
+        model says how many there were.
+
+        Newton's method with the offsets of creatives and items eliminated, so its cost is that of the tags alone:
+        O(n p^2) a step for p = tags x (1 + interests). How far items and creatives stray is learned by expectation
+        maximisation. The base rate has the prior Beta(1, 9), as if ten messages had been sent and one answered: it
+        matters to the first few dozen messages only. Deterministic.
+
+        Warns
+        -----
+        DataWarning
+            When no message, of 20 or more with a creative, shows one of the frame.
+        """
+        if not isinstance(messages, MessageLog):
+            raise SchemaError(f"Creatives.fit takes a MessageLog. Got {type(messages).__name__}.")
+        known, items, item, tags = _read_creatives(creatives)
+        users, interests = _read_people(people)
+        use = np.flatnonzero(messages.creative >= 0)
+        code = match(known, messages.creatives, ("creatives", "the message log"))[messages.creative[use]]
+        _warn_of_strangers(code)
+        use, code = use[code >= 0], code[code >= 0]
+        row = np.full(use.size, NONE)
+        if len(users):
+            row = match(users, messages.users, ("people", "the message log"))[messages.user[use]]
+        answered_at, n_machine = answers_of_people(messages)
+        found = _laplace(code, row, (answered_at[use] != NEVER).astype(np.float64), item, len(items), tags, interests)
+        fitted: dict[str, Any] = dict(zip(_FITTED, found, strict=True))
+        model = CreativeModel(
+            self, known, items, item, tags, users, interests, **fitted, n_messages=int(use.size), n_machine=n_machine
+        )
+        _LOG.info("fit %r", model)
+        return model
+
+    def __getattr__(self, name: str) -> NoReturn:
+        """Say how to get a model, when one of its verbs is called on the parameters."""
+        no_such(self, name, ("choose", "chances", "probability"), "fit(messages, creatives, people)")
+
+
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class CreativeModel:
+    """What is known of every creative; made by `Creatives.fit`.
+
+    Attributes
+    ----------
+    parameters : Creatives
+    creatives, items, users : Vocabulary
+    item : ndarray of shape (n_creatives,), int32
+        The item that each belongs to.
+    tags : ndarray of shape (n_creatives, q)
+    interests : ndarray of shape (n_users, m)
+    weights : ndarray of shape (1 + q + m q,)
+        Intercept, tags, and interests times tags.
+    spread : ndarray, square
+        Posterior covariance of ``weights``.
+    item_offset, creative_offset : ndarray
+        Log-odds.
+    lean : ndarray of shape (n_creatives, 1 + q + m q)
+        How a creative's offset moves when the weights do.
+    variance : ndarray of shape (n_creatives,)
+        Of a creative's offset, given the weights.
+    strays : ndarray of shape (2,)
+        Standard deviation of items and of creatives, in log-odds.
+    n_messages, n_machine : int
+        Messages learned from, and answers of machines, which did not count.
+    """
+
+    parameters: Creatives
+    creatives: Vocabulary
+    items: Vocabulary
+    item: np.ndarray
+    tags: np.ndarray
+    users: Vocabulary
+    interests: np.ndarray
+    weights: np.ndarray
+    spread: np.ndarray
+    item_offset: np.ndarray
+    creative_offset: np.ndarray
+    lean: np.ndarray
+    variance: np.ndarray
+    strays: np.ndarray
+    n_messages: int
+    n_machine: int = 0
+
+    def __post_init__(self) -> None:
+        for name in ("item", "tags", "interests", "weights", "spread", "item_offset", "creative_offset", "lean"):
+            getattr(self, name).setflags(write=False)
+        self.variance.setflags(write=False)
+        self.strays.setflags(write=False)
+
+    def __repr__(self) -> str:
+        return (
+            f"CreativeModel({count_of(len(self.creatives), 'creative')} of {count_of(len(self.items), 'item')}, "
+            f"{count_of(self.tags.shape[1], 'tag')}, {count_of(self.n_messages, 'message')}{left_out(self.n_machine)})"
+        )
+
+    def choose(
+        self,
+        pairs: Any,
+        *,
+        at: Any,
+        shown: MessageLog | None = None,
+        asleep: Iterable[Any] = (),
+        seed: int = 0,
+        missing: str = "raise",
+    ) -> CreativeChoices:
+        """Choose a creative for each person and item.
+
+        Parameters
+        ----------
+        pairs : frame
+            ``user_id`` and ``item_id``, such as ``recs.to_frame()``. Repeated pairs get the same creative.
+        at : datetime, date or str
+            When it will be shown; draws belong to (seed, day, person, item).
+        shown : MessageLog, optional
+            What people have seen; only what was sent before ``at`` counts. Without it nothing tires and nothing sticks.
+        asleep : iterable of ids
+            Creatives that may not be shown now.
+        seed : int
+        missing : {"raise", "ignore"}
+            Whether a creative in ``asleep`` that the model does not know is an error or means nothing.
+
+        Returns
+        -------
+        CreativeChoices
+            One row per distinct pair, in the order of (user, item).
+
+        Raises
+        ------
+        ParameterError
+            When ``asleep`` names a creative that the model does not know.
+        SchemaError
+            When ``shown`` is no MessageLog, or ids are of another kind than the model's.
+        """
+        check_choice(missing, "missing", ("raise", "ignore"))
+        if shown is not None and not isinstance(shown, MessageLog):
+            raise SchemaError(f"shown must be a MessageLog. Got {type(shown).__name__}.")
+        at_us = check_instant(at, "at")
+        opened = open_frame(pairs, "CreativeModel.choose", needed=("user_id", "item_id"))
+        users, user = opened.ids("user_id")
+        items, item = opened.ids("item_id")
+        pair = np.unique(user.astype(np.int64) * max(1, len(items)) + item) if user.size else np.empty(0, np.int64)
+        user, item = (pair // max(1, len(items))).astype(np.int32), (pair % max(1, len(items))).astype(np.int32)
+        awake = np.ones(len(self.creatives), np.bool_)
+        tired = check_known(check_names(asleep, "asleep"), self.creatives.ids.tolist(), "asleep", missing=missing)
+        awake[self.creatives.codes(list(tired))] = False
+        table = _by_item(self.item, awake, len(self.items))
+        mine = self.items.codes(items.ids, missing="none")[item] if len(items) else np.empty(0, np.int32)
+        options = np.where(mine[:, None] >= 0, table[mine], NONE)
+        person = self.users.codes(users.ids, missing="none")[user] if len(self.users) else np.full(user.size, NONE)
+        before = self._before(shown, users, user, options, at_us)
+        chance = self._policy(options, person, before)
+        coin = _coins(seed, at_us, users.ids[user], items.ids[item])
+        below = np.cumsum(chance, axis=1)
+        spot = np.minimum((coin[:, None] >= below).sum(axis=1), options.shape[1] - 1)
+        spot = np.where(chance[np.arange(user.size), spot] > 0, spot, chance.argmax(axis=1))
+        picked = options[np.arange(user.size), spot].astype(np.int32)
+        propensity = np.where(picked >= 0, chance[np.arange(user.size), spot], 0.0)
+        logit = self._scores(picked[:, None], person)[0][:, 0]
+        belief = np.where(picked >= 0, 1.0 / (1.0 + np.exp(-logit)), np.nan)
+        return CreativeChoices(users, items, self.creatives, user, item, picked, propensity, belief)
+
+    def chances(self, messages: MessageLog) -> np.ndarray:
+        """Return the probability that this policy would have shown the creative that each message showed, (n,).
+
+        For replay: ``om.causal.off_policy(log, log.propensity, model.chances(log), people=log.user)``. Nothing of
+        the past is taken into account here, no fatigue and no stickiness. NaN where a message has no known creative.
+        """
+        if not isinstance(messages, MessageLog):
+            raise SchemaError(f"CreativeModel.chances takes a MessageLog. Got {type(messages).__name__}.")
+        code = np.full(len(messages), NONE, np.int64)
+        some = np.flatnonzero(messages.creative >= 0)
+        code[some] = self.creatives.codes(messages.creatives.ids, missing="none")[messages.creative[some]]
+        known = np.flatnonzero(code >= 0)
+        table = _by_item(self.item, np.ones(len(self.creatives), np.bool_), len(self.items))
+        options = table[self.item[code[known]]]
+        person = self.users.codes(messages.users.ids, missing="none")[messages.user[known]]
+        chance = self._policy(options, person, None)
+        found = np.full(len(messages), np.nan)
+        found[known] = np.where(options == code[known][:, None], chance, 0.0).sum(axis=1)
+        return found
+
+    def probability(self, user_ids: Any, creative_ids: Any) -> np.ndarray:
+        """Return the chance of an answer of people to creatives, row by row, float64 (n,)."""
+        code = self.creatives.codes(creative_ids)
+        person = self.users.codes(user_ids, missing="none")
+        if person.size != code.size:
+            raise ParameterError(
+                f"probability: {person.size:,} people and {code.size:,} creatives. Give one each per row."
+            )
+        return np.asarray(1.0 / (1.0 + np.exp(-self._scores(code[:, None].astype(np.int64), person)[0][:, 0])))
+
+    def to_frame(self) -> pd.DataFrame:
+        """Return one row per creative: ``creative_id item_id offset sd``, in log-odds beside what its tags say."""
+        import pandas as pd
+
+        unsure = np.einsum("ci,ij,cj->c", self.lean, self.spread, self.lean)
+        return pd.DataFrame(
+            {
+                "creative_id": self.creatives.ids,
+                "item_id": self.items.decode(self.item),
+                "offset": self.creative_offset,
+                "sd": np.sqrt(self.variance + unsure),
+            }
+        )
+
+    def _scores(self, options: np.ndarray, person: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return mean and standard deviation of the log-odds of each option, (n, width).
+
+        What an item's own level adds to the doubt is common to its creatives and left out.
+        """
+        mean, width = np.empty(options.shape), np.empty(options.shape)
+        for start in range(0, options.shape[0], 4096):
+            rows = slice(start, start + 4096)
+            code = np.maximum(options[rows], 0)
+            for column in range(options.shape[1]):
+                c = code[:, column]
+                x = _design(c, person[rows], self.tags, self.interests)
+                mean[rows, column] = x @ self.weights + self.item_offset[self.item[c]] + self.creative_offset[c]
+                z = x - self.lean[c]
+                width[rows, column] = np.sqrt(np.maximum(((z @ self.spread) * z).sum(axis=1) + self.variance[c], 0.0))
+        return mean, width
+
+    def _policy(self, options: np.ndarray, person: np.ndarray, before: Offsets | None) -> np.ndarray:
+        """Return the probability of each option, (n, width); 0 for none."""
+        open_ = options >= 0
+        mean, width = self._scores(options, person)
+        if before is not None:
+            mean = mean - before.fatigue
+        chance = thompson_propensities(mean, self.parameters.exploration * width, eligible=open_)
+        if before is not None and self.parameters.stickiness > 0:
+            chance = self._sticky(chance, mean, width, open_, before)
+        even = open_ / np.maximum(open_.sum(axis=1, keepdims=True), 1)
+        floor = self.parameters.floor
+        total = chance.sum(axis=1, keepdims=True)
+        return np.where(open_, (1.0 - floor) * chance / np.where(total > 0, total, 1.0) + floor * even, 0.0)
+
+    def _sticky(
+        self, chance: np.ndarray, mean: np.ndarray, width: np.ndarray, open_: np.ndarray, before: Offsets
+    ) -> np.ndarray:
+        """Keep what a person saw last, unless another is better with the probability asked for."""
+        from scipy.special import ndtr
+
+        row = np.arange(len(mean))
+        now = np.maximum(before.current, 0)
+        own = mean[row, now] + before.fatigue[row, now]  # being seen again is what sticking means: it does not tire
+        gap = (mean - own[:, None]) / np.maximum(np.sqrt(width**2 + width[row, now][:, None] ** 2), 1e-12)
+        better = np.where(open_, ndtr(gap), 0.0)
+        better[row, now] = 0.0
+        keep = (before.current >= 0) & before.patient & (better.max(axis=1) <= self.parameters.stickiness)
+        only = np.zeros_like(chance)
+        only[row, now] = 1.0
+        return np.where(keep[:, None], only, chance)
+
+    def _before(
+        self, shown: MessageLog | None, users: Vocabulary, user: np.ndarray, options: np.ndarray, at_us: int
+    ) -> Offsets | None:
+        """Return how tired each option is, and which option was seen last and may stay."""
+        if shown is None or not options.size:
+            return None
+        rule = self.parameters
+        past = np.flatnonzero((shown.sent_at < at_us) & (shown.creative >= 0))
+        code = self.creatives.codes(shown.creatives.ids, missing="none")[shown.creative[past]].astype(np.int64)
+        who = users.codes(shown.users.ids, missing="none")[shown.user[past]].astype(np.int64)
+        past, code, who = (array[(code >= 0) & (who >= 0)] for array in (past, code, who))
+        key = who * len(self.creatives) + code
+        keys, first, times = np.unique(key[::-1], return_index=True, return_counts=True)
+        last = shown.sent_at[past][::-1][first] if past.size else np.empty(0, np.int64)
+        wanted = user.astype(np.int64)[:, None] * len(self.creatives) + np.maximum(options, 0)
+        spot = np.minimum(np.searchsorted(keys, wanted), max(0, keys.size - 1))
+        seen = (keys[spot] == wanted) & (options >= 0) if keys.size else np.zeros(options.shape, np.bool_)
+        when = np.where(seen, last[spot], NEVER) if keys.size else np.full(options.shape, NEVER)
+        age = np.where(seen, at_us - when, 0)
+        tired = np.zeros(options.shape)
+        if rule.recovery is not None:
+            tired = np.where(seen, rule.fatigue * 0.5 ** (age / check_duration(rule.recovery, "recovery")), 0.0)
+        latest = np.where(seen.any(axis=1), when.argmax(axis=1), NONE)
+        count = np.where(seen, times[spot], 0) if keys.size else np.zeros(options.shape, np.int64)
+        patient = count[np.arange(len(options)), np.maximum(latest, 0)] < rule.patience
+        return Offsets(tired, latest, patient)
+
+
+def _read_creatives(frame: Any) -> tuple[Vocabulary, Vocabulary, np.ndarray, np.ndarray]:
+    """Return creatives, items, the item of each creative, and its tags (n_creatives, q)."""
+    opened = open_frame(frame, "Creatives.fit", needed=("creative_id", "item_id"))
+    if opened.others:
+        opened = open_frame(frame, "Creatives.fit", needed=("creative_id", "item_id", *opened.others))
+    known, code = opened.ids("creative_id")
+    items, item = opened.ids("item_id")
+    if not len(known):
+        raise EmptyError("Creatives.fit: the frame of creatives is empty.")
+    if len(known) < code.size:
+        raise SchemaError(
+            f"Creatives.fit: {code.size - len(known):,} creatives are listed twice. A creative belongs to one item: "
+            "frame.drop_duplicates('creative_id')."
+        )
+    order = np.argsort(code)
+    names = [name for name in opened.columns if name not in ("creative_id", "item_id")]
+    tags = [_number_column(opened, name)[order] for name in names]
+    return known, items, item[order], np.stack(tags, axis=1) if tags else np.empty((code.size, 0))
+
+
+def _read_people(frame: Any) -> tuple[Vocabulary, np.ndarray]:
+    """Return people and their interests (n_users, m)."""
+    if frame is None:
+        return Vocabulary(np.empty(0, np.int64)), np.empty((0, 0))
+    opened = open_frame(frame, "Creatives.fit", needed=("user_id",))
+    opened = open_frame(frame, "Creatives.fit", needed=("user_id", *opened.others))
+    users, user = opened.ids("user_id")
+    if len(users) < user.size:
+        raise SchemaError(f"Creatives.fit: {user.size - len(users):,} people are listed twice in the frame of people.")
+    order = np.argsort(user)
+    interests = [_number_column(opened, name)[order] for name in opened.columns if name != "user_id"]
+    return users, np.stack(interests, axis=1) if interests else np.empty((user.size, 0))
+
+
+def _warn_of_strangers(code: np.ndarray) -> None:
+    """Say that no message showed a creative of the frame: nothing can be learned of them, only assumed."""
+    if code.size >= _ENOUGH_TO_WARN and (code < 0).all():
+        warnings.warn(
+            f"Creatives.fit: none of {count_of(code.size, 'message')} with a creative shows one of the frame: all are "
+            "taken for new. Compare messages['creative_id'] with creatives['creative_id'].",
+            DataWarning,
+            stacklevel=3,
+        )
+
+
+def _number_column(opened: Any, name: str) -> np.ndarray:
+    import pyarrow.types as pt
+
+    if pt.is_boolean(opened.columns[name].type):
+        return np.asarray(opened.flags(name, missing=False), np.float64)
+    return np.asarray(opened.numbers(name))
+
+
+def _design(code: np.ndarray, person: np.ndarray, tags: np.ndarray, interests: np.ndarray) -> np.ndarray:
+    """Return rows of 1, tags, and interests times tags, (n, 1 + q + m q); strangers have no interests."""
+    g = tags[code]
+    u = np.zeros((len(g), interests.shape[1]))
+    if len(interests):
+        u[person >= 0] = interests[person[person >= 0]]
+    crossed = (u[:, :, None] * g[:, None, :]).reshape(len(g), -1)
+    return np.concatenate([np.ones((len(g), 1)), g, crossed], axis=1)
+
+
+def _by_item(item: np.ndarray, awake: np.ndarray, n_items: int) -> np.ndarray:
+    """Return the awake creatives of each item, (n_items + 1, most), -1 for none; the last row is no item."""
+    kept = np.flatnonzero(awake)
+    kept = kept[np.argsort(item[kept], kind="stable")]
+    count = np.bincount(item[kept], minlength=n_items)
+    table = np.full((n_items + 1, max(1, int(count.max(initial=0)))), NONE, np.int64)
+    start = np.cumsum(count) - count
+    table[item[kept], np.arange(kept.size) - start[item[kept]]] = kept
+    return table
+
+
+def _coins(seed: int, at_us: int, user_ids: np.ndarray, item_ids: np.ndarray) -> np.ndarray:
+    """Return a number in (0, 1) that belongs to (seed, day, user, item)."""
+    from omnireco.timing.explore import _mixed, _numbers, _unit
+
+    day = np.uint64(at_us // 86_400_000_000 + (1 << 40))
+    key = np.uint64(stream(seed, "creatives").integers(0, 1 << 62))
+    with np.errstate(over="ignore"):
+        return _unit(_mixed(_mixed(_numbers(user_ids) ^ key) ^ _mixed(_numbers(item_ids) + day)))
+
+
+def _laplace(
+    code: np.ndarray, person: np.ndarray, y: np.ndarray, item: np.ndarray, n_items: int, tags: np.ndarray,
+    interests: np.ndarray,
+) -> tuple[np.ndarray, ...]:  # fmt: skip
+    """Return the mode and the curvature at it: weights, their covariance, offsets, leans, variances, strays."""
+    p = 1 + tags.shape[1] * (1 + interests.shape[1])
+    w, alpha, beta = np.zeros(p), np.zeros(n_items), np.zeros(item.size)
+    answers, shown = _PSEUDO
+    rate = (y.sum() + answers) / (y.size + shown)
+    w[0] = np.log(rate / (1.0 - rate))
+    prior, tau_item, tau = np.full(p, 1.0), 4.0, 10.0
+    prior[0] = 0.0  # the intercept has a Beta prior on its chance instead: log-concave, and it fades with the data
+    for step in range(25):
+        hess, cross, weight = np.diag(prior), np.zeros((item.size, p)), np.zeros(item.size)
+        g_w, g_beta = -prior * w, -tau * beta
+        base = 1.0 / (1.0 + np.exp(-w[0]))
+        hess[0, 0] += shown * base * (1.0 - base)
+        g_w[0] += answers - shown * base
+        for start in range(0, y.size, _ROWS):
+            rows = slice(start, start + _ROWS)
+            c = code[rows]
+            x = _design(c, person[rows], tags, interests)
+            chance = 1.0 / (1.0 + np.exp(-np.clip(x @ w + alpha[item[c]] + beta[c], -35, 35)))
+            curve, error = chance * (1.0 - chance), y[rows] - chance
+            xc = x * curve[:, None]
+            hess += x.T @ xc
+            g_w += x.T @ error
+            np.add.at(cross, c, xc)
+            weight += np.bincount(c, curve, minlength=item.size)
+            g_beta += np.bincount(c, error, minlength=item.size)
+        g_alpha = np.bincount(item, g_beta + tau * beta, minlength=n_items) - tau_item * alpha
+        own = weight + tau  # eliminate creatives, then items
+        share = tau / own
+        level = tau_item + np.bincount(item, weight * share, minlength=n_items)
+        tie = np.zeros((n_items, p))
+        np.add.at(tie, item, cross * share[:, None])
+        left_alpha = g_alpha - np.bincount(item, weight / own * g_beta, minlength=n_items)
+        reduced = hess - (cross / own[:, None]).T @ cross - (tie / level[:, None]).T @ tie
+        spread = np.linalg.inv(reduced)
+        d_w = spread @ (g_w - cross.T @ (g_beta / own) - tie.T @ (left_alpha / level))
+        d_alpha = (left_alpha - tie @ d_w) / level
+        d_beta = (g_beta - cross @ d_w - weight * d_alpha[item]) / own
+        size = max(np.abs(d_w).max(), np.abs(d_alpha).max(initial=0), np.abs(d_beta).max(initial=0))
+        damp = min(1.0, 3.0 / max(size, 1e-12))
+        w, alpha, beta = w + damp * d_w, alpha + damp * d_alpha, beta + damp * d_beta
+        if step >= 3 and size < 1e-6:
+            break
+        if 1 <= step < 15:
+            seen = weight > 0
+            seen_items = np.bincount(item, weight, minlength=n_items) > 0
+            if seen.sum() > 1:
+                tau = float(np.clip(seen.sum() / np.sum(beta[seen] ** 2 + 1.0 / own[seen]), 1.0, 1e4))
+            if seen_items.sum() > 1:
+                both = np.sum(alpha[seen_items] ** 2 + 1.0 / level[seen_items])
+                tau_item = float(np.clip(seen_items.sum() / both, 0.05, 1e4))
+            if p > 1:
+                # As if one more weight of size 1 had been seen: a handful of messages cannot set tags free.
+                prior[1:] = np.clip(p / (1.0 + np.sum(w[1:] ** 2 + np.diag(spread)[1:])), 0.1, 1e4)
+    lean = cross / own[:, None] + share[:, None] * (tie / level[:, None])[item]
+    strays = np.array([tau_item**-0.5, tau**-0.5])
+    return w, spread, alpha, beta, lean, 1.0 / own, strays

@@ -1,0 +1,1 @@
+"""How a user's frame is opened, column by column."""

@@ -1,0 +1,1 @@
+"""Logs larger than memory, and logs that grow."""

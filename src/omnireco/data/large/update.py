@@ -1,0 +1,128 @@
+"""More events: a matrix that ages and takes them in, and logs joined into one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+
+from omnireco._core.checks import check_duration, check_instant, shown
+from omnireco._kernels.log.cells import Coded, sum_cells
+from omnireco.data.events import EventLog, in_time_order
+from omnireco.data.interactions import Interactions
+from omnireco.data.vocabulary import NONE, Vocabulary, unite
+from omnireco.data.weights import Weights, check_names_of, event_weights
+from omnireco.errors import EmptyError, ParameterError, SchemaError
+
+__all__ = ["concat", "updated"]
+
+_NEEDS_EVENTS = {
+    "cap": "a capped cell does not say how far above the cap it was",
+    "binary": "a cell of 1 does not say what it was the sum of",
+    "deduplicate": "a new event may repeat an old one",
+    "targets": "a mean of targets does not say how much each event weighed in it",
+    "verdicts": "a later verdict takes the place of earlier events",
+    "step_half_life": "every new step ages the old ones of its person",
+}
+
+
+def updated(x: Interactions, new: EventLog, at: Any, weights: Weights | None) -> Interactions:
+    """Return a matrix with more events in it; see :meth:`Interactions.updated`."""
+    if not isinstance(new, EventLog):
+        raise SchemaError(f"updated takes an EventLog. Got {type(new).__name__}: write EventLog.from_frame(frame).")
+    weights = x.weights if weights is None else weights
+    if not isinstance(weights, Weights) or x.at_us is None:
+        raise ParameterError(
+            "updated: this matrix does not know what its events were worth, because it was not built from a log, or "
+            "was damped since. Update the matrix of log.matrix(weights), and damp what comes out."
+        )
+    for name, why in _NEEDS_EVENTS.items():
+        if getattr(weights, name):
+            raise ParameterError(
+                f"updated: a matrix of Weights({name}=...) cannot be updated exactly, because {why}. Build it again "
+                "from all events: EventLog.concat([old, new]).matrix(weights)."
+            )
+    clock = max(x.at_us, new.end_us) if at is None else check_instant(at, "at")
+    if clock < x.at_us or (len(new) and clock < int(new.at[-1])):
+        raise ParameterError(
+            "updated: at lies before the clock of the matrix, or before a new event, whose weight would exceed 1. "
+            "Take a later at, or leave it out."
+        )
+    _check_weight_names(weights, x, new)
+    factor = 1.0
+    if weights.half_life is not None:
+        factor = float(np.exp2(-(clock - x.at_us) / check_duration(weights.half_life, "half_life")))
+    users, (old_user, new_user) = unite([x.users, new.users], "users")
+    items, (old_item, new_item) = unite([x.items, new.items], "items")
+    before = Vocabulary(np.array(list(x.layers), object))
+    channels, (old_channel, new_channel) = unite([before, new.channels], "channels")
+    parts = [
+        Coded(
+            np.repeat(old_user, np.diff(layer.indptr)),
+            old_item[layer.indices],
+            np.full(layer.nnz, channel, np.int32),
+            layer.data * factor,
+        )
+        for channel, layer in zip(old_channel, x.layers.values(), strict=True)
+    ]
+    item = np.append(new_item, np.int32(NONE))[new.item]
+    parts.append(Coded(new_user[new.user], item, new_channel[new.channel], event_weights(new, weights, clock)))
+    csr, layers = sum_cells(parts, (len(users), len(items)), len(channels))
+    named = {str(name): layer for name, layer in zip(channels.ids, layers, strict=True)}
+    return Interactions(users, items, csr, named, clock, weights=weights)
+
+
+def _check_weight_names(weights: Weights, x: Interactions, new: EventLog) -> None:
+    """Refuse unknown names; a new log may lack a type that the matrix was built with."""
+    events = [*new.events.ids, *(x.weights.events or () if x.weights is not None else ())]
+    channels = [*new.channels.ids, *x.layers, *(x.weights.channels or () if x.weights is not None else ())]
+    check_names_of(weights, events, channels)
+
+
+def concat(logs: Iterable[EventLog]) -> EventLog:
+    """Return one log of all events of several; see :meth:`EventLog.concat`."""
+    if not isinstance(logs, (EventLog, Iterable)):
+        raise SchemaError(f"EventLog.concat takes EventLogs. Got {shown(logs)}. Write EventLog.concat([log, other]).")
+    parts = [logs] if isinstance(logs, EventLog) else list(logs)
+    for part in parts:
+        if not isinstance(part, EventLog):
+            raise SchemaError(f"EventLog.concat takes EventLogs. Got {type(part).__name__}.")
+    if not parts:
+        raise EmptyError("EventLog.concat: there is no log to join. Pass at least one.")
+    parts = [part for part in parts if len(part)] or parts[:1]
+    columns: dict[str, Any] = {"at": np.concatenate([part.at for part in parts])}
+    for plural, singular in (("users", "user"), ("items", "item"), ("channels", "channel"), ("events", "event")):
+        known, tables = unite([getattr(part, plural) for part in parts], plural)
+        columns[plural] = known
+        columns[singular] = _joined(tables, [getattr(part, singular) for part in parts])
+    for what, has in (
+        ("values", [part.value is not None for part in parts]),
+        ("the same labels", [set(part.labels) == set(parts[0].labels) for part in parts]),
+    ):
+        if len(set(has)) > 1:
+            raise SchemaError(
+                f"EventLog.concat: {sum(has)} of {len(parts)} logs have {what}. Read all of them with the same columns."
+            )
+    values = [part.value for part in parts if part.value is not None]
+    labels = {}
+    for name in parts[0].labels:
+        known, tables = unite([part.labels[name][0] for part in parts], name)
+        labels[name] = known, _joined(tables, [part.labels[name][1] for part in parts])
+    return in_time_order(
+        EventLog(
+            **columns,
+            value=np.concatenate(values) if values else None,
+            labels=labels,
+            start_us=min(part.start_us for part in parts),
+            end_us=max(part.end_us for part in parts),
+            dated=None if all(part.dated is None for part in parts) else ~np.concatenate([p.timed for p in parts]),
+        )
+    )
+
+
+def _joined(tables: list[np.ndarray], codes: list[np.ndarray]) -> np.ndarray:
+    """Return the codes of all parts in the joined vocabulary; -1 stays -1."""
+    return np.concatenate(
+        [np.append(table, np.int32(NONE))[part] for table, part in zip(tables, codes, strict=True)]
+    ).astype(np.int32)

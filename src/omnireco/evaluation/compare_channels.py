@@ -1,0 +1,239 @@
+"""Do channels help one another? One pooled matrix, joined channels, and each channel alone, on the same people."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import scipy.sparse as sp
+
+from omnireco._core.checks import check_flag, check_k, check_kind, check_known, check_names, count_of, shown
+from omnireco._core.compute import Progress, ticker
+from omnireco._core.frozen import ReadOnly
+from omnireco._kernels.log.order import distinct
+from omnireco.data.events import EventLog, require_events
+from omnireco.data.interactions import Interactions
+from omnireco.data.recommendations import Recommendations
+from omnireco.data.splits import split_rolling
+from omnireco.data.vocabulary import NONE
+from omnireco.data.weights import Weights, check_names_of
+from omnireco.errors import EmptyError, ParameterError
+from omnireco.evaluation.evaluate import evaluate, find_hits
+from omnireco.evaluation.metrics import Metric, ndcg
+from omnireco.evaluation.report import Report
+from omnireco.models.together.cross_channel import CrossChannel, join_channels
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["ChannelComparison", "compare_channels"]
+
+_POOLED = "pooled"
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class ChannelComparison:
+    """What one pooled matrix, joined channels, and a channel alone say of what comes next on each channel.
+
+    Parameters
+    ----------
+    reports : mapping of str to Report
+        By channel of the truth; the models are ``"pooled"``, ``"joined"``, ``"joined, on <channel>"`` and
+        ``"only <channel>"``.
+    """
+
+    reports: Mapping[str, Report]
+
+    def __repr__(self) -> str:
+        return f"ChannelComparison({count_of(len(self.reports), 'channel')}: {', '.join(self.reports)})"
+
+    def __str__(self) -> str:
+        shown = self.to_frame().round(4)
+        return f"{self!r}, each against one pooled matrix\n{shown.to_string(index=False)}"
+
+    def _repr_html_(self) -> str:
+        return str(self.to_frame().round(4).to_html(index=False))
+
+    def to_frame(self) -> pd.DataFrame:
+        """Return one row per channel of the truth, model, metric and k.
+
+        Returns
+        -------
+        pandas.DataFrame
+            ``channel model metric k mean low high n_users``, and ``gain gain_low gain_high``: the paired difference
+            to the pooled matrix with its interval over people. No gain is shown where the interval holds 0.
+        """
+        import pandas as pd
+
+        parts = []
+        for channel, report in self.reports.items():
+            means = report.to_frame()
+            gaps = report.differences(_POOLED)[["model", "metric", "k", "difference", "low", "high"]]
+            gaps.columns = ["model", "metric", "k", "gain", "gain_low", "gain_high"]
+            table = means.merge(gaps, on=["model", "metric", "k"], how="left")
+            table.insert(0, "channel", channel)
+            parts.append(table)
+        return pd.concat(parts, ignore_index=True)
+
+
+def compare_channels(
+    log: EventLog,
+    cross: CrossChannel | None = None,
+    *,
+    horizon: Any,
+    weights: Weights | None = None,
+    channels: Iterable[str] | None = None,
+    target: Iterable[str] | None = None,
+    k: int = 10,
+    metrics: Iterable[Metric] = (ndcg,),
+    exclude_seen: bool = True,
+    confidence: float = 0.95,
+    n_bootstrap: int = 1000,
+    seed: int = 0,
+    progress: Progress = False,
+) -> ChannelComparison:
+    """Hold joined channels against one pooled matrix, and against each channel alone, on the last part of a log.
+
+    Whether the app helps the shop is a question to the data, and "no" is a frequent answer. Everything is fitted on
+    what came before the last ``horizon`` and judged by what the same people did in it, channel by channel.
+
+    Parameters
+    ----------
+    log : EventLog
+    cross : CrossChannel, optional
+        What to compare; ``CrossChannel()`` by default. Its estimator and saturation serve all rows.
+    horizon : str or timedelta
+        Length of the test, such as ``"28D"``.
+    weights : Weights, optional
+        Of the events in all matrices.
+    channels : iterable of str, optional
+        Channels of the truth; all that have one by default.
+    target : iterable of str, optional
+        Event types that count as truth, such as ``["purchase"]``; all by default.
+    k, metrics, confidence, n_bootstrap, seed
+        As in :func:`omnireco.evaluate`.
+    exclude_seen : bool
+        Whether lists leave out what a person had on any channel; then that does not count as truth either.
+    progress : bool or callable(done, total)
+
+    Returns
+    -------
+    ChannelComparison
+        ``print`` it: one row per channel and model with the paired difference to the pooled matrix.
+
+    Raises
+    ------
+    EmptyError
+        When nobody with a history did anything that counts in the last part.
+    ParameterError
+        When ``channels`` names one that does not occur.
+
+    Notes
+    -----
+    People count who have a history on any channel. For those who have none on the channel, ``only <channel>`` shows
+    what most people chose there: that is what a shop that knows only itself can do. One cut, so intervals say what
+    other people would give, not other weeks. Deterministic where the estimator is.
+
+    Examples
+    --------
+    >>> from omnireco.worlds.simulate import simulate
+    >>> from omnireco.models import ItemKNN
+    >>> log = EventLog.from_frame(simulate(n_users=80, n_items=20, days=60, seed=1).events)
+    >>> compared = compare_channels(log, CrossChannel(ItemKNN()), horizon="10D", channels=["app"], k=5)
+    >>> compared.to_frame()["model"].tolist()
+    ['pooled', 'joined', 'joined, on app', 'only app']
+    """
+    require_events(log, "compare_channels")
+    cross = CrossChannel() if cross is None else cross
+    if not isinstance(cross, CrossChannel):
+        raise ParameterError(f"compare_channels takes CrossChannel(estimator). Got {type(cross).__name__}.")
+    if not isinstance(metrics, Iterable):
+        raise ParameterError(f"metrics must be a list of functions, such as [om.ndcg]. Got {shown(metrics)}.")
+    check_kind(weights, Weights, "compare_channels: weights", "Weights(half_life='30D')", none=True)
+    weights = Weights() if weights is None else weights
+    k, exclude_seen = check_k(k), check_flag(exclude_seen, "exclude_seen")
+    asked = tuple(str(name) for name in log.channels.ids) if channels is None else check_names(channels, "channels")
+    check_known(asked, log.channels.ids, "compare_channels: channels", missing=None)
+    check_names_of(weights, log.events.ids, log.channels.ids)
+    check_known(cross.weights or (), log.channels.ids, "CrossChannel: weights", missing=cross.missing)
+    weights, cross = replace(weights, missing="ignore"), replace(cross, missing="ignore")  # the train may lack a name
+    train, test = split_rolling(log, horizon=horizon, n=1)[0]
+    if target is not None:
+        target = check_known(check_names(target, "target"), log.events.ids, "compare_channels: target", missing=None)
+        test = test.select(events=target, missing="ignore")
+    test = _countable(train, test, exclude_seen=exclude_seen)
+    judged = [name for name in asked if name in set(test.channels.ids)]
+    if not judged:
+        raise EmptyError(
+            "compare_channels: nobody with a history did anything that counts in the last part. Take a longer "
+            "horizon, exclude_seen=False, or check channels and target."
+        )
+    x = train.matrix(weights)
+    pooled = replace(x, layers={"all": x.csr})
+    whole = join_channels(pooled, saturation=cross.saturation)
+    reports = {}
+    with ticker(2 + len(judged), progress, label="compare_channels") as tick:
+        model = cross.fit(x)
+        tick()
+        lists = {_POOLED: cross.estimator.fit(whole).recommend(whole, k=k, exclude_seen=exclude_seen)}
+        tick()
+        lists["joined"] = model.recommend(x, k=k, exclude_seen=exclude_seen)
+        for name in judged:
+            here = lists | {f"joined, on {name}": model.recommend(x, k=k, exclude_seen=exclude_seen, channel=name)}
+            alone = _alone(x, name, cross)
+            if alone.nnz:
+                here[f"only {name}"] = _alone_lists(cross, alone, x, k, exclude_seen=exclude_seen)
+            reports[name] = evaluate(
+                here,
+                test.select(channels=[name]),
+                k=k,
+                metrics=list(metrics),
+                confidence=confidence,
+                n_bootstrap=n_bootstrap,
+                seed=seed,
+            )
+            tick()
+    return ChannelComparison(ReadOnly(reports))
+
+
+def _alone(x: Interactions, name: str, cross: CrossChannel) -> Interactions:
+    """Return the cells of one channel, over the same people and items."""
+    layer = x.layers.get(name, sp.csr_matrix(x.shape, dtype=np.float32))
+    return join_channels(replace(x, csr=layer, layers={name: layer}), saturation=cross.saturation)
+
+
+def _alone_lists(
+    cross: CrossChannel, alone: Interactions, x: Interactions, k: int, *, exclude_seen: bool
+) -> Recommendations:
+    """Return what a channel that knows only itself would show; what was seen anywhere is left out all the same."""
+    model = cross.estimator.fit(alone)
+    if not exclude_seen:
+        return model.recommend(alone, k=k, exclude_seen=False)
+    most = int(np.diff(x.csr.indptr).max(initial=0))
+    long = model.recommend(alone, k=min(alone.n_items, k + most), exclude_seen=False)
+    gone = find_hits(long.codes, x.csr) | (long.codes == NONE)
+    order = np.argsort(gone, axis=1, kind="stable")[:, :k]
+    left = ~np.take_along_axis(gone, order, axis=1)
+    codes = np.where(left, np.take_along_axis(long.codes, order, axis=1), NONE).astype(np.int32)
+    scores = np.where(left, np.take_along_axis(long.scores, order, axis=1), -np.inf).astype(np.float32)
+    short = ((0, 0), (0, max(0, k - codes.shape[1])))
+    codes, scores = np.pad(codes, short, constant_values=NONE), np.pad(scores, short, constant_values=-np.inf)
+    return Recommendations(long.users, long.items, codes, scores)
+
+
+def _countable(train: EventLog, test: EventLog, *, exclude_seen: bool) -> EventLog:
+    """Return the events of the test that count: of people with a history, and new to them where seen is left out."""
+    keep = test.item != NONE
+    user = train.users.codes(test.users.ids, missing="none")[test.user]
+    item = np.where(keep, train.items.codes(test.items.ids, missing="none")[test.item], NONE)
+    has = np.zeros(train.n_users, np.bool_)
+    has[train.user[train.item != NONE]] = True
+    keep &= (user != NONE) & has[user]
+    if exclude_seen:
+        width = np.int64(max(1, train.n_items))
+        with_item = train.item != NONE
+        had = distinct(train.user[with_item].astype(np.int64) * width + train.item[with_item])
+        keep &= ~((item != NONE) & np.isin(user.astype(np.int64) * width + item, had))
+    return test._rows(np.flatnonzero(keep))

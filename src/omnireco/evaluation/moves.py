@@ -1,0 +1,126 @@
+"""The moves of the search for weights: one number of the weights, or of the estimator, changed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, fields, is_dataclass, replace
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from omnireco._core.checks import check_mapping, check_number, shown
+from omnireco.data.weights import Weights
+from omnireco.errors import ParameterError
+
+__all__ = ["Move", "Setting", "factor_moves", "half_life_moves", "scaled_weights", "target_moves", "tuning_moves"]
+
+_STEPS = (0.0, 0.25, 0.5, 2.0, 4.0)
+_TARGETS = (0.0, 0.25, 0.5, 0.75, 1.0)
+_TUNED = ("unobserved_weight", "regularization")  # what must move with the weights, or it is credited to them
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """One point of the search."""
+
+    weights: Weights
+    estimator: Any
+
+
+Move = tuple[str, Callable[[Setting], Setting]]
+
+
+def half_life_moves(half_lives: Sequence[Any]) -> list[list[Move]]:
+    """Return the moves of the half-life, as one group."""
+
+    def change(setting: Setting, value: Any) -> Setting:
+        return replace(setting, weights=replace(setting.weights, half_life=value))
+
+    if isinstance(half_lives, (str, bytes)) or not isinstance(half_lives, Iterable):
+        raise ParameterError(f"half_lives must be a list of durations, such as ['7D', '30D']. Got {shown(half_lives)}.")
+    return [[(f"half_life={value}", partial(change, value=value)) for value in half_lives]]
+
+
+def factor_moves(table: str, name: str, keys: tuple[str, ...], start: Weights) -> list[Move]:
+    """Return the moves of one factor that some channels, or event types, share."""
+
+    def change(setting: Setting, step: float) -> Setting:
+        return replace(setting, weights=scaled_weights(setting.weights, table, keys, step))
+
+    verdicts = set(start.verdicts or ()) if table == "events" else set()
+    steps = [step for step in _STEPS if step or verdicts.isdisjoint(keys)]
+    return [(f"{table}[{name}] x {step:g}", partial(change, step=step)) for step in steps]
+
+
+def target_moves(graded: tuple[str, ...], slopes: Sequence[float] | None, start: Weights) -> list[list[Move]]:
+    """Return the moves of the slope of all targets, and of the targets of single types."""
+    if slopes is None:
+        between = any(0 < abs(value) < 1 for target in (start.targets or {}).values() for value in _all_values(target))
+        slopes = (0.25, 0.5, 2.0, 4.0) if between else ()
+    if not isinstance(slopes, Iterable):
+        raise ParameterError(f"slopes must be a list of numbers, such as [0.5, 2.0]. Got {shown(slopes)}.")
+    powers = [check_number(slope, "slopes", above=0) for slope in slopes]
+    if powers and start.targets is None:
+        raise ParameterError("slopes bend the targets of start, which has none. Give start=Weights(targets=...).")
+
+    def bend(setting: Setting, power: float) -> Setting:
+        bent = {name: _bent(target, power) for name, target in (setting.weights.targets or {}).items()}
+        return replace(setting, weights=replace(setting.weights, targets=bent))
+
+    def aim(setting: Setting, name: str, value: float) -> Setting:
+        aimed = {**(setting.weights.targets or {}), name: value}
+        return replace(setting, weights=replace(setting.weights, targets=aimed))
+
+    found: list[list[Move]] = [[(f"targets ** {power:g}", partial(bend, power=power)) for power in powers]]
+    found += [
+        [(f"targets[{name}]={value:g}", partial(aim, name=name, value=value)) for value in _TARGETS] for name in graded
+    ]
+    return found
+
+
+def tuning_moves(estimator: Any, parameters: Mapping[str, Sequence[Any]] | None) -> list[list[Move]]:
+    """Return the moves of the estimator's own parameters."""
+
+    def put(setting: Setting, name: str, value: Any) -> Setting:
+        return replace(setting, estimator=replace(setting.estimator, **{name: value}))
+
+    def scale(setting: Setting, name: str, step: float) -> Setting:
+        return put(setting, name, getattr(setting.estimator, name) * step)
+
+    there = {field.name for field in fields(estimator)} if is_dataclass(estimator) else set()
+    if parameters is not None:
+        check_mapping(parameters, "parameters", "{'regularization': [10, 100]}")
+        if stray := [name for name, values in parameters.items() if not isinstance(values, Iterable)]:
+            raise ParameterError(f"parameters[{shown(stray[0])}] must be a list of values to try.")
+        if unknown := [name for name in parameters if name not in there]:
+            raise ParameterError(
+                f"parameters names {', '.join(map(shown, unknown))}, and {type(estimator).__name__} has "
+                f"{', '.join(map(repr, sorted(there))) or 'none'}."
+            )
+        return [
+            [(f"{name}={value}", partial(put, name=name, value=value)) for value in values]
+            for name, values in parameters.items()
+        ]
+    return [
+        [(f"{name} x {step:g}", partial(scale, name=name, step=step)) for step in _STEPS[1:]]
+        for name in _TUNED
+        if name in there and getattr(estimator, name) > 0
+    ]
+
+
+def scaled_weights(weights: Weights, table: str, keys: Iterable[str], step: float) -> Weights:
+    """Return weights with the factors of some channels, or event types, multiplied."""
+    present = dict(getattr(weights, table) or {})
+    changed = {**present, **{key: present.get(key, 1.0) * step for key in keys}}
+    return replace(weights, channels=changed) if table == "channels" else replace(weights, events=changed)
+
+
+def _all_values(target: float | Mapping[float, float]) -> Iterable[float]:
+    return target.values() if isinstance(target, Mapping) else (target,)
+
+
+def _bent(target: float | Mapping[float, float], power: float) -> float | Mapping[float, float]:
+    if isinstance(target, Mapping):
+        return {value: float(np.sign(t) * abs(t) ** power) for value, t in target.items()}
+    return float(np.sign(target) * abs(target) ** power)

@@ -1,0 +1,321 @@
+"""Parts that lie in the JSON header: numbers, texts, settings, and values inside values."""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime as dt
+import fractions
+import math
+import types
+import typing
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+
+from omnireco._core.frozen import ReadOnly
+from omnireco.files.archive import Damaged
+from omnireco.files.parts import Part, Scope, demand
+
+__all__ = ["Each", "Flag", "Number", "Plain", "Settings", "Table", "Text", "Value", "Whole"]
+
+_MICROSECOND = dt.timedelta(microseconds=1)
+
+
+@dataclass(frozen=True, slots=True)
+class Whole(Part):
+    """An integer in a range."""
+
+    low: int = 0
+    high: int = (1 << 63) - 1
+
+    def write(self, scope: Scope, name: str, value: Any) -> None:
+        demand(not isinstance(value, (bool, np.bool_, float)), f"{scope.start}{name} is no integer")
+        scope.fields[name] = int(value)
+        self.read(scope, name)
+
+    def read(self, scope: Scope, name: str) -> int:
+        found: int = scope.field(name, int)
+        demand(self.low <= found <= self.high, f"{scope.start}{name} lies outside {self.low} to {self.high}")
+        return found
+
+
+@dataclass(frozen=True, slots=True)
+class Number(Part):
+    """A float in a range; infinite or NaN only where that is a number, and then written as a word."""
+
+    low: float = -math.inf
+    high: float = math.inf
+    endless: bool = False
+    missing: bool = False
+
+    def write(self, scope: Scope, name: str, value: Any) -> None:
+        number = float(value)
+        scope.fields[name] = number if math.isfinite(number) else repr(number)
+        self.read(scope, name)
+
+    def read(self, scope: Scope, name: str) -> float:
+        found, where = scope.fields.get(name), scope.start + name
+        words = (["inf", "-inf"] if self.endless else []) + (["nan"] if self.missing else [])
+        demand(type(found) in (int, float) or found in words, f"{where} is no number")
+        number = float(typing.cast(Any, found))
+        demand(math.isfinite(number) or type(found) is str, f"{where} is no number")
+        demand(
+            number != number or self.low <= number <= self.high, f"{where} lies outside {self.low:g} to {self.high:g}"
+        )
+        return number
+
+
+@dataclass(frozen=True, slots=True)
+class Flag(Part):
+    """True or False."""
+
+    def write(self, scope: Scope, name: str, value: Any) -> None:
+        scope.fields[name] = bool(value)
+
+    def read(self, scope: Scope, name: str) -> bool:
+        return bool(scope.field(name, bool))
+
+
+@dataclass(frozen=True, slots=True)
+class Text(Part):
+    """A text, or one of a few."""
+
+    choices: tuple[str, ...] = ()
+
+    def write(self, scope: Scope, name: str, value: Any) -> None:
+        scope.fields[name] = str(value)
+        self.read(scope, name)
+
+    def read(self, scope: Scope, name: str) -> str:
+        found: str = scope.field(name, str)
+        demand(not self.choices or found in self.choices, f"{scope.start}{name} is none of {', '.join(self.choices)}")
+        return found
+
+
+@dataclass(frozen=True, slots=True)
+class Each(Part):
+    """Several parts of one kind, as a tuple."""
+
+    part: Part
+    size: str = ""
+
+    def write(self, scope: Scope, name: str, value: Iterable[Any]) -> None:
+        fields: dict[str, Any] = {}
+        several = list(value)
+        for position, one in enumerate(several):
+            self.part.write(scope.within(name, fields, sizes=dict(scope.sizes)), str(position), one)
+        scope.fields[name] = [len(several), fields]
+        self._count(scope, name, len(several))
+
+    def read(self, scope: Scope, name: str) -> tuple[Any, ...]:
+        found = scope.field(name, list)
+        demand([type(part) for part in found] == [int, dict], f"{scope.start}{name} is no list")
+        n, fields = found
+        demand(0 <= n <= len(fields) + len(scope.arrays), f"{scope.start}{name} is no list")
+        self._count(scope, name, n)
+        places = (scope.within(name, fields, sizes=dict(scope.sizes)) for _ in range(n))
+        return tuple(self.part.read(place, str(position)) for position, place in enumerate(places))
+
+    def _count(self, scope: Scope, name: str, n: int) -> None:
+        if self.size:
+            demand(scope.size(self.size, n) == n, f"{scope.start}{name} has {n} parts, which does not fit")
+
+
+@dataclass(frozen=True, slots=True)
+class Table(Part):
+    """Several parts of one kind by name, as a mapping; every part has dimensions of its own besides those outside."""
+
+    part: Part
+
+    def write(self, scope: Scope, name: str, value: Mapping[str, Any]) -> None:
+        fields: dict[str, Any] = {}
+        for position, one in enumerate(value.values()):
+            self.part.write(scope.within(name, fields, sizes=dict(scope.sizes)), str(position), one)
+        scope.fields[name] = [list(value), fields]
+
+    def read(self, scope: Scope, name: str) -> dict[str, Any]:
+        found = scope.field(name, list)
+        demand([type(part) for part in found] == [list, dict], f"{scope.start}{name} is no table")
+        names, fields = found
+        demand(
+            all(type(key) is str for key in names) and len(set(names)) == len(names),
+            f"{scope.start}{name} has no names",
+        )
+        places = (scope.within(name, fields, sizes=dict(scope.sizes)) for _ in names)
+        return {key: self.part.read(place, str(at)) for at, (key, place) in enumerate(zip(names, places, strict=True))}
+
+
+@dataclass(frozen=True, slots=True)
+class Value(Part):
+    """A value that has a form of its own, of one of some kinds; its dimensions are known outside as ``name.users``."""
+
+    kinds: tuple[type, ...] = ()
+
+    def write(self, scope: Scope, name: str, value: Any) -> None:
+        from omnireco.files.kinds import form_of  # a value may hold any kind, its own too
+
+        form = form_of(type(value))
+        demand(not self.kinds or isinstance(value, self.kinds), f"{scope.start}{name} is a {type(value).__name__}")
+        inner = scope.within(name, {})
+        form.write(inner, value)
+        scope.fields[name] = {"kind": form.name, "fields": inner.fields}
+        self._tell(scope, name, inner)
+
+    def read(self, scope: Scope, name: str) -> Any:
+        from omnireco.files.kinds import form_named
+
+        found = scope.field(name, dict)
+        demand(set(found) == {"kind", "fields"} and type(found["fields"]) is dict, f"{scope.start}{name} is no value")
+        form = form_named(found["kind"])
+        demand(not self.kinds or issubclass(form.kind, self.kinds), f"{scope.start}{name} is a {form.name}")
+        inner = scope.within(name, found["fields"])
+        value = form.read(inner)
+        self._tell(scope, name, inner)
+        return value
+
+    @staticmethod
+    def _tell(scope: Scope, name: str, inner: Scope) -> None:
+        for dimension, length in inner.sizes.items():
+            scope.size(f"{name}.{dimension}", length)
+
+
+@dataclass(frozen=True, slots=True)
+class Plain(Part):
+    """Anything small: None, numbers, texts, durations, tuples, lists and mappings of them, and values with a form."""
+
+    hint: Any = Any
+
+    def write(self, scope: Scope, name: str, value: Any) -> None:
+        inner = scope.within(name, {})
+        scope.fields[name] = _encoded(value, inner, "0")
+
+    def read(self, scope: Scope, name: str) -> Any:
+        demand(name in scope.fields, f"{scope.start}{name} is not there")
+        found = _decoded(scope.fields[name], scope.within(name, {}), "0")
+        demand(fits(found, self.hint), f"{scope.start}{name} is not what its kind has there")
+        return found
+
+
+def _encoded(value: Any, scope: Scope, place: str) -> Any:
+    """Return what JSON holds of a value: itself, or an object whose one key says how to read the rest."""
+    if isinstance(value, np.generic) and not isinstance(value, np.timedelta64):
+        value = value.item()
+    if value is None or isinstance(value, (bool, int, str)):
+        return value
+    if isinstance(value, (float, fractions.Fraction)):
+        value = float(value)
+        return value if math.isfinite(value) else {"number": repr(value)}
+    if isinstance(value, (dt.timedelta, np.timedelta64)):
+        length = value if isinstance(value, dt.timedelta) else value.astype("timedelta64[us]").item()
+        return {"microseconds": length // _MICROSECOND}
+    if isinstance(value, dt.time):
+        return {"time": value.isoformat()}
+    if isinstance(value, Mapping):
+        pairs = enumerate(value.items())
+        return {
+            "map": [
+                [_encoded(part, scope, f"{place}/{at}/{side}") for side, part in enumerate(pair)] for at, pair in pairs
+            ]
+        }
+    for kind, word in ((list, "list"), (tuple, "tuple"), ((set, frozenset), "set")):
+        if isinstance(value, kind):
+            several = sorted(value) if word == "set" else value
+            return {word: [_encoded(part, scope, f"{place}/{at}") for at, part in enumerate(several)]}
+    fields: dict[str, Any] = {}
+    inner = scope.within(place, fields)
+    Value().write(inner, "of", value)
+    return {"value": fields["of"]}
+
+
+def _decoded(found: Any, scope: Scope, place: str) -> Any:
+    if found is None or type(found) in (bool, int, str):
+        return found
+    if type(found) is float:
+        demand(math.isfinite(found), "a number is infinite")
+        return found
+    demand(type(found) is dict and len(found) == 1, "a field is of no known kind")
+    word, inside = next(iter(found.items()))
+    if word == "value":
+        return Value().read(scope.within(place, {"of": inside}), "of")
+    if word == "number" and inside in ("inf", "-inf", "nan"):
+        return float(inside)
+    if word == "microseconds" and type(inside) is int:
+        return dt.timedelta(microseconds=inside)
+    if word == "time" and type(inside) is str:
+        return dt.time.fromisoformat(inside)
+    demand(type(inside) is list, f"a field is of no known kind: {word}")
+    if word == "map":
+        demand(all(type(pair) is list and len(pair) == 2 for pair in inside), "a field is no mapping")
+        pairs = [
+            [_decoded(part, scope, f"{place}/{at}/{side}") for side, part in enumerate(pair)]
+            for at, pair in enumerate(inside)
+        ]
+        table = dict(pairs)
+        demand(len(table) == len(pairs), "a mapping names a key twice")
+        return ReadOnly(table)
+    several = [_decoded(part, scope, f"{place}/{at}") for at, part in enumerate(inside)]
+    makers: dict[str, Callable[[list[Any]], Any]] = {"list": list, "tuple": tuple, "set": frozenset}
+    demand(word in makers, f"a field is of no known kind: {word}")
+    return makers[word](several)
+
+
+@dataclass(frozen=True, slots=True)
+class Settings(Part):
+    """All fields of a dataclass whose fields are small; its annotations say what each may be."""
+
+    kind: type
+
+    def write(self, scope: Scope, name: str, value: Any) -> None:
+        inner = scope.within(name, {})
+        self.write_fields(inner, value)
+        scope.fields[name] = inner.fields
+
+    def read(self, scope: Scope, name: str) -> Any:
+        return self.read_fields(scope.within(name, scope.field(name, dict)))
+
+    def write_fields(self, scope: Scope, value: Any) -> None:
+        """Write each field by its own name."""
+        for name in self._names():
+            Plain().write(scope, name, getattr(value, name))
+
+    def read_fields(self, scope: Scope) -> Any:
+        """Return the value; its constructor checks the rest."""
+        hints = typing.get_type_hints(self.kind)
+        demand(set(scope.fields) == set(self._names()), f"it has other fields than a {self.kind.__name__}")
+        return self.kind(**{name: Plain(hints[name]).read(scope, name) for name in self._names()})
+
+    def _names(self) -> list[str]:
+        return [part.name for part in dataclasses.fields(self.kind) if part.init]
+
+
+def fits(value: Any, hint: Any) -> bool:
+    """Return whether a value is what an annotation says; what the annotation cannot say, it does not refuse."""
+    origin, inside = typing.get_origin(hint), typing.get_args(hint)
+    if hint is Any or isinstance(hint, (typing.TypeVar, str)):
+        return True
+    if hint is None or hint is type(None):
+        return value is None
+    if origin in (typing.Union, types.UnionType):
+        return any(fits(value, one) for one in inside)
+    if origin is Literal:
+        return value in inside and type(value) in {type(one) for one in inside}
+    if origin is None:
+        return _is(value, hint)
+    if not isinstance(value, origin) or isinstance(value, str):
+        return False
+    if issubclass(origin, Mapping):
+        return all(fits(key, inside[0]) and fits(one, inside[1]) for key, one in value.items())
+    if origin is tuple and inside[-1] is not ...:
+        return len(value) == len(inside) and all(map(fits, value, inside))
+    return all(fits(one, inside[0]) for one in value)
+
+
+def _is(value: Any, kind: Any) -> bool:
+    if kind in (int, float):  # a bool is no number, an int is one
+        return isinstance(value, (int, kind)) and not isinstance(value, bool)
+    return not isinstance(kind, type) or isinstance(value, kind)
+
+
+__all__ += ["Damaged", "fits"]

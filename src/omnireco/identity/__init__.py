@@ -1,0 +1,8 @@
+"""One person from many ids, and the time zones nobody told."""
+
+from omnireco.identity.identities import Identities
+from omnireco.identity.linkage import probabilistic_links
+from omnireco.identity.linking import LinkRules, Links
+from omnireco.identity.zones import ZonePosterior
+
+__all__ = ["Identities", "LinkRules", "Links", "ZonePosterior", "probabilistic_links"]

@@ -1,0 +1,1 @@
+"""New items and new people."""

@@ -1,0 +1,1 @@
+"""Lists re-ordered, limited and explained."""

@@ -1,0 +1,1 @@
+"""Recommenders learned from a behaviour matrix."""

@@ -1,0 +1,422 @@
+"""Item-to-item models: the score of an item is a weighted sum over the person's history."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any, Literal, NoReturn
+
+import numpy as np
+import scipy.sparse as sp
+
+from omnireco._core.checks import check_choice, check_duration, check_integer, check_number, count_of
+from omnireco._core.compute import (
+    available_memory,
+    one_blas_thread,
+    require_memory,
+    row_blocks,
+    split_evenly,
+    usable_threads,
+)
+from omnireco._core.sound import Cells, keep, numbers
+from omnireco._kernels.similarity import nearest, weigh
+from omnireco._kernels.topk.exact import rank_histories, select, tier
+from omnireco.data.events import EventLog, require_events
+from omnireco.data.interactions import Interactions
+from omnireco.data.vocabulary import Vocabulary
+from omnireco.data.weights import Weights
+from omnireco.errors import ParameterError
+from omnireco.models.base import Model, count_users, explain_unfitted, require_interactions
+
+__all__ = ["EASE", "ItemKNN", "ItemModel"]
+
+_COSINES, _SCHEMES = ("cosine", "asymmetric"), ("bm25", "tfidf")
+_CONDITION = 500.0  # up to which float32 moves EASE's weights by less than a millionth
+
+BLOCK_ROWS = 512  # of a square matrix, mirrored or divided at once
+_CELL_BYTES = 40  # of a sparse matrix that is read by rows and by columns
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EASE:
+    """Learn item-to-item weights by one ridge regression in closed form.
+
+    The strongest simple model on most public tables: no epochs, no sampling, no seed. Its cost is a matrix
+    of items squared.
+
+    Parameters
+    ----------
+    regularization : float
+        Ridge penalty on the weights, in units of squared cells: larger for more people and heavier cells.
+        Between 100 and 3,000 on public data; choose it on a validation slice.
+    neighbors : int, optional
+        For catalogues whose square does not fit: each item is regressed on so many others alone, those that
+        explain most of it one by one, and the weights are sparse. Where the square does fit, all items (None) are
+        better and quicker: on dense films 100 neighbors cost 2 % of NDCG (see the page on quality).
+    input_half_life : float, str or timedelta, optional
+        How histories fade when the model is asked: a number counts the person's steps, ``"30D"`` is a time. Only
+        :meth:`inputs` reads it, ``model.recommend(ease.inputs(log), k=10)``: what was done last says most of what
+        comes next, while what goes together is learned from all that was done, whenever it was.
+    memory : float, optional
+        Bytes that fit may take; what the machine has free by default.
+
+    Notes
+    -----
+    ``G = X'X``, ``P = inv(G + regularization I)``, weights ``B = -P / diag(P)`` by column with a zero
+    diagonal, scores ``X B``. Solved by Cholesky in place and kept in float32. The solution is computed in float32
+    too where the condition number is surely below 500 (the largest sum over a row of G, against the
+    regularization), which moves weights by less than a millionth; otherwise in float64. Deterministic. Time
+    O(items^3); memory 4 bytes x items^2 in float32, 12 in float64, stated before it is used.
+
+    A number below 0 is a target below 0: dislikes of others hold an item back, and one in a history speaks against
+    what goes with it. Fading inputs are for the question, not for the fit: on sequences of purchases, weights learned
+    from faded rows were measured a quarter worse than weights learned from plain ones (see the page on quality). As
+    in every EASE, an item explains what came before it as well as what came after; :class:`NextItem` and
+    :class:`TypedEASE` look ahead only.
+
+    With ``neighbors``, column j of B is the ridge regression of item j on a set S of items, ``(G_SS + regularization
+    I)^-1 G_Sj``, exact for that set; with all items in S it is column j of EASE. S holds, of the items that somebody
+    had together with j, those with the largest ``(G_ij - s_i s_j / n)^2 / (G_ii - s_i^2 / n + regularization)``, where
+    s are the sums of columns and n counts the people who have anything: what i by itself explains of j beyond the
+    means. What everybody has then says nothing of j, and what is kept away from j says something; ties go to the lower
+    code. Items that nobody had together get no weight, where EASE gives most pairs a small negative one. Time
+    O(items x neighbors^3), and for each item the people of its neighbours x what they share; memory 20 bytes x items x
+    neighbors.
+
+    References
+    ----------
+    Steck, "Embarrassingly shallow autoencoders for sparse data", WWW 2019, equations 6 to 8; a sparse approximation
+    of the same inverse by small dense ones: Steck, "Markov random fields for collaborative filtering", NeurIPS 2019,
+    section 3.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from omnireco.data import Interactions
+    >>> x = Interactions.from_frame(pd.DataFrame({"user_id": [1, 1, 2, 2, 3], "item_id": list("ababa")}))
+    >>> EASE(regularization=1.0).fit(x).recommend(x.rows([3]), k=1).to_frame()["item_id"].tolist()
+    ['b']
+    """
+
+    regularization: float = 500.0
+    neighbors: int | None = None
+    input_half_life: Any = None
+    memory: float | None = None
+
+    def __post_init__(self) -> None:
+        check_number(self.regularization, "regularization", above=0)
+        fading(self.input_half_life)
+        if self.neighbors is not None:
+            check_integer(self.neighbors, "neighbors", low=1)
+        if self.memory is not None:
+            check_number(self.memory, "memory", above=0)
+
+    def fit(self, x: Interactions | EventLog) -> ItemModel:
+        """Return the item-to-item model.
+
+        Parameters
+        ----------
+        x : Interactions or EventLog
+            Of a log, who did something with what, each pair once: ``log.matrix(Weights(binary=True))``.
+
+        Raises
+        ------
+        ParameterError
+            When items squared, or items x neighbors, do not fit in memory; the message says how much is needed.
+        """
+        x = require_interactions(x.matrix(Weights(binary=True)) if isinstance(x, EventLog) else x, "EASE.fit")
+        if self.neighbors is not None:
+            kept = min(self.neighbors, x.n_items)
+            peak = 20 * x.n_items * kept + _CELL_BYTES * x.csr.nnz
+            require_memory("EASE.fit", peak, "items x neighbors", "Take fewer neighbors", limit=self.memory)
+            return ItemModel(x.items, count_users(x), restricted_ridge(x.csr, self.regularization, kept))
+        single = is_single(x.csr, self.regularization)
+        size, free = 4 if single else 12, available_memory() if self.memory is None else self.memory
+        require_memory(
+            "EASE.fit",
+            size * x.n_items**2 + ridge_scratch(x.n_items, x.csr.nnz, single=single),
+            f"{x.n_items:,} items squared",
+            f"So at most {int((free / size) ** 0.5):,} items fit. Use EASE(neighbors=200), which needs items x "
+            "neighbors only, or ItemKNN or ALS, or group products into categories",
+            limit=free,
+        )
+        gram = gram_matrix(x.csr, np.float32 if single else np.float64)
+        return ItemModel(x.items, count_users(x), _ridge_weights(gram, self.regularization))
+
+    def inputs(self, log: EventLog) -> Interactions:
+        """Return everybody's history as the model is to be asked with it, fading by ``input_half_life``.
+
+        Ages count from the end of the log: ``log.before(cut)`` ends at the cut. Leave out items that a model does not
+        know: ``ease.inputs(log).with_items(model.items)``.
+        """
+        steps, time_us = fading(self.input_half_life)
+        half_life = None if time_us is None else self.input_half_life
+        require_events(log, "EASE.inputs")
+        return log.matrix(Weights(step_half_life=steps, half_life=half_life))
+
+    def __getattr__(self, name: str) -> NoReturn:
+        explain_unfitted(self, name)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ItemKNN:
+    """Recommend the nearest neighbours of what a person already chose.
+
+    Parameters
+    ----------
+    neighbors : int
+        Items kept per item, those with the largest similarity.
+    similarity : {"cosine", "asymmetric", "jaccard", "dice", "tversky", "bm25", "tfidf"}
+        How alike two items are; see Notes. Cosines read the numbers of the matrix, the other three only who
+        chose what (cells above 0). "bm25" and "tfidf" are short for a cosine with that weighting, whose idf is
+        ``log(1 + n_items / chosen)``.
+    weighting : {"bm25", "tfidf"}, optional
+        Weigh cells before a cosine as search engines weigh words: people count less the more they chose,
+        by ``log(n_items / (1 + chosen))``, and with BM25 repeats, and busy items, count less.
+    shrinkage : float
+        Added to the denominator: pulls similarities that rest on few people towards zero.
+    alpha : float
+        Of the asymmetric cosine, the power of the length of the item that is scored: 0.5 is the cosine, more holds
+        popular items back. Of Tversky, the weight of people who chose only the item that is scored.
+    beta : float
+        Of Tversky, the weight of people who chose only the neighbour. 0.5 and 0.5 is Dice, 1 and 1 Jaccard.
+    k1, b : float
+        BM25's saturation and length normalisation.
+
+    Notes
+    -----
+    With x_i the column of the item that is scored, x_j that of a neighbour, n_i people who chose i, and n_ij both:
+
+    - cosine: ``x_i . x_j / (|x_i| |x_j| + shrinkage)``
+    - asymmetric: ``x_i . x_j / (|x_i|^(2 alpha) |x_j|^(2 - 2 alpha) + shrinkage)``
+    - jaccard: ``n_ij / (n_i + n_j - n_ij + shrinkage)``
+    - dice: ``n_ij / ((n_i + n_j) / 2 + shrinkage)``
+    - tversky: ``n_ij / (n_ij + alpha (n_i - n_ij) + beta (n_j - n_ij) + shrinkage)``
+
+    The score of item i is the sum over the history of weight x sim, over the ``neighbors`` of i. Ties in similarity
+    go to the lower code. A dislike (a number below 0) makes a cosine smaller, and is no choice for the others; in a
+    history it speaks against what is similar. Deterministic; time is that of the sparse product X'X, memory
+    O(items x neighbors).
+
+    References
+    ----------
+    Sarwar et al., "Item-based collaborative filtering", WWW 2001; shrinkage: Bell and Koren, ICDM 2007; asymmetric
+    cosine: Aiolli, "Efficient top-N recommendation for very large scale binary rated datasets", RecSys 2013,
+    section 3; Tversky, "Features of similarity", Psychological Review 1977; BM25: Robertson and Zaragoza, "The
+    probabilistic relevance framework", 2009, equation 3.15.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from omnireco.data import Interactions
+    >>> x = Interactions.from_frame(pd.DataFrame({"user_id": [1, 1, 2, 2, 3], "item_id": list("ababa")}))
+    >>> ItemKNN(neighbors=1).fit(x).similar_items(["a"], k=1).to_frame()["item_id"].tolist()
+    ['b']
+    """
+
+    neighbors: int = 100
+    similarity: Literal["cosine", "asymmetric", "jaccard", "dice", "tversky", "bm25", "tfidf"] = "cosine"
+    weighting: Literal["bm25", "tfidf"] | None = None
+    shrinkage: float = 0.0
+    alpha: float = 0.5
+    beta: float = 0.5
+    k1: float = 1.2
+    b: float = 0.75
+
+    def __post_init__(self) -> None:
+        check_integer(self.neighbors, "neighbors", low=1)
+        check_choice(self.similarity, "similarity", (*_COSINES, "jaccard", "dice", "tversky", *_SCHEMES))
+        if self.weighting is not None:
+            check_choice(self.weighting, "weighting", _SCHEMES)
+            if self.similarity not in _COSINES:
+                raise ParameterError(
+                    f"ItemKNN(similarity={self.similarity!r}, weighting={self.weighting!r}): weighting changes "
+                    "numbers, and only the similarities 'cosine' and 'asymmetric' read them. Leave one out."
+                )
+        check_number(self.alpha, "alpha", low=0)
+        check_number(self.beta, "beta", low=0)
+        check_number(self.shrinkage, "shrinkage", low=0)
+        check_number(self.k1, "k1", above=0, high=1e6)
+        check_number(self.b, "b", low=0, high=1)
+
+    def fit(self, x: Interactions) -> ItemModel:
+        """Return the item-to-item model, with sparse weights."""
+        x = require_interactions(x, "ItemKNN.fit")
+        scheme = self.similarity if self.similarity in _SCHEMES else self.weighting
+        kind = "cosine" if self.similarity in _SCHEMES else self.similarity
+        smooth = self.weighting is None
+        cells = x.csr if scheme is None else weigh(x.csr, scheme, smooth=smooth, k1=self.k1, b=self.b)
+        near = nearest(
+            cells, kind, neighbors=self.neighbors, shrinkage=self.shrinkage, alpha=self.alpha, beta=self.beta
+        )
+        return ItemModel(x.items, count_users(x), near)
+
+    def __getattr__(self, name: str) -> NoReturn:
+        explain_unfitted(self, name)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ItemModel(Model):
+    """Item-to-item weights: scores are ``history @ weights``.
+
+    Parameters
+    ----------
+    items : Vocabulary
+    popularity : ndarray of shape (n_items,), float32
+        How many people chose each item: the ranking for people without a history.
+    weights : ndarray or csr_matrix of shape (n_items, n_items), float32
+        ``weights[j, i]`` is what item j in a history adds to the score of item i.
+    """
+
+    items: Vocabulary
+    popularity: np.ndarray
+    weights: Any
+
+    def __post_init__(self) -> None:
+        n = len(self.items)
+        weights = Cells((n, n)) if sp.issparse(self.weights) else numbers(n, n, dtype=np.float32)
+        keep(self, popularity=numbers(n, dtype=np.float32), weights=weights)
+
+    def __repr__(self) -> str:
+        kind = f"{self.weights.nnz:,} sparse" if sp.issparse(self.weights) else "dense"
+        return f"ItemModel({count_of(len(self.items), 'item')}, {kind} weights)"
+
+    def _rank(
+        self,
+        histories: sp.csr_matrix,
+        *,
+        k: int,
+        exclude: sp.csr_matrix | None,
+        eligible: Any,
+        threads: int | None,
+    ) -> tuple[np.ndarray, np.ndarray]:
+        return rank_histories(histories, self.weights, k, exclude, eligible, None, threads, tier())
+
+    def _score(self, histories: sp.csr_matrix, codes: np.ndarray) -> np.ndarray:
+        chosen = self.weights[:, codes]
+        product = histories.astype(np.float64) @ chosen.astype(np.float64)  # the sum that topk_sparse promises
+        return (product.toarray() if sp.issparse(product) else product).astype(np.float32)
+
+    def _similar(self, codes: np.ndarray, *, k: int) -> tuple[np.ndarray, np.ndarray]:
+        columns = self.weights[:, codes]  # column i holds what speaks for item i: its own neighbours
+        scores = _dense_or_none(columns).T if sp.issparse(columns) else np.array(columns.T)
+        itself = sp.csr_matrix((np.ones(codes.size), (np.arange(codes.size), codes)), scores.shape)
+        return select(scores, k=k, exclude=itself)
+
+
+def _dense_or_none(matrix: sp.csr_matrix) -> np.ndarray:
+    """Return a dense array with -inf where nothing is stored: what was not kept is no neighbour."""
+    cells = matrix.tocoo()
+    dense = np.full(matrix.shape, -np.inf, np.float32)
+    dense[cells.row, cells.col] = cells.data
+    return dense
+
+
+def fading(half_life: Any) -> tuple[float | None, int | None]:
+    """Return the half-life of inputs in steps, or in microseconds."""
+    if half_life is None:
+        return None, None
+    if isinstance(half_life, (int, float, np.integer, np.floating)):
+        return check_number(half_life, "input_half_life", above=0), None
+    return None, check_duration(half_life, "input_half_life")
+
+
+def is_single(x: sp.csr_matrix, regularization: float) -> bool:
+    """Return whether float32 is enough: no eigenvalue of X'X exceeds the largest row sum of |X|'|X|."""
+    size = abs(x).astype(np.float64)
+    return float((size.T @ (size @ np.ones(x.shape[1]))).max(initial=0.0)) <= _CONDITION * regularization
+
+
+def ridge_scratch(n: int, cells: int, *, single: bool) -> int:
+    """Return the bytes that a ridge takes beside its squares of ``n`` columns: cells by column, and blocks of rows."""
+    return _CELL_BYTES * cells + 2 * (4 if single else 8) * BLOCK_ROWS * n
+
+
+def gram_matrix(x: sp.csr_matrix, dtype: type) -> np.ndarray:
+    """Return X'X, dense (n_items, n_items), of which only the upper triangle is filled."""
+    from omnireco._kernels.gram import gram_rows
+
+    columns = x.tocsc()
+    columns.sort_indices()
+    parts = (columns.indptr, columns.indices, columns.data, x.indptr, x.indices, x.data)
+    wide = [part.astype(np.float32 if part.dtype.kind == "f" else np.int64) for part in parts]
+    gram = np.zeros((x.shape[1], x.shape[1]), dtype)
+
+    def work(rows: slice) -> None:
+        gram_rows(*wide, rows.start, rows.stop, np.empty(x.shape[1]), gram)
+
+    workers = usable_threads()
+    with ThreadPoolExecutor(workers) as pool:
+        list(pool.map(work, split_evenly(x.shape[1], 16 * workers)))
+    return gram
+
+
+def mirrored(square: np.ndarray) -> np.ndarray:
+    """Return a square matrix, written into, whose upper triangle counts, with the lower one filled block by block."""
+    for rows in row_blocks(len(square), 1, most=BLOCK_ROWS):
+        corner = np.triu(square[rows, rows])
+        square[rows, rows] = corner + np.triu(corner, 1).T
+        square[rows.stop :, rows] = square[rows, rows.stop :].T.copy()
+    return square
+
+
+def invert_ridge(gram: np.ndarray, regularization: float, verb: str) -> np.ndarray:
+    """Return (gram + regularization I)^-1, of which the upper triangle counts, as it does in ``gram``, used up."""
+    from scipy.linalg import lapack
+
+    single = gram.dtype == np.float32
+    factorize, invert = (lapack.spotrf, lapack.spotri) if single else (lapack.dpotrf, lapack.dpotri)
+    gram[np.diag_indices_from(gram)] += regularization
+    with one_blas_thread():  # two threads of BLAS beside other work were measured up to ten times slower
+        factor, failed = factorize(gram.T, lower=1, overwrite_a=1, clean=0)  # the upper triangle, as Fortran reads it
+    if failed:
+        raise ParameterError(
+            f"{verb}: the Gram matrix is not positive definite at regularization {regularization:g}. Raise it."
+        )
+    with one_blas_thread():
+        return invert(factor, lower=1, overwrite_c=1)[0].T
+
+
+def restricted_ridge(x: sp.csr_matrix, regularization: float, neighbors: int) -> sp.csr_matrix:
+    """Return sparse weights, float32 (n_items, n_items): each column a ridge on at most ``neighbors`` items."""
+    from omnireco._kernels.sparse_ridge import solve_items
+
+    columns = x.tocsc()
+    columns.sort_indices()
+    n_items = x.shape[1]
+    parts = (columns.indptr, columns.indices, columns.data, x.indptr, x.indices, x.data)
+    wide = [part.astype(np.float64 if part.dtype.kind == "f" else np.int64) for part in parts]
+    wide_data = x.data.astype(np.float64)
+    total_of, squares = (np.bincount(x.indices, weights=wide_data**power, minlength=n_items) for power in (1, 2))
+    n_people = max(1, int(np.count_nonzero(np.diff(x.indptr))))
+    about = (total_of, np.maximum(0.0, squares - total_of**2 / n_people), float(n_people))
+    index, value = np.zeros((n_items, neighbors), np.int32), np.zeros((n_items, neighbors), np.float32)
+    count = np.zeros(n_items, np.int64)
+
+    def work(rows: slice) -> None:
+        solve_items(*wide, *about, float(regularization), rows.start, rows.stop, neighbors, index, value, count)
+
+    workers = usable_threads()
+    with ThreadPoolExecutor(workers) as pool:
+        list(pool.map(work, split_evenly(n_items, 16 * workers)))
+    filled = np.arange(neighbors)[None, :] < count[:, None]
+    indptr = np.concatenate([[0], np.cumsum(count)])
+    by_target = sp.csr_matrix((value[filled], index[filled], indptr), (n_items, n_items))
+    weights = sp.csr_matrix(by_target.T.tocsr(), dtype=np.float32)
+    weights.eliminate_zeros()
+    weights.sort_indices()
+    return weights
+
+
+def _ridge_weights(gram: np.ndarray, regularization: float) -> np.ndarray:
+    """Return EASE's weights, float32 (n_items, n_items), from the upper triangle of X'X; ``gram`` is used up."""
+    inverse = invert_ridge(gram, regularization, "EASE.fit")
+    diagonal = np.diag(inverse).copy()
+    weights = inverse if inverse.dtype == np.float32 else np.empty(inverse.shape, np.float32)
+    for rows in row_blocks(len(weights), 1, most=BLOCK_ROWS):  # each block of the upper triangle to both of its places
+        block = np.triu(inverse[rows, rows], 1)
+        right = inverse[rows, rows.stop :].copy()
+        weights[rows, rows] = (block + block.T) / -diagonal[rows]
+        weights[rows, rows.stop :] = right / -diagonal[rows.stop :]
+        weights[rows.stop :, rows] = right.T / -diagonal[rows]
+    return np.ascontiguousarray(weights)

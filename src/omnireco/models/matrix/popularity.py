@@ -1,0 +1,173 @@
+"""The baselines every other model has to beat: what most people choose, and what this person chose before."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal, NoReturn
+
+import numpy as np
+import scipy.sparse as sp
+
+from omnireco._core.checks import check_choice, check_number, count_of
+from omnireco._core.compute import row_blocks
+from omnireco._core.sound import keep, numbers
+from omnireco._kernels.topk.exact import select
+from omnireco.data.interactions import Interactions
+from omnireco.data.recommendations import to_float32
+from omnireco.data.vocabulary import Vocabulary
+from omnireco.errors import ParameterError
+from omnireco.models.base import Model, count_users, explain_unfitted, require_interactions
+
+__all__ = ["BuyAgain", "Popularity", "PopularityModel"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Popularity:
+    """Rank items by how many people chose them.
+
+    The baseline of every table: strong where tastes agree, and the answer for people nobody knows yet.
+
+    Parameters
+    ----------
+    by : {"users", "weight"}
+        Count people, or sum the weights of the matrix (with a half-life in the weights: what is trending). People
+        who dislike an item (a number below 0) are not counted; their weight is subtracted. What a person
+        dislikes of their own changes nothing but that it is left out, as everything seen.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from omnireco.data import Interactions
+    >>> x = Interactions.from_frame(pd.DataFrame({"user_id": [1, 2, 2], "item_id": ["tea", "tea", "cup"]}))
+    >>> Popularity().fit(x).recommend(x, k=2, exclude_seen=False).codes
+    array([[1, 0],
+           [1, 0]], dtype=int32)
+    """
+
+    by: Literal["users", "weight"] = "users"
+
+    def __post_init__(self) -> None:
+        check_choice(self.by, "by", ("users", "weight"))
+
+    def fit(self, x: Interactions) -> PopularityModel:
+        """Return the model; deterministic, O(cells)."""
+        x = require_interactions(x, "Popularity.fit")
+        users = count_users(x)
+        if self.by == "users":
+            return PopularityModel(x.items, users, users, 0.0)
+        weight = np.bincount(x.csr.indices, weights=x.csr.data, minlength=x.n_items)
+        return PopularityModel(x.items, users, to_float32(weight), 0.0)
+
+    def __getattr__(self, name: str) -> NoReturn:
+        explain_unfitted(self, name)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BuyAgain:
+    """Rank what a person did before by how often, then everything else by popularity.
+
+    Personal frequency is the baseline to beat wherever people come back for the same things, and in
+    groceries it often wins. Scores are the posterior mean, up to each person's constant, of a multinomial
+    with a Dirichlet prior on the popularity of items.
+
+    Parameters
+    ----------
+    prior : float
+        Weight of popularity, in units of the matrix: how much history equals what everybody else does.
+
+    Notes
+    -----
+    A return (a number below 0) counts against the item itself and says nothing of others. ``score = history + prior *
+    share``, with ``share`` the item's share of all weight. Ask for it with
+    ``recommend(x, k=10, exclude_seen=False)``: without seen items only the popularity order is left.
+
+    References
+    ----------
+    Dirichlet-multinomial smoothing: Zhai and Lafferty, "A study of smoothing methods for language models",
+    TOIS 2004, equation 7.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from omnireco.data import Interactions
+    >>> x = Interactions.from_frame(pd.DataFrame({"user_id": [1, 1, 2], "item_id": ["cup", "cup", "tea"]}))
+    >>> BuyAgain().fit(x).recommend(x.rows([1]), k=2, exclude_seen=False).to_frame()["item_id"].tolist()
+    ['cup', 'tea']
+    """
+
+    prior: float = 1.0
+
+    def __post_init__(self) -> None:
+        check_number(self.prior, "prior", low=0)
+
+    def fit(self, x: Interactions) -> PopularityModel:
+        """Return the model; deterministic, O(cells)."""
+        x = require_interactions(x, "BuyAgain.fit")
+        weight = np.maximum(np.bincount(x.csr.indices, weights=x.csr.data, minlength=x.n_items), 0)
+        share = weight / weight.sum() if weight.sum() > 0 else weight
+        return PopularityModel(x.items, count_users(x), (self.prior * share).astype(np.float32), 1.0)
+
+    def __getattr__(self, name: str) -> NoReturn:
+        explain_unfitted(self, name)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class PopularityModel(Model):
+    """One score per item, plus a multiple of the person's own history.
+
+    Parameters
+    ----------
+    items : Vocabulary
+    popularity : ndarray of shape (n_items,), float32
+        How many people chose each item: the ranking for people without a history.
+    vector : ndarray of shape (n_items,), float32
+        Score of each item for everybody.
+    personal : float
+        What a person's own weight of an item counts; 0 for plain popularity.
+    """
+
+    items: Vocabulary
+    popularity: np.ndarray
+    vector: np.ndarray
+    personal: float = 0.0
+
+    def __post_init__(self) -> None:
+        check_number(self.personal, "personal")
+        per_item = numbers(len(self.items), dtype=np.float32)
+        keep(self, popularity=per_item, vector=per_item)
+
+    def __repr__(self) -> str:
+        return f"PopularityModel({count_of(len(self.items), 'item')}, personal={self.personal:g})"
+
+    def _rank(
+        self,
+        histories: sp.csr_matrix,
+        *,
+        k: int,
+        exclude: sp.csr_matrix | None,
+        eligible: Any,
+        threads: int | None,
+    ) -> tuple[np.ndarray, np.ndarray]:
+        n = histories.shape[0]
+        codes, scores = np.empty((n, k), np.int32), np.empty((n, k), np.float32)
+        for rows in row_blocks(n, 8 * len(self.items)):
+            seen = None if exclude is None else exclude[rows]
+            some = (eligible[0], eligible[1][rows]) if isinstance(eligible, tuple) else eligible
+            codes[rows], scores[rows] = select(self._dense(histories[rows]), k=k, exclude=seen, eligible=some)
+        return codes, scores
+
+    def _score(self, histories: sp.csr_matrix, codes: np.ndarray) -> np.ndarray:
+        return self._dense(histories)[:, codes]
+
+    def _similar(self, codes: np.ndarray, *, k: int) -> tuple[np.ndarray, np.ndarray]:
+        raise ParameterError(
+            "similar_items: popularity knows nothing of which items go together. "
+            "Fit ItemKNN, EASE or ALS on the same matrix and ask that model."
+        )
+
+    def _dense(self, histories: sp.csr_matrix) -> np.ndarray:
+        scores = np.repeat(self.vector[None, :], histories.shape[0], axis=0)
+        if self.personal:
+            row = np.repeat(np.arange(histories.shape[0]), np.diff(histories.indptr))
+            scores[row, histories.indices] += np.float32(self.personal) * histories.data
+        return scores

@@ -1,0 +1,1 @@
+"""Recommenders learned from the order of events."""

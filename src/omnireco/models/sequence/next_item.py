@@ -1,0 +1,179 @@
+"""What comes next: one ridge regression from decayed histories to the next item."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
+from typing import NoReturn
+
+import numpy as np
+import scipy.sparse as sp
+
+from omnireco._core.checks import check_integer, check_known, check_names, check_number, shown
+from omnireco._core.compute import require_memory, row_blocks
+from omnireco._kernels.log.order import distinct
+from omnireco.data.events import EventLog, require_events
+from omnireco.data.vocabulary import NONE
+from omnireco.data.weights import Weights, check_names_of, event_targets, event_weights, person_steps
+from omnireco.errors import EmptyError, ParameterError
+from omnireco.models.base import explain_unfitted
+from omnireco.models.matrix.linear import (
+    BLOCK_ROWS,
+    ItemModel,
+    gram_matrix,
+    invert_ridge,
+    is_single,
+    mirrored,
+    ridge_scratch,
+)
+
+__all__ = ["NextItem"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NextItem:
+    """Predict the next item from what came just before it, in closed form.
+
+    EASE asks what goes together; this asks what follows. Every step of every person is an example: what they
+    did up to then, the latest counting most, against what they did next. On sparse shopping sequences it
+    beats trained transformers at the top of the list (see the page on quality); on dense data, such as films
+    rated by the hundred, they win. No epochs, no seed, minutes on two cores for 12,000 items.
+
+    Parameters
+    ----------
+    regularization : float
+        Ridge penalty on the weights, in units of squared cells.
+    weights : Weights
+        What a past event counts, as input: by type, channel and ``step_half_life``. Ask the model with
+        histories made the same way: ``model.recommend(log.matrix(weights), k=10)``.
+    window : int
+        Steps an example looks back.
+    events : iterable of str, optional
+        Types of event to predict, such as ``["purchase"]``, from inputs of every type; all by default.
+    memory : float, optional
+        Bytes that fit may take; what the machine has free by default.
+
+    Notes
+    -----
+    For each step j of a person, row z_j holds the items of the ``window`` steps before it, each weighing
+    ``weight * 2 ** (-(steps before j - 1) / step_half_life)``, and y_j marks the items of step j. The weights are
+    ``B = (Z'Z + regularization I)^-1 Z'Y``, the scores ``history B``. Steps are distinct instants: the goods of one
+    basket never predict one another, and the order of equal times does not matter. Weights by age in
+    days (``half_life``) and by cap are no part of an example. Deterministic. Time O(items^3), memory 20 bytes x
+    items^2: fine to about 20,000 items.
+
+    References
+    ----------
+    In the line of SLIST: Choi et al., "Session-aware linear item-item models for session-based recommendation",
+    WWW 2021, section 4.2 (SLIT), with examples per step and an exponential decay by step.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from omnireco.data import EventLog, Weights
+    >>> days = pd.date_range("2025-05-01", periods=3, tz="UTC")
+    >>> log = EventLog.from_frame(pd.DataFrame({
+    ...     "user_id": [1, 1, 1, 2, 2, 3], "item_id": ["pan", "pot", "lid", "pan", "pot", "pan"],
+    ...     "channel": "web", "event": "purchase", "timestamp": [*days, *days[:2], days[0]]}))
+    >>> model = NextItem(regularization=1.0).fit(log)
+    >>> model.recommend(log.matrix(Weights(step_half_life=2)).rows([3]), k=1).to_frame()["item_id"].tolist()
+    ['pot']
+    """
+
+    regularization: float = 100.0
+    weights: Weights = field(default_factory=lambda: Weights(step_half_life=2.0))
+    window: int = 20
+    events: Iterable[str] | None = None
+    memory: float | None = None
+
+    def __post_init__(self) -> None:
+        check_number(self.regularization, "regularization", above=0)
+        if not isinstance(self.weights, Weights):
+            raise ParameterError(
+                f"weights must be a Weights. Got {shown(self.weights)}: write Weights(step_half_life=2)."
+            )
+        check_integer(self.window, "window", low=1)
+        if self.events is not None:
+            object.__setattr__(self, "events", check_names(self.events, "events"))
+        if self.memory is not None:
+            check_number(self.memory, "memory", above=0)
+
+    def fit(self, log: EventLog) -> ItemModel:
+        """Return the item-to-item model; ``weights[j, i]`` is what j in the past says of i next.
+
+        Raises
+        ------
+        EmptyError
+            When nobody has two steps.
+        ParameterError
+            When items squared do not fit in memory, or ``events`` names a type that the log does not have.
+        """
+        require_events(log, "NextItem.fit")
+        check_names_of(self.weights, log.events.ids, log.channels.ids)
+        past, following = self._examples(log)
+        if not past.nnz or not following.nnz:
+            raise EmptyError(
+                f"NextItem.fit: none of {log.n_users:,} people did one thing after another. Use EASE, which needs no "
+                "order, or check that timestamps differ."
+            )
+        n, single = log.n_items, is_single(past, self.regularization)
+        peak = (8 if single else 12) * n**2 + ridge_scratch(n, past.nnz, single=single)
+        require_memory(
+            "NextItem.fit",
+            peak,
+            f"{n:,} items squared",
+            "Keep the most popular items, or group products into categories",
+            limit=self.memory,
+        )
+        weights = _ridge(past, following, self.regularization)
+        with_item = np.flatnonzero(log.item != NONE)
+        pair = distinct(log.user[with_item].astype(np.int64) * log.n_items + log.item[with_item])
+        popularity = np.bincount(pair % log.n_items, minlength=log.n_items).astype(np.float32)
+        return ItemModel(log.items, popularity, weights)
+
+    def __getattr__(self, name: str) -> NoReturn:
+        explain_unfitted(self, name)
+
+    def _examples(self, log: EventLog) -> tuple[sp.csr_matrix, sp.csr_matrix]:
+        """Return inputs Z and targets Y, each (steps of all people, n_items): row by row what came before, and next."""
+        amount = event_weights(log, replace(self.weights, step_half_life=None, half_life=None), log.end_us)
+        said = event_targets(log, self.weights)
+        amount = amount if said is None else amount * said
+        target = self._targets(log)
+        counted = np.flatnonzero((log.item != NONE) & ((amount != 0) | target))
+        user, item, amount = log.user[counted], log.item[counted], amount[counted]
+        step, last = person_steps(user, log.at[counted])
+        steps_of = np.zeros(log.n_users, np.int64)
+        steps_of[user] = last + 1
+        base = np.cumsum(steps_of) - steps_of
+        shape = (int(steps_of.sum()), log.n_items)
+        reach = np.minimum(self.window, last - step)  # an event is seen by this many later steps
+        event = np.repeat(np.arange(user.size), reach)
+        lag = np.arange(event.size) - np.repeat(np.cumsum(reach) - reach, reach)  # 0 for the step right after
+        half_life = self.weights.step_half_life
+        value = amount[event] if half_life is None else amount[event] * np.exp2(-lag / half_life)
+        past = sp.csr_matrix((value, (base[user[event]] + step[event] + 1 + lag, item[event])), shape)
+        past.eliminate_zeros()
+        aim = target[counted]
+        following = sp.csr_matrix((np.ones(int(aim.sum())), ((base[user] + step)[aim], item[aim])), shape)
+        following.data[:] = 1.0  # an item taken twice at one instant is one target
+        return past, following
+
+    def _targets(self, log: EventLog) -> np.ndarray:
+        """Return which events are to be predicted, bool of shape (n,)."""
+        if self.events is None:
+            return np.ones(len(log), np.bool_)
+        wanted = check_known(self.events, log.events.ids, "NextItem: events", missing=None)
+        return np.isin(log.event, log.events.codes(wanted))
+
+
+def _ridge(inputs: sp.csr_matrix, targets: sp.csr_matrix, regularization: float) -> np.ndarray:
+    """Return (Z'Z + regularization I)^-1 Z'Y, float32 (n_items, n_items); float64 inside where it must be."""
+    dtype = np.float32 if is_single(inputs, regularization) else np.float64
+    inverse = mirrored(invert_ridge(gram_matrix(inputs, dtype), regularization, "NextItem.fit"))
+    follows = sp.csr_matrix((inputs.T @ targets).T, dtype=dtype)  # one row per target item
+    follows.sort_indices()
+    weights = np.empty(inverse.shape, np.float32)
+    for rows in row_blocks(len(inverse), 1, most=BLOCK_ROWS):
+        weights[:, rows] = (follows[rows] @ inverse).T
+    return weights

@@ -1,0 +1,366 @@
+"""What next, now: sessions like this one, and the last minutes blended with the long run."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, NoReturn
+
+import numpy as np
+import scipy.sparse as sp
+
+from omnireco._core.checks import (
+    check_duration,
+    check_flag,
+    check_instant,
+    check_integer,
+    check_k,
+    check_names,
+    check_number,
+    shown,
+)
+from omnireco._kernels.log.order import distinct
+from omnireco._kernels.topk.exact import select, topk
+from omnireco.data.asof import histories_at
+from omnireco.data.events import EventLog, require_events
+from omnireco.data.recommendations import Recommendations
+from omnireco.data.vocabulary import NONE
+from omnireco.data.weights import Weights, check_names_of
+from omnireco.errors import EmptyError, ParameterError, SchemaError
+from omnireco.models.base import Model, _Eligible, explain_unfitted, most_popular
+from omnireco.models.matrix.factors import FactorModel
+from omnireco.models.matrix.neighbors import NeighborModel
+from omnireco.models.together.blend import all_scores
+
+__all__ = ["SessionKNN", "WhatNext"]
+
+_FEW = 8  # ids that a vocabulary looks up one by one, at a hundredth of a column's cost
+_TINY = 1e-30  # an event that has faded is still a seen item
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SessionKNN:
+    """Recommend what people did in sessions like this one.
+
+    Needs no identity and no long history: the last few clicks are compared with sessions of everybody, the most similar
+    ones speak, young sessions louder. Where most visitors are anonymous, this is the baseline to beat.
+
+    Parameters
+    ----------
+    neighbors : int
+        Sessions that speak.
+    gap : str or timedelta
+        A pause this long ends a session.
+    half_life : str or timedelta, optional
+        In what time a session's voice halves.
+    weights : Weights
+        How the asking session is weighed: the latest counts most. Ask the model with histories made the same way:
+        ``model.recommend(session_log.matrix(weights), k=10)``.
+    shrinkage : float
+        Pulls similarities that rest on few items towards zero.
+
+    Notes
+    -----
+    ``score(i) = sum over the nearest sessions s of cosine(session, s) * 2 ** (-age(s) / half_life) * [i in s]``.
+    Deterministic. Fit is one sort; a ranking costs the sparse product of the histories with all sessions.
+
+    References
+    ----------
+    V-SKNN: Ludewig and Jannach, "Evaluation of session-based recommendation algorithms", UMUAI 2018, section 3.3, and
+    Ludewig et al., UMUAI 2021; the decay of neighbours: Garg et al., "Sequence and time aware neighborhood for
+    session-based recommendations" (STAN), SIGIR 2019.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> times = pd.to_datetime(["2025-05-01 10:00", "2025-05-01 10:05", "2025-05-02 09:00"], utc=True)
+    >>> log = EventLog.from_frame(pd.DataFrame({"user_id": [1, 1, 2], "item_id": ["pan", "lid", "pan"],
+    ...                                         "channel": "web", "event": "view", "timestamp": times}))
+    >>> model = SessionKNN().fit(log)
+    >>> model.recommend(log.matrix().rows([2]), k=1).to_frame()["item_id"].tolist()
+    ['lid']
+    """
+
+    neighbors: int = 100
+    gap: Any = "30min"
+    half_life: Any = "30D"
+    weights: Weights = field(default_factory=lambda: Weights(step_half_life=2.0))
+    shrinkage: float = 0.0
+
+    def __post_init__(self) -> None:
+        check_integer(self.neighbors, "neighbors", low=1)
+        check_duration(self.gap, "gap")
+        if self.half_life is not None:
+            check_duration(self.half_life, "half_life")
+        if not isinstance(self.weights, Weights):
+            raise ParameterError(
+                f"weights must be a Weights. Got {shown(self.weights)}: write Weights(step_half_life=2)."
+            )
+        check_number(self.shrinkage, "shrinkage", low=0)
+
+    def fit(self, log: EventLog) -> NeighborModel:
+        """Return the model; it keeps the sessions without their people.
+
+        Raises
+        ------
+        EmptyError
+            When no event has an item.
+        """
+        require_events(log, "SessionKNN.fit")
+        check_names_of(self.weights, log.events.ids, log.channels.ids)
+        rows = np.flatnonzero(log.item != NONE)
+        if not rows.size:
+            raise EmptyError("SessionKNN.fit: no event has an item. Check the filters before it.")
+        when, who, item = log.at[rows], log.user[rows], log.item[rows]
+        order = np.lexsort([when, who])
+        when, who, item = when[order], who[order], item[order]
+        fresh = np.r_[True, (np.diff(who) != 0) | (np.diff(when) >= check_duration(self.gap, "gap"))]
+        session = np.cumsum(fresh) - 1
+        n = int(session[-1]) + 1
+        sessions = sp.csr_matrix((np.ones(rows.size), (session, item)), (n, log.n_items), dtype=np.float32)
+        sessions.sum_duplicates()
+        age = log.end_us - _last(when, session, n)
+        life = np.inf if self.half_life is None else check_duration(self.half_life, "half_life")
+        voice = np.maximum(np.exp2(-age / life), 1e-30)
+        sessions.data[:] = np.repeat(voice, np.diff(sessions.indptr)).astype(np.float32)
+        pair = distinct(who.astype(np.int64) * log.n_items + item)
+        popularity = np.bincount(pair % log.n_items, minlength=log.n_items).astype(np.float32)
+        return NeighborModel(log.items, popularity, sessions, self.neighbors, "cosine", float(self.shrinkage), None)
+
+    def __getattr__(self, name: str) -> NoReturn:
+        explain_unfitted(self, name)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WhatNext:
+    """Answer for this moment: what a person likes in the long run, moved by what they did a minute ago.
+
+    One model, asked twice: with the long history, and with the last minutes. Somebody who opens the app after a week
+    gets the first answer; somebody who has looked at four tents gets tents; and half an hour later the tents fade.
+
+    Parameters
+    ----------
+    model : Model
+        Fitted; best a factor model (``ALS``), whose vectors are blended, or a linear one (``EASE``, ``NextItem``).
+    fade : str or timedelta
+        An event of the session counts ``exp(-age / fade)``, on whatever channel it happened.
+    half_life : str or timedelta
+        Of the long history.
+    prior : float
+        How many fresh events it takes until the session weighs as much as the long run.
+    dislikes : iterable of str
+        Event types of a log that say "not this": their items are never recommended to that person, and count nothing.
+
+    Notes
+    -----
+    ``x = x_long + rho (x_session - x_long)`` with ``rho = n / (n + prior)`` and n the faded number of events. Models
+    without vectors blend scores in the same way, of histories scaled to a sum of 1. Deterministic; nothing is
+    refitted, nothing is stored: the same call serves whoever asks next.
+
+    Examples
+    --------
+    >>> import omnireco as om
+    >>> log = om.EventLog.from_frame(om.simulate(n_users=60, n_items=20, days=60, seed=1).events)
+    >>> now = om.models.WhatNext(model=om.ALS(factors=8, seed=7).fit(log.matrix()))
+    >>> now.recommend(log, at=log.end, k=3).k
+    3
+    >>> items, scores = now.one(["i01", "i02"], age=["30s", "5min"], k=3)
+    >>> len(items)
+    3
+    """
+
+    model: Model
+    fade: Any = "20min"
+    half_life: Any = "30D"
+    prior: float = 2.0
+    dislikes: Iterable[str] = ("dislike", "hide")
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "dislikes", check_names(self.dislikes, "WhatNext: dislikes"))
+        if not isinstance(self.model, Model):
+            raise ParameterError(
+                f"WhatNext: model must be a fitted model. Got {type(self.model).__name__}: write "
+                "WhatNext(model=ALS().fit(x))."
+            )
+        check_duration(self.fade, "fade")
+        check_duration(self.half_life, "half_life")
+        check_number(self.prior, "prior", above=0)
+
+    def recommend(
+        self, log: EventLog, *, at: Any, k: int, exclude_seen: bool = True, eligible: Any = None
+    ) -> Recommendations:
+        """Rank items for everybody in a log, as of an instant.
+
+        Parameters
+        ----------
+        log : EventLog
+            Events of those who ask, from any channel; only those before ``at`` count, and items the model does not
+            know are left out.
+        at : datetime, date or str
+        k : int
+        exclude_seen : bool
+            Leave out what the person has had, the last minutes included. False where people come back for the same.
+        eligible : optional
+            As in :meth:`Model.recommend`; groups have one label per person of the log, in the order of
+            ``log.users.ids``.
+
+        Returns
+        -------
+        Recommendations
+            For all people of the log; those without a past get what most people choose.
+        """
+        require_events(log, "WhatNext.recommend")
+        exclude_seen = check_flag(exclude_seen, "exclude_seen")
+        k, now = check_k(k), check_instant(at, "at")
+        user, moments = np.arange(log.n_users), np.full(log.n_users, now)
+        session_life = f"{max(1, round(check_duration(self.fade, 'fade') * np.log(2)))}us"
+        long, session = (
+            histories_at(
+                log, Weights(events=dict.fromkeys(self.dislikes, 0.0), half_life=life), user, moments
+            ).with_items(self.model.items)
+            for life in (self.half_life, session_life)
+        )
+        allowed = _Eligible.read(eligible, self.model.items, log.n_users)
+        both = sp.vstack([long.csr, session.csr], format="csr")
+        out = self._disliked(log, now)
+        out = sp.csr_matrix(out + long.csr) if exclude_seen else out
+        codes, scores = self._rank(both, k=k, exclude=out, eligible=allowed.rows(slice(None)))
+        return Recommendations(log.users, self.model.items, codes, scores)
+
+    def one(
+        self,
+        items: Sequence[Any],
+        *,
+        age: Sequence[Any],
+        k: int,
+        exclude_seen: bool = True,
+        eligible: Any = None,
+        disliked: Sequence[Any] = (),
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Rank items for one person, from their last events: the path of a service.
+
+        Parameters
+        ----------
+        items : sequence of item ids
+            What the last events were about, on any channel; unknown ones are left out.
+        age : sequence of str, timedelta or float
+            How long ago each was: durations, or seconds.
+        k : int
+        exclude_seen : bool
+            Leave out ``items``. False where people come back for the same.
+        eligible : optional
+            What may be shown: item ids, or a bool array over ``model.items``.
+        disliked : sequence of item ids
+            Never shown, and of no weight among ``items``; unknown ones are left out.
+
+        Returns
+        -------
+        (ids, scores)
+            At most k of each, best first. Without a known item in the past, what most people choose.
+        """
+        k, exclude_seen = check_k(k), check_flag(exclude_seen, "exclude_seen")
+        named, since, barred = _listed(items, "items"), _listed(age, "age"), _listed(disliked, "disliked")
+        if len(named) != len(since):
+            raise SchemaError(f"WhatNext.one: {len(named)} items and {len(since)} ages. Give one age per item.")
+        code, ages, never = self._codes(named), _microseconds(since), self._codes(barred)
+        use = (code != NONE) & ~np.isin(code, never)
+        code, ages, never = code[use], ages[use], never[never != NONE]
+        distinct, place = np.unique(code, return_inverse=True)
+        n, lives = (
+            distinct.size,
+            (check_duration(self.half_life, "half_life") / np.log(2), check_duration(self.fade, "fade")),
+        )
+        weight = np.concatenate([np.bincount(place, weights=np.exp(-ages / life), minlength=n) for life in lives])
+        shape = (2, len(self.model.items))
+        both = sp.csr_matrix(
+            (np.maximum(weight, _TINY).astype(np.float32), np.tile(distinct, 2), np.array([0, n, 2 * n])), shape
+        )
+        out = np.union1d(distinct, never) if exclude_seen else np.unique(never)
+        exclude = sp.csr_matrix((np.ones(out.size, np.float32), out, np.array([0, out.size])), (1, shape[1]))
+        allowed = _Eligible.read(eligible, self.model.items, 1)
+        codes, scores = self._rank(both, k=k, exclude=exclude, eligible=allowed.rows(slice(None)))
+        held = codes[0] != NONE
+        return self.model.items.ids[codes[0][held]], scores[0][held]
+
+    def _codes(self, ids: list[Any]) -> np.ndarray:
+        """Return the codes of a few items, -1 for unknown ones, at a hundredth of a column's cost."""
+        known = self.model.items
+        parts = [known.codes(ids[at : at + _FEW], missing="none") for at in range(0, len(ids), _FEW)]
+        return np.concatenate([np.empty(0, np.int32), *parts])
+
+    def _disliked(self, log: EventLog, now: int) -> sp.csr_matrix:
+        """Return what each person of a log disliked before an instant, as ones (n_users, n_items)."""
+        kinds = log.events.codes([name for name in self.dislikes if name in log.events], missing="none")
+        rows = np.flatnonzero(np.isin(log.event, kinds) & (log.item != NONE) & (log.at < now))
+        item = self.model.items.codes(log.items.ids, missing="none")[log.item[rows]]
+        user, item = log.user[rows][item != NONE], item[item != NONE]
+        out = sp.csr_matrix((np.ones(user.size, np.float32), (user, item)), (log.n_users, len(self.model.items)))
+        out.sum_duplicates()
+        return out
+
+    def _rank(
+        self, both: sp.csr_matrix, *, k: int, exclude: sp.csr_matrix, eligible: Any
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Rank for n people, given their long histories and then their sessions, as 2 n rows."""
+        n = both.shape[0] // 2
+        codes, scores = self._rank_warm(both, k=k, exclude=exclude, eligible=eligible)
+        cold = np.flatnonzero(np.diff(both.indptr)[:n] == 0)
+        if cold.size:
+            codes[cold], scores[cold] = most_popular(
+                self.model.popularity, cold, k=k, exclude=exclude, eligible=eligible
+            )
+        return codes, scores
+
+    def _rank_warm(
+        self, both: sp.csr_matrix, *, k: int, exclude: sp.csr_matrix, eligible: Any
+    ) -> tuple[np.ndarray, np.ndarray]:
+        n = both.shape[0] // 2
+        running = np.r_[0.0, np.cumsum(both.data, dtype=np.float64)]
+        fresh = (running[both.indptr[1:]] - running[both.indptr[:-1]])[n:]
+        rho = np.where(fresh > 1e-6, fresh / (fresh + self.prior), 0.0)[:, None]
+        if isinstance(self.model, FactorModel):
+            vectors = self.model._place(both, 1 if n == 1 else None)
+            blended = (vectors[:n] + rho * (vectors[n:] - vectors[:n])).astype(np.float32)
+            return topk(blended, self.model._index, k=k, exclude=exclude, eligible=eligible)
+        scores = all_scores(self.model, _share(both)).astype(np.float64)
+        blended = (scores[:n] + rho * (scores[n:] - scores[:n])).astype(np.float32)
+        return select(blended, k=k, exclude=exclude, eligible=eligible)
+
+
+def _last(when: np.ndarray, session: np.ndarray, n: int) -> np.ndarray:
+    """Return the last instant of each session; events are ordered by session and time."""
+    return when[np.searchsorted(session, np.arange(n), side="right") - 1]
+
+
+def _listed(value: Any, name: str) -> list[Any]:
+    """Return a list of items or ages; one bare string would be read letter by letter."""
+    if isinstance(value, (str, bytes)) or not isinstance(value, Iterable):
+        raise ParameterError(f"WhatNext.one: {name} must be a list. Got one {type(value).__name__}: write [{name}].")
+    return list(value)
+
+
+def _microseconds(ages: Sequence[Any]) -> np.ndarray:
+    """Return durations, or numbers of seconds, as microseconds."""
+    if all(type(age) in (int, float) for age in ages):
+        seconds = np.asarray(ages, np.float64)
+        if not ((seconds >= 0) & np.isfinite(seconds)).all():
+            raise ParameterError("WhatNext.one: age must be 0 seconds or more: how long ago, not when.")
+        return 1e6 * seconds
+    return np.array([_microseconds_of(age) for age in ages], np.float64)
+
+
+def _microseconds_of(age: Any) -> float:
+    """Return a duration or a number of seconds as microseconds; zero is something that is happening now."""
+    if isinstance(age, (dt.timedelta, np.timedelta64)):
+        return check_duration(age, "WhatNext.one: age") if age else 0.0
+    if isinstance(age, (int, float, np.integer, np.floating)):
+        return 1e6 * check_number(age, "WhatNext.one: age", low=0)
+    return check_duration(age, "WhatNext.one: age")
+
+
+def _share(matrix: sp.csr_matrix) -> sp.csr_matrix:
+    """Return rows scaled to a sum of 1; empty ones stay empty."""
+    total = np.asarray(matrix.sum(axis=1), np.float64).ravel()
+    scale = np.repeat(1.0 / np.where(total > 0, total, 1.0), np.diff(matrix.indptr))
+    return sp.csr_matrix(((matrix.data * scale).astype(np.float32), matrix.indices, matrix.indptr), matrix.shape)

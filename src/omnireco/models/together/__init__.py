@@ -1,0 +1,1 @@
+"""Several models as one, and models in context."""

@@ -1,0 +1,789 @@
+"""Candidates of any models, ranked again by all that is known of the person, the item and the situation."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any, Literal, NoReturn
+
+import numpy as np
+
+from omnireco._core.checks import (
+    check_choice,
+    check_duration,
+    check_flag,
+    check_integer,
+    check_kind,
+    check_known,
+    check_names,
+    count_of,
+    from_microseconds,
+    no_such,
+    shown,
+)
+from omnireco._core.compute import Progress, row_blocks, track
+from omnireco._core.frozen import ReadOnly
+from omnireco._core.random import stream
+from omnireco.data.asof import histories_at
+from omnireco.data.audience import Audience
+from omnireco.data.catalog import Catalog
+from omnireco.data.events import EventLog, require_events
+from omnireco.data.interactions import Interactions
+from omnireco.data.recommendations import Recommendations
+from omnireco.data.requests import Asked, Requests
+from omnireco.data.vocabulary import NONE, Vocabulary
+from omnireco.data.weights import Weights, check_names_of
+from omnireco.errors import EmptyError, ParameterError, SchemaError
+from omnireco.models.base import Model, _Eligible
+from omnireco.models.sequence.next_item import NextItem
+from omnireco.models.sequence.sessions import SessionKNN
+from omnireco.models.together.calibration import Isotonic, calibration_error
+from omnireco.models.together.features import Facts, Pasts, describe
+from omnireco.models.together.population import Clocks, Population
+from omnireco.models.together.scorers import Quadratic, Trees, fit_lambdamart, fit_lightgbm
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["EventColumns", "Ranker", "RankerModel"]
+
+_log = logging.getLogger(__name__)
+_KINDS = ("logit", "lambdamart", "lightgbm")
+_MOST_EVENT_TYPES = 6
+_DISLIKES, _UNFINISHED = (
+    ("dislike", "hide"),
+    ("add_to_cart", "purchase"),
+)  # these may be absent
+_ENOUGH = 200  # choices that a channel needs for a curve of its own
+_BYTES_PER_ROW = 1_000  # of a candidate while it is described
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ranker:
+    """Rank the candidates of several models again, in the situation in which somebody asks.
+
+    A collaborative model knows what a person likes, not that it is Monday morning in the app, that the milk is due,
+    or that the kettle is in the cart since Friday. Here fast models propose (``models``), and a second model that
+    looks at each candidate closely decides: how often and how recently this person chose it, how this channel, hour
+    or shop lifts it, what this session is about, what it costs.
+
+    Parameters
+    ----------
+    models : mapping of str to estimator, or list of estimators
+        Who proposes, unfitted: the ranker fits them, twice, on what it may know. Such as
+        ``[EASE(), ALS(factors=64), BuyAgain()]``.
+    context : iterable of str
+        What is known of a situation: ``"channel"``, labels of the log (``"store_id"``, ``"device"``), attributes of
+        the audience, and ``"hour"``, the local hour of the week.
+    ranker : {"logit", "lambdamart", "lightgbm"}
+        A conditional logit with all pairwise products: the baseline, quick to fit. Boosted trees from scikit-learn's
+        parts: slower, and better where effects have thresholds. Or LightGBM's, where it is installed
+        (``pip install "omnireco[lightgbm]"``; not needed any more once fitted).
+    weights : Weights
+        How pasts are weighed for the proposing models.
+    events : iterable of str, optional
+        Which types of event are choices, such as ``["purchase"]``; all by default.
+    dislikes : iterable of str
+        Types that say no. They are never choices, and never counted for an item.
+    unfinished : (str, str), optional
+        Begun and finished: what was put into the cart and not bought.
+    n_candidates : int
+        How many items are looked at per request.
+    exclude_seen : bool
+        Whether items of the person's past are left out. False where people come back for the same things.
+    half_lives : (str, str)
+        Over which counts of the past fade, the shorter first.
+    gap : str
+        Choices with shorter pauses than this are one request.
+    n_requests : int
+        At most so many requests are learned from, drawn at random.
+    negatives : int
+        How many candidates that were not chosen stand beside the chosen ones of a request while it learns.
+    seed : int
+    missing : {"raise", "ignore"}
+        Whether a type of event in ``dislikes`` or ``unfinished`` that the log does not have is an error, or is passed
+        over, as the defaults of both are.
+
+    Notes
+    -----
+    *What may be known.* ``fit(log, at=t)`` learns all tables and proposing models on events before t; learns to rank
+    on requests from t on, each described by tables that end at t and by its own person's events strictly before its
+    own instant; and then learns tables and proposing models once more on the whole log, for use from its end on. An
+    estimator that is already fitted is refused, since it may have seen what it is to rank.
+
+    *Chances.* The first four fifths (in time) of those requests teach the order; the last fifth teaches, by channel,
+    how scores become chances (isotonic), and ``model.calibration`` says how well, out of sample. Not beta calibration:
+    it needs scores in (0, 1) and one family of curves; here lists of equal merit share a chance between them, whatever
+    the shape, and every channel with a curve of its own has at least 200 choices, enough for pooled blocks.
+
+    *The logit's penalty* is one of three, chosen on the last fifth (in time) of the requests that teach the order, by
+    likelihood; then all of them teach it.
+
+    *Cost.* Two fits of the models, and features of ``n_requests * (negatives + chosen)`` rows. Some 70,000
+    candidates per second are described and scored on one core; work goes in blocks of requests. Deterministic; the
+    order is learned on one thread.
+
+    References
+    ----------
+    Covington, Adams and Sargin, "Deep neural networks for YouTube recommendations", RecSys 2016, for two stages;
+    McFadden, "Conditional logit analysis of qualitative choice behavior", 1974; Burges, "From RankNet to LambdaRank to
+    LambdaMART", 2010.
+
+    Examples
+    --------
+    >>> import omnireco as om
+    >>> log = om.EventLog.from_frame(om.simulate(n_users=80, n_items=30, days=120, seed=1).events)
+    >>> ranker = om.Ranker(models=[om.EASE(), om.BuyAgain()], context=["channel"], exclude_seen=False, n_candidates=20)
+    >>> model = ranker.fit(log, at="2025-03-15")
+    >>> requests, chosen = om.Requests.from_log(log, context=["channel"], per_user=1)
+    >>> model.recommend(log, requests.take([0, 1]), k=3).codes.shape
+    (2, 3)
+    """
+
+    models: Any
+    context: Iterable[str] = ("channel",)
+    ranker: Literal["logit", "lambdamart", "lightgbm"] = "logit"
+    weights: Weights = field(default_factory=Weights)
+    events: Iterable[str] | None = None
+    dislikes: Iterable[str] = _DISLIKES
+    unfinished: tuple[str, str] | None = _UNFINISHED
+    n_candidates: int = 100
+    exclude_seen: bool = True
+    half_lives: tuple[str, str] = ("7D", "60D")
+    gap: str = "30min"
+    n_requests: int = 10_000
+    negatives: int = 50
+    seed: int = 0
+    missing: Literal["raise", "ignore"] = field(default="raise", kw_only=True, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "models", ReadOnly(_named(self.models)))
+        object.__setattr__(self, "context", _distinct(check_names(self.context, "context"), "context"))
+        check_choice(self.ranker, "ranker", _KINDS)
+        if not isinstance(self.weights, Weights):
+            raise ParameterError(
+                f"weights must be a Weights. Got {shown(self.weights)}: write Weights(half_life='30D')."
+            )
+        if self.weights.targets is not None:
+            raise ParameterError(
+                "Ranker: Weights(targets=...) cannot be read as of the moment of a request: a later verdict would "
+                "overrule what was known then. Leave targets out of weights=, and name the types that say no in "
+                "Ranker(dislikes=['dislike', 'hide']): they are never choices, and the ranker counts them."
+            )
+        if self.events is not None:
+            object.__setattr__(self, "events", check_names(self.events, "events"))
+        object.__setattr__(self, "dislikes", check_names(self.dislikes, "dislikes"))
+        if self.unfinished is not None and len(check_names(self.unfinished, "unfinished")) != 2:
+            raise ParameterError(f"unfinished must be (begun, finished), two types. Got {shown(self.unfinished)}.")
+        for name in ("n_candidates", "n_requests", "negatives"):
+            check_integer(getattr(self, name), name, low=1)
+        check_flag(self.exclude_seen, "exclude_seen")
+        lives = check_names(self.half_lives, "half_lives")
+        if len(lives) != 2 or check_duration(lives[0], "half_lives") > check_duration(lives[1], "half_lives"):
+            raise ParameterError(f"half_lives must be two durations, the shorter first. Got {shown(self.half_lives)}.")
+        check_duration(self.gap, "gap")
+        check_integer(self.seed, "seed", low=0)
+        check_choice(self.missing, "missing", ("raise", "ignore"))
+
+    def fit(
+        self,
+        log: EventLog,
+        *,
+        at: Any,
+        catalog: Catalog | None = None,
+        audience: Audience | None = None,
+        timezone: str | None = None,
+        facts: Sequence[Any] = (),
+        asked: Asked | None = None,
+        progress: Progress = False,
+    ) -> RankerModel:
+        """Return the ranker, learned from the requests at and after an instant.
+
+        Parameters
+        ----------
+        log : EventLog
+            All that may be known; its end is where the model is meant to be used from.
+        at : datetime, date or str
+            Where the tables for learning end and the requests begin: leave the last few weeks for them.
+        catalog : Catalog, optional
+            Categories, prices and margins.
+        audience : Audience, optional
+            People's zones, for ``"hour"``, and attributes that ``context`` names.
+        timezone : str, optional
+            One IANA zone for all, in place of an audience.
+        facts : sequence of frames
+            Numbers known from elsewhere. Each frame has key columns out of ``item_id``, ``user_id`` and the names of
+            ``context``, and further columns of numbers: ``item_id store_id week on_display``. They must have been
+            known at the time of the requests; 0 where a row is missing.
+        asked : Asked, optional
+            Requests and choices of your own, such as page views and what was clicked, at or after ``at``; read from
+            the log by default.
+        progress : bool or callable(done, total)
+
+        Returns
+        -------
+        RankerModel
+
+        Raises
+        ------
+        EmptyError
+            When nothing happened before ``at``, or none of the choices after it was among the candidates.
+        ParameterError
+            When ``"hour"`` is asked for without a clock to read it on.
+        """
+        require_events(log, "Ranker.fit")
+        clocks = Clocks.of(audience, timezone)
+        _need_clock(tuple(self.context), log, audience, timezone)
+        check_kind(asked, Asked, "asked", "Requests.from_log(log.between(at, end))", none=True)
+        facts = _as_frames(facts)
+        self._check_names(log)
+        past = log.before(at)
+        if not len(past):
+            raise EmptyError("Ranker.fit: nothing happened before at=, so there is nothing to propose from. Move it.")
+        events = tuple(str(name) for name in log.events.ids if name not in self.dislikes)[:_MOST_EVENT_TYPES]
+        plan = EventColumns(events, self._unfinished(events), tuple(self.dislikes))
+        if asked is None:
+            labels = [name for name in self.context if name == "channel" or name in log.labels]
+            later = log.between(from_microseconds(past.end_us), max(log.end, from_microseconds(past.end_us + 1)))
+            require_events(later, "Ranker.fit, the log from at= on")
+            choices = [name for name in self._choices(log) if name in later.events.ids.tolist()]
+            asked = Requests.from_log(later, context=labels, events=choices, gap=self.gap)
+        if int(asked.requests.at.min()) < past.end_us:
+            raise ParameterError(
+                f"Ranker.fit: requests to learn from begin before at=, {past.end.isoformat()}, where the tables that "
+                "describe them end, so these would know the answers. Move at= back, or drop the early requests."
+            )
+        learner = self._learn(past, clocks, catalog, plan, facts)
+        some = _drawn(asked.requests.at, self.n_requests, stream(self.seed, "ranker/requests"))
+        cut = max(1, some.size - some.size // 5)
+        pasts = learner.index(log, clocks)
+        read = [Facts.read(frame, learner.population) for frame in facts]
+        x, label, indptr = self._examples(learner, pasts, asked, some[:cut], clocks, read)
+        scorer = self._fit_scorer(x, label, indptr, progress)
+        del x
+        curves, errors = _learn_curves(replace(learner, scorer=scorer), pasts, asked, some[cut:], clocks, read)
+        final = self._learn(log, clocks, catalog, plan, facts)
+        model = replace(final, scorer=scorer, curves=ReadOnly(curves), calibration=ReadOnly(errors))
+        _log.info("fitted %r on %d requests", model, indptr.size - 1)
+        return model
+
+    def __getattr__(self, name: str) -> NoReturn:
+        no_such(self, name, ("recommend", "features", "calibration"), "fit(log, at=...)")
+
+    def _choices(self, log: EventLog) -> list[str]:
+        wanted = [str(name) for name in log.events.ids if name not in self.dislikes]
+        if self.events is None:
+            return wanted
+        return list(check_known(self.events, log.events.ids, "Ranker: events", missing=None))
+
+    def _check_names(self, log: EventLog) -> None:
+        """Refuse names that the whole log does not have; the parts of it that models are fitted on may lack some."""
+        known = log.events.ids
+        for name, default in (("dislikes", _DISLIKES), ("unfinished", _UNFINISHED)):
+            if (given := getattr(self, name)) is not None and tuple(given) != default:
+                check_known(given, known, f"Ranker: {name}", missing=self.missing)
+        for weights in (self.weights, *(one.weights for one in self.models.values() if _reads_log(one))):
+            check_names_of(weights, known, log.channels.ids)
+
+    def _unfinished(self, events: tuple[str, ...]) -> tuple[str, str] | None:
+        pair = self.unfinished
+        return pair if pair is not None and len(events) > 1 and set(pair) <= set(events) else None
+
+    def _learn(
+        self, log: EventLog, clocks: Clocks, catalog: Catalog | None, plan: EventColumns, facts: Sequence[Any]
+    ) -> RankerModel:
+        """Fit the proposing models and learn the tables on a log: what a ranker without an order is."""
+        disliked = np.isin(log.event, log.events.codes(list(self.dislikes), missing="none"))
+        wanted = self._choices(log) if self.events is None else list(self.events)
+        chosen = np.isin(log.event, log.events.codes(wanted, missing="none"))
+        x = log.matrix(_without(self.weights, self.dislikes))
+        models = {
+            name: replace(estimator, weights=replace(estimator.weights, missing="ignore")).fit(log)
+            if _reads_log(estimator)
+            else estimator.fit(x)
+            for name, estimator in self.models.items()
+        }
+        population = Population.learn(
+            log,
+            context=tuple(self.context),
+            chosen=chosen & ~disliked,
+            disliked=disliked,
+            catalog=catalog,
+            clocks=clocks,
+            x=x,
+        )
+        return RankerModel(
+            items=log.items,
+            models=models,
+            weights=tuple(
+                estimator.weights if _reads_log(estimator) else _without(self.weights, self.dislikes)
+                for estimator in self.models.values()
+            ),
+            population=population,
+            columns=plan,
+            n_candidates=self.n_candidates,
+            exclude_seen=self.exclude_seen,
+            half_lives=tuple(float(check_duration(life, "half_lives")) for life in self.half_lives),
+            fact_names=tuple(Facts.read(frame, population).names for frame in facts),
+            scorer=None,
+            curves={},
+            calibration={},
+        )
+
+    def _examples(
+        self,
+        learner: RankerModel,
+        pasts: Pasts,
+        asked: Asked,
+        some: np.ndarray,
+        clocks: Clocks,
+        facts: Sequence[Facts],
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Return features, labels and list ends of the requests whose candidates hold a choice."""
+        draw = stream(self.seed, "ranker/examples")
+        xs, labels, sizes = [], [], []
+        for rows in row_blocks(some.size, _BYTES_PER_ROW * self.n_candidates):
+            block = asked.requests.take(some[rows])
+            listed = learner.propose(pasts.log, block, None)
+            label = _is_chosen(asked, learner.items, some[rows], listed)
+            keep = _sample(listed.row, label, self.negatives, draw)
+            if keep.size:
+                xs.append(learner.describe(pasts, block, listed.take(keep), clocks, facts)[0])
+                labels.append(label[keep].astype(np.float64))
+                sizes.append(np.unique(listed.row[keep], return_counts=True)[1])
+        if not xs:
+            raise EmptyError(
+                "Ranker.fit: none of the choices after at= was among the candidates. Propose more (n_candidates=), add "
+                "a model that does (BuyAgain), or set exclude_seen=False where people come back for the same things."
+            )
+        indptr = np.r_[0, np.cumsum(np.concatenate(sizes))].astype(np.int64)
+        return np.concatenate(xs), np.concatenate(labels), indptr
+
+    def _fit_scorer(self, x: np.ndarray, label: np.ndarray, indptr: np.ndarray, progress: Progress) -> Any:
+        if self.ranker == "logit":
+            return Quadratic.tuned(x, label, indptr)
+        if self.ranker == "lambdamart":
+            return fit_lambdamart(x, label, indptr, seed=self.seed, progress=progress)
+        return fit_lightgbm(x, label, indptr, seed=self.seed)
+
+
+@dataclass(frozen=True, slots=True)
+class EventColumns:
+    """Which types of event a ranker counts one by one, which pair means begun and finished, and which say no."""
+
+    events: tuple[str, ...]
+    unfinished: tuple[str, str] | None
+    dislikes: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Listed:
+    """Candidates of a block of requests, flat, by request: what each model said of them."""
+
+    row: np.ndarray
+    item: np.ndarray
+    rank: np.ndarray  # (n, n_models), from 1; one more than the list is long where a model did not propose it
+    score: np.ndarray  # (n, n_models), in standard deviations of the request's list
+
+    def take(self, rows: np.ndarray) -> _Listed:
+        return _Listed(self.row[rows], self.item[rows], self.rank[rows], self.score[rows])
+
+
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class RankerModel:
+    """A fitted ranker: requests in, ranked lists with chances out.
+
+    Made by ``Ranker(...).fit(log, at=...)``.
+
+    Parameters
+    ----------
+    items : Vocabulary
+    models : mapping of str to Model
+        Who proposes.
+    weights : tuple of Weights
+        How each of them is asked.
+    population : Population
+    columns : which types of event become features
+    n_candidates : int
+    exclude_seen : bool
+    half_lives : (float, float)
+        Microseconds.
+    fact_names : tuple of tuple of str
+    scorer : Quadratic or Trees
+    curves : mapping of str to Isotonic
+        From scores to chances, by channel; ``""`` for all others.
+    calibration : mapping of str to (float, int)
+        Expected calibration error out of sample and the number of candidates behind it, by channel.
+    """
+
+    items: Vocabulary
+    models: Mapping[str, Model]
+    weights: tuple[Weights, ...]
+    population: Population
+    columns: EventColumns
+    n_candidates: int
+    exclude_seen: bool
+    half_lives: tuple[float, ...]
+    fact_names: tuple[tuple[str, ...], ...]
+    scorer: Any
+    curves: Mapping[str, Isotonic]
+    calibration: Mapping[str, tuple[float, int]]
+
+    def __repr__(self) -> str:
+        kind = {Quadratic: "logit", Trees: "trees"}.get(type(self.scorer), "unordered")
+        return f"RankerModel({count_of(len(self.items), 'item')}, {kind} over {', '.join(self.models)})"
+
+    @property
+    def context(self) -> tuple[str, ...]:
+        """What the model wants to know of a situation."""
+        return tuple(known.name for known in self.population.fields)
+
+    def recommend(
+        self,
+        log: EventLog,
+        requests: Requests | Any,
+        *,
+        k: int,
+        audience: Audience | None = None,
+        timezone: str | None = None,
+        facts: Sequence[Any] = (),
+        eligible: Any = None,
+        progress: Progress = False,
+    ) -> Recommendations:
+        """Rank items for requests.
+
+        Parameters
+        ----------
+        log : EventLog
+            The pasts of those who ask, up to now. Only events strictly before a request's instant count for it, so a
+            log that reaches further changes nothing; people who are not in it are new.
+        requests : Requests or frame
+            One row per request: ``user_id``, ``timestamp``, the columns of ``model.context``, and optionally
+            ``request_id``.
+        k : int
+            At most ``n_candidates``.
+        audience, timezone, facts
+            As in :meth:`Ranker.fit`.
+        eligible : optional
+            What may be shown, as in :meth:`Model.recommend`: item ids, a bool array over ``model.items``, or a pair
+            ``(groups, options)`` with one label per request, in their order.
+        progress : bool or callable(done, total)
+
+        Returns
+        -------
+        Recommendations
+            Its ``users`` are the ids of the requests. The scores are chances, calibrated by channel, that the item
+            is chosen at that request; they fall along the list.
+
+        Raises
+        ------
+        SchemaError
+            When the requests lack a context column, or ``facts`` has other columns than at fit.
+        ParameterError
+            When ``k`` exceeds ``n_candidates``.
+        """
+        require_events(log, "RankerModel.recommend")
+        k = check_integer(k, "k", low=1, high=self.n_candidates)
+        asked = self._read(requests)
+        clocks, read = Clocks.of(audience, timezone), self._facts(facts)
+        _need_clock(self.context, log, audience, timezone)
+        allowed = _Eligible.read(eligible, self.items, len(asked))
+        pasts = self.index(log, clocks)
+        codes = np.full((len(asked), k), NONE, np.int32)
+        scores = np.full((len(asked), k), -np.inf, np.float32)
+        blocks = list(row_blocks(len(asked), _BYTES_PER_ROW * self.n_candidates))
+        for rows in track(blocks, progress, label="rank"):
+            block = asked.take(np.arange(rows.start, rows.stop))
+            listed = self.propose(log, block, allowed.spoken(np.arange(rows.start, rows.stop)))
+            x = self.describe(pasts, block, listed, clocks, read)[0]
+            score = self.scorer(x)
+            order = np.lexsort([listed.item, -score, listed.row])
+            row = listed.row[order]
+            place = np.arange(row.size) - np.searchsorted(row, row)
+            top = place < k
+            at = order[top]
+            chance = _chances(self.curves, _channels(block), listed.row, _centred(listed.row, score))
+            codes[rows.start + row[top], place[top]] = listed.item[at]
+            scores[rows.start + row[top], place[top]] = chance[at]
+        found = Recommendations(asked.ids, self.items, codes, scores)
+        _log.info("%r made by %r", found, self)
+        return found
+
+    def features(
+        self,
+        log: EventLog,
+        requests: Requests | Any,
+        *,
+        audience: Audience | None = None,
+        timezone: str | None = None,
+        facts: Sequence[Any] = (),
+    ) -> pd.DataFrame:
+        """Return what the ranker looks at: one row per request and candidate, one column per feature.
+
+        To read, to plot, or to train a ranker of your own on. Memory: about 8 bytes x rows x columns, so ask for some
+        requests, not for all.
+
+        Returns
+        -------
+        pandas.DataFrame
+            ``request_id item_id`` and the features, by name, ``score`` last.
+        """
+        import pandas as pd
+
+        require_events(log, "RankerModel.features")
+        asked = self._read(requests)
+        clocks, read = Clocks.of(audience, timezone), self._facts(facts)
+        _need_clock(self.context, log, audience, timezone)
+        listed = self.propose(log, asked, None)
+        x, names = self.describe(self.index(log, clocks), asked, listed, clocks, read)
+        ids = {"request_id": asked.ids.decode(listed.row), "item_id": self.items.decode(listed.item)}
+        return pd.DataFrame(ids | {name: x[:, n] for n, name in enumerate(names)} | {"score": self.scorer(x)})
+
+    def index(self, log: EventLog, clocks: Clocks) -> Pasts:
+        """Index a log of pasts, to be asked at the instants of requests."""
+        plan, lives = self.columns, (self.half_lives[0], self.half_lives[1])
+        return Pasts.of(
+            log, self.population, events=plan.events, dislikes=plan.dislikes, clocks=clocks, half_lives=lives
+        )
+
+    def propose(self, log: EventLog, requests: Requests, eligible: Any) -> _Listed:
+        """Return the union of what the models propose, best ranks first, at most ``n_candidates`` per request."""
+        person = np.append(log.users.codes(requests.users.ids, missing="none"), NONE)[requests.user]
+        made: list[tuple[Weights, Interactions]] = []
+        codes, scores = [], []
+        for model, weights in zip(self.models.values(), self.weights, strict=True):
+            histories = next((held for used, held in made if used == weights), None)
+            if histories is None:
+                histories = histories_at(log, weights, person, requests.at).with_items(self.items)
+                made.append((weights, histories))
+            found = model.recommend(histories, k=self.n_candidates, exclude_seen=self.exclude_seen, eligible=eligible)
+            codes.append(found.codes)
+            scores.append(_standard(found.scores))
+        return _union(codes, scores, len(self.items), self.n_candidates)
+
+    def describe(
+        self, pasts: Pasts, requests: Requests, listed: _Listed, clocks: Clocks, facts: Sequence[Facts]
+    ) -> tuple[np.ndarray, list[str]]:
+        """Return features (n, p), float32, and their names."""
+        columns = describe(
+            pasts,
+            requests,
+            listed.row,
+            listed.item.astype(np.int64),
+            events=self.columns.events,
+            unfinished=self.columns.unfinished,
+            facts=facts,
+            clocks=clocks,
+        )
+        proposed: dict[str, np.ndarray] = {}
+        for n, name in enumerate(self.models):
+            proposed[f"model/{name}/score"] = listed.score[:, n]
+            proposed[f"model/{name}/rank"] = np.log2(1.0 + listed.rank[:, n])
+        columns = proposed | columns
+        x = np.empty((listed.row.size, len(columns)), np.float32)
+        for n, values in enumerate(columns.values()):
+            x[:, n] = values
+        return x, list(columns)
+
+    def _read(self, requests: Requests | Any) -> Requests:
+        if isinstance(requests, Requests):
+            return requests
+        names = [str(name) for name in getattr(requests, "columns", getattr(requests, "column_names", ()))]
+        return Requests.from_frame(requests, context=[name for name in self.context if name in names])
+
+    def _facts(self, facts: Sequence[Any]) -> list[Facts]:
+        read = [Facts.read(frame, self.population) for frame in _as_frames(facts)]
+        if (given := tuple(frame.names for frame in read)) != self.fact_names:
+            raise SchemaError(
+                f"facts: the ranker was fitted with the columns {list(map(list, self.fact_names))} and is given "
+                f"{list(map(list, given))}. Give the same frames, in the same order."
+            )
+        return read
+
+
+def _named(models: Any) -> dict[str, Any]:
+    """Return estimators by name; fitted models are refused."""
+    named = dict(models) if isinstance(models, Mapping) else None
+    if named is None:
+        listed = list(models) if isinstance(models, Iterable) and not isinstance(models, (str, bytes)) else [models]
+        named = {}
+        for estimator in listed:
+            kind = type(estimator).__name__.lower()
+            name, number = kind, 2
+            while name in named:
+                name, number = f"{kind}{number}", number + 1
+            named[name] = estimator
+    if not named:
+        raise ParameterError("Ranker: models is empty. Give at least one estimator, such as [EASE(), BuyAgain()].")
+    for name, estimator in named.items():
+        if isinstance(estimator, (Model, type)) or not callable(getattr(estimator, "fit", None)):
+            raise ParameterError(
+                f"Ranker: models[{shown(name)}] must be an estimator, such as EASE(). Got "
+                f"{type(estimator).__name__}. A "
+                "fitted model may have seen what it is to rank, so the ranker fits the models itself."
+            )
+    return {str(name): estimator for name, estimator in named.items()}
+
+
+def _distinct(names: tuple[str, ...], what: str) -> tuple[str, ...]:
+    if len(set(names)) < len(names):
+        raise ParameterError(f"{what} names a column twice: {', '.join(map(repr, names))}.")
+    return names
+
+
+def _reads_log(estimator: Any) -> bool:
+    """Return whether an estimator learns from the order of a log, with weights of its own."""
+    return isinstance(estimator, (NextItem, SessionKNN))
+
+
+def _without(weights: Weights, dislikes: Iterable[str]) -> Weights:
+    """Return the weights with 0 for dislikes that they do not name."""
+    return replace(weights, events=dict.fromkeys(dislikes, 0.0) | dict(weights.events or {}), missing="ignore")
+
+
+def _as_frames(facts: Any) -> list[Any]:
+    if not isinstance(facts, (list, tuple)):
+        raise ParameterError(f"facts must be a list of frames, [frame]. Got {shown(facts)}.")
+    return list(facts)
+
+
+def _need_clock(context: tuple[str, ...], log: EventLog, audience: Any, timezone: Any) -> None:
+    if "hour" in context and "hour" not in log.labels and audience is None and timezone is None:
+        raise ParameterError(
+            "Ranker: the context 'hour' is a local hour, and there is no clock to read it on. Give audience=, or "
+            "timezone='Europe/Paris'."
+        )
+
+
+def _drawn(at: np.ndarray, most: int, draw: np.random.Generator) -> np.ndarray:
+    """Return positions of at most ``most`` requests, in order of time."""
+    some = np.arange(at.size) if at.size <= most else np.sort(draw.choice(at.size, most, replace=False))
+    return some[np.argsort(at[some], kind="stable")]
+
+
+def _is_chosen(asked: Asked, items: Vocabulary, rows: np.ndarray, listed: _Listed) -> np.ndarray:
+    """Return whether each candidate was chosen at its request, bool of shape (n,)."""
+    chosen = asked.chosen.with_items(items).csr[rows]
+    m = max(1, len(items))
+    key = np.repeat(np.arange(rows.size), np.diff(chosen.indptr)) * m + chosen.indices
+    return np.isin(listed.row * m + listed.item, key[chosen.data > 0])
+
+
+def _sample(row: np.ndarray, label: np.ndarray, negatives: int, draw: np.random.Generator) -> np.ndarray:
+    """Return the rows to learn from: all choices, and at most so many others, of requests that have both."""
+    n = int(row.max(initial=-1)) + 1
+    taken, size = np.bincount(row[label], minlength=n), np.bincount(row, minlength=n)
+    useful = ((taken > 0) & (taken < size))[row]
+    lot = np.where(label, -1.0, draw.random(row.size))
+    order = np.lexsort([lot, row])
+    place = np.arange(row.size) - np.searchsorted(row[order], row[order])
+    keep = np.zeros(row.size, np.bool_)
+    keep[order] = place < taken[row[order]] + negatives
+    return np.flatnonzero(keep & useful)
+
+
+def _standard(scores: np.ndarray) -> np.ndarray:
+    """Return each list's scores in standard deviations, 0 at its mean; NaN where there is no item."""
+    wide = np.where(np.isfinite(scores), scores, np.nan).astype(np.float64)
+    held = np.isfinite(wide).sum(1, keepdims=True)
+    mean = np.nansum(wide, 1, keepdims=True) / np.maximum(held, 1)
+    spread = np.sqrt(np.nansum((wide - mean) ** 2, 1, keepdims=True) / np.maximum(held, 1))
+    return (wide - mean) / np.where(spread > 0, spread, 1.0)
+
+
+def _union(codes: list[np.ndarray], scores: list[np.ndarray], n_items: int, most: int) -> _Listed:
+    """Join the lists of several models: per request the items of best rank, whoever gave it, sorted by code."""
+    n, k = codes[0].shape
+    m = max(1, n_items)
+    place = np.tile(np.arange(1, k + 1), n)
+    parts = []
+    for listed in codes:
+        flat = listed.ravel()
+        held = np.flatnonzero(flat != NONE)
+        parts.append((held // k * m + flat[held], held))
+    key = np.concatenate([key for key, _ in parts])
+    rank = np.concatenate([place[held] for _, held in parts])
+    order = np.lexsort([rank, key])
+    first = order[np.r_[True, np.diff(key[order]) != 0][: order.size]]
+    best = first[np.lexsort([key[first], rank[first], key[first] // m])]
+    row = key[best] // m
+    kept = np.sort(key[best[np.arange(row.size) - np.searchsorted(row, row) < most]])
+    row, ranks = kept // m, np.full((kept.size, len(codes)), k + 1.0)
+    z = np.empty((kept.size, len(codes)))
+    for number, ((own, held), given) in enumerate(zip(parts, scores, strict=True)):
+        lowest = np.nan_to_num(np.nanmin(np.where(np.isnan(given), np.inf, given), axis=1), posinf=0.0)
+        z[:, number] = lowest[row]
+        at = np.minimum(np.searchsorted(kept, own), max(0, kept.size - 1))
+        hit = np.flatnonzero(kept[at] == own) if kept.size else np.empty(0, np.int64)
+        ranks[at[hit], number] = place[held[hit]]
+        z[at[hit], number] = given.ravel()[held[hit]]
+    return _Listed(row, (kept % m).astype(np.int64), ranks, z)
+
+
+def _centred(row: np.ndarray, score: np.ndarray) -> np.ndarray:
+    """Return scores less the log of the sum of exponentials of their request: comparable between requests."""
+    if not row.size:
+        return score
+    starts = np.flatnonzero(np.r_[True, np.diff(row) != 0])
+    lengths = np.diff(np.r_[starts, row.size])
+    top = np.repeat(np.maximum.reduceat(score, starts), lengths)
+    return score - top - np.repeat(np.log(np.add.reduceat(np.exp(score - top), starts)), lengths)
+
+
+def _channels(requests: Requests) -> np.ndarray:
+    """Return the channel of each request, "" where none is given."""
+    if "channel" not in requests.labels:
+        return np.full(len(requests), "", object)
+    known, code = requests.labels["channel"]
+    return np.append(known.ids.astype(object), "")[code]
+
+
+def _chances(curves: Mapping[str, Isotonic], channel: np.ndarray, row: np.ndarray, centred: np.ndarray) -> np.ndarray:
+    """Return the chance of each candidate by its channel's curve, or that of all."""
+    of_row = channel[row]
+    chance = curves[""](centred)
+    for name in set(curves) - {""}:
+        here = of_row == name
+        chance[here] = curves[name](centred[here])
+    return chance
+
+
+def _learn_curves(
+    learner: RankerModel,
+    pasts: Pasts,
+    asked: Asked,
+    some: np.ndarray,
+    clocks: Clocks,
+    facts: Sequence[Facts],
+) -> tuple[dict[str, Isotonic], dict[str, tuple[float, int]]]:
+    """Learn curves on full lists of later requests, and measure each half of the requests by the other half's curve."""
+    rows_of, scores, labels, channels = [], [], [], []
+    for rows in row_blocks(some.size, _BYTES_PER_ROW * learner.n_candidates):
+        block = asked.requests.take(some[rows])
+        listed = learner.propose(pasts.log, block, None)
+        score = learner.scorer(learner.describe(pasts, block, listed, clocks, facts)[0])
+        rows_of.append(listed.row + rows.start)
+        scores.append(_centred(listed.row, score))
+        labels.append(_is_chosen(asked, learner.items, some[rows], listed))
+        channels.append(_channels(block)[listed.row])
+    if not rows_of or not sum(label.sum() for label in labels):
+        flat = Isotonic(np.array([-1.0, 0.0]), np.array([0.0, 0.5]))
+        return {"": flat}, {}
+    row, score, label, channel = (np.concatenate(part) for part in (rows_of, scores, labels, channels))
+    groups = {"": np.ones(row.size, np.bool_)}
+    groups |= {str(name): channel == name for name in sorted(set(channel.tolist()) - {""})}
+    curves: dict[str, Isotonic] = {}
+    errors: dict[str, tuple[float, int]] = {}
+    for name, here in groups.items():
+        if name and label[here].sum() < _ENOUGH:
+            continue
+        curves[name] = Isotonic.fit(score[here], label[here])
+        odd = here & (row % 2 == 1)
+        chance = np.empty(row.size)
+        for one, other in ((odd, here & ~odd), (here & ~odd, odd)):
+            if one.any() and other.any():
+                chance[other] = Isotonic.fit(score[one], label[one])(score[other])
+        if odd.any() and (here & ~odd).any():
+            errors[name] = (calibration_error(chance[here], label[here]), int(here.sum()))
+    return curves, errors

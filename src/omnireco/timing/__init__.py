@@ -1,0 +1,32 @@
+"""When a message is answered: activity, send times, fatigue, and whether timing can help at all."""
+
+from omnireco.timing.activity import ActivityModel, ActivityProfile
+from omnireco.timing.explore import Explored, Power, explore, power
+from omnireco.timing.fatigue import Fatigue, FatigueModel
+from omnireco.timing.headroom import Headroom, headroom
+from omnireco.timing.machines import DelayMixture, fit_delay_mixture
+from omnireco.timing.reading_clock import ReadingClock, ReadingModel
+from omnireco.timing.send_time import SendTime, SendTimeModel
+from omnireco.timing.skill import timing_skill
+from omnireco.timing.zones import infer_zones
+
+__all__ = [
+    "ActivityModel",
+    "ActivityProfile",
+    "DelayMixture",
+    "Explored",
+    "Fatigue",
+    "FatigueModel",
+    "Headroom",
+    "Power",
+    "ReadingClock",
+    "ReadingModel",
+    "SendTime",
+    "SendTimeModel",
+    "explore",
+    "fit_delay_mixture",
+    "headroom",
+    "infer_zones",
+    "power",
+    "timing_skill",
+]

@@ -1,0 +1,360 @@
+"""How the people of one channel answer: everybody's answers per hour at risk, and how far each departs from them.
+
+    rate(message sent at h to u) = f_u  exp(level + lift a_u)  sum_j rho^j m(h + j)  D_u(h)^slope  exp(s(h))
+
+``m`` (168,) is the rate at which a message that lies there unread is answered in each hour, by everybody; ``rho`` how
+its pull fades; ``D`` how much more the hour is worth to the person than to a stranger, by their activity and by
+the kind of people whose week their answers look like; ``s`` what the hour of sending adds, which repairs what the
+fading pull gets wrong; ``a`` log activity; ``f`` the person's own factor. The chance of an answer is
+``1 - exp(-rate)``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from omnireco._kernels.week.delay import TAUS, best_tau, log_delays, reading_after
+from omnireco._kernels.week.kinds import Evidence, Follows, evidence, fit_follows, kinds_of
+from omnireco._kernels.week.pooling import EVEN, WEEK
+from omnireco._kernels.week.smoothing import FEW_WAYS, Smooth, smooth_rates
+from omnireco.data.vocabulary import NONE
+from omnireco.timing.activity import ActivityModel
+from omnireco.timing.calibration import Curve, fit_curve, person_factors
+from omnireco.timing.departures import (
+    HIGHEST,
+    Sent,
+    blocks,
+    log_activity,
+    per_message,
+    settings,
+    shares,
+    supported,
+    weeks,
+    worth,
+)
+
+__all__ = ["Channel", "fit_channel"]
+
+_TRIED = 5.0  # answers to be expected of what was sent in an hour of the day, for it to count as tried
+_CERTAIN = 1.0 - 1e-15
+
+
+class Channel(NamedTuple):
+    """What was learned about one channel; see `SendTimeModel` for the arrays."""
+
+    tau: float
+    reading: np.ndarray
+    follows: Follows
+    kinds: np.ndarray
+    everybody: np.ndarray
+    log_rate: np.ndarray
+    log_rate_sd: np.ndarray
+    tried: np.ndarray
+    curve: Curve
+    factor: np.ndarray
+    factor_sd: np.ndarray
+
+
+def fit_channel(
+    sent: Sent,
+    small: Sent,
+    profile: ActivityModel,
+    rate: np.ndarray,
+    n_people: int,
+    *,
+    pull: float,
+    base_rate: float,
+    life: int | None,
+    threads: int | None,
+) -> Channel:
+    """Fit one channel.
+
+    Parameters
+    ----------
+    sent, small : Sent
+        All messages, and those that everybody's hours and the curve are fitted on.
+    rate : ndarray of shape (n_users,)
+        Sessions a week per person of the profile.
+    n_people : int
+        Of the message log.
+    pull : float
+        Hours after which a message's pull has fallen to 1/e, before any answer.
+    base_rate : float
+        Chance of an answer before any message, with the weight of 20 messages.
+    """
+    log_theta = np.log((1.0 - EVEN) * profile.population + EVEN / WEEK)
+    tau, hours = _first_hours(small, profile, log_theta, pull, base_rate)
+    reading = np.exp(hours.log_rate - log_theta)
+    reading /= reading.mean()
+    follows, kinds = _fit_kinds(small, sent, profile, reading, tau, n_people)
+    channel = settings(profile, tau, reading, follows, life)
+    everybody = _value_to_all(channel, profile, rate)
+    # without the people's own answers, which would tell on themselves
+    away = per_message(small, profile, rate, channel, None, threads) - np.append(everybody, 0.0)[small.hour]
+    active = log_activity(rate, small.profile)
+    curve = _curve(small, _rates(hours, tau, life, small)[0], away, active)
+    expected = _until_answered(small, hours, tau) * np.exp(curve.slope * away)
+    factor = person_factors(small.person, expected, small.answered, n_people)[0]
+    seen, at_risk = _seen(small), _at_risk(small, profile, channel, curve.slope, factor)
+    hours = smooth_rates(seen, at_risk, log_theta, prior_rate=_prior_rate(base_rate, tau))
+    log_rate, variance = _rates(hours, tau, life, small)
+    curve = _curve(small, log_rate, away, active)
+    log_rate, variance, tried = _corrected(small, curve, log_rate, variance, away, active, n_people)
+    log_rate = log_rate + curve.level
+    final = supported(channel, everybody, log_rate, np.sqrt(variance), tried, curve.slope, curve.slope_sd)
+    chance = per_message(sent, profile, rate, final, kinds, threads, as_log=False)
+    expected = -np.log1p(-np.minimum(chance, _CERTAIN)) * np.exp(curve.lift * log_activity(rate, sent.profile))
+    factor, strength = person_factors(sent.person, expected * (1.0 - 0.5 * sent.answered), sent.answered, n_people)
+    scale = _scale(expected * factor[sent.person], _foreseen(sent.answered, base_rate))
+    answers = np.bincount(sent.person, weights=sent.answered, minlength=n_people)
+    return Channel(
+        tau=tau,
+        reading=reading,
+        follows=follows,
+        kinds=kinds,
+        everybody=everybody,
+        log_rate=log_rate + float(np.log(scale)),
+        log_rate_sd=np.sqrt(variance),
+        tried=tried,
+        curve=curve,
+        factor=factor,
+        factor_sd=1.0 / np.sqrt(strength + answers),
+    )
+
+
+def _first_hours(
+    sent: Sent, profile: ActivityModel, log_theta: np.ndarray, pull: float, base_rate: float
+) -> tuple[float, Smooth]:
+    """Return how a pull fades and everybody's answers per hour at risk, as if all people were alike."""
+    seen, use = _seen(sent), np.flatnonzero(sent.answered & (sent.hour >= 0))
+    tau = best_tau(_pull_scores(sent, use, seen, profile, log_theta, pull, base_rate)) if use.size else pull
+    return tau, smooth_rates(seen, _at_risk_alike(sent, tau), log_theta, prior_rate=_prior_rate(base_rate, tau))
+
+
+def _pull_scores(
+    sent: Sent,
+    use: np.ndarray,
+    seen: np.ndarray,
+    profile: ActivityModel,
+    log_theta: np.ndarray,
+    pull: float,
+    base_rate: float,
+) -> np.ndarray:
+    """Return how probable the answers and silences are under each of `TAUS`, whatever everybody's hours may be.
+
+    A short pull and hours that are answered ever more gladly look alike where all is sent at one hour: the evidence of
+    smooth hours decides. People who wait for their own hour are no long pull: where their activity foresees the delays
+    better than everybody's hours do, that counts.
+    """
+    people, person = np.unique(sent.profile[use], return_inverse=True)
+    r, hour, delay, weight = profile.profiles(people), sent.hour[use], sent.delay[use], sent.weight[use]
+    alike = np.zeros(use.size, np.int64)
+    score = -0.5 * np.log(TAUS / pull) ** 2
+    for i, tau in enumerate(TAUS.tolist()):
+        rate = _prior_rate(base_rate, tau)
+        hours = smooth_rates(seen, _at_risk_alike(sent, tau), log_theta, prior_rate=rate, ways=FEW_WAYS)
+        own = weight @ log_delays(shares(r, np.exp(hours.log_rate - log_theta)), person, hour, delay, tau)
+        all_alike = weight @ log_delays(np.exp(hours.log_rate)[None], alike, hour, delay, tau)
+        score[i] += hours.log_evidence - float(weight @ delay) / tau + max(float(own - all_alike), 0.0)
+    return score
+
+
+def _at_risk_alike(sent: Sent, tau: float) -> np.ndarray:
+    """Return the hours at risk, (168,), of all people together."""
+    return _exposure(np.zeros(sent.hour.size, np.int64), sent, 1, tau)[0]
+
+
+def _prior_rate(base_rate: float, tau: float) -> float:
+    """Return the rate per hour at full pull under which a message is answered with the chance ``base_rate``."""
+    return float(np.log1p(-base_rate) * np.expm1(-1.0 / tau))
+
+
+def _seen(sent: Sent) -> np.ndarray:
+    """Return the answers per local hour, (168,)."""
+    use = np.flatnonzero(sent.answered & (sent.hour >= 0))
+    return np.bincount((sent.hour[use] + sent.delay[use]) % WEEK, weights=sent.weight[use], minlength=WEEK)
+
+
+def _exposure(place: np.ndarray, sent: Sent, n: int, tau: float) -> np.ndarray:
+    """Return the hours at risk, weighted by the fading pull, of n people in each local hour, (n, 168).
+
+    A message is at risk from the hour of sending until it is answered, or no longer watched; the hour of the answer
+    counts half.
+    """
+    known = np.flatnonzero(sent.hour >= 0)
+    row, hour, weight = place[known] * WEEK, sent.hour[known], sent.weight[known]
+    stop = np.where(sent.answered, sent.delay, sent.watched)[known]
+    left = weight * np.exp(-stop / tau)
+    end = row + (hour + stop) % WEEK
+    begun = np.bincount(row + hour, weights=weight, minlength=n * WEEK)
+    over = np.bincount(end, weights=left, minlength=n * WEEK)
+    half = np.bincount(end, weights=0.5 * left * sent.answered[known], minlength=n * WEEK)
+    found = (begun - over).reshape(n, WEEK) @ _kernel(tau, None) + half.reshape(n, WEEK)
+    return np.asarray(np.maximum(found, 0.0))
+
+
+def _kernel(tau: float, life: int | None) -> np.ndarray:
+    """Return the pull in each hour of a message sent at each, (168, 168), on the circle."""
+    age = (np.arange(WEEK)[None, :] - np.arange(WEEK)[:, None]) % WEEK
+    pull = np.exp(-age / tau) / -np.expm1(-WEEK / tau)
+    if life is None:
+        return np.asarray(pull)
+    turns = np.maximum(-(-(life - age) // WEEK), 0)  # weeks in which an offer is still alive at this age
+    return np.asarray(pull * -np.expm1(-turns * WEEK / tau))
+
+
+def _until_answered(sent: Sent, hours: Smooth, tau: float) -> np.ndarray:
+    """Return the answers to be expected of each message until it was answered or no longer watched, (m,)."""
+    m = np.exp(hours.log_rate)
+    ahead = reading_after(m[None], tau)[0]
+    stop = np.where(sent.answered, sent.delay, sent.watched)
+    end = (sent.hour + stop) % WEEK
+    found = ahead[sent.hour] - np.exp(-stop / tau) * (ahead[end] - 0.5 * sent.answered * m[end])
+    return np.where(sent.hour < 0, ahead.mean() * (1.0 - 0.5 * sent.answered), np.maximum(found, 0.0))
+
+
+def _at_risk(sent: Sent, profile: ActivityModel, channel: Any, slope: float, factor: np.ndarray) -> np.ndarray:
+    """Return the hours at risk of everybody, (168,), each person's weighted by how they depart from a stranger."""
+    usual = _read(profile, channel, np.array([NONE]))[0]
+    total = np.zeros(WEEK)
+    for people, rows, place, code in blocks(sent):
+        away = (_read(profile, channel, code) / usual) ** slope
+        exposure = _exposure(place, sent.of(rows), people.size, float(-1.0 / np.log(channel.rho)))
+        total += (factor[people, None] * away * exposure).sum(axis=0)
+    return total
+
+
+def _read(profile: ActivityModel, channel: Any, code: np.ndarray) -> np.ndarray:
+    """Return the reading weeks of people given by code, (n, 168), before their own answers; rows sum to 1."""
+    r = shares(profile.profiles(code), channel.reading)
+    return channel.own * r + (1.0 - channel.own) * (profile.memberships(code) @ channel.follows) @ channel.psi
+
+
+def _rates(hours: Smooth, tau: float, life: int | None, sent: Sent) -> tuple[np.ndarray, np.ndarray]:
+    """Return mean and variance of everybody's log rate per hour of sending, (169,); the last is without timing."""
+    mean, variance = hours.moments(_kernel(tau, life))
+    return _with_usual(mean, sent), np.append(variance, variance.min())
+
+
+def _with_usual(log_rate: np.ndarray, sent: Sent) -> np.ndarray:
+    """Return log rates per hour with that of the average message behind them: what holds where no clock is known."""
+    count = np.bincount(sent.hour[sent.hour >= 0], minlength=WEEK).astype(np.float64)
+    if not count.any():
+        count[:] = 1.0
+    return np.append(log_rate[:WEEK], np.log(count @ np.exp(log_rate[:WEEK]) / count.sum()))
+
+
+def _at(per_hour: np.ndarray, hour: np.ndarray) -> np.ndarray:
+    """Return a value per message from one per hour (169,), whose last is for messages without a clock."""
+    return np.asarray(per_hour[np.where(hour < 0, WEEK, hour)])
+
+
+def _curve(sent: Sent, log_rate: np.ndarray, away: np.ndarray, active: np.ndarray) -> Curve:
+    return fit_curve(_at(log_rate, sent.hour), away, active, sent.answered.astype(np.float64), sent.weight)
+
+
+def _corrected(
+    sent: Sent,
+    curve: Curve,
+    log_rate: np.ndarray,
+    variance: np.ndarray,
+    away: np.ndarray,
+    active: np.ndarray,
+    n_people: int,
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return log rates and variances corrected by what the hour of sending adds, and which hours were tried."""
+    known = np.flatnonzero(sent.hour >= 0)
+    expected = curve.rate(_at(log_rate, sent.hour), away, active)
+    until = expected * (1.0 - 0.5 * sent.answered)
+    until = until * person_factors(sent.person, until, sent.answered, n_people)[0][sent.person]
+    hour, weight = sent.hour[known], sent.weight[known]
+    seen = np.bincount(hour, weights=weight * sent.answered[known], minlength=WEEK)
+    more, spread = smooth_rates(seen, np.bincount(hour, weights=weight * until[known], minlength=WEEK)).moments()
+    tried = np.bincount(hour % 24, weights=expected[known], minlength=24) >= _TRIED
+    log_rate = _with_usual(log_rate[:WEEK] + more, sent)
+    return log_rate, variance + np.append(spread, spread.min()), np.tile(tried, 7)
+
+
+def _foreseen(answered: np.ndarray, base_rate: float) -> float:
+    """Return how many answers the chances should add up to: those seen, or shrunk where all or none were answered."""
+    n, answers = answered.size, float(answered.sum())
+    if 0 < answers < n:
+        return min(answers, 0.98 * n)
+    return min(n * (answers + 20.0 * base_rate) / (n + 20.0), 0.98 * n)
+
+
+def _scale(rate: np.ndarray, answers: float) -> float:
+    """Return the factor on rates that makes the sum of their chances, each at most 0.99, equal the answers."""
+    if not answers:
+        return 1.0
+    low, high = -40.0, 40.0
+    scale = 0.0
+    for _ in range(200):
+        reach = np.minimum(rate * np.exp(scale), 700.0)
+        chance = np.minimum(-np.expm1(-reach), HIGHEST)
+        total, slope = float(chance.sum()), float((reach * np.exp(-reach))[chance < HIGHEST].sum())
+        low, high = (scale, high) if total < answers else (low, scale)
+        if abs(total - answers) <= 1e-12 * answers:
+            break
+        newton = scale + (answers - total) / slope if slope > 0 else np.inf
+        scale = float(newton) if low < newton < high else (low + high) / 2.0
+    return float(np.exp(scale))
+
+
+def _fit_kinds(
+    small: Sent, sent: Sent, profile: ActivityModel, reading: np.ndarray, tau: float, n_people: int
+) -> tuple[Follows, np.ndarray]:
+    """Return how reading follows activity, learned from a part of the messages, and the kinds of everybody from all."""
+    n_kinds = len(profile.base.pi)
+    unknown = np.zeros((n_people, n_kinds), np.float32)
+    parts = [(found, member) for _, found, member in _evidence(small, profile, reading, tau)]
+    pull = sum(float(found.own_pull.sum()) for found, _ in parts)
+    answers = sum(float(found.answers.sum()) for found, _ in parts)
+    if pull == 0 or answers == 0:
+        return Follows(1.0, np.eye(n_kinds)), unknown
+    found = _joined([part for part, _ in parts])
+    member = np.concatenate([member for _, member in parts])
+    rate, rows = answers / pull, np.arange(found.answers.size)
+    _, strength = person_factors(rows, rate * found.own_pull, found.answers.astype(np.float64), rows.size)
+    follows = fit_follows(found, member, rate, strength)
+    if follows.own < 1.0:
+        for people, found, member in _evidence(sent, profile, reading, tau):
+            likely = found.log_likelihood(follows.own, rate, strength)
+            unknown[people] = kinds_of(likely, member, follows.follows)
+    return follows, unknown
+
+
+def _evidence(
+    sent: Sent, profile: ActivityModel, reading: np.ndarray, tau: float
+) -> Iterator[tuple[np.ndarray, Evidence, np.ndarray]]:
+    """Yield people, what their messages say about their kinds, and their segments, some thousands at a time."""
+    psi = weeks(profile, reading)
+    for people, rows, place, code in blocks(sent):
+        r = shares(profile.profiles(code), reading)
+        known = sent.hour[rows] >= 0
+        rows, place = rows[known], place[known]
+        read = (sent.hour[rows] + sent.delay[rows]) % WEEK
+        found = evidence(r, psi, place, sent.hour[rows], sent.answered[rows], read, tau)
+        yield people, found, profile.memberships(code)
+
+
+def _joined(parts: list[Evidence]) -> Evidence:
+    """Return the evidence of several blocks of people as one."""
+    start = np.cumsum([0, *(part.answers.size for part in parts)])
+    return Evidence(
+        row=np.concatenate([part.row + first for part, first in zip(parts, start[:-1], strict=True)]),
+        own_read=np.concatenate([part.own_read for part in parts]),
+        kind_read=np.concatenate([part.kind_read for part in parts]),
+        own_pull=np.concatenate([part.own_pull for part in parts]),
+        kind_pull=np.concatenate([part.kind_pull for part in parts]),
+        answers=np.concatenate([part.answers for part in parts]),
+    )
+
+
+def _value_to_all(channel: Any, profile: ActivityModel, rate: np.ndarray) -> np.ndarray:
+    """Return the log of what each hour is worth to a stranger relative to their average hour, (168,)."""
+    nobody = np.array([NONE])
+    return worth(nobody, nobody, None, profile, rate, channel, 1)[0, :WEEK]

@@ -1,0 +1,218 @@
+"""How people depart from everybody: what each hour is worth to them, through the compiled curves of `_curves`.
+
+``profile`` holds weeks of activity, ``rate`` (n_users,) sessions a week; a ``channel`` is `_curves.Channel`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import partial
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from omnireco._core.compute import in_threads, row_blocks
+from omnireco._kernels.week.kinds import Follows
+from omnireco._kernels.week.pooling import EVEN, WEEK
+from omnireco.data.vocabulary import NONE
+from omnireco.timing.activity import ActivityModel
+
+__all__ = [
+    "HIGHEST",
+    "LEAST",
+    "Sent",
+    "blocks",
+    "log_activity",
+    "mean_rate",
+    "per_message",
+    "settings",
+    "shares",
+    "supported",
+    "values",
+    "weeks",
+    "worth",
+]
+
+HIGHEST = 0.99
+LEAST = 1024  # people to a thread
+_LEAST_BELIEVED = 0.1  # of what exceeds the best hour tried
+_DOUBT = 0.35  # standard deviation of a log rate at which half of its excess over the usual is believed
+
+
+class Sent(NamedTuple):
+    """Messages of one channel, (m,) each.
+
+    ``person`` and ``profile`` are codes of the message log and of the activity model; ``hour`` local, -1 unknown;
+    ``delay`` whole hours until the answer, ``watched`` until nobody looks any longer; ``weight`` of the message.
+    """
+
+    person: np.ndarray
+    profile: np.ndarray
+    hour: np.ndarray
+    answered: np.ndarray
+    delay: np.ndarray
+    watched: np.ndarray
+    weight: np.ndarray
+
+    def of(self, rows: np.ndarray) -> Sent:
+        """Return some of the messages."""
+        return Sent(*(part[rows] for part in self))
+
+
+def supported(
+    channel: Any,
+    everybody: np.ndarray,
+    log_rate: np.ndarray,
+    sd: np.ndarray,
+    tried: np.ndarray,
+    slope: float,
+    slope_sd: float,
+) -> Any:
+    """Return the settings of a channel with chances that its log supports; arrays as in `SendTimeModel`."""
+    beyond = _proven(slope, slope_sd)
+    offset = _believed(log_rate, sd, tried, beyond) - slope * np.append(everybody, 0.0)
+    return channel._replace(offset=offset, slope=slope, tried=tried.copy(), beyond=beyond)
+
+
+def _proven(slope: float, slope_sd: float) -> float:
+    """Return how much is believed of what exceeds the best hour tried: a tenth, or all where activity foresees answers.
+
+    That people answer as their activity says is known from the log when the slope is many standard deviations above 0;
+    it then carries to hours that were not tried.
+    """
+    return float(np.clip(1.0 - (2.0 * slope_sd / max(slope, 1e-9)) ** 2, _LEAST_BELIEVED, 1.0))
+
+
+def _believed(log_rate: np.ndarray, sd: np.ndarray, tried: np.ndarray, beyond: float) -> np.ndarray:
+    """Return everybody's log rate per hour, (169,), as far as the log supports it; the last is without timing.
+
+    What an hour that was hardly ever sent at promises over the usual rate counts the less the wider it is known, and of
+    what exceeds the best hour that was tried ``beyond`` counts; with ``beyond`` 1 activity is proven to foresee
+    answers, and all is believed. The order stays, so such hours are explored where
+    nothing else is known. Where no hour was tried nothing is taken off: the intervals say it.
+    """
+    if not tried.any() or tried.all():
+        return log_rate
+    usual, hours, sd = log_rate[WEEK], log_rate[:WEEK], sd[:WEEK]
+    best = float(hours.reshape(7, 24).mean(axis=0)[tried[:24]].max())
+    share = beyond + (1.0 - beyond) / (1.0 + (sd / _DOUBT) ** 2)
+    doubted = np.minimum(hours, usual) + share * np.maximum(hours - usual, 0.0)
+    doubted = np.where(doubted > best, best + beyond * (doubted - best), doubted)
+    return np.append(np.where(tried, hours, doubted), usual)
+
+
+def mean_rate(rate: np.ndarray) -> float:
+    """Return the rate of somebody unknown."""
+    return float(rate.mean()) if rate.size and rate.mean() > 0 else 1.0
+
+
+def log_activity(rate: np.ndarray, user: np.ndarray) -> np.ndarray:
+    """Return the log of how much more active than average people are; 0 for the unknown (-1)."""
+    mean = mean_rate(rate)
+    relative = np.append(np.maximum(rate, 1e-3 * mean) / mean, 1.0)
+    return np.asarray(np.log(relative)[user])
+
+
+def blocks(sent: Sent) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]]:
+    """Yield people, rows of their messages, the place of each row among the people, and their codes in the profile."""
+    order = np.argsort(sent.person, kind="stable")
+    people, first = np.unique(sent.person[order], return_index=True)
+    edges = np.append(first, order.size)
+    for block in row_blocks(people.size, 8 * 8 * WEEK):
+        rows = order[edges[block.start] : edges[block.stop]]
+        code = sent.profile[order[first[block]]]
+        yield people[block], rows, np.searchsorted(people[block], sent.person[rows]), code
+
+
+def weeks(profile: ActivityModel, reading: np.ndarray) -> np.ndarray:
+    """Return the reading weeks of the kinds of people, (G, 168)."""
+    return shares(profile.base.phi, reading) if reading.size else np.array(profile.base.phi)
+
+
+def shares(p: np.ndarray, reading: np.ndarray) -> np.ndarray:
+    """Return reading weeks, (n, 168): profiles with a little of every hour, times reading relative to activity."""
+    r = ((1.0 - EVEN) * p + EVEN / WEEK) * reading
+    return np.asarray(r / r.sum(axis=1, keepdims=True))
+
+
+def settings(profile: ActivityModel, tau: float, reading: np.ndarray, follows: Follows | None, life: int | None) -> Any:
+    """Return what the kernels need of a channel, with a curve that is the log of the relative value."""
+    from omnireco._kernels.week import curves as kernels
+
+    follows = follows if follows is not None else Follows(1.0, np.eye(len(profile.base.pi)))
+    return kernels.Channel(
+        reading=np.array(reading),
+        own=follows.own,
+        follows=np.array(follows.follows),
+        psi=weeks(profile, reading),
+        rho=float(np.exp(-1.0 / tau)),
+        life=life or 0,
+        offset=np.zeros(WEEK + 1),
+        slope=1.0,
+        tried=np.zeros(WEEK, np.bool_),
+        beyond=1.0,
+        highest=1.0,
+    )
+
+
+def per_message(
+    sent: Sent,
+    profile: ActivityModel,
+    rate: np.ndarray,
+    channel: Any,
+    kinds: np.ndarray | None,
+    threads: int | None,
+    *,
+    as_log: bool = True,
+) -> np.ndarray:
+    """Return the log of what each message's hour is worth to its reader, (m,), or their chance.
+
+    Without timing where no clock is known. Without ``kinds`` (n_people, G) people are of the kinds that follow their
+    segments.
+    """
+    found = np.zeros(sent.hour.size)
+    for people, rows, place, code in blocks(sent):
+        kind_row = np.full(people.size, NONE) if kinds is None else people.astype(np.int64)
+        value = worth(code.astype(np.int64), kind_row, kinds, profile, rate, channel, threads, as_log)
+        found[rows] = value[place, sent.hour[rows]]  # -1: the last, without timing
+    return found
+
+
+def worth(
+    code: np.ndarray,
+    kind_row: np.ndarray,
+    kinds: np.ndarray | None,
+    profile: ActivityModel,
+    rate: np.ndarray,
+    channel: Any,
+    threads: int | None,
+    as_log: bool = True,
+) -> np.ndarray:
+    """Return `values` of people given by their codes in the profile, (n, 169)."""
+    kinds = np.empty((0, len(profile.base.pi)), np.float32) if kinds is None else kinds
+    often, cells = np.append(rate, mean_rate(rate))[code], (profile.indptr, profile.hour, profile.weight)
+    trust, tables = profile.trust_in(code), profile.tables()
+    return values(code, kind_row, kinds, trust, often, cells, tables, channel, threads, as_log=as_log)
+
+
+def values(
+    code: np.ndarray,
+    kind_row: np.ndarray,
+    kinds: np.ndarray,
+    trust: np.ndarray,
+    rate: np.ndarray,
+    cells: tuple[np.ndarray, ...],
+    tables: Any,
+    channel: Any,
+    threads: int | None,
+    *,
+    as_log: bool = True,
+) -> np.ndarray:
+    """Return the log relative value of each hour to people, or their chance, (n, 169); the last is without timing."""
+    from omnireco._kernels.week import curves as kernels
+
+    even, one, value = np.zeros(code.size), np.ones(code.size), np.empty((code.size, WEEK + 1))
+    clock, hours = even.astype(np.int32), np.arange(WEEK + 1)[None, :]
+    person = (code, trust, rate, even, one, kind_row, kinds, *cells, tables, channel, clock, hours)
+    in_threads(partial(kernels.chances, *person, as_log, out=value), code.size, threads=threads, least=LEAST)
+    return value

@@ -1,0 +1,207 @@
+"""Choosing hours with exact probabilities, so that what is learned tomorrow is not only what was believed today."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from omnireco._core.checks import check_array, check_instants, check_integer, check_number, check_numbers, shown
+from omnireco.errors import ParameterError
+
+__all__ = ["Explored", "Power", "explore", "power", "uniforms"]
+
+_GOLDEN = np.uint64(0x9E3779B97F4A7C15)
+
+
+class Explored(NamedTuple):
+    """Chosen slots and the probabilities they were chosen with.
+
+    Attributes
+    ----------
+    slot : ndarray of shape (n,), int32
+        Position of the slot, -1 for people without an allowed one.
+    propensity : ndarray of shape (n,), float64
+        Exact probability of that choice, in (0, 1]; 0 where there is none. Store it: off-policy evaluation needs it.
+    """
+
+    slot: np.ndarray
+    propensity: np.ndarray
+
+
+class Power(NamedTuple):
+    """How many messages it takes to see a lift."""
+
+    matched: int
+    explored: int
+    sends: int
+
+
+def explore(
+    value: np.ndarray,
+    *,
+    user_ids: Any,
+    at_us: np.ndarray,
+    date: str,
+    temperature: np.ndarray | float,
+    allowed: np.ndarray | None = None,
+    floor: float = 0.05,
+    seed: int = 0,
+) -> Explored:
+    """Choose a slot for each person: mostly a good one, sometimes another, always with a known probability.
+
+    ``pi(s) = (1 - floor) softmax(value / temperature)(s) + floor / |allowed|``. The softmax stands in for Thompson
+    sampling, whose probabilities have no closed form: with a temperature of 0.8 posterior standard deviations its
+    spread is about the same, so people who are known converge and new people explore by themselves. The floor keeps
+    every slot possible: habits drift.
+
+    Parameters
+    ----------
+    value : ndarray of shape (n, s)
+        What each slot is believed to be worth.
+    user_ids : array-like of shape (n,)
+        Ids, integers or strings.
+    at_us : ndarray of int64, shape (s,)
+        Instants of the slots.
+    date : str
+        Day of the decision, such as ``"2025-06-01"``.
+    temperature : float or ndarray of shape (n,)
+        In the unit of ``value``; 0 takes the best.
+    allowed : ndarray of bool, shape (n, s), optional
+        Masks come before the choice.
+    floor : float
+        Share of choices that is even over the allowed slots, in [0, 1].
+    seed : int
+
+    Returns
+    -------
+    Explored
+
+    Raises
+    ------
+    ParameterError
+        When shapes disagree or a number is outside its range.
+
+    Notes
+    -----
+    Every draw belongs to (seed, date, user, slot): a person's choice does not depend on who else is in the batch or on
+    the order of rows. Vectorised; ties take the earliest slot.
+
+    References
+    ----------
+    Chapelle and Li (2011), An empirical evaluation of Thompson sampling; Maddison et al. (2014), A* sampling (the
+    Gumbel trick).
+
+    Examples
+    --------
+    >>> value = np.array([[0.1, 0.3, 0.2]])
+    >>> chosen = explore(value, user_ids=[7], at_us=np.arange(3), date="2025-06-01", temperature=0.05)
+    >>> int(chosen.slot[0]), round(float(chosen.propensity[0]), 3)
+    (1, 0.84)
+    """
+    value, at_us = check_numbers(value, "value"), check_instants(at_us, "at_us")
+    n, s = value.shape if value.ndim == 2 else (-1, -1)
+    mask = np.ones(value.shape, np.bool_) if allowed is None else check_array(allowed, "allowed")
+    ids = check_array(user_ids, "user_ids")
+    if n < 0 or at_us.shape != (s,) or mask.shape != value.shape or mask.dtype != np.bool_ or ids.shape != (n,):
+        raise ParameterError(
+            "explore: value (n, s), user_ids (n,), at_us (s,) and allowed (n, s) bool must fit together. "
+            f"Got {value.shape}, {ids.shape}, {at_us.shape} and {mask.dtype} {mask.shape}."
+        )
+    floor = check_number(floor, "floor", low=0.0, high=1.0)
+    heat = check_numbers(temperature, "temperature")
+    if heat.shape not in ((), (n,)):
+        raise ParameterError(f"temperature must be one number, or one per person ({n:,}). Got {shown(temperature)}.")
+    heat = np.broadcast_to(heat, (n,))
+    if not np.all(heat >= 0):
+        raise ParameterError("temperature must be 0 or greater for everybody. Use 0.8 posterior standard deviations.")
+    coin, noise = uniforms(seed, date, ids, at_us)
+    some = mask.any(axis=1)
+    score = np.where(mask, value, -np.inf)
+    gap = score - np.where(some, score.max(axis=1, initial=-np.inf), 0.0)[:, None]
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+        sharp = np.where(gap == 0, 0.0, np.where(heat[:, None] > 0, gap / heat[:, None], -np.inf))
+    sharp = np.where(mask, sharp, -np.inf)
+    first = np.zeros_like(sharp) == sharp
+    sharp = np.where((heat[:, None] == 0) & first & (np.cumsum(first, axis=1) > 1), -np.inf, sharp)
+    weight = np.exp(sharp)
+    even = mask / np.maximum(mask.sum(axis=1, keepdims=True), 1)
+    pi = (1.0 - floor) * weight / np.maximum(weight.sum(axis=1, keepdims=True), 1e-300) + floor * even
+    chosen_from = np.where((coin < floor)[:, None], np.where(mask, 0.0, -np.inf), sharp)
+    slot = (chosen_from - np.log(-np.log(noise))).argmax(axis=1).astype(np.int32)
+    propensity = np.where(some, np.take_along_axis(pi, slot[:, None], axis=1)[:, 0], 0.0)
+    return Explored(np.where(some, slot, -1).astype(np.int32), propensity)
+
+
+def power(rate: float, lift: float, *, slots: int = 24, share: float = 1.0) -> Power:
+    """Return how many messages show a relative lift with 80 % power at 5 %, two-sided.
+
+    Comparing the messages that by chance went out at the recommended hour with the others takes
+    ``(1 - p) / p (2.8 / d)^2`` matched ones. Only one in ``slots`` explored messages matches, and only a
+    ``share`` of all messages explores.
+
+    Parameters
+    ----------
+    rate : float
+        Chance of an answer, in (0, 1).
+    lift : float
+        Relative, above 0: 0.05 is five percent more answers.
+    slots : int
+        Slots that exploration spreads over.
+    share : float
+        Share of messages that explores, in (0, 1].
+
+    Returns
+    -------
+    Power
+        ``matched``, ``explored`` and ``sends``.
+
+    Examples
+    --------
+    >>> power(0.05, 0.05, slots=24, share=0.05)
+    Power(matched=59652, explored=1431636, sends=28632709)
+    """
+    rate = check_number(rate, "rate", above=0.0, high=1.0)
+    lift = check_number(lift, "lift", above=0.0)
+    slots = check_integer(slots, "slots", low=1, high=1_000_000)
+    share = check_number(share, "share", above=0.0, high=1.0)
+    with np.errstate(over="ignore"):
+        matched = float((1.0 - rate) / rate * np.square((1.959964 + 0.841621) / np.float64(lift)))
+    if not np.isfinite(matched * slots / share):
+        raise ParameterError("power: no number of messages shows so small a lift at so small a rate. Raise them.")
+    return Power(*(int(np.ceil(number)) for number in (matched, matched * slots, matched * slots / share)))
+
+
+def uniforms(seed: int, date: str, user_ids: np.ndarray, at_us: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return numbers in (0, 1) that belong to (seed, date, user), (n,), and to (seed, date, user, slot), (n, s).
+
+    A counter-based generator: the finalizer of SplitMix64 over a key, so no state and no order.
+    """
+    seed = check_integer(seed, "seed", low=0)
+    key = np.uint64(int.from_bytes(hashlib.sha256(f"{seed}/{date}/explore".encode()).digest()[:8], "little"))
+    with np.errstate(over="ignore"):
+        person = _mixed(_mixed(_numbers(user_ids) ^ key) + key)
+        slot = _mixed(at_us.astype(np.int64).view(np.uint64) * _GOLDEN)
+        return _unit(_mixed(person + _GOLDEN)), _unit(_mixed(person[:, None] ^ slot[None, :]))
+
+
+def _numbers(ids: np.ndarray) -> np.ndarray:
+    """Return an unsigned number per id; strings by a hash."""
+    if ids.dtype.kind in "iu":
+        return ids.astype(np.int64).view(np.uint64)
+    digests = [hashlib.blake2b(str(name).encode("utf-8", "surrogatepass"), digest_size=8).digest() for name in ids]
+    return np.frombuffer(b"".join(digests), dtype="<u8").astype(np.uint64)
+
+
+def _mixed(x: np.ndarray) -> np.ndarray:
+    """Return x with its bits well mixed (Steele et al. 2014)."""
+    x = x + _GOLDEN
+    x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return np.asarray(x ^ (x >> np.uint64(31)))
+
+
+def _unit(x: np.ndarray) -> np.ndarray:
+    """Return 53 bits as numbers inside (0, 1)."""
+    return np.asarray(((x >> np.uint64(11)).astype(np.float64) + 0.5) * 2.0**-53)

@@ -1,0 +1,193 @@
+"""Can a personal hour help this audience at all? Asked before anything is sent, and answered with an interval."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from omnireco._core.checks import (
+    check_duration,
+    check_instant,
+    check_integer,
+    check_kind,
+    check_number,
+    count_of,
+    from_microseconds,
+)
+from omnireco._core.random import stream
+from omnireco._kernels.week.delay import reading_after, send_value
+from omnireco.data.audience import Audience
+from omnireco.data.events import EventLog, require_events
+from omnireco.data.messages import MessageLog
+from omnireco.errors import EmptyError
+from omnireco.timing.activity import ActivityProfile
+from omnireco.timing.sessions import local_hours, session_starts
+from omnireco.timing.skill import timing_skill
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["Headroom", "headroom"]
+
+
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class Headroom:
+    """What personal timing could earn with an audience.
+
+    Attributes
+    ----------
+    skill : pandas.DataFrame
+        As `timing_skill` gives it: nats per later session over the population's week, by history.
+    lift, low, high : float
+        Attention that messages at each person's own hour of the day would have got after the cut, relative to the one
+        hour that is best for all, with a 95 % interval over people.
+    prior_strength : float
+        Sessions of history that make half of a profile the person's own.
+    people, sessions : int
+        Who was judged, on how many later sessions.
+    worthwhile : float
+        The smallest lift worth the trouble.
+    """
+
+    skill: pd.DataFrame
+    lift: float
+    low: float
+    high: float
+    prior_strength: float
+    people: int
+    sessions: int
+    worthwhile: float
+
+    def __repr__(self) -> str:
+        people = count_of(self.people, "person", "people")
+        return f"Headroom(lift {self.lift:+.1%} ({self.low:+.1%} to {self.high:+.1%}), {people})"
+
+    def _repr_html_(self) -> str:
+        return f"<p>{self.verdict}</p>{self.skill.to_html(index=False, float_format='{:.4f}'.format)}"
+
+    @property
+    def verdict(self) -> str:
+        """What to do, in words."""
+        facts = (
+            f"At their own hour messages would have got {self.lift:+.1%} attention "
+            f"({self.low:+.1%} to {self.high:+.1%}) against the best common hour: {self.people:,} people, "
+            f"{self.sessions:,} later sessions."
+        )
+        if self.low >= self.worthwhile:
+            return f"Personal timing can help here. {facts} Prove it with explored sends."
+        if self.high < self.worthwhile:
+            return f"Do not bother: send at the best common hour. {facts}"
+        return f"Not proven, so do not bother yet: collect more, or test a part. {facts}"
+
+
+def headroom(
+    log: EventLog,
+    audience: Audience,
+    *,
+    messages: MessageLog | None = None,
+    activity: ActivityProfile | None = None,
+    at: Any = None,
+    pull: Any = "6h",
+    worthwhile: float = 0.02,
+    n_bootstrap: int = 1000,
+    seed: int = 0,
+) -> Headroom:
+    """Tell whether there is personal timing signal in a log, and what it could earn.
+
+    Profiles are learned before a cut and judged on what people did after it, so nothing is believed that did not come
+    true. The answer may be "do not bother".
+
+    Parameters
+    ----------
+    log : EventLog
+    audience : Audience
+    messages : MessageLog, optional
+        Sessions that messages caused are left out of learning.
+    activity : ActivityProfile, optional
+        How profiles are learned.
+    at : datetime, date or str, optional
+        The cut; by default the instant before which 80 % of the events lie.
+    pull : duration
+        Time after which a message's pull has fallen to 1/e.
+    worthwhile : float
+        The smallest relative lift worth the trouble.
+    n_bootstrap, seed : int
+        Resamples of people for the interval.
+
+    Returns
+    -------
+    Headroom
+
+    Raises
+    ------
+    EmptyError
+        When the log is empty, or nobody with a history came back after the cut.
+    SchemaError
+        When an argument is not the value it should be.
+
+    Notes
+    -----
+    Attention is later sessions weighted by the fading pull after the chosen hour: what mail is read like if it is read
+    like everything else. It is an upper limit of the lift in answers, not a promise.
+
+    Examples
+    --------
+    >>> import omnireco as om
+    >>> world = om.simulate(n_users=120, n_items=20, days=120, seed=1, sessions_per_week=5)
+    >>> log, audience = om.EventLog.from_frame(world.events), om.Audience.from_frame(world.users)
+    >>> headroom(log, audience).verdict.split(".")[0]
+    'Personal timing can help here'
+    """
+    tau = check_duration(pull, "pull") / 3_600_000_000
+    check_number(worthwhile, "worthwhile", low=0.0), check_integer(n_bootstrap, "n_bootstrap", low=1, high=1_000_000)
+    require_events(log, "headroom")
+    check_kind(audience, Audience, "headroom: audience", "Audience.from_frame(frame)")
+    check_kind(messages, MessageLog, "headroom: messages", "MessageLog.from_frame(frame)", none=True)
+    check_kind(activity, ActivityProfile, "headroom: activity", "ActivityProfile(segments=4)", none=True)
+    cut = int(np.quantile(log.at, 0.8)) if at is None else check_instant(at, "at")
+    train, test = log.split(from_microseconds(cut))
+    profile = activity if activity is not None else ActivityProfile()
+    known = messages.before(from_microseconds(cut)) if messages is not None else None
+    model = profile.fit(train, audience, messages=known)
+    later = _later(test, train, audience, check_duration(profile.session_gap, "session_gap"))
+    came = (later.sum(axis=1) > 0) & (model.history > 0)
+    if not came.any():
+        dates = int((~log.timed).sum())
+        why = f" {dates:,} of {len(log):,} events carry a date and no hour: join the real times." if dates else ""
+        raise EmptyError(f"headroom: nobody with a history came back after the cut. Move it with at=, or wait.{why}")
+    users, later = np.flatnonzero(came), later[came]
+    profiles = model.profiles(users)
+    skill = timing_skill(
+        {"profile": profiles}, model.population, later, model.history[came], n_bootstrap=n_bootstrap, seed=seed
+    )
+    by_hour = send_value(profiles, tau).reshape(-1, 7, 24).sum(axis=1)
+    own = by_hour.argmax(axis=1)
+    common = int(send_value(model.population[None], tau).reshape(7, 24).sum(axis=0).argmax())
+    attention = reading_after(later, tau).reshape(-1, 7, 24).sum(axis=1)
+    mine, shared = attention[np.arange(own.size), own], attention[:, common]
+    lift = mine.sum() / shared.sum() - 1.0
+    random = stream(seed, "headroom/bootstrap")
+    drawn = (random.integers(0, own.size, own.size) for _ in range(n_bootstrap))  # one at a time: people are many
+    low, high = np.quantile([mine[rows].sum() / shared[rows].sum() - 1.0 for rows in drawn], [0.025, 0.975])
+    return Headroom(
+        skill=skill,
+        lift=float(lift),
+        low=float(low),
+        high=float(high),
+        prior_strength=model.prior_strength,
+        people=int(came.sum()),
+        sessions=int(later.sum()),
+        worthwhile=worthwhile,
+    )
+
+
+def _later(test: EventLog, train: EventLog, audience: Audience, gap_us: int) -> np.ndarray:
+    """Return later sessions per person of the training log and local hour of the week."""
+    rows = session_starts(test.user, test.at, gap_us)
+    hours = local_hours(test, audience, rows)
+    user = train.users.codes(test.users.ids, missing="none")[test.user[rows]]
+    keep = (hours >= 0) & (user >= 0)
+    cells = np.bincount(user[keep].astype(np.int64) * 168 + hours[keep], minlength=train.n_users * 168)
+    return np.asarray(cells.reshape(train.n_users, 168), np.float64)

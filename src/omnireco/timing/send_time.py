@@ -1,0 +1,785 @@
+"""What it is worth to send at an hour: the chance that a person answers, and how well it is known.
+
+Everybody's answers per hour at risk are learned from the message log; people depart from them as far as their own
+activity and answers have foreseen answers. With few messages the hours of activity carry the chances, with many the
+answers do; what the log does not support is not promised.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, NoReturn
+
+import numpy as np
+
+from omnireco._core.checks import (
+    check_array,
+    check_choice,
+    check_duration,
+    check_integer,
+    check_number,
+    check_time_of_day,
+    count_of,
+    no_such,
+    plain,
+    shown,
+)
+from omnireco._core.compute import in_threads, one_blas_thread, row_blocks
+from omnireco._core.random import stream
+from omnireco._core.sound import Sound, keep, numbers
+from omnireco._kernels.week.kinds import Follows
+from omnireco._kernels.week.pooling import WEEK
+from omnireco.data.audience import Audience
+from omnireco.data.clock import hour_of_week, local_us, slots, slots_by_zone
+from omnireco.data.events import EventLog
+from omnireco.data.frames.columns import instants_to_pandas
+from omnireco.data.messages import NEVER, MessageLog
+from omnireco.data.vocabulary import NONE, Vocabulary, match
+from omnireco.errors import ParameterError, SchemaError
+from omnireco.timing.activity import ActivityModel, ActivityProfile
+from omnireco.timing.answering import Channel, fit_channel
+from omnireco.timing.departures import (
+    HIGHEST,
+    LEAST,
+    Sent,
+    log_activity,
+    mean_rate,
+    settings,
+    supported,
+    values,
+)
+from omnireco.timing.machines import answers_of_people, left_out
+from omnireco.timing.responses import ANSWERED, BASIS, basis_of, sent_on
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["SendTime", "SendTimeModel"]
+
+_LOG = logging.getLogger(__name__)
+_HOUR = 3_600_000_000
+_DAY = 24 * _HOUR
+_WEEK_US = WEEK * _HOUR
+_MESSAGES_TO_FIT_ON = 200_000
+_FEW_HOURS = 2
+_YEAR_9999 = 253_402_300_800_000_000.0
+_SLOPE_SD = 0.5  # before any message
+_ASSUMED_SD = 1.0  # standard deviation of the log rate on a channel without messages
+
+
+@dataclass(frozen=True, slots=True)
+class SendTime:
+    """The chance of an answer to a message, by person, channel and local hour of sending.
+
+    Parameters
+    ----------
+    activity : ActivityProfile
+        How profiles of activity are learned.
+    base_rate : float
+        Chance of an answer that is assumed on a channel without messages in the log, and the prior (worth 20
+        messages) on one without both answers and silences.
+    pull : duration
+        Time after which a message's pull has fallen to 1/e, where the log has no answers to learn it from.
+    life : duration, optional
+        When an offer expires: attention and answers after it do not count. None: never.
+    seed : int
+        Of the sample of messages that delay and calibration are fitted on, when there are more than 200,000 a channel.
+
+    Raises
+    ------
+    ParameterError
+        When a parameter lies outside its range.
+
+    Examples
+    --------
+    >>> import omnireco as om
+    >>> world = om.simulate(n_users=80, n_items=20, days=90, seed=1)
+    >>> log, audience = om.EventLog.from_frame(world.events), om.Audience.from_frame(world.users)
+    >>> model = SendTime().fit(log, om.MessageLog.from_frame(world.messages), audience)
+    >>> model.channels.ids.tolist()
+    ['email', 'push']
+    >>> best = model.best(audience, "2025-04-14", 1, channel="email", quiet_hours=("21:00", "08:00"))
+    >>> best.columns.tolist()
+    ['user_id', 'channel', 'send_at', 'send_at_local', 'probability']
+    """
+
+    activity: ActivityProfile = field(default_factory=ActivityProfile)
+    base_rate: float = 0.05
+    pull: Any = "6h"
+    life: Any = None
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.activity, ActivityProfile):
+            raise ParameterError(
+                f"activity must be an ActivityProfile. Got {type(self.activity).__name__}: "
+                "write SendTime(activity=ActivityProfile(half_life='90D'))."
+            )
+        check_number(self.base_rate, "base_rate", above=0.0, high=0.9)
+        check_duration(self.pull, "pull")
+        if self.life is not None and check_duration(self.life, "life") < _HOUR:
+            raise ParameterError(f"life must be an hour or more. Got {shown(self.life)}.")
+        check_integer(self.seed, "seed", low=0)
+
+    def fit(
+        self,
+        log: EventLog,
+        messages: MessageLog | None = None,
+        audience: Audience | None = None,
+        *,
+        threads: int | None = None,
+    ) -> SendTimeModel:
+        """Learn from what people did and from how they answered.
+
+        Parameters
+        ----------
+        log : EventLog
+            For the profiles of activity.
+        messages : MessageLog, optional
+            What was sent and what came back; it may be empty. Without messages the chances rest on activity, the
+            ``base_rate`` and the ``pull``.
+        audience : Audience
+            For time zones; always needed.
+        threads : int, optional
+            By default every usable core; never changes a result.
+
+        Returns
+        -------
+        SendTimeModel
+
+        Raises
+        ------
+        SchemaError
+            When an argument is not the value it should be.
+
+        Notes
+        -----
+        Per channel, with the chance ``1 - exp(-rate)``: (1) the e-folding time of a message's pull, from the delays of
+        the answers; (2) everybody's rate of answers per hour at risk, so the sender's own timetable is no habit: a
+        smooth curve on the circle that starts from the hours of activity and leaves them as far as answers and silences
+        say, averaged over ways of smoothing by their evidence; (3) how far reading follows the person's own activity,
+        and the kind of people whose week the rest follows, judged on people left out; (4) a slope in [0, 1.5] of how
+        far people depart from everybody, 0 where activity says nothing about answers; (5) what the hour of sending
+        adds; (6) a factor per person, shrunk to 1. The chances of a channel's messages add up to its answers.
+
+        Answers that the log flags as machines' (``machine`` of 0.5 or more) do not count, unless the person clicked
+        later. Propensities weigh messages by their inverse within each hour of sending. An hour of the day counts as
+        tried when five answers were to be expected of what was sent in it; of what another one promises over the
+        usual rate, the less is believed the wider it is known, and hardly anything of what exceeds the best hour tried.
+        Messages are forgotten with a half-life when that foresees the last quarter of the channel's answers better.
+        Answers whose times are all midnight are dates: they teach how many, and no hour. Deterministic; the order of
+        rows does not matter.
+
+        References
+        ----------
+        Spasojevic et al. (2015), When-To-Post on social networks, arXiv 1506.02089 (delay kernels); Friedman (1982),
+        Piecewise exponential models for survival data with covariates, Annals of Statistics 10 (time at risk).
+        """
+        if messages is not None and not isinstance(messages, MessageLog):
+            raise SchemaError(
+                f"SendTime.fit takes (log, messages, audience). Got {type(messages).__name__} for messages: "
+                "write MessageLog.from_frame(frame), or messages=None."
+            )
+        if audience is None:
+            raise SchemaError(
+                "SendTime.fit needs the audience, for time zones: SendTime().fit(log, messages, audience)."
+            )
+        profile = self.activity.fit(log, audience, messages=messages, threads=threads)
+        messages = _no_messages() if messages is None else messages
+        match(audience.users, messages.users, ("the audience", "the message log"))
+        answered_at, n_machine = answers_of_people(messages)
+        rate = _weekly_rate(profile, log)
+        life = None if self.life is None else check_duration(self.life, "life") // _HOUR
+        found, basis = [], []
+        for code in range(len(messages.channels)):
+            rows = np.flatnonzero(messages.channel == code)
+            sent = sent_on(messages, rows, answered_at[rows], profile, audience, life)
+            found.append(self._fit_channel(str(messages.channels.ids[code]), sent, profile, rate, messages, threads))
+            basis.append(basis_of(sent, messages, rows, profile))
+        n_kinds, shape = len(profile.base.pi), (len(found), messages.n_users)
+        model = SendTimeModel(
+            activity=profile,
+            rate=rate,
+            channels=messages.channels,
+            tau=np.array([part.tau for part in found]),
+            reading=np.array([part.reading for part in found]).reshape(-1, WEEK),
+            own=np.array([part.follows.own for part in found]),
+            follows=np.array([part.follows.follows for part in found]).reshape(-1, n_kinds, n_kinds),
+            kinds=np.array([part.kinds for part in found], np.float32).reshape(*shape, n_kinds),
+            everybody=np.array([part.everybody for part in found]).reshape(-1, WEEK),
+            log_rate=np.array([part.log_rate for part in found]).reshape(-1, WEEK + 1),
+            log_rate_sd=np.array([part.log_rate_sd for part in found]).reshape(-1, WEEK + 1),
+            tried=np.array([part.tried for part in found], np.bool_).reshape(-1, WEEK),
+            curve_parameters=np.array([_parameters(part) for part in found]).reshape(-1, 3),
+            people=messages.users,
+            factor=np.array([part.factor for part in found]).reshape(shape).T.copy(),
+            factor_sd=np.array([part.factor_sd for part in found]).reshape(shape).T.copy(),
+            basis=np.array(basis, np.int8),
+            base_rate=self.base_rate,
+            default_tau=check_duration(self.pull, "pull") / _HOUR,
+            life=life,
+            n_messages=len(messages),
+            n_machine=n_machine,
+        )
+        _LOG.info("fit %r", model)
+        return model
+
+    def __getattr__(self, name: str) -> NoReturn:
+        """Say how to get a model, when one of its verbs is called on the parameters."""
+        no_such(self, name, ("probability", "interval", "slot_probability", "curve", "best"))
+
+    def _fit_channel(
+        self,
+        name: str,
+        sent: Sent,
+        profile: ActivityModel,
+        rate: np.ndarray,
+        messages: MessageLog,
+        threads: int | None,
+    ) -> Channel:
+        """Fit one channel, everybody's hours on a sample of its messages when there are many."""
+        small = sent
+        if sent.hour.size > _MESSAGES_TO_FIT_ON:
+            drawn = stream(self.seed, "send_time/messages", name)
+            small = sent.of(np.sort(drawn.permutation(sent.hour.size)[:_MESSAGES_TO_FIT_ON]))
+        life = None if self.life is None else check_duration(self.life, "life") // _HOUR
+        with one_blas_thread():
+            return fit_channel(
+                sent,
+                small,
+                profile,
+                rate,
+                messages.n_users,
+                pull=check_duration(self.pull, "pull") / _HOUR,
+                base_rate=self.base_rate,
+                life=life,
+                threads=threads,
+            )
+
+
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class SendTimeModel:
+    """The chance of an answer for anybody, on any channel, at any hour; made by `SendTime.fit`.
+
+    Attributes
+    ----------
+    activity : ActivityModel
+        Profiles of activity.
+    rate : ndarray of shape (n_users,), float64
+        Sessions a week per person of ``activity.users``, shrunk to the mean.
+    channels : Vocabulary
+        The channels of the message log.
+    tau : ndarray of shape (n_channels,)
+        Hours after which a message's pull has fallen to 1/e.
+    reading : ndarray of shape (n_channels, 168)
+        Reading on the channel relative to activity, of everybody.
+    own : ndarray of shape (n_channels,)
+        Share of reading that is as the person's own activity; the rest follows the week of a kind of people.
+    follows : ndarray of shape (n_channels, G, G)
+        The chance that the rest of somebody of activity segment g is of kind k.
+    kinds : ndarray of shape (n_channels, n_people, G), float32
+        The chance that each is of kind k, given how they answered.
+    everybody : ndarray of shape (n_channels, 168)
+        Log of what each hour is worth to a stranger, relative to their average hour.
+    log_rate, log_rate_sd : ndarray of shape (n_channels, 169)
+        Log of the answers to be expected of a message that a stranger gets at each hour, and its standard deviation;
+        the last is without timing.
+    tried : ndarray of shape (n_channels, 168), bool
+        Hours in whose like enough was sent to know what they earn.
+    curve_parameters : ndarray of shape (n_channels, 3)
+        Slope of how far people depart from everybody, its standard deviation, and lift by activity.
+    people : Vocabulary
+        The people of the message log.
+    factor, factor_sd : ndarray of shape (n_people, n_channels)
+        How much more than expected each answers, shrunk to 1, and the relative standard deviation.
+    basis : ndarray of shape (n_channels,), int8
+        What the hours rest on: 0 assumed, 1 activity, 2 answers, 3 randomised answers.
+    base_rate, default_tau : float
+        What is assumed on a channel without messages.
+    life : int or None
+        Hours until an offer expires.
+    n_messages, n_machine : int
+        Messages, and answers left out because they are machines'.
+    """
+
+    activity: ActivityModel
+    rate: np.ndarray
+    channels: Vocabulary
+    tau: np.ndarray
+    reading: np.ndarray
+    own: np.ndarray
+    follows: np.ndarray
+    kinds: np.ndarray
+    everybody: np.ndarray
+    log_rate: np.ndarray
+    log_rate_sd: np.ndarray
+    tried: np.ndarray
+    curve_parameters: np.ndarray
+    people: Vocabulary
+    factor: np.ndarray
+    factor_sd: np.ndarray
+    basis: np.ndarray
+    base_rate: float
+    default_tau: float
+    life: int | None
+    n_messages: int
+    n_machine: int
+
+    def __post_init__(self) -> None:
+        n, people, kinds = len(self.channels), len(self.people), len(self.activity.base.pi)
+        curves, personal = numbers(n, WEEK + 1), numbers(people, n, low=0.0)
+        keep(
+            self,
+            rate=numbers(len(self.activity), low=0.0),
+            tau=numbers(n, low=1e-3, high=1e5),
+            reading=numbers(n, WEEK, low=0.0),
+            own=numbers(n, low=0.0, high=1.0),
+            follows=numbers(n, kinds, kinds, low=0.0),
+            kinds=numbers(n, people, kinds, dtype=np.float32, low=0.0),
+            everybody=numbers(n, WEEK),
+            **dict.fromkeys(("log_rate", "log_rate_sd"), curves),
+            tried=Sound((n, WEEK), np.bool_),
+            curve_parameters=numbers(n, 3),
+            **dict.fromkeys(("factor", "factor_sd"), personal),
+            basis=Sound((n,), np.int8, 0, 3),
+        )
+
+    def __repr__(self) -> str:
+        pulls = ", ".join(f"{name} {tau:.1f} h" for name, tau in zip(self.channels.ids, self.tau, strict=True))
+        machines = left_out(self.n_machine)
+        return (
+            f"SendTimeModel({self.rests_on} {count_of(len(self.activity), 'user')}, "
+            f"{count_of(self.n_messages, 'message')}{machines}, "
+            f"pull: {pulls or f'{self.default_tau:g} h assumed'})"
+        )
+
+    @property
+    def rests_on(self) -> str:
+        """What the hours of each channel rest on, in a sentence."""
+        if not len(self.channels):
+            return f"Hours rest on {'activity' if self.activity.history.any() else 'nothing: they are assumed'}."
+        parts = [f"{name} on {self.basis_of(code)}" for code, name in enumerate(self.channels.ids)]
+        return f"Hours rest for {'; for '.join(parts)}."
+
+    def basis_of(self, code: int) -> str:
+        """Say what a channel's hours rest on."""
+        if self.basis[code] < ANSWERED:
+            return BASIS[self.basis[code]] if self.basis[code] else "nothing: they are assumed"
+        hours = np.flatnonzero(self.tried[code, :24])
+        if not 0 < hours.size <= _FEW_HOURS:
+            return BASIS[self.basis[code]]
+        named = " and ".join(f"{hour}:00" for hour in hours.tolist())
+        return f"{BASIS[self.basis[code]]}, enough of them for {named} only"
+
+    def slot_probability(
+        self, audience: Audience, rows: np.ndarray, channel: str, at_us: np.ndarray, *, threads: int | None = None
+    ) -> np.ndarray:
+        """Return the chance of an answer for people times slots.
+
+        Parameters
+        ----------
+        audience : Audience
+        rows : ndarray of int, shape (n_rows,)
+            Rows of the audience.
+        channel : str
+            Of the message log or of the audience; without messages in the log ``base_rate`` and the default pull are
+            assumed.
+        at_us : ndarray of int64, shape (n_slots,)
+            Instants, UTC microseconds.
+        threads : int, optional
+            By default every usable core; never changes a result.
+
+        Returns
+        -------
+        ndarray of shape (n_rows, n_slots), float64
+            People without a zone have the same, timing-neutral, chance in all slots.
+
+        Raises
+        ------
+        SchemaError
+            When the audience, the rows or the instants are none.
+        ParameterError
+            When neither the message log nor the audience has the channel.
+
+        Notes
+        -----
+        About 10 microseconds per person on one core.
+        """
+        self._check(audience, channel)
+        rows = _rows(rows, audience)
+        clock = _clock(audience, _instants(at_us, "at_us"))
+        return self._chances(audience.users.ids[rows], channel, audience.zone[rows], clock, threads=threads)
+
+    def probability(self, user_ids: Any, channel: str, send_at_us: Any, audience: Audience) -> np.ndarray:
+        """Return the chance of an answer to given touches, float64 (n,).
+
+        Parameters
+        ----------
+        user_ids : array-like of shape (n,)
+            Ids; unknown people have the population's chance, without timing where the audience has no zone for them.
+        channel : str
+        send_at_us : array-like of int64, shape (n,)
+            Instants, UTC microseconds.
+        audience : Audience
+
+        Raises
+        ------
+        SchemaError
+            When the audience or the instants are none, or there are not as many as people.
+        IdKindError
+            When the ids are integers and those of the audience strings, or the other way round.
+        ParameterError
+            When neither the message log nor the audience has the channel.
+        """
+        return self._per_touch(user_ids, channel, send_at_us, audience, self._curves)
+
+    def interval(
+        self, user_ids: Any, channel: str, send_at_us: Any, audience: Audience
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Return the ends of the 95 % interval of the chances that `probability` gives, two float64 arrays (n,).
+
+        Wide where little was sent and little lay unread: such hours are to be explored, not believed. The interval
+        covers what is not known of everybody's hours, of how far people depart from them, and of the person's factor;
+        on a channel without messages, that its rate is only assumed.
+
+        Parameters
+        ----------
+        user_ids, channel, send_at_us, audience
+            As for `probability`.
+        """
+        low = self._per_touch(user_ids, channel, send_at_us, audience, lambda ids, name: self._ends(ids, name, -1.96))
+        high = self._per_touch(user_ids, channel, send_at_us, audience, lambda ids, name: self._ends(ids, name, 1.96))
+        return low, high
+
+    def _per_touch(
+        self,
+        user_ids: Any,
+        channel: str,
+        send_at_us: Any,
+        audience: Audience,
+        curves: Callable[[np.ndarray, str], np.ndarray],
+    ) -> np.ndarray:
+        """Look up, for each touch, its hour in the curve of its person; ``curves`` gives (n, 169) for some people."""
+        self._check(audience, channel)
+        at = _instants(send_at_us, "send_at_us")
+        row = audience.users.codes(user_ids, missing="none")
+        if at.shape != row.shape:
+            raise SchemaError(
+                f"user_ids and send_at_us must be of one length. Got {row.size:,} and {at.size:,}: "
+                "repeat the one that is shorter, as in numpy.full(len(user_ids), instant)."
+            )
+        zone = np.append(audience.zone, np.int32(NONE))[row]
+        hour = hour_of_week(at, zone, audience.zones)
+        people, place = _distinct(user_ids)
+        found = np.empty(at.size)
+        order = np.argsort(place, kind="stable")
+        for block in row_blocks(len(people), 24 * 8 * WEEK):
+            low, high = np.searchsorted(place[order], [block.start, block.stop])
+            some = order[low:high]
+            table = curves(people[block], channel)
+            found[some] = table[place[some] - block.start, np.where(hour[some] < 0, WEEK, hour[some])]
+        return found
+
+    def _ends(self, ids: np.ndarray, channel: str, z: float) -> np.ndarray:
+        """Return one end of the interval of the chance per local hour of some people, (n, 169)."""
+        code = self._code(channel)
+        sd, slope, slope_sd, of_factor = np.full(WEEK + 1, _ASSUMED_SD), 1.0, _SLOPE_SD, np.zeros((len(ids), 1))
+        rate, usual = np.full(WEEK + 1, np.log(-np.log1p(-self.base_rate))), np.zeros(WEEK + 1)
+        (user, trust, often, shift, factor, person, kind, *cells), tables, channel_settings = self._people(ids, channel)
+        if code != NONE:
+            sd, rate, usual = self.log_rate_sd[code], self.log_rate[code], np.append(self.everybody[code], 0.0)
+            slope, slope_sd, _ = self.curve_parameters[code].tolist()
+            of_factor = np.append(self.factor_sd[:, code], self.factor_sd[:, code].max(initial=0.0))[person][:, None]
+        away = values(user, person, kind, trust, often, tuple(cells), tables, channel_settings, 1) - usual
+        spread = np.sqrt(sd**2 + of_factor**2 + (slope_sd * away) ** 2)
+        score = rate + slope * away + shift[:, None] + np.log(factor)[:, None] + z * spread
+        end = np.minimum(-np.expm1(-np.exp(np.minimum(score, 50.0))), HIGHEST)
+        chance = self._curves(ids, channel)
+        return np.minimum(end, chance) if z < 0 else np.maximum(end, chance)
+
+    def _check(self, audience: Audience, channel: str) -> None:
+        """Refuse what is no audience, and a channel that neither the message log nor the audience has."""
+        if not isinstance(audience, Audience):
+            raise SchemaError(
+                f"audience must be an Audience. Got {type(audience).__name__}: write Audience.from_frame(frame)."
+            )
+        known = dict.fromkeys([*self.channels.ids, *audience.channels.ids])
+        if not isinstance(channel, str):
+            raise ParameterError(f"channel must be the name of a channel. Got {type(channel).__name__}.")
+        if known and channel not in known:
+            raise ParameterError(
+                f"channel must be one of the message log or of the audience ({', '.join(map(repr, known))}). Got "
+                f"{shown(channel)}: add a column consent_{plain(channel, 'email')} to the audience, where nothing was "
+                "sent on it yet."
+            )
+
+    def curve(self, user_id: Any, channel: str | None = None) -> np.ndarray:
+        """Return one person's chance of an answer per local hour of the week, float64 (168,).
+
+        The mean over the channels of the message log when no channel is named.
+        """
+        if channel is not None and len(self.channels):
+            check_choice(channel, "channel", tuple(self.channels.ids))
+        names = [channel] if channel is not None else list(self.channels.ids) or [""]
+        return np.asarray(np.mean([self._curves(_one(user_id), name)[0, :WEEK] for name in names], axis=0))
+
+    def best(
+        self,
+        audience: Audience,
+        start: Any,
+        days: int,
+        *,
+        channel: str,
+        every: Any = "1h",
+        quiet_hours: Any = None,
+        threads: int | None = None,
+    ) -> pd.DataFrame:
+        """Return everybody's best allowed slot on a channel.
+
+        Parameters
+        ----------
+        audience : Audience
+            Only people with consent, from the first slot on, who can be reached on the channel are answered. Of
+            consents that were withdrawn in a message log or by events only `omnireco.candidates` knows.
+        start, days, every
+            The slots, as in `omnireco.slots`.
+        channel : str
+            A channel of the audience.
+        quiet_hours : pair of str, or bool ndarray of shape (168,), optional
+            Local times between which nothing is sent, such as ``("21:00", "08:00")``, or a mask of silent hours
+            of the local week. A mask *before* the choice: who is best reached at 23:00 gets the best evening slot,
+            not 08:00. With quiet hours, people without a zone get no slot.
+        threads : int, optional
+            By default every usable core; never changes a result.
+
+        Returns
+        -------
+        pandas.DataFrame
+            ``user_id channel send_at send_at_local probability``; ``send_at`` aware (UTC), ``send_at_local`` the naive
+            wall clock (missing without a zone). In order of ``user_id``; of equal slots the earliest.
+
+        Raises
+        ------
+        ParameterError
+            When the audience was never asked about the channel, or the quiet hours are none.
+        """
+        import pandas as pd
+
+        if not isinstance(audience, Audience):
+            raise SchemaError(
+                f"audience must be an Audience. Got {type(audience).__name__}: write Audience.from_frame(frame)."
+            )
+        code = int(audience.channels.codes([channel], missing="none")[0]) if isinstance(channel, str) else NONE
+        if code == NONE:
+            raise ParameterError(
+                f"best: the audience has no consent for {shown(channel)}; it knows "
+                f"{', '.join(map(repr, audience.channels.ids)) or 'no channel'}. Add a column "
+                f"consent_{plain(channel, 'email')}."
+            )
+        at, own_days = slots_by_zone(slots(start, days=days, every=every), audience.zones)
+        allowed = _allowed(audience, at, quiet_hours) & own_days
+        rows = np.flatnonzero(_open_to(audience, code, at))
+        rows = rows[allowed[audience.zone[rows]].any(axis=1)]
+        chosen, chance = self._best_slots(
+            audience.users.ids[rows], channel, audience.zone[rows], _clock(audience, at), allowed, threads
+        )
+        send_at, zone = at[chosen], audience.zone[rows]
+        wall = np.where(zone >= 0, local_us(send_at, zone, audience.zones), NEVER)
+        return pd.DataFrame(
+            {
+                "user_id": audience.users.ids[rows],
+                "channel": channel,
+                "send_at": instants_to_pandas(send_at),
+                "send_at_local": instants_to_pandas(wall, none=NEVER).tz_localize(None),
+                "probability": chance,
+            }
+        )
+
+    def _curves(self, ids: np.ndarray, channel: str) -> np.ndarray:
+        """Return the chance per local hour of some people, (n, 169); the last column is without timing."""
+        return self._chances(ids, channel, np.zeros(len(ids), np.int32), np.arange(WEEK + 1)[None, :])
+
+    def _chances(
+        self, ids: np.ndarray, channel: str, zone: np.ndarray, clock: np.ndarray, *, threads: int | None = 1
+    ) -> np.ndarray:
+        """Return the chance of people at slots whose local hours are ``clock[zone]``, (n, n_slots)."""
+        from omnireco._kernels.week import curves as kernels
+
+        people, tables, settings = self._people(ids, channel)
+        found = np.empty((len(ids), clock.shape[1]))
+        in_threads(
+            lambda start, stop: kernels.chances(*people, tables, settings, zone, clock, False, start, stop, found),
+            len(ids),
+            threads=threads,
+            least=LEAST,
+        )
+        return found
+
+    def _best_slots(
+        self,
+        ids: np.ndarray,
+        channel: str,
+        zone: np.ndarray,
+        clock: np.ndarray,
+        allowed: np.ndarray,
+        threads: int | None,
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Return each person's best allowed slot, the earliest of equal ones, and its chance."""
+        from omnireco._kernels.week import curves as kernels
+
+        people, tables, settings = self._people(ids, channel)
+        slot, chance = np.empty(len(ids), np.int64), np.empty(len(ids))
+        in_threads(
+            lambda start, stop: kernels.best_slots(
+                *people, tables, settings, zone, clock, allowed, start, stop, slot, chance
+            ),
+            len(ids),
+            threads=threads,
+            least=LEAST,
+        )
+        return slot, chance
+
+    def _people(self, ids: np.ndarray, channel: str) -> tuple[tuple[np.ndarray, ...], Any, Any]:
+        """Return what the kernels need of people on a channel: arrays per person, tables, settings."""
+        profile = self.activity
+        user = profile.users.codes(ids, missing="none").astype(np.int64)
+        rate = np.append(self.rate, mean_rate(self.rate))[user]
+        code = self._code(channel)
+        if code == NONE:
+            channel_settings = settings(profile, self.default_tau, np.empty(0), None, self.life)
+            usual = float(np.log(-np.log1p(-self.base_rate)))
+            channel_settings = channel_settings._replace(offset=np.full(WEEK + 1, usual), highest=HIGHEST)
+            kind = np.empty((0, len(profile.base.pi)), np.float32)
+            shift, factor, person = np.zeros(user.size), np.ones(user.size), np.full(user.size, NONE)
+        else:
+            slope, slope_sd, lift = self.curve_parameters[code].tolist()
+            follows = Follows(float(self.own[code]), self.follows[code])
+            channel_settings = settings(profile, float(self.tau[code]), self.reading[code], follows, self.life)
+            known = self.everybody[code], self.log_rate[code], self.log_rate_sd[code], self.tried[code]
+            channel_settings = supported(channel_settings, *known, slope, slope_sd)._replace(highest=HIGHEST)
+            person, kind = self.people.codes(ids, missing="none").astype(np.int64), self.kinds[code]
+            shift = lift * log_activity(self.rate, user)
+            factor = np.append(self.factor[:, code], 1.0)[person]
+        cells = (profile.indptr, profile.hour, profile.weight)
+        people = (user, profile.trust_in(user), rate, shift, factor, person, kind, *cells)
+        return people, profile.tables(), channel_settings
+
+    def _code(self, channel: str) -> int:
+        """Return the code of a channel of the message log, -1 for another."""
+        return int(self.channels.codes([channel], missing="none")[0]) if len(self.channels) else NONE
+
+
+def _parameters(part: Channel) -> tuple[float, float, float]:
+    """Return the numbers of a channel's curve that predictions need; its level is in the log rates."""
+    return part.curve.slope, part.curve.slope_sd, part.curve.lift
+
+
+def _weekly_rate(profile: ActivityModel, log: EventLog) -> np.ndarray:
+    """Return sessions a week per person, shrunk to the mean with the weight of one week (Gamma-Poisson)."""
+    weeks = max((log.end_us - log.start_us) / _WEEK_US, 1e-9)
+    mean = float(profile.history.sum()) / max(1, len(profile)) / weeks
+    if mean == 0:  # every session was caused by a message, or has no clock: all are as active as each other
+        return np.ones(len(profile))
+    return np.asarray((mean + profile.history) / (1.0 + weeks))
+
+
+def _no_messages() -> MessageLog:
+    """Return a log of nothing."""
+    nobody, none = Vocabulary(np.empty(0, np.int64)), np.empty(0, np.int32)
+    never = np.empty(0, np.int64)
+    channels = Vocabulary(np.empty(0, object))
+    return MessageLog(nobody, channels, nobody, nobody, none, none, none, none, never, never, None, 0)
+
+
+def _clock(audience: Audience, at_us: np.ndarray) -> np.ndarray:
+    """Return the local hour of slots in each zone, (n_zones + 1, n_slots); the last row, 168, is an unknown zone."""
+    zones = np.arange(len(audience.zones), dtype=np.int32)
+    hour = hour_of_week(at_us[None, :], zones[:, None], audience.zones)
+    return np.concatenate([hour, np.full((1, at_us.size), WEEK, np.int32)]).astype(np.int64)
+
+
+def _instants(value: Any, name: str) -> np.ndarray:
+    """Return instants as UTC microseconds."""
+    at = check_array(value, name)
+    if at.dtype.kind == "M":
+        at = at.astype("datetime64[us]").astype(np.int64)
+    if at.ndim != 1 or (at.dtype.kind not in "iu" and at.size) or (np.abs(at.astype(np.float64)) > _YEAR_9999).any():
+        raise SchemaError(
+            f"{name} must be UTC microseconds, int64 of shape (n,), of years up to 9999. Got {at.dtype} {at.shape}: "
+            "write om.slots('2025-03-03', days=7).at."
+        )
+    return at.astype(np.int64)
+
+
+def _rows(value: Any, audience: Audience) -> np.ndarray:
+    """Return rows of an audience."""
+    rows = check_array(value, "rows")
+    if rows.ndim != 1 or (rows.dtype.kind not in "iu" and rows.size):
+        raise SchemaError(
+            f"rows must be rows of the audience, integers of shape (n,). Got {rows.dtype} {rows.shape}: "
+            "write audience.users.codes(user_ids)."
+        )
+    if ((rows < 0) | (rows >= audience.n_users)).any():
+        bad = int(((rows < 0) | (rows >= audience.n_users)).sum())
+        raise SchemaError(
+            f"rows must lie in 0 to {audience.n_users - 1:,}, the rows of the audience. {bad:,} of {rows.size:,} do "
+            "not: write audience.users.codes(user_ids)."
+        )
+    return rows.astype(np.int64)
+
+
+def _one(user_id: Any) -> np.ndarray:
+    """Return one id as an array of ids."""
+    return Vocabulary.from_ids([user_id], "user_id").ids
+
+
+def _distinct(ids: Any) -> tuple[np.ndarray, np.ndarray]:
+    """Return the distinct ids and the place of each row among them."""
+    vocabulary = Vocabulary.from_ids(ids, "user_ids")
+    return vocabulary.ids, vocabulary.codes(ids)
+
+
+def _open_to(audience: Audience, channel: int, at: np.ndarray) -> np.ndarray:
+    """Return who may be written to on a channel of the audience from the first slot on, bool (n_users,)."""
+    may = audience.consent[:, channel] & audience.reachable[:, channel]
+    if audience.consent_at is None or not at.size:
+        return np.asarray(may)
+    return np.asarray(may & (audience.consent_at[:, channel] <= at[0]))
+
+
+def _allowed(audience: Audience, at: np.ndarray, quiet_hours: Any) -> np.ndarray:
+    """Return which slots are allowed in each zone, bool (n_zones + 1, n_slots); the last row is an unknown zone."""
+    n_zones = len(audience.zones)
+    allowed = np.ones((n_zones + 1, at.size), np.bool_)
+    if quiet_hours is None:
+        return allowed
+    zone = np.arange(n_zones, dtype=np.int32)[:, None]
+    if isinstance(quiet_hours, np.ndarray):
+        if quiet_hours.shape != (WEEK,) or quiet_hours.dtype != np.bool_:
+            raise ParameterError(
+                f"quiet_hours as a mask must be bool of shape (168,). Got {quiet_hours.dtype} {quiet_hours.shape}."
+            )
+        allowed[:n_zones] = ~quiet_hours[hour_of_week(at[None, :], zone, audience.zones)]
+    else:
+        start, end = _quiet_times(quiet_hours)
+        clock = local_us(at[None, :], zone, audience.zones) % _DAY
+        silent = (clock >= start) & (clock < end) if start < end else (clock >= start) | (clock < end)
+        allowed[:n_zones] = ~silent
+    allowed[n_zones] = False
+    return allowed
+
+
+def _quiet_times(quiet_hours: Any) -> tuple[int, int]:
+    """Return two local times as microseconds after midnight."""
+    pair = tuple(quiet_hours) if isinstance(quiet_hours, (list, tuple)) else ()
+    if len(pair) != 2:
+        raise ParameterError(
+            "quiet_hours must be two local times, such as ('21:00', '08:00'), or a bool mask. Got "
+            f"{shown(quiet_hours)}."
+        )
+    start, end = check_time_of_day(pair[0], "quiet_hours: start"), check_time_of_day(pair[1], "quiet_hours: end")
+    if start == end:
+        raise ParameterError(f"quiet_hours must start and end at different times. Got {shown(pair[0])} twice.")
+    return start, end

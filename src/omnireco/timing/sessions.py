@@ -1,0 +1,257 @@
+"""When people came by themselves: events joined into sessions, on the person's own clock.
+
+Kernels take arrays: ``user`` int32 codes, ``at`` int64 UTC microseconds, both of shape (n,) and in order of time.
+`count_sessions` does all of it in one compiled pass, for a million people in a second; the functions of arrays
+below it say the same step by step.
+"""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import dataclass, replace
+from functools import partial
+
+import numpy as np
+
+from omnireco._core.compute import in_parallel, split_evenly, usable_threads
+from omnireco._kernels.week.pooling import NOT_COUNTED
+from omnireco.data.audience import Audience
+from omnireco.data.clock import clock_changes
+from omnireco.data.events import EventLog
+from omnireco.data.hours import local_hours
+from omnireco.data.messages import NEVER, MessageLog
+from omnireco.data.vocabulary import NONE, Vocabulary, match
+from omnireco.errors import DataWarning
+
+__all__ = [
+    "NOT_COUNTED",
+    "Counted",
+    "caused_by_messages",
+    "count_sessions",
+    "local_hours",
+    "local_quarters",
+    "session_starts",
+    "timed_events",
+]
+
+_HOUR = 3_600_000_000
+_MINUTE = 60_000_000
+_LONGEST_WALK = 200 * 365 * 24 * _HOUR  # beyond it the clocks of all years in between would have to be read
+_STRETCH = 50_000  # events below which a second thread does not pay
+
+
+@dataclass(frozen=True, slots=True)
+class Counted:
+    """Which events of a log begin a session that counts, and when that was on the person's clock.
+
+    Attributes
+    ----------
+    hour : ndarray of shape (n_events,), uint8
+        Local hour of the week where a counted session begins, 255 elsewhere.
+    stretches : tuple of slices
+        The events that each thread walked.
+    per_stretch : ndarray of shape (n_stretches, n_users), int32
+        Counted sessions of each person in each stretch.
+    total : ndarray of shape (168,), int64
+        Counted sessions per hour.
+    n_caused, n_without_zone : int
+        Sessions left out because a message caused them; people whose sessions have no local hour.
+    """
+
+    hour: np.ndarray
+    stretches: tuple[slice, ...]
+    per_stretch: np.ndarray
+    total: np.ndarray
+    n_caused: int
+    n_without_zone: int
+
+    def of_channel(self, log: EventLog, channel: int) -> Counted:
+        """Return the sessions that began on a channel."""
+        hour = np.where(log.channel == channel, self.hour, NOT_COUNTED).astype(np.uint8)
+        inside = hour != NOT_COUNTED
+        counted = [np.bincount(log.user[part][inside[part]], minlength=log.n_users) for part in self.stretches]
+        total = np.bincount(hour[inside], minlength=168)
+        per_stretch = np.array(counted, np.int32).reshape(-1, log.n_users)
+        return Counted(hour, self.stretches, per_stretch, total, self.n_caused, self.n_without_zone)
+
+    @property
+    def history(self) -> np.ndarray:
+        """Counted sessions per person, int32 (n_users,)."""
+        return np.asarray(self.per_stretch.sum(axis=0, dtype=np.int32))
+
+    def cells(
+        self, log: EventLog, half_life_us: int | None, *, threads: int | None = None
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Return decayed sessions per person and hour as rows of a sparse matrix: indptr, hour, weight."""
+        from omnireco._kernels.week import counting as kernels
+
+        upto = np.cumsum(self.per_stretch, axis=0, dtype=np.int64)
+        ends = np.cumsum(upto[-1])
+        indptr = np.concatenate([np.zeros(1, np.int64), ends])
+        place = indptr[:-1] + upto - self.per_stretch
+        hour, weight = np.empty(int(indptr[-1]), np.uint8), np.empty(int(indptr[-1]), np.float32)
+        decay = float(half_life_us or 0)
+        in_parallel(
+            [
+                partial(
+                    kernels.scatter,
+                    log.user,
+                    log.at,
+                    self.hour,
+                    part.start,
+                    part.stop,
+                    log.end_us,
+                    decay,
+                    place[i],
+                    hour,
+                    weight,
+                )
+                for i, part in enumerate(self.stretches)
+            ],
+            threads,
+        )
+        del place, upto
+        size = np.zeros(log.n_users, np.int64)
+        people = split_evenly(log.n_users, len(self.stretches)) if log.n_users else []
+        stops = in_parallel(
+            [partial(kernels.squeeze, indptr, part.start, part.stop, hour, weight, size) for part in people],
+            threads,
+        )
+        packed = [slice(int(indptr[part.start]), int(stop)) for part, stop in zip(people, stops, strict=True)]
+        return (
+            np.concatenate([np.zeros(1, np.int64), np.cumsum(size)]),
+            np.concatenate([hour[part] for part in packed]) if packed else hour,
+            np.concatenate([weight[part] for part in packed]) if packed else weight,
+        )
+
+
+def timed_events(log: EventLog) -> EventLog:
+    """Return the events whose hour is known, of a log with the same people, items and names.
+
+    Warns
+    -----
+    DataWarning
+        When every event carries a date only, so that no hour can be learned.
+    """
+    if log.dated is None:
+        return log
+    rows = np.flatnonzero(log.timed)
+    if len(log) and not rows.size:
+        warnings.warn(
+            f"all {len(log):,} events carry a date and no hour (each is midnight, in UTC or in one zone), so no hours "
+            "of activity are learned: everybody is taken to be as active at any hour. Join the real times; if midnight "
+            "is the real time, read them so: EventLog.from_frame(frame, timestamp='instant').",
+            DataWarning,
+            stacklevel=3,
+        )
+    return replace(
+        log,
+        **{name: getattr(log, name)[rows] for name in ("user", "item", "channel", "event", "at")},
+        value=None if log.value is None else log.value[rows],
+        labels={name: (known, codes[rows]) for name, (known, codes) in log.labels.items()},
+        dated=None,
+    )
+
+
+def count_sessions(
+    log: EventLog, audience: Audience, messages: MessageLog | None, gap_us: int, *, threads: int | None = None
+) -> Counted:
+    """Find the sessions that have a local hour and no message behind them, in one pass over the events."""
+    from omnireco._kernels.week import counting as kernels
+
+    n, n_users = len(log), log.n_users
+    zone, own = _clock_of(log, audience)
+    changes = (np.empty(0, np.int64), np.empty(0, np.int32), np.empty(0, np.int64))
+    if not own.size and n:
+        changes = clock_changes(audience.zones, np.unique(zone[zone >= 0]), int(log.at[0]), int(log.at[-1]))
+    touch_user, touch_at = _touches(messages, log.users)
+    stretches = tuple(split_evenly(n, min(usable_threads(threads), max(1, n // _STRETCH)))) if n else ()
+    hour = np.empty(n, np.uint8)
+    parts = max(1, len(stretches))
+    found, counted = np.zeros((parts, n_users), np.uint8), np.zeros((parts, n_users), np.int32)
+    total = np.zeros((parts, 168), np.int64)
+    caused = in_parallel(
+        [
+            partial(
+                kernels.mark, log.user, log.at, gap_us, part.start, part.stop, zone, *changes, len(audience.zones),
+                own, touch_user, touch_at, hour, found[i], counted[i], total[i],
+            )
+            for i, part in enumerate(stretches)
+        ],
+        threads,
+    )  # fmt: skip
+    without = int((np.bitwise_or.reduce(found, axis=0) == 2).sum())  # sessions, but none with a local hour
+    return Counted(hour, stretches, counted, total.sum(axis=0), int(sum(caused)), without)
+
+
+def _clock_of(log: EventLog, audience: Audience) -> tuple[np.ndarray, np.ndarray]:
+    """Return each person's zone, and the local hours of the events where these cannot come from the zones alone."""
+    zone = np.append(audience.zone, np.int32(NONE))[match(audience.users, log.users, ("audience", "events"))]
+    labelled = {"timezone", "utc_offset_min"} & set(log.labels)
+    if labelled or (len(log) and int(log.at[-1]) - int(log.at[0]) > _LONGEST_WALK):
+        return zone, local_hours(log, audience, np.arange(len(log))).astype(np.int16)
+    return zone, np.empty(0, np.int16)
+
+
+def _touches(messages: MessageLog | None, users: Vocabulary) -> tuple[np.ndarray, np.ndarray]:
+    """Return to whom and when a message came or was answered, in order of time."""
+    if messages is None or not len(messages):
+        return np.empty(0, np.int32), np.empty(0, np.int64)
+    code = users.codes(messages.users.ids, missing="none")[messages.user]
+    answered = messages.responded_at != NEVER
+    who = np.concatenate([code, code[answered]])
+    when = np.concatenate([messages.sent_at, messages.responded_at[answered]])
+    order = np.argsort(when, kind="stable")
+    order = order[who[order] != NONE]
+    return who[order], when[order]
+
+
+def session_starts(user: np.ndarray, at: np.ndarray, gap_us: int) -> np.ndarray:
+    """Return the positions of session starts, by (user, time): events of one person closer than a gap count once."""
+    order = np.argsort(user, kind="stable")
+    who, when = user[order], at[order]
+    fresh = np.ones(who.size, np.bool_)
+    fresh[1:] = (who[1:] != who[:-1]) | (when[1:] - when[:-1] > gap_us)
+    starts: np.ndarray = order[fresh]
+    return starts
+
+
+def caused_by_messages(
+    user: np.ndarray, at: np.ndarray, sent: MessageLog, users: Vocabulary, gap_us: int
+) -> np.ndarray:
+    """Return which sessions a message caused: they start within a gap after its delivery or its answer.
+
+    Without this a profile learns our own timetable.
+    """
+    code = users.codes(sent.users.ids, missing="none")[sent.user]
+    answered = sent.responded_at != NEVER
+    who = np.concatenate([code, code[answered]])
+    when = np.concatenate([sent.sent_at, sent.responded_at[answered]])
+    known = who != NONE
+    who, when = who[known], when[known]
+    written_to = np.zeros(len(users), np.bool_)
+    written_to[who] = True
+    asked = np.flatnonzero(written_to[user])
+    found = np.zeros(user.size, np.bool_)
+    if not asked.size:
+        return found
+    user, at = user[asked], at[asked]
+    # one order of (user, time, messages first); each session looks back to the last message before it
+    both_who, both_when = np.concatenate([who, user]), np.concatenate([when, at])
+    is_session = np.r_[np.zeros(who.size, np.int8), np.ones(user.size, np.int8)]
+    order = np.lexsort([is_session, both_when, both_who])
+    place = np.where(is_session[order] == 0, np.arange(order.size), -1)
+    last = order[np.maximum(np.maximum.accumulate(place), 0)]
+    near = (place.size > 0) & (both_who[last] == both_who[order]) & (both_when[order] - both_when[last] <= gap_us)
+    near &= (is_session[order] == 1) & (is_session[last] == 0)
+    caused = np.zeros(order.size, np.bool_)
+    caused[order] = near
+    found[asked] = caused[who.size :]
+    return found
+
+
+def local_quarters(log: EventLog, audience: Audience, rows: np.ndarray) -> np.ndarray:
+    """Return the local quarter of the hour, 0 to 3, of some events with a local clock."""
+    hours = local_hours(log, audience, rows)
+    back = [local_hours(log, audience, rows, earlier_us=15 * k * _MINUTE) == hours for k in (1, 2, 3)]
+    return np.asarray(np.sum(back, axis=0))
