@@ -30,6 +30,7 @@ from omnireco.choices import LinearBandit
 from omnireco.data import (
     Audience,
     Catalog,
+    Dataset,
     EventLog,
     Interactions,
     MessageLog,
@@ -51,13 +52,14 @@ logging.getLogger(__name__).addHandler(logging.NullHandler())
 
 __all__ = [
     "ALS",
+    "EASE",
     "Audience",
     "Blend",
     "Budget",
     "BuyAgain",
     "Capacity",
     "Catalog",
-    "EASE",
+    "Dataset",
     "EventLog",
     "FrequencyCap",
     "Interactions",

@@ -27,9 +27,9 @@ from omnireco.errors import UnknownIdError
 from omnireco.models.base import Model
 
 if TYPE_CHECKING:
+    from omnireco.data.touches import Touches
     from omnireco.planning.candidates import Candidates
     from omnireco.planning.rules import Constraint, Eligibility
-    from omnireco.planning.touches import Touches
 
 __all__ = ["MODEL_LAWS", "Estimator", "check_constraint", "check_eligibility", "check_model", "small_matrix"]
 

@@ -38,7 +38,7 @@ def world() -> SimpleNamespace:
     rules = [om.QuietHours("21:00", "08:00")]
     w.touches = om.candidates(w.lists, w.audience, w.send_time, w.slots, channels=["email"], eligibility=rules)
     w.activity = om.timing.ActivityProfile(channels=("app",)).fit(w.log, w.audience)
-    w.cross = om.models.CrossChannel(om.ALS(factors=4, iterations=2)).fit(w.x)
+    w.cross = om.models.CrossChannel(estimator=om.ALS(factors=4, iterations=2)).fit(w.x)
     return w
 
 

@@ -131,9 +131,11 @@ ESTIMATORS = {
     "user-knn-jaccard": UserKNN(neighbors=5, similarity="jaccard", shrinkage=1.0, chosen="by person"),
     "blend": Blend(models={"ease": EASE(regularization=3.0), "knn": ItemKNN(neighbors=6)}, weights={"knn": 0.5}),
     "blend-ranks": Blend(models={"svd": PureSVD(factors=3), "knn": UserKNN(neighbors=5)}, scale="rank"),
-    "cross-channel": CrossChannel(ALS(factors=5, iterations=3, seed=7)),
-    "cross-channel-on": OnOneChannel(CrossChannel(ALS(factors=5, iterations=3, seed=7), prior=1.0)),
-    "cross-channel-ease": OnOneChannel(CrossChannel(EASE(regularization=3.0), prior=1.0, saturation="binary")),
+    "cross-channel": CrossChannel(estimator=ALS(factors=5, iterations=3, seed=7)),
+    "cross-channel-on": OnOneChannel(CrossChannel(estimator=ALS(factors=5, iterations=3, seed=7), prior=1.0)),
+    "cross-channel-ease": OnOneChannel(
+        CrossChannel(estimator=EASE(regularization=3.0), prior=1.0, saturation="binary")
+    ),
     "typed-ease": Typed(TypedEASE(regularization=2.0)),
     "typed-ease-repeats": Typed(TypedEASE(regularization=2.0, repeats=True, input_half_life="30D")),
     "next-item": InOrder(NextItem(regularization=2.0)),

@@ -200,7 +200,7 @@ def world() -> SimpleNamespace:
     w.channel_report = om.evaluation.channel_report(w.log)
     w.creatives_log, w.art = _creatives()
     w.creative_model = om.choices.Creatives().fit(w.creatives_log, w.art)
-    w.cross = om.models.CrossChannel(om.ALS(factors=4, iterations=2)).fit(w.x)
+    w.cross = om.models.CrossChannel(estimator=om.ALS(factors=4, iterations=2)).fit(w.x)
     w.contexts = np.random.default_rng(0).normal(size=(6, 2))
     w.check = w.log.check()
     om.save(w.lists, folder() / "value.omni")
@@ -266,7 +266,7 @@ RECEIVERS: dict[str, Callable[[SimpleNamespace], Any]] = {
     "ChannelReport": lambda w: w.channel_report,
     "CreativeChoices": lambda w: w.creative_model.choose(_pairs(), at="2025-06-01"),
     "CreativeModel": lambda w: w.creative_model,
-    "CrossChannel": lambda w: om.models.CrossChannel(om.ALS(factors=4, iterations=2)),
+    "CrossChannel": lambda w: om.models.CrossChannel(estimator=om.ALS(factors=4, iterations=2)),
     "Decisions": lambda w: _bandit().decide(w.contexts),
     "EventLog": lambda w: w.log,
     "EventScan": lambda w: om.EventLog.scan(_events_file(), itemless="keep"),

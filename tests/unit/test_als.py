@@ -91,7 +91,7 @@ def test_the_loss_falls_with_every_sweep_and_targets_reach_it():
     for aimed in (None, targets):
         values = []
         for n in (1, 3, 10, 40):
-            estimator = ALS(4, **FULL, iterations=n)
+            estimator = ALS(factors=4, **FULL, iterations=n)
             values.append(estimator.loss(x, estimator.fit(x, aimed), aimed))
         assert values == sorted(values, reverse=True)
         model = estimator.fit(x, aimed)
@@ -106,7 +106,7 @@ def test_a_dislike_ranks_below_what_nobody_said_anything_about():
     likes = np.kron(np.eye(2), np.ones((6, 4)))
     likes[0, 2], likes[0, 3] = -1, 0
     x = Interactions.from_scipy(sp.csr_matrix(likes))
-    score = ALS(4, dislike=-1.0, regularization=0.01).fit(x).score(x, x.items.ids)
+    score = ALS(factors=4, dislike=-1.0, regularization=0.01).fit(x).score(x, x.items.ids)
     assert score[0, 2] < score[0, 3]
     assert score[0, 2] < score[1, 2] - 0.2
 
@@ -114,9 +114,9 @@ def test_a_dislike_ranks_below_what_nobody_said_anything_about():
 def test_graded_is_the_same_as_targets_with_equal_weights():
     x = signed()
     ones = Interactions.from_scipy((x.csr != 0).astype(np.float32))
-    graded = ALS(3, graded=True, alpha=2.0).fit(x)
-    assert graded.factors.tobytes() == ALS(3, alpha=2.0).fit(ones, x).factors.tobytes()
-    assert graded.place(x).tobytes() == ALS(3, alpha=2.0).fit(ones, x).place(ones, x).tobytes()
+    graded = ALS(factors=3, graded=True, alpha=2.0).fit(x)
+    assert graded.factors.tobytes() == ALS(factors=3, alpha=2.0).fit(ones, x).factors.tobytes()
+    assert graded.place(x).tobytes() == ALS(factors=3, alpha=2.0).fit(ones, x).place(ones, x).tobytes()
 
 
 @pytest.mark.parametrize("factors", [1, 15, 16, 17, 40])
@@ -133,13 +133,13 @@ def test_threads_change_no_byte(factors):
 def test_threads_change_no_byte_over_several_blocks():
     cells = sp.random(20_000, 50, 0.04, format="csr", random_state=np.random.default_rng(0), dtype=np.float32)
     x = Interactions.from_scipy(cells)
-    one, two = (ALS(8, iterations=2).fit(x, threads=threads).factors for threads in (1, 3))
+    one, two = (ALS(factors=8, iterations=2).fit(x, threads=threads).factors for threads in (1, 3))
     assert one.tobytes() == two.tobytes()
 
 
 def test_a_saved_model_places_people_alike(tmp_path):
     x = signed()
-    model = ALS(3, **FULL, dislike=-0.5).fit(x)
+    model = ALS(factors=3, **FULL, dislike=-0.5).fit(x)
     again = load(save(model, tmp_path / "model.omnireco"))
     assert again.loss == model.loss
     assert again.place(x).tobytes() == model.place(x).tobytes()
@@ -148,11 +148,11 @@ def test_a_saved_model_places_people_alike(tmp_path):
 def test_targets_must_fit():
     x = signed()
     with pytest.raises(SchemaError, match="targets must be Interactions over the same 30 people"):
-        ALS(2).fit(x, x.rows([1, 2]))
+        ALS(factors=2).fit(x, x.rows([1, 2]))
     with pytest.raises(SchemaError, match=r"ALS.fit: 1 of 1 targets have no cell in x, so no weight"):
-        ALS(2).fit(x, Interactions.from_scipy(sp.csr_matrix(([1.0], ([3], [5])), x.shape)))
+        ALS(factors=2).fit(x, Interactions.from_scipy(sp.csr_matrix(([1.0], ([3], [5])), x.shape)))
     with pytest.raises(ParameterError, match="graded=True says that the numbers of x are targets"):
-        ALS(2, graded=True).fit(x, x)
+        ALS(factors=2, graded=True).fit(x, x)
 
 
 @pytest.mark.parametrize(
@@ -193,7 +193,7 @@ def test_the_ridge_grows_with_the_row():
 
 def test_without_unobserved_weight_only_touched_cells_count():
     x = signed()
-    model = ALS(3, unobserved_weight=0.0, regularization=0.1).fit(x)
+    model = ALS(factors=3, unobserved_weight=0.0, regularization=0.1).fit(x)
     assert isinstance(model, FactorModel)
     touched = x.csr.toarray() > 0
     assert model.score(x, x.items.ids)[touched].mean() > 0.7

@@ -40,7 +40,7 @@ def test_without_saturation_and_weights_it_is_the_pooled_matrix():
 
 
 def test_log_lift_by_hand():
-    model = om.models.CrossChannel(om.Popularity(), prior=2.0).fit(X)
+    model = om.models.CrossChannel(estimator=om.Popularity(), prior=2.0).fit(X)
     # app: a 2, b 2; store: a 1, c 1 (a cell below 0 is nobody's choice)
     assert model.people.tolist() == [[2, 2, 0], [1, 0, 1]]
     expected = np.array([[4 * 3, 4 * 2, 4 * 1], [2 * 3, 2 * 2, 2 * 1]]) / 6
@@ -66,7 +66,7 @@ def worlds():
 
 def test_a_lift_of_nothing_gives_every_channel_the_same_list():
     x = worlds()
-    model = om.models.CrossChannel(om.ALS(factors=3), lift=0.0).fit(x)
+    model = om.models.CrossChannel(estimator=om.ALS(factors=3), lift=0.0).fit(x)
     one, two = (model.recommend(x, k=5, channel=channel) for channel in model.channels[:2])
     assert (one.codes == two.codes).all()
     assert (one.scores == two.scores).all()
@@ -82,7 +82,7 @@ def test_planted_habits_of_a_channel_are_found():
             goods = 10 * taste + 5 * half + draw.choice(5, 3, replace=False)
             rows += [(user, int(item), channel) for item in goods]
     x = om.Interactions.from_frame(pd.DataFrame(rows, columns=["user_id", "item_id", "channel"]))
-    model = om.models.CrossChannel(om.ALS(factors=4), lift=1.0, prior=5.0).fit(x)
+    model = om.models.CrossChannel(estimator=om.ALS(factors=4), lift=1.0, prior=5.0).fit(x)
     for channel, half in (("app", 0), ("store", 1)):
         best = model.recommend(x, k=2, channel=channel).codes
         taste = (np.arange(120) % 2)[:, None]
@@ -91,7 +91,7 @@ def test_planted_habits_of_a_channel_are_found():
 
 def test_somebody_known_on_one_channel_is_placed_on_another():
     x = worlds()
-    model = om.models.CrossChannel(om.ALS(factors=4, seed=3)).fit(x)
+    model = om.models.CrossChannel(estimator=om.ALS(factors=4, seed=3)).fit(x)
     only_app = dataclasses.replace(x, csr=x.layers["app"], layers={"app": x.layers["app"]})
     warm = np.flatnonzero(np.diff(only_app.csr.indptr))
     lists = model.recommend(only_app.take(warm), k=3, channel="store")
@@ -100,7 +100,7 @@ def test_somebody_known_on_one_channel_is_placed_on_another():
 
 
 def test_a_person_without_a_history_gets_what_is_chosen_on_the_channel():
-    model = om.models.CrossChannel(om.ALS(factors=2)).fit(X)
+    model = om.models.CrossChannel(estimator=om.ALS(factors=2)).fit(X)
     nobody = dataclasses.replace(X.take(np.array([0])), csr=X.csr[:1] * 0, layers={})
     assert model.recommend(nobody, k=1, channel="store").codes[0, 0] == 0
     assert model.on("app").popularity.tolist() == [2, 2, 0]
@@ -110,14 +110,20 @@ def test_a_person_without_a_history_gets_what_is_chosen_on_the_channel():
 @pytest.mark.parametrize(
     ("call", "says"),
     [
-        (lambda: om.models.CrossChannel(om.ALS), "takes an estimator"),
+        (lambda: om.models.CrossChannel(estimator=om.ALS), "takes an estimator"),
         (lambda: om.models.CrossChannel(weights={"app": 0}), "weights\\['app'\\] must be greater than 0"),
         (lambda: om.models.CrossChannel(weights=["app"]), "weights must map channels"),
         (lambda: om.models.CrossChannel(saturation="sqrt"), "saturation must be one of"),
         (lambda: om.models.CrossChannel(lift=-1), "lift"),
         (lambda: om.models.CrossChannel(prior=0), "prior"),
-        (lambda: om.models.CrossChannel(om.Popularity()).fit(X).on("fax"), "fitted on: 'app', 'store'. Got 'fax'"),
-        (lambda: om.models.CrossChannel(om.Popularity()).fit(X).recommend(X, k=1, channel="fax"), "Got 'fax'"),
+        (
+            lambda: om.models.CrossChannel(estimator=om.Popularity()).fit(X).on("fax"),
+            "fitted on: 'app', 'store'. Got 'fax'",
+        ),
+        (
+            lambda: om.models.CrossChannel(estimator=om.Popularity()).fit(X).recommend(X, k=1, channel="fax"),
+            "Got 'fax'",
+        ),
     ],
 )
 def test_refusals(call, says):
@@ -130,12 +136,12 @@ def test_what_cancels_out_is_no_matrix():
         pd.DataFrame({"user_id": [1, 1], "item_id": "a", "channel": ["x", "y"], "weight": [2.0, -1.0]})
     )
     with pytest.raises(EmptyError, match="cancels out"):
-        om.models.CrossChannel(om.Popularity(), saturation="binary").fit(both)
+        om.models.CrossChannel(estimator=om.Popularity(), saturation="binary").fit(both)
 
 
 def test_the_tier_changes_nothing(monkeypatch):
     x = worlds()
-    model = om.models.CrossChannel(om.ALS(factors=5)).fit(x).on("app")
+    model = om.models.CrossChannel(estimator=om.ALS(factors=5)).fit(x).on("app")
     fast = model.recommend(x, k=6)
     monkeypatch.setenv("OMNIRECO_TOPK", "numpy")
     slow = model.recommend(x, k=6)
@@ -154,7 +160,7 @@ def test_a_comparison_leaves_out_what_was_seen_on_any_channel():
     rows += [(u, (u + j) % 6, "store", day[38]) for u in range(12) for j in (0, 3, 4)]  # 0 and 3 are known to them
     rows += [(99, 0, "store", day[38])]  # without a history
     log = om.EventLog.from_frame(frame(rows))
-    compared = om.evaluation.compare_channels(log, om.models.CrossChannel(om.ItemKNN()), horizon="7D", k=2)
+    compared = om.evaluation.compare_channels(log, om.models.CrossChannel(estimator=om.ItemKNN()), horizon="7D", k=2)
     assert list(compared.reports) == ["store"]
     report = compared.reports["store"]
     assert len(report.users) == 12
@@ -172,7 +178,7 @@ def test_one_channel_has_nothing_to_gain():
     rows = [(u, (u * 3 + j) % 7, "web", day[j * 3]) for u in range(20) for j in range(10)]
     log = om.EventLog.from_frame(frame(rows))
     table = om.evaluation.compare_channels(
-        log, om.models.CrossChannel(om.EASE(regularization=1.0)), horizon="9D", k=3, exclude_seen=False
+        log, om.models.CrossChannel(estimator=om.EASE(regularization=1.0)), horizon="9D", k=3, exclude_seen=False
     ).to_frame()
     assert (table["gain"].dropna() == 0).all()
 

@@ -25,7 +25,7 @@ def x():
         om.ALS(factors=4, iterations=3),
         om.Blend(models={"ease": om.EASE(), "als": om.ALS(factors=3, iterations=2)}, weights={"als": 0.5}),
         om.Blend(models={"ease": om.EASE(), "svd": om.models.PureSVD(factors=3)}, scale="none"),
-        om.models.CrossChannel(om.ItemKNN(neighbors=5), weights={"store": 3.0}),
+        om.models.CrossChannel(estimator=om.ItemKNN(neighbors=5), weights={"store": 3.0}),
     ],
     ids=["ease", "knn", "svd", "als", "blend", "sum", "joined"],
 )
@@ -98,8 +98,8 @@ def log_of(n=40):
     [
         om.EASE(regularization=5.0),
         om.ALS(factors=4, iterations=3),
-        om.models.CrossChannel(om.EASE(regularization=5.0), weights={"store": 2.0}),
-        om.models.CrossChannel(om.ALS(factors=4, iterations=3), saturation="binary"),
+        om.models.CrossChannel(estimator=om.EASE(regularization=5.0), weights={"store": 2.0}),
+        om.models.CrossChannel(estimator=om.ALS(factors=4, iterations=3), saturation="binary"),
     ],
     ids=["ease", "als", "joined-ease", "joined-als"],
 )
@@ -155,7 +155,7 @@ def test_events_share_what_their_channel_adds_to_the_joined_cell():
     )
     log = om.EventLog.from_frame(frame.assign(timestamp=frame["timestamp"].dt.tz_localize("UTC")))
     x = log.matrix(at="2025-06-10")
-    model = om.models.CrossChannel(om.ItemKNN(), weights={"store": 2.0}).fit(x)
+    model = om.models.CrossChannel(estimator=om.ItemKNN(), weights={"store": 2.0}).fit(x)
     lists = model.recommend(x.rows([1]), k=1)
     score, app, store = lists.scores[0, 0], np.log(4), 2 * np.log(2)
     told = explain(model, x, lists, events=log, ages=["7D"]).to_frame().set_index(["channel", "age"])["contribution"]
@@ -190,7 +190,7 @@ def test_what_cancels_out_over_channels_adds_nothing(wrap):
 
 @pytest.mark.parametrize("base", [om.EASE(regularization=5.0), om.ALS(factors=3, iterations=2)], ids=["ease", "als"])
 def test_the_list_of_one_channel_is_explained_but_for_the_channel(base, x):
-    model = om.models.CrossChannel(base, prior=1.0).fit(x).on("store")
+    model = om.models.CrossChannel(estimator=base, prior=1.0).fit(x).on("store")
     lists = model.recommend(x, k=3)
     with pytest.raises(ParameterError, match=r"'store' also holds .* explain\(model\.on\(None\), x, lists\)"):
         explain(model, x, lists)
@@ -199,7 +199,7 @@ def test_the_list_of_one_channel_is_explained_but_for_the_channel(base, x):
     some = told[told["item_id"] == item]
     wanted = model.on(None).score(x.rows(some["user_id"]), [item])[:, 0]
     assert some["score"].to_numpy() == pytest.approx(wanted, rel=1e-4, abs=1e-5)
-    flat = om.models.CrossChannel(base, lift=0).fit(x).on("store")  # nothing is added
+    flat = om.models.CrossChannel(estimator=base, lift=0).fit(x).on("store")  # nothing is added
     assert explain(flat, x, flat.recommend(x, k=1)).contribution.size
 
 

@@ -144,12 +144,15 @@ def test_whoever_means_it():
     )
     assert promoted(LISTS, k=3, boost={"xx": 1}, pin=["q"], missing="ignore").codes.tolist() == LISTS.codes.tolist()
     assert quotas(LISTS, GOODS, k=3, most={"hott": 1}, missing="ignore").codes.tolist() == LISTS.codes.tolist()
-    assert om.models.CrossChannel(om.EASE(), weights={"stor": 2}, missing="ignore").fit(X).recommend(X, k=1).k == 1
+    assert (
+        om.models.CrossChannel(estimator=om.EASE(), weights={"stor": 2}, missing="ignore").fit(X).recommend(X, k=1).k
+        == 1
+    )
     assert len(om.identity.Identities.from_links(LINKS, max_links={"tv": 2}, missing="ignore")) == 2
 
 
 def test_a_history_may_lack_a_channel_that_the_model_weighs():
-    model = om.models.CrossChannel(om.EASE(), weights={"store": 2}).fit(X)
+    model = om.models.CrossChannel(estimator=om.EASE(), weights={"store": 2}).fit(X)
     web = LOG.select(channels=["web"]).matrix().with_items(X.items)
     assert model.recommend(web, k=1).k == 1
 

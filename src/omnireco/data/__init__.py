@@ -3,6 +3,7 @@
 from omnireco.data.audience import Audience
 from omnireco.data.catalog import Catalog
 from omnireco.data.clock import Slots, slots
+from omnireco.data.dataset import Cut, Dataset
 from omnireco.data.events import EventLog, Split
 from omnireco.data.frames.quality import QualityReport
 from omnireco.data.interactions import Interactions
@@ -12,6 +13,7 @@ from omnireco.data.recommendations import Recommendations
 from omnireco.data.requests import Asked, Requests
 from omnireco.data.resolving import ResolveReport
 from omnireco.data.splits import fingerprint, leave_last, split_people, split_rolling
+from omnireco.data.touches import Touches
 from omnireco.data.vocabulary import Vocabulary
 from omnireco.data.weights import Weights
 
@@ -19,6 +21,8 @@ __all__ = [
     "Asked",
     "Audience",
     "Catalog",
+    "Cut",
+    "Dataset",
     "EventLog",
     "EventScan",
     "Interactions",
@@ -29,6 +33,7 @@ __all__ = [
     "ResolveReport",
     "Slots",
     "Split",
+    "Touches",
     "Vocabulary",
     "Weights",
     "fingerprint",

@@ -128,7 +128,9 @@ def _accumulate(first: np.ndarray, at: np.ndarray, amount: np.ndarray, lives: np
             total[i, h] = held + amount[i]
 
 
-def histories_at(log: EventLog, weights: Weights, user: np.ndarray, at_us: np.ndarray) -> Interactions:
+def histories_at(
+    log: EventLog, weights: Weights, user: np.ndarray, at_us: np.ndarray, *, layers: bool = False
+) -> Interactions:
     """Return one history per request: what its person had done strictly before its instant.
 
     Parameters
@@ -139,6 +141,8 @@ def histories_at(log: EventLog, weights: Weights, user: np.ndarray, at_us: np.nd
     user : ndarray of shape (q,), int32
         Codes into ``log.users``; -1 for somebody without a past.
     at_us : ndarray of shape (q,), int64
+    layers : bool
+        Whether to keep one layer per channel.
 
     Returns
     -------
@@ -173,6 +177,8 @@ def histories_at(log: EventLog, weights: Weights, user: np.ndarray, at_us: np.nd
         request,
         log.item[event],
         amount,
+        channels=log.channels if layers else None,
+        channel=log.channel[event] if layers else None,
         cap=weights.cap,
         binary=weights.binary,
     )

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from omnireco._core.checks import check_names, count_of, name_rows
+from omnireco._core.checks import check_instant, check_names, count_of, name_rows
 from omnireco._core.compute import read_only
 from omnireco._core.sound import Sound, keep, keep_given, sound_labels
 from omnireco.data.frames.columns import Frame, decode_optional, instants_to_pandas, open_frame
@@ -218,6 +218,17 @@ class Audience:
             None if self.consent_at is None else self.consent_at[codes],
             self.quality,
         )
+
+    def as_of(self, at: Any) -> Audience:
+        """Return the consents that were known before an instant.
+
+        A consent that was given or withdrawn at or after it was not known then, and what held before is not recorded:
+        it counts as no consent. Consents without an instant, zones and attributes stay as they are.
+        """
+        cut = check_instant(at, "at")
+        if self.consent_at is None or not (later := self.consent_at >= cut).any():
+            return self
+        return replace(self, consent=self.consent & ~later, consent_at=np.where(later, _UNKNOWN, self.consent_at))
 
     def resolve(self, identities: People, *, kind: str | None = None) -> Audience:
         """Return one row per person, joined from the rows of their ids, and strict where those disagree.

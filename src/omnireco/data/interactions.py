@@ -294,6 +294,38 @@ class Interactions:
         targets = None if self.targets is None else _move_columns(self.targets, position, shape)
         return Interactions(self.users, items, moved[id(self.csr)], layers, self.at_us, targets, self.weights)
 
+    def with_targets(self, targets: Interactions) -> Interactions:
+        """Return the matrix with the target of each cell from another one over the same people; 0 where it has none.
+
+        Raises
+        ------
+        SchemaError
+            When ``targets`` has other people or items, or a target for a cell that has no weight here.
+        ParameterError
+            When the matrix has targets of its own.
+        """
+        if self.targets is not None:
+            raise ParameterError("with_targets: the matrix has targets of its own. Leave one out: x.without_targets().")
+        if not isinstance(targets, Interactions) or targets.users != self.users:
+            raise SchemaError(
+                f"with_targets: targets must be Interactions over the same {self.n_users:,} people. Build both from one "
+                "log, or select them: targets.rows(x.users.ids)."
+            )
+        aimed = targets.with_items(self.items).csr
+        every = np.repeat(np.arange(self.n_users), np.diff(self.csr.indptr)) * np.int64(self.n_items) + self.csr.indices
+        named = np.repeat(np.arange(self.n_users), np.diff(aimed.indptr)) * np.int64(self.n_items) + aimed.indices
+        place = np.searchsorted(every, named)
+        stray = targets.nnz - named.size + int((every[np.minimum(place, every.size - 1)] != named).sum())
+        if stray:
+            raise SchemaError(
+                f"with_targets: {stray:,} of {targets.nnz:,} targets have no cell here, so no weight. Give each a weight, "
+                "or leave it out."
+            )
+        numbers = np.zeros(self.nnz, np.float32)
+        numbers[place] = aimed.data
+        cells = sp.csr_matrix((numbers, self.csr.indices.copy(), self.csr.indptr.copy()), self.shape)
+        return Interactions(self.users, self.items, self.csr, self.layers, self.at_us, cells, self.weights)
+
     def without_targets(self) -> Interactions:
         """Return the matrix of ``weight * target``, one number per cell: how models read it that know no targets.
 
@@ -304,7 +336,7 @@ class Interactions:
         csr = _product(self.csr, self.targets)
         single = len(self.layers) == 1 and next(iter(self.layers.values())) is self.csr
         layers = {name: csr if single else _product(layer, self.targets) for name, layer in self.layers.items()}
-        return Interactions(self.users, self.items, csr, layers, self.at_us)
+        return Interactions(self.users, self.items, csr, layers, self.at_us, None, self.weights)
 
     def rejected(self) -> sp.csr_matrix:
         """Return the cells whose target is 0 or less, as ones: what people said they do not want."""

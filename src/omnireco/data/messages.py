@@ -233,6 +233,11 @@ class MessageLog:
             known["machine"] = np.where(known["responded_at"] != NEVER, part.machine, np.nan)
         return replace(part, end_us=cut, **known)
 
+    def since(self, at: Any) -> MessageLog:
+        """Return the messages sent at or after an instant."""
+        start = check_instant(at, "at")
+        return self._rows(np.arange(int(np.searchsorted(self.sent_at, start)), len(self)))
+
     def resolve(self, identities: People, *, kind: str | Mapping[str, str] | None = None) -> MessageLog:
         """Return the messages of people: every user id becomes the person it belongs to (:meth:`EventLog.resolve`)."""
         users, user, _ = resolved_users(identities, self.users, self.user, kind, (self.channels, self.channel))

@@ -34,12 +34,16 @@ class Recommendations:
         is never filled with an item that is seen or not eligible.
     scores : ndarray of shape (n_users, k), float32
         -inf where the code is -1.
+    key : str
+        What ``users`` are, the first column of frames: ``"user_id"``, ``"request_id"``, or ``"similar_to"`` where items
+        are listed that resemble others.
     """
 
     users: Vocabulary
     items: Vocabulary
     codes: np.ndarray
     scores: np.ndarray
+    key: str = "user_id"
 
     def __post_init__(self) -> None:
         if self.codes.shape != self.scores.shape or self.codes.ndim != 2 or len(self.codes) != len(self.users):
@@ -114,7 +118,7 @@ class Recommendations:
         few.insert(0, "person", [f"person {number + 1}" for number in row])
         if PEOPLE in self.items._cache:
             few["item_id"] = [f"similar person {number + 1}" for number in place]
-        return f"<p>{self!r}</p>{few.drop(columns='user_id').to_html(index=False)}"
+        return f"<p>{self!r}</p>{few.drop(columns=self.key).to_html(index=False)}"
 
     @property
     def n_users(self) -> int:
@@ -129,7 +133,7 @@ class Recommendations:
     def head(self, k: int) -> Recommendations:
         """Return the first ``k`` of every list."""
         k = check_k(k)
-        return Recommendations(self.users, self.items, self.codes[:, :k].copy(), self.scores[:, :k].copy())
+        return Recommendations(self.users, self.items, self.codes[:, :k].copy(), self.scores[:, :k].copy(), self.key)
 
     def rows(self, ids: Any) -> Recommendations:
         """Return the lists of some people, in the order given; unknown and repeated ids are errors."""
@@ -137,7 +141,7 @@ class Recommendations:
 
     def take(self, codes: np.ndarray) -> Recommendations:
         """Return some rows by code, in the order given."""
-        return Recommendations(self.users.take(codes), self.items, self.codes[codes], self.scores[codes])
+        return Recommendations(self.users.take(codes), self.items, self.codes[codes], self.scores[codes], self.key)
 
     def to_frame(self) -> pd.DataFrame:
         """Return a pandas frame: user_id, item_id, rank (from 1), score; padding is dropped."""
@@ -154,7 +158,7 @@ class Recommendations:
     def _columns(self) -> dict[str, np.ndarray]:
         row, place = np.nonzero(self.codes != NONE)
         return {
-            "user_id": self.users.decode(row),
+            self.key: self.users.decode(row),
             "item_id": self.items.decode(self.codes[row, place]),
             "rank": (place + 1).astype(np.int32),
             "score": self.scores[row, place],

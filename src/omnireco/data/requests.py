@@ -2,20 +2,31 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from omnireco._core.checks import check_duration, check_integer, check_names, name_rows, shown
+from omnireco._core.checks import (
+    check_duration,
+    check_flag,
+    check_instant,
+    check_integer,
+    check_mapping,
+    check_names,
+    name_rows,
+    shown,
+)
 from omnireco._core.frozen import ReadOnly
 from omnireco._core.random import stream
 from omnireco.data.events import EventLog, require_events
 from omnireco.data.frames.columns import decode_optional, instants_to_pandas, open_frame
 from omnireco.data.interactions import Interactions
-from omnireco.data.vocabulary import NONE, Vocabulary, compress
-from omnireco.errors import EmptyError, ParameterError, SchemaError
+from omnireco.data.item_sets import ItemSets
+from omnireco.data.vocabulary import NONE, Vocabulary, compress, match
+from omnireco.errors import EmptyError, ParameterError, SchemaError, UnknownIdError
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -25,7 +36,10 @@ __all__ = ["Asked", "Requests"]
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Requests:
-    """Moments at which something is to be recommended: who, when, and in which situation.
+    """Moments at which something is to be recommended: who, when, where, and in which situation.
+
+    Made by :meth:`omnireco.Dataset.requests`, which knows the pasts of those who ask; :meth:`from_frame` and
+    :meth:`from_log` make requests that :meth:`on` hands a Dataset.
 
     Parameters
     ----------
@@ -33,10 +47,30 @@ class Requests:
         One id per request, in row order; the ``users`` of the lists that answer it.
     users : Vocabulary
     user : ndarray of shape (n,), int32
+        -1 for somebody unknown.
     at : ndarray of shape (n,), int64
         UTC microseconds.
     labels : mapping of str to (Vocabulary, ndarray of shape (n,), int32)
         The situation: ``channel``, ``store_id``, ``device`` and the like; -1 where unknown.
+    given : ItemSets or None
+        What lies in the basket at each request.
+    exclude : ItemSets or None
+        What must not be recommended at each request.
+    key : {"request_id", "user_id"}
+        What ``ids`` are.
+    data : Dataset or None
+        Where histories and attributes of those who ask are read; never written to a file.
+
+    Examples
+    --------
+    >>> import omnireco as om
+    >>> data = om.Dataset(om.EventLog.from_frame(om.simulate(n_users=50, n_items=20, seed=1).events))
+    >>> someone = data.events.users.ids[0]
+    >>> requests = data.requests([someone, someone], channel=["app", "web"], given=[["i01"], []])
+    >>> requests
+    Requests(2 of 1 user, context: channel, given)
+    >>> om.ItemKNN().fit(data).recommend(requests, k=2).to_frame()["request_id"].tolist()
+    [0, 0, 1, 1]
     """
 
     ids: Vocabulary
@@ -44,11 +78,60 @@ class Requests:
     user: np.ndarray
     at: np.ndarray
     labels: Mapping[str, tuple[Vocabulary, np.ndarray]]
+    given: ItemSets | None = None
+    exclude: ItemSets | None = None
+    key: str = "request_id"
+    data: Any = None
 
     def __post_init__(self) -> None:
         for array in (self.user, self.at, *(codes for _, codes in self.labels.values())):
             array.setflags(write=False)
         object.__setattr__(self, "labels", ReadOnly(self.labels))
+
+    @classmethod
+    def of(
+        cls,
+        data: Any,
+        known: Vocabulary,
+        ids: Any,
+        *,
+        at: Any,
+        channel: Any = None,
+        context: Mapping[str, Any] | None = None,
+        given: Any = None,
+        exclude: Any = None,
+        new_users: bool = False,
+    ) -> Requests:
+        """Return requests of people of a Dataset: what :meth:`omnireco.Dataset.requests` calls, and explains."""
+        where = "Dataset.requests"
+        if ids is known.ids:
+            users, user = known, np.arange(len(known), dtype=np.int32)
+        else:
+            users, user = Vocabulary.encode(ids, "user_id")
+            strange = match(known, users, ("the data", "the requests")) == NONE
+            if not check_flag(new_users, "new_users") and strange.any():
+                raise UnknownIdError(
+                    f"{where}: {int(strange[user].sum()):,} of {user.size:,} people are in no part of the data. Leave "
+                    "them out, or say that they are new: data.requests(users, new_users=True)."
+                )
+        n = user.size
+        once = len(users) == n
+        instants = check_instants_of(at, n, "at")
+        situation = check_mapping(context, "context", "{'device': 'phone'}")
+        if channel is not None:
+            situation = {"channel": channel} | dict(situation)
+        labels = {str(name): label_of(value, n, str(name)) for name, value in situation.items()}
+        return cls(
+            users.take(user) if once else Vocabulary(np.arange(n, dtype=np.int64)),
+            users,
+            user,
+            instants,
+            labels,
+            ItemSets.read(given, n, "given"),
+            ItemSets.read(exclude, n, "exclude"),
+            "user_id" if once else "request_id",
+            data,
+        )
 
     @classmethod
     def from_frame(
@@ -101,7 +184,7 @@ class Requests:
                 f"Requests.from_frame: {named} is listed again in {name_rows(repeated)}. Name every request: "
                 "frame.assign(request_id=range(len(frame)))."
             )
-        return cls(known.take(code), users, user, at, labels)
+        return cls(known.take(code), users, user, at, labels, key=named)
 
     @classmethod
     def from_log(
@@ -179,12 +262,24 @@ class Requests:
 
     def __repr__(self) -> str:
         situation = f", context: {', '.join(self.labels)}" if self.labels else ""
-        return f"Requests({len(self):,} of {len(self.users):,} user{'' if len(self.users) == 1 else 's'}{situation})"
+        sets = "".join(f", {name}" for name in ("given", "exclude") if getattr(self, name) is not None)
+        return (
+            f"Requests({len(self):,} of {len(self.users):,} user{'' if len(self.users) == 1 else 's'}{situation}{sets})"
+        )
+
+    def on(self, data: Any) -> Requests:
+        """Return the same requests, asked of a Dataset: pasts are read out of it as of each instant."""
+        if not hasattr(data, "requests") or isinstance(data, type):
+            raise SchemaError(f"Requests.on takes a Dataset. Got {type(data).__name__}: write om.Dataset(log).")
+        return replace(self, data=data)
 
     def take(self, rows: np.ndarray) -> Requests:
         """Return some requests by position, in the order given."""
         labels = {name: (known, codes[rows]) for name, (known, codes) in self.labels.items()}
-        return Requests(self.ids.take(rows), self.users, self.user[rows], self.at[rows], labels)
+        given, exclude = (None if sets is None else sets.take(rows) for sets in (self.given, self.exclude))
+        return Requests(
+            self.ids.take(rows), self.users, self.user[rows], self.at[rows], labels, given, exclude, self.key, self.data
+        )
 
     def to_frame(self) -> pd.DataFrame:
         """Return a pandas frame: request_id, user_id, timestamp and the context columns."""
@@ -203,6 +298,31 @@ class Asked(NamedTuple):
 
     requests: Requests
     chosen: Interactions
+
+
+def check_instants_of(at: Any, n: int, name: str) -> np.ndarray:
+    """Return one instant for all requests, or one per request, int64 UTC microseconds (n,)."""
+    if isinstance(at, (str, dt.date)) or not hasattr(at, "__len__"):
+        return np.full(n, check_instant(at, name), np.int64)
+    if len(at) != n:
+        raise ParameterError(f"{name} has {len(at):,} instants for {n:,} requests. Give one, or one per request.")
+    return np.array([check_instant(one, name) for one in at], np.int64)
+
+
+def label_of(value: Any, n: int, name: str) -> tuple[Vocabulary, np.ndarray]:
+    """Return one value for all requests, or one per request, coded; missing is -1."""
+    if value is None or isinstance(value, (str, bytes)) or not hasattr(value, "__len__"):
+        value = [value] * n
+    if len(value) != n:
+        raise ParameterError(f"{name} has {len(value):,} values for {n:,} requests. Give one, or one per request.")
+    import pandas as pd
+
+    column = pd.Series(list(value), dtype=object)
+    held = column[column.notna()]
+    codes = np.full(n, NONE, np.int32)
+    known, code = Vocabulary.encode(held.tolist(), name) if len(held) else (Vocabulary(np.empty(0, object)), codes[:0])
+    codes[np.flatnonzero(column.notna())] = code
+    return known, codes
 
 
 def _take_label(log: EventLog, name: str, rows: np.ndarray) -> tuple[Vocabulary, np.ndarray]:

@@ -20,6 +20,7 @@ from omnireco._core.checks import (
     shown,
 )
 from omnireco._core.compute import in_threads, row_blocks
+from omnireco._core.contract import described
 from omnireco._core.frozen import ReadOnly
 from omnireco.data.vocabulary import NONE
 from omnireco.errors import ParameterError, SchemaError
@@ -27,10 +28,10 @@ from omnireco.errors import ParameterError, SchemaError
 if TYPE_CHECKING:
     from omnireco.data.events import EventLog
 
-__all__ = ["Weights", "check_names_of", "event_targets", "event_weights", "person_steps"]
+__all__ = ["Weights", "agree", "check_names_of", "event_targets", "event_weights", "person_steps"]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Weights:
     """What one event adds to a cell of the behaviour matrix.
 
@@ -108,6 +109,9 @@ class Weights:
     verdicts: Iterable[str] | None = field(default=None, kw_only=True)
     missing: Literal["raise", "ignore"] = field(default="raise", kw_only=True, repr=False, compare=False)
 
+    def __repr__(self) -> str:
+        return described(self)
+
     def __post_init__(self) -> None:
         check_choice(self.missing, "missing", ("raise", "ignore"))
         for name in ("events", "channels"):
@@ -154,6 +158,21 @@ class Weights:
         else:
             verdicts = check_names(self.verdicts, "verdicts")
         object.__setattr__(self, "verdicts", verdicts)
+
+
+def agree(one: Weights | None, other: Weights | None) -> bool:
+    """Return whether two weights give every event the same weight: ``"24h"`` is ``"1D"``, and 1 is the default."""
+    return one is not None and other is not None and _plain(one) == _plain(other)
+
+
+def _plain(weights: Weights) -> tuple[Any, ...]:
+    tables = [{k: v for k, v in (table or {}).items() if v != 1} for table in (weights.events, weights.channels)]
+    spans = [
+        None if span is None else check_duration(span, "span") for span in (weights.half_life, weights.deduplicate)
+    ]
+    steps = None if weights.step_half_life is None else float(weights.step_half_life)
+    targets = None if weights.targets is None else dict(weights.targets)
+    return (*tables, *spans, weights.value, weights.cap, weights.binary, steps, targets, weights.verdicts)
 
 
 def check_names_of(weights: Weights, events: Iterable[str], channels: Iterable[str]) -> None:

@@ -141,7 +141,7 @@ def compare_channels(
     >>> from omnireco.worlds.simulate import simulate
     >>> from omnireco.models import ItemKNN
     >>> log = EventLog.from_frame(simulate(n_users=80, n_items=20, days=60, seed=1).events)
-    >>> compared = compare_channels(log, CrossChannel(ItemKNN()), horizon="10D", channels=["app"], k=5)
+    >>> compared = compare_channels(log, CrossChannel(estimator=ItemKNN()), horizon="10D", channels=["app"], k=5)
     >>> compared.to_frame()["model"].tolist()
     ['pooled', 'joined', 'joined, on app', 'only app']
     """
@@ -181,7 +181,7 @@ def compare_channels(
         tick()
         lists["joined"] = model.recommend(x, k=k, exclude_seen=exclude_seen)
         for name in judged:
-            here = lists | {f"joined, on {name}": model.recommend(x, k=k, exclude_seen=exclude_seen, channel=name)}
+            here = lists | {f"joined, on {name}": model.on(name).recommend(x, k=k, exclude_seen=exclude_seen)}
             alone = _alone(x, name, cross)
             if alone.nnz:
                 here[f"only {name}"] = _alone_lists(cross, alone, x, k, exclude_seen=exclude_seen)

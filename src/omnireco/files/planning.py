@@ -10,6 +10,7 @@ import numpy as np
 from omnireco.data.audience import Audience
 from omnireco.data.events import EventLog
 from omnireco.data.messages import MessageLog
+from omnireco.data.touches import Past, Touches
 from omnireco.files.form import Form, settings
 from omnireco.files.parts import Array, Ids, Labels, Maybe, Record, chances, codes, demand, flags, instants, numbers
 from omnireco.files.small import Each, Flag, Number, Plain, Settings, Text, Value
@@ -27,7 +28,6 @@ from omnireco.planning.rules import (
     Reachable,
 )
 from omnireco.planning.sources import Sources
-from omnireco.planning.touches import Past, Touches
 
 __all__ = ["FORMS"]
 

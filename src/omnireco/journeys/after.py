@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, NoReturn
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -19,13 +19,15 @@ from omnireco._core.checks import (
     check_number,
     count_of,
 )
+from omnireco._core.compute import Progress
+from omnireco._core.contract import Estimator
 from omnireco._core.sound import keep, numbers
 from omnireco.data.events import EventLog, require_events
 from omnireco.data.frames.columns import instants_to_pandas
 from omnireco.data.recommendations import Recommendations
 from omnireco.data.vocabulary import NONE, Vocabulary
 from omnireco.errors import EmptyError, ParameterError
-from omnireco.models.base import explain_unfitted
+from omnireco.models.base import events_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -38,8 +40,8 @@ _LONGEST = 16.0  # log of days: 24,000 years
 _LAST_DAY = 253_402_214_400_000_000  # 9999-12-31, in UTC microseconds: later dates are written as this one
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FollowUps:
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
+class FollowUps(Estimator):
     """What people buy after something, more than they would anyway.
 
     After the tent comes the mat, not before; after the printer the ink. A similarity cannot tell the two directions
@@ -89,7 +91,7 @@ class FollowUps:
         check_number(self.prior, "prior", above=0)
         check_integer(self.most, "most", low=1)
 
-    def fit(self, log: EventLog) -> FollowUpsModel:
+    def fit(self, data: Any, *, threads: int | None = None, progress: Progress = False) -> FollowUpsModel:
         """Count what came after what.
 
         Raises
@@ -99,6 +101,7 @@ class FollowUps:
         """
         from scipy.special import gammaincinv
 
+        log = events_of(data, "FollowUps.fit")
         user, item, at = _purchases(log, self.events, "FollowUps.fit")
         window, m = check_duration(self.within, "within"), log.n_items
         _, first = np.unique(user.astype(np.int64) * m + item, return_index=True)  # rows are in order of time
@@ -131,9 +134,6 @@ class FollowUps:
         low, high = (gammaincinv(shape, q) / scale for q in (0.05, 0.95))
         columns = source.astype(np.int32), after.astype(np.int32), people, shape / scale, low, high
         return FollowUpsModel(log.items, bought.astype(np.int64), *columns)
-
-    def __getattr__(self, name: str) -> NoReturn:
-        explain_unfitted(self, name)
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
@@ -211,8 +211,8 @@ class FollowUpsModel:
         return pd.DataFrame(columns | {name: getattr(self, name)[order] for name in ("lift", "low", "high")})
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Refills:
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
+class Refills(Estimator):
     """Learn when things are needed again, from the intervals at which people bought them.
 
     Parameters
@@ -254,7 +254,7 @@ class Refills:
             object.__setattr__(self, "events", check_names(self.events, "events"))
         check_number(self.prior, "prior", above=0)
 
-    def fit(self, log: EventLog) -> RefillModel:
+    def fit(self, data: Any, *, threads: int | None = None, progress: Progress = False) -> RefillModel:
         """Return the model.
 
         Raises
@@ -262,6 +262,7 @@ class Refills:
         EmptyError
             When nobody bought anything twice.
         """
+        log = events_of(data, "Refills.fit")
         user, item, at = _purchases(log, self.events, "Refills.fit")
         m = log.n_items
         key = user.astype(np.int64) * m + item
@@ -283,9 +284,6 @@ class Refills:
         left = mean - mu[pair % m]
         between = max(float(np.average(left**2, weights=n) - within * pair.size / n.sum()), 1e-4)
         return RefillModel(log.items, mu, spread, float(within), between, returning, tuple(self.events or ()))
-
-    def __getattr__(self, name: str) -> NoReturn:
-        explain_unfitted(self, name)
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)

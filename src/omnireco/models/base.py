@@ -6,18 +6,24 @@ import logging
 from abc import ABC, abstractmethod
 from collections.abc import Hashable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar, NoReturn
+from typing import Any, ClassVar
 
 import numpy as np
 import scipy.sparse as sp
 
-from omnireco._core.checks import check_flag, check_k, shown
+from omnireco._core.checks import check_flag, check_k, check_kind, shown
 from omnireco._core.compute import Progress, row_blocks, track, usable_threads
+from omnireco._core.contract import says_the_line
 from omnireco._kernels.topk.exact import rank_histories, select, tier
+from omnireco.data.dataset import dataset_of, matrix_of
+from omnireco.data.events import EventLog, require_events
+from omnireco.data.histories import histories_of
 from omnireco.data.interactions import Interactions
 from omnireco.data.recommendations import PEOPLE, Recommendations
+from omnireco.data.requests import Requests
 from omnireco.data.vocabulary import NONE, Vocabulary, distinct_codes
-from omnireco.errors import EmptyError, NotFittedError, ParameterError, SchemaError, UnknownIdError
+from omnireco.data.weights import Weights, agree
+from omnireco.errors import EmptyError, ParameterError, SchemaError, UnknownIdError
 
 __all__ = ["Model"]
 
@@ -44,6 +50,7 @@ class Model(ABC):
 
     items: Vocabulary
     popularity: np.ndarray
+    event_weights: Weights | None
 
     @abstractmethod
     def _rank(
@@ -65,31 +72,37 @@ class Model(ABC):
     def _similar(self, codes: np.ndarray, *, k: int) -> tuple[np.ndarray, np.ndarray]:
         """Return (codes, scores), each (len(codes), k), of the items most like some items, themselves left out."""
 
+    @says_the_line("model.recommend(data.requests(), k=10)")
     def recommend(
         self,
-        histories: Interactions,
+        requests: Requests | Interactions,
         *,
         k: int,
-        exclude_seen: bool = True,
         eligible: Any = None,
+        exclude: Any = None,
+        exclude_seen: bool = True,
         threads: int | None = None,
         progress: Progress = False,
     ) -> Recommendations:
-        """Rank items for people, given their histories.
+        """Rank items for those who ask, given their histories.
 
         Parameters
         ----------
-        histories : Interactions
-            One row per person asked about. ``x.rows(ids)`` takes some people of a matrix.
+        requests : Requests or Interactions
+            ``data.requests()``: histories are read out of the Dataset, weighed as the model is asked (``event_weights``),
+            strictly before each request's instant; items the model does not know are left out of them. Or histories
+            themselves, one row per person; ``x.rows(ids)`` takes some people of a matrix.
         k : int
             Length of the lists.
+        eligible : optional
+            What may be shown: None for everything; an array of item ids; a bool array over ``model.items``; or,
+            for groups of people, a pair ``(groups, options)`` of one label per request and a mapping from each label to
+            ids or a bool array (stock of the nearest shop, age limits).
+        exclude : array of item ids or bool array over ``model.items``, optional
+            What must not be shown to anybody; per request it is ``data.requests(exclude=...)``.
         exclude_seen : bool
             Leave out items in the person's own history. Items with a target of 0 or less, what the person
             disliked or hid, are left out always.
-        eligible : optional
-            What may be shown: None for everything; an array of item ids; a bool array over ``model.items``; or,
-            for groups of people, a pair ``(groups, options)`` of one label per row of ``histories`` and a
-            mapping from each label to ids or a bool array (stock of the nearest shop, age limits).
         threads : int, optional
             All usable cores by default; never changes the answer.
         progress : bool or callable(done, total)
@@ -98,12 +111,15 @@ class Model(ABC):
         Returns
         -------
         Recommendations
-            By (score down, item code up). Fewer than ``k`` possible items leave -1 at the tail.
+            By (score down, item code up). Fewer than ``k`` possible items leave -1 at the tail. Its ``users`` are
+            those who ask; where somebody asks more than once, the numbers of the requests.
 
         Raises
         ------
         UnknownIdError
-            When histories or ``eligible`` name items the model does not know.
+            When histories, ``eligible`` or ``exclude`` name items the model does not know.
+        ParameterError
+            When the histories were made with other weights than the model is asked with.
 
         Notes
         -----
@@ -112,38 +128,54 @@ class Model(ABC):
         k = check_k(k)
         exclude_seen = check_flag(exclude_seen, "exclude_seen")
         usable_threads(threads)
-        known = self._align(histories)
-        allowed = _Eligible.read(eligible, self.items, known.n_users)
+        question = self._question(requests)
+        known = question.histories
+        allowed = _Eligible.read(eligible, self.items, known.n_users, exclude)
         codes = np.full((known.n_users, k), NONE, np.int32)
         scores = np.full((known.n_users, k), -np.inf, np.float32)
         blocks = list(row_blocks(known.n_users, 1, most=_BLOCK))
         history, targets = self._cells(known)
-        barred = None if exclude_seen or known.targets is None else known.rejected()
+        barred = question.barred(history if exclude_seen else None if known.targets is None else known.rejected())
         for rows in track(blocks, progress, label="recommend"):
             past, aims, out = (
                 part if part is None or len(blocks) == 1 else part[rows] for part in (history, targets, barred)
             )
             codes[rows], scores[rows] = self._rank_block(
-                past, aims, past if exclude_seen else out, k=k, eligible=allowed.rows(rows), threads=threads
+                past, aims, out, k=k, eligible=allowed.rows(rows), threads=threads
             )
-        found = Recommendations(known.users, self.items, codes, scores)
+        found = Recommendations(known.users, self.items, codes, scores, question.key)
         _log.info("%r made by %r", found, self)
         return found
 
-    def score(self, histories: Interactions, items: Any) -> np.ndarray:
-        """Return the score of given items for given people.
+    def inputs(self, data: Any) -> Interactions:
+        """Return everybody's history as the model is asked with it.
 
         Parameters
         ----------
-        histories : Interactions
+        data : Dataset, EventLog or EventScan
+
+        Raises
+        ------
+        ParameterError
+            When the model was fitted on a matrix of unknown weights.
+        """
+        return matrix_of(data, None, "inputs", otherwise=self._asked_with("inputs"))
+
+    def score(self, requests: Requests | Interactions, items: Any) -> np.ndarray:
+        """Return the score of given items for those who ask.
+
+        Parameters
+        ----------
+        requests : Requests or Interactions
+            As in :meth:`recommend`.
         items : array-like of item ids, shape (m,)
 
         Returns
         -------
-        ndarray of shape (n_users, m), float32
+        ndarray of shape (n_requests, m), float32
             What :meth:`recommend` ranks by; nothing is excluded.
         """
-        known = self._align(histories)
+        known = self._question(requests).histories
         codes = self.items.codes(items)
         history, targets = self._cells(known)
         silent = _silent(history, targets)
@@ -171,7 +203,7 @@ class Model(ABC):
         k = check_k(k)
         asked = distinct_codes(self.items, items)
         codes, scores = self._similar(asked, k=k)
-        return Recommendations(self.items.take(asked), self.items, codes, scores)
+        return Recommendations(self.items.take(asked), self.items, codes, scores, "similar_to")
 
     def similar_users(
         self, histories: Interactions, users: Any, *, k: int, threads: int | None = None
@@ -224,9 +256,15 @@ class Model(ABC):
         """Return the histories over the model's items; a history with an item it does not know is an error."""
         if not isinstance(histories, Interactions):
             raise SchemaError(
-                f"histories must be Interactions. Got {type(histories).__name__}: write log.matrix(weights), "
-                "Interactions.from_frame(frame), or x.rows([user_id]) for one person."
+                f"recommend takes Requests or Interactions. Got {type(histories).__name__}: write data.requests(), "
+                "model.inputs(log), Interactions.from_frame(frame), or x.rows([user_id]) for one person."
             )
+        if self.event_weights is not None and histories.weights is not None:
+            if not agree(self.event_weights, histories.weights):
+                raise ParameterError(
+                    f"recommend: the histories were made with {histories.weights!r}, and the model is asked with "
+                    f"{self.event_weights!r}. Write model.recommend(data.requests(), k=...), or model.inputs(log)."
+                )
         if histories.items is self.items or histories.items == self.items:
             return histories
         unknown = self.items.codes(histories.items.ids, missing="none") == NONE
@@ -239,6 +277,30 @@ class Model(ABC):
                 "model.recommend(histories.with_items(model.items), k=...)."
             )
         return histories.with_items(self.items)
+
+    def _question(self, requests: Requests | Interactions) -> _Question:
+        """Return the histories of those who ask over the model's items, and what else they say."""
+        if not isinstance(requests, Requests):
+            return _Question(self._align(requests))
+        weights = self._asked_with("recommend")
+        histories = self._align(histories_of(requests, weights, self.items, "recommend", self._events_read))
+        sets = [
+            None if held is None else held.matrix(self.items, f"{name}=")
+            for held, name in ((requests.given, "given"), (requests.exclude, "exclude"))
+        ]
+        return _Question(histories, sets[0], sets[1], requests.key)
+
+    def _events_read(self, log: EventLog) -> EventLog:
+        """Return the events in the form in which histories are made of them."""
+        return log
+
+    def _asked_with(self, verb: str) -> Weights:
+        if self.event_weights is None:
+            raise ParameterError(
+                f"{verb}: the model was fitted on a matrix of unknown weights, so it cannot weigh events. Fit it on "
+                "events, fit(data), or give histories made as that matrix was: model.recommend(x.rows(ids), k=...)."
+            )
+        return self.event_weights
 
     def _cells(self, known: Interactions) -> tuple[sp.csr_matrix, sp.csr_matrix | None]:
         """Return histories as the model reads them, (n, n_items), with their targets beside them where it takes them.
@@ -280,6 +342,31 @@ class Model(ABC):
         return codes, scores
 
 
+@dataclass(frozen=True, slots=True)
+class _Question:
+    """Histories over a model's items, and per request what lies in the basket and what must not be shown."""
+
+    histories: Interactions
+    given: sp.csr_matrix | None = None
+    exclude: sp.csr_matrix | None = None
+    key: str = "user_id"
+
+    def barred(self, past: sp.csr_matrix | None) -> sp.csr_matrix | None:
+        """Return what is not to be recommended, (n, n_items): the past, where it is not wanted again, and the rest."""
+        for more in (self.given, self.exclude):
+            if more is not None and more.nnz:
+                past = more if past is None else _either(past, more)
+        return past
+
+
+def _either(one: sp.csr_matrix, other: sp.csr_matrix) -> sp.csr_matrix:
+    """Return ones where one of two matrices has a cell, stored zeros included."""
+    parts = [sp.csr_matrix((np.ones(m.nnz, np.float32), m.indices, m.indptr), m.shape) for m in (one, other)]
+    joined = sp.csr_matrix(parts[0] + parts[1])
+    joined.sort_indices()
+    return joined
+
+
 def _silent(histories: sp.csr_matrix, targets: sp.csr_matrix | None) -> np.ndarray:
     """Return who has a history that says nothing, bool (n,): no cell, or none with a number other than 0."""
     numbers = histories.data if targets is None else targets.data
@@ -298,6 +385,28 @@ def count_users(x: Interactions) -> np.ndarray:
     """Return how many people chose each item (a cell above 0, or a target above 0), float32 of shape (n_items,)."""
     wanted = (x.csr if x.targets is None else x.targets).data > 0
     return np.bincount(x.csr.indices[wanted], minlength=x.n_items).astype(np.float32)
+
+
+def training_matrix(
+    estimator: Any, data: Any, *, targets: bool = False, otherwise: Weights | None = None
+) -> Interactions:
+    """Return the behaviour matrix that an estimator learns from, made with its ``weights`` where ``data`` are events.
+
+    Raises
+    ------
+    EmptyError
+        When it has no cells.
+    """
+    where = f"{type(estimator).__name__}.fit"
+    check_kind(estimator.weights, Weights, "weights", "Weights(half_life='30D')", none=True)
+    return require_interactions(matrix_of(data, estimator.weights, where, otherwise=otherwise), where, targets=targets)
+
+
+def events_of(data: Any, where: str) -> EventLog:
+    """Return the events of a Dataset, a log or a frame; none are an error."""
+    log = dataset_of(data, where, ("events",)).part("events", where)
+    require_events(log, where)
+    return log
 
 
 def require_interactions(x: Any, verb: str, *, targets: bool = False) -> Interactions:
@@ -319,17 +428,6 @@ def require_interactions(x: Any, verb: str, *, targets: bool = False) -> Interac
     return plain
 
 
-def explain_unfitted(estimator: Any, name: str) -> NoReturn:
-    """Say how to get a model, when a model's verb is called on an estimator (use as ``__getattr__``)."""
-    kind = type(estimator).__name__
-    if name in ("recommend", "score", "similar_items", "similar_users", "items"):
-        raise NotFittedError(
-            f"{kind} holds parameters only and has no {name}(): fit returns the model. "
-            f"Write model = {kind}(...).fit(x), then model.{name}(...)."
-        )
-    raise AttributeError(f"{kind!r} object has no attribute {name!r}")
-
-
 @dataclass(frozen=True, slots=True)
 class _Eligible:
     """Masks over items, one for all people or one per group of them."""
@@ -338,7 +436,15 @@ class _Eligible:
     group: np.ndarray | None = None
 
     @classmethod
-    def read(cls, eligible: Any, items: Vocabulary, n_users: int) -> _Eligible:
+    def read(cls, eligible: Any, items: Vocabulary, n_users: int, exclude: Any = None) -> _Eligible:
+        found = cls._read(eligible, items, n_users)
+        if exclude is None:
+            return found
+        shown_to = ~_item_mask(exclude, items, "exclude")
+        return cls(shown_to if found.masks is None else found.masks & shown_to, found.group)
+
+    @classmethod
+    def _read(cls, eligible: Any, items: Vocabulary, n_users: int) -> _Eligible:
         if eligible is None:
             return cls(None)
         if not (isinstance(eligible, tuple) and len(eligible) == 2 and isinstance(eligible[1], Mapping)):

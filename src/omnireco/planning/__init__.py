@@ -2,6 +2,7 @@
 
 from omnireco.planning.candidates import Candidates, candidates
 from omnireco.planning.plan import Plan, plan
+from omnireco.planning.rows import Rows
 from omnireco.planning.rules import (
     Budget,
     Capacity,
@@ -13,7 +14,6 @@ from omnireco.planning.rules import (
     QuietHours,
     Reachable,
 )
-from omnireco.planning.touches import Rows, Touches
 
 __all__ = [
     "Budget",
@@ -28,7 +28,6 @@ __all__ = [
     "QuietHours",
     "Reachable",
     "Rows",
-    "Touches",
     "candidates",
     "plan",
 ]

@@ -22,6 +22,7 @@ from omnireco._core.frozen import ReadOnly
 from omnireco.data.clock import Slots, local_us, slots_by_zone
 from omnireco.data.frames.columns import decode_optional, instants_to_pandas, open_frame
 from omnireco.data.messages import NEVER
+from omnireco.data.touches import Touches
 from omnireco.data.vocabulary import NONE, Vocabulary, match
 from omnireco.errors import DataWarning, ParameterError, SchemaError
 from omnireco.planning.inputs import check_channels, check_given, check_rules, check_verb, gap_rule, sources_of
@@ -34,7 +35,6 @@ from omnireco.planning.sources import (
     consent_since,
     past_messages,
 )
-from omnireco.planning.touches import Touches
 
 if TYPE_CHECKING:
     import pandas as pd

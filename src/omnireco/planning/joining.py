@@ -9,12 +9,12 @@ import numpy as np
 
 from omnireco._core.checks import check_duration
 from omnireco.data.audience import Audience
+from omnireco.data.touches import Touches
 from omnireco.data.vocabulary import NONE, Vocabulary, unite
 from omnireco.errors import ParameterError
 from omnireco.planning.candidates import Candidates, allowed, check_complete, in_order
 from omnireco.planning.rules import Consent, Constraint, FrequencyCap, Reachable
 from omnireco.planning.sources import Sources, channel_names, consent_since, past_messages
-from omnireco.planning.touches import Touches
 
 __all__ = ["concat"]
 

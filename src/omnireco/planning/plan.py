@@ -16,8 +16,8 @@ from omnireco._kernels.packing import TOLERANCE, Solution, solve
 from omnireco.errors import ParameterError
 from omnireco.planning.candidates import Candidates, check_complete, touch_frame
 from omnireco.planning.inputs import check_constraints
+from omnireco.planning.rows import Rows
 from omnireco.planning.rules import Budget, Constraint
-from omnireco.planning.touches import Rows
 
 if TYPE_CHECKING:
     import pandas as pd

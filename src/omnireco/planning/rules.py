@@ -26,11 +26,12 @@ from omnireco._core.checks import (
     from_microseconds,
     shown,
 )
+from omnireco.data.touches import Past, Touches
 from omnireco.data.vocabulary import NONE
 from omnireco.data.vocabulary import match as match_ids
 from omnireco.errors import ParameterError
 from omnireco.identity.zones import ZonePosterior
-from omnireco.planning.touches import Past, Rows, Touches
+from omnireco.planning.rows import Rows
 
 __all__ = [
     "Budget",

@@ -15,9 +15,9 @@ from omnireco._core.checks import plain_name
 from omnireco.data.audience import Audience
 from omnireco.data.events import EventLog
 from omnireco.data.messages import NEVER, MessageLog
+from omnireco.data.touches import Past
 from omnireco.data.vocabulary import NONE, Vocabulary, match
 from omnireco.errors import SchemaError
-from omnireco.planning.touches import Past
 
 if TYPE_CHECKING:
     from omnireco.planning.rules import Eligibility

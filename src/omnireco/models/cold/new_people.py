@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import scipy.sparse as sp
@@ -28,7 +28,7 @@ from omnireco.data.interactions import Interactions
 from omnireco.data.recommendations import Recommendations
 from omnireco.data.vocabulary import NONE, Vocabulary, match
 from omnireco.errors import EmptyError, ParameterError, SchemaError
-from omnireco.models.base import Model, _Eligible, count_users, explain_unfitted, require_interactions
+from omnireco.models.base import Model, _Eligible, count_users, require_interactions
 from omnireco.models.cold.new_items import predict_vectors
 from omnireco.models.matrix.factors import FactorModel
 from omnireco.models.matrix.popularity import PopularityModel
@@ -311,9 +311,6 @@ class SegmentPopularity:
         share = everybody.astype(np.float64) / max(1, int((np.diff(x.csr.indptr) > 0).sum()))
         scores = (counts + self.prior * share[None, :]) / (size + self.prior)[:, None]
         return SegmentModel(x.items, everybody, segments.items, scores.astype(np.float32))
-
-    def __getattr__(self, name: str) -> NoReturn:
-        explain_unfitted(self, name)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import KW_ONLY, dataclass
-from typing import Any, ClassVar, NoReturn
+from dataclasses import dataclass
+from typing import Any, ClassVar
 
 import numpy as np
 import scipy.sparse as sp
 
 from omnireco._core.checks import check_integer, check_kind, count_of, unmasked
 from omnireco._core.compute import Progress, ticker, usable_threads
+from omnireco._core.contract import Estimator
 from omnireco._core.random import stream
 from omnireco._kernels.als.fold_in import Space, fold_in
 from omnireco._kernels.als.least_squares import diverged, full_loss, learn
@@ -17,14 +18,15 @@ from omnireco._kernels.als.loss import Loss
 from omnireco._kernels.topk.exact import ItemIndex, topk
 from omnireco.data.interactions import Interactions
 from omnireco.data.vocabulary import Vocabulary
+from omnireco.data.weights import Weights
 from omnireco.errors import ParameterError, SchemaError
-from omnireco.models.base import Model, count_users, explain_unfitted, require_interactions
+from omnireco.models.base import Model, count_users, require_interactions, training_matrix
 
 __all__ = ["ALS", "FactorModel", "check_width"]
 
 
-@dataclass(frozen=True, slots=True)
-class ALS:
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
+class ALS(Estimator):
     """Factorise the matrix of implicit feedback by alternating least squares, with the full iALS loss.
 
     One of the strongest models there is when its loss is tuned, and the fastest to apply: a person is a vector,
@@ -59,6 +61,8 @@ class ALS:
         when weights are a hundred times ``unobserved_weight`` and more.
     seed : int
         Of the starting vectors, normal with a deviation of ``0.1 / sqrt(factors)``.
+    weights : Weights, optional
+        What events are worth, when ``fit`` is given events; the model is asked with the same.
 
     Notes
     -----
@@ -85,7 +89,6 @@ class ALS:
     """
 
     factors: int = 64
-    _: KW_ONLY
     regularization: float = 0.01
     alpha: float = 1.0
     unobserved_weight: float = 0.2
@@ -96,6 +99,7 @@ class ALS:
     iterations: int = 16
     steps: int = 2
     seed: int = 0
+    weights: Weights | None = None
 
     def __post_init__(self) -> None:
         check_integer(self.factors, "factors", low=1)
@@ -104,24 +108,14 @@ class ALS:
         check_integer(self.seed, "seed", low=0)
         self._loss()
 
-    def fit(
-        self,
-        x: Interactions,
-        targets: Interactions | None = None,
-        *,
-        threads: int | None = None,
-        progress: Progress = False,
-    ) -> FactorModel:
+    def fit(self, data: Any, *, threads: int | None = None, progress: Progress = False) -> FactorModel:
         """Return the factors of the items, ready to place anybody by their history.
 
         Parameters
         ----------
-        x : Interactions
-        targets : Interactions, optional
-            The target of each cell of ``x``, over the same people and items; 0 where it has no cell. By default
-            ``x.targets`` (made by ``Weights(targets=...)``), and without those the numbers of ``x`` say it.
-            ``recommend`` places people by ``histories.targets``, so build histories as ``x`` was built;
-            :meth:`FactorModel.place` takes targets too.
+        data : Dataset, EventLog, EventScan or Interactions
+            Events are weighed by ``weights``; a matrix is taken as it is. Targets are those of the matrix
+            (``Weights(targets=...)``, or ``x.with_targets(targets)``); without them its numbers are the targets.
         threads : int, optional
             All usable cores by default; never changes the answer.
         progress : bool or callable(done, total)
@@ -132,14 +126,14 @@ class ALS:
         EmptyError
             When the matrix has no cells.
         SchemaError
-            When ``targets`` has other people or items, or a target for a cell that has no weight.
+            When ``data`` is of another kind.
         ParameterError
-            When the factors overflow, or ``targets`` are given though ``graded`` says that ``x`` holds them.
+            When the factors overflow, or the matrix has targets though ``graded`` says that its numbers are those.
         """
-        x = require_interactions(x, "ALS.fit", targets=True)
+        x = training_matrix(self, data, targets=True)
         loss, draw = self._loss(), stream(self.seed, "als/init")
         users, items = (_normal(draw, n, self.factors) for n in x.shape)
-        aimed = _align_targets(x, targets, loss, "ALS.fit")
+        aimed = _align_targets(x, None, loss, "ALS.fit")
         with ticker(self.iterations, progress, label="als") as tick:
             _, items = learn(
                 x.csr,
@@ -152,7 +146,7 @@ class ALS:
                 threads=usable_threads(threads),
                 tick=tick,
             )
-        return FactorModel.build(items, items=x.items, popularity=count_users(x), loss=loss)
+        return FactorModel.build(items, items=x.items, popularity=count_users(x), loss=loss, event_weights=x.weights)
 
     def loss(self, x: Interactions, model: FactorModel, targets: Interactions | None = None) -> float:
         """Return the loss that fit lowers, at a model's items and the people placed exactly among them.
@@ -179,9 +173,6 @@ class ALS:
             graded=self.graded,
         )
 
-    def __getattr__(self, name: str) -> NoReturn:
-        explain_unfitted(self, name)
-
 
 def _normal(draw: np.random.Generator, n: int, factors: int) -> np.ndarray:
     return draw.standard_normal((n, factors), np.float32) * np.float32(0.1 / factors**0.5)
@@ -202,6 +193,8 @@ class FactorModel(Model):
     factors : ndarray of shape (n_items, d), float32
     loss : Loss
         What histories are placed by; see :class:`ALS`.
+    event_weights : Weights or None
+        What the model is asked with; None where it was fitted on a matrix of unknown weights.
     """
 
     items: Vocabulary
@@ -210,6 +203,7 @@ class FactorModel(Model):
     loss: Loss
     _index: ItemIndex
     _space: Space
+    event_weights: Weights | None = None
 
     takes_targets: ClassVar[bool] = True
 
@@ -227,6 +221,7 @@ class FactorModel(Model):
         confidence: bool = True,
         dislike: float = 0.0,
         graded: bool = False,
+        event_weights: Weights | None = None,
     ) -> FactorModel:
         """Serve item factors learned anywhere (Spark, torch) with the same engine.
 
@@ -241,6 +236,8 @@ class FactorModel(Model):
         regularization, alpha, unobserved_weight, frequency_scaling, confidence, dislike, graded : optional
             Of the loss that histories are placed by, as :class:`ALS` explains them; use those the factors were
             learned with. The defaults are the loss of the library implicit and of most others.
+        event_weights : Weights, optional
+            How the events behind the factors were weighed, to be asked with ``data.requests()``.
 
         Raises
         ------
@@ -262,10 +259,12 @@ class FactorModel(Model):
             dislike=dislike,
             graded=graded,
         )
-        return cls.build(factors, items=items, popularity=popularity, loss=loss)
+        return cls.build(factors, items=items, popularity=popularity, loss=loss, event_weights=event_weights)
 
     @classmethod
-    def build(cls, factors: Any, *, items: Any, popularity: Any, loss: Loss) -> FactorModel:
+    def build(
+        cls, factors: Any, *, items: Any, popularity: Any, loss: Loss, event_weights: Weights | None = None
+    ) -> FactorModel:
         """Return the model of factors (n_items, d) and a loss: what every other door ends in."""
         array = _numbers(factors, "factors")
         if array.ndim != 2 or not array.shape[1] or not np.isfinite(array).all():
@@ -287,7 +286,9 @@ class FactorModel(Model):
             raise ParameterError("popularity must be finite. Got NaN or infinity: numpy.nan_to_num(popularity).")
         array.setflags(write=False)
         counts.setflags(write=False)
-        return cls(vocabulary, counts, array, loss, ItemIndex(array), Space.of(array, loss.unobserved_weight))
+        return cls(
+            vocabulary, counts, array, loss, ItemIndex(array), Space.of(array, loss.unobserved_weight), event_weights
+        )
 
     def __repr__(self) -> str:
         return f"FactorModel({count_of(len(self.items), 'item')}, {count_of(self.factors.shape[1], 'factor')})"

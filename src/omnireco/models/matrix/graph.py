@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import NoReturn
+from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
 
 from omnireco._core.checks import check_flag, check_integer, check_number
-from omnireco._core.compute import one_blas_thread, require_memory, row_blocks
+from omnireco._core.compute import Progress, one_blas_thread, require_memory, row_blocks
+from omnireco._core.contract import Estimator
 from omnireco._kernels.topk.exact import select
-from omnireco.data.interactions import Interactions
-from omnireco.models.base import count_users, explain_unfitted, require_interactions
+from omnireco.data.weights import Weights
+from omnireco.models.base import count_users, training_matrix
 from omnireco.models.matrix.linear import ItemModel
 from omnireco.models.matrix.svd import ProjectionModel, right_singular_vectors
 from omnireco.models.together.blend import BlendModel
@@ -22,8 +23,8 @@ __all__ = ["GFCF", "P3alpha", "RP3beta", "keep_largest"]
 _BLOCK_BYTES = 16 << 20  # of a dense matrix that is made block by block
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class P3alpha:
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
+class P3alpha(Estimator):
     """Score items by a random walk of three steps: person, item, another person, item.
 
     Sparse at every stage, so it serves catalogues whose square does not fit in memory.
@@ -36,6 +37,8 @@ class P3alpha:
         Power of the step probabilities: below 1 flattens them, 0 counts paths.
     normalize : bool
         Let the weights out of each item sum to 1.
+    weights : Weights, optional
+        What events are worth, when ``fit`` is given events; the model is asked with the same.
 
     Notes
     -----
@@ -61,22 +64,20 @@ class P3alpha:
     neighbors: int = 200
     alpha: float = 1.0
     normalize: bool = True
+    weights: Weights | None = None
 
     def __post_init__(self) -> None:
         _check_walk(self.neighbors, self.alpha, self.normalize)
 
-    def fit(self, x: Interactions) -> ItemModel:
+    def fit(self, data: Any, *, threads: int | None = None, progress: Progress = False) -> ItemModel:
         """Return the item-to-item model, with sparse weights."""
-        x = require_interactions(x, "P3alpha.fit")
+        x = training_matrix(self, data)
         weights = _walk(x.csr, self.neighbors, self.alpha, 0.0, normalize=self.normalize)
-        return ItemModel(x.items, count_users(x), weights)
-
-    def __getattr__(self, name: str) -> NoReturn:
-        explain_unfitted(self, name)
+        return ItemModel(x.items, count_users(x), weights, x.weights)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RP3beta:
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
+class RP3beta(Estimator):
     """Score items by a random walk of three steps that holds popular items back.
 
     Parameters
@@ -89,6 +90,8 @@ class RP3beta:
         Power of the popularity that a walk's end is divided by; 0 is :class:`P3alpha`.
     normalize : bool
         Let the weights out of each item sum to 1.
+    weights : Weights, optional
+        What events are worth, when ``fit`` is given events; the model is asked with the same.
 
     Notes
     -----
@@ -113,23 +116,21 @@ class RP3beta:
     alpha: float = 0.9
     beta: float = 0.6
     normalize: bool = True
+    weights: Weights | None = None
 
     def __post_init__(self) -> None:
         _check_walk(self.neighbors, self.alpha, self.normalize)
         check_number(self.beta, "beta", low=0)
 
-    def fit(self, x: Interactions) -> ItemModel:
+    def fit(self, data: Any, *, threads: int | None = None, progress: Progress = False) -> ItemModel:
         """Return the item-to-item model, with sparse weights."""
-        x = require_interactions(x, "RP3beta.fit")
+        x = training_matrix(self, data)
         weights = _walk(x.csr, self.neighbors, self.alpha, self.beta, normalize=self.normalize)
-        return ItemModel(x.items, count_users(x), weights)
-
-    def __getattr__(self, name: str) -> NoReturn:
-        explain_unfitted(self, name)
+        return ItemModel(x.items, count_users(x), weights, x.weights)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class GFCF:
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
+class GFCF(Estimator):
     """Smooth histories over the graph: one linear filter plus an ideal low-pass filter.
 
     Closed form, no epochs; level with trained graph networks on the public splits of LightGCN.
@@ -146,6 +147,8 @@ class GFCF:
         not fit.
     memory : float, optional
         Bytes that fit may take; what the machine has free by default.
+    weights : Weights, optional
+        What events are worth, when ``fit`` is given events; the model is asked with the same.
 
     Notes
     -----
@@ -171,6 +174,7 @@ class GFCF:
     low_pass: float = 0.3
     dense: bool = True
     memory: float | None = None
+    weights: Weights | None = None
 
     def __post_init__(self) -> None:
         check_integer(self.factors, "factors", low=1)
@@ -179,7 +183,7 @@ class GFCF:
         if self.memory is not None:
             check_number(self.memory, "memory", above=0)
 
-    def fit(self, x: Interactions) -> ItemModel | BlendModel:
+    def fit(self, data: Any, *, threads: int | None = None, progress: Progress = False) -> ItemModel | BlendModel:
         """Return the item-to-item model: one dense matrix, or a blend of its sparse and its low-rank part.
 
         Raises
@@ -187,7 +191,7 @@ class GFCF:
         ParameterError
             When what it holds does not fit in memory.
         """
-        x = require_interactions(x, "GFCF.fit")
+        x = training_matrix(self, data)
         liked = _positive(x.csr)
         per_user, per_item = (np.asarray(liked.sum(axis=axis)).ravel() for axis in (1, 0))
         user_scale, item_scale = _power(per_user, -0.5), _power(per_item, -0.5)
@@ -198,7 +202,7 @@ class GFCF:
             vectors = right_singular_vectors(normal, self.factors)[0]
         encode, decode = self.low_pass * item_scale[:, None] * vectors, np.sqrt(per_item)[:, None] * vectors
         if self.dense:
-            return ItemModel(x.items, count_users(x), _filled(normal, encode, decode))
+            return ItemModel(x.items, count_users(x), _filled(normal, encode, decode), x.weights)
         near, popularity = sp.csr_matrix(normal.T @ normal, dtype=np.float32), count_users(x)
         near.sort_indices()
         parts = {
@@ -219,9 +223,6 @@ class GFCF:
             "Use GFCF(dense=False), whose two parts are sparse and of low rank" if self.dense else "Use RP3beta",
             limit=self.memory,
         )
-
-    def __getattr__(self, name: str) -> NoReturn:
-        explain_unfitted(self, name)
 
 
 def _filled(normal: sp.csr_matrix, encode: np.ndarray, decode: np.ndarray) -> np.ndarray:

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
-from typing import Any, Literal, NoReturn
+from dataclasses import dataclass, replace
+from typing import Any, Literal
 
 import numpy as np
 import scipy.sparse as sp
 
 from omnireco._core.checks import check_choice, check_duration, check_integer, check_number, count_of
 from omnireco._core.compute import (
+    Progress,
     available_memory,
     one_blas_thread,
     require_memory,
@@ -18,15 +19,14 @@ from omnireco._core.compute import (
     split_evenly,
     usable_threads,
 )
+from omnireco._core.contract import Estimator
 from omnireco._core.sound import Cells, keep, numbers
 from omnireco._kernels.similarity import nearest, weigh
 from omnireco._kernels.topk.exact import rank_histories, select, tier
-from omnireco.data.events import EventLog, require_events
-from omnireco.data.interactions import Interactions
 from omnireco.data.vocabulary import Vocabulary
 from omnireco.data.weights import Weights
 from omnireco.errors import ParameterError
-from omnireco.models.base import Model, count_users, explain_unfitted, require_interactions
+from omnireco.models.base import Model, count_users, training_matrix
 
 __all__ = ["EASE", "ItemKNN", "ItemModel"]
 
@@ -37,8 +37,8 @@ BLOCK_ROWS = 512  # of a square matrix, mirrored or divided at once
 _CELL_BYTES = 40  # of a sparse matrix that is read by rows and by columns
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class EASE:
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
+class EASE(Estimator):
     """Learn item-to-item weights by one ridge regression in closed form.
 
     The strongest simple model on most public tables: no epochs, no sampling, no seed. Its cost is a matrix
@@ -54,11 +54,13 @@ class EASE:
         explain most of it one by one, and the weights are sparse. Where the square does fit, all items (None) are
         better and quicker: on dense films 100 neighbors cost 2 % of NDCG (see the page on quality).
     input_half_life : float, str or timedelta, optional
-        How histories fade when the model is asked: a number counts the person's steps, ``"30D"`` is a time. Only
-        :meth:`inputs` reads it, ``model.recommend(ease.inputs(log), k=10)``: what was done last says most of what
-        comes next, while what goes together is learned from all that was done, whenever it was.
+        How histories fade when the model is asked: a number counts the person's steps, ``"30D"`` is a time. The model
+        keeps it: ``model.recommend(data.requests(), k=10)``, or ``model.inputs(log)``. What was done last says most of
+        what comes next, while what goes together is learned from all that was done, whenever it was.
     memory : float, optional
         Bytes that fit may take; what the machine has free by default.
+    weights : Weights, optional
+        What events are worth, when ``fit`` is given events; the model is asked with the same.
 
     Notes
     -----
@@ -102,6 +104,7 @@ class EASE:
     neighbors: int | None = None
     input_half_life: Any = None
     memory: float | None = None
+    weights: Weights | None = None
 
     def __post_init__(self) -> None:
         check_number(self.regularization, "regularization", above=0)
@@ -111,25 +114,30 @@ class EASE:
         if self.memory is not None:
             check_number(self.memory, "memory", above=0)
 
-    def fit(self, x: Interactions | EventLog) -> ItemModel:
+    def fit(self, data: Any, *, threads: int | None = None, progress: Progress = False) -> ItemModel:
         """Return the item-to-item model.
 
         Parameters
         ----------
-        x : Interactions or EventLog
-            Of a log, who did something with what, each pair once: ``log.matrix(Weights(binary=True))``.
+        data : Dataset, EventLog, EventScan or Interactions
+            Events are weighed by ``weights``, by default each pair of person and item once
+            (``Weights(binary=True)``); a matrix is taken as it is.
+        threads : int, optional
+            Taken as by every estimator; the inverse runs on one.
+        progress : bool or callable(done, total)
 
         Raises
         ------
         ParameterError
             When items squared, or items x neighbors, do not fit in memory; the message says how much is needed.
         """
-        x = require_interactions(x.matrix(Weights(binary=True)) if isinstance(x, EventLog) else x, "EASE.fit")
+        x = training_matrix(self, data, otherwise=Weights(binary=True))
         if self.neighbors is not None:
             kept = min(self.neighbors, x.n_items)
             peak = 20 * x.n_items * kept + _CELL_BYTES * x.csr.nnz
             require_memory("EASE.fit", peak, "items x neighbors", "Take fewer neighbors", limit=self.memory)
-            return ItemModel(x.items, count_users(x), restricted_ridge(x.csr, self.regularization, kept))
+            weights = restricted_ridge(x.csr, self.regularization, kept)
+            return ItemModel(x.items, count_users(x), weights, self._asked_with(x.weights))
         single = is_single(x.csr, self.regularization)
         size, free = 4 if single else 12, available_memory() if self.memory is None else self.memory
         require_memory(
@@ -141,25 +149,20 @@ class EASE:
             limit=free,
         )
         gram = gram_matrix(x.csr, np.float32 if single else np.float64)
-        return ItemModel(x.items, count_users(x), _ridge_weights(gram, self.regularization))
+        weights = _ridge_weights(gram, self.regularization)
+        return ItemModel(x.items, count_users(x), weights, self._asked_with(x.weights))
 
-    def inputs(self, log: EventLog) -> Interactions:
-        """Return everybody's history as the model is to be asked with it, fading by ``input_half_life``.
-
-        Ages count from the end of the log: ``log.before(cut)`` ends at the cut. Leave out items that a model does not
-        know: ``ease.inputs(log).with_items(model.items)``.
-        """
+    def _asked_with(self, weights: Weights | None) -> Weights | None:
+        """Return what the model is asked with: the weights it was fitted with, fading by ``input_half_life``."""
+        if self.input_half_life is None or weights is None:
+            return weights
         steps, time_us = fading(self.input_half_life)
         half_life = None if time_us is None else self.input_half_life
-        require_events(log, "EASE.inputs")
-        return log.matrix(Weights(step_half_life=steps, half_life=half_life))
-
-    def __getattr__(self, name: str) -> NoReturn:
-        explain_unfitted(self, name)
+        return replace(weights, binary=False, step_half_life=steps, half_life=half_life)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ItemKNN:
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
+class ItemKNN(Estimator):
     """Recommend the nearest neighbours of what a person already chose.
 
     Parameters
@@ -182,6 +185,8 @@ class ItemKNN:
         Of Tversky, the weight of people who chose only the neighbour. 0.5 and 0.5 is Dice, 1 and 1 Jaccard.
     k1, b : float
         BM25's saturation and length normalisation.
+    weights : Weights, optional
+        What events are worth, when ``fit`` is given events; the model is asked with the same.
 
     Notes
     -----
@@ -222,6 +227,7 @@ class ItemKNN:
     beta: float = 0.5
     k1: float = 1.2
     b: float = 0.75
+    weights: Weights | None = None
 
     def __post_init__(self) -> None:
         check_integer(self.neighbors, "neighbors", low=1)
@@ -239,9 +245,9 @@ class ItemKNN:
         check_number(self.k1, "k1", above=0, high=1e6)
         check_number(self.b, "b", low=0, high=1)
 
-    def fit(self, x: Interactions) -> ItemModel:
+    def fit(self, data: Any, *, threads: int | None = None, progress: Progress = False) -> ItemModel:
         """Return the item-to-item model, with sparse weights."""
-        x = require_interactions(x, "ItemKNN.fit")
+        x = training_matrix(self, data)
         scheme = self.similarity if self.similarity in _SCHEMES else self.weighting
         kind = "cosine" if self.similarity in _SCHEMES else self.similarity
         smooth = self.weighting is None
@@ -249,10 +255,7 @@ class ItemKNN:
         near = nearest(
             cells, kind, neighbors=self.neighbors, shrinkage=self.shrinkage, alpha=self.alpha, beta=self.beta
         )
-        return ItemModel(x.items, count_users(x), near)
-
-    def __getattr__(self, name: str) -> NoReturn:
-        explain_unfitted(self, name)
+        return ItemModel(x.items, count_users(x), near, x.weights)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -266,11 +269,14 @@ class ItemModel(Model):
         How many people chose each item: the ranking for people without a history.
     weights : ndarray or csr_matrix of shape (n_items, n_items), float32
         ``weights[j, i]`` is what item j in a history adds to the score of item i.
+    event_weights : Weights or None
+        What the model is asked with; None where it was fitted on a matrix of unknown weights.
     """
 
     items: Vocabulary
     popularity: np.ndarray
     weights: Any
+    event_weights: Weights | None = None
 
     def __post_init__(self) -> None:
         n = len(self.items)

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Literal, NoReturn
+from typing import Any, Literal
 
 import numpy as np
 import scipy.sparse as sp
 
 from omnireco._core.checks import check_choice, check_integer, check_number, count_of
-from omnireco._core.compute import in_threads, read_only, row_blocks
+from omnireco._core.compute import Progress, in_threads, read_only, row_blocks
+from omnireco._core.contract import Estimator
 from omnireco._core.sound import Cells, keep, keep_given, numbers
 from omnireco._kernels.topk.exact import select
-from omnireco.data.interactions import Interactions
 from omnireco.data.vocabulary import Vocabulary
+from omnireco.data.weights import Weights
 from omnireco.errors import ParameterError
-from omnireco.models.base import Model, count_users, explain_unfitted, require_interactions
+from omnireco.models.base import Model, count_users, training_matrix
 
 __all__ = ["NeighborModel", "UserKNN"]
 
@@ -27,8 +28,8 @@ Similarity = Literal["cosine", "jaccard"]
 Chosen = Literal["by them", "by person"]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class UserKNN:
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
+class UserKNN(Estimator):
     """Recommend what the most similar people chose.
 
     The model to have when items come and go quickly, for it learns nothing per item. It answers with the
@@ -47,6 +48,8 @@ class UserKNN:
         Who speaks for a person: everybody who would count the person among their own ``neighbors`` most similar
         people, which keeps those who are a bit like everybody from speaking always; or the ``neighbors`` people
         most similar to the person.
+    weights : Weights, optional
+        What events are worth, when ``fit`` is given events; the model is asked with the same.
 
     Notes
     -----
@@ -77,6 +80,7 @@ class UserKNN:
     similarity: Similarity = "cosine"
     shrinkage: float = 0.0
     chosen: Chosen = "by them"
+    weights: Weights | None = None
 
     def __post_init__(self) -> None:
         check_integer(self.neighbors, "neighbors", low=1)
@@ -84,7 +88,7 @@ class UserKNN:
         check_number(self.shrinkage, "shrinkage", low=0)
         check_choice(self.chosen, "chosen", ("by them", "by person"))
 
-    def fit(self, x: Interactions) -> NeighborModel:
+    def fit(self, data: Any, *, threads: int | None = None, progress: Progress = False) -> NeighborModel:
         """Return the model, which keeps the rows of ``x``.
 
         Raises
@@ -92,9 +96,9 @@ class UserKNN:
         ParameterError
             When comparing everybody with everybody who shares an item would take hours: the message says how long.
         """
-        x = require_interactions(x, "UserKNN.fit")
+        x = training_matrix(self, data)
         rules = self.neighbors, self.similarity, float(self.shrinkage)
-        return NeighborModel(x.items, count_users(x), x.csr, *rules, self._reach(x.csr))
+        return NeighborModel(x.items, count_users(x), x.csr, *rules, self._reach(x.csr), x.weights)
 
     def _reach(self, x: sp.csr_matrix) -> np.ndarray | None:
         """Return for each person the similarity of their last neighbour, float32 (n,); 0 where all are near."""
@@ -116,9 +120,6 @@ class UserKNN:
             close = _similarities(wide[rows], wide, self.similarity, self.shrinkage, leave_out_equals=True)
             reach[rows] = np.maximum(np.partition(close, n - self.neighbors, axis=1)[:, n - self.neighbors], 0)
         return reach
-
-    def __getattr__(self, name: str) -> NoReturn:
-        explain_unfitted(self, name)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -145,6 +146,7 @@ class NeighborModel(Model):
     similarity: Similarity
     shrinkage: float
     reach: np.ndarray | None = None
+    event_weights: Weights | None = None
 
     def __post_init__(self) -> None:
         check_integer(self.neighbors, "neighbors", low=1)

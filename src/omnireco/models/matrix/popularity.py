@@ -3,26 +3,27 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Literal, NoReturn
+from typing import Any, Literal
 
 import numpy as np
 import scipy.sparse as sp
 
 from omnireco._core.checks import check_choice, check_number, count_of
-from omnireco._core.compute import row_blocks
+from omnireco._core.compute import Progress, row_blocks
+from omnireco._core.contract import Estimator
 from omnireco._core.sound import keep, numbers
 from omnireco._kernels.topk.exact import select
-from omnireco.data.interactions import Interactions
 from omnireco.data.recommendations import to_float32
 from omnireco.data.vocabulary import Vocabulary
+from omnireco.data.weights import Weights
 from omnireco.errors import ParameterError
-from omnireco.models.base import Model, count_users, explain_unfitted, require_interactions
+from omnireco.models.base import Model, count_users, training_matrix
 
 __all__ = ["BuyAgain", "Popularity", "PopularityModel"]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Popularity:
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
+class Popularity(Estimator):
     """Rank items by how many people chose them.
 
     The baseline of every table: strong where tastes agree, and the answer for people nobody knows yet.
@@ -33,6 +34,8 @@ class Popularity:
         Count people, or sum the weights of the matrix (with a half-life in the weights: what is trending). People
         who dislike an item (a number below 0) are not counted; their weight is subtracted. What a person
         dislikes of their own changes nothing but that it is left out, as everything seen.
+    weights : Weights, optional
+        What events are worth, when ``fit`` is given events; the model is asked with the same.
 
     Examples
     --------
@@ -45,25 +48,23 @@ class Popularity:
     """
 
     by: Literal["users", "weight"] = "users"
+    weights: Weights | None = None
 
     def __post_init__(self) -> None:
         check_choice(self.by, "by", ("users", "weight"))
 
-    def fit(self, x: Interactions) -> PopularityModel:
+    def fit(self, data: Any, *, threads: int | None = None, progress: Progress = False) -> PopularityModel:
         """Return the model; deterministic, O(cells)."""
-        x = require_interactions(x, "Popularity.fit")
+        x = training_matrix(self, data)
         users = count_users(x)
         if self.by == "users":
-            return PopularityModel(x.items, users, users, 0.0)
+            return PopularityModel(x.items, users, users, 0.0, x.weights)
         weight = np.bincount(x.csr.indices, weights=x.csr.data, minlength=x.n_items)
-        return PopularityModel(x.items, users, to_float32(weight), 0.0)
-
-    def __getattr__(self, name: str) -> NoReturn:
-        explain_unfitted(self, name)
+        return PopularityModel(x.items, users, to_float32(weight), 0.0, x.weights)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class BuyAgain:
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
+class BuyAgain(Estimator):
     """Rank what a person did before by how often, then everything else by popularity.
 
     Personal frequency is the baseline to beat wherever people come back for the same things, and in
@@ -74,6 +75,8 @@ class BuyAgain:
     ----------
     prior : float
         Weight of popularity, in units of the matrix: how much history equals what everybody else does.
+    weights : Weights, optional
+        What events are worth, when ``fit`` is given events; the model is asked with the same.
 
     Notes
     -----
@@ -96,19 +99,17 @@ class BuyAgain:
     """
 
     prior: float = 1.0
+    weights: Weights | None = None
 
     def __post_init__(self) -> None:
         check_number(self.prior, "prior", low=0)
 
-    def fit(self, x: Interactions) -> PopularityModel:
+    def fit(self, data: Any, *, threads: int | None = None, progress: Progress = False) -> PopularityModel:
         """Return the model; deterministic, O(cells)."""
-        x = require_interactions(x, "BuyAgain.fit")
+        x = training_matrix(self, data)
         weight = np.maximum(np.bincount(x.csr.indices, weights=x.csr.data, minlength=x.n_items), 0)
         share = weight / weight.sum() if weight.sum() > 0 else weight
-        return PopularityModel(x.items, count_users(x), (self.prior * share).astype(np.float32), 1.0)
-
-    def __getattr__(self, name: str) -> NoReturn:
-        explain_unfitted(self, name)
+        return PopularityModel(x.items, count_users(x), (self.prior * share).astype(np.float32), 1.0, x.weights)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -130,6 +131,7 @@ class PopularityModel(Model):
     popularity: np.ndarray
     vector: np.ndarray
     personal: float = 0.0
+    event_weights: Weights | None = None
 
     def __post_init__(self) -> None:
         check_number(self.personal, "personal")

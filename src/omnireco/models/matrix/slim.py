@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import NoReturn
+from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
 
 from omnireco._core.checks import check_flag, check_integer, check_number
 from omnireco._core.compute import Progress, require_memory, track, usable_threads
-from omnireco.data.interactions import Interactions
-from omnireco.models.base import count_users, explain_unfitted, require_interactions
+from omnireco._core.contract import Estimator
+from omnireco.data.weights import Weights
+from omnireco.models.base import count_users, training_matrix
 from omnireco.models.matrix.graph import keep_largest
 from omnireco.models.matrix.linear import ItemModel, gram_matrix, mirrored, ridge_scratch
 
@@ -21,8 +22,8 @@ __all__ = ["SLIM"]
 _COLUMNS = 64  # columns per task: enough to outweigh the start of one
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SLIM:
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
+class SLIM(Estimator):
     """Learn sparse, non-negative item-to-item weights, one elastic net per item.
 
     At the top of most tables of small and middle-sized data, a little above EASE where items are many and
@@ -45,6 +46,8 @@ class SLIM:
         Stop when no weight moved more than this share of the largest. At 1e-4 lists are those of the exact solution.
     memory : float, optional
         Bytes that fit may take; what the machine has free by default.
+    weights : Weights, optional
+        What events are worth, when ``fit`` is given events; the model is asked with the same.
 
     Notes
     -----
@@ -77,6 +80,7 @@ class SLIM:
     iterations: int = 1000
     tolerance: float = 1e-3
     memory: float | None = None
+    weights: Weights | None = None
 
     def __post_init__(self) -> None:
         check_number(self.regularization, "regularization", low=0)
@@ -89,12 +93,13 @@ class SLIM:
         if self.memory is not None:
             check_number(self.memory, "memory", above=0)
 
-    def fit(self, x: Interactions, *, threads: int | None = None, progress: Progress = False) -> ItemModel:
+    def fit(self, data: Any, *, threads: int | None = None, progress: Progress = False) -> ItemModel:
         """Return the item-to-item model, with sparse weights.
 
         Parameters
         ----------
-        x : Interactions
+        data : Dataset, EventLog, EventScan or Interactions
+            Events are weighed by ``weights``; a matrix is taken as it is.
         threads : int, optional
             All usable cores by default; never changes the answer.
         progress : bool or callable(done, total)
@@ -105,7 +110,7 @@ class SLIM:
         ParameterError
             When items squared do not fit in memory.
         """
-        x = require_interactions(x, "SLIM.fit")
+        x = training_matrix(self, data)
         workers = usable_threads(threads)
         require_memory(
             "SLIM.fit",
@@ -125,10 +130,7 @@ class SLIM:
             weights = keep_largest(weights, self.neighbors)
         weights = sp.csr_matrix(weights.T.tocsr(), dtype=np.float32)
         weights.sort_indices()
-        return ItemModel(x.items, count_users(x), weights)
-
-    def __getattr__(self, name: str) -> NoReturn:
-        explain_unfitted(self, name)
+        return ItemModel(x.items, count_users(x), weights, x.weights)
 
     def _columns(self, gram: np.ndarray, start: int, stop: int) -> sp.csr_matrix:
         """Return the weights into items [start, stop), one row per item."""

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import NoReturn
+from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
 
 from omnireco._core.checks import check_integer, check_numbers, count_of
-from omnireco._core.compute import one_blas_thread
+from omnireco._core.compute import Progress, one_blas_thread
+from omnireco._core.contract import Estimator
 from omnireco._kernels.topk.exact import ItemIndex, topk
 from omnireco.data.interactions import Interactions
 from omnireco.data.vocabulary import Vocabulary
+from omnireco.data.weights import Weights
 from omnireco.errors import ParameterError
-from omnireco.models.base import Model, count_users, explain_unfitted, require_interactions
+from omnireco.models.base import Model, count_users, training_matrix
 from omnireco.models.matrix.factors import check_width
 
 __all__ = ["ProjectionModel", "PureSVD", "right_singular_vectors"]
@@ -24,8 +26,8 @@ _DENSE = 200  # items up to which the Gram matrix is decomposed whole
 _NOISE = 1e-10  # singular values below this share of the largest are rounding
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PureSVD:
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
+class PureSVD(Estimator):
     """Project histories on the leading singular vectors of the matrix, where a blank counts as zero.
 
     The simplest factor model: no loss to tune but the number of factors, no seed, and a person's vector is a
@@ -35,6 +37,8 @@ class PureSVD:
     ----------
     factors : int
         How many singular vectors; the one parameter. Between 10 and 60 on public data of films.
+    weights : Weights, optional
+        What events are worth, when ``fit`` is given events; the model is asked with the same.
 
     Notes
     -----
@@ -58,18 +62,18 @@ class PureSVD:
     """
 
     factors: int = 32
+    weights: Weights | None = None
 
     def __post_init__(self) -> None:
         check_integer(self.factors, "factors", low=1)
 
-    def fit(self, x: Interactions) -> ProjectionModel:
+    def fit(self, data: Any, *, threads: int | None = None, progress: Progress = False) -> ProjectionModel:
         """Return the projection."""
-        x = require_interactions(x, "PureSVD.fit")
+        x = training_matrix(self, data)
         vectors = right_singular_vectors(x.csr, self.factors)[0].astype(np.float32)
-        return ProjectionModel.from_arrays(vectors, vectors, items=x.items, popularity=count_users(x))
-
-    def __getattr__(self, name: str) -> NoReturn:
-        explain_unfitted(self, name)
+        return ProjectionModel.from_arrays(
+            vectors, vectors, items=x.items, popularity=count_users(x), event_weights=x.weights
+        )
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -92,10 +96,17 @@ class ProjectionModel(Model):
     encode: np.ndarray
     decode: np.ndarray
     _index: ItemIndex
+    event_weights: Weights | None = None
 
     @classmethod
     def from_arrays(
-        cls, encode: np.ndarray, decode: np.ndarray, *, items: Vocabulary, popularity: np.ndarray
+        cls,
+        encode: np.ndarray,
+        decode: np.ndarray,
+        *,
+        items: Vocabulary,
+        popularity: np.ndarray,
+        event_weights: Weights | None = None,
     ) -> ProjectionModel:
         """Build the model from its two maps, kept as float32.
 
@@ -120,7 +131,7 @@ class ProjectionModel(Model):
             raise ParameterError("ProjectionModel: encode, decode and popularity must be finite. Scale them down.")
         for array in (encode, decode, popularity):
             array.setflags(write=False)
-        return cls(items, popularity, encode, decode, ItemIndex(decode))
+        return cls(items, popularity, encode, decode, ItemIndex(decode), event_weights)
 
     def __repr__(self) -> str:
         return f"ProjectionModel({count_of(len(self.items), 'item')}, {count_of(self.encode.shape[1], 'factor')})"

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
-from typing import Any, Literal, NoReturn
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal
 
 import numpy as np
 import scipy.sparse as sp
@@ -19,7 +19,8 @@ from omnireco._core.checks import (
     count_of,
     shown,
 )
-from omnireco._core.compute import require_memory, row_blocks
+from omnireco._core.compute import Progress, require_memory, row_blocks
+from omnireco._core.contract import Estimator
 from omnireco._core.sound import numbers
 from omnireco._kernels.log.order import distinct
 from omnireco._kernels.topk.exact import rank_histories, select, tier
@@ -28,7 +29,7 @@ from omnireco.data.interactions import Interactions
 from omnireco.data.vocabulary import NONE, Vocabulary
 from omnireco.data.weights import Weights, event_weights, person_steps
 from omnireco.errors import EmptyError, ParameterError, SchemaError
-from omnireco.models.base import Model, explain_unfitted
+from omnireco.models.base import Model, events_of
 from omnireco.models.matrix.linear import (
     BLOCK_ROWS,
     fading,
@@ -45,8 +46,8 @@ By = Literal["event", "channel", "channel and event"]
 _BY = ("event", "channel", "channel and event")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TypedEASE:
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
+class TypedEASE(Estimator):
     """Predict one behaviour from all of them by one ridge regression: each type of input has weights of its own.
 
     A view of a pan, a pan in the basket and a pan bought say different things of which pot is bought next, and
@@ -91,13 +92,13 @@ class TypedEASE:
 
     Examples
     --------
-    >>> import pandas as pd
+    >>> import omnireco as om, pandas as pd
     >>> days = pd.date_range("2025-05-01", periods=3, tz="UTC")
     >>> log = EventLog.from_frame(pd.DataFrame({
     ...     "user_id": [1, 1, 2, 2, 3], "item_id": ["pan", "pot", "pan", "pot", "pan"], "channel": "web",
     ...     "event": ["view", "purchase", "view", "purchase", "view"], "timestamp": days[[0, 1, 0, 1, 2]]}))
     >>> model = TypedEASE(target="purchase", regularization=1.0).fit(log)
-    >>> model.recommend(model.inputs(log).rows([3]), k=1).to_frame()["item_id"].tolist()
+    >>> model.recommend(om.Dataset(log).requests([3]), k=1).to_frame()["item_id"].tolist()
     ['pot']
     """
 
@@ -123,8 +124,8 @@ class TypedEASE:
         if self.memory is not None:
             check_number(self.memory, "memory", above=0)
 
-    def fit(self, log: EventLog) -> TypedModel:
-        """Return the model; ask it with ``model.recommend(model.inputs(log), k=10)``.
+    def fit(self, data: Any, *, threads: int | None = None, progress: Progress = False) -> TypedModel:
+        """Return the model; ask it with ``model.recommend(data.requests(), k=10)``.
 
         Raises
         ------
@@ -133,7 +134,7 @@ class TypedEASE:
         ParameterError
             When ``target`` or ``target_channels`` do not occur, or (types x items)^2 does not fit in memory.
         """
-        require_events(log, "TypedEASE.fit")
+        log = events_of(data, "TypedEASE.fit")
         aim = self._targets(log)
         names, kind = _types(log, self.by)
         n, n_types = log.n_items, len(names)
@@ -157,9 +158,6 @@ class TypedEASE:
             by=self.by,
             input_half_life=self.input_half_life,
         )
-
-    def __getattr__(self, name: str) -> NoReturn:
-        explain_unfitted(self, name)
 
     def _targets(self, log: EventLog) -> np.ndarray:
         """Return which events are to be predicted, bool of shape (n,)."""
@@ -246,6 +244,7 @@ class TypedModel(Model):
     by: By
     input_half_life: Any
     _wide: Vocabulary = field(repr=False)
+    event_weights: Weights | None = None
 
     @classmethod
     def build(
@@ -265,18 +264,23 @@ class TypedModel(Model):
         if weights.shape != (len(types) * len(items), len(items)) or not 0 <= target < len(types):
             raise ParameterError(f"TypedModel: weights of shape {weights.shape} do not fit the types and items.")
         wide = Vocabulary(np.arange(len(weights), dtype=np.int64))
-        return cls(items, popularity, weights, types, target, by, input_half_life, wide)
+        return cls(items, popularity, weights, types, target, by, input_half_life, wide, _fading(input_half_life))
 
     def __repr__(self) -> str:
         return f"TypedModel({count_of(len(self.items), 'item')}, inputs: {', '.join(self.types)})"
 
-    def inputs(self, log: EventLog) -> Interactions:
-        """Return everybody's history as the model reads it: one layer per type, fading towards the end of the log.
+    def inputs(self, data: Any) -> Interactions:
+        """Return everybody's history as the model reads it: one layer per type, fading towards the end of the events.
 
         ``log.before(cut)`` ends at the cut. Events without an item are left out, and so are items the model does not
         know.
         """
+        log = events_of(data, "inputs")
         return typed_inputs(log, by=self.by, input_half_life=self.input_half_life).with_items(self.items)
+
+    def _events_read(self, log: EventLog) -> EventLog:
+        names, kind = _types(log, self.by)
+        return replace(log, channels=Vocabulary(np.array(names, object)), channel=kind)
 
     def _align(self, histories: Interactions) -> Interactions:
         """Return histories with one column per type and item, in the order of the weights' rows."""
@@ -347,9 +351,8 @@ def typed_inputs(log: EventLog, *, by: By = "event", input_half_life: Any = None
     """
     require_events(log, "typed_inputs")
     check_choice(by, "by", _BY)
-    steps, time_us = fading(input_half_life)
     names, kind = _types(log, by)
-    weights = Weights(step_half_life=steps, half_life=input_half_life if time_us is not None else None)
+    weights = _fading(input_half_life)
     amount = event_weights(log, weights, log.end_us)
     some = np.flatnonzero(log.item != NONE)
     return Interactions.from_cells(
@@ -362,6 +365,11 @@ def typed_inputs(log: EventLog, *, by: By = "event", input_half_life: Any = None
         channel=kind[some],
         at_us=log.end_us,
     )
+
+
+def _fading(input_half_life: Any) -> Weights:
+    steps, time_us = fading(input_half_life)
+    return Weights(step_half_life=steps, half_life=None if time_us is None else input_half_life)
 
 
 def _types(log: EventLog, by: By) -> tuple[tuple[str, ...], np.ndarray]:

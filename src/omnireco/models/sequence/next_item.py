@@ -4,19 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
-from typing import NoReturn
+from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
 
 from omnireco._core.checks import check_integer, check_known, check_names, check_number, shown
-from omnireco._core.compute import require_memory, row_blocks
+from omnireco._core.compute import Progress, require_memory, row_blocks
+from omnireco._core.contract import Estimator
 from omnireco._kernels.log.order import distinct
-from omnireco.data.events import EventLog, require_events
+from omnireco.data.events import EventLog
 from omnireco.data.vocabulary import NONE
 from omnireco.data.weights import Weights, check_names_of, event_targets, event_weights, person_steps
 from omnireco.errors import EmptyError, ParameterError
-from omnireco.models.base import explain_unfitted
+from omnireco.models.base import events_of
 from omnireco.models.matrix.linear import (
     BLOCK_ROWS,
     ItemModel,
@@ -30,8 +31,8 @@ from omnireco.models.matrix.linear import (
 __all__ = ["NextItem"]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class NextItem:
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
+class NextItem(Estimator):
     """Predict the next item from what came just before it, in closed form.
 
     EASE asks what goes together; this asks what follows. Every step of every person is an example: what they
@@ -44,8 +45,7 @@ class NextItem:
     regularization : float
         Ridge penalty on the weights, in units of squared cells.
     weights : Weights
-        What a past event counts, as input: by type, channel and ``step_half_life``. Ask the model with
-        histories made the same way: ``model.recommend(log.matrix(weights), k=10)``.
+        What a past event counts, as input: by type, channel and ``step_half_life``. The model is asked with the same.
     window : int
         Steps an example looks back.
     events : iterable of str, optional
@@ -76,7 +76,7 @@ class NextItem:
     ...     "user_id": [1, 1, 1, 2, 2, 3], "item_id": ["pan", "pot", "lid", "pan", "pot", "pan"],
     ...     "channel": "web", "event": "purchase", "timestamp": [*days, *days[:2], days[0]]}))
     >>> model = NextItem(regularization=1.0).fit(log)
-    >>> model.recommend(log.matrix(Weights(step_half_life=2)).rows([3]), k=1).to_frame()["item_id"].tolist()
+    >>> model.recommend(model.inputs(log).rows([3]), k=1).to_frame()["item_id"].tolist()
     ['pot']
     """
 
@@ -98,7 +98,7 @@ class NextItem:
         if self.memory is not None:
             check_number(self.memory, "memory", above=0)
 
-    def fit(self, log: EventLog) -> ItemModel:
+    def fit(self, data: Any, *, threads: int | None = None, progress: Progress = False) -> ItemModel:
         """Return the item-to-item model; ``weights[j, i]`` is what j in the past says of i next.
 
         Raises
@@ -108,7 +108,7 @@ class NextItem:
         ParameterError
             When items squared do not fit in memory, or ``events`` names a type that the log does not have.
         """
-        require_events(log, "NextItem.fit")
+        log = events_of(data, "NextItem.fit")
         check_names_of(self.weights, log.events.ids, log.channels.ids)
         past, following = self._examples(log)
         if not past.nnz or not following.nnz:
@@ -129,10 +129,7 @@ class NextItem:
         with_item = np.flatnonzero(log.item != NONE)
         pair = distinct(log.user[with_item].astype(np.int64) * log.n_items + log.item[with_item])
         popularity = np.bincount(pair % log.n_items, minlength=log.n_items).astype(np.float32)
-        return ItemModel(log.items, popularity, weights)
-
-    def __getattr__(self, name: str) -> NoReturn:
-        explain_unfitted(self, name)
+        return ItemModel(log.items, popularity, weights, self.weights)
 
     def _examples(self, log: EventLog) -> tuple[sp.csr_matrix, sp.csr_matrix]:
         """Return inputs Z and targets Y, each (steps of all people, n_items): row by row what came before, and next."""

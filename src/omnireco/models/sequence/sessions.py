@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, NoReturn
+from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
@@ -20,6 +20,8 @@ from omnireco._core.checks import (
     check_number,
     shown,
 )
+from omnireco._core.compute import Progress
+from omnireco._core.contract import Estimator
 from omnireco._kernels.log.order import distinct
 from omnireco._kernels.topk.exact import select, topk
 from omnireco.data.asof import histories_at
@@ -28,7 +30,7 @@ from omnireco.data.recommendations import Recommendations
 from omnireco.data.vocabulary import NONE
 from omnireco.data.weights import Weights, check_names_of
 from omnireco.errors import EmptyError, ParameterError, SchemaError
-from omnireco.models.base import Model, _Eligible, explain_unfitted, most_popular
+from omnireco.models.base import Model, _Eligible, events_of, most_popular
 from omnireco.models.matrix.factors import FactorModel
 from omnireco.models.matrix.neighbors import NeighborModel
 from omnireco.models.together.blend import all_scores
@@ -39,8 +41,8 @@ _FEW = 8  # ids that a vocabulary looks up one by one, at a hundredth of a colum
 _TINY = 1e-30  # an event that has faded is still a seen item
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SessionKNN:
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
+class SessionKNN(Estimator):
     """Recommend what people did in sessions like this one.
 
     Needs no identity and no long history: the last few clicks are compared with sessions of everybody, the most similar
@@ -55,8 +57,7 @@ class SessionKNN:
     half_life : str or timedelta, optional
         In what time a session's voice halves.
     weights : Weights
-        How the asking session is weighed: the latest counts most. Ask the model with histories made the same way:
-        ``model.recommend(session_log.matrix(weights), k=10)``.
+        How the history of those who ask is weighed: the latest counts most.
     shrinkage : float
         Pulls similarities that rest on few items towards zero.
 
@@ -78,7 +79,7 @@ class SessionKNN:
     >>> log = EventLog.from_frame(pd.DataFrame({"user_id": [1, 1, 2], "item_id": ["pan", "lid", "pan"],
     ...                                         "channel": "web", "event": "view", "timestamp": times}))
     >>> model = SessionKNN().fit(log)
-    >>> model.recommend(log.matrix().rows([2]), k=1).to_frame()["item_id"].tolist()
+    >>> model.recommend(model.inputs(log).rows([2]), k=1).to_frame()["item_id"].tolist()
     ['lid']
     """
 
@@ -99,7 +100,7 @@ class SessionKNN:
             )
         check_number(self.shrinkage, "shrinkage", low=0)
 
-    def fit(self, log: EventLog) -> NeighborModel:
+    def fit(self, data: Any, *, threads: int | None = None, progress: Progress = False) -> NeighborModel:
         """Return the model; it keeps the sessions without their people.
 
         Raises
@@ -107,7 +108,7 @@ class SessionKNN:
         EmptyError
             When no event has an item.
         """
-        require_events(log, "SessionKNN.fit")
+        log = events_of(data, "SessionKNN.fit")
         check_names_of(self.weights, log.events.ids, log.channels.ids)
         rows = np.flatnonzero(log.item != NONE)
         if not rows.size:
@@ -126,10 +127,9 @@ class SessionKNN:
         sessions.data[:] = np.repeat(voice, np.diff(sessions.indptr)).astype(np.float32)
         pair = distinct(who.astype(np.int64) * log.n_items + item)
         popularity = np.bincount(pair % log.n_items, minlength=log.n_items).astype(np.float32)
-        return NeighborModel(log.items, popularity, sessions, self.neighbors, "cosine", float(self.shrinkage), None)
-
-    def __getattr__(self, name: str) -> NoReturn:
-        explain_unfitted(self, name)
+        return NeighborModel(
+            log.items, popularity, sessions, self.neighbors, "cosine", float(self.shrinkage), None, self.weights
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -4,20 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal, NoReturn
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import scipy.sparse as sp
 
 from omnireco._core.checks import check_choice, check_mapping, check_number, count_of, shown
-from omnireco._core.compute import row_blocks
+from omnireco._core.compute import Progress, row_blocks
+from omnireco._core.contract import Estimator
 from omnireco._core.frozen import ReadOnly
 from omnireco._kernels.topk.exact import select
 from omnireco.data.interactions import Interactions
 from omnireco.data.recommendations import to_float32
 from omnireco.data.vocabulary import Vocabulary
+from omnireco.data.weights import Weights, agree
 from omnireco.errors import ParameterError
-from omnireco.models.base import Model, explain_unfitted, require_interactions
+from omnireco.models.base import Model, require_interactions
 from omnireco.models.matrix.linear import ItemModel
 
 __all__ = ["Blend", "BlendModel"]
@@ -27,8 +29,8 @@ _SCALES = ("none", "deviation", "rank")
 _RANK_OFFSET = 60.0  # Cormack et al.; keeps the very first ranks from deciding alone
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Blend:
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
+class Blend(Estimator):
     """Fit several models on the same matrix and add up their scores.
 
     Models err in different ways; a sum of two good ones is often better than the best of them. Choose the
@@ -79,14 +81,20 @@ class Blend:
             object.__setattr__(self, "weights", ReadOnly(_check_weights(self.weights, self.models)))
         check_choice(self.scale, "scale", _SCALES)
 
-    def fit(self, x: Interactions) -> BlendModel:
-        """Return the blend of the fitted models."""
-        x = require_interactions(x, "Blend.fit", targets=True)
-        fitted = {name: estimator.fit(x) for name, estimator in self.models.items()}
-        return BlendModel.of(fitted, weights=self.weights, scale=self.scale)
+    def fit(self, data: Any, *, threads: int | None = None, progress: Progress = False) -> BlendModel:
+        """Return the blend of the fitted models.
 
-    def __getattr__(self, name: str) -> NoReturn:
-        explain_unfitted(self, name)
+        Parameters
+        ----------
+        data : Dataset, EventLog, EventScan or Interactions
+            Handed to every estimator, which weighs events by weights of its own.
+        threads, progress : optional
+            Handed to every estimator.
+        """
+        if isinstance(data, Interactions):
+            data = require_interactions(data, "Blend.fit", targets=True)
+        fitted = {name: one.fit(data, threads=threads, progress=progress) for name, one in self.models.items()}
+        return BlendModel.of(fitted, weights=self.weights, scale=self.scale)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -146,6 +154,12 @@ class BlendModel(Model):
             tuple(factor.get(name, 1.0) for name in models),
             scale,
         )
+
+    @property
+    def event_weights(self) -> Weights | None:  # type: ignore[override]
+        """What all members are asked with; None where they differ."""
+        first = self.models[0].event_weights
+        return first if all(agree(first, model.event_weights) for model in self.models) else None
 
     def __repr__(self) -> str:
         parts = ", ".join(f"{name} x {weight:g}" for name, weight in zip(self.names, self.weights, strict=True))

@@ -2,24 +2,27 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Mapping
-from dataclasses import KW_ONLY, dataclass, field, replace
-from typing import Any, ClassVar, Literal, NoReturn
+from dataclasses import dataclass, field, replace
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import scipy.sparse as sp
 
 from omnireco._core.checks import check_choice, check_kind, check_known, check_number, count_of, shown
 from omnireco._core.compute import Progress, one_blas_thread, row_blocks
+from omnireco._core.contract import Estimator
 from omnireco._core.frozen import ReadOnly
 from omnireco._core.sound import numbers
 from omnireco._kernels.topk.exact import ItemIndex, select, topk
+from omnireco.data.dataset import matrix_of
 from omnireco.data.interactions import Interactions
 from omnireco.data.recommendations import Recommendations, to_float32
+from omnireco.data.requests import Requests
 from omnireco.data.vocabulary import Vocabulary
+from omnireco.data.weights import Weights
 from omnireco.errors import EmptyError, ParameterError
-from omnireco.models.base import Model, explain_unfitted, require_interactions
+from omnireco.models.base import Model, _Eligible, require_interactions
 from omnireco.models.matrix.factors import ALS, FactorModel
 from omnireco.models.together.blend import all_scores
 
@@ -28,8 +31,8 @@ __all__ = ["ChannelModel", "CrossChannel", "join_channels"]
 Saturation = Literal["none", "log", "binary"]
 
 
-@dataclass(frozen=True, slots=True)
-class CrossChannel:
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
+class CrossChannel(Estimator):
     """Learn one taste per person from all channels, and what is special about each channel.
 
     People look for the same things everywhere, so the factors are shared: what somebody does in the app places them
@@ -73,13 +76,12 @@ class CrossChannel:
     >>> x = Interactions.from_frame(pd.DataFrame({
     ...     "user_id": [1, 1, 2, 2, 3, 4], "item_id": ["tea", "cup", "tea", "cup", "tea", "cup"],
     ...     "channel": ["web", "store", "web", "store", "web", "store"]}))
-    >>> model = CrossChannel(ALS(factors=2), lift=2.0, prior=1.0).fit(x)
-    >>> model.recommend(x.rows([1]), k=1, channel="store", exclude_seen=False).to_frame()["item_id"].tolist()
+    >>> model = CrossChannel(estimator=ALS(factors=2), lift=2.0, prior=1.0).fit(x)
+    >>> model.on("store").recommend(x.rows([1]), k=1, exclude_seen=False).to_frame()["item_id"].tolist()
     ['cup']
     """
 
     estimator: Any = field(default_factory=ALS)
-    _: KW_ONLY
     weights: Mapping[str, float] | None = None
     saturation: Saturation = "log"
     lift: float = 0.25
@@ -89,7 +91,7 @@ class CrossChannel:
     def __post_init__(self) -> None:
         if not hasattr(type(self.estimator), "fit") or isinstance(self.estimator, Model):
             raise ParameterError(
-                f"CrossChannel takes an estimator, such as CrossChannel(ALS(factors=64)). Got {shown(self.estimator)}."
+                f"CrossChannel takes an estimator, such as CrossChannel(estimator=ALS(factors=64)). Got {shown(self.estimator)}."
             )
         object.__setattr__(self, "weights", _check_weights(self.weights))
         check_choice(self.saturation, "saturation", ("none", "log", "binary"))
@@ -97,29 +99,30 @@ class CrossChannel:
         check_number(self.prior, "prior", above=0)
         check_choice(self.missing, "missing", ("raise", "ignore"))
 
-    def fit(self, x: Interactions, *, threads: int | None = None, progress: Progress = False) -> ChannelModel:
+    def fit(self, data: Any, *, threads: int | None = None, progress: Progress = False) -> ChannelModel:
         """Return the model of all channels; ``model.on("app")`` ranks for one of them.
 
         Parameters
         ----------
-        x : Interactions
-            With one layer per channel, as ``log.matrix`` makes it.
+        data : Dataset, EventLog, EventScan or Interactions
+            Events are weighed by the ``weights`` of the estimator. A matrix has one layer per channel, as
+            ``log.matrix`` makes it.
         threads, progress : optional
-            Passed to the estimator, where its ``fit`` takes them.
+            Handed to the estimator.
 
         Raises
         ------
         EmptyError
             When the joined matrix has no cells.
         """
+        weighed = getattr(self.estimator, "weights", None)
+        x = matrix_of(data, weighed if isinstance(weighed, Weights) else None, "CrossChannel.fit")
         x = require_interactions(x, "CrossChannel.fit", targets=True)
         check_known(self.weights or (), x.layers, "CrossChannel: weights", missing=self.missing)
         joined = join_channels(x, weights=self.weights, saturation=self.saturation, missing="ignore")
         if not joined.nnz:
             raise EmptyError("CrossChannel.fit: what speaks for and against every item cancels out. Check the weights.")
-        takes = inspect.signature(self.estimator.fit).parameters
-        options = {"threads": threads, "progress": progress}
-        base = self.estimator.fit(joined, **{name: value for name, value in options.items() if name in takes})
+        base = self.estimator.fit(joined, threads=threads, progress=progress)
         wanted = x.without_targets().layers.values()
         people = np.stack([np.asarray((layer > 0).sum(axis=0), np.float64).ravel() for layer in wanted])
         return ChannelModel.build(
@@ -131,9 +134,6 @@ class CrossChannel:
             weights=self.weights,
             saturation=self.saturation,
         )
-
-    def __getattr__(self, name: str) -> NoReturn:
-        explain_unfitted(self, name)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -206,6 +206,11 @@ class ChannelModel(Model):
         on = "" if self.channel is None else f", on {self.channel!r}"
         return f"ChannelModel({count_of(len(self.items), 'item')}, {told}{on}, {type(self.base).__name__})"
 
+    @property
+    def event_weights(self) -> Weights | None:  # type: ignore[override]
+        """What the model is asked with: as its base."""
+        return self.base.event_weights
+
     def on(self, channel: str | None) -> ChannelModel:
         """Return the model that ranks for one channel (None: for all alike); the factors are the same.
 
@@ -229,30 +234,46 @@ class ChannelModel(Model):
 
     def recommend(
         self,
-        histories: Interactions,
+        requests: Requests | Interactions,
         *,
         k: int,
-        exclude_seen: bool = True,
         eligible: Any = None,
+        exclude: Any = None,
+        exclude_seen: bool = True,
         threads: int | None = None,
         progress: Progress = False,
-        channel: str | None = None,
     ) -> Recommendations:
-        """Rank items for people, for one channel or for all alike.
+        """Rank items for those who ask, each on the channel of the request.
 
         Parameters
         ----------
-        histories : Interactions
-            With one layer per channel. A channel the model has not met counts with weight 1.
-        k, exclude_seen, eligible, threads, progress
+        requests : Requests or Interactions
+            ``data.requests(channel="store")`` is answered for the shop, each request for its own channel; without
+            one, for all channels alike or for that of ``model.on(channel)``. Histories, with one layer per channel, say
+            nothing of where the answer is shown. A channel the model has not met counts with weight 1 in a history.
+        k, eligible, exclude, exclude_seen, threads, progress
             As in :meth:`Model.recommend`. Seen is what was seen on any channel.
-        channel : str, optional
-            Where the list is shown; the same as ``model.on(channel).recommend(histories, k=k)``.
+
+        Raises
+        ------
+        ParameterError
+            When a request is on a channel that the model has not met.
         """
-        model = self if channel is None else self.on(channel)
-        return Model.recommend(
-            model, histories, k=k, exclude_seen=exclude_seen, eligible=eligible, threads=threads, progress=progress
-        )
+        rules: dict[str, Any] = {"k": k, "exclude": exclude, "exclude_seen": exclude_seen, "threads": threads}
+        if not isinstance(requests, Requests) or "channel" not in requests.labels or not len(requests):
+            return Model.recommend(self, requests, eligible=eligible, progress=progress, **rules)
+        known, code = requests.labels["channel"]
+        allowed = _Eligible.read(eligible, self.items, len(requests))
+        parts, order = [], []
+        for channel in np.unique(code):
+            rows = np.flatnonzero(code == channel)
+            model = self if channel < 0 else self.on(str(known.ids[channel]))
+            rules["eligible"] = allowed.spoken(rows)
+            parts.append(Model.recommend(model, requests.take(rows), progress=progress, **rules))
+            order.append(rows)
+        back = np.argsort(np.concatenate(order), kind="stable")
+        codes, scores = (np.concatenate([getattr(part, name) for part in parts])[back] for name in ("codes", "scores"))
+        return Recommendations(requests.ids, self.items, codes, scores, requests.key)
 
     def joined(self, histories: Interactions) -> Interactions:
         """Return histories as the base reads them, cells of all channels added up: ``model.base.recommend(...)``."""

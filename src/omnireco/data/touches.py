@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
 from omnireco._core.checks import check_known, count_of
+from omnireco._core.sound import sound_labels
+from omnireco.data.clock import local_us
 from omnireco.data.messages import NEVER
-from omnireco.data.vocabulary import Vocabulary
+from omnireco.data.requests import label_of
+from omnireco.data.vocabulary import NONE, Vocabulary, match
 
-__all__ = ["Past", "Rows", "Touches"]
+__all__ = ["Past", "Touches"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -55,6 +58,17 @@ class Touches:
     named : tuple of str
         Every channel that a rule may name: those of the touches in the order of their codes, then further ones of the
         audience and the message log. Those of the touches alone by default.
+    labels : mapping of str to (Vocabulary, int32 array of shape (n,))
+        What else is known of each touch, such as ``creative_id``; -1 where it is not known.
+
+    Examples
+    --------
+    >>> import omnireco as om
+    >>> world = om.simulate(n_users=60, n_items=20, days=60, seed=1)
+    >>> data = om.Dataset(om.EventLog.from_frame(world.events), messages=om.MessageLog.from_frame(world.messages),
+    ...                   audience=om.Audience.from_frame(world.users))
+    >>> Touches.of(data, data.users.ids[:3], channel="email", at="2025-03-10T18:00:00Z")
+    Touches(3 touches, 3 users, 1 channel)
     """
 
     users: Vocabulary
@@ -69,11 +83,54 @@ class Touches:
     reachable: np.ndarray
     past: Past
     named: tuple[str, ...] = ()
+    labels: Mapping[str, tuple[Vocabulary, np.ndarray]] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, data: Any, users: Any, *, channel: Any, at: Any, items: Any = None, creatives: Any = None) -> Touches:
+        """Return messages that could be sent to people of a Dataset, to ask models for their probability.
+
+        Parameters
+        ----------
+        data : Dataset
+        users : array-like of ids, shape (n,)
+            Somebody may be named more than once.
+        channel : str or array-like of str
+            For all, or per touch.
+        at : datetime, date or str, or array of them
+            The instant of sending, for all or per touch.
+        items, creatives : id or array-like of ids, optional
+            For all, or per touch.
+
+        Returns
+        -------
+        Touches
+            Nobody in them counts as having consented: what may be sent is decided by :func:`omnireco.candidates` alone.
+
+        Raises
+        ------
+        UnknownIdError
+            When no part of the data knows a person.
+        """
+        asked = data.requests(users, at=at, channel=channel)
+        n = len(asked)
+        known, code = asked.labels["channel"]
+        goods = label_of(items, n, "items")
+        local = np.full(n, NEVER)
+        if data.audience is not None:
+            row = match(data.audience.users, asked.users, ("the audience", "the touches"))[asked.user]
+            zone = np.append(data.audience.zone, np.int32(NONE))[row]
+            local = local_us(asked.at, zone, data.audience.zones)
+        nobody = Past(np.empty(0, np.int32), np.empty(0, np.int32), np.empty(0, np.int64))
+        never = np.zeros(n, np.bool_)
+        labels = {} if creatives is None else {"creative_id": label_of(creatives, n, "creatives")}
+        parts = (asked.user, goods[1], code, asked.at, local, never, never)
+        return cls(asked.users, goods[0], known, *parts, nobody, labels=labels)
 
     def __post_init__(self) -> None:
         if not self.named:
             object.__setattr__(self, "named", tuple(map(str, self.channels.ids)))
         _lock(self, "user", "item", "channel", "send_at", "local_at", "consent", "reachable")
+        object.__setattr__(self, "labels", sound_labels(self.labels, int(self.user.size), "Touches"))
 
     def __len__(self) -> int:
         return int(self.user.size)
@@ -119,6 +176,7 @@ class Touches:
             self.reachable[rows],
             self.past,
             self.named,
+            {name: (known, codes[rows]) for name, (known, codes) in self.labels.items()},
         )
 
     def _is_on(self, codes: np.ndarray, channels: Sequence[str] | None, where: str, missing: str) -> np.ndarray:
@@ -129,35 +187,6 @@ class Touches:
         wanted = np.zeros(len(self.named) + 1, np.bool_)  # the last stands for -1
         wanted[[code for code, name in enumerate(self.named) if name in channels]] = True
         return wanted[codes]
-
-
-@dataclass(frozen=True, slots=True, eq=False, repr=False)
-class Rows:
-    """Rows of a packing problem: for each row, the weights of its sent touches may not exceed its limit.
-
-    Parameters
-    ----------
-    row, touch : int64 arrays, shape (n_entries,)
-        Entry ``i`` says that touch ``touch[i]`` uses row ``row[i]``.
-    weight : float64 array, shape (n_entries,)
-        How much of the row it uses; 0 or more.
-    limit : float64 array, shape (n_rows,)
-        0 or more.
-    labels : tuple of str, shape (n_rows,), optional
-        What to call each row in ``Plan.prices``. None for rows of single people, which are summed up there.
-    unit : float, default 1.0
-        What one unit of weight is to the reader: 0.01 where a send weighs 1 and costs a cent.
-    """
-
-    row: np.ndarray
-    touch: np.ndarray
-    weight: np.ndarray
-    limit: np.ndarray
-    labels: tuple[str, ...] | None = None
-    unit: float = 1.0
-
-    def __repr__(self) -> str:
-        return f"Rows({count_of(self.limit.size, 'row')}, {count_of(self.row.size, 'entry', 'entries')})"
 
 
 def _lock(holder: Any, *names: str) -> None:

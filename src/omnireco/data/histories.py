@@ -1,0 +1,144 @@
+"""Histories of those who ask: what each person had done before the instant of the request."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import scipy.sparse as sp
+
+from omnireco.data.asof import histories_at
+from omnireco.data.events import EventLog
+from omnireco.data.interactions import Interactions
+from omnireco.data.requests import Requests
+from omnireco.data.vocabulary import NONE, Vocabulary
+from omnireco.data.weights import Weights
+from omnireco.errors import SchemaError
+
+__all__ = ["histories_of"]
+
+
+def histories_of(
+    requests: Requests,
+    weights: Weights,
+    items: Vocabulary,
+    where: str,
+    read: Callable[[EventLog], EventLog] = lambda log: log,
+) -> Interactions:
+    """Return one history per request, over the items of a model.
+
+    Parameters
+    ----------
+    requests : Requests
+        Of a Dataset: ``data.requests()``, or ``requests.on(data)``.
+    weights : Weights
+        What the model is asked with.
+    items : Vocabulary
+        Of the model; items that it does not know are left out.
+    where : str
+        Begins an error.
+    read : callable
+        Turns the events into those that histories are made of.
+
+    Returns
+    -------
+    Interactions
+        Row r belongs to request r; only what happened strictly before its instant counts, decayed to it. Items that
+        lie in the basket (``given``) are added with a weight of 1.
+
+    Notes
+    -----
+    Everybody who asks at the end of the Dataset shares one matrix; other instants are read event by event. A row
+    depends on its own request only.
+    """
+    data = requests.data
+    if data is None:
+        raise SchemaError(
+            f"{where}: these requests do not know whose pasts to read. Ask with data.requests(...), or "
+            "requests.on(data) where data is an om.Dataset."
+        )
+    log = read(data.part("events", where))
+    person = np.append(log.users.codes(requests.users.ids, missing="none"), np.int32(NONE))[requests.user]
+    decays = weights.half_life is not None
+    now = requests.at == data.end_us if decays else requests.at >= data.end_us
+    if now.all():
+        found = _rows(log.matrix(weights, at=data.end).with_items(items), person, requests.ids)
+    elif not now.any():
+        found = _named(
+            histories_at(log, weights, person, requests.at, layers=True).with_items(items), requests.ids, weights
+        )
+    else:
+        late, early = np.flatnonzero(now), np.flatnonzero(~now)
+        some = Vocabulary(np.arange(late.size))
+        shared = _rows(log.matrix(weights, at=data.end).with_items(items), person[late], some)
+        own = histories_at(log, weights, person[early], requests.at[early], layers=True).with_items(items)
+        found = _woven(shared, own, np.argsort(np.r_[late, early], kind="stable"), requests.ids, weights)
+    return found if requests.given is None else _with_baskets(found, requests.given.matrix(items, "given="))
+
+
+def _rows(x: Interactions, person: np.ndarray, ids: Vocabulary) -> Interactions:
+    """Return rows of a matrix by code, under other names; -1 is an empty row."""
+    if person.size == x.n_users and (person == np.arange(x.n_users)).all():
+        return x if ids is x.users else replace(x, users=ids)
+    rows = np.where(person == NONE, x.n_users, person)
+
+    def taken(matrix: sp.csr_matrix) -> sp.csr_matrix:
+        wide = sp.csr_matrix(
+            (matrix.data, matrix.indices, np.append(matrix.indptr, matrix.indptr[-1])),
+            (matrix.shape[0] + 1, matrix.shape[1]),
+        )
+        return wide[rows]
+
+    return _made(x, ids, taken)
+
+
+def _named(x: Interactions, ids: Vocabulary, weights: Weights) -> Interactions:
+    return replace(x, users=ids, weights=weights)
+
+
+def _woven(
+    one: Interactions, other: Interactions, order: np.ndarray, ids: Vocabulary, weights: Weights
+) -> Interactions:
+    """Return the rows of two matrices over the same items, in another order."""
+
+    def both(first: Any, second: Any) -> sp.csr_matrix:
+        empty = [sp.csr_matrix(x.shape, dtype=np.float32) for x in (one, other)]
+        parts = [part if part is not None else none for part, none in zip((first, second), empty, strict=True)]
+        return sp.vstack(parts, format="csr")[order]
+
+    names = dict.fromkeys([*one.layers, *other.layers])
+    layers = {name: both(one.layers.get(name), other.layers.get(name)) for name in names}
+    return Interactions(ids, one.items, both(one.csr, other.csr), layers, one.at_us, None, weights)
+
+
+def _made(x: Interactions, ids: Vocabulary, taken: Any) -> Interactions:
+    csr = taken(x.csr)
+    layers = {name: csr if layer is x.csr else taken(layer) for name, layer in x.layers.items()}
+    return Interactions(ids, x.items, csr, layers, x.at_us, None if x.targets is None else taken(x.targets), x.weights)
+
+
+def _with_baskets(x: Interactions, baskets: sp.csr_matrix) -> Interactions:
+    """Return histories with baskets added, a weight of 1 per item; a basket says that an item is wanted."""
+    if not baskets.nnz:
+        return x
+    csr = sp.csr_matrix(x.csr + baskets)
+    csr.sort_indices()
+    layers = dict(x.layers)
+    name = "basket" if len(layers) > 1 or "basket" in layers else next(iter(layers))
+    held = layers.get(name)
+    layers[name] = (
+        csr if len(layers) == 1 and name in layers else sp.csr_matrix(baskets if held is None else held + baskets)
+    )
+    targets = x.targets
+    if targets is not None:
+        pattern = sp.csr_matrix((np.ones_like(csr.data), csr.indices, csr.indptr), csr.shape)
+        aim = sp.csr_matrix(
+            (targets.data + 2.0, targets.indices, targets.indptr), targets.shape
+        )  # no stored zero is lost
+        wanted = (pattern - pattern.multiply(aim > 0)) * 3.0  # cells that only the basket has: target 1
+        targets = sp.csr_matrix(aim + wanted)
+        targets.sort_indices()
+        targets.data = targets.data - 2.0
+    return Interactions(x.users, x.items, csr, layers, x.at_us, targets, x.weights)
