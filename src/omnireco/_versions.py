@@ -39,7 +39,7 @@ def show_versions() -> None:
     """
     found = versions()
     width = max(map(len, found))
-    print("\n".join(f"{name:<{width}}  {text}" for name, text in found.items()))
+    print("\n".join(f"{name:<{width}}  {text}" for name, text in found.items()))  # noqa: T201
 
 
 def _version(name: str) -> str:

@@ -59,7 +59,7 @@ class ForgivingCache(FunctionCache):
             found = super().load_overload(sig, target_context)
             if found is None or tuple(found.signature.args) == tuple(sig):
                 return found
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - whatever a damaged pickle raises
             _log.warning("compiled code of %s cannot be read (%s): compiling again", self._name, type(error).__name__)
         self._start_again()
         return None
@@ -68,7 +68,7 @@ class ForgivingCache(FunctionCache):
         """Keep compiled code where that is possible."""
         try:
             super().save_overload(sig, data)
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - a full disk, a folder that is gone, an index that is damaged
             _log.warning("compiled code of %s cannot be kept (%s)", self._name, type(error).__name__)
 
     def _start_again(self) -> None:

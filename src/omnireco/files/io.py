@@ -19,7 +19,7 @@ from typing import Any
 from omnireco._core.checks import shown
 from omnireco.errors import OmnirecoError, ParameterError, StorageError
 from omnireco.files.archive import Damaged, read, write
-from omnireco.files.archive import checksum as _checksum
+from omnireco.files.archive import checksum as _checksum  # noqa: F401 - tests write hostile files with it
 from omnireco.files.kinds import form_named, form_of
 from omnireco.files.parts import Scope
 from omnireco.files.place import open_regular, replaced

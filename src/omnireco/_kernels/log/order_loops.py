@@ -18,7 +18,7 @@ FEW = 48  # rows of one instant that are sorted by insertion; more go to a lexso
 @compiled
 def is_ascending(at):
     """Return whether times never fall."""
-    for i in range(1, at.size):
+    for i in range(1, at.size):  # noqa: SIM110  numba knows no all()
         if at[i] < at[i - 1]:
             return False
     return True
