@@ -15,9 +15,9 @@ from hypothesis import strategies as st
 from scipy import sparse
 from threadpoolctl import threadpool_info
 
+from omnireco._kernels.topk import exact as engine
 from omnireco._kernels.topk import tier_numpy as _topk_numpy
 from omnireco._kernels.topk.inputs import as_rules, frozen
-from omnireco.models import topk as engine
 
 TIERS = engine._available()
 
@@ -251,7 +251,7 @@ def test_histories_times_weights(tier):
 
 READ_ONLY = """
 import numpy as np
-from omnireco.models import topk as engine
+from omnireco._kernels.topk import exact as engine
 answers = [engine._topk(np.ones((2, 3)), np.eye(3), 2, None, None, None, 1, "numba")[0].tolist()]
 print(answers)
 """
