@@ -261,10 +261,10 @@ def test_a_disk_that_cannot_be_written_only_costs_the_cache(tmp_path):
     """Without any folder to cache in, numba refuses to decorate: the kernels must do without."""
     blocked = tmp_path / "a-file"
     blocked.write_text("not a folder")
-    package = Path(engine.__file__).parents[2]
+    package = Path(engine.__file__).parents[3]
     copy = tmp_path / "copy"
     shutil.copytree(package, copy, ignore=shutil.ignore_patterns("__pycache__", "*.nb?"))
-    (copy / "omnireco" / "models" / "__pycache__").write_text("in the way of the cache folder")
+    (copy / "omnireco" / "_kernels" / "topk" / "__pycache__").write_text("in the way of the cache folder")
     environment = os.environ | {
         "PYTHONPATH": str(copy),
         "PYTHONDONTWRITEBYTECODE": "1",
