@@ -7,8 +7,8 @@ import numpy as np
 from omnireco._core.checks import check_kind
 from omnireco.data.audience import Audience
 from omnireco.data.clock import hour_of_week
-from omnireco.data.events import EventLog
 from omnireco.data.frames.zone_names import one_name_each
+from omnireco.data.shapes import Events
 from omnireco.data.vocabulary import NONE, match
 
 __all__ = ["local_hours", "offset_minutes"]
@@ -17,7 +17,7 @@ _HOUR = 3_600_000_000
 _MINUTE = 60_000_000
 
 
-def local_hours(log: EventLog, audience: Audience, rows: np.ndarray, *, earlier_us: int = 0) -> np.ndarray:
+def local_hours(log: Events, audience: Audience, rows: np.ndarray, *, earlier_us: int = 0) -> np.ndarray:
     """Return the local hour of the week of some events of a log, int32; -1 where the clock is not known.
 
     The clock is the event's own where the log keeps one (``context=["utc_offset_min"]``, minutes east of UTC, or
