@@ -25,6 +25,7 @@ from omnireco import (
     timing,
     worlds,
 )
+from omnireco._version import __version__
 from omnireco._versions import show_versions
 from omnireco.choices import LinearBandit
 from omnireco.data import (
@@ -45,19 +46,17 @@ from omnireco.planning import Budget, Capacity, FrequencyCap, QuietHours, candid
 from omnireco.timing import SendTime
 from omnireco.worlds import simulate
 
-__version__ = "0.1.0"
-
 logging.getLogger(__name__).addHandler(logging.NullHandler())
 
 __all__ = [
     "ALS",
+    "EASE",
     "Audience",
     "Blend",
     "Budget",
     "BuyAgain",
     "Capacity",
     "Catalog",
-    "EASE",
     "EventLog",
     "FrequencyCap",
     "Interactions",

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 import omnireco as om
 from omnireco._core import compute as _compute
 from omnireco._kernels.log.cells import Coded, sum_cells
-from omnireco.data import EventLog, Weights, cells, order, strings, vocabulary
+from omnireco._kernels.log import cells, order, strings
+from omnireco.data import EventLog, Weights, vocabulary
 from omnireco.errors import SchemaError
 
 quick = settings(max_examples=25, deadline=None)

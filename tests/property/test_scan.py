@@ -12,7 +12,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import omnireco as om
-from omnireco.data import cells, parquet, scan
+from omnireco._kernels.log import cells
+from omnireco.data.large import parquet, scan
 from omnireco.errors import IdKindError, ParameterError, SchemaError, StorageError
 
 quick = settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])

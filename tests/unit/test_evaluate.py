@@ -11,7 +11,7 @@ from scipy.sparse import csr_matrix
 import omnireco as om
 from omnireco._kernels.bootstrap import chance_of_sign, percentile_interval, resampled_means
 from omnireco.errors import EmptyError, ParameterError, SchemaError
-from omnireco.evaluation.evaluate import find_hits
+from omnireco.evaluation.hits import find_hits
 
 LISTS = pd.DataFrame(
     [

@@ -24,7 +24,16 @@ from omnireco.data.frames.columns import decode_optional, instants_to_pandas, op
 from omnireco.data.messages import NEVER
 from omnireco.data.vocabulary import NONE, Vocabulary, match
 from omnireco.errors import DataWarning, ParameterError, SchemaError
-from omnireco.planning.inputs import check_channels, check_given, check_rules, check_verb, gap_rule, sources_of
+from omnireco.planning.inputs import (
+    allowed,
+    check_channels,
+    check_given,
+    check_rules,
+    check_verb,
+    gap_rule,
+    sources_of,
+)
+from omnireco.planning.joining import joined
 from omnireco.planning.rules import Consent, Constraint, Eligibility, OncePerItem, Reachable
 from omnireco.planning.sources import (
     FORBIDDEN,
@@ -252,9 +261,7 @@ class Candidates:
         >>> om.planning.Candidates.concat([a, b]), om.planning.Candidates.concat([a, b]).implied
         (Candidates(2 touches, 1 user, 1 item, 2 channels), (OncePerItem(),))
         """
-        from omnireco.planning.joining import concat
-
-        return concat(parts)
+        return in_order(*joined(_check_parts(parts)))
 
     def __len__(self) -> int:
         return len(self.touches)
@@ -525,6 +532,22 @@ def check_complete(found: Candidates, where: str) -> None:
         )
 
 
+def _check_parts(sets: Any) -> tuple[Candidates, ...]:
+    fix = "Write om.planning.Candidates.concat([a, b])."
+    if isinstance(sets, (Candidates, str, bytes)) or not isinstance(sets, Iterable):
+        raise ParameterError(f"Candidates.concat takes a list of Candidates. Got {type(sets).__name__}. {fix}")
+    parts = tuple(sets)
+    for part in parts:
+        if isinstance(part, Candidates):
+            check_complete(part, "Candidates.concat")
+    wrong = [type(part).__name__ for part in parts if not isinstance(part, Candidates)]
+    if wrong or not parts:
+        raise ParameterError(
+            f"Candidates.concat takes Candidates, one or more. Got {wrong[0] if wrong else 'none'}. {fix}"
+        )
+    return parts
+
+
 def touch_frame(found: Candidates, rows: np.ndarray, **more: np.ndarray) -> pd.DataFrame:
     """Return some touches as a pandas frame, in the order of ``rows``, with further columns at the end."""
     import pandas as pd
@@ -582,21 +605,6 @@ def _best_slots(value: np.ndarray, day: np.ndarray, keep: int) -> np.ndarray:
     mask = np.zeros(value.shape, np.bool_)
     np.put_along_axis(mask, np.take_along_axis(order, first, axis=1), True, axis=1)
     return mask & ~np.isneginf(value)
-
-
-def allowed(touches: Touches, rules: Iterable[Eligibility], left_out: dict[str, int]) -> np.ndarray:
-    """Return the positions that pass every rule, and count what each took away."""
-    kept = np.arange(len(touches))
-    for rule in rules:
-        mask = np.asarray(rule.mask(touches))
-        if mask.dtype != np.bool_ or mask.shape != (len(touches),):
-            raise ParameterError(
-                f"{rule.name}.mask must return one bool per touch, shape ({len(touches)},). "
-                f"Got {mask.dtype} of shape {mask.shape}. Compare arrays of the touches: touches.channel == 0."
-            )
-        left_out[rule.name] = left_out.get(rule.name, 0) + int((~mask).sum())
-        kept, touches = kept[mask], touches.take(mask)
-    return kept
 
 
 def _refuse_blind(rules: Iterable[Eligibility], where: str) -> None:

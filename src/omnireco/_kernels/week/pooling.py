@@ -12,10 +12,10 @@ from dataclasses import dataclass
 import numpy as np
 
 __all__ = [
-    "NOT_COUNTED",
     "DEFAULT",
     "EVEN",
     "EVIDENCE",
+    "NOT_COUNTED",
     "PART_HOURS",
     "WEEK",
     "Base",
