@@ -10,6 +10,7 @@ from typing import Any, Literal, TypeVar
 import numpy as np
 
 from omnireco._core.checks import check_choice, check_known, from_microseconds, name_rows
+from omnireco._core.units import DAY_US
 from omnireco._demo import cells
 from omnireco._demo.files import is_text
 from omnireco._demo.tables import COLUMNS, NEEDED, Asked, Opened, Rows, open_file, read_rows
@@ -28,7 +29,7 @@ from omnireco.worlds.datasets import PROVENANCE, complete_journey
 __all__ = ["Inputs", "read_folder", "read_journey"]
 
 ENDINGS = (".parquet", ".csv", ".csv.gz")
-_1971_US = 365 * 86_400_000_000
+_1971_US = 365 * DAY_US
 _Noun = TypeVar("_Noun")
 
 # Nobody is offered these by a demo that knows nobody's age or health.

@@ -22,6 +22,7 @@ from omnireco._core.checks import (
     from_microseconds,
 )
 from omnireco._core.sound import Sound, keep, keep_given, numbers, places, sound_labels
+from omnireco._core.units import WEEK
 from omnireco._kernels.log.order import distinct, taken, time_order
 from omnireco.data.frames.columns import decode_optional, instants_to_pandas, open_frame
 from omnireco.data.frames.dates import dates_among
@@ -638,7 +639,7 @@ class EventLog:
         >>> log.by_hour(audience, per="day").n_items
         24
         """
-        hours = {"week": 168, "day": 24}[check_choice(per, "per", ("week", "day"))]
+        hours = {"week": WEEK, "day": 24}[check_choice(per, "per", ("week", "day"))]
         weights, clock = self._weights_and_clock(weights, at)
         hour = local_hours(self, audience, np.arange(len(self)))
         return Interactions.from_cells(

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from omnireco._core.checks import check_duration, check_instant, check_integer, from_microseconds, shown
+from omnireco._core.units import DAY_US, HOUR_US, MINUTE_US
 from omnireco.data.frames.placeholders import placeholders
 from omnireco.data.frames.quality import Finding, QualityReport, all_kept, finding
 from omnireco.data.shapes import Events
@@ -20,11 +21,10 @@ from omnireco.errors import ParameterError
 __all__ = ["check_events", "fingerprint", "late_strays", "repeats", "takes_back"]
 
 RATES = {"1min": 60, "1h": 1000, "1D": 5000}
-_MINUTE_US, _HOUR_US, _DAY_US = 60_000_000, 3_600_000_000, 86_400_000_000
-_QUARTER_US = 15 * _MINUTE_US
+_QUARTER_US = 15 * MINUTE_US
 _FEWEST_ROUND, _MOST_AT_ONCE, _MOST_ROUND = 20, 0.125, 0.05  # shares that times of people stay far below
-_PAUSE_US = 2 * 3_600_000_000
-_1971_US = 365 * 86_400_000_000
+_PAUSE_US = 2 * HOUR_US
+_1971_US = 365 * DAY_US
 _RETURN = re.compile(r"return|refund|chargeback|cancel", re.IGNORECASE)
 
 
@@ -128,7 +128,7 @@ def late_strays(at: np.ndarray) -> int:
         return 0
     tail = at[at.size - most - 1 :]
     span = tail[:-1] - at[0]
-    least = span if few else np.clip(span // 6, _DAY_US, 28 * _DAY_US)
+    least = span if few else np.clip(span // 6, DAY_US, 28 * DAY_US)
     late = np.flatnonzero(tail[1:] - tail[:-1] > least)
     return int(most - late[0]) if late.size else 0
 
@@ -141,7 +141,7 @@ def _round_times(log: Events) -> list[Finding]:
     what = "the event carries a date and no hour, of which no hour is learned"
     found = _about(log, "date only", "timestamp", np.flatnonzero(~log.timed), what, fix)
     timed = np.flatnonzero(log.timed)
-    clock = log.at[timed] % _DAY_US
+    clock = log.at[timed] % DAY_US
     quarters = np.bincount(clock[clock % _QUARTER_US == 0] // _QUARTER_US, minlength=96)
     often = int(quarters.argmax())
     if quarters[often] >= _FEWEST_ROUND and quarters[often] > _MOST_AT_ONCE * timed.size:
@@ -151,11 +151,11 @@ def _round_times(log: Events) -> list[Finding]:
             f"{rows.size / timed.size:.0%} of the events that have an hour"
         )
         found += _about(log, "midnight", "timestamp", rows, what, fix)
-    hours = timed[clock % _HOUR_US == 0]
+    hours = timed[clock % HOUR_US == 0]
     if hours.size >= _FEWEST_ROUND and hours.size > _MOST_ROUND * timed.size:
         what = f"the time is a whole hour in {hours.size / timed.size:.0%} of the events that have an hour"
         return [*found, *_about(log, "round hour", "timestamp", hours, what, fix)]
-    rows = timed[log.at[timed] % _MINUTE_US == 0]
+    rows = timed[log.at[timed] % MINUTE_US == 0]
     if rows.size < _FEWEST_ROUND or rows.size < timed.size / 2:
         return found
     what = f"the time is a whole minute in {rows.size / timed.size:.0%} of the events that have an hour"

@@ -19,6 +19,7 @@ import numpy as np
 from omnireco._core.checks import check_flag, check_integer, check_kind, name_rows
 from omnireco._core.compute import row_blocks
 from omnireco._core.frozen import ReadOnly
+from omnireco._core.units import DAY_US
 from omnireco.data.clock import Slots, local_us, slots_by_zone
 from omnireco.data.frames.columns import decode_optional, instants_to_pandas, open_frame
 from omnireco.data.messages import NEVER
@@ -58,7 +59,6 @@ if TYPE_CHECKING:
 __all__ = ["Candidates", "Timing", "Tiring", "candidates"]
 
 _LABELS = ("creative_id", "store_id", "offer_id")
-_DAY = 86_400_000_000
 _log = logging.getLogger(__name__)
 _log.addHandler(logging.NullHandler())
 
@@ -514,8 +514,8 @@ class _Offers:
 
     def _days(self, at: np.ndarray, clock: np.ndarray) -> np.ndarray:
         """Return the day of each slot, (n, s): of the person's own calendar, or 24 hours from the first slot."""
-        since = (at - self.slots.first_us) // _DAY
-        own = np.where(clock == NEVER, since[None, :], (clock - self.slots.first_us) // _DAY)
+        since = (at - self.slots.first_us) // DAY_US
+        own = np.where(clock == NEVER, since[None, :], (clock - self.slots.first_us) // DAY_US)
         return own if self.slots.local_days else np.broadcast_to(since, clock.shape)
 
     def _count(self, reason: str, n: int) -> None:

@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 
 from omnireco._core.checks import check_columns, name_rows, shown
+from omnireco._core.units import DAY_US
 from omnireco.data.frames.answers import as_consent, is_missing
 from omnireco.data.vocabulary import NONE, Vocabulary, is_long_text, is_text, kind_of, no_text
 from omnireco.errors import DataWarning, ParameterError, SchemaError
@@ -26,8 +27,7 @@ __all__ = ["Frame", "decode_optional", "instants_to_arrow", "instants_to_pandas"
 
 # The instants that datetime can hold, years 1 to 9999, in microseconds; one less, since a log ends just after its last.
 _FIRST_US, _LAST_US = -62_135_596_800_000_000, 253_402_300_799_999_998
-_DAY_US = 86_400_000_000
-_EPOCH_END_US = 31 * _DAY_US  # any unit taken for the next finer one ends in January 1970, until 2054
+_EPOCH_END_US = 31 * DAY_US  # any unit taken for the next finer one ends in January 1970, until 2054
 _TEXTS = 1000  # texts looked at for the advice of an error
 _POINT = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
 _COMMA = re.compile(r"[+-]?(\d{1,3}(\.\d{3})*|\d+)(,\d+)?")
@@ -200,7 +200,7 @@ class Frame:
 
         Whole days since 1970 are what somebody writes who knows an order and no time.
         """
-        if at.size and int(at.min()) >= 0 and int(at.max()) < _EPOCH_END_US and (at % _DAY_US).any():
+        if at.size and int(at.min()) >= 0 and int(at.max()) < _EPOCH_END_US and (at % DAY_US).any():
             warnings.warn(
                 f"{self.where}: every {name} lies in January 1970, where times end that were read with the wrong unit. "
                 f"Read the integers again with theirs: pd.to_datetime(frame[{name!r}], unit='s', utc=True), or 'ms'.",

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from omnireco._core.checks import check_kind, shown
+from omnireco._core.units import DAY_US as _DAY
 from omnireco.data.audience import Audience
 from omnireco.data.catalog import Catalog
 from omnireco.data.clock import hour_of_week, is_zone
@@ -19,7 +20,6 @@ from omnireco.errors import ParameterError, SchemaError
 from omnireco.models.matrix.svd import right_singular_vectors
 
 HOUR = "hour"
-_DAY = 86_400_000_000
 _HOURS = Vocabulary(np.arange(168))
 _PRIOR = 5.0  # imagined events of an item per value of a field, at the rate of everybody
 _VECTOR = 32
