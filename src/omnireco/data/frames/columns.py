@@ -398,7 +398,7 @@ def _read_with_gaps(column: Any) -> Any:
     """Return a column of objects whose missing cells stood in the way, such as ``""`` among integers; else None."""
     import pyarrow as pa
 
-    cells = [None if _is_missing(cell) else cell for cell in column.to_list()]
+    cells = [None if is_missing(cell, blank=False) else cell for cell in column.to_list()]
     try:
         return pa.array(cells, from_pandas=True) if None in cells else None
     except (pa.ArrowException, ArithmeticError, UnicodeError, TypeError, ValueError):
@@ -413,7 +413,7 @@ def _all_missing(array: Any) -> bool:
     if not len(array) or array.null_count == len(array):
         return bool(len(array))
     kind = array.type.value_type if pt.is_dictionary(array.type) else array.type
-    if not (is_text(kind) or pt.is_floating(kind)) or not _is_missing(array[0].as_py()):
+    if not (is_text(kind) or pt.is_floating(kind)) or not is_missing(array[0].as_py(), blank=False):
         return False
     array = array.cast(kind)
     gaps = no_text(array) if is_text(kind) else pc.is_null(array, nan_is_null=True)
@@ -454,7 +454,7 @@ def _read_what_fits(column: Any, kind: str) -> tuple[Any, np.ndarray] | None:
     import pyarrow as pa
 
     cells = column.to_list()
-    present = ~np.array([_is_missing(cell) for cell in cells], np.bool_)
+    present = ~np.array([is_missing(cell, blank=False) for cell in cells], np.bool_)
     best: tuple[list[Any], np.ndarray] | None = None
     for take in _TAKE[kind]:
         taken = [take(cell) if there else None for cell, there in zip(cells, present, strict=True)]
@@ -471,15 +471,6 @@ def _read_what_fits(column: Any, kind: str) -> tuple[Any, np.ndarray] | None:
         else None
     )
     return pa.array(best[0], unit), present & ~best[1]
-
-
-def _is_missing(cell: Any) -> bool:
-    if cell is None or (isinstance(cell, str) and not cell):
-        return True
-    try:
-        return bool(cell != cell)
-    except (TypeError, ValueError):  # pandas.NA, and arrays in cells
-        return type(cell).__name__ == "NAType"
 
 
 def _text(cell: Any) -> str | None:
