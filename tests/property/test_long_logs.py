@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 import omnireco as om
 from omnireco._core import compute as _compute
-from omnireco._kernels.log.cells import Coded, sum_cells
 from omnireco._kernels.log import cells, order, strings
+from omnireco._kernels.log.cells import Coded, sum_cells
 from omnireco.data import EventLog, Weights, vocabulary
 from omnireco.errors import SchemaError
 

@@ -83,8 +83,6 @@ def is_zone(name: object) -> bool:
     name : object
         What a data source calls a time zone; anything that is not a text is no zone.
 
-    Examples
-    --------
     >>> is_zone("Asia/Kathmandu"), is_zone("UTC"), is_zone("Etc/GMT+4"), is_zone("UTC+3"), is_zone(None)
     (True, True, False, False, False)
     """
@@ -105,8 +103,6 @@ def country_zones(country: str) -> tuple[str, ...]:
     ParameterError
         When this machine has no table of countries.
 
-    Examples
-    --------
     >>> country_zones("NP")
     ('Asia/Kathmandu',)
     """
@@ -141,8 +137,6 @@ def utc_offset(at_us: np.ndarray, zone: np.ndarray, zones: _HasIds) -> np.ndarra
     Deterministic; 5 to 30 million instants a second, plus some 2 ms the first time a zone is met in a
     period of ten years. Before year 1 and after year 9999 the nearest known offset holds.
 
-    Examples
-    --------
     >>> from types import SimpleNamespace
     >>> zones = SimpleNamespace(ids=np.array(["America/New_York", "Asia/Kolkata"], dtype=object))
     >>> utc_offset(np.zeros(3, np.int64), np.array([0, 1, -1], np.int32), zones) / 3_600_000_000
@@ -185,8 +179,6 @@ def local_us(at_us: np.ndarray, zone: np.ndarray, zones: _HasIds) -> np.ndarray:
     ParameterError
         As in `utc_offset`.
 
-    Examples
-    --------
     >>> from types import SimpleNamespace
     >>> zones = SimpleNamespace(ids=np.array(["Asia/Kathmandu"], dtype=object))
     >>> local_us(np.array([1_700_000_000_000_000]), np.array([0]), zones).astype("datetime64[us]")
@@ -213,8 +205,6 @@ def hour_of_week(at_us: np.ndarray, zone: np.ndarray, zones: _HasIds) -> np.ndar
     ParameterError
         As in `utc_offset`.
 
-    Examples
-    --------
     The hour that New York repeats on 2025-11-02 (a Sunday) is hour 145 twice:
 
     >>> from types import SimpleNamespace
@@ -244,8 +234,6 @@ def minute_of_day(at_us: np.ndarray, zone: np.ndarray, zones: _HasIds) -> np.nda
     ParameterError
         As in `utc_offset`.
 
-    Examples
-    --------
     >>> from types import SimpleNamespace
     >>> zones = SimpleNamespace(ids=np.array(["Asia/Kathmandu"], dtype=object))
     >>> minute_of_day(np.zeros(2, np.int64), np.array([0, -1]), zones)  # 05:30 in 1970, since 1986 05:45
@@ -277,8 +265,6 @@ def clock_changes(
     at, zone, offset : ndarrays of int64, int32 and int64, shape (n_changes,)
         From ``at`` on the clocks of the zone stand ``offset`` microseconds east of UTC.
 
-    Examples
-    --------
     >>> from types import SimpleNamespace
     >>> zones = SimpleNamespace(ids=np.array(["America/New_York"], dtype=object))
     >>> at, zone, offset = clock_changes(zones, np.array([0]), 1_735_689_600_000_000, 1_759_276_800_000_000)  # 2025
@@ -403,8 +389,6 @@ def in_quiet_hours(local: np.ndarray, start: int, end: int) -> np.ndarray:
     start, end : int
         Microseconds after midnight; equal ones are the whole day.
 
-    Examples
-    --------
     >>> hour = 3_600_000_000
     >>> in_quiet_hours(np.array([20, 21, 31, 32]) * hour, 21 * hour, 8 * hour)
     array([False,  True,  True, False])

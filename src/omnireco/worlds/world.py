@@ -19,6 +19,25 @@ from omnireco.data.vocabulary import Vocabulary
 if TYPE_CHECKING:
     import pandas as pd
 
+__all__ = [
+    "ARCHETYPES",
+    "MESSAGES",
+    "PLACES",
+    "READING_LIKE",
+    "ZONES",
+    "Calendar",
+    "Truth",
+    "draw_catalog",
+    "draw_messages",
+    "draw_people",
+    "draw_users",
+    "draw_visits",
+    "exposure_at",
+    "frozen",
+    "response",
+    "sending_policy",
+]
+
 ARCHETYPES = ("early bird", "office", "evening", "night", "weekend")
 ZONES = (
     "America/New_York",
@@ -237,6 +256,7 @@ class Calendar:
 
     @classmethod
     def over(cls, start_us: int, days: int, zones: Vocabulary) -> Calendar:
+        """Return the quarters of an hour of some days, by zone and local hour of the week."""
         at = start_us + QUARTER * np.arange(days * 96, dtype=np.int64)
         hours = np.stack([hour_of_week(at, np.full(len(at), z, dtype=np.int32), zones) for z in range(len(zones))])
         count = np.stack([np.bincount(row, minlength=WEEK) for row in hours])
@@ -489,9 +509,11 @@ def _draw_rows(rng: np.random.Generator, weights: np.ndarray, row: np.ndarray) -
 
 
 def normalised(rows: np.ndarray) -> np.ndarray:
+    """Return rows that sum to 1."""
     return np.asarray(rows / rows.sum(axis=1, keepdims=True))
 
 
 def frozen(array: np.ndarray) -> np.ndarray:
+    """Return the array itself, read-only from now on."""
     array.setflags(write=False)
     return array

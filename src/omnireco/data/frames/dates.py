@@ -36,8 +36,6 @@ def dates_among(at: np.ndarray, group: np.ndarray) -> np.ndarray:
         take turns in seasons. In a group of 20 rows or more the midnights are dates too where they are more than half
         of it, of UTC, or more than 95 %, of one zone: two sources became one, or one row is a test.
 
-    Examples
-    --------
     >>> days = 1_746_057_600_000_000 + np.arange(10) * 86_400_000_000  # from 2025-05-01 00:00 UTC on
     >>> int(dates_among(np.r_[days, days + 34_000_000], np.repeat([0, 1], 10)).sum())
     10

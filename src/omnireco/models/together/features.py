@@ -26,6 +26,8 @@ from omnireco.models.together.population import (
     values_of_requests,
 )
 
+__all__ = ["Facts", "Pasts", "describe"]
+
 _SESSION = 20 * MINUTE_US * np.log(2)  # exp(-age / 20 min), as a half-life
 _LAST = 10  # events of the session that count
 _DAYPARTS = 8  # six hours of a working day or of the weekend
