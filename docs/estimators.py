@@ -19,7 +19,17 @@ from omnireco.testing import small_matrix
 __all__ = ["estimators", "rows", "table"]
 
 _ROOMS = ("models", "timing", "choices", "journeys")
-_HEAD = ("estimator", "needs", "a matrix will do", "the model answers", "new people", "filters", "save", "explain", "tune")
+_HEAD = (
+    "estimator",
+    "needs",
+    "a matrix will do",
+    "the model answers",
+    "new people",
+    "filters",
+    "save",
+    "explain",
+    "tune",
+)
 
 
 def estimators() -> dict[str, type[Estimator]]:
@@ -99,7 +109,9 @@ def _row(name: str, kind: type[Estimator]) -> tuple[str, ...]:
 def _fitted(estimator: Estimator) -> Any:
     if not estimator.needs:
         draw = np.random.default_rng(1)
-        return estimator.fit(om.choices.Feedback(draw.integers(0, 3, 90), draw.normal(size=(90, 2)), draw.normal(size=90)))
+        return estimator.fit(
+            om.choices.Feedback(draw.integers(0, 3, 90), draw.normal(size=(90, 2)), draw.normal(size=90))
+        )
     return estimator.fit(world())
 
 

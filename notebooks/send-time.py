@@ -168,8 +168,8 @@ plt.show()
 # ## Keep learning
 #
 # A sender who always takes the best believed hour never finds a better one. `explore` draws hours with exact
-# probabilities, mostly good ones, and stores them; later, `om.causal.off_policy` can say what other choices would have earned.
-# How many explored messages a lift needs to be seen is known beforehand:
+# probabilities, mostly good ones, and stores them; later, `om.causal.off_policy` can say what other choices
+# would have earned. How many explored messages a lift needs to be seen is known beforehand:
 
 # %%
 day = om.slots("2025-06-09", days=1, every="2h").at

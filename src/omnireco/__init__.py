@@ -25,6 +25,7 @@ from omnireco import (
     timing,
     worlds,
 )
+from omnireco._version import __version__
 from omnireco._versions import show_versions
 from omnireco.choices import LinearBandit
 from omnireco.data import (
@@ -45,8 +46,6 @@ from omnireco.models import ALS, EASE, Blend, BuyAgain, ItemKNN, Popularity, Ran
 from omnireco.planning import Budget, Capacity, FrequencyCap, QuietHours, candidates, plan
 from omnireco.timing import SendTime
 from omnireco.worlds import simulate
-
-__version__ = "0.1.0"
 
 logging.getLogger(__name__).addHandler(logging.NullHandler())
 

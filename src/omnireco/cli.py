@@ -101,7 +101,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    from omnireco import __version__
+    from omnireco._version import __version__
 
     parser = argparse.ArgumentParser(
         prog="omnireco", description="What to offer, how to show it, where and when to send it."

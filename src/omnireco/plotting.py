@@ -21,6 +21,7 @@ from omnireco._core.checks import (
     require,
     shown,
 )
+from omnireco._core.units import WEEK
 from omnireco.data.events import EventLog
 from omnireco.errors import ParameterError
 from omnireco.evaluation.channel_report import ChannelReport
@@ -195,8 +196,8 @@ def send_curve(
     values = _hours(curve)
     check_kind(title, str, "title", "title='Sending on push'")
     ax = _axes(ax, (8.2, 2.9))
-    hours = np.arange(168)
-    silent = np.zeros(168, np.bool_) if quiet is None else _silent(hours % 24, *_quiet(quiet))
+    hours = np.arange(WEEK)
+    silent = np.zeros(WEEK, np.bool_) if quiet is None else _silent(hours % 24, *_quiet(quiet))
     ax.fill_between(hours + 0.5, values, color=ACCENT, alpha=0.15, lw=0)
     ax.plot(hours + 0.5, values, color=ACCENT, lw=1.8)
     top = 1.18 * float(values.max()) if values.max() > 0 else 1.0
@@ -214,10 +215,10 @@ def send_curve(
             ha=side[0],
             color=INK,
         )
-    ax.set_xlim(0, 168)
+    ax.set_xlim(0, WEEK)
     ax.set_ylim(0, top)
     ax.set_xticks(np.arange(7) * 24 + 12, DAYS)
-    for edge in range(24, 168, 24):
+    for edge in range(24, WEEK, 24):
         ax.axvline(edge, color="#d5dbe0", lw=0.8)
     ax.tick_params(length=0)
     ax.set_ylabel(label)
@@ -295,7 +296,7 @@ def people_hours(
         If there are no people, more than 12, or not 168 hours.
     """
     rows = check_numbers(profiles, "profiles")
-    if rows.ndim != 2 or rows.shape[1] != 168 or not 1 <= len(rows) <= 12:
+    if rows.ndim != 2 or rows.shape[1] != WEEK or not 1 <= len(rows) <= 12:
         raise ParameterError(
             f"people_hours draws 1 to 12 rows of 168 hours. Got the shape {rows.shape}: take a few people."
         )
@@ -614,7 +615,7 @@ def _title(ax: Axes, text: str) -> None:
 
 def _hours(profile: Any) -> np.ndarray:
     values = check_numbers(profile, "profile")
-    if values.shape[-1:] != (168,) or values.ndim > 2:
+    if values.shape[-1:] != (WEEK,) or values.ndim > 2:
         raise ParameterError(
             f"A week has 168 hours, Monday 00:00 first. Got an array of shape {values.shape}. "
             "Pass model.hour_of_week(user_ids), or one row of it."

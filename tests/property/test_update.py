@@ -112,6 +112,11 @@ def test_what_cannot_be_updated_says_why(tmp_path):
         old.matrix(HOW).updated(new, at=old.end)
     with pytest.raises(SchemaError, match=r"updated takes an EventLog\. Got DataFrame"):
         old.matrix(HOW).updated(rows(3, 1))
+    sent = om.MessageLog.from_frame(rows(3, 1).rename(columns={"timestamp": "sent_at"}).assign(responded_at=pd.NaT))
+    with pytest.raises(SchemaError, match=r"updated takes an EventLog\. Got MessageLog"):
+        old.matrix(HOW).updated(sent)
+    with pytest.raises(SchemaError, match=r"concat takes EventLogs\. Got MessageLog"):
+        om.EventLog.concat([old, sent])
     other = om.EventLog.from_frame(rows(3, 1).assign(user_id=[1, 2, 3]))
     with pytest.raises(SchemaError, match="users are integers in one and strings in another"):
         old.matrix(HOW).updated(other)

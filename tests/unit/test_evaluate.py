@@ -11,7 +11,7 @@ from scipy.sparse import csr_matrix
 import omnireco as om
 from omnireco._kernels.bootstrap import chance_of_sign, percentile_interval, resampled_means
 from omnireco.errors import EmptyError, ParameterError, SchemaError
-from omnireco.evaluation.evaluate import find_hits
+from omnireco.evaluation.hits import find_hits
 
 LISTS = pd.DataFrame(
     [
@@ -273,7 +273,7 @@ def test_hits_do_not_depend_on_the_block(monkeypatch):
     np.testing.assert_array_equal(find_hits(codes, relevant), expected)
     import sys
 
-    module = sys.modules["omnireco.evaluation.evaluate"]
+    module = sys.modules["omnireco.evaluation.hits"]
     monkeypatch.setattr(module, "row_blocks", lambda n, *_, **__: (slice(i, min(i + 7, n)) for i in range(0, n, 7)))
     np.testing.assert_array_equal(find_hits(codes, relevant), expected)
 

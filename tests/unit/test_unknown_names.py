@@ -110,7 +110,9 @@ UNKNOWN = {
     "learn events": lambda: om.learn_weights(LOG, om.ItemKNN(), horizon="2D", events={"all": ["views"]}),
     "compare channels": lambda: om.evaluation.compare_channels(LOG, horizon="2D", channels=["stor"]),
     "compare target": lambda: om.evaluation.compare_channels(LOG, horizon="2D", target=["purchse"]),
-    "compare weights": lambda: om.evaluation.compare_channels(LOG, om.models.CrossChannel(weights={"stor": 2}), horizon="2D"),
+    "compare weights": lambda: om.evaluation.compare_channels(
+        LOG, om.models.CrossChannel(weights={"stor": 2}), horizon="2D"
+    ),
     "cross-channel": lambda: om.models.CrossChannel(weights={"stor": 2}).fit(X),
     "join": lambda: join_channels(X, weights={"stor": 2}),
     "requests": lambda: om.Requests.from_log(LOG, events=["purchse"]),

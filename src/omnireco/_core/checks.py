@@ -14,6 +14,7 @@ from typing import Any, NoReturn
 
 import numpy as np
 
+from omnireco._core.units import DAY_US, HOUR_US, MINUTE_US
 from omnireco.errors import MissingExtraError, NotFittedError, ParameterError, SchemaError
 
 __all__ = [
@@ -52,10 +53,10 @@ _UNITS_US = {
     "us": 1,
     "ms": 1_000,
     "s": 1_000_000,
-    "min": 60_000_000,
-    "h": 3_600_000_000,
-    "d": 86_400_000_000,
-    "w": 7 * 86_400_000_000,
+    "min": MINUTE_US,
+    "h": HOUR_US,
+    "d": DAY_US,
+    "w": 7 * DAY_US,
 }
 _DURATION = re.compile(r"^\s*(\d+(?:\.\d+)?)\s*([A-Za-z]+)\s*$")
 _DATE = re.compile(r"^\d{4}-\d{2}-\d{2}$")
@@ -350,7 +351,7 @@ def check_time_of_day(value: Any, name: str) -> int:
             f"{name} must be a time of day without a zone. Got {shown(value)}. "
             "Write '21:00', or datetime.time(21, 0): the clock is each person's own."
         )
-    return minutes % 1440 * 60_000_000
+    return minutes % 1440 * MINUTE_US
 
 
 def check_array(values: Any, name: str, *, error: type[SchemaError | ParameterError] = ParameterError) -> np.ndarray:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from omnireco._core.units import SECOND_US
 from omnireco.errors import SchemaError
 
 if TYPE_CHECKING:
@@ -22,7 +23,7 @@ __all__ = ["MISSING", "UNITS", "are_integers", "flags", "ids", "instants", "numb
 MISSING = frozenset({"", "na", "n/a", "nan", "nat", "null", "none", "\\n", "<na>"})
 """Words that stand for a missing time, number, zone or consent, in any case; as an id or a name they are themselves."""
 
-UNITS = {"s": 1_000_000, "ms": 1_000, "us": 1}
+UNITS = {"s": SECOND_US, "ms": 1_000, "us": 1}
 _YES, _NO = frozenset({"true", "t", "yes", "y", "1", "1.0"}), frozenset({"false", "f", "no", "n", "0", "0.0"})
 _NUMBER = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?")
 _TIME = re.compile(
@@ -212,7 +213,7 @@ def _micros(numbers: tuple[int, ...], fraction: int, zone: str | None) -> int:
             return _NEVER
         offset = (1 if zone[0] == "+" else -1) * (60 * hours + minutes)
     seconds = (at - dt.datetime(1970, 1, 1, tzinfo=dt.UTC)) // dt.timedelta(seconds=1)
-    return (seconds - 60 * offset) * 1_000_000 + fraction
+    return (seconds - 60 * offset) * SECOND_US + fraction
 
 
 def _counted(word: str, unit_us: int) -> tuple[int, bool]:

@@ -10,6 +10,7 @@ import numpy as np
 
 from omnireco._core.checks import from_microseconds
 from omnireco._core.compute import track
+from omnireco._core.units import DAY_US
 from omnireco._demo.words import counted
 from omnireco.data import Recommendations
 from omnireco.data.events import EventLog
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
 
 __all__ = ["TASKS", "Choice", "Comparison", "Cut", "Task", "choices", "compare", "cut_in_time", "recommend"]
 
-DAY = 86_400_000_000
 K = 10
 SIMPLE = ("Popularity", "BuyAgain")
 EVENT_WEIGHTS = {"view": 1.0, "add_to_cart": 3.0, "purchase": 5.0}
@@ -109,15 +109,15 @@ def cut_in_time(log: EventLog, *, days: int = 28) -> Cut:
 
     Short logs get a shorter horizon: a sixth of their length, at least one day.
     """
-    span = (log.end_us - log.start_us) // DAY
+    span = (log.end_us - log.start_us) // DAY_US
     days = int(min(days, span // 6))
     if days < 1:
         raise EmptyError(
             f"events: the log covers {counted(span, 'day')}, and a comparison over time needs 6 at "
             "least. Give a longer log."
         )
-    end = log.end_us // DAY * DAY
-    cuts = [from_microseconds(end - n * days * DAY) for n in (2, 1)]
+    end = log.end_us // DAY_US * DAY_US
+    cuts = [from_microseconds(end - n * days * DAY_US) for n in (2, 1)]
     train, test = log.split(cuts[1], horizon=f"{days}D")
     inner, validation = train.split(cuts[0], horizon=f"{days}D")
     return Cut(inner, validation, train, test, days)

@@ -10,6 +10,7 @@ from typing import Any, Literal, TypeVar
 import numpy as np
 
 from omnireco._core.checks import check_choice, check_known, from_microseconds, name_rows
+from omnireco._core.units import DAY_US
 from omnireco._demo import cells
 from omnireco._demo.files import is_text
 from omnireco._demo.tables import COLUMNS, NEEDED, Asked, Opened, Rows, open_file, read_rows
@@ -19,8 +20,8 @@ from omnireco.data.catalog import Catalog
 from omnireco.data.clock import is_zone
 from omnireco.data.events import EventLog
 from omnireco.data.frames.quality import QualityReport
+from omnireco.data.frames.suspicion import late_strays
 from omnireco.data.messages import MessageLog
-from omnireco.data.suspicion import late_strays
 from omnireco.data.vocabulary import Vocabulary
 from omnireco.errors import EmptyError, OmnirecoError, ParameterError, SchemaError
 from omnireco.worlds.datasets import PROVENANCE, complete_journey
@@ -28,7 +29,7 @@ from omnireco.worlds.datasets import PROVENANCE, complete_journey
 __all__ = ["Inputs", "read_folder", "read_journey"]
 
 ENDINGS = (".parquet", ".csv", ".csv.gz")
-_1971_US = 365 * 86_400_000_000
+_1971_US = 365 * DAY_US
 _Noun = TypeVar("_Noun")
 
 # Nobody is offered these by a demo that knows nobody's age or health.

@@ -5,7 +5,6 @@ from __future__ import annotations
 import textwrap
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
@@ -15,38 +14,21 @@ from omnireco._core.checks import require
 from omnireco._core.compute import ticker, track
 from omnireco._core.spreadsheet import without_formulas
 from omnireco._demo.compare import TASKS, Comparison, Cut, choices, compare, cut_in_time, recommend
+from omnireco._demo.findings import Findings
 from omnireco._demo.inputs import Inputs
 from omnireco._demo.story import in_one_sentence, write_report
 from omnireco._demo.week import ALLOWED, Hours, Week, learn_hours, plan_week, why_no_hours, why_no_plan
 from omnireco._demo.words import counted
-from omnireco.data import Recommendations
 from omnireco.data.weights import Weights
 from omnireco.errors import StorageError
 
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["Findings", "run_demo"]
+__all__ = ["run_demo"]
 
 Say = Callable[[str], object]
 _Result = TypeVar("_Result")
-
-
-@dataclass(frozen=True, slots=True)
-class Findings:
-    """Everything the demo found, for the report."""
-
-    inputs: Inputs
-    cut: Cut
-    comparisons: tuple[Comparison, ...]
-    notes: tuple[str, ...]
-    lists: dict[str, Recommendations]
-    hours: Hours | None
-    no_hours: str | None
-    week: Week | None
-    no_plan: str | None
-    seconds: float
-    command: str
 
 
 def run_demo(

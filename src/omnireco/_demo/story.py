@@ -8,6 +8,7 @@ import numpy as np
 
 from omnireco import plotting
 from omnireco._demo.compare import SIMPLE, Comparison
+from omnireco._demo.findings import Findings
 from omnireco._demo.week import QUIET, Hours, Week, in_words
 from omnireco._demo.words import counted
 from omnireco._report import Format, Page
@@ -15,8 +16,6 @@ from omnireco._versions import versions
 
 if TYPE_CHECKING:
     import pandas as pd
-
-    from omnireco._demo.run import Findings
 
 __all__ = ["in_one_sentence", "write_report"]
 

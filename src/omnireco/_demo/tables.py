@@ -15,6 +15,7 @@ from omnireco._core.checks import name_rows
 from omnireco._demo import cells
 from omnireco._demo.files import read_table
 from omnireco._demo.words import counted
+from omnireco.data.frames.placeholders import is_placeholder
 from omnireco.errors import EmptyError, SchemaError
 
 if TYPE_CHECKING:
@@ -70,11 +71,6 @@ _WRITE = {
     "id": "Write ids as whole numbers or texts.",
 }
 _EXAMPLES = {"channel": "channel=web", "event": "event=purchase"}
-NOBODY = frozenset(
-    {"null", "none", "nil", "nan", "nat", "n/a", "na", "<na>", "\\n", "-", "undefined", "unknown", "anonymous", "guest"}
-    | {"(not set)", "00000000-0000-0000-0000-000000000000"}
-)
-"""Words in user_id that stand for no person, in any case."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -245,7 +241,7 @@ def read_rows(opened: Opened, asked: Asked, as_text: Mapping[str, bool]) -> Rows
         if name == "value" and gaps.any():
             notes.append(f"{opened.file.name}: value is missing in {counted(int(gaps.sum()), 'row')}: part of no sum.")
     if "user_id" in frame and frame["user_id"].dtype == object:
-        nobody = frame["user_id"].str.strip().str.casefold().isin([*NOBODY, ""]).to_numpy(dtype=bool)
+        nobody = np.array([_stands_for_nobody(one) for one in frame["user_id"]], np.bool_)
         what = "user_id holds a word that stands for nobody (such as null or unknown)"
         if asked.drop:
             left.add(what, nobody, "")
@@ -259,6 +255,11 @@ def read_rows(opened: Opened, asked: Asked, as_text: Mapping[str, bool]) -> Rows
         again = frame[key].duplicated(keep=False if key == "user_id" else "first") & frame[key].notna()
         left.add(f"{key} is listed more than once", again.to_numpy(), f"Keep one row for each {key}.")
     return left.result(frame, notes)
+
+
+def _stands_for_nobody(one: Any) -> bool:
+    """Return whether a text is a placeholder; a whole number is not: many number their people from 0."""
+    return isinstance(one, str) and not one.strip().isdigit() and is_placeholder(one)
 
 
 def _reader(

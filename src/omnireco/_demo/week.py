@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from omnireco._core.checks import check_duration, from_microseconds
+from omnireco._core.units import DAY_US, HOUR_US, WEEK
 from omnireco._demo.inputs import Inputs
 from omnireco.data import Recommendations
 from omnireco.data.audience import Audience
@@ -20,10 +21,8 @@ from omnireco.timing import SendTime, SendTimeModel
 
 __all__ = ["ALLOWED", "QUIET", "Hours", "Week", "in_words", "learn_hours", "plan_week", "why_no_hours", "why_no_plan"]
 
-HOUR = 3_600_000_000
-DAY = 24 * HOUR
 QUIET = (21, 8)
-ALLOWED = np.array([QUIET[1] <= hour % 24 < QUIET[0] for hour in range(168)])  # hours of the week in which to write
+ALLOWED = np.array([QUIET[1] <= hour % 24 < QUIET[0] for hour in range(WEEK)])  # hours of the week in which to write
 PER_PERSON = 2
 EMAIL_COST = 0.02
 
@@ -110,7 +109,7 @@ def plan_week(inputs: Inputs, audience: Audience, recs: Recommendations, hours: 
     """Plan seven days of people's own calendars: at most two messages a person, on at most two channels."""
     channels = _channels(audience)
     # the first day that is still to come wherever people live: in the far east it begins 14 hours before that of UTC
-    first = from_microseconds(-(-(inputs.log.end_us + 14 * HOUR) // DAY) * DAY).date()
+    first = from_microseconds(-(-(inputs.log.end_us + 14 * HOUR_US) // DAY_US) * DAY_US).date()
     quiet = QuietHours(f"{QUIET[0]:02d}:00", f"{QUIET[1]:02d}:00")
     touches = candidates(
         recs,
@@ -181,7 +180,7 @@ def _rules_in_words(limits: Sequence[Any]) -> tuple[str, ...]:
 
 def in_words(per: Any) -> str:
     """Return a duration in words: ``"7D"`` is 7 days, ``"4h"`` is 4 hours."""
-    hours = check_duration(per, "per") / HOUR
+    hours = check_duration(per, "per") / HOUR_US
     number, unit = (hours / 24, "day") if hours % 24 == 0 else (hours, "hour")
     return f"{number:g} {unit}{'' if number == 1 else 's'}"
 

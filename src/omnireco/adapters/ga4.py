@@ -11,7 +11,7 @@ from omnireco.adapters.orders import Line, amount, order_id, purchase_ids, retur
 from omnireco.adapters.records import Adapted, Collector, Records, Wanted, dig, listed, read_each, read_records
 from omnireco.adapters.segment import line
 from omnireco.adapters.values import as_id, as_person
-from omnireco.data.suspicion import takes_back
+from omnireco.data.frames.suspicion import takes_back
 
 __all__ = ["ga4"]
 

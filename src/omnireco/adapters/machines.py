@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 
 from omnireco._core.checks import shown
+from omnireco._core.units import SECOND_US
 from omnireco.errors import SchemaError
 
 __all__ = ["machine_responses"]
 
-_SECOND_US = 1_000_000
 _AGENT = re.compile(
     r"^Mozilla/5\.0$"  # Apple Mail Privacy Protection loads every picture, and calls itself no more than this
     r"|(?<!\bcu)(?<!\btal)(?<!\bab)(?<!\bi[Rr]o)bot\b|crawler\b|spider\b"  # Cubot, Talbot and the like are people
@@ -79,7 +79,7 @@ def machine_responses(
     kinds = _column(kind, "kind", None)
     micro, sent_us = (_microseconds(times, name, len(kinds)) for times, name in ((at, "at"), (sent_at, "sent_at")))
     act = kinds.isin(["open", "click"]).to_numpy()
-    machine = act & (micro - sent_us < _SECOND_US)
+    machine = act & (micro - sent_us < SECOND_US)
     if user_agent is not None:
         agents = _column(user_agent, "user_agent", len(kinds))
         known = [agent for agent in agents if isinstance(agent, str)]
@@ -130,7 +130,7 @@ def _bursts(message: np.ndarray, at: np.ndarray, click: np.ndarray, *, few: int 
     span = few - 1
     if rows.size > span:
         whose, when = message[rows], at[rows]
-        start = np.flatnonzero((whose[span:] == whose[:-span]) & (when[span:] - when[:-span] <= 2 * _SECOND_US))
+        start = np.flatnonzero((whose[span:] == whose[:-span]) & (when[span:] - when[:-span] <= 2 * SECOND_US))
         for step in range(few):
             burst[rows[start + step]] = True
     return burst

@@ -49,7 +49,8 @@ def to_cloudevents(
     Examples
     --------
     >>> import pandas as pd, omnireco as om
-    >>> touches = om.planning.Candidates.from_frame(pd.DataFrame({"user_id": ["ann"], "item_id": ["tea"], "channel": ["email"],
+    >>> touches = om.planning.Candidates.from_frame(pd.DataFrame({
+    ...     "user_id": ["ann"], "item_id": ["tea"], "channel": ["email"],
     ...     "send_at": pd.to_datetime(["2025-06-01 09:00"], utc=True), "value": [1.0]}))
     >>> event = om.adapters.to_cloudevents(om.plan(touches))[0]
     >>> event["type"], event["subject"], event["data"]["send_at"]

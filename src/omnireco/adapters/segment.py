@@ -24,7 +24,7 @@ from omnireco.adapters.records import (
     read_records,
 )
 from omnireco.adapters.values import as_id, as_number, as_person, filled
-from omnireco.data.suspicion import takes_back
+from omnireco.data.frames.suspicion import takes_back
 
 __all__ = ["segment"]
 

@@ -23,7 +23,7 @@ from omnireco.adapters.records import (
 )
 from omnireco.adapters.segment import line
 from omnireco.adapters.values import as_id, as_person
-from omnireco.data.suspicion import takes_back
+from omnireco.data.frames.suspicion import takes_back
 
 __all__ = ["snowplow"]
 

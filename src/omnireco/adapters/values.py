@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from omnireco._core.units import SECOND_US
 from omnireco.data.frames.answers import is_missing
 from omnireco.data.frames.placeholders import is_placeholder
 
@@ -26,8 +27,8 @@ _NUMERIC = re.compile(r"[+-]?\d+(\.\d*)?")
 _PLAIN = re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(\.\d{1,9})?(Z|[+-]\d\d:\d\d)")  # as most write it
 _YEAR = re.compile(r"\s*\d{4}-?\d\d-?\d\d")
 _FIRST, _LAST = dt.datetime(1990, 1, 1, tzinfo=dt.UTC), dt.datetime(2100, 1, 1, tzinfo=dt.UTC)
-_FIRST_US, _LAST_US = (int(at.timestamp()) * 1_000_000 for at in (_FIRST, _LAST))
-_UNITS = (1_000_000, 1_000, 1)  # microseconds of a second, a millisecond, a microsecond; nanoseconds are divided
+_FIRST_US, _LAST_US = (int(at.timestamp()) * SECOND_US for at in (_FIRST, _LAST))
+_UNITS = (SECOND_US, 1_000, 1)  # microseconds of a second, a millisecond, a microsecond; nanoseconds are divided
 _EXACT = 2**53
 
 # The currencies that are traded most, by their ISO 4217 codes and by the signs that stand before or after an amount.

@@ -22,6 +22,7 @@ from omnireco._core.checks import (
     no_such,
 )
 from omnireco._core.random import stream
+from omnireco._core.units import DAY_US
 from omnireco.choices.propensity import thompson_propensities
 from omnireco.data.frames.columns import open_frame
 from omnireco.data.messages import NEVER, MessageLog
@@ -551,7 +552,7 @@ def _coins(seed: int, at_us: int, user_ids: np.ndarray, item_ids: np.ndarray) ->
     """Return a number in (0, 1) that belongs to (seed, day, user, item)."""
     from omnireco.timing.explore import _mixed, _numbers, _unit
 
-    day = np.uint64(at_us // 86_400_000_000 + (1 << 40))
+    day = np.uint64(at_us // DAY_US + (1 << 40))
     key = np.uint64(stream(seed, "creatives").integers(0, 1 << 62))
     with np.errstate(over="ignore"):
         return _unit(_mixed(_mixed(_numbers(user_ids) ^ key) ^ _mixed(_numbers(item_ids) + day)))

@@ -23,6 +23,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from omnireco._core.checks import check_duration, check_instant, check_integer, count_of, from_microseconds, shown
+from omnireco._core.units import DAY_US, EPOCH_HOUR, HOUR_US, MINUTE_US, SECOND_US, WEEK
 from omnireco.errors import ParameterError
 
 __all__ = [
@@ -30,6 +31,7 @@ __all__ = [
     "clock_changes",
     "country_zones",
     "hour_of_week",
+    "in_quiet_hours",
     "is_zone",
     "local_us",
     "minute_of_day",
@@ -40,18 +42,13 @@ __all__ = [
     "zone_spellings",
 ]
 
-_SECOND = 1_000_000
-_MINUTE = 60 * _SECOND
-_HOUR = 60 * _MINUTE
-_DAY = 24 * _HOUR
-_STEP = 2 * _DAY
+_STEP = 2 * DAY_US
 _PERIOD = 1827 * _STEP
 _EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
-_FIRST = -62_135_596_800 * _SECOND + 2 * _DAY  # datetime.min, two days inside
-_LAST = 253_402_300_799 * _SECOND - 2 * _DAY  # datetime.max, two days inside
-_FARTHEST = 26 * _HOUR  # no clock stands further from UTC, nor from itself across the date line
+_FIRST = -62_135_596_800 * SECOND_US + 2 * DAY_US  # datetime.min, two days inside
+_LAST = 253_402_300_799 * SECOND_US - 2 * DAY_US  # datetime.max, two days inside
+_FARTHEST = 26 * HOUR_US  # no clock stands further from UTC, nor from itself across the date line
 _MOST_SLOTS = 1_000_000
-_THURSDAY = 72  # 1970-01-01 was a Thursday: hour 72 of a week that starts on Monday
 _FIXED = frozenset(
     {"CET", "CST6CDT", "EET", "EST", "EST5EDT", "Factory", "GMT", "GMT+0", "GMT-0", "GMT0", "Greenwich"}
     | {
@@ -86,8 +83,6 @@ def is_zone(name: object) -> bool:
     name : object
         What a data source calls a time zone; anything that is not a text is no zone.
 
-    Examples
-    --------
     >>> is_zone("Asia/Kathmandu"), is_zone("UTC"), is_zone("Etc/GMT+4"), is_zone("UTC+3"), is_zone(None)
     (True, True, False, False, False)
     """
@@ -108,8 +103,6 @@ def country_zones(country: str) -> tuple[str, ...]:
     ParameterError
         When this machine has no table of countries.
 
-    Examples
-    --------
     >>> country_zones("NP")
     ('Asia/Kathmandu',)
     """
@@ -144,8 +137,6 @@ def utc_offset(at_us: np.ndarray, zone: np.ndarray, zones: _HasIds) -> np.ndarra
     Deterministic; 5 to 30 million instants a second, plus some 2 ms the first time a zone is met in a
     period of ten years. Before year 1 and after year 9999 the nearest known offset holds.
 
-    Examples
-    --------
     >>> from types import SimpleNamespace
     >>> zones = SimpleNamespace(ids=np.array(["America/New_York", "Asia/Kolkata"], dtype=object))
     >>> utc_offset(np.zeros(3, np.int64), np.array([0, 1, -1], np.int32), zones) / 3_600_000_000
@@ -188,8 +179,6 @@ def local_us(at_us: np.ndarray, zone: np.ndarray, zones: _HasIds) -> np.ndarray:
     ParameterError
         As in `utc_offset`.
 
-    Examples
-    --------
     >>> from types import SimpleNamespace
     >>> zones = SimpleNamespace(ids=np.array(["Asia/Kathmandu"], dtype=object))
     >>> local_us(np.array([1_700_000_000_000_000]), np.array([0]), zones).astype("datetime64[us]")
@@ -216,8 +205,6 @@ def hour_of_week(at_us: np.ndarray, zone: np.ndarray, zones: _HasIds) -> np.ndar
     ParameterError
         As in `utc_offset`.
 
-    Examples
-    --------
     The hour that New York repeats on 2025-11-02 (a Sunday) is hour 145 twice:
 
     >>> from types import SimpleNamespace
@@ -226,8 +213,8 @@ def hour_of_week(at_us: np.ndarray, zone: np.ndarray, zones: _HasIds) -> np.ndar
     >>> hour_of_week(first + 3_600_000_000 * np.arange(3), np.zeros(3, np.int32), zones)
     array([145, 145, 146], dtype=int32)
     """
-    hours = local_us(at_us, zone, zones) // _HOUR
-    return np.where(np.asarray(zone) >= 0, (hours + _THURSDAY) % 168, -1).astype(np.int32)
+    hours = local_us(at_us, zone, zones) // HOUR_US
+    return np.where(np.asarray(zone) >= 0, (hours + EPOCH_HOUR) % WEEK, -1).astype(np.int32)
 
 
 def minute_of_day(at_us: np.ndarray, zone: np.ndarray, zones: _HasIds) -> np.ndarray:
@@ -247,14 +234,12 @@ def minute_of_day(at_us: np.ndarray, zone: np.ndarray, zones: _HasIds) -> np.nda
     ParameterError
         As in `utc_offset`.
 
-    Examples
-    --------
     >>> from types import SimpleNamespace
     >>> zones = SimpleNamespace(ids=np.array(["Asia/Kathmandu"], dtype=object))
     >>> minute_of_day(np.zeros(2, np.int64), np.array([0, -1]), zones)  # 05:30 in 1970, since 1986 05:45
     array([330,  -1], dtype=int32)
     """
-    minutes = local_us(at_us, zone, zones) // _MINUTE
+    minutes = local_us(at_us, zone, zones) // MINUTE_US
     return np.where(np.asarray(zone) >= 0, minutes % 1440, -1).astype(np.int32)
 
 
@@ -280,8 +265,6 @@ def clock_changes(
     at, zone, offset : ndarrays of int64, int32 and int64, shape (n_changes,)
         From ``at`` on the clocks of the zone stand ``offset`` microseconds east of UTC.
 
-    Examples
-    --------
     >>> from types import SimpleNamespace
     >>> zones = SimpleNamespace(ids=np.array(["America/New_York"], dtype=object))
     >>> at, zone, offset = clock_changes(zones, np.array([0]), 1_735_689_600_000_000, 1_759_276_800_000_000)  # 2025
@@ -324,7 +307,7 @@ class Slots:
     """
 
     at: np.ndarray
-    every_us: int = field(default=_HOUR)
+    every_us: int = field(default=HOUR_US)
     local_days: bool = False
 
     def __len__(self) -> int:
@@ -338,7 +321,7 @@ class Slots:
     def __repr__(self) -> str:
         first = from_microseconds(self.first_us).isoformat()
         n = f"{len(self):,} slot{'' if len(self) == 1 else 's'}"
-        return f"Slots({n}, every {self.every_us / _HOUR:g} h, from {first})"
+        return f"Slots({n}, every {self.every_us / HOUR_US:g} h, from {first})"
 
 
 def slots(start: object, *, days: int, every: str | dt.timedelta = "1h") -> Slots:
@@ -374,26 +357,44 @@ def slots(start: object, *, days: int, every: str | dt.timedelta = "1h") -> Slot
     first = check_instant(start, "start")
     n_days = check_integer(days, "days", low=1)
     step = check_duration(every, "every")
-    if _DAY % step:
+    if DAY_US % step:
         raise ParameterError(
             f"every must divide a day, so that each day has the same slots. Got {shown(every)}. "
             "Write for example every='1h', '30min' or '15min'."
         )
-    if first % _MINUTE:
+    if first % MINUTE_US:
         first = -(-first // step) * step
-    n = n_days * (_DAY // step)
+    n = n_days * (DAY_US // step)
     if n > _MOST_SLOTS:
         raise ParameterError(
             f"slots: days={n_days} and every={every!r} make {n:,} slots; at most {_MOST_SLOTS:,} are looked at. Take "
             "fewer days, or slots further apart."
         )
-    if first + n_days * _DAY > _LAST or first < _FIRST:
+    if first + n_days * DAY_US > _LAST or first < _FIRST:
         raise ParameterError(
             f"slots: {count_of(n_days, 'day')} from {start!r} on lie outside the years 1 to 9999. Move start."
         )
     at = first + step * np.arange(n, dtype=np.int64)
     at.setflags(write=False)
     return Slots(at=at, every_us=step, local_days=_is_date(start))
+
+
+def in_quiet_hours(local: np.ndarray, start: int, end: int) -> np.ndarray:
+    """Return which local times lie in the quiet hours of their day, half-open; they may run over midnight.
+
+    Parameters
+    ----------
+    local : ndarray of int64
+        Local instants, microseconds; the day does not matter.
+    start, end : int
+        Microseconds after midnight; equal ones are the whole day.
+
+    >>> hour = 3_600_000_000
+    >>> in_quiet_hours(np.array([20, 21, 31, 32]) * hour, 21 * hour, 8 * hour)
+    array([False,  True,  True, False])
+    """
+    clock = local % DAY_US
+    return np.asarray((clock >= start) & (clock < end) if start < end else (clock >= start) | (clock < end))
 
 
 def slots_by_zone(slots: Slots, zones: _HasIds) -> tuple[np.ndarray, np.ndarray]:
@@ -535,4 +536,4 @@ def _bisect(zone: zoneinfo.ZoneInfo, before: dt.datetime, after: dt.datetime) ->
         middle = (low + high) // 2
         moved = (_EPOCH + dt.timedelta(seconds=middle)).astimezone(zone).utcoffset() == goal
         low, high = (low, middle) if moved else (middle, high)
-    return high * _SECOND
+    return high * SECOND_US

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from omnireco._core.checks import check_duration, check_instant, check_integer, count_of, from_microseconds
+from omnireco._core.units import DAY_US
 from omnireco.data.audience import Audience
 from omnireco.data.catalog import Catalog
 from omnireco.data.events import EventLog
@@ -23,7 +24,7 @@ from omnireco.errors import EmptyError, ParameterError, SchemaError
 
 __all__ = ["Cut", "Dataset", "dataset_of", "matrix_of"]
 
-_DAY_US = 86_400_000_000
+
 _KINDS: dict[str, tuple[type, str]] = {
     "events": (EventLog, "om.EventLog.from_frame(frame)"),
     "messages": (MessageLog, "om.MessageLog.from_frame(frame)"),
@@ -453,7 +454,7 @@ def _check_one_end(events: EventLog | None, messages: MessageLog | None) -> None
     if events is None or messages is None or not len(messages) or not len(events):
         return
     was_cut = events.end_us != int(events.at[-1]) + 1
-    if messages.end_us <= events.end_us or not (was_cut or int(messages.sent_at[-1]) >= events.end_us + _DAY_US):
+    if messages.end_us <= events.end_us or not (was_cut or int(messages.sent_at[-1]) >= events.end_us + DAY_US):
         return
     late = int((messages.sent_at >= events.end_us).sum())
     raise ParameterError(

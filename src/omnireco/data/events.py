@@ -22,13 +22,17 @@ from omnireco._core.checks import (
     from_microseconds,
 )
 from omnireco._core.sound import Sound, keep, keep_given, numbers, places, sound_labels
+from omnireco._core.units import WEEK
 from omnireco._kernels.log.order import distinct, taken, time_order
 from omnireco.data.frames.columns import decode_optional, instants_to_pandas, open_frame
 from omnireco.data.frames.dates import dates_among
 from omnireco.data.frames.quality import QualityReport, all_kept, check_on_invalid, sift
+from omnireco.data.frames.suspicion import check_events, fingerprint, repeats
+from omnireco.data.hours import local_hours
 from omnireco.data.interactions import Interactions
+from omnireco.data.large.scan import EventScan, scan
+from omnireco.data.large.update import joined_columns
 from omnireco.data.resolving import People, ResolveReport, resolved_users
-from omnireco.data.suspicion import check_events, fingerprint, repeats
 from omnireco.data.vocabulary import NONE, Vocabulary, compress
 from omnireco.data.weights import Weights, check_names_of, event_targets, event_weights
 from omnireco.errors import EmptyError, ParameterError, SchemaError
@@ -37,7 +41,6 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from omnireco.data.audience import Audience
-    from omnireco.data.large.scan import EventScan
 
 __all__ = ["EventLog", "Split"]
 
@@ -251,9 +254,7 @@ class EventLog:
         >>> om.data.fingerprint(EventLog.concat(parts[::-1])) == om.data.fingerprint(log)
         True
         """
-        from omnireco.data.large.update import concat
-
-        return concat(logs)
+        return in_time_order(cls(**joined_columns(logs)))
 
     @classmethod
     def scan(
@@ -262,7 +263,7 @@ class EventLog:
         *,
         columns: Mapping[str, str] | None = None,
         itemless: Literal["raise", "keep"] = "raise",
-    ) -> EventScan:
+    ) -> EventScan[EventLog]:
         """Open parquet files that need not fit in memory.
 
         Nothing but the files' footers is read now. ``scan.matrix(weights)`` reads batch by batch and gives the
@@ -290,9 +291,7 @@ class EventLog:
         SchemaError
             When a file lacks a column; the message names it.
         """
-        from omnireco.data.large.scan import scan
-
-        return scan(path, columns=columns, itemless=itemless)
+        return scan(path, cls, columns=columns, itemless=itemless)
 
     def __len__(self) -> int:
         return int(self.at.size)
@@ -640,9 +639,7 @@ class EventLog:
         >>> log.by_hour(audience, per="day").n_items
         24
         """
-        from omnireco.data.hours import local_hours
-
-        hours = {"week": 168, "day": 24}[check_choice(per, "per", ("week", "day"))]
+        hours = {"week": WEEK, "day": 24}[check_choice(per, "per", ("week", "day"))]
         weights, clock = self._weights_and_clock(weights, at)
         hour = local_hours(self, audience, np.arange(len(self)))
         return Interactions.from_cells(

@@ -5,19 +5,17 @@ from __future__ import annotations
 import numpy as np
 
 from omnireco._core.checks import check_kind
+from omnireco._core.units import EPOCH_HOUR, HOUR_US, MINUTE_US, WEEK
 from omnireco.data.audience import Audience
 from omnireco.data.clock import hour_of_week
-from omnireco.data.events import EventLog
 from omnireco.data.frames.zone_names import one_name_each
+from omnireco.data.shapes import Events
 from omnireco.data.vocabulary import NONE, match
 
 __all__ = ["local_hours", "offset_minutes"]
 
-_HOUR = 3_600_000_000
-_MINUTE = 60_000_000
 
-
-def local_hours(log: EventLog, audience: Audience, rows: np.ndarray, *, earlier_us: int = 0) -> np.ndarray:
+def local_hours(log: Events, audience: Audience, rows: np.ndarray, *, earlier_us: int = 0) -> np.ndarray:
     """Return the local hour of the week of some events of a log, int32; -1 where the clock is not known.
 
     The clock is the event's own where the log keeps one (``context=["utc_offset_min"]``, minutes east of UTC, or
@@ -41,8 +39,8 @@ def local_hours(log: EventLog, audience: Audience, rows: np.ndarray, *, earlier_
         offsets, code = log.labels["utc_offset_min"]
         minutes = np.array([offset_minutes(text) for text in offsets.ids] + [np.nan])[code[rows]]
         told = np.isfinite(minutes)
-        own_hour = (at + np.where(told, minutes, 0).astype(np.int64) * _MINUTE) // _HOUR + 72
-        hours = np.where(told, own_hour % 168, hours)
+        own_hour = (at + np.where(told, minutes, 0).astype(np.int64) * MINUTE_US) // HOUR_US + EPOCH_HOUR
+        hours = np.where(told, own_hour % WEEK, hours)
     return np.where(log.timed[rows], hours, NONE).astype(np.int32)
 
 

@@ -16,14 +16,14 @@ from omnireco._kernels import damping
 from omnireco._kernels.log.cells import Coded, raw_csr, sum_cells
 from omnireco.data.catalog import Catalog
 from omnireco.data.frames.columns import open_frame
+from omnireco.data.large.update import updated_cells
+from omnireco.data.shapes import Events
 from omnireco.data.vocabulary import NONE, Vocabulary, distinct_codes, match
 from omnireco.data.weights import Weights
 from omnireco.errors import ParameterError, SchemaError
 
 if TYPE_CHECKING:
     import pandas as pd
-
-    from omnireco.data.events import EventLog
 
 __all__ = ["Interactions"]
 
@@ -345,7 +345,7 @@ class Interactions:
         ones = np.ones(int(keep.sum()), np.float32)
         return raw_csr(ones, self.csr.indices[keep], ends.astype(self.csr.indptr.dtype), self.shape)
 
-    def updated(self, new: EventLog, *, at: Any = None, weights: Weights | None = None) -> Interactions:
+    def updated(self, new: Events, *, at: Any = None, weights: Weights | None = None) -> Interactions:
         """Return the matrix with more events in it, as if it had been built from all of them on a later clock.
 
         Decay is multiplicative: what was there ages by one factor, and new events are added. A service that keeps
@@ -385,9 +385,8 @@ class Interactions:
         >>> bool(abs(x.csr - log.matrix(om.Weights(half_life="7D")).csr).max() < 1e-5)
         True
         """
-        from omnireco.data.large.update import updated
-
-        return updated(self, new, at, weights)
+        found = updated_cells(self, new, at, weights)
+        return Interactions(found.users, found.items, found.csr, found.layers, found.at_us, weights=found.weights)
 
     def log1p(self) -> Interactions:
         """Return the matrix with every cell as log(1 + x): forty views are not ten times four. Signs stay.

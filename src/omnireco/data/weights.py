@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import numpy as np
 
@@ -22,11 +22,9 @@ from omnireco._core.checks import (
 from omnireco._core.compute import in_threads, row_blocks
 from omnireco._core.contract import described
 from omnireco._core.frozen import ReadOnly
+from omnireco.data.shapes import Events
 from omnireco.data.vocabulary import NONE
 from omnireco.errors import ParameterError, SchemaError
-
-if TYPE_CHECKING:
-    from omnireco.data.events import EventLog
 
 __all__ = ["Weights", "agree", "check_names_of", "event_targets", "event_weights", "person_steps"]
 
@@ -182,7 +180,7 @@ def check_names_of(weights: Weights, events: Iterable[str], channels: Iterable[s
         check_known(getattr(weights, name) or (), known, f"Weights: {name}", missing=weights.missing)
 
 
-def event_weights(log: EventLog, weights: Weights, at_us: int) -> np.ndarray:
+def event_weights(log: Events, weights: Weights, at_us: int) -> np.ndarray:
     """Return the weight of each event of a log, float64 of shape (n,), on a clock at or after its end."""
     check_kind(weights, Weights, "weights", "Weights(half_life='30D')")
     if weights.value is not None and log.value is None:
@@ -226,7 +224,7 @@ def event_weights(log: EventLog, weights: Weights, at_us: int) -> np.ndarray:
     return amount
 
 
-def _check_known_values(log: EventLog, needed: np.ndarray) -> None:
+def _check_known_values(log: Events, needed: np.ndarray) -> None:
     """Refuse to weigh events about an item by a value that is missing: no weight would be right for them."""
     if log.value is None or not (lost := np.isnan(log.value)).any():
         return
@@ -241,7 +239,7 @@ def _check_known_values(log: EventLog, needed: np.ndarray) -> None:
     )
 
 
-def event_targets(log: EventLog, weights: Weights) -> np.ndarray | None:
+def event_targets(log: Events, weights: Weights) -> np.ndarray | None:
     """Return what each event of a log says of its item, float64 of shape (n,); None where weights have no targets."""
     if weights.targets is None:
         return None
@@ -295,7 +293,7 @@ def _check_target(target: Any, name: str) -> float | Mapping[float, float]:
     return ReadOnly(dict(sorted(knots.items())))
 
 
-def _overruled(log: EventLog, amount: np.ndarray, verdicts: tuple[str, ...]) -> np.ndarray:
+def _overruled(log: Events, amount: np.ndarray, verdicts: tuple[str, ...]) -> np.ndarray:
     """Return a mask of the events on cells that have a verdict, but for the last verdict of each."""
     known = log.events.codes(verdicts, missing="none")
     spoken = np.isin(log.event, known[known != NONE]) & (amount > 0) & (log.item != NONE)
@@ -314,7 +312,7 @@ def _by_name(table: Mapping[str, float] | None, names: np.ndarray) -> np.ndarray
     return np.array([1.0 if table is None else table.get(name, 1.0) for name in names], np.float64)
 
 
-def _repeats(log: EventLog, window: int) -> np.ndarray:
+def _repeats(log: Events, window: int) -> np.ndarray:
     """Return a mask of events that follow the same user, item, channel and event within a window."""
     order = np.lexsort([log.at, log.event, log.channel, log.item, log.user])
     same = np.ones(max(0, order.size - 1), np.bool_)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from omnireco._core.checks import check_duration, check_flag, check_known, check_names, count_of
+from omnireco._core.units import HOUR_US
 from omnireco._kernels.log.order import distinct
 from omnireco.data.events import EventLog, require_events
 from omnireco.data.frames.columns import instants_to_pandas, open_frame
@@ -25,7 +26,6 @@ __all__ = ["SEVERAL", "ChannelReport", "channel_report"]
 SEVERAL = "(several)"
 """What tables call the people seen on more than one channel."""
 
-_HOUR_US = 3_600_000_000
 _Z = 1.959963984540054  # 97.5 % of the normal distribution
 _MOST_PERIODS = 10_000
 _MOST_CHANNELS = 62  # one bit of an int64 per channel
@@ -368,7 +368,7 @@ def _walk(log: EventLog, touch: np.ndarray, done: np.ndarray, window: int, same_
     decided = begun & (touched <= log.end_us - window)
     a, z = rows[first[decided]], rows[last[decided]]
     end = np.where(completed[decided], log.channel[z], NONE)
-    hours = np.where(completed[decided], (when[z] - when[a]) / _HOUR_US, np.nan)
+    hours = np.where(completed[decided], (when[z] - when[a]) / HOUR_US, np.nan)
     return _Walked(log.user[a], log.channel[a], end, hours, int((begun & ~decided).sum()), int((~begun).sum()))
 
 
@@ -432,7 +432,7 @@ def _times(log: EventLog) -> pd.DataFrame:
     user, at, channel = log.user[order], log.at.take(order), log.channel[order].astype(np.int64)
     move = np.flatnonzero((user[1:] == user[:-1]) & (channel[1:] != channel[:-1]))
     pair = channel[move] * c + channel[move + 1]
-    hours = (at[move + 1] - at[move]) / _HOUR_US
+    hours = (at[move + 1] - at[move]) / HOUR_US
     people = np.bincount(distinct(pair * log.n_users + user[move]) // log.n_users, minlength=c * c)
     quartiles = _quartiles(pair, hours, c * c)
     start, end = np.divmod(np.arange(c * c), c)

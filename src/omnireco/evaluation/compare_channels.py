@@ -20,7 +20,8 @@ from omnireco.data.splits import split_rolling
 from omnireco.data.vocabulary import NONE
 from omnireco.data.weights import Weights, check_names_of
 from omnireco.errors import EmptyError, ParameterError
-from omnireco.evaluation.evaluate import evaluate, find_hits
+from omnireco.evaluation.evaluate import evaluate
+from omnireco.evaluation.hits import find_hits
 from omnireco.evaluation.metrics import Metric, ndcg
 from omnireco.evaluation.report import Report
 from omnireco.models.together.cross_channel import CrossChannel, join_channels

@@ -14,7 +14,6 @@ import numpy as np
 import scipy.sparse as sp
 
 from omnireco._core.checks import check_flag, check_integer, check_k, check_number, name_rows, shown
-from omnireco._core.compute import row_blocks
 from omnireco.data.catalog import Catalog
 from omnireco.data.events import EventLog
 from omnireco.data.frames.columns import open_frame
@@ -22,10 +21,12 @@ from omnireco.data.interactions import Interactions
 from omnireco.data.recommendations import Recommendations
 from omnireco.data.vocabulary import NONE, Vocabulary, match
 from omnireco.errors import EmptyError, ParameterError, SchemaError
+from omnireco.evaluation.hits import find_hits
 from omnireco.evaluation.metrics import Metric, RankedLists, metric_name
 from omnireco.evaluation.report import Cell, Report, summarise
+from omnireco.evaluation.sampled import check_sampled, cut_to_candidates, draw_candidates
 
-__all__ = ["evaluate", "find_hits"]
+__all__ = ["evaluate"]
 
 logger = logging.getLogger(__name__)
 
@@ -140,8 +141,6 @@ def evaluate(
     0  mine                recall  2  0.75        2
     1  mine  mean_reciprocal_rank  2  0.75        2
     """
-    from omnireco.evaluation.sampled import check_sampled, cut_to_candidates, draw_candidates
-
     ks = _check_k(k)
     drawn = check_sampled(negatives, sampled=check_flag(sampled, "sampled"))
     named = _check_metrics(metrics)
@@ -195,41 +194,6 @@ def evaluate(
     )
     logger.info("evaluated %r", report)
     return report
-
-
-def find_hits(codes: np.ndarray, relevant: sp.csr_matrix) -> np.ndarray:
-    """Return which listed items are relevant to their user.
-
-    Parameters
-    ----------
-    codes : ndarray of shape (n, k), int32
-        Listed items; -1 for none.
-    relevant : scipy.sparse.csr_matrix of shape (n, n_items)
-        A stored cell for every relevant pair.
-
-    Returns
-    -------
-    ndarray of shape (n, k), bool
-
-    Notes
-    -----
-    Each block of users gets a board of flags, one per item: one write per relevant pair, one read per listed
-    item, no sorting or searching. A block is small enough (2 MB) for its board to stay in the cache.
-    """
-    n, width = codes.shape[0], relevant.shape[1] + 1  # one more column, never set: the code -1 points at it
-    hits = np.zeros(codes.shape, np.bool_)
-    board = np.zeros((0, width), np.bool_)
-    for rows in row_blocks(n, width, memory=2 << 20):
-        size = rows.stop - rows.start
-        if board.shape[0] < size:
-            board = np.zeros((size, width), np.bool_)
-        first, last = relevant.indptr[rows.start], relevant.indptr[rows.stop]
-        row = np.repeat(np.arange(size), np.diff(relevant.indptr[rows.start : rows.stop + 1]))
-        item = relevant.indices[first:last]
-        board[row, item] = True
-        hits[rows] = board[np.arange(size)[:, None], codes[rows]]
-        board[row, item] = False
-    return hits
 
 
 class _Pairs(NamedTuple):

@@ -29,7 +29,7 @@ from omnireco.data.splits import fingerprint, split_rolling
 from omnireco.data.vocabulary import NONE
 from omnireco.data.weights import Weights, check_names_of
 from omnireco.errors import EmptyError, ParameterError
-from omnireco.evaluation.evaluate import find_hits
+from omnireco.evaluation.hits import find_hits
 from omnireco.evaluation.metrics import Metric, RankedLists, metric_name, ndcg
 from omnireco.evaluation.moves import (
     Move,

@@ -466,8 +466,6 @@ def metric_name(metric: Metric) -> str:
     ParameterError
         When a metric is not a function, or a ``partial`` holds positional arguments.
 
-    Examples
-    --------
     >>> from functools import partial
     >>> metric_name(partial(ndcg, ideal="all"))
     'ndcg(ideal=all)'

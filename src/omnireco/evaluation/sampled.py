@@ -13,7 +13,7 @@ from omnireco._core.checks import check_integer, shown
 from omnireco._core.random import stream
 from omnireco.data.vocabulary import NONE
 from omnireco.errors import ParameterError
-from omnireco.evaluation.evaluate import find_hits
+from omnireco.evaluation.hits import find_hits
 
 __all__ = ["check_sampled", "cut_to_candidates", "draw_candidates"]
 

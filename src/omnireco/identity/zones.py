@@ -20,8 +20,9 @@ from omnireco._core.checks import (
 )
 from omnireco._core.compute import row_blocks
 from omnireco._core.sound import Offsets, keep, numbers, places
+from omnireco._core.units import DAY_US
 from omnireco.data.audience import Audience
-from omnireco.data.clock import is_zone, utc_offset
+from omnireco.data.clock import in_quiet_hours, is_zone, utc_offset
 from omnireco.data.frames.columns import open_frame
 from omnireco.data.frames.zone_names import one_name_each
 from omnireco.data.vocabulary import NONE, Vocabulary, match
@@ -228,7 +229,7 @@ class ZonePosterior:
         at_us = np.broadcast_to(check_instants(at_us, "at_us", n=code.size), code.shape)
         if not isinstance(quiet, tuple) or len(quiet) != 2:
             raise ParameterError(f"quiet must be (start, end), microseconds after midnight. Got {shown(quiet)}.")
-        start, end = (check_integer(one, "quiet", low=0, high=86_400_000_000) for one in quiet)
+        start, end = (check_integer(one, "quiet", low=0, high=DAY_US) for one in quiet)
         return self.allowed_codes(code, at_us, (start, end), check_number(level, "level", above=0, high=1))
 
     def allowed_codes(self, code: np.ndarray, at_us: np.ndarray, quiet: tuple[int, int], level: float) -> np.ndarray:
@@ -237,9 +238,8 @@ class ZonePosterior:
         row = np.append(self.row, 0)[code]
         instants, slot = np.unique(at_us, return_inverse=True)
         names = np.arange(len(self.zones), dtype=np.int32)[:, None]
-        clock = (instants[None, :] + utc_offset(instants[None, :], names, self.zones)) % 86_400_000_000
-        start, end = quiet
-        silent = (clock >= start) & (clock < end) if start < end else (clock >= start) | (clock < end)
+        local = instants[None, :] + utc_offset(instants[None, :], names, self.zones)
+        silent = in_quiet_hours(local, *quiet)
         size = np.where(code >= 0, np.append(np.diff(indptr), 0)[row], 0)
         found, rows, rank = size > 0, np.flatnonzero(size), 0
         while rows.size:  # one pass per rank of zone: few people have more than two
@@ -265,7 +265,7 @@ class ZonePosterior:
         """
         check_kind(audience, Audience, "audience", "Audience.from_frame(frame)")
         start = check_instant(at, "at")
-        days = start + np.arange(0, 3 * 366, 2, dtype=np.int64)[None, :] * 86_400_000_000
+        days = start + np.arange(0, 3 * 366, 2, dtype=np.int64)[None, :] * DAY_US
         clocks = utc_offset(days, np.arange(len(self.zones), dtype=np.int32)[:, None], self.zones)
         clock = np.unique(clocks, axis=0, return_inverse=True)[1].ravel() if len(self.zones) else np.empty(0, int)
         indptr, zone = self._row_sets(level)

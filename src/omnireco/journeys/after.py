@@ -22,6 +22,7 @@ from omnireco._core.checks import (
 from omnireco._core.compute import Progress
 from omnireco._core.contract import Estimator
 from omnireco._core.sound import keep, numbers
+from omnireco._core.units import DAY_US
 from omnireco.data.events import EventLog, require_events
 from omnireco.data.frames.columns import instants_to_pandas
 from omnireco.data.recommendations import Recommendations
@@ -34,7 +35,6 @@ if TYPE_CHECKING:
 
 __all__ = ["FollowUps", "FollowUpsModel", "RefillModel", "Refills", "unfinished"]
 
-_DAY = 86_400_000_000
 _ROUNDS = 4
 _LONGEST = 16.0  # log of days: 24,000 years
 _LAST_DAY = 253_402_214_400_000_000  # 9999-12-31, in UTC microseconds: later dates are written as this one
@@ -269,7 +269,7 @@ class Refills(Estimator):
         order = np.lexsort([at, key])
         key, at = key[order], at[order]
         again = (key[1:] == key[:-1]) & (at[1:] > at[:-1])
-        y = np.log(np.maximum(np.diff(at)[again] / _DAY, 1 / 24))
+        y = np.log(np.maximum(np.diff(at)[again] / DAY_US, 1 / 24))
         pair, place = np.unique(key[1:][again], return_inverse=True)
         if not y.size:
             raise EmptyError("Refills.fit: nobody bought anything twice, so no interval is known. Group items first.")
@@ -279,7 +279,7 @@ class Refills(Estimator):
         within = max(within, 0.01)
         ends = np.flatnonzero(np.r_[key[1:] != key[:-1], True])
         open_item = (key[ends] % m).astype(np.int64)
-        opened = np.log(np.maximum((log.end_us - at[ends]) / _DAY, 1 / 24))
+        opened = np.log(np.maximum((log.end_us - at[ends]) / DAY_US, 1 / 24))
         mu, spread, returning = _item_means(y, (pair % m)[place], open_item, opened, m, self.prior, within)
         left = mean - mu[pair % m]
         between = max(float(np.average(left**2, weights=n) - within * pair.size / n.sum()), 1e-4)
@@ -342,7 +342,7 @@ class RefillModel:
         """
         import pandas as pd
 
-        now, ahead = check_instant(at, "at"), check_duration(within, "within") / _DAY
+        now, ahead = check_instant(at, "at"), check_duration(within, "within") / DAY_US
         confidence = check_number(confidence, "confidence", above=0)
         if confidence >= 1:
             raise ParameterError(f"confidence must be between 0 and 1. Got {confidence:g}. Write confidence=0.8.")
@@ -360,13 +360,13 @@ class RefillModel:
         last = when[start + n - 1]
         who, what = pair // m, pair % m
         mean, sd = self._predict(key, when, pair, n, what, who)
-        age = np.log(np.maximum((now - last) / _DAY, 1 / 24))
+        age = np.log(np.maximum((now - last) / DAY_US, 1 / 24))
         tails = [(1 - confidence) / 2, 0.5, (1 + confidence) / 2]
         low, middle, high = (_later(q, mean, sd, age) for q in tails)
-        chance = self._chance(mean, sd, age, (now - last) / _DAY + ahead)
+        chance = self._chance(mean, sd, age, (now - last) / DAY_US + ahead)
         top = np.lexsort([what, who, -chance])
         dates = {
-            name: instants_to_pandas(np.minimum(last[top] + np.round(days[top] * _DAY).astype(np.int64), _LAST_DAY))
+            name: instants_to_pandas(np.minimum(last[top] + np.round(days[top] * DAY_US).astype(np.int64), _LAST_DAY))
             for name, days in (("due_at", middle), ("low_at", low), ("high_at", high))
         }
         columns = {
@@ -389,7 +389,7 @@ class RefillModel:
     ) -> tuple[np.ndarray, np.ndarray]:
         """Return mean and standard deviation of the next log interval of each pair."""
         same = key[1:] == key[:-1]
-        y = np.log(np.maximum(np.diff(when)[same] / _DAY, 1 / 24))
+        y = np.log(np.maximum(np.diff(when)[same] / DAY_US, 1 / 24))
         place = np.searchsorted(pair, key[1:][same])
         gaps = n - 1.0
         left = np.bincount(place, weights=y - self.mu[what[place]], minlength=pair.size)

@@ -19,13 +19,23 @@ import numpy as np
 from omnireco._core.checks import check_flag, check_integer, check_kind, name_rows
 from omnireco._core.compute import row_blocks
 from omnireco._core.frozen import ReadOnly
+from omnireco._core.units import DAY_US
 from omnireco.data.clock import Slots, local_us, slots_by_zone
 from omnireco.data.frames.columns import decode_optional, instants_to_pandas, open_frame
 from omnireco.data.messages import NEVER
 from omnireco.data.touches import Touches
 from omnireco.data.vocabulary import NONE, Vocabulary, match
 from omnireco.errors import DataWarning, ParameterError, SchemaError
-from omnireco.planning.inputs import check_channels, check_given, check_rules, check_verb, gap_rule, sources_of
+from omnireco.planning.inputs import (
+    allowed,
+    check_channels,
+    check_given,
+    check_rules,
+    check_verb,
+    gap_rule,
+    sources_of,
+)
+from omnireco.planning.joining import joined
 from omnireco.planning.rules import Consent, Constraint, Eligibility, OncePerItem, Reachable
 from omnireco.planning.sources import (
     FORBIDDEN,
@@ -49,7 +59,6 @@ if TYPE_CHECKING:
 __all__ = ["Candidates", "Timing", "Tiring", "candidates"]
 
 _LABELS = ("creative_id", "store_id", "offer_id")
-_DAY = 86_400_000_000
 _log = logging.getLogger(__name__)
 _log.addHandler(logging.NullHandler())
 
@@ -252,9 +261,7 @@ class Candidates:
         >>> om.planning.Candidates.concat([a, b]), om.planning.Candidates.concat([a, b]).implied
         (Candidates(2 touches, 1 user, 1 item, 2 channels), (OncePerItem(),))
         """
-        from omnireco.planning.joining import concat
-
-        return concat(parts)
+        return in_order(*joined(_check_parts(parts)))
 
     def __len__(self) -> int:
         return len(self.touches)
@@ -507,8 +514,8 @@ class _Offers:
 
     def _days(self, at: np.ndarray, clock: np.ndarray) -> np.ndarray:
         """Return the day of each slot, (n, s): of the person's own calendar, or 24 hours from the first slot."""
-        since = (at - self.slots.first_us) // _DAY
-        own = np.where(clock == NEVER, since[None, :], (clock - self.slots.first_us) // _DAY)
+        since = (at - self.slots.first_us) // DAY_US
+        own = np.where(clock == NEVER, since[None, :], (clock - self.slots.first_us) // DAY_US)
         return own if self.slots.local_days else np.broadcast_to(since, clock.shape)
 
     def _count(self, reason: str, n: int) -> None:
@@ -523,6 +530,22 @@ def check_complete(found: Candidates, where: str) -> None:
             f"{where}: these candidates came without their rules, gap and history, as those of a plan from a file do. "
             "Make them again with om.candidates(...) or om.planning.Candidates.from_frame(...)."
         )
+
+
+def _check_parts(sets: Any) -> tuple[Candidates, ...]:
+    fix = "Write om.planning.Candidates.concat([a, b])."
+    if isinstance(sets, (Candidates, str, bytes)) or not isinstance(sets, Iterable):
+        raise ParameterError(f"Candidates.concat takes a list of Candidates. Got {type(sets).__name__}. {fix}")
+    parts = tuple(sets)
+    for part in parts:
+        if isinstance(part, Candidates):
+            check_complete(part, "Candidates.concat")
+    wrong = [type(part).__name__ for part in parts if not isinstance(part, Candidates)]
+    if wrong or not parts:
+        raise ParameterError(
+            f"Candidates.concat takes Candidates, one or more. Got {wrong[0] if wrong else 'none'}. {fix}"
+        )
+    return parts
 
 
 def touch_frame(found: Candidates, rows: np.ndarray, **more: np.ndarray) -> pd.DataFrame:
@@ -582,21 +605,6 @@ def _best_slots(value: np.ndarray, day: np.ndarray, keep: int) -> np.ndarray:
     mask = np.zeros(value.shape, np.bool_)
     np.put_along_axis(mask, np.take_along_axis(order, first, axis=1), True, axis=1)
     return mask & ~np.isneginf(value)
-
-
-def allowed(touches: Touches, rules: Iterable[Eligibility], left_out: dict[str, int]) -> np.ndarray:
-    """Return the positions that pass every rule, and count what each took away."""
-    kept = np.arange(len(touches))
-    for rule in rules:
-        mask = np.asarray(rule.mask(touches))
-        if mask.dtype != np.bool_ or mask.shape != (len(touches),):
-            raise ParameterError(
-                f"{rule.name}.mask must return one bool per touch, shape ({len(touches)},). "
-                f"Got {mask.dtype} of shape {mask.shape}. Compare arrays of the touches: touches.channel == 0."
-            )
-        left_out[rule.name] = left_out.get(rule.name, 0) + int((~mask).sum())
-        kept, touches = kept[mask], touches.take(mask)
-    return kept
 
 
 def _refuse_blind(rules: Iterable[Eligibility], where: str) -> None:
@@ -663,8 +671,8 @@ def _warn_of_a_detour(where: str) -> None:
     """Say that the frame came from a set of candidates or a plan, whose rules it cannot hold."""
     warnings.warn(
         f"{where}: the frame has send_at_local, as to_frame writes it. A frame holds no rules: gap, once per item, "
-        "quiet hours and history are lost here. Join sets with om.planning.Candidates.concat([a, b]); where only the rows are "
-        "meant, frame.drop(columns='send_at_local').",
+        "quiet hours and history are lost here. Join sets with om.planning.Candidates.concat([a, b]); where only the "
+        "rows are meant, frame.drop(columns='send_at_local').",
         DataWarning,
         stacklevel=3,
     )

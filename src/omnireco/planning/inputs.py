@@ -6,17 +6,29 @@ import difflib
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+import numpy as np
+
 from omnireco._core.checks import check_duration, check_kind, plain, shown
 from omnireco.data.audience import Audience
 from omnireco.data.catalog import Catalog
 from omnireco.data.clock import Slots
 from omnireco.data.events import EventLog
 from omnireco.data.messages import MessageLog
+from omnireco.data.touches import Touches
 from omnireco.errors import ParameterError
 from omnireco.planning.rules import Consent, Constraint, Eligibility, FrequencyCap, Reachable
 from omnireco.planning.sources import Sources
 
-__all__ = ["check_channels", "check_constraints", "check_given", "check_rules", "check_verb", "gap_rule", "sources_of"]
+__all__ = [
+    "allowed",
+    "check_channels",
+    "check_constraints",
+    "check_given",
+    "check_rules",
+    "check_verb",
+    "gap_rule",
+    "sources_of",
+]
 
 _FIX: dict[str, tuple[type, str]] = {
     "audience": (Audience, "om.Audience.from_frame(people)"),
@@ -128,3 +140,18 @@ def _check_rule(rule: Any, kind: type, name: str, fix: str) -> None:
             f"{name} must hold {kind.__name__} rules. Got the class {rule.__name__}: write {rule.__name__}(...)."
         )
     raise ParameterError(f"{name} must hold {kind.__name__} rules. Got {type(rule).__name__}. Write {fix}.")
+
+
+def allowed(touches: Touches, rules: Iterable[Eligibility], left_out: dict[str, int]) -> np.ndarray:
+    """Return the positions that pass every rule, and count what each took away."""
+    kept = np.arange(len(touches))
+    for rule in rules:
+        mask = np.asarray(rule.mask(touches))
+        if mask.dtype != np.bool_ or mask.shape != (len(touches),):
+            raise ParameterError(
+                f"{rule.name}.mask must return one bool per touch, shape ({len(touches)},). "
+                f"Got {mask.dtype} of shape {mask.shape}. Compare arrays of the touches: touches.channel == 0."
+            )
+        left_out[rule.name] = left_out.get(rule.name, 0) + int((~mask).sum())
+        kept, touches = kept[mask], touches.take(mask)
+    return kept

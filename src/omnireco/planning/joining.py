@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
@@ -12,16 +12,63 @@ from omnireco.data.audience import Audience
 from omnireco.data.touches import Touches
 from omnireco.data.vocabulary import NONE, Vocabulary, unite
 from omnireco.errors import ParameterError
-from omnireco.planning.candidates import Candidates, allowed, check_complete, in_order
+from omnireco.planning.inputs import allowed
 from omnireco.planning.rules import Consent, Constraint, FrequencyCap, Reachable
 from omnireco.planning.sources import Sources, channel_names, consent_since, past_messages
 
-__all__ = ["concat"]
+__all__ = ["Joined", "joined"]
 
 
-def concat(sets: Iterable[Candidates]) -> Candidates:
+class Valued(Protocol):
+    """Touches with values, and all they were made under: what is read of a set of candidates."""
+
+    def __len__(self) -> int:
+        """How many touches there are, n."""
+
+    @property
+    def touches(self) -> Touches:
+        """Who, what, where, when."""
+
+    @property
+    def value(self) -> np.ndarray:
+        """What sending each is worth, float64 of shape (n,)."""
+
+    @property
+    def probability(self) -> np.ndarray | None:
+        """Chance of a response, float64 of shape (n,)."""
+
+    @property
+    def labels(self) -> Mapping[str, tuple[Vocabulary, np.ndarray]]:
+        """Further columns, each with its vocabulary."""
+
+    @property
+    def left_out(self) -> Mapping[str, int]:
+        """How many touches each rule took away."""
+
+    @property
+    def implied(self) -> tuple[Constraint, ...]:
+        """Constraints that the touches bring along."""
+
+    @property
+    def sources(self) -> Sources:
+        """The audience, the logs and the rules that they were made under."""
+
+
+class Joined(NamedTuple):
+    """The parts of several sets of candidates as one; ``kept`` are the positions that pass every rule of all."""
+
+    touches: Touches
+    value: np.ndarray
+    probability: np.ndarray | None
+    labels: dict[str, tuple[Vocabulary, np.ndarray]]
+    left_out: dict[str, int]
+    implied: tuple[Constraint, ...]
+    kept: np.ndarray
+    sources: Sources
+
+
+def joined(parts: Sequence[Valued]) -> Joined:
     """Return several sets of candidates as one; see :meth:`Candidates.concat`."""
-    parts = _check_parts(sets)
     sources = _joined_sources(parts)
     touches = _joined_touches([part.touches for part in parts], sources)
     value = np.concatenate([part.value for part in parts])
@@ -31,26 +78,10 @@ def concat(sets: Iterable[Candidates]) -> Candidates:
     once = kept[_best_of_equals(touches.take(kept), value[kept], None if probability is None else probability[kept])]
     left_out["named twice"] = left_out.get("named twice", 0) + int(kept.size - once.size)
     implied = _strictest([rule for part in parts for rule in part.implied])
-    return in_order(touches, value, probability, _joined_labels(parts), left_out, implied, once, sources)
+    return Joined(touches, value, probability, _joined_labels(parts), left_out, implied, once, sources)
 
 
-def _check_parts(sets: Any) -> tuple[Candidates, ...]:
-    fix = "Write om.planning.Candidates.concat([a, b])."
-    if isinstance(sets, (Candidates, str, bytes)) or not isinstance(sets, Iterable):
-        raise ParameterError(f"Candidates.concat takes a list of Candidates. Got {type(sets).__name__}. {fix}")
-    parts = tuple(sets)
-    for part in parts:
-        if isinstance(part, Candidates):
-            check_complete(part, "Candidates.concat")
-    wrong = [type(part).__name__ for part in parts if not isinstance(part, Candidates)]
-    if wrong or not parts:
-        raise ParameterError(
-            f"Candidates.concat takes Candidates, one or more. Got {wrong[0] if wrong else 'none'}. {fix}"
-        )
-    return parts
-
-
-def _joined_sources(parts: Sequence[Candidates]) -> Sources:
+def _joined_sources(parts: Sequence[Valued]) -> Sources:
     """Return the one audience, and the logs and rules of all; refuse sets made under different audiences."""
     sources = [part.sources for part in parts]
     first = sources[0].audience
@@ -115,7 +146,7 @@ def _joined_touches(parts: Sequence[Touches], sources: Sources) -> Touches:
     return Touches(users, items, channels, user, item, channel, send_at, local_at, consent, reachable, past, named)
 
 
-def _joined_probability(parts: Sequence[Candidates]) -> np.ndarray | None:
+def _joined_probability(parts: Sequence[Valued]) -> np.ndarray | None:
     """Return the chances of all, NaN where a part has none; None where no part has any."""
     if all(part.probability is None for part in parts):
         return None
@@ -124,13 +155,13 @@ def _joined_probability(parts: Sequence[Candidates]) -> np.ndarray | None:
     )
 
 
-def _joined_labels(parts: Sequence[Candidates]) -> dict[str, tuple[Vocabulary, np.ndarray]]:
+def _joined_labels(parts: Sequence[Valued]) -> dict[str, tuple[Vocabulary, np.ndarray]]:
     """Return the labels of all, -1 where a part has none."""
     names = dict.fromkeys(name for part in parts for name in part.labels)
     return {name: _joined_label(parts, name) for name in sorted(names)}
 
 
-def _joined_label(parts: Sequence[Candidates], name: str) -> tuple[Vocabulary, np.ndarray]:
+def _joined_label(parts: Sequence[Valued], name: str) -> tuple[Vocabulary, np.ndarray]:
     nothing = Vocabulary(np.empty(0, object))
     pairs = [part.labels.get(name, (nothing, np.full(len(part), NONE, np.int32))) for part in parts]
     known, codes = unite([vocabulary for vocabulary, _ in pairs], name)

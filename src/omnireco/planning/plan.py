@@ -12,6 +12,7 @@ from scipy import sparse
 
 from omnireco._core.checks import name_rows
 from omnireco._core.frozen import ReadOnly
+from omnireco._core.units import DAY_US
 from omnireco._kernels.packing import TOLERANCE, Solution, solve
 from omnireco.errors import ParameterError
 from omnireco.planning.candidates import Candidates, check_complete, touch_frame
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
 __all__ = ["Plan", "Price", "plan"]
 
 SENT, NO_VALUE, NOT_CHOSEN = "sent", "no value", "not chosen"
-_DAY = 86_400_000_000
 _MOST_IN_INT8 = 124  # constraints whose positions, after three other reasons, an int8 holds
 _log = logging.getLogger(__name__)
 _log.addHandler(logging.NullHandler())
@@ -170,7 +170,7 @@ class Plan:
         frame = pd.DataFrame(
             {
                 "channel": names,
-                "day": (t.send_at[sent] // _DAY * _DAY).view("datetime64[us]"),
+                "day": (t.send_at[sent] // DAY_US * DAY_US).view("datetime64[us]"),
                 "user": t.user[sent],
                 "cost": np.array([self.costs.get(name, np.nan) for name in names], np.float64),
                 "expected_responses": np.full(sent.size, np.nan) if chance is None else chance[sent],

@@ -26,6 +26,7 @@ from omnireco._core.checks import (
     from_microseconds,
     shown,
 )
+from omnireco.data.clock import in_quiet_hours
 from omnireco.data.touches import Past, Touches
 from omnireco.data.vocabulary import NONE
 from omnireco.data.vocabulary import match as match_ids
@@ -48,7 +49,6 @@ __all__ = [
     "Touches",
 ]
 
-_DAY = 86_400_000_000
 _MISSING = ("raise", "ignore")
 _MANY = 2**53  # more than any limit that is ever met
 _YEAR_1 = -62_135_596_800_000_000
@@ -246,10 +246,8 @@ class QuietHours(Eligibility):
         """Return which touches are not in their person's quiet hours."""
         check_kind(touches, Touches, f"{type(self).__name__}: touches", "candidates.touches")
         start, end = self._times()
-        clock = touches.local_at % _DAY
-        quiet = (clock >= start) & (clock < end) if start < end else (clock >= start) | (clock < end)
         covered = touches.on(self.channels, "QuietHours: channels", missing=self.missing)  # type: ignore[arg-type]
-        fine = ~quiet & touches.zone_known
+        fine = ~in_quiet_hours(touches.local_at, start, end) & touches.zone_known
         if self.zones is not None:
             code = match_ids(self.zones.users, touches.users, ("the zones", "the candidates"))[touches.user]
             rows = np.flatnonzero(covered & (code >= 0))

@@ -19,8 +19,8 @@ from omnireco._core.compute import in_threads, one_blas_thread, row_blocks
 from omnireco._core.frozen import ReadOnly
 from omnireco._core.random import stream
 from omnireco._core.sound import Offsets, Sound, keep, numbers
+from omnireco._core.units import DAY_US, WEEK
 from omnireco._kernels.week.pooling import (
-    WEEK,
     Base,
     Pooling,
     circular_kernel,
@@ -56,7 +56,6 @@ from omnireco.timing.sessions import NOT_COUNTED, Counted, count_sessions, local
 __all__ = ["ActivityModel", "ActivityProfile", "ChannelCells"]
 
 _LOG = logging.getLogger(__name__)
-_DAY = 86_400_000_000
 _PEOPLE_FOR_STRENGTHS = 3_000
 _PEOPLE_FOR_SEGMENTS = 8_000
 _QUARTER_PRIOR = 100.0  # sessions' worth of everybody's quarters in each segment
@@ -333,7 +332,7 @@ class ActivityModel:
         return len(self.users)
 
     def __repr__(self) -> str:
-        half_life = "none" if self.half_life_us is None else f"{self.half_life_us / _DAY:g} days"
+        half_life = "none" if self.half_life_us is None else f"{self.half_life_us / DAY_US:g} days"
         left_out = f", {self.n_caused:,} caused by messages left out" if self.n_caused else ""
         lost = f", {self.n_without_zone:,} without a zone" if self.n_without_zone else ""
         return (

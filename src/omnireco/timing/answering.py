@@ -16,9 +16,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from omnireco._core.units import WEEK
 from omnireco._kernels.week.delay import TAUS, best_tau, log_delays, reading_after
 from omnireco._kernels.week.kinds import Evidence, Follows, evidence, fit_follows, kinds_of
-from omnireco._kernels.week.pooling import EVEN, WEEK
+from omnireco._kernels.week.pooling import EVEN
 from omnireco._kernels.week.smoothing import FEW_WAYS, Smooth, smooth_rates
 from omnireco.data.vocabulary import NONE
 from omnireco.timing.activity import ActivityModel

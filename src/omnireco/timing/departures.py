@@ -12,8 +12,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from omnireco._core.compute import in_threads, row_blocks
+from omnireco._core.units import WEEK
 from omnireco._kernels.week.kinds import Follows
-from omnireco._kernels.week.pooling import EVEN, WEEK
+from omnireco._kernels.week.pooling import EVEN
 from omnireco.data.vocabulary import NONE
 from omnireco.timing.activity import ActivityModel
 

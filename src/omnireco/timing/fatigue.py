@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import numpy as np
 
 from omnireco._core.checks import check_duration, check_number, no_such, plain_name
+from omnireco._core.units import DAY_US
 from omnireco.data.messages import NEVER, MessageLog
 from omnireco.data.vocabulary import Vocabulary
 from omnireco.errors import ParameterError, SchemaError
@@ -24,9 +25,8 @@ if TYPE_CHECKING:
 __all__ = ["Fatigue", "FatigueModel"]
 
 _LOG = logging.getLogger(__name__)
-_DAY = 86_400_000_000
 _LATEST = 253_402_300_800_000_000  # the year 10000
-_HALF_LIVES = tuple(_DAY * 2**power // 2 for power in range(7))  # days: a half, 1, 2, 4, 8, 16, 32
+_HALF_LIVES = tuple(DAY_US * 2**power // 2 for power in range(7))  # days: a half, 1, 2, 4, 8, 16, 32
 _USUAL_HALF_LIFE = 4.0  # days: the median of the prior, log-normal
 _FACTOR = 2.0  # two thirds of the prior lie within this factor of it, 95 % within its square
 _LIKE_THE_OTHERS = 0.05  # how far the coefficients of channels differ
@@ -218,7 +218,7 @@ class FatigueModel:
             for name, c, low, high in zip(self.channels.ids, self.coefficient, self.low, self.high, strict=True)
         )
         machines = left_out(self.n_machine)
-        return f"FatigueModel(half-life {self.half_life_us / _DAY:.3g} days, {found or 'no messages'}{machines})"
+        return f"FatigueModel(half-life {self.half_life_us / DAY_US:.3g} days, {found or 'no messages'}{machines})"
 
     def to_frame(self) -> pd.DataFrame:
         """Return ``channel coefficient low high unsubscribe messages`` as a pandas frame."""
@@ -285,11 +285,11 @@ class FatigueModel:
         messages, plus the added chance of leaving times the answers of ``horizon``. To the first order: as if the
         person goes on being written to as before. On a channel without messages nobody leaves.
         """
-        days = check_duration(horizon, "horizon") / _DAY
+        days = check_duration(horizon, "horizon") / DAY_US
         code = self.users.codes(user_ids, missing="none")
         mean = self.per_day.mean(axis=0, keepdims=True) if len(self.users) else np.zeros((1, len(self.channels)))
         answers = np.concatenate([self.per_day, mean])[code] * self.answer_rate
-        reach = min(self.half_life_us / _DAY / np.log(2.0), days)
+        reach = min(self.half_life_us / DAY_US / np.log(2.0), days)
         tired = answers @ np.maximum(self.coefficient, 0.0) * reach
         found = self._places(channel)
         leaving = np.zeros(code.size)
@@ -301,7 +301,7 @@ class FatigueModel:
         """Return the fatigue that each person's usual number of messages makes, (n,)."""
         code = self.users.codes(user_ids, missing="none")
         a_day = np.append(self.per_day.sum(axis=1), self.per_day.sum(axis=1).mean() if len(self.users) else 0.0)[code]
-        return np.asarray(a_day * self.half_life_us / _DAY / np.log(2.0))
+        return np.asarray(a_day * self.half_life_us / DAY_US / np.log(2.0))
 
     def _places(self, channel: str) -> np.ndarray:
         if not isinstance(channel, str):
@@ -337,7 +337,7 @@ def _instants(at_us: Any) -> np.ndarray:
 
 def _beliefs(half_lives: np.ndarray, evidence: np.ndarray) -> np.ndarray:
     """Return the posterior weights of half-lives that are evenly spaced in their logarithm, (H,)."""
-    away = np.log(half_lives / (_USUAL_HALF_LIFE * _DAY)) / np.log(_FACTOR)
+    away = np.log(half_lives / (_USUAL_HALF_LIFE * DAY_US)) / np.log(_FACTOR)
     score = evidence - 0.5 * away**2
     weight = np.exp(score - score.max())
     return np.asarray(weight / weight.sum())
@@ -359,7 +359,7 @@ def _per_day(messages: MessageLog) -> np.ndarray:
     n, n_channels = len(messages.users), len(messages.channels)
     cell = messages.user.astype(np.int64) * n_channels + messages.channel
     count = np.bincount(cell, minlength=n * n_channels).reshape(n, n_channels)
-    days = max((messages.end_us - int(messages.sent_at[0])) / _DAY, 1.0) if len(messages) else 1.0
+    days = max((messages.end_us - int(messages.sent_at[0])) / DAY_US, 1.0) if len(messages) else 1.0
     mean = count.sum(axis=0) / max(n, 1) / days
     return np.asarray((7.0 * mean + count) / (7.0 + days))
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from omnireco._kernels.week.pooling import WEEK
+from omnireco._core.units import WEEK
 from omnireco._kernels.week.smoothing import FEW_WAYS, smooth_rates
 
 __all__ = ["recency"]

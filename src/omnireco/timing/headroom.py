@@ -17,6 +17,7 @@ from omnireco._core.checks import (
     from_microseconds,
 )
 from omnireco._core.random import stream
+from omnireco._core.units import HOUR_US, WEEK
 from omnireco._kernels.week.delay import reading_after, send_value
 from omnireco.data.audience import Audience
 from omnireco.data.events import EventLog, require_events
@@ -140,7 +141,7 @@ def headroom(
     >>> headroom(log, audience).verdict.split(".")[0]
     'Personal timing can help here'
     """
-    tau = check_duration(pull, "pull") / 3_600_000_000
+    tau = check_duration(pull, "pull") / HOUR_US
     check_number(worthwhile, "worthwhile", low=0.0), check_integer(n_bootstrap, "n_bootstrap", low=1, high=1_000_000)
     require_events(log, "headroom")
     check_kind(audience, Audience, "headroom: audience", "Audience.from_frame(frame)")
@@ -189,5 +190,5 @@ def _later(test: EventLog, train: EventLog, audience: Audience, gap_us: int) -> 
     hours = local_hours(test, audience, rows)
     user = train.users.codes(test.users.ids, missing="none")[test.user[rows]]
     keep = (hours >= 0) & (user >= 0)
-    cells = np.bincount(user[keep].astype(np.int64) * 168 + hours[keep], minlength=train.n_users * 168)
-    return np.asarray(cells.reshape(train.n_users, 168), np.float64)
+    cells = np.bincount(user[keep].astype(np.int64) * WEEK + hours[keep], minlength=train.n_users * WEEK)
+    return np.asarray(cells.reshape(train.n_users, WEEK), np.float64)

@@ -18,8 +18,8 @@ from omnireco._core.checks import check_duration, check_integer, check_number, c
 from omnireco._core.compute import one_blas_thread, row_blocks
 from omnireco._core.random import stream
 from omnireco._core.sound import Offsets, keep, numbers
+from omnireco._core.units import EPOCH_HOUR, HOUR_US, WEEK
 from omnireco._kernels.week.delay import reading_after
-from omnireco._kernels.week.pooling import WEEK
 from omnireco._kernels.week.rates import (
     Habits,
     Spells,
@@ -43,7 +43,6 @@ from omnireco.timing.responses import answers_are_dates
 __all__ = ["ReadingClock", "ReadingModel"]
 
 _LOG = logging.getLogger(__name__)
-_HOUR = 3_600_000_000
 _PEOPLE_TO_FIT_ON = 4_000
 _LONG = 1e9  # hours: no life
 
@@ -89,7 +88,7 @@ class ReadingClock:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        if self.life is not None and check_duration(self.life, "life") < _HOUR:
+        if self.life is not None and check_duration(self.life, "life") < HOUR_US:
             raise ParameterError(f"life must be an hour or more. Got {shown(self.life)}.")
         check_integer(self.segments, "segments", low=1, high=64)
         if not (isinstance(self.open_weight, str) and self.open_weight == "fit"):
@@ -157,7 +156,7 @@ class ReadingClock:
                 "write om.timing.ActivityProfile().fit(log, audience)."
             )
         answers = judge_answers(messages, _providers(self.provider, audience, messages))
-        life = _LONG if self.life is None else check_duration(self.life, "life") / _HOUR
+        life = _LONG if self.life is None else check_duration(self.life, "life") / HOUR_US
         spells = _spells(messages, answers, audience, life)
         spells = spells.of(np.argsort(spells.row, kind="stable"))
         n_channels = len(messages.channels)
@@ -421,10 +420,10 @@ def _spells(messages: MessageLog, answers: Answers, audience: Audience, life: fl
     ]
     rows = np.flatnonzero((zone_of[messages.user] != NONE) & ~_without_hours(messages, answers.at))
     user, at = messages.user[rows], messages.sent_at[rows]
-    start = ((local_us(at, zone_of[user], audience.zones) / _HOUR) + 72.0) % WEEK  # 1970-01-01 was a Thursday
+    start = ((local_us(at, zone_of[user], audience.zones) / HOUR_US) + EPOCH_HOUR) % WEEK
     end = np.where(answers.at[rows] != NEVER, answers.at[rows], answers.until[rows])
     stop = np.where(end != NEVER, end, messages.end_us) - at
-    stop = np.maximum(stop / _HOUR, 1e-6)
+    stop = np.maximum(stop / HOUR_US, 1e-6)
     human = np.where(stop <= life, answers.human[rows], 0.0)
     return Spells(
         row=user.astype(np.int32),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from omnireco._kernels.week.pooling import WEEK
+from omnireco._core.units import HOUR_US, WEEK
 from omnireco.data.audience import Audience
 from omnireco.data.clock import hour_of_week
 from omnireco.data.frames.dates import are_midnights
@@ -19,7 +19,6 @@ __all__ = ["ANSWERED", "BASIS", "basis_of", "sent_on"]
 BASIS = ("assumed", "activity", "answers", "randomised answers")
 """What the hours of a channel may rest on."""
 _ASSUMED, _ACTIVITY, ANSWERED, _RANDOMISED = range(4)
-_HOUR = 3_600_000_000
 _MIDNIGHTS = 10  # answers, all of them at midnight, that are dates
 _ANSWERS = 10  # answers, with a local hour, from which hours are said to rest on them
 
@@ -41,8 +40,8 @@ def sent_on(
     person, at = messages.user[rows], messages.sent_at[rows]
     zone_of = np.append(audience.zone, np.int32(NONE))[audience.users.codes(messages.users.ids, missing="none")]
     answered = back != NEVER
-    delay = np.where(answered, np.where(answered, back, at) // _HOUR - at // _HOUR, 0)
-    watched = np.maximum(messages.end_us - 1 - at, 0) // _HOUR + 1
+    delay = np.where(answered, np.where(answered, back, at) // HOUR_US - at // HOUR_US, 0)
+    watched = np.maximum(messages.end_us - 1 - at, 0) // HOUR_US + 1
     if life is not None:
         answered, watched = answered & (delay < life), np.minimum(watched, life)
     code_of = profile.users.codes(messages.users.ids, missing="none")

@@ -29,10 +29,10 @@ from omnireco._core.checks import (
 from omnireco._core.compute import in_threads, one_blas_thread, row_blocks
 from omnireco._core.random import stream
 from omnireco._core.sound import Sound, keep, numbers
+from omnireco._core.units import HOUR_US, WEEK, WEEK_US
 from omnireco._kernels.week.kinds import Follows
-from omnireco._kernels.week.pooling import WEEK
 from omnireco.data.audience import Audience
-from omnireco.data.clock import hour_of_week, local_us, slots, slots_by_zone
+from omnireco.data.clock import hour_of_week, in_quiet_hours, local_us, slots, slots_by_zone
 from omnireco.data.events import EventLog
 from omnireco.data.frames.columns import instants_to_pandas
 from omnireco.data.messages import NEVER, MessageLog
@@ -59,9 +59,6 @@ if TYPE_CHECKING:
 __all__ = ["SendTime", "SendTimeModel"]
 
 _LOG = logging.getLogger(__name__)
-_HOUR = 3_600_000_000
-_DAY = 24 * _HOUR
-_WEEK_US = WEEK * _HOUR
 _MESSAGES_TO_FIT_ON = 200_000
 _FEW_HOURS = 2
 _YEAR_9999 = 253_402_300_800_000_000.0
@@ -119,7 +116,7 @@ class SendTime:
             )
         check_number(self.base_rate, "base_rate", above=0.0, high=0.9)
         check_duration(self.pull, "pull")
-        if self.life is not None and check_duration(self.life, "life") < _HOUR:
+        if self.life is not None and check_duration(self.life, "life") < HOUR_US:
             raise ParameterError(f"life must be an hour or more. Got {shown(self.life)}.")
         check_integer(self.seed, "seed", low=0)
 
@@ -191,7 +188,7 @@ class SendTime:
         match(audience.users, messages.users, ("the audience", "the message log"))
         answered_at, n_machine = answers_of_people(messages)
         rate = _weekly_rate(profile, log)
-        life = None if self.life is None else check_duration(self.life, "life") // _HOUR
+        life = None if self.life is None else check_duration(self.life, "life") // HOUR_US
         found, basis = [], []
         for code in range(len(messages.channels)):
             rows = np.flatnonzero(messages.channel == code)
@@ -218,7 +215,7 @@ class SendTime:
             factor_sd=np.array([part.factor_sd for part in found]).reshape(shape).T.copy(),
             basis=np.array(basis, np.int8),
             base_rate=self.base_rate,
-            default_tau=check_duration(self.pull, "pull") / _HOUR,
+            default_tau=check_duration(self.pull, "pull") / HOUR_US,
             life=life,
             n_messages=len(messages),
             n_machine=n_machine,
@@ -244,7 +241,7 @@ class SendTime:
         if sent.hour.size > _MESSAGES_TO_FIT_ON:
             drawn = stream(self.seed, "send_time/messages", name)
             small = sent.of(np.sort(drawn.permutation(sent.hour.size)[:_MESSAGES_TO_FIT_ON]))
-        life = None if self.life is None else check_duration(self.life, "life") // _HOUR
+        life = None if self.life is None else check_duration(self.life, "life") // HOUR_US
         with one_blas_thread():
             return fit_channel(
                 sent,
@@ -252,7 +249,7 @@ class SendTime:
                 profile,
                 rate,
                 messages.n_users,
-                pull=check_duration(self.pull, "pull") / _HOUR,
+                pull=check_duration(self.pull, "pull") / HOUR_US,
                 base_rate=self.base_rate,
                 life=life,
                 threads=threads,
@@ -678,7 +675,7 @@ def _parameters(part: Channel) -> tuple[float, float, float]:
 
 def _weekly_rate(profile: ActivityModel, log: EventLog) -> np.ndarray:
     """Return sessions a week per person, shrunk to the mean with the weight of one week (Gamma-Poisson)."""
-    weeks = max((log.end_us - log.start_us) / _WEEK_US, 1e-9)
+    weeks = max((log.end_us - log.start_us) / WEEK_US, 1e-9)
     mean = float(profile.history.sum()) / max(1, len(profile)) / weeks
     if mean == 0:  # every session was caused by a message, or has no clock: all are as active as each other
         return np.ones(len(profile))
@@ -764,9 +761,7 @@ def _allowed(audience: Audience, at: np.ndarray, quiet_hours: Any) -> np.ndarray
         allowed[:n_zones] = ~quiet_hours[hour_of_week(at[None, :], zone, audience.zones)]
     else:
         start, end = _quiet_times(quiet_hours)
-        clock = local_us(at[None, :], zone, audience.zones) % _DAY
-        silent = (clock >= start) & (clock < end) if start < end else (clock >= start) | (clock < end)
-        allowed[:n_zones] = ~silent
+        allowed[:n_zones] = ~in_quiet_hours(local_us(at[None, :], zone, audience.zones), start, end)
     allowed[n_zones] = False
     return allowed
 

@@ -14,6 +14,7 @@ from functools import partial
 import numpy as np
 
 from omnireco._core.compute import in_parallel, split_evenly, usable_threads
+from omnireco._core.units import DAY_US, MINUTE_US, WEEK
 from omnireco._kernels.week.pooling import NOT_COUNTED
 from omnireco.data.audience import Audience
 from omnireco.data.clock import clock_changes
@@ -34,9 +35,7 @@ __all__ = [
     "timed_events",
 ]
 
-_HOUR = 3_600_000_000
-_MINUTE = 60_000_000
-_LONGEST_WALK = 200 * 365 * 24 * _HOUR  # beyond it the clocks of all years in between would have to be read
+_LONGEST_WALK = 200 * 365 * DAY_US  # beyond it the clocks of all years in between would have to be read
 _STRETCH = 50_000  # events below which a second thread does not pay
 
 
@@ -70,7 +69,7 @@ class Counted:
         hour = np.where(log.channel == channel, self.hour, NOT_COUNTED).astype(np.uint8)
         inside = hour != NOT_COUNTED
         counted = [np.bincount(log.user[part][inside[part]], minlength=log.n_users) for part in self.stretches]
-        total = np.bincount(hour[inside], minlength=168)
+        total = np.bincount(hour[inside], minlength=WEEK)
         per_stretch = np.array(counted, np.int32).reshape(-1, log.n_users)
         return Counted(hour, self.stretches, per_stretch, total, self.n_caused, self.n_without_zone)
 
@@ -169,7 +168,7 @@ def count_sessions(
     hour = np.empty(n, np.uint8)
     parts = max(1, len(stretches))
     found, counted = np.zeros((parts, n_users), np.uint8), np.zeros((parts, n_users), np.int32)
-    total = np.zeros((parts, 168), np.int64)
+    total = np.zeros((parts, WEEK), np.int64)
     caused = in_parallel(
         [
             partial(
@@ -253,5 +252,5 @@ def caused_by_messages(
 def local_quarters(log: EventLog, audience: Audience, rows: np.ndarray) -> np.ndarray:
     """Return the local quarter of the hour, 0 to 3, of some events with a local clock."""
     hours = local_hours(log, audience, rows)
-    back = [local_hours(log, audience, rows, earlier_us=15 * k * _MINUTE) == hours for k in (1, 2, 3)]
+    back = [local_hours(log, audience, rows, earlier_us=15 * k * MINUTE_US) == hours for k in (1, 2, 3)]
     return np.asarray(np.sum(back, axis=0))

@@ -9,6 +9,7 @@ import numpy as np
 
 from omnireco._core.checks import check_integer, check_mapping, check_numbers, shown
 from omnireco._core.random import stream
+from omnireco._core.units import WEEK
 from omnireco.errors import EmptyError, ParameterError
 
 if TYPE_CHECKING:
@@ -16,7 +17,6 @@ if TYPE_CHECKING:
 
 __all__ = ["HISTORY", "timing_skill"]
 
-WEEK = 168
 HISTORY: tuple[tuple[int, float], ...] = ((1, 5), (6, 20), (21, 100), (101, np.inf))
 """Sessions of history by which skill is told apart."""
 

@@ -10,6 +10,7 @@ import numpy as np
 
 from omnireco._core.checks import check_instant, check_known, check_mapping, shown
 from omnireco._core.compute import row_blocks
+from omnireco._core.units import DAY_US, MINUTE_US
 from omnireco.data.audience import Audience
 from omnireco.data.clock import country_zones, hour_of_week, utc_offset
 from omnireco.data.events import EventLog
@@ -24,7 +25,6 @@ from omnireco.timing.sessions import session_starts, timed_events
 __all__ = ["infer_zones"]
 
 _LOG = logging.getLogger(__name__)
-_DAY = 86_400_000_000
 _TOLD = 0.9975  # how far a zone that the audience knows is believed
 _WRONG = 0.00025  # share of days on which a recorded offset is not the clock people live by
 _STAY = 0.9  # chance of being in the same zone a day later, before going home is counted
@@ -127,7 +127,7 @@ def infer_zones(
     home = _home_prior(audience, known, inside)
     if activity is not None:
         home = _by_habits(home, log, audience, known, activity)
-    found = _filtered(home, audience, _recorded(log, audience, known, shops), now // _DAY, known)
+    found = _filtered(home, audience, _recorded(log, audience, known, shops), now // DAY_US, known)
     _LOG.info("found %r", found)
     return found
 
@@ -230,7 +230,7 @@ def _home_prior(audience: Audience, known: Vocabulary, inside: _Countries | None
 def _by_habits(home: _Home, log: EventLog, audience: Audience, known: Vocabulary, activity: ActivityModel) -> _Home:
     """Return the prior updated by the hours of sessions, as far as that finds the zones of people who told theirs."""
     log = timed_events(log)
-    rows = session_starts(log.user, log.at, 30 * 60_000_000)
+    rows = session_starts(log.user, log.at, 30 * MINUTE_US)
     place = match(audience.users, log.users, ("audience", "events"))[log.user[rows]]
     rows, place = rows[place >= 0], place[place >= 0]
     at, segments = log.at[rows], len(activity.base.pi)
@@ -304,7 +304,7 @@ def _recorded(log: EventLog, audience: Audience, known: Vocabulary, shops: Mappi
         told = np.array([offset_minutes(name) for name in names.ids] + [np.nan])[code]
         offset = np.where(np.isfinite(told), told, offset)
     rows = np.flatnonzero(np.isfinite(offset) & (person >= 0))
-    day = log.at[rows] // _DAY
+    day = log.at[rows] // DAY_US
     key = np.lexsort([offset[rows], day, person[rows]])
     rows, day = rows[key], day[key]
     fresh = np.ones(rows.size, np.bool_)

@@ -1,4 +1,4 @@
-"""The published tables that :func:`omnireco.worlds.reproduce` runs again: their numbers, sources, protocols and our settings.
+"""The published tables that :func:`omnireco.worlds.reproduce` runs again: numbers, sources, protocols, our settings.
 
 The one place where these numbers stand. A new row of ours is one more line in ``ours``.
 """

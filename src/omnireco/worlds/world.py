@@ -12,11 +12,31 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from omnireco._core.random import stream
+from omnireco._core.units import DAY_US, HOUR_US, SECOND_US, WEEK
 from omnireco.data.clock import hour_of_week, local_us
 from omnireco.data.vocabulary import Vocabulary
 
 if TYPE_CHECKING:
     import pandas as pd
+
+__all__ = [
+    "ARCHETYPES",
+    "MESSAGES",
+    "PLACES",
+    "READING_LIKE",
+    "ZONES",
+    "Calendar",
+    "Truth",
+    "draw_catalog",
+    "draw_messages",
+    "draw_people",
+    "draw_users",
+    "draw_visits",
+    "exposure_at",
+    "frozen",
+    "response",
+    "sending_policy",
+]
 
 ARCHETYPES = ("early bird", "office", "evening", "night", "weekend")
 ZONES = (
@@ -30,8 +50,7 @@ ZONES = (
 PLACES = ("web", "app", "store")  # where people act on their own
 MESSAGES = ("email", "push")  # where the company writes to them
 
-HOUR = 3_600_000_000
-QUARTER = HOUR // 4  # every zone offset in use is a multiple of 15 minutes
+QUARTER = HOUR_US // 4  # every zone offset in use is a multiple of 15 minutes
 FIRST_USER = 1001
 
 BASE_RESPONSE = np.array([0.10, 0.14])  # of a message to the average person at an average hour
@@ -117,9 +136,9 @@ def _archetype_hours() -> np.ndarray:
             np.outer(weekdays + weekend, bump(0.5, 1.5)),
             np.outer(0.15 * weekdays + weekend, bump(11, 1.8) + bump(16.5, 1.8)),
         ]
-    ).reshape(len(ARCHETYPES), 168)
+    ).reshape(len(ARCHETYPES), WEEK)
     weeks = weeks / weeks.sum(axis=1, keepdims=True)
-    return np.asarray(0.93 * weeks + 0.07 / 168)
+    return np.asarray(0.93 * weeks + 0.07 / WEEK)
 
 
 def draw_people(
@@ -237,12 +256,13 @@ class Calendar:
 
     @classmethod
     def over(cls, start_us: int, days: int, zones: Vocabulary) -> Calendar:
+        """Return the quarters of an hour of some days, by zone and local hour of the week."""
         at = start_us + QUARTER * np.arange(days * 96, dtype=np.int64)
         hours = np.stack([hour_of_week(at, np.full(len(at), z, dtype=np.int32), zones) for z in range(len(zones))])
-        count = np.stack([np.bincount(row, minlength=168) for row in hours])
+        count = np.stack([np.bincount(row, minlength=WEEK) for row in hours])
         first = np.cumsum(count, axis=1) - count
         slots = np.argsort(hours, axis=1, kind="stable")
-        return cls(start_us, start_us + days * 24 * HOUR, slots, first, count)
+        return cls(start_us, start_us + days * DAY_US, slots, first, count)
 
     def draw(self, rng: np.random.Generator, weeks: np.ndarray, row: np.ndarray, zone: np.ndarray) -> np.ndarray:
         """Return one instant per draw: UTC microseconds, by the week ``weeks[row]`` read in ``zone[row]``."""
@@ -252,7 +272,7 @@ class Calendar:
         place = self.first[zone, hour] + (rng.random(len(row)) * self.count[zone, hour]).astype(np.int64)
         within = (rng.random(len(row)) * QUARTER).astype(np.int64)
         at = self.start_us + self.slots[zone, place] * QUARTER + within
-        return np.asarray(at // 1_000_000 * 1_000_000)
+        return np.asarray(at // SECOND_US * SECOND_US)
 
 
 # what people do -------------------------------------------------------------------------------------
@@ -281,7 +301,7 @@ def draw_visits(
     session = np.repeat(np.arange(len(user)), size)
     step = np.arange(len(session)) - np.repeat(np.cumsum(size) - size, size)
     user, place = user[session], place[session]
-    at = at[session] + (step * 120 + rng.integers(0, 90, len(step))) * 1_000_000
+    at = at[session] + (step * 120 + rng.integers(0, 90, len(step))) * SECOND_US
     item = _wish(rng, user, truth)
     carted = rng.random(len(item)) < 0.35
     bought = np.where(place == 2, True, carted & (rng.random(len(item)) < 0.5))
@@ -293,7 +313,7 @@ def draw_visits(
         "user": np.concatenate([user[mask] for mask, _, _ in parts]),
         "item": np.concatenate([item[mask] for mask, _, _ in parts]),
         "place": np.concatenate([place[mask] for mask, _, _ in parts]),
-        "at": np.concatenate([at[mask] + delay * 1_000_000 for mask, _, delay in parts]),
+        "at": np.concatenate([at[mask] + delay * SECOND_US for mask, _, delay in parts]),
         "event": np.concatenate([np.full(mask.sum(), code) for mask, code, _ in parts]),
         "value": np.concatenate([price[item[mask]] * (code == 2) for mask, code, _ in parts]),
         "session": np.concatenate([session[mask] for mask, _, _ in parts]),
@@ -367,12 +387,12 @@ def draw_messages(
     chance = response(truth, exposure, user, channel, item, _recent(user, at))
     answered = rng.random(len(user)) < chance
     delay = _delays(rng, truth.reading, user, hour, channel)
-    wall = local_us(at, zone[user], zones) % HOUR  # how far into the local hour
-    rest = np.where(delay == 0, HOUR - wall, HOUR)
-    begins = np.where(delay == 0, at, at - wall + delay * HOUR)
+    wall = local_us(at, zone[user], zones) % HOUR_US  # how far into the local hour
+    rest = np.where(delay == 0, HOUR_US - wall, HOUR_US)
+    begins = np.where(delay == 0, at, at - wall + delay * HOUR_US)
     responded = begins + (rng.random(len(user)) * rest).astype(np.int64)
     answered &= responded < calendar.end_us
-    responded = np.maximum(responded // 1_000_000 * 1_000_000, at)
+    responded = np.maximum(responded // SECOND_US * SECOND_US, at)
     opened, clicked = _opens(truth, user, channel, at, answered, responded, seed)
     return {
         "user": user,
@@ -412,7 +432,7 @@ def _opens(
     clicked = answered & (rng.random(len(user)) < CLICKED)
     machine = truth.proxy[user] & (channel == 0)
     opened = np.where(answered, responded, -1)
-    early = at + seconds * 1_000_000
+    early = at + seconds * SECOND_US
     first = machine & ((opened < 0) | (early < opened))
     return np.where(first, early, opened), clicked
 
@@ -435,7 +455,7 @@ def exposure_at(reading: np.ndarray, user: np.ndarray, hour: np.ndarray, channel
     """Return reading in the hours after sending, weighted by attention; 1 is an average hour."""
     total = np.zeros(len(user))
     for delay, weight in enumerate(_attention(channel)):
-        total += weight * reading[user, (hour + delay) % 168]
+        total += weight * reading[user, (hour + delay) % WEEK]
     return total * 168.0
 
 
@@ -459,7 +479,7 @@ def _recent(user: np.ndarray, at: np.ndarray) -> np.ndarray:
     """Count each person's messages in the seven days before each; rows sorted by user, then time."""
     if not len(user):
         return np.zeros(0, dtype=np.int64)
-    second = (at - at.min()) // 1_000_000
+    second = (at - at.min()) // SECOND_US
     span = int(second.max()) + 7 * 86_400 + 1
     key = user.astype(np.int64) * span + second
     first = np.searchsorted(key, np.maximum(key - 7 * 86_400, user * span), side="left")
@@ -471,7 +491,7 @@ def _delays(
 ) -> np.ndarray:
     """Draw after how many hours an answer comes, in proportion to attention times reading."""
     attention = np.stack([_attention(code) for code in range(len(MESSAGES))])
-    later = (hour[:, None] + np.arange(DELAY_HOURS)) % 168
+    later = (hour[:, None] + np.arange(DELAY_HOURS)) % WEEK
     weight = attention[channel] * reading[user[:, None], later]
     return _draw_rows(rng, weight, np.arange(len(user)))
 
@@ -489,9 +509,11 @@ def _draw_rows(rng: np.random.Generator, weights: np.ndarray, row: np.ndarray) -
 
 
 def normalised(rows: np.ndarray) -> np.ndarray:
+    """Return rows that sum to 1."""
     return np.asarray(rows / rows.sum(axis=1, keepdims=True))
 
 
 def frozen(array: np.ndarray) -> np.ndarray:
+    """Return the array itself, read-only from now on."""
     array.setflags(write=False)
     return array

@@ -20,12 +20,11 @@ import numpy as np
 
 from omnireco._core.compute import compiled
 from omnireco._core.simd import prefetch
+from omnireco._core.units import EPOCH_HOUR, HOUR_US
 from omnireco._kernels.week.pooling import NOT_COUNTED
 
 __all__ = ["mark", "scatter", "squeeze"]
 
-_HOUR = 3_600_000_000
-_THURSDAY = 72
 _LN_HALF = math.log(0.5)
 _LONG_AGO = np.iinfo(np.int64).min // 4
 _NEVER = np.iinfo(np.int64).max
@@ -102,7 +101,7 @@ def _mark(
         if own.size:
             local = np.int64(own[i])
         elif clock >= 0:
-            local = ((now + offset[clock]) // _HOUR + _THURSDAY) % 168
+            local = ((now + offset[clock]) // HOUR_US + EPOCH_HOUR) % 168
         else:
             local = np.int64(-1)
         if local < 0:

@@ -16,7 +16,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from omnireco._core.compute import compiled
-from omnireco._kernels.week.pooling import EVEN, EVIDENCE, PART_HOURS, WEEK, Base, Pooling, circular_kernel
+from omnireco._core.units import WEEK
+from omnireco._kernels.week.pooling import EVEN, EVIDENCE, PART_HOURS, Base, Pooling, circular_kernel
 
 __all__ = ["Channel", "Tables", "best_slots", "chances", "profiles", "tables"]
 

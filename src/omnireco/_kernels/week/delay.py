@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from omnireco._kernels.week.pooling import WEEK
+from omnireco._core.units import WEEK
 
 __all__ = ["DEFAULT_TAU", "TAUS", "best_tau", "log_delays", "reading_after", "send_value"]
 

@@ -11,13 +11,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from omnireco._core.units import WEEK
+
 __all__ = [
     "DEFAULT",
     "EVEN",
     "EVIDENCE",
     "NOT_COUNTED",
     "PART_HOURS",
-    "WEEK",
     "Base",
     "Pooling",
     "base_profiles",
@@ -34,7 +35,6 @@ __all__ = [
 
 NOT_COUNTED = 255  # the hour of an event that is not counted
 
-WEEK = 168
 EVEN = 0.02  # share of an even week in what people read, against hours in which hardly anybody is active
 PART_HOURS = 18.0  # how far one session speaks for the part of the week around it
 _UNIFORM = 24.0  # sessions' worth of "any hour" in the population

@@ -12,8 +12,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from omnireco._core.sound import Sound, keep, numbers, places
+from omnireco._core.units import WEEK
 from omnireco._kernels.week.delay import DEFAULT_TAU
-from omnireco._kernels.week.pooling import WEEK, circular_kernel
+from omnireco._kernels.week.pooling import circular_kernel
 
 __all__ = [
     "Habits",

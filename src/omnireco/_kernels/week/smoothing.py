@@ -14,7 +14,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from omnireco._kernels.week.pooling import WEEK, circular_kernel
+from omnireco._core.units import WEEK
+from omnireco._kernels.week.pooling import circular_kernel
 
 __all__ = ["FEW_WAYS", "WAYS", "Smooth", "smooth_rates"]
 

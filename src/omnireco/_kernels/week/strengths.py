@@ -15,9 +15,9 @@ from functools import partial
 import numpy as np
 
 from omnireco._core.compute import in_parallel
+from omnireco._core.units import DAY_US, WEEK
 from omnireco._kernels.week.pooling import (
     DEFAULT,
-    WEEK,
     Base,
     Pooling,
     base_profiles,
@@ -42,11 +42,10 @@ __all__ = [
     "trust_of",
 ]
 
-_DAY = 86_400_000_000
 STRATA = ((1, 5), (6, 20), (21, 100), (101, np.inf))
 """Sessions of history by which timing is judged: hardly any, few, some, many."""
 _CENTRES = (3.0, 11.0, 46.0, 200.0)
-HALF_LIVES = tuple(days * _DAY for days in (45, 90, 180, 365, 730))
+HALF_LIVES = tuple(days * DAY_US for days in (45, 90, 180, 365, 730))
 _CUTS = (0.4, 0.55, 0.7, 0.85)
 _CHANNEL_STRENGTHS = np.array([1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 125.0, 250.0, 500.0, 1000.0, np.inf])
 _WIDTHS = (0.5, 0.75, 1.0, 1.5, 2.0)
@@ -137,7 +136,7 @@ def fit_half_life(sessions: Sessions, *, threads: int | None = 1) -> int | None:
     """Return the half-life, microseconds, whose counts predict the later blocks best; None for no forgetting."""
     pasts = _pasts(sessions)
     if not pasts:
-        return 180 * _DAY
+        return 180 * DAY_US
 
     def nats(half_life: int | None) -> float:
         return _fit_strengths([_block(past, half_life, n_segments=1) for past in pasts], DEFAULT, steps=12)[1]

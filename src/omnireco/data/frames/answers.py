@@ -14,6 +14,7 @@ __all__ = ["as_consent", "is_missing"]
 _YES = re.compile(
     "true|t|yes|y|on|1|1[.]0|(re)?subscribed|granted|given|accepted|allowed|agreed|confirmed|consented|opt(ed)?in"
 )
+_WITH_NAN = (float, complex, np.inexact, np.datetime64, np.timedelta64)
 _NO = re.compile(
     "false|f|no|n|off|0|0[.]0|((un|not|never)subscribed?)|didnotsubscribe|denied|declined|rejected|refused|revoked|withdrawn"
     "|cancell?ed|blocked|disabled|pending|unconfirmed|notset|opt(ed)?out|invalid|redacted|never"
@@ -21,19 +22,25 @@ _NO = re.compile(
 )
 
 
-def is_missing(value: Any) -> bool:
-    """Return whether a value is missing: None, NaN, NaT, pandas.NA and blank texts are one and the same."""
+def is_missing(value: Any, *, blank: bool = True) -> bool:
+    """Return whether a value is missing: None, NaN, NaT, pandas.NA and ``""`` are one and the same.
+
+    With ``blank`` so are texts of nothing but blanks, which an id may be.
+
+    >>> [is_missing(value) for value in (None, float("nan"), "", " ", 0, "ann")]
+    [True, True, True, True, False, False]
+    """
     if value is None:
         return True
     if isinstance(value, str):
-        return not value.strip()
+        return not (value.strip() if blank else value)
     if isinstance(value, (int, dict, list)):
         return False
     if type(value).__name__ in {"NAType", "NaTType"}:
         return True
-    if isinstance(value, (float, decimal.Decimal, np.floating, np.datetime64)):
-        return bool(value != value)
-    return False
+    if isinstance(value, decimal.Decimal):
+        return value.is_nan()
+    return isinstance(value, _WITH_NAN) and bool(value != value)
 
 
 def as_consent(value: Any) -> bool | None:

@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 
 from omnireco._core.checks import check_columns, name_rows, shown
+from omnireco._core.units import DAY_US
 from omnireco.data.frames.answers import as_consent, is_missing
 from omnireco.data.vocabulary import NONE, Vocabulary, is_long_text, is_text, kind_of, no_text
 from omnireco.errors import DataWarning, ParameterError, SchemaError
@@ -26,8 +27,7 @@ __all__ = ["Frame", "decode_optional", "instants_to_arrow", "instants_to_pandas"
 
 # The instants that datetime can hold, years 1 to 9999, in microseconds; one less, since a log ends just after its last.
 _FIRST_US, _LAST_US = -62_135_596_800_000_000, 253_402_300_799_999_998
-_DAY_US = 86_400_000_000
-_EPOCH_END_US = 31 * _DAY_US  # any unit taken for the next finer one ends in January 1970, until 2054
+_EPOCH_END_US = 31 * DAY_US  # any unit taken for the next finer one ends in January 1970, until 2054
 _TEXTS = 1000  # texts looked at for the advice of an error
 _POINT = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
 _COMMA = re.compile(r"[+-]?(\d{1,3}(\.\d{3})*|\d+)(,\d+)?")
@@ -173,8 +173,8 @@ class Frame:
     def flags(self, name: str, *, missing: bool) -> np.ndarray:
         """Return a column of yes and no; ``missing`` stands for an unknown one.
 
-        Texts and mixed cells are read by their words (:func:`omnireco.data.frames.answers.as_consent`) when the frame is
-        opened, where the door says so; what cannot be read is False, and masked in ``odd``.
+        Texts and mixed cells are read by their words (:func:`omnireco.data.frames.answers.as_consent`) when the frame
+        is opened, where the door says so; what cannot be read is False, and masked in ``odd``.
         """
         import pyarrow as pa
         import pyarrow.types as pt
@@ -200,7 +200,7 @@ class Frame:
 
         Whole days since 1970 are what somebody writes who knows an order and no time.
         """
-        if at.size and int(at.min()) >= 0 and int(at.max()) < _EPOCH_END_US and (at % _DAY_US).any():
+        if at.size and int(at.min()) >= 0 and int(at.max()) < _EPOCH_END_US and (at % DAY_US).any():
             warnings.warn(
                 f"{self.where}: every {name} lies in January 1970, where times end that were read with the wrong unit. "
                 f"Read the integers again with theirs: pd.to_datetime(frame[{name!r}], unit='s', utc=True), or 'ms'.",
@@ -398,7 +398,7 @@ def _read_with_gaps(column: Any) -> Any:
     """Return a column of objects whose missing cells stood in the way, such as ``""`` among integers; else None."""
     import pyarrow as pa
 
-    cells = [None if _is_missing(cell) else cell for cell in column.to_list()]
+    cells = [None if is_missing(cell, blank=False) else cell for cell in column.to_list()]
     try:
         return pa.array(cells, from_pandas=True) if None in cells else None
     except (pa.ArrowException, ArithmeticError, UnicodeError, TypeError, ValueError):
@@ -413,7 +413,7 @@ def _all_missing(array: Any) -> bool:
     if not len(array) or array.null_count == len(array):
         return bool(len(array))
     kind = array.type.value_type if pt.is_dictionary(array.type) else array.type
-    if not (is_text(kind) or pt.is_floating(kind)) or not _is_missing(array[0].as_py()):
+    if not (is_text(kind) or pt.is_floating(kind)) or not is_missing(array[0].as_py(), blank=False):
         return False
     array = array.cast(kind)
     gaps = no_text(array) if is_text(kind) else pc.is_null(array, nan_is_null=True)
@@ -454,7 +454,7 @@ def _read_what_fits(column: Any, kind: str) -> tuple[Any, np.ndarray] | None:
     import pyarrow as pa
 
     cells = column.to_list()
-    present = ~np.array([_is_missing(cell) for cell in cells], np.bool_)
+    present = ~np.array([is_missing(cell, blank=False) for cell in cells], np.bool_)
     best: tuple[list[Any], np.ndarray] | None = None
     for take in _TAKE[kind]:
         taken = [take(cell) if there else None for cell, there in zip(cells, present, strict=True)]
@@ -471,15 +471,6 @@ def _read_what_fits(column: Any, kind: str) -> tuple[Any, np.ndarray] | None:
         else None
     )
     return pa.array(best[0], unit), present & ~best[1]
-
-
-def _is_missing(cell: Any) -> bool:
-    if cell is None or (isinstance(cell, str) and not cell):
-        return True
-    try:
-        return bool(cell != cell)
-    except (TypeError, ValueError):  # pandas.NA, and arrays in cells
-        return type(cell).__name__ == "NAType"
 
 
 def _text(cell: Any) -> str | None:

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import numpy as np
 
+from omnireco._core.units import DAY_US, HOUR_US, MINUTE_US
+
 __all__ = ["are_midnights", "dates_among"]
 
-_DAY = 86_400_000_000
-_QUARTER = 900_000_000
-_SHIFTS = (1_800_000_000, 3_600_000_000, 7_200_000_000)  # by which clocks are put forward
+_QUARTER = 15 * MINUTE_US
+_SHIFTS = (HOUR_US // 2, HOUR_US, 2 * HOUR_US)  # by which clocks are put forward
 _FEWEST_OF_UTC, _FEWEST_DAYS, _FEWEST_MIXED = 3, 5, 20
 _MOST_OF_UTC, _MOST_OF_OTHERS = 0.5, 0.95
 
@@ -35,8 +36,6 @@ def dates_among(at: np.ndarray, group: np.ndarray) -> np.ndarray:
         take turns in seasons. In a group of 20 rows or more the midnights are dates too where they are more than half
         of it, of UTC, or more than 95 %, of one zone: two sources became one, or one row is a test.
 
-    Examples
-    --------
     >>> days = 1_746_057_600_000_000 + np.arange(10) * 86_400_000_000  # from 2025-05-01 00:00 UTC on
     >>> int(dates_among(np.r_[days, days + 34_000_000], np.repeat([0, 1], 10)).sum())
     10
@@ -56,7 +55,7 @@ def dates_among(at: np.ndarray, group: np.ndarray) -> np.ndarray:
 
 def _mostly_midnights(at: np.ndarray, group: np.ndarray, rows: np.ndarray) -> np.ndarray:
     """Return the midnights in groups that hold little else: one stray time does not make hours of dates."""
-    clock = at % _DAY
+    clock = at % DAY_US
     found = np.zeros(at.size, np.bool_)
     round_rows = np.bincount(group[at % _QUARTER == 0], minlength=rows.size)
     for kind in np.flatnonzero((rows >= _FEWEST_MIXED) & (2 * round_rows > rows)).tolist():
@@ -76,14 +75,14 @@ def are_midnights(at: np.ndarray) -> bool:
     if (at % _QUARTER).any():
         return False
     days = np.unique(at)
-    clock = days % _DAY
+    clock = days % DAY_US
     hours = np.unique(clock)
     if days.size < (_FEWEST_OF_UTC if not clock.any() else _FEWEST_DAYS) or hours.size > 2:
         return False
     if hours.size == 1:
         return True
-    if min(hours[1] - hours[0], _DAY - hours[1] + hours[0]) not in _SHIFTS:
+    if min(hours[1] - hours[0], DAY_US - hours[1] + hours[0]) not in _SHIFTS:
         return False
     turns = int((clock[1:] != clock[:-1]).sum())
-    years = (days[-1] - days[0]) / (365 * _DAY)
+    years = (days[-1] - days[0]) / (365 * DAY_US)
     return turns <= 2 * years + 2

@@ -44,8 +44,6 @@ def is_placeholder(text: str) -> bool:
     and advertising id), ``-1`` and the all-ones UUID; a template that nobody filled (``{{user.id}}``); an address made
     of such words (``test@test.com``); the MD5, SHA-1 and SHA-256 of an empty text or of such a word.
 
-    Examples
-    --------
     >>> [is_placeholder(text) for text in ("NULL", " (not set) ", "00000000-0000-0000-0000-000000000000", "ann", "10")]
     [True, True, True, False, False]
     """

@@ -38,8 +38,6 @@ def one_name(name: object) -> str | None:
         people in Britain write in summer as well. Without a file of links on this machine (``pip install tzdata``
         brings one) other names of a zone stay as they are.
 
-    Examples
-    --------
     >>> one_name(" Asia/Calcutta"), one_name("US/Eastern"), one_name("Etc/UTC"), one_name("Etc/Unknown")
     ('Asia/Kolkata', 'America/New_York', 'UTC', None)
     """

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Generic, Literal, Protocol, Self, TypeVar
 
 import numpy as np
 
@@ -24,11 +24,11 @@ from omnireco._core.checks import (
 from omnireco._core.compute import Progress, ticker
 from omnireco._core.frozen import ReadOnly
 from omnireco._kernels.log.cells import Coded, merge_cells, sum_cells
-from omnireco.data.events import EventLog
 from omnireco.data.frames.columns import Frame, instants_to_arrow, open_frame
 from omnireco.data.interactions import Interactions
 from omnireco.data.large.id_column import IdColumn
 from omnireco.data.large.parquet import BATCH, ParquetPart, listed, read_batches
+from omnireco.data.shapes import Events
 from omnireco.data.vocabulary import NONE, Vocabulary
 from omnireco.data.weights import Weights, check_names_of, event_weights
 from omnireco.errors import EmptyError, IdKindError, ParameterError, SchemaError
@@ -44,8 +44,21 @@ _NEEDED = ("user_id", "item_id", "channel", "event", "timestamp")
 _HELD = 1 << 26  # events held before they are summed per cell (20 bytes each)
 
 
+class Log(Events, Protocol):
+    """A log that is read from a frame: the class of it makes the parts of a scan."""
+
+    @classmethod
+    def from_frame(
+        cls, frame: Any, *, context: Iterable[str] = (), itemless: Literal["raise", "keep"] = "raise"
+    ) -> Self:
+        """Read a frame of events."""
+
+
+LogT = TypeVar("LogT", bound=Log)
+
+
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
-class EventScan:
+class EventScan(Generic[LogT]):
     """Events in parquet files, not read yet: a log that need not fit in memory.
 
     Made by :meth:`EventLog.scan`. Every verb reads the files from front to back, batch by batch, and keeps only what
@@ -58,11 +71,14 @@ class EventScan:
     columns : mapping of str to str
         Our name to yours.
     itemless : {"raise", "keep"}
+    log_class : type
+        What :meth:`log` returns: `EventLog`.
     """
 
     files: tuple[ParquetPart, ...]
     columns: Mapping[str, str]
-    itemless: str
+    itemless: Literal["raise", "keep"]
+    log_class: type[LogT]
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "columns", ReadOnly(self.columns))
@@ -147,7 +163,7 @@ class EventScan:
             with ThreadPoolExecutor(2) as pool:
                 for frame in self._frames(names, tick):
                     jobs = [pool.submit(ids.codes, frame) for ids in (users, items)]
-                    channel, weight = _weighed(frame, channels, events, weights, clock)
+                    channel, weight = _weighed(frame, channels, events, weights, clock, self.log_class)
                     user, item = (job.result() for job in jobs)
                     parts.append(Coded(user, item, channel, weight))
                     held += user.size
@@ -187,7 +203,7 @@ class EventScan:
         end: Any = None,
         context: Iterable[str] = (),
         progress: Progress = False,
-    ) -> EventLog:
+    ) -> LogT:
         """Read the events of some people, items, channels, types or times into a log, which must fit in memory.
 
         Parameters
@@ -257,11 +273,7 @@ class EventScan:
                 f"EventScan.log: a column is of other kinds in other files ({type(error).__name__}). "
                 "Write it as one kind in all files."
             ) from None
-        return EventLog.from_frame(
-            whole,
-            context=context,
-            itemless=self.itemless,  # type: ignore[arg-type]
-        )
+        return self.log_class.from_frame(whole, context=context, itemless=self.itemless)
 
     def _steps(self) -> int:
         return sum(-(-file.n_rows // BATCH) for file in self.files)
@@ -299,10 +311,11 @@ class EventScan:
 
 def scan(
     path: str | os.PathLike[str],
+    log_class: type[LogT],
     *,
     columns: Mapping[str, str] | None = None,
     itemless: Literal["raise", "keep"] = "raise",
-) -> EventScan:
+) -> EventScan[LogT]:
     """Return the events of a parquet file or folder, to be read when asked; see :meth:`EventLog.scan`."""
     check_choice(itemless, "itemless", ("raise", "keep"))
     if columns is not None and not isinstance(columns, Mapping):
@@ -319,7 +332,7 @@ def scan(
         mapped = [ours for ours, theirs in renamed.items() if theirs in present]
         check_columns([*mapped, *present], _NEEDED, f"EventLog.scan: {file.path.name}")
         files.append(file)
-    return EventScan(tuple(files), renamed, itemless)
+    return EventScan(tuple(files), renamed, itemless, log_class)
 
 
 class _Names:
@@ -347,7 +360,7 @@ class _Names:
 
 
 def _weighed(
-    frame: Frame, channels: _Names, events: _Names, weights: Weights, clock: int
+    frame: Frame, channels: _Names, events: _Names, weights: Weights, clock: int, log_class: Callable[..., Events]
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return the channel and the weight of every event of a batch."""
     channel, event, at = channels.codes(frame, "channel"), events.codes(frame, "event"), frame.instants("timestamp")
@@ -361,7 +374,7 @@ def _weighed(
     user, item = np.zeros(at.size, np.int32), np.full(at.size, NONE, np.int32)
     value = frame.numbers("value", _VALUELESS) if weights.value is not None else None
     vocabularies = (everybody, nothing, channels_known, events_known)
-    part = EventLog(*vocabularies, user, item, channel, event, at, value, {}, 0, clock)
+    part = log_class(*vocabularies, user, item, channel, event, at, value, {}, 0, clock)
     return channel, event_weights(part, weights, clock)
 
 

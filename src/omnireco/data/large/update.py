@@ -1,21 +1,21 @@
-"""More events: a matrix that ages and takes them in, and logs joined into one."""
+"""More events: the parts of a matrix that ages and takes them in, and of logs joined into one."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import Iterable, Mapping
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
+import scipy.sparse as sp
 
 from omnireco._core.checks import check_duration, check_instant, shown
 from omnireco._kernels.log.cells import Coded, sum_cells
-from omnireco.data.events import EventLog, in_time_order
-from omnireco.data.interactions import Interactions
+from omnireco.data.shapes import Events
 from omnireco.data.vocabulary import NONE, Vocabulary, unite
 from omnireco.data.weights import Weights, check_names_of, event_weights
 from omnireco.errors import EmptyError, ParameterError, SchemaError
 
-__all__ = ["concat", "updated"]
+__all__ = ["UpdatedCells", "joined_columns", "updated_cells"]
 
 _NEEDS_EVENTS = {
     "cap": "a capped cell does not say how far above the cap it was",
@@ -27,9 +27,44 @@ _NEEDS_EVENTS = {
 }
 
 
-def updated(x: Interactions, new: EventLog, at: Any, weights: Weights | None) -> Interactions:
-    """Return a matrix with more events in it; see :meth:`Interactions.updated`."""
-    if not isinstance(new, EventLog):
+class Weighed(Protocol):
+    """What is read of a matrix: its ids, its layers, its clock and what its events were worth."""
+
+    @property
+    def users(self) -> Vocabulary:
+        """The people."""
+
+    @property
+    def items(self) -> Vocabulary:
+        """The items."""
+
+    @property
+    def layers(self) -> Mapping[str, sp.csr_matrix]:
+        """One matrix per channel."""
+
+    @property
+    def at_us(self) -> int | None:
+        """The clock of the decay."""
+
+    @property
+    def weights(self) -> Weights | None:
+        """What an event was worth."""
+
+
+class UpdatedCells(NamedTuple):
+    """The parts of a behaviour matrix with more events in it."""
+
+    users: Vocabulary
+    items: Vocabulary
+    csr: sp.csr_matrix
+    layers: dict[str, sp.csr_matrix]
+    at_us: int
+    weights: Weights
+
+
+def updated_cells(x: Weighed, new: Events, at: Any, weights: Weights | None) -> UpdatedCells:
+    """Return the parts of a matrix with more events in it; see :meth:`Interactions.updated`."""
+    if not isinstance(new, Events):
         raise SchemaError(f"updated takes an EventLog. Got {type(new).__name__}: write EventLog.from_frame(frame).")
     weights = x.weights if weights is None else weights
     if not isinstance(weights, Weights) or x.at_us is None:
@@ -70,23 +105,23 @@ def updated(x: Interactions, new: EventLog, at: Any, weights: Weights | None) ->
     parts.append(Coded(new_user[new.user], item, new_channel[new.channel], event_weights(new, weights, clock)))
     csr, layers = sum_cells(parts, (len(users), len(items)), len(channels))
     named = {str(name): layer for name, layer in zip(channels.ids, layers, strict=True)}
-    return Interactions(users, items, csr, named, clock, weights=weights)
+    return UpdatedCells(users, items, csr, named, clock, weights)
 
 
-def _check_weight_names(weights: Weights, x: Interactions, new: EventLog) -> None:
+def _check_weight_names(weights: Weights, x: Weighed, new: Events) -> None:
     """Refuse unknown names; a new log may lack a type that the matrix was built with."""
     events = [*new.events.ids, *(x.weights.events or () if x.weights is not None else ())]
     channels = [*new.channels.ids, *x.layers, *(x.weights.channels or () if x.weights is not None else ())]
     check_names_of(weights, events, channels)
 
 
-def concat(logs: Iterable[EventLog]) -> EventLog:
-    """Return one log of all events of several; see :meth:`EventLog.concat`."""
-    if not isinstance(logs, (EventLog, Iterable)):
+def joined_columns(logs: Any) -> dict[str, Any]:
+    """Return the columns of one log of all events of several, log after log; see :meth:`EventLog.concat`."""
+    if not isinstance(logs, (Events, Iterable)):
         raise SchemaError(f"EventLog.concat takes EventLogs. Got {shown(logs)}. Write EventLog.concat([log, other]).")
-    parts = [logs] if isinstance(logs, EventLog) else list(logs)
+    parts: list[Events] = [logs] if isinstance(logs, Events) else list(logs)
     for part in parts:
-        if not isinstance(part, EventLog):
+        if not isinstance(part, Events):
             raise SchemaError(f"EventLog.concat takes EventLogs. Got {type(part).__name__}.")
     if not parts:
         raise EmptyError("EventLog.concat: there is no log to join. Pass at least one.")
@@ -109,16 +144,13 @@ def concat(logs: Iterable[EventLog]) -> EventLog:
     for name in parts[0].labels:
         known, tables = unite([part.labels[name][0] for part in parts], name)
         labels[name] = known, _joined(tables, [part.labels[name][1] for part in parts])
-    return in_time_order(
-        EventLog(
-            **columns,
-            value=np.concatenate(values) if values else None,
-            labels=labels,
-            start_us=min(part.start_us for part in parts),
-            end_us=max(part.end_us for part in parts),
-            dated=None if all(part.dated is None for part in parts) else ~np.concatenate([p.timed for p in parts]),
-        )
-    )
+    return columns | {
+        "value": np.concatenate(values) if values else None,
+        "labels": labels,
+        "start_us": min(part.start_us for part in parts),
+        "end_us": max(part.end_us for part in parts),
+        "dated": None if all(part.dated is None for part in parts) else ~np.concatenate([p.timed for p in parts]),
+    }
 
 
 def _joined(tables: list[np.ndarray], codes: list[np.ndarray]) -> np.ndarray:

@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 
 from omnireco._core.checks import name_rows
+from omnireco._core.units import DAY_US as _DAY
+from omnireco._core.units import MINUTE_US
 from omnireco.data.asof import AsOf
 from omnireco.data.events import EventLog
 from omnireco.data.frames.columns import open_frame
@@ -24,8 +26,9 @@ from omnireco.models.together.population import (
     values_of_requests,
 )
 
-_DAY = 86_400_000_000
-_SESSION = 20 * 60_000_000 * np.log(2)  # exp(-age / 20 min), as a half-life
+__all__ = ["Facts", "Pasts", "describe"]
+
+_SESSION = 20 * MINUTE_US * np.log(2)  # exp(-age / 20 min), as a half-life
 _LAST = 10  # events of the session that count
 _DAYPARTS = 8  # six hours of a working day or of the weekend
 _NEVER = 400.0  # days

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from omnireco._core.checks import check_kind, shown
+from omnireco._core.units import DAY_US as _DAY
 from omnireco.data.audience import Audience
 from omnireco.data.catalog import Catalog
 from omnireco.data.clock import hour_of_week, is_zone
@@ -18,8 +19,18 @@ from omnireco.data.vocabulary import NONE, Vocabulary, match
 from omnireco.errors import ParameterError, SchemaError
 from omnireco.models.matrix.svd import right_singular_vectors
 
+__all__ = [
+    "HOUR",
+    "Clocks",
+    "Field",
+    "Population",
+    "field_of_log",
+    "field_of_requests",
+    "repeat_gap",
+    "values_of_requests",
+]
+
 HOUR = "hour"
-_DAY = 86_400_000_000
 _HOURS = Vocabulary(np.arange(168))
 _PRIOR = 5.0  # imagined events of an item per value of a field, at the rate of everybody
 _VECTOR = 32
@@ -37,6 +48,7 @@ class Clocks:
 
     @classmethod
     def of(cls, audience: Audience | None, timezone: str | None) -> Clocks:
+        """Return the clocks of an audience, or one zone for everybody."""
         if timezone is not None and not is_zone(timezone):
             raise ParameterError(
                 f"timezone must be an IANA region name, such as 'Europe/Paris'. Got {shown(timezone)}: fixed "

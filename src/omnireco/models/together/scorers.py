@@ -11,6 +11,8 @@ from omnireco._core.checks import require
 from omnireco._core.compute import Progress, compiled, one_blas_thread, row_blocks, ticker
 from omnireco._core.random import stream
 
+__all__ = ["Quadratic", "Trees", "fit_lambdamart", "fit_lightgbm"]
+
 _LEAVES, _DEPTH, _SMALLEST_LEAF, _RATE, _BINS = 31, 5, 40, 0.1, 63
 _STEPS = 80
 _ROUNDS = 60

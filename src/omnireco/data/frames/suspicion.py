@@ -6,31 +6,29 @@ import re
 import zlib
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from omnireco._core.checks import check_duration, check_instant, check_integer, from_microseconds, shown
+from omnireco._core.units import DAY_US, HOUR_US, MINUTE_US
 from omnireco.data.frames.placeholders import placeholders
 from omnireco.data.frames.quality import Finding, QualityReport, all_kept, finding
+from omnireco.data.shapes import Events
 from omnireco.data.vocabulary import NONE
 from omnireco.errors import ParameterError
-
-if TYPE_CHECKING:
-    from omnireco.data.events import EventLog
 
 __all__ = ["check_events", "fingerprint", "late_strays", "repeats", "takes_back"]
 
 RATES = {"1min": 60, "1h": 1000, "1D": 5000}
-_MINUTE_US, _HOUR_US, _DAY_US = 60_000_000, 3_600_000_000, 86_400_000_000
-_QUARTER_US = 15 * _MINUTE_US
+_QUARTER_US = 15 * MINUTE_US
 _FEWEST_ROUND, _MOST_AT_ONCE, _MOST_ROUND = 20, 0.125, 0.05  # shares that times of people stay far below
-_PAUSE_US = 2 * 3_600_000_000
-_1971_US = 365 * 86_400_000_000
+_PAUSE_US = 2 * HOUR_US
+_1971_US = 365 * DAY_US
 _RETURN = re.compile(r"return|refund|chargeback|cancel", re.IGNORECASE)
 
 
-def check_events(log: EventLog, *, at: Any, rates: Mapping[str, int] | None, sleepless: Any) -> QualityReport:
+def check_events(log: Events, *, at: Any, rates: Mapping[str, int] | None, sleepless: Any) -> QualityReport:
     """Return the findings of ``EventLog.check``, which says what they mean."""
     found = (
         _duplicates(log)
@@ -43,7 +41,7 @@ def check_events(log: EventLog, *, at: Any, rates: Mapping[str, int] | None, sle
     return replace(all_kept("EventLog.check", len(log), found), fingerprint=fingerprint(log))
 
 
-def fingerprint(log: EventLog) -> int:
+def fingerprint(log: Events) -> int:
     """Return a checksum of who did what, where and when: one log's report is of no use to another."""
     found = 0
     for codes in (log.at, log.user, log.item, log.channel, log.event):
@@ -51,7 +49,7 @@ def fingerprint(log: EventLog) -> int:
     return found
 
 
-def repeats(log: EventLog) -> np.ndarray:
+def repeats(log: Events) -> np.ndarray:
     """Return a mask of the events that repeat an earlier one: by ``event_id``, else by being equal in everything."""
     again = np.zeros(len(log), np.bool_)
     code = log.labels["event_id"][1] if "event_id" in log.labels else np.full(len(log), NONE, np.int32)
@@ -71,7 +69,7 @@ def repeats(log: EventLog) -> np.ndarray:
     return again
 
 
-def _duplicates(log: EventLog) -> list[Finding]:
+def _duplicates(log: Events) -> list[Finding]:
     by_id = "event_id" in log.labels
     what = "the event equals another in every column"
     if by_id:
@@ -83,7 +81,7 @@ def _duplicates(log: EventLog) -> list[Finding]:
     return _about(log, "duplicate", "event_id" if by_id else "timestamp", np.flatnonzero(repeats(log)), what, fix)
 
 
-def _clocks(log: EventLog, at: Any) -> list[Finding]:
+def _clocks(log: Events, at: Any) -> list[Finding]:
     found = _about(
         log,
         "epoch",
@@ -130,12 +128,12 @@ def late_strays(at: np.ndarray) -> int:
         return 0
     tail = at[at.size - most - 1 :]
     span = tail[:-1] - at[0]
-    least = span if few else np.clip(span // 6, _DAY_US, 28 * _DAY_US)
+    least = span if few else np.clip(span // 6, DAY_US, 28 * DAY_US)
     late = np.flatnonzero(tail[1:] - tail[:-1] > least)
     return int(most - late[0]) if late.size else 0
 
 
-def _round_times(log: EventLog) -> list[Finding]:
+def _round_times(log: Events) -> list[Finding]:
     """Find times that were rounded: to a day, an hour or a minute; and dates, which have no hour at all."""
     if not len(log):
         return []
@@ -143,7 +141,7 @@ def _round_times(log: EventLog) -> list[Finding]:
     what = "the event carries a date and no hour, of which no hour is learned"
     found = _about(log, "date only", "timestamp", np.flatnonzero(~log.timed), what, fix)
     timed = np.flatnonzero(log.timed)
-    clock = log.at[timed] % _DAY_US
+    clock = log.at[timed] % DAY_US
     quarters = np.bincount(clock[clock % _QUARTER_US == 0] // _QUARTER_US, minlength=96)
     often = int(quarters.argmax())
     if quarters[often] >= _FEWEST_ROUND and quarters[often] > _MOST_AT_ONCE * timed.size:
@@ -153,11 +151,11 @@ def _round_times(log: EventLog) -> list[Finding]:
             f"{rows.size / timed.size:.0%} of the events that have an hour"
         )
         found += _about(log, "midnight", "timestamp", rows, what, fix)
-    hours = timed[clock % _HOUR_US == 0]
+    hours = timed[clock % HOUR_US == 0]
     if hours.size >= _FEWEST_ROUND and hours.size > _MOST_ROUND * timed.size:
         what = f"the time is a whole hour in {hours.size / timed.size:.0%} of the events that have an hour"
         return [*found, *_about(log, "round hour", "timestamp", hours, what, fix)]
-    rows = timed[log.at[timed] % _MINUTE_US == 0]
+    rows = timed[log.at[timed] % MINUTE_US == 0]
     if rows.size < _FEWEST_ROUND or rows.size < timed.size / 2:
         return found
     what = f"the time is a whole minute in {rows.size / timed.size:.0%} of the events that have an hour"
@@ -165,7 +163,7 @@ def _round_times(log: EventLog) -> list[Finding]:
     return [*found, *_about(log, "round minute", "timestamp", rows, what, fix)]
 
 
-def _placeholders(log: EventLog) -> list[Finding]:
+def _placeholders(log: Events) -> list[Finding]:
     return _about(
         log,
         "placeholder",
@@ -176,7 +174,7 @@ def _placeholders(log: EventLog) -> list[Finding]:
     )
 
 
-def _bots(log: EventLog, rates: Mapping[str, int] | None, sleepless: Any) -> list[Finding]:
+def _bots(log: Events, rates: Mapping[str, int] | None, sleepless: Any) -> list[Finding]:
     rates = RATES if rates is None else rates
     if not isinstance(rates, Mapping):
         raise ParameterError(f"rates must map durations to counts, such as {{'1min': 60}}. Got {shown(rates)}.")
@@ -214,7 +212,7 @@ def takes_back(event: str) -> bool:
     return _RETURN.search(event) is not None
 
 
-def _returns(log: EventLog) -> list[Finding]:
+def _returns(log: Events) -> list[Finding]:
     names = np.array([takes_back(name) for name in log.events.ids], np.bool_)
     back = np.flatnonzero(names[log.event]) if names.any() else np.empty(0, np.int64)
     found = _about(
@@ -237,5 +235,5 @@ def _returns(log: EventLog) -> list[Finding]:
     )
 
 
-def _about(log: EventLog, problem: str, column: str, rows: np.ndarray, what: str, fix: str) -> list[Finding]:
+def _about(log: Events, problem: str, column: str, rows: np.ndarray, what: str, fix: str) -> list[Finding]:
     return finding(problem, column, rows, what, fix, people=int(np.unique(log.user[rows]).size))
