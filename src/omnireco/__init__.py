@@ -52,13 +52,13 @@ logging.getLogger(__name__).addHandler(logging.NullHandler())
 
 __all__ = [
     "ALS",
-    "EASE",
     "Audience",
     "Blend",
     "Budget",
     "BuyAgain",
     "Capacity",
     "Catalog",
+    "EASE",
     "EventLog",
     "FrequencyCap",
     "Interactions",
