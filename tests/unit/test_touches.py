@@ -6,7 +6,7 @@ import pytest
 import omnireco as om
 from omnireco.data.messages import NEVER
 from omnireco.errors import ParameterError
-from omnireco.planning.touches import Past, Rows, Touches
+from omnireco.planning.touches import Past, Touches
 
 HOUR = 3_600_000_000
 
@@ -67,5 +67,3 @@ def test_arrays_are_read_only_and_reprs_show_sizes():
     with pytest.raises(ValueError, match="read-only"):
         touches.past.sent_at[0] = 0
     assert repr(touches) == "Touches(3 touches, 2 users, 2 channels)"
-    rows = Rows(np.array([0, 0]), np.array([0, 1]), np.ones(2), np.array([1.0]))
-    assert repr(rows) == "Rows(1 row, 2 entries)"
