@@ -18,7 +18,9 @@ def log():
 
 def compared(**options):
     settings = {"horizon": "7D", "k": 1, "metrics": [om.hit_rate], "exclude_seen": False, "n_bootstrap": 100}
-    return om.evaluation.compare_channels(log(), om.models.CrossChannel(estimator=om.Popularity()), **(settings | options))
+    return om.evaluation.compare_channels(
+        log(), om.models.CrossChannel(estimator=om.Popularity()), **(settings | options)
+    )
 
 
 def test_the_most_popular_item_of_each_by_hand():
