@@ -9,6 +9,7 @@
 """
 
 import logging
+from typing import TYPE_CHECKING, Any
 
 from omnireco import (
     adapters,
@@ -102,6 +103,30 @@ __all__ = [
     "worlds",
 ]
 
+_ON_REQUEST = ("plotting", "testing")  # modules that few need: imported when somebody writes om.plotting
+
 
 def __dir__() -> list[str]:
     return sorted(__all__)
+
+
+if TYPE_CHECKING:
+    from omnireco import plotting as plotting
+    from omnireco import testing as testing
+else:  # a type checker that saw this function would believe in every name
+
+    def __getattr__(name: str) -> Any:
+        """Import a module on request; say where a name went that stood here once, or which name is near."""
+        import importlib.util
+        import sys
+
+        if name in _ON_REQUEST:
+            return importlib.import_module(f"omnireco.{name}")
+        if name.startswith("_"):  # what tools ask every module for
+            raise AttributeError(f"module 'omnireco' has no attribute {name!r}", name=name)
+        from omnireco._moved import no_such_name
+
+        # `from omnireco import name` asks here first, and would say "cannot import name" instead of an AttributeError.
+        if sys._getframe(1).f_code.co_name == "_handle_fromlist" and not importlib.util.find_spec(f"omnireco.{name}"):
+            raise ImportError(no_such_name(name, importing=True), name="omnireco")
+        raise AttributeError(no_such_name(name), name=name)

@@ -116,11 +116,11 @@ def test_a_planted_leak_is_seen_and_cannot_be_built():
 
 def test_an_answer_does_not_depend_on_the_batch_or_its_blocks(monkeypatch):
     from omnireco._core import compute as _compute
-    from omnireco.models import rank
+    from omnireco.models.together import ranker
 
     whole = MODEL.recommend(LOG, ASKED.requests, k=7)
     real = _compute.row_blocks
-    monkeypatch.setattr(rank, "row_blocks", lambda n, size, **_: real(n, 1, most=3))
+    monkeypatch.setattr(ranker, "row_blocks", lambda n, size, **_: real(n, 1, most=3))
     blocks = MODEL.recommend(LOG, ASKED.requests, k=7)
     assert (blocks.codes == whole.codes).all()
     np.testing.assert_allclose(blocks.scores, whole.scores, rtol=1e-5)
@@ -148,7 +148,7 @@ def test_frames_new_people_and_eligible_items():
 
 def test_groups_of_requests_may_see_different_items(monkeypatch):
     from omnireco._core import compute as _compute
-    from omnireco.models import rank
+    from omnireco.models.together import ranker
 
     groups = np.where(np.arange(len(ASKED.requests)) % 3 == 0, "young", "old")
     options = {"young": [3, 5, 8], "old": np.isin(MODEL.items.ids, range(10, 40))}
@@ -157,7 +157,7 @@ def test_groups_of_requests_may_see_different_items(monkeypatch):
     assert all(items == {3, 5, 8} for items, group in zip(shown, groups, strict=True) if group == "young")
     assert all(items and min(items) >= 10 for items, group in zip(shown, groups, strict=True) if group == "old")
     real = _compute.row_blocks
-    monkeypatch.setattr(rank, "row_blocks", lambda n, size, **_: real(n, 1, most=3))
+    monkeypatch.setattr(ranker, "row_blocks", lambda n, size, **_: real(n, 1, most=3))
     assert (MODEL.recommend(LOG, ASKED.requests, k=5, eligible=(groups, options)).codes == recs.codes).all()
 
 

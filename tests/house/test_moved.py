@@ -1,0 +1,118 @@
+"""An old name is an error that gives its new line; the page on names gives the same one, and what it gives exists."""
+
+import importlib
+import importlib.util
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import omnireco as om
+from omnireco._moved import ELSEWHERE, no_such_name, places
+
+PROJECT = Path(__file__).resolve().parents[2]
+
+
+def tool():
+    """The script that writes the page."""
+    spec = importlib.util.spec_from_file_location("migration", PROJECT / "tools/migration.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+MOVES = tool().moves()
+GONE = [old.removeprefix("om.") for old, new in MOVES.items() if old.count(".") == 1 and old != new]
+
+
+def test_the_page_shows_where_names_are_today():
+    script = tool()
+    assert script.PAGE.read_text("utf-8").partition(script.BY_HAND)[0] == script.page(), "run tools/migration.py"
+
+
+def test_the_page_knows_every_name_of_the_old_front():
+    names = tool().OLD["om"].split()
+    assert len(names) == len(set(names)) == 145  # and __version__
+    assert 80 < len(GONE) < 145
+
+
+@pytest.mark.parametrize("name", GONE)
+def test_an_old_name_gives_its_new_line(name):
+    with pytest.raises(AttributeError) as caught:
+        getattr(om, name)
+    line = MOVES[f"om.{name}"]
+    assert str(caught.value).startswith(f"omnireco.{name} is now omnireco.")
+    assert str(caught.value).endswith(f": write {line}.")
+    assert name not in dir(om)
+    assert not hasattr(om, name)
+
+
+@pytest.mark.parametrize("line", sorted(set(MOVES.values()) | {f"om.{p}" for some in ELSEWHERE.values() for p in some}))
+def test_a_new_line_exists(line):
+    for one in line.split(" or "):
+        thing, deep = om, one.startswith("omnireco.")
+        module, _, name = one.rpartition(".")
+        for part in [name] if deep else one.split(".")[1:]:
+            thing = getattr(importlib.import_module(module) if deep else thing, part)
+
+
+@pytest.mark.parametrize(
+    ("name", "says"),
+    [
+        ("ItemKnn", "omnireco has no 'ItemKnn'. Did you mean om.ItemKNN?"),
+        ("evalute", "omnireco has no 'evalute'. Did you mean om.evaluate?"),
+        ("RankLists", "omnireco has no 'RankLists'. Did you mean om.evaluation.RankedLists?"),
+        ("zzzz", "omnireco has no 'zzzz'. dir(omnireco) names what it has."),
+    ],
+)
+def test_an_unknown_name_gets_a_near_one_or_none(name, says):
+    with pytest.raises(AttributeError, match=f"^{re.escape(says)}$"):
+        getattr(om, name)
+
+
+@pytest.mark.parametrize(
+    ("line", "says"),
+    [
+        ("from omnireco import ReadingClock", "write from omnireco.timing import ReadingClock."),
+        ("from omnireco import ALS, Fatigue", "write from omnireco.timing import Fatigue."),
+        ("from omnireco import io", "write from omnireco import files."),
+        ("from omnireco import ItemKnn", "Did you mean from omnireco import ItemKNN?"),
+    ],
+)
+def test_an_import_gives_the_new_line_too(line, says):
+    """Python would hide an AttributeError behind "cannot import name": the error of an import is raised as one."""
+    with pytest.raises(ImportError, match=f"{re.escape(says)}$"):
+        exec(line, {})
+
+
+def test_modules_that_the_front_does_not_load_are_imported_as_ever():
+    exec("from omnireco import _versions, cli, plotting, testing", {})
+
+
+def test_a_name_that_became_a_method_is_imported_from_its_class(monkeypatch):
+    monkeypatch.setitem(ELSEWHERE, "zzsplit", ("EventLog.split",))
+    assert no_such_name("zzsplit").endswith("is now omnireco.EventLog.split: write om.EventLog.split.")
+    assert no_such_name("zzsplit", importing=True).endswith("write from omnireco import EventLog.")
+
+
+def test_the_short_table_holds_only_what_the_packages_do_not_show():
+    assert set(ELSEWHERE) & set(places()) == set()
+
+
+def test_pictures_and_laws_are_imported_on_request():
+    probe = """
+import sys, omnireco as om
+names = dir(om)
+assert not {"omnireco.plotting", "omnireco.testing"} & set(sys.modules)
+om.plotting.week, om.testing.small_matrix
+assert dir(om) == names == sorted(om.__all__)
+"""
+    subprocess.run([sys.executable, "-c", probe], check=True)
+
+
+@pytest.mark.parametrize("name", ["__wrapped__", "_private"])
+def test_what_tools_ask_every_module_for_is_plainly_absent(name):
+    with pytest.raises(AttributeError, match=f"^module 'omnireco' has no attribute '{name}'$"):
+        getattr(om, name)
