@@ -5,8 +5,8 @@ import pytest
 
 import omnireco as om
 from omnireco.data.messages import NEVER
+from omnireco.data.touches import Past, Touches
 from omnireco.errors import ParameterError
-from omnireco.planning.touches import Past, Touches
 
 HOUR = 3_600_000_000
 
