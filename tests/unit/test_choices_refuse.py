@@ -36,7 +36,7 @@ def test_what_is_logged_is_how_often_it_is_chosen_beside_new_arms():
         mine = chosen.arm[:, 0] == arm
         p = chosen.propensity[mine, 0][0]
         assert mine.mean() == pytest.approx(p, abs=4 * np.sqrt(p * (1 - p) / n))
-    assert live.probabilities(np.zeros((1, 0))).sum() == pytest.approx(1.0, abs=1e-6)
+    assert live.propensity(np.zeros((1, 0))).sum() == pytest.approx(1.0, abs=1e-6)
 
 
 def test_answers_of_machines_are_none_unless_the_person_clicked_later():
@@ -88,7 +88,9 @@ def test_replay_of_a_log_counts_people():
 @pytest.mark.parametrize("discount", [1.0, 0.999, 0.5, 1e-200])
 def test_state_stays_finite_whatever_is_fed(policy, shared, discount):
     rng = np.random.default_rng(0)
-    live = om.LinearBandit(policy, shared=shared, discount=discount, regularization=1e-6).start(range(3), n_features=3)
+    live = om.LinearBandit(policy=policy, shared=shared, discount=discount, regularization=1e-6).start(
+        range(3), n_features=3
+    )
     before = live.expected(np.ones((1, 3)))
     for huge in (1e20, 1e160, 1e308, np.inf, np.nan):
         with pytest.raises(SchemaError, match=r"contexts is (larger than|missing)"):
@@ -105,7 +107,7 @@ def test_state_stays_finite_whatever_is_fed(policy, shared, discount):
     contexts = rng.choice([-1e6, 5e-324, 1e6], (3000, 3))
     live.update(rng.integers(0, 3, 3000), contexts, rng.choice([-1e15, 0.0, 1e-320, 1e15], 3000))
     live.update(np.zeros(3000, int), np.full((3000, 3), 1e6), np.ones(3000))
-    chosen, whole = live.decide(contexts[:50]), live.probabilities(contexts[:50])
+    chosen, whole = live.decide(contexts[:50]), live.propensity(contexts[:50])
     assert ((chosen.propensity > 0) & (chosen.propensity <= 1)).all()
     np.testing.assert_allclose(whole.sum(axis=1), 1.0, atol=1e-6)
     assert np.isfinite(live.expected(contexts[:50])).all()

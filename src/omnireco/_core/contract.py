@@ -22,6 +22,7 @@ _PARTS = {
     "messages": "messages=sent",
     "audience": "audience=people",
     "catalog": "catalog=goods",
+    "creatives": "creatives=art",
 }
 
 

@@ -32,7 +32,13 @@ _KINDS: dict[str, tuple[type, str]] = {
     "attributes": (Interactions, "om.models.people_attributes(audience)"),
     "asked": (Asked, "om.Requests.from_log(log)"),
 }
-_SAMPLE = {"events": "log", "messages": "messages=sent", "audience": "audience=people", "catalog": "catalog=goods"}
+_SAMPLE = {
+    "events": "log",
+    "messages": "messages=sent",
+    "audience": "audience=people",
+    "catalog": "catalog=goods",
+    "creatives": "creatives=art",
+}
 
 
 class Cut(NamedTuple):

@@ -1,0 +1,59 @@
+"""Contexts, rewards and keys of decisions as arrays: finite, and small enough that their squares leave something."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import scipy.sparse as sp
+
+from omnireco._core.checks import check_numbers, name_rows
+from omnireco.errors import SchemaError
+from omnireco.timing.explore import _numbers
+
+__all__ = ["MOST", "MOST_REWARD", "MOST_WEIGHT", "key_numbers", "matrix_of_numbers", "repeated", "too_large"]
+
+MOST = 1e6  # of a context or feature: squares of it times rounding still leave variances above 0
+MOST_REWARD = 1e15
+MOST_WEIGHT = 1e12
+
+
+def matrix_of_numbers(table: Any, name: str) -> np.ndarray:
+    """Return a table of finite numbers as float64 (n, d)."""
+    x = table.toarray() if sp.issparse(table) else table
+    try:
+        x = check_numbers(x, name, error=SchemaError)
+    except SchemaError:
+        raise SchemaError(f"{name} must hold numbers, shape (n, d). Encode other columns: pd.get_dummies.") from None
+    if x.ndim != 2:
+        raise SchemaError(f"{name} must have the shape (n, d). Got {x.shape}. One row: {name}[None, :].")
+    if not np.isfinite(x).all():
+        raise SchemaError(
+            f"{name} is missing or infinite in {name_rows(~np.isfinite(x).all(axis=1))}. Fill or drop it."
+        )
+    if (large := np.abs(x).max(axis=1, initial=0.0) > MOST).any():
+        raise SchemaError(too_large(name, MOST, large))
+    return x
+
+
+def key_numbers(keys: Any) -> np.ndarray:
+    """Return the number behind each key, int64 (n,)."""
+    try:
+        given = np.asarray(keys)
+    except ValueError:  # rows of different lengths
+        given = np.empty(0, np.float64)
+    if given.dtype.kind not in "iuUO" or given.ndim != 1:
+        raise SchemaError(f"keys must be integers or strings, one per context. Got {given.dtype} {given.shape}.")
+    return np.asarray(_numbers(given).view(np.int64))
+
+
+def too_large(what: str, most: float, rows: np.ndarray) -> str:
+    """Return the error for numbers beyond a limit in some rows."""
+    return f"{what} is larger than {most:g} in {name_rows(rows)}. Scale contexts and rewards to about 1."
+
+
+def repeated(ids: np.ndarray) -> np.ndarray:
+    """Return positions of ids that stood before."""
+    again = np.ones(ids.size, np.bool_)
+    again[np.unique(ids, return_index=True)[1]] = False
+    return np.flatnonzero(again)
