@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from omnireco._core.checks import check_names, check_numbers, count_of, name_rows
-from omnireco.choices.inputs import MOST_REWARD, MOST_WEIGHT, matrix_of_numbers, too_large
+from omnireco.choices.inputs import MOST_REWARD, MOST_WEIGHT, matrix_of_numbers, numbers_or_flags, too_large
 from omnireco.data.frames.columns import open_frame
 from omnireco.data.vocabulary import Vocabulary
 from omnireco.errors import ParameterError, SchemaError
@@ -146,15 +146,6 @@ class Feedback:
             arm_ids,
             opened.numbers("weight") if "weight" in opened else None,
         )
-
-
-def numbers_or_flags(opened: Any, name: str) -> np.ndarray:
-    """Return a column of numbers, or of True and False, as float64 (n,)."""
-    import pyarrow.types as pt
-
-    if pt.is_boolean(opened.columns[name].type):
-        return np.asarray(opened.flags(name, missing=False), np.float64)
-    return np.asarray(opened.numbers(name))
 
 
 def _ordered(arm_ids: Any) -> Vocabulary:

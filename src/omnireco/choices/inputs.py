@@ -11,7 +11,16 @@ from omnireco._core.checks import check_numbers, name_rows
 from omnireco.errors import SchemaError
 from omnireco.timing.explore import _numbers
 
-__all__ = ["MOST", "MOST_REWARD", "MOST_WEIGHT", "key_numbers", "matrix_of_numbers", "repeated", "too_large"]
+__all__ = [
+    "MOST",
+    "MOST_REWARD",
+    "MOST_WEIGHT",
+    "key_numbers",
+    "matrix_of_numbers",
+    "numbers_or_flags",
+    "repeated",
+    "too_large",
+]
 
 MOST = 1e6  # of a context or feature: squares of it times rounding still leave variances above 0
 MOST_REWARD = 1e15
@@ -57,3 +66,12 @@ def repeated(ids: np.ndarray) -> np.ndarray:
     again = np.ones(ids.size, np.bool_)
     again[np.unique(ids, return_index=True)[1]] = False
     return np.flatnonzero(again)
+
+
+def numbers_or_flags(opened: Any, name: str) -> np.ndarray:
+    """Return a column of numbers, or of True and False, as float64 (n,)."""
+    import pyarrow.types as pt
+
+    if pt.is_boolean(opened.columns[name].type):
+        return np.asarray(opened.flags(name, missing=False), np.float64)
+    return np.asarray(opened.numbers(name))
