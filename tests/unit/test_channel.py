@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 import omnireco as om
-from omnireco.choices.pooling import strength_of
+from omnireco._kernels.choice.pooling import strength_of
 from omnireco.choices.propensity import best_rate_chances
 from omnireco.errors import EmptyError, NotFittedError, ParameterError, SchemaError, UnknownIdError
 

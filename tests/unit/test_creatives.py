@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 import omnireco as om
-from omnireco.choices.laplace import laplace
+from omnireco._kernels.choice.laplace import laplace
 from omnireco.errors import EmptyError, NotFittedError, ParameterError, SchemaError, UnknownIdError
 
 START = pd.Timestamp("2025-05-01", tz="UTC")

@@ -2,9 +2,8 @@
 
 from omnireco.choices.bandit import LinearBandit
 from omnireco.choices.channel import ChannelPreference, ChannelPreferenceModel
-from omnireco.choices.creative_choices import CreativeChoices
 from omnireco.choices.creatives import CreativeModel, Creatives
-from omnireco.choices.decisions import Decisions
+from omnireco.choices.decisions import CreativeChoices, Decisions
 from omnireco.choices.feedback import Feedback
 from omnireco.choices.live import LiveBandit
 from omnireco.choices.propensity import thompson_propensities

@@ -13,9 +13,9 @@ from omnireco._core.checks import check_choice, check_known, check_names, check_
 from omnireco._core.compute import Progress, usable_threads
 from omnireco._core.contract import Estimator, says_the_line
 from omnireco._core.frozen import ReadOnly
+from omnireco._kernels.choice.pooling import pool
 from omnireco.choices.channel_counts import counts_of, groups_of, stated_channels
 from omnireco.choices.people import check_touches, per_row
-from omnireco.choices.pooling import pool
 from omnireco.choices.propensity import best_rate_chances
 from omnireco.data.audience import Audience
 from omnireco.data.dataset import dataset_of

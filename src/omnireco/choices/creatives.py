@@ -23,9 +23,9 @@ from omnireco._core.checks import (
 from omnireco._core.compute import Progress, usable_threads
 from omnireco._core.contract import Estimator, says_the_line
 from omnireco._core.random import stream
-from omnireco.choices.creative_choices import CreativeChoices
-from omnireco.choices.inputs import numbers_or_flags
-from omnireco.choices.laplace import design, laplace
+from omnireco._kernels.choice.laplace import design, laplace
+from omnireco.choices.decisions import CreativeChoices
+from omnireco.choices.inputs import read_creatives
 from omnireco.choices.people import check_touches, numbers_of
 from omnireco.choices.propensity import thompson_propensities
 from omnireco.data.dataset import dataset_of
@@ -33,7 +33,7 @@ from omnireco.data.frames.columns import open_frame
 from omnireco.data.messages import NEVER, MessageLog
 from omnireco.data.touches import Touches
 from omnireco.data.vocabulary import NONE, Vocabulary, match
-from omnireco.errors import DataWarning, EmptyError, ParameterError, SchemaError
+from omnireco.errors import DataWarning, ParameterError, SchemaError
 from omnireco.timing.machines import answers_of_people, left_out
 
 if TYPE_CHECKING:
@@ -178,7 +178,7 @@ class Creatives(Estimator):
         data = dataset_of(data, "Creatives.fit", self.needs)
         usable_threads(threads)
         messages = data.messages
-        known, items, item, tags = _read_creatives(data.creatives)
+        known, items, item, tags = read_creatives(data.creatives)
         if self.interests is None and data.attributes is not None:
             _check_size(tags.shape[1], data.attributes.n_items)  # before the table is made dense
         users, interests = numbers_of(data, self.interests, "Creatives.fit: interests")
@@ -470,26 +470,6 @@ class CreativeModel:
         count = np.where(seen, times[spot], 0) if keys.size else np.zeros(options.shape, np.int64)
         patient = count[np.arange(len(options)), np.maximum(latest, 0)] < rule.patience
         return Offsets(tired, latest, patient)
-
-
-def _read_creatives(frame: Any) -> tuple[Vocabulary, Vocabulary, np.ndarray, np.ndarray]:
-    """Return creatives, items, the item of each creative, and its tags (n_creatives, q)."""
-    opened = open_frame(frame, "Creatives.fit", needed=("creative_id", "item_id"))
-    if opened.others:
-        opened = open_frame(frame, "Creatives.fit", needed=("creative_id", "item_id", *opened.others))
-    known, code = opened.ids("creative_id")
-    items, item = opened.ids("item_id")
-    if not len(known):
-        raise EmptyError("Creatives.fit: the frame of creatives is empty.")
-    if len(known) < code.size:
-        raise SchemaError(
-            f"Creatives.fit: {code.size - len(known):,} creatives are listed twice. A creative belongs to one item: "
-            "frame.drop_duplicates('creative_id')."
-        )
-    order = np.argsort(code)
-    names = [name for name in opened.columns if name not in ("creative_id", "item_id")]
-    tags = [numbers_or_flags(opened, name)[order] for name in names]
-    return known, items, item[order], np.stack(tags, axis=1) if tags else np.empty((code.size, 0))
 
 
 def _check_size(n_tags: int, n_interests: int) -> None:

@@ -1,4 +1,4 @@
-"""Contexts, rewards and keys of decisions as arrays: finite, and small enough that their squares leave something."""
+"""Contexts, rewards and keys of decisions, and attributes of creatives, as arrays of finite numbers."""
 
 from __future__ import annotations
 
@@ -8,7 +8,9 @@ import numpy as np
 import scipy.sparse as sp
 
 from omnireco._core.checks import check_numbers, name_rows
-from omnireco.errors import SchemaError
+from omnireco.data.frames.columns import open_frame
+from omnireco.data.vocabulary import Vocabulary
+from omnireco.errors import EmptyError, SchemaError
 from omnireco.timing.explore import _numbers
 
 __all__ = [
@@ -18,6 +20,7 @@ __all__ = [
     "key_numbers",
     "matrix_of_numbers",
     "numbers_or_flags",
+    "read_creatives",
     "repeated",
     "too_large",
 ]
@@ -75,3 +78,23 @@ def numbers_or_flags(opened: Any, name: str) -> np.ndarray:
     if pt.is_boolean(opened.columns[name].type):
         return np.asarray(opened.flags(name, missing=False), np.float64)
     return np.asarray(opened.numbers(name))
+
+
+def read_creatives(frame: Any) -> tuple[Vocabulary, Vocabulary, np.ndarray, np.ndarray]:
+    """Return creatives, items, the item of each creative, and its tags (n_creatives, q)."""
+    opened = open_frame(frame, "Creatives.fit", needed=("creative_id", "item_id"))
+    if opened.others:
+        opened = open_frame(frame, "Creatives.fit", needed=("creative_id", "item_id", *opened.others))
+    known, code = opened.ids("creative_id")
+    items, item = opened.ids("item_id")
+    if not len(known):
+        raise EmptyError("Creatives.fit: the frame of creatives is empty.")
+    if len(known) < code.size:
+        raise SchemaError(
+            f"Creatives.fit: {code.size - len(known):,} creatives are listed twice. A creative belongs to one item: "
+            "frame.drop_duplicates('creative_id')."
+        )
+    order = np.argsort(code)
+    names = [name for name in opened.columns if name not in ("creative_id", "item_id")]
+    tags = [numbers_or_flags(opened, name)[order] for name in names]
+    return known, items, item[order], np.stack(tags, axis=1) if tags else np.empty((code.size, 0))
