@@ -311,6 +311,7 @@ def test_touches_that_cannot_be_answered_are_refused():
 
 def test_interests_are_named_columns_of_attributes_or_the_audience(world):
     art, people, _, log, _, model = world
+    assert "attributes, creatives" in repr(data_of(log, art, people))
     table = people.assign(noise=1.0).melt("user_id", var_name="item_id", value_name="weight")
     data = om.Dataset(messages=log, creatives=art, attributes=om.Interactions.from_frame(table))
     named = om.choices.Creatives(interests=["likes"]).fit(data)
