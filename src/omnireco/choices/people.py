@@ -73,6 +73,8 @@ def numbers_of(data: Dataset, names: tuple[str, ...] | None, where: str) -> Numb
 
 def per_row(value: Any, n: int, name: str) -> tuple[Vocabulary, np.ndarray]:
     """Return one name for all rows, or one per row, coded; missing is -1."""
+    if isinstance(value, type):
+        raise ParameterError(f"{name} must be a name, or one per person. Got {shown(value)}.")
     if value is not None and not isinstance(value, (str, bytes)) and hasattr(value, "__len__") and len(value) != n:
         raise ParameterError(f"{name} has {len(value):,} values for {n:,} people. Give one, or one per person.")
     return label_of(value, n, name)
