@@ -77,7 +77,7 @@ class OffPolicy:
     @property
     def verdict(self) -> str:
         """What the log can say about each policy, in words, a line each."""
-        best = ("sndr", "dr", "snips", "ips", "dm")  # of those asked for, the first is told
+        best = ("sndr", "dr", "snips", "ips", "dm")  # of those asked for, the first is shown
         lines = []
         rows: list[dict[str, Any]] = self.table.to_dict("records")  # type: ignore[assignment]
         for check in self.diagnostics.to_dict("records"):
@@ -85,20 +85,20 @@ class OffPolicy:
             if check["refused"]:
                 lines.append(f"{policy}: no value. {check['refused']}")
                 continue
-            told = min((row for row in rows if row["policy"] == policy), key=lambda row: best.index(row["estimator"]))
-            if np.isnan(told["lift_low"]):
-                lines.append(f"{policy}: {told['value']:.4g} by a reward model alone, which no interval can check.")
+            found = min((row for row in rows if row["policy"] == policy), key=lambda row: best.index(row["estimator"]))
+            if np.isnan(found["lift_low"]):
+                lines.append(f"{policy}: {found['value']:.4g} by a reward model alone, which no interval can check.")
                 continue
-            if told["lift_low"] > 0:
+            if found["lift_low"] > 0:
                 words = "better than the policy that made the log"
-            elif told["lift_high"] < 0:
+            elif found["lift_high"] < 0:
                 words = "worse than the policy that made the log"
             else:
                 words = "not told apart from the policy that made the log"
             size = f"{check['effective']:,.0f} effective of {self.rows:,} decisions"
             lines.append(
-                f"{policy}: {words}, {told['lift']:+.4g} ({told['lift_low']:+.4g} to {told['lift_high']:+.4g}) on "
-                f"{self.logged:.4g} by {told['estimator']}; {size}."
+                f"{policy}: {words}, {found['lift']:+.4g} ({found['lift_low']:+.4g} to {found['lift_high']:+.4g}) on "
+                f"{self.logged:.4g} by {found['estimator']}; {size}."
             )
             if abs(check["mean_weight"] - 1) > 4 * check["mean_weight_se"]:
                 lines[-1] += f" Beware: weights average {check['mean_weight']:.3f}, not 1: the propensities look wrong."
