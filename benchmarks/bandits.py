@@ -58,9 +58,9 @@ def contextual(policy, arm, x, reward, n_arms, **options):
 
 def ours(policy, arm, x, reward, n_arms, *, propensities=True, **options):
     bandit = om.LinearBandit(
-        policy, exploration=0.5, noise=1.0, intercept=False, floor=0.0, shared=False, memory=20_000, **options
+        policy=policy, exploration=0.5, noise=1.0, intercept=False, floor=0.0, shared=False, memory=20_000, **options
     )
-    live = bandit.fit(arm, x, reward, arm_ids=range(n_arms))
+    live = bandit.fit(om.choices.Feedback(arm, x, reward, arm_ids=range(n_arms)))
 
     def decide(z):
         return live.decide(z, propensities=propensities, threads=1).arm[:, 0]
@@ -248,8 +248,8 @@ def fast_and_exact(rounds, seeds):
             fast, exact = (
                 np.array([
                     play(
-                        om.LinearBandit(policy, shared=shared, exact=form), logistic(n_arms, d, seed), d, rounds, 250,
-                        seed, n_arms=n_arms,
+                        om.LinearBandit(policy=policy, shared=shared, exact=form), logistic(n_arms, d, seed), d, rounds,
+                        250, seed, n_arms=n_arms,
                     ).mean()
                     for seed in range(seeds)
                 ])
@@ -306,17 +306,16 @@ def open_bandit():
         arm, click = log["item_id"].to_numpy(np.int64), log["click"].to_numpy(float)
         n_arms, half = int(arm.max()) + 1, len(log) // 2
         # Tuning would need more clicks than there are: one conservative setting, chosen before seeing the test half.
-        bandit = om.LinearBandit("softmax", exploration=0.03, shared=True, regularization=10.0, floor=0.1)
-        live = bandit.fit(arm[:half], x[:half], click[:half], arm_ids=range(n_arms))
-        pi = live.probabilities(x[half:])
+        bandit = om.LinearBandit(policy="softmax", exploration=0.03, shared=True, regularization=10.0, floor=0.1)
+        live = bandit.fit(om.choices.Feedback(arm[:half], x[:half], click[:half], arm_ids=range(n_arms)))
+        pi = live.propensity(x[half:])
         pi /= pi.sum(axis=1, keepdims=True)
-        foreseen = om.causal.cross_fitted_rewards(x[half:], arm[half:], click[half:], n_actions=n_arms)
+        propensity = log["propensity_score"].to_numpy()[half:]
+        logged = om.causal.LoggedDecisions(click[half:], propensity, actions=arm[half:])
+        foreseen = om.causal.cross_fitted_rewards(logged, x[half:], n_actions=n_arms)
         by_item = np.bincount(logs["bts"]["item_id"], minlength=n_arms) / len(logs["bts"])
         policies = {"learned": pi, "bts, its shares": np.broadcast_to(by_item, pi.shape)}
-        result = om.causal.off_policy(
-            click[half:], log["propensity_score"].to_numpy()[half:], policies, actions=arm[half:], predicted=foreseen,
-            least_effective=100,
-        )  # fmt: skip
+        result = om.causal.off_policy(logged, policies, predicted=foreseen, least_effective=100)
         for name, part in logs.items():
             rate = part["click"].mean()
             error = 1.96 * np.sqrt(rate * (1 - rate) / len(part))

@@ -179,11 +179,11 @@ def main() -> None:
         "common slots, softly": soft / soft.sum(axis=1, keepdims=True),
         "raw best slot of the person": own,
     }
+    logged = om.causal.LoggedDecisions(y[test], share[slot[test]], actions=slot[test], people=people[test])
     for least in (1000, 100):
         found = om.causal.off_policy(
-            y[test], share[slot[test]], policies, actions=slot[test], predicted=foreseen[test], people=people[test],
-            estimators=["ips", "snips", "dr"], least_effective=least,
-        )  # fmt: skip
+            logged, policies, predicted=foreseen[test], estimators=["ips", "snips", "dr"], least_effective=least
+        )
         print(f"\nwhich slot, refusing below an effective sample of {least}: logged {found.logged:.3f}")
         print(found.verdict)
         print(found.table.to_string(index=False))
@@ -216,8 +216,9 @@ def main() -> None:
     }
     chance = np.stack([np.zeros(later.sum()), foreseen[later][np.arange(later.sum()), slot[later]]], axis=1)
     found = om.causal.off_policy(
-        y[later], propensity, {name: np.stack([1 - q, q], axis=1) for name, q in send.items()}, actions=action,
-        predicted=chance, people=people[later], estimators=["ips", "snips", "dr"], least_effective=500,
+        om.causal.LoggedDecisions(y[later], propensity, actions=action, people=people[later]),
+        {name: np.stack([1 - q, q], axis=1) for name, q in send.items()}, predicted=chance,
+        estimators=["ips", "snips", "dr"], least_effective=500,
     )  # fmt: skip
     values = found.table[found.table["estimator"] == "dr"].set_index("policy")
     pushes = {name: float(np.mean(q)) for name, q in send.items()}

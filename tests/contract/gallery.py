@@ -59,7 +59,7 @@ def _creatives() -> tuple[Any, Any, Any]:
 
 def _creative_model() -> Any:
     sent, art, _ = _creatives()
-    return om.choices.Creatives().fit(sent, art)
+    return om.choices.Creatives().fit(om.Dataset(messages=sent, creatives=art))
 
 
 def _choices() -> Any:
@@ -158,7 +158,9 @@ VALUES: dict[str, Callable[[], Any]] = {
     "report": _report,
     "channel comparison": lambda: om.evaluation.compare_channels(world().log, horizon="14D", k=3, n_bootstrap=20),
     "channel report": lambda: om.evaluation.channel_report(world().log),
-    "off-policy": lambda: off_policy(np.ones(2000), np.full(2000, 0.5), np.full(2000, 0.4), n_bootstrap=20),
+    "off-policy": lambda: off_policy(
+        om.causal.LoggedDecisions(np.ones(2000), np.full(2000, 0.5)), np.full(2000, 0.4), n_bootstrap=20
+    ),
     "learned blend": lambda: om.evaluation.learn_blend({"a": om.EASE().fit(world().x), "b": world().als}, world().x, world().x, k=3),
     "learned weights": lambda: om.evaluation.LearnedWeights(
         om.Weights(), om.EASE(), om.Weights(), om.EASE(), om.Weights(half_life="3D"), True, 0.1, 0.05, float("nan"),
@@ -218,10 +220,10 @@ STATES: dict[str, Callable[[], Any]] = {
     "activity by given segments": lambda: om.timing.ActivityProfile(segments="age_group").fit(world().log, world().audience),
     "reading without activity": lambda: om.timing.ReadingClock().fit(world().sent, world().audience),
     "fatigue of nobody": lambda: om.timing.Fatigue().fit(om.MessageLog.from_frame(_messages().iloc[:0])),
-    "channel preference, groups and kinds": lambda: ChannelPreference().fit(
-        world().sent, kinds=world().catalog, groups=pd.DataFrame({"user_id": world().sent.users.ids, "group": "a"})
+    "channel preference, groups and kinds": lambda: ChannelPreference(kinds="category", groups="age_group").fit(
+        om.Dataset(messages=world().sent, audience=world().audience, catalog=world().catalog)
     ),
-    "channel preference, shares": lambda: ChannelPreference().fit(world().log),
+    "channel preference, shares": lambda: ChannelPreference(on="events").fit(world().log),
     "bandit, new": lambda: om.LinearBandit().start(["a", "b"], n_features=2),
     "bandit, no arms": lambda: om.LinearBandit().start([], n_features=2),
     "bandit, disjoint": lambda: _bandit(shared=False),

@@ -199,7 +199,7 @@ def world() -> SimpleNamespace:
     w.identities = om.identity.Identities.from_links(w.links)
     w.channel_report = om.evaluation.channel_report(w.log)
     w.creatives_log, w.art = _creatives()
-    w.creative_model = om.choices.Creatives().fit(w.creatives_log, w.art)
+    w.creative_model = om.choices.Creatives().fit(om.Dataset(messages=w.creatives_log, creatives=w.art))
     w.cross = om.models.CrossChannel(estimator=om.ALS(factors=4, iterations=2)).fit(w.x)
     w.contexts = np.random.default_rng(0).normal(size=(6, 2))
     w.check = w.log.check()
@@ -216,6 +216,15 @@ def _creatives() -> tuple[Any, pd.DataFrame]:
     frame["responded_at"] = pd.Series(sent).where(draw.random(n) < 0.3)
     art = pd.DataFrame({"creative_id": range(6), "item_id": np.arange(6) // 2, "face": np.arange(6) % 2 * 1.0})
     return om.MessageLog.from_frame(frame), art
+
+
+def _decisions(n: int) -> Any:
+    return om.causal.LoggedDecisions(np.arange(n) % 3 * 1.0, np.full(n, 0.5), actions=np.arange(n) % 2)
+
+
+def _with_creatives(w: SimpleNamespace) -> Any:
+    data = om.Dataset(messages=w.creatives_log)
+    return om.data.Touches.of(data, data.users.ids[:3], channel="web", at="2025-06-01", creatives=[0, 1, 2])
 
 
 def _bandit() -> Any:
@@ -289,7 +298,7 @@ RECEIVERS: dict[str, Callable[[SimpleNamespace], Any]] = {
     "LiveBandit": lambda w: _bandit(),
     "MessageLog": lambda w: w.sent,
     "NeighborModel": lambda w: om.models.UserKNN(neighbors=5).fit(w.x),
-    "OffPolicy": lambda w: om.causal.off_policy(np.ones(200), np.full(200, 0.5), np.full(200, 0.4), n_bootstrap=9),
+    "OffPolicy": lambda w: om.causal.off_policy(_decisions(200), np.full(200, 0.4), n_bootstrap=9),
     "Plan": lambda w: w.plan,
     "PopularityModel": lambda w: om.BuyAgain().fit(w.x),
     "ProjectionModel": lambda w: om.models.PureSVD(factors=3).fit(w.x),
@@ -426,13 +435,22 @@ ARGUMENTS: dict[str, Callable[[SimpleNamespace], Any]] = {
     "lists": lambda w: w.lists,
     "evaluate.lists": lambda w: {"als": w.lists},
     "log": lambda w: w.log,
-    "logged": lambda w: np.full(200, 0.5),
+    "logged": lambda w: _decisions(200),
+    "cross_fitted_rewards.logged": lambda w: _decisions(40),
     "logs": lambda w: [w.log],
     "matrix": lambda w: w.x.csr,
     "mean": lambda w: [[0.1, 0.2]],
     "messages": lambda w: w.sent,
-    "CreativeModel.chances.messages": lambda w: w.creatives_log,
-    "Creatives.fit.messages": lambda w: w.creatives_log,
+    "CreativeModel.propensity.messages": lambda w: w.creatives_log,
+    "CreativeModel.probability.touches": lambda w: _with_creatives(w),
+    "Creatives.fit.data": lambda w: om.Dataset(messages=w.creatives_log, creatives=w.art),
+    "ChannelPreference.fit.data": lambda w: w.sent,
+    "LinearBandit.fit.data": lambda w: om.choices.Feedback(list("ababab"), w.contexts, np.ones(6)),
+    "Feedback.arms": lambda w: list("ababab"),
+    "Feedback.from_frame.frame": lambda w: pd.DataFrame({"arm_id": list("ab"), "reward": 1.0, "x": [0.0, 1.0]}),
+    "Feedback.from_frame.contexts": lambda w: ["x"],
+    "LoggedDecisions.of.data": lambda w: w.creatives_log,
+    "LoggedDecisions.propensity": lambda w: np.full(6, 0.5),
     "metric": lambda w: "ndcg",
     "metrics": lambda w: [om.ndcg],
     "model": lambda w: w.als,
@@ -473,8 +491,6 @@ ARGUMENTS: dict[str, Callable[[SimpleNamespace], Any]] = {
     "requests": lambda w: w.requests,
     "rewards": lambda w: np.ones(6),
     "LiveBandit.reward.rewards": lambda w: [1.0, 0.0],
-    "off_policy.rewards": lambda w: np.ones(200),
-    "cross_fitted_rewards.rewards": lambda w: np.arange(40) % 3 * 1.0,
     "segments": lambda w: w.attributes,
     "send_at_us": lambda w: w.stamps,
     "sent_at": lambda w: pd.to_datetime(["2025-05-01 08:00"] * 3, utc=True),

@@ -27,10 +27,13 @@ def test_which_mail_for_whom_beats_the_same_for_all_or_says_that_it_does_not():
     sent = pd.Timestamp("2008-03-20", tz="UTC")
     log = pd.DataFrame({"user_id": frame["user_id"], "channel": arm, "sent_at": sent})
     log["responded_at"] = log["sent_at"].where(frame["visit"] == 1)
-    groups = pd.DataFrame({"user_id": frame["user_id"], "group": group})
-    model = om.choices.ChannelPreference().fit(om.MessageLog.from_frame(log[half]), groups=groups[half])
+    people = om.Audience.from_frame(
+        pd.DataFrame({"user_id": frame["user_id"], "timezone": "UTC", "group": group})[half], attributes=["group"]
+    )
+    data = om.Dataset(messages=om.MessageLog.from_frame(log[half]), audience=people)
+    model = om.choices.ChannelPreference(groups="group").fit(data)
     test = frame[~half]
-    best = model.best(test["user_id"].to_numpy(), groups=groups[~half])
+    best = model.best(test["user_id"].to_numpy(), group=group[~half].to_numpy())
     names = ["mens", "none", "womens"]
     chosen = best["channel"].fillna("none").map({name: at for at, name in enumerate(names)}).to_numpy()
     actions = arm[~half].map({name: at for at, name in enumerate(names)}).to_numpy()
@@ -38,8 +41,9 @@ def test_which_mail_for_whom_beats_the_same_for_all_or_says_that_it_does_not():
     policies |= {name: np.tile(np.eye(3)[at], (len(test), 1)) for at, name in enumerate(names)}
     visits, even = test["visit"].to_numpy(float), np.full(len(test), 1 / 3)
     contexts = test[["mens", "womens", "newbie", "recency", "history"]].to_numpy(float)
-    foreseen = om.causal.cross_fitted_rewards(contexts, actions, visits, n_actions=3)
-    result = om.causal.off_policy(visits, even, policies, actions=actions, predicted=foreseen, n_bootstrap=200)
+    logged = om.causal.LoggedDecisions(visits, even, actions=actions)
+    foreseen = om.causal.cross_fitted_rewards(logged, contexts, n_actions=3)
+    result = om.causal.off_policy(logged, policies, predicted=foreseen, n_bootstrap=200)
     table = result.table[result.table["estimator"] == "dr"].set_index("policy")
     gain = foreseen[np.arange(len(test)), chosen] - foreseen[:, 0]
     w = 3.0 * (actions == chosen) * (visits - foreseen[np.arange(len(test)), actions])

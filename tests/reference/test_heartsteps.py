@@ -39,12 +39,11 @@ def test_chances_are_calibrated_and_small_samples_refused(bench):
     slot = frame["slot"].to_numpy()[test] - 1
     one = np.zeros((test.sum(), 5))
     one[:, 2] = 1.0
-    refused = om.causal.off_policy(y[test], share[slot], one, actions=slot, people=people[test])
+    logged = om.causal.LoggedDecisions(y[test], share[slot], actions=slot, people=people[test])
+    refused = om.causal.off_policy(logged, one)
     assert refused.table["value"].isna().all()
     assert "no value" in refused.verdict
-    uniform = om.causal.off_policy(
-        y[test], share[slot], np.full((test.sum(), 5), 0.2), actions=slot, people=people[test]
-    )
+    uniform = om.causal.off_policy(logged, np.full((test.sum(), 5), 0.2))
     assert abs(uniform.table["lift"]).max() < 0.01
 
 

@@ -50,7 +50,7 @@ def test_any_order_and_blocking_gives_the_ridge_regression(blocks, d):
 
 @pytest.mark.parametrize("regularization", [0.1, 1.0, 10.0])
 def test_an_untrained_arm_has_the_width_of_its_prior(regularization):
-    live = om.LinearBandit("linucb", regularization=regularization, intercept=False, shared=False).start(
+    live = om.LinearBandit(policy="linucb", regularization=regularization, intercept=False, shared=False).start(
         "ab", n_features=3
     )
     x = np.array([[1.0, -2.0, 2.0]])
@@ -74,8 +74,9 @@ def test_poor_data_gives_finite_choices(policy, case):
 
 def test_fast_scores_name_the_arms_of_the_exact_ones():
     arm, x, reward = events(6000, 150, 24, seed=3)
+    feedback = om.choices.Feedback(arm, x, reward)
     fast, exact = (
-        om.LinearBandit("linucb", exact=e, floor=0.0, shared=False).fit(arm, x, reward) for e in (False, True)
+        om.LinearBandit(policy="linucb", exact=e, floor=0.0, shared=False).fit(feedback) for e in (False, True)
     )
     assert not fast._scorer.precise
     contexts = np.random.default_rng(4).normal(size=(10_000, 24))
@@ -94,7 +95,9 @@ def test_fast_scores_name_the_arms_of_the_exact_ones():
 def test_scores_drawn_are_coefficients_drawn():
     """The law of the best arm is that of drawing every coefficient from its posterior (Kolmogorov and Smirnov)."""
     arm, x, reward = events(60, 5, 4, seed=1)
-    live = om.LinearBandit(exploration=1.0, floor=0.0, intercept=False, exact=True).fit(arm, x, reward)
+    live = om.LinearBandit(exploration=1.0, floor=0.0, intercept=False, exact=True).fit(
+        om.choices.Feedback(arm, x, reward)
+    )
     context, n = np.array([[1.0, -0.5, 0.3, 0.8]]), 40_000
     chosen = live.decide(np.repeat(context, n, 0))
     rng = np.random.default_rng(0)
@@ -109,7 +112,7 @@ def test_scores_drawn_are_coefficients_drawn():
 
 def test_draws_of_a_group_have_the_law_of_each_context():
     arm, x, reward = events(60, 4, 3, seed=2)
-    live = om.LinearBandit(exploration=1.0, floor=0.0, groups=8).fit(arm, x, reward)
+    live = om.LinearBandit(exploration=1.0, floor=0.0, groups=8).fit(om.choices.Feedback(arm, x, reward))
     context = np.array([[0.4, -0.1, 0.9]])
     found = np.concatenate([live.decide(np.repeat(context, 8, 0), propensities=False).arm[:, 0] for _ in range(1500)])
     p = thompson_propensities(live.expected(context), live.widths(context))[0]
@@ -147,7 +150,7 @@ def test_sure_scores_have_sure_propensities():
 @pytest.mark.parametrize("policy", POLICIES)
 def test_propensities_are_the_shares_of_the_choices(policy):
     arm, x, reward = events(300, 6, 3, seed=5)
-    live = om.LinearBandit(policy=policy, floor=0.1).fit(arm, x, reward)
+    live = om.LinearBandit(policy=policy, floor=0.1).fit(om.choices.Feedback(arm, x, reward))
     n = 20_000
     eligible = np.ones((n, 6), bool)
     eligible[:, 2] = False
@@ -164,11 +167,11 @@ def test_propensities_are_the_shares_of_the_choices(policy):
                 expected = chosen.propensity[rest, 1][second == b][0]
                 assert np.mean(second == b) == pytest.approx(expected, abs=5 * np.sqrt(0.25 / rest.sum()))
     assert sum(p[first == a][0] for a in np.unique(first)) == pytest.approx(1.0, abs=1e-6)
-    whole = live.probabilities([[0.3, 0.5, -0.4]], eligible=eligible[:1])[0]
+    whole = live.propensity([[0.3, 0.5, -0.4]], eligible=eligible[:1])[0]
     np.testing.assert_allclose(whole[first], p, rtol=1e-5)
     assert whole[2] == 0
     assert whole.sum() == pytest.approx(1.0, abs=1e-6)
-    assert not live.probabilities([[0.3, 0.5, -0.4]], eligible=np.zeros((1, 6), bool)).any()
+    assert not live.propensity([[0.3, 0.5, -0.4]], eligible=np.zeros((1, 6), bool)).any()
 
 
 def test_forgetting_by_scale_is_forgetting_by_hand():
@@ -246,7 +249,7 @@ def test_a_slate_learns_up_to_its_first_reward():
 
 def test_arms_come_and_go():
     arm, x, reward = events(400, 4, 3, seed=9)
-    live = om.LinearBandit(shared=False).fit(arm, x, reward)
+    live = om.LinearBandit(shared=False).fit(om.choices.Feedback(arm, x, reward))
     before = live.expected(x[:5])
     pending = live.decide(x[:200])
     live.remove_arms([1])
@@ -304,10 +307,10 @@ def test_a_new_arm_starts_from_its_features():
     f = rng.normal(size=(30, 2))
     arm, x = rng.integers(0, 30, 3000), rng.normal(size=(3000, 2))
     reward = (x * f[arm]).sum(axis=1) + 0.1 * rng.normal(size=3000)
-    live = om.LinearBandit().fit(arm, x, reward, features=f)
+    live = om.LinearBandit().fit(om.choices.Feedback(arm, x, reward, features=f))
     live.add_arms([100], features=[[2.0, -1.0]])
     np.testing.assert_allclose(live.expected(np.eye(2))[:, -1], [2.0, -1.0], atol=0.1)
-    plain = om.LinearBandit(shared=True).fit(arm, x + np.array([1.0, 0.0]), 1.0 + 0 * reward)
+    plain = om.LinearBandit(shared=True).fit(om.choices.Feedback(arm, x + np.array([1.0, 0.0]), 1.0 + 0 * reward))
     plain.add_arms([100])
     np.testing.assert_allclose(plain.expected([[1.0, 0.0]])[0, -1], 1.0, atol=0.05)
     with pytest.raises(SchemaError, match="features must have the shape"):
@@ -321,7 +324,7 @@ def test_a_new_arm_starts_from_its_features():
 def test_decisions_do_not_depend_on_the_batch_threads_or_copies(policy, n_arms, tmp_path):
     arm, x, reward = events(800, n_arms, 20, seed=12)
     reward *= 0.1 * n_arms  # the more arms, the more alike: keep ties of rounding out of it
-    live = om.LinearBandit(policy=policy, floor=0.05).fit(arm, x, reward)
+    live = om.LinearBandit(policy=policy, floor=0.05).fit(om.choices.Feedback(arm, x, reward))
     copy, loaded = live.copy(), om.load(om.save(live, tmp_path / "live.omnireco"))
     whole = live.decide(x[:300], seed=5, threads=1)
     parts = [copy.decide(x[at : at + 1], seed=5) for at in range(40)]

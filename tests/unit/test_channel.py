@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 import omnireco as om
-from omnireco.choices.channel import _strength
+from omnireco._kernels.choice.pooling import strength_of
 from omnireco.choices.propensity import best_rate_chances
 from omnireco.errors import EmptyError, NotFittedError, ParameterError, SchemaError, UnknownIdError
 
@@ -33,10 +33,23 @@ def company(n=30_000, seed=0):
     return log, catalog, groups, rate
 
 
+def people(attribute, ids, values):
+    """An audience that knows one attribute."""
+    frame = pd.DataFrame({"user_id": ids, "timezone": "UTC", attribute: values})
+    return om.Audience.from_frame(frame, attributes=[attribute])
+
+
+def by_group_and_kind(log, catalog, groups):
+    data = om.Dataset(
+        messages=log, catalog=catalog, audience=people("age", groups["user_id"].array, groups["group"].array)
+    )
+    return om.choices.ChannelPreference(kinds="category", groups="age").fit(data)
+
+
 @pytest.fixture(scope="module")
 def world():
     log, catalog, groups, rate = company()
-    return rate, om.choices.ChannelPreference().fit(log, kinds=catalog, groups=groups), log, catalog, groups
+    return rate, by_group_and_kind(log, catalog, groups), log, catalog, groups
 
 
 def error(rate, truth):
@@ -87,20 +100,19 @@ def test_the_strength_of_pooling_is_found_again(strength):
     rng = np.random.default_rng(1)
     p = rng.beta(strength * 0.2, strength * 0.8, 5000)
     n = rng.integers(1, 30, 5000)
-    found = _strength(rng.binomial(n, p).astype(float), n.astype(float), np.full(5000, 0.2))
+    found = strength_of(rng.binomial(n, p).astype(float), n.astype(float), np.full(5000, 0.2))
     assert strength / 1.5 < found < strength * 1.5
 
 
 def test_people_alike_are_pooled_entirely():
     rng = np.random.default_rng(2)
     n = rng.integers(1, 30, 5000)
-    assert _strength(rng.binomial(n, 0.2).astype(float), n.astype(float), np.full(5000, 0.2)) > 300
+    assert strength_of(rng.binomial(n, 0.2).astype(float), n.astype(float), np.full(5000, 0.2)) > 300
 
 
 def test_strangers_have_the_rates_of_their_group(world):
     _, model, *_ = world
-    groups = pd.DataFrame({"user_id": [9001, 9002], "group": ["old", "young"]})
-    frame = model.preference([9001, 9002, 9003], kind="money", groups=groups)
+    frame = model.preference([9001, 9002, 9003], kind="money", group=["old", "young", None])
     rate = frame["rate"].to_numpy().reshape(3, 3)
     np.testing.assert_allclose(rate[0], [0.1, 0.2, 0.08], atol=0.02)
     np.testing.assert_allclose(rate[1], [0.2, 0.08, 0.1], atol=0.02)
@@ -148,10 +160,10 @@ def test_a_stated_preference_counts_until_the_log_knows_better():
     answered = rng.random(2000) < np.where(channel == "push", 0.3, 0.2)
     answered[(user == 0) & (channel == "push")] = False
     log = messages(user, channel, "x", answered)
-    stated = pd.DataFrame({"user_id": [7, 5555], "channel": ["email", "email"]})
+    stated = om.Dataset(messages=log, audience=people("wish", [7, 5555], ["email", "email"]))
     plain, told = (
         om.choices.ChannelPreference().fit(log),
-        om.choices.ChannelPreference(declared=40).fit(log, declared=stated),
+        om.choices.ChannelPreference(declared="wish", declared_strength=40).fit(stated),
     )
     assert plain.best([7])["channel"][0] == "push"
     assert told.best([7])["channel"][0] == "email"
@@ -166,15 +178,17 @@ def test_where_people_do_what():
     frame = pd.DataFrame({"user_id": user, "item_id": None, "event": event, "channel": np.where(web, "web", "branch")})
     frame["timestamp"] = pd.Timestamp("2025-05-01", tz="UTC") + pd.to_timedelta(np.arange(n), unit="min")
     log = om.EventLog.from_frame(frame.astype({"item_id": "string"}), itemless="keep")
-    stated = pd.DataFrame({"user_id": [60], "channel": ["web"], "kind": ["loan"]})
-    model = om.choices.ChannelPreference(declared=100).fit(log, kinds="event", declared=stated)
+    estimator = om.choices.ChannelPreference(
+        on="events", kinds="event", declared={"loan": "wish"}, declared_strength=100
+    )
+    model = estimator.fit(om.Dataset(log, audience=people("wish", [60], ["web"])))
     assert set(model.best(range(100), kind="transfer")["channel"]) == {"web"}
     best = model.best(range(100), kind="loan")
     assert (best["channel"][:50] == "web").mean() > 0.9
     assert best["channel"][60] == "web"
     assert (best["channel"][50:].drop(60) == "branch").all()
     assert "profit" not in best
-    with pytest.raises(ParameterError, match="MessageLog"):
+    with pytest.raises(ParameterError, match=r"on='messages'"):
         model.profit([0], kind="loan")
     with pytest.raises(ParameterError, match="belong to messages"):
         model.best([0], kind="loan", cost={"web": 1.0})
@@ -183,7 +197,7 @@ def test_where_people_do_what():
 def test_the_order_of_rows_and_files_do_not_matter(world, tmp_path):
     _, model, log, catalog, groups = world
     shuffled = om.MessageLog.from_frame(log.to_frame().sample(frac=1, random_state=0))
-    again = om.choices.ChannelPreference().fit(shuffled, kinds=catalog, groups=groups.sample(frac=1, random_state=1))
+    again = by_group_and_kind(shuffled, catalog, groups.sample(frac=1, random_state=1))
     loaded = om.load(om.save(model, tmp_path / "model.omnireco"))
     for other in (again, loaded):
         pd.testing.assert_frame_equal(
@@ -198,18 +212,36 @@ def test_hostile_input_is_refused(world):
         om.choices.ChannelPreference().best([1])
     with pytest.raises(AttributeError, match="nonsense"):
         om.choices.ChannelPreference().nonsense()
-    with pytest.raises(SchemaError, match="MessageLog or an EventLog"):
-        om.choices.ChannelPreference().fit(groups)
-    with pytest.raises(EmptyError, match="empty"):
+    data = om.Dataset(messages=log, catalog=catalog)
+    with pytest.raises(SchemaError, match=r"on='messages'.*needs messages"):
+        om.choices.ChannelPreference().fit(om.Dataset(catalog=catalog))
+    with pytest.raises(SchemaError, match=r"on='events'.*needs events"):
+        om.choices.ChannelPreference(on="events").fit(log)
+    with pytest.raises(SchemaError, match="needs catalog"):
+        om.choices.ChannelPreference(kinds="category").fit(log)
+    with pytest.raises(EmptyError, match="no messages"):
         om.choices.ChannelPreference().fit(log.before("2020-01-01"))
     with pytest.raises(ParameterError, match="kinds must be"):
-        om.choices.ChannelPreference().fit(log, kinds="event")
+        om.choices.ChannelPreference(kinds="event")
+    with pytest.raises(ParameterError, match="on must be"):
+        om.choices.ChannelPreference(on="everything")
     with pytest.raises(SchemaError, match="no category"):
-        om.choices.ChannelPreference().fit(log, kinds=om.Catalog(catalog.items))
-    with pytest.raises(SchemaError, match="listed twice"):
-        om.choices.ChannelPreference().fit(log, groups=pd.concat([groups, groups]))
-    with pytest.raises(ParameterError, match="declared"):
-        om.choices.ChannelPreference(declared=-1)
+        om.choices.ChannelPreference(kinds="category").fit(om.Dataset(messages=log, catalog=om.Catalog(catalog.items)))
+    with pytest.raises(ParameterError, match="groups must be the name"):
+        om.choices.ChannelPreference(groups=groups)
+    with pytest.raises(ParameterError, match=r"no attribute 'age'.*audience="):
+        om.choices.ChannelPreference(groups="age").fit(data)
+    with pytest.raises(ParameterError, match="The audience has 'wish'"):
+        om.choices.ChannelPreference(groups="age").fit(
+            om.Dataset(messages=log, audience=people("wish", [0], ["email"]))
+        )
+    twice = om.Interactions.from_frame(pd.DataFrame({"user_id": [0, 0], "item_id": ["age=old", "age=young"]}))
+    with pytest.raises(SchemaError, match="1 people have several values"):
+        om.choices.ChannelPreference(groups="age").fit(om.Dataset(messages=log, attributes=twice))
+    with pytest.raises(ParameterError, match="declared must be the name"):
+        om.choices.ChannelPreference(declared=40)
+    with pytest.raises(ParameterError, match="declared_strength"):
+        om.choices.ChannelPreference(declared_strength=-1)
     with pytest.raises(ParameterError, match="control"):
         om.choices.ChannelPreference(control=3)
     with pytest.raises(ParameterError, match="Name one"):
@@ -221,3 +253,50 @@ def test_hostile_input_is_refused(world):
     with pytest.raises(ParameterError, match="margin"):
         model.best([1, 2], kind="money", margin=[1.0, 2.0, 3.0])
     assert model.best(np.empty(0, np.int64), kind="money").empty
+
+
+def touches(users, channel, at="2025-06-01"):
+    everybody = messages(np.unique(users), "email", "x", np.zeros(len(np.unique(users)), bool))
+    return om.data.Touches.of(om.Dataset(messages=everybody), users, channel=channel, at=at)
+
+
+def test_touches_have_the_rate_of_their_channel(world):
+    _, model, *_ = world
+    users, channel = np.array([5, 5, 9001, 9001]), np.array(["push", "sms", "push", "email"])
+    found = model.probability(touches(users, channel), kind="money", group=[None, None, "old", "young"])
+    assert found.dtype == np.float64
+    mine = model.preference([5], kind="money").set_index("channel")["rate"]
+    new = model.preference([9001, 9001], kind="money", group=["old", "young"])["rate"].to_numpy().reshape(2, 3)
+    np.testing.assert_array_equal(found, [mine["push"], mine["sms"], new[0, 1], new[1, 0]])
+    both = model.probability(touches([5, 5], "push"), kind=["money", "reading"])
+    rate = [model.preference([5], kind=kind).set_index("channel")["rate"]["push"] for kind in ("money", "reading")]
+    np.testing.assert_array_equal(both, rate)
+    assert np.isnan(model.probability(touches([5], [None]), kind="money")).all()
+    assert model.probability(touches([5], "email").take(np.empty(0, int)), kind="money").shape == (0,)
+
+
+def test_touches_that_cannot_be_answered_are_refused(world):
+    _, model, log, *_ = world
+    with pytest.raises(ParameterError, match="channels of the touches"):
+        model.probability(touches([5], "fax"), kind="money")
+    with pytest.raises(ParameterError, match="Name one"):
+        model.probability(touches([5], "push"))
+    with pytest.raises(ParameterError, match="kind has 3 values for 1 people"):
+        model.probability(touches([5], "push"), kind=["money"] * 3)
+    with pytest.raises(SchemaError, match=r"Touches\.of\("):
+        model.probability([5])
+    with pytest.raises(TypeError, match=r"Touches\.of\("):
+        model.probability([5], "push", "money")
+    with pytest.raises(TypeError, match=r"group=None"):
+        model.best([5], groups=log)
+    with pytest.raises(TypeError, match=r"om\.Dataset\(messages=sent"):
+        om.choices.ChannelPreference().fit(log, kinds="category")
+
+
+def test_groups_may_be_columns_of_attributes(world):
+    _, model, log, catalog, groups = world
+    table = pd.DataFrame({"user_id": groups["user_id"], "item_id": "age=" + groups["group"]})
+    data = om.Dataset(messages=log, catalog=catalog, attributes=om.Interactions.from_frame(table))
+    again = om.choices.ChannelPreference(kinds="category", groups="age").fit(data)
+    np.testing.assert_array_equal(again.a, model.a)
+    np.testing.assert_array_equal(again.group_a, model.group_a)

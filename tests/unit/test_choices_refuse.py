@@ -36,7 +36,7 @@ def test_what_is_logged_is_how_often_it_is_chosen_beside_new_arms():
         mine = chosen.arm[:, 0] == arm
         p = chosen.propensity[mine, 0][0]
         assert mine.mean() == pytest.approx(p, abs=4 * np.sqrt(p * (1 - p) / n))
-    assert live.probabilities(np.zeros((1, 0))).sum() == pytest.approx(1.0, abs=1e-6)
+    assert live.propensity(np.zeros((1, 0))).sum() == pytest.approx(1.0, abs=1e-6)
 
 
 def test_answers_of_machines_are_none_unless_the_person_clicked_later():
@@ -57,7 +57,7 @@ def test_every_model_says_how_many_machine_answers_it_left_out():
     art = pd.DataFrame({"creative_id": ["calm", "loud"], "item_id": "film"})
     fits = {
         "channels": om.choices.ChannelPreference().fit,
-        "creatives": lambda log: om.choices.Creatives().fit(log, art),
+        "creatives": lambda log: om.choices.Creatives().fit(om.Dataset(messages=log, creatives=art)),
         "fatigue": om.timing.Fatigue().fit,
         "reading": lambda log: om.timing.ReadingClock().fit(log, audience),
     }
@@ -69,18 +69,20 @@ def test_every_model_says_how_many_machine_answers_it_left_out():
     columns = ["rate", "p_best"]
     expected = fits["channels"](silent).preference([0, 99])[columns]
     pd.testing.assert_frame_equal(models["channels"].preference([0, 99])[columns], expected)
+    touches = om.data.Touches.of(om.Dataset(messages=silent), [0], channel="email", at="2025-06-01", creatives="calm")
     np.testing.assert_array_equal(
-        models["creatives"].probability([0], ["calm"]), fits["creatives"](silent).probability([0], ["calm"])
+        models["creatives"].probability(touches), fits["creatives"](silent).probability(touches)
     )
     np.testing.assert_array_equal(models["fatigue"].answer_rate, fits["fatigue"](silent).answer_rate)
 
 
 def test_replay_of_a_log_counts_people():
     log = messages(machine=True)
-    result = om.causal.off_policy(log, np.full(60, 0.5), np.full(60, 0.5), least_effective=1)
+    half = np.full(60, 0.5)
+    result = om.causal.off_policy(om.causal.LoggedDecisions.of(log, propensity=half), half, least_effective=1)
     assert result.logged == 0.0
     assert "20 machine answers left out" in repr(result)
-    assert om.causal.off_policy(messages(), np.full(60, 0.5), np.full(60, 0.5)).logged == pytest.approx(1 / 3)
+    assert om.causal.off_policy(messages(propensity=0.5), half).logged == pytest.approx(1 / 3)
 
 
 @pytest.mark.parametrize("policy", POLICIES)
@@ -88,7 +90,9 @@ def test_replay_of_a_log_counts_people():
 @pytest.mark.parametrize("discount", [1.0, 0.999, 0.5, 1e-200])
 def test_state_stays_finite_whatever_is_fed(policy, shared, discount):
     rng = np.random.default_rng(0)
-    live = om.LinearBandit(policy, shared=shared, discount=discount, regularization=1e-6).start(range(3), n_features=3)
+    live = om.LinearBandit(policy=policy, shared=shared, discount=discount, regularization=1e-6).start(
+        range(3), n_features=3
+    )
     before = live.expected(np.ones((1, 3)))
     for huge in (1e20, 1e160, 1e308, np.inf, np.nan):
         with pytest.raises(SchemaError, match=r"contexts is (larger than|missing)"):
@@ -105,7 +109,7 @@ def test_state_stays_finite_whatever_is_fed(policy, shared, discount):
     contexts = rng.choice([-1e6, 5e-324, 1e6], (3000, 3))
     live.update(rng.integers(0, 3, 3000), contexts, rng.choice([-1e15, 0.0, 1e-320, 1e15], 3000))
     live.update(np.zeros(3000, int), np.full((3000, 3), 1e6), np.ones(3000))
-    chosen, whole = live.decide(contexts[:50]), live.probabilities(contexts[:50])
+    chosen, whole = live.decide(contexts[:50]), live.propensity(contexts[:50])
     assert ((chosen.propensity > 0) & (chosen.propensity <= 1)).all()
     np.testing.assert_allclose(whole.sum(axis=1), 1.0, atol=1e-6)
     assert np.isfinite(live.expected(contexts[:50])).all()
@@ -131,21 +135,26 @@ def test_long_batches_of_a_bandit_that_forgets_end_like_single_events():
 def test_names_that_match_nothing_are_told():
     log = messages()
     model = om.choices.ChannelPreference().fit(log)
-    declared = pd.DataFrame({"user_id": [0], "channel": ["Email"]})
+    people = pd.DataFrame({"user_id": [0], "timezone": "UTC", "wish": ["Email"]})
+    data = om.Dataset(messages=log, audience=om.Audience.from_frame(people, attributes=["wish"]))
     with pytest.raises(ParameterError, match="Did you mean 'email'"):
-        om.choices.ChannelPreference().fit(log, declared=declared)
-    assert om.choices.ChannelPreference().fit(log, declared=declared, missing="ignore").share is False
+        om.choices.ChannelPreference(declared="wish").fit(data)
+    assert om.choices.ChannelPreference(declared="wish", missing="ignore").fit(data).share is False
+    with pytest.raises(ParameterError, match="declared: kinds"):
+        om.choices.ChannelPreference(declared={"loans": "wish"}).fit(data)
     with pytest.raises(ParameterError, match=r"control.*'hold'"):
         om.choices.ChannelPreference(control="hold").fit(log)
     with pytest.raises(ParameterError, match="Did you mean 'email'"):
         model.profit([0], cost={"Email": 1.0})
     np.testing.assert_array_equal(model.profit([0], cost={"fax": 1.0}, missing="ignore"), model.profit([0]))
-    with pytest.raises(ParameterError, match="groups: those the model was fitted with"):
-        model.preference([0], groups=pd.DataFrame({"user_id": [0], "group": ["old"]}))
+    with pytest.raises(ParameterError, match="group: those the model was fitted with"):
+        model.preference([0], group="old")
+    texts = om.Audience.from_frame(people.assign(user_id="0"), attributes=["wish"])
     with pytest.raises(IdKindError, match="integers"):
-        om.choices.ChannelPreference().fit(log, groups=pd.DataFrame({"user_id": ["0"], "group": ["old"]}))
+        om.choices.ChannelPreference(groups="wish").fit(om.Dataset(messages=log, audience=texts))
     art = pd.DataFrame({"creative_id": ["calm", "loud"], "item_id": "film"})
-    creatives, pairs = om.choices.Creatives().fit(log, art), pd.DataFrame({"user_id": [1], "item_id": "film"})
+    creatives = om.choices.Creatives().fit(om.Dataset(messages=log, creatives=art))
+    pairs = pd.DataFrame({"user_id": [1], "item_id": "film"})
     with pytest.raises(ParameterError, match=r"asleep.*Did you mean 'calm'"):
         creatives.choose(pairs, at="2025-06-01", asleep=["Calm"])
     assert len(creatives.choose(pairs, at="2025-06-01", asleep=["old"], missing="ignore")) == 1
@@ -159,9 +168,13 @@ def test_wrong_kinds_are_refused_without_their_values(wrong):
     reading = om.timing.ReadingClock().fit(log, audience)
     for verb in (
         lambda: om.choices.thompson_propensities(wrong, wrong),
-        lambda: om.causal.off_policy(wrong, [1.0], [1.0]),
-        lambda: om.causal.off_policy([1.0], [1.0], wrong),
-        lambda: om.causal.cross_fitted_rewards(wrong, [0], [1.0]),
+        lambda: om.causal.off_policy(wrong, [1.0]),
+        lambda: om.causal.off_policy(om.causal.LoggedDecisions([1.0], [1.0]), wrong),
+        lambda: om.causal.LoggedDecisions(wrong, [1.0]),
+        lambda: om.choices.Feedback(wrong, wrong, wrong),
+        lambda: om.causal.cross_fitted_rewards(om.causal.LoggedDecisions([1.0], [1.0], actions=[0]), wrong),
+        lambda: om.choices.Feedback(["a"], wrong, [1.0]),
+        lambda: om.choices.Feedback(["a"], [[0.0]], wrong),
         lambda: fatigue.load([0], wrong),
         lambda: fatigue.factor([0], ["secret-id"], [0]),
         lambda: reading.rates([0], ["secret-id"]),

@@ -5,8 +5,8 @@ import pandas as pd
 import pytest
 
 import omnireco as om
-from omnireco.choices.creatives import _laplace
-from omnireco.errors import EmptyError, NotFittedError, ParameterError, SchemaError
+from omnireco._kernels.choice.laplace import laplace
+from omnireco.errors import EmptyError, NotFittedError, ParameterError, SchemaError, UnknownIdError
 
 START = pd.Timestamp("2025-05-01", tz="UTC")
 
@@ -16,6 +16,21 @@ def messages(user, creative, item, taken, propensity=0.5, every="1min"):
     frame = {"user_id": user, "item_id": item, "creative_id": creative, "channel": "web", "sent_at": sent}
     frame |= {"responded_at": pd.Series(sent).where(np.asarray(taken, bool)), "propensity": propensity}
     return om.MessageLog.from_frame(pd.DataFrame(frame))
+
+
+def data_of(log, art, people=None):
+    """A Dataset of messages and creatives, with numbers of people where there are some."""
+    if people is not None:
+        table = people.melt("user_id", var_name="item_id", value_name="weight")
+        people = om.Interactions.from_frame(table)
+    return om.Dataset(messages=log, creatives=art, attributes=people)
+
+
+def probability(model, user, creative):
+    """The model's chances for people and creatives, row by row."""
+    known = om.Dataset(messages=messages(np.unique(user), "x", "x", np.zeros(len(np.unique(user)))))
+    touches = om.data.Touches.of(known, user, channel="web", at="2025-06-01", creatives=creative)
+    return model.probability(touches)
 
 
 def company(n=12_000, seed=0, films=8, each=4):
@@ -39,7 +54,7 @@ def company(n=12_000, seed=0, films=8, each=4):
 @pytest.fixture(scope="module")
 def world():
     art, people, chance, log, raw = company()
-    return art, people, chance, log, raw, om.choices.Creatives().fit(log, art, people)
+    return art, people, chance, log, raw, om.choices.Creatives().fit(data_of(log, art, people))
 
 
 def test_the_fit_is_the_mode_and_its_curvature():
@@ -47,7 +62,7 @@ def test_the_fit_is_the_mode_and_its_curvature():
     item = np.array([0, 0, 0, 1, 1], np.int32)
     code, y = rng.integers(0, 5, 400), (rng.random(400) < 0.3).astype(float)
     none = np.full(400, -1)
-    w, spread, alpha, beta, _lean, variance, strays = _laplace(
+    w, spread, alpha, beta, _lean, variance, strays = laplace(
         code, none, y, item, 2, np.empty((5, 0)), np.empty((0, 0))
     )
     tau_item, tau = 1 / strays**2
@@ -73,7 +88,7 @@ def test_the_laplace_approximation_is_near_the_posterior():
     """Means and deviations of the difference of two creatives against a long Metropolis chain."""
     item, code = np.zeros(2, np.int32), np.repeat([0, 1], 150)
     y = np.r_[np.arange(150) < 20, np.arange(150) < 40].astype(float)
-    fitted = _laplace(code, np.full(300, -1), y, item, 1, np.empty((2, 0)), np.empty((0, 0)))
+    fitted = laplace(code, np.full(300, -1), y, item, 1, np.empty((2, 0)), np.empty((0, 0)))
     beta, variance, (sd_item, sd) = fitted[3], fitted[5], fitted[6]
 
     def density(v):
@@ -109,7 +124,7 @@ def test_probabilities_are_calibrated(world):
     _, _, chance, _, _, model = world
     rng = np.random.default_rng(5)
     user, shown = rng.integers(0, 400, 20_000), rng.integers(0, 32, 20_000)
-    believed, truth = model.probability(user, shown), chance(user, shown)
+    believed, truth = probability(model, user, shown), chance(user, shown)
     bins = np.digitize(believed, np.quantile(believed, np.linspace(0, 1, 11)[1:-1]))
     gaps = [abs(believed[bins == b].mean() - truth[bins == b].mean()) for b in range(10)]
     assert np.mean(gaps) < 0.02
@@ -120,9 +135,9 @@ def test_replay_sees_the_gain(world):
     rng = np.random.default_rng(77)
     user, shown = rng.integers(0, 400, 8000), rng.integers(0, 32, 8000)
     log = messages(user, shown, shown // 4, rng.random(8000) < chance(user, shown), propensity=0.25)
-    target = model.chances(log)
+    target = model.propensity(log)
     assert np.isclose(target.mean(), 0.25, atol=0.02)
-    result = om.causal.off_policy(log.responded.astype(float), log.propensity, target, people=log.user)
+    result = om.causal.off_policy(log, target)
     row = result.table.set_index("estimator").loc["snips"]
     assert row["lift_low"] > 0
 
@@ -130,7 +145,7 @@ def test_replay_sees_the_gain(world):
 def test_propensities_are_shares(world):
     art, people, _, log, _, _ = world
     estimator = om.choices.Creatives(floor=0.2, exploration=3.0, stickiness=0.0)
-    model = estimator.fit(log.before(START + pd.Timedelta("8h")), art, people)
+    model = estimator.fit(data_of(log.before(START + pd.Timedelta("8h")), art, people))
     strangers = pd.DataFrame({"user_id": np.arange(1000, 4000), "item_id": 2})
     chosen = model.choose(strangers, at="2025-06-01")
     shown = chosen.creative
@@ -167,7 +182,7 @@ def even_log():
 
 def test_a_creative_just_shown_is_tired_and_recovers():
     art, log = even_log()
-    model = om.choices.Creatives(floor=0.0, stickiness=0.0, fatigue=3.0, recovery="1D").fit(log, art)
+    model = om.choices.Creatives(floor=0.0, stickiness=0.0, fatigue=3.0, recovery="1D").fit(data_of(log, art))
     pairs = pd.DataFrame({"user_id": np.arange(300), "item_id": "film"})
     seen = messages(np.arange(300), "a", "film", np.zeros(300), every="1s")
     soon = model.choose(pairs, at="2025-05-01T00:10:00+00:00", shown=seen).to_frame()
@@ -183,7 +198,7 @@ def test_people_keep_the_face_they_know():
     art, log = even_log()
     pairs = pd.DataFrame({"user_id": np.arange(300), "item_id": "film"})
     seen = messages(np.arange(300), np.array(["a", "b"])[np.arange(300) % 2], "film", np.zeros(300), every="1s")
-    model = om.choices.Creatives(floor=0.0, stickiness=0.99).fit(log, art)
+    model = om.choices.Creatives(floor=0.0, stickiness=0.99).fit(data_of(log, art))
     chosen = model.choose(pairs, at="2025-05-02", shown=seen).to_frame()
     assert (chosen["creative_id"] == np.array(["a", "b"])[np.arange(300) % 2]).all()
     thrice = messages(np.tile(np.arange(300), 3), "a", "film", np.zeros(900), every="1s")
@@ -193,12 +208,12 @@ def test_people_keep_the_face_they_know():
 def test_poor_input_gets_an_answer():
     art = pd.DataFrame({"creative_id": ["a", "b", "c"], "item_id": ["film", "film", "show"], "dark": [0, 1, 1]})
     empty = messages([1, 2], ["zzz", "zzz"], "film", [True, False])
-    model = om.choices.Creatives().fit(empty, art)
+    model = om.choices.Creatives().fit(data_of(empty, art))
     chosen = model.choose(pd.DataFrame({"user_id": [1, 1, 2], "item_id": ["film", "nothing", "show"]}), at="2025-06-01")
     assert repr(chosen) == "CreativeChoices(3 choices, 3 creatives)"
     assert chosen.to_frame()["item_id"].tolist() == ["film", "show"]
     assert np.isfinite(chosen.to_frame()["probability"]).all()
-    assert np.isnan(model.chances(empty)).all()
+    assert np.isnan(model.propensity(empty)).all()
     assert repr(model) == "CreativeModel(3 creatives of 2 items, 1 tag, 0 messages)"
     assert len(model.choose(pd.DataFrame({"user_id": [], "item_id": []}), at="2025-06-01")) == 0
 
@@ -207,13 +222,13 @@ def test_poor_input_gets_an_answer():
 def test_one_message_does_not_settle_the_rate(answers, shown, low, high):
     art = pd.DataFrame({"creative_id": ["a"], "item_id": ["film"], "dark": [1.0]})
     log = messages([1] * max(shown, 1), ["a" if shown else "other"] * max(shown, 1), "film", [answers > 0])
-    assert low < om.choices.Creatives().fit(log, art).probability([2], ["a"])[0] < high
+    assert low < probability(om.choices.Creatives().fit(data_of(log, art)), [2], ["a"])[0] < high
 
 
 def test_the_prior_of_the_rate_fades():
     art = pd.DataFrame({"creative_id": ["a"], "item_id": ["film"]})
     log = messages(np.arange(5000), ["a"] * 5000, "film", np.arange(5000) % 100 == 0)
-    assert om.choices.Creatives().fit(log, art).probability([1], ["a"])[0] == pytest.approx(0.01, rel=0.05)
+    assert probability(om.choices.Creatives().fit(data_of(log, art)), [1], ["a"])[0] == pytest.approx(0.01, rel=0.05)
 
 
 def test_candidates_carry_the_creative(world, tmp_path):
@@ -252,13 +267,60 @@ def test_hostile_input_is_refused():
         om.choices.Creatives().choose(art, at="2025-06-01")
     with pytest.raises(AttributeError, match="nonsense"):
         om.choices.Creatives().nonsense()
-    with pytest.raises(SchemaError, match="MessageLog"):
-        om.choices.Creatives().fit(art, art)
+    with pytest.raises(SchemaError, match=r"needs creatives.*om\.Dataset\(messages=sent, creatives=art\)"):
+        om.choices.Creatives().fit(log)
     with pytest.raises(SchemaError, match="listed twice"):
-        om.choices.Creatives().fit(log, pd.concat([art, art]))
+        om.choices.Creatives().fit(data_of(log, pd.concat([art, art])))
     with pytest.raises(EmptyError, match="empty"):
-        om.choices.Creatives().fit(log, art.iloc[:0])
+        om.choices.Creatives().fit(data_of(log, art.iloc[:0]))
     with pytest.raises(SchemaError, match="numbers"):
-        om.choices.Creatives().fit(log, art.assign(mood=["dark", "light"]))
-    with pytest.raises(SchemaError, match="listed twice"):
-        om.choices.Creatives().fit(log, art, pd.DataFrame({"user_id": [1, 1], "age": [0.0, 1.0]}))
+        om.choices.Creatives().fit(data_of(log, art.assign(mood=["dark", "light"])))
+    people = om.Interactions.from_frame(pd.DataFrame({"user_id": [1000], "item_id": ["age"], "weight": [0.5]}))
+    data = om.Dataset(messages=log, creatives=art, attributes=people)
+    with pytest.raises(ParameterError, match="no attribute 'taste'"):
+        om.choices.Creatives(interests=["taste"]).fit(data)
+    with pytest.raises(ParameterError, match="interests must be a list"):
+        om.choices.Creatives(interests="age")
+    with pytest.raises(
+        TypeError, match=r"Write Creatives\(\.\.\.\)\.fit\(om\.Dataset\(messages=sent, creatives=art\)\)"
+    ):
+        om.choices.Creatives().fit(log, art, people)
+    many = pd.DataFrame({"user_id": 1000, "item_id": np.arange(6000)})
+    wide = om.Dataset(messages=log, creatives=art.assign(dark=1.0), attributes=om.Interactions.from_frame(many))
+    with pytest.raises(ParameterError, match="5,000 are the most"):
+        om.choices.Creatives().fit(wide)
+
+
+def test_touches_that_cannot_be_answered_are_refused():
+    art, log = even_log()
+    model, data = om.choices.Creatives().fit(data_of(log, art)), om.Dataset(messages=log)
+    plain = om.data.Touches.of(data, [1000], channel="web", at="2025-06-01")
+    with pytest.raises(SchemaError, match="no creatives"):
+        model.probability(plain)
+    with pytest.raises(UnknownIdError):
+        model.probability(om.data.Touches.of(data, [1000], channel="web", at="2025-06-01", creatives="z"))
+    with pytest.raises(SchemaError, match=r"Touches\.of\("):
+        model.probability([1000])
+    with pytest.raises(TypeError, match=r"Touches\.of\("):
+        model.probability([1000], ["a"])
+    with pytest.raises(TypeError, match=r"model\.propensity\(messages\)"):
+        model.propensity(log, art)
+    some = om.data.Touches.of(data, [1000, 1000], channel="web", at="2025-06-01", creatives=["a", None])
+    assert np.isnan(model.probability(some)).tolist() == [False, True]
+
+
+def test_interests_are_named_columns_of_attributes_or_the_audience(world):
+    art, people, _, log, _, model = world
+    assert "attributes, creatives" in repr(data_of(log, art, people))
+    table = people.assign(noise=1.0).melt("user_id", var_name="item_id", value_name="weight")
+    data = om.Dataset(messages=log, creatives=art, attributes=om.Interactions.from_frame(table))
+    named = om.choices.Creatives(interests=["likes"]).fit(data)
+    np.testing.assert_array_equal(named.weights, model.weights)
+    assert om.choices.Creatives().fit(data).interests.shape == (400, 2)
+    assert om.choices.Creatives(interests=()).fit(data).interests.shape == (0, 0)
+    side = np.where(people["likes"] > 0, "action", "calm")
+    audience = om.Audience.from_frame(people.assign(timezone="UTC", side=side), attributes=["side"])
+    of_audience = om.choices.Creatives(interests=["side"]).fit(
+        om.Dataset(messages=log, creatives=art, audience=audience)
+    )
+    np.testing.assert_array_equal(of_audience.interests, np.stack([side == "action", side == "calm"], axis=1))

@@ -36,7 +36,11 @@ def test_estimators_are_unbiased_and_intervals_cover():
         action, reward, logged, target, _ = world(seed, 1500)
         wrong = np.full((1500, ACTIONS), 0.3)  # a reward model that knows nothing: right propensities must save it
         result = om.causal.off_policy(
-            reward, logged, target, actions=action, predicted=wrong, n_bootstrap=200, least_effective=50
+            om.causal.LoggedDecisions(reward, logged, actions=action),
+            target,
+            predicted=wrong,
+            n_bootstrap=200,
+            least_effective=50,
         )
         for row in result.table.itertuples():
             if row.estimator != "dm":
@@ -51,7 +55,10 @@ def test_estimators_are_unbiased_and_intervals_cover():
 def test_a_perfect_reward_model_is_right_with_wrong_propensities():
     action, reward, logged, target, truth = world(5, 20_000)
     result = om.causal.off_policy(
-        reward, np.clip(logged * 0.5, 0.01, 1), target, actions=action, predicted=truth, estimators=["ips", "dr"]
+        om.causal.LoggedDecisions(reward, np.clip(logged * 0.5, 0.01, 1), actions=action),
+        target,
+        predicted=truth,
+        estimators=["ips", "dr"],
     )
     value = dict(zip(result.table["estimator"], result.table["value"], strict=True))
     assert abs(value["dr"] - true_value()) < 0.03 < abs(value["ips"] - true_value())
@@ -60,7 +67,7 @@ def test_a_perfect_reward_model_is_right_with_wrong_propensities():
 
 def test_the_logging_policy_itself_earns_the_mean():
     _, reward, logged, *_ = world(3)
-    result = om.causal.off_policy(reward, logged, logged)
+    result = om.causal.off_policy(om.causal.LoggedDecisions(reward, logged), logged)
     assert np.allclose(result.table["value"], reward.mean())
     assert np.allclose(result.table[["lift", "lift_low", "lift_high"]], 0, atol=1e-12)
     assert result.diagnostics["effective"][0] == pytest.approx(len(reward))
@@ -68,7 +75,9 @@ def test_the_logging_policy_itself_earns_the_mean():
 
 def test_too_few_effective_decisions_are_refused():
     action, reward, logged, target, _ = world(3, 300, hostile=6)
-    result = om.causal.off_policy(reward, logged, {"new": target, "same": np.eye(ACTIONS)[action]}, actions=action)
+    result = om.causal.off_policy(
+        om.causal.LoggedDecisions(reward, logged, actions=action), {"new": target, "same": np.eye(ACTIONS)[action]}
+    )
     assert result.table["value"].isna().all()
     assert result.verdict.startswith("new: no value. The log holds")
 
@@ -78,15 +87,17 @@ def test_people_are_resampled_whole():
     person = np.repeat(np.arange(40), 50)
     reward = (rng.random(40) < 0.5).astype(float)[person]  # everybody always or never answers
     half = np.full(person.size, 0.5)
-    alone = om.causal.off_policy(reward, half, half).table.iloc[0]
-    whole = om.causal.off_policy(reward, half, half, people=[f"p{i}" for i in person]).table.iloc[0]
+    alone = om.causal.off_policy(om.causal.LoggedDecisions(reward, half), half).table.iloc[0]
+    whole = om.causal.off_policy(
+        om.causal.LoggedDecisions(reward, half, people=[f"p{i}" for i in person]), half
+    ).table.iloc[0]
     assert whole["high"] - whole["low"] > 4 * (alone["high"] - alone["low"])
 
 
 def test_dm_has_no_interval():
     action, reward, logged, target, truth = world(3)
     table = om.causal.off_policy(
-        reward, logged, target, actions=action, predicted=truth, least_effective=100
+        om.causal.LoggedDecisions(reward, logged, actions=action), target, predicted=truth, least_effective=100
     ).table.set_index("estimator")
     assert np.isnan(table.loc["dm", "low"])
     assert not np.isnan(table.loc["dr", "low"])
@@ -94,13 +105,17 @@ def test_dm_has_no_interval():
 
 def test_clipping_is_reported():
     action, reward, logged, target, _ = world(3, hostile=3)
-    result = om.causal.off_policy(reward, logged, target, actions=action, clip=2.0, least_effective=10)
+    result = om.causal.off_policy(
+        om.causal.LoggedDecisions(reward, logged, actions=action), target, clip=2.0, least_effective=10
+    )
     assert 0 < result.diagnostics["clipped"][0] < 1
 
 
 def test_choices_without_support_are_counted():
     logged = np.full(2000, 1.0)
-    result = om.causal.off_policy(logged, logged, np.tile([0.75, 0.25], (2000, 1)), actions=np.zeros(2000, int))
+    result = om.causal.off_policy(
+        om.causal.LoggedDecisions(logged, logged, actions=np.zeros(2000, int)), np.tile([0.75, 0.25], (2000, 1))
+    )
     assert result.diagnostics["without_support"][0] == pytest.approx(0.25)
     assert "weights average 0.750" in result.verdict
 
@@ -110,35 +125,35 @@ def test_cross_fitted_rewards_never_see_their_person():
     person = np.repeat(np.arange(30), 10)
     noise = rng.normal(size=30)[person]
     x = np.eye(30)[person]  # the context is the person, so only a leak could foresee the noise
-    found = om.causal.cross_fitted_rewards(x, np.zeros(300, int), noise, people=person)
+    found = om.causal.cross_fitted_rewards(
+        om.causal.LoggedDecisions(noise, np.ones(300), actions=np.zeros(300, int), people=person), x
+    )
     assert abs(np.corrcoef(found[:, 0], noise)[0, 1]) < 0.5
 
 
 def test_cross_fitted_rewards_with_one_class():
-    found = om.causal.cross_fitted_rewards(np.ones((20, 1)), np.arange(20) % 2, np.zeros(20))
+    found = om.causal.cross_fitted_rewards(
+        om.causal.LoggedDecisions(np.zeros(20), np.full(20, 0.5), actions=np.arange(20) % 2), np.ones((20, 1))
+    )
     assert np.array_equal(found, np.zeros((20, 2)))
 
 
 def test_the_seed_decides():
     action, reward, logged, target, _ = world(3)
-    one, same = (
-        om.causal.off_policy(reward, logged, target, actions=action, seed=4, least_effective=100).table
-        for _ in range(2)
-    )
+    decisions = om.causal.LoggedDecisions(reward, logged, actions=action)
+    one, same = (om.causal.off_policy(decisions, target, seed=4, least_effective=100).table for _ in range(2))
     assert one.equals(same)
-    assert not one.equals(
-        om.causal.off_policy(reward, logged, target, actions=action, seed=5, least_effective=100).table
-    )
+    assert not one.equals(om.causal.off_policy(decisions, target, seed=5, least_effective=100).table)
 
 
-GOOD = {"rewards": [1.0, 0.0], "logged": [0.5, 0.5], "target": [0.5, 0.5]}
+GOOD = {"rewards": [1.0, 0.0], "propensity": [0.5, 0.5], "target": [0.5, 0.5]}
 
 
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        ({"logged": [0.5, 0.0]}, "outside"),
-        ({"logged": [0.5, np.nan]}, "missing or not finite"),
+        ({"propensity": [0.5, 0.0]}, "outside"),
+        ({"propensity": [0.5, np.nan]}, "missing or not finite"),
         ({"rewards": [np.inf, 0]}, "missing or not finite"),
         ({"target": [0.5]}, "one number per decision"),
         ({"target": [0.5, 1.5]}, "must be probabilities"),
@@ -157,9 +172,58 @@ GOOD = {"rewards": [1.0, 0.0], "logged": [0.5, 0.5], "target": [0.5, 0.5]}
 )
 def test_bad_input_is_named(change, words):
     with pytest.raises(om.errors.ParameterError, match=words):
-        om.causal.off_policy(**(GOOD | change))
+        judged(**(GOOD | change))
+
+
+def judged(target, *, rewards, propensity, actions=None, people=None, **more):
+    return om.causal.off_policy(om.causal.LoggedDecisions(rewards, propensity, actions, people), target, **more)
 
 
 def test_nothing_is_an_error():
     with pytest.raises(om.errors.EmptyError):
-        om.causal.off_policy([], [], [])
+        om.causal.off_policy(om.causal.LoggedDecisions([], []), [])
+
+
+def test_the_old_line_is_answered_with_the_new_one():
+    half = np.full(4, 0.5)
+    with pytest.raises(TypeError, match=r"Write om\.causal\.off_policy\(om\.causal\.LoggedDecisions\("):
+        om.causal.off_policy(half, half, half, actions=[0, 1, 0, 1])
+    with pytest.raises(TypeError, match=r"Write om\.causal\.cross_fitted_rewards\(om\.causal\.LoggedDecisions\("):
+        om.causal.cross_fitted_rewards(half[:, None], [0, 1, 0, 1], half)
+    with pytest.raises(om.errors.SchemaError, match=r"Write om\.causal\.LoggedDecisions\("):
+        om.causal.off_policy(half, half)
+
+
+def message_log(**columns):
+    import pandas as pd
+
+    sent = pd.Series(pd.date_range("2025-05-01", periods=60, freq="h", tz="UTC"))
+    frame = {"user_id": np.arange(60) % 6, "channel": "web", "sent_at": sent}
+    frame |= {"responded_at": (sent + pd.Timedelta("1h")).where(np.arange(60) % 3 == 0)}
+    return om.MessageLog.from_frame(pd.DataFrame(frame | columns))
+
+
+def test_messages_with_propensities_are_logged_decisions():
+    log, half = message_log(propensity=0.5), np.full(60, 0.5)
+    answered = (np.arange(60) % 3 == 0).astype(float)
+    by_hand = om.causal.LoggedDecisions(answered, half, people=np.arange(60) % 6)
+    tables = [
+        om.causal.off_policy(logged, half, least_effective=5, n_bootstrap=20).table
+        for logged in (by_hand, log, om.Dataset(messages=log), om.causal.LoggedDecisions.of(log))
+    ]
+    assert all(table.equals(tables[0]) for table in tables)
+    assert repr(by_hand) == "LoggedDecisions(60 decisions of 6 people)"
+    assert not by_hand.rewards.flags.writeable
+    half[:] = 0.1  # what was given was copied
+    assert by_hand.propensity[0] == 0.5
+    with pytest.raises(om.errors.SchemaError, match="no propensity"):
+        om.causal.off_policy(message_log(), half)
+    with pytest.raises(om.errors.SchemaError, match="needs messages"):
+        om.causal.off_policy(om.Dataset(), half)
+
+
+@pytest.mark.parametrize("function", [om.causal.off_policy, om.causal.cross_fitted_rewards, om.causal.LoggedDecisions])
+def test_signatures_stay_small(function):
+    import inspect
+
+    assert len(inspect.signature(function).parameters) <= 10

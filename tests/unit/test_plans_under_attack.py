@@ -131,7 +131,9 @@ def test_a_blend_of_nothing_is_refused(log):
 
 
 DRAWS = {
-    "off_policy": lambda log, n: om.causal.off_policy(np.ones(9), np.ones(9), np.ones(9), n_bootstrap=n),
+    "off_policy": lambda log, n: om.causal.off_policy(
+        om.causal.LoggedDecisions(np.ones(9), np.ones(9)), np.ones(9), n_bootstrap=n
+    ),
     "evaluate": lambda log, n: om.evaluate(
         {"a": lists_of(log)},
         log,
@@ -153,27 +155,32 @@ def test_more_draws_than_memory_holds_are_refused(log, verb, n):
 @pytest.mark.parametrize("nobody", [[np.nan] * 9, [None] * 9])
 def test_decisions_about_nobody_are_not_about_one_person(nobody):
     with pytest.raises(SchemaError, match="people is missing in 9 rows"):
-        om.causal.off_policy(np.ones(9), np.ones(9), np.ones(9), people=nobody)
+        om.causal.LoggedDecisions(np.ones(9), np.ones(9), people=nobody)
 
 
 def test_numbers_whose_squares_overflow_are_refused():
     with pytest.raises(ParameterError, match=r"rewards holds numbers beyond 1e\+100"):
-        om.causal.off_policy(np.full(9, 1e300), np.ones(9), np.ones(9))
-    with pytest.raises(ParameterError, match="logged has 9 probabilities outside"):
-        om.causal.off_policy(np.ones(9), np.full(9, 1e-300), np.ones(9))
+        om.causal.LoggedDecisions(np.full(9, 1e300), np.ones(9))
+    with pytest.raises(ParameterError, match="propensity has 9 probabilities outside"):
+        om.causal.LoggedDecisions(np.ones(9), np.full(9, 1e-300))
     with pytest.raises(ParameterError, match="target names no policy"):
-        om.causal.off_policy(np.ones(9), np.ones(9), {})
+        om.causal.off_policy(om.causal.LoggedDecisions(np.ones(9), np.ones(9)), {})
+    logged = om.causal.LoggedDecisions(np.ones(9), np.ones(9), actions=np.zeros(9, int))
     with pytest.raises(ParameterError, match="n_actions must be an integer in the range"):
-        om.causal.cross_fitted_rewards(np.ones((9, 1)), np.zeros(9, int), np.ones(9), n_actions=10**9)
+        om.causal.cross_fitted_rewards(logged, np.ones((9, 1)), n_actions=10**9)
+
+
+def art(*creatives):
+    return pd.DataFrame({"creative_id": creatives, "item_id": "i01"})
 
 
 def test_creatives_that_no_message_showed_are_not_learned_in_silence(world):
     shown = om.MessageLog.from_frame(world.messages.assign(creative_id="red"))
     with pytest.warns(DataWarning, match="none of .* messages with a creative shows one of the frame"):
-        om.choices.Creatives().fit(shown, pd.DataFrame({"creative_id": ["rad"], "item_id": ["i01"]}))
+        om.choices.Creatives().fit(om.Dataset(messages=shown, creatives=art("rad")))
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        om.choices.Creatives().fit(shown, pd.DataFrame({"creative_id": ["red", "new"], "item_id": ["i01", "i01"]}))
+        om.choices.Creatives().fit(om.Dataset(messages=shown, creatives=art("red", "new")))
 
 
 def test_models_of_one_say_one():

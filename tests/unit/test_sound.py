@@ -214,7 +214,7 @@ def test_a_bandit_without_arms_has_no_chances(policy, shared):
     """The squares of its contexts were written into an array without columns: the process ended."""
     live = om.LinearBandit(policy=policy, shared=shared).start([], n_features=2)
     for _ in range(20):
-        assert live.probabilities(np.ones((3, 2))).shape == (3, 0)
+        assert live.propensity(np.ones((3, 2))).shape == (3, 0)
         assert live.widths(np.ones((3, 2))).shape == (3, 0)
 
 

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import MISSING, fields, replace
 from typing import Any, ClassVar, NoReturn, ParamSpec, TypeVar
 
-from omnireco._core.checks import shown
+from omnireco._core.checks import check_flag, shown
 from omnireco.errors import NotFittedError, ParameterError
 
 __all__ = ["Estimator", "described", "says_the_line"]
@@ -22,6 +22,7 @@ _PARTS = {
     "messages": "messages=sent",
     "audience": "audience=people",
     "catalog": "catalog=goods",
+    "creatives": "creatives=art",
 }
 
 
@@ -101,6 +102,7 @@ class Estimator(ABC):
             Whether to list the parameters of parameters.
         """
         found: dict[str, Any] = {}
+        deep = check_flag(deep, "deep")
         for name, value in _parameters(self):
             found[name] = value
             for inner, part in _nested(value) if deep else ():

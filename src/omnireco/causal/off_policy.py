@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from omnireco._core.checks import check_array, check_integer, check_names, check_number, check_numbers, count_of, shown
+from omnireco._core.checks import check_integer, check_names, check_number, check_numbers, count_of, shown
+from omnireco._core.contract import says_the_line
 from omnireco._core.random import stream
 from omnireco._kernels.bootstrap import percentile_interval, resampled_means
-from omnireco.data.messages import NEVER, MessageLog
-from omnireco.data.vocabulary import Vocabulary
+from omnireco.causal.arrays import matrix, vector
+from omnireco.causal.logged import logged_decisions
 from omnireco.errors import EmptyError, ParameterError
-from omnireco.timing.machines import answers_of_people, left_out
+from omnireco.timing.machines import left_out
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -24,7 +25,6 @@ __all__ = ["ESTIMATORS", "OffPolicy", "cross_fitted_rewards", "off_policy"]
 ESTIMATORS = ("ips", "snips", "dm", "dr", "sndr")
 """Inverse propensity scoring, self-normalised, direct method, doubly robust, self-normalised doubly robust."""
 _NEED_MODEL = ("dm", "dr", "sndr")
-_LARGEST, _LEAST_CHANCE = 1e100, 1e-100  # squares of rewards and weights stay finite
 _MOST_ACTIONS = 10_000
 
 
@@ -77,7 +77,7 @@ class OffPolicy:
     @property
     def verdict(self) -> str:
         """What the log can say about each policy, in words, a line each."""
-        best = ("sndr", "dr", "snips", "ips", "dm")  # of those asked for, the first is told
+        best = ("sndr", "dr", "snips", "ips", "dm")  # of those asked for, the first is shown
         lines = []
         rows: list[dict[str, Any]] = self.table.to_dict("records")  # type: ignore[assignment]
         for check in self.diagnostics.to_dict("records"):
@@ -85,34 +85,34 @@ class OffPolicy:
             if check["refused"]:
                 lines.append(f"{policy}: no value. {check['refused']}")
                 continue
-            told = min((row for row in rows if row["policy"] == policy), key=lambda row: best.index(row["estimator"]))
-            if np.isnan(told["lift_low"]):
-                lines.append(f"{policy}: {told['value']:.4g} by a reward model alone, which no interval can check.")
+            found = min((row for row in rows if row["policy"] == policy), key=lambda row: best.index(row["estimator"]))
+            if np.isnan(found["lift_low"]):
+                lines.append(f"{policy}: {found['value']:.4g} by a reward model alone, which no interval can check.")
                 continue
-            if told["lift_low"] > 0:
+            if found["lift_low"] > 0:
                 words = "better than the policy that made the log"
-            elif told["lift_high"] < 0:
+            elif found["lift_high"] < 0:
                 words = "worse than the policy that made the log"
             else:
                 words = "not told apart from the policy that made the log"
             size = f"{check['effective']:,.0f} effective of {self.rows:,} decisions"
             lines.append(
-                f"{policy}: {words}, {told['lift']:+.4g} ({told['lift_low']:+.4g} to {told['lift_high']:+.4g}) on "
-                f"{self.logged:.4g} by {told['estimator']}; {size}."
+                f"{policy}: {words}, {found['lift']:+.4g} ({found['lift_low']:+.4g} to {found['lift_high']:+.4g}) on "
+                f"{self.logged:.4g} by {found['estimator']}; {size}."
             )
             if abs(check["mean_weight"] - 1) > 4 * check["mean_weight_se"]:
                 lines[-1] += f" Beware: weights average {check['mean_weight']:.3f}, not 1: the propensities look wrong."
         return "\n".join(lines)
 
 
+@says_the_line(
+    "om.causal.off_policy(om.causal.LoggedDecisions(rewards, propensity, actions=actions, people=people), target)"
+)
 def off_policy(
-    rewards: Any,
     logged: Any,
     target: Any,
     *,
-    actions: Any = None,
     predicted: Any = None,
-    people: Any = None,
     estimators: Iterable[str] | None = None,
     clip: float | None = None,
     least_effective: float = 1000,
@@ -124,21 +124,15 @@ def off_policy(
 
     Parameters
     ----------
-    rewards : MessageLog, or array-like of shape (n,)
-        What each logged decision earned. Of a message log: 1 where a person answered. Answers that the log flags as
-        machines' are none, unless a click came later; the result says how many there were.
-    logged : array-like of shape (n,)
-        The probability with which the logging policy made the choice that it made, in (0, 1].
+    logged : LoggedDecisions, Dataset or MessageLog
+        What the logging policy chose, with which probability, and what it earned. Of messages: 1 where a person
+        answered, the propensity of the log, and whole people are resampled (:meth:`LoggedDecisions.of`).
     target : array-like, or mapping of str to array-like
         One policy, or several by name. Of shape (n,): the probability that the policy makes the logged choice. Of
-        shape (n, n_actions): its probability of every action (rows sum to 1); then ``actions`` says which was logged.
-    actions : array-like of shape (n,), optional
-        Logged actions, 0 to n_actions - 1. Needed when ``target`` or ``predicted`` has a column per action.
+        shape (n, n_actions): its probability of every action (rows sum to 1); then the logged decisions need actions.
     predicted : array-like of shape (n, n_actions), optional
         Rewards foreseen for every action by a model that did not see the row (`cross_fitted_rewards`). Brings the
         estimators ``dm``, ``dr`` and ``sndr``.
-    people : array-like of shape (n,), optional
-        Who each decision was about. Decisions of one person are not independent, so whole people are resampled.
     estimators : iterable of str, optional
         Some of ``ips snips dm dr sndr``; by default all that the input allows.
     clip : float, optional
@@ -164,7 +158,7 @@ def off_policy(
 
     Notes
     -----
-    With w = target / logged: ``ips`` = mean(w r); ``snips`` = sum(w r) / sum(w); ``dm`` = mean(sum_a pi(a) q(a));
+    With w = target / propensity: ``ips`` = mean(w r); ``snips`` = sum(w r) / sum(w); ``dm`` = mean(sum_a pi(a) q(a));
     ``dr`` = mean(sum_a pi(a) q(a) + w (r - q)); ``sndr`` divides the correction by sum(w) instead of n. DR is
     unbiased when the propensities or the reward model are right. Shrunken and switching estimators are left out on
     purpose: their intervals cover the truth far too seldom unless tuned. Deterministic for a seed. Cost: one pass, and
@@ -181,10 +175,13 @@ def off_policy(
     --------
     Two hours, one read twice as often; the log chose evenly, the new policy always sends at the better one.
 
+    >>> import numpy as np
+    >>> from omnireco.causal import LoggedDecisions, off_policy
     >>> rng = np.random.default_rng(0)
     >>> hour = rng.integers(0, 2, 6000)
     >>> read = rng.random(6000) < np.where(hour == 1, 0.2, 0.1)
-    >>> result = off_policy(read, np.full(6000, 0.5), np.tile([0.0, 1.0], (6000, 1)), actions=hour)
+    >>> logged = LoggedDecisions(read, np.full(6000, 0.5), actions=hour)
+    >>> result = off_policy(logged, np.tile([0.0, 1.0], (6000, 1)))
     >>> result.table[["estimator", "value", "lift"]].round(2)
       estimator  value  lift
     0       ips    0.2  0.05
@@ -192,16 +189,11 @@ def off_policy(
     >>> print(result.verdict.split(",")[0])
     target: better than the policy that made the log
     """
-    r, n_machine = _rewards(rewards)
+    decisions = logged_decisions(logged, "off_policy")
+    r, propensity, chosen = decisions.rewards, decisions.propensity, decisions.actions
     n = r.size
     if n == 0:
         raise EmptyError("off_policy: there is no decision to learn from.")
-    propensity = _vector(logged, "logged", n)
-    if bad := int(np.count_nonzero(~((propensity > _LEAST_CHANCE) & (propensity <= 1)))):
-        raise ParameterError(
-            f"logged has {count_of(bad, 'probability', 'probabilities')} outside (0, 1]. A choice that was made had a "
-            "chance to be made: leave out decisions without a recorded propensity, or estimate it and say so."
-        )
     check_number(least_effective, "least_effective", low=1)
     check_number(confidence, "confidence", above=0, high=0.999)
     check_integer(n_bootstrap, "n_bootstrap", low=1, high=1_000_000)
@@ -210,10 +202,10 @@ def off_policy(
     policies = dict(target) if isinstance(target, Mapping) else {"target": target}
     if not policies:
         raise ParameterError("target names no policy. Write target={'new': chances}.")
-    model = None if predicted is None else _matrix(predicted, "predicted", n)
-    chosen = _actions(actions, n, model)
+    model = None if predicted is None else matrix(predicted, "predicted", n)
+    _check_actions(chosen, model)
     wanted = _estimators(estimators, model is not None)
-    cluster, n_people = _clusters(people, n)
+    cluster, n_people = decisions.clusters
     size = np.bincount(cluster, minlength=n_people).astype(np.float64)
 
     rows: list[tuple[Any, ...]] = []
@@ -286,17 +278,18 @@ def off_policy(
         rows=n,
         people=n_people,
         confidence=confidence,
-        n_machine=n_machine,
+        n_machine=decisions.n_machine,
     )
 
 
+@says_the_line(
+    "om.causal.cross_fitted_rewards(om.causal.LoggedDecisions(rewards, propensity, actions=actions), contexts)"
+)
 def cross_fitted_rewards(
+    logged: Any,
     contexts: Any,
-    actions: Any,
-    rewards: Any,
     *,
     n_actions: int | None = None,
-    people: Any = None,
     model: Any = None,
     folds: int = 5,
     seed: int = 0,
@@ -305,16 +298,12 @@ def cross_fitted_rewards(
 
     Parameters
     ----------
+    logged : LoggedDecisions
+        With actions. A person's decisions stay in one fold.
     contexts : array-like of shape (n, d)
         Numbers known before the choice.
-    actions : array-like of shape (n,)
-        Logged actions, 0 to n_actions - 1.
-    rewards : MessageLog, or array-like of shape (n,)
-        Of a message log as in `off_policy`.
     n_actions : int, optional
         Number of actions; by default one more than the largest.
-    people : array-like of shape (n,), optional
-        Who each decision was about; a person's decisions stay in one fold.
     model : scikit-learn classifier or regressor, optional
         Cloned for every fold. By default a logistic regression when rewards are 0 and 1, else a ridge regression, on
         standardised contexts and an indicator of the action.
@@ -339,9 +328,12 @@ def cross_fitted_rewards(
 
     Examples
     --------
+    >>> import numpy as np
+    >>> from omnireco.causal import LoggedDecisions, cross_fitted_rewards
     >>> rng = np.random.default_rng(0)
     >>> x, a = rng.normal(size=(400, 1)), rng.integers(0, 2, 400)
-    >>> found = cross_fitted_rewards(x, a, x[:, 0] + 2 * a)
+    >>> logged = LoggedDecisions(x[:, 0] + 2 * a, np.full(400, 0.5), actions=a)
+    >>> found = cross_fitted_rewards(logged, x)
     >>> round(float((found[:, 1] - found[:, 0]).mean()), 1)
     2.0
     """
@@ -350,12 +342,12 @@ def cross_fitted_rewards(
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
 
-    r, _ = _rewards(rewards)
+    decisions = logged_decisions(logged, "cross_fitted_rewards")
+    r, chosen = decisions.rewards, decisions.actions
     n = r.size
-    x = _matrix(contexts, "contexts", n)
-    chosen = _actions(actions, n, None)
+    x = matrix(contexts, "contexts", n)
     if chosen is None:
-        raise ParameterError("actions says which action each row took; it is missing.")
+        raise ParameterError("actions says which action each row took; it is missing: LoggedDecisions(..., actions=).")
     check_integer(folds, "folds", low=2)
     total = (
         int(chosen.max(initial=-1)) + 1
@@ -366,7 +358,7 @@ def cross_fitted_rewards(
         raise ParameterError(
             f"actions holds {int(chosen.max())}, and n_actions is {total}: the largest is {total - 1}."
         )
-    cluster, n_people = _clusters(people, n)
+    cluster, n_people = decisions.clusters
     if n_people < folds:
         raise ParameterError(f"{n_people} people cannot be dealt into {folds} folds. Pass folds={max(n_people, 2)}.")
     fold = np.empty(n_people, np.int64)
@@ -432,11 +424,14 @@ def _chances(given: Any, name: str, n: int, chosen: np.ndarray | None) -> tuple[
     """Return the chance of the logged choice (n,), and of every action where it was given."""
     array = check_numbers(given, name)
     if array.ndim == 1:
-        share, every = _vector(array, name, n), None
+        share, every = vector(array, name, n), None
     else:
-        every = _matrix(array, name, n)
+        every = matrix(array, name, n)
         if chosen is None:
-            raise ParameterError(f"{name} has a column per action, so actions= must say which was logged.")
+            raise ParameterError(
+                f"{name} has a column per action, so actions= must say which was logged: "
+                "LoggedDecisions(..., actions=)."
+            )
         if chosen.max(initial=0) >= every.shape[1]:
             raise ParameterError(f"actions holds {int(chosen.max())}, and {name} has {every.shape[1]} columns.")
         off = np.abs(every.sum(axis=1) - 1) > 1e-6
@@ -449,17 +444,15 @@ def _chances(given: Any, name: str, n: int, chosen: np.ndarray | None) -> tuple[
     return share, every
 
 
-def _actions(actions: Any, n: int, model: np.ndarray | None) -> np.ndarray | None:
-    if actions is None:
-        if model is not None:
-            raise ParameterError("predicted has a column per action, so actions= must say which was logged.")
-        return None
-    chosen = check_array(actions, "actions")
-    if chosen.shape != (n,) or not np.issubdtype(chosen.dtype, np.integer) or chosen.min(initial=0) < 0:
-        raise ParameterError(f"actions must be {n:,} integers from 0. Got {chosen.dtype} of shape {chosen.shape}.")
-    if model is not None and chosen.max(initial=0) >= model.shape[1]:
+def _check_actions(chosen: np.ndarray | None, model: np.ndarray | None) -> None:
+    if model is None:
+        return
+    if chosen is None:
+        raise ParameterError(
+            "predicted has a column per action, so actions= must say which was logged: LoggedDecisions(..., actions=)."
+        )
+    if chosen.max(initial=0) >= model.shape[1]:
         raise ParameterError(f"actions holds {int(chosen.max())}, and predicted has {model.shape[1]} columns.")
-    return chosen.astype(np.int64)
 
 
 def _estimators(given: Iterable[str] | None, has_model: bool) -> tuple[str, ...]:
@@ -472,45 +465,3 @@ def _estimators(given: Iterable[str] | None, has_model: bool) -> tuple[str, ...]
         if name in _NEED_MODEL and not has_model:
             raise ParameterError(f"{name} needs predicted=, the rewards that a model foresees (cross_fitted_rewards).")
     return names
-
-
-def _clusters(people: Any, n: int) -> tuple[np.ndarray, int]:
-    """Return a code per row and the number of distinct ones."""
-    if people is None:
-        return np.arange(n), n
-    given = check_array(people, "people")
-    if given.shape != (n,):
-        raise ParameterError(f"people must have one entry per decision, {n:,}. Got the shape {given.shape}.")
-    distinct, code = Vocabulary.encode(given, "people")
-    return code, len(distinct)
-
-
-def _rewards(given: Any) -> tuple[np.ndarray, int]:
-    """Return rewards as float64 (n,), and how many answers of machines are none of them."""
-    if not isinstance(given, MessageLog):
-        return _vector(given, "rewards"), 0
-    answered_at, n_machine = answers_of_people(given)
-    return (answered_at != NEVER).astype(np.float64), n_machine
-
-
-def _vector(values: Any, name: str, n: int | None = None) -> np.ndarray:
-    array = check_numbers(values, name)
-    if array.ndim != 1 or (n is not None and array.size != n):
-        raise ParameterError(f"{name} must have one number per decision{f', {n:,}' if n else ''}. Got {array.shape}.")
-    return _finite(array, name)
-
-
-def _matrix(values: Any, name: str, n: int) -> np.ndarray:
-    array = check_numbers(values, name)
-    if array.ndim != 2 or array.shape[0] != n:
-        raise ParameterError(f"{name} must have {n:,} rows and a column each. Got the shape {array.shape}.")
-    return _finite(array, name)
-
-
-def _finite(array: np.ndarray, name: str) -> np.ndarray:
-    bad = int(array.size - np.isfinite(array).sum())
-    if bad:
-        raise ParameterError(f"{name} holds {bad:,} numbers that are missing or not finite. Leave those decisions out.")
-    if np.abs(array).max(initial=0.0) > _LARGEST:
-        raise ParameterError(f"{name} holds numbers beyond {_LARGEST:g}, whose squares have no place. Scale them down.")
-    return array

@@ -1,8 +1,11 @@
 """Which creative, which channel, which of a few arms: decisions that learn."""
 
-from omnireco.choices.bandit import Decisions, LinearBandit, LiveBandit
+from omnireco.choices.bandit import LinearBandit
 from omnireco.choices.channel import ChannelPreference, ChannelPreferenceModel
-from omnireco.choices.creatives import CreativeChoices, CreativeModel, Creatives
+from omnireco.choices.creatives import CreativeModel, Creatives
+from omnireco.choices.decisions import CreativeChoices, Decisions
+from omnireco.choices.feedback import Feedback
+from omnireco.choices.live import LiveBandit
 from omnireco.choices.propensity import thompson_propensities
 
 __all__ = [
@@ -12,6 +15,7 @@ __all__ = [
     "CreativeModel",
     "Creatives",
     "Decisions",
+    "Feedback",
     "LinearBandit",
     "LiveBandit",
     "thompson_propensities",

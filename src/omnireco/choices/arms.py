@@ -279,24 +279,24 @@ class Posteriors:
         assert f is not None
         q = f.shape[1]
         own = inverse(a + np.diag(eta))
-        told = (own @ b[:, :, None])[:, :, 0]
+        alone = (own @ b[:, :, None])[:, :, 0]
         w = np.diag(eta) - eta[:, None] * own * eta
         crossed = (f[:, :, None] * f[:, None, :]).reshape(len(f), q * q)
         m = (w.reshape(len(f), d * d).T @ crossed).reshape(d, d, q, q).transpose(0, 2, 1, 3).reshape(d * q, d * q)
         self.spread = inverse(m + self.regularization * np.eye(d * q))
-        self.shared = (self.spread @ ((eta * told).T @ f).ravel()).reshape(d, q)
+        self.shared = (self.spread @ ((eta * alone).T @ f).ravel()).reshape(d, q)
         centre = f @ self.shared.T
-        self.theta = told + (own @ (eta * centre)[:, :, None])[:, :, 0]
+        self.theta = alone + (own @ (eta * centre)[:, :, None])[:, :, 0]
         common = self._shared_cov(f)
-        lean = own * eta  # P H
-        self.cov = own + lean @ common @ lean.transpose(0, 2, 1)
+        pull = own * eta  # P H
+        self.cov = own + pull @ common @ pull.transpose(0, 2, 1)
         self.cov = (self.cov + self.cov.transpose(0, 2, 1)) / 2.0
         seen = self.count > 0
         if not seen.any():
             return self.offset
         surprise = float(self.rr.sum() * self.scale - np.sum(b * self.theta))
         variance = max((1.0 + surprise) / (1.0 + self.n_events), 1e-12)
-        kept = np.eye(d) - lean[seen]
+        kept = np.eye(d) - pull[seen]
         unsure = np.diagonal(own[seen], axis1=1, axis2=2) + ((kept @ common[seen]) * kept).sum(axis=2)
         moved = ((self.theta - centre)[seen] ** 2 / variance + unsure).mean(axis=0)
         groups = moved[: int(self.level)], moved[int(self.level) :]

@@ -4,21 +4,25 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, NoReturn
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from omnireco._core.checks import check_choice, check_known, check_number, check_numbers, count_of, no_such, shown
+from omnireco._core.checks import check_choice, check_known, check_names, check_number, check_numbers, count_of, shown
+from omnireco._core.compute import Progress, usable_threads
+from omnireco._core.contract import Estimator, says_the_line
+from omnireco._core.frozen import ReadOnly
+from omnireco._kernels.choice.pooling import pool
+from omnireco.choices.channel_counts import counts_of, groups_of, stated_channels
+from omnireco.choices.people import check_touches, per_row
 from omnireco.choices.propensity import best_rate_chances
 from omnireco.data.audience import Audience
-from omnireco.data.catalog import Catalog
-from omnireco.data.events import EventLog
-from omnireco.data.frames.columns import open_frame
-from omnireco.data.messages import NEVER, MessageLog
-from omnireco.data.vocabulary import NONE, Vocabulary, match
-from omnireco.errors import EmptyError, ParameterError, SchemaError, UnknownIdError
-from omnireco.timing.machines import answers_of_people, left_out
+from omnireco.data.dataset import dataset_of
+from omnireco.data.touches import Touches
+from omnireco.data.vocabulary import NONE, Vocabulary
+from omnireco.errors import ParameterError, UnknownIdError
+from omnireco.timing.machines import left_out
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -26,13 +30,10 @@ if TYPE_CHECKING:
 __all__ = ["ChannelPreference", "ChannelPreferenceModel"]
 
 _LOG = logging.getLogger(__name__)
-_STRENGTHS = np.geomspace(0.5, 5000.0, 41)
-_MOST_CELLS = 100_000
-_EVERYTHING = "everything"
 
 
-@dataclass(frozen=True, slots=True)
-class ChannelPreference:
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
+class ChannelPreference(Estimator):
     """Learns how people answer, or do things, on each channel and for each kind of activity: parameters only.
 
     A transfer on the web, a loan in the branch: the best channel depends on the person and on what it is about. Nobody
@@ -41,13 +42,26 @@ class ChannelPreference:
 
     Parameters
     ----------
-    declared : float, default 20
+    on : {"messages", "events"}, default "messages"
+        Messages: the chance of an answer on a channel. Events: the share of a person's events of a kind that happens on
+        a channel.
+    kinds : {"category", "event"} or None
+        What a message or event is about: the category of its item in the catalogue, or (for events) the event itself.
+        None: all one.
+    groups : str, optional
+        Attribute of the audience (or of ``data.attributes``) by which people resemble each other, such as an age band.
+    declared : str, list of str, or mapping of kind to them, optional
+        Attributes of the audience in which people stated their channel, such as ``"preferred_channel"``; a mapping
+        where it was stated for one kind only, ``{"loans": "preferred_channel_loans"}``.
+    declared_strength : float, default 20
         What a preference that somebody stated counts, in messages answered at twice the rate of the best channel (or
         in events done there). It does not fade, and what others do counts no more beside it.
     control : str or None, default "none"
         The channel of a message log that stands for "nothing was sent": its answers happen anyway, and only what a
         channel adds to them is worth money. Without it answers are assumed to be earned by the message. Any name but
         the default must be one of the log.
+    missing : {"raise", "ignore"}
+        Whether a declared channel or kind, or a control, that the log does not have is an error or means nothing.
 
     Raises
     ------
@@ -60,7 +74,8 @@ class ChannelPreference:
 
     Examples
     --------
-    >>> import pandas as pd
+    >>> import numpy as np, pandas as pd
+    >>> from omnireco.data import MessageLog
     >>> sent = pd.Timestamp("2025-05-01", tz="UTC") + pd.to_timedelta(np.arange(400), "h")
     >>> channel = np.array(["email", "push"])[np.arange(400) % 2]
     >>> user = np.arange(400) % 20 // 2
@@ -72,38 +87,45 @@ class ChannelPreference:
     [[0, 'push'], [9, 'email']]
     """
 
-    declared: float = 20.0
+    on: str = "messages"
+    kinds: str | None = None
+    groups: str | None = None
+    declared: str | tuple[str, ...] | Mapping[str, tuple[str, ...]] | None = None
+    declared_strength: float = 20.0
     control: str | None = "none"
+    missing: str = "raise"
+
+    needs: ClassVar[tuple[str, ...]] = ("messages",)
+    verbs: ClassVar[tuple[str, ...]] = ("preference", "best", "profit", "probability")
 
     def __post_init__(self) -> None:
-        check_number(self.declared, "declared", low=0.0)
+        check_choice(self.on, "on", ("messages", "events"))
+        check_choice(self.missing, "missing", ("raise", "ignore"))
+        if self.kinds is not None:
+            check_choice(self.kinds, "kinds", ("category", "event") if self.on == "events" else ("category",))
+        if self.groups is not None and not isinstance(self.groups, str):
+            raise ParameterError(
+                f"groups must be the name of an attribute of the audience. Got {shown(self.groups)}: put the groups "
+                "there, om.Audience.from_frame(people, attributes=['segment'])."
+            )
+        check_number(self.declared_strength, "declared_strength", low=0.0)
+        object.__setattr__(self, "declared", _attribute_names(self.declared))
         if self.control is not None and not isinstance(self.control, str):
             raise ParameterError(f"control must be the name of a channel, or None. Got {shown(self.control)}.")
 
-    def fit(
-        self,
-        log: MessageLog | EventLog,
-        *,
-        kinds: Catalog | str | None = None,
-        groups: Any = None,
-        declared: Any = None,
-        missing: str = "raise",
-    ) -> ChannelPreferenceModel:
+    @says_the_line(
+        "ChannelPreference(kinds='category', groups='segment', declared='preferred_channel').fit("
+        "om.Dataset(messages=sent, audience=people, catalog=goods))"
+    )
+    def fit(self, data: Any, *, threads: int | None = None, progress: Progress = False) -> ChannelPreferenceModel:
         """Learn from answers to messages, or from where people do what they do.
 
         Parameters
         ----------
-        log : MessageLog or EventLog
-            Messages: the chance of an answer on a channel. Events: the share of a person's events of a kind that
-            happens on a channel.
-        kinds : Catalog, "event" or None
-            What a message or event is about: the category of its item, or (for events) the event itself. None: all one.
-        groups : frame, optional
-            ``user_id`` and ``group``: people who resemble each other, such as an age band.
-        declared : frame, optional
-            ``user_id`` and ``channel``, and ``kind`` where it was stated for one only.
-        missing : {"raise", "ignore"}
-            Whether a declared channel or kind, or a control, that the log does not have is an error or means nothing.
+        data : Dataset, MessageLog or EventLog
+            A log alone suffices without kinds, groups and declared preferences.
+        threads, progress : optional
+            As everywhere; learning uses one thread and reports nothing.
 
         Returns
         -------
@@ -112,11 +134,12 @@ class ChannelPreference:
         Raises
         ------
         SchemaError
-            When an argument is not what it should be.
+            When a part is missing: the log that ``on`` names, the catalogue, or its categories.
         IdKindError
-            When ids of the log are integers and those of a frame strings, or the other way round.
+            When ids of the log are integers and those of the audience or catalogue strings, or the other way round.
         ParameterError
-            When a channel or kind was declared, or a control named, that the log does not have.
+            When a channel or kind was declared, or a control named, that the log does not have, or the data has no such
+            attribute.
         EmptyError
             When there is no message or event.
 
@@ -130,28 +153,26 @@ class ChannelPreference:
         linear in the log. Tables are dense: 24 bytes per person, channel and kind are kept, some 65 to 105 are needed
         while fitting. A million people, 4 channels and 5 kinds keep 0.5 GB and need about 1.3 GB once.
         """
-        check_choice(missing, "missing", ("raise", "ignore"))
-        users, channels, known, user, channel, kind, done, trials, n_machine = _cells(log, kinds)
-        if self.control not in (None, "none") and isinstance(log, MessageLog):
-            check_known([self.control], channels.ids, "ChannelPreference: control", missing=missing)
-        names, group = _groups(groups, users)
-        stated = _declared(declared, users, channels, known, missing)
+        data = dataset_of(data, f"ChannelPreference(on={self.on!r}).fit", _needed(self))
+        usable_threads(threads)
+        users, channels, known, user, channel, kind, done, trials, n_machine = counts_of(data, self.on, self.kinds)
+        if self.control not in (None, "none") and self.on == "messages":
+            check_known([self.control], channels.ids, "ChannelPreference: control", missing=self.missing)
+        names, group = groups_of(data, self.groups, users)
+        stated = stated_channels(data, self.declared, users, channels, known, missing=self.missing)
         shape = (len(users), len(channels), len(known))
         hits, tries = np.zeros(shape), np.zeros(shape)
         np.add.at(hits, (user, channel, kind), done)
         np.add.at(tries, (user, channel, kind), trials)
-        share = isinstance(log, EventLog)
+        share = self.on == "events"
         if share:  # every event of a kind is a trial on every channel
             tries = np.broadcast_to(tries.sum(axis=1, keepdims=True), shape).copy()
-        model = replace(
-            _pooled(self, users, channels, known, names, group, hits, tries, stated, share), n_machine=n_machine
+        pooled = pool(hits, tries, group, len(names), stated, self.declared_strength, share=share)
+        model = ChannelPreferenceModel(
+            self, users, channels, known, names, group.astype(np.int32), *pooled[:4], tries, pooled[4], share, n_machine
         )
         _LOG.info("fit %r", model)
         return model
-
-    def __getattr__(self, name: str) -> NoReturn:
-        """Say how to get a model, when one of its verbs is called on the parameters."""
-        no_such(self, name, ("preference", "best", "profit"), "fit(messages)")
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
@@ -204,13 +225,14 @@ class ChannelPreferenceModel:
             f"{count_of(len(self.kinds), 'kind')}{left_out(self.n_machine)})"
         )
 
+    @says_the_line("model.preference(user_ids, kind=None, group=None)")
     def preference(
         self,
         user_ids: Any,
         *,
-        kind: str | None = None,
+        kind: Any = None,
         audience: Audience | None = None,
-        groups: Any = None,
+        group: Any = None,
     ) -> pd.DataFrame:
         """Return what each channel is worth to people: ``user_id channel rate sd p_best tries``.
 
@@ -221,12 +243,13 @@ class ChannelPreferenceModel:
         ----------
         user_ids : array-like of shape (n,)
             Anybody; strangers have the rates of their group, or of everybody.
-        kind : str, optional
-            Needed where several kinds were learned.
+        kind : str or array-like of shape (n,), optional
+            What it is about, for all or per person. Needed where several kinds were learned.
         audience : Audience, optional
             With it only channels with consent and reach are shown: consent is a mask, never a preference.
-        groups : frame, optional
-            ``user_id`` and ``group`` of strangers; the model must have been fitted with these groups.
+        group : str or array-like of shape (n,), optional
+            Group of people whom the model does not know, for all or per person, one that it was fitted with; missing
+            for none. Known people keep theirs.
 
         Raises
         ------
@@ -237,7 +260,7 @@ class ChannelPreferenceModel:
         """
         import pandas as pd
 
-        ids, a, b, tries = self._posterior(user_ids, kind, groups)
+        ids, a, b, tries = self._posterior(user_ids, kind, group)
         open_ = self._allowed(ids, audience)
         if self.parameters.control is not None and not self.share:
             open_[:, self.channels.ids == self.parameters.control] = False
@@ -256,15 +279,16 @@ class ChannelPreferenceModel:
             }
         )
 
+    @says_the_line("model.profit(user_ids, kind=None, group=None)")
     def profit(
         self,
         user_ids: Any,
         *,
-        kind: str | None = None,
+        kind: Any = None,
         margin: Any = 1.0,
         cost: Mapping[str, float] | None = None,
         fatigue: Mapping[str, float] | None = None,
-        groups: Any = None,
+        group: Any = None,
         missing: str = "raise",
     ) -> np.ndarray:
         """Return what each channel earns with each person beyond doing nothing, float64 (n, n_channels).
@@ -274,12 +298,12 @@ class ChannelPreferenceModel:
         Parameters
         ----------
         user_ids : array-like of shape (n,)
-        kind : str, optional
+        kind : str or array-like of shape (n,), optional
         margin : float or ndarray of shape (n,)
             What an answer is worth.
         cost, fatigue : mapping of channel to float, optional
             Of one message: what it costs to send, and what it costs in later answers. 0 where not named.
-        groups : frame, optional
+        group : str or array-like of shape (n,), optional
         missing : {"raise", "ignore"}
             Whether a channel in ``cost`` or ``fatigue`` that the model does not have is an error or means nothing.
 
@@ -290,9 +314,10 @@ class ChannelPreferenceModel:
         """
         if self.share:
             raise ParameterError(
-                "profit needs chances of an answer, and this model has shares of activity. Fit it on a MessageLog."
+                "profit needs chances of an answer, and this model has shares of activity. Fit "
+                "ChannelPreference(on='messages')."
             )
-        ids, a, b, _ = self._posterior(user_ids, kind, groups)
+        ids, a, b, _ = self._posterior(user_ids, kind, group)
         rate = a / (a + b)
         control = np.flatnonzero(self.channels.ids == self.parameters.control)
         worth = check_numbers(margin, "margin")
@@ -304,16 +329,17 @@ class ChannelPreferenceModel:
         earned[:, control] = 0.0
         return np.asarray(earned)
 
+    @says_the_line("model.best(user_ids, kind=None, group=None)")
     def best(
         self,
         user_ids: Any,
         *,
-        kind: str | None = None,
+        kind: Any = None,
         margin: Any = 1.0,
         cost: Mapping[str, float] | None = None,
         fatigue: Mapping[str, float] | None = None,
         audience: Audience | None = None,
-        groups: Any = None,
+        group: Any = None,
         missing: str = "raise",
     ) -> pd.DataFrame:
         """Return the channel that earns most for each person: ``user_id channel profit rate p_best``.
@@ -324,16 +350,16 @@ class ChannelPreferenceModel:
         """
         import pandas as pd
 
-        ids, a, b, _ = self._posterior(user_ids, kind, groups)
+        ids, a, b, _ = self._posterior(user_ids, kind, group)
         open_ = self._allowed(ids, audience)
         rate = a / (a + b)
         if self.share:
             if cost is not None or fatigue is not None:
-                raise ParameterError("cost and fatigue belong to messages. Fit ChannelPreference on a MessageLog.")
+                raise ParameterError("cost and fatigue belong to messages. Fit ChannelPreference(on='messages').")
             earned = rate
         else:
             earned = self.profit(
-                ids, kind=kind, margin=margin, cost=cost, fatigue=fatigue, groups=groups, missing=missing
+                ids, kind=kind, margin=margin, cost=cost, fatigue=fatigue, group=group, missing=missing
             )
             open_[:, self.channels.ids == self.parameters.control] = False
         score = np.where(open_, earned, -np.inf)
@@ -354,28 +380,69 @@ class ChannelPreferenceModel:
             columns.pop("profit")
         return pd.DataFrame(columns)
 
-    def _posterior(
-        self, user_ids: Any, kind: str | None, groups: Any
-    ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    @says_the_line("model.probability(om.data.Touches.of(data, users, channel='email', at='2025-06-01'))")
+    def probability(self, touches: Touches, *, kind: Any = None, group: Any = None) -> np.ndarray:
+        """Return the probability that people respond on the channel of each touch.
+
+        Parameters
+        ----------
+        touches : Touches
+            To anybody: people whom the model does not know have the rate of their group, or of everybody.
+        kind, group : str or array-like of shape (n,), optional
+            As in :meth:`preference`, for all or per touch.
+
+        Returns
+        -------
+        ndarray of shape (n,), float64
+            NaN where a touch has no channel. Instant and item change nothing.
+
+        Raises
+        ------
+        ParameterError
+            When the model has shares of activity, does not know a channel or group, or a kind is needed and not named.
+        """
+        touches = check_touches(touches, "ChannelPreferenceModel.probability")
+        if self.share:
+            raise ParameterError(
+                "probability is that of a response, and this model has shares of activity. Fit "
+                "ChannelPreference(on='messages')."
+            )
+        used = touches.channels.ids[np.unique(touches.channel[touches.channel >= 0])]
+        check_known(used, self.channels.ids, "probability: channels of the touches", missing=None)
+        column = np.append(self.channels.codes(touches.channels.ids, missing="none"), NONE)[touches.channel]
+        _, a, b, _ = self._posterior(touches.users.ids[touches.user], kind, group)
+        row = np.arange(len(touches))
+        return np.where(column >= 0, (a / (a + b))[row, column], np.nan)
+
+    def _posterior(self, user_ids: Any, kind: Any, group: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
         """Return ids, the Beta posteriors (n, n_channels) and the tries behind them."""
-        if kind is None and len(self.kinds) > 1:
+        vocabulary, code = Vocabulary.encode(user_ids, "user_ids")
+        column = self._kind_codes(kind, code.size)
+        known = self.users.codes(vocabulary.ids, missing="none")[code]
+        named, of_row = per_row(group, code.size, "group")
+        check_known(named.ids, self.groups.ids, "group: those the model was fitted with", missing=None)
+        new = np.append(self.groups.codes(named.ids), NONE)[of_row] if len(named) else of_row
+        mine = np.where(known >= 0, self.group[known] if len(self.users) else NONE, new)
+        is_known = (known >= 0)[:, None]
+        a = np.where(is_known, self.a[known, :, column], self.group_a[mine, :, column])
+        b = np.where(is_known, self.b[known, :, column], self.group_b[mine, :, column])
+        tries = np.where(is_known, self.tries[known, :, column], 0.0)
+        return vocabulary.ids[code], a, b, tries
+
+    def _kind_codes(self, kind: Any, n: int) -> np.ndarray:
+        """Return the kind of each row, (n,)."""
+        named, code = per_row(kind, n, "kind")
+        if kind is None and len(self.kinds) == 1:
+            return np.zeros(n, np.int64)
+        if kind is None or (code < 0).any():
             raise ParameterError(
                 f"kind says what it is about; this model knows {len(self.kinds)} kinds. Name one of model.kinds.ids."
             )
-        if kind is not None and kind not in self.kinds:
+        if unknown := [one for one in named.ids.tolist() if one not in self.kinds]:
             raise UnknownIdError(
-                f"kind {shown(kind)} is unknown; this model knows {', '.join(map(repr, self.kinds.ids))}."
+                f"kind {shown(unknown[0])} is unknown; this model knows {', '.join(map(repr, self.kinds.ids))}."
             )
-        column = 0 if kind is None else int(self.kinds.codes([kind])[0])
-        vocabulary, code = Vocabulary.encode(user_ids, "user_ids")
-        known = self.users.codes(vocabulary.ids, missing="none")[code]
-        group = _groups(groups, vocabulary, self.groups)[1][code]
-        group = np.where(known >= 0, self.group[known] if len(self.users) else NONE, group)
-        mine = (known >= 0)[:, None]
-        a = np.where(mine, self.a[known, :, column], self.group_a[group, :, column])
-        b = np.where(mine, self.b[known, :, column], self.group_b[group, :, column])
-        tries = np.where(mine, self.tries[known, :, column], 0.0)
-        return vocabulary.ids[code], a, b, tries
+        return self.kinds.codes(named.ids)[code].astype(np.int64) if len(named) else np.zeros(n, np.int64)
 
     def _allowed(self, ids: np.ndarray, audience: Audience | None) -> np.ndarray:
         """Return which channels may be used, (n, n_channels); with an audience, nobody and nothing unasked."""
@@ -402,149 +469,20 @@ class ChannelPreferenceModel:
         return found
 
 
-def _cells(log: Any, kinds: Any) -> tuple[Any, ...]:
-    """Return users, channels, kinds, and one row per message or event: codes, successes, trials."""
-    if not isinstance(log, (MessageLog, EventLog)):
-        raise SchemaError(f"ChannelPreference.fit takes a MessageLog or an EventLog. Got {type(log).__name__}.")
-    if not len(log):
-        raise EmptyError("ChannelPreference.fit: the log is empty.")
-    n = len(log)
-    if kinds is None:
-        known, kind = Vocabulary(np.array([_EVERYTHING], object)), np.zeros(n, np.int64)
-    elif isinstance(kinds, Catalog):
-        if kinds.category is None:
-            raise SchemaError("kinds: the catalogue has no category. Add the column to Catalog.from_frame.")
-        row = match(kinds.items, log.items, ("the catalogue", "the log"), column="item_id")
-        item = np.where(log.item >= 0, row[log.item] if len(row) else NONE, NONE)
-        known, code = kinds.category[0], np.append(kinds.category[1], NONE)
-        kind = code[item].astype(np.int64)
-    elif isinstance(kinds, str) and kinds == "event" and isinstance(log, EventLog):
-        known, kind = log.events, log.event.astype(np.int64)
-    else:
-        raise ParameterError(f"kinds must be a Catalog, or 'event' for an EventLog, or None. Got {shown(kinds)}.")
-    rows = np.flatnonzero(kind >= 0)
-    if not rows.size:
-        raise EmptyError("ChannelPreference.fit: no message or event has an item with a category.")
-    done, n_machine = np.ones(rows.size), 0
-    if isinstance(log, MessageLog):
-        answered_at, n_machine = answers_of_people(log)
-        done = (answered_at[rows] != NEVER).astype(np.float64)
-    codes = (log.user[rows], log.channel[rows], kind[rows])
-    return log.users, log.channels, known, *codes, done, np.ones(rows.size), n_machine
+def _attribute_names(declared: Any) -> Any:
+    """Return names of attributes as a tuple, or by kind."""
+    if isinstance(declared, Mapping):
+        return ReadOnly({check_names([kind], "declared")[0]: _attribute_names(held) for kind, held in declared.items()})
+    if declared is None:
+        return None
+    if not isinstance(declared, str) and (not isinstance(declared, (list, tuple)) or not declared):
+        raise ParameterError(
+            "declared must be the name of an attribute of the audience in which people stated their channel, or a list "
+            f"of such names. Got {shown(declared)}. What it counts is declared_strength=."
+        )
+    return check_names([declared] if isinstance(declared, str) else declared, "declared")
 
 
-def _groups(frame: Any, users: Vocabulary, known: Vocabulary | None = None) -> tuple[Vocabulary, np.ndarray]:
-    """Return the groups and the group of each user, -1 for none."""
-    none = Vocabulary(np.empty(0, object)) if known is None else known
-    if frame is None:
-        return none, np.full(len(users), NONE, np.int64)
-    opened = open_frame(frame, "ChannelPreference groups", needed=("user_id", "group"))
-    people, person = opened.ids("user_id")
-    names, name = opened.ids("group", allow_missing=True)
-    if len(people) < person.size:
-        raise SchemaError(f"groups: {person.size - len(people):,} people are listed twice. Each has one group.")
-    if known is None:
-        codes = match(people, users, ("groups", "the log"))
-        code = name
-    else:
-        check_known(names.ids, known.ids, "groups: those the model was fitted with")
-        codes = people.codes(users.ids, missing="none")
-        code = known.codes(names.ids)[name] if len(names) else name
-    of_person = np.full(len(people) + 1, NONE, np.int64)
-    of_person[person] = code
-    return names if known is None else known, of_person[codes]
-
-
-def _declared(frame: Any, users: Vocabulary, channels: Vocabulary, kinds: Vocabulary, missing: str) -> np.ndarray:
-    """Return which channel was asked for, bool (n_users, n_channels, n_kinds); people outside the log are left out."""
-    stated = np.zeros((len(users), len(channels), len(kinds)), np.bool_)
-    if frame is None:
-        return stated
-    opened = open_frame(frame, "ChannelPreference declared", needed=("user_id", "channel"), optional=("kind",))
-    people, person = opened.ids("user_id")
-    names, name = opened.names("channel")
-    check_known(names.ids, channels.ids, "ChannelPreference declared: channels", missing=missing)
-    row = match(users, people, ("the log", "declared"))[person]
-    column = channels.codes(names.ids, missing="none")[name]
-    if "kind" in opened:
-        some, kind = opened.names("kind", allow_missing=True)
-        check_known(some.ids, kinds.ids, "ChannelPreference declared: kinds", missing=missing)
-        code = np.append(kinds.codes(some.ids, missing="none"), NONE - 1)[kind]  # -2: for every kind
-    else:
-        code = np.full(row.size, NONE - 1)
-    ok = (row >= 0) & (column >= 0) & (code != NONE)
-    one = ok & (code >= 0)
-    stated[row[one], column[one], code[one]] = True
-    every = ok & (code < NONE)
-    stated[row[every], column[every]] = True
-    return stated
-
-
-def _pooled(
-    parameters: ChannelPreference, users: Vocabulary, channels: Vocabulary, kinds: Vocabulary, groups: Vocabulary,
-    group: np.ndarray, hits: np.ndarray, tries: np.ndarray, stated: np.ndarray, share: bool,
-) -> ChannelPreferenceModel:  # fmt: skip
-    """Pool cells: kind of person <- person <- group <- everybody."""
-    n_channels, n_kinds = hits.shape[1:]
-    n_groups = len(groups)
-    strengths = np.empty((n_channels, 3))
-    a, b = np.empty(hits.shape), np.empty(hits.shape)
-    prior = np.empty((n_groups + 1, n_channels, n_kinds))
-    for c in range(n_channels):
-        s, n = hits[:, c], tries[:, c]
-        overall = (s.sum() + 0.5) / (n.sum() + 1.0)
-        everybody = (s.sum(axis=0) + 2.0 * overall) / (n.sum(axis=0) + 2.0)
-        s_group, n_group = np.zeros((n_groups + 1, n_kinds)), np.zeros((n_groups + 1, n_kinds))
-        np.add.at(s_group, group, s)
-        np.add.at(n_group, group, n)
-        s_group[-1] = n_group[-1] = 0.0  # people without a group are like everybody
-        strengths[c, 2] = _strength(s_group, n_group, np.broadcast_to(everybody, n_group.shape))
-        of_group = (s_group + strengths[c, 2] * everybody) / (n_group + strengths[c, 2])
-        prior[:, c] = of_group
-        base = of_group[group]
-        expected, total = (n * base).sum(axis=1), n.sum(axis=1)
-        mean = np.where(total > 0, expected / np.maximum(total, 1e-12), overall)
-        strengths[c, 1] = _strength(s.sum(axis=1), total, mean)
-        # What the person does on this channel for other kinds, beyond what the group would.
-        s_else, n_else = s.sum(axis=1, keepdims=True) - s, total[:, None] - n
-        e_else = np.maximum(expected[:, None] - n * base, 0.0)
-        mean_else = np.where(n_else > 0, e_else / np.maximum(n_else, 1e-12), overall)
-        tilt = (s_else + strengths[c, 1] * mean_else) / (n_else + strengths[c, 1]) / np.maximum(mean_else, 1e-12)
-        centre = np.clip(base * tilt, 1e-6, 1.0 - 1e-6)
-        strengths[c, 0] = _strength(s, n, centre) if n_kinds > 1 else strengths[c, 1]
-        # Whoever stated a preference is not taken for like the others with more weight than the statement has.
-        told = stated.any(axis=1) if share else stated[:, c]
-        strength = np.where(told, min(strengths[c, 0], max(parameters.declared, 1.0)), strengths[c, 0])
-        a[:, c] = s + strength * centre
-        b[:, c] = n - s + strength * (1.0 - centre)
-    if share:
-        told = stated.any(axis=1, keepdims=True)
-        a += parameters.declared * stated
-        b += parameters.declared * (told & ~stated)
-    else:
-        rate = np.minimum(2.0 * (a / (a + b)).max(axis=1, keepdims=True), 0.99)
-        a += parameters.declared * stated * rate
-        b += parameters.declared * stated * (1.0 - rate)
-    weight = strengths[None, :, 1:2]
-    return ChannelPreferenceModel(
-        parameters, users, channels, kinds, groups, group.astype(np.int32), a, b, prior * weight,
-        (1.0 - prior) * weight, tries, strengths, share,
-    )  # fmt: skip
-
-
-def _strength(s: np.ndarray, n: np.ndarray, mean: np.ndarray) -> float:
-    """Return the pseudo-count that makes the counts most likely, each a draw of a Beta around its mean."""
-    from scipy.special import betaln
-
-    some = np.flatnonzero(n.ravel() > 0)
-    if some.size < 3:
-        return 10.0
-    if some.size > _MOST_CELLS:
-        some = some[:: some.size // _MOST_CELLS + 1]
-    s, n, mean = (array.ravel()[some] for array in (s, n, mean))
-    mean = np.clip(mean, 1e-6, 1.0 - 1e-6)
-    found = [
-        float(np.sum(betaln(s + k * mean, n - s + k * (1.0 - mean)) - betaln(k * mean, k * (1.0 - mean))))
-        for k in _STRENGTHS
-    ]
-    return float(_STRENGTHS[int(np.argmax(found))])
+def _needed(recipe: ChannelPreference) -> tuple[str, ...]:
+    """Return the parts that the parameters ask for."""
+    return (recipe.on, *(("catalog",) if recipe.kinds == "category" else ()))

@@ -6,7 +6,7 @@ import logging
 import warnings
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 import numpy as np
 
@@ -19,27 +19,33 @@ from omnireco._core.checks import (
     check_names,
     check_number,
     count_of,
-    no_such,
 )
+from omnireco._core.compute import Progress, usable_threads
+from omnireco._core.contract import Estimator, says_the_line
 from omnireco._core.random import stream
 from omnireco._core.units import DAY_US
+from omnireco._kernels.choice.laplace import design, laplace
+from omnireco.choices.decisions import CreativeChoices
+from omnireco.choices.inputs import read_creatives
+from omnireco.choices.people import check_touches, numbers_of
 from omnireco.choices.propensity import thompson_propensities
+from omnireco.data.dataset import dataset_of
 from omnireco.data.frames.columns import open_frame
 from omnireco.data.messages import NEVER, MessageLog
+from omnireco.data.touches import Touches
 from omnireco.data.vocabulary import NONE, Vocabulary, match
-from omnireco.errors import DataWarning, EmptyError, ParameterError, SchemaError
+from omnireco.errors import DataWarning, ParameterError, SchemaError
 from omnireco.timing.machines import answers_of_people, left_out
 
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["CreativeChoices", "CreativeModel", "Creatives"]
+__all__ = ["CreativeModel", "Creatives"]
 
 _ENOUGH_TO_WARN = 20
+_MOST_WEIGHTS = 5_000
 _LOG = logging.getLogger(__name__)
-_ROWS = 1 << 15
 _FITTED = ("weights", "spread", "item_offset", "creative_offset", "lean", "variance", "strays")
-_PSEUDO = (1.0, 10.0)  # answers and messages that the base rate has beforehand: Beta(1, 9)
 
 
 class Offsets(NamedTuple):
@@ -50,58 +56,8 @@ class Offsets(NamedTuple):
     patient: np.ndarray
 
 
-@dataclass(frozen=True, slots=True, eq=False, repr=False)
-class CreativeChoices:
-    """A creative for each person and item, and the probability that it was chosen with.
-
-    Parameters
-    ----------
-    users, items, creatives : Vocabulary
-    user, item, creative : ndarray of shape (n,), int32
-        ``creative`` is -1 where the item has none that may be shown.
-    propensity : ndarray of shape (n,), float64
-        Store it with the message: replay starts from it.
-    probability : ndarray of shape (n,), float64
-        Chance of an answer that is believed, with this creative.
-    """
-
-    users: Vocabulary
-    items: Vocabulary
-    creatives: Vocabulary
-    user: np.ndarray
-    item: np.ndarray
-    creative: np.ndarray
-    propensity: np.ndarray
-    probability: np.ndarray
-
-    def __post_init__(self) -> None:
-        for array in (self.user, self.item, self.creative, self.propensity, self.probability):
-            array.setflags(write=False)
-
-    def __len__(self) -> int:
-        return int(self.user.size)
-
-    def __repr__(self) -> str:
-        return f"CreativeChoices({count_of(len(self), 'choice')}, {count_of(len(self.creatives), 'creative')})"
-
-    def to_frame(self) -> pd.DataFrame:
-        """Return ``user_id item_id creative_id propensity probability``, without items that have no creative."""
-        import pandas as pd
-
-        rows = np.flatnonzero(self.creative >= 0)
-        return pd.DataFrame(
-            {
-                "user_id": self.users.decode(self.user[rows]),
-                "item_id": self.items.decode(self.item[rows]),
-                "creative_id": self.creatives.decode(self.creative[rows]),
-                "propensity": self.propensity[rows],
-                "probability": self.probability[rows],
-            }
-        )
-
-
-@dataclass(frozen=True, slots=True)
-class Creatives:
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
+class Creatives(Estimator):
     """Chooses among the images or texts of an item for each person: parameters only.
 
     ``logit p = item + creative + g'w + u'W g``: what the item gets anyway, what is special about the creative, what its
@@ -123,6 +79,9 @@ class Creatives:
         freely. Faces that change at every visit confuse.
     patience : int, default 3
         How many times a creative is shown to a person before change is free.
+    interests : iterable of str, optional
+        What is known of people: columns of ``data.attributes``, or attributes of the audience, which have a column of
+        zeros and ones per value. By default all of ``data.attributes``; ``()`` for nothing.
 
     Raises
     ------
@@ -136,7 +95,8 @@ class Creatives:
 
     Examples
     --------
-    >>> import numpy as np, pandas as pd
+    >>> import numpy as np, pandas as pd, omnireco as om
+    >>> from omnireco.data import Interactions, MessageLog
     >>> rng = np.random.default_rng(0)
     >>> art = pd.DataFrame({"creative_id": ["calm", "loud"], "item_id": "film", "action": [0.0, 1.0]})
     >>> people = pd.DataFrame({"user_id": np.arange(200), "likes_action": np.arange(200) % 2 * 1.0})
@@ -146,7 +106,8 @@ class Creatives:
     >>> log = MessageLog.from_frame(pd.DataFrame({
     ...     "user_id": user, "item_id": "film", "creative_id": np.array(["calm", "loud"])[shown], "channel": "web",
     ...     "sent_at": sent, "responded_at": sent.where(taken), "propensity": 0.5}))
-    >>> model = Creatives(floor=0.0).fit(log, art, people)
+    >>> people = Interactions.from_frame(people.assign(item_id="action").rename(columns={"likes_action": "weight"}))
+    >>> model = Creatives(floor=0.0).fit(om.Dataset(messages=log, creatives=art, attributes=people))
     >>> chosen = model.choose(pd.DataFrame({"user_id": [2, 3], "item_id": "film"}), at="2025-06-01")
     >>> chosen.to_frame()[["user_id", "creative_id"]].values.tolist()
     [[2, 'calm'], [3, 'loud']]
@@ -158,6 +119,10 @@ class Creatives:
     fatigue: float = 0.5
     stickiness: float = 0.8
     patience: int = 3
+    interests: tuple[str, ...] | None = None
+
+    needs: ClassVar[tuple[str, ...]] = ("messages", "creatives")
+    verbs: ClassVar[tuple[str, ...]] = ("choose", "propensity", "probability")
 
     def __post_init__(self) -> None:
         check_number(self.floor, "floor", low=0.0, high=1.0)
@@ -167,18 +132,21 @@ class Creatives:
         check_number(self.fatigue, "fatigue", low=0.0)
         check_number(self.stickiness, "stickiness", low=0.0, high=1.0)
         check_integer(self.patience, "patience", low=1)
+        if self.interests is not None:
+            object.__setattr__(self, "interests", tuple(map(str, check_names(self.interests, "interests"))))
 
-    def fit(self, messages: MessageLog, creatives: Any, people: Any = None) -> CreativeModel:
+    def fit(self, data: Any, *, threads: int | None = None, progress: Progress = False) -> CreativeModel:
         """Learn from what was shown and answered.
 
         Parameters
         ----------
-        messages : MessageLog
-            With ``creative_id``; one row per impression, on any channel. Only creatives of the frame count.
-        creatives : pandas, polars or pyarrow frame
-            ``creative_id``, ``item_id``, and one column of numbers per tag (0 and 1, or strengths).
-        people : frame, optional
-            ``user_id`` and one column of numbers per interest, scaled to about 1. Others are taken as average.
+        data : Dataset
+            Its messages have ``creative_id``: one row per impression, on any channel; only creatives of
+            ``data.creatives`` count. ``data.creatives`` is a frame of ``creative_id``, ``item_id``, and one column of
+            numbers per tag (0 and 1, or strengths). Numbers of people are best scaled to about 1; people without any
+            are taken as average.
+        threads, progress : optional
+            As everywhere; learning uses one thread and reports nothing.
 
         Returns
         -------
@@ -187,9 +155,11 @@ class Creatives:
         Raises
         ------
         SchemaError
-            When a column is missing or of the wrong kind, or a creative is listed twice.
+            When a part or a column is missing or of the wrong kind, or a creative is listed twice.
         EmptyError
             When there is no creative.
+        ParameterError
+            When the data has no such interests, or tags and interests make more than 5,000 weights.
 
         Notes
         -----
@@ -206,10 +176,14 @@ class Creatives:
         DataWarning
             When no message, of 20 or more with a creative, shows one of the frame.
         """
-        if not isinstance(messages, MessageLog):
-            raise SchemaError(f"Creatives.fit takes a MessageLog. Got {type(messages).__name__}.")
-        known, items, item, tags = _read_creatives(creatives)
-        users, interests = _read_people(people)
+        data = dataset_of(data, "Creatives.fit", self.needs)
+        usable_threads(threads)
+        messages = data.messages
+        known, items, item, tags = read_creatives(data.creatives)
+        if self.interests is None and data.attributes is not None:
+            _check_size(tags.shape[1], data.attributes.n_items)  # before the table is made dense
+        users, interests = numbers_of(data, self.interests, "Creatives.fit: interests")
+        _check_size(tags.shape[1], interests.shape[1])
         use = np.flatnonzero(messages.creative >= 0)
         code = match(known, messages.creatives, ("creatives", "the message log"))[messages.creative[use]]
         _warn_of_strangers(code)
@@ -218,17 +192,13 @@ class Creatives:
         if len(users):
             row = match(users, messages.users, ("people", "the message log"))[messages.user[use]]
         answered_at, n_machine = answers_of_people(messages)
-        found = _laplace(code, row, (answered_at[use] != NEVER).astype(np.float64), item, len(items), tags, interests)
+        found = laplace(code, row, (answered_at[use] != NEVER).astype(np.float64), item, len(items), tags, interests)
         fitted: dict[str, Any] = dict(zip(_FITTED, found, strict=True))
         model = CreativeModel(
             self, known, items, item, tags, users, interests, **fitted, n_messages=int(use.size), n_machine=n_machine
         )
         _LOG.info("fit %r", model)
         return model
-
-    def __getattr__(self, name: str) -> NoReturn:
-        """Say how to get a model, when one of its verbs is called on the parameters."""
-        no_such(self, name, ("choose", "chances", "probability"), "fit(messages, creatives, people)")
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
@@ -354,14 +324,15 @@ class CreativeModel:
         belief = np.where(picked >= 0, 1.0 / (1.0 + np.exp(-logit)), np.nan)
         return CreativeChoices(users, items, self.creatives, user, item, picked, propensity, belief)
 
-    def chances(self, messages: MessageLog) -> np.ndarray:
+    @says_the_line("model.propensity(messages)")
+    def propensity(self, messages: MessageLog) -> np.ndarray:
         """Return the probability that this policy would have shown the creative that each message showed, (n,).
 
-        For replay: ``om.causal.off_policy(log, log.propensity, model.chances(log), people=log.user)``. Nothing of
+        For replay: ``om.causal.off_policy(log, model.propensity(log))``. Nothing of
         the past is taken into account here, no fatigue and no stickiness. NaN where a message has no known creative.
         """
         if not isinstance(messages, MessageLog):
-            raise SchemaError(f"CreativeModel.chances takes a MessageLog. Got {type(messages).__name__}.")
+            raise SchemaError(f"CreativeModel.propensity takes a MessageLog. Got {type(messages).__name__}.")
         code = np.full(len(messages), NONE, np.int64)
         some = np.flatnonzero(messages.creative >= 0)
         code[some] = self.creatives.codes(messages.creatives.ids, missing="none")[messages.creative[some]]
@@ -374,15 +345,43 @@ class CreativeModel:
         found[known] = np.where(options == code[known][:, None], chance, 0.0).sum(axis=1)
         return found
 
-    def probability(self, user_ids: Any, creative_ids: Any) -> np.ndarray:
-        """Return the chance of an answer of people to creatives, row by row, float64 (n,)."""
-        code = self.creatives.codes(creative_ids)
-        person = self.users.codes(user_ids, missing="none")
-        if person.size != code.size:
-            raise ParameterError(
-                f"probability: {person.size:,} people and {code.size:,} creatives. Give one each per row."
+    @says_the_line(
+        "model.probability(om.data.Touches.of(data, users, channel='email', at='2025-06-01', creatives=creatives))"
+    )
+    def probability(self, touches: Touches) -> np.ndarray:
+        """Return the probability that people respond to the creatives of touches.
+
+        Parameters
+        ----------
+        touches : Touches
+            With ``creatives=``, or candidates made with them. Anybody: people whom the model does not know are average.
+
+        Returns
+        -------
+        ndarray of shape (n,), float64
+            NaN where a touch has no creative. Channel and instant change nothing.
+
+        Raises
+        ------
+        SchemaError
+            When these are no touches, or none of them can have a creative.
+        UnknownIdError
+            When the model does not know a creative.
+        """
+        touches = check_touches(touches, "CreativeModel.probability")
+        if "creative_id" not in touches.labels:
+            raise SchemaError(
+                "CreativeModel.probability: the touches have no creatives. Write Touches.of(..., creatives=...), or "
+                "om.candidates(..., creatives=model.choose(...))."
             )
-        return np.asarray(1.0 / (1.0 + np.exp(-self._scores(code[:, None].astype(np.int64), person)[0][:, 0])))
+        named, code = touches.labels["creative_id"]
+        shown = np.flatnonzero(code >= 0)
+        creative = self.creatives.codes(named.ids[code[shown]]).astype(np.int64)
+        who = touches.users.ids[touches.user[shown]]
+        person = self.users.codes(who, missing="none") if len(self.users) else np.full(shown.size, NONE)
+        found = np.full(len(touches), np.nan)
+        found[shown] = 1.0 / (1.0 + np.exp(-self._scores(creative[:, None], person)[0][:, 0]))
+        return found
 
     def to_frame(self) -> pd.DataFrame:
         """Return one row per creative: ``creative_id item_id offset sd``, in log-odds beside what its tags say."""
@@ -409,7 +408,7 @@ class CreativeModel:
             code = np.maximum(options[rows], 0)
             for column in range(options.shape[1]):
                 c = code[:, column]
-                x = _design(c, person[rows], self.tags, self.interests)
+                x = design(c, person[rows], self.tags, self.interests)
                 mean[rows, column] = x @ self.weights + self.item_offset[self.item[c]] + self.creative_offset[c]
                 z = x - self.lean[c]
                 width[rows, column] = np.sqrt(np.maximum(((z @ self.spread) * z).sum(axis=1) + self.variance[c], 0.0))
@@ -474,38 +473,12 @@ class CreativeModel:
         return Offsets(tired, latest, patient)
 
 
-def _read_creatives(frame: Any) -> tuple[Vocabulary, Vocabulary, np.ndarray, np.ndarray]:
-    """Return creatives, items, the item of each creative, and its tags (n_creatives, q)."""
-    opened = open_frame(frame, "Creatives.fit", needed=("creative_id", "item_id"))
-    if opened.others:
-        opened = open_frame(frame, "Creatives.fit", needed=("creative_id", "item_id", *opened.others))
-    known, code = opened.ids("creative_id")
-    items, item = opened.ids("item_id")
-    if not len(known):
-        raise EmptyError("Creatives.fit: the frame of creatives is empty.")
-    if len(known) < code.size:
-        raise SchemaError(
-            f"Creatives.fit: {code.size - len(known):,} creatives are listed twice. A creative belongs to one item: "
-            "frame.drop_duplicates('creative_id')."
+def _check_size(n_tags: int, n_interests: int) -> None:
+    if (n := 1 + n_tags * (1 + n_interests)) > _MOST_WEIGHTS:
+        raise ParameterError(
+            f"Creatives.fit: {n_tags:,} tags and {n_interests:,} interests make {n:,} weights, and {_MOST_WEIGHTS:,} "
+            "are the most. Name some: Creatives(interests=[...])."
         )
-    order = np.argsort(code)
-    names = [name for name in opened.columns if name not in ("creative_id", "item_id")]
-    tags = [_number_column(opened, name)[order] for name in names]
-    return known, items, item[order], np.stack(tags, axis=1) if tags else np.empty((code.size, 0))
-
-
-def _read_people(frame: Any) -> tuple[Vocabulary, np.ndarray]:
-    """Return people and their interests (n_users, m)."""
-    if frame is None:
-        return Vocabulary(np.empty(0, np.int64)), np.empty((0, 0))
-    opened = open_frame(frame, "Creatives.fit", needed=("user_id",))
-    opened = open_frame(frame, "Creatives.fit", needed=("user_id", *opened.others))
-    users, user = opened.ids("user_id")
-    if len(users) < user.size:
-        raise SchemaError(f"Creatives.fit: {user.size - len(users):,} people are listed twice in the frame of people.")
-    order = np.argsort(user)
-    interests = [_number_column(opened, name)[order] for name in opened.columns if name != "user_id"]
-    return users, np.stack(interests, axis=1) if interests else np.empty((user.size, 0))
 
 
 def _warn_of_strangers(code: np.ndarray) -> None:
@@ -517,24 +490,6 @@ def _warn_of_strangers(code: np.ndarray) -> None:
             DataWarning,
             stacklevel=3,
         )
-
-
-def _number_column(opened: Any, name: str) -> np.ndarray:
-    import pyarrow.types as pt
-
-    if pt.is_boolean(opened.columns[name].type):
-        return np.asarray(opened.flags(name, missing=False), np.float64)
-    return np.asarray(opened.numbers(name))
-
-
-def _design(code: np.ndarray, person: np.ndarray, tags: np.ndarray, interests: np.ndarray) -> np.ndarray:
-    """Return rows of 1, tags, and interests times tags, (n, 1 + q + m q); strangers have no interests."""
-    g = tags[code]
-    u = np.zeros((len(g), interests.shape[1]))
-    if len(interests):
-        u[person >= 0] = interests[person[person >= 0]]
-    crossed = (u[:, :, None] * g[:, None, :]).reshape(len(g), -1)
-    return np.concatenate([np.ones((len(g), 1)), g, crossed], axis=1)
 
 
 def _by_item(item: np.ndarray, awake: np.ndarray, n_items: int) -> np.ndarray:
@@ -556,66 +511,3 @@ def _coins(seed: int, at_us: int, user_ids: np.ndarray, item_ids: np.ndarray) ->
     key = np.uint64(stream(seed, "creatives").integers(0, 1 << 62))
     with np.errstate(over="ignore"):
         return _unit(_mixed(_mixed(_numbers(user_ids) ^ key) ^ _mixed(_numbers(item_ids) + day)))
-
-
-def _laplace(
-    code: np.ndarray, person: np.ndarray, y: np.ndarray, item: np.ndarray, n_items: int, tags: np.ndarray,
-    interests: np.ndarray,
-) -> tuple[np.ndarray, ...]:  # fmt: skip
-    """Return the mode and the curvature at it: weights, their covariance, offsets, leans, variances, strays."""
-    p = 1 + tags.shape[1] * (1 + interests.shape[1])
-    w, alpha, beta = np.zeros(p), np.zeros(n_items), np.zeros(item.size)
-    answers, shown = _PSEUDO
-    rate = (y.sum() + answers) / (y.size + shown)
-    w[0] = np.log(rate / (1.0 - rate))
-    prior, tau_item, tau = np.full(p, 1.0), 4.0, 10.0
-    prior[0] = 0.0  # the intercept has a Beta prior on its chance instead: log-concave, and it fades with the data
-    for step in range(25):
-        hess, cross, weight = np.diag(prior), np.zeros((item.size, p)), np.zeros(item.size)
-        g_w, g_beta = -prior * w, -tau * beta
-        base = 1.0 / (1.0 + np.exp(-w[0]))
-        hess[0, 0] += shown * base * (1.0 - base)
-        g_w[0] += answers - shown * base
-        for start in range(0, y.size, _ROWS):
-            rows = slice(start, start + _ROWS)
-            c = code[rows]
-            x = _design(c, person[rows], tags, interests)
-            chance = 1.0 / (1.0 + np.exp(-np.clip(x @ w + alpha[item[c]] + beta[c], -35, 35)))
-            curve, error = chance * (1.0 - chance), y[rows] - chance
-            xc = x * curve[:, None]
-            hess += x.T @ xc
-            g_w += x.T @ error
-            np.add.at(cross, c, xc)
-            weight += np.bincount(c, curve, minlength=item.size)
-            g_beta += np.bincount(c, error, minlength=item.size)
-        g_alpha = np.bincount(item, g_beta + tau * beta, minlength=n_items) - tau_item * alpha
-        own = weight + tau  # eliminate creatives, then items
-        share = tau / own
-        level = tau_item + np.bincount(item, weight * share, minlength=n_items)
-        tie = np.zeros((n_items, p))
-        np.add.at(tie, item, cross * share[:, None])
-        left_alpha = g_alpha - np.bincount(item, weight / own * g_beta, minlength=n_items)
-        reduced = hess - (cross / own[:, None]).T @ cross - (tie / level[:, None]).T @ tie
-        spread = np.linalg.inv(reduced)
-        d_w = spread @ (g_w - cross.T @ (g_beta / own) - tie.T @ (left_alpha / level))
-        d_alpha = (left_alpha - tie @ d_w) / level
-        d_beta = (g_beta - cross @ d_w - weight * d_alpha[item]) / own
-        size = max(np.abs(d_w).max(), np.abs(d_alpha).max(initial=0), np.abs(d_beta).max(initial=0))
-        damp = min(1.0, 3.0 / max(size, 1e-12))
-        w, alpha, beta = w + damp * d_w, alpha + damp * d_alpha, beta + damp * d_beta
-        if step >= 3 and size < 1e-6:
-            break
-        if 1 <= step < 15:
-            seen = weight > 0
-            seen_items = np.bincount(item, weight, minlength=n_items) > 0
-            if seen.sum() > 1:
-                tau = float(np.clip(seen.sum() / np.sum(beta[seen] ** 2 + 1.0 / own[seen]), 1.0, 1e4))
-            if seen_items.sum() > 1:
-                both = np.sum(alpha[seen_items] ** 2 + 1.0 / level[seen_items])
-                tau_item = float(np.clip(seen_items.sum() / both, 0.05, 1e4))
-            if p > 1:
-                # As if one more weight of size 1 had been seen: a handful of messages cannot set tags free.
-                prior[1:] = np.clip(p / (1.0 + np.sum(w[1:] ** 2 + np.diag(spread)[1:])), 0.1, 1e4)
-    lean = cross / own[:, None] + share[:, None] * (tie / level[:, None])[item]
-    strays = np.array([tau_item**-0.5, tau**-0.5])
-    return w, spread, alpha, beta, lean, 1.0 / own, strays

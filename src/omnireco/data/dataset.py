@@ -33,7 +33,13 @@ _KINDS: dict[str, tuple[type, str]] = {
     "attributes": (Interactions, "om.models.people_attributes(audience)"),
     "asked": (Asked, "om.Requests.from_log(log)"),
 }
-_SAMPLE = {"events": "log", "messages": "messages=sent", "audience": "audience=people", "catalog": "catalog=goods"}
+_SAMPLE = {
+    "events": "log",
+    "messages": "messages=sent",
+    "audience": "audience=people",
+    "catalog": "catalog=goods",
+    "creatives": "creatives=art",
+}
 
 
 class Cut(NamedTuple):
@@ -182,8 +188,8 @@ class Dataset:
             parts.append(f"{count_of(self.audience.n_users, 'person', 'people')} in the audience")
         if self.catalog is not None:
             parts.append(f"{count_of(len(self.catalog), 'item')} in the catalogue")
-        more = ("identities", "attributes", "facts", "asked", "creatives")
-        parts += [name for name in more if getattr(self, name) is not None and len(getattr(self, name))]
+        more = ("identities", "attributes", "asked", "creatives")
+        parts += [name for name in more if getattr(self, name) is not None] + ["facts"] * bool(self.facts)
         until = f", known until {self.end.isoformat()}" if self.end_us else ""
         return f"Dataset({', '.join(parts) or 'nothing'}{until})"
 

@@ -8,7 +8,9 @@ from typing import Any
 import numpy as np
 
 from omnireco.choices.arms import Posteriors
-from omnireco.choices.bandit import Decisions, LinearBandit, LiveBandit
+from omnireco.choices.bandit import LinearBandit
+from omnireco.choices.decisions import Decisions
+from omnireco.choices.live import LiveBandit
 from omnireco.data.vocabulary import Vocabulary
 from omnireco.files.form import Form, settings
 from omnireco.files.parts import Array, Ids, Maybe, codes, demand, numbers

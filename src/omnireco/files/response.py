@@ -10,7 +10,8 @@ import numpy as np
 from omnireco._kernels.week.pooling import Base, Pooling
 from omnireco._kernels.week.rates import LONGEST_HOURS, Habits, Spells
 from omnireco.choices.channel import ChannelPreference, ChannelPreferenceModel
-from omnireco.choices.creatives import CreativeChoices, CreativeModel, Creatives
+from omnireco.choices.creatives import CreativeModel, Creatives
+from omnireco.choices.decisions import CreativeChoices
 from omnireco.files.form import Form, settings
 from omnireco.files.parts import (
     Array,

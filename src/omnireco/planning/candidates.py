@@ -49,7 +49,7 @@ from omnireco.planning.sources import (
 if TYPE_CHECKING:
     import pandas as pd
 
-    from omnireco.choices.creatives import CreativeChoices
+    from omnireco.choices.decisions import CreativeChoices
     from omnireco.data.audience import Audience
     from omnireco.data.catalog import Catalog
     from omnireco.data.events import EventLog
@@ -630,7 +630,7 @@ def _channels_of_lists(recs: Mapping[str, Any], channels: Any, audience: Audienc
 
 def _check_models(recs: Any, fatigue: Any, creatives: Any) -> None:
     """Refuse lists, fatigue and creatives of another type, with the line that makes them."""
-    from omnireco.choices.creatives import CreativeChoices
+    from omnireco.choices.decisions import CreativeChoices
     from omnireco.data.recommendations import Recommendations
 
     check_kind(recs, Recommendations, "recs", "recs=model.recommend(x, k=10), or om.Recommendations.from_frame(frame)")
