@@ -7,12 +7,13 @@ from typing import Any
 
 import numpy as np
 
+from omnireco._core.form import Form
+from omnireco._core.parts import Array, Maybe, codes, demand, numbers
+from omnireco._core.small import Each, Flag, Number, Value, Whole, settings
 from omnireco.choices.arms import Posteriors
 from omnireco.choices.bandit import Decisions, LinearBandit, LiveBandit
+from omnireco.data.parts import Ids
 from omnireco.data.vocabulary import Vocabulary
-from omnireco.files.form import Form, settings
-from omnireco.files.parts import Array, Ids, Maybe, codes, demand, numbers
-from omnireco.files.small import Each, Flag, Number, Value, Whole
 
 __all__ = ["FORMS"]
 
@@ -86,8 +87,8 @@ def _check_waiting(parts: Mapping[str, Any], sizes: Mapping[str, int], d: int) -
 
 FORMS = (
     Form(
-        "live bandit",
         LiveBandit,
+        "live bandit",
         {
             "bandit": Value((LinearBandit,)),
             "arms": Ids(),
@@ -122,8 +123,8 @@ FORMS = (
         check=_check,
     ),
     Form(
-        "decisions",
         Decisions,
+        "decisions",
         {
             "arms": Ids(),
             "ids": Array(np.int64, ("n",), 0),

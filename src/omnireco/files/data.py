@@ -7,23 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from omnireco.data.audience import Audience
-from omnireco.data.catalog import Catalog
-from omnireco.data.clock import Slots, is_zone
-from omnireco.data.events import EventLog
-from omnireco.data.frames.quality import Finding, QualityReport
-from omnireco.data.interactions import Interactions
-from omnireco.data.messages import MessageLog
-from omnireco.data.requests import Requests
-from omnireco.data.resolving import ResolveReport
-from omnireco.data.vocabulary import NONE, Vocabulary
-from omnireco.data.weights import Weights
-from omnireco.files.form import Form, settings
-from omnireco.files.parts import (
+from omnireco._core.form import Form
+from omnireco._core.parts import (
     Array,
-    Ids,
-    Labels,
-    Matrix,
     Maybe,
     Offsets,
     Part,
@@ -36,7 +22,19 @@ from omnireco.files.parts import (
     instants,
     numbers,
 )
-from omnireco.files.small import Each, Flag, Settings, Table, Text, Value, Whole
+from omnireco._core.small import Each, Flag, Settings, Table, Text, Value, Whole, settings
+from omnireco.data.audience import Audience
+from omnireco.data.catalog import Catalog
+from omnireco.data.clock import Slots, is_zone
+from omnireco.data.events import EventLog
+from omnireco.data.frames.quality import Finding, QualityReport
+from omnireco.data.interactions import Interactions
+from omnireco.data.messages import MessageLog
+from omnireco.data.parts import Column, Ids, Labels, Matrix
+from omnireco.data.requests import Requests
+from omnireco.data.resolving import ResolveReport
+from omnireco.data.vocabulary import NONE, Vocabulary
+from omnireco.data.weights import Weights
 from omnireco.identity.identities import Identities
 from omnireco.identity.linking import LinkRules
 from omnireco.identity.zones import ZonePosterior
@@ -45,18 +43,6 @@ __all__ = ["FORMS", "INSTANT"]
 
 INSTANT = Whole(-62_135_596_800_000_000, 253_402_300_800_000_000)
 _PRICES = numbers("items", missing=True)
-
-
-class _Column(Part):
-    """One labelled column of items: a vocabulary and a code per item."""
-
-    def write(self, scope: Scope, name: str, value: tuple[Vocabulary, np.ndarray]) -> None:
-        Labels("items").write(scope, name, {name: value})
-
-    def read(self, scope: Scope, name: str) -> tuple[Vocabulary, np.ndarray]:
-        found = Labels("items").read(scope, name)
-        demand(list(found) == [name], f"{name} is not one column")
-        return found[name]
 
 
 class _Zones(Part):
@@ -71,7 +57,7 @@ class _Zones(Part):
         found = scope.take(name)
         demand(found.dtype == np.int32, f"{name} is not of type int32")
         np.maximum(found, NONE, out=found)
-        self.known.check(scope, name, found)
+        self.known.check(found, scope.start + name, scope.sizes)
         return found
 
 
@@ -130,8 +116,8 @@ _FINDING = {
 
 FORMS = (
     Form(
-        "event log",
         EventLog,
+        "event log",
         {
             **{name: Ids() for name in ("users", "items")},
             **{name: Ids(text=True) for name in ("channels", "events")},
@@ -151,8 +137,8 @@ FORMS = (
         check=_log_in_window,
     ),
     Form(
-        "message log",
         MessageLog,
+        "message log",
         {
             "users": Ids(),
             "channels": Ids(text=True),
@@ -173,8 +159,8 @@ FORMS = (
         check=_sent_before_the_end,
     ),
     Form(
-        "audience",
         Audience,
+        "audience",
         {
             "users": Ids(),
             **{name: Ids(text=True) for name in ("zones", "channels")},
@@ -188,8 +174,8 @@ FORMS = (
         check=_known_zones,
     ),
     Form(
-        "zone posterior",
         ZonePosterior,
+        "zone posterior",
         {
             "users": Ids(),
             "zones": Ids(text=True),
@@ -201,19 +187,19 @@ FORMS = (
         check=_distributions,
     ),
     Form(
-        "catalog",
         Catalog,
+        "catalog",
         {
             "items": Ids(),
-            "category": Maybe(_Column()),
-            "name": Maybe(_Column()),
+            "category": Maybe(Column("items")),
+            "name": Maybe(Column("items")),
             "price": Maybe(_PRICES),
             "margin": Maybe(_PRICES),
         },
     ),
     Form(
-        "identities",
         Identities,
+        "identities",
         {
             "kinds": Ids(text=True),
             "ids": Ids(),
@@ -233,8 +219,8 @@ FORMS = (
         check=_ordered_links,
     ),
     Form(
-        "interactions",
         Interactions,
+        "interactions",
         {
             **{name: Ids() for name in ("users", "items")},
             "csr": Matrix("users", "items"),
@@ -247,13 +233,13 @@ FORMS = (
         build=_build_interactions,
     ),
     Form(
-        "requests",
         Requests,
+        "requests",
         {"ids": Ids(), "users": Ids(), "user": codes("users", "ids"), "at": instants("ids"), "labels": Labels("ids")},
     ),
     Form(
-        "quality report",
         QualityReport,
+        "quality report",
         {
             "where": Text(),
             "n_rows": Whole(),
@@ -263,11 +249,11 @@ FORMS = (
         },
     ),
     Form(
-        "slots",
         Slots,
+        "slots",
         {"at": instants("at", order="rising"), "every_us": Whole(1), "local_days": Flag()},
         check=_some_slots,
     ),
-    Form("vocabulary", Vocabulary, {"ids": Ids()}, take=lambda known: {"ids": known}, build=lambda ids: ids),
+    Form(Vocabulary, "vocabulary", {"ids": Ids()}, take=lambda known: {"ids": known}, build=lambda ids: ids),
     *settings(LinkRules, ResolveReport, Weights),
 )

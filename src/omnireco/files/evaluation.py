@@ -8,15 +8,16 @@ from typing import Any
 
 import numpy as np
 
+from omnireco._core.form import Form
+from omnireco._core.parts import Maybe, Part, Record, Scope, demand, numbers
+from omnireco._core.small import Each, Number, Plain, Table, Text, Value, Whole, settings
 from omnireco.causal.off_policy import ESTIMATORS, OffPolicy
+from omnireco.data.parts import Ids
 from omnireco.evaluation.channel_report import ChannelReport
 from omnireco.evaluation.compare_channels import ChannelComparison
 from omnireco.evaluation.learn_blend import LearnedBlend
 from omnireco.evaluation.learn_weights import LearnedWeights
 from omnireco.evaluation.report import Cell, Report
-from omnireco.files.form import Form, settings
-from omnireco.files.parts import Ids, Maybe, Part, Record, Scope, demand, numbers
-from omnireco.files.small import Each, Number, Plain, Table, Text, Value, Whole
 from omnireco.timing.headroom import Headroom
 from omnireco.worlds.reproduce import Reproduction
 
@@ -123,8 +124,8 @@ def _even_rows(parts: Mapping[str, Any], sizes: Mapping[str, int]) -> None:
 
 FORMS = (
     Form(
-        "report",
         Report,
+        "report",
         {
             "users": Ids(),
             "cells": Each(Record(Cell, _CELL)),
@@ -137,10 +138,10 @@ FORMS = (
         },
         check=_distinct_cells,
     ),
-    Form("channel comparison", ChannelComparison, {"reports": Table(Value((Report,)))}),
+    Form(ChannelComparison, "channel comparison", {"reports": Table(Value((Report,)))}),
     Form(
-        "channel report",
         ChannelReport,
+        "channel report",
         {
             **{
                 name: _Frame()
@@ -150,8 +151,8 @@ FORMS = (
         },
     ),
     Form(
-        "off-policy estimate",
         OffPolicy,
+        "off-policy estimate",
         {
             "table": _Frame(("policy", "estimator"), ("value", "lift", "lift_low", "lift_high")),
             "diagnostics": _Frame(("policy", "refused"), ("effective", "mean_weight", "mean_weight_se")),
@@ -162,8 +163,8 @@ FORMS = (
         check=_estimated,
     ),
     Form(
-        "headroom",
         Headroom,
+        "headroom",
         {
             "skill": _Frame(),
             **dict.fromkeys(("lift", "low", "high", "prior_strength"), _NUMBER),
@@ -172,8 +173,8 @@ FORMS = (
         },
     ),
     Form(
-        "reproduction",
         Reproduction,
+        "reproduction",
         {
             **{name: Text() for name in ("name", "source", "protocol", "split")},
             "columns": Each(Text(), "columns"),

@@ -8,11 +8,13 @@ from typing import Any
 import numpy as np
 import scipy.sparse as sp
 
+from omnireco._core.form import Form
+from omnireco._core.parts import Array, Maybe, Part, Scope, codes, counts, demand, numbers
+from omnireco._core.small import Each, Number, Plain, Settings, Table, Text, Value, Whole, settings
+from omnireco.data.parts import Ids, Matrix
+
 from omnireco._kernels.als.loss import Loss
 from omnireco.data.recommendations import Recommendations
-from omnireco.files.form import Form, settings
-from omnireco.files.parts import Array, Ids, Matrix, Maybe, Part, Scope, codes, counts, demand, numbers
-from omnireco.files.small import Each, Number, Plain, Settings, Table, Text, Value, Whole
 from omnireco.journeys.after import FollowUps, FollowUpsModel, RefillModel, Refills
 from omnireco.models.base import Model
 from omnireco.models.cold.new_people import AttributeModel, Fallback, FallbackLists, SegmentModel, SegmentPopularity
@@ -72,8 +74,8 @@ def _build_blend(models: Mapping[str, Model], weights: tuple[float, ...], scale:
 
 FORMS = (
     Form(
-        "recommendations",
         Recommendations,
+        "recommendations",
         {
             **{name: Ids() for name in ("users", "items")},
             "codes": codes("items", "users", "k", none=True),
@@ -82,14 +84,14 @@ FORMS = (
         check=_padded_at_the_end,
     ),
     Form(
-        "popularity model",
         PopularityModel,
+        "popularity model",
         {"items": Ids(), "popularity": PER_ITEM, "vector": PER_ITEM, "personal": Number()},
     ),
-    Form("item model", ItemModel, {"items": Ids(), "popularity": PER_ITEM, "weights": _Weights()}),
+    Form(ItemModel, "item model", {"items": Ids(), "popularity": PER_ITEM, "weights": _Weights()}),
     Form(
-        "factor model",
         FactorModel,
+        "factor model",
         {
             "items": Ids(),
             "popularity": PER_ITEM,
@@ -99,8 +101,8 @@ FORMS = (
         build=FactorModel.build,
     ),
     Form(
-        "projection model",
         ProjectionModel,
+        "projection model",
         {
             "items": Ids(),
             "popularity": PER_ITEM,
@@ -110,8 +112,8 @@ FORMS = (
         build=ProjectionModel.from_arrays,
     ),
     Form(
-        "neighbor model",
         NeighborModel,
+        "neighbor model",
         {
             "items": Ids(),
             "popularity": PER_ITEM,
@@ -123,8 +125,8 @@ FORMS = (
         },
     ),
     Form(
-        "typed model",
         TypedModel,
+        "typed model",
         {
             "items": Ids(),
             "popularity": PER_ITEM,
@@ -138,15 +140,15 @@ FORMS = (
         check=_blocks_of_types,
     ),
     Form(
-        "blend model",
         BlendModel,
+        "blend model",
         {"models": Table(Value((Model,))), "weights": Each(Number()), "scale": Text(("deviation", "rank", "none"))},
         take=_take_blend,
         build=_build_blend,
     ),
     Form(
-        "channel model",
         ChannelModel,
+        "channel model",
         {
             "base": Value((Model,)),
             "channels": Each(Text(), "channels"),
@@ -160,8 +162,8 @@ FORMS = (
         build=lambda base, **rest: ChannelModel.build(base, **rest),
     ),
     Form(
-        "attribute model",
         AttributeModel,
+        "attribute model",
         {
             "model": Value((FactorModel,)),
             "attributes": Ids(),
@@ -170,8 +172,8 @@ FORMS = (
         },
     ),
     Form(
-        "segment model",
         SegmentModel,
+        "segment model",
         {
             "items": Ids(),
             "popularity": PER_ITEM,
@@ -179,10 +181,10 @@ FORMS = (
             "scores": numbers("segments", "items", dtype=np.float32),
         },
     ),
-    Form("fallback", Fallback, {"steps": Table(Value()), "least": Whole(1)}),
+    Form(Fallback, "fallback", {"steps": Table(Value()), "least": Whole(1)}),
     Form(
-        "fallback lists",
         FallbackLists,
+        "fallback lists",
         {
             "lists": Value((Recommendations,)),
             "steps": Each(Text(), "steps"),
@@ -190,8 +192,8 @@ FORMS = (
         },
     ),
     Form(
-        "follow-ups model",
         FollowUpsModel,
+        "follow-ups model",
         {
             "items": Ids(),
             "bought": counts("items"),
@@ -202,8 +204,8 @@ FORMS = (
         },
     ),
     Form(
-        "refill model",
         RefillModel,
+        "refill model",
         {
             "items": Ids(),
             "mu": numbers("items"),
@@ -214,8 +216,8 @@ FORMS = (
         },
     ),
     Form(
-        "explanations",
         Explanations,
+        "explanations",
         {
             **{name: Ids() for name in ("users", "items")},
             **{name: Each(Text(), name) for name in ("channels", "ages")},

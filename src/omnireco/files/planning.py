@@ -7,12 +7,13 @@ from typing import Any
 
 import numpy as np
 
+from omnireco._core.form import Form, has_form
+from omnireco._core.parts import Array, Maybe, Record, chances, codes, demand, flags, instants, numbers
+from omnireco._core.small import Each, Flag, Number, Plain, Settings, Text, Value, settings
 from omnireco.data.audience import Audience
 from omnireco.data.events import EventLog
 from omnireco.data.messages import MessageLog
-from omnireco.files.form import Form, settings
-from omnireco.files.parts import Array, Ids, Labels, Maybe, Record, chances, codes, demand, flags, instants, numbers
-from omnireco.files.small import Each, Flag, Number, Plain, Settings, Text, Value
+from omnireco.data.parts import Ids, Labels
 from omnireco.planning.candidates import Candidates
 from omnireco.planning.plan import Plan, Price
 from omnireco.planning.rules import (
@@ -61,7 +62,7 @@ _SOURCES = {
 def _take_candidates(found: Candidates) -> dict[str, Any]:
     """Return the parts; with a rule without a file form the sources are kept as incomplete: nothing is loosened."""
     rules = found.sources.rules
-    known = all(any(form.kind is type(rule) for form in FORMS) for rule in rules)
+    known = all(has_form(type(rule)) for rule in rules)
     sources = found.sources if known else Sources(complete=False)
     return {name: getattr(found, name) for name in Candidates.__dataclass_fields__} | {"sources": sources}
 
@@ -78,8 +79,8 @@ def _known_reasons(parts: Mapping[str, Any], sizes: Mapping[str, int]) -> None:
 
 FORMS: tuple[Any, ...] = (
     Form(
-        "candidates",
         Candidates,
+        "candidates",
         {
             "touches": Record(Touches, _TOUCHES),
             "value": numbers("n"),
@@ -93,8 +94,8 @@ FORMS: tuple[Any, ...] = (
         check=_known_channels,
     ),
     Form(
-        "plan",
         Plan,
+        "plan",
         {
             "touches": Value((Candidates,)),
             "reason": Array(np.int8, ("touches.n",), 0),

@@ -7,11 +7,12 @@ from typing import Any
 
 import numpy as np
 
+from omnireco._core.form import Form
+from omnireco._core.parts import Array, Part, Record, Scope, chances, codes, demand, numbers
+from omnireco._core.small import Each, Flag, Number, Plain, Settings, Table, Text, Value, Whole
+from omnireco.data.parts import Ids
 from omnireco.data.weights import Weights
 from omnireco.files.data import INSTANT
-from omnireco.files.form import Form
-from omnireco.files.parts import Array, Ids, Part, Record, Scope, chances, codes, demand, numbers
-from omnireco.files.small import Each, Flag, Number, Plain, Settings, Table, Text, Value, Whole
 from omnireco.models.base import Model
 from omnireco.models.together.calibration import Isotonic
 from omnireco.models.together.population import Field, Population
@@ -115,8 +116,8 @@ def _check(parts: Mapping[str, Any], sizes: Mapping[str, int]) -> None:
 
 FORMS = (
     Form(
-        "ranker model",
         RankerModel,
+        "ranker model",
         {
             "items": Ids(),
             "models": Table(Value((Model,))),

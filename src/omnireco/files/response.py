@@ -7,26 +7,14 @@ from typing import Any
 
 import numpy as np
 
+from omnireco._core.form import Form
+from omnireco._core.parts import Array, Maybe, Offsets, Record, chances, codes, counts, demand, flags, instants, numbers
+from omnireco._core.small import Each, Flag, Number, Table, Value, Whole, settings
 from omnireco._kernels.week.pooling import Base, Pooling
 from omnireco._kernels.week.rates import LONGEST_HOURS, Habits, Spells
 from omnireco.choices.channel import ChannelPreference, ChannelPreferenceModel
 from omnireco.choices.creatives import CreativeChoices, CreativeModel, Creatives
-from omnireco.files.form import Form, settings
-from omnireco.files.parts import (
-    Array,
-    Ids,
-    Maybe,
-    Offsets,
-    Record,
-    chances,
-    codes,
-    counts,
-    demand,
-    flags,
-    instants,
-    numbers,
-)
-from omnireco.files.small import Each, Flag, Number, Table, Value, Whole
+from omnireco.data.parts import Ids
 from omnireco.timing.activity import ActivityModel, ActivityProfile, ChannelCells
 from omnireco.timing.fatigue import Fatigue, FatigueModel
 from omnireco.timing.reading_clock import ReadingClock, ReadingModel
@@ -64,8 +52,8 @@ def _one_more_group(parts: Mapping[str, Any], sizes: Mapping[str, int]) -> None:
 
 FORMS = (
     Form(
-        "activity model",
         ActivityModel,
+        "activity model",
         {
             "users": Ids(),
             "indptr": Offsets("users", "cells"),
@@ -113,8 +101,8 @@ FORMS = (
         check=_fitting_activity,
     ),
     Form(
-        "send time model",
         SendTimeModel,
+        "send time model",
         {
             "activity": Value((ActivityModel,)),
             "rate": numbers("activity.users", low=0.0),
@@ -141,8 +129,8 @@ FORMS = (
         },
     ),
     Form(
-        "reading model",
         ReadingModel,
+        "reading model",
         {
             "users": Ids(),
             "channels": Ids(text=True),
@@ -181,8 +169,8 @@ FORMS = (
         check=_fitting_spells,
     ),
     Form(
-        "fatigue model",
         FatigueModel,
+        "fatigue model",
         {
             "channels": Ids(text=True),
             **{name: numbers("channels") for name in ("coefficient", "low", "high")},
@@ -200,8 +188,8 @@ FORMS = (
         },
     ),
     Form(
-        "channel preference model",
         ChannelPreferenceModel,
+        "channel preference model",
         {
             "parameters": Value((ChannelPreference,)),
             "users": Ids(),
@@ -216,8 +204,8 @@ FORMS = (
         check=_one_more_group,
     ),
     Form(
-        "creative model",
         CreativeModel,
+        "creative model",
         {
             "parameters": Value((Creatives,)),
             **{name: Ids() for name in ("creatives", "items", "users")},
@@ -237,8 +225,8 @@ FORMS = (
         check=_fitting_sizes,
     ),
     Form(
-        "creative choices",
         CreativeChoices,
+        "creative choices",
         {
             **{name: Ids() for name in ("users", "items", "creatives")},
             "user": codes("users", "n"),
