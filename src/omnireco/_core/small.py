@@ -20,7 +20,7 @@ from omnireco._core.frozen import ReadOnly
 from omnireco._core.parts import Cuts, Part, Parts, Scope, Sizes, demand
 
 __all__ = [
-    "Each",
+    "INSTANT", "Each",
     "Flag",
     "Number",
     "Plain",
@@ -53,6 +53,10 @@ class Whole(Part):
         found: int = scope.field(name, int)
         demand(self.low <= found <= self.high, f"{scope.start}{name} lies outside {self.low} to {self.high}")
         return found
+
+
+INSTANT = Whole(-62_135_596_800_000_000, 253_402_300_800_000_000)
+"""UTC microseconds of the years 1 to 9999."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,7 +22,7 @@ from omnireco._core.parts import (
     instants,
     numbers,
 )
-from omnireco._core.small import Each, Flag, Settings, Table, Text, Value, Whole, settings
+from omnireco._core.small import INSTANT, Each, Flag, Settings, Table, Text, Value, Whole, settings
 from omnireco.data.audience import Audience
 from omnireco.data.catalog import Catalog
 from omnireco.data.clock import Slots, is_zone
@@ -39,9 +39,9 @@ from omnireco.identity.identities import Identities
 from omnireco.identity.linking import LinkRules
 from omnireco.identity.zones import ZonePosterior
 
-__all__ = ["FORMS", "INSTANT"]
+__all__ = ["FORMS"]
 
-INSTANT = Whole(-62_135_596_800_000_000, 253_402_300_800_000_000)
+
 _PRICES = numbers("items", missing=True)
 
 

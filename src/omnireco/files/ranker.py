@@ -9,10 +9,9 @@ import numpy as np
 
 from omnireco._core.form import Form
 from omnireco._core.parts import Array, Part, Record, Scope, chances, codes, demand, numbers
-from omnireco._core.small import Each, Flag, Number, Plain, Settings, Table, Text, Value, Whole
+from omnireco._core.small import INSTANT, Each, Flag, Number, Plain, Settings, Table, Text, Value, Whole
 from omnireco.data.parts import Ids
 from omnireco.data.weights import Weights
-from omnireco.files.data import INSTANT
 from omnireco.models.base import Model
 from omnireco.models.together.calibration import Isotonic
 from omnireco.models.together.population import Field, Population
