@@ -34,7 +34,7 @@ __all__ = [
     "Record",
     "Scope",
     "chances",
-    "codes",
+    "coded",
     "counts",
     "declare",
     "demand",
@@ -45,6 +45,7 @@ __all__ = [
     "measure",
     "numbers",
     "read_parts",
+    "sound",
     "typed",
     "write_parts",
 ]
@@ -424,7 +425,7 @@ def chances(*shape: int | str, missing: bool = False) -> Array:
     return numbers(*shape, low=0.0, high=1.0, missing=missing)
 
 
-def codes(of: str, *shape: int | str, none: bool = False, dtype: Any = np.int32, order: str = "") -> Array:
+def coded(of: str, *shape: int | str, none: bool = False, dtype: Any = np.int32, order: str = "") -> Array:
     """Return a part of positions in a dimension, such as a vocabulary; -1 only where there may be none."""
     return Array(dtype, shape, -1 if none else 0, of, order=order)
 
@@ -536,7 +537,7 @@ class Record(Part):
             kept = part.keep(held, inner, f"{where}.{inner}", sizes)
             if kept is not held:
                 changed[inner] = kept
-        return replace(value, **changed) if changed else value
+        return _replaced(value, changed)
 
     def freeze(self, value: Any) -> None:
         for name, part in self.declared.items():
@@ -568,7 +569,7 @@ class Record(Part):
     def cut(self, value: Any, name: str, cuts: Cuts) -> Any:
         fresh = {inner: part.cut(getattr(value, inner), inner, cuts) for inner, part in self.declared.items()}
         changed = {inner: part for inner, part in fresh.items() if part is not getattr(value, inner)}
-        return replace(value, **changed) if changed else value
+        return _replaced(value, changed)
 
 
 def write_parts(scope: Scope, parts: Parts, values: Mapping[str, Any]) -> None:
@@ -592,7 +593,28 @@ def measure(parts: Parts, values: Mapping[str, Any], sizes: Sizes) -> None:
         part.measure(values[name], name, sizes)
 
 
-def declare(value: Any, **sizes: int) -> None:
+def sound(part: Part, value: Any, where: str, **sizes: int) -> Any:
+    """Return what a part must be, checked and read-only, before there is a value to declare it of.
+
+    Raises
+    ------
+    SchemaError
+        What is wrong, beginning with ``where``.
+    """
+    try:
+        return part.keep(value, where.rpartition(" ")[2], where, sizes)
+    except Damaged as error:
+        raise SchemaError(f"{error}.") from None
+
+
+def _replaced(value: Any, changed: dict[str, Any]) -> Any:
+    if not changed:
+        return value
+    named: Any = value
+    return named._replace(**changed) if isinstance(value, tuple) else replace(value, **changed)
+
+
+def declare(value: Any) -> None:
     """Check the declared parts of a frozen value where it is made, and put them in place, read-only.
 
     What comes out of ``fit`` is sound; what somebody builds from arrays of their own, field by field, passes here.
@@ -603,6 +625,7 @@ def declare(value: Any, **sizes: int) -> None:
         What is wrong, with the name of the field.
     """
     where = type(value).__name__
+    sizes: Sizes = {}
     try:
         for name, part in type(value).parts.items():
             held = getattr(value, name)

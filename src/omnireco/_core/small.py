@@ -20,7 +20,8 @@ from omnireco._core.frozen import ReadOnly
 from omnireco._core.parts import Cuts, Part, Parts, Scope, Sizes, demand
 
 __all__ = [
-    "INSTANT", "Each",
+    "INSTANT",
+    "Each",
     "Flag",
     "Number",
     "Plain",

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any, ClassVar, NoReturn
 
 import numpy as np
 import scipy.sparse as sp
@@ -27,9 +27,11 @@ from omnireco._core.checks import (
     shown,
 )
 from omnireco._core.compute import one_blas_thread, row_blocks, usable_threads
+from omnireco._core.parts import Array, Parts, coded, freeze, numbers
 from omnireco.choices.arms import Posteriors
 from omnireco.choices.propensity import tables, thompson_propensities
 from omnireco.choices.scoring import BLOCK_BYTES, Scorer
+from omnireco.data.parts import Ids
 from omnireco.data.vocabulary import NONE, Vocabulary, distinct_codes
 from omnireco.errors import ParameterError, SchemaError, UnknownIdError
 from omnireco.timing.explore import _mixed, _numbers
@@ -72,9 +74,16 @@ class Decisions:
     score: np.ndarray
     ids: np.ndarray
 
+    parts: ClassVar[Parts] = {
+        "arms": Ids(),
+        "ids": Array(np.int64, ("n",), 0),
+        "arm": coded("arms", "n", "k", none=True),
+        "propensity": numbers("n", "k", low=0.0, high=1.0 + 1e-9, missing=True),
+        "score": numbers("n", "k", dtype=np.float32, endless=True),
+    }
+
     def __post_init__(self) -> None:
-        for array in (self.arm, self.propensity, self.score, self.ids):
-            array.setflags(write=False)
+        freeze(self)
 
     def __len__(self) -> int:
         return len(self.ids)

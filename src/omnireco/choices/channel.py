@@ -5,17 +5,20 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any, ClassVar, NoReturn
 
 import numpy as np
 
 from omnireco._core.checks import check_choice, check_known, check_number, check_numbers, count_of, no_such, shown
+from omnireco._core.parts import Parts, coded, freeze, numbers
+from omnireco._core.small import Flag, Value, Whole
 from omnireco.choices.propensity import best_rate_chances
 from omnireco.data.audience import Audience
 from omnireco.data.catalog import Catalog
 from omnireco.data.events import EventLog
 from omnireco.data.frames.columns import open_frame
 from omnireco.data.messages import NEVER, MessageLog
+from omnireco.data.parts import Ids
 from omnireco.data.vocabulary import NONE, Vocabulary, match
 from omnireco.errors import EmptyError, ParameterError, SchemaError, UnknownIdError
 from omnireco.timing.machines import answers_of_people, left_out
@@ -192,9 +195,20 @@ class ChannelPreferenceModel:
     share: bool
     n_machine: int = 0
 
+    parts: ClassVar[Parts] = {
+        "parameters": Value((ChannelPreference,)),
+        "users": Ids(people=True),
+        **{name: Ids() for name in ("channels", "kinds", "groups")},
+        "group": coded("groups", "users", none=True),
+        **{name: numbers("users", "channels", "kinds", low=0.0) for name in ("a", "b", "tries")},
+        **{name: numbers("beliefs", "channels", "kinds", low=0.0) for name in ("group_a", "group_b")},
+        "strengths": numbers("channels", 3, low=0.0, endless=True),
+        "share": Flag(),
+        "n_machine": Whole(),
+    }
+
     def __post_init__(self) -> None:
-        for name in ("group", "a", "b", "group_a", "group_b", "tries", "strengths"):
-            getattr(self, name).setflags(write=False)
+        freeze(self)
 
     def __repr__(self) -> str:
         what = "shares of activity" if self.share else "chances of an answer"

@@ -6,7 +6,7 @@ import logging
 import warnings
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, NoReturn
 
 import numpy as np
 
@@ -21,10 +21,13 @@ from omnireco._core.checks import (
     count_of,
     no_such,
 )
+from omnireco._core.parts import Parts, chances, coded, freeze, numbers
 from omnireco._core.random import stream
+from omnireco._core.small import Value, Whole
 from omnireco.choices.propensity import thompson_propensities
 from omnireco.data.frames.columns import open_frame
 from omnireco.data.messages import NEVER, MessageLog
+from omnireco.data.parts import Ids
 from omnireco.data.vocabulary import NONE, Vocabulary, match
 from omnireco.errors import DataWarning, EmptyError, ParameterError, SchemaError
 from omnireco.timing.machines import answers_of_people, left_out
@@ -73,9 +76,19 @@ class CreativeChoices:
     propensity: np.ndarray
     probability: np.ndarray
 
+    parts: ClassVar[Parts] = {
+        "users": Ids(people=True),
+        "items": Ids(),
+        "creatives": Ids(),
+        "user": coded("users", "n"),
+        "item": coded("items", "n"),
+        "creative": coded("creatives", "n", none=True),
+        "propensity": chances("n", missing=True),
+        "probability": chances("n", missing=True),
+    }
+
     def __post_init__(self) -> None:
-        for array in (self.user, self.item, self.creative, self.propensity, self.probability):
-            array.setflags(write=False)
+        freeze(self)
 
     def __len__(self) -> int:
         return int(self.user.size)
@@ -275,11 +288,27 @@ class CreativeModel:
     n_messages: int
     n_machine: int = 0
 
+    parts: ClassVar[Parts] = {
+        "parameters": Value((Creatives,)),
+        "creatives": Ids(),
+        "items": Ids(),
+        "users": Ids(people=True),
+        "item": coded("items", "creatives"),
+        "tags": numbers("creatives", "tags"),
+        "interests": numbers("users", "interests"),
+        "weights": numbers("weights"),
+        "spread": numbers("weights", "weights"),
+        "item_offset": numbers("items"),
+        "creative_offset": numbers("creatives"),
+        "lean": numbers("creatives", "weights"),
+        "variance": numbers("creatives", low=0.0),
+        "strays": numbers(2, low=0.0),
+        "n_messages": Whole(),
+        "n_machine": Whole(),
+    }
+
     def __post_init__(self) -> None:
-        for name in ("item", "tags", "interests", "weights", "spread", "item_offset", "creative_offset", "lean"):
-            getattr(self, name).setflags(write=False)
-        self.variance.setflags(write=False)
-        self.strays.setflags(write=False)
+        freeze(self)
 
     def __repr__(self) -> str:
         return (

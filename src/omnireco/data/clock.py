@@ -18,11 +18,13 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from importlib import resources
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 import numpy as np
 
 from omnireco._core.checks import check_duration, check_instant, check_integer, count_of, from_microseconds, shown
+from omnireco._core.parts import Parts, instants
+from omnireco._core.small import Flag, Whole
 from omnireco.errors import ParameterError
 
 __all__ = [
@@ -326,6 +328,8 @@ class Slots:
     at: np.ndarray
     every_us: int = field(default=_HOUR)
     local_days: bool = False
+
+    parts: ClassVar[Parts] = {"at": instants("at", order="rising"), "every_us": Whole(1), "local_days": Flag()}
 
     def __len__(self) -> int:
         return int(self.at.size)

@@ -12,11 +12,12 @@ import scipy.sparse as sp
 
 from omnireco._core.checks import as_csr, csr_fault
 from omnireco._core.frozen import ReadOnly
-from omnireco._core.parts import Array, Cuts, Part, Parts, Scope, Sizes, codes, demand, fit_size
+from omnireco._core.parts import Array, Cuts, Part, Parts, Scope, Sizes, coded, demand, fit_size, numbers
+from omnireco._core.small import Plain
 from omnireco._kernels.log.cells import raw_csr
 from omnireco.data.vocabulary import Vocabulary
 
-__all__ = ["Column", "Ids", "Labels", "Matrix"]
+__all__ = ["Column", "Frame", "Ids", "Labels", "Matrix", "Square"]
 
 _TEXT = 57  # bytes of a short string and of the pointer to it
 
@@ -221,7 +222,7 @@ def _sorted(matrix: sp.csr_matrix) -> sp.csr_matrix:
         return sp.csr_matrix(copy.astype(np.float32))
 
 
-_CODES = codes("ids", "n", none=True)
+_CODES = coded("ids", "n", none=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -318,3 +319,90 @@ class Column(Part):
     def cut(self, value: Any, name: str, cuts: Cuts) -> Any:
         stays = cuts.stay.get(self.n)
         return value if stays is None else _cut_column(value, stays)
+
+
+@dataclass(frozen=True, slots=True)
+class Square(Part):
+    """Numbers between a dimension and itself, all of them or a sparse matrix of the largest; float32 and finite."""
+
+    n: str
+
+    def _of(self, sparse: bool) -> Part:
+        return Matrix(self.n, self.n) if sparse else numbers(self.n, self.n, dtype=np.float32)
+
+    def write(self, scope: Scope, name: str, value: Any) -> None:
+        self._of(sp.issparse(value)).write(scope, name, value)
+
+    def read(self, scope: Scope, name: str) -> Any:
+        return self._of(not scope.has(name)).read(scope, name)
+
+    def keep(self, value: Any, name: str, where: str, sizes: Sizes) -> Any:
+        return self._of(sp.issparse(value)).keep(value, name, where, sizes)
+
+    def freeze(self, value: Any) -> None:
+        self._of(sp.issparse(value)).freeze(value)
+
+    def measure(self, value: Any, name: str, sizes: Sizes) -> None:
+        sizes.setdefault(self.n, value.shape[0])
+
+    def nbytes(self, value: Any) -> int:
+        return self._of(sp.issparse(value)).nbytes(value)
+
+    def cut(self, value: Any, name: str, cuts: Cuts) -> Any:
+        return self._of(sp.issparse(value)).cut(value, name, cuts)
+
+
+@dataclass(frozen=True, slots=True)
+class Frame(Part):
+    """A small pandas frame with plain columns: numbers and truths as they are, instants with their zone, and words.
+
+    Columns that are named here, of words and of numbers, are those that its kind reads.
+    """
+
+    words: tuple[str, ...] = ()
+    numbers: tuple[str, ...] = ()
+
+    def write(self, scope: Scope, name: str, value: Any) -> None:
+        demand(list(value.index) == list(range(len(value))), f"{name} has an index of its own")
+        names = [str(column) for column in value.columns]
+        columns = [_packed(value.iloc[:, at]) for at in range(len(names))]
+        Plain().write(scope, name, (len(value), tuple(zip(names, columns, strict=True))))
+
+    def nbytes(self, value: Any) -> int:
+        return int(value.memory_usage(deep=True).sum())
+
+    def read(self, scope: Scope, name: str) -> Any:
+        import pandas as pd
+
+        n, columns = Plain(tuple[int, tuple[tuple[str, tuple[str, tuple[Any, ...]]], ...]]).read(scope, name)
+        frame = {column: _unpacked(kind, values) for column, (kind, values) in columns}
+        demand(all(len(values) == n for values in frame.values()) and len(frame) == len(columns), f"{name} is not even")
+        made = pd.DataFrame(frame, columns=[column for column, _ in columns], index=pd.RangeIndex(n))
+        for column in (*self.words, *self.numbers):
+            known = made[column].dtype == np.float64 if column in self.numbers else _are_words(made, column)
+            demand(known, f"{name} has another column {column}")
+        return made
+
+
+def _are_words(frame: Any, column: str) -> bool:
+    return all(isinstance(one, str) for one in frame[column])
+
+
+def _packed(column: Any) -> tuple[str, tuple[Any, ...]]:
+    import pandas as pd
+
+    if isinstance(column.dtype, pd.DatetimeTZDtype):
+        return str(column.dtype), tuple(None if at is pd.NaT else at.isoformat() for at in column)
+    kind = str(column.dtype)
+    return kind, tuple(None if kind == "str" and one is not one else one for one in column)
+
+
+def _unpacked(kind: str, values: tuple[Any, ...]) -> Any:
+    import pandas as pd
+
+    words = ("object", "str", "string", "bool", "float64", "float32", "int64", "int32", "int8")
+    demand(kind in words or kind.startswith("datetime64["), f"a column is of no known kind: {kind}")
+    if kind.startswith("datetime64["):
+        dtype: Any = kind
+        return pd.Series(pd.to_datetime(list(values), utc=True, format="ISO8601")).astype(dtype)
+    return pd.Series(list(values), dtype=kind)

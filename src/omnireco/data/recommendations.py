@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
 from omnireco._core.checks import check_k, count_of
+from omnireco._core.parts import Parts, coded, freeze, numbers
 from omnireco.data.frames.columns import open_frame
+from omnireco.data.parts import Ids
 from omnireco.data.vocabulary import NONE, Vocabulary, distinct_codes
 from omnireco.errors import SchemaError
 
@@ -41,6 +43,13 @@ class Recommendations:
     codes: np.ndarray
     scores: np.ndarray
 
+    parts: ClassVar[Parts] = {
+        "users": Ids(people=True),
+        "items": Ids(),
+        "codes": coded("items", "users", "k", none=True),
+        "scores": numbers("users", "k", dtype=np.float32, endless=True),
+    }
+
     def __post_init__(self) -> None:
         if self.codes.shape != self.scores.shape or self.codes.ndim != 2 or len(self.codes) != len(self.users):
             raise SchemaError(
@@ -52,8 +61,7 @@ class Recommendations:
                 f"Recommendations: codes run from {self.codes.min()} to {self.codes.max()}, and there are "
                 f"{len(self.items):,} items. Pass the vocabulary that the codes were made with; -1 is no item."
             )
-        self.codes.setflags(write=False)
-        self.scores.setflags(write=False)
+        freeze(self)
 
     @classmethod
     def from_frame(cls, frame: Any, *, columns: Mapping[str, str] | None = None) -> Recommendations:

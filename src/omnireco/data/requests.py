@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 import numpy as np
 
 from omnireco._core.checks import check_duration, check_integer, check_names, name_rows, shown
 from omnireco._core.frozen import ReadOnly
+from omnireco._core.parts import Parts, coded, freeze, instants
 from omnireco._core.random import stream
 from omnireco.data.events import EventLog, require_events
 from omnireco.data.frames.columns import decode_optional, instants_to_pandas, open_frame
 from omnireco.data.interactions import Interactions
+from omnireco.data.parts import Ids, Labels
 from omnireco.data.vocabulary import NONE, Vocabulary, compress
 from omnireco.errors import EmptyError, ParameterError, SchemaError
 
@@ -45,9 +47,16 @@ class Requests:
     at: np.ndarray
     labels: Mapping[str, tuple[Vocabulary, np.ndarray]]
 
+    parts: ClassVar[Parts] = {
+        "ids": Ids(),
+        "users": Ids(people=True),
+        "user": coded("users", "ids"),
+        "at": instants("ids"),
+        "labels": Labels("ids"),
+    }
+
     def __post_init__(self) -> None:
-        for array in (self.user, self.at, *(codes for _, codes in self.labels.values())):
-            array.setflags(write=False)
+        freeze(self)
         object.__setattr__(self, "labels", ReadOnly(self.labels))
 
     @classmethod

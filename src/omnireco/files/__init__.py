@@ -1,6 +1,6 @@
 """Values to files and back, without pickle; what they weigh, and who is in them."""
 
-from omnireco._core.parts import Array, Maybe, Offsets, Part, Record, chances, codes, counts, flags, instants, numbers
+from omnireco._core.parts import Array, Maybe, Offsets, Part, Record, chances, coded, counts, flags, instants, numbers
 from omnireco._core.small import Each, Flag, Number, Plain, Table, Text, Value, Whole
 from omnireco.data.parts import Ids, Labels, Matrix
 from omnireco.files.export import recommend_to_parquet
@@ -26,7 +26,7 @@ __all__ = [
     "Value",
     "Whole",
     "chances",
-    "codes",
+    "coded",
     "counts",
     "erase",
     "flags",

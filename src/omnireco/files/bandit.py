@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from omnireco._core.form import Form
-from omnireco._core.parts import Array, Maybe, codes, demand, numbers
+from omnireco._core.parts import Array, Maybe, demand, numbers
 from omnireco._core.small import Each, Flag, Number, Value, Whole, settings
 from omnireco.choices.arms import Posteriors
 from omnireco.choices.bandit import Decisions, LinearBandit, LiveBandit
@@ -122,16 +122,6 @@ FORMS = (
         build=_build,
         check=_check,
     ),
-    Form(
-        Decisions,
-        "decisions",
-        {
-            "arms": Ids(),
-            "ids": Array(np.int64, ("n",), 0),
-            "arm": codes("arms", "n", "k", none=True),
-            "propensity": numbers("n", "k", low=0.0, high=1.0 + 1e-9, missing=True),
-            "score": numbers("n", "k", dtype=np.float32, endless=True),
-        },
-    ),
+    Form(Decisions, "decisions"),
     *settings(LinearBandit),
 )

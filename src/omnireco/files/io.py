@@ -21,8 +21,8 @@ from omnireco._core.checks import shown
 from omnireco._core.form import Unknown, Unregistered, form_named, form_of
 from omnireco._core.parts import Damaged, Scope
 from omnireco.errors import OmnirecoError, ParameterError, StorageError
-from omnireco.files.archive import checksum as _checksum  # noqa: F401 - tests write hostile files with it
 from omnireco.files import kinds  # noqa: F401 - every kind of value makes itself known
+from omnireco.files.archive import checksum as _checksum  # noqa: F401 - tests write hostile files with it
 from omnireco.files.archive import read, write
 from omnireco.files.place import open_regular, replaced
 

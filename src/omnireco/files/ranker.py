@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from omnireco._core.form import Form
-from omnireco._core.parts import Array, Part, Record, Scope, chances, codes, demand, numbers
+from omnireco._core.parts import Array, Part, Record, Scope, chances, demand, numbers
 from omnireco._core.small import INSTANT, Each, Flag, Number, Plain, Settings, Table, Text, Value, Whole
 from omnireco.data.parts import Ids
 from omnireco.data.weights import Weights
@@ -21,23 +21,8 @@ from omnireco.models.together.scorers import Quadratic, Trees
 __all__ = ["FORMS"]
 
 _SINGLE = np.float32
-_LOGIT = Record(
-    Quadratic,
-    {
-        **{name: numbers("features", dtype=_SINGLE) for name in ("centre", "scale", "linear")},
-        "products": numbers("features", "features", dtype=_SINGLE),
-    },
-)
-_TREES = Record(
-    Trees,
-    {
-        "feature": Array(np.int32, ("nodes",), -1),
-        "root": codes("nodes", "trees"),
-        "threshold": numbers("nodes", endless=True),
-        "value": numbers("nodes"),
-        **{name: codes("nodes", "nodes", none=True) for name in ("left", "right")},
-    },
-)
+_LOGIT = Record(Quadratic)
+_TREES = Record(Trees)
 
 
 class _Scorer(Part):
@@ -72,18 +57,7 @@ def _check_trees(scorer: Any) -> None:
 
 _POPULATION = {
     "end_us": INSTANT,
-    "fields": Each(
-        Record(
-            Field,
-            {
-                "name": Text(),
-                "values": Ids(),
-                "key": Array(np.int64, ("cells",), 0, order="distinct"),
-                "count": numbers("cells", low=0.0),
-                "total": numbers("values", low=0.0),
-            },
-        )
-    ),
+    "fields": Each(Record(Field)),
     "share": chances("items"),
     "fact_names": Each(Text(), "facts"),
     "facts": numbers("items", "facts", missing=True),
@@ -128,9 +102,7 @@ FORMS = (
             "half_lives": Each(Number(low=1e-3, endless=True)),
             "fact_names": Each(Each(Text())),
             "scorer": _Scorer(),
-            "curves": Table(
-                Record(Isotonic, {"score": numbers("points", order="rising"), "chance": chances("points")})
-            ),
+            "curves": Table(Record(Isotonic)),
             "calibration": Plain(Mapping[str, tuple[float, int]]),
         },
         take=_take,

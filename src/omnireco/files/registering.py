@@ -31,7 +31,7 @@ def register(cls: _Kind, *, parts: Mapping[str, Part] | None = None, name: str |
     cls : type
         A frozen dataclass, such as a model that you have written. It is built by its constructor from its fields.
     parts : mapping of str to Part, optional
-        What each field is: ``Ids()`` for a vocabulary, ``Array(dtype, shape)``, ``numbers(...)`` and ``codes(...)`` for
+        What each field is: ``Ids()`` for a vocabulary, ``Array(dtype, shape)``, ``numbers(...)`` and ``coded(...)`` for
         arrays, ``Matrix(rows, columns)`` for a sparse matrix, ``Value()`` for a value inside. The ``parts`` of the class
         by default. Fields that are small (numbers, texts, flags, None, and tuples and mappings of them) need none: their
         annotation says what they are. Vocabularies stand before the codes into them.

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
 from omnireco._core.checks import check_known, count_of
+from omnireco._core.parts import Array, Parts, Record, coded, flags, instants
+from omnireco._core.small import Each, Text
 from omnireco.data.messages import NEVER
+from omnireco.data.parts import Ids
 from omnireco.data.vocabulary import Vocabulary
 
 __all__ = ["Past", "Rows", "Touches"]
@@ -30,6 +33,12 @@ class Past:
     user: np.ndarray
     channel: np.ndarray
     sent_at: np.ndarray
+
+    parts: ClassVar[Parts] = {
+        "user": coded("users", "past"),
+        "channel": Array(np.int32, ("past",), -1),
+        "sent_at": instants("past"),
+    }
 
     def __post_init__(self) -> None:
         _lock(self, "user", "channel", "sent_at")
@@ -69,6 +78,21 @@ class Touches:
     reachable: np.ndarray
     past: Past
     named: tuple[str, ...] = ()
+
+    parts: ClassVar[Parts] = {
+        "users": Ids(people=True),
+        "items": Ids(),
+        "channels": Ids(text=True),
+        "user": coded("users", "n"),
+        "item": coded("items", "n"),
+        "channel": coded("channels", "n"),
+        "send_at": instants("n"),
+        "local_at": instants("n", never=True),
+        "consent": flags("n"),
+        "reachable": flags("n"),
+        "past": Record(Past),
+        "named": Each(Text()),
+    }
 
     def __post_init__(self) -> None:
         if not self.named:

@@ -10,12 +10,15 @@ import scipy.sparse as sp
 
 from omnireco._core.checks import check_integer, check_kind, count_of, unmasked
 from omnireco._core.compute import Progress, ticker, usable_threads
+from omnireco._core.parts import Parts, numbers
 from omnireco._core.random import stream
+from omnireco._core.small import Settings
 from omnireco._kernels.als.fold_in import Space, fold_in
 from omnireco._kernels.als.least_squares import diverged, full_loss, learn
 from omnireco._kernels.als.loss import Loss
 from omnireco._kernels.topk.exact import ItemIndex, topk
 from omnireco.data.interactions import Interactions
+from omnireco.data.parts import Ids
 from omnireco.data.vocabulary import Vocabulary
 from omnireco.errors import ParameterError, SchemaError
 from omnireco.models.base import Model, count_users, explain_unfitted, require_interactions
@@ -212,6 +215,13 @@ class FactorModel(Model):
     _space: Space
 
     takes_targets: ClassVar[bool] = True
+
+    parts: ClassVar[Parts] = {
+        "items": Ids(),
+        "popularity": numbers("items", dtype=np.float32),
+        "factors": numbers("items", "d", dtype=np.float32),
+        "loss": Settings(Loss),
+    }
 
     @classmethod
     def from_arrays(

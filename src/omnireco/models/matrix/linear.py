@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any, Literal, NoReturn
+from typing import Any, ClassVar, Literal, NoReturn
 
 import numpy as np
 import scipy.sparse as sp
@@ -18,11 +18,12 @@ from omnireco._core.compute import (
     split_evenly,
     usable_threads,
 )
-from omnireco._core.sound import Cells, keep, numbers
+from omnireco._core.parts import Parts, declare, numbers
 from omnireco._kernels.similarity import nearest, weigh
 from omnireco._kernels.topk.exact import rank_histories, select, tier
 from omnireco.data.events import EventLog, require_events
 from omnireco.data.interactions import Interactions
+from omnireco.data.parts import Ids, Square
 from omnireco.data.vocabulary import Vocabulary
 from omnireco.data.weights import Weights
 from omnireco.errors import ParameterError
@@ -272,10 +273,14 @@ class ItemModel(Model):
     popularity: np.ndarray
     weights: Any
 
+    parts: ClassVar[Parts] = {
+        "items": Ids(),
+        "popularity": numbers("items", dtype=np.float32),
+        "weights": Square("items"),
+    }
+
     def __post_init__(self) -> None:
-        n = len(self.items)
-        weights = Cells((n, n)) if sp.issparse(self.weights) else numbers(n, n, dtype=np.float32)
-        keep(self, popularity=numbers(n, dtype=np.float32), weights=weights)
+        declare(self)
 
     def __repr__(self) -> str:
         kind = f"{self.weights.nnz:,} sparse" if sp.issparse(self.weights) else "dense"

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Literal, NoReturn
+from typing import Any, ClassVar, Literal, NoReturn
 
 import numpy as np
 import scipy.sparse as sp
 
 from omnireco._core.checks import check_choice, check_integer, check_number, count_of
 from omnireco._core.compute import in_threads, read_only, row_blocks
-from omnireco._core.sound import Cells, keep, keep_given, numbers
+from omnireco._core.parts import Maybe, Parts, declare, numbers
+from omnireco._core.small import Number, Text, Whole
 from omnireco._kernels.topk.exact import select
 from omnireco.data.interactions import Interactions
+from omnireco.data.parts import Ids, Matrix
 from omnireco.data.vocabulary import Vocabulary
 from omnireco.errors import ParameterError
 from omnireco.models.base import Model, count_users, explain_unfitted, require_interactions
@@ -146,17 +148,21 @@ class NeighborModel(Model):
     shrinkage: float
     reach: np.ndarray | None = None
 
+    parts: ClassVar[Parts] = {
+        "items": Ids(),
+        "popularity": numbers("items", dtype=np.float32),
+        "people": Matrix("people", "items"),
+        "neighbors": Whole(1),
+        "similarity": Text(("cosine", "jaccard")),
+        "shrinkage": Number(low=0.0),
+        "reach": Maybe(numbers("people", dtype=np.float32)),
+    }
+
     def __post_init__(self) -> None:
         check_integer(self.neighbors, "neighbors", low=1)
         check_choice(self.similarity, "similarity", ("cosine", "jaccard"))
         check_number(self.shrinkage, "shrinkage", low=0)
-        n_people = self.people.shape[0] if sp.issparse(self.people) else 0
-        keep(
-            self,
-            popularity=numbers(len(self.items), dtype=np.float32),
-            people=Cells((n_people, len(self.items))),
-        )
-        keep_given(self, reach=numbers(n_people, dtype=np.float32))
+        declare(self)
 
     def __repr__(self) -> str:
         return (

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Literal, NoReturn
+from typing import Any, ClassVar, Literal, NoReturn
 
 import numpy as np
 import scipy.sparse as sp
 
 from omnireco._core.checks import check_choice, check_number, count_of
 from omnireco._core.compute import row_blocks
-from omnireco._core.sound import keep, numbers
+from omnireco._core.parts import Parts, declare, numbers
+from omnireco._core.small import Number
 from omnireco._kernels.topk.exact import select
 from omnireco.data.interactions import Interactions
+from omnireco.data.parts import Ids
 from omnireco.data.recommendations import to_float32
 from omnireco.data.vocabulary import Vocabulary
 from omnireco.errors import ParameterError
@@ -131,10 +133,16 @@ class PopularityModel(Model):
     vector: np.ndarray
     personal: float = 0.0
 
+    parts: ClassVar[Parts] = {
+        "items": Ids(),
+        "popularity": numbers("items", dtype=np.float32),
+        "vector": numbers("items", dtype=np.float32),
+        "personal": Number(),
+    }
+
     def __post_init__(self) -> None:
         check_number(self.personal, "personal")
-        per_item = numbers(len(self.items), dtype=np.float32)
-        keep(self, popularity=per_item, vector=per_item)
+        declare(self)
 
     def __repr__(self) -> str:
         return f"PopularityModel({count_of(len(self.items), 'item')}, personal={self.personal:g})"

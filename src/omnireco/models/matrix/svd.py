@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import NoReturn
+from typing import ClassVar, NoReturn
 
 import numpy as np
 import scipy.sparse as sp
 
 from omnireco._core.checks import check_integer, check_numbers, count_of
 from omnireco._core.compute import one_blas_thread
+from omnireco._core.parts import Parts, numbers
 from omnireco._kernels.topk.exact import ItemIndex, topk
 from omnireco.data.interactions import Interactions
+from omnireco.data.parts import Ids
 from omnireco.data.vocabulary import Vocabulary
 from omnireco.errors import ParameterError
 from omnireco.models.base import Model, count_users, explain_unfitted, require_interactions
@@ -92,6 +94,13 @@ class ProjectionModel(Model):
     encode: np.ndarray
     decode: np.ndarray
     _index: ItemIndex
+
+    parts: ClassVar[Parts] = {
+        "items": Ids(),
+        "popularity": numbers("items", dtype=np.float32),
+        "encode": numbers("items", "d", dtype=np.float32),
+        "decode": numbers("items", "d", dtype=np.float32),
+    }
 
     @classmethod
     def from_arrays(
