@@ -265,7 +265,8 @@ class Array(Part):
     endless
         Whether infinity is a number here.
     order : {"", "rising", "distinct"}
-        Along the first axis: never falling, or always rising.
+        Along the first axis: never falling, or always rising. Files are held to it, constructors are not: a log is
+        built as its rows come, and sorted then.
     """
 
     dtype: Any
@@ -287,14 +288,14 @@ class Array(Part):
 
     def keep(self, value: Any, name: str, where: str, sizes: Sizes) -> np.ndarray:
         array = typed(value, np.dtype(self.dtype), where)
-        self.check(array, where, sizes)
+        self.check(array, where, sizes, ordered=False)
         array.setflags(write=False)
         return array
 
     def freeze(self, value: Any) -> None:
         value.setflags(write=False)
 
-    def check(self, array: np.ndarray, where: str, sizes: Sizes) -> None:
+    def check(self, array: np.ndarray, where: str, sizes: Sizes, *, ordered: bool = True) -> None:
         """Raise unless an array is what the part is."""
         wanted = np.dtype(self.dtype)
         demand(isinstance(array, np.ndarray) and array.dtype == wanted, f"{where} is not of type {wanted}")
@@ -305,6 +306,9 @@ class Array(Part):
         demand(fits, f"{where} must have the shape ({self._spelled(sizes)}). Got {array.shape}")
         if array.size:
             self._check_numbers(array, where, sizes)
+        if ordered and self.order and len(array) > 1:
+            lower, upper = array[:-1], array[1:]
+            demand((lower < upper if self.order == "distinct" else lower <= upper).all(), f"{where} is not in order")
 
     def _spelled(self, sizes: Sizes) -> str:
         known = [size if isinstance(size, int) else sizes.get(size.rstrip("?"), "n") for size in self.shape]
@@ -324,10 +328,6 @@ class Array(Part):
             (self.low is None or least >= self.low) and (high is None or most <= high),
             f"{where} must lie within {ends}. Got {wrong:g}",
         )
-        if self.order and len(array) > 1:
-            lower, upper = array[:-1], array[1:]
-            ok = (lower < upper) if self.order == "distinct" else (lower <= upper)
-            demand(ok.all(), f"{where} is not in order")
 
     def _ends(self, where: str, array: np.ndarray) -> tuple[Any, Any]:
         """Return the least and the largest number, without those that mark a gap."""
