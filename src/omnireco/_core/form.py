@@ -57,6 +57,8 @@ class Form:
         The line that makes the value again, for one that people cannot be cut out of by rows.
     blind : bool
         Whether the value holds people without their ids: nobody can know who is in it.
+    lossy : bool
+        Whether ``take`` may leave something out of a file: who is in a value is then asked of its attributes.
     """
 
     kind: type
@@ -67,6 +69,7 @@ class Form:
     check: Callable[[Mapping[str, Any], Mapping[str, int]], None] | None = None
     refit: str = ""
     blind: bool = False
+    lossy: bool = False
 
     @property
     def parts(self) -> Parts:
@@ -78,11 +81,13 @@ class Form:
 
     def held(self, value: Any) -> Mapping[str, Any]:
         """Return the parts of a value by name."""
-        return {name: getattr(value, name) for name in self.parts} if self.take is None else self.take(value)
+        if self.take is None or self.lossy:
+            return {name: getattr(value, name) for name in self.parts}
+        return self.take(value)
 
     def write(self, scope: Scope, value: Any) -> None:
         """Check a value and write its parts."""
-        known = self.held(value)
+        known = self.held(value) if self.take is None else self.take(value)
         write_parts(scope, self.parts, known)
         if self.check is not None:
             self.check(known, scope.sizes)
@@ -92,7 +97,11 @@ class Form:
         known = read_parts(scope, self.parts)
         if self.check is not None:
             self.check(known, scope.sizes)
-        return (self.kind if self.build is None else self.build)(**known)
+        if self.build is not None:
+            return self.build(**known)
+        for name, part in self.parts.items():
+            part.freeze(known[name])
+        return self.kind(**known)
 
     def measure(self, value: Any) -> Sizes:
         """Return the lengths of the dimensions of a value."""

@@ -122,8 +122,8 @@ class Cuts:
     """Who goes: a function from a vocabulary to a mask over its ids."""
     stay: dict[str, np.ndarray] = field(default_factory=dict)
     sizes: Sizes = field(default_factory=dict)
-    inner: dict[str, Any] = field(default_factory=dict)
-    """Values inside the value, already without these people, by name."""
+    inner: dict[tuple[str, int], Any] = field(default_factory=dict)
+    """Values inside the value, already without these people."""
     changed: bool = False
 
     def drop(self, dimension: str, gone: np.ndarray) -> None:
@@ -619,10 +619,32 @@ def declare(value: Any) -> None:
 
     What comes out of ``fit`` is sound; what somebody builds from arrays of their own, field by field, passes here.
 
+    Parameters
+    ----------
+    value : an object whose class has ``parts``
+        A frozen dataclass calls this in ``__post_init__``. Lists become arrays of the declared type.
+
     Raises
     ------
     SchemaError
         What is wrong, with the name of the field.
+
+    Examples
+    --------
+    >>> import omnireco as om
+    >>> from dataclasses import dataclass
+    >>> from typing import Any
+    >>> @dataclass(frozen=True)
+    ... class Prices:
+    ...     items: om.data.Vocabulary
+    ...     price: Any
+    ...     parts = {"items": om.files.Ids(), "price": om.files.numbers("items", low=0.0)}
+    ...     def __post_init__(self):
+    ...         om.files.declare(self)
+    >>> Prices(om.data.Vocabulary.from_ids(["cup", "tea"]), [5, -3])
+    Traceback (most recent call last):
+    ...
+    omnireco.errors.SchemaError: Prices: price must lie within 0 to inf. Got -3.
     """
     where = type(value).__name__
     sizes: Sizes = {}

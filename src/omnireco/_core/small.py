@@ -268,13 +268,14 @@ class Value(Part):
         return form_of(type(value)).find_people(value, f"{name}.")
 
     def hang(self, value: Any, name: str, cuts: Cuts) -> None:
-        if name not in cuts.inner:
-            cuts.inner[name], stay = form_of(type(value)).without(value, cuts.asked)
+        place = (name, id(value))
+        if place not in cuts.inner:
+            cuts.inner[place], stay = form_of(type(value)).without(value, cuts.asked)
             for dimension, stays in stay.items():
                 cuts.drop(f"{name}.{dimension}", ~stays)
 
     def cut(self, value: Any, name: str, cuts: Cuts) -> Any:
-        return cuts.inner.get(name, value)
+        return cuts.inner.get((name, id(value)), value)
 
 
 def _measured(value: Any) -> Sizes:

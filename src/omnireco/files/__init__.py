@@ -1,6 +1,19 @@
 """Values to files and back, without pickle; what they weigh, and who is in them."""
 
-from omnireco._core.parts import Array, Maybe, Offsets, Part, Record, chances, coded, counts, flags, instants, numbers
+from omnireco._core.parts import (
+    Array,
+    Maybe,
+    Offsets,
+    Part,
+    Record,
+    chances,
+    coded,
+    counts,
+    declare,
+    flags,
+    instants,
+    numbers,
+)
 from omnireco._core.small import Each, Flag, Number, Plain, Table, Text, Value, Whole
 from omnireco.data.parts import Ids, Labels, Matrix
 from omnireco.files.export import recommend_to_parquet
@@ -28,6 +41,7 @@ __all__ = [
     "chances",
     "coded",
     "counts",
+    "declare",
     "erase",
     "flags",
     "instants",

@@ -70,8 +70,8 @@ def save(value: Any, path: str | os.PathLike[str]) -> Path:
     Raises
     ------
     ParameterError
-        When the value is of a kind that has no file form, and no class that :func:`register` knows, or its parts contradict one another: nothing is written that
-        :func:`load` would refuse.
+        When the value is of a kind that has no file form and of no class that :func:`register` knows, or its parts
+        contradict one another: nothing is written that :func:`load` would refuse.
     StorageError
         When the file cannot be written; an older file stays as it was.
 

@@ -56,8 +56,8 @@ def people_in(value: Any) -> Mapping[str, Vocabulary]:
     Returns
     -------
     mapping of str to Vocabulary
-        Ids by which somebody can be found: of people, of devices and addresses, and of requests never. Empty for a value
-        about items alone. What a value learned from people and keeps as numbers about items or hours has no ids.
+        Ids by which somebody can be found: of people, and of their devices and addresses. Empty for a value about items
+        alone. What a value learned from people and keeps as numbers about items or hours has no ids.
 
     Raises
     ------
@@ -66,8 +66,8 @@ def people_in(value: Any) -> Mapping[str, Vocabulary]:
 
     Examples
     --------
-    >>> import omnireco as om
-    >>> x = om.Interactions.from_scipy([[1, 0], [0, 1]])
+    >>> import pandas as pd, omnireco as om
+    >>> x = om.Interactions.from_frame(pd.DataFrame({"user_id": [7, 9], "item_id": ["tea", "cup"]}))
     >>> om.files.people_in(x)
     {'users': Vocabulary(2 int ids)}
     """
@@ -100,9 +100,11 @@ def erase(value: Any, user_ids: Iterable[Any]) -> Any:
 
     Notes
     -----
-    What was learned *from* people and says nothing of a single one of them stays as it is: the factors of items, hours of
-    everybody, counts. When that must go too, fit again on the erased data. Labels that only rows of these people carried
-    go with the rows; a text that names them in somebody else's row is not found. Deterministic; cost: one copy.
+    What was learned *from* people and says nothing of a single one of them stays as it is: the factors of items, hours
+    of everybody, counts, the situations in which a bandit has decided. When that must go too, fit again on the erased
+    data. Labels that only rows of these people carried go with the rows; a text that names them in somebody else's row
+    is not found, and in lists of items for items (``similar_items``) the ids are taken for people's. A mean
+    that a model takes over the people it keeps is one over the others then. Deterministic; cost: one copy.
 
     Examples
     --------

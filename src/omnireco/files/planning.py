@@ -48,6 +48,7 @@ FORMS: tuple[Any, ...] = (
         "candidates",
         take=_take_candidates,
         check=_known_channels,
+        lossy=True,
     ),
     Form(
         Plan,

@@ -37,6 +37,9 @@ class _Scorer(Part):
         scope.fields[name] = {"kind": word, "fields": scope.fields[name]}
         _check_trees(value)
 
+    def nbytes(self, value: Any) -> int:
+        return Record(type(value)).nbytes(value)
+
     def read(self, scope: Scope, name: str) -> Any:
         found = scope.field(name, dict)
         demand(set(found) == {"kind", "fields"} and found["kind"] in self.kinds, f"{name} is of no known kind")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import sys
 import types
 import typing
 from collections.abc import Mapping
@@ -31,10 +32,10 @@ def register(cls: _Kind, *, parts: Mapping[str, Part] | None = None, name: str |
     cls : type
         A frozen dataclass, such as a model that you have written. It is built by its constructor from its fields.
     parts : mapping of str to Part, optional
-        What each field is: ``Ids()`` for a vocabulary, ``Array(dtype, shape)``, ``numbers(...)`` and ``coded(...)`` for
-        arrays, ``Matrix(rows, columns)`` for a sparse matrix, ``Value()`` for a value inside. The ``parts`` of the class
-        by default. Fields that are small (numbers, texts, flags, None, and tuples and mappings of them) need none: their
-        annotation says what they are. Vocabularies stand before the codes into them.
+        What each field is: ``Ids()`` for a vocabulary (``Ids(people=True)`` where its ids are people's),
+        ``numbers(...)`` and ``coded(...)`` for arrays, ``Matrix(rows, columns)`` for a sparse matrix, ``Value()`` for a
+        value inside. The ``parts`` of the class by default. Vocabularies need none, nor do fields that are small
+        (numbers, texts, flags, None, tuples and mappings of them): their annotations say what they are.
     name : str, optional
         The name in the file; the name of the class by default. Needed when two classes share theirs.
 
@@ -73,9 +74,12 @@ def register(cls: _Kind, *, parts: Mapping[str, Part] | None = None, name: str |
     """
     if not isinstance(cls, type) or not dataclasses.is_dataclass(cls) or not cls.__dataclass_params__.frozen:  # type: ignore[attr-defined]
         raise ParameterError(
-            f"register takes a class that is a frozen dataclass. Got {shown(cls)}: write @dataclass(frozen=True) above it."
+            f"register takes a class that is a frozen dataclass. Got {shown(cls)}: write @dataclass(frozen=True) above "
+            "it."
         )
     kind: type = cls
+    if any(form.kind is kind for form in FORMS):
+        raise ParameterError(f"register: {kind.__name__} is one of omnireco's own, which can be saved as they are.")
     known = kind.__name__ if name is None else name
     if not isinstance(known, str) or not known.replace("_", "a").replace(".", "a").replace("-", "a").isalnum():
         raise ParameterError(f"register: name must be a short text of letters, digits and '._-'. Got {shown(name)}.")
@@ -102,7 +106,7 @@ def _complete(kind: type, parts: Mapping[str, Part] | None) -> Parts:
             f"register: parts must hold parts, such as om.files.Ids() and om.files.numbers('items'). {wrong[0]!r} is a "
             f"{type(given[wrong[0]]).__name__}."
         )
-    hints = typing.get_type_hints(kind)
+    hints = _hints(kind)
     fields = [one.name for one in dataclasses.fields(kind) if one.init]
     strange = [name for name in given if name not in fields]
     if strange:
@@ -116,6 +120,19 @@ def _complete(kind: type, parts: Mapping[str, Part] | None) -> Parts:
             "om.files.numbers('items')}, om.files.Matrix('users', 'items'), om.files.Value() for a value inside."
         )
     return vocabularies | given | {name: Plain(hints[name]) for name in rest}
+
+
+def _hints(kind: type) -> dict[str, Any]:
+    """Return what annotations say; nothing where a name in one is known to type checkers alone."""
+    found: dict[str, Any] = {}
+    for one in dataclasses.fields(kind):
+        held = types.SimpleNamespace(__annotations__={one.name: one.type}, __module__=kind.__module__)
+        space = vars(sys.modules[kind.__module__]) if kind.__module__ in sys.modules else {}
+        try:
+            found |= typing.get_type_hints(held, space)
+        except (NameError, AttributeError, TypeError):
+            found[one.name] = object
+    return found
 
 
 def _is_small(hint: Any) -> bool:
