@@ -28,14 +28,10 @@ NOT_SAVED = {
     "AsOf": "an index of a log: made again from it",
     "EventScan": "names files that lie elsewhere",
     "ItemIndex": "tables for searching, made again from the factors",
-    "Price": "a row of a plan, saved with it",
     "RankedLists": "what a metric is handed",
     "Rows": "what a constraint compiles to",
     "Sources": "a part of Candidates, saved with them",
-    "Touches": "a part of Candidates, saved with them",
     "Past": "a part of Candidates, saved with them",
-    "Cell": "a row of a report, saved with it",
-    "Finding": "a row of a quality report, saved with it",
     "Isotonic": "a part of a ranker, saved with it",
     "Loss": "a part of a factor model, saved with it",
     "Links": "links before they are joined: Identities keeps them",
@@ -136,6 +132,7 @@ def test_estimators_and_rules_come_back_equal(form, tmp_path):
     needed = {
         "Blend": {"models": {"a": om.EASE()}}, "Ranker": {"models": [om.EASE()]}, "Budget": {"channel": "p", "cost": 1, "total": 2},
         "Capacity": {"channel": "p", "limit": 3}, "FrequencyCap": {"n": 1, "per": "7D"}, "QuietHours": {"start": "21:00", "end": "08:00"},
+        "Price": {"constraint": "cap", "row": "a", "used": 1.0, "limit": 2.0, "price": 0.5},
         "WhatNext": {"model": gallery.world().als}, "ResolveReport": dict.fromkeys(om.data.ResolveReport.__dataclass_fields__, 1),
     }  # fmt: skip
     if form.name in ("LearnedBlend", "LearnedWeights"):

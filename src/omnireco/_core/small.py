@@ -188,7 +188,7 @@ class Table(Part):
             self.part.write(scope.within(name, fields, sizes=dict(scope.sizes)), str(position), one)
         scope.fields[name] = [list(value), fields]
 
-    def read(self, scope: Scope, name: str) -> dict[str, Any]:
+    def read(self, scope: Scope, name: str) -> Mapping[str, Any]:
         found = scope.field(name, list)
         demand([type(part) for part in found] == [list, dict], f"{scope.start}{name} is no table")
         names, fields = found
@@ -197,7 +197,8 @@ class Table(Part):
             f"{scope.start}{name} has no names",
         )
         places = (scope.within(name, fields, sizes=dict(scope.sizes)) for _ in names)
-        return {key: self.part.read(place, str(at)) for at, (key, place) in enumerate(zip(names, places, strict=True))}
+        pairs = enumerate(zip(names, places, strict=True))
+        return ReadOnly({key: self.part.read(place, str(at)) for at, (key, place) in pairs})
 
     def keep(self, value: Any, name: str, where: str, sizes: Sizes) -> Any:
         kept = {key: self.part.keep(one, key, f"{where} {key!r}", dict(sizes)) for key, one in value.items()}

@@ -23,7 +23,7 @@ from typing import Any, ClassVar, Protocol
 import numpy as np
 
 from omnireco._core.checks import check_duration, check_instant, check_integer, count_of, from_microseconds, shown
-from omnireco._core.parts import Parts, instants
+from omnireco._core.parts import Parts, freeze, instants
 from omnireco._core.small import Flag, Whole
 from omnireco.errors import ParameterError
 
@@ -331,6 +331,9 @@ class Slots:
 
     parts: ClassVar[Parts] = {"at": instants("at", order="rising"), "every_us": Whole(1), "local_days": Flag()}
 
+    def __post_init__(self) -> None:
+        freeze(self)
+
     def __len__(self) -> int:
         return int(self.at.size)
 
@@ -396,7 +399,6 @@ def slots(start: object, *, days: int, every: str | dt.timedelta = "1h") -> Slot
             f"slots: {count_of(n_days, 'day')} from {start!r} on lie outside the years 1 to 9999. Move start."
         )
     at = first + step * np.arange(n, dtype=np.int64)
-    at.setflags(write=False)
     return Slots(at=at, every_us=step, local_days=_is_date(start))
 
 

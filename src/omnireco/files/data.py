@@ -16,7 +16,7 @@ from omnireco.data.audience import Audience
 from omnireco.data.catalog import Catalog
 from omnireco.data.clock import Slots, is_zone
 from omnireco.data.events import EventLog
-from omnireco.data.frames.quality import QualityReport
+from omnireco.data.frames.quality import Finding, QualityReport
 from omnireco.data.interactions import Interactions
 from omnireco.data.messages import MessageLog
 from omnireco.data.parts import Ids
@@ -112,5 +112,6 @@ FORMS = (
         check=_some_slots,
     ),
     Form(Vocabulary, "vocabulary", {"ids": Ids(people=True)}, take=lambda known: {"ids": known}, build=lambda ids: ids),
+    Form(Finding, "finding"),
     *settings(LinkRules, ResolveReport, Weights),
 )

@@ -15,7 +15,7 @@ from omnireco.evaluation.channel_report import ChannelReport
 from omnireco.evaluation.compare_channels import ChannelComparison
 from omnireco.evaluation.learn_blend import LearnedBlend
 from omnireco.evaluation.learn_weights import LearnedWeights
-from omnireco.evaluation.report import Report
+from omnireco.evaluation.report import Cell, Report
 from omnireco.timing.headroom import Headroom
 from omnireco.worlds.reproduce import Reproduction
 
@@ -87,5 +87,6 @@ FORMS = (
         build=lambda rows, **rest: Reproduction(rows=_rows_of(rows), **rest),
         check=_even_rows,
     ),
+    Form(Cell, "cell of a report", refit="om.evaluate(models, om.files.erase(test, user_ids), k=...)"),
     *settings(LearnedBlend, LearnedWeights),
 )

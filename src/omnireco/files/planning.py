@@ -9,7 +9,7 @@ from omnireco._core.form import Form, has_form
 from omnireco._core.parts import demand
 from omnireco._core.small import settings
 from omnireco.planning.candidates import Candidates
-from omnireco.planning.plan import Plan
+from omnireco.planning.plan import Plan, Price
 from omnireco.planning.rules import (
     Budget,
     Capacity,
@@ -20,6 +20,7 @@ from omnireco.planning.rules import (
     Reachable,
 )
 from omnireco.planning.sources import Sources
+from omnireco.planning.touches import Touches
 
 __all__ = ["FORMS"]
 
@@ -43,6 +44,7 @@ def _known_reasons(parts: Mapping[str, Any], sizes: Mapping[str, int]) -> None:
 
 
 FORMS: tuple[Any, ...] = (
+    Form(Touches, "touches"),
     Form(
         Candidates,
         "candidates",
@@ -56,5 +58,5 @@ FORMS: tuple[Any, ...] = (
         check=_known_reasons,
         refit="om.plan(om.files.erase(candidates, user_ids), constraints=...)",
     ),
-    *settings(Budget, Capacity, Consent, FrequencyCap, OncePerItem, QuietHours, Reachable),
+    *settings(Budget, Capacity, Consent, FrequencyCap, OncePerItem, Price, QuietHours, Reachable),
 )

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 from omnireco._core.form import Form
-from omnireco._core.parts import Array, Part, Record, Scope, chances, demand, numbers
-from omnireco._core.small import INSTANT, Each, Flag, Number, Plain, Settings, Table, Text, Value, Whole
+from omnireco._core.parts import Part, Record, Scope, demand
+from omnireco._core.small import Each, Flag, Number, Plain, Settings, Table, Text, Value, Whole
 from omnireco.data.parts import Ids
 from omnireco.data.weights import Weights
 from omnireco.models.base import Model
@@ -58,18 +58,6 @@ def _check_trees(scorer: Any) -> None:
         demand((scorer.scale > 0).all(), "a feature is scaled by nothing")
 
 
-_POPULATION = {
-    "end_us": INSTANT,
-    "fields": Each(Record(Field)),
-    "share": chances("items"),
-    "fact_names": Each(Text(), "facts"),
-    "facts": numbers("items", "facts", missing=True),
-    "gap": numbers("items", missing=True, endless=True),
-    "category": Array(np.int32, ("items",), -1),
-    "vectors": numbers("items", "d", dtype=_SINGLE),
-}
-
-
 def _take(model: RankerModel) -> dict[str, Any]:
     return {name: getattr(model, name) for name in RankerModel.__dataclass_fields__}
 
@@ -98,7 +86,7 @@ FORMS = (
             "items": Ids(),
             "models": Table(Value((Model,))),
             "weights": Each(Settings(Weights)),
-            "population": Record(dict, _POPULATION),
+            "population": Record(dict, Population.parts),
             "columns": Settings(EventColumns),
             "n_candidates": Whole(1, 1 << 24),
             "exclude_seen": Flag(),

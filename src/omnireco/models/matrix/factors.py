@@ -10,7 +10,7 @@ import scipy.sparse as sp
 
 from omnireco._core.checks import check_integer, check_kind, count_of, unmasked
 from omnireco._core.compute import Progress, ticker, usable_threads
-from omnireco._core.parts import Parts, numbers
+from omnireco._core.parts import Parts, declare, numbers
 from omnireco._core.random import stream
 from omnireco._core.small import Settings
 from omnireco._kernels.als.fold_in import Space, fold_in
@@ -223,6 +223,9 @@ class FactorModel(Model):
         "loss": Settings(Loss),
     }
 
+    def __post_init__(self) -> None:
+        declare(self)
+
     @classmethod
     def from_arrays(
         cls,
@@ -295,8 +298,6 @@ class FactorModel(Model):
             )
         if not np.isfinite(counts).all():
             raise ParameterError("popularity must be finite. Got NaN or infinity: numpy.nan_to_num(popularity).")
-        array.setflags(write=False)
-        counts.setflags(write=False)
         return cls(vocabulary, counts, array, loss, ItemIndex(array), Space.of(array, loss.unobserved_weight))
 
     def __repr__(self) -> str:

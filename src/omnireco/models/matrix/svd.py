@@ -10,7 +10,7 @@ import scipy.sparse as sp
 
 from omnireco._core.checks import check_integer, check_numbers, count_of
 from omnireco._core.compute import one_blas_thread
-from omnireco._core.parts import Parts, numbers
+from omnireco._core.parts import Parts, declare, numbers
 from omnireco._kernels.topk.exact import ItemIndex, topk
 from omnireco.data.interactions import Interactions
 from omnireco.data.parts import Ids
@@ -102,6 +102,9 @@ class ProjectionModel(Model):
         "decode": numbers("items", "d", dtype=np.float32),
     }
 
+    def __post_init__(self) -> None:
+        declare(self)
+
     @classmethod
     def from_arrays(
         cls, encode: np.ndarray, decode: np.ndarray, *, items: Vocabulary, popularity: np.ndarray
@@ -127,8 +130,6 @@ class ProjectionModel(Model):
         check_width(n, encode.shape[1])
         if not all(np.isfinite(array).all() for array in (encode, decode, popularity)):
             raise ParameterError("ProjectionModel: encode, decode and popularity must be finite. Scale them down.")
-        for array in (encode, decode, popularity):
-            array.setflags(write=False)
         return cls(items, popularity, encode, decode, ItemIndex(decode))
 
     def __repr__(self) -> str:

@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from omnireco._core.checks import check_integer, check_numbers
-from omnireco._core.parts import Parts, chances, numbers
+from omnireco._core.parts import Parts, chances, freeze, numbers
 from omnireco.errors import EmptyError, ParameterError
 
 __all__ = ["Isotonic", "calibration_error"]
@@ -33,6 +33,9 @@ class Isotonic:
     chance: np.ndarray
 
     parts: ClassVar[Parts] = {"score": numbers("points", order="rising"), "chance": chances("points")}
+
+    def __post_init__(self) -> None:
+        freeze(self)
 
     @classmethod
     def fit(cls, score: np.ndarray, outcome: np.ndarray) -> Isotonic:

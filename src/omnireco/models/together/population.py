@@ -9,8 +9,8 @@ from typing import Any, ClassVar
 import numpy as np
 
 from omnireco._core.checks import check_kind, shown
-from omnireco._core.parts import Array, Parts, numbers
-from omnireco._core.small import Text
+from omnireco._core.parts import Array, Parts, Record, chances, freeze, numbers
+from omnireco._core.small import INSTANT, Each, Text
 from omnireco.data.audience import Audience
 from omnireco.data.catalog import Catalog
 from omnireco.data.clock import hour_of_week, is_zone
@@ -140,6 +140,20 @@ class Population:
     gap: np.ndarray
     category: np.ndarray
     vectors: np.ndarray
+
+    parts: ClassVar[Parts] = {
+        "end_us": INSTANT,
+        "fields": Each(Record(Field)),
+        "share": chances("items"),
+        "fact_names": Each(Text(), "facts"),
+        "facts": numbers("items", "facts", missing=True),
+        "gap": numbers("items", missing=True, endless=True),
+        "category": Array(np.int32, ("items",), -1),
+        "vectors": numbers("items", "d", dtype=np.float32),
+    }
+
+    def __post_init__(self) -> None:
+        freeze(self)
 
     @classmethod
     def learn(

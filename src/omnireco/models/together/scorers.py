@@ -9,7 +9,7 @@ import numpy as np
 
 from omnireco._core.checks import require
 from omnireco._core.compute import Progress, compiled, one_blas_thread, row_blocks, ticker
-from omnireco._core.parts import Array, Parts, coded, numbers
+from omnireco._core.parts import Array, Parts, coded, freeze, numbers
 from omnireco._core.random import stream
 
 _LEAVES, _DEPTH, _SMALLEST_LEAF, _RATE, _BINS = 31, 5, 40, 0.1, 63
@@ -40,6 +40,9 @@ class Quadratic:
         **{name: numbers("features", dtype=np.float32) for name in ("centre", "scale", "linear")},
         "products": numbers("features", "features", dtype=np.float32),
     }
+
+    def __post_init__(self) -> None:
+        freeze(self)
 
     @classmethod
     def fit(cls, x: np.ndarray, label: np.ndarray, indptr: np.ndarray, *, penalty: float = 20.0) -> Quadratic:
@@ -147,6 +150,9 @@ class Trees:
         "value": numbers("nodes"),
         **{name: coded("nodes", "nodes", none=True) for name in ("left", "right")},
     }
+
+    def __post_init__(self) -> None:
+        freeze(self)
 
     def __call__(self, x: np.ndarray) -> np.ndarray:
         """Return the score of each row, float64."""
