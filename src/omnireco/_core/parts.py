@@ -298,12 +298,14 @@ class Array(Part):
     def check(self, array: np.ndarray, where: str, sizes: Sizes, *, ordered: bool = True) -> None:
         """Raise unless an array is what the part is."""
         wanted = np.dtype(self.dtype)
-        demand(isinstance(array, np.ndarray) and array.dtype == wanted, f"{where} is not of type {wanted}")
+        if not isinstance(array, np.ndarray) or array.dtype != wanted:  # messages are made only when they are needed
+            raise Damaged(f"{where} is not of type {wanted}")
         fits = array.ndim == len(self.shape)
         if fits:
             for length, size in zip(array.shape, self.shape, strict=True):
                 fits &= length in _lengths(size, length, where, sizes, known=array.size > 0)
-        demand(fits, f"{where} must have the shape ({self._spelled(sizes)}). Got {array.shape}")
+        if not fits:
+            raise Damaged(f"{where} must have the shape ({self._spelled(sizes)}). Got {array.shape}")
         if array.size:
             self._check_numbers(array, where, sizes)
         if ordered and self.order and len(array) > 1:
@@ -322,12 +324,9 @@ class Array(Part):
         if array.dtype.kind == "f" and not self.endless:
             demand(np.isfinite([least, most]).all(), _not_finite(where))
         high = sizes[self.high] - 1 if isinstance(self.high, str) else self.high
-        wrong = least if self.low is not None and least < self.low else most
-        ends = f"{-np.inf if self.low is None else self.low:g} to {np.inf if high is None else high:g}"
-        demand(
-            (self.low is None or least >= self.low) and (high is None or most <= high),
-            f"{where} must lie within {ends}. Got {wrong:g}",
-        )
+        low, high = -np.inf if self.low is None else self.low, np.inf if high is None else high
+        if not (low <= least and most <= high):
+            raise Damaged(f"{where} must lie within {low:g} to {high:g}. Got {most if low <= least else least:g}")
 
     def _ends(self, where: str, array: np.ndarray) -> tuple[Any, Any]:
         """Return the least and the largest number, without those that mark a gap."""
@@ -401,10 +400,8 @@ def typed(array: Any, wanted: np.dtype[Any], where: str) -> np.ndarray:
     except (ValueError, TypeError):
         found = np.empty(0, object)
     fits = {"f": "fiu", "i": "iu", "u": "iu", "b": "b"}[wanted.kind]
-    demand(
-        not found.size or found.dtype.kind in fits,
-        f"{where} must be an array of {wanted}. Got {found.dtype} of {type(array).__name__}",
-    )
+    if found.size and found.dtype.kind not in fits:
+        raise Damaged(f"{where} must be an array of {wanted}. Got {found.dtype} of {type(array).__name__}")
     if found.dtype == wanted:
         return found
     with np.errstate(over="ignore"):  # infinity is refused next

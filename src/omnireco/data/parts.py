@@ -12,7 +12,7 @@ import scipy.sparse as sp
 
 from omnireco._core.checks import as_csr, csr_fault
 from omnireco._core.frozen import ReadOnly
-from omnireco._core.parts import Array, Cuts, Part, Parts, Scope, Sizes, coded, demand, fit_size, numbers
+from omnireco._core.parts import Array, Cuts, Damaged, Part, Parts, Scope, Sizes, coded, demand, fit_size, numbers
 from omnireco._core.small import Plain
 from omnireco._kernels.log.cells import raw_csr
 from omnireco.data.vocabulary import Vocabulary
@@ -171,11 +171,11 @@ class Matrix(Part):
             fit_size(sizes, self.rows, shape[0], where),
             fit_size(sizes, self.columns, shape[1], where, known=False),
         )
-        demand(
-            shape == known,
-            f"{where}: a matrix of shape {shape} does not fit {known[0]:,} {self.rows} x {known[1]:,} {self.columns}. "
-            "Pass matching vocabularies",
-        )
+        if shape != known:
+            raise Damaged(
+                f"{where}: a matrix of shape {shape} does not fit {known[0]:,} {self.rows} x {known[1]:,} "
+                f"{self.columns}. Pass matching vocabularies"
+            )
 
     def keep(self, value: Any, name: str, where: str, sizes: Sizes) -> sp.csr_matrix:
         """Return the matrix itself when it is sound, or a sorted copy of its type."""
