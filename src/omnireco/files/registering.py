@@ -100,17 +100,19 @@ def _path(kind: type) -> tuple[str, str]:
 def _complete(kind: type, parts: Mapping[str, Part] | None) -> Parts:
     """Return a part for every field, in an order in which vocabularies stand first."""
     given = dict(getattr(kind, "parts", {}) if parts is None else parts)
-    wrong = [name for name, part in given.items() if not isinstance(part, Part)]
+    wrong = [part for part in given.values() if not isinstance(part, Part)]
     if wrong:
         raise ParameterError(
-            f"register: parts must hold parts, such as om.files.Ids() and om.files.numbers('items'). {wrong[0]!r} is a "
-            f"{type(given[wrong[0]]).__name__}."
+            "register: parts must hold parts, such as om.files.Ids() and om.files.numbers('items'). Got "
+            f"{type(wrong[0]).__name__}."
         )
     hints = _hints(kind)
     fields = [one.name for one in dataclasses.fields(kind) if one.init]
     strange = [name for name in given if name not in fields]
     if strange:
-        raise ParameterError(f"register: {kind.__name__} has no field {strange[0]!r}. Its fields: {', '.join(fields)}.")
+        raise ParameterError(
+            f"register: {kind.__name__} has no field {shown(strange[0])}. Its fields: {', '.join(fields)}."
+        )
     vocabularies = {name: Ids(people=name == "users") for name in fields if hints[name] is Vocabulary}
     rest = [name for name in fields if name not in given and name not in vocabularies]
     large = [name for name in rest if not _is_small(hints[name])]
