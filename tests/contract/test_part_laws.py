@@ -34,6 +34,7 @@ REFUSED = {  # nobody can be taken out of these by rows, and the error names the
     "session model": "UserKNN",
     "plan": "om.plan",
     "report": "om.evaluate",
+    "cell": "om.evaluate",
     "channel comparison": "om.evaluate",
 }
 
@@ -267,6 +268,19 @@ def test_a_value_of_a_stranger_with_people_is_erased(tmp_path):
         ("a",),
     )
     assert list(om.files.people_in(notes)) == ["users"]
+
+
+def test_what_a_stranger_declared_and_rows_cannot_be_cut_from():
+    @dataclass(frozen=True, eq=False)
+    class Podium:
+        users: om.data.Vocabulary
+        place: np.ndarray
+
+    om.files.register(Podium, parts={"users": om.files.Ids(people=True), "place": om.files.coded("users", 3)})
+    podium = Podium(om.data.Vocabulary.from_ids(["ann", "bob", "cat", "dan"]), np.array([0, 1, 2], np.int32))
+    assert om.files.erase(podium, ["dan"]).users.ids.tolist() == ["ann", "bob", "cat"]
+    with pytest.raises(ParameterError, match="place has 3 rows"):
+        om.files.erase(podium, ["ann"])
 
 
 def test_what_is_not_registered_names_the_call(tmp_path):

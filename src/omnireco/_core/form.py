@@ -8,11 +8,21 @@ from typing import Any
 
 import numpy as np
 
-from omnireco._core.parts import Cuts, Damaged, Parts, Scope, Sizes, demand, measure, read_parts, write_parts
+from omnireco._core.parts import (
+    Cuts,
+    Damaged,
+    Inseparable,
+    Parts,
+    Scope,
+    Sizes,
+    demand,
+    measure,
+    read_parts,
+    write_parts,
+)
 
 __all__ = [
     "Form",
-    "Inseparable",
     "Unknown",
     "Unregistered",
     "add_form",
@@ -29,10 +39,6 @@ class Unregistered(Damaged):
 
 class Unknown(Damaged):
     """A file holds a kind that nothing has registered; its text is the name."""
-
-
-class Inseparable(ValueError):
-    """A value holds people that cannot be cut out of it by rows; its text says what to do instead."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,6 +27,7 @@ __all__ = [
     "Array",
     "Cuts",
     "Damaged",
+    "Inseparable",
     "Maybe",
     "Offsets",
     "Part",
@@ -62,6 +63,10 @@ Sizes = dict[str, int]
 
 class Damaged(ValueError):
     """What a file or a value is that it may not be."""
+
+
+class Inseparable(ValueError):
+    """A value holds people that cannot be cut out of it by rows; its text says what to do instead."""
 
 
 def demand(ok: Any, what: str) -> None:
@@ -353,7 +358,11 @@ class Array(Part):
         if stays is None or not value.size:
             return
         gone = (value >= 0) & ~stays[value]
-        cuts.drop(str(self.shape[0]), gone.any(axis=tuple(range(1, gone.ndim))))
+        rows, size = gone.any(axis=tuple(range(1, gone.ndim))), self.shape[0]
+        if isinstance(size, str):
+            cuts.drop(size.rstrip("?"), rows)
+        elif rows.any():
+            raise Inseparable(f"{name} has {size} rows, whoever is in them, and nobody can be taken out of it")
 
     def used(self, value: Any, of: str, cuts: Cuts | None) -> np.ndarray | None:
         if self.high != of:

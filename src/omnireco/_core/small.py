@@ -17,7 +17,7 @@ import numpy as np
 
 from omnireco._core.form import Form, Unregistered, form_named, form_of
 from omnireco._core.frozen import ReadOnly
-from omnireco._core.parts import Cuts, Part, Parts, Scope, Sizes, demand
+from omnireco._core.parts import Cuts, Inseparable, Part, Parts, Scope, Sizes, demand
 
 __all__ = [
     "INSTANT",
@@ -271,12 +271,17 @@ class Value(Part):
     def hang(self, value: Any, name: str, cuts: Cuts) -> None:
         place = (name, id(value))
         if place not in cuts.inner:
-            cuts.inner[place], stay = form_of(type(value)).without(value, cuts.asked)
-            for dimension, stays in stay.items():
+            cuts.inner[place] = form_of(type(value)).without(value, cuts.asked)
+            for dimension, stays in cuts.inner[place][1].items():
                 cuts.drop(f"{name}.{dimension}", ~stays)
 
     def cut(self, value: Any, name: str, cuts: Cuts) -> Any:
-        return cuts.inner.get((name, id(value)), value)
+        fresh, stay = cuts.inner.get((name, id(value)), (value, {}))
+        for dimension, stays in cuts.stay.items():
+            start, _, inner = dimension.partition(".")
+            if inner and start == name and not (inner in stay and np.array_equal(stays, stay[inner])):
+                raise Inseparable(f"{name} would lose rows of {inner} that are about nobody who goes")
+        return fresh
 
 
 def _measured(value: Any) -> Sizes:

@@ -87,6 +87,6 @@ FORMS = (
         build=lambda rows, **rest: Reproduction(rows=_rows_of(rows), **rest),
         check=_even_rows,
     ),
-    Form(Cell, "cell of a report", refit="om.evaluate(models, om.files.erase(test, user_ids), k=...)"),
+    Form(Cell, "cell of a report", refit="om.evaluate(models, om.files.erase(test, user_ids), k=...)", blind=True),
     *settings(LearnedBlend, LearnedWeights),
 )

@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 
 from omnireco._core.checks import shown
-from omnireco._core.form import Form, Inseparable, Unregistered, form_of
+from omnireco._core.form import Form, Unregistered, form_of
 from omnireco._core.frozen import ReadOnly
+from omnireco._core.parts import Inseparable
 from omnireco.data.vocabulary import Vocabulary
 from omnireco.errors import IdKindError, ParameterError
 from omnireco.files import kinds  # noqa: F401 - every kind of value makes itself known
