@@ -283,6 +283,53 @@ def test_what_a_stranger_declared_and_rows_cannot_be_cut_from():
         om.files.erase(podium, ["ann"])
 
 
+@dataclass(frozen=True, eq=False)
+class Sets:
+    """A list of items per request; two of them in one value know other items."""
+
+    items: om.data.Vocabulary
+    indptr: np.ndarray
+    item: np.ndarray
+    parts: ClassVar = {
+        "items": om.files.Ids(),
+        "indptr": om.files.Offsets("users", "cells"),
+        "item": om.files.coded("items", "cells"),
+    }
+
+
+@dataclass(frozen=True, eq=False)
+class Baskets:
+    users: om.data.Vocabulary
+    given: Sets
+    hidden: Sets | None
+    facts: pd.DataFrame
+    parts: ClassVar = {
+        "users": om.files.Ids(people=True),
+        "given": om.files.Apart(om.files.Record(Sets)),
+        "hidden": om.files.Maybe(om.files.Apart(om.files.Record(Sets))),
+        "facts": om.files.Frame(people=("user_id",)),
+    }
+
+    def __post_init__(self):
+        om.files.declare(self)
+
+
+def test_parts_with_dimensions_of_their_own_and_frames_of_people(tmp_path):
+    om.files.register(Baskets)
+    known = om.data.Vocabulary.from_ids
+    given = Sets(known(["a", "b", "c"]), np.array([0, 2, 3]), np.array([0, 1, 2], np.int32))
+    hidden = Sets(known(["z"]), np.array([0, 0, 1]), np.array([0], np.int32))
+    facts = pd.DataFrame({"user_id": ["bob", None, "ann", "cat"], "age": [1.0, 2.0, 3.0, 4.0]})
+    value = Baskets(known(["ann", "bob"]), given, hidden, facts)
+    rest = om.load(om.save(om.files.erase(value, ["ann", "cat"]), tmp_path / "value"))
+    assert (rest.users.ids.tolist(), rest.facts["age"].tolist()) == (["bob"], [1.0, 2.0])
+    assert (rest.given.indptr.tolist(), rest.given.item.tolist()) == ([0, 1], [2])
+    assert (rest.hidden.indptr.tolist(), rest.hidden.item.tolist()) == ([0, 1], [0])
+    assert list(om.files.people_in(value)) == ["users", "facts.user_id"]
+    with pytest.raises(SchemaError, match=r"item must have the shape|must rise"):
+        Baskets(value.users, dataclasses.replace(given, item=given.item[:1]), None, facts)
+
+
 def test_what_is_not_registered_names_the_call(tmp_path):
     @dataclass(frozen=True)
     class Unheard:

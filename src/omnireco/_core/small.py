@@ -21,6 +21,7 @@ from omnireco._core.parts import Cuts, Inseparable, Part, Parts, Scope, Sizes, d
 
 __all__ = [
     "INSTANT",
+    "Apart",
     "Each",
     "Flag",
     "Number",
@@ -174,6 +175,36 @@ def _alone(part: Part, value: Any, cuts: Cuts) -> Any:
     own = cuts.child()
     own.settle({"": part}, {"": value})
     return part.cut(value, "", own)
+
+
+@dataclass(frozen=True, slots=True)
+class Apart(Part):
+    """A part with dimensions of its own besides those outside: two of one class in one value do not share a length."""
+
+    part: Part
+
+    def write(self, scope: Scope, name: str, value: Any) -> None:
+        Each(self.part).write(scope, name, (value,))
+
+    def read(self, scope: Scope, name: str) -> Any:
+        found = Each(self.part).read(scope, name)
+        demand(len(found) == 1, f"{scope.start}{name} is not one")
+        return found[0]
+
+    def keep(self, value: Any, name: str, where: str, sizes: Sizes) -> Any:
+        return self.part.keep(value, name, where, dict(sizes))
+
+    def freeze(self, value: Any) -> None:
+        self.part.freeze(value)
+
+    def nbytes(self, value: Any) -> int:
+        return self.part.nbytes(value)
+
+    def find_people(self, value: Any, name: str) -> Iterator[tuple[str, Any]]:
+        return self.part.find_people(value, name)
+
+    def cut(self, value: Any, name: str, cuts: Cuts) -> Any:
+        return _alone(self.part, value, cuts)
 
 
 @dataclass(frozen=True, slots=True)

@@ -356,11 +356,13 @@ class Square(Part):
 class Frame(Part):
     """A small pandas frame with plain columns: numbers and truths as they are, instants with their zone, and words.
 
-    Columns that are named here, of words and of numbers, are those that its kind reads.
+    Columns that are named here, of words and of numbers, are those that its kind reads; in those of ``people``, where
+    there are such, are ids of people.
     """
 
     words: tuple[str, ...] = ()
     numbers: tuple[str, ...] = ()
+    people: tuple[str, ...] = ()
 
     def write(self, scope: Scope, name: str, value: Any) -> None:
         demand(list(value.index) == list(range(len(value))), f"{name} has an index of its own")
@@ -370,6 +372,20 @@ class Frame(Part):
 
     def nbytes(self, value: Any) -> int:
         return int(value.memory_usage(deep=True).sum())
+
+    def find_people(self, value: Any, name: str) -> Iterator[tuple[str, Any]]:
+        for column in self._named(value):
+            yield f"{name}.{column}", Vocabulary.encode(value[column], column, allow_missing=True)[0]
+
+    def cut(self, value: Any, name: str, cuts: Cuts) -> Any:
+        gone = np.zeros(len(value), np.bool_)
+        for column in self._named(value):
+            known, found = Vocabulary.encode(value[column], column, allow_missing=True)
+            gone |= np.append(cuts.asked(known), False)[found]  # -1 is nobody
+        return value[~gone].reset_index(drop=True) if gone.any() else value
+
+    def _named(self, value: Any) -> list[str]:
+        return [column for column in self.people if column in value.columns]
 
     def read(self, scope: Scope, name: str) -> Any:
         import pandas as pd

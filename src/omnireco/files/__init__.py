@@ -14,17 +14,19 @@ from omnireco._core.parts import (
     instants,
     numbers,
 )
-from omnireco._core.small import Each, Flag, Number, Plain, Table, Text, Value, Whole
-from omnireco.data.parts import Ids, Labels, Matrix
+from omnireco._core.small import Apart, Each, Flag, Number, Plain, Table, Text, Value, Whole
+from omnireco.data.parts import Frame, Ids, Labels, Matrix
 from omnireco.files.export import recommend_to_parquet
 from omnireco.files.io import load, save
 from omnireco.files.people import erase, memory, people_in
 from omnireco.files.registering import register
 
 __all__ = [
+    "Apart",
     "Array",
     "Each",
     "Flag",
+    "Frame",
     "Ids",
     "Labels",
     "Matrix",
