@@ -4,16 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
 from omnireco._core.checks import check_integer, check_names, check_number, check_numbers, count_of, shown
 from omnireco._core.contract import says_the_line
+from omnireco._core.parts import Parts
 from omnireco._core.random import stream
+from omnireco._core.small import Number, Whole
 from omnireco._kernels.bootstrap import percentile_interval, resampled_means
 from omnireco.causal.arrays import matrix, vector
 from omnireco.causal.logged import logged_decisions
+from omnireco.data.parts import Frame
 from omnireco.errors import EmptyError, ParameterError
 from omnireco.timing.machines import left_out
 
@@ -59,6 +62,14 @@ class OffPolicy:
     people: int
     confidence: float
     n_machine: int = 0
+
+    parts: ClassVar[Parts] = {
+        "table": Frame(("policy", "estimator"), ("value", "lift", "lift_low", "lift_high")),
+        "diagnostics": Frame(("policy", "refused"), ("effective", "mean_weight", "mean_weight_se")),
+        "logged": Number(endless=True, missing=True),
+        **{name: Whole() for name in ("rows", "people", "n_machine")},
+        "confidence": Number(0.0, 1.0),
+    }
 
     def __repr__(self) -> str:
         return (

@@ -9,7 +9,14 @@ from typing import Any, ClassVar, NoReturn
 
 import numpy as np
 
-from omnireco._core.checks import check_choice, check_flag, check_integer, check_number, no_such, shown
+from omnireco._core.checks import (
+    check_choice,
+    check_flag,
+    check_integer,
+    check_number,
+    no_such,
+    shown,
+)
 from omnireco._core.compute import Progress, usable_threads
 from omnireco._core.contract import Estimator, says_the_line
 from omnireco.choices.arms import Posteriors

@@ -9,16 +9,27 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from omnireco._core.checks import check_choice, check_known, check_names, check_number, check_numbers, count_of, shown
+from omnireco._core.checks import (
+    check_choice,
+    check_known,
+    check_names,
+    check_number,
+    check_numbers,
+    count_of,
+    shown,
+)
 from omnireco._core.compute import Progress, usable_threads
 from omnireco._core.contract import Estimator, says_the_line
 from omnireco._core.frozen import ReadOnly
+from omnireco._core.parts import Parts, coded, freeze, numbers
+from omnireco._core.small import Flag, Value, Whole
 from omnireco._kernels.choice.pooling import pool
 from omnireco.choices.channel_counts import counts_of, groups_of, stated_channels
 from omnireco.choices.people import check_touches, per_row
 from omnireco.choices.propensity import best_rate_chances
 from omnireco.data.audience import Audience
 from omnireco.data.dataset import dataset_of
+from omnireco.data.parts import Ids
 from omnireco.data.touches import Touches
 from omnireco.data.vocabulary import NONE, Vocabulary
 from omnireco.errors import ParameterError, UnknownIdError
@@ -213,9 +224,20 @@ class ChannelPreferenceModel:
     share: bool
     n_machine: int = 0
 
+    parts: ClassVar[Parts] = {
+        "parameters": Value((ChannelPreference,)),
+        "users": Ids(people=True),
+        **{name: Ids() for name in ("channels", "kinds", "groups")},
+        "group": coded("groups", "users", none=True),
+        **{name: numbers("users", "channels", "kinds", low=0.0) for name in ("a", "b", "tries")},
+        **{name: numbers("beliefs", "channels", "kinds", low=0.0) for name in ("group_a", "group_b")},
+        "strengths": numbers("channels", 3, low=0.0, endless=True),
+        "share": Flag(),
+        "n_machine": Whole(),
+    }
+
     def __post_init__(self) -> None:
-        for name in ("group", "a", "b", "group_a", "group_b", "tries", "strengths"):
-            getattr(self, name).setflags(write=False)
+        freeze(self)
 
     def __repr__(self) -> str:
         what = "shares of activity" if self.share else "chances of an answer"

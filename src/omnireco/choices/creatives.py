@@ -22,7 +22,9 @@ from omnireco._core.checks import (
 )
 from omnireco._core.compute import Progress, usable_threads
 from omnireco._core.contract import Estimator, says_the_line
+from omnireco._core.parts import Parts, coded, freeze, numbers
 from omnireco._core.random import stream
+from omnireco._core.small import Value, Whole
 from omnireco._core.units import DAY_US
 from omnireco._kernels.choice.laplace import design, laplace
 from omnireco.choices.decisions import CreativeChoices
@@ -32,6 +34,7 @@ from omnireco.choices.propensity import thompson_propensities
 from omnireco.data.dataset import dataset_of
 from omnireco.data.frames.columns import open_frame
 from omnireco.data.messages import NEVER, MessageLog
+from omnireco.data.parts import Ids
 from omnireco.data.touches import Touches
 from omnireco.data.vocabulary import NONE, Vocabulary, match
 from omnireco.errors import DataWarning, ParameterError, SchemaError
@@ -246,11 +249,27 @@ class CreativeModel:
     n_messages: int
     n_machine: int = 0
 
+    parts: ClassVar[Parts] = {
+        "parameters": Value((Creatives,)),
+        "creatives": Ids(),
+        "items": Ids(),
+        "users": Ids(people=True),
+        "item": coded("items", "creatives"),
+        "tags": numbers("creatives", "tags"),
+        "interests": numbers("users", "interests"),
+        "weights": numbers("weights"),
+        "spread": numbers("weights", "weights"),
+        "item_offset": numbers("items"),
+        "creative_offset": numbers("creatives"),
+        "lean": numbers("creatives", "weights"),
+        "variance": numbers("creatives", low=0.0),
+        "strays": numbers(2, low=0.0),
+        "n_messages": Whole(),
+        "n_machine": Whole(),
+    }
+
     def __post_init__(self) -> None:
-        for name in ("item", "tags", "interests", "weights", "spread", "item_offset", "creative_offset", "lean"):
-            getattr(self, name).setflags(write=False)
-        self.variance.setflags(write=False)
-        self.strays.setflags(write=False)
+        freeze(self)
 
     def __repr__(self) -> str:
         return (

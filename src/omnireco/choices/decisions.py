@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
 from omnireco._core.checks import count_of
+from omnireco._core.parts import Array, Parts, chances, coded, freeze, numbers
+from omnireco.data.parts import Ids
 from omnireco.data.vocabulary import Vocabulary
 
 if TYPE_CHECKING:
@@ -40,9 +42,16 @@ class Decisions:
     score: np.ndarray
     ids: np.ndarray
 
+    parts: ClassVar[Parts] = {
+        "arms": Ids(),
+        "ids": Array(np.int64, ("n",), 0),
+        "arm": coded("arms", "n", "k", none=True),
+        "propensity": numbers("n", "k", low=0.0, high=1.0 + 1e-9, missing=True),
+        "score": numbers("n", "k", dtype=np.float32, endless=True),
+    }
+
     def __post_init__(self) -> None:
-        for array in (self.arm, self.propensity, self.score, self.ids):
-            array.setflags(write=False)
+        freeze(self)
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -100,9 +109,19 @@ class CreativeChoices:
     propensity: np.ndarray
     probability: np.ndarray
 
+    parts: ClassVar[Parts] = {
+        "users": Ids(people=True),
+        "items": Ids(),
+        "creatives": Ids(),
+        "user": coded("users", "n"),
+        "item": coded("items", "n"),
+        "creative": coded("creatives", "n", none=True),
+        "propensity": chances("n", missing=True),
+        "probability": chances("n", missing=True),
+    }
+
     def __post_init__(self) -> None:
-        for array in (self.user, self.item, self.creative, self.propensity, self.probability):
-            array.setflags(write=False)
+        freeze(self)
 
     def __len__(self) -> int:
         return int(self.user.size)

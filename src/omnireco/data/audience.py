@@ -6,16 +6,17 @@ import re
 import warnings
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
 
 from omnireco._core.checks import check_instant, check_names, count_of, name_rows
-from omnireco._core.compute import read_only
-from omnireco._core.sound import Sound, keep, keep_given, sound_labels
+from omnireco._core.parts import Cuts, Maybe, Part, Parts, Scope, Sizes, coded, declare, demand, flags, instants, typed
+from omnireco._core.small import Value
 from omnireco.data.frames.columns import Frame, decode_optional, instants_to_pandas, open_frame
 from omnireco.data.frames.quality import Finding, QualityReport, all_kept, check_on_invalid, finding, note, sift
 from omnireco.data.frames.zone_names import one_name_each
+from omnireco.data.parts import Ids, Labels
 from omnireco.data.resolving import People, require_identities
 from omnireco.data.vocabulary import NONE, Vocabulary, compress, distinct_codes
 from omnireco.errors import DataWarning, SchemaError
@@ -29,6 +30,34 @@ _CONSENT, _REACHABLE, _AT = "consent_", "reachable_", "_at"
 _UNKNOWN = int(np.iinfo(np.int64).min)
 _KINDS = {"user_id": "id", "timezone": "name"}
 _LIKE_A_ZONE = re.compile(r"[A-Z]{1,5}\d?[A-Z]{0,3}([+-]\d{1,2}(:?\d{2})?)?|[A-Z][A-Za-z_]+/[\w/+-]{1,40}")
+
+
+_ZONES = coded("zones", "users", none=True)
+
+
+class _Zones(Part):
+    """The zone of each person. What is no zone is read as -1: in doubt no zone, so no message in quiet hours."""
+
+    def write(self, scope: Scope, name: str, value: np.ndarray) -> None:
+        _ZONES.write(scope, name, value)
+
+    def read(self, scope: Scope, name: str) -> np.ndarray:
+        found = scope.take(name)
+        demand(found.dtype == np.int32, f"{name} is not of type int32")
+        np.maximum(found, NONE, out=found)
+        _ZONES.check(found, scope.start + name, scope.sizes)
+        return found
+
+    def keep(self, value: Any, name: str, where: str, sizes: Sizes) -> np.ndarray:
+        found = typed(value, np.dtype(np.int32), where)
+        stray = (found < NONE) | (found >= sizes["zones"])
+        return _ZONES.keep(np.where(stray, np.int32(NONE), found) if stray.any() else found, name, where, sizes)
+
+    def nbytes(self, value: Any) -> int:
+        return int(value.nbytes)
+
+    def cut(self, value: Any, name: str, cuts: Cuts) -> Any:
+        return _ZONES.cut(value, name, cuts)
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
@@ -68,19 +97,19 @@ class Audience:
     consent_at: np.ndarray | None = None
     quality: QualityReport | None = None
 
+    parts: ClassVar[Parts] = {
+        "users": Ids(people=True),
+        **{name: Ids(text=True) for name in ("zones", "channels")},
+        "zone": _Zones(),
+        "consent": flags("users", "channels"),
+        "reachable": flags("users", "channels"),
+        "attributes": Labels("users"),
+        "consent_at": Maybe(instants("users", "channels", never=True)),
+        "quality": Maybe(Value((QualityReport,))),
+    }
+
     def __post_init__(self) -> None:
-        shape = (len(self.users), len(self.channels))
-        keep(
-            self,
-            zone=Sound((len(self.users),), np.int32),
-            consent=Sound(shape, np.bool_),
-            reachable=Sound(shape, np.bool_),
-        )
-        keep_given(self, consent_at=Sound(shape, np.int64))
-        stray = (self.zone < NONE) | (self.zone >= len(self.zones))
-        if stray.any():  # in doubt no zone, so no message in quiet hours
-            object.__setattr__(self, "zone", read_only(np.where(stray, NONE, self.zone), np.int32))
-        object.__setattr__(self, "attributes", sound_labels(self.attributes, len(self.users), "Audience"))
+        declare(self)
 
     @classmethod
     def from_frame(

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
 from omnireco._core.checks import count_of, name_rows
+from omnireco._core.parts import Maybe, Parts, freeze, numbers
 from omnireco.data.frames.columns import decode_optional, open_frame
+from omnireco.data.parts import Column, Ids
 from omnireco.data.vocabulary import Vocabulary
 from omnireco.errors import SchemaError
 
@@ -40,10 +42,16 @@ class Catalog:
     price: np.ndarray | None = None
     margin: np.ndarray | None = None
 
+    parts: ClassVar[Parts] = {
+        "items": Ids(),
+        "category": Maybe(Column("items")),
+        "name": Maybe(Column("items")),
+        "price": Maybe(numbers("items", missing=True)),
+        "margin": Maybe(numbers("items", missing=True)),
+    }
+
     def __post_init__(self) -> None:
-        for array in (self.price, self.margin, *(pair[1] for pair in (self.category, self.name) if pair)):
-            if array is not None:
-                array.setflags(write=False)
+        freeze(self)
 
     @classmethod
     def from_frame(cls, frame: Any, *, columns: Mapping[str, str] | None = None) -> Catalog:

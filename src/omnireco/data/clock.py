@@ -18,11 +18,13 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from importlib import resources
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 import numpy as np
 
 from omnireco._core.checks import check_duration, check_instant, check_integer, count_of, from_microseconds, shown
+from omnireco._core.parts import Parts, freeze, instants
+from omnireco._core.small import Flag, Whole
 from omnireco._core.units import DAY_US, EPOCH_HOUR, HOUR_US, MINUTE_US, SECOND_US, WEEK
 from omnireco.errors import ParameterError
 
@@ -310,6 +312,11 @@ class Slots:
     every_us: int = field(default=HOUR_US)
     local_days: bool = False
 
+    parts: ClassVar[Parts] = {"at": instants("at", order="rising"), "every_us": Whole(1), "local_days": Flag()}
+
+    def __post_init__(self) -> None:
+        freeze(self)
+
     def __len__(self) -> int:
         return int(self.at.size)
 
@@ -375,7 +382,6 @@ def slots(start: object, *, days: int, every: str | dt.timedelta = "1h") -> Slot
             f"slots: {count_of(n_days, 'day')} from {start!r} on lie outside the years 1 to 9999. Move start."
         )
     at = first + step * np.arange(n, dtype=np.int64)
-    at.setflags(write=False)
     return Slots(at=at, every_us=step, local_days=_is_date(start))
 
 

@@ -7,7 +7,7 @@ import logging
 import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple
 
 import numpy as np
 
@@ -21,7 +21,8 @@ from omnireco._core.checks import (
     count_of,
     from_microseconds,
 )
-from omnireco._core.sound import Sound, keep, keep_given, numbers, places, sound_labels
+from omnireco._core.parts import Maybe, Parts, coded, declare, flags, instants, numbers
+from omnireco._core.small import INSTANT, Value
 from omnireco._core.units import WEEK
 from omnireco._kernels.log.order import distinct, taken, time_order
 from omnireco.data.frames.columns import decode_optional, instants_to_pandas, open_frame
@@ -32,6 +33,7 @@ from omnireco.data.hours import local_hours
 from omnireco.data.interactions import Interactions
 from omnireco.data.large.scan import EventScan, scan
 from omnireco.data.large.update import joined_columns
+from omnireco.data.parts import Ids, Labels
 from omnireco.data.resolving import People, ResolveReport, resolved_users
 from omnireco.data.vocabulary import NONE, Vocabulary, compress
 from omnireco.data.weights import Weights, check_names_of, event_targets, event_weights
@@ -115,18 +117,26 @@ class EventLog:
     resolution: ResolveReport | None = None
     dated: np.ndarray | None = None
 
+    parts: ClassVar[Parts] = {
+        "users": Ids(people=True),
+        "items": Ids(),
+        **{name: Ids(text=True) for name in ("channels", "events")},
+        "user": coded("users", "n"),
+        "item": coded("items", "n", none=True),
+        "channel": coded("channels", "n"),
+        "event": coded("events", "n"),
+        "at": instants("n", order="rising"),
+        "value": Maybe(numbers("n", missing=True)),
+        "labels": Labels("n"),
+        "start_us": INSTANT,
+        "end_us": INSTANT,
+        "quality": Maybe(Value((QualityReport,))),
+        "resolution": Maybe(Value((ResolveReport,))),
+        "dated": Maybe(flags("n")),
+    }
+
     def __post_init__(self) -> None:
-        n = np.size(self.at)
-        keep(
-            self,
-            user=places(len(self.users), n),
-            item=places(len(self.items), n, none=True),
-            channel=places(len(self.channels), n),
-            event=places(len(self.events), n),
-            at=Sound((n,), np.int64),
-        )
-        keep_given(self, value=numbers(n, missing=True), dated=Sound((n,), np.bool_))
-        object.__setattr__(self, "labels", sound_labels(self.labels, n, "EventLog"))
+        declare(self)
 
     @classmethod
     def from_frame(

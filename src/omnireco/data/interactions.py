@@ -4,19 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
 import scipy.sparse as sp
 
 from omnireco._core.checks import as_csr, check_choice, check_flag, check_number, count_of
 from omnireco._core.frozen import ReadOnly
-from omnireco._core.sound import Cells, keep, keep_given
+from omnireco._core.parts import Maybe, Parts, declare
+from omnireco._core.small import INSTANT, Settings, Table
 from omnireco._kernels import damping
 from omnireco._kernels.log.cells import Coded, raw_csr, sum_cells
 from omnireco.data.catalog import Catalog
 from omnireco.data.frames.columns import open_frame
 from omnireco.data.large.update import updated_cells
+from omnireco.data.parts import Ids, Matrix
 from omnireco.data.shapes import Events
 from omnireco.data.vocabulary import NONE, Vocabulary, distinct_codes, match
 from omnireco.data.weights import Weights
@@ -70,15 +72,22 @@ class Interactions:
     targets: sp.csr_matrix | None = None
     weights: Weights | None = None
 
+    parts: ClassVar[Parts] = {
+        "users": Ids(people=True),
+        "items": Ids(),
+        "csr": Matrix("users", "items"),
+        "layers": Table(Maybe(Matrix("users", "items"))),
+        "at_us": Maybe(INSTANT),
+        "targets": Maybe(Matrix("users", "items")),
+        "weights": Maybe(Settings(Weights)),
+    }
+
     def __post_init__(self) -> None:
-        given, cells = self.csr, Cells(self.shape, ("users", "items"))
-        keep(self, csr=cells)
-        keep_given(self, targets=cells)
-        layers = {
-            name: self.csr if layer is given else cells.of(layer, f"Interactions: layer {name!r}")
-            for name, layer in self.layers.items()
-        }
-        object.__setattr__(self, "layers", ReadOnly(layers))
+        given, layers = self.csr, dict(self.layers)
+        object.__setattr__(self, "layers", {name: layer for name, layer in layers.items() if layer is not given})
+        declare(self)
+        kept = {name: self.csr if layer is given else self.layers[name] for name, layer in layers.items()}
+        object.__setattr__(self, "layers", ReadOnly(kept))
         if self.targets is not None:
             _check_targets(self.csr, self.targets)
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import scipy.sparse as sp
 
 from omnireco._core.checks import count_of
+from omnireco._core.parts import Offsets, Parts, coded, declare
+from omnireco.data.parts import Ids
 from omnireco.data.vocabulary import NONE, Vocabulary, match
 from omnireco.errors import ParameterError
 
@@ -32,9 +34,10 @@ class ItemSets:
     indptr: np.ndarray
     item: np.ndarray
 
+    parts: ClassVar[Parts] = {"items": Ids(), "indptr": Offsets("ids", "cells"), "item": coded("items", "cells")}
+
     def __post_init__(self) -> None:
-        for array in (self.indptr, self.item):
-            array.setflags(write=False)
+        declare(self)
 
     @classmethod
     def read(cls, sets: Any, n: int, name: str) -> ItemSets | None:

@@ -5,14 +5,16 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
 
 from omnireco._core.checks import check_instant, count_of, from_microseconds, name_rows
-from omnireco._core.sound import Sound, keep, keep_given, numbers, places
+from omnireco._core.parts import Maybe, Parts, chances, coded, declare, instants
+from omnireco._core.small import INSTANT, Value
 from omnireco.data.frames.columns import Frame, decode_optional, instants_to_pandas, open_frame
 from omnireco.data.frames.quality import Finding, QualityReport, all_kept, check_on_invalid, finding, screen, sift
+from omnireco.data.parts import Ids
 from omnireco.data.resolving import People, resolved_users
 from omnireco.data.vocabulary import NONE, Vocabulary, compress
 from omnireco.errors import SchemaError
@@ -88,19 +90,26 @@ class MessageLog:
     unsubscribed_at: np.ndarray | None = None
     quality: QualityReport | None = None
 
+    parts: ClassVar[Parts] = {
+        "users": Ids(people=True),
+        "channels": Ids(text=True),
+        **{name: Ids() for name in ("items", "creatives")},
+        "user": coded("users", "n"),
+        "channel": coded("channels", "n"),
+        "item": coded("items", "n", none=True),
+        "creative": coded("creatives", "n", none=True),
+        "sent_at": instants("n", order="rising"),
+        "responded_at": instants("n", never=True),
+        "propensity": Maybe(chances("n", missing=True)),
+        "end_us": INSTANT,
+        "machine": Maybe(chances("n", missing=True)),
+        "clicked_at": Maybe(instants("n", never=True)),
+        "unsubscribed_at": Maybe(instants("n", never=True)),
+        "quality": Maybe(Value((QualityReport,))),
+    }
+
     def __post_init__(self) -> None:
-        n = np.size(self.sent_at)
-        chance, instant = numbers(n, low=0.0, high=1.0, missing=True), Sound((n,), np.int64)
-        keep(
-            self,
-            user=places(len(self.users), n),
-            channel=places(len(self.channels), n),
-            item=places(len(self.items), n, none=True),
-            creative=places(len(self.creatives), n, none=True),
-            sent_at=instant,
-            responded_at=instant,
-        )
-        keep_given(self, propensity=chance, machine=chance, clicked_at=instant, unsubscribed_at=instant)
+        declare(self)
         after = {name: getattr(self, name) for name in ("responded_at", "clicked_at", "unsubscribed_at")}
         _check_sent_first(self.sent_at, after, "MessageLog")
         _check_propensity(self.propensity, "MessageLog")

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
 from omnireco._core.checks import check_k, count_of
+from omnireco._core.parts import Parts, coded, freeze, numbers
+from omnireco._core.small import Text
 from omnireco.data.frames.columns import open_frame
+from omnireco.data.parts import Ids
 from omnireco.data.vocabulary import NONE, Vocabulary, distinct_codes
 from omnireco.errors import SchemaError
 
@@ -45,6 +48,14 @@ class Recommendations:
     scores: np.ndarray
     key: str = "user_id"
 
+    parts: ClassVar[Parts] = {
+        "users": Ids(people=True),
+        "items": Ids(),
+        "codes": coded("items", "users", "k", none=True),
+        "scores": numbers("users", "k", dtype=np.float32, endless=True),
+        "key": Text(),
+    }
+
     def __post_init__(self) -> None:
         if self.codes.shape != self.scores.shape or self.codes.ndim != 2 or len(self.codes) != len(self.users):
             raise SchemaError(
@@ -56,8 +67,7 @@ class Recommendations:
                 f"Recommendations: codes run from {self.codes.min()} to {self.codes.max()}, and there are "
                 f"{len(self.items):,} items. Pass the vocabulary that the codes were made with; -1 is no item."
             )
-        self.codes.setflags(write=False)
-        self.scores.setflags(write=False)
+        freeze(self)
 
     @classmethod
     def from_frame(cls, frame: Any, *, columns: Mapping[str, str] | None = None) -> Recommendations:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 import numpy as np
 
@@ -20,11 +20,14 @@ from omnireco._core.checks import (
     shown,
 )
 from omnireco._core.frozen import ReadOnly
+from omnireco._core.parts import Maybe, Parts, Record, coded, freeze, instants
 from omnireco._core.random import stream
+from omnireco._core.small import Apart, Text
 from omnireco.data.events import EventLog, require_events
 from omnireco.data.frames.columns import decode_optional, instants_to_pandas, open_frame
 from omnireco.data.interactions import Interactions
 from omnireco.data.item_sets import ItemSets
+from omnireco.data.parts import Ids, Labels
 from omnireco.data.vocabulary import NONE, Vocabulary, compress, match
 from omnireco.errors import EmptyError, ParameterError, SchemaError, UnknownIdError
 
@@ -83,9 +86,19 @@ class Requests:
     key: str = "request_id"
     data: Any = None
 
+    parts: ClassVar[Parts] = {
+        "ids": Ids(),
+        "users": Ids(people=True),
+        "user": coded("users", "ids"),
+        "at": instants("ids"),
+        "labels": Labels("ids"),
+        "given": Maybe(Apart(Record(ItemSets))),
+        "exclude": Maybe(Apart(Record(ItemSets))),
+        "key": Text(),
+    }
+
     def __post_init__(self) -> None:
-        for array in (self.user, self.at, *(codes for _, codes in self.labels.values())):
-            array.setflags(write=False)
+        freeze(self)
         object.__setattr__(self, "labels", ReadOnly(self.labels))
 
     @classmethod

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
 from omnireco._core.checks import check_known, count_of
-from omnireco._core.sound import sound_labels
+from omnireco._core.frozen import ReadOnly
+from omnireco._core.parts import Array, Parts, Record, coded, flags, instants
+from omnireco._core.small import Each, Text
 from omnireco.data.clock import local_us
 from omnireco.data.messages import NEVER
+from omnireco.data.parts import Ids, Labels
 from omnireco.data.requests import label_of
 from omnireco.data.vocabulary import NONE, Vocabulary, match
 
@@ -33,6 +36,12 @@ class Past:
     user: np.ndarray
     channel: np.ndarray
     sent_at: np.ndarray
+
+    parts: ClassVar[Parts] = {
+        "user": coded("users", "past"),
+        "channel": Array(np.int32, ("past",), -1),
+        "sent_at": instants("past"),
+    }
 
     def __post_init__(self) -> None:
         _lock(self, "user", "channel", "sent_at")
@@ -126,11 +135,29 @@ class Touches:
         parts = (asked.user, goods[1], code, asked.at, local, never, never)
         return cls(asked.users, goods[0], known, *parts, nobody, labels=labels)
 
+    parts: ClassVar[Parts] = {
+        "users": Ids(people=True),
+        "items": Ids(),
+        "channels": Ids(text=True),
+        "user": coded("users", "n"),
+        "item": coded("items", "n", none=True),
+        "channel": coded("channels", "n"),
+        "send_at": instants("n"),
+        "local_at": instants("n", never=True),
+        "consent": flags("n"),
+        "reachable": flags("n"),
+        "past": Record(Past),
+        "named": Each(Text()),
+        "labels": Labels("n"),
+    }
+
     def __post_init__(self) -> None:
         if not self.named:
             object.__setattr__(self, "named", tuple(map(str, self.channels.ids)))
         _lock(self, "user", "item", "channel", "send_at", "local_at", "consent", "reachable")
-        object.__setattr__(self, "labels", sound_labels(self.labels, int(self.user.size), "Touches"))
+        object.__setattr__(self, "labels", ReadOnly(self.labels))
+        for _, codes in self.labels.values():
+            codes.setflags(write=False)
 
     def __len__(self) -> int:
         return int(self.user.size)

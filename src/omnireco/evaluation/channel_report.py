@@ -6,15 +6,18 @@ import logging
 import warnings
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
 from omnireco._core.checks import check_duration, check_flag, check_known, check_names, count_of
+from omnireco._core.parts import Parts
+from omnireco._core.small import Whole
 from omnireco._core.units import HOUR_US
 from omnireco._kernels.log.order import distinct
 from omnireco.data.events import EventLog, require_events
 from omnireco.data.frames.columns import instants_to_pandas, open_frame
+from omnireco.data.parts import Frame
 from omnireco.data.vocabulary import NONE, match
 from omnireco.errors import DataWarning, ParameterError, SchemaError
 
@@ -75,6 +78,14 @@ class ChannelReport:
     n_people: int
     undecided: int
     unprompted: int
+
+    parts: ClassVar[Parts] = {
+        **{
+            name: Frame()
+            for name in ("channels", "combinations", "journeys", "crossings", "times", "over_time", "segments")
+        },
+        **{name: Whole() for name in ("n_people", "undecided", "unprompted")},
+    }
 
     def __repr__(self) -> str:
         several = self.channels["people"].iloc[-1] / max(1, self.n_people)

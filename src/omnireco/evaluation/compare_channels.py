@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import scipy.sparse as sp
@@ -12,6 +12,8 @@ import scipy.sparse as sp
 from omnireco._core.checks import check_flag, check_k, check_kind, check_known, check_names, count_of, shown
 from omnireco._core.compute import Progress, ticker
 from omnireco._core.frozen import ReadOnly
+from omnireco._core.parts import Parts
+from omnireco._core.small import Table, Value
 from omnireco._kernels.log.order import distinct
 from omnireco.data.events import EventLog, require_events
 from omnireco.data.interactions import Interactions
@@ -46,6 +48,8 @@ class ChannelComparison:
     """
 
     reports: Mapping[str, Report]
+
+    parts: ClassVar[Parts] = {"reports": Table(Value((Report,)))}
 
     def __repr__(self) -> str:
         return f"ChannelComparison({count_of(len(self.reports), 'channel')}: {', '.join(self.reports)})"

@@ -118,7 +118,7 @@ def learn_blend(
         codes, _ = select(np.ascontiguousarray(total), k=k, exclude=seen)
         return mean_of(values_of(metric, codes, relevant))
 
-    trials: list[tuple[Mapping[str, float], float]] = [({name: 1.0}, measure({name: 1.0})) for name in models]
+    trials: list[tuple[Mapping[str, float], float]] = [(ReadOnly({name: 1.0}), measure({name: 1.0})) for name in models]
     best, highest = max(trials, key=lambda trial: trial[1])
     leader = next(iter(best))
     for _ in range(sweeps):

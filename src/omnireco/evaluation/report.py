@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
 from omnireco._core.checks import check_choice, check_integer, count_of, shown
 from omnireco._core.frozen import ReadOnly
+from omnireco._core.parts import Maybe, Parts, Record, numbers
+from omnireco._core.small import Each, Number, Plain, Text, Whole
 from omnireco._kernels.bootstrap import chance_of_sign, percentile_interval, resampled_means
+from omnireco.data.parts import Ids
 from omnireco.data.vocabulary import Vocabulary
 from omnireco.errors import ParameterError
 from omnireco.evaluation.metrics import Metric, metric_name
@@ -48,6 +51,15 @@ class Cell:
     high: float
     n_users: int
     values: np.ndarray | None
+
+    parts: ClassVar[Parts] = {
+        "model": Text(),
+        "metric": Text(),
+        "k": Whole(1),
+        **dict.fromkeys(("mean", "low", "high"), Number(endless=True, missing=True)),
+        "n_users": Whole(),
+        "values": Maybe(numbers("users", missing=True, endless=True)),
+    }
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
@@ -87,6 +99,17 @@ class Report:
     n_without_truth: Mapping[str, int]
     split: str = ""
     negatives: int | None = None
+
+    parts: ClassVar[Parts] = {
+        "users": Ids(people=True),
+        "cells": Each(Record(Cell)),
+        "confidence": Number(0.0, 1.0),
+        "n_bootstrap": Whole(0, 1 << 24),
+        "seed": Whole(),
+        **{name: Plain(Mapping[str, int]) for name in ("n_without_list", "n_without_truth")},
+        "split": Text(),
+        "negatives": Maybe(Whole()),
+    }
 
     def __post_init__(self) -> None:
         for name in ("n_without_list", "n_without_truth"):

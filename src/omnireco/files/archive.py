@@ -16,7 +16,9 @@ from typing import IO, Any
 
 import numpy as np
 
-__all__ = ["HEADER", "LARGEST_HEADER", "Damaged", "checksum", "read", "write"]
+from omnireco._core.parts import Damaged
+
+__all__ = ["HEADER", "LARGEST_HEADER", "checksum", "read", "write"]
 
 HEADER = "header.json"
 LARGEST_HEADER = 8 << 20
@@ -28,10 +30,6 @@ _DESCRIPTION = re.compile(
 )
 _NAME = re.compile(r"[a-z0-9_]+(/[a-z0-9_]+)*")
 _MOST_DIMENSIONS = 8
-
-
-class Damaged(ValueError):
-    """What a file or a value is that it may not be."""
 
 
 def write(stream: IO[bytes], header: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> None:

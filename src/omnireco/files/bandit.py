@@ -7,14 +7,15 @@ from typing import Any
 
 import numpy as np
 
+from omnireco._core.form import Form
+from omnireco._core.parts import Array, Maybe, demand, numbers
+from omnireco._core.small import Each, Flag, Number, Value, Whole, settings
 from omnireco.choices.arms import Posteriors
 from omnireco.choices.bandit import LinearBandit
 from omnireco.choices.decisions import Decisions
 from omnireco.choices.live import LiveBandit
+from omnireco.data.parts import Ids
 from omnireco.data.vocabulary import Vocabulary
-from omnireco.files.form import Form, settings
-from omnireco.files.parts import Array, Ids, Maybe, codes, demand, numbers
-from omnireco.files.small import Each, Flag, Number, Value, Whole
 
 __all__ = ["FORMS"]
 
@@ -88,8 +89,8 @@ def _check_waiting(parts: Mapping[str, Any], sizes: Mapping[str, int], d: int) -
 
 FORMS = (
     Form(
-        "live bandit",
         LiveBandit,
+        "live bandit",
         {
             "bandit": Value((LinearBandit,)),
             "arms": Ids(),
@@ -123,16 +124,6 @@ FORMS = (
         build=_build,
         check=_check,
     ),
-    Form(
-        "decisions",
-        Decisions,
-        {
-            "arms": Ids(),
-            "ids": Array(np.int64, ("n",), 0),
-            "arm": codes("arms", "n", "k", none=True),
-            "propensity": numbers("n", "k", low=0.0, high=1.0 + 1e-9, missing=True),
-            "score": numbers("n", "k", dtype=np.float32, endless=True),
-        },
-    ),
+    Form(Decisions, "decisions"),
     *settings(LinearBandit),
 )

@@ -7,6 +7,11 @@ from typing import Any
 
 import numpy as np
 
+from omnireco._core.form import Form
+from omnireco._core.parts import (
+    demand,
+)
+from omnireco._core.small import settings
 from omnireco.data.audience import Audience
 from omnireco.data.catalog import Catalog
 from omnireco.data.clock import Slots, is_zone
@@ -14,65 +19,16 @@ from omnireco.data.events import EventLog
 from omnireco.data.frames.quality import Finding, QualityReport
 from omnireco.data.interactions import Interactions
 from omnireco.data.messages import MessageLog
+from omnireco.data.parts import Ids
 from omnireco.data.requests import Requests
 from omnireco.data.resolving import ResolveReport
-from omnireco.data.vocabulary import NONE, Vocabulary
+from omnireco.data.vocabulary import Vocabulary
 from omnireco.data.weights import Weights
-from omnireco.files.form import Form, settings
-from omnireco.files.parts import (
-    Array,
-    Ids,
-    Labels,
-    Matrix,
-    Maybe,
-    Offsets,
-    Part,
-    Record,
-    Scope,
-    chances,
-    codes,
-    demand,
-    flags,
-    instants,
-    numbers,
-)
-from omnireco.files.small import Each, Flag, Settings, Table, Text, Value, Whole
 from omnireco.identity.identities import Identities
 from omnireco.identity.linking import LinkRules
 from omnireco.identity.zones import ZonePosterior
 
-__all__ = ["FORMS", "INSTANT"]
-
-INSTANT = Whole(-62_135_596_800_000_000, 253_402_300_800_000_000)
-_PRICES = numbers("items", missing=True)
-
-
-class _Column(Part):
-    """One labelled column of items: a vocabulary and a code per item."""
-
-    def write(self, scope: Scope, name: str, value: tuple[Vocabulary, np.ndarray]) -> None:
-        Labels("items").write(scope, name, {name: value})
-
-    def read(self, scope: Scope, name: str) -> tuple[Vocabulary, np.ndarray]:
-        found = Labels("items").read(scope, name)
-        demand(list(found) == [name], f"{name} is not one column")
-        return found[name]
-
-
-class _Zones(Part):
-    """The zone of each person. A file's code below -1 is read as -1: in doubt no zone, so no message in quiet hours."""
-
-    known = codes("zones", "users", none=True)
-
-    def write(self, scope: Scope, name: str, value: np.ndarray) -> None:
-        self.known.write(scope, name, value)
-
-    def read(self, scope: Scope, name: str) -> np.ndarray:
-        found = scope.take(name)
-        demand(found.dtype == np.int32, f"{name} is not of type int32")
-        np.maximum(found, NONE, out=found)
-        self.known.check(scope, name, found)
-        return found
+__all__ = ["FORMS"]
 
 
 def _log_in_window(parts: Mapping[str, Any], sizes: Mapping[str, int]) -> None:
@@ -119,155 +75,43 @@ def _build_interactions(csr: Any, layers: Mapping[str, Any], **rest: Any) -> Int
     )
 
 
-_FINDING = {
-    "problem": Text(),
-    "column": Text(),
-    "rows": Array(np.int64, ("rows",), 0, order="distinct"),
-    "what": Text(),
-    "fix": Text(),
-    "people": Maybe(Whole()),
-}
-
 FORMS = (
     Form(
-        "event log",
         EventLog,
-        {
-            **{name: Ids() for name in ("users", "items")},
-            **{name: Ids(text=True) for name in ("channels", "events")},
-            "user": codes("users", "n"),
-            "item": codes("items", "n", none=True),
-            "channel": codes("channels", "n"),
-            "event": codes("events", "n"),
-            "at": instants("n", order="rising"),
-            "value": Maybe(numbers("n", missing=True)),
-            "labels": Labels("n"),
-            "start_us": INSTANT,
-            "end_us": INSTANT,
-            "quality": Maybe(Value((QualityReport,))),
-            "resolution": Maybe(Value((ResolveReport,))),
-            "dated": Maybe(flags("n")),
-        },
+        "event log",
         check=_log_in_window,
     ),
     Form(
-        "message log",
         MessageLog,
-        {
-            "users": Ids(),
-            "channels": Ids(text=True),
-            **{name: Ids() for name in ("items", "creatives")},
-            "user": codes("users", "n"),
-            "channel": codes("channels", "n"),
-            "item": codes("items", "n", none=True),
-            "creative": codes("creatives", "n", none=True),
-            "sent_at": instants("n", order="rising"),
-            "responded_at": instants("n", never=True),
-            "propensity": Maybe(chances("n", missing=True)),
-            "end_us": INSTANT,
-            "machine": Maybe(chances("n", missing=True)),
-            "clicked_at": Maybe(instants("n", never=True)),
-            "unsubscribed_at": Maybe(instants("n", never=True)),
-            "quality": Maybe(Value((QualityReport,))),
-        },
+        "message log",
         check=_sent_before_the_end,
     ),
+    Form(Audience, "audience", check=_known_zones),
     Form(
-        "audience",
-        Audience,
-        {
-            "users": Ids(),
-            **{name: Ids(text=True) for name in ("zones", "channels")},
-            "zone": _Zones(),
-            "consent": flags("users", "channels"),
-            "reachable": flags("users", "channels"),
-            "attributes": Labels("users"),
-            "consent_at": Maybe(instants("users", "channels", never=True)),
-            "quality": Maybe(Value((QualityReport,))),
-        },
-        check=_known_zones,
-    ),
-    Form(
-        "zone posterior",
         ZonePosterior,
-        {
-            "users": Ids(),
-            "zones": Ids(text=True),
-            "indptr": Offsets("distributions", "cells"),
-            "row": codes("distributions", "users", dtype=np.int64),
-            "zone": codes("zones", "cells"),
-            "probability": chances("cells"),
-        },
+        "zone posterior",
         check=_distributions,
     ),
+    Form(Catalog, "catalog"),
     Form(
-        "catalog",
-        Catalog,
-        {
-            "items": Ids(),
-            "category": Maybe(_Column()),
-            "name": Maybe(_Column()),
-            "price": Maybe(_PRICES),
-            "margin": Maybe(_PRICES),
-        },
-    ),
-    Form(
-        "identities",
         Identities,
-        {
-            "kinds": Ids(text=True),
-            "ids": Ids(),
-            "people": Ids(),
-            "node_kind": codes("kinds", "nodes"),
-            "node_id": codes("ids", "nodes"),
-            "person": codes("people", "nodes"),
-            "a": codes("nodes", "links"),
-            "b": codes("nodes", "links"),
-            "strength": chances("links"),
-            "linked_at": instants("links", never=True),
-            "status": Array(np.int8, ("links",), 0, 16),
-            "rules": Settings(LinkRules),
-            "trusted": Each(Text()),
-            "at_us": Maybe(INSTANT),
-        },
+        "identities",
         check=_ordered_links,
     ),
     Form(
-        "interactions",
         Interactions,
-        {
-            **{name: Ids() for name in ("users", "items")},
-            "csr": Matrix("users", "items"),
-            "layers": Table(Maybe(Matrix("users", "items"))),
-            "at_us": Maybe(INSTANT),
-            "targets": Maybe(Matrix("users", "items")),
-            "weights": Maybe(Settings(Weights)),
-        },
+        "interactions",
         take=_take_interactions,
         build=_build_interactions,
     ),
+    Form(Requests, "requests"),
+    Form(QualityReport, "quality report"),
     Form(
-        "requests",
-        Requests,
-        {"ids": Ids(), "users": Ids(), "user": codes("users", "ids"), "at": instants("ids"), "labels": Labels("ids")},
-    ),
-    Form(
-        "quality report",
-        QualityReport,
-        {
-            "where": Text(),
-            "n_rows": Whole(),
-            "findings": Each(Record(Finding, _FINDING)),
-            "dropped": Array(np.int64, ("dropped",), 0, order="distinct"),
-            "fingerprint": Maybe(Whole(-(1 << 63))),
-        },
-    ),
-    Form(
-        "slots",
         Slots,
-        {"at": instants("at", order="rising"), "every_us": Whole(1), "local_days": Flag()},
+        "slots",
         check=_some_slots,
     ),
-    Form("vocabulary", Vocabulary, {"ids": Ids()}, take=lambda known: {"ids": known}, build=lambda ids: ids),
+    Form(Vocabulary, "vocabulary", {"ids": Ids(people=True)}, take=lambda known: {"ids": known}, build=lambda ids: ids),
+    Form(Finding, "finding"),
     *settings(LinkRules, ResolveReport, Weights),
 )

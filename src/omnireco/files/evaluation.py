@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
+from omnireco._core.form import Form
+from omnireco._core.parts import demand
+from omnireco._core.small import Each, Plain, Text, Whole, settings
 from omnireco.causal.off_policy import ESTIMATORS, OffPolicy
 from omnireco.evaluation.channel_report import ChannelReport
 from omnireco.evaluation.compare_channels import ChannelComparison
 from omnireco.evaluation.learn_blend import LearnedBlend
 from omnireco.evaluation.learn_weights import LearnedWeights
 from omnireco.evaluation.report import Cell, Report
-from omnireco.files.form import Form, settings
-from omnireco.files.parts import Ids, Maybe, Part, Record, Scope, demand, numbers
-from omnireco.files.small import Each, Number, Plain, Table, Text, Value, Whole
 from omnireco.timing.headroom import Headroom
 from omnireco.worlds.reproduce import Reproduction
 
@@ -24,69 +23,6 @@ __all__ = ["FORMS"]
 
 _NUMBERS = tuple[float, ...]
 _ROW = tuple[str, str, _NUMBERS, _NUMBERS, _NUMBERS, float, str]
-_NUMBER = Number(endless=True, missing=True)
-_SHARE = Number(0.0, 1.0)
-_CELL = {
-    "model": Text(),
-    "metric": Text(),
-    "k": Whole(1),
-    **dict.fromkeys(("mean", "low", "high"), _NUMBER),
-    "n_users": Whole(),
-    "values": Maybe(numbers("users", missing=True, endless=True)),
-}
-
-
-@dataclass(frozen=True, slots=True)
-class _Frame(Part):
-    """A small pandas frame with plain columns: numbers and truths as they are, instants with their zone, and words.
-
-    Columns that are named here, of words and of numbers, are those that its kind reads.
-    """
-
-    words: tuple[str, ...] = ()
-    numbers: tuple[str, ...] = ()
-
-    def write(self, scope: Scope, name: str, value: Any) -> None:
-        demand(list(value.index) == list(range(len(value))), f"{name} has an index of its own")
-        names = [str(column) for column in value.columns]
-        columns = [_packed(value.iloc[:, at]) for at in range(len(names))]
-        Plain().write(scope, name, (len(value), tuple(zip(names, columns, strict=True))))
-
-    def read(self, scope: Scope, name: str) -> Any:
-        import pandas as pd
-
-        n, columns = Plain(tuple[int, tuple[tuple[str, tuple[str, tuple[Any, ...]]], ...]]).read(scope, name)
-        frame = {column: _unpacked(kind, values) for column, (kind, values) in columns}
-        demand(all(len(values) == n for values in frame.values()) and len(frame) == len(columns), f"{name} is not even")
-        made = pd.DataFrame(frame, columns=[column for column, _ in columns], index=pd.RangeIndex(n))
-        for column in (*self.words, *self.numbers):
-            known = made[column].dtype == np.float64 if column in self.numbers else _are_words(made, column)
-            demand(known, f"{name} has another column {column}")
-        return made
-
-
-def _are_words(frame: Any, column: str) -> bool:
-    return all(isinstance(one, str) for one in frame[column])
-
-
-def _packed(column: Any) -> tuple[str, tuple[Any, ...]]:
-    import pandas as pd
-
-    if isinstance(column.dtype, pd.DatetimeTZDtype):
-        return str(column.dtype), tuple(None if at is pd.NaT else at.isoformat() for at in column)
-    kind = str(column.dtype)
-    return kind, tuple(None if kind == "str" and one is not one else one for one in column)
-
-
-def _unpacked(kind: str, values: tuple[Any, ...]) -> Any:
-    import pandas as pd
-
-    words = ("object", "str", "string", "bool", "float64", "float32", "int64", "int32", "int8")
-    demand(kind in words or kind.startswith("datetime64["), f"a column is of no known kind: {kind}")
-    if kind.startswith("datetime64["):
-        dtype: Any = kind
-        return pd.Series(pd.to_datetime(list(values), utc=True, format="ISO8601")).astype(dtype)
-    return pd.Series(list(values), dtype=kind)
 
 
 def _distinct_cells(parts: Mapping[str, Any], sizes: Mapping[str, int]) -> None:
@@ -123,57 +59,22 @@ def _even_rows(parts: Mapping[str, Any], sizes: Mapping[str, int]) -> None:
 
 FORMS = (
     Form(
-        "report",
         Report,
-        {
-            "users": Ids(),
-            "cells": Each(Record(Cell, _CELL)),
-            "confidence": _SHARE,
-            "n_bootstrap": Whole(0, 1 << 24),
-            "seed": Whole(),
-            **{name: Plain(Mapping[str, int]) for name in ("n_without_list", "n_without_truth")},
-            "split": Text(),
-            "negatives": Maybe(Whole()),
-        },
+        "report",
         check=_distinct_cells,
+        refit="om.evaluate(models, om.files.erase(test, user_ids), k=...)",
     ),
-    Form("channel comparison", ChannelComparison, {"reports": Table(Value((Report,)))}),
+    Form(ChannelComparison, "channel comparison"),
+    Form(ChannelReport, "channel report"),
     Form(
-        "channel report",
-        ChannelReport,
-        {
-            **{
-                name: _Frame()
-                for name in ("channels", "combinations", "journeys", "crossings", "times", "over_time", "segments")
-            },
-            **{name: Whole() for name in ("n_people", "undecided", "unprompted")},
-        },
-    ),
-    Form(
-        "off-policy estimate",
         OffPolicy,
-        {
-            "table": _Frame(("policy", "estimator"), ("value", "lift", "lift_low", "lift_high")),
-            "diagnostics": _Frame(("policy", "refused"), ("effective", "mean_weight", "mean_weight_se")),
-            "logged": _NUMBER,
-            **{name: Whole() for name in ("rows", "people", "n_machine")},
-            "confidence": _SHARE,
-        },
+        "off-policy estimate",
         check=_estimated,
     ),
+    Form(Headroom, "headroom"),
     Form(
-        "headroom",
-        Headroom,
-        {
-            "skill": _Frame(),
-            **dict.fromkeys(("lift", "low", "high", "prior_strength"), _NUMBER),
-            **{name: Whole() for name in ("people", "sessions")},
-            "worthwhile": _NUMBER,
-        },
-    ),
-    Form(
-        "reproduction",
         Reproduction,
+        "reproduction",
         {
             **{name: Text() for name in ("name", "source", "protocol", "split")},
             "columns": Each(Text(), "columns"),
@@ -186,5 +87,6 @@ FORMS = (
         build=lambda rows, **rest: Reproduction(rows=_rows_of(rows), **rest),
         check=_even_rows,
     ),
+    Form(Cell, "cell of a report", refit="om.evaluate(models, om.files.erase(test, user_ids), k=...)", blind=True),
     *settings(LearnedBlend, LearnedWeights),
 )

@@ -10,6 +10,7 @@ order and finite numbers of every part.
 from __future__ import annotations
 
 import os
+import re
 import struct
 import zipfile
 import zlib
@@ -17,16 +18,18 @@ from pathlib import Path
 from typing import Any
 
 from omnireco._core.checks import shown
+from omnireco._core.form import Unknown, Unregistered, form_named, form_of
+from omnireco._core.parts import Damaged, Scope
 from omnireco.errors import OmnirecoError, ParameterError, StorageError
-from omnireco.files.archive import Damaged, read, write
+from omnireco.files import kinds  # noqa: F401 - every kind of value makes itself known
 from omnireco.files.archive import checksum as _checksum  # noqa: F401 - tests write hostile files with it
-from omnireco.files.kinds import form_named, form_of
-from omnireco.files.parts import Scope
+from omnireco.files.archive import read, write
 from omnireco.files.place import open_regular, replaced
 
 __all__ = ["load", "save"]
 
 _FORMAT, _VERSION = "omnireco", 2
+_CLASS = re.compile(r"[A-Za-z_][A-Za-z0-9_. -]{0,80}")
 _FIELDS = {"format", "version", "kind", "fields", "checksums"}
 
 # What numpy, json, zipfile and the constructors of values raise on bytes that are not theirs.
@@ -67,8 +70,8 @@ def save(value: Any, path: str | os.PathLike[str]) -> Path:
     Raises
     ------
     ParameterError
-        When the value is of a kind that has no file form, or its parts contradict one another: nothing is written that
-        :func:`load` would refuse.
+        When the value is of a kind that has no file form and of no class that :func:`register` knows, or its parts
+        contradict one another: nothing is written that :func:`load` would refuse.
     StorageError
         When the file cannot be written; an older file stays as it was.
 
@@ -87,6 +90,13 @@ def save(value: Any, path: str | os.PathLike[str]) -> Path:
         header = {"format": _FORMAT, "version": _VERSION, "kind": form.name, "fields": parts.fields}
         with replaced(target) as stream:
             write(stream, header, parts.arrays)
+    except Unregistered as error:
+        inside = "" if str(error) == type(value).__name__ else f" inside this {type(value).__name__}"
+        raise ParameterError(
+            f"save takes a value of omnireco or of a registered class. Got {error}{inside}. Register a class of your "
+            f"own in one line: om.files.register({error}, parts={{...}}). Frames are written by their own library: "
+            "frame.to_parquet(path)."
+        ) from None
     except (Damaged, UnicodeError) as error:
         raise ParameterError(
             f"save takes a value of omnireco whose parts agree. Got {type(value).__name__}: {error}. Frames are "
@@ -109,8 +119,8 @@ def load(path: str | os.PathLike[str]) -> Any:
     Raises
     ------
     StorageError
-        When there is no such file, or it is damaged, not omnireco's, holds what its kind of value cannot hold, or was
-        written by a version with another format.
+        When there is no such file, or it is damaged, not omnireco's, holds what its kind of value cannot hold, holds a
+        value of a class that nothing in this process has registered, or was written by a version with another format.
 
     Notes
     -----
@@ -129,6 +139,8 @@ def load(path: str | os.PathLike[str]) -> Any:
         raise StorageError(f"load: there is no file {target.name!r} in that folder.") from None
     except OSError as error:
         raise StorageError(f"load: cannot read {target.name!r}: {error.strerror or error}.") from None
+    except Unknown as error:
+        raise StorageError(_unknown(str(error), target.name)) from None
     except _DAMAGE as error:
         reason = str(error) if isinstance(error, (OmnirecoError, Damaged)) else type(error).__name__
         raise StorageError(
@@ -156,6 +168,16 @@ def _value(header: dict[str, Any], arrays: dict[str, Any], name: str) -> Any:
     if arrays:
         raise Damaged(f"it holds arrays that its kind has not: {', '.join(sorted(arrays)[:3])}")
     return value
+
+
+def _unknown(kind: str, name: str) -> str:
+    """Return what to do about a kind that nothing here has registered."""
+    known = kind if _CLASS.fullmatch(kind) else "a kind without a proper name"
+    return (
+        f"load: {name!r} holds a value of the class {known}, which is none of omnireco's and not registered in this "
+        f"process. Import the module that defines it and write om.files.register({known}) before loading; if there is "
+        "no such class, the file is damaged or not a file of omnireco."
+    )
 
 
 def _path(path: Any, where: str) -> Path:

@@ -6,13 +6,11 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-import scipy.sparse as sp
 
-from omnireco._kernels.als.loss import Loss
+from omnireco._core.form import Form
+from omnireco._core.parts import demand, numbers
+from omnireco._core.small import Each, Number, Table, Text, Value, settings
 from omnireco.data.recommendations import Recommendations
-from omnireco.files.form import Form, settings
-from omnireco.files.parts import Array, Ids, Matrix, Maybe, Part, Scope, codes, counts, demand, numbers
-from omnireco.files.small import Each, Number, Plain, Settings, Table, Text, Value, Whole
 from omnireco.journeys.after import FollowUps, FollowUpsModel, RefillModel, Refills
 from omnireco.models.base import Model
 from omnireco.models.cold.new_people import AttributeModel, Fallback, FallbackLists, SegmentModel, SegmentPopularity
@@ -34,18 +32,6 @@ from omnireco.models.together.ranker import Ranker
 __all__ = ["FORMS", "PER_ITEM"]
 
 PER_ITEM = numbers("items", dtype=np.float32)
-
-
-class _Weights(Part):
-    """Item-to-item weights, all of them or the largest."""
-
-    dense, sparse = numbers("items", "items", dtype=np.float32), Matrix("items", "items")
-
-    def write(self, scope: Scope, name: str, value: Any) -> None:
-        (self.sparse if sp.issparse(value) else self.dense).write(scope, name, value)
-
-    def read(self, scope: Scope, name: str) -> Any:
-        return (self.dense if scope.has(name) else self.sparse).read(scope, name)
 
 
 def _blocks_of_types(parts: Mapping[str, Any], sizes: Mapping[str, int]) -> None:
@@ -72,161 +58,48 @@ def _build_blend(models: Mapping[str, Model], weights: tuple[float, ...], scale:
 
 FORMS = (
     Form(
-        "recommendations",
         Recommendations,
-        {
-            **{name: Ids() for name in ("users", "items")},
-            "codes": codes("items", "users", "k", none=True),
-            "scores": numbers("users", "k", dtype=np.float32, endless=True),
-        },
+        "recommendations",
         check=_padded_at_the_end,
     ),
+    Form(PopularityModel, "popularity model"),
+    Form(ItemModel, "item model"),
     Form(
-        "popularity model",
-        PopularityModel,
-        {"items": Ids(), "popularity": PER_ITEM, "vector": PER_ITEM, "personal": Number()},
-    ),
-    Form("item model", ItemModel, {"items": Ids(), "popularity": PER_ITEM, "weights": _Weights()}),
-    Form(
-        "factor model",
         FactorModel,
-        {
-            "items": Ids(),
-            "popularity": PER_ITEM,
-            "factors": numbers("items", "d", dtype=np.float32),
-            "loss": Settings(Loss),
-        },
+        "factor model",
         build=FactorModel.build,
     ),
     Form(
-        "projection model",
         ProjectionModel,
-        {
-            "items": Ids(),
-            "popularity": PER_ITEM,
-            "encode": numbers("items", "d", dtype=np.float32),
-            "decode": numbers("items", "d", dtype=np.float32),
-        },
+        "projection model",
         build=ProjectionModel.from_arrays,
     ),
+    Form(NeighborModel, "neighbor model", refit="om.models.UserKNN(...).fit(om.files.erase(x, user_ids))", blind=True),
     Form(
-        "neighbor model",
-        NeighborModel,
-        {
-            "items": Ids(),
-            "popularity": PER_ITEM,
-            "people": Matrix("people", "items"),
-            "neighbors": Whole(1),
-            "similarity": Text(("cosine", "jaccard")),
-            "shrinkage": Number(low=0.0),
-            "reach": Maybe(numbers("people", dtype=np.float32)),
-        },
-    ),
-    Form(
-        "typed model",
         TypedModel,
-        {
-            "items": Ids(),
-            "popularity": PER_ITEM,
-            "weights": numbers("inputs", "items", dtype=np.float32),
-            "types": Each(Text()),
-            "target": Whole(),
-            "by": Text(("event", "channel", "channel and event")),
-            "input_half_life": Plain(),
-        },
+        "typed model",
         build=TypedModel.build,
         check=_blocks_of_types,
     ),
     Form(
-        "blend model",
         BlendModel,
+        "blend model",
         {"models": Table(Value((Model,))), "weights": Each(Number()), "scale": Text(("deviation", "rank", "none"))},
         take=_take_blend,
         build=_build_blend,
     ),
     Form(
-        "channel model",
         ChannelModel,
-        {
-            "base": Value((Model,)),
-            "channels": Each(Text(), "channels"),
-            "lifts": numbers("channels", "base.items", dtype=np.float32),
-            "people": numbers("channels", "base.items", dtype=np.float32, low=0.0),
-            "lift": Number(low=0.0),
-            "weights": Maybe(Plain(Mapping[str, float])),
-            "saturation": Text(("none", "log", "binary")),
-            "channel": Maybe(Text()),
-        },
+        "channel model",
         build=lambda base, **rest: ChannelModel.build(base, **rest),
     ),
-    Form(
-        "attribute model",
-        AttributeModel,
-        {
-            "model": Value((FactorModel,)),
-            "attributes": Ids(),
-            "slope": numbers("attributes", "model.d", dtype=np.float32),
-            "start": numbers("model.d", dtype=np.float32),
-        },
-    ),
-    Form(
-        "segment model",
-        SegmentModel,
-        {
-            "items": Ids(),
-            "popularity": PER_ITEM,
-            "segments": Ids(),
-            "scores": numbers("segments", "items", dtype=np.float32),
-        },
-    ),
-    Form("fallback", Fallback, {"steps": Table(Value()), "least": Whole(1)}),
-    Form(
-        "fallback lists",
-        FallbackLists,
-        {
-            "lists": Value((Recommendations,)),
-            "steps": Each(Text(), "steps"),
-            "step": codes("steps", "lists.users", none=True),
-        },
-    ),
-    Form(
-        "follow-ups model",
-        FollowUpsModel,
-        {
-            "items": Ids(),
-            "bought": counts("items"),
-            "item": codes("items", "pairs"),
-            "after": codes("items", "pairs"),
-            "people": counts("pairs"),
-            **{name: numbers("pairs", low=0.0) for name in ("lift", "low", "high")},
-        },
-    ),
-    Form(
-        "refill model",
-        RefillModel,
-        {
-            "items": Ids(),
-            "mu": numbers("items"),
-            "spread": numbers("items", low=0.0),
-            **{name: Number(1e-9, 1e9) for name in ("within", "between")},
-            "returning": Number(0.0, 1.0),
-            "events": Each(Text()),
-        },
-    ),
-    Form(
-        "explanations",
-        Explanations,
-        {
-            **{name: Ids() for name in ("users", "items")},
-            **{name: Each(Text(), name) for name in ("channels", "ages")},
-            "user": codes("users", "n"),
-            "item": codes("items", "n"),
-            "because": codes("items", "n"),
-            "channel": codes("channels", "n"),
-            "contribution": numbers("n"),
-            "age": Array(np.int32, ("n",), -1),
-        },
-    ),
+    Form(AttributeModel, "attribute model"),
+    Form(SegmentModel, "segment model"),
+    Form(Fallback, "fallback"),
+    Form(FallbackLists, "fallback lists"),
+    Form(FollowUpsModel, "follow-ups model"),
+    Form(RefillModel, "refill model"),
+    Form(Explanations, "explanations"),
     *settings(
         ALS,
         EASE,

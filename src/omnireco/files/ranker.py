@@ -7,11 +7,11 @@ from typing import Any
 
 import numpy as np
 
+from omnireco._core.form import Form
+from omnireco._core.parts import Part, Record, Scope, demand
+from omnireco._core.small import Each, Flag, Number, Plain, Settings, Table, Text, Value, Whole
+from omnireco.data.parts import Ids
 from omnireco.data.weights import Weights
-from omnireco.files.data import INSTANT
-from omnireco.files.form import Form
-from omnireco.files.parts import Array, Ids, Part, Record, Scope, chances, codes, demand, numbers
-from omnireco.files.small import Each, Flag, Number, Plain, Settings, Table, Text, Value, Whole
 from omnireco.models.base import Model
 from omnireco.models.together.calibration import Isotonic
 from omnireco.models.together.population import Field, Population
@@ -21,23 +21,8 @@ from omnireco.models.together.scorers import Quadratic, Trees
 __all__ = ["FORMS"]
 
 _SINGLE = np.float32
-_LOGIT = Record(
-    Quadratic,
-    {
-        **{name: numbers("features", dtype=_SINGLE) for name in ("centre", "scale", "linear")},
-        "products": numbers("features", "features", dtype=_SINGLE),
-    },
-)
-_TREES = Record(
-    Trees,
-    {
-        "feature": Array(np.int32, ("nodes",), -1),
-        "root": codes("nodes", "trees"),
-        "threshold": numbers("nodes", endless=True),
-        "value": numbers("nodes"),
-        **{name: codes("nodes", "nodes", none=True) for name in ("left", "right")},
-    },
-)
+_LOGIT = Record(Quadratic)
+_TREES = Record(Trees)
 
 
 class _Scorer(Part):
@@ -51,6 +36,9 @@ class _Scorer(Part):
         self.kinds[str(word)][1].write(scope, name, value)
         scope.fields[name] = {"kind": word, "fields": scope.fields[name]}
         _check_trees(value)
+
+    def nbytes(self, value: Any) -> int:
+        return Record(type(value)).nbytes(value)
 
     def read(self, scope: Scope, name: str) -> Any:
         found = scope.field(name, dict)
@@ -68,29 +56,6 @@ def _check_trees(scorer: Any) -> None:
         demand((scorer.left[inner] > inner).all() and (scorer.right[inner] > inner).all(), "a tree does not end")
     else:
         demand((scorer.scale > 0).all(), "a feature is scaled by nothing")
-
-
-_POPULATION = {
-    "end_us": INSTANT,
-    "fields": Each(
-        Record(
-            Field,
-            {
-                "name": Text(),
-                "values": Ids(),
-                "key": Array(np.int64, ("cells",), 0, order="distinct"),
-                "count": numbers("cells", low=0.0),
-                "total": numbers("values", low=0.0),
-            },
-        )
-    ),
-    "share": chances("items"),
-    "fact_names": Each(Text(), "facts"),
-    "facts": numbers("items", "facts", missing=True),
-    "gap": numbers("items", missing=True, endless=True),
-    "category": Array(np.int32, ("items",), -1),
-    "vectors": numbers("items", "d", dtype=_SINGLE),
-}
 
 
 def _take(model: RankerModel) -> dict[str, Any]:
@@ -115,22 +80,20 @@ def _check(parts: Mapping[str, Any], sizes: Mapping[str, int]) -> None:
 
 FORMS = (
     Form(
-        "ranker model",
         RankerModel,
+        "ranker model",
         {
             "items": Ids(),
             "models": Table(Value((Model,))),
             "weights": Each(Settings(Weights)),
-            "population": Record(dict, _POPULATION),
+            "population": Record(dict, Population.parts),
             "columns": Settings(EventColumns),
             "n_candidates": Whole(1, 1 << 24),
             "exclude_seen": Flag(),
             "half_lives": Each(Number(low=1e-3, endless=True)),
             "fact_names": Each(Each(Text())),
             "scorer": _Scorer(),
-            "curves": Table(
-                Record(Isotonic, {"score": numbers("points", order="rising"), "chance": chances("points")})
-            ),
+            "curves": Table(Record(Isotonic)),
             "calibration": Plain(Mapping[str, tuple[float, int]]),
         },
         take=_take,

@@ -5,13 +5,16 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
 
 from omnireco._core.checks import check_instant, check_known, check_names, count_of, shown
+from omnireco._core.parts import Array, Maybe, Parts, chances, coded, freeze, instants
+from omnireco._core.small import INSTANT, Each, Settings, Text
 from omnireco.data.frames.columns import instants_to_pandas
 from omnireco.data.frames.placeholders import placeholders
+from omnireco.data.parts import Ids
 from omnireco.data.vocabulary import NONE, Vocabulary, compress
 from omnireco.errors import ParameterError
 from omnireco.identity.linking import (
@@ -91,9 +94,25 @@ class Identities:
     trusted: tuple[str, ...]
     at_us: int | None
 
+    parts: ClassVar[Parts] = {
+        "kinds": Ids(text=True),
+        "ids": Ids(people=True),
+        "people": Ids(people=True),
+        "node_kind": coded("kinds", "nodes"),
+        "node_id": coded("ids", "nodes"),
+        "person": coded("people", "nodes"),
+        "a": coded("nodes", "links"),
+        "b": coded("nodes", "links"),
+        "strength": chances("links"),
+        "linked_at": instants("links", never=True),
+        "status": Array(np.int8, ("links",), 0, 16),
+        "rules": Settings(LinkRules),
+        "trusted": Each(Text()),
+        "at_us": Maybe(INSTANT),
+    }
+
     def __post_init__(self) -> None:
-        for name in ("node_kind", "node_id", "person", "a", "b", "strength", "linked_at", "status"):
-            getattr(self, name).setflags(write=False)
+        freeze(self)
 
     @classmethod
     def from_links(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
@@ -19,12 +19,13 @@ from omnireco._core.checks import (
     shown,
 )
 from omnireco._core.compute import row_blocks
-from omnireco._core.sound import Offsets, keep, numbers, places
+from omnireco._core.parts import Offsets, Parts, chances, coded, declare
 from omnireco._core.units import DAY_US
 from omnireco.data.audience import Audience
 from omnireco.data.clock import in_quiet_hours, is_zone, utc_offset
 from omnireco.data.frames.columns import open_frame
 from omnireco.data.frames.zone_names import one_name_each
+from omnireco.data.parts import Ids
 from omnireco.data.vocabulary import NONE, Vocabulary, match
 from omnireco.errors import ParameterError, SchemaError
 
@@ -79,16 +80,20 @@ class ZonePosterior:
     zone: np.ndarray
     probability: np.ndarray
 
+    parts: ClassVar[Parts] = {
+        "users": Ids(people=True),
+        "zones": Ids(text=True),
+        "indptr": Offsets("distributions", "cells"),
+        "row": coded("distributions", "users", dtype=np.int64),
+        "zone": coded("zones", "cells"),
+        "probability": chances("cells"),
+    }
+
     def __post_init__(self) -> None:
-        m, n_rows = np.size(self.zone), max(0, np.size(self.indptr) - 1)
-        keep(
-            self,
-            row=places(n_rows, len(self.users), dtype=np.int64),
-            indptr=Offsets(None, m),
-            zone=places(len(self.zones), m),
-            probability=numbers(m, low=0.0, high=1.0),
+        declare(self)
+        sums = (
+            np.add.reduceat(np.append(self.probability, 0.0), self.indptr[:-1]) if self.indptr.size > 1 else np.ones(0)
         )
-        sums = np.add.reduceat(np.append(self.probability, 0.0), self.indptr[:-1]) if n_rows else np.ones(0)
         if not ((np.diff(self.indptr) > 0).all() and np.allclose(sums, 1.0, atol=2e-3)):
             raise SchemaError("ZonePosterior: the probabilities of each row must sum to 1. Divide by their sum.")
 

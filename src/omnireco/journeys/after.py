@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
 
@@ -21,10 +21,12 @@ from omnireco._core.checks import (
 )
 from omnireco._core.compute import Progress
 from omnireco._core.contract import Estimator
-from omnireco._core.sound import keep, numbers
+from omnireco._core.parts import Parts, coded, counts, declare, freeze, numbers
+from omnireco._core.small import Each, Number, Text
 from omnireco._core.units import DAY_US
 from omnireco.data.events import EventLog, require_events
 from omnireco.data.frames.columns import instants_to_pandas
+from omnireco.data.parts import Ids
 from omnireco.data.recommendations import Recommendations
 from omnireco.data.vocabulary import NONE, Vocabulary
 from omnireco.errors import EmptyError, ParameterError
@@ -161,9 +163,17 @@ class FollowUpsModel:
     low: np.ndarray
     high: np.ndarray
 
+    parts: ClassVar[Parts] = {
+        "items": Ids(),
+        "bought": counts("items"),
+        "item": coded("items", "pairs"),
+        "after": coded("items", "pairs"),
+        "people": counts("pairs"),
+        **{name: numbers("pairs", low=0.0) for name in ("lift", "low", "high")},
+    }
+
     def __post_init__(self) -> None:
-        for array in (self.bought, self.item, self.after, self.people, self.lift, self.low, self.high):
-            array.setflags(write=False)
+        freeze(self)
 
     def __repr__(self) -> str:
         return f"FollowUpsModel({count_of(len(self.items), 'item')}, {count_of(self.item.size, 'pair')})"
@@ -312,10 +322,19 @@ class RefillModel:
     returning: float
     events: tuple[str, ...]
 
+    parts: ClassVar[Parts] = {
+        "items": Ids(),
+        "mu": numbers("items"),
+        "spread": numbers("items", low=0.0),
+        **{name: Number(1e-9, 1e9) for name in ("within", "between")},
+        "returning": Number(0.0, 1.0),
+        "events": Each(Text()),
+    }
+
     def __post_init__(self) -> None:
         for name in ("within", "between"):  # they are divided by
             check_number(getattr(self, name), name, low=1e-9, high=1e9)
-        keep(self, mu=numbers(len(self.items)), spread=numbers(len(self.items), low=0.0))
+        declare(self)
 
     def __repr__(self) -> str:
         return f"RefillModel({count_of(len(self.items), 'item')}, typical {np.exp(np.median(self.mu)):.0f} days)"

@@ -12,17 +12,20 @@ import logging
 import warnings
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 import numpy as np
 
 from omnireco._core.checks import check_flag, check_integer, check_kind, name_rows
 from omnireco._core.compute import row_blocks
 from omnireco._core.frozen import ReadOnly
+from omnireco._core.parts import Maybe, Parts, Record, chances, freeze, numbers
+from omnireco._core.small import Each, Plain, Value
 from omnireco._core.units import DAY_US
 from omnireco.data.clock import Slots, local_us, slots_by_zone
 from omnireco.data.frames.columns import decode_optional, instants_to_pandas, open_frame
 from omnireco.data.messages import NEVER
+from omnireco.data.parts import Labels
 from omnireco.data.touches import Touches
 from omnireco.data.vocabulary import NONE, Vocabulary, match
 from omnireco.errors import DataWarning, ParameterError, SchemaError
@@ -118,12 +121,20 @@ class Candidates:
     implied: tuple[Constraint, ...] = ()
     sources: Sources = field(default_factory=Sources)
 
+    parts: ClassVar[Parts] = {
+        "touches": Record(Touches),
+        "value": numbers("n"),
+        "probability": Maybe(chances("n")),
+        "labels": Labels("n"),
+        "left_out": Plain(Mapping[str, int]),
+        "implied": Each(Value((Constraint,))),
+        "sources": Record(Sources),
+    }
+
     def __post_init__(self) -> None:
         check_kind(self.touches, Touches, "touches", "om.planning.Candidates.from_frame(frame)")
         _check_numbers(self.touches, self.value, self.probability)
-        arrays = [self.value, *(codes for _, codes in self.labels.values())]
-        for array in arrays if self.probability is None else [*arrays, self.probability]:
-            array.setflags(write=False)
+        freeze(self)
         object.__setattr__(self, "labels", ReadOnly(self.labels))
         object.__setattr__(self, "left_out", ReadOnly(self.left_out))
 

@@ -5,13 +5,15 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 from scipy import sparse
 
 from omnireco._core.checks import name_rows
 from omnireco._core.frozen import ReadOnly
+from omnireco._core.parts import Array, Parts, freeze
+from omnireco._core.small import Each, Flag, Number, Plain, Settings, Text, Value
 from omnireco._core.units import DAY_US
 from omnireco._kernels.packing import TOLERANCE, Solution, solve
 from omnireco.errors import ParameterError
@@ -83,8 +85,19 @@ class Plan:
     costs: Mapping[str, float]
     rows: tuple[Price, ...]
 
+    parts: ClassVar[Parts] = {
+        "touches": Value((Candidates,)),
+        "reason": Array(np.int8, ("touches.n",), 0),
+        "reasons": Each(Text()),
+        "value": Number(),
+        "bound": Number(),
+        "exact": Flag(),
+        "costs": Plain(Mapping[str, float]),
+        "rows": Each(Settings(Price)),
+    }
+
     def __post_init__(self) -> None:
-        self.reason.setflags(write=False)
+        freeze(self)
         object.__setattr__(self, "costs", ReadOnly(self.costs))
 
     def __len__(self) -> int:

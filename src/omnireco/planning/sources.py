@@ -7,20 +7,20 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import ClassVar
 
 import numpy as np
 
 from omnireco._core.checks import plain_name
+from omnireco._core.parts import Maybe, Parts
+from omnireco._core.small import Each, Flag, Value
 from omnireco.data.audience import Audience
 from omnireco.data.events import EventLog
 from omnireco.data.messages import NEVER, MessageLog
 from omnireco.data.touches import Past
 from omnireco.data.vocabulary import NONE, Vocabulary, match
 from omnireco.errors import SchemaError
-
-if TYPE_CHECKING:
-    from omnireco.planning.rules import Eligibility
+from omnireco.planning.rules import Eligibility
 
 __all__ = ["FORBIDDEN", "Sources", "audience_rows", "channel_names", "consent_since", "past_messages"]
 
@@ -48,6 +48,14 @@ class Sources:
     withdrawals: tuple[EventLog, ...] = ()
     rules: tuple[Eligibility, ...] = ()
     complete: bool = True
+
+    parts: ClassVar[Parts] = {
+        "audience": Maybe(Value((Audience,))),
+        "messages": Each(Value((MessageLog,))),
+        "withdrawals": Each(Value((EventLog,))),
+        "rules": Each(Value((Eligibility,))),
+        "complete": Flag(),
+    }
 
     @property
     def know_consent(self) -> bool:

@@ -10,15 +10,16 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple, NoReturn
+from typing import Any, ClassVar, NamedTuple, NoReturn
 
 import numpy as np
 
 from omnireco._core.checks import check_duration, check_integer, check_names, check_number, count_of, no_such, shown
 from omnireco._core.compute import in_threads, one_blas_thread, row_blocks
 from omnireco._core.frozen import ReadOnly
+from omnireco._core.parts import Array, Maybe, Offsets, Parts, Record, chances, coded, counts, declare, numbers
 from omnireco._core.random import stream
-from omnireco._core.sound import Offsets, Sound, keep, numbers
+from omnireco._core.small import Number, Table, Whole
 from omnireco._core.units import DAY_US, WEEK
 from omnireco._kernels.week.pooling import (
     Base,
@@ -41,6 +42,7 @@ from omnireco._kernels.week.strengths import (
 from omnireco.data.audience import Audience
 from omnireco.data.events import EventLog
 from omnireco.data.messages import MessageLog
+from omnireco.data.parts import Ids
 from omnireco.data.vocabulary import NONE, Vocabulary
 from omnireco.errors import ParameterError, SchemaError
 from omnireco.timing.segments import (
@@ -265,6 +267,19 @@ class ChannelCells(NamedTuple):
     weight: np.ndarray
 
 
+_GROUPS: Parts = {
+    "prior": chances("groups", "segments"),
+    "start": numbers("groups", 168, low=0.0),
+    "group": coded("groups", "users?"),
+}
+_CHANNEL_CELLS: Parts = {
+    "strength": Number(low=0.0, endless=True),
+    "indptr": Offsets("users", "on_channel"),
+    "hour": Array(np.uint8, ("on_channel",), 0, 168 - 1),
+    "weight": numbers("on_channel", dtype=np.float32, low=0.0),
+}
+
+
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
 class ActivityModel:
     """The hour-of-week profile of everybody; made by `ActivityProfile.fit`.
@@ -312,20 +327,26 @@ class ActivityModel:
     n_without_zone: int
     gains: np.ndarray = field(default_factory=lambda: np.empty((0, 3)))
 
+    parts: ClassVar[Parts] = {
+        "users": Ids(people=True),
+        "indptr": Offsets("users", "cells"),
+        "hour": Array(np.uint8, ("cells",), 0, 167),
+        "weight": numbers("cells", dtype=np.float32, low=0.0),
+        "history": counts("users", high=(1 << 31) - 1, dtype=np.int32),
+        "base": Record(Base),
+        "groups": Record(Groups, _GROUPS),
+        "pooling": Record(Pooling),
+        "trust": chances(4),
+        "quarters": chances("segments", 4),
+        "channels": Table(Record(ChannelCells, _CHANNEL_CELLS)),
+        "half_life_us": Maybe(Whole(1)),
+        "n_caused": Whole(),
+        "n_without_zone": Whole(),
+        "gains": numbers("gains", 3),
+    }
+
     def __post_init__(self) -> None:
-        n, m = len(self.users), np.size(self.hour)
-        keep(
-            self,
-            indptr=Offsets(n, m),
-            hour=Sound((m,), np.uint8, 0, WEEK - 1),
-            weight=numbers(m, low=0.0, dtype=np.float32),
-            history=Sound((n,), np.int32, 0),
-            trust=numbers(4, low=0.0, high=1.0),
-            quarters=numbers(len(self.base.pi), 4, low=0.0, high=1.0),
-            gains=numbers(None, 3),
-        )
-        for array in (self.base.theta, self.base.phi, self.base.pi, *self.groups):
-            array.setflags(write=False)
+        declare(self)
         object.__setattr__(self, "channels", ReadOnly(self.channels))
 
     def __len__(self) -> int:

@@ -8,13 +8,16 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any, ClassVar, NoReturn
 
 import numpy as np
 
 from omnireco._core.checks import check_duration, check_number, no_such, plain_name
+from omnireco._core.parts import Offsets, Parts, chances, counts, freeze, instants, numbers
+from omnireco._core.small import Number, Whole
 from omnireco._core.units import DAY_US
 from omnireco.data.messages import NEVER, MessageLog
+from omnireco.data.parts import Ids
 from omnireco.data.vocabulary import Vocabulary
 from omnireco.errors import ParameterError, SchemaError
 from omnireco.timing.machines import answers_of_people, left_out
@@ -207,10 +210,24 @@ class FatigueModel:
     per_day: np.ndarray = field(repr=False)
     n_machine: int = 0
 
+    parts: ClassVar[Parts] = {
+        "channels": Ids(text=True),
+        **{name: numbers("channels") for name in ("coefficient", "low", "high")},
+        "common": Number(),
+        "half_life_us": Whole(1),
+        "unsubscribe": chances("channels"),
+        "unsubscribe_slope": Number(),
+        "answer_rate": chances("channels"),
+        "n_messages": counts("channels"),
+        "users": Ids(people=True),
+        "indptr": Offsets("users", "messages"),
+        "sent_at": instants("messages"),
+        "per_day": numbers("users", "channels", low=0.0),
+        "n_machine": Whole(),
+    }
+
     def __post_init__(self) -> None:
-        for name in ("coefficient", "low", "high", "unsubscribe", "answer_rate", "n_messages", "indptr", "sent_at"):
-            getattr(self, name).setflags(write=False)
-        self.per_day.setflags(write=False)
+        freeze(self)
 
     def __repr__(self) -> str:
         found = ", ".join(

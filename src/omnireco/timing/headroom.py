@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
@@ -16,12 +16,15 @@ from omnireco._core.checks import (
     count_of,
     from_microseconds,
 )
+from omnireco._core.parts import Parts
 from omnireco._core.random import stream
+from omnireco._core.small import Number, Whole
 from omnireco._core.units import HOUR_US, WEEK
 from omnireco._kernels.week.delay import reading_after, send_value
 from omnireco.data.audience import Audience
 from omnireco.data.events import EventLog, require_events
 from omnireco.data.messages import MessageLog
+from omnireco.data.parts import Frame
 from omnireco.errors import EmptyError
 from omnireco.timing.activity import ActivityProfile
 from omnireco.timing.sessions import local_hours, session_starts
@@ -60,6 +63,13 @@ class Headroom:
     people: int
     sessions: int
     worthwhile: float
+
+    parts: ClassVar[Parts] = {
+        "skill": Frame(),
+        **dict.fromkeys(("lift", "low", "high", "prior_strength"), Number(endless=True, missing=True)),
+        **{name: Whole() for name in ("people", "sessions")},
+        "worthwhile": Number(endless=True, missing=True),
+    }
 
     def __repr__(self) -> str:
         people = count_of(self.people, "person", "people")

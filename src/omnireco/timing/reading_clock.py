@@ -10,14 +10,15 @@ import logging
 import warnings
 from collections.abc import Mapping, Set
 from dataclasses import dataclass, replace
-from typing import Any, NoReturn
+from typing import Any, ClassVar, NoReturn
 
 import numpy as np
 
 from omnireco._core.checks import check_duration, check_integer, check_number, count_of, no_such, shown
 from omnireco._core.compute import one_blas_thread, row_blocks
+from omnireco._core.parts import Maybe, Offsets, Parts, Record, chances, declare, numbers
 from omnireco._core.random import stream
-from omnireco._core.sound import Offsets, keep, numbers
+from omnireco._core.small import Number, Value, Whole
 from omnireco._core.units import EPOCH_HOUR, HOUR_US, WEEK
 from omnireco._kernels.week.delay import reading_after
 from omnireco._kernels.week.rates import (
@@ -34,6 +35,7 @@ from omnireco._kernels.week.rates import (
 from omnireco.data.audience import Audience
 from omnireco.data.clock import hour_of_week, local_us
 from omnireco.data.messages import NEVER, MessageLog
+from omnireco.data.parts import Ids
 from omnireco.data.vocabulary import NONE, Vocabulary, match
 from omnireco.errors import DataWarning, ParameterError, SchemaError
 from omnireco.timing.activity import ActivityModel
@@ -234,18 +236,23 @@ class ReadingModel:
     machine_share: np.ndarray
     n_machine: int = 0
 
+    parts: ClassVar[Parts] = {
+        "users": Ids(people=True),
+        "channels": Ids(text=True),
+        "tau": numbers("channels", low=1e-3, high=1e5),
+        "base": numbers("channels", 168, low=0.0),
+        "level": numbers("channels", low=0.0),
+        "habits": Record(Habits),
+        "indptr": Offsets("users", "messages"),
+        "spells": Record(Spells),
+        "activity": Maybe(Value((ActivityModel,))),
+        "open_weight": Number(low=0.0),
+        "machine_share": chances("channels", missing=True),
+        "n_machine": Whole(),
+    }
+
     def __post_init__(self) -> None:
-        n_channels, m = len(self.channels), np.size(self.spells.row)
-        keep(
-            self,
-            tau=numbers(n_channels, low=1e-3, high=1e5),
-            base=numbers(n_channels, WEEK, low=0.0),
-            level=numbers(n_channels, low=0.0),
-            indptr=Offsets(len(self.users), m),
-            machine_share=numbers(n_channels, missing=True),
-        )
-        self.spells.check(len(self.users), n_channels)
-        self.habits.check(n_channels)
+        declare(self)
 
     def __len__(self) -> int:
         return len(self.users)

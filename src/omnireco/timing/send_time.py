@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any, ClassVar, NoReturn
 
 import numpy as np
 
@@ -27,15 +27,18 @@ from omnireco._core.checks import (
     shown,
 )
 from omnireco._core.compute import in_threads, one_blas_thread, row_blocks
+from omnireco._core.parts import Array, Maybe, Parts, chances, declare, flags, numbers
 from omnireco._core.random import stream
-from omnireco._core.sound import Sound, keep, numbers
+from omnireco._core.small import Number, Value, Whole
 from omnireco._core.units import HOUR_US, WEEK, WEEK_US
 from omnireco._kernels.week.kinds import Follows
+from omnireco._kernels.week.rates import LONGEST_HOURS
 from omnireco.data.audience import Audience
 from omnireco.data.clock import hour_of_week, in_quiet_hours, local_us, slots, slots_by_zone
 from omnireco.data.events import EventLog
 from omnireco.data.frames.columns import instants_to_pandas
 from omnireco.data.messages import NEVER, MessageLog
+from omnireco.data.parts import Ids
 from omnireco.data.vocabulary import NONE, Vocabulary, match
 from omnireco.errors import ParameterError, SchemaError
 from omnireco.timing.activity import ActivityModel, ActivityProfile
@@ -324,24 +327,33 @@ class SendTimeModel:
     n_messages: int
     n_machine: int
 
+    parts: ClassVar[Parts] = {
+        "activity": Value((ActivityModel,)),
+        "rate": numbers("activity.users", low=0.0),
+        "channels": Ids(text=True),
+        "people": Ids(people=True),
+        "tau": numbers("channels", low=1e-3, high=1e5),
+        "reading": numbers("channels", 168, low=0.0),
+        "own": chances("channels"),
+        "follows": numbers("channels", "activity.segments", "activity.segments", low=0.0),
+        "kinds": numbers("channels", "people", "activity.segments", dtype=np.float32, low=0.0),
+        "everybody": numbers("channels", 168),
+        "log_rate": numbers("channels", 168 + 1),
+        "log_rate_sd": numbers("channels", 168 + 1, low=0.0),
+        "tried": flags("channels", 168),
+        "curve_parameters": numbers("channels", 3),
+        "factor": numbers("people", "channels", low=0.0),
+        "factor_sd": numbers("people", "channels", low=0.0),
+        "basis": Array(np.int8, ("channels",), 0, 3),
+        "base_rate": Number(0.0, 1.0),
+        "default_tau": Number(1e-3, LONGEST_HOURS),
+        "life": Maybe(Whole(0, LONGEST_HOURS)),
+        "n_messages": Whole(),
+        "n_machine": Whole(),
+    }
+
     def __post_init__(self) -> None:
-        n, people, kinds = len(self.channels), len(self.people), len(self.activity.base.pi)
-        curves, personal = numbers(n, WEEK + 1), numbers(people, n, low=0.0)
-        keep(
-            self,
-            rate=numbers(len(self.activity), low=0.0),
-            tau=numbers(n, low=1e-3, high=1e5),
-            reading=numbers(n, WEEK, low=0.0),
-            own=numbers(n, low=0.0, high=1.0),
-            follows=numbers(n, kinds, kinds, low=0.0),
-            kinds=numbers(n, people, kinds, dtype=np.float32, low=0.0),
-            everybody=numbers(n, WEEK),
-            **dict.fromkeys(("log_rate", "log_rate_sd"), curves),
-            tried=Sound((n, WEEK), np.bool_),
-            curve_parameters=numbers(n, 3),
-            **dict.fromkeys(("factor", "factor_sd"), personal),
-            basis=Sound((n,), np.int8, 0, 3),
-        )
+        declare(self)
 
     def __repr__(self) -> str:
         pulls = ", ".join(f"{name} {tau:.1f} h" for name, tau in zip(self.channels.ids, self.tau, strict=True))

@@ -61,6 +61,11 @@ class Reproduction:
     n_people: int
     split: str
 
+    def __post_init__(self) -> None:
+        for row in self.rows:
+            for numbers in row[2:5]:
+                numbers.setflags(write=False)
+
     def __repr__(self) -> str:
         ours = sum(row[1] == "ours" for row in self.rows)
         return f"Reproduction({self.name}: {ours} of ours beside {len(self.rows) - ours} published, split {self.split})"

@@ -8,9 +8,12 @@ All float64. Everything commutes with a rotation of the week: no hour or day is 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 
+from omnireco._core.parts import Parts, chances, numbers
+from omnireco._core.small import Each, Number
 from omnireco._core.units import WEEK
 
 __all__ = [
@@ -60,6 +63,12 @@ class Pooling:
     hour_width: float
     day_width: float
 
+    parts: ClassVar[Parts] = {
+        "strengths": Each(Number(low=0.0, endless=True)),
+        "hour_width": Number(0.01, 1e3),
+        "day_width": Number(0.01, 1e3),
+    }
+
     def with_half_strength(self, sessions: float) -> Pooling:
         """Return the same pooling, the person's levels scaled so that ``sessions`` of history weigh one half."""
         factor = sessions / half_strength(self)
@@ -85,6 +94,12 @@ class Base:
     theta: np.ndarray
     phi: np.ndarray
     pi: np.ndarray
+
+    parts: ClassVar[Parts] = {
+        "theta": numbers(168, low=0.0),
+        "phi": numbers("segments", 168, low=0.0),
+        "pi": chances("segments"),
+    }
 
 
 def circular_kernel(size: int, width: float) -> np.ndarray:

@@ -8,10 +8,12 @@ average.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import ClassVar
 
 import numpy as np
 
-from omnireco._core.sound import Sound, keep, numbers, places
+from omnireco._core.parts import Parts, chances, coded, flags, instants, numbers
+from omnireco._core.small import Each, Number
 from omnireco._core.units import WEEK
 from omnireco._kernels.week.delay import DEFAULT_TAU
 from omnireco._kernels.week.pooling import circular_kernel
@@ -70,20 +72,16 @@ class Spells:
     click: np.ndarray
     weight: np.ndarray
 
-    def check(self, n_users: int, n_channels: int) -> None:
-        """Put checked, read-only arrays in place: what kernels walk for as long as a message is watched."""
-        m = np.size(self.row)
-        keep(
-            self,
-            row=places(n_users, m),
-            channel=places(n_channels, m),
-            start=numbers(m, low=0.0, high=WEEK),
-            stop=numbers(m, low=0.0, high=LONGEST_HOURS),
-            at=Sound((m,), np.int64),
-            human=numbers(m, low=0.0, high=1.0),
-            click=Sound((m,), np.bool_),
-            weight=numbers(m, low=0.0),
-        )
+    parts: ClassVar[Parts] = {
+        "row": coded("users", "messages"),
+        "channel": coded("channels", "messages"),
+        "start": numbers("messages", low=0.0, high=168),
+        "stop": numbers("messages", low=0.0, high=LONGEST_HOURS),
+        "at": instants("messages"),
+        "human": chances("messages"),
+        "click": flags("messages"),
+        "weight": numbers("messages", low=0.0),
+    }
 
     @property
     def hour(self) -> np.ndarray:
@@ -137,10 +135,13 @@ class Habits:
     strengths: tuple[float, float, float]
     appetite: np.ndarray
 
-    def check(self, n_channels: int) -> None:
-        """Put checked, read-only arrays in place."""
-        phi = numbers(np.shape(self.phi)[0] if np.ndim(self.phi) else 0, WEEK, low=0.0)
-        keep(self, phi=phi, pi=numbers(phi.shape[0], low=0.0), appetite=numbers(n_channels, low=0.0, endless=True))
+    parts: ClassVar[Parts] = {
+        "phi": numbers("kinds", 168, low=0.0),
+        "pi": chances("kinds"),
+        "tilt": Number(),
+        "strengths": Each(Number(low=0.0, endless=True)),
+        "appetite": numbers("channels", low=0.0, endless=True),
+    }
 
 
 def seen_counts(spells: Spells, n: int) -> np.ndarray:

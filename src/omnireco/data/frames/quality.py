@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
 from omnireco._core.checks import check_choice, check_names, count_of, shown
+from omnireco._core.parts import Array, Maybe, Parts, Record, freeze
+from omnireco._core.small import Each, Text, Whole
 from omnireco.data.frames.columns import Frame, nulls, stamps
 from omnireco.data.vocabulary import is_text, no_text
 from omnireco.errors import ParameterError
@@ -46,8 +48,17 @@ class Finding:
     fix: str
     people: int | None = None
 
+    parts: ClassVar[Parts] = {
+        "problem": Text(),
+        "column": Text(),
+        "rows": Array(np.int64, ("rows",), 0, order="distinct"),
+        "what": Text(),
+        "fix": Text(),
+        "people": Maybe(Whole()),
+    }
+
     def __post_init__(self) -> None:
-        self.rows.setflags(write=False)
+        freeze(self)
 
     @property
     def n_rows(self) -> int:
@@ -85,8 +96,16 @@ class QualityReport:
     dropped: np.ndarray
     fingerprint: int | None = None
 
+    parts: ClassVar[Parts] = {
+        "where": Text(),
+        "n_rows": Whole(),
+        "findings": Each(Record(Finding)),
+        "dropped": Array(np.int64, ("dropped",), 0, order="distinct"),
+        "fingerprint": Maybe(Whole(-(1 << 63))),
+    }
+
     def __post_init__(self) -> None:
-        self.dropped.setflags(write=False)
+        freeze(self)
 
     @property
     def n_dropped(self) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import scipy.sparse as sp
@@ -21,10 +21,12 @@ from omnireco._core.checks import (
 )
 from omnireco._core.compute import row_blocks
 from omnireco._core.frozen import ReadOnly
-from omnireco._core.sound import keep, numbers
+from omnireco._core.parts import Parts, coded, declare, freeze, numbers
+from omnireco._core.small import Each, Table, Text, Value, Whole
 from omnireco._kernels.topk.exact import select, topk
 from omnireco.data.audience import Audience
 from omnireco.data.interactions import Interactions
+from omnireco.data.parts import Ids
 from omnireco.data.recommendations import Recommendations
 from omnireco.data.vocabulary import NONE, Vocabulary, match
 from omnireco.errors import EmptyError, ParameterError, SchemaError
@@ -208,11 +210,18 @@ class AttributeModel:
     slope: np.ndarray
     start: np.ndarray
 
+    parts: ClassVar[Parts] = {
+        "model": Value((FactorModel,)),
+        "attributes": Ids(),
+        "slope": numbers("attributes", "model.d", dtype=np.float32),
+        "start": numbers("model.d", dtype=np.float32),
+    }
+
     def __post_init__(self) -> None:
         shape = (len(self.attributes), self.model.factors.shape[1])
         if self.slope.shape != shape or self.start.shape != shape[1:]:
             raise ParameterError(f"AttributeModel: slope {self.slope.shape} must have the shape {shape}.")
-        keep(self, slope=numbers(*shape, dtype=np.float32), start=numbers(shape[1], dtype=np.float32))
+        declare(self)
 
     def __repr__(self) -> str:
         return f"AttributeModel({count_of(len(self.attributes), 'attribute')}, {self.model!r})"
@@ -331,11 +340,17 @@ class SegmentModel:
     segments: Vocabulary
     scores: np.ndarray
 
+    parts: ClassVar[Parts] = {
+        "items": Ids(),
+        "popularity": numbers("items", dtype=np.float32),
+        "segments": Ids(),
+        "scores": numbers("segments", "items", dtype=np.float32),
+    }
+
     def __post_init__(self) -> None:
         if self.scores.shape != (len(self.segments), len(self.items)):
             raise ParameterError(f"SegmentModel: scores of shape {self.scores.shape} do not fit segments and items.")
-        n_segments, n = self.scores.shape
-        keep(self, popularity=numbers(n, dtype=np.float32), scores=numbers(n_segments, n, dtype=np.float32))
+        declare(self)
 
     def __repr__(self) -> str:
         return f"SegmentModel({count_of(len(self.segments), 'segment')}, {count_of(len(self.items), 'item')})"
@@ -410,6 +425,8 @@ class Fallback:
 
     steps: Mapping[str, Step]
     least: int = 1
+
+    parts: ClassVar[Parts] = {"steps": Table(Value()), "least": Whole(1)}
 
     def __post_init__(self) -> None:
         kinds = (Model, AttributeModel, SegmentModel)
@@ -527,8 +544,14 @@ class FallbackLists:
     steps: tuple[str, ...]
     step: np.ndarray
 
+    parts: ClassVar[Parts] = {
+        "lists": Value((Recommendations,)),
+        "steps": Each(Text(), "steps"),
+        "step": coded("steps", "lists.users", none=True),
+    }
+
     def __post_init__(self) -> None:
-        self.step.setflags(write=False)
+        freeze(self)
 
     def __repr__(self) -> str:
         counts = np.bincount(self.step[self.step != NONE], minlength=len(self.steps))

@@ -5,14 +5,17 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import scipy.sparse as sp
 
 from omnireco._core.checks import check_duration, check_kind, count_of, shown
+from omnireco._core.parts import Array, Parts, coded, freeze, numbers
+from omnireco._core.small import Each, Text
 from omnireco.data.events import EventLog
 from omnireco.data.interactions import Interactions
+from omnireco.data.parts import Ids
 from omnireco.data.recommendations import Recommendations
 from omnireco.data.vocabulary import NONE, Vocabulary
 from omnireco.data.weights import Weights, check_names_of, event_targets, event_weights
@@ -60,9 +63,20 @@ class Explanations:
     ages: tuple[str, ...]
     age: np.ndarray
 
+    parts: ClassVar[Parts] = {
+        "users": Ids(people=True),
+        "items": Ids(),
+        **{name: Each(Text(), name) for name in ("channels", "ages")},
+        "user": coded("users", "n"),
+        "item": coded("items", "n"),
+        "because": coded("items", "n"),
+        "channel": coded("channels", "n"),
+        "contribution": numbers("n"),
+        "age": Array(np.int32, ("n",), -1),
+    }
+
     def __post_init__(self) -> None:
-        for array in (self.user, self.item, self.because, self.channel, self.contribution, self.age):
-            array.setflags(write=False)
+        freeze(self)
 
     def __repr__(self) -> str:
         return f"Explanations({count_of(self.contribution.size, 'contribution')}, {count_of(len(self.users), 'user')})"

@@ -11,12 +11,15 @@ import scipy.sparse as sp
 from omnireco._core.checks import check_integer, check_kind, count_of, unmasked
 from omnireco._core.compute import Progress, ticker, usable_threads
 from omnireco._core.contract import Estimator
+from omnireco._core.parts import Maybe, Parts, declare, numbers
 from omnireco._core.random import stream
+from omnireco._core.small import Settings, Value
 from omnireco._kernels.als.fold_in import Space, fold_in
 from omnireco._kernels.als.least_squares import diverged, full_loss, learn
 from omnireco._kernels.als.loss import Loss
 from omnireco._kernels.topk.exact import ItemIndex, topk
 from omnireco.data.interactions import Interactions
+from omnireco.data.parts import Ids
 from omnireco.data.vocabulary import Vocabulary
 from omnireco.data.weights import Weights
 from omnireco.errors import ParameterError, SchemaError
@@ -207,6 +210,17 @@ class FactorModel(Model):
 
     takes_targets: ClassVar[bool] = True
 
+    parts: ClassVar[Parts] = {
+        "items": Ids(),
+        "popularity": numbers("items", dtype=np.float32),
+        "factors": numbers("items", "d", dtype=np.float32),
+        "loss": Settings(Loss),
+        "event_weights": Maybe(Value((Weights,))),
+    }
+
+    def __post_init__(self) -> None:
+        declare(self)
+
     @classmethod
     def from_arrays(
         cls,
@@ -284,8 +298,6 @@ class FactorModel(Model):
             )
         if not np.isfinite(counts).all():
             raise ParameterError("popularity must be finite. Got NaN or infinity: numpy.nan_to_num(popularity).")
-        array.setflags(write=False)
-        counts.setflags(write=False)
         return cls(
             vocabulary, counts, array, loss, ItemIndex(array), Space.of(array, loss.unobserved_weight), event_weights
         )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import scipy.sparse as sp
@@ -20,9 +20,11 @@ from omnireco._core.compute import (
     usable_threads,
 )
 from omnireco._core.contract import Estimator
-from omnireco._core.sound import Cells, keep, numbers
+from omnireco._core.parts import Maybe, Parts, declare, numbers
+from omnireco._core.small import Value
 from omnireco._kernels.similarity import nearest, weigh
 from omnireco._kernels.topk.exact import rank_histories, select, tier
+from omnireco.data.parts import Ids, Square
 from omnireco.data.vocabulary import Vocabulary
 from omnireco.data.weights import Weights
 from omnireco.errors import ParameterError
@@ -278,10 +280,15 @@ class ItemModel(Model):
     weights: Any
     event_weights: Weights | None = None
 
+    parts: ClassVar[Parts] = {
+        "items": Ids(),
+        "popularity": numbers("items", dtype=np.float32),
+        "weights": Square("items"),
+        "event_weights": Maybe(Value((Weights,))),
+    }
+
     def __post_init__(self) -> None:
-        n = len(self.items)
-        weights = Cells((n, n)) if sp.issparse(self.weights) else numbers(n, n, dtype=np.float32)
-        keep(self, popularity=numbers(n, dtype=np.float32), weights=weights)
+        declare(self)
 
     def __repr__(self) -> str:
         kind = f"{self.weights.nnz:,} sparse" if sp.issparse(self.weights) else "dense"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import scipy.sparse as sp
@@ -11,8 +11,10 @@ import scipy.sparse as sp
 from omnireco._core.checks import check_choice, check_integer, check_number, count_of
 from omnireco._core.compute import Progress, in_threads, read_only, row_blocks
 from omnireco._core.contract import Estimator
-from omnireco._core.sound import Cells, keep, keep_given, numbers
+from omnireco._core.parts import Maybe, Parts, declare, numbers
+from omnireco._core.small import Number, Text, Value, Whole
 from omnireco._kernels.topk.exact import select
+from omnireco.data.parts import Ids, Matrix
 from omnireco.data.vocabulary import Vocabulary
 from omnireco.data.weights import Weights
 from omnireco.errors import ParameterError
@@ -148,17 +150,22 @@ class NeighborModel(Model):
     reach: np.ndarray | None = None
     event_weights: Weights | None = None
 
+    parts: ClassVar[Parts] = {
+        "items": Ids(),
+        "popularity": numbers("items", dtype=np.float32),
+        "people": Matrix("people", "items"),
+        "neighbors": Whole(1),
+        "similarity": Text(("cosine", "jaccard")),
+        "shrinkage": Number(low=0.0),
+        "reach": Maybe(numbers("people", dtype=np.float32)),
+        "event_weights": Maybe(Value((Weights,))),
+    }
+
     def __post_init__(self) -> None:
         check_integer(self.neighbors, "neighbors", low=1)
         check_choice(self.similarity, "similarity", ("cosine", "jaccard"))
         check_number(self.shrinkage, "shrinkage", low=0)
-        n_people = self.people.shape[0] if sp.issparse(self.people) else 0
-        keep(
-            self,
-            popularity=numbers(len(self.items), dtype=np.float32),
-            people=Cells((n_people, len(self.items))),
-        )
-        keep_given(self, reach=numbers(n_people, dtype=np.float32))
+        declare(self)
 
     def __repr__(self) -> str:
         return (

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import scipy.sparse as sp
@@ -11,8 +11,10 @@ import scipy.sparse as sp
 from omnireco._core.checks import check_choice, check_number, count_of
 from omnireco._core.compute import Progress, row_blocks
 from omnireco._core.contract import Estimator
-from omnireco._core.sound import keep, numbers
+from omnireco._core.parts import Maybe, Parts, declare, numbers
+from omnireco._core.small import Number, Value
 from omnireco._kernels.topk.exact import select
+from omnireco.data.parts import Ids
 from omnireco.data.recommendations import to_float32
 from omnireco.data.vocabulary import Vocabulary
 from omnireco.data.weights import Weights
@@ -133,10 +135,17 @@ class PopularityModel(Model):
     personal: float = 0.0
     event_weights: Weights | None = None
 
+    parts: ClassVar[Parts] = {
+        "items": Ids(),
+        "popularity": numbers("items", dtype=np.float32),
+        "vector": numbers("items", dtype=np.float32),
+        "personal": Number(),
+        "event_weights": Maybe(Value((Weights,))),
+    }
+
     def __post_init__(self) -> None:
         check_number(self.personal, "personal")
-        per_item = numbers(len(self.items), dtype=np.float32)
-        keep(self, popularity=per_item, vector=per_item)
+        declare(self)
 
     def __repr__(self) -> str:
         return f"PopularityModel({count_of(len(self.items), 'item')}, personal={self.personal:g})"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import scipy.sparse as sp
@@ -11,8 +11,11 @@ import scipy.sparse as sp
 from omnireco._core.checks import check_integer, check_numbers, count_of
 from omnireco._core.compute import Progress, one_blas_thread
 from omnireco._core.contract import Estimator
+from omnireco._core.parts import Maybe, Parts, declare, numbers
+from omnireco._core.small import Value
 from omnireco._kernels.topk.exact import ItemIndex, topk
 from omnireco.data.interactions import Interactions
+from omnireco.data.parts import Ids
 from omnireco.data.vocabulary import Vocabulary
 from omnireco.data.weights import Weights
 from omnireco.errors import ParameterError
@@ -98,6 +101,17 @@ class ProjectionModel(Model):
     _index: ItemIndex
     event_weights: Weights | None = None
 
+    parts: ClassVar[Parts] = {
+        "items": Ids(),
+        "popularity": numbers("items", dtype=np.float32),
+        "encode": numbers("items", "d", dtype=np.float32),
+        "decode": numbers("items", "d", dtype=np.float32),
+        "event_weights": Maybe(Value((Weights,))),
+    }
+
+    def __post_init__(self) -> None:
+        declare(self)
+
     @classmethod
     def from_arrays(
         cls,
@@ -129,8 +143,6 @@ class ProjectionModel(Model):
         check_width(n, encode.shape[1])
         if not all(np.isfinite(array).all() for array in (encode, decode, popularity)):
             raise ParameterError("ProjectionModel: encode, decode and popularity must be finite. Scale them down.")
-        for array in (encode, decode, popularity):
-            array.setflags(write=False)
         return cls(items, popularity, encode, decode, ItemIndex(decode), event_weights)
 
     def __repr__(self) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import scipy.sparse as sp
@@ -21,11 +21,13 @@ from omnireco._core.checks import (
 )
 from omnireco._core.compute import Progress, require_memory, row_blocks
 from omnireco._core.contract import Estimator
-from omnireco._core.sound import numbers
+from omnireco._core.parts import Parts, numbers, sound
+from omnireco._core.small import Each, Plain, Text, Whole
 from omnireco._kernels.log.order import distinct
 from omnireco._kernels.topk.exact import rank_histories, select, tier
 from omnireco.data.events import EventLog, require_events
 from omnireco.data.interactions import Interactions
+from omnireco.data.parts import Ids
 from omnireco.data.vocabulary import NONE, Vocabulary
 from omnireco.data.weights import Weights, event_weights, person_steps
 from omnireco.errors import EmptyError, ParameterError, SchemaError
@@ -246,6 +248,16 @@ class TypedModel(Model):
     _wide: Vocabulary = field(repr=False)
     event_weights: Weights | None = None
 
+    parts: ClassVar[Parts] = {
+        "items": Ids(),
+        "popularity": numbers("items", dtype=np.float32),
+        "weights": numbers("inputs", "items", dtype=np.float32),
+        "types": Each(Text()),
+        "target": Whole(),
+        "by": Text(("event", "channel", "channel and event")),
+        "input_half_life": Plain(),
+    }
+
     @classmethod
     def build(
         cls,
@@ -259,8 +271,8 @@ class TypedModel(Model):
         input_half_life: Any,
     ) -> TypedModel:
         """Return the model of its parts: what every other door ends in."""
-        weights = numbers(None, len(items), dtype=np.float32).of(weights, "TypedModel: weights")
-        popularity = numbers(len(items), dtype=np.float32).of(popularity, "TypedModel: popularity")
+        weights = sound(numbers("inputs", len(items), dtype=np.float32), weights, "TypedModel: weights")
+        popularity = sound(numbers(len(items), dtype=np.float32), popularity, "TypedModel: popularity")
         if weights.shape != (len(types) * len(items), len(items)) or not 0 <= target < len(types):
             raise ParameterError(f"TypedModel: weights of shape {weights.shape} do not fit the types and items.")
         wide = Vocabulary(np.arange(len(weights), dtype=np.int64))

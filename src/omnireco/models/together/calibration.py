@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
 from omnireco._core.checks import check_integer, check_numbers
+from omnireco._core.parts import Parts, chances, freeze, numbers
 from omnireco.errors import EmptyError, ParameterError
 
 __all__ = ["Isotonic", "calibration_error"]
@@ -30,6 +31,11 @@ class Isotonic:
 
     score: np.ndarray
     chance: np.ndarray
+
+    parts: ClassVar[Parts] = {"score": numbers("points", order="rising"), "chance": chances("points")}
+
+    def __post_init__(self) -> None:
+        freeze(self)
 
     @classmethod
     def fit(cls, score: np.ndarray, outcome: np.ndarray) -> Isotonic:

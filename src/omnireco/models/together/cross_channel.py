@@ -13,7 +13,8 @@ from omnireco._core.checks import check_choice, check_kind, check_known, check_n
 from omnireco._core.compute import Progress, one_blas_thread, row_blocks
 from omnireco._core.contract import Estimator
 from omnireco._core.frozen import ReadOnly
-from omnireco._core.sound import numbers
+from omnireco._core.parts import Maybe, Parts, numbers, sound
+from omnireco._core.small import Each, Number, Plain, Text, Value
 from omnireco._kernels.topk.exact import ItemIndex, select, topk
 from omnireco.data.dataset import matrix_of
 from omnireco.data.interactions import Interactions
@@ -173,6 +174,17 @@ class ChannelModel(Model):
     _index: ItemIndex | None
     _spread: np.ndarray | None
 
+    parts: ClassVar[Parts] = {
+        "base": Value((Model,)),
+        "channels": Each(Text(), "channels"),
+        "lifts": numbers("channels", "base.items", dtype=np.float32),
+        "people": numbers("channels", "base.items", dtype=np.float32, low=0.0),
+        "lift": Number(low=0.0),
+        "weights": Maybe(Plain(Mapping[str, float])),
+        "saturation": Text(("none", "log", "binary")),
+        "channel": Maybe(Text()),
+    }
+
     @classmethod
     def build(
         cls,
@@ -188,7 +200,9 @@ class ChannelModel(Model):
     ) -> ChannelModel:
         """Return the model of a fitted base and its biases: what every other door ends in."""
         per_cell = numbers(len(channels), len(base.items), dtype=np.float32)
-        lifts, people = per_cell.of(lifts, "ChannelModel: lifts"), per_cell.of(people, "ChannelModel: people")
+        lifts, people = (
+            sound(per_cell, part, f"ChannelModel: {name}") for name, part in (("lifts", lifts), ("people", people))
+        )
         popularity, index, spread = base.popularity, None, None
         if channel is not None:
             row = _position(channels, channel)

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
 from omnireco._core.checks import check_kind, shown
+from omnireco._core.parts import Array, Parts, Record, chances, freeze, numbers
+from omnireco._core.small import INSTANT, Each, Text
 from omnireco._core.units import DAY_US as _DAY
 from omnireco.data.audience import Audience
 from omnireco.data.catalog import Catalog
 from omnireco.data.clock import hour_of_week, is_zone
 from omnireco.data.events import EventLog
+from omnireco.data.parts import Ids
 from omnireco.data.requests import Requests
 from omnireco.data.vocabulary import NONE, Vocabulary, match
 from omnireco.errors import ParameterError, SchemaError
@@ -96,6 +99,14 @@ class Field:
     count: np.ndarray
     total: np.ndarray
 
+    parts: ClassVar[Parts] = {
+        "name": Text(),
+        "values": Ids(),
+        "key": Array(np.int64, ("cells",), 0, order="distinct"),
+        "count": numbers("cells", low=0.0),
+        "total": numbers("values", low=0.0),
+    }
+
     def lift(self, code: np.ndarray, item: np.ndarray, share: np.ndarray) -> np.ndarray:
         """Return log((n + prior) / (expected + prior)): 0 where nothing is known, shrunk to it where little is.
 
@@ -141,6 +152,20 @@ class Population:
     gap: np.ndarray
     category: np.ndarray
     vectors: np.ndarray
+
+    parts: ClassVar[Parts] = {
+        "end_us": INSTANT,
+        "fields": Each(Record(Field)),
+        "share": chances("items"),
+        "fact_names": Each(Text(), "facts"),
+        "facts": numbers("items", "facts", missing=True),
+        "gap": numbers("items", missing=True, endless=True),
+        "category": Array(np.int32, ("items",), -1),
+        "vectors": numbers("items", "d", dtype=np.float32),
+    }
+
+    def __post_init__(self) -> None:
+        freeze(self)
 
     @classmethod
     def learn(

@@ -430,6 +430,10 @@ class RankerModel:
     curves: Mapping[str, Isotonic]
     calibration: Mapping[str, tuple[float, int]]
 
+    def __post_init__(self) -> None:
+        for name in ("models", "curves"):
+            object.__setattr__(self, name, ReadOnly(getattr(self, name)))
+
     def __repr__(self) -> str:
         kind = {Quadratic: "logit", Trees: "trees"}.get(type(self.scorer), "unordered")
         return f"RankerModel({count_of(len(self.items), 'item')}, {kind} over {', '.join(self.models)})"

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
 from omnireco._core.checks import require
 from omnireco._core.compute import Progress, compiled, one_blas_thread, row_blocks, ticker
+from omnireco._core.parts import Array, Parts, coded, freeze, numbers
 from omnireco._core.random import stream
 
 __all__ = ["Quadratic", "Trees", "fit_lambdamart", "fit_lightgbm"]
@@ -36,6 +37,14 @@ class Quadratic:
     scale: np.ndarray
     linear: np.ndarray
     products: np.ndarray
+
+    parts: ClassVar[Parts] = {
+        **{name: numbers("features", dtype=np.float32) for name in ("centre", "scale", "linear")},
+        "products": numbers("features", "features", dtype=np.float32),
+    }
+
+    def __post_init__(self) -> None:
+        freeze(self)
 
     @classmethod
     def fit(cls, x: np.ndarray, label: np.ndarray, indptr: np.ndarray, *, penalty: float = 20.0) -> Quadratic:
@@ -135,6 +144,17 @@ class Trees:
     value: np.ndarray
     left: np.ndarray
     right: np.ndarray
+
+    parts: ClassVar[Parts] = {
+        "feature": Array(np.int32, ("nodes",), -1),
+        "root": coded("nodes", "trees"),
+        "threshold": numbers("nodes", endless=True),
+        "value": numbers("nodes"),
+        **{name: coded("nodes", "nodes", none=True) for name in ("left", "right")},
+    }
+
+    def __post_init__(self) -> None:
+        freeze(self)
 
     def __call__(self, x: np.ndarray) -> np.ndarray:
         """Return the score of each row, float64."""

@@ -8,17 +8,33 @@ import fractions
 import math
 import types
 import typing
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import cache, partial
 from typing import Any, Literal
 
 import numpy as np
 
+from omnireco._core.form import Form, Unregistered, form_named, form_of
 from omnireco._core.frozen import ReadOnly
-from omnireco.files.archive import Damaged
-from omnireco.files.parts import Part, Scope, demand
+from omnireco._core.parts import Cuts, Inseparable, Part, Parts, Scope, Sizes, demand
 
-__all__ = ["Each", "Flag", "Number", "Plain", "Settings", "Table", "Text", "Value", "Whole"]
+__all__ = [
+    "INSTANT",
+    "Apart",
+    "Each",
+    "Flag",
+    "Number",
+    "Plain",
+    "Settings",
+    "Table",
+    "Text",
+    "Value",
+    "Whole",
+    "fits",
+    "settings",
+    "small_parts",
+]
 
 _MICROSECOND = dt.timedelta(microseconds=1)
 
@@ -39,6 +55,10 @@ class Whole(Part):
         found: int = scope.field(name, int)
         demand(self.low <= found <= self.high, f"{scope.start}{name} lies outside {self.low} to {self.high}")
         return found
+
+
+INSTANT = Whole(-62_135_596_800_000_000, 253_402_300_800_000_000)
+"""UTC microseconds of the years 1 to 9999."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,9 +138,73 @@ class Each(Part):
         places = (scope.within(name, fields, sizes=dict(scope.sizes)) for _ in range(n))
         return tuple(self.part.read(place, str(position)) for position, place in enumerate(places))
 
+    def keep(self, value: Any, name: str, where: str, sizes: Sizes) -> Any:
+        kept = tuple(self.part.keep(one, str(at), f"{where}[{at}]", dict(sizes)) for at, one in enumerate(value))
+        same = type(value) is tuple and all(a is b for a, b in zip(kept, value, strict=True))
+        return value if same else kept
+
+    def freeze(self, value: Any) -> None:
+        for one in value:
+            self.part.freeze(one)
+
+    def measure(self, value: Any, name: str, sizes: Sizes) -> None:
+        if self.size:
+            sizes.setdefault(self.size, len(value))
+
+    def nbytes(self, value: Any) -> int:
+        return sum(self.part.nbytes(one) for one in value)
+
+    def find_people(self, value: Any, name: str) -> Iterator[tuple[str, Any]]:
+        for at, one in enumerate(value):
+            yield from self.part.find_people(one, f"{name}[{at}]")
+
+    def cut(self, value: Any, name: str, cuts: Cuts) -> Any:
+        stays = cuts.stay.get(self.size)
+        rest = value if stays is None else [one for one, stay in zip(value, stays, strict=True) if stay]
+        fresh = tuple(_alone(self.part, one, cuts) for one in rest)
+        same = len(fresh) == len(value) and all(a is b for a, b in zip(fresh, value, strict=True))
+        return value if same else fresh
+
     def _count(self, scope: Scope, name: str, n: int) -> None:
         if self.size:
             demand(scope.size(self.size, n) == n, f"{scope.start}{name} has {n} parts, which does not fit")
+
+
+def _alone(part: Part, value: Any, cuts: Cuts) -> Any:
+    """Return one part of several without what goes, by dimensions of its own besides those outside."""
+    own = cuts.child()
+    own.settle({"": part}, {"": value})
+    return part.cut(value, "", own)
+
+
+@dataclass(frozen=True, slots=True)
+class Apart(Part):
+    """A part with dimensions of its own besides those outside: two of one class in one value do not share a length."""
+
+    part: Part
+
+    def write(self, scope: Scope, name: str, value: Any) -> None:
+        Each(self.part).write(scope, name, (value,))
+
+    def read(self, scope: Scope, name: str) -> Any:
+        found = Each(self.part).read(scope, name)
+        demand(len(found) == 1, f"{scope.start}{name} is not one")
+        return found[0]
+
+    def keep(self, value: Any, name: str, where: str, sizes: Sizes) -> Any:
+        return self.part.keep(value, name, where, dict(sizes))
+
+    def freeze(self, value: Any) -> None:
+        self.part.freeze(value)
+
+    def nbytes(self, value: Any) -> int:
+        return self.part.nbytes(value)
+
+    def find_people(self, value: Any, name: str) -> Iterator[tuple[str, Any]]:
+        return self.part.find_people(value, name)
+
+    def cut(self, value: Any, name: str, cuts: Cuts) -> Any:
+        return _alone(self.part, value, cuts)
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,7 +219,7 @@ class Table(Part):
             self.part.write(scope.within(name, fields, sizes=dict(scope.sizes)), str(position), one)
         scope.fields[name] = [list(value), fields]
 
-    def read(self, scope: Scope, name: str) -> dict[str, Any]:
+    def read(self, scope: Scope, name: str) -> Mapping[str, Any]:
         found = scope.field(name, list)
         demand([type(part) for part in found] == [list, dict], f"{scope.start}{name} is no table")
         names, fields = found
@@ -144,7 +228,27 @@ class Table(Part):
             f"{scope.start}{name} has no names",
         )
         places = (scope.within(name, fields, sizes=dict(scope.sizes)) for _ in names)
-        return {key: self.part.read(place, str(at)) for at, (key, place) in enumerate(zip(names, places, strict=True))}
+        pairs = enumerate(zip(names, places, strict=True))
+        return ReadOnly({key: self.part.read(place, str(at)) for at, (key, place) in pairs})
+
+    def keep(self, value: Any, name: str, where: str, sizes: Sizes) -> Any:
+        kept = {key: self.part.keep(one, key, f"{where} {key!r}", dict(sizes)) for key, one in value.items()}
+        return value if isinstance(value, ReadOnly) and all(kept[key] is value[key] for key in kept) else ReadOnly(kept)
+
+    def freeze(self, value: Any) -> None:
+        for one in value.values():
+            self.part.freeze(one)
+
+    def nbytes(self, value: Any) -> int:
+        return sum(self.part.nbytes(one) for one in value.values())
+
+    def find_people(self, value: Any, name: str) -> Iterator[tuple[str, Any]]:
+        for key, one in value.items():
+            yield from self.part.find_people(one, f"{name}[{key!r}]")
+
+    def cut(self, value: Any, name: str, cuts: Cuts) -> Any:
+        fresh = {key: _alone(self.part, one, cuts) for key, one in value.items()}
+        return value if all(fresh[key] is value[key] for key in fresh) else ReadOnly(fresh)
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,8 +258,6 @@ class Value(Part):
     kinds: tuple[type, ...] = ()
 
     def write(self, scope: Scope, name: str, value: Any) -> None:
-        from omnireco.files.kinds import form_of  # a value may hold any kind, its own too
-
         form = form_of(type(value))
         demand(not self.kinds or isinstance(value, self.kinds), f"{scope.start}{name} is a {type(value).__name__}")
         inner = scope.within(name, {})
@@ -164,8 +266,6 @@ class Value(Part):
         self._tell(scope, name, inner)
 
     def read(self, scope: Scope, name: str) -> Any:
-        from omnireco.files.kinds import form_named
-
         found = scope.field(name, dict)
         demand(set(found) == {"kind", "fields"} and type(found["fields"]) is dict, f"{scope.start}{name} is no value")
         form = form_named(found["kind"])
@@ -179,6 +279,47 @@ class Value(Part):
     def _tell(scope: Scope, name: str, inner: Scope) -> None:
         for dimension, length in inner.sizes.items():
             scope.size(f"{name}.{dimension}", length)
+
+    def keep(self, value: Any, name: str, where: str, sizes: Sizes) -> Any:
+        """Return the value, which has checked itself where it was made; only its lengths are news."""
+        wanted = " or ".join(kind.__name__ for kind in self.kinds)
+        demand(
+            not self.kinds or isinstance(value, self.kinds), f"{where} must be a {wanted}. Got {type(value).__name__}"
+        )
+        self.measure(value, name, sizes)
+        return value
+
+    def measure(self, value: Any, name: str, sizes: Sizes) -> None:
+        for dimension, length in _measured(value).items():
+            sizes.setdefault(f"{name}.{dimension}", length)
+
+    def nbytes(self, value: Any) -> int:
+        return sum(form_of(type(value)).nbytes(value).values())
+
+    def find_people(self, value: Any, name: str) -> Iterator[tuple[str, Any]]:
+        return form_of(type(value)).find_people(value, f"{name}.")
+
+    def hang(self, value: Any, name: str, cuts: Cuts) -> None:
+        place = (name, id(value))
+        if place not in cuts.inner:
+            cuts.inner[place] = form_of(type(value)).without(value, cuts.asked)
+            for dimension, stays in cuts.inner[place][1].items():
+                cuts.drop(f"{name}.{dimension}", ~stays)
+
+    def cut(self, value: Any, name: str, cuts: Cuts) -> Any:
+        fresh, stay = cuts.inner.get((name, id(value)), (value, {}))
+        for dimension, stays in cuts.stay.items():
+            start, _, inner = dimension.partition(".")
+            if inner and start == name and not (inner in stay and np.array_equal(stays, stay[inner])):
+                raise Inseparable(f"{name} would lose rows of {inner} that are about nobody who goes")
+        return fresh
+
+
+def _measured(value: Any) -> Sizes:
+    try:
+        return form_of(type(value)).measure(value)
+    except Unregistered:  # a value may hold what cannot be saved
+        return {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,6 +337,42 @@ class Plain(Part):
         found = _decoded(scope.fields[name], scope.within(name, {}), "0")
         demand(fits(found, self.hint), f"{scope.start}{name} is not what its kind has there")
         return found
+
+    def nbytes(self, value: Any) -> int:
+        return 64 + sum(sum(form_of(type(one)).nbytes(one).values()) for _, one in _values_in(value, ""))
+
+    def find_people(self, value: Any, name: str) -> Iterator[tuple[str, Any]]:
+        for inner, one in _values_in(value, name):
+            yield from form_of(type(one)).find_people(one, f"{inner}.")
+
+    def cut(self, value: Any, name: str, cuts: Cuts) -> Any:
+        return _plain_cut(value, cuts)
+
+
+def _values_in(value: Any, name: str) -> Iterator[tuple[str, Any]]:
+    """Give the values with a form inside something small."""
+    if isinstance(value, Mapping):
+        for at, (key, one) in enumerate(value.items()):
+            yield from _values_in(key, f"{name}[{at}]")
+            yield from _values_in(one, f"{name}[{at}]")
+    elif isinstance(value, (tuple, list, set, frozenset)):
+        for at, one in enumerate(value):
+            yield from _values_in(one, f"{name}[{at}]")
+    elif dataclasses.is_dataclass(value):
+        yield name, value
+
+
+def _plain_cut(value: Any, cuts: Cuts) -> Any:
+    """Return something small, its values without the people who go; the same where nothing changes."""
+    if isinstance(value, Mapping):
+        fresh = {key: _plain_cut(one, cuts) for key, one in value.items()}
+        return value if all(fresh[key] is value[key] for key in fresh) else ReadOnly(fresh)
+    if isinstance(value, (tuple, list)):
+        rest = [_plain_cut(one, cuts) for one in value]
+        return value if all(a is b for a, b in zip(rest, value, strict=True)) else type(value)(rest)
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return form_of(type(value)).without(value, cuts.asked)[0]
+    return value
 
 
 def _encoded(value: Any, scope: Scope, place: str) -> Any:
@@ -261,33 +438,40 @@ def _decoded(found: Any, scope: Scope, place: str) -> Any:
     return makers[word](several)
 
 
-@dataclass(frozen=True, slots=True)
-class Settings(Part):
-    """All fields of a dataclass whose fields are small; its annotations say what each may be."""
+@cache
+def small_parts(kind: type) -> Parts:
+    """Return the parts of a dataclass whose fields are small; its annotations say what each may be."""
+    hints = typing.get_type_hints(kind)
+    return {one.name: Plain(hints[one.name]) for one in dataclasses.fields(kind) if one.init}
 
-    kind: type
+
+def settings(*kinds: type, name: str = "") -> tuple[Form, ...]:
+    """Return the forms of kinds that hold nothing but settings, and check them themselves."""
+    return tuple(Form(kind, name or kind.__name__, given=partial(small_parts, kind)) for kind in kinds)
+
+
+class Settings(Part):
+    """All fields of a dataclass whose fields are small."""
+
+    def __init__(self, kind: type) -> None:
+        (self._form,) = settings(kind)
 
     def write(self, scope: Scope, name: str, value: Any) -> None:
         inner = scope.within(name, {})
-        self.write_fields(inner, value)
+        self._form.write(inner, value)
         scope.fields[name] = inner.fields
 
     def read(self, scope: Scope, name: str) -> Any:
-        return self.read_fields(scope.within(name, scope.field(name, dict)))
+        return self._form.read(scope.within(name, scope.field(name, dict)))
 
-    def write_fields(self, scope: Scope, value: Any) -> None:
-        """Write each field by its own name."""
-        for name in self._names():
-            Plain().write(scope, name, getattr(value, name))
+    def nbytes(self, value: Any) -> int:
+        return sum(self._form.nbytes(value).values())
 
-    def read_fields(self, scope: Scope) -> Any:
-        """Return the value; its constructor checks the rest."""
-        hints = typing.get_type_hints(self.kind)
-        demand(set(scope.fields) == set(self._names()), f"it has other fields than a {self.kind.__name__}")
-        return self.kind(**{name: Plain(hints[name]).read(scope, name) for name in self._names()})
+    def find_people(self, value: Any, name: str) -> Iterator[tuple[str, Any]]:
+        return self._form.find_people(value, f"{name}.")
 
-    def _names(self) -> list[str]:
-        return [part.name for part in dataclasses.fields(self.kind) if part.init]
+    def cut(self, value: Any, name: str, cuts: Cuts) -> Any:
+        return self._form.without(value, cuts.asked)[0]
 
 
 def fits(value: Any, hint: Any) -> bool:
@@ -316,6 +500,3 @@ def _is(value: Any, kind: Any) -> bool:
     if kind in (int, float):  # a bool is no number, an int is one
         return isinstance(value, (int, kind)) and not isinstance(value, bool)
     return not isinstance(kind, type) or isinstance(value, kind)
-
-
-__all__ += ["Damaged", "fits"]
