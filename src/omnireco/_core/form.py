@@ -63,6 +63,8 @@ class Form:
         The line that makes the value again, for one that people cannot be cut out of by rows.
     blind : bool
         Whether the value holds people without their ids: nobody can know who is in it.
+    of_people : callable, optional
+        Whether the ids of a value of this kind are ids of people: lists may be keyed by requests or items.
     lossy : bool
         Whether ``take`` may leave something out of a file: who is in a value is then asked of its attributes.
     """
@@ -76,6 +78,7 @@ class Form:
     refit: str = ""
     blind: bool = False
     lossy: bool = False
+    of_people: Callable[[Any], bool] | None = None
 
     @property
     def parts(self) -> Parts:
@@ -123,12 +126,16 @@ class Form:
     def find_people(self, value: Any, start: str = "") -> Iterator[tuple[str, Any]]:
         """Give the vocabularies of people, by the names of their places."""
         known = self.held(value)
+        if self.of_people is not None and not self.of_people(value):
+            return
         for name, part in self.parts.items():
             yield from part.find_people(known[name], start + name)
 
     def without(self, value: Any, asked: Callable[[Any], np.ndarray]) -> tuple[Any, dict[str, np.ndarray]]:
         """Return the value without some people, and which rows of each dimension stayed."""
         known, cuts = self.held(value), Cuts(asked)
+        if self.of_people is not None and not self.of_people(value):
+            return value, {}
         if self.blind:
             raise Inseparable(self._refusal("without their ids"))
         cuts.settle(self.parts, known)

@@ -8,11 +8,12 @@ from typing import Any
 import numpy as np
 
 from omnireco._core.form import Form
-from omnireco._core.parts import Array, Maybe, demand, numbers
+from omnireco._core.parts import Array, Maybe, coded, demand, numbers
 from omnireco._core.small import Each, Flag, Number, Value, Whole, settings
 from omnireco.choices.arms import Posteriors
 from omnireco.choices.bandit import LinearBandit
 from omnireco.choices.decisions import Decisions
+from omnireco.choices.feedback import Feedback
 from omnireco.choices.live import LiveBandit
 from omnireco.data.parts import Ids
 from omnireco.data.vocabulary import Vocabulary
@@ -87,7 +88,31 @@ def _check_waiting(parts: Mapping[str, Any], sizes: Mapping[str, int], d: int) -
     demand(not len(parts["serials"]) or parts["serials"][-1] < parts["n_serials"], "an arm has a number that never was")
 
 
+def _take_feedback(feedback: Feedback) -> dict[str, Any]:
+    arms = Vocabulary(feedback.arm_ids)
+    arrays = {name: getattr(feedback, name) for name in ("contexts", "rewards", "features", "weights")}
+    return {"arm_ids": arms, "arm": arms.codes(feedback.arms)} | arrays
+
+
+def _build_feedback(arm_ids: Vocabulary, arm: np.ndarray, **arrays: Any) -> Feedback:
+    return Feedback(arm_ids.ids[arm], arm_ids=arm_ids.ids, **arrays)
+
+
 FORMS = (
+    Form(
+        Feedback,
+        "feedback",
+        {
+            "arm_ids": Ids(),
+            "arm": coded("arm_ids", "n"),
+            "contexts": _moderate("n", "d"),
+            "rewards": _moderate("n"),
+            "features": Maybe(_moderate("arm_ids", "q")),
+            "weights": Maybe(numbers("n", low=0.0)),
+        },
+        take=_take_feedback,
+        build=_build_feedback,
+    ),
     Form(
         LiveBandit,
         "live bandit",

@@ -8,19 +8,19 @@ from typing import Any
 import numpy as np
 
 from omnireco._core.form import Form
-from omnireco._core.parts import (
-    demand,
-)
-from omnireco._core.small import settings
+from omnireco._core.parts import Maybe, Parts, demand
+from omnireco._core.small import Each, Value, Whole, settings
 from omnireco.data.audience import Audience
 from omnireco.data.catalog import Catalog
 from omnireco.data.clock import Slots, is_zone
+from omnireco.data.dataset import Dataset
 from omnireco.data.events import EventLog
 from omnireco.data.frames.quality import Finding, QualityReport
 from omnireco.data.interactions import Interactions
+from omnireco.data.item_sets import ItemSets
 from omnireco.data.messages import MessageLog
-from omnireco.data.parts import Ids
-from omnireco.data.requests import Requests
+from omnireco.data.parts import Frame, Ids
+from omnireco.data.requests import Asked, Requests
 from omnireco.data.resolving import ResolveReport
 from omnireco.data.vocabulary import Vocabulary
 from omnireco.data.weights import Weights
@@ -75,7 +75,39 @@ def _build_interactions(csr: Any, layers: Mapping[str, Any], **rest: Any) -> Int
     )
 
 
+_DATASET: Parts = {
+    "events": Maybe(Value((EventLog,))),
+    "messages": Maybe(Value((MessageLog,))),
+    "audience": Maybe(Value((Audience,))),
+    "catalog": Maybe(Value((Catalog,))),
+    "identities": Maybe(Value((Identities,))),
+    "attributes": Maybe(Value((Interactions,))),
+    "requests": Maybe(Value((Requests,))),
+    "chosen": Maybe(Value((Interactions,))),
+    "facts": Each(Frame(people=("user_id",))),
+    "creatives": Maybe(Frame()),
+    "end_us": Whole(),
+}
+
+
+def _take_dataset(data: Dataset) -> dict[str, Any]:
+    """Return the parts, events, messages and audience by the ids they came with."""
+    given = dict(zip(("events", "messages", "audience"), data._as_given or (), strict=False))
+    asked = {"requests": None, "chosen": None} if data.asked is None else data.asked._asdict()
+    return {name: getattr(data, name, None) for name in _DATASET} | given | asked
+
+
+def _build_dataset(requests: Requests | None, chosen: Interactions | None, **parts: Any) -> Dataset:
+    asked = None if requests is None or chosen is None else Asked(requests, chosen)
+    made = Dataset()._with(asked=asked, **parts)
+    if made.identities is not None:
+        made._resolve((made.events, made.messages, made.audience), made.identities)
+    return made
+
+
 FORMS = (
+    Form(Dataset, "dataset", _DATASET, take=_take_dataset, build=_build_dataset),
+    Form(ItemSets, "item sets"),
     Form(
         EventLog,
         "event log",

@@ -8,9 +8,12 @@ from typing import Any
 import numpy as np
 
 from omnireco._core.form import Form
-from omnireco._core.parts import demand
+from omnireco._core.parts import Array, Maybe, chances, coded, demand, numbers
 from omnireco._core.small import Each, Plain, Text, Whole, settings
+from omnireco.causal.logged import LoggedDecisions
 from omnireco.causal.off_policy import ESTIMATORS, OffPolicy
+from omnireco.data.parts import Ids
+from omnireco.data.vocabulary import Vocabulary
 from omnireco.evaluation.channel_report import ChannelReport
 from omnireco.evaluation.compare_channels import ChannelComparison
 from omnireco.evaluation.learn_blend import LearnedBlend
@@ -57,7 +60,34 @@ def _even_rows(parts: Mapping[str, Any], sizes: Mapping[str, int]) -> None:
     demand(set(wide) <= {sizes["columns"]}, "rows do not fit the columns")
 
 
+def _take_decisions(logged: LoggedDecisions) -> dict[str, Any]:
+    known = None if logged.people is None else Vocabulary.encode(logged.people, "people")
+    arrays = {name: getattr(logged, name) for name in ("rewards", "propensity", "actions", "n_machine")}
+    return {
+        "known": Vocabulary(np.empty(0, np.int64)) if known is None else known[0],
+        "person": known and known[1],
+    } | arrays
+
+
+def _build_decisions(known: Vocabulary, person: np.ndarray | None, **arrays: Any) -> LoggedDecisions:
+    return LoggedDecisions(**arrays, people=None if person is None else known.ids[person])
+
+
 FORMS = (
+    Form(
+        LoggedDecisions,
+        "logged decisions",
+        {
+            "known": Ids(people=True),
+            "rewards": numbers("n"),
+            "propensity": chances("n"),
+            "actions": Maybe(Array(np.int64, ("n",), 0)),
+            "person": Maybe(coded("known", "n")),
+            "n_machine": Whole(),
+        },
+        take=_take_decisions,
+        build=_build_decisions,
+    ),
     Form(
         Report,
         "report",

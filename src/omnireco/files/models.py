@@ -61,6 +61,7 @@ FORMS = (
         Recommendations,
         "recommendations",
         check=_padded_at_the_end,
+        of_people=lambda lists: lists.key == "user_id",
     ),
     Form(PopularityModel, "popularity model"),
     Form(ItemModel, "item model"),

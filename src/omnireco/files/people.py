@@ -104,7 +104,7 @@ def erase(value: Any, user_ids: Iterable[Any]) -> Any:
     What was learned *from* people and says nothing of a single one of them stays as it is: the factors of items, hours
     of everybody, counts, the situations in which a bandit has decided. When that must go too, fit again on the erased
     data. Labels that only rows of these people carried go with the rows; a text that names them in somebody else's row
-    is not found, and in lists of items for items (``similar_items``) the ids are taken for people's. A mean
+    is not found, and lists keyed by requests or items (``Recommendations.key``) stay whole. A mean
     that a model takes over the people it keeps is one over the others then. Deterministic; cost: one copy.
 
     Examples

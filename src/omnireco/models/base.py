@@ -50,7 +50,7 @@ class Model(ABC):
 
     items: Vocabulary
     popularity: np.ndarray
-    event_weights: Weights | None
+    event_weights: Weights | None = None
 
     @abstractmethod
     def _rank(

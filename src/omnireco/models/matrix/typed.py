@@ -246,7 +246,6 @@ class TypedModel(Model):
     by: By
     input_half_life: Any
     _wide: Vocabulary = field(repr=False)
-    event_weights: Weights | None = None
 
     parts: ClassVar[Parts] = {
         "items": Ids(),
@@ -276,7 +275,7 @@ class TypedModel(Model):
         if weights.shape != (len(types) * len(items), len(items)) or not 0 <= target < len(types):
             raise ParameterError(f"TypedModel: weights of shape {weights.shape} do not fit the types and items.")
         wide = Vocabulary(np.arange(len(weights), dtype=np.int64))
-        return cls(items, popularity, weights, types, target, by, input_half_life, wide, _fading(input_half_life))
+        return cls(items, popularity, weights, types, target, by, input_half_life, wide)
 
     def __repr__(self) -> str:
         return f"TypedModel({count_of(len(self.items), 'item')}, inputs: {', '.join(self.types)})"
@@ -289,6 +288,11 @@ class TypedModel(Model):
         """
         log = events_of(data, "inputs")
         return typed_inputs(log, by=self.by, input_half_life=self.input_half_life).with_items(self.items)
+
+    @property
+    def event_weights(self) -> Weights:  # type: ignore[override]
+        """What the model is asked with: fading inputs, type by type."""
+        return _fading(self.input_half_life)
 
     def _events_read(self, log: EventLog) -> EventLog:
         names, kind = _types(log, self.by)
