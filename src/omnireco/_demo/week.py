@@ -96,12 +96,14 @@ def why_no_plan(inputs: Inputs) -> str | None:
 def learn_hours(inputs: Inputs, audience: Audience) -> Hours:
     """Learn when people act, on their own clocks, and what a message at each hour is worth."""
     sent = _no_messages() if inputs.messages is None else inputs.messages
-    timing = SendTime().fit(inputs.timed, sent, audience)
+    timing = SendTime().fit(Dataset(inputs.timed, messages=sent, audience=audience))
     profile = timing.activity
     people = np.intersect1d(inputs.timed.users.ids, audience.users.ids)
     hours = profile.hour_of_week(people)
     channel = (*_channels(audience), "email")[0]
-    examples = tuple((words, timing.curve(people[row], channel)) for words, row in _examples(inputs, people, hours))
+    examples = tuple(
+        (words, timing.hour_probability([people[row]], channel)[0]) for words, row in _examples(inputs, people, hours)
+    )
     assumed = None if channel in timing.channels else timing.base_rate
     return Hours(timing, profile.population, hours.argmax(axis=1), examples, channel, assumed)
 
