@@ -177,16 +177,16 @@ def world() -> SimpleNamespace:
     w.fallback = om.models.Fallback({"taste": w.als, "attributes": w.placed, "segments": w.segments})
     w.profile = om.timing.ActivityProfile(segments=2, channels=("app",))
     w.activity = w.profile.fit(w.log, w.audience)
-    w.send_time = om.SendTime().fit(w.log, w.sent, w.audience)
-    w.reading = om.timing.ReadingClock().fit(w.sent, w.audience)
+    w.send_time = om.SendTime().fit(om.Dataset(w.log, messages=w.sent, audience=w.audience))
+    w.reading = om.timing.ReadingClock().fit(om.Dataset(messages=w.sent, audience=w.audience))
     w.slots = om.slots("2025-03-10", days=1, every="6h")
     w.stamps = np.array(w.slots.at)[:3]
-    w.candidates = om.candidates(w.lists, w.audience, w.send_time, w.slots, channels=["email"])
+    w.candidates = om.candidates(w.lists, om.Dataset(audience=w.audience), w.send_time, w.slots, channels=["email"])
     w.plan = om.plan(w.candidates, constraints=[om.FrequencyCap(1, per="7D")])
     w.report = om.evaluate(
         {"als": w.lists, "knn": w.knn.recommend(w.x, k=4)}, w.later, k=3, metrics=[om.ndcg], n_bootstrap=9
     )
-    w.zones = om.timing.infer_zones(w.log, w.audience)
+    w.zones = om.timing.infer_zones(om.Dataset(w.log, audience=w.audience))
     w.requests = om.Requests.from_log(w.log, context=["channel"], per_user=1).requests
     w.links = pd.DataFrame(
         {
@@ -279,7 +279,7 @@ RECEIVERS: dict[str, Callable[[SimpleNamespace], Any]] = {
     "FollowUpsModel": lambda w: om.journeys.FollowUps(events=["view"]).fit(w.log),
     "FrequencyCap": lambda w: om.FrequencyCap(1, per="7D"),
     "GFCF": lambda w: om.models.GFCF(factors=4),
-    "Headroom": lambda w: om.timing.headroom(w.log, w.audience, at=w.at, n_bootstrap=9),
+    "Headroom": lambda w: om.timing.headroom(om.Dataset(w.log, audience=w.audience), at=w.at, n_bootstrap=9),
     "Identities": lambda w: w.identities,
     "Interactions": lambda w: w.x,
     "ItemIndex": lambda w: om.models.ItemIndex(np.ones((3, 2))),
@@ -480,7 +480,7 @@ ARGUMENTS: dict[str, Callable[[SimpleNamespace], Any]] = {
     "sent_at": lambda w: pd.to_datetime(["2025-05-01 08:00"] * 3, utc=True),
     "share": lambda w: 0.5,
     "similarity": lambda w: w.knn,
-    "skill": lambda w: om.timing.headroom(w.log, w.audience, at=w.at, n_bootstrap=9).skill,
+    "skill": lambda w: om.timing.headroom(om.Dataset(w.log, audience=w.audience), at=w.at, n_bootstrap=9).skill,
     "slots": lambda w: w.slots,
     "source": lambda w: w.plan,
     "start": lambda w: "2025-02-01",

@@ -89,7 +89,7 @@ def test_a_million_touches_against_zoneinfo():
     frame = pd.DataFrame({"user_id": who, "item_id": "x", "channel": "push", "value": 1.0})
     frame["send_at"] = pd.to_datetime(at, unit="us", utc=True)
     people = pd.DataFrame({"user_id": np.arange(21), "timezone": named, "consent_push": True})
-    touches = om.planning.Candidates.from_frame(frame, audience=om.Audience.from_frame(people)).touches
+    touches = om.planning.Candidates.from_frame(frame, om.Dataset(audience=om.Audience.from_frame(people))).touches
     assert (np.sort(touches.send_at) == np.sort(at)).all()
     who, slot = touches.users.ids[touches.user], touches.send_at // quarter
     pairs, place = np.unique(who * 10_000_000 + slot, return_inverse=True)
@@ -117,8 +117,8 @@ def test_turning_everybodys_clock_turns_the_curve(world):
     sent["responded_at"] += later
     still = world.users.assign(timezone="UTC")
     audience = om.Audience.from_frame(still)
-    here = om.SendTime().fit(om.EventLog.from_frame(world.events), om.MessageLog.from_frame(world.messages), audience)
-    there = om.SendTime().fit(om.EventLog.from_frame(events), om.MessageLog.from_frame(sent), audience)
+    here = om.SendTime().fit(om.Dataset(om.EventLog.from_frame(world.events), messages=om.MessageLog.from_frame(world.messages), audience=audience))
+    there = om.SendTime().fit(om.Dataset(om.EventLog.from_frame(events), messages=om.MessageLog.from_frame(sent), audience=audience))
     for user in (1001, 1050, -1):
         turned = np.roll(here.curve(user, "email"), hours)
         np.testing.assert_allclose(there.curve(user, "email"), turned, rtol=1e-5)
@@ -149,7 +149,7 @@ def test_one_person_one_event_no_message():
     )
     people = pd.DataFrame({"user_id": ["x", "y"], "timezone": ["Asia/Tokyo", None], "consent_email": True})
     audience = om.Audience.from_frame(people)
-    model = om.SendTime().fit(log, audience=audience)
+    model = om.SendTime().fit(om.Dataset(log, audience=audience))
     best = model.best(audience, "2025-01-13", 1, channel="email", quiet_hours=("21:00", "08:00"))
     assert best["user_id"].tolist() == ["x"]
     assert 0.0 < best["probability"][0] < 0.5

@@ -53,7 +53,7 @@ class World:
 
     def fit(self):
         log, messages = om.EventLog.from_frame(self.events), om.MessageLog.from_frame(self.frame)
-        return om.SendTime().fit(log, messages, self.audience)
+        return om.SendTime().fit(om.Dataset(log, messages=messages, audience=self.audience))
 
     def chances(self, model):
         """Return the chance of everybody at the hours of a Monday, (n, 24), and the ends of its interval."""

@@ -120,18 +120,18 @@ def test_headroom_finds_personal_hours():
 def test_headroom_of_an_empty_log_is_an_error_in_words():
     log, audience = world(personal=True)
     with pytest.raises(EmptyError, match="the log has no events"):
-        headroom(log.select(events=[]), audience)
+        headroom(om.Dataset(log.select(events=[]), audience=audience))
 
 
 def test_headroom_says_what_it_takes():
     world = om.simulate(n_users=20, n_items=5, seed=1)
     log, people = om.EventLog.from_frame(world.events), om.Audience.from_frame(world.users)
     with pytest.raises(ParameterError, match=r"activity must be an ActivityProfile. Got ActivityModel"):
-        headroom(log, people, activity=om.timing.ActivityProfile().fit(log, people))
+        headroom(om.Dataset(log, audience=people), activity=om.timing.ActivityProfile().fit(om.Dataset(log, audience=people)))
     with pytest.raises(ParameterError, match=r"messages must be a MessageLog. Got DataFrame"):
-        headroom(log, people, messages=world.messages)
+        headroom(om.Dataset(log, messages=world.messages, audience=people))
     with pytest.raises(SchemaError, match=r"headroom takes an EventLog. Got DataFrame"):
-        headroom(world.events, people)
+        headroom(om.Dataset(world.events, audience=people))
     with pytest.raises(ParameterError, match=r"audience must be an Audience. Got DataFrame"):
         log.by_hour(world.users)
 
@@ -153,7 +153,7 @@ def test_headroom_needs_people_who_come_back():
     log, audience = world(personal=True)
     nobody = om.Audience.from_frame(pd.DataFrame({"user_id": [0], "timezone": None, "consent_web": True}))
     with pytest.raises(EmptyError, match="nobody with a history came back"):
-        headroom(log, nobody)
+        headroom(om.Dataset(log, audience=nobody))
     assert audience.n_users == 60
 
 

@@ -150,8 +150,8 @@ def test_candidates_price_fatigue():
             return np.full((len(rows), len(at_us)), 0.1)
 
     week = om.slots(sent.end, days=3, every="6h")
-    plain = om.candidates(recs, people, Even(), week, channels=["push"])
-    priced = om.candidates(recs, people, Even(), week, channels=["push"], fatigue=model)
+    plain = om.candidates(recs, om.Dataset(audience=people), Even(), week, channels=["push"])
+    priced = om.candidates(recs, om.Dataset(audience=people), Even(), week, channels=["push"], fatigue=model)
     assert priced.value.min() > 0
     assert priced.value.mean() < plain.value.mean()
     day = pd.Series(priced.value).groupby(priced.touches.send_at).mean()

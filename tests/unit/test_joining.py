@@ -25,7 +25,7 @@ def lists(items=ITEMS, users=(1, 2)):
 
 def made(channels="push", audience=AUDIENCE, recs=None, **more):
     more = {"n_items": 16} | more
-    return om.candidates(lists() if recs is None else recs, audience, EVEN, SLOTS, channels=channels, **more)
+    return om.candidates(lists() if recs is None else recs, om.Dataset(audience=audience), EVEN, SLOTS, channels=channels, **more)
 
 
 def offers(**columns):

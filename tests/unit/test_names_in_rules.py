@@ -36,7 +36,7 @@ def past(user=1, channel="letter"):
 def planned(rule, offers=OFFERS, audience=AUDIENCE, messages=None):
     early = [rule] if isinstance(rule, om.QuietHours) else []
     late = [] if early else [rule]
-    found = om.planning.Candidates.from_frame(offers, audience=audience, eligibility=early, messages=messages)
+    found = om.planning.Candidates.from_frame(offers, om.Dataset(messages=messages, audience=audience), eligibility=early)
     return om.plan(found, constraints=late)
 
 
@@ -258,7 +258,7 @@ class TestAdviceIsFollowed:
         night = om.QuietHours("00:00", "23:59")
         with pytest.raises(ParameterError, match=r"audience=om.Audience.from_frame"):
             om.planning.Candidates.from_frame(OFFERS, eligibility=[night])
-        assert len(om.planning.Candidates.from_frame(OFFERS, audience=AUDIENCE, eligibility=[night])) == 0
+        assert len(om.planning.Candidates.from_frame(OFFERS, om.Dataset(audience=AUDIENCE), eligibility=[night])) == 0
 
     def test_the_renamed_channel_meets_its_history(self):
         with pytest.raises(om.errors.SchemaError, match=r"frame\['channel'\].replace\('Push', 'push'\)"):

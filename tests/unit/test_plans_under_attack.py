@@ -59,7 +59,7 @@ def test_two_budgets_of_one_cost_are_two_limits():
 
 @pytest.fixture(scope="module")
 def timing(log, world):
-    return om.SendTime().fit(log, None, om.Audience.from_frame(world.users))
+    return om.SendTime().fit(om.Dataset(log, audience=om.Audience.from_frame(world.users)))
 
 
 @pytest.mark.parametrize("until", [dt.time(8, 0, 30), dt.time(8, 0, 0, 1)])
@@ -183,7 +183,7 @@ def test_models_of_one_say_one():
     sent = om.MessageLog.from_frame(one)
     said = [
         om.choices.ChannelPreference().fit(sent),
-        om.timing.ReadingClock().fit(sent, person()),
+        om.timing.ReadingClock().fit(om.Dataset(messages=sent, audience=person())),
         om.timing.Fatigue().fit(sent),
     ]
     said += [om.slots("2025-06-02", days=1, every="1D"), offers(1), offers(1).touches, om.plan(offers(1))]

@@ -44,7 +44,7 @@ def test_a_sender_who_always_sends_at_nine_does_not_make_people_read_at_nine():
     frame, audience = world(evening(low=0.8), [9], tau=4.0, q=0.03)
     opens = pd.to_datetime(frame["responded_at"].dropna()).dt.hour.value_counts()
     assert opens.idxmax() in (9, 10)  # what a raw histogram learns
-    model = om.timing.ReadingClock().fit(om.MessageLog.from_frame(frame), audience)
+    model = om.timing.ReadingClock().fit(om.Dataset(messages=om.MessageLog.from_frame(frame), audience=audience))
     by_hour = model.rates([0], "email")[0].reshape(7, 24).mean(axis=0)
     assert by_hour.argmax() in (20, 21)
     assert by_hour[9] < by_hour.max() / 2
@@ -57,7 +57,7 @@ def test_pull_and_rates_come_back_and_do_not_depend_on_the_timetable():
     found = []
     for sends in ([9], [6, 12, 18, 22]):
         frame, audience = world(hours, sends, tau=6.0, q=0.03, seed=3)
-        model = om.timing.ReadingClock(segments=1).fit(om.MessageLog.from_frame(frame), audience)
+        model = om.timing.ReadingClock(segments=1).fit(om.Dataset(messages=om.MessageLog.from_frame(frame), audience=audience))
         assert 4.5 < model.tau[0] < 8.0
         rates = model.rates([1], "email")[0].reshape(7, 24).mean(axis=0)
         found.append(rates)
@@ -71,7 +71,7 @@ def test_people_who_differ_are_told_apart_and_the_sure_answer_is_surer():
     hours = np.stack([early] * 20 + [late] * 20)
     frame, audience = world(hours, [8, 12, 17], q=0.04, seed=1)
     sent = om.MessageLog.from_frame(frame)
-    model = om.timing.ReadingClock().fit(sent, audience)
+    model = om.timing.ReadingClock().fit(om.Dataset(messages=sent, audience=audience))
     profile = model.hour_of_week(np.arange(40)).reshape(40, 7, 24).sum(axis=1)
     assert (profile[:20, 7:9].sum(axis=1) > profile[:20, 21:23].sum(axis=1)).mean() > 0.9
     assert (profile[20:, 7:9].sum(axis=1) < profile[20:, 21:23].sum(axis=1)).mean() > 0.9
@@ -86,8 +86,8 @@ def test_young_messages_do_not_lower_the_rates():
     sent = om.MessageLog.from_frame(frame)
     cut = sent.before(pd.Timestamp(sent.sent_at[-1] - 1, unit="us", tz="UTC"))
     cut_at_once = cut.before(pd.Timestamp(int(cut.sent_at[-1]) + 60_000_000, unit="us", tz="UTC"))
-    whole = om.timing.ReadingClock(segments=1).fit(sent, audience).rates([0], "email")
-    part = om.timing.ReadingClock(segments=1).fit(cut_at_once, audience).rates([0], "email")
+    whole = om.timing.ReadingClock(segments=1).fit(om.Dataset(messages=sent, audience=audience)).rates([0], "email")
+    part = om.timing.ReadingClock(segments=1).fit(om.Dataset(messages=cut_at_once, audience=audience)).rates([0], "email")
     assert abs(np.log(whole.mean() / part.mean())) < 0.1
 
 
@@ -96,12 +96,12 @@ def test_turning_everybodys_clock_turns_the_answer():
     shift = pd.Timedelta("9h")  # the same wall clock in Tokyo
     tokyo = frame.assign(sent_at=frame["sent_at"] - shift, responded_at=frame["responded_at"] - shift)
     people = audience.to_frame().assign(timezone="Asia/Tokyo")
-    here = om.timing.ReadingClock().fit(om.MessageLog.from_frame(frame), audience)
-    there = om.timing.ReadingClock().fit(om.MessageLog.from_frame(tokyo), om.Audience.from_frame(people))
+    here = om.timing.ReadingClock().fit(om.Dataset(messages=om.MessageLog.from_frame(frame), audience=audience))
+    there = om.timing.ReadingClock().fit(om.Dataset(messages=om.MessageLog.from_frame(tokyo), audience=om.Audience.from_frame(people)))
     np.testing.assert_allclose(here.rates([0, 5]), there.rates([0, 5]), rtol=1e-6)
     day = pd.Timedelta("3D")
     later = frame.assign(sent_at=frame["sent_at"] + day, responded_at=frame["responded_at"] + day)
-    turned = om.timing.ReadingClock().fit(om.MessageLog.from_frame(later), audience)
+    turned = om.timing.ReadingClock().fit(om.Dataset(messages=om.MessageLog.from_frame(later), audience=audience))
     np.testing.assert_allclose(np.roll(here.rates([0, 5]), 72, axis=1), turned.rates([0, 5]), rtol=0.02)
 
 
@@ -128,9 +128,9 @@ def test_the_clock_survives_machines():
     share = machine.sum() / dirty["responded_at"].notna().sum()
     assert 0.25 < share < 0.48
     sent = om.MessageLog.from_frame(dirty)
-    clean = om.timing.ReadingClock().fit(om.MessageLog.from_frame(frame), audience).rates([0], "email")[0]
+    clean = om.timing.ReadingClock().fit(om.Dataset(messages=om.MessageLog.from_frame(frame), audience=audience)).rates([0], "email")[0]
     for log in (sent, om.MessageLog.from_frame(dirty.assign(machine=machine))):
-        model = om.timing.ReadingClock().fit(log, audience)
+        model = om.timing.ReadingClock().fit(om.Dataset(messages=log, audience=audience))
         assert abs(model.machine_share[0] - share) < 0.05
         got = model.rates([0], "email")[0]
         assert got.reshape(7, 24).mean(axis=0).argmax() in (20, 21)
@@ -142,25 +142,25 @@ def test_above_half_only_clicks_are_believed():
     clicked = frame["responded_at"]
     opened = frame["sent_at"] + pd.Timedelta("4s")
     sent = om.MessageLog.from_frame(frame.assign(responded_at=opened, clicked_at=clicked, machine=1.0))
-    model = om.timing.ReadingClock().fit(sent, audience)
+    model = om.timing.ReadingClock().fit(om.Dataset(messages=sent, audience=audience))
     assert model.machine_share[0] == 1.0
-    alone = om.timing.ReadingClock().fit(om.MessageLog.from_frame(frame), audience)
+    alone = om.timing.ReadingClock().fit(om.Dataset(messages=om.MessageLog.from_frame(frame), audience=audience))
     np.testing.assert_allclose(model.rates([0]), alone.rates([0]), rtol=1e-6)
     nothing = om.MessageLog.from_frame(frame.assign(responded_at=opened, machine=True))
-    blind = om.timing.ReadingClock().fit(nothing, audience)
+    blind = om.timing.ReadingClock().fit(om.Dataset(messages=nothing, audience=audience))
     assert np.ptp(blind.rates([0])) < 1e-4  # says nothing rather than nine
 
 
 def test_one_person_no_message_no_zone():
     frame, audience = world(evening(), [9], n=1, weeks=2)
     sent = om.MessageLog.from_frame(frame)
-    model = om.timing.ReadingClock().fit(sent, audience)
+    model = om.timing.ReadingClock().fit(om.Dataset(messages=sent, audience=audience))
     assert np.isfinite(model.rates([0])).all()
     empty = om.MessageLog.from_frame(frame.iloc[:0])
-    nobody = om.timing.ReadingClock().fit(empty, audience)
+    nobody = om.timing.ReadingClock().fit(om.Dataset(messages=empty, audience=audience))
     assert len(nobody) == 0
     lost = om.Audience.from_frame(pd.DataFrame({"user_id": [0], "timezone": [None], "consent_email": True}))
-    unknown = om.timing.ReadingClock().fit(sent, lost)
+    unknown = om.timing.ReadingClock().fit(om.Dataset(messages=sent, audience=lost))
     assert np.ptp(unknown.rates([0])) < 1e-12
     at = om.slots("2025-06-02", days=1).at
     assert np.ptp(model.slot_probability(lost, np.array([0]), "email", at)) == 0
@@ -173,13 +173,13 @@ def test_wrong_use_is_told():
     with pytest.raises(NotFittedError, match="fit returns the model"):
         om.timing.ReadingClock().rates([1])
     with pytest.raises(SchemaError, match=r"takes \(messages, audience\). Got DataFrame for messages"):
-        om.timing.ReadingClock().fit(frame, audience)
+        om.timing.ReadingClock().fit(om.Dataset(messages=frame, audience=audience))
     with pytest.raises(SchemaError, match="activity must be an ActivityModel"):
-        om.timing.ReadingClock().fit(sent, audience, activity=om.timing.ActivityProfile())
+        om.timing.ReadingClock().fit(om.Dataset(messages=sent, audience=audience), activity=om.timing.ActivityProfile())
     with pytest.raises(ParameterError, match="provider='host' is not an attribute"):
-        om.timing.ReadingClock(provider="host").fit(sent, audience)
+        om.timing.ReadingClock(provider="host").fit(om.Dataset(messages=sent, audience=audience))
     with pytest.raises(ParameterError, match="channel must be one of the message log: 'email'"):
-        om.timing.ReadingClock().fit(sent, audience).rates([0], "fax")
+        om.timing.ReadingClock().fit(om.Dataset(messages=sent, audience=audience)).rates([0], "fax")
     with pytest.raises(ParameterError, match="life must be an hour or more"):
         om.timing.ReadingClock(life="5min")
     with pytest.raises(ParameterError, match="open_weight must be a number"):
@@ -188,8 +188,8 @@ def test_wrong_use_is_told():
 
 def test_order_of_rows_and_files(tmp_path):
     frame, audience = world(evening(), [9, 18], n=12, weeks=8)
-    model = om.timing.ReadingClock().fit(om.MessageLog.from_frame(frame), audience)
-    shuffled = om.timing.ReadingClock().fit(om.MessageLog.from_frame(frame.sample(frac=1, random_state=1)), audience)
+    model = om.timing.ReadingClock().fit(om.Dataset(messages=om.MessageLog.from_frame(frame), audience=audience))
+    shuffled = om.timing.ReadingClock().fit(om.Dataset(messages=om.MessageLog.from_frame(frame.sample(frac=1, random_state=1)), audience=audience))
     np.testing.assert_array_equal(model.rates([3, 4]), shuffled.rates([3, 4]))
     again = om.load(om.save(model, tmp_path / "clock.omnireco"))
     assert repr(again) == repr(model)

@@ -213,7 +213,7 @@ def test_an_unseen_channel_has_the_stated_prior(model, asked):
 
 def test_an_empty_message_log_is_no_obstacle(nouns):
     log, sent, audience = nouns
-    model = SendTime(base_rate=0.02).fit(log, sent.before("2000-01-01"), audience)
+    model = SendTime(base_rate=0.02).fit(om.Dataset(log, messages=sent.before("2000-01-01"), audience=audience))
     assert "0 messages, pull: 6 h assumed" in repr(model)
     grid = model.slot_probability(audience, np.arange(20), "email", om.slots("2025-03-17", days=7).at)
     assert np.isfinite(grid).all()
@@ -236,7 +236,7 @@ def test_every_extreme_log_gives_chances(world, nouns, events, answered, people)
     if answered != "some":
         back = sent["sent_at"] + pd.Timedelta(hours=int(answered == "all"))
         sent = sent.assign(responded_at=back.where(np.full(len(sent), answered != "none")))
-    model = SendTime().fit(om.EventLog.from_frame(did), om.MessageLog.from_frame(sent), nouns[2])
+    model = SendTime().fit(om.Dataset(om.EventLog.from_frame(did), messages=om.MessageLog.from_frame(sent), audience=nouns[2]))
     for channel in ("email", "push"):
         chance = model.slot_probability(nouns[2], np.arange(150), channel, om.slots("2025-03-20", days=1).at)
         assert ((chance > 0) & (chance < 1)).all()
@@ -251,11 +251,7 @@ def test_unknown_people_have_the_populations_chance(model, nouns):
 
 
 def test_row_order_of_the_log_does_not_matter(world, nouns, model):
-    again = SendTime().fit(
-        om.EventLog.from_frame(world.events.sample(frac=1, random_state=0)),
-        om.MessageLog.from_frame(world.messages.sample(frac=1, random_state=0)),
-        om.Audience.from_frame(world.users.sample(frac=1, random_state=0)),
-    )
+    again = SendTime().fit(om.Dataset(om.EventLog.from_frame(world.events.sample(frac=1, random_state=0)), messages=om.MessageLog.from_frame(world.messages.sample(frac=1, random_state=0)), audience=om.Audience.from_frame(world.users.sample(frac=1, random_state=0))))
     at = om.slots("2025-03-20", days=1).at
     rows = np.arange(150)
     assert (
@@ -268,8 +264,8 @@ def test_an_expiring_offer_prefers_hours_closer_to_reading(nouns):
     log, _, audience = nouns
     empty = nouns[1].before("2000-01-01")
     short, lasting = (
-        SendTime(life="1h", pull="12h").fit(log, empty, audience),
-        SendTime(pull="12h").fit(log, empty, audience),
+        SendTime(life="1h", pull="12h").fit(om.Dataset(log, messages=empty, audience=audience)),
+        SendTime(pull="12h").fit(om.Dataset(log, messages=empty, audience=audience)),
     )
     spread = [model.curve(1001, "x").std() / model.curve(1001, "x").mean() for model in (short, lasting)]
     assert spread[0] > 1.5 * spread[1]
@@ -359,7 +355,7 @@ def test_bad_parameters(parameters, message):
 def test_arguments_in_the_wrong_order(nouns):
     log, sent, audience = nouns
     with pytest.raises(SchemaError, match=r"takes \(log, messages, audience\). Got Audience"):
-        SendTime().fit(log, audience, sent)
+        SendTime().fit(om.Dataset(log, messages=audience, audience=sent))
 
 
 def test_verbs_of_the_model_on_the_parameters():
@@ -428,7 +424,7 @@ def test_ids_of_another_kind_never_meet(model, nouns):
         model.probability(["1001"], "email", np.zeros(1, np.int64), audience)
     texts = sent.to_frame().assign(user_id=lambda frame: frame["user_id"].astype(str))
     with pytest.raises(IdKindError, match="can never meet"):
-        SendTime().fit(log, om.MessageLog.from_frame(texts), audience)
+        SendTime().fit(om.Dataset(log, messages=om.MessageLog.from_frame(texts), audience=audience))
 
 
 @pytest.mark.parametrize("verb", ["slot_probability", "probability", "interval", "best"])
@@ -470,17 +466,17 @@ def test_the_first_sentence_says_what_hours_rest_on(model, nouns):
     log, sent, audience = nouns
     assert repr(model).startswith("SendTimeModel(Hours rest for email on randomised answers; for push on ")
     plain = om.MessageLog.from_frame(sent.to_frame().drop(columns="propensity"))
-    assert "email on answers" in repr(SendTime().fit(log, plain, audience))
-    assert repr(SendTime().fit(log, None, audience)).startswith("SendTimeModel(Hours rest on activity. ")
+    assert "email on answers" in repr(SendTime().fit(om.Dataset(log, messages=plain, audience=audience)))
+    assert repr(SendTime().fit(om.Dataset(log, audience=audience))).startswith("SendTimeModel(Hours rest on activity. ")
     nothing = log.before("2000-01-01")
-    assert "Hours rest on nothing: they are assumed." in repr(SendTime().fit(nothing, None, audience))
+    assert "Hours rest on nothing: they are assumed." in repr(SendTime().fit(om.Dataset(nothing, audience=audience)))
 
 
 def test_nobodys_zone_is_known(nouns):
     """No hour can be learned; the chance is that of the log."""
     log, sent, audience = nouns
     lost = om.Audience.from_frame(audience.to_frame().assign(timezone=None))
-    model = SendTime().fit(log, sent, lost)
+    model = SendTime().fit(om.Dataset(log, messages=sent, audience=lost))
     grid = model.slot_probability(lost, np.arange(150), "email", om.slots("2025-03-20", days=1).at)
     assert (grid == grid[:, :1]).all()
     assert grid.mean() == pytest.approx(sent.responded[sent.channel == 0].mean(), rel=0.3)
@@ -489,6 +485,6 @@ def test_nobodys_zone_is_known(nouns):
 def test_one_channel_of_two_without_messages_left(nouns):
     log, sent, audience = nouns
     one = om.MessageLog.from_frame(sent.to_frame().query("channel == 'email'").head(1))
-    model = SendTime().fit(log, one, audience)
+    model = SendTime().fit(om.Dataset(log, messages=one, audience=audience))
     grid = model.slot_probability(audience, np.arange(150), "email", om.slots("2025-03-20", days=1).at)
     assert ((grid > 0) & (grid < 0.6)).all()

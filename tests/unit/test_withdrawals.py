@@ -48,15 +48,15 @@ LISTS = om.Recommendations.from_frame(pd.DataFrame({"user_id": ["u", "v"], "item
 
 
 def by_frame(audience, **logs):
-    return om.planning.Candidates.from_frame(OFFERS, audience=audience, **logs)
+    return om.planning.Candidates.from_frame(OFFERS, om.Dataset(audience=audience), **logs)
 
 
 def by_lists(audience, **logs):
-    return om.candidates(LISTS, audience, EVEN, SLOTS, channels=["push", "email"], **logs)
+    return om.candidates(LISTS, om.Dataset(audience=audience), EVEN, SLOTS, channels=["push", "email"], **logs)
 
 
 def by_lists_per_channel(audience, **logs):
-    return om.candidates({"push": LISTS, "email": LISTS}, audience, EVEN, SLOTS, **logs)
+    return om.candidates({"push": LISTS, "email": LISTS}, om.Dataset(audience=audience), EVEN, SLOTS, **logs)
 
 
 def by_concat(audience, **logs):
@@ -143,7 +143,7 @@ def test_a_yes_counts_from_its_instant_on():
 
 
 def test_without_an_audience_what_was_withdrawn_is_kept_all_the_same():
-    found = om.planning.Candidates.from_frame(OFFERS, messages=sent())
+    found = om.planning.Candidates.from_frame(OFFERS, om.Dataset(messages=sent()))
     assert (of_u(found), found.left_out["Consent"]) == ({"email"}, 1)
     assert of_u(om.planning.Candidates.from_frame(OFFERS, withdrawals=events("web"))) == set()
 
@@ -225,8 +225,8 @@ def test_what_is_no_code_of_a_zone_is_an_unknown_zone(code):
     )
     rule = om.QuietHours("21:00", "08:00")
     for found in (
-        om.candidates(LISTS, odd, EVEN, SLOTS, channels="push", eligibility=[rule]),
-        om.planning.Candidates.from_frame(OFFERS[OFFERS["channel"] == "push"], audience=odd, eligibility=[rule]),
+        om.candidates(LISTS, om.Dataset(audience=odd), EVEN, SLOTS, channels="push", eligibility=[rule]),
+        om.planning.Candidates.from_frame(OFFERS[OFFERS["channel"] == "push"], om.Dataset(audience=odd), eligibility=[rule]),
     ):
         assert "u" not in set(found.to_frame()["user_id"])
 
@@ -237,5 +237,5 @@ def test_who_leaves_a_channel_has_left_its_purposes_and_not_the_other_way_round(
     offers = OFFERS[:2].assign(channel=["email", "email_news"])
     for left, stays in (("email", set()), ("email_news", {"email"})):
         for logs in ({"messages": sent(channel=left)}, {"withdrawals": events(left)}):
-            found = om.planning.Candidates.from_frame(offers, audience=audience, **logs)
+            found = om.planning.Candidates.from_frame(offers, om.Dataset(audience=audience), **logs)
             assert set(found.to_frame()["channel"]) == stays

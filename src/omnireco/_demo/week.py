@@ -11,7 +11,7 @@ import numpy as np
 
 from omnireco._core.checks import check_duration, from_microseconds
 from omnireco._demo.inputs import Inputs
-from omnireco.data import Recommendations
+from omnireco.data import Dataset, Recommendations
 from omnireco.data.audience import Audience
 from omnireco.data.clock import slots
 from omnireco.data.messages import MessageLog
@@ -116,13 +116,11 @@ def plan_week(inputs: Inputs, audience: Audience, recs: Recommendations, hours: 
     quiet = QuietHours(f"{QUIET[0]:02d}:00", f"{QUIET[1]:02d}:00")
     touches = candidates(
         recs,
-        audience,
+        Dataset(inputs.log, messages=inputs.messages, audience=audience, catalog=inputs.catalog),
         hours.timing,
         slots(first, days=7, every="1h"),
         channels=channels,
         eligibility=[quiet],
-        messages=inputs.messages,
-        catalog=inputs.catalog,
     )
     limits = [FrequencyCap(PER_PERSON, per="7D"), *_limits(audience, channels)]
     found = plan(touches, constraints=limits)
