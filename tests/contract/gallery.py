@@ -36,7 +36,9 @@ def world() -> SimpleNamespace:
     w.send_time = om.SendTime().fit(om.Dataset(w.log, messages=w.sent, audience=w.audience))
     w.slots = om.slots("2025-03-10", days=2)
     rules = [om.QuietHours("21:00", "08:00")]
-    w.touches = om.candidates(w.lists, om.Dataset(audience=w.audience), w.send_time, w.slots, channels=["email"], eligibility=rules)
+    w.touches = om.candidates(
+        w.lists, om.Dataset(audience=w.audience), w.send_time, w.slots, channels=["email"], eligibility=rules
+    )
     w.activity = om.timing.ActivityProfile(channels=("app",)).fit(om.Dataset(w.log, audience=w.audience))
     w.cross = om.models.CrossChannel(estimator=om.ALS(factors=4, iterations=2)).fit(w.x)
     return w

@@ -277,18 +277,19 @@ def test_no_plan_writes_to_who_has_withdrawn_anywhere(block):
     for seed in range(40 * block, 40 * block + 40):
         people, touches, quiet, caps, budgets, cells = world(seed)
         people, log, events = withdrawals_of(seed, people, touches)
-        logs = {"messages": MessageLog.from_frame(log), "withdrawals": EventLog.from_frame(events)}
+        logs = {"withdrawals": EventLog.from_frame(events)}
         audience = Audience.from_frame(people)
+        data = Dataset(audience=audience, messages=MessageLog.from_frame(log))
         maybe = {"missing": "ignore"}
         rules = [QuietHours(start, end, channels=on, **maybe) for start, end, on in quiet]
         half = len(touches) // 2
         one = Candidates.from_frame(touches[:half], Dataset(audience=audience), eligibility=rules)
-        other = Candidates.from_frame(touches[half:], Dataset(audience=audience), **logs)
+        other = Candidates.from_frame(touches[half:], data, **logs)
         constraints = [FrequencyCap(n, per=f"{h}h" if h else None, channels=on, **maybe) for n, h, on in caps]
         constraints += [Budget(c, cost=cost, total=total, **maybe) for c, cost, total in budgets]
         constraints += [Capacity(c, per=f"{m}min", limit=limit, **maybe) for c, m, limit in cells]
         past = list(log[["user_id", "channel", "sent_at"]].itertuples(index=False, name=None))
-        whole = Candidates.from_frame(touches, Dataset(audience=audience), eligibility=rules, **logs)
+        whole = Candidates.from_frame(touches, data, eligibility=rules, **logs)
         for found in (whole, Candidates.concat([one, other])):  # a join is as strict as one set under all
             sent = plan(found, constraints=constraints).to_frame()
             assert without_consent(sent, people, log, events) == 0, f"world {seed}"

@@ -64,7 +64,7 @@ def test_a_million_choices_and_none_in_quiet_hours(model):
         start, length = int(rng.integers(0, 96)) * 15, int(rng.integers(1, 90)) * 15
         end = (start + length) % 1440
         quiet = tuple(f"{minute // 60:02d}:{minute % 60:02d}" for minute in (start, end))
-        best = model.best(audience, days[trial % 6], 2, channel="push", every="30min", quiet_hours=quiet)
+        best = model.best(om.Dataset(audience=audience), days[trial % 6], 2, channel="push", every="30min", quiet_hours=quiet)
         answered += len(best)
         zones = people["timezone"][best["user_id"]]
         for name, some in best.groupby(zones):
@@ -117,8 +117,14 @@ def test_turning_everybodys_clock_turns_the_curve(world):
     sent["responded_at"] += later
     still = world.users.assign(timezone="UTC")
     audience = om.Audience.from_frame(still)
-    here = om.SendTime().fit(om.Dataset(om.EventLog.from_frame(world.events), messages=om.MessageLog.from_frame(world.messages), audience=audience))
-    there = om.SendTime().fit(om.Dataset(om.EventLog.from_frame(events), messages=om.MessageLog.from_frame(sent), audience=audience))
+    here = om.SendTime().fit(
+        om.Dataset(
+            om.EventLog.from_frame(world.events), messages=om.MessageLog.from_frame(world.messages), audience=audience
+        )
+    )
+    there = om.SendTime().fit(
+        om.Dataset(om.EventLog.from_frame(events), messages=om.MessageLog.from_frame(sent), audience=audience)
+    )
     for user in (1001, 1050, -1):
         turned = np.roll(here.curve(user, "email"), hours)
         np.testing.assert_allclose(there.curve(user, "email"), turned, rtol=1e-5)
@@ -150,6 +156,6 @@ def test_one_person_one_event_no_message():
     people = pd.DataFrame({"user_id": ["x", "y"], "timezone": ["Asia/Tokyo", None], "consent_email": True})
     audience = om.Audience.from_frame(people)
     model = om.SendTime().fit(om.Dataset(log, audience=audience))
-    best = model.best(audience, "2025-01-13", 1, channel="email", quiet_hours=("21:00", "08:00"))
+    best = model.best(om.Dataset(audience=audience), "2025-01-13", 1, channel="email", quiet_hours=("21:00", "08:00"))
     assert best["user_id"].tolist() == ["x"]
     assert 0.0 < best["probability"][0] < 0.5

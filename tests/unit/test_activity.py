@@ -120,13 +120,17 @@ def test_infinite_prior_gives_the_segment(frame):
     log = om.EventLog.from_frame(frame)
     lonely = ActivityProfile(prior=float("inf"), segments=1).fit(om.Dataset(log, audience=people()))
     np.testing.assert_allclose(lonely.hour_of_week(range(80)), np.tile(lonely.population, (80, 1)), atol=1e-12)
-    grouped = ActivityProfile(prior=float("inf"), segments=2).fit(om.Dataset(log, audience=people())).hour_of_week(range(80))
+    grouped = (
+        ActivityProfile(prior=float("inf"), segments=2).fit(om.Dataset(log, audience=people())).hour_of_week(range(80))
+    )
     distinct = grouped.reshape(80, 7, 24).sum(axis=1).argmax(axis=1)
     assert set(distinct) <= {5, 6, 7, 8, 9, 19, 20, 21, 22, 23}
 
 
 def test_a_weak_prior_gives_the_persons_own_smoothed_histogram(frame):
-    model = ActivityProfile(prior=1e-6, half_life=None).fit(om.Dataset(om.EventLog.from_frame(frame), audience=people()))
+    model = ActivityProfile(prior=1e-6, half_life=None).fit(
+        om.Dataset(om.EventLog.from_frame(frame), audience=people())
+    )
     counts = model.counts(np.arange(80))
     own = counts @ circular_kernel(168, model.pooling.hour_width)
     shrunk = trust_of(model.history, model.trust)[:, None]
@@ -160,11 +164,18 @@ def test_nobody_has_a_zone(frame):
 def test_an_events_own_offset_beats_the_persons_zone(frame):
     log = om.EventLog.from_frame(frame.assign(utc_offset_min="120"), context=["utc_offset_min"])
     own = ActivityProfile().fit(om.Dataset(log, audience=people(zone=None)))
-    berlin = ActivityProfile().fit(om.Dataset(om.EventLog.from_frame(frame.assign(timestamp=frame["timestamp"] + pd.Timedelta(hours=2))), audience=people()))
+    berlin = ActivityProfile().fit(
+        om.Dataset(
+            om.EventLog.from_frame(frame.assign(timestamp=frame["timestamp"] + pd.Timedelta(hours=2))),
+            audience=people(),
+        )
+    )
     np.testing.assert_allclose(own.hour_of_week(range(80)), berlin.hour_of_week(range(80)), atol=1e-9)
     zoned = om.EventLog.from_frame(frame.assign(timezone="Asia/Tokyo"), context=["timezone"])
     tokyo = ActivityProfile().fit(om.Dataset(om.EventLog.from_frame(frame), audience=people(zone="Asia/Tokyo")))
-    assert (ActivityProfile().fit(om.Dataset(zoned, audience=people())).hour_of_week([3]) == tokyo.hour_of_week([3])).all()
+    assert (
+        ActivityProfile().fit(om.Dataset(zoned, audience=people())).hour_of_week([3]) == tokyo.hour_of_week([3])
+    ).all()
 
 
 def test_sessions_of_a_person_count_once():
@@ -188,7 +199,9 @@ def test_sessions_caused_by_messages_are_left_out():
     )
     sent["responded_at"] = pd.to_datetime(sent["responded_at"], utc=True)
     log, audience = om.EventLog.from_frame(frame), people(5)
-    model = ActivityProfile(half_life=None).fit(om.Dataset(log, messages=om.MessageLog.from_frame(sent), audience=audience))
+    model = ActivityProfile(half_life=None).fit(
+        om.Dataset(log, messages=om.MessageLog.from_frame(sent), audience=audience)
+    )
     assert model.n_caused == 2
     assert "2 caused by messages left out" in repr(model)
     assert np.flatnonzero(model.counts(np.array([0]))[0]).tolist() == [10, 82]

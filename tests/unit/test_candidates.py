@@ -84,7 +84,14 @@ class TestCandidates:
         """Chance 0.1, margins 8 and 4, discounts 1 and 1 / log2(3)."""
         catalog = Catalog.from_frame(pd.DataFrame({"item_id": ["cup", "tea"], "margin": [4.0, 8.0]}))
         recs = ranked(users=[1], items=["tea", "cup"])
-        found = candidates(recs, Dataset(audience=people(), catalog=catalog), Even(0.1), DAY, channels="push", per_person=PerPerson(n_slots=1)).to_frame()
+        found = candidates(
+            recs,
+            Dataset(audience=people(), catalog=catalog),
+            Even(0.1),
+            DAY,
+            channels="push",
+            per_person=PerPerson(n_slots=1),
+        ).to_frame()
         values = found.set_index("item_id")["value"]
         assert values["tea"] == pytest.approx(0.8)
         assert values["cup"] == pytest.approx(0.4 / np.log2(3))
@@ -92,26 +99,50 @@ class TestCandidates:
 
     def test_an_answer_without_margins_is_worth_one(self):
         catalog = Catalog.from_frame(pd.DataFrame({"item_id": ["cup"], "price": [4.0]}))
-        found = candidates(ranked([1], ["tea"]), Dataset(audience=people(), catalog=catalog), Even(), DAY, channels="push", per_person=PerPerson(n_slots=1))
+        found = candidates(
+            ranked([1], ["tea"]),
+            Dataset(audience=people(), catalog=catalog),
+            Even(),
+            DAY,
+            channels="push",
+            per_person=PerPerson(n_slots=1),
+        )
         assert found.value.tolist() == [0.1]
 
     def test_an_item_without_a_margin_is_left_out_and_counted(self):
         catalog = Catalog.from_frame(pd.DataFrame({"item_id": ["tea"], "margin": [8.0]}))
         recs = ranked([1], ["tea", "cup"])
-        found = candidates(recs, Dataset(audience=people(), catalog=catalog), Even(), DAY, channels="push", per_person=PerPerson(n_slots=1))
+        found = candidates(
+            recs,
+            Dataset(audience=people(), catalog=catalog),
+            Even(),
+            DAY,
+            channels="push",
+            per_person=PerPerson(n_slots=1),
+        )
         assert found.to_frame()["item_id"].tolist() == ["tea"]
         assert found.left_out["no margin"] == 24
 
     def test_rules_come_before_pruning(self):
         """The peak is at 23:00, which is quiet: the best allowed slot is 20:00, not nothing."""
-        found = candidates(ranked([1], ["tea"]), Dataset(audience=people()), Peak(23), DAY, channels="push", eligibility=[QuietHours("21:00", "08:00")], per_person=PerPerson(n_slots=1))
+        found = candidates(
+            ranked([1], ["tea"]),
+            Dataset(audience=people()),
+            Peak(23),
+            DAY,
+            channels="push",
+            eligibility=[QuietHours("21:00", "08:00")],
+            per_person=PerPerson(n_slots=1),
+        )
         assert found.to_frame()["send_at"].tolist() == [pd.Timestamp("2025-06-01 20:00", tz="UTC")]
         assert found.left_out["QuietHours"] == 11
 
     def test_without_consent_never_a_message_whether_listed_or_not(self):
         audience = people(consent_push=[True, False, None], reachable_email=[False, True, True])
         for listed in ([], [Consent(), Reachable()], Consent()):
-            found = candidates(ranked(), Dataset(audience=audience), Even(), DAY, channels=["push", "email"], eligibility=listed)
+            found = candidates(
+                ranked(), Dataset(audience=audience), Even(), DAY, channels=["push", "email"], eligibility=listed
+            )
             sent = set(found.to_frame()[["user_id", "channel"]].itertuples(index=False, name=None))
             assert sent == {(1, "push"), (2, "email"), (3, "email")}
             assert found.left_out["Consent"] == 2 * 3 * 24
@@ -125,11 +156,25 @@ class TestCandidates:
     def test_everything_is_accounted_for(self):
         audience = people(timezone=["UTC", None, "Asia/Kathmandu"], consent_push=[True, True, False])
         rules = [QuietHours("21:00", "08:00", channels="push")]
-        found = candidates(ranked([1, 2, 3, 4]), Dataset(audience=audience), Peak(12), WEEK, channels=["push", "email"], eligibility=rules)
+        found = candidates(
+            ranked([1, 2, 3, 4]),
+            Dataset(audience=audience),
+            Peak(12),
+            WEEK,
+            channels=["push", "email"],
+            eligibility=rules,
+        )
         assert sum(found.left_out.values()) + len(found) == 4 * 3 * 2 * 168
 
     def test_the_best_of_each_day_before_the_second_best_of_any(self):
-        found = candidates(ranked([1], ["tea"]), Dataset(audience=people()), Peak(9), WEEK, channels="push", per_person=PerPerson(n_slots=8)).to_frame()
+        found = candidates(
+            ranked([1], ["tea"]),
+            Dataset(audience=people()),
+            Peak(9),
+            WEEK,
+            channels="push",
+            per_person=PerPerson(n_slots=8),
+        ).to_frame()
         hours = found["send_at"].dt.hour.tolist()
         assert found["send_at"].dt.day.nunique() == 7
         assert sorted(hours) == [8] + [9] * 7
@@ -142,18 +187,39 @@ class TestCandidates:
 
     def test_a_person_with_fewer_items_gets_those(self):
         lists = pd.DataFrame({"user_id": [1, 1, 2], "item_id": ["tea", "cup", "pot"], "rank": [1, 2, 1]})
-        found = candidates(Recommendations.from_frame(lists), Dataset(audience=people()), Even(), DAY, channels="push", per_person=PerPerson(n_slots=1))
+        found = candidates(
+            Recommendations.from_frame(lists),
+            Dataset(audience=people()),
+            Even(),
+            DAY,
+            channels="push",
+            per_person=PerPerson(n_slots=1),
+        )
         assert found.to_frame().groupby("user_id")["item_id"].nunique().to_dict() == {1: 2, 2: 1}
 
     def test_touches_of_a_person_and_item_are_alternatives(self):
         found = candidates(ranked([1]), Dataset(audience=people()), Even(), WEEK, channels=["push", "email"])
         assert found.implied == (OncePerItem(), FrequencyCap(1, per="4h"))
         assert plan(found).to_frame()["item_id"].tolist().count("tea") == 1
-        free = candidates(ranked([1]), Dataset(audience=people()), Even(), WEEK, channels=["push", "email"], per_person=PerPerson(once_per_item=False, gap=None))
+        free = candidates(
+            ranked([1]),
+            Dataset(audience=people()),
+            Even(),
+            WEEK,
+            channels=["push", "email"],
+            per_person=PerPerson(once_per_item=False, gap=None),
+        )
         assert len(plan(free)) == len(free)
 
     def test_hours_lie_between_two_messages_to_a_person(self):
-        found = candidates(ranked([1]), Dataset(audience=people()), Even(), DAY, channels=["push", "email"], per_person=PerPerson(once_per_item=False))
+        found = candidates(
+            ranked([1]),
+            Dataset(audience=people()),
+            Even(),
+            DAY,
+            channels=["push", "email"],
+            per_person=PerPerson(once_per_item=False),
+        )
         sent = plan(found).to_frame()["send_at"]
         assert len(sent) > 1
         assert sent.sort_values().diff().dropna().min() >= pd.Timedelta("4h")
@@ -167,7 +233,13 @@ class TestCandidates:
                 "responded_at": pd.Series(pd.NaT, index=[0, 1], dtype="datetime64[us, UTC]"),
             }
         )
-        found = candidates(ranked([1, 2]), Dataset(messages=MessageLog.from_frame(past), audience=people()), Even(), DAY, channels="push")
+        found = candidates(
+            ranked([1, 2]),
+            Dataset(messages=MessageLog.from_frame(past), audience=people()),
+            Even(),
+            DAY,
+            channels="push",
+        )
         assert plan(found, constraints=[FrequencyCap(1, per="2D")]).to_frame()["user_id"].tolist() == [2]
 
     def test_blocks_and_the_order_of_people_do_not_matter(self, monkeypatch):
@@ -184,7 +256,9 @@ class TestCandidates:
             def mask(self, touches):
                 return touches.items.ids[touches.item] == "tea"
 
-        found = candidates(ranked([1]), Dataset(audience=people()), Even(), DAY, channels="push", eligibility=[OnlyTea()])
+        found = candidates(
+            ranked([1]), Dataset(audience=people()), Even(), DAY, channels="push", eligibility=[OnlyTea()]
+        )
         assert set(found.to_frame()["item_id"]) == {"tea"}
         assert found.left_out["OnlyTea"] == 48
 
@@ -206,7 +280,9 @@ class TestCandidates:
 
     def test_refuses_rules_of_the_other_family(self):
         with pytest.raises(ParameterError, match=r"limits touches together.*plan\(touches, constraints="):
-            candidates(ranked(), Dataset(audience=people()), Even(), DAY, channels="push", eligibility=[FrequencyCap(1)])
+            candidates(
+                ranked(), Dataset(audience=people()), Even(), DAY, channels="push", eligibility=[FrequencyCap(1)]
+            )
         with pytest.raises(ParameterError, match="must hold Eligibility rules"):
             candidates(ranked(), Dataset(audience=people()), Even(), DAY, channels="push", eligibility=["quiet"])
 
@@ -228,7 +304,23 @@ class TestCandidates:
     @pytest.mark.parametrize("name", ["n_items", "n_slots"])
     def test_refuses_counts_below_one(self, name):
         with pytest.raises(ParameterError, match=f"{name} must be an integer of at least 1"):
-            candidates(ranked(), Dataset(audience=people()), Even(), DAY, channels="push", **{name: 0})
+            PerPerson(**{name: 0})
+
+    def test_an_audience_where_the_data_stands_says_the_new_line(self):
+        with pytest.raises(TypeError, match=r"Got an Audience. Write om.candidates\(recs, data, timing, om.slots"):
+            candidates(ranked(), people(), Even(), DAY, channels="push")
+        with pytest.raises(TypeError, match=r"Write om.candidates\(recs, data, timing, om.slots"):
+            candidates(ranked(), Dataset(audience=people()), Even(), DAY, channels="push", messages=None)
+        with pytest.raises(SchemaError, match=r"candidates needs audience.*om.Dataset\(audience=people\)"):
+            candidates(ranked(), Dataset(), Even(), DAY, channels="push")
+
+    def test_what_one_person_may_get_is_one_value(self):
+        assert PerPerson() == PerPerson(n_items=3, n_slots=8, once_per_item=True, gap="4h")
+        with pytest.raises(ParameterError, match="once_per_item"):
+            PerPerson(once_per_item="yes")
+        with pytest.raises(ParameterError, match="gap"):
+            PerPerson(gap="soon")
+        assert PerPerson(once_per_item=False, gap=None).implied == ()
 
 
 class Evenings:
@@ -242,10 +334,24 @@ class Evenings:
 
 def test_the_best_slot_of_each_day_is_of_each_persons_own_day():
     here = people(timezone="America/New_York")
-    found = candidates(ranked(items=("tea",)), Dataset(audience=here), Evenings(), slots("2025-06-03", days=2), channels="push", per_person=PerPerson(n_slots=2))
+    found = candidates(
+        ranked(items=("tea",)),
+        Dataset(audience=here),
+        Evenings(),
+        slots("2025-06-03", days=2),
+        channels="push",
+        per_person=PerPerson(n_slots=2),
+    )
     local = found.to_frame()["send_at_local"].astype(str)
     assert sorted(set(local)) == ["2025-06-03 21:00:00", "2025-06-04 10:00:00"]
-    since = candidates(ranked(items=("tea",)), Dataset(audience=here), Evenings(), slots("2025-06-03T04:00Z", days=2), channels="push", per_person=PerPerson(n_slots=2))
+    since = candidates(
+        ranked(items=("tea",)),
+        Dataset(audience=here),
+        Evenings(),
+        slots("2025-06-03T04:00Z", days=2),
+        channels="push",
+        per_person=PerPerson(n_slots=2),
+    )
     assert since.to_frame()["send_at"].tolist() == found.to_frame()["send_at"].tolist()
 
 
@@ -308,8 +414,14 @@ class TestFromFrame:
         found = Candidates.from_frame(frame(), Dataset(audience=nobody))
         assert (len(found), found.left_out["not in the audience"]) == (0, 2)
 
+    def test_an_audience_where_the_data_stands_says_the_new_line(self):
+        with pytest.raises(TypeError, match=r"Write om.planning.Candidates.from_frame\(frame, om.Dataset\(audience="):
+            Candidates.from_frame(frame(), people())
+        with pytest.raises(TypeError, match=r"Write om.planning.Candidates.from_frame\(frame, om.Dataset\("):
+            Candidates.from_frame(frame(), audience=people())
+
     def test_zones_cannot_be_read_without_an_audience(self):
-        with pytest.raises(ParameterError, match=r"QuietHours reads people's zones.*audience=om.Audience.from_frame"):
+        with pytest.raises(ParameterError, match=r"QuietHours reads people's zones.*om.Dataset\(audience=people\)"):
             Candidates.from_frame(frame(), eligibility=[QuietHours("21:00", "08:00")])
 
     def test_a_rule_that_needs_no_audience_runs_without_one(self):
@@ -355,7 +467,14 @@ def test_a_plan_from_tuesday_begins_on_tuesday_wherever_people_live(zone):
     people = Audience.from_frame(pd.DataFrame({"user_id": [1], "timezone": zone, "consent_push": True}))
     recs = Recommendations.from_frame(pd.DataFrame({"user_id": [1], "item_id": ["tea"], "rank": [1]}))
     even = SimpleNamespace(slot_probability=lambda audience, rows, channel, at: np.full((len(rows), len(at)), 0.1))
-    found = candidates(recs, Dataset(audience=people), even, slots("2025-06-03", days=2), channels="push", per_person=PerPerson(n_slots=1000))
+    found = candidates(
+        recs,
+        Dataset(audience=people),
+        even,
+        slots("2025-06-03", days=2),
+        channels="push",
+        per_person=PerPerson(n_slots=1000),
+    )
     local = found.to_frame()["send_at_local"]
     assert len(local) == 48
     assert (local.min(), local.max()) == (pd.Timestamp("2025-06-03 00:00"), pd.Timestamp("2025-06-04 23:00"))

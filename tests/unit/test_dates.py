@@ -115,7 +115,9 @@ def test_parts_joins_and_files_keep_the_mark(tmp_path):
 def test_no_hour_is_learned_from_dates():
     web = log_of(("web", some_times()))
     mixed = log_of(("web", some_times()), ("store", midnights("UTC", 300)))
-    one, other = (om.timing.ActivityProfile(half_life="60D").fit(om.Dataset(log, audience=people())) for log in (web, mixed))
+    one, other = (
+        om.timing.ActivityProfile(half_life="60D").fit(om.Dataset(log, audience=people())) for log in (web, mixed)
+    )
     assert one.history.tolist() == other.history.tolist()
     np.testing.assert_allclose(one.population, other.population)
     assert mixed.by_hour(people(), per="day").csr.sum() == pytest.approx(len(web))

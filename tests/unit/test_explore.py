@@ -127,7 +127,9 @@ def test_headroom_says_what_it_takes():
     world = om.simulate(n_users=20, n_items=5, seed=1)
     log, people = om.EventLog.from_frame(world.events), om.Audience.from_frame(world.users)
     with pytest.raises(ParameterError, match=r"activity must be an ActivityProfile. Got ActivityModel"):
-        headroom(om.Dataset(log, audience=people), activity=om.timing.ActivityProfile().fit(om.Dataset(log, audience=people)))
+        headroom(
+            om.Dataset(log, audience=people), activity=om.timing.ActivityProfile().fit(om.Dataset(log, audience=people))
+        )
     with pytest.raises(ParameterError, match=r"messages must be a MessageLog. Got DataFrame"):
         headroom(om.Dataset(log, messages=world.messages, audience=people))
     with pytest.raises(SchemaError, match=r"headroom takes an EventLog. Got DataFrame"):

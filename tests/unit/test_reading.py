@@ -57,7 +57,9 @@ def test_pull_and_rates_come_back_and_do_not_depend_on_the_timetable():
     found = []
     for sends in ([9], [6, 12, 18, 22]):
         frame, audience = world(hours, sends, tau=6.0, q=0.03, seed=3)
-        model = om.timing.ReadingClock(segments=1).fit(om.Dataset(messages=om.MessageLog.from_frame(frame), audience=audience))
+        model = om.timing.ReadingClock(segments=1).fit(
+            om.Dataset(messages=om.MessageLog.from_frame(frame), audience=audience)
+        )
         assert 4.5 < model.tau[0] < 8.0
         rates = model.rates([1], "email")[0].reshape(7, 24).mean(axis=0)
         found.append(rates)
@@ -87,7 +89,9 @@ def test_young_messages_do_not_lower_the_rates():
     cut = sent.before(pd.Timestamp(sent.sent_at[-1] - 1, unit="us", tz="UTC"))
     cut_at_once = cut.before(pd.Timestamp(int(cut.sent_at[-1]) + 60_000_000, unit="us", tz="UTC"))
     whole = om.timing.ReadingClock(segments=1).fit(om.Dataset(messages=sent, audience=audience)).rates([0], "email")
-    part = om.timing.ReadingClock(segments=1).fit(om.Dataset(messages=cut_at_once, audience=audience)).rates([0], "email")
+    part = (
+        om.timing.ReadingClock(segments=1).fit(om.Dataset(messages=cut_at_once, audience=audience)).rates([0], "email")
+    )
     assert abs(np.log(whole.mean() / part.mean())) < 0.1
 
 
@@ -97,7 +101,9 @@ def test_turning_everybodys_clock_turns_the_answer():
     tokyo = frame.assign(sent_at=frame["sent_at"] - shift, responded_at=frame["responded_at"] - shift)
     people = audience.to_frame().assign(timezone="Asia/Tokyo")
     here = om.timing.ReadingClock().fit(om.Dataset(messages=om.MessageLog.from_frame(frame), audience=audience))
-    there = om.timing.ReadingClock().fit(om.Dataset(messages=om.MessageLog.from_frame(tokyo), audience=om.Audience.from_frame(people)))
+    there = om.timing.ReadingClock().fit(
+        om.Dataset(messages=om.MessageLog.from_frame(tokyo), audience=om.Audience.from_frame(people))
+    )
     np.testing.assert_allclose(here.rates([0, 5]), there.rates([0, 5]), rtol=1e-6)
     day = pd.Timedelta("3D")
     later = frame.assign(sent_at=frame["sent_at"] + day, responded_at=frame["responded_at"] + day)
@@ -128,7 +134,11 @@ def test_the_clock_survives_machines():
     share = machine.sum() / dirty["responded_at"].notna().sum()
     assert 0.25 < share < 0.48
     sent = om.MessageLog.from_frame(dirty)
-    clean = om.timing.ReadingClock().fit(om.Dataset(messages=om.MessageLog.from_frame(frame), audience=audience)).rates([0], "email")[0]
+    clean = (
+        om.timing.ReadingClock()
+        .fit(om.Dataset(messages=om.MessageLog.from_frame(frame), audience=audience))
+        .rates([0], "email")[0]
+    )
     for log in (sent, om.MessageLog.from_frame(dirty.assign(machine=machine))):
         model = om.timing.ReadingClock().fit(om.Dataset(messages=log, audience=audience))
         assert abs(model.machine_share[0] - share) < 0.05
@@ -189,7 +199,9 @@ def test_wrong_use_is_told():
 def test_order_of_rows_and_files(tmp_path):
     frame, audience = world(evening(), [9, 18], n=12, weeks=8)
     model = om.timing.ReadingClock().fit(om.Dataset(messages=om.MessageLog.from_frame(frame), audience=audience))
-    shuffled = om.timing.ReadingClock().fit(om.Dataset(messages=om.MessageLog.from_frame(frame.sample(frac=1, random_state=1)), audience=audience))
+    shuffled = om.timing.ReadingClock().fit(
+        om.Dataset(messages=om.MessageLog.from_frame(frame.sample(frac=1, random_state=1)), audience=audience)
+    )
     np.testing.assert_array_equal(model.rates([3, 4]), shuffled.rates([3, 4]))
     again = om.load(om.save(model, tmp_path / "clock.omnireco"))
     assert repr(again) == repr(model)

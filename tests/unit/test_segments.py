@@ -69,7 +69,9 @@ def test_an_infinite_prior_gives_the_named_segment(nouns):
 
 
 def test_send_times_of_strangers_follow_their_country(nouns):
-    model = om.SendTime(activity=ActivityProfile(half_life=None, segments="country")).fit(om.Dataset(nouns[0], audience=nouns[1]))
+    model = om.SendTime(activity=ActivityProfile(half_life=None, segments="country")).fit(
+        om.Dataset(nouns[0], audience=nouns[1])
+    )
     curve = model.slot_probability(nouns[1], np.array([60, 61]), "web", om.slots("2025-06-02", days=1).at)
     assert (curve[0] != curve[1]).any()
     assert curve[0].argmax() < 14 < curve[1].argmax()
@@ -98,7 +100,9 @@ def test_channels_that_agree_lean_on_the_person():
     log, audience = people(n=80)
     frame = log.to_frame()
     frame["channel"] = np.where(np.random.default_rng(1).random(len(frame)) < 0.5, "a", "b")
-    model = ActivityProfile(half_life=None, channels=("a",)).fit(om.Dataset(om.EventLog.from_frame(frame), audience=audience))
+    model = ActivityProfile(half_life=None, channels=("a",)).fit(
+        om.Dataset(om.EventLog.from_frame(frame), audience=audience)
+    )
     assert model.channels["a"].strength >= 64
 
 

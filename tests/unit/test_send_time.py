@@ -236,7 +236,9 @@ def test_every_extreme_log_gives_chances(world, nouns, events, answered, people)
     if answered != "some":
         back = sent["sent_at"] + pd.Timedelta(hours=int(answered == "all"))
         sent = sent.assign(responded_at=back.where(np.full(len(sent), answered != "none")))
-    model = SendTime().fit(om.Dataset(om.EventLog.from_frame(did), messages=om.MessageLog.from_frame(sent), audience=nouns[2]))
+    model = SendTime().fit(
+        om.Dataset(om.EventLog.from_frame(did), messages=om.MessageLog.from_frame(sent), audience=nouns[2])
+    )
     for channel in ("email", "push"):
         chance = model.slot_probability(nouns[2], np.arange(150), channel, om.slots("2025-03-20", days=1).at)
         assert ((chance > 0) & (chance < 1)).all()
@@ -251,7 +253,13 @@ def test_unknown_people_have_the_populations_chance(model, nouns):
 
 
 def test_row_order_of_the_log_does_not_matter(world, nouns, model):
-    again = SendTime().fit(om.Dataset(om.EventLog.from_frame(world.events.sample(frac=1, random_state=0)), messages=om.MessageLog.from_frame(world.messages.sample(frac=1, random_state=0)), audience=om.Audience.from_frame(world.users.sample(frac=1, random_state=0))))
+    again = SendTime().fit(
+        om.Dataset(
+            om.EventLog.from_frame(world.events.sample(frac=1, random_state=0)),
+            messages=om.MessageLog.from_frame(world.messages.sample(frac=1, random_state=0)),
+            audience=om.Audience.from_frame(world.users.sample(frac=1, random_state=0)),
+        )
+    )
     at = om.slots("2025-03-20", days=1).at
     rows = np.arange(150)
     assert (
@@ -276,7 +284,7 @@ def test_an_expiring_offer_prefers_hours_closer_to_reading(nouns):
 
 def test_best_obeys_consent_and_quiet_hours(model, nouns):
     audience = nouns[2]
-    best = model.best(audience, "2025-03-29", 3, channel="email", quiet_hours=("21:00", "08:00"))  # over a DST day
+    best = model.best(om.Dataset(audience=audience), "2025-03-29", 3, channel="email", quiet_hours=("21:00", "08:00"))  # over a DST day
     hour = best["send_at_local"].dt.hour
     assert ((hour >= 8) & (hour < 21)).all()
     assert best["user_id"].is_monotonic_increasing
@@ -289,13 +297,13 @@ def test_best_is_the_best_allowed_slot_not_the_edge(model, nouns):
     audience = nouns[2]
     at, own_days = slots_by_zone(om.slots("2025-03-20", days=2), audience.zones)
     quiet = np.tile((np.arange(24) < 8) | (np.arange(24) >= 21), 7)
-    best = model.best(audience, "2025-03-20", 2, channel="push", quiet_hours=quiet)
+    best = model.best(om.Dataset(audience=audience), "2025-03-20", 2, channel="push", quiet_hours=quiet)
     rows = audience.users.codes(best["user_id"].to_numpy())
     grid = model.slot_probability(audience, rows, "push", at)
     hour = om.data.clock.hour_of_week(at[None], audience.zone[rows][:, None], audience.zones)
     grid = np.where(quiet[hour] | ~own_days[audience.zone[rows]], -1, grid)
     np.testing.assert_allclose(best["probability"], grid.max(axis=1))
-    pairs = model.best(audience, "2025-03-20", 2, channel="push", quiet_hours=("21:00", "08:00"))
+    pairs = model.best(om.Dataset(audience=audience), "2025-03-20", 2, channel="push", quiet_hours=("21:00", "08:00"))
     minute_true = pairs.set_index("user_id")["send_at"]
     whole_hours = audience.zones.ids[audience.zone[rows]]
     same = np.array([name not in ("Asia/Kolkata", "Asia/Kathmandu") for name in whole_hours])
@@ -304,14 +312,14 @@ def test_best_is_the_best_allowed_slot_not_the_edge(model, nouns):
 
 def test_best_without_quiet_hours_answers_people_without_a_zone(model, nouns):
     audience = nouns[2]
-    best = model.best(audience, "2025-03-20", 1, channel="email").set_index("user_id")
+    best = model.best(om.Dataset(audience=audience), "2025-03-20", 1, channel="email").set_index("user_id")
     lost = audience.users.ids[(audience.zone < 0) & audience.consent[:, 0] & audience.reachable[:, 0]]
     assert best.loc[lost, "send_at_local"].isna().all()
     assert (best.loc[lost, "send_at"] == pd.Timestamp("2025-03-20", tz="UTC")).all()
 
 
 def test_nobody_is_sent_to_in_silence_all_week(model, nouns):
-    best = model.best(nouns[2], "2025-03-20", 7, channel="email", quiet_hours=np.ones(168, bool))
+    best = model.best(om.Dataset(audience=nouns[2]), "2025-03-20", 7, channel="email", quiet_hours=np.ones(168, bool))
     assert best.empty
     assert best.columns.tolist() == ["user_id", "channel", "send_at", "send_at_local", "probability"]
 
@@ -328,12 +336,12 @@ def test_nobody_is_sent_to_in_silence_all_week(model, nouns):
 )
 def test_bad_quiet_hours(model, nouns, quiet, message):
     with pytest.raises(ParameterError, match=message):
-        model.best(nouns[2], "2025-03-20", 1, channel="email", quiet_hours=quiet)
+        model.best(om.Dataset(audience=nouns[2]), "2025-03-20", 1, channel="email", quiet_hours=quiet)
 
 
 def test_best_needs_consent_to_have_been_asked(model, nouns):
     with pytest.raises(ParameterError, match="no consent for 'sms'; it knows 'email', 'push'"):
-        model.best(nouns[2], "2025-03-20", 1, channel="sms")
+        model.best(om.Dataset(audience=nouns[2]), "2025-03-20", 1, channel="sms")
 
 
 @pytest.mark.parametrize(

@@ -197,5 +197,7 @@ def test_zones_of_stores():
         om.timing.infer_zones(om.Dataset(shop, audience=everybody), stores={1: "Asia/Tokyo"})
     with pytest.raises(ParameterError, match=r"the log has no store_id\. Map the column"):
         om.timing.infer_zones(om.Dataset(LOG, audience=everybody), stores={"s1": "Asia/Tokyo"})
-    found = om.timing.infer_zones(om.Dataset(shop, audience=everybody), stores={"s9": "Europe/Paris", "s2": "Asia/Tokyo", "s1": "Asia/Tokyo"})
+    found = om.timing.infer_zones(
+        om.Dataset(shop, audience=everybody), stores={"s9": "Europe/Paris", "s2": "Asia/Tokyo", "s1": "Asia/Tokyo"}
+    )
     assert set(found.best(list("abcd"))[0]) == {"Asia/Tokyo"}

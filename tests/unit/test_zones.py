@@ -69,13 +69,23 @@ def test_a_traveller_is_kept_quiet_in_both_zones_and_then_has_moved():
     members = set(first.zones.ids[first.sets()[1]])
     assert "Asia/Tokyo" in members
     assert members & {"Africa/Abidjan", "Atlantic/Azores"}  # the clocks that read UTC on that day
-    moved = om.timing.infer_zones(om.Dataset(events(home + days(0, "2025-04-30", 6, -180)), audience=people(["Asia/Tokyo"])))
+    moved = om.timing.infer_zones(
+        om.Dataset(events(home + days(0, "2025-04-30", 6, -180)), audience=people(["Asia/Tokyo"]))
+    )
     assert moved.best([0])[0][0] in ("America/Sao_Paulo", "America/Nuuk", "America/Halifax")
-    back = om.timing.infer_zones(om.Dataset(events(home + days(0, "2025-04-30", 6, -180) + days(0, "2025-05-06", 5, 540)), audience=people([None])))
+    back = om.timing.infer_zones(
+        om.Dataset(
+            events(home + days(0, "2025-04-30", 6, -180) + days(0, "2025-05-06", 5, 540)), audience=people([None])
+        )
+    )
     assert back.best([0])[0][0] == "Asia/Tokyo"
-    later = om.timing.infer_zones(om.Dataset(events(home + days(0, "2025-04-30", 4, -180)), audience=people(["Asia/Tokyo"])), at="2025-07-01")
+    later = om.timing.infer_zones(
+        om.Dataset(events(home + days(0, "2025-04-30", 4, -180)), audience=people(["Asia/Tokyo"])), at="2025-07-01"
+    )
     assert later.best([0])[0][0] == "Asia/Tokyo"  # silent for two months: home again
-    wrong = om.timing.infer_zones(om.Dataset(events(home + days(0, "2025-04-30", 30, 7)), audience=people(["Asia/Tokyo"])))
+    wrong = om.timing.infer_zones(
+        om.Dataset(events(home + days(0, "2025-04-30", 30, 7)), audience=people(["Asia/Tokyo"]))
+    )
     assert wrong.best([0])[1][0] > 0.98  # an offset that no zone keeps says nothing
 
 

@@ -127,6 +127,7 @@ def _withdrawals_of(withdrawals: Any, data: Dataset | None, where: str) -> tuple
     if withdrawals is None or isinstance(withdrawals, EventLog):
         return () if withdrawals is None else (withdrawals,)
     listed = isinstance(withdrawals, Iterable) and not isinstance(withdrawals, (bytes, Mapping))
+    listed = listed and not hasattr(withdrawals, "columns")  # a frame, whose columns are no events
     names = (withdrawals,) if isinstance(withdrawals, str) else tuple(withdrawals) if listed else (None,)
     if not all(isinstance(name, str) for name in names):
         raise ParameterError(
