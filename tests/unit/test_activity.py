@@ -267,8 +267,10 @@ def test_bad_parameters(parameters, message):
 
 def test_wrong_nouns(frame):
     log = om.EventLog.from_frame(frame)
-    with pytest.raises(SchemaError, match=r"log must be an EventLog\. Got DataFrame"):
-        ActivityProfile().fit(om.Dataset(frame, audience=people()))
+    with pytest.raises(TypeError, match=r"Write ActivityProfile\(...\).fit\(om.Dataset\(events, audience=people\)\)"):
+        ActivityProfile().fit(log, people())
+    with pytest.raises(SchemaError, match=r"ActivityProfile.fit needs audience.*om.Dataset\(log, audience=people\)"):
+        ActivityProfile().fit(frame)
     with pytest.raises(SchemaError, match=r"audience must be an Audience\. Got DataFrame"):
         ActivityProfile().fit(om.Dataset(log, audience=frame))
     with pytest.raises(SchemaError, match="messages must be a MessageLog"):

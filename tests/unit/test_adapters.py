@@ -419,7 +419,10 @@ def test_minutes_of_a_send_time_model():
     world = om.simulate(n_users=40, n_items=20, days=60, seed=1)
     log, audience = om.EventLog.from_frame(world.events), om.Audience.from_frame(world.users)
     timing = om.SendTime().fit(om.Dataset(log, messages=om.MessageLog.from_frame(world.messages), audience=audience))
-    best = [timing.best(om.Dataset(audience=audience), "2025-06-02", 7, channel=channel) for channel in audience.channels.ids]
+    best = [
+        timing.best(om.Dataset(audience=audience), "2025-06-02", 7, channel=channel)
+        for channel in audience.channels.ids
+    ]
     minutes = adapters.to_send_minutes(pd.concat(best))
     assert minutes["user_id"].is_monotonic_increasing
     cells = minutes.drop(columns="user_id").to_numpy("float64", na_value=np.nan)

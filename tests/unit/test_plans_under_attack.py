@@ -65,8 +65,17 @@ def timing(log, world):
 @pytest.mark.parametrize("until", [dt.time(8, 0, 30), dt.time(8, 0, 0, 1)])
 def test_the_best_hour_reads_quiet_hours_to_the_microsecond(timing, until):
     at_eight = {"channel": "push", "every": "1D"}
-    assert timing.best(om.Dataset(audience=person()), "2025-06-02T08:00+00:00", 1, quiet_hours=("20:00", until), **at_eight).empty
-    assert len(timing.best(om.Dataset(audience=person()), "2025-06-02T08:00+00:00", 1, quiet_hours=("20:00", "08:00"), **at_eight)) == 1
+    assert timing.best(
+        om.Dataset(audience=person()), "2025-06-02T08:00+00:00", 1, quiet_hours=("20:00", until), **at_eight
+    ).empty
+    assert (
+        len(
+            timing.best(
+                om.Dataset(audience=person()), "2025-06-02T08:00+00:00", 1, quiet_hours=("20:00", "08:00"), **at_eight
+            )
+        )
+        == 1
+    )
 
 
 @pytest.mark.parametrize("bad", ["21:00+02:00", dt.time(21, tzinfo=dt.UTC), "21", 8, None, "21:00:30"])

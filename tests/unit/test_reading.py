@@ -49,7 +49,7 @@ def test_a_sender_who_always_sends_at_nine_does_not_make_people_read_at_nine():
     assert by_hour.argmax() in (20, 21)
     assert by_hour[9] < by_hour.max() / 2
     # the best hour to send is shortly before people read
-    assert model.chance([0], "email")[0].reshape(7, 24).mean(axis=0).argmax() in (19, 20)
+    assert model.hour_probability([0], "email")[0].reshape(7, 24).mean(axis=0).argmax() in (19, 20)
 
 
 def test_pull_and_rates_come_back_and_do_not_depend_on_the_timetable():
@@ -182,10 +182,16 @@ def test_wrong_use_is_told():
     sent = om.MessageLog.from_frame(frame)
     with pytest.raises(NotFittedError, match="fit returns the model"):
         om.timing.ReadingClock().rates([1])
-    with pytest.raises(SchemaError, match=r"takes \(messages, audience\). Got DataFrame for messages"):
+    with pytest.raises(SchemaError, match=r"messages must be a MessageLog. Got DataFrame"):
         om.timing.ReadingClock().fit(om.Dataset(messages=frame, audience=audience))
-    with pytest.raises(SchemaError, match="activity must be an ActivityModel"):
-        om.timing.ReadingClock().fit(om.Dataset(messages=sent, audience=audience), activity=om.timing.ActivityProfile())
+    with pytest.raises(TypeError, match=r"fit\(om.Dataset\(messages=sent, audience=people\)\)"):
+        om.timing.ReadingClock().fit(sent, audience)
+    with pytest.raises(SchemaError, match="ReadingClock.fit needs audience"):
+        om.timing.ReadingClock().fit(sent)
+    with pytest.raises(ParameterError, match="activity must be an ActivityProfile, to be fitted .* Got ReadingClock"):
+        om.timing.ReadingClock(activity=om.timing.ReadingClock())
+    with pytest.raises(SchemaError, match=r"needs events, .*om.Dataset\(log, messages=sent, audience=people\)"):
+        om.timing.ReadingClock(activity=om.timing.ActivityProfile()).fit(om.Dataset(messages=sent, audience=audience))
     with pytest.raises(ParameterError, match="provider='host' is not an attribute"):
         om.timing.ReadingClock(provider="host").fit(om.Dataset(messages=sent, audience=audience))
     with pytest.raises(ParameterError, match="channel must be one of the message log: 'email'"):
@@ -207,3 +213,21 @@ def test_order_of_rows_and_files(tmp_path):
     assert repr(again) == repr(model)
     np.testing.assert_array_equal(model.rates([3, 4, 99]), again.rates([3, 4, 99]))
     np.testing.assert_allclose(model.rates([3, 4])[1:], model.rates([4]), rtol=1e-12)
+
+
+def test_touches_have_the_chance_of_their_hour():
+    frame, audience = world(evening(), [9, 18], n=12, weeks=8)
+    data = om.Dataset(messages=om.MessageLog.from_frame(frame), audience=audience)
+    model = om.timing.ReadingClock().fit(data)
+    week = om.slots("2025-06-02", days=7)
+    ids, at = np.tile(audience.users.ids[:3], len(week)), np.repeat(week.at, 3)
+    touches = om.data.Touches.of(data, ids, channel="email", at=pd.to_datetime(at, unit="us", utc=True))
+    table = model.slot_probability(audience, np.arange(3), "email", week.at)
+    np.testing.assert_allclose(model.probability(touches), table.T.ravel(), rtol=1e-12)
+    lost = om.Dataset(audience=om.Audience.from_frame(audience.to_frame().assign(timezone=None)))
+    unknown = om.data.Touches.of(lost, ids[:1], channel="email", at="2025-06-02T09:00:00Z")
+    assert model.probability(unknown)[0] == pytest.approx(model.hour_probability(ids[:1], "email").mean(), rel=1e-12)
+    with pytest.raises(SchemaError, match="ReadingModel.probability takes Touches. Got list"):
+        model.probability([0])
+    with pytest.raises(TypeError, match=r"Write model.probability\(om.data.Touches.of\("):
+        model.probability([0], "email")

@@ -109,7 +109,7 @@ def test_shops_countries_and_others():
 def test_hours_are_weak_evidence_and_calibrated():
     world = om.simulate(n_users=600, n_items=20, days=120, seed=4, share_without_zone=0.4, sessions_per_week=5)
     log, audience = om.EventLog.from_frame(world.events), om.Audience.from_frame(world.users)
-    activity = om.timing.ActivityProfile(half_life=None).fit(om.Dataset(log, audience=audience))
+    activity = om.timing.ActivityProfile(half_life=None)
     kwargs = {"zones": sorted(set(world.truth.zone))}
     found = om.timing.infer_zones(om.Dataset(log, audience=audience), activity=activity, **kwargs)
     blind = om.timing.infer_zones(om.Dataset(log, audience=audience), zones=kwargs["zones"])
@@ -210,8 +210,12 @@ def test_filling_an_audience_only_where_one_clock_is_sure():
 
 def test_wrong_input_and_files(tmp_path):
     log, audience = events([(0, "2025-05-01", 60)]), people([None])
-    with pytest.raises(SchemaError, match=r"infer_zones takes \(log, audience\)"):
-        om.timing.infer_zones(om.Dataset(audience, audience=log))
+    with pytest.raises(TypeError, match=r"Write om.timing.infer_zones\(om.Dataset\(log, audience=people\)\)"):
+        om.timing.infer_zones(log, audience)
+    with pytest.raises(SchemaError, match=r"infer_zones needs audience.*Write om.Dataset\(log, audience=people\)"):
+        om.timing.infer_zones(log)
+    with pytest.raises(ParameterError, match="activity must be an ActivityProfile"):
+        om.timing.infer_zones(om.Dataset(log, audience=audience), activity=3)
     with pytest.raises(ParameterError, match=r"stores must hold IANA zones such as 'Europe/Berlin'. Got 'UTC\+1'"):
         om.timing.infer_zones(om.Dataset(log, audience=audience), stores={"s": "UTC+1"})
     with pytest.raises(ParameterError, match="country='land' is not an attribute"):
