@@ -148,7 +148,7 @@ VALUES: dict[str, Callable[[], Any]] = {
     "explanations": lambda: om.models.explain(world().als, world().x, world().lists),
     "activity model": lambda: world().activity,
     "send time model": lambda: world().send_time,
-    "reading model": lambda: om.timing.ReadingClock().fit(om.Dataset(messages=world().sent, audience=world().audience), activity=world().activity),
+    "reading model": lambda: om.timing.ReadingClock(activity=om.timing.ActivityProfile(channels=("app",))).fit(om.Dataset(world().log, messages=world().sent, audience=world().audience)),
     "fatigue model": lambda: om.timing.Fatigue().fit(world().sent),
     "channel preference": lambda: ChannelPreference().fit(world().sent),
     "creative model": _creative_model,

@@ -176,7 +176,7 @@ def world() -> SimpleNamespace:
     w.segments = om.models.SegmentPopularity().fit(w.x, w.attributes)
     w.fallback = om.models.Fallback({"taste": w.als, "attributes": w.placed, "segments": w.segments})
     w.profile = om.timing.ActivityProfile(segments=2, channels=("app",))
-    w.activity = w.profile.fit(w.log, w.audience)
+    w.activity = w.profile.fit(om.Dataset(w.log, audience=w.audience))
     w.send_time = om.SendTime().fit(om.Dataset(w.log, messages=w.sent, audience=w.audience))
     w.reading = om.timing.ReadingClock().fit(om.Dataset(messages=w.sent, audience=w.audience))
     w.slots = om.slots("2025-03-10", days=1, every="6h")
@@ -386,6 +386,7 @@ ARGUMENTS: dict[str, Callable[[SimpleNamespace], Any]] = {
     "creative_ids": lambda w: [0, 1, 2],
     "creatives": lambda w: w.art,
     "curve": lambda w: np.ones(168),
+    "data": lambda w: om.Dataset(w.log, messages=w.sent, audience=w.audience, catalog=w.catalog),
     "date": lambda w: "2025-03-10",
     "days": lambda w: 1,
     "delay": lambda w: np.arange(1.0, 60.0),
@@ -508,7 +509,6 @@ ARGUMENTS: dict[str, Callable[[SimpleNamespace], Any]] = {
 # Optional parameters without which a verb has nothing to answer by.
 GIVEN: dict[str, Callable[[SimpleNamespace], dict[str, Any]]] = {
     "Fallback.recommend": lambda w: {"attributes": w.attributes},
-    "SendTime.fit": lambda w: {"messages": w.sent, "audience": w.audience},
     "candidates": lambda w: {"channels": ["email"]},
     "compare_channels": lambda w: {"k": 3, "n_bootstrap": 9},
     "evaluate": lambda w: {"n_bootstrap": 9, "metrics": [om.ndcg]},
