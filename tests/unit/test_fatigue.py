@@ -196,7 +196,7 @@ def test_touches_have_the_chance_that_recent_messages_leave():
     fax = om.data.Touches.of(data, ids, channel="fax", at=sent.end, new_users=True)
     found = model.probability(fax)
     assert found[-1] == 0.05 * model.factor([-5], "fax", [sent.end_us])[0, 0]
-    with pytest.raises(SchemaError, match="FatigueModel.probability takes Touches. Got str"):
+    with pytest.raises(SchemaError, match=r"FatigueModel.probability takes Touches. Got str"):
         model.probability("push")
     with pytest.raises(TypeError, match=r"Write Fatigue\(...\).fit\(om.Dataset\(messages=sent\)\)"):
         om.timing.Fatigue().fit(sent, people)

@@ -186,9 +186,9 @@ def test_wrong_use_is_told():
         om.timing.ReadingClock().fit(om.Dataset(messages=frame, audience=audience))
     with pytest.raises(TypeError, match=r"fit\(om.Dataset\(messages=sent, audience=people\)\)"):
         om.timing.ReadingClock().fit(sent, audience)
-    with pytest.raises(SchemaError, match="ReadingClock.fit needs audience"):
+    with pytest.raises(SchemaError, match=r"ReadingClock.fit needs audience"):
         om.timing.ReadingClock().fit(sent)
-    with pytest.raises(ParameterError, match="activity must be an ActivityProfile, to be fitted .* Got ReadingClock"):
+    with pytest.raises(ParameterError, match=r"activity must be an ActivityProfile, to be fitted .* Got ReadingClock"):
         om.timing.ReadingClock(activity=om.timing.ReadingClock())
     with pytest.raises(SchemaError, match=r"needs events, .*om.Dataset\(log, messages=sent, audience=people\)"):
         om.timing.ReadingClock(activity=om.timing.ActivityProfile()).fit(om.Dataset(messages=sent, audience=audience))
@@ -227,7 +227,7 @@ def test_touches_have_the_chance_of_their_hour():
     lost = om.Dataset(audience=om.Audience.from_frame(audience.to_frame().assign(timezone=None)))
     unknown = om.data.Touches.of(lost, ids[:1], channel="email", at="2025-06-02T09:00:00Z")
     assert model.probability(unknown)[0] == pytest.approx(model.hour_probability(ids[:1], "email").mean(), rel=1e-12)
-    with pytest.raises(SchemaError, match="ReadingModel.probability takes Touches. Got list"):
+    with pytest.raises(SchemaError, match=r"ReadingModel.probability takes Touches. Got list"):
         model.probability([0])
     with pytest.raises(TypeError, match=r"Write model.probability\(om.data.Touches.of\("):
         model.probability([0], "email")

@@ -409,7 +409,7 @@ def test_arguments_in_the_wrong_order(nouns):
         SendTime().fit(log)
     with pytest.raises(SchemaError, match=r"needs events and audience.*om.Dataset\(log, messages=sent, audience="):
         SendTime().fit(sent)
-    with pytest.raises(SchemaError, match="messages must be a MessageLog. Got Audience"):
+    with pytest.raises(SchemaError, match=r"messages must be a MessageLog. Got Audience"):
         SendTime().fit(om.Dataset(log, messages=audience, audience=sent))
 
 
@@ -538,7 +538,7 @@ def test_what_is_only_assumed_is_hardly_known(model, asked):
 
 
 def test_a_higher_level_is_a_wider_interval(model, asked):
-    these = touches(asked, [1001, 1002], "email", om.slots("2025-03-20", days=1).at[:2])
+    these = touches(asked, [1001, 1002], "email", om.slots("2025-03-20", days=1, every="12h").at)
     ends = [model.probability_interval(these, level=level) for level in (0.5, 0.9, 0.95, 0.99)]
     widths = np.array([high - low for low, high in ends])
     assert (np.diff(widths, axis=0) > 0).all()

@@ -48,7 +48,7 @@ def answers(model, data):
         "slot_probability": lambda: model.slot_probability(data.audience, np.arange(30), "push", week.at),
         "rates": lambda: model.rates(ids),
         "cost": lambda: model.cost(ids, "push"),
-        "load": lambda: model.load(ids, week.at[:2]),
+        "load": lambda: model.load(ids, np.asarray(week.at)[:2]),
         "channels": lambda: np.array([len(model.channels)]),
     }
     return {verb: ask() for verb, ask in verbs.items() if hasattr(model, verb)}
@@ -117,10 +117,8 @@ def test_parameters_are_one_line_and_can_be_searched(name):
     estimator = ESTIMATORS[name]
     assert isinstance(estimator, Estimator)
     assert "\n" not in repr(estimator)
-    assert (
-        eval(repr(estimator), {kind.__name__: kind for kind in (ActivityProfile, Fatigue, ReadingClock, SendTime)})
-        == estimator
-    )  # noqa: S307
+    kinds = {kind.__name__: kind for kind in (ActivityProfile, Fatigue, ReadingClock, SendTime)}
+    assert eval(repr(estimator), kinds) == estimator
     assert clone(estimator) == estimator
     assert estimator.replace() == estimator == estimator.set_params(**estimator.get_params(deep=False))
     assert hash(estimator) == hash(estimator.replace())

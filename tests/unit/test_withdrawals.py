@@ -263,7 +263,7 @@ def test_withdrawals_by_the_name_of_the_events_are_those_of_the_log(make, named)
 
 @pytest.mark.parametrize("make", DOORS)
 def test_a_withdrawal_that_no_event_is_named_like_is_refused(make):
-    with pytest.raises(ParameterError, match="unsubscribd.*Did you mean 'unsubscribed'"):
+    with pytest.raises(ParameterError, match=r"unsubscribd.*Did you mean 'unsubscribed'"):
         make(people(), events=events(), withdrawals=["unsubscribd"])
     with pytest.raises(SchemaError, match="needs events, and this Dataset has none"):
         make(people(), withdrawals=["unsubscribed"])

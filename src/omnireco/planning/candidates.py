@@ -668,8 +668,8 @@ def _warn_of_a_detour(where: str) -> None:
     """Say that the frame came from a set of candidates or a plan, whose rules it cannot hold."""
     warnings.warn(
         f"{where}: the frame has send_at_local, as to_frame writes it. A frame holds no rules: gap, once per item, "
-        "quiet hours and history are lost here. Join sets with om.planning.Candidates.concat([a, b]); where only the rows are "
-        "meant, frame.drop(columns='send_at_local').",
+        "quiet hours and history are lost here. Join sets with om.planning.Candidates.concat([a, b]); where only the "
+        "rows are meant, frame.drop(columns='send_at_local').",
         DataWarning,
         stacklevel=3,
     )

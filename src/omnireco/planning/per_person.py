@@ -36,8 +36,8 @@ class PerPerson:
     Examples
     --------
     >>> import omnireco as om
-    >>> om.planning.PerPerson(n_items=1, gap="20h").implied
-    (OncePerItem(), FrequencyCap(1, per='20h'))
+    >>> [rule.name for rule in om.planning.PerPerson(n_items=1, gap="20h").implied]
+    ['OncePerItem', "FrequencyCap(1, per='20h')"]
     """
 
     n_items: int = 3

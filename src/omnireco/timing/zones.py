@@ -59,9 +59,9 @@ def infer_zones(
         ``context=``, are recorded clocks; ``store_id`` says which shop was visited. With ``audience``, whose zones are
         believed unless recorded clocks disagree for some days: people travel and move.
     activity : ActivityProfile, optional
-        Profiles of people whose zone is known are learned: the hours of the others' events are then evidence. It is weak: within an
-        hour for about half of the people with ten sessions, and it is believed only as far as it finds the zones of
-        people whose zone is known.
+        Profiles of people whose zone is known are learned: the hours of the others' events are then evidence. It is
+        weak: within an hour for about half of the people with ten sessions, and it is believed only as far as it finds
+        the zones of people whose zone is known.
     stores : mapping of store id to IANA zone, optional
         Where the shops are.
     country : str, optional

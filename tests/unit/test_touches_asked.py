@@ -48,7 +48,8 @@ def test_rows_stand_in_the_order_asked(data):
     assert touches.users.decode(touches.user).tolist() == [3, 1, 3]
     assert touches.channels.decode(touches.channel).tolist() == ["email", "push", "push"]
     assert touches.item.tolist() == [1, -1, 0]
-    assert not (touches.consent.any() or touches.reachable.any())  # asking is not sending
+    assert not touches.consent.any()  # asking is not sending
+    assert not touches.reachable.any()
 
 
 def test_strangers_are_an_error_or_said_to_be_new(data):
@@ -79,13 +80,13 @@ def test_a_channel_is_one_of_the_messages_or_of_the_audience(data):
 
 def test_what_is_no_dataset_and_what_are_no_touches(data):
     for wrong in (data.audience, None, PEOPLE, om.Dataset):
-        with pytest.raises(SchemaError, match="Touches.of takes a Dataset. Got"):
+        with pytest.raises(SchemaError, match=r"Touches.of takes a Dataset. Got"):
             of(wrong)
     with pytest.raises(TypeError, match=r"Write om.data.Touches.of\(data, users, channel="):
         om.data.Touches.of(data, [1])
     with pytest.raises(IdKindError, match="integers"):
         of(data, ["1"])
-    with pytest.raises(SchemaError, match="it takes Touches. Got list"):
+    with pytest.raises(SchemaError, match=r"it takes Touches. Got list"):
         check_touches([1], "it")
     check_touches(of(data), "it")
 
