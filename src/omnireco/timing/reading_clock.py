@@ -36,10 +36,11 @@ from omnireco.data.audience import Audience
 from omnireco.data.clock import hour_of_week, local_us
 from omnireco.data.dataset import Dataset, dataset_of
 from omnireco.data.messages import NEVER, MessageLog
-from omnireco.data.touches import Touches, check_touches
+from omnireco.data.touches import Touches
 from omnireco.data.vocabulary import NONE, Vocabulary, match
 from omnireco.errors import DataWarning, ParameterError, SchemaError
 from omnireco.timing.activity import ActivityModel, ActivityProfile, check_activity
+from omnireco.timing.lookup import hours_of_touches
 from omnireco.timing.machines import Answers, answers_of_people, judge_answers, left_out
 from omnireco.timing.responses import answers_are_dates
 
@@ -360,16 +361,9 @@ class ReadingModel:
         ParameterError
             When the message log does not have a channel.
         """
-        check_touches(touches, "ReadingModel.probability")
-        hour, found = touches.hour_of_week, np.empty(len(touches))
-        for code, name in enumerate(touches.channels.ids):
-            mine = np.flatnonzero(touches.channel == code)
-            for block in row_blocks(mine.size, 24 * 8 * WEEK):
-                some = mine[block]
-                people, place = np.unique(touches.user[some], return_inverse=True)
-                chance = _with_mean(self.hour_probability(touches.users.ids[people], str(name)))
-                found[some] = chance[place, np.where(hour[some] < 0, WEEK, hour[some])]
-        return found
+        return hours_of_touches(
+            touches, lambda ids, name: _with_mean(self.hour_probability(ids, name)), "ReadingModel.probability"
+        )
 
     @says_the_line("model.hour_probability(user_ids, channel='email')")
     def hour_probability(self, user_ids: Any, channel: str) -> np.ndarray:

@@ -8,7 +8,6 @@ answers do; what the log does not support is not promised.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -25,7 +24,7 @@ from omnireco._core.checks import (
     plain,
     shown,
 )
-from omnireco._core.compute import Progress, in_threads, one_blas_thread, row_blocks, ticker
+from omnireco._core.compute import Progress, in_threads, one_blas_thread, ticker
 from omnireco._core.contract import Estimator, says_the_line
 from omnireco._core.random import stream
 from omnireco._core.sound import Sound, keep, numbers
@@ -37,7 +36,7 @@ from omnireco.data.dataset import dataset_of
 from omnireco.data.events import EventLog
 from omnireco.data.frames.columns import instants_to_pandas
 from omnireco.data.messages import NEVER, MessageLog
-from omnireco.data.touches import Touches, check_touches
+from omnireco.data.touches import Touches
 from omnireco.data.vocabulary import NONE, Vocabulary, match
 from omnireco.errors import ParameterError, SchemaError
 from omnireco.timing.activity import ActivityModel, ActivityProfile, check_activity
@@ -52,6 +51,7 @@ from omnireco.timing.departures import (
     supported,
     values,
 )
+from omnireco.timing.lookup import hours_of_touches
 from omnireco.timing.machines import answers_of_people, left_out
 from omnireco.timing.responses import ANSWERED, BASIS, basis_of, sent_on
 
@@ -430,7 +430,7 @@ class SendTimeModel:
         -----
         Deterministic; equal to :meth:`slot_probability` at the same instants.
         """
-        return self._per_touch(touches, self._curves)
+        return hours_of_touches(touches, self._curves, "SendTimeModel.probability")
 
     @says_the_line("model.probability_interval(touches, level=0.95)")
     def probability_interval(self, touches: Touches, *, level: float = 0.95) -> tuple[np.ndarray, np.ndarray]:
@@ -453,25 +453,10 @@ class SendTimeModel:
             When the touches are none.
         """
         z = _deviations(level)
-        low = self._per_touch(touches, lambda ids, name: self._ends(ids, name, -z))
-        high = self._per_touch(touches, lambda ids, name: self._ends(ids, name, z))
+        where = "SendTimeModel.probability_interval"
+        low = hours_of_touches(touches, lambda ids, name: self._ends(ids, name, -z), where)
+        high = hours_of_touches(touches, lambda ids, name: self._ends(ids, name, z), where)
         return low, high
-
-    def _per_touch(self, touches: Touches, curves: Callable[[np.ndarray, str], np.ndarray]) -> np.ndarray:
-        """Look up, for each touch, its hour in the curve of its person; ``curves`` gives (n, 169) for some people."""
-        check_touches(touches, "SendTimeModel.probability")
-        hour, found = touches.hour_of_week, np.empty(len(touches))
-        for code, name in enumerate(touches.channels.ids):
-            mine = np.flatnonzero(touches.channel == code)
-            people, place = np.unique(touches.user[mine], return_inverse=True)
-            order = np.argsort(place, kind="stable")
-            for block in row_blocks(people.size, 24 * 8 * WEEK):
-                low, high = np.searchsorted(place[order], [block.start, block.stop])
-                some = order[low:high]
-                table = curves(touches.users.ids[people[block]], str(name))
-                at = hour[mine[some]]
-                found[mine[some]] = table[place[some] - block.start, np.where(at < 0, WEEK, at)]
-        return found
 
     def _ends(self, ids: np.ndarray, channel: str, z: float) -> np.ndarray:
         """Return one end of the interval of the chance per local hour of some people, (n, 169)."""
