@@ -314,14 +314,6 @@ class TestCandidates:
         with pytest.raises(SchemaError, match=r"candidates needs audience.*om.Dataset\(audience=people\)"):
             candidates(ranked(), Dataset(), Even(), DAY, channels="push")
 
-    def test_what_one_person_may_get_is_one_value(self):
-        assert PerPerson() == PerPerson(n_items=3, n_slots=8, once_per_item=True, gap="4h")
-        with pytest.raises(ParameterError, match="once_per_item"):
-            PerPerson(once_per_item="yes")
-        with pytest.raises(ParameterError, match="gap"):
-            PerPerson(gap="soon")
-        assert PerPerson(once_per_item=False, gap=None).implied == ()
-
 
 class Evenings:
     """A timing that is best on the first evening and the second morning of New York, which are one day in UTC."""
