@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -305,6 +306,14 @@ class TestCandidates:
     def test_refuses_counts_below_one(self, name):
         with pytest.raises(ParameterError, match=f"{name} must be an integer of at least 1"):
             PerPerson(**{name: 0})
+
+    def test_lists_of_requests_are_no_lists_of_people(self):
+        """Numbers of requests would be taken for the ids of other people."""
+        lists = replace(ranked([1, 2]), key="request_id")
+        with pytest.raises(ParameterError, match=r"one list per person .user_id.. These are named by request_id"):
+            candidates(lists, Dataset(audience=people()), Even(), DAY, channels="push")
+        with pytest.raises(ParameterError, match="named by similar_to"):
+            candidates({"push": replace(lists, key="similar_to")}, Dataset(audience=people()), Even(), DAY)
 
     def test_an_audience_where_the_data_stands_says_the_new_line(self):
         with pytest.raises(TypeError, match=r"Got an Audience. Write om.candidates\(recs, data, timing, om.slots"):

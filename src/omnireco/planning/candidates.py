@@ -385,6 +385,7 @@ def candidates(
     check_slots(slots)
     check_kind(limits, PerPerson, "per_person", "per_person=om.planning.PerPerson(n_items=3, gap='4h')")
     check_verb(timing, "slot_probability", "timing", "timing=om.SendTime().fit(data)")
+    sources = sources_of(data, withdrawals, rules, "candidates")
     if isinstance(recs, Mapping):
         one = functools.partial(
             candidates,
@@ -395,12 +396,11 @@ def candidates(
             per_person=limits,
             fatigue=fatigue,
             creatives=creatives,
-            withdrawals=withdrawals,
+            withdrawals=next(iter(sources.withdrawals), None),
         )
         names = _channels_of_lists(recs, channels, audience)
         return Candidates.concat([one(recs[name], channels=name) for name in names])
     _check_models(recs, fatigue, creatives)
-    sources = sources_of(data, withdrawals, rules, "candidates")
     names = check_channels(channels, audience)
     n_items = min(limits.n_items, recs.k)
     users, ranked = Vocabulary.encode(recs.users.ids, "user_id")
@@ -631,6 +631,11 @@ def _check_models(recs: Any, fatigue: Any, creatives: Any) -> None:
         "recs",
         "recs=model.recommend(data.requests(), k=10), or om.Recommendations.from_frame(frame)",
     )
+    if recs.key != "user_id":
+        raise ParameterError(
+            f"recs must hold one list per person (user_id). These are named by {recs.key}, and would be taken for "
+            "other people's. Ask once for everybody: recs=model.recommend(data.requests(), k=10)."
+        )
     check_kind(
         creatives, CreativeChoices, "creatives", "creatives=om.choices.Creatives().fit(...).choose(...)", none=True
     )
@@ -671,7 +676,7 @@ def _warn_of_a_detour(where: str) -> None:
         "quiet hours and history are lost here. Join sets with om.planning.Candidates.concat([a, b]); where only the "
         "rows are meant, frame.drop(columns='send_at_local').",
         DataWarning,
-        stacklevel=3,
+        stacklevel=4,
     )
 
 
