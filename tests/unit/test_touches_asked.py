@@ -6,7 +6,7 @@ import pytest
 
 import omnireco as om
 from omnireco.data.messages import NEVER
-from omnireco.data.touches import check_touches
+from omnireco.data.touches import check_touches, hours_of_touches
 from omnireco.errors import IdKindError, ParameterError, SchemaError, UnknownIdError
 
 PEOPLE = pd.DataFrame({"user_id": [1, 2, 3], "timezone": ["Asia/Tokyo", None, "UTC"], "consent_email": True})
@@ -98,3 +98,16 @@ def test_some_of_the_touches(data):
     assert some.hour_of_week.tolist() == [9, 18]
     known, code = some.labels["creative_id"]
     assert known.decode(code).tolist() == ["a", "a"]
+
+
+def test_each_touch_is_looked_up_at_its_person_and_hour(data, monkeypatch):
+    """In blocks of one person, with a table that says whom it was asked for and at which hour."""
+    monkeypatch.setattr("omnireco.data.touches.row_blocks", lambda n, size: [slice(i, i + 1) for i in range(n)])
+    touches = of(data, [3, 1, 2, 1], channel=["email", "push", "email", "email"])
+
+    def table(ids, channel):
+        return 1000.0 * ids[:, None] + 500 * (channel == "push") + np.arange(169)
+
+    assert hours_of_touches(touches, table, "it").tolist() == [3009, 1518, 2168, 1018]
+    with pytest.raises(SchemaError, match="it takes Touches. Got NoneType"):
+        hours_of_touches(None, table, "it")

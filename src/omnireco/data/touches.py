@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
 from omnireco._core.checks import check_known, count_of, plain, shown
+from omnireco._core.compute import row_blocks
 from omnireco._core.contract import says_the_line
 from omnireco._core.sound import sound_labels
 from omnireco.data.clock import local_us
@@ -17,9 +18,10 @@ from omnireco.data.requests import label_of
 from omnireco.data.vocabulary import NONE, Vocabulary, match
 from omnireco.errors import ParameterError, SchemaError
 
-__all__ = ["Past", "Touches", "check_touches"]
+__all__ = ["Past", "Touches", "check_touches", "hours_of_touches"]
 
 _HOUR = 3_600_000_000
+_WEEK = 168
 _THURSDAY = 72  # 1970-01-01 was a Thursday: hour 72 of a week that starts on Monday
 
 
@@ -176,7 +178,7 @@ class Touches:
     @property
     def hour_of_week(self) -> np.ndarray:
         """The local hour of the week of each touch, 0 = Monday 00:00, int32 of shape (n,); -1 without a zone."""
-        return np.where(self.zone_known, (self.local_at // _HOUR + _THURSDAY) % 168, NONE).astype(np.int32)
+        return np.where(self.zone_known, (self.local_at // _HOUR + _THURSDAY) % _WEEK, NONE).astype(np.int32)
 
     def on(self, channels: Sequence[str] | None, where: str = "channels", *, missing: str = "raise") -> np.ndarray:
         """Return which touches use one of the named channels (None: any), bool of shape (n,).
@@ -230,6 +232,32 @@ def check_touches(touches: Any, where: str) -> None:
             f"{where} takes Touches. Got {type(touches).__name__}. Write om.data.Touches.of(data, users, "
             "channel='email', at='2025-06-01T09:00:00Z'), or give the touches of candidates: candidates.touches."
         )
+
+
+def hours_of_touches(touches: Touches, table: Callable[[np.ndarray, str], np.ndarray], where: str) -> np.ndarray:
+    """Look up, for each touch, its local hour in a table of people by hour, float64 (n,).
+
+    Parameters
+    ----------
+    touches : Touches
+    table : callable of (ids, channel) to ndarray of shape (n_people, 169)
+        By local hour of the week; the last column is for people without a zone. Asked in blocks of people.
+    where : str
+        Begins an error: ``"SendTimeModel.probability"``.
+    """
+    check_touches(touches, where)
+    hour, found = touches.hour_of_week, np.empty(len(touches))
+    for code, name in enumerate(touches.channels.ids):
+        mine = np.flatnonzero(touches.channel == code)
+        people, place = np.unique(touches.user[mine], return_inverse=True)
+        order = np.argsort(place, kind="stable")
+        for block in row_blocks(people.size, 24 * 8 * _WEEK):
+            low, high = np.searchsorted(place[order], [block.start, block.stop])
+            some = order[low:high]
+            of_people = table(touches.users.ids[people[block]], str(name))
+            at = hour[mine[some]]
+            found[mine[some]] = of_people[place[some] - block.start, np.where(at < 0, _WEEK, at)]
+    return found
 
 
 def _check_channels(named: Vocabulary, code: np.ndarray, data: Any) -> None:

@@ -36,11 +36,10 @@ from omnireco.data.audience import Audience
 from omnireco.data.clock import hour_of_week, local_us
 from omnireco.data.dataset import Dataset, dataset_of
 from omnireco.data.messages import NEVER, MessageLog
-from omnireco.data.touches import Touches
+from omnireco.data.touches import Touches, hours_of_touches
 from omnireco.data.vocabulary import NONE, Vocabulary, match
 from omnireco.errors import DataWarning, ParameterError, SchemaError
 from omnireco.timing.activity import ActivityModel, ActivityProfile, check_activity
-from omnireco.timing.lookup import hours_of_touches
 from omnireco.timing.machines import Answers, answers_of_people, judge_answers, left_out
 from omnireco.timing.responses import answers_are_dates
 

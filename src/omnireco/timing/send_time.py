@@ -36,7 +36,7 @@ from omnireco.data.dataset import dataset_of
 from omnireco.data.events import EventLog
 from omnireco.data.frames.columns import instants_to_pandas
 from omnireco.data.messages import NEVER, MessageLog
-from omnireco.data.touches import Touches
+from omnireco.data.touches import Touches, hours_of_touches
 from omnireco.data.vocabulary import NONE, Vocabulary, match
 from omnireco.errors import ParameterError, SchemaError
 from omnireco.timing.activity import ActivityModel, ActivityProfile, check_activity
@@ -51,7 +51,6 @@ from omnireco.timing.departures import (
     supported,
     values,
 )
-from omnireco.timing.lookup import hours_of_touches
 from omnireco.timing.machines import answers_of_people, left_out
 from omnireco.timing.responses import ANSWERED, BASIS, basis_of, sent_on
 
