@@ -109,5 +109,5 @@ def test_each_touch_is_looked_up_at_its_person_and_hour(data, monkeypatch):
         return 1000.0 * ids[:, None] + 500 * (channel == "push") + np.arange(169)
 
     assert hours_of_touches(touches, table, "it").tolist() == [3009, 1518, 2168, 1018]
-    with pytest.raises(SchemaError, match="it takes Touches. Got NoneType"):
+    with pytest.raises(SchemaError, match=r"it takes Touches. Got NoneType"):
         hours_of_touches(None, table, "it")
