@@ -81,9 +81,9 @@ def skill(log: om.EventLog, zone: str | None, share: float) -> pd.DataFrame:
     population = past.sum(axis=0) + 1.0
     population /= population.sum()
     begin = perf_counter()
-    fitted = om.timing.ActivityProfile().fit(train, audience)
+    fitted = om.timing.ActivityProfile().fit(om.Dataset(train, audience=audience))
     print(f"\n{fitted}\n  fitted in {perf_counter() - begin:.1f} s; cut {cut:%Y-%m-%d}; {fitted.pooling}")
-    flat = om.timing.ActivityProfile(segments=1).fit(train, audience)
+    flat = om.timing.ActivityProfile(segments=1).fit(om.Dataset(train, audience=audience))
     daily = np.tile(population.reshape(7, 24).sum(axis=0) / 7, 7)
     n = past.sum(axis=1, keepdims=True)
     raw = np.where(n > 0, (past + 1e-3) / (n + 0.168), population)
@@ -115,7 +115,7 @@ def oracle_gap(n_users: int, seed: int, options: dict[str, object]) -> pd.DataFr
     world = om.simulate(n_users, 30, days=56, seed=seed, messages_per_week=3, share_without_zone=0.0, **options)
     log, audience = om.EventLog.from_frame(world.events), om.Audience.from_frame(world.users)
     sent = om.MessageLog.from_frame(world.messages)
-    model = om.SendTime().fit(log, sent, audience)
+    model = om.SendTime().fit(om.Dataset(log, messages=sent, audience=audience))
     ids, every = world.users["user_id"].to_numpy(), np.arange(n_users)
     counts = counted(log, audience, sent, ids)
     told = Told.of(sent, audience)
@@ -132,7 +132,7 @@ def oracle_gap(n_users: int, seed: int, options: dict[str, object]) -> pd.DataFr
             "peak of raw opens": np.where(opens.any(axis=1), opens.argmax(axis=1), -1),
             "peak of raw activity": counts.argmax(axis=1),
             "peak of the profile": model.activity.hour_of_week(ids).argmax(axis=1),
-            "omnireco": np.stack([model.curve(user, channel) for user in ids]).argmax(axis=1),
+            "omnireco": model.hour_probability(ids, channel).argmax(axis=1),
             "who knows the world's law": attention(knowing, code).argmax(axis=1),
         }
         ten = value[:, 10 + 24 * np.arange(7)].mean(axis=1)
@@ -158,7 +158,7 @@ def gaps(n_users: int, seeds: int) -> pd.DataFrame:
 
 def counted(log: om.EventLog, audience: om.Audience, sent: om.MessageLog, ids: np.ndarray) -> np.ndarray:
     """Return undecayed sessions per person and local hour, without those that messages caused."""
-    model = om.timing.ActivityProfile(half_life=None, segments=1).fit(log, audience, messages=sent)
+    model = om.timing.ActivityProfile(half_life=None, segments=1).fit(om.Dataset(log, messages=sent, audience=audience))
     return model.counts(model.users.codes(ids, missing="none"))
 
 

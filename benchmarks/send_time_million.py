@@ -91,9 +91,10 @@ def histogram(log: om.EventLog, audience: om.Audience) -> np.ndarray:
 
 
 def omnireco(log: om.EventLog, audience: om.Audience, threads: int | None) -> int:
-    model = om.SendTime().fit(log, None, audience, threads=threads)
+    data = om.Dataset(log, audience=audience)
+    model = om.SendTime().fit(data, threads=threads)
     day = "2025-04-07"
-    return len(model.best(audience, day, 1, channel="push", quiet_hours=("21:00", "08:00"), threads=threads))
+    return len(model.best(data, day, 1, channel="push", quiet_hours=("21:00", "08:00"), threads=threads))
 
 
 @contextmanager

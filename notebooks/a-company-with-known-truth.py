@@ -63,7 +63,7 @@ gap.loc[gap["metric"] == "ndcg", ["model", "difference", "low", "high", "n_users
 # together, the one on the right is true.
 
 # %%
-profile = om.timing.ActivityProfile().fit(train, audience)
+profile = om.timing.ActivityProfile().fit(om.Dataset(train, audience=audience))
 fig, (left, right) = plt.subplots(1, 2, figsize=(13, 3))
 plotting.week(profile.population, title="Learned", ax=left)
 plotting.week(world.truth.hours.mean(axis=0), title="True", ax=right)
@@ -103,15 +103,15 @@ pd.DataFrame(distance).mean().rename("distance to the truth").to_frame().round(3
 
 # %%
 recs = models["EASE"].recommend(x, k=3)
-timing = om.SendTime().fit(train, sent.before(train.end), audience)
+past = om.Dataset(train, messages=sent.before(train.end), audience=audience)
+timing = om.SendTime().fit(past)
 touches = om.candidates(
     recs,
-    audience,
+    past,
     timing,
     om.slots("2025-04-22", days=7, every="1h"),
     channels=["push", "email"],
     eligibility=[om.QuietHours("21:00", "08:00")],
-    messages=sent.before(train.end),
 )
 limits = [
     om.FrequencyCap(2, per="7D"),

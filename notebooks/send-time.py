@@ -37,7 +37,8 @@ log, sent
 # little and much history. The verdict may be "do not bother".
 
 # %%
-room = om.timing.headroom(log, audience, messages=sent, n_bootstrap=300)
+data = om.Dataset(log, messages=sent, audience=audience)
+room = om.timing.headroom(data, n_bootstrap=300)
 print(room.verdict)
 skill = room.skill[room.skill["history"] != "all"]
 fig, ax = plt.subplots(figsize=(7, 2.8))
@@ -62,7 +63,7 @@ plt.show()
 # bars are their raw sessions, the line what was learned, the dashed line the truth.
 
 # %%
-activity = om.timing.ActivityProfile().fit(log, audience, messages=sent)
+activity = om.timing.ActivityProfile().fit(data)
 ids = world.users["user_id"].to_numpy()
 known = activity.users.codes(ids, missing="none")
 few, some, many = np.argsort(np.where(known >= 0, activity.history[known], 0))[[60, 300, 590]]
@@ -86,7 +87,7 @@ plt.show()
 # hour at risk*, and tells machines from people by their delays.
 
 # %%
-clock = om.timing.ReadingClock().fit(sent, audience, activity=activity)
+clock = om.timing.ReadingClock(activity=om.timing.ActivityProfile()).fit(data)
 print(clock)
 zone = audience.zone[audience.users.codes(sent.users.ids)][sent.user]
 hour = om.data.clock.hour_of_week(sent.responded_at, zone, audience.zones)[sent.responded] % 24
@@ -146,8 +147,9 @@ pd.DataFrame(rows, columns=["profile", "distance to the truth", "low", "high"]).
 
 # %%
 people_only = sent.to_frame().assign(responded_at=lambda f: f["clicked_at"])
-timing = om.SendTime().fit(log, om.MessageLog.from_frame(people_only), audience)
-best = timing.best(audience, "2025-06-09", 1, channel="email", quiet_hours=("21:00", "08:00"))
+clicked = om.Dataset(log, messages=om.MessageLog.from_frame(people_only), audience=audience)
+timing = om.SendTime().fit(clicked)
+best = timing.best(clicked, "2025-06-09", 1, channel="email", quiet_hours=("21:00", "08:00"))
 local = best["send_at_local"]
 ten = best["send_at"] + (local.dt.normalize() + pd.Timedelta("10h") - local)
 got = world.response_probability(best["user_id"], "email", best["send_at"])
@@ -191,7 +193,7 @@ pd.DataFrame(table, columns=["relative lift", "matched", "explored", "sends at 5
 # days a message weighs 0.54 on average over those seven, so 0.2 is 0.37 in its units.
 
 # %%
-tired = om.timing.Fatigue().fit(om.MessageLog.from_frame(people_only))
+tired = om.timing.Fatigue().fit(clicked)
 table = tired.to_frame()
 fig, ax = plt.subplots(figsize=(7, 2))
 middle = table["coefficient"]

@@ -209,14 +209,14 @@ def use(value: Any, gallery: Any) -> None:
         asked += [lambda: value.recommend(w.x, k=3), lambda: value.score(w.x, w.x.items.ids[:3])]
         asked += [lambda: value.similar_items(w.x.items.ids[:3], k=2)]
     asked += {
-        "Audience": [lambda: om.candidates(w.lists, value, w.send_time, w.slots, channels=["email"], eligibility=[om.QuietHours("21:00", "08:00")])],
-        "EventLog": [lambda: om.models.NextItem().fit(value), lambda: om.timing.ActivityProfile().fit(value, w.audience), lambda: value.before("2025-02-01")],
-        "MessageLog": [lambda: om.SendTime().fit(w.log, value, w.audience), lambda: om.timing.Fatigue().fit(value)],
+        "Audience": [lambda: om.candidates(w.lists, om.Dataset(audience=value), w.send_time, w.slots, channels=["email"], eligibility=[om.QuietHours("21:00", "08:00")])],
+        "EventLog": [lambda: om.models.NextItem().fit(value), lambda: om.timing.ActivityProfile().fit(om.Dataset(value, audience=w.audience)), lambda: value.before("2025-02-01")],
+        "MessageLog": [lambda: om.SendTime().fit(om.Dataset(w.log, messages=value, audience=w.audience)), lambda: om.timing.Fatigue().fit(value)],
         "Interactions": [lambda: om.ALS(factors=4, iterations=1).fit(value), lambda: om.ItemKNN().fit(value).recommend(value, k=2)],
         "Recommendations": [lambda: value.head(1), lambda: om.evaluate({"a": value}, w.x, k=2, metrics=[om.ndcg], n_bootstrap=2)],
-        "SendTimeModel": [lambda: value.slot_probability(w.audience, np.arange(20), "email", at), lambda: value.probability(ids[:5], "push", at, w.audience), lambda: value.interval(ids[:5], "email", at, w.audience), lambda: [value.curve(ids[0], name) for name in (None, "email", "push")], lambda: value.best(w.audience, "2025-03-10", 2, channel="email")],
+        "SendTimeModel": [lambda: value.slot_probability(w.audience, np.arange(20), "email", at), lambda: value.probability(w.touches.touches), lambda: value.probability_interval(w.touches.touches), lambda: [value.hour_probability(ids[:1], name) for name in (None, "email", "push")], lambda: value.best(om.Dataset(audience=w.audience), "2025-03-10", 2, channel="email")],
         "ActivityModel": [lambda: value.hour_of_week(ids), lambda: value.hour_of_week(ids, channel="app"), lambda: value.quarter_of_week(ids), lambda: value.effective_sample_size(ids), lambda: value.standard_deviation(ids), lambda: value.best_hour(ids)],
-        "ReadingModel": [lambda: value.rates(ids), lambda: value.standard_deviation(ids, "email"), lambda: value.exposure(ids), lambda: value.chance(ids, "push"), lambda: value.slot_probability(w.audience, np.arange(20), "email", at)],
+        "ReadingModel": [lambda: value.rates(ids), lambda: value.standard_deviation(ids, "email"), lambda: value.exposure(ids), lambda: value.hour_probability(ids, "push"), lambda: value.slot_probability(w.audience, np.arange(20), "email", at)],
         "FatigueModel": [lambda: value.factor(ids[:5], "email", at), lambda: value.cost(ids, "email"), lambda: value.load(ids[:5], at)],
         "ChannelPreferenceModel": [lambda: value.preference(ids), lambda: value.best(ids)],
         "CreativeModel": [lambda: value.choose(gallery.pd.DataFrame({"user_id": [1, 2], "item_id": [0, 1]}), at="2025-06-01"), lambda: value.to_frame()],

@@ -12,7 +12,7 @@ lists = {type(how).__name__: how.fit(x).recommend(x, k=5) for how in (om.Popular
 assert (om.evaluate(lists, test, k=5, metrics=[om.ndcg]).to_frame()["mean"] > 0).all()
 offers = lists["ALS"].to_frame().assign(channel="email", send_at=train.end, value=1.0)
 planned = om.plan(
-    om.planning.Candidates.from_frame(offers, audience=people), constraints=[om.FrequencyCap(1, per="7D")]
+    om.planning.Candidates.from_frame(offers, om.Dataset(audience=people)), constraints=[om.FrequencyCap(1, per="7D")]
 )
 assert 0 < len(planned) <= people.n_users
 print(f"omnireco {om.__version__} works on Python {sys.version.split()[0]}: {planned}")

@@ -33,11 +33,13 @@ def world() -> SimpleNamespace:
     w.placed = om.models.learn_people(w.als, w.x, w.attributes)
     w.fallback = om.models.Fallback({"taste": w.als, "attributes": w.placed, "segments": segments(w)})
     w.lists = w.als.recommend(w.x, k=3)
-    w.send_time = om.SendTime().fit(w.log, w.sent, w.audience)
+    w.send_time = om.SendTime().fit(om.Dataset(w.log, messages=w.sent, audience=w.audience))
     w.slots = om.slots("2025-03-10", days=2)
     rules = [om.QuietHours("21:00", "08:00")]
-    w.touches = om.candidates(w.lists, w.audience, w.send_time, w.slots, channels=["email"], eligibility=rules)
-    w.activity = om.timing.ActivityProfile(channels=("app",)).fit(w.log, w.audience)
+    w.touches = om.candidates(
+        w.lists, om.Dataset(audience=w.audience), w.send_time, w.slots, channels=["email"], eligibility=rules
+    )
+    w.activity = om.timing.ActivityProfile(channels=("app",)).fit(om.Dataset(w.log, audience=w.audience))
     w.cross = om.models.CrossChannel(estimator=om.ALS(factors=4, iterations=2)).fit(w.x)
     return w
 
@@ -115,7 +117,7 @@ VALUES: dict[str, Callable[[], Any]] = {
         expiry="4D",
         trusted=["email"],
     ),
-    "zone posterior": lambda: om.timing.infer_zones(world().log, world().audience),
+    "zone posterior": lambda: om.timing.infer_zones(om.Dataset(world().log, audience=world().audience)),
     "requests": lambda: om.Requests.from_log(world().log, context=["channel"], per_user=1).requests,
     "weights": lambda: om.Weights(events={"view": 2}, half_life="30D", targets={"view": {1.0: 0.5}}, verdicts=["view"]),
     "link rules": lambda: om.identity.LinkRules(max_links={"card": 3}, expiry={"cookie": "30D"}),
@@ -146,7 +148,7 @@ VALUES: dict[str, Callable[[], Any]] = {
     "explanations": lambda: om.models.explain(world().als, world().x, world().lists),
     "activity model": lambda: world().activity,
     "send time model": lambda: world().send_time,
-    "reading model": lambda: om.timing.ReadingClock().fit(world().sent, world().audience, activity=world().activity),
+    "reading model": lambda: om.timing.ReadingClock(activity=om.timing.ActivityProfile(channels=("app",))).fit(om.Dataset(world().log, messages=world().sent, audience=world().audience)),
     "fatigue model": lambda: om.timing.Fatigue().fit(world().sent),
     "channel preference": lambda: ChannelPreference().fit(world().sent),
     "creative model": _creative_model,
@@ -173,7 +175,7 @@ VALUES: dict[str, Callable[[], Any]] = {
         "ml", "paper", "all items", ("ndcg",),
         (("EASE", "ours", np.ones(1), np.ones(1), np.full(1, np.nan), 0.5, "EASE()"),), 9, "0a",
     ),
-    "headroom": lambda: om.timing.headroom(world().log, world().audience, at="2025-02-15"),
+    "headroom": lambda: om.timing.headroom(om.Dataset(world().log, audience=world().audience), at="2025-02-15"),
 }  # fmt: skip
 
 STATES: dict[str, Callable[[], Any]] = {
@@ -209,19 +211,13 @@ STATES: dict[str, Callable[[], Any]] = {
     ),
     "lists, padded": lambda: world().als.recommend(world().x, k=40),
     "candidates, empty": lambda: om.planning.Candidates.from_frame(_touches().iloc[:0]),
-    "candidates, past and labels": lambda: om.planning.Candidates.from_frame(
-        _touches().assign(offer_id=[None], creative_id="c", probability=0.5),
-        messages=om.MessageLog.from_frame(_messages()),
-        once_per_item=True,
-    ),
+    "candidates, past and labels": lambda: om.planning.Candidates.from_frame(_touches().assign(offer_id=[None], creative_id="c", probability=0.5), om.Dataset(messages=om.MessageLog.from_frame(_messages())), once_per_item=True),
     "plan of nothing": lambda: om.plan(om.planning.Candidates.from_frame(_touches().iloc[:0])),
-    "send time without messages": lambda: om.SendTime(life="2D").fit(world().log, None, world().audience),
-    "activity for ever": lambda: om.timing.ActivityProfile(prior=float("inf"), half_life=None).fit(world().log, world().audience),
-    "activity by attributes": lambda: om.timing.ActivityProfile(segments=2, covariates=("age_group",)).fit(
-        world().log, world().audience
-    ),
-    "activity by given segments": lambda: om.timing.ActivityProfile(segments="age_group").fit(world().log, world().audience),
-    "reading without activity": lambda: om.timing.ReadingClock().fit(world().sent, world().audience),
+    "send time without messages": lambda: om.SendTime(life="2D").fit(om.Dataset(world().log, audience=world().audience)),
+    "activity for ever": lambda: om.timing.ActivityProfile(prior=float("inf"), half_life=None).fit(om.Dataset(world().log, audience=world().audience)),
+    "activity by attributes": lambda: om.timing.ActivityProfile(segments=2, covariates=("age_group",)).fit(om.Dataset(world().log, audience=world().audience)),
+    "activity by given segments": lambda: om.timing.ActivityProfile(segments="age_group").fit(om.Dataset(world().log, audience=world().audience)),
+    "reading without activity": lambda: om.timing.ReadingClock().fit(om.Dataset(messages=world().sent, audience=world().audience)),
     "fatigue of nobody": lambda: om.timing.Fatigue().fit(om.MessageLog.from_frame(_messages().iloc[:0])),
     "channel preference, groups and kinds": lambda: ChannelPreference(kinds="category", groups="age_group").fit(
         om.Dataset(messages=world().sent, audience=world().audience, catalog=world().catalog)
@@ -237,7 +233,7 @@ STATES: dict[str, Callable[[], Any]] = {
     "neighbours by person": lambda: om.models.UserKNN(chosen="by person").fit(world().x),
     "model of one item": lambda: om.models.FactorModel.from_arrays([[1.0, 2.0]]),
     "typed, fading": lambda: om.models.TypedEASE(input_half_life=dt.timedelta(days=30)).fit(world().log),
-    "rules": lambda: om.QuietHours("21:00", "08:00", zones=om.timing.infer_zones(world().log, world().audience)),
+    "rules": lambda: om.QuietHours("21:00", "08:00", zones=om.timing.infer_zones(om.Dataset(world().log, audience=world().audience))),
     "estimator of estimators": lambda: om.Blend(models={"a": om.ALS(seed=3), "b": om.models.NextItem()}, weights={"a": 2.0}),
     "estimator with a weight": lambda: om.models.SessionKNN(weights=om.Weights(half_life=dt.timedelta(days=1))),
 }  # fmt: skip

@@ -33,7 +33,7 @@ def one_of_everything():
     candidates = om.planning.Candidates.from_frame(touches)
     links = pd.DataFrame({"kind_a": ["email"], "id_a": ["e"], "kind_b": ["card"], "id_b": ["c"]})
     live = om.LinearBandit().start(["tea"], n_features=1)
-    activity = om.timing.ActivityProfile(segments=1).fit(log, audience)
+    activity = om.timing.ActivityProfile(segments=1).fit(om.Dataset(log, audience=audience))
     return [
         log, audience, x, messages, lists, candidates, candidates.touches, om.plan(candidates), log.users,
         om.Catalog.from_frame(pd.DataFrame({"item_id": ["x"]})), om.identity.Identities.from_links(links),
@@ -41,8 +41,8 @@ def one_of_everything():
         om.Requests.from_frame(events[["user_id", "timestamp"]]),
         om.ALS(factors=1, iterations=1).fit(x), om.EASE().fit(x),
         om.ItemKNN(neighbors=1).fit(x), om.models.UserKNN(neighbors=1).fit(x), activity,
-        om.timing.ReadingClock().fit(messages, audience),
-        om.SendTime().fit(log, messages, audience),
+        om.timing.ReadingClock().fit(om.Dataset(messages=messages, audience=audience)),
+        om.SendTime().fit(om.Dataset(log, messages=messages, audience=audience)),
         om.timing.Fatigue().fit(messages), om.choices.ChannelPreference().fit(messages),
         live, live.decide(np.ones((1, 1))), log.check(), om.evaluation.channel_report(log, completes="view"),
         om.models.people_attributes(audience),

@@ -4,8 +4,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from omnireco.data import Vocabulary
+from omnireco.data import Touches, Vocabulary
 from omnireco.data.messages import NEVER
+from omnireco.data.touches import Past
 from omnireco.planning import (
     Budget,
     Candidates,
@@ -18,9 +19,7 @@ from omnireco.planning import (
     QuietHours,
     Reachable,
     Rows,
-    Touches,
 )
-from omnireco.planning.rules import Past
 from omnireco.testing import check_constraint, check_eligibility
 
 HOUR = 3_600_000_000

@@ -178,17 +178,17 @@ def world() -> SimpleNamespace:
     w.segments = om.models.SegmentPopularity().fit(w.x, w.attributes)
     w.fallback = om.models.Fallback({"taste": w.als, "attributes": w.placed, "segments": w.segments})
     w.profile = om.timing.ActivityProfile(segments=2, channels=("app",))
-    w.activity = w.profile.fit(w.log, w.audience)
-    w.send_time = om.SendTime().fit(w.log, w.sent, w.audience)
-    w.reading = om.timing.ReadingClock().fit(w.sent, w.audience)
+    w.activity = w.profile.fit(om.Dataset(w.log, audience=w.audience))
+    w.send_time = om.SendTime().fit(om.Dataset(w.log, messages=w.sent, audience=w.audience))
+    w.reading = om.timing.ReadingClock().fit(om.Dataset(messages=w.sent, audience=w.audience))
     w.slots = om.slots("2025-03-10", days=1, every="6h")
     w.stamps = np.array(w.slots.at)[:3]
-    w.candidates = om.candidates(w.lists, w.audience, w.send_time, w.slots, channels=["email"])
+    w.candidates = om.candidates(w.lists, om.Dataset(audience=w.audience), w.send_time, w.slots, channels=["email"])
     w.plan = om.plan(w.candidates, constraints=[om.FrequencyCap(1, per="7D")])
     w.report = om.evaluate(
         {"als": w.lists, "knn": w.knn.recommend(w.x, k=4)}, w.later, k=3, metrics=[om.ndcg], n_bootstrap=9
     )
-    w.zones = om.timing.infer_zones(w.log, w.audience)
+    w.zones = om.timing.infer_zones(om.Dataset(w.log, audience=w.audience))
     w.requests = om.Requests.from_log(w.log, context=["channel"], per_user=1).requests
     w.links = pd.DataFrame(
         {
@@ -290,7 +290,7 @@ RECEIVERS: dict[str, Callable[[SimpleNamespace], Any]] = {
     "FollowUpsModel": lambda w: om.journeys.FollowUps(events=["view"]).fit(w.log),
     "FrequencyCap": lambda w: om.FrequencyCap(1, per="7D"),
     "GFCF": lambda w: om.models.GFCF(factors=4),
-    "Headroom": lambda w: om.timing.headroom(w.log, w.audience, at=w.at, n_bootstrap=9),
+    "Headroom": lambda w: om.timing.headroom(om.Dataset(w.log, audience=w.audience), at=w.at, n_bootstrap=9),
     "Identities": lambda w: w.identities,
     "Interactions": lambda w: w.x,
     "ItemIndex": lambda w: om.models.ItemIndex(np.ones((3, 2))),
@@ -398,6 +398,7 @@ ARGUMENTS: dict[str, Callable[[SimpleNamespace], Any]] = {
     "creative_ids": lambda w: [0, 1, 2],
     "creatives": lambda w: w.art,
     "curve": lambda w: np.ones(168),
+    "data": lambda w: om.Dataset(w.log, messages=w.sent, audience=w.audience, catalog=w.catalog),
     "date": lambda w: "2025-03-10",
     "days": lambda w: 1,
     "delay": lambda w: np.arange(1.0, 60.0),
@@ -499,7 +500,7 @@ ARGUMENTS: dict[str, Callable[[SimpleNamespace], Any]] = {
     "sent_at": lambda w: pd.to_datetime(["2025-05-01 08:00"] * 3, utc=True),
     "share": lambda w: 0.5,
     "similarity": lambda w: w.knn,
-    "skill": lambda w: om.timing.headroom(w.log, w.audience, at=w.at, n_bootstrap=9).skill,
+    "skill": lambda w: om.timing.headroom(om.Dataset(w.log, audience=w.audience), at=w.at, n_bootstrap=9).skill,
     "slots": lambda w: w.slots,
     "source": lambda w: w.plan,
     "start": lambda w: "2025-02-01",
@@ -527,7 +528,6 @@ ARGUMENTS: dict[str, Callable[[SimpleNamespace], Any]] = {
 # Optional parameters without which a verb has nothing to answer by.
 GIVEN: dict[str, Callable[[SimpleNamespace], dict[str, Any]]] = {
     "Fallback.recommend": lambda w: {"attributes": w.attributes},
-    "SendTime.fit": lambda w: {"messages": w.sent, "audience": w.audience},
     "candidates": lambda w: {"channels": ["email"]},
     "compare_channels": lambda w: {"k": 3, "n_bootstrap": 9},
     "evaluate": lambda w: {"n_bootstrap": 9, "metrics": [om.ndcg]},

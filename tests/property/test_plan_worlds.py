@@ -15,7 +15,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from omnireco.data import Audience, EventLog, MessageLog
+from omnireco.data import Audience, Dataset, EventLog, MessageLog
 from omnireco.errors import ParameterError
 from omnireco.planning import Budget, Candidates, Capacity, FrequencyCap, QuietHours, plan
 
@@ -77,7 +77,7 @@ def make(people, touches, quiet, caps, budgets, cells, messages=None):
     audience = Audience.from_frame(people)
     maybe = {"missing": "ignore"}  # a world draws its rules without asking which channels it has
     rules = [QuietHours(start, end, channels=on, **maybe) for start, end, on in quiet]
-    found = Candidates.from_frame(touches, audience=audience, eligibility=rules, messages=messages)
+    found = Candidates.from_frame(touches, Dataset(messages=messages, audience=audience), eligibility=rules)
     constraints = [FrequencyCap(n, per=f"{h}h" if h else None, channels=on, **maybe) for n, h, on in caps]
     constraints += [Budget(c, cost=cost, total=total, **maybe) for c, cost, total in budgets]
     constraints += [Capacity(c, per=f"{m}min", limit=limit, **maybe) for c, m, limit in cells]
@@ -277,18 +277,19 @@ def test_no_plan_writes_to_who_has_withdrawn_anywhere(block):
     for seed in range(40 * block, 40 * block + 40):
         people, touches, quiet, caps, budgets, cells = world(seed)
         people, log, events = withdrawals_of(seed, people, touches)
-        logs = {"messages": MessageLog.from_frame(log), "withdrawals": EventLog.from_frame(events)}
+        logs = {"withdrawals": EventLog.from_frame(events)}
         audience = Audience.from_frame(people)
+        data = Dataset(audience=audience, messages=MessageLog.from_frame(log))
         maybe = {"missing": "ignore"}
         rules = [QuietHours(start, end, channels=on, **maybe) for start, end, on in quiet]
         half = len(touches) // 2
-        one = Candidates.from_frame(touches[:half], audience=audience, eligibility=rules)
-        other = Candidates.from_frame(touches[half:], audience=audience, **logs)
+        one = Candidates.from_frame(touches[:half], Dataset(audience=audience), eligibility=rules)
+        other = Candidates.from_frame(touches[half:], data, **logs)
         constraints = [FrequencyCap(n, per=f"{h}h" if h else None, channels=on, **maybe) for n, h, on in caps]
         constraints += [Budget(c, cost=cost, total=total, **maybe) for c, cost, total in budgets]
         constraints += [Capacity(c, per=f"{m}min", limit=limit, **maybe) for c, m, limit in cells]
         past = list(log[["user_id", "channel", "sent_at"]].itertuples(index=False, name=None))
-        whole = Candidates.from_frame(touches, audience=audience, eligibility=rules, **logs)
+        whole = Candidates.from_frame(touches, data, eligibility=rules, **logs)
         for found in (whole, Candidates.concat([one, other])):  # a join is as strict as one set under all
             sent = plan(found, constraints=constraints).to_frame()
             assert without_consent(sent, people, log, events) == 0, f"world {seed}"
@@ -329,9 +330,9 @@ def test_hostile_zones_and_names_never_open_a_quiet_hour(zone, name, start, hour
     rule = QuietHours(start, "23:59", channels=[name])
     if name != "push":
         with pytest.raises(ParameterError, match="is a name that nothing here has"):
-            Candidates.from_frame(touches, audience=audience, eligibility=[rule])
+            Candidates.from_frame(touches, Dataset(audience=audience), eligibility=[rule])
         return
-    found = Candidates.from_frame(touches, audience=audience, eligibility=[rule])
+    found = Candidates.from_frame(touches, Dataset(audience=audience), eligibility=[rule])
     for row in found.to_frame().itertuples():
         local = row.send_at.to_pydatetime().astimezone(zoneinfo.ZoneInfo(["Asia/Tokyo", "UTC"][zone]))
         assert zone in (0, 1)

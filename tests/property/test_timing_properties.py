@@ -48,8 +48,14 @@ def nouns(world):
 
 
 @pytest.fixture(scope="module")
-def model(nouns):
-    return om.SendTime().fit(*nouns)
+def data(nouns):
+    log, sent, audience = nouns
+    return om.Dataset(log, messages=sent, audience=audience)
+
+
+@pytest.fixture(scope="module")
+def model(data):
+    return om.SendTime().fit(data)
 
 
 def test_a_million_choices_and_none_in_quiet_hours(model):
@@ -64,7 +70,9 @@ def test_a_million_choices_and_none_in_quiet_hours(model):
         start, length = int(rng.integers(0, 96)) * 15, int(rng.integers(1, 90)) * 15
         end = (start + length) % 1440
         quiet = tuple(f"{minute // 60:02d}:{minute % 60:02d}" for minute in (start, end))
-        best = model.best(audience, days[trial % 6], 2, channel="push", every="30min", quiet_hours=quiet)
+        best = model.best(
+            om.Dataset(audience=audience), days[trial % 6], 2, channel="push", every="30min", quiet_hours=quiet
+        )
         answered += len(best)
         zones = people["timezone"][best["user_id"]]
         for name, some in best.groupby(zones):
@@ -89,7 +97,7 @@ def test_a_million_touches_against_zoneinfo():
     frame = pd.DataFrame({"user_id": who, "item_id": "x", "channel": "push", "value": 1.0})
     frame["send_at"] = pd.to_datetime(at, unit="us", utc=True)
     people = pd.DataFrame({"user_id": np.arange(21), "timezone": named, "consent_push": True})
-    touches = om.planning.Candidates.from_frame(frame, audience=om.Audience.from_frame(people)).touches
+    touches = om.planning.Candidates.from_frame(frame, om.Dataset(audience=om.Audience.from_frame(people))).touches
     assert (np.sort(touches.send_at) == np.sort(at)).all()
     who, slot = touches.users.ids[touches.user], touches.send_at // quarter
     pairs, place = np.unique(who * 10_000_000 + slot, return_inverse=True)
@@ -117,16 +125,22 @@ def test_turning_everybodys_clock_turns_the_curve(world):
     sent["responded_at"] += later
     still = world.users.assign(timezone="UTC")
     audience = om.Audience.from_frame(still)
-    here = om.SendTime().fit(om.EventLog.from_frame(world.events), om.MessageLog.from_frame(world.messages), audience)
-    there = om.SendTime().fit(om.EventLog.from_frame(events), om.MessageLog.from_frame(sent), audience)
-    for user in (1001, 1050, -1):
-        turned = np.roll(here.curve(user, "email"), hours)
-        np.testing.assert_allclose(there.curve(user, "email"), turned, rtol=1e-5)
+    here = om.SendTime().fit(
+        om.Dataset(
+            om.EventLog.from_frame(world.events), messages=om.MessageLog.from_frame(world.messages), audience=audience
+        )
+    )
+    there = om.SendTime().fit(
+        om.Dataset(om.EventLog.from_frame(events), messages=om.MessageLog.from_frame(sent), audience=audience)
+    )
+    people = [1001, 1050, -1]
+    turned = np.roll(here.hour_probability(people, "email"), hours, axis=1)
+    np.testing.assert_allclose(there.hour_probability(people, "email"), turned, rtol=1e-5)
 
 
-def test_threads_change_nothing(world, nouns, model, monkeypatch):
+def test_threads_change_nothing(world, data, model, monkeypatch):
     monkeypatch.setattr("omnireco.timing.sessions._STRETCH", 100)
-    again = om.SendTime().fit(*nouns, threads=3)
+    again = om.SendTime().fit(data, threads=3)
     rows, at = np.arange(120), om.slots("2025-03-20", days=2).at
     asked = om.Audience.from_frame(world.users.assign(consent_sms=True))
     for channel in ("email", "push", "sms"):
@@ -149,7 +163,7 @@ def test_one_person_one_event_no_message():
     )
     people = pd.DataFrame({"user_id": ["x", "y"], "timezone": ["Asia/Tokyo", None], "consent_email": True})
     audience = om.Audience.from_frame(people)
-    model = om.SendTime().fit(log, audience=audience)
-    best = model.best(audience, "2025-01-13", 1, channel="email", quiet_hours=("21:00", "08:00"))
+    model = om.SendTime().fit(om.Dataset(log, audience=audience))
+    best = model.best(om.Dataset(audience=audience), "2025-01-13", 1, channel="email", quiet_hours=("21:00", "08:00"))
     assert best["user_id"].tolist() == ["x"]
     assert 0.0 < best["probability"][0] < 0.5

@@ -62,7 +62,7 @@ def test_never_below_the_population_in_any_stratum(load, share):
     cut = pd.Timestamp(int(np.quantile(log.at, share)), unit="us", tz="UTC")
     train, test = log.split(cut.to_pydatetime())
     audience = om.Audience.from_frame(pd.DataFrame({"user_id": log.users.ids, "timezone": zone, "consent_x": True}))
-    model = om.timing.ActivityProfile().fit(train, audience)
+    model = om.timing.ActivityProfile().fit(om.Dataset(train, audience=audience))
     past = held_out(train, train.users, audience)
     population = past.sum(axis=0) + 1.0
     table = timing_skill(

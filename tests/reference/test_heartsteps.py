@@ -53,6 +53,6 @@ def test_the_reading_clock_reads_it(bench):
     frame = bench.decisions(Path(DATA))
     people = pd.DataFrame({"user_id": frame["user_id"].unique().astype("int64"), "timezone": "America/Detroit"})
     audience = om.Audience.from_frame(people.assign(consent_push=True))
-    clock = om.timing.ReadingClock(segments=1).fit(bench.messages_of(frame), audience)
+    clock = om.timing.ReadingClock(segments=1).fit(om.Dataset(messages=bench.messages_of(frame), audience=audience))
     assert 0.1 < clock.tau[0] < 3.0  # suggestions are answered within the hour or not at all
     assert clock.machine_share[0] == 0.0  # whole minutes: no machine is claimed

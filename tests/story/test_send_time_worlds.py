@@ -53,13 +53,15 @@ class World:
 
     def fit(self):
         log, messages = om.EventLog.from_frame(self.events), om.MessageLog.from_frame(self.frame)
-        return om.SendTime().fit(log, messages, self.audience)
+        return om.SendTime().fit(om.Dataset(log, messages=messages, audience=self.audience))
 
     def chances(self, model):
         """Return the chance of everybody at the hours of a Monday, (n, 24), and the ends of its interval."""
         at = om.slots("2025-06-02", days=1).at
         found = model.slot_probability(self.audience, np.arange(PEOPLE), "push", at)
-        low, high = model.interval(np.repeat(np.arange(PEOPLE), 24), "push", np.tile(at, PEOPLE), self.audience)
+        users, when = np.repeat(np.arange(PEOPLE), 24), pd.to_datetime(np.tile(at, PEOPLE), unit="us", utc=True)
+        touches = om.data.Touches.of(om.Dataset(audience=self.audience), users, channel="push", at=when)
+        low, high = model.probability_interval(touches)
         return found, low.reshape(PEOPLE, 24), high.reshape(PEOPLE, 24)
 
     def truth(self):

@@ -51,7 +51,7 @@ def frame():
 
 @pytest.fixture(scope="module")
 def model(frame):
-    return ActivityProfile().fit(om.EventLog.from_frame(frame), people())
+    return ActivityProfile().fit(om.Dataset(om.EventLog.from_frame(frame), audience=people()))
 
 
 def test_rows_are_probabilities(model):
@@ -83,14 +83,14 @@ def test_batch_equals_one_by_one(model):
 
 def test_row_order_does_not_matter(frame, model):
     shuffled = frame.sample(frac=1.0, random_state=1)
-    again = ActivityProfile().fit(om.EventLog.from_frame(shuffled), people())
+    again = ActivityProfile().fit(om.Dataset(om.EventLog.from_frame(shuffled), audience=people()))
     assert (again.hour_of_week(range(80)) == model.hour_of_week(range(80))).all()
 
 
 @pytest.mark.parametrize("shift", [1, 9, 24, 100])
 def test_rotating_everybodys_clock_rotates_the_answer(frame, model, shift):
     moved = frame.assign(timestamp=frame["timestamp"] + pd.Timedelta(hours=shift))
-    turned = ActivityProfile().fit(om.EventLog.from_frame(moved), people())
+    turned = ActivityProfile().fit(om.Dataset(om.EventLog.from_frame(moved), audience=people()))
     np.testing.assert_allclose(
         turned.hour_of_week(range(80)), np.roll(model.hour_of_week(range(80)), shift, axis=1), atol=1e-9
     )
@@ -98,7 +98,7 @@ def test_rotating_everybodys_clock_rotates_the_answer(frame, model, shift):
 
 def test_local_clocks_not_utc(frame, model):
     """The same instants read in Tokyo are nine hours later."""
-    tokyo = ActivityProfile().fit(om.EventLog.from_frame(frame), people(zone="Asia/Tokyo"))
+    tokyo = ActivityProfile().fit(om.Dataset(om.EventLog.from_frame(frame), audience=people(zone="Asia/Tokyo")))
     np.testing.assert_allclose(
         tokyo.hour_of_week(range(80)), np.roll(model.hour_of_week(range(80)), 9, axis=1), atol=1e-9
     )
@@ -110,7 +110,7 @@ def test_renaming_people_changes_nothing_else(frame, model):
     audience = om.Audience.from_frame(
         pd.DataFrame({"user_id": list(names.values()), "timezone": "UTC", "consent_web": True})
     )
-    again = ActivityProfile().fit(om.EventLog.from_frame(renamed), audience)
+    again = ActivityProfile().fit(om.Dataset(om.EventLog.from_frame(renamed), audience=audience))
     np.testing.assert_allclose(
         again.hour_of_week([names[user] for user in range(80)]), model.hour_of_week(range(80)), atol=1e-9
     )
@@ -118,15 +118,19 @@ def test_renaming_people_changes_nothing_else(frame, model):
 
 def test_infinite_prior_gives_the_segment(frame):
     log = om.EventLog.from_frame(frame)
-    lonely = ActivityProfile(prior=float("inf"), segments=1).fit(log, people())
+    lonely = ActivityProfile(prior=float("inf"), segments=1).fit(om.Dataset(log, audience=people()))
     np.testing.assert_allclose(lonely.hour_of_week(range(80)), np.tile(lonely.population, (80, 1)), atol=1e-12)
-    grouped = ActivityProfile(prior=float("inf"), segments=2).fit(log, people()).hour_of_week(range(80))
+    grouped = (
+        ActivityProfile(prior=float("inf"), segments=2).fit(om.Dataset(log, audience=people())).hour_of_week(range(80))
+    )
     distinct = grouped.reshape(80, 7, 24).sum(axis=1).argmax(axis=1)
     assert set(distinct) <= {5, 6, 7, 8, 9, 19, 20, 21, 22, 23}
 
 
 def test_a_weak_prior_gives_the_persons_own_smoothed_histogram(frame):
-    model = ActivityProfile(prior=1e-6, half_life=None).fit(om.EventLog.from_frame(frame), people())
+    model = ActivityProfile(prior=1e-6, half_life=None).fit(
+        om.Dataset(om.EventLog.from_frame(frame), audience=people())
+    )
     counts = model.counts(np.arange(80))
     own = counts @ circular_kernel(168, model.pooling.hour_width)
     shrunk = trust_of(model.history, model.trust)[:, None]
@@ -135,7 +139,7 @@ def test_a_weak_prior_gives_the_persons_own_smoothed_histogram(frame):
 
 
 def test_prior_strength_is_what_was_asked_for(frame):
-    model = ActivityProfile(prior=12.0).fit(om.EventLog.from_frame(frame), people())
+    model = ActivityProfile(prior=12.0).fit(om.Dataset(om.EventLog.from_frame(frame), audience=people()))
     assert model.prior_strength == pytest.approx(12.0, rel=1e-9)
 
 
@@ -143,30 +147,35 @@ def test_people_without_a_zone_have_no_local_hours(frame):
     audience = om.Audience.from_frame(
         pd.DataFrame({"user_id": range(80), "timezone": ["UTC"] * 70 + [None] * 10, "consent_web": True})
     )
-    model = ActivityProfile().fit(om.EventLog.from_frame(frame), audience)
+    model = ActivityProfile().fit(om.Dataset(om.EventLog.from_frame(frame), audience=audience))
     assert (model.hour_of_week(range(70, 80)) == model.population).all()
     assert "80 users, 10 without a zone" in repr(model)
     some = om.Audience.from_frame(pd.DataFrame({"user_id": range(70), "timezone": "UTC", "consent_web": True}))
-    absent = ActivityProfile().fit(om.EventLog.from_frame(frame), some)
+    absent = ActivityProfile().fit(om.Dataset(om.EventLog.from_frame(frame), audience=some))
     assert (absent.hour_of_week(range(80)) == model.hour_of_week(range(80))).all()
 
 
 def test_nobody_has_a_zone(frame):
-    model = ActivityProfile().fit(om.EventLog.from_frame(frame), people(zone=None))
+    model = ActivityProfile().fit(om.Dataset(om.EventLog.from_frame(frame), audience=people(zone=None)))
     np.testing.assert_allclose(model.hour_of_week(range(80)), 1 / 168)
     assert "80 without a zone, 0 sessions" in repr(model)
 
 
 def test_an_events_own_offset_beats_the_persons_zone(frame):
     log = om.EventLog.from_frame(frame.assign(utc_offset_min="120"), context=["utc_offset_min"])
-    own = ActivityProfile().fit(log, people(zone=None))
+    own = ActivityProfile().fit(om.Dataset(log, audience=people(zone=None)))
     berlin = ActivityProfile().fit(
-        om.EventLog.from_frame(frame.assign(timestamp=frame["timestamp"] + pd.Timedelta(hours=2))), people()
+        om.Dataset(
+            om.EventLog.from_frame(frame.assign(timestamp=frame["timestamp"] + pd.Timedelta(hours=2))),
+            audience=people(),
+        )
     )
     np.testing.assert_allclose(own.hour_of_week(range(80)), berlin.hour_of_week(range(80)), atol=1e-9)
     zoned = om.EventLog.from_frame(frame.assign(timezone="Asia/Tokyo"), context=["timezone"])
-    tokyo = ActivityProfile().fit(om.EventLog.from_frame(frame), people(zone="Asia/Tokyo"))
-    assert (ActivityProfile().fit(zoned, people()).hour_of_week([3]) == tokyo.hour_of_week([3])).all()
+    tokyo = ActivityProfile().fit(om.Dataset(om.EventLog.from_frame(frame), audience=people(zone="Asia/Tokyo")))
+    assert (
+        ActivityProfile().fit(om.Dataset(zoned, audience=people())).hour_of_week([3]) == tokyo.hour_of_week([3])
+    ).all()
 
 
 def test_sessions_of_a_person_count_once():
@@ -190,7 +199,9 @@ def test_sessions_caused_by_messages_are_left_out():
     )
     sent["responded_at"] = pd.to_datetime(sent["responded_at"], utc=True)
     log, audience = om.EventLog.from_frame(frame), people(5)
-    model = ActivityProfile(half_life=None).fit(log, audience, messages=om.MessageLog.from_frame(sent))
+    model = ActivityProfile(half_life=None).fit(
+        om.Dataset(log, messages=om.MessageLog.from_frame(sent), audience=audience)
+    )
     assert model.n_caused == 2
     assert "2 caused by messages left out" in repr(model)
     assert np.flatnonzero(model.counts(np.array([0]))[0]).tolist() == [10, 82]
@@ -199,7 +210,7 @@ def test_sessions_caused_by_messages_are_left_out():
 def test_old_sessions_fade():
     at = MONDAY + pd.to_timedelta([0, 24 * 30], unit="h")
     frame = pd.DataFrame({"user_id": 1, "item_id": "a", "channel": "web", "event": "view", "timestamp": at})
-    model = ActivityProfile(half_life="30D").fit(om.EventLog.from_frame(frame), people(3))
+    model = ActivityProfile(half_life="30D").fit(om.Dataset(om.EventLog.from_frame(frame), audience=people(3)))
     assert model.effective_sample_size([1])[0] == pytest.approx(1.5, abs=1e-6)
     assert model.history.tolist() == [2]
 
@@ -256,12 +267,14 @@ def test_bad_parameters(parameters, message):
 
 def test_wrong_nouns(frame):
     log = om.EventLog.from_frame(frame)
-    with pytest.raises(SchemaError, match=r"log must be an EventLog\. Got DataFrame"):
-        ActivityProfile().fit(frame, people())
+    with pytest.raises(TypeError, match=r"Write ActivityProfile\(...\).fit\(om.Dataset\(events, audience=people\)\)"):
+        ActivityProfile().fit(log, people())
+    with pytest.raises(SchemaError, match=r"ActivityProfile.fit needs audience.*om.Dataset\(log, audience=people\)"):
+        ActivityProfile().fit(frame)
     with pytest.raises(SchemaError, match=r"audience must be an Audience\. Got DataFrame"):
-        ActivityProfile().fit(log, frame)
+        ActivityProfile().fit(om.Dataset(log, audience=frame))
     with pytest.raises(SchemaError, match="messages must be a MessageLog"):
-        ActivityProfile().fit(log, people(), messages=frame)
+        ActivityProfile().fit(om.Dataset(log, messages=frame, audience=people()))
 
 
 # kernels --------------------------------------------------------------------------------------------

@@ -453,7 +453,7 @@ def plan_of(ids, item="=cmd|' /C calc'!A0"):
             "send_at": pd.Timestamp("2025-06-02 12:00", tz="UTC"),
         }
     )
-    return om.plan(om.planning.Candidates.from_frame(offers, audience=people))
+    return om.plan(om.planning.Candidates.from_frame(offers, om.Dataset(audience=people)))
 
 
 def cells_of(path):

@@ -511,7 +511,7 @@ def planned(calls, *, crm=None):
     offer = pd.DataFrame({"user_id": ["ann"], "item_id": "i", "channel": "email", "value": 1.0,
                           "send_at": pd.to_datetime(["2025-05-20 12:00"], utc=True)})  # fmt: skip
     sent = om.MessageLog.from_frame(read.messages)
-    return len(om.plan(om.planning.Candidates.from_frame(offer, audience=audience, messages=sent)))
+    return len(om.plan(om.planning.Candidates.from_frame(offer, om.Dataset(messages=sent, audience=audience))))
 
 
 DELIVERED = track("Email Delivered", MAY.format(2), email_id="e1")

@@ -377,7 +377,7 @@ def plan():
     people = pd.DataFrame(
         {"user_id": ["ann", "bob"], "timezone": ["Asia/Tokyo", None], "consent_email": True, "consent_push": True}
     )
-    return om.plan(om.planning.Candidates.from_frame(frame, audience=om.Audience.from_frame(people)))
+    return om.plan(om.planning.Candidates.from_frame(frame, om.Dataset(audience=om.Audience.from_frame(people))))
 
 
 def test_plans_leave_as_cloudevents(plan, tmp_path):
@@ -418,8 +418,11 @@ def test_plans_leave_as_csv_and_minutes(plan, tmp_path):
 def test_minutes_of_a_send_time_model():
     world = om.simulate(n_users=40, n_items=20, days=60, seed=1)
     log, audience = om.EventLog.from_frame(world.events), om.Audience.from_frame(world.users)
-    timing = om.SendTime().fit(log, om.MessageLog.from_frame(world.messages), audience)
-    best = [timing.best(audience, "2025-06-02", 7, channel=channel) for channel in audience.channels.ids]
+    timing = om.SendTime().fit(om.Dataset(log, messages=om.MessageLog.from_frame(world.messages), audience=audience))
+    best = [
+        timing.best(om.Dataset(audience=audience), "2025-06-02", 7, channel=channel)
+        for channel in audience.channels.ids
+    ]
     minutes = adapters.to_send_minutes(pd.concat(best))
     assert minutes["user_id"].is_monotonic_increasing
     cells = minutes.drop(columns="user_id").to_numpy("float64", na_value=np.nan)

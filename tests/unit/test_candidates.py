@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -11,7 +12,7 @@ import polars as pl
 import pyarrow as pa
 import pytest
 
-from omnireco.data import Audience, Catalog, MessageLog, Recommendations, slots
+from omnireco.data import Audience, Catalog, Dataset, MessageLog, Recommendations, slots
 from omnireco.errors import ParameterError, SchemaError
 from omnireco.planning import (
     Candidates,
@@ -19,6 +20,7 @@ from omnireco.planning import (
     Eligibility,
     FrequencyCap,
     OncePerItem,
+    PerPerson,
     QuietHours,
     Reachable,
     candidates,
@@ -83,7 +85,14 @@ class TestCandidates:
         """Chance 0.1, margins 8 and 4, discounts 1 and 1 / log2(3)."""
         catalog = Catalog.from_frame(pd.DataFrame({"item_id": ["cup", "tea"], "margin": [4.0, 8.0]}))
         recs = ranked(users=[1], items=["tea", "cup"])
-        found = candidates(recs, people(), Even(0.1), DAY, channels="push", catalog=catalog, n_slots=1).to_frame()
+        found = candidates(
+            recs,
+            Dataset(audience=people(), catalog=catalog),
+            Even(0.1),
+            DAY,
+            channels="push",
+            per_person=PerPerson(n_slots=1),
+        ).to_frame()
         values = found.set_index("item_id")["value"]
         assert values["tea"] == pytest.approx(0.8)
         assert values["cup"] == pytest.approx(0.4 / np.log2(3))
@@ -91,13 +100,27 @@ class TestCandidates:
 
     def test_an_answer_without_margins_is_worth_one(self):
         catalog = Catalog.from_frame(pd.DataFrame({"item_id": ["cup"], "price": [4.0]}))
-        found = candidates(ranked([1], ["tea"]), people(), Even(), DAY, channels="push", catalog=catalog, n_slots=1)
+        found = candidates(
+            ranked([1], ["tea"]),
+            Dataset(audience=people(), catalog=catalog),
+            Even(),
+            DAY,
+            channels="push",
+            per_person=PerPerson(n_slots=1),
+        )
         assert found.value.tolist() == [0.1]
 
     def test_an_item_without_a_margin_is_left_out_and_counted(self):
         catalog = Catalog.from_frame(pd.DataFrame({"item_id": ["tea"], "margin": [8.0]}))
         recs = ranked([1], ["tea", "cup"])
-        found = candidates(recs, people(), Even(), DAY, channels="push", catalog=catalog, n_slots=1)
+        found = candidates(
+            recs,
+            Dataset(audience=people(), catalog=catalog),
+            Even(),
+            DAY,
+            channels="push",
+            per_person=PerPerson(n_slots=1),
+        )
         assert found.to_frame()["item_id"].tolist() == ["tea"]
         assert found.left_out["no margin"] == 24
 
@@ -105,12 +128,12 @@ class TestCandidates:
         """The peak is at 23:00, which is quiet: the best allowed slot is 20:00, not nothing."""
         found = candidates(
             ranked([1], ["tea"]),
-            people(),
+            Dataset(audience=people()),
             Peak(23),
             DAY,
             channels="push",
             eligibility=[QuietHours("21:00", "08:00")],
-            n_slots=1,
+            per_person=PerPerson(n_slots=1),
         )
         assert found.to_frame()["send_at"].tolist() == [pd.Timestamp("2025-06-01 20:00", tz="UTC")]
         assert found.left_out["QuietHours"] == 11
@@ -118,14 +141,16 @@ class TestCandidates:
     def test_without_consent_never_a_message_whether_listed_or_not(self):
         audience = people(consent_push=[True, False, None], reachable_email=[False, True, True])
         for listed in ([], [Consent(), Reachable()], Consent()):
-            found = candidates(ranked(), audience, Even(), DAY, channels=["push", "email"], eligibility=listed)
+            found = candidates(
+                ranked(), Dataset(audience=audience), Even(), DAY, channels=["push", "email"], eligibility=listed
+            )
             sent = set(found.to_frame()[["user_id", "channel"]].itertuples(index=False, name=None))
             assert sent == {(1, "push"), (2, "email"), (3, "email")}
             assert found.left_out["Consent"] == 2 * 3 * 24
             assert found.left_out["Reachable"] == 1 * 3 * 24
 
     def test_people_outside_the_audience_get_nothing_and_are_counted(self):
-        found = candidates(ranked([1, 7]), people(), Even(), DAY, channels="push")
+        found = candidates(ranked([1, 7]), Dataset(audience=people()), Even(), DAY, channels="push")
         assert set(found.to_frame()["user_id"]) == {1}
         assert found.left_out["not in the audience"] == 3 * 24
 
@@ -133,38 +158,69 @@ class TestCandidates:
         audience = people(timezone=["UTC", None, "Asia/Kathmandu"], consent_push=[True, True, False])
         rules = [QuietHours("21:00", "08:00", channels="push")]
         found = candidates(
-            ranked([1, 2, 3, 4]), audience, Peak(12), WEEK, channels=["push", "email"], eligibility=rules
+            ranked([1, 2, 3, 4]),
+            Dataset(audience=audience),
+            Peak(12),
+            WEEK,
+            channels=["push", "email"],
+            eligibility=rules,
         )
         assert sum(found.left_out.values()) + len(found) == 4 * 3 * 2 * 168
 
     def test_the_best_of_each_day_before_the_second_best_of_any(self):
-        found = candidates(ranked([1], ["tea"]), people(), Peak(9), WEEK, channels="push", n_slots=8).to_frame()
+        found = candidates(
+            ranked([1], ["tea"]),
+            Dataset(audience=people()),
+            Peak(9),
+            WEEK,
+            channels="push",
+            per_person=PerPerson(n_slots=8),
+        ).to_frame()
         hours = found["send_at"].dt.hour.tolist()
         assert found["send_at"].dt.day.nunique() == 7
         assert sorted(hours) == [8] + [9] * 7
 
     def test_a_chance_of_zero_is_no_candidate(self):
-        found = candidates(ranked([1]), people(), Even(0.0), DAY, channels="push")
+        found = candidates(ranked([1]), Dataset(audience=people()), Even(0.0), DAY, channels="push")
         assert len(found) == 0
         assert found.left_out["no value"] == 3 * 24
         assert plan(found).value == 0.0
 
     def test_a_person_with_fewer_items_gets_those(self):
         lists = pd.DataFrame({"user_id": [1, 1, 2], "item_id": ["tea", "cup", "pot"], "rank": [1, 2, 1]})
-        found = candidates(Recommendations.from_frame(lists), people(), Even(), DAY, channels="push", n_slots=1)
+        found = candidates(
+            Recommendations.from_frame(lists),
+            Dataset(audience=people()),
+            Even(),
+            DAY,
+            channels="push",
+            per_person=PerPerson(n_slots=1),
+        )
         assert found.to_frame().groupby("user_id")["item_id"].nunique().to_dict() == {1: 2, 2: 1}
 
     def test_touches_of_a_person_and_item_are_alternatives(self):
-        found = candidates(ranked([1]), people(), Even(), WEEK, channels=["push", "email"])
+        found = candidates(ranked([1]), Dataset(audience=people()), Even(), WEEK, channels=["push", "email"])
         assert found.implied == (OncePerItem(), FrequencyCap(1, per="4h"))
         assert plan(found).to_frame()["item_id"].tolist().count("tea") == 1
         free = candidates(
-            ranked([1]), people(), Even(), WEEK, channels=["push", "email"], once_per_item=False, gap=None
+            ranked([1]),
+            Dataset(audience=people()),
+            Even(),
+            WEEK,
+            channels=["push", "email"],
+            per_person=PerPerson(once_per_item=False, gap=None),
         )
         assert len(plan(free)) == len(free)
 
     def test_hours_lie_between_two_messages_to_a_person(self):
-        found = candidates(ranked([1]), people(), Even(), DAY, channels=["push", "email"], once_per_item=False)
+        found = candidates(
+            ranked([1]),
+            Dataset(audience=people()),
+            Even(),
+            DAY,
+            channels=["push", "email"],
+            per_person=PerPerson(once_per_item=False),
+        )
         sent = plan(found).to_frame()["send_at"]
         assert len(sent) > 1
         assert sent.sort_values().diff().dropna().min() >= pd.Timedelta("4h")
@@ -178,15 +234,21 @@ class TestCandidates:
                 "responded_at": pd.Series(pd.NaT, index=[0, 1], dtype="datetime64[us, UTC]"),
             }
         )
-        found = candidates(ranked([1, 2]), people(), Even(), DAY, channels="push", messages=MessageLog.from_frame(past))
+        found = candidates(
+            ranked([1, 2]),
+            Dataset(messages=MessageLog.from_frame(past), audience=people()),
+            Even(),
+            DAY,
+            channels="push",
+        )
         assert plan(found, constraints=[FrequencyCap(1, per="2D")]).to_frame()["user_id"].tolist() == [2]
 
     def test_blocks_and_the_order_of_people_do_not_matter(self, monkeypatch):
         audience, recs = people(timezone=["UTC", "Asia/Tokyo", None]), ranked()
-        one = candidates(recs, audience, Peak(9), WEEK, channels=["push", "email"])
+        one = candidates(recs, Dataset(audience=audience), Peak(9), WEEK, channels=["push", "email"])
         module = sys.modules[Candidates.__module__]
         monkeypatch.setattr(module, "row_blocks", lambda n, size: (slice(i, i + 1) for i in range(n)))
-        other = candidates(recs.rows([3, 1, 2]), audience, Peak(9), WEEK, channels=["email", "push"])
+        other = candidates(recs.rows([3, 1, 2]), Dataset(audience=audience), Peak(9), WEEK, channels=["email", "push"])
         pd.testing.assert_frame_equal(one.to_frame(), other.to_frame())
         assert dict(one.left_out) == dict(other.left_out)
 
@@ -195,7 +257,9 @@ class TestCandidates:
             def mask(self, touches):
                 return touches.items.ids[touches.item] == "tea"
 
-        found = candidates(ranked([1]), people(), Even(), DAY, channels="push", eligibility=[OnlyTea()])
+        found = candidates(
+            ranked([1]), Dataset(audience=people()), Even(), DAY, channels="push", eligibility=[OnlyTea()]
+        )
         assert set(found.to_frame()["item_id"]) == {"tea"}
         assert found.left_out["OnlyTea"] == 48
 
@@ -206,40 +270,58 @@ class TestCandidates:
                 return answer
 
         with pytest.raises(ParameterError, match=r"Wrong.mask must return one bool per touch, shape \(72,\)"):
-            candidates(ranked([1]), people(), Even(), DAY, channels="push", eligibility=[Wrong()])
+            candidates(ranked([1]), Dataset(audience=people()), Even(), DAY, channels="push", eligibility=[Wrong()])
 
     def test_refuses_channels_without_consent(self):
         with pytest.raises(ParameterError, match=r"'sms', for which the audience has no consent.*consent_sms"):
-            candidates(ranked(), people(), Even(), DAY, channels=["push", "sms"])
+            candidates(ranked(), Dataset(audience=people()), Even(), DAY, channels=["push", "sms"])
         for wrong in ([], [3]):
             with pytest.raises(ParameterError, match="channels must be one or more names"):
-                candidates(ranked(), people(), Even(), DAY, channels=wrong)
+                candidates(ranked(), Dataset(audience=people()), Even(), DAY, channels=wrong)
 
     def test_refuses_rules_of_the_other_family(self):
         with pytest.raises(ParameterError, match=r"limits touches together.*plan\(touches, constraints="):
-            candidates(ranked(), people(), Even(), DAY, channels="push", eligibility=[FrequencyCap(1)])
+            candidates(
+                ranked(), Dataset(audience=people()), Even(), DAY, channels="push", eligibility=[FrequencyCap(1)]
+            )
         with pytest.raises(ParameterError, match="must hold Eligibility rules"):
-            candidates(ranked(), people(), Even(), DAY, channels="push", eligibility=["quiet"])
+            candidates(ranked(), Dataset(audience=people()), Even(), DAY, channels="push", eligibility=["quiet"])
 
     @pytest.mark.parametrize("wrong", [-0.1, np.nan, np.inf])
     def test_refuses_what_is_no_chance(self, wrong):
         with pytest.raises(ParameterError, match=r"slot_probability must return a chance in \[0, 1\]"):
-            candidates(ranked(), people(), Even(wrong), DAY, channels="push")
+            candidates(ranked(), Dataset(audience=people()), Even(wrong), DAY, channels="push")
 
     def test_refuses_scores_for_chances(self):
         with pytest.raises(ParameterError, match="not a score"):
-            candidates(ranked(), people(), Even(3.0), DAY, channels="push")
+            candidates(ranked(), Dataset(audience=people()), Even(3.0), DAY, channels="push")
 
     def test_refuses_ids_of_another_kind(self):
         with pytest.raises(
             SchemaError, match=r"ids of the candidates are strings, those of the audience are integers.*astype\(str\)"
         ):
-            candidates(ranked(["1", "2"]), people(), Even(), DAY, channels="push")
+            candidates(ranked(["1", "2"]), Dataset(audience=people()), Even(), DAY, channels="push")
 
     @pytest.mark.parametrize("name", ["n_items", "n_slots"])
     def test_refuses_counts_below_one(self, name):
         with pytest.raises(ParameterError, match=f"{name} must be an integer of at least 1"):
-            candidates(ranked(), people(), Even(), DAY, channels="push", **{name: 0})
+            PerPerson(**{name: 0})
+
+    def test_lists_of_requests_are_no_lists_of_people(self):
+        """Numbers of requests would be taken for the ids of other people."""
+        lists = replace(ranked([1, 2]), key="request_id")
+        with pytest.raises(ParameterError, match=r"one list per person .user_id.. These are named by request_id"):
+            candidates(lists, Dataset(audience=people()), Even(), DAY, channels="push")
+        with pytest.raises(ParameterError, match="named by similar_to"):
+            candidates({"push": replace(lists, key="similar_to")}, Dataset(audience=people()), Even(), DAY)
+
+    def test_an_audience_where_the_data_stands_says_the_new_line(self):
+        with pytest.raises(TypeError, match=r"Got an Audience. Write om.candidates\(recs, data, timing, om.slots"):
+            candidates(ranked(), people(), Even(), DAY, channels="push")
+        with pytest.raises(TypeError, match=r"Write om.candidates\(recs, data, timing, om.slots"):
+            candidates(ranked(), Dataset(audience=people()), Even(), DAY, channels="push", messages=None)
+        with pytest.raises(SchemaError, match=r"candidates needs audience.*om.Dataset\(audience=people\)"):
+            candidates(ranked(), Dataset(), Even(), DAY, channels="push")
 
 
 class Evenings:
@@ -254,12 +336,22 @@ class Evenings:
 def test_the_best_slot_of_each_day_is_of_each_persons_own_day():
     here = people(timezone="America/New_York")
     found = candidates(
-        ranked(items=("tea",)), here, Evenings(), slots("2025-06-03", days=2), channels="push", n_slots=2
+        ranked(items=("tea",)),
+        Dataset(audience=here),
+        Evenings(),
+        slots("2025-06-03", days=2),
+        channels="push",
+        per_person=PerPerson(n_slots=2),
     )
     local = found.to_frame()["send_at_local"].astype(str)
     assert sorted(set(local)) == ["2025-06-03 21:00:00", "2025-06-04 10:00:00"]
     since = candidates(
-        ranked(items=("tea",)), here, Evenings(), slots("2025-06-03T04:00Z", days=2), channels="push", n_slots=2
+        ranked(items=("tea",)),
+        Dataset(audience=here),
+        Evenings(),
+        slots("2025-06-03T04:00Z", days=2),
+        channels="push",
+        per_person=PerPerson(n_slots=2),
     )
     assert since.to_frame()["send_at"].tolist() == found.to_frame()["send_at"].tolist()
 
@@ -304,27 +396,33 @@ class TestFromFrame:
 
     def test_the_audience_is_enforced(self):
         audience = people(consent_push=[False, True, True], timezone=["UTC", "Asia/Kathmandu", None])
-        found = Candidates.from_frame(frame(), audience=audience)
+        found = Candidates.from_frame(frame(), Dataset(audience=audience))
         assert found.to_frame()["send_at_local"].tolist() == [pd.Timestamp("2025-06-01 23:45")]
         assert dict(found.left_out) == {"not in the audience": 0, "Consent": 1, "Reachable": 0}
 
     def test_a_channel_nobody_was_asked_about_has_no_consent(self):
-        found = Candidates.from_frame(frame(channel="fax"), audience=people())
+        found = Candidates.from_frame(frame(channel="fax"), Dataset(audience=people()))
         assert (len(found), found.left_out["Consent"]) == (0, 2)
 
     def test_strangers_get_nothing(self):
-        found = Candidates.from_frame(frame(user_id=[1, 99]), audience=people())
+        found = Candidates.from_frame(frame(user_id=[1, 99]), Dataset(audience=people()))
         assert (len(found), found.left_out["not in the audience"]) == (1, 1)
 
     def test_an_empty_audience(self):
         nobody = Audience.from_frame(
             pd.DataFrame({"user_id": pd.Series([], dtype="int64"), "timezone": pd.Series([], dtype="str")})
         )
-        found = Candidates.from_frame(frame(), audience=nobody)
+        found = Candidates.from_frame(frame(), Dataset(audience=nobody))
         assert (len(found), found.left_out["not in the audience"]) == (0, 2)
 
+    def test_an_audience_where_the_data_stands_says_the_new_line(self):
+        with pytest.raises(TypeError, match=r"Write om.planning.Candidates.from_frame\(frame, om.Dataset\(audience="):
+            Candidates.from_frame(frame(), people())
+        with pytest.raises(TypeError, match=r"Write om.planning.Candidates.from_frame\(frame, om.Dataset\("):
+            Candidates.from_frame(frame(), audience=people())
+
     def test_zones_cannot_be_read_without_an_audience(self):
-        with pytest.raises(ParameterError, match=r"QuietHours reads people's zones.*audience=om.Audience.from_frame"):
+        with pytest.raises(ParameterError, match=r"QuietHours reads people's zones.*om.Dataset\(audience=people\)"):
             Candidates.from_frame(frame(), eligibility=[QuietHours("21:00", "08:00")])
 
     def test_a_rule_that_needs_no_audience_runs_without_one(self):
@@ -370,7 +468,14 @@ def test_a_plan_from_tuesday_begins_on_tuesday_wherever_people_live(zone):
     people = Audience.from_frame(pd.DataFrame({"user_id": [1], "timezone": zone, "consent_push": True}))
     recs = Recommendations.from_frame(pd.DataFrame({"user_id": [1], "item_id": ["tea"], "rank": [1]}))
     even = SimpleNamespace(slot_probability=lambda audience, rows, channel, at: np.full((len(rows), len(at)), 0.1))
-    found = candidates(recs, people, even, slots("2025-06-03", days=2), channels="push", n_slots=1000)
+    found = candidates(
+        recs,
+        Dataset(audience=people),
+        even,
+        slots("2025-06-03", days=2),
+        channels="push",
+        per_person=PerPerson(n_slots=1000),
+    )
     local = found.to_frame()["send_at_local"]
     assert len(local) == 48
     assert (local.min(), local.max()) == (pd.Timestamp("2025-06-03 00:00"), pd.Timestamp("2025-06-04 23:00"))

@@ -57,7 +57,11 @@ def test_what_is_not_known_of_some_items_does_not_refuse_the_others():
         pd.DataFrame({"user_id": "a", "item_id": FRAME["item_id"], "rank": [1, 2, 3]})
     )
     offers = om.candidates(
-        lists, people, Always(), om.slots("2025-06-03", days=1, every="12h"), channels=["push"], catalog=catalog
+        lists,
+        om.Dataset(audience=people, catalog=catalog),
+        Always(),
+        om.slots("2025-06-03", days=1, every="12h"),
+        channels=["push"],
     )
     assert set(offers.to_frame()["item_id"]) == {"pot"}
     assert offers.left_out["no margin"] == 4

@@ -59,7 +59,7 @@ def test_every_model_says_how_many_machine_answers_it_left_out():
         "channels": om.choices.ChannelPreference().fit,
         "creatives": lambda log: om.choices.Creatives().fit(om.Dataset(messages=log, creatives=art)),
         "fatigue": om.timing.Fatigue().fit,
-        "reading": lambda log: om.timing.ReadingClock().fit(log, audience),
+        "reading": lambda log: om.timing.ReadingClock().fit(om.Dataset(messages=log, audience=audience)),
     }
     models = {name: fit(flagged) for name, fit in fits.items()}
     for name, model in models.items():
@@ -165,7 +165,7 @@ def test_wrong_kinds_are_refused_without_their_values(wrong):
     log = messages()
     fatigue, live = om.timing.Fatigue().fit(log), om.LinearBandit().start(["a", "b"], n_features=1)
     audience = om.Audience.from_frame(pd.DataFrame({"user_id": range(6), "timezone": "UTC"}))
-    reading = om.timing.ReadingClock().fit(log, audience)
+    reading = om.timing.ReadingClock().fit(om.Dataset(messages=log, audience=audience))
     for verb in (
         lambda: om.choices.thompson_propensities(wrong, wrong),
         lambda: om.causal.off_policy(wrong, [1.0]),

@@ -245,7 +245,13 @@ def test_candidates_carry_the_creative(world, tmp_path):
             return np.full((len(rows), len(at_us)), 0.1)
 
     touches = om.candidates(
-        recs, audience, Even(), om.slots("2025-06-01", days=1), channels="push", n_slots=2, creatives=chosen
+        recs,
+        om.Dataset(audience=audience),
+        Even(),
+        om.slots("2025-06-01", days=1),
+        channels="push",
+        creatives=chosen,
+        per_person=om.planning.PerPerson(n_slots=2),
     ).to_frame()
     told = chosen.to_frame().set_index("user_id")["creative_id"]
     first = touches[touches["item_id"] == 0]

@@ -69,12 +69,12 @@ def test_answers_that_are_dates_have_no_hour_of_reading():
     answers = sent.ceil("D").to_series(index=range(90)).where(np.arange(90) % 3 == 0)
     frame = pd.DataFrame({"user_id": np.arange(90) % 9, "channel": "email", "sent_at": sent, "responded_at": answers})
     with pytest.warns(DataWarning, match=r"all answers on 'email' are at midnight, so they carry dates and no hours"):
-        model = om.timing.ReadingClock().fit(om.MessageLog.from_frame(frame), people())
+        model = om.timing.ReadingClock().fit(om.Dataset(messages=om.MessageLog.from_frame(frame), audience=people()))
     hours = model.hour_of_week(np.arange(9), "email")
     assert np.ptp(hours) == pytest.approx(0.0, abs=1e-9)
     both = pd.concat([frame, frame.assign(channel="push", responded_at=sent + pd.to_timedelta(np.arange(90), "min"))])
     with pytest.warns(DataWarning, match="on 'email' are at midnight"):
-        model = om.timing.ReadingClock().fit(om.MessageLog.from_frame(both), people())
+        model = om.timing.ReadingClock().fit(om.Dataset(messages=om.MessageLog.from_frame(both), audience=people()))
     assert np.ptp(model.hour_of_week(np.arange(9), "push")) > 0.0
 
 
@@ -115,7 +115,9 @@ def test_parts_joins_and_files_keep_the_mark(tmp_path):
 def test_no_hour_is_learned_from_dates():
     web = log_of(("web", some_times()))
     mixed = log_of(("web", some_times()), ("store", midnights("UTC", 300)))
-    one, other = (om.timing.ActivityProfile(half_life="60D").fit(log, people()) for log in (web, mixed))
+    one, other = (
+        om.timing.ActivityProfile(half_life="60D").fit(om.Dataset(log, audience=people())) for log in (web, mixed)
+    )
     assert one.history.tolist() == other.history.tolist()
     np.testing.assert_allclose(one.population, other.population)
     assert mixed.by_hour(people(), per="day").csr.sum() == pytest.approx(len(web))
@@ -124,7 +126,7 @@ def test_no_hour_is_learned_from_dates():
 def test_a_log_of_dates_alone_is_said_to_teach_no_hours():
     log = log_of(("store", midnights("Europe/Berlin", 100)))
     with pytest.warns(DataWarning, match="all 100 events carry a date and no hour"):
-        model = om.SendTime().fit(log, audience=people())
+        model = om.SendTime().fit(om.Dataset(log, audience=people()))
     np.testing.assert_allclose(model.activity.population, 1 / 168)
     chance = model.slot_probability(people(), np.arange(9), "email", om.slots("2025-06-02", days=1).at)
     np.testing.assert_allclose(chance, chance[0, 0])

@@ -110,8 +110,13 @@ def world(personal, n_users=60, days=100, seed=0):
     return om.EventLog.from_frame(frame), om.Audience.from_frame(people)
 
 
+def data(personal):
+    log, audience = world(personal)
+    return om.Dataset(log, audience=audience)
+
+
 def test_headroom_finds_personal_hours():
-    found = headroom(*world(personal=True), pull="2h")
+    found = headroom(data(personal=True), pull="2h")
     assert found.low > 0.2
     assert found.verdict.startswith("Personal timing can help here.")
     assert found.skill.set_index("history").loc["all", "low"] > 0
@@ -120,24 +125,28 @@ def test_headroom_finds_personal_hours():
 def test_headroom_of_an_empty_log_is_an_error_in_words():
     log, audience = world(personal=True)
     with pytest.raises(EmptyError, match="the log has no events"):
-        headroom(log.select(events=[]), audience)
+        headroom(om.Dataset(log.select(events=[]), audience=audience))
 
 
 def test_headroom_says_what_it_takes():
     world = om.simulate(n_users=20, n_items=5, seed=1)
     log, people = om.EventLog.from_frame(world.events), om.Audience.from_frame(world.users)
-    with pytest.raises(ParameterError, match=r"activity must be an ActivityProfile. Got ActivityModel"):
-        headroom(log, people, activity=om.timing.ActivityProfile().fit(log, people))
-    with pytest.raises(ParameterError, match=r"messages must be a MessageLog. Got DataFrame"):
-        headroom(log, people, messages=world.messages)
-    with pytest.raises(SchemaError, match=r"headroom takes an EventLog. Got DataFrame"):
-        headroom(world.events, people)
+    with pytest.raises(ParameterError, match=r"activity must be an ActivityProfile, .* Got ActivityModel"):
+        headroom(
+            om.Dataset(log, audience=people), activity=om.timing.ActivityProfile().fit(om.Dataset(log, audience=people))
+        )
+    with pytest.raises(SchemaError, match=r"messages must be a MessageLog. Got DataFrame"):
+        headroom(om.Dataset(log, messages=world.messages, audience=people))
+    with pytest.raises(TypeError, match=r"Write om.timing.headroom\(om.Dataset\(log, messages=sent, audience=people\)"):
+        headroom(log, people)
+    with pytest.raises(SchemaError, match=r"headroom needs audience.*om.Dataset\(log, audience=people\)"):
+        headroom(log)
     with pytest.raises(ParameterError, match=r"audience must be an Audience. Got DataFrame"):
         log.by_hour(world.users)
 
 
 def test_headroom_says_do_not_bother():
-    found = headroom(*world(personal=False), pull="2h", worthwhile=0.2)
+    found = headroom(data(personal=False), pull="2h", worthwhile=0.2)
     assert found.high < 0.2
     assert found.verdict.startswith("Do not bother")
     assert "Headroom(lift" in repr(found)
@@ -145,7 +154,7 @@ def test_headroom_says_do_not_bother():
 
 
 def test_headroom_may_be_unproven():
-    found = headroom(*world(personal=False), pull="2h", worthwhile=0.0)
+    found = headroom(data(personal=False), pull="2h", worthwhile=0.0)
     assert "do not bother yet" in found.verdict or found.low >= 0
 
 
@@ -153,7 +162,7 @@ def test_headroom_needs_people_who_come_back():
     log, audience = world(personal=True)
     nobody = om.Audience.from_frame(pd.DataFrame({"user_id": [0], "timezone": None, "consent_web": True}))
     with pytest.raises(EmptyError, match="nobody with a history came back"):
-        headroom(log, nobody)
+        headroom(om.Dataset(log, audience=nobody))
     assert audience.n_users == 60
 
 

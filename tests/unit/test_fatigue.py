@@ -150,8 +150,8 @@ def test_candidates_price_fatigue():
             return np.full((len(rows), len(at_us)), 0.1)
 
     week = om.slots(sent.end, days=3, every="6h")
-    plain = om.candidates(recs, people, Even(), week, channels=["push"])
-    priced = om.candidates(recs, people, Even(), week, channels=["push"], fatigue=model)
+    plain = om.candidates(recs, om.Dataset(audience=people), Even(), week, channels=["push"])
+    priced = om.candidates(recs, om.Dataset(audience=people), Even(), week, channels=["push"], fatigue=model)
     assert priced.value.min() > 0
     assert priced.value.mean() < plain.value.mean()
     day = pd.Series(priced.value).groupby(priced.touches.send_at).mean()
@@ -160,7 +160,9 @@ def test_candidates_price_fatigue():
 
 def test_wrong_use_empty_and_files(tmp_path):
     frame = world((0.2, 0.2), n=5, days=20)
-    with pytest.raises(SchemaError, match=r"Fatigue\.fit takes a MessageLog"):
+    with pytest.raises(
+        SchemaError, match=r"Fatigue\.fit takes a Dataset. Got DataFrame: write om.Dataset\(messages=sent"
+    ):
         om.timing.Fatigue().fit(frame)
     with pytest.raises(ParameterError, match="prior must be greater than 0"):
         om.timing.Fatigue(prior=0)
@@ -175,3 +177,26 @@ def test_wrong_use_empty_and_files(tmp_path):
     again = om.load(om.save(model, tmp_path / "fatigue.omnireco"))
     assert repr(again) == repr(model)
     np.testing.assert_array_equal(again.cost([0, 1], "push"), model.cost([0, 1], "push"))
+
+
+def test_touches_have_the_chance_that_recent_messages_leave():
+    sent = om.MessageLog.from_frame(world((0.3, 0.3), n=40, days=60))
+    people = om.Audience.from_frame(
+        pd.DataFrame({"user_id": sent.users.ids, "timezone": "UTC", "consent_push": True, "consent_fax": True})
+    )
+    data = om.Dataset(messages=sent, audience=people)
+    model = om.timing.Fatigue(half_life="4D").fit(data)
+    ids = np.append(sent.users.ids[:20], -5)
+    instants = pd.date_range(sent.end - pd.Timedelta("20D"), periods=21, freq="1D")
+    touches = om.data.Touches.of(data, ids, channel="push", at=instants, new_users=True)
+    share = model.answer_rate[int(np.flatnonzero(model.channels.ids == "push")[0])]
+    at_us = [int(at.value // 1000) for at in instants]
+    expected = [share * model.factor([user], "push", [at])[0, 0] for user, at in zip(ids, at_us, strict=True)]
+    np.testing.assert_array_equal(model.probability(touches), np.minimum(expected, 1.0))
+    fax = om.data.Touches.of(data, ids, channel="fax", at=sent.end, new_users=True)
+    found = model.probability(fax)
+    assert found[-1] == 0.05 * model.factor([-5], "fax", [sent.end_us])[0, 0]
+    with pytest.raises(SchemaError, match=r"FatigueModel.probability takes Touches. Got str"):
+        model.probability("push")
+    with pytest.raises(TypeError, match=r"Write Fatigue\(...\).fit\(om.Dataset\(messages=sent\)\)"):
+        om.timing.Fatigue().fit(sent, people)

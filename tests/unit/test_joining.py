@@ -23,9 +23,11 @@ def lists(items=ITEMS, users=(1, 2)):
     return om.Recommendations.from_frame(pd.DataFrame(rows, columns=["user_id", "item_id", "rank"]))
 
 
-def made(channels="push", audience=AUDIENCE, recs=None, **more):
-    more = {"n_items": 16} | more
-    return om.candidates(lists() if recs is None else recs, audience, EVEN, SLOTS, channels=channels, **more)
+def made(channels="push", audience=AUDIENCE, recs=None, messages=None, eligibility=(), **limits):
+    per_person = om.planning.PerPerson(**({"n_items": 16} | limits))
+    data = om.Dataset(audience=audience, messages=messages)
+    recs = lists() if recs is None else recs
+    return om.candidates(recs, data, EVEN, SLOTS, channels=channels, eligibility=eligibility, per_person=per_person)
 
 
 def offers(**columns):
@@ -148,7 +150,7 @@ def test_the_same_audience_read_twice_is_one():
     ],
 )
 def test_sets_of_different_audiences_are_refused(other):
-    with pytest.raises(ParameterError, match=r"different audiences.*the same audience="):
+    with pytest.raises(ParameterError, match=r"different audiences.*the same Dataset.*audience="):
         om.planning.Candidates.concat([made(), made("email", om.Audience.from_frame(other))])
 
 

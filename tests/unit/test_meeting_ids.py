@@ -63,7 +63,7 @@ MEET = {  # verbs of the table under test, and of the ids that it is given
     "new items": lambda ids: add_new_items(
         om.ALS(factors=2).fit(X), pairs(ids, TEXT), regularization=1.0
     ),
-    "infer_zones": lambda ids: om.timing.infer_zones(LOG, people(ids)),
+    "infer_zones": lambda ids: om.timing.infer_zones(om.Dataset(LOG, audience=people(ids))),
 }  # fmt: skip
 
 

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 import omnireco as om
-from omnireco.errors import DataWarning, IdKindError, ParameterError
+from omnireco.errors import DataWarning, IdKindError, ParameterError, SchemaError
 from omnireco.planning import Capacity
 
 EVEN = SimpleNamespace(slot_probability=lambda audience, rows, channel, at: np.full((len(rows), len(at)), 0.1))
@@ -36,13 +36,22 @@ def past(user=1, channel="letter"):
 def planned(rule, offers=OFFERS, audience=AUDIENCE, messages=None):
     early = [rule] if isinstance(rule, om.QuietHours) else []
     late = [] if early else [rule]
-    found = om.planning.Candidates.from_frame(offers, audience=audience, eligibility=early, messages=messages)
+    found = om.planning.Candidates.from_frame(
+        offers, om.Dataset(messages=messages, audience=audience), eligibility=early
+    )
     return om.plan(found, constraints=late)
 
 
+PARTS, LIMITS = ("audience", "messages", "catalog"), ("n_items", "once_per_item", "gap")
+
+
 def made(**more):
-    arguments = {"recs": LISTS, "audience": AUDIENCE, "timing": EVEN, "slots": SLOTS, "channels": "push"} | more
-    return om.candidates(**arguments)
+    """Candidates with some arguments changed: those of the Dataset and of PerPerson by their own names."""
+    parts = {"audience": AUDIENCE} | {name: more.pop(name) for name in PARTS if name in more}
+    arguments = {"recs": LISTS, "timing": EVEN, "slots": SLOTS, "channels": "push"} | more
+    if limits := {name: arguments.pop(name) for name in LIMITS if name in arguments}:
+        arguments["per_person"] = om.planning.PerPerson(**limits)
+    return om.candidates(**({"data": om.Dataset(**parts)} | arguments))
 
 
 @pytest.mark.parametrize("rule", RULES)
@@ -129,16 +138,17 @@ class TestTablesOfIds:
 
 MARKER = "anna@example.org"
 JUNK = [None, 3, MARKER, [1], {"a": 1}, OFFERS, om.QuietHours, np.arange(3), float("nan"), b"x", object()]
-NEEDED = ["recs", "audience", "timing", "slots", "eligibility"]
+NEEDED = ["recs", "data", "audience", "timing", "slots", "eligibility"]
+OPTIONAL = ["messages", "catalog", "withdrawals", "fatigue", "creatives", "per_person"]
 
 
-@pytest.mark.parametrize("argument", [*NEEDED, "messages", "withdrawals", "catalog", "fatigue", "creatives"])
+@pytest.mark.parametrize("argument", [*NEEDED, *OPTIONAL])
 @pytest.mark.parametrize("junk", JUNK, ids=lambda junk: type(junk).__name__)
 def test_candidates_refuse_things_of_another_type(argument, junk):
     if junk is None and argument not in NEEDED:
         assert len(made(**{argument: None}))
         return
-    with pytest.raises(ParameterError) as error:
+    with pytest.raises((ParameterError, SchemaError)) as error:
         made(**{argument: junk})
     assert MARKER not in str(error.value)
 
@@ -256,9 +266,9 @@ class TestAdviceIsFollowed:
 
     def test_an_audience_for_rules_that_read_the_clock(self):
         night = om.QuietHours("00:00", "23:59")
-        with pytest.raises(ParameterError, match=r"audience=om.Audience.from_frame"):
+        with pytest.raises(ParameterError, match=r"om.Dataset\(audience=people\)"):
             om.planning.Candidates.from_frame(OFFERS, eligibility=[night])
-        assert len(om.planning.Candidates.from_frame(OFFERS, audience=AUDIENCE, eligibility=[night])) == 0
+        assert len(om.planning.Candidates.from_frame(OFFERS, om.Dataset(audience=AUDIENCE), eligibility=[night])) == 0
 
     def test_the_renamed_channel_meets_its_history(self):
         with pytest.raises(om.errors.SchemaError, match=r"frame\['channel'\].replace\('Push', 'push'\)"):

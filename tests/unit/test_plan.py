@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from omnireco.data import Audience
+from omnireco.data import Audience, Dataset
 from omnireco.errors import ParameterError
 from omnireco.planning import (
     Budget,
@@ -36,7 +36,7 @@ def frame(value=(5.0, 4.0, 3.0, 2.0), user=(1, 1, 2, 2), channel="email", hour=(
 
 
 def make(*constraints, audience=None, **more):
-    return plan(Candidates.from_frame(frame(**more), audience=audience), constraints=constraints)
+    return plan(Candidates.from_frame(frame(**more), Dataset(audience=audience)), constraints=constraints)
 
 
 def test_without_constraints_all_of_value_is_sent():
@@ -131,7 +131,7 @@ def test_local_times_are_the_persons_own_and_missing_without_a_zone():
 
 def test_reasons_of_rules_and_planner_stand_together():
     audience = Audience.from_frame(pd.DataFrame({"user_id": [1, 2], "timezone": "UTC", "consent_email": [True, False]}))
-    found = Candidates.from_frame(frame(), audience=audience, eligibility=[QuietHours("10:00", "11:00")])
+    found = Candidates.from_frame(frame(), Dataset(audience=audience), eligibility=[QuietHours("10:00", "11:00")])
     assert plan(found, constraints=[FrequencyCap(0)]).left_out == {
         "not in the audience": 0,
         "Consent": 2,

@@ -59,32 +59,41 @@ def test_two_budgets_of_one_cost_are_two_limits():
 
 @pytest.fixture(scope="module")
 def timing(log, world):
-    return om.SendTime().fit(log, None, om.Audience.from_frame(world.users))
+    return om.SendTime().fit(om.Dataset(log, audience=om.Audience.from_frame(world.users)))
 
 
 @pytest.mark.parametrize("until", [dt.time(8, 0, 30), dt.time(8, 0, 0, 1)])
 def test_the_best_hour_reads_quiet_hours_to_the_microsecond(timing, until):
     at_eight = {"channel": "push", "every": "1D"}
-    assert timing.best(person(), "2025-06-02T08:00+00:00", 1, quiet_hours=("20:00", until), **at_eight).empty
-    assert len(timing.best(person(), "2025-06-02T08:00+00:00", 1, quiet_hours=("20:00", "08:00"), **at_eight)) == 1
+    assert timing.best(
+        om.Dataset(audience=person()), "2025-06-02T08:00+00:00", 1, quiet_hours=("20:00", until), **at_eight
+    ).empty
+    assert (
+        len(
+            timing.best(
+                om.Dataset(audience=person()), "2025-06-02T08:00+00:00", 1, quiet_hours=("20:00", "08:00"), **at_eight
+            )
+        )
+        == 1
+    )
 
 
 @pytest.mark.parametrize("bad", ["21:00+02:00", dt.time(21, tzinfo=dt.UTC), "21", 8, None, "21:00:30"])
 def test_the_best_hour_refuses_quiet_hours_that_are_no_local_times(timing, bad):
     with pytest.raises(ParameterError, match="quiet_hours: start must be a time of day without a zone"):
-        timing.best(person(), "2025-06-02", 1, channel="push", quiet_hours=(bad, "08:00"))
+        timing.best(om.Dataset(audience=person()), "2025-06-02", 1, channel="push", quiet_hours=(bad, "08:00"))
 
 
 def test_quiet_hours_until_midnight_are_read_as_the_rule_reads_them(timing):
-    found = timing.best(person(), "2025-06-02", 1, channel="push", quiet_hours=("01:00", "24:00"))
+    found = timing.best(om.Dataset(audience=person()), "2025-06-02", 1, channel="push", quiet_hours=("01:00", "24:00"))
     assert found["send_at"].dt.hour.tolist() == [0]
 
 
 def test_the_best_hour_waits_for_a_consent_that_is_still_to_come(timing):
     early = person(consent_push_at=DAY - pd.Timedelta("1D"))
     late = person(consent_push_at=DAY + pd.Timedelta("1D"))
-    assert len(timing.best(early, DAY.isoformat(), 2, channel="push")) == 1
-    assert timing.best(late, DAY.isoformat(), 2, channel="push").empty
+    assert len(timing.best(om.Dataset(audience=early), DAY.isoformat(), 2, channel="push")) == 1
+    assert timing.best(om.Dataset(audience=late), DAY.isoformat(), 2, channel="push").empty
 
 
 def test_answers_where_a_pull_has_long_faded_do_not_break_the_curve():
@@ -190,7 +199,7 @@ def test_models_of_one_say_one():
     sent = om.MessageLog.from_frame(one)
     said = [
         om.choices.ChannelPreference().fit(sent),
-        om.timing.ReadingClock().fit(sent, person()),
+        om.timing.ReadingClock().fit(om.Dataset(messages=sent, audience=person())),
         om.timing.Fatigue().fit(sent),
     ]
     said += [om.slots("2025-06-02", days=1, every="1D"), offers(1), offers(1).touches, om.plan(offers(1))]

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from omnireco.data import Audience, MessageLog, Vocabulary
+from omnireco.data import Audience, Dataset, MessageLog, Vocabulary
 from omnireco.errors import ParameterError
 from omnireco.planning import (
     Budget,
@@ -37,7 +37,7 @@ def touches(times, *, zone="UTC", channel="push", item="tea", user=1, messages=N
         }
     )
     people = pd.DataFrame({"user_id": [1, 2], "timezone": zone, "consent_push": True, "consent_email": True})
-    return Candidates.from_frame(frame, audience=Audience.from_frame(people), messages=messages).touches
+    return Candidates.from_frame(frame, Dataset(messages=messages, audience=Audience.from_frame(people))).touches
 
 
 def allowed(rule, times, **more):

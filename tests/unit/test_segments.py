@@ -47,7 +47,7 @@ def peaks(model, ids):
 
 @pytest.mark.parametrize("options", [{"segments": "country"}, {"segments": 2, "covariates": ("country",)}])
 def test_strangers_start_as_people_like_them(nouns, options, tmp_path):
-    model = ActivityProfile(half_life=None, **options).fit(*nouns)
+    model = ActivityProfile(half_life=None, **options).fit(om.Dataset(nouns[0], audience=nouns[1]))
     known = peaks(model, [60, 61])  # no events: Spain, Japan
     assert known[0] in (6, 7, 8, 12, 13)
     assert known[1] in (20, 21, 22)
@@ -59,24 +59,28 @@ def test_strangers_start_as_people_like_them(nouns, options, tmp_path):
 
 
 def test_without_covariates_strangers_are_everybody(nouns):
-    model = ActivityProfile(half_life=None).fit(*nouns)
+    model = ActivityProfile(half_life=None).fit(om.Dataset(nouns[0], audience=nouns[1]))
     assert (model.hour_of_week([60, 61]) == model.population).all()
 
 
 def test_an_infinite_prior_gives_the_named_segment(nouns):
-    model = ActivityProfile(half_life=None, segments="country", prior=float("inf")).fit(*nouns)
+    model = ActivityProfile(half_life=None, segments="country", prior=float("inf")).fit(
+        om.Dataset(nouns[0], audience=nouns[1])
+    )
     np.testing.assert_allclose(model.hour_of_week([0, 2]), np.tile(model.base.phi[0], (2, 1)), rtol=1e-9)
 
 
 def test_send_times_of_strangers_follow_their_country(nouns):
-    model = om.SendTime(activity=ActivityProfile(half_life=None, segments="country")).fit(nouns[0], None, nouns[1])
+    model = om.SendTime(activity=ActivityProfile(half_life=None, segments="country")).fit(
+        om.Dataset(nouns[0], audience=nouns[1])
+    )
     curve = model.slot_probability(nouns[1], np.array([60, 61]), "web", om.slots("2025-06-02", days=1).at)
     assert (curve[0] != curve[1]).any()
     assert curve[0].argmax() < 14 < curve[1].argmax()
 
 
 def test_channels_have_hours_of_their_own(nouns, tmp_path):
-    model = ActivityProfile(half_life=None, channels=("app", "web")).fit(*nouns)
+    model = ActivityProfile(half_life=None, channels=("app", "web")).fit(om.Dataset(nouns[0], audience=nouns[1]))
     early = [user for user in range(0, 60, 2) if model.history[user] > 15]
     app = model.hour_of_week(early, channel="app").reshape(-1, 7, 24).sum(axis=1)
     web = model.hour_of_week(early, channel="web").reshape(-1, 7, 24).sum(axis=1)
@@ -90,7 +94,7 @@ def test_channels_have_hours_of_their_own(nouns, tmp_path):
     with pytest.raises(ParameterError, match=r"profiles of its own \('app', 'web'\). Got 'email'"):
         model.hour_of_week([1], channel="email")
     with pytest.raises(ParameterError, match="channels must be channels of the log"):
-        ActivityProfile(channels=("fax",)).fit(*nouns)
+        ActivityProfile(channels=("fax",)).fit(om.Dataset(nouns[0], audience=nouns[1]))
 
 
 def test_channels_that_agree_lean_on_the_person():
@@ -98,12 +102,14 @@ def test_channels_that_agree_lean_on_the_person():
     log, audience = people(n=80)
     frame = log.to_frame()
     frame["channel"] = np.where(np.random.default_rng(1).random(len(frame)) < 0.5, "a", "b")
-    model = ActivityProfile(half_life=None, channels=("a",)).fit(om.EventLog.from_frame(frame), audience)
+    model = ActivityProfile(half_life=None, channels=("a",)).fit(
+        om.Dataset(om.EventLog.from_frame(frame), audience=audience)
+    )
     assert model.channels["a"].strength >= 64
 
 
 def test_quarters_divide_hours_as_the_segment_does(nouns):
-    model = ActivityProfile(half_life=None, segments=2).fit(*nouns)
+    model = ActivityProfile(half_life=None, segments=2).fit(om.Dataset(nouns[0], audience=nouns[1]))
     quarters = model.quarter_of_week([0, 1, 999])
     assert quarters.shape == (3, 672)
     np.testing.assert_allclose(quarters.reshape(3, 168, 4).sum(axis=2), model.hour_of_week([0, 1, 999]))
@@ -124,4 +130,4 @@ def test_quarters_divide_hours_as_the_segment_does(nouns):
 )
 def test_what_is_not_known(nouns, options, message):
     with pytest.raises(ParameterError, match=message):
-        ActivityProfile(**options).fit(*nouns)
+        ActivityProfile(**options).fit(om.Dataset(nouns[0], audience=nouns[1]))

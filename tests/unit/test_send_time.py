@@ -30,8 +30,20 @@ def nouns(world):
 
 
 @pytest.fixture(scope="module")
-def model(nouns):
-    return SendTime().fit(*nouns)
+def data(nouns):
+    log, sent, audience = nouns
+    return om.Dataset(log, messages=sent, audience=audience)
+
+
+@pytest.fixture(scope="module")
+def model(data):
+    return SendTime().fit(data)
+
+
+def touches(audience, users, channel, at):
+    """Touches at UTC microseconds."""
+    at = pd.to_datetime(at, unit="us", utc=True)
+    return om.data.Touches.of(om.Dataset(audience=audience), users, channel=channel, at=at, new_users=True)
 
 
 # kernels --------------------------------------------------------------------------------------------
@@ -151,7 +163,7 @@ def test_mean_predicted_equals_observed_per_channel(model, nouns):
     _, sent, audience = nouns
     for code, name in enumerate(sent.channels.ids):
         rows = sent.channel == code
-        found = model.probability(sent.users.decode(sent.user[rows]), name, sent.sent_at[rows], audience)
+        found = model.probability(touches(audience, sent.users.decode(sent.user[rows]), name, sent.sent_at[rows]))
         assert found.mean() == pytest.approx(sent.responded[rows].mean(), rel=1e-6)
 
 
@@ -159,7 +171,7 @@ def test_predictions_sort_the_answers(model, nouns):
     """People and hours that are told to answer more do: the top half has clearly more answers."""
     _, sent, audience = nouns
     rows = sent.channel == 0
-    found = model.probability(sent.users.decode(sent.user[rows]), "email", sent.sent_at[rows], audience)
+    found = model.probability(touches(audience, sent.users.decode(sent.user[rows]), "email", sent.sent_at[rows]))
     answered = sent.responded[rows]
     half = found > np.median(found)
     assert answered[half].mean() > 1.5 * answered[~half].mean()
@@ -174,19 +186,43 @@ def test_slot_probability_agrees_with_probability(model, nouns):
     assert ((grid > 0) & (grid < 1)).all()
     for row, line in zip(rows, grid, strict=True):
         ids = np.full(at.size, audience.users.ids[row])
-        np.testing.assert_allclose(model.probability(ids, "push", at, audience), line, rtol=1e-12)
+        np.testing.assert_allclose(model.probability(touches(audience, ids, "push", at)), line, rtol=1e-12)
 
 
-def test_curve_is_the_slot_probability_on_the_local_clock(model, nouns):
+def test_touches_of_several_channels_are_asked_together(model, nouns):
+    audience, at = nouns[2], om.slots("2025-03-20", days=1).at
+    ids, channel = np.tile(audience.users.ids[:12], 2), np.repeat(["email", "push"], 12)
+    whole = model.probability(touches(audience, ids, list(channel), at))
+    low, high = model.probability_interval(touches(audience, ids, list(channel), at))
+    for name in ("email", "push"):
+        some = np.flatnonzero(channel == name)
+        one = touches(audience, ids[some], name, at[some])
+        assert (whole[some] == model.probability(one)).all()
+        assert (low[some] == model.probability_interval(one)[0]).all()
+    assert (low <= high).all()
+
+
+def test_the_touches_of_candidates_have_the_chance_that_the_candidates_have(model, data):
+    recs = om.ItemKNN().fit(data).recommend(data.requests(), k=2)
+    found = om.candidates(recs, data, model, om.slots("2025-03-20", days=2), channels=["email", "push"])
+    np.testing.assert_allclose(model.probability(found.touches), found.probability, rtol=1e-12)
+
+
+def test_hours_are_the_slot_probability_on_the_local_clock(model, nouns):
     audience = nouns[2]
     row = int(np.flatnonzero(audience.zone >= 0)[0])
     week = om.slots("2025-03-10", days=7)
     zone = np.full(len(week), audience.zone[row])
     hour = om.data.clock.hour_of_week(week.at, zone, audience.zones)
     grid = model.slot_probability(audience, np.array([row]), "email", week.at)[0]
-    np.testing.assert_allclose(model.curve(audience.users.ids[row], "email")[hour], grid)
-    both = (model.curve(audience.users.ids[row], "email") + model.curve(audience.users.ids[row], "push")) / 2
-    np.testing.assert_allclose(model.curve(audience.users.ids[row]), both)
+    someone = audience.users.ids[row : row + 1]
+    np.testing.assert_allclose(model.hour_probability(someone, "email")[0, hour], grid)
+    both = (model.hour_probability(someone, "email") + model.hour_probability(someone, "push")) / 2
+    np.testing.assert_allclose(model.hour_probability(someone), both)
+    several = model.hour_probability([1003, -1, 1003, 1001], "email")
+    assert (several[0] == several[2]).all()
+    assert (several[3] == model.hour_probability([1001], "email")[0]).all()
+    assert model.hour_probability([], "email").shape == (0, 168)
 
 
 def test_without_a_zone_all_slots_are_equal(model, nouns):
@@ -213,12 +249,12 @@ def test_an_unseen_channel_has_the_stated_prior(model, asked):
 
 def test_an_empty_message_log_is_no_obstacle(nouns):
     log, sent, audience = nouns
-    model = SendTime(base_rate=0.02).fit(log, sent.before("2000-01-01"), audience)
+    model = SendTime(base_rate=0.02).fit(om.Dataset(log, messages=sent.before("2000-01-01"), audience=audience))
     assert "0 messages, pull: 6 h assumed" in repr(model)
     grid = model.slot_probability(audience, np.arange(20), "email", om.slots("2025-03-17", days=7).at)
     assert np.isfinite(grid).all()
     assert grid.mean() == pytest.approx(0.02, rel=0.3)
-    assert model.curve(1001).shape == (168,)
+    assert model.hour_probability([1001]).shape == (1, 168)
 
 
 @pytest.mark.parametrize("answered", ["some", "all", "at once", "none"])
@@ -233,10 +269,14 @@ def test_every_extreme_log_gives_chances(world, nouns, events, answered, people)
         did = did.head(1).merge(sent[["sent_at"]], how="cross").assign(user_id=sent["user_id"].to_numpy())
         did = did.assign(timestamp=did.pop("sent_at"))
     did = did.head({"one": 1, "none": 0}.get(events, len(did)))
+    if events == "one":  # at the end: messages that reach past the end of the events are refused
+        did = did.assign(timestamp=sent["sent_at"].max() + pd.Timedelta(hours=5))
     if answered != "some":
         back = sent["sent_at"] + pd.Timedelta(hours=int(answered == "all"))
         sent = sent.assign(responded_at=back.where(np.full(len(sent), answered != "none")))
-    model = SendTime().fit(om.EventLog.from_frame(did), om.MessageLog.from_frame(sent), nouns[2])
+    model = SendTime().fit(
+        om.Dataset(om.EventLog.from_frame(did), messages=om.MessageLog.from_frame(sent), audience=nouns[2])
+    )
     for channel in ("email", "push"):
         chance = model.slot_probability(nouns[2], np.arange(150), channel, om.slots("2025-03-20", days=1).at)
         assert ((chance > 0) & (chance < 1)).all()
@@ -245,16 +285,18 @@ def test_every_extreme_log_gives_chances(world, nouns, events, answered, people)
 
 def test_unknown_people_have_the_populations_chance(model, nouns):
     audience = nouns[2]
-    found = model.probability([-7, -7], "email", np.array([0, 12 * HOUR]), audience)
+    found = model.probability(touches(audience, [-7, -7], "email", np.array([0, 12 * HOUR])))
     assert found[0] == found[1]
     assert 0 < found[0] < 1
 
 
 def test_row_order_of_the_log_does_not_matter(world, nouns, model):
     again = SendTime().fit(
-        om.EventLog.from_frame(world.events.sample(frac=1, random_state=0)),
-        om.MessageLog.from_frame(world.messages.sample(frac=1, random_state=0)),
-        om.Audience.from_frame(world.users.sample(frac=1, random_state=0)),
+        om.Dataset(
+            om.EventLog.from_frame(world.events.sample(frac=1, random_state=0)),
+            messages=om.MessageLog.from_frame(world.messages.sample(frac=1, random_state=0)),
+            audience=om.Audience.from_frame(world.users.sample(frac=1, random_state=0)),
+        )
     )
     at = om.slots("2025-03-20", days=1).at
     rows = np.arange(150)
@@ -268,10 +310,11 @@ def test_an_expiring_offer_prefers_hours_closer_to_reading(nouns):
     log, _, audience = nouns
     empty = nouns[1].before("2000-01-01")
     short, lasting = (
-        SendTime(life="1h", pull="12h").fit(log, empty, audience),
-        SendTime(pull="12h").fit(log, empty, audience),
+        SendTime(life="1h", pull="12h").fit(om.Dataset(log, messages=empty, audience=audience)),
+        SendTime(pull="12h").fit(om.Dataset(log, messages=empty, audience=audience)),
     )
-    spread = [model.curve(1001, "x").std() / model.curve(1001, "x").mean() for model in (short, lasting)]
+    curves = [model.hour_probability([1001], "x") for model in (short, lasting)]
+    spread = [curve.std() / curve.mean() for curve in curves]
     assert spread[0] > 1.5 * spread[1]
 
 
@@ -280,7 +323,9 @@ def test_an_expiring_offer_prefers_hours_closer_to_reading(nouns):
 
 def test_best_obeys_consent_and_quiet_hours(model, nouns):
     audience = nouns[2]
-    best = model.best(audience, "2025-03-29", 3, channel="email", quiet_hours=("21:00", "08:00"))  # over a DST day
+    best = model.best(
+        om.Dataset(audience=audience), "2025-03-29", 3, channel="email", quiet_hours=("21:00", "08:00")
+    )  # over a DST day
     hour = best["send_at_local"].dt.hour
     assert ((hour >= 8) & (hour < 21)).all()
     assert best["user_id"].is_monotonic_increasing
@@ -293,13 +338,13 @@ def test_best_is_the_best_allowed_slot_not_the_edge(model, nouns):
     audience = nouns[2]
     at, own_days = slots_by_zone(om.slots("2025-03-20", days=2), audience.zones)
     quiet = np.tile((np.arange(24) < 8) | (np.arange(24) >= 21), 7)
-    best = model.best(audience, "2025-03-20", 2, channel="push", quiet_hours=quiet)
+    best = model.best(om.Dataset(audience=audience), "2025-03-20", 2, channel="push", quiet_hours=quiet)
     rows = audience.users.codes(best["user_id"].to_numpy())
     grid = model.slot_probability(audience, rows, "push", at)
     hour = om.data.clock.hour_of_week(at[None], audience.zone[rows][:, None], audience.zones)
     grid = np.where(quiet[hour] | ~own_days[audience.zone[rows]], -1, grid)
     np.testing.assert_allclose(best["probability"], grid.max(axis=1))
-    pairs = model.best(audience, "2025-03-20", 2, channel="push", quiet_hours=("21:00", "08:00"))
+    pairs = model.best(om.Dataset(audience=audience), "2025-03-20", 2, channel="push", quiet_hours=("21:00", "08:00"))
     minute_true = pairs.set_index("user_id")["send_at"]
     whole_hours = audience.zones.ids[audience.zone[rows]]
     same = np.array([name not in ("Asia/Kolkata", "Asia/Kathmandu") for name in whole_hours])
@@ -308,14 +353,14 @@ def test_best_is_the_best_allowed_slot_not_the_edge(model, nouns):
 
 def test_best_without_quiet_hours_answers_people_without_a_zone(model, nouns):
     audience = nouns[2]
-    best = model.best(audience, "2025-03-20", 1, channel="email").set_index("user_id")
+    best = model.best(om.Dataset(audience=audience), "2025-03-20", 1, channel="email").set_index("user_id")
     lost = audience.users.ids[(audience.zone < 0) & audience.consent[:, 0] & audience.reachable[:, 0]]
     assert best.loc[lost, "send_at_local"].isna().all()
     assert (best.loc[lost, "send_at"] == pd.Timestamp("2025-03-20", tz="UTC")).all()
 
 
 def test_nobody_is_sent_to_in_silence_all_week(model, nouns):
-    best = model.best(nouns[2], "2025-03-20", 7, channel="email", quiet_hours=np.ones(168, bool))
+    best = model.best(om.Dataset(audience=nouns[2]), "2025-03-20", 7, channel="email", quiet_hours=np.ones(168, bool))
     assert best.empty
     assert best.columns.tolist() == ["user_id", "channel", "send_at", "send_at_local", "probability"]
 
@@ -332,12 +377,12 @@ def test_nobody_is_sent_to_in_silence_all_week(model, nouns):
 )
 def test_bad_quiet_hours(model, nouns, quiet, message):
     with pytest.raises(ParameterError, match=message):
-        model.best(nouns[2], "2025-03-20", 1, channel="email", quiet_hours=quiet)
+        model.best(om.Dataset(audience=nouns[2]), "2025-03-20", 1, channel="email", quiet_hours=quiet)
 
 
 def test_best_needs_consent_to_have_been_asked(model, nouns):
     with pytest.raises(ParameterError, match="no consent for 'sms'; it knows 'email', 'push'"):
-        model.best(nouns[2], "2025-03-20", 1, channel="sms")
+        model.best(om.Dataset(audience=nouns[2]), "2025-03-20", 1, channel="sms")
 
 
 @pytest.mark.parametrize(
@@ -358,8 +403,33 @@ def test_bad_parameters(parameters, message):
 
 def test_arguments_in_the_wrong_order(nouns):
     log, sent, audience = nouns
-    with pytest.raises(SchemaError, match=r"takes \(log, messages, audience\). Got Audience"):
-        SendTime().fit(log, audience, sent)
+    with pytest.raises(TypeError, match=r"Write SendTime\(...\).fit\(om.Dataset\(events, audience=people\)\)"):
+        SendTime().fit(log, sent, audience)
+    with pytest.raises(SchemaError, match=r"SendTime.fit needs audience.*Write om.Dataset\(log, audience=people\)"):
+        SendTime().fit(log)
+    with pytest.raises(SchemaError, match=r"needs events and audience.*om.Dataset\(log, messages=sent, audience="):
+        SendTime().fit(sent)
+    with pytest.raises(SchemaError, match=r"messages must be a MessageLog. Got Audience"):
+        SendTime().fit(om.Dataset(log, messages=audience, audience=sent))
+
+
+@pytest.mark.parametrize(
+    ("call", "line"),
+    [
+        (
+            lambda m, a: m.probability([1001], "email", np.zeros(1, np.int64), a),
+            "model.probability(om.data.Touches.of(",
+        ),
+        (lambda m, a: m.probability_interval([1001], "email", [0], a), "model.probability_interval(touches"),
+        (lambda m, a: m.best(a, "2025-03-20"), "model.best(data, '2025-06-01', 7, channel="),
+        (lambda m, a: m.hour_probability(), "model.hour_probability(user_ids, channel="),
+        (lambda m, a: om.data.Touches.of(a, [1001]), "om.data.Touches.of(data, users, channel="),
+    ],
+)
+def test_an_old_call_says_the_new_line(model, nouns, call, line):
+    with pytest.raises(TypeError) as error:
+        call(model, nouns[2])
+    assert f"Write {line}" in str(error.value)
 
 
 def test_verbs_of_the_model_on_the_parameters():
@@ -371,9 +441,9 @@ def test_verbs_of_the_model_on_the_parameters():
         SendTime().colour  # noqa: B018
 
 
-def test_habit_of_fitting_with_parameters_kept(nouns):
+def test_habit_of_fitting_with_parameters_kept(data):
     slow = SendTime(activity=ActivityProfile(segments=1, half_life="30D"))
-    model = slow.fit(*nouns)
+    model = slow.fit(data)
     assert len(model.activity.base.pi) == 1
     assert model.activity.half_life_us == 30 * 24 * HOUR
 
@@ -386,9 +456,9 @@ def test_a_channel_that_nobody_has_is_no_assumption(model, nouns):
     with pytest.raises(ParameterError, match=r"channel must be one of .*'email', 'push'\). Got 'emial': add a column"):
         model.slot_probability(audience, np.arange(3), "emial", at)
     with pytest.raises(ParameterError, match="Got 'emial'"):
-        model.probability([1001], "emial", at[:1], audience)
+        touches(audience, [1001], "emial", at[:1])
     with pytest.raises(ParameterError, match="channel must be one of 'email', 'push'"):
-        model.curve(1001, "emial")
+        model.hour_probability([1001], "emial")
 
 
 @pytest.mark.parametrize(
@@ -418,28 +488,31 @@ def test_instants_may_be_datetimes(model, nouns):
 
 
 def test_as_many_instants_as_people(model, nouns):
-    with pytest.raises(SchemaError, match=r"must be of one length\. Got 2 and 3"):
-        model.probability([1001, 1002], "email", np.zeros(3, np.int64), nouns[2])
+    with pytest.raises(ParameterError, match=r"at has 3 instants for 2 requests"):
+        touches(nouns[2], [1001, 1002], "email", np.zeros(3, np.int64))
 
 
 def test_ids_of_another_kind_never_meet(model, nouns):
     log, sent, audience = nouns
     with pytest.raises(IdKindError, match="integers"):
-        model.probability(["1001"], "email", np.zeros(1, np.int64), audience)
+        touches(audience, ["1001"], "email", np.zeros(1, np.int64))
+    strings = om.Audience.from_frame(audience.to_frame().assign(user_id=lambda frame: frame["user_id"].astype(str)))
+    with pytest.raises(IdKindError, match="integers"):
+        model.probability(touches(strings, ["1001"], "email", np.zeros(1, np.int64)))
     texts = sent.to_frame().assign(user_id=lambda frame: frame["user_id"].astype(str))
     with pytest.raises(IdKindError, match="can never meet"):
-        SendTime().fit(log, om.MessageLog.from_frame(texts), audience)
+        SendTime().fit(om.Dataset(log, messages=om.MessageLog.from_frame(texts), audience=audience))
 
 
-@pytest.mark.parametrize("verb", ["slot_probability", "probability", "interval", "best"])
-def test_what_is_no_audience(model, verb):
-    arguments = {
-        "slot_probability": ([1001], np.zeros(1, int), "email", [0]),
-        "probability": ([1001], "email", [0], None),
-        "interval": ([1001], "email", [0], "audience"),
-        "best": (None, "2025-01-01", 1),
+@pytest.mark.parametrize("verb", ["slot_probability", "probability", "probability_interval", "best"])
+def test_what_is_no_audience_and_what_are_no_touches(model, verb):
+    arguments, needed = {
+        "slot_probability": (([1001], np.zeros(1, int), "email", [0]), r"audience must be an Audience\. Got"),
+        "probability": (([1001],), "takes Touches. Got list. Write om.data.Touches.of"),
+        "probability_interval": ((None,), "takes Touches. Got NoneType"),
+        "best": ((None, "2025-01-01", 1), "takes a Dataset. Got NoneType"),
     }[verb]
-    with pytest.raises(SchemaError, match=r"audience must be an Audience\. Got"):
+    with pytest.raises(SchemaError, match=needed):
         getattr(model, verb)(*arguments, **({"channel": "email"} if verb == "best" else {}))
 
 
@@ -451,16 +524,27 @@ def test_intervals_hold_the_chance(model, asked):
     for channel in ("email", "push", "sms"):
         for user in (1001, 1002, -5):
             ids = np.full(at.size, user)
-            low, high = model.interval(ids, channel, at, asked)
-            chance = model.probability(ids, channel, at, asked)
+            these = touches(asked, ids, channel, at)
+            low, high = model.probability_interval(these)
+            chance = model.probability(these)
             assert ((low > 0) & (low <= chance) & (chance <= high) & (high < 1)).all()
 
 
 def test_what_is_only_assumed_is_hardly_known(model, asked):
     at = om.slots("2025-03-20", days=1).at
     at = at[9:10]
-    low, high = model.interval([1002], "sms", at, asked)
+    low, high = model.probability_interval(touches(asked, [1002], "sms", at))
     assert high[0] / low[0] > 20
+
+
+def test_a_higher_level_is_a_wider_interval(model, asked):
+    these = touches(asked, [1001, 1002], "email", om.slots("2025-03-20", days=1, every="12h").at)
+    ends = [model.probability_interval(these, level=level) for level in (0.5, 0.9, 0.95, 0.99)]
+    widths = np.array([high - low for low, high in ends])
+    assert (np.diff(widths, axis=0) > 0).all()
+    for wrong in (0, 1, -1, "x", None):
+        with pytest.raises(ParameterError, match="level"):
+            model.probability_interval(these, level=wrong)
 
 
 # repr -----------------------------------------------------------------------------------------------
@@ -470,17 +554,17 @@ def test_the_first_sentence_says_what_hours_rest_on(model, nouns):
     log, sent, audience = nouns
     assert repr(model).startswith("SendTimeModel(Hours rest for email on randomised answers; for push on ")
     plain = om.MessageLog.from_frame(sent.to_frame().drop(columns="propensity"))
-    assert "email on answers" in repr(SendTime().fit(log, plain, audience))
-    assert repr(SendTime().fit(log, None, audience)).startswith("SendTimeModel(Hours rest on activity. ")
+    assert "email on answers" in repr(SendTime().fit(om.Dataset(log, messages=plain, audience=audience)))
+    assert repr(SendTime().fit(om.Dataset(log, audience=audience))).startswith("SendTimeModel(Hours rest on activity. ")
     nothing = log.before("2000-01-01")
-    assert "Hours rest on nothing: they are assumed." in repr(SendTime().fit(nothing, None, audience))
+    assert "Hours rest on nothing: they are assumed." in repr(SendTime().fit(om.Dataset(nothing, audience=audience)))
 
 
 def test_nobodys_zone_is_known(nouns):
     """No hour can be learned; the chance is that of the log."""
     log, sent, audience = nouns
     lost = om.Audience.from_frame(audience.to_frame().assign(timezone=None))
-    model = SendTime().fit(log, sent, lost)
+    model = SendTime().fit(om.Dataset(log, messages=sent, audience=lost))
     grid = model.slot_probability(lost, np.arange(150), "email", om.slots("2025-03-20", days=1).at)
     assert (grid == grid[:, :1]).all()
     assert grid.mean() == pytest.approx(sent.responded[sent.channel == 0].mean(), rel=0.3)
@@ -489,6 +573,6 @@ def test_nobodys_zone_is_known(nouns):
 def test_one_channel_of_two_without_messages_left(nouns):
     log, sent, audience = nouns
     one = om.MessageLog.from_frame(sent.to_frame().query("channel == 'email'").head(1))
-    model = SendTime().fit(log, one, audience)
+    model = SendTime().fit(om.Dataset(log, messages=one, audience=audience))
     grid = model.slot_probability(audience, np.arange(150), "email", om.slots("2025-03-20", days=1).at)
     assert ((grid > 0) & (grid < 0.6)).all()

@@ -194,12 +194,12 @@ def test_zones_of_stores():
     shop = om.EventLog.from_frame(LOG.to_frame().assign(store_id=["s1", "s2"] * 4))
     everybody = om.Audience.from_frame(pd.DataFrame({"user_id": list("abcd"), "timezone": None}))
     with pytest.raises(ParameterError, match=r"infer_zones: stores: 'S1' is a name .* Did you mean 's1'\?"):
-        om.timing.infer_zones(shop, everybody, stores={"S1": "Asia/Tokyo"})
+        om.timing.infer_zones(om.Dataset(shop, audience=everybody), stores={"S1": "Asia/Tokyo"})
     with pytest.raises(IdKindError, match=r"strings, those of stores are integers.*frame\['store_id'\]"):
-        om.timing.infer_zones(shop, everybody, stores={1: "Asia/Tokyo"})
+        om.timing.infer_zones(om.Dataset(shop, audience=everybody), stores={1: "Asia/Tokyo"})
     with pytest.raises(ParameterError, match=r"the log has no store_id\. Map the column"):
-        om.timing.infer_zones(LOG, everybody, stores={"s1": "Asia/Tokyo"})
+        om.timing.infer_zones(om.Dataset(LOG, audience=everybody), stores={"s1": "Asia/Tokyo"})
     found = om.timing.infer_zones(
-        shop, everybody, stores={"s9": "Europe/Paris", "s2": "Asia/Tokyo", "s1": "Asia/Tokyo"}
+        om.Dataset(shop, audience=everybody), stores={"s9": "Europe/Paris", "s2": "Asia/Tokyo", "s1": "Asia/Tokyo"}
     )
     assert set(found.best(list("abcd"))[0]) == {"Asia/Tokyo"}

@@ -47,16 +47,19 @@ OFFERS = pd.DataFrame(
 LISTS = om.Recommendations.from_frame(pd.DataFrame({"user_id": ["u", "v"], "item_id": "tea", "rank": 1}))
 
 
-def by_frame(audience, **logs):
-    return om.planning.Candidates.from_frame(OFFERS, audience=audience, **logs)
+def by_frame(audience, messages=None, events=None, **logs):
+    data = om.Dataset(events, audience=audience, messages=messages)
+    return om.planning.Candidates.from_frame(OFFERS, data, **logs)
 
 
-def by_lists(audience, **logs):
-    return om.candidates(LISTS, audience, EVEN, SLOTS, channels=["push", "email"], **logs)
+def by_lists(audience, messages=None, events=None, **logs):
+    data = om.Dataset(events, audience=audience, messages=messages)
+    return om.candidates(LISTS, data, EVEN, SLOTS, channels=["push", "email"], **logs)
 
 
-def by_lists_per_channel(audience, **logs):
-    return om.candidates({"push": LISTS, "email": LISTS}, audience, EVEN, SLOTS, **logs)
+def by_lists_per_channel(audience, messages=None, events=None, **logs):
+    data = om.Dataset(events, audience=audience, messages=messages)
+    return om.candidates({"push": LISTS, "email": LISTS}, data, EVEN, SLOTS, **logs)
 
 
 def by_concat(audience, **logs):
@@ -129,9 +132,9 @@ class TestEveryDoor:
             make(people(), messages=sent(channel="Push "))
 
     def test_a_frame_for_a_log_is_refused_with_the_line_that_reads_it(self, make):
-        with pytest.raises(ParameterError, match=r"messages must be a MessageLog. Got DataFrame.*from_frame\(sent\)"):
+        with pytest.raises(SchemaError, match=r"messages must be a MessageLog. Got DataFrame.*from_frame\(frame\)"):
             make(people(), messages=OFFERS)
-        with pytest.raises(ParameterError, match=r"withdrawals must be an EventLog. Got DataFrame.*log.select"):
+        with pytest.raises(ParameterError, match=r"withdrawals must be .*an EventLog. Got DataFrame.*log.select"):
             make(people(), withdrawals=OFFERS)
 
 
@@ -143,7 +146,7 @@ def test_a_yes_counts_from_its_instant_on():
 
 
 def test_without_an_audience_what_was_withdrawn_is_kept_all_the_same():
-    found = om.planning.Candidates.from_frame(OFFERS, messages=sent())
+    found = om.planning.Candidates.from_frame(OFFERS, om.Dataset(messages=sent()))
     assert (of_u(found), found.left_out["Consent"]) == ({"email"}, 1)
     assert of_u(om.planning.Candidates.from_frame(OFFERS, withdrawals=events("web"))) == set()
 
@@ -225,8 +228,10 @@ def test_what_is_no_code_of_a_zone_is_an_unknown_zone(code):
     )
     rule = om.QuietHours("21:00", "08:00")
     for found in (
-        om.candidates(LISTS, odd, EVEN, SLOTS, channels="push", eligibility=[rule]),
-        om.planning.Candidates.from_frame(OFFERS[OFFERS["channel"] == "push"], audience=odd, eligibility=[rule]),
+        om.candidates(LISTS, om.Dataset(audience=odd), EVEN, SLOTS, channels="push", eligibility=[rule]),
+        om.planning.Candidates.from_frame(
+            OFFERS[OFFERS["channel"] == "push"], om.Dataset(audience=odd), eligibility=[rule]
+        ),
     ):
         assert "u" not in set(found.to_frame()["user_id"])
 
@@ -236,6 +241,36 @@ def test_who_leaves_a_channel_has_left_its_purposes_and_not_the_other_way_round(
     audience = om.Audience.from_frame(pd.DataFrame(frame))
     offers = OFFERS[:2].assign(channel=["email", "email_news"])
     for left, stays in (("email", set()), ("email_news", {"email"})):
-        for logs in ({"messages": sent(channel=left)}, {"withdrawals": events(left)}):
-            found = om.planning.Candidates.from_frame(offers, audience=audience, **logs)
+        for messages, logs in ((sent(channel=left), {}), (None, {"withdrawals": events(left)})):
+            data = om.Dataset(audience=audience, messages=messages)
+            found = om.planning.Candidates.from_frame(offers, data, **logs)
             assert set(found.to_frame()["channel"]) == stays
+
+
+@pytest.mark.parametrize("make", DOORS)
+@pytest.mark.parametrize("named", ["unsubscribed", ["unsubscribed"], ("view", "unsubscribed")])
+def test_withdrawals_by_the_name_of_the_events_are_those_of_the_log(make, named):
+    """The data of each door gets the events too; by name and by log the same touches are left."""
+    log = om.EventLog.from_frame(
+        pd.concat([events("email").to_frame(), events("web", event="view", user="v").to_frame()], ignore_index=True)
+    )
+    by_name = make(people(), events=log, withdrawals=named)
+    by_log = make(people(), withdrawals=log.select(events=[named] if isinstance(named, str) else list(named)))
+    pd.testing.assert_frame_equal(by_name.to_frame(), by_log.to_frame())
+    assert by_name.left_out == by_log.left_out
+    assert of_u(by_name) == {"push"}
+
+
+@pytest.mark.parametrize("make", DOORS)
+def test_a_withdrawal_that_no_event_is_named_like_is_refused(make):
+    with pytest.raises(ParameterError, match=r"unsubscribd.*Did you mean 'unsubscribed'"):
+        make(people(), events=events(), withdrawals=["unsubscribd"])
+    with pytest.raises(SchemaError, match="needs events, and this Dataset has none"):
+        make(people(), withdrawals=["unsubscribed"])
+    assert of_u(make(people(), events=events(), withdrawals=[])) == {"push", "email"}
+
+
+@pytest.mark.parametrize("junk", [3, [1], {"a": 1}, b"x", object()])
+def test_what_names_no_withdrawals_is_refused(junk):
+    with pytest.raises(ParameterError, match="withdrawals must be names of events of the data, or an EventLog"):
+        by_frame(people(), events=events(), withdrawals=junk)

@@ -49,15 +49,15 @@ def test_every_zone_of_the_world_list_is_one_and_no_two_have_the_same_clock():
 )
 def test_odd_offsets_name_their_zone(offset, zone):
     at = "2025-06-10" if offset == 765 else "2025-01-10"
-    found = om.timing.infer_zones(events(days(0, at, 10, offset)), people([None]))
+    found = om.timing.infer_zones(om.Dataset(events(days(0, at, 10, offset)), audience=people([None])))
     assert found.best([0])[0][0] == zone
 
 
 def test_daylight_saving_tells_zones_with_the_same_winter_apart():
     winter = days(0, "2025-01-10", 10, -420)
     summer = days(0, "2025-04-10", 10, -420)  # stays at -7 h in April: Phoenix, not Denver
-    both = om.timing.infer_zones(events(winter + summer), people([None]))
-    only = om.timing.infer_zones(events(winter), people([None]))
+    both = om.timing.infer_zones(om.Dataset(events(winter + summer), audience=people([None])))
+    only = om.timing.infer_zones(om.Dataset(events(winter), audience=people([None])))
     assert chance(both, 0)["America/Phoenix"] > 0.9
     assert {"America/Denver", "America/Phoenix"} <= set(only.zones.ids[only.sets()[1]])
 
@@ -65,21 +65,27 @@ def test_daylight_saving_tells_zones_with_the_same_winter_apart():
 def test_a_traveller_is_kept_quiet_in_both_zones_and_then_has_moved():
     home = days(0, "2025-03-01", 60, 540)
     log = home + days(0, "2025-04-30", 1, 0)
-    first = om.timing.infer_zones(events(log), people(["Asia/Tokyo"]))
+    first = om.timing.infer_zones(om.Dataset(events(log), audience=people(["Asia/Tokyo"])))
     members = set(first.zones.ids[first.sets()[1]])
     assert "Asia/Tokyo" in members
     assert members & {"Africa/Abidjan", "Atlantic/Azores"}  # the clocks that read UTC on that day
-    moved = om.timing.infer_zones(events(home + days(0, "2025-04-30", 6, -180)), people(["Asia/Tokyo"]))
+    moved = om.timing.infer_zones(
+        om.Dataset(events(home + days(0, "2025-04-30", 6, -180)), audience=people(["Asia/Tokyo"]))
+    )
     assert moved.best([0])[0][0] in ("America/Sao_Paulo", "America/Nuuk", "America/Halifax")
     back = om.timing.infer_zones(
-        events(home + days(0, "2025-04-30", 6, -180) + days(0, "2025-05-06", 5, 540)), people([None])
+        om.Dataset(
+            events(home + days(0, "2025-04-30", 6, -180) + days(0, "2025-05-06", 5, 540)), audience=people([None])
+        )
     )
     assert back.best([0])[0][0] == "Asia/Tokyo"
     later = om.timing.infer_zones(
-        events(home + days(0, "2025-04-30", 4, -180)), people(["Asia/Tokyo"]), at="2025-07-01"
+        om.Dataset(events(home + days(0, "2025-04-30", 4, -180)), audience=people(["Asia/Tokyo"])), at="2025-07-01"
     )
     assert later.best([0])[0][0] == "Asia/Tokyo"  # silent for two months: home again
-    wrong = om.timing.infer_zones(events(home + days(0, "2025-04-30", 30, 7)), people(["Asia/Tokyo"]))
+    wrong = om.timing.infer_zones(
+        om.Dataset(events(home + days(0, "2025-04-30", 30, 7)), audience=people(["Asia/Tokyo"]))
+    )
     assert wrong.best([0])[1][0] > 0.98  # an offset that no zone keeps says nothing
 
 
@@ -87,26 +93,26 @@ def test_shops_countries_and_others():
     log = events(
         [(0, "2025-05-01 10:00", "s1"), (0, "2025-05-09 10:00", "s1"), (1, "2025-05-01 10:00", None)], ("store_id",)
     )
-    found = om.timing.infer_zones(log, people([None, None]), stores={"s1": "Asia/Kolkata"})
+    found = om.timing.infer_zones(om.Dataset(log, audience=people([None, None])), stores={"s1": "Asia/Kolkata"})
     assert found.best([0])[0][0] == "Asia/Kolkata"
     assert country_zones("in") == ("Asia/Kolkata",)
     assert country_zones("XX") == ()
     lands = people([None, None, None, *["Europe/Berlin"] * 20], land=["NP", "US", None] + ["DE"] * 20)
-    found = om.timing.infer_zones(log, lands, country="land")
+    found = om.timing.infer_zones(om.Dataset(log, audience=lands), country="land")
     assert chance(found, 0)["Asia/Kathmandu"] > 0.99
     assert chance(found, 1).filter(like="America/").sum() + chance(found, 1).filter(like="Pacific/").sum() > 0.99
     assert found.best([2])[0][0] == "Europe/Berlin"  # where the others are
-    given = om.timing.infer_zones(log, lands, country="land", countries={"US": ["America/Denver"]})
+    given = om.timing.infer_zones(om.Dataset(log, audience=lands), country="land", countries={"US": ["America/Denver"]})
     assert chance(given, 1)["America/Denver"] > 0.98
 
 
 def test_hours_are_weak_evidence_and_calibrated():
     world = om.simulate(n_users=600, n_items=20, days=120, seed=4, share_without_zone=0.4, sessions_per_week=5)
     log, audience = om.EventLog.from_frame(world.events), om.Audience.from_frame(world.users)
-    activity = om.timing.ActivityProfile(half_life=None).fit(log, audience)
+    activity = om.timing.ActivityProfile(half_life=None)
     kwargs = {"zones": sorted(set(world.truth.zone))}
-    found = om.timing.infer_zones(log, audience, activity=activity, **kwargs)
-    blind = om.timing.infer_zones(log, audience, zones=kwargs["zones"])
+    found = om.timing.infer_zones(om.Dataset(log, audience=audience), activity=activity, **kwargs)
+    blind = om.timing.infer_zones(om.Dataset(log, audience=audience), zones=kwargs["zones"])
     lost = np.flatnonzero(audience.zone < 0)
     ids, truth = audience.users.ids[lost], world.truth.zone[lost]
 
@@ -137,7 +143,7 @@ def test_quiet_hours_hold_in_every_zone_of_the_set():
     frame["send_at"] = pd.to_datetime(random.choice(at, len(frame)), unit="us", utc=True)
     frame = frame.drop_duplicates(["user_id", "send_at"])
     rule = om.QuietHours("21:00", "08:00", zones=posterior)
-    kept = om.planning.Candidates.from_frame(frame, audience=audience, eligibility=[rule])
+    kept = om.planning.Candidates.from_frame(frame, om.Dataset(audience=audience), eligibility=[rule])
     assert 0 < len(kept) < len(frame)
     sent, violations = set(), 0
     for user, send_at in zip(kept.touches.user, kept.touches.send_at, strict=True):
@@ -149,7 +155,7 @@ def test_quiet_hours_hold_in_every_zone_of_the_set():
             clock = pd.Timestamp(send_at, unit="us", tz="UTC").tz_convert(posterior.zones.ids[z])
             violations += not 8 <= clock.hour < 21
     assert violations == 0
-    at_us = om.planning.Candidates.from_frame(frame, audience=audience).touches
+    at_us = om.planning.Candidates.from_frame(frame, om.Dataset(audience=audience)).touches
     again = posterior.allowed(at_us.users.decode(at_us.user), at_us.send_at, NIGHT)
     assert int(again.sum()) == len(kept)
 
@@ -163,11 +169,11 @@ def posterior_row(posterior, user):
 
 def test_who_may_be_anywhere_is_not_written_to_at_night_or_day():
     log = events([(0, "2025-05-01", None)])
-    world = om.timing.infer_zones(log, people([None]))
+    world = om.timing.infer_zones(om.Dataset(log, audience=people([None])))
     at = om.slots("2025-06-02", days=2, every="15min").at
     assert not world.allowed(np.zeros(at.size, int), at, NIGHT).any()
     assert not world.allowed(np.full(at.size, 77), at, NIGHT).any()  # strangers
-    europe = om.timing.infer_zones(log, people([None]), zones=["Europe/London", "Europe/Athens"])
+    europe = om.timing.infer_zones(om.Dataset(log, audience=people([None])), zones=["Europe/London", "Europe/Athens"])
     hours = hour_of_week(at, np.zeros(at.size, np.int32), om.data.Vocabulary.from_ids(["Europe/London"])) % 24
     assert sorted(set(hours[europe.allowed(np.zeros(at.size, int), at, NIGHT)])) == list(range(8, 19))
 
@@ -204,14 +210,18 @@ def test_filling_an_audience_only_where_one_clock_is_sure():
 
 def test_wrong_input_and_files(tmp_path):
     log, audience = events([(0, "2025-05-01", 60)]), people([None])
-    with pytest.raises(SchemaError, match=r"infer_zones takes \(log, audience\)"):
-        om.timing.infer_zones(audience, log)
+    with pytest.raises(TypeError, match=r"Write om.timing.infer_zones\(om.Dataset\(log, audience=people\)\)"):
+        om.timing.infer_zones(log, audience)
+    with pytest.raises(SchemaError, match=r"infer_zones needs audience.*Write om.Dataset\(log, audience=people\)"):
+        om.timing.infer_zones(log)
+    with pytest.raises(ParameterError, match="activity must be an ActivityProfile"):
+        om.timing.infer_zones(om.Dataset(log, audience=audience), activity=3)
     with pytest.raises(ParameterError, match=r"stores must hold IANA zones such as 'Europe/Berlin'. Got 'UTC\+1'"):
-        om.timing.infer_zones(log, audience, stores={"s": "UTC+1"})
+        om.timing.infer_zones(om.Dataset(log, audience=audience), stores={"s": "UTC+1"})
     with pytest.raises(ParameterError, match="country='land' is not an attribute"):
-        om.timing.infer_zones(log, audience, country="land")
+        om.timing.infer_zones(om.Dataset(log, audience=audience), country="land")
     with pytest.raises(ParameterError, match="at precedes the last event"):
-        om.timing.infer_zones(log, audience, at="2025-04-01")
+        om.timing.infer_zones(om.Dataset(log, audience=audience), at="2025-04-01")
     with pytest.raises(ParameterError, match=r"zones must be a ZonePosterior\. Got Audience"):
         om.QuietHours("21:00", "08:00", zones=audience)
     frame = pd.DataFrame({"user_id": [1, 1], "timezone": ["Europe/Rome", "CET"], "probability": [0.5, 0.5]})
@@ -221,17 +231,17 @@ def test_wrong_input_and_files(tmp_path):
         om.identity.ZonePosterior.from_frame(
             frame.assign(timezone=["Europe/Rome", "Asia/Tokyo"], probability=[0.5, 0.4])
         )
-    found = om.timing.infer_zones(log, audience)
+    found = om.timing.infer_zones(om.Dataset(log, audience=audience))
     again = om.load(om.save(found, tmp_path / "zones.omnireco"))
     pd.testing.assert_frame_equal(again.to_frame(), found.to_frame())
-    nobody = om.timing.infer_zones(log, people([]))
+    nobody = om.timing.infer_zones(om.Dataset(log, audience=people([])))
     assert len(nobody) == 0
     assert nobody.best([3])[1].tolist() == [0.0]
 
 
 def test_people_of_whom_nothing_is_known_share_a_row():
     audience = people([None] * 20_000 + ["Europe/Rome"] * 10)
-    found = om.timing.infer_zones(events(days(7, "2025-01-10", 10, 345)), audience)
+    found = om.timing.infer_zones(om.Dataset(events(days(7, "2025-01-10", 10, 345)), audience=audience))
     assert found.indptr.size - 1 == 3  # nobody told, Rome told, and the one with recorded clocks
     assert np.unique(found.row[:20_000]).size == 2
     assert found.best([7])[0][0] == "Asia/Kathmandu"

@@ -12,7 +12,7 @@ import numpy as np
 from omnireco._core.checks import check_duration, from_microseconds
 from omnireco._core.units import DAY_US, HOUR_US, WEEK
 from omnireco._demo.inputs import Inputs
-from omnireco.data import Recommendations
+from omnireco.data import Dataset, Recommendations
 from omnireco.data.audience import Audience
 from omnireco.data.clock import slots
 from omnireco.data.messages import MessageLog
@@ -95,12 +95,14 @@ def why_no_plan(inputs: Inputs) -> str | None:
 def learn_hours(inputs: Inputs, audience: Audience) -> Hours:
     """Learn when people act, on their own clocks, and what a message at each hour is worth."""
     sent = _no_messages() if inputs.messages is None else inputs.messages
-    timing = SendTime().fit(inputs.timed, sent, audience)
+    timing = SendTime().fit(Dataset(inputs.timed, messages=sent, audience=audience))
     profile = timing.activity
     people = np.intersect1d(inputs.timed.users.ids, audience.users.ids)
     hours = profile.hour_of_week(people)
     channel = (*_channels(audience), "email")[0]
-    examples = tuple((words, timing.curve(people[row], channel)) for words, row in _examples(inputs, people, hours))
+    examples = tuple(
+        (words, timing.hour_probability([people[row]], channel)[0]) for words, row in _examples(inputs, people, hours)
+    )
     assumed = None if channel in timing.channels else timing.base_rate
     return Hours(timing, profile.population, hours.argmax(axis=1), examples, channel, assumed)
 
@@ -113,13 +115,11 @@ def plan_week(inputs: Inputs, audience: Audience, recs: Recommendations, hours: 
     quiet = QuietHours(f"{QUIET[0]:02d}:00", f"{QUIET[1]:02d}:00")
     touches = candidates(
         recs,
-        audience,
+        Dataset(inputs.log, messages=inputs.messages, audience=audience, catalog=inputs.catalog),
         hours.timing,
         slots(first, days=7, every="1h"),
         channels=channels,
         eligibility=[quiet],
-        messages=inputs.messages,
-        catalog=inputs.catalog,
     )
     limits = [FrequencyCap(PER_PERSON, per="7D"), *_limits(audience, channels)]
     found = plan(touches, constraints=limits)

@@ -397,15 +397,15 @@ def dataset_of(data: Any, where: str, needs: Iterable[str]) -> Dataset:
         When a part is missing, or ``data`` is of another kind.
     """
     wrapped: Dataset | None = None
+    needed = tuple(needs)
     if isinstance(data, Dataset):
         wrapped = data
     elif isinstance(data, EventLog):
         wrapped = Dataset(data)
     elif isinstance(data, MessageLog):
         wrapped = Dataset(messages=data)
-    elif _is_frame(data):
+    elif "events" in needed and _is_frame(data):
         wrapped = Dataset(EventLog.from_frame(data))
-    needed = tuple(needs)
     if wrapped is None:
         raise SchemaError(f"{where} takes a Dataset. Got {type(data).__name__}: write {_made_of(needed, None)}.")
     if missing := [need for need in needed if not wrapped.has(need)]:

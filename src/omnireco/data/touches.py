@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 import numpy as np
 
-from omnireco._core.checks import check_known, count_of
+from omnireco._core.checks import check_known, count_of, plain, shown
+from omnireco._core.compute import row_blocks
+from omnireco._core.contract import says_the_line
 from omnireco._core.frozen import ReadOnly
 from omnireco._core.parts import Array, Parts, Record, coded, flags, instants
 from omnireco._core.small import Each, Text
+from omnireco._core.units import EPOCH_HOUR, HOUR_US, WEEK
 from omnireco.data.clock import local_us
 from omnireco.data.messages import NEVER
 from omnireco.data.parts import Ids, Labels
 from omnireco.data.requests import label_of
 from omnireco.data.vocabulary import NONE, Vocabulary, match
+from omnireco.errors import ParameterError, SchemaError
 
-__all__ = ["Past", "Touches"]
+__all__ = ["Past", "Touches", "check_touches", "hours_of_touches"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -95,7 +99,18 @@ class Touches:
     labels: Mapping[str, tuple[Vocabulary, np.ndarray]] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, data: Any, users: Any, *, channel: Any, at: Any, items: Any = None, creatives: Any = None) -> Touches:
+    @says_the_line("om.data.Touches.of(data, users, channel='email', at='2025-06-01T09:00:00Z')")
+    def of(
+        cls,
+        data: Any,
+        users: Any,
+        *,
+        channel: Any,
+        at: Any,
+        items: Any = None,
+        creatives: Any = None,
+        new_users: bool = False,
+    ) -> Touches:
         """Return messages that could be sent to people of a Dataset, to ask models for their probability.
 
         Parameters
@@ -104,31 +119,44 @@ class Touches:
         users : array-like of ids, shape (n,)
             Somebody may be named more than once.
         channel : str or array-like of str
-            For all, or per touch.
+            For all, or per touch; one of the audience or of the message log.
         at : datetime, date or str, or array of them
             The instant of sending, for all or per touch.
         items, creatives : id or array-like of ids, optional
             For all, or per touch.
+        new_users : bool
+            Whether ids that no part of the data knows are people without a history (True) or an error (False).
 
         Returns
         -------
         Touches
-            Nobody in them counts as having consented: what may be sent is decided by :func:`omnireco.candidates` alone.
+            In the order of ``users``. Nobody in them counts as having consented: what may be sent is decided by
+            :func:`omnireco.candidates` alone. Local times are unknown where the audience has no zone.
 
         Raises
         ------
+        SchemaError
+            When ``data`` is no Dataset.
         UnknownIdError
-            When no part of the data knows a person.
+            When no part of the data knows a person, and ``new_users`` is False.
+        ParameterError
+            When a channel is missing, or neither the audience nor the message log has it.
         """
-        asked = data.requests(users, at=at, channel=channel)
+        if not hasattr(data, "requests") or isinstance(data, type):
+            raise SchemaError(
+                f"Touches.of takes a Dataset. Got {type(data).__name__}: write om.Dataset(log, messages=sent, "
+                "audience=people)."
+            )
+        asked = data.requests(users, at=at, channel=channel, new_users=new_users)
         n = len(asked)
-        known, code = asked.labels["channel"]
+        known, code = asked.labels.get("channel", label_of(None, n, "channel"))
+        _check_channels(known, code, data)
         goods = label_of(items, n, "items")
         local = np.full(n, NEVER)
         if data.audience is not None:
             row = match(data.audience.users, asked.users, ("the audience", "the touches"))[asked.user]
             zone = np.append(data.audience.zone, np.int32(NONE))[row]
-            local = local_us(asked.at, zone, data.audience.zones)
+            local = np.where(zone >= 0, local_us(asked.at, zone, data.audience.zones), NEVER)
         nobody = Past(np.empty(0, np.int32), np.empty(0, np.int32), np.empty(0, np.int64))
         never = np.zeros(n, np.bool_)
         labels = {} if creatives is None else {"creative_id": label_of(creatives, n, "creatives")}
@@ -170,6 +198,11 @@ class Touches:
     def zone_known(self) -> np.ndarray:
         """Whether the local time of each touch is known, bool of shape (n,)."""
         return self.local_at != NEVER
+
+    @property
+    def hour_of_week(self) -> np.ndarray:
+        """The local hour of the week of each touch, 0 = Monday 00:00, int32 of shape (n,); -1 without a zone."""
+        return np.where(self.zone_known, (self.local_at // HOUR_US + EPOCH_HOUR) % WEEK, NONE).astype(np.int32)
 
     def on(self, channels: Sequence[str] | None, where: str = "channels", *, missing: str = "raise") -> np.ndarray:
         """Return which touches use one of the named channels (None: any), bool of shape (n,).
@@ -214,6 +247,59 @@ class Touches:
         wanted = np.zeros(len(self.named) + 1, np.bool_)  # the last stands for -1
         wanted[[code for code, name in enumerate(self.named) if name in channels]] = True
         return wanted[codes]
+
+
+def check_touches(touches: Any, where: str) -> None:
+    """Refuse what is no Touches, with the line that makes them."""
+    if not isinstance(touches, Touches):
+        raise SchemaError(
+            f"{where} takes Touches. Got {type(touches).__name__}. Write om.data.Touches.of(data, users, "
+            "channel='email', at='2025-06-01T09:00:00Z'), or give the touches of candidates: candidates.touches."
+        )
+
+
+def hours_of_touches(touches: Touches, table: Callable[[np.ndarray, str], np.ndarray], where: str) -> np.ndarray:
+    """Look up, for each touch, its local hour in a table of people by hour, float64 (n,).
+
+    Parameters
+    ----------
+    touches : Touches
+    table : callable of (ids, channel) to ndarray of shape (n_people, 169)
+        By local hour of the week; the last column is for people without a zone. Asked in blocks of people.
+    where : str
+        Begins an error: ``"SendTimeModel.probability"``.
+    """
+    check_touches(touches, where)
+    hour, found = touches.hour_of_week, np.empty(len(touches))
+    for code, name in enumerate(touches.channels.ids):
+        mine = np.flatnonzero(touches.channel == code)
+        people, place = np.unique(touches.user[mine], return_inverse=True)
+        order = np.argsort(place, kind="stable")
+        for block in row_blocks(people.size, 24 * 8 * WEEK):
+            low, high = np.searchsorted(place[order], [block.start, block.stop])
+            some = order[low:high]
+            of_people = table(touches.users.ids[people[block]], str(name))
+            at = hour[mine[some]]
+            found[mine[some]] = of_people[place[some] - block.start, np.where(at < 0, WEEK, at)]
+    return found
+
+
+def _check_channels(named: Vocabulary, code: np.ndarray, data: Any) -> None:
+    """Refuse touches without a channel, and channels that neither the audience nor the message log has."""
+    if (code == NONE).any():
+        raise ParameterError(
+            f"Touches.of: channel is missing for {int((code == NONE).sum()):,} of {code.size:,} touches. Name one: "
+            "channel='email', or one per touch."
+        )
+    tables = [part.channels.ids for part in (data.messages, data.audience) if part is not None]
+    known = dict.fromkeys(name for table in tables for name in table)
+    strange = [name for name in named.ids if name not in known]
+    if known and strange:
+        raise ParameterError(
+            f"Touches.of: channel must be one of the message log or of the audience "
+            f"({', '.join(map(repr, known))}). Got {shown(strange[0])}: add a column "
+            f"consent_{plain(strange[0], 'email')} to the audience, where nothing was sent on it yet."
+        )
 
 
 def _lock(holder: Any, *names: str) -> None:

@@ -10,6 +10,7 @@ from omnireco._core.parts import demand
 from omnireco._core.small import settings
 from omnireco.data.touches import Touches
 from omnireco.planning.candidates import Candidates
+from omnireco.planning.per_person import PerPerson
 from omnireco.planning.plan import Plan, Price
 from omnireco.planning.rules import (
     Budget,
@@ -58,5 +59,5 @@ FORMS: tuple[Any, ...] = (
         check=_known_reasons,
         refit="om.plan(om.files.erase(candidates, user_ids), constraints=...)",
     ),
-    *settings(Budget, Capacity, Consent, FrequencyCap, OncePerItem, Price, QuietHours, Reachable),
+    *settings(Budget, Capacity, Consent, FrequencyCap, OncePerItem, PerPerson, Price, QuietHours, Reachable),
 )

@@ -1,6 +1,7 @@
 """Plans: which touch, to whom, on which channel, when; under rules and limits."""
 
-from omnireco.planning.candidates import Candidates, candidates
+from omnireco.planning.candidates import Candidates, Timing, Tiring, candidates
+from omnireco.planning.per_person import PerPerson
 from omnireco.planning.plan import Plan, plan
 from omnireco.planning.rows import Rows
 from omnireco.planning.rules import (
@@ -24,10 +25,13 @@ __all__ = [
     "Eligibility",
     "FrequencyCap",
     "OncePerItem",
+    "PerPerson",
     "Plan",
     "QuietHours",
     "Reachable",
     "Rows",
+    "Timing",
+    "Tiring",
     "candidates",
     "plan",
 ]

@@ -6,7 +6,6 @@ and the person gets nothing.
 
 from __future__ import annotations
 
-import datetime as dt
 import functools
 import logging
 import warnings
@@ -16,8 +15,9 @@ from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 import numpy as np
 
-from omnireco._core.checks import check_flag, check_integer, check_kind, name_rows
+from omnireco._core.checks import check_flag, check_kind, name_rows
 from omnireco._core.compute import row_blocks
+from omnireco._core.contract import says_the_line
 from omnireco._core.frozen import ReadOnly
 from omnireco._core.parts import Maybe, Parts, Record, chances, freeze, numbers
 from omnireco._core.small import Each, Plain, Value
@@ -32,13 +32,14 @@ from omnireco.errors import DataWarning, ParameterError, SchemaError
 from omnireco.planning.inputs import (
     allowed,
     check_channels,
-    check_given,
     check_rules,
+    check_slots,
     check_verb,
-    gap_rule,
+    given_data,
     sources_of,
 )
 from omnireco.planning.joining import joined
+from omnireco.planning.per_person import PerPerson
 from omnireco.planning.rules import Consent, Constraint, Eligibility, OncePerItem, Reachable
 from omnireco.planning.sources import (
     FORBIDDEN,
@@ -55,29 +56,34 @@ if TYPE_CHECKING:
     from omnireco.choices.decisions import CreativeChoices
     from omnireco.data.audience import Audience
     from omnireco.data.catalog import Catalog
+    from omnireco.data.dataset import Dataset
     from omnireco.data.events import EventLog
-    from omnireco.data.messages import MessageLog
     from omnireco.data.recommendations import Recommendations
 
 __all__ = ["Candidates", "Timing", "Tiring", "candidates"]
 
+_LINE = "om.candidates(recs, data, timing, om.slots('2025-06-01', days=7), channels=['push', 'email'])"
 _LABELS = ("creative_id", "store_id", "offer_id")
 _log = logging.getLogger(__name__)
 _log.addHandler(logging.NullHandler())
 
 
 class Timing(Protocol):
-    """A model of when people answer, such as a fitted SendTime."""
+    """A model of when people answer: what :func:`candidates` asks of a fitted SendTime, or of one of your own.
+
+    One verb, a table of people times slots: candidates ask about thousands of slots of each person, and a table shares
+    what is known of a person among them. Where ``probability(touches)`` exists too, both say the same.
+    """
 
     def slot_probability(self, audience: Audience, rows: np.ndarray, channel: str, at_us: np.ndarray) -> np.ndarray:
-        """Return the chance of an answer, float64 of shape (n_rows, n_slots).
+        """Return the chance of an answer, float64 of shape (n_rows, n_slots), each in [0, 1].
 
         ``rows`` are rows of the audience, ``at_us`` instants in UTC microseconds.
         """
 
 
 class Tiring(Protocol):
-    """A model of how messages tire people, such as a fitted Fatigue."""
+    """A model of how messages tire people: what :func:`candidates` asks of a fitted Fatigue, or of one of your own."""
 
     def factor(self, user_ids: Any, channel: str, at_us: Any) -> np.ndarray:
         """Return by how much earlier messages lower the chance of an answer, float64 of shape (n, n_slots)."""
@@ -139,16 +145,16 @@ class Candidates:
         object.__setattr__(self, "left_out", ReadOnly(self.left_out))
 
     @classmethod
+    @says_the_line("om.planning.Candidates.from_frame(frame, om.Dataset(messages=sent, audience=people))")
     def from_frame(
         cls,
         frame: Any,
+        data: Dataset | None = None,
         *,
         columns: Mapping[str, str] | None = None,
-        audience: Audience | None = None,
         eligibility: Iterable[Eligibility] = (),
-        messages: MessageLog | None = None,
         once_per_item: bool = False,
-        withdrawals: EventLog | None = None,
+        withdrawals: str | Iterable[str] | EventLog | None = None,
     ) -> Candidates:
         """Read touches with values of one's own.
 
@@ -157,19 +163,19 @@ class Candidates:
         frame : pandas, polars or pyarrow frame
             ``user_id``, ``item_id``, ``channel``, ``send_at`` (with a time zone) and ``value``; optionally
             ``probability``, ``creative_id``, ``store_id`` and ``offer_id``.
+        data : Dataset, optional
+            With an ``audience``, consent and reachability are enforced and people who are not in it get nothing.
+            Without it the rows are taken as allowed, and local times stay unknown. ``messages`` are what people had
+            before: frequency caps count them, and who unsubscribed has no consent on that channel.
         columns : mapping of str to str, optional
             Our name to yours.
-        audience : Audience, optional
-            With it, consent and reachability are enforced and people who are not in it get nothing. Without
-            it the rows are taken as allowed, and local times stay unknown.
         eligibility : iterable of Eligibility
             Further rules, such as quiet hours.
-        messages : MessageLog, optional
-            What people had before; frequency caps count it, and who unsubscribed has no consent on that channel.
         once_per_item : bool, default False
             Whether the touches of a person and item are alternatives, of which one at most is sent.
-        withdrawals : EventLog, optional
-            Events that withdraw consent, each of them: ``log.select(events=["unsubscribed"])``. See :class:`Consent`.
+        withdrawals : str, iterable of str or EventLog, optional
+            Events that withdraw consent, each of them: their names in the data, ``["unsubscribed"]``, or a log of
+            them alone. See :class:`Consent`.
 
         Returns
         -------
@@ -182,7 +188,10 @@ class Candidates:
             probability lies outside [0, 1], ids are integers here and strings in the audience or a log, or a channel
             is spelt in two ways.
         ParameterError
-            When a rule needs the audience and there is none, or names a channel that nothing has.
+            When a rule needs the audience and there is none, or names a channel that nothing has, or a withdrawal an
+            event that the data does not have.
+        TypeError
+            When an audience stands where the Dataset goes.
 
         Warns
         -----
@@ -201,7 +210,10 @@ class Candidates:
         """
         where = "Candidates.from_frame"
         rules = check_rules(eligibility)
-        sources = sources_of(audience, messages, withdrawals, rules)
+        if data is not None:
+            data = given_data(data, (), where, f"om.planning.{where}(frame, om.Dataset(audience=people))")
+        sources = sources_of(data, withdrawals, rules, where)
+        audience = sources.audience
         if audience is None:
             _refuse_blind(rules, where)
         opened = open_frame(
@@ -295,23 +307,19 @@ class Candidates:
         return touch_frame(self, np.arange(len(self)))
 
 
+@says_the_line(_LINE)
 def candidates(
     recs: Recommendations | Mapping[str, Recommendations],
-    audience: Audience,
+    data: Dataset,
     timing: Timing,
     slots: Slots,
     *,
     channels: str | Iterable[str] | None = None,
     eligibility: Iterable[Eligibility] = (),
-    messages: MessageLog | None = None,
-    catalog: Catalog | None = None,
-    n_items: int = 3,
-    n_slots: int = 8,
-    once_per_item: bool = True,
-    gap: str | dt.timedelta | None = "4h",
+    per_person: PerPerson | None = None,
     fatigue: Tiring | None = None,
     creatives: CreativeChoices | None = None,
-    withdrawals: EventLog | None = None,
+    withdrawals: str | Iterable[str] | EventLog | None = None,
 ) -> Candidates:
     """Return the touches worth planning: allowed by every rule, then the best few per person.
 
@@ -320,37 +328,31 @@ def candidates(
     recs : Recommendations, or mapping of str to Recommendations
         Ranked items per person, or such lists for each channel: ``{"email": lists_a, "push": lists_b}``. People who are
         not in the audience get nothing.
-    audience : Audience
-        Zones and consents. Consent and reachability are always enforced, listed or not.
+    data : Dataset
+        With the ``audience``: zones and consents; consent and reachability are always enforced, listed or not.
+        ``messages`` are what people had before: frequency caps count them, and who unsubscribed has no consent on that
+        channel. With margins in the ``catalog``, values are money, and items without a margin are left out; else an
+        answer is worth 1.
     timing : fitted SendTime, or any Timing
-        The chance of an answer by person, channel and instant.
+        The chance of an answer by person, channel and instant: ``slot_probability(audience, rows, channel, at_us)``.
     slots : Slots
         The instants at which a message may leave; whole days are those of each person's own calendar.
     channels : str or iterable of str
         Channels to use; may be left out where ``recs`` names them.
     eligibility : iterable of Eligibility
         Further rules, such as quiet hours; applied before any pruning.
-    messages : MessageLog, optional
-        What people had before; frequency caps count it, and who unsubscribed has no consent on that channel.
-    catalog : Catalog, optional
-        With margins, values are money; else an answer is worth 1. Items without a margin are left out.
-    n_items : int, default 3
-        Items per person, from the top of the ranking.
-    n_slots : int, default 8
-        Slots per person, channel and item: the best slot of each day before the second best of any.
-    once_per_item : bool, default True
-        Whether the touches of a person and item are alternatives, of which ``plan`` sends one at most.
-    gap : duration or None, default "4h"
-        Least time between two touches of a person, on any channel: nobody is written to three times at the
-        same moment because it is their best hour. None for no such rule.
+    per_person : PerPerson, optional
+        What one person may be offered: by default 3 items, 8 slots for each on a channel, every item once, and 4 hours
+        between two messages. ``om.planning.PerPerson(n_items=1, gap="20h")``.
     fatigue : fitted Fatigue, optional
         With it a chance is lowered by the messages somebody just had, and the later answers that one more message
         costs are taken off its value, each worth what the person's best item is worth. What then is worth less than
         nothing is not sent.
     creatives : CreativeChoices, optional
         A creative per person and item, from ``CreativeModel.choose``; it becomes the ``creative_id`` of the touches.
-    withdrawals : EventLog, optional
-        Events that withdraw consent, each of them: ``log.select(events=["unsubscribed"])``. See :class:`Consent`.
+    withdrawals : str, iterable of str or EventLog, optional
+        Events that withdraw consent, each of them: their names in the data, ``["unsubscribed"]``, or a log of them
+        alone. See :class:`Consent`.
 
     Returns
     -------
@@ -364,7 +366,10 @@ def candidates(
         that nothing has or does not return one bool per touch, or the timing no chance between 0 and 1 for each person
         and slot.
     SchemaError
-        When ids are integers in one table and strings in another, or a channel is spelt in two ways.
+        When the data has no audience, ids are integers in one table and strings in another, or a channel is spelt in
+        two ways.
+    TypeError
+        When an audience stands where the Dataset goes.
 
     Warns
     -----
@@ -381,45 +386,41 @@ def candidates(
     --------
     >>> import numpy as np, pandas as pd
     >>> from types import SimpleNamespace
-    >>> from omnireco.data import Audience, slots
-    >>> from omnireco.data import Recommendations
+    >>> from omnireco.data import Audience, Dataset, Recommendations, slots
     >>> people = Audience.from_frame(pd.DataFrame({"user_id": [1, 2], "timezone": "UTC",
     ...                                            "consent_push": [True, False]}))
     >>> recs = Recommendations.from_frame(pd.DataFrame({"user_id": [1, 1, 2], "item_id": ["tea", "cup", "cup"],
     ...                                                 "rank": [1, 2, 1]}))
     >>> even = SimpleNamespace(slot_probability=lambda audience, rows, channel, at: np.full((len(rows), len(at)), 0.1))
-    >>> found = candidates(recs, people, even, slots("2025-06-01", days=2), channels=["push"], n_slots=2)
+    >>> found = candidates(recs, Dataset(audience=people), even, slots("2025-06-01", days=2), channels=["push"],
+    ...                    per_person=PerPerson(n_slots=2))
     >>> found, found.left_out["Consent"]
     (Candidates(4 touches, 1 user, 2 items, 1 channel), 48)
     """
     rules = check_rules(eligibility)
-    check_given("catalog", audience=audience, slots=slots, catalog=catalog)
-    check_verb(timing, "slot_probability", "timing", "timing=om.SendTime().fit(log, messages, audience)")
+    data = given_data(data, ("audience",), "candidates", _LINE)
+    audience, limits = data.part("audience", "candidates"), PerPerson() if per_person is None else per_person
+    check_slots(slots)
+    check_kind(limits, PerPerson, "per_person", "per_person=om.planning.PerPerson(n_items=3, gap='4h')")
+    check_verb(timing, "slot_probability", "timing", "timing=om.SendTime().fit(data)")
+    sources = sources_of(data, withdrawals, rules, "candidates")
     if isinstance(recs, Mapping):
         one = functools.partial(
             candidates,
-            audience=audience,
+            data=data,
             timing=timing,
             slots=slots,
             eligibility=rules,
-            messages=messages,
-            catalog=catalog,
-            n_items=n_items,
-            n_slots=n_slots,
-            once_per_item=once_per_item,
-            gap=gap,
+            per_person=limits,
             fatigue=fatigue,
             creatives=creatives,
-            withdrawals=withdrawals,
+            withdrawals=next(iter(sources.withdrawals), None),
         )
         names = _channels_of_lists(recs, channels, audience)
         return Candidates.concat([one(recs[name], channels=name) for name in names])
     _check_models(recs, fatigue, creatives)
-    sources = sources_of(audience, messages, withdrawals, rules)
     names = check_channels(channels, audience)
-    n_items, n_slots = check_integer(n_items, "n_items", low=1), check_integer(n_slots, "n_slots", low=1)
-    once_per_item, gap_rules = check_flag(once_per_item, "once_per_item"), gap_rule(gap)
-    n_items = min(n_items, recs.k)
+    n_items = min(limits.n_items, recs.k)
     users, ranked = Vocabulary.encode(recs.users.ids, "user_id")
     codes = np.asarray(recs.codes)[np.argsort(ranked), :n_items]
     known = Vocabulary(np.array(names, object))
@@ -428,8 +429,8 @@ def candidates(
     left_out |= dict.fromkeys([rule.name for rule in rules], 0)
     left_out |= {"no value": 0, "not among the best slots": 0}
     since = consent_since(users, known, sources)
-    worth = _worth(recs.items, catalog)
-    offers = _Offers(audience, timing, slots, empty, rules, worth, n_slots, left_out, fatigue, since)
+    worth = _worth(recs.items, data.catalog)
+    offers = _Offers(audience, timing, slots, empty, rules, worth, limits.n_slots, left_out, fatigue, since)
     row = audience_rows(audience, users)
     left_out["not in the audience"] = int((codes[row < 0] != NONE).sum()) * len(names) * len(slots)
     member = np.flatnonzero(row >= 0)
@@ -440,9 +441,8 @@ def candidates(
         for code in range(len(known))
     ]
     touches, value, probability = _join(offers.empty, parts)
-    implied: tuple[Constraint, ...] = (*((OncePerItem(),) if once_per_item else ()), *gap_rules)
     labels = {} if creatives is None else {"creative_id": _creatives_of(touches, creatives)}
-    found = in_order(touches, value, probability, labels, left_out, implied, np.arange(len(touches)), sources)
+    found = in_order(touches, value, probability, labels, left_out, limits.implied, np.arange(len(touches)), sources)
     _log.info("candidates: %d touches for %d people", len(found), len(users))
     return found
 
@@ -624,7 +624,7 @@ def _refuse_blind(rules: Iterable[Eligibility], where: str) -> None:
         if rule.needs_audience:
             raise ParameterError(
                 f"{where}: {rule.name} reads people's zones or consents, and there is no audience. "
-                f"Write {where}(frame, audience=om.Audience.from_frame(people), eligibility=[...])."
+                f"Write {where}(frame, om.Dataset(audience=people), eligibility=[...])."
             )
 
 
@@ -644,12 +644,22 @@ def _check_models(recs: Any, fatigue: Any, creatives: Any) -> None:
     from omnireco.choices.decisions import CreativeChoices
     from omnireco.data.recommendations import Recommendations
 
-    check_kind(recs, Recommendations, "recs", "recs=model.recommend(x, k=10), or om.Recommendations.from_frame(frame)")
+    check_kind(
+        recs,
+        Recommendations,
+        "recs",
+        "recs=model.recommend(data.requests(), k=10), or om.Recommendations.from_frame(frame)",
+    )
+    if recs.key != "user_id":
+        raise ParameterError(
+            f"recs must hold one list per person (user_id). These are named by {recs.key}, and would be taken for "
+            "other people's. Ask once for everybody: recs=model.recommend(data.requests(), k=10)."
+        )
     check_kind(
         creatives, CreativeChoices, "creatives", "creatives=om.choices.Creatives().fit(...).choose(...)", none=True
     )
     for verb in () if fatigue is None else ("factor", "cost"):
-        check_verb(fatigue, verb, "fatigue", "fatigue=om.timing.Fatigue().fit(messages)")
+        check_verb(fatigue, verb, "fatigue", "fatigue=om.timing.Fatigue().fit(data)")
 
 
 def _check_numbers(touches: Touches, value: Any, probability: Any) -> None:
@@ -673,7 +683,7 @@ def _check_fatigue(answer: Any, verb: str, shape: tuple[int, ...]) -> np.ndarray
         raise ParameterError(
             f"fatigue.{verb} must return numbers of 0 or more of shape {shape}. Got shape {found.shape}"
             f"{'' if found.shape != shape else ', with missing, endless or negative ones'}. Fit one with "
-            "om.timing.Fatigue().fit(messages)."
+            "om.timing.Fatigue().fit(data)."
         )
     return found
 
@@ -685,7 +695,7 @@ def _warn_of_a_detour(where: str) -> None:
         "quiet hours and history are lost here. Join sets with om.planning.Candidates.concat([a, b]); where only the "
         "rows are meant, frame.drop(columns='send_at_local').",
         DataWarning,
-        stacklevel=3,
+        stacklevel=4,
     )
 
 
@@ -742,7 +752,7 @@ def _chances(timing: Timing, audience: Audience, row: np.ndarray, channel: str, 
         raise ParameterError(
             f"timing.slot_probability must return a chance in [0, 1] for each of {row.size} people and {at.size} "
             f"slots. Got shape {chance.shape}{'' if np.isfinite(chance).all() else ', with missing values'}. "
-            "Fit one with om.SendTime().fit(log, messages, audience)."
+            "Fit one with om.SendTime().fit(data)."
         )
     if (chance > 1).any():
         raise ParameterError(

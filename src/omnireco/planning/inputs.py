@@ -10,10 +10,9 @@ import numpy as np
 
 from omnireco._core.checks import check_duration, check_kind, plain, shown
 from omnireco.data.audience import Audience
-from omnireco.data.catalog import Catalog
 from omnireco.data.clock import Slots
+from omnireco.data.dataset import Dataset, dataset_of
 from omnireco.data.events import EventLog
-from omnireco.data.messages import MessageLog
 from omnireco.data.touches import Touches
 from omnireco.errors import ParameterError
 from omnireco.planning.rules import Consent, Constraint, Eligibility, FrequencyCap, Reachable
@@ -23,27 +22,33 @@ __all__ = [
     "allowed",
     "check_channels",
     "check_constraints",
-    "check_given",
     "check_rules",
+    "check_slots",
     "check_verb",
     "gap_rule",
+    "given_data",
     "sources_of",
 ]
 
-_FIX: dict[str, tuple[type, str]] = {
-    "audience": (Audience, "om.Audience.from_frame(people)"),
-    "slots": (Slots, "om.slots('2025-06-01', days=7)"),
-    "messages": (MessageLog, "om.MessageLog.from_frame(sent)"),
-    "withdrawals": (EventLog, "log.select(events=['unsubscribed']), of an om.EventLog"),
-    "catalog": (Catalog, "om.Catalog.from_frame(items)"),
-}
+
+def given_data(data: Any, needs: tuple[str, ...], where: str, line: str) -> Dataset:
+    """Return the Dataset that was given; an audience by itself is what was given before, so the new line is named.
+
+    Raises
+    ------
+    TypeError
+        When an audience stands where the Dataset goes.
+    SchemaError
+        When it is no Dataset, or a part is missing.
+    """
+    if isinstance(data, Audience):
+        raise TypeError(f"{where} takes a Dataset, which holds the audience. Got an Audience. Write {line}.")
+    return dataset_of(data, where, needs)
 
 
-def check_given(*optional: str, **given: Any) -> None:
-    """Refuse arguments of another type; those named first may be None."""
-    for name, value in given.items():
-        kind, fix = _FIX[name]
-        check_kind(value, kind, name, fix, none=name in optional)
+def check_slots(slots: Any) -> None:
+    """Refuse what is no Slots."""
+    check_kind(slots, Slots, "slots", "om.slots('2025-06-01', days=7)")
 
 
 def check_verb(model: Any, verb: str, name: str, fix: str) -> None:
@@ -114,11 +119,28 @@ def gap_rule(gap: Any) -> tuple[Constraint, ...]:
     return (FrequencyCap(1, per=gap),)
 
 
-def sources_of(audience: Any, messages: Any, withdrawals: Any, rules: tuple[Eligibility, ...]) -> Sources:
-    """Return what a set of candidates is made from, of the right types."""
-    check_given("audience", "messages", "withdrawals", audience=audience, messages=messages, withdrawals=withdrawals)
-    logs, events = (() if log is None else (log,) for log in (messages, withdrawals))
-    return Sources(audience, logs, events, rules)
+def sources_of(data: Dataset | None, withdrawals: Any, rules: tuple[Eligibility, ...], where: str) -> Sources:
+    """Return what a set of candidates is made from: every place that may say who withdrew a consent among it."""
+    audience, messages = (None, None) if data is None else (data.audience, data.messages)
+    events = _withdrawals_of(withdrawals, data, where)
+    return Sources(audience, () if messages is None else (messages,), events, rules)
+
+
+def _withdrawals_of(withdrawals: Any, data: Dataset | None, where: str) -> tuple[EventLog, ...]:
+    """Return the events that withdraw consent: a log of them, or those of the data with these names."""
+    if withdrawals is None or isinstance(withdrawals, EventLog):
+        return () if withdrawals is None else (withdrawals,)
+    listed = isinstance(withdrawals, Iterable) and not isinstance(withdrawals, (bytes, Mapping))
+    listed = listed and not hasattr(withdrawals, "columns")  # a frame, whose columns are no events
+    names = (withdrawals,) if isinstance(withdrawals, str) else tuple(withdrawals) if listed else (None,)
+    if not all(isinstance(name, str) for name in names):
+        raise ParameterError(
+            f"withdrawals must be names of events of the data, or an EventLog. Got {type(withdrawals).__name__}. Write "
+            "withdrawals=['unsubscribed'], or withdrawals=log.select(events=['unsubscribed'])."
+        )
+    if not names:
+        return ()
+    return ((data if data is not None else Dataset()).part("events", where).select(events=names),)
 
 
 def _listed(rules: Any, kind: type, name: str, fix: str) -> tuple[Any, ...]:

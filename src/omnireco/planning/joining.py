@@ -88,8 +88,8 @@ def _joined_sources(parts: Sequence[Valued]) -> Sources:
     if not all(_same_people(first, one.audience) for one in sources[1:]):
         raise ParameterError(
             "Candidates.concat: these sets were made under different audiences (or one without), so what one of them "
-            "forbids the other may allow. Make all of them with the same audience=, such as "
-            "om.Audience.from_frame(pandas.concat([people_a, people_b]))."
+            "forbids the other may allow. Make all of them with the same Dataset, such as om.Dataset(audience="
+            "om.Audience.from_frame(pandas.concat([people_a, people_b])))."
         )
     return Sources(
         first,

@@ -11,6 +11,7 @@ import numpy as np
 from scipy import sparse
 
 from omnireco._core.checks import name_rows
+from omnireco._core.contract import says_the_line
 from omnireco._core.frozen import ReadOnly
 from omnireco._core.parts import Array, Parts, freeze
 from omnireco._core.small import Each, Flag, Number, Plain, Settings, Text, Value
@@ -203,6 +204,7 @@ class Plan:
         return table.reset_index()
 
 
+@says_the_line("om.plan(touches, constraints=[om.FrequencyCap(3, per='7D')])")
 def plan(touches: Candidates, *, constraints: Iterable[Constraint] = ()) -> Plan:
     """Return the touches to send: the greatest value under all constraints, with a proof of how good it is.
 
@@ -284,7 +286,7 @@ def _check_candidates(touches: Any) -> None:
     if closed.any():
         raise ParameterError(
             f"plan: {name_rows(closed)} of the touches have no consent or no address. Make them with "
-            "om.planning.Candidates.from_frame(frame, audience=audience), which leaves those out."
+            "om.planning.Candidates.from_frame(frame, om.Dataset(audience=people)), which leaves those out."
         )
 
 

@@ -227,7 +227,7 @@ class QuietHours(Eligibility):
         if self.zones is not None and not isinstance(self.zones, ZonePosterior):
             raise ParameterError(
                 f"QuietHours: zones must be a ZonePosterior. Got {type(self.zones).__name__}: "
-                "write zones=om.timing.infer_zones(log, audience)."
+                "write zones=om.timing.infer_zones(data)."
             )
         check_number(self.level, "QuietHours: level", above=0.0, high=1.0)
         start, end = self._times()

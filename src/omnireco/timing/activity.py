@@ -8,14 +8,15 @@ on the log itself.
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, NamedTuple, NoReturn
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 
-from omnireco._core.checks import check_duration, check_integer, check_names, check_number, count_of, no_such, shown
-from omnireco._core.compute import in_threads, one_blas_thread, row_blocks
+from omnireco._core.checks import check_duration, check_integer, check_names, check_number, count_of, shown
+from omnireco._core.compute import Progress, in_threads, one_blas_thread, row_blocks, ticker
+from omnireco._core.contract import Estimator
 from omnireco._core.frozen import ReadOnly
 from omnireco._core.parts import Array, Maybe, Offsets, Parts, Record, chances, coded, counts, declare, numbers
 from omnireco._core.random import stream
@@ -40,8 +41,8 @@ from omnireco._kernels.week.strengths import (
     trust_of,
 )
 from omnireco.data.audience import Audience
+from omnireco.data.dataset import Dataset, dataset_of
 from omnireco.data.events import EventLog
-from omnireco.data.messages import MessageLog
 from omnireco.data.parts import Ids
 from omnireco.data.vocabulary import NONE, Vocabulary
 from omnireco.errors import ParameterError, SchemaError
@@ -55,7 +56,7 @@ from omnireco.timing.segments import (
 )
 from omnireco.timing.sessions import NOT_COUNTED, Counted, count_sessions, local_quarters, timed_events
 
-__all__ = ["ActivityModel", "ActivityProfile", "ChannelCells"]
+__all__ = ["ActivityModel", "ActivityProfile", "ChannelCells", "check_activity"]
 
 _LOG = logging.getLogger(__name__)
 _PEOPLE_FOR_STRENGTHS = 3_000
@@ -63,8 +64,8 @@ _PEOPLE_FOR_SEGMENTS = 8_000
 _QUARTER_PRIOR = 100.0  # sessions' worth of everybody's quarters in each segment
 
 
-@dataclass(frozen=True, slots=True)
-class ActivityProfile:
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
+class ActivityProfile(Estimator):
     """Hour-of-week profiles of people, from everything they did on any channel.
 
     Parameters
@@ -98,13 +99,23 @@ class ActivityProfile:
     --------
     >>> import omnireco as om
     >>> world = om.simulate(n_users=60, n_items=20, days=90, seed=1)
-    >>> log, audience = om.EventLog.from_frame(world.events), om.Audience.from_frame(world.users)
-    >>> sent = om.MessageLog.from_frame(world.messages)
-    >>> model = ActivityProfile(half_life="60D").fit(log, audience, messages=sent)
-    >>> hours = model.hour_of_week(log.users.ids[:2])
+    >>> data = om.Dataset(om.EventLog.from_frame(world.events), messages=om.MessageLog.from_frame(world.messages),
+    ...                   audience=om.Audience.from_frame(world.users))
+    >>> model = ActivityProfile(half_life="60D").fit(data)
+    >>> hours = model.hour_of_week(data.users.ids[:2])
     >>> hours.shape, hours.sum(axis=1).round(6).tolist()
     ((2, 168), [1.0, 1.0])
     """
+
+    needs: ClassVar[tuple[str, ...]] = ("events", "audience")
+    verbs: ClassVar[tuple[str, ...]] = (
+        "hour_of_week",
+        "population",
+        "effective_sample_size",
+        "standard_deviation",
+        "best_hour",
+        "quarter_of_week",
+    )
 
     half_life: Any = "fit"
     session_gap: Any = "30min"
@@ -131,29 +142,21 @@ class ActivityProfile:
             check_number(self.prior, "prior", above=0.0)
         check_integer(self.seed, "seed", low=0)
 
-    def fit(
-        self,
-        log: EventLog,
-        audience: Audience,
-        *,
-        messages: MessageLog | None = None,
-        threads: int | None = None,
-    ) -> ActivityModel:
+    def fit(self, data: Any, *, threads: int | None = None, progress: Progress = False) -> ActivityModel:
         """Learn the profiles of the people of a log.
 
         Parameters
         ----------
-        log : EventLog
-            What people did, on any channel. A label ``utc_offset_min`` or ``timezone`` (see ``context=`` of
-            ``EventLog.from_frame``) is the event's own clock, for people who travel.
-        audience : Audience
-            For their time zones. Events of people whose zone is not known have no local hour and are left out, as are
-            events that carry a date only (``log.timed``).
-        messages : MessageLog, optional
-            Sessions that start within ``session_gap`` after a message or its answer are left out: they show our
-            own timetable.
+        data : Dataset
+            With ``events``: what people did, on any channel; a label ``utc_offset_min`` or ``timezone`` (see
+            ``context=`` of ``EventLog.from_frame``) is the event's own clock, for people who travel. With ``audience``
+            for their time zones: events of people whose zone is not known have no local hour and are left out, as are
+            events that carry a date only (``log.timed``). With ``messages``, where they are there, sessions that start
+            within ``session_gap`` after a message or its answer are left out: they show our own timetable.
         threads : int, optional
             By default every usable core; never changes a result.
+        progress : bool or callable(done, total)
+            A bar over four steps: sessions, strengths, segments, profiles.
 
         Returns
         -------
@@ -162,7 +165,9 @@ class ActivityProfile:
         Raises
         ------
         SchemaError
-            When an argument is not the value it should be.
+            When the data has no events or no audience.
+        ParameterError
+            When the audience lacks an attribute, or the log a channel, that a parameter names.
 
         Notes
         -----
@@ -175,10 +180,18 @@ class ActivityProfile:
         Minka, T. (2000), Estimating a Dirichlet distribution; MacKay, D. and Peto, L. (1995), A hierarchical
         Dirichlet language model (the chain of levels, from coarse to fine).
         """
-        _check_inputs(log, audience, messages)
-        log = timed_events(log)
+        data = dataset_of(data, "ActivityProfile.fit", self.needs)
+        with ticker(4, progress, label="activity") as tick:
+            model = self._fitted(data, threads, tick)
+        _LOG.info("fit %r", model)
+        return model
+
+    def _fitted(self, data: Dataset, threads: int | None, tick: Callable[[], object]) -> ActivityModel:
+        where = "ActivityProfile.fit"
+        log, audience = timed_events(data.part("events", where)), data.part("audience", where)
         gap = check_duration(self.session_gap, "session_gap")
-        counted = count_sessions(log, audience, messages, gap, threads=threads)
+        counted = count_sessions(log, audience, data.messages, gap, threads=threads)
+        tick()
         history = counted.history
         rng = stream(self.seed, "activity/people")
         given, n_segments = None, self.segments
@@ -190,6 +203,7 @@ class ActivityProfile:
             half_life = self._half_life(small, threads)
             fitted = fit_pooling(small, half_life, n_segments, threads=threads)
             pooling = fitted.pooling if self.prior is None else _with_prior(fitted.pooling, self.prior)
+            tick()
             theta = population_profile(small.counts(), counted.total.astype(np.float64))
             people, several_rows, several = _sample(log, counted, history, given, _PEOPLE_FOR_SEGMENTS, rng)
             counts = decayed_counts(several, log.end_us, half_life)
@@ -198,6 +212,7 @@ class ActivityProfile:
             else:
                 base = fit_segments(counts, theta, n_segments)
             member = memberships(counts, base)
+            tick()
             quarters = _quarters(log, audience, several_rows, member[several.user])
             channels = {}
             for name in self.channels:
@@ -222,7 +237,8 @@ class ActivityProfile:
                 )
                 for name, part in channels.items()
             }
-        model = ActivityModel(
+        tick()
+        return ActivityModel(
             users=users,
             indptr=cells[0],
             hour=cells[1],
@@ -239,12 +255,6 @@ class ActivityProfile:
             n_without_zone=counted.n_without_zone,
             gains=fitted.gains,
         )
-        _LOG.info("fit %r", model)
-        return model
-
-    def __getattr__(self, name: str) -> NoReturn:
-        """Say how to get a model, when one of its verbs is called on the parameters."""
-        no_such(self, name, ("hour_of_week", "population", "effective_sample_size", "best_hour", "quarter_of_week"))
 
     def _half_life(self, sessions: Sessions, threads: int | None) -> int | None:
         if self.half_life is None:
@@ -392,8 +402,8 @@ class ActivityModel:
         --------
         >>> import omnireco as om
         >>> world = om.simulate(n_users=40, n_items=20, days=60, seed=1)
-        >>> log, audience = om.EventLog.from_frame(world.events), om.Audience.from_frame(world.users)
-        >>> model = ActivityProfile().fit(log, audience)
+        >>> data = om.Dataset(om.EventLog.from_frame(world.events), audience=om.Audience.from_frame(world.users))
+        >>> model = ActivityProfile().fit(data)
         >>> bool((model.hour_of_week([-5])[0] == model.population).all())
         True
         """
@@ -504,8 +514,8 @@ class ActivityModel:
         --------
         >>> import omnireco as om
         >>> world = om.simulate(n_users=40, n_items=20, days=60, seed=1)
-        >>> log, audience = om.EventLog.from_frame(world.events), om.Audience.from_frame(world.users)
-        >>> hour, chance = ActivityProfile().fit(log, audience).best_hour(log.users.ids)
+        >>> data = om.Dataset(om.EventLog.from_frame(world.events), audience=om.Audience.from_frame(world.users))
+        >>> hour, chance = ActivityProfile().fit(data).best_hour(data.users.ids)
         >>> hour.shape, bool((chance > 0).all() and (chance < 1).all())
         ((40,), True)
         """
@@ -535,18 +545,14 @@ def _chance_to_be_best(a: np.ndarray, best: np.ndarray) -> np.ndarray:
     return np.asarray(np.exp(below) @ (0.5 * weight * 3.0 * v**2))
 
 
-def _check_inputs(log: Any, audience: Any, messages: Any) -> None:
-    """Refuse anything that is not the three nouns."""
-    for value, kind, name in ((log, EventLog, "log"), (audience, Audience, "audience")):
-        if not isinstance(value, kind):
-            raise SchemaError(
-                f"fit: {name} must be an {kind.__name__}. Got {type(value).__name__}: "
-                f"write {kind.__name__}.from_frame(frame)."
-            )
-    if messages is not None and not isinstance(messages, MessageLog):
-        raise SchemaError(
-            f"fit: messages must be a MessageLog. Got {type(messages).__name__}: write MessageLog.from_frame(frame)."
-        )
+def check_activity(value: Any, name: str, *, none: bool = False) -> None:
+    """Refuse what learns no profiles of activity: any other estimator, and a fitted model."""
+    if (none and value is None) or (isinstance(value, Estimator) and "best_hour" in value.verbs):
+        return
+    raise ParameterError(
+        f"{name} must be an ActivityProfile, to be fitted with the rest. Got {type(value).__name__}: write "
+        "activity=om.timing.ActivityProfile(half_life='90D')."
+    )
 
 
 def _sample(
@@ -567,8 +573,8 @@ def _sample(
     rows = np.flatnonzero((code >= 0)[log.user] & (counted.hour != NOT_COUNTED))
     rows = rows[np.argsort(log.user[rows], kind="stable")]
     user, hour = code[log.user[rows]], counted.hour[rows].astype(np.int32)
-    told = None if segment is None else segment[people]
-    return people, rows, Sessions(user, hour, log.at[rows], int(people.size), told)
+    given = None if segment is None else segment[people]
+    return people, rows, Sessions(user, hour, log.at[rows], int(people.size), given)
 
 
 def _quarters(log: EventLog, audience: Audience, rows: np.ndarray, member: np.ndarray) -> np.ndarray:

@@ -8,18 +8,22 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, ClassVar, NoReturn
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from omnireco._core.checks import check_duration, check_number, no_such, plain_name
+from omnireco._core.checks import check_duration, check_number, plain_name
+from omnireco._core.compute import Progress, row_blocks, ticker, usable_threads
+from omnireco._core.contract import Estimator, says_the_line
 from omnireco._core.parts import Offsets, Parts, chances, counts, freeze, instants, numbers
 from omnireco._core.small import Number, Whole
 from omnireco._core.units import DAY_US
+from omnireco.data.dataset import dataset_of
 from omnireco.data.messages import NEVER, MessageLog
 from omnireco.data.parts import Ids
+from omnireco.data.touches import Touches, check_touches
 from omnireco.data.vocabulary import Vocabulary
-from omnireco.errors import ParameterError, SchemaError
+from omnireco.errors import ParameterError
 from omnireco.timing.machines import answers_of_people, left_out
 
 if TYPE_CHECKING:
@@ -36,8 +40,8 @@ _LIKE_THE_OTHERS = 0.05  # how far the coefficients of channels differ
 _UNSUBSCRIBED = 20.0  # messages' worth of the mean over all channels, in each channel's rate of leaving
 
 
-@dataclass(frozen=True, slots=True)
-class Fatigue:
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
+class Fatigue(Estimator):
     """The effect of the messages somebody had on their answer to the next, and on their leaving.
 
     Parameters
@@ -65,6 +69,9 @@ class Fatigue:
     True
     """
 
+    needs: ClassVar[tuple[str, ...]] = ("messages",)
+    verbs: ClassVar[tuple[str, ...]] = ("probability", "load", "factor", "cost", "to_frame")
+
     half_life: Any = "fit"
     prior: float = 0.5
 
@@ -73,14 +80,18 @@ class Fatigue:
             check_duration(self.half_life, "half_life")
         check_number(self.prior, "prior", above=0.0)
 
-    def fit(self, messages: MessageLog) -> FatigueModel:
+    def fit(self, data: Any, *, threads: int | None = None, progress: Progress = False) -> FatigueModel:
         """Learn from what was sent and what came back.
 
         Parameters
         ----------
-        messages : MessageLog
-            Of all channels: each tires for all. Answers of machines (``machine``) do not count, and with
-            ``unsubscribed_at`` the chance of leaving is learned.
+        data : Dataset or MessageLog
+            With ``messages`` of all channels: each tires for all. Answers of machines (``machine``) do not count, and
+            with ``unsubscribed_at`` the chance of leaving is learned.
+        threads : int, optional
+            One thread does it; never changes a result.
+        progress : bool or callable(done, total)
+            A bar over half-lives.
 
         Returns
         -------
@@ -89,7 +100,7 @@ class Fatigue:
         Raises
         ------
         SchemaError
-            When ``messages`` is no MessageLog.
+            When the data has no messages.
 
         Notes
         -----
@@ -115,10 +126,8 @@ class Fatigue:
         with effects of persons); Liang and Zeger (1986), Biometrika 73 (the sandwich); Hoeting, Madigan, Raftery and
         Volinsky (1999), Bayesian model averaging, Statistical Science 14, equations 1-3.
         """
-        if not isinstance(messages, MessageLog):
-            raise SchemaError(
-                f"Fatigue.fit takes a MessageLog. Got {type(messages).__name__}: write MessageLog.from_frame(frame)."
-            )
+        messages = dataset_of(data, "Fatigue.fit", self.needs).part("messages", "Fatigue.fit")
+        usable_threads(threads)
         answered_at, n_machine = answers_of_people(messages)
         human = (answered_at != NEVER).astype(np.float64)
         if messages.machine is not None:  # a click that came after a flagged open is the person's
@@ -129,7 +138,11 @@ class Fatigue:
         half_lives = _HALF_LIVES if self.half_life == "fit" else (check_duration(self.half_life, "half_life"),)
         span = int(messages.sent_at[-1] - messages.sent_at[0]) if len(messages) else 0
         useful = [half_life for half_life in half_lives if 4 * half_life <= span] or [half_lives[0]]
-        found = [_fit(messages, human, half_life, max(useful), self.prior) for half_life in useful]
+        found = []
+        with ticker(len(useful), progress, label="fatigue") as tick:
+            for half_life in useful:
+                found.append(_fit(messages, human, half_life, max(useful), self.prior))
+                tick()
         belief = _beliefs(np.array(useful), np.array([part[3] for part in found]))
         half_life = useful[0] if len(useful) == 1 else round(float(np.exp(belief @ np.log(useful))))
         common = float(belief @ [part[0] for part in found])
@@ -159,10 +172,6 @@ class Fatigue:
         )
         _LOG.info("fit %r", model)
         return model
-
-    def __getattr__(self, name: str) -> NoReturn:
-        """Say how to get a model, when one of its verbs is called on the parameters."""
-        no_such(self, name, ("load", "factor", "cost", "to_frame"))
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
@@ -252,6 +261,56 @@ class FatigueModel:
             }
         )
 
+    @says_the_line("model.probability(om.data.Touches.of(data, users, channel='email', at='2025-06-01T09:00:00Z'))")
+    def probability(self, touches: Touches) -> np.ndarray:
+        """Return the chance of an answer that a message would have, given the recent ones, float64 (n,).
+
+        The share of the channel's messages that were answered, times :meth:`factor`: what people had lately is all that
+        is looked at, neither who they are nor the hour.
+
+        Parameters
+        ----------
+        touches : Touches
+            ``om.data.Touches.of(data, users, channel=, at=)``, or the ``touches`` of candidates. Strangers had nothing
+            lately; a channel without messages has the prior's share, 1 in 20.
+
+        Raises
+        ------
+        SchemaError
+            When the touches are none.
+        ParameterError
+            When a channel is another spelling of one of the message log.
+        """
+        check_touches(touches, "FatigueModel.probability")
+        found = np.empty(len(touches))
+        for code, name in enumerate(touches.channels.ids):
+            mine = np.flatnonzero(touches.channel == code)
+            place, ids = self._places(str(name)), touches.users.ids[touches.user[mine]]
+            share = self.answer_rate[place[0]] if place.size else 1.0 / 20.0
+            fresh = self._load_at(self.users.codes(ids, missing="none"), touches.send_at[mine])
+            factor = np.exp(-self._coefficient(str(name)) * (fresh - self._usual(ids)))
+            found[mine] = np.minimum(share * factor, 1.0)
+        return found
+
+    def _load_at(self, code: np.ndarray, at: np.ndarray) -> np.ndarray:
+        """Return the fatigue of people given by code, each at an instant of their own, (n,)."""
+        found = np.empty(code.size)
+        a_person = int(np.diff(self.indptr).max(initial=1))
+        for block in row_blocks(code.size, 5 * 8 * a_person):
+            row, sent = self._messages_of(code[block])
+            when = at[block][row]
+            age = np.maximum(when - sent, 0) / self.half_life_us
+            found[block] = np.bincount(row, weights=(sent < when) * 0.5**age, minlength=code[block].size)
+        return found
+
+    def _messages_of(self, code: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return the place in ``code`` and the instant of each message that some people had; -1 had none."""
+        start = np.where(code >= 0, self.indptr[code], 0)
+        size = np.where(code >= 0, self.indptr[code + 1] - self.indptr[code], 0)
+        row = np.repeat(np.arange(code.size), size)
+        place = np.arange(row.size) - np.repeat(np.cumsum(size) - size, size) + np.repeat(start, size)
+        return row, self.sent_at[place]
+
     def load(self, user_ids: Any, at_us: Any) -> np.ndarray:
         """Return everybody's fatigue at given instants: fresh messages' worth, float64 (n, s).
 
@@ -269,11 +328,7 @@ class FatigueModel:
         """
         code = self.users.codes(user_ids, missing="none")
         at = _instants(at_us)
-        start = np.where(code >= 0, self.indptr[code], 0)
-        size = np.where(code >= 0, self.indptr[code + 1] - self.indptr[code], 0)
-        row = np.repeat(np.arange(code.size), size)
-        place = np.arange(row.size) - np.repeat(np.cumsum(size) - size, size) + np.repeat(start, size)
-        sent = self.sent_at[place]
+        row, sent = self._messages_of(code)
         found = np.empty((code.size, at.size))
         for slot, instant in enumerate(at.tolist()):
             age = np.maximum(instant - sent, 0) / self.half_life_us

@@ -11,22 +11,22 @@ from omnireco._core.checks import (
     check_duration,
     check_instant,
     check_integer,
-    check_kind,
     check_number,
     count_of,
     from_microseconds,
 )
+from omnireco._core.contract import says_the_line
 from omnireco._core.parts import Parts
 from omnireco._core.random import stream
 from omnireco._core.small import Number, Whole
 from omnireco._core.units import HOUR_US, WEEK
 from omnireco._kernels.week.delay import reading_after, send_value
 from omnireco.data.audience import Audience
+from omnireco.data.dataset import dataset_of
 from omnireco.data.events import EventLog, require_events
-from omnireco.data.messages import MessageLog
 from omnireco.data.parts import Frame
 from omnireco.errors import EmptyError
-from omnireco.timing.activity import ActivityProfile
+from omnireco.timing.activity import ActivityProfile, check_activity
 from omnireco.timing.sessions import local_hours, session_starts
 from omnireco.timing.skill import timing_skill
 
@@ -93,11 +93,10 @@ class Headroom:
         return f"Not proven, so do not bother yet: collect more, or test a part. {facts}"
 
 
+@says_the_line("om.timing.headroom(om.Dataset(log, messages=sent, audience=people))")
 def headroom(
-    log: EventLog,
-    audience: Audience,
+    data: Any,
     *,
-    messages: MessageLog | None = None,
     activity: ActivityProfile | None = None,
     at: Any = None,
     pull: Any = "6h",
@@ -112,10 +111,8 @@ def headroom(
 
     Parameters
     ----------
-    log : EventLog
-    audience : Audience
-    messages : MessageLog, optional
-        Sessions that messages caused are left out of learning.
+    data : Dataset
+        With ``events`` and ``audience``; where it has ``messages``, sessions that they caused are left out of learning.
     activity : ActivityProfile, optional
         How profiles are learned.
     at : datetime, date or str, optional
@@ -136,7 +133,7 @@ def headroom(
     EmptyError
         When the log is empty, or nobody with a history came back after the cut.
     SchemaError
-        When an argument is not the value it should be.
+        When the data has no events or no audience.
 
     Notes
     -----
@@ -147,22 +144,26 @@ def headroom(
     --------
     >>> import omnireco as om
     >>> world = om.simulate(n_users=120, n_items=20, days=120, seed=1, sessions_per_week=5)
-    >>> log, audience = om.EventLog.from_frame(world.events), om.Audience.from_frame(world.users)
-    >>> headroom(log, audience).verdict.split(".")[0]
+    >>> data = om.Dataset(om.EventLog.from_frame(world.events), audience=om.Audience.from_frame(world.users))
+    >>> headroom(data).verdict.split(".")[0]
     'Personal timing can help here'
     """
     tau = check_duration(pull, "pull") / HOUR_US
     check_number(worthwhile, "worthwhile", low=0.0), check_integer(n_bootstrap, "n_bootstrap", low=1, high=1_000_000)
+    data = dataset_of(data, "headroom", ("events", "audience"))
+    log, audience = (data.part(name, "headroom") for name in ("events", "audience"))
     require_events(log, "headroom")
-    check_kind(audience, Audience, "headroom: audience", "Audience.from_frame(frame)")
-    check_kind(messages, MessageLog, "headroom: messages", "MessageLog.from_frame(frame)", none=True)
-    check_kind(activity, ActivityProfile, "headroom: activity", "ActivityProfile(segments=4)", none=True)
-    cut = int(np.quantile(log.at, 0.8)) if at is None else check_instant(at, "at")
-    train, test = log.split(from_microseconds(cut))
+    check_activity(activity, "headroom: activity", none=True)
+    cut = from_microseconds(int(np.quantile(log.at, 0.8)) if at is None else check_instant(at, "at"))
+    past, test = data.split(cut)
     profile = activity if activity is not None else ActivityProfile()
-    known = messages.before(from_microseconds(cut)) if messages is not None else None
-    model = profile.fit(train, audience, messages=known)
-    later = _later(test, train, audience, check_duration(profile.session_gap, "session_gap"))
+    model = profile.fit(past)
+    later = _later(
+        test.part("events", "headroom"),
+        past.part("events", "headroom"),
+        audience,
+        check_duration(profile.session_gap, "session_gap"),
+    )
     came = (later.sum(axis=1) > 0) & (model.history > 0)
     if not came.any():
         dates = int((~log.timed).sum())

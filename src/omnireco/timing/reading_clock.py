@@ -8,14 +8,15 @@ from __future__ import annotations
 
 import logging
 import warnings
-from collections.abc import Mapping, Set
+from collections.abc import Callable, Mapping, Set
 from dataclasses import dataclass, replace
-from typing import Any, ClassVar, NoReturn
+from typing import Any, ClassVar
 
 import numpy as np
 
-from omnireco._core.checks import check_duration, check_integer, check_number, count_of, no_such, shown
-from omnireco._core.compute import one_blas_thread, row_blocks
+from omnireco._core.checks import check_duration, check_integer, check_number, count_of, shown
+from omnireco._core.compute import Progress, one_blas_thread, row_blocks, ticker, usable_threads
+from omnireco._core.contract import Estimator, says_the_line
 from omnireco._core.parts import Maybe, Offsets, Parts, Record, chances, declare, numbers
 from omnireco._core.random import stream
 from omnireco._core.small import Number, Value, Whole
@@ -34,11 +35,13 @@ from omnireco._kernels.week.rates import (
 )
 from omnireco.data.audience import Audience
 from omnireco.data.clock import hour_of_week, local_us
+from omnireco.data.dataset import Dataset, dataset_of
 from omnireco.data.messages import NEVER, MessageLog
 from omnireco.data.parts import Ids
+from omnireco.data.touches import Touches, hours_of_touches
 from omnireco.data.vocabulary import NONE, Vocabulary, match
 from omnireco.errors import DataWarning, ParameterError, SchemaError
-from omnireco.timing.activity import ActivityModel
+from omnireco.timing.activity import ActivityModel, ActivityProfile, check_activity
 from omnireco.timing.machines import Answers, answers_of_people, judge_answers, left_out
 from omnireco.timing.responses import answers_are_dates
 
@@ -49,8 +52,8 @@ _PEOPLE_TO_FIT_ON = 4_000
 _LONG = 1e9  # hours: no life
 
 
-@dataclass(frozen=True, slots=True)
-class ReadingClock:
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
+class ReadingClock(Estimator):
     """The rate at which people answer messages, by person and local hour, free of the hours of sending.
 
     Parameters
@@ -62,6 +65,9 @@ class ReadingClock:
     open_weight : float or "fit"
         What an open by a person is worth next to a click, in [0, 1]. ``"fit"``: the weight that foresees later clicks
         best, 0.3 where there are too few clicks to tell; 1 where the log keeps no clicks at all.
+    activity : ActivityProfile, optional
+        How profiles are learned of what people do on their own; how far reading follows them is learned from later
+        answers. With it, ``fit`` needs ``events`` too.
     provider : str, optional
         An attribute of the audience, such as the mailbox provider: machine answers are then told apart per channel
         *and* provider.
@@ -77,15 +83,29 @@ class ReadingClock:
     --------
     >>> import omnireco as om
     >>> world = om.simulate(n_users=200, n_items=20, days=120, messages_per_week=4, seed=1)
-    >>> sent, audience = om.MessageLog.from_frame(world.messages), om.Audience.from_frame(world.users)
-    >>> model = ReadingClock().fit(sent, audience)
-    >>> model.rates(sent.users.ids[:2]).shape
+    >>> data = om.Dataset(messages=om.MessageLog.from_frame(world.messages),
+    ...                   audience=om.Audience.from_frame(world.users))
+    >>> model = ReadingClock().fit(data)
+    >>> model.rates(data.messages.users.ids[:2]).shape
     (2, 168)
     """
+
+    needs: ClassVar[tuple[str, ...]] = ("messages", "audience")
+    verbs: ClassVar[tuple[str, ...]] = (
+        "probability",
+        "slot_probability",
+        "hour_probability",
+        "rates",
+        "hour_of_week",
+        "standard_deviation",
+        "effective_sample_size",
+        "exposure",
+    )
 
     life: Any = None
     segments: int = 6
     open_weight: Any = "fit"
+    activity: ActivityProfile | None = None
     provider: str | None = None
     seed: int = 0
 
@@ -96,18 +116,21 @@ class ReadingClock:
         if not (isinstance(self.open_weight, str) and self.open_weight == "fit"):
             check_number(self.open_weight, "open_weight", low=0.0, high=1.0)
         check_integer(self.seed, "seed", low=0)
+        check_activity(self.activity, "activity", none=True)
 
-    def fit(self, messages: MessageLog, audience: Audience, *, activity: ActivityModel | None = None) -> ReadingModel:
+    def fit(self, data: Any, *, threads: int | None = None, progress: Progress = False) -> ReadingModel:
         """Learn from what was sent and what came back.
 
         Parameters
         ----------
-        messages : MessageLog
-            Sent and answered; ``machine`` and ``clicked_at`` are used where the log has them.
-        audience : Audience
-            For time zones. Messages to people whose zone is not known are left out.
-        activity : ActivityModel, optional
-            Profiles of what people do on their own. How far reading follows them is learned from later answers.
+        data : Dataset
+            With ``messages``, sent and answered: ``machine`` and ``clicked_at`` are used where the log has them. With
+            ``audience`` for time zones: messages to people whose zone is not known are left out. With ``events`` where
+            ``activity`` is learned too.
+        threads : int, optional
+            By default every usable core; never changes a result.
+        progress : bool or callable(done, total)
+            A bar over five steps: activity, answers, the weight of opens, everybody's rates, habits.
 
         Returns
         -------
@@ -116,7 +139,7 @@ class ReadingClock:
         Raises
         ------
         SchemaError
-            When an argument is not the value it should be.
+            When the data has no messages or no audience, or no events where ``activity`` is learned.
         ParameterError
             When the audience does not have the attribute ``provider``.
 
@@ -146,35 +169,40 @@ class ReadingClock:
         Friedman (1982), Piecewise exponential models for survival data with covariates, Annals of Statistics 10;
         Clayton (1978), a Gamma factor per person (frailty), Biometrika 65.
         """
-        for value, kind, name in ((messages, MessageLog, "messages"), (audience, Audience, "audience")):
-            if not isinstance(value, kind):
-                raise SchemaError(
-                    f"ReadingClock.fit takes (messages, audience). Got {type(value).__name__} for {name}: "
-                    f"write {kind.__name__}.from_frame(frame)."
-                )
-        if activity is not None and not isinstance(activity, ActivityModel):
-            raise SchemaError(
-                f"activity must be an ActivityModel. Got {type(activity).__name__}: "
-                "write om.timing.ActivityProfile().fit(log, audience)."
-            )
+        needs = self.needs if self.activity is None else ("events", *self.needs)
+        data = dataset_of(data, "ReadingClock.fit", needs)
+        usable_threads(threads)
+        with ticker(5, progress, label="reading clock") as tick:
+            activity = None if self.activity is None else self.activity.fit(data, threads=threads)
+            tick()
+            model = self._fitted(data, activity, tick)
+        _LOG.info("fit %r", model)
+        return model
+
+    def _fitted(self, data: Dataset, activity: ActivityModel | None, tick: Callable[[], object]) -> ReadingModel:
+        messages, audience = (data.part(name, "ReadingClock.fit") for name in self.needs)
         answers = judge_answers(messages, _providers(self.provider, audience, messages))
         life = _LONG if self.life is None else check_duration(self.life, "life") / HOUR_US
         spells = _spells(messages, answers, audience, life)
         spells = spells.of(np.argsort(spells.row, kind="stable"))
         n_channels = len(messages.channels)
         people, small = _sample(spells, len(messages.users), stream(self.seed, "reading/people"))
+        tick()
         with one_blas_thread():
             weight = self.open_weight
             if weight == "fit":
                 weight = fit_open_weight(small, people.size, n_channels)
             small, spells = small.weighed(weight), spells.weighed(weight)
+            tick()
             shape = None if activity is None else WEEK * activity.population
             tau, base, appetite = fit_base(small, people.size, n_channels, shape)
+            tick()
             tilt = _tilt(activity, messages.users.ids[people])
             habits = fit_habits(small, people.size, tau, base, appetite, self.segments, tilt)
+            tick()
         human = np.bincount(spells.channel, weights=spells.human, minlength=n_channels)
         counted = np.bincount(spells.channel, weights=spells.weight, minlength=n_channels)
-        model = ReadingModel(
+        return ReadingModel(
             users=messages.users,
             channels=messages.channels,
             tau=tau,
@@ -188,12 +216,6 @@ class ReadingClock:
             machine_share=answers.machine_share,
             n_machine=answers_of_people(messages)[1],
         )
-        _LOG.info("fit %r", model)
-        return model
-
-    def __getattr__(self, name: str) -> NoReturn:
-        """Say how to get a model, when one of its verbs is called on the parameters."""
-        no_such(self, name, ("rates", "hour_of_week", "slot_probability", "effective_sample_size"))
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
@@ -327,7 +349,29 @@ class ReadingModel:
             found[rows] = expected_counts(self._spells_of(codes[rows]), codes[rows].size, self.tau, flat)
         return found
 
-    def chance(self, user_ids: Any, channel: str) -> np.ndarray:
+    @says_the_line("model.probability(om.data.Touches.of(data, users, channel='email', at='2025-06-01T09:00:00Z'))")
+    def probability(self, touches: Touches) -> np.ndarray:
+        """Return the chance that given touches are ever answered, float64 (n,).
+
+        Parameters
+        ----------
+        touches : Touches
+            Who, on which channel, when: ``om.data.Touches.of(data, users, channel=, at=)``, or the ``touches`` of
+            candidates. People without a zone have the mean over their hours.
+
+        Raises
+        ------
+        SchemaError
+            When the touches are none.
+        ParameterError
+            When the message log does not have a channel.
+        """
+        return hours_of_touches(
+            touches, lambda ids, name: _with_mean(self.hour_probability(ids, name)), "ReadingModel.probability"
+        )
+
+    @says_the_line("model.hour_probability(user_ids, channel='email')")
+    def hour_probability(self, user_ids: Any, channel: str) -> np.ndarray:
         """Return the chance that a message is ever answered, by local hour of sending, float64 (n, 168).
 
         ``1 - exp(-sum_j rate[h + j] tau (1 - exp(-1/tau)) exp(-j/tau))``.
@@ -356,8 +400,7 @@ class ReadingModel:
         hour = np.concatenate([hour, np.full((1, at_us.size), WEEK, np.int32)])
         found = np.empty((rows.size, at_us.size))
         for block in row_blocks(rows.size, 24 * 8 * WEEK):
-            chance = self.chance(audience.users.ids[rows[block]], channel)
-            chance = np.concatenate([chance, chance.mean(axis=1, keepdims=True)], axis=1)
+            chance = _with_mean(self.hour_probability(audience.users.ids[rows[block]], channel))
             found[block] = np.take_along_axis(chance, hour[audience.zone[rows[block]]], axis=1)
         return found
 
@@ -392,6 +435,11 @@ class ReadingModel:
             expected = expected_counts(spells, n, self.tau, self.base, gain)
             curve, variance = habit_curves(seen_counts(spells, n), expected, self.habits, _tilt(self.activity, ids))
         return curve, variance, appetite
+
+
+def _with_mean(chance: np.ndarray) -> np.ndarray:
+    """Return chances by hour, and their mean for people without a clock, (n, 169)."""
+    return np.concatenate([chance, chance.mean(axis=1, keepdims=True)], axis=1)
 
 
 def _array(ids: Any) -> np.ndarray:
@@ -454,7 +502,7 @@ def _without_hours(messages: MessageLog, at: np.ndarray) -> np.ndarray:
             f"ReadingClock: all answers on {', '.join(map(repr, messages.channels.ids[dates]))} are at midnight, so "
             "they carry dates and no hours, and none is learned from them. Join the real times of opens and clicks.",
             DataWarning,
-            stacklevel=4,
+            stacklevel=6,
         )
     return np.isin(messages.channel, dates)
 

@@ -8,9 +8,8 @@ answers do; what the log does not support is not promised.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, ClassVar, NoReturn
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
@@ -22,11 +21,11 @@ from omnireco._core.checks import (
     check_number,
     check_time_of_day,
     count_of,
-    no_such,
     plain,
     shown,
 )
-from omnireco._core.compute import in_threads, one_blas_thread, row_blocks
+from omnireco._core.compute import Progress, in_threads, one_blas_thread, ticker
+from omnireco._core.contract import Estimator, says_the_line
 from omnireco._core.parts import Array, Maybe, Parts, chances, declare, flags, numbers
 from omnireco._core.random import stream
 from omnireco._core.small import Number, Value, Whole
@@ -35,13 +34,15 @@ from omnireco._kernels.week.kinds import Follows
 from omnireco._kernels.week.rates import LONGEST_HOURS
 from omnireco.data.audience import Audience
 from omnireco.data.clock import hour_of_week, in_quiet_hours, local_us, slots, slots_by_zone
+from omnireco.data.dataset import dataset_of
 from omnireco.data.events import EventLog
 from omnireco.data.frames.columns import instants_to_pandas
 from omnireco.data.messages import NEVER, MessageLog
 from omnireco.data.parts import Ids
+from omnireco.data.touches import Touches, hours_of_touches
 from omnireco.data.vocabulary import NONE, Vocabulary, match
 from omnireco.errors import ParameterError, SchemaError
-from omnireco.timing.activity import ActivityModel, ActivityProfile
+from omnireco.timing.activity import ActivityModel, ActivityProfile, check_activity
 from omnireco.timing.answering import Channel, fit_channel
 from omnireco.timing.departures import (
     HIGHEST,
@@ -69,8 +70,8 @@ _SLOPE_SD = 0.5  # before any message
 _ASSUMED_SD = 1.0  # standard deviation of the log rate on a channel without messages
 
 
-@dataclass(frozen=True, slots=True)
-class SendTime:
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
+class SendTime(Estimator):
     """The chance of an answer to a message, by person, channel and local hour of sending.
 
     Parameters
@@ -96,14 +97,27 @@ class SendTime:
     --------
     >>> import omnireco as om
     >>> world = om.simulate(n_users=80, n_items=20, days=90, seed=1)
-    >>> log, audience = om.EventLog.from_frame(world.events), om.Audience.from_frame(world.users)
-    >>> model = SendTime().fit(log, om.MessageLog.from_frame(world.messages), audience)
+    >>> data = om.Dataset(om.EventLog.from_frame(world.events), messages=om.MessageLog.from_frame(world.messages),
+    ...                   audience=om.Audience.from_frame(world.users))
+    >>> model = SendTime().fit(data)
     >>> model.channels.ids.tolist()
     ['email', 'push']
-    >>> best = model.best(audience, "2025-04-14", 1, channel="email", quiet_hours=("21:00", "08:00"))
+    >>> best = model.best(data, "2025-04-14", 1, channel="email", quiet_hours=("21:00", "08:00"))
     >>> best.columns.tolist()
     ['user_id', 'channel', 'send_at', 'send_at_local', 'probability']
+    >>> touches = om.data.Touches.of(data, best["user_id"], channel="email", at=best["send_at"])
+    >>> bool((model.probability(touches) == best["probability"]).all())
+    True
     """
+
+    needs: ClassVar[tuple[str, ...]] = ("events", "audience")
+    verbs: ClassVar[tuple[str, ...]] = (
+        "probability",
+        "probability_interval",
+        "slot_probability",
+        "hour_probability",
+        "best",
+    )
 
     activity: ActivityProfile = field(default_factory=ActivityProfile)
     base_rate: float = 0.05
@@ -112,38 +126,26 @@ class SendTime:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        if not isinstance(self.activity, ActivityProfile):
-            raise ParameterError(
-                f"activity must be an ActivityProfile. Got {type(self.activity).__name__}: "
-                "write SendTime(activity=ActivityProfile(half_life='90D'))."
-            )
+        check_activity(self.activity, "activity")
         check_number(self.base_rate, "base_rate", above=0.0, high=0.9)
         check_duration(self.pull, "pull")
         if self.life is not None and check_duration(self.life, "life") < HOUR_US:
             raise ParameterError(f"life must be an hour or more. Got {shown(self.life)}.")
         check_integer(self.seed, "seed", low=0)
 
-    def fit(
-        self,
-        log: EventLog,
-        messages: MessageLog | None = None,
-        audience: Audience | None = None,
-        *,
-        threads: int | None = None,
-    ) -> SendTimeModel:
+    def fit(self, data: Any, *, threads: int | None = None, progress: Progress = False) -> SendTimeModel:
         """Learn from what people did and from how they answered.
 
         Parameters
         ----------
-        log : EventLog
-            For the profiles of activity.
-        messages : MessageLog, optional
-            What was sent and what came back; it may be empty. Without messages the chances rest on activity, the
+        data : Dataset
+            With ``events`` for the profiles of activity, ``audience`` for time zones, and ``messages`` (what was sent
+            and what came back; there may be none of them). Without messages the chances rest on activity, the
             ``base_rate`` and the ``pull``.
-        audience : Audience
-            For time zones; always needed.
         threads : int, optional
             By default every usable core; never changes a result.
+        progress : bool or callable(done, total)
+            A bar over activity and channels.
 
         Returns
         -------
@@ -152,7 +154,7 @@ class SendTime:
         Raises
         ------
         SchemaError
-            When an argument is not the value it should be.
+            When the data has no events or no audience.
 
         Notes
         -----
@@ -177,27 +179,24 @@ class SendTime:
         Spasojevic et al. (2015), When-To-Post on social networks, arXiv 1506.02089 (delay kernels); Friedman (1982),
         Piecewise exponential models for survival data with covariates, Annals of Statistics 10 (time at risk).
         """
-        if messages is not None and not isinstance(messages, MessageLog):
-            raise SchemaError(
-                f"SendTime.fit takes (log, messages, audience). Got {type(messages).__name__} for messages: "
-                "write MessageLog.from_frame(frame), or messages=None."
-            )
-        if audience is None:
-            raise SchemaError(
-                "SendTime.fit needs the audience, for time zones: SendTime().fit(log, messages, audience)."
-            )
-        profile = self.activity.fit(log, audience, messages=messages, threads=threads)
-        messages = _no_messages() if messages is None else messages
-        match(audience.users, messages.users, ("the audience", "the message log"))
-        answered_at, n_machine = answers_of_people(messages)
-        rate = _weekly_rate(profile, log)
-        life = None if self.life is None else check_duration(self.life, "life") // HOUR_US
-        found, basis = [], []
-        for code in range(len(messages.channels)):
-            rows = np.flatnonzero(messages.channel == code)
-            sent = sent_on(messages, rows, answered_at[rows], profile, audience, life)
-            found.append(self._fit_channel(str(messages.channels.ids[code]), sent, profile, rate, messages, threads))
-            basis.append(basis_of(sent, messages, rows, profile))
+        data = dataset_of(data, "SendTime.fit", self.needs)
+        events, audience = data.part("events", "SendTime.fit"), data.part("audience", "SendTime.fit")
+        messages = _no_messages() if data.messages is None else data.messages
+        with ticker(1 + len(messages.channels), progress, label="send time") as tick:
+            profile = self.activity.fit(data, threads=threads)
+            tick()
+            match(audience.users, messages.users, ("the audience", "the message log"))
+            answered_at, n_machine = answers_of_people(messages)
+            rate = _weekly_rate(profile, events)
+            life = None if self.life is None else check_duration(self.life, "life") // HOUR_US
+            found, basis = [], []
+            for code in range(len(messages.channels)):
+                rows = np.flatnonzero(messages.channel == code)
+                sent = sent_on(messages, rows, answered_at[rows], profile, audience, life)
+                name = str(messages.channels.ids[code])
+                found.append(self._fit_channel(name, sent, profile, rate, messages, threads))
+                basis.append(basis_of(sent, messages, rows, profile))
+                tick()
         n_kinds, shape = len(profile.base.pi), (len(found), messages.n_users)
         model = SendTimeModel(
             activity=profile,
@@ -225,10 +224,6 @@ class SendTime:
         )
         _LOG.info("fit %r", model)
         return model
-
-    def __getattr__(self, name: str) -> NoReturn:
-        """Say how to get a model, when one of its verbs is called on the parameters."""
-        no_such(self, name, ("probability", "interval", "slot_probability", "curve", "best"))
 
     def _fit_channel(
         self,
@@ -421,33 +416,33 @@ class SendTimeModel:
         clock = _clock(audience, _instants(at_us, "at_us"))
         return self._chances(audience.users.ids[rows], channel, audience.zone[rows], clock, threads=threads)
 
-    def probability(self, user_ids: Any, channel: str, send_at_us: Any, audience: Audience) -> np.ndarray:
+    @says_the_line("model.probability(om.data.Touches.of(data, users, channel='email', at='2025-06-01T09:00:00Z'))")
+    def probability(self, touches: Touches) -> np.ndarray:
         """Return the chance of an answer to given touches, float64 (n,).
 
         Parameters
         ----------
-        user_ids : array-like of shape (n,)
-            Ids; unknown people have the population's chance, without timing where the audience has no zone for them.
-        channel : str
-        send_at_us : array-like of int64, shape (n,)
-            Instants, UTC microseconds.
-        audience : Audience
+        touches : Touches
+            Who, on which channel, when: ``om.data.Touches.of(data, users, channel=, at=)``, or the ``touches`` of
+            candidates. Unknown people have the population's chance, without timing where their zone is unknown; a
+            channel without messages in the log that was learned from has ``base_rate`` and the default pull.
 
         Raises
         ------
         SchemaError
-            When the audience or the instants are none, or there are not as many as people.
+            When the touches are none.
         IdKindError
-            When the ids are integers and those of the audience strings, or the other way round.
-        ParameterError
-            When neither the message log nor the audience has the channel.
-        """
-        return self._per_touch(user_ids, channel, send_at_us, audience, self._curves)
+            When the ids are integers and those that were learned from strings, or the other way round.
 
-    def interval(
-        self, user_ids: Any, channel: str, send_at_us: Any, audience: Audience
-    ) -> tuple[np.ndarray, np.ndarray]:
-        """Return the ends of the 95 % interval of the chances that `probability` gives, two float64 arrays (n,).
+        Notes
+        -----
+        Deterministic; equal to :meth:`slot_probability` at the same instants.
+        """
+        return hours_of_touches(touches, self._curves, "SendTimeModel.probability")
+
+    @says_the_line("model.probability_interval(touches, level=0.95)")
+    def probability_interval(self, touches: Touches, *, level: float = 0.95) -> tuple[np.ndarray, np.ndarray]:
+        """Return the ends of the interval of the chances that :meth:`probability` gives, two float64 arrays (n,).
 
         Wide where little was sent and little lay unread: such hours are to be explored, not believed. The interval
         covers what is not known of everybody's hours, of how far people depart from them, and of the person's factor;
@@ -455,41 +450,21 @@ class SendTimeModel:
 
         Parameters
         ----------
-        user_ids, channel, send_at_us, audience
-            As for `probability`.
-        """
-        low = self._per_touch(user_ids, channel, send_at_us, audience, lambda ids, name: self._ends(ids, name, -1.96))
-        high = self._per_touch(user_ids, channel, send_at_us, audience, lambda ids, name: self._ends(ids, name, 1.96))
-        return low, high
+        touches : Touches
+            As for :meth:`probability`.
+        level : float
+            How probably the chance lies inside, in (0, 1).
 
-    def _per_touch(
-        self,
-        user_ids: Any,
-        channel: str,
-        send_at_us: Any,
-        audience: Audience,
-        curves: Callable[[np.ndarray, str], np.ndarray],
-    ) -> np.ndarray:
-        """Look up, for each touch, its hour in the curve of its person; ``curves`` gives (n, 169) for some people."""
-        self._check(audience, channel)
-        at = _instants(send_at_us, "send_at_us")
-        row = audience.users.codes(user_ids, missing="none")
-        if at.shape != row.shape:
-            raise SchemaError(
-                f"user_ids and send_at_us must be of one length. Got {row.size:,} and {at.size:,}: "
-                "repeat the one that is shorter, as in numpy.full(len(user_ids), instant)."
-            )
-        zone = np.append(audience.zone, np.int32(NONE))[row]
-        hour = hour_of_week(at, zone, audience.zones)
-        people, place = _distinct(user_ids)
-        found = np.empty(at.size)
-        order = np.argsort(place, kind="stable")
-        for block in row_blocks(len(people), 24 * 8 * WEEK):
-            low, high = np.searchsorted(place[order], [block.start, block.stop])
-            some = order[low:high]
-            table = curves(people[block], channel)
-            found[some] = table[place[some] - block.start, np.where(hour[some] < 0, WEEK, hour[some])]
-        return found
+        Raises
+        ------
+        SchemaError
+            When the touches are none.
+        """
+        z = _deviations(level)
+        where = "SendTimeModel.probability_interval"
+        low = hours_of_touches(touches, lambda ids, name: self._ends(ids, name, -z), where)
+        high = hours_of_touches(touches, lambda ids, name: self._ends(ids, name, z), where)
+        return low, high
 
     def _ends(self, ids: np.ndarray, channel: str, z: float) -> np.ndarray:
         """Return one end of the interval of the chance per local hour of some people, (n, 169)."""
@@ -524,19 +499,33 @@ class SendTimeModel:
                 "sent on it yet."
             )
 
-    def curve(self, user_id: Any, channel: str | None = None) -> np.ndarray:
-        """Return one person's chance of an answer per local hour of the week, float64 (168,).
+    @says_the_line("model.hour_probability(user_ids, channel='email')")
+    def hour_probability(self, user_ids: Any, channel: str | None = None) -> np.ndarray:
+        """Return each person's chance of an answer per local hour of the week, float64 (n, 168), Monday 00:00 first.
 
-        The mean over the channels of the message log when no channel is named.
+        Parameters
+        ----------
+        user_ids : array-like of shape (n,)
+            Ids; unknown people have the population's chances.
+        channel : str, optional
+            The mean over the channels of the message log by default.
+
+        Raises
+        ------
+        ParameterError
+            When the message log does not have the channel.
         """
         if channel is not None and len(self.channels):
             check_choice(channel, "channel", tuple(self.channels.ids))
         names = [channel] if channel is not None else list(self.channels.ids) or [""]
-        return np.asarray(np.mean([self._curves(_one(user_id), name)[0, :WEEK] for name in names], axis=0))
+        people, place = _distinct(user_ids)
+        found = np.mean([self._curves(people, name)[:, :WEEK] for name in names], axis=0)
+        return np.asarray(found.reshape(-1, WEEK)[place])
 
+    @says_the_line("model.best(data, '2025-06-01', 7, channel='email')")
     def best(
         self,
-        audience: Audience,
+        data: Any,
         start: Any,
         days: int,
         *,
@@ -549,9 +538,10 @@ class SendTimeModel:
 
         Parameters
         ----------
-        audience : Audience
-            Only people with consent, from the first slot on, who can be reached on the channel are answered. Of
-            consents that were withdrawn in a message log or by events only `omnireco.candidates` knows.
+        data : Dataset
+            With the ``audience``: only people with consent, from the first slot on, who can be reached on the channel
+            are answered. Consents that were withdrawn in a message log or by events are heeded by
+            :func:`omnireco.candidates` alone.
         start, days, every
             The slots, as in `omnireco.slots`.
         channel : str
@@ -571,15 +561,14 @@ class SendTimeModel:
 
         Raises
         ------
+        SchemaError
+            When the data has no audience.
         ParameterError
             When the audience was never asked about the channel, or the quiet hours are none.
         """
         import pandas as pd
 
-        if not isinstance(audience, Audience):
-            raise SchemaError(
-                f"audience must be an Audience. Got {type(audience).__name__}: write Audience.from_frame(frame)."
-            )
+        audience = dataset_of(data, "best", ("audience",)).part("audience", "best")
         code = int(audience.channels.codes([channel], missing="none")[0]) if isinstance(channel, str) else NONE
         if code == NONE:
             raise ParameterError(
@@ -739,9 +728,14 @@ def _rows(value: Any, audience: Audience) -> np.ndarray:
     return rows.astype(np.int64)
 
 
-def _one(user_id: Any) -> np.ndarray:
-    """Return one id as an array of ids."""
-    return Vocabulary.from_ids([user_id], "user_id").ids
+def _deviations(level: float) -> float:
+    """Return the standard deviations on each side of an interval, to two digits as in tables: 1.96 for 95 %."""
+    from scipy.special import ndtri
+
+    inside = check_number(level, "level", above=0.0, high=1.0)
+    if inside == 1.0:
+        raise ParameterError("level must lie below 1. Write level=0.95.")
+    return round(float(ndtri(0.5 + 0.5 * inside)), 2)
 
 
 def _distinct(ids: Any) -> tuple[np.ndarray, np.ndarray]:

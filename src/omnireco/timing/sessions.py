@@ -141,7 +141,7 @@ def timed_events(log: EventLog) -> EventLog:
             "of activity are learned: everybody is taken to be as active at any hour. Join the real times; if midnight "
             "is the real time, read them so: EventLog.from_frame(frame, timestamp='instant').",
             DataWarning,
-            stacklevel=3,
+            stacklevel=5,
         )
     return replace(
         log,

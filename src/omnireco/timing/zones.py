@@ -10,16 +10,18 @@ import numpy as np
 
 from omnireco._core.checks import check_instant, check_known, check_mapping, shown
 from omnireco._core.compute import row_blocks
+from omnireco._core.contract import says_the_line
 from omnireco._core.units import DAY_US, MINUTE_US
 from omnireco.data.audience import Audience
 from omnireco.data.clock import country_zones, hour_of_week, utc_offset
+from omnireco.data.dataset import dataset_of
 from omnireco.data.events import EventLog
 from omnireco.data.frames.zone_names import one_name_each
 from omnireco.data.hours import offset_minutes
 from omnireco.data.vocabulary import NONE, Vocabulary, match
-from omnireco.errors import ParameterError, SchemaError
+from omnireco.errors import ParameterError
 from omnireco.identity.zones import WORLD, ZonePosterior, check_zone_names
-from omnireco.timing.activity import ActivityModel
+from omnireco.timing.activity import ActivityModel, ActivityProfile, check_activity
 from omnireco.timing.sessions import session_starts, timed_events
 
 __all__ = ["infer_zones"]
@@ -37,11 +39,11 @@ _TEMPERS = (0.0, 1.0, 2.0, 4.0, 8.0, 16.0, 32.0)
 _PEOPLE_TO_FIT_ON = 2_000
 
 
+@says_the_line("om.timing.infer_zones(om.Dataset(log, audience=people))")
 def infer_zones(
-    log: EventLog,
-    audience: Audience,
+    data: Any,
     *,
-    activity: ActivityModel | None = None,
+    activity: ActivityProfile | None = None,
     stores: Mapping[Any, str] | None = None,
     country: str | None = None,
     countries: Mapping[str, Iterable[str]] | None = None,
@@ -52,15 +54,14 @@ def infer_zones(
 
     Parameters
     ----------
-    log : EventLog
-        Labels ``utc_offset_min`` (minutes east of UTC) or ``timezone`` (IANA names), read with ``context=``, are
-        recorded clocks; ``store_id`` says which shop was visited.
-    audience : Audience
-        Told zones are believed unless recorded clocks disagree for some days: people travel and move.
-    activity : ActivityModel, optional
-        Profiles of people whose zone is known: the hours of the others' events are then evidence. It is weak: within an
-        hour for about half of the people with ten sessions, and it is believed only as far as it finds the zones of
-        people whose zone is known.
+    data : Dataset
+        With ``events``, whose labels ``utc_offset_min`` (minutes east of UTC) or ``timezone`` (IANA names), read with
+        ``context=``, are recorded clocks; ``store_id`` says which shop was visited. With ``audience``, whose zones are
+        believed unless recorded clocks disagree for some days: people travel and move.
+    activity : ActivityProfile, optional
+        Profiles of people whose zone is known are learned: the hours of the others' events are then evidence. It is
+        weak: within an hour for about half of the people with ten sessions, and it is believed only as far as it finds
+        the zones of people whose zone is known.
     stores : mapping of store id to IANA zone, optional
         Where the shops are.
     country : str, optional
@@ -71,7 +72,7 @@ def infer_zones(
         Zones that are possible at all. By default those of the audience, the shops and the countries, and 60 that stand
         for nearly every clock of the world.
     at : date, aware datetime or str, optional
-        The instant for which it is asked; the end of the log by default.
+        The instant for which it is asked; the end of the events by default.
 
     Returns
     -------
@@ -82,7 +83,7 @@ def infer_zones(
     ParameterError
         When a zone is none, the audience does not have the attribute ``country``, or ``at`` precedes the last event.
     SchemaError
-        When an argument is not the value it should be.
+        When the data has no events or no audience.
 
     Notes
     -----
@@ -105,28 +106,23 @@ def infer_zones(
     ...                       "utc_offset_min": 345})
     >>> log = om.EventLog.from_frame(frame, context=["utc_offset_min"])
     >>> people = om.Audience.from_frame(pd.DataFrame({"user_id": [1], "timezone": [None], "consent_app": True}))
-    >>> found, chance = infer_zones(log, people).best([1])
+    >>> found, chance = infer_zones(om.Dataset(log, audience=people)).best([1])
     >>> found[0], bool(chance[0] > 0.98)
     ('Asia/Kathmandu', True)
     """
-    for value, kind, name in ((log, EventLog, "log"), (audience, Audience, "audience")):
-        if not isinstance(value, kind):
-            raise SchemaError(
-                f"infer_zones takes (log, audience). Got {type(value).__name__} for {name}: "
-                f"write {kind.__name__}.from_frame(frame)."
-            )
-    if activity is not None and not isinstance(activity, ActivityModel):
-        raise SchemaError(f"activity must be an ActivityModel. Got {type(activity).__name__}: fit an ActivityProfile.")
+    data = dataset_of(data, "infer_zones", ("events", "audience"))
+    log, audience = (data.part(name, "infer_zones") for name in ("events", "audience"))
+    check_activity(activity, "activity", none=True)
     now = log.end_us if at is None else check_instant(at, "at")
     if len(log) and now < int(log.at[-1]):
-        raise ParameterError("infer_zones: at precedes the last event. Cut first: infer_zones(log.before(at), ...).")
+        raise ParameterError("infer_zones: at precedes the last event. Cut first: infer_zones(data.before(at), ...).")
     shops = dict(check_mapping(stores, "stores", "{'s1': 'Europe/Berlin'}"))
     check_zone_names(shops.values() or ("UTC",), "stores")
     inside = _countries(audience, country, countries)
     known = _candidates(audience, shops, inside, zones)
     home = _home_prior(audience, known, inside)
     if activity is not None:
-        home = _by_habits(home, log, audience, known, activity)
+        home = _by_habits(home, log, audience, known, activity.fit(data))
     found = _filtered(home, audience, _recorded(log, audience, known, shops), now // DAY_US, known)
     _LOG.info("found %r", found)
     return found

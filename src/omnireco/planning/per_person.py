@@ -1,0 +1,58 @@
+"""What one person may be offered: how many items and slots to choose from, and what keeps messages apart."""
+
+from __future__ import annotations
+
+import datetime as dt
+from dataclasses import dataclass
+
+from omnireco._core.checks import check_flag, check_integer
+from omnireco.planning.inputs import gap_rule
+from omnireco.planning.rules import Constraint, OncePerItem
+
+__all__ = ["PerPerson"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PerPerson:
+    """What one person may be offered, out of all that the rules allow.
+
+    Parameters
+    ----------
+    n_items : int, default 3
+        Items per person, from the top of the ranking.
+    n_slots : int, default 8
+        Slots per person, channel and item: the best slot of each day before the second best of any.
+    once_per_item : bool, default True
+        Whether the touches of a person and item are alternatives, of which ``plan`` sends one at most.
+    gap : duration or None, default "4h"
+        Least time between two touches of a person, on any channel: nobody is written to three times at the
+        same moment because it is their best hour. None for no such rule.
+
+    Raises
+    ------
+    ParameterError
+        When a number is below 1, or the gap is no duration.
+
+    Examples
+    --------
+    >>> import omnireco as om
+    >>> [rule.name for rule in om.planning.PerPerson(n_items=1, gap="20h").implied]
+    ['OncePerItem', "FrequencyCap(1, per='20h')"]
+    """
+
+    n_items: int = 3
+    n_slots: int = 8
+    once_per_item: bool = True
+    gap: str | dt.timedelta | None = "4h"
+
+    def __post_init__(self) -> None:
+        check_integer(self.n_items, "n_items", low=1)
+        check_integer(self.n_slots, "n_slots", low=1)
+        check_flag(self.once_per_item, "once_per_item")
+        gap_rule(self.gap)
+
+    @property
+    def implied(self) -> tuple[Constraint, ...]:
+        """The constraints that the touches bring along; ``plan`` adds them to those it is given."""
+        once: tuple[Constraint, ...] = (OncePerItem(),) if self.once_per_item else ()
+        return (*once, *gap_rule(self.gap))
