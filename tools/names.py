@@ -1,7 +1,7 @@
 """Keep ``docs/reference/names.md`` in step with the code: one row per parameter and column name.
 
-Run as ``PYTHONPATH=src python tools/names.py`` after a change of signatures: rows of names that are gone are removed, rows
-of new names are added with the meaning ``?``, which you then write; what is written already stays.
+Run as ``PYTHONPATH=src python tools/names.py`` after a change of signatures: rows of names that are gone are
+removed, rows of new names are added with the meaning ``?``, which you then write; what is written already stays.
 """
 
 from __future__ import annotations
@@ -20,9 +20,7 @@ import omnireco as om
 ROOT = Path(__file__).resolve().parents[1]
 PAGE = ROOT / "docs/reference/names.md"
 HEAD = "| name | what it is | type and unit | meaning | for example in |\n|---|---|---|---|---|\n"
-ROOMS = (
-    "data identity models timing choices causal journeys planning evaluation files worlds adapters plotting testing"
-).split()
+ROOMS = "data identity models timing choices causal journeys planning evaluation files worlds adapters plotting testing"
 TYPED_IN = {
     "Weights",
     "LinkRules",
@@ -44,7 +42,7 @@ SHOWN = 3
 def faces() -> dict[str, Any]:
     """Every public class and function of the rooms and of the top, by its short name."""
     found: dict[str, Any] = {}
-    for module in [om, *(importlib.import_module(f"omnireco.{room}") for room in ROOMS)]:
+    for module in [om, *(importlib.import_module(f"omnireco.{room}") for room in ROOMS.split())]:
         for name in getattr(module, "__all__", []):
             value = getattr(module, name)
             if inspect.isclass(value) or inspect.isfunction(value):
