@@ -20,7 +20,7 @@ from omnireco.data.clock import is_zone
 from omnireco.data.events import EventLog
 from omnireco.data.frames.quality import QualityReport
 from omnireco.data.messages import MessageLog
-from omnireco.data.suspicion import late_strays
+from omnireco.data.suspicion import late_outliers
 from omnireco.data.vocabulary import Vocabulary
 from omnireco.errors import EmptyError, OmnirecoError, ParameterError, SchemaError
 from omnireco.worlds.datasets import PROVENANCE, complete_journey
@@ -231,7 +231,7 @@ def _without_outliers(rows: Rows, file: Path, drop: bool) -> Rows:
     """Leave out events with a wrong clock: a few that lie long after all others, or before 1971."""
     at = rows.frame["timestamp"].to_numpy(dtype="datetime64[us]").astype(np.int64)
     order = np.argsort(at, kind="stable")
-    n_late, n_early = late_strays(at[order]), int((at < _1971_US).sum())
+    n_late, n_early = late_outliers(at[order]), int((at < _1971_US).sum())
     late, early = np.sort(order[at.size - n_late :]), np.sort(order[:n_early])
     if n_early == at.size or not n_late + n_early:
         return rows

@@ -11,7 +11,7 @@ from omnireco.adapters.orders import Line, amount, order_id, purchase_ids, retur
 from omnireco.adapters.records import Adapted, Collector, Records, Wanted, dig, listed, read_each, read_records
 from omnireco.adapters.segment import line
 from omnireco.adapters.values import as_id, as_person
-from omnireco.data.suspicion import takes_back
+from omnireco.data.suspicion import is_return
 
 __all__ = ["ga4"]
 
@@ -108,7 +108,7 @@ def _one(out: Collector, row: Mapping[str, Any], named: Mapping[str, str]) -> No
 
 def _lines(row: Mapping[str, Any], ours: str, items: list[Mapping[str, Any]]) -> tuple[list[Line], list[str] | None]:
     """Return the lines of a row, and their names where it tells of an order."""
-    sign = -1 if takes_back(ours) else 1
+    sign = -1 if is_return(ours) else 1
     lines = [line(_without_defaults(item), ("item_id", "item_name"), sign=sign) for item in items]
     if ours != "purchase" and sign > 0:
         return lines, None

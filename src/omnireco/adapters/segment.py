@@ -24,7 +24,7 @@ from omnireco.adapters.records import (
     read_records,
 )
 from omnireco.adapters.values import as_id, as_number, as_person, filled
-from omnireco.data.suspicion import takes_back
+from omnireco.data.suspicion import is_return
 
 __all__ = ["segment"]
 
@@ -240,7 +240,7 @@ def _lines(properties: Mapping[str, Any], event: str) -> tuple[list[Line], list[
     products = listed(properties.get("products"), "products")
     if not products and (properties.get("product_id") or properties.get("sku")):
         products = [properties]
-    sign = -1 if takes_back(event) else 1
+    sign = -1 if is_return(event) else 1
     lines = [line(product, ("product_id", "sku"), sign=sign) for product in products]
     if event != "purchase" and sign > 0:
         return lines, None

@@ -23,7 +23,7 @@ from omnireco.adapters.records import (
 )
 from omnireco.adapters.segment import line
 from omnireco.adapters.values import as_id, as_person
-from omnireco.data.suspicion import takes_back
+from omnireco.data.suspicion import is_return
 
 __all__ = ["snowplow"]
 
@@ -118,7 +118,7 @@ def _one(out: Collector, row: Mapping[str, Any], named: Mapping[str, str]) -> No
 
 def _lines(ours: str, entities: Mapping[str, list[Mapping[str, Any]]]) -> tuple[list[Line], list[str] | None]:
     """Return the lines of a row, and their names where it tells of an order."""
-    sign = -1 if takes_back(ours) else 1
+    sign = -1 if is_return(ours) else 1
     lines = [line(product, ("id", "sku"), sign=sign) for product in entities.get("product", [])]
     if ours != "purchase" and sign > 0:
         return lines, None

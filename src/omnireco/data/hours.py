@@ -40,9 +40,9 @@ def local_hours(log: EventLog, audience: Audience, rows: np.ndarray, *, earlier_
     if "utc_offset_min" in log.labels:
         offsets, code = log.labels["utc_offset_min"]
         minutes = np.array([offset_minutes(text) for text in offsets.ids] + [np.nan])[code[rows]]
-        told = np.isfinite(minutes)
-        own_hour = (at + np.where(told, minutes, 0).astype(np.int64) * _MINUTE) // _HOUR + 72
-        hours = np.where(told, own_hour % 168, hours)
+        known = np.isfinite(minutes)
+        own_hour = (at + np.where(known, minutes, 0).astype(np.int64) * _MINUTE) // _HOUR + 72
+        hours = np.where(known, own_hour % 168, hours)
     return np.where(log.timed[rows], hours, NONE).astype(np.int32)
 
 
