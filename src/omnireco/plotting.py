@@ -240,7 +240,7 @@ def shrinkage(
     Returns
     -------
     matplotlib.axes.Axes
-        Points with their 95 % intervals over people; below the line a personal profile predicts worse than the population's.
+        Points with their 95 % intervals over people; below the line a profile predicts worse than the population's.
     """
     table = getattr(skill, "skill", skill)
     check_columns(getattr(table, "columns", ()), ["history", "model", "people", "nats", "low", "high"], "shrinkage")

@@ -339,7 +339,7 @@ def test_an_export_of_a_shop_runs_and_every_row_is_accounted_for(tmp_path, capsy
     report = (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
     for text in (said, report):
         assert f"600 rows read, {600 - missing} kept, {missing} left out: {missing} where user_id is missing." in text
-        assert f"{back} events of {600 - missing} took something back" in text
+        assert f"{back} events of {600 - missing} are returns" in text
     assert f"{600 - missing - back} events" in said
     assert pd.read_parquet(tmp_path / "out" / "recommendations.parquet")["item_id"].str.len().unique().tolist() == [5]
 

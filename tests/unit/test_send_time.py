@@ -427,7 +427,7 @@ def test_ids_of_another_kind_never_meet(model, nouns):
     with pytest.raises(IdKindError, match="integers"):
         model.probability(["1001"], "email", np.zeros(1, np.int64), audience)
     texts = sent.to_frame().assign(user_id=lambda frame: frame["user_id"].astype(str))
-    with pytest.raises(IdKindError, match="can never meet"):
+    with pytest.raises(IdKindError, match="can never match"):
         SendTime().fit(log, om.MessageLog.from_frame(texts), audience)
 
 

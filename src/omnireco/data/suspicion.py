@@ -19,7 +19,7 @@ from omnireco.errors import ParameterError
 if TYPE_CHECKING:
     from omnireco.data.events import EventLog
 
-__all__ = ["check_events", "fingerprint", "late_outliers", "repeats", "is_return"]
+__all__ = ["check_events", "fingerprint", "is_return", "late_outliers", "repeats"]
 
 RATES = {"1min": 60, "1h": 1000, "1D": 5000}
 _MINUTE_US, _HOUR_US, _DAY_US = 60_000_000, 3_600_000_000, 86_400_000_000

@@ -173,8 +173,8 @@ class Frame:
     def flags(self, name: str, *, missing: bool) -> np.ndarray:
         """Return a column of booleans; ``missing`` is the value of an unknown one.
 
-        Texts and mixed cells are read by their words (:func:`omnireco.data.frames.answers.as_consent`) when the frame is
-        opened with ``answers``; what cannot be read is False, and masked in ``odd``.
+        Texts and mixed cells are read by their words (:func:`omnireco.data.frames.answers.as_consent`) when the frame
+        is opened with ``answers``; what cannot be read is False, and masked in ``odd``.
         """
         import pyarrow as pa
         import pyarrow.types as pt

@@ -32,8 +32,8 @@ def dates_among(at: np.ndarray, group: np.ndarray) -> np.ndarray:
     ndarray of bool, shape (n,)
         True for every row where all rows are midnights of UTC, on at least 3 days, or of one zone, on at least 5; else
         for the groups of rows that are. One zone is one time of day, a whole quarter of an hour, or two of them that
-        alternate with the seasons. In a group of 20 rows or more the midnights are dates too where they are more than half
-        of it, of UTC, or more than 95 %, of one zone: two sources were merged, or one row is a test.
+        alternate with the seasons. In a group of 20 rows or more the midnights are dates too where they are more than
+        half of it, of UTC, or more than 95 %, of one zone: two sources were merged, or one row is a test.
 
     Examples
     --------
