@@ -246,7 +246,7 @@ def _test(
 
 
 def _truth(later: EventLog, earlier: EventLog, task: Task) -> pd.DataFrame:
-    """Return what existing users chose later (bought, if there are purchases); of new items only if the task says so."""
+    """Return what existing users chose later (bought, if there are purchases); only new items if the task says so."""
     if "purchase" in later.events:
         later = later.select(events=["purchase"])
     pairs = later.matrix(Weights(binary=True)).to_frame()[["user_id", "item_id"]]

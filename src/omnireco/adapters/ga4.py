@@ -41,7 +41,7 @@ EVENTS = {
 IGNORED = {
     "first_visit first_open user_engagement scroll app_remove app_update app_clear_data os_update click file_download "
     "video_start video_progress video_complete form_start form_submit app_exception notification_receive "
-    "notification_open notification_dismiss": "says nothing of an item or a visit"
+    "notification_open notification_dismiss": "not about an item or a visit"
 }
 _IGNORED = {name: why for names, why in IGNORED.items() for name in names.split()}
 _WANTED = Wanted(
@@ -107,7 +107,7 @@ def _one(out: Collector, row: Mapping[str, Any], named: Mapping[str, str]) -> No
 
 
 def _lines(row: Mapping[str, Any], ours: str, items: list[Mapping[str, Any]]) -> tuple[list[Line], list[str] | None]:
-    """Return the lines of a row, and their names where it tells of an order."""
+    """Return the lines of a row, and their names where it is an order."""
     sign = -1 if is_return(ours) else 1
     lines = [line(_without_defaults(item), ("item_id", "item_name"), sign=sign) for item in items]
     if ours != "purchase" and sign > 0:
