@@ -208,7 +208,7 @@ def _whole(value: Any, name: str, wanted: Wanted) -> Iterator[Any]:
     lists = [] if not isinstance(value, Mapping) or wanted.is_record(value) else _lists(value, wanted)
     found = _fitting(lists, wanted)
     if len(found) != 1 and any(part for _, part in lists):
-        found = ", ".join(f"{'.'.join(path)!r} ({len(part):,})" for path, part in lists)
+        listing = ", ".join(f"{'.'.join(path)!r} ({len(part):,})" for path, part in lists)
         keys = "".join(f"[{shown(key)}]" for key in lists[0][0])
         if found:
             advice = (
@@ -216,7 +216,7 @@ def _whole(value: Any, name: str, wanted: Wanted) -> Iterator[Any]:
             )
         else:
             advice = f"None of its lists holds records with a field such as {_some(wanted)}: is it of another source?"
-        raise SchemaError(f"{wanted.where}: {name!r} holds one object. Lists found in it: {found}. {advice}")
+        raise SchemaError(f"{wanted.where}: {name!r} holds one object. Lists found in it: {listing}. {advice}")
     if lists and not found:
         return
     yield from unwrapped(value, wanted)

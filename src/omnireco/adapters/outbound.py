@@ -50,7 +50,7 @@ def to_cloudevents(
     --------
     >>> import pandas as pd, omnireco as om
     >>> touches = om.planning.Candidates.from_frame(pd.DataFrame({"user_id": ["ann"], "item_id": ["tea"], "channel":
-    ["email"], ...     "send_at": pd.to_datetime(["2025-06-01 09:00"], utc=True), "value": [1.0]}))
+    ...     ["email"], "send_at": pd.to_datetime(["2025-06-01 09:00"], utc=True), "value": [1.0]}))
     >>> event = om.adapters.to_cloudevents(om.plan(touches))[0]
     >>> event["type"], event["subject"], event["data"]["send_at"]
     ('omnireco.decision.v1', 'ann', '2025-06-01T09:00:00+00:00')
