@@ -238,10 +238,10 @@ def open_frame(
         What a column should hold. In a column of mixed kinds the cells that do not fit are emptied and masked
         in ``Frame.odd``; without it, and where most cells do not fit, such a column is a SchemaError.
     answers : iterable of str
-        Columns that start with one of these hold yes and no, in whatever words: True and False where they can be read,
-        missing where nothing stands, and False, masked in ``Frame.odd``, where they cannot.
+        Columns that start with one of these hold booleans, in any words: True and False where they can be read,
+        missing where empty, and False, masked in ``Frame.odd``, where they cannot.
     drops : bool
-        Whether the door takes ``on_invalid="drop"``: then errors advise it.
+        Whether the caller takes ``on_invalid="drop"``: then errors advise it.
     """
     import narwhals as nw
     import pyarrow as pa
