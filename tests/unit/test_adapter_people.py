@@ -70,10 +70,10 @@ def test_what_cannot_be_read_of_a_consent_is_a_no_and_counted():
     ]
     read = adapters.segment(calls)
     assert read.unused.set_index("why")["records"].to_dict() == {
-        "a consent that cannot be read counts as no consent": 1,
+        "unreadable consent, taken for none": 1,
         "a refusal without a time always counts": 1,
         "consent without a time does not count": 1,
-        "an empty consent counts as no consent": 1,
+        "empty consent, taken for none": 1,
     }
     assert repr(read).endswith("0 records not used, 4 not read in full)")
     assert read.counts["records"].sum() == read.n_records

@@ -202,14 +202,14 @@ def _yes(found: list[tuple[Fact, Any]], notes: list[tuple[int, str]]) -> bool:
     dated = [(at, as_consent(fact.value), fact) for fact, at in found]
     for at, yes, fact in dated:
         if yes is None:
-            notes.append((fact.record, "a consent that cannot be read counts as no consent"))
+            notes.append((fact.record, "unreadable consent, taken for none"))
         elif at is None:
             why = "consent without a time does not count" if yes else "a refusal without a time always counts"
             notes.append((fact.record, why))
     newest = max((at for at, _, _ in dated if at is not None), default=None)
     last = [(yes, fact) for at, yes, fact in dated if at == newest]
     if any(yes for at, yes, _ in dated if at is not None):
-        notes += [(fact.record, "an empty consent counts as no consent") for _, fact in last if is_missing(fact.value)]
+        notes += [(fact.record, "empty consent, taken for none") for _, fact in last if is_missing(fact.value)]
     undated_no = any(at is None and not yes for at, yes, _ in dated)
     return newest is not None and not undated_no and all(yes for yes, _ in last)
 
