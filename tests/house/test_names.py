@@ -1,6 +1,7 @@
 """One dictionary of parameter and column names, and it is that of the code: ``docs/reference/names.md``."""
 
 import importlib.util
+import re
 from pathlib import Path
 
 import pytest
@@ -45,3 +46,18 @@ def test_every_place_that_is_named_has_the_name(wanted):
         if name in wanted and not places <= {*takes.get(name, []), *shows.get(name, [])}:
             stale[name] = wanted[name]
     assert not stale, "\n".join(lines("correct (or run python tools/names.py):", stale))
+
+
+def test_the_glossary_points_at_what_exists():
+    """A class, or a name after its room: ``SendTime``, ``timing.power``; what stands in brackets is not looked at."""
+    text = (names.ROOT / "docs/glossary.md").read_text("utf-8")
+    shown = {word.split("(")[0] for word in re.findall(r"`((?:[A-Z]\w+|[a-z_]+\.\w+)[\w.]*(?:\([^`]*\))?)`", text)}
+    faces, rooms = names.faces(), set(names.ROOMS.split())
+    lost = [
+        word
+        for word in shown
+        if word.removesuffix(".md").split(".")[0] in rooms | set(faces)
+        and word.split(".")[1 if word.split(".")[0] in rooms else 0] not in faces
+    ]
+    unknown = [word for word in shown if word[0].isupper() and word.split(".")[0] not in faces]
+    assert not lost + unknown
