@@ -53,8 +53,8 @@ def journey() -> tuple[om.Interactions, om.Interactions]:
 
 
 def new_people(name: str, x: om.Interactions, about: om.Interactions) -> None:
-    told = np.isin(x.users.ids, about.users.ids[np.diff(about.csr.indptr) > 0])
-    out = told & (np.random.default_rng(0).random(x.n_users) < 0.2)
+    known = np.isin(x.users.ids, about.users.ids[np.diff(about.csr.indptr) > 0])
+    out = known & (np.random.default_rng(0).random(x.n_users) < 0.2)
     train, truth = x.take(np.flatnonzero(~out)), x.take(np.flatnonzero(out))
     als = om.ALS(factors=32).fit(train)
     asked, popular = about.rows(truth.users.ids), om.Popularity().fit(train)

@@ -5,8 +5,8 @@
 1. Real logs, cut in time: nats per later session over the population's weekday x hour, with 95 % intervals over
    people, and hits of the 1 and 3 highest hours of the day, by how many sessions of history people have. Raw personal
    histograms and the hour of the last visit stand in the same table.
-2. Simulated worlds of two kinds, several seeds: share of the gap between "10:00 for everybody" and an oracle who knows
-   all reading hours, beside somebody who knows the world's law and sees what a company sees: the most there is.
+2. Simulated worlds of two kinds, several seeds: share of the gap between "10:00 for everybody" and an oracle that knows
+   all reading hours, beside the posterior under the true model, which is the best possible from the data.
 
 send_time_million.py has the seconds.
 
@@ -118,10 +118,10 @@ def oracle_gap(n_users: int, seed: int, options: dict[str, object]) -> pd.DataFr
     model = om.SendTime().fit(om.Dataset(log, messages=sent, audience=audience))
     ids, every = world.users["user_id"].to_numpy(), np.arange(n_users)
     counts = counted(log, audience, sent, ids)
-    told = Told.of(sent, audience)
-    knowing = posterior_reading(counts, told, options["reading_like"])
+    observed = Observed.of(sent, audience)
+    knowing = posterior_reading(counts, observed, options["reading_like"])
     opens = np.zeros((n_users, 168))
-    np.add.at(opens, (told.user[told.answered], told.read[told.answered]), 1.0)
+    np.add.at(opens, (observed.user[observed.answered], observed.read[observed.answered]), 1.0)
     rows = []
     for code, channel in enumerate(_world.MESSAGES):
         gladly = 168.0 * _world.BASE_RESPONSE[code] * world.truth.appetite[:, [code]]
@@ -133,7 +133,7 @@ def oracle_gap(n_users: int, seed: int, options: dict[str, object]) -> pd.DataFr
             "peak of raw activity": counts.argmax(axis=1),
             "peak of the profile": model.activity.hour_of_week(ids).argmax(axis=1),
             "omnireco": model.hour_probability(ids, channel).argmax(axis=1),
-            "who knows the world's law": attention(knowing, code).argmax(axis=1),
+            "oracle: the true model": attention(knowing, code).argmax(axis=1),
         }
         ten = value[:, 10 + 24 * np.arange(7)].mean(axis=1)
         oracle = value.max(axis=1)
@@ -163,7 +163,7 @@ def counted(log: om.EventLog, audience: om.Audience, sent: om.MessageLog, ids: n
 
 
 @dataclass(frozen=True)
-class Told:
+class Observed:
     """What each message says: person, channel, local hours of sending and of the answer."""
 
     user: np.ndarray
@@ -174,7 +174,7 @@ class Told:
     n_users: int
 
     @classmethod
-    def of(cls, sent: om.MessageLog, audience: om.Audience) -> Told:
+    def of(cls, sent: om.MessageLog, audience: om.Audience) -> Observed:
         user = audience.users.codes(sent.users.ids)[sent.user]
         zone, answered = audience.zone[user], sent.responded
         channel = np.array([_world.MESSAGES.index(name) for name in sent.channels.ids])[sent.channel]
@@ -189,25 +189,25 @@ def attention(reading: np.ndarray, channel: int) -> np.ndarray:
     return sum(w * np.roll(reading, -delay, axis=1) for delay, w in enumerate(weight / weight.sum()))
 
 
-def posterior_reading(counts: np.ndarray, told: Told, reading_like: object) -> np.ndarray:
+def posterior_reading(counts: np.ndarray, observed: Observed, reading_like: object) -> np.ndarray:
     """Return the mean reading of each person under the world's own law, given all that a company sees.
 
     Exact over archetypes (125 combinations) but for the Dirichlet draw around them, which enters with its posterior
     mean, and for the tastes that make some messages more welcome. Nobody can do much better with these data.
     """
     weeks, share = _world._archetype_hours(), np.array([0.2, 0.25, 0.3, 0.1, 0.15])
-    n, total = told.n_users, counts.sum(axis=1)
+    n, total = observed.n_users, counts.sum(axis=1)
     channels = range(len(_world.MESSAGES))
-    inside = [told.channel == code for code in channels]
+    inside = [observed.channel == code for code in channels]
     sends, answers = np.zeros((2, n, 168)), np.zeros((2, n, 168))
     for code in channels:
-        np.add.at(sends[code], (told.user[inside[code]], told.sent[inside[code]]), 1.0)
-        seen = inside[code] & told.answered
-        np.add.at(answers[code], (told.user[seen], told.read[seen]), 1.0)
+        np.add.at(sends[code], (observed.user[inside[code]], observed.sent[inside[code]]), 1.0)
+        seen = inside[code] & observed.answered
+        np.add.at(answers[code], (observed.user[seen], observed.read[seen]), 1.0)
     # attention ahead of a send at h, laid out by the hour it falls on: attention of one-hot weeks
     ahead = [attention(np.eye(168), code).T for code in channels]
     exposed = [sends[code] @ ahead[code].T for code in channels]
-    rate = [168.0 * told.answered[inside[code]].mean() for code in channels]
+    rate = [168.0 * observed.answered[inside[code]].mean() for code in channels]
     logs, readings = [], []
     for first in range(5):
         for second in range(5):

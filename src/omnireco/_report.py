@@ -1,4 +1,4 @@
-"""A self-contained HTML page: words, numbers, tables and pictures in one file that needs no network."""
+"""A self-contained HTML page: text, numbers, tables and figures in one file that needs no network."""
 
 from __future__ import annotations
 
@@ -99,15 +99,15 @@ class Page:
         self._add("<ul>" + "".join(f"<li>{escape(item)}</li>" for item in items) + "</ul>")
 
     def verdict(self, *sentences: str) -> None:
-        """Write what to take away."""
+        """Write a box with a conclusion."""
         self._box("verdict", sentences)
 
     def warning(self, *sentences: str) -> None:
-        """Write what to beware of."""
+        """Write a box with a warning."""
         self._box("warning", sentences)
 
     def cards(self, numbers: Mapping[str, str]) -> None:
-        """Write large numbers, each with what it counts."""
+        """Write large numbers, each with a label."""
         cards = "".join(
             f'<div class="card"><b>{escape(number)}</b><span>{escape(what)}</span></div>'
             for what, number in numbers.items()
@@ -117,7 +117,7 @@ class Page:
     def table(
         self, frame: pd.DataFrame, formats: Mapping[str, Format] | None = None, *, best: int | None = None
     ) -> None:
-        """Write a frame as a table: formatted columns stand right, the others left; row ``best`` stands out."""
+        """Write a frame as a table: formatted columns are right-aligned, row ``best`` is highlighted."""
         formats = formats or {}
         kinds = {name: ' class="number"' if name in formats else "" for name in frame.columns}
         head = "".join(f"<th{kinds[name]}>{escape(str(name))}</th>" for name in frame.columns)
@@ -132,7 +132,7 @@ class Page:
         self._add(f'<div class="wide"><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>')
 
     def picture(self, axes: Axes, *, alt: str, caption: str = "") -> None:
-        """Write a picture into the page itself; ``alt`` is read to those who cannot see it."""
+        """Write a picture into the page itself; ``alt`` describes it for screen readers."""
         below = f"<figcaption>{escape(caption)}</figcaption>" if caption else ""
         source = base64.b64encode(picture(axes)).decode("ascii")
         self._add(f'<figure><img alt="{escape(alt, quote=True)}" src="data:image/png;base64,{source}">{below}</figure>')

@@ -1,4 +1,4 @@
-"""What runs here: for bug reports, and to see which top-K tier this machine takes."""
+"""Versions and the machine: for bug reports, and to see which top-K tier is used."""
 
 from __future__ import annotations
 

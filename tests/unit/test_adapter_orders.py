@@ -214,11 +214,11 @@ def test_shopify_refunds_by_status():
     assert net(adapters.shopify([SHOP | {"financial_status": "refunded", "refunds": [back((11, 2), (12, 1))]}])) == 0.0
     part = SHOP | {"financial_status": "partially_refunded"}
     assert net(adapters.shopify([part | {"total_price": "30.00", "current_total_price": "25.00"}])) == 25.0
-    assert adapters.shopify([part]).unused["why"].tolist() == ["refunded in part, and nothing says how much"]
+    assert adapters.shopify([part]).unused["why"].tolist() == ["refunded in part, without an amount"]
     unsaid = back()
     del unsaid["transactions"]
     assert adapters.shopify([SHOP | {"refunds": [unsaid]}]).unused["why"].tolist() == [
-        "a refund says neither what nor how much"
+        "a refund without lines and amount"
     ]
 
 

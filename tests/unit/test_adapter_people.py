@@ -70,10 +70,10 @@ def test_what_cannot_be_read_of_a_consent_is_a_no_and_counted():
     ]
     read = adapters.segment(calls)
     assert read.unused.set_index("why")["records"].to_dict() == {
-        "a consent that cannot be read is a no": 1,
-        "a no without a time stays one": 1,
-        "a yes without a time is a no": 1,
-        "an empty consent is a no": 1,
+        "unreadable consent, taken for none": 1,
+        "a refusal without a time always counts": 1,
+        "consent without a time does not count": 1,
+        "empty consent, taken for none": 1,
     }
     assert repr(read).endswith("0 records not used, 4 not read in full)")
     assert read.counts["records"].sum() == read.n_records
@@ -179,7 +179,7 @@ def test_one_zone_that_is_none_leaves_the_others_theirs():
     read = adapters.segment(calls)
     audience = om.Audience.from_frame(read.users)
     assert (audience.zone >= 0).tolist() == [True, False, False, False, True]
-    assert read.unused[["why", "records"]].values.tolist() == [["a time zone that cannot be read is none", 2]]
+    assert read.unused[["why", "records"]].values.tolist() == [["a time zone that cannot be read is missing", 2]]
 
 
 # ---- ids of nobody ---------------------------------------------------------------------------------------------

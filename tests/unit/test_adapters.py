@@ -136,8 +136,8 @@ def test_segment_messages():
     assert read.counts["records"].sum() == len(calls)
     lost = read.unused.set_index("why")["records"].to_dict()
     assert lost == {
-        "answers a message that no record sent": 1,
-        "answers before the message was sent": 1,
+        "response to a message without a send": 1,
+        "response before the message was sent": 1,
         "was never delivered": 1,
     }
     rows = read.messages.set_index(["user_id", "channel"])

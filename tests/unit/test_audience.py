@@ -127,7 +127,7 @@ def test_a_consent_is_read_as_it_is_spelled(spelled):
 @pytest.mark.parametrize("word", ["maybe", 2, -1.0, "yes, but not often", "2025-05-01"])
 def test_a_consent_that_nobody_can_read_is_a_no_and_is_counted(word):
     mixed = frame(consent_push=[word, True, True])
-    with pytest.warns(DataWarning, match=r"consent_push is neither yes nor no in 1 row \(position 0\), so it is a no"):
+    with pytest.warns(DataWarning, match=r"consent_push is neither true nor false in 1 row \(position 0\), so"):
         people = Audience.from_frame(mixed)
     assert int(people.consent[:, 1].sum()) == 2
     silent = Audience.from_frame(mixed, on_invalid="drop")

@@ -288,7 +288,7 @@ def test_a_consent_that_cannot_be_read_is_no_and_is_said(tmp_path):
     (tmp_path / "users.csv").write_text("user_id,timezone,consent_email\nann,Europe/Berlin,opted in\n")
     inputs = read_folder(tmp_path)
     assert not inputs.audience.consent.any()
-    assert inputs.notes == ("users.csv: consent_email is neither yes nor no in 1 row: taken for no.",)
+    assert inputs.notes == ("users.csv: consent_email is neither true nor false in 1 row: taken for false.",)
 
 
 def test_somebody_listed_twice_is_refused_or_left_out(tmp_path):
@@ -339,7 +339,7 @@ def test_an_export_of_a_shop_runs_and_every_row_is_accounted_for(tmp_path, capsy
     report = (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
     for text in (said, report):
         assert f"600 rows read, {600 - missing} kept, {missing} left out: {missing} where user_id is missing." in text
-        assert f"{back} events of {600 - missing} took something back" in text
+        assert f"{back} events of {600 - missing} are returns" in text
     assert f"{600 - missing - back} events" in said
     assert pd.read_parquet(tmp_path / "out" / "recommendations.parquet")["item_id"].str.len().unique().tolist() == [5]
 
@@ -446,7 +446,7 @@ def test_the_console_names_only_hours_in_which_its_rules_let_it_write(tmp_path, 
     users = pd.DataFrame({"user_id": range(30), "timezone": "Europe/London", "consent_email": True})
     users.to_parquet(tmp_path / "users.parquet")
     assert main(["demo", "--quick", "--no-progress", "--data", str(tmp_path), "--out", str(tmp_path / "out")]) == 0
-    hours = re.findall(r"best hour to write on email \w{3} (\d\d):00", capsys.readouterr().out)
+    hours = re.findall(r"best hour to send on email \w{3} (\d\d):00", capsys.readouterr().out)
     assert len(hours) == 3
     assert all(8 <= int(hour) < 21 for hour in hours)
 
@@ -466,7 +466,7 @@ def test_the_instant_of_a_consent_is_a_time_and_not_a_channel(tmp_path):
     people = inputs.audience
     assert people.channels.ids.tolist() == ["email"]
     assert people.to_frame()["consent_email_at"].notna().tolist() == [True, False, False]
-    assert "consent_email_at is no time in 1 row: a yes without one undoes no unsubscription" in inputs.notes[0]
+    assert "consent_email_at is no time in 1 row: without one, consent overrides no unsubscription" in inputs.notes[0]
 
 
 def test_an_instant_without_its_consent_is_refused(tmp_path):
@@ -476,7 +476,7 @@ def test_an_instant_without_its_consent_is_refused(tmp_path):
 
 @pytest.mark.parametrize("name", ["Consent_Email", "CONSENT_EMAIL", "consent email", "consent-email", " consent_email"])
 def test_a_consent_in_another_spelling_is_not_passed_over(tmp_path, name):
-    with pytest.raises(SchemaError, match=r"not read by that name.*--columns 'consent_email="):
+    with pytest.raises(SchemaError, match=r"not read under that name.*--columns 'consent_email="):
         users(tmp_path, f"user_id,timezone,{name}", "ann,UTC,true")
     read = read_folder(tmp_path, columns={"consent_email": name})  # as it says
     assert read.audience.consent.sum() == 1
@@ -487,7 +487,7 @@ def test_an_unsubscription_in_another_spelling_is_not_passed_over(tmp_path):
     at = "2025-05-01T08:00:00Z"
     header = "user_id,channel,sent_at,responded_at,Unsubscribed_At"
     (tmp_path / "messages.csv").write_text(f"{header}\nann,email,{at},,{at}\n")
-    with pytest.raises(SchemaError, match="'Unsubscribed_At', which is not read by that name"):
+    with pytest.raises(SchemaError, match="'Unsubscribed_At', which is not read under that name"):
         read_folder(tmp_path)
     read = read_folder(tmp_path, columns={"unsubscribed_at": "Unsubscribed_At"})
     assert read.messages.to_frame()["unsubscribed_at"].notna().tolist() == [True]

@@ -66,7 +66,7 @@ def test_the_same_text_of_two_kinds_is_two_ids():
     identities = om.identity.Identities.from_links(links(("card:7", "email:e"), ("cookie:7", "email:f")))
     assert identities.people.ids.tolist() == ["card:7", "cookie:7"]
     assert identities.person_of(["7", "8"], kind="cookie").tolist() == ["cookie:7", "8"]
-    with pytest.raises(ParameterError, match="1 of the ids are known under several kinds"):
+    with pytest.raises(ParameterError, match="1 of the ids occur in several kinds"):
         identities.person_of(["7"])
     with pytest.raises(ParameterError, match="no link has an id of the kind 'crm'; the kinds are 'card', 'cookie'"):
         identities.person_of(["7"], kind="crm")
@@ -404,7 +404,7 @@ def test_messages_and_audience():
 def test_kinds_by_channel_are_checked():
     log = om.EventLog.from_frame(worlds_log(1))
     identities = om.identity.Identities.from_links(links(("cookie:1", "card:2")))
-    with pytest.raises(ParameterError, match="kind says nothing of the channels 'app', 'web'"):
+    with pytest.raises(ParameterError, match="kind lacks the channels 'app', 'web'"):
         log.resolve(identities, kind={"store": "card"})
     with pytest.raises(ParameterError, match="kind must be the kind of the ids"):
         log.resolve(identities, kind=["card"])
@@ -447,7 +447,7 @@ def test_a_link_through_nobody_joins_nobody_and_is_listed(nobody):
     assert identities.person_of(["k1", "k2", "k3"], kind="cookie").tolist() == ["k1", "k2", "k3"]
     assert identities.links()["status"].tolist() == ["placeholder"] * 3
     assert identities.summary()["placeholder"].tolist() == [3]
-    assert repr(identities) == "Identities(4 ids of 2 kinds, 3 people, 3 links, 3 of them refused)"
+    assert repr(identities) == "Identities(4 ids of 2 kinds, 3 people, 3 links, 3 of them rejected)"
     more = identities.updated(links(("cookie:k1", "user:ann"), ("cookie:k2", f"cookie:{nobody}")))
     assert more.n_people == 3
     assert more.as_of("2025-01-01").person_of(["k1"], kind="cookie").tolist() == ["ann"]

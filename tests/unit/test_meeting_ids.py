@@ -90,7 +90,7 @@ def test_tables_that_meet_are_not(verb):
 
 def test_a_vocabulary_asked_for_ids_of_another_kind():
     for ask in (lambda: X.rows([1]), lambda: LOG.users.codes([1, 2], missing="none"), lambda: people(TEXT).rows([3])):
-        with pytest.raises(IdKindError, match=r"are integers, those known here are strings: they can never meet"):
+        with pytest.raises(IdKindError, match=r"are integers, those known here are strings: they can never match"):
             ask()
 
 

@@ -100,7 +100,7 @@ def test_machines_clicks_and_unsubscriptions():
     pd.testing.assert_frame_equal(MessageLog.from_frame(log.to_frame()).to_frame(), log.to_frame())
     with pytest.raises(SchemaError, match=r"machine must lie in \[0, 1\]; it does not in 1 row"):
         MessageLog.from_frame(frame(machine=[0.0, 1.5, None]))
-    with pytest.raises(SchemaError, match=r"Texts say neither yes nor no in 1 row \(position 2\)"):
+    with pytest.raises(SchemaError, match=r"Texts are neither true nor false in 1 row \(position 2\)"):
         MessageLog.from_frame(frame(machine=["yes", "no", "0.5"]))
     assert MessageLog.from_frame(frame(machine=["True", "no", "yes"])).machine.tolist() == [0.0, 1.0, 1.0]
     with pytest.raises(SchemaError, match="clicked_at precedes sent_at in 1 row"):

@@ -103,7 +103,7 @@ def test_shares_of_every_person_and_sar_by_its_own_formula(tmp_path):
     done = om.worlds.reproduce("movielens_100k_sar", tmp_path, models=["SAR", "EASE"])
     assert len(done.split.split()) == 3
     table = done.to_frame().query("by == 'ours'").set_index("model")
-    assert "asked with" in table.loc["SAR", "setting"]
+    assert "with the history" in table.loc["SAR", "setting"]
     stamped = frame.assign(timestamp=pd.to_datetime(frame["timestamp"], unit="s", utc=True))
     values = []
     for seed in range(3):

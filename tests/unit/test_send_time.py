@@ -500,7 +500,7 @@ def test_ids_of_another_kind_never_meet(model, nouns):
     with pytest.raises(IdKindError, match="integers"):
         model.probability(touches(strings, ["1001"], "email", np.zeros(1, np.int64)))
     texts = sent.to_frame().assign(user_id=lambda frame: frame["user_id"].astype(str))
-    with pytest.raises(IdKindError, match="can never meet"):
+    with pytest.raises(IdKindError, match="can never match"):
         SendTime().fit(om.Dataset(log, messages=om.MessageLog.from_frame(texts), audience=audience))
 
 

@@ -94,7 +94,7 @@ def test_codes_of_known_and_unknown_ids():
     with pytest.raises(UnknownIdError, match=r"1 of 2 ids are unknown here: 1 row \(position 1\)") as caught:
         users.codes(["ann", "eve"])
     assert "eve" not in str(caught.value)
-    with pytest.raises(IdKindError, match="ids given are integers, those known here are strings: they can never meet"):
+    with pytest.raises(IdKindError, match="ids given are integers, those known here are strings: they can never match"):
         users.codes([1])
     with pytest.raises(UnknownIdError, match="ids given are strings, those known here are integers"):
         Vocabulary.from_ids([1]).codes(["1"])
@@ -153,7 +153,7 @@ def test_compress_keeps_what_occurs():
 @pytest.mark.parametrize("ids", [[1.5, 2.0], [True], 3, None, [[1, 2]], np.array(["2025-01-01"], "datetime64[D]")])
 def test_a_vocabulary_holds_integers_or_strings(ids):
     """1.5 was cut to 1 in silence."""
-    with pytest.raises(SchemaError, match="integers or strings in one row"):
+    with pytest.raises(SchemaError, match="integers or strings in one dimension"):
         Vocabulary(ids)
 
 

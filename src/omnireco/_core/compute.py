@@ -122,7 +122,7 @@ _ONE_BLAS_THREAD = _OneBlasThread()
 
 
 def one_blas_thread() -> AbstractContextManager[None]:
-    """Hold BLAS to one thread while our own threads run (two owners of parallelism fight)."""
+    """Limit BLAS to one thread while our own threads run (nested parallelism is slower)."""
     return _ONE_BLAS_THREAD
 
 
@@ -175,7 +175,7 @@ def in_parallel(steps: Sequence[Callable[[], _Result]], threads: int | None = No
 
 
 def in_threads(work: Callable[[int, int], object], n: int, *, threads: int | None = None, least: int = 1 << 16) -> None:
-    """Call ``work(start, stop)`` on ranges that cover ``range(n)``, each on a thread; ``work`` must let go of the GIL.
+    """Call ``work(start, stop)`` on ranges that cover ``range(n)``, each on a thread; ``work`` must release the GIL.
 
     Ranges are at least ``least`` long, and there are four per thread, so that a core that is busy elsewhere does
     not hold up the rest.

@@ -1,1 +1,1 @@
-"""The main job, told as a demo: inputs, steps, pictures and the report. Started by ``omnireco demo``."""
+"""The demo: inputs, steps, plots and the report. Started by ``omnireco demo``."""

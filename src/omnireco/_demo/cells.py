@@ -1,7 +1,7 @@
-"""Cells of the command line's files, read as what their column is asked to hold: ids, names, times, numbers, yes or no.
+"""Cells of the command line's files, read as the type of their column: ids, names, times, numbers, flags.
 
 Every function takes a pyarrow column, of texts or of stored values, and returns a pandas column and a mask of the cells
-that hold something else: those are never taken for missing, and never guessed.
+of another type: those are never treated as missing, and never guessed.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ _EARLIEST_US, _LATEST_US = 31_536_000_000_000, 7_258_118_400_000_000  # 1971 and
 
 
 def texts(column: Any) -> tuple[pd.Series, np.ndarray]:
-    """Return words as they are written; only an empty cell is missing. Lists, records and yes or no are no words."""
+    """Return texts as they are written; only an empty cell is missing. Lists, records and booleans are invalid."""
     import pandas as pd
     import pyarrow.types as pt
 
@@ -103,28 +103,28 @@ def flags(column: Any) -> tuple[pd.Series, np.ndarray]:
 
     words, row = _distinct(column)
     folded = [word.strip().casefold() for word in words]
-    said = np.array([True if word in _YES else False if word in _NO else None for word in folded], object)
+    value = np.array([True if word in _YES else False if word in _NO else None for word in folded], object)
     odd = np.array([word not in _YES | _NO for word in folded], np.bool_) & ~_absent(words)
-    return pd.Series(pd.array(said[row], dtype="boolean")), odd[row]
+    return pd.Series(pd.array(value[row], dtype="boolean")), odd[row]
 
 
 def shares(column: Any) -> tuple[pd.Series, np.ndarray]:
     """Return probabilities: numbers, or yes for 1 and no for 0."""
-    said, odd = flags(column)
+    yes, odd = flags(column)
     if not odd.any():
-        return said.astype("Float64").astype(float), odd
+        return yes.astype("Float64").astype(float), odd
     read, wrong = numbers(column)
-    return read.where(~wrong, said.astype("Float64").astype(float)), wrong & odd
+    return read.where(~wrong, yes.astype("Float64").astype(float)), wrong & odd
 
 
 def instants(column: Any, *, form: str | None, timezone: str | None, where: str) -> tuple[pd.Series, np.ndarray]:
-    """Return times with their zone: their own offset, or the zone that the user named for those without; no guess.
+    """Return times with their zone: their own offset, or the zone given for those without; nothing is guessed.
 
     Parameters
     ----------
     column : pyarrow column
     form : str, optional
-        What the user said of the times: a unit since 1970 (s, ms, us), or a pattern of strptime. ISO 8601 by default.
+        The format of the times: a unit since 1970 (s, ms, us), or a pattern of strptime. ISO 8601 by default.
     timezone : str, optional
         For a column in which no time has an offset.
     where : str
@@ -147,7 +147,7 @@ def instants(column: Any, *, form: str | None, timezone: str | None, where: str)
     absent = _absent(words)
     if form is None and (pt.is_integer(kind) or _are_counts(words[~absent])):
         raise SchemaError(
-            f"{where} holds whole numbers. Of what, since 1970? --time-format s, or ms, or us. "
+            f"{where} holds whole numbers without a unit. Give it: --time-format s, or ms, or us, since 1970. "
             "For days such as 20250601: --time-format %Y%m%d."
         )
     at, zoned = _instants_of(words, form)
@@ -170,7 +170,7 @@ def instants(column: Any, *, form: str | None, timezone: str | None, where: str)
 def _on_clock(stamps: pd.Series, timezone: str | None, where: str) -> pd.Series:
     if timezone is None:
         raise SchemaError(
-            f"{where} has no time zone, so its times name no instant. Say which clock it is: --timezone UTC, or "
+            f"{where} has no time zone, so its times are no instants. Give the zone: --timezone UTC, or "
             "--timezone Europe/Berlin for a local clock."
         )
     # An hour that a clock change repeats is read as its second, winter-time pass; one it skips moves forward.
@@ -178,7 +178,7 @@ def _on_clock(stamps: pd.Series, timezone: str | None, where: str) -> pd.Series:
 
 
 def _instants_of(words: np.ndarray, form: str | None) -> tuple[np.ndarray, np.ndarray]:
-    """Return (microseconds, _NEVER where unreadable; whether the word itself says the zone) of distinct words."""
+    """Return (microseconds, _NEVER where unreadable; whether the text has an offset) of distinct texts."""
     if form is None:
         read = [_iso(word) for word in words]
     elif form in UNITS:
@@ -217,7 +217,7 @@ def _micros(numbers: tuple[int, ...], fraction: int, zone: str | None) -> int:
 
 
 def _counted(word: str, unit_us: int) -> tuple[int, bool]:
-    """Return a time counted since 1970: between 1971 and 2200, or the unit is wrong."""
+    """Return a time counted since 1970: outside 1971 to 2200 the unit is wrong."""
     if not _NUMBER.fullmatch(word.strip()):
         return _NEVER, True
     whole, _, part = word.strip().partition(".")

@@ -1,4 +1,4 @@
-"""Models compared on a time split: hyper-parameters chosen on a validation slice, numbers from the test slice."""
+"""Models compared on a time split: hyper-parameters tuned on a validation set, results from a test set."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ EVENT_WEIGHTS = {"view": 1.0, "add_to_cart": 3.0, "purchase": 5.0}
 
 
 class Task(NamedTuple):
-    """A question asked of the models."""
+    """A recommendation task: with or without items that the person already knows."""
 
     key: str
     title: str
@@ -54,7 +54,7 @@ class Choice:
 
     @property
     def label(self) -> str:
-        """Return what a table calls it: the settings that differ from the defaults, and what was learned from."""
+        """Return its label in a table: hyper-parameters that differ from the defaults, and the training data."""
         shown = [
             f"{setting.name}={getattr(self.estimator, setting.name)!r}"
             for setting in fields(self.estimator)
@@ -64,7 +64,7 @@ class Choice:
 
 
 class Cut(NamedTuple):
-    """Three stretches of time: learn and choose on the first two, then learn on both and measure on the third."""
+    """Training, validation and test period: tune on the first two, then train on both and test on the third."""
 
     inner: EventLog
     validation: EventLog
@@ -75,18 +75,18 @@ class Cut(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """What a task's test said.
+    """The results of a task on the test set.
 
     Attributes
     ----------
     chosen : mapping of str to Choice
-        Per family, what was best on the validation slice.
+        Per family, the choice with the best validation score.
     validation : mapping of str to float
-        The ndcg that each of them had there.
+        The NDCG of each of them on the validation set.
     report : Report
-        On the test slice.
+        Metrics on the test set.
     baseline : str
-        The better of the two simple models on the test slice, which is hard on the others.
+        The better of the two simple models on the test set: a strict baseline.
     differences : pandas.DataFrame
         ``report.differences(baseline)``.
     """
@@ -100,12 +100,12 @@ class Comparison:
 
     @property
     def best(self) -> Choice:
-        """Return the choice that was best on the validation slice: what the demo recommends with."""
+        """Return the choice with the best validation score: what the demo recommends with."""
         return self.chosen[max(self.validation, key=lambda family: self.validation[family])]
 
 
 def cut_in_time(log: EventLog, *, days: int = 28) -> Cut:
-    """Cut the last days off for the test, and as many before them for validation.
+    """Keep the last days as the test set, and as many before them for validation.
 
     Short logs get a shorter horizon: a sixth of their length, at least one day.
     """
@@ -124,26 +124,26 @@ def cut_in_time(log: EventLog, *, days: int = 28) -> Cut:
 
 
 def choices(log: EventLog, *, quick: bool) -> list[Choice]:
-    """Return what is tried; with ``quick`` one setting per family."""
+    """Return the candidates of the search; with ``quick`` one setting per family."""
     weigh = {name: weight for name, weight in EVENT_WEIGHTS.items() if name in log.events} or None
     recent = Weights(events=weigh, half_life="90D")
     every, once = Weights(events=weigh), Weights(binary=True)
-    counted, faded, yes = "all events", "events of which half count after 90 days", "yes or no"
+    counted, decayed, binary = "event counts", "events weighted with a 90-day half-life", "binary events"
     tried = [
-        Choice("Popularity", Popularity(), once, yes),
-        Choice("BuyAgain", BuyAgain(prior=20), recent, faded),
-        Choice("ItemKNN", ItemKNN(neighbors=200), once, yes),
-        Choice("EASE", EASE(regularization=2000), once, yes),
-        Choice("ALS", ALS(factors=64, unobserved_weight=0.3, iterations=8), once, yes),
+        Choice("Popularity", Popularity(), once, binary),
+        Choice("BuyAgain", BuyAgain(prior=20), recent, decayed),
+        Choice("ItemKNN", ItemKNN(neighbors=200), once, binary),
+        Choice("EASE", EASE(regularization=2000), once, binary),
+        Choice("ALS", ALS(factors=64, unobserved_weight=0.3, iterations=8), once, binary),
     ]
     more = [
         Choice("BuyAgain", BuyAgain(prior=20), every, counted),
-        Choice("ItemKNN", ItemKNN(neighbors=200), recent, faded),
+        Choice("ItemKNN", ItemKNN(neighbors=200), recent, decayed),
         Choice("ItemKNN", ItemKNN(neighbors=200, similarity="bm25"), every, counted),
-        Choice("EASE", EASE(regularization=100), recent, faded),
-        Choice("EASE", EASE(regularization=500), once, yes),
-        Choice("ALS", ALS(factors=64, regularization=0.001, unobserved_weight=3.0, iterations=8), recent, faded),
-        Choice("ALS", ALS(factors=64, regularization=0.004, unobserved_weight=1.0, iterations=8), recent, faded),
+        Choice("EASE", EASE(regularization=100), recent, decayed),
+        Choice("EASE", EASE(regularization=500), once, binary),
+        Choice("ALS", ALS(factors=64, regularization=0.001, unobserved_weight=3.0, iterations=8), recent, decayed),
+        Choice("ALS", ALS(factors=64, regularization=0.004, unobserved_weight=1.0, iterations=8), recent, decayed),
     ]
     return tried if quick else tried + more
 
@@ -153,33 +153,33 @@ def compare(
 ) -> tuple[tuple[Comparison, ...], tuple[str, ...]]:
     """Return one comparison per task, and a sentence for every algorithm that could not run.
 
-    Nothing is chosen on the test slice: the settings of each family are those that were best on the validation
-    slice, learned only from what came before it.
+    Nothing is tuned on the test set: the hyper-parameters of each family are those with the best score on the
+    validation set, trained only on what came before it.
     """
-    asked = [
+    tasks = [
         task
         for task in TASKS
         if len(_truth(cut.validation, cut.inner, task)) and len(_truth(cut.test, cut.train, task))
     ]
     ranked, notes = _rank_all(cut.inner, tried, progress=progress, label="choosing settings")
-    chosen = {task.key: _choose(cut, task, tried, ranked) for task in asked}
+    chosen = {task.key: _choose(cut, task, tried, ranked) for task in tasks}
     again = list(dict.fromkeys(choice for best, _ in chosen.values() for choice in best.values()))
     ranked, _ = _rank_all(cut.train, again, progress=progress, label="testing")
-    found = tuple(_test(cut, task, *chosen[task.key], ranked, seed=seed) for task in asked)
+    found = tuple(_test(cut, task, *chosen[task.key], ranked, seed=seed) for task in tasks)
     if not found:
         raise EmptyError(
             f"events: nobody who was seen before {cut.train.end:%Y-%m-%d} chose anything in the "
             f"{counted(cut.days, 'day')} after "
             "it, so there is nothing to compare models on. Give a longer log, or one of people who come back."
         )
-    left = [f"Left out, for nobody did so in the test weeks: {task.title}" for task in TASKS if task not in asked]
+    left = [f"Left out, since nobody did so in the test period: {task.title}" for task in TASKS if task not in tasks]
     return found, (*notes, *left)
 
 
 def recommend(
     log: EventLog, choice: Choice, task: Task, *, offered: np.ndarray | None = None, k: int = K
 ) -> Recommendations:
-    """Learn from the whole log and rank items for everybody in it."""
+    """Fit on the whole log and rank items for everybody in it."""
     x = log.matrix(choice.weights)
     model = choice.estimator.fit(x)
     found: Recommendations = model.recommend(x, k=k, exclude_seen=task.exclude_seen, eligible=offered)
@@ -192,7 +192,7 @@ def recommend(
 def _rank_all(
     log: EventLog, tried: Sequence[Choice], *, progress: bool, label: str
 ) -> tuple[dict[tuple[str, str], Recommendations], tuple[str, ...]]:
-    """Fit every choice once and rank for every task; an algorithm that refuses is left out with its reason."""
+    """Fit every choice once and rank for every task; an algorithm that raises is left out, with its reason."""
     ranked: dict[tuple[str, str], Recommendations] = {}
     notes: list[str] = []
     for choice in track(tried, progress, label=label):
@@ -210,7 +210,7 @@ def _rank_all(
 def _choose(
     cut: Cut, task: Task, tried: Sequence[Choice], ranked: Mapping[tuple[str, str], Recommendations]
 ) -> tuple[dict[str, Choice], dict[str, float]]:
-    """Return the best choice of each family on the validation slice, and the ndcg it had there."""
+    """Return the best choice of each family on the validation set, and its NDCG there."""
     lists = {choice.label: ranked[choice.label, task.key] for choice in tried if (choice.label, task.key) in ranked}
     truth = _truth(cut.validation, cut.inner, task)
     table = evaluate(lists, truth, k=K, metrics=[ndcg], n_bootstrap=0).to_frame()
@@ -246,7 +246,7 @@ def _test(
 
 
 def _truth(later: EventLog, earlier: EventLog, task: Task) -> pd.DataFrame:
-    """Return what people seen before chose later (bought, where anything was), without what they knew where asked."""
+    """Return what existing users chose later (bought, if there are purchases); only new items if the task says so."""
     if "purchase" in later.events:
         later = later.select(events=["purchase"])
     pairs = later.matrix(Weights(binary=True)).to_frame()[["user_id", "item_id"]]

@@ -1,6 +1,6 @@
 """Files of the command line, opened: CSV as texts, as they are written; parquet as it is stored.
 
-No type is guessed from what a column happens to hold. Nothing of a row is quoted in an error: rows hold people.
+No type is guessed from what a column happens to hold. No cell is quoted in an error: rows hold personal data.
 """
 
 from __future__ import annotations
@@ -56,12 +56,12 @@ def read_table(file: Path, needed: Iterable[str], encoding: str | None = None) -
         Columns by which the separator of a CSV is known: the one of comma, semicolon, tab and bar that gives the
         header most of them.
     encoding : str, optional
-        Of a CSV that is not UTF-8. A byte-order mark speaks for itself.
+        Of a CSV that is not UTF-8. A byte-order mark takes precedence.
 
     Raises
     ------
     SchemaError
-        When the file is empty, damaged, or of another kind than its name says.
+        When the file is empty, damaged, or of another type than its name.
     """
     return _read_csv(file, tuple(needed), encoding) if is_text(file) else _read_parquet(file)
 
@@ -110,7 +110,7 @@ def _read_csv(file: Path, needed: tuple[str, ...], encoding: str | None) -> Any:
 
 
 def _text(file: Path, encoding: str | None) -> str:
-    """Return what a text file says, by its byte-order mark, the encoding that the user named, or UTF-8."""
+    """Return the text of a file, decoded by its byte-order mark, the encoding that the user gave, or UTF-8."""
     raw = file.read_bytes()
     if file.suffix.lower() == ".gz":
         try:
@@ -129,7 +129,7 @@ def _text(file: Path, encoding: str | None) -> str:
         text = raw.decode(named)
     except UnicodeError:
         raise SchemaError(
-            f"{file.name} is not text in {named}. Say how it was saved: --encoding latin-1 (or cp1252, utf-16)."
+            f"{file.name} is not text in {named}. Give its encoding: --encoding latin-1 (or cp1252, utf-16)."
         ) from None
     except LookupError:
         raise SchemaError(f"--encoding {named!r} is not known. Write utf-8, latin-1, cp1252 or utf-16.") from None
@@ -176,14 +176,14 @@ def _check_names(file: Path, names: list[str]) -> None:
 
 def _why_not(error: Exception) -> str:
     """Return what is wrong with a CSV, without the row that the parser quotes."""
-    said = str(error)
-    if (width := _WIDTH.search(said)) is not None:
+    message = str(error)
+    if (width := _WIDTH.search(message)) is not None:
         row = (width[1] or "a row").removesuffix(": ")
         cells = f"{width[3]} cell{'' if width[3] == '1' else 's'}"
         return (
             f"cannot be read: {row.replace('Row #', 'row ')} has {cells} and the header {width[2]}. A text "
             'that holds the separator belongs in quotes ("..."); a file that was cut short ends so too.'
         )
-    if "straddling" in said or "block" in said.lower():
+    if "straddling" in message or "block" in message.lower():
         return 'cannot be read: a row is longer than 64 MB. Is a quote (") never closed?'
     return f'cannot be read as CSV ({type(error).__name__}). Is a quote (") never closed? Save it again.'

@@ -20,7 +20,7 @@ from omnireco.data.catalog import Catalog
 from omnireco.data.clock import is_zone
 from omnireco.data.events import EventLog
 from omnireco.data.frames.quality import QualityReport
-from omnireco.data.frames.suspicion import late_strays
+from omnireco.data.frames.suspicion import late_outliers
 from omnireco.data.messages import MessageLog
 from omnireco.data.vocabulary import Vocabulary
 from omnireco.errors import EmptyError, OmnirecoError, ParameterError, SchemaError
@@ -32,7 +32,7 @@ ENDINGS = (".parquet", ".csv", ".csv.gz")
 _1971_US = 365 * DAY_US
 _Noun = TypeVar("_Noun")
 
-# Nobody is offered these by a demo that knows nobody's age or health.
+# Never recommended: the demo knows nobody's age or health.
 NOT_OFFERED = (
     "BEERS/ALES",
     "CIGARETTES",
@@ -51,12 +51,12 @@ NOT_OFFERED = (
 
 @dataclass(frozen=True, slots=True)
 class Inputs:
-    """Data and what must be said about it.
+    """Data, with its caveats.
 
     Attributes
     ----------
     name : str
-        What to call it in the report.
+        Its title in the report.
     log : EventLog
     timed : EventLog
         The part of the log whose hours are real.
@@ -65,7 +65,7 @@ class Inputs:
     audience : Audience or None
     catalog : Catalog or None
     caveats : tuple of str
-        Sentences that belong beside every result.
+        Sentences that are shown beside every result.
     not_offered : str
         Items that are never recommended, in words; empty where everything may be.
     offered : bool array over ``log.items``, or None
@@ -106,7 +106,7 @@ def read_journey(*, seed: int) -> Inputs:
             "redemptions and mailings carry a date only, so no hour was learned from them.",
             f"{len(journey.messages):,} mailed campaigns to {journey.messages.n_users:,} households are known, and "
             f"{int(journey.messages.responded.sum()):,} led to a redeemed coupon. They were paper mail, chosen by the "
-            "retailer and not at random: they say nothing about e-mail or push, and nothing about cause.",
+            "retailer and not at random: they allow no conclusion about e-mail or push, nor about causal effects.",
         ),
         "alcohol, tobacco, infant formula and some health products",
         _offered(journey.log, journey.catalog),
@@ -163,7 +163,7 @@ def read_folder(
     -----
     Everything in a CSV is text as it is written. Ids are whole numbers where every file of the folder stores them as
     such, which only parquet can; else they are texts in all files. An event with a negative value, or called return,
-    refund, cancel or chargeback, takes something back: it is left out of what people like, and counted.
+    refund, cancel or chargeback, is a return: it is left out of the matrix, and counted.
     """
     if timezone is not None and not is_zone(timezone):
         raise ParameterError(f"--timezone must be an IANA zone such as 'UTC' or 'Europe/Berlin'. Got {timezone!r}.")
@@ -175,16 +175,16 @@ def read_folder(
     _check_used(asked, opened)
     as_text = _kinds(opened)
     read = {name: read_rows(one, asked, as_text) for name, one in opened.items()}
-    read["events"] = _without_strays(read["events"], files["events"], drop)
-    log, taken_back = _without_returns(_door(files, "events", read, lambda f: EventLog.from_frame(f, itemless="keep")))
+    read["events"] = _without_outliers(read["events"], files["events"], drop)
+    log, taken_back = _without_returns(_build(files, "events", read, lambda f: EventLog.from_frame(f, itemless="keep")))
     messages = None
     if "messages" in read:
         how: Literal["raise", "drop"] = "drop" if drop else "raise"
-        messages = _door(files, "messages", read, lambda f: MessageLog.from_frame(f, on_invalid=how))
-    audience = _door(files, "users", read, Audience.from_frame) if "users" in read else None
-    catalog = _door(files, "items", read, Catalog.from_frame) if "items" in read else None
+        messages = _build(files, "messages", read, lambda f: MessageLog.from_frame(f, on_invalid=how))
+    audience = _build(files, "users", read, Audience.from_frame) if "users" in read else None
+    catalog = _build(files, "items", read, Catalog.from_frame) if "items" in read else None
     made_up = (
-        "What a message costs, the budget and the capacity of the plan are examples that this demo chose by the number "
+        "The cost of a message, the budget and the capacity of the plan are examples, set from the number "
         "of consents. Put your own into a script: om.plan(touches, constraints=[om.Budget(...), ...])."
     )
     notes = [note for name in read for note in (read[name].account(files[name].name), *read[name].notes) if note]
@@ -214,8 +214,8 @@ def _check_names(asked: Asked) -> None:
 def _check_used(asked: Asked, opened: Mapping[str, Opened]) -> None:
     unused = [ours for ours in asked.columns if not any(ours in one.columns for one in opened.values())]
     if unused:
-        said = ", ".join(f"{ours}={asked.columns[ours]}" for ours in unused)
-        raise ParameterError(f"--columns {said}: no file has such a column. Write the name as it stands in the file.")
+        unknown = ", ".join(f"{ours}={asked.columns[ours]}" for ours in unused)
+        raise ParameterError(f"--columns {unknown}: no file has such a column. Write its name as in the file.")
 
 
 def _kinds(opened: Mapping[str, Opened]) -> dict[str, bool]:
@@ -228,11 +228,11 @@ def _kinds(opened: Mapping[str, Opened]) -> dict[str, bool]:
     }
 
 
-def _without_strays(rows: Rows, file: Path, drop: bool) -> Rows:
-    """Leave out events whose clock was wrong: a few that lie long after all others, or before 1971."""
+def _without_outliers(rows: Rows, file: Path, drop: bool) -> Rows:
+    """Leave out events with a wrong clock: a few that lie long after all others, or before 1971."""
     at = rows.frame["timestamp"].to_numpy(dtype="datetime64[us]").astype(np.int64)
     order = np.argsort(at, kind="stable")
-    n_late, n_early = late_strays(at[order]), int((at < _1971_US).sum())
+    n_late, n_early = late_outliers(at[order]), int((at < _1971_US).sum())
     late, early = np.sort(order[at.size - n_late :]), np.sort(order[:n_early])
     if n_early == at.size or not n_late + n_early:
         return rows
@@ -242,37 +242,37 @@ def _without_strays(rows: Rows, file: Path, drop: bool) -> Rows:
         gap = (first - last).days
         long = f"{gap // 365} years" if gap >= 730 else f"{gap} day{'' if gap == 1 else 's'}"
         reason = f"the time lies {long} or more after all others, which end on {last:%Y-%m-%d}: a clock in the future"
-        _refuse_strays(file, reason, late, drop)
+        _refuse_outliers(file, reason, late, drop)
         reasons[reason] = n_late
     if n_early:
         reason = "the time lies before 1971: an empty field, or a clock that was never set"
-        _refuse_strays(file, reason, early, drop)
+        _refuse_outliers(file, reason, early, drop)
         reasons[reason] = n_early
     kept = np.sort(order[n_early : at.size - n_late])
     return Rows(rows.frame.iloc[kept].reset_index(drop=True), rows.n_rows, reasons, rows.notes)
 
 
-def _refuse_strays(file: Path, reason: str, rows: np.ndarray, drop: bool) -> None:
+def _refuse_outliers(file: Path, reason: str, rows: np.ndarray, drop: bool) -> None:
     if not drop:
         raise SchemaError(
-            f"{file.name}: {reason}, in {name_rows(rows)}. Mend the clock, or leave such rows out, counted: "
+            f"{file.name}: {reason}, in {name_rows(rows)}. Correct the clock, or leave such rows out, counted: "
             "--on-invalid drop."
         )
 
 
 def _without_returns(log: EventLog) -> tuple[EventLog, list[str]]:
-    """Leave out what takes something back, which is no sign of interest, and say how many there were."""
+    """Leave out returns, which are no sign of interest, and report how many there were."""
     report = log.check(sleepless=None)
     rows = report.rows(["return", "negative"])
     if not rows.size:
         return log, []
     if rows.size == len(log):
         raise EmptyError("events: every event has a negative value or is called a return. Is the sign of value right?")
-    said = (
-        f"{counted(rows.size, 'event')} of {len(log):,} took something back (a negative value, or called return, "
-        "refund, cancel or chargeback): left out, as no sign of interest. What was bought before counts all the same."
+    note = (
+        f"{counted(rows.size, 'event')} of {len(log):,} are returns (a negative value, or called return, "
+        "refund, cancel or chargeback): left out. The purchases before them still count."
     )
-    return log.without(report, ["return", "negative"]), [said]
+    return log.without(report, ["return", "negative"]), [note]
 
 
 def _dates(log: EventLog) -> list[str]:
@@ -286,13 +286,13 @@ def _dates(log: EventLog) -> list[str]:
 
 
 def _dropped(report: QualityReport) -> str:
-    """Return what a door left out, in words."""
+    """Return the dropped rows of a report, in words."""
     why = "; ".join(f"{one.what} in {counted(one.n_rows, 'row')}" for one in report.findings)
     return f"{report.n_dropped:,} of {report.n_rows:,} left out: {why}"
 
 
 def _matched(what: str, here: Vocabulary, there: Vocabulary, file: Path) -> list[str]:
-    """Say how many of the events' people or items another file knows, where it is not all of them."""
+    """Report how many of the people or items of the events another file has, where it is not all of them."""
     found = int(np.isin(here.ids, there.ids).sum())
     return [] if found == len(here) else [f"{found:,} of {len(here):,} {what} of the events are in {file.name}."]
 
@@ -341,9 +341,9 @@ def _not_read(folder: Path, files: Mapping[str, Path]) -> list[str]:
     ]
 
 
-def _door(files: Mapping[str, Path], name: str, read: Mapping[str, Rows], door: Callable[[Any], _Noun]) -> _Noun:
-    """Open a door, and name the file in its errors."""
+def _build(files: Mapping[str, Path], name: str, read: Mapping[str, Rows], build: Callable[[Any], _Noun]) -> _Noun:
+    """Build a value from a file, and name the file in its errors."""
     try:
-        return door(read[name].frame)
+        return build(read[name].frame)
     except OmnirecoError as error:
         raise type(error)(f"{files[name].name}: {error}") from None

@@ -46,9 +46,9 @@ def run_demo(
     quick : bool
         Try one setting per algorithm instead of several.
     command : str
-        What the user typed, for the report.
+        The command line, for the report.
     say : callable(str)
-        Where lines go.
+        Receives the lines to print.
     progress : bool
         Show bars on long steps.
     """
@@ -58,16 +58,16 @@ def run_demo(
 
     say(_title("1. The data"))
     inputs = _wait("reading", read, progress)
-    _tell_data(inputs, say)
+    _print_data(inputs, say)
 
-    say(_title("2. The behaviour matrix"))
-    say(f"   {inputs.log.matrix(Weights(half_life='90D'))!r}, an event counts half after 90 days")
+    say(_title("2. The user-item matrix"))
+    say(f"   {inputs.log.matrix(Weights(half_life='90D'))!r}, with a half-life of 90 days")
 
-    say(_title("3. What to offer: models compared on later weeks"))
+    say(_title("3. What to offer: models compared on a test set"))
     cut = cut_in_time(inputs.log)
-    _tell_cut(cut, say)
+    _print_cut(cut, say)
     comparisons, notes = compare(cut, choices(inputs.log, quick=quick), seed=seed, progress=progress)
-    _tell_comparisons(comparisons, notes, say)
+    _print_comparisons(comparisons, notes, say)
     lists = {
         c.task.key: recommend(inputs.log, c.best, c.task, offered=inputs.offered)
         for c in track(comparisons, progress, label="recommending")
@@ -79,34 +79,34 @@ def run_demo(
     hours = None
     if audience is not None and no_hours is None:
         hours = _wait("learning hours", lambda: learn_hours(inputs, audience), progress)
-    _tell_hours(hours, no_hours, say)
+    _print_hours(hours, no_hours, say)
 
     say(_title("5. One week of messages"))
     no_plan = why_no_plan(inputs)
     week = None
     if audience is not None and hours is not None and no_plan is None:
         week = _wait("planning", lambda: plan_week(inputs, audience, lists.get("new", lists["all"]), hours), progress)
-    _tell_week(week, no_plan, say)
+    _print_week(week, no_plan, say)
 
     say(_title("6. Files"))
     seconds = time.perf_counter() - began
     found = Findings(inputs, cut, comparisons, notes, lists, hours, no_hours, week, no_plan, seconds, command)
     for path, what in _wait("writing", lambda: _write(found, out), progress):
         say(f"   {path}  {what}")
-    _tell_caveats(inputs, say)
+    _print_caveats(inputs, say)
     say(f"\nDone in {time.perf_counter() - began:.0f} s. Open {out / 'report.html'} in a browser.")
     return found
 
 
 def _wait(label: str, step: Callable[[], _Result], progress: bool) -> _Result:
-    """Run one step under a bar of one tick, so that somebody who waits knows for what."""
+    """Run one step under a bar of one tick, so that the user sees what is running."""
     with ticker(1, progress, label=label) as tick:
         found = step()
         tick()
     return found
 
 
-# telling --------------------------------------------------------------------------------------------
+# printing -------------------------------------------------------------------------------------------
 
 
 def _title(text: str) -> str:
@@ -119,7 +119,7 @@ def _table(frame: pd.DataFrame) -> str:
     return "\n".join("   " + line for line in text.splitlines())
 
 
-def _tell_data(inputs: Inputs, say: Say) -> None:
+def _print_data(inputs: Inputs, say: Say) -> None:
     say(f"   {inputs.name}")
     for value in (inputs.log, inputs.messages, inputs.audience, inputs.catalog):
         if value is not None:
@@ -135,27 +135,27 @@ def _tell_data(inputs: Inputs, say: Say) -> None:
     say(_table(summary))
 
 
-def _tell_cut(cut: Cut, say: Say) -> None:
+def _print_cut(cut: Cut, say: Say) -> None:
     say(
-        f"   Learn from {cut.inner.start:%d %b %Y} on; choose settings on the {counted(cut.days, 'day')} from "
-        f"{cut.inner.end:%d %b %Y};\n   then learn on all of that and test on the {counted(cut.days, 'day')} from "
-        f"{cut.train.end:%d %b %Y}. Score: ndcg of the best 10."
+        f"   Training from {cut.inner.start:%d %b %Y}; validation: the {counted(cut.days, 'day')} from "
+        f"{cut.inner.end:%d %b %Y};\n   then training on both; test: the {counted(cut.days, 'day')} from "
+        f"{cut.train.end:%d %b %Y}. Metric: NDCG@10."
     )
 
 
-def _tell_comparisons(comparisons: tuple[Comparison, ...], notes: tuple[str, ...], say: Say) -> None:
+def _print_comparisons(comparisons: tuple[Comparison, ...], notes: tuple[str, ...], say: Say) -> None:
     for note in notes:
         say(f"   {note}")
     for comparison in comparisons:
         say(f"\n   {comparison.task.title}")
         say(_table(_means(comparison)))
-        say("   Difference in ndcg to the better simple model, person by person:")
+        say("   Paired difference in NDCG to the baseline, the better simple model:")
         say(_table(_differences(comparison)))
         say(f"   {in_one_sentence(comparison)}")
 
 
 def _means(comparison: Comparison) -> pd.DataFrame:
-    """Return one row per model, best first: the mean with its interval, and the setting that was chosen."""
+    """Return one row per model, best first: the mean with its interval, and the tuned hyper-parameters."""
     table = comparison.report.to_frame()
     wide = table.pivot(index="model", columns="metric", values="mean")[["ndcg", "recall", "hit_rate", "coverage"]]
     ends = table[table["metric"] == "ndcg"].set_index("model")
@@ -170,20 +170,20 @@ def _differences(comparison: Comparison) -> pd.DataFrame:
     return table.sort_values("difference", ascending=False).round(4)
 
 
-def _tell_hours(hours: Hours | None, reason: str | None, say: Say) -> None:
+def _print_hours(hours: Hours | None, reason: str | None, say: Say) -> None:
     if hours is None:
         say(f"   {reason}")
         return
     share = float((hours.favourite == int(hours.population.argmax())).mean())
     say(f"   {hours.timing.activity!r}")
     say(f"   {hours.timing!r}")
-    say(f"   Busiest hour of all together: {_hour(hours.population)}, the own best hour of {share:.0%} of them")
+    say(f"   Peak hour of all people: {_hour(hours.population)}, the best hour for {share:.0%} of them")
     if hours.assumed is not None:
-        say(f"   No message on {hours.channel} is known; assumed: {hours.assumed:.0%} answers at an average hour")
+        say(f"   No messages on {hours.channel} in the data; assumed: an average response rate of {hours.assumed:.0%}")
     for words, curve in hours.examples:
         times = curve[ALLOWED].max() / max(curve.mean(), 1e-12)
         best = np.where(ALLOWED, curve, -np.inf)
-        say(f"   {words}: best hour to write on {hours.channel} {_hour(best)}, {times:.1f} x an average hour")
+        say(f"   {words}: best hour to send on {hours.channel} {_hour(best)}, {times:.1f} x the average hour")
 
 
 def _hour(curve: np.ndarray) -> str:
@@ -191,7 +191,7 @@ def _hour(curve: np.ndarray) -> str:
     return f"{('Mon', 'Tue', 'Wed', 'Thu', 'Fri', 'Sat', 'Sun')[best // 24]} {best % 24:02d}:00"
 
 
-def _tell_week(week: Week | None, reason: str | None, say: Say) -> None:
+def _print_week(week: Week | None, reason: str | None, say: Say) -> None:
     if week is None:
         say(f"   {reason}")
         return
@@ -201,13 +201,13 @@ def _tell_week(week: Week | None, reason: str | None, say: Say) -> None:
     totals = plan.summary().groupby("channel")[["sends", "cost", "expected_responses", "value"]].sum(min_count=1)
     say(f"   {plan!r}")
     say(_table(totals.round(2).reset_index()))
-    say(f"   No plan under these rules is worth more than {plan.bound:,.2f}; this one is worth {plan.value:,.2f}.")
+    say(f"   Value {plan.value:,.2f}; upper bound {plan.bound:,.2f}.")
 
 
-def _tell_caveats(inputs: Inputs, say: Say) -> None:
+def _print_caveats(inputs: Inputs, say: Say) -> None:
     caveats = [*inputs.caveats, inputs.made_up] if inputs.made_up else list(inputs.caveats)
     if caveats:
-        say(_title("Please mind"))
+        say(_title("Caveats"))
     for caveat in caveats:
         say(textwrap.fill(caveat, 110, initial_indent="   - ", subsequent_indent="     "))
 
@@ -223,7 +223,7 @@ def _make_folder(out: Path) -> None:
 
 
 def _write(found: Findings, out: Path) -> list[tuple[Path, str]]:
-    """Write the files; return each with what it holds."""
+    """Write the files; return each with a description."""
     written = [_write_recommendations(found, out)]
     if found.week is not None:
         frame = found.week.plan.to_frame()
@@ -234,7 +234,7 @@ def _write(found: Findings, out: Path) -> list[tuple[Path, str]]:
             (out / "plan.csv", "the same for a spreadsheet"),
         ]
     (out / "report.html").write_text(write_report(found), encoding="utf-8")
-    written.append((out / "report.html", "all of this in plain words, with pictures"))
+    written.append((out / "report.html", "all of this as a report, with figures"))
     return written
 
 

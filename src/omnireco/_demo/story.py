@@ -29,7 +29,7 @@ PLAIN = {
 
 
 def in_one_sentence(comparison: Comparison) -> str:
-    """Return who won the test, in one honest sentence."""
+    """Return the result of the comparison in one sentence."""
     table = comparison.differences
     table = table[(table["metric"] == "ndcg") & ~table["model"].isin(SIMPLE)].sort_values("difference")
     simple = PLAIN[comparison.baseline]
@@ -40,20 +40,18 @@ def in_one_sentence(comparison: Comparison) -> str:
     base = _mean(comparison, comparison.baseline)
     percent = 100 * float(best["difference"]) / base if base else 0.0
     if best["low"] > 0:
-        return f"'{name}' beats the simple rule '{simple}' by {percent:.0f} %, more than chance explains."
+        return f"'{name}' beats the simple rule '{simple}' by {percent:.0f} % (significant at 95 %)."
     if best["high"] < 0:
         return (
-            f"The simple rule '{simple}' wins: the best learned model, '{name}', is {-percent:.0f} % behind, "
-            "more than chance explains."
+            f"The simple rule '{simple}' wins: the best learned model, '{name}', is {-percent:.0f} % behind "
+            "(significant at 95 %)."
         )
-    return f"'{name}' and the simple rule '{simple}' cannot be told apart here ({percent:+.0f} %, within chance)."
+    return f"'{name}' and the simple rule '{simple}' do not differ significantly ({percent:+.0f} %)."
 
 
 def write_report(found: Findings) -> str:
     """Return the report as one HTML page."""
-    page = Page(
-        "Offers, hours and a week of messages", f"{found.inputs.name}. What was found, and how far to trust it."
-    )
+    page = Page("Offers, hours and a week of messages", f"{found.inputs.name}. Results, and their limits.")
     _summary(page, found)
     _data(page, found)
     _offers(page, found)
@@ -70,18 +68,18 @@ def write_report(found: Findings) -> str:
 def _summary(page: Page, found: Findings) -> None:
     log = found.inputs.log
     page.section("In short")
-    numbers = {
+    totals = {
         "people": f"{log.n_users:,}",
-        "things they did": f"{len(log):,}",
+        "events": f"{len(log):,}",
         "items": f"{log.n_items:,}",
     }
     if found.week is not None:
-        numbers |= {
+        totals |= {
             "messages planned": f"{len(found.week.plan):,}",
             "people written to": f"{found.week.n_people:,}",
         }
-    page.cards(numbers)
-    points = [f"{_ask(c)} {in_one_sentence(c)}" for c in found.comparisons]
+    page.cards(totals)
+    points = [f"{_task(c)} {in_one_sentence(c)}" for c in found.comparisons]
     if found.hours is not None:
         points.append(
             f"People are most active on {_when(found.hours.population)}, each on their own clock. "
@@ -101,8 +99,8 @@ def _data(page: Page, found: Findings) -> None:
     page.section("The data")
     page.text(
         f"From {log.start:%d %B %Y} to {log.end:%d %B %Y}, "
-        f"{counted(log.n_users, 'person was', 'people were')} seen {counted(len(log), 'time')}. "
-        "This is what they did, and where:"
+        f"{counted(log.n_users, 'person was', 'people were')} recorded in {counted(len(log), 'event')}. "
+        "Events by channel and type:"
     )
     if found.inputs.notes:
         page.points(found.inputs.notes)
@@ -115,8 +113,8 @@ def _data(page: Page, found: Findings) -> None:
     page.table(table, formats)
     page.picture(
         plotting.events_per_channel(log),
-        alt="Bars: number of events per channel and kind of event.",
-        caption="Number of events per channel. A person who did something more than once is counted once as a person.",
+        alt="Bars: number of events per channel and event type.",
+        caption="Number of events per channel. The column 'people' counts each person once.",
     )
 
 
@@ -124,15 +122,14 @@ def _offers(page: Page, found: Findings) -> None:
     cut = found.cut
     page.section("What to offer")
     page.text(
-        f"Five ways to choose ten items for every person were tried. Each learned from what people did before "
-        f"{cut.train.end:%d %B %Y} and was then asked what they would choose in the "
+        f"Five models recommended ten items to every person. Each was trained on the events before "
+        f"{cut.train.end:%d %B %Y} and tested on what people chose in the "
         f"{counted(cut.days, 'day')} after it. "
-        "Their settings had been chosen earlier, on other weeks, so that nobody could peek."
+        "Hyper-parameters were tuned on an earlier period, so the test set was never used to choose anything."
     )
     page.text(
-        "The score (ndcg) is 0 when none of the ten items was chosen and 1 when the list is as good as it can be, "
-        "with the best items on top. The grey bars are 95 % intervals: other people of the same kind would give a "
-        "score in there.",
+        "The score is NDCG@10: 0 when none of the ten items was chosen, 1 for a perfect list. A hit near the top "
+        "counts more. Grey bars are 95 % confidence intervals (bootstrap over people).",
         small=True,
     )
     for comparison in found.comparisons:
@@ -140,22 +137,22 @@ def _offers(page: Page, found: Findings) -> None:
         page.verdict(in_one_sentence(comparison))
         page.picture(
             plotting.comparison(comparison.report, "ndcg", title="Score of the ten items, higher is better"),
-            alt="Points with intervals: the score of each of the models.",
+            alt="Points with intervals: the NDCG of each model.",
         )
         page.table(*_model_table(comparison), best=0)
         page.text(
-            f"Gain compares with '{PLAIN[comparison.baseline]}', the better of the two simple rules, person by "
-            f"person, over {counted(len(comparison.report.users), 'person', 'people')}. Where its interval contains 0, "
-            "the two cannot be told apart.",
+            f"The baseline is '{PLAIN[comparison.baseline]}', the better of the two simple rules; the gain is the mean "
+            f"paired difference over {counted(len(comparison.report.users), 'person', 'people')}. An interval that "
+            "contains 0 is no significant difference.",
             small=True,
         )
     for note in found.notes:
         page.text(note, small=True)
     if "new" in found.lists:
         page.text(
-            "Buying the same things again is easy to foresee, and a reminder of what somebody would buy anyway earns "
-            "little. The plan below therefore offers items that are new to the person: harder to get right, and worth "
-            "more when it is."
+            "Repeat purchases are easy to predict, and a reminder of what somebody would buy anyway has little "
+            "incremental effect. The plan below therefore offers items that are new to the person: harder to predict, "
+            "and worth more."
         )
 
 
@@ -165,29 +162,28 @@ def _hours(page: Page, hours: Hours | None, reason: str | None) -> None:
         page.warning(str(reason))
         return
     page.text(
-        "The picture shows when people act, each on the clock where they live. A person with a long history is "
-        "judged by it; somebody we know little of is judged by what people usually do, and everybody else lies in "
-        "between."
+        "Activity by hour of the week, in each person's local time. The profile of a person with a long history rests "
+        "on that history; with a short one it is close to the average of similar people."
     )
     page.picture(
         plotting.week(hours.population),
         alt="Heat map of the week: days down, hours across; dark where people are active.",
-        caption=f"All people together, busiest on {_when(hours.population)}. {_spread(hours)}",
+        caption=f"Activity of all people; the peak is {_when(hours.population)}. {_spread(hours)}",
     )
     page.heading("Three people")
     page.text(
-        f"What a message on {hours.channel} is worth, hour by hour. A message is often read some time after it "
-        "arrives, so the best hour to send lies before the hours in which the person is active."
+        f"Response probability of a message on {hours.channel}, by hour of sending. A message is often read some time "
+        "after delivery, so the best hour to send lies before the hours in which the person is active."
     )
     if hours.assumed is not None:
         page.warning(
-            f"No message on {hours.channel} with its hour is known. So a chance of {hours.assumed:.0%} at an average "
-            "hour is assumed; only how much better one hour is than another was learned, from when people act."
+            f"The data has no messages on {hours.channel} with their hour, so an average response rate of "
+            f"{hours.assumed:.0%} is assumed. Only the relative differences between hours are learned, from activity."
         )
     for words, curve in hours.examples:
         page.picture(
             plotting.send_curve(curve, quiet=QUIET, title=words),
-            alt=f"Line over the week: chance of an answer for each hour of sending. {words}.",
+            alt=f"Line over the week: response probability by hour of sending. {words}.",
         )
 
 
@@ -204,24 +200,24 @@ def _week(page: Page, found: Findings) -> None:
     page.text(f"Seven days from {week.start}, on {' and '.join(week.channels)}, under these rules:")
     page.points(week.rules)
     if found.inputs.messages is not None:
-        page.text("Messages of the days before count too: whoever just got some has to wait.")
+        page.text("Recent messages count towards the frequency cap.")
     page.cards(
         {
             "messages": f"{len(plan):,}",
             "people": f"{week.n_people:,}",
-            "answers expected": f"{float(np.nansum(frame['probability'])):,.0f}",
+            "responses expected": f"{float(np.nansum(frame['probability'])):,.0f}",
             "value of the plan": f"{plan.value:,.1f}",
-            "best possible, at most": f"{plan.bound:,.1f}",
+            "upper bound": f"{plan.bound:,.1f}",
         }
     )
     page.text(
-        "The value is the sum over all messages of the chance of an answer, times what an answer is worth"
+        "The value is the sum over all messages of the response probability times the value of a response"
         + (
             " (the item's margin)."
             if _has_margins(found)
-            else " (the same for every item: no margins are known), less for items further down a person's list."
+            else " (equal for all items, as no margins are known), discounted by the rank of the item in the list."
         )
-        + " 'Best possible' is a proven limit: no plan under these rules is worth more."
+        + " No plan under these rules can exceed the upper bound."
     )
     if len(frame):
         local = frame["send_at_local"].dt.hour.to_numpy()
@@ -234,30 +230,30 @@ def _week(page: Page, found: Findings) -> None:
         page.picture(
             plotting.plan_per_hour(frame, local),
             alt="Bars: number of messages per local hour and channel.",
-            caption="No bar stands in the quiet hours.",
+            caption="No messages in quiet hours.",
         )
     page.heading("What is offered most")
     page.table(*_offer_table(found, frame))
-    page.heading("What the limits cost")
+    page.heading("Shadow prices of the limits")
     page.table(*_price_table(plan.prices))
     page.text(
-        "The last column says how much more value one more unit would bring: one more unit of money in a budget, or "
-        "one more message in the tightest hour. A limit whose worth is 0 does not bind.",
+        "The shadow price is the value that one more unit would add: one more unit of money in a budget, or "
+        "one more message in the tightest hour. A limit with a shadow price of 0 does not bind.",
         small=True,
     )
     page.heading("Why other messages are not sent")
     page.table(*_reasons(plan.left_out))
-    page.text("Counted in possible messages: every person, item, channel and hour that was looked at.", small=True)
+    page.text("Counted in possible messages: every combination of person, item, channel and hour.", small=True)
 
 
 def _trust(page: Page, found: Findings) -> None:
     page.section("How far to trust this")
     own = [
-        "A comparison on past weeks shows who foresees what people choose by themselves. It does not show what a "
-        "message changes: only a test with a control group can.",
-        "The chances of an answer order people and hours. Before you plan money on them, compare them with the answers "
-        "of a small first mailing.",
-        "The intervals speak of other people of the same kind in the same weeks, not of other seasons.",
+        "An offline comparison shows which model predicts what people choose by themselves. It does not show the "
+        "incremental effect of a message: only an A/B test with a control group can.",
+        "Response probabilities rank people and hours. Before you budget with them, check their calibration on a small "
+        "first mailing.",
+        "The intervals cover the sampling of people in the same weeks, not differences between seasons.",
     ]
     if found.inputs.not_offered:
         own.append(f"Never offered here: {found.inputs.not_offered}.")
@@ -268,21 +264,21 @@ def _trust(page: Page, found: Findings) -> None:
 def _made(page: Page, found: Findings) -> None:
     page.section("How it was made")
     page.text(f"Command: {found.command}. It took {found.seconds:.0f} seconds.")
-    page.text("Settings used, chosen on the validation weeks:")
+    page.text("Hyper-parameters, tuned on the validation period:")
     page.table(_settings(found))
     wanted = ("omnireco", "python", "numpy", "scipy", "pandas", "implicit", "matplotlib")
     known = versions()
     page.text("Versions: " + ", ".join(f"{name} {known[name]}" for name in wanted if name in known) + ".", small=True)
 
 
-# tables and words -----------------------------------------------------------------------------------
+# tables and labels ----------------------------------------------------------------------------------
 
 
 def _settings(found: Findings) -> pd.DataFrame:
     """Return one row per family and one column per task."""
     import pandas as pd
 
-    columns = {_ask(c).rstrip(":"): {family: x.label for family, x in c.chosen.items()} for c in found.comparisons}
+    columns = {_task(c).rstrip(":"): {family: x.label for family, x in c.chosen.items()} for c in found.comparisons}
     table = pd.DataFrame(columns)
     table.insert(0, "model", table.index)
     return table
@@ -292,7 +288,7 @@ def _mean(comparison: Comparison, model: str, metric: str = "ndcg") -> float:
     return next(c.mean for c in comparison.report.cells if c.model == model and c.metric == metric)
 
 
-def _ask(comparison: Comparison) -> str:
+def _task(comparison: Comparison) -> str:
     return "All items:" if comparison.task.key == "all" else "Items new to the person:"
 
 
@@ -306,30 +302,30 @@ def _model_table(comparison: Comparison) -> tuple[pd.DataFrame, dict[str, Format
     rows = []
     for model in models:
         gain = (
-            "the measure"
+            "baseline"
             if model == comparison.baseline
             else (f"{gains['difference'][model]:+.3f} ({gains['low'][model]:+.3f} to {gains['high'][model]:+.3f})")
         )
         rows.append(
             {
-                "way to choose": PLAIN[model],
-                "score": _mean(comparison, model),
+                "model": PLAIN[model],
+                "NDCG@10": _mean(comparison, model),
                 "gain (95 % interval)": gain,
-                "people with a hit": _mean(comparison, model, "hit_rate"),
-                "share of items shown": _mean(comparison, model, "coverage"),
+                "hit rate": _mean(comparison, model, "hit_rate"),
+                "catalogue coverage": _mean(comparison, model, "coverage"),
             }
         )
     formats: dict[str, Format] = {
-        "score": "{:.3f}".format,
+        "NDCG@10": "{:.3f}".format,
         "gain (95 % interval)": str,
-        "people with a hit": "{:.0%}".format,
-        "share of items shown": "{:.1%}".format,
+        "hit rate": "{:.0%}".format,
+        "catalogue coverage": "{:.1%}".format,
     }
     return pd.DataFrame(rows), formats
 
 
 def _offer_table(found: Findings, frame: pd.DataFrame) -> tuple[pd.DataFrame, dict[str, Format]]:
-    """Return the eight items that stand in most messages, by name where names are known."""
+    """Return the eight items with the most messages, by name where names are known."""
     counts = frame["item_id"].value_counts().rename("messages").reset_index().head(8)
     catalog = found.inputs.catalog
     if catalog is not None:
@@ -342,16 +338,16 @@ def _offer_table(found: Findings, frame: pd.DataFrame) -> tuple[pd.DataFrame, di
 
 
 def _price_table(prices: pd.DataFrame) -> tuple[pd.DataFrame, dict[str, Format]]:
-    """Return one row per limit that is not of single people: its hours together, with the dearest of them."""
+    """Return one row per shared limit: the sum over its hours, and the highest shadow price."""
     shared = prices[prices["row"] != "each person"]
     table = shared.groupby("constraint", sort=False).agg(
         used=("used", "sum"), allowed=("limit", "sum"), price=("price", "max")
     )
     table = table.reset_index()
     table["constraint"] = [_limit_name(name) for name in table["constraint"]]
-    table.columns = ["limit", "used", "allowed in all", "worth of one more"]
-    count, worth = "{:,.6g}".format, "{:.4f}".format
-    return table, {"used": count, "allowed in all": count, "worth of one more": worth}
+    table.columns = ["limit", "used", "allowed in all", "shadow price"]
+    count, price = "{:,.6g}".format, "{:.4f}".format
+    return table, {"used": count, "allowed in all": count, "shadow price": price}
 
 
 def _limit_name(name: str) -> str:
@@ -373,9 +369,9 @@ def _reasons(left_out: dict[str, int]) -> tuple[pd.DataFrame, dict[str, Format]]
     words = {
         "Consent": "the person did not agree to the channel",
         "Reachable": "the person cannot be reached there",
-        "no value": "it would earn nothing",
+        "no value": "its expected value is 0",
         "not among the best slots": "the person has better hours",
-        "not chosen": "another message was better",
+        "not chosen": "another message has a higher value",
         "not in the audience": "the person is not in the users file",
         "no margin": "the item has no margin",
     }
@@ -400,18 +396,18 @@ def _when(population: np.ndarray) -> str:
 def _spread(hours: Hours) -> str:
     share = float((hours.favourite == int(np.argmax(hours.population))).mean())
     distinct = len(np.unique(hours.favourite))
-    return f"This is the best hour of {share:.0%} of them; all best hours together spread over {distinct} of 168."
+    return f"It is the best hour for {share:.0%} of people; the best hours of all people cover {distinct} of 168."
 
 
 def _how_good(week: Week) -> str:
     gap = week.plan.gap
     if gap < 0.0005:
-        return "no other plan under the same rules is better: that is proven"
-    return f"no other plan under the same rules could be more than {100 * gap:.1f} % better"
+        return "is proven optimal"
+    return f"its optimality gap is at most {100 * gap:.1f} %"
 
 
 def _home(found: Findings) -> str:
-    """Return the zone where most people live."""
+    """Return the most frequent time zone."""
     audience = found.inputs.audience
     if audience is None or not (audience.zone >= 0).any():
         return "UTC"

@@ -1,4 +1,4 @@
-"""One file of the command line as a frame for a door: columns found, cells read, rows left out counted."""
+"""One file of the command line as a frame: columns found, cells parsed, dropped rows counted."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ _EXAMPLES = {"channel": "channel=web", "event": "event=purchase"}
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """What the user said of the files on the command line."""
+    """The options of the command line about the files."""
 
     timezone: str | None = None
     time_format: str | None = None
@@ -97,10 +97,10 @@ class Opened:
 
 @dataclass(frozen=True, slots=True)
 class Rows:
-    """A frame for a door, and what became of the rows of its file.
+    """A frame, and what became of the rows of its file.
 
-    ``reasons`` counts the rows left out, each under the first reason that holds for it; ``notes`` are sentences on rows
-    that were kept.
+    ``reasons`` counts the rows left out, each under the first reason that holds for it; ``notes`` are sentences about
+    rows that were kept.
     """
 
     frame: pd.DataFrame
@@ -150,7 +150,7 @@ def open_file(file: Path, table: str, asked: Asked) -> Opened:
 
 
 def _check_spelling(file: Path, table: str, present: list[str], columns: Mapping[str, Any], asked: Asked) -> None:
-    """Refuse a column about consent that another spelling hides: who is not heard would be written to."""
+    """Refuse a misspelt column about consent: ignoring it would send messages without consent."""
     free = [name for name in present if name not in {asked.columns.get(ours, ours) for ours in columns}]
     for name in free:
         ours = re.sub(r"[\s-]+", "_", name.strip().casefold())
@@ -158,14 +158,14 @@ def _check_spelling(file: Path, table: str, present: list[str], columns: Mapping
             ours.startswith(_PREFIXES) if table == "users" else table == "messages" and ours in _SAFETY
         ):
             raise SchemaError(
-                f"{file.name} has a column {name!r}, which is not read by that name. Rename it to {ours!r} in the "
-                f"file, or say so: --columns '{ours}={name}'."
+                f"{file.name} has a column {name!r}, which is not read under that name. Rename it to {ours!r} in the "
+                f"file, or map it: --columns '{ours}={name}'."
             )
     for name in columns:
         if name.startswith("consent_") and name.endswith("_at") and name.removesuffix("_at") not in columns:
             raise SchemaError(
-                f"{file.name} has {name!r} and no {name.removesuffix('_at')!r} beside it. An instant says since when, "
-                "not what: add the column of true and false."
+                f"{file.name} has {name!r} and no {name.removesuffix('_at')!r} beside it. The instant alone is no "
+                "consent: add the column of true and false."
             )
 
 
@@ -178,24 +178,24 @@ def _constant(value: str, n: int) -> Any:
 def _what_is_missing(file: Path, table: str, missing: list[str], present: list[str], asked: Asked) -> str:
     lost = [name for name in missing if name in asked.columns]
     if lost:
-        said = ", ".join(f"{name}={asked.columns[name]}" for name in lost)
+        unknown = ", ".join(f"{name}={asked.columns[name]}" for name in lost)
         return (
-            f"{file.name} has no column for --columns {said}; it has {', '.join(map(repr, present)) or 'no columns'}. "
-            "Write the name as it stands in the file."
+            f"{file.name} has no column for --columns {unknown}; it has "
+            f"{', '.join(map(repr, present)) or 'no columns'}. Write its name as in the file."
         )
     free = {name.casefold().strip().replace(" ", "_"): name for name in present if name not in COLUMNS[table]}
     near = {name: difflib.get_close_matches(name, list(free), n=1, cutoff=0.6) for name in missing}
     hints = {name: free[found[0]] for name, found in near.items() if found}
-    told = "; ".join(f"rename {theirs!r} to {ours!r} in the file" for ours, theirs in hints.items())
+    renames = "; ".join(f"rename {theirs!r} to {ours!r} in the file" for ours, theirs in hints.items())
     mapped = ",".join(f"{ours}={theirs}" for ours, theirs in hints.items())
     settable = [name for name in missing if name in ("channel", "event") and name not in hints and table == "events"]
     return (
         f"{file.name} needs the column{'s' if len(missing) > 1 else ''} {', '.join(map(repr, missing))}; it has "
         f"{', '.join(map(repr, present)) or 'no columns'}. "
         + (
-            f"{told[0].upper()}{told[1:]}, or say so: --columns '{mapped}'."
-            if told
-            else f"Say which: --columns {missing[0]}=NAME."
+            f"{renames[0].upper()}{renames[1:]}, or map it: --columns '{mapped}'."
+            if renames
+            else f"Map it: --columns {missing[0]}=NAME."
         )
         + (f" Where it is the same in every row: --set {_EXAMPLES[settable[0]]}." if settable else "")
         + " `omnireco demo --help` lists all columns."
@@ -203,7 +203,7 @@ def _what_is_missing(file: Path, table: str, missing: list[str], present: list[s
 
 
 def read_rows(opened: Opened, asked: Asked, as_text: Mapping[str, bool]) -> Rows:
-    """Read the cells of a file; a row that no door takes is an error, or is left out and counted.
+    """Read the cells of a file; an invalid row is an error, or is left out and counted.
 
     Parameters
     ----------
@@ -227,7 +227,7 @@ def read_rows(opened: Opened, asked: Asked, as_text: Mapping[str, bool]) -> Rows
         read, odd = _reader(kind, opened.file, name, asked, as_text.get(name, not cells.are_integers(column)))(column)
         optional = name not in NEEDED[opened.table] and kind not in ("flag", "since")
         if optional and opened.n_rows and read.isna().all() and not odd.any():
-            continue  # a column in which nothing stands is not there
+            continue  # an empty column counts as absent
         if kind == "since":
             notes += _no_instant(opened, name, odd)
         elif kind == "flag":
@@ -239,7 +239,9 @@ def read_rows(opened: Opened, asked: Asked, as_text: Mapping[str, bool]) -> Rows
         if kind not in ("flag", "since", "zone") and name not in _MAY_MISS[opened.table]:
             left.add(f"{name} is missing", gaps, "Fill it.")
         if name == "value" and gaps.any():
-            notes.append(f"{opened.file.name}: value is missing in {counted(int(gaps.sum()), 'row')}: part of no sum.")
+            notes.append(
+                f"{opened.file.name}: value is missing in {counted(int(gaps.sum()), 'row')}, left out of sums."
+            )
     if "user_id" in frame and frame["user_id"].dtype == object:
         nobody = np.array([_stands_for_nobody(one) for one in frame["user_id"]], np.bool_)
         what = "user_id holds a word that stands for nobody (such as null or unknown)"
@@ -286,7 +288,7 @@ def _a(kind: str, asked: Asked) -> str:
 
 
 def _kind_of_flag(name: str, columns: Mapping[str, Any]) -> str:
-    """Return "since" for ``consent_<channel>_at`` beside ``consent_<channel>``: the instant of that answer."""
+    """Return "since" for ``consent_<channel>_at`` beside ``consent_<channel>``: the instant of that consent."""
     return "since" if name.endswith("_at") and name.removesuffix("_at") in columns else "flag"
 
 
@@ -294,14 +296,14 @@ def _no_instant(opened: Opened, name: str, odd: np.ndarray) -> list[str]:
     if not odd.any():
         return []
     n = counted(int(odd.sum()), "row")
-    return [f"{opened.file.name}: {name} is no time in {n}: a yes without one undoes no unsubscription."]
+    return [f"{opened.file.name}: {name} is no time in {n}: without one, consent overrides no unsubscription."]
 
 
 def _no_consent(opened: Opened, name: str, odd: np.ndarray) -> list[str]:
     if not odd.any():
         return []
     n = counted(int(odd.sum()), "row")
-    return [f"{opened.file.name}: {name} is neither yes nor no in {n}: taken for no."]
+    return [f"{opened.file.name}: {name} is neither true nor false in {n}: taken for false."]
 
 
 @dataclass(slots=True)
@@ -333,5 +335,5 @@ class _LeftOut:
         kept = frame[~self.mask].reset_index(drop=True)
         rows = Rows(kept, self.opened.n_rows, self.reasons, tuple(notes))
         if self.opened.n_rows and not len(kept):
-            raise EmptyError(f"{rows.account(self.opened.file.name)} Nothing is left: mend the file.")
+            raise EmptyError(f"{rows.account(self.opened.file.name)} Nothing is left: correct the file.")
         return rows

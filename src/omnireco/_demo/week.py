@@ -29,7 +29,7 @@ EMAIL_COST = 0.02
 
 @dataclass(frozen=True, slots=True)
 class Hours:
-    """When people act and when a message is worth sending.
+    """Activity of people, and the response probability of messages by hour.
 
     Attributes
     ----------
@@ -38,11 +38,11 @@ class Hours:
     favourite : int64 array (n_people,)
         The local hour of the week in which each person is most active.
     examples : tuple of (str, float64 array (168,))
-        Words about a person, and the chance of an answer at each hour.
+        A description of a person, and the response probability at each hour.
     channel : str
-        The channel of those chances.
+        The channel of those probabilities.
     assumed : float or None
-        The chance at an average hour, where it was assumed because no message on that channel is known.
+        The response rate assumed, where the channel has no messages to learn it from.
     """
 
     timing: SendTimeModel
@@ -55,7 +55,7 @@ class Hours:
 
 @dataclass(frozen=True, slots=True)
 class Week:
-    """A plan and the rules it kept."""
+    """A plan, and the rules it keeps."""
 
     plan: Plan
     channels: tuple[str, ...]
@@ -93,7 +93,7 @@ def why_no_plan(inputs: Inputs) -> str | None:
 
 
 def learn_hours(inputs: Inputs, audience: Audience) -> Hours:
-    """Learn when people act, on their own clocks, and what a message at each hour is worth."""
+    """Learn activity profiles on people's own clocks, and response probabilities by hour."""
     sent = _no_messages() if inputs.messages is None else inputs.messages
     timing = SendTime().fit(Dataset(inputs.timed, messages=sent, audience=audience))
     profile = timing.activity
@@ -110,7 +110,7 @@ def learn_hours(inputs: Inputs, audience: Audience) -> Hours:
 def plan_week(inputs: Inputs, audience: Audience, recs: Recommendations, hours: Hours) -> Week:
     """Plan seven days of people's own calendars: at most two messages a person, on at most two channels."""
     channels = _channels(audience)
-    # the first day that is still to come wherever people live: in the far east it begins 14 hours before that of UTC
+    # the first day that lies ahead in every time zone: in UTC+14 it begins 14 hours before that of UTC
     first = from_microseconds(-(-(inputs.log.end_us + 14 * HOUR_US) // DAY_US) * DAY_US).date()
     quiet = QuietHours(f"{QUIET[0]:02d}:00", f"{QUIET[1]:02d}:00")
     touches = candidates(
@@ -149,7 +149,7 @@ def _no_messages() -> MessageLog:
 
 
 def _limits(audience: Audience, channels: Sequence[str]) -> list[Budget | Capacity]:
-    """Return a budget on the first channel and a capacity on the second, small enough to be felt."""
+    """Return a budget on the first channel and a capacity on the second, small enough to bind."""
     given = audience.consent.sum(axis=0)
     consent = {str(name): int(n) for name, n in zip(audience.channels.ids, given, strict=True)}
     total = EMAIL_COST * max(1, round(0.75 * consent[channels[0]]))
@@ -160,7 +160,7 @@ def _limits(audience: Audience, channels: Sequence[str]) -> list[Budget | Capaci
 
 
 def _rules_in_words(limits: Sequence[Any]) -> tuple[str, ...]:
-    """Return the rules as sentences that need no manual."""
+    """Return the rules in plain words."""
     words = [
         "Only people who agreed to the channel, and can be reached there.",
         f"Nothing between {QUIET[0]}:00 and {QUIET[1]:02d}:00 on the person's own clock; "
@@ -194,7 +194,7 @@ def _examples(inputs: Inputs, people: np.ndarray, hours: np.ndarray) -> list[tup
     early = hours.reshape(-1, 7, 24)[:, :, 6:12].sum(axis=(1, 2))
     late = hours.reshape(-1, 7, 24)[:, :, 18:24].sum(axis=(1, 2))
     return [
-        ("A person of steady habits", int(often[peak[often].argmax()])),
-        ("A person of the mornings", int(often[early[often].argmax()])),
-        ("A person of the evenings", int(often[late[often].argmax()])),
+        ("A person with regular habits", int(often[peak[often].argmax()])),
+        ("A morning person", int(often[early[often].argmax()])),
+        ("An evening person", int(often[late[often].argmax()])),
     ]

@@ -1,4 +1,4 @@
-"""Resampling of users: how far a mean over people could be off. Arrays in, arrays out."""
+"""Resampling of users: bootstrap intervals of means over users. Arrays in, arrays out."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Big cells held down, and what everybody has counted less: log, TF-IDF and BM25; and items by items."""
+"""Cell weighting by log, TF-IDF and BM25, and item-item co-occurrence."""
 
 from __future__ import annotations
 
@@ -44,14 +44,14 @@ def bm25(csr: sp.csr_matrix, k1: float, b: float) -> np.ndarray:
 
 
 def item_pairs(csr: sp.csr_matrix, measure: str) -> sp.csr_matrix:
-    """Return how items go together over people, shape (n_items, n_items), float32, without a diagonal."""
+    """Return the item-item matrix over people, shape (n_items, n_items), float32, without a diagonal."""
     if measure == "weight":
         pairs = sp.csr_matrix(csr.T @ csr, dtype=np.float64)
     else:
-        held = sp.csr_matrix(((csr.data > 0).astype(np.float64), csr.indices, csr.indptr), csr.shape, copy=True)
-        held.eliminate_zeros()
-        pairs = sp.csr_matrix(held.T @ held)
-        people = np.bincount(held.indices, minlength=csr.shape[1]).astype(np.float64)
+        chosen = sp.csr_matrix(((csr.data > 0).astype(np.float64), csr.indices, csr.indptr), csr.shape, copy=True)
+        chosen.eliminate_zeros()
+        pairs = sp.csr_matrix(chosen.T @ chosen)
+        people = np.bincount(chosen.indices, minlength=csr.shape[1]).astype(np.float64)
         row = np.repeat(np.arange(pairs.shape[0]), np.diff(pairs.indptr))
         mine, other, both = people[row], people[pairs.indices], pairs.data
         if measure == "cosine":

@@ -1,4 +1,4 @@
-"""The compiled walk that adds up what is left of earlier messages."""
+"""The compiled sum of decayed earlier messages."""
 
 from __future__ import annotations
 

@@ -372,7 +372,7 @@ def _best_greedy(value: Floats, reduced: Floats, matrix: Any, limit: Floats, sha
 
 
 def _nearest(reduced: Floats, most: int) -> Bools:
-    """Return the ``most`` touches whose reduced value is nearest to zero: those prices say least about."""
+    """Return the ``most`` touches whose reduced value is nearest to zero: the prices decide least about these."""
     free = np.zeros(reduced.size, dtype=np.bool_)
     free[np.lexsort((np.arange(reduced.size), np.abs(reduced)))[:most]] = True
     return free

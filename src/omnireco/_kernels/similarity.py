@@ -1,4 +1,4 @@
-"""How alike two columns of a matrix are: weighting, similarities, and the nearest few."""
+"""Similarity of matrix columns: term weighting, similarities, nearest neighbours."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ __all__ = ["nearest", "weigh"]
 
 
 def weigh(x: sp.csr_matrix, scheme: str, *, smooth: bool, k1: float, b: float) -> sp.csr_matrix:
-    """Return the matrix with cells weighed as a search engine weighs words: people are words, items documents.
+    """Return the matrix with term weights (BM25, TF-IDF): people are terms, items documents.
 
     A person counts by idf, the less the more they chose: ``log(n_items / (1 + chosen))``, at least 0, or
     ``log(1 + n_items / chosen)`` when ``smooth``. A cell counts its root ("tfidf"), or what BM25 makes of it.

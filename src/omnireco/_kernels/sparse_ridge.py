@@ -1,4 +1,4 @@
-"""Each item regressed on the few items that say most of it: EASE for catalogues whose square is too large."""
+"""Each item regressed on its few best predictors: EASE for catalogues whose square is too large."""
 
 # mypy: ignore-errors
 # Types are numba's to find.

@@ -1,4 +1,4 @@
-"""The compiled forward filter of a hidden Markov model whose state is the zone somebody is in."""
+"""The compiled forward filter of a hidden Markov model whose state is the time zone of a person."""
 
 from __future__ import annotations
 

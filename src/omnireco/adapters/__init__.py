@@ -1,4 +1,4 @@
-"""Other people's conventions, read into the frames that the doors take, and plans written for other people's tools.
+"""Conventions of other tools, read into frames for ``from_frame``, and plans written for other tools.
 
 Each reader takes records (a list of dicts, a JSON-lines or JSON file, or a frame) and returns an :class:`Adapted`:
 frames of events, messages, users and links, and what became of **every** record, so that nothing is dropped silently.

@@ -1,4 +1,4 @@
-"""CloudEvents: the envelope is a standard, what is inside is yours."""
+"""CloudEvents: a standard envelope around your own event types."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def _one(out: Collector, envelope: Mapping[str, Any], named: Mapping[str, str | 
     kind = as_id(envelope.get("type"))
     out.record(kind)
     if kind == DECISION:
-        out.set("ignored", "a decision has not happened yet")
+        out.set("ignored", "a decision, not an event")
         return
     if kind is None:
         return
@@ -88,13 +88,13 @@ def _one(out: Collector, envelope: Mapping[str, Any], named: Mapping[str, str | 
 
 
 def _withdrawal(out: Collector, envelope: Mapping[str, Any], kind: str) -> None:
-    """Note an unsubscription by the name of its type, such as ``com.shop.newsletter.unsubscribed.v1``."""
+    """Record an unsubscription by the name of its type, such as ``com.shop.newsletter.unsubscribed.v1``."""
     name = re.sub(r"\W+v\d+(\.\d+)*$", "", kind)
     if withdrawn_channel(name) is None:
         return
     data = _data(envelope)
-    told = as_id(data.get("channel"))
-    out.withdrawal(_person(envelope, data), name, envelope.get("time"), told.lower() if told else None)
+    channel = as_id(data.get("channel"))
+    out.withdrawal(_person(envelope, data), name, envelope.get("time"), channel.lower() if channel else None)
 
 
 def _person(envelope: Mapping[str, Any], data: Mapping[str, Any]) -> str | None:

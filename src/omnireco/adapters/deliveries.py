@@ -1,4 +1,4 @@
-"""Messages told from what happened to them: sendings, deliveries and answers."""
+"""Messages, reconstructed from their sends, deliveries and responses."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _SAME = dt.timedelta(days=3)  # mail servers try for one to five days to deliver
 
 
 def deliveries(touches: pd.DataFrame) -> tuple[pd.DataFrame, list[tuple[int, str]]]:
-    """Return one row per message, with the first response of a person or else of a machine, and the strays.
+    """Return one row per message, with the first response of a person or else a bot, and unmatched responses.
 
     Parameters
     ----------
@@ -35,8 +35,8 @@ def deliveries(touches: pd.DataFrame) -> tuple[pd.DataFrame, list[tuple[int, str
 
     Notes
     -----
-    Messages of one person, channel and id (or of none) are told apart by their deliveries: each is a message, but for
-    one that the source calls otherwise ("Email Sent", "Email Delivered") within three days, and for one that was told
+    Messages of one person, channel and id (or of none) are separated by their deliveries: each is a message, except
+    one of another event name ("Email Sent", "Email Delivered") within three days, and one that was recorded
     twice. An answer belongs to the newest delivery before it.
     """
     import pandas as pd
@@ -79,10 +79,10 @@ def deliveries(touches: pd.DataFrame) -> tuple[pd.DataFrame, list[tuple[int, str
 
 
 def _numbers(touches: pd.DataFrame) -> np.ndarray:
-    """Return the message of each touch in order of (thread, time), -1 for an answer before its thread's first one."""
+    """Return the message of each touch in order of (thread, time), -1 for a response before its thread's first one."""
     number, found = -1, np.full(len(touches), -1, np.int64)
     thread, began = -1, None
-    last: dict[Any, Any] = {}  # when each kind of delivery of this thread was told last
+    last: dict[Any, Any] = {}  # time of the last record of each kind of delivery of this thread
     stages: set[Any] = set()  # those of the message at hand
     columns = (touches[name] for name in ("thread", "at", "answer", "name"))
     for row, (whose, at, answer, stage) in enumerate(zip(*columns, strict=True)):
@@ -99,9 +99,9 @@ def _numbers(touches: pd.DataFrame) -> np.ndarray:
 
 
 def _strays(touches: pd.DataFrame) -> list[tuple[int, str]]:
-    """Return the answers without a message, and why."""
+    """Return the responses without a message, and why."""
     lost = touches[touches["number"] < 0]
     known: Any = touches["thread"][~touches["answer"]].unique()
     early = lost["thread"].isin(known)
-    why = np.where(early, "answers before the message was sent", "answers a message that no record sent")
+    why = np.where(early, "response before the message was sent", "response to a message without a send")
     return list(zip(lost["record"], why.tolist(), strict=True))

@@ -1,4 +1,4 @@
-"""Files of records: what they are by their content, in which encoding, and where in them the records stand."""
+"""Files of records: format by content, encoding, and the position of the records in them."""
 
 from __future__ import annotations
 
@@ -48,14 +48,14 @@ _Path = tuple[str, ...]
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """What a reader looks for: ``fields`` that only its records have, not wrappers, and names of lists of records."""
+    """The records of a reader: ``fields`` that only its records have, not wrappers, and names of lists of records."""
 
     where: str
     fields: frozenset[str]
     lists: tuple[str, ...]
 
     def is_record(self, value: Any) -> bool:
-        """Tell whether a mapping is a record rather than a wrapper around records."""
+        """Return whether a mapping is a record rather than a wrapper around records."""
         if not isinstance(value, Mapping):
             return False
         return not self.fields.isdisjoint(value) or any(str(name).lower() in self.fields for name in value)
@@ -84,7 +84,7 @@ def read_file(path: Path, wanted: Wanted) -> Iterator[Any]:
 
 
 def _unpacked(raw: io.BufferedReader) -> io.BufferedReader:
-    """Return the content of a file, unpacked where its first bytes say gzip, whatever its name."""
+    """Return the content of a file, decompressed where its first bytes are gzip's, whatever its name."""
     packed = raw.peek(2)[:2] == b"\x1f\x8b"
     return io.BufferedReader(gzip.GzipFile(fileobj=raw)) if packed else raw
 
@@ -141,7 +141,7 @@ def _values(text: IO[str], name: str, wanted: Wanted) -> Iterator[tuple[int, Any
 
 
 def _refuse_tables(line: str, name: str, where: str) -> None:
-    """Refuse a file that does not begin as JSON, and say how a table is passed."""
+    """Refuse a file that does not begin as JSON, with the way to pass a table."""
     if line.strip(_BLANK)[0] in "{[":
         return
     if not any(sign in line for sign in "\t,;"):
@@ -155,7 +155,7 @@ def _refuse_tables(line: str, name: str, where: str) -> None:
 
 
 def _ends_later(line: str) -> bool:
-    """Tell whether the value that begins on this line goes on after it."""
+    """Return whether the value that begins on this line goes on after it."""
     try:
         json.JSONDecoder().raw_decode(line.lstrip(_BLANK))
     except (ValueError, RecursionError):
@@ -204,11 +204,11 @@ def unwrapped(value: Any, wanted: Wanted) -> Iterator[Any]:
 
 
 def _whole(value: Any, name: str, wanted: Wanted) -> Iterator[Any]:
-    """Yield the records of a file that holds one value, and refuse one in which it is not clear where they stand."""
+    """Yield the records of a file that holds one value, and refuse one in which their position is ambiguous."""
     lists = [] if not isinstance(value, Mapping) or wanted.is_record(value) else _lists(value, wanted)
     found = _fitting(lists, wanted)
     if len(found) != 1 and any(part for _, part in lists):
-        said = ", ".join(f"{'.'.join(path)!r} ({len(part):,})" for path, part in lists)
+        listing = ", ".join(f"{'.'.join(path)!r} ({len(part):,})" for path, part in lists)
         keys = "".join(f"[{shown(key)}]" for key in lists[0][0])
         if found:
             advice = (
@@ -216,14 +216,14 @@ def _whole(value: Any, name: str, wanted: Wanted) -> Iterator[Any]:
             )
         else:
             advice = f"None of its lists holds records with a field such as {_some(wanted)}: is it of another source?"
-        raise SchemaError(f"{wanted.where}: {name!r} holds one object. Lists found in it: {said}. {advice}")
+        raise SchemaError(f"{wanted.where}: {name!r} holds one object. Lists found in it: {listing}. {advice}")
     if lists and not found:
         return
     yield from unwrapped(value, wanted)
 
 
 def _fitting(lists: list[tuple[_Path, list[Any]]], wanted: Wanted) -> list[list[Any]]:
-    """Return the lists that hold records by their fields; where none or several do, those of a name that is known."""
+    """Return the lists that hold records by their fields; where none or several do, those of a known name."""
     holding = [(path, part) for path, part in lists if any(wanted.is_record(one) for one in part)]
     named = [part for path, part in holding or lists if path[-1] in wanted.lists]
     return named if len(holding) != 1 and named else [part for _, part in holding]

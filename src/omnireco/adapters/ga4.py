@@ -11,7 +11,7 @@ from omnireco.adapters.orders import Line, amount, order_id, purchase_ids, retur
 from omnireco.adapters.records import Adapted, Collector, Records, Wanted, dig, listed, read_each, read_records
 from omnireco.adapters.segment import line
 from omnireco.adapters.values import as_id, as_person
-from omnireco.data.frames.suspicion import takes_back
+from omnireco.data.frames.suspicion import is_return
 
 __all__ = ["ga4"]
 
@@ -41,7 +41,7 @@ EVENTS = {
 IGNORED = {
     "first_visit first_open user_engagement scroll app_remove app_update app_clear_data os_update click file_download "
     "video_start video_progress video_complete form_start form_submit app_exception notification_receive "
-    "notification_open notification_dismiss": "says nothing of an item or a visit"
+    "notification_open notification_dismiss": "not about an item or a visit"
 }
 _IGNORED = {name: why for names, why in IGNORED.items() for name in names.split()}
 _WANTED = Wanted(
@@ -107,8 +107,8 @@ def _one(out: Collector, row: Mapping[str, Any], named: Mapping[str, str]) -> No
 
 
 def _lines(row: Mapping[str, Any], ours: str, items: list[Mapping[str, Any]]) -> tuple[list[Line], list[str] | None]:
-    """Return the lines of a row, and their names where it tells of an order."""
-    sign = -1 if takes_back(ours) else 1
+    """Return the lines of a row, and their names where it is an order."""
+    sign = -1 if is_return(ours) else 1
     lines = [line(_without_defaults(item), ("item_id", "item_name"), sign=sign) for item in items]
     if ours != "purchase" and sign > 0:
         return lines, None

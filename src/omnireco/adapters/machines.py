@@ -1,4 +1,4 @@
-"""Opens and clicks that no person made."""
+"""Bot opens and bot clicks."""
 
 from __future__ import annotations
 
@@ -33,11 +33,11 @@ def machine_responses(
     user_agent: Any = None,
     flag: Any = None,
 ) -> np.ndarray:
-    """Return which opens and clicks were made by a machine, by a rule that can be read.
+    """Return which opens and clicks are bot opens and bot clicks, by transparent rules.
 
     A response is a machine's when any of these holds:
 
-    1. the provider says so (``flag``);
+    1. the provider flags it (``flag``);
     2. its user agent is Apple's privacy proxy (which sends exactly ``Mozilla/5.0``), a security scanner, or a crawler:
        a word that ends in bot, crawler or spider and is not the name of an Android telephone;
     3. it came less than one second after sending: nobody reads that fast;
@@ -83,8 +83,8 @@ def machine_responses(
     if user_agent is not None:
         agents = _column(user_agent, "user_agent", len(kinds))
         known = [agent for agent in agents if isinstance(agent, str)]
-        told = {agent for agent in set(known) if _AGENT.search(_TELEPHONE.sub("", agent).strip())}
-        machine |= agents.isin(told).to_numpy()
+        bots = {agent for agent in set(known) if _AGENT.search(_TELEPHONE.sub("", agent).strip())}
+        machine |= agents.isin(bots).to_numpy()
     if flag is not None:
         flags = _column(flag, "flag", len(kinds))
         machine |= flags.map(str).isin(["True", "1", "1.0", "true", "TRUE"]).to_numpy()
@@ -103,7 +103,7 @@ def _column(values: Any, name: str, n: int | None) -> Any:
         raise SchemaError(f"machine_responses: {name} must be a column, one value per event. Got {shown(values)}.")
     found = pd.Series(list(array), dtype=object)
     if n is not None and len(found) != n:
-        raise SchemaError(f"machine_responses: {name} has {len(found):,} values for {n:,} events. Give one of each.")
+        raise SchemaError(f"machine_responses: {name} has {len(found):,} values for {n:,} events. Give one per event.")
     return found
 
 
@@ -123,7 +123,7 @@ def _microseconds(times: Any, name: str, n: int) -> np.ndarray:
 
 
 def _bursts(message: np.ndarray, at: np.ndarray, click: np.ndarray, *, few: int = 3) -> np.ndarray:
-    """Return the clicks that stand among ``few`` of one message within two seconds."""
+    """Return the clicks that are among ``few`` of one message within two seconds."""
     rows = np.flatnonzero(click)
     rows = rows[np.lexsort([at[rows], message[rows]])]
     burst = np.zeros(click.size, np.bool_)

@@ -1,4 +1,4 @@
-"""Records as JSON would hold them, whatever library made them; and what stands inside of them."""
+"""Records as plain JSON values, whatever library made them, and access to their nested parts."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _CALLS = ("as_py", "to_pylist", "to_list", "asDict", "_asdict")  # pyarrow, pand
 
 
 class Unreadable(ValueError):
-    """A field of a record holds what no rule reads: the whole record is counted as invalid."""
+    """A field of a record cannot be read: the whole record is counted as invalid."""
 
 
 def plain(value: Any) -> Any:
@@ -65,7 +65,7 @@ def _of_numpy(value: Any) -> Any:
 
 
 def parsed(value: Any) -> Any:
-    """Return what a JSON text holds, where a text stands for a list or a mapping; anything else as it is."""
+    """Return the content of a JSON text, where a text stands for a list or a mapping; anything else as it is."""
     if not isinstance(value, str) or value.lstrip()[:1] not in ("{", "["):
         return value
     try:
@@ -125,7 +125,7 @@ def _rows_of_columns(found: Mapping[str, Any], name: str) -> list[dict[str, Any]
 
 
 def _bare(part: Any) -> Any:
-    """Return what stands in the shell that an interface or a file format puts around each part of a list."""
+    """Return an element of a list without the wrapper of an interface or a file format."""
     if (
         isinstance(part, (dict, Mapping))
         and len(part) < 3
@@ -137,7 +137,7 @@ def _bare(part: Any) -> Any:
 
 
 def dig(record: Any, *path: str) -> Any:
-    """Return a nested value, or None where the path breaks off."""
+    """Return a nested value, or None where the path ends early."""
     for name in path:
         record = parsed(record)
         if not isinstance(record, (dict, Mapping)):

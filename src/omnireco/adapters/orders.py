@@ -1,4 +1,4 @@
-"""What readers of orders share: names that make a repeated order visible, states of orders, and what was given back."""
+"""Shared by readers of orders: event ids that reveal repeated orders, states of orders, and refunds."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from omnireco.adapters.values import as_id, as_number, instants
 __all__ = ["Line", "Refund", "amount", "line_ids", "newest", "order_id", "purchase_ids", "return_ids", "returned"]
 
 Line = tuple[str | None, float | None]
-"""An item and what was paid for it."""
+"""An item and the amount paid for it."""
 
 _NO_ORDER = frozenset(
     {
@@ -25,7 +25,7 @@ _CENT = 0.005
 
 
 def order_id(value: Any) -> str | None:
-    """Return the id of an order; None for what systems write where there is none, such as "(not set)"."""
+    """Return the id of an order; None for placeholders such as "(not set)"."""
     text = as_id(value)
     return None if text is None or text.lower() in _NO_ORDER else text
 
@@ -39,17 +39,17 @@ def amount(value: Any, name: str) -> float | None:
 
 
 def purchase_ids(order: str | None, lines: list[Line]) -> list[str] | None:
-    """Return an ``event_id`` per line of an order, the same whenever that order is told again."""
+    """Return an ``event_id`` per line of an order, the same for every record of that order."""
     return line_ids(f"order {order}", lines) if order is not None else None
 
 
 def return_ids(order: str | None, lines: list[Line]) -> list[str] | None:
-    """Return an ``event_id`` per line given back, where refunds have no id: equal returns are one return."""
+    """Return an ``event_id`` per returned line, where refunds have no id: equal returns are one return."""
     return line_ids(f"return {order}", [(f"{item or ''}/{value}", None) for item, value in lines]) if order else None
 
 
 def line_ids(name: str, lines: list[Line]) -> list[str]:
-    """Return a name per line by its item; the second line of one item is told from the first by a number."""
+    """Return a name per line by its item; a second line of one item gets a number."""
     seen: Counter[str] = Counter()
     names = []
     for item, _ in lines or [(None, None)]:
@@ -62,7 +62,7 @@ def line_ids(name: str, lines: list[Line]) -> list[str]:
 def newest(orders: Iterable[Mapping[str, Any]], *fields: str, naive: bool = False) -> set[int]:
     """Return the positions of the newest state of each order: by the first filled of some fields, then by position.
 
-    A webhook tells an order again at every change. An order without an id is a state of its own.
+    A webhook sends an order again at every change. An order without an id is a state of its own.
     """
     orders = list(orders)
     stamps = [next((order[name] for name in fields if order.get(name) is not None), None) for order in orders]
@@ -80,7 +80,7 @@ def newest(orders: Iterable[Mapping[str, Any]], *fields: str, naive: bool = Fals
 
 @dataclass(frozen=True, slots=True)
 class Refund:
-    """Money given back: for lines where it says which (``goods``), else a sum (``total``)."""
+    """A refund: of lines where they are listed (``goods``), else a sum (``total``)."""
 
     name: str
     at: Any
@@ -91,7 +91,7 @@ class Refund:
 def returned(
     lines: list[Line], refunds: list[Refund], *, whole: Refund | None = None
 ) -> list[tuple[Refund, list[Line]]]:
-    """Return what each refund took back, as lines of negative value; together never more than was bought.
+    """Return each refund as lines of negative value; together never more than was bought.
 
     Parameters
     ----------
@@ -99,7 +99,7 @@ def returned(
         What was bought.
     refunds : list of Refund
         In the order of time. A sum that covers all that is left takes back every line; one that is smaller belongs to
-        the item of an order of one line, else to no item: nobody says which.
+        the item of an order of one line, else to no item.
     whole : Refund, optional
         Given where the order is refunded as a whole: takes back what the others left.
     """
@@ -114,25 +114,25 @@ def returned(
 
 
 def _worth(value: float | None) -> float:
-    """Return what a line is worth; one whose price is missing or cannot be read is worth nothing to give back."""
+    """Return the value of a line; 0 where its price is missing or cannot be read."""
     return abs(value) if value is not None and value == value else 0.0
 
 
 def _goods(lines: list[Line], left: dict[int, float], goods: tuple[Line, ...]) -> list[Line]:
-    """Take back the lines that a refund names, as far as they were not taken back before."""
+    """Refund the lines that a refund lists, as far as they were not refunded before."""
     back: list[Line] = []
     for item, value in goods:
         wanted, took = _worth(value), 0.0
-        held = [at for at, (bought, _) in enumerate(lines) if bought == item]
-        there = [at for at in held if at in left]
+        bought_at = [at for at, (bought, _) in enumerate(lines) if bought == item]
+        there = [at for at in bought_at if at in left]
         for at in there:
             part = min(left[at], wanted - took)
             took += part
             left[at] -= part
             if left[at] <= _CENT:
                 del left[at]
-        if there or not held:
-            back.append((item, 0.0 - (took if held else wanted)))
+        if there or not bought_at:
+            back.append((item, 0.0 - (took if bought_at else wanted)))
     return back
 
 

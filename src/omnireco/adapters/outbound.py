@@ -1,4 +1,4 @@
-"""Plans, written for the tools that send."""
+"""Export of plans to sending tools."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What records say of people, merged: the newest known instant decides, and in doubt the answer is no."""
+"""Traits and consents of people, merged from records: the newest known instant decides, and doubt means no consent."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ _PLACES = {"web", "app", "server", "store", "unknown", "desktop", "console", "io
 
 @dataclass(frozen=True, slots=True)
 class Fact:
-    """One thing that a record says of a person.
+    """One trait or consent of a person in a record.
 
     ``name`` is ``timezone``, ``consent_<channel>`` or ``reachable_<channel>``. With a ``*`` behind it a consent stands
     for those to purposes of the channel too, such as ``consent_email_news``; ``consent_*`` is every consent.
@@ -70,7 +70,7 @@ class Fact:
 
 @lru_cache(maxsize=4096)  # a source has few names of events, and each record has one
 def plain_words(name: str) -> str:
-    """Return the name of an event in small letters and single blanks: ``emailUnsubscribed`` is "email unsubscribed"."""
+    """Return the name of an event in lower case with single blanks: ``emailUnsubscribed`` is "email unsubscribed"."""
     return " ".join(re.sub(r"[\W_]+", " ", re.sub(r"(?<=[a-z])(?=[A-Z])", " ", name)).lower().split())
 
 
@@ -78,7 +78,7 @@ def plain_words(name: str) -> str:
 def withdrawn_channel(event: str, channel: str | None = None) -> str | None:
     """Return the channel on which an event of this name withdraws consent, None where it withdraws none.
 
-    A name that says no channel, of an event on none that carries messages, means every channel: "".
+    A name without a channel, of an event on none that carries messages, means every channel: "".
     """
     words = plain_words(event)
     if not _WITHDRAWN.search(words) or _NOT_WITHDRAWN.search(words):
@@ -92,8 +92,8 @@ def stated_consents(traits: Mapping[str, Any], at: Any) -> list[tuple[str, Any, 
     """Return (name, instant, value) of each consent among the traits of a person, however it is spelled.
 
     ``consent_<channel>`` holds from ``consent_<channel>_at`` where that is there, else from ``at``. A trait that is an
-    unsubscription by its name (``unsubscribed``, ``emailOptOut``) withdraws unless it says no, and an ``email_opt_in``
-    that says no withdraws too; neither gives a consent.
+    unsubscription by its name (``unsubscribed``, ``emailOptOut``) withdraws unless its value is false, and an
+    ``email_opt_in`` that is false withdraws too; neither gives a consent.
 
     >>> stated_consents({"consentEmail": True, "consent_email_at": "2025-05-01T08:00Z", "smsOptOut": 1}, "now")
     [('consent_email', '2025-05-01T08:00Z', True), ('consent_sms*', 'now', False)]
@@ -101,19 +101,19 @@ def stated_consents(traits: Mapping[str, Any], at: Any) -> list[tuple[str, Any, 
     named: dict[str, list[Any]] = {
         f"{CONSENT}{match[1].lower()}": [] for name in traits if (match := _TRAIT.fullmatch(str(name)))
     }
-    said: list[tuple[str, Any, Any]] = []
+    withdrawn: list[tuple[str, Any, Any]] = []
     for name, value in traits.items():
         if match := _TRAIT.fullmatch(str(name)):
             named[f"{CONSENT}{match[1].lower()}"].append(value)
         elif (channel := _withdrawn_by_trait(str(name), value)) is not None:
-            said.append((f"{CONSENT}{channel}*", at, False))
+            withdrawn.append((f"{CONSENT}{channel}*", at, False))
     stamps = {name for name in named if name.endswith(_AT) and name.removesuffix(_AT) in named}
     return [
         (name, filled(*named.get(name + _AT, [])) or at, value)
         for name in named
         if name not in stamps
         for value in named[name]
-    ] + said
+    ] + withdrawn
 
 
 def _withdrawn_by_trait(name: str, value: Any) -> str | None:
@@ -125,9 +125,9 @@ def _withdrawn_by_trait(name: str, value: Any) -> str | None:
 
 
 def mark_withdrawn(messages: pd.DataFrame, facts: Iterable[Fact], *, naive: bool = False) -> pd.DataFrame:
-    """Return messages on which every withdrawal of consent stands, so that whoever has only them knows of it.
+    """Return messages with every withdrawal of consent in ``unsubscribed_at``, so that they alone suffice.
 
-    One that answers no message by its id stands on the newest message of its person and channel before it.
+    One without a message id is recorded on the newest message of its person and channel before it.
     """
     facts = [fact for fact in facts if fact.name.endswith("*") and fact.value is False]
     if not facts or messages.empty:
@@ -146,7 +146,7 @@ def mark_withdrawn(messages: pd.DataFrame, facts: Iterable[Fact], *, naive: bool
 
 
 def merged(facts: Iterable[Fact], *, naive: bool = False) -> tuple[pd.DataFrame, list[tuple[int, str]]]:
-    """Return one row per person, and (record, what it could not say) for everything that was not read.
+    """Return one row per person, and (record, reason) for everything that was not read.
 
     Of each column the newest known instant decides, whatever the order of facts, and ``consent_<channel>_at`` says
     which it was: a yes undoes an unsubscription that other data know of only by its instant. On equal instants, and
@@ -158,13 +158,13 @@ def merged(facts: Iterable[Fact], *, naive: bool = False) -> tuple[pd.DataFrame,
 
     facts = list(facts)
     dated = zip(facts, instants([fact.at for fact in facts], naive=naive), strict=True)
-    said: dict[str, dict[str, list[tuple[Fact, Any]]]] = {fact.user: defaultdict(list) for fact in facts}
+    known: dict[str, dict[str, list[tuple[Fact, Any]]]] = {fact.user: defaultdict(list) for fact in facts}
     for fact, at in dated:
-        said[fact.user][fact.name].append((fact, None if pd.isna(at) else at))
+        known[fact.user][fact.name].append((fact, None if pd.isna(at) else at))
     names = _columns(facts)
     notes: list[tuple[int, str]] = []
     rows = []
-    for user, own in said.items():
+    for user, own in known.items():
         row: dict[str, Any] = {"user_id": user, ZONE: _zone(own[ZONE], notes)}
         for name in names:
             found = [one for key in own if _concerns(key, name) for one in own[key]]
@@ -183,37 +183,39 @@ def merged(facts: Iterable[Fact], *, naive: bool = False) -> tuple[pd.DataFrame,
 
 
 def _columns(facts: list[Fact]) -> list[str]:
-    """Return the columns in order of first mention; reachable stands only beside a consent, and where one is False."""
+    """Return the columns in order of first mention; reachable only beside a consent, and where one is False."""
     names = dict.fromkeys(fact.name.rstrip("*") for fact in facts if fact.name.startswith(CONSENT))
     names.pop(CONSENT, None)
     lost = dict.fromkeys(fact.name for fact in facts if fact.name.startswith(REACHABLE) and fact.value is False)
     return list(names | dict.fromkeys(CONSENT + name.removeprefix(REACHABLE) for name in lost) | lost)
 
 
-def _concerns(said: str, name: str) -> bool:
-    """Return whether what is said of one column counts for another."""
-    rest = name.removeprefix(said.rstrip("*"))
-    return said == name or (said.endswith("*") and rest != name and (said == f"{CONSENT}*" or not rest[:1].isalnum()))
+def _concerns(column: str, name: str) -> bool:
+    """Return whether a fact about one column applies to another."""
+    rest = name.removeprefix(column.rstrip("*"))
+    prefix = column.endswith("*") and rest != name
+    return column == name or (prefix and (column == f"{CONSENT}*" or not rest[:1].isalnum()))
 
 
 def _yes(found: list[tuple[Fact, Any]], notes: list[tuple[int, str]]) -> bool:
-    """Return whether a yes stands."""
-    said = [(at, as_consent(fact.value), fact) for fact, at in found]
-    for at, yes, fact in said:
+    """Return whether consent is given."""
+    dated = [(at, as_consent(fact.value), fact) for fact, at in found]
+    for at, yes, fact in dated:
         if yes is None:
-            notes.append((fact.record, "a consent that cannot be read is a no"))
+            notes.append((fact.record, "unreadable consent, taken for none"))
         elif at is None:
-            notes.append((fact.record, "a yes without a time is a no" if yes else "a no without a time stays one"))
-    newest = max((at for at, _, _ in said if at is not None), default=None)
-    last = [(yes, fact) for at, yes, fact in said if at == newest]
-    if any(yes for at, yes, _ in said if at is not None):
-        notes += [(fact.record, "an empty consent is a no") for _, fact in last if is_missing(fact.value)]
-    undated_no = any(at is None and not yes for at, yes, _ in said)
+            why = "consent without a time does not count" if yes else "a refusal without a time always counts"
+            notes.append((fact.record, why))
+    newest = max((at for at, _, _ in dated if at is not None), default=None)
+    last = [(yes, fact) for at, yes, fact in dated if at == newest]
+    if any(yes for at, yes, _ in dated if at is not None):
+        notes += [(fact.record, "empty consent, taken for none") for _, fact in last if is_missing(fact.value)]
+    undated_no = any(at is None and not yes for at, yes, _ in dated)
     return newest is not None and not undated_no and all(yes for yes, _ in last)
 
 
 def _zone(found: list[tuple[Fact, Any]], notes: list[tuple[int, str]]) -> str | None:
-    """Return the zone that was named last."""
+    """Return the newest zone."""
     named: list[tuple[Any, str | None]] = []
     for fact, at in found:
         name = as_id(fact.value)
@@ -221,7 +223,7 @@ def _zone(found: list[tuple[Fact, Any]], notes: list[tuple[int, str]]) -> str | 
         if at is None and not is_missing(fact.at):
             notes.append((fact.record, time_fault(fact.at)))
         if not is_missing(fact.value) and zone is None:
-            notes.append((fact.record, "a time zone that cannot be read is none"))
+            notes.append((fact.record, "a time zone that cannot be read is missing"))
         if name is not None and not is_placeholder(name) and name.lower() != "etc/unknown":
             named.append((at, zone))
     newest = max((at for at, _ in named if at is not None), default=None)

@@ -1,4 +1,4 @@
-"""Records in, frames out: what every reader of a convention shares."""
+"""Records in, frames out: shared by all readers."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ _LINK = ["id_a", "kind_a", "id_b", "kind_b", "linked_at"]
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Adapted:
-    """What a reader made of records.
+    """The frames that a reader made of records.
 
     Parameters
     ----------
@@ -57,7 +57,7 @@ class Adapted:
         For ``EventLog.from_frame(adapted.events, itemless="keep")``: pages and searches concern no item and are worth
         0. The value of an item whose price is missing, or cannot be read, is missing.
     messages : pandas.DataFrame
-        For ``MessageLog.from_frame``; ``machine`` says that only a machine answered
+        For ``MessageLog.from_frame``; ``machine`` is True where only a bot responded
         (:func:`~omnireco.adapters.machine_responses`).
     users : pandas.DataFrame
         For ``Audience.from_frame``: the time zone and consents of each person by the newest known instant, whatever the
@@ -131,16 +131,16 @@ class Collector:
     unpriced: list[int] = field(default_factory=list)  # rows of events that sell nothing, such as a page: worth 0
 
     def record(self, name: Any) -> None:
-        """Begin a record; until something is made of it, it is unknown."""
+        """Begin a record; its status is unknown until set."""
         self.names.append(str(name) if name is not None else "(no type)")
         self.became.append(("unknown", "no rule for this type"))
 
     def set(self, became: str, why: str = "") -> None:
-        """Say what became of the record at hand."""
+        """Set the status of the current record."""
         self.became[-1] = (became, why)
 
     def note(self, record: int, why: str) -> None:
-        """Say which value of a record could not be read."""
+        """Note a value of a record that could not be read."""
         became, before = self.became[record]
         if became not in _LOST and why not in before:
             self.became[record] = (became, f"{before}; {why}" if before else why)
@@ -169,8 +169,8 @@ class Collector:
         self.set("event")
         if any(value is not None and value != value for _, value in lines):
             self.note(len(self.names) - 1, "a price or quantity that cannot be read is missing")
-        for said in dict.fromkeys([event, self.names[-1]]):  # the name that the caller gave it, and its own
-            if (withdrawn := withdrawn_channel(said, channel)) is not None:
+        for title in dict.fromkeys([event, self.names[-1]]):  # the name that the caller gave it, and its own
+            if (withdrawn := withdrawn_channel(title, channel)) is not None:
                 self.withdraw(user, withdrawn, at)
         if not lines:
             self.unpriced.append(len(self.events))
@@ -233,7 +233,7 @@ class Collector:
             self._say(user, ZONE, at, timezone)
 
     def consent(self, user: str | None, name: str, at: Any, value: Any) -> None:
-        """Note what a person said of ``consent_<channel>`` at an instant; nothing, and what cannot be read, is a no."""
+        """Note the consent ``consent_<channel>`` of a person at an instant; a missing or unreadable one is none."""
         if user is not None:
             self._say(user, name, at, value)
 
@@ -275,7 +275,7 @@ class Collector:
         return Adapted(events, messages, users, links, counts, len(self.names))
 
     def _messages(self) -> pd.DataFrame:
-        """Return one row per message; an unsubscription that answers none has still withdrawn a consent."""
+        """Return one row per message; an unsubscription without a message still withdraws a consent."""
         import pandas as pd
 
         touches = pd.DataFrame(self.touches, columns=TOUCH)
@@ -289,7 +289,7 @@ class Collector:
         return mark_withdrawn(messages, self.facts, naive=self.naive)
 
     def _people(self) -> list[Fact]:
-        """Return what is said of people: also that a later message arrived at those from whom one came back."""
+        """Return the facts about people; a delivery after a bounce makes them reachable again."""
         lost = {(fact.user, fact.name) for fact in self.facts if fact.name.startswith(REACHABLE)}
         arrived = [
             Fact(record, user, f"{REACHABLE}{channel}", at, True)
@@ -402,9 +402,9 @@ def first_of(record: Mapping[str, Any], *names: str) -> Any:
 
 
 def hashed_email(address: Any) -> str | None:
-    """Return the SHA-256 of an address, trimmed and in small letters: the form in which systems exchange addresses.
+    """Return the SHA-256 of an address, trimmed and in lower case: the form in which systems exchange addresses.
 
-    None where it is no address, or stands for nobody, as ``test@test.com`` does.
+    None where it is no address, or a placeholder such as ``test@test.com``.
 
     >>> hashed_email(" Ann@Example.org ") == hashed_email("ann@example.org")
     True

@@ -24,7 +24,7 @@ from omnireco.adapters.records import (
     read_records,
 )
 from omnireco.adapters.values import as_id, as_number, as_person, filled
-from omnireco.data.frames.suspicion import takes_back
+from omnireco.data.frames.suspicion import is_return
 
 __all__ = ["segment"]
 
@@ -74,12 +74,12 @@ TOUCHES = {
 }
 IGNORED = {
     "order updated": "repeats an order",
-    "application installed": "says nothing of an item or a visit",
-    "application updated": "says nothing of an item or a visit",
-    "application backgrounded": "says nothing of an item or a visit",
-    "coupon entered": "says nothing of an item or a visit",
-    "coupon denied": "says nothing of an item or a visit",
-    "coupon removed": "says nothing of an item or a visit",
+    "application installed": "not about an item or a visit",
+    "application updated": "not about an item or a visit",
+    "application backgrounded": "not about an item or a visit",
+    "coupon entered": "not about an item or a visit",
+    "coupon denied": "not about an item or a visit",
+    "coupon removed": "not about an item or a visit",
 }
 _WANTED = Wanted(
     "adapters.segment",
@@ -182,7 +182,7 @@ def _one(out: Collector, call: Mapping[str, Any], named: Mapping[str, str], chan
 
 
 def _identify(out: Collector, call: Mapping[str, Any], user: str | None, at: Any) -> None:
-    """Note what a call says of a person; where its two places for traits differ in a consent, both are noted."""
+    """Record the traits of a person; where the two places for traits differ in a consent, both are recorded."""
     out.set("identity")
     try:
         traits, context = mapping(call.get("traits")), mapping(dig(call, "context", "traits"))
@@ -202,11 +202,11 @@ def _identify(out: Collector, call: Mapping[str, Any], user: str | None, at: Any
 def _touch(event: str, properties: Mapping[str, Any]) -> tuple[str, str] | None:
     """Return the channel of a messaging event and what happened, None for every other event."""
     words = plain_words(event)
-    told = as_id(properties.get("channel"))
+    given = as_id(properties.get("channel"))
     if words in TOUCHES:
         channel, kind = TOUCHES[words]
-        return (told.lower() if told and words.startswith("unsubscribe") else channel), kind
-    withdrawn = withdrawn_channel(event, told.lower() if told else None)
+        return (given.lower() if given and words.startswith("unsubscribe") else channel), kind
+    withdrawn = withdrawn_channel(event, given.lower() if given else None)
     return None if withdrawn is None else (withdrawn, "unsubscribe")
 
 
@@ -230,17 +230,17 @@ def _message(out: Collector, call: Mapping[str, Any], user: str | None, at: Any,
 
 
 def _is_soft(properties: Mapping[str, Any]) -> bool:
-    """Return whether a bounce says that it may pass: a full mailbox, a busy server."""
-    said = " ".join(str(properties.get(name, "")) for name in ("bounce_type", "type", "bounce_class", "classification"))
-    return re.search(r"soft|transient|temporary|block|defer", said, re.IGNORECASE) is not None
+    """Return whether a bounce is soft: a full mailbox, a busy server."""
+    text = " ".join(str(properties.get(name, "")) for name in ("bounce_type", "type", "bounce_class", "classification"))
+    return re.search(r"soft|transient|temporary|block|defer", text, re.IGNORECASE) is not None
 
 
 def _lines(properties: Mapping[str, Any], event: str) -> tuple[list[Line], list[str] | None]:
-    """Return (item, value) of each product, and a name per line where they are an order or what came back of one."""
+    """Return (item, value) of each product, and a name per line where they are an order or a refund."""
     products = listed(properties.get("products"), "products")
     if not products and (properties.get("product_id") or properties.get("sku")):
         products = [properties]
-    sign = -1 if takes_back(event) else 1
+    sign = -1 if is_return(event) else 1
     lines = [line(product, ("product_id", "sku"), sign=sign) for product in products]
     if event != "purchase" and sign > 0:
         return lines, None
@@ -257,7 +257,7 @@ def _total(properties: Mapping[str, Any], sign: int) -> Line:
 
 
 def line(product: Any, ids: tuple[str, ...], *, sign: int = 1) -> tuple[str | None, float | None]:
-    """Return (item, price x quantity) of a product; what is taken back has a negative value."""
+    """Return (item, price x quantity) of a product; a return has a negative value."""
     if not isinstance(product, (dict, Mapping)):
         return None, None
     item = next((found for name in ids if (found := as_id(product.get(name))) is not None), None)
@@ -266,9 +266,9 @@ def line(product: Any, ids: tuple[str, ...], *, sign: int = 1) -> tuple[str | No
 
 
 def _channel(call: Mapping[str, Any], default: str) -> str:
-    told = as_id(call.get("channel"))
-    if told is not None:
-        return _CHANNELS.get(told.lower(), told.lower())
+    given = as_id(call.get("channel"))
+    if given is not None:
+        return _CHANNELS.get(given.lower(), given.lower())
     library = (as_id(dig(call, "context", "library", "name")) or "").lower()
     if any(name in library for name in _APPS):
         return "app"

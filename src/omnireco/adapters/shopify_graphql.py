@@ -35,7 +35,7 @@ def parent_of(record: Mapping[str, Any]) -> str | None:
 
 
 def as_rest(record: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Return an order as the REST interface would write it; one that is so already stays as it is."""
+    """Return an order in the form of the REST interface."""
     if _MARKS.isdisjoint(record) or "__parentId" in record:
         return record
     order = _snake(record)

@@ -73,7 +73,7 @@ def shopify(records: Records) -> Adapted:
         The flags of older orders are heard too: ``accepts_marketing`` of the customer, or ``buyer_accepts_marketing``
         of the order where it is all there is.
 
-        What is given back is a "return" with a negative value at the time of the refund: the refunded lines, or the
+        A refund is a "return" with a negative value at the time of the refund: the refunded lines, or the
         sum of a refund without lines, less shipping and tax (of no item, unless the order has one line); never more
         than was bought. Orders that were not paid (``financial_status`` pending, authorized, expired, voided), test and
         cancelled orders are ignored. Of an order that comes again, as webhooks do, the newest state counts
@@ -104,7 +104,7 @@ def woocommerce(records: Records) -> Adapted:
         hashed billing address of a guest (``customer_id`` 0). Times are ``date_created_gmt``. ``created_via`` gives the
         channel.
 
-        What is given back is a "return" with a negative value: every line of an order whose status is "refunded", and
+        A refund is a "return" with a negative value: every line of an order whose status is "refunded", and
         the ``refunds`` of others: their lines, or their ``total`` less the share of tax (of no item, unless the order
         has one line); never more than was bought. An order is paid when its status is processing, completed or
         refunded, in any case and with or without "wc-", or when a status of your own comes with a ``date_paid``. Orders
@@ -169,7 +169,7 @@ def _kind(record: Mapping[str, Any], parent: str) -> str:
 
 
 def _is_refund(record: Mapping[str, Any], parent: str) -> bool:
-    """Tell whether a record is a refund rather than an order."""
+    """Return whether a record is a refund rather than an order."""
     if record.get("type") == "shop_order_refund" or record.get("refund_line_items") is not None:
         return True
     return (
@@ -229,7 +229,7 @@ def _shopify_person(order: Mapping[str, Any]) -> tuple[str | None, str | None]:
 
 
 def _say_shopify(out: Collector, order: Mapping[str, Any]) -> str | None:
-    """Return the person of an order, and note what it says of them.
+    """Return the person of an order, and note their consents.
 
     Whether or not it was paid: a consent may be withdrawn in any order.
     """
@@ -275,7 +275,7 @@ def _book(
     *,
     store: Any = None,
 ) -> None:
-    """Add a purchase and what was given back of it."""
+    """Add a purchase and its refunds."""
     out.event(user, "purchase", at, where, lines, session=number, store=store, line_ids=purchase_ids(number, lines))
     for refund, taken in back if user is not None else []:
         names = line_ids(f"order {number}: {refund.name}", taken) if number is not None else None
@@ -299,7 +299,7 @@ def _shopify_refund(
 
 
 def _shopify_sum(order: Mapping[str, Any], lines: list[Line], refund: Mapping[str, Any]) -> float:
-    """Return what a refund without lines gave back for goods: the money that was moved less shipping and tax."""
+    """Return the amount of a refund without lines: the money that was moved less shipping and tax."""
     moved = [
         _money(one, "amount")
         for one in listed(refund.get("transactions"), "transactions")
@@ -316,7 +316,7 @@ def _shopify_sum(order: Mapping[str, Any], lines: list[Line], refund: Mapping[st
     if not total and not shipping:
         total = sum(abs(_money(one, "amount")) for one in adjusted)
     if not total and "transactions" not in refund and not adjusted:
-        raise Unreadable("a refund says neither what nor how much")
+        raise Unreadable("a refund without lines and amount")
     tax = 0.0 if order.get("taxes_included") in (True, "true") else _money(order, "total_tax")
     return max(_net(total - sent, lines, tax), 0.0)
 
@@ -335,10 +335,10 @@ def _net(total: float, lines: list[Line], tax: float) -> float:
 
 
 def _difference(order: Mapping[str, Any], at: Any) -> Refund:
-    """Return the refund of an order that says only what is left of its price."""
+    """Return the refund of an order that has only its remaining price."""
     total = _money(order, "total_refunded") or _money(order, "total_price") - _money(order, "current_total_price")
     if total <= 0 or (order.get("current_total_price") is None and not _money(order, "total_refunded")):
-        raise Unreadable("refunded in part, and nothing says how much")
+        raise Unreadable("refunded in part, without an amount")
     return Refund("refund", at, total=total)
 
 
@@ -391,7 +391,7 @@ def _woo_refund(lines: list[Line], tax: float, refund: Mapping[str, Any], later:
         return Refund(name, at, goods)
     total = amount(first_of(refund, "total", "amount"), "total of a refund")
     if total is None:
-        raise Unreadable("a refund says neither what nor how much")
+        raise Unreadable("a refund without lines and amount")
     shipping = sum(
         abs(amount(one.get("total"), "shipping of a refund") or 0.0)
         for one in listed(refund.get("shipping_lines"), "shipping_lines")
@@ -400,7 +400,7 @@ def _woo_refund(lines: list[Line], tax: float, refund: Mapping[str, Any], later:
 
 
 def _consent(out: Collector, user: str, stated: Mapping[str, Any], channel: str, written: Any) -> None:
-    """Note the consent that an order tells, from when it was given, or else from when the order was written."""
+    """Note the consent in an order, dated when it was given, or else by the order."""
     name = f"{channel}_marketing_consent"
     if name in stated:
         at = filled(dig(stated, name, "consent_updated_at"), written)
@@ -410,7 +410,7 @@ def _consent(out: Collector, user: str, stated: Mapping[str, Any], channel: str,
 def _accepts_marketing(
     out: Collector, user: str, order: Mapping[str, Any], stated: Mapping[str, Any], written: Any
 ) -> None:
-    """Note the flags of older orders: the customer's no always counts, everything else where it is all there is."""
+    """Note the flags of older orders: a refusal always counts, other flags only without a newer consent."""
     alone = is_missing(stated.get("email_marketing_consent"))
     flag, box = stated.get("accepts_marketing"), order.get("buyer_accepts_marketing")
     if not is_missing(flag) and (alone or not as_consent(flag)):

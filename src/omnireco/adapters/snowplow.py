@@ -23,7 +23,7 @@ from omnireco.adapters.records import (
 )
 from omnireco.adapters.segment import line
 from omnireco.adapters.values import as_id, as_person
-from omnireco.data.frames.suspicion import takes_back
+from omnireco.data.frames.suspicion import is_return
 
 __all__ = ["snowplow"]
 
@@ -77,7 +77,7 @@ def snowplow(records: Records, *, events: Mapping[str, str] | None = None) -> Ad
     Fields by Snowplow's "Atomic event properties", actions by its "Ecommerce events and entities"
     (docs.snowplow.io). Page pings, link clicks and forms are ignored. Where an entity has a column per version of its
     schema, the filled ones are read, and of a product in two of them the newest. A transaction is named by its
-    ``transaction_id`` and item (a refund by its value too), so one that is told twice is found by ``EventLog.check`` as
+    ``transaction_id`` and item (a refund by its value too), so a duplicate is found by ``EventLog.check`` as
     "duplicate"; without products it is worth its revenue.
     """
     named = EVENTS | dict(check_mapping(events, "events", "{'add_to_basket': 'add_to_cart'}"))
@@ -111,14 +111,14 @@ def _one(out: Collector, row: Mapping[str, Any], named: Mapping[str, str]) -> No
             line_ids=names,
         )
     elif name in _IGNORED:
-        out.set("ignored", "says nothing of an item or a visit")
+        out.set("ignored", "not about an item or a visit")
     elif name is not None:
         out.withdrawal(known or domain or network, name, at)
 
 
 def _lines(ours: str, entities: Mapping[str, list[Mapping[str, Any]]]) -> tuple[list[Line], list[str] | None]:
-    """Return the lines of a row, and their names where it tells of an order."""
-    sign = -1 if takes_back(ours) else 1
+    """Return the lines of a row, and their names where it is an order."""
+    sign = -1 if is_return(ours) else 1
     lines = [line(product, ("id", "sku"), sign=sign) for product in entities.get("product", [])]
     if ours != "purchase" and sign > 0:
         return lines, None
@@ -145,7 +145,7 @@ def _entities(row: Mapping[str, Any]) -> dict[str, list[Mapping[str, Any]]]:
 
 
 def _add(found: dict[str, list[Mapping[str, Any]]], name: str, entities: list[Mapping[str, Any]]) -> None:
-    """Add entities of one version of a schema; what a newer version told already is not told again."""
+    """Add entities of one version of a schema; entities of a newer version are not added again."""
     known = {_identity(one) for one in found.get(name, [])}
     fresh = [one for one in entities if any(part is not None for part in one.values()) and _identity(one) not in known]
     if fresh:

@@ -31,7 +31,7 @@ _FIRST_US, _LAST_US = (int(at.timestamp()) * SECOND_US for at in (_FIRST, _LAST)
 _UNITS = (SECOND_US, 1_000, 1)  # microseconds of a second, a millisecond, a microsecond; nanoseconds are divided
 _EXACT = 2**53
 
-# The currencies that are traded most, by their ISO 4217 codes and by the signs that stand before or after an amount.
+# The currencies that are traded most, by their ISO 4217 codes and by the signs before or after an amount.
 _MONEY = (
     "AED|ARS|AUD|BGN|BRL|CAD|CHF|CLP|CNY|COP|CZK|DKK|EGP|EUR|GBP|HKD|HUF|IDR|ILS|INR|JPY|KRW|MAD|MXN|MYR|NGN|NOK|NZD"
     r"|PEN|PHP|PKR|PLN|RON|RSD|RUB|SAR|SEK|SGD|THB|TRY|TWD|UAH|USD|VND|ZAR|(?:US|R|AU?|CA?|NZ|HK|S)?\$"
@@ -75,7 +75,7 @@ def as_id(value: Any) -> str | None:
 
 
 def as_person(*values: Any) -> str | None:
-    """Return the first of some values that is the id of somebody: not missing, and no placeholder such as "null".
+    """Return the first of some values that is a real id: not missing, and no placeholder such as "null".
 
     See :func:`omnireco.data.frames.placeholders.is_placeholder`.
     """
@@ -83,7 +83,7 @@ def as_person(*values: Any) -> str | None:
 
 
 def as_number(value: Any) -> float | None:
-    """Return a number, None where it is missing, and NaN where something stands there that cannot be read as one.
+    """Return a number, None where it is missing, and NaN where it cannot be read.
 
     Texts may name a currency before or after. Of ``.`` and ``,`` the one that stands last is the decimal sign, and the
     other one groups digits in threes, as blanks and apostrophes do. A lone point is a decimal sign, as in JSON; a lone
@@ -125,7 +125,7 @@ def _read_amount(text: str) -> float | None:
 
 
 def _plain_digits(digits: str) -> str | None:
-    """Return digits with a point for the decimal sign and no groups, None where that is in doubt."""
+    """Return digits with a point for the decimal sign and no groups, None where that is ambiguous."""
     last = max(digits.rfind("."), digits.rfind(","))
     sign = digits[last] if last >= 0 else ""
     whole, fraction = (digits[:last], digits[last + 1 :]) if last >= 0 else (digits, "")
@@ -140,7 +140,7 @@ def _plain_digits(digits: str) -> str | None:
 
 
 def instants(values: Iterable[Any], *, naive: bool = False) -> pd.Series:
-    """Return times as an aware pandas Series, NaT where one cannot be read or names no zone.
+    """Return times as an aware pandas Series, NaT where one cannot be read or has no zone.
 
     A number, or a text of digits, counts seconds, milliseconds, microseconds or nanoseconds since 1970: whichever puts
     it between 1990 and 2100, which no two of them do. A time outside these years is an empty field or a broken clock,
@@ -192,7 +192,7 @@ def _counts(value: Any) -> bool:
 
 
 def _since_1970(value: Any) -> str | None:
-    """Return the instant that a count means, by the one unit that puts it between 1990 and 2100."""
+    """Return the instant of a count, by the one unit that puts it between 1990 and 2100."""
     try:
         count = value if isinstance(value, int) else decimal.Decimal(str(value).strip())
         for factor in (*_UNITS, decimal.Decimal("0.001")):

@@ -1,8 +1,7 @@
-"""What was known at an instant: counts of the past, asked at any time, that cannot see their own moment.
+"""Point-in-time features: counts of the past as of an instant, strictly before it.
 
-A feature of a request at time t may use only what happened before t. Here that is arithmetic and not
-discipline: every answer is a sum over events with ``at < t``, strictly, so neither the event to be predicted nor the
-rest of its basket can reach it.
+A feature of a request at time t may use only what happened before t. Every result here is a sum over events with
+``at < t``, strictly, so neither the event to be predicted nor the rest of its basket can leak into it.
 """
 
 from __future__ import annotations
@@ -25,12 +24,12 @@ __all__ = ["AsOf", "histories_at"]
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
 class AsOf:
-    """Decayed sums per key of a log's events, to be asked at any instants.
+    """Decayed sums per key of a log's events, for look-up as of any instant.
 
     Parameters
     ----------
     clock : ndarray of shape (n_log,), int64
-        Times of all events of the log, ascending: an event's place in it is its time.
+        Times of all events of the log, ascending; positions in it stand for times.
     keys : ndarray of shape (n_keys,), int64, sorted
     place : ndarray of shape (n,), int64, sorted
         ``key number * (n_log + 1) + event number`` of the events that count.
@@ -67,9 +66,9 @@ class AsOf:
         clock : ndarray of shape (n_log,), int64
             Times of a log, ascending.
         rows : ndarray of shape (n,), int64
-            Events of the log that count.
+            Events of the log that are summed.
         key : ndarray of shape (n,), int64
-            What each is counted under.
+            The key of each.
         half_lives : sequence of float
         weight : ndarray of shape (n,), optional
             1 each by default.
@@ -102,7 +101,7 @@ class AsOf:
         age : ndarray of shape (q,), float64
             Microseconds since the last event; infinity where there is none.
         sums : ndarray of shape (q, h), float64
-            Decayed to the instant asked about.
+            Decayed to that instant.
         """
         count, age = np.zeros(key.size, np.int64), np.full(key.size, np.inf)
         sums = np.zeros((key.size, self.half_lives.size))
@@ -121,23 +120,23 @@ class AsOf:
 
 
 def _accumulate(first: np.ndarray, at: np.ndarray, amount: np.ndarray, lives: np.ndarray, total: np.ndarray) -> None:
-    """Fill total (n, h): a running decayed sum that starts again where ``first`` says so."""
+    """Fill total (n, h): a running decayed sum that restarts where ``first``."""
     for i in range(at.size):
         for h in range(lives.size):
-            held = 0.0 if first[i] else total[i - 1, h] * 2.0 ** (-(at[i] - at[i - 1]) / lives[h])
-            total[i, h] = held + amount[i]
+            before = 0.0 if first[i] else total[i - 1, h] * 2.0 ** (-(at[i] - at[i - 1]) / lives[h])
+            total[i, h] = before + amount[i]
 
 
 def histories_at(
     log: EventLog, weights: Weights, user: np.ndarray, at_us: np.ndarray, *, layers: bool = False
 ) -> Interactions:
-    """Return one history per request: what its person had done strictly before its instant.
+    """Return one history per request: the events of its person strictly before its instant.
 
     Parameters
     ----------
     log : EventLog
     weights : Weights
-        Decay is reckoned to each request's own instant.
+        Decay is measured to each request's own instant.
     user : ndarray of shape (q,), int32
         Codes into ``log.users``; -1 for somebody without a past.
     at_us : ndarray of shape (q,), int64
@@ -151,7 +150,7 @@ def histories_at(
     """
     if weights.targets is not None:
         raise ParameterError(
-            "histories as of an instant cannot be made with Weights(targets=...): a later verdict would overrule what "
+            "histories as of an instant cannot be made with Weights(targets=...): a later verdict would replace what "
             "was known then. Leave targets out; give dislikes by dislikes=."
         )
     order = np.lexsort([np.arange(len(log)), log.user])

@@ -1,4 +1,4 @@
-"""Who may be reached, where, in which time zone, with which consents."""
+"""The audience: people with time zone, consents and reachability per channel."""
 
 from __future__ import annotations
 
@@ -76,15 +76,15 @@ class Audience:
     zone : ndarray of shape (n_users,), int32
         Code of each person's zone, -1 where unknown.
     channels : Vocabulary
-        The channels somebody was asked about.
+        The channels with a consent column.
     consent, reachable : ndarray of shape (n_users, n_channels), bool
-        May, and can, the person be reached there?
+        Whether the person agreed to messages there, and whether there is an address or device.
     attributes : mapping of str to (Vocabulary, ndarray of int32)
-        Further columns asked for, such as a segment or the home store.
+        Further columns, such as a segment or the home store.
     consent_at : ndarray of shape (n_users, n_channels), int64, or None
         When each consent was last given or taken back, UTC microseconds; the least int64 where that is not known.
     quality : QualityReport or None
-        What was wrong with the frame that was read: rows left out, and people whose zone is none.
+        Problems of the frame: rows left out, and people whose zone is invalid.
     """
 
     users: Vocabulary
@@ -122,9 +122,9 @@ class Audience:
     ) -> Audience:
         """Read a frame of people.
 
-        A time zone is known by its one name: ``Asia/Calcutta`` is ``Asia/Kolkata``, and spaces around it do not count.
+        Time zones are normalized to one name: ``Asia/Calcutta`` is ``Asia/Kolkata``, and spaces around it do not count.
         Somebody whose zone is no IANA region (``Etc/Unknown``, ``GMT+2``) is a person without a zone: they are counted
-        in a warning and in ``audience.quality``, and nobody else is refused for it.
+        in a warning and in ``audience.quality``, and the other rows are read.
 
         Parameters
         ----------
@@ -133,34 +133,32 @@ class Audience:
             False, or words for them, see below; missing means no) and optionally ``reachable_<channel>`` (is there an
             address, an installed app? yes where the column is absent, no where a cell is missing) and
             ``consent_<channel>_at`` (when the consent was last given or taken back, with a time zone; may be missing).
-            Only with that instant does a yes undo an unsubscription that other data know of, such as the message log:
-            when it is later.
+            Only a consent with a later instant overrides an unsubscription in other data, such as the message log.
         columns : mapping of str to str, optional
             Our name to yours.
         attributes : iterable of str
             Further id or string columns to keep; they may be missing.
         on_invalid : {"raise", "drop"}
-            Whether a row without a user id, or with cells of another kind than their column, is an error, or is left
-            out and listed in ``audience.quality``. With ``"drop"`` zones that are none are taken for missing without
-            a warning, even where all are, and consents that cannot be read are a no without one. A person listed twice
-            is an error either way: which of two rows holds is not for us to say.
+            Whether a row without a user id, or with cells of another type than their column, is an error, or is left
+            out and listed in ``audience.quality``. With ``"drop"`` invalid zones become missing and unreadable consents
+            False without a warning. A person listed twice is an error either way, as either row could be the right one.
 
         Raises
         ------
         SchemaError
             When a person is listed twice, no zone at all is an IANA region name (fixed offsets are not time zones),
-            or not one consent of a column can be read.
+            or no consent of a column can be read.
 
         Warns
         -----
         DataWarning
-            When some zones are no IANA regions, or some consents are neither yes nor no (``on_invalid="raise"``).
+            When some zones are no IANA regions, or some consents are neither true nor false (``on_invalid="raise"``).
 
         Notes
         -----
-        A yes is True, 1, and in any letters true, yes, y, t, on, subscribed, granted, given, accepted, allowed, agreed,
-        confirmed, consented and opted in; a no is False, 0, and the words against these, pending and unconfirmed too.
-        Anything else is a no, and counted.
+        True is read from True, 1, and in any case true, yes, y, t, on, subscribed, granted, given, accepted, allowed,
+        agreed, confirmed, consented and opted in; False from False, 0, and their opposites, pending and unconfirmed
+        too. Anything else becomes False, and is counted.
 
         Examples
         --------
@@ -199,7 +197,7 @@ class Audience:
             repeated[np.unique(user, return_index=True)[1]] = False
             raise SchemaError(
                 f"Audience.from_frame: user_id is listed again in {name_rows(repeated)}. "
-                "Keep the newest of each, by when it was answered: "
+                "Keep the newest of each, by its time stamp: "
                 "frame.sort_values('updated_at').drop_duplicates('user_id', keep='last')."
             )
         zones, zone = opened.names("timezone", allow_missing=True)
@@ -224,7 +222,7 @@ class Audience:
         if lost := int((self.zone == NONE).sum()):
             parts.append(f"{count_of(lost, 'user')} without a zone")
         given = ", ".join(f"{name} {int(n):,}" for name, n in zip(self.channels.ids, self.consent.sum(0), strict=True))
-        return f"Audience({', '.join(parts)}, consent: {given or 'none asked'})"
+        return f"Audience({', '.join(parts)}, consent: {given or 'none'})"
 
     @property
     def n_users(self) -> int:
@@ -260,17 +258,17 @@ class Audience:
         return replace(self, consent=self.consent & ~later, consent_at=np.where(later, _UNKNOWN, self.consent_at))
 
     def resolve(self, identities: People, *, kind: str | None = None) -> Audience:
-        """Return one row per person, joined from the rows of their ids, and strict where those disagree.
+        """Return one row per person, joined from the rows of their ids; where rows disagree, the stricter value holds.
 
         Consent on a channel is given only where **every** joined row gives it, and since the oldest of their instants
-        (none where one has none). A person can be reached where any row can be. A zone or attribute that two rows know
-        differently is not known: a person without a zone is not written to on a channel with quiet hours.
+        (none where one has none). A person can be reached where any row can be. A zone or attribute on which two rows
+        differ is missing: a person without a zone is not written to on a channel with quiet hours.
 
         Parameters
         ----------
         identities : Identities
         kind : str, optional
-            The kind of the user ids; without it an id is known by its text, which must then be of one kind only.
+            The kind of the user ids; without it ids are matched by their text, which must then occur in one kind only.
         """
         require_identities(identities)
         names, _ = identities.names(self.users, np.arange(len(self)), kind, None)
@@ -291,7 +289,7 @@ class Audience:
         return Audience(users, zones, zone, self.channels, consent, reachable, attributes, consent_at, self.quality)
 
     def to_frame(self) -> pd.DataFrame:
-        """Return the people as a pandas frame with the column names of the door."""
+        """Return the people as a pandas frame, in the columns that :meth:`from_frame` takes."""
         import pandas as pd
 
         columns: dict[str, Any] = {
@@ -309,7 +307,7 @@ class Audience:
 
 
 def _agreed(code: np.ndarray, group: np.ndarray, n_groups: int) -> np.ndarray:
-    """Return the code of each group where the members that know one agree, else -1."""
+    """Return the code of each group where all known codes agree, else -1."""
     low, high = np.full(n_groups, np.iinfo(np.int32).max, np.int32), np.full(n_groups, NONE, np.int32)
     known = code != NONE
     np.minimum.at(low, group[known], code[known])
@@ -318,7 +316,7 @@ def _agreed(code: np.ndarray, group: np.ndarray, n_groups: int) -> np.ndarray:
 
 
 def _read_zones(names: Vocabulary, code: np.ndarray, *, drop: bool) -> tuple[Vocabulary, np.ndarray, list[Finding]]:
-    """Return zones by their one name, code -1 where a name is none, and those rows as findings."""
+    """Return normalized zones, code -1 where a name is invalid, and those rows as findings."""
     zones, zone, wrong = one_name_each(names, code)
     if not wrong.any():
         return zones, zone, []
@@ -328,7 +326,7 @@ def _read_zones(names: Vocabulary, code: np.ndarray, *, drop: bool) -> tuple[Voc
     if not drop:
         warnings.warn(
             f"{what} {'That person has' if wrong.sum() == 1 else 'Those people have'} no zone now: a channel with "
-            f"quiet hours does not reach {'them' if wrong.sum() != 1 else 'that person'}. {_ZONE_FIX} "
+            f"quiet hours sends nothing to {'them' if wrong.sum() != 1 else 'that person'}. {_ZONE_FIX} "
             "on_invalid='drop' counts them in audience.quality without this warning.",
             DataWarning,
             stacklevel=3,
@@ -337,7 +335,7 @@ def _read_zones(names: Vocabulary, code: np.ndarray, *, drop: bool) -> tuple[Voc
 
 
 def _no_zone(rows: np.ndarray) -> list[Finding]:
-    return finding("no zone", "timezone", rows, "timezone is no IANA region, so none is known", _ZONE_FIX)
+    return finding("no zone", "timezone", rows, "timezone is not an IANA region, so it is unknown", _ZONE_FIX)
 
 
 _ZONE_FIX = (
@@ -360,34 +358,34 @@ def _channels(opened: Frame) -> tuple[list[str], bool]:
     """Return the channels with a consent column, and whether some consent has an instant beside it."""
     import pyarrow.types as pt
 
-    asked = {name.removeprefix(_CONSENT) for name in opened.columns if name.startswith(_CONSENT)}
-    if "" in asked:
+    found = {name.removeprefix(_CONSENT) for name in opened.columns if name.startswith(_CONSENT)}
+    if "" in found:
         raise SchemaError("Audience.from_frame: the column 'consent_' names no channel. Call it 'consent_email'.")
-    dates = {name for name in asked if name.endswith(_AT) and name.removesuffix(_AT) in asked}
-    for name in sorted(asked - dates):
+    dates = {name for name in found if name.endswith(_AT) and name.removesuffix(_AT) in found}
+    for name in sorted(found - dates):
         if name.endswith(_AT) and pt.is_timestamp(opened.columns[_CONSENT + name].type):
             raise SchemaError(
-                f"Audience.from_frame: {_CONSENT}{name} has no {_CONSENT}{name.removesuffix(_AT)} beside it. An "
-                f"instant says since when, not what: frame['{_CONSENT}{name.removesuffix(_AT)}'] = ..."
+                f"Audience.from_frame: {_CONSENT}{name} has no {_CONSENT}{name.removesuffix(_AT)} beside it. The "
+                f"instant alone is no consent: frame['{_CONSENT}{name.removesuffix(_AT)}'] = ..."
             )
-    return sorted(asked - dates), bool(dates)
+    return sorted(found - dates), bool(dates)
 
 
 def _unread(opened: Frame) -> list[Finding]:
-    """Return the cells of yes and no that nobody can read: each is a no."""
+    """Return the consent cells that cannot be read: each becomes False."""
     return [
         one
         for name in opened.columns
         if name.startswith((_CONSENT, _REACHABLE)) and name in opened.odd
-        for one in finding("unreadable", name, opened.odd[name], f"{name} cannot be read, so it is a no", _UNREAD_FIX)
+        for one in finding("unreadable", name, opened.odd[name], f"{name} cannot be read, so it is False", _UNREAD_FIX)
     ]
 
 
 def _warn_of(unread: list[Finding]) -> None:
     for one in unread:
         warnings.warn(
-            f"Audience.from_frame: {one.column} is neither yes nor no in {name_rows(one.rows)}, so it is a no there. "
-            f"{_UNREAD_FIX} on_invalid='drop' counts them in audience.quality without this warning.",
+            f"Audience.from_frame: {one.column} is neither true nor false in {name_rows(one.rows)}, so it is False "
+            f"there. {_UNREAD_FIX} on_invalid='drop' counts them in audience.quality without this warning.",
             DataWarning,
             stacklevel=3,
         )
@@ -407,13 +405,13 @@ def _instants(opened: Frame, channels: list[str], n: int) -> np.ndarray:
 
 def _flags(opened: Frame, channels: list[str], n: int) -> tuple[np.ndarray, np.ndarray]:
     """Return consent and reachable, bool of shape (n, n_channels); what is unknown is False."""
-    stray = [
+    unmatched = [
         name for name in opened.columns if name.startswith(_REACHABLE) and name.removeprefix(_REACHABLE) not in channels
     ]
-    if stray:
-        channel = stray[0].removeprefix(_REACHABLE)
+    if unmatched:
+        channel = unmatched[0].removeprefix(_REACHABLE)
         raise SchemaError(
-            f"Audience.from_frame: {stray[0]} has no {_CONSENT}{channel} beside it. A channel needs a consent "
+            f"Audience.from_frame: {unmatched[0]} has no {_CONSENT}{channel} beside it. A channel needs a consent "
             f"column: frame['{_CONSENT}{channel}'] = ..."
         )
     consent = np.zeros((n, len(channels)), np.bool_)

@@ -20,12 +20,12 @@ if TYPE_CHECKING:
 
 __all__ = ["Catalog"]
 
-_UNKNOWN = "Say that it is not known: frame[{0!r}].replace([numpy.inf, -numpy.inf], numpy.nan)."
+_UNKNOWN = "Mark it as unknown: frame[{0!r}].replace([numpy.inf, -numpy.inf], numpy.nan)."
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Catalog:
-    """Items and what is known of them, one row each.
+    """Items with their attributes, one row each.
 
     Parameters
     ----------
@@ -114,7 +114,7 @@ class Catalog:
         return f"Catalog({count_of(len(self), 'item')}{', with ' + ', '.join(known) if known else ''})"
 
     def to_frame(self) -> pd.DataFrame:
-        """Return the items as a pandas frame with the column names of the door."""
+        """Return the items as a pandas frame, in the columns that :meth:`from_frame` takes."""
         import pandas as pd
 
         columns: dict[str, Any] = {"item_id": self.items.ids}

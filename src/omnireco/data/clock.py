@@ -1,10 +1,10 @@
-"""Instants on people's own clocks; the only importer of zoneinfo.
+"""Local times of instants; the only importer of zoneinfo.
 
 Instants are int64 UTC microseconds and are mapped *to* local time, never back. ``zone`` holds int32
 codes into a vocabulary of IANA names, -1 where a person's zone is unknown.
 
 A zone's offset changes a few times a year at most, so each zone is read once per period of ten years
-that the data touches: probed every two days (the shortest spell in the whole zone database is four) and
+that the data touches: probed every two days (the shortest offset period in the zone database is four) and
 bisected to the second where the offset moved. Every instant is then one binary search.
 """
 
@@ -77,13 +77,13 @@ class _HasIds(Protocol):
 def is_zone(name: object) -> bool:
     """Return whether ``name`` is an IANA region zone, such as ``"America/New_York"``, or ``"UTC"``.
 
-    Fixed offsets (``"Etc/GMT+4"``, ``"UTC+3"``, ``"EST"``) are not zones: they know no daylight-saving
-    days, so a quiet hour kept on them is broken for half of the year.
+    Fixed offsets (``"Etc/GMT+4"``, ``"UTC+3"``, ``"EST"``) are not zones: they ignore daylight saving,
+    so quiet hours in them are wrong for half of the year.
 
     Parameters
     ----------
     name : object
-        What a data source calls a time zone; anything that is not a text is no zone.
+        The name of a time zone in a data source; anything but text is no zone.
 
     >>> is_zone("Asia/Kathmandu"), is_zone("UTC"), is_zone("Etc/GMT+4"), is_zone("UTC+3"), is_zone(None)
     (True, True, False, False, False)
@@ -113,7 +113,7 @@ def country_zones(country: str) -> tuple[str, ...]:
 
 
 def utc_offset(at_us: np.ndarray, zone: np.ndarray, zones: _HasIds) -> np.ndarray:
-    """Return how far local clocks stand east of UTC at given instants, in microseconds.
+    """Return the UTC offset of local clocks at given instants, in microseconds (east is positive).
 
     Parameters
     ----------
@@ -137,7 +137,7 @@ def utc_offset(at_us: np.ndarray, zone: np.ndarray, zones: _HasIds) -> np.ndarra
     Notes
     -----
     Deterministic; 5 to 30 million instants a second, plus some 2 ms the first time a zone is met in a
-    period of ten years. Before year 1 and after year 9999 the nearest known offset holds.
+    period of ten years. Before year 1 and after year 9999 the nearest known offset is used.
 
     >>> from types import SimpleNamespace
     >>> zones = SimpleNamespace(ids=np.array(["America/New_York", "Asia/Kolkata"], dtype=object))
@@ -165,7 +165,7 @@ def utc_offset(at_us: np.ndarray, zone: np.ndarray, zones: _HasIds) -> np.ndarra
 def local_us(at_us: np.ndarray, zone: np.ndarray, zones: _HasIds) -> np.ndarray:
     """Return the wall clock at given instants, as microseconds since local 1970-01-01 00:00.
 
-    What people read on their own clock; where the zone is unknown (-1) it is plain UTC, so mask those.
+    The person's own clock; where the zone is unknown (-1) it is UTC, so mask those.
 
     Parameters
     ----------
@@ -250,7 +250,7 @@ def clock_changes(
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return when and how the clocks of zones change between two instants, in order of time.
 
-    For kernels that walk through events in order of time: they keep one offset per zone. Each zone in use has a
+    For kernels that process events in order of time with one current offset per zone. Each zone in use has a
     first change at or before ``first_us``.
 
     Parameters
@@ -265,7 +265,7 @@ def clock_changes(
     Returns
     -------
     at, zone, offset : ndarrays of int64, int32 and int64, shape (n_changes,)
-        From ``at`` on the clocks of the zone stand ``offset`` microseconds east of UTC.
+        From ``at`` on the clocks of the zone are ``offset`` microseconds east of UTC.
 
     >>> from types import SimpleNamespace
     >>> zones = SimpleNamespace(ids=np.array(["America/New_York"], dtype=object))
@@ -301,7 +301,7 @@ class Slots:
     Attributes
     ----------
     at : ndarray of int64, shape (n_slots,)
-        Start of each slot, UTC microseconds since 1970, read-only. Of whole days: those of somebody who lives in UTC.
+        Start of each slot, UTC microseconds since 1970, read-only. Of whole days: those of a person in UTC.
     every_us : int
         Microseconds between slots.
     local_days : bool
@@ -374,7 +374,7 @@ def slots(start: object, *, days: int, every: str | dt.timedelta = "1h") -> Slot
     n = n_days * (DAY_US // step)
     if n > _MOST_SLOTS:
         raise ParameterError(
-            f"slots: days={n_days} and every={every!r} make {n:,} slots; at most {_MOST_SLOTS:,} are looked at. Take "
+            f"slots: days={n_days} and every={every!r} make {n:,} slots; at most {_MOST_SLOTS:,} are allowed. Take "
             "fewer days, or slots further apart."
         )
     if first + n_days * DAY_US > _LAST or first < _FIRST:
@@ -404,7 +404,7 @@ def in_quiet_hours(local: np.ndarray, start: int, end: int) -> np.ndarray:
 
 
 def slots_by_zone(slots: Slots, zones: _HasIds) -> tuple[np.ndarray, np.ndarray]:
-    """Return the instants that are a slot for somebody, and for whom.
+    """Return the instants that are a slot in some zone, and in which zones.
 
     Parameters
     ----------
@@ -452,7 +452,7 @@ def _is_zone(name: str) -> bool:
 
 @functools.cache
 def zone_spellings() -> dict[str, str]:
-    """Return the spelling of every name of the zone database, by its small letters."""
+    """Return the spelling of every name of the zone database, by its lower case."""
     return {name.casefold(): name for name in sorted(zoneinfo.available_timezones())}
 
 
@@ -479,7 +479,7 @@ def _zone_table() -> tuple[str, ...]:
 
 
 def _check_codes(zone: np.ndarray, n_zones: int) -> None:
-    """Refuse codes that the vocabulary does not hold."""
+    """Refuse codes outside the vocabulary."""
     if zone.dtype.kind not in "iu":
         raise ParameterError(f"zone must hold integer codes. Got an array of {zone.dtype}.")
     if zone.size and (int(zone.max()) >= n_zones or int(zone.min()) < -1):
@@ -495,7 +495,7 @@ def _offset_in(name: str, at_us: np.ndarray) -> np.ndarray:
     low, high = int(at_us.min()) // _PERIOD, int(at_us.max()) // _PERIOD
     low, high = max(low, _FIRST // _PERIOD), min(high, _LAST // _PERIOD)
     periods: Iterable[int] = range(low, high + 1)
-    if high - low > 16:  # some wild instant: read only the periods that hold data
+    if high - low > 16:  # outlying instants: read only the periods that hold data
         periods = np.unique(np.clip(at_us // _PERIOD, low, high)).tolist()
     tables = [_period_table(name, int(period)) for period in periods]
     starts = np.concatenate([table[0] for table in tables])
@@ -508,7 +508,7 @@ def _offset_in(name: str, at_us: np.ndarray) -> np.ndarray:
 
 @functools.lru_cache(maxsize=8192)
 def _period_table(name: str, period: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return the spells of one zone in one period: their first instants and offsets, microseconds."""
+    """Return the offset periods of one zone in one period: their first instants and offsets, microseconds."""
     if not _is_zone(name):
         raise ParameterError(
             f"{shown(name)} is not an IANA time zone. Use a region such as 'America/New_York', "

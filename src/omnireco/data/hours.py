@@ -38,9 +38,9 @@ def local_hours(log: Events, audience: Audience, rows: np.ndarray, *, earlier_us
     if "utc_offset_min" in log.labels:
         offsets, code = log.labels["utc_offset_min"]
         minutes = np.array([offset_minutes(text) for text in offsets.ids] + [np.nan])[code[rows]]
-        told = np.isfinite(minutes)
-        own_hour = (at + np.where(told, minutes, 0).astype(np.int64) * MINUTE_US) // HOUR_US + EPOCH_HOUR
-        hours = np.where(told, own_hour % WEEK, hours)
+        known = np.isfinite(minutes)
+        own_hour = (at + np.where(known, minutes, 0).astype(np.int64) * MINUTE_US) // HOUR_US + EPOCH_HOUR
+        hours = np.where(known, own_hour % WEEK, hours)
     return np.where(log.timed[rows], hours, NONE).astype(np.int32)
 
 

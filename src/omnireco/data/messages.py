@@ -1,4 +1,4 @@
-"""What was sent, what came back, and the probability it was chosen with."""
+"""Messages with their responses and propensities."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 __all__ = ["NEVER", "MessageLog"]
 
 NEVER = int(np.iinfo(np.int64).min)
-"""The ``responded_at`` of a message that nobody answered."""
+"""The ``responded_at`` of a message without a response."""
 
 _LEAST_PROPENSITY = 1e-15
 _OPTIONAL = ("propensity", "machine", "clicked_at", "unsubscribed_at")
@@ -43,7 +43,7 @@ _KINDS = {
 }
 _MAY_MISS = ("responded_at", "item_id", "creative_id", "propensity", "machine", "clicked_at", "unsubscribed_at")
 _UNKNOWN_PROPENSITY = (
-    "Leave the column out where nobody knows the probability; on_invalid='drop' leaves out the messages without one."
+    "Leave the column out if the probability is not known; on_invalid='drop' leaves out the messages without one."
 )
 
 
@@ -56,7 +56,7 @@ class MessageLog:
     users, channels, items, creatives : Vocabulary
     user, channel : ndarray of shape (n,), int32
     item, creative : ndarray of shape (n,), int32
-        -1 where a message was about no item or its creative is not known.
+        -1 where a message has no item, or its creative is not known.
     sent_at, responded_at : ndarray of shape (n,), int64
         UTC microseconds; ``responded_at`` is :data:`NEVER` where no response was seen before ``end``.
     propensity : ndarray of shape (n,), float64, or None
@@ -64,13 +64,13 @@ class MessageLog:
     end_us : int
         End of the observed window, UTC microseconds, exclusive.
     machine : ndarray of shape (n,), float64, or None
-        Probability in [0, 1] that the response came from a machine (a mail proxy that loads pictures, a scanner that
-        follows links) and not from the person; NaN where nobody knows.
+        Probability in [0, 1] that the response is a bot open or bot click (a mail proxy that loads images, a scanner
+        that follows links); NaN where it is not known.
     clicked_at, unsubscribed_at : ndarray of shape (n,), int64, or None
         UTC microseconds of the first click, and of an unsubscription that followed this message; :data:`NEVER` where
         there was none.
     quality : QualityReport or None
-        What was wrong with the frame that was read, and which of its rows were dropped. A part of a log keeps it.
+        Problems of the frame, and which rows were dropped. A part of a log keeps it.
     """
 
     users: Vocabulary
@@ -128,15 +128,15 @@ class MessageLog:
         ----------
         frame : pandas, polars or pyarrow frame
             Columns ``user_id``, ``channel``, ``sent_at`` (with a time zone) and ``responded_at`` (missing where
-            nobody answered); optionally ``item_id``, ``creative_id`` (both may be missing), ``propensity``,
+            there was no response); optionally ``item_id``, ``creative_id`` (both may be missing), ``propensity``,
             ``machine`` (True, False or a probability; missing where it is not known), ``clicked_at`` and
             ``unsubscribed_at`` (missing where it did not happen). Missing is None, NaN, NaT, pandas.NA or ``""``, as
-            at every door (:meth:`EventLog.from_frame`). A click is a response: it fills a missing or later
+            in :meth:`EventLog.from_frame`. A click is a response: it fills a missing or later
             ``responded_at``.
         columns : mapping of str to str, optional
             Our name to yours.
         on_invalid : {"raise", "drop"}
-            Whether a row that breaks a rule below is an error, or is left out and listed in ``messages.quality``.
+            Whether an invalid row (see Raises) is an error, or is left out and listed in ``messages.quality``.
 
         Raises
         ------
@@ -222,7 +222,7 @@ class MessageLog:
 
     @property
     def responded(self) -> np.ndarray:
-        """Whether each message was answered, bool of shape (n,)."""
+        """Whether each message has a response, bool of shape (n,)."""
         return self.responded_at != NEVER
 
     @property
@@ -254,7 +254,7 @@ class MessageLog:
         return log._rows(_sent_order(log))
 
     def to_frame(self) -> pd.DataFrame:
-        """Return the messages as a pandas frame with the column names of the door."""
+        """Return the messages as a pandas frame, in the columns that :meth:`from_frame` takes."""
         import pandas as pd
 
         columns: dict[str, Any] = {
@@ -297,14 +297,14 @@ class MessageLog:
 
 
 def _sent_order(log: MessageLog) -> np.ndarray:
-    """Return the rows by (sent_at, user, channel, item, creative, responded_at, what else is known)."""
+    """Return the rows by (sent_at, user, channel, item, creative, responded_at, optional columns)."""
     extra = [getattr(log, name) for name in ("unsubscribed_at", "clicked_at", "machine", "propensity")]
     keys = [log.responded_at, log.creative, log.item, log.channel, log.user, log.sent_at]
     return np.lexsort([*(array for array in extra if array is not None), *keys])
 
 
 def _check_sent_first(sent_at: np.ndarray, after: Mapping[str, np.ndarray | None], where: str) -> None:
-    """Refuse what followed a message and lies before it."""
+    """Refuse responses that precede their message."""
     for name, at in after.items():
         if at is not None and (early := (at != NEVER) & (at < sent_at)).any():
             raise SchemaError(
@@ -323,12 +323,12 @@ def _check_propensity(propensity: np.ndarray | None, where: str) -> None:
 
 
 def _is_no_propensity(propensity: np.ndarray) -> np.ndarray:
-    """Return which are none: weights are one divided by them, and their sums must stay finite."""
+    """Return which are invalid: importance weights are 1 / propensity, and their sums must stay finite."""
     return np.asarray((propensity < _LEAST_PROPENSITY) | (propensity > 1))
 
 
 def _broken(opened: Frame) -> list[Finding]:
-    """Return the rows of a sifted frame whose response precedes the message, or whose propensity is none."""
+    """Return the rows of a sifted frame whose response precedes the message, or whose propensity is invalid."""
     sent_at, found = opened.instants("sent_at"), []
     for name in ("responded_at", "clicked_at", "unsubscribed_at"):
         if name not in opened:

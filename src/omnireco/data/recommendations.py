@@ -1,4 +1,4 @@
-"""Ranked items per person: what every recommender answers, and what lists of any other library become."""
+"""Ranked items per person: the result of every recommender, and of lists read from other libraries."""
 
 from __future__ import annotations
 
@@ -33,8 +33,8 @@ class Recommendations:
     users, items : Vocabulary
         The people, in row order, and the catalogue behind the codes.
     codes : ndarray of shape (n_users, k), int32
-        Item codes by (score down, code up). -1 pads the tail where fewer than k items may be shown: a list
-        is never filled with an item that is seen or not eligible.
+        Item codes by (score down, code up). -1 pads the tail where fewer than k items are eligible: a list
+        is never filled with a seen or ineligible item.
     scores : ndarray of shape (n_users, k), float32
         -inf where the code is -1.
     key : str
@@ -84,7 +84,7 @@ class Recommendations:
         Raises
         ------
         SchemaError
-            When an item stands twice in one person's list.
+            When an item occurs twice in one person's list.
         """
         opened = open_frame(
             frame,
@@ -122,7 +122,7 @@ class Recommendations:
         return f"Recommendations({count_of(self.n_users, 'user')} x top {self.k}, {count_of(len(self.items), 'item')})"
 
     def _repr_html_(self) -> str:
-        """Return the first lists as a table, for notebooks; people are numbered, for a notebook is soon passed on."""
+        """Return the first lists as a table, for notebooks; people are numbered, since notebooks get shared."""
         row, place = np.nonzero(self.codes[:5, :5] != NONE)
         few = self.head(5).take(np.arange(min(5, len(self)))).to_frame()
         few.insert(0, "person", [f"person {number + 1}" for number in row])
@@ -176,6 +176,6 @@ class Recommendations:
 
 
 def to_float32(values: np.ndarray) -> np.ndarray:
-    """Return float32; what lies beyond its range stops at its largest number, since infinity means excluded."""
+    """Return float32; larger values are clipped to its largest number, since infinity means excluded."""
     most = np.finfo(np.float32).max
     return np.clip(values, -most, most).astype(np.float32)

@@ -1,4 +1,4 @@
-"""Ids of a log or an audience as the people behind them, and what joining them did."""
+"""Identity resolution of a log or an audience, and a report of it."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ _log = logging.getLogger(__name__)
 
 
 class People(Protocol):
-    """What a log asks of :class:`omnireco.identity.Identities`: the name of the person behind an id."""
+    """What a log needs of :class:`omnireco.identity.Identities`: the person of an id."""
 
     def names(self, users: Vocabulary, codes: np.ndarray, kind: Any, channel: Any = None) -> Any:
-        """Return the person's name per code, and whether a link knows the id."""
+        """Return the person of each code, and whether a link has the id."""
 
     def person_of(self, *args: Any, **kwargs: Any) -> Any:
-        """Return the people behind ids of one kind."""
+        """Return the people of ids of one kind."""
 
 
 def require_identities(identities: Any) -> None:
-    """Refuse what is no Identities."""
+    """Refuse anything but Identities."""
     if isinstance(identities, type) or not (hasattr(identities, "names") and hasattr(identities, "person_of")):
         raise ParameterError(
             f"resolve takes an Identities. Got {type(identities).__name__}: write Identities.from_links(frame)."
@@ -39,7 +39,7 @@ def require_identities(identities: Any) -> None:
 
 @dataclass(frozen=True, slots=True)
 class ResolveReport:
-    """What joining ids did to a log.
+    """The effect of identity resolution on a log.
 
     Parameters
     ----------
@@ -48,7 +48,7 @@ class ResolveReport:
     ids : int
         User ids before.
     known_ids : int
-        Ids of these that some link knows.
+        Ids that occur in some link.
     people : int
         People after.
     joined_people : int
@@ -75,7 +75,7 @@ class ResolveReport:
 def resolved_users(
     identities: Any, users: Vocabulary, user: np.ndarray, kind: Any, channel: tuple[Vocabulary, np.ndarray]
 ) -> tuple[Vocabulary, np.ndarray, ResolveReport]:
-    """Return the people behind coded users, their codes per row, and what joining them did."""
+    """Return the people of coded users, their codes per row, and the report."""
     require_identities(identities)
     n_channels = max(1, len(channel[0]))
     cells, cell = distinct_integers(user.astype(np.int64) * n_channels + channel[1])

@@ -1,8 +1,8 @@
 """Ids to codes and back.
 
 Outside the library people, items and channels have ids: integers or strings. Inside they have codes:
-positions in a :class:`Vocabulary`. A vocabulary travels with every array that is coded by it, so a
-model can always say what its numbers mean, and two values built from differently ordered rows agree.
+positions in a :class:`Vocabulary`. Every array of codes is kept with its vocabulary, so codes can
+always be decoded, and two values built from differently ordered rows agree.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ from omnireco.errors import DataWarning, IdKindError, ParameterError, SchemaErro
 
 __all__ = ["NONE", "Vocabulary"]
 
-_MANY = 100_000  # strings from which compiled code pays for being loaded
+_MANY = 100_000  # strings from which compiled code is worth loading
 _FEW_MATCH, _ENOUGH_TO_WARN = 0.05, 20
-_FEW = 8  # ids looked up one by one: what a service asks for one person
+_FEW = 8  # ids looked up one by one: requests of a service for one person
 
 NONE = -1
 """The code of a missing id."""
@@ -33,7 +33,7 @@ NONE = -1
 class Vocabulary:
     """Unique ids in the order of their codes.
 
-    The doors sort ids, so codes do not depend on the order of the caller's rows.
+    ``from_frame`` sorts ids, so codes do not depend on the order of the caller's rows.
 
     Parameters
     ----------
@@ -43,7 +43,7 @@ class Vocabulary:
     Raises
     ------
     SchemaError
-        When the ids are no row of integers or strings; :meth:`from_ids` reads any column.
+        When the ids are not a one-dimensional array of integers or strings; :meth:`from_ids` reads any column.
 
     Examples
     --------
@@ -65,8 +65,8 @@ class Vocabulary:
             ids = ids.astype(object)
         if (ids.dtype.kind not in "iuO" and ids.size) or ids.ndim != 1:
             raise SchemaError(
-                f"Vocabulary takes distinct integers or strings in one row. Got {ids.dtype} of shape {ids.shape}. "
-                "Write Vocabulary.from_ids(ids), which also sorts and joins repeats."
+                f"Vocabulary takes distinct integers or strings in one dimension. Got {ids.dtype} of shape "
+                f"{ids.shape}. Write Vocabulary.from_ids(ids), which also sorts and joins repeats."
             )
         ids = (ids if ids.dtype == object else ids.astype(np.int64, copy=False)).view()
         ids.setflags(write=False)
@@ -81,7 +81,7 @@ class Vocabulary:
         ids : array-like of int or str
             A list, array, pandas, polars or pyarrow column.
         name : str
-            What to call the column in an error.
+            Name of the column, for errors.
 
         Raises
         ------
@@ -99,7 +99,7 @@ class Vocabulary:
         column : array-like of int or str, shape (n,)
             Any column: list, numpy, pandas, polars, pyarrow, categorical.
         name : str
-            What to call the column in an error.
+            Name of the column, for errors.
         allow_missing : bool
             Whether a missing id becomes code -1 or an error. None, NaN, NaT, pandas.NA and ``""`` are all missing.
 
@@ -160,7 +160,7 @@ class Vocabulary:
         Raises
         ------
         IdKindError
-            When integers are asked of strings, or strings of integers: 1 and "1" would never meet.
+            When integers are looked up among strings, or the reverse: 1 and "1" never match.
         UnknownIdError
             When ids are unknown and ``missing="raise"``. The message counts them and names positions.
         """
@@ -177,8 +177,8 @@ class Vocabulary:
         codes = found[rows]
         if missing == "raise" and (unknown := codes == NONE).any():
             raise UnknownIdError(
-                f"{int(unknown.sum()):,} of {codes.size:,} ids are unknown here: {name_rows(unknown)} of those "
-                "asked for. Keep the known ones: [id for id in ids if id in known], where known is the vocabulary at "
+                f"{int(unknown.sum()):,} of {codes.size:,} ids are unknown here: {name_rows(unknown)} of the "
+                "ids given. Keep the known ones: [id for id in ids if id in known], where known is the vocabulary at "
                 "hand, such as model.items, log.users or audience.users."
             )
         return codes
@@ -197,7 +197,7 @@ class Vocabulary:
         return isinstance(value, (int, np.integer)) and not isinstance(value, (bool, np.bool_))
 
     def _few(self, ids: Any) -> np.ndarray | None:
-        """Return the codes of a handful of ids, at a hundredth of a column's cost; None when one is not here."""
+        """Return the codes of a few ids, at a hundredth of the cost of a column; None when one is unknown."""
         try:
             found = [self._index().get_loc(value) if self._same_kind(value) else None for value in ids]
         except KeyError:
@@ -238,15 +238,15 @@ def unite(parts: Sequence[Vocabulary], name: str) -> tuple[Vocabulary, list[np.n
 
 
 def match(known: Vocabulary, other: Vocabulary, tables: tuple[str, str], *, column: str = "user_id") -> np.ndarray:
-    """Return the code in ``known`` of each id of ``other``, -1 for none, where two tables of ids meet.
+    """Return the code in ``known`` of each id of ``other``, -1 for none, when two tables are joined by id.
 
     Parameters
     ----------
     known, other : Vocabulary
     tables : (str, str)
-        What the caller calls the two, for the message: ``("audience", "events")``.
+        Names of the two, for the message: ``("audience", "events")``.
     column : str
-        The column that holds the ids in a frame, for the line that casts.
+        The id column of a frame, for the advice in errors.
 
     Raises
     ------
@@ -276,13 +276,13 @@ def match(known: Vocabulary, other: Vocabulary, tables: tuple[str, str], *, colu
 
 
 def _check_kinds(given: np.ndarray, known: np.ndarray, what: str, those: str, column: str | None = "user_id") -> None:
-    """Refuse integers against strings: 1 and "1" would never meet; without a column the ids given are a bare list."""
+    """Refuse integers against strings: 1 and "1" never match; without a column the ids given are a bare list."""
     if (given.dtype == object) == (known.dtype == object):
         return
     kinds = {True: "strings", False: "integers"}
     raise IdKindError(
         f"{what[0].upper() + what[1:]} are {kinds[given.dtype == object]}, {those} are {kinds[known.dtype == object]}: "
-        f"they can never meet. {_cast_of(column, known)}"
+        f"they can never match. {_cast_of(column, known)}"
     )
 
 
@@ -294,7 +294,7 @@ def _cast_of(column: str | None, known: np.ndarray) -> str:
 
 
 def distinct_codes(vocabulary: Vocabulary, ids: Any) -> np.ndarray:
-    """Return the code of each id, when none is named twice: rows picked by them have distinct ids again."""
+    """Return the code of each id, when none is named twice: so the selected rows have distinct ids."""
     codes = vocabulary.codes(ids)
     if (n := codes.size - np.unique(codes).size) > 0:
         raise ParameterError(f"rows: {n:,} of {codes.size:,} ids are named twice. Pass each once: pandas.unique(ids).")

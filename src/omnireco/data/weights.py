@@ -1,4 +1,4 @@
-"""How event, channel, value and age turn into a weight, and what the event says of the item into a target."""
+"""How event type, channel, value and age become a weight, and the feedback of an event a target."""
 
 from __future__ import annotations
 
@@ -31,21 +31,21 @@ __all__ = ["Weights", "agree", "check_names_of", "event_targets", "event_weights
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Weights:
-    """What one event adds to a cell of the behaviour matrix.
+    """The weight of an event in the user-item matrix.
 
     An event weighs ``events[type] * channels[channel] * f(value) * 2 ** (-age / half_life) *
-    2 ** (-steps / step_half_life)``; the cell of a person and an item is the sum over their events, held inside
+    2 ** (-steps / step_half_life)``; the cell of a person and an item is the sum over their events, clipped to
     ``[-cap, cap]``.
 
     Parameters
     ----------
     events : mapping of str to float, optional
         Weight per event type. A type that is not listed weighs 1; weight 0 leaves a type out, and a
-        negative weight speaks against the item (a return, a dislike).
+        negative weight is negative feedback (a return, a dislike).
     channels : mapping of str to float, optional
         Weight per channel, 1 where not listed.
     half_life : str or timedelta, optional
-        Age at which an event counts half, such as ``"30D"``. None: events do not age.
+        Half-life of an event's weight, such as ``"30D"``. None: no time decay.
     value : {None, "linear", "log"}
         Multiply by the event's value, or by log(1 + value); a negative value keeps its sign.
     cap : float, optional
@@ -56,23 +56,23 @@ class Weights:
     binary : bool
         Every cell above 0 becomes 1, and the others (returns, dislikes) are left out.
     step_half_life : float, optional
-        How many steps of the person halve an event: what they did last says most of what comes next. A step is
+        Half-life in steps of the person: their last events predict the next ones best. A step is
         an instant at which the person did something that counts (with an item, and a weight other than 0), so
         the goods of one basket are one step; the last step weighs 1. A decay of 0.7 per step is a half-life
         of ``-1 / log2(0.7)``, about 1.94.
     targets : mapping of str to float, or to a mapping of value to float, optional
-        What an event of a type says about the item, from 1 (wanted) over 0 (not wanted) to -1: likes, dislikes and
-        grades. A type that is not listed says 1. For ratings give a target per value, straight lines
-        between: ``{"rating": {1: 0, 5: 1}}``. The weight then says only how much an event counts, and may not be
+        Explicit feedback: the target of an event type, from 1 (liked) over 0 (not wanted) to -1 (disliked). A type
+        that is not listed has target 1. For ratings give a target per value, interpolated
+        linearly: ``{"rating": {1: 0, 5: 1}}``. The weight is then only the confidence of an event, and may not be
         negative; the target of a cell is the weighted mean of its events' targets, which for squared errors is
         the same as one error per event.
     verdicts : iterable of str, optional
-        Types by which a person says what they think. The last verdict of a person on an item settles that cell: it
+        Event types with explicit feedback. The last one of a person on an item determines that cell: it
         alone gives weight and target, whatever was viewed or bought before or after. By default the types whose
         target is 0 or less and those graded by value; where likes can follow dislikes, name both.
     missing : {"raise", "ignore"}
-        What a name is that the log does not have, in any of the tables above: an error by default, since a misspelt
-        one would weigh 1 like everything else. ``"ignore"`` for weights that are shared by logs of which some lack
+        Whether a name that the log does not have, in any of the tables above, is an error: by default, since with
+        a misspelt one the type would weigh 1. ``"ignore"`` for weights that are shared by logs of which some lack
         a type or a channel.
 
     Raises
@@ -90,8 +90,8 @@ class Weights:
     --------
     >>> Weights(events={"view": 1, "purchase": 8}, half_life="30D").half_life
     '30D'
-    >>> said = Weights(targets={"like": 1, "dislike": 0, "rating": {1: 0, 5: 1}}, verdicts=["like", "dislike"])
-    >>> said.verdicts
+    >>> graded = Weights(targets={"like": 1, "dislike": 0, "rating": {1: 0, 5: 1}}, verdicts=["like", "dislike"])
+    >>> graded.verdicts
     ('like', 'dislike')
     """
 
@@ -136,7 +136,7 @@ class Weights:
     def _check_targets(self) -> None:
         if self.targets is None:
             if self.verdicts is not None:
-                raise ParameterError("verdicts settle a cell's target, and there are no targets. Give targets too.")
+                raise ParameterError("verdicts need targets, and there are none. Give targets too.")
             return
         if not isinstance(self.targets, Mapping) or not self.targets:
             raise ParameterError(
@@ -148,8 +148,8 @@ class Weights:
         for table, name in ((self.events, "events"), (self.channels, "channels")):
             if below := [key for key, weight in (table or {}).items() if weight < 0]:
                 raise ParameterError(
-                    f"{name} gives {', '.join(map(repr, below))} a weight below 0, and there are targets: what speaks "
-                    "against an item is said by its target. Write targets={'dislike': 0} and a weight above 0."
+                    f"{name} gives {', '.join(map(repr, below))} a weight below 0, and there are targets: negative "
+                    "feedback is given by the target. Write targets={'dislike': 0} and a weight above 0."
                 )
         if self.verdicts is None:
             verdicts = tuple(n for n, target in checked.items() if isinstance(target, Mapping) or target <= 0)
@@ -174,7 +174,7 @@ def _plain(weights: Weights) -> tuple[Any, ...]:
 
 
 def check_names_of(weights: Weights, events: Iterable[str], channels: Iterable[str]) -> None:
-    """Raise when weights name an event type or a channel that is not there, unless they say ``missing="ignore"``."""
+    """Raise when weights name an event type or a channel that is not there, unless ``missing="ignore"``."""
     check_kind(weights, Weights, "weights", "Weights(half_life='30D')")
     for name, known in (("events", events), ("channels", channels), ("targets", events), ("verdicts", events)):
         check_known(getattr(weights, name) or (), known, f"Weights: {name}", missing=weights.missing)
@@ -219,13 +219,13 @@ def event_weights(log: Events, weights: Weights, at_us: int) -> np.ndarray:
     if weights.step_half_life is not None:
         counted = np.flatnonzero((amount != 0) & (log.item != NONE))
         step, last = person_steps(log.user[counted], log.at[counted])
-        with np.errstate(over="ignore"):  # a life of next to nothing forgets all but the last
+        with np.errstate(over="ignore"):  # a tiny half-life leaves only the last step
             amount[counted] *= np.exp2(-(last - step) / weights.step_half_life)
     return amount
 
 
 def _check_known_values(log: Events, needed: np.ndarray) -> None:
-    """Refuse to weigh events about an item by a value that is missing: no weight would be right for them."""
+    """Refuse to weigh events about an item by a missing value."""
     if log.value is None or not (lost := np.isnan(log.value)).any():
         return
     lost = lost & needed & (log.item != NONE)
@@ -235,19 +235,19 @@ def _check_known_values(log: Events, needed: np.ndarray) -> None:
     raise SchemaError(
         f"Weights by value: it is missing in {count_of(n, 'event')} of {len(log):,} ({kinds}). Weigh only events that "
         "have one: log.select(events=['purchase']), or Weights(events={'view': 0}); leave out those without: "
-        "EventLog.from_frame(frame.dropna(subset=['value'])); or say what they are worth: frame['value'].fillna(1)."
+        "EventLog.from_frame(frame.dropna(subset=['value'])); or fill it: frame['value'].fillna(1)."
     )
 
 
 def event_targets(log: Events, weights: Weights) -> np.ndarray | None:
-    """Return what each event of a log says of its item, float64 of shape (n,); None where weights have no targets."""
+    """Return the target of each event, float64 of shape (n,); None where weights have no targets."""
     if weights.targets is None:
         return None
-    said = np.ones(len(log))
+    targets = np.ones(len(log))
     for code, name in enumerate(log.events.ids):
         target = weights.targets.get(str(name), 1.0)
         if not isinstance(target, Mapping):
-            said[log.event == code] = target
+            targets[log.event == code] = target
             continue
         if log.value is None:
             raise SchemaError(
@@ -257,14 +257,14 @@ def event_targets(log: Events, weights: Weights) -> np.ndarray | None:
             )
         here = log.event == code
         _check_known_values(log, here)
-        said[here] = np.interp(log.value[here], list(target), list(target.values()))
-    return said
+        targets[here] = np.interp(log.value[here], list(target), list(target.values()))
+    return targets
 
 
 def person_steps(user: np.ndarray, at: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return, per event, the number of its step (0 is the person's first) and that of the person's last step.
 
-    A step is a distinct instant of a person. Each answer has the shape (n,), int64; any order of events.
+    A step is a distinct instant of a person. Both have the shape (n,), int64; any order of events.
     """
     order = np.lexsort([at, user])
     person, when = user[order], at[order]
@@ -289,20 +289,20 @@ def _check_target(target: Any, name: str) -> float | Mapping[float, float]:
         for value, t in target.items()
     }
     if not knots:
-        raise ParameterError(f"targets[{shown(name)}] maps no value. Write {{1: 0, 5: 1}}: straight lines between.")
+        raise ParameterError(f"targets[{shown(name)}] maps no value. Write {{1: 0, 5: 1}}: linear between.")
     return ReadOnly(dict(sorted(knots.items())))
 
 
 def _overruled(log: Events, amount: np.ndarray, verdicts: tuple[str, ...]) -> np.ndarray:
-    """Return a mask of the events on cells that have a verdict, but for the last verdict of each."""
+    """Return a mask of the events on cells with explicit feedback, except the last one of each."""
     known = log.events.codes(verdicts, missing="none")
-    spoken = np.isin(log.event, known[known != NONE]) & (amount > 0) & (log.item != NONE)
-    if not spoken.any():
-        return spoken
+    explicit = np.isin(log.event, known[known != NONE]) & (amount > 0) & (log.item != NONE)
+    if not explicit.any():
+        return explicit
     cell = log.user.astype(np.int64) * max(1, log.n_items) + log.item
-    settled, place = np.unique(cell[spoken], return_inverse=True)
+    settled, place = np.unique(cell[explicit], return_inverse=True)
     last = np.zeros(settled.size, np.int64)
-    np.maximum.at(last, place, np.flatnonzero(spoken))
+    np.maximum.at(last, place, np.flatnonzero(explicit))
     overruled = np.isin(cell, settled) & (log.item != NONE)
     overruled[last] = False
     return overruled

@@ -1,4 +1,4 @@
-"""One person from many ids, and the time zones nobody told."""
+"""Identity resolution, and posteriors of unknown time zones."""
 
 from omnireco.identity.identities import Identities
 from omnireco.identity.linkage import probabilistic_links

@@ -1,4 +1,4 @@
-"""One person from many ids: cookies, devices, cards, addresses and CRM numbers, joined by links."""
+"""Identity resolution: cookies, devices, cards, addresses and CRM numbers of one person, joined by links."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ class Identities:
     node_kind, node_id : ndarray of shape (n_ids,), int32
         Each known id once, by (kind, id).
     people : Vocabulary
-        The ids that people are called by.
+        One id per person, which names them.
     person : ndarray of shape (n_ids,), int32
         The person of each id.
     a, b : ndarray of shape (n_links,), int32
@@ -64,18 +64,18 @@ class Identities:
     linked_at : ndarray of shape (n_links,), int64
         UTC microseconds; the smallest integer where the link has no time.
     status : ndarray of shape (n_links,), int8
-        0 where a link joins, else the rule that refused it (see :meth:`links`).
+        0 where a link is used, else the rule that rejected it (see :meth:`links`).
     rules : LinkRules
     trusted : tuple of str
-        Kinds in order of trust: a person is called by an id of the first of these that it has.
+        Kinds in order of trust: a person is named by an id of the first of these that they have.
     at_us : int or None
-        The clock: links at or after it are not known yet.
+        The as-of instant: links at or after it do not count yet.
 
     Notes
     -----
-    **What a person is called.** By an id of its most trusted kind; among those by the one that was linked first, then
-    by the smallest. So a person keeps its name when ids join it later, and when two people turn out to be one the older
-    name stays. Where the same text is an id of several kinds, the name is ``"kind:id"``. Names are integers where all
+    **The name of a person** is an id of their most trusted kind; among those the one that was linked first, then
+    the smallest. So the name stays when further ids are linked, and when two people are merged the older name
+    stays. Where the same text is an id of several kinds, the name is ``"kind:id"``. Names are integers if all
     ids are integers and none is of two kinds; else strings.
     """
 
@@ -128,14 +128,14 @@ class Identities:
         at: Any = None,
         missing: Literal["raise", "ignore"] = "raise",
     ) -> Identities:
-        """Join ids by a frame of links.
+        """Resolve ids by a frame of links.
 
         Parameters
         ----------
         frame : pandas, polars or pyarrow frame
             One row per link: ``id_a``, ``id_b`` (integers or strings), ``kind_a``, ``kind_b`` (strings), and optionally
-            ``strength`` (in [0, 1]; 1 where the column is absent) and ``linked_at`` (when it was seen, with a time
-            zone; may be missing). The order of rows, and of the two ends, never matters.
+            ``strength`` (in [0, 1]; 1 where the column is absent) and ``linked_at`` (when it was observed, with a
+            time zone; may be missing). The order of rows, and of the two ends, does not matter.
         columns : mapping of str to str, optional
             Our name to yours.
         trusted : iterable of str
@@ -143,10 +143,10 @@ class Identities:
         max_ids, max_links, min_strength, expiry
             See :class:`LinkRules`.
         at : datetime, date or str, optional
-            The clock. Links at or after it are not known yet, and age is counted to it; to the last link where it is
-            not given.
+            The as-of instant. Links at or after it do not count, and age is measured to it; by default to the last
+            link.
         missing : {"raise", "ignore"}
-            Whether a kind in a rule that no link has is an error, or is passed over. ``trusted`` is an order of kinds,
+            Whether a kind in a rule that no link has is an error, or is ignored. ``trusted`` is an order of kinds,
             which may name more than there are.
 
         Raises
@@ -154,15 +154,15 @@ class Identities:
         SchemaError
             When a column is missing or of the wrong kind, an id or kind is missing, or a strength lies outside [0, 1].
         ParameterError
-            For a kind that no link has: its rule would be off without a word.
+            For a kind that no link has: its rule would have no effect.
 
         Notes
         -----
-        A link with an end that stands for nobody ("null", "undefined", "0", "(not set)", an all-zero device id and the
+        A link with a placeholder at one end ("null", "undefined", "0", "(not set)", an all-zero device id and the
         like; -1 among integers) joins nobody, whatever the rules: four cookies of a user ``"null"`` are four people.
         Such links are kept with the status "placeholder", see :meth:`links` and :meth:`summary`.
 
-        Union-find over the links that the rules let through. O(n log n) time, O(n) memory, deterministic.
+        Union-find over the links that pass the rules. O(n log n) time, O(n) memory, deterministic.
 
         Examples
         --------
@@ -192,12 +192,12 @@ class Identities:
         return (
             f"Identities({count_of(len(self), 'id')} of {count_of(len(self.kinds), 'kind')}, "
             f"{count_of(self.n_people, 'person', 'people')}, {count_of(self.n_links, 'link')}"
-            f"{f', {refused:,} of them refused' if refused else ''})"
+            f"{f', {refused:,} of them rejected' if refused else ''})"
         )
 
     @property
     def n_people(self) -> int:
-        """How many people the known ids make; an id that stands for nobody makes none."""
+        """How many people the known ids make; placeholders make none."""
         refused = self.status == PLACEHOLDER
         ends = np.unique(np.concatenate([self.a[refused], self.b[refused]]))
         nobody = placeholders(self.ids.ids[self.node_id[ends]]) if ends.size else ends
@@ -205,7 +205,7 @@ class Identities:
 
     @property
     def n_links(self) -> int:
-        """How many distinct links there are, used or refused."""
+        """How many distinct links there are, used or rejected."""
         return int(self.a.size)
 
     def updated(self, links: Any, *, columns: Mapping[str, str] | None = None, at: Any = None) -> Identities:
@@ -216,7 +216,7 @@ class Identities:
         links : frame, as in :meth:`from_links`
         columns : mapping of str to str, optional
         at : datetime, date or str, optional
-            The new clock; the same as before (or the last link) where it is not given.
+            The new as-of instant; the same as before (or the last link) by default.
 
         Notes
         -----
@@ -227,7 +227,7 @@ class Identities:
         return _solve(joined(self._links(), fresh), self.rules, self.trusted, clock)
 
     def without(self, links: Any, *, columns: Mapping[str, str] | None = None) -> Identities:
-        """Return the identities without some links: people who were joined by mistake come apart again.
+        """Return the identities without some links: people who were merged by mistake are separated.
 
         Parameters
         ----------
@@ -244,18 +244,18 @@ class Identities:
         nodes, a, b = ends_of(both)
         pair = a * nodes.size + b
         own, other = pair[: mine.strength.size], pair[mine.strength.size :]
-        if strangers := int((~np.isin(other, own)).sum()):
+        if unlinked := int((~np.isin(other, own)).sum()):
             raise ParameterError(
-                f"Identities.without: {strangers:,} of {other.size:,} pairs were never linked. Compare them with "
+                f"Identities.without: {unlinked:,} of {other.size:,} pairs were never linked. Compare them with "
                 "identities.links(), which lists every link."
             )
         return _solve(mine.take(np.flatnonzero(~np.isin(own, other))), self.rules, self.trusted, self.at_us)
 
     def as_of(self, at: Any) -> Identities:
-        """Return what was known at an instant: later links do not join, and ages are counted to it.
+        """Return the identities as of an instant: later links do not count, and ages are measured to it.
 
-        Evaluate with ``log.before(cut).resolve(identities.as_of(cut))``: a link made after the cut must not tell the
-        past who somebody is.
+        Evaluate with ``log.before(cut).resolve(identities.as_of(cut))``: a link made after the cut would leak into
+        the past.
         """
         return _solve(self._links(), self.rules, self.trusted, check_instant(at, "at"))
 
@@ -266,7 +266,7 @@ class Identities:
         ----------
         ids : array-like of int or str, shape (n,)
         kind : str, optional
-            The kind of the ids. Without it an id is known by its text, which must then be of one kind only.
+            The kind of the ids. Without it ids are matched by their text, which must then occur in one kind only.
 
         Returns
         -------
@@ -278,9 +278,9 @@ class Identities:
     def names(
         self, users: Vocabulary, user: np.ndarray, kind: Any, channel: tuple[Vocabulary, np.ndarray] | None
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Return the name of the person behind each coded id, and whether a link knows the id.
+        """Return the person of each coded id, and whether a link has the id.
 
-        What the doors' ``resolve`` is made of. ``kind`` is None, a kind, or a mapping of channel to kind; then
+        Used by ``resolve`` of logs and audiences. ``kind`` is None, a kind, or a mapping of channel to kind; then
         ``channel`` is the vocabulary and the codes.
         """
         mine = (self.ids.ids, self.people.ids) if len(self) else ()
@@ -294,11 +294,11 @@ class Identities:
         return self._kept_apart(names, found, kind, channel), found
 
     def links(self) -> pd.DataFrame:
-        """Return every link as a frame that :meth:`from_links` reads, with what became of it.
+        """Return every link as a frame that :meth:`from_links` reads, with its status.
 
-        ``status`` is "used", or why a link was refused: "later" (than the clock), "expired", "weak", "shared" (an end
-        has too many links), "oversized" (the person would have too many ids) or "placeholder" (an end stands for
-        nobody).
+        ``status`` is "used", or why a link was rejected: "later" (than the as-of instant), "expired", "weak", "shared"
+        (an end has too many links), "oversized" (the person would have too many ids) or "placeholder" (an end is a
+        placeholder).
         """
         import pandas as pd
 
@@ -328,7 +328,7 @@ class Identities:
         )
 
     def summary(self) -> pd.DataFrame:
-        """Return, per kind of link, how many there are by status, and the largest person they took part in."""
+        """Return, per kind of link, how many there are by status, and the most ids of one of their people."""
         import pandas as pd
 
         pair = self.node_kind[self.a].astype(np.int64) * max(1, len(self.kinds)) + self.node_kind[self.b]
@@ -362,7 +362,7 @@ class Identities:
             )
         names, code = channel
         if absent := [name for name in names.ids if name not in kind]:
-            raise ParameterError(f"kind says nothing of the channels {', '.join(map(shown, absent))}. Add them to it.")
+            raise ParameterError(f"kind lacks the channels {', '.join(map(shown, absent))}. Add them to it.")
         return np.array([self._kind_code(kind[name]) for name in names.ids], np.int32)[code]
 
     def _kind_code(self, kind: str) -> int:
@@ -383,7 +383,7 @@ class Identities:
             times = np.bincount(self.node_id, minlength=len(self.ids))
             if doubtful := int((times[np.unique(text[text != NONE])] > 1).sum()):
                 raise ParameterError(
-                    f"resolve: {doubtful:,} of the ids are known under several kinds. Say which they are: "
+                    f"resolve: {doubtful:,} of the ids occur in several kinds. Give their kind: "
                     "kind='card', or kind={'store': 'card', 'web': 'cookie'}."
                 )
             where = np.full(len(self.ids) + 1, NONE, np.int64)
@@ -397,18 +397,18 @@ class Identities:
         return node
 
     def _kept_apart(self, names: np.ndarray, found: np.ndarray, kind: Any, channel: Any) -> np.ndarray:
-        """Return names in which no unknown id is spelled like a person: a cookie "36" is not the card "36"."""
-        stranger = np.flatnonzero(~found)
+        """Return names in which no unknown id equals the name of a person: a cookie "36" is not the card "36"."""
+        unknown = np.flatnonzero(~found)
         people = Vocabulary(as_text(self.people.ids)) if names.dtype == object else self.people
-        if not stranger.size or not len(people):
+        if not unknown.size or not len(people):
             return names
-        clash = stranger[people.codes(names[stranger], missing="none") != NONE]
+        clash = unknown[people.codes(names[unknown], missing="none") != NONE]
         if not clash.size:
             return names
         if kind is None or names.dtype != object:
             raise ParameterError(
-                f"resolve: {clash.size:,} ids that no link knows are spelled like people. Say what kind they "
-                "are (kind=), and make ids strings: frame['user_id'].astype(str)."
+                f"resolve: {clash.size:,} ids that no link has equal names of people. Give their kind "
+                "(kind=), and make ids strings: frame['user_id'].astype(str)."
             )
         if isinstance(kind, str):
             called = np.full(clash.size, kind, object)
@@ -419,7 +419,7 @@ class Identities:
 
 
 def _solve(links: Links, rules: LinkRules, trusted: tuple[str, ...], at_us: int | None) -> Identities:
-    """Return the identities that all these links make, by the rules, on a clock."""
+    """Return the identities of all these links, by the rules, as of an instant."""
     ids, text = compress(links.ids, np.concatenate([links.id_a, links.id_b]))
     kinds, kind = compress(links.kinds, np.concatenate([links.kind_a, links.kind_b]))
     n = links.strength.size

@@ -30,26 +30,26 @@ def probabilistic_links(
 ) -> pd.DataFrame:
     """Return links between records that are probably one person, with the probability as their strength.
 
-    Why one wants it: two lists of customers with names, addresses and birthdays, and no number in common.
+    For two customer lists with names, addresses and birthdays, and no common id.
 
     Parameters
     ----------
     records : pandas frame
         One row per record: ``id``, ``kind`` (as in ``Identities.from_links``), and the columns to compare, as text. A
-        missing value says nothing, for or against.
+        missing value is no evidence for or against a match.
     compare : mapping of str to {"exact", "name", "email", "date", "postcode", "text"}
-        How to compare each column: equal or not; names that nearly agree; addresses by user and domain; dates (written
-        ``2000-12-31``) with swapped digits; postcodes by area; any text that nearly agrees.
+        How to compare each column: exact equality; similar names; addresses by user and domain; dates (written
+        ``2000-12-31``) with swapped digits; postcodes by area; similar text (Jaro-Winkler).
     block_on : iterable of str
-        Columns of which at least one must be equal in a pair that is looked at, two or more: each is estimated while
-        another is held. A pair that agrees on none of them is never found.
+        Blocking keys, two or more: only pairs that agree on one of them are compared, so others are never found. Each
+        is estimated with another one fixed.
     min_probability : float
         Pairs below are left out.
     prior : float, optional
-        The chance that two records drawn at random are one person; estimated from pairs that agree on all of
+        The prior probability that two random records are one person; estimated from pairs that agree on all of
         ``block_on`` where it is not given.
     seed : int
-        Of the random pairs by which chance agreement is estimated.
+        Seed of the random pairs by which chance agreement is estimated.
 
     Returns
     -------
@@ -67,8 +67,8 @@ def probabilistic_links(
     -----
     Fellegi and Sunter (1969), "A theory for record linkage": the weight of a pair is the sum over columns of
     log2(m / u), m estimated by expectation maximisation without labels, u from random pairs; by the Splink library on
-    DuckDB. A guess, and more of one the fewer records there are: give such links a ``min_strength`` that fits what a
-    wrong merge costs. Columns must be roughly independent of each other given who it is.
+    DuckDB. An estimate, less reliable with fewer records: choose ``min_strength`` by the cost of a
+    wrong merge. Columns must be roughly conditionally independent given the match status.
     """
     splink = require("splink", extra="identity", purpose="probabilistic_links")
     import pandas as pd

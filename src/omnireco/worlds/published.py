@@ -1,6 +1,6 @@
-"""The published tables that :func:`omnireco.worlds.reproduce` runs again: numbers, sources, protocols, our settings.
+"""The tables of :func:`omnireco.worlds.reproduce`: published numbers, sources, protocols and our settings.
 
-The one place where these numbers stand. A new row of ours is one more line in ``ours``.
+The only place with these numbers. A new row of ours is one more line in ``ours``.
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ from omnireco.models.together.blend import Blend
 __all__ = ["DECAYED", "SAR_HISTORY", "TABLES", "Mix", "Table"]
 
 DECAYED = Weights(step_half_life=-1 / math.log2(0.7))  # 0.7 per step
-SAR_HISTORY = Weights(value="linear", half_life="30D")  # a rating counts as it is, half after 30 days
+SAR_HISTORY = Weights(value="linear", half_life="30D")  # weighted by the rating, 30-day half-life
 
 
 @dataclass(frozen=True, slots=True)
 class Mix:
-    """A row of the sequence table: what the two models count, and whether histories fade by step.
+    """A row of the sequence table: the weights of the two models, and whether histories decay by step.
 
     Parameters
     ----------
@@ -153,9 +153,9 @@ TABLES: Mapping[str, Table] = {
     ),
     "amazon_toys_seq": Table(
         source="table of 'eSASRec', RecSys 2025, and the papers it compares; data of S3-Rec, CIKM 2020",
-        protocol="learned on each sequence without its last two items; asked with all but the last; all items ranked, "
-        "seen ones left out, ties count half; a target that nobody had in training is a miss. Settings chosen on the "
-        "last but one item.",
+        protocol="trained on each sequence without its last two items; tested with all but the last as history; all "
+        "items ranked, seen ones left out, ties count half; a target that nobody had in training is a miss. "
+        "Hyper-parameters chosen on the last but one item.",
         kind="sequence",
         k=10,
         metrics={"recall": recall, "ndcg": ndcg},

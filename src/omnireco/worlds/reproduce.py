@@ -36,7 +36,7 @@ _SEEDS = 3  # splits of a table whose split is drawn
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Reproduction:
-    """A published table and what came out here.
+    """A published table beside our own results.
 
     Parameters
     ----------
@@ -101,7 +101,7 @@ class Reproduction:
         )
 
     def gaps(self) -> pd.DataFrame:
-        """Return ours minus published, per metric, of the models that stand in both."""
+        """Return ours minus published, per metric, of the models in both."""
         import pandas as pd
 
         theirs = {model: values for model, by, values, *_ in self.rows if by == "published"}
@@ -111,7 +111,7 @@ class Reproduction:
 
 
 def reproduce(name: str, path: Any, *, models: Iterable[str] | None = None, progress: Progress = False) -> Reproduction:
-    """Run a published table again, from your own copy of its data.
+    """Reproduce a published table, from your own copy of its data.
 
     So that nobody has to believe a number in a README: the same protocol, the settings that are stated, ours beside
     the published. ``print`` shows the table with its source and settings.
@@ -191,7 +191,7 @@ def _find(name: str, table: Table, path: Path) -> Path:
             return place
     raise StorageError(
         f"{name}: there is no {' or '.join(table.files)} in {path}, nor in its folder {name}. Give the file itself, or "
-        "the folder it lies in; its format stands in the docstring of omnireco.worlds.reproduce."
+        "the folder it lies in; its format is described in the docstring of omnireco.worlds.reproduce."
     )
 
 
@@ -233,8 +233,8 @@ def _run_pairs(table: Table, file: Path, wanted: tuple[str, ...], tick: Any) -> 
 
     rows = _frame(file)
     if "split" not in rows and file.name == "train.txt":
-        held = _frame(file.with_name("test.txt"))
-        rows = pd.concat([rows.assign(split="train"), held.assign(split="test")])
+        test_rows = _frame(file.with_name("test.txt"))
+        rows = pd.concat([rows.assign(split="train"), test_rows.assign(split="test")])
     opened = open_frame(rows, f"reproduce, {file.name}", needed=("user_id", "item_id", "split"))
     train, test = (rows.loc[rows["split"] == side, ["user_id", "item_id"]] for side in ("train", "test"))
     if not len(train) or not len(test):
@@ -278,7 +278,7 @@ def _run_shares(table: Table, file: Path, wanted: tuple[str, ...], tick: Any) ->
     ours = []
     for model in wanted:
         mean, low, high = (np.mean([found[model][part] for found in per_seed], axis=0) for part in range(3))
-        how = repr(table.ours[model]) + (f" asked with {SAR_HISTORY}" if model == "SAR" else "")
+        how = repr(table.ours[model]) + (f" with the history {SAR_HISTORY}" if model == "SAR" else "")
         ours.append((model, "ours", mean, low, high, seconds[model], how))
     return ours, people, " ".join(splits)
 

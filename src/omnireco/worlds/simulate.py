@@ -1,14 +1,14 @@
-"""Small worlds with planted truth: for tests, docs and notebooks.
+"""Small simulated worlds with known ground truth: for tests, docs and notebooks.
 
-A world is what a company would see (events, messages, users and items, in the columns that the doors
-take) together with what it would love to know: every person's tastes, usual hours, zone, favourite
-channel and chance of answering a message. Methods can then be asked whether they find it.
+A world is the data of a company (events, messages, users and items, in the columns that ``from_frame``
+takes) with its ground truth: every person's tastes, activity profile, zone, favourite channel and
+response probability. So it can be measured whether a method recovers them.
 
-Who lives there: five archetypes of hours (early birds, office, evening, night, weekend), each person a
+The people: five archetypes of hours (early birds, office, evening, night, weekend), each person a
 Dirichlet draw around a mixture of two; a reading profile that agrees only partly with the activity
 profile; IANA zones with whole, half and three-quarter hours; tastes for groups of items and a few
 favourites that are bought again. Messages were sent by a biased policy (60 % at 10:00, 30 % in office
-hours, 10 % at any hour) that wrote down its propensities.
+hours, 10 % at any hour) with logged propensities.
 """
 
 from __future__ import annotations
@@ -50,16 +50,16 @@ __all__ = ["ARCHETYPES", "Truth", "World", "sending_policy", "simulate"]
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
 class World:
-    """A simulated company: what it sees (frames) and what is true (``truth``).
+    """A simulated company: its data (frames) and the ground truth (``truth``).
 
     Attributes
     ----------
     events : pandas.DataFrame
         ``user_id item_id channel event timestamp value session_id store_id``, sorted by time. Views, carts
-        and purchases on web and app, purchases in the store, a view on e-mail or push for every answer.
+        and purchases on web and app, purchases in the store, a view on e-mail or push for every response.
     messages : pandas.DataFrame
         ``user_id item_id channel sent_at responded_at propensity`` (and ``clicked_at``, ``unsubscribed_at`` in worlds
-        with machines and with people who leave), sorted by time. The propensity is the probability with which the
+        with bot opens and with unsubscriptions), sorted by time. The propensity is the probability with which the
         sender chose this channel and this hour of the day.
     users : pandas.DataFrame
         ``user_id timezone consent_email consent_push reachable_email reachable_push age_group``; the zone of
@@ -67,7 +67,7 @@ class World:
     items : pandas.DataFrame
         ``item_id category name price margin``.
     truth : Truth
-        What no company knows.
+        The ground truth.
     """
 
     events: pd.DataFrame
@@ -87,10 +87,10 @@ class World:
     def response_probability(
         self, user_id: Any, channel: str, sent_at: Any, *, item_id: Any = None, recent: Any = 0
     ) -> np.ndarray:
-        """Return the true chance that a person answers a message within 24 hours.
+        """Return the true probability that a person responds to a message within 24 hours.
 
-        The chance is the base rate of the channel, times the person's appetite for it, times the share of
-        reading in the hours that follow (attention decays), times the taste for the item, times
+        It is the base rate of the channel, times the person's responsiveness, times the share of
+        reading in the hours that follow (with effect decay), times the taste for the item, times
         ``exp(-fatigue)`` per message of the last seven days; at most 0.95.
 
         Parameters
@@ -128,8 +128,8 @@ class World:
         user, at = np.broadcast_arrays(user, at)
         hour = hour_of_week(at.astype(np.int64).ravel(), self._zone_codes[user.ravel()], self._zones)
         code = np.int64(MESSAGES.index(channel))
-        chance = exposure_at(self.truth.reading, user.ravel(), hour, int(code)).reshape(user.shape)
-        return response(self.truth, chance, user, code, item, np.asarray(recent))
+        exposure = exposure_at(self.truth.reading, user.ravel(), hour, int(code)).reshape(user.shape)
+        return response(self.truth, exposure, user, code, item, np.asarray(recent))
 
 
 def simulate(
@@ -153,7 +153,7 @@ def simulate(
     share_wrong_zone: float = 0.0,
     unsubscribe: float = 0.0,
 ) -> World:
-    """Return a small world with planted truth.
+    """Return a small simulated world with known ground truth.
 
     Parameters
     ----------
@@ -172,24 +172,24 @@ def simulate(
     sessions_per_week, messages_per_week : float
         Averages per person.
     share_without_zone, share_without_consent : float
-        Shares of people whose zone the company does not know, and who never agreed to any message.
+        Shares of people without a known zone, and without any consent.
     reading_like : {"anyone", "own kind"}
-        Part of a person's reading (``reading_agrees``) is like their activity. The rest follows the week of any
-        archetype, which only their own answers can tell; or that of their own, which activity tells too.
+        Part of a person's reading (``reading_agrees``) is like their activity. The rest follows the week of a random
+        archetype, which only their responses reveal; or of their own archetype, which activity reveals too.
     answer_rate : float
-        Multiplies everybody's chance of answering; 1 is some 10 % for e-mail and 14 % for push.
+        Multiplies all response probabilities; 1 is some 10 % for e-mail and 14 % for push.
     reading_agrees : float
         Share of a person's reading hours that are their hours of activity.
     fatigue : float
-        Each message of the seven days before multiplies the chance of an answer by ``exp(-fatigue)``.
+        Each message of the seven days before multiplies the response probability by ``exp(-fatigue)``.
     machine_share : float
-        Share of people whose e-mail is opened by a machine seconds after delivery. If above 0, ``responded_at`` is the
-        first open by anybody, and the messages have a column ``clicked_at``.
+        Share of people with bot opens: e-mail opened by a machine seconds after delivery. If above 0, ``responded_at``
+        is the first open by anybody, and the messages have a column ``clicked_at``.
     share_wrong_zone : float
-        Share of people whose zone the company believes to be somebody else's.
+        Share of people with a wrong zone in the data.
     unsubscribe : float
-        Chance that a message makes its reader leave, times ``exp(fatigue)`` per message of the seven days before. If
-        above 0, the messages have a column ``unsubscribed_at``, and nothing is sent to people who left.
+        Probability that a message leads to an unsubscription, times ``exp(fatigue)`` per message of the seven days
+        before. If above 0, the messages have a column ``unsubscribed_at``, and nothing is sent after it.
 
     Returns
     -------
@@ -261,7 +261,7 @@ def simulate(
     )
     return World(
         events=_event_frame(users, items, visits, sent, calendar.end_us),
-        messages=_message_frame(users, items, sent, clicks=machine_share > 0, leavers=unsubscribe > 0),
+        messages=_message_frame(users, items, sent, clicks=machine_share > 0, unsubscribes=unsubscribe > 0),
         users=users,
         items=items,
         truth=truth,
@@ -280,19 +280,19 @@ def _event_frame(
     sent: Mapping[str, np.ndarray],
     end_us: int,
 ) -> pd.DataFrame:
-    """Join visits and answers to messages into one frame, sorted by time; nothing after the end."""
+    """Join visits and responses to messages into one frame, sorted by time; nothing after the end."""
     import pandas as pd
 
     answered = np.flatnonzero(sent["answered"])
-    n_answers = len(answered)
+    n_responses = len(answered)
     place = np.concatenate([visits["place"], len(PLACES) + sent["channel"][answered]])
     at = np.concatenate([visits["at"], sent["responded_at"][answered]])
     user = np.concatenate([visits["user"], sent["user"][answered]])
     item = np.concatenate([visits["item"], sent["item"][answered]])
-    event = np.concatenate([visits["event"], np.zeros(n_answers, dtype=np.int64)])
-    value = np.concatenate([visits["value"], np.zeros(n_answers)])
+    event = np.concatenate([visits["event"], np.zeros(n_responses, dtype=np.int64)])
+    value = np.concatenate([visits["value"], np.zeros(n_responses)])
     last = int(visits["session"].max(initial=-1)) + 1
-    session = np.concatenate([visits["session"], last + np.arange(n_answers)])
+    session = np.concatenate([visits["session"], last + np.arange(n_responses)])
     order = np.lexsort((event, item, user, at))
     order = order[at[order] < end_us]
     stores = np.array([f"s{n}" for n in range(1, 6)], dtype=object)
@@ -311,7 +311,7 @@ def _event_frame(
 
 
 def _message_frame(
-    users: pd.DataFrame, items: pd.DataFrame, sent: Mapping[str, np.ndarray], *, clicks: bool, leavers: bool
+    users: pd.DataFrame, items: pd.DataFrame, sent: Mapping[str, np.ndarray], *, clicks: bool, unsubscribes: bool
 ) -> pd.DataFrame:
     import pandas as pd
 
@@ -321,7 +321,7 @@ def _message_frame(
     optional: dict[str, pd.Series] = {}
     if clicks:
         optional["clicked_at"] = responded.where(sent["clicked"][order])
-    if leavers:
+    if unsubscribes:
         optional["unsubscribed_at"] = _timestamps(sent["sent_at"][order] + 300_000_000).where(leaves)
     return pd.DataFrame(
         {

@@ -1,6 +1,6 @@
-"""How a simulated world is drawn: people, days, wishes, messages and answers.
+"""How a simulated world is drawn: people, days, choices, messages and responses.
 
-Everything here is arrays of rows (people and items by position); :mod:`omnireco.worlds.simulate` is the door.
+Everything here is arrays (people and items by position); the public function is in :mod:`omnireco.worlds.simulate`.
 """
 
 from __future__ import annotations
@@ -55,19 +55,19 @@ FIRST_USER = 1001
 
 BASE_RESPONSE = np.array([0.10, 0.14])  # of a message to the average person at an average hour
 READING_LIKE = ("anyone", "own kind")  # whose week the rest of a person's reading follows
-ATTENTION_HOURS = np.array([6.0, 1.5])  # e-folding time of the chance that a message is still read
-DELAY_HOURS = 24  # nobody answers later than this
-FATIGUE = 0.15  # each message of the last 7 days multiplies the chance by exp(-FATIGUE)
+ATTENTION_HOURS = np.array([6.0, 1.5])  # effect decay: time constant of the probability that a message is still read
+DELAY_HOURS = 24  # no response later than this
+FATIGUE = 0.15  # each message of the last 7 days multiplies the response probability by exp(-FATIGUE)
 READING_AGREES = 0.6  # share of the reading profile that is the activity profile
 REPEAT = 0.35  # share of wishes that are one of the person's favourites
 FAVOURITES = 5
 HIGHEST_RESPONSE = 0.95
-CLICKED = 0.4  # share of answers that are clicks, where machines open mail too
+CLICKED = 0.4  # share of responses that are clicks, in worlds with bot opens
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Truth:
-    """What is true of a simulated world; one row per person or item, in the order of its frames.
+    """The ground truth of a simulated world; one row per person or item, in the order of its frames.
 
     Attributes
     ----------
@@ -88,11 +88,11 @@ class Truth:
     places : float64 array (n_users, 3)
         Shares of a person's visits on web, app and in the store.
     appetite : float64 array (n_users, 2)
-        How much more (or less) than the average of the default world a person answers e-mail and push.
+        Responsiveness to e-mail and push, relative to the average of the default world.
     proxy : bool array (n_users,)
-        Whose mail is opened by a machine within seconds of delivery.
+        Whether the person's e-mail has bot opens within seconds of delivery.
     fatigue : float
-        Each message of the last 7 days multiplies the chance of an answer by ``exp(-fatigue)``.
+        Each message of the last 7 days multiplies the response probability by ``exp(-fatigue)``.
     """
 
     archetype: np.ndarray
@@ -109,7 +109,7 @@ class Truth:
     fatigue: float
 
     def preference(self) -> np.ndarray:
-        """Return the chance that a person's next wish is an item, (n_users, n_items); rows sum to 1."""
+        """Return the probability of each item as a person's next choice, (n_users, n_items); rows sum to 1."""
         wish = (1.0 - REPEAT) * self.taste[:, self.group] * self.popularity
         share = REPEAT / self.favourites.shape[1]
         np.add.at(wish, (np.arange(len(wish))[:, None], self.favourites), share)
@@ -155,7 +155,7 @@ def draw_people(
     fatigue: float = FATIGUE,
     machine_share: float = 0.0,
 ) -> Truth:
-    """Draw who people are."""
+    """Draw the people."""
     rng = stream(seed, "simulate/people")
     weeks = _archetype_hours()
     archetype = rng.choice(len(ARCHETYPES), n_users, p=[0.2, 0.25, 0.3, 0.1, 0.15])
@@ -295,7 +295,7 @@ def draw_visits(
     at = calendar.draw(rng, truth.hours, user, zone)
     place = _draw_rows(rng, truth.places, user)
     shut = (place == 2) & ~_shop_is_open(at, zone[user], zones)
-    place[shut] = 1  # at night the shop is an app
+    place[shut] = 1  # at night shop visits move to the app
 
     size = 1 + np.minimum(rng.poisson(0.8, len(user)), 5)
     session = np.repeat(np.arange(len(user)), size)
@@ -359,7 +359,7 @@ def draw_messages(
     *,
     unsubscribe: float = 0.0,
 ) -> Mapping[str, np.ndarray]:
-    """Draw messages by the biased policy, and answers by the truth."""
+    """Draw messages by the biased policy, and responses by the ground truth."""
     rng = stream(seed, "simulate/messages")
     consent = users[[f"consent_{name}" for name in MESSAGES]].to_numpy(dtype=bool)
     weights = consent * np.array([0.7, 0.3])
@@ -384,8 +384,8 @@ def draw_messages(
     for code in range(len(MESSAGES)):
         mask = channel == code
         exposure[mask] = exposure_at(truth.reading, user[mask], hour[mask], code)
-    chance = response(truth, exposure, user, channel, item, _recent(user, at))
-    answered = rng.random(len(user)) < chance
+    probability = response(truth, exposure, user, channel, item, _recent(user, at))
+    answered = rng.random(len(user)) < probability
     delay = _delays(rng, truth.reading, user, hour, channel)
     wall = local_us(at, zone[user], zones) % HOUR_US  # how far into the local hour
     rest = np.where(delay == 0, HOUR_US - wall, HOUR_US)
@@ -409,7 +409,7 @@ def draw_messages(
 
 
 def _stays(user: np.ndarray, hazard: np.ndarray, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return which messages are still sent, and which make their reader leave; rows sorted by user, then time."""
+    """Return which messages are still sent, and which lead to an unsubscription; rows sorted by user, then time."""
     leaves = stream(seed, "simulate/leavers").random(len(user)) < hazard
     gone: np.ndarray = np.cumsum(leaves) - leaves  # how many had left before, counted from the first row
     begins = np.searchsorted(user, user)
@@ -426,7 +426,7 @@ def _opens(
     responded: np.ndarray,
     seed: int,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return when each message was first opened, by person or machine (-1: never), and which answers were clicks."""
+    """Return when each message was first opened, by person or machine (-1: never), and which responses were clicks."""
     rng = stream(seed, "simulate/machines")
     seconds = np.maximum(rng.lognormal(np.log(4.0), 0.6, len(user)), 1.0).astype(np.int64)
     clicked = answered & (rng.random(len(user)) < CLICKED)
@@ -438,7 +438,7 @@ def _opens(
 
 
 def sending_policy() -> np.ndarray:
-    """Return the biased sender's chance of each hour of the day: float64 (24,), sums to 1."""
+    """Return the biased sender's probability of each hour of the day: float64 (24,), sums to 1."""
     policy = np.full(24, 0.10 / 24)
     policy[9:18] += 0.30 / 9
     policy[10] += 0.60
@@ -467,12 +467,12 @@ def response(
     item: np.ndarray | None,
     recent: np.ndarray,
 ) -> np.ndarray:
-    """Return the chance of an answer, from its four causes."""
+    """Return the response probability, from its four factors."""
     liking: np.ndarray | float = 1.0
     if item is not None:
         liking = 0.4 + 0.6 * truth.taste[user, truth.group[item]] * truth.taste.shape[1]
-    chance = BASE_RESPONSE[channel] * truth.appetite[user, channel] * exposure * liking
-    return np.asarray(np.minimum(chance * np.exp(-truth.fatigue * recent), HIGHEST_RESPONSE))
+    probability = BASE_RESPONSE[channel] * truth.appetite[user, channel] * exposure * liking
+    return np.asarray(np.minimum(probability * np.exp(-truth.fatigue * recent), HIGHEST_RESPONSE))
 
 
 def _recent(user: np.ndarray, at: np.ndarray) -> np.ndarray:
@@ -489,14 +489,14 @@ def _recent(user: np.ndarray, at: np.ndarray) -> np.ndarray:
 def _delays(
     rng: np.random.Generator, reading: np.ndarray, user: np.ndarray, hour: np.ndarray, channel: np.ndarray
 ) -> np.ndarray:
-    """Draw after how many hours an answer comes, in proportion to attention times reading."""
+    """Draw after how many hours a response comes, in proportion to attention times reading."""
     attention = np.stack([_attention(code) for code in range(len(MESSAGES))])
     later = (hour[:, None] + np.arange(DELAY_HOURS)) % WEEK
     weight = attention[channel] * reading[user[:, None], later]
     return _draw_rows(rng, weight, np.arange(len(user)))
 
 
-# small things ---------------------------------------------------------------------------------------
+# helpers --------------------------------------------------------------------------------------------
 
 
 def _draw_rows(rng: np.random.Generator, weights: np.ndarray, row: np.ndarray) -> np.ndarray:

@@ -124,8 +124,8 @@ def fold_in(
 
 
 def _scratch(size: int) -> np.ndarray:
-    """Return this thread's float64 scratch of at least ``size`` numbers; what it held does not matter."""
-    held: np.ndarray | None = getattr(_LOCAL, "scratch", None)
-    if held is None or held.size < size:
-        held = _LOCAL.scratch = aligned(size, np.float64)
-    return held
+    """Return this thread's float64 scratch of at least ``size`` numbers; its content does not matter."""
+    scratch: np.ndarray | None = getattr(_LOCAL, "scratch", None)
+    if scratch is None or scratch.size < size:
+        scratch = _LOCAL.scratch = aligned(size, np.float64)
+    return scratch

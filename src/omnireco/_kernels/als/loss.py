@@ -1,4 +1,4 @@
-"""The loss that factor models are learned and people are placed by: what a cell of the matrix says."""
+"""The loss of factor models, for the fit and for fold-in: weight, target and ridge of cells."""
 
 from __future__ import annotations
 

@@ -370,15 +370,15 @@ def pick_weighted(kind, mean, rate, allowed, everywhere, k, floor, key, decision
             if kind == 1:
                 p[best] = 1.0 - total
                 total = 1.0
-            aim = unit(seed_of(key, decision[row], slot))
+            target = unit(seed_of(key, decision[row], slot))
             chosen, below = best, 0.0
             for arm in range(n_arms):
                 if is_open[arm]:
                     p[arm] = (1.0 - floor) * p[arm] / total + floor / n_open
                     below += p[arm]
-                    if aim < below:
+                    if target < below:
                         chosen = arm
-                        aim = 2.0
+                        target = 2.0
             arms[row, slot] = chosen
             propensity[row, slot] = p[chosen]
             is_open[chosen] = False

@@ -210,7 +210,7 @@ def _topk(
     threads: int | None,
     chosen: str,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Check, deal out the odd rows, and rank the others with the chosen tier."""
+    """Check, separate the special rows, and rank the others with the chosen tier."""
     k = as_k(k)
     index = items if isinstance(items, ItemIndex) else _passing_index(items)
     queries = as_factors(queries, "queries")
@@ -332,7 +332,7 @@ def _rank_constant(
 
 
 def _over_rows(work: Callable[[int, int], None], n: int, workers: int, *, blas: bool) -> None:
-    """Call ``work(first, last)`` on ranges that cover n rows, on our own threads with BLAS held to one."""
+    """Call ``work(first, last)`` on ranges that cover n rows, on our own threads with BLAS on one."""
     workers = max(1, min(workers, n // 16))
     with one_blas_thread() if blas and n > 1 else contextlib.nullcontext():
         if workers == 1:
@@ -423,7 +423,7 @@ def topk_sparse(
     histories : scipy sparse matrix of float32, shape (n, h)
         One row per person: the weight of what they did with every item.
     weights : array_like or scipy sparse matrix of float32, shape (h, m)
-        Row j says how much item j speaks for every other item.
+        Row j holds the weights of item j for every other item.
     k, exclude, eligible, bias, threads
         As in :func:`topk`, for n rows and m items.
 

@@ -1,4 +1,4 @@
-"""What the top-K kernels take, checked once at the door: factors, exclusions, eligibility, bias."""
+"""Inputs of the top-K kernels, checked once: factors, exclusions, eligibility, bias."""
 
 from __future__ import annotations
 
@@ -154,7 +154,7 @@ def _exclusions(exclude: Any, n: int, m: int) -> tuple[np.ndarray, np.ndarray]:
         csr = exclude
         if exclude.format != "csr" or csr_fault(csr.indptr, csr.indices, csr.shape):  # another form, or not in order
             csr = as_csr(exclude, "exclude").copy()
-            csr.has_sorted_indices = False  # whatever it said of itself
+            csr.has_sorted_indices = False  # whatever its flag
             csr.sort_indices()
         return csr.indptr.astype(np.int64, copy=False), csr.indices.astype(np.int32, copy=False)
     if not isinstance(exclude, tuple) or len(exclude) != 2:

@@ -1,4 +1,4 @@
-"""Compiled curves of one person after another: 168 numbers that never leave the first cache.
+"""Compiled curves, one person after another: 168 numbers that stay in the L1 cache.
 
 `profiles.pool` and `delay.send_value` say the same for whole matrices, and are what the tests hold this against.
 A million people times 168 hours would be 1.3 GB per step; here each person's sessions become a profile, the profile

@@ -1,4 +1,4 @@
-"""Yes and no, as people and other systems write them."""
+"""Booleans and consents, in the spellings of other systems."""
 
 from __future__ import annotations
 
@@ -44,9 +44,9 @@ def is_missing(value: Any, *, blank: bool = True) -> bool:
 
 
 def as_consent(value: Any) -> bool | None:
-    """Return True for a stated yes, False for a stated no and for nothing, and None for what cannot be read.
+    """Return True for an explicit consent, False for a refusal or a missing value, None for what cannot be read.
 
-    None must be taken for a no as well; it differs in that somebody should look at it. A yes is True, 1, and the words
+    None counts as False too, but is reported. True is read from True, 1, and the words
     true, yes, y, t, on, subscribed, granted, given, accepted, allowed, agreed, confirmed, consented and opted in.
 
     >>> [as_consent(value) for value in ("Yes", "opted-in", 0, "UNSUBSCRIBED", None, "perhaps")]

@@ -1,6 +1,6 @@
-"""How the doors read a user's frame: one column at a time, into arrays, with errors that help.
+"""Reading of a user's frame: one column at a time, into arrays, with errors that say how to correct it.
 
-The only place that knows narwhals. A frame may be pandas, polars, pyarrow or any other eager frame;
+The only importer of narwhals. A frame may be pandas, polars, pyarrow or any other eager frame;
 it is never changed.
 """
 
@@ -40,8 +40,8 @@ _WITH_ZONE = re.compile(r"\d:\d{2}.*(Z|UTC|GMT|[+-]\d{2}(:?\d{2})?)\s*$", re.IGN
 class Frame:
     """A user's frame, opened: columns by our names, each a pyarrow Array (long strings: chunks or views as they lie).
 
-    ``odd`` masks the cells that a lenient reading could not take, by column; ``drops`` says whether the door knows
-    ``on_invalid="drop"``. None, NaN, NaT, pandas.NA and ``""`` are one and the same missing, and a column that holds
+    ``odd`` masks the cells that a lenient reading rejected, by column; ``drops``: whether the caller has
+    ``on_invalid="drop"``. None, NaN, NaT, pandas.NA and ``""`` are all missing, and a column that holds
     nothing else has the type null, whatever its type was.
     """
 
@@ -86,8 +86,8 @@ class Frame:
             )
         if array.type.tz is None:
             raise SchemaError(
-                f"{self.where}: {name} has no time zone, so its {self.n_rows:,} times name no instant. Say which clock "
-                f"it is: frame[{name!r}].dt.tz_localize('UTC'), or tz_localize('America/New_York') for a local clock."
+                f"{self.where}: {name} has no time zone, so its {self.n_rows:,} times are no instants. Give the "
+                f"zone: frame[{name!r}].dt.tz_localize('UTC'), or tz_localize('America/New_York') for a local clock."
             )
         at, missing, outside = stamps(array)
         if none is None and missing.any():
@@ -97,13 +97,13 @@ class Frame:
                 f"{self.where}: {name} lies outside the years 1 to 9999 in {name_rows(outside)}. "
                 "Was the unit of an integer time wrong? Try pd.to_datetime(..., unit='s', utc=True)."
             )
-        self._doubt_epoch(name, at[~missing] if array.null_count else at)
+        self._warn_of_epoch(name, at[~missing] if array.null_count else at)
         if array.null_count:
             at[missing] = none or 0
         return at
 
     def numbers(self, name: str, fix: str = "Fill them in upstream.", *, allow_missing: bool = False) -> np.ndarray:
-        """Return a column of finite numbers as float64; ``fix`` says what to do where one is missing, or it is NaN."""
+        """Return a column of finite numbers as float64; ``fix`` is the advice where one is missing or NaN."""
         import pyarrow as pa
         import pyarrow.types as pt
 
@@ -121,7 +121,7 @@ class Frame:
         if bad.any():
             what = "infinite" if allow_missing else "missing or infinite"
             raise SchemaError(f"{self.where}: {name} is {what} in {name_rows(bad)}. {fix}")
-        values[np.isnan(values)] = np.nan  # one and the same NaN, whatever its bits
+        values[np.isnan(values)] = np.nan  # one NaN, whatever its bits
         return values
 
     def numbers_if_any(self, name: str, fix: str, *, allow_missing: bool = False) -> np.ndarray | None:
@@ -141,11 +141,11 @@ class Frame:
         if pt.is_null(array.type) or len(array) == 0:
             return np.full(len(array), np.nan)
         if is_text(array.type):
-            array = self._answers(name, array)
+            array = self._booleans(name, array)
         if not (pt.is_boolean(array.type) or pt.is_integer(array.type) or pt.is_floating(array.type)):
             raise SchemaError(
                 f"{self.where}: {name} must hold True and False, or probabilities. Got {kind_of(array)}. "
-                f"Compare it: frame[{name!r}] == 'x', with whatever means yes there."
+                f"Compare it: frame[{name!r}] == 'x', with the value that means true."
             )
         if pt.is_boolean(array.type):
             array = array.cast(pa.int8())
@@ -155,26 +155,26 @@ class Frame:
             raise SchemaError(f"{self.where}: {name} must lie in [0, 1]; it does not in {name_rows(bad)}.")
         return values
 
-    def _answers(self, name: str, array: Any) -> Any:
-        """Return texts as booleans; one that says neither yes nor no is an error."""
+    def _booleans(self, name: str, array: Any) -> Any:
+        """Return texts as booleans; any other text is an error."""
         import pyarrow as pa
 
         cells = array.to_pylist()
-        said = [None if is_missing(cell) else as_consent(cell) for cell in cells]
-        unread = np.array([s is None and not is_missing(c) for s, c in zip(said, cells, strict=True)], np.bool_)
+        read = [None if is_missing(cell) else as_consent(cell) for cell in cells]
+        unread = np.array([s is None and not is_missing(c) for s, c in zip(read, cells, strict=True)], np.bool_)
         if unread.any():
             raise SchemaError(
-                f"{self.where}: {name} must hold True and False, or probabilities. Texts say neither yes nor no in "
-                f"{name_rows(unread)}. Compare it: frame[{name!r}] == 'x', with whatever means yes there; or make "
+                f"{self.where}: {name} must hold True and False, or probabilities. Texts are neither true nor false in "
+                f"{name_rows(unread)}. Compare it: frame[{name!r}] == 'x', with the value that means true; or make "
                 f"numbers of it: pd.to_numeric(frame[{name!r}])."
             )
-        return pa.array(said, pa.bool_())
+        return pa.array(read, pa.bool_())
 
     def flags(self, name: str, *, missing: bool) -> np.ndarray:
-        """Return a column of yes and no; ``missing`` stands for an unknown one.
+        """Return a column of booleans; ``missing`` is the value of an unknown one.
 
         Texts and mixed cells are read by their words (:func:`omnireco.data.frames.answers.as_consent`) when the frame
-        is opened, where the door says so; what cannot be read is False, and masked in ``odd``.
+        is opened with ``answers``; what cannot be read is False, and masked in ``odd``.
         """
         import pyarrow as pa
         import pyarrow.types as pt
@@ -185,24 +185,24 @@ class Frame:
         if not pt.is_boolean(array.type):
             raise SchemaError(
                 f"{self.where}: {name} must hold True and False. Got {kind_of(array)}. "
-                f"Compare it: frame[{name!r}] == 'yes', with whatever means yes there."
+                f"Compare it: frame[{name!r}] == 'yes', with the value that means true."
             )
         return np.array(array.fill_null(pa.scalar(missing)).to_numpy(zero_copy_only=False), np.bool_)
 
     def _fill(self) -> str:
-        """Return the advice for rows that lack what they must have."""
+        """Return the advice for rows with a missing value."""
         if self.drops:
             return "Fill them in upstream, or pass on_invalid='drop', which lists every row that it leaves out."
         return "Fill them in upstream."
 
-    def _doubt_epoch(self, name: str, at: np.ndarray) -> None:
+    def _warn_of_epoch(self, name: str, at: np.ndarray) -> None:
         """Warn where every time lies in January 1970: integers read with the wrong unit end there.
 
-        Whole days since 1970 are what somebody writes who knows an order and no time.
+        Whole days since 1970 are not doubted: they encode an order without times.
         """
         if at.size and int(at.min()) >= 0 and int(at.max()) < _EPOCH_END_US and (at % DAY_US).any():
             warnings.warn(
-                f"{self.where}: every {name} lies in January 1970, where times end that were read with the wrong unit. "
+                f"{self.where}: every {name} lies in January 1970, as times do that were read with the wrong unit. "
                 f"Read the integers again with theirs: pd.to_datetime(frame[{name!r}], unit='s', utc=True), or 'ms'.",
                 DataWarning,
                 stacklevel=4,
@@ -227,7 +227,7 @@ def open_frame(
     ----------
     frame : pandas.DataFrame, polars.DataFrame, pyarrow.Table or any eager frame that narwhals knows
     where : str
-        The door's name, for errors: ``"EventLog.from_frame"``.
+        The calling method, for errors: ``"EventLog.from_frame"``.
     needed, optional : iterable of str
         Columns by our names. A missing needed one is a SchemaError.
     prefixes : iterable of str
@@ -238,10 +238,10 @@ def open_frame(
         What a column should hold. In a column of mixed kinds the cells that do not fit are emptied and masked
         in ``Frame.odd``; without it, and where most cells do not fit, such a column is a SchemaError.
     answers : iterable of str
-        Columns that start with one of these hold yes and no, in whatever words: True and False where they can be read,
-        missing where nothing stands, and False, masked in ``Frame.odd``, where they cannot.
+        Columns that start with one of these hold booleans, in any words: True and False where they can be read,
+        missing where empty, and False, masked in ``Frame.odd``, where they cannot.
     drops : bool
-        Whether the door takes ``on_invalid="drop"``: then errors advise it.
+        Whether the caller takes ``on_invalid="drop"``: then errors advise it.
     """
     import narwhals as nw
     import pyarrow as pa
@@ -305,7 +305,7 @@ def open_frame(
         if kind is not None and mixed:
             fitting = _read_what_fits(column, kind)
             if fitting is None:
-                read[ours] = _read(column, theirs, where)  # the door's own words
+                read[ours] = _read(column, theirs, where)  # its own error
             else:
                 read[ours], odd[ours] = fitting
         if _all_missing(read[ours]):
@@ -317,7 +317,7 @@ def open_frame(
 def _refuse_misspelt(
     unread: Iterable[str], source: Mapping[str, str], wanted: Iterable[str], prefixes: tuple[str, ...], where: str
 ) -> None:
-    """Refuse columns that are one of ours but for capitals, blanks and hyphens: they would be left out in silence."""
+    """Refuse columns that are one of ours but for capitals, blanks and hyphens: they would be ignored silently."""
     for theirs in unread:
         ours = re.sub(r"[\s_-]+", "_", _CAMEL.sub("_", theirs.strip())).casefold()
         if ours not in source and (ours in wanted or (prefixes and ours.startswith(prefixes))):
@@ -364,7 +364,7 @@ def _read(column: Any, name: str, where: str) -> Any:
 
 
 def _read_answers(column: Any, name: str, where: str) -> tuple[Any, np.ndarray]:
-    """Return a column of yes and no as a pyarrow Array of booleans, and a mask of the cells that cannot be read."""
+    """Return a column of booleans or their words as a pyarrow Array, and a mask of the cells that cannot be read."""
     import narwhals as nw
     import pyarrow as pa
 
@@ -373,20 +373,20 @@ def _read_answers(column: Any, name: str, where: str) -> tuple[Any, np.ndarray]:
         array = array.combine_chunks() if isinstance(array, pa.ChunkedArray) else array
         return array, np.zeros(len(array), np.bool_)
     cells = column.to_list()
-    said = _each_answer(cells)
+    read = _each_answer(cells)
     gaps = np.array([is_missing(cell) for cell in cells], np.bool_)
-    odd = np.array([answer is None for answer in said], np.bool_)
+    odd = np.array([answer is None for answer in read], np.bool_)
     if odd.any() and (odd | gaps).all():
         raise SchemaError(
             f"{where}: {name} must hold True and False, or words for them. None can be read, in {name_rows(odd)}. "
-            f"Compare it: frame[{name!r}] == 'x', with whatever means yes there."
+            f"Compare it: frame[{name!r}] == 'x', with the value that means true."
         )
-    yes = np.array([bool(answer) for answer in said], np.bool_)
+    yes = np.array([bool(answer) for answer in read], np.bool_)
     return (pa.nulls(len(cells)) if len(cells) and gaps.all() else pa.array(yes, mask=gaps)), odd
 
 
 def _each_answer(cells: list[Any]) -> list[bool | None]:
-    """Return what each cell says, with each spelling read once where cells have a hash."""
+    """Return each cell as a boolean, with each spelling read once where cells are hashable."""
     try:
         known = {cell: as_consent(cell) for cell in set(cells)}
     except TypeError:
@@ -395,7 +395,7 @@ def _each_answer(cells: list[Any]) -> list[bool | None]:
 
 
 def _read_with_gaps(column: Any) -> Any:
-    """Return a column of objects whose missing cells stood in the way, such as ``""`` among integers; else None."""
+    """Return a column of objects whose missing cells prevented conversion, such as ``""`` among integers; else None."""
     import pyarrow as pa
 
     cells = [None if is_missing(cell, blank=False) else cell for cell in column.to_list()]
@@ -406,7 +406,7 @@ def _read_with_gaps(column: Any) -> Any:
 
 
 def _all_missing(array: Any) -> bool:
-    """Return whether a column holds nothing but missing cells; most columns tell by their first cell."""
+    """Return whether a column holds nothing but missing cells; for most columns the first cell decides."""
     import pyarrow.compute as pc
     import pyarrow.types as pt
 
@@ -437,19 +437,19 @@ def _long_text(column: Any) -> Any:
 
 
 def _refuse_naive(column: Any, name: str, where: str) -> None:
-    """Raise when naive times hide among aware ones: Arrow would take them for UTC without a word."""
+    """Raise when naive times are mixed with aware ones: Arrow would silently take them for UTC."""
     naive = [isinstance(at, dt.datetime) and at == at and at.utcoffset() is None for at in column.to_list()]
     if any(naive):
         raise SchemaError(
             f"{where}: {name} has no time zone in {name_rows(np.array(naive))}, among times that have one. "
-            f"Say which clock those are on, then convert all: pd.to_datetime(frame[{name!r}], utc=True)."
+            f"Give those their zone, then convert all: pd.to_datetime(frame[{name!r}], utc=True)."
         )
 
 
 def _read_what_fits(column: Any, kind: str) -> tuple[Any, np.ndarray] | None:
     """Return (array, mask of cells that do not fit) of a column of mixed kinds, or None where most do not fit.
 
-    The one place that walks over Python objects: such a column holds nothing else.
+    The one loop over Python objects: such a column holds nothing else.
     """
     import pyarrow as pa
 
@@ -560,15 +560,15 @@ def _amount_fix(name: str, array: Any) -> str:
     if pt.is_boolean(array.type):
         return f"Cast it: {column}.astype(float)."
     if pt.is_duration(array.type):
-        return f"Say the unit: {column}.dt.total_seconds()."
+        return f"Convert it: {column}.dt.total_seconds()."
     texts = [text.strip() for text in array[:_TEXTS].to_pylist() if text] if is_text(array.type) else []
     plain, comma, thousands = (all(form.fullmatch(text) for text in texts) for form in (_POINT, _COMMA, _THOUSANDS))
     if plain:
         return f"Cast it: pd.to_numeric({column})."
     if comma and not thousands:
-        return f"It writes a comma: pd.to_numeric({column}.str.replace('.', '').str.replace(',', '.'))."
+        return f"It has decimal commas: pd.to_numeric({column}.str.replace('.', '').str.replace(',', '.'))."
     if thousands and not comma:
-        return f"It parts thousands: pd.to_numeric({column}.str.replace(',', ''))."
+        return f"It separates thousands: pd.to_numeric({column}.str.replace(',', ''))."
     return f"Not all of its texts are plain numbers: pd.to_numeric({column}, errors='coerce') makes those missing."
 
 
@@ -590,7 +590,7 @@ def time_fix(name: str, array: Any) -> str:
         return f"Its texts are integers: pd.to_numeric({column}) first."
     if texts and not all(_WITH_ZONE.search(text) for text in texts):
         return (
-            "Its texts name no zone; say which clock it is: "
+            "Its texts have no zone; give it: "
             f"pd.to_datetime({column}).dt.tz_localize('UTC'), or tz_localize('America/New_York') for a local clock."
         )
     return f"Convert it: pd.to_datetime({column}, utc=True)."
@@ -605,9 +605,9 @@ def _number_fix(column: str, array: Any) -> str:
     if 19_000_101 <= size <= 21_001_231:
         return f"They look like days: pd.to_datetime({column}.astype(str), format='%Y%m%d').dt.tz_localize('UTC')."
     if size < 1e8:
-        return f"Say what they count: pd.to_datetime({column}, unit='s', utc=True), or unit='D', 'ms', 'us', 'ns'."
+        return f"Give their unit: pd.to_datetime({column}, unit='s', utc=True), or unit='D', 'ms', 'us', 'ns'."
     unit = next((unit for unit, limit in (("s", 1e11), ("ms", 1e14), ("us", 1e17)) if size < limit), "ns")
-    return f"By their size they count {unit}: pd.to_datetime({column}, unit={unit!r}, utc=True)."
+    return f"By their size the unit is {unit}: pd.to_datetime({column}, unit={unit!r}, utc=True)."
 
 
 def decode_optional(vocabulary: Vocabulary, codes: np.ndarray) -> Any:

@@ -1,7 +1,7 @@
-"""Dates among times: rows that say on which day something happened, and not at what hour.
+"""Dates among times: rows with a day and no hour.
 
-A table of orders by day becomes midnight of some zone in every row. Taken for times, they say that everybody is awake
-at 20:00 in New York. So rows of one kind that all stand at midnight, of UTC or of any one zone, are marked as dates.
+A table of orders by day becomes midnight of some zone in every row. Read as times, everybody would be active
+at 20:00 in New York. So rows of one kind that all lie at midnight, of UTC or of any one zone, are marked as dates.
 """
 
 from __future__ import annotations
@@ -33,8 +33,8 @@ def dates_among(at: np.ndarray, group: np.ndarray) -> np.ndarray:
     ndarray of bool, shape (n,)
         True for every row where all rows are midnights of UTC, on at least 3 days, or of one zone, on at least 5; else
         for the groups of rows that are. One zone is one time of day, a whole quarter of an hour, or two of them that
-        take turns in seasons. In a group of 20 rows or more the midnights are dates too where they are more than half
-        of it, of UTC, or more than 95 %, of one zone: two sources became one, or one row is a test.
+        alternate with the seasons. In a group of 20 rows or more the midnights are dates too where they are more than
+        half of it, of UTC, or more than 95 %, of one zone: two sources were merged, or one row is a test.
 
     >>> days = 1_746_057_600_000_000 + np.arange(10) * 86_400_000_000  # from 2025-05-01 00:00 UTC on
     >>> int(dates_among(np.r_[days, days + 34_000_000], np.repeat([0, 1], 10)).sum())
@@ -54,7 +54,7 @@ def dates_among(at: np.ndarray, group: np.ndarray) -> np.ndarray:
 
 
 def _mostly_midnights(at: np.ndarray, group: np.ndarray, rows: np.ndarray) -> np.ndarray:
-    """Return the midnights in groups that hold little else: one stray time does not make hours of dates."""
+    """Return the midnights in groups that hold little else: one other time does not turn dates into times."""
     clock = at % DAY_US
     found = np.zeros(at.size, np.bool_)
     round_rows = np.bincount(group[at % _QUARTER == 0], minlength=rows.size)

@@ -1,4 +1,4 @@
-"""Ids that stand for nobody: what systems write where they do not know who somebody is."""
+"""Placeholder ids: what systems write where the user is not known."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _LONGEST = 80
 
 
 def _hashes() -> frozenset[str]:
-    """Return the digests of nothing and of every word: what becomes of an empty address that is hashed."""
+    """Return the digests of the empty text and of every word: what hashing an empty address gives."""
     words = ("null", "nil", "none", "nan", "na", "n/a", "undefined", "unknown", "anonymous", "guest", "test", "0")
     spelled = {"", " "} | {form for word in words for form in (word, word.upper(), word.title())}
     ways = (hashlib.md5, hashlib.sha1, hashlib.sha256)
@@ -37,11 +37,11 @@ _HASHES = _hashes()
 
 
 def is_placeholder(text: str) -> bool:
-    """Return whether an id stands for nobody, whatever its case and the blanks, quotes and brackets around it.
+    """Return whether an id is a placeholder, whatever its case and the blanks, quotes and brackets around it.
 
     These are: nothing but punctuation; words such as ``null``, ``undefined``, ``unknown``, ``guest``, ``(not set)``,
     ``N/A`` and ``[object Object]``, also several in a row (``null-undefined``); zeros alone (``0``, the all-zero UUID
-    and advertising id), ``-1`` and the all-ones UUID; a template that nobody filled (``{{user.id}}``); an address made
+    and advertising id), ``-1`` and the all-ones UUID; an unfilled template (``{{user.id}}``); an address made
     of such words (``test@test.com``); the MD5, SHA-1 and SHA-256 of an empty text or of such a word.
 
     >>> [is_placeholder(text) for text in ("NULL", " (not set) ", "00000000-0000-0000-0000-000000000000", "ann", "10")]
@@ -65,12 +65,12 @@ def is_placeholder(text: str) -> bool:
 
 
 def placeholders(ids: Any) -> np.ndarray:
-    """Return a mask of the ids that stand for nobody.
+    """Return a mask of the placeholder ids.
 
     Parameters
     ----------
     ids : array of int64 or of str, shape (n,)
-        Where ids are integers, only -1 is nobody: many number their people from 0.
+        Of integers only -1 is a placeholder: many systems number users from 0.
 
     Returns
     -------

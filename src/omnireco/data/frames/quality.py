@@ -1,4 +1,4 @@
-"""What is wrong with the rows of a frame or a log: counted, placed, and never dropped silently."""
+"""Problems of the rows of a frame or a log: counted, located, and never dropped silently."""
 
 from __future__ import annotations
 
@@ -25,18 +25,18 @@ _FIRST = 5  # row positions shown in tables; all of them are kept in Finding.row
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Finding:
-    """One thing that is wrong, or worth knowing, in some rows.
+    """One problem of some rows.
 
     Parameters
     ----------
     problem : str
         Its short name: ``"missing"``, ``"not finite"``, ``"duplicate"``, ``"bot"`` and so on.
     column : str
-        The column it was seen in, by our name.
+        The column, by our name.
     rows : ndarray of shape (n,), int64
         All positions of the rows, ascending.
     what, fix : str
-        What is wrong, and how to mend it upstream. Never an id.
+        The problem, and how to correct it upstream. Never an id.
     people : int or None
         How many people the rows belong to, where that is known.
     """
@@ -71,23 +71,23 @@ class Finding:
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
 class QualityReport:
-    """What was wrong with a frame or a log, in which rows, and how to mend it.
+    """Problems of a frame or a log, in which rows, and how to correct them.
 
-    Made by a door (``log.quality``) and by :meth:`EventLog.check`. Rows in are rows kept plus rows dropped.
+    Made by ``from_frame`` (``log.quality``) and by :meth:`EventLog.check`. Rows in are rows kept plus rows dropped.
 
     Parameters
     ----------
     where : str
-        Who looked: ``"EventLog.from_frame"``, ``"EventLog.check"``.
+        The method: ``"EventLog.from_frame"``, ``"EventLog.check"``.
     n_rows : int
         How many rows came in.
     findings : tuple of Finding
         A row may be in several.
     dropped : ndarray of shape (n_dropped,), int64
-        Positions of the rows left out, ascending and distinct. Of a door they count the caller's rows from 0
+        Positions of the rows left out, ascending and distinct. Of ``from_frame`` they count the caller's rows from 0
         (``frame.iloc[report.dropped]``); of a check, the events of the log in their order of time.
     fingerprint : int or None
-        Which log a check looked at: its rows can be left out of no other.
+        Which log was checked: the report applies to no other.
     """
 
     where: str
@@ -114,7 +114,7 @@ class QualityReport:
 
     @property
     def n_kept(self) -> int:
-        """How many rows went on."""
+        """How many rows were kept."""
         return self.n_rows - self.n_dropped
 
     @property
@@ -128,7 +128,7 @@ class QualityReport:
         Raises
         ------
         ParameterError
-            When a problem is none of those that are looked for.
+            When a problem is not one of those that are checked.
         """
         wanted = self._wanted(problems)
         found = [one.rows for one in self.findings if one.problem in wanted]
@@ -174,9 +174,9 @@ class QualityReport:
         if problems is None:
             return seen
         wanted = {problems} if isinstance(problems, str) else set(check_names(problems, "QualityReport: problems"))
-        if stray := wanted - set(PROBLEMS):
+        if unknown := wanted - set(PROBLEMS):
             raise ParameterError(
-                f"QualityReport: no problem is called {', '.join(sorted(map(shown, stray)))}; there are "
+                f"QualityReport: no problem is called {', '.join(sorted(map(shown, unknown)))}; there are "
                 f"{', '.join(map(repr, PROBLEMS))}."
             )
         return wanted
@@ -203,11 +203,11 @@ PROBLEMS = (
     "return",
     "negative",
 )
-"""What is looked for: the first eight at the doors, the others by ``log.check``."""
+"""All checks: the first eight by ``from_frame``, the others by ``log.check``."""
 
 
 def check_on_invalid(value: Any) -> bool:
-    """Return whether a door drops invalid rows (``"drop"``) rather than raising (``"raise"``)."""
+    """Return whether invalid rows are dropped (``"drop"``) rather than an error (``"raise"``)."""
     return check_choice(value, "on_invalid", ("raise", "drop")) == "drop"
 
 
@@ -220,7 +220,7 @@ def finding(
 
 
 def all_kept(where: str, n_rows: int, found: Iterable[Finding] = ()) -> QualityReport:
-    """Return the report of rows that were all kept, with what is worth knowing about them."""
+    """Return the report of rows that were all kept, with findings about them."""
     return QualityReport(where, n_rows, tuple(found), np.empty(0, np.int64))
 
 
@@ -233,14 +233,14 @@ def note(report: QualityReport, more: Iterable[Finding]) -> QualityReport:
 
 
 def sift(opened: Frame, kinds: Mapping[str, str], *, may_miss: Sequence[str] = ()) -> tuple[Frame, QualityReport]:
-    """Return an opened frame without the rows that a door would refuse, and the report of them.
+    """Return an opened frame without invalid rows, and the report of them.
 
     Parameters
     ----------
     opened : Frame
     kinds : mapping of str to {"id", "name", "instant", "number", "amount", "share"}
-        What each column holds; an amount is a number that may be missing. A column that is wholly of another kind is
-        left as it is: the door refuses it.
+        The type of each column; an amount is a number that may be missing. A column wholly of another type is
+        left as it is, and refused later.
     may_miss : sequence of str
         Columns in which a missing value is allowed.
     """
@@ -263,7 +263,7 @@ def sift(opened: Frame, kinds: Mapping[str, str], *, may_miss: Sequence[str] = (
 
 _WHAT = {
     "missing": "is missing",
-    "wrong kind": "holds a value of another kind than its column",
+    "wrong kind": "holds a value of another type than its column",
     "out of range": "lies outside the years 1 to 9999",
     "not finite": "is missing or infinite",
     "no probability": "lies outside [0, 1]",
@@ -271,10 +271,10 @@ _WHAT = {
 _FIX = {
     "missing": "Fill it in upstream.",
     "wrong kind": (
-        "Make the column one kind: ids all strings or all integers, times pd.to_datetime(frame[{name}], utc=True)."
+        "Make the column one type: ids all strings or all integers, times pd.to_datetime(frame[{name}], utc=True)."
     ),
     "out of range": "Was the unit of an integer time wrong? pd.to_datetime(frame[{name}], unit='s', utc=True).",
-    "not finite": "Fill it in upstream; leave the column out where nobody knows it.",
+    "not finite": "Fill it in upstream; leave the column out if it is not known.",
     "no probability": "Divide a percentage by 100: frame[{name}] / 100.",
 }
 
@@ -295,7 +295,7 @@ def screen(opened: Frame, report: QualityReport, more: Iterable[Finding]) -> tup
 
 
 def _look(array: Any, kind: str) -> tuple[Any, dict[str, np.ndarray]]:
-    """Return a column, floats that should be ids made whole, and the masks of what is wrong in it."""
+    """Return a column, with floats that should be ids as integers, and the masks of its problems."""
     import pyarrow as pa
     import pyarrow.types as pt
 

@@ -1,4 +1,4 @@
-"""Rows that are well formed and still wrong: repeats, wrong clocks, machines, and returns that one should know of."""
+"""Data quality checks of a log: duplicates, wrong clocks, bots, placeholder ids, returns."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from omnireco.data.shapes import Events
 from omnireco.data.vocabulary import NONE
 from omnireco.errors import ParameterError
 
-__all__ = ["check_events", "fingerprint", "late_strays", "repeats", "takes_back"]
+__all__ = ["check_events", "fingerprint", "is_return", "late_outliers", "repeats"]
 
 RATES = {"1min": 60, "1h": 1000, "1D": 5000}
 _QUARTER_US = 15 * MINUTE_US
@@ -29,7 +29,7 @@ _RETURN = re.compile(r"return|refund|chargeback|cancel", re.IGNORECASE)
 
 
 def check_events(log: Events, *, at: Any, rates: Mapping[str, int] | None, sleepless: Any) -> QualityReport:
-    """Return the findings of ``EventLog.check``, which says what they mean."""
+    """Return the findings of ``EventLog.check``, where they are described."""
     found = (
         _duplicates(log)
         + _clocks(log, at)
@@ -42,7 +42,7 @@ def check_events(log: Events, *, at: Any, rates: Mapping[str, int] | None, sleep
 
 
 def fingerprint(log: Events) -> int:
-    """Return a checksum of who did what, where and when: one log's report is of no use to another."""
+    """Return a checksum of a log: the report of one log does not apply to another."""
     found = 0
     for codes in (log.at, log.user, log.item, log.channel, log.event):
         found = zlib.crc32(np.ascontiguousarray(codes).data, found)
@@ -50,7 +50,7 @@ def fingerprint(log: Events) -> int:
 
 
 def repeats(log: Events) -> np.ndarray:
-    """Return a mask of the events that repeat an earlier one: by ``event_id``, else by being equal in everything."""
+    """Return a mask of the events that repeat an earlier one: by ``event_id``, else by equality in all columns."""
     again = np.zeros(len(log), np.bool_)
     code = log.labels["event_id"][1] if "event_id" in log.labels else np.full(len(log), NONE, np.int32)
     named = np.flatnonzero(code != NONE)
@@ -76,7 +76,7 @@ def _duplicates(log: Events) -> list[Finding]:
         every = bool((log.labels["event_id"][1] != NONE).all())
         what = "event_id repeats that of an earlier event" + ("" if every else f"; or, without one, {what}")
     fix = "log.deduplicated() keeps one of each" + (
-        "." if by_id else ", if a basket cannot hold the same line twice; an event_id column would tell."
+        "." if by_id else ", if a basket cannot hold the same line twice; an event_id column tells them apart."
     )
     return _about(log, "duplicate", "event_id" if by_id else "timestamp", np.flatnonzero(repeats(log)), what, fix)
 
@@ -91,13 +91,13 @@ def _clocks(log: Events, at: Any) -> list[Finding]:
         "An empty field, or seconds read as milliseconds? pd.to_datetime(frame['timestamp'], unit='s', utc=True).",
     )
     if at is None:
-        late = late_strays(log.at)
+        late = late_outliers(log.at)
         return found + _about(
             log,
             "future",
             "timestamp",
             np.arange(len(log) - late, len(log)),
-            "the event lies long after all others: a clock that runs ahead",
+            "the event lies long after all others: a clock in the future",
             "Use the server's clock instead of the device's, or leave them out: log.without(report, 'future').",
         )
     cut = check_instant(at, "at")
@@ -111,7 +111,7 @@ def _clocks(log: Events, at: Any) -> list[Finding]:
     )
 
 
-def late_strays(at: np.ndarray) -> int:
+def late_outliers(at: np.ndarray) -> int:
     """Return how many of the last instants lie so long after all others that their clocks must be wrong.
 
     At most one in a hundred, after a pause of a sixth of all the time before it, or of 28 days where that is less, and
@@ -134,11 +134,11 @@ def late_strays(at: np.ndarray) -> int:
 
 
 def _round_times(log: Events) -> list[Finding]:
-    """Find times that were rounded: to a day, an hour or a minute; and dates, which have no hour at all."""
+    """Find times rounded to a day, an hour or a minute, and dates without an hour."""
     if not len(log):
         return []
     fix = "Join the real time of the event, or read them as dates: EventLog.from_frame(frame, timestamp='date')."
-    what = "the event carries a date and no hour, of which no hour is learned"
+    what = "the event has a date and no hour, so hours are not learned from it"
     found = _about(log, "date only", "timestamp", np.flatnonzero(~log.timed), what, fix)
     timed = np.flatnonzero(log.timed)
     clock = log.at[timed] % DAY_US
@@ -169,7 +169,7 @@ def _placeholders(log: Events) -> list[Finding]:
         "placeholder",
         "user_id",
         np.flatnonzero(placeholders(log.users.ids)[log.user]) if len(log) else np.empty(0, np.int64),
-        "user_id stands for nobody (an empty or default value)",
+        "user_id is a placeholder (an empty or default value)",
         "Many people would become one: log.without(report, 'placeholder'), or the device's id where there is one.",
     )
 
@@ -196,31 +196,31 @@ def _bots(log: Events, rates: Mapping[str, int] | None, sleepless: Any) -> list[
         reasons.append((f"active for {sleepless} without a pause of two hours", np.unique(user[start[awake]])))
     for _, people in reasons:
         machine[people] = True
-    said = "; ".join(f"{why}: {people.size:,} people" for why, people in reasons if people.size)
+    reason = "; ".join(f"{why}: {people.size:,} people" for why, people in reasons if people.size)
     return _about(
         log,
         "bot",
         "user_id",
         np.flatnonzero(machine[log.user]),
-        f"no person is this active ({said})",
+        f"no person is this active ({reason})",
         "A crawler, a monitor or a shared device: log.without(report, 'bot').",
     )
 
 
-def takes_back(event: str) -> bool:
-    """Return whether an event takes something back, by its name: a return, refund, chargeback or cancellation."""
+def is_return(event: str) -> bool:
+    """Return whether an event is a return, refund, chargeback or cancellation, by its name."""
     return _RETURN.search(event) is not None
 
 
 def _returns(log: Events) -> list[Finding]:
-    names = np.array([takes_back(name) for name in log.events.ids], np.bool_)
+    names = np.array([is_return(name) for name in log.events.ids], np.bool_)
     back = np.flatnonzero(names[log.event]) if names.any() else np.empty(0, np.int64)
     found = _about(
         log,
         "return",
         "event",
         back,
-        "the event takes something back",
+        "the event is a return, refund or cancellation",
         "Give it a negative or zero weight: om.Weights(events={'return': -8}).",
     )
     if log.value is None:

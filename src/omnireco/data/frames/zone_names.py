@@ -1,6 +1,6 @@
-"""One name for one zone: what people and browsers call a time zone, in the spelling of the zone database.
+"""Normalized time zones: one name per zone, in the spelling of the zone database.
 
-Browsers still say ``Asia/Calcutta`` where others say ``Asia/Kolkata``. The database keeps such old names as links.
+Some browsers send ``Asia/Calcutta``, others ``Asia/Kolkata``. The database keeps such old names as links.
 A name that it lists for a country is kept; any other one that is a link is replaced by what it links to.
 """
 
@@ -24,18 +24,18 @@ _UTC = frozenset(
 
 
 def one_name(name: object) -> str | None:
-    """Return the one name of a time zone, None for what is none; small and capital letters and spaces do not matter.
+    """Return the normalized name of a time zone, None for an invalid one; case and spaces do not matter.
 
     Parameters
     ----------
     name : object
-        What a data source calls a time zone.
+        The name of a time zone in a data source.
 
     Returns
     -------
     str or None
-        ``"UTC"`` for all names that can mean nothing else, ``Etc/GMT`` too; plain ``GMT`` is none, since it is what
-        people in Britain write in summer as well. Without a file of links on this machine (``pip install tzdata``
+        ``"UTC"`` for all unambiguous names, ``Etc/GMT`` too; plain ``GMT`` is invalid, since it is also
+        written for British time in summer. Without a file of links on this machine (``pip install tzdata``
         brings one) other names of a zone stay as they are.
 
     >>> one_name(" Asia/Calcutta"), one_name("US/Eastern"), one_name("Etc/UTC"), one_name("Etc/Unknown")

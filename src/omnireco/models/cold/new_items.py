@@ -30,7 +30,7 @@ def add_new_items(model: FactorModel, attributes: Interactions, *, regularizatio
         columns={"user_id": "item_id", "item_id": "attribute"})``. Known items teach the map, the others are added.
         Known items without a row, or without a person, teach nothing.
     regularization : float
-        Ridge penalty per attribute, in units of items: how many items an attribute must have to be half believed.
+        Ridge penalty per attribute: prior strength in items (a pseudo-count).
 
     Returns
     -------

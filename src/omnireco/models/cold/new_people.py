@@ -146,7 +146,7 @@ def learn_people(
     attributes : Interactions
         People x attributes, such as :func:`people_attributes` makes.
     regularization : float
-        Ridge penalty per attribute, in units of people: how many an attribute must have to be half believed.
+        Ridge penalty per attribute: prior strength in people (a pseudo-count).
 
     Raises
     ------
@@ -270,7 +270,7 @@ class SegmentPopularity:
     Parameters
     ----------
     prior : float
-        People a segment needs to be half believed.
+        Prior strength of the population, in people of a segment (a pseudo-count).
 
     Notes
     -----

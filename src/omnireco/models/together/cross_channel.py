@@ -54,7 +54,7 @@ class CrossChannel(Estimator):
         How far an item's bias on a channel moves it, in standard deviations of the person's scores per unit of
         log-lift. 0 gives every channel the same list.
     prior : float
-        People an item needs on a channel for its bias to be half believed.
+        Prior strength of the bias of an item on a channel, in people (a pseudo-count).
     missing : {"raise", "ignore"}
         Whether a weight for a channel that the matrix does not have is an error, or is passed over.
 
