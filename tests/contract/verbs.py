@@ -22,7 +22,10 @@ import pandas as pd
 import omnireco as om
 
 MARKER = "zz-SECRET-777"  # every id of a person begins with it
-ROOMS = ("adapters", "datasets", "io", "plotting", "testing", "data", "models", "planning", "response", "evaluation")
+ROOMS = (
+    "adapters", "causal", "choices", "data", "evaluation", "files", "identity", "journeys", "models", "planning", "plotting",
+    "testing", "timing", "worlds",
+)  # fmt: skip
 
 # Values that doors, fit and other verbs build from codes: their constructors trust what they are given.
 CODED = frozenset(

@@ -22,6 +22,16 @@ ELSEWHERE = {
     "omnireco.adapters.segment": ("unit/test_adapters.py", READERS),
     "omnireco.adapters.shops": ("unit/test_adapters.py", READERS),
     "omnireco.adapters.snowplow": ("unit/test_adapters.py", READERS),
+    **dict.fromkeys(
+        (
+            "omnireco._core.parts",
+            "omnireco._core.small",
+            "omnireco.data.parts",
+            "omnireco.files.people",
+            "omnireco.files.registering",
+        ),
+        ("contract/test_part_laws.py", "laws over every kind of value, and over a class of a stranger"),
+    ),
     "omnireco.errors": ("unit/test_checks.py", "each error is raised where it belongs, with match="),
     "omnireco.testing": ("contract/test_model_laws.py", "laws are tried on models that keep and that break them"),
 }

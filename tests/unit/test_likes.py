@@ -109,7 +109,7 @@ MODELS = [
     om.models.GFCF(factors=3),
     om.Popularity(),
     om.BuyAgain(),
-    om.models.CrossChannel(om.ALS(factors=4, iterations=3)),
+    om.models.CrossChannel(estimator=om.ALS(factors=4, iterations=3)),
     om.Blend(models={"als": om.ALS(factors=4, iterations=3), "ease": om.EASE(regularization=5.0)}),
 ]
 

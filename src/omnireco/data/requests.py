@@ -17,6 +17,7 @@ from omnireco._core.checks import (
     check_mapping,
     check_names,
     name_rows,
+    plain,
     shown,
 )
 from omnireco._core.frozen import ReadOnly
@@ -274,7 +275,7 @@ class Requests:
         return int(self.at.size)
 
     def __repr__(self) -> str:
-        situation = f", context: {', '.join(self.labels)}" if self.labels else ""
+        situation = f", context: {', '.join(plain(name, 'a column') for name in self.labels)}" if self.labels else ""
         sets = "".join(f", {name}" for name in ("given", "exclude") if getattr(self, name) is not None)
         return (
             f"Requests({len(self):,} of {len(self.users):,} user{'' if len(self.users) == 1 else 's'}{situation}{sets})"

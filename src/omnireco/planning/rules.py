@@ -46,7 +46,6 @@ __all__ = [
     "QuietHours",
     "Reachable",
     "Rows",
-    "Touches",
 ]
 
 _MISSING = ("raise", "ignore")
