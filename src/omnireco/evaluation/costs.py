@@ -42,7 +42,7 @@ def cost_of(
         What :func:`omnireco.models.mmr`, :func:`omnireco.models.dpp`, :func:`omnireco.models.quotas` and the like returned.
     before : Recommendations
         The lists they were made from; their first ``k`` are the baseline.
-    truth : EventLog, Interactions or frame
+    truth : Dataset, EventLog, Interactions, Asked or frame
         As in :func:`omnireco.evaluate`.
     k, metrics, confidence, n_bootstrap, seed
         As in :func:`omnireco.evaluate`; metrics with a value per person have intervals.
