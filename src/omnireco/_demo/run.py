@@ -82,12 +82,12 @@ def run_demo(
     say(f"   {inputs.log.matrix(Weights(half_life='90D'))!r}, an event counts half after 90 days")
 
     say(_title("3. What to offer: models compared on later weeks"))
-    cut = cut_in_time(inputs.log)
+    cut = cut_in_time(inputs.data)
     _tell_cut(cut, say)
     comparisons, notes = compare(cut, choices(inputs.log, quick=quick), seed=seed, progress=progress)
     _tell_comparisons(comparisons, notes, say)
     lists = {
-        c.task.key: recommend(inputs.log, c.best, c.task, offered=inputs.offered)
+        c.task.key: recommend(inputs.data, c.best, c.task, offered=inputs.offered)
         for c in track(comparisons, progress, label="recommending")
     }
 
@@ -155,7 +155,7 @@ def _tell_data(inputs: Inputs, say: Say) -> None:
 
 def _tell_cut(cut: Cut, say: Say) -> None:
     say(
-        f"   Learn from {cut.inner.start:%d %b %Y} on; choose settings on the {counted(cut.days, 'day')} from "
+        f"   Learn from {cut.inner.part('events', 'demo').start:%d %b %Y} on; choose settings on the {counted(cut.days, 'day')} from "
         f"{cut.inner.end:%d %b %Y};\n   then learn on all of that and test on the {counted(cut.days, 'day')} from "
         f"{cut.train.end:%d %b %Y}. Score: ndcg of the best 10."
     )
