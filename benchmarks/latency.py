@@ -18,7 +18,7 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 import numpy as np
 from topk import factors
 
-from omnireco.models import topk as engine
+from omnireco._kernels.topk import exact as engine
 
 GATE_US, GATE_TIMES = 110.0, 8.0
 

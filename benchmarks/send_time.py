@@ -81,9 +81,10 @@ def skill(log: om.EventLog, zone: str | None, share: float) -> pd.DataFrame:
     population = past.sum(axis=0) + 1.0
     population /= population.sum()
     begin = perf_counter()
-    fitted = om.timing.ActivityProfile().fit(train, audience)
+    data = om.Dataset(train, audience=audience)
+    fitted = om.timing.ActivityProfile().fit(data)
     print(f"\n{fitted}\n  fitted in {perf_counter() - begin:.1f} s; cut {cut:%Y-%m-%d}; {fitted.pooling}")
-    flat = om.timing.ActivityProfile(segments=1).fit(train, audience)
+    flat = om.timing.ActivityProfile(segments=1).fit(data)
     daily = np.tile(population.reshape(7, 24).sum(axis=0) / 7, 7)
     n = past.sum(axis=1, keepdims=True)
     raw = np.where(n > 0, (past + 1e-3) / (n + 0.168), population)
@@ -158,7 +159,8 @@ def gaps(n_users: int, seeds: int) -> pd.DataFrame:
 
 def counted(log: om.EventLog, audience: om.Audience, sent: om.MessageLog, ids: np.ndarray) -> np.ndarray:
     """Return undecayed sessions per person and local hour, without those that messages caused."""
-    model = om.timing.ActivityProfile(half_life=None, segments=1).fit(log, audience, messages=sent)
+    data = om.Dataset(log, messages=sent, audience=audience)
+    model = om.timing.ActivityProfile(half_life=None, segments=1).fit(data)
     return model.counts(model.users.codes(ids, missing="none"))
 
 

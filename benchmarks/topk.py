@@ -20,7 +20,7 @@ import numpy as np
 from scipy import sparse
 from threadpoolctl import threadpool_limits
 
-from omnireco.models import topk as engine
+from omnireco._kernels.topk import exact as engine
 
 SIZES = {"a": (20_000, 20_000, 64), "b": (100_000, 50_000, 128), "c": (10_000, 1_000_000, 64)}
 USERS = {"a": 2_400, "b": 960, "c": 96}
