@@ -28,11 +28,6 @@ from omnireco.timing import activity, send_time, sessions
 HOUR, WEEK = 3_600_000_000, 168
 ZONES = np.array(["Europe/Berlin", "America/New_York", "Asia/Kolkata", "Asia/Tokyo"], object)
 START = pd.Timestamp("2025-01-06", tz="UTC").value // 1000
-NOTHING = om.MessageLog.from_frame(
-    pd.DataFrame(columns=["user_id", "channel"]).astype({"user_id": "int64", "channel": str}).assign(
-        sent_at=pd.Series(dtype="datetime64[us, UTC]"), responded_at=pd.Series(dtype="datetime64[us, UTC]")
-    )
-)  # nothing was sent
 STAGES = [
     (activity, "count_sessions", "events to sessions on local clocks"),
     (activity, "_sample", "samples of people"),
@@ -96,7 +91,7 @@ def histogram(log: om.EventLog, audience: om.Audience) -> np.ndarray:
 
 
 def omnireco(log: om.EventLog, audience: om.Audience, threads: int | None) -> int:
-    data = om.Dataset(log, messages=NOTHING, audience=audience)
+    data = om.Dataset(log, audience=audience)
     model = om.SendTime().fit(data, threads=threads)
     day = "2025-04-07"
     return len(model.best(data, day, 1, channel="push", quiet_hours=("21:00", "08:00"), threads=threads))
