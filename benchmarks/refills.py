@@ -1,4 +1,4 @@
-"""When will it be bought again? Complete Journey, cut in time: the dates of om.journeys.Refills against the item's median.
+"""When will it be bought again? Complete Journey, cut in time: om.journeys.Refills against the item's median.
 
     OMNIRECO_DATA=/path/to/data python benchmarks/refills.py
 

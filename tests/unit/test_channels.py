@@ -191,7 +191,11 @@ def test_one_channel_has_nothing_to_gain():
 @pytest.mark.parametrize(
     ("change", "error", "says"),
     [
-        ({"cross": om.models.CrossChannel(weights={"fax": 2})}, ParameterError, "'fax' is a name that nothing here has"),
+        (
+            {"cross": om.models.CrossChannel(weights={"fax": 2})},
+            ParameterError,
+            "'fax' is a name that nothing here has",
+        ),
         ({"cross": om.ALS()}, ParameterError, "takes om.models.CrossChannel"),
         ({"cut": "2025-01-02 23:59:59+00:00"}, EmptyError, "nobody with a history"),
     ],

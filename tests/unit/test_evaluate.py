@@ -418,8 +418,14 @@ def test_lists_of_requests_are_held_against_what_was_chosen_at_each():
     assert answers.key == "request_id"
     found = om.evaluate({"knn": answers}, asked, k=5)
     assert len(found.users) == len(asked.requests)
-    rows = pd.DataFrame({"request_id": asked.chosen.users.decode(np.repeat(np.arange(asked.chosen.n_users),
-                         np.diff(asked.chosen.csr.indptr))), "item_id": asked.chosen.items.decode(asked.chosen.csr.indices)})
+    rows = pd.DataFrame(
+        {
+            "request_id": asked.chosen.users.decode(
+                np.repeat(np.arange(asked.chosen.n_users), np.diff(asked.chosen.csr.indptr))
+            ),
+            "item_id": asked.chosen.items.decode(asked.chosen.csr.indices),
+        }
+    )
     assert om.evaluate({"knn": answers.to_frame()}, rows, k=5).to_frame().equals(found.to_frame())
 
 
@@ -429,11 +435,15 @@ def test_a_request_is_no_person():
     model = om.ItemKNN().fit(past)
     answers = model.recommend(asked.requests.on(past), k=5, exclude_seen=False)
     people = model.recommend(past.requests(), k=5, exclude_seen=False)
-    with pytest.raises(ParameterError, match=r"'knn' are named by request, and the truth is named by person\. Ask every"):
+    with pytest.raises(
+        ParameterError, match=r"'knn' are named by request, and the truth is named by person\. Ask every"
+    ):
         om.evaluate({"knn": answers}, later, k=5)
     with pytest.raises(ParameterError, match="named by request, and the truth is named by person"):
         om.evaluate({"knn": answers}, later.events.matrix(), k=5)
-    with pytest.raises(ParameterError, match=r"named by person, and the truth is named by request\. Answer the requests"):
+    with pytest.raises(
+        ParameterError, match=r"named by person, and the truth is named by request\. Answer the requests"
+    ):
         om.evaluate({"knn": people}, asked, k=5)
     with pytest.raises(ParameterError, match="'b' are named by request, and others are named by person"):
         om.evaluate({"a": people, "b": answers}, asked.chosen, k=5)

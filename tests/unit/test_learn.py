@@ -65,7 +65,10 @@ def test_learning_is_deterministic_and_reports_its_steps():
     ("change", "message"),
     [
         ({"search": {"half_lives": [None]}}, r"search must be a Search. Got dict. Write om\.evaluation\.Search\("),
-        ({"search": Search(channels=["kiosk"])}, "channels: 'kiosk' is a name that nothing here has. Known: 'store', 'web'"),
+        (
+            {"search": Search(channels=["kiosk"])},
+            "channels: 'kiosk' is a name that nothing here has. Known: 'store', 'web'",
+        ),
         ({"metric": lambda lists: 0.5}, "must give one value per person"),
     ],
 )
@@ -254,7 +257,9 @@ def test_an_estimator_without_weights_has_only_its_parameters_tuned():
     assert {name.split(" ")[0] for name, _ in learned.trials} == {"start", "regularization"}
     assert learned.signal == ()
     assert learned.weights == om.Weights()
-    with pytest.raises(ParameterError, match=r"TypedEASE has no weights of events, so Search\(events=\.\.\.\) has nothing"):
+    with pytest.raises(
+        ParameterError, match=r"TypedEASE has no weights of events, so Search\(events=\.\.\.\) has nothing"
+    ):
         om.learn_weights(typed, log, horizon="20D", search=Search(events=["view"]))
 
 

@@ -154,8 +154,9 @@ def _tell_data(inputs: Inputs, say: Say) -> None:
 
 
 def _tell_cut(cut: Cut, say: Say) -> None:
+    begin = cut.inner.part("events", "demo").start
     say(
-        f"   Learn from {cut.inner.part('events', 'demo').start:%d %b %Y} on; choose settings on the {counted(cut.days, 'day')} from "
+        f"   Learn from {begin:%d %b %Y} on; choose settings on the {counted(cut.days, 'day')} from "
         f"{cut.inner.end:%d %b %Y};\n   then learn on all of that and test on the {counted(cut.days, 'day')} from "
         f"{cut.train.end:%d %b %Y}. Score: ndcg of the best 10."
     )

@@ -14,8 +14,7 @@ from omnireco._core.compute import Progress, ticker
 from omnireco._core.contract import Estimator, says_the_line
 from omnireco._core.frozen import ReadOnly
 from omnireco._kernels.log.order import distinct
-from omnireco.data.dataset import dataset_of
-from omnireco.data.events import EventLog, require_events, rows_of
+from omnireco.data.events import EventLog, rows_of
 from omnireco.data.interactions import Interactions
 from omnireco.data.recommendations import Recommendations
 from omnireco.data.vocabulary import NONE
@@ -26,6 +25,7 @@ from omnireco.evaluation.hits import find_hits
 from omnireco.evaluation.metrics import Metric, ndcg
 from omnireco.evaluation.moves import start_of, weight_names
 from omnireco.evaluation.report import Report
+from omnireco.models.base import events_of
 from omnireco.models.together.cross_channel import CrossChannel, join_channels
 
 if TYPE_CHECKING:
@@ -147,9 +147,7 @@ def compare_channels(
     if not isinstance(metrics, Iterable):
         raise ParameterError(f"metrics must be a list of functions, such as [om.ndcg]. Got {shown(metrics)}.")
     k, exclude_seen = check_k(k), check_flag(exclude_seen, "exclude_seen")
-    train, test = (dataset_of(side, "compare_channels", ("events",)).events for side in (past, later))
-    require_events(train, "compare_channels")
-    require_events(test, "compare_channels")
+    train, test = events_of(past, "compare_channels"), events_of(later, "compare_channels")
     cross, weights = _checked(cross, train, test)
     test = _countable(train, test, exclude_seen=exclude_seen)
     judged = [str(name) for name in test.channels.ids]

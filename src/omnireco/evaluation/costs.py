@@ -39,7 +39,8 @@ def cost_of(
     Parameters
     ----------
     after : Recommendations or mapping of str to Recommendations
-        What :func:`omnireco.models.mmr`, :func:`omnireco.models.dpp`, :func:`omnireco.models.quotas` and the like returned.
+        What :func:`omnireco.models.mmr`, :func:`omnireco.models.dpp`, :func:`omnireco.models.quotas` and the like
+        returned.
     before : Recommendations
         The lists they were made from; their first ``k`` are the baseline.
     truth : Dataset, EventLog, Interactions, Asked or frame

@@ -67,8 +67,8 @@ def evaluate(
     metrics : sequence of callable
         ``om.ndcg`` and ``om.recall`` by default; variants by ``functools.partial(om.ndcg, ideal="all")``.
     train : Dataset, EventLog, Interactions or frame, optional
-        The training set, for ``novelty``, ``diversity`` and the size of the catalogue. The catalogue of a Dataset, where
-        it has one, describes the items of ``coverage`` and ``diversity(by="category")``.
+        The training set, for ``novelty``, ``diversity`` and the size of the catalogue. The catalogue of a Dataset,
+        where it has one, describes the items of ``coverage`` and ``diversity(by="category")``.
     users : array-like of ids, optional
         Evaluate only these people (new ones, a segment). Those without truth are left out.
     confidence : float
@@ -164,8 +164,7 @@ def evaluate(
     keep, relevant = _relevant_items(chosen, items, users)
     longest = max(ks)
     aligned = {
-        name: _align(recs, keep, items, longest if negatives is None else recs.k, name)
-        for name, recs in opened.items()
+        name: _align(recs, keep, items, longest if negatives is None else recs.k, name) for name, recs in opened.items()
     }
     if negatives is not None:
         pool = shared.get("in_catalog", np.ones(len(items), np.bool_))
@@ -272,8 +271,8 @@ def _open_lists(lists: Any, longest: int) -> dict[str, Recommendations]:
         if recs.k < longest:
             raise ParameterError(
                 f"k={longest}, but the lists of {shown(name)} have {recs.k} places, so what they would have put "
-                "further "
-                f"down is not known. Recommend more, model.recommend(past.requests(), k={longest}), or evaluate at k={recs.k}."
+                f"further down is not known. Recommend more, model.recommend(past.requests(), k={longest}), or "
+                f"evaluate at k={recs.k}."
             )
         opened[str(name)] = recs
     return opened
@@ -341,8 +340,8 @@ def _check_keys(lists: Mapping[str, Recommendations], chosen: _Pairs) -> None:
     for name, key in keys.items():
         if key not in ("user_id", "request_id"):
             raise ParameterError(
-                f"the lists of {shown(name)} are named by {shown(key)}: they say what is like what, not what somebody was "
-                "shown. Evaluate model.recommend(past.requests(), k=10)."
+                f"the lists of {shown(name)} are named by {shown(key)}: they say what is like what, not what somebody "
+                "was shown. Evaluate model.recommend(past.requests(), k=10)."
             )
         if key != wanted:
             fix = (
@@ -350,8 +349,8 @@ def _check_keys(lists: Mapping[str, Recommendations], chosen: _Pairs) -> None:
                 "asked = om.Requests.from_log(later.events), model.recommend(asked.requests.on(data), k=10) and "
                 "evaluate(..., asked)."
                 if key == "request_id"
-                else "Answer the requests of the truth, model.recommend(asked.requests.on(data), k=10), or give a truth "
-                "of people: evaluate(..., later)."
+                else "Answer the requests of the truth, model.recommend(asked.requests.on(data), k=10), or give a "
+                "truth of people: evaluate(..., later)."
             )
             kinds = {"user_id": "person", "request_id": "request"}
             raise ParameterError(

@@ -21,11 +21,10 @@ from omnireco.errors import EmptyError, ParameterError
 from omnireco.evaluation.evaluate import read_pairs
 from omnireco.evaluation.learn_weights import mean_of, values_of
 from omnireco.evaluation.metrics import Metric, ndcg
-from omnireco.models.together.blend import BlendModel, scaled
+from omnireco.models.base import Model
+from omnireco.models.together.blend import BlendModel, Scale, scaled
 
 __all__ = ["LearnedBlend", "learn_blend"]
-
-_Scores = Mapping[str, np.ndarray]
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
@@ -133,10 +132,7 @@ def learn_blend(
     keep, relevant = _people(histories, chosen, blend.items, people, seed)
     asked = {name: x.take(keep) for name, x in histories.items()}
     seen = _barred(list(asked.values()), exclude_seen=exclude_seen)
-    scores = {
-        name: scaled(model.score(asked[name], blend.items.ids), scale).astype(np.float32)
-        for name, model in members.items()
-    }
+    scores = {name: _scores(model, asked[name], scale) for name, model in members.items()}
 
     def measure(weights: Mapping[str, float]) -> float:
         total = sum(np.float32(weight) * scores[name] for name, weight in weights.items() if weight)
@@ -147,6 +143,13 @@ def learn_blend(
     weights = ReadOnly({name: float(best.get(name, 0.0)) for name in members})
     model = BlendModel.of(members, weights=weights, scale=scale)
     return LearnedBlend(estimator.replace(weights=dict(weights)), model, weights, trials)
+
+
+def _scores(model: Model, asked: Interactions, scale: Scale) -> np.ndarray:
+    """Return scores (n, n_items), float32; a member that knows nothing of a person adds nothing for them."""
+    found = scaled(model.score(asked, model.items.ids), scale).astype(np.float32)
+    found[np.diff(asked.csr.indptr) == 0] = 0.0
+    return found
 
 
 def _climb(
@@ -191,10 +194,8 @@ def _people(
 
 def _barred(asked: Sequence[Interactions], *, exclude_seen: bool) -> sp.csr_matrix | None:
     """Return what lists leave out: all that anybody has in a history, or only what was rejected."""
-    if exclude_seen:
-        parts = [x.csr for x in asked]
-    else:
-        parts = [x.rejected() for x in asked if x.targets is not None]
+    rejected = [x.rejected() for x in asked if x.targets is not None]
+    parts = [x.csr for x in asked] if exclude_seen else rejected
     if len(parts) < 2:
         return parts[0] if parts else None
     ones = [sp.csr_matrix((np.ones(part.nnz, np.float32), part.indices, part.indptr), part.shape) for part in parts]

@@ -9,12 +9,21 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import scipy.sparse as sp
 
-from omnireco._core.checks import check_array, check_flag, check_k, check_kind, check_known, check_names, count_of, shown
+from omnireco._core.checks import (
+    check_array,
+    check_flag,
+    check_k,
+    check_kind,
+    check_known,
+    check_names,
+    count_of,
+    shown,
+)
 from omnireco._core.compute import Progress, ticker
 from omnireco._core.contract import Estimator, says_the_line
 from omnireco._kernels.bootstrap import percentile_interval, resampled_means
 from omnireco.data.dataset import Dataset, dataset_of
-from omnireco.data.events import EventLog, require_events
+from omnireco.data.events import EventLog
 from omnireco.data.item_sets import ItemSets
 from omnireco.data.requests import Requests
 from omnireco.data.splits import fingerprint
@@ -35,6 +44,7 @@ from omnireco.evaluation.moves import (
     weight_names,
 )
 from omnireco.evaluation.search import HALF_LIVES, Search
+from omnireco.models.base import events_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -110,7 +120,9 @@ class LearnedWeights:
         return frame.assign(signal=frame["low"] > 0)
 
 
-@says_the_line("om.learn_weights(om.EASE(), past, horizon='14D', search=om.evaluation.Search(half_lives=[None, '30D']))")
+@says_the_line(
+    "om.learn_weights(om.EASE(), past, horizon='14D', search=om.evaluation.Search(half_lives=[None, '30D']))"
+)
 def learn_weights(
     estimator: Estimator,
     data: Any,
@@ -197,9 +209,7 @@ def learn_weights(
         raise ParameterError(f"learn_weights: estimator must be an estimator, such as EASE(). Got {shown(estimator)}.")
     check_kind(search, Search, "learn_weights: search", "om.evaluation.Search(half_lives=[None, '30D'])", none=True)
     search = Search() if search is None else search
-    known = dataset_of(data, "learn_weights", ("events",))
-    log = known.events
-    require_events(log, "learn_weights")
+    known, log = dataset_of(data, "learn_weights", ("events",)), events_of(data, "learn_weights")
     start = start_of(estimator)
     check_names_of(start, log.events.ids, log.channels.ids)
     k, exclude_seen = check_k(k), check_flag(exclude_seen, "exclude_seen")
@@ -239,7 +249,7 @@ def learn_weights(
         trials=tuple(climb.trials),
         metric=metric_name(metric),
         n_people=int((~np.isnan(after - before)).sum()),
-        split=fingerprint(*(side.events for side in cuts[-1])),
+        split=fingerprint(*(events_of(side, "learn_weights") for side in cuts[-1])),
     )
 
 
@@ -281,6 +291,7 @@ class _Window:
     """One cut: what was known, and what people with a history chose next."""
 
     past: Dataset
+    train: EventLog  # its events
     asked: Requests  # those who have a truth
     rows: np.ndarray  # their rows among the people of the past
     relevant: sp.csr_matrix  # (n_asked, n_items and what nobody knew)
@@ -291,8 +302,8 @@ class _Window:
         cls, past: Dataset, later: Dataset, truth: tuple[tuple[str, ...], tuple[str, ...]], *, exclude_seen: bool
     ) -> _Window:
         """Read the truth over the ids of the past; items that it does not know count as missed."""
-        train = past.events
-        relevant = _truth(train, later.events, *truth)
+        train = events_of(past, "learn_weights")
+        relevant = _truth(train, events_of(later, "learn_weights"), *truth)
         had = train.matrix().csr
         if exclude_seen:
             pattern = sp.csr_matrix((np.ones(had.nnz), had.indices, had.indptr), had.shape)
@@ -308,13 +319,13 @@ class _Window:
         own = had[rows]
         barred = ItemSets(train.items, own.indptr.astype(np.int64), own.indices.astype(np.int32))
         asked = past.requests(train.users.ids[rows], exclude=barred if exclude_seen else None)
-        return cls(past, asked, rows, relevant[rows], exclude_seen)
+        return cls(past, train, asked, rows, relevant[rows], exclude_seen)
 
     def measure(self, setting: Setting, metric: Metric, k: int, *, strict: bool = False) -> np.ndarray:
         """Return the metric per person of the past, NaN for those without truth; 0 where nothing can be said."""
-        values = np.full(self.past.events.n_users, np.nan)
+        values = np.full(self.train.n_users, np.nan)
         try:
-            model = setting.ready(missing="ignore").fit(self.past)  # all of the log has every name, this part may not
+            model = setting.ready(partial_log=True).fit(self.past)
         except EmptyError:  # weights that leave nothing to learn from
             if strict:
                 raise
@@ -322,7 +333,7 @@ class _Window:
             return values
         # what was seen on any channel is excluded by the requests, whatever it weighs
         lists = model.recommend(self.asked, k=k, exclude_seen=self.exclude_seen)
-        place = match(self.past.events.items, lists.items, ("the past", "the lists"), column="item_id")
+        place = match(self.train.items, lists.items, ("the past", "the lists"), column="item_id")
         codes = np.append(place, NONE)[lists.codes].astype(np.int32)
         values[self.rows] = values_of(metric, codes, self.relevant)
         return values
@@ -347,8 +358,8 @@ def _weighing(estimator: Estimator, search: Search, start: Weights, log: EventLo
     if not weight_names(estimator):
         if search.weighs:
             raise ParameterError(
-                f"{type(estimator).__name__} has no weights of events, so Search({search.weighs[0]}=...) has nothing to "
-                "change. Tune its parameters: Search(parameters={...})."
+                f"{type(estimator).__name__} has no weights of events, so Search({search.weighs[0]}=...) has nothing "
+                "to change. Tune its parameters: Search(parameters={...})."
             )
         return []
     few = search.channels is None and len(log.channels) == 1
@@ -374,10 +385,12 @@ def _cuts(data: Dataset, horizon: Any) -> tuple[tuple[Dataset, Dataset], ...]:
     if isinstance(horizon, str) or not isinstance(horizon, Iterable):
         return data.rolling(horizon=horizon)
     given = tuple(horizon)
-    if len(given) < 2 or not all(len(cut) == 2 and all(isinstance(s, (Dataset, EventLog)) for s in cut) for cut in given):
+    if len(given) < 2 or not all(
+        len(cut) == 2 and all(isinstance(s, (Dataset, EventLog)) for s in cut) for cut in given
+    ):
         raise ParameterError(
-            f"horizon must be a duration, or at least 2 cuts (past, later). Got {len(given)}: the last one is kept from "
-            "the search, to accept or refuse what it found. Write data.rolling(horizon='14D', n=3)."
+            f"horizon must be a duration, or at least 2 cuts (past, later). Got {len(given)}: the last one is kept "
+            "from the search, to accept or refuse what it found. Write data.rolling(horizon='14D', n=3)."
         )
     past, later = (tuple(dataset_of(cut[side], "learn_weights", ("events",)) for cut in given) for side in (0, 1))
     return tuple(zip(past, later, strict=True))

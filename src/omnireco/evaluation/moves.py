@@ -38,9 +38,9 @@ class Setting:
     weights: Weights
     estimator: Estimator
 
-    def ready(self, *, missing: str | None = None) -> Estimator:
-        """Return the estimator with these weights; ``missing="ignore"`` where a part of a log may lack a name."""
-        weights = self.weights if missing is None else replace(self.weights, missing=missing)
+    def ready(self, *, partial_log: bool = False) -> Estimator:
+        """Return the estimator with these weights; a part of a log may lack a name that the whole has."""
+        weights = replace(self.weights, missing="ignore") if partial_log else self.weights
         return self.estimator.replace(**dict.fromkeys(weight_names(self.estimator), weights))
 
 

@@ -1,7 +1,7 @@
 """Sampled metrics: lists cut down to what was chosen and some random other items, for comparison with old papers only.
 
-They are refused unless asked for by their name, and marked wherever they are shown, because they can put models in another
-order than the ranking of all items does: Krichene and Rendle (2020), "On sampled metrics for item recommendation", KDD.
+They are refused unless asked for by their name, and marked wherever they are shown, because they can put models in
+another order than the ranking of all items does: Krichene and Rendle (2020), "On sampled metrics for item recommendation", KDD.
 """
 
 from __future__ import annotations
@@ -59,8 +59,8 @@ def check_negatives(negatives: Any) -> None:
     if negatives is None or isinstance(negatives, SampledNegatives):
         return
     raise ParameterError(
-        f"negatives={shown(negatives)} would rank the truth among a few random items only. Such sampled metrics can put "
-        "models in another order than all items do (Krichene and Rendle, KDD 2020): leave negatives out. To stand "
+        f"negatives={shown(negatives)} would rank the truth among a few random items only. Such sampled metrics can "
+        "put models in another order than all items do (Krichene and Rendle, KDD 2020): leave negatives out. To stand "
         "beside an old paper that samples, say that you know: evaluate(..., "
         "negatives=om.evaluation.SampledNegatives(100))."
     )

@@ -92,9 +92,7 @@ class Search:
     @property
     def weighs(self) -> tuple[str, ...]:
         """Names of what is asked to be searched about the weights; empty where only defaults or nothing are."""
-        return tuple(
-            name for name in ("half_lives", "channels", "events", "slopes", "targets") if getattr(self, name)
-        )
+        return tuple(name for name in ("half_lives", "channels", "events", "slopes", "targets") if getattr(self, name))
 
     def _groups(self) -> Any:
         if isinstance(self.events, Mapping):
