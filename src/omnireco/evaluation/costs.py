@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from omnireco._core.checks import check_k
+from omnireco._core.contract import says_the_line
 from omnireco.data.recommendations import Recommendations
 from omnireco.data.vocabulary import NONE, match
 from omnireco.errors import ParameterError
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 __all__ = ["cost_of"]
 
 
+@says_the_line("om.evaluation.cost_of(after, before, later, k=10)")
 def cost_of(
     after: Recommendations | Mapping[str, Recommendations],
     before: Recommendations,

@@ -1,7 +1,8 @@
 """Sampled metrics: lists cut down to what was chosen and some random other items, for comparison with old papers only.
 
 They are refused unless asked for by their name, and marked wherever they are shown, because they can put models in
-another order than the ranking of all items does: Krichene and Rendle (2020), "On sampled metrics for item recommendation", KDD.
+another order than the ranking of all items does: Krichene and Rendle (2020), "On sampled metrics for item
+recommendation", KDD.
 """
 
 from __future__ import annotations
