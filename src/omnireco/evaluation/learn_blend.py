@@ -107,7 +107,7 @@ def learn_blend(
     --------
     >>> import omnireco as om
     >>> past, later = om.simulate(n_users=80, n_items=20, days=60, seed=1).dataset().split("2025-02-20")
-    >>> blend = om.Blend(models={"ease": om.EASE(), "popular": om.Popularity()})
+    >>> blend = om.Blend(models={"knn": om.ItemKNN(), "popular": om.Popularity()})
     >>> learned = learn_blend(blend, past, later, k=5, exclude_seen=False)
     >>> learned.estimator.fit(past).recommend(past.requests(), k=3).k
     3
