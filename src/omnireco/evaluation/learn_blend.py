@@ -156,7 +156,7 @@ def _climb(
     names: tuple[str, ...], steps: Sequence[float], sweeps: int, measure: Callable[[Mapping[str, float]], float]
 ) -> tuple[Mapping[str, float], tuple[tuple[Mapping[str, float], float], ...]]:
     """Return the best weights and all that were tried: from the best single model, one weight after the other."""
-    trials: list[tuple[Mapping[str, float], float]] = [({name: 1.0}, measure({name: 1.0})) for name in names]
+    trials: list[tuple[Mapping[str, float], float]] = [(ReadOnly({name: 1.0}), measure({name: 1.0})) for name in names]
     best, highest = max(trials, key=lambda trial: trial[1])
     leader = next(iter(best))
     for _ in range(sweeps):
