@@ -14,6 +14,8 @@ from omnireco.evaluation.compare_channels import ChannelComparison
 from omnireco.evaluation.learn_blend import LearnedBlend
 from omnireco.evaluation.learn_weights import LearnedWeights
 from omnireco.evaluation.report import Cell, Report
+from omnireco.evaluation.sampled import SampledNegatives
+from omnireco.evaluation.search import Search
 from omnireco.files.form import Form, settings
 from omnireco.files.parts import Ids, Maybe, Part, Record, Scope, demand, numbers
 from omnireco.files.small import Each, Number, Plain, Table, Text, Value, Whole
@@ -186,5 +188,5 @@ FORMS = (
         build=lambda rows, **rest: Reproduction(rows=_rows_of(rows), **rest),
         check=_even_rows,
     ),
-    *settings(LearnedBlend, LearnedWeights),
+    *settings(LearnedBlend, LearnedWeights, SampledNegatives, Search),
 )
