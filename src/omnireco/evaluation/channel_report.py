@@ -113,8 +113,8 @@ def channel_report(
     Parameters
     ----------
     data : Dataset, EventLog or frame
-        Its events, of people and not of ids: give ``om.Dataset(log, identities=...)``, or every cookie is a person on one
-        channel.
+        Its events, of people and not of ids: give ``om.Dataset(log, identities=...)``, or every cookie is a person on
+        one channel.
     completes : str or iterable of str
         The events that complete a journey; ``value`` is theirs.
     starts : iterable of str, optional
