@@ -2,9 +2,10 @@
 
     OMNIRECO_DATA=/path/to/data python benchmarks/sequences.py [--tune] [--sessions]
 
-Protocol, published numbers and settings stand in omnireco/worlds/published.py; om.worlds.reproduce runs them. --tune
-prints what mixes of the two models give on the last but one item, which the parameters never see either. Learning on that item as
-well would raise such numbers by 15 to 18 %; no number here does. Writes results/sequences.json.
+Protocol, published numbers and settings stand in omnireco/worlds/published.py; om.worlds.reproduce runs them.
+--tune prints what mixes of the two models give on the last but one item, which the parameters never see either.
+Learning on that item as well would raise such numbers by 15 to 18 %; no number here does. Writes
+results/sequences.json.
 
 --sessions runs SessionKNN beside NextItem instead, in pairs, and writes results/sequences_sessions.json. The data have
 an order and no times, so that a whole sequence is one session and none is younger. How many neighbors speak, and how
