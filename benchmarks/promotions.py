@@ -2,7 +2,7 @@
 
     python benchmarks/promotions.py [--level product_type|product_category]
 
-Needs omnireco[demo]. Exposures (`omnireco.worlds.complete_journey_promotions`) before the cut are added to what
+Needs omnireco[demo]. Exposures (`omnireco.worlds.datasets.complete_journey_promotions`) before the cut are added to what
 households bought in the store, at a share of its mass; the share is chosen on four weeks before the cut, for each
 model by itself, and the test is touched once: what households bought in the four weeks after it. "No gain" is an
 answer. A control adds as much of what everybody buys instead: promoted goods are popular goods, so a model may gain

@@ -2,8 +2,8 @@
 
     OMNIRECO_DATA=/path/to/data python benchmarks/published.py [--tune] [--only movielens_100k_mcrec]
 
-The tables, their sources and our settings stand in omnireco/worlds/published.py; om.worlds.reproduce runs them.
-Settings of ALS were chosen with --tune, which sees the training side only: a fifth of the training pairs, drawn at random, is held
+The tables, their sources and our settings stand in omnireco/worlds/published.py; om.worlds.reproduce runs them. Settings of ALS
+were chosen with --tune, which sees the training side only: a fifth of the training pairs, drawn at random, is held
 out, every setting of GRIDS is fitted to the rest, and the best by the first metric is printed. Writes
 results/published.json.
 """

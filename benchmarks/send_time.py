@@ -81,10 +81,9 @@ def skill(log: om.EventLog, zone: str | None, share: float) -> pd.DataFrame:
     population = past.sum(axis=0) + 1.0
     population /= population.sum()
     begin = perf_counter()
-    data = om.Dataset(train, audience=audience)
-    fitted = om.timing.ActivityProfile().fit(data)
+    fitted = om.timing.ActivityProfile().fit(train, audience)
     print(f"\n{fitted}\n  fitted in {perf_counter() - begin:.1f} s; cut {cut:%Y-%m-%d}; {fitted.pooling}")
-    flat = om.timing.ActivityProfile(segments=1).fit(data)
+    flat = om.timing.ActivityProfile(segments=1).fit(train, audience)
     daily = np.tile(population.reshape(7, 24).sum(axis=0) / 7, 7)
     n = past.sum(axis=1, keepdims=True)
     raw = np.where(n > 0, (past + 1e-3) / (n + 0.168), population)
@@ -114,14 +113,15 @@ def oracle_gap(n_users: int, seed: int, options: dict[str, object]) -> pd.DataFr
     Eight weeks, some 22 sessions and 24 messages each, 60 % of them sent at 10:00, 30 % in office hours.
     """
     world = om.simulate(n_users, 30, days=56, seed=seed, messages_per_week=3, share_without_zone=0.0, **options)
-    data = world.dataset()
-    model = om.SendTime().fit(data)
+    log, audience = om.EventLog.from_frame(world.events), om.Audience.from_frame(world.users)
+    sent = om.MessageLog.from_frame(world.messages)
+    model = om.SendTime().fit(log, sent, audience)
     ids, every = world.users["user_id"].to_numpy(), np.arange(n_users)
-    counts = counted(data, ids)
-    answers = Answers.of(data.messages, data.audience)
-    knowing = posterior_reading(counts, answers, options["reading_like"])
+    counts = counted(log, audience, sent, ids)
+    told = Told.of(sent, audience)
+    knowing = posterior_reading(counts, told, options["reading_like"])
     opens = np.zeros((n_users, 168))
-    np.add.at(opens, (answers.user[answers.answered], answers.read[answers.answered]), 1.0)
+    np.add.at(opens, (told.user[told.answered], told.read[told.answered]), 1.0)
     rows = []
     for code, channel in enumerate(_world.MESSAGES):
         gladly = 168.0 * _world.BASE_RESPONSE[code] * world.truth.appetite[:, [code]]
@@ -156,14 +156,14 @@ def gaps(n_users: int, seeds: int) -> pd.DataFrame:
     return found.reset_index()
 
 
-def counted(data: om.Dataset, ids: np.ndarray) -> np.ndarray:
+def counted(log: om.EventLog, audience: om.Audience, sent: om.MessageLog, ids: np.ndarray) -> np.ndarray:
     """Return undecayed sessions per person and local hour, without those that messages caused."""
-    model = om.timing.ActivityProfile(half_life=None, segments=1).fit(data)
+    model = om.timing.ActivityProfile(half_life=None, segments=1).fit(log, audience, messages=sent)
     return model.counts(model.users.codes(ids, missing="none"))
 
 
 @dataclass(frozen=True)
-class Answers:
+class Told:
     """What each message says: person, channel, local hours of sending and of the answer."""
 
     user: np.ndarray
@@ -174,7 +174,7 @@ class Answers:
     n_users: int
 
     @classmethod
-    def of(cls, sent: om.MessageLog, audience: om.Audience) -> Answers:
+    def of(cls, sent: om.MessageLog, audience: om.Audience) -> Told:
         user = audience.users.codes(sent.users.ids)[sent.user]
         zone, answered = audience.zone[user], sent.responded
         channel = np.array([_world.MESSAGES.index(name) for name in sent.channels.ids])[sent.channel]
@@ -189,25 +189,25 @@ def attention(reading: np.ndarray, channel: int) -> np.ndarray:
     return sum(w * np.roll(reading, -delay, axis=1) for delay, w in enumerate(weight / weight.sum()))
 
 
-def posterior_reading(counts: np.ndarray, given: Answers, reading_like: object) -> np.ndarray:
+def posterior_reading(counts: np.ndarray, told: Told, reading_like: object) -> np.ndarray:
     """Return the mean reading of each person under the world's own law, given all that a company sees.
 
     Exact over archetypes (125 combinations) but for the Dirichlet draw around them, which enters with its posterior
     mean, and for the tastes that make some messages more welcome. Nobody can do much better with these data.
     """
     weeks, share = _world._archetype_hours(), np.array([0.2, 0.25, 0.3, 0.1, 0.15])
-    n, total = given.n_users, counts.sum(axis=1)
+    n, total = told.n_users, counts.sum(axis=1)
     channels = range(len(_world.MESSAGES))
-    inside = [given.channel == code for code in channels]
+    inside = [told.channel == code for code in channels]
     sends, answers = np.zeros((2, n, 168)), np.zeros((2, n, 168))
     for code in channels:
-        np.add.at(sends[code], (given.user[inside[code]], given.sent[inside[code]]), 1.0)
-        seen = inside[code] & given.answered
-        np.add.at(answers[code], (given.user[seen], given.read[seen]), 1.0)
+        np.add.at(sends[code], (told.user[inside[code]], told.sent[inside[code]]), 1.0)
+        seen = inside[code] & told.answered
+        np.add.at(answers[code], (told.user[seen], told.read[seen]), 1.0)
     # attention ahead of a send at h, laid out by the hour it falls on: attention of one-hot weeks
     ahead = [attention(np.eye(168), code).T for code in channels]
     exposed = [sends[code] @ ahead[code].T for code in channels]
-    rate = [168.0 * given.answered[inside[code]].mean() for code in channels]
+    rate = [168.0 * told.answered[inside[code]].mean() for code in channels]
     logs, readings = [], []
     for first in range(5):
         for second in range(5):
