@@ -85,6 +85,7 @@ CODED = frozenset(
         "Power",
         "Headroom",
         "RankedLists",
+        "World",
     ]
 )
 ABSTRACT = {"Model", "Constraint", "Eligibility", "Estimator"}
@@ -268,6 +269,7 @@ RECEIVERS: dict[str, Callable[[SimpleNamespace], Any]] = {
     "ChannelReport": lambda w: w.channel_report,
     "CreativeChoices": lambda w: w.creative_model.choose(_pairs(), at="2025-06-01"),
     "CreativeModel": lambda w: w.creative_model,
+    "CompleteJourney": lambda w: om.worlds.CompleteJourney(w.log, w.sent, w.audience, w.catalog),
     "CrossChannel": lambda w: om.models.CrossChannel(estimator=om.ALS(factors=4, iterations=2)),
     "Decisions": lambda w: _bandit().decide(w.contexts),
     "EventLog": lambda w: w.log,
@@ -317,6 +319,7 @@ RECEIVERS: dict[str, Callable[[SimpleNamespace], Any]] = {
     "Touches": lambda w: w.candidates.touches,
     "TypedModel": lambda w: w.typed,
     "Vocabulary": lambda w: w.audience.users,
+    "World": lambda w: om.simulate(30, 5, days=30, seed=1),
     "WhatNext": lambda w: om.models.WhatNext(model=w.als),
     "ZonePosterior": lambda w: w.zones,
 }
@@ -359,10 +362,13 @@ ARGUMENTS: dict[str, Callable[[SimpleNamespace], Any]] = {
     "actions": lambda w: np.arange(40) % 2,
     "address": lambda w: f"{MARKER}@example.org",
     "after": lambda w: w.lists,
+    "World.response_probability.user_id": lambda w: [1001, 1002],
+    "World.response_probability.channel": lambda w: "email",
+    "World.response_probability.sent_at": lambda w: "2025-01-14T18:00:00Z",
     "learn_blend.estimator": lambda w: om.Blend(models={"als": om.ALS(factors=4), "knn": om.ItemKNN()}),
     "data": lambda w: om.Dataset(w.log),
-    "later": lambda w: om.Dataset(w.log).split("2025-02-20").later,
-    "past": lambda w: om.Dataset(w.log).split("2025-02-20").past,
+    "later": lambda w: om.Dataset(w.log).rolling(horizon="14D", n=1)[0].later,
+    "past": lambda w: om.Dataset(w.log).rolling(horizon="14D", n=1)[0].past,
     "cross": lambda w: om.models.CrossChannel(),
     "age": lambda w: ["1h", "2h", "3h"],
     "arms": lambda w: ["a", "b", "c", "d", "a", "b"],
