@@ -233,7 +233,9 @@ def _ranked() -> Any:
         return om.ndcg(lists)
 
     w = world()
-    om.evaluate({"als": w.lists}, w.later, k=3, metrics=[look], train=om.Dataset(w.log, catalog=w.catalog), n_bootstrap=9)
+    om.evaluate(
+        {"als": w.lists}, w.later, k=3, metrics=[look], train=om.Dataset(w.log, catalog=w.catalog), n_bootstrap=9
+    )
     return seen[0]
 
 
