@@ -22,41 +22,37 @@ LEARNED = "all channels, learned"
 
 
 def main() -> None:
-    train, test = om.worlds.complete_journey(level="product_type").log.split(CUT, horizon=HORIZON)
-    print(f"{train}; cut {CUT}, split {om.data.fingerprint(train, test)}", flush=True)
-    ease, hand, store = om.EASE(regularization=500), om.Weights(half_life="90D", cap=20), ["store"]
-    learned = om.learn_weights(
-        train,
-        ease,
-        horizon=HORIZON,
-        start=hand,
-        target_channels=store,
+    past, later = om.Dataset(om.worlds.complete_journey(level="product_type").log).split(CUT, horizon=HORIZON)
+    print(f"{past}; cut {CUT}, split {om.data.fingerprint(past.events, later.events)}", flush=True)
+    hand, store = om.Weights(half_life="90D", cap=20), ["store"]
+    ease = om.EASE(regularization=500, weights=hand)
+    search = om.evaluation.Search(
         events=[],
         half_lives=["30D", "60D", "180D"],
         parameters={"regularization": RIDGES},  # one wide grid for both sides: neither is ahead by its ridge
-        exclude_seen=False,
-        k=K,
+    )
+    learned = om.learn_weights(
+        ease, past, horizon=HORIZON, target_channels=store, exclude_seen=False, k=K, search=search
     )
     print(f"{learned}\nfound: {learned.found}\n{learned.to_frame().round(4).to_string()}", flush=True)
-    only_store = train.select(channels=store)
+    only_store = om.Dataset(past.events.select(channels=store))
     print(
         f"ridge tuned with the weights by hand {learned.start_estimator}, with the found {learned.estimator}",
         flush=True,
     )
     rows = {
-        "store only, by hand": (only_store, hand, ease),
-        "store only, every pair 1": (only_store, om.Weights(binary=True), ease),
-        "all channels, by hand": (train, hand, ease),
-        "all channels, by hand, ridge tuned": (train, hand, learned.start_estimator),
-        LEARNED: (train, learned.weights, learned.estimator),
+        "store only, by hand": (only_store, ease),
+        "store only, every pair 1": (only_store, ease.replace(weights=om.Weights(binary=True))),
+        "all channels, by hand": (past, ease),
+        "all channels, by hand, ridge tuned": (past, learned.start_estimator),
+        LEARNED: (past, learned.estimator),
+        "buy again": (only_store, om.BuyAgain(weights=hand)),
     }
-    lists = {}
-    for name, (log, weights, estimator) in rows.items():
-        x = log.matrix(weights)
-        lists[name] = estimator.fit(x).recommend(x, k=K, exclude_seen=False)
-    x = only_store.matrix(hand)
-    lists["buy again"] = om.BuyAgain().fit(x).recommend(x, k=K, exclude_seen=False)
-    report = om.evaluate(lists, test.select(channels=store), k=K, metrics=[om.ndcg, om.recall])
+    lists = {
+        name: estimator.fit(data).recommend(data.requests(), k=K, exclude_seen=False)
+        for name, (data, estimator) in rows.items()
+    }
+    report = om.evaluate(lists, later.events.select(channels=store), k=K, metrics=[om.ndcg, om.recall])
     table, gaps = report.to_frame(), report.differences("store only, by hand")
     print(f"\n{table.round(4).to_string()}\n\n{gaps.round(4).to_string()}")
     tuned = report.differences("all channels, by hand, ridge tuned")
@@ -75,10 +71,11 @@ def days() -> None:
     lines["channel"] = weekend.map({True: "weekend", False: "weekday"})
     log = om.EventLog.from_frame(lines[["user_id", "item_id", "channel", "event", "timestamp"]])
     cross = om.models.CrossChannel(
-        om.ALS(factors=64, unobserved_weight=1.0), saturation="binary"
+        estimator=om.ALS(factors=64, unobserved_weight=1.0), saturation="binary"
     )  # chosen before the cut
+    past, later = om.Dataset(log).rolling(horizon=HORIZON, n=1)[0]
     for exclude_seen in (True, False):
-        compared = om.evaluation.compare_channels(log, cross, horizon=HORIZON, k=K, exclude_seen=exclude_seen)
+        compared = om.evaluation.compare_channels(cross, past, later, k=K, exclude_seen=exclude_seen)
         print(f"\nseen items {'left out' if exclude_seen else 'allowed'}: {compared}", flush=True)
 
 

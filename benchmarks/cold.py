@@ -52,6 +52,13 @@ def journey() -> tuple[om.Interactions, om.Interactions]:
     return x, om.models.people_attributes(whole.audience)
 
 
+def as_events(x: om.Interactions, about: om.Interactions) -> om.Dataset:
+    """Return pairs as events of one day, beside what people are."""
+    pairs = x.to_frame()[["user_id", "item_id"]]
+    stamps = {"channel": "web", "event": "rating", "timestamp": pd.Timestamp("2000-01-01", tz="UTC")}
+    return om.Dataset(om.EventLog.from_frame(pairs.assign(**stamps)), attributes=about)
+
+
 def new_people(name: str, x: om.Interactions, about: om.Interactions) -> None:
     known = np.isin(x.users.ids, about.users.ids[np.diff(about.csr.indptr) > 0])
     out = known & (np.random.default_rng(0).random(x.n_users) < 0.2)
@@ -61,7 +68,7 @@ def new_people(name: str, x: om.Interactions, about: om.Interactions) -> None:
     nobody = om.models.with_people(train, truth.users.ids)
     lists = {
         "popularity": popular.recommend(nobody, k=K),
-        "segments": om.models.SegmentPopularity().fit(train, about).recommend(asked, k=K),
+        "segments": om.models.SegmentPopularity().fit(as_events(train, about)).recommend(asked, k=K),
         "attributes": om.models.learn_people(als, train, about).recommend(asked, k=K),
     }
     report = om.evaluate(lists, truth, k=K, metrics=[om.ndcg, om.recall])

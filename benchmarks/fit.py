@@ -86,7 +86,7 @@ def bench_als(name: str, matrix: sp.csr_matrix, factors: int, sweeps: int, repea
     from implicit.cpu.als import AlternatingLeastSquares
 
     train, test = hold_out(matrix)
-    loss, threads = om.ALS(factors, **CLASSIC)._loss(), usable_threads()
+    loss, threads = om.ALS(factors=factors, **CLASSIC)._loss(), usable_threads()
     draw = np.random.default_rng(0)
     start = [(draw.random((n, factors)) * 0.01).astype(np.float32) for n in train.shape]
     confidence = train.copy()

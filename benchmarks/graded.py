@@ -38,15 +38,12 @@ def read() -> pd.DataFrame:
     return rows[["user_id", "item_id", "timestamp"]].assign(channel="web", event=event)
 
 
-def lists(log: om.EventLog, weights: om.Weights, estimator: Any, people: Any) -> om.Recommendations:
+def lists(data: om.Dataset, estimator: Any, people: Any) -> om.Recommendations:
     """Return lists without what people rated in training, whatever it weighs."""
-    x, seen = log.matrix(weights), log.matrix()
-    model = estimator.fit(x)
-    ranked = model.recommend(x.rows(people), k=x.n_items, exclude_seen=False).to_frame()
-    had = seen.rows(people).to_frame()[["user_id", "item_id"]].assign(had=True)
-    left = ranked.merge(had, how="left")
-    left = left[left["had"].isna()].sort_values(["user_id", "rank"])
-    return om.Recommendations.from_frame(left.groupby("user_id").head(K)[["user_id", "item_id", "rank"]])
+    seen = data.matrix().rows(people).csr
+    names = data.events.items.ids
+    had = [names[seen.indices[first:last]] for first, last in zip(seen.indptr[:-1], seen.indptr[1:], strict=True)]
+    return estimator.fit(data).recommend(data.requests(people, exclude=had), k=K)
 
 
 def dislike_share(found: om.Recommendations, test: pd.DataFrame) -> float:
@@ -61,24 +58,25 @@ def one_split(rows: pd.DataFrame, seed: int) -> dict[str, Any]:
     train, test = rows[~test_side], rows[test_side]
     fold = random.integers(FOLDS, size=len(train))
     folds = [(om.EventLog.from_frame(train[fold != f]), om.EventLog.from_frame(train[fold == f])) for f in range(FOLDS)]
-    log, truth = om.EventLog.from_frame(train), test[test["event"].isin(LIKES)]
-    people = np.intersect1d(truth["user_id"], log.users.ids)
+    data, truth = om.Dataset(om.EventLog.from_frame(train)), test[test["event"].isin(LIKES)]
+    people = np.intersect1d(truth["user_id"], data.users.ids)
     found: dict[str, Any] = {}
-    common: dict[str, Any] = {"splits": folds, "target": LIKES, "channels": [], "half_lives": [None], "sweeps": 2}
-    for name, start, search in (
-        ("likes only", ONLY_LIKES, {"events": []}),
-        ("dislikes, target 0", ZERO_TARGET, {"events": {"dislikes": DISLIKES}}),
-        ("graded", GRADES, {"events": {"dislikes": DISLIKES}}),
+    for name, start, events in (
+        ("likes only", ONLY_LIKES, {}),
+        ("dislikes, target 0", ZERO_TARGET, {"dislikes": DISLIKES}),
+        ("graded", GRADES, {"dislikes": DISLIKES}),
     ):
         begin = perf_counter()
-        learned = om.learn_weights(log, om.ALS(factors=32), start=start, n_bootstrap=200, **common, **search)
+        search = om.evaluation.Search(channels=[], half_lives=[None], events=events, sweeps=2, n_bootstrap=200)
+        als = om.ALS(factors=32, weights=start)
+        learned = om.learn_weights(als, data, horizon=folds, target=LIKES, search=search)
         best = max(learned.trials, key=lambda trial: trial[1])
-        weights = learned.found if search["events"] else start
-        found[name] = lists(log, weights, learned.estimator, people)
-        chosen = learned.estimator
+        weights = learned.found if events else start
+        chosen = learned.estimator.replace(weights=weights)
+        found[name] = lists(data, chosen, people)
         print(
             f"  seed {seed} {name}: {best[1]:.4f} in search, {len(learned.trials)} trials, "
-            f"{perf_counter() - begin:.0f} s, {chosen}, {weights}",
+            f"{perf_counter() - begin:.0f} s, {chosen}",
             flush=True,
         )
     report = om.evaluate(found, truth[["user_id", "item_id"]], k=K, metrics=[om.ndcg])

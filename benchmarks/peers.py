@@ -246,16 +246,10 @@ def blend(chosen: dict[str, dict[str, Any]], train: pd.DataFrame, held: pd.DataF
         "UserKNN": om.models.UserKNN(**chosen["UserKNN"]),
         "RP3beta": om.models.RP3beta(alpha=1.0, **chosen["RP3beta"]),
     }
-    x, known_items = matrix(train), held[held["item_id"].isin(train["item_id"].unique())]
-    fitted = {name: model.fit(x) for name, model in members.items()}
-    learned = om.evaluation.learn_blend(
-        fitted, x.rows(np.sort(known_items["user_id"].unique())), matrix(known_items), k=K
-    )
-    whole = matrix(past)
-    again = {name: members[name].fit(whole) for name in learned.weights}
-    mixed = om.models.BlendModel.of(again, weights=dict(learned.weights))
-    before = om.models.BlendModel.of({name: fitted[name] for name in learned.weights}, weights=dict(learned.weights))
-    return learned.weights, (before, x), (mixed, whole)
+    x, whole = matrix(train), matrix(past)
+    known_items = held[held["item_id"].isin(train["item_id"].unique())]
+    learned = om.evaluation.learn_blend(om.Blend(models=members), x, matrix(known_items), k=K)
+    return learned.weights, (learned.model, x), (learned.estimator.fit(whole), whole)
 
 
 def write_lists(peer: str, folder: Path, only: list[str]) -> None:

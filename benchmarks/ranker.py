@@ -82,25 +82,26 @@ def main() -> None:
     if not (folder := os.environ.get("OMNIRECO_DATA")):
         sys.exit("Set OMNIRECO_DATA to the folder that holds complete_journey")
     log, facts, catalog = read(Path(folder), arguments.households)
-    train, test = log.split(TEST, horizon=f"{DAYS}D")
+    past, later = om.Dataset(log).split(TEST, horizon=f"{DAYS}D")
+    train, test = past.events, later.events
     learn = om.Requests.from_log(train.between(LEARN, TEST), context=CONTEXT)
     final = om.Requests.from_log(test, context=CONTEXT, per_user=1)
     print(f"{train}; {final.requests}; split {om.data.fingerprint(train, test)}", flush=True)
     again = om.Weights(half_life="60D")
     lists, costs = {}, {}
-    x = train.matrix(again)
-    people = x.users.codes(final.requests.users.ids, missing="none")[final.requests.user]
+    people = train.users.codes(final.requests.users.ids, missing="none")[final.requests.user]
     asking = np.flatnonzero(people >= 0)
     final = type(final)(final.requests.take(asking), final.chosen.take(asking))
-    rows = om.Interactions(final.requests.ids, x.items, x.csr[people[asking]], {"all": x.csr[people[asking]]})
-    for name, estimator in (("BuyAgain", om.BuyAgain()), ("ItemKNN", om.ItemKNN())):
-        lists[name] = estimator.fit(x).recommend(rows, k=K, exclude_seen=False)
+    for name, estimator in (("BuyAgain", om.BuyAgain(weights=again)), ("ItemKNN", om.ItemKNN(weights=again))):
+        lists[name] = estimator.fit(past).recommend(final.requests.on(past), k=K, exclude_seen=False)
     base = {
         "models": {"again": om.BuyAgain(), "knn": om.ItemKNN()},
         "weights": again,
         "exclude_seen": False,
         "n_candidates": arguments.candidates,
         "n_requests": arguments.requests,
+        "requests_from": LEARN,
+        "timezone": ZONE,
     }
     pairs: dict[str, dict[str, object]] = {}
     for kind in arguments.kinds:
@@ -114,10 +115,10 @@ def main() -> None:
             shown = [facts] if context else []
             ranker = om.Ranker(**base, context=context, ranker=kind)
             wall, cpu = perf_counter(), process_time()
-            model = ranker.fit(train, at=LEARN, catalog=catalog, timezone=ZONE, facts=shown, asked=teach)
+            model = ranker.fit(om.Dataset(train, catalog=catalog, facts=shown, asked=teach))
             fitted = perf_counter() - wall, process_time() - cpu
             wall, cpu = perf_counter(), process_time()
-            lists[name] = model.recommend(log, ask.requests, k=K, timezone=ZONE, facts=shown)
+            lists[name] = model.recommend(ask.requests.on(om.Dataset(log, catalog=catalog, facts=shown)), k=K)
             asked = perf_counter() - wall, process_time() - cpu
             costs[name] = {
                 "fit s": fitted[0],
@@ -129,7 +130,7 @@ def main() -> None:
                 "peak GiB": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20,
             }
             print(f"  {name}: { ({key: round(value, 4) for key, value in costs[name].items()}) }", flush=True)
-        report = om.evaluate(lists, final.chosen, k=K, metrics=[om.ndcg, om.recall, om.hit_rate])
+        report = om.evaluate(lists, final, k=K, metrics=[om.ndcg, om.recall, om.hit_rate])
         for against in ("BuyAgain", "ItemKNN", f"{kind}, shuffled", f"{arguments.kinds[0]}, no context"):
             found = report.differences(against)
             row = found[(found["model"] == f"{kind}, context") & (found["metric"] == "ndcg")]

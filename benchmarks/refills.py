@@ -47,10 +47,11 @@ def main() -> None:
         columns={"household_id": "user_id", "product_category": "item_id", "transaction_timestamp": "timestamp"}
     )
     rows = rows[["user_id", "item_id", "timestamp"]].drop_duplicates().assign(channel="store", event="purchase")
-    train, test = om.EventLog.from_frame(rows).split(CUT, horizon=f"{DAYS}D")
+    past, later = om.Dataset(om.EventLog.from_frame(rows)).split(CUT, horizon=f"{DAYS}D")
+    train, test = past.events, later.events
     start = process_time()
-    model = om.journeys.Refills().fit(train)
-    due = model.due(train, at=CUT)
+    model = om.journeys.Refills().fit(past)
+    due = model.due(past.requests(at=CUT))
     seconds = process_time() - start
     cut, end = pd.Timestamp(CUT, tz="UTC"), pd.Timestamp(CUT, tz="UTC") + pd.Timedelta(days=DAYS)
     first = test.to_frame().groupby(["user_id", "item_id"], as_index=False)["timestamp"].min()

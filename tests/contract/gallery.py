@@ -161,12 +161,12 @@ VALUES: dict[str, Callable[[], Any]] = {
     "cell": lambda: _report().cells[0],
     "plan": lambda: om.plan(world().touches, constraints=[om.FrequencyCap(1, per="7D"), om.Budget("email", cost=1, total=9)]),
     "report": _report,
-    "channel comparison": lambda: om.evaluation.compare_channels(world().log, horizon="14D", k=3, n_bootstrap=20),
+    "channel comparison": lambda: om.evaluation.compare_channels(om.models.CrossChannel(), *om.Dataset(world().log).rolling(horizon="14D", n=1)[0], k=3, n_bootstrap=20),
     "channel report": lambda: om.evaluation.channel_report(world().log),
     "off-policy": lambda: off_policy(
         om.causal.LoggedDecisions(np.ones(2000), np.full(2000, 0.5)), np.full(2000, 0.4), n_bootstrap=20
     ),
-    "learned blend": lambda: om.evaluation.learn_blend({"a": om.EASE().fit(world().x), "b": world().als}, world().x, world().x, k=3),
+    "learned blend": lambda: om.evaluation.learn_blend(om.Blend(models={"a": om.EASE(), "b": om.ALS(factors=4)}), world().x, world().x, k=3),
     "learned weights": lambda: om.evaluation.LearnedWeights(
         om.Weights(), om.EASE(), om.Weights(), om.EASE(), om.Weights(half_life="3D"), True, 0.1, 0.05, float("nan"),
         (("app", 0.1, 0.0, 0.2),), (("half_life=3D", 0.2),), "ndcg", 9, "0a",

@@ -136,6 +136,7 @@ def test_estimators_and_rules_come_back_equal(form, tmp_path):
         "Blend": {"models": {"a": om.EASE()}}, "Ranker": {"models": [om.EASE()]}, "Budget": {"channel": "p", "cost": 1, "total": 2},
         "Capacity": {"channel": "p", "limit": 3}, "FrequencyCap": {"n": 1, "per": "7D"}, "QuietHours": {"start": "21:00", "end": "08:00"},
         "Price": {"constraint": "cap", "row": "a", "used": 1.0, "limit": 2.0, "price": 0.5},
+        "SampledNegatives": {"n": 9},
         "WhatNext": {"model": gallery.world().als}, "ResolveReport": dict.fromkeys(om.data.ResolveReport.__dataclass_fields__, 1),
     }  # fmt: skip
     if form.name in ("LearnedBlend", "LearnedWeights"):

@@ -88,6 +88,7 @@ CODED = frozenset(
         "Power",
         "Headroom",
         "RankedLists",
+        "World",
     ]
 )
 ABSTRACT = {"Model", "Constraint", "Eligibility", "Estimator"}
@@ -246,7 +247,9 @@ def _ranked() -> Any:
         return om.ndcg(lists)
 
     w = world()
-    om.evaluate({"als": w.lists}, w.later, k=3, metrics=[look], train=w.early, catalog=w.catalog, n_bootstrap=9)
+    om.evaluate(
+        {"als": w.lists}, w.later, k=3, metrics=[look], train=om.Dataset(w.log, catalog=w.catalog), n_bootstrap=9
+    )
     return seen[0]
 
 
@@ -274,12 +277,15 @@ RECEIVERS: dict[str, Callable[[SimpleNamespace], Any]] = {
     "Candidates": lambda w: w.candidates,
     "Capacity": lambda w: om.Capacity("email", limit=5),
     "Catalog": lambda w: w.catalog,
-    "ChannelComparison": lambda w: om.evaluation.compare_channels(w.log, horizon="14D", k=3, n_bootstrap=9),
+    "ChannelComparison": lambda w: om.evaluation.compare_channels(
+        om.models.CrossChannel(), *om.Dataset(w.log).rolling(horizon="14D", n=1)[0], k=3, n_bootstrap=9
+    ),
     "ChannelModel": lambda w: w.cross,
     "ChannelPreferenceModel": lambda w: om.choices.ChannelPreference().fit(w.sent),
     "ChannelReport": lambda w: w.channel_report,
     "CreativeChoices": lambda w: w.creative_model.choose(_pairs(), at="2025-06-01"),
     "CreativeModel": lambda w: w.creative_model,
+    "CompleteJourney": lambda w: om.worlds.CompleteJourney(w.log, w.sent, w.audience, w.catalog),
     "CrossChannel": lambda w: om.models.CrossChannel(estimator=om.ALS(factors=4, iterations=2)),
     "Decisions": lambda w: _bandit().decide(w.contexts),
     "EventLog": lambda w: w.log,
@@ -298,7 +304,9 @@ RECEIVERS: dict[str, Callable[[SimpleNamespace], Any]] = {
     "Interactions": lambda w: w.x,
     "ItemIndex": lambda w: om.models.ItemIndex(np.ones((3, 2))),
     "ItemModel": lambda w: w.knn,
-    "LearnedBlend": lambda w: om.evaluation.learn_blend({"als": w.als, "knn": w.knn}, w.early, w.later, k=3),
+    "LearnedBlend": lambda w: om.evaluation.learn_blend(
+        om.Blend(models={"als": om.ALS(factors=4), "knn": om.ItemKNN()}), w.early, w.later, k=3
+    ),
     "LearnedWeights": lambda w: _learned_weights(),
     "LiveBandit": lambda w: _bandit(),
     "MessageLog": lambda w: w.sent,
@@ -327,6 +335,7 @@ RECEIVERS: dict[str, Callable[[SimpleNamespace], Any]] = {
     "Touches": lambda w: w.candidates.touches,
     "TypedModel": lambda w: w.typed,
     "Vocabulary": lambda w: w.audience.users,
+    "World": lambda w: om.simulate(30, 5, days=30, seed=1),
     "WhatNext": lambda w: om.models.WhatNext(model=w.als),
     "ZonePosterior": lambda w: w.zones,
 }
@@ -370,6 +379,13 @@ ARGUMENTS: dict[str, Callable[[SimpleNamespace], Any]] = {
     "cls": lambda w: om.files.Ids,
     "address": lambda w: f"{MARKER}@example.org",
     "after": lambda w: w.lists,
+    "World.response_probability.user_id": lambda w: [1001, 1002],
+    "World.response_probability.channel": lambda w: "email",
+    "World.response_probability.sent_at": lambda w: "2025-01-14T18:00:00Z",
+    "learn_blend.estimator": lambda w: om.Blend(models={"als": om.ALS(factors=4), "knn": om.ItemKNN()}),
+    "later": lambda w: om.Dataset(w.log).rolling(horizon="14D", n=1)[0].later,
+    "past": lambda w: om.Dataset(w.log).rolling(horizon="14D", n=1)[0].past,
+    "cross": lambda w: om.models.CrossChannel(),
     "age": lambda w: ["1h", "2h", "3h"],
     "arms": lambda w: ["a", "b", "c", "d", "a", "b"],
     "LinearBandit.start.arms": lambda w: ["a", "b"],
@@ -535,7 +551,7 @@ GIVEN: dict[str, Callable[[SimpleNamespace], dict[str, Any]]] = {
     "compare_channels": lambda w: {"k": 3, "n_bootstrap": 9},
     "evaluate": lambda w: {"n_bootstrap": 9, "metrics": [om.ndcg]},
     "headroom": lambda w: {"n_bootstrap": 9, "at": w.at},
-    "learn_weights": lambda w: {"horizon": "7D", "n_bootstrap": 9},
+    "learn_weights": lambda w: {"search": om.evaluation.Search(n_bootstrap=9)},
     "off_policy": lambda w: {"n_bootstrap": 9},
     "cross_fitted_rewards": lambda w: {"folds": 2},
     "explain": lambda w: {"events": w.log},

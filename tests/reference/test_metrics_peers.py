@@ -92,10 +92,11 @@ def test_novelty_and_diversity_equal_a_plain_loop():
         {"m": frame},
         chosen,
         k=10,
-        metrics=[om.evaluation.novelty, om.evaluation.diversity, by_category],
+        metrics=[om.evaluation.novelty, om.evaluation.diversity],
         train=train,
-        catalog=catalog,
     )
+    goods = om.Dataset(catalog=om.Catalog.from_frame(catalog))
+    described = om.evaluate({"m": frame}, chosen, k=10, metrics=[by_category], train=goods)
     n = train.user_id.nunique()
 
     def novelty(items):
@@ -117,8 +118,12 @@ def test_novelty_and_diversity_equal_a_plain_loop():
             distance(items, category.get, lambda a, b: category[a] != category[b]),
         ]
         found = [
-            report.per_user("m", metric)["value"][u]
-            for metric in (om.evaluation.novelty, om.evaluation.diversity, by_category)
+            made.per_user("m", metric)["value"][u]
+            for made, metric in (
+                (report, om.evaluation.novelty),
+                (report, om.evaluation.diversity),
+                (described, by_category),
+            )
         ]
         np.testing.assert_allclose(found, expected, rtol=0, atol=1e-9)
 

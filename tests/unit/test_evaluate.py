@@ -134,7 +134,7 @@ def test_a_metric_of_ones_own():
 
 def test_coverage_has_no_interval_and_its_catalogue_is_the_one_given():
     catalog = pd.DataFrame({"item_id": ["tea", "cup", "pot", "jam", "bun", "pie", "oat", "xyz"]})
-    row = report(metrics=[om.coverage], catalog=catalog).to_frame().loc[0]
+    row = report(metrics=[om.coverage], train=om.Dataset(catalog=om.Catalog.from_frame(catalog))).to_frame().loc[0]
     assert row["mean"] == 6 / 8  # rye was shown to zoe, who is not evaluated, and is not in the catalogue
     assert np.isnan([row["low"], row["high"]]).all()
     train = pd.DataFrame({"user_id": ["ann", "bob"], "item_id": ["tea", "xyz"]})
@@ -165,7 +165,8 @@ def test_novelty_and_diversity_look_at_training_users():
 
 def test_diversity_by_category_reads_the_catalogue():
     catalog = pd.DataFrame({"item_id": ["tea", "cup", "pot"], "category": ["drink", "ware", "ware"]})
-    r = report(metrics=[partial(om.evaluation.diversity, by="category")], catalog=catalog, users=["ann", "bob"])
+    goods = om.Dataset(catalog=om.Catalog.from_frame(catalog))
+    r = report(metrics=[partial(om.evaluation.diversity, by="category")], train=goods, users=["ann", "bob"])
     assert list(r.per_user("mine", "diversity(by=category)")["value"]) == pytest.approx([2 / 3, 1])
 
 
@@ -323,7 +324,7 @@ def test_arguments_are_checked():
         report(lists=LISTS)
     with pytest.raises(ParameterError, match="dict with nothing in it"):
         report(lists={})
-    with pytest.raises(ParameterError, match="the truth must be an EventLog, an Interactions or a frame"):
+    with pytest.raises(ParameterError, match="the truth must be a Dataset, an EventLog, an Interactions or a frame"):
         report(truth={"user_id": ["ann"]})
     with pytest.raises(ParameterError, match="metrics is empty"):
         report(metrics=[])
@@ -385,3 +386,71 @@ def test_a_report_says_which_split_it_is_of():
 def test_an_estimator_is_no_metric():
     with pytest.raises(ParameterError, match=r"metrics must be functions\. Got the class Popularity"):
         report(metrics=[om.Popularity])
+
+
+def shop():
+    return om.simulate(n_users=60, n_items=20, days=60, seed=1).dataset()
+
+
+def test_the_truth_is_what_a_dataset_holds_after_the_cut():
+    past, later = shop().split("2025-02-20")
+    lists = {"knn": om.ItemKNN().fit(past).recommend(past.requests(), k=5)}
+    whole = om.evaluate(lists, later, k=5)
+    assert whole.metrics == ("ndcg", "recall")
+    by_log = om.evaluate(lists, later.events, k=5)
+    assert whole.to_frame().equals(by_log.to_frame())
+    assert whole.split == by_log.split
+    described = om.evaluate(lists, later, k=5, metrics=[om.coverage, om.evaluation.novelty], train=past)
+    apart = om.evaluate(lists, later, k=5, metrics=[om.coverage, om.evaluation.novelty], train=past.events)
+    assert described.to_frame()["mean"][1] == apart.to_frame()["mean"][1]
+
+
+def test_a_dataset_without_events_is_no_truth():
+    with pytest.raises(SchemaError, match="evaluate: the truth needs events, and this Dataset has none"):
+        report(truth=om.Dataset(catalog=om.Catalog.from_frame(pd.DataFrame({"item_id": ["tea"]}))))
+
+
+def test_lists_of_requests_are_held_against_what_was_chosen_at_each():
+    past, later = shop().split("2025-02-20")
+    asked = om.Requests.from_log(later.events, per_user=2, seed=1)
+    model = om.ItemKNN().fit(past)
+    answers = model.recommend(asked.requests.on(past), k=5, exclude_seen=False)
+    assert answers.key == "request_id"
+    found = om.evaluate({"knn": answers}, asked, k=5)
+    assert len(found.users) == len(asked.requests)
+    rows = pd.DataFrame(
+        {
+            "request_id": asked.chosen.users.decode(
+                np.repeat(np.arange(asked.chosen.n_users), np.diff(asked.chosen.csr.indptr))
+            ),
+            "item_id": asked.chosen.items.decode(asked.chosen.csr.indices),
+        }
+    )
+    assert om.evaluate({"knn": answers.to_frame()}, rows, k=5).to_frame().equals(found.to_frame())
+
+
+def test_a_request_is_no_person():
+    past, later = shop().split("2025-02-20")
+    asked = om.Requests.from_log(later.events)
+    model = om.ItemKNN().fit(past)
+    answers = model.recommend(asked.requests.on(past), k=5, exclude_seen=False)
+    people = model.recommend(past.requests(), k=5, exclude_seen=False)
+    with pytest.raises(
+        ParameterError, match=r"'knn' are named by request, and the truth is named by person\. Ask every"
+    ):
+        om.evaluate({"knn": answers}, later, k=5)
+    with pytest.raises(ParameterError, match="named by request, and the truth is named by person"):
+        om.evaluate({"knn": answers}, later.events.matrix(), k=5)
+    with pytest.raises(
+        ParameterError, match=r"named by person, and the truth is named by request\. Answer the requests"
+    ):
+        om.evaluate({"knn": people}, asked, k=5)
+    with pytest.raises(ParameterError, match="'b' are named by request, and others are named by person"):
+        om.evaluate({"a": people, "b": answers}, asked.chosen, k=5)
+    with pytest.raises(ParameterError, match="'alike' are named by 'similar_to': they say what is like what"):
+        om.evaluate({"alike": model.similar_items(past.events.items.ids[:3], k=5)}, later, k=5)
+
+
+def test_an_old_line_is_an_error_that_says_the_new_one():
+    with pytest.raises(TypeError, match=r"unexpected keyword argument 'catalog'. Write om.evaluate\(.*catalog=goods"):
+        report(catalog=pd.DataFrame({"item_id": ["tea"]}))

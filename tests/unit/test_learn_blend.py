@@ -1,10 +1,14 @@
 """A blend learned where one member is right and the other wrong; more of it is in test_learn_weights.py."""
 
+from dataclasses import dataclass
+from typing import Any
+
 import numpy as np
 import pytest
 import scipy.sparse as sp
 
 import omnireco as om
+from omnireco._core.contract import Estimator
 from omnireco.errors import ParameterError
 
 ITEMS = ["a", "b", "c"]
@@ -18,10 +22,20 @@ PAST, TRUTH = matrix([[0, 0, 1]] * 3), matrix([[1, 0, 0]] * 3)
 RIGHT, WRONG = (om.Popularity().fit(matrix(rows)) for rows in ([[1, 1, 0], [1, 0, 1]], [[1, 1, 0], [0, 1, 1]]))
 
 
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
+class Ready(Estimator):
+    """An estimator whose model is known: right and wrong learned from other people than those who ask."""
+
+    model: Any
+
+    def fit(self, data, *, threads=None, progress=False):
+        return self.model
+
+
 def learned(**options):
-    models = {"wrong": WRONG, "right": RIGHT}
-    settings = {"k": 1, "metric": om.hit_rate, "scale": "none", "grid": (0.0, 2.0), "sweeps": 1}
-    return om.evaluation.learn_blend(models, PAST, TRUTH, **(settings | options))
+    blend = om.Blend(models={"wrong": Ready(model=WRONG), "right": Ready(model=RIGHT)}, scale="none")
+    settings = {"k": 1, "metric": om.hit_rate, "grid": (0.0, 2.0), "sweeps": 1}
+    return om.evaluation.learn_blend(blend, PAST, TRUTH, **(settings | options))
 
 
 def test_what_adds_nothing_gets_no_weight():

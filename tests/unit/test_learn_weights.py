@@ -7,6 +7,7 @@ import scipy.sparse as sp
 
 import omnireco as om
 from omnireco.errors import EmptyError, ParameterError
+from omnireco.evaluation import Search
 
 
 def world(noise_events, seed=0):
@@ -22,11 +23,14 @@ def world(noise_events, seed=0):
     return om.EventLog.from_frame(frame.assign(event="purchase", timestamp=stamps))
 
 
-SETTINGS = {"horizon": "15D", "target_channels": ["store"], "events": [], "half_lives": [None], "windows": 3, "k": 5}
+SETTINGS = {"horizon": "15D", "target_channels": ["store"], "k": 5}
+FEW = {"events": [], "half_lives": [None]}
 
 
 def test_a_channel_of_noise_is_found_out():
-    learned = om.learn_weights(world(25), om.ItemKNN(neighbors=5), exclude_seen=False, n_bootstrap=300, **SETTINGS)
+    learned = om.learn_weights(
+        om.ItemKNN(neighbors=5), world(25), exclude_seen=False, search=Search(**FEW, n_bootstrap=300), **SETTINGS
+    )
     assert learned.accepted
     assert learned.low > 0
     factors = learned.weights.channels
@@ -39,17 +43,19 @@ def test_a_channel_of_noise_is_found_out():
 
 def test_no_gain_keeps_the_start():
     log, start = world(0), om.Weights(channels={"store": 2.0})
-    learned = om.learn_weights(log, om.Popularity(), start=start, n_bootstrap=100, **SETTINGS)
+    learned = om.learn_weights(om.Popularity(weights=start), log, search=Search(**FEW, n_bootstrap=100), **SETTINGS)
     assert not learned.accepted
     assert learned.weights is start
+    assert learned.estimator == om.Popularity(weights=start)
     assert learned.signal == ()
     assert learned.trials[0][0] == "start"
 
 
 def test_learning_is_deterministic_and_reports_its_steps():
     seen = []
-    settings = SETTINGS | {"channels": ["web"], "progress": lambda done, total: seen.append((done, total))}
-    runs = [om.learn_weights(world(5), om.ItemKNN(), n_bootstrap=50, **settings) for _ in range(2)]
+    settings = SETTINGS | {"progress": lambda done, total: seen.append((done, total))}
+    search = Search(**FEW, channels=["web"], n_bootstrap=50)
+    runs = [om.learn_weights(om.ItemKNN(), world(5), search=search, **settings) for _ in range(2)]
     assert runs[0].trials == runs[1].trials
     assert seen
     assert all(done <= total for done, total in seen)
@@ -58,22 +64,24 @@ def test_learning_is_deterministic_and_reports_its_steps():
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"start": 3}, "start must be a Weights"),
-        ({"windows": 1}, "windows must be an integer of at least 2"),
-        ({"channels": ["kiosk"]}, "channels: 'kiosk' is a name that nothing here has. Known: 'store', 'web'"),
+        ({"search": {"half_lives": [None]}}, r"search must be a Search. Got dict. Write om\.evaluation\.Search\("),
+        (
+            {"search": Search(channels=["kiosk"])},
+            "channels: 'kiosk' is a name that nothing here has. Known: 'store', 'web'",
+        ),
         ({"metric": lambda lists: 0.5}, "must give one value per person"),
     ],
 )
 def test_learn_weights_refuses(change, message):
     with pytest.raises(ParameterError, match=message):
-        om.learn_weights(world(2), om.ItemKNN(), **(SETTINGS | change))
+        om.learn_weights(om.ItemKNN(), world(2), **(SETTINGS | {"search": Search(**FEW)} | change))
 
 
 def test_a_window_without_truth_is_an_error():
     frame = pd.DataFrame({"user_id": range(6), "item_id": 1, "channel": "store", "event": "buy"})
     log = om.EventLog.from_frame(frame.assign(timestamp=pd.date_range("2025-01-01", periods=6, tz="UTC")))
     with pytest.raises(EmptyError, match="nobody with a history and something new"):
-        om.learn_weights(log, om.ItemKNN(), horizon="1D", windows=2)
+        om.learn_weights(om.ItemKNN(), log, horizon=om.Dataset(log).rolling(horizon="1D", n=2))
 
 
 def parts(seed=1):
@@ -85,9 +93,12 @@ def parts(seed=1):
 
 def test_a_blend_is_never_below_its_best_member_on_validation():
     x, truth = parts()
-    models = {"knn": om.ItemKNN().fit(x), "popular": om.Popularity().fit(x)}
+    models = om.Blend(models={"knn": om.ItemKNN(), "popular": om.Popularity()})
     learned = om.evaluation.learn_blend(models, x, truth, k=3)
     assert learned.weights["knn"] == 1.0
+    assert learned.estimator == models.replace(weights=dict(learned.weights))
+    again = learned.estimator.fit(x).recommend(x, k=3)
+    assert (again.codes == learned.model.recommend(x, k=3).codes).all()
     assert dict(zip(learned.model.names, learned.model.weights, strict=True)) == learned.weights
     assert max(mean for _, mean in learned.trials) >= learned.trials[0][1]
     assert "on validation" in repr(learned)
@@ -99,7 +110,7 @@ def test_learn_blend_needs_people_with_a_past_and_a_truth():
     x, truth = parts()
     strangers = om.Interactions.from_scipy(truth.csr, users=np.arange(100, 160))
     with pytest.raises(EmptyError, match="nobody of the truth has a history"):
-        om.evaluation.learn_blend({"popular": om.Popularity().fit(x)}, x, strangers, k=3)
+        om.evaluation.learn_blend(om.Blend(models={"popular": om.Popularity()}), x, strangers, k=3)
 
 
 def graded_world(seed=0):
@@ -115,15 +126,15 @@ def graded_world(seed=0):
     return om.EventLog.from_frame(frame.assign(timestamp=pd.Timestamp("2025-01-01", tz="UTC") + days))
 
 
-GRADED = {"horizon": "20D", "target": ["like"], "half_lives": [None], "k": 5, "n_bootstrap": 100}
+GRADED = {"horizon": "20D", "target": ["like"], "k": 5}
+ONE_LIFE = {"half_lives": [None], "n_bootstrap": 100}
 
 
 def test_targets_slopes_and_parameters_are_searched_together():
     start = om.Weights(targets={"like": 1.0, "view": 0.5, "dislike": 1.0})
-    estimator = om.ALS(factors=4, iterations=4)
-    learned = om.learn_weights(
-        graded_world(), estimator, start=start, targets=["dislike"], events={"against": ["dislike"]}, **GRADED
-    )
+    estimator = om.ALS(factors=4, iterations=4, weights=start)
+    search = Search(targets=["dislike"], events={"against": ["dislike"]}, **ONE_LIFE)
+    learned = om.learn_weights(estimator, graded_world(), search=search, **GRADED)
     names = [name for name, _ in learned.trials]
     assert "targets ** 2" in names
     assert "targets[dislike]=0" in names
@@ -132,8 +143,10 @@ def test_targets_slopes_and_parameters_are_searched_together():
     assert learned.accepted
     assert learned.weights.targets["dislike"] < 1
     assert learned.estimator.factors == 4
-    x = graded_world().matrix(learned.weights)
-    assert learned.estimator.fit(x).recommend(x, k=3).k == 3
+    assert learned.estimator.weights == learned.weights
+    assert learned.start_estimator.weights == learned.start == start
+    data = om.Dataset(graded_world())
+    assert learned.estimator.fit(data).recommend(data.requests(), k=3).k == 3
     assert len(learned.split) == 16
     assert "split" in learned._repr_html_()
 
@@ -141,7 +154,10 @@ def test_targets_slopes_and_parameters_are_searched_together():
 def test_a_verdict_keeps_a_weight_and_parameters_can_be_named():
     start = om.Weights(targets={"dislike": 0})
     learned = om.learn_weights(
-        graded_world(), om.ALS(factors=4, iterations=2), start=start, parameters={"factors": [2, 4]}, **GRADED
+        om.ALS(factors=4, iterations=2, weights=start),
+        graded_world(),
+        search=Search(parameters={"factors": [2, 4]}, **ONE_LIFE),
+        **GRADED,
     )
     names = [name for name, _ in learned.trials]
     assert "events[dislike] x 0" not in names
@@ -154,33 +170,100 @@ def test_own_splits_take_the_place_of_windows():
     log = graded_world()
     cuts = [om.data.split_people(log, share=0.3, seed=seed) for seed in range(2)]
     with pytest.raises(EmptyError, match="nobody with a history"):  # people of a person split have no past
-        om.learn_weights(log, om.ItemKNN(), splits=cuts, events=[])
+        om.learn_weights(om.ItemKNN(), log, horizon=cuts, search=Search(events=[]))
     cuts = om.data.split_rolling(log, horizon="20D", n=3)
-    again = om.learn_weights(log, om.ItemKNN(), splits=cuts, target=["like"], k=5, half_lives=[None], events=["view"])
-    once = om.learn_weights(log, om.ItemKNN(), horizon="20D", target=["like"], k=5, half_lives=[None], events=["view"])
-    assert again.trials == once.trials
-    assert again.split == once.split == om.data.fingerprint(*cuts[-1])
+    few = Search(half_lives=[None], events=["view"])
+    again, once, whole = (
+        om.learn_weights(om.ItemKNN(), log, horizon=windows, target=["like"], k=5, search=few)
+        for windows in (cuts, "20D", om.Dataset(log).rolling(horizon="20D", n=3))
+    )
+    assert again.trials == once.trials == whole.trials
+    assert again.split == once.split == whole.split == om.data.fingerprint(*cuts[-1])
 
 
 @pytest.mark.parametrize(
-    ("change", "message"),
+    ("change", "search", "message"),
     [
-        ({"splits": []}, "either horizon='14D'"),
-        ({"horizon": None, "splits": []}, "at least 2 pairs of logs"),
-        ({"horizon": None, "splits": [(1, 2), (3, 4)]}, "at least 2 pairs of logs"),
-        ({"slopes": [2.0]}, "slopes bend the targets of start, which has none"),
-        ({"parameters": {"factors": [2]}}, "parameters names 'factors', and ItemKNN has 'bm25_b'|ItemKNN has"),
-        ({"events": {"a": ["love"]}}, r"events\['a'\]: 'love' is a name"),
-        ({"targets": ["love"]}, "targets: 'love' is a name"),
+        ({"horizon": []}, {}, "at least 2 cuts"),
+        ({"horizon": [(1, 2), (3, 4)]}, {}, "at least 2 cuts"),
+        ({}, {"slopes": [2.0]}, "slopes bend the targets of the estimator's weights, which have none"),
+        ({}, {"parameters": {"factors": [2]}}, "parameters names 'factors', and ItemKNN has 'bm25_b'|ItemKNN has"),
+        ({}, {"events": {"a": ["love"]}}, r"events\['a'\]: 'love' is a name"),
+        ({}, {"targets": ["love"]}, "targets: 'love' is a name"),
     ],
 )
-def test_learn_weights_refuses_odd_searches(change, message):
+def test_learn_weights_refuses_odd_searches(change, search, message):
     with pytest.raises(ParameterError, match=message):
-        om.learn_weights(graded_world(), om.ItemKNN(), **(GRADED | {"events": []} | change))
+        om.learn_weights(
+            om.ItemKNN(), graded_world(), search=Search(**(ONE_LIFE | {"events": []} | search)), **(GRADED | change)
+        )
 
 
-def test_the_truth_of_a_blend_is_a_matrix():
+@pytest.mark.parametrize(
+    "estimator",
+    [
+        om.models.NextItem(regularization=5.0),
+        om.models.SessionKNN(),
+        om.Blend(models={"knn": om.ItemKNN(), "popular": om.Popularity()}),
+        om.models.CrossChannel(estimator=om.ItemKNN()),
+        om.BuyAgain(),
+        om.EASE(),
+    ],
+    ids=lambda estimator: repr(estimator)[:40],
+)
+def test_every_estimator_of_the_contract_is_driven(estimator):
+    log = graded_world()
+    search = Search(half_lives=[None], events=["view"], parameters={}, n_bootstrap=20)
+    learned = om.learn_weights(estimator, log, horizon="20D", target=["like"], k=5, search=search)
+    assert [name for name, _ in learned.trials] == ["start", *(f"events[view] x {s:g}" for s in (0, 0.25, 0.5, 2, 4))]
+    assert learned.estimator.fit(om.Dataset(log)).recommend(om.Dataset(log).requests(), k=3).k == 3
+    held = [value for name, value in learned.estimator.get_params().items() if isinstance(value, om.Weights)]
+    assert held
+    assert all(value == learned.weights for value in held)
+
+
+def test_an_estimator_without_weights_has_only_its_parameters_tuned():
+    log, typed = graded_world(), om.models.TypedEASE(target="like", regularization=5.0)
+    learned = om.learn_weights(typed, log, horizon="20D", target=["like"], k=5, search=Search(n_bootstrap=20))
+    assert {name.split(" ")[0] for name, _ in learned.trials} == {"start", "regularization"}
+    assert learned.signal == ()
+    assert learned.weights == om.Weights()
+    with pytest.raises(
+        ParameterError, match=r"TypedEASE has no weights of events, so Search\(events=\.\.\.\) has nothing"
+    ):
+        om.learn_weights(typed, log, horizon="20D", search=Search(events=["view"]))
+
+
+def test_members_with_other_weights_are_not_one_start():
+    both = om.Blend(models={"a": om.ItemKNN(weights=om.Weights(half_life="7D")), "b": om.ItemKNN()})
+    with pytest.raises(ParameterError, match=r"members of Blend have different ones.*models__a__weights"):
+        om.learn_weights(both, graded_world(), horizon="20D")
+
+
+def test_old_lines_are_errors_that_say_the_new_ones():
+    log = graded_world()
+    with pytest.raises(TypeError, match=r"'half_lives'. Write om\.learn_weights\(om\.EASE\(\), past, horizon="):
+        om.learn_weights(om.ItemKNN(), log, horizon="20D", half_lives=[None])
+    with pytest.raises(ParameterError, match=r"estimator must be an estimator, such as EASE\(\)"):
+        om.learn_weights(log, om.ItemKNN(), horizon="20D")
+    x, truth = parts()
+    with pytest.raises(TypeError, match=r"'scale'. Write om\.evaluation\.learn_blend\(om\.Blend\("):
+        om.evaluation.learn_blend(om.Blend(models={"a": om.EASE()}), x, truth, k=3, scale="rank")
+    with pytest.raises(ParameterError, match="learn_blend takes a blend of estimators"):
+        om.evaluation.learn_blend({"popular": om.Popularity().fit(x)}, x, truth, k=3)
+
+
+def test_a_blend_is_learned_on_the_sides_of_one_cut():
+    past, later = om.simulate(n_users=80, n_items=20, days=60, seed=1).dataset().split("2025-02-20")
+    blend = om.Blend(models={"ease": om.EASE(weights=om.Weights()), "popular": om.Popularity()}, scale="rank")
+    learned = om.evaluation.learn_blend(blend, past, later, k=5, exclude_seen=False)
+    x = past.matrix(om.Weights())
+    by_hand = om.evaluation.learn_blend(blend, x, later.events.matrix(), k=5, exclude_seen=False)
+    assert learned.trials == by_hand.trials
+    assert learned.model.scale == "rank"
+
+
+def test_the_truth_of_a_blend_is_what_came_later():
     x = om.Interactions.from_frame(pd.DataFrame({"user_id": [1, 2], "item_id": ["a", "b"]}))
-    log = om.EventLog.from_frame(om.simulate(n_users=20, n_items=5, seed=1).events)
-    with pytest.raises(ParameterError, match=r"truth must be an Interactions. Got EventLog. Write test\.matrix\(\)"):
-        om.evaluation.learn_blend({"popular": om.Popularity().fit(x)}, x, log, k=3)
+    with pytest.raises(ParameterError, match="learn_blend: later must be a Dataset, an EventLog, an Interactions or a"):
+        om.evaluation.learn_blend(om.Blend(models={"popular": om.Popularity()}), x, {"als": x}, k=3)

@@ -150,7 +150,9 @@ DRAWS = {
         metrics=[om.ndcg],
         n_bootstrap=n,
     ),
-    "learn_weights": lambda log, n: om.learn_weights(log, horizon="7D", estimator=om.ItemKNN(), n_bootstrap=n),
+    "learn_weights": lambda log, n: om.learn_weights(
+        om.ItemKNN(), log, horizon="7D", search=om.evaluation.Search(n_bootstrap=n)
+    ),
 }
 
 

@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+import omnireco as om
 from omnireco.data.clock import hour_of_week
 from omnireco.data.messages import MessageLog
 from omnireco.data.vocabulary import Vocabulary
@@ -209,3 +210,18 @@ def test_machines_leavers_and_wrong_zones_have_a_truth():
     assert "clicked_at" not in plain.messages
     assert plain.messages["responded_at"].notna().sum() > sent["clicked_at"].notna().sum()
     MessageLog.from_frame(world.messages)
+
+
+def test_all_that_a_company_sees_is_one_dataset():
+    world = simulate(60, 20, days=60, seed=1)
+    data = world.dataset()
+    assert len(data.events) == len(world.events)
+    assert len(data.messages) == len(world.messages)
+    assert data.audience.n_users == 60
+    assert len(data.catalog) == 20
+    assert data.catalog.margin is not None
+    past, later = data.split("2025-02-15")
+    assert int(past.messages.sent_at.max()) < past.end_us <= int(later.messages.sent_at.min())
+    assert "age_group=65+" in om.models.people_attributes(data.audience).items.ids
+    left = simulate(60, 20, days=60, seed=1, unsubscribe=0.05, machine_share=0.3).dataset()
+    assert len(left.messages) < len(data.messages)

@@ -54,8 +54,10 @@ def test_weights_of_every_reader_of_a_log(tmp_path):
         lambda: X.updated(LOG, at="2025-06-01", weights=wrong),
         lambda: om.models.NextItem(weights=wrong).fit(LOG),
         lambda: om.models.SessionKNN(weights=wrong).fit(LOG),
-        lambda: om.learn_weights(LOG, om.ItemKNN(), horizon="2D", start=wrong),
-        lambda: om.evaluation.compare_channels(LOG, horizon="2D", weights=wrong),
+        lambda: om.learn_weights(om.ItemKNN(weights=wrong), LOG, horizon="2D"),
+        lambda: om.evaluation.compare_channels(
+            om.models.CrossChannel(estimator=om.ALS(weights=wrong)), *om.Dataset(LOG).rolling(horizon="2D", n=1)[0]
+        ),
         lambda: om.Ranker(models=[om.EASE()], weights=wrong).fit(LOG, at="2025-05-05"),
     ):
         with pytest.raises(ParameterError, match=r"Weights: events: 'purchse' is a name .* Did you mean 'purchase'\?"):
@@ -88,13 +90,22 @@ def test_parts_of_a_log_may_lack_what_the_log_has():
     late = log.between(log.end.replace(day=1), log.end)  # only the last weeks know this type
     joined = om.EventLog.concat([log.before(late.start).select(events=[n for n in log.events.ids if n != first]), late])
     learned = om.learn_weights(
-        joined, om.ItemKNN(), horizon="10D", windows=2, start=om.Weights(events={first: 2}), channels=[], events=[],
-        half_lives=[None], parameters={}, k=5, n_bootstrap=50,
-    )  # fmt: skip
+        om.ItemKNN(weights=om.Weights(events={first: 2})),
+        joined,
+        horizon=om.Dataset(joined).rolling(horizon="10D", n=2),
+        search=om.evaluation.Search(channels=[], events=[], half_lives=[None], parameters={}, n_bootstrap=50),
+        k=5,
+    )
     assert learned.start.missing == "raise"
 
 
+def learning(**search):
+    return om.learn_weights(om.ItemKNN(), LOG, horizon="2D", search=om.evaluation.Search(**search))
+
+
 UNKNOWN = {
+    "learn target": lambda: om.learn_weights(om.ItemKNN(), LOG, horizon="2D", target=["purchse"]),
+    "learn target channels": lambda: om.learn_weights(om.ItemKNN(), LOG, horizon="2D", target_channels=["stor"]),
     "select channels": lambda: LOG.select(channels=["webb"]),
     "select events": lambda: LOG.select(events=["views"]),
     "unfinished begun": lambda: om.journeys.unfinished(LOG, at="2025-06-01", begun="views", finished="purchase"),
@@ -106,12 +117,10 @@ UNKNOWN = {
     "typed channels": lambda: om.models.TypedEASE(target_channels=["stor"]).fit(LOG),
     "report completes": lambda: om.evaluation.channel_report(LOG, completes="purchse"),
     "report starts": lambda: om.evaluation.channel_report(LOG, starts=["views"]),
-    "learn channels": lambda: om.learn_weights(LOG, om.ItemKNN(), horizon="2D", channels=["stor"]),
-    "learn events": lambda: om.learn_weights(LOG, om.ItemKNN(), horizon="2D", events={"all": ["views"]}),
-    "compare channels": lambda: om.evaluation.compare_channels(LOG, horizon="2D", channels=["stor"]),
-    "compare target": lambda: om.evaluation.compare_channels(LOG, horizon="2D", target=["purchse"]),
+    "learn channels": lambda: learning(channels=["stor"]),
+    "learn events": lambda: learning(events={"all": ["views"]}),
     "compare weights": lambda: om.evaluation.compare_channels(
-        LOG, om.models.CrossChannel(weights={"stor": 2}), horizon="2D"
+        om.models.CrossChannel(weights={"stor": 2}), *om.Dataset(LOG).rolling(horizon="2D", n=1)[0]
     ),
     "cross-channel": lambda: om.models.CrossChannel(weights={"stor": 2}).fit(X),
     "join": lambda: join_channels(X, weights={"stor": 2}),

@@ -12,7 +12,7 @@ from omnireco._core.checks import from_microseconds
 from omnireco._core.compute import track
 from omnireco._core.units import DAY_US
 from omnireco._demo.words import counted
-from omnireco.data import Recommendations
+from omnireco.data import Dataset, Recommendations
 from omnireco.data.events import EventLog
 from omnireco.data.weights import Weights
 from omnireco.errors import EmptyError, ParameterError
@@ -53,6 +53,11 @@ class Choice:
     history: str
 
     @property
+    def ready(self) -> Any:
+        """Return the estimator with its weights: what is fitted."""
+        return self.estimator.replace(weights=self.weights)
+
+    @property
     def label(self) -> str:
         """Return its label in a table: hyper-parameters that differ from the defaults, and the training data."""
         shown = [
@@ -66,10 +71,10 @@ class Choice:
 class Cut(NamedTuple):
     """Training, validation and test period: tune on the first two, then train on both and test on the third."""
 
-    inner: EventLog
-    validation: EventLog
-    train: EventLog
-    test: EventLog
+    inner: Dataset
+    validation: Dataset
+    train: Dataset
+    test: Dataset
     days: int
 
 
@@ -104,11 +109,12 @@ class Comparison:
         return self.chosen[max(self.validation, key=lambda family: self.validation[family])]
 
 
-def cut_in_time(log: EventLog, *, days: int = 28) -> Cut:
+def cut_in_time(data: Dataset, *, days: int = 28) -> Cut:
     """Keep the last days as the test set, and as many before them for validation.
 
     Short logs get a shorter horizon: a sixth of their length, at least one day.
     """
+    log = data.part("events", "cut_in_time")
     span = (log.end_us - log.start_us) // DAY_US
     days = int(min(days, span // 6))
     if days < 1:
@@ -118,7 +124,7 @@ def cut_in_time(log: EventLog, *, days: int = 28) -> Cut:
         )
     end = log.end_us // DAY_US * DAY_US
     cuts = [from_microseconds(end - n * days * DAY_US) for n in (2, 1)]
-    train, test = log.split(cuts[1], horizon=f"{days}D")
+    train, test = data.split(cuts[1], horizon=f"{days}D")
     inner, validation = train.split(cuts[0], horizon=f"{days}D")
     return Cut(inner, validation, train, test, days)
 
@@ -177,12 +183,11 @@ def compare(
 
 
 def recommend(
-    log: EventLog, choice: Choice, task: Task, *, offered: np.ndarray | None = None, k: int = K
+    data: Dataset, choice: Choice, task: Task, *, offered: np.ndarray | None = None, k: int = K
 ) -> Recommendations:
-    """Fit on the whole log and rank items for everybody in it."""
-    x = log.matrix(choice.weights)
-    model = choice.estimator.fit(x)
-    found: Recommendations = model.recommend(x, k=k, exclude_seen=task.exclude_seen, eligible=offered)
+    """Fit on the whole data and rank items for everybody in it."""
+    model = choice.ready.fit(data)
+    found: Recommendations = model.recommend(data.requests(), k=k, exclude_seen=task.exclude_seen, eligible=offered)
     return found
 
 
@@ -190,20 +195,19 @@ def recommend(
 
 
 def _rank_all(
-    log: EventLog, tried: Sequence[Choice], *, progress: bool, label: str
+    data: Dataset, tried: Sequence[Choice], *, progress: bool, label: str
 ) -> tuple[dict[tuple[str, str], Recommendations], tuple[str, ...]]:
     """Fit every choice once and rank for every task; an algorithm that raises is left out, with its reason."""
     ranked: dict[tuple[str, str], Recommendations] = {}
     notes: list[str] = []
     for choice in track(tried, progress, label=label):
-        x = log.matrix(choice.weights)
         try:
-            model = choice.estimator.fit(x)
+            model = choice.ready.fit(data)
         except (ParameterError, MemoryError) as error:
             notes.append(f"{choice.family} is left out: {error}")
             continue
         for task in TASKS:
-            ranked[choice.label, task.key] = model.recommend(x, k=K, exclude_seen=task.exclude_seen)
+            ranked[choice.label, task.key] = model.recommend(data.requests(), k=K, exclude_seen=task.exclude_seen)
     return ranked, tuple(dict.fromkeys(notes))
 
 
@@ -237,7 +241,7 @@ def _test(
         _truth(cut.test, cut.train, task),
         k=K,
         metrics=[ndcg, recall, hit_rate, coverage],
-        train=cut.train,
+        train=cut.train.events,
         seed=seed,
     )
     means = {cell.model: cell.mean for cell in report.cells if cell.metric == "ndcg"}
@@ -245,8 +249,9 @@ def _test(
     return Comparison(task, chosen, scores, report, baseline, report.differences(baseline))
 
 
-def _truth(later: EventLog, earlier: EventLog, task: Task) -> pd.DataFrame:
+def _truth(after: Dataset, before: Dataset, task: Task) -> pd.DataFrame:
     """Return what existing users chose later (bought, if there are purchases); only new items if the task says so."""
+    later, earlier = after.part("events", "the truth"), before.part("events", "the truth")
     if "purchase" in later.events:
         later = later.select(events=["purchase"])
     pairs = later.matrix(Weights(binary=True)).to_frame()[["user_id", "item_id"]]

@@ -18,6 +18,7 @@ from omnireco._demo.words import counted
 from omnireco.data.audience import Audience
 from omnireco.data.catalog import Catalog
 from omnireco.data.clock import is_zone
+from omnireco.data.dataset import Dataset
 from omnireco.data.events import EventLog
 from omnireco.data.frames.quality import QualityReport
 from omnireco.data.frames.suspicion import late_outliers
@@ -86,6 +87,11 @@ class Inputs:
     offered: np.ndarray | None = None
     made_up: str = ""
     notes: tuple[str, ...] = ()
+
+    @property
+    def data(self) -> Dataset:
+        """Return all of it, to be cut in time once."""
+        return Dataset(self.log, messages=self.messages, audience=self.audience, catalog=self.catalog)
 
 
 def read_journey(*, seed: int) -> Inputs:
@@ -197,7 +203,9 @@ def read_folder(
         notes += _matched("items", log.items, catalog.items, files["items"])
     name = f"Your data in {folder.name!r}"
     made_up = "" if audience is None else made_up
-    return Inputs(name, log, log, messages, audience, catalog, made_up=made_up, notes=tuple(notes))
+    found = Inputs(name, log, log, messages, audience, catalog, made_up=made_up, notes=tuple(notes))
+    _check_one_end(found, files)
+    return found
 
 
 # rules ----------------------------------------------------------------------------------------------
@@ -226,6 +234,18 @@ def _kinds(opened: Mapping[str, Opened]) -> dict[str, bool]:
         name: not all(not is_text(one.file) and cells.are_integers(one.columns[name]) for one in those)
         for name, those in stored.items()
     }
+
+
+def _check_one_end(inputs: Inputs, files: Mapping[str, Path]) -> None:
+    """Refuse messages that reach a day and more past the last event: what came back would not be in the events."""
+    try:
+        _ = inputs.data
+    except ParameterError as error:
+        late = 0 if inputs.messages is None else int((inputs.messages.sent_at >= inputs.log.end_us).sum())
+        raise SchemaError(
+            f"{files['messages'].name}: {counted(late, 'message')} reach past the last event, on "
+            f"{inputs.log.end:%Y-%m-%d}. Export both files up to the same day, or leave later messages out."
+        ) from error
 
 
 def _without_outliers(rows: Rows, file: Path, drop: bool) -> Rows:

@@ -64,12 +64,12 @@ def run_demo(
     say(f"   {inputs.log.matrix(Weights(half_life='90D'))!r}, with a half-life of 90 days")
 
     say(_title("3. What to offer: models compared on a test set"))
-    cut = cut_in_time(inputs.log)
+    cut = cut_in_time(inputs.data)
     _print_cut(cut, say)
     comparisons, notes = compare(cut, choices(inputs.log, quick=quick), seed=seed, progress=progress)
     _print_comparisons(comparisons, notes, say)
     lists = {
-        c.task.key: recommend(inputs.log, c.best, c.task, offered=inputs.offered)
+        c.task.key: recommend(inputs.data, c.best, c.task, offered=inputs.offered)
         for c in track(comparisons, progress, label="recommending")
     }
 
@@ -136,8 +136,9 @@ def _print_data(inputs: Inputs, say: Say) -> None:
 
 
 def _print_cut(cut: Cut, say: Say) -> None:
+    begin = cut.inner.part("events", "demo").start
     say(
-        f"   Training from {cut.inner.start:%d %b %Y}; validation: the {counted(cut.days, 'day')} from "
+        f"   Training from {begin:%d %b %Y}; validation: the {counted(cut.days, 'day')} from "
         f"{cut.inner.end:%d %b %Y};\n   then training on both; test: the {counted(cut.days, 'day')} from "
         f"{cut.train.end:%d %b %Y}. Metric: NDCG@10."
     )

@@ -8,13 +8,12 @@ fall on two sides of one cut, so that the order of rows in a file decides nothin
 from __future__ import annotations
 
 import hashlib
-from dataclasses import replace
 
 import numpy as np
 
 from omnireco._core.checks import check_duration, check_integer, check_number, from_microseconds
 from omnireco._core.random import stream
-from omnireco.data.events import EventLog, Split, require_events
+from omnireco.data.events import EventLog, Split, require_events, rows_of
 from omnireco.data.interactions import Interactions
 from omnireco.data.vocabulary import NONE
 from omnireco.data.weights import person_steps
@@ -215,7 +214,7 @@ def fingerprint(*parts: EventLog | Interactions) -> str:
 
 
 def _part(log: EventLog, keep: np.ndarray) -> EventLog:
-    return replace(log._rows(np.flatnonzero(keep)), start_us=log.start_us, end_us=log.end_us)
+    return rows_of(log, np.flatnonzero(keep))
 
 
 def _unit(salt: bytes, person: object) -> float:

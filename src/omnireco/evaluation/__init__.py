@@ -19,6 +19,8 @@ from omnireco.evaluation.metrics import (
     recall,
 )
 from omnireco.evaluation.report import Report
+from omnireco.evaluation.sampled import SampledNegatives
+from omnireco.evaluation.search import Search
 
 __all__ = [
     "ChannelComparison",
@@ -27,6 +29,8 @@ __all__ = [
     "LearnedWeights",
     "RankedLists",
     "Report",
+    "SampledNegatives",
+    "Search",
     "average_precision",
     "channel_report",
     "compare_channels",

@@ -11,10 +11,12 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from omnireco._core.checks import check_duration, check_flag, check_known, check_names, count_of
+from omnireco._core.contract import says_the_line
 from omnireco._core.parts import Parts
 from omnireco._core.small import Whole
 from omnireco._core.units import HOUR_US
 from omnireco._kernels.log.order import distinct
+from omnireco.data.dataset import dataset_of
 from omnireco.data.events import EventLog, require_events
 from omnireco.data.frames.columns import instants_to_pandas, open_frame
 from omnireco.data.parts import Frame
@@ -103,8 +105,9 @@ class ChannelReport:
         return f"<p>{self!r}</p>" + "".join(f"<h4>{name}</h4>{table.to_html(index=False)}" for name, table in parts)
 
 
+@says_the_line("om.evaluation.channel_report(data, completes='purchase', window='7D')")
 def channel_report(
-    log: EventLog,
+    data: Any,
     *,
     completes: str | Iterable[str] = "purchase",
     starts: Iterable[str] | None = None,
@@ -120,8 +123,9 @@ def channel_report(
 
     Parameters
     ----------
-    log : EventLog
-        Of people, not of ids: :meth:`EventLog.resolve` it first, or every cookie is a person on one channel.
+    data : Dataset, EventLog or frame
+        Its events, of people and not of ids: give ``om.Dataset(log, identities=...)``, or every cookie is a person on
+        one channel.
     completes : str or iterable of str
         The events that complete a journey; ``value`` is theirs.
     starts : iterable of str, optional
@@ -157,11 +161,12 @@ def channel_report(
     Examples
     --------
     >>> import omnireco as om
-    >>> log = om.EventLog.from_frame(om.simulate(n_users=80, n_items=20, days=60, seed=1).events)
-    >>> report = channel_report(log, window="14D")
+    >>> data = om.simulate(n_users=80, n_items=20, days=60, seed=1).dataset()
+    >>> report = channel_report(data, window="14D")
     >>> float(report.combinations["share_of_people"].sum().round(6))
     1.0
     """
+    log = dataset_of(data, "channel_report", ("events",)).part("events", "channel_report")
     require_events(log, "channel_report")
     span, period = check_duration(window, "window"), check_duration(every, "every")
     check_flag(same_item, "same_item")
@@ -214,7 +219,7 @@ def _worth(log: EventLog, done: np.ndarray) -> np.ndarray:
             f"channel_report: value is missing in {lost:,} of {count_of(int(done.sum()), 'completed event')}. They "
             "count, and add nothing to sums of value: those are too low.",
             DataWarning,
-            stacklevel=3,
+            stacklevel=4,
         )
     return np.nan_to_num(worth)
 

@@ -9,23 +9,25 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 import scipy.sparse as sp
 
-from omnireco._core.checks import check_flag, check_k, check_kind, check_known, check_names, count_of, shown
+from omnireco._core.checks import check_flag, check_k, check_known, count_of, shown
 from omnireco._core.compute import Progress, ticker
+from omnireco._core.contract import Estimator, says_the_line
 from omnireco._core.frozen import ReadOnly
 from omnireco._core.parts import Parts
 from omnireco._core.small import Table, Value
 from omnireco._kernels.log.order import distinct
-from omnireco.data.events import EventLog, require_events
+from omnireco.data.events import EventLog, rows_of
 from omnireco.data.interactions import Interactions
 from omnireco.data.recommendations import Recommendations
-from omnireco.data.splits import split_rolling
 from omnireco.data.vocabulary import NONE
 from omnireco.data.weights import Weights, check_names_of
 from omnireco.errors import EmptyError, ParameterError
 from omnireco.evaluation.evaluate import evaluate
 from omnireco.evaluation.hits import find_hits
 from omnireco.evaluation.metrics import Metric, ndcg
+from omnireco.evaluation.moves import start_of, weight_names
 from omnireco.evaluation.report import Report
+from omnireco.models.base import events_of
 from omnireco.models.together.cross_channel import CrossChannel, join_channels
 
 if TYPE_CHECKING:
@@ -83,14 +85,12 @@ class ChannelComparison:
         return pd.concat(parts, ignore_index=True)
 
 
+@says_the_line("compare_channels(om.models.CrossChannel(), *data.rolling(horizon='28D', n=1)[0], k=10)")
 def compare_channels(
-    log: EventLog,
-    cross: CrossChannel | None = None,
+    cross: CrossChannel,
+    past: Any,
+    later: Any,
     *,
-    horizon: Any,
-    weights: Weights | None = None,
-    channels: Iterable[str] | None = None,
-    target: Iterable[str] | None = None,
     k: int = 10,
     metrics: Iterable[Metric] = (ndcg,),
     exclude_seen: bool = True,
@@ -99,24 +99,18 @@ def compare_channels(
     seed: int = 0,
     progress: Progress = False,
 ) -> ChannelComparison:
-    """Hold joined channels against one pooled matrix, and against each channel alone, on the last part of a log.
+    """Hold joined channels against one pooled matrix, and against each channel alone, on what came later.
 
     Whether the app helps the shop is a question to the data, and "no" is a frequent answer. Everything is fitted on
-    what came before the last ``horizon`` and judged by what the same people did in it, channel by channel.
+    the past and judged by what the same people did later, channel by channel.
 
     Parameters
     ----------
-    log : EventLog
-    cross : CrossChannel, optional
-        What to compare; ``CrossChannel()`` by default. Its estimator and saturation serve all rows.
-    horizon : str or timedelta
-        Length of the test, such as ``"28D"``.
-    weights : Weights, optional
-        Of the events in all matrices.
-    channels : iterable of str, optional
-        Channels of the truth; all that have one by default.
-    target : iterable of str, optional
-        Event types that count as truth, such as ``["purchase"]``; all by default.
+    cross : CrossChannel
+        What to compare: ``om.models.CrossChannel()``. Its estimator, saturation and weights of events serve all rows.
+    past, later : Dataset or EventLog
+        What was known, and what came next: ``data.split(at)``, or ``data.rolling(horizon="28D", n=1)[0]`` for the last
+        four weeks. Pick what counts first: ``later.events.select(events=["purchase"], channels=["app", "store"])``.
     k, metrics, confidence, n_bootstrap, seed
         As in :func:`omnireco.evaluate`.
     exclude_seen : bool
@@ -131,9 +125,9 @@ def compare_channels(
     Raises
     ------
     EmptyError
-        When nobody with a history did anything that counts in the last part.
+        When nobody with a history did anything later that counts.
     ParameterError
-        When ``channels`` names one that does not occur.
+        When weights name a channel or an event type that occurs neither in the past nor later.
 
     Notes
     -----
@@ -143,37 +137,28 @@ def compare_channels(
 
     Examples
     --------
-    >>> from omnireco.worlds.simulate import simulate
-    >>> from omnireco.models import ItemKNN
-    >>> log = EventLog.from_frame(simulate(n_users=80, n_items=20, days=60, seed=1).events)
-    >>> compared = compare_channels(log, CrossChannel(estimator=ItemKNN()), horizon="10D", channels=["app"], k=5)
+    >>> import omnireco as om
+    >>> past, later = om.simulate(n_users=80, n_items=20, days=60, seed=1).dataset().split("2025-02-24")
+    >>> cross = om.models.CrossChannel(estimator=om.ItemKNN())
+    >>> compared = compare_channels(cross, past, later.events.select(channels=["app"]), k=5)
     >>> compared.to_frame()["model"].tolist()
     ['pooled', 'joined', 'joined, on app', 'only app']
     """
-    require_events(log, "compare_channels")
-    cross = CrossChannel() if cross is None else cross
-    if not isinstance(cross, CrossChannel):
-        raise ParameterError(f"compare_channels takes CrossChannel(estimator). Got {type(cross).__name__}.")
+    if not isinstance(cross, Estimator) or not {"estimator", "saturation"} <= cross.get_params(deep=False).keys():
+        raise ParameterError(
+            f"compare_channels takes om.models.CrossChannel(estimator=om.ALS()) first. Got {shown(cross)}."
+        )
     if not isinstance(metrics, Iterable):
         raise ParameterError(f"metrics must be a list of functions, such as [om.ndcg]. Got {shown(metrics)}.")
-    check_kind(weights, Weights, "compare_channels: weights", "Weights(half_life='30D')", none=True)
-    weights = Weights() if weights is None else weights
     k, exclude_seen = check_k(k), check_flag(exclude_seen, "exclude_seen")
-    asked = tuple(str(name) for name in log.channels.ids) if channels is None else check_names(channels, "channels")
-    check_known(asked, log.channels.ids, "compare_channels: channels", missing=None)
-    check_names_of(weights, log.events.ids, log.channels.ids)
-    check_known(cross.weights or (), log.channels.ids, "CrossChannel: weights", missing=cross.missing)
-    weights, cross = replace(weights, missing="ignore"), replace(cross, missing="ignore")  # the train may lack a name
-    train, test = split_rolling(log, horizon=horizon, n=1)[0]
-    if target is not None:
-        target = check_known(check_names(target, "target"), log.events.ids, "compare_channels: target", missing=None)
-        test = test.select(events=target, missing="ignore")
+    train, test = events_of(past, "compare_channels"), events_of(later, "compare_channels")
+    cross, weights = _checked(cross, train, test)
     test = _countable(train, test, exclude_seen=exclude_seen)
-    judged = [name for name in asked if name in set(test.channels.ids)]
+    judged = [str(name) for name in test.channels.ids]
     if not judged:
         raise EmptyError(
-            "compare_channels: nobody with a history did anything that counts in the last part. Take a longer "
-            "horizon, exclude_seen=False, or check channels and target."
+            "compare_channels: nobody with a history did anything later that counts. Take a longer horizon, "
+            "exclude_seen=False, or check what was selected."
         )
     x = train.matrix(weights)
     pooled = replace(x, layers={"all": x.csr})
@@ -201,6 +186,18 @@ def compare_channels(
             )
             tick()
     return ChannelComparison(ReadOnly(reports))
+
+
+def _checked(cross: CrossChannel, train: EventLog, test: EventLog) -> tuple[CrossChannel, Weights]:
+    """Return the estimator and its weights of events; names must occur somewhere, the past alone may lack one."""
+    weights = start_of(cross)
+    channels = np.union1d(train.channels.ids, test.channels.ids)
+    check_names_of(weights, np.union1d(train.events.ids, test.events.ids), channels)
+    check_known(cross.weights or (), channels, "CrossChannel: weights", missing=cross.missing)
+    weights = replace(weights, missing="ignore")
+    # every matrix of the comparison is made here once, so its estimator takes them as they are
+    plain = cross.replace(missing="ignore", **dict.fromkeys(weight_names(cross)))
+    return plain, weights
 
 
 def _alone(x: Interactions, name: str, cross: CrossChannel) -> Interactions:
@@ -241,4 +238,4 @@ def _countable(train: EventLog, test: EventLog, *, exclude_seen: bool) -> EventL
         with_item = train.item != NONE
         had = distinct(train.user[with_item].astype(np.int64) * width + train.item[with_item])
         keep &= ~((item != NONE) & np.isin(user.astype(np.int64) * width + item, had))
-    return test._rows(np.flatnonzero(keep))
+    return rows_of(test, np.flatnonzero(keep))

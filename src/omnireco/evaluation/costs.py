@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from omnireco._core.checks import check_k
+from omnireco._core.contract import says_the_line
 from omnireco.data.recommendations import Recommendations
 from omnireco.data.vocabulary import NONE, match
 from omnireco.errors import ParameterError
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 __all__ = ["cost_of"]
 
 
+@says_the_line("om.evaluation.cost_of(after, before, later, k=10)")
 def cost_of(
     after: Recommendations | Mapping[str, Recommendations],
     before: Recommendations,
@@ -43,7 +45,7 @@ def cost_of(
         returned.
     before : Recommendations
         The lists they were made from; their first ``k`` are the baseline.
-    truth : EventLog, Interactions or frame
+    truth : Dataset, EventLog, Interactions, Asked or frame
         As in :func:`omnireco.evaluate`.
     k, metrics, confidence, n_bootstrap, seed
         As in :func:`omnireco.evaluate`; metrics with a value per person have intervals.

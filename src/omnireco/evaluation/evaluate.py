@@ -8,64 +8,67 @@ from __future__ import annotations
 import hashlib
 import logging
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
 import scipy.sparse as sp
 
-from omnireco._core.checks import check_flag, check_integer, check_k, check_number, name_rows, shown
+from omnireco._core.checks import check_integer, check_k, check_number, name_rows, shown
+from omnireco._core.contract import says_the_line
 from omnireco.data.catalog import Catalog
+from omnireco.data.dataset import Dataset
 from omnireco.data.events import EventLog
 from omnireco.data.frames.columns import open_frame
 from omnireco.data.interactions import Interactions
 from omnireco.data.recommendations import Recommendations
+from omnireco.data.requests import Asked
 from omnireco.data.vocabulary import NONE, Vocabulary, match
 from omnireco.errors import EmptyError, ParameterError, SchemaError
 from omnireco.evaluation.hits import find_hits
-from omnireco.evaluation.metrics import Metric, RankedLists, metric_name
+from omnireco.evaluation.metrics import Metric, RankedLists, metric_name, ndcg, recall
 from omnireco.evaluation.report import Cell, Report, summarise
-from omnireco.evaluation.sampled import check_sampled, cut_to_candidates, draw_candidates
+from omnireco.evaluation.sampled import SampledNegatives, check_negatives, cut_to_candidates, draw_candidates
 
-__all__ = ["evaluate"]
+__all__ = ["evaluate", "read_pairs"]
 
 logger = logging.getLogger(__name__)
 
 
+@says_the_line("om.evaluate({'als': recs}, later, k=10, metrics=[om.ndcg], train=om.Dataset(log, catalog=goods))")
 def evaluate(
     lists: Mapping[str, Any],
     truth: Any,
     *,
     k: int | Sequence[int],
-    metrics: Sequence[Metric] = (),
+    metrics: Sequence[Metric] = (ndcg, recall),
     train: Any = None,
-    catalog: Any = None,
     users: Any = None,
     confidence: float = 0.95,
     n_bootstrap: int = 1000,
     seed: int = 0,
-    negatives: int | None = None,
-    sampled: bool = False,
+    negatives: SampledNegatives | None = None,
 ) -> Report:
     """Return metrics of ranked lists, with intervals, for several models on the same users.
 
     Parameters
     ----------
     lists : mapping of str to Recommendations or frame
-        A name for each model and its lists. A frame (of any other library) has ``user_id``, ``item_id`` and
-        ``rank`` or ``score``.
-    truth : EventLog, Interactions or frame
-        What the same people really chose: every distinct (user, item) pair once. Of an Interactions the
-        cells (their targets, where it has them) above 0; of an EventLog every event that has an item, so pick the
-        kind that counts first:
-        ``test.select(events=["purchase"])``. A frame has ``user_id`` and ``item_id``.
+        A name for each model and its lists. A frame (of any other library) has ``user_id`` (or ``request_id``),
+        ``item_id`` and ``rank`` or ``score``.
+    truth : Dataset, EventLog, Interactions, Asked or frame
+        What the same people really chose: every distinct (user, item) pair once. Of a Dataset the events,
+        ``past, later = data.split(at)``; of events every one that has an item, so pick the kind that counts first:
+        ``later.events.select(events=["purchase"])``. Of an Interactions the cells (their targets, where it has them)
+        above 0. Lists that answer several requests of a person are held against what was chosen at each:
+        :meth:`omnireco.Requests.from_log`, or a frame with ``request_id`` and ``item_id``.
     k : int or sequence of int
         Length of list to evaluate. No list may be built for fewer places.
     metrics : sequence of callable
-        Such as ``[om.ndcg, om.recall, om.coverage]``; variants by ``functools.partial(om.ndcg, ideal="all")``.
-    train : EventLog, Interactions or frame, optional
-        Training data, for ``novelty``, ``diversity`` and the size of the catalogue.
-    catalog : Catalog or frame, optional
-        Items, for ``coverage`` and ``diversity(by="category")``.
+        ``om.ndcg`` and ``om.recall`` by default; variants by ``functools.partial(om.ndcg, ideal="all")``.
+    train : Dataset, EventLog, Interactions or frame, optional
+        The training set, for ``novelty``, ``diversity`` and the size of the catalogue. The catalogue of a Dataset,
+        where it has one, describes the items of ``coverage`` and ``diversity(by="category")``.
     users : array-like of ids, optional
         Evaluate only these people (new ones, a segment). Those without truth are left out.
     confidence : float
@@ -74,13 +77,10 @@ def evaluate(
         Number of resamples of users; 0 for no intervals.
     seed : int
         Where the resamples come from.
-    negatives : int, optional
+    negatives : SampledNegatives, optional
         Not for new work: cut every list down to the user's truth and so many random items (of the catalogue, not in
         ``train``), as papers before 2020 did. Such sampled metrics can put models in another order than all
-        items do. Refused without ``sampled=True``; the report is marked wherever it is shown. Lists must rank all
-        items.
-    sampled : bool
-        The explicit word that you know what sampled metrics are.
+        items do; the report is marked wherever it is shown. Lists must rank all items.
 
     Returns
     -------
@@ -93,8 +93,8 @@ def evaluate(
         When a frame lacks a column, a user's list names an item twice, or ids are integers on one side and
         strings on the other.
     ParameterError
-        When ``k`` exceeds the lists' length, a metric needs something that was not given, or ``negatives`` are asked
-        for without ``sampled=True``.
+        When ``k`` exceeds the lists' length, a metric needs something that was not given, or lists that are named by
+        request are held against a truth that is named by person, or the other way round.
     EmptyError
         When nobody is left to evaluate, or a model has no list for any of them.
 
@@ -114,7 +114,7 @@ def evaluate(
     *Ties.* A Recommendations keeps its own order. A frame is ordered by rank, or by score downwards; equal ones
     by id, never by the order of rows.
 
-    *The catalogue* of ``coverage`` is ``catalog``, else the items of ``train``, else all items that the given
+    *The catalogue* of ``coverage`` is that of ``train``, else the items of its events, else all items that the given
     Recommendations know.
 
     *Intervals* are percentiles of the mean over resampled users. They say what other users of the same kind would
@@ -141,35 +141,36 @@ def evaluate(
     0  mine                recall  2  0.75        2
     1  mine  mean_reciprocal_rank  2  0.75        2
     """
-    ks = _check_k(k)
-    drawn = check_sampled(negatives, sampled=check_flag(sampled, "sampled"))
-    named = _check_metrics(metrics)
+    ks, named = _check_k(k), _check_metrics(metrics)
+    check_negatives(negatives)
     confidence = check_number(confidence, "confidence", above=0)
     if confidence >= 1:
         raise ParameterError(f"confidence must be between 0 and 1. Got {confidence:g}. Write confidence=0.95.")
     n_bootstrap = check_integer(n_bootstrap, "n_bootstrap", low=0, high=1_000_000)
     seed = check_integer(seed, "seed", low=0)
     opened = _open_lists(lists, max(ks))
-    chosen = _read_pairs(truth, "the truth", needs_items=True)
+    chosen = read_pairs(truth, "the truth", needs_items=True)
+    _check_keys(opened, chosen)
+    seen, goods = _read_train(train)
     known = {"the truth": chosen.items} | {f"the lists of {shown(name)}": recs.items for name, recs in opened.items()}
     people = {"the truth": chosen.users} | {f"the lists of {shown(name)}": recs.users for name, recs in opened.items()}
-    seen = None if train is None else _read_pairs(train, "train")
-    _check_kinds(people | ({"train": seen.users} if seen is not None else {}), "user_id")
-    goods = None if catalog is None else _read_catalog(catalog)
+    by_person = seen is not None and chosen.key != "request_id"
+    _check_kinds(people | ({"train": seen.users} if seen is not None and by_person else {}), "user_id")
     known |= {"train": seen.items} if seen is not None else {}
     known |= {"catalog": goods.items} if goods is not None else {}
     items = _join_items(known)
 
     shared = _describe_items(items, seen, goods, lists, opened)
     keep, relevant = _relevant_items(chosen, items, users)
+    longest = max(ks)
     aligned = {
-        name: _align(recs, keep, items, max(ks) if drawn is None else recs.k, name) for name, recs in opened.items()
+        name: _align(recs, keep, items, longest if negatives is None else recs.k, name) for name, recs in opened.items()
     }
-    if drawn is not None:
+    if negatives is not None:
         pool = shared.get("in_catalog", np.ones(len(items), np.bool_))
         had = None if seen is None else _held(seen, keep, items)
-        some = draw_candidates(relevant, had, pool, negatives=drawn, seed=seed)
-        aligned = {name: cut_to_candidates(codes, some, max(ks), name) for name, codes in aligned.items()}
+        some = draw_candidates(relevant, had, pool, negatives=negatives.n, seed=seed)
+        aligned = {name: cut_to_candidates(codes, some, longest, name) for name, codes in aligned.items()}
     cells: list[tuple[str, str, int, np.ndarray | float]] = []
     for name, codes in aligned.items():
         ranked = RankedLists(codes, find_hits(codes, relevant), np.diff(relevant.indptr).astype(np.int64), **shared)
@@ -190,7 +191,7 @@ def evaluate(
             name: int((keep.codes(recs.users.ids, missing="none") == NONE).sum()) for name, recs in opened.items()
         },
         split=_fingerprint(chosen, seen),
-        negatives=drawn,
+        negatives=None if negatives is None else negatives.n,
     )
     logger.info("evaluated %r", report)
     return report
@@ -203,6 +204,7 @@ class _Pairs(NamedTuple):
     items: Vocabulary
     user: np.ndarray
     item: np.ndarray
+    key: str | None = "user_id"  # what users are: people, requests, or not known
 
 
 def _fingerprint(*sides: _Pairs | None) -> str:
@@ -259,50 +261,102 @@ def _open_lists(lists: Any, longest: int) -> dict[str, Recommendations]:
         )
     opened = {}
     for name, value in lists.items():
-        recs = value if isinstance(value, Recommendations) else Recommendations.from_frame(value)
+        recs = value if isinstance(value, Recommendations) else _read_lists(value)
         if not recs.k:
             raise EmptyError(
                 f"the lists of {shown(name)} are empty: there is nothing to evaluate. Recommend for the users of "
                 "the truth: "
-                f"model.recommend(x, k={longest})."
+                f"model.recommend(past.requests(), k={longest})."
             )
         if recs.k < longest:
             raise ParameterError(
                 f"k={longest}, but the lists of {shown(name)} have {recs.k} places, so what they would have put "
-                "further "
-                f"down is not known. Recommend more, model.recommend(x, k={longest}), or evaluate at k={recs.k}."
+                f"further down is not known. Recommend more, model.recommend(past.requests(), k={longest}), or "
+                f"evaluate at k={recs.k}."
             )
         opened[str(name)] = recs
     return opened
 
 
-def _read_pairs(source: Any, where: str, *, needs_items: bool = False) -> _Pairs:
-    if isinstance(source, Interactions):
-        user = np.repeat(np.arange(source.n_users, dtype=np.int32), np.diff(source.csr.indptr))
-        above = (source.csr if source.targets is None else source.targets).data > 0
-        pairs = _Pairs(source.users, source.items, user[above], source.csr.indices[above])
+def _read_lists(frame: Any) -> Recommendations:
+    """Return lists of a frame; they are named by request where it has no people."""
+    names = [str(name) for name in getattr(frame, "columns", getattr(frame, "column_names", ()))]
+    if "request_id" not in names or "user_id" in names:
+        return Recommendations.from_frame(frame)
+    return replace(Recommendations.from_frame(frame, columns={"user_id": "request_id"}), key="request_id")
+
+
+def _read_train(train: Any) -> tuple[_Pairs | None, Catalog | None]:
+    """Return the pairs and the catalogue of a training set, as far as it has them."""
+    if not isinstance(train, Dataset):
+        return None if train is None else read_pairs(train, "train"), None
+    return None if train.events is None else read_pairs(train.events, "train"), train.catalog
+
+
+def read_pairs(source: Any, where: str, *, needs_items: bool = False) -> _Pairs:
+    """Return what people chose, distinct or not, out of any form of a truth."""
+    if isinstance(source, Dataset):
+        source = source.part("events", f"evaluate: {where}")
+    if isinstance(source, Asked):
+        pairs = _cells_above(source.chosen, source.requests.key)
+    elif isinstance(source, Interactions):
+        pairs = _cells_above(source, None if source.weights is None else "user_id")
     elif isinstance(source, EventLog):
         with_item = source.item >= 0
         pairs = _Pairs(source.users, source.items, source.user[with_item], source.item[with_item])
     elif isinstance(source, (Mapping, Recommendations)):
         raise ParameterError(
-            f"{where} must be an EventLog, an Interactions or a frame with user_id and item_id. "
-            f"Got {type(source).__name__}. Write evaluate({{'als': recommendations}}, test, ...)."
+            f"{where} must be a Dataset, an EventLog, an Interactions or a frame with user_id and item_id. "
+            f"Got {type(source).__name__}. Write evaluate({{'als': recommendations}}, later, ...)."
         )
     else:
-        opened = open_frame(source, f"evaluate, {where}", needed=("user_id", "item_id"))
-        (users, user), (items, item) = opened.ids("user_id"), opened.ids("item_id")
-        pairs = _Pairs(users, items, user, item)
+        pairs = _frame_pairs(source, f"evaluate, {where}")
     if needs_items and pairs.user.size == 0:
         raise EmptyError(
             f"{where} names no item that anybody chose, so there is nothing to evaluate against. Check the cut and "
-            "the horizon: train, test = log.split(at, horizon='14D')."
+            "the horizon: past, later = data.split(at, horizon='14D')."
         )
     return pairs
 
 
-def _read_catalog(catalog: Any) -> Catalog:
-    return catalog if isinstance(catalog, Catalog) else Catalog.from_frame(catalog)
+def _cells_above(x: Interactions, key: str | None) -> _Pairs:
+    user = np.repeat(np.arange(x.n_users, dtype=np.int32), np.diff(x.csr.indptr))
+    above = (x.csr if x.targets is None else x.targets).data > 0
+    return _Pairs(x.users, x.items, user[above], x.csr.indices[above], key)
+
+
+def _frame_pairs(frame: Any, where: str) -> _Pairs:
+    names = [str(name) for name in getattr(frame, "columns", getattr(frame, "column_names", ()))]
+    key = "request_id" if "request_id" in names and "user_id" not in names else "user_id"
+    opened = open_frame(frame, where, needed=(key, "item_id"))
+    (users, user), (items, item) = opened.ids(key), opened.ids("item_id")
+    return _Pairs(users, items, user, item, key)
+
+
+def _check_keys(lists: Mapping[str, Recommendations], chosen: _Pairs) -> None:
+    """Refuse lists of requests where the truth is of people, or the other way round: numbers would meet by chance."""
+    keys = {name: recs.key for name, recs in lists.items()}
+    wanted = chosen.key if chosen.key is not None else next(iter(keys.values()))
+    for name, key in keys.items():
+        if key not in ("user_id", "request_id"):
+            raise ParameterError(
+                f"the lists of {shown(name)} are named by {shown(key)}: they say what is like what, not what somebody "
+                "was shown. Evaluate model.recommend(past.requests(), k=10)."
+            )
+        if key != wanted:
+            fix = (
+                "Ask everybody once, model.recommend(past.requests(), k=10), or give what was chosen at each request: "
+                "asked = om.Requests.from_log(later.events), model.recommend(asked.requests.on(data), k=10) and "
+                "evaluate(..., asked)."
+                if key == "request_id"
+                else "Answer the requests of the truth, model.recommend(asked.requests.on(data), k=10), or give a "
+                "truth of people: evaluate(..., later)."
+            )
+            kinds = {"user_id": "person", "request_id": "request"}
+            raise ParameterError(
+                f"the lists of {shown(name)} are named by {kinds[key]}, and "
+                f"{'the truth is' if chosen.key is not None else 'others are'} named by {kinds[wanted]}. {fix}"
+            )
 
 
 def _check_kinds(vocabularies: Mapping[str, Vocabulary], column: str) -> None:
@@ -339,7 +393,7 @@ def _relevant_items(chosen: _Pairs, items: Vocabulary, users: Any) -> tuple[Voca
     if not keep.any():
         raise EmptyError(
             "users= names nobody who has an item in the truth, so there is nobody to evaluate. "
-            "Take them from the truth, for example users=test.users."
+            "Take them from the truth, for example users=later.users."
         )
     rows = np.flatnonzero(keep)
     return everybody.take(rows), matrix[rows]
@@ -351,7 +405,7 @@ def _align(recs: Recommendations, keep: Vocabulary, items: Vocabulary, longest: 
     if (row == NONE).all():
         raise EmptyError(
             f"{shown(name)} has a list for none of the {len(keep):,} users of the truth. Recommend for them: "
-            "model.recommend(x.rows(ids), k=...)."
+            "model.recommend(past.requests(ids), k=...)."
         )
     in_items = np.append(items.codes(recs.items.ids), np.int32(NONE)).astype(np.int32)
     codes = np.full((len(keep), longest), NONE, np.int32)

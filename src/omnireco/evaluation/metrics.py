@@ -337,7 +337,7 @@ def coverage(lists: RankedLists) -> float:
     if lists.in_catalog is None or not lists.in_catalog.any():
         raise ParameterError(
             "coverage needs to know the catalogue, and lists given as frames do not say what it is. "
-            "Write evaluate(..., catalog=catalog) or evaluate(..., train=train)."
+            "Write evaluate(..., train=past), or train=om.Dataset(catalog=catalog)."
         )
     shown = np.zeros(lists.in_catalog.size + 1, np.bool_)  # one more for the code -1
     shown[lists.codes] = True
@@ -444,7 +444,9 @@ def diversity(lists: RankedLists, *, by: str = "cooccurrence") -> np.ndarray:
             "cooccurrence": (
                 "Write evaluate(..., train=train), or partial(om.evaluation.diversity, by='category') with a catalog."
             ),
-            "category": "Write evaluate(..., catalog=catalog) with a catalogue that has a category column.",
+            "category": (
+                "Write evaluate(..., train=om.Dataset(catalog=catalog)) with a catalogue that has a category column."
+            ),
         }.get(shown(by).strip("'"), "Use 'cooccurrence' or 'category'.")
         raise ParameterError(f"diversity cannot compare items by {shown(by)}: nothing was given to do so. {fix}")
     return _mean_distance(lists.codes, lists.vectors[by])

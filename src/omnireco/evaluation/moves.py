@@ -2,18 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, fields, is_dataclass, replace
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, fields, replace
 from functools import partial
 from typing import Any
 
 import numpy as np
 
-from omnireco._core.checks import check_mapping, check_number, shown
+from omnireco._core.checks import shown
+from omnireco._core.contract import Estimator
 from omnireco.data.weights import Weights
 from omnireco.errors import ParameterError
 
-__all__ = ["Move", "Setting", "factor_moves", "half_life_moves", "scaled_weights", "target_moves", "tuning_moves"]
+__all__ = [
+    "Move",
+    "Setting",
+    "factor_moves",
+    "half_life_moves",
+    "scaled_weights",
+    "start_of",
+    "target_moves",
+    "tuning_moves",
+    "weight_names",
+]
 
 _STEPS = (0.0, 0.25, 0.5, 2.0, 4.0)
 _TARGETS = (0.0, 0.25, 0.5, 0.75, 1.0)
@@ -25,10 +36,34 @@ class Setting:
     """One point of the search."""
 
     weights: Weights
-    estimator: Any
+    estimator: Estimator
+
+    def ready(self, *, partial_log: bool = False) -> Estimator:
+        """Return the estimator with these weights; a part of a log may lack a name that the whole has."""
+        weights = replace(self.weights, missing="ignore") if partial_log else self.weights
+        return self.estimator.replace(**dict.fromkeys(weight_names(self.estimator), weights))
 
 
 Move = tuple[str, Callable[[Setting], Setting]]
+
+
+def weight_names(estimator: Estimator) -> tuple[str, ...]:
+    """Return the parameters that hold weights of events: its own, or else those of the estimators inside it."""
+    if any(part.name == "weights" and "Weights" in str(part.type) for part in fields(estimator)):  # type: ignore[arg-type]
+        return ("weights",)
+    return tuple(f"{name}__{own}" for name, part in _inside(estimator) for own in weight_names(part))
+
+
+def start_of(estimator: Estimator) -> Weights:
+    """Return the weights that an estimator has; where it has none, every event counts 1."""
+    params = estimator.get_params()
+    held = [params[name] for name in weight_names(estimator)]
+    if any(other != held[0] for other in held):
+        raise ParameterError(
+            f"learn_weights searches one Weights, and the members of {type(estimator).__name__} have different ones. "
+            f"Give all the same, estimator.replace({weight_names(estimator)[0]}=...), or learn them one by one."
+        )
+    return held[0] if held and held[0] is not None else Weights()
 
 
 def half_life_moves(half_lives: Sequence[Any]) -> list[list[Move]]:
@@ -37,8 +72,6 @@ def half_life_moves(half_lives: Sequence[Any]) -> list[list[Move]]:
     def change(setting: Setting, value: Any) -> Setting:
         return replace(setting, weights=replace(setting.weights, half_life=value))
 
-    if isinstance(half_lives, (str, bytes)) or not isinstance(half_lives, Iterable):
-        raise ParameterError(f"half_lives must be a list of durations, such as ['7D', '30D']. Got {shown(half_lives)}.")
     return [[(f"half_life={value}", partial(change, value=value)) for value in half_lives]]
 
 
@@ -58,11 +91,12 @@ def target_moves(graded: tuple[str, ...], slopes: Sequence[float] | None, start:
     if slopes is None:
         between = any(0 < abs(value) < 1 for target in (start.targets or {}).values() for value in _all_values(target))
         slopes = (0.25, 0.5, 2.0, 4.0) if between else ()
-    if not isinstance(slopes, Iterable):
-        raise ParameterError(f"slopes must be a list of numbers, such as [0.5, 2.0]. Got {shown(slopes)}.")
-    powers = [check_number(slope, "slopes", above=0) for slope in slopes]
+    powers = [float(slope) for slope in slopes]
     if powers and start.targets is None:
-        raise ParameterError("slopes bend the targets of start, which has none. Give start=Weights(targets=...).")
+        raise ParameterError(
+            "slopes bend the targets of the estimator's weights, which have none. Give "
+            "estimator.replace(weights=om.Weights(targets=...))."
+        )
 
     def bend(setting: Setting, power: float) -> Setting:
         bent = {name: _bent(target, power) for name, target in (setting.weights.targets or {}).items()}
@@ -79,24 +113,22 @@ def target_moves(graded: tuple[str, ...], slopes: Sequence[float] | None, start:
     return found
 
 
-def tuning_moves(estimator: Any, parameters: Mapping[str, Sequence[Any]] | None) -> list[list[Move]]:
+def tuning_moves(estimator: Estimator, parameters: Mapping[str, Sequence[Any]] | None) -> list[list[Move]]:
     """Return the moves of the estimator's own parameters."""
 
     def put(setting: Setting, name: str, value: Any) -> Setting:
-        return replace(setting, estimator=replace(setting.estimator, **{name: value}))
+        return replace(setting, estimator=setting.estimator.replace(**{name: value}))
 
     def scale(setting: Setting, name: str, step: float) -> Setting:
-        return put(setting, name, getattr(setting.estimator, name) * step)
+        return put(setting, name, setting.estimator.get_params(deep=False)[name] * step)
 
-    there = {field.name for field in fields(estimator)} if is_dataclass(estimator) else set()
+    own = estimator.get_params(deep=False)
     if parameters is not None:
-        check_mapping(parameters, "parameters", "{'regularization': [10, 100]}")
-        if stray := [name for name, values in parameters.items() if not isinstance(values, Iterable)]:
-            raise ParameterError(f"parameters[{shown(stray[0])}] must be a list of values to try.")
+        there = estimator.get_params()
         if unknown := [name for name in parameters if name not in there]:
             raise ParameterError(
                 f"parameters names {', '.join(map(shown, unknown))}, and {type(estimator).__name__} has "
-                f"{', '.join(map(repr, sorted(there))) or 'none'}."
+                f"{', '.join(map(repr, sorted(own))) or 'none'}."
             )
         return [
             [(f"{name}={value}", partial(put, name=name, value=value)) for value in values]
@@ -105,7 +137,7 @@ def tuning_moves(estimator: Any, parameters: Mapping[str, Sequence[Any]] | None)
     return [
         [(f"{name} x {step:g}", partial(scale, name=name, step=step)) for step in _STEPS[1:]]
         for name in _TUNED
-        if name in there and getattr(estimator, name) > 0
+        if name in own and own[name] > 0
     ]
 
 
@@ -114,6 +146,15 @@ def scaled_weights(weights: Weights, table: str, keys: Iterable[str], step: floa
     present = dict(getattr(weights, table) or {})
     changed = {**present, **{key: present.get(key, 1.0) * step for key in keys}}
     return replace(weights, channels=changed) if table == "channels" else replace(weights, events=changed)
+
+
+def _inside(estimator: Estimator) -> Iterator[tuple[str, Estimator]]:
+    """Yield the estimators that are parameters of another, by the name under which ``replace`` reaches them."""
+    for name, value in estimator.get_params(deep=False).items():
+        if isinstance(value, Estimator):
+            yield name, value
+        elif isinstance(value, Mapping):
+            yield from ((f"{name}__{key}", part) for key, part in value.items() if isinstance(part, Estimator))
 
 
 def _all_values(target: float | Mapping[float, float]) -> Iterable[float]:

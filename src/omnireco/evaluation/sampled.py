@@ -1,10 +1,14 @@
 """Sampled metrics: lists cut down to what was chosen and some random other items, for comparison with old papers only.
 
-They are refused unless asked for by name, and marked wherever they are shown, because they can put models in another
-order than the ranking of all items does: Krichene and Rendle (2020), "On sampled metrics for item recommendation", KDD.
+They are refused unless asked for by their name, and marked wherever they are shown, because they can put models in
+another order than the ranking of all items does: Krichene and Rendle (2020), "On sampled metrics for item
+recommendation", KDD.
 """
 
 from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
@@ -15,24 +19,52 @@ from omnireco.data.vocabulary import NONE
 from omnireco.errors import ParameterError
 from omnireco.evaluation.hits import find_hits
 
-__all__ = ["check_sampled", "cut_to_candidates", "draw_candidates"]
+__all__ = ["SampledNegatives", "check_negatives", "cut_to_candidates", "draw_candidates"]
 
 
-def check_sampled(negatives: int | None, *, sampled: bool) -> int | None:
-    """Return how many negatives to draw; refuse to draw any without the explicit word."""
-    if negatives is None:
-        if sampled:
-            raise ParameterError("sampled=True needs negatives: how many items to draw. Write negatives=100 too.")
-        return None
-    negatives = check_integer(negatives, "negatives", low=1)
-    if sampled is not True:
-        raise ParameterError(
-            f"negatives={negatives} would rank the truth among {negatives} random items only. Such sampled metrics can "
-            "put models in another order than all items do (Krichene and Rendle, KDD 2020): leave negatives out. To "
-            "stand beside an old paper that samples, say that you know: evaluate(..., negatives="
-            f"{negatives}, sampled=True)."
-        )
-    return negatives
+@dataclass(frozen=True, slots=True)
+class SampledNegatives:
+    """Rank what was chosen among so many random items only: for ``om.evaluate(..., negatives=...)``.
+
+    Not for new work. Such sampled metrics can put models in another order than all items do; they are here to stand
+    beside a table of an old paper that samples.
+
+    Parameters
+    ----------
+    n : int
+        Random items per person, beside those that were chosen.
+
+    Raises
+    ------
+    ParameterError
+        When ``n`` is no integer of at least 1.
+
+    References
+    ----------
+    Krichene and Rendle (2020), "On sampled metrics for item recommendation", KDD.
+
+    Examples
+    --------
+    >>> SampledNegatives(100)
+    SampledNegatives(n=100)
+    """
+
+    n: int
+
+    def __post_init__(self) -> None:
+        check_integer(self.n, "negatives", low=1)
+
+
+def check_negatives(negatives: Any) -> None:
+    """Refuse to draw negatives without the explicit word."""
+    if negatives is None or isinstance(negatives, SampledNegatives):
+        return
+    raise ParameterError(
+        f"negatives={shown(negatives)} would rank the truth among a few random items only. Such sampled metrics can "
+        "put models in another order than all items do (Krichene and Rendle, KDD 2020): leave negatives out. To stand "
+        "beside an old paper that samples, say that you know: evaluate(..., "
+        "negatives=om.evaluation.SampledNegatives(100))."
+    )
 
 
 def draw_candidates(
@@ -83,7 +115,7 @@ def cut_to_candidates(codes: np.ndarray, candidates: sp.csr_matrix, k: int, name
         raise ParameterError(
             f"the lists of {shown(name)} are too short for sampled metrics: for {int(cut_short.sum()):,} of "
             f"{len(codes):,} "
-            "users they end before their candidates do. Rank everything: model.recommend(x, k=x.n_items)."
+            "users they end before their candidates do. Rank everything: model.recommend(past.requests(), k=n_items)."
         )
     order = np.argsort(~there, axis=1, kind="stable")[:, :k]
     kept = np.where(np.take_along_axis(there, order, axis=1), np.take_along_axis(codes, order, axis=1), NONE)

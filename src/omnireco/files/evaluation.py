@@ -19,6 +19,8 @@ from omnireco.evaluation.compare_channels import ChannelComparison
 from omnireco.evaluation.learn_blend import LearnedBlend
 from omnireco.evaluation.learn_weights import LearnedWeights
 from omnireco.evaluation.report import Cell, Report
+from omnireco.evaluation.sampled import SampledNegatives
+from omnireco.evaluation.search import Search
 from omnireco.timing.headroom import Headroom
 from omnireco.worlds.reproduce import Reproduction
 
@@ -118,5 +120,5 @@ FORMS = (
         check=_even_rows,
     ),
     Form(Cell, "cell of a report", refit="om.evaluate(models, om.files.erase(test, user_ids), k=...)", blind=True),
-    *settings(LearnedBlend, LearnedWeights),
+    *settings(LearnedBlend, LearnedWeights, SampledNegatives, Search),
 )

@@ -361,7 +361,8 @@ class _Question:
 
 def _either(one: sp.csr_matrix, other: sp.csr_matrix) -> sp.csr_matrix:
     """Return ones where one of two matrices has a cell, stored zeros included."""
-    parts = [sp.csr_matrix((np.ones(m.nnz, np.float32), m.indices, m.indptr), m.shape) for m in (one, other)]
+    wide = one.shape[0], max(one.shape[1], other.shape[1])  # a typed history has one block of columns per type
+    parts = [sp.csr_matrix((np.ones(m.nnz, np.float32), m.indices, m.indptr), wide) for m in (one, other)]
     joined = sp.csr_matrix(parts[0] + parts[1])
     joined.sort_indices()
     return joined

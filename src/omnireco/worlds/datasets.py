@@ -18,6 +18,7 @@ from omnireco._core.checks import check_choice, check_flag, check_number, requir
 from omnireco._core.random import stream
 from omnireco.data.audience import Audience
 from omnireco.data.catalog import Catalog
+from omnireco.data.dataset import Dataset
 from omnireco.data.events import EventLog, in_time_order
 from omnireco.data.messages import MessageLog
 from omnireco.data.vocabulary import Vocabulary
@@ -67,6 +68,10 @@ class CompleteJourney(NamedTuple):
     audience: Audience
     catalog: Catalog
 
+    def dataset(self) -> Dataset:
+        """Return all of it as one Dataset, which is cut in time once: ``journey.dataset().split("2017-10-01")``."""
+        return Dataset(self.log, messages=self.messages, audience=self.audience, catalog=self.catalog)
+
 
 def complete_journey(
     *,
@@ -99,7 +104,7 @@ def complete_journey(
     Returns
     -------
     CompleteJourney
-        A named tuple of (log, messages, audience, catalog).
+        A named tuple of (log, messages, audience, catalog); ``.dataset()`` holds all of it.
 
     Raises
     ------

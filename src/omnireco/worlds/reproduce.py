@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
@@ -270,6 +270,8 @@ def _run_shares(table: Table, file: Path, wanted: tuple[str, ...], tick: Any) ->
             start = perf_counter()
             fitted = table.ours[model].fit(x)
             seconds[model] += (perf_counter() - start) / _SEEDS
+            if model == "SAR":  # similarities of binary rows, asked with graded ones: what the published one is
+                fitted = replace(fitted, event_weights=SAR_HISTORY)
             lists[model] = fitted.recommend(rated if model == "SAR" else x, k=table.k)
             tick()
         found, people, split = _values(table, lists, order.loc[~early, ["user_id", "item_id"]], x)
@@ -336,7 +338,8 @@ def sequence_gains(
 ) -> np.ndarray:
     """Return (hit, NDCG) per person, (n, 2): whether the target is among the first ``k``, ties counting half."""
     counts = {name: getattr(mix, name) for name in parts if getattr(mix, name)}
-    model = BlendModel.of({name: parts[name] for name in counts}, weights=counts, scale="none")
+    asked = {name: replace(parts[name], event_weights=histories.weights) for name in counts}  # one history for all
+    model = BlendModel.of(asked, weights=counts, scale="none")
     code = model.items.codes(target.reindex(histories.users.ids).to_numpy(), missing="none")
     rank = np.full(code.size, np.inf)
     for start in range(0, code.size, 1000):

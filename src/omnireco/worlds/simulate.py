@@ -20,7 +20,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from omnireco._core.checks import check_choice, check_instant, check_integer, check_number, shown
+from omnireco.data.audience import Audience
+from omnireco.data.catalog import Catalog
 from omnireco.data.clock import hour_of_week, is_zone
+from omnireco.data.dataset import Dataset
+from omnireco.data.events import EventLog
+from omnireco.data.messages import MessageLog
 from omnireco.data.vocabulary import Vocabulary
 from omnireco.errors import ParameterError, UnknownIdError
 from omnireco.worlds.world import (
@@ -50,7 +55,7 @@ __all__ = ["ARCHETYPES", "Truth", "World", "sending_policy", "simulate"]
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
 class World:
-    """A simulated company: its data (frames) and the ground truth (``truth``).
+    """A simulated company: its data (frames, and :meth:`dataset`) and the ground truth (``truth``).
 
     Attributes
     ----------
@@ -82,6 +87,35 @@ class World:
         return (
             f"World(users={len(self.users)}, items={len(self.items)}, "
             f"events={len(self.events)}, messages={len(self.messages)})"
+        )
+
+    def dataset(self) -> Dataset:
+        """Return all that the company sees as one Dataset: events, messages, audience and catalogue.
+
+        Returns
+        -------
+        Dataset
+            ``past, later = world.dataset().split("2025-03-01")`` cuts all of it; ages are attributes of the audience.
+
+        Raises
+        ------
+        SchemaError, EmptyError
+            When the world is so small that nothing happened in it.
+
+        Notes
+        -----
+        Deterministic; reads the frames anew at each call.
+
+        Examples
+        --------
+        >>> simulate(50, 20, days=28, seed=1).dataset().events.n_items
+        20
+        """
+        return Dataset(
+            EventLog.from_frame(self.events),
+            messages=MessageLog.from_frame(self.messages),
+            audience=Audience.from_frame(self.users, attributes=["age_group"]),
+            catalog=Catalog.from_frame(self.items),
         )
 
     def response_probability(
