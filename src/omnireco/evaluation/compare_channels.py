@@ -157,7 +157,7 @@ def compare_channels(
     asked = tuple(str(name) for name in log.channels.ids) if channels is None else check_names(channels, "channels")
     check_known(asked, log.channels.ids, "compare_channels: channels", missing=None)
     check_names_of(weights, log.events.ids, log.channels.ids)
-    check_known(cross.weights or (), log.channels.ids, "CrossChannel: weights", missing=cross.missing)
+    check_known(cross.channel_weights or (), log.channels.ids, "CrossChannel: channel_weights", missing=cross.missing)
     weights, cross = replace(weights, missing="ignore"), replace(cross, missing="ignore")  # the train may lack a name
     train, test = split_rolling(log, horizon=horizon, n=1)[0]
     if target is not None:

@@ -15,7 +15,8 @@ from omnireco.files.parts import Array, Ids, Matrix, Maybe, Part, Scope, codes, 
 from omnireco.files.small import Each, Number, Plain, Settings, Table, Text, Value, Whole
 from omnireco.journeys.after import FollowUps, FollowUpsModel, RefillModel, Refills
 from omnireco.models.base import Model
-from omnireco.models.cold.new_people import AttributeModel, Fallback, FallbackLists, SegmentModel, SegmentPopularity
+from omnireco.models.cold.attributes import AttributeModel
+from omnireco.models.cold.segments import SegmentModel, SegmentPopularity
 from omnireco.models.lists.explain import Explanations
 from omnireco.models.matrix.factors import ALS, FactorModel
 from omnireco.models.matrix.graph import GFCF, P3alpha, RP3beta
@@ -29,6 +30,7 @@ from omnireco.models.sequence.next_item import NextItem
 from omnireco.models.sequence.sessions import SessionKNN, WhatNext
 from omnireco.models.together.blend import Blend, BlendModel
 from omnireco.models.together.cross_channel import ChannelModel, CrossChannel
+from omnireco.models.together.fallback import Fallback, FallbackLists
 from omnireco.models.together.ranker import Ranker
 
 __all__ = ["FORMS", "PER_ITEM"]
@@ -153,7 +155,7 @@ FORMS = (
             "lifts": numbers("channels", "base.items", dtype=np.float32),
             "people": numbers("channels", "base.items", dtype=np.float32, low=0.0),
             "lift": Number(low=0.0),
-            "weights": Maybe(Plain(Mapping[str, float])),
+            "channel_weights": Maybe(Plain(Mapping[str, float])),
             "saturation": Text(("none", "log", "binary")),
             "channel": Maybe(Text()),
         },

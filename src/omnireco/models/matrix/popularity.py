@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import scipy.sparse as sp
@@ -132,6 +132,8 @@ class PopularityModel(Model):
     vector: np.ndarray
     personal: float = 0.0
     event_weights: Weights | None = None
+
+    answers_everybody: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         check_number(self.personal, "personal")
