@@ -10,10 +10,11 @@ import scipy.sparse as sp
 
 from omnireco._kernels.als.loss import Loss
 from omnireco.data.recommendations import Recommendations
+from omnireco.data.weights import Weights
 from omnireco.files.form import Form, settings
 from omnireco.files.parts import Array, Ids, Matrix, Maybe, Part, Scope, codes, counts, demand, numbers
 from omnireco.files.small import Each, Number, Plain, Settings, Table, Text, Value, Whole
-from omnireco.journeys.after import FollowUps, FollowUpsModel, RefillModel, Refills
+from omnireco.journeys import FollowUps, FollowUpsModel, RefillModel, Refills
 from omnireco.models.base import Model
 from omnireco.models.cold.attributes import AttributeModel
 from omnireco.models.cold.segments import SegmentModel, SegmentPopularity
@@ -36,6 +37,7 @@ from omnireco.models.together.ranker import Ranker
 __all__ = ["FORMS", "PER_ITEM"]
 
 PER_ITEM = numbers("items", dtype=np.float32)
+_WEIGHED = {"event_weights": Maybe(Settings(Weights))}
 
 
 class _Weights(Part):
@@ -86,9 +88,9 @@ FORMS = (
     Form(
         "popularity model",
         PopularityModel,
-        {"items": Ids(), "popularity": PER_ITEM, "vector": PER_ITEM, "personal": Number()},
+        {"items": Ids(), "popularity": PER_ITEM, "vector": PER_ITEM, "personal": Number(), **_WEIGHED},
     ),
-    Form("item model", ItemModel, {"items": Ids(), "popularity": PER_ITEM, "weights": _Weights()}),
+    Form("item model", ItemModel, {"items": Ids(), "popularity": PER_ITEM, "weights": _Weights(), **_WEIGHED}),
     Form(
         "factor model",
         FactorModel,
@@ -97,6 +99,7 @@ FORMS = (
             "popularity": PER_ITEM,
             "factors": numbers("items", "d", dtype=np.float32),
             "loss": Settings(Loss),
+            **_WEIGHED,
         },
         build=FactorModel.build,
     ),
@@ -108,6 +111,7 @@ FORMS = (
             "popularity": PER_ITEM,
             "encode": numbers("items", "d", dtype=np.float32),
             "decode": numbers("items", "d", dtype=np.float32),
+            **_WEIGHED,
         },
         build=ProjectionModel.from_arrays,
     ),
@@ -122,6 +126,7 @@ FORMS = (
             "similarity": Text(("cosine", "jaccard")),
             "shrinkage": Number(low=0.0),
             "reach": Maybe(numbers("people", dtype=np.float32)),
+            **_WEIGHED,
         },
     ),
     Form(
@@ -179,6 +184,7 @@ FORMS = (
             "popularity": PER_ITEM,
             "segments": Ids(),
             "scores": numbers("segments", "items", dtype=np.float32),
+            **_WEIGHED,
         },
     ),
     Form("fallback", Fallback, {"steps": Table(Value()), "least": Whole(1)}),
@@ -198,9 +204,10 @@ FORMS = (
             "items": Ids(),
             "bought": counts("items"),
             "item": codes("items", "pairs"),
-            "after": codes("items", "pairs"),
+            "following": codes("items", "pairs"),
             "people": counts("pairs"),
             **{name: numbers("pairs", low=0.0) for name in ("lift", "low", "high")},
+            "events": Each(Text()),
         },
     ),
     Form(

@@ -10,7 +10,7 @@ import numpy as np
 from omnireco.data.weights import Weights
 from omnireco.files.data import INSTANT
 from omnireco.files.form import Form
-from omnireco.files.parts import Array, Ids, Part, Record, Scope, chances, codes, demand, numbers
+from omnireco.files.parts import Array, Ids, Maybe, Part, Record, Scope, chances, codes, demand, numbers
 from omnireco.files.small import Each, Flag, Number, Plain, Settings, Table, Text, Value, Whole
 from omnireco.models.base import Model
 from omnireco.models.together.calibration import Isotonic
@@ -125,6 +125,7 @@ FORMS = (
             "columns": Settings(EventColumns),
             "n_candidates": Whole(1, 1 << 24),
             "exclude_seen": Flag(),
+            "timezone": Maybe(Text()),
             "half_lives": Each(Number(low=1e-3, endless=True)),
             "fact_names": Each(Each(Text())),
             "scorer": _Scorer(),
