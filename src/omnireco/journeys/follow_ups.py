@@ -227,12 +227,16 @@ class FollowUpsModel:
         order = np.lexsort([self.following, -self.low, self.item])
         start = np.searchsorted(self.item[order], np.arange(len(self.items) + 1))
         length = (start[1:] - start[:-1])[source]
-        place = np.repeat(start[source], length) + np.arange(length.sum()) - np.repeat(np.cumsum(length) - length, length)
+        place = (
+            np.repeat(start[source], length) + np.arange(length.sum()) - np.repeat(np.cumsum(length) - length, length)
+        )
         row, pair = np.repeat(row, length), order[place]
         if sure:
             row, pair = row[self.low[pair] > 1], pair[self.low[pair] > 1]
         key = row * m + self.following[pair]
-        keep = allowed.cells(row, self.following[pair]) & ~np.isin(key, np.concatenate([np.empty(0, np.int64), *barred]))
+        keep = allowed.cells(row, self.following[pair]) & ~np.isin(
+            key, np.concatenate([np.empty(0, np.int64), *barred])
+        )
         row, pair, key = row[keep], pair[keep], key[keep]
         best = np.lexsort([-self.low[pair], key])
         best = best[np.r_[True, np.diff(key[best]) != 0][: best.size]]

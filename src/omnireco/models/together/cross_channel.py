@@ -286,7 +286,7 @@ class ChannelModel(Model):
         targets: sp.csr_matrix | None = None,
     ) -> tuple[np.ndarray, np.ndarray]:
         if self._bias() is None:
-            past, aims = self._read(histories, targets)
+            past, aims = self._for_base(histories, targets)
             return self.base._rank(past, k=k, exclude=exclude, eligible=eligible, threads=threads, **aims)
         if self._index is not None:
             vectors = self._widened(self.base._factorised(), histories, targets, threads)
@@ -302,7 +302,7 @@ class ChannelModel(Model):
     def _score(self, histories: sp.csr_matrix, codes: np.ndarray, targets: sp.csr_matrix | None = None) -> np.ndarray:
         bias = self._bias()
         if bias is None:
-            past, aims = self._read(histories, targets)
+            past, aims = self._for_base(histories, targets)
             return self.base._score(past, codes, **aims)
         if (model := self.base._factorised()) is not None:
             vectors = self._widened(model, histories, targets, None).astype(np.float64)
@@ -313,7 +313,9 @@ class ChannelModel(Model):
             return scores.astype(np.float32)
         return self._all(histories, targets)[:, codes]
 
-    def _read(self, histories: sp.csr_matrix, targets: sp.csr_matrix | None) -> tuple[sp.csr_matrix, dict[str, Any]]:
+    def _for_base(
+        self, histories: sp.csr_matrix, targets: sp.csr_matrix | None
+    ) -> tuple[sp.csr_matrix, dict[str, Any]]:
         """Return histories as the base reads them, and the keyword that hands it targets, if it takes them."""
         if targets is None:
             return histories, {}
@@ -440,5 +442,8 @@ def _check_weights(weights: Mapping[str, float] | None) -> ReadOnly[str, float] 
             f"channel_weights must map channels to numbers, such as {{'store': 2}}. Got {shown(weights)}."
         )
     return ReadOnly(
-        {str(name): check_number(weight, f"channel_weights[{shown(name)}]", above=0) for name, weight in weights.items()}
+        {
+            str(name): check_number(weight, f"channel_weights[{shown(name)}]", above=0)
+            for name, weight in weights.items()
+        }
     )

@@ -571,9 +571,7 @@ class RankerModel:
                 reader = Reader(requests, weights)
                 readers.append(reader)
             asked: Any = reader
-            found = model.recommend(
-                asked, k=self.n_candidates, exclude_seen=seen, eligible=eligible, threads=threads
-            )
+            found = model.recommend(asked, k=self.n_candidates, exclude_seen=seen, eligible=eligible, threads=threads)
             codes.append(found.codes)
             scores.append(_standard(found.scores))
         return _union(codes, scores, len(self.items), self.n_candidates)
