@@ -93,7 +93,7 @@ def test_options_refused(options, match):
 
 def test_histories_refused():
     with pytest.raises(
-        SchemaError, match=r"histories must be Interactions. Got DataFrame: write log.matrix\(weights\)"
+        SchemaError, match=r"recommend takes Requests or Interactions. Got DataFrame: write data.requests\(\)"
     ):
         MODEL.recommend(X.to_frame(), k=1)
     other = Interactions.from_scipy(X.csr, items=list("abcdz"))

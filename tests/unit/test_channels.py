@@ -229,5 +229,7 @@ def test_each_request_is_ranked_for_its_own_channel_also_in_a_blend():
 
 
 def test_old_names_of_channel_weights():
-    with pytest.raises(TypeError, match="weights"):
+    with pytest.raises(TypeError, match=r"no parameter 'weights'. Write CrossChannel.*channel_weights"):
         om.models.CrossChannel(weights={"app": 2.0})
+    with pytest.raises(TypeError, match=r"takes its parameters by name. Write CrossChannel\(estimator=...\)"):
+        om.models.CrossChannel(om.ALS())

@@ -304,7 +304,7 @@ def test_gfcf_in_two_parts_gives_the_scores_of_the_dense_matrix():
 
 
 def test_singular_vectors_of_few_people_and_many_items_need_no_items_squared():
-    from omnireco.models import svd
+    from omnireco.models.matrix import svd
 
     x = sp.random(6, 5000, 0.01, format="csr", random_state=0)
     vectors, values = svd.right_singular_vectors(x, 4)

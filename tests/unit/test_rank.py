@@ -116,7 +116,7 @@ def test_a_planted_leak_is_seen_and_cannot_be_built():
 
 def test_an_answer_does_not_depend_on_the_batch_or_its_blocks(monkeypatch):
     from omnireco._core import compute as _compute
-    from omnireco.models import rank
+    from omnireco.models.together import ranker as rank
 
     whole = MODEL.recommend(LOG, ASKED.requests, k=7)
     real = _compute.row_blocks
@@ -148,7 +148,7 @@ def test_frames_new_people_and_eligible_items():
 
 def test_groups_of_requests_may_see_different_items(monkeypatch):
     from omnireco._core import compute as _compute
-    from omnireco.models import rank
+    from omnireco.models.together import ranker as rank
 
     groups = np.where(np.arange(len(ASKED.requests)) % 3 == 0, "young", "old")
     options = {"young": [3, 5, 8], "old": np.isin(MODEL.items.ids, range(10, 40))}

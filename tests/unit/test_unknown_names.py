@@ -112,7 +112,7 @@ UNKNOWN = {
     "compare target": lambda: om.evaluation.compare_channels(LOG, horizon="2D", target=["purchse"]),
     "compare weights": lambda: om.evaluation.compare_channels(LOG, om.models.CrossChannel(weights={"stor": 2}), horizon="2D"),
     "cross-channel": lambda: om.models.CrossChannel(weights={"stor": 2}).fit(X),
-    "join": lambda: join_channels(X, weights={"stor": 2}),
+    "join": lambda: join_channels(X, channel_weights={"stor": 2}),
     "requests": lambda: om.Requests.from_log(LOG, events=["purchse"]),
     "ranker events": lambda: om.Ranker(models=[om.EASE()], events=["purchse"]).fit(LOG, at="2025-05-05"),
     "ranker dislikes": lambda: om.Ranker(models=[om.EASE()], dislikes=["views"]).fit(LOG, at="2025-05-05"),
@@ -145,14 +145,14 @@ def test_whoever_means_it():
     assert promoted(LISTS, k=3, boost={"xx": 1}, pin=["q"], missing="ignore").codes.tolist() == LISTS.codes.tolist()
     assert quotas(LISTS, GOODS, k=3, most={"hott": 1}, missing="ignore").codes.tolist() == LISTS.codes.tolist()
     assert (
-        om.models.CrossChannel(estimator=om.EASE(), weights={"stor": 2}, missing="ignore").fit(X).recommend(X, k=1).k
+        om.models.CrossChannel(estimator=om.EASE(), channel_weights={"stor": 2}, missing="ignore").fit(X).recommend(X, k=1).k
         == 1
     )
     assert len(om.identity.Identities.from_links(LINKS, max_links={"tv": 2}, missing="ignore")) == 2
 
 
 def test_a_history_may_lack_a_channel_that_the_model_weighs():
-    model = om.models.CrossChannel(estimator=om.EASE(), weights={"store": 2}).fit(X)
+    model = om.models.CrossChannel(estimator=om.EASE(), channel_weights={"store": 2}).fit(X)
     web = LOG.select(channels=["web"]).matrix().with_items(X.items)
     assert model.recommend(web, k=1).k == 1
 
