@@ -135,7 +135,7 @@ class Model(ABC):
             question = self._question(requests)
             found = self._answer(question, _Eligible.read(eligible, self.items, len(question.users), exclude), **rules)
         else:
-            asked: Requests = requests.requests if isinstance(requests, Reader) else requests  # type: ignore[assignment]
+            asked = _requests_of(requests)
             allowed = _Eligible.read(eligible, self.items, len(asked), exclude)
             lists = [one._answer(one._question(asked.take(rows)), allowed.take(rows), **rules) for rows, one in parts]
             back = np.argsort(np.concatenate([rows for rows, _ in parts]), kind="stable")
@@ -339,7 +339,7 @@ class Model(ABC):
 
     def _parts_by_channel(self, requests: Any) -> list[tuple[np.ndarray, Model]] | None:
         """Return the rows of each channel and the model that ranks for it; None where one model answers all."""
-        asked = requests.requests if isinstance(requests, Reader) else requests
+        asked = _requests_of(requests)
         if not isinstance(asked, Requests) or "channel" not in asked.labels or not len(asked):
             return None
         known, code = asked.labels["channel"]
@@ -465,6 +465,10 @@ class Reader:
         made = histories_of(self.requests, weights, model.items, "recommend", model._events_read)
         self._made.append((form, weights, model.items, made))
         return made
+
+
+def _requests_of(asked: Any) -> Any:
+    return asked.requests if isinstance(asked, Reader) else asked
 
 
 @dataclass(frozen=True, slots=True)
@@ -595,10 +599,11 @@ def weights_inside(estimator: Any) -> list[Weights]:
 
 
 def events_of(data: Any, where: str) -> EventLog:
-    """Return the events of a Dataset, a log or a frame; none are an error."""
-    log = dataset_of(data, where, ("events",)).part("events", where)
+    """Return the events of a Dataset, a log or a frame, observed until the end of the Dataset; none are an error."""
+    known = dataset_of(data, where, ("events",))
+    log: EventLog = known.part("events", where)
     require_events(log, where)
-    return log
+    return log if log.end_us >= known.end_us else replace(log, end_us=known.end_us)
 
 
 def require_interactions(x: Any, verb: str, *, targets: bool = False) -> Interactions:

@@ -333,7 +333,7 @@ class AttributeModel(AttributeRecommender):
         return f"AttributeModel({count_of(len(self.attributes), 'attribute')}, {self.model!r})"
 
     @property
-    def items(self) -> Vocabulary:
+    def items(self) -> Vocabulary:  # type: ignore[override]
         """The catalogue."""
         return self.model.items
 

@@ -288,6 +288,9 @@ class TypedModel(Model):
         layers = dict(known.layers)
         if set(layers) == {"all"}:
             layers = {self.types[self.target]: layers["all"]}
+        if "basket" in layers and "basket" not in self.types:  # what lies in the basket is as good as done
+            basket, held = layers.pop("basket"), layers.get(self.types[self.target])
+            layers[self.types[self.target]] = basket if held is None else sp.csr_matrix(held + basket)
         strange = [name for name, layer in layers.items() if name not in self.types and layer.nnz]
         if strange:
             raise SchemaError(

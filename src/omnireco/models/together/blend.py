@@ -180,8 +180,6 @@ class BlendModel(Model):
         return _together([model._read(reader) for model in self.models])
 
     def _past_of(self, histories: Interactions) -> Past:
-        if not isinstance(histories, Interactions):
-            self._align(histories)  # says what is taken
         return _together([model._past_of(histories) for model in self.models])
 
     def _rank(

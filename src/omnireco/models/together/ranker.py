@@ -36,7 +36,7 @@ from omnireco.data.requests import Asked, Requests
 from omnireco.data.vocabulary import NONE, Vocabulary
 from omnireco.data.weights import Weights, check_names_of
 from omnireco.errors import EmptyError, ParameterError, SchemaError
-from omnireco.models.base import Model, Reader, _Eligible, weighed, weights_inside
+from omnireco.models.base import Model, Reader, _Eligible, events_of, weighed, weights_inside
 from omnireco.models.together.calibration import Isotonic, calibration_error
 from omnireco.models.together.features import Facts, Pasts, describe
 from omnireco.models.together.population import Clocks, Population
@@ -230,8 +230,7 @@ class Ranker(Estimator):
             When ``"hour"`` is asked for without a clock to read it on.
         """
         known = dataset_of(data, "Ranker.fit", ("events",))
-        log = known.part("events", "Ranker.fit")
-        require_events(log, "Ranker.fit")
+        log = events_of(known, "Ranker.fit")
         clocks = Clocks.of(known.audience, self.timezone)
         _need_clock(tuple(self.context), log, known.audience, self.timezone)
         self._check_names(log)
