@@ -625,11 +625,11 @@ def answers_each_request_alone(estimator: Estimator, data: Any) -> None:
     if world.events is None:
         return
     model, log = estimator.fit(world.data), world.events
-    moments = [from_microseconds(int(log.at[place])) for place in (0, len(log) // 2, len(log) - 1)]
-    who = [world.users.ids[log.user[-1]]] * 3 + [world.users.ids[log.user[0]]]
-    asked = world.data.requests(who, at=[*moments, moments[1]])
-    together = model.recommend(asked, k=7)
-    for row, (user, at) in enumerate(zip(who, [*moments, moments[1]], strict=True)):
+    places = (0, len(log) // 2, len(log) - 1, len(log) // 2)
+    moments = [*(from_microseconds(int(log.at[place])) for place in places), world.data.end]
+    who = [world.users.ids[log.user[place]] for place in (-1, -1, -1, 0, -1)]
+    together = model.recommend(world.data.requests(who, at=moments), k=7)
+    for row, (user, at) in enumerate(zip(who, moments, strict=True)):
         alone = model.recommend(world.data.requests([user], at=at), k=7)
         fix = "Read histories per request, not per person."
         _require_same(together.take(np.array([row])), alone, "answers_each_request_alone", fix)

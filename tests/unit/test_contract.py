@@ -20,7 +20,9 @@ KINDS = {
     for name, kind in vars(room).items()
     if isinstance(kind, type) and issubclass(kind, Estimator)
 }
-PEOPLE = pd.DataFrame({"user_id": range(40), "timezone": "UTC", "plan": ["a", "b"] * 20, "town": ["x", "y", "x", "z"] * 10})
+PEOPLE = pd.DataFrame(
+    {"user_id": range(40), "timezone": "UTC", "plan": ["a", "b"] * 20, "town": ["x", "y", "x", "z"] * 10}
+)
 DATA = small_data(seed=4)
 DATA = om.Dataset(
     DATA.events,
@@ -167,7 +169,9 @@ def test_what_is_needed_is_checked_and_named(name):
     estimator = made(name)
     assert estimator.needs == ("events",)
     empty = om.Dataset(audience=DATA.audience)
-    with pytest.raises(SchemaError, match=r"needs events, and the data has none. Write om.Dataset\(log, audience=people\)"):
+    with pytest.raises(
+        SchemaError, match=r"needs events, and the data has none. Write om.Dataset\(log, audience=people\)"
+    ):
         estimator.fit(empty)
     with pytest.raises(SchemaError, match="takes a Dataset. Got str"):
         estimator.fit("events")
@@ -187,7 +191,9 @@ def test_every_model_answers_requests_with_one_signature(name):
     parameters = inspect.signature(model.recommend).parameters
     contract = ["requests", "k", "eligible", "exclude", "exclude_seen", "threads", "progress"]
     assert [one for one in parameters if one in contract] == contract
-    assert all(parameters[one].default is not inspect.Parameter.empty for one in parameters if one not in ("requests", "k"))
+    assert all(
+        parameters[one].default is not inspect.Parameter.empty for one in parameters if one not in ("requests", "k")
+    )
     context = {"channel": "app"} if name == "Ranker" else {}
     recs = model.recommend(DATA.requests(DATA.users.ids[:3], **context), k=3)
     assert isinstance(recs, om.Recommendations)
