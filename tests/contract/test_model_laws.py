@@ -28,7 +28,7 @@ from omnireco.models.sequence.sessions import SessionKNN
 from omnireco.models.together import blend, cross_channel
 from omnireco.models.together.blend import Blend
 from omnireco.models.together.cross_channel import CrossChannel
-from omnireco.testing import MODEL_LAWS, check_model, small_data, small_matrix
+from omnireco.testing import MODEL_LAWS, check_model, check_no_leak, small_data, small_matrix
 
 
 @dataclasses.dataclass(frozen=True)
@@ -337,3 +337,69 @@ def test_the_laws_notice_an_estimator_that_remembers():
 
     with pytest.raises(AssertionError, match="forgets_the_order_of_rows"):
         check_model(Counts(), MATRICES["drawn"])
+
+
+@dataclasses.dataclass(frozen=True)
+class Learner:
+    """An estimator of events whose model breaks one of the laws about requests, weights or cuts."""
+
+    kind: type = PopularityModel
+
+    def fit(self, data):
+        x = data if isinstance(data, Interactions) else data.matrix(Weights())
+        counts = base.count_users(x)
+        return self.kind(x.items, counts, np.minimum(counts, 5), 1.0, x.weights)
+
+
+class ForgetsBaskets(PopularityModel):
+    __slots__ = ()
+
+    def _question(self, requests):
+        question = super()._question(requests)
+        return dataclasses.replace(question, given=None, exclude=None)
+
+
+class TakesAnyHistory(PopularityModel):
+    __slots__ = ()
+
+    def _align(self, histories):
+        return super()._align(dataclasses.replace(histories, weights=self.event_weights))
+
+
+class OneNowForAll(PopularityModel):
+    __slots__ = ()
+
+    def _read(self, reader):
+        asked = reader.requests
+        latest = dataclasses.replace(asked, at=np.full_like(asked.at, asked.at.max(initial=0)))
+        return super()._read(base.Reader(latest))
+
+
+@pytest.mark.parametrize(
+    ("kind", "name"),
+    [
+        (ForgetsBaskets, "leaves_out_baskets_and_what_requests_exclude"),
+        (TakesAnyHistory, "refuses_histories_of_other_weights"),
+        (OneNowForAll, "answers_each_request_alone"),
+        (OneNowForAll, "gives_popularity_to_the_unknown"),
+    ],
+)
+def test_the_laws_about_requests_notice(kind, name):
+    check_model(Learner(), DATA)
+    law = next(law for law in MODEL_LAWS if law.__name__ == name)
+    with pytest.raises(AssertionError, match=name):
+        law(Learner(kind), DATA)
+
+
+def test_a_leak_is_noticed():
+    class LooksAhead:
+        """Learns every other time from what came after the cut too."""
+
+        calls = 0
+
+        def fit(self, data):
+            LooksAhead.calls += 1
+            return Learner().fit(DATA if LooksAhead.calls % 2 else data)
+
+    with pytest.raises(AssertionError, match=r"check_no_leak: LooksAhead learns another PopularityModel.popularity"):
+        check_no_leak(LooksAhead(), DATA, "2025-02-01")
