@@ -11,6 +11,8 @@ law, counts who breaks it, and says what to change. Nothing here needs pytest.
 
 from __future__ import annotations
 
+import contextlib
+import datetime as dt
 import inspect
 import warnings
 from collections.abc import Callable, Mapping
@@ -28,7 +30,7 @@ from omnireco.data.events import EventLog
 from omnireco.data.interactions import Interactions
 from omnireco.data.messages import MessageLog
 from omnireco.data.recommendations import Recommendations
-from omnireco.data.requests import Asked, Requests
+from omnireco.data.requests import Asked
 from omnireco.data.vocabulary import NONE, Vocabulary
 from omnireco.data.weights import Weights
 from omnireco.errors import OmnirecoError, ParameterError, UnknownIdError
@@ -173,8 +175,8 @@ def check_no_leak(estimator: Any, data: Dataset, cut: Any) -> None:
     wrong = differences(one, two)
     _require(
         not wrong,
-        f"check_no_leak: {name} learns another {wrong[0] if wrong else ''} from data.before(cut) than from logs without "
-        "the later rows. Read every part out of the Dataset that fit is given, and ages against data.end.",
+        f"check_no_leak: {name} learns another {wrong[0] if wrong else ''} from data.before(cut) than from logs "
+        "without the later rows. Read every part out of the Dataset that fit is given, and ages against data.end.",
     )
 
 
@@ -362,7 +364,7 @@ class _World:
         if not isinstance(self.data, Interactions):
             asked = self.data.requests()
             at = asked.at.copy()
-            at[row] = int(self.data.events.at[0])
+            at[row] = int(self.data.events.at.min())
             return replace(asked, at=at)
         matrix = self.data.to_scipy()
         matrix.data[matrix.indptr[row] : matrix.indptr[row + 1]] = 0
@@ -374,10 +376,12 @@ class _World:
         if isinstance(self.data, Interactions):
             frame = self.data.to_frame()
             parts = (frame, frame.iloc[draw.permutation(len(frame))])
-            return tuple(_World(Interactions.from_frame(part)) for part in parts)  # type: ignore[return-value]
+            first, second = (_World(Interactions.from_frame(part)) for part in parts)
+            return first, second
         frame, log = self.data.events.to_frame(), self.data.events
         parts = (frame, frame.iloc[draw.permutation(len(frame))])
-        return tuple(_World(self.data._with(events=_read_again(part, log))) for part in parts)  # type: ignore[return-value]
+        first, second = (_World(self.data._with(events=_read_again(part, log))) for part in parts)
+        return first, second
 
     def renamed(self) -> _World:
         """Return the world with other names of people and items, in the same order."""
@@ -391,7 +395,7 @@ class _World:
         """Return a part of it."""
         if isinstance(self.data, Interactions):
             return self.data.take(np.arange(max(1, self.data.n_users // 2)))
-        return self.data.before(from_microseconds(int(self.data.events.at[-1])))
+        return self.data.before(from_microseconds(int(self.data.events.at.max())))
 
 
 def ranks_by_score_then_code(estimator: Estimator, data: Any) -> None:
@@ -544,7 +548,7 @@ def refuses_unknown_items(estimator: Estimator, data: Any) -> None:
     if world.events is None:
         return
     log = world.events
-    past = world.data.before(from_microseconds(int(log.at[len(log) // 2])))
+    past = world.data.before(_moment(log, len(log) // 2))
     try:
         older = estimator.fit(past)
     except OmnirecoError:
@@ -593,10 +597,8 @@ def fits_twice_as_once(estimator: Estimator, data: Any) -> None:
     world = _World.of(data)
     first, asked = estimator.fit(world.data), world.asked
     before = first.recommend(asked, k=7)
-    try:
+    with contextlib.suppress(OmnirecoError):  # it may be too little for this estimator
         estimator.fit(world.smaller())
-    except OmnirecoError:
-        pass  # too little for this estimator
     fix = "Draw from omnireco._core.random.stream(seed, name) and keep nothing in the estimator."
     _require_same(before, estimator.fit(world.data).recommend(asked, k=7), "fits_twice_as_once", fix)
     _require_same(before, first.recommend(asked, k=7), "fits_twice_as_once (first model)", fix)
@@ -610,7 +612,7 @@ def answers_requests_as_histories(estimator: Estimator, data: Any) -> None:
     law, fix = "answers_requests_as_histories", "Keep event_weights: the weights that fit was given, or made."
     rows = model.inputs(world.data).rows(world.users.ids)
     _require_same(model.recommend(world.asked, k=7), model.recommend(rows, k=7), law, fix)
-    middle = from_microseconds(int(world.events.at[len(world.events) // 2]))
+    middle = _moment(world.events, len(world.events) // 2)
     past = model.inputs(world.data.before(middle))
     here = world.data.requests(past.users.ids, at=middle)
     scores = model.score(here, model.items.ids)
@@ -626,7 +628,7 @@ def answers_each_request_alone(estimator: Estimator, data: Any) -> None:
         return
     model, log = estimator.fit(world.data), world.events
     places = (0, len(log) // 2, len(log) - 1, len(log) // 2)
-    moments = [*(from_microseconds(int(log.at[place])) for place in places), world.data.end]
+    moments = [*(_moment(log, place) for place in places), world.data.end]
     who = [world.users.ids[log.user[place]] for place in (-1, -1, -1, 0, -1)]
     together = model.recommend(world.data.requests(who, at=moments), k=7)
     for row, (user, at) in enumerate(zip(who, moments, strict=True)):
@@ -674,7 +676,7 @@ def learns_nothing_from_after_a_cut(estimator: Estimator, data: Any) -> None:
     if world.events is None:
         return
     log = world.events
-    cut = from_microseconds(int(log.at[2 * len(log) // 3]))
+    cut = _moment(log, 2 * len(log) // 3)
     try:
         estimator.fit(world.data.before(cut))
     except OmnirecoError:
@@ -705,6 +707,11 @@ MODEL_LAWS: tuple[Callable[[Estimator, Any], None], ...] = (
     learns_nothing_from_after_a_cut,
 )
 """The laws of a model: functions of an estimator and a small matrix or Dataset, for a test each."""
+
+
+def _moment(log: EventLog, place: int) -> dt.datetime:
+    """Return the instant of an event, by its place in the order of time."""
+    return from_microseconds(int(np.take(log.at, place)))
 
 
 def _read_again(frame: Any, log: EventLog) -> EventLog:

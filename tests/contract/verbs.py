@@ -502,6 +502,7 @@ ARGUMENTS: dict[str, Callable[[SimpleNamespace], Any]] = {
     "users": lambda w: w.ids,
     "value": lambda w: w.lists,
     "explore.value": lambda w: np.random.default_rng(0).random((3, w.slots.at.size)),
+    "where": lambda w: "fit",
     "width": lambda w: [[0.1, 0.1]],
     "x": lambda w: w.x,
 } | {f"{name}.lists": lambda w: _ranked() for name in _METRICS}

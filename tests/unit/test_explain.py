@@ -216,10 +216,10 @@ def test_explaining_ages_refuses():
         explain(model, x, lists, events=log, ages=["30D", "7D"])
     with pytest.raises(ParameterError, match="not those of the histories"):
         explain(model, x, lists, events=log.select(channels=["store"]))
+    bare = om.EASE().fit(om.Interactions.from_scipy(x.csr, users=x.users, items=x.items))
+    other = log.matrix(om.Weights(events={"view": 0})).with_items(x.items)
     with pytest.raises(ParameterError, match="not those of the histories"):
-        bare = om.Interactions.from_scipy(x.csr, users=x.users, items=x.items)
-        other = log.matrix(om.Weights(events={"view": 0})).with_items(x.items)
-        explain(om.EASE().fit(bare), other, lists, events=log)
+        explain(bare, other, lists, events=log)
     with pytest.raises(ParameterError, match="the histories were made with Weights"):
         explain(model, log.matrix(om.Weights(events={"view": 0})), lists, events=log)
     before = log.before("2025-02-20").matrix().with_items(model.items)

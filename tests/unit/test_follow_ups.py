@@ -105,7 +105,7 @@ def test_without_a_basket_the_last_purchase_is_followed():
 
 
 def test_old_signatures_name_the_new_line():
-    with pytest.raises(SchemaError, match="takes Requests. Got list: write data.requests"):
+    with pytest.raises(SchemaError, match=r"takes Requests. Got list: write data.requests"):
         MODEL.recommend(["tent"], k=2)
     with pytest.raises(TypeError, match=r"Write model.recommend\(data.requests"):
         MODEL.recommend(k=2)

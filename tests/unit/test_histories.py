@@ -24,7 +24,7 @@ WEIGHTS = {
 @pytest.mark.parametrize("name", WEIGHTS)
 def test_a_row_is_what_a_matrix_of_the_log_before_it_holds(name):
     weights, items = WEIGHTS[name], DATA.events.items
-    moments = [DATA.end, *(pd.Timestamp(int(DATA.events.at[n]), unit="us", tz="UTC") for n in (5, 200, 444))]
+    moments = [DATA.end, *(pd.Timestamp(int(np.take(DATA.events.at, n)), unit="us", tz="UTC") for n in (5, 200, 444))]
     who = DATA.users.ids[[3, 3, 7, 3]]
     found = histories_of(DATA.requests(who, at=moments), weights, items, "test")
     for row, (user, at) in enumerate(zip(who, moments, strict=True)):

@@ -52,7 +52,9 @@ MEET = {  # verbs of the table under test, and of the ids that it is given
     "by_hour": lambda ids: LOG.by_hour(people(ids), per="day"),
     "by_category": lambda ids: X.by_category(goods(ids)),
     "evaluate": lambda ids: om.evaluate({"m": LISTS}, events(ids, TEXT), k=3, metrics=[om.recall]),
-    "evaluate train": lambda ids: om.evaluate({"m": LISTS}, LOG, k=3, metrics=[om.evaluation.novelty], train=events(ids, TEXT)),
+    "evaluate train": lambda ids: om.evaluate(
+        {"m": LISTS}, LOG, k=3, metrics=[om.evaluation.novelty], train=events(ids, TEXT)
+    ),
     "channel_report": lambda ids: om.evaluation.channel_report(
         LOG, completes="view", segments=pd.DataFrame({"user_id": ids, "segment": "new"})
     ),

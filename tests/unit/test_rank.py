@@ -171,7 +171,7 @@ def test_an_old_signature_names_the_new_line():
         MODEL.recommend(LOG, ASKED.requests, k=3)
     with pytest.raises(TypeError, match=r"Write model.features\(data.requests\(channel='app'\)\)"):
         MODEL.features(LOG, ASKED.requests)
-    with pytest.raises(SchemaError, match="takes Requests. Got DataFrame: write data.requests"):
+    with pytest.raises(SchemaError, match=r"takes Requests. Got DataFrame: write data.requests"):
         MODEL.recommend(ASKED.requests.to_frame(), k=3)
     with pytest.raises(SchemaError, match="do not know whose pasts"):
         MODEL.recommend(ASKED.requests, k=3)

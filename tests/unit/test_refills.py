@@ -114,7 +114,7 @@ def test_bad_input():
         model.due(LOG, at=LOG.end)
     with pytest.raises(TypeError, match=r"Write model.recommend\(data.requests\(at=now\), k=10\)"):
         model.recommend(LOG, at=LOG.end, k=3)
-    with pytest.raises(SchemaError, match="takes Requests. Got EventLog"):
+    with pytest.raises(SchemaError, match=r"takes Requests. Got EventLog"):
         model.recommend(LOG, k=3)
 
 

@@ -62,7 +62,7 @@ def test_only_what_happened_strictly_before_counts(at):
     cut = DATA.before(at)
     same = MODEL.recommend(cut.requests(IDS[:9], new_users=True), k=5)
     assert (same.codes == recs.codes).all()
-    instant = pd.Timestamp(int(DATA.events.at[200]), unit="us", tz="UTC")
+    instant = pd.Timestamp(int(np.take(DATA.events.at, 200)), unit="us", tz="UTC")
     who = (
         IDS[DATA.events.user[200]] if DATA.users == DATA.events.users else DATA.events.users.ids[DATA.events.user[200]]
     )

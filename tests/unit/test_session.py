@@ -226,7 +226,7 @@ def test_what_next_names_the_new_line():
     now = om.models.WhatNext(model=MODELS["als"])
     with pytest.raises(TypeError, match=r"Write WhatNext\(model=als\).recommend\(data.requests\(at=now\), k=10\)"):
         now.recommend(LOG, at=LOG.end, k=3)
-    with pytest.raises(SchemaError, match="takes Requests. Got EventLog"):
+    with pytest.raises(SchemaError, match=r"takes Requests. Got EventLog"):
         now.recommend(LOG, k=3)
     with pytest.raises(SchemaError, match="do not know whose pasts"):
         now.recommend(om.Requests.from_log(LOG).requests, k=3)

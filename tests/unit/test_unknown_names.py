@@ -110,13 +110,17 @@ UNKNOWN = {
     "learn events": lambda: om.learn_weights(LOG, om.ItemKNN(), horizon="2D", events={"all": ["views"]}),
     "compare channels": lambda: om.evaluation.compare_channels(LOG, horizon="2D", channels=["stor"]),
     "compare target": lambda: om.evaluation.compare_channels(LOG, horizon="2D", target=["purchse"]),
-    "compare weights": lambda: om.evaluation.compare_channels(LOG, om.models.CrossChannel(channel_weights={"stor": 2}), horizon="2D"),
+    "compare weights": lambda: om.evaluation.compare_channels(
+        LOG, om.models.CrossChannel(channel_weights={"stor": 2}), horizon="2D"
+    ),
     "cross-channel": lambda: om.models.CrossChannel(channel_weights={"stor": 2}).fit(X),
     "join": lambda: join_channels(X, channel_weights={"stor": 2}),
     "requests": lambda: om.Requests.from_log(LOG, events=["purchse"]),
     "ranker events": lambda: om.Ranker(models=[om.EASE()], events=["purchse"], requests_from="2025-05-05").fit(LOG),
     "ranker dislikes": lambda: om.Ranker(models=[om.EASE()], dislikes=["views"], requests_from="2025-05-05").fit(LOG),
-    "ranker pair": lambda: om.Ranker(models=[om.EASE()], unfinished=("view", "purchas"), requests_from="2025-05-05").fit(LOG),
+    "ranker pair": lambda: om.Ranker(
+        models=[om.EASE()], unfinished=("view", "purchas"), requests_from="2025-05-05"
+    ).fit(LOG),
     "quotas": lambda: quotas(LISTS, GOODS, k=2, most={"hott": 1}),
     "exposure": lambda: om.models.limit_exposure(LISTS, k=2, most={"xx": 1}),
     "boost": lambda: promoted(LISTS, k=2, boost={"xx": 1}),

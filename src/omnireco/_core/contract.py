@@ -161,7 +161,8 @@ def described(value: Any) -> str:
         usual = part.default if part.default is not MISSING else None
         if part.default_factory is not MISSING:
             usual = part.default_factory()
-        if part.init and part.repr and (part.default is MISSING and part.default_factory is MISSING or held != usual):
+        required = part.default is MISSING and part.default_factory is MISSING
+        if part.init and part.repr and (required or held != usual):
             shorter.append(f"{part.name}={dict(held) if isinstance(held, Mapping) else held!r}")
     return f"{type(value).__name__}({', '.join(shorter)})"
 

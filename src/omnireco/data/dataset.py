@@ -322,7 +322,7 @@ class Dataset:
         """
         if at is None and not self.end_us:
             raise ParameterError(
-                "Dataset.requests: the data has no end (neither events nor messages), so there is no instant to ask at. "
+                "Dataset.requests: the data has no end (neither events nor messages), so no instant to ask at. "
                 "Write data.requests(users, at='2025-06-01')."
             )
         if users is None:
@@ -474,8 +474,8 @@ def _check_one_end(events: EventLog | None, messages: MessageLog | None) -> None
     late = int((messages.sent_at >= events.end_us).sum())
     raise ParameterError(
         f"Dataset: the messages reach past the end of the events, {events.end.isoformat()}: {late:,} of "
-        f"{len(messages):,} were sent later, and others were answered later. Put whole logs into the Dataset and cut it "
-        "once, om.Dataset(log, messages=sent).split(at), or cut the messages too: messages=sent.before(log.end)."
+        f"{len(messages):,} were sent later, and others were answered later. Put whole logs into the Dataset and cut "
+        "it once, om.Dataset(log, messages=sent).split(at), or cut the messages too: messages=sent.before(log.end)."
     )
 
 
@@ -496,7 +496,7 @@ def _check_asked(asked: Asked | None, events: EventLog | None, end_us: int) -> N
 def _check_one_kind(data: Dataset) -> None:
     """Refuse parts whose ids can never meet."""
     asked = data.asked
-    parts = {"events": data.events, "messages": data.messages, "audience": data.audience, "catalog": data.catalog}
+    parts: dict[str, Any] = {"events": data.events, "messages": data.messages, "audience": data.audience, "catalog": data.catalog}
     people = {name: part.users for name, part in parts.items() if hasattr(part, "users")}
     goods = {name: part.items for name, part in parts.items() if hasattr(part, "items")}
     if data.attributes is not None:
@@ -515,6 +515,6 @@ def _as_of(identities: Any, at_us: int) -> Any:
 
 def _is_frame(data: Any) -> bool:
     """Return whether something is a frame of a library: it has named columns and is none of our values."""
-    if isinstance(data, type) or isinstance(data, (Dataset, EventLog, MessageLog, Audience, Catalog, Interactions)):
+    if isinstance(data, (type, Dataset, EventLog, MessageLog, Audience, Catalog, Interactions)):
         return False
     return hasattr(data, "__arrow_c_stream__") or (hasattr(data, "columns") and hasattr(data, "shape"))

@@ -29,7 +29,7 @@ def purchases(log: EventLog, events: Iterable[str] | None, verb: str) -> tuple[n
 def purchases_before(
     requests: Requests, items: Vocabulary, events: Iterable[str] | None, verb: str
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return request, item (code in ``items``) and time of each purchase strictly before its request, by request and time.
+    """Return request, item (code in ``items``) and time of each purchase strictly before its request, in their order.
 
     Items that are not in ``items`` are left out.
     """

@@ -171,7 +171,7 @@ class RefillModel:
         if confidence >= 1:
             raise ParameterError(f"confidence must be between 0 and 1. Got {confidence:g}. Write confidence=0.8.")
         who, what, n, last, mean, sd, chance = self._waiting(requests, ahead, "RefillModel.due")
-        age = np.log(np.maximum((requests.at[who] - last) / _DAY, 1 / 24))
+        age = np.log(np.maximum((np.take(requests.at, who) - last) / _DAY, 1 / 24))
         tails = [(1 - confidence) / 2, 0.5, (1 + confidence) / 2]
         low, middle, high = (_later(q, mean, sd, age) for q in tails)
         top = np.lexsort([what, who, -chance])
@@ -251,7 +251,7 @@ class RefillModel:
         return Recommendations(requests.ids, self.items, codes, scores, requests.key)
 
     def _waiting(self, requests: Requests, ahead: float, verb: str) -> tuple[np.ndarray, ...]:
-        """Return who waits for what: request, item, purchases, last purchase, mean and sd of the log interval, chance."""
+        """Return who waits for what: request, item, purchases, the last, mean and sd of the log interval, chance."""
         row, code, when = purchases_before(requests, self.items, self.events or None, verb)
         m = max(1, len(self.items))
         key = row * m + code
@@ -263,7 +263,7 @@ class RefillModel:
         last = when[start + n - 1]
         who, what = pair // m, pair % m
         mean, sd = self._predict(key, when, pair, n, what, who)
-        days = (requests.at[who] - last) / _DAY
+        days = (np.take(requests.at, who) - last) / _DAY
         chance = self._chance(mean, sd, np.log(np.maximum(days, 1 / 24)), days + ahead)
         return who, what, n, last, mean, sd, chance
 

@@ -1,8 +1,8 @@
 """Recommenders: from histories to ranked items."""
 
+from omnireco._core.contract import Estimator
 from omnireco._kernels.topk.exact import ItemIndex, topk
-from omnireco.models.base import Model
-from omnireco.models.cold.new_items import add_new_items
+from omnireco.models.base import Model, count_users, events_of, training_matrix
 from omnireco.models.cold.attributes import (
     AttributeModel,
     AttributeRecommender,
@@ -10,6 +10,7 @@ from omnireco.models.cold.attributes import (
     people_attributes,
     with_people,
 )
+from omnireco.models.cold.new_items import add_new_items
 from omnireco.models.cold.segments import SegmentModel, SegmentPopularity
 from omnireco.models.lists.diversify import avoid, calibrated, mmr, promoted, quotas
 from omnireco.models.lists.explain import Explanations, explain
@@ -42,6 +43,7 @@ __all__ = [
     "BuyAgain",
     "ChannelModel",
     "CrossChannel",
+    "Estimator",
     "Explanations",
     "FactorModel",
     "Fallback",
@@ -71,7 +73,9 @@ __all__ = [
     "avoid",
     "calibrated",
     "calibration_error",
+    "count_users",
     "dpp",
+    "events_of",
     "explain",
     "join_channels",
     "learn_people",
@@ -82,6 +86,7 @@ __all__ = [
     "promoted",
     "quotas",
     "topk",
+    "training_matrix",
     "typed_inputs",
     "with_people",
 ]

@@ -39,8 +39,8 @@ class Model(ABC):
     knows: people it was fitted on, people whose history has grown since, and new ones are one code path.
     A person with an empty history gets the items that most people chose at fit time (``popularity``).
 
-    Subclasses are frozen, final, and define how histories become scores; ranking, exclusion, eligibility,
-    ties and padding are done here, once. A history with targets (likes and dislikes) reaches a model that
+    Subclasses are frozen, final, and define how histories become scores (``_score``; ``_rank`` and ``_similar`` where
+    they have a quicker way); ranking, exclusion, eligibility, ties and padding are done here, once. A history with targets (likes and dislikes) reaches a model that
     ``takes_targets`` as weights and, by the keyword ``targets``, their targets; any other as ``weight * target``.
     """
 
@@ -54,6 +54,9 @@ class Model(ABC):
     event_weights: Weights | None = None
 
     @abstractmethod
+    def _score(self, histories: sp.csr_matrix, codes: np.ndarray) -> np.ndarray:
+        """Return scores (n, len(codes)), float32, for histories none of which is empty."""
+
     def _rank(
         self,
         histories: sp.csr_matrix,
@@ -62,16 +65,29 @@ class Model(ABC):
         exclude: sp.csr_matrix | None,
         eligible: Any,
         threads: int | None,
+        **aims: Any,
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Return (codes, scores), each (n, k), for histories (n, n_items) none of which is empty."""
+        """Return (codes, scores), each (n, k), for histories (n, n_items) none of which is empty.
 
-    @abstractmethod
-    def _score(self, histories: sp.csr_matrix, codes: np.ndarray) -> np.ndarray:
-        """Return scores (n, len(codes)), float32, for histories none of which is empty."""
+        By the score of every item; a model that can do with fewer has a way of its own.
+        """
+        n, every = histories.shape[0], np.arange(len(self.items))
+        codes, scores = np.empty((n, k), np.int32), np.empty((n, k), np.float32)
+        for rows in row_blocks(n, 8 * len(self.items)):
+            seen = None if exclude is None else exclude[rows]
+            some = (eligible[0], eligible[1][rows]) if isinstance(eligible, tuple) else eligible
+            own = {name: part[rows] for name, part in aims.items()}
+            codes[rows], scores[rows] = select(
+                self._score(histories[rows], every, **own), k=k, exclude=seen, eligible=some
+            )
+        return codes, scores
 
-    @abstractmethod
     def _similar(self, codes: np.ndarray, *, k: int) -> tuple[np.ndarray, np.ndarray]:
         """Return (codes, scores), each (len(codes), k), of the items most like some items, themselves left out."""
+        raise ParameterError(
+            f"similar_items: a {type(self).__name__} does not say which items are alike. Fit ItemKNN, EASE or ALS on "
+            "the same data and ask that model."
+        )
 
     @says_the_line("model.recommend(data.requests(), k=10)")
     def recommend(
@@ -90,9 +106,9 @@ class Model(ABC):
         Parameters
         ----------
         requests : Requests or Interactions
-            ``data.requests()``: histories are read out of the Dataset, weighed as the model is asked (``event_weights``),
-            strictly before each request's instant; items the model does not know are left out of them. Or histories
-            themselves, one row per person; ``x.rows(ids)`` takes some people of a matrix.
+            ``data.requests()``: histories are read out of the Dataset, weighed as the model is asked
+            (``event_weights``), strictly before each request's instant; items the model does not know are left out of
+            them. Or histories themselves, one row per person; ``x.rows(ids)`` takes some people of a matrix.
         k : int
             Length of the lists.
         eligible : optional
@@ -290,12 +306,12 @@ class Model(ABC):
                 f"recommend takes Requests or Interactions. Got {type(histories).__name__}: write data.requests(), "
                 "model.inputs(log), Interactions.from_frame(frame), or x.rows([user_id]) for one person."
             )
-        if self.event_weights is not None and histories.weights is not None:
-            if not agree(self.event_weights, histories.weights):
-                raise ParameterError(
-                    f"recommend: the histories were made with {histories.weights!r}, and the model is asked with "
-                    f"{self.event_weights!r}. Write model.recommend(data.requests(), k=...), or model.inputs(log)."
-                )
+        made, wanted = histories.weights, self.event_weights
+        if made is not None and wanted is not None and not agree(wanted, made):
+            raise ParameterError(
+                f"recommend: the histories were made with {made!r}, and the model is asked with {wanted!r}. Write "
+                "model.recommend(data.requests(), k=...), or model.inputs(log)."
+            )
         if histories.items is self.items or histories.items == self.items:
             return histories
         unknown = self.items.codes(histories.items.ids, missing="none") == NONE
@@ -373,7 +389,7 @@ class Model(ABC):
         """Return what each item of one history, with its targets if it has some, adds to each item (past, shown)."""
         raise ParameterError(
             f"explain: the score of a {type(self).__name__} is no sum over what a person did. Explain ItemKNN, EASE, "
-            "SLIM, RP3beta, NextItem, PureSVD or ALS, CrossChannel of one, or a Blend of them whose scale is not 'rank'."
+            "SLIM, RP3beta, NextItem, PureSVD or ALS, CrossChannel of one, or a Blend of them with a scale but 'rank'."
         )
 
     def _reading(self) -> Hashable:

@@ -120,8 +120,8 @@ def attributes_of(data: Any, where: str) -> Interactions:
         return found
     if data.audience is None:
         raise SchemaError(
-            f"{where} reads attributes of people, and the data has none. Write om.Dataset(..., audience=om.Audience"
-            ".from_frame(frame, attributes=['age'])), or om.Dataset(..., attributes=om.models.people_attributes(audience))."
+            f"{where} reads attributes of people, and the data has none. Write om.Dataset(..., audience=people), where "
+            "people = om.Audience.from_frame(frame, attributes=['age']), or om.Dataset(..., attributes=x)."
         )
     return people_attributes(data.audience)
 
@@ -366,6 +366,7 @@ class AttributeModel(AttributeRecommender):
 
 
 def check_attributes(attributes: Any, verb: str) -> None:
+    """Refuse what is no matrix of people and attributes."""
     if not isinstance(attributes, Interactions):
         raise SchemaError(
             f"{verb}: attributes must be Interactions of people x attributes, such as people_attributes(audience). "

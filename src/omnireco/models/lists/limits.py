@@ -30,8 +30,8 @@ _MANY = int(np.iinfo(np.int64).max)
 def dpp(lists: Recommendations, *, k: int, trade_off: float, similarity: ItemModel) -> Recommendations:
     """Pick the items that are relevant and span the most: a determinantal point process, greedily.
 
-    :func:`omnireco.models.mmr` compares an item with the one pick it resembles most; this measures the whole set, so three
-    items that are each a little like the other two count as repeats too.
+    :func:`omnireco.models.mmr` compares an item with the one pick it resembles most; this measures the whole set, so
+    three items that are each a little like the other two count as repeats too.
 
     Parameters
     ----------

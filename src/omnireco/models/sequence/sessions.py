@@ -186,8 +186,8 @@ class WhatNext:
             )
         if self.model._reading() is not None:
             raise ParameterError(
-                f"WhatNext: a {type(self.model).__name__} reads events by type, and the last minutes by item alone. Ask "
-                "it itself, model.recommend(data.requests(at=now), k=10), or take ALS, EASE or NextItem."
+                f"WhatNext: a {type(self.model).__name__} reads events by type, and the last minutes by item alone. "
+                "Ask it itself, model.recommend(data.requests(at=now), k=10), or take ALS, EASE or NextItem."
             )
         check_duration(self.fade, "fade")
         check_duration(self.half_life, "half_life")

@@ -38,6 +38,7 @@ class Clocks:
 
     @classmethod
     def of(cls, audience: Audience | None, timezone: str | None) -> Clocks:
+        """Return the clocks of an audience, or one zone for everybody; UTC where there is neither."""
         if timezone is not None and not is_zone(timezone):
             raise ParameterError(
                 f"timezone must be an IANA region name, such as 'Europe/Paris'. Got {shown(timezone)}: fixed "

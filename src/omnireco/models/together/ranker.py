@@ -464,9 +464,9 @@ class RankerModel:
         ----------
         requests : Requests
             Of a Dataset, with the labels that ``model.context`` names: ``data.requests(channel="app",
-            context={"device": "phone"})``, or ``om.Requests.from_frame(frame, context=["channel"]).on(data)``. Only events
-            of the Dataset strictly before a request's instant count for it; people who are not in it are new. Its
-            audience, and ``facts`` of the columns that the ranker was fitted with, are read from it too.
+            context={"device": "phone"})``, or ``om.Requests.from_frame(frame, context=["channel"]).on(data)``. Only
+            events of the Dataset strictly before a request's instant count for it; people who are not in it are new.
+            Its audience, and ``facts`` of the columns that the ranker was fitted with, are read from it too.
         k : int
             At most ``n_candidates``.
         eligible, exclude : optional
@@ -532,7 +532,7 @@ class RankerModel:
         Returns
         -------
         pandas.DataFrame
-            ``request_id`` (``user_id`` where everybody asks once) and ``item_id``, the features by name, ``score`` last.
+            ``request_id`` (``user_id`` where everybody asks once), ``item_id``, the features by name, ``score`` last.
         """
         import pandas as pd
 
