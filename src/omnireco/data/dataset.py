@@ -496,7 +496,7 @@ def _check_asked(asked: Asked | None, events: EventLog | None, end_us: int) -> N
 def _check_one_kind(data: Dataset) -> None:
     """Refuse parts whose ids can never meet."""
     asked = data.asked
-    parts: dict[str, Any] = {"events": data.events, "messages": data.messages, "audience": data.audience, "catalog": data.catalog}
+    parts: dict[str, Any] = {name: getattr(data, name) for name in ("events", "messages", "audience", "catalog")}
     people = {name: part.users for name, part in parts.items() if hasattr(part, "users")}
     goods = {name: part.items for name, part in parts.items() if hasattr(part, "items")}
     if data.attributes is not None:

@@ -64,9 +64,9 @@ class FollowUps(Estimator):
 
     Examples
     --------
-    >>> import pandas as pd
+    >>> import omnireco as om, pandas as pd
     >>> days = pd.to_datetime(["2025-05-01", "2025-05-03", "2025-05-01", "2025-05-06", "2025-08-01"], utc=True)
-    >>> log = EventLog.from_frame(pd.DataFrame({"user_id": [1, 1, 2, 2, 3], "channel": "web", "event": "purchase",
+    >>> log = om.EventLog.from_frame(pd.DataFrame({"user_id": [1, 1, 2, 2, 3], "channel": "web", "event": "purchase",
     ...                                         "item_id": ["tent", "mat", "tent", "mat", "tea"], "timestamp": days}))
     >>> FollowUps(prior=0.5).fit(log).to_frame()[["item_id", "next_item_id", "people"]].values.tolist()
     [['tent', 'mat', 2]]

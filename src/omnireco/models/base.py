@@ -40,8 +40,9 @@ class Model(ABC):
     A person with an empty history gets the items that most people chose at fit time (``popularity``).
 
     Subclasses are frozen, final, and define how histories become scores (``_score``; ``_rank`` and ``_similar`` where
-    they have a quicker way); ranking, exclusion, eligibility, ties and padding are done here, once. A history with targets (likes and dislikes) reaches a model that
-    ``takes_targets`` as weights and, by the keyword ``targets``, their targets; any other as ``weight * target``.
+    they have a quicker way); ranking, exclusion, eligibility, ties and padding are done here, once. A history with
+    targets (likes and dislikes) reaches a model that ``takes_targets`` as weights and, by the keyword ``targets``,
+    their targets; any other as ``weight * target``.
     """
 
     __slots__ = ()
@@ -65,21 +66,17 @@ class Model(ABC):
         exclude: sp.csr_matrix | None,
         eligible: Any,
         threads: int | None,
-        **aims: Any,
     ) -> tuple[np.ndarray, np.ndarray]:
         """Return (codes, scores), each (n, k), for histories (n, n_items) none of which is empty.
 
-        By the score of every item; a model that can do with fewer has a way of its own.
+        By the score of every item; a model that can do with fewer, or takes targets, has a way of its own.
         """
         n, every = histories.shape[0], np.arange(len(self.items))
         codes, scores = np.empty((n, k), np.int32), np.empty((n, k), np.float32)
         for rows in row_blocks(n, 8 * len(self.items)):
             seen = None if exclude is None else exclude[rows]
             some = (eligible[0], eligible[1][rows]) if isinstance(eligible, tuple) else eligible
-            own = {name: part[rows] for name, part in aims.items()}
-            codes[rows], scores[rows] = select(
-                self._score(histories[rows], every, **own), k=k, exclude=seen, eligible=some
-            )
+            codes[rows], scores[rows] = select(self._score(histories[rows], every), k=k, exclude=seen, eligible=some)
         return codes, scores
 
     def _similar(self, codes: np.ndarray, *, k: int) -> tuple[np.ndarray, np.ndarray]:
