@@ -155,6 +155,7 @@ def test_laws_on_one_channel(name, channel):
 def test_every_recommender_is_tried():
     """The tables above hold every estimator of the library whose model is a Model."""
     kinds = [kind for kind in vars(om.models).values() if isinstance(kind, type) and issubclass(kind, Estimator)]
+    kinds.remove(Estimator)
     tried = {type(one) for one in (ESTIMATORS | OF_EVENTS).values()}
     assert {kind.__name__ for kind in kinds} - {kind.__name__ for kind in tried} == {"Ranker", "SegmentPopularity"}
 

@@ -1,8 +1,10 @@
 """The contract of every estimator of models and journeys: parameters, searches, what fit reads, and what it may not."""
 
+import ast
 import dataclasses
 import inspect
 import pickle
+from pathlib import Path
 
 import pandas as pd
 import pytest
@@ -18,7 +20,7 @@ KINDS = {
     name: kind
     for room in (om.models, om.journeys)
     for name, kind in vars(room).items()
-    if isinstance(kind, type) and issubclass(kind, Estimator)
+    if isinstance(kind, type) and issubclass(kind, Estimator) and not inspect.isabstract(kind)
 }
 PEOPLE = pd.DataFrame(
     {"user_id": range(40), "timezone": "UTC", "plan": ["a", "b"] * 20, "town": ["x", "y", "x", "z"] * 10}
@@ -228,3 +230,37 @@ def test_searches_of_scikit_learn_drive_an_estimator(search):
     blend = om.Blend(models={"a": om.EASE(), "b": om.ItemKNN()})
     assert blend.set_params(models__a__regularization=3.0).models["a"].regularization == 3.0
     assert blend.models["a"].regularization == 500.0
+
+
+def asked_for(tree):
+    """The names of classes that ``isinstance`` is asked about in a file."""
+    for call in ast.walk(tree):
+        if (
+            isinstance(call, ast.Call)
+            and isinstance(call.func, ast.Name)
+            and call.func.id in ("isinstance", "issubclass")
+        ):
+            yield from (name.id for name in ast.walk(call.args[1]) if isinstance(name, ast.Name))
+
+
+def test_no_model_asks_for_the_class_of_another():
+    """What a model can do is a question to the contract: ``_factorised``, ``_item_weights``, ``_on_channel``."""
+    concrete = {*KINDS, "Fallback", "WhatNext"} | {
+        name
+        for name, kind in vars(om.models).items()
+        if isinstance(kind, type) and name.endswith("Model") and name != "Model"
+    }
+    root = Path(om.__file__).parent
+    files = [path for room in ("models", "journeys") for path in (root / room).rglob("*.py")]
+    assert len(files) > 20
+    found = {(path.name, name) for path in files for name in asked_for(ast.parse(path.read_text())) if name in concrete}
+    assert found == set()
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_needs_name_parts_of_a_dataset(name):
+    parts = {part.name for part in dataclasses.fields(om.Dataset)}
+    assert set(KINDS[name].needs) <= parts
+    model = made(name).fit(DATA)
+    for verb in KINDS[name].verbs:
+        assert hasattr(model, verb), verb
