@@ -26,6 +26,8 @@ def histories_of(
     items: Vocabulary,
     where: str,
     read: Callable[[EventLog], EventLog] = lambda log: log,
+    *,
+    layers: bool = True,
 ) -> Interactions:
     """Return one history per request, over the items of a model.
 
@@ -41,6 +43,8 @@ def histories_of(
         Begins an error.
     read : callable
         Turns the events into those that histories are made of.
+    layers : bool
+        Whether to keep one layer per channel.
 
     Returns
     -------
@@ -58,18 +62,26 @@ def histories_of(
     decays = weights.half_life is not None
     now = requests.at == data.end_us if decays else requests.at >= data.end_us
     if now.all():
-        found = rows_by_code(log.matrix(weights, at=data.end).with_items(items), person, requests.ids)
+        found = rows_by_code(_shared(log, weights, data, items, layers=layers), person, requests.ids)
     elif not now.any():
         found = _named(
-            histories_at(log, weights, person, requests.at, layers=True).with_items(items), requests.ids, weights
+            histories_at(log, weights, person, requests.at, layers=layers).with_items(items), requests.ids, weights
         )
     else:
         late, early = np.flatnonzero(now), np.flatnonzero(~now)
         some = Vocabulary(np.arange(late.size))
-        shared = rows_by_code(log.matrix(weights, at=data.end).with_items(items), person[late], some)
-        own = histories_at(log, weights, person[early], requests.at[early], layers=True).with_items(items)
+        shared = rows_by_code(_shared(log, weights, data, items, layers=layers), person[late], some)
+        own = histories_at(log, weights, person[early], requests.at[early], layers=layers).with_items(items)
         found = _woven(shared, own, np.argsort(np.r_[late, early], kind="stable"), requests.ids, weights)
     return found if requests.given is None else _with_baskets(found, requests.given.matrix(items, "given="))
+
+
+def _shared(log: EventLog, weights: Weights, data: Any, items: Vocabulary, *, layers: bool) -> Interactions:
+    """Return the matrix of all events at the end of the data."""
+    x = log.matrix(weights, at=data.end)
+    if not layers:
+        x = Interactions(x.users, x.items, x.csr, {"all": x.csr}, x.at_us, x.targets, x.weights)
+    return x.with_items(items)
 
 
 def people_asking(

@@ -255,7 +255,7 @@ class RefillModel:
         row, code, when = purchases_before(requests, self.items, self.events or None, verb)
         m = max(1, len(self.items))
         key = row * m + code
-        order = np.lexsort([when, key])
+        order = np.argsort(key, kind="stable")  # rows of a request are in order of time
         key, when = key[order], when[order]
         fresh = np.r_[True, (np.diff(key) != 0) | (np.diff(when) > 0)][: key.size]
         key, when = key[fresh], when[fresh]

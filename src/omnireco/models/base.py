@@ -48,6 +48,7 @@ class Model(ABC):
     __slots__ = ()
 
     takes_targets: ClassVar[bool] = False
+    reads_layers: ClassVar[bool] = False  # whether the channels of a history matter
     answers_everybody: ClassVar[bool] = False  # also those without a history
 
     items: Vocabulary
@@ -471,11 +472,12 @@ class Reader:
         """Return one history per request, as a model is asked with it."""
         known = model.event_weights
         weights = self.otherwise if known is None and self.otherwise is not None else model._asked_with("recommend")
-        form = model._reading()
+        layers = model.reads_layers
+        form = model._reading(), layers
         for other_form, other, items, made in self._made:
             if form == other_form and weights == other and (items is model.items or items == model.items):
                 return made
-        made = histories_of(self.requests, weights, model.items, "recommend", model._events_read)
+        made = histories_of(self.requests, weights, model.items, "recommend", model._events_read, layers=layers)
         self._made.append((form, weights, model.items, made))
         return made
 

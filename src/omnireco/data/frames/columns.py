@@ -173,8 +173,8 @@ class Frame:
     def flags(self, name: str, *, missing: bool) -> np.ndarray:
         """Return a column of yes and no; ``missing`` stands for an unknown one.
 
-        Texts and mixed cells are read by their words (:func:`omnireco.data.frames.answers.as_consent`) when the frame is
-        opened, where the door says so; what cannot be read is False, and masked in ``odd``.
+        Texts and mixed cells are read by their words (:func:`omnireco.data.frames.answers.as_consent`) when the
+        frame is opened, where from_frame says so; what cannot be read is False, and masked in ``odd``.
         """
         import pyarrow as pa
         import pyarrow.types as pt

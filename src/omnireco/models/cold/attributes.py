@@ -301,7 +301,8 @@ class AttributeRecommender(ABC):
         if data_of(requests, f"{type(self).__name__}.recommend").events is None:
             return None
         weights = Weights() if self.event_weights is None else self.event_weights
-        return histories_of(requests, weights, self.items, f"{type(self).__name__}.recommend").csr
+        where = f"{type(self).__name__}.recommend"
+        return histories_of(requests, weights, self.items, where, layers=False).csr
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import scipy.sparse as sp
@@ -245,6 +245,8 @@ class TypedModel(Model):
     input_half_life: Any
     _wide: Vocabulary = field(repr=False)
     event_weights: Weights | None = None
+
+    reads_layers: ClassVar[bool] = True
 
     @classmethod
     def build(

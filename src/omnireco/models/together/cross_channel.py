@@ -164,6 +164,7 @@ class ChannelModel(Model):
     """
 
     takes_targets: ClassVar[bool] = True
+    reads_layers: ClassVar[bool] = True
 
     items: Vocabulary
     popularity: np.ndarray
