@@ -166,7 +166,7 @@ def test_lists_say_what_their_first_column_is_and_are_read_back(key):
     pd.testing.assert_frame_equal(again.to_frame(), frame)
     for part in (lists.head(2), lists.take(np.array([1, 0])), lists.rows(lists.users.ids[:1])):
         assert part.key == key
-    with pytest.raises(SchemaError, match="key must be one of 'user_id', 'request_id', 'similar_to'. Got 'item'"):
+    with pytest.raises(SchemaError, match=r"key must be one of 'user_id', 'request_id', 'similar_to'\. Got 'item'"):
         Recommendations(plain.users, plain.items, plain.codes.copy(), plain.scores.copy(), "item")
     with pytest.raises(SchemaError, match="user_id"):
         Recommendations.from_frame(frame.drop(columns=key))

@@ -71,8 +71,8 @@ class Recommendations:
         Parameters
         ----------
         frame : pandas, polars or pyarrow frame
-            ``user_id`` (or ``request_id``, or ``similar_to``, as :meth:`to_frame` writes them), ``item_id`` and ``rank``
-            (smallest first) or ``score`` (largest first; equal scores are ordered by item id).
+            ``user_id`` (or ``request_id``, or ``similar_to``, as :meth:`to_frame` writes them), ``item_id`` and one of
+            ``rank`` (smallest first) or ``score`` (largest first; equal scores are ordered by item id).
         columns : mapping of str to str, optional
             Our name to yours.
 
