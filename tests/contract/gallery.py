@@ -45,7 +45,7 @@ def world() -> SimpleNamespace:
 
 
 def segments(w: SimpleNamespace) -> Any:
-    return om.models.SegmentPopularity().fit(w.x, w.attributes)
+    return om.models.SegmentPopularity().fit(om.Dataset(w.log, attributes=w.attributes))
 
 
 def _creatives() -> tuple[Any, Any, Any]:
@@ -79,8 +79,8 @@ def _bandit(**settings: Any) -> Any:
 def _ranker(kind: str) -> Any:
     w = world()
     models = [om.Popularity(), om.BuyAgain()]
-    learner = om.Ranker(models=models, ranker=kind, n_requests=200, n_candidates=10)  # type: ignore[arg-type]
-    return learner.fit(w.log, at="2025-02-10", audience=w.audience, catalog=w.catalog)
+    learner = om.Ranker(models=models, ranker=kind, n_requests=200, n_candidates=10, requests_from="2025-02-10")  # type: ignore[arg-type]
+    return learner.fit(om.Dataset(w.log, audience=w.audience, catalog=w.catalog))
 
 
 def _report() -> Any:
@@ -139,7 +139,7 @@ VALUES: dict[str, Callable[[], Any]] = {
     "attribute model": lambda: world().placed,
     "segment model": lambda: segments(world()),
     "fallback": lambda: world().fallback,
-    "fallback lists": lambda: world().fallback.recommend(world().x, k=3, attributes=world().attributes),
+    "fallback lists": lambda: world().fallback.with_steps(world().x, k=3, attributes=world().attributes),
     "what next": lambda: om.models.WhatNext(model=world().als, fade="10min"),
     "ranker": lambda: _ranker("logit"),
     "ranker of trees": lambda: _ranker("lambdamart"),

@@ -91,7 +91,7 @@ CODED = frozenset(
         "World",
     ]
 )
-ABSTRACT = {"Model", "Constraint", "Eligibility", "Estimator"}
+ABSTRACT = {"AttributeRecommender", "Model", "Constraint", "Eligibility", "Estimator"}
 
 BUILDS = "builds a value from coded arrays, for omnireco's own fit and load"
 CODES = "takes codes (row positions), not ids: for omnireco's own verbs"
@@ -173,13 +173,14 @@ def world() -> SimpleNamespace:
     w.ids, w.items = list(w.audience.users.ids[:3]), list(w.catalog.items.ids[:3])
     w.at = str(pd.Timestamp(int(np.quantile(w.log.at, 0.8)), unit="us", tz="UTC"))
     w.typed = om.models.TypedEASE().fit(w.log)
+    w.data = om.Dataset(w.log, messages=w.sent, audience=w.audience, catalog=w.catalog)
     w.x, w.early, w.later = w.log.matrix(), w.log.before(w.at).matrix(), w.log.split(w.at).test.matrix()
     w.als = om.ALS(factors=4, iterations=2, seed=7).fit(w.x)
     w.knn = om.ItemKNN(neighbors=5).fit(w.x)
     w.lists = w.als.recommend(w.x, k=4)
     w.attributes = om.models.people_attributes(w.audience)
     w.placed = om.models.learn_people(w.als, w.x, w.attributes)
-    w.segments = om.models.SegmentPopularity().fit(w.x, w.attributes)
+    w.segments = om.models.SegmentPopularity().fit(om.Dataset(w.log, attributes=w.attributes))
     w.fallback = om.models.Fallback({"taste": w.als, "attributes": w.placed, "segments": w.segments})
     w.profile = om.timing.ActivityProfile(segments=2, channels=("app",))
     w.activity = w.profile.fit(om.Dataset(w.log, audience=w.audience))
@@ -193,7 +194,7 @@ def world() -> SimpleNamespace:
         {"als": w.lists, "knn": w.knn.recommend(w.x, k=4)}, w.later, k=3, metrics=[om.ndcg], n_bootstrap=9
     )
     w.zones = om.timing.infer_zones(om.Dataset(w.log, audience=w.audience))
-    w.requests = om.Requests.from_log(w.log, context=["channel"], per_user=1).requests
+    w.requests = om.Requests.from_log(w.log, context=["channel"], per_user=1).requests.on(w.data)
     w.links = pd.DataFrame(
         {
             "kind_a": "email",
@@ -293,7 +294,7 @@ RECEIVERS: dict[str, Callable[[SimpleNamespace], Any]] = {
     "Explanations": lambda w: om.models.explain(w.als, w.x, w.lists, events=w.log),
     "FactorModel": lambda w: w.als,
     "Fallback": lambda w: w.fallback,
-    "FallbackLists": lambda w: w.fallback.recommend(w.x, k=3, attributes=w.attributes),
+    "FallbackLists": lambda w: w.fallback.with_steps(w.x, k=3, attributes=w.attributes),
     "FatigueModel": lambda w: om.timing.Fatigue().fit(w.sent),
     "FollowUps": lambda w: om.journeys.FollowUps(events=["view"]),
     "FollowUpsModel": lambda w: om.journeys.FollowUps(events=["view"]).fit(w.log),
@@ -320,7 +321,7 @@ RECEIVERS: dict[str, Callable[[SimpleNamespace], Any]] = {
     "QuietHours": lambda w: om.QuietHours("21:00", "08:00"),
     "RankedLists": lambda w: _ranked(),
     "Ranker": lambda w: om.Ranker(models=[om.Popularity(), om.BuyAgain()], n_requests=60, n_candidates=6),
-    "RankerModel": lambda w: RECEIVERS["Ranker"](w).fit(w.log, at=w.at, audience=w.audience, catalog=w.catalog),
+    "RankerModel": lambda w: RECEIVERS["Ranker"](w).replace(requests_from=w.at).fit(w.data),
     "ReadingModel": lambda w: w.reading,
     "Recommendations": lambda w: w.lists,
     "RefillModel": lambda w: om.journeys.Refills(events=["view"]).fit(w.log),
@@ -417,7 +418,7 @@ ARGUMENTS: dict[str, Callable[[SimpleNamespace], Any]] = {
     "creative_ids": lambda w: [0, 1, 2],
     "creatives": lambda w: w.art,
     "curve": lambda w: np.ones(168),
-    "data": lambda w: om.Dataset(w.log, messages=w.sent, audience=w.audience, catalog=w.catalog),
+    "data": lambda w: w.data,
     "date": lambda w: "2025-03-10",
     "days": lambda w: 1,
     "delay": lambda w: np.arange(1.0, 60.0),
@@ -539,6 +540,7 @@ ARGUMENTS: dict[str, Callable[[SimpleNamespace], Any]] = {
     "users": lambda w: w.ids,
     "value": lambda w: w.lists,
     "explore.value": lambda w: np.random.default_rng(0).random((3, w.slots.at.size)),
+    "where": lambda w: "fit",
     "width": lambda w: [[0.1, 0.1]],
     "x": lambda w: w.x,
 } | {f"{name}.lists": lambda w: _ranked() for name in _METRICS}
@@ -546,7 +548,12 @@ ARGUMENTS: dict[str, Callable[[SimpleNamespace], Any]] = {
 
 # Optional parameters without which a verb has nothing to answer by.
 GIVEN: dict[str, Callable[[SimpleNamespace], dict[str, Any]]] = {
-    "Fallback.recommend": lambda w: {"attributes": w.attributes},
+    "Fallback.recommend": lambda w: {"attributes": w.attributes, "requests": w.x},
+    "Fallback.with_steps": lambda w: {"attributes": w.attributes, "requests": w.x},
+    "AttributeModel.answers": lambda w: {"requests": w.attributes},
+    "AttributeModel.recommend": lambda w: {"requests": w.attributes},
+    "SegmentModel.answers": lambda w: {"requests": w.attributes},
+    "SegmentModel.recommend": lambda w: {"requests": w.attributes},
     "candidates": lambda w: {"channels": ["email"]},
     "compare_channels": lambda w: {"k": 3, "n_bootstrap": 9},
     "evaluate": lambda w: {"n_bootstrap": 9, "metrics": [om.ndcg]},

@@ -87,18 +87,22 @@ def test_many_steps_are_the_exact_half_sweeps(rules):
 
 def test_the_loss_falls_with_every_sweep_and_targets_reach_it():
     x = signed()
-    targets = Interactions.from_scipy(x.csr.multiply(np.abs(x.csr)).tocsr() / 4)
+    square = x.csr.multiply(np.abs(x.csr)).tocsr()
+    targets = Interactions.from_scipy(square / np.abs(square.data).max())
+    weighty = Interactions.from_scipy(np.abs(x.csr))
     for aimed in (None, targets):
+        x, learned = (x, x) if aimed is None else (weighty, weighty.with_targets(aimed))
         values = []
         for n in (1, 3, 10, 40):
             estimator = ALS(factors=4, **FULL, iterations=n)
-            values.append(estimator.loss(x, estimator.fit(x, aimed), aimed))
+            values.append(estimator.loss(x, estimator.fit(learned), aimed))
         assert values == sorted(values, reverse=True)
-        model = estimator.fit(x, aimed)
+        model = estimator.fit(learned)
         placed = model.place(x, aimed).astype(float)
         expected = plain_loss(x, estimator._loss(), placed, model.factors.astype(float), aimed)
         assert values[-1] == pytest.approx(expected, rel=1e-5)
-    assert estimator.fit(x).factors.tobytes() != estimator.fit(x, targets).factors.tobytes()
+    assert estimator.fit(x).factors.tobytes() != estimator.fit(x.with_targets(targets)).factors.tobytes()
+    assert estimator.loss(learned, model) == estimator.loss(x, model, targets)
 
 
 def test_a_dislike_ranks_below_what_nobody_said_anything_about():
@@ -113,10 +117,11 @@ def test_a_dislike_ranks_below_what_nobody_said_anything_about():
 
 def test_graded_is_the_same_as_targets_with_equal_weights():
     x = signed()
+    x = Interactions.from_scipy(x.csr / np.abs(x.csr.data).max())
     ones = Interactions.from_scipy((x.csr != 0).astype(np.float32))
     graded = ALS(factors=3, graded=True, alpha=2.0).fit(x)
-    assert graded.factors.tobytes() == ALS(factors=3, alpha=2.0).fit(ones, x).factors.tobytes()
-    assert graded.place(x).tobytes() == ALS(factors=3, alpha=2.0).fit(ones, x).place(ones, x).tobytes()
+    assert graded.factors.tobytes() == ALS(factors=3, alpha=2.0).fit(ones.with_targets(x)).factors.tobytes()
+    assert graded.place(x).tobytes() == ALS(factors=3, alpha=2.0).fit(ones.with_targets(x)).place(ones, x).tobytes()
 
 
 @pytest.mark.parametrize("factors", [1, 15, 16, 17, 40])
@@ -125,7 +130,7 @@ def test_threads_change_no_byte(factors):
     found = {
         (model.factors.tobytes(), model.place(x, threads=threads).tobytes())
         for threads in (1, 2, 4)
-        for model in [ALS(factors, iterations=3).fit(x, threads=threads)]
+        for model in [ALS(factors=factors, iterations=3).fit(x, threads=threads)]
     }
     assert len(found) == 1
 
@@ -147,12 +152,19 @@ def test_a_saved_model_places_people_alike(tmp_path):
 
 def test_targets_must_fit():
     x = signed()
+    model = ALS(factors=2).fit(x)
     with pytest.raises(SchemaError, match="targets must be Interactions over the same 30 people"):
-        ALS(factors=2).fit(x, x.rows([1, 2]))
-    with pytest.raises(SchemaError, match=r"ALS.fit: 1 of 1 targets have no cell in x, so no weight"):
-        ALS(factors=2).fit(x, Interactions.from_scipy(sp.csr_matrix(([1.0], ([3], [5])), x.shape)))
+        x.with_targets(x.rows([1, 2]))
+    with pytest.raises(SchemaError, match=r"place: targets must be Interactions over the same 30 people"):
+        model.place(x, x.rows([1, 2]))
+    stray = Interactions.from_scipy(sp.csr_matrix(([1.0], ([3], [5])), x.shape))
+    with pytest.raises(SchemaError, match=r"1 of 1 targets have no cell here, so no weight"):
+        x.with_targets(stray)
+    with pytest.raises(SchemaError, match=r"place: 1 of 1 targets have no cell in x, so no weight"):
+        model.place(x, stray)
+    ones = Interactions.from_scipy((x.csr != 0).astype(np.float32))
     with pytest.raises(ParameterError, match="graded=True says that the numbers of x are targets"):
-        ALS(factors=2, graded=True).fit(x, x)
+        ALS(factors=2, graded=True).fit(ones.with_targets(ones))
 
 
 @pytest.mark.parametrize(

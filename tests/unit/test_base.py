@@ -93,7 +93,7 @@ def test_options_refused(options, match):
 
 def test_histories_refused():
     with pytest.raises(
-        SchemaError, match=r"histories must be Interactions. Got DataFrame: write log.matrix\(weights\)"
+        SchemaError, match=r"recommend takes Requests or Interactions. Got DataFrame: write data.requests\(\)"
     ):
         MODEL.recommend(X.to_frame(), k=1)
     other = Interactions.from_scipy(X.csr, items=list("abcdz"))
@@ -153,3 +153,20 @@ def test_progress_counts_blocks():
     seen = []
     MODEL.recommend(X, k=1, progress=lambda done, total: seen.append((done, total)))
     assert seen == [(1, 1)]
+
+
+@pytest.mark.parametrize("key", ["user_id", "request_id", "similar_to"])
+def test_lists_say_what_their_first_column_is_and_are_read_back(key):
+    plain = MODEL.recommend(X, k=3)
+    lists = Recommendations(plain.users, plain.items, plain.codes.copy(), plain.scores.copy(), key)
+    frame = lists.to_frame()
+    assert frame.columns[0] == key
+    again = Recommendations.from_frame(frame)
+    assert again.key == key
+    pd.testing.assert_frame_equal(again.to_frame(), frame)
+    for part in (lists.head(2), lists.take(np.array([1, 0])), lists.rows(lists.users.ids[:1])):
+        assert part.key == key
+    with pytest.raises(SchemaError, match=r"key must be one of 'user_id', 'request_id', 'similar_to'\. Got 'item'"):
+        Recommendations(plain.users, plain.items, plain.codes.copy(), plain.scores.copy(), "item")
+    with pytest.raises(SchemaError, match="user_id"):
+        Recommendations.from_frame(frame.drop(columns=key))

@@ -21,6 +21,7 @@ PAIRS = pd.DataFrame(
     }
 )
 X = om.Interactions.from_frame(PAIRS)
+DATA = om.Dataset(om.EventLog.from_frame(om.simulate(n_users=20, n_items=6, days=20, seed=2).events))
 
 
 @pytest.mark.parametrize(
@@ -28,7 +29,7 @@ X = om.Interactions.from_frame(PAIRS)
     [("none", 3 + 2 * 1, -4), ("log", np.log(4) + 2 * np.log(2), -2 * np.log(3)), ("binary", 3, -2)],
 )
 def test_cells_are_weighed_by_channel_before_they_are_added(saturation, cell, against):
-    joined = om.models.join_channels(X, weights={"store": 2}, saturation=saturation)
+    joined = om.models.join_channels(X, channel_weights={"store": 2}, saturation=saturation)
     dense = joined.csr.toarray()
     assert dense[0, 0] == pytest.approx(cell)
     assert dense[1, 2] == pytest.approx(against)
@@ -50,13 +51,17 @@ def test_log_lift_by_hand():
 @pytest.mark.parametrize("estimator", [om.ALS(factors=3, seed=1), om.EASE(regularization=1.0), om.models.UserKNN()])
 def test_the_score_on_a_channel_is_the_score_plus_lift_in_deviations(estimator):
     x = worlds()
-    model = om.models.CrossChannel(estimator, lift=0.7, prior=3.0).fit(x)
+    model = om.models.CrossChannel(estimator=estimator, lift=0.7, prior=3.0).fit(x)
     plain = model.score(x, model.items.ids).astype(np.float64)
     there = model.on("app").score(x, model.items.ids)
     row = model.channels.index("app")
     assert there == pytest.approx(plain + 0.7 * plain.std(axis=1, keepdims=True) * model.lifts[row], rel=1e-4, abs=1e-5)
-    same = model.recommend(x, k=4, channel="app")
-    assert (same.codes == model.on("app").recommend(x, k=4).codes).all()
+    data = om.Dataset(om.EventLog.from_frame(om.simulate(n_users=60, n_items=15, days=40, seed=2).events))
+    weighed = om.models.CrossChannel(estimator=estimator.replace(weights=om.Weights()), lift=0.7, prior=3.0).fit(data)
+    for asked, one in ((data.requests(channel="app"), weighed.on("app")), (data.requests(), weighed)):
+        same = weighed.recommend(asked, k=4)
+        assert (same.codes == one.recommend(x, k=4).codes).all()
+        assert (weighed.score(asked, model.items.ids) == one.score(x, model.items.ids)).all()
 
 
 def worlds():
@@ -67,7 +72,7 @@ def worlds():
 def test_a_lift_of_nothing_gives_every_channel_the_same_list():
     x = worlds()
     model = om.models.CrossChannel(estimator=om.ALS(factors=3), lift=0.0).fit(x)
-    one, two = (model.recommend(x, k=5, channel=channel) for channel in model.channels[:2])
+    one, two = (model.on(channel).recommend(x, k=5) for channel in model.channels[:2])
     assert (one.codes == two.codes).all()
     assert (one.scores == two.scores).all()
 
@@ -84,7 +89,7 @@ def test_planted_habits_of_a_channel_are_found():
     x = om.Interactions.from_frame(pd.DataFrame(rows, columns=["user_id", "item_id", "channel"]))
     model = om.models.CrossChannel(estimator=om.ALS(factors=4), lift=1.0, prior=5.0).fit(x)
     for channel, half in (("app", 0), ("store", 1)):
-        best = model.recommend(x, k=2, channel=channel).codes
+        best = model.on(channel).recommend(x, k=2).codes
         taste = (np.arange(120) % 2)[:, None]
         assert ((best // 5) == 2 * taste + half).mean() > 0.95
 
@@ -94,7 +99,7 @@ def test_somebody_known_on_one_channel_is_placed_on_another():
     model = om.models.CrossChannel(estimator=om.ALS(factors=4, seed=3)).fit(x)
     only_app = dataclasses.replace(x, csr=x.layers["app"], layers={"app": x.layers["app"]})
     warm = np.flatnonzero(np.diff(only_app.csr.indptr))
-    lists = model.recommend(only_app.take(warm), k=3, channel="store")
+    lists = model.on("store").recommend(only_app.take(warm), k=3)
     popular = model.on("store").popularity.argsort()[::-1][:3]
     assert (lists.codes != popular).any()
 
@@ -102,7 +107,7 @@ def test_somebody_known_on_one_channel_is_placed_on_another():
 def test_a_person_without_a_history_gets_what_is_chosen_on_the_channel():
     model = om.models.CrossChannel(estimator=om.ALS(factors=2)).fit(X)
     nobody = dataclasses.replace(X.take(np.array([0])), csr=X.csr[:1] * 0, layers={})
-    assert model.recommend(nobody, k=1, channel="store").codes[0, 0] == 0
+    assert model.on("store").recommend(nobody, k=1).codes[0, 0] == 0
     assert model.on("app").popularity.tolist() == [2, 2, 0]
     assert model.on(None).popularity.tolist() == model.base.popularity.tolist()
 
@@ -111,8 +116,8 @@ def test_a_person_without_a_history_gets_what_is_chosen_on_the_channel():
     ("call", "says"),
     [
         (lambda: om.models.CrossChannel(estimator=om.ALS), "takes an estimator"),
-        (lambda: om.models.CrossChannel(weights={"app": 0}), "weights\\['app'\\] must be greater than 0"),
-        (lambda: om.models.CrossChannel(weights=["app"]), "weights must map channels"),
+        (lambda: om.models.CrossChannel(channel_weights={"app": 0}), "weights\\['app'\\] must be greater than 0"),
+        (lambda: om.models.CrossChannel(channel_weights=["app"]), "channel_weights must map channels"),
         (lambda: om.models.CrossChannel(saturation="sqrt"), "saturation must be one of"),
         (lambda: om.models.CrossChannel(lift=-1), "lift"),
         (lambda: om.models.CrossChannel(prior=0), "prior"),
@@ -121,7 +126,11 @@ def test_a_person_without_a_history_gets_what_is_chosen_on_the_channel():
             "fitted on: 'app', 'store'. Got 'fax'",
         ),
         (
-            lambda: om.models.CrossChannel(estimator=om.Popularity()).fit(X).recommend(X, k=1, channel="fax"),
+            lambda: (
+                om.models.CrossChannel(estimator=om.Popularity(weights=om.Weights()))
+                .fit(DATA)
+                .recommend(DATA.requests(channel="fax"), k=1)
+            ),
             "Got 'fax'",
         ),
     ],
@@ -223,3 +232,31 @@ def test_what_was_selected_later_is_what_channels_are_judged_by():
     weighed = cross.replace(estimator__weights=om.Weights(half_life="7D"))
     faded = om.evaluation.compare_channels(weighed, past, bought, k=3, n_bootstrap=20)
     assert not faded.to_frame().equals(compared.to_frame())
+
+
+def test_each_request_is_ranked_for_its_own_channel_also_in_a_blend():
+    cross = om.models.CrossChannel(estimator=om.ALS(factors=3), lift=2.0, prior=1.0)
+    model = om.Blend(models={"cross": cross, "knn": om.ItemKNN()}, weights={"knn": 0.1}).fit(DATA)
+    who = DATA.users.ids[3]
+    asked = DATA.requests([who] * 3, channel=["app", None, "store"])
+    mixed, scores = model.recommend(asked, k=4), model.score(asked, model.items.ids)
+    for row, channel in enumerate(["app", None, "store"]):
+        one = DATA.requests([who], channel=channel)
+        alone = model.recommend(one, k=4)
+        assert (mixed.codes[row] == alone.codes[0]).all()
+        assert (mixed.scores[row] == alone.scores[0]).all()
+        assert (scores[row] == model.score(one, model.items.ids)[0]).all()
+    assert (mixed.scores[0] != mixed.scores[1]).any()
+    groups = (["a", "b", "a"], {"a": model.items.ids[:2], "b": model.items.ids[2:]})
+    some = model.recommend(asked, k=4, eligible=groups)
+    assert [
+        set(row[row >= 0].tolist()) <= set(may)
+        for row, may in zip(some.codes, [{0, 1}, {2, 3, 4, 5}, {0, 1}], strict=True)
+    ] == [True] * 3
+
+
+def test_old_names_of_channel_weights():
+    with pytest.raises(TypeError, match=r"no parameter 'weights'. Write CrossChannel.*channel_weights"):
+        om.models.CrossChannel(weights={"app": 2.0})
+    with pytest.raises(TypeError, match=r"takes its parameters by name. Write CrossChannel\(estimator=...\)"):
+        om.models.CrossChannel(om.ALS())

@@ -25,7 +25,7 @@ def x():
         om.ALS(factors=4, iterations=3),
         om.Blend(models={"ease": om.EASE(), "als": om.ALS(factors=3, iterations=2)}, weights={"als": 0.5}),
         om.Blend(models={"ease": om.EASE(), "svd": om.models.PureSVD(factors=3)}, scale="none"),
-        om.models.CrossChannel(estimator=om.ItemKNN(neighbors=5), weights={"store": 3.0}),
+        om.models.CrossChannel(estimator=om.ItemKNN(neighbors=5), channel_weights={"store": 3.0}),
     ],
     ids=["ease", "knn", "svd", "als", "blend", "sum", "joined"],
 )
@@ -98,7 +98,7 @@ def log_of(n=40):
     [
         om.EASE(regularization=5.0),
         om.ALS(factors=4, iterations=3),
-        om.models.CrossChannel(estimator=om.EASE(regularization=5.0), weights={"store": 2.0}),
+        om.models.CrossChannel(estimator=om.EASE(regularization=5.0), channel_weights={"store": 2.0}),
         om.models.CrossChannel(estimator=om.ALS(factors=4, iterations=3), saturation="binary"),
     ],
     ids=["ease", "als", "joined-ease", "joined-als"],
@@ -155,7 +155,7 @@ def test_events_share_what_their_channel_adds_to_the_joined_cell():
     )
     log = om.EventLog.from_frame(frame.assign(timestamp=frame["timestamp"].dt.tz_localize("UTC")))
     x = log.matrix(at="2025-06-10")
-    model = om.models.CrossChannel(estimator=om.ItemKNN(), weights={"store": 2.0}).fit(x)
+    model = om.models.CrossChannel(estimator=om.ItemKNN(), channel_weights={"store": 2.0}).fit(x)
     lists = model.recommend(x.rows([1]), k=1)
     score, app, store = lists.scores[0, 0], np.log(4), 2 * np.log(2)
     told = explain(model, x, lists, events=log, ages=["7D"]).to_frame().set_index(["channel", "age"])["contribution"]
@@ -166,7 +166,9 @@ def test_events_share_what_their_channel_adds_to_the_joined_cell():
     pd.testing.assert_frame_equal(by_layer, by_event)
 
 
-@pytest.mark.parametrize("wrap", [lambda base: base, om.models.CrossChannel], ids=["plain", "joined"])
+@pytest.mark.parametrize(
+    "wrap", [lambda base: base, lambda base: om.models.CrossChannel(estimator=base)], ids=["plain", "joined"]
+)
 def test_what_cancels_out_over_channels_adds_nothing(wrap):
     """Person 1 liked a in the app and disliked it in the store, and liked and disliked d in one place: no cells."""
     people = [(1, "a", "app", "like"), (1, "a", "store", "dislike"), (1, "b", "app", "like"), (1, "c", "app", "like")]
@@ -214,7 +216,11 @@ def test_explaining_ages_refuses():
         explain(model, x, lists, events=log, ages=["30D", "7D"])
     with pytest.raises(ParameterError, match="not those of the histories"):
         explain(model, x, lists, events=log.select(channels=["store"]))
+    bare = om.EASE().fit(om.Interactions.from_scipy(x.csr, users=x.users, items=x.items))
+    other = log.matrix(om.Weights(events={"view": 0})).with_items(x.items)
     with pytest.raises(ParameterError, match="not those of the histories"):
+        explain(bare, other, lists, events=log)
+    with pytest.raises(ParameterError, match="the histories were made with Weights"):
         explain(model, log.matrix(om.Weights(events={"view": 0})), lists, events=log)
     before = log.before("2025-02-20").matrix().with_items(model.items)
     told = explain(model, before, model.recommend(before, k=2), events=log)  # what came after the clock is no past

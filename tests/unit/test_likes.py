@@ -57,7 +57,7 @@ def test_ratings_are_graded_by_value_with_straight_lines_between():
         ({"targets": {"like": 2}}, r"targets\['like'\] must be a number"),
         ({"targets": {}}, "targets must map event types to numbers"),
         ({"targets": {"rating": {}}}, "maps no value"),
-        ({"verdicts": ["like"]}, "verdicts need targets"),
+        ({"verdicts": ["like"]}, "there are no targets"),
         ({"targets": {"like": 1}, "events": {"return": -1}}, "'return' a weight below 0"),
     ],
 )
@@ -147,11 +147,13 @@ def test_als_reads_weight_and_target_apart():
     bare = om.Interactions(x.users, x.items, x.csr, x.layers)
     aims = om.Interactions.from_scipy(x.targets, users=x.users, items=x.items)
     estimator = om.ALS(factors=4, iterations=3)
-    model, other = estimator.fit(x), estimator.fit(bare, aims)
+    model, other = estimator.fit(x), estimator.fit(bare.with_targets(aims))
     np.testing.assert_array_equal(model.factors, other.factors)
     np.testing.assert_array_equal(model.place(x), other.place(bare, aims))
     assert estimator.loss(x, model) == estimator.loss(bare, other, aims)
     with pytest.raises(ParameterError, match="x has targets of its own"):
+        estimator.loss(x, model, aims)
+    with pytest.raises(TypeError, match=r"Write ALS\(...\).fit\(om.Dataset\(events\)\)"):
         estimator.fit(x, aims)
     with pytest.raises(ParameterError, match="graded=True"):
         om.ALS(graded=True).fit(x)

@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 import scipy.sparse as sp
 
-from omnireco.data import EventLog, Interactions
+from omnireco.data import EventLog, Interactions, Weights
 from omnireco.errors import ParameterError
 from omnireco.models.matrix.linear import EASE, ItemKNN
 from omnireco.testing import small_matrix
@@ -169,12 +169,13 @@ def test_inputs_fade_and_weights_do_not():
     frame["timestamp"] = pd.date_range("2025-05-01", periods=5, tz="UTC")
     log = EventLog.from_frame(frame)
     ease = EASE(regularization=1.0, input_half_life=1.0)
-    assert ease.inputs(log).csr.toarray().tolist() == [[0.25 + 0.5, 1.0, 0.0], [0.5, 0.0, 1.0]]
-    days = EASE(input_half_life="1D").inputs(log.before("2025-05-04")).csr.toarray()
+    assert ease.fit(log).inputs(log).csr.toarray().tolist() == [[0.25 + 0.5, 1.0, 0.0], [0.5, 0.0, 1.0]]
+    days = EASE(input_half_life="1D").fit(log).inputs(log.before("2025-05-04")).csr.toarray()
     assert days == pytest.approx(np.array([[2.0**-3 + 2.0**-2, 2.0**-1]]))
     plain = Interactions.from_frame(frame[["user_id", "item_id"]], binary=True)
     assert (ease.fit(log).weights == EASE(regularization=1.0).fit(plain).weights).all()
-    assert EASE().inputs(log).csr.toarray().tolist() == [[2, 1, 0], [1, 0, 1]]
+    assert EASE(weights=Weights()).fit(log).inputs(log).csr.toarray().tolist() == [[2, 1, 0], [1, 0, 1]]
+    assert EASE().fit(log).inputs(log).csr.toarray().tolist() == [[1, 1, 0], [1, 0, 1]]
     with pytest.raises(ParameterError, match="input_half_life must be greater than 0"):
         EASE(input_half_life=-1)
     with pytest.raises(ParameterError, match="input_half_life must be a duration"):

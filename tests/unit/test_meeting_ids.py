@@ -8,7 +8,7 @@ import omnireco as om
 from omnireco.data import Interactions
 from omnireco.errors import DataWarning, IdKindError, SchemaError
 from omnireco.models.cold.new_items import add_new_items
-from omnireco.models.cold.new_people import SegmentPopularity
+from omnireco.models.cold.segments import SegmentPopularity
 from omnireco.models.lists.diversify import quotas
 
 N = 40
@@ -59,7 +59,7 @@ MEET = {  # verbs of the table under test, and of the ids that it is given
         LOG, completes="view", segments=pd.DataFrame({"user_id": ids, "segment": "new"})
     ),
     "quotas": lambda ids: quotas(LISTS, goods(ids), k=2, most=5),
-    "segments": lambda ids: SegmentPopularity().fit(X, pairs(ids, ["new"] * N)),
+    "segments": lambda ids: SegmentPopularity().fit(om.Dataset(LOG, attributes=pairs(ids, ["new"] * N))),
     "new items": lambda ids: add_new_items(
         om.ALS(factors=2).fit(X), pairs(ids, TEXT), regularization=1.0
     ),

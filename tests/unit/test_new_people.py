@@ -14,6 +14,16 @@ def pairs(rows):
     return om.Interactions.from_frame(pd.DataFrame(rows, columns=["user_id", "item_id"]))
 
 
+def log_of(x):
+    """Pairs as events, all at one instant."""
+    frame = x.to_frame()[["user_id", "item_id"]].assign(channel="web", event="view")
+    return om.EventLog.from_frame(frame.assign(timestamp=pd.Timestamp("2025-05-01", tz="UTC")))
+
+
+def segments(x, attributes, **changed):
+    return om.models.SegmentPopularity(**changed).fit(om.Dataset(log_of(x), attributes=attributes))
+
+
 def world(seed=0, n=60):
     """Two tastes that follow from an attribute; one in five has no history."""
     draw = np.random.default_rng(seed)
@@ -39,9 +49,7 @@ def test_people_without_a_history_get_the_taste_of_their_kind():
     model = om.ALS(factors=3).fit(x)
     for step in (
         om.models.learn_people(model, x, attributes, regularization=1.0),
-        om.models.SegmentPopularity(prior=1.0).fit(
-            x, attributes.with_items(om.data.Vocabulary.from_ids(["kind=0", "kind=1"]))
-        ),
+        segments(x, attributes.with_items(om.data.Vocabulary.from_ids(["kind=0", "kind=1"])), prior=1.0),
     ):
         lists = step.recommend(new, k=3)
         assert (lists.codes // 5 == (new.users.ids % 2)[:, None]).all()
@@ -50,7 +58,7 @@ def test_people_without_a_history_get_the_taste_of_their_kind():
 def test_segment_shares_by_hand():
     x = pairs([(1, "a"), (1, "b"), (2, "a"), (3, "b"), (4, "b")])
     groups = pairs([(1, "s"), (2, "s"), (3, "t"), (9, "t"), (9, "s")])
-    model = om.models.SegmentPopularity(prior=2.0).fit(x, groups)
+    model = segments(x, groups, prior=2.0)
     share = {"a": 2 / 4, "b": 3 / 4}
     expected = [
         [(2 + 2 * share["a"]) / 4, (1 + 2 * share["b"]) / 4],
@@ -75,14 +83,16 @@ def test_a_chain_asks_in_order_and_says_who_answered(tmp_path):
         least=2,
     )
     asked = [1, 0, 999, 7]
-    found = chain.recommend(x, k=4, attributes=attributes, users=asked)
+    found = chain.with_steps(om.models.with_people(x, asked), k=4, attributes=attributes)
     assert found.step.tolist() == [0, 1, 2, 0]
     assert found.by_step()["step"].tolist() == ["taste", "attributes", "popular", "taste"]
     assert found.lists.users.ids.tolist() == asked
     assert (found.lists.codes[0] == model.recommend(x.rows([1]), k=4).codes[0]).all()
     assert found.to_frame().groupby("user_id")["step"].nunique().eq(1).all()
     assert repr(found) == "FallbackLists(4 users: taste 2, attributes 1, popular 1)"
-    again = om.load(om.save(chain, tmp_path / "chain")).recommend(x, k=4, attributes=attributes, users=asked)
+    again = om.load(om.save(chain, tmp_path / "chain")).with_steps(
+        om.models.with_people(x, asked), k=4, attributes=attributes
+    )
     assert (again.lists.codes == found.lists.codes).all()
     assert (again.step == found.step).all()
 
@@ -90,10 +100,8 @@ def test_a_chain_asks_in_order_and_says_who_answered(tmp_path):
 def test_a_short_history_goes_on_and_seen_items_stay_out():
     x = pairs([(1, "a"), (2, "a"), (2, "b"), (3, "b"), (3, "c"), (3, "a")])
     groups = pairs([(1, "s"), (2, "s"), (3, "s")])
-    chain = om.models.Fallback(
-        {"knn": om.ItemKNN().fit(x), "segment": om.models.SegmentPopularity().fit(x, groups)}, least=2
-    )
-    found = chain.recommend(x, k=3, attributes=groups)
+    chain = om.models.Fallback({"knn": om.ItemKNN().fit(x), "segment": segments(x, groups)}, least=2)
+    found = chain.with_steps(x, k=3, attributes=groups)
     assert found.step.tolist() == [1, 0, 0]
     assert "a" not in found.to_frame().query("user_id == 1")["item_id"].tolist()
     seen = chain.recommend(x, k=3, attributes=groups, exclude_seen=False)
@@ -102,7 +110,7 @@ def test_a_short_history_goes_on_and_seen_items_stay_out():
 
 def test_nobody_answers_an_empty_list():
     x = pairs([(1, "a"), (2, "b")])
-    found = om.models.Fallback({"knn": om.ItemKNN().fit(x)}).recommend(x, k=2, users=[5, 1])
+    found = om.models.Fallback({"knn": om.ItemKNN().fit(x)}).with_steps(om.models.with_people(x, [5, 1]), k=2)
     assert found.step.tolist() == [-1, 0]
     assert (found.lists.codes[0] == -1).all()
     assert found.by_step()["step"].tolist() == [None, "knn"]
@@ -114,7 +122,7 @@ def test_eligible_holds_in_every_step():
     steps = {
         "taste": model,
         "map": om.models.learn_people(model, x, attributes),
-        "segment": om.models.SegmentPopularity().fit(x, attributes),
+        "segment": segments(x, attributes),
         "popular": om.Popularity().fit(x),
     }
     for names in (list(steps), ["segment", "popular"], ["popular"]):
@@ -124,7 +132,8 @@ def test_eligible_holds_in_every_step():
             ([0, 7], [{0, 7}] * 4),
             ((["x", "y", "x", "y"], {"x": [1, 2], "y": [3]}), [{1, 2}, {3}, {1, 2}, {3}]),
         ):
-            found = chain.recommend(x, k=4, attributes=attributes, users=users, eligible=eligible)
+            asked = om.models.with_people(x, users)
+            found = chain.with_steps(asked, k=4, attributes=attributes, eligible=eligible)
             for row, may in enumerate(allowed):
                 shown = found.lists.codes[row][found.lists.codes[row] >= 0]
                 assert set(shown.tolist()) <= may
@@ -178,7 +187,7 @@ X, A = world()
             "'b' and the first step know other items",
         ),
         (
-            lambda: om.models.Fallback({"s": om.models.SegmentPopularity().fit(X, A)}).recommend(X, k=1),
+            lambda: om.models.Fallback({"s": segments(X, A)}).recommend(X, k=1),
             ParameterError,
             "'s' answers by attributes",
         ),
@@ -194,14 +203,98 @@ X, A = world()
             "attributes must be Interactions",
         ),
         (lambda: om.models.SegmentPopularity(prior=0), ParameterError, "prior must be greater than 0"),
-        (lambda: om.models.SegmentPopularity().fit(X, pairs([(999, "z")])), EmptyError, "nobody has both"),
+        (lambda: segments(X, pairs([(999, "z")])), EmptyError, "nobody has both"),
         (
             lambda: om.models.Fallback({"p": om.Popularity().fit(X)}).recommend("x", k=1),
             SchemaError,
-            "must be Interactions",
+            "takes Requests or Interactions. Got str",
+        ),
+        (
+            lambda: om.models.SegmentPopularity(segments=["town"]).fit(om.Dataset(log_of(X), attributes=A)),
+            ParameterError,
+            "segments: 'town' is a name that nothing here has",
+        ),
+        (
+            lambda: om.models.SegmentPopularity().fit(om.Dataset(log_of(X))),
+            SchemaError,
+            "reads attributes of people, and the data has none. Write om.Dataset",
+        ),
+        (lambda: om.models.SegmentPopularity().fit(X), SchemaError, "takes a Dataset. Got Interactions"),
+        (
+            lambda: om.models.Fallback({"p": om.Popularity().fit(X)}).recommend(
+                om.Dataset(log_of(X)).requests(), k=1, attributes=A
+            ),
+            ParameterError,
+            "attributes= goes with histories",
+        ),
+        (
+            lambda: segments(X, A).recommend(om.Dataset(log_of(X)).requests(), k=1),
+            SchemaError,
+            "reads attributes of people",
         ),
     ],
 )
 def test_refusals(call, error, says):
     with pytest.raises(error, match=says):
         call()
+
+
+@pytest.mark.parametrize(
+    ("call", "line"),
+    [
+        (lambda: om.models.SegmentPopularity().fit(X, A), r"Write SegmentPopularity\(...\).fit\(om.Dataset\(events"),
+        (lambda: segments(X, A).recommend(A, k=1, exclude=None, users=[1]), r"Write model.recommend\(data.requests"),
+        (
+            lambda: om.models.Fallback({"p": om.Popularity().fit(X)}).recommend(X, k=1, users=[1]),
+            r"Write chain.recommend\(data.requests\(users, new_users=True\), k=10\)",
+        ),
+    ],
+)
+def test_an_old_signature_names_the_new_line(call, line):
+    with pytest.raises(TypeError, match=line):
+        call()
+
+
+def test_requests_read_attributes_and_seen_items_out_of_their_dataset():
+    x, attributes = world()
+    data = om.Dataset(log_of(x), attributes=attributes)
+    als = om.ALS(factors=3, weights=om.Weights()).fit(data)
+    placed, shares = om.models.learn_people(als, x, attributes), segments(x, attributes)
+    for step in (placed, shares):
+        asked = data.requests([1, 0, 7])
+        recs = step.recommend(asked, k=10)
+        by_hand = step.recommend(attributes.rows([1, 0, 7]), k=10)
+        seen = x.with_items(step.items)
+        for row, user in enumerate([1, 0, 7]):
+            had = set(seen.rows([user]).csr.indices.tolist()) if user in x.users.ids else set()
+            kept = [code for code in by_hand.codes[row].tolist() if code not in had]
+            assert recs.codes[row][recs.codes[row] >= 0].tolist() == kept
+        assert (step.recommend(asked, k=10, exclude_seen=False).codes == by_hand.codes).all()
+        assert (step.answers(asked) == step.answers(attributes.rows([1, 0, 7]))).all()
+        before = data.requests([1], at="2025-04-01")  # nothing had happened yet
+        assert (step.recommend(before, k=10).codes == by_hand.codes[:1]).all()
+        barred = data.requests([0, 0], exclude=[[3], []], given=[[], [4]])
+        lists = step.recommend(barred, k=10)
+        assert lists.key == "request_id"
+        assert 3 not in step.items.ids[lists.codes[0][lists.codes[0] >= 0]]
+        assert 4 not in step.items.ids[lists.codes[1][lists.codes[1] >= 0]]
+    popular = om.Popularity().fit(data)
+    chain = om.models.Fallback({"taste": als, "attributes": placed, "popular": popular}, least=2)
+    asked = data.requests([1, 0, 999, 7], new_users=True)
+    found = chain.with_steps(asked, k=4)
+    same = chain.with_steps(om.models.with_people(x, [1, 0, 999, 7]), k=4, attributes=attributes)
+    assert found.step.tolist() == same.step.tolist() == [0, 1, 2, 0]
+    assert (found.lists.codes == same.lists.codes).all()
+    assert (chain.recommend(asked, k=4).codes == found.lists.codes).all()
+
+
+def test_segments_of_an_audience_by_name():
+    x, _ = world()
+    people = pd.DataFrame({"user_id": range(60), "timezone": "UTC", "town": ["x", "y"] * 30, "age": ["a"] * 60})
+    audience = om.Audience.from_frame(people, attributes=["town", "age"])
+    data = om.Dataset(log_of(x), audience=audience)
+    model = om.models.SegmentPopularity(prior=1.0, segments=["town"]).fit(data)
+    assert model.segments.ids.tolist() == ["town=x", "town=y"]
+    lists = model.recommend(data.requests([0, 5]), k=3)
+    assert (lists.codes // 5 == np.array([[0], [1]])).all()
+    assert om.models.SegmentPopularity().fit(data).segments.ids.tolist() == ["age=a", "town=x", "town=y"]

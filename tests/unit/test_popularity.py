@@ -56,10 +56,10 @@ def test_refused():
     with pytest.raises(ParameterError, match="similar_items: popularity knows nothing"):
         Popularity().fit(X).similar_items(["tea"], k=1)
     for kind in (Popularity, BuyAgain):
-        with pytest.raises(
-            SchemaError, match=rf"{kind.__name__}.fit takes Interactions. Got DataFrame: write log.matrix"
-        ):
+        with pytest.raises(SchemaError, match=r"EventLog.from_frame needs the columns 'channel', 'event', 'timestamp'"):
             kind().fit(X.to_frame())
+        with pytest.raises(SchemaError, match=rf"{kind.__name__}.fit takes a Dataset. Got list: write om.Dataset"):
+            kind().fit([X])
         with pytest.raises(EmptyError, match=f"{kind.__name__}.fit: the matrix has no cells"):
             kind().fit(Interactions.from_frame(X.to_frame().assign(weight=0)))
     with pytest.raises(TypeError):

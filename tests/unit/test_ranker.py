@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 
 import omnireco as om
+from omnireco.data.requests import Asked
 from omnireco.errors import EmptyError, MissingExtraError, NotFittedError, ParameterError, SchemaError
 from omnireco.models.together import scorers as _scorers
 from omnireco.models.together.calibration import Isotonic
@@ -36,8 +37,10 @@ def ranker(**changed):
 
 LOG = world()
 TRAIN, TEST = LOG.split("2025-02-26")
-MODEL = ranker(n_requests=1000).fit(TRAIN, at=CUT)
+MODEL = ranker(n_requests=1000, requests_from=CUT).fit(TRAIN)
+DATA = om.Dataset(LOG)
 ASKED = om.Requests.from_log(TEST, context=["channel"], per_user=1)
+REQUESTS = ASKED.requests.on(DATA)
 
 
 def share_right(recs, requests):
@@ -50,17 +53,17 @@ def share_right(recs, requests):
 def test_the_situation_decides_where_it_matters(kind):
     if kind == "lightgbm":
         pytest.importorskip("lightgbm")
-    model = MODEL if kind == "logit" else ranker(ranker=kind, n_requests=600).fit(TRAIN, at=CUT)
-    recs = model.recommend(LOG, ASKED.requests, k=10)
-    assert share_right(recs, ASKED.requests) > 0.95
+    model = MODEL if kind == "logit" else ranker(ranker=kind, n_requests=600, requests_from=CUT).fit(TRAIN)
+    recs = model.recommend(REQUESTS, k=10)
+    assert share_right(recs, REQUESTS) > 0.95
     assert (np.diff(recs.scores, axis=1) <= 0).all()
     assert ((recs.scores > 0) & (recs.scores < 1)).all()
 
 
 def test_context_pays_where_it_matters():
     requests, chosen = om.Requests.from_log(TEST, context=["channel"])
-    flat = ranker(context=(), n_requests=500).fit(TRAIN, at=CUT)
-    lists = {"flat": flat.recommend(LOG, requests, k=10), "ranker": MODEL.recommend(LOG, requests, k=10)}
+    flat = ranker(context=(), n_requests=500, requests_from=CUT).fit(TRAIN)
+    lists = {"flat": flat.recommend(requests.on(DATA), k=10), "ranker": MODEL.recommend(requests.on(DATA), k=10)}
     report = om.evaluate(lists, chosen, k=10, metrics=[om.ndcg])
     gain = report.differences("flat").iloc[0]
     assert gain["low"] > 0
@@ -68,21 +71,21 @@ def test_context_pays_where_it_matters():
 
 def test_shuffled_context_loses_the_gain():
     draw = np.random.default_rng(0)
-    known, code = ASKED.requests.labels["channel"]
-    wrong = dataclasses.replace(ASKED.requests, labels={"channel": (known, draw.permutation(code))})
-    recs = MODEL.recommend(LOG, wrong, k=10)
-    assert abs(share_right(recs, ASKED.requests) - 0.5) < 0.2
+    known, code = REQUESTS.labels["channel"]
+    wrong = dataclasses.replace(REQUESTS, labels={"channel": (known, draw.permutation(code))})
+    recs = MODEL.recommend(wrong, k=10)
+    assert abs(share_right(recs, REQUESTS) - 0.5) < 0.2
 
 
 def test_what_happens_at_or_after_the_request_changes_nothing():
-    some = ASKED.requests.take(np.arange(20))
+    some = REQUESTS.take(np.arange(20))
     late = LOG.to_frame()
     first = int(some.at.min())
-    before = MODEL.recommend(LOG, some, k=5)
+    before = MODEL.recommend(some, k=5)
     one = some.take(np.array([int(np.argmin(some.at))]))
-    alone = MODEL.recommend(LOG, one, k=5)
+    alone = MODEL.recommend(one, k=5)
     late = late[late["timestamp"] < pd.Timestamp(first, unit="us", tz="UTC")]
-    cut = MODEL.recommend(om.EventLog.from_frame(late), one, k=5)
+    cut = MODEL.recommend(one.on(om.Dataset(om.EventLog.from_frame(late))), k=5)
     row = int(np.argmin(some.at))
     for other in (alone, cut):
         assert (other.codes[0] == before.codes[row]).all()
@@ -98,18 +101,27 @@ def test_a_planted_leak_is_seen_and_cannot_be_built():
     frame = frame.assign(event="purchase", timestamp=at, basket=[f"b{i}" for i in range(n)])
     log = om.EventLog.from_frame(frame, context=["basket"])
     estimator = ranker(context=["basket"], gap="1us", n_candidates=30)
-    honest = estimator.fit(log, at=CUT)
+    honest = estimator.replace(requests_from=CUT).fit(log)
+    data = om.Dataset(log)
     asked = om.Requests.from_log(log.between(CUT, log.end), context=["basket"], gap="1us")
     clocks = Clocks.of(None, None)
     past = log.before(CUT)
     for tables, leaks in ((estimator._learn(past, clocks, None, honest.columns, ()), False), (honest, True)):
-        found = dataclasses.replace(tables, scorer=honest.scorer).features(log, asked.requests)
+        found = dataclasses.replace(tables, scorer=honest.scorer).features(asked.requests.on(data))
         lift = found["context/basket/lift"].to_numpy()
         taken = asked.chosen.csr[found["request_id"], found["item_id"]]
         jump = abs(np.corrcoef(lift, np.asarray(taken).ravel())[0, 1]) if lift.std() else 0.0
         assert (jump > 0.9) == leaks
-    with pytest.raises(ParameterError, match="begin before at="):
-        estimator.fit(log, at="2025-02-20", asked=asked)
+    later = estimator.replace(requests_from="2025-02-20")  # earlier requests would know the answers: not learned from
+    kept = np.flatnonzero(asked.requests.at >= pd.Timestamp("2025-02-20", tz="UTC").value // 1000)
+    trimmed = Asked(asked.requests.take(kept), asked.chosen.take(kept))
+    one, two = (later.fit(om.Dataset(log, asked=part)) for part in (asked, trimmed))
+    assert (one.scorer.linear == two.scorer.linear).all()
+    assert len(kept) < len(asked.requests)
+    rows = np.setdiff1d(np.arange(len(asked.requests)), kept)[:3]
+    early = Asked(asked.requests.take(rows), asked.chosen.take(rows))
+    with pytest.raises(EmptyError, match=r"none of 3 requests in Dataset\(asked=...\) lies at or after"):
+        later.fit(om.Dataset(log, asked=early))
     with pytest.raises(ParameterError, match="fitted model may have seen"):
         om.Ranker(models=[om.EASE().fit(log.matrix())])
 
@@ -118,47 +130,113 @@ def test_an_answer_does_not_depend_on_the_batch_or_its_blocks(monkeypatch):
     from omnireco._core import compute as _compute
     from omnireco.models.together import ranker
 
-    whole = MODEL.recommend(LOG, ASKED.requests, k=7)
+    whole = MODEL.recommend(REQUESTS, k=7)
     real = _compute.row_blocks
     monkeypatch.setattr(ranker, "row_blocks", lambda n, size, **_: real(n, 1, most=3))
-    blocks = MODEL.recommend(LOG, ASKED.requests, k=7)
+    blocks = MODEL.recommend(REQUESTS, k=7)
     assert (blocks.codes == whole.codes).all()
     np.testing.assert_allclose(blocks.scores, whole.scores, rtol=1e-5)
-    top = MODEL.recommend(LOG, ASKED.requests, k=3)
+    top = MODEL.recommend(REQUESTS, k=3)
     assert (top.codes == whole.codes[:, :3]).all()
 
 
 def test_frames_new_people_and_eligible_items():
     at = pd.Timestamp(LOG.end) + pd.Timedelta("1h")
     frame = pd.DataFrame({"user_id": [1, 999], "timestamp": at, "channel": ["app", "kiosk"]})
-    recs = MODEL.recommend(LOG, frame, k=4, eligible=[3, 5, 8])
+    asked = om.Requests.from_frame(frame, context=["channel"]).on(DATA)
+    recs = MODEL.recommend(asked, k=4, eligible=[3, 5, 8])
     assert recs.users.ids.tolist() == [1, 999]
     assert set(recs.to_frame()["item_id"]) == {3, 5, 8}
     assert (recs.codes[:, 3] == -1).all()
+    same = MODEL.recommend(
+        DATA.requests([1, 999], at=at, channel=["app", "kiosk"], new_users=True), k=4, eligible=[3, 5, 8]
+    )
+    assert (same.scores == recs.scores).all()
     with pytest.raises(SchemaError, match="lack the context column 'channel'"):
-        MODEL.recommend(LOG, frame[["user_id", "timestamp"]], k=4)
+        MODEL.recommend(om.Requests.from_frame(frame[["user_id", "timestamp"]]).on(DATA), k=4)
     mask = np.isin(MODEL.items.ids, [3, 5, 8])
-    assert (MODEL.recommend(LOG, frame, k=4, eligible=mask).codes == recs.codes).all()
-    assert (MODEL.recommend(LOG, frame, k=4, eligible=mask.tolist()).codes == recs.codes).all()
+    assert (MODEL.recommend(asked, k=4, eligible=mask).codes == recs.codes).all()
+    assert (MODEL.recommend(asked, k=4, eligible=mask.tolist()).codes == recs.codes).all()
+    assert (MODEL.recommend(asked, k=4, exclude=~mask).codes == recs.codes).all()
     with pytest.raises(ParameterError, match=r"range \[1, 40\]"):
-        MODEL.recommend(LOG, frame, k=41)
+        MODEL.recommend(asked, k=41)
     with pytest.raises(ParameterError, match="1 labels for 2 rows"):
-        MODEL.recommend(LOG, frame, k=4, eligible=(["a"], {"a": mask}))
+        MODEL.recommend(asked, k=4, eligible=(["a"], {"a": mask}))
+
+
+def test_an_old_signature_names_the_new_line():
+    with pytest.raises(TypeError, match=r"Write Ranker\(...\).fit\(om.Dataset\(events\)\)"):
+        ranker().fit(TRAIN, at=CUT)
+    with pytest.raises(TypeError, match=r"Write model.recommend\(data.requests\(channel='app'\), k=10\)"):
+        MODEL.recommend(LOG, ASKED.requests, k=3)
+    with pytest.raises(TypeError, match=r"Write model.features\(data.requests\(channel='app'\)\)"):
+        MODEL.features(LOG, ASKED.requests)
+    with pytest.raises(SchemaError, match=r"takes Requests. Got DataFrame: write data.requests"):
+        MODEL.recommend(ASKED.requests.to_frame(), k=3)
+    with pytest.raises(SchemaError, match="do not know whose pasts"):
+        MODEL.recommend(ASKED.requests, k=3)
+
+
+def test_requests_of_one_person_baskets_and_what_must_not_be_shown():
+    who = LOG.users.ids[4]
+    asked = DATA.requests(
+        [who, who, who],
+        at=["2025-02-20", LOG.end, LOG.end],
+        channel="app",
+        given=[[], [2, 4], []],
+        exclude=[[6], [], []],
+    )
+    recs = MODEL.recommend(asked, k=20)
+    assert recs.key == "request_id"
+    shown = [set(recs.items.ids[row[row >= 0]].tolist()) for row in recs.codes]
+    assert 6 not in shown[0]
+    assert not {2, 4} & shown[1]
+    for row in range(3):
+        alone = MODEL.recommend(asked.take(np.array([row])), k=20)
+        assert (alone.codes[0] == recs.codes[row]).all()
+    late = MODEL.recommend(om.Dataset(LOG).before("2025-02-20").requests([who], channel="app", exclude=[[6]]), k=20)
+    assert (late.codes[0] == recs.codes[0]).all()
+    seen = MODEL.recommend(asked.take(np.array([2])), k=20, exclude_seen=True)
+    had = LOG.item[LOG.user == 4]
+    assert not set(seen.codes[0][seen.codes[0] >= 0].tolist()) & set(had.tolist())
+
+
+def test_members_are_asked_with_weights_of_their_own():
+    own = om.Weights(events={"purchase": 3.0}, half_life="9D")
+    members = {"als": om.ALS(factors=3, weights=own), "next": om.models.NextItem(), "types": om.models.TypedEASE()}
+    members["blend"] = om.Blend(models={"ease": om.EASE(), "sessions": om.models.SessionKNN()})
+    model = ranker(models=members, n_requests=100, requests_from=CUT).fit(TRAIN)
+    asked = REQUESTS.take(np.arange(12))
+    listed = model.propose(asked, None)
+    for number, (name, member) in enumerate(model.models.items()):
+        recs = member.recommend(asked, k=40, exclude_seen=False)
+        for row in range(12):
+            mine = listed.row == row
+            rank = {int(code): place + 1 for place, code in enumerate(recs.codes[row]) if code >= 0}
+            assert [rank.get(int(item), 41) for item in listed.item[mine]] == listed.rank[mine, number].tolist(), name
+
+
+def test_requests_may_begin_so_long_before_the_end():
+    at = (pd.Timestamp(TRAIN.end) - pd.Timedelta("11D")).isoformat()
+    one, two = (ranker(n_requests=200, requests_from=start).fit(TRAIN) for start in ("11D", at))
+    assert (one.scorer.linear == two.scorer.linear).all()
+    assert (one.recommend(REQUESTS, k=5).scores == two.recommend(REQUESTS, k=5).scores).all()
+    assert ranker(requests_from=pd.Timestamp(at)).requests_from == at
 
 
 def test_groups_of_requests_may_see_different_items(monkeypatch):
     from omnireco._core import compute as _compute
     from omnireco.models.together import ranker
 
-    groups = np.where(np.arange(len(ASKED.requests)) % 3 == 0, "young", "old")
+    groups = np.where(np.arange(len(REQUESTS)) % 3 == 0, "young", "old")
     options = {"young": [3, 5, 8], "old": np.isin(MODEL.items.ids, range(10, 40))}
-    recs = MODEL.recommend(LOG, ASKED.requests, k=5, eligible=(groups, options))
+    recs = MODEL.recommend(REQUESTS, k=5, eligible=(groups, options))
     shown = [set(MODEL.items.ids[row[row >= 0]].tolist()) for row in recs.codes]
     assert all(items == {3, 5, 8} for items, group in zip(shown, groups, strict=True) if group == "young")
     assert all(items and min(items) >= 10 for items, group in zip(shown, groups, strict=True) if group == "old")
     real = _compute.row_blocks
     monkeypatch.setattr(ranker, "row_blocks", lambda n, size, **_: real(n, 1, most=3))
-    assert (MODEL.recommend(LOG, ASKED.requests, k=5, eligible=(groups, options)).codes == recs.codes).all()
+    assert (MODEL.recommend(REQUESTS, k=5, eligible=(groups, options)).codes == recs.codes).all()
 
 
 def test_graded_targets_are_refused_before_anything_is_fitted():
@@ -167,10 +245,10 @@ def test_graded_targets_are_refused_before_anything_is_fitted():
 
 
 def test_seen_items_stay_out_when_asked():
-    model = ranker(exclude_seen=True, models=[om.Popularity()], n_candidates=20, gap="1min").fit(
-        world(n_users=200), at=CUT
+    model = ranker(exclude_seen=True, models=[om.Popularity()], n_candidates=20, gap="1min", requests_from=CUT).fit(
+        world(n_users=200)
     )
-    recs = model.recommend(LOG, ASKED.requests, k=5)
+    recs = model.recommend(REQUESTS, k=5)
     row, asked_at = LOG.users.codes(ASKED.requests.users.ids)[ASKED.requests.user], ASKED.requests.at
     for at, codes in enumerate(recs.codes):
         past = (LOG.user == row[at]) & (asked_at[at] > LOG.at)
@@ -189,12 +267,13 @@ def test_facts_decide_where_they_matter():
     log = om.EventLog.from_frame(frame.assign(timestamp=at, week=(day // 7).astype(str)), context=["week"])
     facts = pd.DataFrame({"week": [str(w) for w in range(9)], "item_id": shown, "on_display": 1.0})
     train, test = log.split("2025-02-24")
-    model = ranker(context=["week"], n_candidates=30, gap="1min").fit(train, at="2025-02-03", facts=[facts])
+    estimator = ranker(context=["week"], n_candidates=30, gap="1min", requests_from="2025-02-03")
+    model = estimator.fit(om.Dataset(train, facts=[facts]))
     requests = om.Requests.from_log(test.between("2025-02-24", "2025-03-02"), context=["week"], per_user=1)[0]
-    recs = model.recommend(log, requests, k=1, facts=[facts])  # of a week that no table has seen
+    recs = model.recommend(requests.on(om.Dataset(log, facts=[facts])), k=1)  # of a week that no table has seen
     assert (recs.items.ids[recs.codes[:, 0]] == shown[7]).mean() > 0.9
     with pytest.raises(SchemaError, match="fitted with the columns"):
-        model.recommend(log, requests, k=1)
+        model.recommend(requests.on(om.Dataset(log)), k=1)
     with pytest.raises(SchemaError, match="repeat a key"):
         Facts.read(pd.concat([facts, facts]), model.population)
     with pytest.raises(SchemaError, match="needs a key column"):
@@ -203,14 +282,14 @@ def test_facts_decide_where_they_matter():
 
 def test_saved_and_loaded(tmp_path):
     again = om.load(om.save(MODEL, tmp_path / "ranker.omnireco"))
-    one, two = (m.recommend(LOG, ASKED.requests, k=6) for m in (MODEL, again))
+    one, two = (m.recommend(REQUESTS, k=6) for m in (MODEL, again))
     assert (one.codes == two.codes).all()
     assert (one.scores == two.scores).all()
     assert dict(again.calibration) == dict(MODEL.calibration)
 
 
 def test_chances_are_calibrated():
-    recs = MODEL.recommend(LOG, ASKED.requests, k=40)
+    recs = MODEL.recommend(REQUESTS, k=40)
     taken = np.asarray(ASKED.chosen.with_items(recs.items).csr[np.arange(len(recs))[:, None], recs.codes].todense())
     assert om.models.calibration_error(recs.scores, taken) < 0.02
     assert all(error < 0.02 for error, _ in MODEL.calibration.values())
@@ -218,13 +297,21 @@ def test_chances_are_calibrated():
 
 def test_hour_needs_a_clock():
     with pytest.raises(ParameterError, match="no clock to read it on"):
-        ranker(context=["hour"]).fit(TRAIN, at=CUT)
+        ranker(context=["hour"], requests_from=CUT).fit(TRAIN)
     with pytest.raises(ParameterError, match="IANA region name"):
-        ranker(context=["hour"]).fit(TRAIN, at=CUT, timezone="UTC+3")
-    model = ranker(context=["hour"], n_requests=200).fit(TRAIN, at=CUT, timezone="Europe/Paris")
+        ranker(context=["hour"], timezone="UTC+3")
+    paris = ranker(context=["hour"], n_requests=200, requests_from=CUT, timezone="Europe/Paris").fit(TRAIN)
+    people = pd.DataFrame({"user_id": range(60), "timezone": "Europe/Paris"})
+    data = om.Dataset(TRAIN, audience=om.Audience.from_frame(people))
+    model = ranker(context=["hour"], n_requests=200, requests_from=CUT).fit(data)
     with pytest.raises(ParameterError, match="no clock"):
-        model.recommend(LOG, ASKED.requests, k=3)
-    assert model.recommend(LOG, ASKED.requests, k=3, timezone="Europe/Paris").k == 3
+        model.recommend(REQUESTS, k=3)
+    other = om.Dataset(LOG, audience=om.Audience.from_frame(people.assign(timezone="Asia/Tokyo")))
+    asked = ASKED.requests.on(om.Dataset(LOG, audience=data.audience))
+    own = paris.recommend(REQUESTS, k=3)
+    for same in (paris.recommend(ASKED.requests.on(other), k=3), model.recommend(asked, k=3)):
+        assert (same.codes == own.codes).all()
+        assert (same.scores == own.scores).all()
 
 
 @pytest.mark.parametrize(
@@ -238,6 +325,8 @@ def test_hour_needs_a_clock():
         ({"half_lives": ("9D", "2D")}, "shorter first"),
         ({"unfinished": ("cart",)}, "begun, finished"),
         ({"n_candidates": 0}, "at least 1"),
+        ({"requests_from": "soon"}, "a time before the end of the data"),
+        ({"requests_from": 7}, "a time before the end of the data"),
     ],
 )
 def test_bad_parameters(changed, message):
@@ -246,14 +335,14 @@ def test_bad_parameters(changed, message):
 
 
 def test_bad_fits(monkeypatch):
-    with pytest.raises(EmptyError, match="nothing happened before at="):
-        ranker().fit(TRAIN, at="2020-01-01")
+    with pytest.raises(EmptyError, match="nothing happened before requests_from="):
+        ranker(requests_from="2020-01-01").fit(TRAIN)
     with pytest.raises(ParameterError, match="neither a column of the log"):
-        ranker(context=["device"]).fit(TRAIN, at=CUT)
+        ranker(context=["device"], requests_from=CUT).fit(TRAIN)
     with pytest.raises(ParameterError, match="events: 'view' is a name"):
-        ranker(events=["view"]).fit(TRAIN, at=CUT)
-    with pytest.raises(NotFittedError, match=r"fit\(log, at="):
-        ranker().recommend(LOG, ASKED.requests, k=3)
+        ranker(events=["view"], requests_from=CUT).fit(TRAIN)
+    with pytest.raises(NotFittedError, match=r"fit returns the model.*Ranker\(...\).fit\(data\)"):
+        ranker().recommend(REQUESTS, k=3)
     monkeypatch.setitem(__import__("sys").modules, "lightgbm", None)
     with pytest.raises(MissingExtraError, match=r"omnireco\[lightgbm\]"):
         _scorers.fit_lightgbm(np.zeros((2, 1)), np.array([0.0, 1.0]), np.array([0, 2]), seed=0)

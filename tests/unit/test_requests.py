@@ -1,80 +1,162 @@
-"""Requests: who asks, when, in which situation; by hand. What was known at each is in test_asof.py."""
+"""Requests: who asks, when, where, with what in the basket; and everything that is refused."""
+
+import datetime as dt
 
 import numpy as np
 import pandas as pd
 import pytest
 
 import omnireco as om
-from omnireco.errors import EmptyError, SchemaError
+from omnireco.errors import IdKindError, OmnirecoError, ParameterError, SchemaError, UnknownIdError
 
-FRAME = pd.DataFrame(
-    {
-        "request_id": ["r3", "r1", "r2"],
-        "user_id": ["ann", "bob", "ann"],
-        "timestamp": pd.to_datetime(["2025-05-01 08:00", "2025-05-01 09:00", "2025-05-02 08:00"], utc=True),
-        "channel": ["app", None, "web"],
-    }
+WORLD = om.simulate(n_users=60, n_items=20, days=60, seed=1)
+DATA = om.Dataset(
+    om.EventLog.from_frame(WORLD.events),
+    messages=om.MessageLog.from_frame(WORLD.messages),
+    audience=om.Audience.from_frame(WORLD.users),
 )
+IDS = DATA.users.ids
+MODEL = om.ItemKNN().fit(DATA)
 
 
-def log_of(minutes, events="purchase"):
-    """Events of one person at these minutes."""
-    at = pd.Timestamp("2025-05-01", tz="UTC") + pd.to_timedelta(minutes, unit="min")
-    frame = pd.DataFrame({"item_id": list("abcdefgh"[: len(minutes)]), "event": events, "timestamp": at})
-    return om.EventLog.from_frame(frame.assign(user_id="ann", channel="web"))
+def test_everybody_asks_once_at_the_end():
+    asked = DATA.requests()
+    assert asked.key == "user_id"
+    assert asked.users.ids.tolist() == DATA.events.users.ids.tolist()
+    assert (asked.at == DATA.end_us).all()
+    assert repr(asked) == "Requests(60 of 60 users)"
 
 
-def test_rows_keep_their_order_and_their_situation():
-    requests = om.Requests.from_frame(FRAME, context=["channel"])
-    assert requests.ids.ids.tolist() == ["r3", "r1", "r2"]
-    assert requests.users.decode(requests.user).tolist() == ["ann", "bob", "ann"]
-    known, code = requests.labels["channel"]
-    assert [None if c < 0 else known.ids[c] for c in code] == ["app", None, "web"]
-    assert repr(requests) == "Requests(3 of 2 users, context: channel)"
-    back = requests.to_frame()
-    assert back["request_id"].tolist() == ["r3", "r1", "r2"]
-    assert (back["timestamp"] == FRAME["timestamp"]).all()
+def test_somebody_who_asks_twice_is_told_apart_by_number():
+    asked = DATA.requests([IDS[3], IDS[1], IDS[3]], at=["2025-02-01", "2025-02-02", "2025-02-03"])
+    assert asked.key == "request_id"
+    assert asked.ids.ids.tolist() == [0, 1, 2]
+    assert asked.to_frame()["user_id"].tolist() == [IDS[3], IDS[1], IDS[3]]
+    recs = MODEL.recommend(asked, k=4)
+    assert list(recs.to_frame().columns) == ["request_id", "item_id", "rank", "score"]
+    assert recs.rows([2, 0]).users.ids.tolist() == [2, 0]
+    assert asked.take(np.array([2, 0])).to_frame()["request_id"].tolist() == [2, 0]
 
 
-def test_some_of_them_in_another_order():
-    part = om.Requests.from_frame(FRAME, context=["channel"]).take(np.array([2, 0]))
-    assert part.to_frame()["request_id"].tolist() == ["r2", "r3"]
-    assert part.to_frame()["channel"].tolist() == ["web", "app"]
+@pytest.mark.parametrize(
+    "at",
+    [
+        "2025-02-01",
+        dt.date(2025, 2, 1),
+        pd.Timestamp("2025-02-01 09:00", tz="Asia/Tokyo"),
+        ["2025-02-01", dt.date(2025, 2, 1)],
+        pd.DatetimeIndex(["2025-02-01", "2025-02-01"], tz="UTC"),
+        pd.Series(pd.DatetimeIndex(["2025-02-01", "2025-02-01"], tz="UTC"), index=[7, 9]),
+    ],
+)
+def test_instants_in_any_form(at):
+    assert DATA.requests(IDS[:2], at=at).at.tolist() == [1_738_368_000_000_000] * 2
 
 
-def test_arrays_are_read_only():
-    requests = om.Requests.from_frame(FRAME)
-    with pytest.raises(ValueError, match="read-only"):
-        requests.user[0] = 0
+@pytest.mark.parametrize("at", ["2020-01-01", "2025-02-01", "2030-01-01"])
+def test_only_what_happened_strictly_before_counts(at):
+    asked = DATA.requests(IDS[:9], at=at)
+    recs = MODEL.recommend(asked, k=5)
+    if at == "2020-01-01":
+        assert len({tuple(row) for row in recs.codes.tolist()}) == 1  # nobody has a past: what is popular
+    cut = DATA.before(at)
+    same = MODEL.recommend(cut.requests(IDS[:9], new_users=True), k=5)
+    assert (same.codes == recs.codes).all()
+    instant = pd.Timestamp(int(np.take(DATA.events.at, 200)), unit="us", tz="UTC")
+    who = (
+        IDS[DATA.events.user[200]] if DATA.users == DATA.events.users else DATA.events.users.ids[DATA.events.user[200]]
+    )
+    at_it, after = (
+        om.BuyAgain(prior=0.0).fit(DATA).score(DATA.requests([who], at=moment), MODEL.items.ids).sum()
+        for moment in (instant, instant + pd.Timedelta("1us"))
+    )
+    assert at_it < after
 
 
-def test_a_name_given_twice_is_refused_without_the_name():
-    with pytest.raises(SchemaError, match="request_id is listed again in 1 row") as caught:
-        om.Requests.from_frame(FRAME.assign(request_id=["secret", "r1", "secret"]))
-    assert "secret" not in str(caught.value)
+def test_labels_are_one_for_all_or_one_per_request():
+    asked = DATA.requests(IDS[:3], channel=["app", None, "web"], context={"device": "phone", "store": [4, 4, 5]})
+    frame = asked.to_frame()
+    assert frame["channel"].fillna("-").tolist() == ["app", "-", "web"]
+    assert frame["device"].tolist() == ["phone"] * 3
+    assert frame["store"].tolist() == [4, 4, 5]
 
 
-def test_a_pause_of_exactly_the_gap_begins_another_request():
-    requests, chosen = om.Requests.from_log(log_of([0, 29, 59, 88]), gap="30min")
-    assert len(requests) == 2  # 0 and 29; 59 comes 30 minutes later, and 88 belongs to it
-    assert chosen.to_scipy().toarray().tolist() == [[1, 1, 0, 0], [0, 0, 1, 1]]
-    first = pd.Timestamp("2025-05-01", tz="UTC")
-    assert requests.to_frame()["timestamp"].tolist() == [first, first + pd.Timedelta("59min")]
+@pytest.mark.parametrize(
+    ("call", "error", "says"),
+    [
+        (lambda: DATA.requests(IDS[:2], at=["2025-01-01"]), ParameterError, "at has 1 instants for 2 requests"),
+        (lambda: DATA.requests(IDS[:2], at=[None, "2025-01-01"]), ParameterError, "at must be an instant.*Got None"),
+        (lambda: DATA.requests(at=pd.NaT), ParameterError, "at must be an instant.*Got NaT"),
+        (lambda: DATA.requests(at=pd.Timestamp("2025-02-01")), ParameterError, "has no time zone"),
+        (lambda: DATA.requests(at=5), ParameterError, "must be an instant.*Got 5"),
+        (lambda: DATA.requests(IDS[0]), ParameterError, r"user_id must be a list or column.*write \[id\]"),
+        (lambda: DATA.requests("ann"), ParameterError, r"write \[id\]"),
+        (lambda: DATA.requests(WORLD.users), ParameterError, "not a whole frame"),
+        (lambda: DATA.requests(["ann"]), IdKindError, "can never meet"),
+        (lambda: DATA.requests(["ann"], new_users=True), IdKindError, "can never meet"),
+        (lambda: DATA.requests([10**9]), UnknownIdError, "1 of 1 people are in no part of the data.*new_users=True"),
+        (lambda: DATA.requests([IDS[0]], new_users="yes"), ParameterError, "new_users must be True or False"),
+        (lambda: DATA.requests([None, IDS[0]]), SchemaError, "missing in 1 row"),
+        (lambda: DATA.requests(IDS[:2], channel=["app"]), ParameterError, "channel has 1 values for 2 requests"),
+        (lambda: DATA.requests(IDS[:2], channel=3), ParameterError, "channel must be a name, or one per request"),
+        (lambda: DATA.requests(IDS[:2], channel={"app": 1}), ParameterError, "channel must be a name"),
+        (
+            lambda: DATA.requests(IDS[:2], channel="app", context={"channel": "web"}),
+            ParameterError,
+            "the channel is given twice",
+        ),
+        (lambda: DATA.requests(IDS[:2], context=["device"]), ParameterError, "context must be a mapping"),
+        (lambda: DATA.requests(IDS[:2], given=[["i01"]]), ParameterError, "given has 1 sets of items for 2 requests"),
+        (lambda: DATA.requests(IDS[:2], exclude=["i01", "i02"]), ParameterError, "exclude holds one str"),
+        (lambda: MODEL.recommend(DATA.requests(IDS[:1], given=[[1]]), k=2), IdKindError, "can never meet"),
+        (lambda: om.Requests.from_log(DATA.events).requests.on(WORLD.events), SchemaError, "takes a Dataset"),
+        (lambda: om.Requests.from_log(DATA.events).requests.on(om.Dataset), SchemaError, "takes a Dataset"),
+        (
+            lambda: MODEL.recommend(om.Requests.from_log(DATA.events).requests, k=3),
+            SchemaError,
+            r"do not know whose pasts to read.*requests.on\(data\)",
+        ),
+        (
+            lambda: MODEL.recommend(om.Dataset(audience=DATA.audience).requests(at="2025-02-01"), k=3),
+            SchemaError,
+            r"recommend needs events.*om.Dataset\(log, audience=people\)",
+        ),
+    ],
+)
+def test_refused(call, error, says):
+    with pytest.raises(error, match=says) as caught:
+        call()
+    assert isinstance(caught.value, OmnirecoError)
+    assert not any(f"'{user}'" in str(caught.value) for user in IDS)
 
 
-def test_only_choices_count():
-    requests, chosen = om.Requests.from_log(log_of([0, 50], ["view", "purchase"]), events=["purchase"])
-    assert (chosen.items.ids.tolist(), chosen.to_scipy().toarray().tolist()) == (["b"], [[1]])
-    assert requests.to_frame()["timestamp"].tolist() == [pd.Timestamp("2025-05-01 00:50", tz="UTC")]
-    call = pd.DataFrame({"user_id": ["ann"], "item_id": [None], "channel": "phone", "event": "call"})
-    log = om.EventLog.from_frame(call.assign(timestamp=FRAME["timestamp"][:1]), itemless="keep")
-    with pytest.raises(EmptyError, match="none of 1 events is a choice of an item"):
-        om.Requests.from_log(log)
+def test_strangers_baskets_and_unknown_items():
+    asked = DATA.requests(
+        [10**9, IDS[0]], new_users=True, given=[["i01", "i01"], ["never seen"]], exclude=[[], ["i02"]]
+    )
+    recs = MODEL.recommend(asked, k=20)
+    shown = recs.to_frame().groupby("user_id")["item_id"].apply(set)
+    assert "i01" not in shown[10**9]
+    assert "i02" not in shown[IDS[0]]
+    popular = MODEL.recommend(DATA.requests([10**9], new_users=True), k=20)
+    assert (popular.codes[0] != recs.codes[0]).any()  # one thing is known of this stranger: the basket
+    plain = MODEL.recommend(DATA.requests([IDS[0]]), k=20)
+    kept = [item for item in plain.to_frame()["item_id"] if item != "i02"]
+    assert recs.to_frame().query("user_id == @IDS[0]")["item_id"].tolist() == kept
 
 
-def test_one_request_of_a_person_is_drawn_by_the_seed():
-    log = log_of([0, 60, 120, 180])
-    drawn = [om.Requests.from_log(log, per_user=1, seed=seed).requests.at for seed in range(12)]
-    assert all(at.size == 1 for at in drawn)
-    assert len({int(at[0]) for at in drawn}) > 1
-    assert (drawn[3] == om.Requests.from_log(log, per_user=1, seed=3).requests.at).all()
+def test_nobody_asks():
+    recs = MODEL.recommend(DATA.requests([]), k=3)
+    assert (len(recs), recs.k) == (0, 3)
+    assert MODEL.score(DATA.requests([]), MODEL.items.ids).shape == (0, 20)
+
+
+def test_requests_of_a_frame_are_asked_of_any_dataset():
+    frame = pd.DataFrame(
+        {"user_id": IDS[:2], "timestamp": pd.Timestamp("2025-02-01", tz="UTC"), "channel": ["app", None]}
+    )
+    asked = om.Requests.from_frame(frame, context=["channel"])
+    by_hand = DATA.requests(IDS[:2], at="2025-02-01", channel=["app", None])
+    assert (MODEL.recommend(asked.on(DATA), k=5).codes == MODEL.recommend(by_hand, k=5).codes).all()
+    named = om.Requests.from_frame(frame.assign(request_id=["r1", "r2"]), context=["channel"]).on(DATA)
+    assert MODEL.recommend(named, k=2).key == "request_id"

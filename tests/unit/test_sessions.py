@@ -32,6 +32,7 @@ def two_tastes(n=80, seed=0):
 
 
 LOG = two_tastes()
+DATA = om.Dataset(LOG)
 MODELS = {"als": om.ALS(factors=4, seed=1).fit(LOG.matrix()), "ease": om.EASE(regularization=5.0).fit(LOG.matrix())}
 
 
@@ -67,7 +68,7 @@ def test_bad_sessions(tmp_path):
         om.models.SessionKNN().fit(LOG._rows(np.arange(0)))
     model = om.models.SessionKNN().fit(LOG)
     again = om.load(om.save(model, tmp_path / "sessions.omnireco"))
-    x = LOG.matrix().take(np.arange(4))
+    x = model.inputs(LOG).take(np.arange(4))
     assert (again.recommend(x, k=3).codes == model.recommend(x, k=3).codes).all()
 
 
@@ -93,7 +94,7 @@ def test_fresh_events_move_the_answer_and_fade(name):
 def test_one_person_gets_what_the_batch_gives(name):
     now = om.models.WhatNext(model=MODELS[name])
     at = pd.Timestamp(LOG.end) + pd.Timedelta("3min")
-    batch = now.recommend(LOG, at=at, k=5)
+    batch = now.recommend(DATA.requests(at=at), k=5)
     frame = LOG.to_frame()
     for row in (0, 7, 33):
         mine = frame[frame["user_id"] == LOG.users.ids[row]]
@@ -105,9 +106,9 @@ def test_one_person_gets_what_the_batch_gives(name):
 
 def test_only_the_past_counts_and_strangers_get_the_popular():
     now = om.models.WhatNext(model=MODELS["als"])
-    cold = now.recommend(LOG, at=START, k=4)
+    cold = now.recommend(DATA.requests(at=START), k=4)
     assert len({tuple(row) for row in cold.codes.tolist()}) == 1
-    some = now.recommend(LOG, at=LOG.end, k=4, eligible=["tea1", "tent3"])
+    some = now.recommend(DATA.requests(), k=4, eligible=["tea1", "tent3"])
     assert set(some.to_frame()["item_id"]) == {"tea1", "tent3"}
     popular = [LOG.items.ids[code] for code in cold.codes[0]]
     assert now.one(["unknown"], age=[3], k=4)[0].tolist() == popular
@@ -116,12 +117,14 @@ def test_only_the_past_counts_and_strangers_get_the_popular():
     for name, model in MODELS.items():
         for moment in (START, START + pd.Timedelta("5D"), LOG.end):  # nobody has a past, some have, all have
             frame = (
-                om.models.WhatNext(model=model).recommend(LOG, at=moment, k=2, eligible=(groups, options)).to_frame()
+                om.models.WhatNext(model=model)
+                .recommend(DATA.requests(at=moment), k=2, eligible=(groups, options))
+                .to_frame()
             )
             kinds = frame["item_id"].str.rstrip("0123456789").tolist()
             assert kinds == [groups[row] for row in LOG.users.codes(frame["user_id"])], name
     with pytest.raises(ParameterError, match="mask of shape"):
-        now.recommend(LOG, at=LOG.end, k=2, eligible=[True, False])
+        now.recommend(DATA.requests(), k=2, eligible=[True, False])
     assert now.one([], age=[], k=4)[0].tolist() == popular
 
 
@@ -158,11 +161,12 @@ def test_an_item_disliked_in_the_log_never_comes_back():
     for exclude_seen in (True, False):
         lists = (
             om.models.WhatNext(model=MODELS["als"])
-            .recommend(log, at=log.end, k=30, exclude_seen=exclude_seen)
+            .recommend(om.Dataset(log).requests(), k=30, exclude_seen=exclude_seen)
             .to_frame()
         )
         assert "tea5" not in set(lists.loc[lists["user_id"] == user, "item_id"])
-    early = om.models.WhatNext(model=MODELS["als"]).recommend(log, at=at, k=30, exclude_seen=False).to_frame()
+    asked = om.Dataset(log).requests(at=at)
+    early = om.models.WhatNext(model=MODELS["als"]).recommend(asked, k=30, exclude_seen=False).to_frame()
     assert "tea5" in set(early.loc[early["user_id"] == user, "item_id"])  # not said yet
 
 
@@ -191,3 +195,41 @@ def test_one_person_asked_about_in_a_wrong_way(arguments, message):
 def test_now_is_an_age(age):
     items, _ = om.models.WhatNext(model=MODELS["als"]).one(["tea1"], age=[age], k=3)
     assert items.size == 3
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_requests_of_one_person_at_several_instants(name):
+    now = om.models.WhatNext(model=MODELS[name])
+    who, moments = LOG.users.ids[7], [START, START + pd.Timedelta("4D"), LOG.end]
+    many = now.recommend(DATA.requests([who] * 3, at=moments), k=6)
+    assert many.key == "request_id"
+    for row, moment in enumerate(moments):
+        alone = now.recommend(DATA.requests([who], at=moment), k=6)
+        assert (alone.codes[0] == many.codes[row]).all()
+        np.testing.assert_allclose(alone.scores[0], many.scores[row], rtol=1e-6)
+        cut = now.recommend(om.Dataset(LOG).before(moment).requests([who], at=moment, new_users=True), k=6)
+        assert (cut.codes == alone.codes).all()
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_a_basket_moves_the_answer_and_is_not_shown(name):
+    now = om.models.WhatNext(model=MODELS[name])
+    asked = DATA.requests([501, 502], new_users=True, given=[["tea1"], ["tent1"]], exclude=[["tea2"], []])
+    recs = now.recommend(asked, k=9).to_frame()
+    kinds = recs.groupby("user_id")["item_id"].apply(lambda items: items.str.rstrip("0123456789").mode()[0])
+    assert kinds.tolist() == ["tea", "tent"]
+    assert not {"tea1", "tea2"} & set(recs.loc[recs["user_id"] == 501, "item_id"])
+    assert "tent1" not in set(recs.loc[recs["user_id"] == 502, "item_id"])
+
+
+def test_what_next_names_the_new_line():
+    now = om.models.WhatNext(model=MODELS["als"])
+    with pytest.raises(TypeError, match=r"Write WhatNext\(model=als\).recommend\(data.requests\(at=now\), k=10\)"):
+        now.recommend(LOG, at=LOG.end, k=3)
+    with pytest.raises(SchemaError, match=r"takes Requests. Got EventLog"):
+        now.recommend(LOG, k=3)
+    with pytest.raises(SchemaError, match="do not know whose pasts"):
+        now.recommend(om.Requests.from_log(LOG).requests, k=3)
+    log = om.EventLog.from_frame(om.simulate(n_users=40, n_items=12, seed=1).events)
+    with pytest.raises(ParameterError, match="reads events by type"):
+        om.models.WhatNext(model=om.models.TypedEASE().fit(log))

@@ -194,7 +194,7 @@ def test_files_keep_how_inputs_fade(tmp_path):
         (lambda: om.models.TypedEASE(memory=10).fit(drawn()), ParameterError, "12 inputs squared"),
         (lambda: om.models.TypedEASE().fit(log_of([(1, 1, "a", "purchase", 0)])), EmptyError, "did something before"),
         (lambda: om.models.TypedEASE().fit(drawn()).recommend(drawn().matrix(), k=1), SchemaError, "'app', 'store'"),
-        (lambda: om.models.TypedEASE().fit("log"), SchemaError, "EventLog"),
+        (lambda: om.models.TypedEASE().fit("log"), SchemaError, "takes a Dataset. Got str: write om.Dataset"),
     ],
 )
 def test_refusals(call, error, says):

@@ -58,7 +58,7 @@ def test_weights_of_every_reader_of_a_log(tmp_path):
         lambda: om.evaluation.compare_channels(
             om.models.CrossChannel(estimator=om.ALS(weights=wrong)), *om.Dataset(LOG).rolling(horizon="2D", n=1)[0]
         ),
-        lambda: om.Ranker(models=[om.EASE()], weights=wrong).fit(LOG, at="2025-05-05"),
+        lambda: om.Ranker(models=[om.EASE()], weights=wrong, requests_from="2025-05-05").fit(LOG),
     ):
         with pytest.raises(ParameterError, match=r"Weights: events: 'purchse' is a name .* Did you mean 'purchase'\?"):
             read()
@@ -120,14 +120,16 @@ UNKNOWN = {
     "learn channels": lambda: learning(channels=["stor"]),
     "learn events": lambda: learning(events={"all": ["views"]}),
     "compare weights": lambda: om.evaluation.compare_channels(
-        om.models.CrossChannel(weights={"stor": 2}), *om.Dataset(LOG).rolling(horizon="2D", n=1)[0]
+        om.models.CrossChannel(channel_weights={"stor": 2}), *om.Dataset(LOG).rolling(horizon="2D", n=1)[0]
     ),
-    "cross-channel": lambda: om.models.CrossChannel(weights={"stor": 2}).fit(X),
-    "join": lambda: join_channels(X, weights={"stor": 2}),
+    "cross-channel": lambda: om.models.CrossChannel(channel_weights={"stor": 2}).fit(X),
+    "join": lambda: join_channels(X, channel_weights={"stor": 2}),
     "requests": lambda: om.Requests.from_log(LOG, events=["purchse"]),
-    "ranker events": lambda: om.Ranker(models=[om.EASE()], events=["purchse"]).fit(LOG, at="2025-05-05"),
-    "ranker dislikes": lambda: om.Ranker(models=[om.EASE()], dislikes=["views"]).fit(LOG, at="2025-05-05"),
-    "ranker pair": lambda: om.Ranker(models=[om.EASE()], unfinished=("view", "purchas")).fit(LOG, at="2025-05-05"),
+    "ranker events": lambda: om.Ranker(models=[om.EASE()], events=["purchse"], requests_from="2025-05-05").fit(LOG),
+    "ranker dislikes": lambda: om.Ranker(models=[om.EASE()], dislikes=["views"], requests_from="2025-05-05").fit(LOG),
+    "ranker pair": lambda: om.Ranker(
+        models=[om.EASE()], unfinished=("view", "purchas"), requests_from="2025-05-05"
+    ).fit(LOG),
     "quotas": lambda: quotas(LISTS, GOODS, k=2, most={"hott": 1}),
     "exposure": lambda: om.models.limit_exposure(LISTS, k=2, most={"xx": 1}),
     "boost": lambda: promoted(LISTS, k=2, boost={"xx": 1}),
@@ -156,14 +158,17 @@ def test_whoever_means_it():
     assert promoted(LISTS, k=3, boost={"xx": 1}, pin=["q"], missing="ignore").codes.tolist() == LISTS.codes.tolist()
     assert quotas(LISTS, GOODS, k=3, most={"hott": 1}, missing="ignore").codes.tolist() == LISTS.codes.tolist()
     assert (
-        om.models.CrossChannel(estimator=om.EASE(), weights={"stor": 2}, missing="ignore").fit(X).recommend(X, k=1).k
+        om.models.CrossChannel(estimator=om.EASE(), channel_weights={"stor": 2}, missing="ignore")
+        .fit(X)
+        .recommend(X, k=1)
+        .k
         == 1
     )
     assert len(om.identity.Identities.from_links(LINKS, max_links={"tv": 2}, missing="ignore")) == 2
 
 
 def test_a_history_may_lack_a_channel_that_the_model_weighs():
-    model = om.models.CrossChannel(estimator=om.EASE(), weights={"store": 2}).fit(X)
+    model = om.models.CrossChannel(estimator=om.EASE(), channel_weights={"store": 2}).fit(X)
     web = LOG.select(channels=["web"]).matrix().with_items(X.items)
     assert model.recommend(web, k=1).k == 1
 

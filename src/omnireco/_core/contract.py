@@ -89,6 +89,16 @@ class Estimator(ABC):
         if fit is not None and not hasattr(fit, "__wrapped__"):
             cls.fit = says_the_line(_line(cls.__name__, cls.needs))(fit)  # type: ignore[method-assign]
 
+    def __new__(cls, *args: Any, **params: Any) -> Any:
+        """Say the names of the parameters to whoever gives others, or none."""
+        known = [part for part in getattr(cls, "__dataclass_fields__", {}).values() if part.init]
+        names = [part.name for part in known]
+        unknown = [shown(name) for name in params if name not in names]
+        if (unknown and names) or (args and known and all(part.kw_only for part in known)):
+            what = f"has no parameter {', '.join(unknown)}" if unknown else "takes its parameters by name"
+            raise TypeError(f"{cls.__name__} {what}. Write {cls.__name__}({names[0]}=...): it has {', '.join(names)}.")
+        return super().__new__(cls)
+
     @abstractmethod
     def fit(self, data: Any, *, threads: int | None = None, progress: Any = False) -> Any:
         """Return a fitted model."""
@@ -153,7 +163,8 @@ def described(value: Any) -> str:
         usual = part.default if part.default is not MISSING else None
         if part.default_factory is not MISSING:
             usual = part.default_factory()
-        if part.init and part.repr and ((part.default is MISSING and part.default_factory is MISSING) or held != usual):
+        required = part.default is MISSING and part.default_factory is MISSING
+        if part.init and part.repr and (required or held != usual):
             shorter.append(f"{part.name}={dict(held) if isinstance(held, Mapping) else held!r}")
     return f"{type(value).__name__}({', '.join(shorter)})"
 

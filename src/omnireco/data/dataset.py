@@ -18,7 +18,7 @@ from omnireco.data.interactions import Interactions
 from omnireco.data.messages import MessageLog
 from omnireco.data.requests import Asked, Requests
 from omnireco.data.resolving import People, require_identities
-from omnireco.data.vocabulary import Vocabulary, unite
+from omnireco.data.vocabulary import Vocabulary, check_one_kind, unite
 from omnireco.data.weights import Weights, agree
 from omnireco.errors import EmptyError, ParameterError, SchemaError
 
@@ -85,9 +85,11 @@ class Dataset:
     ------
     SchemaError
         When a part is of another kind.
+    IdKindError
+        When one part names people or items by integers and another by strings.
     ParameterError
-        When messages reach past the end of events that were cut, or a day and more past that of any events: give whole
-        logs and cut the Dataset, or cut the messages too.
+        When messages or requests reach past the end of events that were cut, or a day and more past that of any events:
+        give whole logs and cut the Dataset, or cut the messages too.
 
     Notes
     -----
@@ -156,6 +158,11 @@ class Dataset:
             raise SchemaError(
                 f"Dataset: facts must be a list of frames. Got {type(facts).__name__}. Write facts=[frame]."
             )
+        strange = [one for one in facts if not _is_frame(one)]
+        if strange or (creatives is not None and not _is_frame(creatives)):
+            name, value = ("facts", strange[0]) if strange else ("creatives", creatives)
+            line = "facts=[frame]" if strange else "creatives=frame"
+            raise SchemaError(f"Dataset: {name} must be frames. Got {type(value).__name__}. Write {line}.")
         for name, value in (given | {"facts": tuple(facts), "identities": identities, "creatives": creatives}).items():
             object.__setattr__(self, name, value)
         _check_one_end(events, messages)
@@ -166,10 +173,12 @@ class Dataset:
                 f"Dataset: end={from_microseconds(self.end_us).isoformat()} lies before the end of a log. Cut it: "
                 "om.Dataset(...).before(end)."
             )
+        _check_asked(asked, events, self.end_us)
         object.__setattr__(self, "_as_given", None)
         if identities is not None:
             require_identities(identities)
             self._resolve((events, messages, audience), _as_of(identities, self.end_us))
+        _check_one_kind(self)
 
     def _resolve(self, given: tuple[Any, Any, Any], identities: Any) -> None:
         """Set events, messages and audience to those of the people behind their ids."""
@@ -315,7 +324,14 @@ class Dataset:
         ------
         UnknownIdError
             When no part knows an id, and ``new_users`` is False.
+        ParameterError
+            When instants, labels or baskets are not one per request, or ``at`` is missing where no log has an end.
         """
+        if at is None and not self.end_us:
+            raise ParameterError(
+                "Dataset.requests: the data has no end (neither events nor messages), so no instant to ask at. "
+                "Write data.requests(users, at='2025-06-01')."
+            )
         if users is None:
             known = self.users if self.events is None else self.events.users
             ids = known.ids
@@ -465,9 +481,39 @@ def _check_one_end(events: EventLog | None, messages: MessageLog | None) -> None
     late = int((messages.sent_at >= events.end_us).sum())
     raise ParameterError(
         f"Dataset: the messages reach past the end of the events, {events.end.isoformat()}: {late:,} of "
-        f"{len(messages):,} were sent later, and others were answered later. Put whole logs into the Dataset and cut it "
-        "once, om.Dataset(log, messages=sent).split(at), or cut the messages too: messages=sent.before(log.end)."
+        f"{len(messages):,} were sent later, and others were answered later. Put whole logs into the Dataset and cut "
+        "it once, om.Dataset(log, messages=sent).split(at), or cut the messages too: messages=sent.before(log.end)."
     )
+
+
+def _check_asked(asked: Asked | None, events: EventLog | None, end_us: int) -> None:
+    """Refuse requests from after the end of events that were cut: what was chosen at them was not known then."""
+    if asked is None or events is None or not len(events) or not len(asked.requests):
+        return
+    was_cut = events.end_us != int(events.at[-1]) + 1
+    late = int((asked.requests.at >= end_us).sum())
+    if late and (was_cut or int(asked.requests.at.max()) >= end_us + DAY_US):
+        raise ParameterError(
+            f"Dataset: {late:,} of {len(asked.requests):,} requests in asked= were made after the end, "
+            f"{from_microseconds(end_us).isoformat()}. Put whole logs into the Dataset and cut it once: "
+            "om.Dataset(log, asked=asked).split(at)."
+        )
+
+
+def _check_one_kind(data: Dataset) -> None:
+    """Refuse parts whose ids can never meet."""
+    asked = data.asked
+    parts: dict[str, Any] = {name: getattr(data, name) for name in ("events", "messages", "audience", "catalog")}
+    people = {name: part.users for name, part in parts.items() if hasattr(part, "users")}
+    goods = {name: part.items for name, part in parts.items() if hasattr(part, "items")}
+    if data.attributes is not None:
+        people["attributes"] = data.attributes.users
+    if asked is not None:
+        people["asked"], goods["asked"] = asked.requests.users, asked.chosen.items
+    for column, found in (("user_id", people), ("item_id", goods)):
+        named = [(name, known) for name, known in found.items() if len(known)]
+        for name, known in named[1:]:
+            check_one_kind(known, named[0][1], (name, named[0][0]), column)
 
 
 def _as_of(identities: Any, at_us: int) -> Any:
@@ -476,6 +522,6 @@ def _as_of(identities: Any, at_us: int) -> Any:
 
 def _is_frame(data: Any) -> bool:
     """Return whether something is a frame of a library: it has named columns and is none of our values."""
-    if isinstance(data, type) or isinstance(data, (Dataset, EventLog, MessageLog, Audience, Catalog, Interactions)):
+    if isinstance(data, (type, Dataset, EventLog, MessageLog, Audience, Catalog, Interactions)):
         return False
     return hasattr(data, "__arrow_c_stream__") or (hasattr(data, "columns") and hasattr(data, "shape"))

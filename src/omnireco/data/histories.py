@@ -17,7 +17,7 @@ from omnireco.data.vocabulary import NONE, Vocabulary
 from omnireco.data.weights import Weights
 from omnireco.errors import SchemaError
 
-__all__ = ["histories_of"]
+__all__ = ["data_of", "histories_of", "people_asking", "rows_by_code"]
 
 
 def histories_of(
@@ -26,6 +26,8 @@ def histories_of(
     items: Vocabulary,
     where: str,
     read: Callable[[EventLog], EventLog] = lambda log: log,
+    *,
+    layers: bool = True,
 ) -> Interactions:
     """Return one history per request, over the items of a model.
 
@@ -41,6 +43,8 @@ def histories_of(
         Begins an error.
     read : callable
         Turns the events into those that histories are made of.
+    layers : bool
+        Whether to keep one layer per channel.
 
     Returns
     -------
@@ -53,32 +57,58 @@ def histories_of(
     Everybody who asks at the end of the Dataset shares one matrix; other instants are read event by event. A row
     depends on its own request only.
     """
+    log, person = people_asking(requests, where, read)
     data = requests.data
-    if data is None:
-        raise SchemaError(
-            f"{where}: these requests do not know whose pasts to read. Ask with data.requests(...), or "
-            "requests.on(data) where data is an om.Dataset."
-        )
-    log = read(data.part("events", where))
-    person = np.append(log.users.codes(requests.users.ids, missing="none"), np.int32(NONE))[requests.user]
     decays = weights.half_life is not None
     now = requests.at == data.end_us if decays else requests.at >= data.end_us
     if now.all():
-        found = _rows(log.matrix(weights, at=data.end).with_items(items), person, requests.ids)
+        found = rows_by_code(_shared(log, weights, data, items, layers=layers), person, requests.ids)
     elif not now.any():
         found = _named(
-            histories_at(log, weights, person, requests.at, layers=True).with_items(items), requests.ids, weights
+            histories_at(log, weights, person, requests.at, layers=layers).with_items(items), requests.ids, weights
         )
     else:
         late, early = np.flatnonzero(now), np.flatnonzero(~now)
         some = Vocabulary(np.arange(late.size))
-        shared = _rows(log.matrix(weights, at=data.end).with_items(items), person[late], some)
-        own = histories_at(log, weights, person[early], requests.at[early], layers=True).with_items(items)
+        shared = rows_by_code(_shared(log, weights, data, items, layers=layers), person[late], some)
+        own = histories_at(log, weights, person[early], requests.at[early], layers=layers).with_items(items)
         found = _woven(shared, own, np.argsort(np.r_[late, early], kind="stable"), requests.ids, weights)
     return found if requests.given is None else _with_baskets(found, requests.given.matrix(items, "given="))
 
 
-def _rows(x: Interactions, person: np.ndarray, ids: Vocabulary) -> Interactions:
+def _shared(log: EventLog, weights: Weights, data: Any, items: Vocabulary, *, layers: bool) -> Interactions:
+    """Return the matrix of all events at the end of the data."""
+    x = log.matrix(weights, at=data.end)
+    if not layers:
+        x = Interactions(x.users, x.items, x.csr, {"all": x.csr}, x.at_us, x.targets, x.weights)
+    return x.with_items(items)
+
+
+def people_asking(
+    requests: Requests, where: str, read: Callable[[EventLog], EventLog] = lambda log: log
+) -> tuple[EventLog, np.ndarray]:
+    """Return the events of the Dataset of requests, and the code of each request's person in it, -1 for strangers."""
+    log = read(data_of(requests, where).part("events", where))
+    users = log.users.codes(requests.users.ids, missing="none")
+    return log, np.append(users, np.int32(NONE))[requests.user]
+
+
+def data_of(requests: Requests, where: str) -> Any:
+    """Return the Dataset that requests are asked of."""
+    if not isinstance(requests, Requests):
+        raise SchemaError(
+            f"{where} takes Requests. Got {type(requests).__name__}: write data.requests(), where data is an "
+            "om.Dataset, or om.Requests.from_frame(frame).on(data)."
+        )
+    if requests.data is None:
+        raise SchemaError(
+            f"{where}: these requests do not know whose pasts to read. Ask with data.requests(...), or "
+            "requests.on(data) where data is an om.Dataset."
+        )
+    return requests.data
+
+
+def rows_by_code(x: Interactions, person: np.ndarray, ids: Vocabulary) -> Interactions:
     """Return rows of a matrix by code, under other names; -1 is an empty row."""
     if person.size == x.n_users and (person == np.arange(x.n_users)).all():
         return x if ids is x.users else replace(x, users=ids)

@@ -317,8 +317,8 @@ class Interactions:
             raise ParameterError("with_targets: the matrix has targets of its own. Leave one out: x.without_targets().")
         if not isinstance(targets, Interactions) or targets.users != self.users:
             raise SchemaError(
-                f"with_targets: targets must be Interactions over the same {self.n_users:,} people. Build both from one "
-                "log, or select them: targets.rows(x.users.ids)."
+                f"with_targets: targets must be Interactions over the same {self.n_users:,} people. Build both from "
+                "one log, or select them: targets.rows(x.users.ids)."
             )
         aimed = targets.with_items(self.items).csr
         every = np.repeat(np.arange(self.n_users), np.diff(self.csr.indptr)) * np.int64(self.n_items) + self.csr.indices
@@ -327,8 +327,8 @@ class Interactions:
         stray = targets.nnz - named.size + int((every[np.minimum(place, every.size - 1)] != named).sum())
         if stray:
             raise SchemaError(
-                f"with_targets: {stray:,} of {targets.nnz:,} targets have no cell here, so no weight. Give each a weight, "
-                "or leave it out."
+                f"with_targets: {stray:,} of {targets.nnz:,} targets have no cell here, so no weight. Give each a "
+                "weight, or leave it out."
             )
         numbers = np.zeros(self.nnz, np.float32)
         numbers[place] = aimed.data

@@ -62,11 +62,11 @@ class ItemSets:
         listed = list(sets)
         if len(listed) != n:
             raise ParameterError(f"{name} has {len(listed):,} sets of items for {n:,} requests. {example}")
-        wrong = next(
-            (one for one in listed if isinstance(one, (str, bytes, Mapping)) or not isinstance(one, Iterable)), None
-        )
-        if wrong is not None:
-            raise ParameterError(f"{name} holds one {type(wrong).__name__} in place of a list of item ids. {example}")
+        wrong = [one for one in listed if isinstance(one, (str, bytes, Mapping)) or not isinstance(one, Iterable)]
+        if wrong:
+            raise ParameterError(
+                f"{name} holds one {type(wrong[0]).__name__} in place of a list of item ids. {example}"
+            )
         rows = [list(one) for one in listed]
         indptr = np.r_[0, np.cumsum([len(row) for row in rows], dtype=np.int64)].astype(np.int64)
         flat = [item for row in rows for item in row]

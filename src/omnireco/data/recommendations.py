@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from omnireco._core.checks import check_k, count_of
+from omnireco._core.checks import check_k, count_of, shown
 from omnireco._core.parts import Parts, coded, freeze, numbers
 from omnireco._core.small import Text
 from omnireco.data.frames.columns import open_frame
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 __all__ = ["PEOPLE", "Recommendations", "to_float32"]
 
+_KEYS = ("user_id", "request_id", "similar_to")
 PEOPLE = "people"  # marks a vocabulary of items that are people
 
 
@@ -67,6 +68,10 @@ class Recommendations:
                 f"Recommendations: codes run from {self.codes.min()} to {self.codes.max()}, and there are "
                 f"{len(self.items):,} items. Pass the vocabulary that the codes were made with; -1 is no item."
             )
+        if self.key not in _KEYS:
+            raise SchemaError(
+                f"Recommendations: key must be one of {', '.join(map(repr, _KEYS))}. Got {shown(self.key)}."
+            )
         freeze(self)
 
     @classmethod
@@ -76,8 +81,8 @@ class Recommendations:
         Parameters
         ----------
         frame : pandas, polars or pyarrow frame
-            ``user_id``, ``item_id`` and ``rank`` (smallest first) or ``score`` (largest first; equal scores are
-            ordered by item id).
+            ``user_id`` (or ``request_id``, or ``similar_to``, as :meth:`to_frame` writes them), ``item_id`` and one of
+            ``rank`` (smallest first) or ``score`` (largest first; equal scores are ordered by item id).
         columns : mapping of str to str, optional
             Our name to yours.
 
@@ -86,16 +91,15 @@ class Recommendations:
         SchemaError
             When an item occurs twice in one person's list.
         """
-        opened = open_frame(
-            frame,
-            "Recommendations.from_frame",
-            needed=("user_id", "item_id"),
-            optional=("rank", "score"),
-            columns=columns,
-        )
+        where = "Recommendations.from_frame"
+        opened = open_frame(frame, where, needed=("item_id",), optional=(*_KEYS, "rank", "score"), columns=columns)
+        key = next((name for name in _KEYS if name in opened), None)
+        if key is None:
+            open_frame(frame, where, needed=("user_id", "item_id"), columns=columns)  # says what is missing
+            raise SchemaError(f"{where} needs a column 'user_id'.")
         if "rank" not in opened and "score" not in opened:
             raise SchemaError("Recommendations.from_frame needs a column 'rank' or 'score' to order the lists by.")
-        users, user = opened.ids("user_id")
+        users, user = opened.ids(key)
         items, item = opened.ids("item_id")
         score = opened.numbers("score") if "score" in opened else -opened.numbers("rank")
         order_by = opened.numbers("rank") if "rank" in opened else -score
@@ -105,7 +109,7 @@ class Recommendations:
         if (twice := int((pair[1:] == pair[:-1]).sum())) > 0:
             raise SchemaError(
                 f"Recommendations.from_frame: {twice:,} of {item.size:,} rows repeat an item in one person's list. "
-                "Keep the best of each: frame.drop_duplicates(['user_id', 'item_id'])."
+                f"Keep the best of each: frame.drop_duplicates([{key!r}, 'item_id'])."
             )
         lengths = np.bincount(user, minlength=len(users))
         k = int(lengths.max()) if lengths.size else 0
@@ -113,7 +117,7 @@ class Recommendations:
         codes = np.full((len(users), k), NONE, np.int32)
         scores = np.full((len(users), k), -np.inf, np.float32)
         codes[user, place], scores[user, place] = item, to_float32(score)
-        return cls(users, items, codes, scores)
+        return cls(users, items, codes, scores, key)
 
     def __len__(self) -> int:
         return len(self.users)
@@ -154,13 +158,13 @@ class Recommendations:
         return Recommendations(self.users.take(codes), self.items, self.codes[codes], self.scores[codes], self.key)
 
     def to_frame(self) -> pd.DataFrame:
-        """Return a pandas frame: user_id, item_id, rank (from 1), score; padding is dropped."""
+        """Return a pandas frame: user_id (or what ``key`` says), item_id, rank (from 1), score; padding is dropped."""
         import pandas as pd
 
         return pd.DataFrame(self._columns())
 
     def to_arrow(self) -> Any:
-        """Return a pyarrow Table: user_id, item_id, rank (from 1), score; padding is dropped."""
+        """Return a pyarrow Table: user_id (or what ``key`` says), item_id, rank (from 1), score; padding is dropped."""
         import pyarrow as pa
 
         return pa.table({name: pa.array(column) for name, column in self._columns().items()})

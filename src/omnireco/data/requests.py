@@ -133,7 +133,11 @@ class Requests:
         instants = check_instants_of(at, n, "at")
         situation = check_mapping(context, "context", "{'device': 'phone'}")
         if channel is not None:
-            situation = {"channel": channel} | dict(situation)
+            if "channel" in situation:
+                raise ParameterError(
+                    f"{where}: the channel is given twice, by channel= and in context=. Leave one out."
+                )
+            situation = {"channel": _check_channel(channel)} | dict(situation)
         labels = {str(name): label_of(value, n, str(name)) for name, value in situation.items()}
         return cls(
             users.take(user) if once else Vocabulary(np.arange(n, dtype=np.int64)),
@@ -321,6 +325,18 @@ def check_instants_of(at: Any, n: int, name: str) -> np.ndarray:
     if len(at) != n:
         raise ParameterError(f"{name} has {len(at):,} instants for {n:,} requests. Give one, or one per request.")
     return np.array([check_instant(one, name) for one in at], np.int64)
+
+
+def _check_channel(channel: Any) -> Any:
+    """Return one name of a channel, or one per request, some of which may be missing."""
+    listed = [channel] if isinstance(channel, str) or not hasattr(channel, "__len__") else channel
+    if isinstance(channel, Mapping) or not all(
+        isinstance(name, str) or name is None or name != name for name in listed
+    ):
+        raise ParameterError(
+            f"channel must be a name, or one per request, such as ['app', 'web']. Got {shown(channel)}."
+        )
+    return channel
 
 
 def label_of(value: Any, n: int, name: str) -> tuple[Vocabulary, np.ndarray]:

@@ -275,6 +275,11 @@ def match(known: Vocabulary, other: Vocabulary, tables: tuple[str, str], *, colu
     return codes
 
 
+def check_one_kind(one: Vocabulary, other: Vocabulary, tables: tuple[str, str], column: str) -> None:
+    """Refuse two tables of which one names people or items by integers and the other by strings."""
+    _check_kinds(one.ids, other.ids, f"the ids of {tables[0]}", f"those of {tables[1]}", column)
+
+
 def _check_kinds(given: np.ndarray, known: np.ndarray, what: str, those: str, column: str | None = "user_id") -> None:
     """Refuse integers against strings: 1 and "1" never match; without a column the ids given are a bare list."""
     if (given.dtype == object) == (known.dtype == object):

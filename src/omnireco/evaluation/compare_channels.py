@@ -193,7 +193,7 @@ def _checked(cross: CrossChannel, train: EventLog, test: EventLog) -> tuple[Cros
     weights = start_of(cross)
     channels = np.union1d(train.channels.ids, test.channels.ids)
     check_names_of(weights, np.union1d(train.events.ids, test.events.ids), channels)
-    check_known(cross.weights or (), channels, "CrossChannel: weights", missing=cross.missing)
+    check_known(cross.channel_weights or (), channels, "CrossChannel: channel_weights", missing=cross.missing)
     weights = replace(weights, missing="ignore")
     # every matrix of the comparison is made here once, so its estimator takes them as they are
     plain = cross.replace(missing="ignore", **dict.fromkeys(weight_names(cross)))

@@ -11,9 +11,10 @@ from omnireco._core.form import Form
 from omnireco._core.parts import demand, numbers
 from omnireco._core.small import Each, Number, Table, Text, Value, settings
 from omnireco.data.recommendations import Recommendations
-from omnireco.journeys.after import FollowUps, FollowUpsModel, RefillModel, Refills
+from omnireco.journeys import FollowUps, FollowUpsModel, RefillModel, Refills
 from omnireco.models.base import Model
-from omnireco.models.cold.new_people import AttributeModel, Fallback, FallbackLists, SegmentModel, SegmentPopularity
+from omnireco.models.cold.attributes import AttributeModel
+from omnireco.models.cold.segments import SegmentModel, SegmentPopularity
 from omnireco.models.lists.explain import Explanations
 from omnireco.models.matrix.factors import ALS, FactorModel
 from omnireco.models.matrix.graph import GFCF, P3alpha, RP3beta
@@ -27,6 +28,7 @@ from omnireco.models.sequence.next_item import NextItem
 from omnireco.models.sequence.sessions import SessionKNN, WhatNext
 from omnireco.models.together.blend import Blend, BlendModel
 from omnireco.models.together.cross_channel import ChannelModel, CrossChannel
+from omnireco.models.together.fallback import Fallback, FallbackLists
 from omnireco.models.together.ranker import Ranker
 
 __all__ = ["FORMS", "PER_ITEM"]

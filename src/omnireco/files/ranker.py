@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from omnireco._core.form import Form
-from omnireco._core.parts import Part, Record, Scope, demand
+from omnireco._core.parts import Maybe, Part, Record, Scope, demand
 from omnireco._core.small import Each, Flag, Number, Plain, Settings, Table, Text, Value, Whole
 from omnireco.data.parts import Ids
 from omnireco.data.weights import Weights
@@ -90,6 +90,7 @@ FORMS = (
             "columns": Settings(EventColumns),
             "n_candidates": Whole(1, 1 << 24),
             "exclude_seen": Flag(),
+            "timezone": Maybe(Text()),
             "half_lives": Each(Number(low=1e-3, endless=True)),
             "fact_names": Each(Each(Text())),
             "scorer": _Scorer(),

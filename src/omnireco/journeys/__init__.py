@@ -1,5 +1,7 @@
 """What follows a purchase, when it is due again, and what was left unfinished."""
 
-from omnireco.journeys.after import FollowUps, FollowUpsModel, RefillModel, Refills, unfinished
+from omnireco.journeys.follow_ups import FollowUps, FollowUpsModel
+from omnireco.journeys.refills import RefillModel, Refills
+from omnireco.journeys.unfinished import unfinished
 
 __all__ = ["FollowUps", "FollowUpsModel", "RefillModel", "Refills", "unfinished"]

@@ -1,18 +1,17 @@
 """Recommenders: from histories to ranked items."""
 
+from omnireco._core.contract import Estimator
 from omnireco._kernels.topk.exact import ItemIndex, topk
-from omnireco.models.base import Model
-from omnireco.models.cold.new_items import add_new_items
-from omnireco.models.cold.new_people import (
+from omnireco.models.base import Model, count_users, events_of, training_matrix
+from omnireco.models.cold.attributes import (
     AttributeModel,
-    Fallback,
-    FallbackLists,
-    SegmentModel,
-    SegmentPopularity,
+    AttributeRecommender,
     learn_people,
     people_attributes,
     with_people,
 )
+from omnireco.models.cold.new_items import add_new_items
+from omnireco.models.cold.segments import SegmentModel, SegmentPopularity
 from omnireco.models.lists.diversify import avoid, calibrated, mmr, promoted, quotas
 from omnireco.models.lists.explain import Explanations, explain
 from omnireco.models.lists.limits import dpp, limit_exposure, limit_popularity
@@ -29,6 +28,7 @@ from omnireco.models.sequence.sessions import SessionKNN, WhatNext
 from omnireco.models.together.blend import Blend, BlendModel
 from omnireco.models.together.calibration import calibration_error
 from omnireco.models.together.cross_channel import ChannelModel, CrossChannel, join_channels
+from omnireco.models.together.fallback import Fallback, FallbackLists
 from omnireco.models.together.ranker import Ranker, RankerModel
 
 __all__ = [
@@ -37,11 +37,13 @@ __all__ = [
     "GFCF",
     "SLIM",
     "AttributeModel",
+    "AttributeRecommender",
     "Blend",
     "BlendModel",
     "BuyAgain",
     "ChannelModel",
     "CrossChannel",
+    "Estimator",
     "Explanations",
     "FactorModel",
     "Fallback",
@@ -71,7 +73,9 @@ __all__ = [
     "avoid",
     "calibrated",
     "calibration_error",
+    "count_users",
     "dpp",
+    "events_of",
     "explain",
     "join_channels",
     "learn_people",
@@ -82,6 +86,7 @@ __all__ = [
     "promoted",
     "quotas",
     "topk",
+    "training_matrix",
     "typed_inputs",
     "with_people",
 ]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from abc import ABC, abstractmethod
 from collections.abc import Hashable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 from typing import Any, ClassVar
 
 import numpy as np
@@ -13,7 +13,7 @@ import scipy.sparse as sp
 
 from omnireco._core.checks import check_flag, check_k, check_kind, shown
 from omnireco._core.compute import Progress, row_blocks, track, usable_threads
-from omnireco._core.contract import says_the_line
+from omnireco._core.contract import Estimator, says_the_line
 from omnireco._kernels.topk.exact import rank_histories, select, tier
 from omnireco.data.dataset import dataset_of, matrix_of
 from omnireco.data.events import EventLog, require_events
@@ -39,20 +39,26 @@ class Model(ABC):
     knows: people it was fitted on, people whose history has grown since, and new ones are one code path.
     A person with an empty history gets the items that most people chose at fit time (``popularity``).
 
-    Subclasses are frozen, final, and define how histories become scores; ranking, exclusion, eligibility,
-    ties and padding are done here, once. A history with targets (likes and dislikes) reaches a model that
-    ``takes_targets`` as weights and, by the keyword ``targets``, their targets; any other as ``weight * target``.
+    Subclasses are frozen, final, and define how histories become scores (``_score``; ``_rank`` and ``_similar`` where
+    they have a quicker way); ranking, exclusion, eligibility, ties and padding are done here, once. A history with
+    targets (likes and dislikes) reaches a model that ``takes_targets`` as weights and, by the keyword ``targets``,
+    their targets; any other as ``weight * target``.
     """
 
     __slots__ = ()
 
     takes_targets: ClassVar[bool] = False
+    reads_layers: ClassVar[bool] = False  # whether the channels of a history matter
+    answers_everybody: ClassVar[bool] = False  # also those without a history
 
     items: Vocabulary
     popularity: np.ndarray
     event_weights: Weights | None = None
 
     @abstractmethod
+    def _score(self, histories: sp.csr_matrix, codes: np.ndarray) -> np.ndarray:
+        """Return scores (n, len(codes)), float32, for histories none of which is empty."""
+
     def _rank(
         self,
         histories: sp.csr_matrix,
@@ -62,15 +68,24 @@ class Model(ABC):
         eligible: Any,
         threads: int | None,
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Return (codes, scores), each (n, k), for histories (n, n_items) none of which is empty."""
+        """Return (codes, scores), each (n, k), for histories (n, n_items) none of which is empty.
 
-    @abstractmethod
-    def _score(self, histories: sp.csr_matrix, codes: np.ndarray) -> np.ndarray:
-        """Return scores (n, len(codes)), float32, for histories none of which is empty."""
+        By the score of every item; a model that can do with fewer, or takes targets, has a way of its own.
+        """
+        n, every = histories.shape[0], np.arange(len(self.items))
+        codes, scores = np.empty((n, k), np.int32), np.empty((n, k), np.float32)
+        for rows in row_blocks(n, 8 * len(self.items)):
+            seen = None if exclude is None else exclude[rows]
+            some = (eligible[0], eligible[1][rows]) if isinstance(eligible, tuple) else eligible
+            codes[rows], scores[rows] = select(self._score(histories[rows], every), k=k, exclude=seen, eligible=some)
+        return codes, scores
 
-    @abstractmethod
     def _similar(self, codes: np.ndarray, *, k: int) -> tuple[np.ndarray, np.ndarray]:
         """Return (codes, scores), each (len(codes), k), of the items most like some items, themselves left out."""
+        raise ParameterError(
+            f"similar_items: a {type(self).__name__} does not say which items are alike. Fit ItemKNN, EASE or ALS on "
+            "the same data and ask that model."
+        )
 
     @says_the_line("model.recommend(data.requests(), k=10)")
     def recommend(
@@ -89,9 +104,9 @@ class Model(ABC):
         Parameters
         ----------
         requests : Requests or Interactions
-            ``data.requests()``: histories are read out of the Dataset, weighed as the model is asked (``event_weights``),
-            strictly before each request's instant; items the model does not know are left out of them. Or histories
-            themselves, one row per person; ``x.rows(ids)`` takes some people of a matrix.
+            ``data.requests()``: histories are read out of the Dataset, weighed as the model is asked
+            (``event_weights``), strictly before each request's instant; items the model does not know are left out of
+            them. Or histories themselves, one row per person; ``x.rows(ids)`` takes some people of a matrix.
         k : int
             Length of the lists.
         eligible : optional
@@ -128,24 +143,47 @@ class Model(ABC):
         k = check_k(k)
         exclude_seen = check_flag(exclude_seen, "exclude_seen")
         usable_threads(threads)
-        question = self._question(requests)
-        known = question.histories
-        allowed = _Eligible.read(eligible, self.items, known.n_users, exclude)
-        codes = np.full((known.n_users, k), NONE, np.int32)
-        scores = np.full((known.n_users, k), -np.inf, np.float32)
-        blocks = list(row_blocks(known.n_users, 1, most=_BLOCK))
-        history, targets = self._cells(known)
-        barred = question.barred(history if exclude_seen else None if known.targets is None else known.rejected())
-        for rows in track(blocks, progress, label="recommend"):
-            past, aims, out = (
-                part if part is None or len(blocks) == 1 else part[rows] for part in (history, targets, barred)
-            )
-            codes[rows], scores[rows] = self._rank_block(
-                past, aims, out, k=k, eligible=allowed.rows(rows), threads=threads
-            )
-        found = Recommendations(known.users, self.items, codes, scores, question.key)
+        rules: dict[str, Any] = {"k": k, "exclude_seen": exclude_seen, "threads": threads, "progress": progress}
+        parts = self._parts_by_channel(requests)
+        if parts is None:
+            question = self._question(requests)
+            found = self._answer(question, _Eligible.read(eligible, self.items, len(question.users), exclude), **rules)
+        else:
+            asked = _requests_of(requests)
+            allowed = _Eligible.read(eligible, self.items, len(asked), exclude)
+            lists = [one._answer(one._question(asked.take(rows)), allowed.take(rows), **rules) for rows, one in parts]
+            back = np.argsort(np.concatenate([rows for rows, _ in parts]), kind="stable")
+            codes, scores = (np.concatenate([getattr(x, name) for x in lists])[back] for name in ("codes", "scores"))
+            found = Recommendations(asked.ids, self.items, codes, scores, asked.key)
         _log.info("%r made by %r", found, self)
         return found
+
+    def _answer(
+        self,
+        question: _Question,
+        allowed: _Eligible,
+        *,
+        k: int,
+        exclude_seen: bool,
+        threads: int | None,
+        progress: Progress,
+    ) -> Recommendations:
+        n = len(question.users)
+        codes = np.full((n, k), NONE, np.int32)
+        scores = np.full((n, k), -np.inf, np.float32)
+        blocks = list(row_blocks(n, 1, most=_BLOCK))
+        barred = question.barred(exclude_seen=exclude_seen)
+        for rows in track(blocks, progress, label="recommend"):
+            whole = len(blocks) == 1
+            past, out = question.past if whole else question.past[rows], barred
+            codes[rows], scores[rows] = self._rank_block(
+                past,
+                out if out is None or whole else out[rows],
+                k=k,
+                eligible=allowed.rows(rows),
+                threads=threads,
+            )
+        return Recommendations(question.users, self.items, codes, scores, question.key)
 
     def inputs(self, data: Any) -> Interactions:
         """Return everybody's history as the model is asked with it.
@@ -175,16 +213,23 @@ class Model(ABC):
         ndarray of shape (n_requests, m), float32
             What :meth:`recommend` ranks by; nothing is excluded.
         """
-        known = self._question(requests).histories
         codes = self.items.codes(items)
-        history, targets = self._cells(known)
-        silent = _silent(history, targets)
-        scores = np.empty((known.n_users, codes.size), np.float32)
+        parts = self._parts_by_channel(requests)
+        if parts is None:
+            return self._scores_of(self._question(requests).past, codes)
+        scores = np.empty((len(requests), codes.size), np.float32)  # type: ignore[arg-type]
+        for rows, one in parts:
+            scores[rows] = one._scores_of(one._question(requests.take(rows)).past, codes)
+        return scores
+
+    def _scores_of(self, past: Past, codes: np.ndarray) -> np.ndarray:
+        silent = past.silent()
+        scores = np.empty((len(past), codes.size), np.float32)
         scores[silent] = self.popularity[codes]
-        for rows in row_blocks(known.n_users, 4 * len(self.items)):
+        for rows in row_blocks(len(past), 4 * len(self.items)):
             warm = np.arange(rows.start, rows.stop)[~silent[rows]]
             if warm.size:
-                scores[warm] = self._score(history[warm], codes, **_aims(targets, warm))
+                scores[warm] = self._score_past(past[warm], codes)
         return scores
 
     def similar_items(self, items: Any, *, k: int) -> Recommendations:
@@ -259,12 +304,12 @@ class Model(ABC):
                 f"recommend takes Requests or Interactions. Got {type(histories).__name__}: write data.requests(), "
                 "model.inputs(log), Interactions.from_frame(frame), or x.rows([user_id]) for one person."
             )
-        if self.event_weights is not None and histories.weights is not None:
-            if not agree(self.event_weights, histories.weights):
-                raise ParameterError(
-                    f"recommend: the histories were made with {histories.weights!r}, and the model is asked with "
-                    f"{self.event_weights!r}. Write model.recommend(data.requests(), k=...), or model.inputs(log)."
-                )
+        made, wanted = histories.weights, self.event_weights
+        if made is not None and wanted is not None and not agree(wanted, made):
+            raise ParameterError(
+                f"recommend: the histories were made with {made!r}, and the model is asked with {wanted!r}. Write "
+                "model.recommend(data.requests(), k=...), or model.inputs(log)."
+            )
         if histories.items is self.items or histories.items == self.items:
             return histories
         unknown = self.items.codes(histories.items.ids, missing="none") == NONE
@@ -278,17 +323,76 @@ class Model(ABC):
             )
         return histories.with_items(self.items)
 
-    def _question(self, requests: Requests | Interactions) -> _Question:
-        """Return the histories of those who ask over the model's items, and what else they say."""
-        if not isinstance(requests, Requests):
-            return _Question(self._align(requests))
-        weights = self._asked_with("recommend")
-        histories = self._align(histories_of(requests, weights, self.items, "recommend", self._events_read))
+    def _question(self, requests: Any) -> _Question:
+        """Return what is read of those who ask, over the model's items, and what else they say."""
+        reader = Reader(requests) if isinstance(requests, Requests) else requests
+        if not isinstance(reader, Reader):
+            past = self._past_of(reader)
+            return _Question(reader.users, past)
+        asked = reader.requests
         sets = [
             None if held is None else held.matrix(self.items, f"{name}=")
-            for held, name in ((requests.given, "given"), (requests.exclude, "exclude"))
+            for held, name in ((asked.given, "given"), (asked.exclude, "exclude"))
         ]
-        return _Question(histories, sets[0], sets[1], requests.key)
+        return _Question(asked.ids, self._read(reader), sets[0], sets[1], asked.key)
+
+    def _read(self, reader: Reader) -> Past:
+        """Return what the model reads of those who ask, out of the Dataset of the requests."""
+        return self._past_of(reader.histories(self))
+
+    def _past_of(self, histories: Interactions) -> Past:
+        """Return histories as the model reads them, and which items they show as seen."""
+        known = self._align(histories)
+        cells, targets = self._cells(known)
+        rejected = None if known.targets is None else known.rejected()
+        return Past(cells, targets, self._seen(cells), rejected)
+
+    def _seen(self, cells: sp.csr_matrix) -> sp.csr_matrix:
+        """Return which items stand in what the model reads, (n, n_items)."""
+        return cells
+
+    def _parts_by_channel(self, requests: Any) -> list[tuple[np.ndarray, Model]] | None:
+        """Return the rows of each channel and the model that ranks for it; None where one model answers all."""
+        asked = _requests_of(requests)
+        if not isinstance(asked, Requests) or "channel" not in asked.labels or not len(asked):
+            return None
+        known, code = asked.labels["channel"]
+        found = [(np.flatnonzero(code == one), None if one < 0 else str(known.ids[one])) for one in np.unique(code)]
+        parts = [(rows, self if channel is None else self._on_channel(channel)) for rows, channel in found]
+        return None if all(model is self for _, model in parts) else parts
+
+    def _on_channel(self, channel: str) -> Model:
+        """Return the model that ranks for a channel; itself where its lists are the same on all."""
+        return self
+
+    def _can_answer(self, asked: Requests | Interactions, least: int) -> np.ndarray:
+        """Return of whom so many items are known that the model may answer, bool (n,)."""
+        if self.answers_everybody:
+            return np.ones(len(asked) if isinstance(asked, Requests) else asked.n_users, np.bool_)
+        return np.asarray(np.diff(self._question(asked).past.seen.indptr) >= least)
+
+    def _factorised(self) -> Any:
+        """Return the factor model whose products of vectors are the scores, None where there are no such vectors."""
+        return None
+
+    def _item_weights(self) -> Any:
+        """Return what each item of a history adds to each score, (n_items, n_items); None where none is kept."""
+        return None
+
+    def _explained(self) -> tuple[Model, bool]:
+        """Return the model whose score is the sum over the past, and whether it reads channels joined."""
+        return self, False
+
+    def _contributions(self, history: sp.csr_matrix, aims: np.ndarray | None, shown_items: np.ndarray) -> np.ndarray:
+        """Return what each item of one history, with its targets if it has some, adds to each item (past, shown)."""
+        raise ParameterError(
+            f"explain: the score of a {type(self).__name__} is no sum over what a person did. Explain ItemKNN, EASE, "
+            "SLIM, RP3beta, NextItem, PureSVD or ALS, CrossChannel of one, or a Blend of them with a scale but 'rank'."
+        )
+
+    def _reading(self) -> Hashable:
+        """Return in which form events are read: models of one form and one weighing share histories."""
+        return None
 
     def _events_read(self, log: EventLog) -> EventLog:
         """Return the events in the form in which histories are made of them."""
@@ -312,54 +416,138 @@ class Model(ABC):
         value = known.csr.data * known.targets.data
         return sp.csr_matrix((value, known.csr.indices, known.csr.indptr), known.shape), None
 
-    def _rank_block(
-        self,
-        histories: sp.csr_matrix,
-        targets: sp.csr_matrix | None,
-        exclude: sp.csr_matrix | None,
-        *,
-        k: int,
-        eligible: Any,
-        threads: int | None,
+    def _rank_past(
+        self, past: Past, *, k: int, exclude: sp.csr_matrix | None, eligible: Any, threads: int | None
     ) -> tuple[np.ndarray, np.ndarray]:
-        silent = _silent(histories, targets)
+        """Rank for those none of whose histories is empty."""
+        rules: dict[str, Any] = {"k": k, "exclude": exclude, "eligible": eligible, "threads": threads}
+        return self._rank(past.cells, **rules, **past.aims())
+
+    def _score_past(self, past: Past, codes: np.ndarray) -> np.ndarray:
+        """Return scores (n, len(codes)), float32, of those none of whose histories is empty."""
+        return self._score(past.cells, codes, **past.aims())
+
+    def _score_all(self, histories: sp.csr_matrix, targets: sp.csr_matrix | None = None) -> np.ndarray:
+        """Return the score of every item, (n, n_items), for histories none of which is empty."""
+        return self._score_past(Past(histories, targets, histories), np.arange(len(self.items)))
+
+    def _rank_block(
+        self, past: Past, exclude: sp.csr_matrix | None, *, k: int, eligible: Any, threads: int | None
+    ) -> tuple[np.ndarray, np.ndarray]:
+        silent = past.silent()
         if not silent.any():
-            every = _aims(targets, slice(None))
-            return self._rank(histories, k=k, exclude=exclude, eligible=eligible, threads=threads, **every)
-        codes = np.full((histories.shape[0], k), NONE, np.int32)
-        scores = np.full((histories.shape[0], k), -np.inf, np.float32)
+            return self._rank_past(past, k=k, exclude=exclude, eligible=eligible, threads=threads)
+        codes = np.full((len(past), k), NONE, np.int32)
+        scores = np.full((len(past), k), -np.inf, np.float32)
         cold = np.flatnonzero(silent)
         codes[cold], scores[cold] = most_popular(self.popularity, cold, k=k, exclude=exclude, eligible=eligible)
         if (warm := np.flatnonzero(~silent)).size:
-            codes[warm], scores[warm] = self._rank(
-                histories[warm],
+            codes[warm], scores[warm] = self._rank_past(
+                past[warm],
                 k=k,
                 exclude=None if exclude is None else exclude[warm],
                 eligible=eligible if not isinstance(eligible, tuple) else (eligible[0], eligible[1][warm]),
                 threads=threads,
-                **_aims(targets, warm),
             )
         return codes, scores
 
 
+class Reader:
+    """Requests whose histories are read once for all models that weigh and read events alike.
+
+    Parameters
+    ----------
+    requests : Requests
+    otherwise : Weights, optional
+        How events are weighed for a model that does not know with what it is asked.
+    """
+
+    __slots__ = ("_made", "otherwise", "requests")
+
+    def __init__(self, requests: Requests, otherwise: Weights | None = None) -> None:
+        self.requests, self.otherwise = requests, otherwise
+        self._made: list[tuple[Hashable, Weights, Vocabulary, Interactions]] = []
+
+    def histories(self, model: Model) -> Interactions:
+        """Return one history per request, as a model is asked with it."""
+        known = model.event_weights
+        weights = self.otherwise if known is None and self.otherwise is not None else model._asked_with("recommend")
+        layers = model.reads_layers
+        form = model._reading(), layers
+        for other_form, other, items, made in self._made:
+            if form == other_form and weights == other and (items is model.items or items == model.items):
+                return made
+        made = histories_of(self.requests, weights, model.items, "recommend", model._events_read, layers=layers)
+        self._made.append((form, weights, model.items, made))
+        return made
+
+
+def _requests_of(asked: Any) -> Any:
+    return asked.requests if isinstance(asked, Reader) else asked
+
+
+@dataclass(frozen=True, slots=True)
+class Past:
+    """What a model reads of those who ask, one row each; of a blend, one past per member in ``parts``.
+
+    Parameters
+    ----------
+    cells : csr_matrix of shape (n, m)
+        In the columns that the model reads.
+    targets : csr_matrix of the same cells, or None
+    seen : csr_matrix of shape (n, n_items)
+        Which items they have had.
+    rejected : csr_matrix of shape (n, n_items), or None
+        Which of them they did not want.
+    parts : tuple of Past
+    """
+
+    cells: sp.csr_matrix
+    targets: sp.csr_matrix | None
+    seen: sp.csr_matrix
+    rejected: sp.csr_matrix | None = None
+    parts: tuple[Past, ...] = ()
+
+    def __len__(self) -> int:
+        return int(self.cells.shape[0])
+
+    def __getitem__(self, rows: Any) -> Past:
+        cells = self.cells[rows]
+        seen = cells if self.seen is self.cells else self.seen[rows]
+        targets, rejected = (None if part is None else part[rows] for part in (self.targets, self.rejected))
+        return Past(cells, targets, seen, rejected, tuple(part[rows] for part in self.parts))
+
+    def silent(self) -> np.ndarray:
+        """Return of whom nothing is known, bool (n,); of a blend, of whom no member knows anything."""
+        if self.parts:
+            return np.logical_and.reduce([part.silent() for part in self.parts])
+        return _silent(self.cells, self.targets)
+
+    def aims(self) -> dict[str, Any]:
+        """Return the keyword that hands targets to a model which takes them; none where there are none."""
+        return {} if self.targets is None else {"targets": self.targets}
+
+
 @dataclass(frozen=True, slots=True)
 class _Question:
-    """Histories over a model's items, and per request what lies in the basket and what must not be shown."""
+    """What is read of those who ask, and per request what lies in the basket and what must not be shown."""
 
-    histories: Interactions
+    users: Vocabulary
+    past: Past
     given: sp.csr_matrix | None = None
     exclude: sp.csr_matrix | None = None
     key: str = "user_id"
 
-    def barred(self, past: sp.csr_matrix | None) -> sp.csr_matrix | None:
+    def barred(self, *, exclude_seen: bool) -> sp.csr_matrix | None:
         """Return what is not to be recommended, (n, n_items): the past, where it is not wanted again, and the rest."""
+        found = self.past.seen if exclude_seen else self.past.rejected
         for more in (self.given, self.exclude):
             if more is not None and more.nnz:
-                past = more if past is None else _either(past, more)
-        return past
+                found = more if found is None else either(found, more)
+        return found
 
 
-def _either(one: sp.csr_matrix, other: sp.csr_matrix) -> sp.csr_matrix:
+def either(one: sp.csr_matrix, other: sp.csr_matrix) -> sp.csr_matrix:
     """Return ones where one of two matrices has a cell, stored zeros included."""
     wide = one.shape[0], max(one.shape[1], other.shape[1])  # a typed history has one block of columns per type
     parts = [sp.csr_matrix((np.ones(m.nnz, np.float32), m.indices, m.indptr), wide) for m in (one, other)]
@@ -375,11 +563,6 @@ def _silent(histories: sp.csr_matrix, targets: sp.csr_matrix | None) -> np.ndarr
         return np.asarray(np.diff(histories.indptr) == 0)
     row = np.repeat(np.arange(histories.shape[0]), np.diff(histories.indptr))
     return np.bincount(row[numbers != 0], minlength=histories.shape[0]) == 0
-
-
-def _aims(targets: sp.csr_matrix | None, rows: Any) -> dict[str, Any]:
-    """Return the keyword that hands targets to a model which takes them; none where there are none."""
-    return {} if targets is None else {"targets": targets if isinstance(rows, slice) else targets[rows]}
 
 
 def count_users(x: Interactions) -> np.ndarray:
@@ -403,11 +586,40 @@ def training_matrix(
     return require_interactions(matrix_of(data, estimator.weights, where, otherwise=otherwise), where, targets=targets)
 
 
+def weighed(estimator: Any, weights: Weights) -> Any:
+    """Return an estimator, and those inside it, with these weights of events where it has none of its own.
+
+    Names in weights of its own that a part of a log lacks are passed over: the whole log has been asked for them.
+    """
+    if not isinstance(estimator, Estimator):
+        return estimator
+    changes: dict[str, Any] = {}
+    for part in fields(estimator):  # type: ignore[arg-type]
+        held = getattr(estimator, part.name)
+        if isinstance(held, Estimator):
+            changes[part.name] = weighed(held, weights)
+        elif isinstance(held, Mapping) and any(isinstance(one, Estimator) for one in held.values()):
+            changes[part.name] = {name: weighed(one, weights) for name, one in held.items()}
+        elif isinstance(held, Weights):
+            changes[part.name] = replace(held, missing="ignore")
+        elif held is None and part.name == "weights" and str(part.type).startswith("Weights"):
+            changes[part.name] = weights
+    return replace(estimator, **changes)  # type: ignore[type-var]
+
+
+def weights_inside(estimator: Any) -> list[Weights]:
+    """Return the weights of events that an estimator and those inside it have of their own."""
+    if not isinstance(estimator, Estimator):
+        return []
+    return [value for value in estimator.get_params().values() if isinstance(value, Weights)]
+
+
 def events_of(data: Any, where: str) -> EventLog:
-    """Return the events of a Dataset, a log or a frame; none are an error."""
-    log = dataset_of(data, where, ("events",)).part("events", where)
+    """Return the events of a Dataset, a log or a frame, observed until the end of the Dataset; none are an error."""
+    known = dataset_of(data, where, ("events",))
+    log: EventLog = known.part("events", where)
     require_events(log, where)
-    return log
+    return log if log.end_us >= known.end_us else replace(log, end_us=known.end_us)
 
 
 def require_interactions(x: Any, verb: str, *, targets: bool = False) -> Interactions:
@@ -471,11 +683,21 @@ class _Eligible:
     def rows(self, rows: slice) -> Any:
         return self.masks if self.group is None else (self.masks, self.group[rows])
 
-    def spoken(self, rows: np.ndarray) -> Any:
+    def take(self, rows: np.ndarray) -> _Eligible:
+        """Return what some rows may see."""
+        return self if self.group is None else _Eligible(self.masks, self.group[rows])
+
+    def given(self, rows: np.ndarray) -> Any:
         """Return what some rows may see, in the form in which ``recommend`` takes it."""
         if self.masks is None or self.group is None:
             return self.masks
         return self.group[rows].tolist(), dict(enumerate(self.masks))
+
+    def cells(self, rows: np.ndarray, items: np.ndarray) -> np.ndarray:
+        """Return whether each row may see each item, both of shape (n,)."""
+        if self.masks is None:
+            return np.ones(rows.size, np.bool_)
+        return np.asarray(self.masks[items] if self.group is None else self.masks[self.group[rows], items])
 
 
 def _labels(groups: Any) -> list[Hashable]:

@@ -10,6 +10,7 @@ from omnireco._core.compute import one_blas_thread
 from omnireco.data.interactions import Interactions
 from omnireco.data.vocabulary import NONE, Vocabulary, match
 from omnireco.errors import EmptyError, ParameterError, SchemaError
+from omnireco.models.base import Model
 from omnireco.models.matrix.factors import FactorModel
 
 __all__ = ["add_new_items", "predict_vectors"]
@@ -65,7 +66,7 @@ def add_new_items(model: FactorModel, attributes: Interactions, *, regularizatio
     >>> wider.similar_items(["chai"], k=2).to_frame()["item_id"].tolist()
     ['mate', 'tea']
     """
-    if not isinstance(model, FactorModel):
+    if not isinstance(model, Model) or model._factorised() is None:
         raise ParameterError(f"add_new_items takes a FactorModel, such as ALS().fit(x). Got {type(model).__name__}.")
     if not isinstance(attributes, Interactions):
         raise SchemaError(f"add_new_items: attributes must be Interactions. Got {type(attributes).__name__}.")
@@ -95,6 +96,7 @@ def add_new_items(model: FactorModel, attributes: Interactions, *, regularizatio
         items=Vocabulary(joined),
         popularity=np.concatenate([model.popularity, np.zeros(new.size, np.float32)]),
         loss=model.loss,
+        event_weights=model.event_weights,
     )
 
 

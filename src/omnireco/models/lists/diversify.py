@@ -22,6 +22,7 @@ from omnireco.data.interactions import Interactions
 from omnireco.data.recommendations import Recommendations
 from omnireco.data.vocabulary import NONE, Vocabulary, match
 from omnireco.errors import ParameterError, SchemaError
+from omnireco.models.base import Model
 from omnireco.models.matrix.linear import ItemModel
 
 __all__ = [
@@ -331,7 +332,7 @@ def promoted(
 def similarity_places(lists: Recommendations, similarity: ItemModel, verb: str) -> tuple[np.ndarray, float]:
     """Return the code in ``similarity`` of each item of the lists, and its largest absolute weight."""
     check_kind(lists, Recommendations, f"{verb}: lists", "model.recommend(x, k=100)")
-    if not isinstance(similarity, ItemModel):
+    if not isinstance(similarity, Model) or similarity._item_weights() is None:
         raise ParameterError(
             f"{verb}: similarity must be an ItemModel, such as ItemKNN().fit(x). Got {shown(similarity)}."
         )

@@ -21,11 +21,6 @@ from omnireco.data.vocabulary import NONE, Vocabulary
 from omnireco.data.weights import Weights, check_names_of, event_targets, event_weights
 from omnireco.errors import ParameterError, SchemaError
 from omnireco.models.base import Model
-from omnireco.models.matrix.factors import FactorModel
-from omnireco.models.matrix.linear import ItemModel
-from omnireco.models.matrix.svd import ProjectionModel
-from omnireco.models.together.blend import BlendModel, all_scores
-from omnireco.models.together.cross_channel import ChannelModel
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -203,14 +198,7 @@ def explain(
     if lists.items != model.items:
         raise ParameterError("explain: the lists are over other items than the model. Explain the model's own lists.")
     known = model._align(histories)
-    joined = isinstance(model, ChannelModel)
-    if isinstance(model, ChannelModel):
-        if model._bias() is not None:
-            raise ParameterError(
-                f"explain: the list for {model.channel!r} also holds what that channel has more of than the others, "
-                "which is no sum over the past. Explain the rest of the score: explain(model.on(None), x, lists)."
-            )
-        model = model.base  # reads the joined cells, and its score is the score
+    model, joined = model._explained()
     position = known.users.codes(lists.users.ids)
     pieces = _layer_pieces(known, position)
     names: tuple[str, ...] = ()
@@ -228,7 +216,7 @@ def explain(
             continue
         history = known.csr[[position[person]]]
         aims = None if known.targets is None else known.targets[[position[person]]].data
-        parts = _parts(model, history, aims, shown)  # (past, shown)
+        parts = model._contributions(history, aims, shown)  # (past, shown)
         past = cell[own] - start
         value = parts[past] * share[own][:, None]
         because = np.repeat(history.indices[past], shown.size)
@@ -352,38 +340,3 @@ def _age_ranges(ages: Iterable[Any]) -> tuple[tuple[str, ...], np.ndarray]:
     text = [str(age) for age in told]
     between = [f"{low} to {high}" for low, high in itertools.pairwise(text)]
     return (f"under {text[0]}", *between, f"over {text[-1]}"), edges
-
-
-def _parts(model: Model, history: sp.csr_matrix, aims: np.ndarray | None, shown: np.ndarray) -> np.ndarray:
-    """Return what each item of one history, with its targets if it has some, adds to each item shown (past, shown)."""
-    past, weight = history.indices, history.data.astype(np.float64) * (1.0 if aims is None else aims)
-    if isinstance(model, ItemModel):
-        block: Any = model.weights[past][:, shown]
-        return weight[:, None] * (block.toarray() if sp.issparse(block) else np.asarray(block)).astype(np.float64)
-    if isinstance(model, ProjectionModel):
-        return weight[:, None] * (model.encode[past].astype(np.float64) @ model.decode[shown].astype(np.float64).T)
-    if isinstance(model, FactorModel):
-        return _factor_parts(model, history, aims, shown)
-    if isinstance(model, BlendModel) and model.scale != "rank":
-        total = np.zeros((past.size, shown.size))
-        for member, factor in zip(model.models, model.weights, strict=True):
-            if not factor:
-                continue
-            if model.scale == "deviation":
-                asked = None if aims is None else sp.csr_matrix((aims, past, history.indptr), history.shape)
-                factor /= float(all_scores(member, history, asked).astype(np.float64).std()) or 1.0
-            total += factor * _parts(member, history, aims, shown)
-        return total
-    raise ParameterError(
-        f"explain: the score of a {type(model).__name__} is no sum over what a person did. Explain ItemKNN, EASE, "
-        "SLIM, RP3beta, NextItem, PureSVD or ALS, CrossChannel of one, or a Blend of them whose scale is not 'rank'."
-    )
-
-
-def _factor_parts(model: FactorModel, history: sp.csr_matrix, aims: np.ndarray | None, shown: np.ndarray) -> np.ndarray:
-    weight, pull, _ = model.loss.cells(history.data, aims)
-    ridge = model.loss.ridge(np.array([history.nnz]), len(model.items))[0]
-    wide = model.factors.astype(np.float64)
-    past = wide[history.indices]
-    normal = model.loss.unobserved_weight * (wide.T @ wide) + ridge * np.eye(wide.shape[1]) + (past.T * weight) @ past
-    return pull[:, None] * (past @ np.linalg.solve(normal, wide[shown].T))

@@ -366,6 +366,18 @@ class FactorModel(Model):
             scores += vectors[:, factor, None] * self.factors[codes, factor].astype(np.float64)
         return scores.astype(np.float32)
 
+    def _factorised(self) -> FactorModel:
+        return self
+
+    def _contributions(self, history: sp.csr_matrix, aims: np.ndarray | None, shown_items: np.ndarray) -> np.ndarray:
+        weight, pull, _ = self.loss.cells(history.data, aims)
+        ridge = self.loss.ridge(np.array([history.nnz]), len(self.items))[0]
+        wide = self.factors.astype(np.float64)
+        past = wide[history.indices]
+        own = ridge * np.eye(wide.shape[1])
+        normal = self.loss.unobserved_weight * (wide.T @ wide) + own + (past.T * weight) @ past
+        return np.asarray(pull[:, None] * (past @ np.linalg.solve(normal, wide[shown_items].T)))
+
     def _similar(self, codes: np.ndarray, *, k: int) -> tuple[np.ndarray, np.ndarray]:
         unit = _unit(self.factors)
         itself = sp.csr_matrix((np.ones(codes.size), (np.arange(codes.size), codes)), (codes.size, len(unit)))

@@ -310,6 +310,18 @@ class ItemModel(Model):
         product = histories.astype(np.float64) @ chosen.astype(np.float64)  # the sum that topk_sparse promises
         return (product.toarray() if sp.issparse(product) else product).astype(np.float32)
 
+    def _score_all(self, histories: sp.csr_matrix, targets: sp.csr_matrix | None = None) -> np.ndarray:
+        product = histories @ self.weights  # _score would copy the weights to pick columns
+        return product.toarray() if sp.issparse(product) else np.asarray(product)
+
+    def _item_weights(self) -> Any:
+        return self.weights
+
+    def _contributions(self, history: sp.csr_matrix, aims: np.ndarray | None, shown_items: np.ndarray) -> np.ndarray:
+        weight = history.data.astype(np.float64) * (1.0 if aims is None else aims)
+        block: Any = self.weights[history.indices][:, shown_items]
+        return weight[:, None] * (block.toarray() if sp.issparse(block) else np.asarray(block)).astype(np.float64)
+
     def _similar(self, codes: np.ndarray, *, k: int) -> tuple[np.ndarray, np.ndarray]:
         columns = self.weights[:, codes]  # column i holds what speaks for item i: its own neighbours
         scores = _dense_or_none(columns).T if sp.issparse(columns) else np.array(columns.T)

@@ -143,6 +143,8 @@ class PopularityModel(Model):
         "event_weights": Maybe(Value((Weights,))),
     }
 
+    answers_everybody: ClassVar[bool] = True
+
     def __post_init__(self) -> None:
         check_number(self.personal, "personal")
         declare(self)

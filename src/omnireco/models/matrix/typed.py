@@ -257,6 +257,8 @@ class TypedModel(Model):
         "input_half_life": Plain(),
     }
 
+    reads_layers: ClassVar[bool] = True
+
     @classmethod
     def build(
         cls,
@@ -304,6 +306,9 @@ class TypedModel(Model):
         layers = dict(known.layers)
         if set(layers) == {"all"}:
             layers = {self.types[self.target]: layers["all"]}
+        if "basket" in layers and "basket" not in self.types:  # what lies in the basket is as good as done
+            basket, held = layers.pop("basket"), layers.get(self.types[self.target])
+            layers[self.types[self.target]] = basket if held is None else sp.csr_matrix(held + basket)
         strange = [name for name, layer in layers.items() if name not in self.types and layer.nnz]
         if strange:
             raise SchemaError(
@@ -325,14 +330,17 @@ class TypedModel(Model):
         eligible: Any,
         threads: int | None,
     ) -> tuple[np.ndarray, np.ndarray]:
-        seen = None if exclude is None else self._folded(exclude)
-        return rank_histories(histories, self.weights, k, seen, eligible, None, threads, tier())
+        return rank_histories(histories, self.weights, k, exclude, eligible, None, threads, tier())
 
-    def _folded(self, wide: sp.csr_matrix) -> sp.csr_matrix:
-        """Return which items stand in a history as any type, (n, n_items)."""
-        row = np.repeat(np.arange(wide.shape[0]), np.diff(wide.indptr))
+    def _seen(self, cells: sp.csr_matrix) -> sp.csr_matrix:
+        row = np.repeat(np.arange(cells.shape[0]), np.diff(cells.indptr))
         n = len(self.items)
-        return sp.csr_matrix((np.ones(wide.nnz, np.float32), (row, wide.indices % n)), (wide.shape[0], n))
+        found = sp.csr_matrix((np.ones(cells.nnz, np.float32), (row, cells.indices % n)), (cells.shape[0], n))
+        found.sum_duplicates()
+        return found
+
+    def _reading(self) -> str:
+        return self.by
 
     def _score(self, histories: sp.csr_matrix, codes: np.ndarray) -> np.ndarray:
         return (histories.astype(np.float64) @ self.weights[:, codes].astype(np.float64)).astype(np.float32)

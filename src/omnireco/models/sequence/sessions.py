@@ -13,30 +13,30 @@ import scipy.sparse as sp
 from omnireco._core.checks import (
     check_duration,
     check_flag,
-    check_instant,
     check_integer,
     check_k,
     check_names,
     check_number,
     shown,
 )
-from omnireco._core.compute import Progress
-from omnireco._core.contract import Estimator
+from omnireco._core.compute import Progress, row_blocks, track, usable_threads
+from omnireco._core.contract import Estimator, says_the_line
 from omnireco._kernels.log.order import distinct
 from omnireco._kernels.topk.exact import select, topk
 from omnireco.data.asof import histories_at
-from omnireco.data.events import EventLog, require_events
+from omnireco.data.events import EventLog
+from omnireco.data.histories import people_asking
 from omnireco.data.recommendations import Recommendations
-from omnireco.data.vocabulary import NONE
+from omnireco.data.requests import Requests
+from omnireco.data.vocabulary import NONE, Vocabulary
 from omnireco.data.weights import Weights, check_names_of
 from omnireco.errors import EmptyError, ParameterError, SchemaError
-from omnireco.models.base import Model, _Eligible, events_of, most_popular
-from omnireco.models.matrix.factors import FactorModel
+from omnireco.models.base import Model, _Eligible, either, events_of, most_popular
 from omnireco.models.matrix.neighbors import NeighborModel
-from omnireco.models.together.blend import all_scores
 
 __all__ = ["SessionKNN", "WhatNext"]
 
+_BLOCK = 4096
 _FEW = 8  # ids that a vocabulary looks up one by one, at a hundredth of a column's cost
 _TINY = 1e-30  # an event that has faded is still a seen item
 
@@ -162,8 +162,9 @@ class WhatNext:
     --------
     >>> import omnireco as om
     >>> log = om.EventLog.from_frame(om.simulate(n_users=60, n_items=20, days=60, seed=1).events)
-    >>> now = om.models.WhatNext(model=om.ALS(factors=8, seed=7).fit(log.matrix()))
-    >>> now.recommend(log, at=log.end, k=3).k
+    >>> data = om.Dataset(log)
+    >>> now = om.models.WhatNext(model=om.ALS(factors=8, seed=7).fit(data))
+    >>> now.recommend(data.requests(), k=3).k
     3
     >>> items, scores = now.one(["i01", "i02"], age=["30s", "5min"], k=3)
     >>> len(items)
@@ -183,50 +184,95 @@ class WhatNext:
                 f"WhatNext: model must be a fitted model. Got {type(self.model).__name__}: write "
                 "WhatNext(model=ALS().fit(x))."
             )
+        if self.model._reading() is not None:
+            raise ParameterError(
+                f"WhatNext: a {type(self.model).__name__} reads events by type, and the last minutes by item alone. "
+                "Ask it itself, model.recommend(data.requests(at=now), k=10), or take ALS, EASE or NextItem."
+            )
         check_duration(self.fade, "fade")
         check_duration(self.half_life, "half_life")
         check_number(self.prior, "prior", above=0)
 
+    @property
+    def items(self) -> Vocabulary:
+        """The catalogue."""
+        return self.model.items
+
+    @says_the_line("WhatNext(model=als).recommend(data.requests(at=now), k=10)")
     def recommend(
-        self, log: EventLog, *, at: Any, k: int, exclude_seen: bool = True, eligible: Any = None
+        self,
+        requests: Requests,
+        *,
+        k: int,
+        eligible: Any = None,
+        exclude: Any = None,
+        exclude_seen: bool = True,
+        threads: int | None = None,
+        progress: Progress = False,
     ) -> Recommendations:
-        """Rank items for everybody in a log, as of an instant.
+        """Rank items for those who ask, each as of the instant of the request.
 
         Parameters
         ----------
-        log : EventLog
-            Events of those who ask, from any channel; only those before ``at`` count, and items the model does not
-            know are left out.
-        at : datetime, date or str
+        requests : Requests
+            ``data.requests(at=now)``: events of the Dataset, from any channel, strictly before each request's instant
+            count; items the model does not know are left out. What lies in the basket (``given=``) counts as one
+            event of this moment.
         k : int
+        eligible, exclude : optional
+            As in :meth:`Model.recommend`; groups have one label per request.
         exclude_seen : bool
             Leave out what the person has had, the last minutes included. False where people come back for the same.
-        eligible : optional
-            As in :meth:`Model.recommend`; groups have one label per person of the log, in the order of
-            ``log.users.ids``.
+        threads : int, optional
+            All usable cores by default; never changes the answer.
+        progress : bool or callable(done, total)
 
         Returns
         -------
         Recommendations
-            For all people of the log; those without a past get what most people choose.
+            Those without a past get what most people choose.
         """
-        require_events(log, "WhatNext.recommend")
-        exclude_seen = check_flag(exclude_seen, "exclude_seen")
-        k, now = check_k(k), check_instant(at, "at")
-        user, moments = np.arange(log.n_users), np.full(log.n_users, now)
+        if not isinstance(requests, Requests):
+            raise SchemaError(
+                f"WhatNext.recommend takes Requests. Got {type(requests).__name__}: write data.requests(at=now), "
+                "where data is an om.Dataset."
+            )
+        k, exclude_seen = check_k(k), check_flag(exclude_seen, "exclude_seen")
+        usable_threads(threads)
+        log, person = people_asking(requests, "WhatNext.recommend")
         session_life = f"{max(1, round(check_duration(self.fade, 'fade') * np.log(2)))}us"
+        sets = {
+            name: None if held is None else held.matrix(self.items, f"{name}=")
+            for name, held in (("given", requests.given), ("exclude", requests.exclude))
+        }
         long, session = (
-            histories_at(
-                log, Weights(events=dict.fromkeys(self.dislikes, 0.0), half_life=life), user, moments
-            ).with_items(self.model.items)
-            for life in (self.half_life, session_life)
+            self._past(log, life, person, requests.at, sets["given"]) for life in (self.half_life, session_life)
         )
-        allowed = _Eligible.read(eligible, self.model.items, log.n_users)
-        both = sp.vstack([long.csr, session.csr], format="csr")
-        out = self._disliked(log, now)
-        out = sp.csr_matrix(out + long.csr) if exclude_seen else out
-        codes, scores = self._rank(both, k=k, exclude=out, eligible=allowed.rows(slice(None)))
-        return Recommendations(log.users, self.model.items, codes, scores)
+        n = len(requests)
+        allowed = _Eligible.read(eligible, self.items, n, exclude)
+        out = self._disliked(log, person, requests.at)
+        for more in (long if exclude_seen else None, *sets.values()):
+            out = out if more is None else either(out, more)
+        codes, scores = np.empty((n, k), np.int32), np.empty((n, k), np.float32)
+        blocks = list(row_blocks(n, 1, most=_BLOCK))
+        for rows in track(blocks, progress, label="recommend"):
+            both = sp.vstack([long[rows], session[rows]], format="csr")
+            codes[rows], scores[rows] = self._rank(
+                both, k=k, exclude=out[rows], eligible=allowed.rows(rows), threads=threads
+            )
+        return Recommendations(requests.ids, self.items, codes, scores, requests.key)
+
+    def _past(
+        self, log: EventLog, half_life: Any, person: np.ndarray, at: np.ndarray, given: sp.csr_matrix | None
+    ) -> sp.csr_matrix:
+        """Return what each request's person did before it, faded, and what lies in the basket, (n, n_items)."""
+        weights = Weights(events=dict.fromkeys(self.dislikes, 0.0), half_life=half_life)
+        found = histories_at(log, weights, person, at).with_items(self.items).csr
+        if given is None or not given.nnz:
+            return found
+        found = sp.csr_matrix(found + given)
+        found.sort_indices()
+        return found
 
     def one(
         self,
@@ -289,22 +335,21 @@ class WhatNext:
         parts = [known.codes(ids[at : at + _FEW], missing="none") for at in range(0, len(ids), _FEW)]
         return np.concatenate([np.empty(0, np.int32), *parts])
 
-    def _disliked(self, log: EventLog, now: int) -> sp.csr_matrix:
-        """Return what each person of a log disliked before an instant, as ones (n_users, n_items)."""
-        kinds = log.events.codes([name for name in self.dislikes if name in log.events], missing="none")
-        rows = np.flatnonzero(np.isin(log.event, kinds) & (log.item != NONE) & (log.at < now))
-        item = self.model.items.codes(log.items.ids, missing="none")[log.item[rows]]
-        user, item = log.user[rows][item != NONE], item[item != NONE]
-        out = sp.csr_matrix((np.ones(user.size, np.float32), (user, item)), (log.n_users, len(self.model.items)))
-        out.sum_duplicates()
-        return out
+    def _disliked(self, log: EventLog, person: np.ndarray, at: np.ndarray) -> sp.csr_matrix:
+        """Return what each request's person had disliked before it, as ones (n, n_items)."""
+        kinds = [name for name in log.events.ids if name in self.dislikes]
+        others = dict.fromkeys((str(name) for name in log.events.ids if name not in self.dislikes), 0.0)
+        if not kinds:
+            return sp.csr_matrix((person.size, len(self.items)), dtype=np.float32)
+        out = histories_at(log, Weights(events=others), person, at).with_items(self.items).csr
+        return sp.csr_matrix((np.ones(out.nnz, np.float32), out.indices, out.indptr), out.shape)
 
     def _rank(
-        self, both: sp.csr_matrix, *, k: int, exclude: sp.csr_matrix, eligible: Any
+        self, both: sp.csr_matrix, *, k: int, exclude: sp.csr_matrix, eligible: Any, threads: int | None = None
     ) -> tuple[np.ndarray, np.ndarray]:
         """Rank for n people, given their long histories and then their sessions, as 2 n rows."""
         n = both.shape[0] // 2
-        codes, scores = self._rank_warm(both, k=k, exclude=exclude, eligible=eligible)
+        codes, scores = self._rank_warm(both, k=k, exclude=exclude, eligible=eligible, threads=threads)
         cold = np.flatnonzero(np.diff(both.indptr)[:n] == 0)
         if cold.size:
             codes[cold], scores[cold] = most_popular(
@@ -313,17 +358,18 @@ class WhatNext:
         return codes, scores
 
     def _rank_warm(
-        self, both: sp.csr_matrix, *, k: int, exclude: sp.csr_matrix, eligible: Any
+        self, both: sp.csr_matrix, *, k: int, exclude: sp.csr_matrix, eligible: Any, threads: int | None
     ) -> tuple[np.ndarray, np.ndarray]:
         n = both.shape[0] // 2
         running = np.r_[0.0, np.cumsum(both.data, dtype=np.float64)]
         fresh = (running[both.indptr[1:]] - running[both.indptr[:-1]])[n:]
         rho = np.where(fresh > 1e-6, fresh / (fresh + self.prior), 0.0)[:, None]
-        if isinstance(self.model, FactorModel):
-            vectors = self.model._place(both, 1 if n == 1 else None)
+        factors = self.model._factorised()
+        if factors is not None:
+            vectors = factors._place(both, 1 if n == 1 else threads)
             blended = (vectors[:n] + rho * (vectors[n:] - vectors[:n])).astype(np.float32)
-            return topk(blended, self.model._index, k=k, exclude=exclude, eligible=eligible)
-        scores = all_scores(self.model, _share(both)).astype(np.float64)
+            return topk(blended, factors._index, k=k, exclude=exclude, eligible=eligible, threads=threads)
+        scores = self.model._score_all(_share(both)).astype(np.float64)
         blended = (scores[:n] + rho * (scores[n:] - scores[:n])).astype(np.float32)
         return select(blended, k=k, exclude=exclude, eligible=eligible)
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Hashable, Mapping
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Literal
 
 import numpy as np
@@ -19,8 +19,7 @@ from omnireco.data.recommendations import to_float32
 from omnireco.data.vocabulary import Vocabulary
 from omnireco.data.weights import Weights, agree
 from omnireco.errors import ParameterError
-from omnireco.models.base import Model, require_interactions
-from omnireco.models.matrix.linear import ItemModel
+from omnireco.models.base import Model, Past, Reader, either, require_interactions
 
 __all__ = ["Blend", "BlendModel"]
 
@@ -31,7 +30,7 @@ _RANK_OFFSET = 60.0  # Cormack et al.; keeps the very first ranks from deciding 
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class Blend(Estimator):
-    """Fit several models on the same matrix and add up their scores.
+    """Fit several models on the same data and add up their scores.
 
     Models err in different ways; a sum of two good ones is often better than the best of them. Choose the
     weights with :func:`omnireco.evaluation.learn_blend`.
@@ -48,8 +47,10 @@ class Blend(Estimator):
 
     Notes
     -----
-    A dislike says in a blend what it says in its members. Deterministic. Scores every item for everybody with
-    every model: cost O(people x items) per model.
+    Members may weigh events differently (ALS on purchases, NextItem on the order of steps): asked with
+    ``data.requests()``, each reads histories of its own; one that knows nothing of a person adds nothing for them. Seen
+    is what any member sees. A dislike says in a blend what it says in its members. Deterministic. Scores every item
+    for everybody with every model: cost O(people x items) per model.
 
     References
     ----------
@@ -165,6 +166,22 @@ class BlendModel(Model):
         parts = ", ".join(f"{name} x {weight:g}" for name, weight in zip(self.names, self.weights, strict=True))
         return f"BlendModel({count_of(len(self.items), 'item')}, {parts}, scale={self.scale!r})"
 
+    def _on_channel(self, channel: str) -> Model:
+        members = tuple(model._on_channel(channel) for model in self.models)
+        if all(one is other for one, other in zip(members, self.models, strict=True)):
+            return self
+        return replace(self, models=members, popularity=members[0].popularity)
+
+    def _reading(self) -> Hashable:
+        forms = tuple(model._reading() for model in self.models)
+        return forms if any(form is not None for form in forms) else None
+
+    def _read(self, reader: Reader) -> Past:
+        return _together([model._read(reader) for model in self.models])
+
+    def _past_of(self, histories: Interactions) -> Past:
+        return _together([model._past_of(histories) for model in self.models])
+
     def _rank(
         self,
         histories: sp.csr_matrix,
@@ -175,44 +192,84 @@ class BlendModel(Model):
         threads: int | None,
         targets: sp.csr_matrix | None = None,
     ) -> tuple[np.ndarray, np.ndarray]:
-        n = histories.shape[0]
+        past = Past(histories, targets, histories)
+        return self._rank_past(past, k=k, exclude=exclude, eligible=eligible, threads=threads)
+
+    def _rank_past(
+        self, past: Past, *, k: int, exclude: sp.csr_matrix | None, eligible: Any, threads: int | None
+    ) -> tuple[np.ndarray, np.ndarray]:
+        n = len(past)
         codes, scores = np.empty((n, k), np.int32), np.empty((n, k), np.float32)
         for rows in row_blocks(n, 24 * len(self.items)):
             some = eligible if not isinstance(eligible, tuple) else (eligible[0], eligible[1][rows])
             seen = None if exclude is None else exclude[rows]
-            aims = None if targets is None else targets[rows]
-            codes[rows], scores[rows] = select(self._all(histories[rows], aims), k=k, exclude=seen, eligible=some)
+            codes[rows], scores[rows] = select(self._all(past[rows]), k=k, exclude=seen, eligible=some)
         return codes, scores
 
     def _score(self, histories: sp.csr_matrix, codes: np.ndarray, targets: sp.csr_matrix | None = None) -> np.ndarray:
-        return self._all(histories, targets)[:, codes]
+        return self._all(Past(histories, targets, histories))[:, codes]
+
+    def _score_past(self, past: Past, codes: np.ndarray) -> np.ndarray:
+        return self._all(past)[:, codes]
 
     def _similar(self, codes: np.ndarray, *, k: int) -> tuple[np.ndarray, np.ndarray]:
         one_item = sp.csr_matrix(
             (np.ones(codes.size, np.float32), codes, np.arange(codes.size + 1)), (codes.size, len(self.items))
         )
-        return select(self._all(one_item), k=k, exclude=one_item)
+        asked = Interactions(Vocabulary(np.arange(codes.size)), self.items, one_item, {"all": one_item})
+        return select(self._all(self._past_of(asked)), k=k, exclude=one_item)
 
-    def _all(self, histories: sp.csr_matrix, targets: sp.csr_matrix | None = None) -> np.ndarray:
-        """Return the score of every item, float32 (n, n_items); each row depends on its own history only."""
-        total = np.zeros(histories.shape)
-        for model, weight in zip(self.models, self.weights, strict=True):
-            if weight:
-                total += weight * scaled(all_scores(model, histories, targets), self.scale)
+    def _contributions(self, history: sp.csr_matrix, aims: np.ndarray | None, shown_items: np.ndarray) -> np.ndarray:
+        if self.scale == "rank":
+            return Model._contributions(self, history, aims, shown_items)
+        total = np.zeros((history.indices.size, shown_items.size))
+        for member, factor in zip(self.models, self.weights, strict=True):
+            if not factor:
+                continue
+            if self.scale == "deviation":
+                asked = None if aims is None else sp.csr_matrix((aims, history.indices, history.indptr), history.shape)
+                factor /= float(all_scores(member, history, asked).astype(np.float64).std()) or 1.0
+            total += factor * member._contributions(history, aims, shown_items)
+        return total
+
+    def _all(self, past: Past) -> np.ndarray:
+        """Return the score of every item, float32 (n, n_items); each row depends on its own history only.
+
+        A member that knows nothing of a person adds nothing for them.
+        """
+        total, every = np.zeros((len(past), len(self.items))), np.arange(len(self.items))
+        for number, (model, weight) in enumerate(zip(self.models, self.weights, strict=True)):
+            if not weight:
+                continue
+            if not past.parts:  # all members read the same cells
+                total += weight * scaled(all_scores(model, past.cells, past.targets), self.scale)
+                continue
+            own = past.parts[number]
+            warm = np.flatnonzero(~own.silent())
+            if warm.size:
+                some = own if warm.size == len(own) else own[warm]
+                found = model._score_all(some.cells, some.targets) if not some.parts else model._score_past(some, every)
+                total[warm] += weight * scaled(found, self.scale)
         return to_float32(total)
+
+
+def _together(parts: list[Past]) -> Past:
+    """Return what the members of a blend read, and what any of them has seen or knows as rejected."""
+    seen, rejected = parts[0].seen, parts[0].rejected
+    for part in parts[1:]:
+        if part.seen is not seen:
+            seen = either(seen, part.seen)
+        if part.rejected is not None:
+            rejected = part.rejected if rejected is None else either(rejected, part.rejected)
+    return Past(seen, None, seen, rejected, tuple(parts))
 
 
 def all_scores(model: Model, histories: sp.csr_matrix, targets: sp.csr_matrix | None = None) -> np.ndarray:
     """Return a model's score of every item, (n, n_items), for histories none of which is empty."""
-    if targets is not None:
-        if model.takes_targets:
-            told: Any = model  # whose _score has one more keyword
-            return np.asarray(told._score(histories, np.arange(len(model.items)), targets=targets))
+    if targets is not None and not model.takes_targets:
         histories = sp.csr_matrix((histories.data * targets.data, histories.indices, histories.indptr), histories.shape)
-    if isinstance(model, ItemModel):  # its _score would copy the weights to pick columns
-        product = histories @ model.weights
-        return product.toarray() if sp.issparse(product) else np.asarray(product)
-    return model._score(histories, np.arange(len(model.items)))
+        targets = None
+    return model._score_all(histories, targets)
 
 
 def scaled(scores: np.ndarray, scale: Scale) -> np.ndarray:

@@ -18,13 +18,12 @@ from omnireco._core.small import Each, Number, Plain, Text, Value
 from omnireco._kernels.topk.exact import ItemIndex, select, topk
 from omnireco.data.dataset import matrix_of
 from omnireco.data.interactions import Interactions
-from omnireco.data.recommendations import Recommendations, to_float32
-from omnireco.data.requests import Requests
+from omnireco.data.recommendations import to_float32
 from omnireco.data.vocabulary import Vocabulary
 from omnireco.data.weights import Weights
 from omnireco.errors import EmptyError, ParameterError
-from omnireco.models.base import Model, _Eligible, require_interactions
-from omnireco.models.matrix.factors import ALS, FactorModel
+from omnireco.models.base import Model, require_interactions
+from omnireco.models.matrix.factors import ALS
 from omnireco.models.together.blend import all_scores
 
 __all__ = ["ChannelModel", "CrossChannel", "join_channels"]
@@ -45,7 +44,7 @@ class CrossChannel(Estimator):
     ----------
     estimator : estimator
         What learns from the joined cells; :class:`ALS` by default. Any estimator that is fitted on a matrix.
-    weights : mapping of str to float, optional
+    channel_weights : mapping of str to float, optional
         What a channel's cells count, above 0; 1 where not listed. :func:`omnireco.learn_weights` finds them.
     saturation : {"log", "none", "binary"}
         What the number r of a person, item and channel counts: log(1 + r), r, or 1, with its sign. Numbers of
@@ -83,7 +82,7 @@ class CrossChannel(Estimator):
     """
 
     estimator: Any = field(default_factory=ALS)
-    weights: Mapping[str, float] | None = None
+    channel_weights: Mapping[str, float] | None = None
     saturation: Saturation = "log"
     lift: float = 0.25
     prior: float = 20.0
@@ -92,9 +91,10 @@ class CrossChannel(Estimator):
     def __post_init__(self) -> None:
         if not hasattr(type(self.estimator), "fit") or isinstance(self.estimator, Model):
             raise ParameterError(
-                f"CrossChannel takes an estimator, such as CrossChannel(estimator=ALS(factors=64)). Got {shown(self.estimator)}."
+                "CrossChannel takes an estimator, such as CrossChannel(estimator=ALS(factors=64)). Got "
+                f"{shown(self.estimator)}."
             )
-        object.__setattr__(self, "weights", _check_weights(self.weights))
+        object.__setattr__(self, "channel_weights", _check_weights(self.channel_weights))
         check_choice(self.saturation, "saturation", ("none", "log", "binary"))
         check_number(self.lift, "lift", low=0)
         check_number(self.prior, "prior", above=0)
@@ -119,8 +119,8 @@ class CrossChannel(Estimator):
         weighed = getattr(self.estimator, "weights", None)
         x = matrix_of(data, weighed if isinstance(weighed, Weights) else None, "CrossChannel.fit")
         x = require_interactions(x, "CrossChannel.fit", targets=True)
-        check_known(self.weights or (), x.layers, "CrossChannel: weights", missing=self.missing)
-        joined = join_channels(x, weights=self.weights, saturation=self.saturation, missing="ignore")
+        check_known(self.channel_weights or (), x.layers, "CrossChannel: channel_weights", missing=self.missing)
+        joined = join_channels(x, channel_weights=self.channel_weights, saturation=self.saturation, missing="ignore")
         if not joined.nnz:
             raise EmptyError("CrossChannel.fit: what speaks for and against every item cancels out. Check the weights.")
         base = self.estimator.fit(joined, threads=threads, progress=progress)
@@ -132,7 +132,7 @@ class CrossChannel(Estimator):
             lifts=_log_lift(people, self.prior),
             people=people.astype(np.float32),
             lift=self.lift,
-            weights=self.weights,
+            channel_weights=self.channel_weights,
             saturation=self.saturation,
         )
 
@@ -140,6 +140,11 @@ class CrossChannel(Estimator):
 @dataclass(frozen=True, slots=True, eq=False)
 class ChannelModel(Model):
     """A model of all channels together, which can rank for each of them.
+
+    ``data.requests(channel="store")`` is answered for the shop, each request for its own channel (one that the model
+    has not met is an error); without one, for all channels alike or for that of ``model.on(channel)``. Histories, with
+    one layer per channel, say nothing of where the answer is shown. A channel the model has not met counts with
+    weight 1 in a history. Seen is what was seen on any channel.
 
     Parameters
     ----------
@@ -153,13 +158,14 @@ class ChannelModel(Model):
         Shrunken log-lift of each item on each channel; 0 where the channel is like the others.
     people : ndarray of shape (n_channels, n_items), float32
         How many people chose each item on each channel.
-    lift, weights, saturation
+    lift, channel_weights, saturation
         See :class:`CrossChannel`.
     channel : str or None
         The channel that is ranked for; None for all alike.
     """
 
     takes_targets: ClassVar[bool] = True
+    reads_layers: ClassVar[bool] = True
 
     items: Vocabulary
     popularity: np.ndarray
@@ -168,7 +174,7 @@ class ChannelModel(Model):
     lifts: np.ndarray
     people: np.ndarray
     lift: float
-    weights: Mapping[str, float] | None
+    channel_weights: Mapping[str, float] | None
     saturation: Saturation
     channel: str | None
     _index: ItemIndex | None
@@ -194,7 +200,7 @@ class ChannelModel(Model):
         lifts: np.ndarray,
         people: np.ndarray,
         lift: float,
-        weights: Mapping[str, float] | None,
+        channel_weights: Mapping[str, float] | None,
         saturation: Saturation,
         channel: str | None = None,
     ) -> ChannelModel:
@@ -207,12 +213,24 @@ class ChannelModel(Model):
         if channel is not None:
             row = _position(channels, channel)
             popularity = people[row]
-            if isinstance(base, FactorModel) and lift:  # one more factor: the same engine as without biases
-                index = ItemIndex(np.concatenate([base.factors, lifts[row][:, None]], axis=1))
-                spread = _covariance(base.factors)
+            model = base._factorised()
+            if model is not None and lift:  # one more factor: the same engine as without biases
+                index = ItemIndex(np.concatenate([model.factors, lifts[row][:, None]], axis=1))
+                spread = _covariance(model.factors)
         popularity.setflags(write=False)
         return cls(
-            base.items, popularity, base, channels, lifts, people, lift, weights, saturation, channel, index, spread
+            base.items,
+            popularity,
+            base,
+            channels,
+            lifts,
+            people,
+            lift,
+            channel_weights,
+            saturation,
+            channel,
+            index,
+            spread,
         )
 
     def __repr__(self) -> str:
@@ -241,53 +259,21 @@ class ChannelModel(Model):
             lifts=self.lifts,
             people=self.people,
             lift=self.lift,
-            weights=self.weights,
+            channel_weights=self.channel_weights,
             saturation=self.saturation,
             channel=channel,
         )
 
-    def recommend(
-        self,
-        requests: Requests | Interactions,
-        *,
-        k: int,
-        eligible: Any = None,
-        exclude: Any = None,
-        exclude_seen: bool = True,
-        threads: int | None = None,
-        progress: Progress = False,
-    ) -> Recommendations:
-        """Rank items for those who ask, each on the channel of the request.
+    def _on_channel(self, channel: str) -> ChannelModel:
+        return self.on(channel)
 
-        Parameters
-        ----------
-        requests : Requests or Interactions
-            ``data.requests(channel="store")`` is answered for the shop, each request for its own channel; without
-            one, for all channels alike or for that of ``model.on(channel)``. Histories, with one layer per channel, say
-            nothing of where the answer is shown. A channel the model has not met counts with weight 1 in a history.
-        k, eligible, exclude, exclude_seen, threads, progress
-            As in :meth:`Model.recommend`. Seen is what was seen on any channel.
-
-        Raises
-        ------
-        ParameterError
-            When a request is on a channel that the model has not met.
-        """
-        rules: dict[str, Any] = {"k": k, "exclude": exclude, "exclude_seen": exclude_seen, "threads": threads}
-        if not isinstance(requests, Requests) or "channel" not in requests.labels or not len(requests):
-            return Model.recommend(self, requests, eligible=eligible, progress=progress, **rules)
-        known, code = requests.labels["channel"]
-        allowed = _Eligible.read(eligible, self.items, len(requests))
-        parts, order = [], []
-        for channel in np.unique(code):
-            rows = np.flatnonzero(code == channel)
-            model = self if channel < 0 else self.on(str(known.ids[channel]))
-            rules["eligible"] = allowed.spoken(rows)
-            parts.append(Model.recommend(model, requests.take(rows), progress=progress, **rules))
-            order.append(rows)
-        back = np.argsort(np.concatenate(order), kind="stable")
-        codes, scores = (np.concatenate([getattr(part, name) for part in parts])[back] for name in ("codes", "scores"))
-        return Recommendations(requests.ids, self.items, codes, scores, requests.key)
+    def _explained(self) -> tuple[Model, bool]:
+        if self._bias() is not None:
+            raise ParameterError(
+                f"explain: the list for {self.channel!r} also holds what that channel has more of than the others, "
+                "which is no sum over the past. Explain the rest of the score: explain(model.on(None), x, lists)."
+            )
+        return self.base, True  # it reads the joined cells, and its score is the score
 
     def joined(self, histories: Interactions) -> Interactions:
         """Return histories as the base reads them, cells of all channels added up: ``model.base.recommend(...)``."""
@@ -295,7 +281,7 @@ class ChannelModel(Model):
 
     def _align(self, histories: Interactions) -> Interactions:
         known = Model._align(self, histories)
-        return join_channels(known, weights=self.weights, saturation=self.saturation, missing="ignore")
+        return join_channels(known, channel_weights=self.channel_weights, saturation=self.saturation, missing="ignore")
 
     def _bias(self) -> np.ndarray | None:
         """Return the log-lift of the channel, float32 (n_items,), or None where there is none to add."""
@@ -315,10 +301,10 @@ class ChannelModel(Model):
         targets: sp.csr_matrix | None = None,
     ) -> tuple[np.ndarray, np.ndarray]:
         if self._bias() is None:
-            past, aims = self._read(histories, targets)
+            past, aims = self._for_base(histories, targets)
             return self.base._rank(past, k=k, exclude=exclude, eligible=eligible, threads=threads, **aims)
-        if self._index is not None and isinstance(self.base, FactorModel):
-            vectors = self._widened(self.base, histories, targets, threads)
+        if self._index is not None:
+            vectors = self._widened(self.base._factorised(), histories, targets, threads)
             return topk(vectors, self._index, k=k, exclude=exclude, eligible=eligible, threads=threads)
         n = histories.shape[0]
         codes, scores = np.empty((n, k), np.int32), np.empty((n, k), np.float32)
@@ -331,18 +317,20 @@ class ChannelModel(Model):
     def _score(self, histories: sp.csr_matrix, codes: np.ndarray, targets: sp.csr_matrix | None = None) -> np.ndarray:
         bias = self._bias()
         if bias is None:
-            past, aims = self._read(histories, targets)
+            past, aims = self._for_base(histories, targets)
             return self.base._score(past, codes, **aims)
-        if isinstance(self.base, FactorModel):
-            vectors = self._widened(self.base, histories, targets, None).astype(np.float64)
-            sides = np.concatenate([self.base.factors[codes], bias[codes][:, None]], axis=1).astype(np.float64)
+        if (model := self.base._factorised()) is not None:
+            vectors = self._widened(model, histories, targets, None).astype(np.float64)
+            sides = np.concatenate([model.factors[codes], bias[codes][:, None]], axis=1).astype(np.float64)
             scores = np.zeros((len(vectors), codes.size))
             for factor in range(vectors.shape[1]):  # the order of summation that topk promises
                 scores += vectors[:, factor, None] * sides[:, factor]
             return scores.astype(np.float32)
         return self._all(histories, targets)[:, codes]
 
-    def _read(self, histories: sp.csr_matrix, targets: sp.csr_matrix | None) -> tuple[sp.csr_matrix, dict[str, Any]]:
+    def _for_base(
+        self, histories: sp.csr_matrix, targets: sp.csr_matrix | None
+    ) -> tuple[sp.csr_matrix, dict[str, Any]]:
         """Return histories as the base reads them, and the keyword that hands it targets, if it takes them."""
         if targets is None:
             return histories, {}
@@ -355,7 +343,7 @@ class ChannelModel(Model):
         return self.base._similar(codes, k=k)
 
     def _widened(
-        self, base: FactorModel, histories: sp.csr_matrix, targets: sp.csr_matrix | None, threads: int | None
+        self, base: Any, histories: sp.csr_matrix, targets: sp.csr_matrix | None, threads: int | None
     ) -> np.ndarray:
         """Return the vectors of people with one number more, what a unit of log-lift is worth to them: (n, d + 1)."""
         vectors = base._place(histories, threads, None if targets is None else targets.data)
@@ -378,7 +366,7 @@ class ChannelModel(Model):
 def join_channels(
     x: Interactions,
     *,
-    weights: Mapping[str, float] | None = None,
+    channel_weights: Mapping[str, float] | None = None,
     saturation: Saturation = "log",
     missing: Literal["raise", "ignore"] = "raise",
 ) -> Interactions:
@@ -387,7 +375,7 @@ def join_channels(
     Parameters
     ----------
     x : Interactions
-    weights : mapping of str to float, optional
+    channel_weights : mapping of str to float, optional
         Above 0, per channel; 1 where not listed.
     saturation : {"log", "none", "binary"}
         What a number counts inside its channel: log(1 + r), r, or 1, with its sign.
@@ -404,12 +392,12 @@ def join_channels(
     >>> import pandas as pd
     >>> x = Interactions.from_frame(pd.DataFrame({"user_id": [1, 1, 1], "item_id": ["tea", "tea", "tea"],
     ...                                           "channel": ["app", "app", "store"]}))
-    >>> join_channels(x, weights={"store": 2}, saturation="binary").csr.toarray()
+    >>> join_channels(x, channel_weights={"store": 2}, saturation="binary").csr.toarray()
     array([[3.]], dtype=float32)
     """
-    factor: Mapping[str, float] = _check_weights(weights) or {}
+    factor: Mapping[str, float] = _check_weights(channel_weights) or {}
     check_kind(x, Interactions, "join_channels: x", "log.matrix()")
-    check_known(factor, x.layers, "join_channels: weights", missing=missing)
+    check_known(factor, x.layers, "join_channels: channel_weights", missing=missing)
     check_choice(saturation, "saturation", ("none", "log", "binary"))
     layers, total = {}, sp.csr_matrix(x.shape, dtype=np.float64)
     for name, layer in x.layers.items():
@@ -465,7 +453,12 @@ def _check_weights(weights: Mapping[str, float] | None) -> ReadOnly[str, float] 
     if weights is None:
         return None
     if not isinstance(weights, Mapping):
-        raise ParameterError(f"weights must map channels to numbers, such as {{'store': 2}}. Got {shown(weights)}.")
+        raise ParameterError(
+            f"channel_weights must map channels to numbers, such as {{'store': 2}}. Got {shown(weights)}."
+        )
     return ReadOnly(
-        {str(name): check_number(weight, f"weights[{shown(name)}]", above=0) for name, weight in weights.items()}
+        {
+            str(name): check_number(weight, f"channel_weights[{shown(name)}]", above=0)
+            for name, weight in weights.items()
+        }
     )

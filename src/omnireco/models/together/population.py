@@ -48,10 +48,11 @@ class Clocks:
     people: Vocabulary | None
     zone: np.ndarray | None
     attributes: Mapping[str, tuple[Vocabulary, np.ndarray]]
+    same: bool = False
 
     @classmethod
     def of(cls, audience: Audience | None, timezone: str | None) -> Clocks:
-        """Return the clocks of an audience, or one zone for everybody."""
+        """Return the clocks of an audience, or one zone for everybody; UTC where there is neither."""
         if timezone is not None and not is_zone(timezone):
             raise ParameterError(
                 f"timezone must be an IANA region name, such as 'Europe/Paris'. Got {shown(timezone)}: fixed "
@@ -60,15 +61,16 @@ class Clocks:
             )
         if audience is None:
             return cls(Vocabulary(np.array([timezone or "UTC"], object)), None, None, {})
-        if timezone is not None:
-            raise ParameterError("Give audience= (each person's own clock) or timezone= (one for all), not both.")
         check_kind(audience, Audience, "audience", "Audience.from_frame(frame)")
+        if timezone is not None:  # one clock for everybody; their attributes are their own
+            one = Vocabulary(np.array([timezone], object))
+            return cls(one, audience.users, np.zeros(audience.n_users, np.int32), audience.attributes, same=True)
         return cls(audience.zones, audience.users, audience.zone, audience.attributes)
 
     def hours(self, users: Vocabulary, user: np.ndarray, at: np.ndarray) -> np.ndarray:
         """Return the local hour of the week per row, -1 where the person's zone is unknown."""
         zone = np.zeros(at.size, np.int32)
-        if self.people is not None and self.zone is not None:
+        if self.people is not None and self.zone is not None and not self.same:
             zone = self.of_people(users, self.zone)[user]
         return hour_of_week(at, zone, self.zones)
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import logging
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, Literal, NoReturn
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
 
@@ -13,31 +14,29 @@ from omnireco._core.checks import (
     check_choice,
     check_duration,
     check_flag,
+    check_instant,
     check_integer,
-    check_kind,
     check_known,
     check_names,
     count_of,
     from_microseconds,
-    no_such,
     shown,
 )
-from omnireco._core.compute import Progress, row_blocks, track
+from omnireco._core.compute import Progress, row_blocks, track, usable_threads
+from omnireco._core.contract import Estimator, says_the_line
 from omnireco._core.frozen import ReadOnly
 from omnireco._core.random import stream
-from omnireco.data.asof import histories_at
-from omnireco.data.audience import Audience
 from omnireco.data.catalog import Catalog
+from omnireco.data.dataset import Dataset, dataset_of
 from omnireco.data.events import EventLog, require_events
+from omnireco.data.histories import data_of
 from omnireco.data.interactions import Interactions
 from omnireco.data.recommendations import Recommendations
 from omnireco.data.requests import Asked, Requests
 from omnireco.data.vocabulary import NONE, Vocabulary
 from omnireco.data.weights import Weights, check_names_of
 from omnireco.errors import EmptyError, ParameterError, SchemaError
-from omnireco.models.base import Model, _Eligible
-from omnireco.models.sequence.next_item import NextItem
-from omnireco.models.sequence.sessions import SessionKNN
+from omnireco.models.base import Model, Reader, _Eligible, events_of, weighed, weights_inside
 from omnireco.models.together.calibration import Isotonic, calibration_error
 from omnireco.models.together.features import Facts, Pasts, describe
 from omnireco.models.together.population import Clocks, Population
@@ -59,8 +58,8 @@ _ENOUGH = 200  # choices that a channel needs for a curve of its own
 _BYTES_PER_ROW = 1_000  # of a candidate while it is described
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Ranker:
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
+class Ranker(Estimator):
     """Rank the candidates of several models again, in the situation in which somebody asks.
 
     A collaborative model knows what a person likes, not that it is Monday morning in the app, that the milk is due,
@@ -81,7 +80,7 @@ class Ranker:
         parts: slower, and better where effects have thresholds. Or LightGBM's, where it is installed
         (``pip install "omnireco[lightgbm]"``; not needed any more once fitted).
     weights : Weights
-        How pasts are weighed for the proposing models.
+        How pasts are weighed for the proposing models that have no weights of their own.
     events : iterable of str, optional
         Which types of event are choices, such as ``["purchase"]``; all by default.
     dislikes : iterable of str
@@ -96,6 +95,11 @@ class Ranker:
         Over which counts of the past fade, the shorter first.
     gap : str
         Choices with shorter pauses than this are one request.
+    requests_from : str, timedelta, datetime or date
+        Where the tables for learning end and the requests to learn from begin: a time before the end of the data
+        (``"28D"``), or an instant.
+    timezone : str, optional
+        One IANA zone for everybody's local hours, in place of the zones of the audience.
     n_requests : int
         At most so many requests are learned from, drawn at random.
     negatives : int
@@ -107,10 +111,18 @@ class Ranker:
 
     Notes
     -----
-    *What may be known.* ``fit(log, at=t)`` learns all tables and proposing models on events before t; learns to rank
-    on requests from t on, each described by tables that end at t and by its own person's events strictly before its
-    own instant; and then learns tables and proposing models once more on the whole log, for use from its end on. An
-    estimator that is already fitted is refused, since it may have seen what it is to rank.
+    *What may be known.* With t the instant of ``requests_from``, ``fit`` learns all tables and proposing models on
+    events before t; learns to rank on requests from t on, each described by tables that end at t and by its own
+    person's events strictly before its own instant; and then learns tables and proposing models once more on all
+    events, for use from their end on. An estimator that is already fitted is refused, since it may have seen what it
+    is to rank.
+
+    *Parts of the Dataset.* The audience gives zones, for ``"hour"``, and attributes that ``context`` names; the
+    catalogue categories, prices and margins; ``facts`` are frames with key columns out of ``item_id``, ``user_id`` and
+    the names of ``context``, and further columns of numbers (``item_id store_id week on_display``), which must have
+    been known at the time of the requests, and are 0 where a row is missing; ``asked`` are requests and choices of your
+    own, such as page views and what was clicked, of which those from t on are learned from; without them they are read
+    from the events.
 
     *Chances.* The first four fifths (in time) of those requests teach the order; the last fifth teaches, by channel,
     how scores become chances (isotonic), and ``model.calibration`` says how well, out of sample. Not beta calibration:
@@ -133,11 +145,10 @@ class Ranker:
     Examples
     --------
     >>> import omnireco as om
-    >>> log = om.EventLog.from_frame(om.simulate(n_users=80, n_items=30, days=120, seed=1).events)
+    >>> data = om.Dataset(om.EventLog.from_frame(om.simulate(n_users=80, n_items=30, days=120, seed=1).events))
     >>> ranker = om.Ranker(models=[om.EASE(), om.BuyAgain()], context=["channel"], exclude_seen=False, n_candidates=20)
-    >>> model = ranker.fit(log, at="2025-03-15")
-    >>> requests, chosen = om.Requests.from_log(log, context=["channel"], per_user=1)
-    >>> model.recommend(log, requests.take([0, 1]), k=3).codes.shape
+    >>> model = ranker.fit(data)
+    >>> model.recommend(data.requests(data.users.ids[:2], channel=["app", "email"]), k=3).codes.shape
     (2, 3)
     """
 
@@ -152,10 +163,14 @@ class Ranker:
     exclude_seen: bool = True
     half_lives: tuple[str, str] = ("7D", "60D")
     gap: str = "30min"
+    requests_from: Any = "28D"
+    timezone: str | None = None
     n_requests: int = 10_000
     negatives: int = 50
     seed: int = 0
     missing: Literal["raise", "ignore"] = field(default="raise", kw_only=True, repr=False, compare=False)
+
+    verbs: ClassVar[tuple[str, ...]] = ("recommend", "features", "calibration", "items")
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "models", ReadOnly(_named(self.models)))
@@ -183,42 +198,24 @@ class Ranker:
         if len(lives) != 2 or check_duration(lives[0], "half_lives") > check_duration(lives[1], "half_lives"):
             raise ParameterError(f"half_lives must be two durations, the shorter first. Got {shown(self.half_lives)}.")
         check_duration(self.gap, "gap")
+        _start_of(self.requests_from, 0)
+        if isinstance(self.requests_from, dt.date):  # instants are kept as text, which a file can hold
+            object.__setattr__(self, "requests_from", self.requests_from.isoformat())
+        if self.timezone is not None:
+            Clocks.of(None, self.timezone)
         check_integer(self.seed, "seed", low=0)
         check_choice(self.missing, "missing", ("raise", "ignore"))
 
-    def fit(
-        self,
-        log: EventLog,
-        *,
-        at: Any,
-        catalog: Catalog | None = None,
-        audience: Audience | None = None,
-        timezone: str | None = None,
-        facts: Sequence[Any] = (),
-        asked: Asked | None = None,
-        progress: Progress = False,
-    ) -> RankerModel:
-        """Return the ranker, learned from the requests at and after an instant.
+    def fit(self, data: Any, *, threads: int | None = None, progress: Progress = False) -> RankerModel:
+        """Return the ranker, learned from the requests of the last weeks.
 
         Parameters
         ----------
-        log : EventLog
-            All that may be known; its end is where the model is meant to be used from.
-        at : datetime, date or str
-            Where the tables for learning end and the requests begin: leave the last few weeks for them.
-        catalog : Catalog, optional
-            Categories, prices and margins.
-        audience : Audience, optional
-            People's zones, for ``"hour"``, and attributes that ``context`` names.
-        timezone : str, optional
-            One IANA zone for all, in place of an audience.
-        facts : sequence of frames
-            Numbers known from elsewhere. Each frame has key columns out of ``item_id``, ``user_id`` and the names of
-            ``context``, and further columns of numbers: ``item_id store_id week on_display``. They must have been
-            known at the time of the requests; 0 where a row is missing.
-        asked : Asked, optional
-            Requests and choices of your own, such as page views and what was clicked, at or after ``at``; read from
-            the log by default.
+        data : Dataset, EventLog or frame of events
+            All that may be known; its end is where the model is meant to be used from. See the notes for the parts
+            that are read.
+        threads : int, optional
+            Handed to the proposing models; never changes the answer.
         progress : bool or callable(done, total)
 
         Returns
@@ -228,48 +225,55 @@ class Ranker:
         Raises
         ------
         EmptyError
-            When nothing happened before ``at``, or none of the choices after it was among the candidates.
+            When nothing happened before ``requests_from``, or none of the choices after it was among the candidates.
         ParameterError
             When ``"hour"`` is asked for without a clock to read it on.
         """
-        require_events(log, "Ranker.fit")
-        clocks = Clocks.of(audience, timezone)
-        _need_clock(tuple(self.context), log, audience, timezone)
-        check_kind(asked, Asked, "asked", "Requests.from_log(log.between(at, end))", none=True)
-        facts = _as_frames(facts)
+        known = dataset_of(data, "Ranker.fit", ("events",))
+        log = events_of(known, "Ranker.fit")
+        clocks = Clocks.of(known.audience, self.timezone)
+        _need_clock(tuple(self.context), log, known.audience, self.timezone)
         self._check_names(log)
-        past = log.before(at)
+        past = log.before(from_microseconds(_start_of(self.requests_from, known.end_us)))
         if not len(past):
-            raise EmptyError("Ranker.fit: nothing happened before at=, so there is nothing to propose from. Move it.")
+            raise EmptyError(
+                f"Ranker.fit: nothing happened before requests_from={self.requests_from!r}, so there is nothing to "
+                "propose from. Write a shorter time before the end, such as requests_from='7D'."
+            )
         events = tuple(str(name) for name in log.events.ids if name not in self.dislikes)[:_MOST_EVENT_TYPES]
         plan = EventColumns(events, self._unfinished(events), tuple(self.dislikes))
-        if asked is None:
-            labels = [name for name in self.context if name == "channel" or name in log.labels]
-            later = log.between(from_microseconds(past.end_us), max(log.end, from_microseconds(past.end_us + 1)))
-            require_events(later, "Ranker.fit, the log from at= on")
-            choices = [name for name in self._choices(log) if name in later.events.ids.tolist()]
-            asked = Requests.from_log(later, context=labels, events=choices, gap=self.gap)
-        if int(asked.requests.at.min()) < past.end_us:
-            raise ParameterError(
-                f"Ranker.fit: requests to learn from begin before at=, {past.end.isoformat()}, where the tables that "
-                "describe them end, so these would know the answers. Move at= back, or drop the early requests."
-            )
-        learner = self._learn(past, clocks, catalog, plan, facts)
+        asked = self._asked(known, log, past)
+        learner = self._learn(past, clocks, known.catalog, plan, known.facts, threads)
         some = _drawn(asked.requests.at, self.n_requests, stream(self.seed, "ranker/requests"))
         cut = max(1, some.size - some.size // 5)
         pasts = learner.index(log, clocks)
-        read = [Facts.read(frame, learner.population) for frame in facts]
+        read = [Facts.read(frame, learner.population) for frame in known.facts]
         x, label, indptr = self._examples(learner, pasts, asked, some[:cut], clocks, read)
         scorer = self._fit_scorer(x, label, indptr, progress)
         del x
         curves, errors = _learn_curves(replace(learner, scorer=scorer), pasts, asked, some[cut:], clocks, read)
-        final = self._learn(log, clocks, catalog, plan, facts)
+        final = self._learn(log, clocks, known.catalog, plan, known.facts, threads)
         model = replace(final, scorer=scorer, curves=ReadOnly(curves), calibration=ReadOnly(errors))
         _log.info("fitted %r on %d requests", model, indptr.size - 1)
         return model
 
-    def __getattr__(self, name: str) -> NoReturn:
-        no_such(self, name, ("recommend", "features", "calibration"), "fit(log, at=...)")
+    def _asked(self, data: Dataset, log: EventLog, past: EventLog) -> Asked:
+        """Return the requests to learn from, those from the end of ``past`` on, asked of the events alone."""
+        if data.asked is not None:
+            kept = np.flatnonzero(data.asked.requests.at >= past.end_us)
+            if not kept.size:
+                raise EmptyError(
+                    f"Ranker.fit: none of {len(data.asked.requests):,} requests in Dataset(asked=...) lies at or after "
+                    f"{past.end.isoformat()}, where learning begins. Move requests_from= back."
+                )
+            requests, chosen = data.asked.requests.take(kept), data.asked.chosen.take(kept)
+        else:
+            labels = [name for name in self.context if name == "channel" or name in log.labels]
+            later = log.between(from_microseconds(past.end_us), max(log.end, from_microseconds(past.end_us + 1)))
+            require_events(later, "Ranker.fit, the events from requests_from= on")
+            choices = [name for name in self._choices(log) if name in later.events.ids.tolist()]
+            requests, chosen = Requests.from_log(later, context=labels, events=choices, gap=self.gap)
+        return Asked(replace(requests, given=None, exclude=None).on(Dataset(log)), chosen)
 
     def _choices(self, log: EventLog) -> list[str]:
         wanted = [str(name) for name in log.events.ids if name not in self.dislikes]
@@ -283,7 +287,7 @@ class Ranker:
         for name, default in (("dislikes", _DISLIKES), ("unfinished", _UNFINISHED)):
             if (given := getattr(self, name)) is not None and tuple(given) != default:
                 check_known(given, known, f"Ranker: {name}", missing=self.missing)
-        for weights in (self.weights, *(one.weights for one in self.models.values() if _reads_log(one))):
+        for weights in (self.weights, *(one for model in self.models.values() for one in weights_inside(model))):
             check_names_of(weights, known, log.channels.ids)
 
     def _unfinished(self, events: tuple[str, ...]) -> tuple[str, str] | None:
@@ -291,19 +295,21 @@ class Ranker:
         return pair if pair is not None and len(events) > 1 and set(pair) <= set(events) else None
 
     def _learn(
-        self, log: EventLog, clocks: Clocks, catalog: Catalog | None, plan: EventColumns, facts: Sequence[Any]
+        self,
+        log: EventLog,
+        clocks: Clocks,
+        catalog: Catalog | None,
+        plan: EventColumns,
+        facts: Sequence[Any],
+        threads: int | None = None,
     ) -> RankerModel:
         """Fit the proposing models and learn the tables on a log: what a ranker without an order is."""
         disliked = np.isin(log.event, log.events.codes(list(self.dislikes), missing="none"))
         wanted = self._choices(log) if self.events is None else list(self.events)
         chosen = np.isin(log.event, log.events.codes(wanted, missing="none"))
-        x = log.matrix(_without(self.weights, self.dislikes))
-        models = {
-            name: replace(estimator, weights=replace(estimator.weights, missing="ignore")).fit(log)
-            if _reads_log(estimator)
-            else estimator.fit(x)
-            for name, estimator in self.models.items()
-        }
+        usual = _without(self.weights, self.dislikes)
+        x = log.matrix(usual)
+        models = {name: _fitted(estimator, log, x, usual, threads) for name, estimator in self.models.items()}
         population = Population.learn(
             log,
             context=tuple(self.context),
@@ -316,14 +322,12 @@ class Ranker:
         return RankerModel(
             items=log.items,
             models=models,
-            weights=tuple(
-                estimator.weights if _reads_log(estimator) else _without(self.weights, self.dislikes)
-                for estimator in self.models.values()
-            ),
+            weights=tuple(usual if model.event_weights is None else model.event_weights for model in models.values()),
             population=population,
             columns=plan,
             n_candidates=self.n_candidates,
             exclude_seen=self.exclude_seen,
+            timezone=self.timezone,
             half_lives=tuple(float(check_duration(life, "half_lives")) for life in self.half_lives),
             fact_names=tuple(Facts.read(frame, population).names for frame in facts),
             scorer=None,
@@ -345,7 +349,7 @@ class Ranker:
         xs, labels, sizes = [], [], []
         for rows in row_blocks(some.size, _BYTES_PER_ROW * self.n_candidates):
             block = asked.requests.take(some[rows])
-            listed = learner.propose(pasts.log, block, None)
+            listed = learner.propose(block, None)
             label = _is_chosen(asked, learner.items, some[rows], listed)
             keep = _sample(listed.row, label, self.negatives, draw)
             if keep.size:
@@ -394,7 +398,7 @@ class _Listed:
 class RankerModel:
     """A fitted ranker: requests in, ranked lists with chances out.
 
-    Made by ``Ranker(...).fit(log, at=...)``.
+    Made by ``Ranker(...).fit(data)``.
 
     Parameters
     ----------
@@ -402,11 +406,13 @@ class RankerModel:
     models : mapping of str to Model
         Who proposes.
     weights : tuple of Weights
-        How each of them is asked.
+        How each of them is asked that does not know itself.
     population : Population
     columns : which types of event become features
     n_candidates : int
     exclude_seen : bool
+    timezone : str or None
+        One zone for everybody, in place of the zones of the audience.
     half_lives : (float, float)
         Microseconds.
     fact_names : tuple of tuple of str
@@ -424,6 +430,7 @@ class RankerModel:
     columns: EventColumns
     n_candidates: int
     exclude_seen: bool
+    timezone: str | None
     half_lives: tuple[float, ...]
     fact_names: tuple[tuple[str, ...], ...]
     scorer: Any
@@ -443,35 +450,35 @@ class RankerModel:
         """What the model wants to know of a situation."""
         return tuple(known.name for known in self.population.fields)
 
+    @says_the_line("model.recommend(data.requests(channel='app'), k=10)")
     def recommend(
         self,
-        log: EventLog,
-        requests: Requests | Any,
+        requests: Requests,
         *,
         k: int,
-        audience: Audience | None = None,
-        timezone: str | None = None,
-        facts: Sequence[Any] = (),
         eligible: Any = None,
+        exclude: Any = None,
+        exclude_seen: bool | None = None,
+        threads: int | None = None,
         progress: Progress = False,
     ) -> Recommendations:
         """Rank items for requests.
 
         Parameters
         ----------
-        log : EventLog
-            The pasts of those who ask, up to now. Only events strictly before a request's instant count for it, so a
-            log that reaches further changes nothing; people who are not in it are new.
-        requests : Requests or frame
-            One row per request: ``user_id``, ``timestamp``, the columns of ``model.context``, and optionally
-            ``request_id``.
+        requests : Requests
+            Of a Dataset, with the labels that ``model.context`` names: ``data.requests(channel="app",
+            context={"device": "phone"})``, or ``om.Requests.from_frame(frame, context=["channel"]).on(data)``. Only
+            events of the Dataset strictly before a request's instant count for it; people who are not in it are new.
+            Its audience, and ``facts`` of the columns that the ranker was fitted with, are read from it too.
         k : int
             At most ``n_candidates``.
-        audience, timezone, facts
-            As in :meth:`Ranker.fit`.
-        eligible : optional
-            What may be shown, as in :meth:`Model.recommend`: item ids, a bool array over ``model.items``, or a pair
-            ``(groups, options)`` with one label per request, in their order.
+        eligible, exclude : optional
+            What may and what must not be shown, as in :meth:`Model.recommend`; groups have one label per request.
+        exclude_seen : bool, optional
+            As fitted by default.
+        threads : int, optional
+            Handed to the proposing models; never changes the answer.
         progress : bool or callable(done, total)
 
         Returns
@@ -483,23 +490,23 @@ class RankerModel:
         Raises
         ------
         SchemaError
-            When the requests lack a context column, or ``facts`` has other columns than at fit.
+            When the requests lack a context column, or the Dataset has other ``facts`` than at fit.
         ParameterError
             When ``k`` exceeds ``n_candidates``.
         """
-        require_events(log, "RankerModel.recommend")
+        log, clocks, read = self._known(requests, "RankerModel.recommend")
         k = check_integer(k, "k", low=1, high=self.n_candidates)
-        asked = self._read(requests)
-        clocks, read = Clocks.of(audience, timezone), self._facts(facts)
-        _need_clock(self.context, log, audience, timezone)
-        allowed = _Eligible.read(eligible, self.items, len(asked))
+        usable_threads(threads)
+        seen = self.exclude_seen if exclude_seen is None else check_flag(exclude_seen, "exclude_seen")
+        allowed = _Eligible.read(eligible, self.items, len(requests), exclude)
         pasts = self.index(log, clocks)
-        codes = np.full((len(asked), k), NONE, np.int32)
-        scores = np.full((len(asked), k), -np.inf, np.float32)
-        blocks = list(row_blocks(len(asked), _BYTES_PER_ROW * self.n_candidates))
+        codes = np.full((len(requests), k), NONE, np.int32)
+        scores = np.full((len(requests), k), -np.inf, np.float32)
+        blocks = list(row_blocks(len(requests), _BYTES_PER_ROW * self.n_candidates))
         for rows in track(blocks, progress, label="rank"):
-            block = asked.take(np.arange(rows.start, rows.stop))
-            listed = self.propose(log, block, allowed.spoken(np.arange(rows.start, rows.stop)))
+            some = np.arange(rows.start, rows.stop)
+            block = requests.take(some)
+            listed = self.propose(block, allowed.given(some), exclude_seen=seen, threads=threads)
             x = self.describe(pasts, block, listed, clocks, read)[0]
             score = self.scorer(x)
             order = np.lexsort([listed.item, -score, listed.row])
@@ -510,39 +517,42 @@ class RankerModel:
             chance = _chances(self.curves, _channels(block), listed.row, _centred(listed.row, score))
             codes[rows.start + row[top], place[top]] = listed.item[at]
             scores[rows.start + row[top], place[top]] = chance[at]
-        found = Recommendations(asked.ids, self.items, codes, scores)
+        found = Recommendations(requests.ids, self.items, codes, scores, requests.key)
         _log.info("%r made by %r", found, self)
         return found
 
-    def features(
-        self,
-        log: EventLog,
-        requests: Requests | Any,
-        *,
-        audience: Audience | None = None,
-        timezone: str | None = None,
-        facts: Sequence[Any] = (),
-    ) -> pd.DataFrame:
+    @says_the_line("model.features(data.requests(channel='app'))")
+    def features(self, requests: Requests) -> pd.DataFrame:
         """Return what the ranker looks at: one row per request and candidate, one column per feature.
 
         To read, to plot, or to train a ranker of your own on. Memory: about 8 bytes x rows x columns, so ask for some
         requests, not for all.
 
+        Parameters
+        ----------
+        requests : Requests
+            As in :meth:`recommend`.
+
         Returns
         -------
         pandas.DataFrame
-            ``request_id item_id`` and the features, by name, ``score`` last.
+            ``request_id`` (``user_id`` where everybody asks once), ``item_id``, the features by name, ``score`` last.
         """
         import pandas as pd
 
-        require_events(log, "RankerModel.features")
-        asked = self._read(requests)
-        clocks, read = Clocks.of(audience, timezone), self._facts(facts)
-        _need_clock(self.context, log, audience, timezone)
-        listed = self.propose(log, asked, None)
-        x, names = self.describe(self.index(log, clocks), asked, listed, clocks, read)
-        ids = {"request_id": asked.ids.decode(listed.row), "item_id": self.items.decode(listed.item)}
+        log, clocks, read = self._known(requests, "RankerModel.features")
+        listed = self.propose(requests, None)
+        x, names = self.describe(self.index(log, clocks), requests, listed, clocks, read)
+        ids = {requests.key: requests.ids.decode(listed.row), "item_id": self.items.decode(listed.item)}
         return pd.DataFrame(ids | {name: x[:, n] for n, name in enumerate(names)} | {"score": self.scorer(x)})
+
+    def _known(self, requests: Requests, where: str) -> tuple[EventLog, Clocks, list[Facts]]:
+        """Return the events, clocks and facts of the Dataset of requests."""
+        data = data_of(requests, where)
+        log = data.part("events", where)
+        require_events(log, where)
+        _need_clock(self.context, log, data.audience, self.timezone)
+        return log, Clocks.of(data.audience, self.timezone), self._facts(data.facts)
 
     def index(self, log: EventLog, clocks: Clocks) -> Pasts:
         """Index a log of pasts, to be asked at the instants of requests."""
@@ -551,17 +561,20 @@ class RankerModel:
             log, self.population, events=plan.events, dislikes=plan.dislikes, clocks=clocks, half_lives=lives
         )
 
-    def propose(self, log: EventLog, requests: Requests, eligible: Any) -> _Listed:
+    def propose(
+        self, requests: Requests, eligible: Any, *, exclude_seen: bool | None = None, threads: int | None = None
+    ) -> _Listed:
         """Return the union of what the models propose, best ranks first, at most ``n_candidates`` per request."""
-        person = np.append(log.users.codes(requests.users.ids, missing="none"), NONE)[requests.user]
-        made: list[tuple[Weights, Interactions]] = []
+        seen = self.exclude_seen if exclude_seen is None else exclude_seen
+        readers: list[Reader] = []
         codes, scores = [], []
         for model, weights in zip(self.models.values(), self.weights, strict=True):
-            histories = next((held for used, held in made if used == weights), None)
-            if histories is None:
-                histories = histories_at(log, weights, person, requests.at).with_items(self.items)
-                made.append((weights, histories))
-            found = model.recommend(histories, k=self.n_candidates, exclude_seen=self.exclude_seen, eligible=eligible)
+            reader = next((one for one in readers if one.otherwise == weights), None)
+            if reader is None:
+                reader = Reader(requests, weights)
+                readers.append(reader)
+            asked: Any = reader
+            found = model.recommend(asked, k=self.n_candidates, exclude_seen=seen, eligible=eligible, threads=threads)
             codes.append(found.codes)
             scores.append(_standard(found.scores))
         return _union(codes, scores, len(self.items), self.n_candidates)
@@ -590,18 +603,12 @@ class RankerModel:
             x[:, n] = values
         return x, list(columns)
 
-    def _read(self, requests: Requests | Any) -> Requests:
-        if isinstance(requests, Requests):
-            return requests
-        names = [str(name) for name in getattr(requests, "columns", getattr(requests, "column_names", ()))]
-        return Requests.from_frame(requests, context=[name for name in self.context if name in names])
-
     def _facts(self, facts: Sequence[Any]) -> list[Facts]:
-        read = [Facts.read(frame, self.population) for frame in _as_frames(facts)]
+        read = [Facts.read(frame, self.population) for frame in facts]
         if (given := tuple(frame.names for frame in read)) != self.fact_names:
             raise SchemaError(
                 f"facts: the ranker was fitted with the columns {list(map(list, self.fact_names))} and is given "
-                f"{list(map(list, given))}. Give the same frames, in the same order."
+                f"{list(map(list, given))}. Give the Dataset the same frames, in the same order: facts=[frame]."
             )
         return read
 
@@ -636,9 +643,29 @@ def _distinct(names: tuple[str, ...], what: str) -> tuple[str, ...]:
     return names
 
 
-def _reads_log(estimator: Any) -> bool:
-    """Return whether an estimator learns from the order of a log, with weights of its own."""
-    return isinstance(estimator, (NextItem, SessionKNN))
+def _fitted(estimator: Any, log: EventLog, x: Interactions, usual: Weights, threads: int | None) -> Model:
+    """Return a proposing model: fitted on the events by weights of its own, or on the matrix of the ranker's."""
+    if not isinstance(estimator, Estimator):  # a stranger's, of which only fit(x) is known
+        fitted: Model = estimator.fit(x)
+        return fitted
+    found: Model = weighed(estimator, usual).fit(log, threads=threads)
+    return found
+
+
+def _start_of(requests_from: Any, end_us: int) -> int:
+    """Return the instant from which requests are learned from, UTC microseconds."""
+    if isinstance(requests_from, dt.date):
+        return check_instant(requests_from, "requests_from")
+    try:
+        return end_us - check_duration(requests_from, "requests_from")
+    except ParameterError:
+        try:
+            return check_instant(requests_from, "requests_from")
+        except ParameterError:
+            raise ParameterError(
+                "requests_from must be a time before the end of the data, such as '28D', or an instant, such as "
+                f"'2025-05-01'. Got {shown(requests_from)}."
+            ) from None
 
 
 def _without(weights: Weights, dislikes: Iterable[str]) -> Weights:
@@ -646,17 +673,11 @@ def _without(weights: Weights, dislikes: Iterable[str]) -> Weights:
     return replace(weights, events=dict.fromkeys(dislikes, 0.0) | dict(weights.events or {}), missing="ignore")
 
 
-def _as_frames(facts: Any) -> list[Any]:
-    if not isinstance(facts, (list, tuple)):
-        raise ParameterError(f"facts must be a list of frames, [frame]. Got {shown(facts)}.")
-    return list(facts)
-
-
 def _need_clock(context: tuple[str, ...], log: EventLog, audience: Any, timezone: Any) -> None:
     if "hour" in context and "hour" not in log.labels and audience is None and timezone is None:
         raise ParameterError(
-            "Ranker: the context 'hour' is a local hour, and there is no clock to read it on. Give audience=, or "
-            "timezone='Europe/Paris'."
+            "Ranker: the context 'hour' is a local hour, and there is no clock to read it on. Give the Dataset an "
+            "audience, om.Dataset(log, audience=people), or write Ranker(timezone='Europe/Paris')."
         )
 
 
@@ -765,7 +786,7 @@ def _learn_curves(
     rows_of, scores, labels, channels = [], [], [], []
     for rows in row_blocks(some.size, _BYTES_PER_ROW * learner.n_candidates):
         block = asked.requests.take(some[rows])
-        listed = learner.propose(pasts.log, block, None)
+        listed = learner.propose(block, None)
         score = learner.scorer(learner.describe(pasts, block, listed, clocks, facts)[0])
         rows_of.append(listed.row + rows.start)
         scores.append(_centred(listed.row, score))
