@@ -24,20 +24,20 @@ import scipy.sparse as sp
 
 from omnireco._core.checks import check_instant, check_integer, from_microseconds
 from omnireco._core.random import stream
+from omnireco.data.asking.requests import Asked
 from omnireco.data.audience import Audience
 from omnireco.data.dataset import Dataset, dataset_of
 from omnireco.data.events import EventLog
 from omnireco.data.interactions import Interactions
 from omnireco.data.messages import MessageLog
 from omnireco.data.recommendations import Recommendations
-from omnireco.data.requests import Asked
 from omnireco.data.vocabulary import NONE, Vocabulary
 from omnireco.data.weights import Weights
 from omnireco.errors import OmnirecoError, ParameterError, UnknownIdError
 from omnireco.models.base import Model
 
 if TYPE_CHECKING:
-    from omnireco.data.touches import Touches
+    from omnireco.data.asking.touches import Touches
     from omnireco.planning.candidates import Candidates
     from omnireco.planning.rules import Constraint, Eligibility
 

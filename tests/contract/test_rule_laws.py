@@ -5,8 +5,8 @@ import pandas as pd
 import pytest
 
 from omnireco.data import Touches, Vocabulary
+from omnireco.data.asking.touches import Past
 from omnireco.data.messages import NEVER
-from omnireco.data.touches import Past
 from omnireco.planning import (
     Budget,
     Candidates,

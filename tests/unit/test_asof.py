@@ -7,8 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from omnireco.data import EventLog, Weights
-from omnireco.data.asof import AsOf, histories_at
-from omnireco.data.requests import Requests
+from omnireco.data.asking.asof import AsOf, histories_at
+from omnireco.data.asking.requests import Requests
 from omnireco.errors import EmptyError, ParameterError, SchemaError
 
 DAY = 86_400_000_000

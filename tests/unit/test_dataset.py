@@ -8,8 +8,8 @@ import pandas as pd
 import pytest
 
 import omnireco as om
+from omnireco.data.asking.requests import Asked
 from omnireco.data.dataset import dataset_of
-from omnireco.data.requests import Asked
 from omnireco.errors import EmptyError, IdKindError, OmnirecoError, ParameterError, SchemaError
 from omnireco.testing import check_no_leak, differences, small_data
 

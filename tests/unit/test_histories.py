@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 import omnireco as om
-from omnireco.data.histories import histories_of
+from omnireco.data.asking.histories import histories_of
 from omnireco.data.vocabulary import Vocabulary
 from omnireco.errors import ParameterError
 from omnireco.testing import small_data

@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from omnireco.data import Vocabulary
-from omnireco.data.item_sets import ItemSets
+from omnireco.data.asking.item_sets import ItemSets
 from omnireco.errors import IdKindError, OmnirecoError, ParameterError
 
 GOODS = Vocabulary.from_ids(["cup", "pot", "tea"])

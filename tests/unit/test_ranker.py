@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 import omnireco as om
-from omnireco.data.requests import Asked
+from omnireco.data.asking.requests import Asked
 from omnireco.errors import EmptyError, MissingExtraError, NotFittedError, ParameterError, SchemaError
 from omnireco.models.together import scorers as _scorers
 from omnireco.models.together.calibration import Isotonic

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 import omnireco as om
+from omnireco.data.asking.touches import Past, Touches
 from omnireco.data.messages import NEVER
-from omnireco.data.touches import Past, Touches
 from omnireco.errors import ParameterError
 
 HOUR = 3_600_000_000

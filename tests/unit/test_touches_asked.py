@@ -5,8 +5,8 @@ import pandas as pd
 import pytest
 
 import omnireco as om
+from omnireco.data.asking.touches import check_touches, hours_of_touches
 from omnireco.data.messages import NEVER
-from omnireco.data.touches import check_touches, hours_of_touches
 from omnireco.errors import IdKindError, ParameterError, SchemaError, UnknownIdError
 
 PEOPLE = pd.DataFrame({"user_id": [1, 2, 3], "timezone": ["Asia/Tokyo", None, "UTC"], "consent_email": True})
@@ -102,7 +102,7 @@ def test_some_of_the_touches(data):
 
 def test_each_touch_is_looked_up_at_its_person_and_hour(data, monkeypatch):
     """In blocks of one person, with a table that says whom it was asked for and at which hour."""
-    monkeypatch.setattr("omnireco.data.touches.row_blocks", lambda n, size: [slice(i, i + 1) for i in range(n)])
+    monkeypatch.setattr("omnireco.data.asking.touches.row_blocks", lambda n, size: [slice(i, i + 1) for i in range(n)])
     touches = of(data, [3, 1, 2, 1], channel=["email", "push", "email", "email"])
 
     def table(ids, channel):

@@ -27,10 +27,10 @@ from omnireco._kernels.choice.pooling import pool
 from omnireco.choices.channel_counts import counts_of, groups_of, stated_channels
 from omnireco.choices.people import check_touches, per_row
 from omnireco.choices.propensity import best_rate_chances
+from omnireco.data.asking.touches import Touches
 from omnireco.data.audience import Audience
 from omnireco.data.dataset import dataset_of
 from omnireco.data.parts import Ids
-from omnireco.data.touches import Touches
 from omnireco.data.vocabulary import NONE, Vocabulary
 from omnireco.errors import ParameterError, UnknownIdError
 from omnireco.timing.machines import left_out

@@ -31,11 +31,11 @@ from omnireco.choices.decisions import CreativeChoices
 from omnireco.choices.inputs import read_creatives
 from omnireco.choices.people import check_touches, numbers_of
 from omnireco.choices.propensity import thompson_propensities
+from omnireco.data.asking.touches import Touches
 from omnireco.data.dataset import dataset_of
 from omnireco.data.frames.columns import open_frame
 from omnireco.data.messages import NEVER, MessageLog
 from omnireco.data.parts import Ids
-from omnireco.data.touches import Touches
 from omnireco.data.vocabulary import NONE, Vocabulary, match
 from omnireco.errors import DataWarning, ParameterError, SchemaError
 from omnireco.timing.machines import answers_of_people, left_out

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 
 from omnireco._core.checks import shown
+from omnireco.data.asking.requests import label_of
+from omnireco.data.asking.touches import Touches
 from omnireco.data.dataset import Dataset
-from omnireco.data.requests import label_of
-from omnireco.data.touches import Touches
 from omnireco.data.vocabulary import NONE, Vocabulary, unite
 from omnireco.errors import ParameterError, SchemaError
 

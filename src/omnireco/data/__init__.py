@@ -1,5 +1,7 @@
 """What is known: events, messages, people, items; how it is weighted, asked about and split."""
 
+from omnireco.data.asking.requests import Asked, Requests
+from omnireco.data.asking.touches import Touches
 from omnireco.data.audience import Audience
 from omnireco.data.catalog import Catalog
 from omnireco.data.clock import Slots, slots
@@ -10,10 +12,8 @@ from omnireco.data.interactions import Interactions
 from omnireco.data.large.scan import EventScan
 from omnireco.data.messages import MessageLog
 from omnireco.data.recommendations import Recommendations
-from omnireco.data.requests import Asked, Requests
 from omnireco.data.resolving import ResolveReport
 from omnireco.data.splits import fingerprint, leave_last, split_people, split_rolling
-from omnireco.data.touches import Touches
 from omnireco.data.vocabulary import Vocabulary
 from omnireco.data.weights import Weights
 

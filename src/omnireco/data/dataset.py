@@ -11,12 +11,12 @@ import numpy as np
 
 from omnireco._core.checks import check_duration, check_instant, check_integer, count_of, from_microseconds
 from omnireco._core.units import DAY_US
+from omnireco.data.asking.requests import Asked, Requests
 from omnireco.data.audience import Audience
 from omnireco.data.catalog import Catalog
 from omnireco.data.events import EventLog
 from omnireco.data.interactions import Interactions
 from omnireco.data.messages import MessageLog
-from omnireco.data.requests import Asked, Requests
 from omnireco.data.resolving import People, require_identities
 from omnireco.data.vocabulary import Vocabulary, check_one_kind, unite
 from omnireco.data.weights import Weights, agree

@@ -16,13 +16,13 @@ import scipy.sparse as sp
 
 from omnireco._core.checks import check_integer, check_k, check_number, name_rows, shown
 from omnireco._core.contract import says_the_line
+from omnireco.data.asking.requests import Asked
 from omnireco.data.catalog import Catalog
 from omnireco.data.dataset import Dataset
 from omnireco.data.events import EventLog
 from omnireco.data.frames.columns import open_frame
 from omnireco.data.interactions import Interactions
 from omnireco.data.recommendations import Recommendations
-from omnireco.data.requests import Asked
 from omnireco.data.vocabulary import NONE, Vocabulary, match
 from omnireco.errors import EmptyError, ParameterError, SchemaError
 from omnireco.evaluation.hits import find_hits

@@ -22,10 +22,10 @@ from omnireco._core.checks import (
 from omnireco._core.compute import Progress, ticker
 from omnireco._core.contract import Estimator, says_the_line
 from omnireco._kernels.bootstrap import percentile_interval, resampled_means
+from omnireco.data.asking.item_sets import ItemSets
+from omnireco.data.asking.requests import Requests
 from omnireco.data.dataset import Dataset, dataset_of
 from omnireco.data.events import EventLog
-from omnireco.data.item_sets import ItemSets
-from omnireco.data.requests import Requests
 from omnireco.data.splits import fingerprint
 from omnireco.data.vocabulary import NONE, match
 from omnireco.data.weights import Weights, check_names_of

@@ -10,6 +10,8 @@ import numpy as np
 from omnireco._core.form import Form
 from omnireco._core.parts import Maybe, Parts, demand
 from omnireco._core.small import Each, Value, Whole, settings
+from omnireco.data.asking.item_sets import ItemSets
+from omnireco.data.asking.requests import Asked, Requests
 from omnireco.data.audience import Audience
 from omnireco.data.catalog import Catalog
 from omnireco.data.clock import Slots, is_zone
@@ -17,10 +19,8 @@ from omnireco.data.dataset import Dataset
 from omnireco.data.events import EventLog
 from omnireco.data.frames.quality import Finding, QualityReport
 from omnireco.data.interactions import Interactions
-from omnireco.data.item_sets import ItemSets
 from omnireco.data.messages import MessageLog
 from omnireco.data.parts import Frame, Ids
-from omnireco.data.requests import Asked, Requests
 from omnireco.data.resolving import ResolveReport
 from omnireco.data.vocabulary import Vocabulary
 from omnireco.data.weights import Weights

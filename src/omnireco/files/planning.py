@@ -8,7 +8,7 @@ from typing import Any
 from omnireco._core.form import Form, has_form
 from omnireco._core.parts import demand
 from omnireco._core.small import settings
-from omnireco.data.touches import Touches
+from omnireco.data.asking.touches import Touches
 from omnireco.planning.candidates import Candidates
 from omnireco.planning.per_person import PerPerson
 from omnireco.planning.plan import Plan, Price

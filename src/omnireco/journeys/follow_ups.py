@@ -21,10 +21,10 @@ from omnireco._core.compute import Progress, usable_threads
 from omnireco._core.contract import Estimator, says_the_line
 from omnireco._core.parts import Parts, coded, counts, freeze, numbers
 from omnireco._core.small import Each, Text
-from omnireco.data.histories import data_of
+from omnireco.data.asking.histories import data_of
+from omnireco.data.asking.requests import Requests
 from omnireco.data.parts import Ids
 from omnireco.data.recommendations import Recommendations
-from omnireco.data.requests import Requests
 from omnireco.data.vocabulary import NONE, Vocabulary, distinct_codes
 from omnireco.errors import EmptyError
 from omnireco.journeys.purchases import purchases, purchases_before

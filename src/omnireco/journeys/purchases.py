@@ -7,9 +7,9 @@ from collections.abc import Iterable
 import numpy as np
 
 from omnireco._core.checks import check_known
+from omnireco.data.asking.histories import people_asking
+from omnireco.data.asking.requests import Requests
 from omnireco.data.events import EventLog, require_events
-from omnireco.data.histories import people_asking
-from omnireco.data.requests import Requests
 from omnireco.data.vocabulary import NONE, Vocabulary
 
 __all__ = ["purchases", "purchases_before"]

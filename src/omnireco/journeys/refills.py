@@ -13,10 +13,10 @@ from omnireco._core.compute import Progress, usable_threads
 from omnireco._core.contract import Estimator, says_the_line
 from omnireco._core.parts import Parts, declare, numbers
 from omnireco._core.small import Each, Number, Text
+from omnireco.data.asking.requests import Requests
 from omnireco.data.frames.columns import instants_to_pandas
 from omnireco.data.parts import Ids
 from omnireco.data.recommendations import Recommendations, to_float32
-from omnireco.data.requests import Requests
 from omnireco.data.vocabulary import NONE, Vocabulary
 from omnireco.errors import EmptyError, ParameterError
 from omnireco.journeys.purchases import purchases, purchases_before

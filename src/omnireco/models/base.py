@@ -15,12 +15,12 @@ from omnireco._core.checks import check_flag, check_k, check_kind, shown
 from omnireco._core.compute import Progress, row_blocks, track, usable_threads
 from omnireco._core.contract import Estimator, says_the_line
 from omnireco._kernels.topk.exact import rank_histories, select, tier
+from omnireco.data.asking.histories import histories_of
+from omnireco.data.asking.requests import Requests
 from omnireco.data.dataset import dataset_of, matrix_of
 from omnireco.data.events import EventLog, require_events
-from omnireco.data.histories import histories_of
 from omnireco.data.interactions import Interactions
 from omnireco.data.recommendations import PEOPLE, Recommendations
-from omnireco.data.requests import Requests
 from omnireco.data.vocabulary import NONE, Vocabulary, distinct_codes
 from omnireco.data.weights import Weights, agree
 from omnireco.errors import EmptyError, ParameterError, SchemaError, UnknownIdError

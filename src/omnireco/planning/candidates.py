@@ -22,11 +22,11 @@ from omnireco._core.frozen import ReadOnly
 from omnireco._core.parts import Maybe, Parts, Record, chances, freeze, numbers
 from omnireco._core.small import Each, Plain, Value
 from omnireco._core.units import DAY_US
+from omnireco.data.asking.touches import Touches
 from omnireco.data.clock import Slots, local_us, slots_by_zone
 from omnireco.data.frames.columns import decode_optional, instants_to_pandas, open_frame
 from omnireco.data.messages import NEVER
 from omnireco.data.parts import Labels
-from omnireco.data.touches import Touches
 from omnireco.data.vocabulary import NONE, Vocabulary, match
 from omnireco.errors import DataWarning, ParameterError, SchemaError
 from omnireco.planning.inputs import (

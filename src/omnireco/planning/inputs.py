@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 
 from omnireco._core.checks import check_duration, check_kind, plain, shown
+from omnireco.data.asking.touches import Touches
 from omnireco.data.audience import Audience
 from omnireco.data.clock import Slots
 from omnireco.data.dataset import Dataset, dataset_of
 from omnireco.data.events import EventLog
-from omnireco.data.touches import Touches
 from omnireco.errors import ParameterError
 from omnireco.planning.rules import Consent, Constraint, Eligibility, FrequencyCap, Reachable
 from omnireco.planning.sources import Sources

@@ -8,8 +8,8 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 
 from omnireco._core.checks import check_duration
+from omnireco.data.asking.touches import Touches
 from omnireco.data.audience import Audience
-from omnireco.data.touches import Touches
 from omnireco.data.vocabulary import NONE, Vocabulary, unite
 from omnireco.errors import ParameterError
 from omnireco.planning.inputs import allowed

@@ -26,8 +26,8 @@ from omnireco._core.checks import (
     from_microseconds,
     shown,
 )
+from omnireco.data.asking.touches import Past, Touches
 from omnireco.data.clock import in_quiet_hours
-from omnireco.data.touches import Past, Touches
 from omnireco.data.vocabulary import NONE
 from omnireco.data.vocabulary import match as match_ids
 from omnireco.errors import ParameterError

@@ -14,10 +14,10 @@ import numpy as np
 from omnireco._core.checks import plain_name
 from omnireco._core.parts import Maybe, Parts
 from omnireco._core.small import Each, Flag, Value
+from omnireco.data.asking.touches import Past
 from omnireco.data.audience import Audience
 from omnireco.data.events import EventLog
 from omnireco.data.messages import NEVER, MessageLog
-from omnireco.data.touches import Past
 from omnireco.data.vocabulary import NONE, Vocabulary, match
 from omnireco.errors import SchemaError
 from omnireco.planning.rules import Eligibility

@@ -18,10 +18,10 @@ from omnireco._core.contract import Estimator, says_the_line
 from omnireco._core.parts import Offsets, Parts, chances, counts, freeze, instants, numbers
 from omnireco._core.small import Number, Whole
 from omnireco._core.units import DAY_US
+from omnireco.data.asking.touches import Touches, check_touches
 from omnireco.data.dataset import dataset_of
 from omnireco.data.messages import NEVER, MessageLog
 from omnireco.data.parts import Ids
-from omnireco.data.touches import Touches, check_touches
 from omnireco.data.vocabulary import Vocabulary
 from omnireco.errors import ParameterError
 from omnireco.timing.machines import answers_of_people, left_out

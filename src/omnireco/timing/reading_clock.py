@@ -33,12 +33,12 @@ from omnireco._kernels.week.rates import (
     habit_curves,
     seen_counts,
 )
+from omnireco.data.asking.touches import Touches, hours_of_touches
 from omnireco.data.audience import Audience
 from omnireco.data.clock import hour_of_week, local_us
 from omnireco.data.dataset import Dataset, dataset_of
 from omnireco.data.messages import NEVER, MessageLog
 from omnireco.data.parts import Ids
-from omnireco.data.touches import Touches, hours_of_touches
 from omnireco.data.vocabulary import NONE, Vocabulary, match
 from omnireco.errors import DataWarning, ParameterError, SchemaError
 from omnireco.timing.activity import ActivityModel, ActivityProfile, check_activity

@@ -32,6 +32,7 @@ from omnireco._core.small import Number, Value, Whole
 from omnireco._core.units import HOUR_US, WEEK, WEEK_US
 from omnireco._kernels.week.kinds import Follows
 from omnireco._kernels.week.rates import LONGEST_HOURS
+from omnireco.data.asking.touches import Touches, hours_of_touches
 from omnireco.data.audience import Audience
 from omnireco.data.clock import hour_of_week, in_quiet_hours, local_us, slots, slots_by_zone
 from omnireco.data.dataset import dataset_of
@@ -39,7 +40,6 @@ from omnireco.data.events import EventLog
 from omnireco.data.frames.columns import instants_to_pandas
 from omnireco.data.messages import NEVER, MessageLog
 from omnireco.data.parts import Ids
-from omnireco.data.touches import Touches, hours_of_touches
 from omnireco.data.vocabulary import NONE, Vocabulary, match
 from omnireco.errors import ParameterError, SchemaError
 from omnireco.timing.activity import ActivityModel, ActivityProfile, check_activity

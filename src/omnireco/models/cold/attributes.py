@@ -16,12 +16,12 @@ from omnireco._core.contract import says_the_line
 from omnireco._core.parts import Parts, declare, numbers
 from omnireco._core.small import Value
 from omnireco._kernels.topk.exact import topk
+from omnireco.data.asking.histories import data_of, histories_of, rows_by_code
+from omnireco.data.asking.requests import Requests
 from omnireco.data.audience import Audience
-from omnireco.data.histories import data_of, histories_of, rows_by_code
 from omnireco.data.interactions import Interactions
 from omnireco.data.parts import Ids
 from omnireco.data.recommendations import Recommendations
-from omnireco.data.requests import Requests
 from omnireco.data.vocabulary import NONE, Vocabulary, match
 from omnireco.data.weights import Weights
 from omnireco.errors import EmptyError, ParameterError, SchemaError

@@ -23,11 +23,11 @@ from omnireco._core.compute import Progress, row_blocks, track, usable_threads
 from omnireco._core.contract import Estimator, says_the_line
 from omnireco._kernels.log.order import distinct
 from omnireco._kernels.topk.exact import select, topk
-from omnireco.data.asof import histories_at
+from omnireco.data.asking.asof import histories_at
+from omnireco.data.asking.histories import people_asking
+from omnireco.data.asking.requests import Requests
 from omnireco.data.events import EventLog
-from omnireco.data.histories import people_asking
 from omnireco.data.recommendations import Recommendations
-from omnireco.data.requests import Requests
 from omnireco.data.vocabulary import NONE, Vocabulary
 from omnireco.data.weights import Weights, check_names_of
 from omnireco.errors import EmptyError, ParameterError, SchemaError

@@ -14,10 +14,10 @@ from omnireco._core.contract import says_the_line
 from omnireco._core.frozen import ReadOnly
 from omnireco._core.parts import Parts, coded, freeze
 from omnireco._core.small import Each, Table, Text, Value, Whole
-from omnireco.data.histories import data_of
+from omnireco.data.asking.histories import data_of
+from omnireco.data.asking.requests import Requests
 from omnireco.data.interactions import Interactions
 from omnireco.data.recommendations import Recommendations
-from omnireco.data.requests import Requests
 from omnireco.data.vocabulary import NONE, Vocabulary
 from omnireco.errors import ParameterError, SchemaError
 from omnireco.models.base import Model, _Eligible

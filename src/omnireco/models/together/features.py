@@ -11,10 +11,10 @@ import numpy as np
 from omnireco._core.checks import name_rows
 from omnireco._core.units import DAY_US as _DAY
 from omnireco._core.units import MINUTE_US
-from omnireco.data.asof import AsOf
+from omnireco.data.asking.asof import AsOf
+from omnireco.data.asking.requests import Requests
 from omnireco.data.events import EventLog
 from omnireco.data.frames.columns import open_frame
-from omnireco.data.requests import Requests
 from omnireco.data.vocabulary import NONE, Vocabulary
 from omnireco.errors import ParameterError, SchemaError
 from omnireco.models.together.population import (

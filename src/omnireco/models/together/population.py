@@ -12,12 +12,12 @@ from omnireco._core.checks import check_kind, shown
 from omnireco._core.parts import Array, Parts, Record, chances, freeze, numbers
 from omnireco._core.small import INSTANT, Each, Text
 from omnireco._core.units import DAY_US as _DAY
+from omnireco.data.asking.requests import Requests
 from omnireco.data.audience import Audience
 from omnireco.data.catalog import Catalog
 from omnireco.data.clock import hour_of_week, is_zone
 from omnireco.data.events import EventLog
 from omnireco.data.parts import Ids
-from omnireco.data.requests import Requests
 from omnireco.data.vocabulary import NONE, Vocabulary, match
 from omnireco.errors import ParameterError, SchemaError
 from omnireco.models.matrix.svd import right_singular_vectors

@@ -26,13 +26,13 @@ from omnireco._core.compute import Progress, row_blocks, track, usable_threads
 from omnireco._core.contract import Estimator, says_the_line
 from omnireco._core.frozen import ReadOnly
 from omnireco._core.random import stream
+from omnireco.data.asking.histories import data_of
+from omnireco.data.asking.requests import Asked, Requests
 from omnireco.data.catalog import Catalog
 from omnireco.data.dataset import Dataset, dataset_of
 from omnireco.data.events import EventLog, require_events
-from omnireco.data.histories import data_of
 from omnireco.data.interactions import Interactions
 from omnireco.data.recommendations import Recommendations
-from omnireco.data.requests import Asked, Requests
 from omnireco.data.vocabulary import NONE, Vocabulary
 from omnireco.data.weights import Weights, check_names_of
 from omnireco.errors import EmptyError, ParameterError, SchemaError

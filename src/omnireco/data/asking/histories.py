@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 import scipy.sparse as sp
 
-from omnireco.data.asof import histories_at
+from omnireco.data.asking.asof import histories_at
+from omnireco.data.asking.requests import Requests
 from omnireco.data.events import EventLog
 from omnireco.data.interactions import Interactions
-from omnireco.data.requests import Requests
 from omnireco.data.vocabulary import NONE, Vocabulary
 from omnireco.data.weights import Weights
 from omnireco.errors import SchemaError

@@ -24,10 +24,10 @@ from omnireco._core.frozen import ReadOnly
 from omnireco._core.parts import Maybe, Parts, Record, coded, freeze, instants
 from omnireco._core.random import stream
 from omnireco._core.small import Apart, Text
+from omnireco.data.asking.item_sets import ItemSets
 from omnireco.data.events import EventLog, require_events
 from omnireco.data.frames.columns import decode_optional, instants_to_pandas, open_frame
 from omnireco.data.interactions import Interactions
-from omnireco.data.item_sets import ItemSets
 from omnireco.data.parts import Ids, Labels
 from omnireco.data.vocabulary import NONE, Vocabulary, compress, match
 from omnireco.errors import EmptyError, ParameterError, SchemaError, UnknownIdError

@@ -15,10 +15,10 @@ from omnireco._core.frozen import ReadOnly
 from omnireco._core.parts import Array, Parts, Record, coded, flags, instants
 from omnireco._core.small import Each, Text
 from omnireco._core.units import EPOCH_HOUR, HOUR_US, WEEK
+from omnireco.data.asking.requests import label_of
 from omnireco.data.clock import local_us
 from omnireco.data.messages import NEVER
 from omnireco.data.parts import Ids, Labels
-from omnireco.data.requests import label_of
 from omnireco.data.vocabulary import NONE, Vocabulary, match
 from omnireco.errors import ParameterError, SchemaError
 
