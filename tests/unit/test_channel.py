@@ -256,8 +256,10 @@ def test_hostile_input_is_refused(world):
 
 
 def touches(users, channel, at="2025-06-01"):
-    everybody = messages(np.unique(users), "email", "x", np.zeros(len(np.unique(users)), bool))
-    return om.data.Touches.of(om.Dataset(messages=everybody), users, channel=channel, at=at)
+    everybody = np.repeat(np.unique(users), 4)
+    channels = np.tile(np.array(["email", "push", "sms", "fax"], object), len(np.unique(users)))
+    data = om.Dataset(messages=messages(everybody, channels, "x", np.zeros(everybody.size, bool)))
+    return om.data.Touches.of(data, users, channel=channel, at=at)
 
 
 def test_touches_have_the_rate_of_their_channel(world):
@@ -271,7 +273,8 @@ def test_touches_have_the_rate_of_their_channel(world):
     both = model.probability(touches([5, 5], "push"), kind=["money", "reading"])
     rate = [model.preference([5], kind=kind).set_index("channel")["rate"]["push"] for kind in ("money", "reading")]
     np.testing.assert_array_equal(both, rate)
-    assert np.isnan(model.probability(touches([5], [None]), kind="money")).all()
+    with pytest.raises(ParameterError, match="channel is missing for 1 of 1 touches"):
+        touches([5], [None])
     assert model.probability(touches([5], "email").take(np.empty(0, int)), kind="money").shape == (0,)
 
 

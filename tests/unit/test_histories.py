@@ -81,7 +81,7 @@ def test_a_basket_says_wanted_where_there_are_targets():
     fresh = [code for code in (0, 3) if code not in plain.csr.indices]
     assert (new[fresh] == 1.0).all()
     assert found.csr.nnz == found.targets.nnz
-    with pytest.raises(ParameterError, match="a later verdict would overrule"):
+    with pytest.raises(ParameterError, match="a later verdict would replace"):
         histories_of(DATA.requests(at="2025-02-01"), weights, DATA.events.items, "test")
 
 
