@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from omnireco._core.checks import check_duration, check_instant, check_integer, count_of, from_microseconds
 from omnireco._core.units import DAY_US
+from omnireco.data.asking.item_sets import ItemSets
 from omnireco.data.asking.requests import Asked, Requests
 from omnireco.data.audience import Audience
 from omnireco.data.catalog import Catalog
@@ -18,7 +19,7 @@ from omnireco.data.events import EventLog
 from omnireco.data.interactions import Interactions
 from omnireco.data.messages import MessageLog
 from omnireco.data.resolving import People, require_identities
-from omnireco.data.vocabulary import Vocabulary, check_one_kind, unite
+from omnireco.data.vocabulary import Vocabulary, check_one_kind, compress, unite
 from omnireco.data.weights import Weights, agree
 from omnireco.errors import EmptyError, ParameterError, SchemaError
 
@@ -96,7 +97,8 @@ class Dataset:
     A cut keeps events and messages before it, without the responses that came later. Consent that was given or
     withdrawn at or after the cut was not known then, and what held before is not recorded: it counts as no consent.
     Consents without an instant, zones, catalogue, attributes, facts and creatives have no time: they are taken as known
-    all along. Deterministic; a cut costs a copy of the rows that it keeps.
+    all along. Reports about the frames that logs were read from (``quality``, ``resolution``) count later rows too, so a
+    cut lets go of them. Deterministic; a cut costs a copy of the rows that it keeps.
 
     Examples
     --------
@@ -361,14 +363,19 @@ class Dataset:
 
     def _until(self, cut: int) -> Dataset:
         """Return what was known before an instant."""
-        if cut >= self.end_us:
-            return self._with(end_us=cut)
-        at = from_microseconds(cut)
-        parts = tuple(
-            None if value is None else value.as_of(at) if isinstance(value, Audience) else value.before(at)
-            for value in self._as_given or (self.events, self.messages, self.audience)
+        at, asked = from_microseconds(cut), self._asked(lambda asked_at: asked_at < cut)
+        events, messages, audience = self._as_given or (self.events, self.messages, self.audience)
+        held = None if audience is None else audience.as_of(at)
+        if cut >= self.end_us:  # the logs end before it; consents and requests may reach further
+            if held is audience:
+                return self._with(end_us=cut, asked=asked)
+            return self._window((events, messages, held), cut, asked, known_at=cut)
+        parts = (
+            None if events is None else replace(events.before(at), quality=None, resolution=None),
+            None if messages is None else replace(messages.before(at), quality=None),
+            held,
         )
-        return self._window(parts, cut, self._asked(lambda asked_at: asked_at < cut), known_at=cut)
+        return self._window(parts, cut, asked, known_at=cut)
 
     def _from(self, cut: int) -> Dataset:
         """Return the events, messages and requests from an instant on, of people as they were known at it."""
@@ -391,8 +398,7 @@ class Dataset:
     def _asked(self, inside: Callable[[np.ndarray], np.ndarray]) -> Asked | None:
         if self.asked is None:
             return None
-        kept = np.flatnonzero(inside(self.asked.requests.at))
-        return Asked(self.asked.requests.take(kept), self.asked.chosen.take(kept))
+        return _some_asked(self.asked, np.flatnonzero(inside(self.asked.requests.at)))
 
     def _with(self, **changes: Any) -> Dataset:
         """Return a copy with other parts, none of which is checked or resolved again."""
@@ -500,6 +506,22 @@ def _check_asked(asked: Asked | None, events: EventLog | None, end_us: int) -> N
         )
 
 
+def _some_asked(asked: Asked, kept: np.ndarray) -> Asked:
+    """Return some requests that were made, with the ids that occur in them alone, and asked of no Dataset."""
+    requests, chosen = asked.requests.take(kept), asked.chosen.take(kept)
+    users, user = compress(requests.users, requests.user)
+    labels = {name: compress(*pair) for name, pair in requests.labels.items()}
+    given, exclude = (None if one is None else _some_items(one) for one in (requests.given, requests.exclude))
+    chosen = chosen.with_items(compress(chosen.items, chosen.csr.indices)[0])
+    made = replace(requests, users=users, user=user, labels=labels, given=given, exclude=exclude, data=None)
+    return Asked(made, chosen)
+
+
+def _some_items(sets: ItemSets) -> ItemSets:
+    items, item = compress(sets.items, sets.item)
+    return ItemSets(items, sets.indptr, item)
+
+
 def _check_one_kind(data: Dataset) -> None:
     """Refuse parts whose ids can never meet."""
     asked = data.asked
@@ -517,7 +539,7 @@ def _check_one_kind(data: Dataset) -> None:
 
 
 def _as_of(identities: Any, at_us: int) -> Any:
-    return identities.as_of(from_microseconds(at_us)) if at_us else identities
+    return identities.before(from_microseconds(at_us)) if at_us else identities
 
 
 def _is_frame(data: Any) -> bool:
