@@ -245,7 +245,8 @@ def _removed_by_hand(data: Dataset, cut: int) -> Dataset:
     if data.identities is not None:
         parts["identities"] = data.identities
     if data.asked is not None:
-        kept_rows = np.flatnonzero(data.asked.requests.at < cut)
+        closed_at = data.asked.requests.closed_at
+        kept_rows = np.flatnonzero((data.asked.requests.at if closed_at is None else closed_at) < cut)
         parts["asked"] = Asked(data.asked.requests.take(kept_rows), data.asked.chosen.take(kept_rows))
     return Dataset(parts.pop("events", None), end=from_microseconds(cut), **parts)
 

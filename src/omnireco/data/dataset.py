@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any, NamedTuple
 
@@ -17,7 +17,7 @@ from omnireco.data.audience import Audience
 from omnireco.data.catalog import Catalog
 from omnireco.data.events import EventLog
 from omnireco.data.interactions import Interactions
-from omnireco.data.messages import MessageLog
+from omnireco.data.messages import NEVER, MessageLog
 from omnireco.data.resolving import People, require_identities
 from omnireco.data.vocabulary import Vocabulary, check_one_kind, compress, unite
 from omnireco.data.weights import Weights, agree
@@ -26,6 +26,7 @@ from omnireco.errors import EmptyError, ParameterError, SchemaError
 __all__ = ["Cut", "Dataset", "dataset_of", "matrix_of"]
 
 
+_FAR = int(np.iinfo(np.int64).max)
 _KINDS: dict[str, tuple[type, str]] = {
     "events": (EventLog, "om.EventLog.from_frame(frame)"),
     "messages": (MessageLog, "om.MessageLog.from_frame(frame)"),
@@ -94,11 +95,12 @@ class Dataset:
 
     Notes
     -----
-    A cut keeps events and messages before it, without the responses that came later. Consent that was given or
+    A cut keeps events and messages before it, without the responses that came later; a request in ``asked`` of which a
+    choice came later belongs to neither side. Consent that was given or
     withdrawn at or after the cut was not known then, and what held before is not recorded: it counts as no consent.
     Consents without an instant, zones, catalogue, attributes, facts and creatives have no time: they are taken as known
-    all along. Reports about the frames that logs were read from (``quality``, ``resolution``) count later rows too, so a
-    cut lets go of them. Deterministic; a cut costs a copy of the rows that it keeps.
+    all along. Reports about the frames that logs were read from (``quality``, ``resolution``) count later rows too, so
+    a cut lets go of them. Deterministic; a cut costs a copy of the rows that it keeps.
 
     Examples
     --------
@@ -363,7 +365,7 @@ class Dataset:
 
     def _until(self, cut: int) -> Dataset:
         """Return what was known before an instant."""
-        at, asked = from_microseconds(cut), self._asked(lambda asked_at: asked_at < cut)
+        at, asked = from_microseconds(cut), self._asked(until=cut)
         events, messages, audience = self._as_given or (self.events, self.messages, self.audience)
         held = None if audience is None else audience.as_of(at)
         if cut >= self.end_us:  # the logs end before it; consents and requests may reach further
@@ -386,7 +388,7 @@ class Dataset:
             None if messages is None else messages.since(start),
             audience,
         )
-        return self._window(parts, self.end_us, self._asked(lambda asked_at: asked_at >= cut), known_at=cut)
+        return self._window(parts, self.end_us, self._asked(since=cut), known_at=cut)
 
     def _window(self, parts: tuple[Any, ...], end_us: int, asked: Asked | None, *, known_at: int) -> Dataset:
         events, messages, audience = parts
@@ -395,10 +397,12 @@ class Dataset:
             made._resolve((events, messages, audience), _as_of(self.identities, known_at))
         return made
 
-    def _asked(self, inside: Callable[[np.ndarray], np.ndarray]) -> Asked | None:
+    def _asked(self, *, since: int = NEVER, until: int = _FAR) -> Asked | None:
+        """Return the requests of a window, of which all that was chosen is known in it."""
         if self.asked is None:
             return None
-        return _some_asked(self.asked, np.flatnonzero(inside(self.asked.requests.at)))
+        requests = self.asked.requests
+        return _some_asked(self.asked, np.flatnonzero((requests.at >= since) & (_closed_at(requests) < until)))
 
     def _with(self, **changes: Any) -> Dataset:
         """Return a copy with other parts, none of which is checked or resolved again."""
@@ -497,8 +501,9 @@ def _check_asked(asked: Asked | None, events: EventLog | None, end_us: int) -> N
     if asked is None or events is None or not len(events) or not len(asked.requests):
         return
     was_cut = events.end_us != int(events.at[-1]) + 1
-    late = int((asked.requests.at >= end_us).sum())
-    if late and (was_cut or int(asked.requests.at.max()) >= end_us + DAY_US):
+    closed_at = _closed_at(asked.requests)
+    late = int((closed_at >= end_us).sum())
+    if late and (was_cut or int(closed_at.max()) >= end_us + DAY_US):
         raise ParameterError(
             f"Dataset: {late:,} of {len(asked.requests):,} requests in asked= were made after the end, "
             f"{from_microseconds(end_us).isoformat()}. Put whole logs into the Dataset and cut it once: "
@@ -515,6 +520,11 @@ def _some_asked(asked: Asked, kept: np.ndarray) -> Asked:
     chosen = chosen.with_items(compress(chosen.items, chosen.csr.indices)[0])
     made = replace(requests, users=users, user=user, labels=labels, given=given, exclude=exclude, data=None)
     return Asked(made, chosen)
+
+
+def _closed_at(requests: Requests) -> np.ndarray:
+    """Return from when on each request is known whole, int64 (n,): after its last choice."""
+    return requests.at if requests.closed_at is None else np.maximum(requests.at, requests.closed_at)
 
 
 def _some_items(sets: ItemSets) -> ItemSets:

@@ -64,6 +64,9 @@ class Requests:
         What ``ids`` are.
     data : Dataset or None
         Where histories and attributes of those who ask are read; never written to a file.
+    closed_at : ndarray of shape (n,), int64, or None
+        When the last choice of each request was made, UTC microseconds, where that is known (:meth:`from_log`): only
+        after it is known what was chosen.
 
     Examples
     --------
@@ -86,6 +89,7 @@ class Requests:
     exclude: ItemSets | None = None
     key: str = "request_id"
     data: Any = None
+    closed_at: np.ndarray | None = None
 
     parts: ClassVar[Parts] = {
         "ids": Ids(),
@@ -96,6 +100,7 @@ class Requests:
         "given": Maybe(Apart(Record(ItemSets))),
         "exclude": Maybe(Apart(Record(ItemSets))),
         "key": Text(),
+        "closed_at": Maybe(instants("ids")),
     }
 
     def __post_init__(self) -> None:
@@ -262,18 +267,18 @@ class Requests:
         rows = rows[np.lexsort([part_at[rows], part.user[rows]])]
         user, when = part.user[rows], part_at[rows]
         fresh = np.r_[True, (user[1:] != user[:-1]) | (np.diff(when) >= pause)]
-        request, first = np.cumsum(fresh) - 1, rows[fresh]
+        request, first, last = np.cumsum(fresh) - 1, rows[fresh], rows[np.r_[fresh[1:], True]]
         if per_user is not None:
             keep = _some_of_each(part.user[first], check_integer(per_user, "per_user", low=1), seed)
             moved = np.full(first.size, NONE)
             moved[keep] = np.arange(keep.size)
             inside = moved[request] != NONE
-            request, rows, first = moved[request[inside]], rows[inside], first[keep]
+            request, rows, first, last = moved[request[inside]], rows[inside], first[keep], last[keep]
         users, who = compress(part.users, part.user[first])
         labels = {name: _take_label(part, name, first) for name in names}
         ids = Vocabulary(np.arange(first.size, dtype=np.int64))
         chosen = Interactions.from_cells(ids, part.items, request, part.item[rows], np.ones(rows.size), binary=True)
-        return Asked(cls(ids, users, who, part_at[first], labels), chosen)
+        return Asked(cls(ids, users, who, part_at[first], labels, closed_at=part_at[last]), chosen)
 
     def __len__(self) -> int:
         return int(self.at.size)
@@ -295,9 +300,9 @@ class Requests:
         """Return some requests by position, in the order given."""
         labels = {name: (known, codes[rows]) for name, (known, codes) in self.labels.items()}
         given, exclude = (None if sets is None else sets.take(rows) for sets in (self.given, self.exclude))
-        return Requests(
-            self.ids.take(rows), self.users, self.user[rows], self.at[rows], labels, given, exclude, self.key, self.data
-        )
+        closed_at = None if self.closed_at is None else self.closed_at[rows]
+        some = self.ids.take(rows), self.users, self.user[rows], self.at[rows], labels
+        return Requests(*some, given, exclude, self.key, self.data, closed_at)
 
     def to_frame(self) -> pd.DataFrame:
         """Return a pandas frame: request_id, user_id, timestamp and the context columns."""
