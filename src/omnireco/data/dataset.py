@@ -214,10 +214,12 @@ class Dataset:
     @property
     def users(self) -> Vocabulary:
         """Everybody whom any part knows."""
-        parts = [
-            part.users for part in (self.events, self.messages, self.audience, self.attributes) if part is not None
-        ]
+        parts = self._people()
         return unite(parts, "users")[0] if parts else Vocabulary(np.empty(0, np.int64))
+
+    def _people(self) -> list[Vocabulary]:
+        parts = (self.events, self.messages, self.audience, self.attributes)
+        return [part.users for part in parts if part is not None]
 
     def has(self, need: str) -> bool:
         """Return whether a part is there, by its name."""
@@ -336,15 +338,11 @@ class Dataset:
                 "Dataset.requests: the data has no end (neither events nor messages), so no instant to ask at. "
                 "Write data.requests(users, at='2025-06-01')."
             )
-        if users is None:
-            known = self.users if self.events is None else self.events.users
-            ids = known.ids
-        else:
-            known, ids = self.users, users
+        everybody = users is None and self.events is None
         return Requests.of(
             self,
-            known,
-            ids,
+            [self.users] if everybody else self._people(),
+            users,
             at=self.end if at is None else at,
             channel=channel,
             context=context,

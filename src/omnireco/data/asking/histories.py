@@ -17,7 +17,7 @@ from omnireco.data.vocabulary import NONE, Vocabulary
 from omnireco.data.weights import Weights
 from omnireco.errors import SchemaError
 
-__all__ = ["data_of", "histories_of", "people_asking", "rows_by_code"]
+__all__ = ["data_of", "events_of_few", "histories_of", "people_asking", "rows_by_code"]
 
 
 def histories_of(
@@ -55,9 +55,11 @@ def histories_of(
     Notes
     -----
     Everybody who asks at the end of the Dataset shares one matrix; other instants are read event by event. A row
-    depends on its own request only.
+    depends on its own request only, so only the events of those who ask are weighed: a few people cost one look at
+    whose each event is, and what their own events cost.
     """
-    log, person = people_asking(requests, where, read)
+    log, person = events_of_few(*people_asking(requests, where))
+    log = read(log)
     data = requests.data
     decays = weights.half_life is not None
     now = requests.at == data.end_us if decays else requests.at >= data.end_us
@@ -84,11 +86,29 @@ def _shared(log: EventLog, weights: Weights, data: Any, items: Vocabulary, *, la
     return x.with_items(items)
 
 
-def people_asking(
-    requests: Requests, where: str, read: Callable[[EventLog], EventLog] = lambda log: log
-) -> tuple[EventLog, np.ndarray]:
+def events_of_few(log: EventLog, person: np.ndarray) -> tuple[EventLog, np.ndarray]:
+    """Return the events of some people, and the new code of each request's person, -1 for strangers.
+
+    Items, channels and event types keep their codes; labels go. Where half of the people ask, the log stays whole.
+    """
+    wanted = np.zeros(log.n_users + 1, np.bool_)
+    wanted[person] = True
+    wanted[NONE] = False
+    few = np.flatnonzero(wanted)
+    if 2 * few.size >= log.n_users:
+        return log, person
+    rows = np.flatnonzero(wanted[log.user])
+    code = np.full(log.n_users + 1, NONE, np.int32)
+    code[few] = np.arange(few.size, dtype=np.int32)
+    columns: dict[str, Any] = {name: getattr(log, name)[rows] for name in ("item", "channel", "event", "at")}
+    value = None if log.value is None else log.value[rows]
+    users, user = log.users.take(few), code[log.user[rows]]
+    return replace(log, users=users, user=user, value=value, labels={}, dated=None, **columns), code[person]
+
+
+def people_asking(requests: Requests, where: str) -> tuple[EventLog, np.ndarray]:
     """Return the events of the Dataset of requests, and the code of each request's person in it, -1 for strangers."""
-    log = read(data_of(requests, where).part("events", where))
+    log = data_of(requests, where).part("events", where)
     users = log.users.codes(requests.users.ids, missing="none")
     return log, np.append(users, np.int32(NONE))[requests.user]
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
@@ -29,7 +29,7 @@ from omnireco.data.events import EventLog, require_events
 from omnireco.data.frames.columns import decode_optional, instants_to_pandas, open_frame
 from omnireco.data.interactions import Interactions
 from omnireco.data.parts import Ids, Labels
-from omnireco.data.vocabulary import NONE, Vocabulary, compress, match
+from omnireco.data.vocabulary import NONE, Vocabulary, compress, known_to
 from omnireco.errors import EmptyError, ParameterError, SchemaError, UnknownIdError
 
 if TYPE_CHECKING:
@@ -111,7 +111,7 @@ class Requests:
     def of(
         cls,
         data: Any,
-        known: Vocabulary,
+        known: Sequence[Vocabulary],
         ids: Any,
         *,
         at: Any,
@@ -121,13 +121,16 @@ class Requests:
         exclude: Any = None,
         new_users: bool = False,
     ) -> Requests:
-        """Return requests of people of a Dataset: what :meth:`omnireco.Dataset.requests` calls, and explains."""
+        """Return requests of people of a Dataset: what :meth:`omnireco.Dataset.requests` calls, and explains.
+
+        ``known`` are the people of its parts; None as ``ids`` stands for all of the first.
+        """
         where = "Dataset.requests"
-        if ids is known.ids:
-            users, user = known, np.arange(len(known), dtype=np.int32)
+        if ids is None:
+            users, user = known[0], np.arange(len(known[0]), dtype=np.int32)
         else:
             users, user = Vocabulary.encode(ids, "user_id")
-            strange = match(known, users, ("the data", "the requests")) == NONE
+            strange = ~known_to(known, users, ("the data", "the requests"))
             if not check_flag(new_users, "new_users") and strange.any():
                 raise UnknownIdError(
                     f"{where}: {int(strange[user].sum()):,} of {user.size:,} people are in no part of the data. Leave "
