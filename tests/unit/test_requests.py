@@ -160,3 +160,20 @@ def test_requests_of_a_frame_are_asked_of_any_dataset():
     assert (MODEL.recommend(asked.on(DATA), k=5).codes == MODEL.recommend(by_hand, k=5).codes).all()
     named = om.Requests.from_frame(frame.assign(request_id=["r1", "r2"]), context=["channel"]).on(DATA)
     assert MODEL.recommend(named, k=2).key == "request_id"
+
+
+@pytest.mark.parametrize(
+    "parts",
+    [
+        {"users": set(IDS[:2])},
+        {"users": dict.fromkeys(IDS[:2])},
+        {"at": {"2025-02-01", "2025-02-02"}},
+        {"context": {"device": {"phone", "desk"}}},
+        {"context": {"device": {"phone": 1, "desk": 2}}},
+        {"given": {("i01",), ("i02",)}},
+        {"exclude": frozenset([("i01",), ("i02",)])},
+    ],
+)
+def test_what_has_no_order_belongs_to_no_request(parts):
+    with pytest.raises(ParameterError, match=r"must stand in an order|must be a list of lists"):
+        DATA.requests(**({"users": IDS[:2]} | parts))

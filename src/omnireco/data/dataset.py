@@ -254,11 +254,11 @@ class Dataset:
         stop = self.end_us if horizon is None else min(self.end_us, cut + check_duration(horizon, "horizon"))
         past, later = self._until(early), self._until(max(stop, cut))._from(cut)
         if self.events is not None:
-            for side, part in (("before", past), ("in the window after", later)):
+            for side, part, edge in (("before", past, early), ("in the window after", later, cut)):
                 if part.events is None or not len(part.events):
                     raise EmptyError(
-                        f"split: none of {len(self.events):,} events lies {side} {from_microseconds(cut).isoformat()}. "
-                        f"The events run from {self.events.start.isoformat()} to {self.events.end.isoformat()}: choose "
+                        f"split: none of {len(self.events):,} events lies {side} "
+                        f"{from_microseconds(edge).isoformat()}. The events run from {self.events.start.isoformat()} to {self.events.end.isoformat()}: choose "
                         "a cut inside them."
                     )
         return Cut(past, later)

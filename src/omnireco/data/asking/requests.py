@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
@@ -126,6 +126,7 @@ class Requests:
         ``known`` are the people of its parts; None as ``ids`` stands for all of the first.
         """
         where = "Dataset.requests"
+        check_ordered(ids, "users")
         if ids is None:
             users, user = known[0], np.arange(len(known[0]), dtype=np.int32)
         else:
@@ -326,8 +327,18 @@ class Asked(NamedTuple):
     chosen: Interactions
 
 
+def check_ordered(values: Any, name: str) -> None:
+    """Refuse what has no order, so that nobody gets what is meant for another request: sets and mappings."""
+    if isinstance(values, (Set, Mapping)):
+        raise ParameterError(
+            f"{name} must stand in an order, that of the requests. Got {type(values).__name__}. Write a list: "
+            f"{name}=[...]."
+        )
+
+
 def check_instants_of(at: Any, n: int, name: str) -> np.ndarray:
     """Return one instant for all requests, or one per request, int64 UTC microseconds (n,)."""
+    check_ordered(at, name)
     if isinstance(at, (str, dt.date)) or not hasattr(at, "__len__"):
         return np.full(n, check_instant(at, name), np.int64)
     if len(at) != n:
@@ -349,6 +360,7 @@ def _check_channel(channel: Any) -> Any:
 
 def label_of(value: Any, n: int, name: str) -> tuple[Vocabulary, np.ndarray]:
     """Return one value for all requests, or one per request, coded; missing is -1."""
+    check_ordered(value, name)
     if value is None or isinstance(value, (str, bytes)) or not hasattr(value, "__len__"):
         value = [value] * n
     if len(value) != n:
