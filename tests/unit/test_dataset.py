@@ -139,6 +139,10 @@ def test_ages_are_counted_to_the_end_of_the_data():
 def test_messages_past_the_end_of_cut_events_are_refused():
     with pytest.raises(ParameterError, match=r"498 of 900 were sent later.*om.Dataset\(log, messages=sent\).split"):
         om.Dataset(LOG.before("2025-02-01"), messages=SENT)
+    with pytest.raises(ParameterError, match="900 of 900 were sent later"):
+        om.Dataset(LOG.before("2020-01-01"), messages=SENT)  # a cut before the first event is a cut
+    with pytest.raises(ParameterError, match="requests in asked= were made after the end"):
+        om.Dataset(LOG.before("2020-01-01"), asked=om.Requests.from_log(LOG))
     kept = om.Dataset(LOG.before("2025-02-01"), messages=SENT.before("2025-02-01"))
     assert differences(om.ItemKNN().fit(kept), om.ItemKNN().fit(DATA.before("2025-02-01"))) == []
 
@@ -198,6 +202,7 @@ def test_parts_of_another_kind(parts, error, says):
     [
         (lambda: DATA.split(DATA.end), "in the window after"),
         (lambda: DATA.split("2020-01-01"), "lies before"),
+        (lambda: DATA.split(CUT, gap="400D"), "lies before 2024-01-07"),
         (lambda: DATA.split(CUT, horizon="0D"), "longer than zero"),
         (lambda: DATA.split(CUT, horizon="-3D"), "must be a duration"),
         (lambda: DATA.split(pd.Timestamp("2025-02-10")), "no time zone"),

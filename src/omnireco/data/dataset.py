@@ -256,10 +256,10 @@ class Dataset:
         if self.events is not None:
             for side, part, edge in (("before", past, early), ("in the window after", later, cut)):
                 if part.events is None or not len(part.events):
+                    start, end = self.events.start.isoformat(), self.events.end.isoformat()
                     raise EmptyError(
-                        f"split: none of {len(self.events):,} events lies {side} "
-                        f"{from_microseconds(edge).isoformat()}. The events run from {self.events.start.isoformat()} to {self.events.end.isoformat()}: choose "
-                        "a cut inside them."
+                        f"split: none of {len(self.events):,} events lies {side} {_text(edge)}. The events run from "
+                        f"{start} to {end}: choose a cut inside them."
                     )
         return Cut(past, later)
 
@@ -481,9 +481,9 @@ def _made_of(needed: Sequence[str], data: Dataset | None) -> str:
 
 def _check_one_end(events: EventLog | None, messages: MessageLog | None) -> None:
     """Refuse messages that know more than the events: what was learned from both would have looked ahead."""
-    if events is None or messages is None or not len(messages) or not len(events):
+    if events is None or messages is None or not len(messages) or not (len(events) or events.end_us):
         return
-    was_cut = events.end_us != int(events.at[-1]) + 1
+    was_cut = _was_cut(events)
     if messages.end_us <= events.end_us or not (was_cut or int(messages.sent_at[-1]) >= events.end_us + DAY_US):
         return
     late = int((messages.sent_at >= events.end_us).sum())
@@ -494,11 +494,16 @@ def _check_one_end(events: EventLog | None, messages: MessageLog | None) -> None
     )
 
 
+def _was_cut(events: EventLog) -> bool:
+    """Return whether a log ends elsewhere than right after its last event: then its end is an instant of knowing."""
+    return events.end_us != (int(events.at[-1]) + 1 if len(events) else 0)
+
+
 def _check_asked(asked: Asked | None, events: EventLog | None, end_us: int) -> None:
     """Refuse requests from after the end of events that were cut: what was chosen at them was not known then."""
-    if asked is None or events is None or not len(events) or not len(asked.requests):
+    if asked is None or events is None or not (len(events) or events.end_us) or not len(asked.requests):
         return
-    was_cut = events.end_us != int(events.at[-1]) + 1
+    was_cut = _was_cut(events)
     closed_at = _closed_at(asked.requests)
     late = int((closed_at >= end_us).sum())
     if late and (was_cut or int(closed_at.max()) >= end_us + DAY_US):
@@ -548,6 +553,10 @@ def _check_one_kind(data: Dataset) -> None:
 
 def _as_of(identities: Any, at_us: int) -> Any:
     return identities.before(from_microseconds(at_us)) if at_us else identities
+
+
+def _text(at_us: int) -> str:
+    return from_microseconds(at_us).isoformat()
 
 
 def _is_frame(data: Any) -> bool:
