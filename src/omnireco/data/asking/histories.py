@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import scipy.sparse as sp
 
+from omnireco._core.checks import check_duration
 from omnireco.data.asking.asof import histories_at
 from omnireco.data.asking.requests import Requests
 from omnireco.data.events import EventLog
@@ -17,7 +18,9 @@ from omnireco.data.vocabulary import NONE, Vocabulary
 from omnireco.data.weights import Weights
 from omnireco.errors import SchemaError
 
-__all__ = ["data_of", "events_of_few", "histories_of", "people_asking", "rows_by_code"]
+__all__ = ["data_of", "events_of_few", "faded_items", "histories_of", "people_asking", "rows_by_code"]
+
+_HALVINGS = 100  # of any weight above 2e-15
 
 
 def histories_of(
@@ -76,6 +79,29 @@ def histories_of(
         own = histories_at(log, weights, person[early], requests.at[early], layers=layers).with_items(items)
         found = _woven(shared, own, np.argsort(np.r_[late, early], kind="stable"), requests.ids, weights)
     return found if requests.given is None else _with_baskets(found, requests.given.matrix(items, "given="))
+
+
+def faded_items(requests: Requests, weights: Weights, items: Vocabulary, where: str) -> sp.csr_matrix | None:
+    """Return every item that each person had had, as ones (n, n_items), where weights may have faded to nothing.
+
+    A weight halves 149 times until float32 knows it no longer: the history forgets the item, and it must not be
+    recommended as if it were new. None where no weight can have faded so far.
+    """
+    if weights.half_life is None and weights.step_half_life is None:
+        return None
+    log, person = events_of_few(*people_asking(requests, where))
+    if not len(log) or not len(requests) or not _may_fade(log, weights, int(requests.at.max())):
+        return None
+    plain = replace(weights, half_life=None, step_half_life=None, targets=None, verdicts=None, binary=False, cap=None)
+    found = histories_at(log, plain, person, requests.at, layers=False).with_items(items).csr
+    return sp.csr_matrix((np.ones(found.nnz, np.float32), found.indices, found.indptr), found.shape)
+
+
+def _may_fade(log: EventLog, weights: Weights, at_us: int) -> bool:
+    half_life, steps = weights.half_life, weights.step_half_life
+    halved = 0.0 if half_life is None else (at_us - int(log.at[0])) / check_duration(half_life, "half_life")
+    halved += 0.0 if steps is None else int(np.bincount(log.user).max()) / steps
+    return halved > _HALVINGS
 
 
 def _shared(log: EventLog, weights: Weights, data: Any, items: Vocabulary, *, layers: bool) -> Interactions:
