@@ -225,8 +225,7 @@ def _removed_by_hand(data: Dataset, cut: int) -> Dataset:
 
     at = pd.Timestamp(cut, unit="us", tz="UTC")
     parts: dict[str, Any] = {name: getattr(data, name) for name in ("catalog", "attributes", "facts", "creatives")}
-    given = data._as_given or (data.events, data.messages, data.audience)
-    events, messages, audience = given
+    events, messages, audience, asked = data._given()
     if events is not None:
         frame = events.to_frame()
         parts["events"] = replace(_read_again(frame[frame["timestamp"] < at], events), end_us=cut)
@@ -244,10 +243,10 @@ def _removed_by_hand(data: Dataset, cut: int) -> Dataset:
         parts["audience"] = Audience.from_frame(frame, attributes=list(audience.attributes))
     if data.identities is not None:
         parts["identities"] = data.identities
-    if data.asked is not None:
-        closed_at = data.asked.requests.closed_at
-        kept_rows = np.flatnonzero((data.asked.requests.at if closed_at is None else closed_at) < cut)
-        parts["asked"] = Asked(data.asked.requests.take(kept_rows), data.asked.chosen.take(kept_rows))
+    if asked is not None:
+        closed_at = asked.requests.at if asked.requests.closed_at is None else asked.requests.closed_at
+        kept_rows = np.flatnonzero(closed_at < cut)
+        parts["asked"] = Asked(asked.requests.take(kept_rows), asked.chosen.take(kept_rows))
     return Dataset(parts.pop("events", None), end=from_microseconds(cut), **parts)
 
 

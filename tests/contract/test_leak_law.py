@@ -143,7 +143,7 @@ def straddling():
 def with_asked(data, asked):
     """The Dataset with requests."""
     names = ("messages", "audience", "catalog", "identities", "attributes", "creatives")
-    events, messages, audience = data._as_given
+    events, messages, audience, _ = data._as_given
     parts = {name: getattr(data, name) for name in names} | {"messages": messages, "audience": audience}
     return om.Dataset(events, asked=asked, end=data.end, **parts)
 
@@ -320,3 +320,51 @@ def test_what_came_later_holds_nothing_earlier():
     assert not any(f"{LATE}-cookie" == person for person in people)
     assert joined  # links of the window join nobody in it: who is who is known by the cut alone
     assert differences(later.identities.person, PAST.identities.person) == []
+
+
+def sendable():
+    """Who may be sent to, by pandas alone: (person, channel) with a consent of before the cut and no unsubscription."""
+    tables = removed(TABLES)
+    joined = {row.id_a: row.id_b for row in tables["links"].itertuples()}
+    people, sent, found = tables["people"].set_index("user_id"), tables["messages"], set()
+    for channel in ("email", "push"):
+        left = sent[(sent["channel"] == channel) & sent["unsubscribed_at"].notna()]
+        when = left.groupby("user_id")["unsubscribed_at"].max()
+        for person, row in people.iterrows():
+            given = row[f"consent_{channel}_at"]
+            open_ = person not in when or (pd.notna(given) and given > when[person])
+            if row[f"consent_{channel}"] and open_:
+                found.add((person, channel))
+    return found, {one for pair in joined.items() for one in pair}
+
+
+@pytest.mark.filterwarnings("ignore::omnireco.errors.DataWarning")
+def test_nothing_is_sent_without_a_consent_that_was_known_at_the_cut():
+    allowed, joined = sendable()
+    slots, recs = om.slots("2025-03-02", days=2), om.Popularity().fit(PAST).recommend(PAST.requests(), k=2)
+    timing = om.SendTime().fit(PAST)
+    made = [om.candidates(recs, data, timing, slots, channels=["email", "push"]) for data in (PAST, BY_HAND)]
+    assert made[0].to_frame().equals(made[1].to_frame())
+    noon = int(np.take(slots.at, 12))
+    rows = [{"user_id": person, "item_id": "i01", "channel": channel, "send_at": noon, "value": 1.0}
+            for person in PAST.users.ids for channel in ("email", "push")]  # fmt: skip
+    frame = pd.DataFrame(rows).assign(send_at=lambda f: pd.to_datetime(f["send_at"], unit="us", utc=True))
+    read_back = om.planning.Candidates.from_frame(frame, PAST)
+    hours = pd.concat([timing.best(PAST, "2025-03-02", 1, channel=channel) for channel in ("email", "push")])
+    for sent in (made[0].to_frame(), read_back.to_frame(), om.plan(made[0]).to_frame(), hours):
+        pairs = {pair for pair in zip(sent["user_id"], sent["channel"], strict=True) if pair[0] not in joined}
+        assert len(pairs) > 20
+        assert pairs <= allowed
+    everybody = set(zip(hours["user_id"], hours["channel"], strict=True))
+    planned = made[0].to_frame()
+    assert set(zip(planned["user_id"], planned["channel"], strict=True)) <= everybody
+
+
+@pytest.mark.parametrize("at", [CUT, pd.Timestamp("1960-01-01", tz="UTC")])
+def test_a_saved_cut_comes_back_as_it_was(at, tmp_path):
+    past = WHOLE.before(at)
+    om.save(past, tmp_path / "past")
+    back = om.load(tmp_path / "past")
+    assert differences(past, back) == []
+    assert differences(past._given(), back._given()) == []
+    assert strays(back) == []

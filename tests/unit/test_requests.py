@@ -180,7 +180,7 @@ def test_what_has_no_order_belongs_to_no_request(parts):
 
 
 STEPS = pd.DataFrame(
-    {"user_id": [1] * 420 + [2] * 30, "item_id": [f"i{n:03d}" for n in range(420)] + [f"i{n:03d}" for n in range(400, 430)],
+    {"user_id": [1] * 420 + [2] * 30, "item_id": [f"i{n:03d}" for n in (*range(420), *range(400, 430))],
      "channel": "web", "event": "view",
      "timestamp": pd.date_range("2024-01-01", periods=450, freq="1D", tz="UTC")}
 )  # fmt: skip

@@ -19,7 +19,7 @@ from omnireco.data.events import EventLog
 from omnireco.data.interactions import Interactions
 from omnireco.data.messages import NEVER, MessageLog
 from omnireco.data.resolving import People, require_identities
-from omnireco.data.vocabulary import Vocabulary, check_one_kind, compress, unite
+from omnireco.data.vocabulary import NONE, Vocabulary, check_one_kind, compress, unite
 from omnireco.data.weights import Weights, agree
 from omnireco.errors import EmptyError, ParameterError, SchemaError
 
@@ -70,8 +70,8 @@ class Dataset:
     catalog : Catalog, optional
         Categories, prices and margins of items.
     identities : Identities, optional
-        Links between ids. Events, messages and audience are those of the people behind the ids from then on, as far
-        as links known at ``end`` say; a cut forgets later links.
+        Links between ids. Events, messages, audience and requests (``asked``) are those of the people behind the ids
+        from then on, as far as links known at ``end`` say; a cut forgets later links.
     attributes : Interactions, optional
         People x attributes, for people without events. They have no time and are not cut.
     facts : sequence of frames, optional
@@ -125,7 +125,7 @@ class Dataset:
     asked: Asked | None = None
     creatives: Any = None
     end_us: int = 0
-    _as_given: tuple[Any, Any, Any] | None = None  # events, messages and audience before ids became people
+    _as_given: tuple[Any, Any, Any, Any] | None = None  # events to audience, and asked, before ids became people
 
     def __init__(
         self,
@@ -181,15 +181,16 @@ class Dataset:
         object.__setattr__(self, "_as_given", None)
         if identities is not None:
             require_identities(identities)
-            self._resolve((events, messages, audience), _as_of(identities, self.end_us))
+            self._resolve((events, messages, audience, asked), _as_of(identities, self.end_us))
         _check_one_kind(self)
 
-    def _resolve(self, given: tuple[Any, Any, Any], identities: Any) -> None:
-        """Set events, messages and audience to those of the people behind their ids."""
+    def _resolve(self, given: tuple[Any, Any, Any, Any], identities: Any) -> None:
+        """Set events, messages, audience and the requests made to those of the people behind their ids."""
         object.__setattr__(self, "_as_given", given)
         object.__setattr__(self, "identities", identities)
-        for name, value in zip(("events", "messages", "audience"), given, strict=True):
+        for name, value in zip(("events", "messages", "audience"), given[:3], strict=True):
             object.__setattr__(self, name, None if value is None else value.resolve(identities))
+        object.__setattr__(self, "asked", None if given[3] is None else _asked_by_people(given[3], identities))
 
     def __repr__(self) -> str:
         parts = [
@@ -363,12 +364,12 @@ class Dataset:
 
     def _until(self, cut: int) -> Dataset:
         """Return what was known before an instant."""
-        at, asked = from_microseconds(cut), self._asked(until=cut)
-        events, messages, audience = self._as_given or (self.events, self.messages, self.audience)
+        at, (events, messages, audience, asked) = from_microseconds(cut), self._given()
+        asked = _some_asked(asked, until=cut)
         held = None if audience is None else audience.as_of(at)
         if cut >= self.end_us:  # the logs end before it; consents and requests may reach further
-            if held is audience:
-                return self._with(end_us=cut, asked=asked)
+            if held is audience and asked is self._given()[3]:
+                return self._with(end_us=cut)
             return self._window((events, messages, held), cut, asked, known_at=cut)
         parts = (
             None if events is None else replace(events.before(at), quality=None, resolution=None),
@@ -380,27 +381,24 @@ class Dataset:
     def _from(self, cut: int) -> Dataset:
         """Return the events, messages and requests from an instant on, of people as they were known at it."""
         start, end = from_microseconds(cut), from_microseconds(max(self.end_us, cut + 1))
-        events, messages, audience = self._as_given or (self.events, self.messages, self.audience)
+        events, messages, audience, asked = self._given()
         parts = (
             None if events is None else events.between(start, end),
             None if messages is None else messages.since(start),
             audience,
         )
-        return self._window(parts, self.end_us, self._asked(since=cut), known_at=cut)
+        return self._window(parts, self.end_us, _some_asked(asked, since=cut), known_at=cut)
 
     def _window(self, parts: tuple[Any, ...], end_us: int, asked: Asked | None, *, known_at: int) -> Dataset:
         events, messages, audience = parts
         made = self._with(events=events, messages=messages, audience=audience, asked=asked, end_us=end_us)
         if self.identities is not None:
-            made._resolve((events, messages, audience), _as_of(self.identities, known_at))
+            made._resolve((events, messages, audience, asked), _as_of(self.identities, known_at))
         return made
 
-    def _asked(self, *, since: int = NEVER, until: int = _FAR) -> Asked | None:
-        """Return the requests of a window, of which all that was chosen is known in it."""
-        if self.asked is None:
-            return None
-        requests = self.asked.requests
-        return _some_asked(self.asked, np.flatnonzero((requests.at >= since) & (_closed_at(requests) < until)))
+    def _given(self) -> tuple[Any, Any, Any, Any]:
+        """Return events, messages, audience and the requests made, as they were before ids became people."""
+        return self._as_given or (self.events, self.messages, self.audience, self.asked)
 
     def _with(self, **changes: Any) -> Dataset:
         """Return a copy with other parts, none of which is checked or resolved again."""
@@ -514,8 +512,17 @@ def _check_asked(asked: Asked | None, events: EventLog | None, end_us: int) -> N
         )
 
 
-def _some_asked(asked: Asked, kept: np.ndarray) -> Asked:
-    """Return some requests that were made, with the ids that occur in them alone, and asked of no Dataset."""
+def _some_asked(asked: Asked | None, *, since: int = NEVER, until: int = _FAR) -> Asked | None:
+    """Return the requests of a window of which all that was chosen is known in it, asked of no Dataset.
+
+    Only the ids that occur in them are known to them.
+    """
+    if asked is None:
+        return None
+    inside = (asked.requests.at >= since) & (_closed_at(asked.requests) < until)
+    if inside.all() and asked.requests.data is None:
+        return asked
+    kept = np.flatnonzero(inside)
     requests, chosen = asked.requests.take(kept), asked.chosen.take(kept)
     users, user = compress(requests.users, requests.user)
     labels = {name: compress(*pair) for name, pair in requests.labels.items()}
@@ -528,6 +535,17 @@ def _some_asked(asked: Asked, kept: np.ndarray) -> Asked:
 def _closed_at(requests: Requests) -> np.ndarray:
     """Return from when on each request is known whole, int64 (n,): after its last choice."""
     return requests.at if requests.closed_at is None else np.maximum(requests.at, requests.closed_at)
+
+
+def _asked_by_people(asked: Asked, identities: Any) -> Asked:
+    """Return the requests as those of the people behind the ids of who asked."""
+    requests = asked.requests
+    if not len(requests.users):
+        return asked
+    names, _ = identities.names(requests.users, np.arange(len(requests.users)), None, None)
+    users, person = Vocabulary.encode(names, "user_id")
+    user = np.append(person, np.int32(NONE))[requests.user]
+    return Asked(replace(requests, users=users, user=user), asked.chosen)
 
 
 def _some_items(sets: ItemSets) -> ItemSets:
