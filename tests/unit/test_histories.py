@@ -67,6 +67,25 @@ def test_the_rows_of_a_few_are_those_of_everybody(name, layers, monkeypatch):
         assert differences(one, histories_of(requests, weights, items, "test", layers=layers)) == []
 
 
+def test_likes_and_dislikes_are_asked_about_tomorrow():
+    """All verdicts are known after the end: weights fade on, each to its own instant, targets stay."""
+    weights = om.Weights(targets={"view": 0.0}, half_life="10D")
+    who, items = DATA.users.ids[[3, 5, 3]], DATA.events.items
+    moments = [DATA.end, DATA.end + pd.Timedelta("20D"), DATA.end + pd.Timedelta("10D")]
+    now = histories_of(DATA.requests(who), weights, items, "test")
+    found = histories_of(DATA.requests(who, at=moments), weights, items, "test")
+    faded = now.csr.toarray() / np.array([[1.0], [4.0], [2.0]])
+    np.testing.assert_allclose(found.csr.toarray(), faded, rtol=1e-5)
+    assert (found.targets.toarray() == now.targets.toarray()).all()
+    for row in range(3):
+        alone = histories_of(DATA.requests(who[[row]], at=moments[row]), weights, items, "test")
+        assert differences(alone.csr, found.csr[row]) == differences(alone.targets, found.targets[row]) == []
+    model = om.ALS(factors=3, weights=weights).fit(DATA)
+    assert len(model.recommend(DATA.requests(at="2026-01-01"), k=3)) == 40
+    with pytest.raises(ParameterError, match="a later verdict would replace"):
+        histories_of(DATA.requests(who, at=[*moments[:2], "2025-01-10"]), weights, items, "test")
+
+
 def test_a_stranger_alone_is_asked_with_nothing():
     for model in (
         om.ItemKNN().fit(DATA),

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import datetime as dt
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
 
-from omnireco._core.checks import check_duration
+from omnireco._core.checks import check_duration, from_microseconds
 from omnireco.data.asking.asof import histories_at
 from omnireco.data.asking.requests import Requests
 from omnireco.data.events import EventLog
@@ -67,7 +68,9 @@ def histories_of(
     decays = weights.half_life is not None
     now = requests.at == data.end_us if decays else requests.at >= data.end_us
     if now.all():
-        found = rows_by_code(_shared(log, weights, data, items, layers=layers), person, requests.ids)
+        found = rows_by_code(_shared(log, weights, data.end, items, layers=layers), person, requests.ids)
+    elif weights.targets is not None and (requests.at >= data.end_us).all():  # every verdict is known by then
+        found = _at_later_instants(requests, log, person, weights, items, layers=layers)
     elif not now.any():
         found = _named(
             histories_at(log, weights, person, requests.at, layers=layers).with_items(items), requests.ids, weights
@@ -75,9 +78,9 @@ def histories_of(
     else:
         late, early = np.flatnonzero(now), np.flatnonzero(~now)
         some = Vocabulary(np.arange(late.size))
-        shared = rows_by_code(_shared(log, weights, data, items, layers=layers), person[late], some)
+        shared = rows_by_code(_shared(log, weights, data.end, items, layers=layers), person[late], some)
         own = histories_at(log, weights, person[early], requests.at[early], layers=layers).with_items(items)
-        found = _woven(shared, own, np.argsort(np.r_[late, early], kind="stable"), requests.ids, weights)
+        found = _woven([shared, own], np.r_[late, early], requests.ids, weights)
     return found if requests.given is None else _with_baskets(found, requests.given.matrix(items, "given="))
 
 
@@ -104,9 +107,22 @@ def _may_fade(log: EventLog, weights: Weights, at_us: int) -> bool:
     return halved > _HALVINGS
 
 
-def _shared(log: EventLog, weights: Weights, data: Any, items: Vocabulary, *, layers: bool) -> Interactions:
-    """Return the matrix of all events at the end of the data."""
-    x = log.matrix(weights, at=data.end)
+def _at_later_instants(
+    requests: Requests, log: EventLog, person: np.ndarray, weights: Weights, items: Vocabulary, *, layers: bool
+) -> Interactions:
+    """Return histories at instants after all events, by one matrix per instant of those who ask at it."""
+    rows = [np.flatnonzero(requests.at == at) for at in np.unique(requests.at)]
+    parts = []
+    for some in rows:
+        part, code = events_of_few(log, person[some])
+        x = _shared(part, weights, from_microseconds(int(requests.at[some[0]])), items, layers=layers)
+        parts.append(rows_by_code(x, code, requests.ids.take(some)))
+    return _woven(parts, np.concatenate(rows), requests.ids, weights)
+
+
+def _shared(log: EventLog, weights: Weights, at: dt.datetime, items: Vocabulary, *, layers: bool) -> Interactions:
+    """Return the matrix of all events, weighed at an instant after them."""
+    x = log.matrix(weights, at=at)
     if not layers:
         x = Interactions(x.users, x.items, x.csr, {"all": x.csr}, x.at_us, x.targets, x.weights)
     return x.with_items(items)
@@ -174,19 +190,21 @@ def _named(x: Interactions, ids: Vocabulary, weights: Weights) -> Interactions:
     return replace(x, users=ids, weights=weights)
 
 
-def _woven(
-    one: Interactions, other: Interactions, order: np.ndarray, ids: Vocabulary, weights: Weights
-) -> Interactions:
-    """Return the rows of two matrices over the same items, in another order."""
+def _woven(parts: Sequence[Interactions], rows: np.ndarray, ids: Vocabulary, weights: Weights) -> Interactions:
+    """Return matrices over the same items as one: their rows, one part after the other, belong to the given places."""
+    order = np.argsort(rows, kind="stable")
 
-    def both(first: Any, second: Any) -> sp.csr_matrix:
-        empty = [sp.csr_matrix(x.shape, dtype=np.float32) for x in (one, other)]
-        parts = [part if part is not None else none for part, none in zip((first, second), empty, strict=True)]
-        return sp.vstack(parts, format="csr")[order]
+    def joined(matrices: Sequence[Any]) -> sp.csr_matrix:
+        empty = [sp.csr_matrix(part.shape, dtype=np.float32) for part in parts]
+        held = [none if matrix is None else matrix for matrix, none in zip(matrices, empty, strict=True)]
+        return sp.vstack(held, format="csr")[order]
 
-    names = dict.fromkeys([*one.layers, *other.layers])
-    layers = {name: both(one.layers.get(name), other.layers.get(name)) for name in names}
-    return Interactions(ids, one.items, both(one.csr, other.csr), layers, one.at_us, None, weights)
+    names = dict.fromkeys(name for part in parts for name in part.layers)
+    layers = {name: joined([part.layers.get(name) for part in parts]) for name in names}
+    targets = None if weights.targets is None else joined([part.targets for part in parts])
+    return Interactions(
+        ids, parts[0].items, joined([part.csr for part in parts]), layers, parts[0].at_us, targets, weights
+    )
 
 
 def _made(x: Interactions, ids: Vocabulary, taken: Any) -> Interactions:
