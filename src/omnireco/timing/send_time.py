@@ -32,11 +32,11 @@ from omnireco._core.small import Number, Value, Whole
 from omnireco._core.units import HOUR_US, WEEK, WEEK_US
 from omnireco._kernels.week.kinds import Follows
 from omnireco._kernels.week.rates import LONGEST_HOURS
-from omnireco.data.asking.consent import FORBIDDEN, channel_names, consent_since, withdrawals_of
+from omnireco.data.asking.consent import open_to
 from omnireco.data.asking.touches import Touches, hours_of_touches
 from omnireco.data.audience import Audience
 from omnireco.data.clock import hour_of_week, in_quiet_hours, local_us, slots, slots_by_zone
-from omnireco.data.dataset import Dataset, dataset_of
+from omnireco.data.dataset import dataset_of
 from omnireco.data.events import EventLog
 from omnireco.data.frames.columns import instants_to_pandas
 from omnireco.data.messages import NEVER, MessageLog
@@ -584,7 +584,9 @@ class SendTimeModel:
             )
         at, own_days = slots_by_zone(slots(start, days=days, every=every), audience.zones)
         allowed = _allowed(audience, at, quiet_hours) & own_days
-        rows = np.flatnonzero(_open_to(known, channel, at, withdrawals_of(withdrawals, known, "best")))
+        named = Vocabulary(np.array([channel], object))
+        may = open_to(known, named, int(at[0]) if at.size else None, "best", withdrawals)[:, 0]
+        rows = np.flatnonzero(may)
         rows = rows[allowed[audience.zone[rows]].any(axis=1)]
         chosen, chance = self._best_slots(
             audience.users.ids[rows], channel, audience.zone[rows], _clock(audience, at), allowed, threads
@@ -748,17 +750,6 @@ def _distinct(ids: Any) -> tuple[np.ndarray, np.ndarray]:
     """Return the distinct ids and the place of each row among them."""
     vocabulary = Vocabulary.from_ids(ids, "user_ids")
     return vocabulary.ids, vocabulary.codes(ids)
-
-
-def _open_to(data: Dataset, channel: str, at: np.ndarray, withdrawals: tuple[EventLog, ...]) -> np.ndarray:
-    """Return who may be written to on a channel of the audience from the first slot on, bool (n_users,)."""
-    audience: Audience = data.part("audience", "best")
-    messages = () if data.messages is None else (data.messages,)
-    named = Vocabulary(np.array([channel], object))
-    channel_names(named, audience, messages)
-    since = consent_since(audience.users, named, audience, messages, withdrawals)[:, 0]
-    reachable = audience.reachable[:, int(audience.channels.codes([channel])[0])]
-    return np.asarray(reachable & (since <= (at[0] if at.size else FORBIDDEN - 1)))
 
 
 def _allowed(audience: Audience, at: np.ndarray, quiet_hours: Any) -> np.ndarray:

@@ -17,7 +17,7 @@ from omnireco.data.messages import NEVER, MessageLog
 from omnireco.data.vocabulary import NONE, Vocabulary, match
 from omnireco.errors import ParameterError, SchemaError
 
-__all__ = ["FORBIDDEN", "audience_rows", "channel_names", "consent_since", "withdrawals_of"]
+__all__ = ["FORBIDDEN", "audience_rows", "channel_names", "consent_since", "open_to", "withdrawals_of"]
 
 FORBIDDEN = int(np.iinfo(np.int64).max)
 """The instant from which consent holds where there is none."""
@@ -116,6 +116,34 @@ def _withdraw_by_events(
 def _closes(withdrawn: str, channel: str) -> bool:
     """Return whether a withdrawal from one channel closes another: itself, and purposes of it (``email_news``)."""
     return channel == withdrawn or channel.startswith(f"{withdrawn}_")
+
+
+def open_to(data: Any, channels: Vocabulary, at_us: int | None, where: str, withdrawals: Any = None) -> np.ndarray:
+    """Return who of the audience of a Dataset may be written to on each channel from an instant on.
+
+    Parameters
+    ----------
+    data : Dataset
+    channels : Vocabulary
+    at_us : int or None
+        UTC microseconds; None is any time.
+    where : str
+        Begins an error: ``"best"``.
+    withdrawals : optional
+        As :func:`withdrawals_of` takes them.
+
+    Returns
+    -------
+    ndarray of shape (n_users, n_channels), bool
+        Whether there is a consent, which nothing has withdrawn, and an address.
+    """
+    audience: Audience = data.part("audience", where)
+    messages = () if data.messages is None else (data.messages,)
+    channel_names(channels, audience, messages)
+    since = consent_since(audience.users, channels, audience, messages, withdrawals_of(withdrawals, data, where))
+    column = audience.channels.codes(channels.ids, missing="none")
+    reachable = np.pad(audience.reachable, ((0, 0), (0, 1)))[:, column]  # -1 was asked about by nobody
+    return np.asarray(reachable & (since <= (FORBIDDEN - 1 if at_us is None else at_us)))
 
 
 def withdrawals_of(withdrawals: Any, data: Any, where: str) -> tuple[EventLog, ...]:
