@@ -716,7 +716,8 @@ def _moment(log: EventLog, place: int) -> dt.datetime:
 
 def _read_again(frame: Any, log: EventLog) -> EventLog:
     """Return a log of some rows of another one's frame, with its window."""
-    dates: Any = "detect" if log.dates_found else "instant"
+    given = "date" if log.dated is not None and log.dated.all() else "instant"
+    dates: Any = "detect" if log.dates_found else given
     read = EventLog.from_frame(frame, context=list(log.labels), itemless="keep", timestamp=dates)
     return replace(read, start_us=log.start_us, end_us=log.end_us)
 
