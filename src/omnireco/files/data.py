@@ -9,7 +9,7 @@ import numpy as np
 
 from omnireco._core.form import Form
 from omnireco._core.parts import Maybe, Parts, demand
-from omnireco._core.small import Each, Value, Whole, settings
+from omnireco._core.small import INSTANT, Each, Value, settings
 from omnireco.data.asking.item_sets import ItemSets
 from omnireco.data.asking.requests import Asked, Requests
 from omnireco.data.audience import Audience
@@ -86,22 +86,23 @@ _DATASET: Parts = {
     "chosen": Maybe(Value((Interactions,))),
     "facts": Each(Frame(people=("user_id",))),
     "creatives": Maybe(Frame()),
-    "end_us": Whole(),
+    "end_us": INSTANT,
 }
 
 
 def _take_dataset(data: Dataset) -> dict[str, Any]:
-    """Return the parts, events, messages and audience by the ids they came with."""
-    given = dict(zip(("events", "messages", "audience"), data._as_given or (), strict=False))
-    asked = {"requests": None, "chosen": None} if data.asked is None else data.asked._asdict()
-    return {name: getattr(data, name, None) for name in _DATASET} | given | asked
+    """Return the parts, events, messages, audience and requests by the ids they came with."""
+    *given, asked = data._given()
+    parts = dict(zip(("events", "messages", "audience"), given, strict=True))
+    parts |= {"requests": None, "chosen": None} if asked is None else asked._asdict()
+    return {name: getattr(data, name, None) for name in _DATASET} | parts
 
 
 def _build_dataset(requests: Requests | None, chosen: Interactions | None, **parts: Any) -> Dataset:
     asked = None if requests is None or chosen is None else Asked(requests, chosen)
     made = Dataset()._with(asked=asked, **parts)
     if made.identities is not None:
-        made._resolve((made.events, made.messages, made.audience), made.identities)
+        made._resolve((made.events, made.messages, made.audience, asked), made.identities)
     return made
 
 
