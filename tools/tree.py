@@ -1,7 +1,7 @@
 """Write the files of the library, each with the first line of its docstring, into docs/design.md.
 
-    python tools/tree.py            write
-    python tools/tree.py --check    fail where the page differs
+python tools/tree.py            write
+python tools/tree.py --check    fail where the page differs
 """
 
 import argparse
