@@ -129,7 +129,7 @@ def _answers(model: Any, kind: type[Estimator]) -> str:
 
 
 def _new_people(model: Any) -> str:
-    stranger = world().requests(["somebody new"], new_users=True)
+    stranger = world().requests([-1], new_users=True)
     try:
         return "yes" if model.recommend(stranger, k=2).codes.shape == (1, 2) else "no"
     except Exception as error:  # noqa: BLE001 - the cell says what it is
@@ -150,8 +150,8 @@ def _is_saved(model: Any) -> bool:
 def _explained(model: Any) -> str:
     data = world()
     try:
-        histories = model.inputs(data).rows(data.events.users.ids[:1])
-        om.models.explain(model, histories, model.items.ids[:1])
+        lists = model.recommend(data.requests(data.events.users.ids[:2]), k=2)
+        om.models.explain(model, model.inputs(data), lists)
     except Exception:  # noqa: BLE001 - what it cannot explain
         return "not additive"
     return "yes"
