@@ -62,3 +62,11 @@ def test_the_design_names_every_file():
     design = (ROOT / "docs/design.md").read_text("utf-8")
     for file in (ROOT / "src/omnireco").rglob("*.py"):
         assert file.name in design or file.parent.name == "_demo", file.name
+
+
+def test_references_of_docstrings_become_links():
+    hooks = _hooks()
+    linked = hooks.on_page_content("see :func:<code>omnireco.evaluate</code> and :meth:<code>Model.recommend</code>")
+    assert 'identifier="omnireco.evaluation.evaluate"' in linked
+    assert 'identifier="omnireco.models.Model.recommend"' in linked
+    assert hooks.on_page_content(":meth:<code>split</code>") == "<code>split</code>"
