@@ -31,13 +31,14 @@ REASONS = {
     "no: popularity": "the score is a count of people, the same for everybody, or the person's own count of the item",
     "no: neighbours": "the score is a sum over similar people or sessions, not over the person's own past",
     "no: products": "the score multiplies or compares features or types of the past, so it has no share per item",
-    "no: journeys": "`to_frame()` of what follows, and `due(requests)` of refills, show each lift and date behind a list",
+    "no: journeys": "`to_frame()` of what follows, and `due(requests)` of refills, show what a list rests on",
 }
 """What each kind of "no" in the table means."""
 
 _NOTES = {
     "needs": "the parts of a Dataset that `fit` cannot do without; *feedback* is no Dataset but decisions and rewards",
-    "a matrix will do": "`fit` also takes an `Interactions`, and the model answers its rows: `recommend(x.rows(ids), k=10)`",
+    "a matrix will do": "`fit` also takes an `Interactions`, and the model answers its rows: "
+    "`recommend(x.rows(ids), k=10)`",
     "the model": "the verb of its contract: `recommend(requests, k=)` gives lists, `probability(touches)` chances; "
     "others answer their own question",
     "new people": "whether somebody without any event, asked with `new_users=True`, gets a list",

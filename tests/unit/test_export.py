@@ -70,7 +70,9 @@ def test_two_items_in_a_tuple_are_items_and_no_groups(x, tmp_path):
 
 def test_things_of_another_type_are_refused(x, tmp_path):
     model = om.Popularity().fit(x)
-    with pytest.raises(ParameterError, match=r"takes requests or Interactions, and a path. Got DataFrame and PosixPath"):
+    with pytest.raises(
+        ParameterError, match=r"takes requests or Interactions, and a path. Got DataFrame and PosixPath"
+    ):
         recommend_to_parquet(model, pd.DataFrame({"user_id": [1]}), tmp_path / "lists", k=2)
     with pytest.raises(ParameterError, match=r"Got Interactions and int: write recommend_to_parquet\(model, data"):
         recommend_to_parquet(model, x, 3, k=2)
