@@ -264,3 +264,8 @@ def test_needs_name_parts_of_a_dataset(name):
     model = made(name).fit(DATA)
     for verb in KINDS[name].verbs:
         assert hasattr(model, verb), verb
+
+
+def test_the_line_for_parameters_by_position_names_parameters_only():
+    with pytest.raises(TypeError, match=r"Write SendTime\(activity=\.\.\.\): it has activity, base_rate, "):
+        om.SendTime(om.timing.ActivityProfile())
