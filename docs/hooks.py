@@ -1,4 +1,4 @@
-"""What the documentation build writes itself: the reference of each room, and the table of estimators."""
+"""What the documentation build writes itself: the reference of each room, its links, and the table of estimators."""
 
 from __future__ import annotations
 
@@ -6,12 +6,15 @@ import importlib
 import inspect
 import re
 import sys
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "src"))
 _ROOM = re.compile(r"^<!-- room: (\w+) -->$", re.MULTILINE)
 _TABLE = "<!-- estimators -->"
+_ROLE = re.compile(r":(?:func|class|meth|mod|attr|data):(?:<code>([^<`]+)</code>|`([^<`]+)`)")  # as docstrings link
+_ROOMS = ("models", "data", "identity", "timing", "choices", "journeys", "causal", "planning", "evaluation", "files")
 
 
 def on_page_markdown(markdown: str, **_: Any) -> str:
@@ -23,6 +26,32 @@ def on_page_markdown(markdown: str, **_: Any) -> str:
 
         markdown = markdown.replace(_TABLE, table())
     return markdown
+
+
+def on_page_content(html: str, **_: Any) -> str:
+    """Turn the references of docstrings, ``:func:`omnireco.evaluate```, into links; called by MkDocs for every page."""
+    return _ROLE.sub(lambda found: _link(found.group(1) or found.group(2)), html)
+
+
+def _link(written: str) -> str:
+    name = written.lstrip("~!")
+    shown = f"<code>{name.replace('omnireco.', 'om.')}</code>"
+    entry = _entry(name.removeprefix("omnireco."))
+    return f'<autoref identifier="{entry}" optional>{shown}</autoref>' if entry else shown
+
+
+def _entry(name: str) -> str | None:
+    """Return the anchor of a name in the reference: under its room, wherever else it is shown."""
+    first = name.split(".")[0]
+    if first in (*_ROOMS, "worlds", "adapters", "errors", "plotting", "testing"):
+        return f"omnireco.{name}"
+    return f"omnireco.{_homes()[first]}.{name}" if first in _homes() else None
+
+
+@cache
+def _homes() -> dict[str, str]:
+    rooms = (*_ROOMS, "worlds", "adapters")
+    return {name: room for room in reversed(rooms) for name in importlib.import_module(f"omnireco.{room}").__all__}
 
 
 def room_entries(room: str) -> str:

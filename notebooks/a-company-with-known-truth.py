@@ -13,10 +13,12 @@ import omnireco as om
 from omnireco import plotting
 
 world = om.simulate(n_users=600, n_items=80, days=120, seed=11)
-log = om.EventLog.from_frame(world.events)
-sent = om.MessageLog.from_frame(world.messages)
-audience = om.Audience.from_frame(world.users)
-log.summary().round(3)
+data = om.Dataset(
+    om.EventLog.from_frame(world.events),
+    messages=om.MessageLog.from_frame(world.messages),
+    audience=om.Audience.from_frame(world.users),
+)
+data.events.summary().round(3)
 
 # %% [markdown]
 # ## What: do the lists find the tastes?
@@ -25,23 +27,24 @@ log.summary().round(3)
 # here: the list of somebody who knows every taste. No model can be expected to do better than that.
 
 # %%
-train, test = log.split("2025-04-22", horizon="14D")
-x = train.matrix(om.Weights(events={"view": 1, "purchase": 8}, half_life="60D"))
-models = {
-    "popular": om.Popularity().fit(x),
-    "buy again": om.BuyAgain().fit(x),
-    "item-kNN": om.ItemKNN(neighbors=40).fit(x),
-    "EASE": om.EASE(regularization=200).fit(x),
-    "ALS": om.ALS(factors=16, seed=7).fit(x),
+past, later = data.split("2025-04-22", horizon="14D")  # one cut, for events, messages and consents
+worth = om.Weights(events={"view": 1, "purchase": 8}, half_life="60D")
+estimators = {
+    "popular": om.Popularity(weights=worth),
+    "buy again": om.BuyAgain(weights=worth),
+    "item-kNN": om.ItemKNN(neighbors=40, weights=worth),
+    "EASE": om.EASE(regularization=200, weights=worth),
+    "ALS": om.ALS(factors=16, weights=worth, seed=7),
 }
-lists = {name: model.recommend(x, k=10, exclude_seen=False) for name, model in models.items()}
+models = {name: estimator.fit(past) for name, estimator in estimators.items()}
+lists = {name: model.recommend(past.requests(), k=10, exclude_seen=False) for name, model in models.items()}
 
 people, items = world.users["user_id"].to_numpy(), world.items["item_id"].to_numpy()
 taste = pd.DataFrame(world.truth.preference(), index=people, columns=items)
 taste = taste.rename_axis("user_id").reset_index().melt("user_id", var_name="item_id", value_name="score")
 lists["knows every taste"] = om.Recommendations.from_frame(taste).head(10)
 
-report = om.evaluate(lists, test.select(events=["purchase"]), k=10, metrics=[om.ndcg, om.recall], train=train)
+report = om.evaluate(lists, later.events.select(events=["purchase"]), k=10)
 plotting.comparison(report, "ndcg")
 plt.show()
 
@@ -63,7 +66,7 @@ gap.loc[gap["metric"] == "ndcg", ["model", "difference", "low", "high", "n_users
 # together, the one on the right is true.
 
 # %%
-profile = om.timing.ActivityProfile().fit(om.Dataset(train, audience=audience))
+profile = om.timing.ActivityProfile().fit(om.Dataset(past.events, audience=past.audience))  # without the messages
 fig, (left, right) = plt.subplots(1, 2, figsize=(13, 3))
 plotting.week(profile.population, title="Learned", ax=left)
 plotting.week(world.truth.hours.mean(axis=0), title="True", ax=right)
@@ -75,11 +78,12 @@ plt.show()
 # whose zone is unknown are left out: nobody can know their hours.
 
 # %%
+audience, events = past.audience, past.events
 known = audience.users.ids[audience.zone >= 0]
-known = known[train.users.codes(known, missing="none") >= 0]
+known = known[events.users.codes(known, missing="none") >= 0]
 true_hours = pd.DataFrame(world.truth.hours, index=people).loc[known].to_numpy()
 
-local = train.to_frame().merge(world.users[["user_id", "timezone"]], on="user_id").dropna(subset=["timezone"])
+local = events.to_frame().merge(world.users[["user_id", "timezone"]], on="user_id").dropna(subset=["timezone"])
 hour = pd.concat(
     [
         moment.dt.tz_convert(zone).dt.day_of_week * 24 + moment.dt.tz_convert(zone).dt.hour
@@ -102,8 +106,7 @@ pd.DataFrame(distance).mean().rename("distance to the truth").to_frame().round(3
 # `SendTime` learns from the messages that were answered, `candidates` asks the rules, `plan` chooses.
 
 # %%
-recs = models["EASE"].recommend(x, k=3)
-past = om.Dataset(train, messages=sent.before(train.end), audience=audience)
+recs = models["EASE"].recommend(past.requests(), k=3)
 timing = om.SendTime().fit(past)
 touches = om.candidates(
     recs,

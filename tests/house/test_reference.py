@@ -56,3 +56,11 @@ def test_the_navigation_names_every_page():
     nav = (ROOT / "mkdocs.yml").read_text("utf-8")
     for page in (ROOT / "docs").rglob("*.md"):
         assert page.relative_to(ROOT / "docs").as_posix() in nav
+
+
+def test_references_of_docstrings_become_links():
+    hooks = _hooks()
+    linked = hooks.on_page_content("see :func:<code>omnireco.evaluate</code> and :meth:<code>Model.recommend</code>")
+    assert 'identifier="omnireco.evaluation.evaluate"' in linked
+    assert 'identifier="omnireco.models.Model.recommend"' in linked
+    assert hooks.on_page_content(":meth:<code>split</code>") == "<code>split</code>"

@@ -264,3 +264,27 @@ def test_needs_name_parts_of_a_dataset(name):
     model = made(name).fit(DATA)
     for verb in KINDS[name].verbs:
         assert hasattr(model, verb), verb
+
+
+def test_the_line_for_parameters_by_position_names_parameters_only():
+    with pytest.raises(TypeError, match=r"Write SendTime\(activity=\.\.\.\): it has activity, base_rate, "):
+        om.SendTime(om.timing.ActivityProfile())
+
+
+def test_a_method_that_a_model_once_had_gives_the_line_to_write():
+    data = om.simulate(n_users=60, n_items=20, days=60, seed=1).dataset()
+    timing, live = om.SendTime().fit(data), om.LinearBandit().start(["a", "b"], n_features=2)
+    with pytest.raises(
+        AttributeError, match=r"^SendTimeModel has no curve\(\) any more. Write model\.hour_probability\("
+    ):
+        timing.curve([1001], "push")
+    with pytest.raises(
+        AttributeError, match=r"^SendTimeModel has no interval\(\) any more. Write model\.probability_in"
+    ):
+        timing.interval([1001], "push", 0, data.audience)
+    with pytest.raises(AttributeError, match=r"^LiveBandit has no probabilities\(\) any more. Write live\.prop"):
+        live.probabilities([[1.0, 0.0]])
+    with pytest.raises(AttributeError, match=r"^'SendTimeModel' object has no attribute 'colour'$"):
+        timing.colour  # noqa: B018
+    with pytest.raises(TypeError, match=r"Write om\.models\.join_channels"):
+        om.models.join_channels(data.matrix(), weights={"store": 2})

@@ -58,7 +58,7 @@ def test_what_cannot_be_written(x, tmp_path):
         recommend_to_parquet(model, x, tmp_path / "absent" / "lists", k=2)
     with pytest.raises(ParameterError, match="Got Popularity"):
         recommend_to_parquet(om.Popularity(), x, tmp_path / "lists", k=2)
-    with pytest.raises(EmptyError, match="name nobody"):
+    with pytest.raises(EmptyError, match="nobody asks"):
         recommend_to_parquet(model, x.take(np.empty(0, np.int64)), tmp_path / "lists", k=2)
 
 
@@ -70,11 +70,25 @@ def test_two_items_in_a_tuple_are_items_and_no_groups(x, tmp_path):
 
 def test_things_of_another_type_are_refused(x, tmp_path):
     model = om.Popularity().fit(x)
-    with pytest.raises(ParameterError, match=r"takes Interactions and a path. Got DataFrame and PosixPath"):
+    with pytest.raises(
+        ParameterError, match=r"takes requests or Interactions, and a path. Got DataFrame and PosixPath"
+    ):
         recommend_to_parquet(model, pd.DataFrame({"user_id": [1]}), tmp_path / "lists", k=2)
-    with pytest.raises(ParameterError, match=r"Got Interactions and int: write recommend_to_parquet\(model, log"):
+    with pytest.raises(ParameterError, match=r"Got Interactions and int: write recommend_to_parquet\(model, data"):
         recommend_to_parquet(model, x, 3, k=2)
     with pytest.raises(
-        ParameterError, match=r"must hold one label for each of \d+ people, in the order of histories.users. Got 1"
+        ParameterError, match=r"must hold one label for each of \d+ people, in the order of those who ask. Got 1"
     ):
         recommend_to_parquet(model, x, tmp_path / "lists", k=2, eligible=(["a"], {"a": x.items.ids[:3]}))
+
+
+def test_requests_are_answered_block_by_block_as_at_once(tmp_path):
+    data = om.simulate(n_users=40, n_items=30, seed=1).dataset()
+    model, ids = om.EASE().fit(data), data.events.users.ids
+    twice = np.concatenate([ids, ids[:5]])
+    requests = data.requests(twice, exclude=[["i01"]] * len(twice))
+    path = recommend_to_parquet(model, requests, tmp_path / "lists", k=3, block=7, exclude=["i02"])
+    whole = model.recommend(requests, k=3, exclude=["i02"]).to_frame()
+    pd.testing.assert_frame_equal(pd.read_parquet(path), whole)
+    assert not set(whole["item_id"]) & {"i01", "i02"}
+    assert whole["request_id"].nunique() == len(ids) + 5

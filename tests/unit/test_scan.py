@@ -56,3 +56,22 @@ def test_refusals(scan, tmp_path):
     (tmp_path / "none").mkdir()
     with pytest.raises(StorageError, match=r"holds no file that ends in \.parquet"):
         om.EventLog.scan(tmp_path / "none")
+
+
+def test_long_columns_of_plain_strings_are_read_as_short_ones_are(tmp_path):
+    n = 120_000  # from 100,000 strings on a column stays in chunks
+    frame = pd.DataFrame(
+        {
+            "user_id": [f"u{row:06d}" for row in range(n)],
+            "item_id": [f"i{row % 7}" for row in range(n)],
+            "channel": "web",
+            "event": "view",
+            "timestamp": pd.Timestamp("2025-05-01", tz="UTC"),
+        }
+    )
+    frame.to_parquet(tmp_path / "all.parquet")
+    for names in ([], ["channel", "event"]):
+        frame.to_parquet(tmp_path / "all.parquet", use_dictionary=names)
+        x = om.EventLog.scan(tmp_path).matrix()
+        assert x.n_users == x.nnz == n
+        assert x.rows(["u000008"]).to_frame()["item_id"].tolist() == ["i1"]

@@ -12,11 +12,12 @@ from typing import Any, ClassVar, NoReturn, ParamSpec, TypeVar
 from omnireco._core.checks import check_flag, shown
 from omnireco.errors import NotFittedError, ParameterError
 
-__all__ = ["Estimator", "described", "says_the_line"]
+__all__ = ["Estimator", "described", "had_verbs", "says_the_line"]
 
 _P = ParamSpec("_P")
 _R = TypeVar("_R")
 _Self = TypeVar("_Self", bound="Estimator")
+_Class = TypeVar("_Class", bound=type)
 _PARTS = {
     "events": "events",
     "messages": "messages=sent",
@@ -50,6 +51,27 @@ def says_the_line(line: str) -> Callable[[Callable[_P, _R]], Callable[_P, _R]]:
                 raise
 
         return call
+
+    return wrap
+
+
+def had_verbs(**lines: str) -> Callable[[_Class], _Class]:
+    """Let a class that is asked for a method it once had answer with the line to write.
+
+    Parameters
+    ----------
+    **lines : str
+        By the old name of a method: a call that works.
+    """
+
+    def wrap(cls: _Class) -> _Class:
+        def missing(self: Any, name: str) -> NoReturn:
+            if name in lines:
+                raise AttributeError(f"{cls.__name__} has no {name}() any more. Write {lines[name]}.")
+            raise AttributeError(f"{cls.__name__!r} object has no attribute {name!r}")
+
+        cls.__getattr__ = missing  # type: ignore[attr-defined]
+        return cls
 
     return wrap
 

@@ -21,7 +21,7 @@ from omnireco._core.checks import (
     count_of,
 )
 from omnireco._core.compute import Progress, usable_threads
-from omnireco._core.contract import Estimator, says_the_line
+from omnireco._core.contract import Estimator, had_verbs, says_the_line
 from omnireco._core.parts import Parts, coded, freeze, numbers
 from omnireco._core.random import stream
 from omnireco._core.small import Value, Whole
@@ -204,6 +204,7 @@ class Creatives(Estimator):
         return model
 
 
+@had_verbs(chances="model.propensity(messages)")
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
 class CreativeModel:
     """What is known of every creative; made by `Creatives.fit`.

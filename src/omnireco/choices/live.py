@@ -22,6 +22,7 @@ from omnireco._core.checks import (
     name_rows,
 )
 from omnireco._core.compute import one_blas_thread, row_blocks, usable_threads
+from omnireco._core.contract import had_verbs
 from omnireco.choices.arms import Posteriors
 from omnireco.choices.decisions import Decisions
 from omnireco.choices.inputs import (
@@ -44,6 +45,10 @@ __all__ = ["LiveBandit"]
 _LARGE = 1 << 24  # products below which our own threads and a limit on those of BLAS cost more than they save
 
 
+@had_verbs(
+    probabilities="live.propensity(contexts)",
+    refresh_if_due="live.refresh(); what is due is refreshed by itself",
+)
 @dataclass(slots=True, eq=False, repr=False)
 class LiveBandit:
     """A bandit at work: it decides and learns, and changes in place; made by `LinearBandit.start` or `.fit`.

@@ -12,6 +12,8 @@ import numpy as np
 
 from omnireco._core.checks import check_integer
 from omnireco._core.compute import Progress, track
+from omnireco._core.contract import says_the_line
+from omnireco.data.asking.requests import Requests
 from omnireco.data.interactions import Interactions
 from omnireco.errors import EmptyError, ParameterError, StorageError
 from omnireco.models.base import Model
@@ -19,14 +21,16 @@ from omnireco.models.base import Model
 __all__ = ["recommend_to_parquet"]
 
 
+@says_the_line("om.files.recommend_to_parquet(model, data.requests(), 'lists.parquet', k=10)")
 def recommend_to_parquet(
     model: Model,
-    histories: Interactions,
+    requests: Requests | Interactions,
     path: str | os.PathLike[str],
     *,
     k: int,
     exclude_seen: bool = True,
     eligible: Any = None,
+    exclude: Any = None,
     block: int = 50_000,
     threads: int | None = None,
     progress: Progress = False,
@@ -34,15 +38,16 @@ def recommend_to_parquet(
     """Rank items for everybody and write the lists to one parquet file, block by block.
 
     Memory stays at one block of people, however many there are. The file holds the rows of
-    ``model.recommend(...).to_frame()``: user_id, item_id, rank, score.
+    ``model.recommend(...).to_frame()``: user_id (or request_id), item_id, rank, score.
 
     Parameters
     ----------
     model : Model
-    histories : Interactions
+    requests : Requests or Interactions
+        Who asks, ``data.requests()``; or histories of theirs.
     path : str or path
         The file, written under a temporary name and renamed: a reader never sees half of it.
-    k, exclude_seen, eligible, threads
+    k, exclude_seen, eligible, exclude, threads
         As in ``model.recommend``.
     block : int
         People per block, and per row group of the file.
@@ -65,9 +70,10 @@ def recommend_to_parquet(
     Examples
     --------
     >>> import tempfile, pandas as pd, omnireco as om
-    >>> x = om.EventLog.from_frame(om.simulate(n_users=40, n_items=30, seed=1).events).matrix()
+    >>> data = om.simulate(n_users=40, n_items=30, seed=1).dataset()
+    >>> model = om.Popularity().fit(data)
     >>> with tempfile.TemporaryDirectory() as folder:
-    ...     path = recommend_to_parquet(om.Popularity().fit(x), x, folder + "/lists.parquet", k=3, block=16)
+    ...     path = recommend_to_parquet(model, data.requests(), folder + "/lists.parquet", k=3, block=16)
     ...     len(om.Recommendations.from_frame(pd.read_parquet(path)))
     40
     """
@@ -77,22 +83,24 @@ def recommend_to_parquet(
     block = check_integer(block, "block", low=1)
     if not isinstance(model, Model):
         raise ParameterError(f"recommend_to_parquet takes a model. Got {type(model).__name__}: write estimator.fit(x).")
-    if not isinstance(histories, Interactions) or not isinstance(path, (str, os.PathLike)):
+    if not isinstance(requests, (Requests, Interactions)) or not isinstance(path, (str, os.PathLike)):
         raise ParameterError(
-            f"recommend_to_parquet takes Interactions and a path. Got {type(histories).__name__} and "
-            f"{type(path).__name__}: write recommend_to_parquet(model, log.matrix(), 'lists.parquet', k=10)."
+            f"recommend_to_parquet takes requests or Interactions, and a path. Got {type(requests).__name__} and "
+            f"{type(path).__name__}: write recommend_to_parquet(model, data.requests(), 'lists.parquet', k=10)."
         )
+    n = len(requests) if isinstance(requests, Requests) else requests.n_users
     grouped = isinstance(eligible, tuple) and len(eligible) == 2 and isinstance(eligible[1], Mapping)
     groups = list(eligible[0]) if grouped else []
-    if grouped and len(groups) != histories.n_users:
+    if grouped and len(groups) != n:
         raise ParameterError(
             "recommend_to_parquet: the groups of eligible=(groups, options) must hold one label for each of "
-            f"{histories.n_users:,} people, in the order of histories.users. Got {len(groups):,}."
+            f"{n:,} people, in the order of those who ask. Got {len(groups):,}."
         )
-    if not histories.n_users:
-        raise EmptyError("recommend_to_parquet: the histories name nobody. Check the rows that were selected.")
+    if not n:
+        raise EmptyError("recommend_to_parquet: nobody asks. Check the rows that were selected.")
     target = Path(path)
-    parts = [np.arange(start, min(start + block, histories.n_users)) for start in range(0, histories.n_users, block)]
+    parts = [np.arange(start, min(start + block, n)) for start in range(0, n, block)]
+    rules: dict[str, Any] = {"k": k, "exclude": exclude, "exclude_seen": exclude_seen, "threads": threads}
     temporary: str | None = None
     try:
         handle, temporary = tempfile.mkstemp(prefix=target.name, suffix=".part", dir=target.parent)
@@ -100,7 +108,7 @@ def recommend_to_parquet(
         writer = None
         for rows in track(parts, progress, label="recommend"):
             some = (groups[rows[0] : rows[-1] + 1], eligible[1]) if grouped else eligible
-            recs = model.recommend(histories.take(rows), k=k, exclude_seen=exclude_seen, eligible=some, threads=threads)
+            recs = model.recommend(requests.take(rows), eligible=some, **rules)
             table = recs.to_arrow()
             writer = writer or pq.ParquetWriter(temporary, table.schema)
             writer.write_table(table)

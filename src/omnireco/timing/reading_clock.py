@@ -16,7 +16,7 @@ import numpy as np
 
 from omnireco._core.checks import check_duration, check_integer, check_number, count_of, shown
 from omnireco._core.compute import Progress, one_blas_thread, row_blocks, ticker, usable_threads
-from omnireco._core.contract import Estimator, says_the_line
+from omnireco._core.contract import Estimator, had_verbs, says_the_line
 from omnireco._core.parts import Maybe, Offsets, Parts, Record, chances, declare, numbers
 from omnireco._core.random import stream
 from omnireco._core.small import Number, Value, Whole
@@ -218,6 +218,7 @@ class ReadingClock(Estimator):
         )
 
 
+@had_verbs(chance="model.probability(touches)")
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
 class ReadingModel:
     """When everybody reads what they are sent; made by `ReadingClock.fit`.

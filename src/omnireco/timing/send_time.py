@@ -25,7 +25,7 @@ from omnireco._core.checks import (
     shown,
 )
 from omnireco._core.compute import Progress, in_threads, one_blas_thread, ticker
-from omnireco._core.contract import Estimator, says_the_line
+from omnireco._core.contract import Estimator, had_verbs, says_the_line
 from omnireco._core.parts import Array, Maybe, Parts, chances, declare, flags, numbers
 from omnireco._core.random import stream
 from omnireco._core.small import Number, Value, Whole
@@ -255,6 +255,10 @@ class SendTime(Estimator):
             )
 
 
+@had_verbs(
+    interval="model.probability_interval(touches, level=0.95)",
+    curve="model.hour_probability(user_ids, channel='email')",
+)
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
 class SendTimeModel:
     """The chance of an answer for anybody, on any channel, at any hour; made by `SendTime.fit`.

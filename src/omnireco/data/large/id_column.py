@@ -40,6 +40,8 @@ class IdColumn:
     def codes(self, frame: Frame) -> np.ndarray:
         """Return the codes of a batch, int32, -1 for a missing id."""
         array = frame.columns[self.name]
+        if hasattr(array, "combine_chunks"):  # a long column of strings comes in chunks; a batch is one
+            array = array.combine_chunks()
         codes = self._codes(array, frame.where)
         if not self.may_miss and (missing := codes == NONE).any():
             raise SchemaError(

@@ -11,7 +11,7 @@ import scipy.sparse as sp
 
 from omnireco._core.checks import check_choice, check_kind, check_known, check_number, count_of, shown
 from omnireco._core.compute import Progress, one_blas_thread, row_blocks
-from omnireco._core.contract import Estimator
+from omnireco._core.contract import Estimator, says_the_line
 from omnireco._core.frozen import ReadOnly
 from omnireco._core.parts import Maybe, Parts, numbers, sound
 from omnireco._core.small import Each, Number, Plain, Text, Value
@@ -363,6 +363,7 @@ class ChannelModel(Model):
         return to_float32(scores)
 
 
+@says_the_line("om.models.join_channels(x, channel_weights={'store': 2})")
 def join_channels(
     x: Interactions,
     *,
