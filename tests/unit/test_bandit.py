@@ -213,7 +213,7 @@ def test_late_rewards_teach_what_prompt_ones_do():
 
 
 def test_rewards_know_their_decision():
-    live = om.LinearBandit(memory=50).start(["a", "b"], n_features=1)
+    live = om.LinearBandit(max_pending=50).start(["a", "b"], n_features=1)
     first = live.decide(np.zeros((40, 1)))
     live.reward(first.ids[:1], [1.0])
     with pytest.raises(UnknownIdError, match="1 of 2 decisions"):

@@ -208,7 +208,7 @@ class TestCandidates:
             Even(),
             WEEK,
             channels=["push", "email"],
-            per_person=PerPerson(once_per_item=False, gap=None),
+            per_person=PerPerson(once_per_item=False, min_interval=None),
         )
         assert len(plan(free)) == len(free)
 

@@ -219,7 +219,7 @@ def test_the_advice_for_ids_of_another_kind_casts_the_ids_given(known, given, ca
 
 def test_a_limit_beyond_any_count_is_no_limit(log):
     lists = lists_of(log)
-    assert om.models.limit_exposure(lists, k=2, most=2**70).to_frame().equals(lists.to_frame())
+    assert om.models.limit_exposure(lists, k=2, max_per_item=2**70).to_frame().equals(lists.to_frame())
 
 
 @pytest.mark.parametrize("channel", [[], {}, ["push"], None, 5])

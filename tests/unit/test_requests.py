@@ -67,7 +67,7 @@ def test_only_what_happened_strictly_before_counts(at):
         IDS[DATA.events.user[200]] if DATA.users == DATA.events.users else DATA.events.users.ids[DATA.events.user[200]]
     )
     at_it, after = (
-        om.BuyAgain(prior=0.0).fit(DATA).score(DATA.requests([who], at=moment), MODEL.items.ids).sum()
+        om.BuyAgain(prior_strength=0.0).fit(DATA).score(DATA.requests([who], at=moment), MODEL.items.ids).sum()
         for moment in (instant, instant + pd.Timedelta("1us"))
     )
     assert at_it < after

@@ -310,8 +310,8 @@ def test_an_expiring_offer_prefers_hours_closer_to_reading(nouns):
     log, _, audience = nouns
     empty = nouns[1].before("2000-01-01")
     short, lasting = (
-        SendTime(life="1h", pull="12h").fit(om.Dataset(log, messages=empty, audience=audience)),
-        SendTime(pull="12h").fit(om.Dataset(log, messages=empty, audience=audience)),
+        SendTime(expiry="1h", effect_decay="12h").fit(om.Dataset(log, messages=empty, audience=audience)),
+        SendTime(effect_decay="12h").fit(om.Dataset(log, messages=empty, audience=audience)),
     )
     curves = [model.hour_probability([1001], "x") for model in (short, lasting)]
     spread = [curve.std() / curve.mean() for curve in curves]
@@ -539,12 +539,12 @@ def test_what_is_only_assumed_is_hardly_known(model, asked):
 
 def test_a_higher_level_is_a_wider_interval(model, asked):
     these = touches(asked, [1001, 1002], "email", om.slots("2025-03-20", days=1, every="12h").at)
-    ends = [model.probability_interval(these, level=level) for level in (0.5, 0.9, 0.95, 0.99)]
+    ends = [model.probability_interval(these, confidence=level) for level in (0.5, 0.9, 0.95, 0.99)]
     widths = np.array([high - low for low, high in ends])
     assert (np.diff(widths, axis=0) > 0).all()
     for wrong in (0, 1, -1, "x", None):
         with pytest.raises(ParameterError, match="level"):
-            model.probability_interval(these, level=wrong)
+            model.probability_interval(these, confidence=wrong)
 
 
 # repr -----------------------------------------------------------------------------------------------

@@ -210,7 +210,7 @@ class LinearBandit(Estimator):
         usable_threads(threads)
         live = self.start(data.arm_ids, n_features=data.contexts.shape[1], features=data.features)
         live.update(data.arms, data.contexts, data.rewards, weights=data.weights)
-        live.refresh(steps=10)
+        live.refresh(em_steps=10)
         _LOG.info("fit %r", live)
         return live
 

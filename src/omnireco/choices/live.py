@@ -200,7 +200,7 @@ class LiveBandit:
         if not known.all():
             raise UnknownIdError(
                 f"{int((~known).sum()):,} of {ids.size:,} decisions are unknown, forgotten or already rewarded: "
-                f"{name_rows(~known)}. LinearBandit(memory=...) says how many wait; for older ones call "
+                f"{name_rows(~known)}. LinearBandit(max_pending=...) says how many wait; for older ones call "
                 "update(arms, contexts, rewards)."
             )
         if not ids.size:
@@ -311,7 +311,7 @@ class LiveBandit:
 
     def refresh(self, *, steps: int = 1) -> None:
         """Fit shared coefficients again, and how far arms stray from them; disjoint arms have nothing to refresh."""
-        self._state.refit(steps=check_integer(steps, "steps", low=1, high=1_000))
+        self._state.refit(em_steps=check_integer(steps, "steps", low=1, high=1_000))
         self._scorer.reset()
 
     def add_arms(self, arms: Iterable[Any], *, features: Any = None) -> None:
@@ -375,7 +375,7 @@ class LiveBandit:
     def _refresh_if_due(self) -> None:
         """Refresh where enough was learned since the last time."""
         if self._state.due:
-            self.refresh(steps=self._state.affordable_steps)
+            self.refresh(em_steps=self._state.affordable_steps)
 
     def _name(self, ids: np.ndarray) -> None:
         self.arms = Vocabulary(ids)

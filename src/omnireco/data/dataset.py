@@ -283,7 +283,7 @@ class Dataset:
         """
         length, n = check_duration(horizon, "horizon"), check_integer(n, "n", low=1, high=1_000)
         cuts = (from_microseconds(self.end_us - back * length) for back in range(n, 0, -1))
-        return tuple(self.split(cut, horizon=horizon, gap=gap) for cut in cuts)
+        return tuple(self.split(cut, horizon=horizon, embargo=gap) for cut in cuts)
 
     def requests(
         self,

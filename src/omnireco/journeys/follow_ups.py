@@ -71,7 +71,7 @@ class FollowUps(Estimator):
     >>> days = pd.to_datetime(["2025-05-01", "2025-05-03", "2025-05-01", "2025-05-06", "2025-08-01"], utc=True)
     >>> log = om.EventLog.from_frame(pd.DataFrame({"user_id": [1, 1, 2, 2, 3], "channel": "web", "event": "purchase",
     ...                                         "item_id": ["tent", "mat", "tent", "mat", "tea"], "timestamp": days}))
-    >>> FollowUps(prior=0.5).fit(log).to_frame()[["item_id", "next_item_id", "people"]].values.tolist()
+    >>> FollowUps(prior_strength=0.5).fit(log).to_frame()[["item_id", "next_item_id", "people"]].values.tolist()
     [['tent', 'mat', 2]]
     """
 

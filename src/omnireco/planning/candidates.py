@@ -343,7 +343,7 @@ def candidates(
         Further rules, such as quiet hours; applied before any pruning.
     per_person : PerPerson, optional
         What one person may be offered: by default 3 items, 8 slots for each on a channel, every item once, and 4 hours
-        between two messages. ``om.planning.PerPerson(n_items=1, gap="20h")``.
+        between two messages. ``om.planning.PerPerson(n_items=1, min_interval="20h")``.
     fatigue : fitted Fatigue, optional
         With it a chance is lowered by the messages somebody just had, and the later answers that one more message
         costs are taken off its value, each worth what the person's best item is worth. What then is worth less than
@@ -401,7 +401,7 @@ def candidates(
     data = given_data(data, ("audience",), "candidates", _LINE)
     audience, limits = data.part("audience", "candidates"), PerPerson() if per_person is None else per_person
     check_slots(slots)
-    check_kind(limits, PerPerson, "per_person", "per_person=om.planning.PerPerson(n_items=3, gap='4h')")
+    check_kind(limits, PerPerson, "per_person", "per_person=om.planning.PerPerson(n_items=3, min_interval='4h')")
     check_verb(timing, "slot_probability", "timing", "timing=om.SendTime().fit(data)")
     sources = sources_of(data, withdrawals, rules, "candidates")
     if isinstance(recs, Mapping):

@@ -36,7 +36,7 @@ class PerPerson:
     Examples
     --------
     >>> import omnireco as om
-    >>> [rule.name for rule in om.planning.PerPerson(n_items=1, gap="20h").implied]
+    >>> [rule.name for rule in om.planning.PerPerson(n_items=1, min_interval="20h").implied]
     ['OncePerItem', "FrequencyCap(1, per='20h')"]
     """
 

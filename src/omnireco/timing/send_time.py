@@ -440,7 +440,7 @@ class SendTimeModel:
         """
         return hours_of_touches(touches, self._curves, "SendTimeModel.probability")
 
-    @says_the_line("model.probability_interval(touches, level=0.95)")
+    @says_the_line("model.probability_interval(touches, confidence=0.95)")
     def probability_interval(self, touches: Touches, *, level: float = 0.95) -> tuple[np.ndarray, np.ndarray]:
         """Return the ends of the interval of the chances that :meth:`probability` gives, two float64 arrays (n,).
 

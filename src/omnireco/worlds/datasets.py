@@ -147,8 +147,8 @@ def complete_journey(
     Audience(2,469 users, 1 zone, consent: none asked)
     """
     check_flag(promotions, "promotions")
-    shown = complete_journey_promotions(level=level) if promotions else None
-    frames = complete_journey_frames(level=level, assumed_consent=assumed_consent, seed=seed)
+    shown = complete_journey_promotions(item_level=level) if promotions else None
+    frames = complete_journey_frames(item_level=level, assumed_consent=assumed_consent, seed=seed)
     log = EventLog.from_frame(frames.events, itemless="keep")
     return CompleteJourney(
         log if shown is None else _with_promotions(log, shown),
@@ -197,7 +197,7 @@ def complete_journey_promotions(*, level: Level = "product_type") -> EventLog:
 
     Examples
     --------
-    >>> shown = complete_journey_promotions(level="product_category")               # doctest: +SKIP
+    >>> shown = complete_journey_promotions(item_level="product_category")               # doctest: +SKIP
     >>> shown.channels.ids.tolist()                                                 # doctest: +SKIP
     ['display', 'mailer']
     """

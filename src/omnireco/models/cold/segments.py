@@ -56,7 +56,7 @@ class SegmentPopularity(Estimator):
     >>> people = om.Audience.from_frame(pd.DataFrame({"user_id": [1, 2, 3, 5], "timezone": "UTC",
     ...                                               "plan": ["a", "a", "b", "b"]}), attributes=["plan"])
     >>> data = om.Dataset(log, audience=people)
-    >>> model = SegmentPopularity(prior=0.5).fit(data)
+    >>> model = SegmentPopularity(prior_strength=0.5).fit(data)
     >>> model.recommend(data.requests([5]), k=1).to_frame()["item_id"].tolist()
     ['drum']
     """

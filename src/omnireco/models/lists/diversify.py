@@ -243,7 +243,7 @@ def quotas(
     >>> lists = Recommendations.from_frame(pd.DataFrame(
     ...     {"user_id": 1, "item_id": ["a1", "a2", "b1"], "rank": [1, 2, 3]}))
     >>> kinds = Catalog.from_frame(pd.DataFrame({"item_id": ["a1", "a2", "b1"], "category": ["a", "a", "b"]}))
-    >>> quotas(lists, kinds, k=2, most=1).to_frame()["item_id"].tolist()
+    >>> quotas(lists, kinds, k=2, max_per_category=1).to_frame()["item_id"].tolist()
     ['a1', 'b1']
     """
     k = check_k(k)

@@ -106,7 +106,7 @@ def limit_popularity(lists: Recommendations, model: Model, *, k: int, most: int,
     >>> x = small_matrix(seed=1)
     >>> model = Popularity().fit(x)
     >>> long = model.recommend(x, k=20)
-    >>> int(limit_popularity(long, model, k=5, most=0, share=0.3).codes[0, 0]) > int(long.codes[0, 0])
+    >>> int(limit_popularity(long, model, k=5, max_popular=0, share=0.3).codes[0, 0]) > int(long.codes[0, 0])
     True
     """
     k, most = check_k(k), check_integer(most, "most", low=0)
@@ -173,7 +173,7 @@ def limit_exposure(
     >>> import pandas as pd
     >>> lists = Recommendations.from_frame(pd.DataFrame({"user_id": [1, 1, 2, 2], "item_id": list("abab"),
     ...                                                  "score": [9.0, 1.0, 5.0, 4.0]}))
-    >>> limit_exposure(lists, k=1, most={"a": 1}).to_frame()["item_id"].tolist()
+    >>> limit_exposure(lists, k=1, max_per_item={"a": 1}).to_frame()["item_id"].tolist()
     ['a', 'b']
     """
     k = check_k(k)

@@ -70,7 +70,7 @@ class ALS(Estimator):
     Notes
     -----
     Minimises, with s = x_u . y_i, ``sum_touched w_ui (t_ui - s_ui)^2 + unobserved_weight sum_all s_ui^2 + sum_u
-    ridge_u |x_u|^2 + sum_i ridge_i |y_i|^2``. ``ALS(confidence=True, unobserved_weight=1, frequency_scaling=0,
+    ridge_u |x_u|^2 + sum_i ridge_i |y_i|^2``. ``ALS(confidence_weights=True, unobserved_weight=1, frequency_scaling=0,
     regularization=0.01, iterations=15)`` is the loss and the defaults of the library implicit. Rows are solved
     by preconditioned conjugate gradients from where the last sweep left them. Deterministic for a seed on one
     machine, for any number of threads. Time O(cells x factors + rows x factors^2) per sweep, memory of the order of
@@ -171,7 +171,7 @@ class ALS(Estimator):
             alpha=self.alpha,
             unobserved_weight=self.unobserved_weight,
             frequency_scaling=self.frequency_scaling,
-            confidence=self.confidence,
+            confidence_weights=self.confidence,
             dislike=self.dislike,
             graded=self.graded,
         )
@@ -269,7 +269,7 @@ class FactorModel(Model):
             alpha=alpha,
             unobserved_weight=unobserved_weight,
             frequency_scaling=frequency_scaling,
-            confidence=confidence,
+            confidence_weights=confidence,
             dislike=dislike,
             graded=graded,
         )

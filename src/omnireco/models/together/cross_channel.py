@@ -76,7 +76,7 @@ class CrossChannel(Estimator):
     >>> x = Interactions.from_frame(pd.DataFrame({
     ...     "user_id": [1, 1, 2, 2, 3, 4], "item_id": ["tea", "cup", "tea", "cup", "tea", "cup"],
     ...     "channel": ["web", "store", "web", "store", "web", "store"]}))
-    >>> model = CrossChannel(estimator=ALS(factors=2), lift=2.0, prior=1.0).fit(x)
+    >>> model = CrossChannel(estimator=ALS(factors=2), lift=2.0, prior_strength=1.0).fit(x)
     >>> model.on("store").recommend(x.rows([1]), k=1, exclude_seen=False).to_frame()["item_id"].tolist()
     ['cup']
     """

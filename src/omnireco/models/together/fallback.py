@@ -84,7 +84,7 @@ class Fallback:
         check_integer(self.least, "least", low=1)
 
     def __repr__(self) -> str:
-        return f"Fallback({' -> '.join(self.steps)}, least={self.least})"
+        return f"Fallback({' -> '.join(self.steps)}, min_history={self.least})"
 
     @property
     def items(self) -> Vocabulary:
