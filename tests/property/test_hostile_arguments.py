@@ -159,7 +159,7 @@ KNOWN = [
     ("EventLog.by_hour", "audience", "a frame"),
     ("Budget.rows", "touches", "missing None"),
     ("ZonePosterior.allowed", "at_us", "integer -9223372036854775808"),
-    ("ZonePosterior.fill", "level", "number 5e-324"),
+    ("ZonePosterior.fill", "zone_probability", "number 5e-324"),
     ("Ranker.fit", "at", "the last time"),
     ("channel_report", "every", "a microsecond"),
     ("cross_fitted_rewards", "n_actions", "integer 2147483648"),

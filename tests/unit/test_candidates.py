@@ -456,7 +456,13 @@ class TestFromFrame:
         assert repr(found) == "Candidates(0 touches, 0 users, 0 items, 0 channels)"
         assert len(found.to_frame()) == 0
         best = plan(found, constraints=[FrequencyCap(1, per="7D")])
-        assert (best.value, best.bound, best.gap, len(best.to_frame()), len(best.summary())) == (0.0, 0.0, 0.0, 0, 0)
+        assert (best.value, best.bound, best.optimality_gap, len(best.to_frame()), len(best.summary())) == (
+            0.0,
+            0.0,
+            0.0,
+            0,
+            0,
+        )
 
     def test_alternatives_on_request(self):
         assert Candidates.from_frame(frame()).implied == ()

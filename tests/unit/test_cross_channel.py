@@ -57,7 +57,9 @@ def test_the_score_on_a_channel_is_the_score_plus_lift_in_deviations(estimator):
     row = model.channels.index("app")
     assert there == pytest.approx(plain + 0.7 * plain.std(axis=1, keepdims=True) * model.lifts[row], rel=1e-4, abs=1e-5)
     data = om.Dataset(om.EventLog.from_frame(om.simulate(n_users=60, n_items=15, days=40, seed=2).events))
-    weighed = om.models.CrossChannel(estimator=estimator.replace(weights=om.Weights()), lift=0.7, prior_strength=3.0).fit(data)
+    weighed = om.models.CrossChannel(
+        estimator=estimator.replace(weights=om.Weights()), lift=0.7, prior_strength=3.0
+    ).fit(data)
     for asked, one in ((data.requests(channel="app"), weighed.on("app")), (data.requests(), weighed)):
         same = weighed.recommend(asked, k=4)
         assert (same.codes == one.recommend(x, k=4).codes).all()
@@ -120,7 +122,7 @@ def test_a_person_without_a_history_gets_what_is_chosen_on_the_channel():
         (lambda: om.models.CrossChannel(channel_weights=["app"]), "channel_weights must map channels"),
         (lambda: om.models.CrossChannel(saturation="sqrt"), "saturation must be one of"),
         (lambda: om.models.CrossChannel(lift=-1), "lift"),
-        (lambda: om.models.CrossChannel(prior_strength=0), "prior"),
+        (lambda: om.models.CrossChannel(prior_strength=0), "prior_strength"),
         (
             lambda: om.models.CrossChannel(estimator=om.Popularity()).fit(X).on("fax"),
             "fitted on: 'app', 'store'. Got 'fax'",

@@ -95,7 +95,7 @@ def test_the_dispute_is_stated():
 
 
 def test_arguments_are_checked():
-    with pytest.raises(ParameterError, match="level must be one of 'product', 'product_type', 'product_category'"):
+    with pytest.raises(ParameterError, match="item_level must be one of 'product', 'product_type', 'product_category'"):
         complete_journey(item_level="brand")
     with pytest.raises(ParameterError, match="assumed_consent must map channels to shares"):
         complete_journey(assumed_consent=0.5)

@@ -73,7 +73,9 @@ def test_a_loaded_send_time_gives_the_same_bytes(tmp_path):
     rows, at = np.arange(40), om.slots("2025-03-01", days=1).at
     ours, theirs = (found.slot_probability(audience, rows, "email", at) for found in (model, loaded))
     assert ours.tobytes() == theirs.tobytes()
-    forever = om.timing.ActivityProfile(prior_strength=float("inf"), half_life=None).fit(om.Dataset(log, audience=audience))
+    forever = om.timing.ActivityProfile(prior_strength=float("inf"), half_life=None).fit(
+        om.Dataset(log, audience=audience)
+    )
     profile = om.load(om.save(forever, tmp_path / "profile"))
     assert profile.hour_of_week(log.users.ids).tobytes() == forever.hour_of_week(log.users.ids).tobytes()
 

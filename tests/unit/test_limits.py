@@ -135,9 +135,15 @@ def test_the_cost_of_a_rule_is_the_paired_difference():
             "must be an ItemModel",
         ),
         (lambda x, m, r, s: om.models.limit_popularity(r, om.EASE(), k=3, max_popular=1), "must be a fitted model"),
-        (lambda x, m, r, s: om.models.limit_popularity(r, m, k=3, max_popular=-1), "most must be an integer of at least 0"),
+        (
+            lambda x, m, r, s: om.models.limit_popularity(r, m, k=3, max_popular=-1),
+            "max_popular must be an integer of at least 0",
+        ),
         (lambda x, m, r, s: om.models.limit_popularity(r, m, k=3, max_popular=1, share=2), "share"),
-        (lambda x, m, r, s: om.models.limit_exposure(r, k=3, max_per_item=-1), "most must be an integer of at least 0"),
+        (
+            lambda x, m, r, s: om.models.limit_exposure(r, k=3, max_per_item=-1),
+            "max_per_item must be an integer of at least 0",
+        ),
         (lambda x, m, r, s: om.evaluation.cost_of([r], r, x, k=3), "cost_of takes lists"),
         (lambda x, m, r, s: om.evaluation.cost_of({"before": r}, r, x, k=3), "another name than 'before'"),
     ],

@@ -42,7 +42,7 @@ def planned(rule, offers=OFFERS, audience=AUDIENCE, messages=None):
     return om.plan(found, constraints=late)
 
 
-PARTS, LIMITS = ("audience", "messages", "catalog"), ("n_items", "once_per_item", "gap")
+PARTS, LIMITS = ("audience", "messages", "catalog"), ("n_items", "once_per_item", "min_interval")
 
 
 def made(**more):
@@ -201,7 +201,7 @@ def test_fatigue_that_is_no_number_is_refused(number):
 
 @pytest.mark.parametrize("gap", [{"push": "4h"}, "0h", 4, "soon"])
 def test_gaps_that_are_none(gap):
-    with pytest.raises(ParameterError, match="gap"):
+    with pytest.raises(ParameterError, match="min_interval"):
         made(gap=gap)
 
 

@@ -49,7 +49,7 @@ def test_people_without_a_history_get_the_taste_of_their_kind():
     model = om.ALS(factors=3).fit(x)
     for step in (
         om.models.learn_people(model, x, attributes, regularization=1.0),
-        segments(x, attributes.with_items(om.data.Vocabulary.from_ids(["kind=0", "kind=1"])), prior=1.0),
+        segments(x, attributes.with_items(om.data.Vocabulary.from_ids(["kind=0", "kind=1"])), prior_strength=1.0),
     ):
         lists = step.recommend(new, k=3)
         assert (lists.codes // 5 == (new.users.ids % 2)[:, None]).all()
@@ -58,7 +58,7 @@ def test_people_without_a_history_get_the_taste_of_their_kind():
 def test_segment_shares_by_hand():
     x = pairs([(1, "a"), (1, "b"), (2, "a"), (3, "b"), (4, "b")])
     groups = pairs([(1, "s"), (2, "s"), (3, "t"), (9, "t"), (9, "s")])
-    model = segments(x, groups, prior=2.0)
+    model = segments(x, groups, prior_strength=2.0)
     share = {"a": 2 / 4, "b": 3 / 4}
     expected = [
         [(2 + 2 * share["a"]) / 4, (1 + 2 * share["b"]) / 4],
@@ -202,7 +202,11 @@ X, A = world()
             SchemaError,
             "attributes must be Interactions",
         ),
-        (lambda: om.models.SegmentPopularity(prior_strength=0), ParameterError, "prior must be greater than 0"),
+        (
+            lambda: om.models.SegmentPopularity(prior_strength=0),
+            ParameterError,
+            "prior_strength must be greater than 0",
+        ),
         (lambda: segments(X, pairs([(999, "z")])), EmptyError, "nobody has both"),
         (
             lambda: om.models.Fallback({"p": om.Popularity().fit(X)}).recommend("x", k=1),

@@ -33,7 +33,7 @@ def test_counts_are_whole_and_at_least_one(name, number):
 
 @pytest.mark.parametrize("gap", ["soon", "0h", 4, {"push": "1D"}])
 def test_a_gap_is_one_duration(gap):
-    with pytest.raises(ParameterError, match="gap"):
+    with pytest.raises(ParameterError, match="min_interval"):
         PerPerson(min_interval=gap)
 
 

@@ -51,7 +51,7 @@ def test_buy_again_is_history_plus_a_prior_of_popularity():
 def test_refused():
     with pytest.raises(ParameterError, match=r"by must be one of 'users', 'weight'. Got 'sales'"):
         Popularity(by="sales")
-    with pytest.raises(ParameterError, match=r"prior must be a number of at least 0. Got -1"):
+    with pytest.raises(ParameterError, match=r"prior_strength must be a number of at least 0. Got -1"):
         BuyAgain(prior_strength=-1)
     with pytest.raises(ParameterError, match="similar_items: popularity knows nothing"):
         Popularity().fit(X).similar_items(["tea"], k=1)

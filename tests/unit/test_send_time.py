@@ -391,8 +391,8 @@ def test_best_needs_consent_to_have_been_asked(model, nouns):
         ({"activity": 3}, "activity must be an ActivityProfile"),
         ({"base_rate": 0.0}, "base_rate must be greater than 0"),
         ({"base_rate": 1.0}, r"base_rate must be a number"),
-        ({"pull": "x"}, "pull must be a duration"),
-        ({"life": "20min"}, "life must be an hour or more"),
+        ({"effect_decay": "x"}, "effect_decay must be a duration"),
+        ({"expiry": "20min"}, "expiry must be an hour or more"),
         ({"seed": 1.5}, "seed must be an integer"),
     ],
 )
@@ -543,7 +543,7 @@ def test_a_higher_level_is_a_wider_interval(model, asked):
     widths = np.array([high - low for low, high in ends])
     assert (np.diff(widths, axis=0) > 0).all()
     for wrong in (0, 1, -1, "x", None):
-        with pytest.raises(ParameterError, match="level"):
+        with pytest.raises(ParameterError, match="confidence"):
             model.probability_interval(these, confidence=wrong)
 
 

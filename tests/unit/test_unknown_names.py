@@ -156,7 +156,9 @@ def test_whoever_means_it():
         == LISTS.head(2).codes.tolist()
     )
     assert promoted(LISTS, k=3, boost={"xx": 1}, pin=["q"], missing="ignore").codes.tolist() == LISTS.codes.tolist()
-    assert quotas(LISTS, GOODS, k=3, max_per_category={"hott": 1}, missing="ignore").codes.tolist() == LISTS.codes.tolist()
+    assert (
+        quotas(LISTS, GOODS, k=3, max_per_category={"hott": 1}, missing="ignore").codes.tolist() == LISTS.codes.tolist()
+    )
     assert (
         om.models.CrossChannel(estimator=om.EASE(), channel_weights={"stor": 2}, missing="ignore")
         .fit(X)

@@ -34,7 +34,6 @@ __all__ = [
     "Parts",
     "Record",
     "Scope",
-    "chances",
     "coded",
     "counts",
     "declare",
@@ -45,6 +44,7 @@ __all__ = [
     "instants",
     "measure",
     "numbers",
+    "probabilities",
     "read_parts",
     "sound",
     "typed",
@@ -426,7 +426,7 @@ def numbers(*shape: int | str, low: float | None = None, high: float | None = No
     return Array(dtype, shape, low, high, np.nan if missing else None, endless, order)
 
 
-def chances(*shape: int | str, missing: bool = False) -> Array:
+def probabilities(*shape: int | str, missing: bool = False) -> Array:
     """Return a part of probabilities."""
     return numbers(*shape, low=0.0, high=1.0, missing=missing)
 

@@ -117,11 +117,11 @@ class OffPolicy:
 
 
 @says_the_line(
-    "om.causal.off_policy(om.causal.LoggedDecisions(rewards, propensity, actions=actions, people=people), target)"
+    "om.causal.off_policy(om.causal.LoggedDecisions(rewards, propensity, actions=actions, people=people), policy)"
 )
 def off_policy(
     logged: Any,
-    target: Any,
+    policy: Any,
     *,
     predicted: Any = None,
     estimators: Iterable[str] | None = None,
@@ -138,7 +138,7 @@ def off_policy(
     logged : LoggedDecisions, Dataset or MessageLog
         What the logging policy chose, with which probability, and what it earned. Of messages: 1 where a person
         answered, the propensity of the log, and whole people are resampled (:meth:`LoggedDecisions.of`).
-    target : array-like, or mapping of str to array-like
+    policy : array-like, or mapping of str to array-like
         One policy, or several by name. Of shape (n,): the probability that the policy makes the logged choice. Of
         shape (n, n_actions): its probability of every action (rows sum to 1); then the logged decisions need actions.
     predicted : array-like of shape (n, n_actions), optional
@@ -198,7 +198,7 @@ def off_policy(
     0       ips    0.2  0.05
     1     snips    0.2  0.05
     >>> print(result.verdict.split(",")[0])
-    target: better than the policy that made the log
+    policy: better than the policy that made the log
     """
     decisions = logged_decisions(logged, "off_policy")
     r, propensity, chosen = decisions.rewards, decisions.propensity, decisions.actions
@@ -210,9 +210,9 @@ def off_policy(
     check_integer(n_bootstrap, "n_bootstrap", low=1, high=1_000_000)
     if clip is not None:
         check_number(clip, "clip", above=0)
-    policies = dict(target) if isinstance(target, Mapping) else {"target": target}
+    policies = dict(policy) if isinstance(policy, Mapping) else {"policy": policy}
     if not policies:
-        raise ParameterError("target names no policy. Write target={'new': chances}.")
+        raise ParameterError("policy is an empty mapping. Write policy={'new': chances}.")
     model = None if predicted is None else matrix(predicted, "predicted", n)
     _check_actions(chosen, model)
     wanted = _estimators(estimators, model is not None)
@@ -222,7 +222,7 @@ def off_policy(
     rows: list[tuple[Any, ...]] = []
     checks: list[tuple[Any, ...]] = []
     for name, given in policies.items():
-        share, every = _chances(given, f"target {shown(name)}" if isinstance(target, Mapping) else "target", n, chosen)
+        share, every = _chances(given, f"policy {shown(name)}" if isinstance(policy, Mapping) else "policy", n, chosen)
         weight = share / propensity
         effective = float(weight.sum() ** 2 / max((weight**2).sum(), 1e-300))
         used = weight if clip is None else np.minimum(weight, clip)
@@ -241,7 +241,7 @@ def off_policy(
                 )
             if every.shape != model.shape:
                 raise ParameterError(
-                    f"target has the shape {every.shape} and predicted {model.shape}: they must agree."
+                    f"policy has the shape {every.shape} and predicted {model.shape}: they must agree."
                 )
             columns["q"] = (every * model).sum(axis=1)
             columns["wd"] = used * (r - model[np.arange(n), chosen])

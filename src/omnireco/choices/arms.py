@@ -247,7 +247,7 @@ class Posteriors:
         """How many steps of expectation maximisation a refit takes: few where each is dear."""
         return int(np.clip(200_000_000 // max(1, len(self) * self.d**3), 2, 20))
 
-    def refit(self, *, steps: int = 1) -> None:
+    def refit(self, *, em_steps: int = 1) -> None:
         """Make the posteriors from the sums: all arms at once, with the shared block and how far arms stray from it."""
         if self.keeps_sums and len(self):
             a, b = self.a * self.scale, self.b * self.scale
@@ -255,9 +255,9 @@ class Posteriors:
                 self.cov = inverse(a + self.regularization * np.eye(self.d))
                 self.theta = (self.cov @ b[:, :, None])[:, :, 0]
             else:
-                for step in range(steps):
+                for step in range(em_steps):
                     stray = self._refit_shared(a, b)
-                    if step + 1 < steps:
+                    if step + 1 < em_steps:
                         self.offset = stray
             self.surprise = max(0.0, float(self.rr.sum() * self.scale - np.sum(b * self.theta)))
         self.n_fitted = self.scale if self.discount < 1.0 else self.n_events

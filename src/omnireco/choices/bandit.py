@@ -70,7 +70,7 @@ class LinearBandit(Estimator):
         chances of each context stay the same and the work is less; contexts of one group err together.
     exact : bool, default False
         Whether widths are computed exactly, at any number of arms; see the notes.
-    memory : int, default 100_000
+    max_pending : int, default 100_000
         How many decisions wait for their rewards; the oldest are forgotten first.
 
     Raises
@@ -120,7 +120,7 @@ class LinearBandit(Estimator):
     floor: float = 0.01
     groups: int | None = None
     exact: bool = False
-    memory: int = 100_000
+    max_pending: int = 100_000
 
     def __post_init__(self) -> None:
         check_choice(self.policy, "policy", tuple(EXPLORATION))
@@ -146,7 +146,7 @@ class LinearBandit(Estimator):
                     f"groups is for policy='thompson'. Got policy={shown(self.policy)}: leave groups out."
                 )
         check_flag(self.exact, "exact")
-        check_integer(self.memory, "memory", low=1)
+        check_integer(self.max_pending, "max_pending", low=1)
 
     def start(self, arms: Iterable[Any], *, n_features: int, features: Any = None) -> LiveBandit:
         """Return a live bandit that knows nothing yet.

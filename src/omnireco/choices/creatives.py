@@ -48,7 +48,7 @@ __all__ = ["CreativeModel", "Creatives"]
 _ENOUGH_TO_WARN = 20
 _MOST_WEIGHTS = 5_000
 _LOG = logging.getLogger(__name__)
-_FITTED = ("weights", "spread", "item_offset", "creative_offset", "lean", "variance", "strays")
+_FITTED = ("weights", "spread", "item_offset", "creative_offset", "slope", "variance", "sd")
 
 
 class Offsets(NamedTuple):
@@ -222,11 +222,11 @@ class CreativeModel:
         Posterior covariance of ``weights``.
     item_offset, creative_offset : ndarray
         Log-odds.
-    lean : ndarray of shape (n_creatives, 1 + q + m q)
+    slope : ndarray of shape (n_creatives, 1 + q + m q)
         How a creative's offset moves when the weights do.
     variance : ndarray of shape (n_creatives,)
         Of a creative's offset, given the weights.
-    strays : ndarray of shape (2,)
+    sd : ndarray of shape (2,)
         Standard deviation of items and of creatives, in log-odds.
     n_messages, n_machine : int
         Messages learned from, and answers of machines, which did not count.
@@ -243,9 +243,9 @@ class CreativeModel:
     spread: np.ndarray
     item_offset: np.ndarray
     creative_offset: np.ndarray
-    lean: np.ndarray
+    slope: np.ndarray
     variance: np.ndarray
-    strays: np.ndarray
+    sd: np.ndarray
     n_messages: int
     n_machine: int = 0
 
@@ -261,9 +261,9 @@ class CreativeModel:
         "spread": numbers("weights", "weights"),
         "item_offset": numbers("items"),
         "creative_offset": numbers("creatives"),
-        "lean": numbers("creatives", "weights"),
+        "slope": numbers("creatives", "weights"),
         "variance": numbers("creatives", low=0.0),
-        "strays": numbers(2, low=0.0),
+        "sd": numbers(2, low=0.0),
         "n_messages": Whole(),
         "n_machine": Whole(),
     }
@@ -406,7 +406,7 @@ class CreativeModel:
         """Return one row per creative: ``creative_id item_id offset sd``, in log-odds beside what its tags say."""
         import pandas as pd
 
-        unsure = np.einsum("ci,ij,cj->c", self.lean, self.spread, self.lean)
+        unsure = np.einsum("ci,ij,cj->c", self.slope, self.spread, self.slope)
         return pd.DataFrame(
             {
                 "creative_id": self.creatives.ids,
@@ -429,7 +429,7 @@ class CreativeModel:
                 c = code[:, column]
                 x = design(c, person[rows], self.tags, self.interests)
                 mean[rows, column] = x @ self.weights + self.item_offset[self.item[c]] + self.creative_offset[c]
-                z = x - self.lean[c]
+                z = x - self.slope[c]
                 width[rows, column] = np.sqrt(np.maximum(((z @ self.spread) * z).sum(axis=1) + self.variance[c], 0.0))
         return mean, width
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, ClassVar
 import numpy as np
 
 from omnireco._core.checks import count_of
-from omnireco._core.parts import Array, Parts, chances, coded, freeze, numbers
+from omnireco._core.parts import Array, Parts, coded, freeze, numbers, probabilities
 from omnireco.data.parts import Ids
 from omnireco.data.vocabulary import Vocabulary
 
@@ -116,8 +116,8 @@ class CreativeChoices:
         "user": coded("users", "n"),
         "item": coded("items", "n"),
         "creative": coded("creatives", "n", none=True),
-        "propensity": chances("n", missing=True),
-        "probability": chances("n", missing=True),
+        "propensity": probabilities("n", missing=True),
+        "probability": probabilities("n", missing=True),
     }
 
     def __post_init__(self) -> None:

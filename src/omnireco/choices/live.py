@@ -164,7 +164,7 @@ class LiveBandit:
         kernels.scores_of(x, self._state.theta, arm, score)
         serial = self._serial[arm]
         serial[arm < 0] = NONE
-        self._waiting = remember(self._waiting, ids, x, serial, most=self.bandit.memory, decided=self._next)
+        self._waiting = remember(self._waiting, ids, x, serial, most=self.bandit.max_pending, decided=self._next)
         return Decisions(self.arms, arm, propensity, score, ids)
 
     def reward(self, ids: Any, rewards: Any, *, cascade: bool = False) -> None:
@@ -309,9 +309,9 @@ class LiveBandit:
         self._scorer.ready()
         return self.noise * np.asarray(self._scorer.widths(x, exact=True), np.float64)
 
-    def refresh(self, *, steps: int = 1) -> None:
+    def refresh(self, *, em_steps: int = 1) -> None:
         """Fit shared coefficients again, and how far arms stray from them; disjoint arms have nothing to refresh."""
-        self._state.refit(em_steps=check_integer(steps, "steps", low=1, high=1_000))
+        self._state.refit(em_steps=check_integer(em_steps, "em_steps", low=1, high=1_000))
         self._scorer.reset()
 
     def add_arms(self, arms: Iterable[Any], *, features: Any = None) -> None:

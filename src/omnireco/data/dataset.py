@@ -219,7 +219,7 @@ class Dataset:
         """Return whether a part is there, by its name."""
         return getattr(self, need, None) is not None
 
-    def split(self, at: Any, *, horizon: Any = None, gap: Any = None) -> Cut:
+    def split(self, at: Any, *, horizon: Any = None, embargo: Any = None) -> Cut:
         """Cut everything in time: what was known before an instant, and what came after it.
 
         Parameters
@@ -228,7 +228,7 @@ class Dataset:
             The cut. A plain date means 00:00 UTC; what happens exactly at the cut comes later.
         horizon : str or timedelta, optional
             How far ``later`` reaches beyond the cut, such as ``"14D"``; to the end by default.
-        gap : str or timedelta, optional
+        embargo : str or timedelta, optional
             Time left out before the cut, when what is learned today serves only from tomorrow on: ``past`` ends so
             much earlier.
 
@@ -244,7 +244,7 @@ class Dataset:
             When no event lies before the cut, or none in the window.
         """
         cut = check_instant(at, "at")
-        early = cut - (0 if gap is None else check_duration(gap, "gap"))
+        early = cut - (0 if embargo is None else check_duration(embargo, "embargo"))
         stop = self.end_us if horizon is None else min(self.end_us, cut + check_duration(horizon, "horizon"))
         past, later = self._until(early), self._until(max(stop, cut))._from(cut)
         if self.events is not None:
@@ -261,7 +261,7 @@ class Dataset:
         """Return what was known before an instant; its ``end`` is that instant."""
         return self._until(check_instant(at, "at"))
 
-    def rolling(self, *, horizon: Any, n: int = 3, gap: Any = None) -> tuple[Cut, ...]:
+    def rolling(self, *, horizon: Any, n: int = 3, embargo: Any = None) -> tuple[Cut, ...]:
         """Cut several times, each test window right after its past, the last one at the end.
 
         What happens once in a real service happens ``n`` times here: learn from all that was known, be measured on
@@ -273,7 +273,7 @@ class Dataset:
             Length of each window, such as ``"14D"``.
         n : int
             How many.
-        gap : str or timedelta, optional
+        embargo : str or timedelta, optional
             As in :meth:`split`.
 
         Returns
@@ -283,7 +283,7 @@ class Dataset:
         """
         length, n = check_duration(horizon, "horizon"), check_integer(n, "n", low=1, high=1_000)
         cuts = (from_microseconds(self.end_us - back * length) for back in range(n, 0, -1))
-        return tuple(self.split(cut, horizon=horizon, embargo=gap) for cut in cuts)
+        return tuple(self.split(cut, horizon=horizon, embargo=embargo) for cut in cuts)
 
     def requests(
         self,

@@ -22,7 +22,7 @@ from omnireco.errors import EmptyError, ParameterError
 __all__ = ["fingerprint", "leave_last", "split_people", "split_rolling"]
 
 
-def split_rolling(log: EventLog, *, horizon: str, n: int = 3, gap: str | None = None) -> tuple[Split, ...]:
+def split_rolling(log: EventLog, *, horizon: str, n: int = 3, embargo: str | None = None) -> tuple[Split, ...]:
     """Cut a log several times, each test window right after its train, the last one at the end of the log.
 
     What happens once in a real service happens ``n`` times here: learn from all that was known, be measured on
@@ -35,7 +35,7 @@ def split_rolling(log: EventLog, *, horizon: str, n: int = 3, gap: str | None = 
         Length of each test window, such as ``"14D"``.
     n : int
         How many.
-    gap : str or timedelta, optional
+    embargo : str or timedelta, optional
         Time left out between train and test, when what is learned today serves only from tomorrow on.
 
     Returns
@@ -57,7 +57,7 @@ def split_rolling(log: EventLog, *, horizon: str, n: int = 3, gap: str | None = 
     """
     require_events(log, "split_rolling")
     length, n = check_duration(horizon, "horizon"), check_integer(n, "n", low=1, high=1_000)
-    pause = 0 if gap is None else check_duration(gap, "gap")
+    pause = 0 if embargo is None else check_duration(embargo, "embargo")
     splits = []
     for back in range(n, 0, -1):
         cut = log.end_us - back * length

@@ -19,7 +19,7 @@ from omnireco._core.checks import check_flag, check_kind, name_rows
 from omnireco._core.compute import row_blocks
 from omnireco._core.contract import says_the_line
 from omnireco._core.frozen import ReadOnly
-from omnireco._core.parts import Maybe, Parts, Record, chances, freeze, numbers
+from omnireco._core.parts import Maybe, Parts, Record, freeze, numbers, probabilities
 from omnireco._core.small import Each, Plain, Value
 from omnireco._core.units import DAY_US
 from omnireco.data.asking.touches import Touches
@@ -130,7 +130,7 @@ class Candidates:
     parts: ClassVar[Parts] = {
         "touches": Record(Touches),
         "value": numbers("n"),
-        "probability": Maybe(chances("n")),
+        "probability": Maybe(probabilities("n")),
         "labels": Labels("n"),
         "left_out": Plain(Mapping[str, int]),
         "implied": Each(Value((Constraint,))),

@@ -106,17 +106,18 @@ def check_channels(channels: Any, audience: Audience) -> tuple[str, ...]:
     return tuple(sorted(set(names)))
 
 
-def gap_rule(gap: Any) -> tuple[Constraint, ...]:
+def gap_rule(min_interval: Any) -> tuple[Constraint, ...]:
     """Return the least time between two touches of a person as a rule; None is no rule."""
-    if gap is None:
+    if min_interval is None:
         return ()
-    if isinstance(gap, Mapping):
+    if isinstance(min_interval, Mapping):
         raise ParameterError(
-            "gap is one duration over all channels together. Got a mapping. Write gap='4h', and a rule per channel in "
+            "min_interval is one duration over all channels together. Got a mapping. "
+            "Write min_interval='4h', and a rule per channel in "
             "plan(touches, constraints=[om.FrequencyCap(1, per='1D', channels='push')])."
         )
-    check_duration(gap, "gap (None for no such rule)")
-    return (FrequencyCap(1, per=gap),)
+    check_duration(min_interval, "min_interval (None for no such rule)")
+    return (FrequencyCap(1, per=min_interval),)
 
 
 def sources_of(data: Dataset | None, withdrawals: Any, rules: tuple[Eligibility, ...], where: str) -> Sources:

@@ -109,7 +109,7 @@ class Plan:
         people = np.unique(self.touches.touches.user[self.reason == 0]).size
         return (
             f"Plan({n:,} touch{'' if n == 1 else 'es'} to {people:,} user{'' if people == 1 else 's'}, "
-            f"value {self.value:.6g}, bound {self.bound:.6g}, gap {self.gap:.2g})"
+            f"value {self.value:.6g}, bound {self.bound:.6g}, gap {self.optimality_gap:.2g})"
         )
 
     def _repr_html_(self) -> str:
@@ -118,7 +118,7 @@ class Plan:
         return f"<p>{self!r}</p>{table}"
 
     @property
-    def gap(self) -> float:
+    def optimality_gap(self) -> float:
         """By how much of the bound the plan could at most be better: (bound - value) / bound."""
         return (self.bound - self.value) / self.bound if self.bound > 0 else 0.0
 
@@ -264,7 +264,7 @@ def plan(touches: Candidates, *, constraints: Iterable[Constraint] = ()) -> Plan
         costs,
         tuple(_prices(used, compiled, usage, found.price)),
     )
-    _log.info("plan: %d of %d touches, gap %.2g", len(result), len(touches), result.gap)
+    _log.info("plan: %d of %d touches, gap %.2g", len(result), len(touches), result.optimality_gap)
     return result
 
 

@@ -191,15 +191,15 @@ class QuietHours(Eligibility):
         Whether a channel that neither the touches nor the audience nor the message log has is an error.
     zones : ZonePosterior, optional
         Where people may be, of `omnireco.timing.infer_zones`. Everybody in it is written to only when it is allowed in
-        *all* zones that hold ``level`` of their posterior; others as the audience says.
-    level : float, default 0.99
+        *all* zones that hold ``zone_probability`` of their posterior; others as the audience says.
+    zone_probability : float, default 0.99
         How much of the posterior must allow it.
 
     Raises
     ------
     ParameterError
-        When a time is not a time of day, both are the same, or the level is not in (0, 1]; from :meth:`mask` for a
-        channel that nothing has.
+        When a time is not a time of day, both are the same, or ``zone_probability`` is not in (0, 1]; from :meth:`mask`
+        for a channel that nothing has.
 
     Notes
     -----
@@ -218,7 +218,7 @@ class QuietHours(Eligibility):
     end: str | dt.time
     channels: str | Iterable[str] | None = field(default=None, kw_only=True)
     zones: ZonePosterior | None = field(default=None, kw_only=True, repr=False)
-    level: float = field(default=0.99, kw_only=True, repr=False)
+    zone_probability: float = field(default=0.99, kw_only=True, repr=False)
     missing: str = field(default="raise", kw_only=True, repr=False)
 
     def __post_init__(self) -> None:
@@ -228,7 +228,7 @@ class QuietHours(Eligibility):
                 f"QuietHours: zones must be a ZonePosterior. Got {type(self.zones).__name__}: "
                 "write zones=om.timing.infer_zones(data)."
             )
-        check_number(self.level, "QuietHours: level", above=0.0, high=1.0)
+        check_number(self.zone_probability, "QuietHours: zone_probability", above=0.0, high=1.0)
         start, end = self._times()
         if start == end:
             raise ParameterError(
@@ -250,7 +250,9 @@ class QuietHours(Eligibility):
         if self.zones is not None:
             code = match_ids(self.zones.users, touches.users, ("the zones", "the candidates"))[touches.user]
             rows = np.flatnonzero(covered & (code >= 0))
-            fine[rows] = self.zones.allowed_codes(code[rows], touches.send_at[rows], (start, end), self.level)
+            fine[rows] = self.zones.allowed_codes(
+                code[rows], touches.send_at[rows], (start, end), self.zone_probability
+            )
         return ~covered | fine
 
 

@@ -18,7 +18,7 @@ from omnireco._core.checks import check_duration, check_integer, check_names, ch
 from omnireco._core.compute import Progress, in_threads, one_blas_thread, row_blocks, ticker
 from omnireco._core.contract import Estimator
 from omnireco._core.frozen import ReadOnly
-from omnireco._core.parts import Array, Maybe, Offsets, Parts, Record, chances, coded, counts, declare, numbers
+from omnireco._core.parts import Array, Maybe, Offsets, Parts, Record, coded, counts, declare, numbers, probabilities
 from omnireco._core.random import stream
 from omnireco._core.small import Number, Table, Whole
 from omnireco._core.units import DAY_US, WEEK
@@ -84,7 +84,7 @@ class ActivityProfile(Estimator):
         without a history is likely to be of. Without any, they get the population's profile.
     channels : tuple of str
         Channels of the log that get a profile of their own, under the person's.
-    prior : float or None
+    prior_strength : float or None
         Sessions of history that make half of a profile the person's own. None: the value that predicts the log
         best. ``float("inf")`` gives everybody the profile of their segment.
     seed : int
@@ -122,7 +122,7 @@ class ActivityProfile(Estimator):
     segments: int | str = 8
     covariates: tuple[str, ...] = ()
     channels: tuple[str, ...] = ()
-    prior: float | None = None
+    prior_strength: float | None = None
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -138,8 +138,10 @@ class ActivityProfile(Estimator):
                 f"covariates tell apart segments that were found. Got segments={shown(self.segments)}: "
                 "leave covariates out, or write segments=8."
             )
-        if self.prior is not None and not (isinstance(self.prior, float) and self.prior == float("inf")):
-            check_number(self.prior, "prior", above=0.0)
+        if self.prior_strength is not None and not (
+            isinstance(self.prior_strength, float) and self.prior_strength == float("inf")
+        ):
+            check_number(self.prior_strength, "prior_strength", above=0.0)
         check_integer(self.seed, "seed", low=0)
 
     def fit(self, data: Any, *, threads: int | None = None, progress: Progress = False) -> ActivityModel:
@@ -202,7 +204,9 @@ class ActivityProfile(Estimator):
             _, rows, small = _sample(log, counted, history, given, _PEOPLE_FOR_STRENGTHS, rng)
             half_life = self._half_life(small, threads)
             fitted = fit_pooling(small, half_life, n_segments, threads=threads)
-            pooling = fitted.pooling if self.prior is None else _with_prior(fitted.pooling, self.prior)
+            pooling = (
+                fitted.pooling if self.prior_strength is None else _with_prior(fitted.pooling, self.prior_strength)
+            )
             tick()
             theta = population_profile(small.counts(), counted.total.astype(np.float64))
             people, several_rows, several = _sample(log, counted, history, given, _PEOPLE_FOR_SEGMENTS, rng)
@@ -278,7 +282,7 @@ class ChannelCells(NamedTuple):
 
 
 _GROUPS: Parts = {
-    "prior": chances("groups", "segments"),
+    "prior": probabilities("groups", "segments"),
     "start": numbers("groups", 168, low=0.0),
     "group": coded("groups", "users?"),
 }
@@ -346,8 +350,8 @@ class ActivityModel:
         "base": Record(Base),
         "groups": Record(Groups, _GROUPS),
         "pooling": Record(Pooling),
-        "trust": chances(4),
-        "quarters": chances("segments", 4),
+        "trust": probabilities(4),
+        "quarters": probabilities("segments", 4),
         "channels": Table(Record(ChannelCells, _CHANNEL_CELLS)),
         "half_life_us": Maybe(Whole(1)),
         "n_caused": Whole(),
@@ -619,9 +623,9 @@ def _dense(user: np.ndarray, indptr: np.ndarray, hour: np.ndarray, weight: np.nd
     return found
 
 
-def _with_prior(pooling: Pooling, prior: float) -> Pooling:
+def _with_prior(pooling: Pooling, prior_strength: float) -> Pooling:
     """Return the pooling with the half strength that the caller asked for."""
-    if np.isinf(prior):
+    if np.isinf(prior_strength):
         infinite = float("inf")
         return Pooling((pooling.strengths[0], infinite, infinite, infinite), pooling.hour_width, pooling.day_width)
-    return pooling.with_half_strength(prior)
+    return pooling.with_half_strength(prior_strength)

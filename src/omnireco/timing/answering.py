@@ -66,9 +66,9 @@ def fit_channel(
     rate: np.ndarray,
     n_people: int,
     *,
-    pull: float,
+    effect_decay: float,
     base_rate: float,
-    life: int | None,
+    expiry: int | None,
     threads: int | None,
 ) -> Channel:
     """Fit one channel.
@@ -81,27 +81,27 @@ def fit_channel(
         Sessions a week per person of the profile.
     n_people : int
         Of the message log.
-    pull : float
+    effect_decay : float
         Hours after which a message's pull has fallen to 1/e, before any answer.
     base_rate : float
         Chance of an answer before any message, with the weight of 20 messages.
     """
     log_theta = np.log((1.0 - EVEN) * profile.population + EVEN / WEEK)
-    tau, hours = _first_hours(small, profile, log_theta, pull, base_rate)
+    tau, hours = _first_hours(small, profile, log_theta, effect_decay, base_rate)
     reading = np.exp(hours.log_rate - log_theta)
     reading /= reading.mean()
     follows, kinds = _fit_kinds(small, sent, profile, reading, tau, n_people)
-    channel = settings(profile, tau, reading, follows, life)
+    channel = settings(profile, tau, reading, follows, expiry)
     everybody = _value_to_all(channel, profile, rate)
     # without the people's own answers, which would tell on themselves
     away = per_message(small, profile, rate, channel, None, threads) - np.append(everybody, 0.0)[small.hour]
     active = log_activity(rate, small.profile)
-    curve = _curve(small, _rates(hours, tau, life, small)[0], away, active)
+    curve = _curve(small, _rates(hours, tau, expiry, small)[0], away, active)
     expected = _until_answered(small, hours, tau) * np.exp(curve.slope * away)
     factor = person_factors(small.person, expected, small.answered, n_people)[0]
     seen, at_risk = _seen(small), _at_risk(small, profile, channel, curve.slope, factor)
     hours = smooth_rates(seen, at_risk, log_theta, prior_rate=_prior_rate(base_rate, tau))
-    log_rate, variance = _rates(hours, tau, life, small)
+    log_rate, variance = _rates(hours, tau, expiry, small)
     curve = _curve(small, log_rate, away, active)
     log_rate, variance, tried = _corrected(small, curve, log_rate, variance, away, active, n_people)
     log_rate = log_rate + curve.level
@@ -127,11 +127,15 @@ def fit_channel(
 
 
 def _first_hours(
-    sent: Sent, profile: ActivityModel, log_theta: np.ndarray, pull: float, base_rate: float
+    sent: Sent, profile: ActivityModel, log_theta: np.ndarray, effect_decay: float, base_rate: float
 ) -> tuple[float, Smooth]:
     """Return how a pull fades and everybody's answers per hour at risk, as if all people were alike."""
     seen, use = _seen(sent), np.flatnonzero(sent.answered & (sent.hour >= 0))
-    tau = best_tau(_pull_scores(sent, use, seen, profile, log_theta, pull, base_rate)) if use.size else pull
+    tau = (
+        best_tau(_pull_scores(sent, use, seen, profile, log_theta, effect_decay, base_rate))
+        if use.size
+        else effect_decay
+    )
     return tau, smooth_rates(seen, _at_risk_alike(sent, tau), log_theta, prior_rate=_prior_rate(base_rate, tau))
 
 
@@ -141,7 +145,7 @@ def _pull_scores(
     seen: np.ndarray,
     profile: ActivityModel,
     log_theta: np.ndarray,
-    pull: float,
+    effect_decay: float,
     base_rate: float,
 ) -> np.ndarray:
     """Return how probable the answers and silences are under each of `TAUS`, whatever everybody's hours may be.
@@ -153,7 +157,7 @@ def _pull_scores(
     people, person = np.unique(sent.profile[use], return_inverse=True)
     r, hour, delay, weight = profile.profiles(people), sent.hour[use], sent.delay[use], sent.weight[use]
     alike = np.zeros(use.size, np.int64)
-    score = -0.5 * np.log(TAUS / pull) ** 2
+    score = -0.5 * np.log(TAUS / effect_decay) ** 2
     for i, tau in enumerate(TAUS.tolist()):
         rate = _prior_rate(base_rate, tau)
         hours = smooth_rates(seen, _at_risk_alike(sent, tau), log_theta, prior_rate=rate, ways=FEW_WAYS)
@@ -197,13 +201,13 @@ def _exposure(place: np.ndarray, sent: Sent, n: int, tau: float) -> np.ndarray:
     return np.asarray(np.maximum(found, 0.0))
 
 
-def _kernel(tau: float, life: int | None) -> np.ndarray:
+def _kernel(tau: float, expiry: int | None) -> np.ndarray:
     """Return the pull in each hour of a message sent at each, (168, 168), on the circle."""
     age = (np.arange(WEEK)[None, :] - np.arange(WEEK)[:, None]) % WEEK
     pull = np.exp(-age / tau) / -np.expm1(-WEEK / tau)
-    if life is None:
+    if expiry is None:
         return np.asarray(pull)
-    turns = np.maximum(-(-(life - age) // WEEK), 0)  # weeks in which an offer is still alive at this age
+    turns = np.maximum(-(-(expiry - age) // WEEK), 0)  # weeks in which an offer is still alive at this age
     return np.asarray(pull * -np.expm1(-turns * WEEK / tau))
 
 
@@ -234,9 +238,9 @@ def _read(profile: ActivityModel, channel: Any, code: np.ndarray) -> np.ndarray:
     return channel.own * r + (1.0 - channel.own) * (profile.memberships(code) @ channel.follows) @ channel.psi
 
 
-def _rates(hours: Smooth, tau: float, life: int | None, sent: Sent) -> tuple[np.ndarray, np.ndarray]:
+def _rates(hours: Smooth, tau: float, expiry: int | None, sent: Sent) -> tuple[np.ndarray, np.ndarray]:
     """Return mean and variance of everybody's log rate per hour of sending, (169,); the last is without timing."""
-    mean, variance = hours.moments(_kernel(tau, life))
+    mean, variance = hours.moments(_kernel(tau, expiry))
     return _with_usual(mean, sent), np.append(variance, variance.min())
 
 

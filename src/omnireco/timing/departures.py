@@ -136,7 +136,9 @@ def shares(p: np.ndarray, reading: np.ndarray) -> np.ndarray:
     return np.asarray(r / r.sum(axis=1, keepdims=True))
 
 
-def settings(profile: ActivityModel, tau: float, reading: np.ndarray, follows: Follows | None, life: int | None) -> Any:
+def settings(
+    profile: ActivityModel, tau: float, reading: np.ndarray, follows: Follows | None, expiry: int | None
+) -> Any:
     """Return what the kernels need of a channel, with a curve that is the log of the relative value."""
     from omnireco._kernels.week import curves as kernels
 
@@ -147,7 +149,7 @@ def settings(profile: ActivityModel, tau: float, reading: np.ndarray, follows: F
         follows=np.array(follows.follows),
         psi=weeks(profile, reading),
         rho=float(np.exp(-1.0 / tau)),
-        life=life or 0,
+        life=expiry or 0,
         offset=np.zeros(WEEK + 1),
         slope=1.0,
         tried=np.zeros(WEEK, np.bool_),

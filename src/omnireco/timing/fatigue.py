@@ -15,7 +15,7 @@ import numpy as np
 from omnireco._core.checks import check_duration, check_number, plain_name
 from omnireco._core.compute import Progress, row_blocks, ticker, usable_threads
 from omnireco._core.contract import Estimator, says_the_line
-from omnireco._core.parts import Offsets, Parts, chances, counts, freeze, instants, numbers
+from omnireco._core.parts import Offsets, Parts, counts, freeze, instants, numbers, probabilities
 from omnireco._core.small import Number, Whole
 from omnireco._core.units import DAY_US
 from omnireco.data.asking.touches import Touches, check_touches
@@ -34,7 +34,7 @@ __all__ = ["Fatigue", "FatigueModel"]
 _LOG = logging.getLogger(__name__)
 _LATEST = 253_402_300_800_000_000  # the year 10000
 _HALF_LIVES = tuple(DAY_US * 2**power // 2 for power in range(7))  # days: a half, 1, 2, 4, 8, 16, 32
-_USUAL_HALF_LIFE = 4.0  # days: the median of the prior, log-normal
+_USUAL_HALF_LIFE = 4.0  # days: the median of the prior_sd, log-normal
 _FACTOR = 2.0  # two thirds of the prior lie within this factor of it, 95 % within its square
 _LIKE_THE_OTHERS = 0.05  # how far the coefficients of channels differ
 _UNSUBSCRIBED = 20.0  # messages' worth of the mean over all channels, in each channel's rate of leaving
@@ -50,7 +50,7 @@ class Fatigue(Estimator):
         Age at which a message weighs half. ``"fit"``: those from half a day to 32 days are tried, each believed as far
         as it explains the answers. The prior is log-normal around 4 days (95 % between 1 and 16): with few answers the
         half-life stays near that.
-    prior : float
+    prior_sd : float
         Standard deviation of the coefficient before any data, around 0: fatigue is believed as far as it shows.
 
     Raises
@@ -73,12 +73,12 @@ class Fatigue(Estimator):
     verbs: ClassVar[tuple[str, ...]] = ("probability", "load", "factor", "cost", "to_frame")
 
     half_life: Any = "fit"
-    prior: float = 0.5
+    prior_sd: float = 0.5
 
     def __post_init__(self) -> None:
         if not (isinstance(self.half_life, str) and self.half_life == "fit"):
             check_duration(self.half_life, "half_life")
-        check_number(self.prior, "prior", above=0.0)
+        check_number(self.prior_sd, "prior_sd", above=0.0)
 
     def fit(self, data: Any, *, threads: int | None = None, progress: Progress = False) -> FatigueModel:
         """Learn from what was sent and what came back.
@@ -113,7 +113,7 @@ class Fatigue(Estimator):
         ``exp(a_channel + b f)`` per message, compares people, as nobody leaves twice.
 
         With ``half_life="fit"`` the coefficients are means over the half-lives, by their posterior weights (likelihood
-        by Laplace's approximation times prior); the intervals include that the half-life is not known (law of total
+        by Laplace's approximation times prior_sd); the intervals include that the half-life is not known (law of total
         variance), and ``half_life_us`` is the geometric mean. Half-lives above a quarter of the log are left out.
 
         What this cannot see: a sender who writes more often just when somebody is about to buy (or in the Christmas
@@ -141,7 +141,7 @@ class Fatigue(Estimator):
         found = []
         with ticker(len(useful), progress, label="fatigue") as tick:
             for half_life in useful:
-                found.append(_fit(messages, human, half_life, max(useful), self.prior))
+                found.append(_fit(messages, human, half_life, max(useful), self.prior_sd))
                 tick()
         belief = _beliefs(np.array(useful), np.array([part[3] for part in found]))
         half_life = useful[0] if len(useful) == 1 else round(float(np.exp(belief @ np.log(useful))))
@@ -151,7 +151,7 @@ class Fatigue(Estimator):
         errors = np.stack([part[2] for part in found])
         error = np.sqrt(belief @ (errors**2 + (coefficients - coefficient) ** 2))  # within and between half-lives
         load = _loads(messages.user, messages.sent_at, half_life)
-        leaving, leaving_slope = _leaving(messages, load, self.prior)
+        leaving, leaving_slope = _leaving(messages, load, self.prior_sd)
         n = np.bincount(messages.channel, minlength=len(messages.channels))
         model = FatigueModel(
             channels=messages.channels,
@@ -224,9 +224,9 @@ class FatigueModel:
         **{name: numbers("channels") for name in ("coefficient", "low", "high")},
         "common": Number(),
         "half_life_us": Whole(1),
-        "unsubscribe": chances("channels"),
+        "unsubscribe": probabilities("channels"),
         "unsubscribe_slope": Number(),
-        "answer_rate": chances("channels"),
+        "answer_rate": probabilities("channels"),
         "n_messages": counts("channels"),
         "users": Ids(people=True),
         "indptr": Offsets("users", "messages"),
@@ -437,7 +437,7 @@ def _per_day(messages: MessageLog) -> np.ndarray:
 
 
 def _fit(
-    messages: MessageLog, human: np.ndarray, half_life: int, longest: int, prior: float
+    messages: MessageLog, human: np.ndarray, half_life: int, longest: int, prior_sd: float
 ) -> tuple[float, np.ndarray, np.ndarray, float]:
     """Return the common coefficient, those of the channels, their errors, and the log of the marginal likelihood."""
     n_channels = len(messages.channels)
@@ -450,7 +450,7 @@ def _fit(
     answered = np.bincount(strata, weights=human[rows], minlength=1)[strata] if rows.size else np.empty(0)
     rows, strata = rows[answered > 0], strata[answered > 0]
     if not rows.size:
-        return 0.0, np.zeros(n_channels), np.full(n_channels, prior), 0.0
+        return 0.0, np.zeros(n_channels), np.full(n_channels, prior_sd), 0.0
     starts = np.flatnonzero(np.r_[True, strata[1:] != strata[:-1]])
     f, y = load[rows], human[rows]
     totals = np.add.reduceat(y, starts)
@@ -469,7 +469,7 @@ def _fit(
 
     # parameters: the common coefficient, then each channel's distance from it
     x = np.zeros(n_channels + 1)
-    weight = np.array([1.0 / prior**2, *[1.0 / _LIKE_THE_OTHERS**2] * n_channels])
+    weight = np.array([1.0 / prior_sd**2, *[1.0 / _LIKE_THE_OTHERS**2] * n_channels])
     inverse = np.eye(n_channels + 1)
     for _ in range(50):
         slope, curvature, _ = pieces(x[0] + x[1:])
@@ -496,7 +496,7 @@ def _fit(
     return float(x[0]), c, error, evidence
 
 
-def _leaving(messages: MessageLog, load: np.ndarray, prior: float) -> tuple[np.ndarray, float]:
+def _leaving(messages: MessageLog, load: np.ndarray, prior_sd: float) -> tuple[np.ndarray, float]:
     """Return the chance of leaving per channel at no fatigue, and how it grows: a Poisson regression, shrunk."""
     n_channels = len(messages.channels)
     if messages.unsubscribed_at is None or not len(messages):
@@ -511,8 +511,8 @@ def _leaving(messages: MessageLog, load: np.ndarray, prior: float) -> tuple[np.n
         rate = (total + _UNSUBSCRIBED * common) / (exposed + _UNSUBSCRIBED)
         expected = rate[messages.channel] * risk
         centred = load - np.average(load, weights=expected + 1e-300)
-        slope = float((left - expected) @ centred) - b / prior**2
-        step = slope / (float(expected @ centred**2) + 1.0 / prior**2)
+        slope = float((left - expected) @ centred) - b / prior_sd**2
+        step = slope / (float(expected @ centred**2) + 1.0 / prior_sd**2)
         b += float(np.clip(step, -0.5, 0.5))
         if abs(step) < 1e-8:
             break

@@ -99,7 +99,7 @@ def headroom(
     *,
     activity: ActivityProfile | None = None,
     at: Any = None,
-    pull: Any = "6h",
+    effect_decay: Any = "6h",
     worthwhile: float = 0.02,
     n_bootstrap: int = 1000,
     seed: int = 0,
@@ -117,7 +117,7 @@ def headroom(
         How profiles are learned.
     at : datetime, date or str, optional
         The cut; by default the instant before which 80 % of the events lie.
-    pull : duration
+    effect_decay : duration
         Time after which a message's pull has fallen to 1/e.
     worthwhile : float
         The smallest relative lift worth the trouble.
@@ -148,7 +148,7 @@ def headroom(
     >>> headroom(data).verdict.split(".")[0]
     'Personal timing can help here'
     """
-    tau = check_duration(pull, "pull") / HOUR_US
+    tau = check_duration(effect_decay, "effect_decay") / HOUR_US
     check_number(worthwhile, "worthwhile", low=0.0), check_integer(n_bootstrap, "n_bootstrap", low=1, high=1_000_000)
     data = dataset_of(data, "headroom", ("events", "audience"))
     log, audience = (data.part(name, "headroom") for name in ("events", "audience"))

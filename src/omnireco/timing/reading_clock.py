@@ -17,7 +17,7 @@ import numpy as np
 from omnireco._core.checks import check_duration, check_integer, check_number, count_of, shown
 from omnireco._core.compute import Progress, one_blas_thread, row_blocks, ticker, usable_threads
 from omnireco._core.contract import Estimator, says_the_line
-from omnireco._core.parts import Maybe, Offsets, Parts, Record, chances, declare, numbers
+from omnireco._core.parts import Maybe, Offsets, Parts, Record, declare, numbers, probabilities
 from omnireco._core.random import stream
 from omnireco._core.small import Number, Value, Whole
 from omnireco._core.units import EPOCH_HOUR, HOUR_US, WEEK
@@ -49,7 +49,7 @@ __all__ = ["ReadingClock", "ReadingModel"]
 
 _LOG = logging.getLogger(__name__)
 _PEOPLE_TO_FIT_ON = 4_000
-_LONG = 1e9  # hours: no life
+_LONG = 1e9  # hours: no expiry
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
@@ -58,7 +58,7 @@ class ReadingClock(Estimator):
 
     Parameters
     ----------
-    life : duration, optional
+    expiry : duration, optional
         When an offer expires: what comes later is not counted. None: never.
     segments : int
         Segments of readers, found by EM where they foresee later answers; 1 for none.
@@ -102,7 +102,7 @@ class ReadingClock(Estimator):
         "exposure",
     )
 
-    life: Any = None
+    expiry: Any = None
     segments: int = 6
     open_weight: Any = "fit"
     activity: ActivityProfile | None = None
@@ -110,8 +110,8 @@ class ReadingClock(Estimator):
     seed: int = 0
 
     def __post_init__(self) -> None:
-        if self.life is not None and check_duration(self.life, "life") < HOUR_US:
-            raise ParameterError(f"life must be an hour or more. Got {shown(self.life)}.")
+        if self.expiry is not None and check_duration(self.expiry, "expiry") < HOUR_US:
+            raise ParameterError(f"expiry must be an hour or more. Got {shown(self.expiry)}.")
         check_integer(self.segments, "segments", low=1, high=64)
         if not (isinstance(self.open_weight, str) and self.open_weight == "fit"):
             check_number(self.open_weight, "open_weight", low=0.0, high=1.0)
@@ -182,8 +182,8 @@ class ReadingClock(Estimator):
     def _fitted(self, data: Dataset, activity: ActivityModel | None, tick: Callable[[], object]) -> ReadingModel:
         messages, audience = (data.part(name, "ReadingClock.fit") for name in self.needs)
         answers = judge_answers(messages, _providers(self.provider, audience, messages))
-        life = _LONG if self.life is None else check_duration(self.life, "life") / HOUR_US
-        spells = _spells(messages, answers, audience, life)
+        expiry = _LONG if self.expiry is None else check_duration(self.expiry, "expiry") / HOUR_US
+        spells = _spells(messages, answers, audience, expiry)
         spells = spells.of(np.argsort(spells.row, kind="stable"))
         n_channels = len(messages.channels)
         people, small = _sample(spells, len(messages.users), stream(self.seed, "reading/people"))
@@ -269,7 +269,7 @@ class ReadingModel:
         "spells": Record(Spells),
         "activity": Maybe(Value((ActivityModel,))),
         "open_weight": Number(low=0.0),
-        "machine_share": chances("channels", missing=True),
+        "machine_share": probabilities("channels", missing=True),
         "n_machine": Whole(),
     }
 
@@ -468,7 +468,7 @@ def _providers(provider: str | None, audience: Audience, messages: MessageLog) -
     return np.asarray(codes[messages.user])
 
 
-def _spells(messages: MessageLog, answers: Answers, audience: Audience, life: float) -> Spells:
+def _spells(messages: MessageLog, answers: Answers, audience: Audience, expiry: float) -> Spells:
     """Return the messages to people with a clock, as the time they lay unread."""
     zone_of = np.append(audience.zone, np.int32(NONE))[
         match(audience.users, messages.users, ("the audience", "the message log"))
@@ -479,12 +479,12 @@ def _spells(messages: MessageLog, answers: Answers, audience: Audience, life: fl
     end = np.where(answers.at[rows] != NEVER, answers.at[rows], answers.until[rows])
     stop = np.where(end != NEVER, end, messages.end_us) - at
     stop = np.maximum(stop / HOUR_US, 1e-6)
-    human = np.where(stop <= life, answers.human[rows], 0.0)
+    human = np.where(stop <= expiry, answers.human[rows], 0.0)
     return Spells(
         row=user.astype(np.int32),
         channel=messages.channel[rows].astype(np.int32),
         start=start,
-        stop=np.minimum(stop, life),
+        stop=np.minimum(stop, expiry),
         at=at,
         human=human,
         click=answers.click[rows] & (human > 0),

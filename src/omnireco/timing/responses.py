@@ -34,7 +34,7 @@ def sent_on(
     back: np.ndarray,
     profile: ActivityModel,
     audience: Audience,
-    life: int | None,
+    expiry: int | None,
 ) -> Sent:
     """Return the messages of a channel on the clocks of their readers."""
     person, at = messages.user[rows], messages.sent_at[rows]
@@ -42,8 +42,8 @@ def sent_on(
     answered = back != NEVER
     delay = np.where(answered, np.where(answered, back, at) // HOUR_US - at // HOUR_US, 0)
     watched = np.maximum(messages.end_us - 1 - at, 0) // HOUR_US + 1
-    if life is not None:
-        answered, watched = answered & (delay < life), np.minimum(watched, life)
+    if expiry is not None:
+        answered, watched = answered & (delay < expiry), np.minimum(watched, expiry)
     code_of = profile.users.codes(messages.users.ids, missing="none")
     hour = hour_of_week(at, zone_of[person], audience.zones)
     if answers_are_dates(back[answered]):

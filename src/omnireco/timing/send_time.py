@@ -26,7 +26,7 @@ from omnireco._core.checks import (
 )
 from omnireco._core.compute import Progress, in_threads, one_blas_thread, ticker
 from omnireco._core.contract import Estimator, says_the_line
-from omnireco._core.parts import Array, Maybe, Parts, chances, declare, flags, numbers
+from omnireco._core.parts import Array, Maybe, Parts, declare, flags, numbers, probabilities
 from omnireco._core.random import stream
 from omnireco._core.small import Number, Value, Whole
 from omnireco._core.units import HOUR_US, WEEK, WEEK_US
@@ -81,9 +81,9 @@ class SendTime(Estimator):
     base_rate : float
         Chance of an answer that is assumed on a channel without messages in the log, and the prior (worth 20
         messages) on one without both answers and silences.
-    pull : duration
+    effect_decay : duration
         Time after which a message's pull has fallen to 1/e, where the log has no answers to learn it from.
-    life : duration, optional
+    expiry : duration, optional
         When an offer expires: attention and answers after it do not count. None: never.
     seed : int
         Of the sample of messages that delay and calibration are fitted on, when there are more than 200,000 a channel.
@@ -121,16 +121,16 @@ class SendTime(Estimator):
 
     activity: ActivityProfile = field(default_factory=ActivityProfile)
     base_rate: float = 0.05
-    pull: Any = "6h"
-    life: Any = None
+    effect_decay: Any = "6h"
+    expiry: Any = None
     seed: int = 0
 
     def __post_init__(self) -> None:
         check_activity(self.activity, "activity")
         check_number(self.base_rate, "base_rate", above=0.0, high=0.9)
-        check_duration(self.pull, "pull")
-        if self.life is not None and check_duration(self.life, "life") < HOUR_US:
-            raise ParameterError(f"life must be an hour or more. Got {shown(self.life)}.")
+        check_duration(self.effect_decay, "effect_decay")
+        if self.expiry is not None and check_duration(self.expiry, "expiry") < HOUR_US:
+            raise ParameterError(f"expiry must be an hour or more. Got {shown(self.expiry)}.")
         check_integer(self.seed, "seed", low=0)
 
     def fit(self, data: Any, *, threads: int | None = None, progress: Progress = False) -> SendTimeModel:
@@ -141,7 +141,7 @@ class SendTime(Estimator):
         data : Dataset
             With ``events`` for the profiles of activity, ``audience`` for time zones, and ``messages`` (what was sent
             and what came back; there may be none of them). Without messages the chances rest on activity, the
-            ``base_rate`` and the ``pull``.
+            ``base_rate`` and the ``effect_decay``.
         threads : int, optional
             By default every usable core; never changes a result.
         progress : bool or callable(done, total)
@@ -188,11 +188,11 @@ class SendTime(Estimator):
             match(audience.users, messages.users, ("the audience", "the message log"))
             answered_at, n_machine = answers_of_people(messages)
             rate = _weekly_rate(profile, events)
-            life = None if self.life is None else check_duration(self.life, "life") // HOUR_US
+            expiry = None if self.expiry is None else check_duration(self.expiry, "expiry") // HOUR_US
             found, basis = [], []
             for code in range(len(messages.channels)):
                 rows = np.flatnonzero(messages.channel == code)
-                sent = sent_on(messages, rows, answered_at[rows], profile, audience, life)
+                sent = sent_on(messages, rows, answered_at[rows], profile, audience, expiry)
                 name = str(messages.channels.ids[code])
                 found.append(self._fit_channel(name, sent, profile, rate, messages, threads))
                 basis.append(basis_of(sent, messages, rows, profile))
@@ -217,8 +217,8 @@ class SendTime(Estimator):
             factor_sd=np.array([part.factor_sd for part in found]).reshape(shape).T.copy(),
             basis=np.array(basis, np.int8),
             base_rate=self.base_rate,
-            default_tau=check_duration(self.pull, "pull") / HOUR_US,
-            life=life,
+            default_tau=check_duration(self.effect_decay, "effect_decay") / HOUR_US,
+            expiry=expiry,
             n_messages=len(messages),
             n_machine=n_machine,
         )
@@ -239,7 +239,7 @@ class SendTime(Estimator):
         if sent.hour.size > _MESSAGES_TO_FIT_ON:
             drawn = stream(self.seed, "send_time/messages", name)
             small = sent.of(np.sort(drawn.permutation(sent.hour.size)[:_MESSAGES_TO_FIT_ON]))
-        life = None if self.life is None else check_duration(self.life, "life") // HOUR_US
+        expiry = None if self.expiry is None else check_duration(self.expiry, "expiry") // HOUR_US
         with one_blas_thread():
             return fit_channel(
                 sent,
@@ -247,9 +247,9 @@ class SendTime(Estimator):
                 profile,
                 rate,
                 messages.n_users,
-                pull=check_duration(self.pull, "pull") / HOUR_US,
+                effect_decay=check_duration(self.effect_decay, "effect_decay") / HOUR_US,
                 base_rate=self.base_rate,
-                life=life,
+                expiry=expiry,
                 threads=threads,
             )
 
@@ -293,7 +293,7 @@ class SendTimeModel:
         What the hours rest on: 0 assumed, 1 activity, 2 answers, 3 randomised answers.
     base_rate, default_tau : float
         What is assumed on a channel without messages.
-    life : int or None
+    expiry : int or None
         Hours until an offer expires.
     n_messages, n_machine : int
         Messages, and answers left out because they are machines'.
@@ -318,7 +318,7 @@ class SendTimeModel:
     basis: np.ndarray
     base_rate: float
     default_tau: float
-    life: int | None
+    expiry: int | None
     n_messages: int
     n_machine: int
 
@@ -329,7 +329,7 @@ class SendTimeModel:
         "people": Ids(people=True),
         "tau": numbers("channels", low=1e-3, high=1e5),
         "reading": numbers("channels", 168, low=0.0),
-        "own": chances("channels"),
+        "own": probabilities("channels"),
         "follows": numbers("channels", "activity.segments", "activity.segments", low=0.0),
         "kinds": numbers("channels", "people", "activity.segments", dtype=np.float32, low=0.0),
         "everybody": numbers("channels", 168),
@@ -342,7 +342,7 @@ class SendTimeModel:
         "basis": Array(np.int8, ("channels",), 0, 3),
         "base_rate": Number(0.0, 1.0),
         "default_tau": Number(1e-3, LONGEST_HOURS),
-        "life": Maybe(Whole(0, LONGEST_HOURS)),
+        "expiry": Maybe(Whole(0, LONGEST_HOURS)),
         "n_messages": Whole(),
         "n_machine": Whole(),
     }
@@ -441,7 +441,7 @@ class SendTimeModel:
         return hours_of_touches(touches, self._curves, "SendTimeModel.probability")
 
     @says_the_line("model.probability_interval(touches, confidence=0.95)")
-    def probability_interval(self, touches: Touches, *, level: float = 0.95) -> tuple[np.ndarray, np.ndarray]:
+    def probability_interval(self, touches: Touches, *, confidence: float = 0.95) -> tuple[np.ndarray, np.ndarray]:
         """Return the ends of the interval of the chances that :meth:`probability` gives, two float64 arrays (n,).
 
         Wide where little was sent and little lay unread: such hours are to be explored, not believed. The interval
@@ -452,7 +452,7 @@ class SendTimeModel:
         ----------
         touches : Touches
             As for :meth:`probability`.
-        level : float
+        confidence : float
             How probably the chance lies inside, in (0, 1).
 
         Raises
@@ -460,7 +460,7 @@ class SendTimeModel:
         SchemaError
             When the touches are none.
         """
-        z = _deviations(level)
+        z = _deviations(confidence)
         where = "SendTimeModel.probability_interval"
         low = hours_of_touches(touches, lambda ids, name: self._ends(ids, name, -z), where)
         high = hours_of_touches(touches, lambda ids, name: self._ends(ids, name, z), where)
@@ -646,7 +646,7 @@ class SendTimeModel:
         rate = np.append(self.rate, mean_rate(self.rate))[user]
         code = self._code(channel)
         if code == NONE:
-            channel_settings = settings(profile, self.default_tau, np.empty(0), None, self.life)
+            channel_settings = settings(profile, self.default_tau, np.empty(0), None, self.expiry)
             usual = float(np.log(-np.log1p(-self.base_rate)))
             channel_settings = channel_settings._replace(offset=np.full(WEEK + 1, usual), highest=HIGHEST)
             kind = np.empty((0, len(profile.base.pi)), np.float32)
@@ -654,7 +654,7 @@ class SendTimeModel:
         else:
             slope, slope_sd, lift = self.curve_parameters[code].tolist()
             follows = Follows(float(self.own[code]), self.follows[code])
-            channel_settings = settings(profile, float(self.tau[code]), self.reading[code], follows, self.life)
+            channel_settings = settings(profile, float(self.tau[code]), self.reading[code], follows, self.expiry)
             known = self.everybody[code], self.log_rate[code], self.log_rate_sd[code], self.tried[code]
             channel_settings = supported(channel_settings, *known, slope, slope_sd)._replace(highest=HIGHEST)
             person, kind = self.people.codes(ids, missing="none").astype(np.int64), self.kinds[code]
@@ -728,13 +728,13 @@ def _rows(value: Any, audience: Audience) -> np.ndarray:
     return rows.astype(np.int64)
 
 
-def _deviations(level: float) -> float:
+def _deviations(confidence: float) -> float:
     """Return the standard deviations on each side of an interval, to two digits as in tables: 1.96 for 95 %."""
     from scipy.special import ndtri
 
-    inside = check_number(level, "level", above=0.0, high=1.0)
+    inside = check_number(confidence, "confidence", above=0.0, high=1.0)
     if inside == 1.0:
-        raise ParameterError("level must lie below 1. Write level=0.95.")
+        raise ParameterError("confidence must lie below 1. Write confidence=0.95.")
     return round(float(ndtri(0.5 + 0.5 * inside)), 2)
 
 

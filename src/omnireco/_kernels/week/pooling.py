@@ -12,7 +12,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from omnireco._core.parts import Parts, chances, numbers
+from omnireco._core.parts import Parts, numbers, probabilities
 from omnireco._core.small import Each, Number
 from omnireco._core.units import WEEK
 
@@ -98,7 +98,7 @@ class Base:
     parts: ClassVar[Parts] = {
         "theta": numbers(168, low=0.0),
         "phi": numbers("segments", 168, low=0.0),
-        "pi": chances("segments"),
+        "pi": probabilities("segments"),
     }
 
 

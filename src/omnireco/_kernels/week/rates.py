@@ -12,7 +12,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from omnireco._core.parts import Parts, chances, coded, flags, instants, numbers
+from omnireco._core.parts import Parts, coded, flags, instants, numbers, probabilities
 from omnireco._core.small import Each, Number
 from omnireco._core.units import WEEK
 from omnireco._kernels.week.delay import DEFAULT_TAU
@@ -78,7 +78,7 @@ class Spells:
         "start": numbers("messages", low=0.0, high=168),
         "stop": numbers("messages", low=0.0, high=LONGEST_HOURS),
         "at": instants("messages"),
-        "human": chances("messages"),
+        "human": probabilities("messages"),
         "click": flags("messages"),
         "weight": numbers("messages", low=0.0),
     }
@@ -137,7 +137,7 @@ class Habits:
 
     parts: ClassVar[Parts] = {
         "phi": numbers("kinds", 168, low=0.0),
-        "pi": chances("kinds"),
+        "pi": probabilities("kinds"),
         "tilt": Number(),
         "strengths": Each(Number(low=0.0, endless=True)),
         "appetite": numbers("channels", low=0.0, endless=True),

@@ -33,7 +33,7 @@ class SegmentPopularity(Estimator):
 
     Parameters
     ----------
-    prior : float
+    prior_strength : float
         Strength of the share of everybody, in people (pseudo-counts): a segment of so many counts for one half.
     segments : iterable of str, optional
         Names of attributes whose values are segments, such as ``["age"]`` for the columns ``"age=35-44"`` of
@@ -44,8 +44,9 @@ class SegmentPopularity(Estimator):
 
     Notes
     -----
-    ``score(g, i) = (n_gi + prior n_i / n) / (n_g + prior)``, the share of segment g that chose i, pulled towards the
-    share of all; somebody in several segments gets the mean of theirs. Deterministic, O(cells + segments x items).
+    ``score(g, i) = (n_gi + s n_i / n) / (n_g + s)`` with ``s = prior_strength``, the share of segment g that chose i,
+    shrunk towards the share of all; somebody in several segments gets the mean of theirs. Deterministic, O(cells +
+    segments x items).
 
     Examples
     --------
@@ -61,14 +62,14 @@ class SegmentPopularity(Estimator):
     ['drum']
     """
 
-    prior: float = 20.0
+    prior_strength: float = 20.0
     segments: Iterable[str] | None = None
     weights: Weights | None = None
 
     verbs: ClassVar[tuple[str, ...]] = ("recommend", "answers", "items")
 
     def __post_init__(self) -> None:
-        check_number(self.prior, "prior", above=0)
+        check_number(self.prior_strength, "prior_strength", above=0)
         if self.segments is not None:
             object.__setattr__(self, "segments", check_names(self.segments, "segments"))
 
@@ -101,7 +102,7 @@ class SegmentPopularity(Estimator):
         size = np.asarray(member.sum(axis=0)).ravel()
         everybody = count_users(x)
         share = everybody.astype(np.float64) / max(1, int((np.diff(x.csr.indptr) > 0).sum()))
-        scores = (counts + self.prior * share[None, :]) / (size + self.prior)[:, None]
+        scores = (counts + self.prior_strength * share[None, :]) / (size + self.prior_strength)[:, None]
         return SegmentModel(x.items, everybody, segments.items, scores.astype(np.float32), x.weights)
 
     def _columns(self, attributes: Interactions) -> Interactions:

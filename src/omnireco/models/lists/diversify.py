@@ -220,7 +220,7 @@ def quotas(
     catalog: Catalog,
     *,
     k: int,
-    most: int | Mapping[str, int],
+    max_per_category: int | Mapping[str, int],
     missing: Literal["raise", "ignore"] = "raise",
 ) -> Recommendations:
     """Show at most so many items of one category.
@@ -232,7 +232,7 @@ def quotas(
     catalog : Catalog
         With ``category``; items without one are not limited.
     k : int
-    most : int or mapping of str to int
+    max_per_category : int or mapping of str to int
         The same limit for all categories, or limits for some.
     missing : {"raise", "ignore"}
         Whether a category that the catalogue does not have is an error, or is passed over.
@@ -250,11 +250,14 @@ def quotas(
     check_kind(lists, Recommendations, "quotas: lists", "model.recommend(x, k=100)")
     category = _categories(catalog, lists.items.ids, "quotas")
     names = [str(name) for name in catalog.category[0].ids] if catalog.category is not None else []
-    if isinstance(most, Mapping):
-        wanted = check_known(most, names, "quotas: most", missing=missing)
-        limit = {names.index(name): check_integer(most[name], f"most[{shown(name)}]", low=0) for name in wanted}
+    if isinstance(max_per_category, Mapping):
+        wanted = check_known(max_per_category, names, "quotas: max_per_category", missing=missing)
+        limit = {
+            names.index(name): check_integer(max_per_category[name], f"max_per_category[{shown(name)}]", low=0)
+            for name in wanted
+        }
     else:
-        limit = dict.fromkeys(range(len(names)), check_integer(most, "most", low=0))
+        limit = dict.fromkeys(range(len(names)), check_integer(max_per_category, "max_per_category", low=0))
     kind = np.where(lists.codes == NONE, NONE, category[lists.codes])
     keep = lists.codes != NONE
     for code, n in limit.items():

@@ -83,7 +83,9 @@ def dpp(lists: Recommendations, *, k: int, trade_off: float, similarity: ItemMod
     return cut_lists(lists, order, there, k)
 
 
-def limit_popularity(lists: Recommendations, model: Model, *, k: int, most: int, share: float = 0.5) -> Recommendations:
+def limit_popularity(
+    lists: Recommendations, model: Model, *, k: int, max_popular: int, share: float = 0.5
+) -> Recommendations:
     """Show at most so many of the items that everybody takes.
 
     Parameters
@@ -93,7 +95,7 @@ def limit_popularity(lists: Recommendations, model: Model, *, k: int, most: int,
     model : Model
         Whose ``popularity`` counts, such as the model that made the lists.
     k : int
-    most : int
+    max_popular : int
         Popular items in a list of ``k``, at most.
     share : float
         The popular ones: the fewest items that together have this share of all popularity. Ties go to the lower code.
@@ -109,7 +111,7 @@ def limit_popularity(lists: Recommendations, model: Model, *, k: int, most: int,
     >>> int(limit_popularity(long, model, k=5, max_popular=0, share=0.3).codes[0, 0]) > int(long.codes[0, 0])
     True
     """
-    k, most = check_k(k), check_integer(most, "most", low=0)
+    k, max_popular = check_k(k), check_integer(max_popular, "max_popular", low=0)
     share = check_number(share, "share", low=0, high=1)
     if not isinstance(model, Model):
         raise ParameterError(f"limit_popularity: model must be a fitted model. Got {type(model).__name__}.")
@@ -121,7 +123,7 @@ def limit_popularity(lists: Recommendations, model: Model, *, k: int, most: int,
     head[order] = before < share * float(model.popularity.sum(dtype=np.float64))
     there = lists.codes != NONE
     popular = there & head[place[lists.codes]]
-    keep = there & (~popular | (np.cumsum(popular, axis=1) <= most))
+    keep = there & (~popular | (np.cumsum(popular, axis=1) <= max_popular))
     return cut_lists(lists, np.argsort(~keep, axis=1, kind="stable"), keep, k)
 
 
@@ -129,7 +131,7 @@ def limit_exposure(
     lists: Recommendations,
     *,
     k: int,
-    most: int | Mapping[Any, int],
+    max_per_item: int | Mapping[Any, int],
     missing: Literal["raise", "ignore"] = "raise",
 ) -> Recommendations:
     """Show an item to at most so many people: what is scarce goes to those it suits best.
@@ -141,7 +143,7 @@ def limit_exposure(
     lists : Recommendations
         Candidates, best first. Longer lists leave more to fall back on.
     k : int
-    most : int or mapping of item id to int
+    max_per_item : int or mapping of item id to int
         People an item is shown to: the same limit for all items, or limits for some.
     missing : {"raise", "ignore"}
         Whether a limit for an item that the lists do not know is an error, or is passed over: stock of what nobody is
@@ -180,13 +182,13 @@ def limit_exposure(
     check_kind(lists, Recommendations, "limit_exposure: lists", "model.recommend(x, k=100)")
     n_items = len(lists.items)
     room = np.full(n_items, _MANY)
-    if isinstance(most, Mapping):
-        known = check_known(most, lists.items.ids, "limit_exposure: most", missing=missing)
+    if isinstance(max_per_item, Mapping):
+        known = check_known(max_per_item, lists.items.ids, "limit_exposure: max_per_item", missing=missing)
         room[lists.items.codes(known)] = [
-            min(check_integer(most[item], f"most[{shown(item)}]", low=0), _MANY) for item in known
+            min(check_integer(max_per_item[item], f"max_per_item[{shown(item)}]", low=0), _MANY) for item in known
         ]
     else:
-        room[:] = min(check_integer(most, "most", low=0), _MANY)
+        room[:] = min(check_integer(max_per_item, "max_per_item", low=0), _MANY)
     there, relevance = lists.codes != NONE, relevance_of(lists)
     refused = np.zeros(there.shape, np.bool_)
     while True:

@@ -49,7 +49,7 @@ class ALS(Estimator):
     frequency_scaling : float
         The exponent nu: a row with n cells has the ridge ``regularization * (n + unobserved_weight * n_others)^nu``.
         1 keeps popular items and busy people as small as the rest; 0 is a plain ridge.
-    confidence : bool
+    confidence_weights : bool
         True: touched cells have confidence ``unobserved_weight + alpha |r|`` and are pulled to their target
         with all of it, as in Hu, Koren and Volinsky and the library implicit. False: they are pulled to their
         target with ``alpha |r|`` and to 0 with ``unobserved_weight``, as in Rendle et al.
@@ -59,7 +59,7 @@ class ALS(Estimator):
         True: the number of a cell is its target (0.25, 0.5, 1, -1; grades), and every cell weighs ``alpha``.
     iterations : int
         Sweeps over people and items.
-    steps : int
+    cg_steps : int
         Conjugate gradient steps per row and sweep. 2 come within about 0.01 % of the loss of exact solves; take 4
         when weights are a hundred times ``unobserved_weight`` and more.
     seed : int
@@ -96,18 +96,18 @@ class ALS(Estimator):
     alpha: float = 1.0
     unobserved_weight: float = 0.2
     frequency_scaling: float = 1.0
-    confidence: bool = False
+    confidence_weights: bool = False
     dislike: float = 0.0
     graded: bool = False
     iterations: int = 16
-    steps: int = 2
+    cg_steps: int = 2
     seed: int = 0
     weights: Weights | None = None
 
     def __post_init__(self) -> None:
         check_integer(self.factors, "factors", low=1)
         check_integer(self.iterations, "iterations", low=1)
-        check_integer(self.steps, "steps", low=1)
+        check_integer(self.cg_steps, "cg_steps", low=1)
         check_integer(self.seed, "seed", low=0)
         self._loss()
 
@@ -145,7 +145,7 @@ class ALS(Estimator):
                 users,
                 items,
                 iterations=self.iterations,
-                steps=self.steps,
+                steps=self.cg_steps,
                 threads=usable_threads(threads),
                 tick=tick,
             )
@@ -171,7 +171,7 @@ class ALS(Estimator):
             alpha=self.alpha,
             unobserved_weight=self.unobserved_weight,
             frequency_scaling=self.frequency_scaling,
-            confidence_weights=self.confidence,
+            confidence_weights=self.confidence_weights,
             dislike=self.dislike,
             graded=self.graded,
         )
@@ -232,7 +232,7 @@ class FactorModel(Model):
         alpha: float = 1.0,
         unobserved_weight: float = 1.0,
         frequency_scaling: float = 0.0,
-        confidence: bool = True,
+        confidence_weights: bool = True,
         dislike: float = 0.0,
         graded: bool = False,
         event_weights: Weights | None = None,
@@ -247,7 +247,7 @@ class FactorModel(Model):
             One per row; row numbers by default.
         popularity : array-like of shape (n_items,), optional
             Ranking for people without a history; all equal by default, which ranks by code.
-        regularization, alpha, unobserved_weight, frequency_scaling, confidence, dislike, graded : optional
+        regularization, alpha, unobserved_weight, frequency_scaling, confidence_weights, dislike, graded : optional
             Of the loss that histories are placed by, as :class:`ALS` explains them; use those the factors were
             learned with. The defaults are the loss of the library implicit and of most others.
         event_weights : Weights, optional
@@ -269,7 +269,7 @@ class FactorModel(Model):
             alpha=alpha,
             unobserved_weight=unobserved_weight,
             frequency_scaling=frequency_scaling,
-            confidence_weights=confidence,
+            confidence_weights=confidence_weights,
             dislike=dislike,
             graded=graded,
         )

@@ -75,16 +75,16 @@ class BuyAgain(Estimator):
 
     Parameters
     ----------
-    prior : float
+    prior_strength : float
         Weight of popularity, in units of the matrix: how much history equals what everybody else does.
     weights : Weights, optional
         What events are worth, when ``fit`` is given events; the model is asked with the same.
 
     Notes
     -----
-    A return (a number below 0) counts against the item itself and says nothing of others. ``score = history + prior *
-    share``, with ``share`` the item's share of all weight. Ask for it with
-    ``recommend(x, k=10, exclude_seen=False)``: without seen items only the popularity order is left.
+    A return (a number below 0) counts against the item itself and says nothing of others. ``score = history +
+    prior_strength * share``, with ``share`` the item's share of all weight. Ask for it with ``recommend(x, k=10,
+    exclude_seen=False)``: without seen items only the popularity order is left.
 
     References
     ----------
@@ -100,18 +100,20 @@ class BuyAgain(Estimator):
     ['cup', 'tea']
     """
 
-    prior: float = 1.0
+    prior_strength: float = 1.0
     weights: Weights | None = None
 
     def __post_init__(self) -> None:
-        check_number(self.prior, "prior", low=0)
+        check_number(self.prior_strength, "prior_strength", low=0)
 
     def fit(self, data: Any, *, threads: int | None = None, progress: Progress = False) -> PopularityModel:
         """Return the model; deterministic, O(cells)."""
         x = training_matrix(self, data)
         weight = np.maximum(np.bincount(x.csr.indices, weights=x.csr.data, minlength=x.n_items), 0)
         share = weight / weight.sum() if weight.sum() > 0 else weight
-        return PopularityModel(x.items, count_users(x), (self.prior * share).astype(np.float32), 1.0, x.weights)
+        return PopularityModel(
+            x.items, count_users(x), (self.prior_strength * share).astype(np.float32), 1.0, x.weights
+        )
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -68,7 +68,7 @@ class TypedEASE(Estimator):
         Ridge penalty on the weights, in units of squared cells.
     input_half_life : float, str or timedelta, optional
         How inputs fade: a number counts the person's steps, ``"30D"`` is a time. None: they do not.
-    window : int
+    context_steps : int
         Steps an example looks back.
     repeats : bool
         Whether an item's own past in the target behaviour may predict it. False, as in EASE, asks what else goes
@@ -78,13 +78,13 @@ class TypedEASE(Estimator):
 
     Notes
     -----
-    For each step j in which a person shows the target behaviour, row z_j holds what they did in the ``window`` steps
-    before it, one block of items per type, and y_j marks the target items of step j. Nothing at or after step j is
-    in z_j, so no input can know its target. ``P = (Z'Z + regularization I)^-1``, ``B = P Z'Y``, and without
+    For each step j in which a person shows the target behaviour, row z_j holds what they did in the ``context_steps``
+    steps before it, one block of items per type, and y_j marks the target items of step j. Nothing at or after step j
+    is in z_j, so no input can know its target. ``P = (Z'Z + regularization I)^-1``, ``B = P Z'Y``, and without
     ``repeats`` ``B_i -= P_D (P_DD)^-1 B_Di``, the exact solution with the weights from D, item i in the target's own
-    blocks, held at 0. Scores are ``z B`` with z everything the person did, fading towards the end of the log.
-    A dislike is a type of event like any other: what it says of the target is learned, with its sign. Deterministic.
-    Time O((types x items)^3), memory 20 bytes x (types x items)^2.
+    blocks, held at 0. Scores are ``z B`` with z everything the person did, fading towards the end of the log. A dislike
+    is a type of event like any other: what it says of the target is learned, with its sign. Deterministic. Time
+    O((types x items)^3), memory 20 bytes x (types x items)^2.
 
     References
     ----------
@@ -109,7 +109,7 @@ class TypedEASE(Estimator):
     by: By = "event"
     regularization: float = 100.0
     input_half_life: Any = None
-    window: int = 20
+    context_steps: int = 20
     repeats: bool = False
     memory: float | None = None
 
@@ -121,7 +121,7 @@ class TypedEASE(Estimator):
         check_choice(self.by, "by", _BY)
         check_number(self.regularization, "regularization", above=0)
         fading(self.input_half_life)
-        check_integer(self.window, "window", low=1)
+        check_integer(self.context_steps, "context_steps", low=1)
         check_flag(self.repeats, "repeats")
         if self.memory is not None:
             check_number(self.memory, "memory", above=0)
@@ -189,7 +189,9 @@ class TypedEASE(Estimator):
         example = np.full(instant.size, NONE, np.int64)  # only steps with a target become rows
         chosen = np.unique(row[aim])
         example[chosen] = np.arange(chosen.size)
-        reach = np.minimum(self.window, last - step)  # an event is seen by this many later steps, never by its own
+        reach = np.minimum(
+            self.context_steps, last - step
+        )  # an event is seen by this many later steps, never by its own
         event = np.repeat(np.arange(user.size), reach)
         ahead = np.arange(event.size) - np.repeat(np.cumsum(reach) - reach, reach) + 1
         used = example[row[event] + ahead] != NONE

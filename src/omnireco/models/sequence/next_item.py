@@ -46,7 +46,7 @@ class NextItem(Estimator):
         Ridge penalty on the weights, in units of squared cells.
     weights : Weights
         What a past event counts, as input: by type, channel and ``step_half_life``. The model is asked with the same.
-    window : int
+    context_steps : int
         Steps an example looks back.
     events : iterable of str, optional
         Types of event to predict, such as ``["purchase"]``, from inputs of every type; all by default.
@@ -55,7 +55,7 @@ class NextItem(Estimator):
 
     Notes
     -----
-    For each step j of a person, row z_j holds the items of the ``window`` steps before it, each weighing
+    For each step j of a person, row z_j holds the items of the ``context_steps`` steps before it, each weighing
     ``weight * 2 ** (-(steps before j - 1) / step_half_life)``, and y_j marks the items of step j. The weights are
     ``B = (Z'Z + regularization I)^-1 Z'Y``, the scores ``history B``. Steps are distinct instants: the goods of one
     basket never predict one another, and the order of equal times does not matter. Weights by age in
@@ -82,7 +82,7 @@ class NextItem(Estimator):
 
     regularization: float = 100.0
     weights: Weights = field(default_factory=lambda: Weights(step_half_life=2.0))
-    window: int = 20
+    context_steps: int = 20
     events: Iterable[str] | None = None
     memory: float | None = None
 
@@ -92,7 +92,7 @@ class NextItem(Estimator):
             raise ParameterError(
                 f"weights must be a Weights. Got {shown(self.weights)}: write Weights(step_half_life=2)."
             )
-        check_integer(self.window, "window", low=1)
+        check_integer(self.context_steps, "context_steps", low=1)
         if self.events is not None:
             object.__setattr__(self, "events", check_names(self.events, "events"))
         if self.memory is not None:
@@ -144,7 +144,7 @@ class NextItem(Estimator):
         steps_of[user] = last + 1
         base = np.cumsum(steps_of) - steps_of
         shape = (int(steps_of.sum()), log.n_items)
-        reach = np.minimum(self.window, last - step)  # an event is seen by this many later steps
+        reach = np.minimum(self.context_steps, last - step)  # an event is seen by this many later steps
         event = np.repeat(np.arange(user.size), reach)
         lag = np.arange(event.size) - np.repeat(np.cumsum(reach) - reach, reach)  # 0 for the step right after
         half_life = self.weights.step_half_life

@@ -137,26 +137,27 @@ class WhatNext:
     """Answer for this moment: what a person likes in the long run, moved by what they did a minute ago.
 
     One model, asked twice: with the long history, and with the last minutes. Somebody who opens the app after a week
-    gets the first answer; somebody who has looked at four tents gets tents; and half an hour later the tents fade.
+    gets the first answer; somebody who has looked at four tents gets tents; and half an hour later the tents weigh
+    less.
 
     Parameters
     ----------
     model : Model
         Fitted; best a factor model (``ALS``), whose vectors are blended, or a linear one (``EASE``, ``NextItem``).
-    fade : str or timedelta
-        An event of the session counts ``exp(-age / fade)``, on whatever channel it happened.
+    session_decay : str or timedelta
+        An event of the session counts ``exp(-age / session_decay)``, on whatever channel it happened.
     half_life : str or timedelta
         Of the long history.
-    prior : float
+    prior_strength : float
         How many fresh events it takes until the session weighs as much as the long run.
     dislikes : iterable of str
         Event types of a log that say "not this": their items are never recommended to that person, and count nothing.
 
     Notes
     -----
-    ``x = x_long + rho (x_session - x_long)`` with ``rho = n / (n + prior)`` and n the faded number of events. Models
-    without vectors blend scores in the same way, of histories scaled to a sum of 1. Deterministic; nothing is
-    refitted, nothing is stored: the same call serves whoever asks next.
+    ``x = x_long + rho (x_session - x_long)`` with ``rho = n / (n + prior_strength)`` and n the decayed number of
+    events. Models without vectors blend scores in the same way, of histories scaled to a sum of 1. Deterministic;
+    nothing is refitted, nothing is stored: the same call serves whoever asks next.
 
     Examples
     --------
@@ -172,9 +173,9 @@ class WhatNext:
     """
 
     model: Model
-    fade: Any = "20min"
+    session_decay: Any = "20min"
     half_life: Any = "30D"
-    prior: float = 2.0
+    prior_strength: float = 2.0
     dislikes: Iterable[str] = ("dislike", "hide")
 
     def __post_init__(self) -> None:
@@ -189,9 +190,9 @@ class WhatNext:
                 f"WhatNext: a {type(self.model).__name__} reads events by type, and the last minutes by item alone. "
                 "Ask it itself, model.recommend(data.requests(at=now), k=10), or take ALS, EASE or NextItem."
             )
-        check_duration(self.fade, "fade")
+        check_duration(self.session_decay, "session_decay")
         check_duration(self.half_life, "half_life")
-        check_number(self.prior, "prior", above=0)
+        check_number(self.prior_strength, "prior_strength", above=0)
 
     @property
     def items(self) -> Vocabulary:
@@ -240,7 +241,7 @@ class WhatNext:
         k, exclude_seen = check_k(k), check_flag(exclude_seen, "exclude_seen")
         usable_threads(threads)
         log, person = people_asking(requests, "WhatNext.recommend")
-        session_life = f"{max(1, round(check_duration(self.fade, 'fade') * np.log(2)))}us"
+        session_life = f"{max(1, round(check_duration(self.session_decay, 'session_decay') * np.log(2)))}us"
         sets = {
             name: None if held is None else held.matrix(self.items, f"{name}=")
             for name, held in (("given", requests.given), ("exclude", requests.exclude))
@@ -315,7 +316,10 @@ class WhatNext:
         distinct, place = np.unique(code, return_inverse=True)
         n, lives = (
             distinct.size,
-            (check_duration(self.half_life, "half_life") / np.log(2), check_duration(self.fade, "fade")),
+            (
+                check_duration(self.half_life, "half_life") / np.log(2),
+                check_duration(self.session_decay, "session_decay"),
+            ),
         )
         weight = np.concatenate([np.bincount(place, weights=np.exp(-ages / life), minlength=n) for life in lives])
         shape = (2, len(self.model.items))
@@ -363,7 +367,7 @@ class WhatNext:
         n = both.shape[0] // 2
         running = np.r_[0.0, np.cumsum(both.data, dtype=np.float64)]
         fresh = (running[both.indptr[1:]] - running[both.indptr[:-1]])[n:]
-        rho = np.where(fresh > 1e-6, fresh / (fresh + self.prior), 0.0)[:, None]
+        rho = np.where(fresh > 1e-6, fresh / (fresh + self.prior_strength), 0.0)[:, None]
         factors = self.model._factorised()
         if factors is not None:
             vectors = factors._place(both, 1 if n == 1 else threads)

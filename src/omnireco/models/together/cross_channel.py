@@ -52,7 +52,7 @@ class CrossChannel(Estimator):
     lift : float
         How far an item's bias on a channel moves it, in standard deviations of the person's scores per unit of
         log-lift. 0 gives every channel the same list.
-    prior : float
+    prior_strength : float
         Prior strength of the bias of an item on a channel, in people (a pseudo-count).
     missing : {"raise", "ignore"}
         Whether a weight for a channel that the matrix does not have is an error, or is passed over.
@@ -60,11 +60,11 @@ class CrossChannel(Estimator):
     Notes
     -----
     Cells: ``r_ui = sum_c weight_c sign(r_uic) f(|r_uic|)``. Score on channel c: ``s_ui + lift sd_u b_ic``, with s_ui
-    the estimator's score, sd_u its standard deviation over all items, and the shrunken log-lift ``b_ic =
-    log((n_ic + prior) / (e_ic + prior))``: n_ic people took i on channel c, e_ic would have if c were like all
+    the estimator's score, sd_u its standard deviation over all items, and the shrunken log-lift ``b_ic = log((n_ic + s)
+    / (e_ic + s))`` with ``s = prior_strength``: n_ic people took i on channel c, e_ic would have if c were like all
     channels together. This is the limit of collective factorisation with item deviations per channel when those are
-    held at nothing, which on public data was the best member of that family. Deterministic where the estimator is.
-    The log-lift costs O(cells + channels x items).
+    held at nothing, which on public data was the best member of that family. Deterministic where the estimator is. The
+    log-lift costs O(cells + channels x items).
 
     References
     ----------
@@ -85,7 +85,7 @@ class CrossChannel(Estimator):
     channel_weights: Mapping[str, float] | None = None
     saturation: Saturation = "log"
     lift: float = 0.25
-    prior: float = 20.0
+    prior_strength: float = 20.0
     missing: Literal["raise", "ignore"] = field(default="raise", kw_only=True, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -97,7 +97,7 @@ class CrossChannel(Estimator):
         object.__setattr__(self, "channel_weights", _check_weights(self.channel_weights))
         check_choice(self.saturation, "saturation", ("none", "log", "binary"))
         check_number(self.lift, "lift", low=0)
-        check_number(self.prior, "prior", above=0)
+        check_number(self.prior_strength, "prior_strength", above=0)
         check_choice(self.missing, "missing", ("raise", "ignore"))
 
     def fit(self, data: Any, *, threads: int | None = None, progress: Progress = False) -> ChannelModel:
@@ -129,7 +129,7 @@ class CrossChannel(Estimator):
         return ChannelModel.build(
             base,
             channels=tuple(x.layers),
-            lifts=_log_lift(people, self.prior),
+            lifts=_log_lift(people, self.prior_strength),
             people=people.astype(np.float32),
             lift=self.lift,
             channel_weights=self.channel_weights,
@@ -433,12 +433,12 @@ def _finished(cells: sp.csr_matrix) -> sp.csr_matrix:
     return single
 
 
-def _log_lift(people: np.ndarray, prior: float) -> np.ndarray:
+def _log_lift(people: np.ndarray, prior_strength: float) -> np.ndarray:
     """Return the shrunken log-lift (n_channels, n_items) of counts of people of the same shape."""
     total = people.sum()
     share = people.sum(axis=1, keepdims=True) / (total or 1.0)  # exactly 1 for a single channel: no lift
     expected = share * people.sum(axis=0, keepdims=True)
-    return np.asarray(np.log((people + prior) / (expected + prior)))
+    return np.asarray(np.log((people + prior_strength) / (expected + prior_strength)))
 
 
 def _position(channels: tuple[str, ...], channel: Any) -> int:

@@ -45,7 +45,7 @@ class Fallback:
         "popular": Popularity().fit(x)}``, all over the same items. A model answers people with a history; an
         :class:`AttributeModel` and a :class:`SegmentModel` those with a known attribute or segment; popularity
         everybody.
-    least : int
+    min_history : int
         Items (that the model knows) a history must have for a model to answer.
 
     Examples
@@ -60,9 +60,9 @@ class Fallback:
     """
 
     steps: Mapping[str, Step]
-    least: int = 1
+    min_history: int = 1
 
-    parts: ClassVar[Parts] = {"steps": Table(Value()), "least": Whole(1)}
+    parts: ClassVar[Parts] = {"steps": Table(Value()), "min_history": Whole(1)}
 
     def __post_init__(self) -> None:
         if (
@@ -81,10 +81,10 @@ class Fallback:
                 "matrices with the same items: x.with_items(vocabulary)."
             )
         object.__setattr__(self, "steps", ReadOnly({str(name): step for name, step in self.steps.items()}))
-        check_integer(self.least, "least", low=1)
+        check_integer(self.min_history, "min_history", low=1)
 
     def __repr__(self) -> str:
-        return f"Fallback({' -> '.join(self.steps)}, min_history={self.least})"
+        return f"Fallback({' -> '.join(self.steps)}, min_history={self.min_history})"
 
     @property
     def items(self) -> Vocabulary:
@@ -156,7 +156,7 @@ class Fallback:
         rules: dict[str, Any] = {"k": k, "threads": threads}
         for number, model in enumerate(track(list(self.steps.values()), progress, label="recommend")):
             if isinstance(model, Model):
-                can = open_ & model._can_answer(asked, self.least)
+                can = open_ & model._can_answer(asked, self.min_history)
             else:
                 can = open_ & model.answers(asked if about is None else about)
             who = np.flatnonzero(can)

@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from omnireco._core.checks import check_kind, shown
-from omnireco._core.parts import Array, Parts, Record, chances, freeze, numbers
+from omnireco._core.parts import Array, Parts, Record, freeze, numbers, probabilities
 from omnireco._core.small import INSTANT, Each, Text
 from omnireco._core.units import DAY_US as _DAY
 from omnireco.data.asking.requests import Requests
@@ -158,7 +158,7 @@ class Population:
     parts: ClassVar[Parts] = {
         "end_us": INSTANT,
         "fields": Each(Record(Field)),
-        "share": chances("items"),
+        "share": probabilities("items"),
         "fact_names": Each(Text(), "facts"),
         "facts": numbers("items", "facts", missing=True),
         "gap": numbers("items", missing=True, endless=True),
