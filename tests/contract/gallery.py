@@ -228,7 +228,7 @@ STATES: dict[str, Callable[[], Any]] = {
     "bandit, disjoint": lambda: _bandit(shared=False),
     "bandit, forgetting": lambda: _bandit(shared=False, discount=0.99),
     "bandit, features": lambda: om.LinearBandit(policy="linucb").start([3, 4], n_features=0, features=[[1.0], [2.0]]),
-    "bandit, a short memory": lambda: _bandit(memory=15),
+    "bandit, a short memory": lambda: _bandit(max_pending=15),
     "channel model of all": lambda: world().cross,
     "neighbours by person": lambda: om.models.UserKNN(chosen="by person").fit(world().x),
     "model of one item": lambda: om.models.FactorModel.from_arrays([[1.0, 2.0]]),

@@ -44,7 +44,7 @@ def plain_loss(x, loss, users, items, targets=None):
             target = r if loss.graded else 1.0 if r > 0 else loss.dislike
             if aimed is not None:
                 target = float(aimed[u, i])
-            if loss.confidence:
+            if loss.confidence_weights:
                 value += (weight + loss.unobserved_weight) * (target - score) ** 2
             else:
                 value += weight * (target - score) ** 2 + loss.unobserved_weight * score**2
@@ -205,7 +205,7 @@ def test_a_cell_says_what_it_is_meant_to():
         return [part.tolist() for part in found]
 
     assert cells() == [[6, 2], [6, 0], [1, 0]]
-    assert cells(confidence=True) == [[6, 2], [7, 0], [1, 0]]
+    assert cells(confidence_weights=True) == [[6, 2], [7, 0], [1, 0]]
     assert cells(dislike=-0.5) == [[6, 2], [6, -1], [1, -0.5]]
     assert cells(graded=True) == [[2, 2], [6, -2], [3, -1]]
 

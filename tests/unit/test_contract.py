@@ -73,7 +73,8 @@ OTHER = {  # another value of each parameter, and what else must hold for it to 
     "SessionKNN": {"neighbors": 2, "gap": "9D", "half_life": "2D", "weights": W, "shrinkage": 4.0},
     "Blend": {"models": {"a": om.EASE()}, "weights": {"a": 3.0}, "scale": "rank"},
     "CrossChannel": {
-        "estimator": om.ItemKNN(), "channel_weights": {"app": 4.0}, "saturation": "binary", "lift": 2.0, "prior_strength": 2.0,
+        "estimator": om.ItemKNN(), "channel_weights": {"app": 4.0}, "saturation": "binary", "lift": 2.0,
+        "prior_strength": 2.0,
     },
     "SegmentPopularity": {"prior_strength": 2.0, "segments": ["plan"], "weights": W},
     "FollowUps": {"within": "3D", "events": ["purchase"], "prior_strength": 9.0, "max_next_items": 1},

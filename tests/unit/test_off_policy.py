@@ -175,8 +175,8 @@ def test_bad_input_is_named(change, words):
         judged(**(GOOD | change))
 
 
-def judged(target, *, rewards, propensity, actions=None, people=None, **more):
-    return om.causal.off_policy(om.causal.LoggedDecisions(rewards, propensity, actions, people), target, **more)
+def judged(policy, *, rewards, propensity, actions=None, people=None, **more):
+    return om.causal.off_policy(om.causal.LoggedDecisions(rewards, propensity, actions, people), policy, **more)
 
 
 def test_nothing_is_an_error():
