@@ -65,7 +65,9 @@ def test_a_mapping_of_lists_is_the_sets_of_its_channels():
 
 
 def test_the_longest_gap_holds_and_each_rule_once():
-    both = om.planning.Candidates.concat([made(min_interval="4h"), made(min_interval="20h"), made(min_interval=None, once_per_item=False)])
+    both = om.planning.Candidates.concat(
+        [made(min_interval="4h"), made(min_interval="20h"), made(min_interval=None, once_per_item=False)]
+    )
     assert [rule.name for rule in both.implied] == ["OncePerItem", "FrequencyCap(1, per='20h')"]
 
 

@@ -22,6 +22,7 @@ from omnireco._core.checks import (
     name_rows,
 )
 from omnireco._core.compute import one_blas_thread, row_blocks, usable_threads
+from omnireco._core.contract import says_the_line
 from omnireco.choices.arms import Posteriors
 from omnireco.choices.decisions import Decisions
 from omnireco.choices.inputs import (
@@ -309,6 +310,7 @@ class LiveBandit:
         self._scorer.ready()
         return self.noise * np.asarray(self._scorer.widths(x, exact=True), np.float64)
 
+    @says_the_line("live.refresh(em_steps=1)")
     def refresh(self, *, em_steps: int = 1) -> None:
         """Fit shared coefficients again, and how far arms stray from them; disjoint arms have nothing to refresh."""
         self._state.refit(em_steps=check_integer(em_steps, "em_steps", low=1, high=1_000))

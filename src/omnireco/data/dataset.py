@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from omnireco._core.checks import check_duration, check_instant, check_integer, count_of, from_microseconds
+from omnireco._core.contract import says_the_line
 from omnireco._core.units import DAY_US
 from omnireco.data.asking.requests import Asked, Requests
 from omnireco.data.audience import Audience
@@ -219,6 +220,7 @@ class Dataset:
         """Return whether a part is there, by its name."""
         return getattr(self, need, None) is not None
 
+    @says_the_line("past, later = data.split('2025-06-01', horizon='14D', embargo='1D')")
     def split(self, at: Any, *, horizon: Any = None, embargo: Any = None) -> Cut:
         """Cut everything in time: what was known before an instant, and what came after it.
 
@@ -261,6 +263,7 @@ class Dataset:
         """Return what was known before an instant; its ``end`` is that instant."""
         return self._until(check_instant(at, "at"))
 
+    @says_the_line("data.rolling(horizon='14D', n=3, embargo='1D')")
     def rolling(self, *, horizon: Any, n: int = 3, embargo: Any = None) -> tuple[Cut, ...]:
         """Cut several times, each test window right after its past, the last one at the end.
 

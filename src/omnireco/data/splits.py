@@ -12,6 +12,7 @@ import hashlib
 import numpy as np
 
 from omnireco._core.checks import check_duration, check_integer, check_number, from_microseconds
+from omnireco._core.contract import says_the_line
 from omnireco._core.random import stream
 from omnireco.data.events import EventLog, Split, require_events, rows_of
 from omnireco.data.interactions import Interactions
@@ -22,6 +23,7 @@ from omnireco.errors import EmptyError, ParameterError
 __all__ = ["fingerprint", "leave_last", "split_people", "split_rolling"]
 
 
+@says_the_line("om.data.split_rolling(log, horizon='14D', n=3, embargo='1D')")
 def split_rolling(log: EventLog, *, horizon: str, n: int = 3, embargo: str | None = None) -> tuple[Split, ...]:
     """Cut a log several times, each test window right after its train, the last one at the end of the log.
 

@@ -19,6 +19,7 @@ from omnireco._core.checks import (
     shown,
 )
 from omnireco._core.compute import row_blocks
+from omnireco._core.contract import says_the_line
 from omnireco._core.parts import Offsets, Parts, coded, declare, probabilities
 from omnireco._core.units import DAY_US
 from omnireco.data.audience import Audience
@@ -180,6 +181,7 @@ class ZonePosterior:
             f"ZonePosterior({count_of(n, 'user')}, {count_of(z, 'zone')}, {count_of(sure, 'user')} in one zone at 99 %)"
         )
 
+    @says_the_line("zones.sets(zone_probability=0.99)")
     def sets(self, zone_probability: float = 0.99) -> tuple[np.ndarray, np.ndarray]:
         """Return each person's credible set: the smallest set of zones with probability ``zone_probability``.
 
@@ -217,6 +219,7 @@ class ZonePosterior:
         names[known] = self.zones.ids[self.zone[first[known]]]
         return names, np.where(known, np.append(self.probability, 0.0)[first], 0.0)
 
+    @says_the_line("zones.allowed(user_ids, at_us, (21 * 60, 8 * 60), zone_probability=0.99)")
     def allowed(
         self, user_ids: Any, at_us: Any, quiet: tuple[int, int], *, zone_probability: float = 0.99
     ) -> np.ndarray:
@@ -259,6 +262,7 @@ class ZonePosterior:
             rows = rows[(size[rows] > rank) & found[rows]]
         return found
 
+    @says_the_line("zones.fill(audience, zone_probability=0.99)")
     def fill(self, audience: Audience, *, zone_probability: float = 0.99, at: Any = "2025-01-01") -> Audience:
         """Return the audience with zones filled in where one has ``zone_probability``; known zones stay.
 

@@ -266,6 +266,7 @@ class FollowUpsModel:
         scores[row[top], place[top]] = self.low[pair[top]]
         return Recommendations(requests.ids, self.items, codes, scores, requests.key)
 
+    @says_the_line("model.after(items, k=5, significant_only=True)")
     def after(self, items: Any, *, k: int, significant_only: bool = True) -> Recommendations:
         """Return what follows each of the given items.
 

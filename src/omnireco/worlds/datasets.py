@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 import numpy as np
 
 from omnireco._core.checks import check_choice, check_flag, check_number, require, shown
+from omnireco._core.contract import says_the_line
 from omnireco._core.random import stream
 from omnireco.data.audience import Audience
 from omnireco.data.catalog import Catalog
@@ -73,6 +74,7 @@ class CompleteJourney(NamedTuple):
         return Dataset(self.log, messages=self.messages, audience=self.audience, catalog=self.catalog)
 
 
+@says_the_line("om.worlds.complete_journey(item_level='product_type')")
 def complete_journey(
     *,
     item_level: Level = "product_type",
@@ -158,6 +160,7 @@ def complete_journey(
     )
 
 
+@says_the_line("om.worlds.complete_journey_promotions(item_level='product_type')")
 def complete_journey_promotions(*, item_level: Level = "product_type") -> EventLog:
     """Return what households of The Complete Journey may have seen: displays and the weekly mailer, as events.
 
@@ -213,6 +216,7 @@ def complete_journey_promotions(*, item_level: Level = "product_type") -> EventL
     return _exposures(visits, shown, names)
 
 
+@says_the_line("om.worlds.complete_journey_frames(item_level='product_type')")
 def complete_journey_frames(
     *, item_level: Level = "product_type", assumed_consent: Mapping[str, float] | None = None, seed: int = 0
 ) -> Frames:

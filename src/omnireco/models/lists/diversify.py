@@ -17,6 +17,7 @@ import numpy as np
 import scipy.sparse as sp
 
 from omnireco._core.checks import check_integer, check_k, check_kind, check_known, check_mapping, check_number, shown
+from omnireco._core.contract import says_the_line
 from omnireco.data.catalog import Catalog
 from omnireco.data.interactions import Interactions
 from omnireco.data.recommendations import Recommendations
@@ -215,6 +216,7 @@ def calibrated(
     return _picked(lists, k, gain)
 
 
+@says_the_line("om.models.quotas(lists, catalog, k=5, max_per_category=2)")
 def quotas(
     lists: Recommendations,
     catalog: Catalog,

@@ -13,6 +13,7 @@ import numpy as np
 
 from omnireco._core.checks import check_integer, check_k, check_kind, check_known, check_number, shown
 from omnireco._core.compute import row_blocks
+from omnireco._core.contract import says_the_line
 from omnireco.data.recommendations import Recommendations
 from omnireco.data.vocabulary import NONE, match
 from omnireco.errors import ParameterError
@@ -83,6 +84,7 @@ def dpp(lists: Recommendations, *, k: int, trade_off: float, similarity: ItemMod
     return cut_lists(lists, order, there, k)
 
 
+@says_the_line("om.models.limit_popularity(lists, model, k=5, max_popular=2)")
 def limit_popularity(
     lists: Recommendations, model: Model, *, k: int, max_popular: int, share: float = 0.5
 ) -> Recommendations:
@@ -127,6 +129,7 @@ def limit_popularity(
     return cut_lists(lists, np.argsort(~keep, axis=1, kind="stable"), keep, k)
 
 
+@says_the_line("om.models.limit_exposure(lists, k=5, max_per_item=40)")
 def limit_exposure(
     lists: Recommendations,
     *,

@@ -10,7 +10,7 @@ import scipy.sparse as sp
 
 from omnireco._core.checks import check_integer, check_kind, count_of, unmasked
 from omnireco._core.compute import Progress, ticker, usable_threads
-from omnireco._core.contract import Estimator
+from omnireco._core.contract import Estimator, says_the_line
 from omnireco._core.parts import Maybe, Parts, declare, numbers
 from omnireco._core.random import stream
 from omnireco._core.small import Settings, Value
@@ -222,6 +222,7 @@ class FactorModel(Model):
         declare(self)
 
     @classmethod
+    @says_the_line("om.models.FactorModel.from_arrays(factors, confidence_weights=True)")
     def from_arrays(
         cls,
         factors: Any,
