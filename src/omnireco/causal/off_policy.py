@@ -33,7 +33,7 @@ _MOST_ACTIONS = 10_000
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
 class OffPolicy:
-    """Values of policies that did not make the log, and whether the log can tell them at all.
+    """Off-policy values, and whether the log supports them.
 
     Attributes
     ----------
@@ -87,7 +87,7 @@ class OffPolicy:
 
     @property
     def verdict(self) -> str:
-        """What the log can say about each policy, in words, a line each."""
+        """Verdict per policy, in words, a line each."""
         best = ("sndr", "dr", "snips", "ips", "dm")  # of those asked for, the first is shown
         lines = []
         rows: list[dict[str, Any]] = self.table.to_dict("records")  # type: ignore[assignment]
@@ -105,7 +105,7 @@ class OffPolicy:
             elif found["lift_high"] < 0:
                 words = "worse than the policy that made the log"
             else:
-                words = "not told apart from the policy that made the log"
+                words = "not significantly different from the logging policy"
             size = f"{check['effective']:,.0f} effective of {self.rows:,} decisions"
             lines.append(
                 f"{policy}: {words}, {found['lift']:+.4g} ({found['lift_low']:+.4g} to {found['lift_high']:+.4g}) on "
@@ -142,7 +142,7 @@ def off_policy(
         One policy, or several by name. Of shape (n,): the probability that the policy makes the logged choice. Of
         shape (n, n_actions): its probability of every action (rows sum to 1); then the logged decisions need actions.
     predicted : array-like of shape (n, n_actions), optional
-        Rewards foreseen for every action by a model that did not see the row (`cross_fitted_rewards`). Brings the
+        Predicted rewards for every action by a model that did not see the row (`cross_fitted_rewards`). Brings the
         estimators ``dm``, ``dr`` and ``sndr``.
     estimators : iterable of str, optional
         Some of ``ips snips dm dr sndr``; by default all that the input allows.
@@ -418,8 +418,8 @@ def _refusal(effective: float, least: float) -> str:
     if effective >= least:
         return ""
     return (
-        f"The log holds {effective:,.1f} effective decisions for it, and {least:,.0f} are the least that are believed. "
-        "Choose a policy nearer to the logged one, explore more, or lower least_effective= and say so."
+        f"The log holds {effective:,.1f} effective decisions for it, and {least:,.0f} is the minimum. "
+        "Choose a policy nearer to the logged one, explore more, or lower least_effective= and report it."
     )
 
 

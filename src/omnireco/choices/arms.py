@@ -244,11 +244,11 @@ class Posteriors:
 
     @property
     def affordable_steps(self) -> int:
-        """How many steps of expectation maximisation a refit takes: few where each is dear."""
+        """Steps of expectation maximization of a refit: few where each is expensive."""
         return int(np.clip(200_000_000 // max(1, len(self) * self.d**3), 2, 20))
 
     def refit(self, *, em_steps: int = 1) -> None:
-        """Make the posteriors from the sums: all arms at once, with the shared block and how far arms stray from it."""
+        """Make the posteriors from the sums: all arms at once, with the shared block and the prior variance of arms."""
         if self.keeps_sums and len(self):
             a, b = self.a * self.scale, self.b * self.scale
             if self.features is None:

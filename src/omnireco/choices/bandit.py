@@ -37,7 +37,7 @@ _LOG = logging.getLogger(__name__)
 class LinearBandit(Estimator):
     """A contextual bandit whose rewards are linear in the context: parameters only.
 
-    Which of many arms (an offer, a banner, a layout) for this person now, when the answer must be learned while
+    Which of many arms (an offer, a banner, a layout) for this person now, while learning online
     deciding. Expected reward ``x'(B f_a + delta_a)``: what arms with like features share, plus what is an arm's own.
 
     Parameters
@@ -53,8 +53,8 @@ class LinearBandit(Estimator):
     regularization : float, default 1
         Prior precision of coefficients, in units of the noise.
     shared : bool, default True
-        Whether arms learn from each other: what they have in common, by their features where they have some; how far
-        arms stray from it, in level and in how the context matters to them, is learned. A new arm starts there. False:
+        Whether arms learn from each other: what they have in common, by their features where they have some; the prior
+        variance of arms around it, of level and of coefficients, is learned. A new arm starts there. False:
         disjoint arms, each a ridge regression of its own.
     intercept : bool, default True
         Whether a 1 is put before each context.

@@ -1,4 +1,4 @@
-"""On which channel, for which kind of thing: pooled preferences, and the chance that the best is the best."""
+"""Channel preference by kind of thing: pooled rates, and the probability of each channel to be the best."""
 
 from __future__ import annotations
 
@@ -54,8 +54,8 @@ class ChannelPreference(Estimator):
     Parameters
     ----------
     on : {"messages", "events"}, default "messages"
-        Messages: the chance of an answer on a channel. Events: the share of a person's events of a kind that happens on
-        a channel.
+        Messages: the response probability on a channel. Events: the share of a person's events of a kind that happens
+        on a channel.
     kinds : {"category", "event"} or None
         What a message or event is about: the category of its item in the catalogue, or (for events) the event itself.
         None: all one.
@@ -65,12 +65,12 @@ class ChannelPreference(Estimator):
         Attributes of the audience in which people stated their channel, such as ``"preferred_channel"``; a mapping
         where it was stated for one kind only, ``{"loans": "preferred_channel_loans"}``.
     declared_strength : float, default 20
-        What a preference that somebody stated counts, in messages answered at twice the rate of the best channel (or
-        in events done there). It does not fade, and what others do counts no more beside it.
+        Prior strength of a stated preference (a pseudo-count), in messages with a response at twice the rate of the
+        best channel, or in events done there. It does not decay, and it replaces the group prior.
     control : str or None, default "none"
-        The channel of a message log that stands for "nothing was sent": its answers happen anyway, and only what a
-        channel adds to them is worth money. Without it answers are assumed to be earned by the message. Any name but
-        the default must be one of the log.
+        The channel of a message log that stands for "nothing was sent": the control group. What counts is the uplift
+        over it. Without it every response counts as an effect of the message. Any name but the default must be one of
+        the log.
     missing : {"raise", "ignore"}
         Whether a declared channel or kind, or a control, that the log does not have is an error or means nothing.
 
@@ -198,7 +198,7 @@ class ChannelPreferenceModel:
     a, b : ndarray of shape (n_users, n_channels, n_kinds)
         Beta posteriors of people in the log.
     group_a, group_b : ndarray of shape (n_groups + 1, n_channels, n_kinds)
-        What is believed of somebody new of a group; the last row is everybody.
+        Prior of a new user of a group; the last row is everybody.
     tries : ndarray of shape (n_users, n_channels, n_kinds)
         Messages (or events) behind each.
     strengths : ndarray of shape (n_channels, 3)
@@ -256,7 +256,7 @@ class ChannelPreferenceModel:
         audience: Audience | None = None,
         group: Any = None,
     ) -> pd.DataFrame:
-        """Return what each channel is worth to people: ``user_id channel rate sd p_best tries``.
+        """Return the response rate of each channel per person: ``user_id channel rate sd p_best tries``.
 
         ``p_best`` is the probability that the channel has the highest rate of those allowed, so "not enough is known"
         is a number: near 1 / channels. It is exact within 1e-6 for independent rates with these Beta posteriors.

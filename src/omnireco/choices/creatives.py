@@ -169,10 +169,10 @@ class Creatives(Estimator):
         Answers that the log flags as machines' (``machine`` of 0.5 or more) are none, unless a click came later; the
         model says how many there were.
 
-        Newton's method with the offsets of creatives and items eliminated, so its cost is that of the tags alone:
-        O(n p^2) a step for p = tags x (1 + interests). How far items and creatives stray is learned by expectation
-        maximisation. The base rate has the prior Beta(1, 9), as if ten messages had been sent and one answered: it
-        matters to the first few dozen messages only. Deterministic.
+        Newton's method with the offsets of creatives and items eliminated, so its cost is that of the tags alone: O(n
+        p^2) a step for p = tags x (1 + interests). The prior variances of items and creatives are learned by
+        expectation maximization. The base rate has the prior Beta(1, 9), as if ten messages had been sent and one
+        answered: it matters to the first few dozen messages only. Deterministic.
 
         Warns
         -----
@@ -419,7 +419,7 @@ class CreativeModel:
     def _scores(self, options: np.ndarray, person: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return mean and standard deviation of the log-odds of each option, (n, width).
 
-        What an item's own level adds to the doubt is common to its creatives and left out.
+        What an item's own level adds to the uncertainty is common to its creatives and left out.
         """
         mean, width = np.empty(options.shape), np.empty(options.shape)
         for start in range(0, options.shape[0], 4096):

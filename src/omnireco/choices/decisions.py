@@ -97,7 +97,7 @@ class CreativeChoices:
     propensity : ndarray of shape (n,), float64
         Store it with the message: replay starts from it.
     probability : ndarray of shape (n,), float64
-        Chance of an answer that is believed, with this creative.
+        Estimated response probability, with this creative.
     """
 
     users: Vocabulary

@@ -176,7 +176,7 @@ class LiveBandit:
         ids : array-like of int, shape (n,)
             ``Decisions.ids``; each may be rewarded once.
         rewards : array-like of shape (n,) or (n, k)
-            One number per decision, or one per slot; NaN for a slot that nobody looked at.
+            One number per decision, or one per slot; NaN for a slot that was not examined.
         cascade : bool, default False
             Whether people read slots in order and stop at the first reward: later slots then teach nothing.
 
@@ -201,7 +201,7 @@ class LiveBandit:
         if not known.all():
             raise UnknownIdError(
                 f"{int((~known).sum()):,} of {ids.size:,} decisions are unknown, forgotten or already rewarded: "
-                f"{name_rows(~known)}. LinearBandit(max_pending=...) says how many wait; for older ones call "
+                f"{name_rows(~known)}. LinearBandit(max_pending=...) is how many are kept; for older ones call "
                 "update(arms, contexts, rewards)."
             )
         if not ids.size:

@@ -63,7 +63,7 @@ class Dataset:
     events : EventLog, optional
         What people did.
     messages : MessageLog, optional
-        What was sent and what came back.
+        Messages with responses.
     audience : Audience, optional
         Time zones and consents.
     catalog : Catalog, optional

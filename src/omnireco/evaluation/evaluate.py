@@ -1,4 +1,4 @@
-"""Ranked lists held against what people really chose.
+"""Evaluation of ranked lists on a test set.
 
 It takes lists, never models: what another library recommended is measured by the same lines.
 """
@@ -102,8 +102,8 @@ def evaluate(
     -----
     *Who counts.* Users with at least one item in the truth; the same ones for every model. Somebody in the truth
     without a list was shown nothing and scores 0 on accuracy (``report.n_without_list``); leaving them out would
-    reward models that only speak when they are sure. Lists of users without truth are left out, of the metrics of the
-    catalogue too (``report.n_without_truth``): there is nothing to hold them against.
+    reward models that serve only easy users. Lists of users without truth are left out, of the metrics of the
+    catalogue too (``report.n_without_truth``): there is nothing to compare them with.
 
     *What counts.* Items are matched by id. An item of the truth that no model could know, such as a new one,
     still counts as missed. Duplicates in the truth are one.
@@ -476,7 +476,7 @@ def _unit_rows(binary: sp.csr_matrix) -> sp.csr_matrix:
 
 
 def _measure(metric: Metric, title: str, lists: RankedLists) -> np.ndarray | float:
-    """Return what the metric answers: one float64 per user, or one number of the catalogue."""
+    """Return the value of the metric: one float64 per user, or one number of the catalogue."""
     answer = np.asarray(metric(lists))
     if answer.dtype.kind not in "biuf":
         raise ParameterError(f"the metric {shown(title)} must return numbers. Got {shown(answer[()])}.")

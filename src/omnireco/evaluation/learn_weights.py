@@ -1,4 +1,4 @@
-"""What an event is worth and what it says: learned from data, accepted only when it pays."""
+"""Tuning of event weights and targets on validation windows, accepted only if significantly better."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ class LearnedWeights:
     start, found : Weights
         What was begun with, and the best of the search.
     start_estimator : estimator
-        The estimator with the start and its parameters tuned for it: what the found weights were held against.
+        The estimator with the start and its parameters tuned for it: the baseline of the found weights.
     accepted : bool
         Whether the interval of the gain on the last window, which the search never saw, lies above 0.
     gain, low, high : float
@@ -136,7 +136,7 @@ def learn_weights(
     search: Search | None = None,
     progress: Progress = False,
 ) -> LearnedWeights:
-    """Learn from data what a view on the phone is worth beside a purchase in the shop.
+    """Tune event weights, such as that of a view relative to a purchase.
 
     A few numbers are searched, one at a time, on rolling windows: the half-life, a factor per channel, a factor per
     event type, how steeply targets rise, and with them the estimator's own parameters. The last window takes no part

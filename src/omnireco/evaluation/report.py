@@ -84,7 +84,7 @@ class Report:
         For each model, users who have a list but nothing in the truth. They are left out.
     split : str
         16 hexadecimal digits of the truth, and of ``train`` where it was given: two reports with the same digits
-        were held against the same pairs. Reveals no id.
+        were evaluated on the same pairs. Reveals no id.
     negatives : int or None
         Random items that lists were cut down to, beside the truth, where metrics are sampled; else None. Then the
         name of every metric says so, and no number may be compared with one over all items.
@@ -297,7 +297,7 @@ def summarise(
 ) -> tuple[np.ndarray, ...]:
     """Return (mean, low, high, p, n) of columns of values per user; all NaN and 0 for a None.
 
-    Each answer has one number per column. A column with fewer than two defined values has a mean only.
+    Each result has one number per column. A column with fewer than two defined values has a mean only.
     """
     q = len(columns)
     mean, low, high, p = (np.full(q, np.nan) for _ in range(4))

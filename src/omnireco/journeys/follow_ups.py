@@ -40,8 +40,8 @@ __all__ = ["FollowUps", "FollowUpsModel"]
 class FollowUps(Estimator):
     """What people buy after something, more than they would anyway.
 
-    After the tent comes the mat, not before; after the printer the ink. A similarity cannot tell the two directions
-    apart. Here every person counts once per pair, and only purchases whose window has passed are counted.
+    The direction matters: the mat after the tent, the ink after the printer. A similarity cannot tell the two
+    directions apart. Here every person counts once per pair, and only purchases whose window has passed are counted.
 
     Parameters
     ----------
@@ -50,7 +50,7 @@ class FollowUps(Estimator):
     events : iterable of str, optional
         Types that are purchases; all by default.
     prior_strength : float
-        Imagined people per pair, at the rate of everybody: what a lift from few people is pulled by.
+        Prior strength of the lift, in people (a pseudo-count).
     max_next_items : int
         How many items of a person are looked at per item: those first bought next after it, strictly later.
 

@@ -46,11 +46,10 @@ class Refills(Estimator):
 
     Notes
     -----
-    The logarithm of an interval in days is Normal. Its mean is the item's, plus what is known of the person, plus
-    what is known of this person with this item, each shrunk by the ratio of variances that the log shows. Open
-    intervals count too: somebody who bought once and has not come back says that the interval is longer than that, or
-    that they will not come back; the share of the latter is estimated along (a cure model, by EM). Deterministic;
-    O(purchases).
+    The logarithm of an interval in days is Normal. Its mean is the item's, plus what is known of the person, plus what
+    is known of this person with this item, each shrunk by the ratio of variances that the log shows. Open intervals are
+    right-censored: somebody who has not come back has a longer interval, or churned; the share of the latter is
+    estimated along (a cure model, by EM). Deterministic; O(purchases).
 
     References
     ----------
@@ -85,7 +84,7 @@ class Refills(Estimator):
         Raises
         ------
         EmptyError
-            When nobody bought anything twice.
+            When there are no repeat purchases.
         """
         log = events_of(data, "Refills.fit")
         user, item, at = purchases(log, self.events, "Refills.fit")
@@ -97,7 +96,7 @@ class Refills(Estimator):
         y = np.log(np.maximum(np.diff(at)[again] / _DAY, 1 / 24))
         pair, place = np.unique(key[1:][again], return_inverse=True)
         if not y.size:
-            raise EmptyError("Refills.fit: nobody bought anything twice, so no interval is known. Group items first.")
+            raise EmptyError("Refills.fit: there are no repeat purchases, so no interval is known. Group items first.")
         n = np.bincount(place)
         mean = np.bincount(place, weights=y) / n
         within = float(((y - mean[place]) ** 2).sum() / max(1, y.size - pair.size)) if y.size > pair.size else 0.25

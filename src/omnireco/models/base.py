@@ -35,7 +35,7 @@ _BOOLS = (bool, np.bool_)
 class Model(ABC):
     """A learned function from histories to ranked items; what ``fit`` returns.
 
-    A model owns the vocabulary of its items, so it can be asked about anybody whose history names items it
+    A model owns the vocabulary of its items, so it recommends for any history of items it
     knows: people it was fitted on, people whose history has grown since, and new ones are one code path.
     A person with an empty history gets the items that most people chose at fit time (``popularity``).
 
@@ -84,7 +84,7 @@ class Model(ABC):
         """Return (codes, scores), each (len(codes), k), of the items most like some items, themselves left out."""
         raise ParameterError(
             f"similar_items: a {type(self).__name__} does not say which items are alike. Fit ItemKNN, EASE or ALS on "
-            "the same data and ask that model."
+            "the same data and use that model."
         )
 
     @says_the_line("model.recommend(data.requests(), k=10)")
@@ -119,7 +119,7 @@ class Model(ABC):
             Leave out items in the person's own history. Items with a target of 0 or less, what the person
             disliked or hid, are left out always.
         threads : int, optional
-            All usable cores by default; never changes the answer.
+            All usable cores by default; never changes the result.
         progress : bool or callable(done, total)
             A bar over blocks of people.
 
@@ -258,7 +258,7 @@ class Model(ABC):
         Parameters
         ----------
         histories : Interactions
-            The people to search, those asked about among them.
+            The users to search, including the query users.
         users : array-like of user ids, unique
         k : int
         threads : int, optional
@@ -268,7 +268,7 @@ class Model(ABC):
         Recommendations
             Its ``users`` are the people asked about and its ``items`` the people found, by cosine: of their vectors
             in a factor model, of the histories themselves in any other. Nobody is similar to themselves, and
-            people without a history are similar to nobody.
+            users without a history have no similar users.
         """
         k = check_k(k)
         known = self._align(histories).without_targets()
@@ -557,7 +557,7 @@ def either(one: sp.csr_matrix, other: sp.csr_matrix) -> sp.csr_matrix:
 
 
 def _silent(histories: sp.csr_matrix, targets: sp.csr_matrix | None) -> np.ndarray:
-    """Return who has a history that says nothing, bool (n,): no cell, or none with a number other than 0."""
+    """Return who has an empty history, bool (n,): no cell, or none with a number other than 0."""
     numbers = histories.data if targets is None else targets.data
     if numbers.all():
         return np.asarray(np.diff(histories.indptr) == 0)
@@ -637,7 +637,9 @@ def require_interactions(x: Any, verb: str, *, targets: bool = False) -> Interac
     if targets or x.targets is None:
         return x
     if not (plain := x.without_targets()).nnz:
-        raise EmptyError(f"{verb}: all {x.nnz:,} cells have the target 0: nobody wants anything. Check the targets.")
+        raise EmptyError(
+            f"{verb}: all {x.nnz:,} cells have the target 0: there are no positive targets. Check the targets."
+        )
     return plain
 
 
@@ -737,7 +739,7 @@ def _item_mask(eligible: Any, items: Vocabulary, name: str) -> np.ndarray:
 def most_popular(
     popularity: np.ndarray, rows: np.ndarray, *, k: int, exclude: sp.csr_matrix | None, eligible: Any
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return (codes, scores) for people whose history says nothing: one list per group of eligibility.
+    """Return (codes, scores) for users with an empty history (cold start): one list per group of eligibility.
 
     Those who only disliked get a list of their own, without what they disliked.
     """

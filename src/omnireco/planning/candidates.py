@@ -1,6 +1,6 @@
 """Touches that could be sent: every allowed channel and slot of the best items, cut down to the best few.
 
-Rules come first, pruning second: whoever prunes first keeps the 23:00 that quiet hours then take away,
+Rules come first, pruning second: pruning first would keep a 23:00 that quiet hours then remove,
 and the person gets nothing.
 """
 
@@ -69,7 +69,7 @@ _log.addHandler(logging.NullHandler())
 
 
 class Timing(Protocol):
-    """A model of when people answer: what :func:`candidates` asks of a fitted SendTime, or of one of your own.
+    """A response model by hour: what :func:`candidates` asks of a fitted SendTime, or of one of your own.
 
     One verb, a table of people times slots: candidates ask about thousands of slots of each person, and a table shares
     what is known of a person among them. Where ``probability(touches)`` exists too, both say the same.
@@ -107,7 +107,7 @@ class Candidates:
     labels : mapping of str to (Vocabulary, int32 array of shape (n,))
         ``creative_id``, ``store_id``, ``offer_id`` where given; -1 where missing.
     left_out : mapping of str to int
-        How many touches each rule took away, in the order in which they were asked.
+        How many touches each rule took away, in order of application.
     implied : tuple of Constraint
         Constraints that these touches bring along; ``plan`` adds them to those it is given.
     sources : Sources
@@ -252,7 +252,7 @@ class Candidates:
     def concat(cls, parts: Iterable[Candidates]) -> Candidates:
         """Join sets of candidates, so that one plan keeps the rules of all of them.
 
-        Nothing is loosened. Every rule, history and withdrawal of any part is asked of all touches; implied constraints
+        No rule is lost. Every rule, history and withdrawal of any part applies to all touches; implied constraints
         (once per item, gap) hold for all, and of two gaps the longer one. The same person, item, channel and instant
         twice is one touch: that of the greater value, as the planner would choose.
 
@@ -345,9 +345,8 @@ def candidates(
         What one person may be offered: by default 3 items, 8 slots for each on a channel, every item once, and 4 hours
         between two messages. ``om.planning.PerPerson(n_items=1, min_interval="20h")``.
     fatigue : fitted Fatigue, optional
-        With it a chance is lowered by the messages somebody just had, and the later answers that one more message
-        costs are taken off its value, each worth what the person's best item is worth. What then is worth less than
-        nothing is not sent.
+        Recent messages then lower the response probability, and the cost in later responses, each at the value of
+        the person's best item, is subtracted from the value. Touches with a negative value are not sent.
     creatives : CreativeChoices, optional
         A creative per person and item, from ``CreativeModel.choose``; it becomes the ``creative_id`` of the touches.
     withdrawals : str, iterable of str or EventLog, optional
@@ -378,8 +377,8 @@ def candidates(
 
     Notes
     -----
-    The value of a touch is its chance of an answer times the worth of the item (its margin, else 1) times the
-    discount of its rank, 1 / log2(1 + rank): an item ranked third is answered half as gladly as the first,
+    The value of a touch is its response probability times the worth of the item (its margin, else 1) times the
+    discount of its rank, 1 / log2(1 + rank): an item ranked third has half the response probability of the first,
     as NDCG has it. Deterministic; people are worked through in blocks of at most 128 MB.
 
     Examples
@@ -534,7 +533,7 @@ class _Offers:
 
 
 def check_complete(found: Candidates, where: str) -> None:
-    """Refuse candidates that came without what they were made from: their rules would be lost in silence."""
+    """Refuse candidates that came without what they were made from: their rules would be lost."""
     lost = not found.sources.complete or (found.touches.past.user.size > 0 and not found.sources.messages)
     if lost:
         raise ParameterError(
@@ -634,7 +633,7 @@ def _channels_of_lists(recs: Mapping[str, Any], channels: Any, audience: Audienc
     if channels is not None and set(check_channels(channels, audience)) != set(names):
         raise ParameterError(
             f"channels names others than the mapping of lists, which has {', '.join(map(repr, names))}. "
-            "Leave channels out: the keys of the mapping say them."
+            "Leave channels out: the keys of the mapping name them."
         )
     return names
 
@@ -677,7 +676,7 @@ def _check_numbers(touches: Touches, value: Any, probability: Any) -> None:
 
 
 def _check_fatigue(answer: Any, verb: str, shape: tuple[int, ...]) -> np.ndarray:
-    """Return what a model of fatigue answers, when it is one finite number per person (and slot), 0 or more."""
+    """Return the result of a fatigue model, when it is one finite number per person (and slot), 0 or more."""
     found = np.asarray(answer, np.float64)
     if found.shape != shape or not (np.isfinite(found) & (found >= 0)).all():
         raise ParameterError(

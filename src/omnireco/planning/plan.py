@@ -36,7 +36,7 @@ _log.addHandler(logging.NullHandler())
 
 @dataclass(frozen=True, slots=True)
 class Price:
-    """What one constraint (or one row of it) allows, uses, and what one more unit would be worth.
+    """What one constraint (or one row of it) allows and uses, and its shadow price.
 
     Attributes
     ----------
@@ -70,7 +70,7 @@ class Plan:
     value : float
         Sum of the values of the touches sent.
     bound : float
-        No plan under these constraints is worth more.
+        Upper bound of the value of any plan under these constraints.
     exact : bool
         Whether a search has proven the plan to be the best one, to within the solver's tolerance.
     costs : mapping of str to float
@@ -124,7 +124,7 @@ class Plan:
 
     @property
     def prices(self) -> pd.DataFrame:
-        """What each constraint allows, uses and what one more unit would be worth, as a frame.
+        """What each constraint allows and uses, and its shadow price, as a frame.
 
         Columns ``constraint``, ``row``, ``used``, ``limit``, ``price``; see :class:`Price`.
         """
@@ -344,7 +344,7 @@ def _stack(compiled: list[Rows], n: int) -> Any:
 def _reasons(
     touches: Candidates, found: Solution, matrix: Any, limit: np.ndarray, usage: np.ndarray, compiled: list[Rows]
 ) -> np.ndarray:
-    """Return why each touch is not sent: of the constraints without room for it, the dearest."""
+    """Return why each touch is not sent: the binding constraint with the highest shadow price."""
     reason = np.full(len(touches), 2, np.int8 if len(compiled) <= _MOST_IN_INT8 else np.int32)
     reason[found.chosen] = 0
     dearest = np.full(len(touches), -1.0)

@@ -56,7 +56,7 @@ _YEAR_1 = -62_135_596_800_000_000
 class Eligibility(ABC):
     """May this one touch be sent? A mask, applied before any pruning.
 
-    A rule must be pure (the same touches give the same answer), answer for each touch on its own, and
+    A rule must be pure (the same touches give the same answer), decide each touch independently, and
     return one bool per touch; rules are stacked with "and", so another rule never lets more through.
 
     Examples
@@ -90,7 +90,7 @@ class Eligibility(ABC):
 class Constraint(ABC):
     """How many touches together? Rows of a packing problem, which the planner solves without knowing their names.
 
-    Only limits can be said (weights and limits of 0 or more): "at most", never "at least".
+    Only upper limits are possible (weights and limits of 0 or more): "at most", never "at least".
 
     Examples
     --------
@@ -131,7 +131,7 @@ class Consent(Eligibility):
 
     Notes
     -----
-    It asks every source that :func:`candidates` and ``Candidates.from_frame`` are given: the audience's
+    It combines all sources that :func:`candidates` and ``Candidates.from_frame`` are given: the audience's
     ``consent_<channel>``, ``unsubscribed_at`` of the message log, and the events of ``withdrawals=``. The newest known
     instant decides; on equal instants, and where the yes has none, the no wins:
 
@@ -139,8 +139,8 @@ class Consent(Eligibility):
     - A yes undoes an older withdrawal only with an instant, ``consent_<channel>_at`` of the audience, that is later. It
       counts from that instant on: a touch before it has no consent.
     - A withdrawal that followed a message stops the channel of that message. An event of ``withdrawals=`` stops its
-      channel where the audience (or, without one, the touches) knows it, and else every channel: of a click on a web
-      page nobody can say what it did not mean. One that a machine may have made counts like any other.
+      channel where the audience (or, without one, the touches) knows it, and else every channel: a click on a web page
+      is ambiguous, so it closes all. Withdrawals possibly made by a bot count too.
 
     Consent is kept per channel. A purpose is a channel of its own, such as ``email_news``: who withdraws from ``email``
     has withdrawn from it too, and not the other way round.

@@ -119,7 +119,7 @@ def consent_since(users: Vocabulary, channels: Vocabulary, sources: Sources) -> 
 
 
 def _given(users: Vocabulary, channels: Vocabulary, audience: Audience | None) -> tuple[np.ndarray, np.ndarray]:
-    """Return what the audience says: yes or no, and since when; without an audience always yes."""
+    """Return consent and its instant in the audience; always True without an audience."""
     shape = (len(users), len(channels))
     if audience is None:
         return np.ones(shape, np.bool_), np.full(shape, NEVER)

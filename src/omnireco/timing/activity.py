@@ -71,17 +71,17 @@ class ActivityProfile(Estimator):
     Parameters
     ----------
     half_life : duration, "fit" or None
-        Age at which a session counts half. ``"fit"`` takes the one that predicts the later part of the log best;
+        Half-life of a session's weight. ``"fit"`` takes the one that predicts the later part of the log best;
         None forgets nothing. The population's profile never forgets: it would become that of a few busy people.
     session_gap : duration
         Events of one person closer than this are one session, counted once at its start.
     segments : int or str
-        Segments of people (early birds, night owls, weekend people...), found by EM; 1 for none. How far a person
-        is pulled to theirs is fitted, so a few too many do no harm. A name: the attribute of the audience that
+        Segments of people (early birds, night owls, weekend people...), found by EM; 1 for none. The prior strength
+        of the segment is learned, so a few too many do no harm. A name: the attribute of the audience that
         gives everybody's segment.
     covariates : tuple of str
-        Attributes of the audience (country, platform, plan) that tell, by multinomial logit, which segments somebody
-        without a history is likely to be of. Without any, they get the population's profile.
+        Attributes of the audience (country, platform, plan) that predict, by multinomial logit, the segment of a user
+        without a history. Without any, they get the population's profile.
     channels : tuple of str
         Channels of the log that get a profile of their own, under the person's.
     prior_strength : float or None
@@ -154,7 +154,7 @@ class ActivityProfile(Estimator):
             ``context=`` of ``EventLog.from_frame``) is the event's own clock, for people who travel. With ``audience``
             for their time zones: events of people whose zone is not known have no local hour and are left out, as are
             events that carry a date only (``log.timed``). With ``messages``, where they are there, sessions that start
-            within ``session_gap`` after a message or its answer are left out: they show our own timetable.
+            within ``session_gap`` after a message or its answer are left out: they reflect the sender's schedule.
         threads : int, optional
             By default every usable core; never changes a result.
         progress : bool or callable(done, total)
@@ -309,7 +309,7 @@ class ActivityModel:
     base : Base
         The profiles of the population (``theta``) and of the segments (``phi``, with shares ``pi``).
     groups : Groups
-        What attributes or given segments say of people before any session.
+        Prior segment probabilities by attributes or given segments.
     pooling : Pooling
         How strongly each level is pooled.
     quarters : ndarray of shape (G, 4)
@@ -387,7 +387,7 @@ class ActivityModel:
         return half_strength(self.pooling)
 
     def hour_of_week(self, user_ids: Any, *, channel: str | None = None) -> np.ndarray:
-        """Return the profile of each person: the chance that their next session starts in each local hour.
+        """Return the profile of each person: the probability of each local hour for the next session.
 
         Parameters
         ----------
@@ -487,7 +487,7 @@ class ActivityModel:
         return _dense(self._known_codes(user), self.indptr, self.hour, self.weight)
 
     def effective_sample_size(self, user_ids: Any) -> np.ndarray:
-        """Return how many sessions of today each person's history is worth after decay, float64 (n,); 0 if unknown."""
+        """Return the effective number of sessions after decay, float64 (n,); 0 if unknown."""
         return self._effective(self.users.codes(user_ids, missing="none"))
 
     def _effective(self, user: np.ndarray) -> np.ndarray:
@@ -507,12 +507,12 @@ class ActivityModel:
         return np.asarray(np.sqrt(p * (1.0 - p) / (weight + 1.0)))
 
     def best_hour(self, user_ids: Any) -> tuple[np.ndarray, np.ndarray]:
-        """Return each person's most active local hour, int32 (n,), and the chance that it truly is, float64 (n,).
+        """Return each person's most active local hour, int32 (n,), and its probability of being the best, float64 (n,).
 
-        A best hour with a chance of 0.1 is hardly known: most people's are. The posterior of `standard_deviation` is
-        a Dirichlet, and its shares are ordered as independent Gamma variables are, so the chance is one integral
-        over the quantiles ``u`` of the best hour: the product of the other hours' chances to stay below. Evaluated by
-        Gauss-Legendre quadrature, no draws; half a millisecond per person.
+        Most best hours have a probability below 0.1. The posterior of `standard_deviation` is a Dirichlet, and its
+        shares are ordered as independent Gamma variables are, so the probability is one integral over the quantiles
+        ``u`` of the best hour: the product of the other hours' probabilities to stay below. Evaluated by Gauss-Legendre
+        quadrature, no draws; half a millisecond per person.
 
         Examples
         --------

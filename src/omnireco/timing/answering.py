@@ -1,9 +1,9 @@
-"""How the people of one channel answer: everybody's answers per hour at risk, and how far each departs from them.
+"""Response model of a channel: population hazard per hour at risk, and individual deviations.
 
     rate(message sent at h to u) = f_u  exp(level + lift a_u)  sum_j rho^j m(h + j)  D_u(h)^slope  exp(s(h))
 
-``m`` (168,) is the rate at which a message that lies there unread is answered in each hour, by everybody; ``rho`` how
-its pull fades; ``D`` how much more the hour is worth to the person than to a stranger, by their activity and by
+``m`` (168,) is the population's response hazard of an unread message per hour; ``rho`` the
+effect decay; ``D`` the relative value of the hour for the person, by their activity and by
 the kind of people whose week their answers look like; ``s`` what the hour of sending adds, which repairs what the
 fading pull gets wrong; ``a`` log activity; ``f`` the person's own factor. The chance of an answer is
 ``1 - exp(-rate)``.
@@ -82,7 +82,7 @@ def fit_channel(
     n_people : int
         Of the message log.
     effect_decay : float
-        Hours after which a message's pull has fallen to 1/e, before any answer.
+        Prior of the effect decay: time constant in hours.
     base_rate : float
         Chance of an answer before any message, with the weight of 20 messages.
     """
@@ -150,9 +150,9 @@ def _pull_scores(
 ) -> np.ndarray:
     """Return how probable the answers and silences are under each of `TAUS`, whatever everybody's hours may be.
 
-    A short pull and hours that are answered ever more gladly look alike where all is sent at one hour: the evidence of
-    smooth hours decides. People who wait for their own hour are no long pull: where their activity foresees the delays
-    better than everybody's hours do, that counts.
+    A short effect decay and rising hazards are confounded where all is sent at one hour: the evidence of smooth hours
+    decides. People who wait for their own hour are no long effect: where their activity predicts the delays better than
+    everybody's hours do, that counts.
     """
     people, person = np.unique(sent.profile[use], return_inverse=True)
     r, hour, delay, weight = profile.profiles(people), sent.hour[use], sent.delay[use], sent.weight[use]
@@ -187,7 +187,7 @@ def _exposure(place: np.ndarray, sent: Sent, n: int, tau: float) -> np.ndarray:
     """Return the hours at risk, weighted by the fading pull, of n people in each local hour, (n, 168).
 
     A message is at risk from the hour of sending until it is answered, or no longer watched; the hour of the answer
-    counts half.
+    has weight 1/2.
     """
     known = np.flatnonzero(sent.hour >= 0)
     row, hour, weight = place[known] * WEEK, sent.hour[known], sent.weight[known]
@@ -284,7 +284,7 @@ def _corrected(
 
 
 def _foreseen(answered: np.ndarray, base_rate: float) -> float:
-    """Return how many answers the chances should add up to: those seen, or shrunk where all or none were answered."""
+    """Return the total that the probabilities are calibrated to: those observed, or shrunk where it is all or none."""
     n, answers = answered.size, float(answered.sum())
     if 0 < answers < n:
         return min(answers, 0.98 * n)
@@ -335,7 +335,7 @@ def _fit_kinds(
 def _evidence(
     sent: Sent, profile: ActivityModel, reading: np.ndarray, tau: float
 ) -> Iterator[tuple[np.ndarray, Evidence, np.ndarray]]:
-    """Yield people, what their messages say about their kinds, and their segments, some thousands at a time."""
+    """Yield people, log likelihoods of their kinds, and their segments, some thousands at a time."""
     psi = weeks(profile, reading)
     for people, rows, place, code in blocks(sent):
         r = shares(profile.profiles(code), reading)

@@ -1,4 +1,4 @@
-"""From the value of an hour to a chance: kernels that make predictions agree with the log."""
+"""Calibration of response rates to the log."""
 
 from __future__ import annotations
 
@@ -53,8 +53,8 @@ def fit_curve(
     Notes
     -----
     Before the data the level is 0 (standard deviation 2), the slope 1 and the lift 0 (0.5 each). The slope is how far
-    people depart from everybody as their activity does. It lies in [0, 1.5]: activity may say nothing, but it
-    cannot say the contrary of what it says.
+    individuals deviate from the population as their activity does. It lies in [0, 1.5]: activity may be uninformative,
+    but not negatively related.
     """
     x = np.stack([np.ones(answered.size), departure, log_activity], axis=1)
     beta, curvature = _scored(x, log_rate, answered, weight, np.array([0.0, 1.0, 0.0]), np.ones(3, np.bool_))

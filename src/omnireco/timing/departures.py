@@ -1,4 +1,4 @@
-"""How people depart from everybody: what each hour is worth to them, through the compiled curves of `_curves`.
+"""Individual deviations from the population: relative value of each hour, through the compiled curves of `_curves`.
 
 ``profile`` holds weeks of activity, ``rate`` (n_users,) sessions a week; a ``channel`` is `_curves.Channel`.
 """
@@ -76,7 +76,7 @@ def supported(
 
 
 def _proven(slope: float, slope_sd: float) -> float:
-    """Return how much is believed of what exceeds the best hour tried: a tenth, or all where activity foresees answers.
+    """Return the weight of the excess over the best tried hour: 0.1, or 1 where activity predicts responses.
 
     That people answer as their activity says is known from the log when the slope is many standard deviations above 0;
     it then carries to hours that were not tried.
@@ -89,8 +89,8 @@ def _believed(log_rate: np.ndarray, sd: np.ndarray, tried: np.ndarray, beyond: f
 
     What an hour that was hardly ever sent at promises over the usual rate counts the less the wider it is known, and of
     what exceeds the best hour that was tried ``beyond`` counts; with ``beyond`` 1 activity is proven to foresee
-    answers, and all is believed. The order stays, so such hours are explored where
-    nothing else is known. Where no hour was tried nothing is taken off: the intervals say it.
+    answers, and there is no correction. The order stays, so such hours are explored where
+    nothing else is known. Where no hour was tried there is no correction; the intervals are wide.
     """
     if not tried.any() or tried.all():
         return log_rate

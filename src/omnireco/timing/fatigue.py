@@ -1,7 +1,7 @@
-"""How often is too often: the answers that one more message costs, per channel.
+"""Fatigue: the cost of one more message in later responses, per channel.
 
-People who answer gladly are written to more often, so a plain comparison says that many messages make many answers.
-Here a person is only compared with themselves: were they less likely to answer when they had just had several messages?
+Responsive people get more messages, so a comparison between people is confounded.
+A person is only compared with themselves: were they less likely to respond after several recent messages?
 """
 
 from __future__ import annotations
@@ -47,11 +47,11 @@ class Fatigue(Estimator):
     Parameters
     ----------
     half_life : duration or "fit"
-        Age at which a message weighs half. ``"fit"``: those from half a day to 32 days are tried, each believed as far
-        as it explains the answers. The prior is log-normal around 4 days (95 % between 1 and 16): with few answers the
-        half-life stays near that.
+        Half-life of a message's fatigue. ``"fit"``: those from half a day to 32 days are tried, weighted by their
+        likelihood. The prior is log-normal around 4 days (95 % between 1 and 16): with few responses the half-life
+        stays near that.
     prior_sd : float
-        Standard deviation of the coefficient before any data, around 0: fatigue is believed as far as it shows.
+        Standard deviation of the coefficient before any data, around 0: the coefficient is shrunk to 0.
 
     Raises
     ------
@@ -86,8 +86,8 @@ class Fatigue(Estimator):
         Parameters
         ----------
         data : Dataset or MessageLog
-            With ``messages`` of all channels: each tires for all. Answers of machines (``machine``) do not count, and
-            with ``unsubscribed_at`` the chance of leaving is learned.
+            With ``messages`` of all channels: fatigue is shared across channels. Bot opens (``machine``) are left out,
+            and with ``unsubscribed_at`` the unsubscription probability is learned.
         threads : int, optional
             One thread does it; never changes a result.
         progress : bool or callable(done, total)
@@ -186,9 +186,9 @@ class FatigueModel:
     common : float
         What is assumed on a channel without messages.
     half_life_us : int
-        Age at which a message weighs half, microseconds.
+        Half-life of a message's fatigue, microseconds.
     unsubscribe : ndarray of shape (n_channels,)
-        Chance that a message without any before it makes its reader leave; 0 where the log does not say.
+        Probability that a message without any before it leads to an unsubscription; 0 if not recorded.
     unsubscribe_slope : float
         That chance grows by ``exp(slope)`` per fresh message.
     answer_rate : ndarray of shape (n_channels,)
@@ -355,7 +355,7 @@ class FatigueModel:
 
         ``sum over channels of coefficient x answers a day x half_life / ln 2``, for the fatigue it adds to all later
         messages, plus the added chance of leaving times the answers of ``horizon``. To the first order: as if the
-        person goes on being written to as before. On a channel without messages nobody leaves.
+        person goes on being written to as before. Without messages on a channel the unsubscription probability is 0.
         """
         days = check_duration(horizon, "horizon") / DAY_US
         code = self.users.codes(user_ids, missing="none")

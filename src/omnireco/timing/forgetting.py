@@ -1,4 +1,4 @@
-"""How fast answers grow old: habits drift, and last month's answers may say more than last year's.
+"""Time decay of responses: habits drift.
 
 ``at`` (m,) int64 instants of sending, ``hour`` (m,) local, -1 unknown, ``answered`` (m,) bool.
 """

@@ -1,4 +1,4 @@
-"""Can a personal hour help this audience at all? Asked before anything is sent, and answered with an interval."""
+"""Potential uplift of personal send times, with an interval, before anything is sent."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ class Headroom:
     people, sessions : int
         Who was judged, on how many later sessions.
     worthwhile : float
-        The smallest lift worth the trouble.
+        The smallest worthwhile lift.
     """
 
     skill: pd.DataFrame
@@ -118,7 +118,7 @@ def headroom(
     at : datetime, date or str, optional
         The cut; by default the instant before which 80 % of the events lie.
     effect_decay : duration
-        Time after which a message's pull has fallen to 1/e.
+        Effect decay: time constant of a message.
     worthwhile : float
         The smallest relative lift worth the trouble.
     n_bootstrap, seed : int

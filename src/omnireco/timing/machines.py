@@ -1,4 +1,4 @@
-"""Which answers came from machines: mail proxies that load pictures, scanners that follow links.
+"""Bot opens: mail proxies that load images, scanners that follow links.
 
 A machine answers within seconds of delivery, whenever that is; a person answers when they next look. So opens near
 delivery show when we send, not when people read.
@@ -157,8 +157,8 @@ def _fit_person(x: np.ndarray, weight: np.ndarray) -> tuple[float, float]:
 def answers_of_people(messages: MessageLog) -> tuple[np.ndarray, int]:
     """Return when people answered, and how many answers of machines were left out.
 
-    An answer is a machine's where the log says so (``machine`` of 0.5 or more); where it says nothing it is believed. A
-    click that came after the flagged answer is the person's: the flag is about the answer, not about the message.
+    A response is a bot's if the log flags it (``machine`` of 0.5 or more); if missing, the response counts as human. A
+    click after the flagged response is the person's: the flag is about the response, not about the message.
 
     Returns
     -------
@@ -181,7 +181,7 @@ def left_out(n_machine: int) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Answers:
-    """Which messages people answered, and until when each was watched.
+    """Which messages people answered, and when each was censored.
 
     Attributes
     ----------
@@ -219,7 +219,7 @@ def judge_answers(messages: MessageLog, group: np.ndarray | None = None) -> Answ
     A click is a person's (weight 1) unless it is flagged. An open that is more probably a machine's is none; the
     message is then still unread: it stays at risk of a click where the log keeps clicks, and is no longer watched
     where it does not, because nobody would see the person's own open. On a channel with more than half of its opens
-    from machines no open is believed.
+    from machines all opens are ignored.
     """
     n, n_channels = len(messages), len(messages.channels)
     responded = messages.responded

@@ -1,7 +1,7 @@
-"""When people read what they are sent: answers per hour at risk, so that the sender's own timetable is no habit.
+"""Reading hours: responses per hour at risk, unbiased by the sender's schedule.
 
-Answers counted by hour show when messages leave as much as when they are read: who is always written to at nine
-answers at nine. Here an hour earns an answer only against the messages that were lying there unread in that hour.
+Responses counted by hour show when messages leave as much as when they are read: who always gets mail at nine responds
+at nine. Responses of an hour are divided by the messages unread in that hour.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ class ReadingClock(Estimator):
     segments : int
         Segments of readers, found by EM where they foresee later answers; 1 for none.
     open_weight : float or "fit"
-        What an open by a person is worth next to a click, in [0, 1]. ``"fit"``: the weight that foresees later clicks
+        Weight of a human open relative to a click, in [0, 1]. ``"fit"``: the weight that predicts later clicks
         best, 0.3 where there are too few clicks to tell; 1 where the log keeps no clicks at all.
     activity : ActivityProfile, optional
         How profiles are learned of what people do on their own; how far reading follows them is learned from later

@@ -55,7 +55,7 @@ def sent_on(
 def _weights(propensity: np.ndarray | None, rows: np.ndarray, hour: np.ndarray) -> np.ndarray:
     """Return inverse propensities relative to their mean in each hour of sending, worth as many as they weigh.
 
-    Each hour is then answered by people as they are, not as the policy chose them for it.
+    This removes the selection by the policy in each hour.
     """
     if propensity is None or not rows.size:
         return np.ones(rows.size)

@@ -1,4 +1,4 @@
-"""What is known of people before any session: the segment somebody gave them, or what their attributes tell.
+"""Prior segments: given, or predicted from attributes.
 
 A *group* is all people of whom the same is known. Group 0 is those of whom nothing is: they start from the
 population's profile. Others start from the profiles of the segments that they are likely to be of.

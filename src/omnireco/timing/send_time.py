@@ -1,4 +1,4 @@
-"""What it is worth to send at an hour: the chance that a person answers, and how well it is known.
+"""Response probability by person and hour of sending, with intervals.
 
 Everybody's answers per hour at risk are learned from the message log; people depart from them as far as their own
 activity and answers have foreseen answers. With few messages the hours of activity carry the chances, with many the
@@ -79,10 +79,10 @@ class SendTime(Estimator):
     activity : ActivityProfile
         How profiles of activity are learned.
     base_rate : float
-        Chance of an answer that is assumed on a channel without messages in the log, and the prior (worth 20
-        messages) on one without both answers and silences.
+        Prior response rate on a channel without messages in the log, and the prior (of 20 messages)
+        on one where all or none had a response.
     effect_decay : duration
-        Time after which a message's pull has fallen to 1/e, where the log has no answers to learn it from.
+        Effect decay: time constant of a message, where the log has no responses to learn it from.
     expiry : duration, optional
         When an offer expires: attention and answers after it do not count. None: never.
     seed : int
@@ -134,7 +134,7 @@ class SendTime(Estimator):
         check_integer(self.seed, "seed", low=0)
 
     def fit(self, data: Any, *, threads: int | None = None, progress: Progress = False) -> SendTimeModel:
-        """Learn from what people did and from how they answered.
+        """Fit on events and messages.
 
         Parameters
         ----------
@@ -444,8 +444,8 @@ class SendTimeModel:
     def probability_interval(self, touches: Touches, *, confidence: float = 0.95) -> tuple[np.ndarray, np.ndarray]:
         """Return the ends of the interval of the chances that :meth:`probability` gives, two float64 arrays (n,).
 
-        Wide where little was sent and little lay unread: such hours are to be explored, not believed. The interval
-        covers what is not known of everybody's hours, of how far people depart from them, and of the person's factor;
+        Wide where few messages were sent or unread: explore such hours. The interval
+        covers the uncertainty of the population's hours, of the individual deviations, and of the person's factor;
         on a channel without messages, that its rate is only assumed.
 
         Parameters
@@ -564,7 +564,7 @@ class SendTimeModel:
         SchemaError
             When the data has no audience.
         ParameterError
-            When the audience was never asked about the channel, or the quiet hours are none.
+            When the audience has no consent column for the channel, or the quiet hours are empty.
         """
         import pandas as pd
 

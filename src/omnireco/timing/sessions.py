@@ -2,7 +2,7 @@
 
 Kernels take arrays: ``user`` int32 codes, ``at`` int64 UTC microseconds, both of shape (n,) and in order of time.
 `count_sessions` does all of it in one compiled pass, for a million people in a second; the functions of arrays
-below it say the same step by step.
+below it are the single steps.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""In which time zone is somebody, when nobody told? From recorded offsets, shops visited, country and habits."""
+"""Inference of unknown time zones, from recorded offsets, shops visited, country and habits."""
 
 from __future__ import annotations
 

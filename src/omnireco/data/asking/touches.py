@@ -53,7 +53,7 @@ class Past:
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Touches:
-    """Messages that could be sent: who, what, where, when, and what the audience says about it.
+    """Messages that could be sent: who, what, where, when, and the person's consent and reachability.
 
     Attributes
     ----------

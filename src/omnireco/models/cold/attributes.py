@@ -1,4 +1,4 @@
-"""People nobody has met yet: by their attributes, by their segment, and a chain that says which step answered."""
+"""User cold start: by attributes, by segment, and a chain of fallbacks."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def people_attributes(audience: Audience, names: Iterable[str] | None = None) ->
     Parameters
     ----------
     audience : Audience
-        With the attributes asked for at its door: ``Audience.from_frame(frame, attributes=["age", "segment"])``.
+        With attributes: ``Audience.from_frame(frame, attributes=["age", "segment"])``.
     names : iterable of str, optional
         Which of them; all by default.
 
@@ -86,7 +86,7 @@ def people_attributes(audience: Audience, names: Iterable[str] | None = None) ->
 
 
 def with_people(histories: Interactions, ids: Any) -> Interactions:
-    """Return the rows of some people in the order given, empty ones for those nobody has met.
+    """Return the rows of some people in the order given, empty ones for new users.
 
     Parameters
     ----------
@@ -140,8 +140,8 @@ def learn_people(
 ) -> AttributeModel:
     """Return a map from what people are to where a factor model places them.
 
-    For somebody without a history the vector is predicted from their attributes (age band, region, how they came) by
-    the ridge regression that predicts the vectors of the people with a history best.
+    For somebody without a history the vector is predicted from their attributes (age band, region, acquisition channel)
+    by the ridge regression that predicts the vectors of the people with a history best.
 
     Parameters
     ----------
@@ -250,7 +250,7 @@ class AttributeRecommender(ABC):
         exclude_seen : bool
             Leave out what the person has had.
         threads : int, optional
-            All usable cores by default; never changes the answer.
+            All usable cores by default; never changes the result.
         progress : bool or callable(done, total)
             Taken as by every recommender; a ranking by attributes is one step.
 
@@ -353,7 +353,7 @@ class AttributeModel(AttributeRecommender):
         return self.model.event_weights
 
     def place(self, attributes: Interactions) -> np.ndarray:
-        """Return the vector of each person, float32 (n_users, d); attributes the map has not met say nothing."""
+        """Return the vector of each person, float32 (n_users, d); unknown attributes have no effect."""
         check_attributes(attributes, "place")
         known = attributes.with_items(self.attributes).csr.astype(np.float64)
         return np.asarray(self.start + known @ self.slope.astype(np.float64), np.float32)

@@ -1,4 +1,4 @@
-"""Lists for people, not only for hits: variety, quotas, calibration, and what the business asks for.
+"""Re-ranking: diversity, quotas, calibration and business rules.
 
 Each function takes lists that are longer than wanted and returns lists of ``k``: ask for 50 to show 10. The price in
 accuracy is a number, not a feeling::
@@ -49,7 +49,7 @@ def mmr(lists: Recommendations, *, k: int, trade_off: float, similarity: ItemMod
     trade_off : float
         1 keeps the order of the lists; 0 looks at variety alone.
     similarity : ItemModel
-        How alike items are, such as ``ItemKNN().fit(x)``; scaled to at most 1.
+        Item similarity, such as ``ItemKNN().fit(x)``; scaled to at most 1.
 
     Returns
     -------
@@ -93,7 +93,7 @@ def avoid(
 ) -> Recommendations:
     """Leave out what a person rejected, and hold back what is nearly the same.
 
-    Somebody who returned the red one does not want the blue one next. Measured on public data, dislikes fed into a
+    Near duplicates of a rejected item are unwanted too. Measured on public data, dislikes fed into a
     model with extra weight did nothing or harm; as a filter behind it they do what is meant.
 
     Parameters
@@ -106,7 +106,7 @@ def avoid(
     strength : float
         How far the nearest duplicate of a dislike falls, as a share of the list's range of scores. 0 only excludes.
     similarity : ItemModel
-        How alike items are, such as ``ItemKNN().fit(x)``; scaled to at most 1.
+        Item similarity, such as ``ItemKNN().fit(x)``; scaled to at most 1.
 
     Notes
     -----
@@ -277,7 +277,7 @@ def promoted(
     bury: Iterable[Any] = (),
     missing: Literal["raise", "ignore"] = "raise",
 ) -> Recommendations:
-    """Do what the business asks: some items first, some higher, some last.
+    """Apply promotions: pin, boost and bury items.
 
     Only items that stand in a person's list are moved: nobody is shown what they have, or what is not eligible for
     them. So make the lists long, or name pinned items with ``eligible=``.
@@ -367,7 +367,7 @@ def relevance_of(lists: Recommendations) -> np.ndarray:
 
 
 def _picked(lists: Recommendations, k: int, gain: Any) -> Recommendations:
-    """Return lists picked greedily: gain(row, open places, picked places) says what each open place is worth."""
+    """Return lists picked greedily: gain(row, open places, picked places) is the marginal gain of each open place."""
     order = np.zeros((lists.n_users, lists.k), np.int64)
     keep = np.zeros(lists.codes.shape, np.bool_)
     for row in range(lists.n_users):

@@ -1,4 +1,4 @@
-"""Explanations that add up: what each thing in a person's past, by channel and age, says for what they are shown."""
+"""Explanations that add up: the contribution of each past item, by channel and age, to a score."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class Explanations:
     user, item, because, channel : ndarray of shape (n,), int32
         Codes of the person, the item shown, the item of the past, and the channel it was met on.
     contribution : ndarray of shape (n,), float64
-        What it adds to the score; negative when it speaks against the item.
+        What it adds to the score; negative when it lowers the item.
     ages : tuple of str
         Names of the ranges of age, youngest first; empty when no events were given.
     age : ndarray of shape (n,), int32
@@ -140,18 +140,18 @@ def explain(
 ) -> Explanations:
     """Take the score of everything shown apart into what each item of the past, on each channel, adds.
 
-    Not a story told afterwards: the parts are those the score was computed from, and their sum is the score.
+    Exact, not post hoc: the contributions are the terms of the score, and their sum is the score.
 
     Parameters
     ----------
     model : ItemModel, ProjectionModel, FactorModel, a blend of them, or ChannelModel for all channels alike
         The one that made the lists.
     histories : Interactions
-        What it was asked with; its layers are the channels.
+        The histories it was given; its layers are the channels.
     lists : Recommendations
         Of people in ``histories``; those without a history have nothing to explain.
     events, weights : EventLog and Weights, optional
-        What the histories were built from, ``events.matrix(weights)``: then parts are told by age too.
+        What the histories were built from, ``events.matrix(weights)``: then contributions are split by age too.
     ages : iterable of str or timedelta
         Where the ranges of age end, rising; the last range is open.
 

@@ -42,7 +42,7 @@ def dpp(lists: Recommendations, *, k: int, trade_off: float, similarity: ItemMod
     trade_off : float
         Between 0 and 1. 1 keeps the order of the lists; towards 0 variety alone decides.
     similarity : ItemModel
-        How alike items are, such as ``ItemKNN().fit(x)``; made symmetric, scaled to at most 1.
+        Item similarity, such as ``ItemKNN().fit(x)``; made symmetric, scaled to at most 1.
 
     Returns
     -------
@@ -149,8 +149,7 @@ def limit_exposure(
     max_per_item : int or mapping of item id to int
         People an item is shown to: the same limit for all items, or limits for some.
     missing : {"raise", "ignore"}
-        Whether a limit for an item that the lists do not know is an error, or is passed over: stock of what nobody is
-        offered.
+        Whether a limit for an item that the lists do not contain is an error or ignored.
 
     Raises
     ------
@@ -164,10 +163,10 @@ def limit_exposure(
 
     Notes
     -----
-    Proposals and refusals (deferred acceptance): everybody asks for their best items, an item keeps the people in
-    whose list it stands highest (then those to whom it means most, by the score scaled to [0, 1] inside the list,
-    then the earlier row), and the refused ask for their next. Nobody can name an item that they would rather have
-    and whose keepers it suits less. Deterministic, whatever the order of asking; O(candidates log candidates).
+    Proposals and refusals (deferred acceptance): users propose to their best items, an item keeps the people in whose
+    list it stands highest (then those to whom it means most, by the score scaled to [0, 1] inside the list, then the
+    earlier row), and the refused ask for their next. The assignment is stable: nobody prefers an item that would prefer
+    them too. Deterministic, whatever the order of asking; O(candidates log candidates).
 
     References
     ----------

@@ -44,14 +44,14 @@ class ALS(Estimator):
     alpha : float
         A cell of number r has weight ``alpha * |r|``.
     unobserved_weight : float
-        How strongly the score of every cell, touched or not, is pulled to 0. The first thing to tune, with
-        ``regularization``: larger for sparser data and heavier cells.
+        Weight of the unobserved cells (implicit negatives), which have target 0. The first hyper-parameter to tune,
+        with ``regularization``: larger for sparser data and heavier cells.
     frequency_scaling : float
         The exponent nu: a row with n cells has the ridge ``regularization * (n + unobserved_weight * n_others)^nu``.
         1 keeps popular items and busy people as small as the rest; 0 is a plain ridge.
     confidence_weights : bool
-        True: touched cells have confidence ``unobserved_weight + alpha |r|`` and are pulled to their target
-        with all of it, as in Hu, Koren and Volinsky and the library implicit. False: they are pulled to their
+        True: touched cells have confidence ``unobserved_weight + alpha |r|`` and are fitted to their target
+        with that confidence, as in Hu, Koren and Volinsky and the library implicit. False: they are fitted to their
         target with ``alpha |r|`` and to 0 with ``unobserved_weight``, as in Rendle et al.
     dislike : float
         Target of cells with a negative number, in [-1, 1]; positive ones have the target 1.
@@ -120,7 +120,7 @@ class ALS(Estimator):
             Events are weighed by ``weights``; a matrix is taken as it is. Targets are those of the matrix
             (``Weights(targets=...)``, or ``x.with_targets(targets)``); without them its numbers are the targets.
         threads : int, optional
-            All usable cores by default; never changes the answer.
+            All usable cores by default; never changes the result.
         progress : bool or callable(done, total)
             A bar over sweeps.
 
@@ -280,7 +280,7 @@ class FactorModel(Model):
     def build(
         cls, factors: Any, *, items: Any, popularity: Any, loss: Loss, event_weights: Weights | None = None
     ) -> FactorModel:
-        """Return the model of factors (n_items, d) and a loss: what every other door ends in."""
+        """Return the model of factors (n_items, d) and a loss: used by all constructors."""
         array = _numbers(factors, "factors")
         if array.ndim != 2 or not array.shape[1] or not np.isfinite(array).all():
             raise ParameterError(
@@ -317,7 +317,7 @@ class FactorModel(Model):
         targets : Interactions, optional
             Target of each cell, as :meth:`ALS.fit` takes them; ``histories.targets`` by default.
         threads : int, optional
-            All usable cores by default; never changes the answer, and neither does who else is asked about.
+            All usable cores by default; never changes the result, nor does the batch.
 
         Raises
         ------

@@ -1,4 +1,4 @@
-"""Walks and filters on the graph of people and items; their answer is item-to-item weights."""
+"""Random walks and graph filters; the result is item-to-item weights."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class P3alpha(Estimator):
     -----
     ``W = B^alpha A^alpha`` without its diagonal, where A walks from person to item in proportion to the weight
     of the cell, and B from item to person evenly. Numbers below 0 are no paths: dislikes of others are
-    ignored, and one in a history speaks against what is near. Ties at the last neighbour
+    ignored, and one in a history lowers its neighbours. Ties at the last neighbour
     go to the lower code. Deterministic; the time of the sparse product X'X.
 
     References
@@ -78,7 +78,7 @@ class P3alpha(Estimator):
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class RP3beta(Estimator):
-    """Score items by a random walk of three steps that holds popular items back.
+    """Score items by a random walk of three steps with a popularity penalty.
 
     Parameters
     ----------
@@ -146,7 +146,7 @@ class GFCF(Estimator):
         it is a blend of the sparse filter and the low-rank one, with the same scores: for catalogues whose square does
         not fit.
     memory : float, optional
-        Bytes that fit may take; what the machine has free by default.
+        Memory limit in bytes; what the machine has free by default.
     weights : Weights, optional
         What events are worth, when ``fit`` is given events; the model is asked with the same.
 

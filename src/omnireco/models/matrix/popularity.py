@@ -28,7 +28,7 @@ __all__ = ["BuyAgain", "Popularity", "PopularityModel"]
 class Popularity(Estimator):
     """Rank items by how many people chose them.
 
-    The baseline of every table: strong where tastes agree, and the answer for people nobody knows yet.
+    The baseline of every table: strong where tastes agree, and the recommendation for new users.
 
     Parameters
     ----------
@@ -82,7 +82,7 @@ class BuyAgain(Estimator):
 
     Notes
     -----
-    A return (a number below 0) counts against the item itself and says nothing of others. ``score = history +
+    A return (a number below 0) counts against the item itself and has no effect on other items. ``score = history +
     prior_strength * share``, with ``share`` the item's share of all weight. Ask for it with ``recommend(x, k=10,
     exclude_seen=False)``: without seen items only the popularity order is left.
 
@@ -176,8 +176,8 @@ class PopularityModel(Model):
 
     def _similar(self, codes: np.ndarray, *, k: int) -> tuple[np.ndarray, np.ndarray]:
         raise ParameterError(
-            "similar_items: popularity knows nothing of which items go together. "
-            "Fit ItemKNN, EASE or ALS on the same matrix and ask that model."
+            "similar_items: popularity has no item similarities. "
+            "Fit ItemKNN, EASE or ALS on the same matrix and use that model."
         )
 
     def _dense(self, histories: sp.csr_matrix) -> np.ndarray:

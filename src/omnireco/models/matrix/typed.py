@@ -1,4 +1,4 @@
-"""Several behaviours as inputs, one as the target: what views, carts and visits say of the next purchase."""
+"""Several behaviours as inputs, one as the target: views, carts and visits as predictors of the next purchase."""
 
 from __future__ import annotations
 
@@ -52,8 +52,8 @@ _BY = ("event", "channel", "channel and event")
 class TypedEASE(Estimator):
     """Predict one behaviour from all of them by one ridge regression: each type of input has weights of its own.
 
-    A view of a pan, a pan in the basket and a pan bought say different things of which pot is bought next, and
-    how different is a question to the data, not to whoever sets weights by hand. Every type (event, channel, or
+    A view of a pan, a pan in the basket and a pan bought predict differently which pot is bought next; the weights
+    are learned instead of set by hand. Every type (event, channel, or
     both) is a block of inputs beside the others, and the regression weighs them against one another.
 
     Parameters
@@ -67,14 +67,14 @@ class TypedEASE(Estimator):
     regularization : float
         Ridge penalty on the weights, in units of squared cells.
     input_half_life : float, str or timedelta, optional
-        How inputs fade: a number counts the person's steps, ``"30D"`` is a time. None: they do not.
+        Half-life of the inputs: a number counts the person's steps, ``"30D"`` is a time. None: they do not.
     context_steps : int
         Steps an example looks back.
     repeats : bool
-        Whether an item's own past in the target behaviour may predict it. False, as in EASE, asks what else goes
-        with it; True where people buy the same things again (``recommend(..., exclude_seen=False)``).
+        Whether an item's own past in the target behaviour may predict it. False, as in EASE, predicts only from other
+        items; True where people buy the same things again (``recommend(..., exclude_seen=False)``).
     memory : float, optional
-        Bytes that fit may take; what the machine has free by default.
+        Memory limit in bytes; what the machine has free by default.
 
     Notes
     -----
@@ -83,7 +83,7 @@ class TypedEASE(Estimator):
     is in z_j, so no input can know its target. ``P = (Z'Z + regularization I)^-1``, ``B = P Z'Y``, and without
     ``repeats`` ``B_i -= P_D (P_DD)^-1 B_Di``, the exact solution with the weights from D, item i in the target's own
     blocks, held at 0. Scores are ``z B`` with z everything the person did, fading towards the end of the log. A dislike
-    is a type of event like any other: what it says of the target is learned, with its sign. Deterministic. Time
+    is a type of event like any other: its coefficient is learned, with its sign. Deterministic. Time
     O((types x items)^3), memory 20 bytes x (types x items)^2.
 
     References
@@ -127,12 +127,12 @@ class TypedEASE(Estimator):
             check_number(self.memory, "memory", above=0)
 
     def fit(self, data: Any, *, threads: int | None = None, progress: Progress = False) -> TypedModel:
-        """Return the model; ask it with ``model.recommend(data.requests(), k=10)``.
+        """Return the model; use it with ``model.recommend(data.requests(), k=10)``.
 
         Raises
         ------
         EmptyError
-            When nobody shows the target behaviour after having done something else.
+            When there are no training examples: no target event after another event.
         ParameterError
             When ``target`` or ``target_channels`` do not occur, or (types x items)^2 does not fit in memory.
         """
@@ -273,7 +273,7 @@ class TypedModel(Model):
         by: By,
         input_half_life: Any,
     ) -> TypedModel:
-        """Return the model of its parts: what every other door ends in."""
+        """Return the model of its parts: used by all constructors."""
         weights = sound(numbers("inputs", len(items), dtype=np.float32), weights, "TypedModel: weights")
         popularity = sound(numbers(len(items), dtype=np.float32), popularity, "TypedModel: popularity")
         if weights.shape != (len(types) * len(items), len(items)) or not 0 <= target < len(types):

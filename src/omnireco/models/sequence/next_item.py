@@ -35,7 +35,7 @@ __all__ = ["NextItem"]
 class NextItem(Estimator):
     """Predict the next item from what came just before it, in closed form.
 
-    EASE asks what goes together; this asks what follows. Every step of every person is an example: what they
+    EASE models co-occurrence; this models transitions. Every step of every person is an example: what they
     did up to then, the latest counting most, against what they did next. On sparse shopping sequences it
     beats trained transformers at the top of the list (see the page on quality); on dense data, such as films
     rated by the hundred, they win. No epochs, no seed, minutes on two cores for 12,000 items.
@@ -51,7 +51,7 @@ class NextItem(Estimator):
     events : iterable of str, optional
         Types of event to predict, such as ``["purchase"]``, from inputs of every type; all by default.
     memory : float, optional
-        Bytes that fit may take; what the machine has free by default.
+        Memory limit in bytes; what the machine has free by default.
 
     Notes
     -----
@@ -99,7 +99,7 @@ class NextItem(Estimator):
             check_number(self.memory, "memory", above=0)
 
     def fit(self, data: Any, *, threads: int | None = None, progress: Progress = False) -> ItemModel:
-        """Return the item-to-item model; ``weights[j, i]`` is what j in the past says of i next.
+        """Return the item-to-item model; ``weights[j, i]`` is the weight of j in the history for i as the next item.
 
         Raises
         ------

@@ -46,16 +46,17 @@ class SessionKNN(Estimator):
     """Recommend what people did in sessions like this one.
 
     Needs no identity and no long history: the last few clicks are compared with sessions of everybody, the most similar
-    ones speak, young sessions louder. Where most visitors are anonymous, this is the baseline to beat.
+    ones are neighbours, and recent sessions weigh more. Where most visitors are anonymous, this is the baseline to
+    beat.
 
     Parameters
     ----------
     neighbors : int
-        Sessions that speak.
+        Number of neighbour sessions.
     gap : str or timedelta
         A pause this long ends a session.
     half_life : str or timedelta, optional
-        In what time a session's voice halves.
+        Half-life of a session's weight.
     weights : Weights
         How the history of those who ask is weighed: the latest counts most.
     shrinkage : float
@@ -136,9 +137,7 @@ class SessionKNN(Estimator):
 class WhatNext:
     """Answer for this moment: what a person likes in the long run, moved by what they did a minute ago.
 
-    One model, asked twice: with the long history, and with the last minutes. Somebody who opens the app after a week
-    gets the first answer; somebody who has looked at four tents gets tents; and half an hour later the tents weigh
-    less.
+    One model applied to the long history and to the current session, blended by session length and recency.
 
     Parameters
     ----------
@@ -151,13 +150,13 @@ class WhatNext:
     prior_strength : float
         How many fresh events it takes until the session weighs as much as the long run.
     dislikes : iterable of str
-        Event types of a log that say "not this": their items are never recommended to that person, and count nothing.
+        Event types of negative feedback: their items are never recommended to that person, and count nothing.
 
     Notes
     -----
     ``x = x_long + rho (x_session - x_long)`` with ``rho = n / (n + prior_strength)`` and n the decayed number of
     events. Models without vectors blend scores in the same way, of histories scaled to a sum of 1. Deterministic;
-    nothing is refitted, nothing is stored: the same call serves whoever asks next.
+    nothing is refitted, nothing is stored: calls are stateless.
 
     Examples
     --------
@@ -225,7 +224,7 @@ class WhatNext:
         exclude_seen : bool
             Leave out what the person has had, the last minutes included. False where people come back for the same.
         threads : int, optional
-            All usable cores by default; never changes the answer.
+            All usable cores by default; never changes the result.
         progress : bool or callable(done, total)
 
         Returns

@@ -49,7 +49,7 @@ class Blend(Estimator):
     -----
     Members may weigh events differently (ALS on purchases, NextItem on the order of steps): asked with
     ``data.requests()``, each reads histories of its own; one that knows nothing of a person adds nothing for them. Seen
-    is what any member sees. A dislike says in a blend what it says in its members. Deterministic. Scores every item
+    is what any member sees. Dislikes act as in the members. Deterministic. Scores every item
     for everybody with every model: cost O(people x items) per model.
 
     References

@@ -1,4 +1,4 @@
-"""Scores into chances that agree with what happened, and how far they are from it. Arrays in, arrays out."""
+"""Calibration of scores to probabilities, and the calibration error. Arrays in, arrays out."""
 
 from __future__ import annotations
 
@@ -71,9 +71,9 @@ class Isotonic:
 
 
 def calibration_error(probability: Any, outcome: Any, *, n_bins: int = 15) -> float:
-    """Return the expected calibration error: how far stated chances lie from what happened, on average.
+    """Return the expected calibration error: mean distance of predicted from observed frequencies.
 
-    Chances are multiplied with money before anything is planned, so they have to mean what they say: of all the
+    Probabilities are multiplied with money before anything is planned, so they must be calibrated: of all the
     things given 0.2, one in five should happen.
 
     Parameters

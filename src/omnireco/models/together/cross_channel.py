@@ -35,8 +35,8 @@ Saturation = Literal["none", "log", "binary"]
 class CrossChannel(Estimator):
     """Learn one taste per person from all channels, and what is special about each channel.
 
-    People look for the same things everywhere, so the factors are shared: what somebody does in the app places them
-    in the shop, where nobody has met them yet. Cells are kept apart until they have been weighed, so that ten views
+    People look for the same things everywhere, so the factors are shared: a history in the app solves the cold start
+    in the shop. Cells are kept apart until they have been weighed, so that ten views
     in the app do not drown one visit to the shop. Channels differ in what is taken there: each gets a bias per item,
     which moves its lists towards what the channel is used for.
 
@@ -63,7 +63,7 @@ class CrossChannel(Estimator):
     the estimator's score, sd_u its standard deviation over all items, and the shrunken log-lift ``b_ic = log((n_ic + s)
     / (e_ic + s))`` with ``s = prior_strength``: n_ic people took i on channel c, e_ic would have if c were like all
     channels together. This is the limit of collective factorisation with item deviations per channel when those are
-    held at nothing, which on public data was the best member of that family. Deterministic where the estimator is. The
+    fixed at 0, which on public data was the best member of that family. Deterministic where the estimator is. The
     log-lift costs O(cells + channels x items).
 
     References
@@ -122,7 +122,7 @@ class CrossChannel(Estimator):
         check_known(self.channel_weights or (), x.layers, "CrossChannel: channel_weights", missing=self.missing)
         joined = join_channels(x, channel_weights=self.channel_weights, saturation=self.saturation, missing="ignore")
         if not joined.nnz:
-            raise EmptyError("CrossChannel.fit: what speaks for and against every item cancels out. Check the weights.")
+            raise EmptyError("CrossChannel.fit: the weights of every item cancel to 0. Check the weights.")
         base = self.estimator.fit(joined, threads=threads, progress=progress)
         wanted = x.without_targets().layers.values()
         people = np.stack([np.asarray((layer > 0).sum(axis=0), np.float64).ravel() for layer in wanted])
@@ -161,7 +161,7 @@ class ChannelModel(Model):
     lift, channel_weights, saturation
         See :class:`CrossChannel`.
     channel : str or None
-        The channel that is ranked for; None for all alike.
+        The channel that is ranked for; None for all channels.
     """
 
     takes_targets: ClassVar[bool] = True
@@ -204,7 +204,7 @@ class ChannelModel(Model):
         saturation: Saturation,
         channel: str | None = None,
     ) -> ChannelModel:
-        """Return the model of a fitted base and its biases: what every other door ends in."""
+        """Return the model of a fitted base and its biases: used by all constructors."""
         per_cell = numbers(len(channels), len(base.items), dtype=np.float32)
         lifts, people = (
             sound(per_cell, part, f"ChannelModel: {name}") for name, part in (("lifts", lifts), ("people", people))
@@ -244,7 +244,7 @@ class ChannelModel(Model):
         return self.base.event_weights
 
     def on(self, channel: str | None) -> ChannelModel:
-        """Return the model that ranks for one channel (None: for all alike); the factors are the same.
+        """Return the model that ranks for one channel (None: for all channels); the factors are the same.
 
         Raises
         ------

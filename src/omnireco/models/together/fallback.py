@@ -33,9 +33,9 @@ Step = Model | AttributeRecommender
 
 @dataclass(frozen=True, slots=True)
 class Fallback:
-    """A chain of models, asked in order: everybody is answered by the first that knows enough about them.
+    """A chain of models, tried in order: each user is served by the first with enough data.
 
-    What happens to somebody nobody has met should be stated, not discovered. The lists say for each person which
+    The behaviour for new users is explicit. The lists say for each person which
     step answered.
 
     Parameters
@@ -145,7 +145,7 @@ class Fallback:
         Returns
         -------
         FallbackLists
-            ``.lists``, and ``.step``: which step answered whom (-1 nobody could: an empty list).
+            ``.lists``, and ``.step``: the step that served each user (-1: none, an empty list).
         """
         k, exclude_seen = check_k(k), check_flag(exclude_seen, "exclude_seen")
         asked, about, users, key = self._asked(requests, attributes)
@@ -209,7 +209,7 @@ class FallbackLists:
     steps : tuple of str
         Names of the steps, in order.
     step : ndarray of shape (n_users,), int32
-        Number of the step that answered each person, -1 for none.
+        Number of the step that served each person, -1 for none.
     """
 
     lists: Recommendations

@@ -1,4 +1,4 @@
-"""What a log says of items in situations: learned up to an instant, looked up for later requests."""
+"""Item features by context: computed up to an instant, looked up for later requests."""
 
 from __future__ import annotations
 
@@ -186,7 +186,7 @@ class Population:
         Parameters
         ----------
         chosen, disliked : ndarray of shape (n_events,), bool
-            Which events of the log are choices, and which say no.
+            Which events of the log are choices, and which are negative feedback.
         x : Interactions
             The matrix that the candidate models learn from.
         """

@@ -60,7 +60,7 @@ _BYTES_PER_ROW = 1_000  # of a candidate while it is described
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class Ranker(Estimator):
-    """Rank the candidates of several models again, in the situation in which somebody asks.
+    """Rank the candidates of several models again, in the context of the request.
 
     A collaborative model knows what a person likes, not that it is Monday morning in the app, that the milk is due,
     or that the kettle is in the cart since Friday. Here fast models propose (``models``), and a second model that
@@ -84,7 +84,7 @@ class Ranker(Estimator):
     events : iterable of str, optional
         Which types of event are choices, such as ``["purchase"]``; all by default.
     dislikes : iterable of str
-        Types that say no. They are never choices, and never counted for an item.
+        Event types of negative feedback. They are never choices, and never counted for an item.
     unfinished : (str, str), optional
         Begun and finished: what was put into the cart and not bought.
     n_candidates : int
@@ -92,7 +92,7 @@ class Ranker(Estimator):
     exclude_seen : bool
         Whether items of the person's past are left out. False where people come back for the same things.
     half_lives : (str, str)
-        Over which counts of the past fade, the shorter first.
+        Half-lives of the counts, the shorter first.
     gap : str
         Choices with shorter pauses than this are one request.
     requests_from : str, timedelta, datetime or date
@@ -125,9 +125,10 @@ class Ranker(Estimator):
     from the events.
 
     *Chances.* The first four fifths (in time) of those requests teach the order; the last fifth teaches, by channel,
-    how scores become chances (isotonic), and ``model.calibration`` says how well, out of sample. Not beta calibration:
-    it needs scores in (0, 1) and one family of curves; here lists of equal merit share a chance between them, whatever
-    the shape, and every channel with a curve of its own has at least 200 choices, enough for pooled blocks.
+    calibration to probabilities (isotonic), with the out-of-sample error in ``model.calibration``, out of sample. Not
+    beta calibration: it needs scores in (0, 1) and one family of curves; here lists of equal merit share a chance
+    between them, whatever the shape, and every channel with a curve of its own has at least 200 choices, enough for
+    pooled blocks.
 
     *The logit's penalty* is one of three, chosen on the last fifth (in time) of the requests that teach the order, by
     likelihood; then all of them teach it.
@@ -215,7 +216,7 @@ class Ranker(Estimator):
             All that may be known; its end is where the model is meant to be used from. See the notes for the parts
             that are read.
         threads : int, optional
-            Handed to the proposing models; never changes the answer.
+            Handed to the proposing models; never changes the result.
         progress : bool or callable(done, total)
 
         Returns
@@ -374,7 +375,7 @@ class Ranker(Estimator):
 
 @dataclass(frozen=True, slots=True)
 class EventColumns:
-    """Which types of event a ranker counts one by one, which pair means begun and finished, and which say no."""
+    """Which types of event a ranker counts one by one, which pair means begun and finished, and negative feedback."""
 
     events: tuple[str, ...]
     unfinished: tuple[str, str] | None
@@ -383,7 +384,7 @@ class EventColumns:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Listed:
-    """Candidates of a block of requests, flat, by request: what each model said of them."""
+    """Candidates of a block of requests, flat, by request: scores and ranks of each model."""
 
     row: np.ndarray
     item: np.ndarray
@@ -447,7 +448,7 @@ class RankerModel:
 
     @property
     def context(self) -> tuple[str, ...]:
-        """What the model wants to know of a situation."""
+        """The context columns of the model."""
         return tuple(known.name for known in self.population.fields)
 
     @says_the_line("model.recommend(data.requests(channel='app'), k=10)")
@@ -478,7 +479,7 @@ class RankerModel:
         exclude_seen : bool, optional
             As fitted by default.
         threads : int, optional
-            Handed to the proposing models; never changes the answer.
+            Handed to the proposing models; never changes the result.
         progress : bool or callable(done, total)
 
         Returns
@@ -718,7 +719,7 @@ def _standard(scores: np.ndarray) -> np.ndarray:
 
 
 def _union(codes: list[np.ndarray], scores: list[np.ndarray], n_items: int, most: int) -> _Listed:
-    """Join the lists of several models: per request the items of best rank, whoever gave it, sorted by code."""
+    """Join the lists of several models: per request the items of best rank, over all models, sorted by code."""
     n, k = codes[0].shape
     m = max(1, n_items)
     place = np.tile(np.arange(1, k + 1), n)
