@@ -305,7 +305,7 @@ def cross_fitted_rewards(
     folds: int = 5,
     seed: int = 0,
 ) -> np.ndarray:
-    """Foresee the reward of every action in every logged context, by models that never saw the row's person.
+    """Predict the reward of every action in every logged context, by models that never saw the row's person.
 
     Parameters
     ----------
@@ -474,5 +474,5 @@ def _estimators(given: Iterable[str] | None, has_model: bool) -> tuple[str, ...]
         if not isinstance(name, str) or name not in ESTIMATORS:
             raise ParameterError(f"estimators must be some of {', '.join(ESTIMATORS)}. Got {shown(name)}.")
         if name in _NEED_MODEL and not has_model:
-            raise ParameterError(f"{name} needs predicted=, the rewards that a model foresees (cross_fitted_rewards).")
+            raise ParameterError(f"{name} needs predicted=, the rewards that a model predicts (cross_fitted_rewards).")
     return names

@@ -125,7 +125,7 @@ class Posteriors:
                 setattr(self, name, np.delete(array, arm, axis=0))
 
     def tick(self, n: int) -> np.ndarray:
-        """Return the weights in the scaled sums of the next n events, and let everything before them fade."""
+        """Return the weights in the scaled sums of the next n events, and decay everything before them."""
         if self.discount == 1.0:
             return np.ones(n)
         fade = self.discount ** np.arange(1, n + 1)
@@ -227,7 +227,7 @@ class Posteriors:
             np.add.at(self.count, arm, 1.0)
 
     def _renormalise(self, fade: float) -> None:
-        """Write the scale, and what fades at once, into the sums."""
+        """Write the scale, and what decays at once, into the sums."""
         for array in (self.a, self.b, self.rr):
             array *= self.scale * fade
         self.scale = 1.0

@@ -48,8 +48,8 @@ class ChannelPreference(Estimator):
     """Learns how people answer, or do things, on each channel and for each kind of activity: parameters only.
 
     A transfer on the web, a loan in the branch: the best channel depends on the person and on what it is about. Nobody
-    has enough messages of every kind on every channel, so each chance is pulled to what the person does on the channel
-    otherwise, that to the person's group, and that to everybody, as strongly as the log justifies.
+    has enough messages of every kind on every channel, so each probability is shrunk to what the person does on the
+    channel otherwise, that to the person's group, and that to everybody, as strongly as the log justifies.
 
     Parameters
     ----------
@@ -202,7 +202,7 @@ class ChannelPreferenceModel:
     tries : ndarray of shape (n_users, n_channels, n_kinds)
         Messages (or events) behind each.
     strengths : ndarray of shape (n_channels, 3)
-        Pseudo-counts with which kinds are pulled to the person, the person to the group, the group to everybody.
+        Pseudo-counts with which kinds are shrunk to the person, the person to the group, the group to everybody.
     share : bool
         Whether these are shares of activity.
     n_machine : int
@@ -264,7 +264,7 @@ class ChannelPreferenceModel:
         Parameters
         ----------
         user_ids : array-like of shape (n,)
-            Anybody; strangers have the rates of their group, or of everybody.
+            Any user; unknown ones have the rates of their group, or of everybody.
         kind : str or array-like of shape (n,), optional
             What it is about, for all or per person. Needed where several kinds were learned.
         audience : Audience, optional

@@ -700,7 +700,7 @@ class EventLog:
         return table
 
     def to_frame(self) -> pd.DataFrame:
-        """Return the events as a pandas frame with the column names of the door."""
+        """Return the events as a pandas frame with the columns that from_frame takes."""
         import pandas as pd
 
         columns: dict[str, Any] = {

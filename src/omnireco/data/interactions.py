@@ -48,7 +48,7 @@ class Interactions:
     at_us : int or None
         The clock of the decay, UTC microseconds, when it was built from a log.
     targets : csr_matrix of shape (n_users, n_items), float32, or None
-        With it, ``csr`` says how much each cell counts (above 0) and this what it aims at: 1 wanted, 0 not wanted,
+        With it, ``csr`` says how much each cell counts (above 0) and this its target: 1 wanted, 0 not wanted,
         in [-1, 1]. The same cells in the same order, stored zeros included. Without it, the numbers of ``csr`` say
         both. Made by ``Weights(targets=...)``, or a column ``target``.
     weights : Weights or None
@@ -189,7 +189,7 @@ class Interactions:
         at_us: int | None = None,
         weights: Weights | None = None,
     ) -> Interactions:
-        """Sum coded events into cells, per channel and in all; the path behind every other door.
+        """Sum coded events into cells, per channel and in all; used by all constructors.
 
         Parameters
         ----------
@@ -440,7 +440,7 @@ class Interactions:
         return self._with_cells(damping.bm25(self.csr, k1, check_number(b, "b", low=0, high=1)))
 
     def item_item(self, measure: Literal["count", "cosine", "jaccard", "lift", "weight"] = "count") -> sp.csr_matrix:
-        """Return how items go together over people.
+        """Return co-occurrence counts of items over people.
 
         Parameters
         ----------

@@ -2,7 +2,7 @@
 
 What they promise: the two sides share no event; ``train`` only knows ids that occur in it; equal times never
 fall on two sides of one cut, so that the order of rows in a file decides nothing; and a split has a
-:func:`fingerprint`, by which two reports can be seen to speak of the same one.
+:func:`fingerprint`, by which two reports can be seen to be about the same one.
 """
 
 from __future__ import annotations
@@ -177,7 +177,7 @@ def split_people(log: EventLog, *, share: float, seed: int = 0) -> Split:
 def fingerprint(*parts: EventLog | Interactions) -> str:
     """Return 16 hexadecimal digits that say which data this is: equal for equal parts, whoever made them.
 
-    Print it beside every number, so that two numbers can be seen to speak of the same split.
+    Print it beside every number, so that two numbers can be seen to be from the same split.
 
     Parameters
     ----------

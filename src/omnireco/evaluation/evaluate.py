@@ -60,7 +60,7 @@ def evaluate(
         What the same people really chose: every distinct (user, item) pair once. Of a Dataset the events,
         ``past, later = data.split(at)``; of events every one that has an item, so pick the kind that counts first:
         ``later.events.select(events=["purchase"])``. Of an Interactions the cells (their targets, where it has them)
-        above 0. Lists that answer several requests of a person are held against what was chosen at each:
+        above 0. Lists for several requests of a person are compared with what was chosen at each:
         :meth:`omnireco.Requests.from_log`, or a frame with ``request_id`` and ``item_id``.
     k : int or sequence of int
         Length of list to evaluate. No list may be built for fewer places.
@@ -94,7 +94,7 @@ def evaluate(
         strings on the other.
     ParameterError
         When ``k`` exceeds the lists' length, a metric needs something that was not given, or lists that are named by
-        request are held against a truth that is named by person, or the other way round.
+        request are compared with a truth by person, or the other way round.
     EmptyError
         When nobody is left to evaluate, or a model has no list for any of them.
 

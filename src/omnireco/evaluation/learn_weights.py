@@ -171,7 +171,7 @@ def learn_weights(
     Returns
     -------
     LearnedWeights
-        ``learned.estimator.fit(data)`` is the model it speaks of.
+        ``learned.estimator.fit(data)`` is its model.
 
     Raises
     ------
@@ -404,7 +404,7 @@ def _known(names: Iterable[str] | None, all_names: np.ndarray, what: str) -> tup
 
 
 def values_of(metric: Metric, codes: np.ndarray, relevant: sp.csr_matrix) -> np.ndarray:
-    """Return the metric of lists (n, k) held against relevant items (n, n_items), one float64 per row."""
+    """Return the metric of lists (n, k) for relevant items (n, n_items), one float64 per row."""
     lists = RankedLists(codes, find_hits(codes, relevant), np.diff(relevant.indptr).astype(np.int64))
     if not callable(metric):
         raise ParameterError(f"metric must be a function, such as om.ndcg. Got {shown(metric)}.")

@@ -300,7 +300,7 @@ class Candidates:
         return f"Candidates({', '.join(f'{n:,} {one if n == 1 else many}' for n, one, many in counts)})"
 
     def to_frame(self) -> pd.DataFrame:
-        """Return the touches as a pandas frame with the column names of the door, and ``send_at_local``.
+        """Return the touches as a pandas frame with the columns that from_frame takes, and ``send_at_local``.
 
         A frame cannot hold rules, gaps and history: to join sets use :meth:`concat`, not frames.
         """
@@ -730,7 +730,7 @@ def _no_touches(users: Vocabulary, items: Vocabulary, channels: Vocabulary, sour
 
 
 def _known_zone(audience: Audience, row: np.ndarray) -> np.ndarray:
-    """Return the zone of some rows (-1 for strangers); whatever is no code of a zone is unknown, never another's."""
+    """Return the zone of some rows (-1 for unknown users); whatever is no code of a zone is unknown, never another's."""
     zone = np.append(audience.zone, np.int32(NONE))[row]
     return np.where((row >= 0) & (zone >= 0) & (zone < len(audience.zones)), zone, np.int32(NONE)).astype(np.int32)
 

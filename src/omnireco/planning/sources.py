@@ -98,7 +98,7 @@ def past_messages(users: Vocabulary, named: tuple[str, ...], logs: Iterable[Mess
 
 
 def audience_rows(audience: Audience, users: Vocabulary) -> np.ndarray:
-    """Return each person's row in the audience, -1 for strangers; ids of another kind are an error."""
+    """Return each person's row in the audience, -1 for unknown users; ids of another kind are an error."""
     return match(audience.users, users, ("the audience", "the candidates"))
 
 

@@ -5,7 +5,7 @@
 ``m`` (168,) is the population's response hazard of an unread message per hour; ``rho`` the
 effect decay; ``D`` the relative value of the hour for the person, by their activity and by
 the kind of people whose week their answers look like; ``s`` what the hour of sending adds, which repairs what the
-fading pull gets wrong; ``a`` log activity; ``f`` the person's own factor. The chance of an answer is
+effect decay gets wrong; ``a`` log activity; ``f`` the person's own factor. The response probability is
 ``1 - exp(-rate)``.
 """
 
@@ -129,7 +129,7 @@ def fit_channel(
 def _first_hours(
     sent: Sent, profile: ActivityModel, log_theta: np.ndarray, effect_decay: float, base_rate: float
 ) -> tuple[float, Smooth]:
-    """Return how a pull fades and everybody's answers per hour at risk, as if all people were alike."""
+    """Return the effect decay and the population's responses per hour at risk, without individual deviations."""
     seen, use = _seen(sent), np.flatnonzero(sent.answered & (sent.hour >= 0))
     tau = (
         best_tau(_pull_scores(sent, use, seen, profile, log_theta, effect_decay, base_rate))
@@ -184,7 +184,7 @@ def _seen(sent: Sent) -> np.ndarray:
 
 
 def _exposure(place: np.ndarray, sent: Sent, n: int, tau: float) -> np.ndarray:
-    """Return the hours at risk, weighted by the fading pull, of n people in each local hour, (n, 168).
+    """Return the hours at risk, weighted by the effect decay, of n people in each local hour, (n, 168).
 
     A message is at risk from the hour of sending until it is answered, or no longer watched; the hour of the answer
     has weight 1/2.
@@ -222,7 +222,7 @@ def _until_answered(sent: Sent, hours: Smooth, tau: float) -> np.ndarray:
 
 
 def _at_risk(sent: Sent, profile: ActivityModel, channel: Any, slope: float, factor: np.ndarray) -> np.ndarray:
-    """Return the hours at risk of everybody, (168,), each person's weighted by how they depart from a stranger."""
+    """Return the hours at risk of everybody, (168,), each person's weighted by their deviation from an unknown user."""
     usual = _read(profile, channel, np.array([NONE]))[0]
     total = np.zeros(WEEK)
     for people, rows, place, code in blocks(sent):
@@ -360,6 +360,6 @@ def _joined(parts: list[Evidence]) -> Evidence:
 
 
 def _value_to_all(channel: Any, profile: ActivityModel, rate: np.ndarray) -> np.ndarray:
-    """Return the log of what each hour is worth to a stranger relative to their average hour, (168,)."""
+    """Return the log relative value of each hour for an unknown user, (168,)."""
     nobody = np.array([NONE])
     return worth(nobody, nobody, None, profile, rate, channel, 1)[0, :WEEK]

@@ -106,11 +106,11 @@ class Fatigue(Estimator):
         -----
         The fatigue of a person is ``f = sum over their messages of 2^(-age / half_life)``, and an answer is
         ``exp(-coefficient f)`` times as likely as without. The likelihood is conditional on how often each person
-        answered on each channel, ``prod exp(-c f_i) / sum_j exp(-c f_j)``: whatever is constant about a person (how
-        gladly they answer, and how often they are therefore written to) drops out of it. Channels are shrunk to a
-        common coefficient and that to 0. The messages of the first two half-lives only build up fatigue: what was
-        sent before the log is not known. Intervals are of the sandwich form, by person. The chance of leaving,
-        ``exp(a_channel + b f)`` per message, compares people, as nobody leaves twice.
+        answered on each channel, ``prod exp(-c f_i) / sum_j exp(-c f_j)``: whatever is constant about a person
+        (responsiveness, and how many messages they therefore get) cancels. Channels are shrunk to a common coefficient
+        and that to 0. The messages of the first two half-lives only build up fatigue: what was sent before the log is
+        not known. Intervals are of the sandwich form, by person. The chance of leaving, ``exp(a_channel + b f)`` per
+        message, compares people, as nobody leaves twice.
 
         With ``half_life="fit"`` the coefficients are means over the half-lives, by their posterior weights (likelihood
         by Laplace's approximation times prior_sd); the intervals include that the half-life is not known (law of total
@@ -271,8 +271,8 @@ class FatigueModel:
         Parameters
         ----------
         touches : Touches
-            ``om.data.Touches.of(data, users, channel=, at=)``, or the ``touches`` of candidates. Strangers had nothing
-            lately; a channel without messages has the prior's share, 1 in 20.
+            ``om.data.Touches.of(data, users, channel=, at=)``, or the ``touches`` of candidates. Unknown users had
+            nothing lately; a channel without messages has the prior's share, 1 in 20.
 
         Raises
         ------
@@ -317,7 +317,7 @@ class FatigueModel:
         Parameters
         ----------
         user_ids : array-like of shape (n,)
-            Strangers have none.
+            Unknown users have none.
         at_us : array-like of int64, shape (s,)
             Instants, UTC microseconds; messages sent later do not count.
 

@@ -21,7 +21,7 @@ _CLEARLY = 3.0  # nats by which forgetting must foresee better
 def recency(at: np.ndarray, hour: np.ndarray, answered: np.ndarray) -> np.ndarray:
     """Return the weight of each message by its age, (m,) in (0, 1]; all 1 where nothing is gained by forgetting.
 
-    The hours at which the later messages were answered are foreseen from the earlier ones, with several half-lives;
+    The response hours of the later messages are predicted from the earlier ones, with several half-lives;
     forgetting nothing stands until one of them is clearly better.
     """
     if not at.size:

@@ -106,8 +106,7 @@ def headroom(
 ) -> Headroom:
     """Tell whether there is personal timing signal in a log, and what it could earn.
 
-    Profiles are learned before a cut and judged on what people did after it, so nothing is believed that did not come
-    true. The answer may be "do not bother".
+    Profiles are learned before a cut and evaluated on a test period after it. The answer may be "do not bother".
 
     Parameters
     ----------
@@ -137,7 +136,7 @@ def headroom(
 
     Notes
     -----
-    Attention is later sessions weighted by the fading pull after the chosen hour: what mail is read like if it is read
+    Attention is later sessions weighted by the effect decay after the chosen hour: what mail is read like if it is read
     like everything else. It is an upper limit of the lift in answers, not a promise.
 
     Examples

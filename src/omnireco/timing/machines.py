@@ -209,7 +209,7 @@ def judge_answers(messages: MessageLog, group: np.ndarray | None = None) -> Answ
     Parameters
     ----------
     messages : MessageLog
-        Where its ``machine`` is known it is believed; elsewhere the delays are asked.
+        Uses ``machine`` if known, else the delay mixture.
     group : ndarray of int, shape (m,), optional
         Kinds of mailboxes that may differ in their machines, such as the provider; delays are judged per channel and
         group.

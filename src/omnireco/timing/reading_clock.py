@@ -61,7 +61,7 @@ class ReadingClock(Estimator):
     expiry : duration, optional
         When an offer expires: what comes later is not counted. None: never.
     segments : int
-        Segments of readers, found by EM where they foresee later answers; 1 for none.
+        Segments of readers, found by EM where they predict later responses; 1 for none.
     open_weight : float or "fit"
         Weight of a human open relative to a click, in [0, 1]. ``"fit"``: the weight that predicts later clicks
         best, 0.3 where there are too few clicks to tell; 1 where the log keeps no clicks at all.
@@ -69,7 +69,7 @@ class ReadingClock(Estimator):
         How profiles are learned of what people do on their own; how far reading follows them is learned from later
         answers. With it, ``fit`` needs ``events`` too.
     provider : str, optional
-        An attribute of the audience, such as the mailbox provider: machine answers are then told apart per channel
+        An attribute of the audience, such as the mailbox provider: bot opens are then distinguished per channel
         *and* provider.
     seed : int
         Of the sample of people that the strengths are fitted on, when there are more than 4,000.

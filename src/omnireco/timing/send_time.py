@@ -1,8 +1,8 @@
 """Response probability by person and hour of sending, with intervals.
 
-Everybody's answers per hour at risk are learned from the message log; people depart from them as far as their own
-activity and answers have foreseen answers. With few messages the hours of activity carry the chances, with many the
-answers do; what the log does not support is not promised.
+Responses per hour at risk of the population are learned from the message log, with individual deviations as far as a
+person's activity and responses predict responses. With few messages the hours of activity carry the probabilities, with
+many the responses do; there is no extrapolation beyond the log.
 """
 
 from __future__ import annotations
@@ -158,21 +158,21 @@ class SendTime(Estimator):
 
         Notes
         -----
-        Per channel, with the chance ``1 - exp(-rate)``: (1) the e-folding time of a message's pull, from the delays of
-        the answers; (2) everybody's rate of answers per hour at risk, so the sender's own timetable is no habit: a
-        smooth curve on the circle that starts from the hours of activity and leaves them as far as answers and silences
-        say, averaged over ways of smoothing by their evidence; (3) how far reading follows the person's own activity,
-        and the kind of people whose week the rest follows, judged on people left out; (4) a slope in [0, 1.5] of how
-        far people depart from everybody, 0 where activity says nothing about answers; (5) what the hour of sending
-        adds; (6) a factor per person, shrunk to 1. The chances of a channel's messages add up to its answers.
+        Per channel, with the probability ``1 - exp(-rate)``: (1) the effect decay of a message (an e-folding time),
+        from the response delays; (2) the population's response rate per hour at risk, unbiased by the sender's
+        schedule: a smooth curve on the circle that starts from the hours of activity and deviates as messages with and
+        without a response require, averaged over ways of smoothing by their evidence; (3) how far reading follows the
+        person's own activity, and the kind of people whose week the rest follows, evaluated on held-out people; (4) a
+        slope in [0, 1.5] of the individual deviations, 0 where activity is uninformative about responses; (5) the
+        effect of the hour of sending; (6) a factor per person, shrunk to 1. The probabilities of a channel's messages
+        add up to its responses.
 
-        Answers that the log flags as machines' (``machine`` of 0.5 or more) do not count, unless the person clicked
-        later. Propensities weigh messages by their inverse within each hour of sending. An hour of the day counts as
-        tried when five answers were to be expected of what was sent in it; of what another one promises over the
-        usual rate, the less is believed the wider it is known, and hardly anything of what exceeds the best hour tried.
-        Messages are forgotten with a half-life when that foresees the last quarter of the channel's answers better.
-        Answers whose times are all midnight are dates: they teach how many, and no hour. Deterministic; the order of
-        rows does not matter.
+        Responses flagged as bot opens (``machine`` of 0.5 or more) are left out, unless the person clicked later.
+        Propensities weigh messages by their inverse within each hour of sending. An hour of the day counts as tried
+        when five responses were expected of the messages sent in it; the excess of another hour over the usual rate is
+        shrunk by its uncertainty, and what exceeds the best hour tried has hardly any weight. Messages decay with a
+        half-life when that predicts the last quarter of the channel's responses better. Response times that are all
+        midnight are dates: they inform the rate, and no hour. Deterministic; the order of rows does not matter.
 
         References
         ----------
@@ -277,9 +277,9 @@ class SendTimeModel:
     kinds : ndarray of shape (n_channels, n_people, G), float32
         The chance that each is of kind k, given how they answered.
     everybody : ndarray of shape (n_channels, 168)
-        Log of what each hour is worth to a stranger, relative to their average hour.
+        Log relative value of each hour for an unknown user.
     log_rate, log_rate_sd : ndarray of shape (n_channels, 169)
-        Log of the answers to be expected of a message that a stranger gets at each hour, and its standard deviation;
+        Log of the expected responses to a message to an unknown user at each hour, and its standard deviation;
         the last is without timing.
     tried : ndarray of shape (n_channels, 168), bool
         Hours in whose like enough was sent to know what they earn.

@@ -60,7 +60,7 @@ def infer_zones(
         believed unless recorded clocks disagree for some days: people travel and move.
     activity : ActivityProfile, optional
         Profiles of people whose zone is known are learned: the hours of the others' events are then evidence. It is
-        weak: within an hour for about half of the people with ten sessions, and it is believed only as far as it finds
+        weak: within an hour for about half of the people with ten sessions, and it is weighted only as far as it finds
         the zones of people whose zone is known.
     stores : mapping of store id to IANA zone, optional
         Where the shops are.
@@ -87,11 +87,11 @@ def infer_zones(
 
     Notes
     -----
-    Home: the prior is the share of each zone among people whose zone is told, within the country; days with a recorded
-    clock that fits a zone speak for it (9 : 1, halved every 60 days). Now: a hidden Markov model per day, whose state
-    is the zone. People stay where they are (0.9 a day), or go home (199 of 200 moves), or anywhere; a recorded clock is
-    wrong one day in 4,000. So the first day with a foreign clock makes the foreign zone possible (both are then kept
-    quiet), and the second or third makes it probable. Deterministic; the order of rows does not matter. Cost:
+    Home: the prior is the share of each zone among people with a known zone, within the country; a day with a matching
+    recorded offset has the likelihood ratio 9 : 1 (halved every 60 days). Now: a hidden Markov model per day, whose
+    state is the zone. People stay where they are (0.9 a day), or go home (199 of 200 moves), or anywhere; a recorded
+    clock is wrong one day in 4,000. So the first day with a foreign clock makes the foreign zone possible (both are
+    then kept quiet), and the second or third makes it probable. Deterministic; the order of rows does not matter. Cost:
     recorded person-days x zones. People without evidence of their own share a row: a million of them take no memory.
 
     References
@@ -188,7 +188,7 @@ def _countries(
 def _candidates(
     audience: Audience, shops: Mapping[Any, str], inside: _Countries | None, zones: Iterable[str] | None
 ) -> Vocabulary:
-    """Return the zones that are possible; never fewer than those that are told."""
+    """Return the zones that are possible; never fewer than those that are known."""
     names = {str(name) for name in audience.zones.ids} | set(shops.values())
     if zones is not None:
         names |= set(check_zone_names(zones, "zones"))
@@ -200,7 +200,7 @@ def _candidates(
 
 
 def _home_prior(audience: Audience, known: Vocabulary, inside: _Countries | None) -> _Home:
-    """Return the prior of everybody's home: as the others of their country, as told where it is told."""
+    """Return the prior of everybody's home: as the others of their country, or the known zone."""
     n_zones = len(known)
     told = known.codes(audience.zones.ids) if len(audience.zones) else np.empty(0, np.int32)
     zone = np.append(told, np.int32(NONE))[audience.zone]
@@ -224,7 +224,7 @@ def _home_prior(audience: Audience, known: Vocabulary, inside: _Countries | None
 
 
 def _by_habits(home: _Home, log: EventLog, audience: Audience, known: Vocabulary, activity: ActivityModel) -> _Home:
-    """Return the prior updated by the hours of sessions, as far as that finds the zones of people who told theirs."""
+    """Return the prior updated by the hours of sessions, as far as that finds the zones of people with a known one."""
     log = timed_events(log)
     rows = session_starts(log.user, log.at, 30 * MINUTE_US)
     place = match(audience.users, log.users, ("audience", "events"))[log.user[rows]]

@@ -16,7 +16,7 @@ class Loss:
     """Weight, target and ridge of every cell and row, by the parameters that :class:`ALS` documents.
 
     A cell with the number r has weight ``w = alpha |r|`` and target 1, or ``dislike`` where r is negative;
-    when ``graded``, weight ``alpha`` and target r. All cells, touched or not, are pulled to 0 with
+    when ``graded``, weight ``alpha`` and target r. All cells, touched or not, are fitted to 0 with
     ``unobserved_weight``; with ``confidence_weights`` touched cells are spared that pull, as in Hu, Koren and Volinsky.
     """
 

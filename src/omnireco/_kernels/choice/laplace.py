@@ -11,7 +11,7 @@ _PSEUDO = (1.0, 10.0)  # answers and messages that the base rate has beforehand:
 
 
 def design(code: np.ndarray, person: np.ndarray, tags: np.ndarray, interests: np.ndarray) -> np.ndarray:
-    """Return rows of 1, tags, and interests times tags, (n, 1 + q + m q); strangers have no interests."""
+    """Return rows of 1, tags, and interests times tags, (n, 1 + q + m q); unknown users have no interests."""
     g = tags[code]
     u = np.zeros((len(g), interests.shape[1]))
     if len(interests):
@@ -24,7 +24,7 @@ def laplace(
     code: np.ndarray, person: np.ndarray, y: np.ndarray, item: np.ndarray, n_items: int, tags: np.ndarray,
     interests: np.ndarray,
 ) -> tuple[np.ndarray, ...]:  # fmt: skip
-    """Return the mode and the curvature at it: weights, their covariance, offsets, leans, variances, strays."""
+    """Return the mode and the curvature at it: weights, their covariance, offsets, slopes, variances, sd."""
     p = 1 + tags.shape[1] * (1 + interests.shape[1])
     w, alpha, beta = np.zeros(p), np.zeros(n_items), np.zeros(item.size)
     answers, shown = _PSEUDO

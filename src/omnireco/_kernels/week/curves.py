@@ -205,7 +205,7 @@ def _around(hour, weight, t):
 
 @compiled
 def _group(t, who):
-    """Return the group of a person; strangers and all of a model without groups are of the first."""
+    """Return the group of a person; unknown users and all of a model without groups are of the first."""
     return np.int64(t.group[who]) if who >= 0 and t.group.size else np.int64(0)
 
 
@@ -324,7 +324,7 @@ def _expire(value, q, life, passed):
 
 
 def _profiles(person, trust, indptr, hour, weight, t, first, last, out):
-    """Fill rows first..last of out (n, 168) with profiles; strangers and people without sessions have their group's."""
+    """Fill rows first..last of out (n, 168) with profiles; unknown users and people without sessions have their group's."""
     member, day, part, near = np.empty(t.log_pi.shape[1]), np.empty(24), np.empty(168), np.empty(336)
     for row in range(first, last):
         who = person[row]

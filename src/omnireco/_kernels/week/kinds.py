@@ -31,7 +31,7 @@ class Follows:
     Attributes
     ----------
     own : float
-        Share of reading that is like the person's own activity; 1 when nothing else foresees answers better.
+        Share of reading that is like the person's own activity; 1 when nothing else predicts responses better.
     follows : ndarray of shape (G, G)
         The chance that the rest of somebody of segment g follows the week of segment k; rows sum to 1.
     """
@@ -49,7 +49,7 @@ class Evidence:
     row, own_read, kind_read : ndarrays of shape (a,), (a,) and (a, G)
         Of each answer: the person, and the chance of its hour under the own profile and under each kind.
     own_pull, kind_pull : ndarrays of shape (n,) and (n, G)
-        Reading that lay ahead of all messages of a person, weighted by their fading pull.
+        Reading that lay ahead of all messages of a person, weighted by their effect decay.
     answers : ndarray of shape (n,)
     """
 
@@ -63,9 +63,9 @@ class Evidence:
     def log_likelihood(self, own: float, rate: float, strength: float) -> np.ndarray:
         """Return the log likelihood of all answers and silences of each person under each kind, (n, G).
 
-        Answers come as a Poisson process with the intensity ``f_u rate pull reading``, where ``f_u`` is how gladly
-        the person answers: a Gamma(strength, strength) that is integrated out, so that being silent at all hours
-        says nothing about kinds, and being silent at some of them does.
+        Answers come as a Poisson process with the intensity ``f_u rate pull reading``, where ``f_u`` is the person's
+        response rate: a Gamma(strength, strength) that is integrated out, so that no response at all hours is
+        uninformative about kinds, and none at some of them is informative.
         """
         n, n_kinds = self.kind_pull.shape
         log_read = np.log(own * self.own_read[:, None] + (1.0 - own) * self.kind_read)
@@ -99,7 +99,7 @@ def evidence(
 
 
 def fit_follows(found: Evidence, member: np.ndarray, rate: float, strength: float) -> Follows:
-    """Return how reading follows activity, by EM, with the share that foresees people left out best.
+    """Return how reading follows activity, by EM, with the share that predicts held-out people best.
 
     The chances of kinds are learned on half of the people and judged on the other half, both ways, for several shares
     of own activity. Own activity alone is among them, and wins when nothing else pays clearly.

@@ -1,7 +1,7 @@
 """Kernels of the reading clock: rates of answering per hour at risk, fitted and bent from coarse to fine.
 
 Letters: ``A`` (n, 168) answers seen and ``E`` (n, 168) answers expected per person and local hour of the week, given
-when each message was sent and how its pull fades; ``F`` (n, 168) a person's factor on the population's rate, 1 on
+when each message was sent and its effect decay; ``F`` (n, 168) a person's factor on the population's rate, 1 on
 average.
 """
 
@@ -337,7 +337,7 @@ def fit_habits(
     n_segments: int,
     tilt: np.ndarray | None,
 ) -> Habits:
-    """Return the habits whose curves, learned on earlier messages, foresee the hours of later answers best."""
+    """Return the habits whose curves, learned on earlier messages, predict the hours of later responses best."""
     strengths = (30.0, 10.0, 50.0)
     past, seen, expected = _split(spells, n, tau, base, appetite)
     flat = Habits(_FLAT.copy(), np.ones(1), 0.0, strengths, appetite)
@@ -411,7 +411,7 @@ def _split(
 
 
 def fit_open_weight(spells: Spells, n: int, n_channels: int) -> float:
-    """Return what an open is worth next to a click: the weight whose curves foresee later clicks best."""
+    """Return the weight of an open relative to a click: that whose curves predict later clicks best."""
     if not spells.click.any():
         return 1.0
     cut = float(np.quantile(spells.at, _CUT))

@@ -175,7 +175,7 @@ def fit_channel_strength(
 ) -> float:
     """Return how much what people do on all channels tells about one of them: the strength of ``p_u`` as its prior.
 
-    That with which later sessions of the channel are foreseen best, each block of time from what came before it;
+    That with which later sessions of the channel are predicted best, each block of time from what came before it;
     infinite when the channel's own history adds nothing.
 
     Parameters
@@ -209,7 +209,7 @@ def trust_of(history: np.ndarray, trust: np.ndarray) -> np.ndarray:
 def _trust(gains: np.ndarray, person: np.ndarray) -> np.ndarray:
     """Return per stratum the share of the personal profile that has paid off, and not by a few people's luck.
 
-    A share is judged by what it gained less one standard error over people. Where hardly anybody speaks, that is
+    A share is judged by what it gained less one standard error over people. Where there is hardly any evidence, that is
     cautious: the population's profile cannot lose against itself.
     """
     shares = np.linspace(1.0, 0.0, 11)

@@ -288,7 +288,7 @@ class EventScan(Generic[LogT]):
     def _frames(
         self, names: tuple[str, ...], tick: Callable[[], object], optional: tuple[str, ...] = ()
     ) -> Iterator[Frame]:
-        """Yield every batch of every file, opened at the door; the next one is decoded meanwhile."""
+        """Yield every batch of every file, opened and checked; the next one is decoded meanwhile."""
         with ThreadPoolExecutor(1) as pool:
             for file in self.files:
                 steps = done = 0

@@ -65,7 +65,7 @@ def people_attributes(audience: Audience, names: Iterable[str] | None = None) ->
     if absent := [name for name in asked if name not in audience.attributes]:
         raise ParameterError(
             f"people_attributes: the audience has no attribute {', '.join(map(shown, absent))}; it has "
-            f"{', '.join(map(repr, audience.attributes)) or 'none'}. Ask for it at the door: "
+            f"{', '.join(map(repr, audience.attributes)) or 'none'}. Name it in from_frame:  "
             "Audience.from_frame(frame, attributes=[...])."
         )
     labels: list[str] = []
@@ -152,7 +152,7 @@ def learn_people(
     attributes : Interactions
         People x attributes, such as :func:`people_attributes` makes.
     regularization : float
-        Ridge penalty per attribute, in units of people: how many an attribute must have to be half believed.
+        Ridge penalty per attribute, in units of people: a pseudo-count.
 
     Raises
     ------

@@ -91,7 +91,7 @@ def mmr(lists: Recommendations, *, k: int, trade_off: float, similarity: ItemMod
 def avoid(
     lists: Recommendations, disliked: Interactions, *, k: int, strength: float, similarity: ItemModel
 ) -> Recommendations:
-    """Leave out what a person rejected, and hold back what is nearly the same.
+    """Leave out what a person rejected, and penalize near duplicates.
 
     Near duplicates of a rejected item are unwanted too. Measured on public data, dislikes fed into a
     model with extra weight did nothing or harm; as a filter behind it they do what is meant.

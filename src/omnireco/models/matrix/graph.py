@@ -96,7 +96,7 @@ class RP3beta(Estimator):
     Notes
     -----
     The weights of :class:`P3alpha`, each divided by (people who chose the target)^beta; dislikes are no paths here
-    either, and in a history they speak against what is near. Deterministic.
+    either, and in a history they lower their neighbours. Deterministic.
 
     References
     ----------
@@ -152,10 +152,10 @@ class GFCF(Estimator):
 
     Notes
     -----
-    With ``R = Du^-1/2 X Di^-1/2`` and its leading right singular vectors V, the weights are
-    ``R'R + low_pass Di^-1/2 V V' Di^1/2``. Numbers below 0 are no edges; in a history they
-    speak against what is near. Deterministic. O(items^2 factors) time; 60 bytes a cell, 40 bytes x items x
-    factors, and dense 4 bytes x items^2, else 24 bytes for each pair of items that somebody has together.
+    With ``R = Du^-1/2 X Di^-1/2`` and its leading right singular vectors V, the weights are ``R'R + low_pass Di^-1/2 V
+    V' Di^1/2``. Numbers below 0 are no edges; in a history they lower their neighbours. Deterministic. O(items^2
+    factors) time; 60 bytes a cell, 40 bytes x items x factors, and dense 4 bytes x items^2, else 24 bytes for each pair
+    of items that somebody has together.
 
     References
     ----------

@@ -74,7 +74,7 @@ class EASE(Estimator):
 
     A number below 0 is a target below 0: dislikes in the training set lower an item, and one in a history lowers
     similar items. Decaying inputs are for prediction, not for the fit: on sequences of purchases, weights learned
-    from faded rows were measured a quarter worse than weights learned from plain ones (see the page on quality). As
+    from decayed rows were measured a quarter worse than weights learned from plain ones (see the page on quality). As
     in every EASE, an item explains what came before it as well as what came after; :class:`NextItem` and
     :class:`TypedEASE` look ahead only.
 
@@ -155,7 +155,7 @@ class EASE(Estimator):
         return ItemModel(x.items, count_users(x), weights, self._asked_with(x.weights))
 
     def _asked_with(self, weights: Weights | None) -> Weights | None:
-        """Return what the model is asked with: the weights it was fitted with, fading by ``input_half_life``."""
+        """Return the weights of histories at prediction: those of the fit, decayed by ``input_half_life``."""
         if self.input_half_life is None or weights is None:
             return weights
         steps, time_us = fading(self.input_half_life)
@@ -202,7 +202,7 @@ class ItemKNN(Estimator):
 
     The score of item i is the sum over the history of weight x sim, over the ``neighbors`` of i. Ties in similarity
     go to the lower code. A dislike (a number below 0) makes a cosine smaller, and is no choice for the others; in a
-    history it speaks against what is similar. Deterministic; time is that of the sparse product X'X, memory
+    history it lowers similar items. Deterministic; time is that of the sparse product X'X, memory
     O(items x neighbors).
 
     References

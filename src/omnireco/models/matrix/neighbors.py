@@ -47,8 +47,8 @@ class UserKNN(Estimator):
     shrinkage : float
         Added to the denominator: pulls similarities that rest on few items towards zero.
     chosen : {"by them", "by person"}
-        Who speaks for a person: everybody who would count the person among their own ``neighbors`` most similar
-        people, which keeps those who are a bit like everybody from speaking always; or the ``neighbors`` people
+        Which neighbours count: the users who have the user among their own ``neighbors`` most similar people, which
+        limits hubs; or the ``neighbors`` people
         most similar to the person.
     weights : Weights, optional
         What events are worth, when ``fit`` is given events; the model is asked with the same.

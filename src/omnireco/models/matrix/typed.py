@@ -82,9 +82,9 @@ class TypedEASE(Estimator):
     steps before it, one block of items per type, and y_j marks the target items of step j. Nothing at or after step j
     is in z_j, so no input can know its target. ``P = (Z'Z + regularization I)^-1``, ``B = P Z'Y``, and without
     ``repeats`` ``B_i -= P_D (P_DD)^-1 B_Di``, the exact solution with the weights from D, item i in the target's own
-    blocks, held at 0. Scores are ``z B`` with z everything the person did, fading towards the end of the log. A dislike
-    is a type of event like any other: its coefficient is learned, with its sign. Deterministic. Time
-    O((types x items)^3), memory 20 bytes x (types x items)^2.
+    blocks, held at 0. Scores are ``z B`` with z everything the person did, decayed towards the end of the log. A
+    dislike is a type of event like any other: its coefficient is learned, with its sign. Deterministic. Time O((types x
+    items)^3), memory 20 bytes x (types x items)^2.
 
     References
     ----------
@@ -285,7 +285,7 @@ class TypedModel(Model):
         return f"TypedModel({count_of(len(self.items), 'item')}, inputs: {', '.join(self.types)})"
 
     def inputs(self, data: Any) -> Interactions:
-        """Return everybody's history as the model reads it: one layer per type, fading towards the end of the events.
+        """Return the histories the model reads: one layer per type, decayed towards the end of the events.
 
         ``log.before(cut)`` ends at the cut. Events without an item are left out, and so are items the model does not
         know.
@@ -295,7 +295,7 @@ class TypedModel(Model):
 
     @property
     def event_weights(self) -> Weights:  # type: ignore[override]
-        """What the model is asked with: fading inputs, type by type."""
+        """Inputs at prediction: decayed, type by type."""
         return _fading(self.input_half_life)
 
     def _events_read(self, log: EventLog) -> EventLog:
@@ -364,7 +364,7 @@ def typed_inputs(log: EventLog, *, by: By = "event", input_half_life: Any = None
     by : {"event", "channel", "channel and event"}
         What makes types differ; "channel and event" gives layers such as ``"app/view"``.
     input_half_life : float, str or timedelta, optional
-        How events fade towards the end of the log: a number counts the person's steps, ``"30D"`` is a time.
+        Half-life of events before the end of the log: a number counts the person's steps, ``"30D"`` is a time.
 
     Examples
     --------

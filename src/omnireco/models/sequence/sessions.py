@@ -265,7 +265,7 @@ class WhatNext:
     def _past(
         self, log: EventLog, half_life: Any, person: np.ndarray, at: np.ndarray, given: sp.csr_matrix | None
     ) -> sp.csr_matrix:
-        """Return what each request's person did before it, faded, and what lies in the basket, (n, n_items)."""
+        """Return what each request's person did before it, decayed, and the basket, (n, n_items)."""
         weights = Weights(events=dict.fromkeys(self.dislikes, 0.0), half_life=half_life)
         found = histories_at(log, weights, person, at).with_items(self.items).csr
         if given is None or not given.nnz:
