@@ -289,7 +289,7 @@ class TestCandidates:
 
     @pytest.mark.parametrize("wrong", [-0.1, np.nan, np.inf])
     def test_refuses_what_is_no_chance(self, wrong):
-        with pytest.raises(ParameterError, match=r"slot_probability must return a chance in \[0, 1\]"):
+        with pytest.raises(ParameterError, match=r"slot_probability must return a probability in \[0, 1\]"):
             candidates(ranked(), Dataset(audience=people()), Even(wrong), DAY, channels="push")
 
     def test_refuses_scores_for_chances(self):

@@ -212,7 +212,7 @@ def off_policy(
         check_number(clip, "clip", above=0)
     policies = dict(policy) if isinstance(policy, Mapping) else {"policy": policy}
     if not policies:
-        raise ParameterError("policy is an empty mapping. Write policy={'new': chances}.")
+        raise ParameterError("policy is an empty mapping. Write policy={'new': probabilities}.")
     model = None if predicted is None else matrix(predicted, "predicted", n)
     _check_actions(chosen, model)
     wanted = _estimators(estimators, model is not None)
@@ -237,7 +237,7 @@ def off_policy(
         if model is not None and chosen is not None:
             if every is None:
                 raise ParameterError(
-                    f"dm, dr and sndr need the policy's chance of every action: pass target as ({n}, n_actions)."
+                    f"dm, dr and sndr need the policy's probability of every action: pass policy as ({n}, n_actions)."
                 )
             if every.shape != model.shape:
                 raise ParameterError(
@@ -432,7 +432,7 @@ def _without_support(every: np.ndarray | None, chosen: np.ndarray | None) -> flo
 
 
 def _chances(given: Any, name: str, n: int, chosen: np.ndarray | None) -> tuple[np.ndarray, np.ndarray | None]:
-    """Return the chance of the logged choice (n,), and of every action where it was given."""
+    """Return the probability of the logged choice (n,), and of every action where it was given."""
     array = check_numbers(given, name)
     if array.ndim == 1:
         share, every = vector(array, name, n), None

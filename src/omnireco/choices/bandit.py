@@ -67,7 +67,7 @@ class LinearBandit(Estimator):
         probability 0, and no log of theirs can ever be evaluated for another policy.
     groups : int, optional
         For ``thompson``: draw this many sets of coefficients per batch, and let each context use one of them. The
-        chances of each context stay the same and the work is less; contexts of one group err together.
+        probabilities of each context stay the same and the work is less; contexts of one group err together.
     exact : bool, default False
         Whether widths are computed exactly, at any number of arms; see the notes.
     max_pending : int, default 100_000

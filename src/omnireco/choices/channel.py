@@ -129,7 +129,7 @@ class ChannelPreference(Estimator):
         "om.Dataset(messages=sent, audience=people, catalog=goods))"
     )
     def fit(self, data: Any, *, threads: int | None = None, progress: Progress = False) -> ChannelPreferenceModel:
-        """Learn from answers to messages, or from where people do what they do.
+        """Learn from responses to messages, or from where people do what they do.
 
         Parameters
         ----------
@@ -156,7 +156,7 @@ class ChannelPreference(Estimator):
 
         Notes
         -----
-        Answers that the log flags as machines' (``machine`` of 0.5 or more) are none, unless a click came later; the
+        Responses flagged as bot opens (``machine`` of 0.5 or more) are left out, unless a click came later; the
         model says how many there were.
 
         Strengths of pooling maximise the beta-binomial likelihood (type II), one per channel and level; where a
@@ -188,7 +188,7 @@ class ChannelPreference(Estimator):
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
 class ChannelPreferenceModel:
-    """The chance of an answer, or the share of activity, by person, channel and kind; made by `ChannelPreference.fit`.
+    """The response probability, or the share of activity, by person, channel and kind; made by `ChannelPreference.fit`.
 
     Attributes
     ----------
@@ -206,7 +206,7 @@ class ChannelPreferenceModel:
     share : bool
         Whether these are shares of activity.
     n_machine : int
-        Answers of machines, which did not count.
+        Bot opens, which are left out.
     """
 
     parameters: ChannelPreference
@@ -240,7 +240,7 @@ class ChannelPreferenceModel:
         freeze(self)
 
     def __repr__(self) -> str:
-        what = "shares of activity" if self.share else "chances of an answer"
+        what = "shares of activity" if self.share else "response probabilities"
         return (
             f"ChannelPreferenceModel({what}, {count_of(len(self.users), 'user')}, "
             f"{count_of(len(self.channels), 'channel')}, "
@@ -322,9 +322,9 @@ class ChannelPreferenceModel:
         user_ids : array-like of shape (n,)
         kind : str or array-like of shape (n,), optional
         margin : float or ndarray of shape (n,)
-            What an answer is worth.
+            Value of a response.
         cost, fatigue : mapping of channel to float, optional
-            Of one message: what it costs to send, and what it costs in later answers. 0 where not named.
+            Of one message: what it costs to send, and what it costs in later responses. 0 where not named.
         group : str or array-like of shape (n,), optional
         missing : {"raise", "ignore"}
             Whether a channel in ``cost`` or ``fatigue`` that the model does not have is an error or means nothing.
@@ -336,7 +336,7 @@ class ChannelPreferenceModel:
         """
         if self.share:
             raise ParameterError(
-                "profit needs chances of an answer, and this model has shares of activity. Fit "
+                "profit needs response probabilities, and this model has shares of activity. Fit "
                 "ChannelPreference(on='messages')."
             )
         ids, a, b, _ = self._posterior(user_ids, kind, group)

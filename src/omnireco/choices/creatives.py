@@ -166,7 +166,7 @@ class Creatives(Estimator):
 
         Notes
         -----
-        Answers that the log flags as machines' (``machine`` of 0.5 or more) are none, unless a click came later; the
+        Responses flagged as bot opens (``machine`` of 0.5 or more) are left out, unless a click came later; the
         model says how many there were.
 
         Newton's method with the offsets of creatives and items eliminated, so its cost is that of the tags alone: O(n
@@ -229,7 +229,7 @@ class CreativeModel:
     sd : ndarray of shape (2,)
         Standard deviation of items and of creatives, in log-odds.
     n_messages, n_machine : int
-        Messages learned from, and answers of machines, which did not count.
+        Messages learned from, and bot opens, which are left out.
     """
 
     parameters: Creatives

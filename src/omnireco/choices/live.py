@@ -312,7 +312,7 @@ class LiveBandit:
 
     @says_the_line("live.refresh(em_steps=1)")
     def refresh(self, *, em_steps: int = 1) -> None:
-        """Fit shared coefficients again, and the prior variance of arms around them; disjoint arms have nothing to refresh."""
+        """Fit shared coefficients and the prior variance of arms again; disjoint arms have nothing to refresh."""
         self._state.refit(em_steps=check_integer(em_steps, "em_steps", low=1, high=1_000))
         self._scorer.reset()
 

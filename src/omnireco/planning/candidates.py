@@ -76,7 +76,7 @@ class Timing(Protocol):
     """
 
     def slot_probability(self, audience: Audience, rows: np.ndarray, channel: str, at_us: np.ndarray) -> np.ndarray:
-        """Return the chance of an answer, float64 of shape (n_rows, n_slots), each in [0, 1].
+        """Return the response probability, float64 of shape (n_rows, n_slots), each in [0, 1].
 
         ``rows`` are rows of the audience, ``at_us`` instants in UTC microseconds.
         """
@@ -86,10 +86,10 @@ class Tiring(Protocol):
     """A model of how messages tire people: what :func:`candidates` asks of a fitted Fatigue, or of one of your own."""
 
     def factor(self, user_ids: Any, channel: str, at_us: Any) -> np.ndarray:
-        """Return by how much earlier messages lower the chance of an answer, float64 of shape (n, n_slots)."""
+        """Return by how much earlier messages lower the response probability, float64 of shape (n, n_slots)."""
 
     def cost(self, user_ids: Any, channel: str) -> np.ndarray:
-        """Return how many later answers one more message costs, float64 of shape (n,)."""
+        """Return how many later responses one more message costs, float64 of shape (n,)."""
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
@@ -103,7 +103,7 @@ class Candidates:
     value : float64 array, shape (n,)
         What sending each is worth, in the caller's currency.
     probability : float64 array, shape (n,), or None
-        Chance of an answer; NaN where it is not known.
+        Response probability; NaN where it is not known.
     labels : mapping of str to (Vocabulary, int32 array of shape (n,))
         ``creative_id``, ``store_id``, ``offer_id`` where given; -1 where missing.
     left_out : mapping of str to int
@@ -334,7 +334,7 @@ def candidates(
         channel. With margins in the ``catalog``, values are money, and items without a margin are left out; else an
         answer is worth 1.
     timing : fitted SendTime, or any Timing
-        The chance of an answer by person, channel and instant: ``slot_probability(audience, rows, channel, at_us)``.
+        The response probability by person, channel and instant: ``slot_probability(audience, rows, channel, at_us)``.
     slots : Slots
         The instants at which a message may leave; whole days are those of each person's own calendar.
     channels : str or iterable of str
@@ -464,7 +464,7 @@ class _Offers:
     def block(
         self, user: np.ndarray, row: np.ndarray, codes: np.ndarray, channel: int
     ) -> tuple[Touches, np.ndarray, np.ndarray]:
-        """Return the best touches of some people on one channel, with values and chances."""
+        """Return the best touches of some people on one channel, with values and probabilities."""
         name = str(self.empty.channels.ids[channel])
         at, opens, n_slots = self._slots_of(row)
         asked = int(np.flatnonzero(self.audience.channels.ids == name)[0])
@@ -662,7 +662,7 @@ def _check_models(recs: Any, fatigue: Any, creatives: Any) -> None:
 
 
 def _check_numbers(touches: Touches, value: Any, probability: Any) -> None:
-    """Refuse values and chances that are not one number per touch; a chance may be unknown."""
+    """Refuse values and probabilities that are not one number per touch; a probability may be unknown."""
     for name, array in (("value", value), ("probability", probability)):
         if name == "probability" and array is None:
             continue
@@ -730,7 +730,7 @@ def _no_touches(users: Vocabulary, items: Vocabulary, channels: Vocabulary, sour
 
 
 def _known_zone(audience: Audience, row: np.ndarray) -> np.ndarray:
-    """Return the zone of some rows (-1 for unknown users); whatever is no code of a zone is unknown, never another's."""
+    """Return the zone of some rows (-1 for unknown users); what is no code of a zone is unknown, never another's."""
     zone = np.append(audience.zone, np.int32(NONE))[row]
     return np.where((row >= 0) & (zone >= 0) & (zone < len(audience.zones)), zone, np.int32(NONE)).astype(np.int32)
 
@@ -743,26 +743,26 @@ def _local_table(audience: Audience, at: np.ndarray) -> np.ndarray:
 
 
 def _chances(timing: Timing, audience: Audience, row: np.ndarray, channel: str, at: np.ndarray) -> np.ndarray:
-    """Return the timing's chances, checked: one between 0 and 1 for each person and slot."""
+    """Return the timing's probabilities, checked: one between 0 and 1 for each person and slot."""
     if row.size == 0:
         return np.empty((0, at.size))
     chance = np.asarray(timing.slot_probability(audience, row, channel, at), np.float64)
     if chance.shape != (row.size, at.size) or not (np.isfinite(chance).all() and (chance >= 0).all()):
         raise ParameterError(
-            f"timing.slot_probability must return a chance in [0, 1] for each of {row.size} people and {at.size} "
+            f"timing.slot_probability must return a probability in [0, 1] for each of {row.size} people and {at.size} "
             f"slots. Got shape {chance.shape}{'' if np.isfinite(chance).all() else ', with missing values'}. "
             "Fit one with om.SendTime().fit(data)."
         )
     if (chance > 1).any():
         raise ParameterError(
-            f"timing.slot_probability returned chances above 1 (up to {chance.max():g}). It must return a chance in "
+            f"timing.slot_probability returned probabilities above 1 (up to {chance.max():g}). It must be in  "
             "[0, 1], not a score: divide it, or fit om.SendTime()."
         )
     return chance
 
 
 def _worth(items: Vocabulary, catalog: Catalog | None) -> np.ndarray:
-    """Return what an answer is worth per item: its margin when the catalogue has margins, else 1."""
+    """Return the value of a response per item: its margin when the catalogue has margins, else 1."""
     if catalog is None or catalog.margin is None:
         return np.ones(max(1, len(items)))
     row = match(catalog.items, items, ("the catalogue", "the lists"), column="item_id")

@@ -35,7 +35,7 @@ class Valued(Protocol):
 
     @property
     def probability(self) -> np.ndarray | None:
-        """Chance of a response, float64 of shape (n,)."""
+        """Probability of a response, float64 of shape (n,)."""
 
     @property
     def labels(self) -> Mapping[str, tuple[Vocabulary, np.ndarray]]:
@@ -147,7 +147,7 @@ def _joined_touches(parts: Sequence[Touches], sources: Sources) -> Touches:
 
 
 def _joined_probability(parts: Sequence[Valued]) -> np.ndarray | None:
-    """Return the chances of all, NaN where a part has none; None where no part has any."""
+    """Return the probabilities of all, NaN where a part has none; None where no part has any."""
     if all(part.probability is None for part in parts):
         return None
     return np.concatenate(
@@ -178,7 +178,7 @@ def _summed(counts: Sequence[Any]) -> dict[str, int]:
 
 
 def _best_of_equals(touches: Touches, value: np.ndarray, probability: np.ndarray | None) -> np.ndarray:
-    """Return the position of the best touch of each person, item, channel and instant: value, then chance."""
+    """Return the position of the best touch of each person, item, channel and instant: value, then probability."""
     chance = np.zeros(value.size) if probability is None else np.nan_to_num(probability, nan=-1.0)
     keys = [touches.send_at, touches.channel, touches.item, touches.user]
     order = np.lexsort([-chance, -value, *keys])

@@ -154,7 +154,7 @@ class ActivityProfile(Estimator):
             ``context=`` of ``EventLog.from_frame``) is the event's own clock, for people who travel. With ``audience``
             for their time zones: events of people whose zone is not known have no local hour and are left out, as are
             events that carry a date only (``log.timed``). With ``messages``, where they are there, sessions that start
-            within ``session_gap`` after a message or its answer are left out: they reflect the sender's schedule.
+            within ``session_gap`` after a message or its response are left out: they reflect the sender's schedule.
         threads : int, optional
             By default every usable core; never changes a result.
         progress : bool or callable(done, total)
@@ -534,7 +534,7 @@ class ActivityModel:
 
 
 def _chance_to_be_best(a: np.ndarray, best: np.ndarray) -> np.ndarray:
-    """Return the chance that Gamma variables with shapes a (n, 168) are largest in given columns.
+    """Return the probability that Gamma variables with shapes a (n, 168) are largest in given columns.
 
     Quantiles ``u = 1 - v^3``: where the best is hardly known, only its highest quantiles beat 167 others.
     """

@@ -4,7 +4,7 @@
 
 ``m`` (168,) is the population's response hazard of an unread message per hour; ``rho`` the
 effect decay; ``D`` the relative value of the hour for the person, by their activity and by
-the kind of people whose week their answers look like; ``s`` what the hour of sending adds, which repairs what the
+the kind of people whose week their responses look like; ``s`` what the hour of sending adds, which repairs what the
 effect decay gets wrong; ``a`` log activity; ``f`` the person's own factor. The response probability is
 ``1 - exp(-rate)``.
 """
@@ -84,7 +84,7 @@ def fit_channel(
     effect_decay : float
         Prior of the effect decay: time constant in hours.
     base_rate : float
-        Chance of an answer before any message, with the weight of 20 messages.
+        Response probability before any message, with the weight of 20 messages.
     """
     log_theta = np.log((1.0 - EVEN) * profile.population + EVEN / WEEK)
     tau, hours = _first_hours(small, profile, log_theta, effect_decay, base_rate)
@@ -93,7 +93,7 @@ def fit_channel(
     follows, kinds = _fit_kinds(small, sent, profile, reading, tau, n_people)
     channel = settings(profile, tau, reading, follows, expiry)
     everybody = _value_to_all(channel, profile, rate)
-    # without the people's own answers, which would tell on themselves
+    # without the people's own responses, which would leak
     away = per_message(small, profile, rate, channel, None, threads) - np.append(everybody, 0.0)[small.hour]
     active = log_activity(rate, small.profile)
     curve = _curve(small, _rates(hours, tau, expiry, small)[0], away, active)
@@ -148,7 +148,7 @@ def _pull_scores(
     effect_decay: float,
     base_rate: float,
 ) -> np.ndarray:
-    """Return how probable the answers and silences are under each of `TAUS`, whatever everybody's hours may be.
+    """Return the evidence of each of `TAUS`, over all hours of the population.
 
     A short effect decay and rising hazards are confounded where all is sent at one hour: the evidence of smooth hours
     decides. People who wait for their own hour are no long effect: where their activity predicts the delays better than
@@ -173,12 +173,12 @@ def _at_risk_alike(sent: Sent, tau: float) -> np.ndarray:
 
 
 def _prior_rate(base_rate: float, tau: float) -> float:
-    """Return the rate per hour at full pull under which a message is answered with the chance ``base_rate``."""
+    """Return the rate per hour that gives the response probability ``base_rate`` without decay."""
     return float(np.log1p(-base_rate) * np.expm1(-1.0 / tau))
 
 
 def _seen(sent: Sent) -> np.ndarray:
-    """Return the answers per local hour, (168,)."""
+    """Return the responses per local hour, (168,)."""
     use = np.flatnonzero(sent.answered & (sent.hour >= 0))
     return np.bincount((sent.hour[use] + sent.delay[use]) % WEEK, weights=sent.weight[use], minlength=WEEK)
 
@@ -186,7 +186,7 @@ def _seen(sent: Sent) -> np.ndarray:
 def _exposure(place: np.ndarray, sent: Sent, n: int, tau: float) -> np.ndarray:
     """Return the hours at risk, weighted by the effect decay, of n people in each local hour, (n, 168).
 
-    A message is at risk from the hour of sending until it is answered, or no longer watched; the hour of the answer
+    A message is at risk from the hour of sending until it is answered, or no longer watched; the hour of the response
     has weight 1/2.
     """
     known = np.flatnonzero(sent.hour >= 0)
@@ -212,7 +212,7 @@ def _kernel(tau: float, expiry: int | None) -> np.ndarray:
 
 
 def _until_answered(sent: Sent, hours: Smooth, tau: float) -> np.ndarray:
-    """Return the answers to be expected of each message until it was answered or no longer watched, (m,)."""
+    """Return the responses to be expected of each message until it was answered or no longer watched, (m,)."""
     m = np.exp(hours.log_rate)
     ahead = reading_after(m[None], tau)[0]
     stop = np.where(sent.answered, sent.delay, sent.watched)
@@ -233,7 +233,7 @@ def _at_risk(sent: Sent, profile: ActivityModel, channel: Any, slope: float, fac
 
 
 def _read(profile: ActivityModel, channel: Any, code: np.ndarray) -> np.ndarray:
-    """Return the reading weeks of people given by code, (n, 168), before their own answers; rows sum to 1."""
+    """Return the reading weeks of people given by code, (n, 168), before their own responses; rows sum to 1."""
     r = shares(profile.profiles(code), channel.reading)
     return channel.own * r + (1.0 - channel.own) * (profile.memberships(code) @ channel.follows) @ channel.psi
 
@@ -292,7 +292,7 @@ def _foreseen(answered: np.ndarray, base_rate: float) -> float:
 
 
 def _scale(rate: np.ndarray, answers: float) -> float:
-    """Return the factor on rates that makes the sum of their chances, each at most 0.99, equal the answers."""
+    """Return the factor on rates that makes the sum of their probabilities, each at most 0.99, equal the responses."""
     if not answers:
         return 1.0
     low, high = -40.0, 40.0

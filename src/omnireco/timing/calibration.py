@@ -10,7 +10,7 @@ __all__ = ["Curve", "fit_curve", "person_factors"]
 
 _CENTRE, _PULL = np.array([0.0, 1.0, 0.0]), np.array([0.25, 4.0, 4.0])  # of level, slope, lift before the data
 _STEEPEST = 1.5
-_MOST = 5.0  # log of a rate beyond which a chance is 1
+_MOST = 5.0  # log of a rate beyond which a probability is 1
 _RATES = (1.0, 3.0, 10.0, 30.0, 100.0, 300.0, 1e6)
 
 
@@ -31,7 +31,7 @@ class Curve:
     slope_sd: float
 
     def rate(self, log_rate: np.ndarray, departure: np.ndarray, log_activity: np.ndarray) -> np.ndarray:
-        """Return the answers to be expected of a message; the chance of any is ``1 - exp(-rate)``."""
+        """Return the responses to be expected of a message; the probability of any is ``1 - exp(-rate)``."""
         score = self.level + log_rate + self.slope * departure + self.lift * log_activity
         return np.asarray(np.exp(np.minimum(score, _MOST)))
 
@@ -89,7 +89,7 @@ def _scored(
 
 
 def _penalised(x: np.ndarray, log_rate: np.ndarray, y: np.ndarray, weight: np.ndarray, beta: np.ndarray) -> float:
-    """Return the penalised log likelihood of answers whose chance is ``1 - exp(-rate)``."""
+    """Return the penalised log likelihood of responses whose probability is ``1 - exp(-rate)``."""
     rate = np.exp(np.minimum(log_rate + x @ beta, _MOST))
     found = np.where(y > 0, np.log(np.maximum(-np.expm1(-rate), 1e-300)), -rate)
     return float(weight @ found - 0.5 * _PULL @ (beta - _CENTRE) ** 2)
@@ -100,7 +100,7 @@ def person_factors(
 ) -> tuple[np.ndarray, float]:
     """Return how much more than expected each person answers, shrunk to 1, and the strength of the shrinkage.
 
-    ``(m + answers) / (m + expected answers)``: the posterior mean of a Gamma(m, m) factor on a Poisson rate; ``m`` by
+    ``(m + answers) / (m + expected responses)``: the posterior mean of a Gamma(m, m) factor on a Poisson rate; ``m`` by
     type-II maximum likelihood.
     """
     from scipy.special import gammaln

@@ -44,7 +44,7 @@ class Sent(NamedTuple):
     """Messages of one channel, (m,) each.
 
     ``person`` and ``profile`` are codes of the message log and of the activity model; ``hour`` local, -1 unknown;
-    ``delay`` whole hours until the answer, ``watched`` until nobody looks any longer; ``weight`` of the message.
+    ``delay`` whole hours until the response, ``watched`` until nobody looks any longer; ``weight`` of the message.
     """
 
     person: np.ndarray
@@ -69,7 +69,7 @@ def supported(
     slope: float,
     slope_sd: float,
 ) -> Any:
-    """Return the settings of a channel with chances that its log supports; arrays as in `SendTimeModel`."""
+    """Return the settings of a channel with probabilities that its log supports; arrays as in `SendTimeModel`."""
     beyond = _proven(slope, slope_sd)
     offset = _believed(log_rate, sd, tried, beyond) - slope * np.append(everybody, 0.0)
     return channel._replace(offset=offset, slope=slope, tried=tried.copy(), beyond=beyond)
@@ -168,7 +168,7 @@ def per_message(
     *,
     as_log: bool = True,
 ) -> np.ndarray:
-    """Return the log of what each message's hour is worth to its reader, (m,), or their chance.
+    """Return the log relative value of each message's hour for its reader, (m,), or their probability.
 
     Without timing where no clock is known. Without ``kinds`` (n_people, G) people are of the kinds that follow their
     segments.
@@ -211,7 +211,7 @@ def values(
     *,
     as_log: bool = True,
 ) -> np.ndarray:
-    """Return the log relative value of each hour to people, or their chance, (n, 169); the last is without timing."""
+    """Return the log relative value of each hour, or the probability, (n, 169); the last is without timing."""
     from omnireco._kernels.week import curves as kernels
 
     even, one, value = np.zeros(code.size), np.ones(code.size), np.empty((code.size, WEEK + 1))

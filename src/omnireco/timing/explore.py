@@ -144,9 +144,9 @@ def power(rate: float, lift: float, *, slots: int = 24, share: float = 1.0) -> P
     Parameters
     ----------
     rate : float
-        Chance of an answer, in (0, 1).
+        Response probability, in (0, 1).
     lift : float
-        Relative, above 0: 0.05 is five percent more answers.
+        Relative, above 0: 0.05 is five percent more responses.
     slots : int
         Slots that exploration spreads over.
     share : float

@@ -42,7 +42,7 @@ _UNSUBSCRIBED = 20.0  # messages' worth of the mean over all channels, in each c
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class Fatigue(Estimator):
-    """The effect of the messages somebody had on their answer to the next, and on their leaving.
+    """The effect of recent messages on the response to the next, and on the unsubscription rate.
 
     Parameters
     ----------
@@ -104,13 +104,13 @@ class Fatigue(Estimator):
 
         Notes
         -----
-        The fatigue of a person is ``f = sum over their messages of 2^(-age / half_life)``, and an answer is
+        The fatigue of a person is ``f = sum over their messages of 2^(-age / half_life)``, and a response is
         ``exp(-coefficient f)`` times as likely as without. The likelihood is conditional on how often each person
         answered on each channel, ``prod exp(-c f_i) / sum_j exp(-c f_j)``: whatever is constant about a person
         (responsiveness, and how many messages they therefore get) cancels. Channels are shrunk to a common coefficient
         and that to 0. The messages of the first two half-lives only build up fatigue: what was sent before the log is
-        not known. Intervals are of the sandwich form, by person. The chance of leaving, ``exp(a_channel + b f)`` per
-        message, compares people, as nobody leaves twice.
+        not known. Intervals are of the sandwich form, by person. The unsubscription probability, ``exp(a_channel + b
+        f)`` per message, compares people, as nobody leaves twice.
 
         With ``half_life="fit"`` the coefficients are means over the half-lives, by their posterior weights (likelihood
         by Laplace's approximation times prior_sd); the intervals include that the half-life is not known (law of total
@@ -176,13 +176,13 @@ class Fatigue(Estimator):
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
 class FatigueModel:
-    """What messages cost in later answers; made by `Fatigue.fit`.
+    """What messages cost in later responses; made by `Fatigue.fit`.
 
     Attributes
     ----------
     channels : Vocabulary
     coefficient, low, high : ndarray of shape (n_channels,)
-        An answer is ``exp(-coefficient)`` times as likely per fresh message; with a 95 % interval.
+        A response is ``exp(-coefficient)`` times as likely per fresh message; with a 95 % interval.
     common : float
         What is assumed on a channel without messages.
     half_life_us : int
@@ -190,7 +190,7 @@ class FatigueModel:
     unsubscribe : ndarray of shape (n_channels,)
         Probability that a message without any before it leads to an unsubscription; 0 if not recorded.
     unsubscribe_slope : float
-        That chance grows by ``exp(slope)`` per fresh message.
+        That probability grows by ``exp(slope)`` per fresh message.
     answer_rate : ndarray of shape (n_channels,)
         Share of messages that were answered.
     n_messages : ndarray of shape (n_channels,)
@@ -200,7 +200,7 @@ class FatigueModel:
     per_day : ndarray of shape (n_users, n_channels)
         Messages a day, shrunk to the mean.
     n_machine : int
-        Answers of machines, which did not count.
+        Bot opens, which are left out.
     """
 
     channels: Vocabulary
@@ -263,7 +263,7 @@ class FatigueModel:
 
     @says_the_line("model.probability(om.data.Touches.of(data, users, channel='email', at='2025-06-01T09:00:00Z'))")
     def probability(self, touches: Touches) -> np.ndarray:
-        """Return the chance of an answer that a message would have, given the recent ones, float64 (n,).
+        """Return the response probability that a message would have, given the recent ones, float64 (n,).
 
         The share of the channel's messages that were answered, times :meth:`factor`: what people had lately is all that
         is looked at, neither who they are nor the hour.
@@ -336,10 +336,10 @@ class FatigueModel:
         return found
 
     def factor(self, user_ids: Any, channel: str, at_us: Any) -> np.ndarray:
-        """Return by how much fatigue lowers the chance of an answer, relative to the person's average, float64 (n, s).
+        """Return by how much fatigue lowers the response probability, relative to the person's average, float64 (n, s).
 
-        The average person of the log had messages too; a chance learned from the log has their fatigue in it. So this
-        is 1 for somebody whose fatigue is what their usual number of messages makes it. A channel without messages
+        The average person of the log had messages too; a probability learned from the log has their fatigue in it. So
+        this is 1 for somebody whose fatigue is what their usual number of messages makes it. A channel without messages
         has the coefficient that is common to all.
 
         Raises
@@ -351,11 +351,12 @@ class FatigueModel:
         return np.asarray(np.exp(-self._coefficient(channel) * (self.load(user_ids, at_us) - usual)))
 
     def cost(self, user_ids: Any, channel: str, *, horizon: Any = "90D") -> np.ndarray:
-        """Return how many later answers one more message costs, float64 (n,).
+        """Return how many later responses one more message costs, float64 (n,).
 
         ``sum over channels of coefficient x answers a day x half_life / ln 2``, for the fatigue it adds to all later
-        messages, plus the added chance of leaving times the answers of ``horizon``. To the first order: as if the
-        person goes on being written to as before. Without messages on a channel the unsubscription probability is 0.
+        messages, plus the added unsubscription probability times the responses of ``horizon``. To the first order: as
+        if the person goes on being written to as before. Without messages on a channel the unsubscription probability
+        is 0.
         """
         days = check_duration(horizon, "horizon") / DAY_US
         code = self.users.codes(user_ids, missing="none")
@@ -497,7 +498,7 @@ def _fit(
 
 
 def _leaving(messages: MessageLog, load: np.ndarray, prior_sd: float) -> tuple[np.ndarray, float]:
-    """Return the chance of leaving per channel at no fatigue, and how it grows: a Poisson regression, shrunk."""
+    """Return the unsubscription probability per channel without fatigue, and its growth: a shrunk Poisson regression."""
     n_channels = len(messages.channels)
     if messages.unsubscribed_at is None or not len(messages):
         return np.zeros(n_channels), 0.0

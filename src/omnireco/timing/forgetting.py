@@ -41,7 +41,7 @@ def recency(at: np.ndarray, hour: np.ndarray, answered: np.ndarray) -> np.ndarra
 
 
 def _foreseen(weight: np.ndarray, hour: np.ndarray, answered: np.ndarray, past: np.ndarray, later: np.ndarray) -> float:
-    """Return the log likelihood of the hours of sending of the later answers, given how many there are."""
+    """Return the log likelihood of the hours of sending of the later responses, given how many there are."""
     seen, sent = (np.bincount(hour[past], weights=weight[past] * x[past], minlength=WEEK) for x in (answered, past))
     rate = np.exp(smooth_rates(seen, sent, ways=FEW_WAYS).log_rate)
     expected = np.bincount(hour[later], minlength=WEEK) * rate

@@ -106,7 +106,7 @@ def headroom(
 ) -> Headroom:
     """Tell whether there is personal timing signal in a log, and what it could earn.
 
-    Profiles are learned before a cut and evaluated on a test period after it. The answer may be "do not bother".
+    Profiles are learned before a cut and evaluated on a test period after it. The verdict may be "not worthwhile".
 
     Parameters
     ----------

@@ -1,6 +1,6 @@
 """Bot opens: mail proxies that load images, scanners that follow links.
 
-A machine answers within seconds of delivery, whenever that is; a person answers when they next look. So opens near
+A bot responds within seconds of delivery, whenever that is; a person when they next look. So opens near
 delivery show when we send, not when people read.
 """
 
@@ -24,12 +24,12 @@ _FLAGGED = 0.5
 
 @dataclass(frozen=True, slots=True)
 class DelayMixture:
-    """Delays of answers as a mixture: machines with a log-normal delay of seconds, people with a Weibull one.
+    """Delays of responses as a mixture: machines with a log-normal delay of seconds, people with a Weibull one.
 
     Attributes
     ----------
     share : float
-        Share of the answers that machines gave; 0 when the delays do not show any.
+        Share of bot opens in the responses; 0 when the delays do not show any.
     median, spread : float
         Median of a machine's delay, seconds, and standard deviation of its logarithm.
     scale, shape : float
@@ -43,7 +43,7 @@ class DelayMixture:
     shape: float
 
     def human(self, delay: np.ndarray) -> np.ndarray:
-        """Return the probability that an answer after so many seconds was a person's, float64 like ``delay``."""
+        """Return the probability that a response after so many seconds was a person's, float64 like ``delay``."""
         delay = np.asarray(delay, np.float64)
         if self.share <= 0:
             return np.ones(delay.shape)
@@ -60,7 +60,7 @@ def fit_delay_mixture(delay: np.ndarray) -> DelayMixture:
     Parameters
     ----------
     delay : ndarray of shape (m,)
-        Seconds from delivery to the answer, 0 or more.
+        Seconds from delivery to the response, 0 or more.
 
     Returns
     -------
@@ -72,7 +72,7 @@ def fit_delay_mixture(delay: np.ndarray) -> DelayMixture:
     -----
     People's delays are Weibull in time: near delivery their density is smooth on the scale of minutes, whatever the
     hours do later. A peak within a minute that stands out of it is machines. Works on a histogram of 600 bins of the
-    log delay, so cost does not depend on the number of answers beyond counting them.
+    log delay, so cost does not depend on the number of responses beyond counting them.
 
     Examples
     --------
@@ -155,7 +155,7 @@ def _fit_person(x: np.ndarray, weight: np.ndarray) -> tuple[float, float]:
 
 
 def answers_of_people(messages: MessageLog) -> tuple[np.ndarray, int]:
-    """Return when people answered, and how many answers of machines were left out.
+    """Return when people answered, and how many bot opens were left out.
 
     A response is a bot's if the log flags it (``machine`` of 0.5 or more); if missing, the response counts as human. A
     click after the flagged response is the person's: the flag is about the response, not about the message.
@@ -175,7 +175,7 @@ def answers_of_people(messages: MessageLog) -> tuple[np.ndarray, int]:
 
 
 def left_out(n_machine: int) -> str:
-    """Return how a model's repr says that answers of machines did not count; nothing where there were none."""
+    """Return how a model's repr says that bot opens did not count; nothing where there were none."""
     return f", {n_machine:,} machine answer{'' if n_machine == 1 else 's'} left out" if n_machine else ""
 
 
@@ -190,10 +190,10 @@ class Answers:
     until : ndarray of int64
         When watching ended before the log did, because a machine's answer hides a person's; `NEVER` elsewhere.
     human : ndarray of float64
-        Probability that the answer was a person's.
+        Probability that the response was a person's.
     click : ndarray of bool
     machine_share : ndarray of shape (C,)
-        Share of each channel's answers that machines gave.
+        Share of bot opens in each channel's responses.
     """
 
     at: np.ndarray

@@ -146,21 +146,20 @@ class ReadingClock(Estimator):
         Warns
         -----
         DataWarning
-            When all answers on a channel are at midnight: they carry dates, and its messages are left out.
+            When all responses on a channel are at midnight: they carry dates, and its messages are left out.
 
         Notes
         -----
-        A message of age ``d`` that was not read yet is read in local hour ``b`` at the rate
-        ``lambda_u[b] exp(-d / tau)``: a piecewise-exponential survival model. Its likelihood,
-        ``sum log rate at each answer - sum integral of the rate until the answer or the end``, needs no message to be
-        "done", so young messages do not bias it, and no assumption on when messages were sent, as long as that did
-        not depend on the moment's interest. ``tau`` and the population's rate per channel are by maximum likelihood
-        with a Gamma factor per person integrated out. Each person's curve is the population's bent by segment, by
-        activity, by part of the week, hour of the day and hour of the week, each the posterior mean of a Gamma factor
-        ``(k + answers) / (k + expected answers)`` over a circular kernel; strengths ``k`` by the likelihood of later
-        messages.
+        A message of age ``d`` that was not read yet is read in local hour ``b`` at the rate ``lambda_u[b] exp(-d /
+        tau)``: a piecewise-exponential survival model. Its likelihood, ``sum log rate at each response - sum integral
+        of the rate until the response or the end``, needs no message to be "done", so young messages do not bias it,
+        and no assumption on when messages were sent, as long as that did not depend on the moment's interest. ``tau``
+        and the population's rate per channel are by maximum likelihood with a Gamma factor per person integrated out.
+        Each person's curve is the population's bent by segment, by activity, by part of the week, hour of the day and
+        hour of the week, each the posterior mean of a Gamma factor ``(k + responses) / (k + expected responses)`` over
+        a circular kernel; strengths ``k`` by the likelihood of later messages.
 
-        Answers of machines do not count (`omnireco.timing.machines`). A channel on which machines gave more than
+        Bot opens do not count (`omnireco.timing.machines`). A channel on which machines gave more than
         half of the opens is judged by its clicks alone. Deterministic; the order of rows does not matter. One pass of
         some 40 hours per message and fit step: a million messages take about ten seconds.
 
@@ -229,9 +228,9 @@ class ReadingModel:
     tau : ndarray of shape (n_channels,)
         Hours after which a message's pull has fallen to 1/e.
     base : ndarray of shape (n_channels, 168)
-        Weighted answers per hour at full pull by the average person, in each local hour of the week.
+        Weighted responses per hour at full pull by the average person, in each local hour of the week.
     level : ndarray of shape (n_channels,)
-        Answers by people per weighted answer.
+        Responses by people per weighted response.
     habits : Habits
         How curves of people are bent.
     spells : Spells
@@ -240,9 +239,9 @@ class ReadingModel:
     open_weight : float
         What an open counts next to a click.
     machine_share : ndarray of shape (n_channels,)
-        Share of the answers that machines gave, flagged or judged by their delay.
+        Share of bot opens in the responses, flagged or judged by their delay.
     n_machine : int
-        Answers that the log flags as machines', which did not count.
+        Responses flagged as bot opens, which are left out.
     """
 
     users: Vocabulary
@@ -300,7 +299,7 @@ class ReadingModel:
         Returns
         -------
         ndarray of shape (n, 168), float64
-            Answers per hour at full pull, Monday 00:00 local first, above 0.
+            Responses per hour at full pull, Monday 00:00 local first, above 0.
 
         Raises
         ------
@@ -335,7 +334,7 @@ class ReadingModel:
         return found
 
     def effective_sample_size(self, user_ids: Any) -> np.ndarray:
-        """Return how many clicks each person's answers are worth, float64 (n,); 0 if unknown."""
+        """Return the number of clicks that each person's responses weigh, float64 (n,); 0 if unknown."""
         codes = self.users.codes(user_ids, missing="none")
         worth = np.bincount(self.spells.row, weights=self.spells.weight, minlength=len(self.users))
         return np.asarray(np.append(worth, 0.0)[codes])
@@ -351,7 +350,7 @@ class ReadingModel:
 
     @says_the_line("model.probability(om.data.Touches.of(data, users, channel='email', at='2025-06-01T09:00:00Z'))")
     def probability(self, touches: Touches) -> np.ndarray:
-        """Return the chance that given touches are ever answered, float64 (n,).
+        """Return the probability that given touches ever get a response, float64 (n,).
 
         Parameters
         ----------
@@ -372,7 +371,7 @@ class ReadingModel:
 
     @says_the_line("model.hour_probability(user_ids, channel='email')")
     def hour_probability(self, user_ids: Any, channel: str) -> np.ndarray:
-        """Return the chance that a message is ever answered, by local hour of sending, float64 (n, 168).
+        """Return the probability that a message ever gets a response, by local hour of sending, float64 (n, 168).
 
         ``1 - exp(-sum_j rate[h + j] tau (1 - exp(-1/tau)) exp(-j/tau))``.
         """
@@ -380,7 +379,7 @@ class ReadingModel:
         return np.asarray(-np.expm1(-reading_after(self.rates(user_ids, channel), tau) * -tau * np.expm1(-1.0 / tau)))
 
     def slot_probability(self, audience: Audience, rows: np.ndarray, channel: str, at_us: np.ndarray) -> np.ndarray:
-        """Return the chance of an answer for people times slots, float64 (n_rows, n_slots): a Timing for `candidates`.
+        """Return the response probability for people times slots, float64 (n_rows, n_slots): a Timing for `candidates`.
 
         People without a zone have the mean over their hours in all slots.
         """
@@ -438,7 +437,7 @@ class ReadingModel:
 
 
 def _with_mean(chance: np.ndarray) -> np.ndarray:
-    """Return chances by hour, and their mean for people without a clock, (n, 169)."""
+    """Return probabilities by hour, and their mean for people without a clock, (n, 169)."""
     return np.concatenate([chance, chance.mean(axis=1, keepdims=True)], axis=1)
 
 
@@ -499,7 +498,7 @@ def _without_hours(messages: MessageLog, at: np.ndarray) -> np.ndarray:
     dates = [c for c in channels if answers_are_dates(at[answered & (messages.channel == c)])]
     if dates:
         warnings.warn(
-            f"ReadingClock: all answers on {', '.join(map(repr, messages.channels.ids[dates]))} are at midnight, so "
+            f"ReadingClock: all responses on {', '.join(map(repr, messages.channels.ids[dates]))} are at midnight, so "
             "they carry dates and no hours, and none is learned from them. Join the real times of opens and clicks.",
             DataWarning,
             stacklevel=6,

@@ -24,7 +24,7 @@ _ANSWERS = 10  # answers, with a local hour, from which hours are said to rest o
 
 
 def answers_are_dates(at: np.ndarray) -> bool:
-    """Return whether instants of answers, of a channel, are dates: ten or more, and all midnight in one zone."""
+    """Return whether instants of responses, of a channel, are dates: ten or more, and all midnight in one zone."""
     return at.size >= _MIDNIGHTS and are_midnights(at)
 
 

@@ -28,7 +28,7 @@ class Groups(NamedTuple):
     Attributes
     ----------
     prior : ndarray of shape (K, G)
-        The chance of each segment.
+        The probability of each segment.
     start : ndarray of shape (K, 168)
         The profile before any session.
     group : ndarray of shape (n_users,), int32, or (0,)
@@ -92,7 +92,7 @@ def groups_of_attributes(
 
 
 def _logit(x: np.ndarray, member: np.ndarray, asked: np.ndarray) -> np.ndarray | None:
-    """Return the chances of segments for rows of ``asked``; None when there is nobody or one segment to learn from."""
+    """Return the probabilities of segments for some rows; None when there is nobody or one segment to learn from."""
     from sklearn.linear_model import LogisticRegression
 
     n, n_segments = member.shape

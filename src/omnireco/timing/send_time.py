@@ -72,7 +72,7 @@ _ASSUMED_SD = 1.0  # standard deviation of the log rate on a channel without mes
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class SendTime(Estimator):
-    """The chance of an answer to a message, by person, channel and local hour of sending.
+    """The response probability of a message, by person, channel and local hour of sending.
 
     Parameters
     ----------
@@ -84,7 +84,7 @@ class SendTime(Estimator):
     effect_decay : duration
         Effect decay: time constant of a message, where the log has no responses to learn it from.
     expiry : duration, optional
-        When an offer expires: attention and answers after it do not count. None: never.
+        When an offer expires: attention and responses after it do not count. None: never.
     seed : int
         Of the sample of messages that delay and calibration are fitted on, when there are more than 200,000 a channel.
 
@@ -140,7 +140,7 @@ class SendTime(Estimator):
         ----------
         data : Dataset
             With ``events`` for the profiles of activity, ``audience`` for time zones, and ``messages`` (what was sent
-            and what came back; there may be none of them). Without messages the chances rest on activity, the
+            and what came back; there may be none of them). Without messages the probabilities rest on activity, the
             ``base_rate`` and the ``effect_decay``.
         threads : int, optional
             By default every usable core; never changes a result.
@@ -256,7 +256,7 @@ class SendTime(Estimator):
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
 class SendTimeModel:
-    """The chance of an answer for anybody, on any channel, at any hour; made by `SendTime.fit`.
+    """The response probability of any user, on any channel, at any hour; made by `SendTime.fit`.
 
     Attributes
     ----------
@@ -273,9 +273,9 @@ class SendTimeModel:
     own : ndarray of shape (n_channels,)
         Share of reading that is as the person's own activity; the rest follows the week of a kind of people.
     follows : ndarray of shape (n_channels, G, G)
-        The chance that the rest of somebody of activity segment g is of kind k.
+        The probability that the rest of somebody of activity segment g is of kind k.
     kinds : ndarray of shape (n_channels, n_people, G), float32
-        The chance that each is of kind k, given how they answered.
+        The probability that each is of kind k, given their responses.
     everybody : ndarray of shape (n_channels, 168)
         Log relative value of each hour for an unknown user.
     log_rate, log_rate_sd : ndarray of shape (n_channels, 169)
@@ -296,7 +296,7 @@ class SendTimeModel:
     expiry : int or None
         Hours until an offer expires.
     n_messages, n_machine : int
-        Messages, and answers left out because they are machines'.
+        Messages, and bot opens, which are left out.
     """
 
     activity: ActivityModel
@@ -380,7 +380,7 @@ class SendTimeModel:
     def slot_probability(
         self, audience: Audience, rows: np.ndarray, channel: str, at_us: np.ndarray, *, threads: int | None = None
     ) -> np.ndarray:
-        """Return the chance of an answer for people times slots.
+        """Return the response probability for people times slots.
 
         Parameters
         ----------
@@ -398,7 +398,7 @@ class SendTimeModel:
         Returns
         -------
         ndarray of shape (n_rows, n_slots), float64
-            People without a zone have the same, timing-neutral, chance in all slots.
+            People without a zone have the same, timing-neutral, probability in all slots.
 
         Raises
         ------
@@ -418,13 +418,13 @@ class SendTimeModel:
 
     @says_the_line("model.probability(om.data.Touches.of(data, users, channel='email', at='2025-06-01T09:00:00Z'))")
     def probability(self, touches: Touches) -> np.ndarray:
-        """Return the chance of an answer to given touches, float64 (n,).
+        """Return the response probability of given touches, float64 (n,).
 
         Parameters
         ----------
         touches : Touches
             Who, on which channel, when: ``om.data.Touches.of(data, users, channel=, at=)``, or the ``touches`` of
-            candidates. Unknown people have the population's chance, without timing where their zone is unknown; a
+            candidates. Unknown people have the population's probability, without timing where their zone is unknown; a
             channel without messages in the log that was learned from has ``base_rate`` and the default pull.
 
         Raises
@@ -442,7 +442,7 @@ class SendTimeModel:
 
     @says_the_line("model.probability_interval(touches, confidence=0.95)")
     def probability_interval(self, touches: Touches, *, confidence: float = 0.95) -> tuple[np.ndarray, np.ndarray]:
-        """Return the ends of the interval of the chances that :meth:`probability` gives, two float64 arrays (n,).
+        """Return the ends of the interval of the probabilities that :meth:`probability` gives, two float64 arrays (n,).
 
         Wide where few messages were sent or unread: explore such hours. The interval
         covers the uncertainty of the population's hours, of the individual deviations, and of the person's factor;
@@ -453,7 +453,7 @@ class SendTimeModel:
         touches : Touches
             As for :meth:`probability`.
         confidence : float
-            How probably the chance lies inside, in (0, 1).
+            Coverage of the interval, in (0, 1).
 
         Raises
         ------
@@ -467,7 +467,7 @@ class SendTimeModel:
         return low, high
 
     def _ends(self, ids: np.ndarray, channel: str, z: float) -> np.ndarray:
-        """Return one end of the interval of the chance per local hour of some people, (n, 169)."""
+        """Return one end of the interval of the probability per local hour of some people, (n, 169)."""
         code = self._code(channel)
         sd, slope, slope_sd, of_factor = np.full(WEEK + 1, _ASSUMED_SD), 1.0, _SLOPE_SD, np.zeros((len(ids), 1))
         rate, usual = np.full(WEEK + 1, np.log(-np.log1p(-self.base_rate))), np.zeros(WEEK + 1)
@@ -501,12 +501,12 @@ class SendTimeModel:
 
     @says_the_line("model.hour_probability(user_ids, channel='email')")
     def hour_probability(self, user_ids: Any, channel: str | None = None) -> np.ndarray:
-        """Return each person's chance of an answer per local hour of the week, float64 (n, 168), Monday 00:00 first.
+        """Return each person's response probability per local hour of the week, float64 (n, 168), Monday 00:00 first.
 
         Parameters
         ----------
         user_ids : array-like of shape (n,)
-            Ids; unknown people have the population's chances.
+            Ids; unknown people have the population's probabilities.
         channel : str, optional
             The mean over the channels of the message log by default.
 
@@ -596,13 +596,13 @@ class SendTimeModel:
         )
 
     def _curves(self, ids: np.ndarray, channel: str) -> np.ndarray:
-        """Return the chance per local hour of some people, (n, 169); the last column is without timing."""
+        """Return the probability per local hour of some people, (n, 169); the last column is without timing."""
         return self._chances(ids, channel, np.zeros(len(ids), np.int32), np.arange(WEEK + 1)[None, :])
 
     def _chances(
         self, ids: np.ndarray, channel: str, zone: np.ndarray, clock: np.ndarray, *, threads: int | None = 1
     ) -> np.ndarray:
-        """Return the chance of people at slots whose local hours are ``clock[zone]``, (n, n_slots)."""
+        """Return the probability of people at slots whose local hours are ``clock[zone]``, (n, n_slots)."""
         from omnireco._kernels.week import curves as kernels
 
         people, tables, settings = self._people(ids, channel)
@@ -624,7 +624,7 @@ class SendTimeModel:
         allowed: np.ndarray,
         threads: int | None,
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Return each person's best allowed slot, the earliest of equal ones, and its chance."""
+        """Return each person's best allowed slot, the earliest of equal ones, and its probability."""
         from omnireco._kernels.week import curves as kernels
 
         people, tables, settings = self._people(ids, channel)

@@ -218,7 +218,7 @@ def session_starts(user: np.ndarray, at: np.ndarray, gap_us: int) -> np.ndarray:
 def caused_by_messages(
     user: np.ndarray, at: np.ndarray, sent: MessageLog, users: Vocabulary, gap_us: int
 ) -> np.ndarray:
-    """Return which sessions a message caused: they start within a gap after its delivery or its answer.
+    """Return which sessions a message caused: they start within a gap after its delivery or its response.
 
     Without this a profile learns our own timetable.
     """

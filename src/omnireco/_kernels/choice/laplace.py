@@ -31,7 +31,9 @@ def laplace(
     rate = (y.sum() + answers) / (y.size + shown)
     w[0] = np.log(rate / (1.0 - rate))
     prior, tau_item, tau = np.full(p, 1.0), 4.0, 10.0
-    prior[0] = 0.0  # the intercept has a Beta prior on its chance instead: log-concave, and it fades with the data
+    prior[0] = (
+        0.0  # the intercept has a Beta prior on its probability instead: log-concave, and its weight decays with the data
+    )
     for step in range(25):
         hess, cross, weight = np.diag(prior), np.zeros((item.size, p)), np.zeros(item.size)
         g_w, g_beta = -prior * w, -tau * beta

@@ -60,7 +60,7 @@ class Spells:
         Probability that a person answered at ``stop``; 0 where nobody did.
     click : ndarray of bool
     weight : ndarray of float64
-        What the answer counts.
+        What the response counts.
     """
 
     row: np.ndarray
@@ -163,7 +163,7 @@ def expected_counts(
 
 
 def appetites(spells: Spells, n: int, tau: np.ndarray, base: np.ndarray, strength: np.ndarray) -> np.ndarray:
-    """Return how much more than expected each person answers per channel, shrunk to 1, (n, C)."""
+    """Return how much more than expected each person responds per channel, shrunk to 1, (n, C)."""
     from omnireco._kernels.week.hazard import expected_until
 
     found = np.ones((n, tau.size))
@@ -244,7 +244,7 @@ def _frailty(a: np.ndarray, e: np.ndarray) -> list[float]:
 
 
 def _population_rate(seen: np.ndarray, hours: np.ndarray, shape: np.ndarray | None) -> np.ndarray:
-    """Return answers per hour at risk, (168,): the mean, then by hour of the day, then by hour of the week."""
+    """Return responses per hour at risk, (168,): the mean, then by hour of the day, then by hour of the week."""
     shape, prior = (np.ones(WEEK), 1.0) if shape is None else (shape, 10.0)
     rate = shape * (float(seen.sum()) / max(float(shape @ hours), 1e-300))
     kernel = circular_kernel(24, 0.7)
@@ -281,13 +281,13 @@ def habit_curves(
 
 
 def _peak_one(size: int, width: float) -> np.ndarray:
-    """Return a circular kernel in which an answer counts 1 in its own hour."""
+    """Return a circular kernel in which a response counts 1 in its own hour."""
     kernel = circular_kernel(size, width)
     return np.asarray(kernel / kernel[0, 0])
 
 
 def _level_kept(curve: np.ndarray, expected: np.ndarray) -> np.ndarray:
-    """Return curves scaled so that they expect as many answers as before: a habit says when, not how much."""
+    """Return curves scaled so that they expect as many responses as before: a habit says when, not how much."""
     total = expected.sum(axis=1)
     weight = np.where(total[:, None] > 0, expected, 1.0)
     return np.asarray(curve * (weight.sum(axis=1) / (curve * weight).sum(axis=1))[:, None])
@@ -381,7 +381,7 @@ def _better(best: Habits, found: float, options: list[Habits], score: object) ->
 
 
 def hour_likelihood(curve: np.ndarray, seen: np.ndarray, expected: np.ndarray) -> float:
-    """Return the log likelihood of the hours of answers, given how many each person gave."""
+    """Return the log likelihood of the hours of responses, given how many each person gave."""
     total = (curve * expected).sum(axis=1)
     use = total > 0
     return float((seen * np.log(curve)).sum() - seen.sum(axis=1)[use] @ np.log(total[use]))

@@ -87,7 +87,7 @@ def _shared(log: EventLog, weights: Weights, data: Any, items: Vocabulary, *, la
 def people_asking(
     requests: Requests, where: str, read: Callable[[EventLog], EventLog] = lambda log: log
 ) -> tuple[EventLog, np.ndarray]:
-    """Return the events of the Dataset of requests, and the code of each request's person in it, -1 for unknown users."""
+    """Return the events of the Dataset of requests, and each request's person as a code, -1 for unknown users."""
     log = read(data_of(requests, where).part("events", where))
     users = log.users.codes(requests.users.ids, missing="none")
     return log, np.append(users, np.int32(NONE))[requests.user]

@@ -97,7 +97,7 @@ def calibration_error(probability: Any, outcome: Any, *, n_bins: int = 15) -> fl
 
     Notes
     -----
-    Bins of equal mass, since rare choices put nearly all chances into the first of ten equally wide ones. Random
+    Bins of equal mass, since rare choices put nearly all probabilities into the first of ten equally wide ones. Random
     error alone gives a value above 0, about ``0.8 * sqrt(p (1 - p) n_bins / n)``. Deterministic.
 
     References

@@ -124,11 +124,11 @@ class Ranker(Estimator):
     own, such as page views and what was clicked, of which those from t on are learned from; without them they are read
     from the events.
 
-    *Chances.* The first four fifths (in time) of those requests teach the order; the last fifth teaches, by channel,
-    calibration to probabilities (isotonic), with the out-of-sample error in ``model.calibration``, out of sample. Not
-    beta calibration: it needs scores in (0, 1) and one family of curves; here lists of equal merit share a chance
-    between them, whatever the shape, and every channel with a curve of its own has at least 200 choices, enough for
-    pooled blocks.
+    *Probabilities.* The first four fifths (in time) of those requests teach the order; the last fifth teaches, by
+    channel, calibration to probabilities (isotonic), with the out-of-sample error in ``model.calibration``, out of
+    sample. Not beta calibration: it needs scores in (0, 1) and one family of curves; here lists of equal merit share a
+    probability between them, whatever the shape, and every channel with a curve of its own has at least 200 choices,
+    enough for pooled blocks.
 
     *The logit's penalty* is one of three, chosen on the last fifth (in time) of the requests that teach the order, by
     likelihood; then all of them teach it.
@@ -397,7 +397,7 @@ class _Listed:
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
 class RankerModel:
-    """A fitted ranker: requests in, ranked lists with chances out.
+    """A fitted ranker: requests in, ranked lists with probabilities out.
 
     Made by ``Ranker(...).fit(data)``.
 
@@ -419,7 +419,7 @@ class RankerModel:
     fact_names : tuple of tuple of str
     scorer : Quadratic or Trees
     curves : mapping of str to Isotonic
-        From scores to chances, by channel; ``""`` for all others.
+        From scores to probabilities, by channel; ``""`` for all others.
     calibration : mapping of str to (float, int)
         Expected calibration error out of sample and the number of candidates behind it, by channel.
     """
@@ -485,8 +485,8 @@ class RankerModel:
         Returns
         -------
         Recommendations
-            Its ``users`` are the ids of the requests. The scores are chances, calibrated by channel, that the item
-            is chosen at that request; they fall along the list.
+            Its ``users`` are the ids of the requests. The scores are probabilities, calibrated by channel, that the
+            item is chosen at that request; they fall along the list.
 
         Raises
         ------
@@ -766,7 +766,7 @@ def _channels(requests: Requests) -> np.ndarray:
 
 
 def _chances(curves: Mapping[str, Isotonic], channel: np.ndarray, row: np.ndarray, centred: np.ndarray) -> np.ndarray:
-    """Return the chance of each candidate by its channel's curve, or that of all."""
+    """Return the probability of each candidate by its channel's curve, or that of all."""
     of_row = channel[row]
     chance = curves[""](centred)
     for name in set(curves) - {""}:
