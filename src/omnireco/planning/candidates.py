@@ -755,7 +755,7 @@ def _chances(timing: Timing, audience: Audience, row: np.ndarray, channel: str, 
         )
     if (chance > 1).any():
         raise ParameterError(
-            f"timing.slot_probability returned probabilities above 1 (up to {chance.max():g}). It must be in  "
+            f"timing.slot_probability returned probabilities above 1 (up to {chance.max():g}). It must be in "
             "[0, 1], not a score: divide it, or fit om.SendTime()."
         )
     return chance
