@@ -155,9 +155,9 @@ def test_names_that_match_nothing_are_told():
     art = pd.DataFrame({"creative_id": ["calm", "loud"], "item_id": "film"})
     creatives = om.choices.Creatives().fit(om.Dataset(messages=log, creatives=art))
     pairs = pd.DataFrame({"user_id": [1], "item_id": "film"})
-    with pytest.raises(ParameterError, match=r"asleep.*Did you mean 'calm'"):
-        creatives.choose(pairs, at="2025-06-01", asleep=["Calm"])
-    assert len(creatives.choose(pairs, at="2025-06-01", asleep=["old"], missing="ignore")) == 1
+    with pytest.raises(ParameterError, match=r"paused.*Did you mean 'calm'"):
+        creatives.choose(pairs, at="2025-06-01", paused=["Calm"])
+    assert len(creatives.choose(pairs, at="2025-06-01", paused=["old"], missing="ignore")) == 1
 
 
 @pytest.mark.parametrize("wrong", ["secret-id", ["secret-id"], [["secret-id"]], None, object(), [[1.0], [2.0, 3.0]]])

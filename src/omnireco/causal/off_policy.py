@@ -390,11 +390,11 @@ def cross_fitted_rewards(
             continue
         fitted = clone(model).fit(np.column_stack([x[outside], indicator[chosen[outside]]]), known)
         for action in range(total):
-            asked = np.column_stack([x[inside], np.broadcast_to(indicator[action], (int(inside.sum()), total))])
+            inputs = np.column_stack([x[inside], np.broadcast_to(indicator[action], (int(inside.sum()), total))])
             if is_classifier(model):
-                found[inside, action] = fitted.predict_proba(asked) @ fitted.classes_
+                found[inside, action] = fitted.predict_proba(inputs) @ fitted.classes_
             else:
-                found[inside, action] = fitted.predict(asked)
+                found[inside, action] = fitted.predict(inputs)
     return found
 
 

@@ -283,7 +283,7 @@ class CreativeModel:
         *,
         at: Any,
         shown: MessageLog | None = None,
-        asleep: Iterable[Any] = (),
+        paused: Iterable[Any] = (),
         seed: int = 0,
         missing: str = "raise",
     ) -> CreativeChoices:
@@ -297,11 +297,11 @@ class CreativeModel:
             When it will be shown; draws belong to (seed, day, person, item).
         shown : MessageLog, optional
             What people have seen; only what was sent before ``at`` counts. Without it nothing tires and nothing sticks.
-        asleep : iterable of ids
+        paused : iterable of ids
             Creatives that may not be shown now.
         seed : int
         missing : {"raise", "ignore"}
-            Whether a creative in ``asleep`` that the model does not know is an error or means nothing.
+            Whether a creative in ``paused`` that the model does not know is an error or means nothing.
 
         Returns
         -------
@@ -311,7 +311,7 @@ class CreativeModel:
         Raises
         ------
         ParameterError
-            When ``asleep`` names a creative that the model does not know.
+            When ``paused`` names a creative that the model does not know.
         SchemaError
             When ``shown`` is no MessageLog, or ids are of another kind than the model's.
         """
@@ -325,7 +325,7 @@ class CreativeModel:
         pair = np.unique(user.astype(np.int64) * max(1, len(items)) + item) if user.size else np.empty(0, np.int64)
         user, item = (pair // max(1, len(items))).astype(np.int32), (pair % max(1, len(items))).astype(np.int32)
         awake = np.ones(len(self.creatives), np.bool_)
-        tired = check_known(check_names(asleep, "asleep"), self.creatives.ids.tolist(), "asleep", missing=missing)
+        tired = check_known(check_names(paused, "paused"), self.creatives.ids.tolist(), "paused", missing=missing)
         awake[self.creatives.codes(list(tired))] = False
         table = _by_item(self.item, awake, len(self.items))
         mine = self.items.codes(items.ids, missing="none")[item] if len(items) else np.empty(0, np.int32)

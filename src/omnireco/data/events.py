@@ -558,7 +558,7 @@ class EventLog:
         True
         """
         weights, clock = self._weights_and_clock(weights, at)
-        amount, said = event_weights(self, weights, clock), event_targets(self, weights)
+        amount, target = event_weights(self, weights, clock), event_targets(self, weights)
         x = Interactions.from_cells(
             self.users,
             self.items,
@@ -567,7 +567,7 @@ class EventLog:
             amount,
             channels=self.channels,
             channel=self.channel,
-            target=said,
+            target=target,
             cap=weights.cap,
             binary=weights.binary,
             at_us=clock,

@@ -219,8 +219,8 @@ class Interactions:
         coded = Coded(user, item, channel if len(names) else None, np.asarray(weight, np.float64))
         csr, layers = sum_cells([coded], shape, len(names), cap=cap, binary=binary)
         named = {str(name): layer for name, layer in zip(names, layers, strict=True)}
-        aims = None if target is None else _mean_cells(csr, coded, target)
-        return cls(users, items, csr, {"all": csr} if channels is None else named, at_us, aims, weights)
+        cell_targets = None if target is None else _mean_cells(csr, coded, target)
+        return cls(users, items, csr, {"all": csr} if channels is None else named, at_us, cell_targets, weights)
 
     def __repr__(self) -> str:
         shape = f"{count_of(self.n_users, 'user')} x {count_of(self.n_items, 'item')}"
@@ -320,9 +320,9 @@ class Interactions:
                 f"with_targets: targets must be Interactions over the same {self.n_users:,} people. Build both from "
                 "one log, or select them: targets.rows(x.users.ids)."
             )
-        aimed = targets.with_items(self.items).csr
+        aligned = targets.with_items(self.items).csr
         every = np.repeat(np.arange(self.n_users), np.diff(self.csr.indptr)) * np.int64(self.n_items) + self.csr.indices
-        named = np.repeat(np.arange(self.n_users), np.diff(aimed.indptr)) * np.int64(self.n_items) + aimed.indices
+        named = np.repeat(np.arange(self.n_users), np.diff(aligned.indptr)) * np.int64(self.n_items) + aligned.indices
         place = np.searchsorted(every, named)
         stray = targets.nnz - named.size + int((every[np.minimum(place, every.size - 1)] != named).sum())
         if stray:
@@ -331,7 +331,7 @@ class Interactions:
                 "weight, or leave it out."
             )
         numbers = np.zeros(self.nnz, np.float32)
-        numbers[place] = aimed.data
+        numbers[place] = aligned.data
         cells = sp.csr_matrix((numbers, self.csr.indices.copy(), self.csr.indptr.copy()), self.shape)
         return Interactions(self.users, self.items, self.csr, self.layers, self.at_us, cells, self.weights)
 

@@ -387,9 +387,9 @@ def _relevant_items(chosen: _Pairs, items: Vocabulary, users: Any) -> tuple[Voca
     keep = np.diff(matrix.indptr) > 0
     if users is not None:
         wanted = everybody.codes(users.ids if isinstance(users, Vocabulary) else users, missing="none")
-        asked = np.zeros(len(everybody) + 1, np.bool_)
-        asked[wanted] = True
-        keep &= asked[:-1]
+        is_wanted = np.zeros(len(everybody) + 1, np.bool_)
+        is_wanted[wanted] = True
+        keep &= is_wanted[:-1]
     if not keep.any():
         raise EmptyError(
             "users= names nobody who has an item in the truth, so there is nobody to evaluate. "

@@ -292,7 +292,7 @@ class _Window:
 
     past: Dataset
     train: EventLog  # its events
-    asked: Requests  # those who have a truth
+    requests: Requests  # those who have a truth
     rows: np.ndarray  # their rows among the people of the past
     relevant: sp.csr_matrix  # (n_asked, n_items and what nobody knew)
     exclude_seen: bool
@@ -318,8 +318,8 @@ class _Window:
         rows = np.flatnonzero(np.diff(relevant.indptr))
         own = had[rows]
         barred = ItemSets(train.items, own.indptr.astype(np.int64), own.indices.astype(np.int32))
-        asked = past.requests(train.users.ids[rows], exclude=barred if exclude_seen else None)
-        return cls(past, train, asked, rows, relevant[rows], exclude_seen)
+        requests = past.requests(train.users.ids[rows], exclude=barred if exclude_seen else None)
+        return cls(past, train, requests, rows, relevant[rows], exclude_seen)
 
     def measure(self, setting: Setting, metric: Metric, k: int, *, strict: bool = False) -> np.ndarray:
         """Return the metric per person of the past, NaN for those without truth; 0 where nothing can be said."""
@@ -332,7 +332,7 @@ class _Window:
             values[self.rows] = 0.0
             return values
         # what was seen on any channel is excluded by the requests, whatever it weighs
-        lists = model.recommend(self.asked, k=k, exclude_seen=self.exclude_seen)
+        lists = model.recommend(self.requests, k=k, exclude_seen=self.exclude_seen)
         place = match(self.train.items, lists.items, ("the past", "the lists"), column="item_id")
         codes = np.append(place, NONE)[lists.codes].astype(np.int32)
         values[self.rows] = values_of(metric, codes, self.relevant)
@@ -399,8 +399,8 @@ def _cuts(data: Dataset, horizon: Any) -> tuple[tuple[Dataset, Dataset], ...]:
 def _known(names: Iterable[str] | None, all_names: np.ndarray, what: str) -> tuple[str, ...]:
     if names is None:
         return tuple(str(name) for name in all_names)
-    asked = check_names(names, what)
-    return check_known(asked, all_names, f"learn_weights: {what}", missing=None)
+    wanted = check_names(names, what)
+    return check_known(wanted, all_names, f"learn_weights: {what}", missing=None)
 
 
 def values_of(metric: Metric, codes: np.ndarray, relevant: sp.csr_matrix) -> np.ndarray:

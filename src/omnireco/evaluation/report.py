@@ -137,8 +137,8 @@ class Report:
     def __repr__(self) -> str:
         counted = f"{count_of(len(self.models), 'model')}, {count_of(len(self.metrics), 'metric')}"
         users = count_of(len(self.users), "user")
-        told = f"{counted}, k={', '.join(map(str, self.k))}, {users}, split {self.split or 'unknown'}"
-        return f"Report({told}{'' if self.negatives is None else f', SAMPLED: {self.negatives} negatives'})"
+        settings = f"{counted}, k={', '.join(map(str, self.k))}, {users}, split {self.split or 'unknown'}"
+        return f"Report({settings}{'' if self.negatives is None else f', SAMPLED: {self.negatives} negatives'})"
 
     def _repr_html_(self) -> str:
         """Return a table with a row per model and a column per metric and k."""

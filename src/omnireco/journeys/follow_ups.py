@@ -283,16 +283,16 @@ class FollowUpsModel:
             Its ``users`` are the items asked about; the scores are the lower ends of the lifts' intervals.
         """
         k, significant_only = check_k(k), check_flag(significant_only, "significant_only")
-        asked = distinct_codes(self.items, items)
-        codes = np.full((asked.size, k), NONE, np.int32)
-        scores = np.full((asked.size, k), -np.inf, np.float32)
+        queries = distinct_codes(self.items, items)
+        codes = np.full((queries.size, k), NONE, np.int32)
+        scores = np.full((queries.size, k), -np.inf, np.float32)
         order = np.lexsort([self.following, -self.low, self.item])
         start = np.searchsorted(self.item[order], np.arange(len(self.items) + 1))
-        for row, code in enumerate(asked):
+        for row, code in enumerate(queries):
             mine = order[start[code] : start[code + 1]]
             best = mine[self.low[mine] > 1][:k] if significant_only else mine[:k]
             codes[row, : best.size], scores[row, : best.size] = self.following[best], self.low[best]
-        return Recommendations(self.items.take(asked), self.items, codes, scores, "similar_to")
+        return Recommendations(self.items.take(queries), self.items, codes, scores, "similar_to")
 
     def to_frame(self) -> pd.DataFrame:
         """Return a pandas frame: item_id next_item_id people bought lift low high, surest lifts first."""

@@ -149,12 +149,12 @@ class Model(ABC):
             question = self._question(requests)
             found = self._answer(question, _Eligible.read(eligible, self.items, len(question.users), exclude), **rules)
         else:
-            asked = _requests_of(requests)
-            allowed = _Eligible.read(eligible, self.items, len(asked), exclude)
-            lists = [one._answer(one._question(asked.take(rows)), allowed.take(rows), **rules) for rows, one in parts]
+            queries = _requests_of(requests)
+            allowed = _Eligible.read(eligible, self.items, len(queries), exclude)
+            lists = [one._answer(one._question(queries.take(rows)), allowed.take(rows), **rules) for rows, one in parts]
             back = np.argsort(np.concatenate([rows for rows, _ in parts]), kind="stable")
             codes, scores = (np.concatenate([getattr(x, name) for x in lists])[back] for name in ("codes", "scores"))
-            found = Recommendations(asked.ids, self.items, codes, scores, asked.key)
+            found = Recommendations(queries.ids, self.items, codes, scores, queries.key)
         _log.info("%r made by %r", found, self)
         return found
 
@@ -246,9 +246,9 @@ class Model(ABC):
             Its ``users`` are the items asked about; an item is never similar to itself.
         """
         k = check_k(k)
-        asked = distinct_codes(self.items, items)
-        codes, scores = self._similar(asked, k=k)
-        return Recommendations(self.items.take(asked), self.items, codes, scores, "similar_to")
+        queries = distinct_codes(self.items, items)
+        codes, scores = self._similar(queries, k=k)
+        return Recommendations(self.items.take(queries), self.items, codes, scores, "similar_to")
 
     def similar_users(
         self, histories: Interactions, users: Any, *, k: int, threads: int | None = None
@@ -272,13 +272,15 @@ class Model(ABC):
         """
         k = check_k(k)
         known = self._align(histories).without_targets()
-        asked = distinct_codes(known.users, users)
+        queries = distinct_codes(known.users, users)
         warm = np.diff(known.csr.indptr) > 0
-        itself = sp.csr_matrix((np.ones(asked.size), (np.arange(asked.size), asked)), (asked.size, known.n_users))
-        codes, scores = self._similar_rows(known.csr, asked, k=k, exclude=itself, eligible=warm, threads=threads)
-        codes[~warm[asked]], scores[~warm[asked]] = NONE, -np.inf
+        itself = sp.csr_matrix(
+            (np.ones(queries.size), (np.arange(queries.size), queries)), (queries.size, known.n_users)
+        )
+        codes, scores = self._similar_rows(known.csr, queries, k=k, exclude=itself, eligible=warm, threads=threads)
+        codes[~warm[queries]], scores[~warm[queries]] = NONE, -np.inf
         people = Vocabulary(known.users.ids, {PEOPLE: True})  # what is listed are people: shown by number
-        return Recommendations(known.users.take(asked), people, codes, scores)
+        return Recommendations(known.users.take(queries), people, codes, scores)
 
     def _similar_rows(
         self,
@@ -329,12 +331,12 @@ class Model(ABC):
         if not isinstance(reader, Reader):
             past = self._past_of(reader)
             return _Question(reader.users, past)
-        asked = reader.requests
+        queries = reader.requests
         sets = [
             None if held is None else held.matrix(self.items, f"{name}=")
-            for held, name in ((asked.given, "given"), (asked.exclude, "exclude"))
+            for held, name in ((queries.given, "given"), (queries.exclude, "exclude"))
         ]
-        return _Question(asked.ids, self._read(reader), sets[0], sets[1], asked.key)
+        return _Question(queries.ids, self._read(reader), sets[0], sets[1], queries.key)
 
     def _read(self, reader: Reader) -> Past:
         """Return what the model reads of those who ask, out of the Dataset of the requests."""
@@ -353,10 +355,10 @@ class Model(ABC):
 
     def _parts_by_channel(self, requests: Any) -> list[tuple[np.ndarray, Model]] | None:
         """Return the rows of each channel and the model that ranks for it; None where one model answers all."""
-        asked = _requests_of(requests)
-        if not isinstance(asked, Requests) or "channel" not in asked.labels or not len(asked):
+        queries = _requests_of(requests)
+        if not isinstance(queries, Requests) or "channel" not in queries.labels or not len(queries):
             return None
-        known, code = asked.labels["channel"]
+        known, code = queries.labels["channel"]
         found = [(np.flatnonzero(code == one), None if one < 0 else str(known.ids[one])) for one in np.unique(code)]
         parts = [(rows, self if channel is None else self._on_channel(channel)) for rows, channel in found]
         return None if all(model is self for _, model in parts) else parts
@@ -365,11 +367,11 @@ class Model(ABC):
         """Return the model that ranks for a channel; itself where its lists are the same on all."""
         return self
 
-    def _can_answer(self, asked: Requests | Interactions, least: int) -> np.ndarray:
+    def _can_answer(self, queries: Requests | Interactions, least: int) -> np.ndarray:
         """Return of whom so many items are known that the model may answer, bool (n,)."""
         if self.answers_everybody:
-            return np.ones(len(asked) if isinstance(asked, Requests) else asked.n_users, np.bool_)
-        return np.asarray(np.diff(self._question(asked).past.seen.indptr) >= least)
+            return np.ones(len(queries) if isinstance(queries, Requests) else queries.n_users, np.bool_)
+        return np.asarray(np.diff(self._question(queries).past.seen.indptr) >= least)
 
     def _factorised(self) -> Any:
         """Return the factor model whose products of vectors are the scores, None where there are no such vectors."""
@@ -383,7 +385,7 @@ class Model(ABC):
         """Return the model whose score is the sum over the past, and whether it reads channels joined."""
         return self, False
 
-    def _contributions(self, history: sp.csr_matrix, aims: np.ndarray | None, shown_items: np.ndarray) -> np.ndarray:
+    def _contributions(self, history: sp.csr_matrix, targets: np.ndarray | None, shown_items: np.ndarray) -> np.ndarray:
         """Return what each item of one history, with its targets if it has some, adds to each item (past, shown)."""
         raise ParameterError(
             f"explain: the score of a {type(self).__name__} is no sum over what a person did. Explain ItemKNN, EASE, "
@@ -421,11 +423,11 @@ class Model(ABC):
     ) -> tuple[np.ndarray, np.ndarray]:
         """Rank for those none of whose histories is empty."""
         rules: dict[str, Any] = {"k": k, "exclude": exclude, "eligible": eligible, "threads": threads}
-        return self._rank(past.cells, **rules, **past.aims())
+        return self._rank(past.cells, **rules, **past.target_rules())
 
     def _score_past(self, past: Past, codes: np.ndarray) -> np.ndarray:
         """Return scores (n, len(codes)), float32, of those none of whose histories is empty."""
-        return self._score(past.cells, codes, **past.aims())
+        return self._score(past.cells, codes, **past.target_rules())
 
     def _score_all(self, histories: sp.csr_matrix, targets: sp.csr_matrix | None = None) -> np.ndarray:
         """Return the score of every item, (n, n_items), for histories none of which is empty."""
@@ -482,8 +484,8 @@ class Reader:
         return made
 
 
-def _requests_of(asked: Any) -> Any:
-    return asked.requests if isinstance(asked, Reader) else asked
+def _requests_of(queries: Any) -> Any:
+    return queries.requests if isinstance(queries, Reader) else queries
 
 
 @dataclass(frozen=True, slots=True)
@@ -523,7 +525,7 @@ class Past:
             return np.logical_and.reduce([part.silent() for part in self.parts])
         return _silent(self.cells, self.targets)
 
-    def aims(self) -> dict[str, Any]:
+    def target_rules(self) -> dict[str, Any]:
         """Return the keyword that hands targets to a model which takes them; none where there are none."""
         return {} if self.targets is None else {"targets": self.targets}
 

@@ -243,8 +243,8 @@ class Candidates:
             known = audience_rows(audience, users)[user] >= 0
             kept = np.flatnonzero(known)
             left_out["not in the audience"] = int(known.size - kept.size)
-        asked = (*((Consent(), Reachable()) if sources.know_consent else ()), *rules)
-        kept = kept[allowed(touches.take(kept), asked, left_out)]
+        all_rules = (*((Consent(), Reachable()) if sources.know_consent else ()), *rules)
+        kept = kept[allowed(touches.take(kept), all_rules, left_out)]
         implied = (OncePerItem(),) if check_flag(once_per_item, "once_per_item") else ()
         return in_order(touches, value, probability, labels, left_out, implied, kept, sources)
 
@@ -467,13 +467,13 @@ class _Offers:
         """Return the best touches of some people on one channel, with values and probabilities."""
         name = str(self.empty.channels.ids[channel])
         at, opens, n_slots = self._slots_of(row)
-        asked = int(np.flatnonzero(self.audience.channels.ids == name)[0])
+        column = int(np.flatnonzero(self.audience.channels.ids == name)[0])
         discount = 1.0 / np.log2(np.arange(codes.shape[1]) + 2.0)
         worth = np.where(codes == NONE, np.nan, self.worth[codes]) * discount
         self._count("no margin", int(((np.isnan(worth) & (codes != NONE)).sum(axis=1) * n_slots).sum()))
         has_item = ~np.isnan(worth)
         offered = has_item.sum(axis=1) * n_slots
-        since, reachable = self.since[user, channel], self.audience.reachable[row, asked]
+        since, reachable = self.since[user, channel], self.audience.reachable[row, column]
         consent = since < FORBIDDEN
         self._count("Consent", int(offered[~consent].sum()))
         self._count("Reachable", int(offered[consent & ~reachable].sum()))

@@ -105,8 +105,8 @@ def _same_people(one: Audience | None, other: Audience | None) -> bool:
         return True
     if one is None or other is None or one.users != other.users or one.channels != other.channels:
         return False
-    said = [(people.zone, people.consent, people.reachable, _dates(people)) for people in (one, other)]
-    return one.zones == other.zones and all(np.array_equal(a, b) for a, b in zip(*said, strict=True))
+    facts = [(people.zone, people.consent, people.reachable, _dates(people)) for people in (one, other)]
+    return one.zones == other.zones and all(np.array_equal(a, b) for a, b in zip(*facts, strict=True))
 
 
 def _dates(audience: Audience) -> np.ndarray:

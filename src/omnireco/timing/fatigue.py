@@ -498,7 +498,7 @@ def _fit(
 
 
 def _leaving(messages: MessageLog, load: np.ndarray, prior_sd: float) -> tuple[np.ndarray, float]:
-    """Return the unsubscription probability per channel without fatigue, and its growth: a shrunk Poisson regression."""
+    """Return the unsubscription probability per channel without fatigue, and its growth (shrunk Poisson regression)."""
     n_channels = len(messages.channels)
     if messages.unsubscribed_at is None or not len(messages):
         return np.zeros(n_channels), 0.0

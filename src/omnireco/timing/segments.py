@@ -91,7 +91,7 @@ def groups_of_attributes(
     return Groups(prior, start, group.astype(np.int32))
 
 
-def _logit(x: np.ndarray, member: np.ndarray, asked: np.ndarray) -> np.ndarray | None:
+def _logit(x: np.ndarray, member: np.ndarray, query: np.ndarray) -> np.ndarray | None:
     """Return the probabilities of segments for some rows; None when there is nobody or one segment to learn from."""
     from sklearn.linear_model import LogisticRegression
 
@@ -101,7 +101,7 @@ def _logit(x: np.ndarray, member: np.ndarray, asked: np.ndarray) -> np.ndarray |
     label = np.tile(np.arange(n_segments), n)
     model = LogisticRegression(C=1.0, max_iter=300)
     model.fit(np.repeat(x, n_segments, axis=0), label, sample_weight=np.maximum(member.ravel(), 1e-9))
-    return np.asarray(model.predict_proba(asked), np.float64)
+    return np.asarray(model.predict_proba(query), np.float64)
 
 
 def _one_hot(codes: np.ndarray, sizes: list[int]) -> np.ndarray:

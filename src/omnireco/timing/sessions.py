@@ -230,11 +230,11 @@ def caused_by_messages(
     who, when = who[known], when[known]
     written_to = np.zeros(len(users), np.bool_)
     written_to[who] = True
-    asked = np.flatnonzero(written_to[user])
+    messaged = np.flatnonzero(written_to[user])
     found = np.zeros(user.size, np.bool_)
-    if not asked.size:
+    if not messaged.size:
         return found
-    user, at = user[asked], at[asked]
+    user, at = user[messaged], at[messaged]
     # one order of (user, time, messages first); each session looks back to the last message before it
     both_who, both_when = np.concatenate([who, user]), np.concatenate([when, at])
     is_session = np.r_[np.zeros(who.size, np.int8), np.ones(user.size, np.int8)]
@@ -245,7 +245,7 @@ def caused_by_messages(
     near &= (is_session[order] == 1) & (is_session[last] == 0)
     caused = np.zeros(order.size, np.bool_)
     caused[order] = near
-    found[asked] = caused[who.size :]
+    found[messaged] = caused[who.size :]
     return found
 
 

@@ -202,8 +202,8 @@ def _candidates(
 def _home_prior(audience: Audience, known: Vocabulary, inside: _Countries | None) -> _Home:
     """Return the prior of everybody's home: as the others of their country, or the known zone."""
     n_zones = len(known)
-    told = known.codes(audience.zones.ids) if len(audience.zones) else np.empty(0, np.int32)
-    zone = np.append(told, np.int32(NONE))[audience.zone]
+    known_zone = known.codes(audience.zones.ids) if len(audience.zones) else np.empty(0, np.int32)
+    zone = np.append(known_zone, np.int32(NONE))[audience.zone]
     count = np.bincount(zone[zone >= 0], minlength=n_zones) + np.where(np.isin(known.ids, WORLD), _UNSEEN, _SMALL)
     country = np.full(len(audience), NONE, np.int64) if inside is None else inside.codes.astype(np.int64)
     cells, row = np.unique((country + 1) * (n_zones + 1) + zone + 1, return_inverse=True)  # at most countries x zones
@@ -231,8 +231,8 @@ def _by_habits(home: _Home, log: EventLog, audience: Audience, known: Vocabulary
     rows, place = rows[place >= 0], place[place >= 0]
     at, segments = log.at[rows], len(activity.base.pi)
     log_phi = np.log(activity.base.phi)
-    told = np.append(known.codes(audience.zones.ids), np.int32(NONE)) if len(audience.zones) else np.array([NONE])
-    zone = told[audience.zone]
+    known_zone = np.append(known.codes(audience.zones.ids), np.int32(NONE)) if len(audience.zones) else np.array([NONE])
+    zone = known_zone[audience.zone]
     unknown = np.flatnonzero((zone < 0) & (np.bincount(place, minlength=len(audience)) > 0))
     judged = np.flatnonzero((zone >= 0) & (np.bincount(place, minlength=len(audience)) > 0))[:_PEOPLE_TO_FIT_ON]
 
@@ -255,7 +255,7 @@ def _by_habits(home: _Home, log: EventLog, audience: Audience, known: Vocabulary
         return found
 
     temper = 2.0
-    if judged.size >= 50:  # as if nobody had told: which temper gives the told zones the highest likelihood?
+    if judged.size >= 50:  # as if no zone were known: which temper gives the known zones the highest likelihood?
         prior = np.log(home.mean(judged))
         score = evidence(judged, _TEMPERS) + prior
         score -= np.logaddexp.reduce(score, axis=2)[..., None]
@@ -297,8 +297,8 @@ def _recorded(log: EventLog, audience: Audience, known: Vocabulary, shops: Mappi
         offset = np.where(zone >= 0, utc_offset(log.at, zone, names) / 60e6, offset)
     if "utc_offset_min" in log.labels:
         names, code = log.labels["utc_offset_min"]
-        told = np.array([offset_minutes(name) for name in names.ids] + [np.nan])[code]
-        offset = np.where(np.isfinite(told), told, offset)
+        recorded = np.array([offset_minutes(name) for name in names.ids] + [np.nan])[code]
+        offset = np.where(np.isfinite(recorded), recorded, offset)
     rows = np.flatnonzero(np.isfinite(offset) & (person >= 0))
     day = log.at[rows] // DAY_US
     key = np.lexsort([offset[rows], day, person[rows]])
@@ -310,10 +310,10 @@ def _recorded(log: EventLog, audience: Audience, known: Vocabulary, shops: Mappi
     rows, day = rows[fresh], day[fresh]
     packed = np.empty((rows.size, (len(known) + 7) // 8), np.uint8)
     for block in row_blocks(rows.size, len(known) + 32):
-        at, told = log.at[rows[block]], offset[rows[block]]
+        at, recorded = log.at[rows[block]], offset[rows[block]]
         fits = np.empty((at.size, len(known)), np.bool_)
         for z in range(len(known)):
-            fits[:, z] = np.abs(utc_offset(at, np.full(at.size, z, np.int32), known) / 60e6 - told) < 0.5
+            fits[:, z] = np.abs(utc_offset(at, np.full(at.size, z, np.int32), known) / 60e6 - recorded) < 0.5
         packed[block] = np.packbits(fits, axis=1)
     any_fits = packed.any(axis=1)  # an offset that no zone keeps says nothing
     return _Clocks(person[rows][any_fits].astype(np.int64), day[any_fits], packed[any_fits])

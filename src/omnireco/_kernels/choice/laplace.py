@@ -31,9 +31,7 @@ def laplace(
     rate = (y.sum() + answers) / (y.size + shown)
     w[0] = np.log(rate / (1.0 - rate))
     prior, tau_item, tau = np.full(p, 1.0), 4.0, 10.0
-    prior[0] = (
-        0.0  # the intercept has a Beta prior on its probability instead: log-concave, and its weight decays with the data
-    )
+    prior[0] = 0.0  # the intercept has a Beta prior on its probability instead, which is log-concave
     for step in range(25):
         hess, cross, weight = np.diag(prior), np.zeros((item.size, p)), np.zeros(item.size)
         g_w, g_beta = -prior * w, -tau * beta
@@ -80,6 +78,6 @@ def laplace(
             if p > 1:
                 # As if one more weight of size 1 had been seen: a handful of messages cannot set tags free.
                 prior[1:] = np.clip(p / (1.0 + np.sum(w[1:] ** 2 + np.diag(spread)[1:])), 0.1, 1e4)
-    lean = cross / own[:, None] + share[:, None] * (tie / level[:, None])[item]
-    strays = np.array([tau_item**-0.5, tau**-0.5])
-    return w, spread, alpha, beta, lean, 1.0 / own, strays
+    slope = cross / own[:, None] + share[:, None] * (tie / level[:, None])[item]
+    sd = np.array([tau_item**-0.5, tau**-0.5])
+    return w, spread, alpha, beta, slope, 1.0 / own, sd

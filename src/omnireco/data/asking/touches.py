@@ -147,21 +147,21 @@ class Touches:
                 f"Touches.of takes a Dataset. Got {type(data).__name__}: write om.Dataset(log, messages=sent, "
                 "audience=people)."
             )
-        asked = data.requests(users, at=at, channel=channel, new_users=new_users)
-        n = len(asked)
-        known, code = asked.labels.get("channel", label_of(None, n, "channel"))
+        requests = data.requests(users, at=at, channel=channel, new_users=new_users)
+        n = len(requests)
+        known, code = requests.labels.get("channel", label_of(None, n, "channel"))
         _check_channels(known, code, data)
         goods = label_of(items, n, "items")
         local = np.full(n, NEVER)
         if data.audience is not None:
-            row = match(data.audience.users, asked.users, ("the audience", "the touches"))[asked.user]
+            row = match(data.audience.users, requests.users, ("the audience", "the touches"))[requests.user]
             zone = np.append(data.audience.zone, np.int32(NONE))[row]
-            local = np.where(zone >= 0, local_us(asked.at, zone, data.audience.zones), NEVER)
+            local = np.where(zone >= 0, local_us(requests.at, zone, data.audience.zones), NEVER)
         nobody = Past(np.empty(0, np.int32), np.empty(0, np.int32), np.empty(0, np.int64))
         never = np.zeros(n, np.bool_)
         labels = {} if creatives is None else {"creative_id": label_of(creatives, n, "creatives")}
-        parts = (asked.user, goods[1], code, asked.at, local, never, never)
-        return cls(asked.users, goods[0], known, *parts, nobody, labels=labels)
+        parts = (requests.user, goods[1], code, requests.at, local, never, never)
+        return cls(requests.users, goods[0], known, *parts, nobody, labels=labels)
 
     parts: ClassVar[Parts] = {
         "users": Ids(people=True),

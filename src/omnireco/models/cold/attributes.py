@@ -61,8 +61,8 @@ def people_attributes(audience: Audience, names: Iterable[str] | None = None) ->
     """
     if not isinstance(audience, Audience):
         raise SchemaError(f"people_attributes takes an Audience. Got {type(audience).__name__}.")
-    asked = tuple(audience.attributes) if names is None else check_names(names, "names")
-    if absent := [name for name in asked if name not in audience.attributes]:
+    wanted = tuple(audience.attributes) if names is None else check_names(names, "names")
+    if absent := [name for name in wanted if name not in audience.attributes]:
         raise ParameterError(
             f"people_attributes: the audience has no attribute {', '.join(map(shown, absent))}; it has "
             f"{', '.join(map(repr, audience.attributes)) or 'none'}. Name it in from_frame:  "
@@ -70,7 +70,7 @@ def people_attributes(audience: Audience, names: Iterable[str] | None = None) ->
         )
     labels: list[str] = []
     user, column = [np.empty(0, np.int64)], [np.empty(0, np.int64)]
-    for name in asked:
+    for name in wanted:
         values, codes = audience.attributes[name]
         known = np.flatnonzero(codes != NONE)
         user.append(known)

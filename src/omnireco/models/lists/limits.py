@@ -195,15 +195,15 @@ def limit_exposure(
     refused = np.zeros(there.shape, np.bool_)
     while True:
         open_ = there & ~refused
-        asked = open_ & (np.cumsum(open_, axis=1) <= k)
-        row, place = np.nonzero(asked)
+        proposals = open_ & (np.cumsum(open_, axis=1) <= k)
+        row, place = np.nonzero(proposals)
         item = lists.codes[row, place]
         best_first = np.lexsort([row, -relevance[row, place], place, item])
         sorted_items = item[best_first]
         start = np.searchsorted(sorted_items, sorted_items)
         over = np.arange(item.size) - start >= room[sorted_items]
         if not over.any():
-            return cut_lists(lists, np.argsort(~asked, axis=1, kind="stable"), asked, k)
+            return cut_lists(lists, np.argsort(~proposals, axis=1, kind="stable"), proposals, k)
         gone = best_first[over]
         refused[row[gone], place[gone]] = True
 

@@ -136,11 +136,11 @@ class ALS(Estimator):
         x = training_matrix(self, data, targets=True)
         loss, draw = self._loss(), stream(self.seed, "als/init")
         users, items = (_normal(draw, n, self.factors) for n in x.shape)
-        aimed = _align_targets(x, None, loss, "ALS.fit")
+        aligned = _align_targets(x, None, loss, "ALS.fit")
         with ticker(self.iterations, progress, label="als") as tick:
             _, items = learn(
                 x.csr,
-                aimed,
+                aligned,
                 loss,
                 users,
                 items,
@@ -161,9 +161,9 @@ class ALS(Estimator):
         """
         check_kind(model, FactorModel, "ALS.loss: model", "ALS().fit(x)")
         known, loss = model._align(require_interactions(x, "ALS.loss", targets=True)), self._loss()
-        aimed = _align_targets(known, targets, loss, "ALS.loss")
+        aligned = _align_targets(known, targets, loss, "ALS.loss")
         same = FactorModel.build(model.factors, items=model.items, popularity=model.popularity, loss=loss)
-        return full_loss(known.csr, aimed, loss, same._place(known.csr, None, aimed), model.factors)
+        return full_loss(known.csr, aligned, loss, same._place(known.csr, None, aligned), model.factors)
 
     def _loss(self) -> Loss:
         return Loss(
@@ -370,8 +370,8 @@ class FactorModel(Model):
     def _factorised(self) -> FactorModel:
         return self
 
-    def _contributions(self, history: sp.csr_matrix, aims: np.ndarray | None, shown_items: np.ndarray) -> np.ndarray:
-        weight, pull, _ = self.loss.cells(history.data, aims)
+    def _contributions(self, history: sp.csr_matrix, targets: np.ndarray | None, shown_items: np.ndarray) -> np.ndarray:
+        weight, pull, _ = self.loss.cells(history.data, targets)
         ridge = self.loss.ridge(np.array([history.nnz]), len(self.items))[0]
         wide = self.factors.astype(np.float64)
         past = wide[history.indices]
@@ -444,9 +444,9 @@ def _align_targets(x: Interactions, targets: Interactions | None, loss: Loss, ve
             f"{verb}: targets must be Interactions over the same {x.n_users:,} people as x. Build both from one log, "
             "or select them: targets.rows(x.users.ids)."
         )
-    aimed = targets.with_items(x.items).csr
+    aligned = targets.with_items(x.items).csr
     every = np.repeat(np.arange(x.n_users), np.diff(x.csr.indptr)) * np.int64(x.n_items) + x.csr.indices
-    named = np.repeat(np.arange(x.n_users), np.diff(aimed.indptr)) * np.int64(x.n_items) + aimed.indices
+    named = np.repeat(np.arange(x.n_users), np.diff(aligned.indptr)) * np.int64(x.n_items) + aligned.indices
     place = np.searchsorted(every, named)
     stray = targets.nnz - named.size + int((every[np.minimum(place, every.size - 1)] != named).sum())
     if stray:
@@ -455,7 +455,7 @@ def _align_targets(x: Interactions, targets: Interactions | None, loss: Loss, ve
             "or leave it out."
         )
     numbers = np.zeros(x.nnz, np.float32)
-    numbers[place] = aimed.data
+    numbers[place] = aligned.data
     return numbers
 
 

@@ -317,8 +317,8 @@ class ItemModel(Model):
     def _item_weights(self) -> Any:
         return self.weights
 
-    def _contributions(self, history: sp.csr_matrix, aims: np.ndarray | None, shown_items: np.ndarray) -> np.ndarray:
-        weight = history.data.astype(np.float64) * (1.0 if aims is None else aims)
+    def _contributions(self, history: sp.csr_matrix, targets: np.ndarray | None, shown_items: np.ndarray) -> np.ndarray:
+        weight = history.data.astype(np.float64) * (1.0 if targets is None else targets)
         block: Any = self.weights[history.indices][:, shown_items]
         return weight[:, None] * (block.toarray() if sp.issparse(block) else np.asarray(block)).astype(np.float64)
 

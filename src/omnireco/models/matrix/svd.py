@@ -174,8 +174,8 @@ class ProjectionModel(Model):
             scores += vectors[:, factor, None] * self.decode[codes, factor].astype(np.float64)
         return scores.astype(np.float32)
 
-    def _contributions(self, history: sp.csr_matrix, aims: np.ndarray | None, shown_items: np.ndarray) -> np.ndarray:
-        past, weight = history.indices, history.data.astype(np.float64) * (1.0 if aims is None else aims)
+    def _contributions(self, history: sp.csr_matrix, targets: np.ndarray | None, shown_items: np.ndarray) -> np.ndarray:
+        past, weight = history.indices, history.data.astype(np.float64) * (1.0 if targets is None else targets)
         sides = self.encode[past].astype(np.float64) @ self.decode[shown_items].astype(np.float64).T
         return np.asarray(weight[:, None] * sides)
 

@@ -134,8 +134,8 @@ class NextItem(Estimator):
     def _examples(self, log: EventLog) -> tuple[sp.csr_matrix, sp.csr_matrix]:
         """Return inputs Z and targets Y, each (steps of all people, n_items): row by row what came before, and next."""
         amount = event_weights(log, replace(self.weights, step_half_life=None, half_life=None), log.end_us)
-        said = event_targets(log, self.weights)
-        amount = amount if said is None else amount * said
+        target = event_targets(log, self.weights)
+        amount = amount if target is None else amount * target
         target = self._targets(log)
         counted = np.flatnonzero((log.item != NONE) & ((amount != 0) | target))
         user, item, amount = log.user[counted], log.item[counted], amount[counted]

@@ -216,20 +216,24 @@ class BlendModel(Model):
         one_item = sp.csr_matrix(
             (np.ones(codes.size, np.float32), codes, np.arange(codes.size + 1)), (codes.size, len(self.items))
         )
-        asked = Interactions(Vocabulary(np.arange(codes.size)), self.items, one_item, {"all": one_item})
-        return select(self._all(self._past_of(asked)), k=k, exclude=one_item)
+        queries = Interactions(Vocabulary(np.arange(codes.size)), self.items, one_item, {"all": one_item})
+        return select(self._all(self._past_of(queries)), k=k, exclude=one_item)
 
-    def _contributions(self, history: sp.csr_matrix, aims: np.ndarray | None, shown_items: np.ndarray) -> np.ndarray:
+    def _contributions(self, history: sp.csr_matrix, targets: np.ndarray | None, shown_items: np.ndarray) -> np.ndarray:
         if self.scale == "rank":
-            return Model._contributions(self, history, aims, shown_items)
+            return Model._contributions(self, history, targets, shown_items)
         total = np.zeros((history.indices.size, shown_items.size))
         for member, factor in zip(self.models, self.weights, strict=True):
             if not factor:
                 continue
             if self.scale == "deviation":
-                asked = None if aims is None else sp.csr_matrix((aims, history.indices, history.indptr), history.shape)
-                factor /= float(all_scores(member, history, asked).astype(np.float64).std()) or 1.0
-            total += factor * member._contributions(history, aims, shown_items)
+                cells = (
+                    None
+                    if targets is None
+                    else sp.csr_matrix((targets, history.indices, history.indptr), history.shape)
+                )
+                factor /= float(all_scores(member, history, cells).astype(np.float64).std()) or 1.0
+            total += factor * member._contributions(history, targets, shown_items)
         return total
 
     def _all(self, past: Past) -> np.ndarray:

@@ -234,9 +234,9 @@ class ChannelModel(Model):
         )
 
     def __repr__(self) -> str:
-        told = count_of(len(self.channels), "channel")
+        channels = count_of(len(self.channels), "channel")
         on = "" if self.channel is None else f", on {self.channel!r}"
-        return f"ChannelModel({count_of(len(self.items), 'item')}, {told}{on}, {type(self.base).__name__})"
+        return f"ChannelModel({count_of(len(self.items), 'item')}, {channels}{on}, {type(self.base).__name__})"
 
     @property
     def event_weights(self) -> Weights | None:  # type: ignore[override]
@@ -301,8 +301,8 @@ class ChannelModel(Model):
         targets: sp.csr_matrix | None = None,
     ) -> tuple[np.ndarray, np.ndarray]:
         if self._bias() is None:
-            past, aims = self._for_base(histories, targets)
-            return self.base._rank(past, k=k, exclude=exclude, eligible=eligible, threads=threads, **aims)
+            past, more = self._for_base(histories, targets)
+            return self.base._rank(past, k=k, exclude=exclude, eligible=eligible, threads=threads, **more)
         if self._index is not None:
             vectors = self._widened(self.base._factorised(), histories, targets, threads)
             return topk(vectors, self._index, k=k, exclude=exclude, eligible=eligible, threads=threads)
@@ -317,8 +317,8 @@ class ChannelModel(Model):
     def _score(self, histories: sp.csr_matrix, codes: np.ndarray, targets: sp.csr_matrix | None = None) -> np.ndarray:
         bias = self._bias()
         if bias is None:
-            past, aims = self._for_base(histories, targets)
-            return self.base._score(past, codes, **aims)
+            past, more = self._for_base(histories, targets)
+            return self.base._score(past, codes, **more)
         if (model := self.base._factorised()) is not None:
             vectors = self._widened(model, histories, targets, None).astype(np.float64)
             sides = np.concatenate([model.factors[codes], bias[codes][:, None]], axis=1).astype(np.float64)

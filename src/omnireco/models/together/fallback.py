@@ -148,7 +148,7 @@ class Fallback:
             ``.lists``, and ``.step``: the step that served each user (-1: none, an empty list).
         """
         k, exclude_seen = check_k(k), check_flag(exclude_seen, "exclude_seen")
-        asked, about, users, key = self._asked(requests, attributes)
+        queries, about, users, key = self._asked(requests, attributes)
         n = len(users)
         open_, step = np.ones(n, np.bool_), np.full(n, NONE, np.int32)
         codes, scores = np.full((n, k), NONE, np.int32), np.full((n, k), -np.inf, np.float32)
@@ -156,13 +156,13 @@ class Fallback:
         rules: dict[str, Any] = {"k": k, "threads": threads}
         for number, model in enumerate(track(list(self.steps.values()), progress, label="recommend")):
             if isinstance(model, Model):
-                can = open_ & model._can_answer(asked, self.min_history)
+                can = open_ & model._can_answer(queries, self.min_history)
             else:
-                can = open_ & model.answers(asked if about is None else about)
+                can = open_ & model.answers(queries if about is None else about)
             who = np.flatnonzero(can)
             if not who.size:
                 continue
-            part, some = asked.take(who), allowed.given(who)
+            part, some = queries.take(who), allowed.given(who)
             if about is None or isinstance(model, Model):
                 found = model.recommend(part, exclude_seen=exclude_seen, eligible=some, **rules)
             else:
