@@ -53,7 +53,7 @@ def test_refused():
         Popularity(by="sales")
     with pytest.raises(ParameterError, match=r"prior_strength must be a number of at least 0. Got -1"):
         BuyAgain(prior_strength=-1)
-    with pytest.raises(ParameterError, match="similar_items: popularity knows nothing"):
+    with pytest.raises(ParameterError, match="similar_items: popularity has no item similarities"):
         Popularity().fit(X).similar_items(["tea"], k=1)
     for kind in (Popularity, BuyAgain):
         with pytest.raises(SchemaError, match=r"EventLog.from_frame needs the columns 'channel', 'event', 'timestamp'"):
