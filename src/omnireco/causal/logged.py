@@ -65,7 +65,7 @@ class LoggedDecisions:
         if bad := int(np.count_nonzero(~((propensity > LEAST_CHANCE) & (propensity <= 1)))):
             raise ParameterError(
                 f"propensity has {count_of(bad, 'probability', 'probabilities')} outside (0, 1]. A choice that was "
-                "made had a chance to be made: leave out decisions without a recorded propensity, or estimate it and "
+                "logged has a positive propensity: leave out decisions without a recorded propensity, or estimate it and "
                 "say so."
             )
         check_integer(self.n_machine, "n_machine", low=0)

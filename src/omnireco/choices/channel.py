@@ -477,7 +477,7 @@ class ChannelPreferenceModel:
         row = audience.users.codes(ids, missing="none")
         column = audience.channels.codes(self.channels.ids, missing="none")
         table = audience.consent & audience.reachable
-        table = np.pad(table, ((0, 1), (0, 1)))  # -1 is nobody, or a channel that nobody was asked about
+        table = np.pad(table, ((0, 1), (0, 1)))  # -1 is nobody, or a channel without consent
         return np.asarray(table[row][:, column])
 
     def _per_channel(self, numbers: Mapping[str, float] | None, name: str, missing: str) -> np.ndarray:
@@ -506,5 +506,5 @@ def _attribute_names(declared: Any) -> Any:
 
 
 def _needed(recipe: ChannelPreference) -> tuple[str, ...]:
-    """Return the parts that the parameters ask for."""
+    """Return the parts that the parameters need."""
     return (recipe.on, *(("catalog",) if recipe.kinds == "category" else ()))

@@ -52,7 +52,7 @@ _FITTED = ("weights", "spread", "item_offset", "creative_offset", "slope", "vari
 
 
 class Offsets(NamedTuple):
-    """What is subtracted or asked for because of what each person saw before, (n, width) or (n,)."""
+    """What is subtracted or required because of what each person saw before, (n, width) or (n,)."""
 
     fatigue: np.ndarray
     current: np.ndarray
@@ -450,7 +450,7 @@ class CreativeModel:
     def _sticky(
         self, chance: np.ndarray, mean: np.ndarray, width: np.ndarray, open_: np.ndarray, before: Offsets
     ) -> np.ndarray:
-        """Keep what a person saw last, unless another is better with the probability asked for."""
+        """Keep what a person saw last, unless another is better with the probability ``stickiness``."""
         from scipy.special import ndtr
 
         row = np.arange(len(mean))

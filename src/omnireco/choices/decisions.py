@@ -29,7 +29,7 @@ class Decisions:
     arm : ndarray of shape (n, k), int32
         Chosen arms, first slot first; -1 where none was eligible.
     propensity : ndarray of shape (n, k), float64
-        Probability of the arm in its slot, given the slots before; NaN where it was not asked for.
+        Probability of the arm in its slot, given the slots before; NaN where it was not computed.
     score : ndarray of shape (n, k), float32
         Expected reward of the chosen arm; -inf where there is none.
     ids : ndarray of shape (n,), int64

@@ -54,7 +54,7 @@ class Cut(NamedTuple):
 class Dataset:
     """What a company knows up to an instant: events, messages, people and items, cut in time together.
 
-    Every estimator is fitted on one (``om.SendTime().fit(data)``), everybody is asked about through one
+    Every estimator is fitted on one (``om.SendTime().fit(data)``), users are served through one
     (``data.requests()``), and one cut (``past, later = data.split("2025-06-01")``) holds for every part of it: nothing
     behind it can be reached from ``past``.
 
@@ -304,7 +304,7 @@ class Dataset:
         Parameters
         ----------
         users : array-like of ids, optional
-            Who asks; everybody with events by default (``data.users.ids`` for all). Somebody may ask more than once.
+            Users of the requests; those with events by default (``data.users.ids`` for all). Repeats are allowed.
         at : datetime, date or str, or array of them, optional
             When: one instant, or one per request; the end of the Dataset by default.
         channel : str or array-like of str, optional
@@ -321,7 +321,7 @@ class Dataset:
         Returns
         -------
         Requests
-            Answers are named by person where everybody asks once, else by the number of the request.
+            Results are named by user where each has one request, else by the number of the request.
 
         Raises
         ------
@@ -332,7 +332,7 @@ class Dataset:
         """
         if at is None and not self.end_us:
             raise ParameterError(
-                "Dataset.requests: the data has no end (neither events nor messages), so no instant to ask at. "
+                "Dataset.requests: the data has no end (neither events nor messages), so a request has no instant. "
                 "Write data.requests(users, at='2025-06-01')."
             )
         if users is None:

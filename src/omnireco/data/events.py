@@ -85,7 +85,7 @@ class EventLog:
     value : ndarray of shape (n,), float64, or None
         Money, quantity or seconds, as the caller has it; NaN where it is missing. None where no event has one.
     labels : mapping of str to (Vocabulary, ndarray of int32)
-        Further columns: ``store_id``, ``session_id``, ``event_id`` and those asked for by ``context=``.
+        Further columns: ``store_id``, ``session_id``, ``event_id`` and those of ``context=``.
     start_us, end_us : int
         The observed window [start, end) in UTC microseconds. After a split, ``end`` of the first part is
         the cut: nothing in it can know what happened later.

@@ -99,10 +99,10 @@ def compare_channels(
     seed: int = 0,
     progress: Progress = False,
 ) -> ChannelComparison:
-    """Hold joined channels against one pooled matrix, and against each channel alone, on what came later.
+    """Compare joined channels with one pooled matrix, and with each channel alone, on a test set.
 
-    Whether the app helps the shop is a question to the data, and "no" is a frequent answer. Everything is fitted on
-    the past and judged by what the same people did later, channel by channel.
+    Whether the app helps the shop depends on the data; often there is no gain. Everything is fitted on the past and
+    evaluated on what the same people did later, channel by channel.
 
     Parameters
     ----------

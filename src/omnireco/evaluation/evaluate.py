@@ -345,11 +345,11 @@ def _check_keys(lists: Mapping[str, Recommendations], chosen: _Pairs) -> None:
             )
         if key != wanted:
             fix = (
-                "Ask everybody once, model.recommend(past.requests(), k=10), or give what was chosen at each request: "
+                "Use model.recommend(past.requests(), k=10), or give what was chosen at each request: "
                 "asked = om.Requests.from_log(later.events), model.recommend(asked.requests.on(data), k=10) and "
                 "evaluate(..., asked)."
                 if key == "request_id"
-                else "Answer the requests of the truth, model.recommend(asked.requests.on(data), k=10), or give a "
+                else "Rank for the requests of the truth, model.recommend(asked.requests.on(data), k=10), or give a "
                 "truth of people: evaluate(..., later)."
             )
             kinds = {"user_id": "person", "request_id": "request"}

@@ -141,7 +141,7 @@ def learn_weights(
     A few numbers are searched, one at a time, on rolling windows: the half-life, a factor per channel, a factor per
     event type, how steeply targets rise, and with them the estimator's own parameters. The last window takes no part
     in the search; there the found weights meet the start, person by person, and unless the interval of the gain
-    lies above 0 the start stays. So a lucky search costs nothing but time, and "no gain" is an answer.
+    lies above 0 the start stays. Overfitting of the search is rejected, and "no gain" is a valid result.
 
     Parameters
     ----------
@@ -178,8 +178,7 @@ def learn_weights(
     EmptyError
         When a window has nobody with a history and a truth.
     ParameterError
-        When a name does not occur in the events, the estimator has no such parameter, or it has no weights and a search
-        of them is asked for.
+        When a name does not occur in the events, the estimator has no such parameter, or it has no weights to search.
 
     Notes
     -----

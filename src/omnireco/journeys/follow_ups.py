@@ -280,7 +280,7 @@ class FollowUpsModel:
         Returns
         -------
         Recommendations
-            Its ``users`` are the items asked about; the scores are the lower ends of the lifts' intervals.
+            Its ``users`` are the query items; the scores are the lower ends of the lifts' intervals.
         """
         k, significant_only = check_k(k), check_flag(significant_only, "significant_only")
         queries = distinct_codes(self.items, items)

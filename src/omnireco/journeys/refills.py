@@ -155,7 +155,7 @@ class RefillModel:
 
     @says_the_line("model.due(data.requests(at=now))")
     def due(self, requests: Requests, *, confidence: float = 0.8, within: Any = "7D") -> pd.DataFrame:
-        """Return when those who ask will need each of their items again.
+        """Return when the users of the requests will need each of their items again.
 
         Parameters
         ----------
@@ -210,7 +210,7 @@ class RefillModel:
         threads: int | None = None,
         progress: Progress = False,
     ) -> Recommendations:
-        """Rank what those who ask are likely to need within a window, by its probability: ready for ``candidates``.
+        """Rank what the users are likely to need within a window, by its probability: ready for ``candidates``.
 
         Parameters
         ----------

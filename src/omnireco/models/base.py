@@ -99,13 +99,13 @@ class Model(ABC):
         threads: int | None = None,
         progress: Progress = False,
     ) -> Recommendations:
-        """Rank items for those who ask, given their histories.
+        """Rank items for the users of the requests, given their histories.
 
         Parameters
         ----------
         requests : Requests or Interactions
-            ``data.requests()``: histories are read out of the Dataset, weighed as the model is asked
-            (``event_weights``), strictly before each request's instant; items the model does not know are left out of
+            ``data.requests()``: histories are read out of the Dataset with the model's ``event_weights``,
+            strictly before each request's instant; items the model does not know are left out of
             them. Or histories themselves, one row per person; ``x.rows(ids)`` takes some people of a matrix.
         k : int
             Length of the lists.
@@ -127,14 +127,14 @@ class Model(ABC):
         -------
         Recommendations
             By (score down, item code up). Fewer than ``k`` possible items leave -1 at the tail. Its ``users`` are
-            those who ask; where somebody asks more than once, the numbers of the requests.
+            the users; where a user has several requests, the numbers of the requests.
 
         Raises
         ------
         UnknownIdError
             When histories, ``eligible`` or ``exclude`` name items the model does not know.
         ParameterError
-            When the histories were made with other weights than the model is asked with.
+            When the histories were made with other event weights than the model's.
 
         Notes
         -----
@@ -186,7 +186,7 @@ class Model(ABC):
         return Recommendations(question.users, self.items, codes, scores, question.key)
 
     def inputs(self, data: Any) -> Interactions:
-        """Return everybody's history as the model is asked with it.
+        """Return all users' histories, as the model reads them.
 
         Parameters
         ----------
@@ -200,7 +200,7 @@ class Model(ABC):
         return matrix_of(data, None, "inputs", otherwise=self._asked_with("inputs"))
 
     def score(self, requests: Requests | Interactions, items: Any) -> np.ndarray:
-        """Return the score of given items for those who ask.
+        """Return the score of given items for the users of the requests.
 
         Parameters
         ----------
@@ -243,7 +243,7 @@ class Model(ABC):
         Returns
         -------
         Recommendations
-            Its ``users`` are the items asked about; an item is never similar to itself.
+            Its ``users`` are the query items; an item is never similar to itself.
         """
         k = check_k(k)
         queries = distinct_codes(self.items, items)
@@ -266,7 +266,7 @@ class Model(ABC):
         Returns
         -------
         Recommendations
-            Its ``users`` are the people asked about and its ``items`` the people found, by cosine: of their vectors
+            Its ``users`` are the query users and its ``items`` the users found, by cosine: of their vectors
             in a factor model, of the histories themselves in any other. Nobody is similar to themselves, and
             users without a history have no similar users.
         """
@@ -309,7 +309,7 @@ class Model(ABC):
         made, wanted = histories.weights, self.event_weights
         if made is not None and wanted is not None and not agree(wanted, made):
             raise ParameterError(
-                f"recommend: the histories were made with {made!r}, and the model is asked with {wanted!r}. Write "
+                f"recommend: the histories were made with {made!r}, and the model expects {wanted!r}. Write "
                 "model.recommend(data.requests(), k=...), or model.inputs(log)."
             )
         if histories.items is self.items or histories.items == self.items:
@@ -326,7 +326,7 @@ class Model(ABC):
         return histories.with_items(self.items)
 
     def _question(self, requests: Any) -> _Question:
-        """Return what is read of those who ask, over the model's items, and what else they say."""
+        """Return what is read of the users, over the model's items, and the item sets of the requests."""
         reader = Reader(requests) if isinstance(requests, Requests) else requests
         if not isinstance(reader, Reader):
             past = self._past_of(reader)
@@ -339,7 +339,7 @@ class Model(ABC):
         return _Question(queries.ids, self._read(reader), sets[0], sets[1], queries.key)
 
     def _read(self, reader: Reader) -> Past:
-        """Return what the model reads of those who ask, out of the Dataset of the requests."""
+        """Return what the model reads of the users, out of the Dataset of the requests."""
         return self._past_of(reader.histories(self))
 
     def _past_of(self, histories: Interactions) -> Past:
@@ -461,7 +461,7 @@ class Reader:
     ----------
     requests : Requests
     otherwise : Weights, optional
-        How events are weighed for a model that does not know with what it is asked.
+        Event weights for a model without event weights of its own.
     """
 
     __slots__ = ("_made", "otherwise", "requests")
@@ -471,7 +471,7 @@ class Reader:
         self._made: list[tuple[Hashable, Weights, Vocabulary, Interactions]] = []
 
     def histories(self, model: Model) -> Interactions:
-        """Return one history per request, as a model is asked with it."""
+        """Return one history per request, as the model reads it."""
         known = model.event_weights
         weights = self.otherwise if known is None and self.otherwise is not None else model._asked_with("recommend")
         layers = model.reads_layers
@@ -490,7 +490,7 @@ def _requests_of(queries: Any) -> Any:
 
 @dataclass(frozen=True, slots=True)
 class Past:
-    """What a model reads of those who ask, one row each; of a blend, one past per member in ``parts``.
+    """What a model reads of the users of the requests, one row each; of a blend, one past per member in ``parts``.
 
     Parameters
     ----------
@@ -532,7 +532,7 @@ class Past:
 
 @dataclass(frozen=True, slots=True)
 class _Question:
-    """What is read of those who ask, and per request what lies in the basket and what must not be shown."""
+    """What is read of the users, and per request the basket and the excluded items."""
 
     users: Vocabulary
     past: Past
@@ -591,7 +591,7 @@ def training_matrix(
 def weighed(estimator: Any, weights: Weights) -> Any:
     """Return an estimator, and those inside it, with these weights of events where it has none of its own.
 
-    Names in weights of its own that a part of a log lacks are passed over: the whole log has been asked for them.
+    Names in weights of its own that a part of a log lacks are passed over: the whole log has been checked for them.
     """
     if not isinstance(estimator, Estimator):
         return estimator

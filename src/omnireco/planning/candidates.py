@@ -69,9 +69,9 @@ _log.addHandler(logging.NullHandler())
 
 
 class Timing(Protocol):
-    """A response model by hour: what :func:`candidates` asks of a fitted SendTime, or of one of your own.
+    """A response model by hour: what :func:`candidates` needs of a fitted SendTime, or of one of your own.
 
-    One verb, a table of people times slots: candidates ask about thousands of slots of each person, and a table shares
+    One verb, a table of people times slots: candidates evaluate thousands of slots of each person, and a table shares
     what is known of a person among them. Where ``probability(touches)`` exists too, both say the same.
     """
 
@@ -83,7 +83,7 @@ class Timing(Protocol):
 
 
 class Tiring(Protocol):
-    """A model of how messages tire people: what :func:`candidates` asks of a fitted Fatigue, or of one of your own."""
+    """A fatigue model: what :func:`candidates` needs of a fitted Fatigue, or of one of your own."""
 
     def factor(self, user_ids: Any, channel: str, at_us: Any) -> np.ndarray:
         """Return by how much earlier messages lower the response probability, float64 of shape (n, n_slots)."""
@@ -111,7 +111,7 @@ class Candidates:
     implied : tuple of Constraint
         Constraints that these touches bring along; ``plan`` adds them to those it is given.
     sources : Sources
-        The audience, the logs and the rules that they were made under; :meth:`concat` asks them again.
+        The audience, the logs and the rules that they were made under; :meth:`concat` applies them again.
 
     Raises
     ------

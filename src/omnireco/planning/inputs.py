@@ -78,14 +78,14 @@ def check_constraints(constraints: Any) -> tuple[Constraint, ...]:
         if isinstance(rule, Eligibility):
             raise ParameterError(
                 f"constraints holds {rule.name}, which looks at one touch at a time. "
-                "Give it to candidates(..., eligibility=[...]): it must be asked before pruning."
+                "Give it to candidates(..., eligibility=[...]): it must apply before pruning."
             )
         _check_rule(rule, Constraint, "constraints", "constraints=[om.FrequencyCap(3, per='7D')]")
     return rules
 
 
 def check_channels(channels: Any, audience: Audience) -> tuple[str, ...]:
-    """Return the channels to use, each of which the audience must have been asked about."""
+    """Return the channels to use, each of which needs a consent column in the audience."""
     listed = isinstance(channels, Iterable) and not isinstance(channels, (bytes, Mapping))
     names = (channels,) if isinstance(channels, str) else tuple(channels) if listed else ()
     if not names or not all(isinstance(name, str) for name in names):

@@ -128,7 +128,7 @@ def _without_repeats(rules: Sequence[Any]) -> tuple[Any, ...]:
 
 
 def _joined_touches(parts: Sequence[Touches], sources: Sources) -> Touches:
-    """Return the touches of all, in one set of codes; consent is asked of all sources again."""
+    """Return the touches of all, in one set of codes; consent is read from all sources again."""
     users, user_codes = unite([part.users for part in parts], "user_id")
     items, item_codes = unite([part.items for part in parts], "item_id")
     channels, channel_codes = unite([part.channels for part in parts], "channel")

@@ -135,7 +135,7 @@ class Plan:
 
     @property
     def left_out(self) -> dict[str, int]:
-        """How many touches were not sent, by reason: the rules in the order they were asked, then the planner's."""
+        """How many touches were not sent, by reason: the rules in order of application, then the planner's."""
         counts = np.bincount(self.reason, minlength=len(self.reasons))
         found = dict(self.touches.left_out)
         for name, count in zip(self.reasons[1:], counts[1:], strict=True):

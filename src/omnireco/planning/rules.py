@@ -2,7 +2,7 @@
 
 :class:`Eligibility` looks at touches one by one and gives a mask; :class:`Constraint` looks at all of
 them and gives rows of a packing problem. Both are plain objects in a list. To write your own, inherit
-from one of them and implement its single method (see their examples); the planner asks for nothing else.
+from one of them and implement its single method (see their examples); the planner needs nothing else.
 """
 
 from __future__ import annotations

@@ -315,7 +315,7 @@ class ActivityModel:
     quarters : ndarray of shape (G, 4)
         Shares of the quarters of an hour in each segment.
     channels : mapping of str to ChannelCells
-        The sessions of single channels, where asked for, and how strongly the person's profile holds them.
+        The sessions of single channels, where given, and how strongly the person's profile holds them.
     trust : ndarray of shape (4,)
         Share of the personal profile that paid off for 1-5, 6-20, 21-100 and more sessions of history.
     half_life_us : int or None
@@ -395,7 +395,7 @@ class ActivityModel:
             Ids; people who are unknown, or have no session with a local hour, get the population's profile, or that
             of people with the same attributes.
         channel : str, optional
-            One of the ``channels`` that were asked for: where the next session on that channel starts.
+            One of the ``channels`` of the estimator: where the next session on that channel starts.
 
         Returns
         -------
@@ -624,7 +624,7 @@ def _dense(user: np.ndarray, indptr: np.ndarray, hour: np.ndarray, weight: np.nd
 
 
 def _with_prior(pooling: Pooling, prior_strength: float) -> Pooling:
-    """Return the pooling with the half strength that the caller asked for."""
+    """Return the pooling with the half strength of the parameters."""
     if np.isinf(prior_strength):
         infinite = float("inf")
         return Pooling((pooling.strengths[0], infinite, infinite, infinite), pooling.hour_width, pooling.day_width)

@@ -72,7 +72,7 @@ def infer_zones(
         Zones that are possible at all. By default those of the audience, the shops and the countries, and 60 that stand
         for nearly every clock of the world.
     at : date, aware datetime or str, optional
-        The instant for which it is asked; the end of the events by default.
+        The instant of the inference; the end of the events by default.
 
     Returns
     -------

@@ -1,4 +1,4 @@
-"""Histories of those who ask: what each person had done before the instant of the request."""
+"""Histories of the users of requests: what each had done before the instant of the request."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def histories_of(
     requests : Requests
         Of a Dataset: ``data.requests()``, or ``requests.on(data)``.
     weights : Weights
-        What the model is asked with.
+        Event weights of the model.
     items : Vocabulary
         Of the model; items that it does not know are left out.
     where : str
@@ -54,7 +54,7 @@ def histories_of(
 
     Notes
     -----
-    Everybody who asks at the end of the Dataset shares one matrix; other instants are read event by event. A row
+    Requests at the end of the Dataset share one matrix; other instants are read event by event. A row
     depends on its own request only.
     """
     log, person = people_asking(requests, where, read)
@@ -94,7 +94,7 @@ def people_asking(
 
 
 def data_of(requests: Requests, where: str) -> Any:
-    """Return the Dataset that requests are asked of."""
+    """Return the Dataset of requests."""
     if not isinstance(requests, Requests):
         raise SchemaError(
             f"{where} takes Requests. Got {type(requests).__name__}: write data.requests(), where data is an "
@@ -102,7 +102,7 @@ def data_of(requests: Requests, where: str) -> Any:
         )
     if requests.data is None:
         raise SchemaError(
-            f"{where}: these requests do not know whose pasts to read. Ask with data.requests(...), or "
+            f"{where}: these requests have no Dataset to read histories from. Use data.requests(...), or "
             "requests.on(data) where data is an om.Dataset."
         )
     return requests.data

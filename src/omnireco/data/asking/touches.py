@@ -111,7 +111,7 @@ class Touches:
         creatives: Any = None,
         new_users: bool = False,
     ) -> Touches:
-        """Return messages that could be sent to people of a Dataset, to ask models for their probability.
+        """Return messages that could be sent to users of a Dataset, for the response models.
 
         Parameters
         ----------
@@ -265,7 +265,7 @@ def hours_of_touches(touches: Touches, table: Callable[[np.ndarray, str], np.nda
     ----------
     touches : Touches
     table : callable of (ids, channel) to ndarray of shape (n_people, 169)
-        By local hour of the week; the last column is for people without a zone. Asked in blocks of people.
+        By local hour of the week; the last column is for people without a zone. Read in blocks of people.
     where : str
         Begins an error: ``"SendTimeModel.probability"``.
     """

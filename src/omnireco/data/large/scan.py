@@ -316,7 +316,7 @@ def scan(
     columns: Mapping[str, str] | None = None,
     itemless: Literal["raise", "keep"] = "raise",
 ) -> EventScan[LogT]:
-    """Return the events of a parquet file or folder, to be read when asked; see :meth:`EventLog.scan`."""
+    """Return the events of a parquet file or folder, to be read later; see :meth:`EventLog.scan`."""
     check_choice(itemless, "itemless", ("raise", "keep"))
     if columns is not None and not isinstance(columns, Mapping):
         raise ParameterError(

@@ -129,7 +129,7 @@ def attributes_of(data: Any, where: str) -> Interactions:
 
 
 def attributes_asking(requests: Requests, where: str) -> Interactions:
-    """Return the attributes of those who ask, one row per request; empty for people of whom nothing is known."""
+    """Return the attributes of the users, one row per request; empty for unknown users."""
     about = attributes_of(data_of(requests, where), where)
     row = np.append(match(about.users, requests.users, ("the attributes", "the requests")), NONE)[requests.user]
     return rows_by_code(about, row, requests.ids)
@@ -200,7 +200,7 @@ class AttributeRecommender(ABC):
     """Whatever ranks items for people by what they are, and not by what they did.
 
     Subclasses are frozen and final; they say which attributes they know (``_known``) and how these become a ranking
-    (``_rank``). Who asks, what they have had, eligibility and exclusion are read here, once.
+    (``_rank``). Users, histories, eligibility and exclusion are read here, once.
     """
 
     __slots__ = ()
@@ -236,7 +236,7 @@ class AttributeRecommender(ABC):
         threads: int | None = None,
         progress: Progress = False,
     ) -> Recommendations:
-        """Rank items for those who ask, given their attributes.
+        """Rank items for the users of the requests, given their attributes.
 
         Parameters
         ----------
@@ -349,7 +349,7 @@ class AttributeModel(AttributeRecommender):
 
     @property
     def event_weights(self) -> Weights | None:  # type: ignore[override]
-        """How events are weighed to see what somebody has had: as its factor model is asked."""
+        """Event weights of histories: those of its factor model."""
         return self.model.event_weights
 
     def place(self, attributes: Interactions) -> np.ndarray:

@@ -162,7 +162,7 @@ def explain(
     Raises
     ------
     ParameterError
-        When the score of the model is no sum over the past (popularity, neighbours, ranks, the list of one channel),
+        When the score of the model is no sum over the history (popularity, neighbours, ranks, the list of one channel),
         ages do not rise, or the events are not those of the histories.
 
     Notes
@@ -232,7 +232,7 @@ _Pieces = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray]
 
 
 def _layer_pieces(known: Interactions, position: np.ndarray) -> _Pieces:
-    """Return (row asked about, cell of the matrix, channel, age, share of the cell), by row: one piece per channel."""
+    """Return (row of the list, cell of the matrix, channel, age, share of the cell), by row: one piece per channel."""
     some = known.take(position)
     lengths = np.diff(some.csr.indptr)
     row = np.repeat(np.arange(position.size), lengths)
@@ -281,7 +281,7 @@ def _event_pieces(
     if key.size and (lost or not met.all()):
         raise ParameterError(
             f"explain: the events are not those of the histories: {int((~met).sum()):,} of {met.size:,} cells of the "
-            f"people asked about have no event, and {lost:,} cells have events only. Give the log and the weights that "
+            f"users of the lists have no event, and {lost:,} cells have events only. Give the log and the weights that "
             "made them: events.matrix(weights)."
         )
     keep, row, channel, age, place, pull = (part[there] for part in (keep, row, channel, age, place, pull))

@@ -65,7 +65,7 @@ class ALS(Estimator):
     seed : int
         Of the starting vectors, normal with a deviation of ``0.1 / sqrt(factors)``.
     weights : Weights, optional
-        What events are worth, when ``fit`` is given events; the model is asked with the same.
+        Event weights for ``fit`` on events; the model weighs histories with the same.
 
     Notes
     -----
@@ -197,7 +197,7 @@ class FactorModel(Model):
     loss : Loss
         What histories are placed by; see :class:`ALS`.
     event_weights : Weights or None
-        What the model is asked with; None where it was fitted on a matrix of unknown weights.
+        The event weights of histories; None where it was fitted on a matrix of unknown weights.
     """
 
     items: Vocabulary
@@ -252,7 +252,7 @@ class FactorModel(Model):
             Of the loss that histories are placed by, as :class:`ALS` explains them; use those the factors were
             learned with. The defaults are the loss of the library implicit and of most others.
         event_weights : Weights, optional
-            How the events behind the factors were weighed, to be asked with ``data.requests()``.
+            The event weights behind the factors, for histories of ``data.requests()``.
 
         Raises
         ------

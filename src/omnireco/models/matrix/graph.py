@@ -38,7 +38,7 @@ class P3alpha(Estimator):
     normalize : bool
         Let the weights out of each item sum to 1.
     weights : Weights, optional
-        What events are worth, when ``fit`` is given events; the model is asked with the same.
+        Event weights for ``fit`` on events; the model weighs histories with the same.
 
     Notes
     -----
@@ -91,7 +91,7 @@ class RP3beta(Estimator):
     normalize : bool
         Let the weights out of each item sum to 1.
     weights : Weights, optional
-        What events are worth, when ``fit`` is given events; the model is asked with the same.
+        Event weights for ``fit`` on events; the model weighs histories with the same.
 
     Notes
     -----
@@ -148,7 +148,7 @@ class GFCF(Estimator):
     memory : float, optional
         Memory limit in bytes; what the machine has free by default.
     weights : Weights, optional
-        What events are worth, when ``fit`` is given events; the model is asked with the same.
+        Event weights for ``fit`` on events; the model weighs histories with the same.
 
     Notes
     -----

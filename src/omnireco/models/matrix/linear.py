@@ -62,7 +62,7 @@ class EASE(Estimator):
     memory : float, optional
         Memory limit in bytes; what the machine has free by default.
     weights : Weights, optional
-        What events are worth, when ``fit`` is given events; the model is asked with the same.
+        Event weights for ``fit`` on events; the model weighs histories with the same.
 
     Notes
     -----
@@ -188,7 +188,7 @@ class ItemKNN(Estimator):
     k1, b : float
         BM25's saturation and length normalisation.
     weights : Weights, optional
-        What events are worth, when ``fit`` is given events; the model is asked with the same.
+        Event weights for ``fit`` on events; the model weighs histories with the same.
 
     Notes
     -----
@@ -272,7 +272,7 @@ class ItemModel(Model):
     weights : ndarray or csr_matrix of shape (n_items, n_items), float32
         ``weights[j, i]`` is what item j in a history adds to the score of item i.
     event_weights : Weights or None
-        What the model is asked with; None where it was fitted on a matrix of unknown weights.
+        The event weights of histories; None where it was fitted on a matrix of unknown weights.
     """
 
     items: Vocabulary

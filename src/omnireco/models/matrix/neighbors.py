@@ -51,7 +51,7 @@ class UserKNN(Estimator):
         limits hubs; or the ``neighbors`` people
         most similar to the person.
     weights : Weights, optional
-        What events are worth, when ``fit`` is given events; the model is asked with the same.
+        Event weights for ``fit`` on events; the model weighs histories with the same.
 
     Notes
     -----
@@ -126,7 +126,7 @@ class UserKNN(Estimator):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class NeighborModel(Model):
-    """The histories of many people, asked for those most like a new one.
+    """The histories of many people, searched for those most similar to a new one.
 
     Parameters
     ----------

@@ -37,7 +37,7 @@ class Popularity(Estimator):
         who dislike an item (a number below 0) are not counted; their weight is subtracted. What a person
         dislikes of their own changes nothing but that it is left out, as everything seen.
     weights : Weights, optional
-        What events are worth, when ``fit`` is given events; the model is asked with the same.
+        Event weights for ``fit`` on events; the model weighs histories with the same.
 
     Examples
     --------
@@ -78,12 +78,12 @@ class BuyAgain(Estimator):
     prior_strength : float
         Weight of popularity, in units of the matrix: how much history equals what everybody else does.
     weights : Weights, optional
-        What events are worth, when ``fit`` is given events; the model is asked with the same.
+        Event weights for ``fit`` on events; the model weighs histories with the same.
 
     Notes
     -----
     A return (a number below 0) counts against the item itself and has no effect on other items. ``score = history +
-    prior_strength * share``, with ``share`` the item's share of all weight. Ask for it with ``recommend(x, k=10,
+    prior_strength * share``, with ``share`` the item's share of all weight. Use ``recommend(x, k=10,
     exclude_seen=False)``: without seen items only the popularity order is left.
 
     References

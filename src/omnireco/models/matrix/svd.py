@@ -41,13 +41,13 @@ class PureSVD(Estimator):
     factors : int
         How many singular vectors; the one parameter. Between 10 and 60 on public data of films.
     weights : Weights, optional
-        What events are worth, when ``fit`` is given events; the model is asked with the same.
+        Event weights for ``fit`` on events; the model weighs histories with the same.
 
     Notes
     -----
     ``X = U S V'``, scores ``history V V'``. Numbers below 0 count as such, in the matrix and in a history.
     Deterministic: Lanczos iterations to machine precision from a fixed
-    start, O(cells x factors); where many factors of few items are asked for, the Gram matrix is decomposed
+    start, O(cells x factors); where many factors of few items are wanted, the Gram matrix is decomposed
     whole. Fewer factors are kept when the matrix has a smaller rank.
 
     References

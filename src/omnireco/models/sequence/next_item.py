@@ -45,7 +45,7 @@ class NextItem(Estimator):
     regularization : float
         Ridge penalty on the weights, in units of squared cells.
     weights : Weights
-        What a past event counts, as input: by type, channel and ``step_half_life``. The model is asked with the same.
+        Event weights of the inputs: by type, channel and ``step_half_life``, at fit and prediction.
     context_steps : int
         Steps an example looks back.
     events : iterable of str, optional

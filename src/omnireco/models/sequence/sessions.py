@@ -58,7 +58,7 @@ class SessionKNN(Estimator):
     half_life : str or timedelta, optional
         Half-life of a session's weight.
     weights : Weights
-        How the history of those who ask is weighed: the latest counts most.
+        Event weights of the histories: the latest counts most.
     shrinkage : float
         Pulls similarities that rest on few items towards zero.
 
@@ -187,7 +187,7 @@ class WhatNext:
         if self.model._reading() is not None:
             raise ParameterError(
                 f"WhatNext: a {type(self.model).__name__} reads events by type, and the last minutes by item alone. "
-                "Ask it itself, model.recommend(data.requests(at=now), k=10), or take ALS, EASE or NextItem."
+                "Use it directly, model.recommend(data.requests(at=now), k=10), or take ALS, EASE or NextItem."
             )
         check_duration(self.session_decay, "session_decay")
         check_duration(self.half_life, "half_life")
@@ -210,7 +210,7 @@ class WhatNext:
         threads: int | None = None,
         progress: Progress = False,
     ) -> Recommendations:
-        """Rank items for those who ask, each as of the instant of the request.
+        """Rank items for the users of the requests, each as of the instant of the request.
 
         Parameters
         ----------

@@ -47,10 +47,10 @@ class Blend(Estimator):
 
     Notes
     -----
-    Members may weigh events differently (ALS on purchases, NextItem on the order of steps): asked with
-    ``data.requests()``, each reads histories of its own; one that knows nothing of a person adds nothing for them. Seen
-    is what any member sees. Dislikes act as in the members. Deterministic. Scores every item
-    for everybody with every model: cost O(people x items) per model.
+    Members may weigh events differently (ALS on purchases, NextItem on the order of steps): with ``data.requests()``,
+    each reads histories of its own; one without a history of a user adds nothing for them. Seen is what any member has
+    seen. Dislikes act as in the members. Deterministic. Scores every item for everybody with every model: cost O(people
+    x items) per model.
 
     References
     ----------
@@ -158,7 +158,7 @@ class BlendModel(Model):
 
     @property
     def event_weights(self) -> Weights | None:  # type: ignore[override]
-        """What all members are asked with; None where they differ."""
+        """The event weights of all members; None where they differ."""
         first = self.models[0].event_weights
         return first if all(agree(first, model.event_weights) for model in self.models) else None
 

@@ -240,7 +240,7 @@ class ChannelModel(Model):
 
     @property
     def event_weights(self) -> Weights | None:  # type: ignore[override]
-        """What the model is asked with: as its base."""
+        """Event weights of histories: those of its base."""
         return self.base.event_weights
 
     def on(self, channel: str | None) -> ChannelModel:
@@ -271,7 +271,7 @@ class ChannelModel(Model):
         if self._bias() is not None:
             raise ParameterError(
                 f"explain: the list for {self.channel!r} also holds what that channel has more of than the others, "
-                "which is no sum over the past. Explain the rest of the score: explain(model.on(None), x, lists)."
+                "which is no sum over the history. Explain the rest of the score: explain(model.on(None), x, lists)."
             )
         return self.base, True  # it reads the joined cells, and its score is the score
 

@@ -46,7 +46,7 @@ class Fallback:
         :class:`AttributeModel` and a :class:`SegmentModel` those with a known attribute or segment; popularity
         everybody.
     min_history : int
-        Items (that the model knows) a history must have for a model to answer.
+        Minimum history length of a step, in items that the model knows.
 
     Examples
     --------
@@ -104,7 +104,7 @@ class Fallback:
         threads: int | None = None,
         progress: Progress = False,
     ) -> Recommendations:
-        """Rank items for those who ask, each by the first step that knows enough about them.
+        """Rank items for the users of the requests, each by the first step with enough data.
 
         Parameters
         ----------
@@ -122,7 +122,7 @@ class Fallback:
         Returns
         -------
         Recommendations
-            Whom no step can answer gets an empty list; :meth:`with_steps` says who answered whom.
+            Users that no step can serve get an empty list; :meth:`with_steps` has the step of each.
         """
         rules: dict[str, Any] = {"eligible": eligible, "exclude": exclude, "exclude_seen": exclude_seen}
         found = self.with_steps(requests, k=k, attributes=attributes, threads=threads, progress=progress, **rules)
@@ -175,7 +175,7 @@ class Fallback:
     def _asked(
         self, requests: Any, attributes: Interactions | None
     ) -> tuple[Any, Interactions | None, Vocabulary, str]:
-        """Return those who ask, their attributes where these stand apart, their names, and what the names are."""
+        """Return the requests, attributes given apart, the ids of the users, and the column they stand in."""
         if isinstance(requests, Requests):
             data_of(requests, "Fallback.recommend")
             if attributes is not None:
@@ -192,7 +192,7 @@ class Fallback:
         needs = [name for name, step in self.steps.items() if not isinstance(step, Model)]
         if needs and attributes is None:
             raise ParameterError(
-                f"Fallback: the step {needs[0]!r} answers by attributes. Ask with data.requests(), or give them: "
+                f"Fallback: the step {needs[0]!r} needs attributes. Use data.requests(), or give them: "
                 "recommend(histories, k=..., attributes=people_attributes(audience))."
             )
         known = requests.with_items(self.items)
@@ -237,7 +237,7 @@ class FallbackLists:
         return frame.assign(step=np.array(self.steps, object)[self.step[row]])
 
     def by_step(self) -> pd.DataFrame:
-        """Return who asked and the step, one row each; None where no step could answer."""
+        """Return the user (or request) and the step, one row each; None where no step could serve."""
         import pandas as pd
 
         names = [self.steps[number] if number != NONE else None for number in self.step]

@@ -228,7 +228,7 @@ class Ranker(Estimator):
         EmptyError
             When nothing happened before ``requests_from``, or none of the choices after it was among the candidates.
         ParameterError
-            When ``"hour"`` is asked for without a clock to read it on.
+            When ``"hour"`` is in ``context`` without a clock to read it on.
         """
         known = dataset_of(data, "Ranker.fit", ("events",))
         log = events_of(known, "Ranker.fit")
@@ -259,7 +259,7 @@ class Ranker(Estimator):
         return model
 
     def _asked(self, data: Dataset, log: EventLog, past: EventLog) -> Asked:
-        """Return the requests to learn from, those from the end of ``past`` on, asked of the events alone."""
+        """Return the requests to learn from, those from the end of ``past`` on, read from the events alone."""
         if data.asked is not None:
             kept = np.flatnonzero(data.asked.requests.at >= past.end_us)
             if not kept.size:
@@ -407,7 +407,7 @@ class RankerModel:
     models : mapping of str to Model
         Who proposes.
     weights : tuple of Weights
-        How each of them is asked that does not know itself.
+        Event weights of the histories of each model without its own.
     population : Population
     columns : which types of event become features
     n_candidates : int
@@ -526,7 +526,7 @@ class RankerModel:
     def features(self, requests: Requests) -> pd.DataFrame:
         """Return what the ranker looks at: one row per request and candidate, one column per feature.
 
-        To read, to plot, or to train a ranker of your own on. Memory: about 8 bytes x rows x columns, so ask for some
+        To read, to plot, or to train a ranker of your own on. Memory: about 8 bytes x rows x columns, so take some
         requests, not for all.
 
         Parameters
@@ -537,7 +537,8 @@ class RankerModel:
         Returns
         -------
         pandas.DataFrame
-            ``request_id`` (``user_id`` where everybody asks once), ``item_id``, the features by name, ``score`` last.
+            ``request_id`` (``user_id`` where each user has one request), ``item_id``, the features by name, ``score``
+            last.
         """
         import pandas as pd
 
@@ -556,7 +557,7 @@ class RankerModel:
         return log, Clocks.of(data.audience, self.timezone), self._facts(data.facts)
 
     def index(self, log: EventLog, clocks: Clocks) -> Pasts:
-        """Index a log of pasts, to be asked at the instants of requests."""
+        """Index a log of histories by the instants of requests."""
         plan, lives = self.columns, (self.half_lives[0], self.half_lives[1])
         return Pasts.of(
             log, self.population, events=plan.events, dislikes=plan.dislikes, clocks=clocks, half_lives=lives
