@@ -189,7 +189,7 @@ X, A = world()
         (
             lambda: om.models.Fallback({"s": segments(X, A)}).recommend(X, k=1),
             ParameterError,
-            "'s' answers by attributes",
+            "'s' needs attributes",
         ),
         (lambda: om.models.learn_people(om.EASE().fit(X), X, A), ParameterError, "takes a FactorModel"),
         (

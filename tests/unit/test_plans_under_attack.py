@@ -174,7 +174,7 @@ def test_numbers_whose_squares_overflow_are_refused():
         om.causal.LoggedDecisions(np.full(9, 1e300), np.ones(9))
     with pytest.raises(ParameterError, match="propensity has 9 probabilities outside"):
         om.causal.LoggedDecisions(np.ones(9), np.full(9, 1e-300))
-    with pytest.raises(ParameterError, match="target names no policy"):
+    with pytest.raises(ParameterError, match="policy is an empty mapping"):
         om.causal.off_policy(om.causal.LoggedDecisions(np.ones(9), np.ones(9)), {})
     logged = om.causal.LoggedDecisions(np.ones(9), np.ones(9), actions=np.zeros(9, int))
     with pytest.raises(ParameterError, match="n_actions must be an integer in the range"):

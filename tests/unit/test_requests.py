@@ -114,7 +114,7 @@ def test_labels_are_one_for_all_or_one_per_request():
         (
             lambda: MODEL.recommend(om.Requests.from_log(DATA.events).requests, k=3),
             SchemaError,
-            r"do not know whose pasts to read.*requests.on\(data\)",
+            r"have no Dataset to read histories from.*requests.on\(data\)",
         ),
         (
             lambda: MODEL.recommend(om.Dataset(audience=DATA.audience).requests(at="2025-02-01"), k=3),

@@ -250,7 +250,7 @@ def test_an_unseen_channel_has_the_stated_prior(model, asked):
 def test_an_empty_message_log_is_no_obstacle(nouns):
     log, sent, audience = nouns
     model = SendTime(base_rate=0.02).fit(om.Dataset(log, messages=sent.before("2000-01-01"), audience=audience))
-    assert "0 messages, pull: 6 h assumed" in repr(model)
+    assert "0 messages, effect decay: 6 h assumed" in repr(model)
     grid = model.slot_probability(audience, np.arange(20), "email", om.slots("2025-03-17", days=7).at)
     assert np.isfinite(grid).all()
     assert grid.mean() == pytest.approx(0.02, rel=0.3)

@@ -64,9 +64,9 @@ class LoggedDecisions:
         propensity = vector(self.propensity, "propensity", n)
         if bad := int(np.count_nonzero(~((propensity > LEAST_CHANCE) & (propensity <= 1)))):
             raise ParameterError(
-                f"propensity has {count_of(bad, 'probability', 'probabilities')} outside (0, 1]. A choice that was "
-                "logged has a positive propensity: leave out decisions without a recorded propensity, or estimate it and "
-                "say so."
+                f"propensity has {count_of(bad, 'probability', 'probabilities')} outside (0, 1]. A logged "
+                "choice has a positive propensity: leave out decisions without a recorded one, or estimate it and report "
+                "that."
             )
         check_integer(self.n_machine, "n_machine", low=0)
         actions = None if self.actions is None else _actions(self.actions, n)

@@ -477,7 +477,7 @@ class ChannelPreferenceModel:
         row = audience.users.codes(ids, missing="none")
         column = audience.channels.codes(self.channels.ids, missing="none")
         table = audience.consent & audience.reachable
-        table = np.pad(table, ((0, 1), (0, 1)))  # -1 is nobody, or a channel without consent
+        table = np.pad(table, ((0, 1), (0, 1)))  # -1 is nobody, or a channel without data
         return np.asarray(table[row][:, column])
 
     def _per_channel(self, numbers: Mapping[str, float] | None, name: str, missing: str) -> np.ndarray:

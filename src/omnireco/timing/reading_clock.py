@@ -279,11 +279,11 @@ class ReadingModel:
         return len(self.users)
 
     def __repr__(self) -> str:
-        pulls = ", ".join(f"{name} {tau:.1f} h" for name, tau in zip(self.channels.ids, self.tau, strict=True))
+        decays = ", ".join(f"{name} {tau:.1f} h" for name, tau in zip(self.channels.ids, self.tau, strict=True))
         answers = count_of(round(float(self.spells.human.sum())), "answer")
         return (
             f"ReadingModel({count_of(len(self), 'user')}, {count_of(self.spells.row.size, 'message')}, "
-            f"{answers} by people, pull: {pulls or 'unknown'}{left_out(self.n_machine)})"
+            f"{answers} by people, effect decay: {decays or 'unknown'}{left_out(self.n_machine)})"
         )
 
     def rates(self, user_ids: Any, channel: str | None = None) -> np.ndarray:

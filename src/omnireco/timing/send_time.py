@@ -351,12 +351,12 @@ class SendTimeModel:
         declare(self)
 
     def __repr__(self) -> str:
-        pulls = ", ".join(f"{name} {tau:.1f} h" for name, tau in zip(self.channels.ids, self.tau, strict=True))
+        decays = ", ".join(f"{name} {tau:.1f} h" for name, tau in zip(self.channels.ids, self.tau, strict=True))
         machines = left_out(self.n_machine)
         return (
             f"SendTimeModel({self.rests_on} {count_of(len(self.activity), 'user')}, "
             f"{count_of(self.n_messages, 'message')}{machines}, "
-            f"pull: {pulls or f'{self.default_tau:g} h assumed'})"
+            f"effect decay: {decays or f'{self.default_tau:g} h assumed'})"
         )
 
     @property
