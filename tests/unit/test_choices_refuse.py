@@ -64,7 +64,7 @@ def test_every_model_says_how_many_machine_answers_it_left_out():
     models = {name: fit(flagged) for name, fit in fits.items()}
     for name, model in models.items():
         assert model.n_machine == 20, name
-        assert "20 machine answers left out" in repr(model), name
+        assert "20 bot opens left out" in repr(model), name
         assert "machine" not in repr(fits[name](silent)), name
     columns = ["rate", "p_best"]
     expected = fits["channels"](silent).preference([0, 99])[columns]
@@ -81,7 +81,7 @@ def test_replay_of_a_log_counts_people():
     half = np.full(60, 0.5)
     result = om.causal.off_policy(om.causal.LoggedDecisions.of(log, propensity=half), half, least_effective=1)
     assert result.logged == 0.0
-    assert "20 machine answers left out" in repr(result)
+    assert "20 bot opens left out" in repr(result)
     assert om.causal.off_policy(messages(propensity=0.5), half).logged == pytest.approx(1 / 3)
 
 

@@ -65,7 +65,7 @@ class LoggedDecisions:
         if bad := int(np.count_nonzero(~((propensity > LEAST_CHANCE) & (propensity <= 1)))):
             raise ParameterError(
                 f"propensity has {count_of(bad, 'probability', 'probabilities')} outside (0, 1]. A logged "
-                "choice has a positive propensity: leave out decisions without a recorded one, or estimate it and report "
+                "choice has a positive propensity: leave out decisions without one, or estimate it and report "
                 "that."
             )
         check_integer(self.n_machine, "n_machine", low=0)

@@ -176,7 +176,7 @@ def answers_of_people(messages: MessageLog) -> tuple[np.ndarray, int]:
 
 def left_out(n_machine: int) -> str:
     """Return how a model's repr says that bot opens did not count; nothing where there were none."""
-    return f", {n_machine:,} machine answer{'' if n_machine == 1 else 's'} left out" if n_machine else ""
+    return f", {n_machine:,} bot open{'' if n_machine == 1 else 's'} left out" if n_machine else ""
 
 
 @dataclass(frozen=True, slots=True)

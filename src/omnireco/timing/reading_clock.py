@@ -280,7 +280,7 @@ class ReadingModel:
 
     def __repr__(self) -> str:
         decays = ", ".join(f"{name} {tau:.1f} h" for name, tau in zip(self.channels.ids, self.tau, strict=True))
-        answers = count_of(round(float(self.spells.human.sum())), "answer")
+        answers = count_of(round(float(self.spells.human.sum())), "response")
         return (
             f"ReadingModel({count_of(len(self), 'user')}, {count_of(self.spells.row.size, 'message')}, "
             f"{answers} by people, effect decay: {decays or 'unknown'}{left_out(self.n_machine)})"
