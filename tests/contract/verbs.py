@@ -98,7 +98,7 @@ CODES = "takes codes (row positions), not ids: for omnireco's own verbs"
 PARTS = "describes a part of a class of one's own, and sees no data"
 SLOW = "reads a public data set of hundreds of megabytes"
 NOT_DRIVEN = {
-    **dict.fromkeys(("chances", "coded", "counts", "flags", "instants", "numbers"), PARTS),
+    **dict.fromkeys(("probabilities", "coded", "counts", "flags", "instants", "numbers"), PARTS),
     "ChannelModel.build": BUILDS,
     "FactorModel.build": BUILDS,
     "TypedModel.build": BUILDS,

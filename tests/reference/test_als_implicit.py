@@ -42,7 +42,7 @@ def recall(model, x, test):
 @pytest.mark.parametrize(("factors", "alpha"), [(16, 1.0), (48, 4.0)])
 def test_equal_loss_and_recall(factors, alpha):
     x, test = tastes()
-    loss = ALS(factors, alpha=alpha, **CLASSIC)._loss()
+    loss = ALS(factors=factors, alpha=alpha, **CLASSIC)._loss()
     draw = np.random.default_rng(7)
     users, items = ((draw.random((n, factors)) * 0.01).astype(np.float32) for n in x.shape)
     with one_blas_thread():  # or it warns
