@@ -37,7 +37,7 @@ class LoggedDecisions:
     people : array-like of shape (n,), optional
         Who each decision was about. Decisions of one person are not independent, so whole people are resampled.
     n_machine : int
-        Answers of machines, which did not count.
+        Bot opens, which are left out.
 
     Raises
     ------
@@ -83,7 +83,7 @@ class LoggedDecisions:
         Parameters
         ----------
         data : Dataset or MessageLog
-            Answers that the log flags as machines' are none, unless a click came later; they are counted.
+            Responses flagged as bot opens are left out and counted, unless a click came later.
         propensity : array-like of shape (n,), optional
             By default that of the message log.
         actions : array-like of shape (n,), optional

@@ -52,7 +52,7 @@ class OffPolicy:
         Decisions and the people (or other clusters) that made them.
     confidence : float
     n_machine : int
-        Answers of machines, which did not count; 0 where the rewards were numbers.
+        Bot opens, which are left out; 0 where the rewards were numbers.
     """
 
     table: pd.DataFrame

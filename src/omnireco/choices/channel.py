@@ -45,7 +45,7 @@ _LOG = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class ChannelPreference(Estimator):
-    """Learns how people answer, or do things, on each channel and for each kind of activity: parameters only.
+    """Response rates, or shares of activity, by channel and kind of activity: parameters only.
 
     A transfer on the web, a loan in the branch: the best channel depends on the person and on what it is about. Nobody
     has enough messages of every kind on every channel, so each probability is shrunk to what the person does on the

@@ -139,7 +139,7 @@ class Creatives(Estimator):
             object.__setattr__(self, "interests", tuple(map(str, check_names(self.interests, "interests"))))
 
     def fit(self, data: Any, *, threads: int | None = None, progress: Progress = False) -> CreativeModel:
-        """Learn from what was shown and answered.
+        """Fit on creatives shown and their responses.
 
         Parameters
         ----------

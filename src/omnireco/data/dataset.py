@@ -299,7 +299,7 @@ class Dataset:
         exclude: Any = None,
         new_users: bool = False,
     ) -> Requests:
-        """Return requests of people, ready to be answered by any model: histories are read out of this Dataset.
+        """Return requests of users, for any model: histories are read out of this Dataset.
 
         Parameters
         ----------
@@ -308,7 +308,7 @@ class Dataset:
         at : datetime, date or str, or array of them, optional
             When: one instant, or one per request; the end of the Dataset by default.
         channel : str or array-like of str, optional
-            Where the answer will be shown, for all or per request.
+            The channel of the request, for all or per request.
         context : mapping of str to value or array-like, optional
             The situation: ``{"device": "phone"}``; for all or per request.
         given : sequence of sequences of item ids, optional
@@ -484,7 +484,7 @@ def _check_one_end(events: EventLog | None, messages: MessageLog | None) -> None
     late = int((messages.sent_at >= events.end_us).sum())
     raise ParameterError(
         f"Dataset: the messages reach past the end of the events, {events.end.isoformat()}: {late:,} of "
-        f"{len(messages):,} were sent later, and others were answered later. Put whole logs into the Dataset and cut "
+        f"{len(messages):,} were sent later, and others have later responses. Put whole logs into the Dataset and cut "
         "it once, om.Dataset(log, messages=sent).split(at), or cut the messages too: messages=sent.before(log.end)."
     )
 

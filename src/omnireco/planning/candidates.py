@@ -331,8 +331,8 @@ def candidates(
     data : Dataset
         With the ``audience``: zones and consents; consent and reachability are always enforced, listed or not.
         ``messages`` are what people had before: frequency caps count them, and who unsubscribed has no consent on that
-        channel. With margins in the ``catalog``, values are money, and items without a margin are left out; else an
-        answer is worth 1.
+        channel. With margins in the ``catalog``, values are money, and items without a margin are left out; else a
+        response is worth 1.
     timing : fitted SendTime, or any Timing
         The response probability by person, channel and instant: ``slot_probability(audience, rows, channel, at_us)``.
     slots : Slots

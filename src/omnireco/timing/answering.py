@@ -186,7 +186,7 @@ def _seen(sent: Sent) -> np.ndarray:
 def _exposure(place: np.ndarray, sent: Sent, n: int, tau: float) -> np.ndarray:
     """Return the hours at risk, weighted by the effect decay, of n people in each local hour, (n, 168).
 
-    A message is at risk from the hour of sending until it is answered, or no longer watched; the hour of the response
+    A message is at risk from the hour of sending until the response, or censoring; the hour of the response
     has weight 1/2.
     """
     known = np.flatnonzero(sent.hour >= 0)
@@ -212,7 +212,7 @@ def _kernel(tau: float, expiry: int | None) -> np.ndarray:
 
 
 def _until_answered(sent: Sent, hours: Smooth, tau: float) -> np.ndarray:
-    """Return the responses to be expected of each message until it was answered or no longer watched, (m,)."""
+    """Return the expected responses of each message until its response or censoring, (m,)."""
     m = np.exp(hours.log_rate)
     ahead = reading_after(m[None], tau)[0]
     stop = np.where(sent.answered, sent.delay, sent.watched)

@@ -98,10 +98,10 @@ def _penalised(x: np.ndarray, log_rate: np.ndarray, y: np.ndarray, weight: np.nd
 def person_factors(
     person: np.ndarray, expected: np.ndarray, answered: np.ndarray, n_people: int
 ) -> tuple[np.ndarray, float]:
-    """Return how much more than expected each person answers, shrunk to 1, and the strength of the shrinkage.
+    """Return each person's ratio of observed to expected responses, shrunk to 1, and the strength of the shrinkage.
 
-    ``(m + answers) / (m + expected responses)``: the posterior mean of a Gamma(m, m) factor on a Poisson rate; ``m`` by
-    type-II maximum likelihood.
+    ``(m + responses) / (m + expected responses)``: the posterior mean of a Gamma(m, m) factor on a Poisson rate; ``m``
+    by type-II maximum likelihood.
     """
     from scipy.special import gammaln
 

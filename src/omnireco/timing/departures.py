@@ -78,7 +78,7 @@ def supported(
 def _proven(slope: float, slope_sd: float) -> float:
     """Return the weight of the excess over the best tried hour: 0.1, or 1 where activity predicts responses.
 
-    That people answer as their activity says is known from the log when the slope is many standard deviations above 0;
+    That responses follow activity is established by the log when the slope is many standard deviations above 0;
     it then carries to hours that were not tried.
     """
     return float(np.clip(1.0 - (2.0 * slope_sd / max(slope, 1e-9)) ** 2, _LEAST_BELIEVED, 1.0))

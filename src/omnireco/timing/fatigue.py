@@ -192,7 +192,7 @@ class FatigueModel:
     unsubscribe_slope : float
         That probability grows by ``exp(slope)`` per fresh message.
     answer_rate : ndarray of shape (n_channels,)
-        Share of messages that were answered.
+        Share of messages with a response.
     n_messages : ndarray of shape (n_channels,)
     users : Vocabulary
     indptr, sent_at : ndarrays
@@ -265,7 +265,7 @@ class FatigueModel:
     def probability(self, touches: Touches) -> np.ndarray:
         """Return the response probability that a message would have, given the recent ones, float64 (n,).
 
-        The share of the channel's messages that were answered, times :meth:`factor`: what people had lately is all that
+        The response rate of the channel, times :meth:`factor`: what people had lately is all that
         is looked at, neither who they are nor the hour.
 
         Parameters

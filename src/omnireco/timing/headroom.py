@@ -137,7 +137,7 @@ def headroom(
     Notes
     -----
     Attention is later sessions weighted by the effect decay after the chosen hour: what mail is read like if it is read
-    like everything else. It is an upper limit of the lift in answers, not a promise.
+    like everything else. It is an upper limit of the lift in responses, not a forecast.
 
     Examples
     --------

@@ -54,7 +54,7 @@ _LONG = 1e9  # hours: no expiry
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class ReadingClock(Estimator):
-    """The rate at which people answer messages, by person and local hour, free of the hours of sending.
+    """The response rate of messages by person and local hour, unbiased by the hours of sending.
 
     Parameters
     ----------
@@ -124,13 +124,13 @@ class ReadingClock(Estimator):
         Parameters
         ----------
         data : Dataset
-            With ``messages``, sent and answered: ``machine`` and ``clicked_at`` are used where the log has them. With
+            With ``messages`` and their responses: ``machine`` and ``clicked_at`` are used where the log has them. With
             ``audience`` for time zones: messages to people whose zone is not known are left out. With ``events`` where
             ``activity`` is learned too.
         threads : int, optional
             By default every usable core; never changes a result.
         progress : bool or callable(done, total)
-            A bar over five steps: activity, answers, the weight of opens, everybody's rates, habits.
+            A bar over five steps: activity, responses, the weight of opens, population rates, habits.
 
         Returns
         -------
@@ -159,7 +159,7 @@ class ReadingClock(Estimator):
         hour of the week, each the posterior mean of a Gamma factor ``(k + responses) / (k + expected responses)`` over
         a circular kernel; strengths ``k`` by the likelihood of later messages.
 
-        Bot opens do not count (`omnireco.timing.machines`). A channel on which machines gave more than
+        Bot opens do not count (`omnireco.timing.machines`). A channel on which bots gave more than
         half of the opens is judged by its clicks alone. Deterministic; the order of rows does not matter. One pass of
         some 40 hours per message and fit step: a million messages take about ten seconds.
 
@@ -287,7 +287,7 @@ class ReadingModel:
         )
 
     def rates(self, user_ids: Any, channel: str | None = None) -> np.ndarray:
-        """Return the rate at which each person answers a fresh message, per local hour.
+        """Return each person's response rate of a fresh message, per local hour.
 
         Parameters
         ----------
@@ -492,7 +492,7 @@ def _spells(messages: MessageLog, answers: Answers, audience: Audience, expiry: 
 
 
 def _without_hours(messages: MessageLog, at: np.ndarray) -> np.ndarray:
-    """Return which messages are of a channel whose answers carry dates and no hours, and warn of them."""
+    """Return which messages are of a channel whose responses carry dates and no hours, and warn of them."""
     answered = at != NEVER
     channels = range(len(messages.channels))
     dates = [c for c in channels if answers_are_dates(at[answered & (messages.channel == c)])]

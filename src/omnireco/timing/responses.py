@@ -1,4 +1,4 @@
-"""Messages as a channel's model reads them: answered by people, on their readers' clocks, each with its weight."""
+"""Messages as a channel's model reads them: human responses, local hours and weights."""
 
 from __future__ import annotations
 

@@ -288,9 +288,9 @@ class SendTimeModel:
     people : Vocabulary
         The people of the message log.
     factor, factor_sd : ndarray of shape (n_people, n_channels)
-        How much more than expected each answers, shrunk to 1, and the relative standard deviation.
+        Each person's ratio of observed to expected responses, shrunk to 1, and the relative standard deviation.
     basis : ndarray of shape (n_channels,), int8
-        What the hours rest on: 0 assumed, 1 activity, 2 answers, 3 randomised answers.
+        What the hours rest on: 0 assumed, 1 activity, 2 responses, 3 randomised responses.
     base_rate, default_tau : float
         What is assumed on a channel without messages.
     expiry : int or None

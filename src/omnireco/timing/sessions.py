@@ -193,7 +193,7 @@ def _clock_of(log: EventLog, audience: Audience) -> tuple[np.ndarray, np.ndarray
 
 
 def _touches(messages: MessageLog | None, users: Vocabulary) -> tuple[np.ndarray, np.ndarray]:
-    """Return to whom and when a message came or was answered, in order of time."""
+    """Return the users and instants of messages and responses, in order of time."""
     if messages is None or not len(messages):
         return np.empty(0, np.int32), np.empty(0, np.int64)
     code = users.codes(messages.users.ids, missing="none")[messages.user]

@@ -1,4 +1,4 @@
-"""A chain of models that says which of them answered whom."""
+"""A chain of models, with the step that served each user."""
 
 from __future__ import annotations
 
@@ -35,14 +35,14 @@ Step = Model | AttributeRecommender
 class Fallback:
     """A chain of models, tried in order: each user is served by the first with enough data.
 
-    The behaviour for new users is explicit. The lists say for each person which
-    step answered.
+    The behaviour for new users is explicit. The lists contain the step that served
+    each user.
 
     Parameters
     ----------
     steps : mapping of str to model
         In order, such as ``{"taste": als, "attributes": learn_people(als, x, attributes), "segment": ...,
-        "popular": Popularity().fit(x)}``, all over the same items. A model answers people with a history; an
+        "popular": Popularity().fit(x)}``, all over the same items. A model serves users with a history; an
         :class:`AttributeModel` and a :class:`SegmentModel` those with a known attribute or segment; popularity
         everybody.
     min_history : int
@@ -140,7 +140,7 @@ class Fallback:
         threads: int | None = None,
         progress: Progress = False,
     ) -> FallbackLists:
-        """Return what :meth:`recommend` does, and which step answered whom.
+        """Return what :meth:`recommend` does, and the step that served each user.
 
         Returns
         -------
@@ -231,7 +231,7 @@ class FallbackLists:
         return f"FallbackLists({count_of(len(self.lists), 'user')}: {answered})"
 
     def to_frame(self) -> pd.DataFrame:
-        """Return user_id, item_id, rank, score, and step: the name of the one that answered."""
+        """Return user_id, item_id, rank, score, and step: the name of the one that served the user."""
         frame = self.lists.to_frame()
         row, _ = np.nonzero(self.lists.codes != NONE)
         return frame.assign(step=np.array(self.steps, object)[self.step[row]])
