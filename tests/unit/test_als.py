@@ -169,7 +169,7 @@ def test_targets_must_fit():
     with pytest.raises(SchemaError, match=r"place: 1 of 1 targets have no cell in x, so no weight"):
         model.place(x, stray)
     ones = Interactions.from_scipy((x.csr != 0).astype(np.float32))
-    with pytest.raises(ParameterError, match="graded=True says that the numbers of x are targets"):
+    with pytest.raises(ParameterError, match="graded=True means that the numbers of x are targets"):
         ALS(factors=2, graded=True).fit(ones.with_targets(ones))
 
 

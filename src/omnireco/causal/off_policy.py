@@ -175,7 +175,7 @@ def off_policy(
     purpose: their intervals cover the truth far too seldom unless tuned. Deterministic for a seed. Cost: one pass, and
     n_bootstrap x people.
 
-    A policy that was learned on these very rows is judged too well. Learn it on earlier ones.
+    A policy that was learned on these very rows is overestimated. Learn it on earlier ones.
 
     References
     ----------
@@ -358,7 +358,7 @@ def cross_fitted_rewards(
     n = r.size
     x = matrix(contexts, "contexts", n)
     if chosen is None:
-        raise ParameterError("actions says which action each row took; it is missing: LoggedDecisions(..., actions=).")
+        raise ParameterError("actions, the action of each row, is missing: LoggedDecisions(..., actions=).")
     check_integer(folds, "folds", low=2)
     total = (
         int(chosen.max(initial=-1)) + 1

@@ -149,7 +149,7 @@ class LinearBandit(Estimator):
         check_integer(self.max_pending, "max_pending", low=1)
 
     def start(self, arms: Iterable[Any], *, n_features: int, features: Any = None) -> LiveBandit:
-        """Return a live bandit that knows nothing yet.
+        """Return a live bandit without any data.
 
         Parameters
         ----------
@@ -169,7 +169,7 @@ class LinearBandit(Estimator):
             raise ParameterError("A bandit with n_features=0 needs intercept=True: there is nothing else to learn.")
         table = None if features is None else matrix_of_numbers(features, "features")
         if table is not None and not self.shared:
-            raise ParameterError("features say what arms share, and shared=False. Leave one of them out.")
+            raise ParameterError("features describe what arms share, and shared=False. Leave one of them out.")
         n_shared = None if not self.shared else 1 + (0 if table is None else table.shape[1])
         state = Posteriors.empty(
             n_features + self.intercept, self.regularization, self.discount, n_shared, level=self.intercept
@@ -196,7 +196,7 @@ class LinearBandit(Estimator):
         Raises
         ------
         SchemaError
-            When ``data`` is no Feedback: a log does not say what was known when an arm was chosen.
+            When ``data`` is no Feedback: a log does not contain what was known when an arm was chosen.
 
         Notes
         -----

@@ -157,7 +157,7 @@ class ChannelPreference(Estimator):
         Notes
         -----
         Responses flagged as bot opens (``machine`` of 0.5 or more) are left out, unless a click came later; the
-        model says how many there were.
+        model has their number.
 
         Strengths of pooling maximise the beta-binomial likelihood (type II), one per channel and level; where a
         person's other kinds vouch for a cell, the cell itself is left out of what it is compared with. Deterministic;
@@ -458,7 +458,7 @@ class ChannelPreferenceModel:
             return np.zeros(n, np.int64)
         if kind is None or (code < 0).any():
             raise ParameterError(
-                f"kind says what it is about; this model knows {len(self.kinds)} kinds. Name one of model.kinds.ids."
+                f"kind is missing; this model has {len(self.kinds)} kinds. Name one of model.kinds.ids."
             )
         if unknown := [one for one in named.ids.tolist() if one not in self.kinds]:
             raise UnknownIdError(

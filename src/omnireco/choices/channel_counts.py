@@ -1,4 +1,4 @@
-"""What a Dataset says of channels: responses and trials, groups of people, and preferences that they stated."""
+"""Channel counts of a Dataset: responses and trials, groups of people, and stated preferences."""
 
 from __future__ import annotations
 

@@ -65,7 +65,7 @@ class Creatives(Estimator):
 
     ``logit p = item + creative + g'w + u'W g``: what the item gets anyway, what is special about the creative, what its
     tags g do for everybody, and for people with interests u. The item's own level takes away what the recommendation
-    earns, so a creative is judged against the others of its item; tags let a new creative start with what is known.
+    earns, so a creative is compared with the others of its item; tags let a new creative start with what is known.
 
     Parameters
     ----------
@@ -167,7 +167,7 @@ class Creatives(Estimator):
         Notes
         -----
         Responses flagged as bot opens (``machine`` of 0.5 or more) are left out, unless a click came later; the
-        model says how many there were.
+        model has their number.
 
         Newton's method with the offsets of creatives and items eliminated, so its cost is that of the tags alone: O(n
         p^2) a step for p = tags x (1 + interests). The prior variances of items and creatives are learned by
@@ -403,7 +403,7 @@ class CreativeModel:
         return found
 
     def to_frame(self) -> pd.DataFrame:
-        """Return one row per creative: ``creative_id item_id offset sd``, in log-odds beside what its tags say."""
+        """Return one row per creative: ``creative_id item_id offset sd``, in log-odds beside the effect of its tags."""
         import pandas as pd
 
         unsure = np.einsum("ci,ij,cj->c", self.slope, self.spread, self.slope)

@@ -319,7 +319,7 @@ class LiveBandit:
     def add_arms(self, arms: Iterable[Any], *, features: Any = None) -> None:
         """Add arms that may be chosen from now on.
 
-        Where arms are shared a new one starts from what its features promise, else from zero.
+        Where arms are shared a new one starts from the prediction by its features, else from zero.
         """
         if not isinstance(arms, (Vocabulary, Iterable)):
             raise ParameterError(f"arms must be a list of ids. Got {type(arms).__name__}.")

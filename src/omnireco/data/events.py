@@ -172,7 +172,7 @@ class EventLog:
             than its column is an error, or is left out. ``log.quality`` says which rows were left out and why, by
             position: none is lost silently. A column that is wholly of the wrong kind is an error either way.
         timestamp : {"detect", "instant", "date"}
-            Whether times are instants, or dates of which the hour says nothing. ``"detect"`` takes them for dates where
+            Whether times are instants, or dates without a meaningful hour. ``"detect"`` takes them for dates where
             all rows, or all rows of a channel and event type, are midnight of UTC (on at least 3 days) or of one other
             zone (on at least 5). Among 20 rows or more of a channel and type the midnights are dates where they are
             more than half, of UTC, or more than 95 %, of one zone. No hour is learned from dates; ``log.timed`` says
@@ -534,7 +534,7 @@ class EventLog:
         Parameters
         ----------
         weights : Weights, optional
-            What an event is worth by type, channel, value and age, and what it says of the item; every event counts
+            Event weight by type, channel, value and age, and target; every event counts
             1 by default.
         at : datetime, date or str, optional
             The clock of the decay; the end of the log by default. It must not precede an event.

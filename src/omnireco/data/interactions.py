@@ -34,7 +34,7 @@ __all__ = ["Interactions"]
 class Interactions:
     """The behaviour matrix: users x items with its vocabularies and one layer per channel.
 
-    Some of its rows are a *history*: what a model is given to say what comes next for somebody.
+    Some of its rows are a *history*: what a model predicts the next items from.
 
     Parameters
     ----------
@@ -199,7 +199,7 @@ class Interactions:
         weight : ndarray of shape (n,), float64
         channels, channel : Vocabulary and ndarray of shape (n,), int32, optional
         target : ndarray of shape (n,), float64, optional
-            What each event says of the item; a cell's is the mean weighted by ``weight``, which must be above 0.
+            Target of each event; a cell's is the mean weighted by ``weight``, which must be above 0.
         cap : float, optional
             Largest absolute value of a cell; the layers of a capped cell shrink alike.
         binary : bool
@@ -338,7 +338,7 @@ class Interactions:
     def without_targets(self) -> Interactions:
         """Return the matrix of ``weight * target``, one number per cell: how models read it that know no targets.
 
-        Cells whose target is 0 say nothing there and are left out.
+        Cells whose target is 0 are uninformative there and are left out.
         """
         if self.targets is None:
             return self
@@ -348,7 +348,7 @@ class Interactions:
         return Interactions(self.users, self.items, csr, layers, self.at_us, None, self.weights)
 
     def rejected(self) -> sp.csr_matrix:
-        """Return the cells whose target is 0 or less, as ones: what people said they do not want."""
+        """Return the cells whose target is 0 or less, as ones: explicit negative feedback."""
         keep = np.zeros(self.nnz, np.bool_) if self.targets is None else self.targets.data <= 0
         ends = np.concatenate([[0], np.cumsum(keep)])[self.csr.indptr]
         ones = np.ones(int(keep.sum()), np.float32)
@@ -407,7 +407,7 @@ class Interactions:
     def tfidf(self) -> Interactions:
         """Return the matrix with every cell times ``1 + log((1 + n_users) / (1 + people with the item))``.
 
-        What everybody buys says little of a person. The formula is that of scikit-learn's TfidfTransformer with
+        Popular items are weak evidence of taste. The formula is that of scikit-learn's TfidfTransformer with
         ``norm=None``.
         """
         return self._with_cells(damping.tfidf(self.csr))

@@ -117,7 +117,7 @@ def evaluate(
     *The catalogue* of ``coverage`` is that of ``train``, else the items of its events, else all items that the given
     Recommendations know.
 
-    *Intervals* are percentiles of the mean over resampled users. They say what other users of the same kind would
+    *Intervals* are percentiles of the mean over resampled users. They cover what other users of the same kind would
     give; not what another week, or a model trained again, would. Metrics of the catalogue have none.
 
     *Determinism and cost.* Equal input gives equal output, whatever the order of rows. 10,000 users, 3 models, 3

@@ -146,7 +146,7 @@ def learn_blend(
 
 
 def _scores(model: Model, rows: Interactions, scale: Scale) -> np.ndarray:
-    """Return scores (n, n_items), float32; a member that knows nothing of a person adds nothing for them."""
+    """Return scores (n, n_items), float32; a member without a history of a user adds nothing for them."""
     found = scaled(model.score(rows, model.items.ids), scale).astype(np.float32)
     found[np.diff(rows.csr.indptr) == 0] = 0.0
     return found

@@ -74,7 +74,7 @@ class LearnedWeights:
         ``estimator``), a part of the gain is tuning: give wider ``parameters`` before reading it as what weights add.
     signal : tuple of (channel, gain, low, high)
         For each channel, what the found weights lose on the last window without it, in pairs. An interval that
-        holds 0 says: no signal that this much data can show.
+        contains 0 is not significant.
     trials : tuple of (name, mean)
         Every step of the search and the metric on the windows it looked at.
     metric : str
@@ -263,7 +263,7 @@ class _Climb:
     highest: float = float("nan")
 
     def begin(self, setting: Setting) -> Setting:
-        """Measure where the search begins; an estimator that cannot be fitted there says why."""
+        """Measure where the search begins; an estimator that cannot be fitted there is an error."""
         self.highest = self._mean("start", setting, strict=True)
         return setting
 

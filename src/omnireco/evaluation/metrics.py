@@ -234,7 +234,7 @@ def mean_reciprocal_rank(lists: RankedLists) -> np.ndarray:
     Returns
     -------
     ndarray of shape (n_users,), float64
-        In [0, 1]; NaN for a user without relevant items. The mean over users is what the name says.
+        In [0, 1]; NaN for a user without relevant items. The mean over users is the MRR.
 
     Examples
     --------
@@ -347,7 +347,7 @@ def coverage(lists: RankedLists) -> float:
 def novelty(lists: RankedLists) -> np.ndarray:
     """Return how unexpected the items of each list are: their mean self-information, in bits.
 
-    An item that a share p of the training users has is worth -log2(p): 0 bits if everybody has it, 10
+    An item that a share p of the training users has scores -log2(p): 0 bits if everybody has it, 10
     bits if one user in 1,024 has. An item nobody has counts as if one user had it.
 
     Parameters

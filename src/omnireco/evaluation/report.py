@@ -187,7 +187,7 @@ class Report:
 
         People differ far more from one another than models do on one person. Comparing the same people
         removes what they have in common, so these intervals are much narrower than those of two means
-        looked at side by side: two overlapping intervals do not say that two models are equal.
+        looked at side by side: two overlapping intervals do not imply that two models are equal.
 
         Parameters
         ----------

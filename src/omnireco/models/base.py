@@ -83,7 +83,7 @@ class Model(ABC):
     def _similar(self, codes: np.ndarray, *, k: int) -> tuple[np.ndarray, np.ndarray]:
         """Return (codes, scores), each (len(codes), k), of the items most like some items, themselves left out."""
         raise ParameterError(
-            f"similar_items: a {type(self).__name__} does not say which items are alike. Fit ItemKNN, EASE or ALS on "
+            f"similar_items: a {type(self).__name__} has no item similarities. Fit ItemKNN, EASE or ALS on "
             "the same data and use that model."
         )
 
@@ -455,7 +455,7 @@ class Model(ABC):
 
 
 class Reader:
-    """Requests whose histories are read once for all models that weigh and read events alike.
+    """Requests whose histories are read once for all models that weigh and read events in the same way.
 
     Parameters
     ----------

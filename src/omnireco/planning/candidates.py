@@ -72,7 +72,7 @@ class Timing(Protocol):
     """A response model by hour: what :func:`candidates` needs of a fitted SendTime, or of one of your own.
 
     One verb, a table of people times slots: candidates evaluate thousands of slots of each person, and a table shares
-    what is known of a person among them. Where ``probability(touches)`` exists too, both say the same.
+    what is known of a person among them. Where ``probability(touches)`` exists too, both agree.
     """
 
     def slot_probability(self, audience: Audience, rows: np.ndarray, channel: str, at_us: np.ndarray) -> np.ndarray:
@@ -101,7 +101,7 @@ class Candidates:
     touches : Touches
         Who, what, where, when; in the order (send_at, user, channel, item, ...), whatever the caller's was.
     value : float64 array, shape (n,)
-        What sending each is worth, in the caller's currency.
+        Value of sending each, in the caller's currency.
     probability : float64 array, shape (n,), or None
         Response probability; NaN where it is not known.
     labels : mapping of str to (Vocabulary, int32 array of shape (n,))
@@ -332,7 +332,7 @@ def candidates(
         With the ``audience``: zones and consents; consent and reachability are always enforced, listed or not.
         ``messages`` are what people had before: frequency caps count them, and who unsubscribed has no consent on that
         channel. With margins in the ``catalog``, values are money, and items without a margin are left out; else a
-        response is worth 1.
+        response has the value 1.
     timing : fitted SendTime, or any Timing
         The response probability by person, channel and instant: ``slot_probability(audience, rows, channel, at_us)``.
     slots : Slots
@@ -356,7 +356,7 @@ def candidates(
     Returns
     -------
     Candidates
-        ``.left_out`` says how many touches each rule took away.
+        ``.left_out`` has the number of touches each rule removed.
 
     Raises
     ------
@@ -708,7 +708,7 @@ def _with_sources(
     send_at: np.ndarray,
     sources: Sources,
 ) -> Touches:
-    """Return touches with what the sources say of each; without an audience no zone is known."""
+    """Return touches with zone, consent and reachability of the sources; without an audience no zone is known."""
     named, audience = channel_names(channels, sources), sources.audience
     consent = send_at >= consent_since(users, channels, sources)[user, channel]
     reachable, local = np.ones(user.size, np.bool_), np.full(user.size, NEVER)

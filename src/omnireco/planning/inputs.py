@@ -72,7 +72,7 @@ def check_rules(eligibility: Any) -> tuple[Eligibility, ...]:
 
 
 def check_constraints(constraints: Any) -> tuple[Constraint, ...]:
-    """Return the constraints as a tuple; rules of the other family are an error that says where they go."""
+    """Return the constraints as a tuple; rules of the other family are an error with the right argument."""
     rules = _listed(constraints, Constraint, "constraints", "constraints=[om.FrequencyCap(3, per='7D')]")
     for rule in rules:
         if isinstance(rule, Eligibility):
@@ -121,7 +121,7 @@ def gap_rule(min_interval: Any) -> tuple[Constraint, ...]:
 
 
 def sources_of(data: Dataset | None, withdrawals: Any, rules: tuple[Eligibility, ...], where: str) -> Sources:
-    """Return what a set of candidates is made from: every place that may say who withdrew a consent among it."""
+    """Return what a set of candidates is made from, every source of withdrawn consents included."""
     audience, messages = (None, None) if data is None else (data.audience, data.messages)
     events = _withdrawals_of(withdrawals, data, where)
     return Sources(audience, () if messages is None else (messages,), events, rules)

@@ -31,7 +31,7 @@ class Valued(Protocol):
 
     @property
     def value(self) -> np.ndarray:
-        """What sending each is worth, float64 of shape (n,)."""
+        """Value of sending each, float64 of shape (n,)."""
 
     @property
     def probability(self) -> np.ndarray | None:
@@ -100,7 +100,7 @@ def _joined_sources(parts: Sequence[Valued]) -> Sources:
 
 
 def _same_people(one: Audience | None, other: Audience | None) -> bool:
-    """Return whether two audiences say the same of the same people."""
+    """Return whether two audiences are equal on the same people."""
     if one is other:
         return True
     if one is None or other is None or one.users != other.users or one.channels != other.channels:

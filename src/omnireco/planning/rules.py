@@ -191,7 +191,7 @@ class QuietHours(Eligibility):
         Whether a channel that neither the touches nor the audience nor the message log has is an error.
     zones : ZonePosterior, optional
         Where people may be, of `omnireco.timing.infer_zones`. Everybody in it is written to only when it is allowed in
-        *all* zones that hold ``zone_probability`` of their posterior; others as the audience says.
+        *all* zones that hold ``zone_probability`` of their posterior; others in their zone of the audience.
     zone_probability : float, default 0.99
         How much of the posterior must allow it.
 

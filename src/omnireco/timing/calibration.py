@@ -44,9 +44,9 @@ def fit_curve(
     Parameters
     ----------
     log_rate : ndarray of shape (m,)
-        What everybody's hour says about each message.
+        Log population rate of each message's hour.
     departure : ndarray of shape (m,)
-        Log of how much more the hour is worth to the person than to everybody, by the person's activity.
+        Log relative value of the hour for the person, by the person's activity.
     log_activity : ndarray of shape (m,)
     answered, weight : ndarray of shape (m,)
 

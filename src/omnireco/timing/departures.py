@@ -87,7 +87,7 @@ def _proven(slope: float, slope_sd: float) -> float:
 def _believed(log_rate: np.ndarray, sd: np.ndarray, tried: np.ndarray, beyond: float) -> np.ndarray:
     """Return everybody's log rate per hour, (169,), as far as the log supports it; the last is without timing.
 
-    What an hour that was hardly ever sent at promises over the usual rate counts the less the wider it is known, and of
+    The excess of an hour with hardly any sends over the usual rate is shrunk by its uncertainty, and of
     what exceeds the best hour that was tried ``beyond`` counts; with ``beyond=1`` there is no correction. The order
     stays, so such hours are explored where nothing else is known. Where no hour was tried there is no correction; the
     intervals are wide.

@@ -50,7 +50,7 @@ class Headroom:
     prior_strength : float
         Sessions of history that make half of a profile the person's own.
     people, sessions : int
-        Who was judged, on how many later sessions.
+        People evaluated, and their later sessions.
     worthwhile : float
         The smallest worthwhile lift.
     """

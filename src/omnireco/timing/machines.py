@@ -175,7 +175,7 @@ def answers_of_people(messages: MessageLog) -> tuple[np.ndarray, int]:
 
 
 def left_out(n_machine: int) -> str:
-    """Return how a model's repr says that bot opens did not count; nothing where there were none."""
+    """Return the number of bot opens for a model's repr; nothing where there were none."""
     return f", {n_machine:,} bot open{'' if n_machine == 1 else 's'} left out" if n_machine else ""
 
 
@@ -211,7 +211,7 @@ def judge_answers(messages: MessageLog, group: np.ndarray | None = None) -> Answ
     messages : MessageLog
         Uses ``machine`` if known, else the delay mixture.
     group : ndarray of int, shape (m,), optional
-        Kinds of mailboxes that may differ in their bots, such as the provider; delays are judged per channel and
+        Kinds of mailboxes that may differ in their bots, such as the provider; delays are fitted per channel and
         group.
 
     Notes

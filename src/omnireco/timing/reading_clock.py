@@ -160,7 +160,7 @@ class ReadingClock(Estimator):
         a circular kernel; strengths ``k`` by the likelihood of later messages.
 
         Bot opens do not count (`omnireco.timing.machines`). A channel on which bots gave more than
-        half of the opens is judged by its clicks alone. Deterministic; the order of rows does not matter. One pass of
+        half of the opens is fitted on its clicks alone. Deterministic; the order of rows does not matter. One pass of
         some 40 hours per message and fit step: a million messages take about ten seconds.
 
         References
@@ -234,12 +234,12 @@ class ReadingModel:
     habits : Habits
         How curves of people are bent.
     spells : Spells
-        The messages, by person; ``indptr`` (n_users + 1,) says where each begins.
+        The messages, by person; ``indptr`` (n_users + 1,) has where each begins.
     activity : ActivityModel or None
     open_weight : float
         What an open counts next to a click.
     machine_share : ndarray of shape (n_channels,)
-        Share of bot opens in the responses, flagged or judged by their delay.
+        Share of bot opens in the responses, flagged or found by their delay.
     n_machine : int
         Responses flagged as bot opens, which are left out.
     """

@@ -368,7 +368,7 @@ class SendTimeModel:
         return f"Hours rest for {'; for '.join(parts)}."
 
     def basis_of(self, code: int) -> str:
-        """Say what a channel's hours rest on."""
+        """Return what a channel's hours rest on."""
         if self.basis[code] < ANSWERED:
             return BASIS[self.basis[code]] if self.basis[code] else "nothing: they are assumed"
         hours = np.flatnonzero(self.tried[code, :24])

@@ -56,7 +56,7 @@ def infer_zones(
     ----------
     data : Dataset
         With ``events``, whose labels ``utc_offset_min`` (minutes east of UTC) or ``timezone`` (IANA names), read with
-        ``context=``, are recorded clocks; ``store_id`` says which shop was visited. With ``audience``, whose zones are
+        ``context=``, are recorded clocks; ``store_id`` is the shop that was visited. With ``audience``, whose zones are
         believed unless recorded clocks disagree for some days: people travel and move.
     activity : ActivityProfile, optional
         Profiles of people whose zone is known are learned: the hours of the others' events are then evidence. It is
@@ -150,7 +150,7 @@ class _Home(NamedTuple):
 class _Clocks(NamedTuple):
     """Recorded clocks, one per person, day and offset: in order of person and day.
 
-    ``fits`` says which zones agree, a bit each, uint8 (m, Z / 8).
+    ``fits`` has the zones that agree, a bit each, uint8 (m, Z / 8).
     """
 
     person: np.ndarray

@@ -150,7 +150,7 @@ def _made(x: Interactions, ids: Vocabulary, taken: Any) -> Interactions:
 
 
 def _with_baskets(x: Interactions, baskets: sp.csr_matrix) -> Interactions:
-    """Return histories with baskets added, a weight of 1 per item; a basket says that an item is wanted."""
+    """Return histories with baskets added, a weight of 1 per item; an item in the basket is wanted."""
     if not baskets.nnz:
         return x
     csr = sp.csr_matrix(x.csr + baskets)

@@ -164,7 +164,7 @@ class Requests:
             With ``request_id`` (unique) the lists are named by it; without, by ``user_id``, and then everybody may
             ask once.
         context : iterable of str
-            Id or string columns that say in which situation: ``["channel", "store_id", "device"]``; may be missing
+            Id or string columns of the context: ``["channel", "store_id", "device"]``; may be missing
             in some rows.
         columns : mapping of str to str, optional
             Our name to yours.

@@ -65,7 +65,7 @@ class Touches:
     local_at : int64 array, shape (n,)
         The person's own wall clock at that instant, microseconds; the least int64 where the zone is unknown.
     consent, reachable : bool arrays, shape (n,)
-        What the audience says of that person on that channel.
+        Consent and reachability of that person on that channel.
     past : Past
         Messages that these people had before.
     named : tuple of str

@@ -199,7 +199,7 @@ def learn_people(
 class AttributeRecommender(ABC):
     """Whatever ranks items for people by what they are, and not by what they did.
 
-    Subclasses are frozen and final; they say which attributes they know (``_known``) and how these become a ranking
+    Subclasses are frozen and final; they declare which attributes they know (``_known``) and how these become a ranking
     (``_rank``). Users, histories, eligibility and exclusion are read here, once.
     """
 
@@ -210,7 +210,7 @@ class AttributeRecommender(ABC):
 
     @abstractmethod
     def _known(self) -> Vocabulary:
-        """Return the attributes that say something."""
+        """Return the attributes that are known to the model."""
 
     @abstractmethod
     def _rank(

@@ -39,8 +39,7 @@ class SegmentPopularity(Estimator):
         Names of attributes whose values are segments, such as ``["age"]`` for the columns ``"age=35-44"`` of
         :func:`people_attributes`; all attributes of the data by default.
     weights : Weights, optional
-        What events are worth: who has a cell above 0 chose the item. The model sees with the same what somebody has
-        had.
+        Event weights: a cell above 0 means that the user chose the item. Histories are weighed with the same.
 
     Notes
     -----

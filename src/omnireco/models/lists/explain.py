@@ -144,7 +144,7 @@ def explain(
 
     Parameters
     ----------
-    model : ItemModel, ProjectionModel, FactorModel, a blend of them, or ChannelModel for all channels alike
+    model : ItemModel, ProjectionModel, FactorModel, a blend of them, or ChannelModel for all channels
         The one that made the lists.
     histories : Interactions
         The histories it was given; its layers are the channels.

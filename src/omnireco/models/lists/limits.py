@@ -1,7 +1,7 @@
 """Lists re-ordered for variety as a set, and under limits on what is popular and on how often an item is shown.
 
 As in :mod:`omnireco.models.lists.diversify`, each function takes lists that are longer than wanted and returns lists of
-``k``; :func:`omnireco.evaluation.cost_of` says what each costs in accuracy.
+``k``; :func:`omnireco.evaluation.cost_of` measures what each costs in accuracy.
 """
 
 from __future__ import annotations

@@ -131,7 +131,7 @@ class ALS(Estimator):
         SchemaError
             When ``data`` is of another kind.
         ParameterError
-            When the factors overflow, or the matrix has targets though ``graded`` says that its numbers are those.
+            When the factors overflow, or the matrix has targets though ``graded`` means that its numbers are targets.
         """
         x = training_matrix(self, data, targets=True)
         loss, draw = self._loss(), stream(self.seed, "als/init")
@@ -433,7 +433,7 @@ def _align_targets(x: Interactions, targets: Interactions | None, loss: Loss, ve
     """Return the target of each cell of ``x`` (nnz,), 0 where ``targets`` has no cell; None without targets."""
     if loss.graded and (targets is not None or x.targets is not None):
         raise ParameterError(
-            f"{verb}: graded=True says that the numbers of x are targets, and targets are given too. Leave one out."
+            f"{verb}: graded=True means that the numbers of x are targets, and targets are given too. Leave one out."
         )
     if targets is None:
         return None if x.targets is None else x.targets.data

@@ -131,7 +131,7 @@ class EASE(Estimator):
         Raises
         ------
         ParameterError
-            When items squared, or items x neighbors, do not fit in memory; the message says how much is needed.
+            When items squared, or items x neighbors, do not fit in memory; the message has how much is needed.
         """
         x = training_matrix(self, data, otherwise=Weights(binary=True))
         if self.neighbors is not None:

@@ -96,7 +96,7 @@ class UserKNN(Estimator):
         Raises
         ------
         ParameterError
-            When comparing everybody with everybody who shares an item would take hours: the message says how long.
+            When comparing everybody with everybody who shares an item would take hours: the message has the estimate.
         """
         x = training_matrix(self, data)
         rules = self.neighbors, self.similarity, float(self.shrinkage)

@@ -239,7 +239,7 @@ class BlendModel(Model):
     def _all(self, past: Past) -> np.ndarray:
         """Return the score of every item, float32 (n, n_items); each row depends on its own history only.
 
-        A member that knows nothing of a person adds nothing for them.
+        A member without a history of a user adds nothing for them.
         """
         total, every = np.zeros((len(past), len(self.items))), np.arange(len(self.items))
         for number, (model, weight) in enumerate(zip(self.models, self.weights, strict=True)):

@@ -142,8 +142,8 @@ class ChannelModel(Model):
     """A model of all channels together, which can rank for each of them.
 
     ``data.requests(channel="store")`` is answered for the shop, each request for its own channel (one that the model
-    has not met is an error); without one, for all channels alike or for that of ``model.on(channel)``. Histories, with
-    one layer per channel, say nothing of where the answer is shown. A channel the model has not met counts with
+    has not met is an error); without one, for all channels or for that of ``model.on(channel)``. Histories, with
+    one layer per channel, do not contain the channel of the request. A channel unknown to the model counts with
     weight 1 in a history. Seen is what was seen on any channel.
 
     Parameters
@@ -345,7 +345,7 @@ class ChannelModel(Model):
     def _widened(
         self, base: Any, histories: sp.csr_matrix, targets: sp.csr_matrix | None, threads: int | None
     ) -> np.ndarray:
-        """Return the vectors of people with one number more, what a unit of log-lift is worth to them: (n, d + 1)."""
+        """Return the vectors of people with one number more, their score per unit of log-lift: (n, d + 1)."""
         vectors = base._place(histories, threads, None if targets is None else targets.data)
         wide, spread = vectors.astype(np.float64), np.asarray(self._spread)
         turned = np.zeros(wide.shape)
