@@ -184,7 +184,7 @@ class Ranker(Estimator):
         if self.weights.targets is not None:
             raise ParameterError(
                 "Ranker: Weights(targets=...) cannot be read as of the moment of a request: a later verdict would "
-                "overrule what was known then. Leave targets out of weights=, and name the types of negative feedback in  "
+                "overrule what was known then. Leave targets out of weights=, and name negative feedback in "
                 "Ranker(dislikes=['dislike', 'hide']): they are never choices, and the ranker counts them."
             )
         if self.events is not None:
