@@ -58,7 +58,14 @@ def contextual(policy, arm, x, reward, n_arms, **options):
 
 def ours(policy, arm, x, reward, n_arms, *, propensities=True, **options):
     bandit = om.LinearBandit(
-        policy=policy, exploration=0.5, noise=1.0, intercept=False, floor=0.0, shared=False, memory=20_000, **options
+        policy=policy,
+        exploration=0.5,
+        noise=1.0,
+        intercept=False,
+        floor=0.0,
+        shared=False,
+        max_pending=20_000,
+        **options,
     )
     live = bandit.fit(om.choices.Feedback(arm, x, reward, arm_ids=range(n_arms)))
 

@@ -22,7 +22,7 @@ LEARNED = "all channels, learned"
 
 
 def main() -> None:
-    past, later = om.Dataset(om.worlds.complete_journey(level="product_type").log).split(CUT, horizon=HORIZON)
+    past, later = om.Dataset(om.worlds.complete_journey(item_level="product_type").log).split(CUT, horizon=HORIZON)
     print(f"{past}; cut {CUT}, split {om.data.fingerprint(past.events, later.events)}", flush=True)
     hand, store = om.Weights(half_life="90D", cap=20), ["store"]
     ease = om.EASE(regularization=500, weights=hand)
@@ -65,7 +65,7 @@ def main() -> None:
 
 def days() -> None:
     """Weekdays and weekends as two channels: one pooled matrix, joined channels, each alone."""
-    lines = om.worlds.complete_journey(level="product_type").log.select(channels=["store"]).to_frame()
+    lines = om.worlds.complete_journey(item_level="product_type").log.select(channels=["store"]).to_frame()
     lines = lines[lines["item_id"].notna()]
     weekend = lines["timestamp"].dt.tz_convert("America/New_York").dt.day_of_week >= 5
     lines["channel"] = weekend.map({True: "weekend", False: "weekday"})

@@ -47,7 +47,7 @@ def films(folder: Path) -> tuple[om.Interactions, om.Interactions, om.Interactio
 
 
 def journey() -> tuple[om.Interactions, om.Interactions]:
-    whole = om.worlds.complete_journey(level="product_type")
+    whole = om.worlds.complete_journey(item_level="product_type")
     x = whole.log.select(channels=["store"]).matrix(om.Weights(binary=True))
     return x, om.models.people_attributes(whole.audience)
 

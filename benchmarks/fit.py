@@ -30,7 +30,7 @@ from omnireco._core.compute import usable_threads
 from omnireco._kernels.als.least_squares import full_loss, learn
 from omnireco.models.matrix.linear import _ridge_weights, gram_matrix, is_single
 
-CLASSIC = {"confidence": True, "unobserved_weight": 1.0, "frequency_scaling": 0.0, "regularization": 0.01}
+CLASSIC = {"confidence_weights": True, "unobserved_weight": 1.0, "frequency_scaling": 0.0, "regularization": 0.01}
 
 
 def movielens(folder: str) -> sp.csr_matrix:

@@ -80,14 +80,14 @@ def main() -> None:
             "rows": limit.size,
             "value": best.value,
             "bound": best.bound,
-            "gap": best.gap,
+            "gap": best.optimality_gap,
             "seconds": seconds,
             "cpu": cpu,
             "solve_cpu": solve_cpu,
         }
         if n_people <= 1_000:
             limits = LinearConstraint(matrix, -np.inf, limit)
-            options = {"mip_rel_gap": max(best.gap, 1e-9), "time_limit": 600}
+            options = {"mip_rel_gap": max(best.optimality_gap, 1e-9), "time_limit": 600}
             peer, wall, peer_cpu = timed(
                 lambda v=value, c=limits, o=options: milp(
                     -v, constraints=c, integrality=np.ones(v.size), bounds=Bounds(0, 1), options=o

@@ -69,7 +69,7 @@ def main() -> None:
     parser.add_argument("--level", default="product_type", choices=["product_type", "product_category"])
     level = parser.parse_args().level
     wall, cpu = perf_counter(), process_time()
-    shown = om.worlds.complete_journey_promotions(level=level)
+    shown = om.worlds.complete_journey_promotions(item_level=level)
     made = {
         "seconds": perf_counter() - wall,
         "cpu_seconds": process_time() - cpu,
@@ -79,7 +79,7 @@ def main() -> None:
     print(
         f"{shown}: {made['seconds']:.1f} s, {made['cpu_seconds']:.1f} s CPU, peak {made['peak_gb']:.1f} GB", flush=True
     )
-    log = om.worlds.complete_journey(level=level).log.select(channels=["store"])
+    log = om.worlds.complete_journey(item_level=level).log.select(channels=["store"])
     names = [f"{model}, {name}" for model in MODELS for name in ("display", "mailer", "both", "everybody's")]
     earlier = CUT - HORIZON
     tried = lists(log, shown, earlier, dict.fromkeys(names, SHARES))

@@ -60,9 +60,9 @@ def main() -> None:
     result = {
         "pairs": len(due),
         "cpu seconds": seconds,
-        "chance of the next 7 days": float(due["chance"].mean()),
+        "chance of the next 7 days": float(due["probability"].mean()),
         "happened": float(window.mean()),
-        "calibration error": om.models.calibration_error(due["chance"], window),
+        "calibration error": om.models.calibration_error(due["probability"], window),
     }
     due = due[(due["purchases"] >= 3) & (due["last_at"] >= cut - pd.Timedelta("60D"))]
     came = due["timestamp"].notna()

@@ -48,7 +48,7 @@ def films() -> None:
 
 
 def products() -> None:
-    log = om.worlds.complete_journey(level="product").log.select(channels=["store"])
+    log = om.worlds.complete_journey(item_level="product").log.select(channels=["store"])
     train, test = log.split("2017-12-04", horizon="28D")
     x = train.matrix(om.Weights(binary=True))
     print(f"{x}; its square: {4 * x.n_items**2 / 2**30:.0f} GiB in float32", flush=True)

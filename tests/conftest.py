@@ -1,4 +1,4 @@
-"""What holds for every test: none has a time limit, what CI draws at random is the same in every run, and all cores help."""
+"""What holds for every test: no time limit, the same draws in every run of CI, all cores for the whole suite."""
 
 import os
 

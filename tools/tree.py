@@ -14,8 +14,22 @@ SOURCE = PROJECT / "src" / "omnireco"
 PAGE = PROJECT / "docs" / "design.md"
 BEGIN, END = "<!-- tree -->\n", "<!-- end of the tree -->\n"
 ROOMS = (
-    "_core _kernels data identity models timing choices journeys causal planning evaluation worlds files adapters _demo"
-).split()
+    "_core",
+    "_kernels",
+    "data",
+    "identity",
+    "models",
+    "timing",
+    "choices",
+    "journeys",
+    "causal",
+    "planning",
+    "evaluation",
+    "worlds",
+    "files",
+    "adapters",
+    "_demo",
+)
 
 
 def tree() -> str:

@@ -53,7 +53,7 @@ def app_only(x):
 ESTIMATORS = {
     "popularity": Popularity(),
     "popularity-weight": Popularity(by="weight"),
-    "buy-again": BuyAgain(prior=2.5),
+    "buy-again": BuyAgain(prior_strength=2.5),
     "knn-cosine": ItemKNN(neighbors=6, shrinkage=1.0),
     "knn-bm25": ItemKNN(neighbors=6, similarity="bm25"),
     "knn-tfidf": ItemKNN(neighbors=1000, similarity="tfidf"),
@@ -74,7 +74,7 @@ ESTIMATORS = {
     "blend": Blend(models={"ease": EASE(regularization=3.0), "knn": ItemKNN(neighbors=6)}, weights={"knn": 0.5}),
     "blend-ranks": Blend(models={"svd": PureSVD(factors=3), "knn": UserKNN(neighbors=5)}, scale="rank"),
     "cross-channel": CrossChannel(estimator=ALS(factors=5, iterations=3, seed=7)),
-    "cross-channel-ease": CrossChannel(estimator=EASE(regularization=3.0), prior=1.0, saturation="binary"),
+    "cross-channel-ease": CrossChannel(estimator=EASE(regularization=3.0), prior_strength=1.0, saturation="binary"),
 }
 """Estimators of a matrix; those of events below are asked through a Dataset alone."""
 
@@ -83,7 +83,7 @@ OF_EVENTS = {
     "typed-ease-repeats": TypedEASE(regularization=2.0, repeats=True, input_half_life="30D"),
     "typed-ease-both": TypedEASE(by="channel and event", target=["purchase", "view"], input_half_life=3.0),
     "next-item": NextItem(regularization=2.0),
-    "next-item-purchases": NextItem(regularization=2.0, events=["purchase"], window=3),
+    "next-item-purchases": NextItem(regularization=2.0, events=["purchase"], context_steps=3),
     "session-knn": SessionKNN(neighbors=5),
     "session-knn-shrunk": SessionKNN(neighbors=100, half_life=None, shrinkage=1.0),
     "blend-of-all-kinds": Blend(

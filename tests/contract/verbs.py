@@ -23,9 +23,9 @@ import omnireco as om
 
 MARKER = "zz-SECRET-777"  # every id of a person begins with it
 ROOMS = (
-    "adapters", "causal", "choices", "data", "evaluation", "files", "identity", "journeys", "models", "planning", "plotting",
-    "testing", "timing", "worlds",
-)  # fmt: skip
+    *("adapters", "causal", "choices", "data", "evaluation", "files", "identity", "journeys", "models", "planning"),
+    *("plotting", "testing", "timing", "worlds"),
+)
 
 # Values that doors, fit and other verbs build from codes: their constructors trust what they are given.
 CODED = frozenset(
@@ -102,7 +102,7 @@ CODES = "takes codes (row positions), not ids: for omnireco's own verbs"
 PARTS = "describes a part of a class of one's own, and sees no data"
 SLOW = "reads a public data set of hundreds of megabytes"
 NOT_DRIVEN = {
-    **dict.fromkeys(("chances", "coded", "counts", "flags", "instants", "numbers"), PARTS),
+    **dict.fromkeys(("probabilities", "coded", "counts", "flags", "instants", "numbers"), PARTS),
     "ChannelModel.build": BUILDS,
     "FactorModel.build": BUILDS,
     "TypedModel.build": BUILDS,
@@ -494,7 +494,9 @@ ARGUMENTS: dict[str, Callable[[SimpleNamespace], Any]] = {
     "models": lambda w: {"als": w.als, "knn": w.knn},
     "Blend.models": lambda w: {"knn": om.ItemKNN(), "popular": om.Popularity()},
     "Ranker.models": lambda w: [om.Popularity(), om.BuyAgain()],
-    "most": lambda w: 9,
+    "max_popular": lambda w: 9,
+    "max_per_item": lambda w: 9,
+    "max_per_category": lambda w: 9,
     "n": lambda w: 1,
     "n_features": lambda w: 2,
     "new": lambda w: w.log,
@@ -539,7 +541,7 @@ ARGUMENTS: dict[str, Callable[[SimpleNamespace], Any]] = {
     "QuietHours.start": lambda w: "21:00",
     "steps": lambda w: {"taste": w.als},
     "strength": lambda w: 0.5,
-    "target": lambda w: np.full(200, 0.4),
+    "off_policy.policy": lambda w: np.full(200, 0.4),
     "temperature": lambda w: 1.0,
     "timing": lambda w: w.send_time,
     "total": lambda w: 9.0,

@@ -116,3 +116,27 @@ assert dir(om) == names == sorted(om.__all__)
 def test_what_tools_ask_every_module_for_is_plainly_absent(name):
     with pytest.raises(AttributeError, match=f"^module 'omnireco' has no attribute '{name}'$"):
         getattr(om, name)
+
+
+OLD_PARAMETERS = {
+    "confidence_weights": lambda: om.ALS(confidence=True),
+    "cg_steps": lambda: om.ALS(steps=3),
+    "context_steps": lambda: om.models.NextItem(window=5),
+    "prior_strength": lambda: om.BuyAgain(prior=3.0),
+    "max_next_items": lambda: om.journeys.FollowUps(most=3),
+    "prior_sd": lambda: om.timing.Fatigue(prior=0.5),
+    "effect_decay": lambda: om.SendTime(pull="3h"),
+    "expiry": lambda: om.timing.ReadingClock(life="2D"),
+    "max_pending": lambda: om.LinearBandit(memory=10),
+    "item_level": lambda: om.worlds.complete_journey(level="product_type"),
+    "embargo": lambda: om.data.split_rolling(None, horizon="7D", gap="1D"),
+    "max_popular": lambda: om.models.limit_popularity(None, None, k=3, most=1),
+    "max_per_item": lambda: om.models.limit_exposure(None, k=3, most=1),
+    "max_per_category": lambda: om.models.quotas(None, None, k=3, most=1),
+}
+
+
+@pytest.mark.parametrize("name", OLD_PARAMETERS)
+def test_an_old_parameter_is_an_error_that_names_the_new_one(name):
+    with pytest.raises(TypeError, match=rf"\b{name}\b"):
+        OLD_PARAMETERS[name]()

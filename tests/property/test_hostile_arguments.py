@@ -111,7 +111,7 @@ def test_every_verb_is_driven():
 def test_valid_arguments_are_valid():
     """What the law varies is right to begin with, so that each argument is looked at and not the one before it."""
     may_refuse = {
-        "PopularityModel.similar_items": "popularity knows nothing of which items go together",
+        "PopularityModel.similar_items": "popularity has no item similarities",
         "probabilistic_links": "needs a package that is not always there",
     }
     assert [name for name in verbs.names() if name not in may_refuse and not _answers(name)] == []
@@ -159,7 +159,7 @@ KNOWN = [
     ("EventLog.by_hour", "audience", "a frame"),
     ("Budget.rows", "touches", "missing None"),
     ("ZonePosterior.allowed", "at_us", "integer -9223372036854775808"),
-    ("ZonePosterior.fill", "level", "number 5e-324"),
+    ("ZonePosterior.fill", "zone_probability", "number 5e-324"),
     ("Ranker", "requests_from", "the last time"),
     ("channel_report", "every", "a microsecond"),
     ("cross_fitted_rewards", "n_actions", "integer 2147483648"),

@@ -10,7 +10,7 @@ from omnireco._kernels.als.least_squares import full_loss, learn
 from omnireco.data import Interactions
 from omnireco.models.matrix.factors import ALS, FactorModel
 
-CLASSIC = {"confidence": True, "unobserved_weight": 1.0, "frequency_scaling": 0.0, "regularization": 0.01}
+CLASSIC = {"confidence_weights": True, "unobserved_weight": 1.0, "frequency_scaling": 0.0, "regularization": 0.01}
 
 
 def tastes(n_users=600, n_items=200, seed=0):

@@ -20,7 +20,7 @@ from omnireco.models.matrix.linear import EASE
 from omnireco.models.matrix.popularity import Popularity
 from omnireco.testing import small_matrix
 
-CLASSIC = {"confidence": True, "unobserved_weight": 1.0, "frequency_scaling": 0.0}
+CLASSIC = {"confidence_weights": True, "unobserved_weight": 1.0, "frequency_scaling": 0.0}
 IDEAL_OF_ALL = functools.partial(ndcg, ideal="all")
 
 

@@ -167,7 +167,7 @@ def test_answers_of_machines_teach_nothing():
     world.frame["machine"] = flagged & world.answered
     model = world.fit()
     assert model.n_machine == (flagged & world.answered).sum() > 100
-    assert f"{model.n_machine:,} machine answers left out" in repr(model)
+    assert f"{model.n_machine:,} bot opens left out" in repr(model)
     world.frame["responded_at"] = world.frame["responded_at"].where(~flagged)
     world.frame = world.frame.drop(columns="machine")
     np.testing.assert_allclose(world.chances(model)[0], world.chances(world.fit())[0], rtol=0.05)

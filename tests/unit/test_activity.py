@@ -118,17 +118,19 @@ def test_renaming_people_changes_nothing_else(frame, model):
 
 def test_infinite_prior_gives_the_segment(frame):
     log = om.EventLog.from_frame(frame)
-    lonely = ActivityProfile(prior=float("inf"), segments=1).fit(om.Dataset(log, audience=people()))
+    lonely = ActivityProfile(prior_strength=float("inf"), segments=1).fit(om.Dataset(log, audience=people()))
     np.testing.assert_allclose(lonely.hour_of_week(range(80)), np.tile(lonely.population, (80, 1)), atol=1e-12)
     grouped = (
-        ActivityProfile(prior=float("inf"), segments=2).fit(om.Dataset(log, audience=people())).hour_of_week(range(80))
+        ActivityProfile(prior_strength=float("inf"), segments=2)
+        .fit(om.Dataset(log, audience=people()))
+        .hour_of_week(range(80))
     )
     distinct = grouped.reshape(80, 7, 24).sum(axis=1).argmax(axis=1)
     assert set(distinct) <= {5, 6, 7, 8, 9, 19, 20, 21, 22, 23}
 
 
 def test_a_weak_prior_gives_the_persons_own_smoothed_histogram(frame):
-    model = ActivityProfile(prior=1e-6, half_life=None).fit(
+    model = ActivityProfile(prior_strength=1e-6, half_life=None).fit(
         om.Dataset(om.EventLog.from_frame(frame), audience=people())
     )
     counts = model.counts(np.arange(80))
@@ -139,7 +141,7 @@ def test_a_weak_prior_gives_the_persons_own_smoothed_histogram(frame):
 
 
 def test_prior_strength_is_what_was_asked_for(frame):
-    model = ActivityProfile(prior=12.0).fit(om.Dataset(om.EventLog.from_frame(frame), audience=people()))
+    model = ActivityProfile(prior_strength=12.0).fit(om.Dataset(om.EventLog.from_frame(frame), audience=people()))
     assert model.prior_strength == pytest.approx(12.0, rel=1e-9)
 
 
@@ -255,8 +257,8 @@ def test_chance_to_be_best_against_draws():
         ({"half_life": "0D"}, "half_life must be longer than zero"),
         ({"session_gap": 30}, "session_gap must be a duration"),
         ({"segments": 0}, "segments must be an integer in the range"),
-        ({"prior": 0.0}, "prior must be greater than 0"),
-        ({"prior": float("nan")}, "prior must be a finite number"),
+        ({"prior_strength": 0.0}, "prior_strength must be greater than 0"),
+        ({"prior_strength": float("nan")}, "prior_strength must be a finite number"),
         ({"seed": -1}, "seed must be an integer of at least 0"),
     ],
 )

@@ -13,7 +13,13 @@ from omnireco.models.matrix.factors import ALS, FactorModel
 from omnireco.testing import small_matrix
 
 FULL = {"regularization": 0.02, "alpha": 2.0, "unobserved_weight": 0.3, "frequency_scaling": 0.5}
-RULES = [{}, {"confidence": True}, {"dislike": -0.5}, {"graded": True}, {"confidence": True, "graded": True}]
+RULES = [
+    {},
+    {"confidence_weights": True},
+    {"dislike": -0.5},
+    {"graded": True},
+    {"confidence_weights": True, "graded": True},
+]
 
 
 def signed(n_users=30, n_items=12, seed=0):
@@ -38,7 +44,7 @@ def plain_loss(x, loss, users, items, targets=None):
             target = r if loss.graded else 1.0 if r > 0 else loss.dislike
             if aimed is not None:
                 target = float(aimed[u, i])
-            if loss.confidence:
+            if loss.confidence_weights:
                 value += (weight + loss.unobserved_weight) * (target - score) ** 2
             else:
                 value += weight * (target - score) ** 2 + loss.unobserved_weight * score**2
@@ -163,7 +169,7 @@ def test_targets_must_fit():
     with pytest.raises(SchemaError, match=r"place: 1 of 1 targets have no cell in x, so no weight"):
         model.place(x, stray)
     ones = Interactions.from_scipy((x.csr != 0).astype(np.float32))
-    with pytest.raises(ParameterError, match="graded=True says that the numbers of x are targets"):
+    with pytest.raises(ParameterError, match="graded=True means that the numbers of x are targets"):
         ALS(factors=2, graded=True).fit(ones.with_targets(ones))
 
 
@@ -172,10 +178,10 @@ def test_targets_must_fit():
     [
         ("unobserved_weight", -1, "unobserved_weight must be a number in the range"),
         ("frequency_scaling", -1, "frequency_scaling must be a number of at least 0"),
-        ("confidence", 1, "confidence must be True or False"),
+        ("confidence_weights", 1, "confidence_weights must be True or False"),
         ("dislike", 2, r"dislike must be a number in the range \[-1, 1\]"),
         ("graded", None, "graded must be True or False"),
-        ("steps", 0, "steps must be an integer of at least 1"),
+        ("cg_steps", 0, "cg_steps must be an integer of at least 1"),
     ],
 )
 def test_parameters(name, value, match):
@@ -188,12 +194,18 @@ def test_a_cell_says_what_it_is_meant_to():
     numbers = np.array([3.0, -1.0], np.float32)
 
     def cells(**rules):
-        plain = {"regularization": 1, "frequency_scaling": 0, "confidence": False, "dislike": 0.0, "graded": False}
+        plain = {
+            "regularization": 1,
+            "frequency_scaling": 0,
+            "confidence_weights": False,
+            "dislike": 0.0,
+            "graded": False,
+        }
         found = Loss(**(plain | {"alpha": 2, "unobserved_weight": 1} | rules)).cells(numbers)
         return [part.tolist() for part in found]
 
     assert cells() == [[6, 2], [6, 0], [1, 0]]
-    assert cells(confidence=True) == [[6, 2], [7, 0], [1, 0]]
+    assert cells(confidence_weights=True) == [[6, 2], [7, 0], [1, 0]]
     assert cells(dislike=-0.5) == [[6, 2], [6, -1], [1, -0.5]]
     assert cells(graded=True) == [[2, 2], [6, -2], [3, -1]]
 

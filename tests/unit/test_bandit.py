@@ -213,7 +213,7 @@ def test_late_rewards_teach_what_prompt_ones_do():
 
 
 def test_rewards_know_their_decision():
-    live = om.LinearBandit(memory=50).start(["a", "b"], n_features=1)
+    live = om.LinearBandit(max_pending=50).start(["a", "b"], n_features=1)
     first = live.decide(np.zeros((40, 1)))
     live.reward(first.ids[:1], [1.0])
     with pytest.raises(UnknownIdError, match="1 of 2 decisions"):
@@ -221,7 +221,7 @@ def test_rewards_know_their_decision():
     with pytest.raises(UnknownIdError, match="1 of 2 decisions"):
         live.reward(first.ids[[3, 3]], [1.0, 1.0])
     live.decide(np.zeros((40, 1)))
-    with pytest.raises(UnknownIdError, match="memory"):
+    with pytest.raises(UnknownIdError, match="max_pending"):
         live.reward(first.ids[5:6], [1.0])
     live.reward(first.ids[-1:], [1.0])
     with pytest.raises(UnknownIdError, match="1 of 1 decisions"):
@@ -413,7 +413,7 @@ def test_forgetting_recovers_from_a_world_that_turned():
         {"noise": 0.0},
         {"floor": 1.5},
         {"policy": "linucb", "groups": 4},
-        {"memory": 0},
+        {"max_pending": 0},
     ],
 )
 def test_parameters_outside_their_range_are_refused(bad):

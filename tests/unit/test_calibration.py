@@ -25,7 +25,7 @@ def test_two_blocks_by_hand():
     curve = Isotonic.fit(score, score >= 50)
     # two groups of 50, each with 5 imaginary rows at the overall rate 1/2
     assert curve.score == pytest.approx([24.5, 74.5])
-    assert curve.chance == pytest.approx([2.5 / 55, 52.5 / 55])
+    assert curve.probability == pytest.approx([2.5 / 55, 52.5 / 55])
     assert curve(np.array([49.5])) == pytest.approx([0.5])
 
 

@@ -208,7 +208,7 @@ class TestCandidates:
             Even(),
             WEEK,
             channels=["push", "email"],
-            per_person=PerPerson(once_per_item=False, gap=None),
+            per_person=PerPerson(once_per_item=False, min_interval=None),
         )
         assert len(plan(free)) == len(free)
 
@@ -289,7 +289,7 @@ class TestCandidates:
 
     @pytest.mark.parametrize("wrong", [-0.1, np.nan, np.inf])
     def test_refuses_what_is_no_chance(self, wrong):
-        with pytest.raises(ParameterError, match=r"slot_probability must return a chance in \[0, 1\]"):
+        with pytest.raises(ParameterError, match=r"slot_probability must return a probability in \[0, 1\]"):
             candidates(ranked(), Dataset(audience=people()), Even(wrong), DAY, channels="push")
 
     def test_refuses_scores_for_chances(self):
@@ -456,7 +456,13 @@ class TestFromFrame:
         assert repr(found) == "Candidates(0 touches, 0 users, 0 items, 0 channels)"
         assert len(found.to_frame()) == 0
         best = plan(found, constraints=[FrequencyCap(1, per="7D")])
-        assert (best.value, best.bound, best.gap, len(best.to_frame()), len(best.summary())) == (0.0, 0.0, 0.0, 0, 0)
+        assert (best.value, best.bound, best.optimality_gap, len(best.to_frame()), len(best.summary())) == (
+            0.0,
+            0.0,
+            0.0,
+            0,
+            0,
+        )
 
     def test_alternatives_on_request(self):
         assert Candidates.from_frame(frame()).implied == ()

@@ -214,7 +214,7 @@ def test_the_order_of_rows_and_files_do_not_matter(world, tmp_path):
         pd.testing.assert_frame_equal(
             other.preference([5, 600, 3], kind="money"), model.preference([5, 600, 3], kind="money")
         )
-    assert repr(loaded) == "ChannelPreferenceModel(chances of an answer, 600 users, 3 channels, 2 kinds)"
+    assert repr(loaded) == "ChannelPreferenceModel(response probabilities, 600 users, 3 channels, 2 kinds)"
 
 
 def test_hostile_input_is_refused(world):

@@ -136,8 +136,8 @@ def test_the_rest_of_the_parameters_is_read_too(data):
         ChannelPreference(control="hold").fit(data)
     assert ChannelPreference(control="hold", missing="ignore").fit(data)
     known = {case: set(CASES[case][0].get_params()) - set(CHANGES[case]) for case in CHANGES}
-    assert known == {"creatives": set(), "channels by all": {"missing"}, "bandit": {"exact", "memory"}}
-    live = om.LinearBandit(memory=64).fit(feedback())
+    assert known == {"creatives": set(), "channels by all": {"missing"}, "bandit": {"exact", "max_pending"}}
+    live = om.LinearBandit(max_pending=64).fit(feedback())
     first = live.decide(np.zeros((1, 2)))
     live.decide(np.zeros((64, 2)))
     with pytest.raises(om.errors.UnknownIdError, match="forgotten"):

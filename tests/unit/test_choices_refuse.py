@@ -64,7 +64,7 @@ def test_every_model_says_how_many_machine_answers_it_left_out():
     models = {name: fit(flagged) for name, fit in fits.items()}
     for name, model in models.items():
         assert model.n_machine == 20, name
-        assert "20 machine answers left out" in repr(model), name
+        assert "20 bot opens left out" in repr(model), name
         assert "machine" not in repr(fits[name](silent)), name
     columns = ["rate", "p_best"]
     expected = fits["channels"](silent).preference([0, 99])[columns]
@@ -81,7 +81,7 @@ def test_replay_of_a_log_counts_people():
     half = np.full(60, 0.5)
     result = om.causal.off_policy(om.causal.LoggedDecisions.of(log, propensity=half), half, least_effective=1)
     assert result.logged == 0.0
-    assert "20 machine answers left out" in repr(result)
+    assert "20 bot opens left out" in repr(result)
     assert om.causal.off_policy(messages(propensity=0.5), half).logged == pytest.approx(1 / 3)
 
 
@@ -155,9 +155,9 @@ def test_names_that_match_nothing_are_told():
     art = pd.DataFrame({"creative_id": ["calm", "loud"], "item_id": "film"})
     creatives = om.choices.Creatives().fit(om.Dataset(messages=log, creatives=art))
     pairs = pd.DataFrame({"user_id": [1], "item_id": "film"})
-    with pytest.raises(ParameterError, match=r"asleep.*Did you mean 'calm'"):
-        creatives.choose(pairs, at="2025-06-01", asleep=["Calm"])
-    assert len(creatives.choose(pairs, at="2025-06-01", asleep=["old"], missing="ignore")) == 1
+    with pytest.raises(ParameterError, match=r"paused.*Did you mean 'calm'"):
+        creatives.choose(pairs, at="2025-06-01", paused=["Calm"])
+    assert len(creatives.choose(pairs, at="2025-06-01", paused=["old"], missing="ignore")) == 1
 
 
 @pytest.mark.parametrize("wrong", ["secret-id", ["secret-id"], [["secret-id"]], None, object(), [[1.0], [2.0, 3.0]]])

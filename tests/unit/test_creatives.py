@@ -166,10 +166,10 @@ def test_a_persons_choice_does_not_depend_on_the_batch(world):
 def test_sleeping_creatives_are_not_shown(world):
     model = world[-1]
     pairs = pd.DataFrame({"user_id": np.arange(300), "item_id": 0})
-    awake = model.choose(pairs, at="2025-06-01", asleep=[0, 1, 2]).to_frame()
+    awake = model.choose(pairs, at="2025-06-01", paused=[0, 1, 2]).to_frame()
     assert set(awake["creative_id"]) == {3}
     assert (awake["propensity"] == 1.0).all()
-    assert model.choose(pairs, at="2025-06-01", asleep=[0, 1, 2, 3]).to_frame().empty
+    assert model.choose(pairs, at="2025-06-01", paused=[0, 1, 2, 3]).to_frame().empty
 
 
 def even_log():

@@ -49,7 +49,7 @@ def test_what_lies_exactly_at_the_cut_comes_later():
 
 
 def test_a_gap_ends_the_past_earlier():
-    past, later = DATA.split(CUT, gap="3D")
+    past, later = DATA.split(CUT, embargo="3D")
     assert past.end == AT - pd.Timedelta("3D")
     assert later.events.start == AT
 

@@ -22,7 +22,7 @@ def journey():
 
 @pytest.fixture(scope="module")
 def frames():
-    return complete_journey_frames(level="product_category")
+    return complete_journey_frames(item_level="product_category")
 
 
 @needs_data
@@ -73,7 +73,7 @@ def test_items_are_goods_with_unique_ids_names_and_prices(journey):
 def test_products_and_categories_are_levels_too(frames):
     assert len(frames.items) == 298
     assert frames.items["category"].isin(["GROCERY", "DRUG GM", "PRODUCE"]).any()
-    products = complete_journey_frames(level="product")
+    products = complete_journey_frames(item_level="product")
     assert products.items["item_id"].is_unique
     assert len(products.items) == 68_353
     assert products.items["name"].str.contains(", National|, Private").all()
@@ -84,7 +84,7 @@ def test_consent_is_never_invented_in_silence(journey, frames):
     assert not [name for name in frames.users if name.startswith("consent_")]
     assert list(journey.audience.channels.ids) == ["email", "push"]
     assert journey.audience.consent.mean(axis=0) == pytest.approx([0.6, 0.4], abs=0.03)
-    again = complete_journey_frames(level="product_category", assumed_consent={"email": 0.6}, seed=1).users
+    again = complete_journey_frames(item_level="product_category", assumed_consent={"email": 0.6}, seed=1).users
     np.testing.assert_array_equal(again["consent_email"], journey.audience.consent[:, 0])
 
 
@@ -95,8 +95,8 @@ def test_the_dispute_is_stated():
 
 
 def test_arguments_are_checked():
-    with pytest.raises(ParameterError, match="level must be one of 'product', 'product_type', 'product_category'"):
-        complete_journey(level="brand")
+    with pytest.raises(ParameterError, match="item_level must be one of 'product', 'product_type', 'product_category'"):
+        complete_journey(item_level="brand")
     with pytest.raises(ParameterError, match="assumed_consent must map channels to shares"):
         complete_journey(assumed_consent=0.5)
     with pytest.raises(ParameterError, match=r"assumed_consent\['email'\] must be a number in the range"):

@@ -68,7 +68,7 @@ def test_answers_that_are_dates_have_no_hour_of_reading():
     sent = pd.date_range("2025-03-01 09:13", periods=90, freq="D", tz="UTC")
     answers = sent.ceil("D").to_series(index=range(90)).where(np.arange(90) % 3 == 0)
     frame = pd.DataFrame({"user_id": np.arange(90) % 9, "channel": "email", "sent_at": sent, "responded_at": answers})
-    with pytest.warns(DataWarning, match=r"all answers on 'email' are at midnight, so they carry dates and no hours"):
+    with pytest.warns(DataWarning, match=r"all responses on 'email' are at midnight, so they carry dates and no hours"):
         model = om.timing.ReadingClock().fit(om.Dataset(messages=om.MessageLog.from_frame(frame), audience=people()))
     hours = model.hour_of_week(np.arange(9), "email")
     assert np.ptp(hours) == pytest.approx(0.0, abs=1e-9)

@@ -31,13 +31,13 @@ def test_mmr_by_hand():
 
 
 def test_quotas_limit_categories_and_keep_the_order():
-    assert items(quotas(LISTS, KINDS, k=3, most=1)) == "acd"
-    assert items(quotas(LISTS, KINDS, k=3, most={"x": 0})) == "cd"
-    assert items(quotas(LISTS, KINDS, k=3, most=1), user=2) == "b"
+    assert items(quotas(LISTS, KINDS, k=3, max_per_category=1)) == "acd"
+    assert items(quotas(LISTS, KINDS, k=3, max_per_category={"x": 0})) == "cd"
+    assert items(quotas(LISTS, KINDS, k=3, max_per_category=1), user=2) == "b"
     with pytest.raises(ParameterError, match="'z' is a name that nothing here has"):
-        quotas(LISTS, KINDS, k=3, most={"z": 1})
+        quotas(LISTS, KINDS, k=3, max_per_category={"z": 1})
     with pytest.raises(SchemaError, match="quotas needs a Catalog"):
-        quotas(LISTS, om.Catalog.from_frame(pd.DataFrame({"item_id": ["a"]})), k=3, most=1)
+        quotas(LISTS, om.Catalog.from_frame(pd.DataFrame({"item_id": ["a"]})), k=3, max_per_category=1)
 
 
 def test_calibration_follows_the_past():

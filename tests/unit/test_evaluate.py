@@ -436,13 +436,13 @@ def test_a_request_is_no_person():
     answers = model.recommend(asked.requests.on(past), k=5, exclude_seen=False)
     people = model.recommend(past.requests(), k=5, exclude_seen=False)
     with pytest.raises(
-        ParameterError, match=r"'knn' are named by request, and the truth is named by person\. Ask every"
+        ParameterError, match=r"'knn' are named by request, and the truth is named by person\. Use model"
     ):
         om.evaluate({"knn": answers}, later, k=5)
     with pytest.raises(ParameterError, match="named by request, and the truth is named by person"):
         om.evaluate({"knn": answers}, later.events.matrix(), k=5)
     with pytest.raises(
-        ParameterError, match=r"named by person, and the truth is named by request\. Answer the requests"
+        ParameterError, match=r"named by person, and the truth is named by request\. Rank for the requests"
     ):
         om.evaluate({"knn": people}, asked, k=5)
     with pytest.raises(ParameterError, match="'b' are named by request, and others are named by person"):

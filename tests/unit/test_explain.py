@@ -192,7 +192,7 @@ def test_what_cancels_out_over_channels_adds_nothing(wrap):
 
 @pytest.mark.parametrize("base", [om.EASE(regularization=5.0), om.ALS(factors=3, iterations=2)], ids=["ease", "als"])
 def test_the_list_of_one_channel_is_explained_but_for_the_channel(base, x):
-    model = om.models.CrossChannel(estimator=base, prior=1.0).fit(x).on("store")
+    model = om.models.CrossChannel(estimator=base, prior_strength=1.0).fit(x).on("store")
     lists = model.recommend(x, k=3)
     with pytest.raises(ParameterError, match=r"'store' also holds .* explain\(model\.on\(None\), x, lists\)"):
         explain(model, x, lists)

@@ -116,7 +116,7 @@ def data(personal):
 
 
 def test_headroom_finds_personal_hours():
-    found = headroom(data(personal=True), pull="2h")
+    found = headroom(data(personal=True), effect_decay="2h")
     assert found.low > 0.2
     assert found.verdict.startswith("Personal timing can help here.")
     assert found.skill.set_index("history").loc["all", "low"] > 0
@@ -146,7 +146,7 @@ def test_headroom_says_what_it_takes():
 
 
 def test_headroom_says_do_not_bother():
-    found = headroom(data(personal=False), pull="2h", worthwhile=0.2)
+    found = headroom(data(personal=False), effect_decay="2h", worthwhile=0.2)
     assert found.high < 0.2
     assert found.verdict.startswith("Do not bother")
     assert "Headroom(lift" in repr(found)
@@ -154,7 +154,7 @@ def test_headroom_says_do_not_bother():
 
 
 def test_headroom_may_be_unproven():
-    found = headroom(data(personal=False), pull="2h", worthwhile=0.0)
+    found = headroom(data(personal=False), effect_decay="2h", worthwhile=0.0)
     assert "do not bother yet" in found.verdict or found.low >= 0
 
 

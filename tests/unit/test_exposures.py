@@ -53,7 +53,7 @@ def small_tables(monkeypatch):
 
 def test_exposures_are_those_of_a_plain_loop(monkeypatch):
     tables = small_tables(monkeypatch)
-    log = datasets.complete_journey_promotions(level="product_type")
+    log = datasets.complete_journey_promotions(item_level="product_type")
     names = {11: "TEA > GREEN", 12: "TEA > BLACK", 13: "CUPS > CUP"}  # fuel is no good, pots were never bought
     expected = set()
     for _, visit in tables["visits"].iterrows():
@@ -80,12 +80,12 @@ def test_exposures_are_those_of_a_plain_loop(monkeypatch):
     assert set(found) == expected
     assert set(frame["event"]) == {"exposure"}
     with pytest.raises(ParameterError, match="283 million events"):
-        datasets.complete_journey_promotions(level="product")
+        datasets.complete_journey_promotions(item_level="product")
 
 
 def test_exposures_join_the_log(monkeypatch):
     small_tables(monkeypatch)
-    shown = datasets.complete_journey_promotions(level="product_type")
+    shown = datasets.complete_journey_promotions(item_level="product_type")
     store = om.EventLog.from_frame(
         pd.DataFrame(
             {

@@ -164,8 +164,8 @@ def test_wrong_use_empty_and_files(tmp_path):
         SchemaError, match=r"Fatigue\.fit takes a Dataset. Got DataFrame: write om.Dataset\(messages=sent"
     ):
         om.timing.Fatigue().fit(frame)
-    with pytest.raises(ParameterError, match="prior must be greater than 0"):
-        om.timing.Fatigue(prior=0)
+    with pytest.raises(ParameterError, match="prior_sd must be greater than 0"):
+        om.timing.Fatigue(prior_sd=0)
     with pytest.raises(AttributeError, match="fit returns the model"):
         om.timing.Fatigue().cost([1], "push")
     empty = om.timing.Fatigue().fit(om.MessageLog.from_frame(frame.iloc[:0]))

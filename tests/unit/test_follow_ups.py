@@ -42,7 +42,7 @@ def test_follow_ups_look_at_so_many_later_items_whatever_lies_in_the_same_basket
     items, days = ["tent", *basket, "mat", "mug", "pan", "end"], [0.0] * 10 + [1, 2, 3, 99]
     log = log_of([1] * 14 + [2], [*items, "mat"], [*days, 4])
     for most in (1, 2, 3, 50):
-        frame = om.journeys.FollowUps(within="30D", most=most).fit(log).to_frame()
+        frame = om.journeys.FollowUps(within="30D", max_next_items=most).fit(log).to_frame()
         followers = frame.loc[frame["item_id"] == "tent", "next_item_id"]
         assert set(followers) == {"mat", "mug", "pan"} & set(items[10 : 10 + most])
 
@@ -51,7 +51,7 @@ def test_follow_ups_count_people_as_a_loop_does():
     draw = np.random.default_rng(3)
     n = 120
     log = log_of(draw.integers(0, 12, n), draw.integers(0, 6, n), draw.integers(0, 60, n))
-    model = om.journeys.FollowUps(within="10D", prior=1.0).fit(log)
+    model = om.journeys.FollowUps(within="10D", prior_strength=1.0).fit(log)
     frame = log.to_frame().groupby(["user_id", "item_id"], as_index=False)["timestamp"].min()
     end = pd.Timestamp(log.end)
     want = {}
@@ -76,7 +76,7 @@ def follows():
 
 
 LOG = follows()
-MODEL = om.journeys.FollowUps(within="20D", prior=1.0).fit(LOG)
+MODEL = om.journeys.FollowUps(within="20D", prior_strength=1.0).fit(LOG)
 
 
 def test_a_basket_is_followed_and_nothing_of_it_is_shown():

@@ -67,13 +67,15 @@ def test_a_loaded_send_time_gives_the_same_bytes(tmp_path):
     world = om.simulate(n_users=40, n_items=10, days=40, seed=2)
     audience = om.Audience.from_frame(world.users)
     log, sent = om.EventLog.from_frame(world.events), om.MessageLog.from_frame(world.messages)
-    model = om.SendTime(life="2D").fit(om.Dataset(log, messages=sent, audience=audience))
+    model = om.SendTime(expiry="2D").fit(om.Dataset(log, messages=sent, audience=audience))
     loaded = om.load(om.save(model, tmp_path / "timing"))
     assert repr(loaded) == repr(model)
     rows, at = np.arange(40), om.slots("2025-03-01", days=1).at
     ours, theirs = (found.slot_probability(audience, rows, "email", at) for found in (model, loaded))
     assert ours.tobytes() == theirs.tobytes()
-    forever = om.timing.ActivityProfile(prior=float("inf"), half_life=None).fit(om.Dataset(log, audience=audience))
+    forever = om.timing.ActivityProfile(prior_strength=float("inf"), half_life=None).fit(
+        om.Dataset(log, audience=audience)
+    )
     profile = om.load(om.save(forever, tmp_path / "profile"))
     assert profile.hour_of_week(log.users.ids).tobytes() == forever.hour_of_week(log.users.ids).tobytes()
 

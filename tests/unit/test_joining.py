@@ -57,15 +57,17 @@ def test_thirty_two_messages_in_two_days_are_not_sent():
 
 def test_a_mapping_of_lists_is_the_sets_of_its_channels():
     recs = {"email": lists(ITEMS[:4]), "push": lists(ITEMS[2:8])}
-    found = made(None, recs=recs, gap="20h")
-    parts = [made(name, recs=recs[name], gap="20h") for name in recs]
+    found = made(None, recs=recs, min_interval="20h")
+    parts = [made(name, recs=recs[name], min_interval="20h") for name in recs]
     pd.testing.assert_frame_equal(found.to_frame(), om.planning.Candidates.concat(parts).to_frame())
     assert set(found.to_frame().groupby("channel")["item_id"].agg(set)["email"]) <= set(ITEMS[:4])
     assert least_gap(om.plan(found)) >= pd.Timedelta("20h")
 
 
 def test_the_longest_gap_holds_and_each_rule_once():
-    both = om.planning.Candidates.concat([made(gap="4h"), made(gap="20h"), made(gap=None, once_per_item=False)])
+    both = om.planning.Candidates.concat(
+        [made(min_interval="4h"), made(min_interval="20h"), made(min_interval=None, once_per_item=False)]
+    )
     assert [rule.name for rule in both.implied] == ["OncePerItem", "FrequencyCap(1, per='20h')"]
 
 

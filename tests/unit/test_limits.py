@@ -71,10 +71,10 @@ def test_best_sellers_by_hand():
     x = om.Interactions.from_frame(pd.DataFrame({"user_id": [1, 2, 3, 4, 1, 2, 3, 1], "item_id": list("aaaabbcd")}))
     model = om.Popularity().fit(x)  # a 4, b 2, c 1, d 1: half of all is a
     lists = model.recommend(x, k=4, exclude_seen=False)
-    assert om.models.limit_popularity(lists, model, k=3, most=0).codes[0].tolist() == [1, 2, 3]
-    assert om.models.limit_popularity(lists, model, k=3, most=1, share=0.7).codes[0].tolist() == [0, 2, 3]
-    assert om.models.limit_popularity(lists, model, k=3, most=0, share=1.0).codes[0].tolist() == [-1, -1, -1]
-    assert om.models.limit_popularity(lists, model, k=2, most=0, share=0.0).codes[0].tolist() == [0, 1]
+    assert om.models.limit_popularity(lists, model, k=3, max_popular=0).codes[0].tolist() == [1, 2, 3]
+    assert om.models.limit_popularity(lists, model, k=3, max_popular=1, share=0.7).codes[0].tolist() == [0, 2, 3]
+    assert om.models.limit_popularity(lists, model, k=3, max_popular=0, share=1.0).codes[0].tolist() == [-1, -1, -1]
+    assert om.models.limit_popularity(lists, model, k=2, max_popular=0, share=0.0).codes[0].tolist() == [0, 1]
 
 
 @given(st.integers(0, 1000), st.integers(0, 5), st.integers(1, 4))
@@ -85,7 +85,7 @@ def test_nobody_is_wronged_by_a_limit(seed, most, k):
     scores = -np.sort(-draw.random((9, 5)).astype(np.float32), axis=1)
     users, items = om.data.Vocabulary(np.arange(9)), om.data.Vocabulary(np.arange(6))
     lists = om.Recommendations(users, items, codes, scores)
-    found = om.models.limit_exposure(lists, k=k, most=most)
+    found = om.models.limit_exposure(lists, k=k, max_per_item=most)
     shown = [[c for c in row if c >= 0] for row in found.codes.tolist()]
     counts = np.bincount(list(itertools.chain(*shown)), minlength=6)
     assert (counts <= most).all()
@@ -104,10 +104,10 @@ def test_nobody_is_wronged_by_a_limit(seed, most, k):
 def test_limits_of_single_items():
     x, _, lists, _ = long_lists()
     item = lists.items.ids[lists.codes[0, 0]]
-    found = om.models.limit_exposure(lists, k=5, most={item: 2})
+    found = om.models.limit_exposure(lists, k=5, max_per_item={item: 2})
     assert (found.codes == lists.codes[0, 0]).sum() <= 2
-    assert (om.models.limit_exposure(lists, k=5, most={}).codes == lists.codes[:, :5]).all()
-    assert (om.models.limit_exposure(lists, k=5, most=0).codes == -1).all()
+    assert (om.models.limit_exposure(lists, k=5, max_per_item={}).codes == lists.codes[:, :5]).all()
+    assert (om.models.limit_exposure(lists, k=5, max_per_item=0).codes == -1).all()
     assert x.n_users == len(found)
 
 
@@ -134,10 +134,16 @@ def test_the_cost_of_a_rule_is_the_paired_difference():
             lambda x, m, r, s: om.models.dpp(r, k=3, trade_off=0.5, similarity=om.Popularity().fit(x)),
             "must be an ItemModel",
         ),
-        (lambda x, m, r, s: om.models.limit_popularity(r, om.EASE(), k=3, most=1), "must be a fitted model"),
-        (lambda x, m, r, s: om.models.limit_popularity(r, m, k=3, most=-1), "most must be an integer of at least 0"),
-        (lambda x, m, r, s: om.models.limit_popularity(r, m, k=3, most=1, share=2), "share"),
-        (lambda x, m, r, s: om.models.limit_exposure(r, k=3, most=-1), "most must be an integer of at least 0"),
+        (lambda x, m, r, s: om.models.limit_popularity(r, om.EASE(), k=3, max_popular=1), "must be a fitted model"),
+        (
+            lambda x, m, r, s: om.models.limit_popularity(r, m, k=3, max_popular=-1),
+            "max_popular must be an integer of at least 0",
+        ),
+        (lambda x, m, r, s: om.models.limit_popularity(r, m, k=3, max_popular=1, share=2), "share"),
+        (
+            lambda x, m, r, s: om.models.limit_exposure(r, k=3, max_per_item=-1),
+            "max_per_item must be an integer of at least 0",
+        ),
         (lambda x, m, r, s: om.evaluation.cost_of([r], r, x, k=3), "cost_of takes lists"),
         (lambda x, m, r, s: om.evaluation.cost_of({"before": r}, r, x, k=3), "another name than 'before'"),
     ],

@@ -269,12 +269,16 @@ def test_steps_decay_by_instant_not_by_row():
 def test_next_item_is_its_ridge():
     rows = [(1, "a", 0, "buy"), (1, "b", 1, "buy"), (1, "c", 2, "buy"), (2, "b", 0, "buy"), (2, "c", 1, "buy")]
     rows += [(2, "a", 1, "buy"), (3, "c", 0, "buy")]
-    model = om.models.NextItem(regularization=2.0, weights=om.Weights(step_half_life=1.0), window=1).fit(log_of(rows))
+    model = om.models.NextItem(regularization=2.0, weights=om.Weights(step_half_life=1.0), context_steps=1).fit(
+        log_of(rows)
+    )
     z = np.array([[1.0, 0, 0], [0, 1, 0], [0, 1, 0]])  # before: b of 1, c of 1, the pair {a, c} of 2
     y = np.array([[0.0, 1, 0], [0, 0, 1], [1, 0, 1]])
     assert model.weights == pytest.approx(np.linalg.solve(z.T @ z + 2 * np.eye(3), z.T @ y), abs=1e-6)
     z[1, 0] = 0.5  # a wider window also sees a, one step further back
-    wide = om.models.NextItem(regularization=2.0, weights=om.Weights(step_half_life=1.0), window=5).fit(log_of(rows))
+    wide = om.models.NextItem(regularization=2.0, weights=om.Weights(step_half_life=1.0), context_steps=5).fit(
+        log_of(rows)
+    )
     assert wide.weights == pytest.approx(np.linalg.solve(z.T @ z + 2 * np.eye(3), z.T @ y), abs=1e-6)
     assert model.popularity.tolist() == [2, 2, 3]
 

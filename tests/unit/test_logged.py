@@ -26,7 +26,7 @@ def test_messages_by_hand():
     assert made.people.tolist() == ["a", "b", "a", "b"]
     assert made.actions.tolist() == [0, 1, 2, 3]
     assert made.n_machine == 1
-    assert repr(made) == "LoggedDecisions(4 decisions of 2 people, 1 machine answer left out)"
+    assert repr(made) == "LoggedDecisions(4 decisions of 2 people, 1 bot open left out)"
     assert LoggedDecisions.of(messages(), propensity=np.full(4, 0.5)).propensity.tolist() == [0.5] * 4
 
 

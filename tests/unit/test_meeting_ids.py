@@ -58,7 +58,7 @@ MEET = {  # verbs of the table under test, and of the ids that it is given
     "channel_report": lambda ids: om.evaluation.channel_report(
         LOG, completes="view", segments=pd.DataFrame({"user_id": ids, "segment": "new"})
     ),
-    "quotas": lambda ids: quotas(LISTS, goods(ids), k=2, most=5),
+    "quotas": lambda ids: quotas(LISTS, goods(ids), k=2, max_per_category=5),
     "segments": lambda ids: SegmentPopularity().fit(om.Dataset(LOG, attributes=pairs(ids, ["new"] * N))),
     "new items": lambda ids: add_new_items(
         om.ALS(factors=2).fit(X), pairs(ids, TEXT), regularization=1.0

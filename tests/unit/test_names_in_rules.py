@@ -42,7 +42,7 @@ def planned(rule, offers=OFFERS, audience=AUDIENCE, messages=None):
     return om.plan(found, constraints=late)
 
 
-PARTS, LIMITS = ("audience", "messages", "catalog"), ("n_items", "once_per_item", "gap")
+PARTS, LIMITS = ("audience", "messages", "catalog"), ("n_items", "once_per_item", "min_interval")
 
 
 def made(**more):
@@ -201,8 +201,8 @@ def test_fatigue_that_is_no_number_is_refused(number):
 
 @pytest.mark.parametrize("gap", [{"push": "4h"}, "0h", 4, "soon"])
 def test_gaps_that_are_none(gap):
-    with pytest.raises(ParameterError, match="gap"):
-        made(gap=gap)
+    with pytest.raises(ParameterError, match="min_interval"):
+        made(min_interval=gap)
 
 
 def test_rules_that_return_other_things_are_refused():
@@ -252,8 +252,8 @@ class TestAdviceIsFollowed:
 
     def test_a_gap_per_channel_as_rules_of_the_planner(self):
         with pytest.raises(ParameterError, match=r"constraints=\[om.FrequencyCap\(1, per='1D', channels='push'\)\]"):
-            made(gap={"push": "1D"})
-        found = made(gap="4h", once_per_item=False)
+            made(min_interval={"push": "1D"})
+        found = made(min_interval="4h", once_per_item=False)
         assert len(om.plan(found)) > 2
         sent = om.plan(found, constraints=[om.FrequencyCap(1, per="1D", channels="push")])
         assert sent.to_frame().groupby("user_id").size().tolist() == [1, 1]

@@ -49,7 +49,7 @@ def test_people_without_a_history_get_the_taste_of_their_kind():
     model = om.ALS(factors=3).fit(x)
     for step in (
         om.models.learn_people(model, x, attributes, regularization=1.0),
-        segments(x, attributes.with_items(om.data.Vocabulary.from_ids(["kind=0", "kind=1"])), prior=1.0),
+        segments(x, attributes.with_items(om.data.Vocabulary.from_ids(["kind=0", "kind=1"])), prior_strength=1.0),
     ):
         lists = step.recommend(new, k=3)
         assert (lists.codes // 5 == (new.users.ids % 2)[:, None]).all()
@@ -58,7 +58,7 @@ def test_people_without_a_history_get_the_taste_of_their_kind():
 def test_segment_shares_by_hand():
     x = pairs([(1, "a"), (1, "b"), (2, "a"), (3, "b"), (4, "b")])
     groups = pairs([(1, "s"), (2, "s"), (3, "t"), (9, "t"), (9, "s")])
-    model = segments(x, groups, prior=2.0)
+    model = segments(x, groups, prior_strength=2.0)
     share = {"a": 2 / 4, "b": 3 / 4}
     expected = [
         [(2 + 2 * share["a"]) / 4, (1 + 2 * share["b"]) / 4],
@@ -80,7 +80,7 @@ def test_a_chain_asks_in_order_and_says_who_answered(tmp_path):
             "attributes": om.models.learn_people(model, x, attributes),
             "popular": om.Popularity().fit(x),
         },
-        least=2,
+        min_history=2,
     )
     asked = [1, 0, 999, 7]
     found = chain.with_steps(om.models.with_people(x, asked), k=4, attributes=attributes)
@@ -100,7 +100,7 @@ def test_a_chain_asks_in_order_and_says_who_answered(tmp_path):
 def test_a_short_history_goes_on_and_seen_items_stay_out():
     x = pairs([(1, "a"), (2, "a"), (2, "b"), (3, "b"), (3, "c"), (3, "a")])
     groups = pairs([(1, "s"), (2, "s"), (3, "s")])
-    chain = om.models.Fallback({"knn": om.ItemKNN().fit(x), "segment": segments(x, groups)}, least=2)
+    chain = om.models.Fallback({"knn": om.ItemKNN().fit(x), "segment": segments(x, groups)}, min_history=2)
     found = chain.with_steps(x, k=3, attributes=groups)
     assert found.step.tolist() == [1, 0, 0]
     assert "a" not in found.to_frame().query("user_id == 1")["item_id"].tolist()
@@ -189,7 +189,7 @@ X, A = world()
         (
             lambda: om.models.Fallback({"s": segments(X, A)}).recommend(X, k=1),
             ParameterError,
-            "'s' answers by attributes",
+            "'s' needs attributes",
         ),
         (lambda: om.models.learn_people(om.EASE().fit(X), X, A), ParameterError, "takes a FactorModel"),
         (
@@ -202,7 +202,11 @@ X, A = world()
             SchemaError,
             "attributes must be Interactions",
         ),
-        (lambda: om.models.SegmentPopularity(prior=0), ParameterError, "prior must be greater than 0"),
+        (
+            lambda: om.models.SegmentPopularity(prior_strength=0),
+            ParameterError,
+            "prior_strength must be greater than 0",
+        ),
         (lambda: segments(X, pairs([(999, "z")])), EmptyError, "nobody has both"),
         (
             lambda: om.models.Fallback({"p": om.Popularity().fit(X)}).recommend("x", k=1),
@@ -279,7 +283,7 @@ def test_requests_read_attributes_and_seen_items_out_of_their_dataset():
         assert 3 not in step.items.ids[lists.codes[0][lists.codes[0] >= 0]]
         assert 4 not in step.items.ids[lists.codes[1][lists.codes[1] >= 0]]
     popular = om.Popularity().fit(data)
-    chain = om.models.Fallback({"taste": als, "attributes": placed, "popular": popular}, least=2)
+    chain = om.models.Fallback({"taste": als, "attributes": placed, "popular": popular}, min_history=2)
     asked = data.requests([1, 0, 999, 7], new_users=True)
     found = chain.with_steps(asked, k=4)
     same = chain.with_steps(om.models.with_people(x, [1, 0, 999, 7]), k=4, attributes=attributes)
@@ -293,7 +297,7 @@ def test_segments_of_an_audience_by_name():
     people = pd.DataFrame({"user_id": range(60), "timezone": "UTC", "town": ["x", "y"] * 30, "age": ["a"] * 60})
     audience = om.Audience.from_frame(people, attributes=["town", "age"])
     data = om.Dataset(log_of(x), audience=audience)
-    model = om.models.SegmentPopularity(prior=1.0, segments=["town"]).fit(data)
+    model = om.models.SegmentPopularity(prior_strength=1.0, segments=["town"]).fit(data)
     assert model.segments.ids.tolist() == ["town=x", "town=y"]
     lists = model.recommend(data.requests([0, 5]), k=3)
     assert (lists.codes // 5 == np.array([[0], [1]])).all()

@@ -146,7 +146,7 @@ def test_the_seed_decides():
     assert not one.equals(om.causal.off_policy(decisions, target, seed=5, least_effective=100).table)
 
 
-GOOD = {"rewards": [1.0, 0.0], "propensity": [0.5, 0.5], "target": [0.5, 0.5]}
+GOOD = {"rewards": [1.0, 0.0], "propensity": [0.5, 0.5], "policy": [0.5, 0.5]}
 
 
 @pytest.mark.parametrize(
@@ -155,11 +155,11 @@ GOOD = {"rewards": [1.0, 0.0], "propensity": [0.5, 0.5], "target": [0.5, 0.5]}
         ({"propensity": [0.5, 0.0]}, "outside"),
         ({"propensity": [0.5, np.nan]}, "missing or not finite"),
         ({"rewards": [np.inf, 0]}, "missing or not finite"),
-        ({"target": [0.5]}, "one number per decision"),
-        ({"target": [0.5, 1.5]}, "must be probabilities"),
-        ({"target": np.eye(2)}, "actions="),
-        ({"target": np.full((2, 2), 0.4), "actions": [0, 1]}, "do not sum to 1"),
-        ({"target": np.eye(2), "actions": [0, 2]}, "has 2 columns"),
+        ({"policy": [0.5]}, "one number per decision"),
+        ({"policy": [0.5, 1.5]}, "must be probabilities"),
+        ({"policy": np.eye(2)}, "actions="),
+        ({"policy": np.full((2, 2), 0.4), "actions": [0, 1]}, "do not sum to 1"),
+        ({"policy": np.eye(2), "actions": [0, 2]}, "has 2 columns"),
         ({"actions": [0.5, 1.0]}, "integers"),
         ({"people": [1]}, "one entry per decision"),
         ({"estimators": ["dr"]}, "needs predicted"),
@@ -175,8 +175,8 @@ def test_bad_input_is_named(change, words):
         judged(**(GOOD | change))
 
 
-def judged(target, *, rewards, propensity, actions=None, people=None, **more):
-    return om.causal.off_policy(om.causal.LoggedDecisions(rewards, propensity, actions, people), target, **more)
+def judged(policy, *, rewards, propensity, actions=None, people=None, **more):
+    return om.causal.off_policy(om.causal.LoggedDecisions(rewards, propensity, actions, people), policy, **more)
 
 
 def test_nothing_is_an_error():

@@ -41,7 +41,7 @@ def make(*constraints, audience=None, **more):
 
 def test_without_constraints_all_of_value_is_sent():
     best = make(value=(5.0, 0.0, -3.0, 2.0))
-    assert (best.value, best.bound, best.gap, best.exact) == (7.0, 7.0, 0.0, True)
+    assert (best.value, best.bound, best.optimality_gap, best.exact) == (7.0, 7.0, 0.0, True)
     assert best.to_frame()["value"].tolist() == [5.0, 2.0]
     assert best.why_not()["reason"].tolist() == ["no value", "no value"]
     assert best.left_out == {"no value": 2}
@@ -49,13 +49,13 @@ def test_without_constraints_all_of_value_is_sent():
 
 def test_one_touch():
     best = make(FrequencyCap(1, per="7D"), value=(1.5,), user=(1,), hour=(9,))
-    assert (best.value, best.gap, len(best)) == (1.5, 0.0, 1)
+    assert (best.value, best.optimality_gap, len(best)) == (1.5, 0.0, 1)
     assert repr(best) == "Plan(1 touch to 1 user, value 1.5, bound 1.5, gap 0)"
 
 
 def test_all_values_negative():
     best = make(Budget("email", cost=1, total=9), value=(-1.0, -1.0, -2.0, -1.0))
-    assert (best.value, best.bound, best.gap, len(best)) == (0.0, 0.0, 0.0, 0)
+    assert (best.value, best.bound, best.optimality_gap, len(best)) == (0.0, 0.0, 0.0, 0)
 
 
 @pytest.mark.parametrize(

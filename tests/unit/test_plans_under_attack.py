@@ -175,7 +175,7 @@ def test_numbers_whose_squares_overflow_are_refused():
         om.causal.LoggedDecisions(np.full(9, 1e300), np.ones(9))
     with pytest.raises(ParameterError, match="propensity has 9 probabilities outside"):
         om.causal.LoggedDecisions(np.ones(9), np.full(9, 1e-300))
-    with pytest.raises(ParameterError, match="target names no policy"):
+    with pytest.raises(ParameterError, match="policy is an empty mapping"):
         om.causal.off_policy(om.causal.LoggedDecisions(np.ones(9), np.ones(9)), {})
     logged = om.causal.LoggedDecisions(np.ones(9), np.ones(9), actions=np.zeros(9, int))
     with pytest.raises(ParameterError, match="n_actions must be an integer in the range"):
@@ -220,7 +220,7 @@ def test_the_advice_for_ids_of_another_kind_casts_the_ids_given(known, given, ca
 
 def test_a_limit_beyond_any_count_is_no_limit(log):
     lists = lists_of(log)
-    assert om.models.limit_exposure(lists, k=2, most=2**70).to_frame().equals(lists.to_frame())
+    assert om.models.limit_exposure(lists, k=2, max_per_item=2**70).to_frame().equals(lists.to_frame())
 
 
 @pytest.mark.parametrize("channel", [[], {}, ["push"], None, 5])

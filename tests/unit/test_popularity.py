@@ -40,20 +40,20 @@ def test_popularity_by_weight():
 
 
 def test_buy_again_is_history_plus_a_prior_of_popularity():
-    recs = BuyAgain(prior=16).fit(X).recommend(X, k=3, exclude_seen=False)
+    recs = BuyAgain(prior_strength=16).fit(X).recommend(X, k=3, exclude_seen=False)
     assert names(recs, 5) == ["cup", "pot", "tea"]
     assert recs.rows([5]).scores[0].tolist() == pytest.approx([1 + 10, 1 + 3, 3])
     assert names(recs, 2) == ["cup", "tea", "pot"]
-    only_history = BuyAgain(prior=0).fit(X).recommend(X, k=3, exclude_seen=False)
+    only_history = BuyAgain(prior_strength=0).fit(X).recommend(X, k=3, exclude_seen=False)
     assert names(only_history, 2) == ["tea", "cup", "pot"]
 
 
 def test_refused():
     with pytest.raises(ParameterError, match=r"by must be one of 'users', 'weight'. Got 'sales'"):
         Popularity(by="sales")
-    with pytest.raises(ParameterError, match=r"prior must be a number of at least 0. Got -1"):
-        BuyAgain(prior=-1)
-    with pytest.raises(ParameterError, match="similar_items: popularity knows nothing"):
+    with pytest.raises(ParameterError, match=r"prior_strength must be a number of at least 0. Got -1"):
+        BuyAgain(prior_strength=-1)
+    with pytest.raises(ParameterError, match="similar_items: popularity has no item similarities"):
         Popularity().fit(X).similar_items(["tea"], k=1)
     for kind in (Popularity, BuyAgain):
         with pytest.raises(SchemaError, match=r"EventLog.from_frame needs the columns 'channel', 'event', 'timestamp'"):

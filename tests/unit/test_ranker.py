@@ -173,7 +173,7 @@ def test_an_old_signature_names_the_new_line():
         MODEL.features(LOG, ASKED.requests)
     with pytest.raises(SchemaError, match=r"takes Requests. Got DataFrame: write data.requests"):
         MODEL.recommend(ASKED.requests.to_frame(), k=3)
-    with pytest.raises(SchemaError, match="do not know whose pasts"):
+    with pytest.raises(SchemaError, match="have no Dataset to read histories from"):
         MODEL.recommend(ASKED.requests, k=3)
 
 

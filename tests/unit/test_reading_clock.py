@@ -196,8 +196,8 @@ def test_wrong_use_is_told():
         om.timing.ReadingClock(provider="host").fit(om.Dataset(messages=sent, audience=audience))
     with pytest.raises(ParameterError, match="channel must be one of the message log: 'email'"):
         om.timing.ReadingClock().fit(om.Dataset(messages=sent, audience=audience)).rates([0], "fax")
-    with pytest.raises(ParameterError, match="life must be an hour or more"):
-        om.timing.ReadingClock(life="5min")
+    with pytest.raises(ParameterError, match="expiry must be an hour or more"):
+        om.timing.ReadingClock(expiry="5min")
     with pytest.raises(ParameterError, match="open_weight must be a number"):
         om.timing.ReadingClock(open_weight="half")
 

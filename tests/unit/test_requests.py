@@ -67,7 +67,7 @@ def test_only_what_happened_strictly_before_counts(at):
         IDS[DATA.events.user[200]] if DATA.users == DATA.events.users else DATA.events.users.ids[DATA.events.user[200]]
     )
     at_it, after = (
-        om.BuyAgain(prior=0.0).fit(DATA).score(DATA.requests([who], at=moment), MODEL.items.ids).sum()
+        om.BuyAgain(prior_strength=0.0).fit(DATA).score(DATA.requests([who], at=moment), MODEL.items.ids).sum()
         for moment in (instant, instant + pd.Timedelta("1us"))
     )
     assert at_it < after
@@ -114,7 +114,7 @@ def test_labels_are_one_for_all_or_one_per_request():
         (
             lambda: MODEL.recommend(om.Requests.from_log(DATA.events).requests, k=3),
             SchemaError,
-            r"do not know whose pasts to read.*requests.on\(data\)",
+            r"have no Dataset to read histories from.*requests.on\(data\)",
         ),
         (
             lambda: MODEL.recommend(om.Dataset(audience=DATA.audience).requests(at="2025-02-01"), k=3),

@@ -64,7 +64,7 @@ def test_without_covariates_strangers_are_everybody(nouns):
 
 
 def test_an_infinite_prior_gives_the_named_segment(nouns):
-    model = ActivityProfile(half_life=None, segments="country", prior=float("inf")).fit(
+    model = ActivityProfile(half_life=None, segments="country", prior_strength=float("inf")).fit(
         om.Dataset(nouns[0], audience=nouns[1])
     )
     np.testing.assert_allclose(model.hour_of_week([0, 2]), np.tile(model.base.phi[0], (2, 1)), rtol=1e-9)

@@ -250,7 +250,7 @@ def test_an_unseen_channel_has_the_stated_prior(model, asked):
 def test_an_empty_message_log_is_no_obstacle(nouns):
     log, sent, audience = nouns
     model = SendTime(base_rate=0.02).fit(om.Dataset(log, messages=sent.before("2000-01-01"), audience=audience))
-    assert "0 messages, pull: 6 h assumed" in repr(model)
+    assert "0 messages, effect decay: 6 h assumed" in repr(model)
     grid = model.slot_probability(audience, np.arange(20), "email", om.slots("2025-03-17", days=7).at)
     assert np.isfinite(grid).all()
     assert grid.mean() == pytest.approx(0.02, rel=0.3)
@@ -310,8 +310,8 @@ def test_an_expiring_offer_prefers_hours_closer_to_reading(nouns):
     log, _, audience = nouns
     empty = nouns[1].before("2000-01-01")
     short, lasting = (
-        SendTime(life="1h", pull="12h").fit(om.Dataset(log, messages=empty, audience=audience)),
-        SendTime(pull="12h").fit(om.Dataset(log, messages=empty, audience=audience)),
+        SendTime(expiry="1h", effect_decay="12h").fit(om.Dataset(log, messages=empty, audience=audience)),
+        SendTime(effect_decay="12h").fit(om.Dataset(log, messages=empty, audience=audience)),
     )
     curves = [model.hour_probability([1001], "x") for model in (short, lasting)]
     spread = [curve.std() / curve.mean() for curve in curves]
@@ -391,8 +391,8 @@ def test_best_needs_consent_to_have_been_asked(model, nouns):
         ({"activity": 3}, "activity must be an ActivityProfile"),
         ({"base_rate": 0.0}, "base_rate must be greater than 0"),
         ({"base_rate": 1.0}, r"base_rate must be a number"),
-        ({"pull": "x"}, "pull must be a duration"),
-        ({"life": "20min"}, "life must be an hour or more"),
+        ({"effect_decay": "x"}, "effect_decay must be a duration"),
+        ({"expiry": "20min"}, "expiry must be an hour or more"),
         ({"seed": 1.5}, "seed must be an integer"),
     ],
 )
@@ -539,12 +539,12 @@ def test_what_is_only_assumed_is_hardly_known(model, asked):
 
 def test_a_higher_level_is_a_wider_interval(model, asked):
     these = touches(asked, [1001, 1002], "email", om.slots("2025-03-20", days=1, every="12h").at)
-    ends = [model.probability_interval(these, level=level) for level in (0.5, 0.9, 0.95, 0.99)]
+    ends = [model.probability_interval(these, confidence=level) for level in (0.5, 0.9, 0.95, 0.99)]
     widths = np.array([high - low for low, high in ends])
     assert (np.diff(widths, axis=0) > 0).all()
     for wrong in (0, 1, -1, "x", None):
-        with pytest.raises(ParameterError, match="level"):
-            model.probability_interval(these, level=wrong)
+        with pytest.raises(ParameterError, match="confidence"):
+            model.probability_interval(these, confidence=wrong)
 
 
 # repr -----------------------------------------------------------------------------------------------

@@ -228,7 +228,7 @@ def test_what_next_names_the_new_line():
         now.recommend(LOG, at=LOG.end, k=3)
     with pytest.raises(SchemaError, match=r"takes Requests. Got EventLog"):
         now.recommend(LOG, k=3)
-    with pytest.raises(SchemaError, match="do not know whose pasts"):
+    with pytest.raises(SchemaError, match="have no Dataset to read histories from"):
         now.recommend(om.Requests.from_log(LOG).requests, k=3)
     log = om.EventLog.from_frame(om.simulate(n_users=40, n_items=12, seed=1).events)
     with pytest.raises(ParameterError, match="reads events by type"):

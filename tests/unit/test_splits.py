@@ -39,7 +39,7 @@ def test_rolling_windows_touch_and_end_with_the_log(log):
 
 
 def test_a_gap_keeps_train_away_from_test(log):
-    ((train, test),) = om.data.split_rolling(log, horizon="10D", n=1, gap="2D")
+    ((train, test),) = om.data.split_rolling(log, horizon="10D", n=1, embargo="2D")
     assert test.start_us - train.end_us == 2 * DAY
     with pytest.raises(EmptyError, match=r"no event lies before .* cut 1 of 9"):
         om.data.split_rolling(log, horizon="10D", n=9)

@@ -79,16 +79,16 @@ CHANGES = [
     (ActivityProfile(), {"segments": 1}),
     (ActivityProfile(segments=3), {"covariates": ("age_group",)}),
     (ActivityProfile(), {"channels": ("app",)}),
-    (ActivityProfile(), {"prior": 3.0}),
+    (ActivityProfile(), {"prior_strength": 3.0}),
     (SendTime(), {"activity": ActivityProfile(segments=1)}),
     (SendTime(), {"base_rate": 0.2}),
-    (SendTime(), {"pull": "30h"}),
-    (SendTime(), {"life": "3h"}),
-    (ReadingClock(), {"life": "3h"}),
+    (SendTime(), {"effect_decay": "30h"}),
+    (SendTime(), {"expiry": "3h"}),
+    (ReadingClock(), {"expiry": "3h"}),
     (ReadingClock(), {"open_weight": 0.01}),
     (ReadingClock(), {"activity": ActivityProfile()}),
     (Fatigue(), {"half_life": "12h"}),
-    (Fatigue(), {"prior": 0.01}),
+    (Fatigue(), {"prior_sd": 0.01}),
 ]
 
 

@@ -71,7 +71,7 @@ def examples_by_loop(log, window, fade):
 def test_weights_are_the_plain_regressions(half_life, fade, repeats):
     log = drawn()
     z, y = examples_by_loop(log, 4, fade)
-    rules = {"regularization": 1.5, "window": 4, "input_half_life": half_life, "repeats": repeats}
+    rules = {"regularization": 1.5, "context_steps": 4, "input_half_life": half_life, "repeats": repeats}
     model = om.models.TypedEASE(**rules).fit(log)
     own = list(log.events.ids).index("purchase") * log.n_items
     for item in range(log.n_items):
@@ -85,14 +85,16 @@ def test_weights_are_the_plain_regressions(half_life, fade, repeats):
 
 def test_several_target_types_hold_all_their_own_weights_at_zero():
     log = drawn(3)
-    model = om.models.TypedEASE(by="channel and event", regularization=2.0, window=8).fit(log)
+    model = om.models.TypedEASE(by="channel and event", regularization=2.0, context_steps=8).fit(log)
     assert model.types == ("app/purchase", "app/view", "store/purchase", "store/view")
     n = log.n_items
     blocks = model.weights.reshape(4, n, n)
     for block, name in enumerate(model.types):
         assert (np.diag(blocks[block]) == 0).all() == name.endswith("purchase")
-    every = om.models.TypedEASE(by="channel and event", regularization=2.0, window=8, repeats=True).fit(log).weights
-    z = om.models.TypedEASE(by="channel and event", window=8)._examples(
+    every = (
+        om.models.TypedEASE(by="channel and event", regularization=2.0, context_steps=8, repeats=True).fit(log).weights
+    )
+    z = om.models.TypedEASE(by="channel and event", context_steps=8)._examples(
         log, *_kinds(log), om.models.TypedEASE()._targets(log)
     )  # stationary: the gradient vanishes at every free weight
     inputs, targets = z[0].toarray(), z[1].toarray()
@@ -131,10 +133,10 @@ def test_a_planted_behaviour_is_found_among_others():
             rows += [(u, int(carted), "web", "cart", 10 * week), (u, int(viewed), "web", "view", 10 * week)]
             (last if week == 3 else rows).append((u, int((carted + 1) % 10), "web", "purchase", 10 * week + 1))
     log, truth = log_of(rows), log_of(last)
-    model = om.models.TypedEASE(input_half_life=1.0, regularization=10.0, window=3, repeats=True).fit(log)
+    model = om.models.TypedEASE(input_half_life=1.0, regularization=10.0, context_steps=3, repeats=True).fit(log)
     lists = model.recommend(model.inputs(log), k=1, exclude_seen=False)
     pooled = om.models.NextItem(
-        events=["purchase"], regularization=10.0, window=3, weights=om.Weights(step_half_life=1.0)
+        events=["purchase"], regularization=10.0, context_steps=3, weights=om.Weights(step_half_life=1.0)
     )
     flat = pooled.fit(log).recommend(log.matrix(pooled.weights), k=1, exclude_seen=False)
     report = om.evaluate({"typed": lists, "pooled": flat}, truth, k=1, metrics=[om.hit_rate], n_bootstrap=0)
@@ -188,7 +190,7 @@ def test_files_keep_how_inputs_fade(tmp_path):
         (lambda: om.models.TypedEASE(input_half_life=True), ParameterError, "input_half_life must be a number"),
         (lambda: om.models.TypedEASE(input_half_life="3"), ParameterError, "input_half_life must be a duration"),
         (lambda: om.models.TypedEASE(regularization=0), ParameterError, "regularization"),
-        (lambda: om.models.TypedEASE(window=0), ParameterError, "window"),
+        (lambda: om.models.TypedEASE(context_steps=0), ParameterError, "context_steps"),
         (lambda: om.models.TypedEASE(target="sale").fit(drawn()), ParameterError, "Known: 'purchase', 'view'"),
         (lambda: om.models.TypedEASE(target_channels=["fax"]).fit(drawn()), ParameterError, "Known: 'app', 'store'"),
         (lambda: om.models.TypedEASE(memory=10).fit(drawn()), ParameterError, "12 inputs squared"),

@@ -130,8 +130,8 @@ UNKNOWN = {
     "ranker pair": lambda: om.Ranker(
         models=[om.EASE()], unfinished=("view", "purchas"), requests_from="2025-05-05"
     ).fit(LOG),
-    "quotas": lambda: quotas(LISTS, GOODS, k=2, most={"hott": 1}),
-    "exposure": lambda: om.models.limit_exposure(LISTS, k=2, most={"xx": 1}),
+    "quotas": lambda: quotas(LISTS, GOODS, k=2, max_per_category={"hott": 1}),
+    "exposure": lambda: om.models.limit_exposure(LISTS, k=2, max_per_item={"xx": 1}),
     "boost": lambda: promoted(LISTS, k=2, boost={"xx": 1}),
     "pin": lambda: promoted(LISTS, k=2, pin=["xx"]),
     "bury": lambda: promoted(LISTS, k=2, bury=["xx"]),
@@ -152,11 +152,13 @@ def test_whoever_means_it():
     assert len(LOG.select(events=["views", "view"], missing="ignore")) == 4
     assert len(om.journeys.unfinished(LOG, at="2025-05-20", begun="view", finished="bought", missing="ignore")) == 4
     assert (
-        om.models.limit_exposure(LISTS, k=2, most={"xx": 1}, missing="ignore").codes.tolist()
+        om.models.limit_exposure(LISTS, k=2, max_per_item={"xx": 1}, missing="ignore").codes.tolist()
         == LISTS.head(2).codes.tolist()
     )
     assert promoted(LISTS, k=3, boost={"xx": 1}, pin=["q"], missing="ignore").codes.tolist() == LISTS.codes.tolist()
-    assert quotas(LISTS, GOODS, k=3, most={"hott": 1}, missing="ignore").codes.tolist() == LISTS.codes.tolist()
+    assert (
+        quotas(LISTS, GOODS, k=3, max_per_category={"hott": 1}, missing="ignore").codes.tolist() == LISTS.codes.tolist()
+    )
     assert (
         om.models.CrossChannel(estimator=om.EASE(), channel_weights={"stor": 2}, missing="ignore")
         .fit(X)

@@ -4,8 +4,8 @@
 A value declares ``parts``, a mapping from its fields to parts. From that alone its constructor checks and freezes
 arrays (:func:`declare`, :func:`freeze`), a file is written and read (:meth:`Part.write`, :meth:`Part.read`), memory is
 counted, and people are taken out of it. What is checked is the same everywhere: what can be built can be saved, what
-can be saved can be loaded, and what compiled code will trust (types, shapes, ranges, order, finite numbers) holds for a
-stranger's file too.
+can be saved can be loaded, and what compiled code will trust (types, shapes, ranges, order, finite numbers) holds for
+an untrusted file too.
 
 Dimensions have names. A vocabulary named ``users`` gives the length of ``users``; any other name is given its length by
 the first array that has it, and later ones must agree. ``users?`` is that length or 0.
@@ -34,7 +34,6 @@ __all__ = [
     "Parts",
     "Record",
     "Scope",
-    "chances",
     "coded",
     "counts",
     "declare",
@@ -45,6 +44,7 @@ __all__ = [
     "instants",
     "measure",
     "numbers",
+    "probabilities",
     "read_parts",
     "sound",
     "typed",
@@ -426,7 +426,7 @@ def numbers(*shape: int | str, low: float | None = None, high: float | None = No
     return Array(dtype, shape, low, high, np.nan if missing else None, endless, order)
 
 
-def chances(*shape: int | str, missing: bool = False) -> Array:
+def probabilities(*shape: int | str, missing: bool = False) -> Array:
     """Return a part of probabilities."""
     return numbers(*shape, low=0.0, high=1.0, missing=missing)
 

@@ -137,13 +137,13 @@ def choices(log: EventLog, *, quick: bool) -> list[Choice]:
     counted, decayed, binary = "event counts", "events weighted with a 90-day half-life", "binary events"
     tried = [
         Choice("Popularity", Popularity(), once, binary),
-        Choice("BuyAgain", BuyAgain(prior=20), recent, decayed),
+        Choice("BuyAgain", BuyAgain(prior_strength=20), recent, decayed),
         Choice("ItemKNN", ItemKNN(neighbors=200), once, binary),
         Choice("EASE", EASE(regularization=2000), once, binary),
         Choice("ALS", ALS(factors=64, unobserved_weight=0.3, iterations=8), once, binary),
     ]
     more = [
-        Choice("BuyAgain", BuyAgain(prior=20), every, counted),
+        Choice("BuyAgain", BuyAgain(prior_strength=20), every, counted),
         Choice("ItemKNN", ItemKNN(neighbors=200), recent, decayed),
         Choice("ItemKNN", ItemKNN(neighbors=200, similarity="bm25"), every, counted),
         Choice("EASE", EASE(regularization=100), recent, decayed),

@@ -96,7 +96,7 @@ class Inputs:
 
 def read_journey(*, seed: int) -> Inputs:
     """Return The Complete Journey, with assumed consents, and its caveats."""
-    journey = complete_journey(level="product_type", assumed_consent={"email": 0.6, "push": 0.4}, seed=seed)
+    journey = complete_journey(item_level="product_type", assumed_consent={"email": 0.6, "push": 0.4}, seed=seed)
     return Inputs(
         "The Complete Journey: one year of a US grocer",
         journey.log,

@@ -400,7 +400,7 @@ def _spread(hours: Hours) -> str:
 
 
 def _how_good(week: Week) -> str:
-    gap = week.plan.gap
+    gap = week.plan.optimality_gap
     if gap < 0.0005:
         return "is proven optimal"
     return f"its optimality gap is at most {100 * gap:.1f} %"

@@ -24,7 +24,7 @@ def forward(
 ) -> None:
     """Fill ``out`` (n, Z): begin as ``settled``, move to ``moving`` with ``1 - stay`` a day, see ``fits`` (m, Z).
 
-    Person i has the observations start[i]..stop[i], in order of ``day``; one that does not fit has the chance
+    Person i has the observations start[i]..stop[i], in order of ``day``; one that does not fit has the probability
     ``abroad``.
     """
     n_zones = settled.shape[1]

@@ -37,7 +37,7 @@ class LoggedDecisions:
     people : array-like of shape (n,), optional
         Who each decision was about. Decisions of one person are not independent, so whole people are resampled.
     n_machine : int
-        Answers of machines, which did not count.
+        Bot opens, which are left out.
 
     Raises
     ------
@@ -64,9 +64,9 @@ class LoggedDecisions:
         propensity = vector(self.propensity, "propensity", n)
         if bad := int(np.count_nonzero(~((propensity > LEAST_CHANCE) & (propensity <= 1)))):
             raise ParameterError(
-                f"propensity has {count_of(bad, 'probability', 'probabilities')} outside (0, 1]. A choice that was "
-                "made had a chance to be made: leave out decisions without a recorded propensity, or estimate it and "
-                "say so."
+                f"propensity has {count_of(bad, 'probability', 'probabilities')} outside (0, 1]. A logged "
+                "choice has a positive propensity: leave out decisions without one, or estimate it and report "
+                "that."
             )
         check_integer(self.n_machine, "n_machine", low=0)
         actions = None if self.actions is None else _actions(self.actions, n)
@@ -83,7 +83,7 @@ class LoggedDecisions:
         Parameters
         ----------
         data : Dataset or MessageLog
-            Answers that the log flags as machines' are none, unless a click came later; they are counted.
+            Responses flagged as bot opens are left out and counted, unless a click came later.
         propensity : array-like of shape (n,), optional
             By default that of the message log.
         actions : array-like of shape (n,), optional

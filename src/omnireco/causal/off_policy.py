@@ -33,7 +33,7 @@ _MOST_ACTIONS = 10_000
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
 class OffPolicy:
-    """Values of policies that did not make the log, and whether the log can tell them at all.
+    """Off-policy values, and whether the log supports them.
 
     Attributes
     ----------
@@ -52,7 +52,7 @@ class OffPolicy:
         Decisions and the people (or other clusters) that made them.
     confidence : float
     n_machine : int
-        Answers of machines, which did not count; 0 where the rewards were numbers.
+        Bot opens, which are left out; 0 where the rewards were numbers.
     """
 
     table: pd.DataFrame
@@ -87,7 +87,7 @@ class OffPolicy:
 
     @property
     def verdict(self) -> str:
-        """What the log can say about each policy, in words, a line each."""
+        """Verdict per policy, in words, a line each."""
         best = ("sndr", "dr", "snips", "ips", "dm")  # of those asked for, the first is shown
         lines = []
         rows: list[dict[str, Any]] = self.table.to_dict("records")  # type: ignore[assignment]
@@ -105,7 +105,7 @@ class OffPolicy:
             elif found["lift_high"] < 0:
                 words = "worse than the policy that made the log"
             else:
-                words = "not told apart from the policy that made the log"
+                words = "not significantly different from the logging policy"
             size = f"{check['effective']:,.0f} effective of {self.rows:,} decisions"
             lines.append(
                 f"{policy}: {words}, {found['lift']:+.4g} ({found['lift_low']:+.4g} to {found['lift_high']:+.4g}) on "
@@ -117,11 +117,11 @@ class OffPolicy:
 
 
 @says_the_line(
-    "om.causal.off_policy(om.causal.LoggedDecisions(rewards, propensity, actions=actions, people=people), target)"
+    "om.causal.off_policy(om.causal.LoggedDecisions(rewards, propensity, actions=actions, people=people), policy)"
 )
 def off_policy(
     logged: Any,
-    target: Any,
+    policy: Any,
     *,
     predicted: Any = None,
     estimators: Iterable[str] | None = None,
@@ -138,11 +138,11 @@ def off_policy(
     logged : LoggedDecisions, Dataset or MessageLog
         What the logging policy chose, with which probability, and what it earned. Of messages: 1 where a person
         answered, the propensity of the log, and whole people are resampled (:meth:`LoggedDecisions.of`).
-    target : array-like, or mapping of str to array-like
+    policy : array-like, or mapping of str to array-like
         One policy, or several by name. Of shape (n,): the probability that the policy makes the logged choice. Of
         shape (n, n_actions): its probability of every action (rows sum to 1); then the logged decisions need actions.
     predicted : array-like of shape (n, n_actions), optional
-        Rewards foreseen for every action by a model that did not see the row (`cross_fitted_rewards`). Brings the
+        Predicted rewards for every action by a model that did not see the row (`cross_fitted_rewards`). Brings the
         estimators ``dm``, ``dr`` and ``sndr``.
     estimators : iterable of str, optional
         Some of ``ips snips dm dr sndr``; by default all that the input allows.
@@ -175,7 +175,7 @@ def off_policy(
     purpose: their intervals cover the truth far too seldom unless tuned. Deterministic for a seed. Cost: one pass, and
     n_bootstrap x people.
 
-    A policy that was learned on these very rows is judged too well. Learn it on earlier ones.
+    A policy that was learned on these very rows is overestimated. Learn it on earlier ones.
 
     References
     ----------
@@ -198,7 +198,7 @@ def off_policy(
     0       ips    0.2  0.05
     1     snips    0.2  0.05
     >>> print(result.verdict.split(",")[0])
-    target: better than the policy that made the log
+    policy: better than the policy that made the log
     """
     decisions = logged_decisions(logged, "off_policy")
     r, propensity, chosen = decisions.rewards, decisions.propensity, decisions.actions
@@ -210,9 +210,9 @@ def off_policy(
     check_integer(n_bootstrap, "n_bootstrap", low=1, high=1_000_000)
     if clip is not None:
         check_number(clip, "clip", above=0)
-    policies = dict(target) if isinstance(target, Mapping) else {"target": target}
+    policies = dict(policy) if isinstance(policy, Mapping) else {"policy": policy}
     if not policies:
-        raise ParameterError("target names no policy. Write target={'new': chances}.")
+        raise ParameterError("policy is an empty mapping. Write policy={'new': probabilities}.")
     model = None if predicted is None else matrix(predicted, "predicted", n)
     _check_actions(chosen, model)
     wanted = _estimators(estimators, model is not None)
@@ -222,7 +222,7 @@ def off_policy(
     rows: list[tuple[Any, ...]] = []
     checks: list[tuple[Any, ...]] = []
     for name, given in policies.items():
-        share, every = _chances(given, f"target {shown(name)}" if isinstance(target, Mapping) else "target", n, chosen)
+        share, every = _chances(given, f"policy {shown(name)}" if isinstance(policy, Mapping) else "policy", n, chosen)
         weight = share / propensity
         effective = float(weight.sum() ** 2 / max((weight**2).sum(), 1e-300))
         used = weight if clip is None else np.minimum(weight, clip)
@@ -237,11 +237,11 @@ def off_policy(
         if model is not None and chosen is not None:
             if every is None:
                 raise ParameterError(
-                    f"dm, dr and sndr need the policy's chance of every action: pass target as ({n}, n_actions)."
+                    f"dm, dr and sndr need the policy's probability of every action: pass policy as ({n}, n_actions)."
                 )
             if every.shape != model.shape:
                 raise ParameterError(
-                    f"target has the shape {every.shape} and predicted {model.shape}: they must agree."
+                    f"policy has the shape {every.shape} and predicted {model.shape}: they must agree."
                 )
             columns["q"] = (every * model).sum(axis=1)
             columns["wd"] = used * (r - model[np.arange(n), chosen])
@@ -305,7 +305,7 @@ def cross_fitted_rewards(
     folds: int = 5,
     seed: int = 0,
 ) -> np.ndarray:
-    """Foresee the reward of every action in every logged context, by models that never saw the row's person.
+    """Predict the reward of every action in every logged context, by models that never saw the row's person.
 
     Parameters
     ----------
@@ -358,7 +358,7 @@ def cross_fitted_rewards(
     n = r.size
     x = matrix(contexts, "contexts", n)
     if chosen is None:
-        raise ParameterError("actions says which action each row took; it is missing: LoggedDecisions(..., actions=).")
+        raise ParameterError("actions, the action of each row, is missing: LoggedDecisions(..., actions=).")
     check_integer(folds, "folds", low=2)
     total = (
         int(chosen.max(initial=-1)) + 1
@@ -390,11 +390,11 @@ def cross_fitted_rewards(
             continue
         fitted = clone(model).fit(np.column_stack([x[outside], indicator[chosen[outside]]]), known)
         for action in range(total):
-            asked = np.column_stack([x[inside], np.broadcast_to(indicator[action], (int(inside.sum()), total))])
+            inputs = np.column_stack([x[inside], np.broadcast_to(indicator[action], (int(inside.sum()), total))])
             if is_classifier(model):
-                found[inside, action] = fitted.predict_proba(asked) @ fitted.classes_
+                found[inside, action] = fitted.predict_proba(inputs) @ fitted.classes_
             else:
-                found[inside, action] = fitted.predict(asked)
+                found[inside, action] = fitted.predict(inputs)
     return found
 
 
@@ -418,8 +418,8 @@ def _refusal(effective: float, least: float) -> str:
     if effective >= least:
         return ""
     return (
-        f"The log holds {effective:,.1f} effective decisions for it, and {least:,.0f} are the least that are believed. "
-        "Choose a policy nearer to the logged one, explore more, or lower least_effective= and say so."
+        f"The log holds {effective:,.1f} effective decisions for it, and {least:,.0f} is the minimum. "
+        "Choose a policy nearer to the logged one, explore more, or lower least_effective= and report it."
     )
 
 
@@ -432,7 +432,7 @@ def _without_support(every: np.ndarray | None, chosen: np.ndarray | None) -> flo
 
 
 def _chances(given: Any, name: str, n: int, chosen: np.ndarray | None) -> tuple[np.ndarray, np.ndarray | None]:
-    """Return the chance of the logged choice (n,), and of every action where it was given."""
+    """Return the probability of the logged choice (n,), and of every action where it was given."""
     array = check_numbers(given, name)
     if array.ndim == 1:
         share, every = vector(array, name, n), None
@@ -474,5 +474,5 @@ def _estimators(given: Iterable[str] | None, has_model: bool) -> tuple[str, ...]
         if not isinstance(name, str) or name not in ESTIMATORS:
             raise ParameterError(f"estimators must be some of {', '.join(ESTIMATORS)}. Got {shown(name)}.")
         if name in _NEED_MODEL and not has_model:
-            raise ParameterError(f"{name} needs predicted=, the rewards that a model foresees (cross_fitted_rewards).")
+            raise ParameterError(f"{name} needs predicted=, the rewards that a model predicts (cross_fitted_rewards).")
     return names

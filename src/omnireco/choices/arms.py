@@ -125,7 +125,7 @@ class Posteriors:
                 setattr(self, name, np.delete(array, arm, axis=0))
 
     def tick(self, n: int) -> np.ndarray:
-        """Return the weights in the scaled sums of the next n events, and let everything before them fade."""
+        """Return the weights in the scaled sums of the next n events, and decay everything before them."""
         if self.discount == 1.0:
             return np.ones(n)
         fade = self.discount ** np.arange(1, n + 1)
@@ -227,7 +227,7 @@ class Posteriors:
             np.add.at(self.count, arm, 1.0)
 
     def _renormalise(self, fade: float) -> None:
-        """Write the scale, and what fades at once, into the sums."""
+        """Write the scale, and what decays at once, into the sums."""
         for array in (self.a, self.b, self.rr):
             array *= self.scale * fade
         self.scale = 1.0
@@ -244,20 +244,20 @@ class Posteriors:
 
     @property
     def affordable_steps(self) -> int:
-        """How many steps of expectation maximisation a refit takes: few where each is dear."""
+        """Steps of expectation maximization of a refit: few where each is expensive."""
         return int(np.clip(200_000_000 // max(1, len(self) * self.d**3), 2, 20))
 
-    def refit(self, *, steps: int = 1) -> None:
-        """Make the posteriors from the sums: all arms at once, with the shared block and how far arms stray from it."""
+    def refit(self, *, em_steps: int = 1) -> None:
+        """Make the posteriors from the sums: all arms at once, with the shared block and the prior variance of arms."""
         if self.keeps_sums and len(self):
             a, b = self.a * self.scale, self.b * self.scale
             if self.features is None:
                 self.cov = inverse(a + self.regularization * np.eye(self.d))
                 self.theta = (self.cov @ b[:, :, None])[:, :, 0]
             else:
-                for step in range(steps):
+                for step in range(em_steps):
                     stray = self._refit_shared(a, b)
-                    if step + 1 < steps:
+                    if step + 1 < em_steps:
                         self.offset = stray
             self.surprise = max(0.0, float(self.rr.sum() * self.scale - np.sum(b * self.theta)))
         self.n_fitted = self.scale if self.discount < 1.0 else self.n_events

@@ -37,7 +37,7 @@ _LOG = logging.getLogger(__name__)
 class LinearBandit(Estimator):
     """A contextual bandit whose rewards are linear in the context: parameters only.
 
-    Which of many arms (an offer, a banner, a layout) for this person now, when the answer must be learned while
+    Which of many arms (an offer, a banner, a layout) for this person now, while learning online
     deciding. Expected reward ``x'(B f_a + delta_a)``: what arms with like features share, plus what is an arm's own.
 
     Parameters
@@ -53,8 +53,8 @@ class LinearBandit(Estimator):
     regularization : float, default 1
         Prior precision of coefficients, in units of the noise.
     shared : bool, default True
-        Whether arms learn from each other: what they have in common, by their features where they have some; how far
-        arms stray from it, in level and in how the context matters to them, is learned. A new arm starts there. False:
+        Whether arms learn from each other: what they have in common, by their features where they have some; the prior
+        variance of arms around it, of level and of coefficients, is learned. A new arm starts there. False:
         disjoint arms, each a ridge regression of its own.
     intercept : bool, default True
         Whether a 1 is put before each context.
@@ -67,10 +67,10 @@ class LinearBandit(Estimator):
         probability 0, and no log of theirs can ever be evaluated for another policy.
     groups : int, optional
         For ``thompson``: draw this many sets of coefficients per batch, and let each context use one of them. The
-        chances of each context stay the same and the work is less; contexts of one group err together.
+        probabilities of each context stay the same and the work is less; contexts of one group err together.
     exact : bool, default False
         Whether widths are computed exactly, at any number of arms; see the notes.
-    memory : int, default 100_000
+    max_pending : int, default 100_000
         How many decisions wait for their rewards; the oldest are forgotten first.
 
     Raises
@@ -120,7 +120,7 @@ class LinearBandit(Estimator):
     floor: float = 0.01
     groups: int | None = None
     exact: bool = False
-    memory: int = 100_000
+    max_pending: int = 100_000
 
     def __post_init__(self) -> None:
         check_choice(self.policy, "policy", tuple(EXPLORATION))
@@ -146,10 +146,10 @@ class LinearBandit(Estimator):
                     f"groups is for policy='thompson'. Got policy={shown(self.policy)}: leave groups out."
                 )
         check_flag(self.exact, "exact")
-        check_integer(self.memory, "memory", low=1)
+        check_integer(self.max_pending, "max_pending", low=1)
 
     def start(self, arms: Iterable[Any], *, n_features: int, features: Any = None) -> LiveBandit:
-        """Return a live bandit that knows nothing yet.
+        """Return a live bandit without any data.
 
         Parameters
         ----------
@@ -169,7 +169,7 @@ class LinearBandit(Estimator):
             raise ParameterError("A bandit with n_features=0 needs intercept=True: there is nothing else to learn.")
         table = None if features is None else matrix_of_numbers(features, "features")
         if table is not None and not self.shared:
-            raise ParameterError("features say what arms share, and shared=False. Leave one of them out.")
+            raise ParameterError("features describe what arms share, and shared=False. Leave one of them out.")
         n_shared = None if not self.shared else 1 + (0 if table is None else table.shape[1])
         state = Posteriors.empty(
             n_features + self.intercept, self.regularization, self.discount, n_shared, level=self.intercept
@@ -196,7 +196,7 @@ class LinearBandit(Estimator):
         Raises
         ------
         SchemaError
-            When ``data`` is no Feedback: a log does not say what was known when an arm was chosen.
+            When ``data`` is no Feedback: a log does not contain what was known when an arm was chosen.
 
         Notes
         -----
@@ -210,7 +210,7 @@ class LinearBandit(Estimator):
         usable_threads(threads)
         live = self.start(data.arm_ids, n_features=data.contexts.shape[1], features=data.features)
         live.update(data.arms, data.contexts, data.rewards, weights=data.weights)
-        live.refresh(steps=10)
+        live.refresh(em_steps=10)
         _LOG.info("fit %r", live)
         return live
 

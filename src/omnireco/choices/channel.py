@@ -1,4 +1,4 @@
-"""On which channel, for which kind of thing: pooled preferences, and the chance that the best is the best."""
+"""Channel preference by kind of thing: pooled rates, and the probability of each channel to be the best."""
 
 from __future__ import annotations
 
@@ -45,17 +45,17 @@ _LOG = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class ChannelPreference(Estimator):
-    """Learns how people answer, or do things, on each channel and for each kind of activity: parameters only.
+    """Response rates, or shares of activity, by channel and kind of activity: parameters only.
 
     A transfer on the web, a loan in the branch: the best channel depends on the person and on what it is about. Nobody
-    has enough messages of every kind on every channel, so each chance is pulled to what the person does on the channel
-    otherwise, that to the person's group, and that to everybody, as strongly as the log justifies.
+    has enough messages of every kind on every channel, so each probability is shrunk to what the person does on the
+    channel otherwise, that to the person's group, and that to everybody, as strongly as the log justifies.
 
     Parameters
     ----------
     on : {"messages", "events"}, default "messages"
-        Messages: the chance of an answer on a channel. Events: the share of a person's events of a kind that happens on
-        a channel.
+        Messages: the response probability on a channel. Events: the share of a person's events of a kind that happens
+        on a channel.
     kinds : {"category", "event"} or None
         What a message or event is about: the category of its item in the catalogue, or (for events) the event itself.
         None: all one.
@@ -65,12 +65,12 @@ class ChannelPreference(Estimator):
         Attributes of the audience in which people stated their channel, such as ``"preferred_channel"``; a mapping
         where it was stated for one kind only, ``{"loans": "preferred_channel_loans"}``.
     declared_strength : float, default 20
-        What a preference that somebody stated counts, in messages answered at twice the rate of the best channel (or
-        in events done there). It does not fade, and what others do counts no more beside it.
+        Prior strength of a stated preference (a pseudo-count), in messages with a response at twice the rate of the
+        best channel, or in events done there. It does not decay, and it replaces the group prior.
     control : str or None, default "none"
-        The channel of a message log that stands for "nothing was sent": its answers happen anyway, and only what a
-        channel adds to them is worth money. Without it answers are assumed to be earned by the message. Any name but
-        the default must be one of the log.
+        The channel of a message log that stands for "nothing was sent": the control group. What counts is the uplift
+        over it. Without it every response counts as an effect of the message. Any name but the default must be one of
+        the log.
     missing : {"raise", "ignore"}
         Whether a declared channel or kind, or a control, that the log does not have is an error or means nothing.
 
@@ -129,7 +129,7 @@ class ChannelPreference(Estimator):
         "om.Dataset(messages=sent, audience=people, catalog=goods))"
     )
     def fit(self, data: Any, *, threads: int | None = None, progress: Progress = False) -> ChannelPreferenceModel:
-        """Learn from answers to messages, or from where people do what they do.
+        """Learn from responses to messages, or from where people do what they do.
 
         Parameters
         ----------
@@ -156,8 +156,8 @@ class ChannelPreference(Estimator):
 
         Notes
         -----
-        Answers that the log flags as machines' (``machine`` of 0.5 or more) are none, unless a click came later; the
-        model says how many there were.
+        Responses flagged as bot opens (``machine`` of 0.5 or more) are left out, unless a click came later; the
+        model has their number.
 
         Strengths of pooling maximise the beta-binomial likelihood (type II), one per channel and level; where a
         person's other kinds vouch for a cell, the cell itself is left out of what it is compared with. Deterministic;
@@ -188,7 +188,7 @@ class ChannelPreference(Estimator):
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
 class ChannelPreferenceModel:
-    """The chance of an answer, or the share of activity, by person, channel and kind; made by `ChannelPreference.fit`.
+    """The response probability, or the share of activity, by person, channel and kind; made by `ChannelPreference.fit`.
 
     Attributes
     ----------
@@ -198,15 +198,15 @@ class ChannelPreferenceModel:
     a, b : ndarray of shape (n_users, n_channels, n_kinds)
         Beta posteriors of people in the log.
     group_a, group_b : ndarray of shape (n_groups + 1, n_channels, n_kinds)
-        What is believed of somebody new of a group; the last row is everybody.
+        Prior of a new user of a group; the last row is everybody.
     tries : ndarray of shape (n_users, n_channels, n_kinds)
         Messages (or events) behind each.
     strengths : ndarray of shape (n_channels, 3)
-        Pseudo-counts with which kinds are pulled to the person, the person to the group, the group to everybody.
+        Pseudo-counts with which kinds are shrunk to the person, the person to the group, the group to everybody.
     share : bool
         Whether these are shares of activity.
     n_machine : int
-        Answers of machines, which did not count.
+        Bot opens, which are left out.
     """
 
     parameters: ChannelPreference
@@ -240,7 +240,7 @@ class ChannelPreferenceModel:
         freeze(self)
 
     def __repr__(self) -> str:
-        what = "shares of activity" if self.share else "chances of an answer"
+        what = "shares of activity" if self.share else "response probabilities"
         return (
             f"ChannelPreferenceModel({what}, {count_of(len(self.users), 'user')}, "
             f"{count_of(len(self.channels), 'channel')}, "
@@ -256,7 +256,7 @@ class ChannelPreferenceModel:
         data: Dataset | None = None,
         group: Any = None,
     ) -> pd.DataFrame:
-        """Return what each channel is worth to people: ``user_id channel rate sd p_best tries``.
+        """Return the response rate of each channel per person: ``user_id channel rate sd p_best tries``.
 
         ``p_best`` is the probability that the channel has the highest rate of those allowed, so "not enough is known"
         is a number: near 1 / channels. It is exact within 1e-6 for independent rates with these Beta posteriors.
@@ -264,7 +264,7 @@ class ChannelPreferenceModel:
         Parameters
         ----------
         user_ids : array-like of shape (n,)
-            Anybody; strangers have the rates of their group, or of everybody.
+            Any user; unknown ones have the rates of their group, or of everybody.
         kind : str or array-like of shape (n,), optional
             What it is about, for all or per person. Needed where several kinds were learned.
         data : Dataset, optional
@@ -323,9 +323,9 @@ class ChannelPreferenceModel:
         user_ids : array-like of shape (n,)
         kind : str or array-like of shape (n,), optional
         margin : float or ndarray of shape (n,)
-            What an answer is worth.
+            Value of a response.
         cost, fatigue : mapping of channel to float, optional
-            Of one message: what it costs to send, and what it costs in later answers. 0 where not named.
+            Of one message: what it costs to send, and what it costs in later responses. 0 where not named.
         group : str or array-like of shape (n,), optional
         missing : {"raise", "ignore"}
             Whether a channel in ``cost`` or ``fatigue`` that the model does not have is an error or means nothing.
@@ -337,7 +337,7 @@ class ChannelPreferenceModel:
         """
         if self.share:
             raise ParameterError(
-                "profit needs chances of an answer, and this model has shares of activity. Fit "
+                "profit needs response probabilities, and this model has shares of activity. Fit "
                 "ChannelPreference(on='messages')."
             )
         ids, a, b, _ = self._posterior(user_ids, kind, group)
@@ -459,7 +459,7 @@ class ChannelPreferenceModel:
             return np.zeros(n, np.int64)
         if kind is None or (code < 0).any():
             raise ParameterError(
-                f"kind says what it is about; this model knows {len(self.kinds)} kinds. Name one of model.kinds.ids."
+                f"kind is missing; this model has {len(self.kinds)} kinds. Name one of model.kinds.ids."
             )
         if unknown := [one for one in named.ids.tolist() if one not in self.kinds]:
             raise UnknownIdError(
@@ -502,5 +502,5 @@ def _attribute_names(declared: Any) -> Any:
 
 
 def _needed(recipe: ChannelPreference) -> tuple[str, ...]:
-    """Return the parts that the parameters ask for."""
+    """Return the parts that the parameters need."""
     return (recipe.on, *(("catalog",) if recipe.kinds == "category" else ()))

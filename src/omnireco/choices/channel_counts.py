@@ -1,4 +1,4 @@
-"""What a Dataset says of channels: responses and trials, groups of people, and preferences that they stated."""
+"""Channel counts of a Dataset: responses and trials, groups of people, and stated preferences."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def groups_of(data: Dataset, name: str | None, users: Vocabulary) -> tuple[Vocab
 def stated_channels(
     data: Dataset, declared: Any, users: Vocabulary, channels: Vocabulary, kinds: Vocabulary, *, missing: str
 ) -> np.ndarray:
-    """Return which channel was asked for, bool (n_users, n_channels, n_kinds); people outside the log are left out."""
+    """Return which channel was declared, bool (n_users, n_channels, n_kinds); people outside the log are left out."""
     stated = np.zeros((len(users), len(channels), len(kinds)), np.bool_)
     by_kind: Any = declared
     if not isinstance(by_kind, Mapping):

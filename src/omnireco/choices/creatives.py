@@ -48,11 +48,11 @@ __all__ = ["CreativeModel", "Creatives"]
 _ENOUGH_TO_WARN = 20
 _MOST_WEIGHTS = 5_000
 _LOG = logging.getLogger(__name__)
-_FITTED = ("weights", "spread", "item_offset", "creative_offset", "lean", "variance", "strays")
+_FITTED = ("weights", "spread", "item_offset", "creative_offset", "slope", "variance", "sd")
 
 
 class Offsets(NamedTuple):
-    """What is subtracted or asked for because of what each person saw before, (n, width) or (n,)."""
+    """What is subtracted or required because of what each person saw before, (n, width) or (n,)."""
 
     fatigue: np.ndarray
     current: np.ndarray
@@ -65,7 +65,7 @@ class Creatives(Estimator):
 
     ``logit p = item + creative + g'w + u'W g``: what the item gets anyway, what is special about the creative, what its
     tags g do for everybody, and for people with interests u. The item's own level takes away what the recommendation
-    earns, so a creative is judged against the others of its item; tags let a new creative start with what is known.
+    earns, so a creative is compared with the others of its item; tags let a new creative start with what is known.
 
     Parameters
     ----------
@@ -139,7 +139,7 @@ class Creatives(Estimator):
             object.__setattr__(self, "interests", tuple(map(str, check_names(self.interests, "interests"))))
 
     def fit(self, data: Any, *, threads: int | None = None, progress: Progress = False) -> CreativeModel:
-        """Learn from what was shown and answered.
+        """Fit on creatives shown and their responses.
 
         Parameters
         ----------
@@ -166,13 +166,13 @@ class Creatives(Estimator):
 
         Notes
         -----
-        Answers that the log flags as machines' (``machine`` of 0.5 or more) are none, unless a click came later; the
-        model says how many there were.
+        Responses flagged as bot opens (``machine`` of 0.5 or more) are left out, unless a click came later; the
+        model has their number.
 
-        Newton's method with the offsets of creatives and items eliminated, so its cost is that of the tags alone:
-        O(n p^2) a step for p = tags x (1 + interests). How far items and creatives stray is learned by expectation
-        maximisation. The base rate has the prior Beta(1, 9), as if ten messages had been sent and one answered: it
-        matters to the first few dozen messages only. Deterministic.
+        Newton's method with the offsets of creatives and items eliminated, so its cost is that of the tags alone: O(n
+        p^2) a step for p = tags x (1 + interests). The prior variances of items and creatives are learned by
+        expectation maximization. The base rate has the prior Beta(1, 9), as if ten messages had been sent and one
+        answered: it matters to the first few dozen messages only. Deterministic.
 
         Warns
         -----
@@ -223,14 +223,14 @@ class CreativeModel:
         Posterior covariance of ``weights``.
     item_offset, creative_offset : ndarray
         Log-odds.
-    lean : ndarray of shape (n_creatives, 1 + q + m q)
+    slope : ndarray of shape (n_creatives, 1 + q + m q)
         How a creative's offset moves when the weights do.
     variance : ndarray of shape (n_creatives,)
         Of a creative's offset, given the weights.
-    strays : ndarray of shape (2,)
+    sd : ndarray of shape (2,)
         Standard deviation of items and of creatives, in log-odds.
     n_messages, n_machine : int
-        Messages learned from, and answers of machines, which did not count.
+        Messages learned from, and bot opens, which are left out.
     """
 
     parameters: Creatives
@@ -244,9 +244,9 @@ class CreativeModel:
     spread: np.ndarray
     item_offset: np.ndarray
     creative_offset: np.ndarray
-    lean: np.ndarray
+    slope: np.ndarray
     variance: np.ndarray
-    strays: np.ndarray
+    sd: np.ndarray
     n_messages: int
     n_machine: int = 0
 
@@ -262,9 +262,9 @@ class CreativeModel:
         "spread": numbers("weights", "weights"),
         "item_offset": numbers("items"),
         "creative_offset": numbers("creatives"),
-        "lean": numbers("creatives", "weights"),
+        "slope": numbers("creatives", "weights"),
         "variance": numbers("creatives", low=0.0),
-        "strays": numbers(2, low=0.0),
+        "sd": numbers(2, low=0.0),
         "n_messages": Whole(),
         "n_machine": Whole(),
     }
@@ -284,7 +284,7 @@ class CreativeModel:
         *,
         at: Any,
         shown: MessageLog | None = None,
-        asleep: Iterable[Any] = (),
+        paused: Iterable[Any] = (),
         seed: int = 0,
         missing: str = "raise",
     ) -> CreativeChoices:
@@ -298,11 +298,11 @@ class CreativeModel:
             When it will be shown; draws belong to (seed, day, person, item).
         shown : MessageLog, optional
             What people have seen; only what was sent before ``at`` counts. Without it nothing tires and nothing sticks.
-        asleep : iterable of ids
+        paused : iterable of ids
             Creatives that may not be shown now.
         seed : int
         missing : {"raise", "ignore"}
-            Whether a creative in ``asleep`` that the model does not know is an error or means nothing.
+            Whether a creative in ``paused`` that the model does not know is an error or means nothing.
 
         Returns
         -------
@@ -312,7 +312,7 @@ class CreativeModel:
         Raises
         ------
         ParameterError
-            When ``asleep`` names a creative that the model does not know.
+            When ``paused`` names a creative that the model does not know.
         SchemaError
             When ``shown`` is no MessageLog, or ids are of another kind than the model's.
         """
@@ -326,7 +326,7 @@ class CreativeModel:
         pair = np.unique(user.astype(np.int64) * max(1, len(items)) + item) if user.size else np.empty(0, np.int64)
         user, item = (pair // max(1, len(items))).astype(np.int32), (pair % max(1, len(items))).astype(np.int32)
         awake = np.ones(len(self.creatives), np.bool_)
-        tired = check_known(check_names(asleep, "asleep"), self.creatives.ids.tolist(), "asleep", missing=missing)
+        tired = check_known(check_names(paused, "paused"), self.creatives.ids.tolist(), "paused", missing=missing)
         awake[self.creatives.codes(list(tired))] = False
         table = _by_item(self.item, awake, len(self.items))
         mine = self.items.codes(items.ids, missing="none")[item] if len(items) else np.empty(0, np.int32)
@@ -404,10 +404,10 @@ class CreativeModel:
         return found
 
     def to_frame(self) -> pd.DataFrame:
-        """Return one row per creative: ``creative_id item_id offset sd``, in log-odds beside what its tags say."""
+        """Return one row per creative: ``creative_id item_id offset sd``, in log-odds beside the effect of its tags."""
         import pandas as pd
 
-        unsure = np.einsum("ci,ij,cj->c", self.lean, self.spread, self.lean)
+        unsure = np.einsum("ci,ij,cj->c", self.slope, self.spread, self.slope)
         return pd.DataFrame(
             {
                 "creative_id": self.creatives.ids,
@@ -420,7 +420,7 @@ class CreativeModel:
     def _scores(self, options: np.ndarray, person: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return mean and standard deviation of the log-odds of each option, (n, width).
 
-        What an item's own level adds to the doubt is common to its creatives and left out.
+        What an item's own level adds to the uncertainty is common to its creatives and left out.
         """
         mean, width = np.empty(options.shape), np.empty(options.shape)
         for start in range(0, options.shape[0], 4096):
@@ -430,7 +430,7 @@ class CreativeModel:
                 c = code[:, column]
                 x = design(c, person[rows], self.tags, self.interests)
                 mean[rows, column] = x @ self.weights + self.item_offset[self.item[c]] + self.creative_offset[c]
-                z = x - self.lean[c]
+                z = x - self.slope[c]
                 width[rows, column] = np.sqrt(np.maximum(((z @ self.spread) * z).sum(axis=1) + self.variance[c], 0.0))
         return mean, width
 
@@ -451,7 +451,7 @@ class CreativeModel:
     def _sticky(
         self, chance: np.ndarray, mean: np.ndarray, width: np.ndarray, open_: np.ndarray, before: Offsets
     ) -> np.ndarray:
-        """Keep what a person saw last, unless another is better with the probability asked for."""
+        """Keep what a person saw last, unless another is better with the probability ``stickiness``."""
         from scipy.special import ndtr
 
         row = np.arange(len(mean))

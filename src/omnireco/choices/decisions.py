@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, ClassVar
 import numpy as np
 
 from omnireco._core.checks import count_of
-from omnireco._core.parts import Array, Parts, chances, coded, freeze, numbers
+from omnireco._core.parts import Array, Parts, coded, freeze, numbers, probabilities
 from omnireco.data.parts import Ids
 from omnireco.data.vocabulary import Vocabulary
 
@@ -29,7 +29,7 @@ class Decisions:
     arm : ndarray of shape (n, k), int32
         Chosen arms, first slot first; -1 where none was eligible.
     propensity : ndarray of shape (n, k), float64
-        Probability of the arm in its slot, given the slots before; NaN where it was not asked for.
+        Probability of the arm in its slot, given the slots before; NaN where it was not computed.
     score : ndarray of shape (n, k), float32
         Expected reward of the chosen arm; -inf where there is none.
     ids : ndarray of shape (n,), int64
@@ -97,7 +97,7 @@ class CreativeChoices:
     propensity : ndarray of shape (n,), float64
         Store it with the message: replay starts from it.
     probability : ndarray of shape (n,), float64
-        Chance of an answer that is believed, with this creative.
+        Estimated response probability, with this creative.
     """
 
     users: Vocabulary
@@ -116,8 +116,8 @@ class CreativeChoices:
         "user": coded("users", "n"),
         "item": coded("items", "n"),
         "creative": coded("creatives", "n", none=True),
-        "propensity": chances("n", missing=True),
-        "probability": chances("n", missing=True),
+        "propensity": probabilities("n", missing=True),
+        "probability": probabilities("n", missing=True),
     }
 
     def __post_init__(self) -> None:

@@ -22,7 +22,7 @@ from omnireco._core.checks import (
     name_rows,
 )
 from omnireco._core.compute import one_blas_thread, row_blocks, usable_threads
-from omnireco._core.contract import had_verbs
+from omnireco._core.contract import had_verbs, says_the_line
 from omnireco.choices.arms import Posteriors
 from omnireco.choices.decisions import Decisions
 from omnireco.choices.inputs import (
@@ -169,7 +169,7 @@ class LiveBandit:
         kernels.scores_of(x, self._state.theta, arm, score)
         serial = self._serial[arm]
         serial[arm < 0] = NONE
-        self._waiting = remember(self._waiting, ids, x, serial, most=self.bandit.memory, decided=self._next)
+        self._waiting = remember(self._waiting, ids, x, serial, most=self.bandit.max_pending, decided=self._next)
         return Decisions(self.arms, arm, propensity, score, ids)
 
     def reward(self, ids: Any, rewards: Any, *, cascade: bool = False) -> None:
@@ -180,7 +180,7 @@ class LiveBandit:
         ids : array-like of int, shape (n,)
             ``Decisions.ids``; each may be rewarded once.
         rewards : array-like of shape (n,) or (n, k)
-            One number per decision, or one per slot; NaN for a slot that nobody looked at.
+            One number per decision, or one per slot; NaN for a slot that was not examined.
         cascade : bool, default False
             Whether people read slots in order and stop at the first reward: later slots then teach nothing.
 
@@ -205,7 +205,7 @@ class LiveBandit:
         if not known.all():
             raise UnknownIdError(
                 f"{int((~known).sum()):,} of {ids.size:,} decisions are unknown, forgotten or already rewarded: "
-                f"{name_rows(~known)}. LinearBandit(memory=...) says how many wait; for older ones call "
+                f"{name_rows(~known)}. LinearBandit(max_pending=...) is how many are kept; for older ones call "
                 "update(arms, contexts, rewards)."
             )
         if not ids.size:
@@ -314,15 +314,16 @@ class LiveBandit:
         self._scorer.ready()
         return self.noise * np.asarray(self._scorer.widths(x, exact=True), np.float64)
 
-    def refresh(self, *, steps: int = 1) -> None:
-        """Fit shared coefficients again, and how far arms stray from them; disjoint arms have nothing to refresh."""
-        self._state.refit(steps=check_integer(steps, "steps", low=1, high=1_000))
+    @says_the_line("live.refresh(em_steps=1)")
+    def refresh(self, *, em_steps: int = 1) -> None:
+        """Fit shared coefficients and the prior variance of arms again; disjoint arms have nothing to refresh."""
+        self._state.refit(em_steps=check_integer(em_steps, "em_steps", low=1, high=1_000))
         self._scorer.reset()
 
     def add_arms(self, arms: Iterable[Any], *, features: Any = None) -> None:
         """Add arms that may be chosen from now on.
 
-        Where arms are shared a new one starts from what its features promise, else from zero.
+        Where arms are shared a new one starts from the prediction by its features, else from zero.
         """
         if not isinstance(arms, (Vocabulary, Iterable)):
             raise ParameterError(f"arms must be a list of ids. Got {type(arms).__name__}.")
@@ -380,7 +381,7 @@ class LiveBandit:
     def _refresh_if_due(self) -> None:
         """Refresh where enough was learned since the last time."""
         if self._state.due:
-            self.refresh(steps=self._state.affordable_steps)
+            self.refresh(em_steps=self._state.affordable_steps)
 
     def _name(self, ids: np.ndarray) -> None:
         self.arms = Vocabulary(ids)

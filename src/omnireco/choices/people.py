@@ -1,4 +1,4 @@
-"""What a Dataset says of people: one label each, or a row of numbers each."""
+"""Features of people in a Dataset: one label each, or a row of numbers each."""
 
 from __future__ import annotations
 

@@ -89,7 +89,7 @@ class Batch:
     draws: np.ndarray
 
     def run(self, x: np.ndarray, numbers: np.ndarray, block: slice, arm: np.ndarray, chance: np.ndarray) -> None:
-        """Fill arm and chance (m, k) for some rows."""
+        """Fill arm and probability (m, k) for some rows."""
         from omnireco._kernels.choice import bandit_loops as kernels
 
         ask, scorer = self.policy, self.policy.scorer

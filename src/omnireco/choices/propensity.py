@@ -18,7 +18,7 @@ _LARGEST = 1e150
 def thompson_propensities(mean: Any, width: Any, *, eligible: Any = None, floor: float = 0.0) -> np.ndarray:
     """Return the probability of each arm to have the highest of independent normal scores.
 
-    What off-policy evaluation needs, and what sampling alone never says: ``p_a = integral of phi_a(s) times the
+    What off-policy evaluation needs, and what sampling alone does not give: ``p_a = integral of phi_a(s) times the
     product of Phi_b(s) over the other arms``.
 
     Parameters

@@ -1,4 +1,4 @@
-"""What is known: events, messages, people, items; how it is weighted, asked about and split."""
+"""What is known: events, messages, people, items; its weights, requests and splits."""
 
 from omnireco.data.asking.requests import Asked, Requests
 from omnireco.data.asking.touches import Touches

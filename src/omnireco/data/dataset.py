@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from omnireco._core.checks import check_duration, check_instant, check_integer, count_of, from_microseconds
+from omnireco._core.contract import says_the_line
 from omnireco._core.units import DAY_US
 from omnireco.data.asking.item_sets import ItemSets
 from omnireco.data.asking.requests import Asked, Requests
@@ -55,7 +56,7 @@ class Cut(NamedTuple):
 class Dataset:
     """What a company knows up to an instant: events, messages, people and items, cut in time together.
 
-    Every estimator is fitted on one (``om.SendTime().fit(data)``), everybody is asked about through one
+    Every estimator is fitted on one (``om.SendTime().fit(data)``), users are served through one
     (``data.requests()``), and one cut (``past, later = data.split("2025-06-01")``) holds for every part of it: nothing
     behind it can be reached from ``past``.
 
@@ -64,7 +65,7 @@ class Dataset:
     events : EventLog, optional
         What people did.
     messages : MessageLog, optional
-        What was sent and what came back.
+        Messages with responses.
     audience : Audience, optional
         Time zones and consents.
     catalog : Catalog, optional
@@ -226,7 +227,8 @@ class Dataset:
         """Return whether a part is there, by its name."""
         return getattr(self, need, None) is not None
 
-    def split(self, at: Any, *, horizon: Any = None, gap: Any = None) -> Cut:
+    @says_the_line("past, later = data.split('2025-06-01', horizon='14D', embargo='1D')")
+    def split(self, at: Any, *, horizon: Any = None, embargo: Any = None) -> Cut:
         """Cut everything in time: what was known before an instant, and what came after it.
 
         Parameters
@@ -235,7 +237,7 @@ class Dataset:
             The cut. A plain date means 00:00 UTC; what happens exactly at the cut comes later.
         horizon : str or timedelta, optional
             How far ``later`` reaches beyond the cut, such as ``"14D"``; to the end by default.
-        gap : str or timedelta, optional
+        embargo : str or timedelta, optional
             Time left out before the cut, when what is learned today serves only from tomorrow on: ``past`` ends so
             much earlier.
 
@@ -251,7 +253,7 @@ class Dataset:
             When no event lies before the cut, or none in the window.
         """
         cut = check_instant(at, "at")
-        early = cut - (0 if gap is None else check_duration(gap, "gap"))
+        early = cut - (0 if embargo is None else check_duration(embargo, "embargo"))
         stop = self.end_us if horizon is None else min(self.end_us, cut + check_duration(horizon, "horizon"))
         past, later = self._until(early), self._until(max(stop, cut))._from(cut)
         if self.events is not None:
@@ -268,7 +270,8 @@ class Dataset:
         """Return what was known before an instant; its ``end`` is that instant."""
         return self._until(check_instant(at, "at"))
 
-    def rolling(self, *, horizon: Any, n: int = 3, gap: Any = None) -> tuple[Cut, ...]:
+    @says_the_line("data.rolling(horizon='14D', n=3, embargo='1D')")
+    def rolling(self, *, horizon: Any, n: int = 3, embargo: Any = None) -> tuple[Cut, ...]:
         """Cut several times, each test window right after its past, the last one at the end.
 
         What happens once in a real service happens ``n`` times here: learn from all that was known, be measured on
@@ -280,7 +283,7 @@ class Dataset:
             Length of each window, such as ``"14D"``.
         n : int
             How many.
-        gap : str or timedelta, optional
+        embargo : str or timedelta, optional
             As in :meth:`split`.
 
         Returns
@@ -290,7 +293,7 @@ class Dataset:
         """
         length, n = check_duration(horizon, "horizon"), check_integer(n, "n", low=1, high=1_000)
         cuts = (from_microseconds(self.end_us - back * length) for back in range(n, 0, -1))
-        return tuple(self.split(cut, horizon=horizon, gap=gap) for cut in cuts)
+        return tuple(self.split(cut, horizon=horizon, embargo=embargo) for cut in cuts)
 
     def requests(
         self,
@@ -303,16 +306,16 @@ class Dataset:
         exclude: Any = None,
         new_users: bool = False,
     ) -> Requests:
-        """Return requests of people, ready to be answered by any model: histories are read out of this Dataset.
+        """Return requests of users, for any model: histories are read out of this Dataset.
 
         Parameters
         ----------
         users : array-like of ids, optional
-            Who asks; everybody with events by default (``data.users.ids`` for all). Somebody may ask more than once.
+            Users of the requests; those with events by default (``data.users.ids`` for all). Repeats are allowed.
         at : datetime, date or str, or array of them, optional
             When: one instant, or one per request; the end of the Dataset by default.
         channel : str or array-like of str, optional
-            Where the answer will be shown, for all or per request.
+            The channel of the request, for all or per request.
         context : mapping of str to value or array-like, optional
             The situation: ``{"device": "phone"}``; for all or per request.
         given : sequence of sequences of item ids, optional
@@ -325,7 +328,7 @@ class Dataset:
         Returns
         -------
         Requests
-            Answers are named by person where everybody asks once, else by the number of the request.
+            Results are named by user where each has one request, else by the number of the request.
 
         Raises
         ------
@@ -336,7 +339,7 @@ class Dataset:
         """
         if at is None and not self.end_us:
             raise ParameterError(
-                "Dataset.requests: the data has no end (neither events nor messages), so no instant to ask at. "
+                "Dataset.requests: the data has no end (neither events nor messages), so a request has no instant. "
                 "Write data.requests(users, at='2025-06-01')."
             )
         everybody = users is None and self.events is None
@@ -487,7 +490,7 @@ def _check_one_end(events: EventLog | None, messages: MessageLog | None) -> None
     late = int((messages.sent_at >= events.end_us).sum())
     raise ParameterError(
         f"Dataset: the messages reach past the end of the events, {events.end.isoformat()}: {late:,} of "
-        f"{len(messages):,} were sent later, and others were answered later. Put whole logs into the Dataset and cut "
+        f"{len(messages):,} were sent later, and others have later responses. Put whole logs into the Dataset and cut "
         "it once, om.Dataset(log, messages=sent).split(at), or cut the messages too: messages=sent.before(log.end)."
     )
 

@@ -85,7 +85,7 @@ class EventLog:
     value : ndarray of shape (n,), float64, or None
         Money, quantity or seconds, as the caller has it; NaN where it is missing. None where no event has one.
     labels : mapping of str to (Vocabulary, ndarray of int32)
-        Further columns: ``store_id``, ``session_id``, ``event_id`` and those asked for by ``context=``.
+        Further columns: ``store_id``, ``session_id``, ``event_id`` and those of ``context=``.
     start_us, end_us : int
         The observed window [start, end) in UTC microseconds. After a split, ``end`` of the first part is
         the cut: nothing in it can know what happened later.
@@ -177,7 +177,7 @@ class EventLog:
             than its column is an error, or is left out. ``log.quality`` says which rows were left out and why, by
             position: none is lost silently. A column that is wholly of the wrong kind is an error either way.
         timestamp : {"detect", "instant", "date"}
-            Whether times are instants, or dates of which the hour says nothing. ``"detect"`` takes them for dates where
+            Whether times are instants, or dates without a meaningful hour. ``"detect"`` takes them for dates where
             all rows, or all rows of a channel and event type, are midnight of UTC (on at least 3 days) or of one other
             zone (on at least 5). Among 20 rows or more of a channel and type the midnights are dates where they are
             more than half, of UTC, or more than 95 %, of one zone. No hour is learned from dates; ``log.timed`` says
@@ -541,7 +541,7 @@ class EventLog:
         Parameters
         ----------
         weights : Weights, optional
-            What an event is worth by type, channel, value and age, and what it says of the item; every event counts
+            Event weight by type, channel, value and age, and target; every event counts
             1 by default.
         at : datetime, date or str, optional
             The clock of the decay; the end of the log by default. It must not precede an event.
@@ -565,7 +565,7 @@ class EventLog:
         True
         """
         weights, clock = self._weights_and_clock(weights, at)
-        amount, said = event_weights(self, weights, clock), event_targets(self, weights)
+        amount, target = event_weights(self, weights, clock), event_targets(self, weights)
         x = Interactions.from_cells(
             self.users,
             self.items,
@@ -574,7 +574,7 @@ class EventLog:
             amount,
             channels=self.channels,
             channel=self.channel,
-            target=said,
+            target=target,
             cap=weights.cap,
             binary=weights.binary,
             at_us=clock,
@@ -707,7 +707,7 @@ class EventLog:
         return table
 
     def to_frame(self) -> pd.DataFrame:
-        """Return the events as a pandas frame with the column names of the door."""
+        """Return the events as a pandas frame with the columns that from_frame takes."""
         import pandas as pd
 
         columns: dict[str, Any] = {

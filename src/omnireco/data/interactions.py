@@ -34,7 +34,7 @@ __all__ = ["Interactions"]
 class Interactions:
     """The behaviour matrix: users x items with its vocabularies and one layer per channel.
 
-    Some of its rows are a *history*: what a model is given to say what comes next for somebody.
+    Some of its rows are a *history*: what a model predicts the next items from.
 
     Parameters
     ----------
@@ -48,7 +48,7 @@ class Interactions:
     at_us : int or None
         The clock of the decay, UTC microseconds, when it was built from a log.
     targets : csr_matrix of shape (n_users, n_items), float32, or None
-        With it, ``csr`` says how much each cell counts (above 0) and this what it aims at: 1 wanted, 0 not wanted,
+        With it, ``csr`` says how much each cell counts (above 0) and this its target: 1 wanted, 0 not wanted,
         in [-1, 1]. The same cells in the same order, stored zeros included. Without it, the numbers of ``csr`` say
         both. Made by ``Weights(targets=...)``, or a column ``target``.
     weights : Weights or None
@@ -189,7 +189,7 @@ class Interactions:
         at_us: int | None = None,
         weights: Weights | None = None,
     ) -> Interactions:
-        """Sum coded events into cells, per channel and in all; the path behind every other door.
+        """Sum coded events into cells, per channel and in all; used by all constructors.
 
         Parameters
         ----------
@@ -199,7 +199,7 @@ class Interactions:
         weight : ndarray of shape (n,), float64
         channels, channel : Vocabulary and ndarray of shape (n,), int32, optional
         target : ndarray of shape (n,), float64, optional
-            What each event says of the item; a cell's is the mean weighted by ``weight``, which must be above 0.
+            Target of each event; a cell's is the mean weighted by ``weight``, which must be above 0.
         cap : float, optional
             Largest absolute value of a cell; the layers of a capped cell shrink alike.
         binary : bool
@@ -219,8 +219,8 @@ class Interactions:
         coded = Coded(user, item, channel if len(names) else None, np.asarray(weight, np.float64))
         csr, layers = sum_cells([coded], shape, len(names), cap=cap, binary=binary)
         named = {str(name): layer for name, layer in zip(names, layers, strict=True)}
-        aims = None if target is None else _mean_cells(csr, coded, target)
-        return cls(users, items, csr, {"all": csr} if channels is None else named, at_us, aims, weights)
+        cell_targets = None if target is None else _mean_cells(csr, coded, target)
+        return cls(users, items, csr, {"all": csr} if channels is None else named, at_us, cell_targets, weights)
 
     def __repr__(self) -> str:
         shape = f"{count_of(self.n_users, 'user')} x {count_of(self.n_items, 'item')}"
@@ -320,9 +320,9 @@ class Interactions:
                 f"with_targets: targets must be Interactions over the same {self.n_users:,} people. Build both from "
                 "one log, or select them: targets.rows(x.users.ids)."
             )
-        aimed = targets.with_items(self.items).csr
+        aligned = targets.with_items(self.items).csr
         every = np.repeat(np.arange(self.n_users), np.diff(self.csr.indptr)) * np.int64(self.n_items) + self.csr.indices
-        named = np.repeat(np.arange(self.n_users), np.diff(aimed.indptr)) * np.int64(self.n_items) + aimed.indices
+        named = np.repeat(np.arange(self.n_users), np.diff(aligned.indptr)) * np.int64(self.n_items) + aligned.indices
         place = np.searchsorted(every, named)
         stray = targets.nnz - named.size + int((every[np.minimum(place, every.size - 1)] != named).sum())
         if stray:
@@ -331,14 +331,14 @@ class Interactions:
                 "weight, or leave it out."
             )
         numbers = np.zeros(self.nnz, np.float32)
-        numbers[place] = aimed.data
+        numbers[place] = aligned.data
         cells = sp.csr_matrix((numbers, self.csr.indices.copy(), self.csr.indptr.copy()), self.shape)
         return Interactions(self.users, self.items, self.csr, self.layers, self.at_us, cells, self.weights)
 
     def without_targets(self) -> Interactions:
         """Return the matrix of ``weight * target``, one number per cell: how models read it that know no targets.
 
-        Cells whose target is 0 say nothing there and are left out.
+        Cells whose target is 0 are uninformative there and are left out.
         """
         if self.targets is None:
             return self
@@ -348,7 +348,7 @@ class Interactions:
         return Interactions(self.users, self.items, csr, layers, self.at_us, None, self.weights)
 
     def rejected(self) -> sp.csr_matrix:
-        """Return the cells whose target is 0 or less, as ones: what people said they do not want."""
+        """Return the cells whose target is 0 or less, as ones: explicit negative feedback."""
         keep = np.zeros(self.nnz, np.bool_) if self.targets is None else self.targets.data <= 0
         ends = np.concatenate([[0], np.cumsum(keep)])[self.csr.indptr]
         ones = np.ones(int(keep.sum()), np.float32)
@@ -407,7 +407,7 @@ class Interactions:
     def tfidf(self) -> Interactions:
         """Return the matrix with every cell times ``1 + log((1 + n_users) / (1 + people with the item))``.
 
-        What everybody buys says little of a person. The formula is that of scikit-learn's TfidfTransformer with
+        Popular items are weak evidence of taste. The formula is that of scikit-learn's TfidfTransformer with
         ``norm=None``.
         """
         return self._with_cells(damping.tfidf(self.csr))
@@ -440,7 +440,7 @@ class Interactions:
         return self._with_cells(damping.bm25(self.csr, k1, check_number(b, "b", low=0, high=1)))
 
     def item_item(self, measure: Literal["count", "cosine", "jaccard", "lift", "weight"] = "count") -> sp.csr_matrix:
-        """Return how items go together over people.
+        """Return co-occurrence counts of items over people.
 
         Parameters
         ----------

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 import numpy as np
 
 from omnireco._core.checks import check_instant, count_of, from_microseconds, name_rows
-from omnireco._core.parts import Maybe, Parts, chances, coded, declare, instants
+from omnireco._core.parts import Maybe, Parts, coded, declare, instants, probabilities
 from omnireco._core.small import INSTANT, Value
 from omnireco.data.frames.columns import Frame, decode_optional, instants_to_pandas, open_frame
 from omnireco.data.frames.quality import Finding, QualityReport, all_kept, check_on_invalid, finding, screen, sift
@@ -100,9 +100,9 @@ class MessageLog:
         "creative": coded("creatives", "n", none=True),
         "sent_at": instants("n", order="rising"),
         "responded_at": instants("n", never=True),
-        "propensity": Maybe(chances("n", missing=True)),
+        "propensity": Maybe(probabilities("n", missing=True)),
         "end_us": INSTANT,
-        "machine": Maybe(chances("n", missing=True)),
+        "machine": Maybe(probabilities("n", missing=True)),
         "clicked_at": Maybe(instants("n", never=True)),
         "unsubscribed_at": Maybe(instants("n", never=True)),
         "quality": Maybe(Value((QualityReport,))),

@@ -2,7 +2,7 @@
 
 What they promise: the two sides share no event; ``train`` only knows ids that occur in it; equal times never
 fall on two sides of one cut, so that the order of rows in a file decides nothing; and a split has a
-:func:`fingerprint`, by which two reports can be seen to speak of the same one.
+:func:`fingerprint`, by which two reports can be seen to be about the same one.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import hashlib
 import numpy as np
 
 from omnireco._core.checks import check_duration, check_integer, check_number, from_microseconds
+from omnireco._core.contract import says_the_line
 from omnireco._core.random import stream
 from omnireco.data.events import EventLog, Split, require_events, rows_of
 from omnireco.data.interactions import Interactions
@@ -22,7 +23,8 @@ from omnireco.errors import EmptyError, ParameterError
 __all__ = ["fingerprint", "leave_last", "split_people", "split_rolling"]
 
 
-def split_rolling(log: EventLog, *, horizon: str, n: int = 3, gap: str | None = None) -> tuple[Split, ...]:
+@says_the_line("om.data.split_rolling(log, horizon='14D', n=3, embargo='1D')")
+def split_rolling(log: EventLog, *, horizon: str, n: int = 3, embargo: str | None = None) -> tuple[Split, ...]:
     """Cut a log several times, each test window right after its train, the last one at the end of the log.
 
     What happens once in a real service happens ``n`` times here: learn from all that was known, be measured on
@@ -35,7 +37,7 @@ def split_rolling(log: EventLog, *, horizon: str, n: int = 3, gap: str | None = 
         Length of each test window, such as ``"14D"``.
     n : int
         How many.
-    gap : str or timedelta, optional
+    embargo : str or timedelta, optional
         Time left out between train and test, when what is learned today serves only from tomorrow on.
 
     Returns
@@ -57,7 +59,7 @@ def split_rolling(log: EventLog, *, horizon: str, n: int = 3, gap: str | None = 
     """
     require_events(log, "split_rolling")
     length, n = check_duration(horizon, "horizon"), check_integer(n, "n", low=1, high=1_000)
-    pause = 0 if gap is None else check_duration(gap, "gap")
+    pause = 0 if embargo is None else check_duration(embargo, "embargo")
     splits = []
     for back in range(n, 0, -1):
         cut = log.end_us - back * length
@@ -175,7 +177,7 @@ def split_people(log: EventLog, *, share: float, seed: int = 0) -> Split:
 def fingerprint(*parts: EventLog | Interactions) -> str:
     """Return 16 hexadecimal digits that say which data this is: equal for equal parts, whoever made them.
 
-    Print it beside every number, so that two numbers can be seen to speak of the same split.
+    Print it beside every number, so that two numbers can be seen to be from the same split.
 
     Parameters
     ----------

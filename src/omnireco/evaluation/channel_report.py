@@ -118,8 +118,8 @@ def channel_report(
 ) -> ChannelReport:
     """Describe how people use channels, alone and together.
 
-    Why one wants it: before choosing a channel for a message, know who uses which, whether what is looked at in one
-    place is bought in another, and how long that takes.
+    Reach, overlap, conversion and journeys per channel: who uses which, whether what is viewed on one is bought on
+    another, and how long that takes.
 
     Parameters
     ----------

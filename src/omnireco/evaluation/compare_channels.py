@@ -40,7 +40,7 @@ _POOLED = "pooled"
 
 @dataclass(frozen=True, slots=True, repr=False)
 class ChannelComparison:
-    """What one pooled matrix, joined channels, and a channel alone say of what comes next on each channel.
+    """Comparison of a pooled matrix, joined channels and single channels, per channel of the test set.
 
     Parameters
     ----------
@@ -70,7 +70,7 @@ class ChannelComparison:
         -------
         pandas.DataFrame
             ``channel model metric k mean low high n_users``, and ``gain gain_low gain_high``: the paired difference
-            to the pooled matrix with its interval over people. No gain is shown where the interval holds 0.
+            to the pooled matrix with its interval over people. An interval that contains 0 is no significant gain.
         """
         import pandas as pd
 
@@ -99,10 +99,10 @@ def compare_channels(
     seed: int = 0,
     progress: Progress = False,
 ) -> ChannelComparison:
-    """Hold joined channels against one pooled matrix, and against each channel alone, on what came later.
+    """Compare joined channels with one pooled matrix, and with each channel alone, on a test set.
 
-    Whether the app helps the shop is a question to the data, and "no" is a frequent answer. Everything is fitted on
-    the past and judged by what the same people did later, channel by channel.
+    Whether the app helps the shop depends on the data; often there is no gain. Everything is fitted on the past and
+    evaluated on what the same people did later, channel by channel.
 
     Parameters
     ----------
@@ -132,7 +132,7 @@ def compare_channels(
     Notes
     -----
     People count who have a history on any channel. For those who have none on the channel, ``only <channel>`` shows
-    what most people chose there: that is what a shop that knows only itself can do. One cut, so intervals say what
+    what most people chose there: that is the baseline of a single channel. One cut, so intervals say what
     other people would give, not other weeks. Deterministic where the estimator is.
 
     Examples

@@ -35,8 +35,8 @@ def cost_of(
 ) -> pd.DataFrame:
     """Return what re-ordered lists cost in accuracy, person by person, and how much of the lists they changed.
 
-    Variety, quotas, limits and promotions are worth a price; this is the price. A difference below 0 is a loss, and
-    where its interval holds 0 none was shown.
+    Variety, quotas, limits and promotions cost accuracy; this measures the cost. A difference below 0 is a loss, and
+    where its interval contains 0 it is not significant.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""Ranked lists held against what people really chose.
+"""Evaluation of ranked lists on a test set.
 
 It takes lists, never models: what another library recommended is measured by the same lines.
 """
@@ -60,7 +60,7 @@ def evaluate(
         What the same people really chose: every distinct (user, item) pair once. Of a Dataset the events,
         ``past, later = data.split(at)``; of events every one that has an item, so pick the kind that counts first:
         ``later.events.select(events=["purchase"])``. Of an Interactions the cells (their targets, where it has them)
-        above 0. Lists that answer several requests of a person are held against what was chosen at each:
+        above 0. Lists for several requests of a person are compared with what was chosen at each:
         :meth:`omnireco.Requests.from_log`, or a frame with ``request_id`` and ``item_id``.
     k : int or sequence of int
         Length of list to evaluate. No list may be built for fewer places.
@@ -94,7 +94,7 @@ def evaluate(
         strings on the other.
     ParameterError
         When ``k`` exceeds the lists' length, a metric needs something that was not given, or lists that are named by
-        request are held against a truth that is named by person, or the other way round.
+        request are compared with a truth by person, or the other way round.
     EmptyError
         When nobody is left to evaluate, or a model has no list for any of them.
 
@@ -102,8 +102,8 @@ def evaluate(
     -----
     *Who counts.* Users with at least one item in the truth; the same ones for every model. Somebody in the truth
     without a list was shown nothing and scores 0 on accuracy (``report.n_without_list``); leaving them out would
-    reward models that only speak when they are sure. Lists of users without truth are left out, of the metrics of the
-    catalogue too (``report.n_without_truth``): there is nothing to hold them against.
+    reward models that serve only easy users. Lists of users without truth are left out, of the metrics of the
+    catalogue too (``report.n_without_truth``): there is nothing to compare them with.
 
     *What counts.* Items are matched by id. An item of the truth that no model could know, such as a new one,
     still counts as missed. Duplicates in the truth are one.
@@ -117,7 +117,7 @@ def evaluate(
     *The catalogue* of ``coverage`` is that of ``train``, else the items of its events, else all items that the given
     Recommendations know.
 
-    *Intervals* are percentiles of the mean over resampled users. They say what other users of the same kind would
+    *Intervals* are percentiles of the mean over resampled users. They cover what other users of the same kind would
     give; not what another week, or a model trained again, would. Metrics of the catalogue have none.
 
     *Determinism and cost.* Equal input gives equal output, whatever the order of rows. 10,000 users, 3 models, 3
@@ -345,11 +345,11 @@ def _check_keys(lists: Mapping[str, Recommendations], chosen: _Pairs) -> None:
             )
         if key != wanted:
             fix = (
-                "Ask everybody once, model.recommend(past.requests(), k=10), or give what was chosen at each request: "
+                "Use model.recommend(past.requests(), k=10), or give what was chosen at each request: "
                 "asked = om.Requests.from_log(later.events), model.recommend(asked.requests.on(data), k=10) and "
                 "evaluate(..., asked)."
                 if key == "request_id"
-                else "Answer the requests of the truth, model.recommend(asked.requests.on(data), k=10), or give a "
+                else "Rank for the requests of the truth, model.recommend(asked.requests.on(data), k=10), or give a "
                 "truth of people: evaluate(..., later)."
             )
             kinds = {"user_id": "person", "request_id": "request"}
@@ -387,9 +387,9 @@ def _relevant_items(chosen: _Pairs, items: Vocabulary, users: Any) -> tuple[Voca
     keep = np.diff(matrix.indptr) > 0
     if users is not None:
         wanted = everybody.codes(users.ids if isinstance(users, Vocabulary) else users, missing="none")
-        asked = np.zeros(len(everybody) + 1, np.bool_)
-        asked[wanted] = True
-        keep &= asked[:-1]
+        is_wanted = np.zeros(len(everybody) + 1, np.bool_)
+        is_wanted[wanted] = True
+        keep &= is_wanted[:-1]
     if not keep.any():
         raise EmptyError(
             "users= names nobody who has an item in the truth, so there is nobody to evaluate. "
@@ -476,7 +476,7 @@ def _unit_rows(binary: sp.csr_matrix) -> sp.csr_matrix:
 
 
 def _measure(metric: Metric, title: str, lists: RankedLists) -> np.ndarray | float:
-    """Return what the metric answers: one float64 per user, or one number of the catalogue."""
+    """Return the value of the metric: one float64 per user, or one number of the catalogue."""
     answer = np.asarray(metric(lists))
     if answer.dtype.kind not in "biuf":
         raise ParameterError(f"the metric {shown(title)} must return numbers. Got {shown(answer[()])}.")

@@ -130,9 +130,9 @@ def learn_blend(
         for name, model in members.items()
     }
     keep, relevant = _people(histories, chosen, blend.items, people, seed)
-    asked = {name: x.take(keep) for name, x in histories.items()}
-    seen = _barred(list(asked.values()), exclude_seen=exclude_seen)
-    scores = {name: _scores(model, asked[name], scale) for name, model in members.items()}
+    rows = {name: x.take(keep) for name, x in histories.items()}
+    seen = _barred(list(rows.values()), exclude_seen=exclude_seen)
+    scores = {name: _scores(model, rows[name], scale) for name, model in members.items()}
 
     def measure(weights: Mapping[str, float]) -> float:
         total = sum(np.float32(weight) * scores[name] for name, weight in weights.items() if weight)
@@ -145,10 +145,10 @@ def learn_blend(
     return LearnedBlend(estimator.replace(weights=dict(weights)), model, weights, trials)
 
 
-def _scores(model: Model, asked: Interactions, scale: Scale) -> np.ndarray:
-    """Return scores (n, n_items), float32; a member that knows nothing of a person adds nothing for them."""
-    found = scaled(model.score(asked, model.items.ids), scale).astype(np.float32)
-    found[np.diff(asked.csr.indptr) == 0] = 0.0
+def _scores(model: Model, rows: Interactions, scale: Scale) -> np.ndarray:
+    """Return scores (n, n_items), float32; a member without a history of a user adds nothing for them."""
+    found = scaled(model.score(rows, model.items.ids), scale).astype(np.float32)
+    found[np.diff(rows.csr.indptr) == 0] = 0.0
     return found
 
 
@@ -192,10 +192,10 @@ def _people(
     return keep, sp.csr_matrix(relevant[keep])
 
 
-def _barred(asked: Sequence[Interactions], *, exclude_seen: bool) -> sp.csr_matrix | None:
+def _barred(rows: Sequence[Interactions], *, exclude_seen: bool) -> sp.csr_matrix | None:
     """Return what lists leave out: all that anybody has in a history, or only what was rejected."""
-    rejected = [x.rejected() for x in asked if x.targets is not None]
-    parts = [x.csr for x in asked] if exclude_seen else rejected
+    rejected = [x.rejected() for x in rows if x.targets is not None]
+    parts = [x.csr for x in rows] if exclude_seen else rejected
     if len(parts) < 2:
         return parts[0] if parts else None
     ones = [sp.csr_matrix((np.ones(part.nnz, np.float32), part.indices, part.indptr), part.shape) for part in parts]

@@ -1,4 +1,4 @@
-"""What an event is worth and what it says: learned from data, accepted only when it pays."""
+"""Tuning of event weights and targets on validation windows, accepted only if significantly better."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ class LearnedWeights:
     start, found : Weights
         What was begun with, and the best of the search.
     start_estimator : estimator
-        The estimator with the start and its parameters tuned for it: what the found weights were held against.
+        The estimator with the start and its parameters tuned for it: the baseline of the found weights.
     accepted : bool
         Whether the interval of the gain on the last window, which the search never saw, lies above 0.
     gain, low, high : float
@@ -74,7 +74,7 @@ class LearnedWeights:
         ``estimator``), a part of the gain is tuning: give wider ``parameters`` before reading it as what weights add.
     signal : tuple of (channel, gain, low, high)
         For each channel, what the found weights lose on the last window without it, in pairs. An interval that
-        holds 0 says: no signal that this much data can show.
+        contains 0 is not significant.
     trials : tuple of (name, mean)
         Every step of the search and the metric on the windows it looked at.
     metric : str
@@ -136,12 +136,12 @@ def learn_weights(
     search: Search | None = None,
     progress: Progress = False,
 ) -> LearnedWeights:
-    """Learn from data what a view on the phone is worth beside a purchase in the shop.
+    """Tune event weights, such as that of a view relative to a purchase.
 
     A few numbers are searched, one at a time, on rolling windows: the half-life, a factor per channel, a factor per
     event type, how steeply targets rise, and with them the estimator's own parameters. The last window takes no part
     in the search; there the found weights meet the start, person by person, and unless the interval of the gain
-    lies above 0 the start stays. So a lucky search costs nothing but time, and "no gain" is an answer.
+    lies above 0 the start stays. Overfitting of the search is rejected, and "no gain" is a valid result.
 
     Parameters
     ----------
@@ -171,15 +171,14 @@ def learn_weights(
     Returns
     -------
     LearnedWeights
-        ``learned.estimator.fit(data)`` is the model it speaks of.
+        ``learned.estimator.fit(data)`` is its model.
 
     Raises
     ------
     EmptyError
         When a window has nobody with a history and a truth.
     ParameterError
-        When a name does not occur in the events, the estimator has no such parameter, or it has no weights and a search
-        of them is asked for.
+        When a name does not occur in the events, the estimator has no such parameter, or it has no weights to search.
 
     Notes
     -----
@@ -264,7 +263,7 @@ class _Climb:
     highest: float = float("nan")
 
     def begin(self, setting: Setting) -> Setting:
-        """Measure where the search begins; an estimator that cannot be fitted there says why."""
+        """Measure where the search begins; an estimator that cannot be fitted there is an error."""
         self.highest = self._mean("start", setting, strict=True)
         return setting
 
@@ -292,7 +291,7 @@ class _Window:
 
     past: Dataset
     train: EventLog  # its events
-    asked: Requests  # those who have a truth
+    requests: Requests  # those who have a truth
     rows: np.ndarray  # their rows among the people of the past
     relevant: sp.csr_matrix  # (n_asked, n_items and what nobody knew)
     exclude_seen: bool
@@ -318,8 +317,8 @@ class _Window:
         rows = np.flatnonzero(np.diff(relevant.indptr))
         own = had[rows]
         barred = ItemSets(train.items, own.indptr.astype(np.int64), own.indices.astype(np.int32))
-        asked = past.requests(train.users.ids[rows], exclude=barred if exclude_seen else None)
-        return cls(past, train, asked, rows, relevant[rows], exclude_seen)
+        requests = past.requests(train.users.ids[rows], exclude=barred if exclude_seen else None)
+        return cls(past, train, requests, rows, relevant[rows], exclude_seen)
 
     def measure(self, setting: Setting, metric: Metric, k: int, *, strict: bool = False) -> np.ndarray:
         """Return the metric per person of the past, NaN for those without truth; 0 where nothing can be said."""
@@ -332,7 +331,7 @@ class _Window:
             values[self.rows] = 0.0
             return values
         # what was seen on any channel is excluded by the requests, whatever it weighs
-        lists = model.recommend(self.asked, k=k, exclude_seen=self.exclude_seen)
+        lists = model.recommend(self.requests, k=k, exclude_seen=self.exclude_seen)
         place = match(self.train.items, lists.items, ("the past", "the lists"), column="item_id")
         codes = np.append(place, NONE)[lists.codes].astype(np.int32)
         values[self.rows] = values_of(metric, codes, self.relevant)
@@ -399,12 +398,12 @@ def _cuts(data: Dataset, horizon: Any) -> tuple[tuple[Dataset, Dataset], ...]:
 def _known(names: Iterable[str] | None, all_names: np.ndarray, what: str) -> tuple[str, ...]:
     if names is None:
         return tuple(str(name) for name in all_names)
-    asked = check_names(names, what)
-    return check_known(asked, all_names, f"learn_weights: {what}", missing=None)
+    wanted = check_names(names, what)
+    return check_known(wanted, all_names, f"learn_weights: {what}", missing=None)
 
 
 def values_of(metric: Metric, codes: np.ndarray, relevant: sp.csr_matrix) -> np.ndarray:
-    """Return the metric of lists (n, k) held against relevant items (n, n_items), one float64 per row."""
+    """Return the metric of lists (n, k) for relevant items (n, n_items), one float64 per row."""
     lists = RankedLists(codes, find_hits(codes, relevant), np.diff(relevant.indptr).astype(np.int64))
     if not callable(metric):
         raise ParameterError(f"metric must be a function, such as om.ndcg. Got {shown(metric)}.")

@@ -129,7 +129,7 @@ Metric = Callable[[RankedLists], "np.ndarray | float"]
 def ndcg(lists: RankedLists, *, ideal: Literal["list", "all"] = "list") -> np.ndarray:
     """Return the discounted gain of each list as a share of the best possible one.
 
-    A hit at rank r is worth 1 / log2(r + 1), so it matters where in the list the hits are.
+    A hit at rank r has the gain 1 / log2(r + 1), so it matters where in the list the hits are.
 
     Parameters
     ----------
@@ -202,7 +202,7 @@ def recall(lists: RankedLists, *, divide_by: Literal["relevant", "achievable"] =
 def precision(lists: RankedLists) -> np.ndarray:
     """Return the share of each list's k places that hold a relevant item.
 
-    It divides by ``k`` even where a list ended early: an empty place helps nobody.
+    It divides by ``k`` even where a list ended early: an empty place is a miss.
 
     Parameters
     ----------
@@ -234,7 +234,7 @@ def mean_reciprocal_rank(lists: RankedLists) -> np.ndarray:
     Returns
     -------
     ndarray of shape (n_users,), float64
-        In [0, 1]; NaN for a user without relevant items. The mean over users is what the name says.
+        In [0, 1]; NaN for a user without relevant items. The mean over users is the MRR.
 
     Examples
     --------
@@ -336,7 +336,7 @@ def coverage(lists: RankedLists) -> float:
     _check_lists(lists)
     if lists.in_catalog is None or not lists.in_catalog.any():
         raise ParameterError(
-            "coverage needs to know the catalogue, and lists given as frames do not say what it is. "
+            "coverage needs to know the catalogue, and lists given as frames do not contain it. "
             "Write evaluate(..., train=past), or train=om.Dataset(catalog=catalog)."
         )
     shown = np.zeros(lists.in_catalog.size + 1, np.bool_)  # one more for the code -1
@@ -347,7 +347,7 @@ def coverage(lists: RankedLists) -> float:
 def novelty(lists: RankedLists) -> np.ndarray:
     """Return how unexpected the items of each list are: their mean self-information, in bits.
 
-    An item that a share p of the training users has is worth -log2(p): 0 bits if everybody has it, 10
+    An item that a share p of the training users has scores -log2(p): 0 bits if everybody has it, 10
     bits if one user in 1,024 has. An item nobody has counts as if one user had it.
 
     Parameters

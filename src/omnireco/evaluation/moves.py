@@ -103,8 +103,8 @@ def target_moves(graded: tuple[str, ...], slopes: Sequence[float] | None, start:
         return replace(setting, weights=replace(setting.weights, targets=bent))
 
     def aim(setting: Setting, name: str, value: float) -> Setting:
-        aimed = {**(setting.weights.targets or {}), name: value}
-        return replace(setting, weights=replace(setting.weights, targets=aimed))
+        targets = {**(setting.weights.targets or {}), name: value}
+        return replace(setting, weights=replace(setting.weights, targets=targets))
 
     found: list[list[Move]] = [[(f"targets ** {power:g}", partial(bend, power=power)) for power in powers]]
     found += [

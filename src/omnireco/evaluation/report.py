@@ -84,7 +84,7 @@ class Report:
         For each model, users who have a list but nothing in the truth. They are left out.
     split : str
         16 hexadecimal digits of the truth, and of ``train`` where it was given: two reports with the same digits
-        were held against the same pairs. Reveals no id.
+        were evaluated on the same pairs. Reveals no id.
     negatives : int or None
         Random items that lists were cut down to, beside the truth, where metrics are sampled; else None. Then the
         name of every metric says so, and no number may be compared with one over all items.
@@ -137,8 +137,8 @@ class Report:
     def __repr__(self) -> str:
         counted = f"{count_of(len(self.models), 'model')}, {count_of(len(self.metrics), 'metric')}"
         users = count_of(len(self.users), "user")
-        told = f"{counted}, k={', '.join(map(str, self.k))}, {users}, split {self.split or 'unknown'}"
-        return f"Report({told}{'' if self.negatives is None else f', SAMPLED: {self.negatives} negatives'})"
+        settings = f"{counted}, k={', '.join(map(str, self.k))}, {users}, split {self.split or 'unknown'}"
+        return f"Report({settings}{'' if self.negatives is None else f', SAMPLED: {self.negatives} negatives'})"
 
     def _repr_html_(self) -> str:
         """Return a table with a row per model and a column per metric and k."""
@@ -187,7 +187,7 @@ class Report:
 
         People differ far more from one another than models do on one person. Comparing the same people
         removes what they have in common, so these intervals are much narrower than those of two means
-        looked at side by side: two overlapping intervals do not say that two models are equal.
+        looked at side by side: two overlapping intervals do not imply that two models are equal.
 
         Parameters
         ----------
@@ -297,7 +297,7 @@ def summarise(
 ) -> tuple[np.ndarray, ...]:
     """Return (mean, low, high, p, n) of columns of values per user; all NaN and 0 for a None.
 
-    Each answer has one number per column. A column with fewer than two defined values has a mean only.
+    Each result has one number per column. A column with fewer than two defined values has a mean only.
     """
     q = len(columns)
     mean, low, high, p = (np.full(q, np.nan) for _ in range(4))

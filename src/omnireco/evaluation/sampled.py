@@ -1,6 +1,6 @@
 """Sampled metrics: lists cut down to what was chosen and some random other items, for comparison with old papers only.
 
-They are refused unless asked for by their name, and marked wherever they are shown, because they can put models in
+They need ``sampled=True``, and marked wherever they are shown, because they can put models in
 another order than the ranking of all items does: Krichene and Rendle (2020), "On sampled metrics for item
 recommendation", KDD.
 """
@@ -26,8 +26,8 @@ __all__ = ["SampledNegatives", "check_negatives", "cut_to_candidates", "draw_can
 class SampledNegatives:
     """Rank what was chosen among so many random items only: for ``om.evaluate(..., negatives=...)``.
 
-    Not for new work. Such sampled metrics can put models in another order than all items do; they are here to stand
-    beside a table of an old paper that samples.
+    Not for new work. Such sampled metrics can put models in another order than all items do; they serve to compare
+    with an older paper that samples.
 
     Parameters
     ----------

@@ -36,7 +36,7 @@ class Search:
         Types whose own target is searched, among 0, 1/4, 1/2, 3/4 and 1.
     parameters : mapping of str to sequence, optional
         The estimator's hyper-parameters to tune along, and the values to try. By default its ``unobserved_weight`` and
-        ``regularization``, where it has them, at 1/4, 1/2, 2 and 4 times the present value: heavier cells ask for
+        ``regularization``, where it has them, at 1/4, 1/2, 2 and 4 times the present value: larger cells need
         more of both, and a gain of theirs is no gain of the weights. They are tuned for the start too, but once, and
         for the found again in every sweep; values given here are one grid for both. Empty: none.
     sweeps : int

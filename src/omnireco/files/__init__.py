@@ -6,13 +6,13 @@ from omnireco._core.parts import (
     Offsets,
     Part,
     Record,
-    chances,
     coded,
     counts,
     declare,
     flags,
     instants,
     numbers,
+    probabilities,
 )
 from omnireco._core.small import Apart, Each, Flag, Number, Plain, Table, Text, Value, Whole
 from omnireco.data.parts import Frame, Ids, Labels, Matrix
@@ -40,7 +40,6 @@ __all__ = [
     "Text",
     "Value",
     "Whole",
-    "chances",
     "coded",
     "counts",
     "declare",
@@ -51,6 +50,7 @@ __all__ = [
     "memory",
     "numbers",
     "people_in",
+    "probabilities",
     "recommend_to_parquet",
     "register",
     "save",

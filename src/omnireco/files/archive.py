@@ -1,6 +1,6 @@
-"""One zip of ``.npy`` arrays and a JSON header: written plainly, and read as something a stranger may have made.
+"""One zip of ``.npy`` arrays and a JSON header: written plainly, and read as an untrusted file.
 
-Nothing is taken on trust: sizes come from the directory and are held against the file before anything is read,
+Nothing is taken on trust: sizes come from the directory and are compared with the file before anything is read,
 members are stored and never inflated, every array is what its few bytes of header say to the byte, and checksums agree.
 """
 

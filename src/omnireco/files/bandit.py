@@ -80,8 +80,8 @@ def _check_waiting(parts: Mapping[str, Any], sizes: Mapping[str, int], d: int) -
     have = [parts[name] is not None for name in _WAITING]
     demand(all(have) or not any(have), "decisions that wait are not whole")
     size = sizes.get("waiting", 0)
-    demand(size >= min(parts["bandit"].memory, parts["decided"]), "decisions that wait are fewer than were made")
-    demand(size <= max(64, parts["bandit"].memory), "more decisions wait than are remembered")
+    demand(size >= min(parts["bandit"].max_pending, parts["decided"]), "decisions that wait are fewer than were made")
+    demand(size <= max(64, parts["bandit"].max_pending), "more decisions wait than are remembered")
     if all(have):
         demand(parts["x"].shape == (size, d) and parts["id"].max(initial=-1) < parts["decided"], "decisions do not fit")
         demand(parts["serial"].max(initial=-1) < parts["n_serials"], "a decision names an arm that never was")

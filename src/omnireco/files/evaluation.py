@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from omnireco._core.form import Form
-from omnireco._core.parts import Array, Maybe, chances, coded, demand, numbers
+from omnireco._core.parts import Array, Maybe, coded, demand, numbers, probabilities
 from omnireco._core.small import Each, Plain, Text, Whole, settings
 from omnireco.causal.logged import LoggedDecisions
 from omnireco.causal.off_policy import ESTIMATORS, OffPolicy
@@ -82,7 +82,7 @@ FORMS = (
         {
             "known": Ids(people=True),
             "rewards": numbers("n"),
-            "propensity": chances("n"),
+            "propensity": probabilities("n"),
             "actions": Maybe(Array(np.int64, ("n",), 0)),
             "person": Maybe(coded("known", "n")),
             "n_machine": Whole(),

@@ -124,8 +124,8 @@ def load(path: str | os.PathLike[str]) -> Any:
 
     Notes
     -----
-    A file of a stranger cannot run code, and cannot make compiled code read or write outside its arrays. Its *content*
-    is the stranger's word all the same: consents, identities and weights are as true as whoever wrote them, and the
+    An untrusted file cannot run code, and cannot make compiled code read or write outside its arrays. Its *content*
+    is not verified: consents, identities and weights are as true as whoever wrote them, and the
     checksums find damage, not forgery.
     """
     target = _path(path, "load")

@@ -1,4 +1,4 @@
-"""Habits, chances and decisions."""
+"""Habits, probabilities and decisions."""
 
 from __future__ import annotations
 

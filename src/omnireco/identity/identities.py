@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 import numpy as np
 
 from omnireco._core.checks import check_instant, check_known, check_names, count_of, shown
-from omnireco._core.parts import Array, Maybe, Parts, chances, coded, freeze, instants
+from omnireco._core.parts import Array, Maybe, Parts, coded, freeze, instants, probabilities
 from omnireco._core.small import INSTANT, Each, Settings, Text
 from omnireco.data.frames.columns import instants_to_pandas
 from omnireco.data.frames.placeholders import placeholders
@@ -103,7 +103,7 @@ class Identities:
         "person": coded("people", "nodes"),
         "a": coded("nodes", "links"),
         "b": coded("nodes", "links"),
-        "strength": chances("links"),
+        "strength": probabilities("links"),
         "linked_at": instants("links", never=True),
         "status": Array(np.int8, ("links",), 0, 16),
         "rules": Settings(LinkRules),

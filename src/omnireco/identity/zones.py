@@ -19,7 +19,8 @@ from omnireco._core.checks import (
     shown,
 )
 from omnireco._core.compute import row_blocks
-from omnireco._core.parts import Offsets, Parts, chances, coded, declare
+from omnireco._core.contract import says_the_line
+from omnireco._core.parts import Offsets, Parts, coded, declare, probabilities
 from omnireco._core.units import DAY_US
 from omnireco.data.audience import Audience
 from omnireco.data.clock import in_quiet_hours, is_zone, utc_offset
@@ -86,7 +87,7 @@ class ZonePosterior:
         "indptr": Offsets("distributions", "cells"),
         "row": coded("distributions", "users", dtype=np.int64),
         "zone": coded("zones", "cells"),
-        "probability": chances("cells"),
+        "probability": probabilities("cells"),
     }
 
     def __post_init__(self) -> None:
@@ -180,30 +181,31 @@ class ZonePosterior:
             f"ZonePosterior({count_of(n, 'user')}, {count_of(z, 'zone')}, {count_of(sure, 'user')} in one zone at 99 %)"
         )
 
-    def sets(self, level: float = 0.99) -> tuple[np.ndarray, np.ndarray]:
-        """Return each person's credible set: the smallest set of zones with probability ``level``.
+    @says_the_line("zones.sets(zone_probability=0.99)")
+    def sets(self, zone_probability: float = 0.99) -> tuple[np.ndarray, np.ndarray]:
+        """Return each person's credible set: the smallest set of zones with probability ``zone_probability``.
 
         Returns
         -------
         (indptr, zone)
             int64 (n_users + 1,) and int32 codes into ``zones``.
         """
-        indptr, zone = self._row_sets(level)
+        indptr, zone = self._row_sets(zone_probability)
         size = np.diff(indptr)[self.row]
         ends = np.concatenate([[0], np.cumsum(size)]).astype(np.int64)
         place = np.arange(ends[-1])
         place += np.repeat(indptr[self.row] - ends[:-1], size)
         return ends, zone[place]
 
-    def _row_sets(self, level: float) -> tuple[np.ndarray, np.ndarray]:
+    def _row_sets(self, zone_probability: float) -> tuple[np.ndarray, np.ndarray]:
         """Return the same per distribution: ``indptr`` (n_rows + 1,) and codes."""
-        check_number(level, "level", above=0.0, high=1.0)
+        check_number(zone_probability, "zone_probability", above=0.0, high=1.0)
         n_rows = self.indptr.size - 1
         row = np.repeat(np.arange(n_rows), np.diff(self.indptr))
         total = np.cumsum(self.probability)
         before = total - self.probability
         before -= np.append(before, 0.0)[self.indptr[:-1]][row] if row.size else 0.0
-        keep = before < max(level - 1e-9, 1e-12)
+        keep = before < max(zone_probability - 1e-9, 1e-12)
         indptr = np.concatenate([[0], np.cumsum(np.bincount(row[keep], minlength=n_rows))])
         return indptr.astype(np.int64), self.zone[keep]
 
@@ -217,7 +219,10 @@ class ZonePosterior:
         names[known] = self.zones.ids[self.zone[first[known]]]
         return names, np.where(known, np.append(self.probability, 0.0)[first], 0.0)
 
-    def allowed(self, user_ids: Any, at_us: Any, quiet: tuple[int, int], *, level: float = 0.99) -> np.ndarray:
+    @says_the_line("zones.allowed(user_ids, at_us, (21 * 60, 8 * 60), zone_probability=0.99)")
+    def allowed(
+        self, user_ids: Any, at_us: Any, quiet: tuple[int, int], *, zone_probability: float = 0.99
+    ) -> np.ndarray:
         """Return which instants lie outside the quiet hours in all zones of the credible set, bool (n,).
 
         Parameters
@@ -228,18 +233,22 @@ class ZonePosterior:
             Instants, UTC microseconds.
         quiet : (int, int)
             Start and end of the quiet hours, microseconds after local midnight; half-open, may wrap midnight.
-        level : float
+        zone_probability : float
         """
         code = self.users.codes(user_ids, missing="none")
         at_us = np.broadcast_to(check_instants(at_us, "at_us", n=code.size), code.shape)
         if not isinstance(quiet, tuple) or len(quiet) != 2:
             raise ParameterError(f"quiet must be (start, end), microseconds after midnight. Got {shown(quiet)}.")
         start, end = (check_integer(one, "quiet", low=0, high=DAY_US) for one in quiet)
-        return self.allowed_codes(code, at_us, (start, end), check_number(level, "level", above=0, high=1))
+        return self.allowed_codes(
+            code, at_us, (start, end), check_number(zone_probability, "zone_probability", above=0, high=1)
+        )
 
-    def allowed_codes(self, code: np.ndarray, at_us: np.ndarray, quiet: tuple[int, int], level: float) -> np.ndarray:
+    def allowed_codes(
+        self, code: np.ndarray, at_us: np.ndarray, quiet: tuple[int, int], zone_probability: float
+    ) -> np.ndarray:
         """Return the same for people given by code, -1 for unknown ones."""
-        indptr, zone = self._row_sets(level)
+        indptr, zone = self._row_sets(zone_probability)
         row = np.append(self.row, 0)[code]
         instants, slot = np.unique(at_us, return_inverse=True)
         names = np.arange(len(self.zones), dtype=np.int32)[:, None]
@@ -253,13 +262,14 @@ class ZonePosterior:
             rows = rows[(size[rows] > rank) & found[rows]]
         return found
 
-    def fill(self, audience: Audience, *, level: float = 0.99, at: Any = "2025-01-01") -> Audience:
-        """Return the audience with zones filled in where one clock has probability ``level``; known zones stay.
+    @says_the_line("zones.fill(audience, zone_probability=0.99)")
+    def fill(self, audience: Audience, *, zone_probability: float = 0.99, at: Any = "2025-01-01") -> Audience:
+        """Return the audience with zones filled in where one has ``zone_probability``; known zones stay.
 
         Parameters
         ----------
         audience : Audience
-        level : float
+        zone_probability : float
         at : date, aware datetime or str
             Zones whose clocks agree for the three years from this instant count as one clock.
 
@@ -273,7 +283,7 @@ class ZonePosterior:
         days = start + np.arange(0, 3 * 366, 2, dtype=np.int64)[None, :] * DAY_US
         clocks = utc_offset(days, np.arange(len(self.zones), dtype=np.int32)[:, None], self.zones)
         clock = np.unique(clocks, axis=0, return_inverse=True)[1].ravel() if len(self.zones) else np.empty(0, int)
-        indptr, zone = self._row_sets(level)
+        indptr, zone = self._row_sets(zone_probability)
         first = clock[zone[indptr[:-1]]] if zone.size else np.empty(0, int)
         row = np.repeat(np.arange(first.size), np.diff(indptr))
         same = np.bincount(row, weights=clock[zone] != first[row], minlength=first.size) == 0

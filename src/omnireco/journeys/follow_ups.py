@@ -40,8 +40,8 @@ __all__ = ["FollowUps", "FollowUpsModel"]
 class FollowUps(Estimator):
     """What people buy after something, more than they would anyway.
 
-    After the tent comes the mat, not before; after the printer the ink. A similarity cannot tell the two directions
-    apart. Here every person counts once per pair, and only purchases whose window has passed are counted.
+    The direction matters: the mat after the tent, the ink after the printer. A similarity cannot tell the two
+    directions apart. Here every person counts once per pair, and only purchases whose window has passed are counted.
 
     Parameters
     ----------
@@ -49,17 +49,18 @@ class FollowUps(Estimator):
         How long after the first purchase of an item a follow-up counts.
     events : iterable of str, optional
         Types that are purchases; all by default.
-    prior : float
-        Imagined people per pair, at the rate of everybody: what a lift from few people is pulled by.
-    most : int
+    prior_strength : float
+        Prior strength of the lift, in people (a pseudo-count).
+    max_next_items : int
         How many items of a person are looked at per item: those first bought next after it, strictly later.
 
     Notes
     -----
     With n(i) the people who bought i, at least ``within`` before the end of the log, a(i, j) those of them who first
     bought j within the window after, strictly, and r(j) the same share over all items i:
-    ``lift = (a + prior) / (n r + prior)``, the posterior mean of a Gamma(prior, prior) factor on a Poisson count; its
-    interval holds 90 %. Deterministic; cost O(first purchases x most).
+    ``lift = (a + s) / (n r + s)`` with ``s = prior_strength``, the posterior mean of a Gamma(s, s) factor on a
+    Poisson count; its
+    interval holds 90 %. Deterministic; cost O(first purchases x max_next_items).
 
     References
     ----------
@@ -71,14 +72,14 @@ class FollowUps(Estimator):
     >>> days = pd.to_datetime(["2025-05-01", "2025-05-03", "2025-05-01", "2025-05-06", "2025-08-01"], utc=True)
     >>> log = om.EventLog.from_frame(pd.DataFrame({"user_id": [1, 1, 2, 2, 3], "channel": "web", "event": "purchase",
     ...                                         "item_id": ["tent", "mat", "tent", "mat", "tea"], "timestamp": days}))
-    >>> FollowUps(prior=0.5).fit(log).to_frame()[["item_id", "next_item_id", "people"]].values.tolist()
+    >>> FollowUps(prior_strength=0.5).fit(log).to_frame()[["item_id", "next_item_id", "people"]].values.tolist()
     [['tent', 'mat', 2]]
     """
 
     within: Any = "30D"
     events: Iterable[str] | None = None
-    prior: float = 5.0
-    most: int = 50
+    prior_strength: float = 5.0
+    max_next_items: int = 50
 
     verbs: ClassVar[tuple[str, ...]] = ("recommend", "after", "to_frame", "items")
 
@@ -86,8 +87,8 @@ class FollowUps(Estimator):
         check_duration(self.within, "within")
         if self.events is not None:
             object.__setattr__(self, "events", check_names(self.events, "events"))
-        check_number(self.prior, "prior", above=0)
-        check_integer(self.most, "most", low=1)
+        check_number(self.prior_strength, "prior_strength", above=0)
+        check_integer(self.max_next_items, "max_next_items", low=1)
 
     def fit(self, data: Any, *, threads: int | None = None, progress: Progress = False) -> FollowUpsModel:
         """Count what came after what.
@@ -109,14 +110,14 @@ class FollowUps(Estimator):
         if not open_until.any():
             raise EmptyError(
                 f"FollowUps.fit: no purchase lies {self.within} before the end of the log, so nothing can have "
-                "followed it for sure. Take a shorter window, or a longer log."
+                "followed it for significant_only. Take a shorter window, or a longer log."
             )
         bought = np.bincount(item[open_until], minlength=m).astype(np.float64)
         found: list[np.ndarray] = []
         ends = np.flatnonzero(np.r_[(np.diff(user) != 0) | (np.diff(at) != 0), True]) + 1
         later = np.repeat(ends, np.diff(np.r_[0, ends]))  # one basket is one moment: where the next one begins
         source = np.flatnonzero(open_until)
-        for step in range(self.most):
+        for step in range(self.max_next_items):
             source = source[later[source] + step < item.size]
             follower = later[source] + step
             near = (user[follower] == user[source]) & (at[follower] - at[source] <= window)
@@ -128,7 +129,7 @@ class FollowUps(Estimator):
         source, after = key // m, key % m
         rate = np.bincount(after, weights=people, minlength=m) / bought.sum()
         expected = bought[source] * rate[after]
-        shape, scale = people + self.prior, expected + self.prior
+        shape, scale = people + self.prior_strength, expected + self.prior_strength
         low, high = (gammaincinv(shape, q) / scale for q in (0.05, 0.95))
         columns = source.astype(np.int32), after.astype(np.int32), people, shape / scale, low, high
         return FollowUpsModel(log.items, bought.astype(np.int64), *columns, tuple(self.events or ()))
@@ -184,7 +185,7 @@ class FollowUpsModel:
         requests: Requests,
         *,
         k: int,
-        sure: bool = True,
+        significant_only: bool = True,
         eligible: Any = None,
         exclude: Any = None,
         exclude_seen: bool = True,
@@ -199,7 +200,7 @@ class FollowUpsModel:
             Of a Dataset. Where a request has a basket (``given=``), its items are followed; elsewhere those that the
             person bought last, strictly before the request: one basket where several share the instant.
         k : int
-        sure : bool
+        significant_only : bool
             Only pairs whose whole interval lies above 1.
         eligible, exclude : optional
             As in :meth:`omnireco.models.Model.recommend`.
@@ -214,7 +215,11 @@ class FollowUpsModel:
             The score of an item is the largest lower end of a lift's interval over the items that it follows. Who has
             neither a basket nor a purchase gets an empty list.
         """
-        k, sure, exclude_seen = check_k(k), check_flag(sure, "sure"), check_flag(exclude_seen, "exclude_seen")
+        k, significant_only, exclude_seen = (
+            check_k(k),
+            check_flag(significant_only, "significant_only"),
+            check_flag(exclude_seen, "exclude_seen"),
+        )
         usable_threads(threads)
         data_of(requests, "FollowUpsModel.recommend")
         n, m = len(requests), max(1, len(self.items))
@@ -243,7 +248,7 @@ class FollowUpsModel:
             np.repeat(start[source], length) + np.arange(length.sum()) - np.repeat(np.cumsum(length) - length, length)
         )
         row, pair = np.repeat(row, length), order[place]
-        if sure:
+        if significant_only:
             row, pair = row[self.low[pair] > 1], pair[self.low[pair] > 1]
         key = row * m + self.following[pair]
         keep = allowed.cells(row, self.following[pair]) & ~np.isin(
@@ -261,32 +266,33 @@ class FollowUpsModel:
         scores[row[top], place[top]] = self.low[pair[top]]
         return Recommendations(requests.ids, self.items, codes, scores, requests.key)
 
-    def after(self, items: Any, *, k: int, sure: bool = True) -> Recommendations:
+    @says_the_line("model.after(items, k=5, significant_only=True)")
+    def after(self, items: Any, *, k: int, significant_only: bool = True) -> Recommendations:
         """Return what follows each of the given items.
 
         Parameters
         ----------
         items : array-like of item ids, unique
         k : int
-        sure : bool
+        significant_only : bool
             Only pairs whose whole interval lies above 1.
 
         Returns
         -------
         Recommendations
-            Its ``users`` are the items asked about; the scores are the lower ends of the lifts' intervals.
+            Its ``users`` are the query items; the scores are the lower ends of the lifts' intervals.
         """
-        k, sure = check_k(k), check_flag(sure, "sure")
-        asked = distinct_codes(self.items, items)
-        codes = np.full((asked.size, k), NONE, np.int32)
-        scores = np.full((asked.size, k), -np.inf, np.float32)
+        k, significant_only = check_k(k), check_flag(significant_only, "significant_only")
+        queries = distinct_codes(self.items, items)
+        codes = np.full((queries.size, k), NONE, np.int32)
+        scores = np.full((queries.size, k), -np.inf, np.float32)
         order = np.lexsort([self.following, -self.low, self.item])
         start = np.searchsorted(self.item[order], np.arange(len(self.items) + 1))
-        for row, code in enumerate(asked):
+        for row, code in enumerate(queries):
             mine = order[start[code] : start[code + 1]]
-            best = mine[self.low[mine] > 1][:k] if sure else mine[:k]
+            best = mine[self.low[mine] > 1][:k] if significant_only else mine[:k]
             codes[row, : best.size], scores[row, : best.size] = self.following[best], self.low[best]
-        return Recommendations(self.items.take(asked), self.items, codes, scores, "similar_to")
+        return Recommendations(self.items.take(queries), self.items, codes, scores, "similar_to")
 
     def to_frame(self) -> pd.DataFrame:
         """Return a pandas frame: item_id next_item_id people bought lift low high, surest lifts first."""

@@ -41,16 +41,15 @@ class Refills(Estimator):
     ----------
     events : iterable of str, optional
         Types that are purchases; all by default.
-    prior : float
+    prior_strength : float
         Imagined intervals of an item at the rate of everybody.
 
     Notes
     -----
-    The logarithm of an interval in days is Normal. Its mean is the item's, plus what is known of the person, plus
-    what is known of this person with this item, each shrunk by the ratio of variances that the log shows. Open
-    intervals count too: somebody who bought once and has not come back says that the interval is longer than that, or
-    that they will not come back; the share of the latter is estimated along (a cure model, by EM). Deterministic;
-    O(purchases).
+    The logarithm of an interval in days is Normal. Its mean is the item's, plus what is known of the person, plus what
+    is known of this person with this item, each shrunk by the ratio of variances that the log shows. Open intervals are
+    right-censored: somebody who has not come back has a longer interval, or churned; the share of the latter is
+    estimated along (a cure model, by EM). Deterministic; O(purchases).
 
     References
     ----------
@@ -70,14 +69,14 @@ class Refills(Estimator):
     """
 
     events: Iterable[str] | None = None
-    prior: float = 3.0
+    prior_strength: float = 3.0
 
     verbs: ClassVar[tuple[str, ...]] = ("recommend", "due", "items")
 
     def __post_init__(self) -> None:
         if self.events is not None:
             object.__setattr__(self, "events", check_names(self.events, "events"))
-        check_number(self.prior, "prior", above=0)
+        check_number(self.prior_strength, "prior_strength", above=0)
 
     def fit(self, data: Any, *, threads: int | None = None, progress: Progress = False) -> RefillModel:
         """Return the model.
@@ -85,7 +84,7 @@ class Refills(Estimator):
         Raises
         ------
         EmptyError
-            When nobody bought anything twice.
+            When there are no repeat purchases.
         """
         log = events_of(data, "Refills.fit")
         user, item, at = purchases(log, self.events, "Refills.fit")
@@ -97,7 +96,7 @@ class Refills(Estimator):
         y = np.log(np.maximum(np.diff(at)[again] / _DAY, 1 / 24))
         pair, place = np.unique(key[1:][again], return_inverse=True)
         if not y.size:
-            raise EmptyError("Refills.fit: nobody bought anything twice, so no interval is known. Group items first.")
+            raise EmptyError("Refills.fit: there are no repeat purchases, so no interval is known. Group items first.")
         n = np.bincount(place)
         mean = np.bincount(place, weights=y) / n
         within = float(((y - mean[place]) ** 2).sum() / max(1, y.size - pair.size)) if y.size > pair.size else 0.25
@@ -105,7 +104,7 @@ class Refills(Estimator):
         ends = np.flatnonzero(np.r_[key[1:] != key[:-1], True])
         open_item = (key[ends] % m).astype(np.int64)
         opened = np.log(np.maximum((log.end_us - at[ends]) / _DAY, 1 / 24))
-        mu, spread, returning = _item_means(y, (pair % m)[place], open_item, opened, m, self.prior, within)
+        mu, spread, returning = _item_means(y, (pair % m)[place], open_item, opened, m, self.prior_strength, within)
         left = mean - mu[pair % m]
         between = max(float(np.average(left**2, weights=n) - within * pair.size / n.sum()), 1e-4)
         return RefillModel(log.items, mu, spread, float(within), between, returning, tuple(self.events or ()))
@@ -156,7 +155,7 @@ class RefillModel:
 
     @says_the_line("model.due(data.requests(at=now))")
     def due(self, requests: Requests, *, confidence: float = 0.8, within: Any = "7D") -> pd.DataFrame:
-        """Return when those who ask will need each of their items again.
+        """Return when the users of the requests will need each of their items again.
 
         Parameters
         ----------
@@ -166,14 +165,14 @@ class RefillModel:
         confidence : float
             Probability that the next purchase falls between ``low_at`` and ``high_at``, if there is one.
         within : str or timedelta
-            The window that ``chance`` speaks of.
+            The window of ``probability``.
 
         Returns
         -------
         pandas.DataFrame
-            ``user_id item_id purchases last_at due_at low_at high_at chance`` (``request_id`` where somebody asks more
-            than once), the largest chances first: the median date, its interval, and the chance of a purchase within
-            the window from the request on (never coming back included).
+            ``user_id item_id purchases last_at due_at low_at high_at probability`` (``request_id`` where somebody asks
+            more than once), the largest probabilities first: the median date, its interval, and the probability of a
+            purchase within the window from the request on (never coming back included).
         """
         import pandas as pd
 
@@ -181,11 +180,11 @@ class RefillModel:
         confidence = check_number(confidence, "confidence", above=0)
         if confidence >= 1:
             raise ParameterError(f"confidence must be between 0 and 1. Got {confidence:g}. Write confidence=0.8.")
-        who, what, n, last, mean, sd, chance = self._waiting(requests, ahead, "RefillModel.due")
+        who, what, n, last, mean, sd, probability = self._waiting(requests, ahead, "RefillModel.due")
         age = np.log(np.maximum((np.take(requests.at, who) - last) / _DAY, 1 / 24))
         tails = [(1 - confidence) / 2, 0.5, (1 + confidence) / 2]
         low, middle, high = (_later(q, mean, sd, age) for q in tails)
-        top = np.lexsort([what, who, -chance])
+        top = np.lexsort([what, who, -probability])
         dates = {
             name: instants_to_pandas(np.minimum(last[top] + np.round(days[top] * _DAY).astype(np.int64), _LAST_DAY))
             for name, days in (("due_at", middle), ("low_at", low), ("high_at", high))
@@ -196,7 +195,7 @@ class RefillModel:
             "purchases": n[top],
             "last_at": instants_to_pandas(last[top]),
         }
-        return pd.DataFrame(columns | dates | {"chance": chance[top]})
+        return pd.DataFrame(columns | dates | {"probability": probability[top]})
 
     @says_the_line("model.recommend(data.requests(at=now), k=10)")
     def recommend(
@@ -211,7 +210,7 @@ class RefillModel:
         threads: int | None = None,
         progress: Progress = False,
     ) -> Recommendations:
-        """Rank what those who ask are likely to need within a window, by the chance of it: ready for ``candidates``.
+        """Rank what the users are likely to need within a window, by its probability: ready for ``candidates``.
 
         Parameters
         ----------
@@ -225,12 +224,12 @@ class RefillModel:
         exclude_seen : bool
             Only False: what is needed again has been bought before.
         threads, progress : optional
-            Taken as by every recommender; the chances are one step.
+            Taken as by every recommender; the probabilities are one step.
 
         Returns
         -------
         Recommendations
-            The scores are the chances of a purchase; items nobody bought before are in no list.
+            The scores are the probabilities of a purchase; items nobody bought before are in no list.
 
         Raises
         ------
@@ -245,24 +244,24 @@ class RefillModel:
                 "left. Leave exclude_seen out."
             )
         ahead = check_duration(within, "within") / _DAY
-        row, item, _, _, _, _, chance = self._waiting(requests, ahead, "RefillModel.recommend")
+        row, item, _, _, _, _, probability = self._waiting(requests, ahead, "RefillModel.recommend")
         n, m = len(requests), max(1, len(self.items))
         wanted = _Eligible.read(eligible, self.items, n, exclude).cells(row, item)
         for name in ("given", "exclude"):
             if (held := getattr(requests, name)) is not None:
                 others = held.matrix(self.items, f"{name}=").nonzero()
                 wanted &= ~np.isin(row * m + item, others[0].astype(np.int64) * m + others[1])
-        row, item, chance = row[wanted], item[wanted], chance[wanted]
-        order = np.lexsort([item, -chance, row])
-        row, item, chance = row[order], item[order], chance[order]
+        row, item, probability = row[wanted], item[wanted], probability[wanted]
+        order = np.lexsort([item, -probability, row])
+        row, item, probability = row[order], item[order], probability[order]
         place = np.arange(row.size) - np.searchsorted(row, row)
         top = place < k
         codes, scores = np.full((n, k), NONE, np.int32), np.full((n, k), -np.inf, np.float32)
-        codes[row[top], place[top]], scores[row[top], place[top]] = item[top], to_float32(chance[top])
+        codes[row[top], place[top]], scores[row[top], place[top]] = item[top], to_float32(probability[top])
         return Recommendations(requests.ids, self.items, codes, scores, requests.key)
 
     def _waiting(self, requests: Requests, ahead: float, verb: str) -> tuple[np.ndarray, ...]:
-        """Return who waits for what: request, item, purchases, the last, mean and sd of the log interval, chance."""
+        """Return who waits for what: request, item, purchases, last, mean and sd of the log interval, probability."""
         row, code, when = purchases_before(requests, self.items, self.events or None, verb)
         m = max(1, len(self.items))
         key = row * m + code
@@ -275,8 +274,8 @@ class RefillModel:
         who, what = pair // m, pair % m
         mean, sd = self._predict(key, when, pair, n, what, who)
         days = (np.take(requests.at, who) - last) / _DAY
-        chance = self._chance(mean, sd, np.log(np.maximum(days, 1 / 24)), days + ahead)
-        return who, what, n, last, mean, sd, chance
+        probability = self._probability(mean, sd, np.log(np.maximum(days, 1 / 24)), days + ahead)
+        return who, what, n, last, mean, sd, probability
 
     def _predict(
         self, key: np.ndarray, when: np.ndarray, pair: np.ndarray, n: np.ndarray, what: np.ndarray, who: np.ndarray
@@ -299,7 +298,7 @@ class RefillModel:
         noise = np.maximum(self.spread[what] ** 2 - self.between, 0.25 * self.within)
         return self.mu[what] + shift, np.sqrt(noise + self.between * (1 - own))
 
-    def _chance(self, mean: np.ndarray, sd: np.ndarray, age: np.ndarray, until: np.ndarray) -> np.ndarray:
+    def _probability(self, mean: np.ndarray, sd: np.ndarray, age: np.ndarray, until: np.ndarray) -> np.ndarray:
         from scipy.special import ndtr
 
         waiting = np.maximum(ndtr(-(age - mean) / sd), 1e-300)
@@ -314,19 +313,19 @@ def _item_means(
     open_item: np.ndarray,
     opened: np.ndarray,
     m: int,
-    prior: float,
+    prior_strength: float,
     within: float,
 ) -> tuple[np.ndarray, np.ndarray, float]:
     """Return mean and spread of log intervals per item, and the share of purchases that are followed by another.
 
-    EM over open intervals: with the chance that somebody is still to come back, their interval is that of a Normal
+    EM over open intervals: with the probability that somebody is still to come back, their interval is that of a Normal
     above what has passed.
     """
     from scipy.special import log_ndtr
 
     count = np.bincount(item, minlength=m).astype(np.float64)
     centre, returning = float(y.mean()), y.size / (y.size + opened.size)
-    mu = (np.bincount(item, weights=y, minlength=m) + prior * centre) / (count + prior)
+    mu = (np.bincount(item, weights=y, minlength=m) + prior_strength * centre) / (count + prior_strength)
     spread = np.full(m, np.sqrt(max(within, float(((y - mu[item]) ** 2).mean()))))
     for _ in range(_ROUNDS):
         z = (opened - mu[open_item]) / spread[open_item]
@@ -339,7 +338,7 @@ def _item_means(
         total = np.bincount(item, weights=y, minlength=m)
         total += np.bincount(open_item, weights=still * value, minlength=m)
         centre = float(total.sum() / weight.sum())
-        mu = (total + prior * centre) / (weight + prior)
+        mu = (total + prior_strength * centre) / (weight + prior_strength)
         off = np.bincount(item, weights=(y - mu[item]) ** 2, minlength=m)
         off += np.bincount(open_item, weights=still * (square + (value - mu[open_item]) ** 2), minlength=m)
         common = float(off.sum() / weight.sum())

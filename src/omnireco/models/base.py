@@ -35,7 +35,7 @@ _BOOLS = (bool, np.bool_)
 class Model(ABC):
     """A learned function from histories to ranked items; what ``fit`` returns.
 
-    A model owns the vocabulary of its items, so it can be asked about anybody whose history names items it
+    A model owns the vocabulary of its items, so it recommends for any history of items it
     knows: people it was fitted on, people whose history has grown since, and new ones are one code path.
     A person with an empty history gets the items that most people chose at fit time (``popularity``).
 
@@ -83,8 +83,8 @@ class Model(ABC):
     def _similar(self, codes: np.ndarray, *, k: int) -> tuple[np.ndarray, np.ndarray]:
         """Return (codes, scores), each (len(codes), k), of the items most like some items, themselves left out."""
         raise ParameterError(
-            f"similar_items: a {type(self).__name__} does not say which items are alike. Fit ItemKNN, EASE or ALS on "
-            "the same data and ask that model."
+            f"similar_items: a {type(self).__name__} has no item similarities. Fit ItemKNN, EASE or ALS on "
+            "the same data and use that model."
         )
 
     @says_the_line("model.recommend(data.requests(), k=10)")
@@ -99,13 +99,13 @@ class Model(ABC):
         threads: int | None = None,
         progress: Progress = False,
     ) -> Recommendations:
-        """Rank items for those who ask, given their histories.
+        """Rank items for the users of the requests, given their histories.
 
         Parameters
         ----------
         requests : Requests or Interactions
-            ``data.requests()``: histories are read out of the Dataset, weighed as the model is asked
-            (``event_weights``), strictly before each request's instant; items the model does not know are left out of
+            ``data.requests()``: histories are read out of the Dataset with the model's ``event_weights``,
+            strictly before each request's instant; items the model does not know are left out of
             them. Or histories themselves, one row per person; ``x.rows(ids)`` takes some people of a matrix.
         k : int
             Length of the lists.
@@ -119,7 +119,7 @@ class Model(ABC):
             Leave out items in the person's own history. Items with a target of 0 or less, what the person
             disliked or hid, are left out always.
         threads : int, optional
-            All usable cores by default; never changes the answer.
+            All usable cores by default; never changes the result.
         progress : bool or callable(done, total)
             A bar over blocks of people.
 
@@ -127,14 +127,14 @@ class Model(ABC):
         -------
         Recommendations
             By (score down, item code up). Fewer than ``k`` possible items leave -1 at the tail. Its ``users`` are
-            those who ask; where somebody asks more than once, the numbers of the requests.
+            the users; where a user has several requests, the numbers of the requests.
 
         Raises
         ------
         UnknownIdError
             When histories, ``eligible`` or ``exclude`` name items the model does not know.
         ParameterError
-            When the histories were made with other weights than the model is asked with.
+            When the histories were made with other event weights than the model's.
 
         Notes
         -----
@@ -149,12 +149,12 @@ class Model(ABC):
             question = self._question(requests)
             found = self._answer(question, _Eligible.read(eligible, self.items, len(question.users), exclude), **rules)
         else:
-            asked = _requests_of(requests)
-            allowed = _Eligible.read(eligible, self.items, len(asked), exclude)
-            lists = [one._answer(one._question(asked.take(rows)), allowed.take(rows), **rules) for rows, one in parts]
+            queries = _requests_of(requests)
+            allowed = _Eligible.read(eligible, self.items, len(queries), exclude)
+            lists = [one._answer(one._question(queries.take(rows)), allowed.take(rows), **rules) for rows, one in parts]
             back = np.argsort(np.concatenate([rows for rows, _ in parts]), kind="stable")
             codes, scores = (np.concatenate([getattr(x, name) for x in lists])[back] for name in ("codes", "scores"))
-            found = Recommendations(asked.ids, self.items, codes, scores, asked.key)
+            found = Recommendations(queries.ids, self.items, codes, scores, queries.key)
         _log.info("%r made by %r", found, self)
         return found
 
@@ -186,7 +186,7 @@ class Model(ABC):
         return Recommendations(question.users, self.items, codes, scores, question.key)
 
     def inputs(self, data: Any) -> Interactions:
-        """Return everybody's history as the model is asked with it.
+        """Return all users' histories, as the model reads them.
 
         Parameters
         ----------
@@ -200,7 +200,7 @@ class Model(ABC):
         return matrix_of(data, None, "inputs", otherwise=self._asked_with("inputs"))
 
     def score(self, requests: Requests | Interactions, items: Any) -> np.ndarray:
-        """Return the score of given items for those who ask.
+        """Return the score of given items for the users of the requests.
 
         Parameters
         ----------
@@ -243,12 +243,12 @@ class Model(ABC):
         Returns
         -------
         Recommendations
-            Its ``users`` are the items asked about; an item is never similar to itself.
+            Its ``users`` are the query items; an item is never similar to itself.
         """
         k = check_k(k)
-        asked = distinct_codes(self.items, items)
-        codes, scores = self._similar(asked, k=k)
-        return Recommendations(self.items.take(asked), self.items, codes, scores, "similar_to")
+        queries = distinct_codes(self.items, items)
+        codes, scores = self._similar(queries, k=k)
+        return Recommendations(self.items.take(queries), self.items, codes, scores, "similar_to")
 
     def similar_users(
         self, histories: Interactions, users: Any, *, k: int, threads: int | None = None
@@ -258,7 +258,7 @@ class Model(ABC):
         Parameters
         ----------
         histories : Interactions
-            The people to search, those asked about among them.
+            The users to search, including the query users.
         users : array-like of user ids, unique
         k : int
         threads : int, optional
@@ -266,19 +266,21 @@ class Model(ABC):
         Returns
         -------
         Recommendations
-            Its ``users`` are the people asked about and its ``items`` the people found, by cosine: of their vectors
+            Its ``users`` are the query users and its ``items`` the users found, by cosine: of their vectors
             in a factor model, of the histories themselves in any other. Nobody is similar to themselves, and
-            people without a history are similar to nobody.
+            users without a history have no similar users.
         """
         k = check_k(k)
         known = self._align(histories).without_targets()
-        asked = distinct_codes(known.users, users)
+        queries = distinct_codes(known.users, users)
         warm = np.diff(known.csr.indptr) > 0
-        itself = sp.csr_matrix((np.ones(asked.size), (np.arange(asked.size), asked)), (asked.size, known.n_users))
-        codes, scores = self._similar_rows(known.csr, asked, k=k, exclude=itself, eligible=warm, threads=threads)
-        codes[~warm[asked]], scores[~warm[asked]] = NONE, -np.inf
+        itself = sp.csr_matrix(
+            (np.ones(queries.size), (np.arange(queries.size), queries)), (queries.size, known.n_users)
+        )
+        codes, scores = self._similar_rows(known.csr, queries, k=k, exclude=itself, eligible=warm, threads=threads)
+        codes[~warm[queries]], scores[~warm[queries]] = NONE, -np.inf
         people = Vocabulary(known.users.ids, {PEOPLE: True})  # what is listed are people: shown by number
-        return Recommendations(known.users.take(asked), people, codes, scores)
+        return Recommendations(known.users.take(queries), people, codes, scores)
 
     def _similar_rows(
         self,
@@ -307,7 +309,7 @@ class Model(ABC):
         made, wanted = histories.weights, self.event_weights
         if made is not None and wanted is not None and not agree(wanted, made):
             raise ParameterError(
-                f"recommend: the histories were made with {made!r}, and the model is asked with {wanted!r}. Write "
+                f"recommend: the histories were made with {made!r}, and the model expects {wanted!r}. Write "
                 "model.recommend(data.requests(), k=...), or model.inputs(log)."
             )
         if histories.items is self.items or histories.items == self.items:
@@ -324,20 +326,20 @@ class Model(ABC):
         return histories.with_items(self.items)
 
     def _question(self, requests: Any) -> _Question:
-        """Return what is read of those who ask, over the model's items, and what else they say."""
+        """Return what is read of the users, over the model's items, and the item sets of the requests."""
         reader = Reader(requests) if isinstance(requests, Requests) else requests
         if not isinstance(reader, Reader):
             past = self._past_of(reader)
             return _Question(reader.users, past)
-        asked = reader.requests
+        queries = reader.requests
         sets = [
             None if held is None else held.matrix(self.items, f"{name}=")
-            for held, name in ((asked.given, "given"), (asked.exclude, "exclude"))
+            for held, name in ((queries.given, "given"), (queries.exclude, "exclude"))
         ]
-        return _Question(asked.ids, self._read(reader), sets[0], sets[1], asked.key, reader.faded(self))
+        return _Question(queries.ids, self._read(reader), sets[0], sets[1], queries.key, reader.faded(self))
 
     def _read(self, reader: Reader) -> Past:
-        """Return what the model reads of those who ask, out of the Dataset of the requests."""
+        """Return what the model reads of the users, out of the Dataset of the requests."""
         return self._past_of(reader.histories(self))
 
     def _past_of(self, histories: Interactions) -> Past:
@@ -353,10 +355,10 @@ class Model(ABC):
 
     def _parts_by_channel(self, requests: Any) -> list[tuple[np.ndarray, Model]] | None:
         """Return the rows of each channel and the model that ranks for it; None where one model answers all."""
-        asked = _requests_of(requests)
-        if not isinstance(asked, Requests) or "channel" not in asked.labels or not len(asked):
+        queries = _requests_of(requests)
+        if not isinstance(queries, Requests) or "channel" not in queries.labels or not len(queries):
             return None
-        known, code = asked.labels["channel"]
+        known, code = queries.labels["channel"]
         found = [(np.flatnonzero(code == one), None if one < 0 else str(known.ids[one])) for one in np.unique(code)]
         parts = [(rows, self if channel is None else self._on_channel(channel)) for rows, channel in found]
         return None if all(model is self for _, model in parts) else parts
@@ -365,11 +367,11 @@ class Model(ABC):
         """Return the model that ranks for a channel; itself where its lists are the same on all."""
         return self
 
-    def _can_answer(self, asked: Requests | Interactions, least: int) -> np.ndarray:
+    def _can_answer(self, queries: Requests | Interactions, least: int) -> np.ndarray:
         """Return of whom so many items are known that the model may answer, bool (n,)."""
         if self.answers_everybody:
-            return np.ones(len(asked) if isinstance(asked, Requests) else asked.n_users, np.bool_)
-        return np.asarray(np.diff(self._question(asked).past.seen.indptr) >= least)
+            return np.ones(len(queries) if isinstance(queries, Requests) else queries.n_users, np.bool_)
+        return np.asarray(np.diff(self._question(queries).past.seen.indptr) >= least)
 
     def _factorised(self) -> Any:
         """Return the factor model whose products of vectors are the scores, None where there are no such vectors."""
@@ -383,7 +385,7 @@ class Model(ABC):
         """Return the model whose score is the sum over the past, and whether it reads channels joined."""
         return self, False
 
-    def _contributions(self, history: sp.csr_matrix, aims: np.ndarray | None, shown_items: np.ndarray) -> np.ndarray:
+    def _contributions(self, history: sp.csr_matrix, targets: np.ndarray | None, shown_items: np.ndarray) -> np.ndarray:
         """Return what each item of one history, with its targets if it has some, adds to each item (past, shown)."""
         raise ParameterError(
             f"explain: the score of a {type(self).__name__} is no sum over what a person did. Explain ItemKNN, EASE, "
@@ -425,11 +427,11 @@ class Model(ABC):
     ) -> tuple[np.ndarray, np.ndarray]:
         """Rank for those none of whose histories is empty."""
         rules: dict[str, Any] = {"k": k, "exclude": exclude, "eligible": eligible, "threads": threads}
-        return self._rank(past.cells, **rules, **past.aims())
+        return self._rank(past.cells, **rules, **past.target_rules())
 
     def _score_past(self, past: Past, codes: np.ndarray) -> np.ndarray:
         """Return scores (n, len(codes)), float32, of those none of whose histories is empty."""
-        return self._score(past.cells, codes, **past.aims())
+        return self._score(past.cells, codes, **past.target_rules())
 
     def _score_all(self, histories: sp.csr_matrix, targets: sp.csr_matrix | None = None) -> np.ndarray:
         """Return the score of every item, (n, n_items), for histories none of which is empty."""
@@ -457,13 +459,13 @@ class Model(ABC):
 
 
 class Reader:
-    """Requests whose histories are read once for all models that weigh and read events alike.
+    """Requests whose histories are read once for all models that weigh and read events in the same way.
 
     Parameters
     ----------
     requests : Requests
     otherwise : Weights, optional
-        How events are weighed for a model that does not know with what it is asked.
+        Event weights for a model without event weights of its own.
     """
 
     __slots__ = ("_made", "otherwise", "requests")
@@ -473,7 +475,7 @@ class Reader:
         self._made: list[tuple[Hashable, Weights, Vocabulary, Interactions]] = []
 
     def histories(self, model: Model) -> Interactions:
-        """Return one history per request, as a model is asked with it."""
+        """Return one history per request, as the model reads it."""
         known = model.event_weights
         weights = self.otherwise if known is None and self.otherwise is not None else model._asked_with("recommend")
         layers = model.reads_layers
@@ -494,13 +496,13 @@ class Reader:
         return found
 
 
-def _requests_of(asked: Any) -> Any:
-    return asked.requests if isinstance(asked, Reader) else asked
+def _requests_of(queries: Any) -> Any:
+    return queries.requests if isinstance(queries, Reader) else queries
 
 
 @dataclass(frozen=True, slots=True)
 class Past:
-    """What a model reads of those who ask, one row each; of a blend, one past per member in ``parts``.
+    """What a model reads of the users of the requests, one row each; of a blend, one past per member in ``parts``.
 
     Parameters
     ----------
@@ -535,14 +537,14 @@ class Past:
             return np.logical_and.reduce([part.silent() for part in self.parts])
         return _silent(self.cells, self.targets)
 
-    def aims(self) -> dict[str, Any]:
+    def target_rules(self) -> dict[str, Any]:
         """Return the keyword that hands targets to a model which takes them; none where there are none."""
         return {} if self.targets is None else {"targets": self.targets}
 
 
 @dataclass(frozen=True, slots=True)
 class _Question:
-    """What is read of those who ask, and per request what lies in the basket and what must not be shown."""
+    """What is read of the users, and per request the basket and the excluded items."""
 
     users: Vocabulary
     past: Past
@@ -570,7 +572,7 @@ def either(one: sp.csr_matrix, other: sp.csr_matrix) -> sp.csr_matrix:
 
 
 def _silent(histories: sp.csr_matrix, targets: sp.csr_matrix | None) -> np.ndarray:
-    """Return who has a history that says nothing, bool (n,): no cell, or none with a number other than 0."""
+    """Return who has an empty history, bool (n,): no cell, or none with a number other than 0."""
     numbers = histories.data if targets is None else targets.data
     if numbers.all():
         return np.asarray(np.diff(histories.indptr) == 0)
@@ -602,7 +604,7 @@ def training_matrix(
 def weighed(estimator: Any, weights: Weights) -> Any:
     """Return an estimator, and those inside it, with these weights of events where it has none of its own.
 
-    Names in weights of its own that a part of a log lacks are passed over: the whole log has been asked for them.
+    Names in weights of its own that a part of a log lacks are passed over: the whole log has been checked for them.
     """
     if not isinstance(estimator, Estimator):
         return estimator
@@ -650,7 +652,9 @@ def require_interactions(x: Any, verb: str, *, targets: bool = False) -> Interac
     if targets or x.targets is None:
         return x
     if not (plain := x.without_targets()).nnz:
-        raise EmptyError(f"{verb}: all {x.nnz:,} cells have the target 0: nobody wants anything. Check the targets.")
+        raise EmptyError(
+            f"{verb}: all {x.nnz:,} cells have the target 0: there are no positive targets. Check the targets."
+        )
     return plain
 
 
@@ -750,7 +754,7 @@ def _item_mask(eligible: Any, items: Vocabulary, name: str) -> np.ndarray:
 def most_popular(
     popularity: np.ndarray, rows: np.ndarray, *, k: int, exclude: sp.csr_matrix | None, eligible: Any
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return (codes, scores) for people whose history says nothing: one list per group of eligibility.
+    """Return (codes, scores) for users with an empty history (cold start): one list per group of eligibility.
 
     Those who only disliked get a list of their own, without what they disliked.
     """

@@ -1,6 +1,6 @@
 """Touches that could be sent: every allowed channel and slot of the best items, cut down to the best few.
 
-Rules come first, pruning second: whoever prunes first keeps the 23:00 that quiet hours then take away,
+Rules come first, pruning second: pruning first would keep a 23:00 that quiet hours then remove,
 and the person gets nothing.
 """
 
@@ -19,7 +19,7 @@ from omnireco._core.checks import check_flag, check_kind, name_rows
 from omnireco._core.compute import row_blocks
 from omnireco._core.contract import says_the_line
 from omnireco._core.frozen import ReadOnly
-from omnireco._core.parts import Maybe, Parts, Record, chances, freeze, numbers
+from omnireco._core.parts import Maybe, Parts, Record, freeze, numbers, probabilities
 from omnireco._core.small import Each, Plain, Value
 from omnireco._core.units import DAY_US
 from omnireco.data.asking.touches import Touches
@@ -69,27 +69,27 @@ _log.addHandler(logging.NullHandler())
 
 
 class Timing(Protocol):
-    """A model of when people answer: what :func:`candidates` asks of a fitted SendTime, or of one of your own.
+    """A response model by hour: what :func:`candidates` needs of a fitted SendTime, or of one of your own.
 
-    One verb, a table of people times slots: candidates ask about thousands of slots of each person, and a table shares
-    what is known of a person among them. Where ``probability(touches)`` exists too, both say the same.
+    One verb, a table of people times slots: candidates evaluate thousands of slots of each person, and a table shares
+    what is known of a person among them. Where ``probability(touches)`` exists too, both agree.
     """
 
     def slot_probability(self, audience: Audience, rows: np.ndarray, channel: str, at_us: np.ndarray) -> np.ndarray:
-        """Return the chance of an answer, float64 of shape (n_rows, n_slots), each in [0, 1].
+        """Return the response probability, float64 of shape (n_rows, n_slots), each in [0, 1].
 
         ``rows`` are rows of the audience, ``at_us`` instants in UTC microseconds.
         """
 
 
 class Tiring(Protocol):
-    """A model of how messages tire people: what :func:`candidates` asks of a fitted Fatigue, or of one of your own."""
+    """A fatigue model: what :func:`candidates` needs of a fitted Fatigue, or of one of your own."""
 
     def factor(self, user_ids: Any, channel: str, at_us: Any) -> np.ndarray:
-        """Return by how much earlier messages lower the chance of an answer, float64 of shape (n, n_slots)."""
+        """Return by how much earlier messages lower the response probability, float64 of shape (n, n_slots)."""
 
     def cost(self, user_ids: Any, channel: str) -> np.ndarray:
-        """Return how many later answers one more message costs, float64 of shape (n,)."""
+        """Return how many later responses one more message costs, float64 of shape (n,)."""
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
@@ -101,17 +101,17 @@ class Candidates:
     touches : Touches
         Who, what, where, when; in the order (send_at, user, channel, item, ...), whatever the caller's was.
     value : float64 array, shape (n,)
-        What sending each is worth, in the caller's currency.
+        Value of sending each, in the caller's currency.
     probability : float64 array, shape (n,), or None
-        Chance of an answer; NaN where it is not known.
+        Response probability; NaN where it is not known.
     labels : mapping of str to (Vocabulary, int32 array of shape (n,))
         ``creative_id``, ``store_id``, ``offer_id`` where given; -1 where missing.
     left_out : mapping of str to int
-        How many touches each rule took away, in the order in which they were asked.
+        How many touches each rule took away, in order of application.
     implied : tuple of Constraint
         Constraints that these touches bring along; ``plan`` adds them to those it is given.
     sources : Sources
-        The audience, the logs and the rules that they were made under; :meth:`concat` asks them again.
+        The audience, the logs and the rules that they were made under; :meth:`concat` applies them again.
 
     Raises
     ------
@@ -130,7 +130,7 @@ class Candidates:
     parts: ClassVar[Parts] = {
         "touches": Record(Touches),
         "value": numbers("n"),
-        "probability": Maybe(chances("n")),
+        "probability": Maybe(probabilities("n")),
         "labels": Labels("n"),
         "left_out": Plain(Mapping[str, int]),
         "implied": Each(Value((Constraint,))),
@@ -243,8 +243,8 @@ class Candidates:
             known = audience_rows(audience, users)[user] >= 0
             kept = np.flatnonzero(known)
             left_out["not in the audience"] = int(known.size - kept.size)
-        asked = (*((Consent(), Reachable()) if sources.know_consent else ()), *rules)
-        kept = kept[allowed(touches.take(kept), asked, left_out)]
+        all_rules = (*((Consent(), Reachable()) if sources.know_consent else ()), *rules)
+        kept = kept[allowed(touches.take(kept), all_rules, left_out)]
         implied = (OncePerItem(),) if check_flag(once_per_item, "once_per_item") else ()
         return in_order(touches, value, probability, labels, left_out, implied, kept, sources)
 
@@ -252,7 +252,7 @@ class Candidates:
     def concat(cls, parts: Iterable[Candidates]) -> Candidates:
         """Join sets of candidates, so that one plan keeps the rules of all of them.
 
-        Nothing is loosened. Every rule, history and withdrawal of any part is asked of all touches; implied constraints
+        No rule is lost. Every rule, history and withdrawal of any part applies to all touches; implied constraints
         (once per item, gap) hold for all, and of two gaps the longer one. The same person, item, channel and instant
         twice is one touch: that of the greater value, as the planner would choose.
 
@@ -300,7 +300,7 @@ class Candidates:
         return f"Candidates({', '.join(f'{n:,} {one if n == 1 else many}' for n, one, many in counts)})"
 
     def to_frame(self) -> pd.DataFrame:
-        """Return the touches as a pandas frame with the column names of the door, and ``send_at_local``.
+        """Return the touches as a pandas frame with the columns that from_frame takes, and ``send_at_local``.
 
         A frame cannot hold rules, gaps and history: to join sets use :meth:`concat`, not frames.
         """
@@ -331,10 +331,10 @@ def candidates(
     data : Dataset
         With the ``audience``: zones and consents; consent and reachability are always enforced, listed or not.
         ``messages`` are what people had before: frequency caps count them, and who unsubscribed has no consent on that
-        channel. With margins in the ``catalog``, values are money, and items without a margin are left out; else an
-        answer is worth 1.
+        channel. With margins in the ``catalog``, values are money, and items without a margin are left out; else a
+        response has the value 1.
     timing : fitted SendTime, or any Timing
-        The chance of an answer by person, channel and instant: ``slot_probability(audience, rows, channel, at_us)``.
+        The response probability by person, channel and instant: ``slot_probability(audience, rows, channel, at_us)``.
     slots : Slots
         The instants at which a message may leave; whole days are those of each person's own calendar.
     channels : str or iterable of str
@@ -343,11 +343,10 @@ def candidates(
         Further rules, such as quiet hours; applied before any pruning.
     per_person : PerPerson, optional
         What one person may be offered: by default 3 items, 8 slots for each on a channel, every item once, and 4 hours
-        between two messages. ``om.planning.PerPerson(n_items=1, gap="20h")``.
+        between two messages. ``om.planning.PerPerson(n_items=1, min_interval="20h")``.
     fatigue : fitted Fatigue, optional
-        With it a chance is lowered by the messages somebody just had, and the later answers that one more message
-        costs are taken off its value, each worth what the person's best item is worth. What then is worth less than
-        nothing is not sent.
+        Recent messages then lower the response probability, and the cost in later responses, each at the value of
+        the person's best item, is subtracted from the value. Touches with a negative value are not sent.
     creatives : CreativeChoices, optional
         A creative per person and item, from ``CreativeModel.choose``; it becomes the ``creative_id`` of the touches.
     withdrawals : str, iterable of str or EventLog, optional
@@ -357,7 +356,7 @@ def candidates(
     Returns
     -------
     Candidates
-        ``.left_out`` says how many touches each rule took away.
+        ``.left_out`` has the number of touches each rule removed.
 
     Raises
     ------
@@ -378,8 +377,8 @@ def candidates(
 
     Notes
     -----
-    The value of a touch is its chance of an answer times the worth of the item (its margin, else 1) times the
-    discount of its rank, 1 / log2(1 + rank): an item ranked third is answered half as gladly as the first,
+    The value of a touch is its response probability times the worth of the item (its margin, else 1) times the
+    discount of its rank, 1 / log2(1 + rank): an item ranked third has half the response probability of the first,
     as NDCG has it. Deterministic; people are worked through in blocks of at most 128 MB.
 
     Examples
@@ -401,7 +400,7 @@ def candidates(
     data = given_data(data, ("audience",), "candidates", _LINE)
     audience, limits = data.part("audience", "candidates"), PerPerson() if per_person is None else per_person
     check_slots(slots)
-    check_kind(limits, PerPerson, "per_person", "per_person=om.planning.PerPerson(n_items=3, gap='4h')")
+    check_kind(limits, PerPerson, "per_person", "per_person=om.planning.PerPerson(n_items=3, min_interval='4h')")
     check_verb(timing, "slot_probability", "timing", "timing=om.SendTime().fit(data)")
     sources = sources_of(data, withdrawals, rules, "candidates")
     if isinstance(recs, Mapping):
@@ -465,16 +464,16 @@ class _Offers:
     def block(
         self, user: np.ndarray, row: np.ndarray, codes: np.ndarray, channel: int
     ) -> tuple[Touches, np.ndarray, np.ndarray]:
-        """Return the best touches of some people on one channel, with values and chances."""
+        """Return the best touches of some people on one channel, with values and probabilities."""
         name = str(self.empty.channels.ids[channel])
         at, opens, n_slots = self._slots_of(row)
-        asked = int(np.flatnonzero(self.audience.channels.ids == name)[0])
+        column = int(np.flatnonzero(self.audience.channels.ids == name)[0])
         discount = 1.0 / np.log2(np.arange(codes.shape[1]) + 2.0)
         worth = np.where(codes == NONE, np.nan, self.worth[codes]) * discount
         self._count("no margin", int(((np.isnan(worth) & (codes != NONE)).sum(axis=1) * n_slots).sum()))
         has_item = ~np.isnan(worth)
         offered = has_item.sum(axis=1) * n_slots
-        since, reachable = self.since[user, channel], self.audience.reachable[row, asked]
+        since, reachable = self.since[user, channel], self.audience.reachable[row, column]
         consent = since < FORBIDDEN
         self._count("Consent", int(offered[~consent].sum()))
         self._count("Reachable", int(offered[consent & ~reachable].sum()))
@@ -534,7 +533,7 @@ class _Offers:
 
 
 def check_complete(found: Candidates, where: str) -> None:
-    """Refuse candidates that came without what they were made from: their rules would be lost in silence."""
+    """Refuse candidates that came without what they were made from: their rules would be lost."""
     lost = not found.sources.complete or (found.touches.past.user.size > 0 and not found.sources.messages)
     if lost:
         raise ParameterError(
@@ -634,7 +633,7 @@ def _channels_of_lists(recs: Mapping[str, Any], channels: Any, audience: Audienc
     if channels is not None and set(check_channels(channels, audience)) != set(names):
         raise ParameterError(
             f"channels names others than the mapping of lists, which has {', '.join(map(repr, names))}. "
-            "Leave channels out: the keys of the mapping say them."
+            "Leave channels out: the keys of the mapping name them."
         )
     return names
 
@@ -663,7 +662,7 @@ def _check_models(recs: Any, fatigue: Any, creatives: Any) -> None:
 
 
 def _check_numbers(touches: Touches, value: Any, probability: Any) -> None:
-    """Refuse values and chances that are not one number per touch; a chance may be unknown."""
+    """Refuse values and probabilities that are not one number per touch; a probability may be unknown."""
     for name, array in (("value", value), ("probability", probability)):
         if name == "probability" and array is None:
             continue
@@ -677,7 +676,7 @@ def _check_numbers(touches: Touches, value: Any, probability: Any) -> None:
 
 
 def _check_fatigue(answer: Any, verb: str, shape: tuple[int, ...]) -> np.ndarray:
-    """Return what a model of fatigue answers, when it is one finite number per person (and slot), 0 or more."""
+    """Return the result of a fatigue model, when it is one finite number per person (and slot), 0 or more."""
     found = np.asarray(answer, np.float64)
     if found.shape != shape or not (np.isfinite(found) & (found >= 0)).all():
         raise ParameterError(
@@ -709,7 +708,7 @@ def _with_sources(
     send_at: np.ndarray,
     sources: Sources,
 ) -> Touches:
-    """Return touches with what the sources say of each; without an audience no zone is known."""
+    """Return touches with zone, consent and reachability of the sources; without an audience no zone is known."""
     named, audience = channel_names(channels, sources), sources.audience
     consent = send_at >= consent_since(users, channels, sources)[user, channel]
     reachable, local = np.ones(user.size, np.bool_), np.full(user.size, NEVER)
@@ -731,7 +730,7 @@ def _no_touches(users: Vocabulary, items: Vocabulary, channels: Vocabulary, sour
 
 
 def _known_zone(audience: Audience, row: np.ndarray) -> np.ndarray:
-    """Return the zone of some rows (-1 for strangers); whatever is no code of a zone is unknown, never another's."""
+    """Return the zone of some rows (-1 for unknown users); what is no code of a zone is unknown, never another's."""
     zone = np.append(audience.zone, np.int32(NONE))[row]
     return np.where((row >= 0) & (zone >= 0) & (zone < len(audience.zones)), zone, np.int32(NONE)).astype(np.int32)
 
@@ -744,26 +743,26 @@ def _local_table(audience: Audience, at: np.ndarray) -> np.ndarray:
 
 
 def _chances(timing: Timing, audience: Audience, row: np.ndarray, channel: str, at: np.ndarray) -> np.ndarray:
-    """Return the timing's chances, checked: one between 0 and 1 for each person and slot."""
+    """Return the timing's probabilities, checked: one between 0 and 1 for each person and slot."""
     if row.size == 0:
         return np.empty((0, at.size))
     chance = np.asarray(timing.slot_probability(audience, row, channel, at), np.float64)
     if chance.shape != (row.size, at.size) or not (np.isfinite(chance).all() and (chance >= 0).all()):
         raise ParameterError(
-            f"timing.slot_probability must return a chance in [0, 1] for each of {row.size} people and {at.size} "
+            f"timing.slot_probability must return a probability in [0, 1] for each of {row.size} people and {at.size} "
             f"slots. Got shape {chance.shape}{'' if np.isfinite(chance).all() else ', with missing values'}. "
             "Fit one with om.SendTime().fit(data)."
         )
     if (chance > 1).any():
         raise ParameterError(
-            f"timing.slot_probability returned chances above 1 (up to {chance.max():g}). It must return a chance in "
+            f"timing.slot_probability returned probabilities above 1 (up to {chance.max():g}). It must be in "
             "[0, 1], not a score: divide it, or fit om.SendTime()."
         )
     return chance
 
 
 def _worth(items: Vocabulary, catalog: Catalog | None) -> np.ndarray:
-    """Return what an answer is worth per item: its margin when the catalogue has margins, else 1."""
+    """Return the value of a response per item: its margin when the catalogue has margins, else 1."""
     if catalog is None or catalog.margin is None:
         return np.ones(max(1, len(items)))
     row = match(catalog.items, items, ("the catalogue", "the lists"), column="item_id")

@@ -72,20 +72,20 @@ def check_rules(eligibility: Any) -> tuple[Eligibility, ...]:
 
 
 def check_constraints(constraints: Any) -> tuple[Constraint, ...]:
-    """Return the constraints as a tuple; rules of the other family are an error that says where they go."""
+    """Return the constraints as a tuple; rules of the other family are an error with the right argument."""
     rules = _listed(constraints, Constraint, "constraints", "constraints=[om.FrequencyCap(3, per='7D')]")
     for rule in rules:
         if isinstance(rule, Eligibility):
             raise ParameterError(
                 f"constraints holds {rule.name}, which looks at one touch at a time. "
-                "Give it to candidates(..., eligibility=[...]): it must be asked before pruning."
+                "Give it to candidates(..., eligibility=[...]): it must apply before pruning."
             )
         _check_rule(rule, Constraint, "constraints", "constraints=[om.FrequencyCap(3, per='7D')]")
     return rules
 
 
 def check_channels(channels: Any, audience: Audience) -> tuple[str, ...]:
-    """Return the channels to use, each of which the audience must have been asked about."""
+    """Return the channels to use, each of which needs a consent column in the audience."""
     listed = isinstance(channels, Iterable) and not isinstance(channels, (bytes, Mapping))
     names = (channels,) if isinstance(channels, str) else tuple(channels) if listed else ()
     if not names or not all(isinstance(name, str) for name in names):
@@ -106,21 +106,22 @@ def check_channels(channels: Any, audience: Audience) -> tuple[str, ...]:
     return tuple(sorted(set(names)))
 
 
-def gap_rule(gap: Any) -> tuple[Constraint, ...]:
+def gap_rule(min_interval: Any) -> tuple[Constraint, ...]:
     """Return the least time between two touches of a person as a rule; None is no rule."""
-    if gap is None:
+    if min_interval is None:
         return ()
-    if isinstance(gap, Mapping):
+    if isinstance(min_interval, Mapping):
         raise ParameterError(
-            "gap is one duration over all channels together. Got a mapping. Write gap='4h', and a rule per channel in "
+            "min_interval is one duration over all channels together. Got a mapping. "
+            "Write min_interval='4h', and a rule per channel in "
             "plan(touches, constraints=[om.FrequencyCap(1, per='1D', channels='push')])."
         )
-    check_duration(gap, "gap (None for no such rule)")
-    return (FrequencyCap(1, per=gap),)
+    check_duration(min_interval, "min_interval (None for no such rule)")
+    return (FrequencyCap(1, per=min_interval),)
 
 
 def sources_of(data: Dataset | None, withdrawals: Any, rules: tuple[Eligibility, ...], where: str) -> Sources:
-    """Return what a set of candidates is made from: every place that may say who withdrew a consent among it."""
+    """Return what a set of candidates is made from, every source of withdrawn consents included."""
     audience, messages = (None, None) if data is None else (data.audience, data.messages)
     events = withdrawals_of(withdrawals, Dataset() if data is None else data, where)
     return Sources(audience, () if messages is None else (messages,), events, rules)

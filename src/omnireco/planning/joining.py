@@ -31,11 +31,11 @@ class Valued(Protocol):
 
     @property
     def value(self) -> np.ndarray:
-        """What sending each is worth, float64 of shape (n,)."""
+        """Value of sending each, float64 of shape (n,)."""
 
     @property
     def probability(self) -> np.ndarray | None:
-        """Chance of a response, float64 of shape (n,)."""
+        """Probability of a response, float64 of shape (n,)."""
 
     @property
     def labels(self) -> Mapping[str, tuple[Vocabulary, np.ndarray]]:
@@ -100,13 +100,13 @@ def _joined_sources(parts: Sequence[Valued]) -> Sources:
 
 
 def _same_people(one: Audience | None, other: Audience | None) -> bool:
-    """Return whether two audiences say the same of the same people."""
+    """Return whether two audiences are equal on the same people."""
     if one is other:
         return True
     if one is None or other is None or one.users != other.users or one.channels != other.channels:
         return False
-    said = [(people.zone, people.consent, people.reachable, _dates(people)) for people in (one, other)]
-    return one.zones == other.zones and all(np.array_equal(a, b) for a, b in zip(*said, strict=True))
+    facts = [(people.zone, people.consent, people.reachable, _dates(people)) for people in (one, other)]
+    return one.zones == other.zones and all(np.array_equal(a, b) for a, b in zip(*facts, strict=True))
 
 
 def _dates(audience: Audience) -> np.ndarray:
@@ -128,7 +128,7 @@ def _without_repeats(rules: Sequence[Any]) -> tuple[Any, ...]:
 
 
 def _joined_touches(parts: Sequence[Touches], sources: Sources) -> Touches:
-    """Return the touches of all, in one set of codes; consent is asked of all sources again."""
+    """Return the touches of all, in one set of codes; consent is read from all sources again."""
     users, user_codes = unite([part.users for part in parts], "user_id")
     items, item_codes = unite([part.items for part in parts], "item_id")
     channels, channel_codes = unite([part.channels for part in parts], "channel")
@@ -147,7 +147,7 @@ def _joined_touches(parts: Sequence[Touches], sources: Sources) -> Touches:
 
 
 def _joined_probability(parts: Sequence[Valued]) -> np.ndarray | None:
-    """Return the chances of all, NaN where a part has none; None where no part has any."""
+    """Return the probabilities of all, NaN where a part has none; None where no part has any."""
     if all(part.probability is None for part in parts):
         return None
     return np.concatenate(
@@ -178,7 +178,7 @@ def _summed(counts: Sequence[Any]) -> dict[str, int]:
 
 
 def _best_of_equals(touches: Touches, value: np.ndarray, probability: np.ndarray | None) -> np.ndarray:
-    """Return the position of the best touch of each person, item, channel and instant: value, then chance."""
+    """Return the position of the best touch of each person, item, channel and instant: value, then probability."""
     chance = np.zeros(value.size) if probability is None else np.nan_to_num(probability, nan=-1.0)
     keys = [touches.send_at, touches.channel, touches.item, touches.user]
     order = np.lexsort([-chance, -value, *keys])

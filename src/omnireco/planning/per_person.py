@@ -24,35 +24,35 @@ class PerPerson:
         Slots per person, channel and item: the best slot of each day before the second best of any.
     once_per_item : bool, default True
         Whether the touches of a person and item are alternatives, of which ``plan`` sends one at most.
-    gap : duration or None, default "4h"
+    min_interval : duration or None, default "4h"
         Least time between two touches of a person, on any channel: nobody is written to three times at the
         same moment because it is their best hour. None for no such rule.
 
     Raises
     ------
     ParameterError
-        When a number is below 1, or the gap is no duration.
+        When a number is below 1, or ``min_interval`` is no duration.
 
     Examples
     --------
     >>> import omnireco as om
-    >>> [rule.name for rule in om.planning.PerPerson(n_items=1, gap="20h").implied]
+    >>> [rule.name for rule in om.planning.PerPerson(n_items=1, min_interval="20h").implied]
     ['OncePerItem', "FrequencyCap(1, per='20h')"]
     """
 
     n_items: int = 3
     n_slots: int = 8
     once_per_item: bool = True
-    gap: str | dt.timedelta | None = "4h"
+    min_interval: str | dt.timedelta | None = "4h"
 
     def __post_init__(self) -> None:
         check_integer(self.n_items, "n_items", low=1)
         check_integer(self.n_slots, "n_slots", low=1)
         check_flag(self.once_per_item, "once_per_item")
-        gap_rule(self.gap)
+        gap_rule(self.min_interval)
 
     @property
     def implied(self) -> tuple[Constraint, ...]:
         """The constraints that the touches bring along; ``plan`` adds them to those it is given."""
         once: tuple[Constraint, ...] = (OncePerItem(),) if self.once_per_item else ()
-        return (*once, *gap_rule(self.gap))
+        return (*once, *gap_rule(self.min_interval))

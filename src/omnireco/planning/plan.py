@@ -36,7 +36,7 @@ _log.addHandler(logging.NullHandler())
 
 @dataclass(frozen=True, slots=True)
 class Price:
-    """What one constraint (or one row of it) allows, uses, and what one more unit would be worth.
+    """What one constraint (or one row of it) allows and uses, and its shadow price.
 
     Attributes
     ----------
@@ -70,7 +70,7 @@ class Plan:
     value : float
         Sum of the values of the touches sent.
     bound : float
-        No plan under these constraints is worth more.
+        Upper bound of the value of any plan under these constraints.
     exact : bool
         Whether a search has proven the plan to be the best one, to within the solver's tolerance.
     costs : mapping of str to float
@@ -109,7 +109,7 @@ class Plan:
         people = np.unique(self.touches.touches.user[self.reason == 0]).size
         return (
             f"Plan({n:,} touch{'' if n == 1 else 'es'} to {people:,} user{'' if people == 1 else 's'}, "
-            f"value {self.value:.6g}, bound {self.bound:.6g}, gap {self.gap:.2g})"
+            f"value {self.value:.6g}, bound {self.bound:.6g}, gap {self.optimality_gap:.2g})"
         )
 
     def _repr_html_(self) -> str:
@@ -118,13 +118,13 @@ class Plan:
         return f"<p>{self!r}</p>{table}"
 
     @property
-    def gap(self) -> float:
+    def optimality_gap(self) -> float:
         """By how much of the bound the plan could at most be better: (bound - value) / bound."""
         return (self.bound - self.value) / self.bound if self.bound > 0 else 0.0
 
     @property
     def prices(self) -> pd.DataFrame:
-        """What each constraint allows, uses and what one more unit would be worth, as a frame.
+        """What each constraint allows and uses, and its shadow price, as a frame.
 
         Columns ``constraint``, ``row``, ``used``, ``limit``, ``price``; see :class:`Price`.
         """
@@ -135,7 +135,7 @@ class Plan:
 
     @property
     def left_out(self) -> dict[str, int]:
-        """How many touches were not sent, by reason: the rules in the order they were asked, then the planner's."""
+        """How many touches were not sent, by reason: the rules in order of application, then the planner's."""
         counts = np.bincount(self.reason, minlength=len(self.reasons))
         found = dict(self.touches.left_out)
         for name, count in zip(self.reasons[1:], counts[1:], strict=True):
@@ -264,7 +264,7 @@ def plan(touches: Candidates, *, constraints: Iterable[Constraint] = ()) -> Plan
         costs,
         tuple(_prices(used, compiled, usage, found.price)),
     )
-    _log.info("plan: %d of %d touches, gap %.2g", len(result), len(touches), result.gap)
+    _log.info("plan: %d of %d touches, gap %.2g", len(result), len(touches), result.optimality_gap)
     return result
 
 
@@ -344,7 +344,7 @@ def _stack(compiled: list[Rows], n: int) -> Any:
 def _reasons(
     touches: Candidates, found: Solution, matrix: Any, limit: np.ndarray, usage: np.ndarray, compiled: list[Rows]
 ) -> np.ndarray:
-    """Return why each touch is not sent: of the constraints without room for it, the dearest."""
+    """Return why each touch is not sent: the binding constraint with the highest shadow price."""
     reason = np.full(len(touches), 2, np.int8 if len(compiled) <= _MOST_IN_INT8 else np.int32)
     reason[found.chosen] = 0
     dearest = np.full(len(touches), -1.0)

@@ -18,7 +18,7 @@ class Rows:
     Parameters
     ----------
     row, touch : int64 arrays, shape (n_entries,)
-        Entry ``i`` says that touch ``touch[i]`` uses row ``row[i]``.
+        Entry ``i``: touch ``touch[i]`` uses row ``row[i]``.
     weight : float64 array, shape (n_entries,)
         How much of the row it uses; 0 or more.
     limit : float64 array, shape (n_rows,)

@@ -2,7 +2,7 @@
 
 :class:`Eligibility` looks at touches one by one and gives a mask; :class:`Constraint` looks at all of
 them and gives rows of a packing problem. Both are plain objects in a list. To write your own, inherit
-from one of them and implement its single method (see their examples); the planner asks for nothing else.
+from one of them and implement its single method (see their examples); the planner needs nothing else.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ _YEAR_1 = -62_135_596_800_000_000
 class Eligibility(ABC):
     """May this one touch be sent? A mask, applied before any pruning.
 
-    A rule must be pure (the same touches give the same answer), answer for each touch on its own, and
+    A rule must be pure (the same touches give the same answer), decide each touch independently, and
     return one bool per touch; rules are stacked with "and", so another rule never lets more through.
 
     Examples
@@ -90,7 +90,7 @@ class Eligibility(ABC):
 class Constraint(ABC):
     """How many touches together? Rows of a packing problem, which the planner solves without knowing their names.
 
-    Only limits can be said (weights and limits of 0 or more): "at most", never "at least".
+    Only upper limits are possible (weights and limits of 0 or more): "at most", never "at least".
 
     Examples
     --------
@@ -131,7 +131,7 @@ class Consent(Eligibility):
 
     Notes
     -----
-    It asks every source that :func:`candidates` and ``Candidates.from_frame`` are given: the audience's
+    It combines all sources that :func:`candidates` and ``Candidates.from_frame`` are given: the audience's
     ``consent_<channel>``, ``unsubscribed_at`` of the message log, and the events of ``withdrawals=``. The newest known
     instant decides; on equal instants, and where the yes has none, the no wins:
 
@@ -139,8 +139,8 @@ class Consent(Eligibility):
     - A yes undoes an older withdrawal only with an instant, ``consent_<channel>_at`` of the audience, that is later. It
       counts from that instant on: a touch before it has no consent.
     - A withdrawal that followed a message stops the channel of that message. An event of ``withdrawals=`` stops its
-      channel where the audience (or, without one, the touches) knows it, and else every channel: of a click on a web
-      page nobody can say what it did not mean. One that a machine may have made counts like any other.
+      channel where the audience (or, without one, the touches) knows it, and else every channel: a click on a web page
+      is ambiguous, so it closes all. Withdrawals possibly made by a bot count too.
 
     Consent is kept per channel. A purpose is a channel of its own, such as ``email_news``: who withdraws from ``email``
     has withdrawn from it too, and not the other way round.
@@ -191,15 +191,15 @@ class QuietHours(Eligibility):
         Whether a channel that neither the touches nor the audience nor the message log has is an error.
     zones : ZonePosterior, optional
         Where people may be, of `omnireco.timing.infer_zones`. Everybody in it is written to only when it is allowed in
-        *all* zones that hold ``level`` of their posterior; others as the audience says.
-    level : float, default 0.99
+        *all* zones that hold ``zone_probability`` of their posterior; others in their zone of the audience.
+    zone_probability : float, default 0.99
         How much of the posterior must allow it.
 
     Raises
     ------
     ParameterError
-        When a time is not a time of day, both are the same, or the level is not in (0, 1]; from :meth:`mask` for a
-        channel that nothing has.
+        When a time is not a time of day, both are the same, or ``zone_probability`` is not in (0, 1]; from :meth:`mask`
+        for a channel that nothing has.
 
     Notes
     -----
@@ -218,7 +218,7 @@ class QuietHours(Eligibility):
     end: str | dt.time
     channels: str | Iterable[str] | None = field(default=None, kw_only=True)
     zones: ZonePosterior | None = field(default=None, kw_only=True, repr=False)
-    level: float = field(default=0.99, kw_only=True, repr=False)
+    zone_probability: float = field(default=0.99, kw_only=True, repr=False)
     missing: str = field(default="raise", kw_only=True, repr=False)
 
     def __post_init__(self) -> None:
@@ -228,7 +228,7 @@ class QuietHours(Eligibility):
                 f"QuietHours: zones must be a ZonePosterior. Got {type(self.zones).__name__}: "
                 "write zones=om.timing.infer_zones(data)."
             )
-        check_number(self.level, "QuietHours: level", above=0.0, high=1.0)
+        check_number(self.zone_probability, "QuietHours: zone_probability", above=0.0, high=1.0)
         start, end = self._times()
         if start == end:
             raise ParameterError(
@@ -250,7 +250,9 @@ class QuietHours(Eligibility):
         if self.zones is not None:
             code = match_ids(self.zones.users, touches.users, ("the zones", "the candidates"))[touches.user]
             rows = np.flatnonzero(covered & (code >= 0))
-            fine[rows] = self.zones.allowed_codes(code[rows], touches.send_at[rows], (start, end), self.level)
+            fine[rows] = self.zones.allowed_codes(
+                code[rows], touches.send_at[rows], (start, end), self.zone_probability
+            )
         return ~covered | fine
 
 

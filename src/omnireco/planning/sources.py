@@ -53,7 +53,7 @@ class Sources:
 
     @property
     def know_consent(self) -> bool:
-        """Whether anything here says who may be written to."""
+        """Whether there is any source of consent."""
         return self.audience is not None or bool(self.messages) or bool(self.withdrawals)
 
 

@@ -1,4 +1,4 @@
-"""When a message is answered: activity, send times, fatigue, and whether timing can help at all."""
+"""Send-time optimization: activity profiles, response probabilities, fatigue, exploration and the potential uplift."""
 
 from omnireco.timing.activity import ActivityModel, ActivityProfile
 from omnireco.timing.explore import Explored, Power, explore, power

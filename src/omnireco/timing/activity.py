@@ -18,7 +18,7 @@ from omnireco._core.checks import check_duration, check_integer, check_names, ch
 from omnireco._core.compute import Progress, in_threads, one_blas_thread, row_blocks, ticker
 from omnireco._core.contract import Estimator
 from omnireco._core.frozen import ReadOnly
-from omnireco._core.parts import Array, Maybe, Offsets, Parts, Record, chances, coded, counts, declare, numbers
+from omnireco._core.parts import Array, Maybe, Offsets, Parts, Record, coded, counts, declare, numbers, probabilities
 from omnireco._core.random import stream
 from omnireco._core.small import Number, Table, Whole
 from omnireco._core.units import DAY_US, WEEK
@@ -71,20 +71,20 @@ class ActivityProfile(Estimator):
     Parameters
     ----------
     half_life : duration, "fit" or None
-        Age at which a session counts half. ``"fit"`` takes the one that predicts the later part of the log best;
+        Half-life of a session's weight. ``"fit"`` takes the one that predicts the later part of the log best;
         None forgets nothing. The population's profile never forgets: it would become that of a few busy people.
     session_gap : duration
         Events of one person closer than this are one session, counted once at its start.
     segments : int or str
-        Segments of people (early birds, night owls, weekend people...), found by EM; 1 for none. How far a person
-        is pulled to theirs is fitted, so a few too many do no harm. A name: the attribute of the audience that
+        Segments of people (early birds, night owls, weekend people...), found by EM; 1 for none. The prior strength
+        of the segment is learned, so a few too many do no harm. A name: the attribute of the audience that
         gives everybody's segment.
     covariates : tuple of str
-        Attributes of the audience (country, platform, plan) that tell, by multinomial logit, which segments somebody
-        without a history is likely to be of. Without any, they get the population's profile.
+        Attributes of the audience (country, platform, plan) that predict, by multinomial logit, the segment of a user
+        without a history. Without any, they get the population's profile.
     channels : tuple of str
         Channels of the log that get a profile of their own, under the person's.
-    prior : float or None
+    prior_strength : float or None
         Sessions of history that make half of a profile the person's own. None: the value that predicts the log
         best. ``float("inf")`` gives everybody the profile of their segment.
     seed : int
@@ -122,7 +122,7 @@ class ActivityProfile(Estimator):
     segments: int | str = 8
     covariates: tuple[str, ...] = ()
     channels: tuple[str, ...] = ()
-    prior: float | None = None
+    prior_strength: float | None = None
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -138,8 +138,10 @@ class ActivityProfile(Estimator):
                 f"covariates tell apart segments that were found. Got segments={shown(self.segments)}: "
                 "leave covariates out, or write segments=8."
             )
-        if self.prior is not None and not (isinstance(self.prior, float) and self.prior == float("inf")):
-            check_number(self.prior, "prior", above=0.0)
+        if self.prior_strength is not None and not (
+            isinstance(self.prior_strength, float) and self.prior_strength == float("inf")
+        ):
+            check_number(self.prior_strength, "prior_strength", above=0.0)
         check_integer(self.seed, "seed", low=0)
 
     def fit(self, data: Any, *, threads: int | None = None, progress: Progress = False) -> ActivityModel:
@@ -152,7 +154,7 @@ class ActivityProfile(Estimator):
             ``context=`` of ``EventLog.from_frame``) is the event's own clock, for people who travel. With ``audience``
             for their time zones: events of people whose zone is not known have no local hour and are left out, as are
             events that carry a date only (``log.timed``). With ``messages``, where they are there, sessions that start
-            within ``session_gap`` after a message or its answer are left out: they show our own timetable.
+            within ``session_gap`` after a message or its response are left out: they reflect the sender's schedule.
         threads : int, optional
             By default every usable core; never changes a result.
         progress : bool or callable(done, total)
@@ -202,7 +204,9 @@ class ActivityProfile(Estimator):
             _, rows, small = _sample(log, counted, history, given, _PEOPLE_FOR_STRENGTHS, rng)
             half_life = self._half_life(small, threads)
             fitted = fit_pooling(small, half_life, n_segments, threads=threads)
-            pooling = fitted.pooling if self.prior is None else _with_prior(fitted.pooling, self.prior)
+            pooling = (
+                fitted.pooling if self.prior_strength is None else _with_prior(fitted.pooling, self.prior_strength)
+            )
             tick()
             theta = population_profile(small.counts(), counted.total.astype(np.float64))
             people, several_rows, several = _sample(log, counted, history, given, _PEOPLE_FOR_SEGMENTS, rng)
@@ -278,7 +282,7 @@ class ChannelCells(NamedTuple):
 
 
 _GROUPS: Parts = {
-    "prior": chances("groups", "segments"),
+    "prior": probabilities("groups", "segments"),
     "start": numbers("groups", 168, low=0.0),
     "group": coded("groups", "users?"),
 }
@@ -305,13 +309,13 @@ class ActivityModel:
     base : Base
         The profiles of the population (``theta``) and of the segments (``phi``, with shares ``pi``).
     groups : Groups
-        What attributes or given segments say of people before any session.
+        Prior segment probabilities by attributes or given segments.
     pooling : Pooling
         How strongly each level is pooled.
     quarters : ndarray of shape (G, 4)
         Shares of the quarters of an hour in each segment.
     channels : mapping of str to ChannelCells
-        The sessions of single channels, where asked for, and how strongly the person's profile holds them.
+        The sessions of single channels, where given, and how strongly the person's profile holds them.
     trust : ndarray of shape (4,)
         Share of the personal profile that paid off for 1-5, 6-20, 21-100 and more sessions of history.
     half_life_us : int or None
@@ -346,8 +350,8 @@ class ActivityModel:
         "base": Record(Base),
         "groups": Record(Groups, _GROUPS),
         "pooling": Record(Pooling),
-        "trust": chances(4),
-        "quarters": chances("segments", 4),
+        "trust": probabilities(4),
+        "quarters": probabilities("segments", 4),
         "channels": Table(Record(ChannelCells, _CHANNEL_CELLS)),
         "half_life_us": Maybe(Whole(1)),
         "n_caused": Whole(),
@@ -383,7 +387,7 @@ class ActivityModel:
         return half_strength(self.pooling)
 
     def hour_of_week(self, user_ids: Any, *, channel: str | None = None) -> np.ndarray:
-        """Return the profile of each person: the chance that their next session starts in each local hour.
+        """Return the profile of each person: the probability of each local hour for the next session.
 
         Parameters
         ----------
@@ -391,7 +395,7 @@ class ActivityModel:
             Ids; people who are unknown, or have no session with a local hour, get the population's profile, or that
             of people with the same attributes.
         channel : str, optional
-            One of the ``channels`` that were asked for: where the next session on that channel starts.
+            One of the ``channels`` of the estimator: where the next session on that channel starts.
 
         Returns
         -------
@@ -483,7 +487,7 @@ class ActivityModel:
         return _dense(self._known_codes(user), self.indptr, self.hour, self.weight)
 
     def effective_sample_size(self, user_ids: Any) -> np.ndarray:
-        """Return how many sessions of today each person's history is worth after decay, float64 (n,); 0 if unknown."""
+        """Return the effective number of sessions after decay, float64 (n,); 0 if unknown."""
         return self._effective(self.users.codes(user_ids, missing="none"))
 
     def _effective(self, user: np.ndarray) -> np.ndarray:
@@ -503,12 +507,12 @@ class ActivityModel:
         return np.asarray(np.sqrt(p * (1.0 - p) / (weight + 1.0)))
 
     def best_hour(self, user_ids: Any) -> tuple[np.ndarray, np.ndarray]:
-        """Return each person's most active local hour, int32 (n,), and the chance that it truly is, float64 (n,).
+        """Return each person's most active local hour, int32 (n,), and its probability of being the best, float64 (n,).
 
-        A best hour with a chance of 0.1 is hardly known: most people's are. The posterior of `standard_deviation` is
-        a Dirichlet, and its shares are ordered as independent Gamma variables are, so the chance is one integral
-        over the quantiles ``u`` of the best hour: the product of the other hours' chances to stay below. Evaluated by
-        Gauss-Legendre quadrature, no draws; half a millisecond per person.
+        Most best hours have a probability below 0.1. The posterior of `standard_deviation` is a Dirichlet, and its
+        shares are ordered as independent Gamma variables are, so the probability is one integral over the quantiles
+        ``u`` of the best hour: the product of the other hours' probabilities to stay below. Evaluated by Gauss-Legendre
+        quadrature, no draws; half a millisecond per person.
 
         Examples
         --------
@@ -530,7 +534,7 @@ class ActivityModel:
 
 
 def _chance_to_be_best(a: np.ndarray, best: np.ndarray) -> np.ndarray:
-    """Return the chance that Gamma variables with shapes a (n, 168) are largest in given columns.
+    """Return the probability that Gamma variables with shapes a (n, 168) are largest in given columns.
 
     Quantiles ``u = 1 - v^3``: where the best is hardly known, only its highest quantiles beat 167 others.
     """
@@ -619,9 +623,9 @@ def _dense(user: np.ndarray, indptr: np.ndarray, hour: np.ndarray, weight: np.nd
     return found
 
 
-def _with_prior(pooling: Pooling, prior: float) -> Pooling:
-    """Return the pooling with the half strength that the caller asked for."""
-    if np.isinf(prior):
+def _with_prior(pooling: Pooling, prior_strength: float) -> Pooling:
+    """Return the pooling with the half strength of the parameters."""
+    if np.isinf(prior_strength):
         infinite = float("inf")
         return Pooling((pooling.strengths[0], infinite, infinite, infinite), pooling.hour_width, pooling.day_width)
-    return pooling.with_half_strength(prior)
+    return pooling.with_half_strength(prior_strength)

@@ -1,11 +1,11 @@
-"""How the people of one channel answer: everybody's answers per hour at risk, and how far each departs from them.
+"""Response model of a channel: population hazard per hour at risk, and individual deviations.
 
     rate(message sent at h to u) = f_u  exp(level + lift a_u)  sum_j rho^j m(h + j)  D_u(h)^slope  exp(s(h))
 
-``m`` (168,) is the rate at which a message that lies there unread is answered in each hour, by everybody; ``rho`` how
-its pull fades; ``D`` how much more the hour is worth to the person than to a stranger, by their activity and by
-the kind of people whose week their answers look like; ``s`` what the hour of sending adds, which repairs what the
-fading pull gets wrong; ``a`` log activity; ``f`` the person's own factor. The chance of an answer is
+``m`` (168,) is the population's response hazard of an unread message per hour; ``rho`` the
+effect decay; ``D`` the relative value of the hour for the person, by their activity and by
+the kind of people whose week their responses look like; ``s`` what the hour of sending adds, which repairs what the
+effect decay gets wrong; ``a`` log activity; ``f`` the person's own factor. The response probability is
 ``1 - exp(-rate)``.
 """
 
@@ -66,9 +66,9 @@ def fit_channel(
     rate: np.ndarray,
     n_people: int,
     *,
-    pull: float,
+    effect_decay: float,
     base_rate: float,
-    life: int | None,
+    expiry: int | None,
     threads: int | None,
 ) -> Channel:
     """Fit one channel.
@@ -81,27 +81,27 @@ def fit_channel(
         Sessions a week per person of the profile.
     n_people : int
         Of the message log.
-    pull : float
-        Hours after which a message's pull has fallen to 1/e, before any answer.
+    effect_decay : float
+        Prior of the effect decay: time constant in hours.
     base_rate : float
-        Chance of an answer before any message, with the weight of 20 messages.
+        Response probability before any message, with the weight of 20 messages.
     """
     log_theta = np.log((1.0 - EVEN) * profile.population + EVEN / WEEK)
-    tau, hours = _first_hours(small, profile, log_theta, pull, base_rate)
+    tau, hours = _first_hours(small, profile, log_theta, effect_decay, base_rate)
     reading = np.exp(hours.log_rate - log_theta)
     reading /= reading.mean()
     follows, kinds = _fit_kinds(small, sent, profile, reading, tau, n_people)
-    channel = settings(profile, tau, reading, follows, life)
+    channel = settings(profile, tau, reading, follows, expiry)
     everybody = _value_to_all(channel, profile, rate)
-    # without the people's own answers, which would tell on themselves
+    # without the people's own responses, which would leak
     away = per_message(small, profile, rate, channel, None, threads) - np.append(everybody, 0.0)[small.hour]
     active = log_activity(rate, small.profile)
-    curve = _curve(small, _rates(hours, tau, life, small)[0], away, active)
+    curve = _curve(small, _rates(hours, tau, expiry, small)[0], away, active)
     expected = _until_answered(small, hours, tau) * np.exp(curve.slope * away)
     factor = person_factors(small.person, expected, small.answered, n_people)[0]
     seen, at_risk = _seen(small), _at_risk(small, profile, channel, curve.slope, factor)
     hours = smooth_rates(seen, at_risk, log_theta, prior_rate=_prior_rate(base_rate, tau))
-    log_rate, variance = _rates(hours, tau, life, small)
+    log_rate, variance = _rates(hours, tau, expiry, small)
     curve = _curve(small, log_rate, away, active)
     log_rate, variance, tried = _corrected(small, curve, log_rate, variance, away, active, n_people)
     log_rate = log_rate + curve.level
@@ -127,11 +127,15 @@ def fit_channel(
 
 
 def _first_hours(
-    sent: Sent, profile: ActivityModel, log_theta: np.ndarray, pull: float, base_rate: float
+    sent: Sent, profile: ActivityModel, log_theta: np.ndarray, effect_decay: float, base_rate: float
 ) -> tuple[float, Smooth]:
-    """Return how a pull fades and everybody's answers per hour at risk, as if all people were alike."""
+    """Return the effect decay and the population's responses per hour at risk, without individual deviations."""
     seen, use = _seen(sent), np.flatnonzero(sent.answered & (sent.hour >= 0))
-    tau = best_tau(_pull_scores(sent, use, seen, profile, log_theta, pull, base_rate)) if use.size else pull
+    tau = (
+        best_tau(_pull_scores(sent, use, seen, profile, log_theta, effect_decay, base_rate))
+        if use.size
+        else effect_decay
+    )
     return tau, smooth_rates(seen, _at_risk_alike(sent, tau), log_theta, prior_rate=_prior_rate(base_rate, tau))
 
 
@@ -141,19 +145,19 @@ def _pull_scores(
     seen: np.ndarray,
     profile: ActivityModel,
     log_theta: np.ndarray,
-    pull: float,
+    effect_decay: float,
     base_rate: float,
 ) -> np.ndarray:
-    """Return how probable the answers and silences are under each of `TAUS`, whatever everybody's hours may be.
+    """Return the evidence of each of `TAUS`, over all hours of the population.
 
-    A short pull and hours that are answered ever more gladly look alike where all is sent at one hour: the evidence of
-    smooth hours decides. People who wait for their own hour are no long pull: where their activity foresees the delays
-    better than everybody's hours do, that counts.
+    A short effect decay and rising hazards are confounded where all is sent at one hour: the evidence of smooth hours
+    decides. People who wait for their own hour are no long effect: where their activity predicts the delays better than
+    everybody's hours do, that counts.
     """
     people, person = np.unique(sent.profile[use], return_inverse=True)
     r, hour, delay, weight = profile.profiles(people), sent.hour[use], sent.delay[use], sent.weight[use]
     alike = np.zeros(use.size, np.int64)
-    score = -0.5 * np.log(TAUS / pull) ** 2
+    score = -0.5 * np.log(TAUS / effect_decay) ** 2
     for i, tau in enumerate(TAUS.tolist()):
         rate = _prior_rate(base_rate, tau)
         hours = smooth_rates(seen, _at_risk_alike(sent, tau), log_theta, prior_rate=rate, ways=FEW_WAYS)
@@ -169,21 +173,21 @@ def _at_risk_alike(sent: Sent, tau: float) -> np.ndarray:
 
 
 def _prior_rate(base_rate: float, tau: float) -> float:
-    """Return the rate per hour at full pull under which a message is answered with the chance ``base_rate``."""
+    """Return the rate per hour that gives the response probability ``base_rate`` without decay."""
     return float(np.log1p(-base_rate) * np.expm1(-1.0 / tau))
 
 
 def _seen(sent: Sent) -> np.ndarray:
-    """Return the answers per local hour, (168,)."""
+    """Return the responses per local hour, (168,)."""
     use = np.flatnonzero(sent.answered & (sent.hour >= 0))
     return np.bincount((sent.hour[use] + sent.delay[use]) % WEEK, weights=sent.weight[use], minlength=WEEK)
 
 
 def _exposure(place: np.ndarray, sent: Sent, n: int, tau: float) -> np.ndarray:
-    """Return the hours at risk, weighted by the fading pull, of n people in each local hour, (n, 168).
+    """Return the hours at risk, weighted by the effect decay, of n people in each local hour, (n, 168).
 
-    A message is at risk from the hour of sending until it is answered, or no longer watched; the hour of the answer
-    counts half.
+    A message is at risk from the hour of sending until the response, or censoring; the hour of the response
+    has weight 1/2.
     """
     known = np.flatnonzero(sent.hour >= 0)
     row, hour, weight = place[known] * WEEK, sent.hour[known], sent.weight[known]
@@ -197,18 +201,18 @@ def _exposure(place: np.ndarray, sent: Sent, n: int, tau: float) -> np.ndarray:
     return np.asarray(np.maximum(found, 0.0))
 
 
-def _kernel(tau: float, life: int | None) -> np.ndarray:
+def _kernel(tau: float, expiry: int | None) -> np.ndarray:
     """Return the pull in each hour of a message sent at each, (168, 168), on the circle."""
     age = (np.arange(WEEK)[None, :] - np.arange(WEEK)[:, None]) % WEEK
     pull = np.exp(-age / tau) / -np.expm1(-WEEK / tau)
-    if life is None:
+    if expiry is None:
         return np.asarray(pull)
-    turns = np.maximum(-(-(life - age) // WEEK), 0)  # weeks in which an offer is still alive at this age
+    turns = np.maximum(-(-(expiry - age) // WEEK), 0)  # weeks in which an offer is still alive at this age
     return np.asarray(pull * -np.expm1(-turns * WEEK / tau))
 
 
 def _until_answered(sent: Sent, hours: Smooth, tau: float) -> np.ndarray:
-    """Return the answers to be expected of each message until it was answered or no longer watched, (m,)."""
+    """Return the expected responses of each message until its response or censoring, (m,)."""
     m = np.exp(hours.log_rate)
     ahead = reading_after(m[None], tau)[0]
     stop = np.where(sent.answered, sent.delay, sent.watched)
@@ -218,7 +222,7 @@ def _until_answered(sent: Sent, hours: Smooth, tau: float) -> np.ndarray:
 
 
 def _at_risk(sent: Sent, profile: ActivityModel, channel: Any, slope: float, factor: np.ndarray) -> np.ndarray:
-    """Return the hours at risk of everybody, (168,), each person's weighted by how they depart from a stranger."""
+    """Return the hours at risk of everybody, (168,), each person's weighted by their deviation from an unknown user."""
     usual = _read(profile, channel, np.array([NONE]))[0]
     total = np.zeros(WEEK)
     for people, rows, place, code in blocks(sent):
@@ -229,14 +233,14 @@ def _at_risk(sent: Sent, profile: ActivityModel, channel: Any, slope: float, fac
 
 
 def _read(profile: ActivityModel, channel: Any, code: np.ndarray) -> np.ndarray:
-    """Return the reading weeks of people given by code, (n, 168), before their own answers; rows sum to 1."""
+    """Return the reading weeks of people given by code, (n, 168), before their own responses; rows sum to 1."""
     r = shares(profile.profiles(code), channel.reading)
     return channel.own * r + (1.0 - channel.own) * (profile.memberships(code) @ channel.follows) @ channel.psi
 
 
-def _rates(hours: Smooth, tau: float, life: int | None, sent: Sent) -> tuple[np.ndarray, np.ndarray]:
+def _rates(hours: Smooth, tau: float, expiry: int | None, sent: Sent) -> tuple[np.ndarray, np.ndarray]:
     """Return mean and variance of everybody's log rate per hour of sending, (169,); the last is without timing."""
-    mean, variance = hours.moments(_kernel(tau, life))
+    mean, variance = hours.moments(_kernel(tau, expiry))
     return _with_usual(mean, sent), np.append(variance, variance.min())
 
 
@@ -280,7 +284,7 @@ def _corrected(
 
 
 def _foreseen(answered: np.ndarray, base_rate: float) -> float:
-    """Return how many answers the chances should add up to: those seen, or shrunk where all or none were answered."""
+    """Return the total that the probabilities are calibrated to: those observed, or shrunk where it is all or none."""
     n, answers = answered.size, float(answered.sum())
     if 0 < answers < n:
         return min(answers, 0.98 * n)
@@ -288,7 +292,7 @@ def _foreseen(answered: np.ndarray, base_rate: float) -> float:
 
 
 def _scale(rate: np.ndarray, answers: float) -> float:
-    """Return the factor on rates that makes the sum of their chances, each at most 0.99, equal the answers."""
+    """Return the factor on rates that makes the sum of their probabilities, each at most 0.99, equal the responses."""
     if not answers:
         return 1.0
     low, high = -40.0, 40.0
@@ -331,7 +335,7 @@ def _fit_kinds(
 def _evidence(
     sent: Sent, profile: ActivityModel, reading: np.ndarray, tau: float
 ) -> Iterator[tuple[np.ndarray, Evidence, np.ndarray]]:
-    """Yield people, what their messages say about their kinds, and their segments, some thousands at a time."""
+    """Yield people, log likelihoods of their kinds, and their segments, some thousands at a time."""
     psi = weeks(profile, reading)
     for people, rows, place, code in blocks(sent):
         r = shares(profile.profiles(code), reading)
@@ -356,6 +360,6 @@ def _joined(parts: list[Evidence]) -> Evidence:
 
 
 def _value_to_all(channel: Any, profile: ActivityModel, rate: np.ndarray) -> np.ndarray:
-    """Return the log of what each hour is worth to a stranger relative to their average hour, (168,)."""
+    """Return the log relative value of each hour for an unknown user, (168,)."""
     nobody = np.array([NONE])
     return worth(nobody, nobody, None, profile, rate, channel, 1)[0, :WEEK]

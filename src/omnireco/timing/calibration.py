@@ -1,4 +1,4 @@
-"""From the value of an hour to a chance: kernels that make predictions agree with the log."""
+"""Calibration of response rates to the log."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ __all__ = ["Curve", "fit_curve", "person_factors"]
 
 _CENTRE, _PULL = np.array([0.0, 1.0, 0.0]), np.array([0.25, 4.0, 4.0])  # of level, slope, lift before the data
 _STEEPEST = 1.5
-_MOST = 5.0  # log of a rate beyond which a chance is 1
+_MOST = 5.0  # log of a rate beyond which a probability is 1
 _RATES = (1.0, 3.0, 10.0, 30.0, 100.0, 300.0, 1e6)
 
 
@@ -31,7 +31,7 @@ class Curve:
     slope_sd: float
 
     def rate(self, log_rate: np.ndarray, departure: np.ndarray, log_activity: np.ndarray) -> np.ndarray:
-        """Return the answers to be expected of a message; the chance of any is ``1 - exp(-rate)``."""
+        """Return the responses to be expected of a message; the probability of any is ``1 - exp(-rate)``."""
         score = self.level + log_rate + self.slope * departure + self.lift * log_activity
         return np.asarray(np.exp(np.minimum(score, _MOST)))
 
@@ -44,17 +44,17 @@ def fit_curve(
     Parameters
     ----------
     log_rate : ndarray of shape (m,)
-        What everybody's hour says about each message.
+        Log population rate of each message's hour.
     departure : ndarray of shape (m,)
-        Log of how much more the hour is worth to the person than to everybody, by the person's activity.
+        Log relative value of the hour for the person, by the person's activity.
     log_activity : ndarray of shape (m,)
     answered, weight : ndarray of shape (m,)
 
     Notes
     -----
     Before the data the level is 0 (standard deviation 2), the slope 1 and the lift 0 (0.5 each). The slope is how far
-    people depart from everybody as their activity does. It lies in [0, 1.5]: activity may say nothing, but it
-    cannot say the contrary of what it says.
+    individuals deviate from the population as their activity does. It lies in [0, 1.5]: activity may be uninformative,
+    but not negatively related.
     """
     x = np.stack([np.ones(answered.size), departure, log_activity], axis=1)
     beta, curvature = _scored(x, log_rate, answered, weight, np.array([0.0, 1.0, 0.0]), np.ones(3, np.bool_))
@@ -89,7 +89,7 @@ def _scored(
 
 
 def _penalised(x: np.ndarray, log_rate: np.ndarray, y: np.ndarray, weight: np.ndarray, beta: np.ndarray) -> float:
-    """Return the penalised log likelihood of answers whose chance is ``1 - exp(-rate)``."""
+    """Return the penalised log likelihood of responses whose probability is ``1 - exp(-rate)``."""
     rate = np.exp(np.minimum(log_rate + x @ beta, _MOST))
     found = np.where(y > 0, np.log(np.maximum(-np.expm1(-rate), 1e-300)), -rate)
     return float(weight @ found - 0.5 * _PULL @ (beta - _CENTRE) ** 2)
@@ -98,10 +98,10 @@ def _penalised(x: np.ndarray, log_rate: np.ndarray, y: np.ndarray, weight: np.nd
 def person_factors(
     person: np.ndarray, expected: np.ndarray, answered: np.ndarray, n_people: int
 ) -> tuple[np.ndarray, float]:
-    """Return how much more than expected each person answers, shrunk to 1, and the strength of the shrinkage.
+    """Return each person's ratio of observed to expected responses, shrunk to 1, and the strength of the shrinkage.
 
-    ``(m + answers) / (m + expected answers)``: the posterior mean of a Gamma(m, m) factor on a Poisson rate; ``m`` by
-    type-II maximum likelihood.
+    ``(m + responses) / (m + expected responses)``: the posterior mean of a Gamma(m, m) factor on a Poisson rate; ``m``
+    by type-II maximum likelihood.
     """
     from scipy.special import gammaln
 

@@ -1,4 +1,4 @@
-"""How people depart from everybody: what each hour is worth to them, through the compiled curves of `_curves`.
+"""Individual deviations from the population: relative value of each hour, through the compiled curves of `_curves`.
 
 ``profile`` holds weeks of activity, ``rate`` (n_users,) sessions a week; a ``channel`` is `_curves.Channel`.
 """
@@ -44,7 +44,7 @@ class Sent(NamedTuple):
     """Messages of one channel, (m,) each.
 
     ``person`` and ``profile`` are codes of the message log and of the activity model; ``hour`` local, -1 unknown;
-    ``delay`` whole hours until the answer, ``watched`` until nobody looks any longer; ``weight`` of the message.
+    ``delay`` whole hours until the response, ``watched`` until nobody looks any longer; ``weight`` of the message.
     """
 
     person: np.ndarray
@@ -69,16 +69,16 @@ def supported(
     slope: float,
     slope_sd: float,
 ) -> Any:
-    """Return the settings of a channel with chances that its log supports; arrays as in `SendTimeModel`."""
+    """Return the settings of a channel with probabilities that its log supports; arrays as in `SendTimeModel`."""
     beyond = _proven(slope, slope_sd)
     offset = _believed(log_rate, sd, tried, beyond) - slope * np.append(everybody, 0.0)
     return channel._replace(offset=offset, slope=slope, tried=tried.copy(), beyond=beyond)
 
 
 def _proven(slope: float, slope_sd: float) -> float:
-    """Return how much is believed of what exceeds the best hour tried: a tenth, or all where activity foresees answers.
+    """Return the weight of the excess over the best tried hour: 0.1, or 1 where activity predicts responses.
 
-    That people answer as their activity says is known from the log when the slope is many standard deviations above 0;
+    That responses follow activity is established by the log when the slope is many standard deviations above 0;
     it then carries to hours that were not tried.
     """
     return float(np.clip(1.0 - (2.0 * slope_sd / max(slope, 1e-9)) ** 2, _LEAST_BELIEVED, 1.0))
@@ -87,10 +87,10 @@ def _proven(slope: float, slope_sd: float) -> float:
 def _believed(log_rate: np.ndarray, sd: np.ndarray, tried: np.ndarray, beyond: float) -> np.ndarray:
     """Return everybody's log rate per hour, (169,), as far as the log supports it; the last is without timing.
 
-    What an hour that was hardly ever sent at promises over the usual rate counts the less the wider it is known, and of
-    what exceeds the best hour that was tried ``beyond`` counts; with ``beyond`` 1 activity is proven to foresee
-    answers, and all is believed. The order stays, so such hours are explored where
-    nothing else is known. Where no hour was tried nothing is taken off: the intervals say it.
+    The excess of an hour with hardly any sends over the usual rate is shrunk by its uncertainty, and of
+    what exceeds the best hour that was tried ``beyond`` counts; with ``beyond=1`` there is no correction. The order
+    stays, so such hours are explored where nothing else is known. Where no hour was tried there is no correction; the
+    intervals are wide.
     """
     if not tried.any() or tried.all():
         return log_rate
@@ -136,7 +136,9 @@ def shares(p: np.ndarray, reading: np.ndarray) -> np.ndarray:
     return np.asarray(r / r.sum(axis=1, keepdims=True))
 
 
-def settings(profile: ActivityModel, tau: float, reading: np.ndarray, follows: Follows | None, life: int | None) -> Any:
+def settings(
+    profile: ActivityModel, tau: float, reading: np.ndarray, follows: Follows | None, expiry: int | None
+) -> Any:
     """Return what the kernels need of a channel, with a curve that is the log of the relative value."""
     from omnireco._kernels.week import curves as kernels
 
@@ -147,7 +149,7 @@ def settings(profile: ActivityModel, tau: float, reading: np.ndarray, follows: F
         follows=np.array(follows.follows),
         psi=weeks(profile, reading),
         rho=float(np.exp(-1.0 / tau)),
-        life=life or 0,
+        life=expiry or 0,
         offset=np.zeros(WEEK + 1),
         slope=1.0,
         tried=np.zeros(WEEK, np.bool_),
@@ -166,7 +168,7 @@ def per_message(
     *,
     as_log: bool = True,
 ) -> np.ndarray:
-    """Return the log of what each message's hour is worth to its reader, (m,), or their chance.
+    """Return the log relative value of each message's hour for its reader, (m,), or their probability.
 
     Without timing where no clock is known. Without ``kinds`` (n_people, G) people are of the kinds that follow their
     segments.
@@ -209,7 +211,7 @@ def values(
     *,
     as_log: bool = True,
 ) -> np.ndarray:
-    """Return the log relative value of each hour to people, or their chance, (n, 169); the last is without timing."""
+    """Return the log relative value of each hour, or the probability, (n, 169); the last is without timing."""
     from omnireco._kernels.week import curves as kernels
 
     even, one, value = np.zeros(code.size), np.ones(code.size), np.empty((code.size, WEEK + 1))

@@ -1,4 +1,4 @@
-"""Choosing hours with exact probabilities, so that what is learned tomorrow is not only what was believed today."""
+"""Choosing hours with exact probabilities, so that later estimates are not confounded by today's model."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def explore(
     Parameters
     ----------
     value : ndarray of shape (n, s)
-        What each slot is believed to be worth.
+        Estimated value of each slot.
     user_ids : array-like of shape (n,)
         Ids, integers or strings.
     at_us : ndarray of int64, shape (s,)
@@ -144,9 +144,9 @@ def power(rate: float, lift: float, *, slots: int = 24, share: float = 1.0) -> P
     Parameters
     ----------
     rate : float
-        Chance of an answer, in (0, 1).
+        Response probability, in (0, 1).
     lift : float
-        Relative, above 0: 0.05 is five percent more answers.
+        Relative, above 0: 0.05 is five percent more responses.
     slots : int
         Slots that exploration spreads over.
     share : float

@@ -1,7 +1,7 @@
-"""How often is too often: the answers that one more message costs, per channel.
+"""Fatigue: the cost of one more message in later responses, per channel.
 
-People who answer gladly are written to more often, so a plain comparison says that many messages make many answers.
-Here a person is only compared with themselves: were they less likely to answer when they had just had several messages?
+Responsive people get more messages, so a comparison between people is confounded.
+A person is only compared with themselves: were they less likely to respond after several recent messages?
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import numpy as np
 from omnireco._core.checks import check_duration, check_number, plain_name
 from omnireco._core.compute import Progress, row_blocks, ticker, usable_threads
 from omnireco._core.contract import Estimator, says_the_line
-from omnireco._core.parts import Offsets, Parts, chances, counts, freeze, instants, numbers
+from omnireco._core.parts import Offsets, Parts, counts, freeze, instants, numbers, probabilities
 from omnireco._core.small import Number, Whole
 from omnireco._core.units import DAY_US
 from omnireco.data.asking.touches import Touches, check_touches
@@ -34,7 +34,7 @@ __all__ = ["Fatigue", "FatigueModel"]
 _LOG = logging.getLogger(__name__)
 _LATEST = 253_402_300_800_000_000  # the year 10000
 _HALF_LIVES = tuple(DAY_US * 2**power // 2 for power in range(7))  # days: a half, 1, 2, 4, 8, 16, 32
-_USUAL_HALF_LIFE = 4.0  # days: the median of the prior, log-normal
+_USUAL_HALF_LIFE = 4.0  # days: the median of the prior_sd, log-normal
 _FACTOR = 2.0  # two thirds of the prior lie within this factor of it, 95 % within its square
 _LIKE_THE_OTHERS = 0.05  # how far the coefficients of channels differ
 _UNSUBSCRIBED = 20.0  # messages' worth of the mean over all channels, in each channel's rate of leaving
@@ -42,16 +42,16 @@ _UNSUBSCRIBED = 20.0  # messages' worth of the mean over all channels, in each c
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class Fatigue(Estimator):
-    """The effect of the messages somebody had on their answer to the next, and on their leaving.
+    """The effect of recent messages on the response to the next, and on the unsubscription rate.
 
     Parameters
     ----------
     half_life : duration or "fit"
-        Age at which a message weighs half. ``"fit"``: those from half a day to 32 days are tried, each believed as far
-        as it explains the answers. The prior is log-normal around 4 days (95 % between 1 and 16): with few answers the
-        half-life stays near that.
-    prior : float
-        Standard deviation of the coefficient before any data, around 0: fatigue is believed as far as it shows.
+        Half-life of a message's fatigue. ``"fit"``: those from half a day to 32 days are tried, weighted by their
+        likelihood. The prior is log-normal around 4 days (95 % between 1 and 16): with few responses the half-life
+        stays near that.
+    prior_sd : float
+        Standard deviation of the coefficient before any data, around 0: the coefficient is shrunk to 0.
 
     Raises
     ------
@@ -73,12 +73,12 @@ class Fatigue(Estimator):
     verbs: ClassVar[tuple[str, ...]] = ("probability", "load", "factor", "cost", "to_frame")
 
     half_life: Any = "fit"
-    prior: float = 0.5
+    prior_sd: float = 0.5
 
     def __post_init__(self) -> None:
         if not (isinstance(self.half_life, str) and self.half_life == "fit"):
             check_duration(self.half_life, "half_life")
-        check_number(self.prior, "prior", above=0.0)
+        check_number(self.prior_sd, "prior_sd", above=0.0)
 
     def fit(self, data: Any, *, threads: int | None = None, progress: Progress = False) -> FatigueModel:
         """Learn from what was sent and what came back.
@@ -86,8 +86,8 @@ class Fatigue(Estimator):
         Parameters
         ----------
         data : Dataset or MessageLog
-            With ``messages`` of all channels: each tires for all. Answers of machines (``machine``) do not count, and
-            with ``unsubscribed_at`` the chance of leaving is learned.
+            With ``messages`` of all channels: fatigue is shared across channels. Bot opens (``machine``) are left out,
+            and with ``unsubscribed_at`` the unsubscription probability is learned.
         threads : int, optional
             One thread does it; never changes a result.
         progress : bool or callable(done, total)
@@ -104,16 +104,16 @@ class Fatigue(Estimator):
 
         Notes
         -----
-        The fatigue of a person is ``f = sum over their messages of 2^(-age / half_life)``, and an answer is
+        The fatigue of a person is ``f = sum over their messages of 2^(-age / half_life)``, and a response is
         ``exp(-coefficient f)`` times as likely as without. The likelihood is conditional on how often each person
-        answered on each channel, ``prod exp(-c f_i) / sum_j exp(-c f_j)``: whatever is constant about a person (how
-        gladly they answer, and how often they are therefore written to) drops out of it. Channels are shrunk to a
-        common coefficient and that to 0. The messages of the first two half-lives only build up fatigue: what was
-        sent before the log is not known. Intervals are of the sandwich form, by person. The chance of leaving,
-        ``exp(a_channel + b f)`` per message, compares people, as nobody leaves twice.
+        answered on each channel, ``prod exp(-c f_i) / sum_j exp(-c f_j)``: whatever is constant about a person
+        (responsiveness, and how many messages they therefore get) cancels. Channels are shrunk to a common coefficient
+        and that to 0. The messages of the first two half-lives only build up fatigue: what was sent before the log is
+        not known. Intervals are of the sandwich form, by person. The unsubscription probability, ``exp(a_channel + b
+        f)`` per message, compares people, as nobody leaves twice.
 
         With ``half_life="fit"`` the coefficients are means over the half-lives, by their posterior weights (likelihood
-        by Laplace's approximation times prior); the intervals include that the half-life is not known (law of total
+        by Laplace's approximation times prior_sd); the intervals include that the half-life is not known (law of total
         variance), and ``half_life_us`` is the geometric mean. Half-lives above a quarter of the log are left out.
 
         What this cannot see: a sender who writes more often just when somebody is about to buy (or in the Christmas
@@ -141,7 +141,7 @@ class Fatigue(Estimator):
         found = []
         with ticker(len(useful), progress, label="fatigue") as tick:
             for half_life in useful:
-                found.append(_fit(messages, human, half_life, max(useful), self.prior))
+                found.append(_fit(messages, human, half_life, max(useful), self.prior_sd))
                 tick()
         belief = _beliefs(np.array(useful), np.array([part[3] for part in found]))
         half_life = useful[0] if len(useful) == 1 else round(float(np.exp(belief @ np.log(useful))))
@@ -151,7 +151,7 @@ class Fatigue(Estimator):
         errors = np.stack([part[2] for part in found])
         error = np.sqrt(belief @ (errors**2 + (coefficients - coefficient) ** 2))  # within and between half-lives
         load = _loads(messages.user, messages.sent_at, half_life)
-        leaving, leaving_slope = _leaving(messages, load, self.prior)
+        leaving, leaving_slope = _leaving(messages, load, self.prior_sd)
         n = np.bincount(messages.channel, minlength=len(messages.channels))
         model = FatigueModel(
             channels=messages.channels,
@@ -176,23 +176,23 @@ class Fatigue(Estimator):
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
 class FatigueModel:
-    """What messages cost in later answers; made by `Fatigue.fit`.
+    """What messages cost in later responses; made by `Fatigue.fit`.
 
     Attributes
     ----------
     channels : Vocabulary
     coefficient, low, high : ndarray of shape (n_channels,)
-        An answer is ``exp(-coefficient)`` times as likely per fresh message; with a 95 % interval.
+        A response is ``exp(-coefficient)`` times as likely per fresh message; with a 95 % interval.
     common : float
         What is assumed on a channel without messages.
     half_life_us : int
-        Age at which a message weighs half, microseconds.
+        Half-life of a message's fatigue, microseconds.
     unsubscribe : ndarray of shape (n_channels,)
-        Chance that a message without any before it makes its reader leave; 0 where the log does not say.
+        Probability that a message without any before it leads to an unsubscription; 0 if not recorded.
     unsubscribe_slope : float
-        That chance grows by ``exp(slope)`` per fresh message.
+        That probability grows by ``exp(slope)`` per fresh message.
     answer_rate : ndarray of shape (n_channels,)
-        Share of messages that were answered.
+        Share of messages with a response.
     n_messages : ndarray of shape (n_channels,)
     users : Vocabulary
     indptr, sent_at : ndarrays
@@ -200,7 +200,7 @@ class FatigueModel:
     per_day : ndarray of shape (n_users, n_channels)
         Messages a day, shrunk to the mean.
     n_machine : int
-        Answers of machines, which did not count.
+        Bot opens, which are left out.
     """
 
     channels: Vocabulary
@@ -224,9 +224,9 @@ class FatigueModel:
         **{name: numbers("channels") for name in ("coefficient", "low", "high")},
         "common": Number(),
         "half_life_us": Whole(1),
-        "unsubscribe": chances("channels"),
+        "unsubscribe": probabilities("channels"),
         "unsubscribe_slope": Number(),
-        "answer_rate": chances("channels"),
+        "answer_rate": probabilities("channels"),
         "n_messages": counts("channels"),
         "users": Ids(people=True),
         "indptr": Offsets("users", "messages"),
@@ -263,16 +263,16 @@ class FatigueModel:
 
     @says_the_line("model.probability(om.data.Touches.of(data, users, channel='email', at='2025-06-01T09:00:00Z'))")
     def probability(self, touches: Touches) -> np.ndarray:
-        """Return the chance of an answer that a message would have, given the recent ones, float64 (n,).
+        """Return the response probability that a message would have, given the recent ones, float64 (n,).
 
-        The share of the channel's messages that were answered, times :meth:`factor`: what people had lately is all that
+        The response rate of the channel, times :meth:`factor`: what people had lately is all that
         is looked at, neither who they are nor the hour.
 
         Parameters
         ----------
         touches : Touches
-            ``om.data.Touches.of(data, users, channel=, at=)``, or the ``touches`` of candidates. Strangers had nothing
-            lately; a channel without messages has the prior's share, 1 in 20.
+            ``om.data.Touches.of(data, users, channel=, at=)``, or the ``touches`` of candidates. Unknown users had
+            nothing lately; a channel without messages has the prior's share, 1 in 20.
 
         Raises
         ------
@@ -317,7 +317,7 @@ class FatigueModel:
         Parameters
         ----------
         user_ids : array-like of shape (n,)
-            Strangers have none.
+            Unknown users have none.
         at_us : array-like of int64, shape (s,)
             Instants, UTC microseconds; messages sent later do not count.
 
@@ -336,10 +336,10 @@ class FatigueModel:
         return found
 
     def factor(self, user_ids: Any, channel: str, at_us: Any) -> np.ndarray:
-        """Return by how much fatigue lowers the chance of an answer, relative to the person's average, float64 (n, s).
+        """Return by how much fatigue lowers the response probability, relative to the person's average, float64 (n, s).
 
-        The average person of the log had messages too; a chance learned from the log has their fatigue in it. So this
-        is 1 for somebody whose fatigue is what their usual number of messages makes it. A channel without messages
+        The average person of the log had messages too; a probability learned from the log has their fatigue in it. So
+        this is 1 for somebody whose fatigue is what their usual number of messages makes it. A channel without messages
         has the coefficient that is common to all.
 
         Raises
@@ -351,11 +351,12 @@ class FatigueModel:
         return np.asarray(np.exp(-self._coefficient(channel) * (self.load(user_ids, at_us) - usual)))
 
     def cost(self, user_ids: Any, channel: str, *, horizon: Any = "90D") -> np.ndarray:
-        """Return how many later answers one more message costs, float64 (n,).
+        """Return how many later responses one more message costs, float64 (n,).
 
         ``sum over channels of coefficient x answers a day x half_life / ln 2``, for the fatigue it adds to all later
-        messages, plus the added chance of leaving times the answers of ``horizon``. To the first order: as if the
-        person goes on being written to as before. On a channel without messages nobody leaves.
+        messages, plus the added unsubscription probability times the responses of ``horizon``. To the first order: as
+        if the person goes on being written to as before. Without messages on a channel the unsubscription probability
+        is 0.
         """
         days = check_duration(horizon, "horizon") / DAY_US
         code = self.users.codes(user_ids, missing="none")
@@ -437,7 +438,7 @@ def _per_day(messages: MessageLog) -> np.ndarray:
 
 
 def _fit(
-    messages: MessageLog, human: np.ndarray, half_life: int, longest: int, prior: float
+    messages: MessageLog, human: np.ndarray, half_life: int, longest: int, prior_sd: float
 ) -> tuple[float, np.ndarray, np.ndarray, float]:
     """Return the common coefficient, those of the channels, their errors, and the log of the marginal likelihood."""
     n_channels = len(messages.channels)
@@ -450,7 +451,7 @@ def _fit(
     answered = np.bincount(strata, weights=human[rows], minlength=1)[strata] if rows.size else np.empty(0)
     rows, strata = rows[answered > 0], strata[answered > 0]
     if not rows.size:
-        return 0.0, np.zeros(n_channels), np.full(n_channels, prior), 0.0
+        return 0.0, np.zeros(n_channels), np.full(n_channels, prior_sd), 0.0
     starts = np.flatnonzero(np.r_[True, strata[1:] != strata[:-1]])
     f, y = load[rows], human[rows]
     totals = np.add.reduceat(y, starts)
@@ -469,7 +470,7 @@ def _fit(
 
     # parameters: the common coefficient, then each channel's distance from it
     x = np.zeros(n_channels + 1)
-    weight = np.array([1.0 / prior**2, *[1.0 / _LIKE_THE_OTHERS**2] * n_channels])
+    weight = np.array([1.0 / prior_sd**2, *[1.0 / _LIKE_THE_OTHERS**2] * n_channels])
     inverse = np.eye(n_channels + 1)
     for _ in range(50):
         slope, curvature, _ = pieces(x[0] + x[1:])
@@ -496,8 +497,8 @@ def _fit(
     return float(x[0]), c, error, evidence
 
 
-def _leaving(messages: MessageLog, load: np.ndarray, prior: float) -> tuple[np.ndarray, float]:
-    """Return the chance of leaving per channel at no fatigue, and how it grows: a Poisson regression, shrunk."""
+def _leaving(messages: MessageLog, load: np.ndarray, prior_sd: float) -> tuple[np.ndarray, float]:
+    """Return the unsubscription probability per channel without fatigue, and its growth (shrunk Poisson regression)."""
     n_channels = len(messages.channels)
     if messages.unsubscribed_at is None or not len(messages):
         return np.zeros(n_channels), 0.0
@@ -511,8 +512,8 @@ def _leaving(messages: MessageLog, load: np.ndarray, prior: float) -> tuple[np.n
         rate = (total + _UNSUBSCRIBED * common) / (exposed + _UNSUBSCRIBED)
         expected = rate[messages.channel] * risk
         centred = load - np.average(load, weights=expected + 1e-300)
-        slope = float((left - expected) @ centred) - b / prior**2
-        step = slope / (float(expected @ centred**2) + 1.0 / prior**2)
+        slope = float((left - expected) @ centred) - b / prior_sd**2
+        step = slope / (float(expected @ centred**2) + 1.0 / prior_sd**2)
         b += float(np.clip(step, -0.5, 0.5))
         if abs(step) < 1e-8:
             break

@@ -1,4 +1,4 @@
-"""How fast answers grow old: habits drift, and last month's answers may say more than last year's.
+"""Time decay of responses: habits drift.
 
 ``at`` (m,) int64 instants of sending, ``hour`` (m,) local, -1 unknown, ``answered`` (m,) bool.
 """
@@ -21,7 +21,7 @@ _CLEARLY = 3.0  # nats by which forgetting must foresee better
 def recency(at: np.ndarray, hour: np.ndarray, answered: np.ndarray) -> np.ndarray:
     """Return the weight of each message by its age, (m,) in (0, 1]; all 1 where nothing is gained by forgetting.
 
-    The hours at which the later messages were answered are foreseen from the earlier ones, with several half-lives;
+    The response hours of the later messages are predicted from the earlier ones, with several half-lives;
     forgetting nothing stands until one of them is clearly better.
     """
     if not at.size:
@@ -41,7 +41,7 @@ def recency(at: np.ndarray, hour: np.ndarray, answered: np.ndarray) -> np.ndarra
 
 
 def _foreseen(weight: np.ndarray, hour: np.ndarray, answered: np.ndarray, past: np.ndarray, later: np.ndarray) -> float:
-    """Return the log likelihood of the hours of sending of the later answers, given how many there are."""
+    """Return the log likelihood of the hours of sending of the later responses, given how many there are."""
     seen, sent = (np.bincount(hour[past], weights=weight[past] * x[past], minlength=WEEK) for x in (answered, past))
     rate = np.exp(smooth_rates(seen, sent, ways=FEW_WAYS).log_rate)
     expected = np.bincount(hour[later], minlength=WEEK) * rate

@@ -1,4 +1,4 @@
-"""Can a personal hour help this audience at all? Asked before anything is sent, and answered with an interval."""
+"""Potential uplift of personal send times, with an interval, before anything is sent."""
 
 from __future__ import annotations
 
@@ -50,9 +50,9 @@ class Headroom:
     prior_strength : float
         Sessions of history that make half of a profile the person's own.
     people, sessions : int
-        Who was judged, on how many later sessions.
+        People evaluated, and their later sessions.
     worthwhile : float
-        The smallest lift worth the trouble.
+        The smallest worthwhile lift.
     """
 
     skill: pd.DataFrame
@@ -99,15 +99,14 @@ def headroom(
     *,
     activity: ActivityProfile | None = None,
     at: Any = None,
-    pull: Any = "6h",
+    effect_decay: Any = "6h",
     worthwhile: float = 0.02,
     n_bootstrap: int = 1000,
     seed: int = 0,
 ) -> Headroom:
     """Tell whether there is personal timing signal in a log, and what it could earn.
 
-    Profiles are learned before a cut and judged on what people did after it, so nothing is believed that did not come
-    true. The answer may be "do not bother".
+    Profiles are learned before a cut and evaluated on a test period after it. The verdict may be "not worthwhile".
 
     Parameters
     ----------
@@ -117,8 +116,8 @@ def headroom(
         How profiles are learned.
     at : datetime, date or str, optional
         The cut; by default the instant before which 80 % of the events lie.
-    pull : duration
-        Time after which a message's pull has fallen to 1/e.
+    effect_decay : duration
+        Effect decay: time constant of a message.
     worthwhile : float
         The smallest relative lift worth the trouble.
     n_bootstrap, seed : int
@@ -137,8 +136,8 @@ def headroom(
 
     Notes
     -----
-    Attention is later sessions weighted by the fading pull after the chosen hour: what mail is read like if it is read
-    like everything else. It is an upper limit of the lift in answers, not a promise.
+    Attention is later sessions weighted by the effect decay after the chosen hour: what mail is read like if it is read
+    like everything else. It is an upper limit of the lift in responses, not a forecast.
 
     Examples
     --------
@@ -148,7 +147,7 @@ def headroom(
     >>> headroom(data).verdict.split(".")[0]
     'Personal timing can help here'
     """
-    tau = check_duration(pull, "pull") / HOUR_US
+    tau = check_duration(effect_decay, "effect_decay") / HOUR_US
     check_number(worthwhile, "worthwhile", low=0.0), check_integer(n_bootstrap, "n_bootstrap", low=1, high=1_000_000)
     data = dataset_of(data, "headroom", ("events", "audience"))
     log, audience = (data.part(name, "headroom") for name in ("events", "audience"))

@@ -1,6 +1,6 @@
-"""Which answers came from machines: mail proxies that load pictures, scanners that follow links.
+"""Bot opens: mail proxies that load images, scanners that follow links.
 
-A machine answers within seconds of delivery, whenever that is; a person answers when they next look. So opens near
+A bot responds within seconds of delivery, whenever that is; a person when they next look. So opens near
 delivery show when we send, not when people read.
 """
 
@@ -24,14 +24,14 @@ _FLAGGED = 0.5
 
 @dataclass(frozen=True, slots=True)
 class DelayMixture:
-    """Delays of answers as a mixture: machines with a log-normal delay of seconds, people with a Weibull one.
+    """Delays of responses as a mixture: bots with a log-normal delay of seconds, people with a Weibull one.
 
     Attributes
     ----------
     share : float
-        Share of the answers that machines gave; 0 when the delays do not show any.
+        Share of bot opens in the responses; 0 when the delays do not show any.
     median, spread : float
-        Median of a machine's delay, seconds, and standard deviation of its logarithm.
+        Median of a bot's delay, seconds, and standard deviation of its logarithm.
     scale, shape : float
         Of the Weibull delay of people, seconds and exponent.
     """
@@ -43,7 +43,7 @@ class DelayMixture:
     shape: float
 
     def human(self, delay: np.ndarray) -> np.ndarray:
-        """Return the probability that an answer after so many seconds was a person's, float64 like ``delay``."""
+        """Return the probability that a response after so many seconds was a person's, float64 like ``delay``."""
         delay = np.asarray(delay, np.float64)
         if self.share <= 0:
             return np.ones(delay.shape)
@@ -55,24 +55,24 @@ class DelayMixture:
 
 
 def fit_delay_mixture(delay: np.ndarray) -> DelayMixture:
-    """Fit the mixture to the delays of some answers, by expectation maximisation.
+    """Fit the mixture to response delays, by expectation maximization.
 
     Parameters
     ----------
     delay : ndarray of shape (m,)
-        Seconds from delivery to the answer, 0 or more.
+        Seconds from delivery to the response, 0 or more.
 
     Returns
     -------
     DelayMixture
-        With ``share`` 0 when there are fewer than 50 answers, when times were kept in whole minutes only, or when a
+        With ``share`` 0 when there are fewer than 50 responses, when times were kept in whole minutes only, or when a
         second component does not explain the delays clearly better (Bayesian information criterion).
 
     Notes
     -----
     People's delays are Weibull in time: near delivery their density is smooth on the scale of minutes, whatever the
-    hours do later. A peak within a minute that stands out of it is machines. Works on a histogram of 600 bins of the
-    log delay, so cost does not depend on the number of answers beyond counting them.
+    hours do later. A peak within a minute that stands out of it is bots. Works on a histogram of 600 bins of the
+    log delay, so cost does not depend on the number of responses beyond counting them.
 
     Examples
     --------
@@ -103,7 +103,7 @@ def fit_delay_mixture(delay: np.ndarray) -> DelayMixture:
 
 
 def _maximise(x: np.ndarray, weight: np.ndarray, median: float) -> tuple[DelayMixture, float]:
-    """Run the expectation maximisation from one machine's delay."""
+    """Run the expectation maximization from one bot delay."""
     total, score = weight.sum(), -np.inf
     centre, spread = np.log(median + 1.0), 0.7
     near = float(weight @ (x < np.log(_SLOWEST + 1.0))) / total
@@ -126,7 +126,7 @@ def _maximise(x: np.ndarray, weight: np.ndarray, median: float) -> tuple[DelayMi
 
 
 def _log_machine(x: np.ndarray, centre: float, spread: float) -> np.ndarray:
-    """Return the log density of ``x = log(delay + 1)`` of machines: a normal."""
+    """Return the log density of ``x = log(delay + 1)`` of bots: a normal."""
     return np.asarray(-0.5 * ((x - centre) / spread) ** 2 - np.log(spread) - 0.5 * np.log(2 * np.pi))
 
 
@@ -155,15 +155,15 @@ def _fit_person(x: np.ndarray, weight: np.ndarray) -> tuple[float, float]:
 
 
 def answers_of_people(messages: MessageLog) -> tuple[np.ndarray, int]:
-    """Return when people answered, and how many answers of machines were left out.
+    """Return when people responded, and how many bot opens were left out.
 
-    An answer is a machine's where the log says so (``machine`` of 0.5 or more); where it says nothing it is believed. A
-    click that came after the flagged answer is the person's: the flag is about the answer, not about the message.
+    A response is a bot's if the log flags it (``machine`` of 0.5 or more); if missing, the response counts as human. A
+    click after the flagged response is the person's: the flag is about the response, not about the message.
 
     Returns
     -------
     (ndarray of int64, shape (m,); int)
-        UTC microseconds, `NEVER` where no person answered.
+        UTC microseconds, `NEVER` where no person responded.
     """
     if messages.machine is None:
         return messages.responded_at, 0
@@ -175,25 +175,25 @@ def answers_of_people(messages: MessageLog) -> tuple[np.ndarray, int]:
 
 
 def left_out(n_machine: int) -> str:
-    """Return how a model's repr says that answers of machines did not count; nothing where there were none."""
-    return f", {n_machine:,} machine answer{'' if n_machine == 1 else 's'} left out" if n_machine else ""
+    """Return the number of bot opens for a model's repr; nothing where there were none."""
+    return f", {n_machine:,} bot open{'' if n_machine == 1 else 's'} left out" if n_machine else ""
 
 
 @dataclass(frozen=True, slots=True)
 class Answers:
-    """Which messages people answered, and until when each was watched.
+    """Which messages have a human response, and when each was censored.
 
     Attributes
     ----------
     at : ndarray of int64, shape (m,)
-        When a person answered, UTC microseconds; `NEVER` where nobody is known to have.
+        When a person responded, UTC microseconds; `NEVER` where nobody is known to have.
     until : ndarray of int64
-        When watching ended before the log did, because a machine's answer hides a person's; `NEVER` elsewhere.
+        When a message was censored before the end of the log, because a bot open hides a person's; `NEVER` elsewhere.
     human : ndarray of float64
-        Probability that the answer was a person's.
+        Probability that the response was a person's.
     click : ndarray of bool
     machine_share : ndarray of shape (C,)
-        Share of each channel's answers that machines gave.
+        Share of bot opens in each channel's responses.
     """
 
     at: np.ndarray
@@ -204,22 +204,22 @@ class Answers:
 
 
 def judge_answers(messages: MessageLog, group: np.ndarray | None = None) -> Answers:
-    """Return who answered: people, or machines.
+    """Return who responded: people, or bots.
 
     Parameters
     ----------
     messages : MessageLog
-        Where its ``machine`` is known it is believed; elsewhere the delays are asked.
+        Uses ``machine`` if known, else the delay mixture.
     group : ndarray of int, shape (m,), optional
-        Kinds of mailboxes that may differ in their machines, such as the provider; delays are judged per channel and
+        Kinds of mailboxes that may differ in their bots, such as the provider; delays are fitted per channel and
         group.
 
     Notes
     -----
-    A click is a person's (weight 1) unless it is flagged. An open that is more probably a machine's is none; the
+    A click is a person's (weight 1) unless it is flagged. An open that is more probably a bot's is none; the
     message is then still unread: it stays at risk of a click where the log keeps clicks, and is no longer watched
     where it does not, because nobody would see the person's own open. On a channel with more than half of its opens
-    from machines no open is believed.
+    from bots all opens are ignored.
     """
     n, n_channels = len(messages), len(messages.channels)
     responded = messages.responded

@@ -1,7 +1,7 @@
-"""When people read what they are sent: answers per hour at risk, so that the sender's own timetable is no habit.
+"""Reading hours: responses per hour at risk, unbiased by the sender's schedule.
 
-Answers counted by hour show when messages leave as much as when they are read: who is always written to at nine
-answers at nine. Here an hour earns an answer only against the messages that were lying there unread in that hour.
+Responses counted by hour show when messages leave as much as when they are read: who always gets mail at nine responds
+at nine. Responses of an hour are divided by the messages unread in that hour.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import numpy as np
 from omnireco._core.checks import check_duration, check_integer, check_number, count_of, shown
 from omnireco._core.compute import Progress, one_blas_thread, row_blocks, ticker, usable_threads
 from omnireco._core.contract import Estimator, had_verbs, says_the_line
-from omnireco._core.parts import Maybe, Offsets, Parts, Record, chances, declare, numbers
+from omnireco._core.parts import Maybe, Offsets, Parts, Record, declare, numbers, probabilities
 from omnireco._core.random import stream
 from omnireco._core.small import Number, Value, Whole
 from omnireco._core.units import EPOCH_HOUR, HOUR_US, WEEK
@@ -49,27 +49,27 @@ __all__ = ["ReadingClock", "ReadingModel"]
 
 _LOG = logging.getLogger(__name__)
 _PEOPLE_TO_FIT_ON = 4_000
-_LONG = 1e9  # hours: no life
+_LONG = 1e9  # hours: no expiry
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class ReadingClock(Estimator):
-    """The rate at which people answer messages, by person and local hour, free of the hours of sending.
+    """The response rate of messages by person and local hour, unbiased by the hours of sending.
 
     Parameters
     ----------
-    life : duration, optional
+    expiry : duration, optional
         When an offer expires: what comes later is not counted. None: never.
     segments : int
-        Segments of readers, found by EM where they foresee later answers; 1 for none.
+        Segments of readers, found by EM where they predict later responses; 1 for none.
     open_weight : float or "fit"
-        What an open by a person is worth next to a click, in [0, 1]. ``"fit"``: the weight that foresees later clicks
+        Weight of a human open relative to a click, in [0, 1]. ``"fit"``: the weight that predicts later clicks
         best, 0.3 where there are too few clicks to tell; 1 where the log keeps no clicks at all.
     activity : ActivityProfile, optional
         How profiles are learned of what people do on their own; how far reading follows them is learned from later
         answers. With it, ``fit`` needs ``events`` too.
     provider : str, optional
-        An attribute of the audience, such as the mailbox provider: machine answers are then told apart per channel
+        An attribute of the audience, such as the mailbox provider: bot opens are then distinguished per channel
         *and* provider.
     seed : int
         Of the sample of people that the strengths are fitted on, when there are more than 4,000.
@@ -102,7 +102,7 @@ class ReadingClock(Estimator):
         "exposure",
     )
 
-    life: Any = None
+    expiry: Any = None
     segments: int = 6
     open_weight: Any = "fit"
     activity: ActivityProfile | None = None
@@ -110,8 +110,8 @@ class ReadingClock(Estimator):
     seed: int = 0
 
     def __post_init__(self) -> None:
-        if self.life is not None and check_duration(self.life, "life") < HOUR_US:
-            raise ParameterError(f"life must be an hour or more. Got {shown(self.life)}.")
+        if self.expiry is not None and check_duration(self.expiry, "expiry") < HOUR_US:
+            raise ParameterError(f"expiry must be an hour or more. Got {shown(self.expiry)}.")
         check_integer(self.segments, "segments", low=1, high=64)
         if not (isinstance(self.open_weight, str) and self.open_weight == "fit"):
             check_number(self.open_weight, "open_weight", low=0.0, high=1.0)
@@ -124,13 +124,13 @@ class ReadingClock(Estimator):
         Parameters
         ----------
         data : Dataset
-            With ``messages``, sent and answered: ``machine`` and ``clicked_at`` are used where the log has them. With
+            With ``messages`` and their responses: ``machine`` and ``clicked_at`` are used where the log has them. With
             ``audience`` for time zones: messages to people whose zone is not known are left out. With ``events`` where
             ``activity`` is learned too.
         threads : int, optional
             By default every usable core; never changes a result.
         progress : bool or callable(done, total)
-            A bar over five steps: activity, answers, the weight of opens, everybody's rates, habits.
+            A bar over five steps: activity, responses, the weight of opens, population rates, habits.
 
         Returns
         -------
@@ -146,22 +146,21 @@ class ReadingClock(Estimator):
         Warns
         -----
         DataWarning
-            When all answers on a channel are at midnight: they carry dates, and its messages are left out.
+            When all responses on a channel are at midnight: they carry dates, and its messages are left out.
 
         Notes
         -----
-        A message of age ``d`` that was not read yet is read in local hour ``b`` at the rate
-        ``lambda_u[b] exp(-d / tau)``: a piecewise-exponential survival model. Its likelihood,
-        ``sum log rate at each answer - sum integral of the rate until the answer or the end``, needs no message to be
-        "done", so young messages do not bias it, and no assumption on when messages were sent, as long as that did
-        not depend on the moment's interest. ``tau`` and the population's rate per channel are by maximum likelihood
-        with a Gamma factor per person integrated out. Each person's curve is the population's bent by segment, by
-        activity, by part of the week, hour of the day and hour of the week, each the posterior mean of a Gamma factor
-        ``(k + answers) / (k + expected answers)`` over a circular kernel; strengths ``k`` by the likelihood of later
-        messages.
+        A message of age ``d`` that was not read yet is read in local hour ``b`` at the rate ``lambda_u[b] exp(-d /
+        tau)``: a piecewise-exponential survival model. Its likelihood, ``sum log rate at each response - sum integral
+        of the rate until the response or the end``, needs no message to be "done", so young messages do not bias it,
+        and no assumption on when messages were sent, as long as that did not depend on the moment's interest. ``tau``
+        and the population's rate per channel are by maximum likelihood with a Gamma factor per person integrated out.
+        Each person's curve is the population's bent by segment, by activity, by part of the week, hour of the day and
+        hour of the week, each the posterior mean of a Gamma factor ``(k + responses) / (k + expected responses)`` over
+        a circular kernel; strengths ``k`` by the likelihood of later messages.
 
-        Answers of machines do not count (`omnireco.timing.machines`). A channel on which machines gave more than
-        half of the opens is judged by its clicks alone. Deterministic; the order of rows does not matter. One pass of
+        Bot opens do not count (`omnireco.timing.machines`). A channel on which bots gave more than
+        half of the opens is fitted on its clicks alone. Deterministic; the order of rows does not matter. One pass of
         some 40 hours per message and fit step: a million messages take about ten seconds.
 
         References
@@ -182,8 +181,8 @@ class ReadingClock(Estimator):
     def _fitted(self, data: Dataset, activity: ActivityModel | None, tick: Callable[[], object]) -> ReadingModel:
         messages, audience = (data.part(name, "ReadingClock.fit") for name in self.needs)
         answers = judge_answers(messages, _providers(self.provider, audience, messages))
-        life = _LONG if self.life is None else check_duration(self.life, "life") / HOUR_US
-        spells = _spells(messages, answers, audience, life)
+        expiry = _LONG if self.expiry is None else check_duration(self.expiry, "expiry") / HOUR_US
+        spells = _spells(messages, answers, audience, expiry)
         spells = spells.of(np.argsort(spells.row, kind="stable"))
         n_channels = len(messages.channels)
         people, small = _sample(spells, len(messages.users), stream(self.seed, "reading/people"))
@@ -230,20 +229,20 @@ class ReadingModel:
     tau : ndarray of shape (n_channels,)
         Hours after which a message's pull has fallen to 1/e.
     base : ndarray of shape (n_channels, 168)
-        Weighted answers per hour at full pull by the average person, in each local hour of the week.
+        Weighted responses per hour at full pull by the average person, in each local hour of the week.
     level : ndarray of shape (n_channels,)
-        Answers by people per weighted answer.
+        Responses by people per weighted response.
     habits : Habits
         How curves of people are bent.
     spells : Spells
-        The messages, by person; ``indptr`` (n_users + 1,) says where each begins.
+        The messages, by person; ``indptr`` (n_users + 1,) has where each begins.
     activity : ActivityModel or None
     open_weight : float
         What an open counts next to a click.
     machine_share : ndarray of shape (n_channels,)
-        Share of the answers that machines gave, flagged or judged by their delay.
+        Share of bot opens in the responses, flagged or found by their delay.
     n_machine : int
-        Answers that the log flags as machines', which did not count.
+        Responses flagged as bot opens, which are left out.
     """
 
     users: Vocabulary
@@ -270,7 +269,7 @@ class ReadingModel:
         "spells": Record(Spells),
         "activity": Maybe(Value((ActivityModel,))),
         "open_weight": Number(low=0.0),
-        "machine_share": chances("channels", missing=True),
+        "machine_share": probabilities("channels", missing=True),
         "n_machine": Whole(),
     }
 
@@ -281,15 +280,15 @@ class ReadingModel:
         return len(self.users)
 
     def __repr__(self) -> str:
-        pulls = ", ".join(f"{name} {tau:.1f} h" for name, tau in zip(self.channels.ids, self.tau, strict=True))
-        answers = count_of(round(float(self.spells.human.sum())), "answer")
+        decays = ", ".join(f"{name} {tau:.1f} h" for name, tau in zip(self.channels.ids, self.tau, strict=True))
+        answers = count_of(round(float(self.spells.human.sum())), "response")
         return (
             f"ReadingModel({count_of(len(self), 'user')}, {count_of(self.spells.row.size, 'message')}, "
-            f"{answers} by people, pull: {pulls or 'unknown'}{left_out(self.n_machine)})"
+            f"{answers} by people, effect decay: {decays or 'unknown'}{left_out(self.n_machine)})"
         )
 
     def rates(self, user_ids: Any, channel: str | None = None) -> np.ndarray:
-        """Return the rate at which each person answers a fresh message, per local hour.
+        """Return each person's response rate of a fresh message, per local hour.
 
         Parameters
         ----------
@@ -301,7 +300,7 @@ class ReadingModel:
         Returns
         -------
         ndarray of shape (n, 168), float64
-            Answers per hour at full pull, Monday 00:00 local first, above 0.
+            Responses per hour at full pull, Monday 00:00 local first, above 0.
 
         Raises
         ------
@@ -336,7 +335,7 @@ class ReadingModel:
         return found
 
     def effective_sample_size(self, user_ids: Any) -> np.ndarray:
-        """Return how many clicks each person's answers are worth, float64 (n,); 0 if unknown."""
+        """Return the number of clicks that each person's responses weigh, float64 (n,); 0 if unknown."""
         codes = self.users.codes(user_ids, missing="none")
         worth = np.bincount(self.spells.row, weights=self.spells.weight, minlength=len(self.users))
         return np.asarray(np.append(worth, 0.0)[codes])
@@ -352,7 +351,7 @@ class ReadingModel:
 
     @says_the_line("model.probability(om.data.Touches.of(data, users, channel='email', at='2025-06-01T09:00:00Z'))")
     def probability(self, touches: Touches) -> np.ndarray:
-        """Return the chance that given touches are ever answered, float64 (n,).
+        """Return the probability that given touches ever get a response, float64 (n,).
 
         Parameters
         ----------
@@ -373,7 +372,7 @@ class ReadingModel:
 
     @says_the_line("model.hour_probability(user_ids, channel='email')")
     def hour_probability(self, user_ids: Any, channel: str) -> np.ndarray:
-        """Return the chance that a message is ever answered, by local hour of sending, float64 (n, 168).
+        """Return the probability that a message ever gets a response, by local hour of sending, float64 (n, 168).
 
         ``1 - exp(-sum_j rate[h + j] tau (1 - exp(-1/tau)) exp(-j/tau))``.
         """
@@ -381,7 +380,7 @@ class ReadingModel:
         return np.asarray(-np.expm1(-reading_after(self.rates(user_ids, channel), tau) * -tau * np.expm1(-1.0 / tau)))
 
     def slot_probability(self, audience: Audience, rows: np.ndarray, channel: str, at_us: np.ndarray) -> np.ndarray:
-        """Return the chance of an answer for people times slots, float64 (n_rows, n_slots): a Timing for `candidates`.
+        """Return the response probability for people times slots, float64 (n_rows, n_slots): a Timing for `candidates`.
 
         People without a zone have the mean over their hours in all slots.
         """
@@ -439,7 +438,7 @@ class ReadingModel:
 
 
 def _with_mean(chance: np.ndarray) -> np.ndarray:
-    """Return chances by hour, and their mean for people without a clock, (n, 169)."""
+    """Return probabilities by hour, and their mean for people without a clock, (n, 169)."""
     return np.concatenate([chance, chance.mean(axis=1, keepdims=True)], axis=1)
 
 
@@ -469,7 +468,7 @@ def _providers(provider: str | None, audience: Audience, messages: MessageLog) -
     return np.asarray(codes[messages.user])
 
 
-def _spells(messages: MessageLog, answers: Answers, audience: Audience, life: float) -> Spells:
+def _spells(messages: MessageLog, answers: Answers, audience: Audience, expiry: float) -> Spells:
     """Return the messages to people with a clock, as the time they lay unread."""
     zone_of = np.append(audience.zone, np.int32(NONE))[
         match(audience.users, messages.users, ("the audience", "the message log"))
@@ -480,12 +479,12 @@ def _spells(messages: MessageLog, answers: Answers, audience: Audience, life: fl
     end = np.where(answers.at[rows] != NEVER, answers.at[rows], answers.until[rows])
     stop = np.where(end != NEVER, end, messages.end_us) - at
     stop = np.maximum(stop / HOUR_US, 1e-6)
-    human = np.where(stop <= life, answers.human[rows], 0.0)
+    human = np.where(stop <= expiry, answers.human[rows], 0.0)
     return Spells(
         row=user.astype(np.int32),
         channel=messages.channel[rows].astype(np.int32),
         start=start,
-        stop=np.minimum(stop, life),
+        stop=np.minimum(stop, expiry),
         at=at,
         human=human,
         click=answers.click[rows] & (human > 0),
@@ -494,13 +493,13 @@ def _spells(messages: MessageLog, answers: Answers, audience: Audience, life: fl
 
 
 def _without_hours(messages: MessageLog, at: np.ndarray) -> np.ndarray:
-    """Return which messages are of a channel whose answers carry dates and no hours, and warn of them."""
+    """Return which messages are of a channel whose responses carry dates and no hours, and warn of them."""
     answered = at != NEVER
     channels = range(len(messages.channels))
     dates = [c for c in channels if answers_are_dates(at[answered & (messages.channel == c)])]
     if dates:
         warnings.warn(
-            f"ReadingClock: all answers on {', '.join(map(repr, messages.channels.ids[dates]))} are at midnight, so "
+            f"ReadingClock: all responses on {', '.join(map(repr, messages.channels.ids[dates]))} are at midnight, so "
             "they carry dates and no hours, and none is learned from them. Join the real times of opens and clicks.",
             DataWarning,
             stacklevel=6,

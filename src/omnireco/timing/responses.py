@@ -1,4 +1,4 @@
-"""Messages as a channel's model reads them: answered by people, on their readers' clocks, each with its weight."""
+"""Messages as a channel's model reads them: human responses, local hours and weights."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _ANSWERS = 10  # answers, with a local hour, from which hours are said to rest o
 
 
 def answers_are_dates(at: np.ndarray) -> bool:
-    """Return whether instants of answers, of a channel, are dates: ten or more, and all midnight in one zone."""
+    """Return whether instants of responses, of a channel, are dates: ten or more, and all midnight in one zone."""
     return at.size >= _MIDNIGHTS and are_midnights(at)
 
 
@@ -34,7 +34,7 @@ def sent_on(
     back: np.ndarray,
     profile: ActivityModel,
     audience: Audience,
-    life: int | None,
+    expiry: int | None,
 ) -> Sent:
     """Return the messages of a channel on the clocks of their readers."""
     person, at = messages.user[rows], messages.sent_at[rows]
@@ -42,8 +42,8 @@ def sent_on(
     answered = back != NEVER
     delay = np.where(answered, np.where(answered, back, at) // HOUR_US - at // HOUR_US, 0)
     watched = np.maximum(messages.end_us - 1 - at, 0) // HOUR_US + 1
-    if life is not None:
-        answered, watched = answered & (delay < life), np.minimum(watched, life)
+    if expiry is not None:
+        answered, watched = answered & (delay < expiry), np.minimum(watched, expiry)
     code_of = profile.users.codes(messages.users.ids, missing="none")
     hour = hour_of_week(at, zone_of[person], audience.zones)
     if answers_are_dates(back[answered]):
@@ -55,7 +55,7 @@ def sent_on(
 def _weights(propensity: np.ndarray | None, rows: np.ndarray, hour: np.ndarray) -> np.ndarray:
     """Return inverse propensities relative to their mean in each hour of sending, worth as many as they weigh.
 
-    Each hour is then answered by people as they are, not as the policy chose them for it.
+    This removes the selection by the policy in each hour.
     """
     if propensity is None or not rows.size:
         return np.ones(rows.size)

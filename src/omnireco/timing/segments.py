@@ -1,4 +1,4 @@
-"""What is known of people before any session: the segment somebody gave them, or what their attributes tell.
+"""Prior segments: given, or predicted from attributes.
 
 A *group* is all people of whom the same is known. Group 0 is those of whom nothing is: they start from the
 population's profile. Others start from the profiles of the segments that they are likely to be of.
@@ -28,7 +28,7 @@ class Groups(NamedTuple):
     Attributes
     ----------
     prior : ndarray of shape (K, G)
-        The chance of each segment.
+        The probability of each segment.
     start : ndarray of shape (K, 168)
         The profile before any session.
     group : ndarray of shape (n_users,), int32, or (0,)
@@ -91,8 +91,8 @@ def groups_of_attributes(
     return Groups(prior, start, group.astype(np.int32))
 
 
-def _logit(x: np.ndarray, member: np.ndarray, asked: np.ndarray) -> np.ndarray | None:
-    """Return the chances of segments for rows of ``asked``; None when there is nobody or one segment to learn from."""
+def _logit(x: np.ndarray, member: np.ndarray, query: np.ndarray) -> np.ndarray | None:
+    """Return the probabilities of segments for some rows; None when there is nobody or one segment to learn from."""
     from sklearn.linear_model import LogisticRegression
 
     n, n_segments = member.shape
@@ -101,7 +101,7 @@ def _logit(x: np.ndarray, member: np.ndarray, asked: np.ndarray) -> np.ndarray |
     label = np.tile(np.arange(n_segments), n)
     model = LogisticRegression(C=1.0, max_iter=300)
     model.fit(np.repeat(x, n_segments, axis=0), label, sample_weight=np.maximum(member.ravel(), 1e-9))
-    return np.asarray(model.predict_proba(asked), np.float64)
+    return np.asarray(model.predict_proba(query), np.float64)
 
 
 def _one_hot(codes: np.ndarray, sizes: list[int]) -> np.ndarray:

@@ -1,8 +1,8 @@
-"""What it is worth to send at an hour: the chance that a person answers, and how well it is known.
+"""Response probability by person and hour of sending, with intervals.
 
-Everybody's answers per hour at risk are learned from the message log; people depart from them as far as their own
-activity and answers have foreseen answers. With few messages the hours of activity carry the chances, with many the
-answers do; what the log does not support is not promised.
+Responses per hour at risk of the population are learned from the message log, with individual deviations as far as a
+person's activity and responses predict responses. With few messages the hours of activity carry the probabilities, with
+many the responses do; there is no extrapolation beyond the log.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from omnireco._core.checks import (
 )
 from omnireco._core.compute import Progress, in_threads, one_blas_thread, ticker
 from omnireco._core.contract import Estimator, had_verbs, says_the_line
-from omnireco._core.parts import Array, Maybe, Parts, chances, declare, flags, numbers
+from omnireco._core.parts import Array, Maybe, Parts, declare, flags, numbers, probabilities
 from omnireco._core.random import stream
 from omnireco._core.small import Number, Value, Whole
 from omnireco._core.units import HOUR_US, WEEK, WEEK_US
@@ -73,19 +73,19 @@ _ASSUMED_SD = 1.0  # standard deviation of the log rate on a channel without mes
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class SendTime(Estimator):
-    """The chance of an answer to a message, by person, channel and local hour of sending.
+    """The response probability of a message, by person, channel and local hour of sending.
 
     Parameters
     ----------
     activity : ActivityProfile
         How profiles of activity are learned.
     base_rate : float
-        Chance of an answer that is assumed on a channel without messages in the log, and the prior (worth 20
-        messages) on one without both answers and silences.
-    pull : duration
-        Time after which a message's pull has fallen to 1/e, where the log has no answers to learn it from.
-    life : duration, optional
-        When an offer expires: attention and answers after it do not count. None: never.
+        Prior response rate on a channel without messages in the log, and the prior (of 20 messages)
+        on one where all or none had a response.
+    effect_decay : duration
+        Effect decay: time constant of a message, where the log has no responses to learn it from.
+    expiry : duration, optional
+        When an offer expires: attention and responses after it do not count. None: never.
     seed : int
         Of the sample of messages that delay and calibration are fitted on, when there are more than 200,000 a channel.
 
@@ -122,27 +122,27 @@ class SendTime(Estimator):
 
     activity: ActivityProfile = field(default_factory=ActivityProfile)
     base_rate: float = 0.05
-    pull: Any = "6h"
-    life: Any = None
+    effect_decay: Any = "6h"
+    expiry: Any = None
     seed: int = 0
 
     def __post_init__(self) -> None:
         check_activity(self.activity, "activity")
         check_number(self.base_rate, "base_rate", above=0.0, high=0.9)
-        check_duration(self.pull, "pull")
-        if self.life is not None and check_duration(self.life, "life") < HOUR_US:
-            raise ParameterError(f"life must be an hour or more. Got {shown(self.life)}.")
+        check_duration(self.effect_decay, "effect_decay")
+        if self.expiry is not None and check_duration(self.expiry, "expiry") < HOUR_US:
+            raise ParameterError(f"expiry must be an hour or more. Got {shown(self.expiry)}.")
         check_integer(self.seed, "seed", low=0)
 
     def fit(self, data: Any, *, threads: int | None = None, progress: Progress = False) -> SendTimeModel:
-        """Learn from what people did and from how they answered.
+        """Fit on events and messages.
 
         Parameters
         ----------
         data : Dataset
             With ``events`` for the profiles of activity, ``audience`` for time zones, and ``messages`` (what was sent
-            and what came back; there may be none of them). Without messages the chances rest on activity, the
-            ``base_rate`` and the ``pull``.
+            and what came back; there may be none of them). Without messages the probabilities rest on activity, the
+            ``base_rate`` and the ``effect_decay``.
         threads : int, optional
             By default every usable core; never changes a result.
         progress : bool or callable(done, total)
@@ -159,21 +159,21 @@ class SendTime(Estimator):
 
         Notes
         -----
-        Per channel, with the chance ``1 - exp(-rate)``: (1) the e-folding time of a message's pull, from the delays of
-        the answers; (2) everybody's rate of answers per hour at risk, so the sender's own timetable is no habit: a
-        smooth curve on the circle that starts from the hours of activity and leaves them as far as answers and silences
-        say, averaged over ways of smoothing by their evidence; (3) how far reading follows the person's own activity,
-        and the kind of people whose week the rest follows, judged on people left out; (4) a slope in [0, 1.5] of how
-        far people depart from everybody, 0 where activity says nothing about answers; (5) what the hour of sending
-        adds; (6) a factor per person, shrunk to 1. The chances of a channel's messages add up to its answers.
+        Per channel, with the probability ``1 - exp(-rate)``: (1) the effect decay of a message (an e-folding time),
+        from the response delays; (2) the population's response rate per hour at risk, unbiased by the sender's
+        schedule: a smooth curve on the circle that starts from the hours of activity and deviates as messages with and
+        without a response require, averaged over ways of smoothing by their evidence; (3) how far reading follows the
+        person's own activity, and the kind of people whose week the rest follows, evaluated on held-out people; (4) a
+        slope in [0, 1.5] of the individual deviations, 0 where activity is uninformative about responses; (5) the
+        effect of the hour of sending; (6) a factor per person, shrunk to 1. The probabilities of a channel's messages
+        add up to its responses.
 
-        Answers that the log flags as machines' (``machine`` of 0.5 or more) do not count, unless the person clicked
-        later. Propensities weigh messages by their inverse within each hour of sending. An hour of the day counts as
-        tried when five answers were to be expected of what was sent in it; of what another one promises over the
-        usual rate, the less is believed the wider it is known, and hardly anything of what exceeds the best hour tried.
-        Messages are forgotten with a half-life when that foresees the last quarter of the channel's answers better.
-        Answers whose times are all midnight are dates: they teach how many, and no hour. Deterministic; the order of
-        rows does not matter.
+        Responses flagged as bot opens (``machine`` of 0.5 or more) are left out, unless the person clicked later.
+        Propensities weigh messages by their inverse within each hour of sending. An hour of the day counts as tried
+        when five responses were expected of the messages sent in it; the excess of another hour over the usual rate is
+        shrunk by its uncertainty, and what exceeds the best hour tried has hardly any weight. Messages decay with a
+        half-life when that predicts the last quarter of the channel's responses better. Response times that are all
+        midnight are dates: they inform the rate, and no hour. Deterministic; the order of rows does not matter.
 
         References
         ----------
@@ -189,11 +189,11 @@ class SendTime(Estimator):
             match(audience.users, messages.users, ("the audience", "the message log"))
             answered_at, n_machine = answers_of_people(messages)
             rate = _weekly_rate(profile, events)
-            life = None if self.life is None else check_duration(self.life, "life") // HOUR_US
+            expiry = None if self.expiry is None else check_duration(self.expiry, "expiry") // HOUR_US
             found, basis = [], []
             for code in range(len(messages.channels)):
                 rows = np.flatnonzero(messages.channel == code)
-                sent = sent_on(messages, rows, answered_at[rows], profile, audience, life)
+                sent = sent_on(messages, rows, answered_at[rows], profile, audience, expiry)
                 name = str(messages.channels.ids[code])
                 found.append(self._fit_channel(name, sent, profile, rate, messages, threads))
                 basis.append(basis_of(sent, messages, rows, profile))
@@ -218,8 +218,8 @@ class SendTime(Estimator):
             factor_sd=np.array([part.factor_sd for part in found]).reshape(shape).T.copy(),
             basis=np.array(basis, np.int8),
             base_rate=self.base_rate,
-            default_tau=check_duration(self.pull, "pull") / HOUR_US,
-            life=life,
+            default_tau=check_duration(self.effect_decay, "effect_decay") / HOUR_US,
+            expiry=expiry,
             n_messages=len(messages),
             n_machine=n_machine,
         )
@@ -240,7 +240,7 @@ class SendTime(Estimator):
         if sent.hour.size > _MESSAGES_TO_FIT_ON:
             drawn = stream(self.seed, "send_time/messages", name)
             small = sent.of(np.sort(drawn.permutation(sent.hour.size)[:_MESSAGES_TO_FIT_ON]))
-        life = None if self.life is None else check_duration(self.life, "life") // HOUR_US
+        expiry = None if self.expiry is None else check_duration(self.expiry, "expiry") // HOUR_US
         with one_blas_thread():
             return fit_channel(
                 sent,
@@ -248,20 +248,20 @@ class SendTime(Estimator):
                 profile,
                 rate,
                 messages.n_users,
-                pull=check_duration(self.pull, "pull") / HOUR_US,
+                effect_decay=check_duration(self.effect_decay, "effect_decay") / HOUR_US,
                 base_rate=self.base_rate,
-                life=life,
+                expiry=expiry,
                 threads=threads,
             )
 
 
 @had_verbs(
-    interval="model.probability_interval(touches, level=0.95)",
+    interval="model.probability_interval(touches, confidence=0.95)",
     curve="model.hour_probability(user_ids, channel='email')",
 )
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
 class SendTimeModel:
-    """The chance of an answer for anybody, on any channel, at any hour; made by `SendTime.fit`.
+    """The response probability of any user, on any channel, at any hour; made by `SendTime.fit`.
 
     Attributes
     ----------
@@ -278,13 +278,13 @@ class SendTimeModel:
     own : ndarray of shape (n_channels,)
         Share of reading that is as the person's own activity; the rest follows the week of a kind of people.
     follows : ndarray of shape (n_channels, G, G)
-        The chance that the rest of somebody of activity segment g is of kind k.
+        The probability that the rest of somebody of activity segment g is of kind k.
     kinds : ndarray of shape (n_channels, n_people, G), float32
-        The chance that each is of kind k, given how they answered.
+        The probability that each is of kind k, given their responses.
     everybody : ndarray of shape (n_channels, 168)
-        Log of what each hour is worth to a stranger, relative to their average hour.
+        Log relative value of each hour for an unknown user.
     log_rate, log_rate_sd : ndarray of shape (n_channels, 169)
-        Log of the answers to be expected of a message that a stranger gets at each hour, and its standard deviation;
+        Log of the expected responses to a message to an unknown user at each hour, and its standard deviation;
         the last is without timing.
     tried : ndarray of shape (n_channels, 168), bool
         Hours in whose like enough was sent to know what they earn.
@@ -293,15 +293,15 @@ class SendTimeModel:
     people : Vocabulary
         The people of the message log.
     factor, factor_sd : ndarray of shape (n_people, n_channels)
-        How much more than expected each answers, shrunk to 1, and the relative standard deviation.
+        Each person's ratio of observed to expected responses, shrunk to 1, and the relative standard deviation.
     basis : ndarray of shape (n_channels,), int8
-        What the hours rest on: 0 assumed, 1 activity, 2 answers, 3 randomised answers.
+        What the hours rest on: 0 assumed, 1 activity, 2 responses, 3 randomised responses.
     base_rate, default_tau : float
         What is assumed on a channel without messages.
-    life : int or None
+    expiry : int or None
         Hours until an offer expires.
     n_messages, n_machine : int
-        Messages, and answers left out because they are machines'.
+        Messages, and bot opens, which are left out.
     """
 
     activity: ActivityModel
@@ -323,7 +323,7 @@ class SendTimeModel:
     basis: np.ndarray
     base_rate: float
     default_tau: float
-    life: int | None
+    expiry: int | None
     n_messages: int
     n_machine: int
 
@@ -334,7 +334,7 @@ class SendTimeModel:
         "people": Ids(people=True),
         "tau": numbers("channels", low=1e-3, high=1e5),
         "reading": numbers("channels", 168, low=0.0),
-        "own": chances("channels"),
+        "own": probabilities("channels"),
         "follows": numbers("channels", "activity.segments", "activity.segments", low=0.0),
         "kinds": numbers("channels", "people", "activity.segments", dtype=np.float32, low=0.0),
         "everybody": numbers("channels", 168),
@@ -347,7 +347,7 @@ class SendTimeModel:
         "basis": Array(np.int8, ("channels",), 0, 3),
         "base_rate": Number(0.0, 1.0),
         "default_tau": Number(1e-3, LONGEST_HOURS),
-        "life": Maybe(Whole(0, LONGEST_HOURS)),
+        "expiry": Maybe(Whole(0, LONGEST_HOURS)),
         "n_messages": Whole(),
         "n_machine": Whole(),
     }
@@ -356,12 +356,12 @@ class SendTimeModel:
         declare(self)
 
     def __repr__(self) -> str:
-        pulls = ", ".join(f"{name} {tau:.1f} h" for name, tau in zip(self.channels.ids, self.tau, strict=True))
+        decays = ", ".join(f"{name} {tau:.1f} h" for name, tau in zip(self.channels.ids, self.tau, strict=True))
         machines = left_out(self.n_machine)
         return (
             f"SendTimeModel({self.rests_on} {count_of(len(self.activity), 'user')}, "
             f"{count_of(self.n_messages, 'message')}{machines}, "
-            f"pull: {pulls or f'{self.default_tau:g} h assumed'})"
+            f"effect decay: {decays or f'{self.default_tau:g} h assumed'})"
         )
 
     @property
@@ -373,7 +373,7 @@ class SendTimeModel:
         return f"Hours rest for {'; for '.join(parts)}."
 
     def basis_of(self, code: int) -> str:
-        """Say what a channel's hours rest on."""
+        """Return what a channel's hours rest on."""
         if self.basis[code] < ANSWERED:
             return BASIS[self.basis[code]] if self.basis[code] else "nothing: they are assumed"
         hours = np.flatnonzero(self.tried[code, :24])
@@ -385,7 +385,7 @@ class SendTimeModel:
     def slot_probability(
         self, audience: Audience, rows: np.ndarray, channel: str, at_us: np.ndarray, *, threads: int | None = None
     ) -> np.ndarray:
-        """Return the chance of an answer for people times slots.
+        """Return the response probability for people times slots.
 
         Parameters
         ----------
@@ -403,7 +403,7 @@ class SendTimeModel:
         Returns
         -------
         ndarray of shape (n_rows, n_slots), float64
-            People without a zone have the same, timing-neutral, chance in all slots.
+            People without a zone have the same, timing-neutral, probability in all slots.
 
         Raises
         ------
@@ -423,13 +423,13 @@ class SendTimeModel:
 
     @says_the_line("model.probability(om.data.Touches.of(data, users, channel='email', at='2025-06-01T09:00:00Z'))")
     def probability(self, touches: Touches) -> np.ndarray:
-        """Return the chance of an answer to given touches, float64 (n,).
+        """Return the response probability of given touches, float64 (n,).
 
         Parameters
         ----------
         touches : Touches
             Who, on which channel, when: ``om.data.Touches.of(data, users, channel=, at=)``, or the ``touches`` of
-            candidates. Unknown people have the population's chance, without timing where their zone is unknown; a
+            candidates. Unknown people have the population's probability, without timing where their zone is unknown; a
             channel without messages in the log that was learned from has ``base_rate`` and the default pull.
 
         Raises
@@ -445,34 +445,34 @@ class SendTimeModel:
         """
         return hours_of_touches(touches, self._curves, "SendTimeModel.probability")
 
-    @says_the_line("model.probability_interval(touches, level=0.95)")
-    def probability_interval(self, touches: Touches, *, level: float = 0.95) -> tuple[np.ndarray, np.ndarray]:
-        """Return the ends of the interval of the chances that :meth:`probability` gives, two float64 arrays (n,).
+    @says_the_line("model.probability_interval(touches, confidence=0.95)")
+    def probability_interval(self, touches: Touches, *, confidence: float = 0.95) -> tuple[np.ndarray, np.ndarray]:
+        """Return the ends of the interval of the probabilities that :meth:`probability` gives, two float64 arrays (n,).
 
-        Wide where little was sent and little lay unread: such hours are to be explored, not believed. The interval
-        covers what is not known of everybody's hours, of how far people depart from them, and of the person's factor;
+        Wide where few messages were sent or unread: explore such hours. The interval
+        covers the uncertainty of the population's hours, of the individual deviations, and of the person's factor;
         on a channel without messages, that its rate is only assumed.
 
         Parameters
         ----------
         touches : Touches
             As for :meth:`probability`.
-        level : float
-            How probably the chance lies inside, in (0, 1).
+        confidence : float
+            Coverage of the interval, in (0, 1).
 
         Raises
         ------
         SchemaError
             When the touches are none.
         """
-        z = _deviations(level)
+        z = _deviations(confidence)
         where = "SendTimeModel.probability_interval"
         low = hours_of_touches(touches, lambda ids, name: self._ends(ids, name, -z), where)
         high = hours_of_touches(touches, lambda ids, name: self._ends(ids, name, z), where)
         return low, high
 
     def _ends(self, ids: np.ndarray, channel: str, z: float) -> np.ndarray:
-        """Return one end of the interval of the chance per local hour of some people, (n, 169)."""
+        """Return one end of the interval of the probability per local hour of some people, (n, 169)."""
         code = self._code(channel)
         sd, slope, slope_sd, of_factor = np.full(WEEK + 1, _ASSUMED_SD), 1.0, _SLOPE_SD, np.zeros((len(ids), 1))
         rate, usual = np.full(WEEK + 1, np.log(-np.log1p(-self.base_rate))), np.zeros(WEEK + 1)
@@ -506,12 +506,12 @@ class SendTimeModel:
 
     @says_the_line("model.hour_probability(user_ids, channel='email')")
     def hour_probability(self, user_ids: Any, channel: str | None = None) -> np.ndarray:
-        """Return each person's chance of an answer per local hour of the week, float64 (n, 168), Monday 00:00 first.
+        """Return each person's response probability per local hour of the week, float64 (n, 168), Monday 00:00 first.
 
         Parameters
         ----------
         user_ids : array-like of shape (n,)
-            Ids; unknown people have the population's chances.
+            Ids; unknown people have the population's probabilities.
         channel : str, optional
             The mean over the channels of the message log by default.
 
@@ -573,7 +573,7 @@ class SendTimeModel:
         SchemaError
             When the data has no audience.
         ParameterError
-            When the audience was never asked about the channel, or the quiet hours are none.
+            When the audience has no consent column for the channel, or the quiet hours are empty.
         """
         import pandas as pd
 
@@ -608,13 +608,13 @@ class SendTimeModel:
         )
 
     def _curves(self, ids: np.ndarray, channel: str) -> np.ndarray:
-        """Return the chance per local hour of some people, (n, 169); the last column is without timing."""
+        """Return the probability per local hour of some people, (n, 169); the last column is without timing."""
         return self._chances(ids, channel, np.zeros(len(ids), np.int32), np.arange(WEEK + 1)[None, :])
 
     def _chances(
         self, ids: np.ndarray, channel: str, zone: np.ndarray, clock: np.ndarray, *, threads: int | None = 1
     ) -> np.ndarray:
-        """Return the chance of people at slots whose local hours are ``clock[zone]``, (n, n_slots)."""
+        """Return the probability of people at slots whose local hours are ``clock[zone]``, (n, n_slots)."""
         from omnireco._kernels.week import curves as kernels
 
         people, tables, settings = self._people(ids, channel)
@@ -636,7 +636,7 @@ class SendTimeModel:
         allowed: np.ndarray,
         threads: int | None,
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Return each person's best allowed slot, the earliest of equal ones, and its chance."""
+        """Return each person's best allowed slot, the earliest of equal ones, and its probability."""
         from omnireco._kernels.week import curves as kernels
 
         people, tables, settings = self._people(ids, channel)
@@ -658,7 +658,7 @@ class SendTimeModel:
         rate = np.append(self.rate, mean_rate(self.rate))[user]
         code = self._code(channel)
         if code == NONE:
-            channel_settings = settings(profile, self.default_tau, np.empty(0), None, self.life)
+            channel_settings = settings(profile, self.default_tau, np.empty(0), None, self.expiry)
             usual = float(np.log(-np.log1p(-self.base_rate)))
             channel_settings = channel_settings._replace(offset=np.full(WEEK + 1, usual), highest=HIGHEST)
             kind = np.empty((0, len(profile.base.pi)), np.float32)
@@ -666,7 +666,7 @@ class SendTimeModel:
         else:
             slope, slope_sd, lift = self.curve_parameters[code].tolist()
             follows = Follows(float(self.own[code]), self.follows[code])
-            channel_settings = settings(profile, float(self.tau[code]), self.reading[code], follows, self.life)
+            channel_settings = settings(profile, float(self.tau[code]), self.reading[code], follows, self.expiry)
             known = self.everybody[code], self.log_rate[code], self.log_rate_sd[code], self.tried[code]
             channel_settings = supported(channel_settings, *known, slope, slope_sd)._replace(highest=HIGHEST)
             person, kind = self.people.codes(ids, missing="none").astype(np.int64), self.kinds[code]
@@ -740,13 +740,13 @@ def _rows(value: Any, audience: Audience) -> np.ndarray:
     return rows.astype(np.int64)
 
 
-def _deviations(level: float) -> float:
+def _deviations(confidence: float) -> float:
     """Return the standard deviations on each side of an interval, to two digits as in tables: 1.96 for 95 %."""
     from scipy.special import ndtri
 
-    inside = check_number(level, "level", above=0.0, high=1.0)
+    inside = check_number(confidence, "confidence", above=0.0, high=1.0)
     if inside == 1.0:
-        raise ParameterError("level must lie below 1. Write level=0.95.")
+        raise ParameterError("confidence must lie below 1. Write confidence=0.95.")
     return round(float(ndtri(0.5 + 0.5 * inside)), 2)
 
 

@@ -2,7 +2,7 @@
 
 Kernels take arrays: ``user`` int32 codes, ``at`` int64 UTC microseconds, both of shape (n,) and in order of time.
 `count_sessions` does all of it in one compiled pass, for a million people in a second; the functions of arrays
-below it say the same step by step.
+below it are the single steps.
 """
 
 from __future__ import annotations
@@ -194,7 +194,7 @@ def _clock_of(log: EventLog, audience: Audience) -> tuple[np.ndarray, np.ndarray
 
 
 def _touches(messages: MessageLog | None, users: Vocabulary) -> tuple[np.ndarray, np.ndarray]:
-    """Return to whom and when a message came or was answered, in order of time."""
+    """Return the users and instants of messages and responses, in order of time."""
     if messages is None or not len(messages):
         return np.empty(0, np.int32), np.empty(0, np.int64)
     code = users.codes(messages.users.ids, missing="none")[messages.user]
@@ -219,7 +219,7 @@ def session_starts(user: np.ndarray, at: np.ndarray, gap_us: int) -> np.ndarray:
 def caused_by_messages(
     user: np.ndarray, at: np.ndarray, sent: MessageLog, users: Vocabulary, gap_us: int
 ) -> np.ndarray:
-    """Return which sessions a message caused: they start within a gap after its delivery or its answer.
+    """Return which sessions a message caused: they start within a gap after its delivery or its response.
 
     Without this a profile learns our own timetable.
     """
@@ -231,11 +231,11 @@ def caused_by_messages(
     who, when = who[known], when[known]
     written_to = np.zeros(len(users), np.bool_)
     written_to[who] = True
-    asked = np.flatnonzero(written_to[user])
+    messaged = np.flatnonzero(written_to[user])
     found = np.zeros(user.size, np.bool_)
-    if not asked.size:
+    if not messaged.size:
         return found
-    user, at = user[asked], at[asked]
+    user, at = user[messaged], at[messaged]
     # one order of (user, time, messages first); each session looks back to the last message before it
     both_who, both_when = np.concatenate([who, user]), np.concatenate([when, at])
     is_session = np.r_[np.zeros(who.size, np.int8), np.ones(user.size, np.int8)]
@@ -246,7 +246,7 @@ def caused_by_messages(
     near &= (is_session[order] == 1) & (is_session[last] == 0)
     caused = np.zeros(order.size, np.bool_)
     caused[order] = near
-    found[asked] = caused[who.size :]
+    found[messaged] = caused[who.size :]
     return found
 
 

@@ -1,4 +1,4 @@
-"""How well profiles foresee when people come next: nats over the population's week, hits, and for whom."""
+"""Predictive skill of activity profiles: nats over the population's week, hits, and for whom."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 __all__ = ["HISTORY", "timing_skill"]
 
 HISTORY: tuple[tuple[int, float], ...] = ((1, 5), (6, 20), (21, 100), (101, np.inf))
-"""Sessions of history by which skill is told apart."""
+"""Sessions of history that skill is stratified by."""
 
 
 def timing_skill(

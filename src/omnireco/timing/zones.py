@@ -1,4 +1,4 @@
-"""In which time zone is somebody, when nobody told? From recorded offsets, shops visited, country and habits."""
+"""Inference of unknown time zones, from recorded offsets, shops visited, country and habits."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ __all__ = ["infer_zones"]
 _LOG = logging.getLogger(__name__)
 _TOLD = 0.9975  # how far a zone that the audience knows is believed
 _WRONG = 0.00025  # share of days on which a recorded offset is not the clock people live by
-_STAY = 0.9  # chance of being in the same zone a day later, before going home is counted
+_STAY = 0.9  # probability of being in the same zone a day later, before going home is counted
 _HOME = 0.995  # of those who move, the share that goes home
 _HOME_MATCH = 0.9  # share of recorded days that people spend at home
 _HOME_HALF_LIFE = 60.0  # days: people move house
@@ -56,11 +56,11 @@ def infer_zones(
     ----------
     data : Dataset
         With ``events``, whose labels ``utc_offset_min`` (minutes east of UTC) or ``timezone`` (IANA names), read with
-        ``context=``, are recorded clocks; ``store_id`` says which shop was visited. With ``audience``, whose zones are
+        ``context=``, are recorded clocks; ``store_id`` is the shop that was visited. With ``audience``, whose zones are
         believed unless recorded clocks disagree for some days: people travel and move.
     activity : ActivityProfile, optional
         Profiles of people whose zone is known are learned: the hours of the others' events are then evidence. It is
-        weak: within an hour for about half of the people with ten sessions, and it is believed only as far as it finds
+        weak: within an hour for about half of the people with ten sessions, and it is weighted only as far as it finds
         the zones of people whose zone is known.
     stores : mapping of store id to IANA zone, optional
         Where the shops are.
@@ -72,7 +72,7 @@ def infer_zones(
         Zones that are possible at all. By default those of the audience, the shops and the countries, and 60 that stand
         for nearly every clock of the world.
     at : date, aware datetime or str, optional
-        The instant for which it is asked; the end of the events by default.
+        The instant of the inference; the end of the events by default.
 
     Returns
     -------
@@ -87,11 +87,11 @@ def infer_zones(
 
     Notes
     -----
-    Home: the prior is the share of each zone among people whose zone is told, within the country; days with a recorded
-    clock that fits a zone speak for it (9 : 1, halved every 60 days). Now: a hidden Markov model per day, whose state
-    is the zone. People stay where they are (0.9 a day), or go home (199 of 200 moves), or anywhere; a recorded clock is
-    wrong one day in 4,000. So the first day with a foreign clock makes the foreign zone possible (both are then kept
-    quiet), and the second or third makes it probable. Deterministic; the order of rows does not matter. Cost:
+    Home: the prior is the share of each zone among people with a known zone, within the country; a day with a matching
+    recorded offset has the likelihood ratio 9 : 1 (halved every 60 days). Now: a hidden Markov model per day, whose
+    state is the zone. People stay where they are (0.9 a day), or go home (199 of 200 moves), or anywhere; a recorded
+    clock is wrong one day in 4,000. So the first day with a foreign clock makes the foreign zone possible (both are
+    then kept quiet), and the second or third makes it probable. Deterministic; the order of rows does not matter. Cost:
     recorded person-days x zones. People without evidence of their own share a row: a million of them take no memory.
 
     References
@@ -150,7 +150,7 @@ class _Home(NamedTuple):
 class _Clocks(NamedTuple):
     """Recorded clocks, one per person, day and offset: in order of person and day.
 
-    ``fits`` says which zones agree, a bit each, uint8 (m, Z / 8).
+    ``fits`` has the zones that agree, a bit each, uint8 (m, Z / 8).
     """
 
     person: np.ndarray
@@ -188,7 +188,7 @@ def _countries(
 def _candidates(
     audience: Audience, shops: Mapping[Any, str], inside: _Countries | None, zones: Iterable[str] | None
 ) -> Vocabulary:
-    """Return the zones that are possible; never fewer than those that are told."""
+    """Return the zones that are possible; never fewer than those that are known."""
     names = {str(name) for name in audience.zones.ids} | set(shops.values())
     if zones is not None:
         names |= set(check_zone_names(zones, "zones"))
@@ -200,10 +200,10 @@ def _candidates(
 
 
 def _home_prior(audience: Audience, known: Vocabulary, inside: _Countries | None) -> _Home:
-    """Return the prior of everybody's home: as the others of their country, as told where it is told."""
+    """Return the prior of everybody's home: as the others of their country, or the known zone."""
     n_zones = len(known)
-    told = known.codes(audience.zones.ids) if len(audience.zones) else np.empty(0, np.int32)
-    zone = np.append(told, np.int32(NONE))[audience.zone]
+    known_zone = known.codes(audience.zones.ids) if len(audience.zones) else np.empty(0, np.int32)
+    zone = np.append(known_zone, np.int32(NONE))[audience.zone]
     count = np.bincount(zone[zone >= 0], minlength=n_zones) + np.where(np.isin(known.ids, WORLD), _UNSEEN, _SMALL)
     country = np.full(len(audience), NONE, np.int64) if inside is None else inside.codes.astype(np.int64)
     cells, row = np.unique((country + 1) * (n_zones + 1) + zone + 1, return_inverse=True)  # at most countries x zones
@@ -224,15 +224,15 @@ def _home_prior(audience: Audience, known: Vocabulary, inside: _Countries | None
 
 
 def _by_habits(home: _Home, log: EventLog, audience: Audience, known: Vocabulary, activity: ActivityModel) -> _Home:
-    """Return the prior updated by the hours of sessions, as far as that finds the zones of people who told theirs."""
+    """Return the prior updated by the hours of sessions, as far as that finds the zones of people with a known one."""
     log = timed_events(log)
     rows = session_starts(log.user, log.at, 30 * MINUTE_US)
     place = match(audience.users, log.users, ("audience", "events"))[log.user[rows]]
     rows, place = rows[place >= 0], place[place >= 0]
     at, segments = log.at[rows], len(activity.base.pi)
     log_phi = np.log(activity.base.phi)
-    told = np.append(known.codes(audience.zones.ids), np.int32(NONE)) if len(audience.zones) else np.array([NONE])
-    zone = told[audience.zone]
+    known_zone = np.append(known.codes(audience.zones.ids), np.int32(NONE)) if len(audience.zones) else np.array([NONE])
+    zone = known_zone[audience.zone]
     unknown = np.flatnonzero((zone < 0) & (np.bincount(place, minlength=len(audience)) > 0))
     judged = np.flatnonzero((zone >= 0) & (np.bincount(place, minlength=len(audience)) > 0))[:_PEOPLE_TO_FIT_ON]
 
@@ -255,7 +255,7 @@ def _by_habits(home: _Home, log: EventLog, audience: Audience, known: Vocabulary
         return found
 
     temper = 2.0
-    if judged.size >= 50:  # as if nobody had told: which temper gives the told zones the highest likelihood?
+    if judged.size >= 50:  # as if no zone were known: which temper gives the known zones the highest likelihood?
         prior = np.log(home.mean(judged))
         score = evidence(judged, _TEMPERS) + prior
         score -= np.logaddexp.reduce(score, axis=2)[..., None]
@@ -297,8 +297,8 @@ def _recorded(log: EventLog, audience: Audience, known: Vocabulary, shops: Mappi
         offset = np.where(zone >= 0, utc_offset(log.at, zone, names) / 60e6, offset)
     if "utc_offset_min" in log.labels:
         names, code = log.labels["utc_offset_min"]
-        told = np.array([offset_minutes(name) for name in names.ids] + [np.nan])[code]
-        offset = np.where(np.isfinite(told), told, offset)
+        recorded = np.array([offset_minutes(name) for name in names.ids] + [np.nan])[code]
+        offset = np.where(np.isfinite(recorded), recorded, offset)
     rows = np.flatnonzero(np.isfinite(offset) & (person >= 0))
     day = log.at[rows] // DAY_US
     key = np.lexsort([offset[rows], day, person[rows]])
@@ -310,10 +310,10 @@ def _recorded(log: EventLog, audience: Audience, known: Vocabulary, shops: Mappi
     rows, day = rows[fresh], day[fresh]
     packed = np.empty((rows.size, (len(known) + 7) // 8), np.uint8)
     for block in row_blocks(rows.size, len(known) + 32):
-        at, told = log.at[rows[block]], offset[rows[block]]
+        at, recorded = log.at[rows[block]], offset[rows[block]]
         fits = np.empty((at.size, len(known)), np.bool_)
         for z in range(len(known)):
-            fits[:, z] = np.abs(utc_offset(at, np.full(at.size, z, np.int32), known) / 60e6 - told) < 0.5
+            fits[:, z] = np.abs(utc_offset(at, np.full(at.size, z, np.int32), known) / 60e6 - recorded) < 0.5
         packed[block] = np.packbits(fits, axis=1)
     any_fits = packed.any(axis=1)  # an offset that no zone keeps says nothing
     return _Clocks(person[rows][any_fits].astype(np.int64), day[any_fits], packed[any_fits])

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 import numpy as np
 
 from omnireco._core.checks import check_choice, check_flag, check_number, require, shown
+from omnireco._core.contract import says_the_line
 from omnireco._core.random import stream
 from omnireco.data.audience import Audience
 from omnireco.data.catalog import Catalog
@@ -73,9 +74,10 @@ class CompleteJourney(NamedTuple):
         return Dataset(self.log, messages=self.messages, audience=self.audience, catalog=self.catalog)
 
 
+@says_the_line("om.worlds.complete_journey(item_level='product_type')")
 def complete_journey(
     *,
-    level: Level = "product_type",
+    item_level: Level = "product_type",
     assumed_consent: Mapping[str, float] | None = None,
     promotions: bool = False,
     seed: int = 0,
@@ -87,7 +89,7 @@ def complete_journey(
 
     Parameters
     ----------
-    level : {"product", "product_type", "product_category"}
+    item_level : {"product", "product_type", "product_category"}
         What an item is. Products (68,000 bought) are too many and too rare for dense models; types ("a loaf of
         white bread") are what a campaign usually offers. A type's id is ``"CATEGORY > TYPE"``, for type names
         repeat across categories.
@@ -147,8 +149,8 @@ def complete_journey(
     Audience(2,469 users, 1 zone, consent: none asked)
     """
     check_flag(promotions, "promotions")
-    shown = complete_journey_promotions(level=level) if promotions else None
-    frames = complete_journey_frames(level=level, assumed_consent=assumed_consent, seed=seed)
+    shown = complete_journey_promotions(item_level=item_level) if promotions else None
+    frames = complete_journey_frames(item_level=item_level, assumed_consent=assumed_consent, seed=seed)
     log = EventLog.from_frame(frames.events, itemless="keep")
     return CompleteJourney(
         log if shown is None else _with_promotions(log, shown),
@@ -158,7 +160,8 @@ def complete_journey(
     )
 
 
-def complete_journey_promotions(*, level: Level = "product_type") -> EventLog:
+@says_the_line("om.worlds.complete_journey_promotions(item_level='product_type')")
+def complete_journey_promotions(*, item_level: Level = "product_type") -> EventLog:
     """Return what households of The Complete Journey may have seen: displays and the weekly mailer, as events.
 
     The package lists 20.9 million cases of a product on a display, or in the mailer, of a store in a
@@ -167,7 +170,7 @@ def complete_journey_promotions(*, level: Level = "product_type") -> EventLog:
 
     Parameters
     ----------
-    level : {"product_type", "product_category"}
+    item_level : {"product_type", "product_category"}
         What an item is, as in :func:`complete_journey`; an item is shown when one of its products is. At the level of
         products there would be 283 million events, so it is refused.
 
@@ -197,32 +200,33 @@ def complete_journey_promotions(*, level: Level = "product_type") -> EventLog:
 
     Examples
     --------
-    >>> shown = complete_journey_promotions(level="product_category")               # doctest: +SKIP
+    >>> shown = complete_journey_promotions(item_level="product_category")               # doctest: +SKIP
     >>> shown.channels.ids.tolist()                                                 # doctest: +SKIP
     ['display', 'mailer']
     """
-    check_choice(level, "level", LEVELS)
-    if level == "product":
+    check_choice(item_level, "item_level", LEVELS)
+    if item_level == "product":
         raise ParameterError(
-            "complete_journey_promotions: level='product' would make 283 million events. "
-            "Take level='product_type' or 'product_category'."
+            "complete_journey_promotions: item_level='product' would make 283 million events. "
+            "Take item_level='product_type' or 'product_category'."
         )
     visits = _visits()
-    item_of, names = _bought_items(level)
+    item_of, names = _bought_items(item_level)
     shown = _shown(visits.place, item_of, len(names))
     return _exposures(visits, shown, names)
 
 
+@says_the_line("om.worlds.complete_journey_frames(item_level='product_type')")
 def complete_journey_frames(
-    *, level: Level = "product_type", assumed_consent: Mapping[str, float] | None = None, seed: int = 0
+    *, item_level: Level = "product_type", assumed_consent: Mapping[str, float] | None = None, seed: int = 0
 ) -> Frames:
     """Return The Complete Journey as pandas frames, in the columns that ``from_frame`` takes.
 
     Parameters, errors and caveats are those of :func:`complete_journey`.
     """
-    check_choice(level, "level", LEVELS)
+    check_choice(item_level, "item_level", LEVELS)
     shares = _check_shares(assumed_consent)
-    products = _products(level)
+    products = _products(item_level)
     lines = _table("transactions")
     lines["item"] = products["item"].reindex(lines["product_id"]).array
     redemptions = _table("coupon_redemptions")
@@ -230,7 +234,7 @@ def complete_journey_frames(
         _events(lines, redemptions, products),
         _messages(redemptions),
         _users(lines, shares, seed),
-        _items(lines, products, level),
+        _items(lines, products, item_level),
     )
 
 
@@ -305,7 +309,7 @@ def _users(lines: pd.DataFrame, shares: Mapping[str, float], seed: int) -> pd.Da
     )
 
 
-def _items(lines: pd.DataFrame, products: pd.DataFrame, level: Level) -> pd.DataFrame:
+def _items(lines: pd.DataFrame, products: pd.DataFrame, item_level: Level) -> pd.DataFrame:
     """What was bought at least once, with its category, a readable name and the median paid unit price."""
     import pandas as pd
 
@@ -319,8 +323,8 @@ def _items(lines: pd.DataFrame, products: pd.DataFrame, level: Level) -> pd.Data
     return pd.DataFrame(
         {
             "item_id": item,
-            "category": known["department" if level == "product_category" else "product_category"].to_numpy(),
-            "name": _names(known, level).to_numpy(),
+            "category": known["department" if item_level == "product_category" else "product_category"].to_numpy(),
+            "name": _names(known, item_level).to_numpy(),
             "price": unit.reindex(codes).fillna(0.0).to_numpy(),  # 0: never paid for
         }
     )
@@ -356,9 +360,9 @@ def _place(store: Any, week: Any) -> np.ndarray:
     return np.asarray(store, np.int64) * 100 + np.asarray(week, np.int64)
 
 
-def _bought_items(level: Level) -> tuple[pd.Series, np.ndarray]:
+def _bought_items(item_level: Level) -> tuple[pd.Series, np.ndarray]:
     """Return the code of each product's item by product id, -1 where nobody bought the item, and the items."""
-    products = _products(level)
+    products = _products(item_level)
     codes = products["item"].cat.codes.astype(np.int32)
     bought = np.unique(codes.reindex(_table("visits")["product_id"].unique()).dropna())
     table = np.full(len(products["item"].cat.categories) + 1, -1, np.int32)
@@ -432,26 +436,26 @@ def _with_promotions(log: EventLog, shown: EventLog) -> EventLog:
 # reading --------------------------------------------------------------------------------------------
 
 
-def _products(level: Level) -> pd.DataFrame:
+def _products(item_level: Level) -> pd.DataFrame:
     """Return the product table by product id, with a categorical column ``item``; missing for what is no goods."""
     products = _table("products").set_index("product_id")
     goods = ~products["product_category"].isin(NOT_GOODS)
-    if level == "product":
+    if item_level == "product":
         item = products.index.to_series()
-    elif level == "product_type":
+    elif item_level == "product_type":
         item = products["product_category"] + " > " + products["product_type"]
     else:
         item = products["product_category"]
-    products["item"] = item.where(goods).astype("Int64" if level == "product" else object).astype("category")
+    products["item"] = item.where(goods).astype("Int64" if item_level == "product" else object).astype("category")
     return products
 
 
-def _names(known: pd.DataFrame, level: Level) -> pd.Series:
+def _names(known: pd.DataFrame, item_level: Level) -> pd.Series:
     """Return readable names: the source is in capitals."""
-    if level == "product_category":
+    if item_level == "product_category":
         return known.index.to_series().astype(str).str.capitalize()
     name = known["product_type"].fillna(known["product_category"]).fillna("not described").str.capitalize()
-    if level == "product":
+    if item_level == "product":
         name = name + ", " + known["package_size"].fillna("size not stated").str.lower() + ", " + known["brand"]
     return name
 

@@ -172,7 +172,7 @@ TABLES: Mapping[str, Table] = {
             "NextItem": Mix(1.0, 0.0),
             "NextItem + 0.5 x EASE": Mix(1.0, 0.5),
         },
-        mixed=(NextItem(regularization=100.0, weights=DECAYED, window=20), EASE(regularization=100.0)),
+        mixed=(NextItem(regularization=100.0, weights=DECAYED, context_steps=20), EASE(regularization=100.0)),
         files=("sequences.parquet", "Toys_and_Games.txt"),
     ),
     "movielens_100k_sar": Table(

@@ -16,15 +16,15 @@ class Loss:
     """Weight, target and ridge of every cell and row, by the parameters that :class:`ALS` documents.
 
     A cell with the number r has weight ``w = alpha |r|`` and target 1, or ``dislike`` where r is negative;
-    when ``graded``, weight ``alpha`` and target r. All cells, touched or not, are pulled to 0 with
-    ``unobserved_weight``; with ``confidence`` touched cells are spared that pull, as in Hu, Koren and Volinsky.
+    when ``graded``, weight ``alpha`` and target r. All cells, touched or not, are fitted to 0 with
+    ``unobserved_weight``; with ``confidence_weights`` touched cells are spared that pull, as in Hu, Koren and Volinsky.
     """
 
     regularization: float
     alpha: float
     unobserved_weight: float
     frequency_scaling: float
-    confidence: bool
+    confidence_weights: bool
     dislike: float
     graded: bool
 
@@ -33,7 +33,7 @@ class Loss:
         check_number(self.alpha, "alpha", above=0)
         check_number(self.unobserved_weight, "unobserved_weight", low=0, high=1e9)
         check_number(self.frequency_scaling, "frequency_scaling", low=0)
-        check_flag(self.confidence, "confidence")
+        check_flag(self.confidence_weights, "confidence_weights")
         check_number(self.dislike, "dislike", low=-1, high=1)
         check_flag(self.graded, "graded")
 
@@ -51,7 +51,7 @@ class Loss:
             target = targets.astype(np.float64)
         else:
             target = wide if self.graded else np.where(wide > 0, 1.0, float(self.dislike))
-        pull = (weight + self.unobserved_weight if self.confidence else weight) * target
+        pull = (weight + self.unobserved_weight if self.confidence_weights else weight) * target
         return weight, pull, target
 
     def ridge(self, counts: np.ndarray, n_others: int) -> np.ndarray:

@@ -131,7 +131,7 @@ def log_phi(t, logs):
 
 @compiled
 def log_below(s, centre, inverse, n, logs):
-    """Return sum_r log Phi((s - centre_r) * inverse_r) over n rivals: the log chance that all lie below s."""
+    """Return sum_r log Phi((s - centre_r) * inverse_r) over n rivals: the log probability that all lie below s."""
     even, odd = 0.0, 0.0  # two sums: neither waits for the other
     for at in range(n):
         value = log_phi((s - centre[at]) * inverse[at], logs)

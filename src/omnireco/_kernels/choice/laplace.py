@@ -11,7 +11,7 @@ _PSEUDO = (1.0, 10.0)  # answers and messages that the base rate has beforehand:
 
 
 def design(code: np.ndarray, person: np.ndarray, tags: np.ndarray, interests: np.ndarray) -> np.ndarray:
-    """Return rows of 1, tags, and interests times tags, (n, 1 + q + m q); strangers have no interests."""
+    """Return rows of 1, tags, and interests times tags, (n, 1 + q + m q); unknown users have no interests."""
     g = tags[code]
     u = np.zeros((len(g), interests.shape[1]))
     if len(interests):
@@ -24,14 +24,14 @@ def laplace(
     code: np.ndarray, person: np.ndarray, y: np.ndarray, item: np.ndarray, n_items: int, tags: np.ndarray,
     interests: np.ndarray,
 ) -> tuple[np.ndarray, ...]:  # fmt: skip
-    """Return the mode and the curvature at it: weights, their covariance, offsets, leans, variances, strays."""
+    """Return the mode and the curvature at it: weights, their covariance, offsets, slopes, variances, sd."""
     p = 1 + tags.shape[1] * (1 + interests.shape[1])
     w, alpha, beta = np.zeros(p), np.zeros(n_items), np.zeros(item.size)
     answers, shown = _PSEUDO
     rate = (y.sum() + answers) / (y.size + shown)
     w[0] = np.log(rate / (1.0 - rate))
     prior, tau_item, tau = np.full(p, 1.0), 4.0, 10.0
-    prior[0] = 0.0  # the intercept has a Beta prior on its chance instead: log-concave, and it fades with the data
+    prior[0] = 0.0  # the intercept has a Beta prior on its probability instead, which is log-concave
     for step in range(25):
         hess, cross, weight = np.diag(prior), np.zeros((item.size, p)), np.zeros(item.size)
         g_w, g_beta = -prior * w, -tau * beta
@@ -78,6 +78,6 @@ def laplace(
             if p > 1:
                 # As if one more weight of size 1 had been seen: a handful of messages cannot set tags free.
                 prior[1:] = np.clip(p / (1.0 + np.sum(w[1:] ** 2 + np.diag(spread)[1:])), 0.1, 1e4)
-    lean = cross / own[:, None] + share[:, None] * (tie / level[:, None])[item]
-    strays = np.array([tau_item**-0.5, tau**-0.5])
-    return w, spread, alpha, beta, lean, 1.0 / own, strays
+    slope = cross / own[:, None] + share[:, None] * (tie / level[:, None])[item]
+    sd = np.array([tau_item**-0.5, tau**-0.5])
+    return w, spread, alpha, beta, slope, 1.0 / own, sd

@@ -7,7 +7,7 @@ older can join its first events to a session.
 
 Letters: ``user`` (n,) int32 codes and ``at`` (n,) int64 UTC microseconds of events, ascending in ``at``; ``zone``
 (n_users,) int32, -1 unknown; changes of clocks ``change_at``, ``change_zone``, ``change_offset`` (k,), ascending;
-``touch_user`` and ``touch_at`` (t,) of messages and answers, ascending.
+``touch_user`` and ``touch_at`` (t,) of messages and responses, ascending.
 """
 
 # mypy: ignore-errors

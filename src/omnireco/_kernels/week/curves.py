@@ -48,7 +48,7 @@ class Channel(NamedTuple):
     psi: np.ndarray  # (G, 168): weeks of the kinds of people, rows summing to 1
     rho: float
     life: int  # hours; 0 for ever
-    offset: np.ndarray  # (169,): log rate of answers at each hour, less the slope times what the hour is worth to all
+    offset: np.ndarray  # (169,): log rate of responses at each hour, less the slope times the hour's value for all
     slope: float
     tried: np.ndarray  # (168,) bool: hours that enough was sent at to know what it earns
     beyond: float  # how much of what exceeds the best hour tried is believed
@@ -205,7 +205,7 @@ def _around(hour, weight, t):
 
 @compiled
 def _group(t, who):
-    """Return the group of a person; strangers and all of a model without groups are of the first."""
+    """Return the group of a person; unknown users and all of a model without groups are of the first."""
     return np.int64(t.group[who]) if who >= 0 and t.group.size else np.int64(0)
 
 
@@ -288,7 +288,7 @@ def _attract(x, rho, q, value):
 
 @compiled
 def _come(x, highest):
-    """Replace expected sessions x by the chance 1 - exp(-x) of any; a series in registers when x is small."""
+    """Replace expected sessions x by the probability 1 - exp(-x) of any; a series in registers when x is small."""
     if highest >= 1.0:
         for i in range(x.size):
             x[i] = -math.expm1(-x[i])
@@ -324,7 +324,7 @@ def _expire(value, q, life, passed):
 
 
 def _profiles(person, trust, indptr, hour, weight, t, first, last, out):
-    """Fill rows first..last of out (n, 168) with profiles; strangers and people without sessions have their group's."""
+    """Fill rows first..last of out (n, 168) with profiles; people without sessions have their group's."""
     member, day, part, near = np.empty(t.log_pi.shape[1]), np.empty(24), np.empty(168), np.empty(336)
     for row in range(first, last):
         who = person[row]
@@ -367,9 +367,9 @@ def _chances(
     last,
     out,
 ):
-    """Fill rows first..last of out (n, S): the chance at the S slots, whose local hours are ``clock[zone]`` (Z, S).
+    """Fill rows first..last of out (n, S): probabilities at the S slots, whose local hours are ``clock[zone]`` (Z, S).
 
-    Hour 168 is no clock and no timing. With ``as_log`` the log of the relative value instead of a chance.
+    Hour 168 is no clock and no timing. With ``as_log`` the log of the relative value instead of a probability.
     """
     member, day, part, near = np.empty(t.log_pi.shape[1]), np.empty(24), np.empty(168), np.empty(336)
     p, value, curve = np.empty(168), np.empty(168), np.empty(169)
@@ -418,7 +418,7 @@ def _score(value, h, limit, channel):
 
 @compiled
 def _chance(score, shift, factor, channel):
-    """Return the chance of an answer."""
+    """Return the response probability."""
     return min(-math.expm1(-math.exp(min(score + shift, 50.0)) * factor), channel.highest)
 
 

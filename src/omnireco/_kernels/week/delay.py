@@ -1,7 +1,7 @@
 """A message sent at one hour is read at another: kernels of the delay between them.
 
-Letters: ``p`` (n, 168) chance of a reading session per local hour of the week; ``tau`` hours after which a message's
-pull has fallen to 1/e; ``rho = exp(-1/tau)``. Reading profiles ``r`` (n, 168) are shares, rows summing to 1.
+Letters: ``p`` (n, 168) probability of a reading session per local hour of the week; ``tau`` hours after which a
+message's pull has fallen to 1/e; ``rho = exp(-1/tau)``. Reading profiles ``r`` (n, 168) are shares, rows summing to 1.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ def reading_after(r: np.ndarray, tau: float) -> np.ndarray:
 def log_delays(r: np.ndarray, person: np.ndarray, sent: np.ndarray, delay: np.ndarray, tau: float) -> np.ndarray:
     """Return the log probability of the delays of answered messages, (m,), up to what does not depend on ``tau``.
 
-    An answer ``j`` hours after a message sent at ``h`` has the probability ``rho^j r_{h+j} / G_h``: reading habits
+    A response ``j`` hours after a message sent at ``h`` has the probability ``rho^j r_{h+j} / G_h``: reading habits
     explain the part of the delay that is only waiting for the person's next hour.
 
     Parameters
@@ -68,7 +68,7 @@ def log_delays(r: np.ndarray, person: np.ndarray, sent: np.ndarray, delay: np.nd
     r : ndarray of shape (n, 168)
         Reading profiles.
     person, sent, delay : ndarrays of int, shape (m,)
-        Row of ``r``, local hour of sending, whole hours until the answer.
+        Row of ``r``, local hour of sending, whole hours until the response.
     """
     read = np.log(r[person, (sent + delay) % WEEK])
     return np.asarray(read - delay / tau - np.log(reading_after(r, tau)[person, sent]))

@@ -1,4 +1,4 @@
-"""Compiled walks of a message through the local hours it lives in, while its pull fades.
+"""Compiled walks of a message through the local hours it lives in, while its effect decays.
 
 Arrays of messages (m,): ``row`` of a table, ``channel``, ``start`` local hour of the week of sending (a fraction),
 ``stop`` age in hours at which the message was read or is no longer watched, ``gain`` a factor. ``tau`` (C,) hours

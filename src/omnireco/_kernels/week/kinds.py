@@ -2,7 +2,7 @@
 
 People do not read mail exactly when they shop. The reading of a person on a channel is taken to be
 ``w r_u + (1 - w) psi_k``: their own activity, and the week of one of the segments, which need not be their own.
-How much is their own (``w``) and which kinds follow which (``follows``) is learned from everybody's answers and
+How much is their own (``w``) and which kinds follow which (``follows``) is learned from everybody's responses and
 silences; which kind a person is, from their own.
 
 Letters: ``r`` (n, 168) own reading profiles and ``psi`` (G, 168) those of the kinds, rows summing to 1; ``member``
@@ -31,9 +31,9 @@ class Follows:
     Attributes
     ----------
     own : float
-        Share of reading that is like the person's own activity; 1 when nothing else foresees answers better.
+        Share of reading that is like the person's own activity; 1 when nothing else predicts responses better.
     follows : ndarray of shape (G, G)
-        The chance that the rest of somebody of segment g follows the week of segment k; rows sum to 1.
+        The probability that the rest of somebody of segment g follows the week of segment k; rows sum to 1.
     """
 
     own: float
@@ -47,9 +47,9 @@ class Evidence:
     Attributes
     ----------
     row, own_read, kind_read : ndarrays of shape (a,), (a,) and (a, G)
-        Of each answer: the person, and the chance of its hour under the own profile and under each kind.
+        Of each response: the person, and the probability of its hour under the own profile and under each kind.
     own_pull, kind_pull : ndarrays of shape (n,) and (n, G)
-        Reading that lay ahead of all messages of a person, weighted by their fading pull.
+        Reading that lay ahead of all messages of a person, weighted by their effect decay.
     answers : ndarray of shape (n,)
     """
 
@@ -61,11 +61,11 @@ class Evidence:
     answers: np.ndarray
 
     def log_likelihood(self, own: float, rate: float, strength: float) -> np.ndarray:
-        """Return the log likelihood of all answers and silences of each person under each kind, (n, G).
+        """Return the log likelihood of all messages of each person under each kind, (n, G).
 
-        Answers come as a Poisson process with the intensity ``f_u rate pull reading``, where ``f_u`` is how gladly
-        the person answers: a Gamma(strength, strength) that is integrated out, so that being silent at all hours
-        says nothing about kinds, and being silent at some of them does.
+        Responses come as a Poisson process with the intensity ``f_u rate pull reading``, where ``f_u`` is the person's
+        response rate: a Gamma(strength, strength) that is integrated out, so that no response at all hours is
+        uninformative about kinds, and none at some of them is informative.
         """
         n, n_kinds = self.kind_pull.shape
         log_read = np.log(own * self.own_read[:, None] + (1.0 - own) * self.kind_read)
@@ -83,7 +83,7 @@ def evidence(
     read: np.ndarray,
     tau: float,
 ) -> Evidence:
-    """Look up what each message and each answer says."""
+    """Look up the likelihood of each message and each response."""
     n, n_kinds = r.shape[0], psi.shape[0]
     ahead, kind_ahead = reading_after(r, tau), reading_after(psi, tau)
     kind_pull = [np.bincount(person, kind_ahead[k, sent], minlength=n) for k in range(n_kinds)]
@@ -99,10 +99,10 @@ def evidence(
 
 
 def fit_follows(found: Evidence, member: np.ndarray, rate: float, strength: float) -> Follows:
-    """Return how reading follows activity, by EM, with the share that foresees people left out best.
+    """Return how reading follows activity, by EM, with the share that predicts held-out people best.
 
-    The chances of kinds are learned on half of the people and judged on the other half, both ways, for several shares
-    of own activity. Own activity alone is among them, and wins when nothing else pays clearly.
+    The probabilities of kinds are learned on half of the people and judged on the other half, both ways, for several
+    shares of own activity. Own activity alone is among them, and wins when nothing else pays clearly.
     """
     n_kinds = member.shape[1]
     nothing = Follows(1.0, np.eye(n_kinds))
@@ -142,7 +142,7 @@ def _halves(found: Evidence) -> np.ndarray:
 
 
 def kinds_of(log_likelihood: np.ndarray, member: np.ndarray, follows: np.ndarray) -> np.ndarray:
-    """Return how probable each kind is for each person, (n, G), given their answers and their segments."""
+    """Return how probable each kind is for each person, (n, G), given their responses and their segments."""
     kind = (member @ follows) * np.exp(log_likelihood - log_likelihood.max(axis=1, keepdims=True))
     return np.asarray(kind / kind.sum(axis=1, keepdims=True))
 

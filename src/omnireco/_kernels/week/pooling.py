@@ -12,7 +12,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from omnireco._core.parts import Parts, chances, numbers
+from omnireco._core.parts import Parts, numbers, probabilities
 from omnireco._core.small import Each, Number
 from omnireco._core.units import WEEK
 
@@ -98,7 +98,7 @@ class Base:
     parts: ClassVar[Parts] = {
         "theta": numbers(168, low=0.0),
         "phi": numbers("segments", 168, low=0.0),
-        "pi": chances("segments"),
+        "pi": probabilities("segments"),
     }
 
 
@@ -157,11 +157,11 @@ def fit_segments(counts: np.ndarray, theta: np.ndarray, n_segments: int, *, most
     n = people.sum(axis=1, keepdims=True)
     phi = _most_different((EVIDENCE * theta + smooth) / (EVIDENCE + n), theta, n_segments)
     pi = np.full(len(phi), 1.0 / len(phi))
-    voice = smooth / np.sqrt(np.maximum(n, 1.0))
+    smoothed = smooth / np.sqrt(np.maximum(n, 1.0))
     before = np.zeros((people.shape[0], len(phi)))
     for _ in range(most_steps):
         member = memberships(people, Base(theta, phi, pi))
-        phi = _SEGMENT_PRIOR * theta + member.T @ voice
+        phi = _SEGMENT_PRIOR * theta + member.T @ smoothed
         phi /= phi.sum(axis=1, keepdims=True)
         pi = (member.sum(axis=0) + 1.0) / (people.shape[0] + len(phi))
         if np.abs(member - before).max() < 1e-3:
@@ -172,11 +172,11 @@ def fit_segments(counts: np.ndarray, theta: np.ndarray, n_segments: int, *, most
 
 def given_segments(counts: np.ndarray, theta: np.ndarray, segment: np.ndarray, n_segments: int) -> Base:
     """Return the profiles of segments that somebody named, (m,) codes of people, -1 unknown; as in `fit_segments`."""
-    told = np.flatnonzero((segment >= 0) & (counts.sum(axis=1) > 0))
-    voice = counts[told] @ circular_kernel(WEEK, 0.75)
-    voice /= np.sqrt(np.maximum(voice.sum(axis=1, keepdims=True), 1.0))
+    given = np.flatnonzero((segment >= 0) & (counts.sum(axis=1) > 0))
+    smoothed = counts[given] @ circular_kernel(WEEK, 0.75)
+    smoothed /= np.sqrt(np.maximum(smoothed.sum(axis=1, keepdims=True), 1.0))
     phi = np.tile(_SEGMENT_PRIOR * theta, (n_segments, 1))
-    np.add.at(phi, segment[told], voice)
+    np.add.at(phi, segment[given], smoothed)
     pi = np.bincount(segment[segment >= 0], minlength=n_segments) + 1.0
     return Base(theta, phi / phi.sum(axis=1, keepdims=True), pi / pi.sum())
 

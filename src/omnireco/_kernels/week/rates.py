@@ -1,7 +1,7 @@
 """Kernels of the reading clock: rates of answering per hour at risk, fitted and bent from coarse to fine.
 
 Letters: ``A`` (n, 168) answers seen and ``E`` (n, 168) answers expected per person and local hour of the week, given
-when each message was sent and how its pull fades; ``F`` (n, 168) a person's factor on the population's rate, 1 on
+when each message was sent and its effect decay; ``F`` (n, 168) a person's factor on the population's rate, 1 on
 average.
 """
 
@@ -12,7 +12,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from omnireco._core.parts import Parts, chances, coded, flags, instants, numbers
+from omnireco._core.parts import Parts, coded, flags, instants, numbers, probabilities
 from omnireco._core.small import Each, Number
 from omnireco._core.units import WEEK
 from omnireco._kernels.week.delay import DEFAULT_TAU
@@ -60,7 +60,7 @@ class Spells:
         Probability that a person answered at ``stop``; 0 where nobody did.
     click : ndarray of bool
     weight : ndarray of float64
-        What the answer counts.
+        What the response counts.
     """
 
     row: np.ndarray
@@ -78,7 +78,7 @@ class Spells:
         "start": numbers("messages", low=0.0, high=168),
         "stop": numbers("messages", low=0.0, high=LONGEST_HOURS),
         "at": instants("messages"),
-        "human": chances("messages"),
+        "human": probabilities("messages"),
         "click": flags("messages"),
         "weight": numbers("messages", low=0.0),
     }
@@ -137,7 +137,7 @@ class Habits:
 
     parts: ClassVar[Parts] = {
         "phi": numbers("kinds", 168, low=0.0),
-        "pi": chances("kinds"),
+        "pi": probabilities("kinds"),
         "tilt": Number(),
         "strengths": Each(Number(low=0.0, endless=True)),
         "appetite": numbers("channels", low=0.0, endless=True),
@@ -163,7 +163,7 @@ def expected_counts(
 
 
 def appetites(spells: Spells, n: int, tau: np.ndarray, base: np.ndarray, strength: np.ndarray) -> np.ndarray:
-    """Return how much more than expected each person answers per channel, shrunk to 1, (n, C)."""
+    """Return how much more than expected each person responds per channel, shrunk to 1, (n, C)."""
     from omnireco._kernels.week.hazard import expected_until
 
     found = np.ones((n, tau.size))
@@ -244,7 +244,7 @@ def _frailty(a: np.ndarray, e: np.ndarray) -> list[float]:
 
 
 def _population_rate(seen: np.ndarray, hours: np.ndarray, shape: np.ndarray | None) -> np.ndarray:
-    """Return answers per hour at risk, (168,): the mean, then by hour of the day, then by hour of the week."""
+    """Return responses per hour at risk, (168,): the mean, then by hour of the day, then by hour of the week."""
     shape, prior = (np.ones(WEEK), 1.0) if shape is None else (shape, 10.0)
     rate = shape * (float(seen.sum()) / max(float(shape @ hours), 1e-300))
     kernel = circular_kernel(24, 0.7)
@@ -281,13 +281,13 @@ def habit_curves(
 
 
 def _peak_one(size: int, width: float) -> np.ndarray:
-    """Return a circular kernel in which an answer counts 1 in its own hour."""
+    """Return a circular kernel in which a response counts 1 in its own hour."""
     kernel = circular_kernel(size, width)
     return np.asarray(kernel / kernel[0, 0])
 
 
 def _level_kept(curve: np.ndarray, expected: np.ndarray) -> np.ndarray:
-    """Return curves scaled so that they expect as many answers as before: a habit says when, not how much."""
+    """Return curves scaled so that they expect as many responses as before: a habit says when, not how much."""
     total = expected.sum(axis=1)
     weight = np.where(total[:, None] > 0, expected, 1.0)
     return np.asarray(curve * (weight.sum(axis=1) / (curve * weight).sum(axis=1))[:, None])
@@ -337,7 +337,7 @@ def fit_habits(
     n_segments: int,
     tilt: np.ndarray | None,
 ) -> Habits:
-    """Return the habits whose curves, learned on earlier messages, foresee the hours of later answers best."""
+    """Return the habits whose curves, learned on earlier messages, predict the hours of later responses best."""
     strengths = (30.0, 10.0, 50.0)
     past, seen, expected = _split(spells, n, tau, base, appetite)
     flat = Habits(_FLAT.copy(), np.ones(1), 0.0, strengths, appetite)
@@ -381,7 +381,7 @@ def _better(best: Habits, found: float, options: list[Habits], score: object) ->
 
 
 def hour_likelihood(curve: np.ndarray, seen: np.ndarray, expected: np.ndarray) -> float:
-    """Return the log likelihood of the hours of answers, given how many each person gave."""
+    """Return the log likelihood of the hours of responses, given how many each person gave."""
     total = (curve * expected).sum(axis=1)
     use = total > 0
     return float((seen * np.log(curve)).sum() - seen.sum(axis=1)[use] @ np.log(total[use]))
@@ -411,7 +411,7 @@ def _split(
 
 
 def fit_open_weight(spells: Spells, n: int, n_channels: int) -> float:
-    """Return what an open is worth next to a click: the weight whose curves foresee later clicks best."""
+    """Return the weight of an open relative to a click: that whose curves predict later clicks best."""
     if not spells.click.any():
         return 1.0
     cut = float(np.quantile(spells.at, _CUT))

@@ -1,6 +1,6 @@
 """Rates per hour of the week from counts and times at risk: a smooth curve on the circle, and how well it is known.
 
-``seen`` A (168,) answers in each hour; ``expected`` E (168,) how much lay at risk there; A_b is Poisson with the mean
+``seen`` A (168,) responses in each hour; ``expected`` E (168,) how much lay at risk there; A_b is Poisson with the mean
 E_b exp(eta_b). The log rate eta is a level, a share of a given ``shape`` and two smooth functions, of the hour of the
 day and of the hour of the week. Everything commutes with a rotation of the week.
 """
@@ -50,7 +50,7 @@ class Smooth:
     root : tuple of k ndarrays of shape (168, d)
         The covariance is ``root @ root.T``.
     log_evidence : float
-        Log probability of the answers under all ways together, up to what does not depend on the time at risk.
+        Log probability of the responses under all ways together, up to what does not depend on the time at risk.
     """
 
     weight: np.ndarray

@@ -175,7 +175,7 @@ def fit_channel_strength(
 ) -> float:
     """Return how much what people do on all channels tells about one of them: the strength of ``p_u`` as its prior.
 
-    That with which later sessions of the channel are foreseen best, each block of time from what came before it;
+    That with which later sessions of the channel are predicted best, each block of time from what came before it;
     infinite when the channel's own history adds nothing.
 
     Parameters
@@ -209,7 +209,7 @@ def trust_of(history: np.ndarray, trust: np.ndarray) -> np.ndarray:
 def _trust(gains: np.ndarray, person: np.ndarray) -> np.ndarray:
     """Return per stratum the share of the personal profile that has paid off, and not by a few people's luck.
 
-    A share is judged by what it gained less one standard error over people. Where hardly anybody speaks, that is
+    A share is judged by what it gained less one standard error over people. Where there is hardly any evidence, that is
     cautious: the population's profile cannot lose against itself.
     """
     shares = np.linspace(1.0, 0.0, 11)
@@ -255,10 +255,10 @@ def _block(known: _Past, half_life_us: int | None, n_segments: int) -> _Block:
     middle = WEEK // 2
     kernels = {width: circular_kernel(WEEK, width)[middle, middle - _REACH : middle + _REACH + 1] for width in _WIDTHS}
     start = segment = theta[hour]
-    told = known.past.segment
-    if told is not None:  # given segments speak before any session does
-        named = given_segments(counts, theta, told, int(told.max(initial=0)) + 1)
-        start = segment = np.concatenate([named.phi, theta[None]])[told[row], hour]
+    given = known.past.segment
+    if given is not None:  # given segments count before any session does
+        named = given_segments(counts, theta, given, int(given.max(initial=0)) + 1)
+        start = segment = np.concatenate([named.phi, theta[None]])[given[row], hour]
     elif n_segments > 1:
         segment = base_profiles(counts, fit_segments(counts, theta, n_segments))[row, hour]
     return _Block(
@@ -279,8 +279,8 @@ def _chances(block: _Block, pooling: Pooling) -> list[np.ndarray]:
     n = block.n
     evidence = (n * block.segment, block.part, block.day[pooling.day_width], block.hour[pooling.hour_width])
     found = [block.theta]
-    for k, said in zip(pooling.strengths, evidence, strict=True):
-        found.append((k * found[-1] + said) / (k + n))
+    for k, gain in zip(pooling.strengths, evidence, strict=True):
+        found.append((k * found[-1] + gain) / (k + n))
     return found
 
 

@@ -1,4 +1,4 @@
-"""Histories of those who ask: what each person had done before the instant of the request."""
+"""Histories of the users of requests: what each had done before the instant of the request."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def histories_of(
     requests : Requests
         Of a Dataset: ``data.requests()``, or ``requests.on(data)``.
     weights : Weights
-        What the model is asked with.
+        Event weights of the model.
     items : Vocabulary
         Of the model; items that it does not know are left out.
     where : str
@@ -156,7 +156,7 @@ def people_asking(requests: Requests, where: str) -> tuple[EventLog, np.ndarray]
 
 
 def data_of(requests: Requests, where: str) -> Any:
-    """Return the Dataset that requests are asked of."""
+    """Return the Dataset of requests."""
     if not isinstance(requests, Requests):
         raise SchemaError(
             f"{where} takes Requests. Got {type(requests).__name__}: write data.requests(), where data is an "
@@ -164,7 +164,7 @@ def data_of(requests: Requests, where: str) -> Any:
         )
     if requests.data is None:
         raise SchemaError(
-            f"{where}: these requests do not know whose pasts to read. Ask with data.requests(...), or "
+            f"{where}: these requests have no Dataset to read histories from. Use data.requests(...), or "
             "requests.on(data) where data is an om.Dataset."
         )
     return requests.data
@@ -214,7 +214,7 @@ def _made(x: Interactions, ids: Vocabulary, taken: Any) -> Interactions:
 
 
 def _with_baskets(x: Interactions, baskets: sp.csr_matrix) -> Interactions:
-    """Return histories with baskets added, a weight of 1 per item; a basket says that an item is wanted."""
+    """Return histories with baskets added, a weight of 1 per item; an item in the basket is wanted."""
     if not baskets.nnz:
         return x
     csr = sp.csr_matrix(x.csr + baskets)

@@ -1,4 +1,4 @@
-"""Requests: somebody asks, at an instant, in a situation; and what they then chose."""
+"""Requests: a user, at an instant, in a context; and what was then chosen."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ __all__ = ["Asked", "Requests"]
 class Requests:
     """Moments at which something is to be recommended: who, when, where, and in which situation.
 
-    Made by :meth:`omnireco.Dataset.requests`, which knows the pasts of those who ask; :meth:`from_frame` and
+    Made by :meth:`omnireco.Dataset.requests`, which knows the histories of the users; :meth:`from_frame` and
     :meth:`from_log` make requests that :meth:`on` hands a Dataset.
 
     Parameters
@@ -63,7 +63,7 @@ class Requests:
     key : {"request_id", "user_id"}
         What ``ids`` are.
     data : Dataset or None
-        Where histories and attributes of those who ask are read; never written to a file.
+        Where histories and attributes of the users are read; never written to a file.
     closed_at : ndarray of shape (n,), int64, or None
         When the last choice of each request was made, UTC microseconds, where that is known (:meth:`from_log`): only
         after it is known what was chosen.
@@ -173,7 +173,7 @@ class Requests:
             With ``request_id`` (unique) the lists are named by it; without, by ``user_id``, and then everybody may
             ask once.
         context : iterable of str
-            Id or string columns that say in which situation: ``["channel", "store_id", "device"]``; may be missing
+            Id or string columns of the context: ``["channel", "store_id", "device"]``; may be missing
             in some rows.
         columns : mapping of str to str, optional
             Our name to yours.
@@ -224,7 +224,7 @@ class Requests:
         per_user: int | None = None,
         seed: int = 0,
     ) -> Asked:
-        """Read from a log when people asked, and what they chose: to learn and to evaluate rankings by.
+        """Read requests and choices from a log, to learn and to evaluate rankings.
 
         Parameters
         ----------
@@ -295,7 +295,7 @@ class Requests:
         )
 
     def on(self, data: Any) -> Requests:
-        """Return the same requests, asked of a Dataset: pasts are read out of it as of each instant."""
+        """Return the same requests with a Dataset: histories are read out of it as of each instant."""
         if not hasattr(data, "requests") or isinstance(data, type):
             raise SchemaError(f"Requests.on takes a Dataset. Got {type(data).__name__}: write om.Dataset(log).")
         return replace(self, data=data)
@@ -382,7 +382,7 @@ def _take_label(log: EventLog, name: str, rows: np.ndarray) -> tuple[Vocabulary,
         raise ParameterError(
             f"context: the log has no column {shown(name)}; it has {', '.join(map(repr, ['channel', *log.labels]))}. "
             "Keep "
-            f"it at the door: EventLog.from_frame(frame, context=[{shown(name)}])."
+            f"it when the frame is read: EventLog.from_frame(frame, context=[{shown(name)}])."
         )
     known, codes = log.labels[name]
     return known, codes[rows]

@@ -53,7 +53,7 @@ class Past:
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Touches:
-    """Messages that could be sent: who, what, where, when, and what the audience says about it.
+    """Messages that could be sent: who, what, where, when, and the person's consent and reachability.
 
     Attributes
     ----------
@@ -65,7 +65,7 @@ class Touches:
     local_at : int64 array, shape (n,)
         The person's own wall clock at that instant, microseconds; the least int64 where the zone is unknown.
     consent, reachable : bool arrays, shape (n,)
-        What the audience says of that person on that channel.
+        Consent and reachability of that person on that channel.
     past : Past
         Messages that these people had before.
     named : tuple of str
@@ -111,7 +111,7 @@ class Touches:
         creatives: Any = None,
         new_users: bool = False,
     ) -> Touches:
-        """Return messages that could be sent to people of a Dataset, to ask models for their probability.
+        """Return messages that could be sent to users of a Dataset, for the response models.
 
         Parameters
         ----------
@@ -147,21 +147,21 @@ class Touches:
                 f"Touches.of takes a Dataset. Got {type(data).__name__}: write om.Dataset(log, messages=sent, "
                 "audience=people)."
             )
-        asked = data.requests(users, at=at, channel=channel, new_users=new_users)
-        n = len(asked)
-        known, code = asked.labels.get("channel", label_of(None, n, "channel"))
+        requests = data.requests(users, at=at, channel=channel, new_users=new_users)
+        n = len(requests)
+        known, code = requests.labels.get("channel", label_of(None, n, "channel"))
         _check_channels(known, code, data)
         goods = label_of(items, n, "items")
         local = np.full(n, NEVER)
         if data.audience is not None:
-            row = match(data.audience.users, asked.users, ("the audience", "the touches"))[asked.user]
+            row = match(data.audience.users, requests.users, ("the audience", "the touches"))[requests.user]
             zone = np.append(data.audience.zone, np.int32(NONE))[row]
-            local = np.where(zone >= 0, local_us(asked.at, zone, data.audience.zones), NEVER)
+            local = np.where(zone >= 0, local_us(requests.at, zone, data.audience.zones), NEVER)
         nobody = Past(np.empty(0, np.int32), np.empty(0, np.int32), np.empty(0, np.int64))
         never = np.zeros(n, np.bool_)
         labels = {} if creatives is None else {"creative_id": label_of(creatives, n, "creatives")}
-        parts = (asked.user, goods[1], code, asked.at, local, never, never)
-        return cls(asked.users, goods[0], known, *parts, nobody, labels=labels)
+        parts = (requests.user, goods[1], code, requests.at, local, never, never)
+        return cls(requests.users, goods[0], known, *parts, nobody, labels=labels)
 
     parts: ClassVar[Parts] = {
         "users": Ids(people=True),
@@ -265,7 +265,7 @@ def hours_of_touches(touches: Touches, table: Callable[[np.ndarray, str], np.nda
     ----------
     touches : Touches
     table : callable of (ids, channel) to ndarray of shape (n_people, 169)
-        By local hour of the week; the last column is for people without a zone. Asked in blocks of people.
+        By local hour of the week; the last column is for people without a zone. Read in blocks of people.
     where : str
         Begins an error: ``"SendTimeModel.probability"``.
     """

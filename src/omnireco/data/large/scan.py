@@ -288,7 +288,7 @@ class EventScan(Generic[LogT]):
     def _frames(
         self, names: tuple[str, ...], tick: Callable[[], object], optional: tuple[str, ...] = ()
     ) -> Iterator[Frame]:
-        """Yield every batch of every file, opened at the door; the next one is decoded meanwhile."""
+        """Yield every batch of every file, opened and checked; the next one is decoded meanwhile."""
         with ThreadPoolExecutor(1) as pool:
             for file in self.files:
                 steps = done = 0
@@ -316,7 +316,7 @@ def scan(
     columns: Mapping[str, str] | None = None,
     itemless: Literal["raise", "keep"] = "raise",
 ) -> EventScan[LogT]:
-    """Return the events of a parquet file or folder, to be read when asked; see :meth:`EventLog.scan`."""
+    """Return the events of a parquet file or folder, to be read later; see :meth:`EventLog.scan`."""
     check_choice(itemless, "itemless", ("raise", "keep"))
     if columns is not None and not isinstance(columns, Mapping):
         raise ParameterError(

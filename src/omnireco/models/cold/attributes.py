@@ -1,4 +1,4 @@
-"""People nobody has met yet: by their attributes, by their segment, and a chain that says which step answered."""
+"""User cold start: by attributes, by segment, and a chain of fallbacks."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def people_attributes(audience: Audience, names: Iterable[str] | None = None) ->
     Parameters
     ----------
     audience : Audience
-        With the attributes asked for at its door: ``Audience.from_frame(frame, attributes=["age", "segment"])``.
+        With attributes: ``Audience.from_frame(frame, attributes=["age", "segment"])``.
     names : iterable of str, optional
         Which of them; all by default.
 
@@ -61,16 +61,16 @@ def people_attributes(audience: Audience, names: Iterable[str] | None = None) ->
     """
     if not isinstance(audience, Audience):
         raise SchemaError(f"people_attributes takes an Audience. Got {type(audience).__name__}.")
-    asked = tuple(audience.attributes) if names is None else check_names(names, "names")
-    if absent := [name for name in asked if name not in audience.attributes]:
+    wanted = tuple(audience.attributes) if names is None else check_names(names, "names")
+    if absent := [name for name in wanted if name not in audience.attributes]:
         raise ParameterError(
             f"people_attributes: the audience has no attribute {', '.join(map(shown, absent))}; it has "
-            f"{', '.join(map(repr, audience.attributes)) or 'none'}. Ask for it at the door: "
+            f"{', '.join(map(repr, audience.attributes)) or 'none'}. Name it in from_frame:  "
             "Audience.from_frame(frame, attributes=[...])."
         )
     labels: list[str] = []
     user, column = [np.empty(0, np.int64)], [np.empty(0, np.int64)]
-    for name in asked:
+    for name in wanted:
         values, codes = audience.attributes[name]
         known = np.flatnonzero(codes != NONE)
         user.append(known)
@@ -86,7 +86,7 @@ def people_attributes(audience: Audience, names: Iterable[str] | None = None) ->
 
 
 def with_people(histories: Interactions, ids: Any) -> Interactions:
-    """Return the rows of some people in the order given, empty ones for those nobody has met.
+    """Return the rows of some people in the order given, empty ones for new users.
 
     Parameters
     ----------
@@ -129,7 +129,7 @@ def attributes_of(data: Any, where: str) -> Interactions:
 
 
 def attributes_asking(requests: Requests, where: str) -> Interactions:
-    """Return the attributes of those who ask, one row per request; empty for people of whom nothing is known."""
+    """Return the attributes of the users, one row per request; empty for unknown users."""
     about = attributes_of(data_of(requests, where), where)
     row = np.append(match(about.users, requests.users, ("the attributes", "the requests")), NONE)[requests.user]
     return rows_by_code(about, row, requests.ids)
@@ -140,8 +140,8 @@ def learn_people(
 ) -> AttributeModel:
     """Return a map from what people are to where a factor model places them.
 
-    For somebody without a history the vector is predicted from their attributes (age band, region, how they came) by
-    the ridge regression that predicts the vectors of the people with a history best.
+    For somebody without a history the vector is predicted from their attributes (age band, region, acquisition channel)
+    by the ridge regression that predicts the vectors of the people with a history best.
 
     Parameters
     ----------
@@ -152,7 +152,7 @@ def learn_people(
     attributes : Interactions
         People x attributes, such as :func:`people_attributes` makes.
     regularization : float
-        Ridge penalty per attribute, in units of people: how many an attribute must have to be half believed.
+        Ridge penalty per attribute, in units of people: a pseudo-count.
 
     Raises
     ------
@@ -199,8 +199,8 @@ def learn_people(
 class AttributeRecommender(ABC):
     """Whatever ranks items for people by what they are, and not by what they did.
 
-    Subclasses are frozen and final; they say which attributes they know (``_known``) and how these become a ranking
-    (``_rank``). Who asks, what they have had, eligibility and exclusion are read here, once.
+    Subclasses are frozen and final; they declare which attributes they know (``_known``) and how these become a ranking
+    (``_rank``). Users, histories, eligibility and exclusion are read here, once.
     """
 
     __slots__ = ()
@@ -210,7 +210,7 @@ class AttributeRecommender(ABC):
 
     @abstractmethod
     def _known(self) -> Vocabulary:
-        """Return the attributes that say something."""
+        """Return the attributes that are known to the model."""
 
     @abstractmethod
     def _rank(
@@ -236,7 +236,7 @@ class AttributeRecommender(ABC):
         threads: int | None = None,
         progress: Progress = False,
     ) -> Recommendations:
-        """Rank items for those who ask, given their attributes.
+        """Rank items for the users of the requests, given their attributes.
 
         Parameters
         ----------
@@ -250,7 +250,7 @@ class AttributeRecommender(ABC):
         exclude_seen : bool
             Leave out what the person has had.
         threads : int, optional
-            All usable cores by default; never changes the answer.
+            All usable cores by default; never changes the result.
         progress : bool or callable(done, total)
             Taken as by every recommender; a ranking by attributes is one step.
 
@@ -349,11 +349,11 @@ class AttributeModel(AttributeRecommender):
 
     @property
     def event_weights(self) -> Weights | None:  # type: ignore[override]
-        """How events are weighed to see what somebody has had: as its factor model is asked."""
+        """Event weights of histories: those of its factor model."""
         return self.model.event_weights
 
     def place(self, attributes: Interactions) -> np.ndarray:
-        """Return the vector of each person, float32 (n_users, d); attributes the map has not met say nothing."""
+        """Return the vector of each person, float32 (n_users, d); unknown attributes have no effect."""
         check_attributes(attributes, "place")
         known = attributes.with_items(self.attributes).csr.astype(np.float64)
         return np.asarray(self.start + known @ self.slope.astype(np.float64), np.float32)

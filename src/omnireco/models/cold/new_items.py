@@ -1,4 +1,4 @@
-"""Items nobody has touched yet: a place among the others, by what they are."""
+"""Item cold start: factors of new items, predicted from attributes."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ __all__ = ["add_new_items", "predict_vectors"]
 def add_new_items(model: FactorModel, attributes: Interactions, *, regularization: float = 10.0) -> FactorModel:
     """Return the model with further items, placed by what they have in common with the known ones.
 
-    A factor model knows items by who chose them. For one that nobody has chosen yet, the vector is predicted from
+    A factor model learns items from interactions. For a new item, the vector is predicted from
     its attributes (brand, category, words) by the ridge regression that predicts the vectors of the known items
     best. Everything else stays: the known items keep their vectors, and people are placed by the same loss.
 
@@ -110,7 +110,7 @@ def predict_vectors(known: sp.csr_matrix, vectors: np.ndarray, new: sp.csr_matri
             slope = np.linalg.solve(gram, known.T @ (vectors - centre))
         except np.linalg.LinAlgError:
             raise ParameterError(
-                f"regularization={regularization:g} is too small for these attributes: they say the same twice. "
+                f"regularization={regularization:g} is too small for these attributes: they are collinear. "
                 "Write regularization=10."
             ) from None
         return np.asarray(centre + new @ slope - middle @ slope)

@@ -33,19 +33,19 @@ class SegmentPopularity(Estimator):
 
     Parameters
     ----------
-    prior : float
+    prior_strength : float
         Strength of the share of everybody, in people (pseudo-counts): a segment of so many counts for one half.
     segments : iterable of str, optional
         Names of attributes whose values are segments, such as ``["age"]`` for the columns ``"age=35-44"`` of
         :func:`people_attributes`; all attributes of the data by default.
     weights : Weights, optional
-        What events are worth: who has a cell above 0 chose the item. The model sees with the same what somebody has
-        had.
+        Event weights: a cell above 0 means that the user chose the item. Histories are weighed with the same.
 
     Notes
     -----
-    ``score(g, i) = (n_gi + prior n_i / n) / (n_g + prior)``, the share of segment g that chose i, pulled towards the
-    share of all; somebody in several segments gets the mean of theirs. Deterministic, O(cells + segments x items).
+    ``score(g, i) = (n_gi + s n_i / n) / (n_g + s)`` with ``s = prior_strength``, the share of segment g that chose i,
+    shrunk towards the share of all; somebody in several segments gets the mean of theirs. Deterministic, O(cells +
+    segments x items).
 
     Examples
     --------
@@ -56,19 +56,19 @@ class SegmentPopularity(Estimator):
     >>> people = om.Audience.from_frame(pd.DataFrame({"user_id": [1, 2, 3, 5], "timezone": "UTC",
     ...                                               "plan": ["a", "a", "b", "b"]}), attributes=["plan"])
     >>> data = om.Dataset(log, audience=people)
-    >>> model = SegmentPopularity(prior=0.5).fit(data)
+    >>> model = SegmentPopularity(prior_strength=0.5).fit(data)
     >>> model.recommend(data.requests([5]), k=1).to_frame()["item_id"].tolist()
     ['drum']
     """
 
-    prior: float = 20.0
+    prior_strength: float = 20.0
     segments: Iterable[str] | None = None
     weights: Weights | None = None
 
     verbs: ClassVar[tuple[str, ...]] = ("recommend", "answers", "items")
 
     def __post_init__(self) -> None:
-        check_number(self.prior, "prior", above=0)
+        check_number(self.prior_strength, "prior_strength", above=0)
         if self.segments is not None:
             object.__setattr__(self, "segments", check_names(self.segments, "segments"))
 
@@ -101,7 +101,7 @@ class SegmentPopularity(Estimator):
         size = np.asarray(member.sum(axis=0)).ravel()
         everybody = count_users(x)
         share = everybody.astype(np.float64) / max(1, int((np.diff(x.csr.indptr) > 0).sum()))
-        scores = (counts + self.prior * share[None, :]) / (size + self.prior)[:, None]
+        scores = (counts + self.prior_strength * share[None, :]) / (size + self.prior_strength)[:, None]
         return SegmentModel(x.items, everybody, segments.items, scores.astype(np.float32), x.weights)
 
     def _columns(self, attributes: Interactions) -> Interactions:

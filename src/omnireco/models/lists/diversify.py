@@ -1,4 +1,4 @@
-"""Lists for people, not only for hits: variety, quotas, calibration, and what the business asks for.
+"""Re-ranking: diversity, quotas, calibration and business rules.
 
 Each function takes lists that are longer than wanted and returns lists of ``k``: ask for 50 to show 10. The price in
 accuracy is a number, not a feeling::
@@ -17,6 +17,7 @@ import numpy as np
 import scipy.sparse as sp
 
 from omnireco._core.checks import check_integer, check_k, check_kind, check_known, check_mapping, check_number, shown
+from omnireco._core.contract import says_the_line
 from omnireco.data.catalog import Catalog
 from omnireco.data.interactions import Interactions
 from omnireco.data.recommendations import Recommendations
@@ -48,7 +49,7 @@ def mmr(lists: Recommendations, *, k: int, trade_off: float, similarity: ItemMod
     trade_off : float
         1 keeps the order of the lists; 0 looks at variety alone.
     similarity : ItemModel
-        How alike items are, such as ``ItemKNN().fit(x)``; scaled to at most 1.
+        Item similarity, such as ``ItemKNN().fit(x)``; scaled to at most 1.
 
     Returns
     -------
@@ -90,9 +91,9 @@ def mmr(lists: Recommendations, *, k: int, trade_off: float, similarity: ItemMod
 def avoid(
     lists: Recommendations, disliked: Interactions, *, k: int, strength: float, similarity: ItemModel
 ) -> Recommendations:
-    """Leave out what a person rejected, and hold back what is nearly the same.
+    """Leave out what a person rejected, and penalize near duplicates.
 
-    Somebody who returned the red one does not want the blue one next. Measured on public data, dislikes fed into a
+    Near duplicates of a rejected item are unwanted too. Measured on public data, dislikes fed into a
     model with extra weight did nothing or harm; as a filter behind it they do what is meant.
 
     Parameters
@@ -105,7 +106,7 @@ def avoid(
     strength : float
         How far the nearest duplicate of a dislike falls, as a share of the list's range of scores. 0 only excludes.
     similarity : ItemModel
-        How alike items are, such as ``ItemKNN().fit(x)``; scaled to at most 1.
+        Item similarity, such as ``ItemKNN().fit(x)``; scaled to at most 1.
 
     Notes
     -----
@@ -215,12 +216,13 @@ def calibrated(
     return _picked(lists, k, gain)
 
 
+@says_the_line("om.models.quotas(lists, catalog, k=5, max_per_category=2)")
 def quotas(
     lists: Recommendations,
     catalog: Catalog,
     *,
     k: int,
-    most: int | Mapping[str, int],
+    max_per_category: int | Mapping[str, int],
     missing: Literal["raise", "ignore"] = "raise",
 ) -> Recommendations:
     """Show at most so many items of one category.
@@ -232,7 +234,7 @@ def quotas(
     catalog : Catalog
         With ``category``; items without one are not limited.
     k : int
-    most : int or mapping of str to int
+    max_per_category : int or mapping of str to int
         The same limit for all categories, or limits for some.
     missing : {"raise", "ignore"}
         Whether a category that the catalogue does not have is an error, or is passed over.
@@ -243,18 +245,21 @@ def quotas(
     >>> lists = Recommendations.from_frame(pd.DataFrame(
     ...     {"user_id": 1, "item_id": ["a1", "a2", "b1"], "rank": [1, 2, 3]}))
     >>> kinds = Catalog.from_frame(pd.DataFrame({"item_id": ["a1", "a2", "b1"], "category": ["a", "a", "b"]}))
-    >>> quotas(lists, kinds, k=2, most=1).to_frame()["item_id"].tolist()
+    >>> quotas(lists, kinds, k=2, max_per_category=1).to_frame()["item_id"].tolist()
     ['a1', 'b1']
     """
     k = check_k(k)
     check_kind(lists, Recommendations, "quotas: lists", "model.recommend(x, k=100)")
     category = _categories(catalog, lists.items.ids, "quotas")
     names = [str(name) for name in catalog.category[0].ids] if catalog.category is not None else []
-    if isinstance(most, Mapping):
-        wanted = check_known(most, names, "quotas: most", missing=missing)
-        limit = {names.index(name): check_integer(most[name], f"most[{shown(name)}]", low=0) for name in wanted}
+    if isinstance(max_per_category, Mapping):
+        wanted = check_known(max_per_category, names, "quotas: max_per_category", missing=missing)
+        limit = {
+            names.index(name): check_integer(max_per_category[name], f"max_per_category[{shown(name)}]", low=0)
+            for name in wanted
+        }
     else:
-        limit = dict.fromkeys(range(len(names)), check_integer(most, "most", low=0))
+        limit = dict.fromkeys(range(len(names)), check_integer(max_per_category, "max_per_category", low=0))
     kind = np.where(lists.codes == NONE, NONE, category[lists.codes])
     keep = lists.codes != NONE
     for code, n in limit.items():
@@ -272,7 +277,7 @@ def promoted(
     bury: Iterable[Any] = (),
     missing: Literal["raise", "ignore"] = "raise",
 ) -> Recommendations:
-    """Do what the business asks: some items first, some higher, some last.
+    """Apply promotions: pin, boost and bury items.
 
     Only items that stand in a person's list are moved: nobody is shown what they have, or what is not eligible for
     them. So make the lists long, or name pinned items with ``eligible=``.
@@ -362,7 +367,7 @@ def relevance_of(lists: Recommendations) -> np.ndarray:
 
 
 def _picked(lists: Recommendations, k: int, gain: Any) -> Recommendations:
-    """Return lists picked greedily: gain(row, open places, picked places) says what each open place is worth."""
+    """Return lists picked greedily: gain(row, open places, picked places) is the marginal gain of each open place."""
     order = np.zeros((lists.n_users, lists.k), np.int64)
     keep = np.zeros(lists.codes.shape, np.bool_)
     for row in range(lists.n_users):

@@ -1,4 +1,4 @@
-"""Explanations that add up: what each thing in a person's past, by channel and age, says for what they are shown."""
+"""Explanations that add up: the contribution of each past item, by channel and age, to a score."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class Explanations:
     user, item, because, channel : ndarray of shape (n,), int32
         Codes of the person, the item shown, the item of the past, and the channel it was met on.
     contribution : ndarray of shape (n,), float64
-        What it adds to the score; negative when it speaks against the item.
+        What it adds to the score; negative when it lowers the item.
     ages : tuple of str
         Names of the ranges of age, youngest first; empty when no events were given.
     age : ndarray of shape (n,), int32
@@ -140,18 +140,18 @@ def explain(
 ) -> Explanations:
     """Take the score of everything shown apart into what each item of the past, on each channel, adds.
 
-    Not a story told afterwards: the parts are those the score was computed from, and their sum is the score.
+    Exact, not post hoc: the contributions are the terms of the score, and their sum is the score.
 
     Parameters
     ----------
-    model : ItemModel, ProjectionModel, FactorModel, a blend of them, or ChannelModel for all channels alike
+    model : ItemModel, ProjectionModel, FactorModel, a blend of them, or ChannelModel for all channels
         The one that made the lists.
     histories : Interactions
-        What it was asked with; its layers are the channels.
+        The histories it was given; its layers are the channels.
     lists : Recommendations
         Of people in ``histories``; those without a history have nothing to explain.
     events, weights : EventLog and Weights, optional
-        What the histories were built from, ``events.matrix(weights)``: then parts are told by age too.
+        What the histories were built from, ``events.matrix(weights)``: then contributions are split by age too.
     ages : iterable of str or timedelta
         Where the ranges of age end, rising; the last range is open.
 
@@ -162,7 +162,7 @@ def explain(
     Raises
     ------
     ParameterError
-        When the score of the model is no sum over the past (popularity, neighbours, ranks, the list of one channel),
+        When the score of the model is no sum over the history (popularity, neighbours, ranks, the list of one channel),
         ages do not rise, or the events are not those of the histories.
 
     Notes
@@ -187,8 +187,8 @@ def explain(
     >>> x = Interactions.from_frame(pd.DataFrame({"user_id": [1, 1, 2, 2, 3], "item_id": list("ababa"),
     ...                                           "channel": ["web", "store", "web", "web", "store"]}))
     >>> model = EASE(regularization=1.0).fit(x)
-    >>> told = explain(model, x, model.recommend(x.rows([3]), k=1))
-    >>> told.to_frame()[["item_id", "because_item_id", "channel"]].to_numpy().tolist()
+    >>> explanations = explain(model, x, model.recommend(x.rows([3]), k=1))
+    >>> explanations.to_frame()[["item_id", "because_item_id", "channel"]].to_numpy().tolist()
     [['b', 'a', 'store']]
     """
     if not isinstance(lists, Recommendations):
@@ -215,13 +215,13 @@ def explain(
         if start == stop or not shown.size:
             continue
         history = known.csr[[position[person]]]
-        aims = None if known.targets is None else known.targets[[position[person]]].data
-        parts = model._contributions(history, aims, shown)  # (past, shown)
+        targets = None if known.targets is None else known.targets[[position[person]]].data
+        parts = model._contributions(history, targets, shown)  # (past, shown)
         past = cell[own] - start
         value = parts[past] * share[own][:, None]
         because = np.repeat(history.indices[past], shown.size)
-        told = (np.repeat(part[own], shown.size) for part in (channel, age))
-        found.append((np.full(value.size, person), np.tile(shown, past.size), because, *told, value.ravel()))
+        labels = (np.repeat(part[own], shown.size) for part in (channel, age))
+        found.append((np.full(value.size, person), np.tile(shown, past.size), because, *labels, value.ravel()))
     columns = [np.concatenate(part) for part in zip(*found, strict=True)] if found else [np.empty(0)] * 6
     user, item, because, on, old = (column.astype(np.int32) for column in columns[:5])
     layers, value = tuple(known.layers), columns[5].astype(np.float64)
@@ -232,7 +232,7 @@ _Pieces = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray]
 
 
 def _layer_pieces(known: Interactions, position: np.ndarray) -> _Pieces:
-    """Return (row asked about, cell of the matrix, channel, age, share of the cell), by row: one piece per channel."""
+    """Return (row of the list, cell of the matrix, channel, age, share of the cell), by row: one piece per channel."""
     some = known.take(position)
     lengths = np.diff(some.csr.indptr)
     row = np.repeat(np.arange(position.size), lengths)
@@ -257,15 +257,15 @@ def _event_pieces(
     """Return the pieces of cells by event: what each adds to the cell, grouped by channel and range of age."""
     clock = known.at_us if known.at_us is not None else events.end_us
     check_names_of(weights, events.events.ids, events.channels.ids)
-    counts, said = event_weights(events, weights, clock), event_targets(events, weights)
-    pull = counts if said is None else counts * said
+    counts, target = event_weights(events, weights, clock), event_targets(events, weights)
+    pull = counts if target is None else counts * target
     names = {name: code for code, name in enumerate(known.layers)}
     channel = np.array([names.get(str(name), NONE) for name in events.channels.ids], np.int64)[events.channel]
-    asked = np.full(known.n_users, NONE, np.int64)
-    asked[position] = np.arange(position.size)
+    row_of = np.full(known.n_users, NONE, np.int64)
+    row_of[position] = np.arange(position.size)
     user = np.append(known.users.codes(events.users.ids, missing="none"), NONE)[events.user]
     item = np.append(known.items.codes(events.items.ids, missing="none"), NONE)[events.item]
-    row = np.where(user == NONE, NONE, asked[user])
+    row = np.where(user == NONE, NONE, row_of[user])
     since = clock - events.at
     keep = np.flatnonzero((row != NONE) & (item != NONE) & (counts != 0) & (since > 0) & (channel != NONE))
     row, item, channel, pull = row[keep], item[keep], channel[keep], pull[keep]
@@ -281,7 +281,7 @@ def _event_pieces(
     if key.size and (lost or not met.all()):
         raise ParameterError(
             f"explain: the events are not those of the histories: {int((~met).sum()):,} of {met.size:,} cells of the "
-            f"people asked about have no event, and {lost:,} cells have events only. Give the log and the weights that "
+            f"users of the lists have no event, and {lost:,} cells have events only. Give the log and the weights that "
             "made them: events.matrix(weights)."
         )
     keep, row, channel, age, place, pull = (part[there] for part in (keep, row, channel, age, place, pull))
@@ -333,10 +333,10 @@ def _lost(some: Interactions, wanted: np.ndarray, amount: np.ndarray) -> int:
 
 def _age_ranges(ages: Iterable[Any]) -> tuple[tuple[str, ...], np.ndarray]:
     """Return the names of the ranges of age and where they end, in microseconds."""
-    told = list(ages) if isinstance(ages, Iterable) and not isinstance(ages, (str, bytes)) else [ages]
-    edges = np.array([check_duration(age, "ages") for age in told], np.int64)
+    listed = list(ages) if isinstance(ages, Iterable) and not isinstance(ages, (str, bytes)) else [ages]
+    edges = np.array([check_duration(age, "ages") for age in listed], np.int64)
     if not edges.size or (np.diff(edges) <= 0).any():
-        raise ParameterError(f"ages must rise, such as ('7D', '30D'). Got {shown(told)}.")
-    text = [str(age) for age in told]
+        raise ParameterError(f"ages must rise, such as ('7D', '30D'). Got {shown(listed)}.")
+    text = [str(age) for age in listed]
     between = [f"{low} to {high}" for low, high in itertools.pairwise(text)]
     return (f"under {text[0]}", *between, f"over {text[-1]}"), edges

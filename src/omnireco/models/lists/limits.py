@@ -1,7 +1,7 @@
 """Lists re-ordered for variety as a set, and under limits on what is popular and on how often an item is shown.
 
 As in :mod:`omnireco.models.lists.diversify`, each function takes lists that are longer than wanted and returns lists of
-``k``; :func:`omnireco.evaluation.cost_of` says what each costs in accuracy.
+``k``; :func:`omnireco.evaluation.cost_of` measures what each costs in accuracy.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import numpy as np
 
 from omnireco._core.checks import check_integer, check_k, check_kind, check_known, check_number, shown
 from omnireco._core.compute import row_blocks
+from omnireco._core.contract import says_the_line
 from omnireco.data.recommendations import Recommendations
 from omnireco.data.vocabulary import NONE, match
 from omnireco.errors import ParameterError
@@ -41,7 +42,7 @@ def dpp(lists: Recommendations, *, k: int, trade_off: float, similarity: ItemMod
     trade_off : float
         Between 0 and 1. 1 keeps the order of the lists; towards 0 variety alone decides.
     similarity : ItemModel
-        How alike items are, such as ``ItemKNN().fit(x)``; made symmetric, scaled to at most 1.
+        Item similarity, such as ``ItemKNN().fit(x)``; made symmetric, scaled to at most 1.
 
     Returns
     -------
@@ -83,7 +84,10 @@ def dpp(lists: Recommendations, *, k: int, trade_off: float, similarity: ItemMod
     return cut_lists(lists, order, there, k)
 
 
-def limit_popularity(lists: Recommendations, model: Model, *, k: int, most: int, share: float = 0.5) -> Recommendations:
+@says_the_line("om.models.limit_popularity(lists, model, k=5, max_popular=2)")
+def limit_popularity(
+    lists: Recommendations, model: Model, *, k: int, max_popular: int, share: float = 0.5
+) -> Recommendations:
     """Show at most so many of the items that everybody takes.
 
     Parameters
@@ -93,7 +97,7 @@ def limit_popularity(lists: Recommendations, model: Model, *, k: int, most: int,
     model : Model
         Whose ``popularity`` counts, such as the model that made the lists.
     k : int
-    most : int
+    max_popular : int
         Popular items in a list of ``k``, at most.
     share : float
         The popular ones: the fewest items that together have this share of all popularity. Ties go to the lower code.
@@ -106,10 +110,10 @@ def limit_popularity(lists: Recommendations, model: Model, *, k: int, most: int,
     >>> x = small_matrix(seed=1)
     >>> model = Popularity().fit(x)
     >>> long = model.recommend(x, k=20)
-    >>> int(limit_popularity(long, model, k=5, most=0, share=0.3).codes[0, 0]) > int(long.codes[0, 0])
+    >>> int(limit_popularity(long, model, k=5, max_popular=0, share=0.3).codes[0, 0]) > int(long.codes[0, 0])
     True
     """
-    k, most = check_k(k), check_integer(most, "most", low=0)
+    k, max_popular = check_k(k), check_integer(max_popular, "max_popular", low=0)
     share = check_number(share, "share", low=0, high=1)
     if not isinstance(model, Model):
         raise ParameterError(f"limit_popularity: model must be a fitted model. Got {type(model).__name__}.")
@@ -121,15 +125,16 @@ def limit_popularity(lists: Recommendations, model: Model, *, k: int, most: int,
     head[order] = before < share * float(model.popularity.sum(dtype=np.float64))
     there = lists.codes != NONE
     popular = there & head[place[lists.codes]]
-    keep = there & (~popular | (np.cumsum(popular, axis=1) <= most))
+    keep = there & (~popular | (np.cumsum(popular, axis=1) <= max_popular))
     return cut_lists(lists, np.argsort(~keep, axis=1, kind="stable"), keep, k)
 
 
+@says_the_line("om.models.limit_exposure(lists, k=5, max_per_item=40)")
 def limit_exposure(
     lists: Recommendations,
     *,
     k: int,
-    most: int | Mapping[Any, int],
+    max_per_item: int | Mapping[Any, int],
     missing: Literal["raise", "ignore"] = "raise",
 ) -> Recommendations:
     """Show an item to at most so many people: what is scarce goes to those it suits best.
@@ -141,11 +146,10 @@ def limit_exposure(
     lists : Recommendations
         Candidates, best first. Longer lists leave more to fall back on.
     k : int
-    most : int or mapping of item id to int
+    max_per_item : int or mapping of item id to int
         People an item is shown to: the same limit for all items, or limits for some.
     missing : {"raise", "ignore"}
-        Whether a limit for an item that the lists do not know is an error, or is passed over: stock of what nobody is
-        offered.
+        Whether a limit for an item that the lists do not contain is an error or ignored.
 
     Raises
     ------
@@ -159,10 +163,10 @@ def limit_exposure(
 
     Notes
     -----
-    Proposals and refusals (deferred acceptance): everybody asks for their best items, an item keeps the people in
-    whose list it stands highest (then those to whom it means most, by the score scaled to [0, 1] inside the list,
-    then the earlier row), and the refused ask for their next. Nobody can name an item that they would rather have
-    and whose keepers it suits less. Deterministic, whatever the order of asking; O(candidates log candidates).
+    Proposals and refusals (deferred acceptance): users propose to their best items, an item keeps the people in whose
+    list it stands highest (then those to whom it means most, by the score scaled to [0, 1] inside the list, then the
+    earlier row), and the refused ask for their next. The assignment is stable: nobody prefers an item that would prefer
+    them too. Deterministic, whatever the order of asking; O(candidates log candidates).
 
     References
     ----------
@@ -173,33 +177,33 @@ def limit_exposure(
     >>> import pandas as pd
     >>> lists = Recommendations.from_frame(pd.DataFrame({"user_id": [1, 1, 2, 2], "item_id": list("abab"),
     ...                                                  "score": [9.0, 1.0, 5.0, 4.0]}))
-    >>> limit_exposure(lists, k=1, most={"a": 1}).to_frame()["item_id"].tolist()
+    >>> limit_exposure(lists, k=1, max_per_item={"a": 1}).to_frame()["item_id"].tolist()
     ['a', 'b']
     """
     k = check_k(k)
     check_kind(lists, Recommendations, "limit_exposure: lists", "model.recommend(x, k=100)")
     n_items = len(lists.items)
     room = np.full(n_items, _MANY)
-    if isinstance(most, Mapping):
-        known = check_known(most, lists.items.ids, "limit_exposure: most", missing=missing)
+    if isinstance(max_per_item, Mapping):
+        known = check_known(max_per_item, lists.items.ids, "limit_exposure: max_per_item", missing=missing)
         room[lists.items.codes(known)] = [
-            min(check_integer(most[item], f"most[{shown(item)}]", low=0), _MANY) for item in known
+            min(check_integer(max_per_item[item], f"max_per_item[{shown(item)}]", low=0), _MANY) for item in known
         ]
     else:
-        room[:] = min(check_integer(most, "most", low=0), _MANY)
+        room[:] = min(check_integer(max_per_item, "max_per_item", low=0), _MANY)
     there, relevance = lists.codes != NONE, relevance_of(lists)
     refused = np.zeros(there.shape, np.bool_)
     while True:
         open_ = there & ~refused
-        asked = open_ & (np.cumsum(open_, axis=1) <= k)
-        row, place = np.nonzero(asked)
+        proposals = open_ & (np.cumsum(open_, axis=1) <= k)
+        row, place = np.nonzero(proposals)
         item = lists.codes[row, place]
         best_first = np.lexsort([row, -relevance[row, place], place, item])
         sorted_items = item[best_first]
         start = np.searchsorted(sorted_items, sorted_items)
         over = np.arange(item.size) - start >= room[sorted_items]
         if not over.any():
-            return cut_lists(lists, np.argsort(~asked, axis=1, kind="stable"), asked, k)
+            return cut_lists(lists, np.argsort(~proposals, axis=1, kind="stable"), proposals, k)
         gone = best_first[over]
         refused[row[gone], place[gone]] = True
 

@@ -10,7 +10,7 @@ import scipy.sparse as sp
 
 from omnireco._core.checks import check_integer, check_kind, count_of, unmasked
 from omnireco._core.compute import Progress, ticker, usable_threads
-from omnireco._core.contract import Estimator
+from omnireco._core.contract import Estimator, says_the_line
 from omnireco._core.parts import Maybe, Parts, declare, numbers
 from omnireco._core.random import stream
 from omnireco._core.small import Settings, Value
@@ -44,14 +44,14 @@ class ALS(Estimator):
     alpha : float
         A cell of number r has weight ``alpha * |r|``.
     unobserved_weight : float
-        How strongly the score of every cell, touched or not, is pulled to 0. The first thing to tune, with
-        ``regularization``: larger for sparser data and heavier cells.
+        Weight of the unobserved cells (implicit negatives), which have target 0. The first hyper-parameter to tune,
+        with ``regularization``: larger for sparser data and heavier cells.
     frequency_scaling : float
         The exponent nu: a row with n cells has the ridge ``regularization * (n + unobserved_weight * n_others)^nu``.
         1 keeps popular items and busy people as small as the rest; 0 is a plain ridge.
-    confidence : bool
-        True: touched cells have confidence ``unobserved_weight + alpha |r|`` and are pulled to their target
-        with all of it, as in Hu, Koren and Volinsky and the library implicit. False: they are pulled to their
+    confidence_weights : bool
+        True: touched cells have confidence ``unobserved_weight + alpha |r|`` and are fitted to their target
+        with that confidence, as in Hu, Koren and Volinsky and the library implicit. False: they are fitted to their
         target with ``alpha |r|`` and to 0 with ``unobserved_weight``, as in Rendle et al.
     dislike : float
         Target of cells with a negative number, in [-1, 1]; positive ones have the target 1.
@@ -59,18 +59,18 @@ class ALS(Estimator):
         True: the number of a cell is its target (0.25, 0.5, 1, -1; grades), and every cell weighs ``alpha``.
     iterations : int
         Sweeps over people and items.
-    steps : int
+    cg_steps : int
         Conjugate gradient steps per row and sweep. 2 come within about 0.01 % of the loss of exact solves; take 4
         when weights are a hundred times ``unobserved_weight`` and more.
     seed : int
         Of the starting vectors, normal with a deviation of ``0.1 / sqrt(factors)``.
     weights : Weights, optional
-        What events are worth, when ``fit`` is given events; the model is asked with the same.
+        Event weights for ``fit`` on events; the model weighs histories with the same.
 
     Notes
     -----
     Minimises, with s = x_u . y_i, ``sum_touched w_ui (t_ui - s_ui)^2 + unobserved_weight sum_all s_ui^2 + sum_u
-    ridge_u |x_u|^2 + sum_i ridge_i |y_i|^2``. ``ALS(confidence=True, unobserved_weight=1, frequency_scaling=0,
+    ridge_u |x_u|^2 + sum_i ridge_i |y_i|^2``. ``ALS(confidence_weights=True, unobserved_weight=1, frequency_scaling=0,
     regularization=0.01, iterations=15)`` is the loss and the defaults of the library implicit. Rows are solved
     by preconditioned conjugate gradients from where the last sweep left them. Deterministic for a seed on one
     machine, for any number of threads. Time O(cells x factors + rows x factors^2) per sweep, memory of the order of
@@ -96,18 +96,18 @@ class ALS(Estimator):
     alpha: float = 1.0
     unobserved_weight: float = 0.2
     frequency_scaling: float = 1.0
-    confidence: bool = False
+    confidence_weights: bool = False
     dislike: float = 0.0
     graded: bool = False
     iterations: int = 16
-    steps: int = 2
+    cg_steps: int = 2
     seed: int = 0
     weights: Weights | None = None
 
     def __post_init__(self) -> None:
         check_integer(self.factors, "factors", low=1)
         check_integer(self.iterations, "iterations", low=1)
-        check_integer(self.steps, "steps", low=1)
+        check_integer(self.cg_steps, "cg_steps", low=1)
         check_integer(self.seed, "seed", low=0)
         self._loss()
 
@@ -120,7 +120,7 @@ class ALS(Estimator):
             Events are weighed by ``weights``; a matrix is taken as it is. Targets are those of the matrix
             (``Weights(targets=...)``, or ``x.with_targets(targets)``); without them its numbers are the targets.
         threads : int, optional
-            All usable cores by default; never changes the answer.
+            All usable cores by default; never changes the result.
         progress : bool or callable(done, total)
             A bar over sweeps.
 
@@ -131,21 +131,21 @@ class ALS(Estimator):
         SchemaError
             When ``data`` is of another kind.
         ParameterError
-            When the factors overflow, or the matrix has targets though ``graded`` says that its numbers are those.
+            When the factors overflow, or the matrix has targets though ``graded`` means that its numbers are targets.
         """
         x = training_matrix(self, data, targets=True)
         loss, draw = self._loss(), stream(self.seed, "als/init")
         users, items = (_normal(draw, n, self.factors) for n in x.shape)
-        aimed = _align_targets(x, None, loss, "ALS.fit")
+        aligned = _align_targets(x, None, loss, "ALS.fit")
         with ticker(self.iterations, progress, label="als") as tick:
             _, items = learn(
                 x.csr,
-                aimed,
+                aligned,
                 loss,
                 users,
                 items,
                 iterations=self.iterations,
-                steps=self.steps,
+                steps=self.cg_steps,
                 threads=usable_threads(threads),
                 tick=tick,
             )
@@ -161,9 +161,9 @@ class ALS(Estimator):
         """
         check_kind(model, FactorModel, "ALS.loss: model", "ALS().fit(x)")
         known, loss = model._align(require_interactions(x, "ALS.loss", targets=True)), self._loss()
-        aimed = _align_targets(known, targets, loss, "ALS.loss")
+        aligned = _align_targets(known, targets, loss, "ALS.loss")
         same = FactorModel.build(model.factors, items=model.items, popularity=model.popularity, loss=loss)
-        return full_loss(known.csr, aimed, loss, same._place(known.csr, None, aimed), model.factors)
+        return full_loss(known.csr, aligned, loss, same._place(known.csr, None, aligned), model.factors)
 
     def _loss(self) -> Loss:
         return Loss(
@@ -171,7 +171,7 @@ class ALS(Estimator):
             alpha=self.alpha,
             unobserved_weight=self.unobserved_weight,
             frequency_scaling=self.frequency_scaling,
-            confidence=self.confidence,
+            confidence_weights=self.confidence_weights,
             dislike=self.dislike,
             graded=self.graded,
         )
@@ -197,7 +197,7 @@ class FactorModel(Model):
     loss : Loss
         What histories are placed by; see :class:`ALS`.
     event_weights : Weights or None
-        What the model is asked with; None where it was fitted on a matrix of unknown weights.
+        The event weights of histories; None where it was fitted on a matrix of unknown weights.
     """
 
     items: Vocabulary
@@ -222,6 +222,7 @@ class FactorModel(Model):
         declare(self)
 
     @classmethod
+    @says_the_line("om.models.FactorModel.from_arrays(factors, confidence_weights=True)")
     def from_arrays(
         cls,
         factors: Any,
@@ -232,7 +233,7 @@ class FactorModel(Model):
         alpha: float = 1.0,
         unobserved_weight: float = 1.0,
         frequency_scaling: float = 0.0,
-        confidence: bool = True,
+        confidence_weights: bool = True,
         dislike: float = 0.0,
         graded: bool = False,
         event_weights: Weights | None = None,
@@ -247,11 +248,11 @@ class FactorModel(Model):
             One per row; row numbers by default.
         popularity : array-like of shape (n_items,), optional
             Ranking for people without a history; all equal by default, which ranks by code.
-        regularization, alpha, unobserved_weight, frequency_scaling, confidence, dislike, graded : optional
+        regularization, alpha, unobserved_weight, frequency_scaling, confidence_weights, dislike, graded : optional
             Of the loss that histories are placed by, as :class:`ALS` explains them; use those the factors were
             learned with. The defaults are the loss of the library implicit and of most others.
         event_weights : Weights, optional
-            How the events behind the factors were weighed, to be asked with ``data.requests()``.
+            The event weights behind the factors, for histories of ``data.requests()``.
 
         Raises
         ------
@@ -269,7 +270,7 @@ class FactorModel(Model):
             alpha=alpha,
             unobserved_weight=unobserved_weight,
             frequency_scaling=frequency_scaling,
-            confidence=confidence,
+            confidence_weights=confidence_weights,
             dislike=dislike,
             graded=graded,
         )
@@ -279,7 +280,7 @@ class FactorModel(Model):
     def build(
         cls, factors: Any, *, items: Any, popularity: Any, loss: Loss, event_weights: Weights | None = None
     ) -> FactorModel:
-        """Return the model of factors (n_items, d) and a loss: what every other door ends in."""
+        """Return the model of factors (n_items, d) and a loss: used by all constructors."""
         array = _numbers(factors, "factors")
         if array.ndim != 2 or not array.shape[1] or not np.isfinite(array).all():
             raise ParameterError(
@@ -316,7 +317,7 @@ class FactorModel(Model):
         targets : Interactions, optional
             Target of each cell, as :meth:`ALS.fit` takes them; ``histories.targets`` by default.
         threads : int, optional
-            All usable cores by default; never changes the answer, and neither does who else is asked about.
+            All usable cores by default; never changes the result, nor does the batch.
 
         Raises
         ------
@@ -369,8 +370,8 @@ class FactorModel(Model):
     def _factorised(self) -> FactorModel:
         return self
 
-    def _contributions(self, history: sp.csr_matrix, aims: np.ndarray | None, shown_items: np.ndarray) -> np.ndarray:
-        weight, pull, _ = self.loss.cells(history.data, aims)
+    def _contributions(self, history: sp.csr_matrix, targets: np.ndarray | None, shown_items: np.ndarray) -> np.ndarray:
+        weight, pull, _ = self.loss.cells(history.data, targets)
         ridge = self.loss.ridge(np.array([history.nnz]), len(self.items))[0]
         wide = self.factors.astype(np.float64)
         past = wide[history.indices]
@@ -432,7 +433,7 @@ def _align_targets(x: Interactions, targets: Interactions | None, loss: Loss, ve
     """Return the target of each cell of ``x`` (nnz,), 0 where ``targets`` has no cell; None without targets."""
     if loss.graded and (targets is not None or x.targets is not None):
         raise ParameterError(
-            f"{verb}: graded=True says that the numbers of x are targets, and targets are given too. Leave one out."
+            f"{verb}: graded=True means that the numbers of x are targets, and targets are given too. Leave one out."
         )
     if targets is None:
         return None if x.targets is None else x.targets.data
@@ -443,9 +444,9 @@ def _align_targets(x: Interactions, targets: Interactions | None, loss: Loss, ve
             f"{verb}: targets must be Interactions over the same {x.n_users:,} people as x. Build both from one log, "
             "or select them: targets.rows(x.users.ids)."
         )
-    aimed = targets.with_items(x.items).csr
+    aligned = targets.with_items(x.items).csr
     every = np.repeat(np.arange(x.n_users), np.diff(x.csr.indptr)) * np.int64(x.n_items) + x.csr.indices
-    named = np.repeat(np.arange(x.n_users), np.diff(aimed.indptr)) * np.int64(x.n_items) + aimed.indices
+    named = np.repeat(np.arange(x.n_users), np.diff(aligned.indptr)) * np.int64(x.n_items) + aligned.indices
     place = np.searchsorted(every, named)
     stray = targets.nnz - named.size + int((every[np.minimum(place, every.size - 1)] != named).sum())
     if stray:
@@ -454,7 +455,7 @@ def _align_targets(x: Interactions, targets: Interactions | None, loss: Loss, ve
             "or leave it out."
         )
     numbers = np.zeros(x.nnz, np.float32)
-    numbers[place] = aimed.data
+    numbers[place] = aligned.data
     return numbers
 
 

@@ -1,4 +1,4 @@
-"""Walks and filters on the graph of people and items; their answer is item-to-item weights."""
+"""Random walks and graph filters; the result is item-to-item weights."""
 
 from __future__ import annotations
 
@@ -38,13 +38,13 @@ class P3alpha(Estimator):
     normalize : bool
         Let the weights out of each item sum to 1.
     weights : Weights, optional
-        What events are worth, when ``fit`` is given events; the model is asked with the same.
+        Event weights for ``fit`` on events; the model weighs histories with the same.
 
     Notes
     -----
     ``W = B^alpha A^alpha`` without its diagonal, where A walks from person to item in proportion to the weight
     of the cell, and B from item to person evenly. Numbers below 0 are no paths: dislikes of others are
-    ignored, and one in a history speaks against what is near. Ties at the last neighbour
+    ignored, and one in a history lowers its neighbours. Ties at the last neighbour
     go to the lower code. Deterministic; the time of the sparse product X'X.
 
     References
@@ -78,7 +78,7 @@ class P3alpha(Estimator):
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class RP3beta(Estimator):
-    """Score items by a random walk of three steps that holds popular items back.
+    """Score items by a random walk of three steps with a popularity penalty.
 
     Parameters
     ----------
@@ -91,12 +91,12 @@ class RP3beta(Estimator):
     normalize : bool
         Let the weights out of each item sum to 1.
     weights : Weights, optional
-        What events are worth, when ``fit`` is given events; the model is asked with the same.
+        Event weights for ``fit`` on events; the model weighs histories with the same.
 
     Notes
     -----
     The weights of :class:`P3alpha`, each divided by (people who chose the target)^beta; dislikes are no paths here
-    either, and in a history they speak against what is near. Deterministic.
+    either, and in a history they lower their neighbours. Deterministic.
 
     References
     ----------
@@ -146,16 +146,16 @@ class GFCF(Estimator):
         it is a blend of the sparse filter and the low-rank one, with the same scores: for catalogues whose square does
         not fit.
     memory : float, optional
-        Bytes that fit may take; what the machine has free by default.
+        Memory limit in bytes; what the machine has free by default.
     weights : Weights, optional
-        What events are worth, when ``fit`` is given events; the model is asked with the same.
+        Event weights for ``fit`` on events; the model weighs histories with the same.
 
     Notes
     -----
-    With ``R = Du^-1/2 X Di^-1/2`` and its leading right singular vectors V, the weights are
-    ``R'R + low_pass Di^-1/2 V V' Di^1/2``. Numbers below 0 are no edges; in a history they
-    speak against what is near. Deterministic. O(items^2 factors) time; 60 bytes a cell, 40 bytes x items x
-    factors, and dense 4 bytes x items^2, else 24 bytes for each pair of items that somebody has together.
+    With ``R = Du^-1/2 X Di^-1/2`` and its leading right singular vectors V, the weights are ``R'R + low_pass Di^-1/2 V
+    V' Di^1/2``. Numbers below 0 are no edges; in a history they lower their neighbours. Deterministic. O(items^2
+    factors) time; 60 bytes a cell, 40 bytes x items x factors, and dense 4 bytes x items^2, else 24 bytes for each pair
+    of items that somebody has together.
 
     References
     ----------

@@ -56,13 +56,13 @@ class EASE(Estimator):
         explain most of it one by one, and the weights are sparse. Where the square does fit, all items (None) are
         better and quicker: on dense films 100 neighbors cost 2 % of NDCG (see the page on quality).
     input_half_life : float, str or timedelta, optional
-        How histories fade when the model is asked: a number counts the person's steps, ``"30D"`` is a time. The model
-        keeps it: ``model.recommend(data.requests(), k=10)``, or ``model.inputs(log)``. What was done last says most of
-        what comes next, while what goes together is learned from all that was done, whenever it was.
+        Half-life of the histories at prediction time: a number counts the person's steps, ``"30D"`` is a time. The
+        model keeps it: ``model.recommend(data.requests(), k=10)``, or ``model.inputs(log)``. The last events predict
+        the next one best, while what goes together is learned from all that was done, whenever it was.
     memory : float, optional
-        Bytes that fit may take; what the machine has free by default.
+        Memory limit in bytes; what the machine has free by default.
     weights : Weights, optional
-        What events are worth, when ``fit`` is given events; the model is asked with the same.
+        Event weights for ``fit`` on events; the model weighs histories with the same.
 
     Notes
     -----
@@ -72,9 +72,9 @@ class EASE(Estimator):
     regularization), which moves weights by less than a millionth; otherwise in float64. Deterministic. Time
     O(items^3); memory 4 bytes x items^2 in float32, 12 in float64, stated before it is used.
 
-    A number below 0 is a target below 0: dislikes of others hold an item back, and one in a history speaks against
-    what goes with it. Fading inputs are for the question, not for the fit: on sequences of purchases, weights learned
-    from faded rows were measured a quarter worse than weights learned from plain ones (see the page on quality). As
+    A number below 0 is a target below 0: dislikes in the training set lower an item, and one in a history lowers
+    similar items. Decaying inputs are for prediction, not for the fit: on sequences of purchases, weights learned
+    from decayed rows were measured a quarter worse than weights learned from plain ones (see the page on quality). As
     in every EASE, an item explains what came before it as well as what came after; :class:`NextItem` and
     :class:`TypedEASE` look ahead only.
 
@@ -82,7 +82,7 @@ class EASE(Estimator):
     I)^-1 G_Sj``, exact for that set; with all items in S it is column j of EASE. S holds, of the items that somebody
     had together with j, those with the largest ``(G_ij - s_i s_j / n)^2 / (G_ii - s_i^2 / n + regularization)``, where
     s are the sums of columns and n counts the people who have anything: what i by itself explains of j beyond the
-    means. What everybody has then says nothing of j, and what is kept away from j says something; ties go to the lower
+    means. Universal items are then no predictors of j, and negatively correlated ones are; ties go to the lower
     code. Items that nobody had together get no weight, where EASE gives most pairs a small negative one. Time
     O(items x neighbors^3), and for each item the people of its neighbours x what they share; memory 20 bytes x items x
     neighbors.
@@ -131,7 +131,7 @@ class EASE(Estimator):
         Raises
         ------
         ParameterError
-            When items squared, or items x neighbors, do not fit in memory; the message says how much is needed.
+            When items squared, or items x neighbors, do not fit in memory; the message has how much is needed.
         """
         x = training_matrix(self, data, otherwise=Weights(binary=True))
         if self.neighbors is not None:
@@ -155,7 +155,7 @@ class EASE(Estimator):
         return ItemModel(x.items, count_users(x), weights, self._asked_with(x.weights))
 
     def _asked_with(self, weights: Weights | None) -> Weights | None:
-        """Return what the model is asked with: the weights it was fitted with, fading by ``input_half_life``."""
+        """Return the weights of histories at prediction: those of the fit, decayed by ``input_half_life``."""
         if self.input_half_life is None or weights is None:
             return weights
         steps, time_us = fading(self.input_half_life)
@@ -172,7 +172,7 @@ class ItemKNN(Estimator):
     neighbors : int
         Items kept per item, those with the largest similarity.
     similarity : {"cosine", "asymmetric", "jaccard", "dice", "tversky", "bm25", "tfidf"}
-        How alike two items are; see Notes. Cosines read the numbers of the matrix, the other three only who
+        Similarity of two items; see Notes. Cosines read the numbers of the matrix, the other three only who
         chose what (cells above 0). "bm25" and "tfidf" are short for a cosine with that weighting, whose idf is
         ``log(1 + n_items / chosen)``.
     weighting : {"bm25", "tfidf"}, optional
@@ -181,14 +181,14 @@ class ItemKNN(Estimator):
     shrinkage : float
         Added to the denominator: pulls similarities that rest on few people towards zero.
     alpha : float
-        Of the asymmetric cosine, the power of the length of the item that is scored: 0.5 is the cosine, more holds
-        popular items back. Of Tversky, the weight of people who chose only the item that is scored.
+        Of the asymmetric cosine, the power of the length of the item that is scored: 0.5 is the cosine, larger values
+        penalize popular items. Of Tversky, the weight of people who chose only the item that is scored.
     beta : float
         Of Tversky, the weight of people who chose only the neighbour. 0.5 and 0.5 is Dice, 1 and 1 Jaccard.
     k1, b : float
         BM25's saturation and length normalisation.
     weights : Weights, optional
-        What events are worth, when ``fit`` is given events; the model is asked with the same.
+        Event weights for ``fit`` on events; the model weighs histories with the same.
 
     Notes
     -----
@@ -202,7 +202,7 @@ class ItemKNN(Estimator):
 
     The score of item i is the sum over the history of weight x sim, over the ``neighbors`` of i. Ties in similarity
     go to the lower code. A dislike (a number below 0) makes a cosine smaller, and is no choice for the others; in a
-    history it speaks against what is similar. Deterministic; time is that of the sparse product X'X, memory
+    history it lowers similar items. Deterministic; time is that of the sparse product X'X, memory
     O(items x neighbors).
 
     References
@@ -272,7 +272,7 @@ class ItemModel(Model):
     weights : ndarray or csr_matrix of shape (n_items, n_items), float32
         ``weights[j, i]`` is what item j in a history adds to the score of item i.
     event_weights : Weights or None
-        What the model is asked with; None where it was fitted on a matrix of unknown weights.
+        The event weights of histories; None where it was fitted on a matrix of unknown weights.
     """
 
     items: Vocabulary
@@ -317,8 +317,8 @@ class ItemModel(Model):
     def _item_weights(self) -> Any:
         return self.weights
 
-    def _contributions(self, history: sp.csr_matrix, aims: np.ndarray | None, shown_items: np.ndarray) -> np.ndarray:
-        weight = history.data.astype(np.float64) * (1.0 if aims is None else aims)
+    def _contributions(self, history: sp.csr_matrix, targets: np.ndarray | None, shown_items: np.ndarray) -> np.ndarray:
+        weight = history.data.astype(np.float64) * (1.0 if targets is None else targets)
         block: Any = self.weights[history.indices][:, shown_items]
         return weight[:, None] * (block.toarray() if sp.issparse(block) else np.asarray(block)).astype(np.float64)
 

@@ -34,31 +34,31 @@ Chosen = Literal["by them", "by person"]
 class UserKNN(Estimator):
     """Recommend what the most similar people chose.
 
-    The model to have when items come and go quickly, for it learns nothing per item. It answers with the
+    Suited to short-lived items, since nothing is learned per item. It answers with the
     histories of the people it was fitted on, so it keeps them: the fitted model, and its file, hold everybody's
     rows (without their ids).
 
     Parameters
     ----------
     neighbors : int
-        People who speak for each person.
+        Neighbours per user.
     similarity : {"cosine", "jaccard"}
         Of two histories: cosine of the weights, or items in common by items in all.
     shrinkage : float
         Added to the denominator: pulls similarities that rest on few items towards zero.
     chosen : {"by them", "by person"}
-        Who speaks for a person: everybody who would count the person among their own ``neighbors`` most similar
-        people, which keeps those who are a bit like everybody from speaking always; or the ``neighbors`` people
+        Which neighbours count: the users who have the user among their own ``neighbors`` most similar people, which
+        limits hubs; or the ``neighbors`` people
         most similar to the person.
     weights : Weights, optional
-        What events are worth, when ``fit`` is given events; the model is asked with the same.
+        Event weights for ``fit`` on events; the model weighs histories with the same.
 
     Notes
     -----
-    ``score(u, i) = sum of sim(u, v) x(v, i)`` over the people v who speak. Somebody whose history holds exactly the
-    same items has nothing to add and never speaks: so a person is not their own neighbour, whether they were
-    there at fit time or not. Dislikes (numbers below 0): of those who speak they count against the item; a person who
-    disliked what another liked is unlike them by cosine, and only people who are alike speak. Jaccard reads which
+    ``score(u, i) = sum of sim(u, v) x(v, i)`` over the neighbours v. Somebody whose history holds exactly the
+    same items has nothing to add and is never a neighbour: so a person is not their own neighbour, whether they were
+    there at fit time or not. Dislikes (numbers below 0): of neighbours they count against the item; a person who
+    disliked what another liked is unlike them by cosine, and only similar users are neighbours. Jaccard reads which
     items have a number, not its sign. Equal similarities at the last place all count "by them", and go to the lower
     code "by person". Deterministic. A ranking visits, for each item of the history, the people who have it; fit does
     so for everybody "by them" (the sum over items of people squared), and is refused where that would take hours; it
@@ -96,7 +96,7 @@ class UserKNN(Estimator):
         Raises
         ------
         ParameterError
-            When comparing everybody with everybody who shares an item would take hours: the message says how long.
+            When comparing everybody with everybody who shares an item would take hours: the message has the estimate.
         """
         x = training_matrix(self, data)
         rules = self.neighbors, self.similarity, float(self.shrinkage)
@@ -126,7 +126,7 @@ class UserKNN(Estimator):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class NeighborModel(Model):
-    """The histories of many people, asked for those most like a new one.
+    """The histories of many people, searched for those most similar to a new one.
 
     Parameters
     ----------
@@ -138,7 +138,7 @@ class NeighborModel(Model):
     neighbors, similarity, shrinkage
         See :class:`UserKNN`.
     reach : ndarray of shape (n_people,), float32, or None
-        How similar somebody must be for each person to speak for them; None for the most similar ``neighbors``.
+        Minimum similarity of a neighbour, per user; None for the most similar ``neighbors``.
     """
 
     items: Vocabulary
@@ -246,7 +246,7 @@ def _check_steps(x: sp.csr_matrix) -> None:
 
 
 def _parts(some: sp.csr_matrix, others: sp.csr_matrix, similarity: Similarity, shrinkage: float) -> tuple[Any, ...]:
-    """Return what the compiled search reads: rows that ask, rows to find by column, and the rules."""
+    """Return the input of the compiled search: query rows, rows to find by column, and the rules."""
     columns = others.tocsc()
     columns.sort_indices()
     lengths, other_lengths = (_lengths(matrix.astype(np.float64)) for matrix in (some, others))

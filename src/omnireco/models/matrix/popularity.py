@@ -28,7 +28,7 @@ __all__ = ["BuyAgain", "Popularity", "PopularityModel"]
 class Popularity(Estimator):
     """Rank items by how many people chose them.
 
-    The baseline of every table: strong where tastes agree, and the answer for people nobody knows yet.
+    The baseline of every table: strong where tastes agree, and the recommendation for new users.
 
     Parameters
     ----------
@@ -37,7 +37,7 @@ class Popularity(Estimator):
         who dislike an item (a number below 0) are not counted; their weight is subtracted. What a person
         dislikes of their own changes nothing but that it is left out, as everything seen.
     weights : Weights, optional
-        What events are worth, when ``fit`` is given events; the model is asked with the same.
+        Event weights for ``fit`` on events; the model weighs histories with the same.
 
     Examples
     --------
@@ -75,16 +75,16 @@ class BuyAgain(Estimator):
 
     Parameters
     ----------
-    prior : float
+    prior_strength : float
         Weight of popularity, in units of the matrix: how much history equals what everybody else does.
     weights : Weights, optional
-        What events are worth, when ``fit`` is given events; the model is asked with the same.
+        Event weights for ``fit`` on events; the model weighs histories with the same.
 
     Notes
     -----
-    A return (a number below 0) counts against the item itself and says nothing of others. ``score = history + prior *
-    share``, with ``share`` the item's share of all weight. Ask for it with
-    ``recommend(x, k=10, exclude_seen=False)``: without seen items only the popularity order is left.
+    A return (a number below 0) counts against the item itself and has no effect on other items. ``score = history +
+    prior_strength * share``, with ``share`` the item's share of all weight. Use ``recommend(x, k=10,
+    exclude_seen=False)``: without seen items only the popularity order is left.
 
     References
     ----------
@@ -100,18 +100,20 @@ class BuyAgain(Estimator):
     ['cup', 'tea']
     """
 
-    prior: float = 1.0
+    prior_strength: float = 1.0
     weights: Weights | None = None
 
     def __post_init__(self) -> None:
-        check_number(self.prior, "prior", low=0)
+        check_number(self.prior_strength, "prior_strength", low=0)
 
     def fit(self, data: Any, *, threads: int | None = None, progress: Progress = False) -> PopularityModel:
         """Return the model; deterministic, O(cells)."""
         x = training_matrix(self, data)
         weight = np.maximum(np.bincount(x.csr.indices, weights=x.csr.data, minlength=x.n_items), 0)
         share = weight / weight.sum() if weight.sum() > 0 else weight
-        return PopularityModel(x.items, count_users(x), (self.prior * share).astype(np.float32), 1.0, x.weights)
+        return PopularityModel(
+            x.items, count_users(x), (self.prior_strength * share).astype(np.float32), 1.0, x.weights
+        )
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -174,8 +176,8 @@ class PopularityModel(Model):
 
     def _similar(self, codes: np.ndarray, *, k: int) -> tuple[np.ndarray, np.ndarray]:
         raise ParameterError(
-            "similar_items: popularity knows nothing of which items go together. "
-            "Fit ItemKNN, EASE or ALS on the same matrix and ask that model."
+            "similar_items: popularity has no item similarities. "
+            "Fit ItemKNN, EASE or ALS on the same matrix and use that model."
         )
 
     def _dense(self, histories: sp.csr_matrix) -> np.ndarray:

@@ -45,9 +45,9 @@ class SLIM(Estimator):
     tolerance : float
         Stop when no weight moved more than this share of the largest. At 1e-4 lists are those of the exact solution.
     memory : float, optional
-        Bytes that fit may take; what the machine has free by default.
+        Memory limit in bytes; what the machine has free by default.
     weights : Weights, optional
-        What events are worth, when ``fit`` is given events; the model is asked with the same.
+        Event weights for ``fit`` on events; the model weighs histories with the same.
 
     Notes
     -----
@@ -56,7 +56,7 @@ class SLIM(Estimator):
     settle, then one over all. scikit-learn's ``ElasticNet(alpha, l1_ratio)`` on n people is
     ``regularization = n alpha (1 - l1_ratio)``, ``sparsity = n alpha l1_ratio``. Each column is its own problem, so
     threads change nothing. A number below 0 is a target below 0; without ``nonnegative`` it can also give a pair a
-    weight below 0, which else is 0. In a history it speaks against what goes with it. Deterministic.
+    weight below 0, which else is 0. In a history it lowers similar items. Deterministic.
     Time O(items^2 x sweeps x items that move); memory 12 bytes x items^2.
 
     References
@@ -101,7 +101,7 @@ class SLIM(Estimator):
         data : Dataset, EventLog, EventScan or Interactions
             Events are weighed by ``weights``; a matrix is taken as it is.
         threads : int, optional
-            All usable cores by default; never changes the answer.
+            All usable cores by default; never changes the result.
         progress : bool or callable(done, total)
             A bar over blocks of items.
 

@@ -41,13 +41,13 @@ class PureSVD(Estimator):
     factors : int
         How many singular vectors; the one parameter. Between 10 and 60 on public data of films.
     weights : Weights, optional
-        What events are worth, when ``fit`` is given events; the model is asked with the same.
+        Event weights for ``fit`` on events; the model weighs histories with the same.
 
     Notes
     -----
     ``X = U S V'``, scores ``history V V'``. Numbers below 0 count as such, in the matrix and in a history.
     Deterministic: Lanczos iterations to machine precision from a fixed
-    start, O(cells x factors); where many factors of few items are asked for, the Gram matrix is decomposed
+    start, O(cells x factors); where many factors of few items are wanted, the Gram matrix is decomposed
     whole. Fewer factors are kept when the matrix has a smaller rank.
 
     References
@@ -174,8 +174,8 @@ class ProjectionModel(Model):
             scores += vectors[:, factor, None] * self.decode[codes, factor].astype(np.float64)
         return scores.astype(np.float32)
 
-    def _contributions(self, history: sp.csr_matrix, aims: np.ndarray | None, shown_items: np.ndarray) -> np.ndarray:
-        past, weight = history.indices, history.data.astype(np.float64) * (1.0 if aims is None else aims)
+    def _contributions(self, history: sp.csr_matrix, targets: np.ndarray | None, shown_items: np.ndarray) -> np.ndarray:
+        past, weight = history.indices, history.data.astype(np.float64) * (1.0 if targets is None else targets)
         sides = self.encode[past].astype(np.float64) @ self.decode[shown_items].astype(np.float64).T
         return np.asarray(weight[:, None] * sides)
 

@@ -1,4 +1,4 @@
-"""Several behaviours as inputs, one as the target: what views, carts and visits say of the next purchase."""
+"""Several behaviours as inputs, one as the target: views, carts and visits as predictors of the next purchase."""
 
 from __future__ import annotations
 
@@ -52,8 +52,8 @@ _BY = ("event", "channel", "channel and event")
 class TypedEASE(Estimator):
     """Predict one behaviour from all of them by one ridge regression: each type of input has weights of its own.
 
-    A view of a pan, a pan in the basket and a pan bought say different things of which pot is bought next, and
-    how different is a question to the data, not to whoever sets weights by hand. Every type (event, channel, or
+    A view of a pan, a pan in the basket and a pan bought predict differently which pot is bought next; the weights
+    are learned instead of set by hand. Every type (event, channel, or
     both) is a block of inputs beside the others, and the regression weighs them against one another.
 
     Parameters
@@ -67,24 +67,24 @@ class TypedEASE(Estimator):
     regularization : float
         Ridge penalty on the weights, in units of squared cells.
     input_half_life : float, str or timedelta, optional
-        How inputs fade: a number counts the person's steps, ``"30D"`` is a time. None: they do not.
-    window : int
+        Half-life of the inputs: a number counts the person's steps, ``"30D"`` is a time. None: they do not.
+    context_steps : int
         Steps an example looks back.
     repeats : bool
-        Whether an item's own past in the target behaviour may predict it. False, as in EASE, asks what else goes
-        with it; True where people buy the same things again (``recommend(..., exclude_seen=False)``).
+        Whether an item's own past in the target behaviour may predict it. False, as in EASE, predicts only from other
+        items; True where people buy the same things again (``recommend(..., exclude_seen=False)``).
     memory : float, optional
-        Bytes that fit may take; what the machine has free by default.
+        Memory limit in bytes; what the machine has free by default.
 
     Notes
     -----
-    For each step j in which a person shows the target behaviour, row z_j holds what they did in the ``window`` steps
-    before it, one block of items per type, and y_j marks the target items of step j. Nothing at or after step j is
-    in z_j, so no input can know its target. ``P = (Z'Z + regularization I)^-1``, ``B = P Z'Y``, and without
+    For each step j in which a person shows the target behaviour, row z_j holds what they did in the ``context_steps``
+    steps before it, one block of items per type, and y_j marks the target items of step j. Nothing at or after step j
+    is in z_j, so no input can know its target. ``P = (Z'Z + regularization I)^-1``, ``B = P Z'Y``, and without
     ``repeats`` ``B_i -= P_D (P_DD)^-1 B_Di``, the exact solution with the weights from D, item i in the target's own
-    blocks, held at 0. Scores are ``z B`` with z everything the person did, fading towards the end of the log.
-    A dislike is a type of event like any other: what it says of the target is learned, with its sign. Deterministic.
-    Time O((types x items)^3), memory 20 bytes x (types x items)^2.
+    blocks, held at 0. Scores are ``z B`` with z everything the person did, decayed towards the end of the log. A
+    dislike is a type of event like any other: its coefficient is learned, with its sign. Deterministic. Time O((types x
+    items)^3), memory 20 bytes x (types x items)^2.
 
     References
     ----------
@@ -109,7 +109,7 @@ class TypedEASE(Estimator):
     by: By = "event"
     regularization: float = 100.0
     input_half_life: Any = None
-    window: int = 20
+    context_steps: int = 20
     repeats: bool = False
     memory: float | None = None
 
@@ -121,18 +121,18 @@ class TypedEASE(Estimator):
         check_choice(self.by, "by", _BY)
         check_number(self.regularization, "regularization", above=0)
         fading(self.input_half_life)
-        check_integer(self.window, "window", low=1)
+        check_integer(self.context_steps, "context_steps", low=1)
         check_flag(self.repeats, "repeats")
         if self.memory is not None:
             check_number(self.memory, "memory", above=0)
 
     def fit(self, data: Any, *, threads: int | None = None, progress: Progress = False) -> TypedModel:
-        """Return the model; ask it with ``model.recommend(data.requests(), k=10)``.
+        """Return the model; use it with ``model.recommend(data.requests(), k=10)``.
 
         Raises
         ------
         EmptyError
-            When nobody shows the target behaviour after having done something else.
+            When there are no training examples: no target event after another event.
         ParameterError
             When ``target`` or ``target_channels`` do not occur, or (types x items)^2 does not fit in memory.
         """
@@ -189,7 +189,9 @@ class TypedEASE(Estimator):
         example = np.full(instant.size, NONE, np.int64)  # only steps with a target become rows
         chosen = np.unique(row[aim])
         example[chosen] = np.arange(chosen.size)
-        reach = np.minimum(self.window, last - step)  # an event is seen by this many later steps, never by its own
+        reach = np.minimum(
+            self.context_steps, last - step
+        )  # an event is seen by this many later steps, never by its own
         event = np.repeat(np.arange(user.size), reach)
         ahead = np.arange(event.size) - np.repeat(np.cumsum(reach) - reach, reach) + 1
         used = example[row[event] + ahead] != NONE
@@ -271,7 +273,7 @@ class TypedModel(Model):
         by: By,
         input_half_life: Any,
     ) -> TypedModel:
-        """Return the model of its parts: what every other door ends in."""
+        """Return the model of its parts: used by all constructors."""
         weights = sound(numbers("inputs", len(items), dtype=np.float32), weights, "TypedModel: weights")
         popularity = sound(numbers(len(items), dtype=np.float32), popularity, "TypedModel: popularity")
         if weights.shape != (len(types) * len(items), len(items)) or not 0 <= target < len(types):
@@ -283,7 +285,7 @@ class TypedModel(Model):
         return f"TypedModel({count_of(len(self.items), 'item')}, inputs: {', '.join(self.types)})"
 
     def inputs(self, data: Any) -> Interactions:
-        """Return everybody's history as the model reads it: one layer per type, fading towards the end of the events.
+        """Return the histories the model reads: one layer per type, decayed towards the end of the events.
 
         ``log.before(cut)`` ends at the cut. Events without an item are left out, and so are items the model does not
         know.
@@ -293,7 +295,7 @@ class TypedModel(Model):
 
     @property
     def event_weights(self) -> Weights:  # type: ignore[override]
-        """What the model is asked with: fading inputs, type by type."""
+        """Inputs at prediction: decayed, type by type."""
         return _fading(self.input_half_life)
 
     def _events_read(self, log: EventLog) -> EventLog:
@@ -362,7 +364,7 @@ def typed_inputs(log: EventLog, *, by: By = "event", input_half_life: Any = None
     by : {"event", "channel", "channel and event"}
         What makes types differ; "channel and event" gives layers such as ``"app/view"``.
     input_half_life : float, str or timedelta, optional
-        How events fade towards the end of the log: a number counts the person's steps, ``"30D"`` is a time.
+        Half-life of events before the end of the log: a number counts the person's steps, ``"30D"`` is a time.
 
     Examples
     --------

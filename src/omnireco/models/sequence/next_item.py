@@ -35,7 +35,7 @@ __all__ = ["NextItem"]
 class NextItem(Estimator):
     """Predict the next item from what came just before it, in closed form.
 
-    EASE asks what goes together; this asks what follows. Every step of every person is an example: what they
+    EASE models co-occurrence; this models transitions. Every step of every person is an example: what they
     did up to then, the latest counting most, against what they did next. On sparse shopping sequences it
     beats trained transformers at the top of the list (see the page on quality); on dense data, such as films
     rated by the hundred, they win. No epochs, no seed, minutes on two cores for 12,000 items.
@@ -45,17 +45,17 @@ class NextItem(Estimator):
     regularization : float
         Ridge penalty on the weights, in units of squared cells.
     weights : Weights
-        What a past event counts, as input: by type, channel and ``step_half_life``. The model is asked with the same.
-    window : int
+        Event weights of the inputs: by type, channel and ``step_half_life``, at fit and prediction.
+    context_steps : int
         Steps an example looks back.
     events : iterable of str, optional
         Types of event to predict, such as ``["purchase"]``, from inputs of every type; all by default.
     memory : float, optional
-        Bytes that fit may take; what the machine has free by default.
+        Memory limit in bytes; what the machine has free by default.
 
     Notes
     -----
-    For each step j of a person, row z_j holds the items of the ``window`` steps before it, each weighing
+    For each step j of a person, row z_j holds the items of the ``context_steps`` steps before it, each weighing
     ``weight * 2 ** (-(steps before j - 1) / step_half_life)``, and y_j marks the items of step j. The weights are
     ``B = (Z'Z + regularization I)^-1 Z'Y``, the scores ``history B``. Steps are distinct instants: the goods of one
     basket never predict one another, and the order of equal times does not matter. Weights by age in
@@ -82,7 +82,7 @@ class NextItem(Estimator):
 
     regularization: float = 100.0
     weights: Weights = field(default_factory=lambda: Weights(step_half_life=2.0))
-    window: int = 20
+    context_steps: int = 20
     events: Iterable[str] | None = None
     memory: float | None = None
 
@@ -92,14 +92,14 @@ class NextItem(Estimator):
             raise ParameterError(
                 f"weights must be a Weights. Got {shown(self.weights)}: write Weights(step_half_life=2)."
             )
-        check_integer(self.window, "window", low=1)
+        check_integer(self.context_steps, "context_steps", low=1)
         if self.events is not None:
             object.__setattr__(self, "events", check_names(self.events, "events"))
         if self.memory is not None:
             check_number(self.memory, "memory", above=0)
 
     def fit(self, data: Any, *, threads: int | None = None, progress: Progress = False) -> ItemModel:
-        """Return the item-to-item model; ``weights[j, i]`` is what j in the past says of i next.
+        """Return the item-to-item model; ``weights[j, i]`` is the weight of j in the history for i as the next item.
 
         Raises
         ------
@@ -134,8 +134,8 @@ class NextItem(Estimator):
     def _examples(self, log: EventLog) -> tuple[sp.csr_matrix, sp.csr_matrix]:
         """Return inputs Z and targets Y, each (steps of all people, n_items): row by row what came before, and next."""
         amount = event_weights(log, replace(self.weights, step_half_life=None, half_life=None), log.end_us)
-        said = event_targets(log, self.weights)
-        amount = amount if said is None else amount * said
+        target = event_targets(log, self.weights)
+        amount = amount if target is None else amount * target
         target = self._targets(log)
         counted = np.flatnonzero((log.item != NONE) & ((amount != 0) | target))
         user, item, amount = log.user[counted], log.item[counted], amount[counted]
@@ -144,7 +144,7 @@ class NextItem(Estimator):
         steps_of[user] = last + 1
         base = np.cumsum(steps_of) - steps_of
         shape = (int(steps_of.sum()), log.n_items)
-        reach = np.minimum(self.window, last - step)  # an event is seen by this many later steps
+        reach = np.minimum(self.context_steps, last - step)  # an event is seen by this many later steps
         event = np.repeat(np.arange(user.size), reach)
         lag = np.arange(event.size) - np.repeat(np.cumsum(reach) - reach, reach)  # 0 for the step right after
         half_life = self.weights.step_half_life

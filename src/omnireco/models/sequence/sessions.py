@@ -46,18 +46,19 @@ class SessionKNN(Estimator):
     """Recommend what people did in sessions like this one.
 
     Needs no identity and no long history: the last few clicks are compared with sessions of everybody, the most similar
-    ones speak, young sessions louder. Where most visitors are anonymous, this is the baseline to beat.
+    ones are neighbours, and recent sessions weigh more. Where most visitors are anonymous, this is the baseline to
+    beat.
 
     Parameters
     ----------
     neighbors : int
-        Sessions that speak.
+        Number of neighbour sessions.
     gap : str or timedelta
         A pause this long ends a session.
     half_life : str or timedelta, optional
-        In what time a session's voice halves.
+        Half-life of a session's weight.
     weights : Weights
-        How the history of those who ask is weighed: the latest counts most.
+        Event weights of the histories: the latest counts most.
     shrinkage : float
         Pulls similarities that rest on few items towards zero.
 
@@ -136,27 +137,26 @@ class SessionKNN(Estimator):
 class WhatNext:
     """Answer for this moment: what a person likes in the long run, moved by what they did a minute ago.
 
-    One model, asked twice: with the long history, and with the last minutes. Somebody who opens the app after a week
-    gets the first answer; somebody who has looked at four tents gets tents; and half an hour later the tents fade.
+    One model applied to the long history and to the current session, blended by session length and recency.
 
     Parameters
     ----------
     model : Model
         Fitted; best a factor model (``ALS``), whose vectors are blended, or a linear one (``EASE``, ``NextItem``).
-    fade : str or timedelta
-        An event of the session counts ``exp(-age / fade)``, on whatever channel it happened.
+    session_decay : str or timedelta
+        An event of the session counts ``exp(-age / session_decay)``, on whatever channel it happened.
     half_life : str or timedelta
         Of the long history.
-    prior : float
+    prior_strength : float
         How many fresh events it takes until the session weighs as much as the long run.
     dislikes : iterable of str
-        Event types of a log that say "not this": their items are never recommended to that person, and count nothing.
+        Event types of negative feedback: their items are never recommended to that person, and count nothing.
 
     Notes
     -----
-    ``x = x_long + rho (x_session - x_long)`` with ``rho = n / (n + prior)`` and n the faded number of events. Models
-    without vectors blend scores in the same way, of histories scaled to a sum of 1. Deterministic; nothing is
-    refitted, nothing is stored: the same call serves whoever asks next.
+    ``x = x_long + rho (x_session - x_long)`` with ``rho = n / (n + prior_strength)`` and n the decayed number of
+    events. Models without vectors blend scores in the same way, of histories scaled to a sum of 1. Deterministic;
+    nothing is refitted, nothing is stored: calls are stateless.
 
     Examples
     --------
@@ -172,9 +172,9 @@ class WhatNext:
     """
 
     model: Model
-    fade: Any = "20min"
+    session_decay: Any = "20min"
     half_life: Any = "30D"
-    prior: float = 2.0
+    prior_strength: float = 2.0
     dislikes: Iterable[str] = ("dislike", "hide")
 
     def __post_init__(self) -> None:
@@ -187,11 +187,11 @@ class WhatNext:
         if self.model._reading() is not None:
             raise ParameterError(
                 f"WhatNext: a {type(self.model).__name__} reads events by type, and the last minutes by item alone. "
-                "Ask it itself, model.recommend(data.requests(at=now), k=10), or take ALS, EASE or NextItem."
+                "Use it directly, model.recommend(data.requests(at=now), k=10), or take ALS, EASE or NextItem."
             )
-        check_duration(self.fade, "fade")
+        check_duration(self.session_decay, "session_decay")
         check_duration(self.half_life, "half_life")
-        check_number(self.prior, "prior", above=0)
+        check_number(self.prior_strength, "prior_strength", above=0)
 
     @property
     def items(self) -> Vocabulary:
@@ -210,7 +210,7 @@ class WhatNext:
         threads: int | None = None,
         progress: Progress = False,
     ) -> Recommendations:
-        """Rank items for those who ask, each as of the instant of the request.
+        """Rank items for the users of the requests, each as of the instant of the request.
 
         Parameters
         ----------
@@ -224,7 +224,7 @@ class WhatNext:
         exclude_seen : bool
             Leave out what the person has had, the last minutes included. False where people come back for the same.
         threads : int, optional
-            All usable cores by default; never changes the answer.
+            All usable cores by default; never changes the result.
         progress : bool or callable(done, total)
 
         Returns
@@ -240,7 +240,7 @@ class WhatNext:
         k, exclude_seen = check_k(k), check_flag(exclude_seen, "exclude_seen")
         usable_threads(threads)
         log, person = events_of_few(*people_asking(requests, "WhatNext.recommend"))
-        session_life = f"{max(1, round(check_duration(self.fade, 'fade') * np.log(2)))}us"
+        session_life = f"{max(1, round(check_duration(self.session_decay, 'session_decay') * np.log(2)))}us"
         sets = {
             name: None if held is None else held.matrix(self.items, f"{name}=")
             for name, held in (("given", requests.given), ("exclude", requests.exclude))
@@ -267,7 +267,7 @@ class WhatNext:
     def _past(
         self, log: EventLog, half_life: Any, person: np.ndarray, at: np.ndarray, given: sp.csr_matrix | None
     ) -> sp.csr_matrix:
-        """Return what each request's person did before it, faded, and what lies in the basket, (n, n_items)."""
+        """Return what each request's person did before it, decayed, and the basket, (n, n_items)."""
         weights = Weights(events=dict.fromkeys(self.dislikes, 0.0), half_life=half_life)
         found = histories_at(log, weights, person, at).with_items(self.items).csr
         if given is None or not given.nnz:
@@ -317,7 +317,10 @@ class WhatNext:
         distinct, place = np.unique(code, return_inverse=True)
         n, lives = (
             distinct.size,
-            (check_duration(self.half_life, "half_life") / np.log(2), check_duration(self.fade, "fade")),
+            (
+                check_duration(self.half_life, "half_life") / np.log(2),
+                check_duration(self.session_decay, "session_decay"),
+            ),
         )
         weight = np.concatenate([np.bincount(place, weights=np.exp(-ages / life), minlength=n) for life in lives])
         shape = (2, len(self.model.items))
@@ -365,7 +368,7 @@ class WhatNext:
         n = both.shape[0] // 2
         running = np.r_[0.0, np.cumsum(both.data, dtype=np.float64)]
         fresh = (running[both.indptr[1:]] - running[both.indptr[:-1]])[n:]
-        rho = np.where(fresh > 1e-6, fresh / (fresh + self.prior), 0.0)[:, None]
+        rho = np.where(fresh > 1e-6, fresh / (fresh + self.prior_strength), 0.0)[:, None]
         factors = self.model._factorised()
         if factors is not None:
             vectors = factors._place(both, 1 if n == 1 else threads)

@@ -47,10 +47,10 @@ class Blend(Estimator):
 
     Notes
     -----
-    Members may weigh events differently (ALS on purchases, NextItem on the order of steps): asked with
-    ``data.requests()``, each reads histories of its own; one that knows nothing of a person adds nothing for them. Seen
-    is what any member sees. A dislike says in a blend what it says in its members. Deterministic. Scores every item
-    for everybody with every model: cost O(people x items) per model.
+    Members may weigh events differently (ALS on purchases, NextItem on the order of steps): with ``data.requests()``,
+    each reads histories of its own; one without a history of a user adds nothing for them. Seen is what any member has
+    seen. Dislikes act as in the members. Deterministic. Scores every item for everybody with every model: cost O(people
+    x items) per model.
 
     References
     ----------
@@ -158,7 +158,7 @@ class BlendModel(Model):
 
     @property
     def event_weights(self) -> Weights | None:  # type: ignore[override]
-        """What all members are asked with; None where they differ."""
+        """The event weights of all members; None where they differ."""
         first = self.models[0].event_weights
         return first if all(agree(first, model.event_weights) for model in self.models) else None
 
@@ -219,26 +219,30 @@ class BlendModel(Model):
         one_item = sp.csr_matrix(
             (np.ones(codes.size, np.float32), codes, np.arange(codes.size + 1)), (codes.size, len(self.items))
         )
-        asked = Interactions(Vocabulary(np.arange(codes.size)), self.items, one_item, {"all": one_item})
-        return select(self._all(self._past_of(asked)), k=k, exclude=one_item)
+        queries = Interactions(Vocabulary(np.arange(codes.size)), self.items, one_item, {"all": one_item})
+        return select(self._all(self._past_of(queries)), k=k, exclude=one_item)
 
-    def _contributions(self, history: sp.csr_matrix, aims: np.ndarray | None, shown_items: np.ndarray) -> np.ndarray:
+    def _contributions(self, history: sp.csr_matrix, targets: np.ndarray | None, shown_items: np.ndarray) -> np.ndarray:
         if self.scale == "rank":
-            return Model._contributions(self, history, aims, shown_items)
+            return Model._contributions(self, history, targets, shown_items)
         total = np.zeros((history.indices.size, shown_items.size))
         for member, factor in zip(self.models, self.weights, strict=True):
             if not factor:
                 continue
             if self.scale == "deviation":
-                asked = None if aims is None else sp.csr_matrix((aims, history.indices, history.indptr), history.shape)
-                factor /= float(all_scores(member, history, asked).astype(np.float64).std()) or 1.0
-            total += factor * member._contributions(history, aims, shown_items)
+                cells = (
+                    None
+                    if targets is None
+                    else sp.csr_matrix((targets, history.indices, history.indptr), history.shape)
+                )
+                factor /= float(all_scores(member, history, cells).astype(np.float64).std()) or 1.0
+            total += factor * member._contributions(history, targets, shown_items)
         return total
 
     def _all(self, past: Past) -> np.ndarray:
         """Return the score of every item, float32 (n, n_items); each row depends on its own history only.
 
-        A member that knows nothing of a person adds nothing for them.
+        A member without a history of a user adds nothing for them.
         """
         total, every = np.zeros((len(past), len(self.items))), np.arange(len(self.items))
         for number, (model, weight) in enumerate(zip(self.models, self.weights, strict=True)):

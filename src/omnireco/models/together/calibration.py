@@ -1,4 +1,4 @@
-"""Scores into chances that agree with what happened, and how far they are from it. Arrays in, arrays out."""
+"""Calibration of scores to probabilities, and the calibration error. Arrays in, arrays out."""
 
 from __future__ import annotations
 
@@ -9,30 +9,30 @@ from typing import Any, ClassVar
 import numpy as np
 
 from omnireco._core.checks import check_integer, check_numbers
-from omnireco._core.parts import Parts, chances, freeze, numbers
+from omnireco._core.parts import Parts, freeze, numbers, probabilities
 from omnireco.errors import EmptyError, ParameterError
 
 __all__ = ["Isotonic", "calibration_error"]
 
-_IMAGINED = 10.0  # choices at the overall rate, added at either end: a chance is never 0 or 1
+_IMAGINED = 10.0  # choices at the overall rate, added at either end: a probability is never 0 or 1
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Isotonic:
-    """A rising curve from score to chance: straight lines between the centres of pooled blocks.
+    """A rising curve from score to probability: linear interpolation between the centres of pooled blocks.
 
-    Straight lines, so that two scores in one block still give two chances and no order is lost between the outermost
-    blocks.
+    Interpolated, so that two scores in one block have different probabilities and no order is lost between the
+    outermost blocks.
 
     Parameters
     ----------
-    score, chance : ndarray of shape (b,), float64, ascending
+    score, probability : ndarray of shape (b,), float64, ascending
     """
 
     score: np.ndarray
-    chance: np.ndarray
+    probability: np.ndarray
 
-    parts: ClassVar[Parts] = {"score": numbers("points", order="rising"), "chance": chances("points")}
+    parts: ClassVar[Parts] = {"score": numbers("points", order="rising"), "probability": probabilities("points")}
 
     def __post_init__(self) -> None:
         freeze(self)
@@ -63,17 +63,17 @@ class Isotonic:
         return cls(centre, fitted[first])
 
     def __call__(self, score: np.ndarray) -> np.ndarray:
-        """Return the chance at each score, float64; a tilt of a thousandth keeps flat stretches in order."""
+        """Return the probability at each score, float64; a tilt of a thousandth keeps flat stretches in order."""
         middle = 0.5 * (self.score[0] + self.score[-1])
         spread = max(1e-9, float(self.score[-1] - self.score[0]))
         tilt = 1.0 + 1e-3 * np.tanh((np.asarray(score) - middle) / spread)
-        return np.minimum(np.interp(score, self.score, self.chance) * tilt, 1.0)
+        return np.minimum(np.interp(score, self.score, self.probability) * tilt, 1.0)
 
 
 def calibration_error(probability: Any, outcome: Any, *, n_bins: int = 15) -> float:
-    """Return the expected calibration error: how far stated chances lie from what happened, on average.
+    """Return the expected calibration error: mean distance of predicted from observed frequencies.
 
-    Chances are multiplied with money before anything is planned, so they have to mean what they say: of all the
+    Probabilities are multiplied with money before anything is planned, so they must be calibrated: of all the
     things given 0.2, one in five should happen.
 
     Parameters
@@ -97,7 +97,7 @@ def calibration_error(probability: Any, outcome: Any, *, n_bins: int = 15) -> fl
 
     Notes
     -----
-    Bins of equal mass, since rare choices put nearly all chances into the first of ten equally wide ones. Random
+    Bins of equal mass, since rare choices put nearly all probabilities into the first of ten equally wide ones. Random
     error alone gives a value above 0, about ``0.8 * sqrt(p (1 - p) n_bins / n)``. Deterministic.
 
     References

@@ -35,8 +35,8 @@ Saturation = Literal["none", "log", "binary"]
 class CrossChannel(Estimator):
     """Learn one taste per person from all channels, and what is special about each channel.
 
-    People look for the same things everywhere, so the factors are shared: what somebody does in the app places them
-    in the shop, where nobody has met them yet. Cells are kept apart until they have been weighed, so that ten views
+    People look for the same things everywhere, so the factors are shared: a history in the app solves the cold start
+    in the shop. Cells are kept apart until they have been weighed, so that ten views
     in the app do not drown one visit to the shop. Channels differ in what is taken there: each gets a bias per item,
     which moves its lists towards what the channel is used for.
 
@@ -52,7 +52,7 @@ class CrossChannel(Estimator):
     lift : float
         How far an item's bias on a channel moves it, in standard deviations of the person's scores per unit of
         log-lift. 0 gives every channel the same list.
-    prior : float
+    prior_strength : float
         Prior strength of the bias of an item on a channel, in people (a pseudo-count).
     missing : {"raise", "ignore"}
         Whether a weight for a channel that the matrix does not have is an error, or is passed over.
@@ -60,11 +60,11 @@ class CrossChannel(Estimator):
     Notes
     -----
     Cells: ``r_ui = sum_c weight_c sign(r_uic) f(|r_uic|)``. Score on channel c: ``s_ui + lift sd_u b_ic``, with s_ui
-    the estimator's score, sd_u its standard deviation over all items, and the shrunken log-lift ``b_ic =
-    log((n_ic + prior) / (e_ic + prior))``: n_ic people took i on channel c, e_ic would have if c were like all
+    the estimator's score, sd_u its standard deviation over all items, and the shrunken log-lift ``b_ic = log((n_ic + s)
+    / (e_ic + s))`` with ``s = prior_strength``: n_ic people took i on channel c, e_ic would have if c were like all
     channels together. This is the limit of collective factorisation with item deviations per channel when those are
-    held at nothing, which on public data was the best member of that family. Deterministic where the estimator is.
-    The log-lift costs O(cells + channels x items).
+    fixed at 0, which on public data was the best member of that family. Deterministic where the estimator is. The
+    log-lift costs O(cells + channels x items).
 
     References
     ----------
@@ -76,7 +76,7 @@ class CrossChannel(Estimator):
     >>> x = Interactions.from_frame(pd.DataFrame({
     ...     "user_id": [1, 1, 2, 2, 3, 4], "item_id": ["tea", "cup", "tea", "cup", "tea", "cup"],
     ...     "channel": ["web", "store", "web", "store", "web", "store"]}))
-    >>> model = CrossChannel(estimator=ALS(factors=2), lift=2.0, prior=1.0).fit(x)
+    >>> model = CrossChannel(estimator=ALS(factors=2), lift=2.0, prior_strength=1.0).fit(x)
     >>> model.on("store").recommend(x.rows([1]), k=1, exclude_seen=False).to_frame()["item_id"].tolist()
     ['cup']
     """
@@ -85,7 +85,7 @@ class CrossChannel(Estimator):
     channel_weights: Mapping[str, float] | None = None
     saturation: Saturation = "log"
     lift: float = 0.25
-    prior: float = 20.0
+    prior_strength: float = 20.0
     missing: Literal["raise", "ignore"] = field(default="raise", kw_only=True, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -97,7 +97,7 @@ class CrossChannel(Estimator):
         object.__setattr__(self, "channel_weights", _check_weights(self.channel_weights))
         check_choice(self.saturation, "saturation", ("none", "log", "binary"))
         check_number(self.lift, "lift", low=0)
-        check_number(self.prior, "prior", above=0)
+        check_number(self.prior_strength, "prior_strength", above=0)
         check_choice(self.missing, "missing", ("raise", "ignore"))
 
     def fit(self, data: Any, *, threads: int | None = None, progress: Progress = False) -> ChannelModel:
@@ -122,14 +122,14 @@ class CrossChannel(Estimator):
         check_known(self.channel_weights or (), x.layers, "CrossChannel: channel_weights", missing=self.missing)
         joined = join_channels(x, channel_weights=self.channel_weights, saturation=self.saturation, missing="ignore")
         if not joined.nnz:
-            raise EmptyError("CrossChannel.fit: what speaks for and against every item cancels out. Check the weights.")
+            raise EmptyError("CrossChannel.fit: the weights of every item cancel to 0. Check the weights.")
         base = self.estimator.fit(joined, threads=threads, progress=progress)
         wanted = x.without_targets().layers.values()
         people = np.stack([np.asarray((layer > 0).sum(axis=0), np.float64).ravel() for layer in wanted])
         return ChannelModel.build(
             base,
             channels=tuple(x.layers),
-            lifts=_log_lift(people, self.prior),
+            lifts=_log_lift(people, self.prior_strength),
             people=people.astype(np.float32),
             lift=self.lift,
             channel_weights=self.channel_weights,
@@ -142,8 +142,8 @@ class ChannelModel(Model):
     """A model of all channels together, which can rank for each of them.
 
     ``data.requests(channel="store")`` is answered for the shop, each request for its own channel (one that the model
-    has not met is an error); without one, for all channels alike or for that of ``model.on(channel)``. Histories, with
-    one layer per channel, say nothing of where the answer is shown. A channel the model has not met counts with
+    has not met is an error); without one, for all channels or for that of ``model.on(channel)``. Histories, with
+    one layer per channel, do not contain the channel of the request. A channel unknown to the model counts with
     weight 1 in a history. Seen is what was seen on any channel.
 
     Parameters
@@ -161,7 +161,7 @@ class ChannelModel(Model):
     lift, channel_weights, saturation
         See :class:`CrossChannel`.
     channel : str or None
-        The channel that is ranked for; None for all alike.
+        The channel that is ranked for; None for all channels.
     """
 
     takes_targets: ClassVar[bool] = True
@@ -204,7 +204,7 @@ class ChannelModel(Model):
         saturation: Saturation,
         channel: str | None = None,
     ) -> ChannelModel:
-        """Return the model of a fitted base and its biases: what every other door ends in."""
+        """Return the model of a fitted base and its biases: used by all constructors."""
         per_cell = numbers(len(channels), len(base.items), dtype=np.float32)
         lifts, people = (
             sound(per_cell, part, f"ChannelModel: {name}") for name, part in (("lifts", lifts), ("people", people))
@@ -234,17 +234,17 @@ class ChannelModel(Model):
         )
 
     def __repr__(self) -> str:
-        told = count_of(len(self.channels), "channel")
+        channels = count_of(len(self.channels), "channel")
         on = "" if self.channel is None else f", on {self.channel!r}"
-        return f"ChannelModel({count_of(len(self.items), 'item')}, {told}{on}, {type(self.base).__name__})"
+        return f"ChannelModel({count_of(len(self.items), 'item')}, {channels}{on}, {type(self.base).__name__})"
 
     @property
     def event_weights(self) -> Weights | None:  # type: ignore[override]
-        """What the model is asked with: as its base."""
+        """Event weights of histories: those of its base."""
         return self.base.event_weights
 
     def on(self, channel: str | None) -> ChannelModel:
-        """Return the model that ranks for one channel (None: for all alike); the factors are the same.
+        """Return the model that ranks for one channel (None: for all channels); the factors are the same.
 
         Raises
         ------
@@ -271,7 +271,7 @@ class ChannelModel(Model):
         if self._bias() is not None:
             raise ParameterError(
                 f"explain: the list for {self.channel!r} also holds what that channel has more of than the others, "
-                "which is no sum over the past. Explain the rest of the score: explain(model.on(None), x, lists)."
+                "which is no sum over the history. Explain the rest of the score: explain(model.on(None), x, lists)."
             )
         return self.base, True  # it reads the joined cells, and its score is the score
 
@@ -301,8 +301,8 @@ class ChannelModel(Model):
         targets: sp.csr_matrix | None = None,
     ) -> tuple[np.ndarray, np.ndarray]:
         if self._bias() is None:
-            past, aims = self._for_base(histories, targets)
-            return self.base._rank(past, k=k, exclude=exclude, eligible=eligible, threads=threads, **aims)
+            past, more = self._for_base(histories, targets)
+            return self.base._rank(past, k=k, exclude=exclude, eligible=eligible, threads=threads, **more)
         if self._index is not None:
             vectors = self._widened(self.base._factorised(), histories, targets, threads)
             return topk(vectors, self._index, k=k, exclude=exclude, eligible=eligible, threads=threads)
@@ -317,8 +317,8 @@ class ChannelModel(Model):
     def _score(self, histories: sp.csr_matrix, codes: np.ndarray, targets: sp.csr_matrix | None = None) -> np.ndarray:
         bias = self._bias()
         if bias is None:
-            past, aims = self._for_base(histories, targets)
-            return self.base._score(past, codes, **aims)
+            past, more = self._for_base(histories, targets)
+            return self.base._score(past, codes, **more)
         if (model := self.base._factorised()) is not None:
             vectors = self._widened(model, histories, targets, None).astype(np.float64)
             sides = np.concatenate([model.factors[codes], bias[codes][:, None]], axis=1).astype(np.float64)
@@ -345,7 +345,7 @@ class ChannelModel(Model):
     def _widened(
         self, base: Any, histories: sp.csr_matrix, targets: sp.csr_matrix | None, threads: int | None
     ) -> np.ndarray:
-        """Return the vectors of people with one number more, what a unit of log-lift is worth to them: (n, d + 1)."""
+        """Return the vectors of people with one number more, their score per unit of log-lift: (n, d + 1)."""
         vectors = base._place(histories, threads, None if targets is None else targets.data)
         wide, spread = vectors.astype(np.float64), np.asarray(self._spread)
         turned = np.zeros(wide.shape)
@@ -434,12 +434,12 @@ def _finished(cells: sp.csr_matrix) -> sp.csr_matrix:
     return single
 
 
-def _log_lift(people: np.ndarray, prior: float) -> np.ndarray:
+def _log_lift(people: np.ndarray, prior_strength: float) -> np.ndarray:
     """Return the shrunken log-lift (n_channels, n_items) of counts of people of the same shape."""
     total = people.sum()
     share = people.sum(axis=1, keepdims=True) / (total or 1.0)  # exactly 1 for a single channel: no lift
     expected = share * people.sum(axis=0, keepdims=True)
-    return np.asarray(np.log((people + prior) / (expected + prior)))
+    return np.asarray(np.log((people + prior_strength) / (expected + prior_strength)))
 
 
 def _position(channels: tuple[str, ...], channel: Any) -> int:

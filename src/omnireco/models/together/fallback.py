@@ -1,4 +1,4 @@
-"""A chain of models that says which of them answered whom."""
+"""A chain of models, with the step that served each user."""
 
 from __future__ import annotations
 
@@ -33,20 +33,20 @@ Step = Model | AttributeRecommender
 
 @dataclass(frozen=True, slots=True)
 class Fallback:
-    """A chain of models, asked in order: everybody is answered by the first that knows enough about them.
+    """A chain of models, tried in order: each user is served by the first with enough data.
 
-    What happens to somebody nobody has met should be stated, not discovered. The lists say for each person which
-    step answered.
+    The behaviour for new users is explicit. The lists contain the step that served
+    each user.
 
     Parameters
     ----------
     steps : mapping of str to model
         In order, such as ``{"taste": als, "attributes": learn_people(als, x, attributes), "segment": ...,
-        "popular": Popularity().fit(x)}``, all over the same items. A model answers people with a history; an
+        "popular": Popularity().fit(x)}``, all over the same items. A model serves users with a history; an
         :class:`AttributeModel` and a :class:`SegmentModel` those with a known attribute or segment; popularity
         everybody.
-    least : int
-        Items (that the model knows) a history must have for a model to answer.
+    min_history : int
+        Minimum history length of a step, in items that the model knows.
 
     Examples
     --------
@@ -60,9 +60,9 @@ class Fallback:
     """
 
     steps: Mapping[str, Step]
-    least: int = 1
+    min_history: int = 1
 
-    parts: ClassVar[Parts] = {"steps": Table(Value()), "least": Whole(1)}
+    parts: ClassVar[Parts] = {"steps": Table(Value()), "min_history": Whole(1)}
 
     def __post_init__(self) -> None:
         if (
@@ -81,10 +81,10 @@ class Fallback:
                 "matrices with the same items: x.with_items(vocabulary)."
             )
         object.__setattr__(self, "steps", ReadOnly({str(name): step for name, step in self.steps.items()}))
-        check_integer(self.least, "least", low=1)
+        check_integer(self.min_history, "min_history", low=1)
 
     def __repr__(self) -> str:
-        return f"Fallback({' -> '.join(self.steps)}, least={self.least})"
+        return f"Fallback({' -> '.join(self.steps)}, min_history={self.min_history})"
 
     @property
     def items(self) -> Vocabulary:
@@ -104,7 +104,7 @@ class Fallback:
         threads: int | None = None,
         progress: Progress = False,
     ) -> Recommendations:
-        """Rank items for those who ask, each by the first step that knows enough about them.
+        """Rank items for the users of the requests, each by the first step with enough data.
 
         Parameters
         ----------
@@ -122,7 +122,7 @@ class Fallback:
         Returns
         -------
         Recommendations
-            Whom no step can answer gets an empty list; :meth:`with_steps` says who answered whom.
+            Users that no step can serve get an empty list; :meth:`with_steps` has the step of each.
         """
         rules: dict[str, Any] = {"eligible": eligible, "exclude": exclude, "exclude_seen": exclude_seen}
         found = self.with_steps(requests, k=k, attributes=attributes, threads=threads, progress=progress, **rules)
@@ -140,15 +140,15 @@ class Fallback:
         threads: int | None = None,
         progress: Progress = False,
     ) -> FallbackLists:
-        """Return what :meth:`recommend` does, and which step answered whom.
+        """Return what :meth:`recommend` does, and the step that served each user.
 
         Returns
         -------
         FallbackLists
-            ``.lists``, and ``.step``: which step answered whom (-1 nobody could: an empty list).
+            ``.lists``, and ``.step``: the step that served each user (-1: none, an empty list).
         """
         k, exclude_seen = check_k(k), check_flag(exclude_seen, "exclude_seen")
-        asked, about, users, key = self._asked(requests, attributes)
+        queries, about, users, key = self._asked(requests, attributes)
         n = len(users)
         open_, step = np.ones(n, np.bool_), np.full(n, NONE, np.int32)
         codes, scores = np.full((n, k), NONE, np.int32), np.full((n, k), -np.inf, np.float32)
@@ -156,13 +156,13 @@ class Fallback:
         rules: dict[str, Any] = {"k": k, "threads": threads}
         for number, model in enumerate(track(list(self.steps.values()), progress, label="recommend")):
             if isinstance(model, Model):
-                can = open_ & model._can_answer(asked, self.least)
+                can = open_ & model._can_answer(queries, self.min_history)
             else:
-                can = open_ & model.answers(asked if about is None else about)
+                can = open_ & model.answers(queries if about is None else about)
             who = np.flatnonzero(can)
             if not who.size:
                 continue
-            part, some = asked.take(who), allowed.given(who)
+            part, some = queries.take(who), allowed.given(who)
             if about is None or isinstance(model, Model):
                 found = model.recommend(part, exclude_seen=exclude_seen, eligible=some, **rules)
             else:
@@ -175,7 +175,7 @@ class Fallback:
     def _asked(
         self, requests: Any, attributes: Interactions | None
     ) -> tuple[Any, Interactions | None, Vocabulary, str]:
-        """Return those who ask, their attributes where these stand apart, their names, and what the names are."""
+        """Return the requests, attributes given apart, the ids of the users, and the column they stand in."""
         if isinstance(requests, Requests):
             data_of(requests, "Fallback.recommend")
             if attributes is not None:
@@ -192,7 +192,7 @@ class Fallback:
         needs = [name for name, step in self.steps.items() if not isinstance(step, Model)]
         if needs and attributes is None:
             raise ParameterError(
-                f"Fallback: the step {needs[0]!r} answers by attributes. Ask with data.requests(), or give them: "
+                f"Fallback: the step {needs[0]!r} needs attributes. Use data.requests(), or give them: "
                 "recommend(histories, k=..., attributes=people_attributes(audience))."
             )
         known = requests.with_items(self.items)
@@ -209,7 +209,7 @@ class FallbackLists:
     steps : tuple of str
         Names of the steps, in order.
     step : ndarray of shape (n_users,), int32
-        Number of the step that answered each person, -1 for none.
+        Number of the step that served each person, -1 for none.
     """
 
     lists: Recommendations
@@ -231,13 +231,13 @@ class FallbackLists:
         return f"FallbackLists({count_of(len(self.lists), 'user')}: {answered})"
 
     def to_frame(self) -> pd.DataFrame:
-        """Return user_id, item_id, rank, score, and step: the name of the one that answered."""
+        """Return user_id, item_id, rank, score, and step: the name of the one that served the user."""
         frame = self.lists.to_frame()
         row, _ = np.nonzero(self.lists.codes != NONE)
         return frame.assign(step=np.array(self.steps, object)[self.step[row]])
 
     def by_step(self) -> pd.DataFrame:
-        """Return who asked and the step, one row each; None where no step could answer."""
+        """Return the user (or request) and the step, one row each; None where no step could serve."""
         import pandas as pd
 
         names = [self.steps[number] if number != NONE else None for number in self.step]

@@ -99,7 +99,7 @@ class Facts:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Pasts:
-    """A log of people's pasts, indexed to be asked at the instant of any request."""
+    """A log of people's pasts, indexed by the instant of any request."""
 
     log: EventLog
     population: Population

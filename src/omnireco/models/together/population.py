@@ -1,4 +1,4 @@
-"""What a log says of items in situations: learned up to an instant, looked up for later requests."""
+"""Item features by context: computed up to an instant, looked up for later requests."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from omnireco._core.checks import check_kind, shown
-from omnireco._core.parts import Array, Parts, Record, chances, freeze, numbers
+from omnireco._core.parts import Array, Parts, Record, freeze, numbers, probabilities
 from omnireco._core.small import INSTANT, Each, Text
 from omnireco._core.units import DAY_US as _DAY
 from omnireco.data.asking.requests import Requests
@@ -158,7 +158,7 @@ class Population:
     parts: ClassVar[Parts] = {
         "end_us": INSTANT,
         "fields": Each(Record(Field)),
-        "share": chances("items"),
+        "share": probabilities("items"),
         "fact_names": Each(Text(), "facts"),
         "facts": numbers("items", "facts", missing=True),
         "gap": numbers("items", missing=True, endless=True),
@@ -186,7 +186,7 @@ class Population:
         Parameters
         ----------
         chosen, disliked : ndarray of shape (n_events,), bool
-            Which events of the log are choices, and which say no.
+            Which events of the log are choices, and which are negative feedback.
         x : Interactions
             The matrix that the candidate models learn from.
         """
@@ -240,7 +240,7 @@ def field_of_log(log: EventLog, name: str, clocks: Clocks) -> tuple[Vocabulary, 
     known = ["channel", "hour", *log.labels, *clocks.attributes]
     raise ParameterError(
         f"context names {shown(name)}, which is neither a column of the log nor an attribute of the audience: "
-        f"{', '.join(map(repr, known))}. Keep it at the door: EventLog.from_frame(frame, context=[{shown(name)}])."
+        f"{', '.join(map(repr, known))}. Write EventLog.from_frame(frame, context=[{shown(name)}])."
     )
 
 

@@ -60,7 +60,7 @@ _BYTES_PER_ROW = 1_000  # of a candidate while it is described
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class Ranker(Estimator):
-    """Rank the candidates of several models again, in the situation in which somebody asks.
+    """Rank the candidates of several models again, in the context of the request.
 
     A collaborative model knows what a person likes, not that it is Monday morning in the app, that the milk is due,
     or that the kettle is in the cart since Friday. Here fast models propose (``models``), and a second model that
@@ -84,7 +84,7 @@ class Ranker(Estimator):
     events : iterable of str, optional
         Which types of event are choices, such as ``["purchase"]``; all by default.
     dislikes : iterable of str
-        Types that say no. They are never choices, and never counted for an item.
+        Event types of negative feedback. They are never choices, and never counted for an item.
     unfinished : (str, str), optional
         Begun and finished: what was put into the cart and not bought.
     n_candidates : int
@@ -92,7 +92,7 @@ class Ranker(Estimator):
     exclude_seen : bool
         Whether items of the person's past are left out. False where people come back for the same things.
     half_lives : (str, str)
-        Over which counts of the past fade, the shorter first.
+        Half-lives of the counts, the shorter first.
     gap : str
         Choices with shorter pauses than this are one request.
     requests_from : str, timedelta, datetime or date
@@ -124,10 +124,11 @@ class Ranker(Estimator):
     own, such as page views and what was clicked, of which those from t on are learned from; without them they are read
     from the events.
 
-    *Chances.* The first four fifths (in time) of those requests teach the order; the last fifth teaches, by channel,
-    how scores become chances (isotonic), and ``model.calibration`` says how well, out of sample. Not beta calibration:
-    it needs scores in (0, 1) and one family of curves; here lists of equal merit share a chance between them, whatever
-    the shape, and every channel with a curve of its own has at least 200 choices, enough for pooled blocks.
+    *Probabilities.* The first four fifths (in time) of those requests teach the order; the last fifth teaches, by
+    channel, calibration to probabilities (isotonic), with the out-of-sample error in ``model.calibration``, out of
+    sample. Not beta calibration: it needs scores in (0, 1) and one family of curves; here lists of equal merit share a
+    probability between them, whatever the shape, and every channel with a curve of its own has at least 200 choices,
+    enough for pooled blocks.
 
     *The logit's penalty* is one of three, chosen on the last fifth (in time) of the requests that teach the order, by
     likelihood; then all of them teach it.
@@ -183,7 +184,7 @@ class Ranker(Estimator):
         if self.weights.targets is not None:
             raise ParameterError(
                 "Ranker: Weights(targets=...) cannot be read as of the moment of a request: a later verdict would "
-                "overrule what was known then. Leave targets out of weights=, and name the types that say no in "
+                "overrule what was known then. Leave targets out of weights=, and name negative feedback in "
                 "Ranker(dislikes=['dislike', 'hide']): they are never choices, and the ranker counts them."
             )
         if self.events is not None:
@@ -215,7 +216,7 @@ class Ranker(Estimator):
             All that may be known; its end is where the model is meant to be used from. See the notes for the parts
             that are read.
         threads : int, optional
-            Handed to the proposing models; never changes the answer.
+            Handed to the proposing models; never changes the result.
         progress : bool or callable(done, total)
 
         Returns
@@ -227,7 +228,7 @@ class Ranker(Estimator):
         EmptyError
             When nothing happened before ``requests_from``, or none of the choices after it was among the candidates.
         ParameterError
-            When ``"hour"`` is asked for without a clock to read it on.
+            When ``"hour"`` is in ``context`` without a clock to read it on.
         """
         known = dataset_of(data, "Ranker.fit", ("events",))
         log = events_of(known, "Ranker.fit")
@@ -258,7 +259,7 @@ class Ranker(Estimator):
         return model
 
     def _asked(self, data: Dataset, log: EventLog, past: EventLog) -> Asked:
-        """Return the requests to learn from, those from the end of ``past`` on, asked of the events alone."""
+        """Return the requests to learn from, those from the end of ``past`` on, read from the events alone."""
         if data.asked is not None:
             kept = np.flatnonzero(data.asked.requests.at >= past.end_us)
             if not kept.size:
@@ -374,7 +375,7 @@ class Ranker(Estimator):
 
 @dataclass(frozen=True, slots=True)
 class EventColumns:
-    """Which types of event a ranker counts one by one, which pair means begun and finished, and which say no."""
+    """Which types of event a ranker counts one by one, which pair means begun and finished, and negative feedback."""
 
     events: tuple[str, ...]
     unfinished: tuple[str, str] | None
@@ -383,7 +384,7 @@ class EventColumns:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Listed:
-    """Candidates of a block of requests, flat, by request: what each model said of them."""
+    """Candidates of a block of requests, flat, by request: scores and ranks of each model."""
 
     row: np.ndarray
     item: np.ndarray
@@ -396,7 +397,7 @@ class _Listed:
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
 class RankerModel:
-    """A fitted ranker: requests in, ranked lists with chances out.
+    """A fitted ranker: requests in, ranked lists with probabilities out.
 
     Made by ``Ranker(...).fit(data)``.
 
@@ -406,7 +407,7 @@ class RankerModel:
     models : mapping of str to Model
         Who proposes.
     weights : tuple of Weights
-        How each of them is asked that does not know itself.
+        Event weights of the histories of each model without its own.
     population : Population
     columns : which types of event become features
     n_candidates : int
@@ -418,7 +419,7 @@ class RankerModel:
     fact_names : tuple of tuple of str
     scorer : Quadratic or Trees
     curves : mapping of str to Isotonic
-        From scores to chances, by channel; ``""`` for all others.
+        From scores to probabilities, by channel; ``""`` for all others.
     calibration : mapping of str to (float, int)
         Expected calibration error out of sample and the number of candidates behind it, by channel.
     """
@@ -447,7 +448,7 @@ class RankerModel:
 
     @property
     def context(self) -> tuple[str, ...]:
-        """What the model wants to know of a situation."""
+        """The context columns of the model."""
         return tuple(known.name for known in self.population.fields)
 
     @says_the_line("model.recommend(data.requests(channel='app'), k=10)")
@@ -478,14 +479,14 @@ class RankerModel:
         exclude_seen : bool, optional
             As fitted by default.
         threads : int, optional
-            Handed to the proposing models; never changes the answer.
+            Handed to the proposing models; never changes the result.
         progress : bool or callable(done, total)
 
         Returns
         -------
         Recommendations
-            Its ``users`` are the ids of the requests. The scores are chances, calibrated by channel, that the item
-            is chosen at that request; they fall along the list.
+            Its ``users`` are the ids of the requests. The scores are probabilities, calibrated by channel, that the
+            item is chosen at that request; they fall along the list.
 
         Raises
         ------
@@ -525,7 +526,7 @@ class RankerModel:
     def features(self, requests: Requests) -> pd.DataFrame:
         """Return what the ranker looks at: one row per request and candidate, one column per feature.
 
-        To read, to plot, or to train a ranker of your own on. Memory: about 8 bytes x rows x columns, so ask for some
+        To read, to plot, or to train a ranker of your own on. Memory: about 8 bytes x rows x columns, so take some
         requests, not for all.
 
         Parameters
@@ -536,7 +537,8 @@ class RankerModel:
         Returns
         -------
         pandas.DataFrame
-            ``request_id`` (``user_id`` where everybody asks once), ``item_id``, the features by name, ``score`` last.
+            ``request_id`` (``user_id`` where each user has one request), ``item_id``, the features by name, ``score``
+            last.
         """
         import pandas as pd
 
@@ -555,7 +557,7 @@ class RankerModel:
         return log, Clocks.of(data.audience, self.timezone), self._facts(data.facts)
 
     def index(self, log: EventLog, clocks: Clocks) -> Pasts:
-        """Index a log of pasts, to be asked at the instants of requests."""
+        """Index a log of histories by the instants of requests."""
         plan, lives = self.columns, (self.half_lives[0], self.half_lives[1])
         return Pasts.of(
             log, self.population, events=plan.events, dislikes=plan.dislikes, clocks=clocks, half_lives=lives
@@ -718,7 +720,7 @@ def _standard(scores: np.ndarray) -> np.ndarray:
 
 
 def _union(codes: list[np.ndarray], scores: list[np.ndarray], n_items: int, most: int) -> _Listed:
-    """Join the lists of several models: per request the items of best rank, whoever gave it, sorted by code."""
+    """Join the lists of several models: per request the items of best rank, over all models, sorted by code."""
     n, k = codes[0].shape
     m = max(1, n_items)
     place = np.tile(np.arange(1, k + 1), n)
@@ -765,7 +767,7 @@ def _channels(requests: Requests) -> np.ndarray:
 
 
 def _chances(curves: Mapping[str, Isotonic], channel: np.ndarray, row: np.ndarray, centred: np.ndarray) -> np.ndarray:
-    """Return the chance of each candidate by its channel's curve, or that of all."""
+    """Return the probability of each candidate by its channel's curve, or that of all."""
     of_row = channel[row]
     chance = curves[""](centred)
     for name in set(curves) - {""}:

@@ -108,7 +108,7 @@ class Quadratic:
         return cls.fit(x, label, indptr, penalty=_PENALTIES[int(np.argmax(found))])
 
     def likelihood(self, x: np.ndarray, label: np.ndarray, indptr: np.ndarray) -> float:
-        """Return the mean log chance of what was chosen, given the lists."""
+        """Return the mean log probability of what was chosen, given the lists."""
         size, score = np.diff(indptr), self(x)
         score -= np.repeat(np.maximum.reduceat(score, indptr[:-1]), size)
         chance = score - np.repeat(np.log(np.add.reduceat(np.exp(score), indptr[:-1])), size)
