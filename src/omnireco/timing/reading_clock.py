@@ -82,7 +82,7 @@ class ReadingClock(Estimator):
     Examples
     --------
     >>> import omnireco as om
-    >>> world = om.simulate(n_users=200, n_items=20, days=120, messages_per_week=4, seed=1)
+    >>> world = om.simulate(n_users=200, n_items=20, days=120, seed=1, company=om.worlds.Company(messages_per_week=4))
     >>> data = om.Dataset(messages=om.MessageLog.from_frame(world.messages),
     ...                   audience=om.Audience.from_frame(world.users))
     >>> model = ReadingClock().fit(data)

@@ -24,6 +24,7 @@ from omnireco._core.frozen import ReadOnly
 from omnireco._core.parts import Maybe, Parts, Record, coded, freeze, instants
 from omnireco._core.random import stream
 from omnireco._core.small import Apart, Text
+from omnireco._kernels.log.cells import Coded
 from omnireco.data.asking.item_sets import ItemSets
 from omnireco.data.events import EventLog, require_events
 from omnireco.data.frames.columns import decode_optional, instants_to_pandas, open_frame
@@ -272,7 +273,8 @@ class Requests:
         users, who = compress(part.users, part.user[first])
         labels = {name: _take_label(part, name, first) for name in names}
         ids = Vocabulary(np.arange(first.size, dtype=np.int64))
-        chosen = Interactions.from_cells(ids, part.items, request, part.item[rows], np.ones(rows.size), binary=True)
+        cells = Coded(request, part.item[rows], None, np.ones(rows.size))
+        chosen = Interactions.from_cells(ids, part.items, cells, binary=True)
         return Asked(cls(ids, users, who, part_at[first], labels), chosen)
 
     def __len__(self) -> int:

@@ -10,7 +10,7 @@ import scipy.sparse as sp
 
 from omnireco._core.checks import check_integer, check_kind, count_of, unmasked
 from omnireco._core.compute import Progress, ticker, usable_threads
-from omnireco._core.contract import Estimator
+from omnireco._core.contract import Estimator, says_the_line
 from omnireco._core.parts import Maybe, Parts, declare, numbers
 from omnireco._core.random import stream
 from omnireco._core.small import Settings, Value
@@ -177,6 +177,9 @@ class ALS(Estimator):
         )
 
 
+_IMPLICIT = ALS(confidence=True, unobserved_weight=1.0, frequency_scaling=0.0, regularization=0.01)
+
+
 def _normal(draw: np.random.Generator, n: int, factors: int) -> np.ndarray:
     return draw.standard_normal((n, factors), np.float32) * np.float32(0.1 / factors**0.5)
 
@@ -222,20 +225,14 @@ class FactorModel(Model):
         declare(self)
 
     @classmethod
+    @says_the_line("om.models.FactorModel.from_arrays(factors, items=ids, estimator=om.ALS(alpha=40.0))")
     def from_arrays(
         cls,
         factors: Any,
         *,
         items: Any = None,
         popularity: Any = None,
-        regularization: float = 0.01,
-        alpha: float = 1.0,
-        unobserved_weight: float = 1.0,
-        frequency_scaling: float = 0.0,
-        confidence: bool = True,
-        dislike: float = 0.0,
-        graded: bool = False,
-        event_weights: Weights | None = None,
+        estimator: ALS | None = None,
     ) -> FactorModel:
         """Serve item factors learned anywhere (Spark, torch) with the same engine.
 
@@ -247,11 +244,10 @@ class FactorModel(Model):
             One per row; row numbers by default.
         popularity : array-like of shape (n_items,), optional
             Ranking for people without a history; all equal by default, which ranks by code.
-        regularization, alpha, unobserved_weight, frequency_scaling, confidence, dislike, graded : optional
-            Of the loss that histories are placed by, as :class:`ALS` explains them; use those the factors were
-            learned with. The defaults are the loss of the library implicit and of most others.
-        event_weights : Weights, optional
-            How the events behind the factors were weighed, to be asked with ``data.requests()``.
+        estimator : ALS, optional
+            The parameters that the factors were learned with: the loss that histories are placed by, and the weights
+            of events that the model is asked with. The default is the loss of the library implicit and of most others:
+            ``ALS(confidence=True, unobserved_weight=1.0, frequency_scaling=0.0, regularization=0.01)``.
 
         Raises
         ------
@@ -264,22 +260,16 @@ class FactorModel(Model):
         >>> model.similar_items(["tea"], k=1).to_frame()["item_id"].tolist()
         ['cup']
         """
-        loss = Loss(
-            regularization=regularization,
-            alpha=alpha,
-            unobserved_weight=unobserved_weight,
-            frequency_scaling=frequency_scaling,
-            confidence=confidence,
-            dislike=dislike,
-            graded=graded,
-        )
-        return cls.build(factors, items=items, popularity=popularity, loss=loss, event_weights=event_weights)
+        known = _IMPLICIT if estimator is None else estimator
+        check_kind(known, ALS, "estimator", "estimator=om.ALS(regularization=0.01, alpha=40.0)")
+        loss = known._loss()
+        return cls.build(factors, items=items, popularity=popularity, loss=loss, event_weights=known.weights)
 
     @classmethod
     def build(
         cls, factors: Any, *, items: Any, popularity: Any, loss: Loss, event_weights: Weights | None = None
     ) -> FactorModel:
-        """Return the model of factors (n_items, d) and a loss: what every other door ends in."""
+        """Return the model of factors (n_items, d) and a loss."""
         array = _numbers(factors, "factors")
         if array.ndim != 2 or not array.shape[1] or not np.isfinite(array).all():
             raise ParameterError(

@@ -186,7 +186,7 @@ class ChannelModel(Model):
         "lifts": numbers("channels", "base.items", dtype=np.float32),
         "people": numbers("channels", "base.items", dtype=np.float32, low=0.0),
         "lift": Number(low=0.0),
-        "weights": Maybe(Plain(Mapping[str, float])),
+        "channel_weights": Maybe(Plain(Mapping[str, float])),
         "saturation": Text(("none", "log", "binary")),
         "channel": Maybe(Text()),
     }
