@@ -27,7 +27,16 @@ from omnireco.data.shapes import Events
 from omnireco.data.vocabulary import NONE
 from omnireco.errors import ParameterError, SchemaError
 
-__all__ = ["Weights", "agree", "check_names_of", "event_targets", "event_weights", "person_steps", "weights_at"]
+__all__ = [
+    "Weights",
+    "agree",
+    "check_names_of",
+    "check_weights",
+    "event_targets",
+    "event_weights",
+    "person_steps",
+    "weights_at",
+]
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -323,6 +332,11 @@ def _repeats(log: Events, window: int) -> np.ndarray:
     repeated = np.zeros(order.size, np.bool_)
     repeated[order[1:][same]] = True
     return repeated
+
+
+def check_weights(weights: Any) -> None:
+    """Refuse what is neither Weights nor None where an estimator is made."""
+    check_kind(weights, Weights, "weights", "om.Weights(half_life='30D')", none=True)
 
 
 def weights_at(log: Events, weights: Weights | None, at: Any) -> tuple[Weights, int]:

@@ -117,6 +117,10 @@ class ReadingClock(Estimator):
             check_number(self.open_weight, "open_weight", low=0.0, high=1.0)
         check_integer(self.seed, "seed", low=0)
         check_activity(self.activity, "activity", none=True)
+        if self.provider is not None and not isinstance(self.provider, str):
+            raise ParameterError(
+                f"provider must be the name of an attribute of the audience, or None. Got {shown(self.provider)}."
+            )
 
     def fit(self, data: Any, *, threads: int | None = None, progress: Progress = False) -> ReadingModel:
         """Learn from what was sent and what came back.

@@ -21,7 +21,7 @@ from omnireco._kernels.topk.exact import ItemIndex, topk
 from omnireco.data.interactions import Interactions
 from omnireco.data.parts import Ids
 from omnireco.data.vocabulary import Vocabulary
-from omnireco.data.weights import Weights
+from omnireco.data.weights import Weights, check_weights
 from omnireco.errors import ParameterError, SchemaError
 from omnireco.models.base import Model, count_users, require_interactions, training_matrix
 
@@ -105,6 +105,7 @@ class ALS(Estimator):
     weights: Weights | None = None
 
     def __post_init__(self) -> None:
+        check_weights(self.weights)
         check_integer(self.factors, "factors", low=1)
         check_integer(self.iterations, "iterations", low=1)
         check_integer(self.steps, "steps", low=1)
