@@ -9,7 +9,7 @@ import numpy as np
 
 from omnireco._core.form import Form
 from omnireco._core.parts import Maybe, Parts, demand
-from omnireco._core.small import Each, Value, Whole, settings
+from omnireco._core.small import INSTANT, Each, Value, settings
 from omnireco.data.asking.item_sets import ItemSets
 from omnireco.data.asking.requests import Asked, Requests
 from omnireco.data.audience import Audience
@@ -86,7 +86,7 @@ _DATASET: Parts = {
     "chosen": Maybe(Value((Interactions,))),
     "facts": Each(Frame(people=("user_id",))),
     "creatives": Maybe(Frame()),
-    "end_us": Whole(),
+    "end_us": INSTANT,
 }
 
 
@@ -102,11 +102,21 @@ def _build_dataset(requests: Requests | None, chosen: Interactions | None, **par
     made = Dataset()._with(asked=asked, **parts)
     if made.identities is not None:
         made._resolve((made.events, made.messages, made.audience), made.identities)
+    made._check_parts()
     return made
 
 
+def _one_cut(parts: Mapping[str, Any], sizes: Mapping[str, int]) -> None:
+    """Refuse logs that reach past the end of their Dataset, and choices of other requests."""
+    for name in ("events", "messages"):
+        demand(parts[name] is None or parts[name].end_us <= parts["end_us"], f"{name} reach past the end of the data")
+    requests, chosen = parts["requests"], parts["chosen"]
+    demand((requests is None) == (chosen is None), "requests and what was chosen come together")
+    demand(requests is None or requests.ids == chosen.users, "what was chosen belongs to other requests")
+
+
 FORMS = (
-    Form(Dataset, "dataset", _DATASET, take=_take_dataset, build=_build_dataset),
+    Form(Dataset, "dataset", _DATASET, take=_take_dataset, build=_build_dataset, check=_one_cut),
     Form(ItemSets, "item sets"),
     Form(
         EventLog,

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 import numpy as np
 
 from omnireco._core.checks import (
+    check_choice,
     check_duration,
     check_flag,
     check_instant,
@@ -102,6 +103,12 @@ class Requests:
     def __post_init__(self) -> None:
         freeze(self)
         object.__setattr__(self, "labels", ReadOnly(self.labels))
+        check_choice(self.key, "key", ("user_id", "request_id"))
+        for name, sets in (("given", self.given), ("exclude", self.exclude)):
+            if sets is not None and len(sets) != len(self.ids):
+                raise ParameterError(
+                    f"{name} has {len(sets):,} sets of items for {len(self.ids):,} requests. Give one per request."
+                )
 
     @classmethod
     def of(
