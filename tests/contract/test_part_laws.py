@@ -103,22 +103,22 @@ def test_the_bytes_of_a_file_hold_no_id_of_whom_was_erased(tmp_path):
     log = om.EventLog.from_frame(renamed(world.events), itemless="keep")
     sent, audience = om.MessageLog.from_frame(renamed(world.messages)), om.Audience.from_frame(renamed(world.users))
     lists = om.Popularity().fit(log.matrix()).recommend(log.matrix(), k=3)
-    timing = om.SendTime().fit(log, sent, audience)
+    data = om.Dataset(log, messages=sent, audience=audience)
+    timing = om.SendTime().fit(data)
     touches = om.candidates(
         lists,
-        audience,
+        data,
         timing,
         om.slots("2025-03-10", days=1),
         channels=["email"],
         eligibility=[om.QuietHours("21:00", "08:00")],
-        messages=sent,
     )
     fatigue, requests = om.timing.Fatigue().fit(sent), om.Requests.from_log(log, per_user=1).requests
     everywhere = [
         one for one in sent.users.ids if one in lists.users and one in audience.users and one in touches.touches.users
     ]
     who, other = everywhere[:3], everywhere[3]
-    for value in (log, sent, audience, log.matrix(), lists, timing, touches, fatigue, requests):
+    for value in (log, sent, audience, data, log.matrix(), lists, timing, touches, fatigue, requests):
         assert who[0].encode() in om.save(value, tmp_path / "value").read_bytes()
         content = om.save(om.files.erase(value, who), tmp_path / "value").read_bytes()
         assert not any(one.encode() in content for one in who)
@@ -173,7 +173,9 @@ def test_ids_of_another_kind_are_no_silent_nothing():
 
 def test_candidates_with_a_rule_of_a_stranger_are_not_erased_by_half():
     w = gallery.world()
-    touches = om.candidates(w.lists, w.audience, w.send_time, w.slots, channels=["email"], eligibility=[Mornings()])
+    touches = om.candidates(
+        w.lists, om.Dataset(audience=w.audience), w.send_time, w.slots, channels=["email"], eligibility=[Mornings()]
+    )
     with pytest.raises(ParameterError, match="register"):
         om.files.erase(touches, w.audience.users.ids[:1])
 

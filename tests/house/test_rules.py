@@ -132,6 +132,7 @@ ELSEWHERE = {  # read by fit, and seen by a test of its own in the three files
     "missing": "refuses or ignores names that the data does not have, and changes no number",
     "exact": "an engine: a test compares both, which give the same within rounding",
     "seed": "of timing: draws whom the strengths are learned from, when there are more than thousands",
+    "ReadingClock.provider": "a test of its own has mailboxes with machines",
     "ReadingClock.segments": "kept only where segments foresee later answers: a test sees how many are tried",
 }
 

@@ -19,7 +19,7 @@ from omnireco.data.dataset import Dataset
 from omnireco.data.events import EventLog
 from omnireco.data.frames.quality import Finding, QualityReport
 from omnireco.data.interactions import Interactions
-from omnireco.data.messages import MessageLog
+from omnireco.data.messages import NEVER, MessageLog
 from omnireco.data.parts import Frame, Ids
 from omnireco.data.resolving import ResolveReport
 from omnireco.data.vocabulary import Vocabulary
@@ -40,6 +40,11 @@ def _log_in_window(parts: Mapping[str, Any], sizes: Mapping[str, int]) -> None:
 
 def _sent_before_the_end(parts: Mapping[str, Any], sizes: Mapping[str, int]) -> None:
     demand(not parts["sent_at"].size or parts["sent_at"][-1] < parts["end_us"], "messages lie after the end of the log")
+    answered = parts["responded_at"]
+    demand(
+        not (answered != NEVER).any() or answered[answered != NEVER].max() < parts["end_us"],
+        "answers lie after the end of the log",
+    )
 
 
 def _known_zones(parts: Mapping[str, Any], sizes: Mapping[str, int]) -> None:
