@@ -125,7 +125,7 @@ class ChannelPreference(Estimator):
             raise ParameterError(f"control must be the name of a channel, or None. Got {shown(self.control)}.")
 
     @says_the_line(
-        "ChannelPreference(kinds='category', groups='segment', declared='preferred_channel').fit("
+        "om.choices.ChannelPreference(kinds='category', groups='segment', declared='preferred_channel').fit("
         "om.Dataset(messages=sent, audience=people, catalog=goods))"
     )
     def fit(self, data: Any, *, threads: int | None = None, progress: Progress = False) -> ChannelPreferenceModel:
