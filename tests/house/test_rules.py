@@ -5,6 +5,7 @@ import dataclasses
 import importlib
 import importlib.util
 import inspect
+import re
 from pathlib import Path
 
 import pytest
@@ -71,6 +72,23 @@ def test_a_value_has_few_methods_and_each_few_parameters(label):
 def test_a_function_has_few_parameters(label):
     taken = parameters_of(PUBLIC[label])
     assert len(taken) <= MOST_PARAMETERS, f"{label} has {len(taken)} parameters: a value is missing"
+
+
+HOUSE = re.compile(r"\b(?:doors?|gardens?|hallways?|shop window|the rooms?|a room)\b", re.IGNORECASE)
+
+
+@pytest.mark.parametrize("label", PUBLIC)
+def test_help_is_free_of_the_words_of_the_house(label):
+    one = PUBLIC[label]
+    texts = {label: one.__doc__ or ""}
+    if inspect.isclass(one):
+        texts |= {f"{label}.{name}": getattr(one, name).__doc__ or "" for name in methods_of(one)}
+    assert {name: HOUSE.findall(text) for name, text in texts.items() if HOUSE.search(text)} == {}
+
+
+def test_help_of_every_face_is_free_of_them_too():
+    faces = [om, *(importlib.import_module(f"omnireco.{room}") for room in FACES)]
+    assert [face.__name__ for face in faces if HOUSE.search(face.__doc__) or not face.__doc__] == []
 
 
 # siblings -------------------------------------------------------------------------------------------

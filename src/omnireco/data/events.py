@@ -632,7 +632,7 @@ class EventLog:
         return table
 
     def to_frame(self) -> pd.DataFrame:
-        """Return the events as a pandas frame with the column names of the door."""
+        """Return the events as a pandas frame with the column names that ``from_frame`` reads."""
         import pandas as pd
 
         columns: dict[str, Any] = {

@@ -300,7 +300,7 @@ class Candidates:
         return f"Candidates({', '.join(f'{n:,} {one if n == 1 else many}' for n, one, many in counts)})"
 
     def to_frame(self) -> pd.DataFrame:
-        """Return the touches as a pandas frame with the column names of the door, and ``send_at_local``.
+        """Return the touches as a pandas frame with the column names that ``from_frame`` reads, and ``send_at_local``.
 
         A frame cannot hold rules, gaps and history: to join sets use :meth:`concat`, not frames.
         """

@@ -371,7 +371,7 @@ def _take_label(log: EventLog, name: str, rows: np.ndarray) -> tuple[Vocabulary,
         raise ParameterError(
             f"context: the log has no column {shown(name)}; it has {', '.join(map(repr, ['channel', *log.labels]))}. "
             "Keep "
-            f"it at the door: EventLog.from_frame(frame, context=[{shown(name)}])."
+            f"it when the log is read: EventLog.from_frame(frame, context=[{shown(name)}])."
         )
     known, codes = log.labels[name]
     return known, codes[rows]

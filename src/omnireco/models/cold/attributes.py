@@ -48,7 +48,7 @@ def people_attributes(audience: Audience, names: Iterable[str] | None = None) ->
     Parameters
     ----------
     audience : Audience
-        With the attributes asked for at its door: ``Audience.from_frame(frame, attributes=["age", "segment"])``.
+        With the attributes that were asked for: ``Audience.from_frame(frame, attributes=["age", "segment"])``.
     names : iterable of str, optional
         Which of them; all by default.
 
@@ -66,7 +66,7 @@ def people_attributes(audience: Audience, names: Iterable[str] | None = None) ->
     if absent := [name for name in asked if name not in audience.attributes]:
         raise ParameterError(
             f"people_attributes: the audience has no attribute {', '.join(map(shown, absent))}; it has "
-            f"{', '.join(map(repr, audience.attributes)) or 'none'}. Ask for it at the door: "
+            f"{', '.join(map(repr, audience.attributes)) or 'none'}. Ask for it when they are read: "
             "Audience.from_frame(frame, attributes=[...])."
         )
     labels: list[str] = []

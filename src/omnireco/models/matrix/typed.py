@@ -272,7 +272,7 @@ class TypedModel(Model):
         by: By,
         input_half_life: Any,
     ) -> TypedModel:
-        """Return the model of its parts: what every other door ends in."""
+        """Return the model of its parts."""
         weights = sound(numbers("inputs", len(items), dtype=np.float32), weights, "TypedModel: weights")
         popularity = sound(numbers(len(items), dtype=np.float32), popularity, "TypedModel: popularity")
         if weights.shape != (len(types) * len(items), len(items)) or not 0 <= target < len(types):

@@ -204,7 +204,7 @@ class ChannelModel(Model):
         saturation: Saturation,
         channel: str | None = None,
     ) -> ChannelModel:
-        """Return the model of a fitted base and its biases: what every other door ends in."""
+        """Return the model of a fitted base and its biases."""
         per_cell = numbers(len(channels), len(base.items), dtype=np.float32)
         lifts, people = (
             sound(per_cell, part, f"ChannelModel: {name}") for name, part in (("lifts", lifts), ("people", people))
