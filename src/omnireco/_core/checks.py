@@ -206,7 +206,8 @@ def check_names(value: Any, name: str) -> tuple[str, ...]:
     for one in names:
         if isinstance(one, _NO_NUMBERS) or not isinstance(one, (str, numbers.Integral)):
             raise ParameterError(f"{name} must hold names, such as ['email']. Got {shown(one)} among them.")
-    return tuple(one if isinstance(one, str) else int(one) for one in names)
+    plainly: tuple[Any, ...] = tuple(one if isinstance(one, str) else int(one) for one in names)
+    return plainly
 
 
 def check_mapping(value: Any, name: str, example: str) -> Mapping[Any, Any]:

@@ -93,7 +93,7 @@ class Estimator(ABC):
 
     def __new__(cls, *args: Any, **params: Any) -> Any:
         """Say the names of the parameters to whoever gives others, or none."""
-        known = [part for part in fields(cls) if part.init] if is_dataclass(cls) else []  # type: ignore[unreachable]
+        known: list[Any] = [part for part in fields(cls) if part.init] if is_dataclass(cls) else []
         names = [part.name for part in known]
         unknown = [shown(name) for name in params if name not in names]
         if (unknown and names) or (args and known and all(part.kw_only for part in known)):

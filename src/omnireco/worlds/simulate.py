@@ -330,9 +330,9 @@ def simulate(
     calendar = Calendar.over(start_us, days, zone_names)
     price = items["price"].to_numpy()
     visits = draw_visits(truth, zone, zone_names, calendar, price, habits.sessions_per_week * days / 7, seed)
-    company = zone_names.codes(np.array([names[0]], dtype=object))[0]
+    home = zone_names.codes(np.array([names[0]], dtype=object))[0]
     believed = zone_names.codes(np.where(users["timezone"].isna(), names[0], users["timezone"]).astype(object))
-    sender_zone = np.where(users["timezone"].isna().to_numpy(), company, believed)
+    sender_zone = np.where(users["timezone"].isna().to_numpy(), home, believed)
     n_messages = habits.messages_per_week * days / 7
     sent = draw_messages(
         truth, users, zone, sender_zone, zone_names, calendar, n_messages, seed, unsubscribe=habits.unsubscribe
