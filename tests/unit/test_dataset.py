@@ -309,7 +309,8 @@ def test_facts_that_a_file_cannot_keep_are_refused_when_they_are_saved(frame, ma
 def test_a_loaded_cut_with_identities_is_the_cut(tmp_path):
     links = pd.DataFrame(
         {
-            "kind_a": "user", "id_a": LOG.users.ids[:2].astype(str), "kind_b": "user", "id_b": LOG.users.ids[2:4].astype(str),
+            "kind_a": "user", "id_a": LOG.users.ids[:2].astype(str),
+            "kind_b": "user", "id_b": LOG.users.ids[2:4].astype(str),
             "linked_at": pd.to_datetime(["2025-01-10", "2025-02-20"], utc=True),
         }
     )  # fmt: skip

@@ -25,9 +25,9 @@ from omnireco._core.parts import Parts, coded, freeze, numbers
 from omnireco._core.small import Flag, Value, Whole
 from omnireco._kernels.choice.pooling import pool
 from omnireco.choices.channel_counts import counts_of, groups_of, stated_channels
-from omnireco.choices.people import check_touches, per_row
+from omnireco.choices.people import per_row
 from omnireco.choices.propensity import best_rate_chances
-from omnireco.data.asking.touches import Touches
+from omnireco.data.asking.touches import Touches, check_touches
 from omnireco.data.audience import Audience
 from omnireco.data.dataset import dataset_of
 from omnireco.data.parts import Ids

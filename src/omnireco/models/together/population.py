@@ -240,7 +240,7 @@ def field_of_log(log: EventLog, name: str, clocks: Clocks) -> tuple[Vocabulary, 
     known = ["channel", "hour", *log.labels, *clocks.attributes]
     raise ParameterError(
         f"context names {shown(name)}, which is neither a column of the log nor an attribute of the audience: "
-        f"{', '.join(map(repr, known))}. Keep it when the log is read: EventLog.from_frame(frame, context=[{shown(name)}])."
+        f"{', '.join(map(repr, known))}. Keep it: EventLog.from_frame(frame, context=[{shown(name)}])."
     )
 
 
