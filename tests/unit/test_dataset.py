@@ -306,6 +306,25 @@ def test_facts_that_a_file_cannot_keep_are_refused_when_they_are_saved(frame, ma
         om.save(om.Dataset(LOG, facts=[frame]), tmp_path / "data")
 
 
+@pytest.mark.parametrize("text", [False, True])
+def test_who_is_erased_takes_own_requests_and_what_was_chosen_along(text, tmp_path):
+    """Requests are numbered: the number of a request is nobody's id, though it may look like one."""
+    kind = str if text else int
+    log = om.EventLog.from_frame(WORLD.events.assign(user_id=WORLD.events["user_id"].astype(kind)))
+    whole = om.Dataset(log, asked=om.Requests.from_log(log, context=["channel"]))
+    who = log.users.ids[:4]
+    left = om.load(om.save(om.files.erase(whole, who), tmp_path / "data"))
+    assert list(om.files.people_in(whole)) == ["events.users", "requests.users"]
+    requests, chosen = left.asked
+    assert requests.ids == chosen.users
+    assert not set(requests.users.ids) & set(who)
+    rows = whole.asked.requests.ids.codes(requests.ids.ids)
+    assert len(rows) < len(whole.asked.requests)
+    assert (chosen.csr != whole.asked.chosen.csr[rows]).nnz == 0
+    asks = whole.asked.requests
+    assert (asks.users.decode(asks.user[rows]) == requests.users.decode(requests.user)).all()
+
+
 def test_a_loaded_cut_with_identities_is_the_cut(tmp_path):
     links = pd.DataFrame(
         {

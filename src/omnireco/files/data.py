@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
 
 from omnireco._core.form import Form
-from omnireco._core.parts import Maybe, Parts, demand
+from omnireco._core.parts import Cuts, Maybe, Parts, demand
 from omnireco._core.small import INSTANT, Each, Value, settings
 from omnireco.data.asking.item_sets import ItemSets
 from omnireco.data.asking.requests import Asked, Requests
@@ -80,6 +80,19 @@ def _build_interactions(csr: Any, layers: Mapping[str, Any], **rest: Any) -> Int
     )
 
 
+class _Chosen(Value):
+    """What was chosen, a row per request: its users are requests, and go with those."""
+
+    def find_people(self, value: Any, name: str) -> Iterator[tuple[str, Any]]:
+        return iter(())
+
+    def hang(self, value: Any, name: str, cuts: Cuts) -> None:
+        """Nobody is looked for among numbers of requests."""
+
+    def cut(self, value: Any, name: str, cuts: Cuts) -> Any:
+        return value
+
+
 _DATASET: Parts = {
     "events": Maybe(Value((EventLog,))),
     "messages": Maybe(Value((MessageLog,))),
@@ -88,7 +101,7 @@ _DATASET: Parts = {
     "identities": Maybe(Value((Identities,))),
     "attributes": Maybe(Value((Interactions,))),
     "requests": Maybe(Value((Requests,))),
-    "chosen": Maybe(Value((Interactions,))),
+    "chosen": Maybe(_Chosen((Interactions,))),
     "facts": Each(Frame(people=("user_id",))),
     "creatives": Maybe(Frame()),
     "end_us": INSTANT,
@@ -103,7 +116,10 @@ def _take_dataset(data: Dataset) -> dict[str, Any]:
 
 
 def _build_dataset(requests: Requests | None, chosen: Interactions | None, **parts: Any) -> Dataset:
-    asked = None if requests is None or chosen is None else Asked(requests, chosen)
+    asked = None
+    if requests is not None and chosen is not None:
+        same = requests.ids == chosen.users  # not after somebody was erased
+        asked = Asked(requests, chosen if same else chosen.take(chosen.users.codes(requests.ids.ids)))
     made = Dataset()._with(asked=asked, **parts)
     if made.identities is not None:
         made._resolve((made.events, made.messages, made.audience), made.identities)
