@@ -178,3 +178,20 @@ def test_searches_drive_parameters_in_any_room(search):
     grid = {"activity__segments": [1, 2], "base_rate": [0.05, 0.1]}
     tried = {clone(om.SendTime(activity=om.timing.ActivityProfile())).set_params(**params) for params in search(grid)}
     assert len(tried) == len(list(search(grid)))
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_recommend_refuses_wrong_threads_progress_and_k(name, data):
+    model = made(name).fit(learned_from(name, data))
+    if not hasattr(model, "recommend"):
+        pytest.skip("gives no lists")
+    asked = data.requests(data.events.users.ids[:3], channel="app")
+    for wrong in ({"threads": 0}, {"threads": "two"}, {"progress": "yes"}, {"progress": 2}, {"k": 0}, {"k": 10**9}):
+        with pytest.raises(ParameterError, match=next(iter(wrong))):
+            model.recommend(asked, **{"k": 3} | wrong)
+    steps = []
+    lists = model.recommend(asked, k=3, progress=lambda done, total: steps.append((done, total)))
+    assert not steps or steps[-1][0] == steps[-1][1]
+    again = model.recommend(asked, k=3, threads=2)
+    assert (again.codes == lists.codes).all()
+    assert len(model.recommend(asked, k=3, eligible=[]).to_frame()) == 0

@@ -11,7 +11,7 @@ import numpy as np
 import scipy.sparse as sp
 
 from omnireco._core.checks import check_flag, check_k, check_kind, check_names, check_number, count_of, shown
-from omnireco._core.compute import Progress, usable_threads
+from omnireco._core.compute import Progress, check_progress, usable_threads
 from omnireco._core.contract import says_the_line
 from omnireco._core.parts import Parts, declare, numbers
 from omnireco._core.small import Value
@@ -266,6 +266,7 @@ class AttributeRecommender(ABC):
         """
         k, exclude_seen = check_k(k), check_flag(exclude_seen, "exclude_seen")
         usable_threads(threads)
+        check_progress(progress)
         if not isinstance(requests, Requests):
             check_attributes(requests, f"{type(self).__name__}.recommend")
             return self._lists(requests, None, k=k, eligible=eligible, exclude=exclude, threads=threads)
