@@ -165,7 +165,7 @@ def test_the_advice_of_an_old_call_works(name, data):
     line = re.search(r"Write (.*)\.$", str(caught.value)).group(1)
     scope = SCOPE | {"om": om, "events": data.events, "sent": data.messages, "people": data.audience}
     scope |= {"goods": data.catalog, "art": data.creatives, "this": estimator}
-    line = re.sub(rf"^(?:om\.)?{name}\([^()]*\)", "this", line)
+    line = re.sub(rf"^(?:om\.(?:\w+\.)?)?{name}\([^()]*\)", "this", line)
     if name == "LinearBandit":
         scope |= {"arms": told.arms, "contexts": told.contexts, "rewards": told.rewards}
     if name in ("ChannelPreference", "SegmentPopularity"):  # by an attribute of people or a category
