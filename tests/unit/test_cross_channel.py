@@ -201,7 +201,7 @@ def test_one_channel_has_nothing_to_gain():
     ("change", "error", "says"),
     [
         (
-            {"cross": om.models.CrossChannel(weights={"fax": 2})},
+            {"cross": om.models.CrossChannel(channel_weights={"fax": 2})},
             ParameterError,
             "'fax' is a name that nothing here has",
         ),
