@@ -225,8 +225,7 @@ def _removed_by_hand(data: Dataset, cut: int) -> Dataset:
 
     at = pd.Timestamp(cut, unit="us", tz="UTC")
     parts: dict[str, Any] = {name: getattr(data, name) for name in ("catalog", "attributes", "facts", "creatives")}
-    given = data._as_given or (data.events, data.messages, data.audience)
-    events, messages, audience = given
+    events, messages, audience, asked = data._given()
     if events is not None:
         frame = events.to_frame()
         parts["events"] = replace(_read_again(frame[frame["timestamp"] < at], events), end_us=cut)
@@ -244,9 +243,10 @@ def _removed_by_hand(data: Dataset, cut: int) -> Dataset:
         parts["audience"] = Audience.from_frame(frame, attributes=list(audience.attributes))
     if data.identities is not None:
         parts["identities"] = data.identities
-    if data.asked is not None:
-        kept_rows = np.flatnonzero(data.asked.requests.at < cut)
-        parts["asked"] = Asked(data.asked.requests.take(kept_rows), data.asked.chosen.take(kept_rows))
+    if asked is not None:
+        closed_at = asked.requests.at if asked.requests.closed_at is None else asked.requests.closed_at
+        kept_rows = np.flatnonzero(closed_at < cut)
+        parts["asked"] = Asked(asked.requests.take(kept_rows), asked.chosen.take(kept_rows))
     return Dataset(parts.pop("events", None), end=from_microseconds(cut), **parts)
 
 
@@ -716,7 +716,8 @@ def _moment(log: EventLog, place: int) -> dt.datetime:
 
 def _read_again(frame: Any, log: EventLog) -> EventLog:
     """Return a log of some rows of another one's frame, with its window."""
-    dates: Any = "instant" if log.dated is None else "detect"
+    given = "date" if log.dated is not None and log.dated.all() else "instant"
+    dates: Any = "detect" if log.dates_found else given
     read = EventLog.from_frame(frame, context=list(log.labels), itemless="keep", timestamp=dates)
     return replace(read, start_us=log.start_us, end_us=log.end_us)
 

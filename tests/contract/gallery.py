@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Callable
+from dataclasses import replace
 from functools import cache
 from types import SimpleNamespace
 from typing import Any
@@ -42,6 +43,25 @@ def world() -> SimpleNamespace:
     w.activity = om.timing.ActivityProfile(channels=("app",)).fit(om.Dataset(w.log, audience=w.audience))
     w.cross = om.models.CrossChannel(estimator=om.ALS(factors=4, iterations=2)).fit(w.x)
     return w
+
+
+def _dataset() -> om.Dataset:
+    w = world()
+    return om.Dataset(
+        w.log,
+        messages=w.sent,
+        audience=w.audience,
+        catalog=w.catalog,
+        attributes=om.models.people_attributes(w.audience) if w.audience.attributes else None,
+        facts=[pd.DataFrame({"item_id": ["i01", "i02"], "on_display": [1.0, 0.0]})],
+        asked=om.Requests.from_log(w.log, per_user=1),
+        creatives=pd.DataFrame({"creative_id": [0, 1], "item_id": ["i01", "i02"]}),
+    )
+
+
+def _unbound(requests: om.Requests) -> om.Requests:
+    """Requests as they come out of a file: without the Dataset that they were asked of."""
+    return replace(requests, data=None)
 
 
 def segments(w: SimpleNamespace) -> Any:
@@ -176,6 +196,10 @@ VALUES: dict[str, Callable[[], Any]] = {
         (("EASE", "ours", np.ones(1), np.ones(1), np.full(1, np.nan), 0.5, "EASE()"),), 9, "0a",
     ),
     "headroom": lambda: om.timing.headroom(om.Dataset(world().log, audience=world().audience), at="2025-02-15"),
+    "dataset": lambda: _dataset(),
+    "item sets": lambda: _dataset().requests(given=[["i01"]] * len(_dataset().events.users)).given,
+    "feedback": lambda: om.choices.Feedback(list("abab"), np.eye(4, 2), np.ones(4), features=[[1.0], [2.0]], weights=np.ones(4)),
+    "logged decisions": lambda: om.causal.LoggedDecisions(np.ones(3), np.full(3, 0.5), actions=[0, 1, 0], people=list("aab")),
 }  # fmt: skip
 
 STATES: dict[str, Callable[[], Any]] = {
@@ -203,6 +227,13 @@ STATES: dict[str, Callable[[], Any]] = {
     "matrix, targets": lambda: om.Interactions.from_frame(
         pd.DataFrame({"user_id": [1, 1], "item_id": list("ab"), "weight": [1.0, 2.0], "target": [1.0, 0.0]})
     ),
+    "requests, in a situation": lambda: _unbound(_dataset().requests([1001, 1001], channel=["app", None], given=[["i01"], []], exclude=[[], ["i02"]], new_users=True)),
+    "lists by request": lambda: om.Popularity().fit(_dataset()).recommend(_dataset().requests([1001, 1001], new_users=True), k=2),
+    "lists of similar items": lambda: world().als.similar_items(world().x.items.ids[:2], k=2),
+    "dataset of nothing": lambda: om.Dataset(),
+    "dataset, cut": lambda: _dataset().split("2025-02-01").past,
+    "feedback of nothing": lambda: om.choices.Feedback([], np.empty((0, 2)), []),
+    "decisions of nobody": lambda: om.causal.LoggedDecisions(np.ones(3), np.full(3, 0.5)),
     "requests, empty": lambda: om.Requests.from_frame(_frame()[["user_id", "timestamp"]].iloc[:0]),
     "vocabulary, no integers": lambda: om.data.Vocabulary(np.empty(0, np.int64)),
     "vocabulary, no strings": lambda: om.data.Vocabulary(np.empty(0, object)),

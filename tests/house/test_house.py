@@ -139,11 +139,11 @@ def test_folders_can_be_read_at_a_glance():
 
 
 FACES = [name for name in " ".join([*ROOMS, "adapters"]).split() if name[0] != "_" and name != "errors"]
-GUESTS = {  # kernels that users may call and the contract they fill, shown where they look for them
-    ("models", "Estimator"),
+GUESTS = {
     ("models", "ItemIndex"),
     ("models", "topk"),
-}
+    ("models", "Estimator"),
+}  # kernels that users may call, shown where they look for them
 PARTS = ("omnireco._core.parts", "omnireco._core.small", "omnireco.data.parts")  # what ``files`` shows for ``register``
 
 

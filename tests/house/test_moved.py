@@ -62,7 +62,7 @@ def test_a_new_line_exists(line):
     ("name", "says"),
     [
         ("ItemKnn", "omnireco has no 'ItemKnn'. Did you mean om.ItemKNN?"),
-        ("evalaute", "omnireco has no 'evalaute'. Did you mean om.evaluate?"),
+        ("evalluate", "omnireco has no 'evalluate'. Did you mean om.evaluate?"),
         ("RankLists", "omnireco has no 'RankLists'. Did you mean om.evaluation.RankedLists?"),
         ("zzzz", "omnireco has no 'zzzz'. dir(omnireco) names what it has."),
     ],

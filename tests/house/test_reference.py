@@ -56,9 +56,3 @@ def test_the_navigation_names_every_page():
     nav = (ROOT / "mkdocs.yml").read_text("utf-8")
     for page in (ROOT / "docs").rglob("*.md"):
         assert page.relative_to(ROOT / "docs").as_posix() in nav
-
-
-def test_the_design_names_every_file():
-    design = (ROOT / "docs/design.md").read_text("utf-8")
-    for file in (ROOT / "src/omnireco").rglob("*.py"):
-        assert file.name in design or file.parent.name == "_demo", file.name

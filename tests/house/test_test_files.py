@@ -32,6 +32,14 @@ ELSEWHERE = {
         ),
         ("contract/test_part_laws.py", "laws over every kind of value, and over a class of a stranger"),
     ),
+    "omnireco.models.cold.attributes": (
+        "unit/test_new_people.py",
+        "attributes, segments and the chain of both are one subject",
+    ),
+    "omnireco.models.together.fallback": (
+        "unit/test_new_people.py",
+        "attributes, segments and the chain of both are one subject",
+    ),
     "omnireco.errors": ("unit/test_checks.py", "each error is raised where it belongs, with match="),
     "omnireco.testing": ("contract/test_model_laws.py", "laws are tried on models that keep and that break them"),
 }

@@ -39,7 +39,7 @@ PAGES = [
     ROOT / "README.md",
     *(page for page in sorted((ROOT / "docs").rglob("*.md")) if page.name not in {"design.md", "garden.md"}),
 ]
-DATA = "asof audience catalog clock hours messages recommendations resolving suspicion vocabulary weights"
+DATA = "asking/asof audience catalog clock hours messages recommendations resolving vocabulary weights"
 CLEANED = [
     *(SOURCE / name for name in ("_report.py", "cli.py", "errors.py", "plotting.py")),
     *(file for room in ("_demo", "adapters", "identity", "worlds") for file in sorted((SOURCE / room).glob("*.py"))),

@@ -125,12 +125,23 @@ def test_consent_is_a_mask(world):
     people = pd.DataFrame({"user_id": [0, 1, 2], "timezone": "UTC", "consent_email": [True, False, False]})
     people["consent_push"] = [True, True, False]
     audience = om.Audience.from_frame(people)
-    frame = model.preference([0, 1, 2, 3], kind="money", audience=audience)
+    frame = model.preference([0, 1, 2, 3], kind="money", data=om.Dataset(audience=audience))
     assert frame.groupby("user_id")["channel"].apply(list).to_dict() == {0: ["email", "push"], 1: ["push"]}
     np.testing.assert_allclose(frame.groupby("user_id")["p_best"].sum(), 1.0, atol=1e-6)
-    best = model.best([0, 1, 2, 3], kind="money", audience=audience)
+    best = model.best([0, 1, 2, 3], kind="money", data=om.Dataset(audience=audience))
     assert best["channel"].isna().tolist() == [False, False, True, True]
     assert (best.loc[2:, "profit"] == 0).all()
+    sent = pd.to_datetime(["2025-05-01"], utc=True)
+    frame = pd.DataFrame({"user_id": [0], "channel": "email", "sent_at": sent, "unsubscribed_at": sent})
+    left = om.MessageLog.from_frame(frame.assign(responded_at=pd.to_datetime([None], utc=True)))
+    data = om.Dataset(messages=left, audience=audience)
+    frame = model.preference([0, 1, 2, 3], kind="money", data=data)
+    assert frame.groupby("user_id")["channel"].apply(list).to_dict() == {0: ["push"], 1: ["push"]}
+    assert model.best([0], kind="money", data=data)["channel"].tolist() == ["push"]
+    with pytest.raises(TypeError, match=r"Write model.best\(user_ids, kind=None, data=None"):
+        model.best([0], kind="money", audience=audience)
+    with pytest.raises(SchemaError, match=r"best takes a Dataset\. Got Audience"):
+        model.best([0], kind="money", data=audience)
 
 
 def test_money_and_doing_nothing():
@@ -256,8 +267,10 @@ def test_hostile_input_is_refused(world):
 
 
 def touches(users, channel, at="2025-06-01"):
-    everybody = messages(np.unique(users), "email", "x", np.zeros(len(np.unique(users)), bool))
-    return om.data.Touches.of(om.Dataset(messages=everybody), users, channel=channel, at=at)
+    everybody = np.repeat(np.unique(users), 4)
+    channels = np.tile(np.array(["email", "push", "sms", "fax"], object), len(np.unique(users)))
+    data = om.Dataset(messages=messages(everybody, channels, "x", np.zeros(everybody.size, bool)))
+    return om.data.Touches.of(data, users, channel=channel, at=at)
 
 
 def test_touches_have_the_rate_of_their_channel(world):
@@ -271,7 +284,8 @@ def test_touches_have_the_rate_of_their_channel(world):
     both = model.probability(touches([5, 5], "push"), kind=["money", "reading"])
     rate = [model.preference([5], kind=kind).set_index("channel")["rate"]["push"] for kind in ("money", "reading")]
     np.testing.assert_array_equal(both, rate)
-    assert np.isnan(model.probability(touches([5], [None]), kind="money")).all()
+    with pytest.raises(ParameterError, match="channel is missing for 1 of 1 touches"):
+        touches([5], [None])
     assert model.probability(touches([5], "email").take(np.empty(0, int)), kind="money").shape == (0,)
 
 

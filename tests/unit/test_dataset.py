@@ -94,6 +94,28 @@ def test_a_link_of_a_later_date_joins_nobody_before_it():
     assert both.past.events.n_users == 1  # the link was known by then
 
 
+def test_requests_are_those_of_the_people_behind_the_ids():
+    """A request under a cookie was that of nobody with a past: the ranker learned it from an empty history."""
+    people = LOG.users.ids
+    frame = WORLD.events.assign(user_id=WORLD.events["user_id"].astype(str))
+    moved = frame.index % 2 == 1
+    frame.loc[moved, "user_id"] = "cookie-" + frame.loc[moved, "user_id"]
+    links = pd.DataFrame({"kind_a": "card", "id_a": people.astype(str), "kind_b": "cookie",
+                          "id_b": [f"cookie-{one}" for one in people]})  # fmt: skip
+    links["linked_at"] = pd.Timestamp("2025-02-01", tz="UTC")
+    log = om.EventLog.from_frame(frame)
+    identities = om.identity.Identities.from_links(links, trusted=["card"])
+    asked = om.Requests.from_log(log, context=["channel"])
+    data = om.Dataset(log, identities=identities, asked=asked)
+    assert set(data.asked.requests.users.ids) <= set(data.events.users.ids)
+    past, later = data.split(CUT)
+    assert set(past.asked.requests.users.ids) <= set(past.events.users.ids) == set(people.astype(str))
+    assert set(later.asked.requests.users.ids) <= set(later.events.users.ids)
+    early = data.before("2025-01-20")
+    assert any(one.startswith("cookie") for one in early.asked.requests.users.ids)  # nobody knew yet who they are
+    check_no_leak(om.Ranker(models=[om.Popularity()], ranker="logit", n_requests=50, n_candidates=5), data, CUT)
+
+
 def test_requests_that_were_made_are_cut_too():
     asked = om.Requests.from_log(LOG, context=["channel"])
     past, later = om.Dataset(LOG, asked=asked).split(CUT)
@@ -139,6 +161,10 @@ def test_ages_are_counted_to_the_end_of_the_data():
 def test_messages_past_the_end_of_cut_events_are_refused():
     with pytest.raises(ParameterError, match=r"498 of 900 were sent later.*om.Dataset\(log, messages=sent\).split"):
         om.Dataset(LOG.before("2025-02-01"), messages=SENT)
+    with pytest.raises(ParameterError, match="900 of 900 were sent later"):
+        om.Dataset(LOG.before("2020-01-01"), messages=SENT)  # a cut before the first event is a cut
+    with pytest.raises(ParameterError, match="requests in asked= were made after the end"):
+        om.Dataset(LOG.before("2020-01-01"), asked=om.Requests.from_log(LOG))
     kept = om.Dataset(LOG.before("2025-02-01"), messages=SENT.before("2025-02-01"))
     assert differences(om.ItemKNN().fit(kept), om.ItemKNN().fit(DATA.before("2025-02-01"))) == []
 
@@ -198,6 +224,7 @@ def test_parts_of_another_kind(parts, error, says):
     [
         (lambda: DATA.split(DATA.end), "in the window after"),
         (lambda: DATA.split("2020-01-01"), "lies before"),
+        (lambda: DATA.split(CUT, gap="400D"), "lies before 2024-01-07"),
         (lambda: DATA.split(CUT, horizon="0D"), "longer than zero"),
         (lambda: DATA.split(CUT, horizon="-3D"), "must be a duration"),
         (lambda: DATA.split(pd.Timestamp("2025-02-10")), "no time zone"),

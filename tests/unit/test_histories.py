@@ -5,10 +5,11 @@ import pandas as pd
 import pytest
 
 import omnireco as om
+from omnireco.data.asking import histories
 from omnireco.data.asking.histories import histories_of
 from omnireco.data.vocabulary import Vocabulary
 from omnireco.errors import ParameterError
-from omnireco.testing import small_data
+from omnireco.testing import differences, small_data
 
 DATA = small_data(seed=8)
 WEIGHTS = {
@@ -48,6 +49,56 @@ def test_a_row_depends_on_its_own_request_only(name):
         assert (alone.csr != together.csr[row]).nnz == 0
 
 
+@pytest.mark.parametrize("layers", [True, False])
+@pytest.mark.parametrize("name", [*WEIGHTS, "targets"])
+def test_the_rows_of_a_few_are_those_of_everybody(name, layers, monkeypatch):
+    """Only the events of those who ask are weighed, and the bytes are those of the matrix of all."""
+    weights = om.Weights(targets={"view": 0.0}) if name == "targets" else WEIGHTS[name]
+    known, items = DATA.users.ids, DATA.events.items
+    moments = ["2030-01-01", DATA.end] if name == "targets" else ["2020-01-01", "2025-01-20", DATA.end, "2030-01-01"]
+    groups = [known[[5]], np.r_[known[[9, 2, 9]], 999], np.array([999]), np.repeat(known[[7]], 100), known[:0]]
+    asked = [
+        DATA.requests(who, at=[moments[place % len(moments)] for place in range(len(who))], new_users=True)
+        for who in groups
+    ]
+    few = [histories_of(one, weights, items, "test", layers=layers) for one in asked]
+    monkeypatch.setattr(histories, "events_of_few", lambda log, person: (log, person))
+    for one, requests in zip(few, asked, strict=True):
+        assert differences(one, histories_of(requests, weights, items, "test", layers=layers)) == []
+
+
+def test_likes_and_dislikes_are_asked_about_tomorrow():
+    """All verdicts are known after the end: weights fade on, each to its own instant, targets stay."""
+    weights = om.Weights(targets={"view": 0.0}, half_life="10D")
+    who, items = DATA.users.ids[[3, 5, 3]], DATA.events.items
+    moments = [DATA.end, DATA.end + pd.Timedelta("20D"), DATA.end + pd.Timedelta("10D")]
+    now = histories_of(DATA.requests(who), weights, items, "test")
+    found = histories_of(DATA.requests(who, at=moments), weights, items, "test")
+    faded = now.csr.toarray() / np.array([[1.0], [4.0], [2.0]])
+    np.testing.assert_allclose(found.csr.toarray(), faded, rtol=1e-5)
+    assert (found.targets.toarray() == now.targets.toarray()).all()
+    for row in range(3):
+        alone = histories_of(DATA.requests(who[[row]], at=moments[row]), weights, items, "test")
+        assert differences(alone.csr, found.csr[row]) == differences(alone.targets, found.targets[row]) == []
+    model = om.ALS(factors=3, weights=weights).fit(DATA)
+    assert len(model.recommend(DATA.requests(at="2026-01-01"), k=3)) == 40
+    with pytest.raises(ParameterError, match="a later verdict would replace"):
+        histories_of(DATA.requests(who, at=[*moments[:2], "2025-01-10"]), weights, items, "test")
+
+
+def test_a_stranger_alone_is_asked_with_nothing():
+    for model in (
+        om.ItemKNN().fit(DATA),
+        om.models.TypedEASE(by="channel and event").fit(DATA),
+        om.BuyAgain().fit(DATA),
+    ):
+        alone = model.recommend(DATA.requests([999], new_users=True), k=3)
+        both = model.recommend(DATA.requests([999, *DATA.users.ids.tolist()], new_users=True), k=3)
+        assert (alone.codes[0] == both.codes[0]).all()
+    refills = om.journeys.Refills(events=["purchase"]).fit(DATA)
+    assert len(refills.due(DATA.requests([999], new_users=True))) == 0
+
+
 def test_items_the_model_does_not_know_are_left_out():
     few = Vocabulary.from_ids(DATA.events.items.ids[[2, 4]])
     found = histories_of(DATA.requests(), om.Weights(), few, "test")
@@ -81,7 +132,7 @@ def test_a_basket_says_wanted_where_there_are_targets():
     fresh = [code for code in (0, 3) if code not in plain.csr.indices]
     assert (new[fresh] == 1.0).all()
     assert found.csr.nnz == found.targets.nnz
-    with pytest.raises(ParameterError, match="a later verdict would overrule"):
+    with pytest.raises(ParameterError, match="a later verdict would replace"):
         histories_of(DATA.requests(at="2025-02-01"), weights, DATA.events.items, "test")
 
 

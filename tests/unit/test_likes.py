@@ -57,7 +57,7 @@ def test_ratings_are_graded_by_value_with_straight_lines_between():
         ({"targets": {"like": 2}}, r"targets\['like'\] must be a number"),
         ({"targets": {}}, "targets must map event types to numbers"),
         ({"targets": {"rating": {}}}, "maps no value"),
-        ({"verdicts": ["like"]}, "there are no targets"),
+        ({"verdicts": ["like"]}, "verdicts need targets"),
         ({"targets": {"like": 1}, "events": {"return": -1}}, "'return' a weight below 0"),
     ],
 )

@@ -109,7 +109,7 @@ def test_candidates_refuse_a_misspelt_channel():
 class TestTablesOfIds:
     def test_history_of_another_kind(self):
         for make in (lambda: planned(om.FrequencyCap(1), messages=past("1")), lambda: made(messages=past("1"))):
-            with pytest.raises(IdKindError, match=r"message log are strings, those of the candidates are integers"):
+            with pytest.raises(IdKindError, match=r"audience are integers, those of messages are strings"):
                 make()
 
     def test_the_line_that_casts_leads_to_the_right_result(self):

@@ -124,9 +124,10 @@ def test_the_advice_of_fatigue_leads_to_an_answer(sent):
     assert model.load([1001], [pd.Timestamp("2025-03-03", tz="UTC").value // 1000]).shape == (1, 1)
 
 
-@pytest.mark.parametrize("more", [{"at": "9998-01-01"}, {"at": "2025-03-03", "confidence": 1 - 1e-16}])
-def test_a_refill_is_due_in_a_year_that_exists(log, more):
-    found = om.journeys.Refills().fit(log).due(log, **more)
+@pytest.mark.parametrize(("at", "more"), [("9998-01-01", {}), ("2025-03-03", {"confidence": 1 - 1e-16})])
+def test_a_refill_is_due_in_a_year_that_exists(log, at, more):
+    data = om.Dataset(log)
+    found = om.journeys.Refills().fit(data).due(data.requests(at=at), **more)
     for name in ("due_at", "low_at", "high_at"):
         assert (found[name] >= found["last_at"]).all()
         assert (found[name].dt.year <= 9999).all()

@@ -160,3 +160,49 @@ def test_requests_of_a_frame_are_asked_of_any_dataset():
     assert (MODEL.recommend(asked.on(DATA), k=5).codes == MODEL.recommend(by_hand, k=5).codes).all()
     named = om.Requests.from_frame(frame.assign(request_id=["r1", "r2"]), context=["channel"]).on(DATA)
     assert MODEL.recommend(named, k=2).key == "request_id"
+
+
+@pytest.mark.parametrize(
+    "parts",
+    [
+        {"users": set(IDS[:2])},
+        {"users": dict.fromkeys(IDS[:2])},
+        {"at": {"2025-02-01", "2025-02-02"}},
+        {"context": {"device": {"phone", "desk"}}},
+        {"context": {"device": {"phone": 1, "desk": 2}}},
+        {"given": {("i01",), ("i02",)}},
+        {"exclude": frozenset([("i01",), ("i02",)])},
+    ],
+)
+def test_what_has_no_order_belongs_to_no_request(parts):
+    with pytest.raises(ParameterError, match=r"must stand in an order|must be a list of lists"):
+        DATA.requests(**({"users": IDS[:2]} | parts))
+
+
+STEPS = pd.DataFrame(
+    {"user_id": [1] * 420 + [2] * 30, "item_id": [f"i{n:03d}" for n in (*range(420), *range(400, 430))],
+     "channel": "web", "event": "view",
+     "timestamp": pd.date_range("2024-01-01", periods=450, freq="1D", tz="UTC")}
+)  # fmt: skip
+FADING = {
+    "steps": om.models.NextItem(),
+    "days": om.ItemKNN(weights=om.Weights(half_life="1D")),
+    "both in a blend": om.Blend(
+        models={"knn": om.ItemKNN(weights=om.Weights(half_life="1D")), "next": om.models.NextItem()}
+    ),
+}
+
+
+@pytest.mark.parametrize("name", FADING)
+def test_what_has_faded_to_nothing_has_been_had_all_the_same(name):
+    """149 half-lives make a weight of 0 in float32: the history forgot, and recommended again what was bought."""
+    data = om.Dataset(om.EventLog.from_frame(STEPS, timestamp="instant"))
+    model = FADING[name].fit(data)
+    if name == "days":
+        short = om.models.WhatNext(model=model, half_life="1D").recommend(data.requests([1]), k=430).to_frame()
+        assert set(short["item_id"]) <= {f"i{n:03d}" for n in range(420, 430)}
+    for at in (None, "2026-01-01"):
+        lists = model.recommend(data.requests([1], at=at), k=len(model.items)).to_frame()
+        assert set(lists["item_id"]) <= {f"i{n:03d}" for n in range(420, 430)}
+        again = model.recommend(data.requests([1], at=at), k=len(model.items), exclude_seen=False)
+        assert len(again.to_frame()) > 400

@@ -120,7 +120,10 @@ class TestEveryDoor:
         assert of_u(make(audience, messages=sent(channel="email"), withdrawals=events(when="2025-02-03"))) == {"push"}
 
     def test_ids_of_another_kind_are_refused(self, make):
-        with pytest.raises(IdKindError, match="ids of the message log are integers, those of the candidates are str"):
+        with pytest.raises(
+            IdKindError,
+            match="ids of (the message log|messages) are integers, those of (the candidates|audience) are str|audience are strings, those of messages",
+        ):
             make(people(), messages=sent(user=1))
         with pytest.raises(IdKindError, match="ids of the withdrawals are integers"):
             make(people(), withdrawals=events(user=1))
@@ -274,3 +277,52 @@ def test_a_withdrawal_that_no_event_is_named_like_is_refused(make):
 def test_what_names_no_withdrawals_is_refused(junk):
     with pytest.raises(ParameterError, match="withdrawals must be names of events of the data, or an EventLog"):
         by_frame(people(), events=events(), withdrawals=junk)
+
+
+class TestBestHours:
+    """An hour is recommended to nobody who withdrew: the same sources are asked as for candidates."""
+
+    MODEL = om.SendTime().fit(om.Dataset(events("app"), audience=people()))
+
+    def best(self, channel="push", **parts):
+        withdrawals = parts.pop("withdrawals", None)
+        data = om.Dataset(**{"audience": people()} | parts)
+        return self.MODEL.best(data, "2025-02-23", 1, channel=channel, withdrawals=withdrawals)["user_id"].tolist()
+
+    def test_who_unsubscribed_after_a_message_gets_none(self):
+        assert self.best() == ["u", "v"]
+        assert self.best(messages=sent()) == ["v"]
+        assert self.best("email", messages=sent()) == ["u", "v"]
+        again = people(consent_push_at=at("2025-02-02", None))
+        assert self.best(messages=sent(), audience=again) == ["u", "v"]  # agreed again
+        assert self.best(messages=sent(), audience=people(consent_push_at=at("2025-03-02", None))) == ["v"]
+
+    def test_events_that_withdraw(self):
+        log = events("push")
+        assert self.best(events=log) == ["u", "v"]
+        assert self.best(events=log, withdrawals=["unsubscribed"]) == ["v"]
+        assert self.best(withdrawals=log) == ["v"]
+        with pytest.raises(ParameterError, match="unsubscribe"):
+            self.best(events=log, withdrawals=["unsubscribe"])
+        with pytest.raises(SchemaError, match="best needs events"):
+            self.best(withdrawals=["unsubscribed"])
+
+    def test_a_channel_in_two_spellings_is_refused(self):
+        with pytest.raises(SchemaError, match="one channel in two spellings"):
+            self.best(messages=sent(channel="Push"))
+
+
+@pytest.mark.parametrize("door", [by_frame, by_lists])
+def test_a_log_of_withdrawals_is_of_the_people_behind_its_ids(door):
+    """A withdrawal under a cookie is that of its person: who is who holds for every log beside the data too."""
+    link = pd.DataFrame({"kind_a": ["id"], "id_a": ["u"], "kind_b": ["cookie"], "id_b": ["c"]})
+    identities = om.identity.Identities.from_links(link, trusted=["id"])
+    data = om.Dataset(audience=people(), identities=identities)
+    left = events("push", user="c")
+    if door is by_frame:
+        found = om.planning.Candidates.from_frame(OFFERS, data, withdrawals=left)
+    else:
+        found = om.candidates(LISTS, data, EVEN, SLOTS, channels=["push", "email"], withdrawals=left)
+    frame = found.to_frame()
+    assert set(frame.loc[frame["channel"] == "push", "user_id"]) == {"v"}
+    assert set(frame.loc[frame["channel"] == "email", "user_id"]) <= {"u", "v"}

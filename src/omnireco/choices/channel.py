@@ -27,9 +27,9 @@ from omnireco._kernels.choice.pooling import pool
 from omnireco.choices.channel_counts import counts_of, groups_of, stated_channels
 from omnireco.choices.people import per_row
 from omnireco.choices.propensity import best_rate_chances
+from omnireco.data.asking.consent import open_to
 from omnireco.data.asking.touches import Touches, check_touches
-from omnireco.data.audience import Audience
-from omnireco.data.dataset import dataset_of
+from omnireco.data.dataset import Dataset, dataset_of
 from omnireco.data.parts import Ids
 from omnireco.data.vocabulary import NONE, Vocabulary
 from omnireco.errors import ParameterError, UnknownIdError
@@ -247,13 +247,13 @@ class ChannelPreferenceModel:
             f"{count_of(len(self.kinds), 'kind')}{left_out(self.n_machine)})"
         )
 
-    @says_the_line("model.preference(user_ids, kind=None, group=None)")
+    @says_the_line("model.preference(user_ids, kind=None, data=None, group=None)")
     def preference(
         self,
         user_ids: Any,
         *,
         kind: Any = None,
-        audience: Audience | None = None,
+        data: Dataset | None = None,
         group: Any = None,
     ) -> pd.DataFrame:
         """Return what each channel is worth to people: ``user_id channel rate sd p_best tries``.
@@ -267,8 +267,9 @@ class ChannelPreferenceModel:
             Anybody; strangers have the rates of their group, or of everybody.
         kind : str or array-like of shape (n,), optional
             What it is about, for all or per person. Needed where several kinds were learned.
-        audience : Audience, optional
-            With it only channels with consent and reach are shown: consent is a mask, never a preference.
+        data : Dataset, optional
+            With its ``audience``, only channels with consent and reach at the end of the data are shown: consent is a
+            mask, never a preference. Who unsubscribed after one of its ``messages`` has withdrawn it.
         group : str or array-like of shape (n,), optional
             Group of people whom the model does not know, for all or per person, one that it was fitted with; missing
             for none. Known people keep theirs.
@@ -283,7 +284,7 @@ class ChannelPreferenceModel:
         import pandas as pd
 
         ids, a, b, tries = self._posterior(user_ids, kind, group)
-        open_ = self._allowed(ids, audience)
+        open_ = self._allowed(ids, data)
         if self.parameters.control is not None and not self.share:
             open_[:, self.channels.ids == self.parameters.control] = False
         best = best_rate_chances(a, b, open_)
@@ -351,7 +352,7 @@ class ChannelPreferenceModel:
         earned[:, control] = 0.0
         return np.asarray(earned)
 
-    @says_the_line("model.best(user_ids, kind=None, group=None)")
+    @says_the_line("model.best(user_ids, kind=None, data=None, group=None)")
     def best(
         self,
         user_ids: Any,
@@ -360,7 +361,7 @@ class ChannelPreferenceModel:
         margin: Any = 1.0,
         cost: Mapping[str, float] | None = None,
         fatigue: Mapping[str, float] | None = None,
-        audience: Audience | None = None,
+        data: Dataset | None = None,
         group: Any = None,
         missing: str = "raise",
     ) -> pd.DataFrame:
@@ -373,7 +374,7 @@ class ChannelPreferenceModel:
         import pandas as pd
 
         ids, a, b, _ = self._posterior(user_ids, kind, group)
-        open_ = self._allowed(ids, audience)
+        open_ = self._allowed(ids, data)
         rate = a / (a + b)
         if self.share:
             if cost is not None or fatigue is not None:
@@ -466,19 +467,14 @@ class ChannelPreferenceModel:
             )
         return self.kinds.codes(named.ids)[code].astype(np.int64) if len(named) else np.zeros(n, np.int64)
 
-    def _allowed(self, ids: np.ndarray, audience: Audience | None) -> np.ndarray:
+    def _allowed(self, ids: np.ndarray, data: Dataset | None) -> np.ndarray:
         """Return which channels may be used, (n, n_channels); with an audience, nobody and nothing unasked."""
-        if audience is None:
+        if data is None:
             return np.ones((ids.size, len(self.channels)), np.bool_)
-        if not isinstance(audience, Audience):
-            raise ParameterError(
-                f"audience must be an Audience, from Audience.from_frame. Got {type(audience).__name__}."
-            )
-        row = audience.users.codes(ids, missing="none")
-        column = audience.channels.codes(self.channels.ids, missing="none")
-        table = audience.consent & audience.reachable
-        table = np.pad(table, ((0, 1), (0, 1)))  # -1 is nobody, or a channel that nobody was asked about
-        return np.asarray(table[row][:, column])
+        known = dataset_of(data, "best", ("audience",))
+        table = open_to(known, self.channels, known.end_us or None, "best")
+        row = known.part("audience", "best").users.codes(ids, missing="none")
+        return np.asarray(np.pad(table, ((0, 1), (0, 0)))[row])  # -1 is nobody
 
     def _per_channel(self, numbers: Mapping[str, float] | None, name: str, missing: str) -> np.ndarray:
         found = np.zeros(len(self.channels))

@@ -3,28 +3,30 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, fields
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, fields, replace
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from omnireco._core.checks import check_duration, check_instant, check_integer, count_of, from_microseconds
 from omnireco._core.units import DAY_US
+from omnireco.data.asking.item_sets import ItemSets
 from omnireco.data.asking.requests import Asked, Requests
 from omnireco.data.audience import Audience
 from omnireco.data.catalog import Catalog
 from omnireco.data.events import EventLog
 from omnireco.data.interactions import Interactions
-from omnireco.data.messages import MessageLog
+from omnireco.data.messages import NEVER, MessageLog
 from omnireco.data.resolving import People, require_identities
-from omnireco.data.vocabulary import Vocabulary, check_one_kind, unite
+from omnireco.data.vocabulary import NONE, Vocabulary, check_one_kind, compress, unite
 from omnireco.data.weights import Weights, agree
 from omnireco.errors import EmptyError, ParameterError, SchemaError
 
 __all__ = ["Cut", "Dataset", "dataset_of", "matrix_of"]
 
 
+_FAR = int(np.iinfo(np.int64).max)
 _KINDS: dict[str, tuple[type, str]] = {
     "events": (EventLog, "om.EventLog.from_frame(frame)"),
     "messages": (MessageLog, "om.MessageLog.from_frame(frame)"),
@@ -68,8 +70,8 @@ class Dataset:
     catalog : Catalog, optional
         Categories, prices and margins of items.
     identities : Identities, optional
-        Links between ids. Events, messages and audience are those of the people behind the ids from then on, as far
-        as links known at ``end`` say; a cut forgets later links.
+        Links between ids. Events, messages, audience and requests (``asked``) are those of the people behind the ids
+        from then on, as far as links known at ``end`` say; a cut forgets later links.
     attributes : Interactions, optional
         People x attributes, for people without events. They have no time and are not cut.
     facts : sequence of frames, optional
@@ -93,10 +95,12 @@ class Dataset:
 
     Notes
     -----
-    A cut keeps events and messages before it, without the responses that came later. Consent that was given or
+    A cut keeps events and messages before it, without the responses that came later; a request in ``asked`` of which a
+    choice came later belongs to neither side. Consent that was given or
     withdrawn at or after the cut was not known then, and what held before is not recorded: it counts as no consent.
     Consents without an instant, zones, catalogue, attributes, facts and creatives have no time: they are taken as known
-    all along. Deterministic; a cut costs a copy of the rows that it keeps.
+    all along. Reports about the frames that logs were read from (``quality``, ``resolution``) count later rows too, so
+    a cut lets go of them. Deterministic; a cut costs a copy of the rows that it keeps.
 
     Examples
     --------
@@ -121,7 +125,7 @@ class Dataset:
     asked: Asked | None = None
     creatives: Any = None
     end_us: int = 0
-    _as_given: tuple[Any, Any, Any] | None = None  # events, messages and audience before ids became people
+    _as_given: tuple[Any, Any, Any, Any] | None = None  # events to audience, and asked, before ids became people
 
     def __init__(
         self,
@@ -176,7 +180,7 @@ class Dataset:
         object.__setattr__(self, "_as_given", None)
         if identities is not None:
             require_identities(identities)
-            self._resolve((events, messages, audience), _as_of(identities, self.end_us))
+            self._resolve((events, messages, audience, asked), _as_of(identities, self.end_us))
         self._check_parts()
 
     def _check_parts(self) -> None:
@@ -184,12 +188,13 @@ class Dataset:
         _check_asked(self.asked, self.events, self.end_us)
         _check_one_kind(self)
 
-    def _resolve(self, given: tuple[Any, Any, Any], identities: Any) -> None:
-        """Set events, messages and audience to those of the people behind their ids."""
+    def _resolve(self, given: tuple[Any, Any, Any, Any], identities: Any) -> None:
+        """Set events, messages, audience and the requests made to those of the people behind their ids."""
         object.__setattr__(self, "_as_given", given)
         object.__setattr__(self, "identities", identities)
-        for name, value in zip(("events", "messages", "audience"), given, strict=True):
+        for name, value in zip(("events", "messages", "audience"), given[:3], strict=True):
             object.__setattr__(self, name, None if value is None else value.resolve(identities))
+        object.__setattr__(self, "asked", None if given[3] is None else _asked_by_people(given[3], identities))
 
     def __repr__(self) -> str:
         parts = [
@@ -214,10 +219,12 @@ class Dataset:
     @property
     def users(self) -> Vocabulary:
         """Everybody whom any part knows."""
-        parts = [
-            part.users for part in (self.events, self.messages, self.audience, self.attributes) if part is not None
-        ]
+        parts = self._people()
         return unite(parts, "users")[0] if parts else Vocabulary(np.empty(0, np.int64))
+
+    def _people(self) -> list[Vocabulary]:
+        parts = (self.events, self.messages, self.audience, self.attributes)
+        return [part.users for part in parts if part is not None]
 
     def has(self, need: str) -> bool:
         """Return whether a part is there, by its name."""
@@ -252,12 +259,12 @@ class Dataset:
         stop = self.end_us if horizon is None else min(self.end_us, cut + check_duration(horizon, "horizon"))
         past, later = self._until(early), self._until(max(stop, cut))._from(cut)
         if self.events is not None:
-            for side, part in (("before", past), ("in the window after", later)):
+            for side, part, edge in (("before", past, early), ("in the window after", later, cut)):
                 if part.events is None or not len(part.events):
+                    start, end = self.events.start.isoformat(), self.events.end.isoformat()
                     raise EmptyError(
-                        f"split: none of {len(self.events):,} events lies {side} {from_microseconds(cut).isoformat()}. "
-                        f"The events run from {self.events.start.isoformat()} to {self.events.end.isoformat()}: choose "
-                        "a cut inside them."
+                        f"split: none of {len(self.events):,} events lies {side} {_text(edge)}. The events run from "
+                        f"{start} to {end}: choose a cut inside them."
                     )
         return Cut(past, later)
 
@@ -336,15 +343,11 @@ class Dataset:
                 "Dataset.requests: the data has no end (neither events nor messages), so no instant to ask at. "
                 "Write data.requests(users, at='2025-06-01')."
             )
-        if users is None:
-            known = self.users if self.events is None else self.events.users
-            ids = known.ids
-        else:
-            known, ids = self.users, users
+        everybody = users is None and self.events is None
         return Requests.of(
             self,
-            known,
-            ids,
+            [self.users] if everybody else self._people(),
+            users,
             at=self.end if at is None else at,
             channel=channel,
             context=context,
@@ -365,38 +368,41 @@ class Dataset:
 
     def _until(self, cut: int) -> Dataset:
         """Return what was known before an instant."""
-        if cut >= self.end_us:
-            return self._with(end_us=cut)
-        at = from_microseconds(cut)
-        parts = tuple(
-            None if value is None else value.as_of(at) if isinstance(value, Audience) else value.before(at)
-            for value in self._as_given or (self.events, self.messages, self.audience)
+        at, (events, messages, audience, asked) = from_microseconds(cut), self._given()
+        asked = _some_asked(asked, until=cut)
+        held = None if audience is None else audience.as_of(at)
+        if cut >= self.end_us:  # the logs end before it; consents and requests may reach further
+            if held is audience and asked is self._given()[3]:
+                return self._with(end_us=cut)
+            return self._window((events, messages, held), cut, asked, known_at=cut)
+        parts = (
+            None if events is None else replace(events.before(at), quality=None, resolution=None),
+            None if messages is None else replace(messages.before(at), quality=None),
+            held,
         )
-        return self._window(parts, cut, self._asked(lambda asked_at: asked_at < cut), known_at=cut)
+        return self._window(parts, cut, asked, known_at=cut)
 
     def _from(self, cut: int) -> Dataset:
         """Return the events, messages and requests from an instant on, of people as they were known at it."""
         start, end = from_microseconds(cut), from_microseconds(max(self.end_us, cut + 1))
-        events, messages, audience = self._as_given or (self.events, self.messages, self.audience)
+        events, messages, audience, asked = self._given()
         parts = (
             None if events is None else events.between(start, end),
             None if messages is None else messages.since(start),
             audience,
         )
-        return self._window(parts, self.end_us, self._asked(lambda asked_at: asked_at >= cut), known_at=cut)
+        return self._window(parts, self.end_us, _some_asked(asked, since=cut), known_at=cut)
 
     def _window(self, parts: tuple[Any, ...], end_us: int, asked: Asked | None, *, known_at: int) -> Dataset:
         events, messages, audience = parts
         made = self._with(events=events, messages=messages, audience=audience, asked=asked, end_us=end_us)
         if self.identities is not None:
-            made._resolve((events, messages, audience), _as_of(self.identities, known_at))
+            made._resolve((events, messages, audience, asked), _as_of(self.identities, known_at))
         return made
 
-    def _asked(self, inside: Callable[[np.ndarray], np.ndarray]) -> Asked | None:
-        if self.asked is None:
-            return None
-        kept = np.flatnonzero(inside(self.asked.requests.at))
-        return Asked(self.asked.requests.take(kept), self.asked.chosen.take(kept))
+    def _given(self) -> tuple[Any, Any, Any, Any]:
+        """Return events, messages, audience and the requests made, as they were before ids became people."""
+        return self._as_given or (self.events, self.messages, self.audience, self.asked)
 
     def _with(self, **changes: Any) -> Dataset:
         """Return a copy with other parts, none of which is checked or resolved again."""
@@ -477,9 +483,9 @@ def _made_of(needed: Sequence[str], data: Dataset | None) -> str:
 
 def _check_one_end(events: EventLog | None, messages: MessageLog | None) -> None:
     """Refuse messages that know more than the events: what was learned from both would have looked ahead."""
-    if events is None or messages is None or not len(messages) or not len(events):
+    if events is None or messages is None or not len(messages) or not (len(events) or events.end_us):
         return
-    was_cut = events.end_us != int(events.at[-1]) + 1
+    was_cut = _was_cut(events)
     if messages.end_us <= events.end_us or not (was_cut or int(messages.sent_at[-1]) >= events.end_us + DAY_US):
         return
     late = int((messages.sent_at >= events.end_us).sum())
@@ -490,18 +496,65 @@ def _check_one_end(events: EventLog | None, messages: MessageLog | None) -> None
     )
 
 
+def _was_cut(events: EventLog) -> bool:
+    """Return whether a log ends elsewhere than right after its last event: then its end is an instant of knowing."""
+    return events.end_us != (int(events.at[-1]) + 1 if len(events) else 0)
+
+
 def _check_asked(asked: Asked | None, events: EventLog | None, end_us: int) -> None:
     """Refuse requests from after the end of events that were cut: what was chosen at them was not known then."""
-    if asked is None or events is None or not len(events) or not len(asked.requests):
+    if asked is None or events is None or not (len(events) or events.end_us) or not len(asked.requests):
         return
-    was_cut = events.end_us != int(events.at[-1]) + 1
-    late = int((asked.requests.at >= end_us).sum())
-    if late and (was_cut or int(asked.requests.at.max()) >= end_us + DAY_US):
+    was_cut = _was_cut(events)
+    closed_at = _closed_at(asked.requests)
+    late = int((closed_at >= end_us).sum())
+    if late and (was_cut or int(closed_at.max()) >= end_us + DAY_US):
         raise ParameterError(
             f"Dataset: {late:,} of {len(asked.requests):,} requests in asked= were made after the end, "
             f"{from_microseconds(end_us).isoformat()}. Put whole logs into the Dataset and cut it once: "
             "om.Dataset(log, asked=asked).split(at)."
         )
+
+
+def _some_asked(asked: Asked | None, *, since: int = NEVER, until: int = _FAR) -> Asked | None:
+    """Return the requests of a window of which all that was chosen is known in it, asked of no Dataset.
+
+    Only the ids that occur in them are known to them.
+    """
+    if asked is None:
+        return None
+    inside = (asked.requests.at >= since) & (_closed_at(asked.requests) < until)
+    if inside.all() and asked.requests.data is None:
+        return asked
+    kept = np.flatnonzero(inside)
+    requests, chosen = asked.requests.take(kept), asked.chosen.take(kept)
+    users, user = compress(requests.users, requests.user)
+    labels = {name: compress(*pair) for name, pair in requests.labels.items()}
+    given, exclude = (None if one is None else _some_items(one) for one in (requests.given, requests.exclude))
+    chosen = chosen.with_items(compress(chosen.items, chosen.csr.indices)[0])
+    made = replace(requests, users=users, user=user, labels=labels, given=given, exclude=exclude, data=None)
+    return Asked(made, chosen)
+
+
+def _closed_at(requests: Requests) -> np.ndarray:
+    """Return from when on each request is known whole, int64 (n,): after its last choice."""
+    return requests.at if requests.closed_at is None else np.maximum(requests.at, requests.closed_at)
+
+
+def _asked_by_people(asked: Asked, identities: Any) -> Asked:
+    """Return the requests as those of the people behind the ids of who asked."""
+    requests = asked.requests
+    if not len(requests.users):
+        return asked
+    names, _ = identities.names(requests.users, np.arange(len(requests.users)), None, None)
+    users, person = Vocabulary.encode(names, "user_id")
+    user = np.append(person, np.int32(NONE))[requests.user]
+    return Asked(replace(requests, users=users, user=user), asked.chosen)
+
+
+def _some_items(sets: ItemSets) -> ItemSets:
+    items, item = compress(sets.items, sets.item)
+    return ItemSets(items, sets.indptr, item)
 
 
 def _check_one_kind(data: Dataset) -> None:
@@ -521,7 +574,11 @@ def _check_one_kind(data: Dataset) -> None:
 
 
 def _as_of(identities: Any, at_us: int) -> Any:
-    return identities.as_of(from_microseconds(at_us)) if at_us else identities
+    return identities.before(from_microseconds(at_us)) if at_us else identities
+
+
+def _text(at_us: int) -> str:
+    return from_microseconds(at_us).isoformat()
 
 
 def _is_frame(data: Any) -> bool:

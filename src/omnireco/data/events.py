@@ -22,7 +22,7 @@ from omnireco._core.checks import (
     from_microseconds,
 )
 from omnireco._core.parts import Maybe, Parts, coded, declare, flags, instants, numbers
-from omnireco._core.small import INSTANT, Value
+from omnireco._core.small import INSTANT, Flag, Value
 from omnireco._kernels.log.cells import Coded
 from omnireco._kernels.log.order import distinct, taken, time_order
 from omnireco.data.frames.columns import decode_optional, instants_to_pandas, open_frame
@@ -91,6 +91,9 @@ class EventLog:
         What was wrong with the frame that was read, and which of its rows were dropped. A part of a log keeps it.
     dated : ndarray of shape (n,), bool, or None
         Which events carry a date and no hour (see ``timestamp=`` of :meth:`from_frame`); None where none does.
+    dates_found : bool
+        Whether ``dated`` was found by looking at all times (``timestamp="detect"``). What is known before an instant is
+        then looked at anew: later midnights must not say that earlier ones were dates.
 
     Notes
     -----
@@ -114,6 +117,7 @@ class EventLog:
     quality: QualityReport | None = None
     resolution: ResolveReport | None = None
     dated: np.ndarray | None = None
+    dates_found: bool = False
 
     parts: ClassVar[Parts] = {
         "users": Ids(people=True),
@@ -131,6 +135,7 @@ class EventLog:
         "quality": Maybe(Value((QualityReport,))),
         "resolution": Maybe(Value((ResolveReport,))),
         "dated": Maybe(flags("n")),
+        "dates_found": Flag(),
     }
 
     def __post_init__(self) -> None:
@@ -228,7 +233,8 @@ class EventLog:
         log = cls(users, items, channels, events, user, item, channel, event, at, value, labels, start, end, quality)
         ordered = in_time_order(log)
         if timestamp != "instant":
-            ordered = replace(ordered, dated=_dated(ordered, everything=timestamp == "date"))
+            found = timestamp == "detect"
+            ordered = replace(ordered, dated=_dated(ordered, everything=not found), dates_found=found)
         _log.info("read %r", ordered)
         return ordered
 
@@ -374,7 +380,8 @@ class EventLog:
     def before(self, at: Any) -> EventLog:
         """Return the events before an instant; its ``end`` is that instant."""
         cut = check_instant(at, "at")
-        return self._window(min(self.start_us, cut), cut)
+        part = self._window(min(self.start_us, cut), cut)
+        return replace(part, dated=_dated(part, everything=False)) if self.dates_found and cut < self.end_us else part
 
     def between(self, start: Any, end: Any) -> EventLog:
         """Return the events with start <= time < end."""
@@ -679,6 +686,7 @@ class EventLog:
             self.quality,
             self.resolution,
             dated,
+            self.dates_found,
         )
 
 

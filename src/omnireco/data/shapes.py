@@ -84,5 +84,9 @@ class Events(Protocol):
         """Which events carry a date and no hour, bool of shape (n,); None where none does."""
 
     @property
+    def dates_found(self) -> bool:
+        """Whether ``dated`` was found by looking at all times."""
+
+    @property
     def timed(self) -> np.ndarray:
         """Whether the hour of each event is known, bool of shape (n,)."""

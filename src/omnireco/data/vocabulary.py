@@ -264,15 +264,32 @@ def match(known: Vocabulary, other: Vocabulary, tables: tuple[str, str], *, colu
         return np.arange(len(other), dtype=np.int32)
     _check_kinds(other.ids, known.ids, f"the ids of {tables[1]}", f"those of {tables[0]}", column)
     codes = known.codes(other.ids, missing="none")
-    smaller, found = min(len(known), len(other)), int((codes != NONE).sum())
+    _warn_of_few(codes != NONE, len(known), tables)
+    return codes
+
+
+def known_to(parts: Sequence[Vocabulary], other: Vocabulary, tables: tuple[str, str]) -> np.ndarray:
+    """Return which ids of ``other`` are in any of some tables of people, bool; as :func:`match` refuses and warns."""
+    found = np.zeros(len(other), np.bool_)
+    present = [part for part in parts if len(part)] if len(other) else []
+    for part in present:
+        _check_kinds(other.ids, part.ids, f"the ids of {tables[1]}", f"those of {tables[0]}")
+        found |= True if part is other else part.codes(other.ids, missing="none") != NONE
+    if present:
+        _warn_of_few(found, max(map(len, present)), tables)
+    return found
+
+
+def _warn_of_few(known: np.ndarray, n_known: int, tables: tuple[str, str]) -> None:
+    """Warn when of one table's ids hardly any is in the other."""
+    smaller, found = min(n_known, known.size), int(known.sum())
     if smaller >= _ENOUGH_TO_WARN and found < _FEW_MATCH * smaller:
         warnings.warn(
             f"{found:,} of {smaller:,} ids ({found / smaller:.0%}) are both in {tables[0]} and in {tables[1]}: are "
             "they ids of one kind? Compare some of each; join devices and accounts first with Identities.",
             DataWarning,
-            stacklevel=3,
+            stacklevel=4,
         )
-    return codes
 
 
 def check_one_kind(one: Vocabulary, other: Vocabulary, tables: tuple[str, str], column: str) -> None:

@@ -109,10 +109,11 @@ _DATASET: Parts = {
 
 
 def _take_dataset(data: Dataset) -> dict[str, Any]:
-    """Return the parts, events, messages and audience by the ids they came with."""
-    given = dict(zip(("events", "messages", "audience"), data._as_given or (), strict=False))
-    asked = {"requests": None, "chosen": None} if data.asked is None else data.asked._asdict()
-    return {name: getattr(data, name, None) for name in _DATASET} | given | asked
+    """Return the parts, events, messages, audience and requests by the ids they came with."""
+    *given, asked = data._given()
+    parts = dict(zip(("events", "messages", "audience"), given, strict=True))
+    parts |= {"requests": None, "chosen": None} if asked is None else asked._asdict()
+    return {name: getattr(data, name, None) for name in _DATASET} | parts
 
 
 def _build_dataset(requests: Requests | None, chosen: Interactions | None, **parts: Any) -> Dataset:
@@ -122,7 +123,7 @@ def _build_dataset(requests: Requests | None, chosen: Interactions | None, **par
         asked = Asked(requests, chosen if same else chosen.take(chosen.users.codes(requests.ids.ids)))
     made = Dataset()._with(asked=asked, **parts)
     if made.identities is not None:
-        made._resolve((made.events, made.messages, made.audience), made.identities)
+        made._resolve((made.events, made.messages, made.audience, asked), made.identities)
     made._check_parts()
     return made
 

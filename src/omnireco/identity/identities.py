@@ -259,6 +259,11 @@ class Identities:
         """
         return _solve(self._links(), self.rules, self.trusted, check_instant(at, "at"))
 
+    def before(self, at: Any) -> Identities:
+        """Return the identities as of an instant, without the later links: their ids and instants are gone."""
+        cut = check_instant(at, "at")
+        return _solve(self._links().take(np.flatnonzero(self.linked_at < cut)), self.rules, self.trusted, cut)
+
     def person_of(self, ids: Any, *, kind: str | None = None) -> np.ndarray:
         """Return the person that each id belongs to; an unknown id stays itself.
 

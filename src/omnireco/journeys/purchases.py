@@ -7,7 +7,7 @@ from collections.abc import Iterable
 import numpy as np
 
 from omnireco._core.checks import check_known
-from omnireco.data.asking.histories import people_asking
+from omnireco.data.asking.histories import events_of_few, people_asking
 from omnireco.data.asking.requests import Requests
 from omnireco.data.events import EventLog, require_events
 from omnireco.data.vocabulary import NONE, Vocabulary
@@ -34,6 +34,9 @@ def purchases_before(
     Items that are not in ``items`` are left out.
     """
     log, person = people_asking(requests, verb)
+    part, code = events_of_few(log, person)
+    if len(part):  # without an event of theirs the whole log says whether the names are known
+        log, person = part, code
     user, item, at = purchases(log, events, verb)
     item = np.append(items.codes(log.items.ids, missing="none"), NONE)[item]
     held = item != NONE

@@ -15,7 +15,7 @@ from omnireco._core.checks import check_flag, check_k, check_kind, shown
 from omnireco._core.compute import Progress, row_blocks, track, usable_threads
 from omnireco._core.contract import Estimator, says_the_line
 from omnireco._kernels.topk.exact import rank_histories, select, tier
-from omnireco.data.asking.histories import histories_of
+from omnireco.data.asking.histories import faded_items, histories_of
 from omnireco.data.asking.requests import Requests
 from omnireco.data.dataset import dataset_of, matrix_of
 from omnireco.data.events import EventLog, require_events
@@ -334,7 +334,7 @@ class Model(ABC):
             None if held is None else held.matrix(self.items, f"{name}=")
             for held, name in ((asked.given, "given"), (asked.exclude, "exclude"))
         ]
-        return _Question(asked.ids, self._read(reader), sets[0], sets[1], asked.key)
+        return _Question(asked.ids, self._read(reader), sets[0], sets[1], asked.key, reader.faded(self))
 
     def _read(self, reader: Reader) -> Past:
         """Return what the model reads of those who ask, out of the Dataset of the requests."""
@@ -389,6 +389,10 @@ class Model(ABC):
             f"explain: the score of a {type(self).__name__} is no sum over what a person did. Explain ItemKNN, EASE, "
             "SLIM, RP3beta, NextItem, PureSVD or ALS, CrossChannel of one, or a Blend of them with a scale but 'rank'."
         )
+
+    def _all_weights(self) -> tuple[Weights, ...]:
+        """Return every weighing of events that the model reads."""
+        return () if self.event_weights is None else (self.event_weights,)
 
     def _reading(self) -> Hashable:
         """Return in which form events are read: models of one form and one weighing share histories."""
@@ -481,6 +485,14 @@ class Reader:
         self._made.append((form, weights, model.items, made))
         return made
 
+    def faded(self, model: Model) -> sp.csr_matrix | None:
+        """Return what people have had, where its weight may have faded to nothing in the histories of a model."""
+        found = None
+        for weights in model._all_weights():
+            more = faded_items(self.requests, weights, model.items, "recommend")
+            found = more if found is None else found if more is None else either(found, more)
+        return found
+
 
 def _requests_of(asked: Any) -> Any:
     return asked.requests if isinstance(asked, Reader) else asked
@@ -537,11 +549,12 @@ class _Question:
     given: sp.csr_matrix | None = None
     exclude: sp.csr_matrix | None = None
     key: str = "user_id"
+    faded: sp.csr_matrix | None = None
 
     def barred(self, *, exclude_seen: bool) -> sp.csr_matrix | None:
         """Return what is not to be recommended, (n, n_items): the past, where it is not wanted again, and the rest."""
         found = self.past.seen if exclude_seen else self.past.rejected
-        for more in (self.given, self.exclude):
+        for more in (self.given, self.exclude, self.faded if exclude_seen else None):
             if more is not None and more.nnz:
                 found = more if found is None else either(found, more)
         return found

@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 
 from omnireco._core.checks import check_duration, check_kind, plain, shown
+from omnireco.data.asking.consent import withdrawals_of
 from omnireco.data.asking.touches import Touches
 from omnireco.data.audience import Audience
 from omnireco.data.clock import Slots
 from omnireco.data.dataset import Dataset, dataset_of
-from omnireco.data.events import EventLog
 from omnireco.errors import ParameterError
 from omnireco.planning.rules import Consent, Constraint, Eligibility, FrequencyCap, Reachable
 from omnireco.planning.sources import Sources
@@ -122,25 +122,8 @@ def gap_rule(gap: Any) -> tuple[Constraint, ...]:
 def sources_of(data: Dataset | None, withdrawals: Any, rules: tuple[Eligibility, ...], where: str) -> Sources:
     """Return what a set of candidates is made from: every place that may say who withdrew a consent among it."""
     audience, messages = (None, None) if data is None else (data.audience, data.messages)
-    events = _withdrawals_of(withdrawals, data, where)
+    events = withdrawals_of(withdrawals, Dataset() if data is None else data, where)
     return Sources(audience, () if messages is None else (messages,), events, rules)
-
-
-def _withdrawals_of(withdrawals: Any, data: Dataset | None, where: str) -> tuple[EventLog, ...]:
-    """Return the events that withdraw consent: a log of them, or those of the data with these names."""
-    if withdrawals is None or isinstance(withdrawals, EventLog):
-        return () if withdrawals is None else (withdrawals,)
-    listed = isinstance(withdrawals, Iterable) and not isinstance(withdrawals, (bytes, Mapping))
-    listed = listed and not hasattr(withdrawals, "columns")  # a frame, whose columns are no events
-    names = (withdrawals,) if isinstance(withdrawals, str) else tuple(withdrawals) if listed else (None,)
-    if not all(isinstance(name, str) for name in names):
-        raise ParameterError(
-            f"withdrawals must be names of events of the data, or an EventLog. Got {type(withdrawals).__name__}. Write "
-            "withdrawals=['unsubscribed'], or withdrawals=log.select(events=['unsubscribed'])."
-        )
-    if not names:
-        return ()
-    return ((data if data is not None else Dataset()).part("events", where).select(events=names),)
 
 
 def _listed(rules: Any, kind: type, name: str, fix: str) -> tuple[Any, ...]:

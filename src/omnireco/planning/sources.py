@@ -1,7 +1,4 @@
-"""What candidates are made from: an audience, what was sent before, what was withdrawn, and the rules.
-
-Every source of a withdrawal is read here, into one instant per person and channel from which consent holds.
-"""
+"""What candidates are made from: an audience, what was sent before, what was withdrawn, and the rules."""
 
 from __future__ import annotations
 
@@ -11,21 +8,18 @@ from typing import ClassVar
 
 import numpy as np
 
-from omnireco._core.checks import plain_name
 from omnireco._core.parts import Maybe, Parts
 from omnireco._core.small import Each, Flag, Value
+from omnireco.data.asking import consent
+from omnireco.data.asking.consent import FORBIDDEN, audience_rows
 from omnireco.data.asking.touches import Past
 from omnireco.data.audience import Audience
 from omnireco.data.events import EventLog
-from omnireco.data.messages import NEVER, MessageLog
+from omnireco.data.messages import MessageLog
 from omnireco.data.vocabulary import NONE, Vocabulary, match
-from omnireco.errors import SchemaError
 from omnireco.planning.rules import Eligibility
 
 __all__ = ["FORBIDDEN", "Sources", "audience_rows", "channel_names", "consent_since", "past_messages"]
-
-FORBIDDEN = int(np.iinfo(np.int64).max)
-"""The instant from which consent holds where there is none."""
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
@@ -64,24 +58,8 @@ class Sources:
 
 
 def channel_names(channels: Vocabulary, sources: Sources) -> tuple[str, ...]:
-    """Return every name of a channel: those of the touches first, then of audience and message logs.
-
-    One channel in two spellings is an error: history, consent and rules would not meet, and nothing would say so.
-    """
-    tables = [("touches", channels)]
-    tables += [] if sources.audience is None else [("audience", sources.audience.channels)]
-    tables += [("message log", log.channels) for log in sources.messages]
-    seen: dict[str, tuple[str, str]] = {}
-    for table, known in tables:
-        for name in map(str, known.ids):
-            first, where = seen.setdefault(plain_name(name), (name, table))
-            if first != name:
-                raise SchemaError(
-                    f"channel is {first!r} in the {where} and {name!r} in the {table}: one channel in two spellings, "
-                    f"which would never meet. Rename one before it is read: "
-                    f"frame['channel'] = frame['channel'].replace({name!r}, {first!r}), or the column consent_{name}."
-                )
-    return tuple(dict.fromkeys(str(name) for _, known in tables for name in known.ids))
+    """Return every name of a channel: those of the touches first, then of audience and message logs."""
+    return consent.channel_names(channels, sources.audience, sources.messages)
 
 
 def past_messages(users: Vocabulary, named: tuple[str, ...], logs: Iterable[MessageLog]) -> Past:
@@ -97,72 +75,9 @@ def past_messages(users: Vocabulary, named: tuple[str, ...], logs: Iterable[Mess
     return whole
 
 
-def audience_rows(audience: Audience, users: Vocabulary) -> np.ndarray:
-    """Return each person's row in the audience, -1 for strangers; ids of another kind are an error."""
-    return match(audience.users, users, ("the audience", "the candidates"))
-
-
 def consent_since(users: Vocabulary, channels: Vocabulary, sources: Sources) -> np.ndarray:
-    """Return the instant from which each person's consent on each channel holds, int64 (n_users, n_channels).
-
-    UTC microseconds: :data:`NEVER` (before any) where it always does, :data:`FORBIDDEN` where there is none. The newest
-    known instant decides; on equal instants the withdrawal wins, and over a yes without an instant always.
-    """
-    yes, given_at = _given(users, channels, sources.audience)
-    withdrawn_at = np.full(yes.shape, NEVER)
-    for log in sources.messages:
-        _withdraw_after_messages(withdrawn_at, users, channels, log)
-    for events in sources.withdrawals:
-        _withdraw_by_events(withdrawn_at, users, channels, events, sources.audience)
-    holds = yes & ((withdrawn_at == NEVER) | (given_at > withdrawn_at))
-    return np.where(holds, given_at, FORBIDDEN)
-
-
-def _given(users: Vocabulary, channels: Vocabulary, audience: Audience | None) -> tuple[np.ndarray, np.ndarray]:
-    """Return what the audience says: yes or no, and since when; without an audience always yes."""
-    shape = (len(users), len(channels))
-    if audience is None:
-        return np.ones(shape, np.bool_), np.full(shape, NEVER)
-    row = audience_rows(audience, users)[:, None]
-    column = audience.channels.codes(channels.ids, missing="none")[None, :]
-    known = (row >= 0) & (column >= 0)
-    yes, at = np.zeros(shape, np.bool_), np.full(shape, NEVER)
-    if known.any():
-        yes[known] = audience.consent[row, column][known]
-        if audience.consent_at is not None:
-            at[known] = audience.consent_at[row, column][known]
-    return yes, at
-
-
-def _withdraw_after_messages(at: np.ndarray, users: Vocabulary, channels: Vocabulary, log: MessageLog) -> None:
-    """Enter the unsubscriptions that followed messages: each stops the channel of its message."""
-    if log.unsubscribed_at is None:
-        return
-    row = np.flatnonzero(log.unsubscribed_at != NEVER)
-    user = match(users, log.users, ("the candidates", "the message log"))[log.user[row]]
-    for column, name in enumerate(channels.ids):
-        closed = np.array([_closes(str(of), str(name)) for of in log.channels.ids], np.bool_)
-        mine = np.flatnonzero(closed[log.channel[row]] & (user != NONE)) if row.size else row
-        np.maximum.at(at, (user[mine], np.full(mine.size, column)), log.unsubscribed_at[row[mine]])
-
-
-def _withdraw_by_events(
-    at: np.ndarray, users: Vocabulary, channels: Vocabulary, log: EventLog, audience: Audience | None
-) -> None:
-    """Enter events that withdraw: from their channel where it is one of messages, else from every channel."""
-    known = {plain_name(str(name)) for name in (channels if audience is None else audience.channels).ids}
-    of = [(str(name), plain_name(str(name))) for name in log.channels.ids]
-    user = match(users, log.users, ("the candidates", "the withdrawals"))[log.user]
-    for column, name in enumerate(channels.ids):
-        stops = [_closes(raw, str(name)) or plain == plain_name(str(name)) or plain not in known for raw, plain in of]
-        closed = np.array(stops, np.bool_)
-        mine = np.flatnonzero(closed[log.channel] & (user != NONE)) if of else np.empty(0, np.int64)
-        np.maximum.at(at, (user[mine], np.full(mine.size, column)), log.at[mine])
-
-
-def _closes(withdrawn: str, channel: str) -> bool:
-    """Return whether a withdrawal from one channel closes another: itself, and purposes of it (``email_news``)."""
-    return channel == withdrawn or channel.startswith(f"{withdrawn}_")
+    """Return the instant from which each person's consent on each channel holds, int64 (n_users, n_channels)."""
+    return consent.consent_since(users, channels, sources.audience, sources.messages, sources.withdrawals)
 
 
 def _past_of(users: Vocabulary, named: tuple[str, ...], log: MessageLog) -> Past:

@@ -32,6 +32,7 @@ from omnireco._core.small import Number, Value, Whole
 from omnireco._core.units import HOUR_US, WEEK, WEEK_US
 from omnireco._kernels.week.kinds import Follows
 from omnireco._kernels.week.rates import LONGEST_HOURS
+from omnireco.data.asking.consent import open_to
 from omnireco.data.asking.touches import Touches, hours_of_touches
 from omnireco.data.audience import Audience
 from omnireco.data.clock import hour_of_week, in_quiet_hours, local_us, slots, slots_by_zone
@@ -532,6 +533,7 @@ class SendTimeModel:
         channel: str,
         every: Any = "1h",
         quiet_hours: Any = None,
+        withdrawals: Any = None,
         threads: int | None = None,
     ) -> pd.DataFrame:
         """Return everybody's best allowed slot on a channel.
@@ -540,8 +542,8 @@ class SendTimeModel:
         ----------
         data : Dataset
             With the ``audience``: only people with consent, from the first slot on, who can be reached on the channel
-            are answered. Consents that were withdrawn in a message log or by events are heeded by
-            :func:`omnireco.candidates` alone.
+            are answered, and nobody who unsubscribed from it after one of its ``messages``, as in
+            :func:`omnireco.candidates`.
         start, days, every
             The slots, as in `omnireco.slots`.
         channel : str
@@ -550,6 +552,9 @@ class SendTimeModel:
             Local times between which nothing is sent, such as ``("21:00", "08:00")``, or a mask of silent hours
             of the local week. A mask *before* the choice: who is best reached at 23:00 gets the best evening slot,
             not 08:00. With quiet hours, people without a zone get no slot.
+        withdrawals : iterable of str, or EventLog, optional
+            Events by which people withdrew their consent: names of events of the data, such as ``["unsubscribed"]``, or
+            a log of nothing else.
         threads : int, optional
             By default every usable core; never changes a result.
 
@@ -568,7 +573,8 @@ class SendTimeModel:
         """
         import pandas as pd
 
-        audience = dataset_of(data, "best", ("audience",)).part("audience", "best")
+        known = dataset_of(data, "best", ("audience",))
+        audience = known.part("audience", "best")
         code = int(audience.channels.codes([channel], missing="none")[0]) if isinstance(channel, str) else NONE
         if code == NONE:
             raise ParameterError(
@@ -578,7 +584,9 @@ class SendTimeModel:
             )
         at, own_days = slots_by_zone(slots(start, days=days, every=every), audience.zones)
         allowed = _allowed(audience, at, quiet_hours) & own_days
-        rows = np.flatnonzero(_open_to(audience, code, at))
+        named = Vocabulary(np.array([channel], object))
+        may = open_to(known, named, int(at[0]) if at.size else None, "best", withdrawals)[:, 0]
+        rows = np.flatnonzero(may)
         rows = rows[allowed[audience.zone[rows]].any(axis=1)]
         chosen, chance = self._best_slots(
             audience.users.ids[rows], channel, audience.zone[rows], _clock(audience, at), allowed, threads
@@ -742,14 +750,6 @@ def _distinct(ids: Any) -> tuple[np.ndarray, np.ndarray]:
     """Return the distinct ids and the place of each row among them."""
     vocabulary = Vocabulary.from_ids(ids, "user_ids")
     return vocabulary.ids, vocabulary.codes(ids)
-
-
-def _open_to(audience: Audience, channel: int, at: np.ndarray) -> np.ndarray:
-    """Return who may be written to on a channel of the audience from the first slot on, bool (n_users,)."""
-    may = audience.consent[:, channel] & audience.reachable[:, channel]
-    if audience.consent_at is None or not at.size:
-        return np.asarray(may)
-    return np.asarray(may & (audience.consent_at[:, channel] <= at[0]))
 
 
 def _allowed(audience: Audience, at: np.ndarray, quiet_hours: Any) -> np.ndarray:

@@ -156,6 +156,7 @@ def timed_events(log: EventLog) -> EventLog:
         value=None if log.value is None else log.value[rows],
         labels={name: (known, codes[rows]) for name, (known, codes) in log.labels.items()},
         dated=None,
+        dates_found=False,
     )
 
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import datetime as dt
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
 
+from omnireco._core.checks import check_duration, from_microseconds
 from omnireco.data.asking.asof import histories_at
 from omnireco.data.asking.requests import Requests
 from omnireco.data.events import EventLog
@@ -17,7 +19,9 @@ from omnireco.data.vocabulary import NONE, Vocabulary
 from omnireco.data.weights import Weights
 from omnireco.errors import SchemaError
 
-__all__ = ["data_of", "histories_of", "people_asking", "rows_by_code"]
+__all__ = ["data_of", "events_of_few", "faded_items", "histories_of", "people_asking", "rows_by_code"]
+
+_HALVINGS = 100  # of any weight above 2e-15
 
 
 def histories_of(
@@ -55,14 +59,18 @@ def histories_of(
     Notes
     -----
     Everybody who asks at the end of the Dataset shares one matrix; other instants are read event by event. A row
-    depends on its own request only.
+    depends on its own request only, so only the events of those who ask are weighed: a few people cost one look at
+    whose each event is, and what their own events cost.
     """
-    log, person = people_asking(requests, where, read)
+    log, person = events_of_few(*people_asking(requests, where))
+    log = read(log)
     data = requests.data
     decays = weights.half_life is not None
     now = requests.at == data.end_us if decays else requests.at >= data.end_us
     if now.all():
-        found = rows_by_code(_shared(log, weights, data, items, layers=layers), person, requests.ids)
+        found = rows_by_code(_shared(log, weights, data.end, items, layers=layers), person, requests.ids)
+    elif weights.targets is not None and (requests.at >= data.end_us).all():  # every verdict is known by then
+        found = _at_later_instants(requests, log, person, weights, items, layers=layers)
     elif not now.any():
         found = _named(
             histories_at(log, weights, person, requests.at, layers=layers).with_items(items), requests.ids, weights
@@ -70,25 +78,79 @@ def histories_of(
     else:
         late, early = np.flatnonzero(now), np.flatnonzero(~now)
         some = Vocabulary(np.arange(late.size))
-        shared = rows_by_code(_shared(log, weights, data, items, layers=layers), person[late], some)
+        shared = rows_by_code(_shared(log, weights, data.end, items, layers=layers), person[late], some)
         own = histories_at(log, weights, person[early], requests.at[early], layers=layers).with_items(items)
-        found = _woven(shared, own, np.argsort(np.r_[late, early], kind="stable"), requests.ids, weights)
+        found = _woven([shared, own], np.r_[late, early], requests.ids, weights)
     return found if requests.given is None else _with_baskets(found, requests.given.matrix(items, "given="))
 
 
-def _shared(log: EventLog, weights: Weights, data: Any, items: Vocabulary, *, layers: bool) -> Interactions:
-    """Return the matrix of all events at the end of the data."""
-    x = log.matrix(weights, at=data.end)
+def faded_items(requests: Requests, weights: Weights, items: Vocabulary, where: str) -> sp.csr_matrix | None:
+    """Return every item that each person had had, as ones (n, n_items), where weights may have faded to nothing.
+
+    A weight halves 149 times until float32 knows it no longer: the history forgets the item, and it must not be
+    recommended as if it were new. None where no weight can have faded so far.
+    """
+    if weights.half_life is None and weights.step_half_life is None:
+        return None
+    log, person = events_of_few(*people_asking(requests, where))
+    if not len(log) or not len(requests) or not _may_fade(log, weights, int(requests.at.max())):
+        return None
+    plain = replace(weights, half_life=None, step_half_life=None, targets=None, verdicts=None, binary=False, cap=None)
+    found = histories_at(log, plain, person, requests.at, layers=False).with_items(items).csr
+    return sp.csr_matrix((np.ones(found.nnz, np.float32), found.indices, found.indptr), found.shape)
+
+
+def _may_fade(log: EventLog, weights: Weights, at_us: int) -> bool:
+    half_life, steps = weights.half_life, weights.step_half_life
+    halved = 0.0 if half_life is None else (at_us - int(log.at[0])) / check_duration(half_life, "half_life")
+    halved += 0.0 if steps is None else int(np.bincount(log.user).max()) / steps
+    return halved > _HALVINGS
+
+
+def _at_later_instants(
+    requests: Requests, log: EventLog, person: np.ndarray, weights: Weights, items: Vocabulary, *, layers: bool
+) -> Interactions:
+    """Return histories at instants after all events, by one matrix per instant of those who ask at it."""
+    rows = [np.flatnonzero(requests.at == at) for at in np.unique(requests.at)]
+    parts = []
+    for some in rows:
+        part, code = events_of_few(log, person[some])
+        x = _shared(part, weights, from_microseconds(int(requests.at[some[0]])), items, layers=layers)
+        parts.append(rows_by_code(x, code, requests.ids.take(some)))
+    return _woven(parts, np.concatenate(rows), requests.ids, weights)
+
+
+def _shared(log: EventLog, weights: Weights, at: dt.datetime, items: Vocabulary, *, layers: bool) -> Interactions:
+    """Return the matrix of all events, weighed at an instant after them."""
+    x = log.matrix(weights, at=at)
     if not layers:
         x = Interactions(x.users, x.items, x.csr, {"all": x.csr}, x.at_us, x.targets, x.weights)
     return x.with_items(items)
 
 
-def people_asking(
-    requests: Requests, where: str, read: Callable[[EventLog], EventLog] = lambda log: log
-) -> tuple[EventLog, np.ndarray]:
+def events_of_few(log: EventLog, person: np.ndarray) -> tuple[EventLog, np.ndarray]:
+    """Return the events of some people, and the new code of each request's person, -1 for strangers.
+
+    Items, channels and event types keep their codes; labels go. Where half of the people ask, the log stays whole.
+    """
+    wanted = np.zeros(log.n_users + 1, np.bool_)
+    wanted[person] = True
+    wanted[NONE] = False
+    few = np.flatnonzero(wanted)
+    if 2 * few.size >= log.n_users:
+        return log, person
+    rows = np.flatnonzero(wanted[log.user])
+    code = np.full(log.n_users + 1, NONE, np.int32)
+    code[few] = np.arange(few.size, dtype=np.int32)
+    columns: dict[str, Any] = {name: getattr(log, name)[rows] for name in ("item", "channel", "event", "at")}
+    value = None if log.value is None else log.value[rows]
+    users, user = log.users.take(few), code[log.user[rows]]
+    return replace(log, users=users, user=user, value=value, labels={}, dated=None, **columns), code[person]
+
+
+def people_asking(requests: Requests, where: str) -> tuple[EventLog, np.ndarray]:
     """Return the events of the Dataset of requests, and the code of each request's person in it, -1 for strangers."""
-    log = read(data_of(requests, where).part("events", where))
+    log = data_of(requests, where).part("events", where)
     users = log.users.codes(requests.users.ids, missing="none")
     return log, np.append(users, np.int32(NONE))[requests.user]
 
@@ -128,19 +190,21 @@ def _named(x: Interactions, ids: Vocabulary, weights: Weights) -> Interactions:
     return replace(x, users=ids, weights=weights)
 
 
-def _woven(
-    one: Interactions, other: Interactions, order: np.ndarray, ids: Vocabulary, weights: Weights
-) -> Interactions:
-    """Return the rows of two matrices over the same items, in another order."""
+def _woven(parts: Sequence[Interactions], rows: np.ndarray, ids: Vocabulary, weights: Weights) -> Interactions:
+    """Return matrices over the same items as one: their rows, one part after the other, belong to the given places."""
+    order = np.argsort(rows, kind="stable")
 
-    def both(first: Any, second: Any) -> sp.csr_matrix:
-        empty = [sp.csr_matrix(x.shape, dtype=np.float32) for x in (one, other)]
-        parts = [part if part is not None else none for part, none in zip((first, second), empty, strict=True)]
-        return sp.vstack(parts, format="csr")[order]
+    def joined(matrices: Sequence[Any]) -> sp.csr_matrix:
+        empty = [sp.csr_matrix(part.shape, dtype=np.float32) for part in parts]
+        held = [none if matrix is None else matrix for matrix, none in zip(matrices, empty, strict=True)]
+        return sp.vstack(held, format="csr")[order]
 
-    names = dict.fromkeys([*one.layers, *other.layers])
-    layers = {name: both(one.layers.get(name), other.layers.get(name)) for name in names}
-    return Interactions(ids, one.items, both(one.csr, other.csr), layers, one.at_us, None, weights)
+    names = dict.fromkeys(name for part in parts for name in part.layers)
+    layers = {name: joined([part.layers.get(name) for part in parts]) for name in names}
+    targets = None if weights.targets is None else joined([part.targets for part in parts])
+    return Interactions(
+        ids, parts[0].items, joined([part.csr for part in parts]), layers, parts[0].at_us, targets, weights
+    )
 
 
 def _made(x: Interactions, ids: Vocabulary, taken: Any) -> Interactions:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Set
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -57,7 +57,7 @@ class ItemSets:
                 )
             return sets
         example = f"Write {name}=[['tea', 'cup'], []]: one list of item ids per request."
-        if isinstance(sets, (str, bytes, Mapping)) or not isinstance(sets, Iterable):
+        if isinstance(sets, (str, bytes, Mapping, Set)) or not isinstance(sets, Iterable):
             raise ParameterError(f"{name} must be a list of lists of item ids. Got {type(sets).__name__}. {example}")
         listed = list(sets)
         if len(listed) != n:

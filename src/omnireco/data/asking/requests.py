@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
@@ -31,7 +31,7 @@ from omnireco.data.events import EventLog, require_events
 from omnireco.data.frames.columns import decode_optional, instants_to_pandas, open_frame
 from omnireco.data.interactions import Interactions
 from omnireco.data.parts import Ids, Labels
-from omnireco.data.vocabulary import NONE, Vocabulary, compress, match
+from omnireco.data.vocabulary import NONE, Vocabulary, compress, known_to
 from omnireco.errors import EmptyError, ParameterError, SchemaError, UnknownIdError
 
 if TYPE_CHECKING:
@@ -66,6 +66,9 @@ class Requests:
         What ``ids`` are.
     data : Dataset or None
         Where histories and attributes of those who ask are read; never written to a file.
+    closed_at : ndarray of shape (n,), int64, or None
+        When the last choice of each request was made, UTC microseconds, where that is known (:meth:`from_log`): only
+        after it is known what was chosen.
 
     Examples
     --------
@@ -88,6 +91,7 @@ class Requests:
     exclude: ItemSets | None = None
     key: str = "request_id"
     data: Any = None
+    closed_at: np.ndarray | None = None
 
     parts: ClassVar[Parts] = {
         "ids": Ids(),
@@ -98,6 +102,7 @@ class Requests:
         "given": Maybe(Apart(Record(ItemSets))),
         "exclude": Maybe(Apart(Record(ItemSets))),
         "key": Text(),
+        "closed_at": Maybe(instants("ids")),
     }
 
     def __post_init__(self) -> None:
@@ -114,7 +119,7 @@ class Requests:
     def of(
         cls,
         data: Any,
-        known: Vocabulary,
+        known: Sequence[Vocabulary],
         ids: Any,
         *,
         at: Any,
@@ -124,13 +129,17 @@ class Requests:
         exclude: Any = None,
         new_users: bool = False,
     ) -> Requests:
-        """Return requests of people of a Dataset: what :meth:`omnireco.Dataset.requests` calls, and explains."""
+        """Return requests of people of a Dataset: what :meth:`omnireco.Dataset.requests` calls, and explains.
+
+        ``known`` are the people of its parts; None as ``ids`` stands for all of the first.
+        """
         where = "Dataset.requests"
-        if ids is known.ids:
-            users, user = known, np.arange(len(known), dtype=np.int32)
+        check_ordered(ids, "users")
+        if ids is None:
+            users, user = known[0], np.arange(len(known[0]), dtype=np.int32)
         else:
             users, user = Vocabulary.encode(ids, "user_id")
-            strange = match(known, users, ("the data", "the requests")) == NONE
+            strange = ~known_to(known, users, ("the data", "the requests"))
             if not check_flag(new_users, "new_users") and strange.any():
                 raise UnknownIdError(
                     f"{where}: {int(strange[user].sum()):,} of {user.size:,} people are in no part of the data. Leave "
@@ -270,19 +279,19 @@ class Requests:
         rows = rows[np.lexsort([part_at[rows], part.user[rows]])]
         user, when = part.user[rows], part_at[rows]
         fresh = np.r_[True, (user[1:] != user[:-1]) | (np.diff(when) >= pause)]
-        request, first = np.cumsum(fresh) - 1, rows[fresh]
+        request, first, last = np.cumsum(fresh) - 1, rows[fresh], rows[np.r_[fresh[1:], True]]
         if per_user is not None:
             keep = _some_of_each(part.user[first], check_integer(per_user, "per_user", low=1), seed)
             moved = np.full(first.size, NONE)
             moved[keep] = np.arange(keep.size)
             inside = moved[request] != NONE
-            request, rows, first = moved[request[inside]], rows[inside], first[keep]
+            request, rows, first, last = moved[request[inside]], rows[inside], first[keep], last[keep]
         users, who = compress(part.users, part.user[first])
         labels = {name: _take_label(part, name, first) for name in names}
         ids = Vocabulary(np.arange(first.size, dtype=np.int64))
         cells = Coded(request, part.item[rows], None, np.ones(rows.size))
         chosen = Interactions.from_cells(ids, part.items, cells, binary=True)
-        return Asked(cls(ids, users, who, part_at[first], labels), chosen)
+        return Asked(cls(ids, users, who, part_at[first], labels, closed_at=part_at[last]), chosen)
 
     def __len__(self) -> int:
         return int(self.at.size)
@@ -304,9 +313,9 @@ class Requests:
         """Return some requests by position, in the order given."""
         labels = {name: (known, codes[rows]) for name, (known, codes) in self.labels.items()}
         given, exclude = (None if sets is None else sets.take(rows) for sets in (self.given, self.exclude))
-        return Requests(
-            self.ids.take(rows), self.users, self.user[rows], self.at[rows], labels, given, exclude, self.key, self.data
-        )
+        closed_at = None if self.closed_at is None else self.closed_at[rows]
+        some = self.ids.take(rows), self.users, self.user[rows], self.at[rows], labels
+        return Requests(*some, given, exclude, self.key, self.data, closed_at)
 
     def to_frame(self) -> pd.DataFrame:
         """Return a pandas frame: request_id, user_id, timestamp and the context columns."""
@@ -327,8 +336,18 @@ class Asked(NamedTuple):
     chosen: Interactions
 
 
+def check_ordered(values: Any, name: str) -> None:
+    """Refuse what has no order, so that nobody gets what is meant for another request: sets and mappings."""
+    if isinstance(values, (Set, Mapping)):
+        raise ParameterError(
+            f"{name} must stand in an order, that of the requests. Got {type(values).__name__}. Write a list: "
+            f"{name}=[...]."
+        )
+
+
 def check_instants_of(at: Any, n: int, name: str) -> np.ndarray:
     """Return one instant for all requests, or one per request, int64 UTC microseconds (n,)."""
+    check_ordered(at, name)
     if isinstance(at, (str, dt.date)) or not hasattr(at, "__len__"):
         return np.full(n, check_instant(at, name), np.int64)
     if len(at) != n:
@@ -350,6 +369,7 @@ def _check_channel(channel: Any) -> Any:
 
 def label_of(value: Any, n: int, name: str) -> tuple[Vocabulary, np.ndarray]:
     """Return one value for all requests, or one per request, coded; missing is -1."""
+    check_ordered(value, name)
     if value is None or isinstance(value, (str, bytes)) or not hasattr(value, "__len__"):
         value = [value] * n
     if len(value) != n:

@@ -150,6 +150,7 @@ def joined_columns(logs: Any) -> dict[str, Any]:
         "start_us": min(part.start_us for part in parts),
         "end_us": max(part.end_us for part in parts),
         "dated": None if all(part.dated is None for part in parts) else ~np.concatenate([p.timed for p in parts]),
+        "dates_found": all(part.dates_found for part in parts),
     }
 
 

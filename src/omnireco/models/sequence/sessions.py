@@ -24,7 +24,7 @@ from omnireco._core.contract import Estimator, says_the_line
 from omnireco._kernels.log.order import distinct
 from omnireco._kernels.topk.exact import select, topk
 from omnireco.data.asking.asof import histories_at
-from omnireco.data.asking.histories import people_asking
+from omnireco.data.asking.histories import events_of_few, faded_items, people_asking
 from omnireco.data.asking.requests import Requests
 from omnireco.data.events import EventLog
 from omnireco.data.recommendations import Recommendations
@@ -239,7 +239,7 @@ class WhatNext:
             )
         k, exclude_seen = check_k(k), check_flag(exclude_seen, "exclude_seen")
         usable_threads(threads)
-        log, person = people_asking(requests, "WhatNext.recommend")
+        log, person = events_of_few(*people_asking(requests, "WhatNext.recommend"))
         session_life = f"{max(1, round(check_duration(self.fade, 'fade') * np.log(2)))}us"
         sets = {
             name: None if held is None else held.matrix(self.items, f"{name}=")
@@ -251,7 +251,9 @@ class WhatNext:
         n = len(requests)
         allowed = _Eligible.read(eligible, self.items, n, exclude)
         out = self._disliked(log, person, requests.at)
-        for more in (long if exclude_seen else None, *sets.values()):
+        weights = Weights(events=dict.fromkeys(self.dislikes, 0.0), half_life=self.half_life)
+        faded = faded_items(requests, weights, self.items, "WhatNext.recommend") if exclude_seen else None
+        for more in (long if exclude_seen else None, faded, *sets.values()):
             out = out if more is None else either(out, more)
         codes, scores = np.empty((n, k), np.int32), np.empty((n, k), np.float32)
         blocks = list(row_blocks(n, 1, most=_BLOCK))

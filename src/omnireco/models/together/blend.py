@@ -175,6 +175,9 @@ class BlendModel(Model):
             return self
         return replace(self, models=members, popularity=members[0].popularity)
 
+    def _all_weights(self) -> tuple[Weights, ...]:
+        return tuple(weights for model in self.models for weights in model._all_weights())
+
     def _reading(self) -> Hashable:
         forms = tuple(model._reading() for model in self.models)
         return forms if any(form is not None for form in forms) else None
