@@ -386,6 +386,7 @@ _METRICS = [
 
 # By name of the parameter, or "verb.parameter" where a verb needs another.
 ARGUMENTS: dict[str, Callable[[SimpleNamespace], Any]] = {
+    "Interactions.weighted.by": lambda w: "bm25",
     "actions": lambda w: np.arange(40) % 2,
     "cls": lambda w: om.files.Ids,
     "address": lambda w: f"{MARKER}@example.org",
