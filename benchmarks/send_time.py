@@ -112,7 +112,8 @@ def oracle_gap(n_users: int, seed: int, options: dict[str, object]) -> pd.DataFr
 
     Eight weeks, some 22 sessions and 24 messages each, 60 % of them sent at 10:00, 30 % in office hours.
     """
-    world = om.simulate(n_users, 30, days=56, seed=seed, messages_per_week=3, share_without_zone=0.0, **options)
+    company = om.worlds.Company(messages_per_week=3, share_without_zone=0.0, **options)
+    world = om.simulate(n_users, 30, days=56, seed=seed, company=company)
     log, audience = om.EventLog.from_frame(world.events), om.Audience.from_frame(world.users)
     sent = om.MessageLog.from_frame(world.messages)
     model = om.SendTime().fit(om.Dataset(log, messages=sent, audience=audience))

@@ -19,10 +19,7 @@ world = om.simulate(
     n_items=30,
     days=150,
     seed=5,
-    messages_per_week=5,
-    share_without_zone=0.0,
-    fatigue=0.2,
-    machine_share=0.25,
+    company=om.worlds.Company(messages_per_week=5, share_without_zone=0.0, fatigue=0.2, machine_share=0.25),
 )
 log = om.EventLog.from_frame(world.events)
 sent = om.MessageLog.from_frame(world.messages)

@@ -26,6 +26,9 @@ TYPED_IN = {
     "LinkRules",
     "WhatNext",
     "Fallback",
+    "Company",
+    "PerPerson",
+    "Search",
 }  # written by callers
 NOT_OURS = {
     "age_group",

@@ -117,16 +117,39 @@ else:  # a type checker that saw this function would believe in every name
 
     def __getattr__(name: str) -> Any:
         """Import a module on request; say where a name went that stood here once, or which name is near."""
-        import importlib.util
+        import importlib
         import sys
 
         if name in _ON_REQUEST:
             return importlib.import_module(f"omnireco.{name}")
-        if name.startswith("_"):  # what tools ask every module for
-            raise AttributeError(f"module 'omnireco' has no attribute {name!r}", name=name)
-        from omnireco._moved import no_such_name
+        raising = importlib.import_module("omnireco._moved").raise_no_such_name
+        return raising(name, room="", caller=sys._getframe(1).f_code.co_name)
 
-        # `from omnireco import name` asks here first, and would say "cannot import name" instead of an AttributeError.
-        if sys._getframe(1).f_code.co_name == "_handle_fromlist" and not importlib.util.find_spec(f"omnireco.{name}"):
-            raise ImportError(no_such_name(name, importing=True), name="omnireco")
-        raise AttributeError(no_such_name(name), name=name)
+    def _explaining(room: str) -> Any:
+        """Return what a package answers for a name that it does not have."""
+
+        def __getattr__(name: str) -> Any:
+            import importlib
+            import sys
+
+            raising = importlib.import_module("omnireco._moved").raise_no_such_name
+            return raising(name, room=room, caller=sys._getframe(1).f_code.co_name)
+
+        return __getattr__
+
+    for _room in (
+        adapters,
+        causal,
+        choices,
+        data,
+        evaluation,
+        files,
+        identity,
+        journeys,
+        models,
+        planning,
+        timing,
+        worlds,
+    ):
+        _room.__getattr__ = _explaining(_room.__name__.rpartition(".")[2])
+    del _room

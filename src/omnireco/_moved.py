@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import difflib
 import importlib
+import importlib.util
 from types import ModuleType
+from typing import NoReturn
 
-__all__ = ["ELSEWHERE", "new_lines", "no_such_name", "places"]
+__all__ = ["ELSEWHERE", "new_lines", "no_such_name", "places", "raise_no_such_name"]
 
 ELSEWHERE: dict[str, tuple[str, ...]] = {
     "datasets": ("worlds",),
@@ -18,6 +20,7 @@ ELSEWHERE: dict[str, tuple[str, ...]] = {
 """What cannot be read from the faces: a module that is gone, or a name that has another one now, and where it is."""
 
 _LIKE = 0.75  # how alike two names must be before one is offered for the other
+_AS_LIKE = 0.1  # a second name is offered where it is hardly less alike
 
 
 def places() -> dict[str, str]:
@@ -39,17 +42,46 @@ def new_lines(name: str) -> tuple[str, ...]:
     return () if place is None else (place,)
 
 
-def no_such_name(name: str, *, importing: bool = False) -> str:
-    """Return the message for a name that the front does not have: its new line, the nearest names, or the bare fact."""
+def no_such_name(name: str, *, importing: bool = False, room: str = "") -> str:
+    """Return the message for a name that the front, or a package, does not have: its line, the nearest names, or none.
+
+    Parameters
+    ----------
+    name : str
+        What was asked for.
+    importing : bool
+        Whether by ``from omnireco import name``.
+    room : str, optional
+        The package that was asked, such as ``"models"``.
+    """
+    where = f"omnireco.{room}" if room else "omnireco"
     if lines := new_lines(name):
+        if room:
+            return f"{where} has no {name!r}. Write {_write(lines, importing)}."
         return f"omnireco.{name} is now {_either(lines, 'omnireco.')}: write {_write(lines, importing)}."
     known = places()
+    if room:  # a name of the package itself, before those of others
+        shown = getattr(importlib.import_module("omnireco"), room).__all__
+        known = {one: known.get(one, f"{room}.{one}") for one in shown}
     spelled = {public.casefold(): public for public in known}
     near = difflib.get_close_matches(name.casefold(), spelled, n=2, cutoff=_LIKE)
-    fact = f"omnireco has no {name!r}"
+    fact = f"{where} has no {name!r}"
     if not near:
-        return f"{fact}. dir(omnireco) names what it has."
+        return f"{fact}. dir({where}) names what it has."
+    likeness = [difflib.SequenceMatcher(None, like, name.casefold()).ratio() for like in near]
+    near = [like for like, ratio in zip(near, likeness, strict=True) if ratio > likeness[0] - _AS_LIKE]
     return f"{fact}. Did you mean {_write(tuple(known[spelled[like]] for like in near), importing)}?"
+
+
+def raise_no_such_name(name: str, *, room: str, caller: str) -> NoReturn:
+    """Raise for a name that a package does not have; ``caller`` is the function that asked for it."""
+    where = f"omnireco.{room}" if room else "omnireco"
+    if name.startswith("_"):  # what tools ask every module for
+        raise AttributeError(f"module {where!r} has no attribute {name!r}", name=name)
+    # `from omnireco import name` asks here first, and would say "cannot import name" instead of an AttributeError.
+    if caller == "_handle_fromlist" and not importlib.util.find_spec(f"{where}.{name}"):
+        raise ImportError(no_such_name(name, importing=True, room=room), name=where)
+    raise AttributeError(no_such_name(name, room=room), name=name)
 
 
 def _write(lines: tuple[str, ...], importing: bool) -> str:

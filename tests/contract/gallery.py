@@ -140,6 +140,7 @@ VALUES: dict[str, Callable[[], Any]] = {
     "zone posterior": lambda: om.timing.infer_zones(om.Dataset(world().log, audience=world().audience)),
     "requests": lambda: om.Requests.from_log(world().log, context=["channel"], per_user=1).requests,
     "weights": lambda: om.Weights(events={"view": 2}, half_life="30D", targets={"view": {1.0: 0.5}}, verdicts=["view"]),
+    "company": lambda: om.worlds.Company(fatigue=0.3),
     "link rules": lambda: om.identity.LinkRules(max_links={"card": 3}, expiry={"cookie": "30D"}),
     "quality report": lambda: world().log.check(),
     "resolve report": lambda: om.data.ResolveReport(*range(7)),

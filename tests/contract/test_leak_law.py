@@ -279,7 +279,7 @@ def test_nothing_behind_the_cut_can_be_reached_from_the_past():
     assert strays(PAST) == []
     assert strays(PAST.requests()) == []
     assert strays(PAST.matrix()) == []
-    assert strays(WHOLE.split(CUT, horizon="7D", gap="2D").past) == []
+    assert strays(WHOLE.split(CUT, horizon="7D", embargo="2D").past) == []
     assert all(strays(cut.past) == [] for cut in WHOLE.rolling(horizon="3D", n=2) if cut.past.end <= CUT)
     assert len(strays(WHOLE)) > 20  # the search finds what there is
 

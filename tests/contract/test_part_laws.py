@@ -22,6 +22,7 @@ import scipy.sparse as sp
 import omnireco as om
 from omnireco.errors import IdKindError, ParameterError, SchemaError, StorageError
 from omnireco.files.kinds import FORMS
+from omnireco.testing import differences
 
 _SPEC = importlib.util.spec_from_file_location("gallery", Path(__file__).parent / "gallery.py")
 gallery = importlib.util.module_from_spec(_SPEC)
@@ -118,7 +119,7 @@ def test_the_bytes_of_a_file_hold_no_id_of_whom_was_erased(tmp_path):
         one for one in sent.users.ids if one in lists.users and one in audience.users and one in touches.touches.users
     ]
     who, other = everywhere[:3], everywhere[3]
-    for value in (log, sent, audience, log.matrix(), lists, timing, touches, fatigue, requests):
+    for value in (log, sent, audience, data, log.matrix(), lists, timing, touches, fatigue, requests):
         assert who[0].encode() in om.save(value, tmp_path / "value").read_bytes()
         content = om.save(om.files.erase(value, who), tmp_path / "value").read_bytes()
         assert not any(one.encode() in content for one in who)
@@ -256,6 +257,45 @@ def test_a_model_of_a_stranger_alone_and_inside_others(registered, tmp_path):
     fallback = om.models.Fallback({"als": gallery.world().als, "likes": likes})
     assert type(om.load(om.save(fallback, tmp_path / "fallback")).steps["likes"]) is Likes
     assert om.files.memory(again)["models"] > likes.popularity.nbytes
+
+
+@dataclass(frozen=True, eq=False)
+class Fans(Likes):
+    """A model of a stranger that keeps people."""
+
+    users: om.data.Vocabulary | None = None
+    parts: ClassVar = Likes.parts | {"users": om.files.Ids(people=True)}
+
+    _rank = om.models.Model._rank
+
+
+class FansOf(LikesOf):
+    def fit(self, data, *, threads=None, progress=False):
+        x = data if isinstance(data, om.Interactions) else data.matrix()
+        return Fans(x.items, np.asarray(x.csr.sum(axis=0), np.float32).ravel(), self.bonus, x.users)
+
+
+@pytest.mark.parametrize("outer", ["blend", "blend of blends", "fallback", "what next", "cross-channel", "ranker"])
+def test_people_of_a_stranger_inside_others_are_erased(outer, tmp_path):
+    om.files.register(Fans)
+    om.files.register(FansOf)
+    w = gallery.world()
+    log = om.EventLog.from_frame(renamed(w.world.events))
+    data, fans = om.Dataset(log), FansOf()
+    value = {
+        "blend": lambda: om.Blend(models={"f": fans, "e": om.EASE()}).fit(data),
+        "blend of blends": lambda: om.Blend(models={"b": om.Blend(models={"f": fans}), "e": om.EASE()}).fit(data),
+        "fallback": lambda: om.models.Fallback({"f": fans.fit(data), "p": om.Popularity().fit(data)}),
+        "what next": lambda: om.models.WhatNext(model=fans.fit(data)),
+        "cross-channel": lambda: om.models.CrossChannel(estimator=fans).fit(data),
+        "ranker": lambda: om.Ranker(models=[fans, om.EASE()], n_candidates=8, n_requests=50).fit(data),
+    }[outer]()
+    who = log.users.ids[:3]
+    assert all(one.encode() in om.save(value, tmp_path / "value").read_bytes() for one in who)
+    left = om.files.erase(value, who)
+    assert not any(one.encode() in om.save(left, tmp_path / "left").read_bytes() for one in who)
+    assert differences(om.load(tmp_path / "left"), left) == []
+    assert sum(om.files.memory(left).values()) > 0
 
 
 def test_a_value_of_a_stranger_with_people_is_erased(tmp_path):

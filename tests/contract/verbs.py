@@ -386,6 +386,7 @@ _METRICS = [
 
 # By name of the parameter, or "verb.parameter" where a verb needs another.
 ARGUMENTS: dict[str, Callable[[SimpleNamespace], Any]] = {
+    "Interactions.weighted.by": lambda w: "bm25",
     "actions": lambda w: np.arange(40) % 2,
     "cls": lambda w: om.files.Ids,
     "address": lambda w: f"{MARKER}@example.org",
@@ -576,7 +577,7 @@ GIVEN: dict[str, Callable[[SimpleNamespace], dict[str, Any]]] = {
     "off_policy": lambda w: {"n_bootstrap": 9},
     "cross_fitted_rewards": lambda w: {"folds": 2},
     "explain": lambda w: {"events": w.log},
-    "ChannelPreferenceModel.best": lambda w: {"audience": w.audience},
+    "ChannelPreferenceModel.best": lambda w: {"data": w.data},
 }
 
 

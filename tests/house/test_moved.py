@@ -87,6 +87,33 @@ def test_an_import_gives_the_new_line_too(line, says):
         exec(line, {})
 
 
+@pytest.mark.parametrize(
+    ("room", "name", "says"),
+    [
+        ("models", "SendTime", "omnireco.models has no 'SendTime'. Write om.SendTime."),
+        ("models", "Fatigue", "omnireco.models has no 'Fatigue'. Write om.timing.Fatigue."),
+        ("evaluation", "ndgc", "omnireco.evaluation has no 'ndgc'. Did you mean om.ndcg?"),
+        (
+            "causal",
+            "off_policies",
+            "omnireco.causal has no 'off_policies'. Did you mean om.causal.off_policy or om.causal.OffPolicy?",
+        ),
+        ("timing", "zzzz", "omnireco.timing has no 'zzzz'. dir(omnireco.timing) names what it has."),
+        ("timing", "__wrapped__", "module 'omnireco.timing' has no attribute '__wrapped__'"),
+    ],
+)
+def test_a_package_says_where_a_name_is(room, name, says):
+    with pytest.raises(AttributeError, match=f"^{re.escape(says)}$"):
+        getattr(getattr(om, room), name)
+
+
+def test_an_import_from_a_package_says_it_too():
+    with pytest.raises(ImportError, match=r"has no 'SendTime'. Write from omnireco import SendTime\.$"):
+        exec("from omnireco.models import SendTime", {})
+    exec("from omnireco.models import matrix, sequence", {})
+    exec("from omnireco.timing import *", {})
+
+
 def test_modules_that_the_front_does_not_load_are_imported_as_ever():
     exec("from omnireco import _versions, cli, plotting, testing", {})
 

@@ -156,7 +156,7 @@ KNOWN = [
     ("EASE.fit", "data", "missing None"),
     ("EASE.fit", "data", "a frame"),
     ("ALS.loss", "model", "missing None"),
-    ("EventLog.by_hour", "audience", "a frame"),
+    ("by_hour", "data", "a frame"),
     ("Budget.rows", "touches", "missing None"),
     ("ZonePosterior.allowed", "at_us", "integer -9223372036854775808"),
     ("ZonePosterior.fill", "zone_probability", "number 5e-324"),

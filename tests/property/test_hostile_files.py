@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 
 import omnireco as om
+from omnireco.data.messages import NEVER
 from omnireco.errors import StorageError
 
 _SPEC = importlib.util.spec_from_file_location("fuzz_files", Path(__file__).parents[1] / "fuzz_files.py")
@@ -139,3 +140,65 @@ def test_a_value_whose_parts_disagree_is_not_written(tmp_path):
     with pytest.raises(om.errors.ParameterError, match="scores"):
         om.save(wrong, tmp_path / "value")
     assert not list(tmp_path.iterdir())
+
+
+def changed(path, change):
+    """Write a file again with other fields and arrays, and checksums that agree."""
+    header, arrays = fuzz.taken_apart(path)
+    change(header["fields"], arrays)
+    fuzz.put_together(path, header, arrays)
+    return path
+
+
+def messages_from_the_future(fields, arrays):
+    arrays["messages/sent_at"] = arrays["messages/sent_at"] + 40 * 86_400_000_000
+    arrays["messages/responded_at"] = np.full_like(arrays["messages/responded_at"], NEVER)
+    fields["messages"]["fields"]["end_us"] = int(arrays["messages/sent_at"][-1]) + 1
+
+
+def answers_from_the_future(fields, arrays):
+    arrays["messages/responded_at"] = arrays["messages/sent_at"] + 400 * 86_400_000_000
+
+
+def choices_of_others(fields, arrays):
+    arrays["chosen/users"] = arrays["chosen/users"][::-1].copy()
+
+
+@pytest.mark.parametrize(
+    ("change", "match"),
+    [
+        (lambda fields, arrays: fields.update(end_us=5), "events reach past the end"),
+        (lambda fields, arrays: fields.update(end_us=2**62), "end_us lies outside"),
+        (lambda fields, arrays: fields["without"].append("requests"), r"."),
+        (messages_from_the_future, "messages reach past the end of the data"),
+        (answers_from_the_future, "answers lie after the end of the log"),
+        (choices_of_others, "what was chosen belongs to other requests"),
+    ],
+)
+def test_a_dataset_of_which_a_part_lies_past_its_cut_is_refused(change, match, tmp_path):
+    world = om.simulate(n_users=30, n_items=12, days=40, seed=2)
+    log = om.EventLog.from_frame(world.events)
+    asked = om.Requests.from_log(log, context=["channel"])
+    sent = om.MessageLog.from_frame(world.messages)
+    past = om.Dataset(log, messages=sent, asked=asked).before("2025-02-01")
+    assert om.load(om.save(past, tmp_path / "data")).end == past.end
+    with pytest.raises(StorageError, match=match):
+        om.load(changed(om.save(past, tmp_path / "data"), change))
+
+
+@pytest.mark.parametrize("part", ["given", "exclude"])
+def test_baskets_of_fewer_requests_are_refused(part, tmp_path):
+    world = om.simulate(n_users=30, n_items=12, days=40, seed=2)
+    data = om.Dataset(om.EventLog.from_frame(world.events))
+    asked = data.requests(data.users.ids[:4], given=[["i01"]] * 4, exclude=[["i02"]] * 4)
+
+    def shorter(fields, arrays):
+        start, codes = (next(n for n in arrays if n.startswith(part) and n.endswith(end)) for end in ("indptr", "item"))
+        arrays[start], arrays[codes] = arrays[start][:3].copy(), arrays[codes][:2].copy()
+
+    path = changed(om.save(asked, tmp_path / "requests"), shorter)
+    with pytest.raises(StorageError, match=f"{part}/0/indptr has 3 offsets, not one more than ids"):
+        om.load(path)
+    path = changed(om.save(asked, tmp_path / "requests"), lambda fields, arrays: fields.update(key="of nobody"))
+    with pytest.raises(StorageError, match="key must be one of 'user_id', 'request_id'"):
+        om.load(path)

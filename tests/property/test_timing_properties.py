@@ -38,7 +38,7 @@ ZONES = np.array(
 
 @pytest.fixture(scope="module")
 def world():
-    return om.simulate(120, 20, days=60, seed=5, messages_per_week=4, answer_rate=2.0)
+    return om.simulate(120, 20, days=60, seed=5, company=om.worlds.Company(messages_per_week=4, answer_rate=2.0))
 
 
 @pytest.fixture(scope="module")

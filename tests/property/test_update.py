@@ -103,7 +103,7 @@ def test_what_cannot_be_updated_says_why(tmp_path):
     }.items():
         with pytest.raises(ParameterError, match=rf"Weights\({name}=...\) cannot be updated exactly, because"):
             old.matrix(om.Weights(**{name: value})).updated(new)
-    for x in (old.matrix(HOW).log1p(), om.Interactions.from_frame(rows(30, 1)[["user_id", "item_id"]])):
+    for x in (old.matrix(HOW).weighted("log1p"), om.Interactions.from_frame(rows(30, 1)[["user_id", "item_id"]])):
         with pytest.raises(ParameterError, match="does not know what its events were worth"):
             x.updated(new)
     with pytest.raises(ParameterError, match="at lies before the clock of the matrix"):

@@ -58,8 +58,9 @@ def test_equal_loss_and_recall(factors, alpha):
     assert full_loss(x.csr, None, loss, *ours) == pytest.approx(theirs, rel=1e-4)
     quick = learn(x.csr, None, loss, users, items, iterations=15, threads=2)
     assert full_loss(x.csr, None, loss, *quick) <= theirs * 1.01
-    parameters = {name: getattr(loss, name) for name in (*CLASSIC, "alpha")}
+    estimator = ALS(alpha=alpha, **CLASSIC)
     mine, their = (
-        recall(FactorModel.from_arrays(f, items=x.items, **parameters), x, test) for f in (quick[1], peer.item_factors)
+        recall(FactorModel.from_arrays(f, items=x.items, estimator=estimator), x, test)
+        for f in (quick[1], peer.item_factors)
     )
     assert mine == pytest.approx(their, abs=0.02)

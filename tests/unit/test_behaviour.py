@@ -24,7 +24,7 @@ X = LOG.matrix(om.Weights(events={"return": -2}))  # items: cup, pot, tea
 
 
 def test_log_and_its_layers():
-    damped = X.log1p()
+    damped = X.weighted("log1p")
     expected = np.array([[np.log(2), 0, np.log(3)], [0, np.log(2), np.log(2)], [0, -np.log(3), 0]])
     np.testing.assert_allclose(damped.csr.toarray(), expected, rtol=1e-6)
     np.testing.assert_allclose(sum(layer.toarray() for layer in damped.layers.values()), expected, rtol=1e-6)
@@ -35,26 +35,26 @@ def test_log_and_its_layers():
 
 def test_tfidf_is_that_of_scikit_learn():
     expected = TfidfTransformer(norm=None).fit_transform(abs(X.csr)).toarray()
-    np.testing.assert_allclose(abs(X.tfidf().csr).toarray(), expected, rtol=1e-6)
+    np.testing.assert_allclose(abs(X.weighted("tfidf").csr).toarray(), expected, rtol=1e-6)
 
 
 def test_bm25_by_hand():
-    damped = X.bm25(k1=1.5, b=0.5).csr.toarray()
+    damped = X.weighted("bm25", k1=1.5, b=0.5).csr.toarray()
     idf = np.log(1 + (3 - 2 + 0.5) / (2 + 0.5))  # tea and pot: two of three people
     mean = (3 + 2 + 2) / 3
     assert damped[0, 2] == pytest.approx(idf * 2.5 * 2 / (2 + 1.5 * (0.5 + 0.5 * 3 / mean)))
     assert damped[2, 1] == pytest.approx(-idf * 2.5 * 2 / (2 + 1.5 * (0.5 + 0.5 * 2 / mean)))
     with pytest.raises(ParameterError, match="k1 must be greater than 0"):
-        X.bm25(k1=0)
+        X.weighted("bm25", k1=0)
     with pytest.raises(ParameterError, match="b must be a number in the range"):
-        X.bm25(b=2)
-    empty = X.take(np.array([], np.int32)).bm25()
+        X.weighted("bm25", b=2)
+    empty = X.take(np.array([], np.int32)).weighted("bm25")
     assert empty.nnz == 0
 
 
 def test_damping_composes_with_models_and_single_layers():
     x = om.Interactions.from_frame(EVENTS[["user_id", "item_id"]])
-    damped = x.bm25()
+    damped = x.weighted("bm25")
     assert damped.layers["all"] is damped.csr
     assert om.ItemKNN(neighbors=2).fit(damped).recommend(damped, k=1).k == 1
 
@@ -94,20 +94,21 @@ def test_interest_by_category():
 def test_hours_on_everybodys_own_clock():
     people = pd.DataFrame({"user_id": ["ann", "bob", "cat"], "timezone": ["Asia/Tokyo", "America/New_York", None]})
     audience = om.Audience.from_frame(people)
-    x = LOG.by_hour(audience, per="day")
+    data = om.Dataset(LOG, audience=audience)
+    x = om.timing.by_hour(data, per="day")
     assert x.shape == (3, 24)
     assert x.csr[0, 17] == 3  # 08:00 to 08:40 UTC in Tokyo
     assert x.csr[1, 4] == x.csr[1, 19] == 1
     assert x.csr[2].nnz == 0  # no zone, no hour
-    week = LOG.by_hour(audience)
+    week = om.timing.by_hour(data)
     assert week.csr[0, 3 * 24 + 17] == 3  # a Thursday
     assert week.layers["app"].sum() == 2
-    half = LOG.by_hour(audience, om.Weights(half_life="1h"), per="day", at="2025-05-02")
+    half = om.timing.by_hour(data, om.Weights(half_life="1h"), per="day", at="2025-05-02")
     assert 0 < half.csr[0, 17] < 3
     with pytest.raises(ParameterError, match="per must be one of"):
-        LOG.by_hour(audience, per="month")
+        om.timing.by_hour(data, per="month")
     calls = om.EventLog.from_frame(EVENTS.assign(item_id=None), itemless="keep")
-    assert calls.by_hour(audience).csr.sum() == 5
+    assert om.timing.by_hour(om.Dataset(calls, audience=audience)).csr.sum() == 5
 
 
 def slow_sessions(log, gap, per_channel):

@@ -221,7 +221,9 @@ def test_comparison_refuses(change, error, says):
 
 def test_the_old_comparison_says_the_new_line():
     log = om.EventLog.from_frame(om.simulate(n_users=20, n_items=5, days=30, seed=2).events)
-    with pytest.raises(TypeError, match=r"Write compare_channels\(om\.models\.CrossChannel\(\), \*data\.rolling\("):
+    with pytest.raises(
+        TypeError, match=r"Write om.evaluation.compare_channels\(om\.models\.CrossChannel\(\), \*data\.rolling\("
+    ):
         om.evaluation.compare_channels(log, om.models.CrossChannel(), horizon="7D")
 
 

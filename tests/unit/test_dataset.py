@@ -224,7 +224,7 @@ def test_parts_of_another_kind(parts, error, says):
     [
         (lambda: DATA.split(DATA.end), "in the window after"),
         (lambda: DATA.split("2020-01-01"), "lies before"),
-        (lambda: DATA.split(CUT, gap="400D"), "lies before 2024-01-07"),
+        (lambda: DATA.split(CUT, embargo="400D"), "lies before 2024-01-07"),
         (lambda: DATA.split(CUT, horizon="0D"), "longer than zero"),
         (lambda: DATA.split(CUT, horizon="-3D"), "must be a duration"),
         (lambda: DATA.split(pd.Timestamp("2025-02-10")), "no time zone"),
@@ -290,3 +290,84 @@ def test_small_data_is_what_laws_need():
     data = small_data(seed=2)
     assert set(data.events.events.ids) == {"purchase", "view"}
     assert data.end > data.events.end
+
+
+PLAIN = pd.DataFrame({"user_id": DATA.users.ids[:5], "income": [1.0, 2.0, 3.0, 4.0, 5.0], "town": list("abcab")})
+FACTS = {
+    "pandas": PLAIN,
+    "rows left out": pd.concat([PLAIN.iloc[:1], PLAIN])[1:],
+    "categories": PLAIN.astype({"town": "category"}),
+    "nullable": PLAIN.convert_dtypes(),
+    "small integers": PLAIN.astype({"income": "int16"}),
+    "arrow": PLAIN,
+    "polars": PLAIN,
+}
+
+
+@pytest.mark.parametrize("name", FACTS)
+def test_facts_of_any_frame_are_saved_and_erased(name, tmp_path):
+    frame = FACTS[name]
+    if name in ("arrow", "polars"):
+        library = pytest.importorskip({"arrow": "pyarrow"}.get(name, name))
+        frame = library.table(dict(frame)) if name == "arrow" else library.DataFrame(frame.to_dict("list"))
+    data = om.Dataset(LOG, facts=[frame])
+    back = om.load(om.save(data, tmp_path / "data")).facts[0]
+    assert back["user_id"].tolist() == PLAIN["user_id"].tolist()
+    assert back["income"].tolist() == PLAIN["income"].tolist()
+    assert back["town"].tolist() == PLAIN["town"].tolist()
+    left = om.files.erase(data, PLAIN["user_id"][:2]).facts[0]
+    assert left["user_id"].tolist() == PLAIN["user_id"].tolist()[2:]
+    assert list(om.files.people_in(data)) == ["events.users", "facts[0].user_id"]
+
+
+@pytest.mark.parametrize(
+    ("frame", "match"),
+    [
+        (PLAIN.assign(day=pd.Timestamp("2025-01-01")), "column 'day' has no time zone"),
+        (pd.concat([PLAIN, PLAIN[["town"]]], axis=1), "two columns of one name"),
+        (PLAIN.assign(long=pd.to_timedelta(1, "D")), "column 'long' is of kind timedelta64"),
+    ],
+)
+def test_facts_that_a_file_cannot_keep_are_refused_when_they_are_saved(frame, match, tmp_path):
+    with pytest.raises(ParameterError, match=match):
+        om.save(om.Dataset(LOG, facts=[frame]), tmp_path / "data")
+
+
+@pytest.mark.parametrize("text", [False, True])
+def test_who_is_erased_takes_own_requests_and_what_was_chosen_along(text, tmp_path):
+    """Requests are numbered: the number of a request is nobody's id, though it may look like one."""
+    kind = str if text else int
+    log = om.EventLog.from_frame(WORLD.events.assign(user_id=WORLD.events["user_id"].astype(kind)))
+    whole = om.Dataset(log, asked=om.Requests.from_log(log, context=["channel"]))
+    who = log.users.ids[:4]
+    left = om.load(om.save(om.files.erase(whole, who), tmp_path / "data"))
+    assert list(om.files.people_in(whole)) == ["events.users", "requests.users"]
+    requests, chosen = left.asked
+    assert requests.ids == chosen.users
+    assert not set(requests.users.ids) & set(who)
+    rows = whole.asked.requests.ids.codes(requests.ids.ids)
+    assert len(rows) < len(whole.asked.requests)
+    assert (chosen.csr != whole.asked.chosen.csr[rows]).nnz == 0
+    asks = whole.asked.requests
+    assert (asks.users.decode(asks.user[rows]) == requests.users.decode(requests.user)).all()
+
+
+def test_a_loaded_cut_with_identities_is_the_cut(tmp_path):
+    links = pd.DataFrame(
+        {
+            "kind_a": "user", "id_a": LOG.users.ids[:2].astype(str),
+            "kind_b": "user", "id_b": LOG.users.ids[2:4].astype(str),
+            "linked_at": pd.to_datetime(["2025-01-10", "2025-02-20"], utc=True),
+        }
+    )  # fmt: skip
+    named = [frame.assign(user_id=frame["user_id"].astype(str)) for frame in (WORLD.events, WORLD.messages)]
+    whole = om.Dataset(
+        om.EventLog.from_frame(named[0]),
+        messages=om.MessageLog.from_frame(named[1]),
+        identities=om.identity.Identities.from_links(links),
+    )
+    for data in (whole, whole.before(CUT), whole.split(CUT)[1]):
+        back = om.load(om.save(data, tmp_path / "data"))
+        assert differences(back, data) == []
+        assert differences(back.before("2025-01-20"), data.before("2025-01-20")) == []
+        assert back.events.users == data.events.users

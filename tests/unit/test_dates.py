@@ -120,7 +120,7 @@ def test_no_hour_is_learned_from_dates():
     )
     assert one.history.tolist() == other.history.tolist()
     np.testing.assert_allclose(one.population, other.population)
-    assert mixed.by_hour(people(), per="day").csr.sum() == pytest.approx(len(web))
+    assert om.timing.by_hour(om.Dataset(mixed, audience=people()), per="day").csr.sum() == pytest.approx(len(web))
 
 
 def test_a_log_of_dates_alone_is_said_to_teach_no_hours():

@@ -141,8 +141,8 @@ def test_headroom_says_what_it_takes():
         headroom(log, people)
     with pytest.raises(SchemaError, match=r"headroom needs audience.*om.Dataset\(log, audience=people\)"):
         headroom(log)
-    with pytest.raises(ParameterError, match=r"audience must be an Audience. Got DataFrame"):
-        log.by_hour(world.users)
+    with pytest.raises(SchemaError, match=r"audience must be an Audience. Got DataFrame"):
+        om.timing.by_hour(om.Dataset(log, audience=world.users))
 
 
 def test_headroom_says_do_not_bother():

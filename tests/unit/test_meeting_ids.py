@@ -49,7 +49,7 @@ X = LOG.matrix()
 LISTS = om.Popularity().fit(X).recommend(X, k=3, exclude_seen=False)
 
 MEET = {  # verbs of the table under test, and of the ids that it is given
-    "by_hour": lambda ids: LOG.by_hour(people(ids), per="day"),
+    "by_hour": lambda ids: om.timing.by_hour(om.Dataset(LOG, audience=people(ids)), per="day"),
     "by_category": lambda ids: X.by_category(goods(ids)),
     "evaluate": lambda ids: om.evaluate({"m": LISTS}, events(ids, TEXT), k=3, metrics=[om.recall]),
     "evaluate train": lambda ids: om.evaluate(

@@ -17,7 +17,7 @@ HOUR = 3_600_000_000
 
 @pytest.fixture(scope="module")
 def world():
-    return om.simulate(n_users=150, n_items=20, days=70, seed=3, messages_per_week=4)
+    return om.simulate(n_users=150, n_items=20, days=70, seed=3, company=om.worlds.Company(messages_per_week=4))
 
 
 @pytest.fixture(scope="module")

@@ -224,7 +224,9 @@ def test_a_basket_moves_the_answer_and_is_not_shown(name):
 
 def test_what_next_names_the_new_line():
     now = om.models.WhatNext(model=MODELS["als"])
-    with pytest.raises(TypeError, match=r"Write WhatNext\(model=als\).recommend\(data.requests\(at=now\), k=10\)"):
+    with pytest.raises(
+        TypeError, match=r"Write om.models.WhatNext\(model=als\).recommend\(data.requests\(at=now\), k=10\)"
+    ):
         now.recommend(LOG, at=LOG.end, k=3)
     with pytest.raises(SchemaError, match=r"takes Requests. Got EventLog"):
         now.recommend(LOG, k=3)

@@ -9,7 +9,7 @@ from omnireco.data.clock import hour_of_week
 from omnireco.data.messages import MessageLog
 from omnireco.data.vocabulary import Vocabulary
 from omnireco.errors import ParameterError, UnknownIdError
-from omnireco.worlds.simulate import ARCHETYPES, sending_policy, simulate
+from omnireco.worlds.simulate import ARCHETYPES, Company, sending_policy, simulate
 
 
 @pytest.fixture(scope="module")
@@ -165,15 +165,15 @@ def test_arrays_are_read_only_and_the_repr_is_one_line(world):
 
 
 def test_tiny_worlds_live():
-    world = simulate(1, 1, days=1, sessions_per_week=0, messages_per_week=0)
+    world = simulate(1, 1, days=1, company=Company(sessions_per_week=0, messages_per_week=0))
     assert len(world.events) == 0
     assert len(world.messages) == 0
     assert world.truth.preference().tolist() == [[pytest.approx(1.0)]]
-    simulate(3, 2, days=2, seed=5, share_without_consent=1.0, share_without_zone=1.0)
+    simulate(3, 2, days=2, seed=5, company=Company(share_without_consent=1.0, share_without_zone=1.0))
 
 
 def test_clock_changes_are_lived_through():
-    world = simulate(60, 5, days=14, start="2025-03-24", zones=["Europe/Berlin"], sessions_per_week=60)
+    world = simulate(60, 5, days=14, start="2025-03-24", company=Company(zones=["Europe/Berlin"], sessions_per_week=60))
     own = world.events[world.events["channel"].isin(["web", "app"])]
     local = own["timestamp"].dt.tz_convert("Europe/Berlin")
     assert (local.dt.date.astype(str) == "2025-03-30").any()
@@ -181,11 +181,11 @@ def test_clock_changes_are_lived_through():
 
 def test_errors_say_what_to_do(world):
     with pytest.raises(ParameterError, match=r"zones must be IANA zones.*Etc/GMT"):
-        simulate(zones=["Etc/GMT+4"])
+        simulate(company=Company(zones=["Etc/GMT+4"]))
     with pytest.raises(ParameterError, match="n_users must be an integer of at least 1"):
         simulate(0)
     with pytest.raises(ParameterError, match="share_without_zone"):
-        simulate(share_without_zone=1.5)
+        simulate(company=Company(share_without_zone=1.5))
     with pytest.raises(ParameterError, match="channel must be 'email' or 'push'"):
         world.response_probability(1001, "web", "2025-01-14T18:00:00Z")
     with pytest.raises(UnknownIdError, match=r"1 of the 2 ids are not in world.users"):
@@ -193,9 +193,8 @@ def test_errors_say_what_to_do(world):
 
 
 def test_machines_leavers_and_wrong_zones_have_a_truth():
-    world = simulate(
-        n_users=400, n_items=20, days=60, seed=5, machine_share=0.4, unsubscribe=0.01, share_wrong_zone=0.3, fatigue=0.3
-    )
+    company = Company(machine_share=0.4, unsubscribe=0.01, share_wrong_zone=0.3, fatigue=0.3)
+    world = simulate(n_users=400, n_items=20, days=60, seed=5, company=company)
     plain = simulate(n_users=400, n_items=20, days=60, seed=5)
     sent = world.messages.merge(world.users.assign(proxy=world.truth.proxy), on="user_id")
     mail = sent[sent["channel"] == "email"]
@@ -223,5 +222,5 @@ def test_all_that_a_company_sees_is_one_dataset():
     past, later = data.split("2025-02-15")
     assert int(past.messages.sent_at.max()) < past.end_us <= int(later.messages.sent_at.min())
     assert "age_group=65+" in om.models.people_attributes(data.audience).items.ids
-    left = simulate(60, 20, days=60, seed=1, unsubscribe=0.05, machine_share=0.3).dataset()
+    left = simulate(60, 20, days=60, seed=1, company=Company(unsubscribe=0.05, machine_share=0.3)).dataset()
     assert len(left.messages) < len(data.messages)

@@ -21,7 +21,7 @@ ESTIMATORS = {
 
 @pytest.fixture(scope="module")
 def world():
-    return om.simulate(n_users=150, n_items=20, days=100, seed=3, messages_per_week=4)
+    return om.simulate(n_users=150, n_items=20, days=100, seed=3, company=om.worlds.Company(messages_per_week=4))
 
 
 @pytest.fixture(scope="module")
@@ -108,6 +108,21 @@ def test_fit_reads_every_parameter(estimator, change, world, data):
         return answers(model, told) | {"strangers": strangers}
 
     assert not same(*map(seen, models))
+
+
+def test_the_provider_tells_machines_apart(world):
+    """Read by ``ReadingClock``: the opens of one kind of mailbox are fast, and are judged by themselves."""
+    one = world.users["user_id"][world.users["age_group"] == world.users["age_group"].iloc[0]]
+    fast = world.messages["user_id"].isin(one) & (np.arange(len(world.messages)) % 6 == 0)
+    opened = world.messages["sent_at"] + pd.to_timedelta(3 + np.arange(len(fast)) % 5, "s")
+    sent = world.messages.assign(responded_at=world.messages["responded_at"].where(~fast, opened))
+    people = om.Audience.from_frame(world.users, attributes=["age_group"])
+    data = om.Dataset(messages=om.MessageLog.from_frame(sent), audience=people)
+    models = [ReadingClock(**params).fit(data) for params in ({}, {"provider": "age_group"})]
+    assert not same(*(answers(model, data) for model in models))
+    for wrong in (3, ["age_group"], b"age_group", float("nan"), sent):
+        with pytest.raises(ParameterError, match="provider must be the name of an attribute of the audience"):
+            ReadingClock(provider=wrong)
 
 
 @pytest.mark.parametrize("name", ESTIMATORS)

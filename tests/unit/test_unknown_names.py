@@ -50,7 +50,7 @@ def test_weights_of_every_reader_of_a_log(tmp_path):
     scan = om.EventLog.scan(tmp_path)
     for read in (
         lambda: scan.matrix(wrong),
-        lambda: LOG.by_hour(people, wrong),
+        lambda: om.timing.by_hour(om.Dataset(LOG, audience=people), wrong),
         lambda: X.updated(LOG, at="2025-06-01", weights=wrong),
         lambda: om.models.NextItem(weights=wrong).fit(LOG),
         lambda: om.models.SessionKNN(weights=wrong).fit(LOG),

@@ -136,4 +136,5 @@ def test_posteriors_and_logs_know_one_name_too():
     noon = pd.to_datetime(["2025-05-01 12:00"], utc=True)
     events = pd.DataFrame({"user_id": ["u"], "item_id": "i", "channel": "web", "event": "view", "timestamp": noon})
     log = om.EventLog.from_frame(events.assign(timezone=" Asia/Calcutta"), context=["timezone"])
-    assert log.by_hour(audience(["Asia/Tokyo"]), per="day").to_frame()["item_id"].tolist() == [17]
+    data = om.Dataset(log, audience=audience(["Asia/Tokyo"]))
+    assert om.timing.by_hour(data, per="day").to_frame()["item_id"].tolist() == [17]

@@ -107,7 +107,8 @@ def test_shops_countries_and_others():
 
 
 def test_hours_are_weak_evidence_and_calibrated():
-    world = om.simulate(n_users=600, n_items=20, days=120, seed=4, share_without_zone=0.4, sessions_per_week=5)
+    company = om.worlds.Company(share_without_zone=0.4, sessions_per_week=5)
+    world = om.simulate(n_users=600, n_items=20, days=120, seed=4, company=company)
     log, audience = om.EventLog.from_frame(world.events), om.Audience.from_frame(world.users)
     activity = om.timing.ActivityProfile(half_life=None)
     kwargs = {"zones": sorted(set(world.truth.zone))}

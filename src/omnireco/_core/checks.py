@@ -198,7 +198,7 @@ def check_choice(value: Any, name: str, choices: Sequence[str]) -> str:
 
 def check_names(value: Any, name: str) -> tuple[str, ...]:
     """Return a list of names as a tuple; one bare string would be read letter by letter."""
-    if isinstance(value, (str, bytes)) or not isinstance(value, Iterable):
+    if isinstance(value, (str, bytes)) or hasattr(value, "columns") or not isinstance(value, Iterable):
         raise ParameterError(
             f"{name} must be a list of names, such as [{plain(value, 'email')!r}]. Got {shown(value)}."
         )
@@ -206,7 +206,8 @@ def check_names(value: Any, name: str) -> tuple[str, ...]:
     for one in names:
         if isinstance(one, _NO_NUMBERS) or not isinstance(one, (str, numbers.Integral)):
             raise ParameterError(f"{name} must hold names, such as ['email']. Got {shown(one)} among them.")
-    return names
+    plainly: tuple[Any, ...] = tuple(one if isinstance(one, str) else int(one) for one in names)
+    return plainly
 
 
 def check_mapping(value: Any, name: str, example: str) -> Mapping[Any, Any]:

@@ -20,6 +20,7 @@ __all__ = [
     "Progress",
     "aligned",
     "available_memory",
+    "check_progress",
     "compiled",
     "in_parallel",
     "in_threads",
@@ -136,6 +137,7 @@ def row_blocks(n_rows: int, bytes_per_row: int, *, memory: int = 128 << 20, most
 @contextmanager
 def ticker(total: int, progress: Progress, *, label: str) -> Iterator[Callable[[], object]]:
     """Give a function to call after each of ``total`` steps: it moves a bar, or calls ``progress(done, total)``."""
+    check_progress(progress)
     if progress is True:
         from tqdm.auto import tqdm
 
@@ -144,9 +146,13 @@ def ticker(total: int, progress: Progress, *, label: str) -> Iterator[Callable[[
     elif callable(progress):
         done = itertools.count(1)
         yield lambda: progress(next(done), total)
-    elif progress is False:
-        yield lambda: None
     else:
+        yield lambda: None
+
+
+def check_progress(progress: Any) -> None:
+    """Refuse what is neither True, False nor a function."""
+    if not (progress is True or progress is False or callable(progress)):
         raise ParameterError(f"progress must be True, False or a callable(done, total). Got {shown(progress)}.")
 
 

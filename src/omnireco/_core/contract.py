@@ -10,6 +10,7 @@ from dataclasses import MISSING, fields, is_dataclass, replace
 from typing import Any, ClassVar, NoReturn, ParamSpec, TypeVar
 
 from omnireco._core.checks import check_flag, shown
+from omnireco._core.compute import check_progress, usable_threads
 from omnireco.errors import NotFittedError, ParameterError
 
 __all__ = ["Estimator", "described", "had_verbs", "says_the_line"]
@@ -108,8 +109,9 @@ class Estimator(ABC):
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
         fit = cls.__dict__.get("fit")
-        if fit is not None and not hasattr(fit, "__wrapped__"):
-            cls.fit = says_the_line(_line(cls.__name__, cls.needs))(fit)  # type: ignore[method-assign]
+        if fit is not None:
+            lined = fit if hasattr(fit, "__wrapped__") else says_the_line(_line(cls.__name__, cls.needs))(fit)
+            cls.fit = _checks_how(lined)  # type: ignore[method-assign]
 
     def __new__(cls, *args: Any, **params: Any) -> Any:
         """Say the names of the parameters to whoever gives others, or none."""
@@ -189,6 +191,20 @@ def described(value: Any) -> str:
         if part.init and part.repr and (required or held != usual):
             shorter.append(f"{part.name}={dict(held) if isinstance(held, Mapping) else held!r}")
     return f"{type(value).__name__}({', '.join(shorter)})"
+
+
+def _checks_how(fit: Any) -> Any:
+    """Let a fit refuse wrong ``threads`` and ``progress``, also where it has no use for them."""
+
+    @functools.wraps(fit)
+    def call(self: Any, *args: Any, **how: Any) -> Any:
+        if "threads" in how:
+            usable_threads(how["threads"])
+        if "progress" in how:
+            check_progress(how["progress"])
+        return fit(self, *args, **how)
+
+    return call
 
 
 def _line(name: str, needs: tuple[str, ...]) -> str:

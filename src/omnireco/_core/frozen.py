@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import Any, NoReturn, TypeVar
 
-__all__ = ["ReadOnly"]
+import numpy as np
+
+__all__ = ["ReadOnly", "locked"]
 
 _Key = TypeVar("_Key")
 _Value = TypeVar("_Value")
@@ -39,3 +41,10 @@ class ReadOnly(dict[_Key, _Value]):
 
     def __hash__(self) -> int:  # type: ignore[override]
         return hash(frozenset(self.items()))
+
+
+def locked(array: np.ndarray) -> np.ndarray:
+    """Return a copy that cannot be written to."""
+    copy = np.array(array)
+    copy.setflags(write=False)
+    return copy

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from omnireco._core.checks import check_array, check_integer, count_of
+from omnireco._core.frozen import locked
 from omnireco.causal.arrays import LEAST_CHANCE, vector
 from omnireco.data.dataset import dataset_of
 from omnireco.data.messages import NEVER
@@ -74,7 +75,7 @@ class LoggedDecisions:
         for name, value in (
             ("rewards", rewards), ("propensity", propensity), ("actions", actions), ("people", people),
         ):  # fmt: skip
-            object.__setattr__(self, name, None if value is None else _locked(value))
+            object.__setattr__(self, name, None if value is None else locked(value))
 
     @classmethod
     def of(cls, data: Any, *, propensity: Any = None, actions: Any = None) -> LoggedDecisions:
@@ -148,9 +149,3 @@ def _people(people: Any, n: int) -> np.ndarray:
         raise ParameterError(f"people must have one entry per decision, {n:,}. Got the shape {given.shape}.")
     distinct, code = Vocabulary.encode(given, "people")
     return distinct.ids[code] if n else distinct.ids
-
-
-def _locked(array: np.ndarray) -> np.ndarray:
-    copy = np.array(array)
-    copy.setflags(write=False)
-    return copy

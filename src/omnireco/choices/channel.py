@@ -25,10 +25,10 @@ from omnireco._core.parts import Parts, coded, freeze, numbers
 from omnireco._core.small import Flag, Value, Whole
 from omnireco._kernels.choice.pooling import pool
 from omnireco.choices.channel_counts import counts_of, groups_of, stated_channels
-from omnireco.choices.people import check_touches, per_row
+from omnireco.choices.people import per_row
 from omnireco.choices.propensity import best_rate_chances
 from omnireco.data.asking.consent import open_to
-from omnireco.data.asking.touches import Touches
+from omnireco.data.asking.touches import Touches, check_touches
 from omnireco.data.dataset import Dataset, dataset_of
 from omnireco.data.parts import Ids
 from omnireco.data.vocabulary import NONE, Vocabulary
@@ -125,7 +125,7 @@ class ChannelPreference(Estimator):
             raise ParameterError(f"control must be the name of a channel, or None. Got {shown(self.control)}.")
 
     @says_the_line(
-        "ChannelPreference(kinds='category', groups='segment', declared='preferred_channel').fit("
+        "om.choices.ChannelPreference(kinds='category', groups='segment', declared='preferred_channel').fit("
         "om.Dataset(messages=sent, audience=people, catalog=goods))"
     )
     def fit(self, data: Any, *, threads: int | None = None, progress: Progress = False) -> ChannelPreferenceModel:

@@ -29,9 +29,9 @@ from omnireco._core.units import DAY_US
 from omnireco._kernels.choice.laplace import design, laplace
 from omnireco.choices.decisions import CreativeChoices
 from omnireco.choices.inputs import read_creatives
-from omnireco.choices.people import check_touches, numbers_of
+from omnireco.choices.people import numbers_of
 from omnireco.choices.propensity import thompson_propensities
-from omnireco.data.asking.touches import Touches
+from omnireco.data.asking.touches import Touches, check_touches
 from omnireco.data.dataset import dataset_of
 from omnireco.data.frames.columns import open_frame
 from omnireco.data.messages import NEVER, MessageLog
@@ -388,7 +388,7 @@ class CreativeModel:
         UnknownIdError
             When the model does not know a creative.
         """
-        touches = check_touches(touches, "CreativeModel.probability")
+        touches = check_touches(touches, "CreativeModel.probability", more=", creatives=...")
         if "creative_id" not in touches.labels:
             raise SchemaError(
                 "CreativeModel.probability: the touches have no creatives. Write Touches.of(..., creatives=...), or "

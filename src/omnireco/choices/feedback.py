@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from omnireco._core.checks import check_names, check_numbers, count_of, name_rows
+from omnireco._core.frozen import locked
 from omnireco.choices.inputs import MOST_REWARD, MOST_WEIGHT, matrix_of_numbers, numbers_or_flags, too_large
 from omnireco.data.frames.columns import open_frame
 from omnireco.data.vocabulary import Vocabulary
@@ -99,7 +100,7 @@ class Feedback:
             ("arms", ids), ("contexts", contexts), ("rewards", rewards), ("features", features),
             ("arm_ids", order.ids), ("weights", weights),
         ):  # fmt: skip
-            object.__setattr__(self, name, None if value is None else _locked(value))
+            object.__setattr__(self, name, None if value is None else locked(value))
 
     def __len__(self) -> int:
         return int(self.rewards.size)
@@ -154,9 +155,3 @@ def _ordered(arm_ids: Any) -> Vocabulary:
     if len(known) < code.size:
         raise ParameterError(f"Feedback: {code.size - len(known):,} arms are named twice in arm_ids. Name each once.")
     return Vocabulary(known.ids[code]) if len(known) else known
-
-
-def _locked(array: np.ndarray) -> np.ndarray:
-    copy = np.array(array)
-    copy.setflags(write=False)
-    return copy

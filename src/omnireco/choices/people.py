@@ -9,12 +9,11 @@ import numpy as np
 
 from omnireco._core.checks import shown
 from omnireco.data.asking.requests import label_of
-from omnireco.data.asking.touches import Touches
 from omnireco.data.dataset import Dataset
 from omnireco.data.vocabulary import NONE, Vocabulary, unite
 from omnireco.errors import ParameterError, SchemaError
 
-__all__ = ["check_touches", "labels_of", "numbers_of", "per_row"]
+__all__ = ["labels_of", "numbers_of", "per_row"]
 
 Labels = tuple[Vocabulary, Vocabulary, np.ndarray]
 Numbers = tuple[Vocabulary, np.ndarray]
@@ -78,16 +77,6 @@ def per_row(value: Any, n: int, name: str) -> tuple[Vocabulary, np.ndarray]:
     if value is not None and not isinstance(value, (str, bytes)) and hasattr(value, "__len__") and len(value) != n:
         raise ParameterError(f"{name} has {len(value):,} values for {n:,} people. Give one, or one per person.")
     return label_of(value, n, name)
-
-
-def check_touches(touches: Any, where: str) -> Touches:
-    """Return touches, or say how to make them."""
-    if not isinstance(touches, Touches):
-        raise SchemaError(
-            f"{where} takes Touches. Got {type(touches).__name__}. Write om.data.Touches.of(data, users, "
-            "channel='email', at='2025-06-01', creatives=...)."
-        )
-    return touches
 
 
 def _tables(data: Dataset, names: tuple[str, ...] | None, where: str) -> Iterator[Numbers]:

@@ -178,11 +178,15 @@ class Dataset:
                 f"Dataset: end={from_microseconds(self.end_us).isoformat()} lies before the end of a log. Cut it: "
                 "om.Dataset(...).before(end)."
             )
-        _check_asked(asked, events, self.end_us)
         object.__setattr__(self, "_as_given", None)
         if identities is not None:
             require_identities(identities)
             self._resolve((events, messages, audience, asked), _as_of(identities, self.end_us))
+        self._check_parts()
+
+    def _check_parts(self) -> None:
+        """Refuse parts that do not belong together: requests after the end, and ids that can never match."""
+        _check_asked(self.asked, self.events, self.end_us)
         _check_one_kind(self)
 
     def _resolve(self, given: tuple[Any, Any, Any, Any], identities: Any) -> None:

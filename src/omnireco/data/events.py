@@ -23,26 +23,24 @@ from omnireco._core.checks import (
 )
 from omnireco._core.parts import Maybe, Parts, coded, declare, flags, instants, numbers
 from omnireco._core.small import INSTANT, Flag, Value
-from omnireco._core.units import WEEK
+from omnireco._kernels.log.cells import Coded
 from omnireco._kernels.log.order import distinct, taken, time_order
 from omnireco.data.frames.columns import decode_optional, instants_to_pandas, open_frame
 from omnireco.data.frames.dates import dates_among
 from omnireco.data.frames.quality import QualityReport, all_kept, check_on_invalid, sift
 from omnireco.data.frames.suspicion import check_events, fingerprint, repeats
-from omnireco.data.hours import local_hours
 from omnireco.data.interactions import Interactions
 from omnireco.data.large.scan import EventScan, scan
 from omnireco.data.large.update import joined_columns
 from omnireco.data.parts import Ids, Labels
 from omnireco.data.resolving import People, ResolveReport, resolved_users
 from omnireco.data.vocabulary import NONE, Vocabulary, compress
-from omnireco.data.weights import Weights, check_names_of, event_targets, event_weights
+from omnireco.data.weights import Weights, event_targets, event_weights, weights_at
 from omnireco.errors import EmptyError, ParameterError, SchemaError
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from omnireco.data.audience import Audience
 
 __all__ = ["EventLog", "Split"]
 
@@ -564,16 +562,13 @@ class EventLog:
         >>> x.n_users == log.n_users
         True
         """
-        weights, clock = self._weights_and_clock(weights, at)
+        weights, clock = weights_at(self, weights, at)
         amount, target = event_weights(self, weights, clock), event_targets(self, weights)
         x = Interactions.from_cells(
             self.users,
             self.items,
-            self.user,
-            self.item,
-            amount,
+            Coded(self.user, self.item, self.channel, amount),
             channels=self.channels,
-            channel=self.channel,
             target=target,
             cap=weights.cap,
             binary=weights.binary,
@@ -621,69 +616,6 @@ class EventLog:
         session = np.empty(len(self), np.int32)
         session[order] = rank[np.cumsum(fresh) - 1]
         return session
-
-    def by_hour(
-        self,
-        audience: Audience,
-        weights: Weights | None = None,
-        *,
-        per: Literal["week", "day"] = "week",
-        at: Any = None,
-    ) -> Interactions:
-        """Build people x hours: when each of them does things, on their own clock.
-
-        Parameters
-        ----------
-        audience : Audience
-            For the time zone of people. An event whose person has none is left out, unless the log keeps the event's
-            own (``context=["timezone"]`` or ``["utc_offset_min"]``).
-        weights, at
-            As in :meth:`matrix`. Events about no item count here.
-        per : {"week", "day"}
-            168 hours from Monday 00:00, or 24.
-
-        Returns
-        -------
-        Interactions
-            Its items are the hours; one layer per channel. For the curve that an hour deserves when a person is
-            known little, see :class:`SendTime`.
-
-        Examples
-        --------
-        >>> import omnireco as om
-        >>> world = om.simulate(n_users=50, n_items=20, seed=1)
-        >>> log, audience = om.EventLog.from_frame(world.events), om.Audience.from_frame(world.users)
-        >>> log.by_hour(audience, per="day").n_items
-        24
-        """
-        hours = {"week": WEEK, "day": 24}[check_choice(per, "per", ("week", "day"))]
-        weights, clock = self._weights_and_clock(weights, at)
-        hour = local_hours(self, audience, np.arange(len(self)))
-        return Interactions.from_cells(
-            self.users,
-            Vocabulary(np.arange(hours)),
-            self.user,
-            np.where(hour >= 0, hour % hours, NONE).astype(np.int32),
-            event_weights(self, weights, clock),
-            channels=self.channels,
-            channel=self.channel,
-            cap=weights.cap,
-            binary=weights.binary,
-            at_us=clock,
-        )
-
-    def _weights_and_clock(self, weights: Weights | None, at: Any) -> tuple[Weights, int]:
-        weights = Weights() if weights is None else weights
-        if not isinstance(weights, Weights):
-            raise ParameterError(f"weights must be a Weights. Got {type(weights).__name__}: write Weights(events=...).")
-        check_names_of(weights, self.events.ids, self.channels.ids)
-        clock = self.end_us if at is None else check_instant(at, "at")
-        if len(self) and clock < int(self.at[-1]):
-            raise ParameterError(
-                "matrix: at lies before the last event, whose weight would exceed 1. "
-                "Cut first: log.before(at).matrix(weights)."
-            )
-        return weights, clock
 
     def summary(self) -> pd.DataFrame:
         """Return a table per channel and event type: events, people, items, share of events, sum of known values."""

@@ -24,6 +24,8 @@ from omnireco.data.vocabulary import NONE, Vocabulary, distinct_codes, match
 from omnireco.data.weights import Weights
 from omnireco.errors import ParameterError, SchemaError
 
+Weighting = Literal["log1p", "tfidf", "bm25"]
+
 if TYPE_CHECKING:
     import pandas as pd
 
@@ -132,11 +134,8 @@ class Interactions:
         return cls.from_cells(
             users,
             items,
-            user,
-            item,
-            weight,
+            Coded(user, item, channel, weight),
             channels=channels,
-            channel=channel,
             target=target,
             binary=check_flag(binary, "binary"),
         )
@@ -177,27 +176,25 @@ class Interactions:
         cls,
         users: Vocabulary,
         items: Vocabulary,
-        user: np.ndarray,
-        item: np.ndarray,
-        weight: np.ndarray,
+        events: Coded,
         *,
         channels: Vocabulary | None = None,
-        channel: np.ndarray | None = None,
         target: np.ndarray | None = None,
         cap: float | None = None,
         binary: bool = False,
         at_us: int | None = None,
         weights: Weights | None = None,
     ) -> Interactions:
-        """Sum coded events into cells, per channel and in all; used by all constructors.
+        """Sum coded events into cells, per channel and in all.
 
         Parameters
         ----------
         users, items : Vocabulary
-        user, item : ndarray of shape (n,), int32
-            Codes; an event with item -1 is about no item and is left out.
-        weight : ndarray of shape (n,), float64
-        channels, channel : Vocabulary and ndarray of shape (n,), int32, optional
+        events : Coded
+            Arrays of shape (n,): codes of users, items and channels, and weights. An event with item -1 is about no
+            item and is left out.
+        channels : Vocabulary, optional
+            Of the codes of channels; without it there is one layer.
         target : ndarray of shape (n,), float64, optional
             Target of each event; a cell's is the mean weighted by ``weight``, which must be above 0.
         cap : float, optional
@@ -213,6 +210,7 @@ class Interactions:
         SchemaError
             When arrays differ in length, a code lies outside its vocabulary, or a weight is not finite.
         """
+        user, item, channel, weight = events
         check_codes({"user": (user, users, 0), "item": (item, items, NONE), "channel": (channel, channels, 0)}, weight)
         shape = (len(users), len(items))
         names = () if channels is None or channel is None else channels.ids
@@ -397,47 +395,47 @@ class Interactions:
         found = updated_cells(self, new, at, weights)
         return Interactions(found.users, found.items, found.csr, found.layers, found.at_us, weights=found.weights)
 
-    def log1p(self) -> Interactions:
-        """Return the matrix with every cell as log(1 + x): forty views are not ten times four. Signs stay.
+    def weighted(self, by: Weighting, *, k1: float = 1.2, b: float = 0.75) -> Interactions:
+        """Return the matrix with its cells damped: repeated behaviour and what everybody has count less.
 
-        The layers of a cell shrink alike, so that their sum still is the whole; this holds for all damping.
-        """
-        return self._with_cells(damping.log1p(self.csr))
-
-    def tfidf(self) -> Interactions:
-        """Return the matrix with every cell times ``1 + log((1 + n_users) / (1 + people with the item))``.
-
-        Popular items are weak evidence of taste. The formula is that of scikit-learn's TfidfTransformer with
-        ``norm=None``.
-        """
-        return self._with_cells(damping.tfidf(self.csr))
-
-    def bm25(self, *, k1: float = 1.2, b: float = 0.75) -> Interactions:
-        """Return the matrix in BM25 weights: people are documents, items their words.
+        The layers of a cell shrink alike, so that their sum still is the whole.
 
         Parameters
         ----------
+        by : {"log1p", "tfidf", "bm25"}
+            ``log1p``: log(1 + x), so forty views are not ten times four; signs stay. ``tfidf``: a cell times
+            ``1 + log((1 + n_users) / (1 + people with the item))``, the formula of scikit-learn's TfidfTransformer with
+            ``norm=None``. ``bm25``: people are documents, items their words.
         k1 : float
-            How late repeated behaviour saturates: near 0 a cell is all or nothing, a large one leaves it linear.
+            Of BM25, how late repeated behaviour saturates: near 0 a cell is all or nothing, a large one leaves it as it
+            is.
         b : float in [0, 1]
-            How much the cells of people who do a lot are held down.
+            Of BM25, how much the cells of people who do a lot are held down.
+
+        Raises
+        ------
+        ParameterError
+            For another name, or a number outside its range.
 
         Notes
         -----
-        ``idf (k1 + 1) x / (x + k1 (1 - b + b length / mean length))`` with ``idf = log(1 + (N - n + 0.5) / (n + 0.5))``
-        (Robertson and Zaragoza 2009). A cell's value depends on all people: damp a history together with, or never
-        apart from, the matrix a model learned from. O(cells).
+        BM25 is ``idf (k1 + 1) x / (x + k1 (1 - b + b length / mean length))`` with
+        ``idf = log(1 + (N - n + 0.5) / (n + 0.5))`` (Robertson and Zaragoza 2009). A cell of tf-idf and BM25 depends on
+        all people: damp a history together with, or never apart from, the matrix a model learned from. O(cells).
 
         Examples
         --------
         >>> import pandas as pd
         >>> x = Interactions.from_frame(pd.DataFrame({"user_id": [1, 1, 2], "item_id": ["tea", "cup", "tea"]}))
-        >>> x.bm25().csr.toarray().round(2)
+        >>> x.weighted("bm25").csr.toarray().round(2)
         array([[0.61, 0.16],
                [0.  , 0.21]], dtype=float32)
         """
-        k1 = check_number(k1, "k1", above=0, high=1e6)
-        return self._with_cells(damping.bm25(self.csr, k1, check_number(b, "b", low=0, high=1)))
+        check_choice(by, "by", ("log1p", "tfidf", "bm25"))
+        k1, b = check_number(k1, "k1", above=0, high=1e6), check_number(b, "b", low=0, high=1)
+        if by == "bm25":
+            return self._with_cells(damping.bm25(self.csr, k1, b))
+        return self._with_cells((damping.log1p if by == "log1p" else damping.tfidf)(self.csr))
 
     def item_item(self, measure: Literal["count", "cosine", "jaccard", "lift", "weight"] = "count") -> sp.csr_matrix:
         """Return co-occurrence counts of items over people.

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import scipy.sparse as sp
 
-from omnireco._core.checks import as_csr, csr_fault
+from omnireco._core.checks import as_csr, csr_fault, shown
 from omnireco._core.frozen import ReadOnly
 from omnireco._core.parts import Array, Cuts, Damaged, Part, Parts, Scope, Sizes, coded, demand, fit_size, numbers
 from omnireco._core.small import Plain
@@ -354,7 +354,9 @@ class Square(Part):
 
 @dataclass(frozen=True, slots=True)
 class Frame(Part):
-    """A small pandas frame with plain columns: numbers and truths as they are, instants with their zone, and words.
+    """A small frame with plain columns: numbers and truths as they are, instants with their zone, and words.
+
+    Frames of other libraries, categories and nullable columns are written, and come back, as plain pandas.
 
     Columns that are named here, of words and of numbers, are those that its kind reads; in those of ``people``, where
     there are such, are ids of people.
@@ -365,24 +367,27 @@ class Frame(Part):
     people: tuple[str, ...] = ()
 
     def write(self, scope: Scope, name: str, value: Any) -> None:
-        demand(list(value.index) == list(range(len(value))), f"{name} has an index of its own")
+        value = _plain(value, name)
         names = [str(column) for column in value.columns]
+        demand(len(set(names)) == len(names), f"{name} has two columns of one name")
         columns = [_packed(value.iloc[:, at]) for at in range(len(names))]
         Plain().write(scope, name, (len(value), tuple(zip(names, columns, strict=True))))
 
     def nbytes(self, value: Any) -> int:
-        return int(value.memory_usage(deep=True).sum())
+        return int(_plain(value, "frame").memory_usage(deep=True).sum())
 
     def find_people(self, value: Any, name: str) -> Iterator[tuple[str, Any]]:
+        value = _plain(value, name)
         for column in self._named(value):
             yield f"{name}.{column}", Vocabulary.encode(value[column], column, allow_missing=True)[0]
 
     def cut(self, value: Any, name: str, cuts: Cuts) -> Any:
-        gone = np.zeros(len(value), np.bool_)
-        for column in self._named(value):
-            known, found = Vocabulary.encode(value[column], column, allow_missing=True)
+        plain = _plain(value, name)
+        gone = np.zeros(len(plain), np.bool_)
+        for column in self._named(plain):
+            known, found = Vocabulary.encode(plain[column], column, allow_missing=True)
             gone |= np.append(cuts.asked(known), False)[found]  # -1 is nobody
-        return value[~gone].reset_index(drop=True) if gone.any() else value
+        return plain[~gone].reset_index(drop=True) if gone.any() else value
 
     def _named(self, value: Any) -> list[str]:
         return [column for column in self.people if column in value.columns]
@@ -398,6 +403,45 @@ class Frame(Part):
             known = made[column].dtype == np.float64 if column in self.numbers else _are_words(made, column)
             demand(known, f"{name} has another column {column}")
         return made
+
+
+_NUMBERS = ("bool", "float64", "float32", "int64", "int32", "int8")
+_KEPT = ("object", "str", "string", *_NUMBERS)
+
+
+def _plain(frame: Any, name: str) -> Any:
+    """Return a frame of any library as pandas, rows numbered, every column of a kind that a file keeps."""
+    import pandas as pd
+
+    if not isinstance(frame, pd.DataFrame):
+        import pyarrow as pa
+
+        frame = pa.table(frame).to_pandas()
+    if not isinstance(frame.index, pd.RangeIndex) or (len(frame) and frame.index[-1] != len(frame) - 1):
+        frame = frame.reset_index(drop=True)
+    kinds = [str(kind) for kind in frame.dtypes]
+    if all(kind in _KEPT for kind in kinds):
+        return frame
+    columns = [_plain_column(frame.iloc[:, at], f"{name}: column {shown(str(one))}") for at, one in enumerate(frame)]
+    made = pd.concat(columns, axis=1) if columns else frame
+    made.columns = frame.columns
+    return made
+
+
+def _plain_column(column: Any, where: str) -> Any:
+    import pandas as pd
+
+    kind, holes = column.dtype, bool(column.isna().any())
+    if str(kind) in _KEPT or isinstance(kind, pd.DatetimeTZDtype):
+        return column
+    demand(not pd.api.types.is_datetime64_any_dtype(kind), f"{where} has no time zone. Localize it: tz_localize('UTC')")
+    if pd.api.types.is_bool_dtype(kind):
+        return column.astype(object).where(column.notna(), None) if holes else column.astype("bool")
+    if pd.api.types.is_numeric_dtype(kind):
+        whole = pd.api.types.is_integer_dtype(kind) and not holes
+        return pd.Series(column.to_numpy("int64" if whole else "float64", **({} if whole else {"na_value": np.nan})))
+    demand(isinstance(kind, pd.CategoricalDtype) or pd.api.types.is_string_dtype(kind), f"{where} is of kind {kind}")
+    return column.astype(object).where(column.notna(), None)
 
 
 def _are_words(frame: Any, column: str) -> bool:
@@ -416,8 +460,7 @@ def _packed(column: Any) -> tuple[str, tuple[Any, ...]]:
 def _unpacked(kind: str, values: tuple[Any, ...]) -> Any:
     import pandas as pd
 
-    words = ("object", "str", "string", "bool", "float64", "float32", "int64", "int32", "int8")
-    demand(kind in words or kind.startswith("datetime64["), f"a column is of no known kind: {kind}")
+    demand(kind in _KEPT or kind.startswith("datetime64["), f"a column is of no known kind: {kind}")
     if kind.startswith("datetime64["):
         dtype: Any = kind
         return pd.Series(pd.to_datetime(list(values), utc=True, format="ISO8601")).astype(dtype)

@@ -12,6 +12,7 @@ from omnireco._core.checks import (
     check_choice,
     check_duration,
     check_flag,
+    check_instant,
     check_kind,
     check_known,
     check_names,
@@ -26,7 +27,16 @@ from omnireco.data.shapes import Events
 from omnireco.data.vocabulary import NONE
 from omnireco.errors import ParameterError, SchemaError
 
-__all__ = ["Weights", "agree", "check_names_of", "event_targets", "event_weights", "person_steps"]
+__all__ = [
+    "Weights",
+    "agree",
+    "check_names_of",
+    "check_weights",
+    "event_targets",
+    "event_weights",
+    "person_steps",
+    "weights_at",
+]
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -322,3 +332,23 @@ def _repeats(log: Events, window: int) -> np.ndarray:
     repeated = np.zeros(order.size, np.bool_)
     repeated[order[1:][same]] = True
     return repeated
+
+
+def check_weights(weights: Any) -> None:
+    """Refuse what is neither Weights nor None where an estimator is made."""
+    check_kind(weights, Weights, "weights", "om.Weights(half_life='30D')", none=True)
+
+
+def weights_at(log: Events, weights: Weights | None, at: Any) -> tuple[Weights, int]:
+    """Return the weights of a log's events, checked by its names, and the instant that they count from, in UTC us."""
+    weights = Weights() if weights is None else weights
+    if not isinstance(weights, Weights):
+        raise ParameterError(f"weights must be a Weights. Got {type(weights).__name__}: write Weights(events=...).")
+    check_names_of(weights, log.events.ids, log.channels.ids)
+    clock = log.end_us if at is None else check_instant(at, "at")
+    if len(log.at) and clock < int(log.at[-1]):
+        raise ParameterError(
+            "matrix: at lies before the last event, whose weight would exceed 1. "
+            "Cut first: log.before(at).matrix(weights)."
+        )
+    return weights, clock

@@ -85,7 +85,7 @@ class ChannelComparison:
         return pd.concat(parts, ignore_index=True)
 
 
-@says_the_line("compare_channels(om.models.CrossChannel(), *data.rolling(horizon='28D', n=1)[0], k=10)")
+@says_the_line("om.evaluation.compare_channels(om.models.CrossChannel(), *data.rolling(horizon='28D', n=1)[0], k=10)")
 def compare_channels(
     cross: CrossChannel,
     past: Any,

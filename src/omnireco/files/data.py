@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
 
 from omnireco._core.form import Form
-from omnireco._core.parts import Maybe, Parts, demand
+from omnireco._core.parts import Cuts, Maybe, Parts, demand
 from omnireco._core.small import INSTANT, Each, Value, settings
 from omnireco.data.asking.item_sets import ItemSets
 from omnireco.data.asking.requests import Asked, Requests
@@ -19,7 +19,7 @@ from omnireco.data.dataset import Dataset
 from omnireco.data.events import EventLog
 from omnireco.data.frames.quality import Finding, QualityReport
 from omnireco.data.interactions import Interactions
-from omnireco.data.messages import MessageLog
+from omnireco.data.messages import NEVER, MessageLog
 from omnireco.data.parts import Frame, Ids
 from omnireco.data.resolving import ResolveReport
 from omnireco.data.vocabulary import Vocabulary
@@ -40,6 +40,11 @@ def _log_in_window(parts: Mapping[str, Any], sizes: Mapping[str, int]) -> None:
 
 def _sent_before_the_end(parts: Mapping[str, Any], sizes: Mapping[str, int]) -> None:
     demand(not parts["sent_at"].size or parts["sent_at"][-1] < parts["end_us"], "messages lie after the end of the log")
+    answered = parts["responded_at"]
+    demand(
+        not (answered != NEVER).any() or answered[answered != NEVER].max() < parts["end_us"],
+        "answers lie after the end of the log",
+    )
 
 
 def _known_zones(parts: Mapping[str, Any], sizes: Mapping[str, int]) -> None:
@@ -75,6 +80,19 @@ def _build_interactions(csr: Any, layers: Mapping[str, Any], **rest: Any) -> Int
     )
 
 
+class _Chosen(Value):
+    """What was chosen, a row per request: its users are requests, and go with those."""
+
+    def find_people(self, value: Any, name: str) -> Iterator[tuple[str, Any]]:
+        return iter(())
+
+    def hang(self, value: Any, name: str, cuts: Cuts) -> None:
+        """Nobody is looked for among numbers of requests."""
+
+    def cut(self, value: Any, name: str, cuts: Cuts) -> Any:
+        return value
+
+
 _DATASET: Parts = {
     "events": Maybe(Value((EventLog,))),
     "messages": Maybe(Value((MessageLog,))),
@@ -83,7 +101,7 @@ _DATASET: Parts = {
     "identities": Maybe(Value((Identities,))),
     "attributes": Maybe(Value((Interactions,))),
     "requests": Maybe(Value((Requests,))),
-    "chosen": Maybe(Value((Interactions,))),
+    "chosen": Maybe(_Chosen((Interactions,))),
     "facts": Each(Frame(people=("user_id",))),
     "creatives": Maybe(Frame()),
     "end_us": INSTANT,
@@ -99,15 +117,28 @@ def _take_dataset(data: Dataset) -> dict[str, Any]:
 
 
 def _build_dataset(requests: Requests | None, chosen: Interactions | None, **parts: Any) -> Dataset:
-    asked = None if requests is None or chosen is None else Asked(requests, chosen)
+    asked = None
+    if requests is not None and chosen is not None:
+        same = requests.ids == chosen.users  # not after somebody was erased
+        asked = Asked(requests, chosen if same else chosen.take(chosen.users.codes(requests.ids.ids)))
     made = Dataset()._with(asked=asked, **parts)
     if made.identities is not None:
         made._resolve((made.events, made.messages, made.audience, asked), made.identities)
+    made._check_parts()
     return made
 
 
+def _one_cut(parts: Mapping[str, Any], sizes: Mapping[str, int]) -> None:
+    """Refuse logs that reach past the end of their Dataset, and choices of other requests."""
+    for name in ("events", "messages"):
+        demand(parts[name] is None or parts[name].end_us <= parts["end_us"], f"{name} reach past the end of the data")
+    requests, chosen = parts["requests"], parts["chosen"]
+    demand((requests is None) == (chosen is None), "requests and what was chosen come together")
+    demand(requests is None or requests.ids == chosen.users, "what was chosen belongs to other requests")
+
+
 FORMS = (
-    Form(Dataset, "dataset", _DATASET, take=_take_dataset, build=_build_dataset),
+    Form(Dataset, "dataset", _DATASET, take=_take_dataset, build=_build_dataset, check=_one_cut),
     Form(ItemSets, "item sets"),
     Form(
         EventLog,

@@ -23,6 +23,7 @@ from omnireco.evaluation.sampled import SampledNegatives
 from omnireco.evaluation.search import Search
 from omnireco.timing.headroom import Headroom
 from omnireco.worlds.reproduce import Reproduction
+from omnireco.worlds.simulate import Company
 
 __all__ = ["FORMS"]
 
@@ -120,5 +121,5 @@ FORMS = (
         check=_even_rows,
     ),
     Form(Cell, "cell of a report", refit="om.evaluate(models, om.files.erase(test, user_ids), k=...)", blind=True),
-    *settings(LearnedBlend, LearnedWeights, SampledNegatives, Search),
+    *settings(Company, LearnedBlend, LearnedWeights, SampledNegatives, Search),
 )

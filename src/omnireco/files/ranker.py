@@ -62,8 +62,9 @@ def _take(model: RankerModel) -> dict[str, Any]:
     return {name: getattr(model, name) for name in RankerModel.__dataclass_fields__}
 
 
-def _build(items: Any, population: dict[str, Any], weights: Any, **rest: Any) -> RankerModel:
-    return RankerModel(items=items, population=Population(items=items, **population), weights=tuple(weights), **rest)
+def _build(items: Any, population: Any, weights: Any, **rest: Any) -> RankerModel:
+    known = population if isinstance(population, Population) else Population(items=items, **population)
+    return RankerModel(items=items, population=known, weights=tuple(weights), **rest)
 
 
 def _check(parts: Mapping[str, Any], sizes: Mapping[str, int]) -> None:

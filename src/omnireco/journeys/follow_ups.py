@@ -17,7 +17,7 @@ from omnireco._core.checks import (
     check_number,
     count_of,
 )
-from omnireco._core.compute import Progress, usable_threads
+from omnireco._core.compute import Progress, check_progress, usable_threads
 from omnireco._core.contract import Estimator, says_the_line
 from omnireco._core.parts import Parts, coded, counts, freeze, numbers
 from omnireco._core.small import Each, Text
@@ -221,6 +221,7 @@ class FollowUpsModel:
             check_flag(exclude_seen, "exclude_seen"),
         )
         usable_threads(threads)
+        check_progress(progress)
         data_of(requests, "FollowUpsModel.recommend")
         n, m = len(requests), max(1, len(self.items))
         allowed = _Eligible.read(eligible, self.items, n, exclude)

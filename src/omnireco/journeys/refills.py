@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from omnireco._core.checks import check_duration, check_flag, check_k, check_names, check_number, count_of
-from omnireco._core.compute import Progress, usable_threads
+from omnireco._core.compute import Progress, check_progress, usable_threads
 from omnireco._core.contract import Estimator, says_the_line
 from omnireco._core.parts import Parts, declare, numbers
 from omnireco._core.small import Each, Number, Text
@@ -238,6 +238,7 @@ class RefillModel:
         """
         k = check_k(k)
         usable_threads(threads)
+        check_progress(progress)
         if check_flag(exclude_seen, "exclude_seen"):
             raise ParameterError(
                 "RefillModel.recommend: what is needed again has been bought before, so without seen items nothing is "

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 __all__ = ["unfinished"]
 
 
-@says_the_line("unfinished(data, at=now)")
+@says_the_line("om.journeys.unfinished(data, at=now)")
 def unfinished(
     data: Any,
     *,

@@ -162,7 +162,7 @@ class Plan:
         """Return every candidate that is not sent and the reason, as a pandas frame.
 
         Columns as in ``to_frame``, and ``reason``: ``"no value"`` for a value of 0 or less, else the constraint
-        that stands in its way; where several do, the one whose room is most expensive. Touches that a rule took
+        that stands in its way; where several do, the one whose capacity is most expensive. Touches that a rule took
         away before the planner saw them are counted in ``left_out``.
         """
         rows = np.flatnonzero(self.reason != 0)

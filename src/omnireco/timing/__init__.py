@@ -7,6 +7,7 @@ from omnireco.timing.headroom import Headroom, headroom
 from omnireco.timing.machines import DelayMixture, fit_delay_mixture
 from omnireco.timing.reading_clock import ReadingClock, ReadingModel
 from omnireco.timing.send_time import SendTime, SendTimeModel
+from omnireco.timing.sessions import by_hour
 from omnireco.timing.skill import timing_skill
 from omnireco.timing.zones import infer_zones
 
@@ -23,6 +24,7 @@ __all__ = [
     "ReadingModel",
     "SendTime",
     "SendTimeModel",
+    "by_hour",
     "explore",
     "fit_delay_mixture",
     "headroom",

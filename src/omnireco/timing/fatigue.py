@@ -61,7 +61,8 @@ class Fatigue(Estimator):
     Examples
     --------
     >>> import omnireco as om
-    >>> world = om.simulate(n_users=1000, n_items=20, days=120, messages_per_week=5, fatigue=0.3, seed=1)
+    >>> company = om.worlds.Company(messages_per_week=5, fatigue=0.3)
+    >>> world = om.simulate(n_users=1000, n_items=20, days=120, seed=1, company=company)
     >>> model = Fatigue(half_life="4D").fit(om.MessageLog.from_frame(world.messages))
     >>> model.to_frame().columns.tolist()
     ['channel', 'coefficient', 'low', 'high', 'unsubscribe', 'messages']

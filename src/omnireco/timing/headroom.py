@@ -142,7 +142,7 @@ def headroom(
     Examples
     --------
     >>> import omnireco as om
-    >>> world = om.simulate(n_users=120, n_items=20, days=120, seed=1, sessions_per_week=5)
+    >>> world = om.simulate(n_users=120, n_items=20, days=120, seed=1, company=om.worlds.Company(sessions_per_week=5))
     >>> data = om.Dataset(om.EventLog.from_frame(world.events), audience=om.Audience.from_frame(world.users))
     >>> headroom(data).verdict.split(".")[0]
     'Personal timing can help here'

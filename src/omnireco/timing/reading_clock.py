@@ -82,7 +82,7 @@ class ReadingClock(Estimator):
     Examples
     --------
     >>> import omnireco as om
-    >>> world = om.simulate(n_users=200, n_items=20, days=120, messages_per_week=4, seed=1)
+    >>> world = om.simulate(n_users=200, n_items=20, days=120, seed=1, company=om.worlds.Company(messages_per_week=4))
     >>> data = om.Dataset(messages=om.MessageLog.from_frame(world.messages),
     ...                   audience=om.Audience.from_frame(world.users))
     >>> model = ReadingClock().fit(data)
@@ -117,6 +117,10 @@ class ReadingClock(Estimator):
             check_number(self.open_weight, "open_weight", low=0.0, high=1.0)
         check_integer(self.seed, "seed", low=0)
         check_activity(self.activity, "activity", none=True)
+        if self.provider is not None and not isinstance(self.provider, str):
+            raise ParameterError(
+                f"provider must be the name of an attribute of the audience, or None. Got {shown(self.provider)}."
+            )
 
     def fit(self, data: Any, *, threads: int | None = None, progress: Progress = False) -> ReadingModel:
         """Learn from what was sent and what came back.

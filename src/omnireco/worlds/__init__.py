@@ -7,9 +7,10 @@ from omnireco.worlds.datasets import (
     complete_journey_promotions,
 )
 from omnireco.worlds.reproduce import Reproduction, reproduce
-from omnireco.worlds.simulate import World, simulate
+from omnireco.worlds.simulate import Company, World, simulate
 
 __all__ = [
+    "Company",
     "CompleteJourney",
     "Reproduction",
     "World",

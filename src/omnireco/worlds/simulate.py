@@ -19,7 +19,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from omnireco._core.checks import check_choice, check_instant, check_integer, check_number, shown
+from omnireco._core.checks import check_choice, check_instant, check_integer, check_kind, check_number, shown
+from omnireco._core.contract import described, says_the_line
 from omnireco.data.audience import Audience
 from omnireco.data.catalog import Catalog
 from omnireco.data.clock import hour_of_week, is_zone
@@ -30,8 +31,10 @@ from omnireco.data.vocabulary import Vocabulary
 from omnireco.errors import ParameterError, UnknownIdError
 from omnireco.worlds.world import (
     ARCHETYPES,
+    FATIGUE,
     MESSAGES,
     PLACES,
+    READING_AGREES,
     READING_LIKE,
     ZONES,
     Calendar,
@@ -50,7 +53,7 @@ from omnireco.worlds.world import (
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["ARCHETYPES", "Truth", "World", "sending_policy", "simulate"]
+__all__ = ["ARCHETYPES", "Company", "Truth", "World", "sending_policy", "simulate"]
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
@@ -166,6 +169,86 @@ class World:
         return response(self.truth, exposure, user, code, item, np.asarray(recent))
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Company:
+    """How the people and the sender of a simulated world behave, and what the company does not know of them.
+
+    Parameters
+    ----------
+    zones : sequence of str
+        IANA zones that people live in; the first is the company's own.
+    n_tastes : int
+        Groups of items, and so the length of a person's taste.
+    sessions_per_week, messages_per_week : float
+        Averages per person.
+    share_without_zone, share_without_consent : float
+        Shares of people without a known zone, and without any consent.
+    share_wrong_zone : float
+        Share of people with a wrong zone in the data.
+    reading_like : {"anyone", "own kind"}
+        Part of a person's reading (``reading_agrees``) is like their activity. The rest follows the week of a random
+        archetype, which only their responses reveal; or of their own archetype, which activity reveals too.
+    reading_agrees : float
+        Share of a person's reading hours that are their hours of activity.
+    answer_rate : float
+        Multiplies all response probabilities; 1 is some 10 % for e-mail and 14 % for push.
+    fatigue : float
+        Each message of the seven days before multiplies the response probability by ``exp(-fatigue)``.
+    machine_share : float
+        Share of people with bot opens: e-mail opened by a machine seconds after delivery. If above 0, ``responded_at``
+        is the first open by anybody, and the messages have a column ``clicked_at``.
+    unsubscribe : float
+        Probability that a message leads to an unsubscription, times ``exp(fatigue)`` per message of the seven days
+        before. If above 0, the messages have a column ``unsubscribed_at``, and nothing is sent after it.
+
+    Raises
+    ------
+    ParameterError
+        If a number is outside its range or a zone is not an IANA zone.
+
+    Examples
+    --------
+    >>> import omnireco as om
+    >>> om.worlds.Company(fatigue=0.3)
+    Company(fatigue=0.3)
+    >>> tired = om.simulate(50, 20, days=28, seed=1, company=om.worlds.Company(fatigue=0.3))
+    >>> tired.truth.fatigue
+    0.3
+    """
+
+    zones: Sequence[str] = ZONES
+    n_tastes: int = 4
+    sessions_per_week: float = 3.0
+    messages_per_week: float = 2.0
+    share_without_zone: float = 0.05
+    share_without_consent: float = 0.10
+    share_wrong_zone: float = 0.0
+    reading_like: str = "anyone"
+    reading_agrees: float = READING_AGREES
+    answer_rate: float = 1.0
+    fatigue: float = FATIGUE
+    machine_share: float = 0.0
+    unsubscribe: float = 0.0
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "zones", _check_zones(self.zones))
+        check_integer(self.n_tastes, "n_tastes", low=1)
+        check_number(self.sessions_per_week, "sessions_per_week", low=0, high=10_000)
+        check_number(self.messages_per_week, "messages_per_week", low=0, high=10_000)
+        for share in ("without_zone", "without_consent", "wrong_zone"):
+            check_number(getattr(self, f"share_{share}"), f"share_{share}", low=0, high=1)
+        check_choice(self.reading_like, "reading_like", READING_LIKE)
+        check_number(self.reading_agrees, "reading_agrees", low=0, high=1)
+        check_number(self.answer_rate, "answer_rate", above=0, high=1e6)
+        check_number(self.fatigue, "fatigue", low=0, high=1e6)
+        check_number(self.machine_share, "machine_share", low=0, high=1)
+        check_number(self.unsubscribe, "unsubscribe", low=0, high=1)
+
+    def __repr__(self) -> str:
+        return described(self)
+
+
+@says_the_line("om.simulate(n_users=200, days=90, seed=1, company=om.worlds.Company(fatigue=0.3))")
 def simulate(
     n_users: int = 200,
     n_items: int = 60,
@@ -173,19 +256,7 @@ def simulate(
     days: int = 90,
     seed: int = 0,
     start: Any = "2025-01-06",
-    zones: Sequence[str] = ZONES,
-    n_tastes: int = 4,
-    sessions_per_week: float = 3.0,
-    messages_per_week: float = 2.0,
-    share_without_zone: float = 0.05,
-    share_without_consent: float = 0.10,
-    reading_like: str = "anyone",
-    answer_rate: float = 1.0,
-    reading_agrees: float = 0.6,
-    fatigue: float = 0.15,
-    machine_share: float = 0.0,
-    share_wrong_zone: float = 0.0,
-    unsubscribe: float = 0.0,
+    company: Company | None = None,
 ) -> World:
     """Return a small simulated world with known ground truth.
 
@@ -199,31 +270,8 @@ def simulate(
         Equal seeds give equal worlds on every machine.
     start : date, aware datetime or ISO 8601 str
         The first instant; the default is a Monday.
-    zones : sequence of str
-        IANA zones that people live in; the first is the company's own.
-    n_tastes : int
-        Groups of items, and so the length of a person's taste.
-    sessions_per_week, messages_per_week : float
-        Averages per person.
-    share_without_zone, share_without_consent : float
-        Shares of people without a known zone, and without any consent.
-    reading_like : {"anyone", "own kind"}
-        Part of a person's reading (``reading_agrees``) is like their activity. The rest follows the week of a random
-        archetype, which only their responses reveal; or of their own archetype, which activity reveals too.
-    answer_rate : float
-        Multiplies all response probabilities; 1 is some 10 % for e-mail and 14 % for push.
-    reading_agrees : float
-        Share of a person's reading hours that are their hours of activity.
-    fatigue : float
-        Each message of the seven days before multiplies the response probability by ``exp(-fatigue)``.
-    machine_share : float
-        Share of people with bot opens: e-mail opened by a machine seconds after delivery. If above 0, ``responded_at``
-        is the first open by anybody, and the messages have a column ``clicked_at``.
-    share_wrong_zone : float
-        Share of people with a wrong zone in the data.
-    unsubscribe : float
-        Probability that a message leads to an unsubscription, times ``exp(fatigue)`` per message of the seven days
-        before. If above 0, the messages have a column ``unsubscribed_at``, and nothing is sent after it.
+    company : Company, optional
+        How people and the sender behave: ``om.worlds.Company(messages_per_week=5, fatigue=0.3)``.
 
     Returns
     -------
@@ -232,7 +280,7 @@ def simulate(
     Raises
     ------
     ParameterError
-        If a number is outside its range or a zone is not an IANA zone.
+        If a number is outside its range.
 
     Notes
     -----
@@ -250,20 +298,10 @@ def simulate(
     n_users = check_integer(n_users, "n_users", low=1)
     n_items = check_integer(n_items, "n_items", low=1)
     days = check_integer(days, "days", low=1)
-    n_tastes = min(check_integer(n_tastes, "n_tastes", low=1), n_items)
-    sessions_per_week = check_number(sessions_per_week, "sessions_per_week", low=0, high=10_000)
-    messages_per_week = check_number(messages_per_week, "messages_per_week", low=0, high=10_000)
-    share_without_zone = check_number(share_without_zone, "share_without_zone", low=0, high=1)
-    share_without_consent = check_number(share_without_consent, "share_without_consent", low=0, high=1)
-    check_choice(reading_like, "reading_like", READING_LIKE)
-    answer_rate = check_number(answer_rate, "answer_rate", above=0, high=1e6)
     start_us = check_instant(start, "start")
-    reading_agrees = check_number(reading_agrees, "reading_agrees", low=0, high=1)
-    fatigue = check_number(fatigue, "fatigue", low=0, high=1e6)
-    machine_share = check_number(machine_share, "machine_share", low=0, high=1)
-    share_wrong_zone = check_number(share_wrong_zone, "share_wrong_zone", low=0, high=1)
-    unsubscribe = check_number(unsubscribe, "unsubscribe", low=0, high=1)
-    names = _check_zones(zones)
+    habits = Company() if company is None else company
+    check_kind(habits, Company, "company", "company=om.worlds.Company(fatigue=0.3)")
+    names, n_tastes = tuple(habits.zones), min(habits.n_tastes, n_items)
 
     items, group, popularity = draw_catalog(n_items, n_tastes, seed)
     zone_names = Vocabulary.from_ids(np.array(names, dtype=object))
@@ -274,28 +312,36 @@ def simulate(
         popularity,
         n_tastes,
         seed,
-        reading_like=reading_like,
-        answer_rate=answer_rate,
-        reading_agrees=reading_agrees,
-        fatigue=fatigue,
-        machine_share=machine_share,
+        reading_like=habits.reading_like,
+        answer_rate=habits.answer_rate,
+        reading_agrees=habits.reading_agrees,
+        fatigue=habits.fatigue,
+        machine_share=habits.machine_share,
     )
     zone = zone_names.codes(truth.zone)
-    users = draw_users(truth, share_without_zone, share_without_consent, seed, wrong_zone=share_wrong_zone)
+    users = draw_users(
+        truth,
+        habits.share_without_zone,
+        habits.share_without_consent,
+        seed,
+        wrong_zone=habits.share_wrong_zone,
+    )
 
     calendar = Calendar.over(start_us, days, zone_names)
     price = items["price"].to_numpy()
-    visits = draw_visits(truth, zone, zone_names, calendar, price, sessions_per_week * days / 7, seed)
-    company = zone_names.codes(np.array([names[0]], dtype=object))[0]
+    visits = draw_visits(truth, zone, zone_names, calendar, price, habits.sessions_per_week * days / 7, seed)
+    home = zone_names.codes(np.array([names[0]], dtype=object))[0]
     believed = zone_names.codes(np.where(users["timezone"].isna(), names[0], users["timezone"]).astype(object))
-    sender_zone = np.where(users["timezone"].isna().to_numpy(), company, believed)
-    n_messages = messages_per_week * days / 7
+    sender_zone = np.where(users["timezone"].isna().to_numpy(), home, believed)
+    n_messages = habits.messages_per_week * days / 7
     sent = draw_messages(
-        truth, users, zone, sender_zone, zone_names, calendar, n_messages, seed, unsubscribe=unsubscribe
+        truth, users, zone, sender_zone, zone_names, calendar, n_messages, seed, unsubscribe=habits.unsubscribe
     )
     return World(
         events=_event_frame(users, items, visits, sent, calendar.end_us),
-        messages=_message_frame(users, items, sent, clicks=machine_share > 0, unsubscribes=unsubscribe > 0),
+        messages=_message_frame(
+            users, items, sent, clicks=habits.machine_share > 0, unsubscribes=habits.unsubscribe > 0
+        ),
         users=users,
         items=items,
         truth=truth,

@@ -13,6 +13,7 @@ import numpy as np
 
 from omnireco._core.checks import check_duration
 from omnireco._core.compute import compiled
+from omnireco._kernels.log.cells import Coded
 from omnireco.data.events import EventLog
 from omnireco.data.interactions import Interactions
 from omnireco.data.vocabulary import NONE, Vocabulary
@@ -173,11 +174,8 @@ def histories_at(
     return Interactions.from_cells(
         Vocabulary(np.arange(user.size, dtype=np.int64)),
         log.items,
-        request,
-        log.item[event],
-        amount,
+        Coded(request, log.item[event], log.channel[event] if layers else None, amount),
         channels=log.channels if layers else None,
-        channel=log.channel[event] if layers else None,
         cap=weights.cap,
         binary=weights.binary,
     )

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 import numpy as np
 
 from omnireco._core.checks import (
+    check_choice,
     check_duration,
     check_flag,
     check_instant,
@@ -24,6 +25,7 @@ from omnireco._core.frozen import ReadOnly
 from omnireco._core.parts import Maybe, Parts, Record, coded, freeze, instants
 from omnireco._core.random import stream
 from omnireco._core.small import Apart, Text
+from omnireco._kernels.log.cells import Coded
 from omnireco.data.asking.item_sets import ItemSets
 from omnireco.data.events import EventLog, require_events
 from omnireco.data.frames.columns import decode_optional, instants_to_pandas, open_frame
@@ -106,6 +108,12 @@ class Requests:
     def __post_init__(self) -> None:
         freeze(self)
         object.__setattr__(self, "labels", ReadOnly(self.labels))
+        check_choice(self.key, "key", ("user_id", "request_id"))
+        for name, sets in (("given", self.given), ("exclude", self.exclude)):
+            if sets is not None and len(sets) != len(self.ids):
+                raise ParameterError(
+                    f"{name} has {len(sets):,} sets of items for {len(self.ids):,} requests. Give one per request."
+                )
 
     @classmethod
     def of(
@@ -281,7 +289,8 @@ class Requests:
         users, who = compress(part.users, part.user[first])
         labels = {name: _take_label(part, name, first) for name in names}
         ids = Vocabulary(np.arange(first.size, dtype=np.int64))
-        chosen = Interactions.from_cells(ids, part.items, request, part.item[rows], np.ones(rows.size), binary=True)
+        cells = Coded(request, part.item[rows], None, np.ones(rows.size))
+        chosen = Interactions.from_cells(ids, part.items, cells, binary=True)
         return Asked(cls(ids, users, who, part_at[first], labels, closed_at=part_at[last]), chosen)
 
     def __len__(self) -> int:

@@ -249,13 +249,14 @@ class Touches:
         return wanted[codes]
 
 
-def check_touches(touches: Any, where: str) -> None:
-    """Refuse what is no Touches, with the line that makes them."""
-    if not isinstance(touches, Touches):
-        raise SchemaError(
-            f"{where} takes Touches. Got {type(touches).__name__}. Write om.data.Touches.of(data, users, "
-            "channel='email', at='2025-06-01T09:00:00Z'), or give the touches of candidates: candidates.touches."
-        )
+def check_touches(touches: Any, where: str, *, more: str = "") -> Touches:
+    """Return touches, or say the line that makes them; ``more`` are further arguments of it."""
+    if isinstance(touches, Touches):
+        return touches
+    raise SchemaError(
+        f"{where} takes Touches. Got {type(touches).__name__}. Write om.data.Touches.of(data, users, "
+        f"channel='email', at='2025-06-01T09:00:00Z'{more}), or give the touches of candidates: candidates.touches."
+    )
 
 
 def hours_of_touches(touches: Touches, table: Callable[[np.ndarray, str], np.ndarray], where: str) -> np.ndarray:

@@ -11,10 +11,11 @@ import numpy as np
 import scipy.sparse as sp
 
 from omnireco._core.checks import check_flag, check_k, check_kind, check_names, check_number, count_of, shown
-from omnireco._core.compute import Progress, usable_threads
+from omnireco._core.compute import Progress, check_progress, usable_threads
 from omnireco._core.contract import says_the_line
 from omnireco._core.parts import Parts, declare, numbers
 from omnireco._core.small import Value
+from omnireco._kernels.log.cells import Coded
 from omnireco._kernels.topk.exact import topk
 from omnireco.data.asking.histories import data_of, histories_of, rows_by_code
 from omnireco.data.asking.requests import Requests
@@ -82,7 +83,7 @@ def people_attributes(audience: Audience, names: Iterable[str] | None = None) ->
         )
     kinds, place = Vocabulary.encode(np.array(labels, object), "attributes")
     who, what = np.concatenate(user), place[np.concatenate(column)]
-    return Interactions.from_cells(audience.users, kinds, who, what, np.ones(who.size))
+    return Interactions.from_cells(audience.users, kinds, Coded(who, what, None, np.ones(who.size)))
 
 
 def with_people(histories: Interactions, ids: Any) -> Interactions:
@@ -265,6 +266,7 @@ class AttributeRecommender(ABC):
         """
         k, exclude_seen = check_k(k), check_flag(exclude_seen, "exclude_seen")
         usable_threads(threads)
+        check_progress(progress)
         if not isinstance(requests, Requests):
             check_attributes(requests, f"{type(self).__name__}.recommend")
             return self._lists(requests, None, k=k, eligible=eligible, exclude=exclude, threads=threads)

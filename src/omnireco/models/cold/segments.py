@@ -19,7 +19,7 @@ from omnireco.data.dataset import dataset_of
 from omnireco.data.interactions import Interactions
 from omnireco.data.parts import Ids
 from omnireco.data.vocabulary import NONE, Vocabulary, match
-from omnireco.data.weights import Weights
+from omnireco.data.weights import Weights, check_weights
 from omnireco.errors import EmptyError, ParameterError
 from omnireco.models.base import _Eligible, count_users, training_matrix
 from omnireco.models.cold.attributes import AttributeRecommender, attributes_of
@@ -69,6 +69,7 @@ class SegmentPopularity(Estimator):
 
     def __post_init__(self) -> None:
         check_number(self.prior_strength, "prior_strength", above=0)
+        check_weights(self.weights)
         if self.segments is not None:
             object.__setattr__(self, "segments", check_names(self.segments, "segments"))
 

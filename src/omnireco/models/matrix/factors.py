@@ -21,7 +21,7 @@ from omnireco._kernels.topk.exact import ItemIndex, topk
 from omnireco.data.interactions import Interactions
 from omnireco.data.parts import Ids
 from omnireco.data.vocabulary import Vocabulary
-from omnireco.data.weights import Weights
+from omnireco.data.weights import Weights, check_weights
 from omnireco.errors import ParameterError, SchemaError
 from omnireco.models.base import Model, count_users, require_interactions, training_matrix
 
@@ -105,6 +105,7 @@ class ALS(Estimator):
     weights: Weights | None = None
 
     def __post_init__(self) -> None:
+        check_weights(self.weights)
         check_integer(self.factors, "factors", low=1)
         check_integer(self.iterations, "iterations", low=1)
         check_integer(self.cg_steps, "cg_steps", low=1)
@@ -177,6 +178,9 @@ class ALS(Estimator):
         )
 
 
+_IMPLICIT = ALS(confidence_weights=True, unobserved_weight=1.0, frequency_scaling=0.0, regularization=0.01)
+
+
 def _normal(draw: np.random.Generator, n: int, factors: int) -> np.ndarray:
     return draw.standard_normal((n, factors), np.float32) * np.float32(0.1 / factors**0.5)
 
@@ -222,21 +226,14 @@ class FactorModel(Model):
         declare(self)
 
     @classmethod
-    @says_the_line("om.models.FactorModel.from_arrays(factors, confidence_weights=True)")
+    @says_the_line("om.models.FactorModel.from_arrays(factors, items=ids, estimator=om.ALS(alpha=40.0))")
     def from_arrays(
         cls,
         factors: Any,
         *,
         items: Any = None,
         popularity: Any = None,
-        regularization: float = 0.01,
-        alpha: float = 1.0,
-        unobserved_weight: float = 1.0,
-        frequency_scaling: float = 0.0,
-        confidence_weights: bool = True,
-        dislike: float = 0.0,
-        graded: bool = False,
-        event_weights: Weights | None = None,
+        estimator: ALS | None = None,
     ) -> FactorModel:
         """Serve item factors learned anywhere (Spark, torch) with the same engine.
 
@@ -248,11 +245,10 @@ class FactorModel(Model):
             One per row; row numbers by default.
         popularity : array-like of shape (n_items,), optional
             Ranking for people without a history; all equal by default, which ranks by code.
-        regularization, alpha, unobserved_weight, frequency_scaling, confidence_weights, dislike, graded : optional
-            Of the loss that histories are placed by, as :class:`ALS` explains them; use those the factors were
-            learned with. The defaults are the loss of the library implicit and of most others.
-        event_weights : Weights, optional
-            The event weights behind the factors, for histories of ``data.requests()``.
+        estimator : ALS, optional
+            The parameters that the factors were learned with: the loss that histories are placed by, and the weights
+            of events that the model is asked with. The default is the loss of the library implicit and of most others:
+            ``ALS(confidence_weights=True, unobserved_weight=1.0, frequency_scaling=0.0, regularization=0.01)``.
 
         Raises
         ------
@@ -265,22 +261,16 @@ class FactorModel(Model):
         >>> model.similar_items(["tea"], k=1).to_frame()["item_id"].tolist()
         ['cup']
         """
-        loss = Loss(
-            regularization=regularization,
-            alpha=alpha,
-            unobserved_weight=unobserved_weight,
-            frequency_scaling=frequency_scaling,
-            confidence_weights=confidence_weights,
-            dislike=dislike,
-            graded=graded,
-        )
-        return cls.build(factors, items=items, popularity=popularity, loss=loss, event_weights=event_weights)
+        known = _IMPLICIT if estimator is None else estimator
+        check_kind(known, ALS, "estimator", "estimator=om.ALS(regularization=0.01, alpha=40.0)")
+        loss = known._loss()
+        return cls.build(factors, items=items, popularity=popularity, loss=loss, event_weights=known.weights)
 
     @classmethod
     def build(
         cls, factors: Any, *, items: Any, popularity: Any, loss: Loss, event_weights: Weights | None = None
     ) -> FactorModel:
-        """Return the model of factors (n_items, d) and a loss: used by all constructors."""
+        """Return the model of factors (n_items, d) and a loss."""
         array = _numbers(factors, "factors")
         if array.ndim != 2 or not array.shape[1] or not np.isfinite(array).all():
             raise ParameterError(

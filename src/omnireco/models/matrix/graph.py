@@ -12,7 +12,7 @@ from omnireco._core.checks import check_flag, check_integer, check_number
 from omnireco._core.compute import Progress, one_blas_thread, require_memory, row_blocks
 from omnireco._core.contract import Estimator
 from omnireco._kernels.topk.exact import select
-from omnireco.data.weights import Weights
+from omnireco.data.weights import Weights, check_weights
 from omnireco.models.base import count_users, training_matrix
 from omnireco.models.matrix.linear import ItemModel
 from omnireco.models.matrix.svd import ProjectionModel, right_singular_vectors
@@ -67,6 +67,7 @@ class P3alpha(Estimator):
     weights: Weights | None = None
 
     def __post_init__(self) -> None:
+        check_weights(self.weights)
         _check_walk(self.neighbors, self.alpha, self.normalize)
 
     def fit(self, data: Any, *, threads: int | None = None, progress: Progress = False) -> ItemModel:
@@ -119,6 +120,7 @@ class RP3beta(Estimator):
     weights: Weights | None = None
 
     def __post_init__(self) -> None:
+        check_weights(self.weights)
         _check_walk(self.neighbors, self.alpha, self.normalize)
         check_number(self.beta, "beta", low=0)
 
@@ -177,6 +179,7 @@ class GFCF(Estimator):
     weights: Weights | None = None
 
     def __post_init__(self) -> None:
+        check_weights(self.weights)
         check_integer(self.factors, "factors", low=1)
         check_number(self.low_pass, "low_pass", low=0)
         check_flag(self.dense, "dense")

@@ -26,7 +26,7 @@ from omnireco._kernels.similarity import nearest, weigh
 from omnireco._kernels.topk.exact import rank_histories, select, tier
 from omnireco.data.parts import Ids, Square
 from omnireco.data.vocabulary import Vocabulary
-from omnireco.data.weights import Weights
+from omnireco.data.weights import Weights, check_weights
 from omnireco.errors import ParameterError
 from omnireco.models.base import Model, count_users, training_matrix
 
@@ -109,6 +109,7 @@ class EASE(Estimator):
     weights: Weights | None = None
 
     def __post_init__(self) -> None:
+        check_weights(self.weights)
         check_number(self.regularization, "regularization", above=0)
         fading(self.input_half_life)
         if self.neighbors is not None:
@@ -232,6 +233,7 @@ class ItemKNN(Estimator):
     weights: Weights | None = None
 
     def __post_init__(self) -> None:
+        check_weights(self.weights)
         check_integer(self.neighbors, "neighbors", low=1)
         check_choice(self.similarity, "similarity", (*_COSINES, "jaccard", "dice", "tversky", *_SCHEMES))
         if self.weighting is not None:

@@ -16,7 +16,7 @@ from omnireco._core.small import Number, Text, Value, Whole
 from omnireco._kernels.topk.exact import select
 from omnireco.data.parts import Ids, Matrix
 from omnireco.data.vocabulary import Vocabulary
-from omnireco.data.weights import Weights
+from omnireco.data.weights import Weights, check_weights
 from omnireco.errors import ParameterError
 from omnireco.models.base import Model, count_users, training_matrix
 
@@ -85,6 +85,7 @@ class UserKNN(Estimator):
     weights: Weights | None = None
 
     def __post_init__(self) -> None:
+        check_weights(self.weights)
         check_integer(self.neighbors, "neighbors", low=1)
         check_choice(self.similarity, "similarity", ("cosine", "jaccard"))
         check_number(self.shrinkage, "shrinkage", low=0)

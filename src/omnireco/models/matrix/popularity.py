@@ -17,7 +17,7 @@ from omnireco._kernels.topk.exact import select
 from omnireco.data.parts import Ids
 from omnireco.data.recommendations import to_float32
 from omnireco.data.vocabulary import Vocabulary
-from omnireco.data.weights import Weights
+from omnireco.data.weights import Weights, check_weights
 from omnireco.errors import ParameterError
 from omnireco.models.base import Model, count_users, training_matrix
 
@@ -53,6 +53,7 @@ class Popularity(Estimator):
     weights: Weights | None = None
 
     def __post_init__(self) -> None:
+        check_weights(self.weights)
         check_choice(self.by, "by", ("users", "weight"))
 
     def fit(self, data: Any, *, threads: int | None = None, progress: Progress = False) -> PopularityModel:
@@ -104,6 +105,7 @@ class BuyAgain(Estimator):
     weights: Weights | None = None
 
     def __post_init__(self) -> None:
+        check_weights(self.weights)
         check_number(self.prior_strength, "prior_strength", low=0)
 
     def fit(self, data: Any, *, threads: int | None = None, progress: Progress = False) -> PopularityModel:

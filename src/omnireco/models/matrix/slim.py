@@ -12,7 +12,7 @@ import scipy.sparse as sp
 from omnireco._core.checks import check_flag, check_integer, check_number
 from omnireco._core.compute import Progress, require_memory, track, usable_threads
 from omnireco._core.contract import Estimator
-from omnireco.data.weights import Weights
+from omnireco.data.weights import Weights, check_weights
 from omnireco.models.base import count_users, training_matrix
 from omnireco.models.matrix.graph import keep_largest
 from omnireco.models.matrix.linear import ItemModel, gram_matrix, mirrored, ridge_scratch
@@ -83,6 +83,7 @@ class SLIM(Estimator):
     weights: Weights | None = None
 
     def __post_init__(self) -> None:
+        check_weights(self.weights)
         check_number(self.regularization, "regularization", low=0)
         check_number(self.sparsity, "sparsity", low=0)
         if self.neighbors is not None:

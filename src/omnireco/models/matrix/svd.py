@@ -17,7 +17,7 @@ from omnireco._kernels.topk.exact import ItemIndex, topk
 from omnireco.data.interactions import Interactions
 from omnireco.data.parts import Ids
 from omnireco.data.vocabulary import Vocabulary
-from omnireco.data.weights import Weights
+from omnireco.data.weights import Weights, check_weights
 from omnireco.errors import ParameterError
 from omnireco.models.base import Model, count_users, training_matrix
 from omnireco.models.matrix.factors import check_width
@@ -68,6 +68,7 @@ class PureSVD(Estimator):
     weights: Weights | None = None
 
     def __post_init__(self) -> None:
+        check_weights(self.weights)
         check_integer(self.factors, "factors", low=1)
 
     def fit(self, data: Any, *, threads: int | None = None, progress: Progress = False) -> ProjectionModel:

@@ -23,6 +23,7 @@ from omnireco._core.compute import Progress, require_memory, row_blocks
 from omnireco._core.contract import Estimator
 from omnireco._core.parts import Parts, numbers, sound
 from omnireco._core.small import Each, Plain, Text, Whole
+from omnireco._kernels.log.cells import Coded
 from omnireco._kernels.log.order import distinct
 from omnireco._kernels.topk.exact import rank_histories, select, tier
 from omnireco.data.events import EventLog, require_events
@@ -384,11 +385,8 @@ def typed_inputs(log: EventLog, *, by: By = "event", input_half_life: Any = None
     return Interactions.from_cells(
         log.users,
         log.items,
-        log.user[some],
-        log.item[some],
-        amount[some],
+        Coded(log.user[some], log.item[some], kind[some], amount[some]),
         channels=Vocabulary(np.array(names, object)),
-        channel=kind[some],
         at_us=log.end_us,
     )
 

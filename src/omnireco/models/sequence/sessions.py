@@ -198,7 +198,7 @@ class WhatNext:
         """The catalogue."""
         return self.model.items
 
-    @says_the_line("WhatNext(model=als).recommend(data.requests(at=now), k=10)")
+    @says_the_line("om.models.WhatNext(model=als).recommend(data.requests(at=now), k=10)")
     def recommend(
         self,
         requests: Requests,

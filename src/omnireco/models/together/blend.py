@@ -77,6 +77,9 @@ class Blend(Estimator):
             raise ParameterError(
                 f"models must map names to estimators, such as {{'ease': EASE()}}. Got {shown(self.models)}."
             )
+        for name, model in self.models.items():
+            if isinstance(model, type) or not callable(getattr(model, "fit", None)):
+                raise ParameterError(f"models[{shown(name)}] must be an estimator, such as EASE(). Got {shown(model)}.")
         object.__setattr__(self, "models", ReadOnly(dict(self.models)))
         if self.weights is not None:
             object.__setattr__(self, "weights", ReadOnly(_check_weights(self.weights, self.models)))
