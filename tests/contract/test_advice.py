@@ -73,6 +73,9 @@ def scope():
         "target": np.full(4000, 0.5), "contexts": draw.normal(size=(4000, 2)), "arms": draw.integers(0, 2, 4000),
         "frame": pd.DataFrame({"user_id": ids, "item_id": place.index[0], "channel": "email", "value": 1.0,
                                "send_at": pd.Timestamp("2025-06-01 09:00", tz="UTC")}),
+        "live": om.LinearBandit().start(["a", "b"], n_features=2), "zones": om.timing.infer_zones(data),
+        "audience": known["people"], "at_us": np.full(24, 1_748_768_400_000_000), "x": past.matrix(),
+        "lists": recs, "catalog": known["goods"], "policy": np.full(4000, 0.5),
         "chain": om.models.Fallback({"taste": als, "segments": segments}), "touches": touches,
         "models": {
             "SendTimeModel": timing,
@@ -91,18 +94,29 @@ def scope():
 
 def test_many_verbs_give_advice():
     assert len(LINES) > 40
-    assert all(line.startswith(("om.", "model.", "chain.")) for _, line in LINES), "a line that cannot be pasted"
+    assert all(
+        line.startswith(("om.", "model.", "chain.", "live.", "zones.", "past, later = ", "data.")) for _, line in LINES
+    ), "a line that cannot be pasted"
 
 
 @pytest.mark.parametrize(("name", "line"), LINES)
-def test_the_line_runs(name, line, scope):
-    model = scope["models"].get(name.split(".")[0].replace("AttributeRecommender", "AttributeModel"))
+def test_the_line_runs(name, line, scope, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    usual = None if "." in name else scope["als"]
+    model = scope["models"].get(name.split(".")[0].replace("AttributeRecommender", "AttributeModel"), usual)
     assert model is not None or "model." not in line
     own = {"touches": om.candidates(scope["recs"], scope["data"], scope["timing"], om.slots("2025-06-01", days=1),
                                     channels=["email"])} if name == "plan" else {}  # fmt: skip
     if "LoggedDecisions" in line:
         own = {"people": np.arange(4000) // 4}
-    assert eval(line.replace("LinearBandit(...)", "LinearBandit()"), scope | {"model": model} | own) is not None
+    names = scope | {"model": model} | own
+    text = (
+        line.replace("LinearBandit(...)", "LinearBandit()")
+        .removeprefix("past, later = ")
+        .replace("2025-06-01', h", "2025-04-01', h")
+    )
+    answer = eval(text, names)
+    assert answer is not None or name == "LiveBandit.refresh"
 
 
 def found(name):

@@ -147,6 +147,7 @@ def tables():
 
 ELSEWHERE = {  # read by fit, and seen by a test of its own in the three files
     "memory": "refuses what would need more, and changes no number",
+    "max_pending": "how many decisions wait for their reward: seen in what a bandit answers, not in a fit",
     "missing": "refuses or ignores names that the data does not have, and changes no number",
     "exact": "an engine: a test compares both, which give the same within rounding",
     "seed": "of timing: draws whom the strengths are learned from, when there are more than thousands",

@@ -14,7 +14,7 @@ CORNERS = [[1.0, 0.0], [0.8, 0.6], [0.0, 1.0], [0.0, 0.0]]
 
 
 def test_a_person_is_placed_by_the_normal_equations():
-    learned = ALS(regularization=0.5, alpha=2.0, confidence=True, unobserved_weight=1.0, frequency_scaling=0.0)
+    learned = ALS(regularization=0.5, alpha=2.0, confidence_weights=True, unobserved_weight=1.0, frequency_scaling=0.0)
     model = FactorModel.from_arrays(CORNERS, items=list("abcd"), estimator=learned)
     history = Interactions.from_scipy(sp.csr_matrix(np.array([[3.0, 0, -1.0, 0]])), items=list("abcd"))
     y = np.array(CORNERS)
@@ -64,7 +64,7 @@ def test_from_arrays_refuses(arguments, match):
 
 
 def test_arrays_without_an_estimator_have_the_loss_of_implicit():
-    usual = ALS(regularization=0.01, alpha=1.0, confidence=True, unobserved_weight=1.0, frequency_scaling=0.0)
+    usual = ALS(regularization=0.01, alpha=1.0, confidence_weights=True, unobserved_weight=1.0, frequency_scaling=0.0)
     assert FactorModel.from_arrays(CORNERS).loss == FactorModel.from_arrays(CORNERS, estimator=usual).loss
     with pytest.raises(TypeError, match=r"Write om.models.FactorModel.from_arrays\(factors, items=ids, est"):
         FactorModel.from_arrays(CORNERS, alpha=2.0)

@@ -210,7 +210,7 @@ def off_policy(
     check_integer(n_bootstrap, "n_bootstrap", low=1, high=1_000_000)
     if clip is not None:
         check_number(clip, "clip", above=0)
-    policies = dict(policy) if isinstance(policy, Mapping) else {"policy": policy}
+    policies = dict(policy) if isinstance(policy, Mapping) else {"target": policy}
     if not policies:
         raise ParameterError("policy is an empty mapping. Write policy={'new': probabilities}.")
     model = None if predicted is None else matrix(predicted, "predicted", n)
