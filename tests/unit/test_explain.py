@@ -225,3 +225,17 @@ def test_explaining_ages_refuses():
     before = log.before("2025-02-20").matrix().with_items(model.items)
     told = explain(model, before, model.recommend(before, k=2), events=log)  # what came after the clock is no past
     assert told.contribution.size
+
+
+def test_requests_are_explained_as_their_histories_are():
+    data = om.simulate(n_users=40, n_items=12, days=60, seed=1).dataset()
+    model = om.EASE(weights=om.Weights(half_life="30D")).fit(data)
+    requests = data.requests(data.events.users.ids[:3], given=[["i01"], [], []])
+    lists = model.recommend(requests, k=2)
+    parts = om.models.explain(model, requests, lists).to_frame()
+    total = parts.groupby(["user_id", "item_id"])["contribution"].sum()
+    shown = lists.to_frame().set_index(["user_id", "item_id"])["score"]
+    assert np.allclose(total.reindex(shown.index), shown, rtol=1e-5)
+    plain = data.requests(data.events.users.ids[:3])
+    by_rows = om.models.explain(model, model.inputs(data), model.recommend(plain, k=2)).to_frame()
+    assert om.models.explain(model, plain, model.recommend(plain, k=2)).to_frame().equals(by_rows)

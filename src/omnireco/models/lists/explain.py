@@ -13,6 +13,8 @@ import scipy.sparse as sp
 from omnireco._core.checks import check_duration, check_kind, count_of, shown
 from omnireco._core.parts import Array, Parts, coded, freeze, numbers
 from omnireco._core.small import Each, Text
+from omnireco.data.asking.histories import histories_of
+from omnireco.data.asking.requests import Requests
 from omnireco.data.events import EventLog
 from omnireco.data.interactions import Interactions
 from omnireco.data.parts import Ids
@@ -131,7 +133,7 @@ class Explanations:
 
 def explain(
     model: Model,
-    histories: Interactions,
+    histories: Interactions | Requests,
     lists: Recommendations,
     *,
     events: EventLog | None = None,
@@ -146,8 +148,8 @@ def explain(
     ----------
     model : ItemModel, ProjectionModel, FactorModel, a blend of them, or ChannelModel for all channels
         The one that made the lists.
-    histories : Interactions
-        The histories it was given; its layers are the channels.
+    histories : Interactions or Requests
+        The requests that the lists were made for, or the histories; their layers are the channels.
     lists : Recommendations
         Of people in ``histories``; those without a history have nothing to explain.
     events, weights : EventLog and Weights, optional
@@ -197,6 +199,9 @@ def explain(
     check_kind(events, EventLog, "explain: events", "EventLog.from_frame(frame)", none=True)
     if lists.items != model.items:
         raise ParameterError("explain: the lists are over other items than the model. Explain the model's own lists.")
+    if isinstance(histories, Requests):
+        weights_read = model._asked_with("explain")
+        histories = histories_of(histories, weights_read, model.items, "explain", model._events_read)
     known = model._align(histories)
     model, joined = model._explained()
     position = known.users.codes(lists.users.ids)
