@@ -87,7 +87,9 @@ class Estimator(ABC):
     Attributes
     ----------
     needs : tuple of str
-        Parts of a Dataset that ``fit`` reads, out of ``"events"``, ``"messages"``, ``"audience"`` and ``"catalog"``.
+        Parts of a Dataset that ``fit`` cannot do without, out of ``"events"``, ``"messages"``, ``"audience"`` and so on.
+    reads : tuple of str
+        Further parts that it reads where they are there.
     verbs : tuple of str
         Verbs of the model, which this object does not have before ``fit``.
 
@@ -104,13 +106,14 @@ class Estimator(ABC):
     __slots__ = ()
 
     needs: ClassVar[tuple[str, ...]] = ("events",)
+    reads: ClassVar[tuple[str, ...]] = ()
     verbs: ClassVar[tuple[str, ...]] = ("recommend", "score", "similar_items", "similar_users", "items")
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
         fit = cls.__dict__.get("fit")
         if fit is not None:
-            lined = fit if hasattr(fit, "__wrapped__") else says_the_line(_line(cls.__name__, cls.needs))(fit)
+            lined = fit if hasattr(fit, "__wrapped__") else says_the_line(_line(cls.__name__, (*cls.needs, *cls.reads)))(fit)
             cls.fit = _checks_how(lined)  # type: ignore[method-assign]
 
     def __new__(cls, *args: Any, **params: Any) -> Any:
@@ -208,7 +211,7 @@ def _checks_how(fit: Any) -> Any:
 
 
 def _line(name: str, needs: tuple[str, ...]) -> str:
-    parts = [_PARTS[need] for need in needs if need in _PARTS and need != "events"]
+    parts = [line for part, line in _PARTS.items() if part in needs and part != "events"]
     return f"{name}(...).fit(om.Dataset({', '.join(['events' if 'events' in needs else '', *parts]).strip(', ')}))"
 
 

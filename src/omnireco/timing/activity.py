@@ -108,6 +108,7 @@ class ActivityProfile(Estimator):
     """
 
     needs: ClassVar[tuple[str, ...]] = ("events", "audience")
+    reads: ClassVar[tuple[str, ...]] = ("messages",)
     verbs: ClassVar[tuple[str, ...]] = (
         "hour_of_week",
         "population",

@@ -112,6 +112,7 @@ class SendTime(Estimator):
     """
 
     needs: ClassVar[tuple[str, ...]] = ("events", "audience")
+    reads: ClassVar[tuple[str, ...]] = ("messages",)
     verbs: ClassVar[tuple[str, ...]] = (
         "probability",
         "probability_interval",

@@ -171,6 +171,7 @@ class Ranker(Estimator):
     seed: int = 0
     missing: Literal["raise", "ignore"] = field(default="raise", kw_only=True, repr=False, compare=False)
 
+    reads: ClassVar[tuple[str, ...]] = ("audience", "catalog")
     verbs: ClassVar[tuple[str, ...]] = ("recommend", "features", "calibration", "items")
 
     def __post_init__(self) -> None:
