@@ -198,7 +198,7 @@ def off_policy(
     0       ips    0.2  0.05
     1     snips    0.2  0.05
     >>> print(result.verdict.split(",")[0])
-    policy: better than the policy that made the log
+    target: better than the policy that made the log
     """
     decisions = logged_decisions(logged, "off_policy")
     r, propensity, chosen = decisions.rewards, decisions.propensity, decisions.actions
