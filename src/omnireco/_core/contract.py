@@ -87,7 +87,7 @@ class Estimator(ABC):
     Attributes
     ----------
     needs : tuple of str
-        Parts of a Dataset that ``fit`` cannot do without, out of ``"events"``, ``"messages"``, ``"audience"`` and so on.
+        Parts of a Dataset that ``fit`` cannot do without, such as ``"events"``, ``"messages"`` and ``"audience"``.
     reads : tuple of str
         Further parts that it reads where they are there.
     verbs : tuple of str
@@ -113,7 +113,8 @@ class Estimator(ABC):
         super().__init_subclass__(**kwargs)
         fit = cls.__dict__.get("fit")
         if fit is not None:
-            lined = fit if hasattr(fit, "__wrapped__") else says_the_line(_line(cls.__name__, (*cls.needs, *cls.reads)))(fit)
+            line = _line(cls.__name__, (*cls.needs, *cls.reads))
+            lined = fit if hasattr(fit, "__wrapped__") else says_the_line(line)(fit)
             cls.fit = _checks_how(lined)  # type: ignore[method-assign]
 
     def __new__(cls, *args: Any, **params: Any) -> Any:
