@@ -56,7 +56,7 @@ def frames():
     sent = world.messages.assign(user_id="u" + world.messages["user_id"].astype(str)).sort_values("sent_at")
     sent["creative_id"] = sent["item_id"].map(lambda item: f"{item}-{len(item) % 2}")
     sent["clicked_at"] = sent["responded_at"].where(draw.random(len(sent)) < 0.5) + pd.Timedelta("3min")
-    sent["unsubscribed_at"] = pd.Series(pd.NaT, index=sent.index, dtype="datetime64[us, UTC]")
+    sent["unsubscribed_at"] = pd.Series(pd.NaT, index=sent.index, dtype="datetime64[ns, UTC]")  # old pandas errs in us
     before = sent.index[sent["sent_at"] < CUT]
     sent.loc[before[-20:], "responded_at"] = CUT + pd.Timedelta("1h")  # answers to earlier messages
     sent.loc[before[-1:], "responded_at"] = CUT
@@ -76,7 +76,9 @@ def frames():
 
     people = world.users.assign(user_id="u" + world.users["user_id"].astype(str))
     for channel in ("email", "push"):
-        people[f"consent_{channel}_at"] = pd.Series(pd.NaT, index=people.index, dtype="datetime64[us, UTC]")
+        people[f"consent_{channel}_at"] = pd.Series(
+            pd.NaT, index=people.index, dtype="datetime64[ns, UTC]"
+        )  # old pandas errs in us
         people.loc[people.index[:20], f"consent_{channel}_at"] = CUT + pd.Timedelta("9D")  # given, or withdrawn
         people.loc[people.index[20:25], f"consent_{channel}_at"] = CUT
         people.loc[people.index[25:40], f"consent_{channel}_at"] = CUT - TICK
