@@ -403,7 +403,7 @@ def test_bad_parameters(parameters, message):
 
 def test_arguments_in_the_wrong_order(nouns):
     log, sent, audience = nouns
-    with pytest.raises(TypeError, match=r"Write SendTime\(...\).fit\(om.Dataset\(events, messages=sent, audience=people\)\)"):
+    with pytest.raises(TypeError, match=r"Write SendTime.*om.Dataset\(events, messages=sent, audience=people\)"):
         SendTime().fit(log, sent, audience)
     with pytest.raises(SchemaError, match=r"SendTime.fit needs audience.*Write om.Dataset\(log, audience=people\)"):
         SendTime().fit(log)
