@@ -265,7 +265,7 @@ class EventLog:
         >>> import omnireco as om
         >>> log = om.EventLog.from_frame(om.simulate(n_users=50, n_items=20, seed=1).events)
         >>> parts = log.split("2025-01-10")
-        >>> om.data.fingerprint(EventLog.concat(parts[::-1])) == om.data.fingerprint(log)
+        >>> om.data.fingerprint(om.EventLog.concat(parts[::-1])) == om.data.fingerprint(log)
         True
         """
         return in_time_order(cls(**joined_columns(logs)))

@@ -416,7 +416,8 @@ def _plain(frame: Any, name: str) -> Any:
     if not isinstance(frame, pd.DataFrame):
         import pyarrow as pa
 
-        frame = pa.table(frame).to_pandas()
+        to_arrow = getattr(frame, "to_arrow", None)  # polars, which older pyarrow does not read itself
+        frame = (pa.table(frame) if to_arrow is None else to_arrow()).to_pandas()
     if not isinstance(frame.index, pd.RangeIndex) or (len(frame) and frame.index[-1] != len(frame) - 1):
         frame = frame.reset_index(drop=True)
     kinds = [str(kind) for kind in frame.dtypes]
