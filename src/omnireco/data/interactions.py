@@ -318,18 +318,12 @@ class Interactions:
                 f"with_targets: targets must be Interactions over the same {self.n_users:,} people. Build both from "
                 "one log, or select them: targets.rows(x.users.ids)."
             )
-        aligned = targets.with_items(self.items).csr
-        every = np.repeat(np.arange(self.n_users), np.diff(self.csr.indptr)) * np.int64(self.n_items) + self.csr.indices
-        named = np.repeat(np.arange(self.n_users), np.diff(aligned.indptr)) * np.int64(self.n_items) + aligned.indices
-        place = np.searchsorted(every, named)
-        stray = targets.nnz - named.size + int((every[np.minimum(place, every.size - 1)] != named).sum())
+        numbers, stray = targets_by_cell(self, targets)
         if stray:
             raise SchemaError(
                 f"with_targets: {stray:,} of {targets.nnz:,} targets have no cell here, so no weight. Give each a "
                 "weight, or leave it out."
             )
-        numbers = np.zeros(self.nnz, np.float32)
-        numbers[place] = aligned.data
         cells = sp.csr_matrix((numbers, self.csr.indices.copy(), self.csr.indptr.copy()), self.shape)
         return Interactions(self.users, self.items, self.csr, self.layers, self.at_us, cells, self.weights)
 
@@ -545,6 +539,18 @@ class Interactions:
             }
         )
         return frame if self.targets is None else frame.assign(target=self.targets.data)
+
+
+def targets_by_cell(x: Interactions, targets: Interactions) -> tuple[np.ndarray, int]:
+    """Return the target of each cell of ``x``, float32 (nnz,), 0 where it has none; and how many have no cell there."""
+    aligned = targets.with_items(x.items).csr
+    every = np.repeat(np.arange(x.n_users), np.diff(x.csr.indptr)) * np.int64(x.n_items) + x.csr.indices
+    named = np.repeat(np.arange(x.n_users), np.diff(aligned.indptr)) * np.int64(x.n_items) + aligned.indices
+    place = np.searchsorted(every, named)
+    found = every[np.minimum(place, every.size - 1)] == named
+    numbers = np.zeros(x.nnz, np.float32)
+    numbers[place[found]] = aligned.data[found]
+    return numbers, targets.nnz - named.size + int((~found).sum())
 
 
 def _check_targets(csr: sp.csr_matrix, targets: sp.csr_matrix) -> None:

@@ -18,7 +18,7 @@ from omnireco._kernels.als.fold_in import Space, fold_in
 from omnireco._kernels.als.least_squares import diverged, full_loss, learn
 from omnireco._kernels.als.loss import Loss
 from omnireco._kernels.topk.exact import ItemIndex, topk
-from omnireco.data.interactions import Interactions
+from omnireco.data.interactions import Interactions, targets_by_cell
 from omnireco.data.parts import Ids
 from omnireco.data.vocabulary import Vocabulary
 from omnireco.data.weights import Weights, check_weights
@@ -434,18 +434,12 @@ def _align_targets(x: Interactions, targets: Interactions | None, loss: Loss, ve
             f"{verb}: targets must be Interactions over the same {x.n_users:,} people as x. Build both from one log, "
             "or select them: targets.rows(x.users.ids)."
         )
-    aligned = targets.with_items(x.items).csr
-    every = np.repeat(np.arange(x.n_users), np.diff(x.csr.indptr)) * np.int64(x.n_items) + x.csr.indices
-    named = np.repeat(np.arange(x.n_users), np.diff(aligned.indptr)) * np.int64(x.n_items) + aligned.indices
-    place = np.searchsorted(every, named)
-    stray = targets.nnz - named.size + int((every[np.minimum(place, every.size - 1)] != named).sum())
+    numbers, stray = targets_by_cell(x, targets)
     if stray:
         raise SchemaError(
             f"{verb}: {stray:,} of {targets.nnz:,} targets have no cell in x, so no weight. Give each a weight in x, "
             "or leave it out."
         )
-    numbers = np.zeros(x.nnz, np.float32)
-    numbers[place] = aligned.data
     return numbers
 
 
