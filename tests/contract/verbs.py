@@ -87,6 +87,7 @@ CODED = frozenset(
         "Explored",
         "Power",
         "Headroom",
+        "Holidays",
         "RankedLists",
         "World",
         "Asked",
@@ -195,6 +196,7 @@ def world() -> SimpleNamespace:
     w.activity = w.profile.fit(om.Dataset(w.log, audience=w.audience))
     w.send_time = om.SendTime().fit(om.Dataset(w.log, messages=w.sent, audience=w.audience))
     w.reading = om.timing.ReadingClock().fit(om.Dataset(messages=w.sent, audience=w.audience))
+    w.holidays = om.data.Holidays.from_dates({"Europe/Berlin": ["2025-05-01"]})
     w.slots = om.slots("2025-03-10", days=1, every="6h")
     w.stamps = np.array(w.slots.at)[:3]
     w.candidates = om.candidates(w.lists, om.Dataset(audience=w.audience), w.send_time, w.slots, channels=["email"])
@@ -342,6 +344,7 @@ RECEIVERS: dict[str, Callable[[SimpleNamespace], Any]] = {
     "ResolveReport": lambda w: om.data.ResolveReport(*range(7)),
     "SegmentModel": lambda w: w.segments,
     "SendTimeModel": lambda w: w.send_time,
+    "Holidays": lambda w: w.holidays,
     "Slots": lambda w: w.slots,
     "Touches": lambda w: w.candidates.touches,
     "TypedModel": lambda w: w.typed,
@@ -440,6 +443,9 @@ ARGUMENTS: dict[str, Callable[[SimpleNamespace], Any]] = {
     "factors": lambda w: np.ones((3, 2)),
     "frame": lambda w: w.events,
     "Audience.from_frame.frame": lambda w: w.people,
+    "Holidays.from_dates.dates": lambda w: {"Europe/Berlin": ["2025-05-01"]},
+    "Holidays.of_countries.countries": lambda w: ["DE"],
+    "Holidays.of_countries.years": lambda w: [2025],
     "Candidates.from_frame.frame": lambda w: w.candidates.to_frame().drop(columns="send_at_local"),
     "Catalog.from_frame.frame": lambda w: w.items_frame,
     "Identities.from_links.frame": lambda w: w.links,

@@ -6,7 +6,7 @@ import pytest
 
 import omnireco as om
 from omnireco.errors import EmptyError, ParameterError, SchemaError
-from omnireco.timing.explore import explore, power, uniforms
+from omnireco.timing.explore import Exploration, explore, power, uniforms
 from omnireco.timing.headroom import headroom
 from omnireco.timing.skill import timing_skill
 
@@ -197,3 +197,78 @@ def test_bad_skill(profile, history, message):
 def test_skill_of_nobody():
     with pytest.raises(EmptyError, match="nobody with a history"):
         timing_skill({}, np.full(168, 1 / 168), np.zeros((1, 168)), np.array([3]))
+
+
+def _choose(n=400, *, exploration=None, sd=0.01, **more):
+    rng = np.random.default_rng(0)
+    at = np.arange(24) * 3_600_000_000
+    value = np.tile(np.r_[np.full(20, 0.05), 0.2, 0.1, 0.1, 0.1], (n, 1)) + rng.normal(0, 1e-4, (n, 24))
+    spread = np.broadcast_to(sd, (n, 24)) if np.ndim(sd) < 2 else sd
+    hours = np.tile(np.arange(24), (n, 1))
+    given = {"user_ids": np.arange(n), "at_us": at, "hours": hours, "date": "2025-06-01"} | more
+    return (exploration or Exploration()).choose(value, spread, **given), value
+
+
+def test_every_hour_gets_its_evidence():
+    draws = np.zeros(24)
+    for day in range(60):
+        chosen, _ = _choose(exploration=Exploration(evidence=2.0), date=f"2025-06-{day}")
+        draws += np.bincount(chosen.slot, minlength=24)
+    assert (draws > 60 * 2 - 4 * np.sqrt(120)).all()
+    assert draws[20] > 0.5 * draws.sum()  # and most go to the best hour
+
+
+def test_more_evidence_costs_more_and_most_is_the_limit():
+    shares = []
+    for evidence in (0.0, 1.0, 3.0, 1e9):
+        chosen, _ = _choose(exploration=Exploration(evidence=evidence, width=0.0, least=0.01, most=0.3))
+        shares.append(chosen.propensity.max())
+    np.testing.assert_allclose(shares[0], 0.99 + 0.01 / 24)
+    np.testing.assert_allclose(shares[-1], 0.7 + 0.3 / 24)
+    assert shares[0] > shares[1] > shares[2] > shares[3]
+
+
+def test_people_of_whom_less_is_known_explore_more():
+    sd = np.where(np.arange(400) % 2 == 0, 0.002, 0.05)[:, None] * np.ones(24)
+    chosen, _ = _choose(sd=sd, exploration=Exploration(evidence=1.0))
+    best = chosen.slot == 20
+    assert best[::2].mean() > 0.9 > 0.7 > best[1::2].mean()
+
+
+def test_propensities_are_the_shares_of_draws():
+    days = [_choose(60, sd=0.06, date=f"day {day}")[0] for day in range(60)]
+    slot = np.concatenate([day.slot for day in days])
+    inverse = np.bincount(slot, weights=1.0 / np.concatenate([day.propensity for day in days]), minlength=24)
+    np.testing.assert_allclose(inverse / slot.size, 1.0, rtol=0.45)  # every slot, weighed by what it was drawn with
+
+
+def test_masks_come_first_and_nobody_without_a_slot_is_chosen():
+    allowed = np.ones((400, 24), bool)
+    allowed[:, :8] = False
+    allowed[7] = False
+    chosen, _ = _choose(allowed=allowed, exploration=Exploration(evidence=5.0))
+    assert chosen.slot[7] == -1
+    assert chosen.propensity[7] == 0
+    assert (np.delete(chosen.slot, 7) >= 8).all()
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"evidence": -1.0}, "evidence must be"),
+        ({"width": float("nan")}, "width must be"),
+        ({"most": 1.5}, "most must be"),
+        ({"least": 0.3}, "least must not exceed most"),
+        ({"seed": 1.5}, "seed must be"),
+    ],
+)
+def test_an_exploration_refuses_what_lies_outside(options, message):
+    with pytest.raises(ParameterError, match=message):
+        Exploration(**options)
+
+
+def test_shapes_that_do_not_fit_are_refused():
+    with pytest.raises(ParameterError, match="must have one shape"):
+        _choose(hours=np.zeros((400, 3), int))
+    with pytest.raises(ParameterError, match="must have one shape"):
+        _choose(sd=np.full((400, 24), -1.0))

@@ -8,6 +8,7 @@ from omnireco.data.clock import Slots, slots
 from omnireco.data.dataset import Cut, Dataset
 from omnireco.data.events import EventLog, Split
 from omnireco.data.frames.quality import QualityReport
+from omnireco.data.holidays import Holidays
 from omnireco.data.interactions import Interactions
 from omnireco.data.large.scan import EventScan
 from omnireco.data.messages import MessageLog
@@ -25,6 +26,7 @@ __all__ = [
     "Dataset",
     "EventLog",
     "EventScan",
+    "Holidays",
     "Interactions",
     "MessageLog",
     "QualityReport",

@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
 
-from omnireco._core.checks import check_instant, check_names, count_of, name_rows
+from omnireco._core.checks import check_instant, check_kind, check_names, count_of, name_rows
 from omnireco._core.parts import Cuts, Maybe, Part, Parts, Scope, Sizes, coded, declare, demand, flags, instants, typed
 from omnireco._core.small import Value
 from omnireco.data.frames.columns import Frame, decode_optional, instants_to_pandas, open_frame
 from omnireco.data.frames.quality import Finding, QualityReport, all_kept, check_on_invalid, finding, note, sift
 from omnireco.data.frames.zone_names import one_name_each
+from omnireco.data.holidays import Holidays
 from omnireco.data.parts import Ids, Labels
 from omnireco.data.resolving import People, require_identities
 from omnireco.data.vocabulary import NONE, Vocabulary, compress, distinct_codes
@@ -85,6 +86,8 @@ class Audience:
         When each consent was last given or taken back, UTC microseconds; the least int64 where that is not known.
     quality : QualityReport or None
         Problems of the frame: rows left out, and people whose zone is invalid.
+    holidays : Holidays or None
+        Public holidays of the zones, whose hours count as those of a Sunday.
     """
 
     users: Vocabulary
@@ -96,6 +99,7 @@ class Audience:
     attributes: Mapping[str, tuple[Vocabulary, np.ndarray]]
     consent_at: np.ndarray | None = None
     quality: QualityReport | None = None
+    holidays: Holidays | None = None
 
     parts: ClassVar[Parts] = {
         "users": Ids(people=True),
@@ -106,6 +110,7 @@ class Audience:
         "attributes": Labels("users"),
         "consent_at": Maybe(instants("users", "channels", never=True)),
         "quality": Maybe(Value((QualityReport,))),
+        "holidays": Maybe(Value((Holidays,))),
     }
 
     def __post_init__(self) -> None:
@@ -118,6 +123,7 @@ class Audience:
         *,
         columns: Mapping[str, str] | None = None,
         attributes: Iterable[str] = (),
+        holidays: Holidays | None = None,
         on_invalid: Literal["raise", "drop"] = "raise",
     ) -> Audience:
         """Read a frame of people.
@@ -138,6 +144,8 @@ class Audience:
             Our name to yours.
         attributes : iterable of str
             Further id or string columns to keep; they may be missing.
+        holidays : Holidays, optional
+            Public holidays of the zones: their hours count as those of a Sunday wherever hours are learned or chosen.
         on_invalid : {"raise", "drop"}
             Whether a row without a user id, or with cells of another type than their column, is an error, or is left
             out and listed in ``audience.quality``. With ``"drop"`` invalid zones become missing and unreadable consents
@@ -169,6 +177,7 @@ class Audience:
         Audience(2 users, 1 zone, 1 user without a zone, consent: email 1, push 2)
         """
         attributes = check_names(attributes, "attributes")
+        check_kind(holidays, Holidays, "holidays", "om.data.Holidays.from_dates({'Europe/Berlin': [...]})", none=True)
         drop, kinds = check_on_invalid(on_invalid), _KINDS | dict.fromkeys(attributes, "id")
         opened = open_frame(
             frame,
@@ -212,7 +221,7 @@ class Audience:
         }
         names = Vocabulary(np.array(channels, object))
         instants = None if consent_at is None else consent_at[row]
-        return cls(users, zones, zone[row], names, consent[row], reachable[row], labels, instants, quality)
+        return cls(users, zones, zone[row], names, consent[row], reachable[row], labels, instants, quality, holidays)
 
     def __len__(self) -> int:
         return len(self.users)
@@ -244,6 +253,7 @@ class Audience:
             attributes,
             None if self.consent_at is None else self.consent_at[codes],
             self.quality,
+            self.holidays,
         )
 
     def as_of(self, at: Any) -> Audience:
@@ -286,7 +296,8 @@ class Audience:
             oldest = np.full(consent.shape, np.iinfo(np.int64).max)
             np.minimum.at(oldest, user, consent_at)
             consent_at = oldest
-        return Audience(users, zones, zone, self.channels, consent, reachable, attributes, consent_at, self.quality)
+        known = consent, reachable, attributes, consent_at, self.quality, self.holidays
+        return Audience(users, zones, zone, self.channels, *known)
 
     def to_frame(self) -> pd.DataFrame:
         """Return the people as a pandas frame, in the columns that :meth:`from_frame` takes."""

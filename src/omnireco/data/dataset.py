@@ -229,7 +229,7 @@ class Dataset:
 
     def has(self, need: str) -> bool:
         """Return whether a part is there, by its name."""
-        return getattr(self, need, None) is not None
+        return isinstance(need, str) and getattr(self, need, None) is not None
 
     @says_the_line("past, later = data.split('2025-06-01', horizon='14D', embargo='1D')")
     def split(self, at: Any, *, horizon: Any = None, embargo: Any = None) -> Cut:

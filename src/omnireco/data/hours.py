@@ -7,8 +7,8 @@ import numpy as np
 from omnireco._core.checks import check_kind
 from omnireco._core.units import EPOCH_HOUR, HOUR_US, MINUTE_US, WEEK
 from omnireco.data.audience import Audience
-from omnireco.data.clock import hour_of_week
 from omnireco.data.frames.zone_names import one_name_each
+from omnireco.data.holidays import as_sunday, hour_of_week, on_holiday
 from omnireco.data.shapes import Events
 from omnireco.data.vocabulary import NONE, match
 
@@ -31,16 +31,20 @@ def local_hours(log: Events, audience: Audience, rows: np.ndarray, *, earlier_us
     person = match(audience.users, log.users, ("audience", "events"))
     zone_of = np.append(audience.zone, np.int32(NONE))[person]
     user, at = log.user[rows], log.at[rows] - earlier_us
-    hours = hour_of_week(at, zone_of[user], audience.zones)
+    hours = hour_of_week(at, zone_of[user], audience.zones, audience.holidays)
     if "timezone" in log.labels:
         names, own, _ = one_name_each(log.labels["timezone"][0], log.labels["timezone"][1][rows])
-        hours = np.where(own >= 0, hour_of_week(at, own, names), hours)
+        hours = np.where(own >= 0, hour_of_week(at, own, names, audience.holidays), hours)
     if "utc_offset_min" in log.labels:
         offsets, code = log.labels["utc_offset_min"]
         minutes = np.array([offset_minutes(text) for text in offsets.ids] + [np.nan])[code[rows]]
         known = np.isfinite(minutes)
-        own_hour = (at + np.where(known, minutes, 0).astype(np.int64) * MINUTE_US) // HOUR_US + EPOCH_HOUR
-        hours = np.where(known, own_hour % WEEK, hours)
+        local = at + np.where(known, minutes, 0).astype(np.int64) * MINUTE_US
+        own_hour = (local // HOUR_US + EPOCH_HOUR) % WEEK
+        if audience.holidays is not None:
+            free = on_holiday(local, zone_of[user], audience.zones, audience.holidays)
+            own_hour = as_sunday(own_hour, free)
+        hours = np.where(known, own_hour, hours)
     return np.where(log.timed[rows], hours, NONE).astype(np.int32)
 
 

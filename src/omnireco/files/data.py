@@ -18,6 +18,7 @@ from omnireco.data.clock import Slots, is_zone
 from omnireco.data.dataset import Dataset
 from omnireco.data.events import EventLog
 from omnireco.data.frames.quality import Finding, QualityReport
+from omnireco.data.holidays import Holidays
 from omnireco.data.interactions import Interactions
 from omnireco.data.messages import NEVER, MessageLog
 from omnireco.data.parts import Frame, Ids
@@ -151,6 +152,7 @@ FORMS = (
         check=_sent_before_the_end,
     ),
     Form(Audience, "audience", check=_known_zones),
+    Form(Holidays, "holidays"),
     Form(
         ZonePosterior,
         "zone posterior",

@@ -22,7 +22,7 @@ from omnireco._core.frozen import ReadOnly
 from omnireco._core.parts import Maybe, Parts, Record, freeze, numbers, probabilities
 from omnireco._core.small import Each, Plain, Value
 from omnireco._core.units import DAY_US
-from omnireco.data.asking.touches import Touches
+from omnireco.data.asking.touches import Touches, free_days, holidays_in
 from omnireco.data.clock import Slots, local_us, slots_by_zone
 from omnireco.data.frames.columns import decode_optional, instants_to_pandas, open_frame
 from omnireco.data.messages import NEVER
@@ -487,7 +487,9 @@ class _Offers:
             chance = np.minimum(chance * factor, 1.0)
             cost = _check_fatigue(self.fatigue.cost(ids, name), "cost", (row.size,)) * np.nanmax(worth, axis=1)
         person, rank = np.nonzero(has_item)
-        clock = _local_table(self.audience, at)[_known_zone(self.audience, row)]
+        zone = _known_zone(self.audience, row)
+        clock = _local_table(self.audience, at)[zone]
+        free = free_days(self.audience, clock, zone[:, None])
         flat = np.arange(person.size * at.size)
         pair, slot = flat // max(1, at.size), flat % max(1, at.size)
         whole = Touches(
@@ -503,6 +505,7 @@ class _Offers:
             np.ones(flat.size, np.bool_),
             self.empty.past,
             self.empty.named,
+            holiday=None if free is None else free[person].ravel(),
         )
         value = (chance[person] * worth[person, rank][:, None] - cost[person][:, None]).ravel()
         own_days = np.flatnonzero(opens[person].ravel())
@@ -711,7 +714,7 @@ def _with_sources(
     """Return touches with zone, consent and reachability of the sources; without an audience no zone is known."""
     named, audience = channel_names(channels, sources), sources.audience
     consent = send_at >= consent_since(users, channels, sources)[user, channel]
-    reachable, local = np.ones(user.size, np.bool_), np.full(user.size, NEVER)
+    reachable, local, free = np.ones(user.size, np.bool_), np.full(user.size, NEVER), None
     if audience is not None:
         row = audience_rows(audience, users)[user]
         column = audience.channels.codes(channels.ids, missing="none")[channel]
@@ -720,8 +723,10 @@ def _with_sources(
         reachable[known] = audience.reachable[row[known], column[known]]
         zone = _known_zone(audience, row)
         local = np.where(zone >= 0, local_us(send_at, zone, audience.zones), NEVER)
+        free = free_days(audience, local, zone)
     past = past_messages(users, named, sources.messages)
-    return Touches(users, items, channels, user, item, channel, send_at, local, consent, reachable, past, named)
+    parts = (user, item, channel, send_at, local, consent, reachable, past, named)
+    return Touches(users, items, channels, *parts, holiday=free)
 
 
 def _no_touches(users: Vocabulary, items: Vocabulary, channels: Vocabulary, sources: Sources) -> Touches:
@@ -787,6 +792,7 @@ def _join(
         np.concatenate([block.reachable for block in blocks]),
         empty.past,
         empty.named,
+        holiday=holidays_in(blocks),
     )
     none = np.empty(0)
     return joined, np.concatenate([none, *(p[1] for p in parts)]), np.concatenate([none, *(p[2] for p in parts)])

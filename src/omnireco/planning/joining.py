@@ -8,7 +8,7 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 
 from omnireco._core.checks import check_duration
-from omnireco.data.asking.touches import Touches
+from omnireco.data.asking.touches import Touches, holidays_in
 from omnireco.data.audience import Audience
 from omnireco.data.vocabulary import NONE, Vocabulary, unite
 from omnireco.errors import ParameterError
@@ -143,7 +143,8 @@ def _joined_touches(parts: Sequence[Touches], sources: Sources) -> Touches:
     named = channel_names(channels, sources)
     consent &= send_at >= consent_since(users, channels, sources)[user, channel]
     past = past_messages(users, named, sources.messages)
-    return Touches(users, items, channels, user, item, channel, send_at, local_at, consent, reachable, past, named)
+    parts_of = (user, item, channel, send_at, local_at, consent, reachable, past, named)
+    return Touches(users, items, channels, *parts_of, holiday=holidays_in(parts))
 
 
 def _joined_probability(parts: Sequence[Valued]) -> np.ndarray | None:

@@ -1,7 +1,7 @@
 """Send-time optimization: activity profiles, response probabilities, fatigue, exploration and the potential uplift."""
 
 from omnireco.timing.activity import ActivityModel, ActivityProfile
-from omnireco.timing.explore import Explored, Power, explore, power
+from omnireco.timing.explore import Exploration, Explored, Power, explore, power
 from omnireco.timing.fatigue import Fatigue, FatigueModel
 from omnireco.timing.headroom import Headroom, headroom
 from omnireco.timing.machines import DelayMixture, fit_delay_mixture
@@ -15,6 +15,7 @@ __all__ = [
     "ActivityModel",
     "ActivityProfile",
     "DelayMixture",
+    "Exploration",
     "Explored",
     "Fatigue",
     "FatigueModel",

@@ -54,7 +54,7 @@ from omnireco.timing.segments import (
     people_of,
     segment_codes,
 )
-from omnireco.timing.sessions import NOT_COUNTED, Counted, count_sessions, local_quarters, timed_events
+from omnireco.timing.sessions import NOT_COUNTED, Counted, check_holidays, count_sessions, local_quarters, timed_events
 
 __all__ = ["ActivityModel", "ActivityProfile", "ChannelCells", "check_activity"]
 
@@ -172,6 +172,11 @@ class ActivityProfile(Estimator):
         ParameterError
             When the audience lacks an attribute, or the log a channel, that a parameter names.
 
+        Warns
+        -----
+        DataWarning
+            When the audience has public holidays, and people are active on these as on working days.
+
         Notes
         -----
         The strengths are those that predict the later blocks of this log from what came before (type-II maximum
@@ -194,6 +199,7 @@ class ActivityProfile(Estimator):
         log, audience = timed_events(data.part("events", where)), data.part("audience", where)
         gap = check_duration(self.session_gap, "session_gap")
         counted = count_sessions(log, audience, data.messages, gap, threads=threads)
+        check_holidays(log, audience, counted)
         tick()
         history = counted.history
         rng = stream(self.seed, "activity/people")

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from omnireco._core.checks import (
+    check_choice,
     check_duration,
     check_instant,
     check_integer,
@@ -16,17 +17,20 @@ from omnireco._core.checks import (
     from_microseconds,
 )
 from omnireco._core.contract import says_the_line
-from omnireco._core.parts import Parts
+from omnireco._core.parts import Maybe, Parts
 from omnireco._core.random import stream
-from omnireco._core.small import Number, Whole
+from omnireco._core.small import Number, Text, Whole
 from omnireco._core.units import HOUR_US, WEEK
 from omnireco._kernels.week.delay import reading_after, send_value
 from omnireco.data.audience import Audience
-from omnireco.data.dataset import dataset_of
+from omnireco.data.dataset import Dataset, dataset_of
 from omnireco.data.events import EventLog, require_events
+from omnireco.data.messages import NEVER
 from omnireco.data.parts import Frame
 from omnireco.errors import EmptyError
 from omnireco.timing.activity import ActivityProfile, check_activity
+from omnireco.timing.machines import answers_of_people
+from omnireco.timing.send_time import SendTime
 from omnireco.timing.sessions import local_hours, session_starts
 from omnireco.timing.skill import timing_skill
 
@@ -45,14 +49,17 @@ class Headroom:
     skill : pandas.DataFrame
         As `timing_skill` gives it: nats per later session over the population's week, by history.
     lift, low, high : float
-        Attention that messages at each person's own hour of the day would have got after the cut, relative to the one
-        hour that is best for all, with a 95 % interval over people.
+        Attention, or on a ``channel`` responses, that messages at each person's own hour of the day would have got
+        after the cut, relative to the one hour that is best for all, with a 95 % interval over people.
     prior_strength : float
         Sessions of history that make half of a profile the person's own.
     people, sessions : int
-        People evaluated, and their later sessions.
+        People evaluated, and their later sessions; on a channel, later messages.
     worthwhile : float
         The smallest worthwhile lift.
+    channel : str or None
+        The channel whose responses were evaluated; None for attention, which takes messages to be read as people are
+        active.
     """
 
     skill: pd.DataFrame
@@ -63,12 +70,14 @@ class Headroom:
     people: int
     sessions: int
     worthwhile: float
+    channel: str | None = None
 
     parts: ClassVar[Parts] = {
         "skill": Frame(),
         **dict.fromkeys(("lift", "low", "high", "prior_strength"), Number(endless=True, missing=True)),
         **{name: Whole() for name in ("people", "sessions")},
         "worthwhile": Number(endless=True, missing=True),
+        "channel": Maybe(Text()),
     }
 
     def __repr__(self) -> str:
@@ -81,10 +90,11 @@ class Headroom:
     @property
     def verdict(self) -> str:
         """What to do, in words."""
+        what, of = ("attention", "sessions") if self.channel is None else (f"{self.channel} responses", "messages")
         facts = (
-            f"At their own hour messages would have got {self.lift:+.1%} attention "
+            f"At their own hour messages would have got {self.lift:+.1%} {what} "
             f"({self.low:+.1%} to {self.high:+.1%}) against the best common hour: {self.people:,} people, "
-            f"{self.sessions:,} later sessions."
+            f"{self.sessions:,} later {of}."
         )
         if self.low >= self.worthwhile:
             return f"Personal timing can help here. {facts} Prove it with explored sends."
@@ -97,6 +107,7 @@ class Headroom:
 def headroom(
     data: Any,
     *,
+    channel: str | None = None,
     activity: ActivityProfile | None = None,
     at: Any = None,
     effect_decay: Any = "6h",
@@ -112,10 +123,13 @@ def headroom(
     ----------
     data : Dataset
         With ``events`` and ``audience``; where it has ``messages``, sessions that they caused are left out of learning.
+    channel : str, optional
+        A channel of the ``messages``: evaluate responses to its messages, as `SendTime` learns them, instead of
+        attention. What people do need not say when they answer.
     activity : ActivityProfile, optional
         How profiles are learned.
     at : datetime, date or str, optional
-        The cut; by default the instant before which 80 % of the events lie.
+        The cut; by default the instant before which 80 % of the events lie, on a channel 60 % of its messages.
     effect_decay : duration
         Effect decay: time constant of a message.
     worthwhile : float
@@ -130,14 +144,23 @@ def headroom(
     Raises
     ------
     EmptyError
-        When the log is empty, or nobody with a history came back after the cut.
+        When the log is empty, nobody with a history came back after the cut, or the channel has no response on
+        either side of it.
     SchemaError
-        When the data has no events or no audience.
+        When the data has no events or no audience; on a channel, no messages.
+    ParameterError
+        When the message log does not have the channel.
 
     Notes
     -----
     Attention is later sessions weighted by the effect decay after the chosen hour: what mail is read like if it is read
-    like everything else. It is an upper limit of the lift in responses, not a forecast.
+    like everything else. It is an upper limit of the lift in responses, not a forecast, and says nothing where people
+    answer at other hours than they are active.
+
+    On a channel the hours come from a `SendTime` fitted before the cut, and their value from another one fitted on
+    events and messages after it, so neither flatters the other: hours chosen by chance earn nothing. The interval adds
+    the second model's uncertainty about each hour to that over people. The second model pools people, so the lift is
+    rather too small.
 
     Examples
     --------
@@ -149,13 +172,13 @@ def headroom(
     """
     tau = check_duration(effect_decay, "effect_decay") / HOUR_US
     check_number(worthwhile, "worthwhile", low=0.0), check_integer(n_bootstrap, "n_bootstrap", low=1, high=1_000_000)
-    data = dataset_of(data, "headroom", ("events", "audience"))
+    data = dataset_of(data, "headroom", ("events", "audience") + (() if channel is None else ("messages",)))
     log, audience = (data.part(name, "headroom") for name in ("events", "audience"))
     require_events(log, "headroom")
     check_activity(activity, "headroom: activity", none=True)
-    cut = from_microseconds(int(np.quantile(log.at, 0.8)) if at is None else check_instant(at, "at"))
-    past, test = data.split(cut)
     profile = activity if activity is not None else ActivityProfile()
+    cut = from_microseconds(_cut(data, channel) if at is None else check_instant(at, "at"))
+    past, test = data.split(cut)
     model = profile.fit(past)
     later = _later(
         test.part("events", "headroom"),
@@ -178,20 +201,68 @@ def headroom(
     common = int(send_value(model.population[None], tau).reshape(7, 24).sum(axis=0).argmax())
     attention = reading_after(later, tau).reshape(-1, 7, 24).sum(axis=1)
     mine, shared = attention[np.arange(own.size), own], attention[:, common]
-    lift = mine.sum() / shared.sum() - 1.0
+    n_people, n_later = int(came.sum()), int(later.sum())
+    hours, doubt = np.stack([own, np.full_like(own, common)]), np.zeros(24)
+    if channel is not None:
+        mine, shared, hours, doubt, n_later = _responses(past, test, channel, SendTime(activity=profile, seed=seed))
+        n_people = mine.size
     random = stream(seed, "headroom/bootstrap")
-    drawn = (random.integers(0, own.size, own.size) for _ in range(n_bootstrap))  # one at a time: people are many
-    low, high = np.quantile([mine[rows].sum() / shared[rows].sum() - 1.0 for rows in drawn], [0.025, 0.975])
+    lifts = []
+    for _ in range(n_bootstrap):  # one at a time: people are many
+        rows = random.integers(0, n_people, n_people)
+        factor = np.exp(doubt * random.normal(size=24) - doubt**2 / 2)
+        ours, theirs = mine[rows] * factor[hours[0, rows]], shared[rows] * factor[hours[1, rows]]
+        lifts.append(ours.sum() / theirs.sum() - 1.0)
+    low, high = np.quantile(lifts, [0.025, 0.975])
     return Headroom(
         skill=skill,
-        lift=float(lift),
+        lift=float(mine.sum() / shared.sum() - 1.0),
         low=float(low),
         high=float(high),
         prior_strength=model.prior_strength,
-        people=int(came.sum()),
-        sessions=int(later.sum()),
+        people=n_people,
+        sessions=n_later,
         worthwhile=worthwhile,
+        channel=channel,
     )
+
+
+def _cut(data: Dataset, channel: str | None) -> int:
+    """Return the instant before which 80 % of the events lie, or 60 % of the messages of a channel."""
+    if channel is None:
+        return int(np.quantile(data.part("events", "headroom").at, 0.8))
+    sent = data.part("messages", "headroom")
+    check_choice(channel, "channel", tuple(sent.channels.ids))
+    return int(np.quantile(sent.sent_at[sent.channels.ids[sent.channel] == channel], 0.6))
+
+
+def _responses(
+    past: Dataset, test: Dataset, channel: str, estimator: SendTime
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, int]:
+    """Return what later messages earn at each person's own and at the common hour of the past, as learned apart.
+
+    Two arrays of chances (n,); the two hours of each, (2, n); the standard deviation of the log chance of each hour of
+    the day, (24,); and how many later messages there are.
+    """
+    learned = []
+    for part, where in ((past, "before"), (test, "after")):
+        sent = part.messages
+        inside = np.zeros(0, np.bool_) if sent is None else sent.channels.ids[sent.channel] == channel
+        if sent is None or not (inside & (answers_of_people(sent)[0] != NEVER)).any():
+            raise EmptyError(
+                f"headroom: no message on {channel!r} {where} the cut has a response. Move the cut with at=, or leave "
+                "out channel= to evaluate attention."
+            )
+        learned.append((estimator.fit(part), int(inside.sum()), sent.users.ids[np.unique(sent.user[inside])]))
+    (first, _, people), (second, n_later, _) = learned
+    chosen, earned = (
+        model.hour_probability(people, channel).reshape(-1, 7, 24).mean(axis=1) for model in (first, second)
+    )
+    own, common = chosen.argmax(axis=1), int(chosen.mean(axis=0).argmax())
+    code = int(second.channels.codes([channel])[0])
+    doubt = np.sqrt((second.log_rate_sd[code, :WEEK] ** 2).reshape(7, 24).mean(axis=0))
+    rows = np.arange(own.size)
+    return earned[rows, own], earned[:, common], np.stack([own, np.full_like(own, common)]), doubt, n_later
 
 
 def _later(test: EventLog, train: EventLog, audience: Audience, gap_us: int) -> np.ndarray:

@@ -35,8 +35,9 @@ from omnireco._kernels.week.rates import (
 )
 from omnireco.data.asking.touches import Touches, hours_of_touches
 from omnireco.data.audience import Audience
-from omnireco.data.clock import hour_of_week, local_us
+from omnireco.data.clock import local_us
 from omnireco.data.dataset import Dataset, dataset_of
+from omnireco.data.holidays import hour_of_week
 from omnireco.data.messages import NEVER, MessageLog
 from omnireco.data.parts import Ids
 from omnireco.data.vocabulary import NONE, Vocabulary, match
@@ -400,7 +401,7 @@ class ReadingModel:
         if rows.size and (rows.min() < 0 or rows.max() >= len(audience.users)):
             raise ParameterError(f"rows must be positions in the audience, 0 to {len(audience.users) - 1:,}.")
         zones = np.arange(len(audience.zones), dtype=np.int32)
-        hour = hour_of_week(at_us[None, :], zones[:, None], audience.zones)
+        hour = hour_of_week(at_us[None, :], zones[:, None], audience.zones, audience.holidays)
         hour = np.concatenate([hour, np.full((1, at_us.size), WEEK, np.int32)])
         found = np.empty((rows.size, at_us.size))
         for block in row_blocks(rows.size, 24 * 8 * WEEK):

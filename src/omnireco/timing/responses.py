@@ -6,8 +6,8 @@ import numpy as np
 
 from omnireco._core.units import HOUR_US, WEEK
 from omnireco.data.audience import Audience
-from omnireco.data.clock import hour_of_week
 from omnireco.data.frames.dates import are_midnights
+from omnireco.data.holidays import hour_of_week
 from omnireco.data.messages import NEVER, MessageLog
 from omnireco.data.vocabulary import NONE
 from omnireco.timing.activity import ActivityModel
@@ -45,7 +45,7 @@ def sent_on(
     if expiry is not None:
         answered, watched = answered & (delay < expiry), np.minimum(watched, expiry)
     code_of = profile.users.codes(messages.users.ids, missing="none")
-    hour = hour_of_week(at, zone_of[person], audience.zones)
+    hour = hour_of_week(at, zone_of[person], audience.zones, audience.holidays)
     if answers_are_dates(back[answered]):
         hour = np.full_like(hour, NONE)
     weight = _weights(messages.propensity, rows, hour) * recency(at, hour, answered)

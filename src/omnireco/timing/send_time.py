@@ -35,10 +35,11 @@ from omnireco._kernels.week.rates import LONGEST_HOURS
 from omnireco.data.asking.consent import open_to
 from omnireco.data.asking.touches import Touches, hours_of_touches
 from omnireco.data.audience import Audience
-from omnireco.data.clock import hour_of_week, in_quiet_hours, local_us, slots, slots_by_zone
+from omnireco.data.clock import in_quiet_hours, local_us, slots, slots_by_zone
 from omnireco.data.dataset import dataset_of
 from omnireco.data.events import EventLog
 from omnireco.data.frames.columns import instants_to_pandas
+from omnireco.data.holidays import hour_of_week
 from omnireco.data.messages import NEVER, MessageLog
 from omnireco.data.parts import Ids
 from omnireco.data.vocabulary import NONE, Vocabulary, match
@@ -707,7 +708,7 @@ def _no_messages() -> MessageLog:
 def _clock(audience: Audience, at_us: np.ndarray) -> np.ndarray:
     """Return the local hour of slots in each zone, (n_zones + 1, n_slots); the last row, 168, is an unknown zone."""
     zones = np.arange(len(audience.zones), dtype=np.int32)
-    hour = hour_of_week(at_us[None, :], zones[:, None], audience.zones)
+    hour = hour_of_week(at_us[None, :], zones[:, None], audience.zones, audience.holidays)
     return np.concatenate([hour, np.full((1, at_us.size), WEEK, np.int32)]).astype(np.int64)
 
 
@@ -769,7 +770,7 @@ def _allowed(audience: Audience, at: np.ndarray, quiet_hours: Any) -> np.ndarray
             raise ParameterError(
                 f"quiet_hours as a mask must be bool of shape (168,). Got {quiet_hours.dtype} {quiet_hours.shape}."
             )
-        allowed[:n_zones] = ~quiet_hours[hour_of_week(at[None, :], zone, audience.zones)]
+        allowed[:n_zones] = ~quiet_hours[hour_of_week(at[None, :], zone, audience.zones, audience.holidays)]
     else:
         start, end = _quiet_times(quiet_hours)
         allowed[:n_zones] = ~in_quiet_hours(local_us(at[None, :], zone, audience.zones), start, end)

@@ -14,15 +14,16 @@ from typing import Any, Literal
 
 import numpy as np
 
-from omnireco._core.checks import check_choice
+from omnireco._core.checks import check_choice, count_of
 from omnireco._core.compute import in_parallel, split_evenly, usable_threads
-from omnireco._core.units import DAY_US, MINUTE_US, WEEK
+from omnireco._core.units import DAY_US, EPOCH_DAY, EPOCH_HOUR, HOUR_US, MINUTE_US, WEEK, WEEK_US
 from omnireco._kernels.log.cells import Coded
 from omnireco._kernels.week.pooling import NOT_COUNTED
 from omnireco.data.audience import Audience
-from omnireco.data.clock import clock_changes
+from omnireco.data.clock import local_us
 from omnireco.data.dataset import dataset_of
 from omnireco.data.events import EventLog
+from omnireco.data.holidays import clock_changes, on_holiday
 from omnireco.data.hours import local_hours
 from omnireco.data.interactions import Interactions
 from omnireco.data.messages import NEVER, MessageLog
@@ -35,6 +36,7 @@ __all__ = [
     "Counted",
     "by_hour",
     "caused_by_messages",
+    "check_holidays",
     "count_sessions",
     "local_hours",
     "local_quarters",
@@ -43,6 +45,7 @@ __all__ = [
 ]
 
 _LONGEST_WALK = 200 * 365 * DAY_US  # beyond it the clocks of all years in between would have to be read
+_NATS_TO_DOUBT, _SESSIONS_TO_DOUBT = 5.0, 30  # by how much, on how many, holidays look like working days
 _STRETCH = 50_000  # events below which a second thread does not pay
 
 
@@ -170,7 +173,8 @@ def count_sessions(
     zone, own = _clock_of(log, audience)
     changes = (np.empty(0, np.int64), np.empty(0, np.int32), np.empty(0, np.int64))
     if not own.size and n:
-        changes = clock_changes(audience.zones, np.unique(zone[zone >= 0]), int(log.at[0]), int(log.at[-1]))
+        known = np.unique(zone[zone >= 0])
+        changes = clock_changes(audience.zones, known, int(log.at[0]), int(log.at[-1]), audience.holidays)
     touch_user, touch_at = _touches(messages, log.users)
     stretches = tuple(split_evenly(n, min(usable_threads(threads), max(1, n // _STRETCH)))) if n else ()
     hour = np.empty(n, np.uint8)
@@ -189,6 +193,46 @@ def count_sessions(
     )  # fmt: skip
     without = int((np.bitwise_or.reduce(found, axis=0) == 2).sum())  # sessions, but none with a local hour
     return Counted(hour, stretches, counted, total.sum(axis=0), int(sum(caused)), without)
+
+
+def check_holidays(log: EventLog, audience: Audience, counted: Counted) -> None:
+    """Warn when people are active on the public holidays of an audience as on working days, not as on Sundays.
+
+    Poisson likelihood of the sessions of those days under the usual rates of a Sunday and of their own weekday.
+
+    Warns
+    -----
+    DataWarning
+        When their own weekdays explain the holidays better.
+    """
+    if audience.holidays is None:
+        return
+    rows = np.flatnonzero(counted.hour != NOT_COUNTED)
+    zone = np.append(audience.zone, np.int32(NONE))[match(audience.users, log.users, ("audience", "events"))]
+    zone = zone[log.user[rows]]
+    rows, zone = rows[zone >= 0], zone[zone >= 0]
+    if not rows.size:
+        return
+    local = local_us(log.at[rows], zone, audience.zones)
+    free = on_holiday(local, zone, audience.zones, audience.holidays)
+    usual = np.bincount((local[~free] // HOUR_US + EPOCH_HOUR) % WEEK, minlength=WEEK) + 0.5
+    usual = usual.reshape(7, 24) / max(1.0, (int(local.max()) - int(local.min())) / WEEK_US)
+    share = np.bincount(zone, minlength=len(audience.zones)) / zone.size
+    code = audience.zones.codes(audience.holidays.zones.ids, missing="none")[audience.holidays.zone]
+    day = audience.holidays.day.astype(np.int64)
+    inside = (code != NONE) & (day > int(local.min()) // DAY_US) & (day < int(local.max()) // DAY_US)
+    expected = usual.sum(axis=1)
+    more = share[code[inside]] @ (expected[6] - expected[(day[inside] + EPOCH_DAY) % 7])
+    own = (local[free] // HOUR_US + EPOCH_HOUR) % WEEK
+    gain = float(np.log(usual[6][own % 24] / usual.ravel()[own]).sum() - more)
+    if gain < -_NATS_TO_DOUBT and int(free.sum()) >= _SESSIONS_TO_DOUBT:
+        warnings.warn(
+            f"people are active on the public holidays of the audience as on working days, not as on Sundays "
+            f"({int(free.sum()):,} sessions on {count_of(int(inside.sum()), 'holiday')}, {-gain:.0f} nats). Leave "
+            "holidays out: Audience.from_frame(frame).",
+            DataWarning,
+            stacklevel=4,
+        )
 
 
 def _clock_of(log: EventLog, audience: Audience) -> tuple[np.ndarray, np.ndarray]:

@@ -12,17 +12,19 @@ from omnireco._core.checks import check_known, count_of, plain, shown
 from omnireco._core.compute import row_blocks
 from omnireco._core.contract import says_the_line
 from omnireco._core.frozen import ReadOnly
-from omnireco._core.parts import Array, Parts, Record, coded, flags, instants
+from omnireco._core.parts import Array, Maybe, Parts, Record, coded, flags, instants
 from omnireco._core.small import Each, Text
 from omnireco._core.units import EPOCH_HOUR, HOUR_US, WEEK
 from omnireco.data.asking.requests import label_of
+from omnireco.data.audience import Audience
 from omnireco.data.clock import local_us
+from omnireco.data.holidays import as_sunday, on_holiday
 from omnireco.data.messages import NEVER
 from omnireco.data.parts import Ids, Labels
 from omnireco.data.vocabulary import NONE, Vocabulary, match
 from omnireco.errors import ParameterError, SchemaError
 
-__all__ = ["Past", "Touches", "check_touches", "hours_of_touches"]
+__all__ = ["Past", "Touches", "check_touches", "free_days", "holidays_in", "hours_of_touches"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -73,6 +75,8 @@ class Touches:
         audience and the message log. Those of the touches alone by default.
     labels : mapping of str to (Vocabulary, int32 array of shape (n,))
         What else is known of each touch, such as ``creative_id``; -1 where it is not known.
+    holiday : bool array, shape (n,), or None
+        Whether the local day is a public holiday of the person's zone: its hours count as those of a Sunday.
 
     Examples
     --------
@@ -97,6 +101,7 @@ class Touches:
     past: Past
     named: tuple[str, ...] = ()
     labels: Mapping[str, tuple[Vocabulary, np.ndarray]] = field(default_factory=dict)
+    holiday: np.ndarray | None = None
 
     @classmethod
     @says_the_line("om.data.Touches.of(data, users, channel='email', at='2025-06-01T09:00:00Z')")
@@ -152,16 +157,17 @@ class Touches:
         known, code = requests.labels.get("channel", label_of(None, n, "channel"))
         _check_channels(known, code, data)
         goods = label_of(items, n, "items")
-        local = np.full(n, NEVER)
+        local, holiday = np.full(n, NEVER), None
         if data.audience is not None:
             row = match(data.audience.users, requests.users, ("the audience", "the touches"))[requests.user]
             zone = np.append(data.audience.zone, np.int32(NONE))[row]
             local = np.where(zone >= 0, local_us(requests.at, zone, data.audience.zones), NEVER)
+            holiday = free_days(data.audience, local, zone)
         nobody = Past(np.empty(0, np.int32), np.empty(0, np.int32), np.empty(0, np.int64))
         never = np.zeros(n, np.bool_)
         labels = {} if creatives is None else {"creative_id": label_of(creatives, n, "creatives")}
         parts = (requests.user, goods[1], code, requests.at, local, never, never)
-        return cls(requests.users, goods[0], known, *parts, nobody, labels=labels)
+        return cls(requests.users, goods[0], known, *parts, nobody, labels=labels, holiday=holiday)
 
     parts: ClassVar[Parts] = {
         "users": Ids(people=True),
@@ -177,12 +183,15 @@ class Touches:
         "past": Record(Past),
         "named": Each(Text()),
         "labels": Labels("n"),
+        "holiday": Maybe(flags("n")),
     }
 
     def __post_init__(self) -> None:
         if not self.named:
             object.__setattr__(self, "named", tuple(map(str, self.channels.ids)))
         _lock(self, "user", "item", "channel", "send_at", "local_at", "consent", "reachable")
+        if self.holiday is not None:
+            _lock(self, "holiday")
         object.__setattr__(self, "labels", ReadOnly(self.labels))
         for _, codes in self.labels.values():
             codes.setflags(write=False)
@@ -201,8 +210,12 @@ class Touches:
 
     @property
     def hour_of_week(self) -> np.ndarray:
-        """The local hour of the week of each touch, 0 = Monday 00:00, int32 of shape (n,); -1 without a zone."""
-        return np.where(self.zone_known, (self.local_at // HOUR_US + EPOCH_HOUR) % WEEK, NONE).astype(np.int32)
+        """The local hour of the week of each touch, 0 = Monday 00:00, int32 of shape (n,); -1 without a zone.
+
+        On a public holiday it is that of a Sunday.
+        """
+        hour = np.where(self.zone_known, (self.local_at // HOUR_US + EPOCH_HOUR) % WEEK, NONE).astype(np.int32)
+        return hour if self.holiday is None else as_sunday(hour, self.holiday)
 
     def on(self, channels: Sequence[str] | None, where: str = "channels", *, missing: str = "raise") -> np.ndarray:
         """Return which touches use one of the named channels (None: any), bool of shape (n,).
@@ -237,6 +250,7 @@ class Touches:
             self.past,
             self.named,
             {name: (known, codes[rows]) for name, (known, codes) in self.labels.items()},
+            None if self.holiday is None else self.holiday[rows],
         )
 
     def _is_on(self, codes: np.ndarray, channels: Sequence[str] | None, where: str, missing: str) -> np.ndarray:
@@ -247,6 +261,18 @@ class Touches:
         wanted = np.zeros(len(self.named) + 1, np.bool_)  # the last stands for -1
         wanted[[code for code, name in enumerate(self.named) if name in channels]] = True
         return wanted[codes]
+
+
+def free_days(audience: Audience, local: np.ndarray, zone: np.ndarray) -> np.ndarray | None:
+    """Return whether local times of an audience fall on a public holiday, bool; None where it knows none."""
+    return None if audience.holidays is None else on_holiday(local, zone, audience.zones, audience.holidays)
+
+
+def holidays_in(parts: Sequence[Touches]) -> np.ndarray | None:
+    """Return which of the touches of all parts, in order, fall on a public holiday; None where no part knows any."""
+    if all(part.holiday is None for part in parts):
+        return None
+    return np.concatenate([np.zeros(len(part), np.bool_) if part.holiday is None else part.holiday for part in parts])
 
 
 def check_touches(touches: Any, where: str, *, more: str = "") -> Touches:
