@@ -52,16 +52,24 @@ def dispatcher_of(function: Callable[..., Any]) -> Any:
 
 
 @dataclass(slots=True)
+class _Open:
+    """A kernel that is being compiled: since when, and the seconds of those that it calls."""
+
+    name: str
+    since: float
+    inner: float = 0.0
+
+
+@dataclass(slots=True)
 class _Watch:
     """What is being compiled: kernels that call others wait for them. numba's lock lets one thread in at a time."""
 
-    open: list[tuple[str, float]] = field(default_factory=list)
-    inner: float = 0.0
+    open: list[_Open] = field(default_factory=list)
     told: bool = False
 
     def begin(self, name: str, folder: str) -> None:
         """Note the start; say once per process that code is compiled: in the log, and to whoever sits at a prompt."""
-        self.open.append((name, time.process_time()))
+        self.open.append(_Open(name, time.process_time()))
         if self.told:
             return
         self.told = True
@@ -73,12 +81,15 @@ class _Watch:
 
     def end(self, name: str, folder: str) -> None:
         """Note what was compiled, without the seconds of the kernels within; forget what failed meanwhile."""
-        while self.open and self.open[-1][0] != name:
+        while self.open and self.open[-1].name != name:
             self.open.pop()
         if not self.open:
             return
-        whole = time.process_time() - self.open.pop()[1]
-        own, self.inner = max(0.0, whole - self.inner), whole if self.open else 0.0
+        one = self.open.pop()
+        whole = time.process_time() - one.since
+        own = whole - one.inner
+        if self.open:
+            self.open[-1].inner += whole
         COMPILED.append(Compiled(name, own, folder))
         _log.info("compiled %s in %.1f s", name, own)
 
