@@ -87,7 +87,7 @@ def test_damaged_files_are_compiled_again(how, ending, start, tmp_path):
     again = start()
     assert again.total(VALUES) == 10.0
     if how != "a folder":  # which nobody but its owner removes
-        assert sum(again.total.stats.cache_hits.values()) == 1  # what was compiled again is found again
+        assert sum(again.total.dispatcher.stats.cache_hits.values()) == 1  # what was compiled again is found again
 
 
 def test_code_of_another_kernel_is_not_run(start, tmp_path):

@@ -7,6 +7,7 @@ import itertools
 import logging
 import os
 import threading
+import types
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager
@@ -32,6 +33,7 @@ __all__ = [
     "require_memory",
     "row_blocks",
     "split_evenly",
+    "suited",
     "ticker",
     "track",
     "usable_threads",
@@ -67,11 +69,26 @@ class _Kernel:
     def __call__(self, *arguments: Any, **named: Any) -> Any:
         return (self._dispatcher or self._ready())(*arguments, **named)
 
-    def __getattr__(self, name: str) -> Any:
-        """Answer as numba's dispatcher, by which other kernels call this one (``_numba_type_``)."""
-        if name.startswith("__"):  # what tools ask everything for
-            raise AttributeError(name)
-        return getattr(self._dispatcher or self._ready(), name)
+    @property
+    def dispatcher(self) -> Any:
+        """numba's own object, imported and made when it is first needed."""
+        return self._dispatcher or self._ready()
+
+    @property
+    def _numba_type_(self) -> Any:
+        """What numba asks a global of a function that it compiles: this is how kernels call one another."""
+        return self.dispatcher._numba_type_
+
+    @functools.cached_property
+    def plain(self) -> Callable[..., Any]:
+        """The function as Python runs it, and every kernel that it calls likewise."""
+        own = self.py_func
+        inner = {
+            name: value.plain
+            for name in own.__code__.co_names
+            if isinstance(value := own.__globals__.get(name), _Kernel) and value is not self
+        }
+        return types.FunctionType(own.__code__, own.__globals__ | inner, own.__name__, own.__defaults__)
 
     def _ready(self) -> Any:
         from omnireco._core.compiled import dispatcher_of
@@ -93,6 +110,14 @@ def pays(work: float, above: float) -> bool:
     answers repeat to the bit.
     """
     return work > above or _FORCED.inside > 0
+
+
+_STEPS = 100_000  # of a loop that Python takes in some hundredths of a second
+
+
+def suited(kernel: _Function, steps: float, *, above: float = _STEPS) -> _Function:
+    """Return the kernel, or for few steps of its innermost loop the same function without a compiler (see ``pays``)."""
+    return kernel if pays(steps, above) else cast(_Function, cast(Any, kernel).plain)
 
 
 class _Forced:
