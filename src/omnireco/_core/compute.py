@@ -71,7 +71,7 @@ class _Kernel:
 
     @property
     def dispatcher(self) -> Any:
-        """numba's own object, imported and made when it is first needed."""
+        """Numba's own object, imported and made when it is first needed."""
         return self._dispatcher or self._ready()
 
     @property
@@ -102,22 +102,22 @@ class _Kernel:
 _PREPARING = threading.Lock()
 
 
-def pays(work: float, above: float) -> bool:
+def pays(work: float, least: float) -> bool:
     """Return whether there is so much work that compiled code pays for being loaded, and once for being compiled.
 
     Below, numpy gives the same answer: loading numba takes half a second, and compiling a kernel for the first time
     on a machine one to three. What is small depends on the work alone, never on what a process has loaded, so that
     answers repeat to the bit.
     """
-    return work > above or _FORCED.inside > 0
+    return work >= least or _FORCED.inside > 0
 
 
 _STEPS = 100_000  # of a loop that Python takes in some hundredths of a second
 
 
-def suited(kernel: _Function, steps: float, *, above: float = _STEPS) -> _Function:
+def suited(kernel: _Function, steps: float, *, least: float = _STEPS) -> _Function:
     """Return the kernel, or for few steps of its innermost loop the same function without a compiler (see ``pays``)."""
-    return kernel if pays(steps, above) else cast(_Function, cast(Any, kernel).plain)
+    return kernel if pays(steps, least) else cast(_Function, cast(Any, kernel).plain)
 
 
 class _Forced:

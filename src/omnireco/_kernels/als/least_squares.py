@@ -15,7 +15,7 @@ from omnireco.errors import ParameterError
 
 __all__ = ["diverged", "full_loss", "learn"]
 
-PAYS_ABOVE = 1_500_000_000  # cells x factors x passes over them from which compiled code pays for being loaded
+LARGE = 1_500_000_000  # cells x factors x passes over them from which compiled code pays for being loaded
 PAD = 16  # factors are padded with zeros to a multiple of this: one register
 _BLOCK = 8192  # rows per matrix product: fixed, so that no sum depends on the number of threads
 _TASKS = 8  # pieces of a half-sweep per thread, of about equal work
@@ -66,7 +66,7 @@ def learn(
     mine, other = _padded(users), _padded(items)
     sides = _sides(cells, targets, loss)
     passes = 4 * iterations * (steps + 1)
-    solve = _solve_compiled if pays(cells.nnz * d * passes, PAYS_ABOVE) else _solve_numpy
+    solve = _solve_compiled if pays(cells.nnz * d * passes, LARGE) else _solve_numpy
     quiet = np.errstate(over="ignore", invalid="ignore", divide="ignore")  # what overflows is refused below
     with one_blas_thread(), quiet, ThreadPoolExecutor(threads) as pool:
         for _ in range(iterations):
