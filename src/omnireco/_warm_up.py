@@ -97,7 +97,7 @@ def _items(known: dict[str, Any]) -> None:
     from omnireco import models
 
     past = known["past"]
-    for estimator in (models.EASE(), models.EASE(neighbors=10), models.ItemKNN(), models.Popularity()):
+    for estimator in (models.EASE(), models.ItemKNN(), models.Popularity()):
         estimator.fit(past).recommend(past.requests(), k=10)
 
 
