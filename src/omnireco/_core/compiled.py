@@ -16,7 +16,8 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from pathlib import Path
+from typing import Any, ClassVar
 
 import numba
 from numba.core.caching import CompileResultCacheImpl, FunctionCache, NullCache
@@ -97,12 +98,40 @@ class _Watch:
 _WATCH = _Watch()
 
 
+def _readable(place: type) -> type:
+    """Return a kind of place for compiled code that is also taken where it can only be read, and holds the code.
+
+    numba passes over a folder that it cannot write, even if everything lies in it: a service in a read-only container
+    would compile in every process what its image was built with.
+    """
+
+    class Readable(place):
+        def __init__(self, function: Callable[..., Any], file: str) -> None:
+            super().__init__(function, file)
+            line = function.__code__.co_firstlineno
+            self._index = f"{Path(file).stem}.{function.__qualname__}-{line}.py*.nbi"
+
+        def ensure_cache_path(self) -> None:
+            try:
+                super().ensure_cache_path()
+            except OSError:
+                if next(Path(self.get_cache_path()).glob(self._index), None) is None:
+                    raise
+
+    return Readable
+
+
 class _Checked(CompileResultCacheImpl):
     """Compiled code with a checksum of what it is and of what it was made from.
 
     A linker that is handed broken code ends the process. And numba writes its index before the code: where the disk
     runs full between the two, or files are mixed up, the index leads to what another version of the source was.
     """
+
+    _locator_classes: ClassVar[list[Any]] = [
+        *map(_readable, CompileResultCacheImpl._locator_classes[:2]),  # NUMBA_CACHE_DIR, and beside the source
+        *CompileResultCacheImpl._locator_classes[2:],
+    ]
 
     def reduce(self, compiled: Any) -> tuple[str, bytes]:
         """Return what is kept of compiled code."""
