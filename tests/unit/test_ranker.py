@@ -411,7 +411,7 @@ def test_a_tree_finds_the_cut():
     codes = draw.integers(0, 64, (4000, 3)).astype(np.uint8)
     g = np.where(codes[:, 1] <= 20, 1.0, -1.0) + np.where((codes[:, 1] > 20) & (codes[:, 2] <= 40), 0.5, 0.0)
     feature, cut, value = np.full(7, -1), np.zeros(7, np.int64), np.zeros(7)
-    _scorers.compiled(_scorers._grow)(codes, g, np.ones(4000), 2, 1e-9, 5, feature, cut, value)
+    _scorers._grow(codes, g, np.ones(4000), 2, 1e-9, 5, feature, cut, value)
     assert (feature[0], cut[0]) == (1, 20)
     assert feature[1] == -1  # nothing left to gain on the left
     assert (feature[2], cut[2]) == (2, 40)

@@ -112,7 +112,7 @@ def test_the_compiled_loop_fills_as_the_plain_one(monkeypatch):
     limit = rng.random(30) * 2
     order = rng.permutation(200)
     plain = fill(order, matrix, limit, np.zeros(200, dtype=bool))
-    monkeypatch.setattr(solve_module, "COMPILE_ABOVE", -1)
+    monkeypatch.setattr(solve_module, "LARGE", 0)
     assert (fill(order, matrix, limit, np.zeros(200, dtype=bool)) == plain).all()
     assert (matrix @ plain <= limit * (1 + 1e-9)).all()
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 import logging
 import os
 import threading
+import types
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager
@@ -19,16 +21,19 @@ from omnireco.errors import ParameterError
 __all__ = [
     "Progress",
     "aligned",
+    "always_compiled",
     "available_memory",
     "check_progress",
     "compiled",
     "in_parallel",
     "in_threads",
     "one_blas_thread",
+    "pays",
     "read_only",
     "require_memory",
     "row_blocks",
     "split_evenly",
+    "suited",
     "ticker",
     "track",
     "usable_threads",
@@ -47,20 +52,95 @@ def compiled(function: _Function) -> _Function:
     """Compile with numba at the first call, without the GIL, cached on disk where a disk can be written.
 
     Threads are ours (numba's own thread layer must not be entered twice at once), and arithmetic is never
-    reordered: fastmath stays off. Only kernel modules, which are imported when first needed, use this. A cache that is
-    full, damaged or unreadable costs the time to compile, and never an error.
+    reordered: fastmath stays off. numba is imported at the first call too, and small work makes none (:func:`pays`).
+    A cache that is full, damaged or unreadable costs the time to compile, and never an error.
     """
-    from numba import njit
+    return cast(_Function, _Kernel(function))
 
-    from omnireco._core.compiled import ForgivingCache
 
-    kernel: Any = njit(function, nogil=True, error_model="numpy")
-    try:
-        cache: Any = ForgivingCache
-        kernel._cache = cache(function)  # what cache=True does, with a cache that cannot fail
-    except (RuntimeError, OSError):
-        _log.debug("no folder for compiled code: it is compiled in every process")  # a read-only disk without a home
-    return cast(_Function, kernel)
+class _Kernel:
+    """A function that numba compiles when it is first called, from Python or by another one that is compiled."""
+
+    def __init__(self, function: Callable[..., Any]) -> None:
+        functools.update_wrapper(self, function)
+        self.py_func = function
+        self._dispatcher: Any = None
+
+    def __call__(self, *arguments: Any, **named: Any) -> Any:
+        return (self._dispatcher or self._ready())(*arguments, **named)
+
+    @property
+    def dispatcher(self) -> Any:
+        """Numba's own object, imported and made when it is first needed."""
+        return self._dispatcher or self._ready()
+
+    @property
+    def _numba_type_(self) -> Any:
+        """What numba asks a global of a function that it compiles: this is how kernels call one another."""
+        return self.dispatcher._numba_type_
+
+    @functools.cached_property
+    def plain(self) -> Callable[..., Any]:
+        """The function as Python runs it, and every kernel that it calls likewise."""
+        own = self.py_func
+        inner = {
+            name: value.plain
+            for name in own.__code__.co_names
+            if isinstance(value := own.__globals__.get(name), _Kernel) and value is not self
+        }
+        return types.FunctionType(own.__code__, own.__globals__ | inner, own.__name__, own.__defaults__)
+
+    def _ready(self) -> Any:
+        from omnireco._core.compiled import dispatcher_of
+
+        with _PREPARING:
+            if self._dispatcher is None:
+                self._dispatcher = dispatcher_of(self.py_func)
+        return self._dispatcher
+
+
+_PREPARING = threading.Lock()
+
+
+def pays(work: float, least: float) -> bool:
+    """Return whether there is so much work that compiled code pays for being loaded, and once for being compiled.
+
+    Below, numpy gives the same answer: loading numba takes half a second, and compiling a kernel for the first time
+    on a machine one to three. What is small depends on the work alone, never on what a process has loaded, so that
+    answers repeat to the bit.
+    """
+    return work >= least or _FORCED.inside > 0
+
+
+_STEPS = 100_000  # of a loop that Python takes in some hundredths of a second
+
+
+def suited(kernel: _Function, steps: float, *, least: float = _STEPS) -> _Function:
+    """Return the kernel, or for few steps of its innermost loop the same function without a compiler (see ``pays``)."""
+    return kernel if pays(steps, least) else cast(_Function, cast(Any, kernel).plain)
+
+
+class _Forced:
+    """Counts who wants every piece of work to run compiled: tests that compare, and ``warm_up``."""
+
+    def __init__(self) -> None:
+        self.inside = 0
+
+    def __enter__(self) -> None:
+        with _PREPARING:
+            self.inside += 1
+
+    def __exit__(self, *error: object) -> None:
+        with _PREPARING:
+            self.inside -= 1
+
+
+_FORCED = _Forced()
+
+
+def always_compiled() -> AbstractContextManager[None]:
+    """Run compiled code however little work there is: for tests that compare both, and for ``warm_up``."""
+    return _FORCED
 
 
 _MOST_THREADS = 4_096

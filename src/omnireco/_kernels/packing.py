@@ -16,7 +16,6 @@ zero go to HiGHS.
 
 from __future__ import annotations
 
-import functools
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -26,7 +25,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
-from omnireco._core.compute import one_blas_thread
+from omnireco._core.compute import compiled, one_blas_thread, suited
 
 __all__ = ["Solution", "dual_bound", "fill", "lagrange_prices", "solve"]
 
@@ -38,7 +37,7 @@ LINEAR_TOUCHES = 100_000  # up to this many are priced by the simplex method, wh
 NODES = (20, 1_000)  # least and most nodes of its search tree, a count, not seconds, so that answers repeat
 NODE_TOUCHES = 100_000  # nodes times touches, between those
 GOOD_GAP = 1e-4  # a large plan this close to its bound is left alone
-COMPILE_ABOVE = 200_000  # entries of A from which compiling the greedy loop pays
+LARGE = 200_000  # entries of A from which compiled code pays for the greedy loop
 TEMPERATURES = (0.1, 0.03, 0.01, 0.003, 0.001)  # of the smoothing, in mean values
 TOLERANCE = 1e-9  # by how much of itself a limit may be passed: float sums, nothing else
 ENOUGH = 2e-5  # a fall of the bound, as a share of itself, that does not pay for a colder run
@@ -267,7 +266,7 @@ def _inverse_hessian_times(gradient: Floats, moves: list[tuple[Floats, Floats]])
 def fill(order: NDArray[np.int64], matrix: Any, limit: Floats, chosen: Bools) -> Bools:
     """Return ``chosen`` with every touch added, in ``order``, that still fits all its rows.
 
-    Cost: one pass over the entries of ``matrix``; compiled with numba when there are many.
+    Cost: one pass over the entries of ``matrix``; compiled when there are many.
 
     Examples
     --------
@@ -280,8 +279,7 @@ def fill(order: NDArray[np.int64], matrix: Any, limit: Floats, chosen: Bools) ->
     columns = sparse.csc_matrix(matrix)
     room = limit * (1.0 + TOLERANCE) - matrix @ chosen.astype(np.float64)
     taken = chosen.copy()
-    loop = _compiled() if columns.nnz > COMPILE_ABOVE else _fill_loop
-    loop(
+    suited(_fill_loop, columns.nnz, least=LARGE)(
         np.asarray(order, dtype=np.int64),
         columns.indptr.astype(np.int64),
         columns.indices.astype(np.int64),
@@ -292,6 +290,7 @@ def fill(order: NDArray[np.int64], matrix: Any, limit: Floats, chosen: Bools) ->
     return taken
 
 
+@compiled
 def _fill_loop(order: Any, start: Any, row: Any, weight: Any, room: Any, taken: Any) -> None:
     """Take touches in order while they fit; ``room`` and ``taken`` change in place."""
     for a in order:
@@ -306,15 +305,6 @@ def _fill_loop(order: Any, start: Any, row: Any, weight: Any, room: Any, taken: 
             taken[a] = True
             for i in range(start[a], start[a + 1]):
                 room[row[i]] -= weight[i]
-
-
-@functools.cache
-def _compiled() -> Callable[..., None]:
-    """Return the greedy loop, compiled once per process."""
-    import numba
-
-    compiled: Callable[..., None] = numba.njit(nogil=True)(_fill_loop)
-    return compiled
 
 
 def _presolve(value: Floats, matrix: Any, limit: Floats) -> tuple[NDArray[np.int64], NDArray[np.int64], Any]:

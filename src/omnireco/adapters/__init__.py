@@ -16,6 +16,7 @@ Adapted(2 records: 1 event, 0 messages, 0 users, 0 links; 1 record not used)
 ['Cat Petted']
 """
 
+from omnireco._moved import explain_unknown_names
 from omnireco.adapters.cloudevents import cloudevents
 from omnireco.adapters.ga4 import ga4
 from omnireco.adapters.machines import machine_responses
@@ -39,3 +40,5 @@ __all__ = [
     "to_send_minutes",
     "woocommerce",
 ]
+
+explain_unknown_names(__name__)

@@ -1,5 +1,6 @@
 """Which creative, which channel, which of a few arms: decisions that learn."""
 
+from omnireco._moved import explain_unknown_names
 from omnireco.choices.bandit import LinearBandit
 from omnireco.choices.channel import ChannelPreference, ChannelPreferenceModel
 from omnireco.choices.creatives import CreativeModel, Creatives
@@ -20,3 +21,5 @@ __all__ = [
     "LiveBandit",
     "thompson_propensities",
 ]
+
+explain_unknown_names(__name__)

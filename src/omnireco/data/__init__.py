@@ -1,5 +1,6 @@
 """What is known: events, messages, people, items; its weights, requests and splits."""
 
+from omnireco._moved import explain_unknown_names
 from omnireco.data.asking.requests import Asked, Requests
 from omnireco.data.asking.touches import Touches
 from omnireco.data.audience import Audience
@@ -44,3 +45,5 @@ __all__ = [
     "split_people",
     "split_rolling",
 ]
+
+explain_unknown_names(__name__)

@@ -16,6 +16,7 @@ from typing import Any, Literal
 import numpy as np
 
 from omnireco._core.checks import check_choice, check_flag, count_of, name_rows, shown
+from omnireco._core.compute import pays
 from omnireco._kernels.log.strings import encode_long
 from omnireco.errors import DataWarning, IdKindError, ParameterError, SchemaError, UnknownIdError
 
@@ -342,7 +343,7 @@ def no_text(array: Any) -> Any:
 
 def is_long_text(array: Any) -> bool:
     """Return whether a pyarrow column holds strings enough for compiled code, which reads chunks where they lie."""
-    return is_text(array.type) and len(array) >= _MANY
+    return is_text(array.type) and pays(len(array), _MANY)
 
 
 def _as_arrow(column: Any, name: str) -> Any:
@@ -512,7 +513,7 @@ def _encode_strings(array: Any) -> tuple[np.ndarray, np.ndarray]:
     import pyarrow.compute as pc
     import pyarrow.types as pt
 
-    if len(array) >= _MANY and (coded := encode_long(array)) is not None:
+    if pays(len(array), _MANY) and (coded := encode_long(array)) is not None:
         return coded
     if isinstance(array, pa.ChunkedArray):
         array = array.combine_chunks()

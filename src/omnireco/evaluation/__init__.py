@@ -1,5 +1,6 @@
 """Reports: what a recommendation earned, with intervals."""
 
+from omnireco._moved import explain_unknown_names
 from omnireco.evaluation.channel_report import ChannelReport, channel_report
 from omnireco.evaluation.compare_channels import ChannelComparison, compare_channels
 from omnireco.evaluation.costs import cost_of
@@ -47,3 +48,5 @@ __all__ = [
     "precision",
     "recall",
 ]
+
+explain_unknown_names(__name__)

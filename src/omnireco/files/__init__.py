@@ -15,6 +15,7 @@ from omnireco._core.parts import (
     probabilities,
 )
 from omnireco._core.small import Apart, Each, Flag, Number, Plain, Table, Text, Value, Whole
+from omnireco._moved import explain_unknown_names
 from omnireco.data.parts import Frame, Ids, Labels, Matrix
 from omnireco.files.export import recommend_to_parquet
 from omnireco.files.io import load, save
@@ -55,3 +56,5 @@ __all__ = [
     "register",
     "save",
 ]
+
+explain_unknown_names(__name__)

@@ -11,6 +11,7 @@ import scipy.sparse as sp
 from scipy.sparse.csgraph import connected_components
 
 from omnireco._core.checks import check_duration, check_integer, check_mapping, check_number, name_rows, shown
+from omnireco._core.compute import suited
 from omnireco._core.frozen import ReadOnly
 from omnireco.data.frames.columns import open_frame
 from omnireco.data.vocabulary import NONE, Vocabulary, distinct_integers
@@ -232,7 +233,8 @@ def group(
         inside = np.flatnonzero(large[label])
         local = np.full(n, NONE, np.int64)
         local[inside] = np.arange(inside.size)
-        part = capped_groups(local[one[crowd]], local[other[crowd]], strongest[crowd], inside.size, rules.max_ids)
+        union = suited(capped_groups, 20 * crowd.size)
+        part = union(local[one[crowd]], local[other[crowd]], strongest[crowd], inside.size, rules.max_ids)
         label[inside] = n + inside[part]
         verdict[crowd[label[one[crowd]] != label[other[crowd]]]] = OVERSIZED
     status = status.copy()

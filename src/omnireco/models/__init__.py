@@ -2,6 +2,7 @@
 
 from omnireco._core.contract import Estimator
 from omnireco._kernels.topk.exact import ItemIndex, topk
+from omnireco._moved import explain_unknown_names
 from omnireco.models.base import Model, count_users, events_of, training_matrix
 from omnireco.models.cold.attributes import (
     AttributeModel,
@@ -90,3 +91,5 @@ __all__ = [
     "typed_inputs",
     "with_people",
 ]
+
+explain_unknown_names(__name__)

@@ -1,5 +1,6 @@
 """Plans: which touch, to whom, on which channel, when; under rules and limits."""
 
+from omnireco._moved import explain_unknown_names
 from omnireco.planning.candidates import Candidates, Timing, Tiring, candidates
 from omnireco.planning.per_person import PerPerson
 from omnireco.planning.plan import Plan, plan
@@ -35,3 +36,5 @@ __all__ = [
     "candidates",
     "plan",
 ]
+
+explain_unknown_names(__name__)

@@ -1,5 +1,6 @@
 """Send-time optimization: activity profiles, response probabilities, fatigue, exploration and the potential uplift."""
 
+from omnireco._moved import explain_unknown_names
 from omnireco.timing.activity import ActivityModel, ActivityProfile
 from omnireco.timing.explore import Exploration, Explored, Power, explore, power
 from omnireco.timing.fatigue import Fatigue, FatigueModel
@@ -33,3 +34,5 @@ __all__ = [
     "power",
     "timing_skill",
 ]
+
+explain_unknown_names(__name__)

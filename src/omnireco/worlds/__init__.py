@@ -1,5 +1,6 @@
 """Simulated companies, public data sets, and published tables run again."""
 
+from omnireco._moved import explain_unknown_names
 from omnireco.worlds.datasets import (
     CompleteJourney,
     complete_journey,
@@ -20,3 +21,5 @@ __all__ = [
     "reproduce",
     "simulate",
 ]
+
+explain_unknown_names(__name__)

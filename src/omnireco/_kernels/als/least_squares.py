@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import scipy.sparse as sp
 
-from omnireco._core.compute import aligned, one_blas_thread, row_blocks
+from omnireco._core.compute import aligned, one_blas_thread, pays, row_blocks
 from omnireco._kernels.als.loss import Loss
 from omnireco.errors import ParameterError
 
 __all__ = ["diverged", "full_loss", "learn"]
 
+LARGE = 1_500_000_000  # cells x factors x passes over them from which compiled code pays for being loaded
+PAD = 16  # factors are padded with zeros to a multiple of this: one register
 _BLOCK = 8192  # rows per matrix product: fixed, so that no sum depends on the number of threads
 _TASKS = 8  # pieces of a half-sweep per thread, of about equal work
+_CELLS = 1 << 15  # cells whose factors numpy holds at a time, so that they stay in the cache
+_SOLVED = np.float32(1e-25)  # preconditioned squared residual below which a row is left as it is
 _ROOM = 16  # numbers a kernel may read past the last cell
 
 
@@ -61,10 +65,15 @@ def learn(
     d = users.shape[1]
     mine, other = _padded(users), _padded(items)
     sides = _sides(cells, targets, loss)
-    with one_blas_thread(), ThreadPoolExecutor(threads) as pool:
+    passes = 4 * iterations * (steps + 1)
+    solve = _solve_compiled if pays(cells.nnz * d * passes, LARGE) else _solve_numpy
+    quiet = np.errstate(over="ignore", invalid="ignore", divide="ignore")  # what overflows is refused below
+    with one_blas_thread(), quiet, ThreadPoolExecutor(threads) as pool:
         for _ in range(iterations):
-            _half_sweep(sides[0], loss, d, mine, other, steps, pool, threads)
-            _half_sweep(sides[1], loss, d, other, mine, steps, pool, threads)
+            for side, free, fixed in ((sides[0], mine, other), (sides[1], other, mine)):
+                spectrum = np.zeros(free.shape[1], np.float32)
+                spectrum[:d] = loss.unobserved_weight * _diagonalize(free[:, :d], fixed[:, :d], pool)
+                solve(side, spectrum, free, fixed, steps, pool, threads)
             if not (np.isfinite(mine).all() and np.isfinite(other).all()):
                 raise diverged("ALS.fit")
             tick()
@@ -134,10 +143,9 @@ def _side(
     return arrays
 
 
-def _half_sweep(
+def _solve_compiled(
     side: tuple[np.ndarray, ...],
-    loss: Loss,
-    d: int,
+    spectrum: np.ndarray,
     free: np.ndarray,
     fixed: np.ndarray,
     steps: int,
@@ -148,8 +156,6 @@ def _half_sweep(
     from omnireco._kernels.als.sweeps import solve_rows
 
     indptr, indices, weight, pull, ridge = side
-    spectrum = np.zeros(free.shape[1], np.float32)
-    spectrum[:d] = loss.unobserved_weight * _diagonalize(free[:, :d], fixed[:, :d], pool)
     edges = np.searchsorted(indptr, np.linspace(0, indptr[-1], _TASKS * threads + 1)[1:-1])
     edges = np.unique(np.concatenate([[0], edges, [free.shape[0]]]))
     read = fixed.reshape(-1).view()
@@ -165,6 +171,59 @@ def _half_sweep(
 
     for job in [pool.submit(work, int(a), int(b)) for a, b in itertools.pairwise(edges)]:
         job.result()
+
+
+def _solve_numpy(
+    side: tuple[np.ndarray, ...],
+    spectrum: np.ndarray,
+    free: np.ndarray,
+    fixed: np.ndarray,
+    steps: int,
+    pool: ThreadPoolExecutor,
+    threads: int,
+) -> None:
+    """Do what :func:`_solve_compiled` does, the steps of all rows of a block side by side."""
+    indptr, indices, weight, pull, ridge = side
+    for rows in _cell_blocks(indptr, _CELLS):
+        first, last = int(indptr[rows.start]), int(indptr[rows.stop])
+        own, column = indptr[rows.start : rows.stop + 1] - first, indices[first:last]
+        row = np.repeat(np.arange(rows.stop - rows.start), np.diff(own))
+        near, w = fixed[column], weight[first:last]
+        diagonal = spectrum + ridge[rows, None]
+
+        def sums(coefficient: np.ndarray, own: np.ndarray = own, column: np.ndarray = column) -> np.ndarray:
+            """Return sum_k coefficient_k y_k of each row."""
+            return np.asarray(sp.csr_matrix((coefficient, column, own), (own.size - 1, fixed.shape[0])) @ fixed)
+
+        def scores(x: np.ndarray, near: np.ndarray = near, row: np.ndarray = row) -> np.ndarray:
+            return np.asarray(np.einsum("kf,kf->k", near, x[row]))
+
+        x = free[rows]
+        residual = sums(pull[first:last] - w * scores(x)) - diagonal * x
+        direction = residual / diagonal
+        size = np.einsum("uf,uf->u", residual, direction)
+        for _ in range(steps):
+            going = size > _SOLVED
+            image = diagonal * direction + sums(w * scores(direction))
+            curvature = np.einsum("uf,uf->u", direction, image)
+            step = np.where(going, size, 0.0) / np.where(going, curvature, 1.0)
+            x = x + step[:, None] * direction
+            residual = residual - step[:, None] * image
+            scaled = residual / diagonal
+            new = np.einsum("uf,uf->u", residual, scaled)
+            direction = scaled + (np.where(going, new, 0.0) / np.where(going, size, 1.0))[:, None] * direction
+            size = np.where(going, new, 0.0)
+        x[np.diff(own) == 0] = 0.0
+        free[rows] = x
+
+
+def _cell_blocks(indptr: np.ndarray, most: int) -> Iterator[slice]:
+    """Yield slices over rows of at most ``most`` cells each (and at least one row)."""
+    start, n = 0, indptr.size - 1
+    while start < n:
+        stop = max(start + 1, int(np.searchsorted(indptr, indptr[start] + most, "right")) - 1)
+        yield slice(start, stop)
+        start = stop
 
 
 def _diagonalize(free: np.ndarray, fixed: np.ndarray, pool: ThreadPoolExecutor) -> np.ndarray:
@@ -191,8 +250,6 @@ def _diagonalize(free: np.ndarray, fixed: np.ndarray, pool: ThreadPoolExecutor) 
 
 def _padded(factors: np.ndarray) -> np.ndarray:
     """Return a copy with zeros up to a multiple of the register's width, aligned to it."""
-    from omnireco._kernels.als.sweeps import PAD
-
     n, d = factors.shape
     width = -(-d // PAD) * PAD
     array = aligned(n * width, np.float32).reshape(n, width)

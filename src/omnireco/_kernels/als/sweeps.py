@@ -18,9 +18,8 @@ import numpy as np
 from omnireco._core.compute import compiled
 from omnireco._core.simd import divide, fma, load, prefetch, spread, store, sums_of_8, total
 
-__all__ = ["PAD", "solve_rows"]
+__all__ = ["solve_rows"]
 
-PAD = 16  # factors are padded with zeros to a multiple of this: one register
 SOLVED = np.float32(1e-25)  # preconditioned squared residual below which a row is left as it is
 ZERO, ONE = np.float32(0), np.float32(1)
 

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import scipy.sparse as sp
 
-from omnireco._core.compute import read_only, usable_threads
+from omnireco._core.compute import pays, read_only, usable_threads
 from omnireco.errors import SchemaError
 
 __all__ = ["Coded", "merge_cells", "raw_csr", "sum_cells"]
@@ -70,7 +70,7 @@ def sum_cells(
     the answer: 24 bytes per event of the blocks in work (one sixteenth of the events per thread).
     """
     n = sum(part.user.size for part in parts)
-    if n >= LARGE:
+    if pays(n, LARGE):
         plan = _plan(parts, shape, n_channels)
         if plan is not None:
             return _sum_large(parts, shape, n_channels, plan, cap, binary, usable_threads(threads))

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from omnireco._core.compute import in_threads, read_only
+from omnireco._core.compute import in_threads, pays, read_only
 
 __all__ = ["distinct", "taken", "time_order"]
 
@@ -40,7 +40,7 @@ def time_order(
     ndarray of shape (n,), int32 or int64, or None
     """
     n = at.size
-    if n < LARGE:
+    if not pays(n, LARGE):
         return _lexsorted(at, codes, extra)
     loops = _kernels()
 
@@ -64,7 +64,7 @@ def time_order(
 
 def taken(values: np.ndarray, order: np.ndarray, *, threads: int | None = None) -> np.ndarray:
     """Return ``values[order]``."""
-    if order.size < LARGE:
+    if not pays(order.size, LARGE):
         return values[order]
     loops = _kernels()
 

@@ -72,7 +72,8 @@ def _grow(slots, keys, n, words):
     """Return a table of four times the size, and room for its keys."""
     size = 4 * slots.size
     room = np.empty(size // 2 * words, np.uint64)
-    room[: n * words] = keys[: n * words]
+    for i in range(n * words):  # a slice would take a second longer to compile
+        room[i] = keys[i]
     return table_of(keys, n, words, size), room
 
 
@@ -159,7 +160,8 @@ def distinct_words(rows, words, codes, slots, keys, n):
             held = slots[slot]
             if held == _ZERO:
                 slots[slot] = (mixed & _TAG) | np.uint64(n + 1)
-                keys[n * words : (n + 1) * words] = rows[row * words : (row + 1) * words]
+                for w in range(words):
+                    keys[n * words + w] = rows[row * words + w]
                 codes[row] = n
                 n += 1
                 break

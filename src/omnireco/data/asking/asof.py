@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from omnireco._core.checks import check_duration
-from omnireco._core.compute import compiled
+from omnireco._core.compute import compiled, suited
 from omnireco._kernels.log.cells import Coded
 from omnireco.data.events import EventLog
 from omnireco.data.interactions import Interactions
@@ -85,7 +85,7 @@ class AsOf:
         lives = np.asarray(half_lives, np.float64)
         total = np.empty((order.size, lives.size))
         if order.size:
-            compiled(_accumulate)(first, at, amount, lives, total)
+            suited(_accumulate, total.size)(first, at, amount, lives, total)
         return cls(clock, keys, place[order], at, count, total, lives)
 
     def ask(self, key: np.ndarray, at_us: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -120,6 +120,7 @@ class AsOf:
         return count, age, sums
 
 
+@compiled
 def _accumulate(first: np.ndarray, at: np.ndarray, amount: np.ndarray, lives: np.ndarray, total: np.ndarray) -> None:
     """Fill total (n, h): a running decayed sum that restarts where ``first``."""
     for i in range(at.size):

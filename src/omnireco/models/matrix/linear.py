@@ -14,6 +14,7 @@ from omnireco._core.compute import (
     Progress,
     available_memory,
     one_blas_thread,
+    pays,
     require_memory,
     row_blocks,
     split_evenly,
@@ -36,6 +37,7 @@ _COSINES, _SCHEMES = ("cosine", "asymmetric"), ("bm25", "tfidf")
 _CONDITION = 500.0  # up to which float32 moves EASE's weights by less than a millionth
 
 BLOCK_ROWS = 512  # of a square matrix, mirrored or divided at once
+_GRAM_STEPS = 3e7  # products of cells, or cells of the square, from which compiled code pays
 _CELL_BYTES = 40  # of a sparse matrix that is read by rows and by columns
 
 
@@ -360,7 +362,11 @@ def ridge_scratch(n: int, cells: int, *, single: bool) -> int:
 
 
 def gram_matrix(x: sp.csr_matrix, dtype: type) -> np.ndarray:
-    """Return X'X, dense (n_items, n_items), of which only the upper triangle is filled."""
+    """Return X'X, dense (n_items, n_items), of which only the upper triangle counts, summed in float64."""
+    steps = float((np.diff(x.indptr).astype(np.float64) ** 2).sum())
+    if not pays(max(steps, float(x.shape[1]) ** 2), _GRAM_STEPS):  # the same sums in the same order, to the bit
+        doubled = x.astype(np.float32).astype(np.float64)
+        return np.asarray((doubled.T.tocsr() @ doubled).toarray().astype(dtype, copy=False))
     from omnireco._kernels.gram import gram_rows
 
     columns = x.tocsc()

@@ -9,7 +9,7 @@ import numpy as np
 import scipy.sparse as sp
 
 from omnireco._core.checks import check_choice, check_integer, check_number, count_of
-from omnireco._core.compute import Progress, in_threads, read_only, row_blocks
+from omnireco._core.compute import Progress, in_threads, pays, read_only, row_blocks
 from omnireco._core.contract import Estimator
 from omnireco._core.parts import Maybe, Parts, declare, numbers
 from omnireco._core.small import Number, Text, Value, Whole
@@ -22,7 +22,7 @@ from omnireco.models.base import Model, count_users, training_matrix
 
 __all__ = ["NeighborModel", "UserKNN"]
 
-_FEW_PEOPLE = 2_000  # up to which a dense product is quick, and nothing is compiled
+_MANY_PEOPLE = 2_001  # from which compiled code pays; a dense product of fewer is quick
 _ROWS = 256  # that a thread takes at least
 _STEPS_AN_HOUR = 2e11  # of one core
 _MOST_STEPS = 4e11
@@ -112,7 +112,7 @@ class UserKNN(Estimator):
         if self.neighbors >= n:
             return reach
         _check_steps(x)
-        if n > _FEW_PEOPLE:
+        if pays(n, _MANY_PEOPLE):
             from omnireco._kernels.nearest import reach_rows
 
             parts = _parts(x, x, self.similarity, self.shrinkage)
@@ -198,7 +198,7 @@ class NeighborModel(Model):
         n, n_people = histories.shape[0], self.people.shape[0]
         people = self.people.astype(np.float64)
         answer = np.empty((n, len(self.items)), np.float32)
-        near = self._near_of_few if n_people <= _FEW_PEOPLE else self._near_of_many
+        near = self._near_of_many if pays(n_people, _MANY_PEOPLE) else self._near_of_few
         for rows in row_blocks(n, 24 * n_people + 8 * len(self.items)):
             answer[rows] = (near(histories[rows]) @ people).toarray()
         return answer

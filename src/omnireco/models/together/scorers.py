@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from omnireco._core.checks import require
-from omnireco._core.compute import Progress, compiled, one_blas_thread, row_blocks, ticker
+from omnireco._core.compute import Progress, compiled, one_blas_thread, pays, row_blocks, ticker
 from omnireco._core.parts import Array, Parts, coded, freeze, numbers
 from omnireco._core.random import stream
 
@@ -21,6 +21,7 @@ _PENALTIES = (20.0, 200.0, 2000.0)
 _ENOUGH_REQUESTS = 200  # to choose a penalty on the last fifth of them
 _SHARE = 0.4  # of the requests that a tree sees
 _CLIP = 5.0
+_WALKS = 2e6  # of a row through a tree, from which compiled code pays
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -160,7 +161,8 @@ class Trees:
         """Return the score of each row, float64."""
         score = np.zeros(len(x))
         parts = (self.root, self.feature, self.threshold, self.value, self.left, self.right)
-        compiled(_walk)(np.ascontiguousarray(x, np.float32), *parts, score)
+        walk = _walk if pays(float(len(x)) * self.root.size, _WALKS) else _walk_together
+        walk(np.ascontiguousarray(x, np.float32), *parts, score)
         return score
 
     @classmethod
@@ -199,12 +201,12 @@ def fit_lambdamart(
     with ticker(_STEPS, progress, label="trees") as tick:
         for _ in range(_STEPS):
             g, h = np.zeros(len(x)), np.zeros(len(x))
-            compiled(_lambdas)(score, label, indptr, g, h)
+            _lambdas(score, label, indptr, g, h)
             rows = np.flatnonzero(np.repeat(draw.random(n) < max(_SHARE, min(1.0, 200 / n)), size))
             nodes = 2 ** (_DEPTH + 1) - 1
             feature, cut, value = np.full(nodes, -1), np.zeros(nodes, np.int64), np.zeros(nodes)
             penalty = max(1e-9, 1e-3 * float(h[rows].sum()))
-            compiled(_grow)(codes[rows], g[rows], h[rows], _DEPTH, penalty, _SMALLEST_LEAF, feature, cut, value)
+            _grow(codes[rows], g[rows], h[rows], _DEPTH, penalty, _SMALLEST_LEAF, feature, cut, value)
             split = feature >= 0
             threshold = np.array([edges[f][c] if f >= 0 else 0.0 for f, c in zip(feature, cut, strict=True)])
             below = 2 * np.arange(nodes) + 1
@@ -231,6 +233,7 @@ def _edges(values: np.ndarray) -> np.ndarray:
     return found
 
 
+@compiled
 def _grow(
     codes: np.ndarray,
     g: np.ndarray,
@@ -338,6 +341,7 @@ def _stump() -> dict[str, np.ndarray]:
     return {"feature": np.array([-1]), "threshold": zero, "value": zero, "left": np.array([0]), "right": np.array([0])}
 
 
+@compiled
 def _walk(
     x: np.ndarray,
     root: np.ndarray,
@@ -357,6 +361,27 @@ def _walk(
             score[i] += value[node]
 
 
+def _walk_together(
+    x: np.ndarray,
+    root: np.ndarray,
+    feature: np.ndarray,
+    threshold: np.ndarray,
+    value: np.ndarray,
+    left: np.ndarray,
+    right: np.ndarray,
+    score: np.ndarray,
+) -> None:
+    """Do what :func:`_walk` does, all rows down one tree at a time."""
+    for start in root:
+        node, walking = np.full(len(x), start), np.arange(len(x))
+        while walking.size:
+            walking = walking[feature[node[walking]] >= 0]
+            at = node[walking]
+            node[walking] = np.where(x[walking, feature[at]] <= threshold[at], left[at], right[at])
+        score += value[node]
+
+
+@compiled
 def _lambdas(score: np.ndarray, label: np.ndarray, indptr: np.ndarray, g: np.ndarray, h: np.ndarray) -> None:
     """Fill g and h (n,): for every list, the push and its curvature from each pair of a chosen and another row."""
     for q in range(indptr.size - 1):
