@@ -23,7 +23,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from omnireco._core.compute import compiled
+from omnireco._kernels.topk.compiling import lean, woven
 from omnireco._kernels.topk.packing import LANE_NORM, MOST_HALVES, TILE, Tiles
 from omnireco._kernels.topk.tile_product import (
     bits_of,
@@ -71,7 +71,8 @@ class Reservoirs(NamedTuple):
     ints: np.ndarray  # (cap + 16,) int32, scratch
     maxima: np.ndarray  # (64 * groups of tiles,) float32, scratch: at least 2 k
     keys: np.ndarray  # (2 cap,) uint64, scratch
-    doubles: np.ndarray  # (d + 16,) float64, scratch
+    places: np.ndarray  # (8,) int64, scratch
+    doubles: np.ndarray  # (d + 8,) float64, scratch
 
 
 class Work(NamedTuple):
@@ -102,7 +103,8 @@ def reservoirs(b: int, k: int, d: int) -> Reservoirs:
         np.empty(cap + 16, np.int32),  # also for the keys of the maxima: 2 k and a tile fit
         np.empty(-(-2 * k // TILE) * TILE, np.float32),
         np.empty(2 * cap, np.uint64),
-        np.empty(d + 16),
+        np.empty(8, np.int64),
+        np.empty(d + 8),
     )
 
 
@@ -125,7 +127,7 @@ def work(b: int, k: int, d: int, tiles: Tiles, group: int) -> Work:
     )
 
 
-@compiled
+@lean
 def _kth_largest(values: np.ndarray, n: int, k: int, ints: np.ndarray) -> float:
     """Return a number that at least k of the n values reach: their k-th largest, or a little less.
 
@@ -153,21 +155,70 @@ def _kth_largest(values: np.ndarray, n: int, k: int, ints: np.ndarray) -> float:
     return np.float64(float_of(np.int32(bits ^ ((bits >> 31) & np.int32(0x7FFFFFFF)))))
 
 
-@compiled
-def _settle(u: int, k: int, state: Reservoirs, query: np.ndarray, flat: np.ndarray, bias: np.ndarray, done: bool) -> int:
+@woven
+def _canonical(
+    query: np.ndarray, flat: np.ndarray, code: np.ndarray, first: int, n: int, bias: np.ndarray, low: np.ndarray,
+    high: np.ndarray, places: np.ndarray, doubles: np.ndarray,
+) -> None:  # fmt: skip
+    """Replace bounds ``first`` to ``n`` by canonical scores: float64, in factor order, eight at a time."""
+    d = query.size
+    sums, asked = doubles[:8], doubles[8:]
+    for j in range(d):
+        asked[j] = query[j]
+    for i in range(first, n, 8):
+        for p in range(8):
+            places[p], sums[p] = np.int64(code[min(i + p, n - 1)]) * d, 0.0
+        eight_sums(flat, places, asked, d // 8, sums)
+        for p in range(min(8, n - i)):
+            total = sums[p]
+            for j in range(d // 8 * 8, d):
+                total += asked[j] * np.float64(flat[places[p] + j])
+            if bias.size > 0:
+                total += np.float64(bias[code[i + p]])
+            low[i + p] = high[i + p] = np.float32(total) + np.float32(0.0)
+
+
+@woven
+def _sort_keys(keys: np.ndarray, n: int) -> int:
+    """Sort the first n keys, all different; return from where on they stand in rising order.
+
+    Counting the smaller ones is fastest for a few.
+    """
+    if n <= 256:
+        half = keys.size // 2
+        ranked = keys[half:]
+        for i in range(n):
+            rank = 0
+            for j in range(n):
+                rank += np.int64(keys[j] < keys[i])
+            ranked[rank] = keys[i]
+        return half
+    gap = n // 2  # Shell's sort, for many: short, and compiled in no time
+    while gap > 0:
+        for i in range(gap, n):
+            key, j = keys[i], i
+            while j >= gap and keys[j - gap] > key:
+                keys[j] = keys[j - gap]
+                j -= gap
+            keys[j] = key
+        gap = 1 if gap == 2 else gap * 5 // 11
+    return 0
+
+
+@lean
+def _settle(u: int, k: int, state: Reservoirs, query: np.ndarray, flat: np.ndarray, bias: np.ndarray, most: int) -> int:
     """Drop from a reservoir what cannot belong to the k best; return how many stay.
 
-    What stays gets its canonical score, in float64 and in factor order, eight at a time. When ``done``, or when
-    nearly all are ties, only the k best stay, sorted by (score down, code up).
+    What stays gets its canonical score, in float64 and in factor order, eight at a time. When that are more than
+    ``most``, only the k best of them stay, sorted by (score down, code up).
     """
     low, high, code = state.bounds[0, u], state.bounds[1, u], state.code[u]
-    ints, keys, doubles = state.ints, state.keys, state.doubles
-    places, sums, asked = ints[:16].view(np.int64), doubles[:8], doubles[16:]
-    n, least, d = state.count[u], state.least[u], query.size
+    ints, keys = state.ints, state.keys
+    n, least = state.count[u], state.least[u]
     while True:
         if n >= k:
             least = max(least, _kth_largest(low, n, k, ints))
-        kept = exact = 0
+        kept, exact = 0 * n, 0 * n
         for i in range(n):
             if high[i] >= least:
                 low[kept], high[kept], code[kept] = low[i], high[i], code[i]
@@ -177,43 +228,14 @@ def _settle(u: int, k: int, state: Reservoirs, query: np.ndarray, flat: np.ndarr
         n = kept
         if exact == n:
             break
-        for j in range(d):
-            asked[j] = query[j]
-        for i in range(exact, n, 8):
-            for p in range(8):
-                places[p], sums[p] = np.int64(code[min(i + p, n - 1)]) * d, 0.0
-            eight_sums(flat, places, asked, d // 8, sums)
-            for p in range(min(8, n - i)):
-                total = sums[p]
-                for j in range(d // 8 * 8, d):
-                    total += asked[j] * np.float64(flat[places[p] + j])
-                if bias.size > 0:
-                    total += np.float64(bias[code[i + p]])
-                low[i + p] = high[i + p] = np.float32(total) + np.float32(0.0)
+        _canonical(query, flat, code, exact, n, bias, low, high, state.places, state.doubles)
     state.least[u] = least
-    if done or n > code.size - TILE:
+    if n > most:
         for i in range(n):
             bits = bits_of(low[i])
             down = np.int64(0x7FFFFFFF) - np.int64(np.int32(bits ^ ((bits >> 31) & np.int32(0x7FFFFFFF))))
             keys[i] = np.uint64((down << 32) | np.int64(code[i]))
-        first = 0
-        if n <= 256:  # counting the smaller ones is fastest for a few
-            first = code.size
-            for i in range(n):
-                rank, key = 0, keys[i]
-                for j in range(n):
-                    rank += np.int64(keys[j] < key)
-                keys[first + rank] = key
-        else:  # Shell's sort, for many: short, and compiled in no time
-            gap = n // 2
-            while gap > 0:
-                for i in range(gap, n):
-                    key, j = keys[i], i
-                    while j >= gap and keys[j - gap] > key:
-                        keys[j] = keys[j - gap]
-                        j -= gap
-                    keys[j] = key
-                gap = 1 if gap == 2 else gap * 5 // 11
+        first = _sort_keys(keys, n)
         n = min(n, k)
         for i in range(n):
             key = keys[first + i]
@@ -224,7 +246,7 @@ def _settle(u: int, k: int, state: Reservoirs, query: np.ndarray, flat: np.ndarr
     return n
 
 
-@compiled
+@lean
 def _first_least(values: np.ndarray, n: int, k: int, maxima: np.ndarray, ints: np.ndarray) -> float:
     """Return a number that at least k of the first n values reach: the k-th largest of group maxima.
 
@@ -241,15 +263,9 @@ def _first_least(values: np.ndarray, n: int, k: int, maxima: np.ndarray, ints: n
     return _kth_largest(maxima, groups, k, ints)
 
 
-@compiled
-def _admitted(u: int, row: int, code: int, bloom: np.ndarray, limits: Limits) -> bool:
-    """Return whether a row may get an item."""
-    masks, groups = limits.masks, limits.group
-    if masks.shape[0] > 0 and not masks[groups[row] if groups.size > 0 else 0, code]:
-        return False
-    if (bloom[u, (code >> 6) & (BLOOM - 1)] >> np.uint64(code & 63)) & ONE == 0:
-        return True
-    indices, low, high = limits.indices, limits.indptr[row], limits.indptr[row + 1]
+@woven
+def _is_listed(code: int, indices: np.ndarray, low: int, high: int) -> bool:
+    """Return whether the sorted ``indices[low:high]`` hold the code."""
     end = high
     while low < high:
         middle = (low + high) >> 1
@@ -257,10 +273,10 @@ def _admitted(u: int, row: int, code: int, bloom: np.ndarray, limits: Limits) ->
             low = middle + 1
         else:
             high = middle
-    return low == end or indices[low] != code
+    return bool(low < end and indices[low] == code)
 
 
-@compiled
+@woven
 def _open(b: int, first_row: int, limits: Limits, state: Reservoirs) -> None:
     """Empty the reservoirs of the b users from ``first_row`` on, and note what they exclude."""
     bloom, indptr, indices = state.bloom, limits.indptr, limits.indices
@@ -274,7 +290,7 @@ def _open(b: int, first_row: int, limits: Limits, state: Reservoirs) -> None:
                 bloom[u, (code >> 6) & (BLOOM - 1)] |= ONE << np.uint64(code & 63)
 
 
-@compiled
+@woven
 def _close(
     b: int, first_row: int, k: int, state: Reservoirs, queries: np.ndarray, flat: np.ndarray, bias: np.ndarray,
     codes: np.ndarray, scores: np.ndarray,
@@ -282,14 +298,14 @@ def _close(
     """Write the answers of the users whose reservoirs are open."""
     for u in range(b):
         row = first_row + u
-        kept = _settle(u, k, state, queries[row], flat, bias, True)
+        kept = _settle(u, k, state, queries[row], flat, bias, b * 0 - 1)
         for i in range(kept):
             codes[row, i], scores[row, i] = state.code[u, i], state.bounds[0, u, i]
         for i in range(kept, k):
             codes[row, i], scores[row, i] = -1, -np.inf
 
 
-@compiled
+@lean
 def scan_block(
     block: np.ndarray, c: int, members: np.ndarray, first_item: int, order: np.ndarray, place_of: np.ndarray,
     error: np.ndarray, k: int, first_row: int, queries: np.ndarray, flat: np.ndarray, bias: np.ndarray, limits: Limits, state: Reservoirs,
@@ -306,26 +322,28 @@ def scan_block(
     b, width = error.size, block.shape[1]
     block_flat = block.reshape(block.size)
     lows, highs, found, count, least = state.bounds[0], state.bounds[1], state.code, state.count, state.least
-    full, moved = found.shape[1] - TILE, order.size > 0
+    full, moved, bloom = found.shape[1] - TILE, order.size > 0, state.bloom
     indptr, indices, masks, groups = limits.indptr, limits.indices, limits.masks, limits.group
+    masked, excludes = masks.shape[0] > 0, indptr.size > 1
     if first_item == 0:
         _open(b, first_row, limits, state)
     for at in range(members.size):
         u = members[at]
         row, mine = first_row + u, block[at]
+        mask_row = groups[row] if groups.size > 0 else 0
+        begin, end = (indptr[row], indptr[row + 1]) if excludes else (0, 0)
         if bias.size > 0:
             for i in range(c):
                 mine[i] += bias[order[first_item + i] if moved else first_item + i]
         for i in range(c, width):
             mine[i] = -np.inf
         if first_item == 0:  # later, only what reaches the threshold is looked at
-            if masks.shape[0] > 0:
-                group = groups[row] if groups.size > 0 else 0
+            if masked:
                 for i in range(c):
-                    if not masks[group, order[i] if moved else i]:
+                    if not masks[mask_row, order[i] if moved else i]:
                         mine[i] = -np.inf
-            if indptr.size > 1:
-                for p in range(indptr[row], indptr[row + 1]):
+            if excludes:
+                for p in range(begin, end):
                     place = place_of[indices[p]] if moved else indices[p]
                     if place < c:
                         mine[place] = -np.inf
@@ -342,19 +360,23 @@ def scan_block(
                 i = first + lowest_bit(mask)
                 mask &= mask - ONE
                 code = np.int64(order[first_item + i]) if moved else first_item + i
-                if first_item > 0 and not _admitted(u, row, code, state.bloom, limits):
-                    continue
+                if first_item > 0:
+                    if masked and not masks[mask_row, code]:
+                        continue
+                    maybe = (bloom[u, (code >> 6) & (BLOOM - 1)] >> np.uint64(code & 63)) & ONE
+                    if maybe != 0 and _is_listed(code, indices, begin, end):
+                        continue
                 score = np.float64(mine[i])
                 lows[u, n], highs[u, n], found[u, n] = score - error[u], score + error[u], code
                 n += 1
             count[u] = n
             if n > full:
-                _settle(u, k, state, queries[row], flat, bias, False)
+                _settle(u, k, state, queries[row], flat, bias, full)
     if last:
         _close(b, first_row, k, state, queries, flat, bias, codes, scores)
 
 
-@compiled
+@woven
 def _quantise(query: np.ndarray, steps: int, halves: bool, asked: np.ndarray, words: np.ndarray, norm: float) -> None:
     """Quantise one user to bytes 1..255 (VNNI), or -90..90 and start words (AVX2)."""
     d, largest = query.size, 0.0
@@ -399,7 +421,7 @@ def _quantise(query: np.ndarray, steps: int, halves: bool, asked: np.ndarray, wo
     asked[3] = (norm + np.sqrt(off)) * (1.0 + 1e-9)
 
 
-@compiled
+@lean
 def rank_tiles(
     tiles: Tiles, flat: np.ndarray, queries: np.ndarray, norms: np.ndarray, k: int, limits: Limits, bias: np.ndarray,
     tile_bias: np.ndarray, state: Reservoirs, work: Work, codes: np.ndarray, scores: np.ndarray, first_row: int,
@@ -425,7 +447,7 @@ def rank_tiles(
         for u in range(b):
             _quantise(queries[row + u], steps, halves, asked[u], work.bytes[u], norms[row + u])
             active[u] = u
-        n_active, first = b, 0
+        n_active, first = b, 0 * t
         while first < t:  # block by block, until nobody can find anything better
             last = min(first + STEPS if first > 0 else head, t)
             reach, still = tiles.facts[first, 3] * (1.0 + 1e-5), 0
@@ -443,7 +465,7 @@ def rank_tiles(
         _close(b, row, k, state, queries, flat, bias, codes, scores)
 
 
-@compiled
+@woven
 def _scan_group(
     tiles: Tiles, first: int, last: int, flat: np.ndarray, queries: np.ndarray, members: np.ndarray, k: int,
     limits: Limits, bias: np.ndarray, tile_bias: np.ndarray, slack: float, first_row: int, state: Reservoirs,
@@ -458,6 +480,8 @@ def _scan_group(
     words, offsets, near, least_int, masks, sums = work.words, work.offsets, work.near, work.least, work.masks, work.sums
     asked, lows, bounds, codes = work.asked, work.lows, state.bounds, state.code
     count, least, bloom, full = state.count, state.least, state.bloom, state.code.shape[1] - TILE
+    indptr, indices, masks_of, groups, place_of = limits.indptr, limits.indices, limits.masks, limits.group, tiles.place
+    excludes, masked, grouped = indptr.size > 1, masks_of.shape[0] > 0, groups.size > 0
     group, d, biased, n_members = sums.size // TILE, queries.shape[1], bias.size > 0, members.size
     steps = (d + 3) // 4
     head, n_head = first == 0, last * TILE
@@ -496,6 +520,8 @@ def _scan_group(
             if mask == 0:
                 continue
             row, n = first_row + u, count[u]
+            mask_row = groups[row] if grouped else 0
+            begin, end = (indptr[row], indptr[row + 1]) if excludes else (0, 0)
             while mask != 0:
                 bit = lowest_bit(mask)
                 mask &= mask - ONE
@@ -507,29 +533,31 @@ def _scan_group(
                     score += bias[code]
                     if score + away < least[u]:
                         continue
-                if not _admitted(u, row, code, bloom, limits):
+                if masked and not masks_of[mask_row, code]:
+                    continue
+                maybe = (bloom[u, (code >> 6) & (BLOOM - 1)] >> np.uint64(code & 63)) & ONE
+                if maybe != 0 and _is_listed(code, indices, begin, end):
                     continue
                 bounds[0, u, n], bounds[1, u, n], codes[u, n] = score - away, score + away, code
                 fetch_row(flat, code * d)
                 n += 1
             count[u] = n
             if n > full:
-                _settle(u, k, state, queries[row], flat, bias, False)
+                _settle(u, k, state, queries[row], flat, bias, full)
                 near[v] = least[u] - slack
     if not head:
         return
-    indptr, indices, place_of = limits.indptr, limits.indices, tiles.place
     for v in range(n_members):
         u = members[v]
         row, mine = first_row + u, lows[v]
-        if indptr.size > 1:
+        if excludes:
             for p in range(indptr[row], indptr[row + 1]):
                 if place_of[indices[p]] < n_head:
                     mine[place_of[indices[p]]] = -np.inf
-        if limits.masks.shape[0] > 0:
-            mask_row = limits.group[row] if limits.group.size > 0 else 0
+        if masked:
+            mask_row = groups[row] if grouped else 0
             for i in range(n_head):
-                if order[i] >= 0 and not limits.masks[mask_row, order[i]]:
+                if order[i] >= 0 and not masks_of[mask_row, order[i]]:
                     mine[i] = -np.inf
         for i in range(max(0, n_head - TILE), n_head):
             if order[i] < 0:
@@ -548,10 +576,10 @@ def _scan_group(
                 n += 1
             count[u] = n
             if n > full:
-                _settle(u, k, state, queries[row], flat, bias, False)
+                _settle(u, k, state, queries[row], flat, bias, full)
 
 
-@compiled
+@lean
 def score_histories(
     indptr: np.ndarray,
     indices: np.ndarray,
