@@ -14,7 +14,7 @@ import scipy.sparse as sp
 from omnireco._core.checks import check_flag, check_k, check_kind, shown
 from omnireco._core.compute import Progress, row_blocks, track, usable_threads
 from omnireco._core.contract import Estimator, says_the_line
-from omnireco._kernels.topk.exact import rank_histories, select, tier
+from omnireco._kernels.topk.exact import rank_histories, select
 from omnireco.data.asking.histories import faded_items, histories_of
 from omnireco.data.asking.requests import Requests
 from omnireco.data.dataset import dataset_of, matrix_of
@@ -297,7 +297,7 @@ class Model(ABC):
         scale = np.repeat(1.0 / np.where(length > 0, length, 1.0), np.diff(histories.indptr))
         unit = sp.csr_matrix(((histories.data * scale).astype(np.float32), histories.indices, histories.indptr))
         unit.resize(histories.shape)
-        return rank_histories(unit[rows], unit.T.tocsr(), k, exclude, eligible, None, threads, tier())
+        return rank_histories(unit[rows], unit.T.tocsr(), k, exclude, eligible, None, threads)
 
     def _align(self, histories: Interactions) -> Interactions:
         """Return the histories over the model's items; a history with an item it does not know is an error."""

@@ -8,8 +8,6 @@ error bound in front of it. So all tiers, threads, block sizes and batches give 
 from __future__ import annotations
 
 import contextlib
-import functools
-import os
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -17,15 +15,17 @@ from typing import Any
 
 import numpy as np
 
-from omnireco._core.checks import check_choice, check_k, shown
+from omnireco._core.checks import check_k
 from omnireco._core.compute import one_blas_thread, split_evenly, usable_threads
 from omnireco._kernels.topk import tier_numpy, tier_sparse
+from omnireco._kernels.topk.by_norm import ByNorm
 from omnireco._kernels.topk.inputs import Rules, as_bias, as_factors, as_k, as_rules, frozen, row_norms
+from omnireco._kernels.topk.packing import Tiles, pack
+from omnireco._kernels.topk.tiers import tier, tier_for
 from omnireco.errors import ParameterError
 
 __all__ = ["ItemIndex", "select", "tier", "topk", "topk_sparse"]
 
-_TIERS = ("int8", "numba", "numpy")
 _MOST_INT8_FACTORS = 1 << 15  # beyond, sums of bytes could leave int32
 _HUGE = 1e37  # above this, float32 products could overflow: every score is then computed in float64
 
@@ -55,7 +55,7 @@ class ItemIndex:
     array([[1, 2]], dtype=int32)
     """
 
-    __slots__ = ("_largest", "_lock", "_norms", "_tiles", "items")
+    __slots__ = ("_largest", "_lock", "_norms", "_ranked", "_tiles", "items")
 
     items: np.ndarray
 
@@ -64,24 +64,28 @@ class ItemIndex:
         if array.base is not None and np.shares_memory(array, items) and np.asarray(items).flags.writeable:
             array = array.copy()
         self._prepare(array)
-        if tier() == "int8" and 0 < array.shape[1] <= _MOST_INT8_FACTORS:
-            self._quantised()
 
     def _prepare(self, array: np.ndarray) -> None:
         self.items = frozen(array)
         self._norms = row_norms(array, "items")
         self._largest = float(self._norms.max(initial=0.0))
-        self._tiles: Any = None
+        self._tiles: dict[str, Tiles] = {}
+        self._ranked: ByNorm | None = None
         self._lock = threading.Lock()
 
-    def _quantised(self) -> Any:
-        """Return the tiles of the int8 tier, made when first needed."""
-        from omnireco._kernels.topk import tier_int8
-
+    def _quantised(self, shape: str) -> Tiles:
+        """Return the tiles of the int8 tier for a shape, made when first needed."""
         with self._lock:
-            if self._tiles is None:
-                self._tiles = tier_int8.tiles_of(self.items, self._norms)
-        return self._tiles
+            if shape not in self._tiles:
+                self._tiles[shape] = pack(self.items, self._norms, halves=shape == "int8-avx2")
+        return self._tiles[shape]
+
+    def _by_norm(self) -> ByNorm:
+        """Return the items in the order in which the other tiers read them, made when first needed."""
+        with self._lock:
+            if self._ranked is None:
+                self._ranked = ByNorm.of(self.items, self._norms)
+        return self._ranked
 
     @property
     def n_items(self) -> int:
@@ -98,44 +102,6 @@ class ItemIndex:
 
     def __repr__(self) -> str:
         return f"ItemIndex(n_items={self.n_items}, n_factors={self.n_factors})"
-
-
-def tier() -> str:
-    """Return the tier that :func:`topk` uses here: ``"int8"``, ``"numba"`` or ``"numpy"``.
-
-    All tiers give the same bytes; they differ in speed only. The environment variable
-    ``OMNIRECO_TOPK_TIER`` overrides the choice, for tests and for comparing.
-
-    Raises
-    ------
-    ParameterError
-        If the variable names no tier, or one that this machine does not have.
-
-    Examples
-    --------
-    >>> tier() in ("int8", "numba", "numpy")
-    True
-    """
-    asked = os.environ.get("OMNIRECO_TOPK_TIER")
-    if not asked:
-        return _available()[0]
-    check_choice(asked, "OMNIRECO_TOPK_TIER", _TIERS)
-    if asked not in _available():
-        raise ParameterError(
-            f"OMNIRECO_TOPK_TIER={shown(asked)} is not available on this machine, which has "
-            f"{', '.join(_available())}. Unset the variable to use the best of them."
-        )
-    return asked
-
-
-@functools.cache
-def _available() -> tuple[str, ...]:
-    """Return the tiers of this machine, fastest first."""
-    try:
-        from omnireco._kernels.topk import vnni
-    except ImportError:
-        return ("numpy",)
-    return ("int8", "numba", "numpy") if vnni.SHAPE is not None else ("numba", "numpy")
 
 
 def topk(
@@ -197,7 +163,7 @@ def topk(
     >>> scores
     array([[2., 1.]], dtype=float32)
     """
-    return _topk(queries, items, k, exclude, eligible, bias, threads, tier())
+    return _topk(queries, items, k, exclude, eligible, bias, threads)
 
 
 def _topk(
@@ -208,9 +174,9 @@ def _topk(
     eligible: Any,
     bias: Any,
     threads: int | None,
-    chosen: str,
+    chosen: str | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Check, separate the special rows, and rank the others with the chosen tier."""
+    """Check, separate the special rows, and rank the others with the chosen tier: by the size of the work, if none."""
     k = as_k(k)
     index = items if isinstance(items, ItemIndex) else _passing_index(items)
     queries = as_factors(queries, "queries")
@@ -227,6 +193,7 @@ def _topk(
     scores = np.full((n, k), -np.inf, dtype=np.float32)
     if n == 0 or m == 0:
         return codes, scores
+    chosen = chosen or tier_for(n, m * index.n_factors)
     norms = row_norms(queries, "queries")
     most_bias = 0.0 if bias is None else float(np.abs(bias).max())
     ordinary = (norms > 0) & (norms * index._largest + most_bias < _HUGE)
@@ -267,21 +234,21 @@ def _rank(
 ) -> None:
     """Rank ordinary rows into codes and scores with the chosen tier."""
     n = queries.shape[0]
-    if chosen == "int8" and index.n_factors <= _MOST_INT8_FACTORS:
+    if chosen.startswith("int8") and index.n_factors <= _MOST_INT8_FACTORS:
         from omnireco._kernels.topk import tier_int8
 
-        tiles = index._quantised()
-        work = tier_int8.worker(tiles, queries, index.items, norms, k, rules, bias, codes, scores)
+        tiles = index._quantised(chosen)
+        work = tier_int8.worker(tiles, queries, index.items, norms, k, rules, bias, codes, scores, shape=chosen)
         _over_rows(work, n, workers, blas=False)
         return
     most_bias = 0.0 if bias is None else float(np.abs(bias).max())
     error = tier_numpy.product_error(index.n_factors, norms, index._largest, most_bias)
     if chosen == "numpy":
-        work = tier_numpy.worker(queries, index.items, error, k, rules, bias, codes, scores)
+        work = tier_numpy.worker(queries, index._by_norm(), norms, error, k, rules, bias, codes, scores)
     else:
         from omnireco._kernels.topk import tier_numba
 
-        work = tier_numba.worker(queries, index.items, error, k, rules, bias, codes, scores)
+        work = tier_numba.worker(queries, index._by_norm(), norms, error, k, rules, bias, codes, scores)
     _over_rows(work, n, workers, blas=True)
 
 
@@ -456,7 +423,7 @@ def topk_sparse(
     """
     histories = tier_sparse.as_histories(histories)
     weights = tier_sparse.as_weights(weights, histories.shape[1])
-    return rank_histories(histories, weights, k, exclude, eligible, bias, threads, tier())
+    return rank_histories(histories, weights, k, exclude, eligible, bias, threads)
 
 
 def rank_histories(
@@ -467,7 +434,7 @@ def rank_histories(
     eligible: Any,
     bias: Any,
     threads: int | None,
-    chosen: str,
+    chosen: str | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Rank histories by weights that are known to be finite float32 (int8 and numba are one tier here).
 
@@ -481,6 +448,7 @@ def rank_histories(
     codes = np.full((n, k), -1, dtype=np.int32)
     scores = np.full((n, k), -np.inf, dtype=np.float32)
     if n and m:
+        chosen = chosen or tier_for(n, m + tier_sparse.cells_read(histories, weights) // n)
         work = tier_sparse.worker(histories, weights, k, rules, bias, codes, scores, chosen=chosen)
         _over_rows(work, n, workers, blas=False)
     return codes, scores

@@ -56,23 +56,35 @@ class Rules:
         group = self.group[rows] if self.group.size else self.group
         return Rules(frozen(indptr), frozen(indices), self.masks, frozen(group))
 
-    def hide(self, block: np.ndarray, first_row: int, first_item: int, value: float = -np.inf) -> None:
-        """Overwrite what may not be returned in ``block`` (b, c): rows and items counted from the firsts."""
+    def hide(
+        self,
+        block: np.ndarray,
+        first_row: int,
+        first_item: int,
+        order: np.ndarray = _NO_GROUP,
+        place: np.ndarray = _NO_GROUP,
+    ) -> None:
+        """Overwrite with -inf what may not be returned in ``block`` (b, c): rows and items counted from the firsts.
+
+        ``order`` (m,) is the code at each place and ``place`` its inverse, where items are not in the order of codes.
+        """
         b, c = block.shape
         if self.excludes:
             start, stop = self.indptr[first_row], self.indptr[first_row + b]
             row = np.repeat(np.arange(b), np.diff(self.indptr[first_row : first_row + b + 1]))
-            item = self.indices[start:stop] - first_item
+            item = self.indices[start:stop]
+            item = (place[item] if place.size else item) - first_item
             inside = (item >= 0) & (item < c)
-            block[row[inside], item[inside]] = value
+            block[row[inside], item[inside]] = -np.inf
         if self.masked:
-            masks = self.masks[:, first_item : first_item + c]
+            code = order[first_item : first_item + c]
+            masks = self.masks[:, code] if order.size else self.masks[:, first_item : first_item + c]
             if not self.group.size:
-                block[:, ~masks[0]] = value
+                block[:, ~masks[0]] = -np.inf
                 return
             group = self.group[first_row : first_row + b]
             for g in np.unique(group):
-                block[np.ix_(group == g, ~masks[g])] = value
+                block[np.ix_(group == g, ~masks[g])] = -np.inf
 
 
 def frozen(array: np.ndarray) -> np.ndarray:

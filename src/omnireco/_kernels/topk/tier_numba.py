@@ -7,8 +7,9 @@ from collections.abc import Callable
 import numpy as np
 
 from omnireco._kernels.topk import kernels as kernels
+from omnireco._kernels.topk.by_norm import ByNorm
 from omnireco._kernels.topk.inputs import Rules, frozen
-from omnireco._kernels.topk.vnni import TILE
+from omnireco._kernels.topk.packing import TILE
 
 __all__ = ["worker"]
 
@@ -17,7 +18,8 @@ _ROWS, _ITEMS = 504, 1024  # a block of products: 2 MB, still in the cache when 
 
 def worker(
     queries: np.ndarray,
-    items: np.ndarray,
+    ranked: ByNorm,
+    norms: np.ndarray,
     error: np.ndarray,
     k: int,
     rules: Rules,
@@ -30,23 +32,39 @@ def worker(
 ) -> Callable[[int, int], None]:
     """Return a function that ranks rows ``first`` to ``last`` of queries (n, d) into codes and scores (n, k).
 
-    ``error`` (n,) bounds the distance of float32 products from canonical scores.
+    ``error`` (n,) bounds the distance of float32 products from canonical scores. People leave when they can find nothing
+    better: norm times largest norm that is left, plus the largest bias, is below their k-th score.
     """
     limits = kernels.Limits(rules.indptr, rules.indices, rules.masks, rules.group)
     no_bias = frozen(np.zeros(0, np.float32)) if bias is None else bias
+    most_bias = 0.0 if bias is None else float(bias.max())
     error = error * 1.5 + kernels.TINY  # the reservoirs keep bounds in float32: half as much again is plenty
+    items, flat = ranked.items, ranked.codes.reshape(-1)
+    m = len(items)
 
     def work(first_row: int, last_row: int) -> None:
-        width = -(-min(chunk, items.shape[0]) // TILE) * TILE
-        scratch = np.empty((min(rows, last_row - first_row), width), dtype=np.float32)
+        width = -(-min(chunk, m) // TILE) * TILE
+        most = min(rows, last_row - first_row)
+        scratch = np.empty((most, width), dtype=np.float32)
+        state = kernels.reservoirs(most, k, queries.shape[1])
         for first in range(first_row, last_row, rows):
             last = min(first + rows, last_row)
-            state = kernels.begin(last - first, k, first, limits)
-            for start in range(0, items.shape[0], chunk):
+            members, asked = np.arange(last - first), queries[first:last]
+            for start in range(0, m, chunk):
                 part = items[start : start + chunk]
-                c, block = part.shape[0], scratch[: last - first]
-                np.matmul(queries[first:last], part.T, out=block[:, :c])
-                kernels.scan_block(block, c, start, error[first:last], k, first, queries, items, no_bias, limits, state)
-            kernels.finish_all(k, first, queries, items, no_bias, state, codes, scores)
+                if ranked.order.size and start:
+                    reach = norms[first:last] * (ranked.rest[start] * (1 + 1e-5)) + (most_bias + error[first:last])
+                    still = np.flatnonzero(reach >= state.least[: last - first])
+                    if still.size < members.size:
+                        members, asked = still, queries[first + still]
+                c, ends = len(part), not members.size or start + chunk >= m
+                block = scratch[: members.size]
+                np.matmul(asked, part.T, out=block[:, :c])
+                kernels.scan_block(
+                    block, c, members, start, ranked.order, ranked.place, error[first:last], k, first, queries, flat,
+                    no_bias, limits, state, ends, codes, scores,
+                )  # fmt: skip
+                if ends:
+                    break
 
     return work

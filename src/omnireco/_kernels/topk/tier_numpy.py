@@ -16,6 +16,7 @@ from collections.abc import Callable
 
 import numpy as np
 
+from omnireco._kernels.topk.by_norm import ByNorm
 from omnireco._kernels.topk.inputs import Rules
 
 __all__ = [
@@ -95,7 +96,8 @@ def ordered(row: np.ndarray, code: np.ndarray, score: np.ndarray, n: int, k: int
 
 def worker(
     queries: np.ndarray,
-    items: np.ndarray,
+    ranked: ByNorm,
+    norms: np.ndarray,
     error: np.ndarray,
     k: int,
     rules: Rules,
@@ -108,9 +110,16 @@ def worker(
 ) -> Callable[[int, int], None]:
     """Return a function that ranks rows ``first`` to ``last`` of queries (n, d) into codes and scores (n, k).
 
-    ``error`` (n,) bounds the distance of float32 products from canonical scores.
+    ``error`` (n,) bounds the distance of float32 products from canonical scores. People leave when norm times the
+    largest norm that is left, plus the largest bias, is below what they have.
     """
-    m = items.shape[0]
+    items, m = ranked.items, len(ranked.items)
+    if ranked.order.size:
+        chunk = min(chunk, max(2048, 4 * k))  # the sooner to stop
+        moved = None if bias is None else bias[ranked.order]
+    else:
+        moved = bias
+    most_bias = 0.0 if bias is None else float(bias.max())
     groups = _group_count(k, min(m, chunk))
     width = -(-min(m, chunk) // groups) * groups
 
@@ -119,18 +128,26 @@ def worker(
         for first in range(first_row, last_row, rows):
             part = slice(first, min(first + rows, last_row))
             b = part.stop - first
-            pairs = _Pairs(b, k, 2.0 * error[part])
+            pairs, here = _Pairs(b, k, 2.0 * error[part]), None
             for start in range(0, m, chunk):
                 c = min(chunk, m - start)
-                block = scratch[:b]
-                np.matmul(queries[part], items[start : start + c].T, out=block[:, :c])
-                if bias is not None:
-                    block[:, :c] += bias[start : start + c]
-                rules.hide(block[:, :c], first, start)
+                if start and ranked.order.size:
+                    reach = norms[part] * (ranked.rest[start] * (1 + 1e-5)) + (most_bias + error[part])
+                    here = np.flatnonzero(reach >= pairs.least)
+                    if not here.size:
+                        break
+                asked = queries[part] if here is None or here.size == b else queries[part][here]
+                block = scratch[: len(asked)]
+                np.matmul(asked, items[start : start + c].T, out=block[:, :c])
+                if moved is not None:
+                    block[:, :c] += moved[start : start + c]
+                some = rules if here is None or here.size == b else rules.rows(first + here)
+                some.hide(block[:, :c], first if some is rules else 0, start, ranked.order, ranked.place)
                 block[:, c:] = -np.inf
-                pairs.add(block, groups, start)
-            score = canonical_scores(queries[part], items, bias, pairs.row, pairs.item)
-            codes[part], scores[part] = ordered(pairs.row, pairs.item, score, b, k)
+                pairs.add(block, groups, start, here)
+            item = ranked.codes_of(pairs.item)
+            score = canonical_scores(queries[part], ranked.codes, bias, pairs.row, item)
+            codes[part], scores[part] = ordered(pairs.row, item, score, b, k)
 
     return work
 
@@ -188,19 +205,20 @@ class _Pairs:
         self.item = np.zeros(0, dtype=np.intp)
         self.score = np.zeros(0, dtype=np.float32)
 
-    def add(self, block: np.ndarray, groups: int, first_item: int) -> None:
-        """Take in scores (b, s*groups) of the items from ``first_item`` on; -inf never enters."""
-        strided = block.reshape(self.b, -1, groups)
+    def add(self, block: np.ndarray, groups: int, first_item: int, rows: np.ndarray | None = None) -> None:
+        """Take in scores (b, s*groups) of the items from ``first_item`` on, of some rows; -inf never enters."""
+        strided = block.reshape(len(block), -1, groups)
         maxima = strided.max(axis=1)
+        here = slice(None) if rows is None else rows
         if self.k <= groups:
             kth = np.partition(maxima, groups - self.k, axis=1)[:, groups - self.k]
-            np.maximum(self.least, kth, out=self.least)
-        lowest = self._lowest()
+            self.least[here] = np.maximum(self.least[here], kth)
+        lowest = self._lowest()[here]
         row, group = np.nonzero((maxima >= lowest[:, None]) & (maxima > -np.inf))
         near = strided[row, :, group]
         pair, stride = np.nonzero((near >= lowest[row, None]) & (near > -np.inf))
         again = self.row.size > 0
-        self.row = np.concatenate([self.row, row[pair]])
+        self.row = np.concatenate([self.row, row[pair] if rows is None else rows[row[pair]]])
         self.item = np.concatenate([self.item, first_item + stride * groups + group[pair]])
         self.score = np.concatenate([self.score, near[pair, stride]])
         if again:

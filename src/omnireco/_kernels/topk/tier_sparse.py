@@ -13,7 +13,7 @@ from omnireco._kernels.topk import tier_numpy
 from omnireco._kernels.topk.inputs import Rules, frozen
 from omnireco.errors import ParameterError
 
-__all__ = ["as_histories", "as_weights", "worker"]
+__all__ = ["as_histories", "as_weights", "cells_read", "worker"]
 
 _BLOCK = 1 << 21  # scores held at once: 8 or 16 MB
 _STREAM, _ROWS = 2048, 64  # items whose float64 sums stay in the nearest cache, and histories between scans
@@ -72,7 +72,7 @@ def worker(
     if chosen == "numpy":
         return _numpy_worker(histories, weights, k, rules, bias, codes, scores)
     from omnireco._kernels.topk import kernels as kernels
-    from omnireco._kernels.topk.vnni import TILE
+    from omnireco._kernels.topk.packing import TILE
 
     limits = kernels.Limits(rules.indptr, rules.indices, rules.masks, rules.group)
     no_bias = frozen(np.zeros(0, np.float32))
@@ -81,26 +81,35 @@ def worker(
         dense, matrix = frozen(weights), _parts(sparse.csr_matrix((0, 0), dtype=np.float32))
     else:
         dense, matrix = frozen(np.zeros((0, weights.shape[1]), np.float32)), _parts(weights)
-    nothing = frozen(np.zeros((histories.shape[0], 1), np.float32))
     m = weights.shape[1]
     chunk = min(m, _STREAM) if isinstance(weights, np.ndarray) else m
     width = -(-chunk // TILE) * TILE
     rows = max(1, min(_ROWS, _BLOCK // width))
+    nothing = frozen(np.zeros((histories.shape[0], 1), np.float32))
+    unmoved, everybody = frozen(np.zeros(0, np.int32)), np.arange(rows)
     added = no_bias if bias is None else bias
 
     def work(first_row: int, last_row: int) -> None:
         total, exact = np.empty(chunk), np.zeros(rows)
-        scratch = np.empty((min(rows, last_row - first_row), width), np.float32)
+        most = min(rows, last_row - first_row)
+        scratch, state = np.empty((most, width), np.float32), kernels.reservoirs(most, k, 1)
         for first in range(first_row, last_row, rows):
             b = min(rows, last_row - first)
-            state, block = kernels.begin(b, k, first, limits), scratch[:b]
+            block = scratch[:b]
             for start in range(0, m, chunk):
                 c = min(chunk, m - start)
                 kernels.score_histories(*parts, dense, *matrix, added, first, start, c, total, block)
-                kernels.scan_block(block, c, start, exact[:b], k, first, nothing, nothing, no_bias, limits, state)
-            kernels.finish_all(k, first, nothing, nothing, no_bias, state, codes, scores)
+                kernels.scan_block(
+                    block, c, everybody[:b], start, unmoved, unmoved, exact[:b], k, first, nothing, nothing[:, 0], no_bias, limits,
+                    state, start + chunk >= m, codes, scores,
+                )  # fmt: skip
 
     return work
+
+
+def cells_read(histories: sparse.csr_matrix, weights: np.ndarray | sparse.csr_matrix) -> int:
+    """Return about how many weights all histories read."""
+    return int(histories.nnz * (weights.nnz / max(1, weights.shape[0]) if sparse.issparse(weights) else weights.shape[1]))
 
 
 def _parts(csr: sparse.csr_matrix) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -120,7 +129,10 @@ def _numpy_worker(
 ) -> Callable[[int, int], None]:
     """Return the same with scipy's product, which adds row by row of the weights in stored order."""
     m = weights.shape[1]
-    wide, asked = weights.astype(np.float64), histories.astype(np.float64)
+    used, column = np.unique(histories.indices, return_inverse=True)  # a few histories read a few rows of weights
+    shape = (histories.shape[0], used.size)
+    asked = sparse.csr_matrix((histories.data.astype(np.float64), column.ravel(), histories.indptr), shape)
+    wide = weights[used].astype(np.float64)
     rows = max(1, _BLOCK // max(1, m))
 
     def work(first_row: int, last_row: int) -> None:

@@ -24,7 +24,7 @@ from omnireco._core.contract import Estimator
 from omnireco._core.parts import Maybe, Parts, declare, numbers
 from omnireco._core.small import Value
 from omnireco._kernels.similarity import nearest, weigh
-from omnireco._kernels.topk.exact import rank_histories, select, tier
+from omnireco._kernels.topk.exact import rank_histories, select
 from omnireco.data.parts import Ids, Square
 from omnireco.data.vocabulary import Vocabulary
 from omnireco.data.weights import Weights, check_weights
@@ -307,7 +307,7 @@ class ItemModel(Model):
         eligible: Any,
         threads: int | None,
     ) -> tuple[np.ndarray, np.ndarray]:
-        return rank_histories(histories, self.weights, k, exclude, eligible, None, threads, tier())
+        return rank_histories(histories, self.weights, k, exclude, eligible, None, threads)
 
     def _score(self, histories: sp.csr_matrix, codes: np.ndarray) -> np.ndarray:
         chosen = self.weights[:, codes]

@@ -25,7 +25,7 @@ from omnireco._core.parts import Parts, numbers, sound
 from omnireco._core.small import Each, Plain, Text, Whole
 from omnireco._kernels.log.cells import Coded
 from omnireco._kernels.log.order import distinct
-from omnireco._kernels.topk.exact import rank_histories, select, tier
+from omnireco._kernels.topk.exact import rank_histories, select
 from omnireco.data.events import EventLog, require_events
 from omnireco.data.interactions import Interactions
 from omnireco.data.parts import Ids
@@ -333,7 +333,7 @@ class TypedModel(Model):
         eligible: Any,
         threads: int | None,
     ) -> tuple[np.ndarray, np.ndarray]:
-        return rank_histories(histories, self.weights, k, exclude, eligible, None, threads, tier())
+        return rank_histories(histories, self.weights, k, exclude, eligible, None, threads)
 
     def _seen(self, cells: sp.csr_matrix) -> sp.csr_matrix:
         row = np.repeat(np.arange(cells.shape[0]), np.diff(cells.indptr))

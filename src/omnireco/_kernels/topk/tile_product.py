@@ -1,7 +1,9 @@
 """The inner product of the int8 tier: one tile of 64 items against a group of users, as LLVM vector code.
 
-AVX-512 VNNI has an instruction, ``vpdpbusd``, that multiplies 64 unsigned bytes with 64 signed bytes and adds
-them in fours into 16 int32: 128 operations at once. The picture for one step of four factors::
+Two families of instructions, told apart by the type of the packed items.
+
+**VNNI** (items int8). ``vpdpbusd`` multiplies 64 unsigned bytes with 64 signed bytes and adds them in fours into 16
+int32: 128 operations at once. The picture for one step of four factors::
 
                         items  0-15   16-31   32-47   48-63      64 bytes each: item 0 factors 0-3,
                              +------+-------+-------+-------+                   item 1 factors 0-3, ...
@@ -11,12 +13,20 @@ them in fours into 16 int32: 128 operations at once. The picture for one step of
     user 5, factors 0-3  ->  | acc  |  acc  |  acc  |  acc  |    24 accumulators of 16 int32: 24 of the
                              +------+-------+-------+-------+    32 registers there are
 
-After d/4 steps each accumulator is compared with its user's threshold, and only a 64-bit mask of hits per
-user leaves; sums are written to memory only for users with a hit. Users are bytes 1..255 (their value plus
-128): the accumulators start at -128 times the sum of the item's bytes, which takes the offset off again.
+Users are bytes 1..255 (their value plus 128): the accumulators start at -128 times the sum of the item's bytes, which
+takes the offset off again. CPUs with AVX-VNNI but no AVX-512 get the same with half as wide registers, 3 users, two
+passes of 32 items.
 
-CPUs with AVX-VNNI but no AVX-512 get the same with half as wide registers, 3 users, two passes of 32 items.
-No compiled extension is needed: numba hands the code to LLVM through ``@intrinsic``.
+**AVX2** (items uint8). ``vpmaddubsw`` multiplies unsigned item bytes (value + 90) with signed user bytes and adds pairs
+into int16, ``vpaddw`` sums these **modulo 2^16**: only the final sum of a lane must fit, and by Cauchy-Schwarz it does,
+since the bytes of a lane have a norm of at most 181 on both sides (181^2 < 2^15). A lane is half of an item's factors,
+of 64 at most; then ``vpmaddwd`` adds the two lanes of each item into int32. The only sum that could saturate, the pair
+inside ``vpmaddubsw``, is at most 2 x 90 x 180 = 32,400. The offset comes off in the start value of the user. 6 users
+x 16 items are 12 accumulators of 16 registers; four passes make a tile.
+
+After the last step each sum is compared with its user's threshold, and only a 64-bit mask of hits per user leaves;
+sums are written to memory only where something was hit. No compiled extension is needed: numba hands the code to LLVM
+through ``@intrinsic``. ``tile_emulated`` does the same, instruction by instruction, in slow numpy for tests on any CPU.
 """
 
 from __future__ import annotations
@@ -33,29 +43,28 @@ from numba.core import config
 from numba.core.typing.templates import Signature
 from numba.extending import intrinsic
 
+from omnireco._kernels.topk.packing import TILE
+
 __all__ = [
-    "GROUP",
-    "SHAPE",
-    "TILE",
+    "SHAPES",
     "Shape",
     "bits_of",
     "eight_sums",
     "fetch_row",
     "float_of",
+    "halved",
     "lowest_bit",
     "reach_count",
     "reach_mask",
-    "shape_of",
+    "shapes_of",
     "tile_hits",
-    "tile_hits_bias",
-    "tile_hits_bias_one",
     "tile_hits_one",
 ]
 
 cgutils: Any = untyped_cgutils
 I32, I64 = ir.IntType(32), ir.IntType(64)
 F32, F64 = ir.FloatType(), ir.DoubleType()
-TILE = 64
+_PART = 16  # steps of four factors whose sums fit into int16: 64 factors, 32 to a lane
 
 
 def _typed_as_any(typing_function: Any) -> Any:
@@ -65,11 +74,15 @@ def _typed_as_any(typing_function: Any) -> Any:
 
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """How a tile is cut: int32 lanes of a register, registers across the items, users down."""
+    """How a tile is cut: int32 lanes of a register, registers across the items, users down.
+
+    ``halves`` is the family: sums in int16 that wrap (AVX2), or int32 at once (VNNI).
+    """
 
     lanes: int
     vectors: int
     users: int
+    halves: bool = False
 
     @property
     def passes(self) -> int:
@@ -79,16 +92,23 @@ class Shape:
     @property
     def name(self) -> str:
         """Return LLVM's name of the instruction."""
-        return f"llvm.x86.avx512.vpdpbusd.{32 * self.lanes}"
+        return "llvm.x86.avx2.pmadd.ub.sw" if self.halves else f"llvm.x86.avx512.vpdpbusd.{32 * self.lanes}"
+
+    def for_one(self) -> Shape:
+        """Return the shape for a single user: registers that users leave free take more items."""
+        return Shape(self.lanes, TILE // self.lanes, 1, True) if self.halves else Shape(self.lanes, self.vectors, 1)
 
 
-def shape_of(features: dict[str, bool]) -> Shape | None:
-    """Return the shape for a CPU with these LLVM features, or None when it has no VNNI."""
+def shapes_of(features: dict[str, bool]) -> dict[str, Shape]:
+    """Return the shapes for a CPU with these LLVM features, the fastest first, by the name of their tier."""
+    found = {}
     if features.get("avx512vnni") and features.get("avx512f") and features.get("avx512bw"):
-        return Shape(lanes=16, vectors=4, users=6)
-    if features.get("avxvnni") and features.get("avx2"):
-        return Shape(lanes=8, vectors=4, users=3)
-    return None
+        found["int8-vnni"] = Shape(lanes=16, vectors=4, users=6)
+    elif features.get("avxvnni") and features.get("avx2"):
+        found["int8-vnni"] = Shape(lanes=8, vectors=4, users=3)
+    if features.get("avx2"):
+        found["int8-avx2"] = Shape(lanes=8, vectors=2, users=6, halves=True)
+    return found
 
 
 def _features() -> dict[str, bool]:
@@ -100,8 +120,7 @@ def _features() -> dict[str, bool]:
     return dict(llvm.get_host_cpu_features())
 
 
-SHAPE = shape_of(_features())
-GROUP = SHAPE.users if SHAPE else 1
+SHAPES = shapes_of(_features())
 
 
 @functools.cache
@@ -138,149 +157,174 @@ def _load(builder: ir.IRBuilder, base: ir.Value, offset: ir.Value, kind: ir.Type
     return builder.load(address, align=4)
 
 
-def _emit(builder: ir.IRBuilder, shape: Shape, users: int, data: dict[str, ir.Value]) -> ir.Value:
-    """Emit the tile product for ``users`` users; return the OR of all hit masks (i64)."""
-    lanes = shape.lanes
+class _Loop:
+    """A counting loop in LLVM code, with values that are carried from turn to turn."""
+
+    def __init__(self, builder: ir.IRBuilder, first: ir.Value, carried: list[ir.Value]) -> None:
+        self.builder, before = builder, builder.basic_block
+        self.block = builder.append_basic_block("turn")
+        builder.branch(self.block)
+        builder.position_at_end(self.block)
+        self.turn = builder.phi(I64)
+        self.turn.add_incoming(first, before)
+        self.held = [builder.phi(value.type) for value in carried]
+        for phi, value in zip(self.held, carried, strict=True):
+            phi.add_incoming(value, before)
+
+    def close(self, last: ir.Value, carried: list[ir.Value]) -> None:
+        """Go on until ``last`` turns are done; at least one is."""
+        builder, end = self.builder, self.builder.basic_block
+        following = builder.add(self.turn, I64(1))
+        self.turn.add_incoming(following, end)
+        for phi, value in zip(self.held, carried, strict=True):
+            phi.add_incoming(value, end)
+        after = builder.append_basic_block("after")
+        builder.cbranch(builder.icmp_signed("<", following, last), self.block, after)
+        builder.position_at_end(after)
+
+
+def _emit(builder: ir.IRBuilder, shape: Shape, data: dict[str, ir.Value]) -> ir.Value:
+    """Emit the tile product; return whether anything was hit (i64), with masks and sums written where it was."""
+    lanes, users = shape.lanes, shape.users
     wide = ir.VectorType(I32, lanes)
-    byte = ir.VectorType(ir.IntType(8), 4 * lanes)
-    bytes_in = _byte_operands(shape.name, lanes)
-    operand = byte if bytes_in else wide
-    dot = cgutils.get_or_insert_function(builder.module, ir.FunctionType(wide, [wide, operand, operand]), shape.name)
-    masks: list[ir.Value] = [I64(0)] * users
-    sums: list[list[ir.Value]] = [[] for _ in range(users)]
-    for half in range(shape.passes):
-        first = half * lanes * shape.vectors
-        starts = [
-            _load(builder, data["start"], builder.add(data["start_at"], I64(first + v * lanes)), wide)
-            for v in range(shape.vectors)
-        ]
-        before = builder.basic_block
-        loop = builder.append_basic_block("factors")
-        done = builder.append_basic_block("factors.done")
-        builder.branch(loop)
-        builder.position_at_end(loop)
-        step = builder.phi(I64)
-        step.add_incoming(I64(0), before)
-        acc = [[builder.phi(wide) for _ in range(shape.vectors)] for _ in range(users)]
-        for row in acc:
-            for v, phi in enumerate(row):
-                phi.add_incoming(starts[v], before)
-        at = builder.add(data["packed_at"], builder.mul(step, I64(4 * TILE)))
-        items = [
-            _load(builder, data["packed"], builder.add(at, I64(4 * (first + v * lanes))), operand)
-            for v in range(shape.vectors)
-        ]
-        for u, row in enumerate(acc):
-            where = builder.add(builder.mul(step, I64(users)), I64(u))
-            four = _splat(builder, builder.load(builder.gep(data["users"], [where]), align=4), lanes)
-            if bytes_in:
-                four = builder.bitcast(four, byte)
-            for v, phi in enumerate(row):
-                phi.add_incoming(builder.call(dot, [phi, four, items[v]]), loop)
-        following = builder.add(step, I64(1))
-        step.add_incoming(following, loop)
-        builder.cbranch(builder.icmp_signed("<", following, data["steps"]), loop, done)
-        builder.position_at_end(done)
-        ends = [[phi.incomings[1][0] for phi in row] for row in acc]
-        biases = _biases(builder, shape, first, data)
-        for u, row in enumerate(ends):
-            sums[u] += row
-            hits = _compare(builder, shape, u, row, biases, data)
-            for v, hit in enumerate(hits):
+    nothing = ir.Constant(ir.VectorType(I64, users), [0] * users)
+    builder.store(nothing, builder.bitcast(data["masks"], nothing.type.as_pointer()), align=8)
+    passes = _Loop(builder, I64(0), [ir.Constant(I64, 0)])
+    first = builder.mul(passes.turn, I64(lanes * shape.vectors))
+    totals = (_sums_of_halves if shape.halves else _sums)(builder, shape, first, data)
+    hits, any_hit = [], None
+    for u, row in enumerate(totals):
+        least = _splat(builder, builder.load(builder.gep(data["least"], [I64(u)])), lanes)
+        hits.append([builder.icmp_signed(">", total, least) for total in row])
+        for hit in hits[-1]:
+            any_hit = hit if any_hit is None else builder.or_(any_hit, hit)
+    found = builder.icmp_unsigned("!=", builder.bitcast(any_hit, ir.IntType(lanes)), ir.IntType(lanes)(0))
+    with builder.if_then(found, likely=False):
+        for u, row in enumerate(hits):
+            mask: ir.Value = I64(0)
+            for v, hit in enumerate(row):
                 bits = builder.zext(builder.bitcast(hit, ir.IntType(lanes)), I64)
-                masks[u] = builder.or_(masks[u], builder.shl(bits, I64(first + v * lanes)))
-    anything: ir.Value = I64(0)
-    for u, mask in enumerate(masks):
-        builder.store(mask, builder.gep(data["masks"], [I64(u)]))
-        anything = builder.or_(anything, mask)
-    with builder.if_then(builder.icmp_unsigned("!=", anything, I64(0)), likely=False):
-        for u, mask in enumerate(masks):
-            with builder.if_then(builder.icmp_unsigned("!=", mask, I64(0)), likely=False):
-                for v, total in enumerate(sums[u]):
-                    address = builder.gep(data["sums"], [I64(TILE * u + v * lanes)])
-                    builder.store(total, builder.bitcast(address, wide.as_pointer()), align=4)
-    return anything
+                mask = builder.or_(mask, builder.shl(bits, I64(v * lanes)))
+            place = builder.gep(data["masks"], [I64(u)])
+            builder.store(builder.or_(builder.load(place), builder.shl(mask, first)), place)
+            for v, total in enumerate(totals[u]):
+                address = builder.gep(data["sums"], [builder.add(first, I64(TILE * u + v * lanes))])
+                builder.store(total, builder.bitcast(address, wide.as_pointer()), align=4)
+    result = builder.or_(passes.held[0], builder.zext(found, I64))
+    passes.close(I64(shape.passes), [result])
+    return result
 
 
-def _biases(builder: ir.IRBuilder, shape: Shape, first: int, data: dict[str, ir.Value]) -> list[ir.Value]:
-    """Load the items' biases, when this variant has them."""
-    if "bias" not in data:
-        return []
-    kind = ir.VectorType(F32, shape.lanes)
-    return [
-        _load(builder, data["bias"], builder.add(data["start_at"], I64(first + v * shape.lanes)), kind)
-        for v in range(shape.vectors)
+def _operands(
+    builder: ir.IRBuilder, shape: Shape, first: ir.Value, step: ir.Value, kind: ir.Type, data: dict[str, ir.Value]
+) -> tuple[list[ir.Value], list[ir.Value]]:
+    """Return the bytes of one step: vectors of items from ``first`` on, and for each user four bytes everywhere."""
+    at = builder.add(data["packed_at"], builder.mul(builder.add(builder.mul(step, I64(TILE)), first), I64(4)))
+    items = [
+        _load(builder, data["packed"], builder.add(at, I64(4 * v * shape.lanes)), kind) for v in range(shape.vectors)
     ]
+    fours = []
+    for u in range(shape.users):
+        where = builder.add(builder.mul(step, I64(shape.users)), I64(u))
+        four = _splat(builder, builder.load(builder.gep(data["users"], [where]), align=4), shape.lanes)
+        fours.append(builder.bitcast(four, kind))
+    return items, fours
 
 
-def _compare(
-    builder: ir.IRBuilder,
-    shape: Shape,
-    u: int,
-    row: list[ir.Value],
-    biases: list[ir.Value],
-    data: dict[str, ir.Value],
-) -> list[ir.Value]:
-    """Compare sums with the user's threshold: as integers, or as sum * scale + bias in float32."""
-    if not biases:
-        least = _splat(builder, builder.load(builder.gep(data["least"], [I64(u)])), shape.lanes)
-        return [builder.icmp_signed(">=", total, least) for total in row]
-    least = _splat(builder, builder.load(builder.gep(data["least_float"], [I64(u)])), shape.lanes)
-    scale = _splat(builder, builder.load(builder.gep(data["scale"], [I64(u)])), shape.lanes)
-    floats = ir.VectorType(F32, shape.lanes)
-    return [
-        builder.fcmp_ordered(">=", builder.fadd(builder.fmul(builder.sitofp(total, floats), scale), bias), least)
-        for total, bias in zip(row, biases, strict=True)
+def _sums(
+    builder: ir.IRBuilder, shape: Shape, first: ir.Value, data: dict[str, ir.Value]
+) -> list[list[ir.Value]]:
+    """Emit the products with VNNI: sums[user][vector], int32."""
+    wide = ir.VectorType(I32, shape.lanes)
+    byte = ir.VectorType(ir.IntType(8), 4 * shape.lanes)
+    kind = byte if _byte_operands(shape.name, shape.lanes) else wide
+    dot = cgutils.get_or_insert_function(builder.module, ir.FunctionType(wide, [wide, kind, kind]), shape.name)
+    place = builder.add(data["start_at"], first)
+    starts = [
+        _load(builder, data["start"], builder.add(place, I64(v * shape.lanes)), wide) for v in range(shape.vectors)
     ]
+    loop = _Loop(builder, I64(0), starts * shape.users)
+    items, fours = _operands(builder, shape, first, loop.turn, kind, data)
+    pairs = [(four, item) for four in fours for item in items]
+    sums = [builder.call(dot, [held, *pair]) for held, pair in zip(loop.held, pairs, strict=True)]
+    loop.close(data["steps"], sums)
+    return [sums[u * shape.vectors : (u + 1) * shape.vectors] for u in range(shape.users)]
 
 
-_NAMES = ("packed", "packed_at", "start", "start_at", "users", "steps", "least", "masks", "sums")
-_BIAS_NAMES = ("bias", "least_float", "scale")
+def _sums_of_halves(
+    builder: ir.IRBuilder, shape: Shape, first: ir.Value, data: dict[str, ir.Value]
+) -> list[list[ir.Value]]:
+    """Emit the products with AVX2: int16 sums that wrap over 64 factors, added into sums[user][vector], int32."""
+    wide = ir.VectorType(I32, shape.lanes)
+    short, byte = ir.VectorType(ir.IntType(16), 2 * shape.lanes), ir.VectorType(ir.IntType(8), 4 * shape.lanes)
+    multiply = cgutils.get_or_insert_function(builder.module, ir.FunctionType(short, [byte, byte]), shape.name)
+    join = cgutils.get_or_insert_function(
+        builder.module, ir.FunctionType(wide, [short, short]), "llvm.x86.avx2.pmadd.wd"
+    )
+    ones, zero = ir.Constant(short, [1] * (2 * shape.lanes)), ir.Constant(wide, [0] * shape.lanes)
+    parts = builder.sdiv(builder.add(data["steps"], I64(_PART - 1)), I64(_PART))
+    outer = _Loop(builder, I64(0), [zero] * (shape.users * shape.vectors))
+    starts = []
+    for u in range(shape.users):
+        where = builder.add(builder.mul(outer.turn, I64(shape.users)), I64(u))
+        start = _splat(builder, builder.load(builder.gep(data["offsets"], [where]), align=4), shape.lanes)
+        starts += [builder.bitcast(start, short)] * shape.vectors
+    begin = builder.mul(outer.turn, I64(_PART))
+    end = builder.add(begin, I64(_PART))
+    end = builder.select(builder.icmp_signed("<", end, data["steps"]), end, data["steps"])
+    loop = _Loop(builder, begin, starts)
+    items, fours = _operands(builder, shape, first, loop.turn, byte, data)
+    pairs = [(item, four) for four in fours for item in items]
+    halves = [
+        builder.add(held, builder.call(multiply, pair)) for held, pair in zip(loop.held, pairs, strict=True)
+    ]
+    loop.close(end, halves)
+    sums = [
+        builder.add(held, builder.call(join, [half, ones])) for held, half in zip(outer.held, halves, strict=True)
+    ]
+    outer.close(parts, sums)
+    return [sums[u * shape.vectors : (u + 1) * shape.vectors] for u in range(shape.users)]
 
 
-def _lowered(users: int, names: tuple[str, ...], kinds: tuple[Any, ...]) -> tuple[Signature, Any]:
-    """Return the signature and the code generator of a tile product whose arguments are ``names``."""
-
-    def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
-        data = {}
-        for name, kind, value in zip(names, sig.args, args, strict=True):
-            if isinstance(kind, types.Array):
-                value = cgutils.create_struct_proxy(kind)(context, builder, value=value).data
-            data[name] = value
-        return _emit(builder, SHAPE or Shape(lanes=16, vectors=4, users=6), users, data)
-
-    return types.uint64(*kinds), codegen
+_NAMES = ("packed", "packed_at", "start", "start_at", "users", "offsets", "steps", "least", "masks", "sums")
 
 
-def _plain(users: int) -> Any:
+def _product(one: bool) -> Any:
+    """Return the tile product for a group of users, or for one."""
+
     @_typed_as_any
     def tile_hits(
         typingctx: Any, packed: Any, packed_at: Any, start: Any, start_at: Any,
-        users_bytes: Any, steps: Any, least: Any, masks: Any, sums: Any,
+        users: Any, offsets: Any, steps: Any, least: Any, masks: Any, sums: Any,
     ) -> tuple[Signature, Any]:  # fmt: skip
-        kinds = (packed, packed_at, start, start_at, users_bytes, steps, least, masks, sums)
-        return _lowered(users, _NAMES, kinds)
+        kinds = (packed, packed_at, start, start_at, users, offsets, steps, least, masks, sums)
+        shape = SHAPES.get("int8-avx2" if packed.dtype == types.uint8 else "int8-vnni")
+
+        def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+            data = {}
+            for name, kind, value in zip(_NAMES, sig.args, args, strict=True):
+                if isinstance(kind, types.Array):
+                    value = cgutils.create_struct_proxy(kind)(context, builder, value=value).data
+                data[name] = value
+            return _emit(builder, shape.for_one() if one else shape, data)
+
+        return types.uint64(*kinds), codegen
 
     return tile_hits
 
 
-def _biased(users: int) -> Any:
-    @_typed_as_any
-    def tile_hits_bias(
-        typingctx: Any, packed: Any, packed_at: Any, start: Any, start_at: Any,
-        users_bytes: Any, steps: Any, least: Any, masks: Any, sums: Any,
-        bias: Any, least_float: Any, scale: Any,
-    ) -> tuple[Signature, Any]:  # fmt: skip
-        kinds = (packed, packed_at, start, start_at, users_bytes, steps, least, masks, sums)
-        return _lowered(users, _NAMES + _BIAS_NAMES, (*kinds, bias, least_float, scale))
-
-    return tile_hits_bias
+tile_hits = _product(one=False)
+tile_hits_one = _product(one=True)
 
 
-tile_hits = _plain(GROUP)
-tile_hits_one = _plain(1)
-tile_hits_bias = _biased(GROUP)
-tile_hits_bias_one = _biased(1)
+@_typed_as_any
+def halved(typingctx: Any, packed: Any) -> tuple[Signature, Any]:
+    """Return whether packed items are of the AVX2 family, known when the kernel is compiled."""
+
+    def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        return context.get_constant(types.boolean, sig.args[0].dtype == types.uint8)
+
+    return types.boolean(packed), codegen
 
 
 @_typed_as_any
