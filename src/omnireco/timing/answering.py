@@ -40,7 +40,7 @@ from omnireco.timing.departures import (
 __all__ = ["Channel", "fit_channel"]
 
 _TRIED = 5.0  # answers to be expected of what was sent in an hour of the day, for it to count as tried
-_CERTAIN = 1.0 - 1e-15
+_MOST = float(np.log(-np.log1p(-(1.0 - 1e-15))))  # log rate of a response that is as good as certain
 
 
 class Channel(NamedTuple):
@@ -106,8 +106,8 @@ def fit_channel(
     log_rate, variance, tried = _corrected(small, curve, log_rate, variance, away, active, n_people)
     log_rate = log_rate + curve.level
     final = supported(channel, everybody, log_rate, np.sqrt(variance), tried, curve.slope, curve.slope_sd)
-    chance = per_message(sent, profile, rate, final, kinds, threads, as_log=False)
-    expected = -np.log1p(-np.minimum(chance, _CERTAIN)) * np.exp(curve.lift * log_activity(rate, sent.profile))
+    score = per_message(sent, profile, rate, final, kinds, threads, as_log=False)
+    expected = np.exp(np.minimum(score, _MOST)) * np.exp(curve.lift * log_activity(rate, sent.profile))
     factor, strength = person_factors(sent.person, expected * (1.0 - 0.5 * sent.answered), sent.answered, n_people)
     scale = _scale(expected * factor[sent.person], _foreseen(sent.answered, base_rate))
     answers = np.bincount(sent.person, weights=sent.answered, minlength=n_people)
