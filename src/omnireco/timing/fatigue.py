@@ -421,9 +421,9 @@ def _beliefs(half_lives: np.ndarray, evidence: np.ndarray) -> np.ndarray:
 class _Instants(NamedTuple):
     """Instants at which people were written to, in order of person and time.
 
-    ``order`` (m,) of the messages, and ``instant`` (m,) of each in that order; per instant (k,) its ``size`` in messages
-    and the ``age`` of the one before it, endless for a person's first; per person, most instants first, the ``start``
-    and the ``length``.
+    ``order`` (m,) of the messages, and ``instant`` (m,) of each in that order; per instant (k,) its ``size`` in
+    messages and the ``age`` of the one before it, endless for a person's first; per person, most instants first, the
+    ``start`` and the ``length``.
     """
 
     order: np.ndarray

@@ -24,8 +24,8 @@ _FADED = 12.0  # after 12 tau a message's pull is 6e-6
 class _Lives(NamedTuple):
     """How the pull of messages is spread, (m,) each.
 
-    The local ``hour`` of sending, the pull spent in it, how many ``whole`` hours follow, the pull with which they begin,
-    and that spent in the ``last`` hour.
+    The local ``hour`` of sending, the pull spent in it, how many ``whole`` hours follow, the pull with which they
+    begin, and that spent in the ``last`` hour.
     """
 
     hour: np.ndarray
