@@ -25,7 +25,7 @@ from omnireco._core.checks import (
     plain,
     shown,
 )
-from omnireco._core.compute import Progress, in_threads, one_blas_thread, ticker
+from omnireco._core.compute import Progress, one_blas_thread, ticker
 from omnireco._core.contract import Estimator, had_verbs, says_the_line
 from omnireco._core.parts import Array, Maybe, Parts, declare, flags, numbers, probabilities
 from omnireco._core.random import stream
@@ -33,7 +33,7 @@ from omnireco._core.remembered import remembered
 from omnireco._core.small import Number, Value, Whole
 from omnireco._core.units import HOUR_US, WEEK, WEEK_US
 from omnireco._kernels.week.curves import Channel as Settings
-from omnireco._kernels.week.curves import People, best_slots, chances, scores, values
+from omnireco._kernels.week.curves import People, best_slots, chances, in_blocks, scores, values
 from omnireco._kernels.week.kinds import Follows
 from omnireco._kernels.week.rates import LONGEST_HOURS
 from omnireco.data.asking.consent import open_to
@@ -68,7 +68,6 @@ __all__ = ["SendTime", "SendTimeModel"]
 _LOG = logging.getLogger(__name__)
 _MESSAGES_TO_FIT_ON = 200_000
 _FEW_HOURS = 2
-_BLOCK = 1_024  # people at a time: what is between the steps stays in the cache
 _YEAR_9999 = 253_402_300_800_000_000.0
 _SLOPE_SD = 0.5  # before any message
 _ASSUMED_SD = 1.0  # standard deviation of the log rate on a channel without messages
@@ -660,17 +659,11 @@ class SendTimeModel:
         people, shift, factor = self._people(ids, channel)
         cells, tables, of_channel = self.activity.cells, self.activity.tables(), _settings(self, self._code(channel))
 
-        def work(first: int, last: int) -> None:
-            for start in range(first, last, _BLOCK):
-                rows = slice(start, min(start + _BLOCK, last))
-                use(
-                    rows,
-                    scores(values(people.of(rows), cells, tables, of_channel), of_channel),
-                    shift[rows],
-                    factor[rows],
-                )
+        def work(rows: slice) -> None:
+            score = scores(values(people.of(rows), cells, tables, of_channel), of_channel)
+            use(rows, score, shift[rows], factor[rows])
 
-        in_threads(work, len(ids), threads=threads, least=_BLOCK)
+        in_blocks(work, len(ids), threads)
 
     def _people(self, ids: np.ndarray, channel: str) -> tuple[People, np.ndarray, np.ndarray]:
         """Return some people as the curves read them, the shift of their log rates and the factor on their rates."""

@@ -1,9 +1,8 @@
 """From sessions to values of hours: each person's profile, the value of sending at each hour, probabilities.
 
 The steps of matrices are in numpy, and every number of a person depends on that person's row only, to the bit: no sum
-is left to BLAS, whose order depends on the number of rows. Above the size of `size.small` the profiles and values come
-from the compiled `walks`, one person after another; `pooling.pool` and `delay.send_value` are what the tests hold both
-against.
+is left to BLAS, whose order depends on the number of rows. Above the size of `size.small` the sums over sessions are
+compiled (`walks`); `pooling.pool` and `delay.send_value` are what the tests hold all of it against.
 
 Letters: ``t`` the `Tables` of pooling; ``p`` (n, 168) profiles; a person's cells are ``hour[a:b]`` and ``weight[a:b]``
 with a and b in ``indptr``.
@@ -11,7 +10,7 @@ with a and b in ``indptr``.
 
 from __future__ import annotations
 
-from functools import partial
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
@@ -21,9 +20,21 @@ from omnireco._core.units import WEEK
 from omnireco._kernels.week.pooling import EVEN, EVIDENCE, PART_HOURS, Base, Pooling, circular_kernel
 from omnireco._kernels.week.size import small
 
-__all__ = ["Cells", "Channel", "People", "Tables", "best_slots", "chances", "profiles", "scores", "tables", "values"]
+__all__ = [
+    "Cells",
+    "Channel",
+    "People",
+    "Tables",
+    "best_slots",
+    "chances",
+    "in_blocks",
+    "pooled",
+    "profiles",
+    "scores",
+    "tables",
+    "values",
+]
 
-_LEAST = 1_024  # people to a thread
 _BLOCK = 512  # people at a time: what is between the steps stays in the L2 cache
 _HIGHEST_SCORE = 50.0
 
@@ -81,8 +92,7 @@ class Tables(NamedTuple):
     group: np.ndarray  # (n_users,) of each person, or (0,): all are of the first group
     phi: np.ndarray  # (G, 168)
     theta: np.ndarray  # (168,)
-    part: np.ndarray  # (335,): from any hour on, what it says about 168 hours
-    part_share: np.ndarray  # (168,): 1 / what the part of the week around an hour holds of theta
+    wide: np.ndarray  # (168, 168): what a session at each hour says of the part of the week around it, before theta
     near: np.ndarray  # (2 reach + 1,): beyond its reach the kernel holds nothing that a float64 could keep
     by_day: np.ndarray  # (24, 24)
     day_share: np.ndarray  # (168,)
@@ -106,27 +116,12 @@ class Channel(NamedTuple):
     highest: float
 
 
-_AS_ACTIVE = Channel(
-    np.empty(0),
-    1.0,
-    np.empty((0, 0)),
-    np.empty((0, 0)),
-    0.5,
-    0,
-    np.zeros(WEEK + 1),
-    1.0,
-    np.ones(WEEK, np.bool_),
-    1.0,
-    1.0,
-)
-
-
 def tables(base: Base, pooling: Pooling, prior: np.ndarray, start: np.ndarray, group: np.ndarray) -> Tables:
     """Lay out the numbers of pooling."""
     part = circular_kernel(WEEK, PART_HOURS)
     near, by_day = circular_kernel(WEEK, pooling.hour_width), circular_kernel(24, pooling.day_width)
     week = base.theta.reshape(7, 24)
-    log_phi, part_share = np.ascontiguousarray(np.log(base.phi).T), 1.0 / (part @ base.theta)
+    log_phi, wide = np.ascontiguousarray(np.log(base.phi).T), part / (part @ base.theta)[:, None]
     one = np.ones((WEEK, 1))
     return Tables(
         log_phi=log_phi,
@@ -135,24 +130,18 @@ def tables(base: Base, pooling: Pooling, prior: np.ndarray, start: np.ndarray, g
         group=group,
         phi=np.array(base.phi),
         theta=np.array(base.theta),
-        part=_turned(part),
-        part_share=part_share,
+        wide=wide,
         near=_middle(near),
         by_day=by_day,
         day_share=np.ascontiguousarray((week / week.sum(axis=0)).reshape(WEEK)),
         strengths=np.array(pooling.strengths),
-        of_hour=np.concatenate([log_phi, one, np.tile(by_day, (7, 1)), near, part_share[:, None] * part], axis=1),
+        of_hour=np.concatenate([log_phi, one, np.tile(by_day, (7, 1)), near, wide], axis=1),
     )
 
 
 def _log(x: np.ndarray) -> np.ndarray:
     with np.errstate(divide="ignore"):
         return np.asarray(np.log(x))
-
-
-def _turned(kernel: np.ndarray) -> np.ndarray:
-    """Return the row of a circular kernel twice, so that ``found[167 - b:][:168]`` is the row of hour b."""
-    return np.concatenate([kernel[WEEK - 1], kernel[WEEK - 1]])[: 2 * WEEK - 1].copy()
 
 
 def _middle(kernel: np.ndarray) -> np.ndarray:
@@ -163,100 +152,80 @@ def _middle(kernel: np.ndarray) -> np.ndarray:
 
 def profiles(person: np.ndarray, trust: np.ndarray, cells: Cells, t: Tables, *, threads: int | None = 1) -> np.ndarray:
     """Return profiles, (n, 168); people without sessions have their group's."""
-    return _walked(_nobody(person, trust, t), cells, t, None, threads)
+    found = np.empty((person.size, WEEK))
 
+    def fill(rows: slice) -> None:
+        found[rows] = pooled(person[rows], trust[rows], cells, t)[0]
 
-def _nobody(person: np.ndarray, trust: np.ndarray, t: Tables) -> People:
-    """Return people of whom nothing but the profile is asked."""
-    return People(person, trust, np.ones(person.size), np.full(person.size, -1), np.empty((0, len(t.phi)), np.float32))
+    in_blocks(fill, person.size, threads)
+    return found
 
 
 def values(people: People, cells: Cells, t: Tables, channel: Channel, *, threads: int | None = 1) -> np.ndarray:
     """Return the log of the value of sending at each hour relative to the person's average hour, (n, 168)."""
-    found = _walked(people, cells, t, channel, threads)
-    return np.asarray(np.log(found, out=found))
-
-
-def _walked(people: People, cells: Cells, t: Tables, channel: Channel | None, threads: int | None) -> np.ndarray:
-    """Return profiles, or for a channel values of hours, by the path for the size of the model."""
     found = np.empty((people.person.size, WEEK))
-    if small(cells.indptr.size - 1):
-        for first in range(0, people.person.size, _BLOCK):
-            rows = slice(first, first + _BLOCK)
-            found[rows] = _values(people.of(rows), cells, t, channel)
-        return found
-    from omnireco._kernels.week.walks import walk
 
-    walking = partial(walk, *_laid_out(people, cells, t, channel), out=found)
-    in_threads(walking, found.shape[0], threads=threads, least=_LEAST)
+    def fill(rows: slice) -> None:
+        some = people.of(rows)
+        np.log(_valued(*pooled(some.person, some.trust, cells, t), some, channel), out=found[rows])
+
+    in_blocks(fill, people.person.size, threads)
     return found
 
 
-def _laid_out(people: People, cells: Cells, t: Tables, channel: Channel | None) -> tuple[object, ...]:
-    """Return the arguments of the compiled walk, of the same types whatever was asked: it is compiled once."""
-    whose = (
-        read_only(people.person, np.int64),
-        read_only(people.trust, np.float64),
-        read_only(people.rate, np.float64),
-    )
-    kinds = (read_only(people.kind_row, np.int64), read_only(people.kind, np.float32))
-    sessions = (
-        read_only(cells.indptr, np.int64),
-        read_only(cells.hour, np.uint8),
-        read_only(cells.weight, np.float32),
-    )
-    known = Tables(*(read_only(part, np.int32 if part is t.group else np.float64) for part in t))
-    asked = channel if channel is not None else _AS_ACTIVE
-    on = Channel(
-        reading=read_only(asked.reading, np.float64),
-        own=float(asked.own),
-        follows=read_only(asked.follows, np.float64),
-        psi=read_only(asked.psi, np.float64),
-        rho=float(asked.rho),
-        life=int(asked.life),
-        offset=read_only(asked.offset, np.float64),
-        slope=float(asked.slope),
-        tried=read_only(asked.tried, np.bool_),
-        beyond=float(asked.beyond),
-        highest=float(asked.highest),
-    )
-    return (*whose, *kinds, *sessions, known, on, channel is not None)
+def in_blocks(fill: Callable[[slice], None], n: int, threads: int | None) -> None:
+    """Call ``fill(rows)`` for blocks of n people, each on a thread."""
+
+    def work(first: int, last: int) -> None:
+        for start in range(first, last, _BLOCK):
+            fill(slice(start, min(start + _BLOCK, last)))
+
+    in_threads(work, n, threads=threads, least=_BLOCK)
 
 
-def _values(people: People, cells: Cells, t: Tables, channel: Channel | None) -> np.ndarray:
-    """Return profiles, or for a channel values of hours, of some people, (n, 168)."""
-    p, member = _pooled(people.person, people.trust, cells, t)
-    return p if channel is None else _valued(p, member, people, channel)
-
-
-def _pooled(person: np.ndarray, trust: np.ndarray, cells: Cells, t: Tables) -> tuple[np.ndarray, np.ndarray]:
+def pooled(person: np.ndarray, trust: np.ndarray, cells: Cells, t: Tables) -> tuple[np.ndarray, np.ndarray]:
     """Return profiles (see `pooling.pool`), blended with where they started by ``1 - trust``, and segments (n, G)."""
+    group = np.zeros(person.size, np.int64)
+    if t.group.size:
+        known = np.flatnonzero(person >= 0)
+        group[known] = t.group[person[known]]
+    if small(cells.indptr.size - 1):
+        return _pooled(person, trust, group, cells, t)
+    from omnireco._kernels.week import walks
+
+    member, found = np.empty((person.size, len(t.phi))), np.empty((person.size, WEEK))
+    whose = (read_only(person, np.int64), read_only(trust, np.float64), read_only(group, np.int64))
+    kinds = (np.int64, np.uint8, np.float32)
+    sessions = (read_only(part, kind) for part, kind in zip(cells, kinds, strict=True))
+    numbers = (t.log_phi, t.log_pi, t.start, t.phi, t.theta, t.wide, t.near, t.by_day, t.day_share, t.strengths)
+    known_of = (read_only(part, np.float64) for part in numbers)  # of one type whatever was asked: compiled once
+    walks.pooled(*whose, *sessions, *known_of, 0, person.size, member, found)
+    return found, member
+
+
+def _pooled(
+    person: np.ndarray, trust: np.ndarray, group: np.ndarray, cells: Cells, t: Tables
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return what `pooled` does, by a sparse matrix of sessions."""
     from scipy.sparse import csr_array
 
-    known = np.where(trust >= 0.0, person, -1)
-    indptr, hour, weight = cells.of(known)
+    indptr, hour, weight = cells.of(np.where(trust >= 0.0, person, -1))
     sessions = (weight.astype(np.float64), hour.astype(np.int32), indptr.astype(np.int32))
     sums = csr_array(sessions, shape=(person.size, WEEK)) @ t.of_hour
-    n_segments = len(t.phi)
-    score, n, day, near, part = np.split(sums, np.cumsum([n_segments, 1, 24, WEEK]), axis=1)
-    group = np.where(person >= 0, t.group[np.maximum(person, 0)], 0) if t.group.size else np.zeros(person.size, int)
+    score, n, day, near, part = np.split(sums, np.cumsum([len(t.phi), 1, 24, WEEK]), axis=1)
     member = score * (EVIDENCE / (EVIDENCE + n)) + t.log_pi[group]
     member = np.exp(member - member.max(axis=1, keepdims=True))
     member /= member.sum(axis=1, keepdims=True)
-    k_segment, k_part, k_day, k_hour = t.strengths
-    begun = t.start[group]
+    begun, some = t.start[group], np.where(n > 0.0, n, 1.0)  # without sessions a level says what the coarser one does
     p = begun
-    if not np.isinf(k_segment):
-        p = (k_segment * p + n * _mixed(member, t.phi)) / (k_segment + n)
-    some = np.where(n > 0.0, n, 1.0)  # without sessions a level says what the coarser one does
     for strength, evidence in (
-        (k_part, part * t.theta),
-        (k_day, np.tile(day, 7) * t.day_share),
-        (k_hour, near),
+        (t.strengths[0], some * _mixed(member, t.phi)),
+        (t.strengths[1], part * t.theta),
+        (t.strengths[2], np.tile(day, 7) * t.day_share),
+        (t.strengths[3], near),
     ):
-        if not np.isinf(strength):
-            coarser = np.where(n > 0.0, strength / (strength + some), 1.0)
-            p = coarser * p + (1.0 - coarser) / some * evidence
+        share = np.where(n > 0.0, some / (strength + some), 0.0)
+        p = (1.0 - share) * p + share / some * evidence
     own = np.maximum(trust, 0.0)[:, None]
     return own / p.sum(axis=1, keepdims=True) * p + (1.0 - own) * begun, member
 

@@ -1,11 +1,7 @@
-"""Compiled profiles and values of hours, one person after another: 168 numbers that stay in the L1 cache.
+"""The compiled sums over people's sessions, one person after another: rows that stay in the L1 cache.
 
-`curves` says the same for blocks of people in numpy, and is what these walks are held against. A million people times
-168 hours would be 1.3 GB per step; here each person's sessions become a profile, and the profile a curve of values,
-before the next person is read.
-
-Letters: ``t`` the `curves.Tables` of pooling; a person's cells are ``hour[a:b]`` and ``weight[a:b]``; ``p`` (168,)
-profile.
+`curves` says the same for blocks of people with sparse matrices, and is what this is held against. One plain function
+of arrays, for a compiler takes its time over each loop and each level of calls.
 """
 
 # mypy: ignore-errors
@@ -16,255 +12,104 @@ import math
 import numpy as np
 
 from omnireco._core.compute import compiled
-from omnireco._core.units import WEEK
-from omnireco._kernels.week.pooling import EVEN, EVIDENCE
+from omnireco._kernels.week.pooling import EVIDENCE
 
-__all__ = ["walk"]
-
-
-@compiled
-def membership(hour, weight, a, b, t, group, member):
-    """Write how probable each segment is (see `profiles.memberships`); return the sum of the sessions."""
-    n = 0.0
-    member[:] = 0.0
-    fours = a + (b - a) // 4 * 4
-    for k in range(a, fours, 4):  # four at a time: sums are written to memory a quarter as often
-        w0, w1 = np.float64(weight[k]), np.float64(weight[k + 1])
-        w2, w3 = np.float64(weight[k + 2]), np.float64(weight[k + 3])
-        n += w0 + w1 + w2 + w3
-        phi0, phi1, phi2, phi3 = (
-            t.log_phi[hour[k]],
-            t.log_phi[hour[k + 1]],
-            t.log_phi[hour[k + 2]],
-            t.log_phi[hour[k + 3]],
-        )
-        for g in range(member.size):
-            member[g] += w0 * phi0[g] + w1 * phi1[g] + w2 * phi2[g] + w3 * phi3[g]
-    for k in range(fours, b):
-        w = np.float64(weight[k])
-        n += w
-        for g in range(member.size):
-            member[g] += w * t.log_phi[hour[k], g]
-    most = -np.inf
-    for g in range(member.size):
-        member[g] = member[g] * (EVIDENCE / (EVIDENCE + n)) + t.log_pi[group, g]
-        most = max(most, member[g])
-    total = 0.0
-    for g in range(member.size):
-        member[g] = math.exp(member[g] - most)
-        total += member[g]
-    member /= total
-    return n
+__all__ = ["pooled"]
 
 
 @compiled
-def pooled(hour, weight, a, b, trust, t, group, member, day, part, near, p):
-    """Write one person's profile (see `profiles.pool`), blended with where it started by ``1 - trust``."""
-    n = membership(hour, weight, a, b, t, group, member)
-    k_segment, k_part, k_day, k_hour = t.strengths[0], t.strengths[1], t.strengths[2], t.strengths[3]
-    p[:] = t.start[group]
-    if not np.isinf(k_segment):
-        part[:] = 0.0
-        for g in range(member.size):
-            m = member[g]
-            for i in range(168):
-                part[i] += m * t.phi[g, i]
-        for i in range(168):
-            p[i] = (k_segment * p[i] + n * part[i]) / (k_segment + n)
-    if not np.isinf(k_part):
-        _spread(hour, weight, a, b, t, part)
-    near[:] = 0.0
-    day[:] = 0.0
-    at_this = np.zeros(24)
-    reach = t.near.size // 2
-    for k in range(a, b):
-        w = np.float64(weight[k])
-        around = near[84 + np.int64(hour[k]) - reach : 85 + np.int64(hour[k]) + reach]
-        for i in range(t.near.size):
-            around[i] += w * t.near[i]
-        at_this[hour[k] % 24] += w
-    for h in range(0, 24, 4):
-        a0, a1, a2, a3 = at_this[h], at_this[h + 1], at_this[h + 2], at_this[h + 3]
-        for i in range(24):
-            day[i] += a0 * t.by_day[h, i] + a1 * t.by_day[h + 1, i] + a2 * t.by_day[h + 2, i] + a3 * t.by_day[h + 3, i]
-    for i in range(84):  # what reached over the ends of the week
-        near[168 + i] += near[i]
-        near[84 + i] += near[252 + i]
-    if n > 0.0:
-        x, y, z = _share(k_part, n), _share(k_day, n), _share(k_hour, n)
-        u, v, w = (1.0 - x) / n, (1.0 - y) / n, (1.0 - z) / n
-        if not np.isinf(k_part):
-            for i in range(168):
-                p[i] = x * p[i] + u * (part[i] * t.theta[i])
-        for d in range(0, 168, 24):
-            for i in range(24):
-                p[d + i] = y * p[d + i] + v * (day[i] * t.day_share[d + i])
-        for i in range(168):
-            p[i] = z * p[i] + w * near[84 + i]
-    total = 0.0
-    for i in range(168):
-        total += p[i]
-    own = trust / total
-    for i in range(168):
-        p[i] = own * p[i] + (1.0 - trust) * t.start[group, i]
+def pooled(
+    person,
+    trust,
+    group,
+    indptr,
+    hour,
+    weight,
+    log_phi,
+    log_pi,
+    start,
+    phi,
+    theta,
+    wide,
+    near,
+    by_day,
+    day_share,
+    strengths,
+    first,
+    last,
+    member,
+    out,
+):
+    """Fill rows first..last of ``member`` (n, G) with segments and of ``out`` (n, 168) with profiles.
 
-
-@compiled
-def _spread(hour, weight, a, b, t, part):
-    """Write what the sessions say about the part of the week around them, before the population fills it."""
-    part[:] = 0.0
-    fours = a + (b - a) // 4 * 4
-    for k in range(a, fours, 4):
-        s0, wide0 = _around(hour[k], weight[k], t)
-        s1, wide1 = _around(hour[k + 1], weight[k + 1], t)
-        s2, wide2 = _around(hour[k + 2], weight[k + 2], t)
-        s3, wide3 = _around(hour[k + 3], weight[k + 3], t)
-        for i in range(168):
-            part[i] += s0 * wide0[i] + s1 * wide1[i] + s2 * wide2[i] + s3 * wide3[i]
-    for k in range(fours, b):
-        s0, wide0 = _around(hour[k], weight[k], t)
-        for i in range(168):
-            part[i] += s0 * wide0[i]
-
-
-@compiled
-def _around(hour, weight, t):
-    """Return how much a session says about the part of the week around it, and that part."""
-    start = 167 - np.int64(hour)
-    return np.float64(weight) * t.part_share[hour], t.part[start : start + 168]
-
-
-@compiled
-def _group(t, who):
-    """Return the group of a person; unknown users and all of a model without groups are of the first."""
-    return np.int64(t.group[who]) if who >= 0 and t.group.size else np.int64(0)
-
-
-@compiled
-def _share(k, n):
-    """Return the weight of the coarser level, 1 for infinite strength."""
-    return 1.0 if np.isinf(k) else k / (k + n)
-
-
-@compiled
-def valued(p, member, kind, row, rate, channel, x, q, value):
-    """Write the value of sending at each hour relative to the person's average hour (see `delay.send_value`).
-
-    The kinds of the person are row ``row`` of ``kind`` (m, G), or with -1 those that follow their segments.
+    ``group`` (n,) is that of each person; for the tables see `curves.Tables`.
     """
-    total = 0.0
-    x[:] = p
-    if channel.reading.size:
-        for i in range(168):
-            x[i] = ((1.0 - EVEN) * x[i] + EVEN / WEEK) * channel.reading[i]
-    for i in range(168):
-        total += x[i]
-    own = rate * channel.own / total
-    for i in range(168):
-        x[i] *= own
-    if channel.own < 1.0:
-        for k in range(channel.psi.shape[0]):
-            share = 0.0
-            if row >= 0:
-                share = np.float64(kind[row, k])
-            else:
-                for g in range(member.size):
-                    share += member[g] * channel.follows[g, k]
-            share *= rate * (1.0 - channel.own)
-            if share > 0.0:
-                for i in range(168):
-                    x[i] += share * channel.psi[k, i]
-    highest = 0.0
-    for i in range(168):
-        highest = max(highest, x[i])
-    _come(x, highest)
-    _attract(x, channel.rho, q, value)
-    if channel.life > 0:
-        _expire(value, q, channel.life, x)
-    total = 0.0
-    for i in range(168):
-        total += value[i]
-    whole = 168.0 / total
-    for i in range(168):
-        value[i] *= whole
-
-
-@compiled
-def _attract(x, rho, q, value):
-    """Write F_h = x_h + (1 - x_h) rho F_{h+1} on the circle.
-
-    Each step waits for the one before, so the seven days are swept side by side; a first sweep finds what each
-    day hands on to the evening before, and the second fills in.
-    """
-    sums, products = np.zeros(8), np.ones(8)
-    for i in range(168):
-        q[i] = (1.0 - x[i]) * rho
-    for i in range(23, -1, -1):
-        for d in range(7):
-            h = 24 * d + i
-            sums[d] = x[h] + q[h] * sums[d]
-            products[d] *= q[h]
-    total, product = 0.0, 1.0
-    for d in range(6, -1, -1):
-        total = sums[d] + products[d] * total
-        product *= products[d]
-    sums[7] = total / (1.0 - product)  # the value at Monday 00:00 closes the circle
-    for d in range(6, -1, -1):
-        sums[d] += products[d] * sums[d + 1]
-    for i in range(23, -1, -1):
-        for d in range(7):
-            h = 24 * d + i
-            sums[d + 1] = x[h] + q[h] * sums[d + 1]
-            value[h] = sums[d + 1]
-
-
-@compiled
-def _come(x, highest):
-    """Replace expected sessions x by the probability 1 - exp(-x) of any; a series in registers when x is small."""
-    if highest >= 1.0:
-        for i in range(x.size):
-            x[i] = -math.expm1(-x[i])
-        return
-    if highest < 0.2:  # y^8 / 9! is then below what a float64 keeps
-        for i in range(x.size):
-            y = 0.25 * x[i]
-            c = 1.0 - y * (1 / 5) * (1.0 - y * (1 / 6) * (1.0 - y * (1 / 7) * (1.0 - y * (1 / 8))))
-            c = y * (1.0 - y * (1 / 2) * (1.0 - y * (1 / 3) * (1.0 - y * (1 / 4) * c)))
-            c *= 2.0 - c
-            x[i] = c * (2.0 - c)
-        return
-    for i in range(x.size):  # of a quarter of x, then 1 - (1 - c)^2 = c (2 - c) twice
-        y = 0.25 * x[i]
-        c = 1.0 - y * (1 / 9) * (1.0 - y * (1 / 10) * (1.0 - y * (1 / 11) * (1.0 - y * (1 / 12) * (1.0 - y / 13))))
-        c = 1.0 - y * (1 / 5) * (1.0 - y * (1 / 6) * (1.0 - y * (1 / 7) * (1.0 - y * (1 / 8) * c)))
-        c = y * (1.0 - y * (1 / 2) * (1.0 - y * (1 / 3) * (1.0 - y * (1 / 4) * c)))
-        c *= 2.0 - c
-        x[i] = c * (2.0 - c)
-
-
-@compiled
-def _expire(value, q, life, passed):
-    """Take off what lies more than ``life`` hours after each hour: the product of q on the way, times the value."""
-    sums = np.zeros(337)
-    for i in range(336):
-        sums[i + 1] = sums[i] + math.log(max(q[i % 168], 1e-300))
-    turns, rest = life // 168, life % 168
-    for i in range(168):
-        passed[i] = math.exp(turns * sums[168] + sums[i + rest] - sums[i]) * value[(i + life) % 168]
-    for i in range(168):
-        value[i] = max(value[i] - passed[i], 1e-300)
-
-
-@compiled
-def walk(person, trust, rate, kind_row, kind, indptr, hour, weight, t, channel, as_values, first, last, out):
-    """Fill rows first..last of out (n, 168) with profiles, or with values of hours; without a history the group's."""
-    member, day, part, near = np.empty(t.log_pi.shape[1]), np.empty(24), np.empty(168), np.empty(336)
-    p = np.empty(168)
+    n_segments, reach = log_phi.shape[1], near.size // 2
+    k_segment, k_part, k_day, k_hour = strengths[0], strengths[1], strengths[2], strengths[3]
+    part, hours, day, at_this = np.empty(168), np.empty(168 + 2 * 84), np.empty(24), np.empty(24)
     for row in range(first, last):
         who = max(person[row], 0)
-        a, b = (indptr[who], indptr[who + 1]) if person[row] >= 0 and trust[row] >= 0.0 else (0, 0)
-        pooled(hour, weight, a, b, max(trust[row], 0.0), t, _group(t, person[row]), member, day, part, near, p)
-        if as_values:
-            valued(p, member, kind, kind_row[row], rate[row], channel, part, near[:168], out[row])
-        else:
-            out[row] = p
+        a, b = indptr[who], indptr[who + 1]
+        if person[row] < 0 or trust[row] < 0.0:
+            b = a
+        p, m = out[row], member[row]
+        begun = start[group[row]]
+        m[:] = 0.0
+        part[:] = 0.0
+        hours[:] = 0.0
+        day[:] = 0.0
+        at_this[:] = 0.0
+        n = 0.0
+        for k in range(a, b):
+            h, w = np.int64(hour[k]), np.float64(weight[k])
+            n += w
+            at_this[h % 24] += w
+            for g in range(n_segments):
+                m[g] += w * log_phi[h, g]
+            for i in range(near.size):
+                hours[84 + h - reach + i] += w * near[i]
+        for k in range(a, b - 1, 2):  # two at a time: sums are written to memory half as often
+            w0, w1 = np.float64(weight[k]), np.float64(weight[k + 1])
+            wide0, wide1 = wide[hour[k]], wide[hour[k + 1]]
+            for i in range(168):
+                part[i] += w0 * wide0[i] + w1 * wide1[i]
+        if (b - a) % 2:
+            w0, wide0 = np.float64(weight[b - 1]), wide[hour[b - 1]]
+            for i in range(168):
+                part[i] += w0 * wide0[i]
+        for h in range(24):
+            if at_this[h] > 0.0:
+                for i in range(24):
+                    day[i] += at_this[h] * by_day[h, i]
+        most = -np.inf
+        for g in range(n_segments):
+            m[g] = m[g] * (EVIDENCE / (EVIDENCE + n)) + log_pi[group[row], g]
+            most = max(most, m[g])
+        total = 0.0
+        for g in range(n_segments):
+            m[g] = math.exp(m[g] - most)
+            total += m[g]
+        p[:] = 0.0
+        for g in range(n_segments):
+            m[g] /= total
+            for i in range(168):
+                p[i] += m[g] * phi[g, i]
+        share = n / (k_segment + n) if n > 0.0 else 0.0
+        for i in range(168):
+            p[i] = share * p[i] + (1.0 - share) * begun[i]
+        if n > 0.0:
+            x, y, z = n / (k_part + n), n / (k_day + n), n / (k_hour + n)
+            for i in range(84):  # what reached over the ends of the week
+                hours[168 + i] += hours[i]
+                hours[84 + i] += hours[252 + i]
+            total = 0.0
+            for d in range(0, 168, 24):
+                for i in range(d, d + 24):
+                    p[i] = (1.0 - x) * p[i] + x / n * part[i] * theta[i]
+                    p[i] = (1.0 - y) * p[i] + y / n * day[i - d] * day_share[i]
+                    p[i] = (1.0 - z) * p[i] + z / n * hours[84 + i]
+            for i in range(168):
+                total += p[i]
+            own = trust[row] / total
+            for i in range(168):
+                p[i] = own * p[i] + (1.0 - trust[row]) * begun[i]
