@@ -259,13 +259,13 @@ def _attracted(x: np.ndarray, rho: float, life: int) -> np.ndarray:
     day hands on to the evening before, and the second fills in.
     """
     n = x.shape[0]
-    x = np.ascontiguousarray(x.reshape(n, 7, 24).transpose(2, 1, 0))  # (24, 7, n)
+    x = np.ascontiguousarray(x.T).reshape(7, 24, n)
     q = (1.0 - x) * rho
     first, product = np.zeros((7, n)), np.ones((7, n))
     for hour in range(23, -1, -1):
-        first *= q[hour]
-        first += x[hour]
-        product *= q[hour]
+        first *= q[:, hour]
+        first += x[:, hour]
+        product *= q[:, hour]
     total, whole = np.zeros(n), np.ones(n)
     for day in range(6, -1, -1):
         total = first[day] + product[day] * total
@@ -276,12 +276,12 @@ def _attracted(x: np.ndarray, rho: float, life: int) -> np.ndarray:
         after[day] = first[day] + product[day] * after[day + 1]
     now, value = after[1:].copy(), np.empty_like(x)
     for hour in range(23, -1, -1):
-        now *= q[hour]
-        now += x[hour]
-        value[hour] = now
-    value = np.ascontiguousarray(value.transpose(2, 1, 0)).reshape(n, WEEK)
+        now *= q[:, hour]
+        now += x[:, hour]
+        value[:, hour] = now
+    value = np.ascontiguousarray(value.reshape(WEEK, n).T)
     if life > 0:
-        value = _until(value, np.ascontiguousarray(q.transpose(2, 1, 0)).reshape(n, WEEK), life)
+        value = _until(value, np.ascontiguousarray(q.reshape(WEEK, n).T), life)
     value *= WEEK / value.sum(axis=1, keepdims=True)
     return value
 
