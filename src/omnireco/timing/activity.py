@@ -23,7 +23,7 @@ from omnireco._core.random import stream
 from omnireco._core.remembered import remembered
 from omnireco._core.small import Number, Table, Whole
 from omnireco._core.units import DAY_US, WEEK
-from omnireco._kernels.week.curves import Cells, Tables, profiles, tables
+from omnireco._kernels.week.curves import Cells, Tables, pooled, profiles, tables
 from omnireco._kernels.week.pooling import (
     Base,
     Pooling,
@@ -58,7 +58,7 @@ from omnireco.timing.segments import (
 )
 from omnireco.timing.sessions import NOT_COUNTED, Counted, count_sessions, local_quarters, timed_events
 
-__all__ = ["ActivityModel", "ActivityProfile", "ChannelCells", "check_activity"]
+__all__ = ["ActivityModel", "ActivityProfile", "ChannelCells", "check_activity", "profiles_and_segments"]
 
 _LOG = logging.getLogger(__name__)
 _PEOPLE_FOR_STRENGTHS = 3_000
@@ -526,6 +526,12 @@ class ActivityModel:
         for rows in row_blocks(best.size, 40 * 8 * WEEK):
             chance[rows] = _chance_to_be_best(p[rows] * weight[rows, None], best[rows])
         return best, chance
+
+
+def profiles_and_segments(model: ActivityModel, user: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return profiles (n, 168) and memberships (n, G) of people given by code, from one pass over their sessions."""
+    user = model._known_codes(user)
+    return pooled(user, model.trust_in(user), model.cells, model.tables())
 
 
 @remembered

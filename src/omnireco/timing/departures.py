@@ -5,12 +5,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
 
-from omnireco._core.compute import row_blocks
+from omnireco._core.compute import in_parallel, row_blocks
 from omnireco._core.units import WEEK
 from omnireco._kernels.week.curves import Channel, People, scores, values
 from omnireco._kernels.week.kinds import Follows
@@ -22,7 +23,9 @@ __all__ = [
     "HIGHEST",
     "Sent",
     "blocks",
+    "by_person",
     "log_activity",
+    "log_rates",
     "mean_rate",
     "per_message",
     "relative_activity",
@@ -34,6 +37,7 @@ __all__ = [
 ]
 
 HIGHEST = 0.99
+_BLOCK = 1_024  # people at a time: what is between the steps stays in the cache
 _LEAST_BELIEVED = 0.1  # of what exceeds the best hour tried
 _DOUBT = 0.35  # standard deviation of a log rate at which half of its excess over the usual is believed
 
@@ -118,13 +122,24 @@ def relative_activity(rate: np.ndarray, mean: float) -> np.ndarray:
 
 def blocks(sent: Sent) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]]:
     """Yield people, rows of their messages, the place of each row among the people, and their codes in the profile."""
-    order = np.argsort(sent.person, kind="stable")
-    people, first = np.unique(sent.person[order], return_index=True)
+    order = by_person(sent.person)
+    person = sent.person[order]
+    first = np.flatnonzero(np.append(True, person[1:] != person[:-1])) if person.size else np.empty(0, np.int64)
     edges = np.append(first, order.size)
-    for block in row_blocks(people.size, 8 * 8 * WEEK):
+    for block in row_blocks(first.size, 1, most=_BLOCK):
         rows = order[edges[block.start] : edges[block.stop]]
-        code = sent.profile[order[first[block]]]
-        yield people[block], rows, np.searchsorted(people[block], sent.person[rows]), code
+        begin = order[first[block]]
+        size = np.diff(edges[block.start : block.stop + 1])
+        yield sent.person[begin], rows, np.repeat(np.arange(begin.size), size), sent.profile[begin]
+
+
+def by_person(person: np.ndarray) -> np.ndarray:
+    """Return rows in order of their person, and of one person in the order they stand in."""
+    if (person[1:] >= person[:-1]).all():
+        return np.arange(person.size)
+    key = person.astype(np.int64) << 32 | np.arange(person.size)  # a sort of numbers is vectorised, one by keys not
+    key.sort()
+    return np.asarray(key & 0xFFFFFFFF)
 
 
 def weeks(profile: ActivityModel, reading: np.ndarray) -> np.ndarray:
@@ -165,20 +180,46 @@ def per_message(
     channel: Channel,
     kinds: np.ndarray | None,
     threads: int | None,
-    *,
-    as_log: bool = True,
 ) -> np.ndarray:
-    """Return the log relative value of each message's hour for its reader, (m,), or the log rate of responses.
+    """Return the log relative value of each message's hour for its reader, (m,).
 
     Without timing where no clock is known. Without ``kinds`` (n_people, K) people are of the kinds that follow their
     segments.
     """
-    found = np.zeros(sent.hour.size)
-    for people, rows, place, code in blocks(sent):
+    return _looked_up(sent, profile, rate, channel, kinds, threads, lambda value: value)
+
+
+def log_rates(
+    sent: Sent,
+    profile: ActivityModel,
+    rate: np.ndarray,
+    channel: Channel,
+    kinds: np.ndarray | None,
+    threads: int | None,
+) -> np.ndarray:
+    """Return the log rate of responses to each message, (m,), by its hour and its reader; see `per_message`."""
+    return _looked_up(sent, profile, rate, channel, kinds, threads, lambda value: scores(value[:, :WEEK], channel))
+
+
+def _looked_up(
+    sent: Sent,
+    profile: ActivityModel,
+    rate: np.ndarray,
+    channel: Channel,
+    kinds: np.ndarray | None,
+    threads: int | None,
+    per_hour: Callable[[np.ndarray], np.ndarray],
+) -> np.ndarray:
+    """Return what `per_hour` makes of log relative values, (n, 169), at the hour of each message, (m,)."""
+    found, usual = np.zeros(sent.hour.size), mean_rate(rate)
+    often = np.append(rate, usual)
+
+    def look_up(people: np.ndarray, rows: np.ndarray, place: np.ndarray, code: np.ndarray) -> None:
         kind_row = np.full(people.size, NONE) if kinds is None else people.astype(np.int64)
-        value = worth(code.astype(np.int64), kind_row, kinds, profile, rate, channel, threads)
-        value = value if as_log else scores(value[:, :WEEK], channel)
+        value = per_hour(_worth(code.astype(np.int64), kind_row, kinds, profile, often, channel))
         found[rows] = value[place, sent.hour[rows]]  # -1: the last, without timing
+
+    in_parallel([partial(look_up, *block) for block in blocks(sent)], threads)
     return found
 
 
@@ -189,11 +230,21 @@ def worth(
     profile: ActivityModel,
     rate: np.ndarray,
     channel: Channel,
-    threads: int | None,
 ) -> np.ndarray:
     """Return the log relative value of each hour for people given by their codes, (n, 169); the last is no timing."""
+    return _worth(code, kind_row, kinds, profile, np.append(rate, mean_rate(rate)), channel)
+
+
+def _worth(
+    code: np.ndarray,
+    kind_row: np.ndarray,
+    kinds: np.ndarray | None,
+    profile: ActivityModel,
+    often: np.ndarray,
+    channel: Channel,
+) -> np.ndarray:
+    """Return what `worth` does; the last of ``often`` is the rate of the unknown."""
     kinds = np.empty((0, len(channel.psi)), np.float32) if kinds is None else kinds
-    often = np.append(rate, mean_rate(rate))[code]
-    people = People(code, profile.trust_in(code), often, kind_row, kinds)
-    value = values(people, profile.cells, profile.tables(), channel, threads=threads)
+    people = People(code, profile.trust_in(code), often[code], kind_row, kinds)
+    value = values(people, profile.cells, profile.tables(), channel)
     return np.concatenate([value, np.zeros((code.size, 1))], axis=1)

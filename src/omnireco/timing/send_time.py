@@ -52,6 +52,7 @@ from omnireco.timing.answering import Channel, fit_channel
 from omnireco.timing.departures import (
     HIGHEST,
     Sent,
+    by_person,
     mean_rate,
     relative_activity,
     settings,
@@ -89,7 +90,8 @@ class SendTime(Estimator):
     expiry : duration, optional
         When an offer expires: attention and responses after it do not count. None: never.
     seed : int
-        Of the sample of messages that delay and calibration are fitted on, when there are more than 200,000 a channel.
+        Of the sample of people whose messages delay and calibration are fitted on, when there are more than 200,000
+        messages a channel.
 
     Raises
     ------
@@ -196,6 +198,7 @@ class SendTime(Estimator):
             found, basis = [], []
             for code in range(len(messages.channels)):
                 rows = np.flatnonzero(messages.channel == code)
+                rows = rows[by_person(messages.user[rows])]
                 sent = sent_on(messages, rows, answered_at[rows], profile, audience, expiry)
                 name = str(messages.channels.ids[code])
                 found.append(self._fit_channel(name, sent, profile, rate, messages, threads))
@@ -238,11 +241,15 @@ class SendTime(Estimator):
         messages: MessageLog,
         threads: int | None,
     ) -> Channel:
-        """Fit one channel, everybody's hours on a sample of its messages when there are many."""
+        """Fit one channel, everybody's hours on all messages of a sample of its people when there are many."""
         small = sent
         if sent.hour.size > _MESSAGES_TO_FIT_ON:
-            drawn = stream(self.seed, "send_time/messages", name)
-            small = sent.of(np.sort(drawn.permutation(sent.hour.size)[:_MESSAGES_TO_FIT_ON]))
+            drawn = stream(self.seed, "send_time/messages", name).permutation(messages.n_users)
+            count = np.bincount(sent.person, minlength=messages.n_users)[drawn]
+            fits = np.cumsum(count) <= max(_MESSAGES_TO_FIT_ON, int(count[np.argmax(count > 0)]))
+            some = np.zeros(messages.n_users, np.bool_)
+            some[drawn[fits]] = True
+            small = sent.of(np.flatnonzero(some[sent.person]))
         expiry = None if self.expiry is None else check_duration(self.expiry, "expiry") // HOUR_US
         with one_blas_thread():
             return fit_channel(

@@ -48,8 +48,10 @@ class Cells(NamedTuple):
 
     def of(self, person: np.ndarray) -> Cells:
         """Return those of some people; -1 has none."""
-        start = self.indptr[np.maximum(person, 0)]
-        size = np.where(person >= 0, self.indptr[np.maximum(person, 0) + 1] - start, 0)
+        start, size = np.zeros((2, person.size), np.int64)
+        known = np.flatnonzero(person >= 0)
+        start[known] = self.indptr[person[known]]
+        size[known] = self.indptr[person[known] + 1] - start[known]
         ends = np.cumsum(size)
         cell = np.arange(int(ends[-1]) if ends.size else 0) + np.repeat(start - ends + size, size)
         return Cells(np.append(np.zeros(1, np.int64), ends), self.hour[cell], self.weight[cell])
