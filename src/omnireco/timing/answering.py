@@ -307,15 +307,25 @@ def _scale(rate: np.ndarray, answers: float) -> float:
     low, high = -40.0, 40.0
     scale = 0.0
     for _ in range(200):
-        reach = np.minimum(rate * np.exp(scale), 700.0)
-        chance = np.minimum(-np.expm1(-reach), HIGHEST)
-        total, slope = float(chance.sum()), float((reach * np.exp(-reach))[chance < HIGHEST].sum())
+        total, slope = _expected(rate, float(np.exp(scale)))
         low, high = (scale, high) if total < answers else (low, scale)
         if abs(total - answers) <= 1e-12 * answers:
             break
         newton = scale + (answers - total) / slope if slope > 0 else np.inf
         scale = float(newton) if low < newton < high else (low + high) / 2.0
     return float(np.exp(scale))
+
+
+def _expected(rate: np.ndarray, factor: float) -> tuple[float, float]:
+    """Return the sum of probabilities, each at most 0.99, and its slope in the log of a factor on rates."""
+    total = slope = 0.0
+    for first in range(0, rate.size, 1 << 16):  # what is between the steps stays in the cache
+        reach = np.minimum(rate[first : first + (1 << 16)] * factor, 700.0)
+        none = np.exp(-reach)
+        below = none > 1.0 - HIGHEST
+        total += float(np.minimum(1.0 - none, HIGHEST).sum())
+        slope += float((reach * none) @ below)
+    return total, slope
 
 
 def _fit_kinds(

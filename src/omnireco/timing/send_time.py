@@ -199,7 +199,7 @@ class SendTime(Estimator):
             for code in range(len(messages.channels)):
                 rows = np.flatnonzero(messages.channel == code)
                 rows = rows[by_person(messages.user[rows])]
-                sent = sent_on(messages, rows, answered_at[rows], profile, audience, expiry)
+                sent = sent_on(messages, rows, answered_at[rows], profile, audience, expiry, threads)
                 name = str(messages.channels.ids[code])
                 found.append(self._fit_channel(name, sent, profile, rate, messages, threads))
                 basis.append(basis_of(sent, messages, rows, profile))
