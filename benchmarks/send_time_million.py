@@ -23,7 +23,7 @@ import pandas as pd
 
 import omnireco as om
 from omnireco.data.clock import clock_changes
-from omnireco.timing import activity, send_time, sessions
+from omnireco.timing import activity, answering, send_time, sessions
 
 HOUR, WEEK = 3_600_000_000, 168
 ZONES = np.array(["Europe/Berlin", "America/New_York", "Asia/Kolkata", "Asia/Tokyo"], object)
@@ -36,6 +36,15 @@ STAGES = [
     (activity, "population_profile", "population"),
     (activity, "fit_segments", "segments"),
     (sessions.Counted, "cells", "decayed counts per person"),
+    (send_time, "answers_of_people", "responses of people"),
+    (send_time, "sent_on", "messages on local clocks"),
+    (answering, "_first_hours", "effect decay, first hours"),
+    (answering, "_fit_kinds", "kinds of readers"),
+    (answering, "_at_risk", "hours at risk"),
+    (answering, "smooth_rates", "smooth hours"),
+    (answering, "fit_curve", "slope and lift"),
+    (answering, "per_message", "value of each message's hour"),
+    (answering, "person_factors", "factors of people"),
     (send_time.SendTimeModel, "_best_slots", "posterior, value, masks, best slot"),
 ]
 
@@ -71,6 +80,27 @@ def world(n_people: int, n_events: int, days: int = 90, seed: int = 0) -> tuple[
     return log, audience
 
 
+def messages(log: om.EventLog, audience: om.Audience, n_messages: int, seed: int = 1) -> om.MessageLog:
+    """Return pushes at random hours, answered (one in ten) within hours, more often when the reader's own hours are near."""
+    rng = np.random.default_rng(seed)
+    n_people, span = log.n_users, (log.end_us - log.start_us) // HOUR - 24
+    user = rng.integers(0, n_people, n_messages, dtype=np.int32)
+    sent_at = log.start_us + HOUR * rng.integers(0, span, n_messages) + rng.integers(0, HOUR, n_messages)
+    order = np.argsort(sent_at)
+    user, sent_at = user[order], sent_at[order]
+    local = om.data.clock.hour_of_week(sent_at, audience.zone[user], audience.zones) % 24
+    peak = np.array([7, 12, 16, 20, 23])[user // 4 % 5]
+    near = np.exp(-0.5 * (((local - peak + 12) % 24 - 12) / 3.0) ** 2)
+    answered = rng.random(n_messages) < 0.05 + 0.2 * near
+    back = sent_at + (HOUR * rng.exponential(2.0, n_messages)).astype(np.int64) + 1
+    responded_at = np.where(answered & (back < log.end_us), back, om.data.messages.NEVER)
+    one, zero = om.data.Vocabulary.from_ids(["push"]), np.zeros(n_messages, np.int32)
+    none = om.data.Vocabulary(np.empty(0, object))
+    return om.MessageLog(
+        log.users, one, none, none, user, zero, zero - 1, zero - 1, sent_at, responded_at, None, log.end_us
+    )
+
+
 def histogram(log: om.EventLog, audience: om.Audience) -> np.ndarray:
     """Return the peak of each person's raw histogram among the allowed hours, 8:00 to 21:00."""
     zone = audience.zone[log.user]
@@ -90,8 +120,8 @@ def histogram(log: om.EventLog, audience: om.Audience) -> np.ndarray:
     return best
 
 
-def omnireco(log: om.EventLog, audience: om.Audience, threads: int | None) -> int:
-    data = om.Dataset(log, audience=audience)
+def omnireco(log: om.EventLog, audience: om.Audience, sent: om.MessageLog, threads: int | None) -> int:
+    data = om.Dataset(log, audience=audience, messages=sent)
     model = om.SendTime().fit(data, threads=threads)
     day = "2025-04-07"
     return len(model.best(data, day, 1, channel="push", quiet_hours=("21:00", "08:00"), threads=threads))
@@ -143,17 +173,20 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--people", type=int, default=1_000_000)
     parser.add_argument("--events-each", type=int, default=50)
+    parser.add_argument("--messages-each", type=int, default=20)
     parser.add_argument("--repeat", type=int, default=1)
     parser.add_argument("--threads", type=int, default=None)
     options = parser.parse_args()
-    omnireco(*world(2_000, 120_000), options.threads)  # compiles, once per machine
+    small = world(5_000, 200_000)
+    omnireco(*small, messages(*small, 50_000), options.threads)  # compiles, once per machine
     log, audience = world(options.people, options.people * options.events_each)
-    print(f"{len(log):,} events of {options.people:,} people, {os.cpu_count()} cores")
+    sent = messages(log, audience, options.people * options.messages_each)
+    print(f"{len(log):,} events, {len(sent):,} messages, {options.people:,} people, {os.cpu_count()} cores")
     runs: dict[str, list[dict[str, float]]] = {"omnireco": [], "numpy histogram": []}
     stages: dict[str, tuple[float, float]] = {}
     for _ in range(options.repeat):
         with watched(stages) as ours:
-            answered = omnireco(log, audience, options.threads)
+            answered = omnireco(log, audience, sent, options.threads)
         with watched() as peer:
             histogram(log, audience)
         runs["omnireco"].append(ours)

@@ -6,7 +6,7 @@ import pytest
 
 import omnireco as om
 from omnireco.errors import ParameterError, SchemaError
-from omnireco.timing.fatigue import _beliefs, _loads
+from omnireco.timing.fatigue import _beliefs, _instants_of, _loads
 
 DAY = 86_400_000_000
 START = pd.Timestamp("2025-01-01", tz="UTC").value // 1000
@@ -41,7 +41,7 @@ def world(coefficient, *, n=1500, days=200, half_life=4.0, seed=0, confounded=Tr
 def test_the_coefficient_comes_back_although_the_glad_get_more():
     frame = world((0.25, 0.25), n=400)
     sent = om.MessageLog.from_frame(frame)
-    load = _loads(sent.user, sent.sent_at, 4 * DAY)
+    load = _loads(_instants_of(sent.user, sent.sent_at), 4 * DAY)
     naive = np.polyfit(load, sent.responded, 1)[0] / sent.responded.mean()
     model = om.timing.Fatigue(half_life="4D").fit(sent)
     assert (model.low < 0.25).all()
@@ -78,7 +78,9 @@ def quick_world(coefficient, seed, *, n=300, days=60, half_life=4.0, rate=0.04):
     user, at = user[order], at[order]
     push = random.random(user.size) < 0.4
     chance = np.where(push, 1.6 * rate, rate) * gladness[user]
-    answered = random.random(user.size) < chance * np.exp(-coefficient * _loads(user, at, int(half_life * DAY)))
+    answered = random.random(user.size) < chance * np.exp(
+        -coefficient * _loads(_instants_of(user, at), int(half_life * DAY))
+    )
     frame = pd.DataFrame({"user_id": user, "channel": np.where(push, "push", "email")})
     frame["sent_at"] = pd.to_datetime(START + at, unit="us", utc=True)
     frame["responded_at"] = (frame["sent_at"] + pd.Timedelta("1h")).where(answered)
@@ -113,7 +115,7 @@ def test_loads_agree_with_a_plain_loop():
         sum(0.5 ** ((at[i] - at[j]) / (3 * DAY)) for j in range(60) if user[j] == user[i] and at[j] < at[i])
         for i in range(60)
     ]
-    np.testing.assert_allclose(_loads(user.astype(np.int32), at, 3 * DAY), expected, atol=1e-12)
+    np.testing.assert_allclose(_loads(_instants_of(user.astype(np.int32), at), 3 * DAY), expected, atol=1e-12)
 
 
 def test_leaving_and_the_price_of_one_more():

@@ -15,13 +15,15 @@ from typing import Any, ClassVar, NamedTuple
 import numpy as np
 
 from omnireco._core.checks import check_duration, check_integer, check_names, check_number, count_of, shown
-from omnireco._core.compute import Progress, in_threads, one_blas_thread, row_blocks, ticker
+from omnireco._core.compute import Progress, one_blas_thread, row_blocks, ticker
 from omnireco._core.contract import Estimator
 from omnireco._core.frozen import ReadOnly
 from omnireco._core.parts import Array, Maybe, Offsets, Parts, Record, coded, counts, declare, numbers, probabilities
 from omnireco._core.random import stream
+from omnireco._core.remembered import remembered
 from omnireco._core.small import Number, Table, Whole
 from omnireco._core.units import DAY_US, WEEK
+from omnireco._kernels.week.curves import Cells, Tables, pooled, profiles, tables
 from omnireco._kernels.week.pooling import (
     Base,
     Pooling,
@@ -56,7 +58,7 @@ from omnireco.timing.segments import (
 )
 from omnireco.timing.sessions import NOT_COUNTED, Counted, check_holidays, count_sessions, local_quarters, timed_events
 
-__all__ = ["ActivityModel", "ActivityProfile", "ChannelCells", "check_activity"]
+__all__ = ["ActivityModel", "ActivityProfile", "ChannelCells", "check_activity", "profiles_and_segments"]
 
 _LOG = logging.getLogger(__name__)
 _PEOPLE_FOR_STRENGTHS = 3_000
@@ -301,7 +303,7 @@ _CHANNEL_CELLS: Parts = {
 }
 
 
-@dataclass(frozen=True, slots=True, eq=False, repr=False)
+@dataclass(frozen=True, slots=True, eq=False, repr=False, weakref_slot=True)
 class ActivityModel:
     """The hour-of-week profile of everybody; made by `ActivityProfile.fit`.
 
@@ -450,28 +452,19 @@ class ActivityModel:
         group = np.where(user >= 0, self.groups.group[user], 0) if self.groups.group.size else np.zeros(user.size, int)
         return memberships(self.counts(user), self.base, self.groups.prior[group])
 
-    def tables(self) -> Any:
-        """Return what the compiled curves need of this model."""
-        from omnireco._kernels.week import curves as kernels
+    def tables(self) -> Tables:
+        """Return what the curves need of this model."""
+        return _tables(self)
 
-        return kernels.tables(self.base, self.pooling, *self.groups)
+    @property
+    def cells(self) -> Cells:
+        """The decayed sessions of everybody."""
+        return Cells(self.indptr, self.hour, self.weight)
 
     def profiles(self, user: np.ndarray, *, threads: int | None = 1) -> np.ndarray:
         """Return the profiles of people given by code, (n, 168); -1 gives the population's."""
-        from omnireco._kernels.week import curves as kernels
-
         user = self._known_codes(user)
-        found, trust = np.empty((user.size, WEEK)), self.trust_in(user)
-        laid_out = self.tables()
-        in_threads(
-            lambda start, stop: kernels.profiles(
-                user, trust, self.indptr, self.hour, self.weight, laid_out, start, stop, found
-            ),
-            user.size,
-            threads=threads,
-            least=1024,
-        )
-        return found
+        return profiles(user, self.trust_in(user), self.cells, self.tables(), threads=threads)
 
     def _known_codes(self, user: Any) -> np.ndarray:
         """Return codes of people as int64; refuse what is no code, ids above all."""
@@ -486,7 +479,8 @@ class ActivityModel:
 
     def trust_in(self, user: np.ndarray) -> np.ndarray:
         """Return the share of the personal profile of people given by code, float64 (n,); -1 without a history."""
-        history = np.append(self.history, 0)[user]
+        history, known = np.zeros(user.size, np.int64), np.flatnonzero(user >= 0)
+        history[known] = self.history[user[known]]
         return np.where(history > 0, trust_of(history, self.trust), -1.0)
 
     def counts(self, user: np.ndarray) -> np.ndarray:
@@ -538,6 +532,17 @@ class ActivityModel:
         for rows in row_blocks(best.size, 40 * 8 * WEEK):
             chance[rows] = _chance_to_be_best(p[rows] * weight[rows, None], best[rows])
         return best, chance
+
+
+def profiles_and_segments(model: ActivityModel, user: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return profiles (n, 168) and memberships (n, G) of people given by code, from one pass over their sessions."""
+    user = model._known_codes(user)
+    return pooled(user, model.trust_in(user), model.cells, model.tables())
+
+
+@remembered
+def _tables(model: ActivityModel) -> Tables:
+    return tables(model.base, model.pooling, *model.groups)
 
 
 def _chance_to_be_best(a: np.ndarray, best: np.ndarray) -> np.ndarray:

@@ -11,24 +11,27 @@ effect decay gets wrong; ``a`` log activity; ``f`` the person's own factor. The 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any, NamedTuple
+from collections.abc import Callable
+from functools import partial
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 
+from omnireco._core.compute import in_parallel
 from omnireco._core.units import WEEK
 from omnireco._kernels.week.delay import TAUS, best_tau, log_delays, reading_after
 from omnireco._kernels.week.kinds import Evidence, Follows, evidence, fit_follows, kinds_of
 from omnireco._kernels.week.pooling import EVEN
 from omnireco._kernels.week.smoothing import FEW_WAYS, Smooth, smooth_rates
 from omnireco.data.vocabulary import NONE
-from omnireco.timing.activity import ActivityModel
+from omnireco.timing.activity import ActivityModel, profiles_and_segments
 from omnireco.timing.calibration import Curve, fit_curve, person_factors
 from omnireco.timing.departures import (
     HIGHEST,
     Sent,
     blocks,
     log_activity,
+    log_rates,
     per_message,
     settings,
     shares,
@@ -39,8 +42,10 @@ from omnireco.timing.departures import (
 
 __all__ = ["Channel", "fit_channel"]
 
+_Found = TypeVar("_Found")
+
 _TRIED = 5.0  # answers to be expected of what was sent in an hour of the day, for it to count as tried
-_CERTAIN = 1.0 - 1e-15
+_MOST = float(np.log(-np.log1p(-(1.0 - 1e-15))))  # log rate of a response that is as good as certain
 
 
 class Channel(NamedTuple):
@@ -90,7 +95,7 @@ def fit_channel(
     tau, hours = _first_hours(small, profile, log_theta, effect_decay, base_rate)
     reading = np.exp(hours.log_rate - log_theta)
     reading /= reading.mean()
-    follows, kinds = _fit_kinds(small, sent, profile, reading, tau, n_people)
+    follows, kinds = _fit_kinds(small, sent, profile, reading, tau, n_people, threads)
     channel = settings(profile, tau, reading, follows, expiry)
     everybody = _value_to_all(channel, profile, rate)
     # without the people's own responses, which would leak
@@ -99,15 +104,15 @@ def fit_channel(
     curve = _curve(small, _rates(hours, tau, expiry, small)[0], away, active)
     expected = _until_answered(small, hours, tau) * np.exp(curve.slope * away)
     factor = person_factors(small.person, expected, small.answered, n_people)[0]
-    seen, at_risk = _seen(small), _at_risk(small, profile, channel, curve.slope, factor)
+    seen, at_risk = _seen(small), _at_risk(small, profile, channel, curve.slope, factor, threads)
     hours = smooth_rates(seen, at_risk, log_theta, prior_rate=_prior_rate(base_rate, tau))
     log_rate, variance = _rates(hours, tau, expiry, small)
     curve = _curve(small, log_rate, away, active)
     log_rate, variance, tried = _corrected(small, curve, log_rate, variance, away, active, n_people)
     log_rate = log_rate + curve.level
     final = supported(channel, everybody, log_rate, np.sqrt(variance), tried, curve.slope, curve.slope_sd)
-    chance = per_message(sent, profile, rate, final, kinds, threads, as_log=False)
-    expected = -np.log1p(-np.minimum(chance, _CERTAIN)) * np.exp(curve.lift * log_activity(rate, sent.profile))
+    score = log_rates(sent, profile, rate, final, kinds, threads)
+    expected = np.exp(np.minimum(score, _MOST)) * np.exp(curve.lift * log_activity(rate, sent.profile))
     factor, strength = person_factors(sent.person, expected * (1.0 - 0.5 * sent.answered), sent.answered, n_people)
     scale = _scale(expected * factor[sent.person], _foreseen(sent.answered, base_rate))
     answers = np.bincount(sent.person, weights=sent.answered, minlength=n_people)
@@ -221,21 +226,25 @@ def _until_answered(sent: Sent, hours: Smooth, tau: float) -> np.ndarray:
     return np.where(sent.hour < 0, ahead.mean() * (1.0 - 0.5 * sent.answered), np.maximum(found, 0.0))
 
 
-def _at_risk(sent: Sent, profile: ActivityModel, channel: Any, slope: float, factor: np.ndarray) -> np.ndarray:
+def _at_risk(
+    sent: Sent, profile: ActivityModel, channel: Any, slope: float, factor: np.ndarray, threads: int | None
+) -> np.ndarray:
     """Return the hours at risk of everybody, (168,), each person's weighted by their deviation from an unknown user."""
-    usual = _read(profile, channel, np.array([NONE]))[0]
-    total = np.zeros(WEEK)
-    for people, rows, place, code in blocks(sent):
+    usual, tau = _read(profile, channel, np.array([NONE]))[0], float(-1.0 / np.log(channel.rho))
+
+    def of_block(people: np.ndarray, rows: np.ndarray, place: np.ndarray, code: np.ndarray) -> np.ndarray:
         away = (_read(profile, channel, code) / usual) ** slope
-        exposure = _exposure(place, sent.of(rows), people.size, float(-1.0 / np.log(channel.rho)))
-        total += (factor[people, None] * away * exposure).sum(axis=0)
-    return total
+        exposure = _exposure(place, sent.of(rows), people.size, tau)
+        return np.asarray((factor[people, None] * away * exposure).sum(axis=0))
+
+    found = in_parallel([partial(of_block, *block) for block in blocks(sent)], threads)
+    return np.sum(found, axis=0) if found else np.zeros(WEEK)
 
 
 def _read(profile: ActivityModel, channel: Any, code: np.ndarray) -> np.ndarray:
     """Return the reading weeks of people given by code, (n, 168), before their own responses; rows sum to 1."""
-    r = shares(profile.profiles(code), channel.reading)
-    return channel.own * r + (1.0 - channel.own) * (profile.memberships(code) @ channel.follows) @ channel.psi
+    p, member = profiles_and_segments(profile, code)
+    return channel.own * shares(p, channel.reading) + (1.0 - channel.own) * (member @ channel.follows) @ channel.psi
 
 
 def _rates(hours: Smooth, tau: float, expiry: int | None, sent: Sent) -> tuple[np.ndarray, np.ndarray]:
@@ -298,9 +307,7 @@ def _scale(rate: np.ndarray, answers: float) -> float:
     low, high = -40.0, 40.0
     scale = 0.0
     for _ in range(200):
-        reach = np.minimum(rate * np.exp(scale), 700.0)
-        chance = np.minimum(-np.expm1(-reach), HIGHEST)
-        total, slope = float(chance.sum()), float((reach * np.exp(-reach))[chance < HIGHEST].sum())
+        total, slope = _expected(rate, float(np.exp(scale)))
         low, high = (scale, high) if total < answers else (low, scale)
         if abs(total - answers) <= 1e-12 * answers:
             break
@@ -309,13 +316,31 @@ def _scale(rate: np.ndarray, answers: float) -> float:
     return float(np.exp(scale))
 
 
+def _expected(rate: np.ndarray, factor: float) -> tuple[float, float]:
+    """Return the sum of probabilities, each at most 0.99, and its slope in the log of a factor on rates."""
+    total = slope = 0.0
+    for first in range(0, rate.size, 1 << 16):  # what is between the steps stays in the cache
+        reach = np.minimum(rate[first : first + (1 << 16)] * factor, 700.0)
+        none = np.exp(-reach)
+        below = none > 1.0 - HIGHEST
+        total += float(np.minimum(1.0 - none, HIGHEST).sum())
+        slope += float((reach * none) @ below)
+    return total, slope
+
+
 def _fit_kinds(
-    small: Sent, sent: Sent, profile: ActivityModel, reading: np.ndarray, tau: float, n_people: int
+    small: Sent,
+    sent: Sent,
+    profile: ActivityModel,
+    reading: np.ndarray,
+    tau: float,
+    n_people: int,
+    threads: int | None,
 ) -> tuple[Follows, np.ndarray]:
     """Return how reading follows activity, learned from a part of the messages, and the kinds of everybody from all."""
     n_kinds = len(profile.base.pi)
     unknown = np.zeros((n_people, n_kinds), np.float32)
-    parts = [(found, member) for _, found, member in _evidence(small, profile, reading, tau)]
+    parts = _evidence(small, profile, reading, tau, lambda people, found, member: (found, member), threads)
     pull = sum(float(found.own_pull.sum()) for found, _ in parts)
     answers = sum(float(found.answers.sum()) for found, _ in parts)
     if pull == 0 or answers == 0:
@@ -326,24 +351,35 @@ def _fit_kinds(
     _, strength = person_factors(rows, rate * found.own_pull, found.answers.astype(np.float64), rows.size)
     follows = fit_follows(found, member, rate, strength)
     if follows.own < 1.0:
-        for people, found, member in _evidence(sent, profile, reading, tau):
+
+        def place(people: np.ndarray, found: Evidence, member: np.ndarray) -> None:
             likely = found.log_likelihood(follows.own, rate, strength)
             unknown[people] = kinds_of(likely, member, follows.follows)
+
+        _evidence(sent, profile, reading, tau, place, threads)
     return follows, unknown
 
 
 def _evidence(
-    sent: Sent, profile: ActivityModel, reading: np.ndarray, tau: float
-) -> Iterator[tuple[np.ndarray, Evidence, np.ndarray]]:
-    """Yield people, log likelihoods of their kinds, and their segments, some thousands at a time."""
+    sent: Sent,
+    profile: ActivityModel,
+    reading: np.ndarray,
+    tau: float,
+    use: Callable[[np.ndarray, Evidence, np.ndarray], _Found],
+    threads: int | None,
+) -> list[_Found]:
+    """Return what is made of blocks of people, log likelihoods of their kinds, and their segments."""
     psi = weeks(profile, reading)
-    for people, rows, place, code in blocks(sent):
-        r = shares(profile.profiles(code), reading)
+
+    def of_block(people: np.ndarray, rows: np.ndarray, place: np.ndarray, code: np.ndarray) -> _Found:
+        p, member = profiles_and_segments(profile, code)
         known = sent.hour[rows] >= 0
         rows, place = rows[known], place[known]
         read = (sent.hour[rows] + sent.delay[rows]) % WEEK
-        found = evidence(r, psi, place, sent.hour[rows], sent.answered[rows], read, tau)
-        yield people, found, profile.memberships(code)
+        r = shares(p, reading)
+        return use(people, evidence(r, psi, place, sent.hour[rows], sent.answered[rows], read, tau), member)
+
+    return in_parallel([partial(of_block, *block) for block in blocks(sent)], threads)
 
 
 def _joined(parts: list[Evidence]) -> Evidence:
@@ -362,4 +398,4 @@ def _joined(parts: list[Evidence]) -> Evidence:
 def _value_to_all(channel: Any, profile: ActivityModel, rate: np.ndarray) -> np.ndarray:
     """Return the log relative value of each hour for an unknown user, (168,)."""
     nobody = np.array([NONE])
-    return worth(nobody, nobody, None, profile, rate, channel, 1)[0, :WEEK]
+    return worth(nobody, nobody, None, profile, rate, channel)[0, :WEEK]

@@ -1,18 +1,19 @@
-"""Individual deviations from the population: relative value of each hour, through the compiled curves of `_curves`.
+"""Individual deviations from the population: relative value of each hour.
 
-``profile`` holds weeks of activity, ``rate`` (n_users,) sessions a week; a ``channel`` is `_curves.Channel`.
+``profile`` holds weeks of activity, ``rate`` (n_users,) sessions a week; a ``channel`` is `curves.Channel`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
-from omnireco._core.compute import in_threads, row_blocks
+from omnireco._core.compute import in_parallel, row_blocks
 from omnireco._core.units import WEEK
+from omnireco._kernels.week.curves import Channel, People, scores, values
 from omnireco._kernels.week.kinds import Follows
 from omnireco._kernels.week.pooling import EVEN
 from omnireco.data.vocabulary import NONE
@@ -20,22 +21,23 @@ from omnireco.timing.activity import ActivityModel
 
 __all__ = [
     "HIGHEST",
-    "LEAST",
     "Sent",
     "blocks",
+    "by_person",
     "log_activity",
+    "log_rates",
     "mean_rate",
     "per_message",
+    "relative_activity",
     "settings",
     "shares",
     "supported",
-    "values",
     "weeks",
     "worth",
 ]
 
 HIGHEST = 0.99
-LEAST = 1024  # people to a thread
+_BLOCK = 1_024  # people at a time: what is between the steps stays in the cache
 _LEAST_BELIEVED = 0.1  # of what exceeds the best hour tried
 _DOUBT = 0.35  # standard deviation of a log rate at which half of its excess over the usual is believed
 
@@ -61,14 +63,14 @@ class Sent(NamedTuple):
 
 
 def supported(
-    channel: Any,
+    channel: Channel,
     everybody: np.ndarray,
     log_rate: np.ndarray,
     sd: np.ndarray,
     tried: np.ndarray,
     slope: float,
     slope_sd: float,
-) -> Any:
+) -> Channel:
     """Return the settings of a channel with probabilities that its log supports; arrays as in `SendTimeModel`."""
     beyond = _proven(slope, slope_sd)
     offset = _believed(log_rate, sd, tried, beyond) - slope * np.append(everybody, 0.0)
@@ -110,19 +112,34 @@ def mean_rate(rate: np.ndarray) -> float:
 def log_activity(rate: np.ndarray, user: np.ndarray) -> np.ndarray:
     """Return the log of how much more active than average people are; 0 for the unknown (-1)."""
     mean = mean_rate(rate)
-    relative = np.append(np.maximum(rate, 1e-3 * mean) / mean, 1.0)
-    return np.asarray(np.log(relative)[user])
+    return relative_activity(np.append(rate, mean), mean)[user]
+
+
+def relative_activity(rate: np.ndarray, mean: float) -> np.ndarray:
+    """Return the log of sessions a week relative to the mean."""
+    return np.asarray(np.log(np.maximum(rate, 1e-3 * mean) / mean))
 
 
 def blocks(sent: Sent) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]]:
     """Yield people, rows of their messages, the place of each row among the people, and their codes in the profile."""
-    order = np.argsort(sent.person, kind="stable")
-    people, first = np.unique(sent.person[order], return_index=True)
+    order = by_person(sent.person)
+    person = sent.person[order]
+    first = np.flatnonzero(np.append(True, person[1:] != person[:-1])) if person.size else np.empty(0, np.int64)
     edges = np.append(first, order.size)
-    for block in row_blocks(people.size, 8 * 8 * WEEK):
+    for block in row_blocks(first.size, 1, most=_BLOCK):
         rows = order[edges[block.start] : edges[block.stop]]
-        code = sent.profile[order[first[block]]]
-        yield people[block], rows, np.searchsorted(people[block], sent.person[rows]), code
+        begin = order[first[block]]
+        size = np.diff(edges[block.start : block.stop + 1])
+        yield sent.person[begin], rows, np.repeat(np.arange(begin.size), size), sent.profile[begin]
+
+
+def by_person(person: np.ndarray) -> np.ndarray:
+    """Return rows in order of their person, and of one person in the order they stand in."""
+    if (person[1:] >= person[:-1]).all():
+        return np.arange(person.size)
+    key = person.astype(np.int64) << 32 | np.arange(person.size)  # a sort of numbers is vectorised, one by keys not
+    key.sort()
+    return np.asarray(key & 0xFFFFFFFF)
 
 
 def weeks(profile: ActivityModel, reading: np.ndarray) -> np.ndarray:
@@ -138,12 +155,10 @@ def shares(p: np.ndarray, reading: np.ndarray) -> np.ndarray:
 
 def settings(
     profile: ActivityModel, tau: float, reading: np.ndarray, follows: Follows | None, expiry: int | None
-) -> Any:
+) -> Channel:
     """Return what the kernels need of a channel, with a curve that is the log of the relative value."""
-    from omnireco._kernels.week import curves as kernels
-
     follows = follows if follows is not None else Follows(1.0, np.eye(len(profile.base.pi)))
-    return kernels.Channel(
+    return Channel(
         reading=np.array(reading),
         own=follows.own,
         follows=np.array(follows.follows),
@@ -162,22 +177,49 @@ def per_message(
     sent: Sent,
     profile: ActivityModel,
     rate: np.ndarray,
-    channel: Any,
+    channel: Channel,
     kinds: np.ndarray | None,
     threads: int | None,
-    *,
-    as_log: bool = True,
 ) -> np.ndarray:
-    """Return the log relative value of each message's hour for its reader, (m,), or their probability.
+    """Return the log relative value of each message's hour for its reader, (m,).
 
-    Without timing where no clock is known. Without ``kinds`` (n_people, G) people are of the kinds that follow their
+    Without timing where no clock is known. Without ``kinds`` (n_people, K) people are of the kinds that follow their
     segments.
     """
-    found = np.zeros(sent.hour.size)
-    for people, rows, place, code in blocks(sent):
+    return _looked_up(sent, profile, rate, channel, kinds, threads, lambda value: value)
+
+
+def log_rates(
+    sent: Sent,
+    profile: ActivityModel,
+    rate: np.ndarray,
+    channel: Channel,
+    kinds: np.ndarray | None,
+    threads: int | None,
+) -> np.ndarray:
+    """Return the log rate of responses to each message, (m,), by its hour and its reader; see `per_message`."""
+    return _looked_up(sent, profile, rate, channel, kinds, threads, lambda value: scores(value[:, :WEEK], channel))
+
+
+def _looked_up(
+    sent: Sent,
+    profile: ActivityModel,
+    rate: np.ndarray,
+    channel: Channel,
+    kinds: np.ndarray | None,
+    threads: int | None,
+    per_hour: Callable[[np.ndarray], np.ndarray],
+) -> np.ndarray:
+    """Return what `per_hour` makes of log relative values, (n, 169), at the hour of each message, (m,)."""
+    found, usual = np.zeros(sent.hour.size), mean_rate(rate)
+    often = np.append(rate, usual)
+
+    def look_up(people: np.ndarray, rows: np.ndarray, place: np.ndarray, code: np.ndarray) -> None:
         kind_row = np.full(people.size, NONE) if kinds is None else people.astype(np.int64)
-        value = worth(code.astype(np.int64), kind_row, kinds, profile, rate, channel, threads, as_log)
+        value = per_hour(_worth(code.astype(np.int64), kind_row, kinds, profile, often, channel))
         found[rows] = value[place, sent.hour[rows]]  # -1: the last, without timing
+
+    in_parallel([partial(look_up, *block) for block in blocks(sent)], threads)
     return found
 
 
@@ -187,35 +229,22 @@ def worth(
     kinds: np.ndarray | None,
     profile: ActivityModel,
     rate: np.ndarray,
-    channel: Any,
-    threads: int | None,
-    as_log: bool = True,
+    channel: Channel,
 ) -> np.ndarray:
-    """Return `values` of people given by their codes in the profile, (n, 169)."""
-    kinds = np.empty((0, len(profile.base.pi)), np.float32) if kinds is None else kinds
-    often, cells = np.append(rate, mean_rate(rate))[code], (profile.indptr, profile.hour, profile.weight)
-    trust, tables = profile.trust_in(code), profile.tables()
-    return values(code, kind_row, kinds, trust, often, cells, tables, channel, threads, as_log=as_log)
+    """Return the log relative value of each hour for people given by their codes, (n, 169); the last is no timing."""
+    return _worth(code, kind_row, kinds, profile, np.append(rate, mean_rate(rate)), channel)
 
 
-def values(
+def _worth(
     code: np.ndarray,
     kind_row: np.ndarray,
-    kinds: np.ndarray,
-    trust: np.ndarray,
-    rate: np.ndarray,
-    cells: tuple[np.ndarray, ...],
-    tables: Any,
-    channel: Any,
-    threads: int | None,
-    *,
-    as_log: bool = True,
+    kinds: np.ndarray | None,
+    profile: ActivityModel,
+    often: np.ndarray,
+    channel: Channel,
 ) -> np.ndarray:
-    """Return the log relative value of each hour, or the probability, (n, 169); the last is without timing."""
-    from omnireco._kernels.week import curves as kernels
-
-    even, one, value = np.zeros(code.size), np.ones(code.size), np.empty((code.size, WEEK + 1))
-    clock, hours = even.astype(np.int32), np.arange(WEEK + 1)[None, :]
-    person = (code, trust, rate, even, one, kind_row, kinds, *cells, tables, channel, clock, hours)
-    in_threads(partial(kernels.chances, *person, as_log, out=value), code.size, threads=threads, least=LEAST)
-    return value
+    """Return what `worth` does; the last of ``often`` is the rate of the unknown."""
+    kinds = np.empty((0, len(channel.psi)), np.float32) if kinds is None else kinds
+    people = People(code, profile.trust_in(code), often[code], kind_row, kinds)
+    value = values(people, profile.cells, profile.tables(), channel)
+    return np.concatenate([value, np.zeros((code.size, 1))], axis=1)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 import numpy as np
 
@@ -139,10 +139,11 @@ class Fatigue(Estimator):
         half_lives = _HALF_LIVES if self.half_life == "fit" else (check_duration(self.half_life, "half_life"),)
         span = int(messages.sent_at[-1] - messages.sent_at[0]) if len(messages) else 0
         useful = [half_life for half_life in half_lives if 4 * half_life <= span] or [half_lives[0]]
-        found = []
+        instants, found = _instants_of(messages.user, messages.sent_at), []
         with ticker(len(useful), progress, label="fatigue") as tick:
             for half_life in useful:
-                found.append(_fit(messages, human, half_life, max(useful), self.prior_sd))
+                load = _loads(instants, half_life)
+                found.append(_fit(messages, human, load, max(useful), self.prior_sd))
                 tick()
         belief = _beliefs(np.array(useful), np.array([part[3] for part in found]))
         half_life = useful[0] if len(useful) == 1 else round(float(np.exp(belief @ np.log(useful))))
@@ -151,7 +152,7 @@ class Fatigue(Estimator):
         coefficient = belief @ coefficients
         errors = np.stack([part[2] for part in found])
         error = np.sqrt(belief @ (errors**2 + (coefficients - coefficient) ** 2))  # within and between half-lives
-        load = _loads(messages.user, messages.sent_at, half_life)
+        load = _loads(instants, half_life)
         leaving, leaving_slope = _leaving(messages, load, self.prior_sd)
         n = np.bincount(messages.channel, minlength=len(messages.channels))
         model = FatigueModel(
@@ -417,14 +418,53 @@ def _beliefs(half_lives: np.ndarray, evidence: np.ndarray) -> np.ndarray:
     return np.asarray(weight / weight.sum())
 
 
-def _loads(user: np.ndarray, at: np.ndarray, half_life: int) -> np.ndarray:
-    """Return the fatigue of each message's reader just before it; messages in order of time."""
-    from omnireco._kernels.fatigue_loops import add_up
+class _Instants(NamedTuple):
+    """Instants at which people were written to, in order of person and time.
 
+    ``order`` (m,) of the messages, and ``instant`` (m,) of each in that order; per instant (k,) its ``size`` in
+    messages and the ``age`` of the one before it, endless for a person's first; per person, most instants first, the
+    ``start`` and the ``length``.
+    """
+
+    order: np.ndarray
+    instant: np.ndarray
+    size: np.ndarray
+    age: np.ndarray
+    start: np.ndarray
+    length: np.ndarray
+
+
+def _instants_of(user: np.ndarray, at: np.ndarray) -> _Instants:
+    """Return the instants of messages that are in order of time."""
     order = np.argsort(user, kind="stable")
-    found, sorted_load = np.empty(user.size), np.empty(user.size)
-    add_up(user[order].astype(np.int64), at[order], float(half_life), sorted_load)
-    found[order] = sorted_load
+    who, when = user[order], at[order]
+    fresh = np.ones(who.size, np.bool_)
+    fresh[1:] = (who[1:] != who[:-1]) | (when[1:] != when[:-1])
+    first = np.flatnonzero(fresh)
+    who, when = who[first], when[first]
+    age = np.full(first.size, np.inf)
+    age[1:] = np.where(who[1:] == who[:-1], when[1:] - when[:-1], np.inf)
+    start = np.flatnonzero(np.isinf(age))
+    length = np.diff(np.append(start, first.size))
+    longest = np.argsort(-length, kind="stable")
+    size = np.diff(np.append(first, user.size)).astype(np.float64)
+    return _Instants(order, np.cumsum(fresh) - 1, size, age, start[longest], length[longest])
+
+
+def _loads(instants: _Instants, half_life: int) -> np.ndarray:
+    """Return the fatigue of each message's reader just before it, (m,): the sum of 2^(-age / half_life).
+
+    Messages of one instant do not tire for each other. All people are walked side by side, the second instant of each,
+    then the third: few steps, however many people.
+    """
+    kept, left = 0.5 ** (instants.age / half_life), np.zeros(instants.size.size)
+    going = instants.start.size
+    for step in range(1, int(instants.length.max(initial=0))):
+        going = int(np.searchsorted(-instants.length[:going], -step))  # people with more instants than steps so far
+        row = instants.start[:going] + step
+        left[row] = (left[row - 1] + instants.size[row - 1]) * kept[row]
+    found = np.empty(instants.order.size)
+    found[instants.order] = left[instants.instant]
     return found
 
 
@@ -439,11 +479,10 @@ def _per_day(messages: MessageLog) -> np.ndarray:
 
 
 def _fit(
-    messages: MessageLog, human: np.ndarray, half_life: int, longest: int, prior_sd: float
+    messages: MessageLog, human: np.ndarray, load: np.ndarray, longest: int, prior_sd: float
 ) -> tuple[float, np.ndarray, np.ndarray, float]:
     """Return the common coefficient, those of the channels, their errors, and the log of the marginal likelihood."""
     n_channels = len(messages.channels)
-    load = _loads(messages.user, messages.sent_at, half_life)
     # the same messages are judged whatever the half-life, else their likelihoods could not be compared
     rows = np.flatnonzero(messages.sent_at >= (messages.sent_at[0] if len(messages) else 0) + 2 * longest)
     strata = messages.user[rows].astype(np.int64) * max(n_channels, 1) + messages.channel[rows]

@@ -15,6 +15,7 @@ __all__ = ["recency"]
 _LATER = 0.75  # share of the messages that the rest are foreseen from
 _SPANS = (0.5, 0.25, 0.125)  # half-lives that are tried, in time spans of the log
 _ENOUGH = 100  # answers, before and after the cut each, to judge on
+_MOST = 400_000  # messages, spread evenly over people, that are judged
 _CLEARLY = 3.0  # nats by which forgetting must foresee better
 
 
@@ -27,17 +28,23 @@ def recency(at: np.ndarray, hour: np.ndarray, answered: np.ndarray) -> np.ndarra
     if not at.size:
         return np.ones(0)
     age = (at.max() - at) / max(float(at.max() - at.min()), 1.0)
+    half_life = _half_life(*(x[:: max(1, at.size // _MOST)] for x in (age, hour, answered)))
+    return np.ones(at.size) if half_life is None else np.asarray(0.5 ** (age / half_life))
+
+
+def _half_life(age: np.ndarray, hour: np.ndarray, answered: np.ndarray) -> float | None:
+    """Return the half-life, in time spans of the log, that is clearly better than to forget nothing."""
     known = hour >= 0
     cut = np.quantile(age, 1.0 - _LATER)
     past, later = known & (age > cut), known & (age <= cut)
     if min(answered[past].sum(), answered[later].sum()) < _ENOUGH:
-        return np.ones(at.size)
-    best, span = _foreseen(np.ones(at.size), hour, answered, past, later) + _CLEARLY, None
+        return None
+    best, span = _foreseen(np.ones(age.size), hour, answered, past, later) + _CLEARLY, None
     for half_life in _SPANS:
         found = _foreseen(0.5 ** (age / half_life), hour, answered, past, later)
         if found > best:
             best, span = found, half_life
-    return np.ones(at.size) if span is None else np.asarray(0.5 ** (age / span))
+    return span
 
 
 def _foreseen(weight: np.ndarray, hour: np.ndarray, answered: np.ndarray, past: np.ndarray, later: np.ndarray) -> float:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 
+from omnireco._core.compute import in_parallel
 from omnireco._core.units import HOUR_US, WEEK
 from omnireco.data.audience import Audience
 from omnireco.data.frames.dates import are_midnights
@@ -19,6 +22,7 @@ __all__ = ["ANSWERED", "BASIS", "basis_of", "sent_on"]
 BASIS = ("assumed", "activity", "answers", "randomised answers")
 """What the hours of a channel may rest on."""
 _ASSUMED, _ACTIVITY, ANSWERED, _RANDOMISED = range(4)
+_CHUNK = 1 << 16  # messages at a time: what is between the steps stays in the cache
 _MIDNIGHTS = 10  # answers, all of them at midnight, that are dates
 _ANSWERS = 10  # answers, with a local hour, from which hours are said to rest on them
 
@@ -35,21 +39,34 @@ def sent_on(
     profile: ActivityModel,
     audience: Audience,
     expiry: int | None,
+    threads: int | None = 1,
 ) -> Sent:
     """Return the messages of a channel on the clocks of their readers."""
-    person, at = messages.user[rows], messages.sent_at[rows]
     zone_of = np.append(audience.zone, np.int32(NONE))[audience.users.codes(messages.users.ids, missing="none")]
-    answered = back != NEVER
-    delay = np.where(answered, np.where(answered, back, at) // HOUR_US - at // HOUR_US, 0)
-    watched = np.maximum(messages.end_us - 1 - at, 0) // HOUR_US + 1
-    if expiry is not None:
-        answered, watched = answered & (delay < expiry), np.minimum(watched, expiry)
     code_of = profile.users.codes(messages.users.ids, missing="none")
-    hour = hour_of_week(at, zone_of[person], audience.zones, audience.holidays)
+    n = rows.size
+    person, code, hour = np.empty(n, messages.user.dtype), np.empty(n, code_of.dtype), np.empty(n, np.int32)
+    at, delay, watched = np.empty((3, n), np.int64)
+    answered = back != NEVER
+
+    def read(first: int, last: int) -> None:
+        part = slice(first, last)
+        person[part], at[part] = messages.user[rows[part]], messages.sent_at[rows[part]]
+        code[part] = code_of[person[part]]
+        hour[part] = hour_of_week(at[part], zone_of[person[part]], audience.zones, audience.holidays)
+        begun = at[part] // HOUR_US
+        delay[part] = np.where(answered[part], back[part] // HOUR_US - begun, 0)
+        watched[part] = np.maximum(messages.end_us - 1 - at[part], 0) // HOUR_US + 1
+        if expiry is not None:
+            answered[part] &= delay[part] < expiry
+            delay[part] *= answered[part]
+            np.minimum(watched[part], expiry, out=watched[part])
+
+    in_parallel([partial(read, first, min(first + _CHUNK, n)) for first in range(0, n, _CHUNK)], threads)
     if answers_are_dates(back[answered]):
-        hour = np.full_like(hour, NONE)
+        hour[:] = NONE
     weight = _weights(messages.propensity, rows, hour) * recency(at, hour, answered)
-    return Sent(person, code_of[person], hour, answered, np.where(answered, delay, 0), watched, weight)
+    return Sent(person, code, hour, answered, delay, watched, weight)
 
 
 def _weights(propensity: np.ndarray | None, rows: np.ndarray, hour: np.ndarray) -> np.ndarray:

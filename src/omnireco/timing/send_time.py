@@ -8,6 +8,7 @@ many the responses do; there is no extrapolation beyond the log.
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -24,12 +25,15 @@ from omnireco._core.checks import (
     plain,
     shown,
 )
-from omnireco._core.compute import Progress, in_threads, one_blas_thread, ticker
+from omnireco._core.compute import Progress, one_blas_thread, ticker
 from omnireco._core.contract import Estimator, had_verbs, says_the_line
 from omnireco._core.parts import Array, Maybe, Parts, declare, flags, numbers, probabilities
 from omnireco._core.random import stream
+from omnireco._core.remembered import remembered
 from omnireco._core.small import Number, Value, Whole
 from omnireco._core.units import HOUR_US, WEEK, WEEK_US
+from omnireco._kernels.week.curves import Channel as Settings
+from omnireco._kernels.week.curves import People, best_slots, chances, in_blocks, scores, values
 from omnireco._kernels.week.kinds import Follows
 from omnireco._kernels.week.rates import LONGEST_HOURS
 from omnireco.data.asking.consent import open_to
@@ -48,13 +52,12 @@ from omnireco.timing.activity import ActivityModel, ActivityProfile, check_activ
 from omnireco.timing.answering import Channel, fit_channel
 from omnireco.timing.departures import (
     HIGHEST,
-    LEAST,
     Sent,
-    log_activity,
+    by_person,
     mean_rate,
+    relative_activity,
     settings,
     supported,
-    values,
 )
 from omnireco.timing.machines import answers_of_people, left_out
 from omnireco.timing.responses import ANSWERED, BASIS, basis_of, sent_on
@@ -88,7 +91,8 @@ class SendTime(Estimator):
     expiry : duration, optional
         When an offer expires: attention and responses after it do not count. None: never.
     seed : int
-        Of the sample of messages that delay and calibration are fitted on, when there are more than 200,000 a channel.
+        Of the sample of people whose messages delay and calibration are fitted on, when there are more than 200,000
+        messages a channel.
 
     Raises
     ------
@@ -195,7 +199,8 @@ class SendTime(Estimator):
             found, basis = [], []
             for code in range(len(messages.channels)):
                 rows = np.flatnonzero(messages.channel == code)
-                sent = sent_on(messages, rows, answered_at[rows], profile, audience, expiry)
+                rows = rows[by_person(messages.user[rows])]
+                sent = sent_on(messages, rows, answered_at[rows], profile, audience, expiry, threads)
                 name = str(messages.channels.ids[code])
                 found.append(self._fit_channel(name, sent, profile, rate, messages, threads))
                 basis.append(basis_of(sent, messages, rows, profile))
@@ -237,11 +242,15 @@ class SendTime(Estimator):
         messages: MessageLog,
         threads: int | None,
     ) -> Channel:
-        """Fit one channel, everybody's hours on a sample of its messages when there are many."""
+        """Fit one channel, everybody's hours on all messages of a sample of its people when there are many."""
         small = sent
         if sent.hour.size > _MESSAGES_TO_FIT_ON:
-            drawn = stream(self.seed, "send_time/messages", name)
-            small = sent.of(np.sort(drawn.permutation(sent.hour.size)[:_MESSAGES_TO_FIT_ON]))
+            drawn = stream(self.seed, "send_time/messages", name).permutation(messages.n_users)
+            count = np.bincount(sent.person, minlength=messages.n_users)[drawn]
+            fits = np.cumsum(count) <= max(_MESSAGES_TO_FIT_ON, int(count[np.argmax(count > 0)]))
+            some = np.zeros(messages.n_users, np.bool_)
+            some[drawn[fits]] = True
+            small = sent.of(np.flatnonzero(some[sent.person]))
         expiry = None if self.expiry is None else check_duration(self.expiry, "expiry") // HOUR_US
         with one_blas_thread():
             return fit_channel(
@@ -261,7 +270,7 @@ class SendTime(Estimator):
     interval="model.probability_interval(touches, confidence=0.95)",
     curve="model.hour_probability(user_ids, channel='email')",
 )
-@dataclass(frozen=True, slots=True, eq=False, repr=False)
+@dataclass(frozen=True, slots=True, eq=False, repr=False, weakref_slot=True)
 class SendTimeModel:
     """The response probability of any user, on any channel, at any hour; made by `SendTime.fit`.
 
@@ -478,12 +487,14 @@ class SendTimeModel:
         code = self._code(channel)
         sd, slope, slope_sd, of_factor = np.full(WEEK + 1, _ASSUMED_SD), 1.0, _SLOPE_SD, np.zeros((len(ids), 1))
         rate, usual = np.full(WEEK + 1, np.log(-np.log1p(-self.base_rate))), np.zeros(WEEK + 1)
-        (user, trust, often, shift, factor, person, kind, *cells), tables, channel_settings = self._people(ids, channel)
+        people, shift, factor = self._people(ids, channel)
         if code != NONE:
             sd, rate, usual = self.log_rate_sd[code], self.log_rate[code], np.append(self.everybody[code], 0.0)
             slope, slope_sd, _ = self.curve_parameters[code].tolist()
-            of_factor = np.append(self.factor_sd[:, code], self.factor_sd[:, code].max(initial=0.0))[person][:, None]
-        away = values(user, person, kind, trust, often, tuple(cells), tables, channel_settings, 1) - usual
+            widest = self.factor_sd[:, code].max(initial=0.0)
+            of_factor = _of(people.kind_row, self.factor_sd[:, code], widest)[:, None]
+        value = values(people, self.activity.cells, self.activity.tables(), _settings(self, code))
+        away = np.concatenate([value, np.zeros((len(ids), 1))], axis=1) - usual
         spread = np.sqrt(sd**2 + of_factor**2 + (slope_sd * away) ** 2)
         score = rate + slope * away + shift[:, None] + np.log(factor)[:, None] + z * spread
         end = np.minimum(-np.expm1(-np.exp(np.minimum(score, 50.0))), HIGHEST)
@@ -617,16 +628,13 @@ class SendTimeModel:
         self, ids: np.ndarray, channel: str, zone: np.ndarray, clock: np.ndarray, *, threads: int | None = 1
     ) -> np.ndarray:
         """Return the probability of people at slots whose local hours are ``clock[zone]``, (n, n_slots)."""
-        from omnireco._kernels.week import curves as kernels
-
-        people, tables, settings = self._people(ids, channel)
         found = np.empty((len(ids), clock.shape[1]))
-        in_threads(
-            lambda start, stop: kernels.chances(*people, tables, settings, zone, clock, False, start, stop, found),
-            len(ids),
-            threads=threads,
-            least=LEAST,
-        )
+
+        def fill(rows: slice, score: np.ndarray, shift: np.ndarray, factor: np.ndarray) -> None:
+            at = np.take_along_axis(score, clock[zone[rows]], axis=1)
+            found[rows] = chances(at, shift[:, None], factor[:, None], HIGHEST)
+
+        self._with_scores(fill, ids, channel, threads)
         return found
 
     def _best_slots(
@@ -639,48 +647,78 @@ class SendTimeModel:
         threads: int | None,
     ) -> tuple[np.ndarray, np.ndarray]:
         """Return each person's best allowed slot, the earliest of equal ones, and its probability."""
-        from omnireco._kernels.week import curves as kernels
-
-        people, tables, settings = self._people(ids, channel)
         slot, chance = np.empty(len(ids), np.int64), np.empty(len(ids))
-        in_threads(
-            lambda start, stop: kernels.best_slots(
-                *people, tables, settings, zone, clock, allowed, start, stop, slot, chance
-            ),
-            len(ids),
-            threads=threads,
-            least=LEAST,
-        )
+
+        def fill(rows: slice, score: np.ndarray, shift: np.ndarray, factor: np.ndarray) -> None:
+            slot[rows], best = best_slots(score, zone[rows], clock, allowed)
+            chance[rows] = np.where(slot[rows] >= 0, chances(best, shift, factor, HIGHEST), -1.0)
+
+        self._with_scores(fill, ids, channel, threads)
         return slot, chance
 
-    def _people(self, ids: np.ndarray, channel: str) -> tuple[tuple[np.ndarray, ...], Any, Any]:
-        """Return what the kernels need of people on a channel: arrays per person, tables, settings."""
-        profile = self.activity
+    def _with_scores(
+        self,
+        use: Callable[[slice, np.ndarray, np.ndarray, np.ndarray], None],
+        ids: np.ndarray,
+        channel: str,
+        threads: int | None,
+    ) -> None:
+        """Call ``use(rows, score, shift, factor)`` for blocks of people: log rates (n, 169), and what is their own."""
+        people, shift, factor = self._people(ids, channel)
+        cells, tables, of_channel = self.activity.cells, self.activity.tables(), _settings(self, self._code(channel))
+
+        def work(rows: slice) -> None:
+            score = scores(values(people.of(rows), cells, tables, of_channel), of_channel)
+            use(rows, score, shift[rows], factor[rows])
+
+        in_blocks(work, len(ids), threads)
+
+    def _people(self, ids: np.ndarray, channel: str) -> tuple[People, np.ndarray, np.ndarray]:
+        """Return some people as the curves read them, the shift of their log rates and the factor on their rates."""
+        profile, code = self.activity, self._code(channel)
         user = profile.users.codes(ids, missing="none").astype(np.int64)
-        rate = np.append(self.rate, mean_rate(self.rate))[user]
-        code = self._code(channel)
+        mean = _mean_rate(self)
+        rate, trust = _of(user, self.rate, mean), profile.trust_in(user)
         if code == NONE:
-            channel_settings = settings(profile, self.default_tau, np.empty(0), None, self.expiry)
-            usual = float(np.log(-np.log1p(-self.base_rate)))
-            channel_settings = channel_settings._replace(offset=np.full(WEEK + 1, usual), highest=HIGHEST)
             kind = np.empty((0, len(profile.base.pi)), np.float32)
-            shift, factor, person = np.zeros(user.size), np.ones(user.size), np.full(user.size, NONE)
-        else:
-            slope, slope_sd, lift = self.curve_parameters[code].tolist()
-            follows = Follows(float(self.own[code]), self.follows[code])
-            channel_settings = settings(profile, float(self.tau[code]), self.reading[code], follows, self.expiry)
-            known = self.everybody[code], self.log_rate[code], self.log_rate_sd[code], self.tried[code]
-            channel_settings = supported(channel_settings, *known, slope, slope_sd)._replace(highest=HIGHEST)
-            person, kind = self.people.codes(ids, missing="none").astype(np.int64), self.kinds[code]
-            shift = lift * log_activity(self.rate, user)
-            factor = np.append(self.factor[:, code], 1.0)[person]
-        cells = (profile.indptr, profile.hour, profile.weight)
-        people = (user, profile.trust_in(user), rate, shift, factor, person, kind, *cells)
-        return people, profile.tables(), channel_settings
+            return People(user, trust, rate, np.full(user.size, NONE), kind), np.zeros(user.size), np.ones(user.size)
+        person = self.people.codes(ids, missing="none").astype(np.int64)
+        shift = float(self.curve_parameters[code, 2]) * relative_activity(rate, mean)
+        factor = _of(person, self.factor[:, code], 1.0)
+        return People(user, trust, rate, person, self.kinds[code]), shift, factor
 
     def _code(self, channel: str) -> int:
         """Return the code of a channel of the message log, -1 for another."""
         return int(self.channels.codes([channel], missing="none")[0]) if len(self.channels) else NONE
+
+
+@remembered
+def _mean_rate(model: SendTimeModel) -> float:
+    """Return the sessions a week of somebody unknown."""
+    return mean_rate(model.rate)
+
+
+@remembered
+def _settings(model: SendTimeModel, code: int) -> Settings:
+    """Return what a channel makes of profiles; -1 is one without messages."""
+    profile = model.activity
+    if code == NONE:
+        assumed = settings(profile, model.default_tau, np.empty(0), None, model.expiry)
+        usual = float(np.log(-np.log1p(-model.base_rate)))
+        return assumed._replace(offset=np.full(WEEK + 1, usual), highest=HIGHEST)
+    slope, slope_sd, _ = model.curve_parameters[code].tolist()
+    follows = Follows(float(model.own[code]), model.follows[code])
+    found = settings(profile, float(model.tau[code]), model.reading[code], follows, model.expiry)
+    known = model.everybody[code], model.log_rate[code], model.log_rate_sd[code], model.tried[code]
+    return supported(found, *known, slope, slope_sd)._replace(highest=HIGHEST)
+
+
+def _of(code: np.ndarray, values: np.ndarray, unknown: float) -> np.ndarray:
+    """Return values of people given by code; -1 is the unknown."""
+    found = np.full(code.size, unknown)
+    known = np.flatnonzero(code >= 0)
+    found[known] = values[code[known]]
+    return found
 
 
 def _parameters(part: Channel) -> tuple[float, float, float]:

@@ -1,8 +1,8 @@
 """When people came by themselves: events joined into sessions, on the person's own clock.
 
 Kernels take arrays: ``user`` int32 codes, ``at`` int64 UTC microseconds, both of shape (n,) and in order of time.
-`count_sessions` does all of it in one compiled pass, for a million people in a second; the functions of arrays
-below it are the single steps.
+`count_sessions` does all of it in one compiled pass where there is much to count, for a million people in a second; the
+functions of arrays below it are the single steps, which are taken where there is little.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from omnireco._core.compute import in_parallel, split_evenly, usable_threads
 from omnireco._core.units import DAY_US, EPOCH_DAY, EPOCH_HOUR, HOUR_US, MINUTE_US, WEEK, WEEK_US
 from omnireco._kernels.log.cells import Coded
 from omnireco._kernels.week.pooling import NOT_COUNTED
+from omnireco._kernels.week.size import small
 from omnireco.data.audience import Audience
 from omnireco.data.clock import local_us
 from omnireco.data.dataset import dataset_of
@@ -92,6 +93,8 @@ class Counted:
         self, log: EventLog, half_life_us: int | None, *, threads: int | None = None
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Return decayed sessions per person and hour as rows of a sparse matrix: indptr, hour, weight."""
+        if small(log.n_users, len(log)):
+            return self._cells_of_few(log, half_life_us)
         from omnireco._kernels.week import counting as kernels
 
         upto = np.cumsum(self.per_stretch, axis=0, dtype=np.int64)
@@ -133,6 +136,18 @@ class Counted:
             np.concatenate([weight[part] for part in packed]) if packed else weight,
         )
 
+    def _cells_of_few(self, log: EventLog, half_life_us: int | None) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Return what `cells` does, by way of a table of all people and hours."""
+        rows = np.flatnonzero(self.hour != NOT_COUNTED)
+        weight = np.ones(rows.size, np.float32)
+        if half_life_us is not None:
+            weight = np.exp(np.log(0.5) * ((log.end_us - log.at[rows]) / half_life_us)).astype(np.float32)
+        cell = log.user[rows].astype(np.int64) * WEEK + self.hour[rows]
+        table = np.bincount(cell, weights=weight.astype(np.float64), minlength=log.n_users * WEEK)
+        found = np.flatnonzero(table > 0.0)
+        indptr = np.searchsorted(found, np.arange(log.n_users + 1) * WEEK)
+        return indptr.astype(np.int64), (found % WEEK).astype(np.uint8), table[found].astype(np.float32)
+
 
 def timed_events(log: EventLog) -> EventLog:
     """Return the events whose hour is known, of a log with the same people, items and names.
@@ -167,6 +182,8 @@ def count_sessions(
     log: EventLog, audience: Audience, messages: MessageLog | None, gap_us: int, *, threads: int | None = None
 ) -> Counted:
     """Find the sessions that have a local hour and no message behind them, in one pass over the events."""
+    if small(log.n_users, len(log)):
+        return _count_few(log, audience, messages, gap_us)
     from omnireco._kernels.week import counting as kernels
 
     n, n_users = len(log), log.n_users
@@ -233,6 +250,27 @@ def check_holidays(log: EventLog, audience: Audience, counted: Counted) -> None:
             DataWarning,
             stacklevel=4,
         )
+
+
+def _count_few(log: EventLog, audience: Audience, messages: MessageLog | None, gap_us: int) -> Counted:
+    """Find what `count_sessions` does, step by step."""
+    rows = session_starts(log.user, log.at, gap_us)
+    user, hours = log.user[rows], local_hours(log, audience, rows)
+    caused = np.zeros(rows.size, np.bool_)
+    if messages is not None:
+        caused = caused_by_messages(user, log.at[rows], messages, log.users, gap_us)
+    keep = (hours >= 0) & ~caused
+    hour = np.full(len(log), NOT_COUNTED, np.uint8)
+    hour[rows[keep]] = hours[keep]
+    local, lost = (np.bincount(user[has], minlength=log.n_users) > 0 for has in (hours >= 0, hours < 0))
+    return Counted(
+        hour,
+        (slice(0, len(log)),),
+        np.bincount(user[keep], minlength=log.n_users).astype(np.int32)[None],
+        np.bincount(hours[keep], minlength=WEEK),
+        int((caused & (hours >= 0)).sum()),
+        int((lost & ~local).sum()),
+    )
 
 
 def _clock_of(log: EventLog, audience: Audience) -> tuple[np.ndarray, np.ndarray]:

@@ -321,8 +321,6 @@ def _recorded(log: EventLog, audience: Audience, known: Vocabulary, shops: Mappi
 
 def _filtered(home: _Home, audience: Audience, clocks: _Clocks, today: int, known: Vocabulary) -> ZonePosterior:
     """Return where everybody is today: the forward filter over their recorded days, people in blocks."""
-    from omnireco._kernels.zone_filter import forward
-
     elsewhere = 0.5 * home.mean() + 0.5 / len(known)
     people, start = np.unique(clocks.person, return_index=True)
     ends = np.append(start, clocks.person.size)
@@ -345,9 +343,42 @@ def _filtered(home: _Home, audience: Audience, clocks: _Clocks, today: int, know
             settled = np.log(prior) + np.add.reduceat(step, begin, axis=0)
             settled = np.exp(settled - np.logaddexp.reduce(settled, axis=1)[:, None])
             moving = _HOME * settled + (1.0 - _HOME) * elsewhere
-            now = np.empty_like(settled)
-            forward(settled, moving, begin, end, part.day, fits, today, _STAY, _WRONG, now)
-            yield now
+            yield _forward(settled, moving, begin, end, part.day, fits, today)
             cut = stop
 
     return ZonePosterior.from_tables(audience.users, known, used.ravel(), tables())
+
+
+def _forward(
+    settled: np.ndarray,
+    moving: np.ndarray,
+    start: np.ndarray,
+    stop: np.ndarray,
+    day: np.ndarray,
+    fits: np.ndarray,
+    today: int,
+) -> np.ndarray:
+    """Return the forward filter of a hidden Markov model whose state is the zone, (n, Z).
+
+    People begin as ``settled``, move to ``moving`` with ``1 - _STAY`` a day, and see ``fits`` (m, Z), in which person
+    i has the rows start[i]..stop[i], in order of ``day``; a row that does not fit has the probability ``_WRONG``. All
+    people are walked side by side, the first recorded day of each, then the second.
+    """
+    now, last, length = settled.copy(), day[start], stop - start
+    order = np.argsort(-length, kind="stable")
+    going = order.size
+    for step in range(int(length.max(initial=0))):
+        going = int(np.searchsorted(-length[order[:going]], -step))  # people with more days than steps so far
+        who = order[:going]
+        row = start[who] + step
+        chance = _moved(now[who], moving[who], day[row] - last[who])
+        chance *= np.where(fits[row], 1.0 - _WRONG, _WRONG)
+        now[who], last[who] = chance / chance.sum(axis=1, keepdims=True), day[row]
+    now = _moved(now, moving, today - last)
+    return np.asarray(now / now.sum(axis=1, keepdims=True))
+
+
+def _moved(now: np.ndarray, moving: np.ndarray, days: np.ndarray) -> np.ndarray:
+    """Return where people are some days later."""
+    kept = (_STAY ** np.maximum(days, 0).astype(np.float64))[:, None]
+    return np.asarray(kept * now + (1.0 - kept) * moving)

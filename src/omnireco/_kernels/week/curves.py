@@ -1,25 +1,88 @@
-"""Compiled curves, one person after another: 168 numbers that stay in the L1 cache.
+"""From sessions to values of hours: each person's profile, the value of sending at each hour, probabilities.
 
-`profiles.pool` and `delay.send_value` say the same for whole matrices, and are what the tests hold this against.
-A million people times 168 hours would be 1.3 GB per step; here each person's sessions become a profile, the profile
-a curve of values, and the curve one slot, before the next person is read.
+The steps of matrices are in numpy, and every number of a person depends on that person's row only, to the bit: no sum
+is left to BLAS, whose order depends on the number of rows. Above the size of `size.small` the sums over sessions are
+compiled (`walks`); `pooling.pool` and `delay.send_value` are what the tests hold all of it against.
 
-Letters: ``t`` the `Tables` of pooling; a person's cells are ``hour[a:b]`` and ``weight[a:b]``; ``p`` (168,) profile.
+Letters: ``t`` the `Tables` of pooling; ``p`` (n, 168) profiles; a person's cells are ``hour[a:b]`` and ``weight[a:b]``
+with a and b in ``indptr``.
 """
 
-# mypy: ignore-errors
 from __future__ import annotations
 
-import math
-from typing import Any, NamedTuple
+from collections.abc import Callable
+from typing import NamedTuple
 
 import numpy as np
 
-from omnireco._core.compute import compiled
+from omnireco._core.compute import in_threads, read_only
 from omnireco._core.units import WEEK
 from omnireco._kernels.week.pooling import EVEN, EVIDENCE, PART_HOURS, Base, Pooling, circular_kernel
+from omnireco._kernels.week.size import small
 
-__all__ = ["Channel", "Tables", "best_slots", "chances", "profiles", "tables"]
+__all__ = [
+    "Cells",
+    "Channel",
+    "People",
+    "Tables",
+    "best_slots",
+    "chances",
+    "in_blocks",
+    "pooled",
+    "profiles",
+    "scores",
+    "tables",
+    "values",
+]
+
+_BLOCK = 512  # people at a time: what is between the steps stays in the L2 cache
+_HIGHEST_SCORE = 50.0
+
+
+class Cells(NamedTuple):
+    """Decayed sessions of people per local hour, as rows of a sparse matrix (n_users, 168)."""
+
+    indptr: np.ndarray
+    hour: np.ndarray
+    weight: np.ndarray
+
+    def of(self, person: np.ndarray) -> Cells:
+        """Return those of some people; -1 has none."""
+        start, size = np.zeros((2, person.size), np.int64)
+        known = np.flatnonzero(person >= 0)
+        start[known] = self.indptr[person[known]]
+        size[known] = self.indptr[person[known] + 1] - start[known]
+        ends = np.cumsum(size)
+        cell = np.arange(int(ends[-1]) if ends.size else 0) + np.repeat(start - ends + size, size)
+        return Cells(np.append(np.zeros(1, np.int64), ends), self.hour[cell], self.weight[cell])
+
+
+class People(NamedTuple):
+    """Some people, (n,) each, for `values`.
+
+    Attributes
+    ----------
+    person : ndarray of int64
+        Rows of the cells, -1 for the unknown.
+    trust : ndarray
+        Share of the personal profile, negative without a history.
+    rate : ndarray
+        Sessions a week.
+    kind_row : ndarray of int64
+        Row of ``kind``, or -1: the kinds that follow the person's segments.
+    kind : ndarray of shape (m, K), float32
+        The probability of each kind.
+    """
+
+    person: np.ndarray
+    trust: np.ndarray
+    rate: np.ndarray
+    kind_row: np.ndarray
+    kind: np.ndarray
+
+    def of(self, rows: slice) -> People:
+        """Return some of them."""
+        return People(*(part[rows] for part in self[:4]), self.kind)
 
 
 class Tables(NamedTuple):
@@ -31,12 +94,12 @@ class Tables(NamedTuple):
     group: np.ndarray  # (n_users,) of each person, or (0,): all are of the first group
     phi: np.ndarray  # (G, 168)
     theta: np.ndarray  # (168,)
-    part: np.ndarray  # (335,): from any hour on, what it says about 168 hours
-    part_share: np.ndarray  # (168,): 1 / what the part of the week around an hour holds of theta
+    wide: np.ndarray  # (168, 168): what a session at each hour says of the part of the week around it, before theta
     near: np.ndarray  # (2 reach + 1,): beyond its reach the kernel holds nothing that a float64 could keep
     by_day: np.ndarray  # (24, 24)
     day_share: np.ndarray  # (168,)
     strengths: np.ndarray  # (4,)
+    of_hour: np.ndarray  # (168, G + 1 + 24 + 168 + 168): what one session says of segments, of 1, day, hour, part
 
 
 class Channel(NamedTuple):
@@ -44,8 +107,8 @@ class Channel(NamedTuple):
 
     reading: np.ndarray  # (168,), or (0,): everybody reads as they are active
     own: float  # share of reading that is like the person's own activity
-    follows: np.ndarray  # (G, G)
-    psi: np.ndarray  # (G, 168): weeks of the kinds of people, rows summing to 1
+    follows: np.ndarray  # (G, K)
+    psi: np.ndarray  # (K, 168): weeks of the kinds of people, rows summing to 1
     rho: float
     life: int  # hours; 0 for ever
     offset: np.ndarray  # (169,): log rate of responses at each hour, less the slope times the hour's value for all
@@ -58,20 +121,23 @@ class Channel(NamedTuple):
 def tables(base: Base, pooling: Pooling, prior: np.ndarray, start: np.ndarray, group: np.ndarray) -> Tables:
     """Lay out the numbers of pooling."""
     part = circular_kernel(WEEK, PART_HOURS)
+    near, by_day = circular_kernel(WEEK, pooling.hour_width), circular_kernel(24, pooling.day_width)
     week = base.theta.reshape(7, 24)
+    log_phi, wide = np.ascontiguousarray(np.log(base.phi).T), part / (part @ base.theta)[:, None]
+    one = np.ones((WEEK, 1))
     return Tables(
-        log_phi=np.ascontiguousarray(np.log(base.phi).T),
+        log_phi=log_phi,
         log_pi=_log(prior),
         start=np.array(start),
         group=group,
         phi=np.array(base.phi),
         theta=np.array(base.theta),
-        part=_turned(part),
-        part_share=1.0 / (part @ base.theta),
-        near=_middle(circular_kernel(WEEK, pooling.hour_width)),
-        by_day=circular_kernel(24, pooling.day_width),
+        wide=wide,
+        near=_middle(near),
+        by_day=by_day,
         day_share=np.ascontiguousarray((week / week.sum(axis=0)).reshape(WEEK)),
         strengths=np.array(pooling.strengths),
+        of_hour=np.concatenate([log_phi, one, np.tile(by_day, (7, 1)), near, wide], axis=1),
     )
 
 
@@ -80,392 +146,206 @@ def _log(x: np.ndarray) -> np.ndarray:
         return np.asarray(np.log(x))
 
 
-def _turned(kernel: np.ndarray) -> np.ndarray:
-    """Return the row of a circular kernel twice, so that ``found[167 - b:][:168]`` is the row of hour b."""
-    return np.concatenate([kernel[WEEK - 1], kernel[WEEK - 1]])[: 2 * WEEK - 1].copy()
-
-
 def _middle(kernel: np.ndarray) -> np.ndarray:
     """Return the part of the row of a circular kernel that is not as good as nothing, the same to both sides."""
     reach = int(np.flatnonzero(kernel[0, : WEEK // 2] > 1e-19)[-1])
     return np.roll(kernel[0], reach)[: 2 * reach + 1].copy()
 
 
-@compiled
-def membership(hour, weight, a, b, t, group, member):
-    """Write how probable each segment is (see `profiles.memberships`); return the sum of the sessions."""
-    n = 0.0
-    member[:] = 0.0
-    fours = a + (b - a) // 4 * 4
-    for k in range(a, fours, 4):  # four at a time: sums are written to memory a quarter as often
-        w0, w1 = np.float64(weight[k]), np.float64(weight[k + 1])
-        w2, w3 = np.float64(weight[k + 2]), np.float64(weight[k + 3])
-        n += w0 + w1 + w2 + w3
-        phi0, phi1, phi2, phi3 = (
-            t.log_phi[hour[k]],
-            t.log_phi[hour[k + 1]],
-            t.log_phi[hour[k + 2]],
-            t.log_phi[hour[k + 3]],
-        )
-        for g in range(member.size):
-            member[g] += w0 * phi0[g] + w1 * phi1[g] + w2 * phi2[g] + w3 * phi3[g]
-    for k in range(fours, b):
-        w = np.float64(weight[k])
-        n += w
-        for g in range(member.size):
-            member[g] += w * t.log_phi[hour[k], g]
-    most = -np.inf
-    for g in range(member.size):
-        member[g] = member[g] * (EVIDENCE / (EVIDENCE + n)) + t.log_pi[group, g]
-        most = max(most, member[g])
-    total = 0.0
-    for g in range(member.size):
-        member[g] = math.exp(member[g] - most)
-        total += member[g]
-    member /= total
-    return n
+def profiles(person: np.ndarray, trust: np.ndarray, cells: Cells, t: Tables, *, threads: int | None = 1) -> np.ndarray:
+    """Return profiles, (n, 168); people without sessions have their group's."""
+    found = np.empty((person.size, WEEK))
+
+    def fill(rows: slice) -> None:
+        found[rows] = pooled(person[rows], trust[rows], cells, t)[0]
+
+    in_blocks(fill, person.size, threads)
+    return found
 
 
-@compiled
-def pooled(hour, weight, a, b, trust, t, group, member, day, part, near, p):
-    """Write one person's profile (see `profiles.pool`), blended with where it started by ``1 - trust``."""
-    n = membership(hour, weight, a, b, t, group, member)
-    k_segment, k_part, k_day, k_hour = t.strengths[0], t.strengths[1], t.strengths[2], t.strengths[3]
-    p[:] = t.start[group]
-    if not np.isinf(k_segment):
-        part[:] = 0.0
-        for g in range(member.size):
-            m = member[g]
-            for i in range(168):
-                part[i] += m * t.phi[g, i]
-        for i in range(168):
-            p[i] = (k_segment * p[i] + n * part[i]) / (k_segment + n)
-    if not np.isinf(k_part):
-        _spread(hour, weight, a, b, t, part)
-    near[:] = 0.0
-    day[:] = 0.0
-    at_this = np.zeros(24)
-    reach = t.near.size // 2
-    for k in range(a, b):
-        w = np.float64(weight[k])
-        around = near[84 + np.int64(hour[k]) - reach : 85 + np.int64(hour[k]) + reach]
-        for i in range(t.near.size):
-            around[i] += w * t.near[i]
-        at_this[hour[k] % 24] += w
-    for h in range(0, 24, 4):
-        a0, a1, a2, a3 = at_this[h], at_this[h + 1], at_this[h + 2], at_this[h + 3]
-        for i in range(24):
-            day[i] += a0 * t.by_day[h, i] + a1 * t.by_day[h + 1, i] + a2 * t.by_day[h + 2, i] + a3 * t.by_day[h + 3, i]
-    for i in range(84):  # what reached over the ends of the week
-        near[168 + i] += near[i]
-        near[84 + i] += near[252 + i]
-    if n > 0.0:
-        x, y, z = _share(k_part, n), _share(k_day, n), _share(k_hour, n)
-        u, v, w = (1.0 - x) / n, (1.0 - y) / n, (1.0 - z) / n
-        if not np.isinf(k_part):
-            for i in range(168):
-                p[i] = x * p[i] + u * (part[i] * t.theta[i])
-        for d in range(0, 168, 24):
-            for i in range(24):
-                p[d + i] = y * p[d + i] + v * (day[i] * t.day_share[d + i])
-        for i in range(168):
-            p[i] = z * p[i] + w * near[84 + i]
-    total = 0.0
-    for i in range(168):
-        total += p[i]
-    own = trust / total
-    for i in range(168):
-        p[i] = own * p[i] + (1.0 - trust) * t.start[group, i]
+def values(people: People, cells: Cells, t: Tables, channel: Channel, *, threads: int | None = 1) -> np.ndarray:
+    """Return the log of the value of sending at each hour relative to the person's average hour, (n, 168)."""
+    found = np.empty((people.person.size, WEEK))
+
+    def fill(rows: slice) -> None:
+        some = people.of(rows)
+        np.log(_valued(*pooled(some.person, some.trust, cells, t), some, channel), out=found[rows])
+
+    in_blocks(fill, people.person.size, threads)
+    return found
 
 
-@compiled
-def _spread(hour, weight, a, b, t, part):
-    """Write what the sessions say about the part of the week around them, before the population fills it."""
-    part[:] = 0.0
-    fours = a + (b - a) // 4 * 4
-    for k in range(a, fours, 4):
-        s0, wide0 = _around(hour[k], weight[k], t)
-        s1, wide1 = _around(hour[k + 1], weight[k + 1], t)
-        s2, wide2 = _around(hour[k + 2], weight[k + 2], t)
-        s3, wide3 = _around(hour[k + 3], weight[k + 3], t)
-        for i in range(168):
-            part[i] += s0 * wide0[i] + s1 * wide1[i] + s2 * wide2[i] + s3 * wide3[i]
-    for k in range(fours, b):
-        s0, wide0 = _around(hour[k], weight[k], t)
-        for i in range(168):
-            part[i] += s0 * wide0[i]
+def in_blocks(fill: Callable[[slice], None], n: int, threads: int | None) -> None:
+    """Call ``fill(rows)`` for blocks of n people, each on a thread."""
+
+    def work(first: int, last: int) -> None:
+        for start in range(first, last, _BLOCK):
+            fill(slice(start, min(start + _BLOCK, last)))
+
+    in_threads(work, n, threads=threads, least=_BLOCK)
 
 
-@compiled
-def _around(hour, weight, t):
-    """Return how much a session says about the part of the week around it, and that part."""
-    start = 167 - np.int64(hour)
-    return np.float64(weight) * t.part_share[hour], t.part[start : start + 168]
+def pooled(person: np.ndarray, trust: np.ndarray, cells: Cells, t: Tables) -> tuple[np.ndarray, np.ndarray]:
+    """Return profiles (see `pooling.pool`), blended with where they started by ``1 - trust``, and segments (n, G)."""
+    group = np.zeros(person.size, np.int64)
+    if t.group.size:
+        known = np.flatnonzero(person >= 0)
+        group[known] = t.group[person[known]]
+    if small(cells.indptr.size - 1):
+        return _pooled(person, trust, group, cells, t)
+    from omnireco._kernels.week import walks
+
+    member, found = np.empty((person.size, len(t.phi))), np.empty((person.size, WEEK))
+    whose = (read_only(person, np.int64), read_only(trust, np.float64), read_only(group, np.int64))
+    kinds = (np.int64, np.uint8, np.float32)
+    sessions = (read_only(part, kind) for part, kind in zip(cells, kinds, strict=True))
+    numbers = (t.log_phi, t.log_pi, t.start, t.phi, t.theta, t.wide, t.near, t.by_day, t.day_share, t.strengths)
+    known_of = (read_only(part, np.float64) for part in numbers)  # of one type whatever was asked: compiled once
+    walks.pooled(*whose, *sessions, *known_of, 0, person.size, member, found)
+    return found, member
 
 
-@compiled
-def _group(t, who):
-    """Return the group of a person; unknown users and all of a model without groups are of the first."""
-    return np.int64(t.group[who]) if who >= 0 and t.group.size else np.int64(0)
+def _pooled(
+    person: np.ndarray, trust: np.ndarray, group: np.ndarray, cells: Cells, t: Tables
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return what `pooled` does, by a sparse matrix of sessions."""
+    from scipy.sparse import csr_array
+
+    indptr, hour, weight = cells.of(np.where(trust >= 0.0, person, -1))
+    sessions = (weight.astype(np.float64), hour.astype(np.int32), indptr.astype(np.int32))
+    sums = csr_array(sessions, shape=(person.size, WEEK)) @ t.of_hour
+    score, n, day, near, part = np.split(sums, np.cumsum([len(t.phi), 1, 24, WEEK]), axis=1)
+    member = score * (EVIDENCE / (EVIDENCE + n)) + t.log_pi[group]
+    member = np.exp(member - member.max(axis=1, keepdims=True))
+    member /= member.sum(axis=1, keepdims=True)
+    begun, some = t.start[group], np.where(n > 0.0, n, 1.0)  # without sessions a level says what the coarser one does
+    p = begun
+    for strength, evidence in (
+        (t.strengths[0], some * _mixed(member, t.phi)),
+        (t.strengths[1], part * t.theta),
+        (t.strengths[2], np.tile(day, 7) * t.day_share),
+        (t.strengths[3], near),
+    ):
+        share = np.where(n > 0.0, some / (strength + some), 0.0)
+        p = (1.0 - share) * p + share / some * evidence
+    own = np.maximum(trust, 0.0)[:, None]
+    return own / p.sum(axis=1, keepdims=True) * p + (1.0 - own) * begun, member
 
 
-@compiled
-def _share(k, n):
-    """Return the weight of the coarser level, 1 for infinite strength."""
-    return 1.0 if np.isinf(k) else k / (k + n)
+def _mixed(share: np.ndarray, weeks: np.ndarray) -> np.ndarray:
+    """Return ``share @ weeks``, each row summed in the same order however many there are."""
+    from scipy.sparse import csr_array
+
+    n, k = share.shape
+    kind, indptr = np.tile(np.arange(k, dtype=np.int32), n), np.arange(0, n * k + 1, k, dtype=np.int32)
+    return np.asarray(csr_array((share.ravel(), kind, indptr), shape=share.shape) @ weeks)
 
 
-@compiled
-def valued(p, member, kind, row, rate, channel, x, q, value):
-    """Write the value of sending at each hour relative to the person's average hour (see `delay.send_value`).
-
-    The kinds of the person are row ``row`` of ``kind`` (m, G), or with -1 those that follow their segments.
-    """
-    total = 0.0
-    x[:] = p
-    if channel.reading.size:
-        for i in range(168):
-            x[i] = ((1.0 - EVEN) * x[i] + EVEN / WEEK) * channel.reading[i]
-    for i in range(168):
-        total += x[i]
-    own = rate * channel.own / total
-    for i in range(168):
-        x[i] *= own
+def _valued(p: np.ndarray, member: np.ndarray, people: People, channel: Channel) -> np.ndarray:
+    """Return the value of sending at each hour relative to the person's average hour (see `delay.send_value`)."""
+    rate = people.rate[:, None]
+    x = ((1.0 - EVEN) * p + EVEN / WEEK) * channel.reading if channel.reading.size else p
+    x = rate * channel.own / x.sum(axis=1, keepdims=True) * x
     if channel.own < 1.0:
-        for k in range(member.size):
-            share = 0.0
-            if row >= 0:
-                share = np.float64(kind[row, k])
-            else:
-                for g in range(member.size):
-                    share += member[g] * channel.follows[g, k]
-            share *= rate * (1.0 - channel.own)
-            for i in range(168):
-                x[i] += share * channel.psi[k, i]
-    highest = 0.0
-    for i in range(168):
-        highest = max(highest, x[i])
-    _come(x, highest)
-    _attract(x, channel.rho, q, value)
-    if channel.life > 0:
-        _expire(value, q, channel.life, x)
-    total = 0.0
-    for i in range(168):
-        total += value[i]
-    whole = 168.0 / total
-    for i in range(168):
-        value[i] *= whole
+        kind = _mixed(member, channel.follows)
+        told = np.flatnonzero(people.kind_row >= 0)
+        kind[told] = people.kind[people.kind_row[told]]
+        x += _mixed(rate * (1.0 - channel.own) * kind, channel.psi)
+    return _attracted(-np.expm1(-x), channel.rho, channel.life)
 
 
-@compiled
-def _attract(x, rho, q, value):
-    """Write F_h = x_h + (1 - x_h) rho F_{h+1} on the circle.
+def _attracted(x: np.ndarray, rho: float, life: int) -> np.ndarray:
+    """Return F_h = x_h + (1 - x_h) rho F_{h+1} on the circle, relative to its mean, (n, 168).
 
     Each step waits for the one before, so the seven days are swept side by side; a first sweep finds what each
     day hands on to the evening before, and the second fills in.
     """
-    sums, products = np.zeros(8), np.ones(8)
-    for i in range(168):
-        q[i] = (1.0 - x[i]) * rho
-    for i in range(23, -1, -1):
-        for d in range(7):
-            h = 24 * d + i
-            sums[d] = x[h] + q[h] * sums[d]
-            products[d] *= q[h]
-    total, product = 0.0, 1.0
-    for d in range(6, -1, -1):
-        total = sums[d] + products[d] * total
-        product *= products[d]
-    sums[7] = total / (1.0 - product)  # the value at Monday 00:00 closes the circle
-    for d in range(6, -1, -1):
-        sums[d] += products[d] * sums[d + 1]
-    for i in range(23, -1, -1):
-        for d in range(7):
-            h = 24 * d + i
-            sums[d + 1] = x[h] + q[h] * sums[d + 1]
-            value[h] = sums[d + 1]
+    n = x.shape[0]
+    x = np.ascontiguousarray(x.T).reshape(7, 24, n)
+    q = (1.0 - x) * rho
+    first, product = np.zeros((7, n)), np.ones((7, n))
+    for hour in range(23, -1, -1):
+        first *= q[:, hour]
+        first += x[:, hour]
+        product *= q[:, hour]
+    total, whole = np.zeros(n), np.ones(n)
+    for day in range(6, -1, -1):
+        total = first[day] + product[day] * total
+        whole = whole * product[day]
+    after = np.empty((8, n))
+    after[7] = total / (1.0 - whole)  # the value at Monday 00:00 closes the circle
+    for day in range(6, -1, -1):
+        after[day] = first[day] + product[day] * after[day + 1]
+    now, value = after[1:].copy(), np.empty_like(x)
+    for hour in range(23, -1, -1):
+        now *= q[:, hour]
+        now += x[:, hour]
+        value[:, hour] = now
+    value = np.ascontiguousarray(value.reshape(WEEK, n).T)
+    if life > 0:
+        value = _until(value, np.ascontiguousarray(q.reshape(WEEK, n).T), life)
+    value *= WEEK / value.sum(axis=1, keepdims=True)
+    return value
 
 
-@compiled
-def _come(x, highest):
-    """Replace expected sessions x by the probability 1 - exp(-x) of any; a series in registers when x is small."""
-    if highest >= 1.0:
-        for i in range(x.size):
-            x[i] = -math.expm1(-x[i])
-        return
-    if highest < 0.2:  # y^8 / 9! is then below what a float64 keeps
-        for i in range(x.size):
-            y = 0.25 * x[i]
-            c = 1.0 - y * (1 / 5) * (1.0 - y * (1 / 6) * (1.0 - y * (1 / 7) * (1.0 - y * (1 / 8))))
-            c = y * (1.0 - y * (1 / 2) * (1.0 - y * (1 / 3) * (1.0 - y * (1 / 4) * c)))
-            c *= 2.0 - c
-            x[i] = c * (2.0 - c)
-        return
-    for i in range(x.size):  # of a quarter of x, then 1 - (1 - c)^2 = c (2 - c) twice
-        y = 0.25 * x[i]
-        c = 1.0 - y * (1 / 9) * (1.0 - y * (1 / 10) * (1.0 - y * (1 / 11) * (1.0 - y * (1 / 12) * (1.0 - y / 13))))
-        c = 1.0 - y * (1 / 5) * (1.0 - y * (1 / 6) * (1.0 - y * (1 / 7) * (1.0 - y * (1 / 8) * c)))
-        c = y * (1.0 - y * (1 / 2) * (1.0 - y * (1 / 3) * (1.0 - y * (1 / 4) * c)))
-        c *= 2.0 - c
-        x[i] = c * (2.0 - c)
-
-
-@compiled
-def _expire(value, q, life, passed):
+def _until(value: np.ndarray, q: np.ndarray, life: int) -> np.ndarray:
     """Take off what lies more than ``life`` hours after each hour: the product of q on the way, times the value."""
-    sums = np.zeros(337)
-    for i in range(336):
-        sums[i + 1] = sums[i] + math.log(max(q[i % 168], 1e-300))
-    turns, rest = life // 168, life % 168
-    for i in range(168):
-        passed[i] = math.exp(turns * sums[168] + sums[i + rest] - sums[i]) * value[(i + life) % 168]
-    for i in range(168):
-        value[i] = max(value[i] - passed[i], 1e-300)
+    logs = np.log(np.maximum(q, 1e-300))
+    sums = np.concatenate([np.zeros((q.shape[0], 1)), np.cumsum(np.tile(logs, 2), axis=1)], axis=1)
+    turns, rest = divmod(life, WEEK)
+    hour = np.arange(WEEK)
+    passed = np.exp(turns * sums[:, WEEK, None] + sums[:, hour + rest] - sums[:, hour])
+    return np.maximum(value - passed * value[:, (hour + life) % WEEK], 1e-300)
 
 
-def _profiles(person, trust, indptr, hour, weight, t, first, last, out):
-    """Fill rows first..last of out (n, 168) with profiles; people without sessions have their group's."""
-    member, day, part, near = np.empty(t.log_pi.shape[1]), np.empty(24), np.empty(168), np.empty(336)
-    for row in range(first, last):
-        who = person[row]
-        if who < 0 or trust[row] < 0.0:
-            out[row] = t.start[_group(t, who)]
-        else:
-            pooled(
-                hour,
-                weight,
-                indptr[who],
-                indptr[who + 1],
-                trust[row],
-                t,
-                _group(t, who),
-                member,
-                day,
-                part,
-                near,
-                out[row],
-            )
+def scores(log_value: np.ndarray, channel: Channel) -> np.ndarray:
+    """Return log rates of responses per hour, (n, 169); the last is without timing.
 
-
-def _chances(
-    person,
-    trust,
-    rate,
-    shift,
-    factor,
-    kind_row,
-    kind,
-    indptr,
-    hour,
-    weight,
-    t,
-    channel,
-    zone,
-    clock,
-    as_log,
-    first,
-    last,
-    out,
-):
-    """Fill rows first..last of out (n, S): probabilities at the S slots, whose local hours are ``clock[zone]`` (Z, S).
-
-    Hour 168 is no clock and no timing. With ``as_log`` the log of the relative value instead of a probability.
+    Where some hours were not tried, little counts there of what exceeds the person's best hour of the day that was.
     """
-    member, day, part, near = np.empty(t.log_pi.shape[1]), np.empty(24), np.empty(168), np.empty(336)
-    p, value, curve = np.empty(168), np.empty(168), np.empty(169)
-    for row in range(first, last):
-        who = max(person[row], 0)
-        a, b = (indptr[who], indptr[who + 1]) if person[row] >= 0 and trust[row] >= 0.0 else (0, 0)
-        pooled(hour, weight, a, b, max(trust[row], 0.0), t, _group(t, person[row]), member, day, part, near, p)
-        valued(p, member, kind, kind_row[row], rate[row], channel, part, near[:168], value)
-        curve[:] = np.nan
-        limit = np.inf if as_log else _limit(value, channel)
-        for s in range(out.shape[1]):
-            h = clock[zone[row], s]
-            if np.isnan(curve[h]):
-                if as_log:
-                    curve[h] = math.log(value[h]) if h < 168 else 0.0
-                else:
-                    curve[h] = _chance(_score(value, h, limit, channel), shift[row], factor[row], channel)
-            out[row, s] = curve[h]
-
-
-@compiled
-def _limit(value, channel):
-    """Return the person's highest log rate of an hour of the day that was tried, infinite where none or all were."""
-    found, untried = -np.inf, False
-    for h in range(24):
-        if channel.tried[h]:
-            mean = 0.0
-            for d in range(0, 168, 24):
-                mean += channel.offset[d + h] + channel.slope * math.log(value[d + h])
-            found = max(found, mean / 7.0)
-        else:
-            untried = True
-    return found if untried and found > -np.inf else np.inf
-
-
-@compiled
-def _score(value, h, limit, channel):
-    """Return the log rate at an hour; at one that was not tried little of what exceeds the best that was."""
-    if h == 168:
-        return channel.offset[168]
-    found = channel.offset[h] + channel.slope * math.log(value[h])
-    if found > limit and not channel.tried[h]:
-        found = limit + channel.beyond * (found - limit)
+    found = np.empty((log_value.shape[0], WEEK + 1))
+    hours = found[:, :WEEK]
+    np.multiply(log_value, channel.slope, out=hours)
+    hours += channel.offset[:WEEK]
+    found[:, WEEK] = channel.offset[WEEK]
+    tried = channel.tried[:24]
+    if tried.any() and not channel.tried.all():
+        usual = hours[:, :24].copy()
+        for day in range(1, 7):
+            usual += hours[:, 24 * day : 24 * day + 24]
+        limit = usual[:, tried].max(axis=1, keepdims=True) / 7.0
+        beyond = np.flatnonzero(~channel.tried)
+        doubted = hours[:, beyond]
+        hours[:, beyond] = np.where(doubted > limit, limit + channel.beyond * (doubted - limit), doubted)
     return found
 
 
-@compiled
-def _chance(score, shift, factor, channel):
-    """Return the response probability."""
-    return min(-math.expm1(-math.exp(min(score + shift, 50.0)) * factor), channel.highest)
+def chances(score: np.ndarray, shift: np.ndarray, factor: np.ndarray, highest: float) -> np.ndarray:
+    """Return response probabilities from log rates; ``shift`` and ``factor`` are the person's."""
+    rate = np.exp(np.minimum(score + shift, _HIGHEST_SCORE)) * factor
+    return np.asarray(np.minimum(-np.expm1(-rate), highest))
 
 
-def _best_slots(
-    person,
-    trust,
-    rate,
-    shift,
-    factor,
-    kind_row,
-    kind,
-    indptr,
-    hour,
-    weight,
-    t,
-    channel,
-    zone,
-    clock,
-    allowed,
-    first,
-    last,
-    slot,
-    chance,
-):
-    """Choose the best allowed slot of rows first..last, the earliest of equal ones; -1 where none is allowed."""
-    member, day, part, near = np.empty(t.log_pi.shape[1]), np.empty(24), np.empty(168), np.empty(336)
-    p, value, score = np.empty(168), np.empty(168), np.empty(169)
-    for row in range(first, last):
-        who = max(person[row], 0)
-        a, b = (indptr[who], indptr[who + 1]) if person[row] >= 0 and trust[row] >= 0.0 else (0, 0)
-        pooled(hour, weight, a, b, max(trust[row], 0.0), t, _group(t, person[row]), member, day, part, near, p)
-        valued(p, member, kind, kind_row[row], rate[row], channel, part, near[:168], value)
-        limit = _limit(value, channel)
-        score[:] = np.nan
-        best, found = -np.inf, -1
-        for s in range(clock.shape[1]):
-            if not allowed[zone[row], s]:
-                continue
-            h = clock[zone[row], s]
-            if np.isnan(score[h]):
-                score[h] = _score(value, h, limit, channel)
-            if score[h] > best:
-                best, found = score[h], s
-        slot[row] = found
-        chance[row] = _chance(best, shift[row], factor[row], channel) if found >= 0 else -1.0
+def best_slots(
+    score: np.ndarray, zone: np.ndarray, clock: np.ndarray, allowed: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return each person's best allowed slot, the earliest of equal ones, and its score; -1 where none is allowed.
 
-
-profiles: Any = compiled(_profiles)
-chances: Any = compiled(_chances)
-best_slots: Any = compiled(_best_slots)
+    Parameters
+    ----------
+    score : ndarray of shape (n, 169)
+    zone : ndarray of shape (n,)
+        Row of ``clock`` and ``allowed``.
+    clock : ndarray of shape (Z, S)
+        The local hours of the slots, 168 for no clock.
+    allowed : ndarray of shape (Z, S), bool
+    """
+    slot, best = np.full(zone.size, -1), np.full(zone.size, -np.inf)
+    for code in np.unique(zone):
+        open_ = np.flatnonzero(allowed[code])
+        rows = np.flatnonzero(zone == code)
+        if open_.size:
+            found = score[rows[:, None], clock[code, open_]]
+            place = found.argmax(axis=1)
+            slot[rows], best[rows] = open_[place], found[np.arange(rows.size), place]
+    return slot, best

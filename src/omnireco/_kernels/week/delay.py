@@ -51,10 +51,24 @@ def send_value(p: np.ndarray, tau: float, *, life: int | None = None) -> np.ndar
 
 
 def reading_after(r: np.ndarray, tau: float) -> np.ndarray:
-    """Return the pull-weighted reading in the hours after each hour: ``G_h = r_h + rho G_{h+1}``, (n, 168)."""
-    kernel = np.exp(-np.arange(WEEK) / tau) / -np.expm1(-WEEK / tau)
-    shift = (np.arange(WEEK)[None, :] - np.arange(WEEK)[:, None]) % WEEK
-    return np.asarray(r @ kernel[shift].T)
+    """Return the pull-weighted reading in the hours after each hour: ``G_h = r_h + rho G_{h+1}`` on the circle, (n, 168).
+
+    The seven days are swept side by side: a first sweep finds what each day holds, the second fills in what is ahead.
+    """
+    n, rho = r.shape[0], np.exp(-1.0 / tau)
+    r = np.ascontiguousarray(r.T).reshape(7, 24, n)
+    ahead = np.zeros((7, n))
+    for hour in range(23, -1, -1):
+        ahead *= rho
+        ahead += r[:, hour]
+    a_day = np.exp(-24.0 / tau) ** ((np.arange(7)[None, :] - np.arange(1, 8)[:, None]) % 7)
+    ahead = np.einsum("de,en->dn", a_day / -np.expm1(-WEEK / tau), ahead)  # what lies ahead of midnight
+    found = np.empty_like(r)
+    for hour in range(23, -1, -1):
+        ahead *= rho
+        ahead += r[:, hour]
+        found[:, hour] = ahead
+    return np.ascontiguousarray(found.reshape(WEEK, n).T)
 
 
 def log_delays(r: np.ndarray, person: np.ndarray, sent: np.ndarray, delay: np.ndarray, tau: float) -> np.ndarray:

@@ -15,6 +15,7 @@ import numpy as np
 from omnireco._core.parts import Parts, coded, flags, instants, numbers, probabilities
 from omnireco._core.small import Each, Number
 from omnireco._core.units import WEEK
+from omnireco._kernels.week import hazard
 from omnireco._kernels.week.delay import DEFAULT_TAU
 from omnireco._kernels.week.pooling import circular_kernel
 
@@ -154,23 +155,16 @@ def expected_counts(
     spells: Spells, n: int, tau: np.ndarray, base: np.ndarray, gain: np.ndarray | None = None
 ) -> np.ndarray:
     """Return E (n, 168); ``gain`` (m,) is a factor per message."""
-    from omnireco._kernels.week.hazard import add_expected
-
-    out = np.zeros((n, WEEK))
     gain = np.ones(spells.row.size) if gain is None else gain
-    add_expected(spells.row, spells.channel, spells.start, spells.stop, gain, tau, base, out)
-    return out
+    return hazard.expected_counts(spells.row, spells.channel, spells.start, spells.stop, gain, tau, base, n)
 
 
 def appetites(spells: Spells, n: int, tau: np.ndarray, base: np.ndarray, strength: np.ndarray) -> np.ndarray:
     """Return how much more than expected each person responds per channel, shrunk to 1, (n, C)."""
-    from omnireco._kernels.week.hazard import expected_until
-
     found = np.ones((n, tau.size))
     for code in range(tau.size):
         mine = np.flatnonzero(spells.channel == code)
-        expected = np.empty(mine.size)
-        expected_until(spells.start[mine], spells.stop[mine], float(tau[code]), base[code], expected)
+        expected = hazard.expected_until(spells.start[mine], spells.stop[mine], float(tau[code]), base[code])
         e = np.bincount(spells.row[mine], weights=expected, minlength=n)
         a = np.bincount(spells.row[mine], weights=spells.weight[mine], minlength=n)
         found[:, code] = (strength[code] + a) / (strength[code] + e)
@@ -201,21 +195,18 @@ def _fit_channel(spells: Spells, n: int, shape: np.ndarray | None) -> tuple[floa
     """Fit one channel by maximum likelihood, a Gamma factor per person integrated out."""
     from scipy.optimize import minimize_scalar
 
-    from omnireco._kernels.week.hazard import expected_until
-
     spells = replace(spells, channel=np.zeros_like(spells.channel))
     everybody = replace(spells, row=np.zeros_like(spells.row))
     seen = seen_counts(everybody, 1)[0]
     answers = np.bincount(spells.row, weights=spells.weight, minlength=n)
     at, ages = spells.hour, float(spells.weight @ spells.stop)
-    expected = np.empty(spells.row.size)
 
     def rates(tau: float, gain: np.ndarray | None = None) -> np.ndarray:
         hours = expected_counts(everybody, 1, np.array([tau]), _FLAT, gain)[0]
         return _population_rate(seen, hours, shape)
 
     def people(tau: float, base: np.ndarray) -> np.ndarray:
-        expected_until(spells.start, spells.stop, tau, base, expected)
+        expected = hazard.expected_until(spells.start, spells.stop, tau, base)
         return np.bincount(spells.row, weights=expected, minlength=n)
 
     def loss(log_tau: float) -> float:
