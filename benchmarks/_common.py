@@ -21,7 +21,7 @@ FOLDER = Path(__file__).parent / "results"
 
 
 def options(doc: str, *, quick: str = "small sizes and few repeats", data: str = "") -> argparse.ArgumentParser:
-    """Return a parser with ``--quick``, and with ``--data`` where a script says what it does with a log of one's own."""
+    """Return a parser with ``--quick``, and with ``--data`` where a script says what it does with one's own log."""
     parser = argparse.ArgumentParser(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help=f"{quick}; no gates are printed")
     if data:
@@ -40,7 +40,7 @@ def machine() -> dict[str, Any]:
 
     np.ones((2, 2)) @ np.ones((2, 2))
     blas = [
-        f"{one['internal_api']} {one.get('version', '?')} ({one.get('architecture', '?')}, {one['num_threads']} threads)"
+        f"{one['internal_api']} {one['version']} ({one.get('architecture', '?')}, {one['num_threads']} threads)"
         for one in threadpool_info()
         if one["user_api"] == "blas"
     ]
