@@ -13,16 +13,17 @@ from omnireco._core.checks import check_choice, check_duration, check_integer, c
 from omnireco._core.compute import (
     Progress,
     available_memory,
-    one_blas_thread,
     pays,
     require_memory,
     row_blocks,
     split_evenly,
+    ticker,
     usable_threads,
 )
 from omnireco._core.contract import Estimator
 from omnireco._core.parts import Maybe, Parts, declare, numbers
 from omnireco._core.small import Value
+from omnireco._kernels.inverse import invert_in_place, n_steps
 from omnireco._kernels.similarity import nearest, weigh
 from omnireco._kernels.topk.exact import rank_histories, select
 from omnireco.data.parts import Ids, Square
@@ -72,7 +73,8 @@ class EASE(Estimator):
     diagonal, scores ``X B``. Solved by Cholesky in place and kept in float32. The solution is computed in float32
     too where the condition number is surely below 500 (the largest sum over a row of G, against the
     regularization), which moves weights by less than a millionth; otherwise in float64. Deterministic. Time
-    O(items^3); memory 4 bytes x items^2 in float32, 12 in float64, stated before it is used.
+    O(items^3), and the inverse runs on every thread; memory 4 bytes x items^2 in float32, 8 in float64, and 8 KB (16
+    in float64) an item, stated before it is used.
 
     A number below 0 is a target below 0: dislikes in the training set lower an item, and one in a history lowers
     similar items. Decaying inputs are for prediction, not for the fit: on sequences of purchases, weights learned
@@ -128,8 +130,9 @@ class EASE(Estimator):
             Events are weighed by ``weights``, by default each pair of person and item once
             (``Weights(binary=True)``); a matrix is taken as it is.
         threads : int, optional
-            Taken as by every estimator; the inverse runs on one.
+            All usable cores by default; never changes the result.
         progress : bool or callable(done, total)
+            A bar over blocks of 512 items.
 
         Raises
         ------
@@ -141,10 +144,10 @@ class EASE(Estimator):
             kept = min(self.neighbors, x.n_items)
             peak = 20 * x.n_items * kept + _CELL_BYTES * x.csr.nnz
             require_memory("EASE.fit", peak, "items x neighbors", "Take fewer neighbors", limit=self.memory)
-            weights = restricted_ridge(x.csr, self.regularization, kept)
+            weights = restricted_ridge(x.csr, self.regularization, kept, threads=threads)
             return ItemModel(x.items, count_users(x), weights, self._asked_with(x.weights))
         single = is_single(x.csr, self.regularization)
-        size, free = 4 if single else 12, available_memory() if self.memory is None else self.memory
+        size, free = 4 if single else 8, available_memory() if self.memory is None else self.memory
         require_memory(
             "EASE.fit",
             size * x.n_items**2 + ridge_scratch(x.n_items, x.csr.nnz, single=single),
@@ -153,8 +156,8 @@ class EASE(Estimator):
             "neighbors only, or ItemKNN or ALS, or group products into categories",
             limit=free,
         )
-        gram = gram_matrix(x.csr, np.float32 if single else np.float64)
-        weights = _ridge_weights(gram, self.regularization)
+        gram = gram_matrix(x.csr, np.float32 if single else np.float64, threads=threads)
+        weights = _ridge_weights(gram, self.regularization, threads=threads, progress=progress)
         return ItemModel(x.items, count_users(x), weights, self._asked_with(x.weights))
 
     def _asked_with(self, weights: Weights | None) -> Weights | None:
@@ -358,10 +361,10 @@ def is_single(x: sp.csr_matrix, regularization: float) -> bool:
 
 def ridge_scratch(n: int, cells: int, *, single: bool) -> int:
     """Return the bytes that a ridge takes beside its squares of ``n`` columns: cells by column, and blocks of rows."""
-    return _CELL_BYTES * cells + 2 * (4 if single else 8) * BLOCK_ROWS * n
+    return _CELL_BYTES * cells + 4 * (4 if single else 8) * BLOCK_ROWS * n
 
 
-def gram_matrix(x: sp.csr_matrix, dtype: type) -> np.ndarray:
+def gram_matrix(x: sp.csr_matrix, dtype: type, *, threads: int | None = None) -> np.ndarray:
     """Return X'X, dense (n_items, n_items), of which only the upper triangle counts, summed in float64."""
     steps = float((np.diff(x.indptr).astype(np.float64) ** 2).sum())
     if not pays(max(steps, float(x.shape[1]) ** 2), _GRAM_STEPS):  # the same sums in the same order, to the bit
@@ -378,7 +381,7 @@ def gram_matrix(x: sp.csr_matrix, dtype: type) -> np.ndarray:
     def work(rows: slice) -> None:
         gram_rows(*wide, rows.start, rows.stop, np.empty(x.shape[1]), gram)
 
-    workers = usable_threads()
+    workers = usable_threads(threads)
     with ThreadPoolExecutor(workers) as pool:
         list(pool.map(work, split_evenly(x.shape[1], 16 * workers)))
     return gram
@@ -393,24 +396,22 @@ def mirrored(square: np.ndarray) -> np.ndarray:
     return square
 
 
-def invert_ridge(gram: np.ndarray, regularization: float, verb: str) -> np.ndarray:
+def invert_ridge(
+    gram: np.ndarray, regularization: float, verb: str, *, threads: int | None = None, progress: Progress = False
+) -> np.ndarray:
     """Return (gram + regularization I)^-1, of which the upper triangle counts, as it does in ``gram``, used up."""
-    from scipy.linalg import lapack
-
-    single = gram.dtype == np.float32
-    factorize, invert = (lapack.spotrf, lapack.spotri) if single else (lapack.dpotrf, lapack.dpotri)
     gram[np.diag_indices_from(gram)] += regularization
-    with one_blas_thread():  # two threads of BLAS beside other work were measured up to ten times slower
-        factor, failed = factorize(gram.T, lower=1, overwrite_a=1, clean=0)  # the upper triangle, as Fortran reads it
-    if failed:
-        raise ParameterError(
-            f"{verb}: the Gram matrix is not positive definite at regularization {regularization:g}. Raise it."
-        )
-    with one_blas_thread():
-        return invert(factor, lower=1, overwrite_c=1)[0].T
+    with ticker(n_steps(len(gram)), progress, label="inverse") as tick:
+        if invert_in_place(gram, usable_threads(threads), tick):
+            return gram
+    raise ParameterError(
+        f"{verb}: the Gram matrix is not positive definite at regularization {regularization:g}. Raise it."
+    )
 
 
-def restricted_ridge(x: sp.csr_matrix, regularization: float, neighbors: int) -> sp.csr_matrix:
+def restricted_ridge(
+    x: sp.csr_matrix, regularization: float, neighbors: int, *, threads: int | None = None
+) -> sp.csr_matrix:
     """Return sparse weights, float32 (n_items, n_items): each column a ridge on at most ``neighbors`` items."""
     from omnireco._kernels.sparse_ridge import solve_items
 
@@ -429,7 +430,7 @@ def restricted_ridge(x: sp.csr_matrix, regularization: float, neighbors: int) ->
     def work(rows: slice) -> None:
         solve_items(*wide, *about, float(regularization), rows.start, rows.stop, neighbors, index, value, count)
 
-    workers = usable_threads()
+    workers = usable_threads(threads)
     with ThreadPoolExecutor(workers) as pool:
         list(pool.map(work, split_evenly(n_items, 16 * workers)))
     filled = np.arange(neighbors)[None, :] < count[:, None]
@@ -441,15 +442,27 @@ def restricted_ridge(x: sp.csr_matrix, regularization: float, neighbors: int) ->
     return weights
 
 
-def _ridge_weights(gram: np.ndarray, regularization: float) -> np.ndarray:
+def _ridge_weights(gram: np.ndarray, regularization: float, *, threads: int | None, progress: Progress) -> np.ndarray:
     """Return EASE's weights, float32 (n_items, n_items), from the upper triangle of X'X; ``gram`` is used up."""
-    inverse = invert_ridge(gram, regularization, "EASE.fit")
+    inverse = invert_ridge(gram, regularization, "EASE.fit", threads=threads, progress=progress)
     diagonal = np.diag(inverse).copy()
-    weights = inverse if inverse.dtype == np.float32 else np.empty(inverse.shape, np.float32)
-    for rows in row_blocks(len(weights), 1, most=BLOCK_ROWS):  # each block of the upper triangle to both of its places
+    for rows in row_blocks(len(inverse), 1, most=BLOCK_ROWS):  # each block of the upper triangle to both of its places
         block = np.triu(inverse[rows, rows], 1)
         right = inverse[rows, rows.stop :].copy()
-        weights[rows, rows] = (block + block.T) / -diagonal[rows]
-        weights[rows, rows.stop :] = right / -diagonal[rows.stop :]
-        weights[rows.stop :, rows] = right.T / -diagonal[rows]
-    return np.ascontiguousarray(weights)
+        inverse[rows, rows] = (block + block.T) / -diagonal[rows]
+        inverse[rows, rows.stop :] = right / -diagonal[rows.stop :]
+        inverse[rows.stop :, rows] = right.T / -diagonal[rows]
+    return in_float32(inverse)
+
+
+def in_float32(square: np.ndarray) -> np.ndarray:
+    """Return a square matrix that nobody else holds as float32, in the place where it is."""
+    if square.dtype == np.float32:
+        return square
+    n = len(square)
+    narrow = square.reshape(-1).view(np.float32)
+    for row in range(n):  # each ends where the next one to be read begins, or before
+        narrow[row * n : (row + 1) * n] = square[row].astype(np.float32)
+    del narrow
+    square.resize((n * n + 1) // 2, refcheck=False)  # gives the other half back
+    return square.view(np.float32)[: n * n].reshape(n, n)

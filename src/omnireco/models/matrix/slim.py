@@ -120,7 +120,7 @@ class SLIM(Estimator):
             "Use RP3beta or ItemKNN, which are sparse, or keep the most popular items",
             limit=self.memory,
         )
-        gram = mirrored(gram_matrix(x.csr, np.float64))
+        gram = mirrored(gram_matrix(x.csr, np.float64, threads=threads))
         blocks = [(a, min(a + _COLUMNS, x.n_items)) for a in range(0, x.n_items, _COLUMNS)]
         with ThreadPoolExecutor(workers) as pool:
             jobs = [pool.submit(self._columns, gram, *block) for block in blocks]

@@ -149,7 +149,7 @@ class TypedEASE(Estimator):
             )
         self._require_memory(inputs, n)
         own = np.unique(kind[aim])
-        weights = _typed_ridge(inputs, targets, self.regularization, () if self.repeats else own)
+        weights = _typed_ridge(inputs, targets, self.regularization, () if self.repeats else own, threads)
         pair = distinct(log.user[aim].astype(np.int64) * n + log.item[aim])
         popularity = np.bincount(pair % n, minlength=n).astype(np.float32)
         return TypedModel.build(
@@ -410,11 +410,12 @@ def _types(log: EventLog, by: By) -> tuple[tuple[str, ...], np.ndarray]:
 
 
 def _typed_ridge(
-    inputs: sp.csr_matrix, targets: sp.csr_matrix, regularization: float, held: Iterable[int]
+    inputs: sp.csr_matrix, targets: sp.csr_matrix, regularization: float, held: Iterable[int], threads: int | None
 ) -> np.ndarray:
     """Return B (n_inputs, n_items), float32, with the weights of item i in each block of ``held`` at zero."""
     dtype = np.float32 if is_single(inputs, regularization) else np.float64
-    inverse = mirrored(invert_ridge(gram_matrix(inputs, dtype), regularization, "TypedEASE.fit"))
+    gram = gram_matrix(inputs, dtype, threads=threads)
+    inverse = mirrored(invert_ridge(gram, regularization, "TypedEASE.fit", threads=threads))
     follows = sp.csr_matrix((inputs.T @ targets).T, dtype=dtype)  # one row per target item
     follows.sort_indices()
     n_items = targets.shape[1]

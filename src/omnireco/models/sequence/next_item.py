@@ -125,7 +125,7 @@ class NextItem(Estimator):
             "Keep the most popular items, or group products into categories",
             limit=self.memory,
         )
-        weights = _ridge(past, following, self.regularization)
+        weights = _ridge(past, following, self.regularization, threads)
         with_item = np.flatnonzero(log.item != NONE)
         pair = distinct(log.user[with_item].astype(np.int64) * log.n_items + log.item[with_item])
         popularity = np.bincount(pair % log.n_items, minlength=log.n_items).astype(np.float32)
@@ -164,10 +164,11 @@ class NextItem(Estimator):
         return np.isin(log.event, log.events.codes(wanted))
 
 
-def _ridge(inputs: sp.csr_matrix, targets: sp.csr_matrix, regularization: float) -> np.ndarray:
+def _ridge(inputs: sp.csr_matrix, targets: sp.csr_matrix, regularization: float, threads: int | None) -> np.ndarray:
     """Return (Z'Z + regularization I)^-1 Z'Y, float32 (n_items, n_items); float64 inside where it must be."""
     dtype = np.float32 if is_single(inputs, regularization) else np.float64
-    inverse = mirrored(invert_ridge(gram_matrix(inputs, dtype), regularization, "NextItem.fit"))
+    gram = gram_matrix(inputs, dtype, threads=threads)
+    inverse = mirrored(invert_ridge(gram, regularization, "NextItem.fit", threads=threads))
     follows = sp.csr_matrix((inputs.T @ targets).T, dtype=dtype)  # one row per target item
     follows.sort_indices()
     weights = np.empty(inverse.shape, np.float32)
