@@ -36,9 +36,12 @@ class UpliftModel:
     experiment : Experiment
         What was learned from.
     learner : str
-    increment, error : ndarray of shape (n, n_arms - 1)
+    own, error : ndarray of shape (n, n_arms - 1)
         The effect of each arm on each row, by models that never saw the row's person, and its standard error (NaN where
         the learner has none).
+    calibration : ndarray of shape (n_arms - 1,)
+        How much of the differences between people is real: the slope of ``psi`` on ``own`` in [0, 1]. Decisions use
+        :attr:`increment`, the average effect plus that share of the difference.
     psi : ndarray of shape (n, n_arms - 1)
         Doubly robust pseudo-outcomes: noisy for one row, and their mean over any group is an estimate of its effect.
     outcomes : ndarray of shape (n, n_arms)
@@ -57,8 +60,9 @@ class UpliftModel:
 
     experiment: Experiment
     learner: str
-    increment: np.ndarray
+    own: np.ndarray
     error: np.ndarray
+    calibration: np.ndarray
     psi: np.ndarray
     outcomes: np.ndarray
     propensity: np.ndarray
@@ -75,8 +79,9 @@ class UpliftModel:
     parts: ClassVar[Parts] = {
         "experiment": Value((Experiment,)),
         "learner": Text(("s", "t", "x", "r", "dr")),
-        "increment": numbers("experiment.n", "effects"),
+        "own": numbers("experiment.n", "effects"),
         "error": numbers("experiment.n", "effects", low=0.0, missing=True),
+        "calibration": probabilities("effects"),
         "psi": numbers("experiment.n", "effects"),
         "outcomes": numbers("experiment.n", "arms"),
         "propensity": probabilities("experiment.n", "arms"),
@@ -106,6 +111,15 @@ class UpliftModel:
     def arms(self) -> tuple[str, ...]:
         """The treatments, without the control."""
         return self.experiment.arms[1:]
+
+    @property
+    def increment(self) -> np.ndarray:
+        """The effect of each arm on each row as decisions need it, (n, n_arms - 1): shrunk to the average, out of fold.
+
+        The highest of several noisy effects is too high. So each is the average effect, plus the share of the
+        difference between people that other people's outcomes confirm (``calibration``).
+        """
+        return self._calibrated(self.own)
 
     def average(self, *, confidence: float = 0.95) -> Effects:
         """Return the average effect of every arm against the control.
@@ -180,7 +194,7 @@ class UpliftModel:
         z = z_of(confidence)
         if data is None:
             experiment = self.experiment
-            ids, effect, error = experiment.users.ids[experiment.user], self.increment, self.error
+            ids, effect, error = experiment.users.ids[experiment.user], self.own, self.error
         else:
             ids, x = self._rows_of(data)
             effect, error = self._of(x)
@@ -214,7 +228,7 @@ class UpliftModel:
         z, cost = z_of(confidence), self.costs(costs)
         best = (self.increment - cost).argmax(axis=1)
         row = np.arange(best.size)
-        effect, error, price = self.increment[row, best], self.error[row, best], cost[best]
+        effect, error, price = self.own[row, best], self.error[row, best], cost[best]
         low, high = effect - z * error, effect + z * error
         blind = np.isnan(error)
         words = np.select(
@@ -328,7 +342,7 @@ class UpliftModel:
         return verdict(self)
 
     def read(self, data: Any) -> tuple[Vocabulary, np.ndarray]:
-        """Return the people of a Dataset and the effect of every arm on each, as of its end: ``(users, effect)``.
+        """Return the people of a Dataset and the increment of every arm for each, as of its end: ``(users, increment)``.
 
         Parameters
         ----------
@@ -340,7 +354,12 @@ class UpliftModel:
                 "Fit one on messages: om.causal.Uplift(target='purchase').fit(data); or give a frame of features."
             )
         users, x = self._read(data)
-        return users, self._of(x)[0]
+        return users, self._calibrated(self._of(x)[0])
+
+    def _calibrated(self, effect: np.ndarray) -> np.ndarray:
+        usual = self.psi[self.overlap].mean(axis=0)
+        level = self.own[self.overlap].mean(axis=0)
+        return np.asarray(usual + self.calibration * (effect - level))
 
     def _effects(self, groups: Mapping[str, np.ndarray], confidence: float, k: int) -> Effects:
         import pandas as pd

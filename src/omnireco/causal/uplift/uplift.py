@@ -39,6 +39,7 @@ LEARNERS = ("s", "t", "x", "r", "dr")
 _LOG = logging.getLogger(__name__)
 _LOG.addHandler(logging.NullHandler())
 _MOST_LOST = 0.5
+_MANY = 200_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
@@ -185,7 +186,9 @@ class Uplift(Estimator):
         - ``dr``: regression of ``mu_k - mu_0 + 1[A=k] (Y - mu_k) / p_k - 1[A=0] (Y - mu_0) / p_0``, right when the
           propensities or the outcome models are.
 
-        Averages and groups use the pseudo-outcomes of ``dr`` whatever the learner. Unknown propensities are estimated by
+        Where the differences between people are not confirmed by the outcomes of other people, decisions are made on the
+        average (:attr:`UpliftModel.increment`), as in the test of calibration of Chernozhukov, Demirer, Duflo and
+        Fernandez-Val (2018, the best linear predictor). Averages and groups use the pseudo-outcomes of ``dr`` whatever the learner. Unknown propensities are estimated by
         multinomial logistic regression. **What nobody can see**: a cause of both the treatment and the outcome that is
         no feature. The placebo and the balance notice some of it, and only a draw by lot rules it out.
 
@@ -209,7 +212,8 @@ class Uplift(Estimator):
         _check_sizes(experiment, self.least, self.folds)
         from threadpoolctl import threadpool_limits
 
-        with threadpool_limits(usable_threads(threads), user_api="openmp"), ticker(3, progress, label="uplift") as tick:
+        several = usable_threads(threads) if len(experiment) >= _MANY else 1  # trees on few rows wait for one another
+        with threadpool_limits(several, user_api="openmp"), ticker(3, progress, label="uplift") as tick:
             model = self._fit(experiment, read, tick)
         for one in warnings_of(model):
             warnings.warn(f"Uplift.fit: {one}", DataWarning, stacklevel=5)
@@ -244,6 +248,7 @@ class Uplift(Estimator):
             self.learner,
             effect,
             error,
+            _calibration(found, psi),
             whole_psi,
             whole_mu,
             p,
@@ -320,6 +325,14 @@ def _people_of(target: Any, data: Dataset) -> tuple[Vocabulary, np.ndarray]:
     users, codes = unite(tables, "user_id")
     wanted = np.empty(0, np.int64) if events is None else target_events(events, target, "UpliftModel")
     return users, features_at(data, users, codes, wanted, data.end_us)
+
+
+def _calibration(effect: np.ndarray, psi: np.ndarray) -> np.ndarray:
+    """Return the slope of pseudo-outcomes on out-of-fold effects, between 0 and 1, (n_arms - 1,)."""
+    away = effect - effect.mean(axis=0)
+    spread = (away**2).sum(axis=0)
+    slope = (away * psi).sum(axis=0) / np.where(spread > 0, spread, 1.0)
+    return np.asarray(np.clip(np.where(spread > 0, slope, 0.0), 0.0, 1.0))
 
 
 def _check_sizes(experiment: Experiment, least: int, folds: int, when: str = "") -> None:
