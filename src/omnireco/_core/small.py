@@ -17,7 +17,7 @@ import numpy as np
 
 from omnireco._core.form import Form, Unregistered, form_named, form_of
 from omnireco._core.frozen import ReadOnly
-from omnireco._core.parts import Cuts, Inseparable, Part, Parts, Scope, Sizes, demand
+from omnireco._core.parts import Cuts, Inseparable, Part, Parts, Scope, Sizes, demand, fit_size
 
 __all__ = [
     "INSTANT",
@@ -139,6 +139,8 @@ class Each(Part):
         return tuple(self.part.read(place, str(position)) for position, place in enumerate(places))
 
     def keep(self, value: Any, name: str, where: str, sizes: Sizes) -> Any:
+        if self.size:
+            fit_size(sizes, self.size, len(value), where)
         kept = tuple(self.part.keep(one, str(at), f"{where}[{at}]", dict(sizes)) for at, one in enumerate(value))
         same = type(value) is tuple and all(a is b for a, b in zip(kept, value, strict=True))
         return value if same else kept

@@ -10,17 +10,17 @@ import functools
 import logging
 import warnings
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 import numpy as np
 
-from omnireco._core.checks import check_flag, check_kind, name_rows
+from omnireco._core.checks import check_choice, check_flag, check_kind, name_rows
 from omnireco._core.compute import row_blocks
 from omnireco._core.contract import says_the_line
 from omnireco._core.frozen import ReadOnly
 from omnireco._core.parts import Maybe, Parts, Record, freeze, numbers, probabilities
-from omnireco._core.small import Each, Plain, Value
+from omnireco._core.small import Each, Plain, Text, Value
 from omnireco._core.units import DAY_US
 from omnireco.data.asking.touches import Touches, free_days, holidays_in
 from omnireco.data.clock import Slots, local_us, slots_by_zone
@@ -63,6 +63,7 @@ if TYPE_CHECKING:
 __all__ = ["Candidates", "Timing", "Tiring", "candidates"]
 
 _LINE = "om.candidates(recs, data, timing, om.slots('2025-06-01', days=7), channels=['push', 'email'])"
+MADE_OF = ("chances", "increments", "given")
 _LABELS = ("creative_id", "store_id", "offer_id")
 _log = logging.getLogger(__name__)
 _log.addHandler(logging.NullHandler())
@@ -112,6 +113,9 @@ class Candidates:
         Constraints that these touches bring along; ``plan`` adds them to those it is given.
     sources : Sources
         The audience, the logs and the rules that they were made under; :meth:`concat` applies them again.
+    made_of : {"chances", "increments", "given"}
+        What values are made of: the chance of a response, whoever would have come anyway; what the message adds; or
+        numbers of one's own.
 
     Raises
     ------
@@ -126,6 +130,7 @@ class Candidates:
     left_out: Mapping[str, int] = field(default_factory=dict)
     implied: tuple[Constraint, ...] = ()
     sources: Sources = field(default_factory=Sources)
+    made_of: str = "given"
 
     parts: ClassVar[Parts] = {
         "touches": Record(Touches),
@@ -135,11 +140,13 @@ class Candidates:
         "left_out": Plain(Mapping[str, int]),
         "implied": Each(Value((Constraint,))),
         "sources": Record(Sources),
+        "made_of": Text(MADE_OF),
     }
 
     def __post_init__(self) -> None:
         check_kind(self.touches, Touches, "touches", "om.planning.Candidates.from_frame(frame)")
         _check_numbers(self.touches, self.value, self.probability)
+        check_choice(self.made_of, "made_of", MADE_OF)
         freeze(self)
         object.__setattr__(self, "labels", ReadOnly(self.labels))
         object.__setattr__(self, "left_out", ReadOnly(self.left_out))
@@ -270,7 +277,8 @@ class Candidates:
         Raises
         ------
         ParameterError
-            When there is no part, one is no Candidates, or they were made under different audiences.
+            When there is no part, one is no Candidates, they were made under different audiences, or values of some are
+            made of chances and of others of increments: such values cannot be compared.
         SchemaError
             When ids are integers in one and strings in another.
 
@@ -284,7 +292,8 @@ class Candidates:
         >>> om.planning.Candidates.concat([a, b]), om.planning.Candidates.concat([a, b]).implied
         (Candidates(2 touches, 1 user, 1 item, 2 channels), (OncePerItem(),))
         """
-        return in_order(*joined(_check_parts(parts)))
+        sets = _check_parts(parts)
+        return replace(in_order(*joined(sets)), made_of=_joined_kind(sets))
 
     def __len__(self) -> int:
         return len(self.touches)
@@ -297,7 +306,8 @@ class Candidates:
             (np.unique(t.item).size, "item", "items"),
             (np.unique(t.channel).size, "channel", "channels"),
         ]
-        return f"Candidates({', '.join(f'{n:,} {one if n == 1 else many}' for n, one, many in counts)})"
+        made = f"; values of {self.made_of}" if self.made_of != "given" else ""
+        return f"Candidates({', '.join(f'{n:,} {one if n == 1 else many}' for n, one, many in counts)}{made})"
 
     def to_frame(self) -> pd.DataFrame:
         """Return the touches as a pandas frame with the columns that from_frame takes, and ``send_at_local``.
@@ -334,7 +344,8 @@ def candidates(
         channel. With margins in the ``catalog``, values are money, and items without a margin are left out; else a
         response has the value 1.
     timing : fitted SendTime, or any Timing
-        The response probability by person, channel and instant: ``slot_probability(audience, rows, channel, at_us)``.
+        The response probability by person, channel and instant: ``slot_probability(audience, rows, channel, at_us)``. Of
+        ``om.causal.Uplift``, ``model.timing(send_time, data)``: values are then what a message adds (``.made_of``).
     slots : Slots
         The instants at which a message may leave; whole days are those of each person's own calendar.
     channels : str or iterable of str
@@ -377,7 +388,7 @@ def candidates(
 
     Notes
     -----
-    The value of a touch is its response probability times the worth of the item (its margin, else 1) times the
+    The value of a touch is its response probability (with ``slot_increment``: what the message adds) times the worth of the item (its margin, else 1) times the
     discount of its rank, 1 / log2(1 + rank): an item ranked third has half the response probability of the first,
     as NDCG has it. Deterministic; people are worked through in blocks of at most 128 MB.
 
@@ -394,7 +405,7 @@ def candidates(
     >>> found = candidates(recs, Dataset(audience=people), even, slots("2025-06-01", days=2), channels=["push"],
     ...                    per_person=PerPerson(n_slots=2))
     >>> found, found.left_out["Consent"]
-    (Candidates(4 touches, 1 user, 2 items, 1 channel), 48)
+    (Candidates(4 touches, 1 user, 2 items, 1 channel; values of chances), 48)
     """
     rules = check_rules(eligibility)
     data = given_data(data, ("audience",), "candidates", _LINE)
@@ -442,6 +453,7 @@ def candidates(
     touches, value, probability = _join(offers.empty, parts)
     labels = {} if creatives is None else {"creative_id": _creatives_of(touches, creatives)}
     found = in_order(touches, value, probability, labels, left_out, limits.implied, np.arange(len(touches)), sources)
+    found = replace(found, made_of="increments" if _adds(timing) else "chances")
     _log.info("candidates: %d touches for %d people", len(found), len(users))
     return found
 
@@ -481,10 +493,13 @@ class _Offers:
         user, row, codes, worth, has_item = (a[open_to] for a in (user, row, codes, worth, has_item))
         since, opens = since[open_to], opens[open_to]
         chance, cost = _chances(self.timing, self.audience, row, name, at), np.zeros(row.size)
+        added = _increments(self.timing, self.audience, row, name, at) if _adds(self.timing) else chance
         if self.fatigue is not None and row.size:
             ids = self.audience.users.ids[row]
             factor = _check_fatigue(self.fatigue.factor(ids, name, at), "factor", (row.size, at.size))
+            same = added is chance
             chance = np.minimum(chance * factor, 1.0)
+            added = chance if same else added * factor
             cost = _check_fatigue(self.fatigue.cost(ids, name), "cost", (row.size,)) * np.nanmax(worth, axis=1)
         person, rank = np.nonzero(has_item)
         zone = _known_zone(self.audience, row)
@@ -507,7 +522,7 @@ class _Offers:
             self.empty.named,
             holiday=None if free is None else free[person].ravel(),
         )
-        value = (chance[person] * worth[person, rank][:, None] - cost[person][:, None]).ravel()
+        value = (added[person] * worth[person, rank][:, None] - cost[person][:, None]).ravel()
         own_days = np.flatnonzero(opens[person].ravel())
         kept = own_days[allowed(whole.take(own_days), (Consent(), *self.rules), self.left_out)]
         good = kept[value[kept] > 0]
@@ -580,6 +595,8 @@ def touch_frame(found: Candidates, rows: np.ndarray, **more: np.ndarray) -> pd.D
         columns["creative_id"] = labels.pop("creative_id")
     columns["probability"] = np.full(rows.size, np.nan) if found.probability is None else found.probability[rows]
     columns["value"] = found.value[rows]
+    if found.made_of == "increments":
+        columns["made_of"] = np.full(rows.size, found.made_of, object)
     return pd.DataFrame(columns | labels | more)
 
 
@@ -764,6 +781,37 @@ def _chances(timing: Timing, audience: Audience, row: np.ndarray, channel: str, 
             "[0, 1], not a score: divide it, or fit om.SendTime()."
         )
     return chance
+
+
+def _adds(timing: Any) -> bool:
+    """Return whether values are to be made of what a message adds."""
+    return callable(getattr(timing, "slot_increment", None))
+
+
+def _increments(timing: Any, audience: Audience, row: np.ndarray, channel: str, at: np.ndarray) -> np.ndarray:
+    """Return what a message adds, checked: a finite number for each person and slot."""
+    if row.size == 0:
+        return np.empty((0, at.size))
+    added = np.asarray(timing.slot_increment(audience, row, channel, at), np.float64)
+    if added.shape != (row.size, at.size) or not np.isfinite(added).all():
+        raise ParameterError(
+            f"timing.slot_increment must return a finite number for each of {row.size} people and {at.size} slots. Got "
+            f"shape {added.shape}{'' if np.isfinite(added).all() else ', with missing values'}. Make one with "
+            "om.causal.Uplift(target='purchase').fit(data).timing(send_time, data)."
+        )
+    return added
+
+
+def _joined_kind(sets: Iterable[Candidates]) -> str:
+    """Return what the values of several sets are made of; chances and increments cannot be compared."""
+    kinds = {part.made_of for part in sets}
+    if {"chances", "increments"} <= kinds:
+        raise ParameterError(
+            "Candidates.concat: values of some of these sets are made of chances, and of others of increments, so a plan "
+            "would prefer the former whatever they add. Make all with one timing: om.candidates(recs, data, "
+            "model.timing(send_time, data), slots)."
+        )
+    return kinds.pop() if len(kinds) == 1 else "given"
 
 
 def _worth(items: Vocabulary, catalog: Catalog | None) -> np.ndarray:

@@ -107,9 +107,10 @@ class Plan:
     def __repr__(self) -> str:
         n = len(self)
         people = np.unique(self.touches.touches.user[self.reason == 0]).size
+        made = "" if self.touches.made_of == "given" else f" of {self.touches.made_of}"
         return (
             f"Plan({n:,} touch{'' if n == 1 else 'es'} to {people:,} user{'' if people == 1 else 's'}, "
-            f"value {self.value:.6g}, bound {self.bound:.6g}, gap {self.optimality_gap:.2g})"
+            f"value {self.value:.6g}{made}, bound {self.bound:.6g}, gap {self.optimality_gap:.2g})"
         )
 
     def _repr_html_(self) -> str:
@@ -148,7 +149,7 @@ class Plan:
 
         Columns ``user_id``, ``item_id``, ``channel``, ``send_at`` (UTC), ``send_at_local`` (the person's wall
         clock, NaT where the zone is unknown), ``creative_id`` (where given), ``probability``, ``value``, then
-        ``store_id`` and ``offer_id`` where given.
+        ``made_of``, where values are made of increments, and ``store_id`` and ``offer_id`` where given.
         """
         return touch_frame(self.touches, np.flatnonzero(self.reason == 0))
 
