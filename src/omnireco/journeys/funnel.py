@@ -1,4 +1,4 @@
-"""Funnels whose steps lie on different channels: how far people get, how long it takes, and where they are stuck now."""
+"""Funnels with steps on different channels: how far people get, how long it takes, and where they are stuck now."""
 
 from __future__ import annotations
 
@@ -63,7 +63,8 @@ class Funnel:
     def __repr__(self) -> str:
         ends = self.table["share_of_start"].iloc[-1]
         share = "too few people" if np.isnan(ends) else f"{100 * ends:.1f} % reach the end"
-        return f"Funnel({count_of(len(self.table), 'step')}, {share}, {count_of(len(self.waiting), 'person', 'people')} waiting)"
+        waiting = count_of(len(self.waiting), "person", "people")
+        return f"Funnel({count_of(len(self.table), 'step')}, {share}, {waiting} waiting)"
 
     def to_frame(self) -> pd.DataFrame:
         """Return the table of steps."""
@@ -138,7 +139,8 @@ def _steps(log: EventLog, steps: Any) -> tuple[list[str], list[np.ndarray]]:
     """Return the names of the steps and which events each is, bool (n_events,)."""
     if not isinstance(steps, Mapping) or len(steps) < 2 or not all(isinstance(name, str) for name in steps):
         raise ParameterError(
-            f"funnel: steps must be a mapping with two names or more. Got {shown(steps)}. Write steps={{'looked': 'view', "
+            f"funnel: steps must be a mapping with two names or more. Got {shown(steps)}. Write "
+            f"steps={{'looked': 'view', "
             "'bought in the shop': ('purchase', 'store')}."
         )
     return list(steps), [_events_of(log, name, what) for name, what in steps.items()]
@@ -152,7 +154,8 @@ def _events_of(log: EventLog, name: str, what: Any) -> np.ndarray:
     )
     if not isinstance(event, str) or not (channel is None or isinstance(channel, str)):
         raise ParameterError(
-            f"funnel: the step {name!r} must be an event, a pair (event, channel), or a list of these. Got {shown(what)}. "
+            f"funnel: the step {name!r} must be an event, a pair (event, channel), or a list of these. Got "
+            f"{shown(what)}. "
             "Write 'view' or ('view', 'app')."
         )
     check_known([event], log.events.ids, f"funnel: the event of {name!r}", missing=None)

@@ -146,8 +146,8 @@ class Returns(Estimator):
         Warns
         -----
         DataWarning
-            When people came back 1.5 times as fast as expected, or as much slower, in one of the last windows: a season, a trend,
-            or people who left. Intervals are then wide; ``model.calibration`` shows by how much.
+            When people came back 1.5 times as fast as expected, or as much slower, in one of the last windows: a
+            season, a trend, or people who left. Intervals are then wide; ``model.calibration`` shows by how much.
 
         Notes
         -----
@@ -159,8 +159,8 @@ class Returns(Estimator):
 
         References
         ----------
-        Fader, Hardie and Lee (2005), "Counting your customers" the easy way, Marketing Science 24, equations 2-6; Friedman
-        (1982), Piecewise exponential models for survival data with covariates, Annals of Statistics 10.
+        Fader, Hardie and Lee (2005), "Counting your customers" the easy way, Marketing Science 24, equations 2-6;
+        Friedman (1982), Piecewise exponential models for survival data with covariates, Annals of Statistics 10.
         """
         known = dataset_of(data, "Returns.fit", self.needs)
         usable_threads(threads)
@@ -173,7 +173,8 @@ class Returns(Estimator):
         whole = _learn(visits, group, len(names) + 1, known.end_us, self.prior_strength)
         if whole is None:
             raise EmptyError(
-                "Returns.fit: nobody came twice by themselves, so no hazard can be learned. Give a longer log, or leave "
+                "Returns.fit: nobody came twice by themselves, so no hazard can be learned. Give a longer log, or "
+                "leave "
                 "messages out where responses are all there is."
             )
         hazard, week = whole
@@ -196,7 +197,8 @@ class Returns(Estimator):
         )
         if checked.surprising:
             warnings.warn(
-                f"Returns.fit: in one of the last {self.n_checks} windows people came back {checked.ratio:.2f} times as "
+                f"Returns.fit: in one of the last {self.n_checks} windows people came back {checked.ratio:.2f} times "
+                "as "
                 "fast as expected from before them: a season, a trend, or people who left for good. Intervals are wide "
                 "for it; look at model.calibration, and fit on a part of the log that resembles what comes next.",
                 DataWarning,
@@ -277,7 +279,8 @@ class ReturnsModel:
     def __repr__(self) -> str:
         checked = "not checked" if np.isnan(self.ratio) else f"{self.ratio:.2f} times as fast in the worst window"
         return (
-            f"ReturnsModel(prior strength {self.prior_strength:.3g}, {100 * self.leaving:.1f} % of visits are the last, "
+            f"ReturnsModel(prior strength {self.prior_strength:.3g}, {100 * self.leaving:.1f} % of visits are the "
+            "last, "
             f"{checked})"
         )
 
@@ -293,8 +296,10 @@ class ReturnsModel:
         if np.isnan(self.ratio):
             return "Not checked: the log is too short, or n_checks=0."
         return (
-            f"In windows of {days:g} days, predicted from before them, people came back at most {self.ratio:.2f} times as "
-            f"fast as expected; from one window to another the pace differs by a factor of {np.exp(self.log_sd):.2f} (one "
+            f"In windows of {days:g} days, predicted from before them, people came back at most {self.ratio:.2f} "
+            "times as "
+            f"fast as expected; from one window to another the pace differs by a factor of {np.exp(self.log_sd):.2f} "
+            "(one "
             "standard deviation)."
         )
 
@@ -369,13 +374,13 @@ class _Visits(NamedTuple):
     """Visits in order of (user, time), and whether each was the person's own."""
 
     user: np.ndarray
-    at: np.ndarray
+    when: np.ndarray
     own: np.ndarray
     n_users: int
 
     def before(self, cut: int) -> _Visits:
-        rows = self.at < cut
-        return _Visits(self.user[rows], self.at[rows], self.own[rows], self.n_users)
+        rows = self.when < cut
+        return _Visits(self.user[rows], self.when[rows], self.own[rows], self.n_users)
 
 
 class _Checked(NamedTuple):
@@ -420,7 +425,7 @@ def _groups(
 
 def _week_of(visits: _Visits) -> np.ndarray:
     """Return how much more people come at each hour of the week, mean 1; even where the log is short."""
-    at = visits.at[visits.own]
+    at = visits.when[visits.own]
     if not at.size or int(at.max()) - int(at.min()) < 14 * DAY_US:
         return np.ones(WEEK)
     count = np.bincount(at // HOUR_US % WEEK, minlength=WEEK)
@@ -435,10 +440,10 @@ def _learn(
     step = -(-visits.n_users // _MOST_PEOPLE)
     if step > 1:
         some = visits.user % step == 0
-        visits = _Visits(visits.user[some] // step, visits.at[some], visits.own[some], -(-visits.n_users // step))
+        visits = _Visits(visits.user[some] // step, visits.when[some], visits.own[some], -(-visits.n_users // step))
         group = group[::step]
     now = np.full(visits.n_users, clock(np.array([end_us]), week)[0])
-    states = states_of(visits.user, clock(visits.at, week), visits.own, now)
+    states = states_of(visits.user, clock(visits.when, week), visits.own, now)
     if not states.ended.sum():
         return None
     return fit_hazard(states, group, n_groups, strength), week
@@ -450,11 +455,11 @@ def _states_at(visits: _Visits, code: np.ndarray, at: np.ndarray, week: np.ndarr
     length = np.where(code == NONE, 0, stop - start)
     owner = np.repeat(np.arange(code.size), length)
     place = np.repeat(start, length) + np.arange(owner.size) - np.repeat(np.cumsum(length) - length, length)
-    known = visits.at[place] < at[owner]
+    known = visits.when[place] < at[owner]
     owner, place = owner[known], place[known]
     last = np.full(code.size, np.iinfo(np.int64).min)
-    last[owner] = visits.at[place]  # rows of an owner are in order of time: the last one stays
-    return states_of(owner, clock(visits.at[place], week), visits.own[place], clock(at, week)), last
+    last[owner] = visits.when[place]  # rows of an owner are in order of time: the last one stays
+    return states_of(owner, clock(visits.when[place], week), visits.own[place], clock(at, week)), last
 
 
 def _still_there(hazard: Hazard, states: States, group: np.ndarray) -> np.ndarray:
@@ -471,7 +476,7 @@ def _check(
     """Predict the last windows from before the first of them."""
     cut = end_us - n * horizon
     early = visits.before(cut)
-    first = int(visits.at.min()) if visits.at.size else end_us
+    first = int(visits.when.min()) if visits.when.size else end_us
     found = None
     if n and cut - first >= 2 * horizon:
         found = _learn(early, group, n_groups, cut, strength)
@@ -486,7 +491,7 @@ def _check(
         hours = np.full(people.size, np.diff(clock(np.array([now, now + horizon]), week))[0])
         chance = return_chance(hazard, states, group, hours)
         came = np.zeros(people.size, np.bool_)
-        came[visits.user[visits.own & (visits.at >= now) & (visits.at < now + horizon)]] = True
+        came[visits.user[visits.own & (visits.when >= now) & (visits.when < now + horizon)]] = True
         known = np.isfinite(chance)
         chance, came = chance[known], came[known]
         faster, spread = _how_much_faster(np.clip(chance, 1e-9, 1 - 1e-9), int(came.sum()))
@@ -522,9 +527,8 @@ def _calibration(chance: np.ndarray, came: np.ndarray) -> pd.DataFrame:
     for upto in range(1, 11):
         inside = (place >= start) & (place < upto)
         people, left = int(inside.sum()), int((place >= upto).sum())
-        if people < _LEAST or 0 < left < _LEAST:
-            if upto < 10 or people < _LEAST:
-                continue
+        if people < _LEAST or 0 < left < _LEAST:  # joined with the next
+            continue
         share = float(came[inside].mean())
         z2 = 1.96**2 / people
         middle, half = (

@@ -35,7 +35,9 @@ class States(NamedTuple):
 
 
 class Hazard(NamedTuple):
-    """``rate`` (b,) visits per hour at risk; ``strength`` of the gamma prior; ``groups`` (g,) rates relative to all;
+    """What is learned of everybody.
+
+    ``rate`` (b,) visits per hour at risk; ``strength`` of the gamma prior; ``groups`` (g,) rates relative to all;
     ``leaving`` the probability that a visit is the last.
     """
 
