@@ -11,6 +11,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from omnireco._kernels.log.order import distinct
+
 __all__ = ["Chain", "chain_of", "distinct_sets", "removal_effects", "shapley_rates", "shapley_sampled", "touch_shares"]
 
 _MOST_STATES = 4_000
@@ -119,7 +121,7 @@ def removal_effects(
 def distinct_sets(channel: np.ndarray, start: np.ndarray, n_channels: int) -> tuple[np.ndarray, np.ndarray]:
     """Return the distinct channels of each path: path and channel of each, sorted by path."""
     path = np.repeat(np.arange(start.size - 1), np.diff(start))
-    cell = np.unique(path * n_channels + channel)
+    cell = distinct(path * n_channels + channel)
     return cell // n_channels, cell % n_channels
 
 

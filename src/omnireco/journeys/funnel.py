@@ -13,6 +13,7 @@ from omnireco._core.contract import says_the_line
 from omnireco._core.parts import Parts
 from omnireco._core.small import Whole
 from omnireco._core.units import HOUR_US
+from omnireco._kernels.log.order import distinct
 from omnireco.data.dataset import dataset_of
 from omnireco.data.events import EventLog, require_events
 from omnireco.data.frames.columns import instants_to_pandas
@@ -171,7 +172,7 @@ def _attempts(log: EventLog, masks: list[np.ndarray], key: np.ndarray, span: int
     n, when = len(log) + 1, log.at
     rows = [np.flatnonzero(mask) for mask in masks]
     ordered = [np.sort(key[row] * n + row) for row in rows]  # rows are in order of time
-    owners = np.unique(key[rows[0]])
+    owners = distinct(key[rows[0]])
     cursor = np.zeros(owners.size, np.int64)
     found_key, found = [np.empty(0, np.int64)], [np.empty((0, len(masks)), np.int64)]
     while owners.size:
@@ -218,7 +219,7 @@ def _funnel(
     rows, channels = [], []
     for step, name in enumerate(names):
         here = depth >= step
-        people = np.unique(user[here]).size
+        people = distinct(user[here]).size
         hidden = people < k
         hours = np.full(int(here.sum()), np.nan)
         share, low, high = 1.0, np.nan, np.nan
@@ -226,9 +227,9 @@ def _funnel(
             hours = (when[reached[here, step]] - when[reached[here, step - 1]]) / HOUR_US
             decided = (depth >= step - 1) & ~(open_ & (depth == step - 1))
             share, low, high = _share(user[decided], here[decided])
-            hidden = hidden or np.unique(user[decided]).size < k
+            hidden = hidden or distinct(user[decided]).size < k
         begun = ~open_ | here
-        stuck = np.unique(user[open_ & (depth == step)]).size
+        stuck = distinct(user[open_ & (depth == step)]).size
         rows.append(
             {
                 "step": name,
@@ -246,7 +247,7 @@ def _funnel(
         for code, channel in enumerate(log.channels.ids):
             mine = np.zeros(here.size, np.bool_)
             mine[here] = log.channel[reached[here, step]] == code
-            if np.unique(user[mine]).size >= k:
+            if distinct(user[mine]).size >= k:
                 took = (when[reached[mine, step]] - when[reached[mine, step - 1]]) / HOUR_US if step else np.empty(0)
                 middle = float(np.median(took)) if took.size else np.nan
                 channels.append((name, channel, int(mine.sum()), mine.sum() / here.sum(), middle))
@@ -276,7 +277,7 @@ def _funnel(
 def _shown(user: np.ndarray, rows: np.ndarray, k: int) -> float:
     """Return how many attempts, or NaN where fewer than ``k`` people (and not nobody) are behind them."""
     n = int(rows.sum())
-    return float(n) if not n or np.unique(user[rows]).size >= k else float("nan")
+    return float(n) if not n or distinct(user[rows]).size >= k else float("nan")
 
 
 def _share(user: np.ndarray, reached: np.ndarray) -> tuple[float, float, float]:

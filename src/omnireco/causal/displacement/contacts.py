@@ -22,6 +22,7 @@ from omnireco._core.checks import (
 from omnireco._core.contract import says_the_line
 from omnireco._core.parts import Parts
 from omnireco._core.small import Number, Whole
+from omnireco._kernels.log.order import distinct
 from omnireco.data.dataset import dataset_of
 from omnireco.data.events import EventLog, require_events
 from omnireco.data.frames.columns import open_frame
@@ -175,14 +176,14 @@ def contact_effects(
     rows = []
     for code, name in enumerate(channels.ids):
         mine = np.flatnonzero(inside & (channel == code))
-        sides = [np.unique(user[mine][treated[mine] == side]).size for side in (True, False)]
+        sides = [distinct(user[mine][treated[mine] == side]).size for side in (True, False)]
         for column, place in enumerate([*log.channels.ids, ALL]):
             if min(sides) < k:
                 found = (np.nan,) * 4
             else:
                 found = _weighted(y[mine, column], treated[mine], propensity[mine], user[mine], confidence)
             counts = mine.size if sum(sides) >= k else 0
-            rows.append((name, place, *found, counts, np.unique(user[mine]).size if sum(sides) >= k else 0))
+            rows.append((name, place, *found, counts, distinct(user[mine]).size if sum(sides) >= k else 0))
     import pandas as pd
 
     head = ["contacted", "converted", "effect", "low", "high", "without", "decisions", "people"]
@@ -200,7 +201,7 @@ def _after(log: EventLog, user: np.ndarray, at: np.ndarray, span: int, names: An
     order = np.argsort(log.user[done], kind="stable")
     done, worth = done[order], worth[order]
     who, when, where = log.user[done].astype(np.int64), np.take(log.at, done), log.channel[done]
-    ranks = np.unique(np.concatenate([when, at, at + span]))
+    ranks = distinct(np.concatenate([when, at, at + span]))
     key = who * ranks.size + np.searchsorted(ranks, when)
     begin, end = (
         np.searchsorted(key, np.maximum(user, 0).astype(np.int64) * ranks.size + np.searchsorted(ranks, edge))

@@ -231,7 +231,7 @@ def attribution(
         ``Paths.of(data)``, ``Paths.from_frame(frame)``; a Dataset is read with the defaults of the former.
     models : iterable of str, optional
         Of ``first last linear position time_decay markov shapley shapley_rate``; by default all that the paths allow
-        (time decay needs times; ``markov`` and ``shapley_rate`` need journeys without a conversion).
+        but the last (time decay needs times; ``markov`` and ``shapley_rate`` need journeys without a conversion).
     order : int
         The Markov chain's state is the last so many channels.
     half_life : str or timedelta
@@ -416,7 +416,7 @@ def _models(models: Any, paths: Paths) -> tuple[str, ...]:
         "shapley_rate": not paths.nulls.sum(),
     }
     if models is None:
-        return tuple(name for name in MODELS if not lacking.get(name, False))
+        return tuple(name for name in MODELS if name != "shapley_rate" and not lacking.get(name, False))
     names = check_names(models, "models")
     check_known(names, MODELS, "attribution: models", missing=None)
     if not names or len(set(names)) < len(names):

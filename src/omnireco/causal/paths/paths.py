@@ -12,6 +12,7 @@ from omnireco._core.checks import check_choice, check_duration, check_known, che
 from omnireco._core.contract import says_the_line
 from omnireco._core.frozen import locked
 from omnireco._core.units import HOUR_US
+from omnireco._kernels.log.order import distinct
 from omnireco.data.dataset import dataset_of
 from omnireco.data.events import EventLog, require_events
 from omnireco.data.frames.columns import open_frame
@@ -207,9 +208,9 @@ class Paths:
         path = np.repeat(np.arange(len(self)), np.diff(self.start))
         n = len(self.channels)
         if len(self) and (self.person >= 0).all():
-            who = np.unique(self.channel.astype(np.int64) * (int(self.person.max()) + 1) + self.person[path])
+            who = distinct(self.channel.astype(np.int64) * (int(self.person.max()) + 1) + self.person[path])
             return np.bincount(who // (int(self.person.max()) + 1), minlength=n)
-        cell = np.unique(path * n + self.channel)
+        cell = distinct(path * n + self.channel)
         times = (self.conversions + self.nulls)[cell // n]
         return np.bincount(cell % n, weights=times, minlength=n).astype(np.int64)
 
@@ -237,7 +238,7 @@ def _with_messages(table: _Rows, messages: Any, which: str) -> _Rows:
         rows, at = np.arange(len(messages)), messages.sent_at
     else:
         answered, _ = answers_of_people(messages)
-        touched = table.channels.ids[np.unique(table.channel[~table.done])]
+        touched = table.channels.ids[distinct(table.channel[~table.done])]
         there = np.isin(messages.channels.ids.astype(str), touched.astype(str))[messages.channel]
         rows = np.flatnonzero((answered != NEVER) & ~there)
         at = answered[rows]
