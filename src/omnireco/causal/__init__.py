@@ -3,8 +3,8 @@
 from omnireco.causal.displacement.contacts import ContactEffects, contact_effects
 from omnireco.causal.displacement.first_use import Displacement, displacement
 from omnireco.causal.holdouts.holdout import Holdout
-from omnireco.causal.holdouts.report import HoldoutReport, holdout_report
-from omnireco.causal.holdouts.size import TestSize, holdout_power
+from omnireco.causal.holdouts.holdout_power import HoldoutSize, holdout_power
+from omnireco.causal.holdouts.holdout_report import HoldoutReport, holdout_report
 from omnireco.causal.holdouts.switchback import Switchback, SwitchbackReport, switchback
 from omnireco.causal.logged import LoggedDecisions
 from omnireco.causal.off_policy import OffPolicy, cross_fitted_rewards, off_policy
@@ -18,13 +18,13 @@ __all__ = [
     "Displacement",
     "Holdout",
     "HoldoutReport",
+    "HoldoutSize",
     "LiftTests",
     "LoggedDecisions",
     "OffPolicy",
     "Paths",
     "Switchback",
     "SwitchbackReport",
-    "TestSize",
     "attribution",
     "contact_effects",
     "cross_fitted_rewards",

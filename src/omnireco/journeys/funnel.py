@@ -220,14 +220,14 @@ def _funnel(
     for step, name in enumerate(names):
         here = depth >= step
         people = distinct(user[here]).size
-        hidden = people < k
+        hidden = 0 < people < k
         hours = np.full(int(here.sum()), np.nan)
         share, low, high = 1.0, np.nan, np.nan
         if step:
             hours = (when[reached[here, step]] - when[reached[here, step - 1]]) / HOUR_US
             decided = (depth >= step - 1) & ~(open_ & (depth == step - 1))
             share, low, high = _share(user[decided], here[decided])
-            hidden = hidden or distinct(user[decided]).size < k
+            hidden = hidden or 0 < distinct(user[decided]).size < k
         begun = ~open_ | here
         stuck = distinct(user[open_ & (depth == step)]).size
         rows.append(

@@ -36,7 +36,7 @@ from omnireco._kernels.week.returning import (
 from omnireco.choices.people import labels_of
 from omnireco.data.asking.histories import data_of, events_of_few, people_asking
 from omnireco.data.asking.requests import Requests
-from omnireco.data.dataset import Dataset, dataset_of
+from omnireco.data.dataset import dataset_of
 from omnireco.data.events import EventLog, require_events
 from omnireco.data.frames.columns import instants_to_pandas
 from omnireco.data.parts import Frame, Ids
@@ -331,8 +331,6 @@ class ReturnsModel:
         """
         import pandas as pd
 
-        if isinstance(requests, Dataset):
-            requests = requests.requests()
         ahead = check_duration(within, "within")
         confidence = check_number(confidence, "confidence", above=0.0)
         if confidence >= 1:
@@ -342,15 +340,16 @@ class ReturnsModel:
         hours = clock(now + ahead, self.week) - clock(now, self.week)
         hazard = Hazard(self.hazard, self.prior_strength, self.group_rates, self.leaving)
         low, high = return_interval(hazard, states, group, hours, self.log_sd, confidence)
+        chance = return_chance(hazard, states, group, hours)
         return pd.DataFrame(
             {
                 requests.key: requests.ids.ids,
                 "visits": states.visits,
                 "last_at": instants_to_pandas(last, none=int(np.iinfo(np.int64).min)),
                 "still_there": _still_there(hazard, states, group),
-                "probability": return_chance(hazard, states, group, hours),
-                "low": low,
-                "high": high,
+                "probability": chance,
+                "low": np.fmin(low, chance),  # a long tail can carry the mean beyond a quantile
+                "high": np.fmax(high, chance),
             }
         )
 

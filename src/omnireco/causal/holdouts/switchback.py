@@ -214,7 +214,7 @@ class Switchback:
         block, into = since // self.length_us, since % self.length_us
         counts = (block >= 0) & (block < self.on.size) & (into >= self.washout_us)
         rows, block = rows[counts], block[counts]
-        found = {"conversions": np.bincount(block, minlength=self.on.size).astype(np.float64)}
+        found: dict[str, np.ndarray] = {"conversions": np.bincount(block, minlength=self.on.size).astype(np.float64)}
         if log.value is not None:
             found["value"] = np.bincount(block, weights=np.nan_to_num(log.value[rows]), minlength=self.on.size)
         return found

@@ -108,7 +108,9 @@ class LiftTests:
                 raise SchemaError(
                     f"LiftTests.from_frame: {what}; it is not so in {name_rows(bad)}. Correct these rows."
                 )
-        return cls(tuple(str(one) for one in names.ids[code]), start, end, *values.values(), base)
+        return cls(
+            channel=tuple(str(one) for one in names.ids[code]), start_at=start, end_at=end, base_spend=base, **values
+        )
 
     def __len__(self) -> int:
         return len(self.channel)

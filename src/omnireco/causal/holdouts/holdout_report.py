@@ -218,7 +218,7 @@ def _outcomes(log: EventLog, holdout: Holdout, names: Any, start: int, end: int)
     who = match(holdout.users, log.users, ("holdout", "events"))[log.user[rows]]
     rows, who = rows[who != NONE], who[who != NONE]
     count = np.bincount(who, minlength=len(holdout)).astype(np.float64)
-    found = {"converted": (count > 0).astype(np.float64), "conversions": count}
+    found: dict[str, np.ndarray] = {"converted": (count > 0).astype(np.float64), "conversions": count}
     if log.value is not None:
         found["value"] = np.bincount(who, weights=np.nan_to_num(log.value[rows]), minlength=len(holdout))
     return found

@@ -10,17 +10,15 @@ from omnireco._core.checks import check_number
 from omnireco._kernels.sample_size import detectable, needed, power_of
 from omnireco.errors import ParameterError
 
-__all__ = ["TestSize", "holdout_power"]
+__all__ = ["HoldoutSize", "holdout_power"]
 
 
-class TestSize(NamedTuple):
+class HoldoutSize(NamedTuple):
     """How large a test is and what it can show; made by :func:`holdout_power`.
 
     ``people`` in all, of whom ``held_out`` get nothing; ``effect`` of the messages on the mean (of a probability, or in
     the outcome's unit) and ``lift`` relative to it; ``power`` with which that effect is found.
     """
-
-    __test__ = False  # pytest: no test
 
     people: int
     held_out: int
@@ -41,7 +39,7 @@ def holdout_power(
     icc: float = 0.0,
     confidence: float = 0.95,
     power: float = 0.8,
-) -> TestSize:
+) -> HoldoutSize:
     """Return how many people a holdout test needs to show a lift, or which lift a number of people can show.
 
     Parameters
@@ -66,7 +64,7 @@ def holdout_power(
 
     Returns
     -------
-    TestSize
+    HoldoutSize
 
     Raises
     ------
@@ -87,7 +85,7 @@ def holdout_power(
     Examples
     --------
     >>> holdout_power(0.05, lift=0.1)
-    TestSize(people=167260, held_out=16726, effect=0.005, lift=0.1, power=0.8)
+    HoldoutSize(people=167260, held_out=16726, effect=0.005, lift=0.1, power=0.8)
     >>> holdout_power(0.05, lift=0.1, correlation=0.6).people < 0.65 * 167260
     True
     """
@@ -131,4 +129,4 @@ def holdout_power(
     if not np.isfinite(found) or found > 1e15:
         raise ParameterError("holdout_power: no number of people shows so small a lift. Raise it.")
     n = int(np.ceil(found))
-    return TestSize(n, round(share * n), float(round(lift * mean, 12)), float(lift), float(power))
+    return HoldoutSize(n, round(share * n), float(round(lift * mean, 12)), float(lift), float(power))
