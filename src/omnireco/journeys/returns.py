@@ -376,10 +376,11 @@ class _Visits(NamedTuple):
     when: np.ndarray
     own: np.ndarray
     n_users: int
+    masked: float
 
     def before(self, cut: int) -> _Visits:
         rows = self.when < cut
-        return _Visits(self.user[rows], self.when[rows], self.own[rows], self.n_users)
+        return _Visits(self.user[rows], self.when[rows], self.own[rows], self.n_users, self.masked)
 
 
 class _Checked(NamedTuple):
@@ -402,7 +403,7 @@ def _visits(log: EventLog, data: Any, events: Iterable[str] | None, gap_us: int)
     own = np.ones(user.size, np.bool_)
     if data.messages is not None and len(data.messages):
         own = ~caused_by_messages(user, at, data.messages, log.users, gap_us)
-    return _Visits(user, at, own, log.n_users)
+    return _Visits(user, at, own, log.n_users, gap_us / HOUR_US)
 
 
 def _groups(
@@ -439,10 +440,12 @@ def _learn(
     step = -(-visits.n_users // _MOST_PEOPLE)
     if step > 1:
         some = visits.user % step == 0
-        visits = _Visits(visits.user[some] // step, visits.when[some], visits.own[some], -(-visits.n_users // step))
+        visits = _Visits(
+            visits.user[some] // step, visits.when[some], visits.own[some], -(-visits.n_users // step), visits.masked
+        )
         group = group[::step]
     now = np.full(visits.n_users, clock(np.array([end_us]), week)[0])
-    states = states_of(visits.user, clock(visits.when, week), visits.own, now)
+    states = states_of(visits.user, clock(visits.when, week), visits.own, now, visits.masked)
     if not states.ended.sum():
         return None
     return fit_hazard(states, group, n_groups, strength), week
@@ -458,7 +461,7 @@ def _states_at(visits: _Visits, code: np.ndarray, at: np.ndarray, week: np.ndarr
     owner, place = owner[known], place[known]
     last = np.full(code.size, np.iinfo(np.int64).min)
     last[owner] = visits.when[place]  # rows of an owner are in order of time: the last one stays
-    return states_of(owner, clock(visits.when[place], week), visits.own[place], clock(at, week)), last
+    return states_of(owner, clock(visits.when[place], week), visits.own[place], clock(at, week), visits.masked), last
 
 
 def _still_there(hazard: Hazard, states: States, group: np.ndarray) -> np.ndarray:

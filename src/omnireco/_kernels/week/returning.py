@@ -16,6 +16,7 @@ EDGES = np.array([0.0, 3.0, 6.0, 12.0, 24.0, 48.0, 96.0, 192.0, 384.0, 768.0, 15
 _STRENGTHS = np.geomspace(0.05, 50.0, 28)
 _FEW = 50_000  # people on whom the strength is chosen
 _ROUNDS = 200
+_PSEUDO = 10.0  # visits at the mean rate, in every bin before any data
 _QUANTILES = 33
 
 
@@ -61,12 +62,17 @@ def _at_risk(hours: np.ndarray) -> np.ndarray:
     return np.clip(np.nan_to_num(hours)[:, None] - EDGES[:-1], 0.0, np.diff(EDGES))
 
 
-def states_of(owner: np.ndarray, when: np.ndarray, own: np.ndarray, now: np.ndarray) -> States:
-    """Return the states of owners 0 to n - 1 at ``now`` (n,), from visits in order of (owner, when), on one clock."""
+def states_of(owner: np.ndarray, when: np.ndarray, own: np.ndarray, now: np.ndarray, masked: float = 0.0) -> States:
+    """Return the states of owners 0 to n - 1 at ``now`` (n,), from visits in order of (owner, when), on one clock.
+
+    For ``masked`` hours before a visit that a message caused, one by themselves would have been taken for it: no hours
+    at risk.
+    """
     n, bins = now.size, EDGES.size - 1
     again = np.flatnonzero(owner[1:] == owner[:-1]) + 1
     gap = np.maximum(when[again] - when[again - 1], 0.0)
     whose, ends = owner[again], own[again]
+    gap = np.where(ends, gap, np.maximum(gap - masked, 0.0))
     closed = np.zeros((n, bins))
     for b in range(bins):
         closed[:, b] = np.bincount(whose, np.clip(gap - EDGES[b], 0.0, EDGES[b + 1] - EDGES[b]), minlength=n)
@@ -95,7 +101,7 @@ def fit_hazard(states: States, group: np.ndarray, n_groups: int, strength: float
     gaps = float(states.visits[known].sum())
     total = closed.sum(axis=0) + waiting.sum(axis=0)
     base = max(float(states.ended.sum()), 0.5) / max(float(total.sum()), 1e-9)
-    rate = (states.ended + 1.0) / (total + 1.0 / base)
+    rate = (states.ended + _PSEUDO) / (total + _PSEUDO / base)
     a, relative, leaving = (1.0 if strength is None else strength), np.ones(n_groups), 0.1
     step = max(1, known.size // _FEW)
     size = np.bincount(group, minlength=n_groups)
@@ -109,7 +115,7 @@ def fit_hazard(states: States, group: np.ndarray, n_groups: int, strength: float
         relative = (20.0 + np.bincount(group, mean, minlength=n_groups)) / (20.0 + size)
         centre = float(relative @ size) / max(1, known.size)
         relative = relative / centre
-        rate = (states.ended + 1.0) / (exposed / centre + 1.0 / base)
+        rate = (states.ended + _PSEUDO) / (exposed / centre + _PSEUDO / base)
         leaving = (float((1.0 - stays).sum()) + 1.0) / (gaps + 10.0)
         if strength is None and turn % 4 == 3:
             few = slice(None, None, step)
