@@ -45,6 +45,33 @@ def world() -> SimpleNamespace:
     return w
 
 
+def _lift_tests() -> pd.DataFrame:
+    days = pd.to_datetime(["2025-05-01", "2025-05-29"], utc=True)
+    return pd.DataFrame(
+        {
+            "channel": ["email"],
+            "start_at": days[:1],
+            "end_at": days[1:],
+            "lift": 52.0,
+            "standard_error": 13.0,
+            "spend": 10.0,
+        }
+    )
+
+
+def _contacts() -> pd.DataFrame:
+    users = world().log.users.ids
+    return pd.DataFrame(
+        {"user_id": users, "channel": "email", "contacted": np.arange(users.size) % 2 == 0, "propensity": 0.5,
+         "decided_at": pd.Timestamp("2025-02-01", tz="UTC")}
+    )  # fmt: skip
+
+
+def _two_steps() -> pd.DataFrame:
+    at = pd.to_datetime(["2025-05-01", "2025-05-02"], utc=True)
+    return pd.DataFrame({"user_id": 1, "item_id": "a", "channel": "web", "event": ["view", "buy"], "timestamp": at})
+
+
 def _dataset() -> om.Dataset:
     w = world()
     return om.Dataset(
@@ -184,6 +211,16 @@ VALUES: dict[str, Callable[[], Any]] = {
     "report": _report,
     "channel comparison": lambda: om.evaluation.compare_channels(om.models.CrossChannel(), *om.Dataset(world().log).rolling(horizon="14D", n=1)[0], k=3, n_bootstrap=20),
     "channel report": lambda: om.evaluation.channel_report(world().log),
+    "funnel": lambda: om.journeys.funnel(world().log, {"looked": "view", "bought": "purchase"}),
+    "returns model": lambda: om.journeys.Returns(groups="age_group").fit(om.Dataset(world().log, messages=world().sent, audience=world().audience)),
+    "holdout": lambda: om.causal.Holdout.draw(world().log.users, share=0.3, seed=7),
+    "holdout report": lambda: om.causal.holdout_report(om.causal.Holdout.draw(world().log.users, share=0.3), world().log, start="2025-02-01", within="14D"),
+    "switchback": lambda: om.causal.switchback("2025-01-05", "2025-02-20", every="1D"),
+    "switchback report": lambda: om.causal.switchback("2025-01-05", "2025-02-20", every="1D").report(world().log),
+    "attribution": lambda: om.causal.attribution(om.causal.Paths.of(world().log), n_bootstrap=5),
+    "lift tests": lambda: om.causal.LiftTests.from_frame(_lift_tests()),
+    "displacement": lambda: om.causal.displacement(world().log, channel="web", on="store", period="10D"),
+    "contact effects": lambda: om.causal.contact_effects(_contacts(), world().log),
     "off-policy": lambda: off_policy(
         om.causal.LoggedDecisions(np.ones(2000), np.full(2000, 0.5)), np.full(2000, 0.4), n_bootstrap=20
     ),
@@ -245,6 +282,12 @@ STATES: dict[str, Callable[[], Any]] = {
     "lists, padded": lambda: world().als.recommend(world().x, k=40),
     "candidates, empty": lambda: om.planning.Candidates.from_frame(_touches().iloc[:0]),
     "candidates, past and labels": lambda: om.planning.Candidates.from_frame(_touches().assign(offer_id=[None], creative_id="c", probability=0.5), om.Dataset(messages=om.MessageLog.from_frame(_messages())), once_per_item=True),
+    "holdout of strings": lambda: om.causal.Holdout.draw(["ann", "bob"], share=0.5, experiment="winter"),
+    "holdout of nobody": lambda: om.causal.Holdout.draw([], share=0.5),
+    "plan with a holdout": lambda: om.plan(world().touches, holdout=0.4, seed=3),
+    "funnel of one person": lambda: om.journeys.funnel(_two_steps(), {"looked": "view", "bought": "buy"}),
+    "returns, not checked": lambda: om.journeys.Returns(n_checks=0, events=["view"]).fit(world().log),
+    "attribution of counted paths": lambda: om.causal.attribution(om.causal.Paths.from_frame(pd.DataFrame({"path": ["a > b", "b"], "conversions": [9, 8]})), n_bootstrap=0),
     "plan of nothing": lambda: om.plan(om.planning.Candidates.from_frame(_touches().iloc[:0])),
     "send time without messages": lambda: om.SendTime(expiry="2D").fit(om.Dataset(world().log, audience=world().audience)),
     "activity for ever": lambda: om.timing.ActivityProfile(prior_strength=float("inf"), half_life=None).fit(om.Dataset(world().log, audience=world().audience)),

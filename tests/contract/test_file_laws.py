@@ -29,6 +29,7 @@ NOT_SAVED = {
     "EventScan": "names files that lie elsewhere",
     "ItemIndex": "tables for searching, made again from the factors",
     "RankedLists": "what a metric is handed",
+    "Paths": "journeys of a Dataset, read again from it in one pass",
     "Rows": "what a constraint compiles to",
     "Batch": "what the blocks of one call of a bandit share",
     "Policy": "how a bandit decides now, made again from its state",

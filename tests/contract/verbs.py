@@ -92,6 +92,18 @@ CODED = frozenset(
         "World",
         "Asked",
         "Cut",
+        "Holdout",
+        "SwitchbackReport",
+        "Switchback",
+        "ReturnsModel",
+        "Paths",
+        "LiftTests",
+        "HoldoutSize",
+        "HoldoutReport",
+        "Funnel",
+        "Displacement",
+        "ContactEffects",
+        "Attribution",
         "Links",
         "Split",
     ]
@@ -145,6 +157,27 @@ NOT_DRIVEN = {
     "check_constraint": "a test kit: it fails with AssertionError, as tests do",
     "check_eligibility": "a test kit: it fails with AssertionError, as tests do",
 }
+
+
+def _contacts(w: SimpleNamespace) -> pd.DataFrame:
+    ids = w.log.users.ids
+    return pd.DataFrame({"user_id": ids, "channel": "email", "contacted": np.arange(ids.size) % 2 == 0,
+                         "propensity": 0.5, "decided_at": pd.Timestamp(w.at) - pd.Timedelta("8D")})  # fmt: skip
+
+
+def _lift_tests() -> pd.DataFrame:
+    days = pd.to_datetime(["2025-05-01", "2025-05-29"], utc=True)
+    return pd.DataFrame({"channel": ["email"], "start_at": days[:1], "end_at": days[1:], "lift": 52.0,
+                         "standard_error": 13.0, "spend": 10.0})  # fmt: skip
+
+
+@cache
+def _returns() -> Any:
+    return om.journeys.Returns().fit(world().log)
+
+
+def _switchback(w: SimpleNamespace) -> Any:
+    return om.causal.switchback("2025-01-05", "2025-02-10", every="1D")
 
 
 @dataclass(frozen=True)
@@ -336,6 +369,19 @@ RECEIVERS: dict[str, Callable[[SimpleNamespace], Any]] = {
     "RankerModel": lambda w: RECEIVERS["Ranker"](w).replace(requests_from=w.at).fit(w.data),
     "ReadingModel": lambda w: w.reading,
     "Recommendations": lambda w: w.lists,
+    "Attribution": lambda w: om.causal.attribution(om.causal.Paths.of(w.log), n_bootstrap=0),
+    "ContactEffects": lambda w: om.causal.contact_effects(_contacts(w), w.log),
+    "Displacement": lambda w: om.causal.displacement(w.log, channel="web", on="store", period="7D"),
+    "Funnel": lambda w: om.journeys.funnel(w.log, {"looked": "view", "bought": "purchase"}),
+    "Holdout": lambda w: om.causal.Holdout.draw(w.log.users, share=0.3),
+    "HoldoutReport": lambda w: om.causal.holdout_report(
+        om.causal.Holdout.draw(w.log.users, share=0.3), w.log, start=w.at, within="5D"
+    ),
+    "LiftTests": lambda w: om.causal.LiftTests.from_frame(_lift_tests()),
+    "Paths": lambda w: om.causal.Paths.of(w.log),
+    "ReturnsModel": lambda w: _returns(),
+    "Switchback": lambda w: _switchback(w),
+    "SwitchbackReport": lambda w: _switchback(w).report(w.log),
     "RefillModel": lambda w: om.journeys.Refills(events=["view"]).fit(w.log),
     "Refills": lambda w: om.journeys.Refills(events=["view"]),
     "Report": lambda w: w.report,
@@ -478,6 +524,21 @@ ARGUMENTS: dict[str, Callable[[SimpleNamespace], Any]] = {
     "lists": lambda w: w.lists,
     "evaluate.lists": lambda w: {"als": w.lists},
     "log": lambda w: w.log,
+    "contacts": lambda w: _contacts(w),
+    "displacement.channel": lambda w: "web",
+    "displacement.on": lambda w: "store",
+    "holdout": lambda w: om.causal.Holdout.draw(w.log.users, share=0.3),
+    "Holdout.draw.user_ids": lambda w: w.log.users.ids,
+    "Holdout.from_frame.frame": lambda w: om.causal.Holdout.draw(w.log.users, share=0.3).to_frame(),
+    "holdout_power.mean": lambda w: 0.1,
+    "holdout_report.start": lambda w: w.at,
+    "switchback.start": lambda w: "2025-02-01",
+    "paths": lambda w: om.causal.Paths.of(w.log),
+    "Paths.from_frame.frame": lambda w: pd.DataFrame({"path": ["a > b", "b"], "conversions": [9, 8]}),
+    "LiftTests.from_frame.frame": lambda w: _lift_tests(),
+    "nudges.model": lambda w: _returns(),
+    "nudges.unfinished": lambda w: om.journeys.unfinished(w.log, within="90D"),
+    "funnel.steps": lambda w: {"looked": "view", "bought": "purchase"},
     "logged": lambda w: _decisions(200),
     "cross_fitted_rewards.logged": lambda w: _decisions(40),
     "logs": lambda w: [w.log],
@@ -581,6 +642,10 @@ GIVEN: dict[str, Callable[[SimpleNamespace], dict[str, Any]]] = {
     "headroom": lambda w: {"n_bootstrap": 9, "at": w.at},
     "learn_weights": lambda w: {"search": om.evaluation.Search(n_bootstrap=9)},
     "off_policy": lambda w: {"n_bootstrap": 9},
+    "attribution": lambda w: {"n_bootstrap": 2},
+    "holdout_power": lambda w: {"lift": 0.1},
+    "holdout_report": lambda w: {"within": "5D"},
+    "displacement": lambda w: {"period": "7D"},
     "cross_fitted_rewards": lambda w: {"folds": 2},
     "explain": lambda w: {"events": w.log},
     "ChannelPreferenceModel.best": lambda w: {"data": w.data},

@@ -525,9 +525,9 @@ def _by_item(item: np.ndarray, awake: np.ndarray, n_items: int) -> np.ndarray:
 
 def _coins(seed: int, at_us: int, user_ids: np.ndarray, item_ids: np.ndarray) -> np.ndarray:
     """Return a number in (0, 1) that belongs to (seed, day, user, item)."""
-    from omnireco.timing.explore import _mixed, _numbers, _unit
+    from omnireco._core.random import mixed, numbers_of_ids, unit
 
     day = np.uint64(at_us // DAY_US + (1 << 40))
     key = np.uint64(stream(seed, "creatives").integers(0, 1 << 62))
     with np.errstate(over="ignore"):
-        return _unit(_mixed(_mixed(_numbers(user_ids) ^ key) ^ _mixed(_numbers(item_ids) + day)))
+        return unit(mixed(mixed(numbers_of_ids(user_ids) ^ key) ^ mixed(numbers_of_ids(item_ids) + day)))

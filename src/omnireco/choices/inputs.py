@@ -8,10 +8,10 @@ import numpy as np
 import scipy.sparse as sp
 
 from omnireco._core.checks import check_numbers, name_rows
+from omnireco._core.random import numbers_of_ids
 from omnireco.data.frames.columns import open_frame
 from omnireco.data.vocabulary import Vocabulary
 from omnireco.errors import EmptyError, SchemaError
-from omnireco.timing.explore import _numbers
 
 __all__ = [
     "MOST",
@@ -56,7 +56,7 @@ def key_numbers(keys: Any) -> np.ndarray:
         given = np.empty(0, np.float64)
     if given.dtype.kind not in "iuUO" or given.ndim != 1:
         raise SchemaError(f"keys must be integers or strings, one per context. Got {given.dtype} {given.shape}.")
-    return np.asarray(_numbers(given).view(np.int64))
+    return np.asarray(numbers_of_ids(given).view(np.int64))
 
 
 def too_large(what: str, most: float, rows: np.ndarray) -> str:

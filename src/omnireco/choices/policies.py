@@ -6,16 +6,15 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from omnireco._core.random import GOLDEN, mixed
 from omnireco.choices.arms import Posteriors
 from omnireco.choices.propensity import tables, thompson_propensities
 from omnireco.choices.scoring import Scorer
-from omnireco.timing.explore import _mixed
 
 __all__ = ["EXPLORATION", "Batch", "Policy", "squarecb_rate"]
 
 EXPLORATION = {"thompson": 0.5, "linucb": 0.5, "epsilon_greedy": 0.05, "softmax": 0.05, "squarecb": 4.0}
 """Policies, and how much each explores by default."""
-_GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -108,7 +107,7 @@ class Batch:
         elif policy == "thompson" and ask.groups is None:
             mean, width = scorer.moments(x)
             width *= np.asarray(amount * ask.noise, width.dtype)
-            serial = ask.serial.view(np.uint64) * _GOLDEN
+            serial = ask.serial.view(np.uint64) * GOLDEN
             kernels.pick_drawn(
                 mean, width, *common, self.k, floor, self.key, numbers, serial, *tables(), self.wanted,
                 arm, chance,
@@ -129,7 +128,7 @@ class Batch:
         from omnireco._kernels.choice import bandit_loops as kernels
 
         ask, scorer = self.policy, self.policy.scorer
-        group = _mixed(numbers.view(np.uint64) ^ self.key) % np.uint64(len(self.draws))
+        group = mixed(numbers.view(np.uint64) ^ self.key) % np.uint64(len(self.draws))
         score, small = np.empty((len(x), ask.n_arms), np.float32), x.astype(np.float32)
         for g in range(len(self.draws)):
             rows = np.flatnonzero(group == g)

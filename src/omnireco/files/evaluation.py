@@ -10,8 +10,15 @@ import numpy as np
 from omnireco._core.form import Form
 from omnireco._core.parts import Array, Maybe, coded, demand, numbers, probabilities
 from omnireco._core.small import Each, Plain, Text, Whole, settings
+from omnireco.causal.displacement.contacts import ContactEffects
+from omnireco.causal.displacement.first_use import Displacement
+from omnireco.causal.holdouts.holdout import Holdout
+from omnireco.causal.holdouts.holdout_report import HoldoutReport
+from omnireco.causal.holdouts.switchback import Switchback, SwitchbackReport
 from omnireco.causal.logged import LoggedDecisions
 from omnireco.causal.off_policy import ESTIMATORS, OffPolicy
+from omnireco.causal.paths.attribution import Attribution
+from omnireco.causal.paths.lift_tests import LiftTests
 from omnireco.data.parts import Ids
 from omnireco.data.vocabulary import Vocabulary
 from omnireco.evaluation.channel_report import ChannelReport
@@ -21,6 +28,7 @@ from omnireco.evaluation.learn_weights import LearnedWeights
 from omnireco.evaluation.report import Cell, Report
 from omnireco.evaluation.sampled import SampledNegatives
 from omnireco.evaluation.search import Search
+from omnireco.journeys.funnel import Funnel
 from omnireco.timing.headroom import Headroom
 from omnireco.worlds.reproduce import Reproduction
 from omnireco.worlds.simulate import Company
@@ -105,6 +113,15 @@ FORMS = (
         check=_estimated,
     ),
     Form(Headroom, "headroom"),
+    Form(Holdout, "holdout"),
+    Form(HoldoutReport, "holdout report"),
+    Form(Switchback, "switchback"),
+    Form(SwitchbackReport, "switchback report"),
+    Form(Attribution, "attribution"),
+    Form(LiftTests, "lift tests"),
+    Form(Displacement, "displacement"),
+    Form(ContactEffects, "contact effects"),
+    Form(Funnel, "funnel"),
     Form(
         Reproduction,
         "reproduction",

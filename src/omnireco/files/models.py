@@ -11,7 +11,7 @@ from omnireco._core.form import Form
 from omnireco._core.parts import demand, numbers
 from omnireco._core.small import Each, Number, Table, Text, Value, settings
 from omnireco.data.recommendations import Recommendations
-from omnireco.journeys import FollowUps, FollowUpsModel, RefillModel, Refills
+from omnireco.journeys import FollowUps, FollowUpsModel, RefillModel, Refills, Returns, ReturnsModel
 from omnireco.models.base import Model
 from omnireco.models.cold.attributes import AttributeModel
 from omnireco.models.cold.segments import SegmentModel, SegmentPopularity
@@ -102,6 +102,7 @@ FORMS = (
     Form(FallbackLists, "fallback lists"),
     Form(FollowUpsModel, "follow-ups model"),
     Form(RefillModel, "refill model"),
+    Form(ReturnsModel, "returns model"),
     Form(Explanations, "explanations"),
     *settings(
         ALS,
@@ -120,6 +121,7 @@ FORMS = (
         RP3beta,
         Ranker,
         Refills,
+        Returns,
         SegmentPopularity,
         SessionKNN,
         TypedEASE,

@@ -10,13 +10,15 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 from scipy import sparse
 
-from omnireco._core.checks import name_rows
+from omnireco._core.checks import check_number, count_of, name_rows
 from omnireco._core.contract import says_the_line
 from omnireco._core.frozen import ReadOnly
-from omnireco._core.parts import Array, Parts, freeze
+from omnireco._core.parts import Array, Maybe, Parts, freeze
 from omnireco._core.small import Each, Flag, Number, Plain, Settings, Text, Value
 from omnireco._core.units import DAY_US
 from omnireco._kernels.packing import TOLERANCE, Solution, solve
+from omnireco.causal.holdouts.holdout import Holdout
+from omnireco.data.vocabulary import NONE, match
 from omnireco.errors import ParameterError
 from omnireco.planning.candidates import Candidates, check_complete, touch_frame
 from omnireco.planning.inputs import check_constraints
@@ -28,8 +30,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Plan", "Price", "plan"]
 
-SENT, NO_VALUE, NOT_CHOSEN = "sent", "no value", "not chosen"
-_MOST_IN_INT8 = 124  # constraints whose positions, after three other reasons, an int8 holds
+SENT, NO_VALUE, NOT_CHOSEN, HELD_OUT = "sent", "no value", "not chosen", "holdout"
+_MOST_IN_INT8 = 124  # constraints whose positions, after three other reasons (and before the holdout), an int8 holds
 _log = logging.getLogger(__name__)
 _log.addHandler(logging.NullHandler())
 
@@ -66,7 +68,7 @@ class Plan:
     reason : int8 array (int32 above 124 constraints), shape (n,)
         Per candidate, the position in ``reasons``: 0 is sent.
     reasons : tuple of str
-        ``"sent"``, ``"no value"``, ``"not chosen"``, then the names of the constraints.
+        ``"sent"``, ``"no value"``, ``"not chosen"``, then the names of the constraints, and ``"holdout"``.
     value : float
         Sum of the values of the touches sent.
     bound : float
@@ -75,6 +77,8 @@ class Plan:
         Whether a search has proven the plan to be the best one, to within the solver's tolerance.
     costs : mapping of str to float
         Cost of a touch by channel, from the budgets.
+    holdout : Holdout or None
+        Who of these people gets nothing, by lot; for :func:`omnireco.causal.holdout_report`.
     """
 
     touches: Candidates
@@ -85,6 +89,7 @@ class Plan:
     exact: bool
     costs: Mapping[str, float]
     rows: tuple[Price, ...]
+    holdout: Holdout | None = None
 
     parts: ClassVar[Parts] = {
         "touches": Value((Candidates,)),
@@ -95,6 +100,7 @@ class Plan:
         "exact": Flag(),
         "costs": Plain(Mapping[str, float]),
         "rows": Each(Settings(Price)),
+        "holdout": Maybe(Value((Holdout,))),
     }
 
     def __post_init__(self) -> None:
@@ -110,7 +116,8 @@ class Plan:
         made = "" if self.touches.made_of == "given" else f" of {self.touches.made_of}"
         return (
             f"Plan({n:,} touch{'' if n == 1 else 'es'} to {people:,} user{'' if people == 1 else 's'}, "
-            f"value {self.value:.6g}{made}, bound {self.bound:.6g}, gap {self.optimality_gap:.2g})"
+            f"value {self.value:.6g}{made}, bound {self.bound:.6g}, gap {self.optimality_gap:.2g}"
+            f"{'' if self.holdout is None else f', {self.holdout.share:.3g} held out'})"
         )
 
     def _repr_html_(self) -> str:
@@ -149,9 +156,12 @@ class Plan:
 
         Columns ``user_id``, ``item_id``, ``channel``, ``send_at`` (UTC), ``send_at_local`` (the person's wall
         clock, NaT where the zone is unknown), ``creative_id`` (where given), ``probability``, ``value``, then
-        ``made_of``, where values are made of increments, and ``store_id`` and ``offer_id`` where given.
+        ``made_of``, where values are made of increments, ``store_id`` and ``offer_id`` where given, and with a holdout
+        ``propensity``: the probability with which the person was not held out, for the message log.
+        ``plan.holdout.to_frame()`` has the people held out.
         """
-        return touch_frame(self.touches, np.flatnonzero(self.reason == 0))
+        frame = touch_frame(self.touches, np.flatnonzero(self.reason == 0))
+        return frame if self.holdout is None else frame.assign(propensity=1.0 - self.holdout.share)
 
     def to_arrow(self) -> Any:
         """Return what to send as a pyarrow Table, columns as in ``to_frame``."""
@@ -163,7 +173,8 @@ class Plan:
         """Return every candidate that is not sent and the reason, as a pandas frame.
 
         Columns as in ``to_frame``, and ``reason``: ``"no value"`` for a value of 0 or less, else the constraint
-        that stands in its way; where several do, the one whose capacity is most expensive. Touches that a rule took
+        that stands in its way; where several do, the one whose capacity is most expensive. ``"holdout"`` for people who
+        are held out. Touches that a rule took
         away before the planner saw them are counted in ``left_out``.
         """
         rows = np.flatnonzero(self.reason != 0)
@@ -206,7 +217,14 @@ class Plan:
 
 
 @says_the_line("om.plan(touches, constraints=[om.FrequencyCap(3, per='7D')])")
-def plan(touches: Candidates, *, constraints: Iterable[Constraint] = ()) -> Plan:
+def plan(
+    touches: Candidates,
+    *,
+    constraints: Iterable[Constraint] = (),
+    holdout: float | Holdout | None = None,
+    experiment: str = "holdout",
+    seed: int = 0,
+) -> Plan:
     """Return the touches to send: the greatest value under all constraints, with a proof of how good it is.
 
     Parameters
@@ -216,17 +234,25 @@ def plan(touches: Candidates, *, constraints: Iterable[Constraint] = ()) -> Plan
     constraints : iterable of Constraint
         Frequency caps, budgets, capacities, or rules of one's own. Constraints that the touches imply (once per
         item) are added.
+    holdout : float or Holdout, optional
+        The share of people who get nothing, by lot, so that :func:`omnireco.causal.holdout_report` can say what the
+        messages earned; or who was drawn before. None holds nobody out.
+    experiment : str
+        Name of the experiment. The same name, seed and share hold the same people out in every plan.
+    seed : int
+        Of the lot.
 
     Returns
     -------
     Plan
+        Value and bound are those of the people who are not held out.
 
     Raises
     ------
     ParameterError
         When ``touches`` is not a Candidates or holds touches without consent or address, a rule is not a Constraint or
-        names a channel that nothing has, two budgets of a channel differ in its cost, or a constraint's rows are
-        malformed.
+        names a channel that nothing has, two budgets of a channel differ in its cost, a constraint's rows are
+        malformed, or a holdout does not know some of the people.
 
     Notes
     -----
@@ -247,23 +273,28 @@ def plan(touches: Candidates, *, constraints: Iterable[Constraint] = ()) -> Plan
     (0.5, ['tea'], ["FrequencyCap(1, per='7D')"])
     """
     _check_candidates(touches)
+    drawn = _drawn(touches, holdout, experiment, seed)
+    out = None if drawn is None else _held(touches, drawn)
     used = (*touches.implied, *check_constraints(constraints))
     costs = _costs(used)
     compiled = [_checked(rule, rule.rows(touches.touches), len(touches)) for rule in used]
     matrix = _stack(compiled, len(touches))
     limit = np.concatenate([rows.limit for rows in compiled]) if compiled else np.empty(0)
-    found = solve(touches.value, matrix, limit)
+    found = solve(touches.value if out is None else np.where(out, 0.0, touches.value), matrix, limit)
     usage = matrix @ found.chosen.astype(np.float64)
     reason = _reasons(touches, found, matrix, limit, usage, compiled)
+    if out is not None:
+        reason[out] = 3 + len(used)
     result = Plan(
         touches,
         reason,
-        (SENT, NO_VALUE, NOT_CHOSEN, *(rule.name for rule in used)),
+        (SENT, NO_VALUE, NOT_CHOSEN, *(rule.name for rule in used), *([] if drawn is None else [HELD_OUT])),
         found.value,
         found.bound,
         found.exact,
         costs,
         tuple(_prices(used, compiled, usage, found.price)),
+        drawn,
     )
     _log.info("plan: %d of %d touches, gap %.2g", len(result), len(touches), result.optimality_gap)
     return result
@@ -289,6 +320,27 @@ def _check_candidates(touches: Any) -> None:
             f"plan: {name_rows(closed)} of the touches have no consent or no address. Make them with "
             "om.planning.Candidates.from_frame(frame, om.Dataset(audience=people)), which leaves those out."
         )
+
+
+def _drawn(touches: Candidates, holdout: Any, experiment: Any, seed: int) -> Holdout | None:
+    """Return who of these people is held out."""
+    if holdout is None or isinstance(holdout, Holdout):
+        return holdout
+    share = check_number(holdout, "holdout", above=0.0)
+    return Holdout.draw(touches.touches.users, share=share, experiment=experiment, seed=seed)
+
+
+def _held(touches: Candidates, drawn: Holdout) -> np.ndarray:
+    """Return which touches are of people held out; somebody whom the lot does not know is an error."""
+    row = match(drawn.users, touches.touches.users, ("holdout", "candidates"))
+    if unknown := int((row[np.unique(touches.touches.user)] == NONE).sum()):
+        raise ParameterError(
+            f"plan: {count_of(unknown, 'person is', 'people are')} not in this holdout, so no lot says whether to "
+            "write "
+            "to them. Draw with everybody who may get a message, om.causal.Holdout.draw(data.users.ids, share=0.1), or "
+            "write holdout=0.1: the same seed and experiment draw the same people again."
+        )
+    return np.asarray(np.append(drawn.held, False)[row][touches.touches.user])
 
 
 def _costs(used: Iterable[Constraint]) -> dict[str, float]:

@@ -9,12 +9,13 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from omnireco._core.checks import check_array, check_instants, check_integer, check_number, check_numbers, shown
+from omnireco._core.random import GOLDEN, mixed, numbers_of_ids, unit
+from omnireco._kernels.sample_size import matched_pairs
 from omnireco.errors import ParameterError
 
 __all__ = ["Exploration", "Explored", "Power", "explore", "power", "uniforms"]
 
 _TRIES = 25  # floors that are tried, from the least to the most
-_GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 
 
 class Explored(NamedTuple):
@@ -302,8 +303,7 @@ def power(rate: float, lift: float, *, slots: int = 24, share: float = 1.0) -> P
     lift = check_number(lift, "lift", above=0.0)
     slots = check_integer(slots, "slots", low=1, high=1_000_000)
     share = check_number(share, "share", above=0.0, high=1.0)
-    with np.errstate(over="ignore"):
-        matched = float((1.0 - rate) / rate * np.square((1.959964 + 0.841621) / np.float64(lift)))
+    matched = matched_pairs(rate, lift)
     if not np.isfinite(matched * slots / share):
         raise ParameterError("power: no number of messages shows so small a lift at so small a rate. Raise them.")
     return Power(*(int(np.ceil(number)) for number in (matched, matched * slots, matched * slots / share)))
@@ -317,27 +317,6 @@ def uniforms(seed: int, date: str, user_ids: np.ndarray, at_us: np.ndarray) -> t
     seed = check_integer(seed, "seed", low=0)
     key = np.uint64(int.from_bytes(hashlib.sha256(f"{seed}/{date}/explore".encode()).digest()[:8], "little"))
     with np.errstate(over="ignore"):
-        person = _mixed(_mixed(_numbers(user_ids) ^ key) + key)
-        slot = _mixed(at_us.astype(np.int64).view(np.uint64) * _GOLDEN)
-        return _unit(_mixed(person + _GOLDEN)), _unit(_mixed(person[:, None] ^ slot[None, :]))
-
-
-def _numbers(ids: np.ndarray) -> np.ndarray:
-    """Return an unsigned number per id; strings by a hash."""
-    if ids.dtype.kind in "iu":
-        return ids.astype(np.int64).view(np.uint64)
-    digests = [hashlib.blake2b(str(name).encode("utf-8", "surrogatepass"), digest_size=8).digest() for name in ids]
-    return np.frombuffer(b"".join(digests), dtype="<u8").astype(np.uint64)
-
-
-def _mixed(x: np.ndarray) -> np.ndarray:
-    """Return x with its bits well mixed (Steele et al. 2014)."""
-    x = x + _GOLDEN
-    x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return np.asarray(x ^ (x >> np.uint64(31)))
-
-
-def _unit(x: np.ndarray) -> np.ndarray:
-    """Return 53 bits as numbers inside (0, 1)."""
-    return np.asarray(((x >> np.uint64(11)).astype(np.float64) + 0.5) * 2.0**-53)
+        person = mixed(mixed(numbers_of_ids(user_ids) ^ key) + key)
+        slot = mixed(at_us.astype(np.int64).view(np.uint64) * GOLDEN)
+        return unit(mixed(person + GOLDEN)), unit(mixed(person[:, None] ^ slot[None, :]))

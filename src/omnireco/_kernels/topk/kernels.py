@@ -477,7 +477,14 @@ def _scan_group(
     """
     # every array gets a name of its own here: numba counts references each time a tuple is opened
     packed, start, order, facts = tiles.packed, tiles.start, tiles.order, tiles.facts
-    words, offsets, near, least_int, masks, sums = work.words, work.offsets, work.near, work.least, work.masks, work.sums
+    words, offsets, near, least_int, masks, sums = (
+        work.words,
+        work.offsets,
+        work.near,
+        work.least,
+        work.masks,
+        work.sums,
+    )
     asked, lows, bounds, codes = work.asked, work.lows, state.bounds, state.code
     count, least, bloom, full = state.count, state.least, state.bloom, state.code.shape[1] - TILE
     indptr, indices, masks_of, groups, place_of = limits.indptr, limits.indices, limits.masks, limits.group, tiles.place

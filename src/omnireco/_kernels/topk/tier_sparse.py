@@ -109,7 +109,9 @@ def worker(
 
 def cells_read(histories: sparse.csr_matrix, weights: np.ndarray | sparse.csr_matrix) -> int:
     """Return about how many weights all histories read."""
-    return int(histories.nnz * (weights.nnz / max(1, weights.shape[0]) if sparse.issparse(weights) else weights.shape[1]))
+    return int(
+        histories.nnz * (weights.nnz / max(1, weights.shape[0]) if sparse.issparse(weights) else weights.shape[1])
+    )
 
 
 def _parts(csr: sparse.csr_matrix) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -231,9 +231,7 @@ def _operands(
     return items, fours
 
 
-def _sums(
-    builder: ir.IRBuilder, shape: Shape, first: ir.Value, data: dict[str, ir.Value]
-) -> list[list[ir.Value]]:
+def _sums(builder: ir.IRBuilder, shape: Shape, first: ir.Value, data: dict[str, ir.Value]) -> list[list[ir.Value]]:
     """Emit the products with VNNI: sums[user][vector], int32."""
     wide = ir.VectorType(I32, shape.lanes)
     byte = ir.VectorType(ir.IntType(8), 4 * shape.lanes)
@@ -275,13 +273,9 @@ def _sums_of_halves(
     loop = _Loop(builder, begin, starts)
     items, fours = _operands(builder, shape, first, loop.turn, byte, data)
     pairs = [(item, four) for four in fours for item in items]
-    halves = [
-        builder.add(held, builder.call(multiply, pair)) for held, pair in zip(loop.held, pairs, strict=True)
-    ]
+    halves = [builder.add(held, builder.call(multiply, pair)) for held, pair in zip(loop.held, pairs, strict=True)]
     loop.close(end, halves)
-    sums = [
-        builder.add(held, builder.call(join, [half, ones])) for held, half in zip(outer.held, halves, strict=True)
-    ]
+    sums = [builder.add(held, builder.call(join, [half, ones])) for held, half in zip(outer.held, halves, strict=True)]
     outer.close(parts, sums)
     return [sums[u * shape.vectors : (u + 1) * shape.vectors] for u in range(shape.users)]
 

@@ -1,0 +1,275 @@
+"""Switchbacks: messages on and off by blocks of time, where people share what is limited."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+
+from omnireco._core.checks import (
+    check_array,
+    check_duration,
+    check_instant,
+    check_instants,
+    check_integer,
+    check_known,
+    check_number,
+    count_of,
+)
+from omnireco._core.contract import says_the_line
+from omnireco._core.parts import Parts, declare, flags
+from omnireco._core.random import stream
+from omnireco._core.small import INSTANT, Number, Whole
+from omnireco._core.units import HOUR_US
+from omnireco.data.dataset import dataset_of
+from omnireco.data.events import EventLog, require_events
+from omnireco.data.frames.columns import instants_to_pandas
+from omnireco.data.parts import Frame
+from omnireco.errors import EmptyError, ParameterError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["Switchback", "SwitchbackReport", "switchback"]
+
+_MOST_BLOCKS = 100_000
+_LEAST_PAIRS = 5
+
+
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class SwitchbackReport:
+    """What messages being on earned per hour; made by `Switchback.report`.
+
+    Attributes
+    ----------
+    table : pandas.DataFrame
+        ``outcome on off effect low high``: means per hour with messages on and off, and the difference with its
+        interval. A row per outcome.
+    pairs : int
+        Pairs of blocks that were compared.
+    left_out : int
+        Blocks without a partner inside the data.
+    confidence : float
+    """
+
+    table: pd.DataFrame
+    pairs: int
+    left_out: int
+    confidence: float
+
+    parts: ClassVar[Parts] = {
+        "table": Frame(("outcome",), ("on", "off", "effect", "low", "high")),
+        "pairs": Whole(),
+        "left_out": Whole(),
+        "confidence": Number(0.0, 1.0),
+    }
+
+    def __repr__(self) -> str:
+        row = self.table.iloc[0]
+        return (
+            f"SwitchbackReport({count_of(self.pairs, 'pair')} of blocks, {row['effect']:+.4g} ({row['low']:+.4g} to "
+            f"{row['high']:+.4g}) {row['outcome']} per hour)"
+        )
+
+    def to_frame(self) -> pd.DataFrame:
+        """Return the table."""
+        return self.table.copy()
+
+
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class Switchback:
+    """Blocks of time in which messages are on or off, drawn in pairs; made by :func:`switchback`.
+
+    Attributes
+    ----------
+    on : ndarray of shape (n_blocks,), bool
+    start_us : int
+        Start of the first block, UTC microseconds.
+    length_us, washout_us : int
+        Length of a block, and of the time at its start that is not counted: what went before still works.
+    """
+
+    on: np.ndarray
+    start_us: int
+    length_us: int
+    washout_us: int
+
+    parts: ClassVar[Parts] = {
+        "on": flags("blocks"),
+        "start_us": INSTANT,
+        "length_us": Whole(1),
+        "washout_us": Whole(),
+    }
+
+    def __post_init__(self) -> None:
+        declare(self)
+
+    def __repr__(self) -> str:
+        return (
+            f"Switchback({count_of(self.on.size, 'block')} of {self.length_us / HOUR_US:g} hours, the first "
+            f"{self.washout_us / HOUR_US:g} of each not counted)"
+        )
+
+    def to_frame(self) -> pd.DataFrame:
+        """Return ``start_at counted_from end_at on propensity``: when messages are on, a row per block."""
+        import pandas as pd
+
+        start = self.start_us + np.arange(self.on.size) * self.length_us
+        return pd.DataFrame(
+            {
+                "start_at": instants_to_pandas(start),
+                "counted_from": instants_to_pandas(start + self.washout_us),
+                "end_at": instants_to_pandas(start + self.length_us),
+                "on": self.on,
+                "propensity": np.full(self.on.size, 0.5),
+            }
+        )
+
+    def is_on(self, at: Any) -> np.ndarray:
+        """Return whether messages are on at some instants, bool (n,).
+
+        Parameters
+        ----------
+        at : array-like of instants
+            UTC microseconds (int64), or a datetime, date or str.
+
+        Raises
+        ------
+        ParameterError
+            When one lies outside the blocks.
+        """
+        single = not hasattr(at, "dtype") and not isinstance(at, (list, tuple))
+        when = np.array([check_instant(at, "at")]) if single else check_instants(check_array(at, "at"), "at")
+        block = (when - self.start_us) // self.length_us
+        if ((block < 0) | (block >= self.on.size)).any():
+            raise ParameterError(
+                f"at: {int(((block < 0) | (block >= self.on.size)).sum()):,} instants lie outside the blocks of this "
+                "switchback. Draw a longer one: om.causal.switchback(start, end, every='6h')."
+            )
+        return np.asarray(self.on[block])
+
+    @says_the_line("design.report(data, completes='purchase')")
+    def report(self, data: Any, *, completes: str = "purchase", confidence: float = 0.95) -> SwitchbackReport:
+        """Compare blocks with messages on and off.
+
+        Parameters
+        ----------
+        data : Dataset, EventLog or frame of events
+        completes : str
+            The event that is counted.
+        confidence : float
+
+        Returns
+        -------
+        SwitchbackReport
+
+        Raises
+        ------
+        ParameterError
+            When the event is unknown.
+        EmptyError
+            When fewer than five pairs of blocks lie inside the data: no interval is honest then.
+
+        Notes
+        -----
+        Each pair of neighbouring blocks has one with messages on and one without, in an order drawn by lot; the mean
+        of their differences has Student's interval over pairs. A trend over days cancels, the hour of the day by the
+        lot. An effect that lasts longer than the washout leaks into the other block and is understated.
+
+        References
+        ----------
+        Bojinov, Simchi-Levi and Zhao (2023), Design and analysis of switchback experiments, Management Science 69.
+        """
+        import pandas as pd
+
+        log = dataset_of(data, "Switchback.report", ("events",)).part("events", "Switchback.report")
+        require_events(log, "Switchback.report")
+        confidence = check_number(confidence, "confidence", above=0.0, high=0.9999)
+        found = self._sums(log, completes)
+        n = self.on.size // 2 * 2
+        start = self.start_us + np.arange(n) * self.length_us
+        inside = (start >= log.start_us) & (start + self.length_us <= log.end_us)
+        pairs = inside.reshape(-1, 2).all(axis=1)
+        if pairs.sum() < _LEAST_PAIRS:
+            raise EmptyError(
+                f"Switchback.report: {int(pairs.sum())} pairs of blocks lie inside the data, and {_LEAST_PAIRS} are "
+                "needed. Wait, or draw shorter blocks: om.causal.switchback(start, end, every='6h')."
+            )
+        rows = []
+        hours = (self.length_us - self.washout_us) / HOUR_US
+        for name, values in found.items():
+            both = values[:n].reshape(-1, 2)[pairs] / hours
+            first = self.on[:n].reshape(-1, 2)[pairs][:, 0]
+            on, off = np.where(first, both[:, 0], both[:, 1]), np.where(first, both[:, 1], both[:, 0])
+            low, high = _student(on - off, confidence)
+            rows.append((name, on.mean(), off.mean(), (on - off).mean(), low, high))
+        table = pd.DataFrame(rows, columns=["outcome", "on", "off", "effect", "low", "high"])
+        return SwitchbackReport(table, int(pairs.sum()), int(self.on.size - 2 * pairs.sum()), confidence)
+
+    def _sums(self, log: EventLog, completes: str) -> dict[str, np.ndarray]:
+        check_known([completes], log.events.ids, "Switchback.report: completes", missing=None)
+        rows = np.flatnonzero(log.event == log.events.codes([completes])[0])
+        since = np.take(log.at, rows) - self.start_us
+        block, into = since // self.length_us, since % self.length_us
+        counts = (block >= 0) & (block < self.on.size) & (into >= self.washout_us)
+        rows, block = rows[counts], block[counts]
+        found: dict[str, np.ndarray] = {"conversions": np.bincount(block, minlength=self.on.size).astype(np.float64)}
+        if log.value is not None:
+            found["value"] = np.bincount(block, weights=np.nan_to_num(log.value[rows]), minlength=self.on.size)
+        return found
+
+
+@says_the_line("om.causal.switchback('2025-06-01', '2025-06-29', every='6h', washout='1h', seed=7)")
+def switchback(start: Any, end: Any, *, every: Any = "6h", washout: Any = "1h", seed: int = 0) -> Switchback:
+    """Draw blocks of time in which messages are on or off: a test for what people share.
+
+    Where a call centre, a stock or the tables of a restaurant are shared, people held out gain from what the others
+    do not get, and a holdout says too much. Then everybody is switched together.
+
+    Parameters
+    ----------
+    start, end : datetime, date or str
+        Blocks lie between, pairs of them; what is left at the end is not used.
+    every : str or timedelta
+        Length of a block: longer than effects last, short enough for many pairs.
+    washout : str or timedelta
+        At the start of each block, not counted: what was sent before still works. "0h" is no duration; write
+        ``washout="1us"`` for none.
+    seed : int
+
+    Returns
+    -------
+    Switchback
+
+    Raises
+    ------
+    ParameterError
+        When there is no pair of blocks, more than 100,000 blocks, or the washout is not shorter than a block.
+
+    Examples
+    --------
+    >>> design = switchback("2025-06-01", "2025-06-15", every="12h", washout="2h", seed=7)
+    >>> design, int(design.on.sum())
+    (Switchback(28 blocks of 12 hours, the first 2 of each not counted), 14)
+    """
+    begin, stop = check_instant(start, "start"), check_instant(end, "end")
+    length, wash = check_duration(every, "every"), check_duration(washout, "washout")
+    n = (stop - begin) // length // 2 * 2
+    if n < 2 or n > _MOST_BLOCKS:
+        raise ParameterError(
+            f"switchback: every= makes {max(0, n):,} blocks between start and end, and 2 to {_MOST_BLOCKS:,} are "
+            "needed. "
+            "Write every='6h' and an end some weeks after the start."
+        )
+    if wash >= length:
+        raise ParameterError("washout must be shorter than a block, every. Write every='6h', washout='1h'.")
+    first = stream(check_integer(seed, "seed", low=0), "causal/switchback").random(n // 2) < 0.5
+    return Switchback(np.stack([first, ~first], axis=1).ravel(), begin, length, wash)
+
+
+def _student(values: np.ndarray, confidence: float) -> tuple[float, float]:
+    from scipy.special import stdtrit
+
+    half = stdtrit(values.size - 1, (1 + confidence) / 2) * values.std(ddof=1) / np.sqrt(values.size)
+    return float(values.mean() - half), float(values.mean() + half)

@@ -1,0 +1,1 @@
+"""Journeys across channels: their paths, and the credit that models give to channels."""

@@ -1,0 +1,135 @@
+"""Nudges worth sending: people who would finish by themselves are left alone."""
+
+from __future__ import annotations
+
+import datetime as dt
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from omnireco._core.checks import (
+    check_duration,
+    check_instant,
+    check_kind,
+    check_number,
+    check_numbers,
+    from_microseconds,
+)
+from omnireco._core.contract import says_the_line
+from omnireco.data.dataset import dataset_of
+from omnireco.data.frames.columns import open_frame
+from omnireco.errors import ParameterError
+from omnireco.journeys.returns import ReturnsModel
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["nudges"]
+
+
+@says_the_line("om.journeys.nudges(om.journeys.unfinished(data, at=now), om.journeys.Returns().fit(data), data, ...)")
+def nudges(
+    unfinished: Any,
+    model: ReturnsModel,
+    data: Any,
+    *,
+    at: Any = None,
+    within: Any = "3D",
+    effect: Any = 0.1,
+    completes: float = 1.0,
+    margin: Any = 1.0,
+    cost: float = 0.0,
+) -> pd.DataFrame:
+    """Return what a reminder to each person earns, net of those who would have come back by themselves.
+
+    Parameters
+    ----------
+    unfinished : frame
+        With ``user_id``, such as :func:`unfinished` returns: carts, forms, films.
+    model : ReturnsModel
+        Of :class:`Returns`.
+    data : Dataset
+        The histories of these people.
+    at : datetime, date or str, optional
+        Now; the end of the data by default.
+    within : str or timedelta
+        Until when the activity would have to be finished.
+    effect : float, or array-like of shape (n,)
+        Probability that a reminder makes somebody finish who would not have otherwise: measured with a holdout, or the
+        increments of an uplift model, a row each.
+    completes : float
+        Probability that somebody who comes back by themselves finishes.
+    margin : float, or array-like of shape (n,)
+        What a finished activity earns.
+    cost : float
+        Of a reminder, the trouble it gives included.
+
+    Returns
+    -------
+    pandas.DataFrame
+        The rows of ``unfinished`` with ``returns`` (probability that the person comes back by themselves within the
+        window), ``returns_low returns_high``, ``value`` (net, expected) and ``nudge`` (whether it is above 0), the
+        greatest values first. Where nothing is known of a person, ``returns`` is missing and the value is that without
+        a return: they are reached.
+
+    Raises
+    ------
+    ParameterError
+        When a probability lies outside [0, 1], or an array has not one number per row.
+
+    Notes
+    -----
+    ``value = effect (1 - completes P(return)) margin - cost``: a reminder gains nothing from those who finish anyway.
+    Deterministic; O(n).
+
+    Examples
+    --------
+    >>> import omnireco as om, pandas as pd
+    >>> data = om.simulate(n_users=200, n_items=20, days=90, seed=1).dataset()
+    >>> open = om.journeys.unfinished(data, begun="add_to_cart", within="7D")
+    >>> model = om.journeys.Returns(horizon="3D").fit(data)
+    >>> found = nudges(open, model, data, effect=0.2, margin=10, cost=0.5)
+    >>> bool(found.loc[found["nudge"], "returns"].mean() < found.loc[~found["nudge"], "returns"].mean())
+    True
+    """
+    import pandas as pd
+
+    check_kind(model, ReturnsModel, "nudges: model", "om.journeys.Returns().fit(data)")
+    known = dataset_of(data, "nudges", ("events",))
+    now = known.end_us if at is None else check_instant(at, "at")
+    ahead = check_duration(within, "within")
+    opened = open_frame(unfinished, "nudges: unfinished", needed=("user_id",))
+    users, user = opened.ids("user_id")
+    n = user.size
+    gain = _per_row(effect, "effect", n, high=1.0)
+    earned = _per_row(margin, "margin", n)
+    completes = check_number(completes, "completes", low=0.0, high=1.0)
+    cost = check_number(cost, "cost", low=0.0)
+    frame = unfinished if isinstance(unfinished, pd.DataFrame) else pd.DataFrame({"user_id": users.ids[user]})
+    found: dict[str, np.ndarray] = dict.fromkeys(("probability", "low", "high"), np.full(len(users), np.nan))
+    if len(users):
+        requests = known.requests(users.ids, at=from_microseconds(now), new_users=True)
+        table = model.returns(requests, within=dt.timedelta(microseconds=ahead))
+        found = {name: table[name].to_numpy() for name in found}
+    returns = found["probability"][user]
+    value = gain * (1.0 - completes * np.nan_to_num(returns, nan=0.0)) * earned - cost
+    made = frame.assign(
+        returns=returns,
+        returns_low=found["low"][user],
+        returns_high=found["high"][user],
+        value=value,
+        nudge=value > 0,
+    )
+    return made.iloc[np.argsort(-value, kind="stable")].reset_index(drop=True)
+
+
+def _per_row(value: Any, name: str, n: int, *, high: float | None = None) -> np.ndarray:
+    """Return one number for all rows, or one per row, float64 (n,), none below 0."""
+    given = check_numbers(value, name)
+    if given.shape not in ((), (n,)):
+        raise ParameterError(f"{name} must be one number, or one per row ({n:,}). Got the shape {given.shape}.")
+    wrong = ~np.isfinite(given) | (given < 0) | (given > (np.inf if high is None else high))
+    if wrong.any():
+        limits = "0 or greater" if high is None else f"between 0 and {high:g}"
+        raise ParameterError(f"{name} must be finite and {limits}; {int(wrong.sum()):,} are not.")
+    return np.broadcast_to(given, (n,))
