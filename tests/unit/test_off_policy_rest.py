@@ -229,7 +229,7 @@ def test_the_better_policy_is_found_and_an_unsupported_one_takes_no_part():
     assert found.best == "c"
     assert found.critical > 1.97
     assert found.table.set_index("policy").loc["none", "refused"] != ""
-    assert "Use c: +0.1" in found.verdict
+    assert "Use c: +0.09" in found.verdict
     assert "Keep the policy" in select_policy(logged, {"a": np.tile(one[0], (n, 1))}).verdict
     single = select_policy(logged, {"c": np.tile(one[2], (n, 1))})
     plain = off_policy(logged, {"c": np.tile(one[2], (n, 1))}, estimators=["snips"]).table.iloc[0]

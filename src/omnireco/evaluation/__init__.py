@@ -21,8 +21,13 @@ from omnireco.evaluation.metrics import (
 from omnireco.evaluation.report import Report
 from omnireco.evaluation.sampled import SampledNegatives
 from omnireco.evaluation.search import Search
+from omnireco.evaluation.trials.backtest import Backtest, backtest
+from omnireco.evaluation.trials.space import Between
+from omnireco.evaluation.trials.tune import Tuned, tune
 
 __all__ = [
+    "Backtest",
+    "Between",
     "ChannelComparison",
     "ChannelReport",
     "LearnedBlend",
@@ -31,7 +36,9 @@ __all__ = [
     "Report",
     "SampledNegatives",
     "Search",
+    "Tuned",
     "average_precision",
+    "backtest",
     "channel_report",
     "compare_channels",
     "cost_of",
@@ -46,4 +53,5 @@ __all__ = [
     "novelty",
     "precision",
     "recall",
+    "tune",
 ]
