@@ -1,5 +1,6 @@
 """Reports: what a recommendation earned, with intervals."""
 
+from omnireco.evaluation.cards.scorecard import Scorecard, scorecard
 from omnireco.evaluation.channel_report import ChannelReport, channel_report
 from omnireco.evaluation.compare_channels import ChannelComparison, compare_channels
 from omnireco.evaluation.costs import cost_of
@@ -35,6 +36,7 @@ __all__ = [
     "RankedLists",
     "Report",
     "SampledNegatives",
+    "Scorecard",
     "Search",
     "Tuned",
     "average_precision",
@@ -53,5 +55,6 @@ __all__ = [
     "novelty",
     "precision",
     "recall",
+    "scorecard",
     "tune",
 ]

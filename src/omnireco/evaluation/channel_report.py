@@ -27,7 +27,7 @@ from omnireco.errors import DataWarning, ParameterError, SchemaError
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["RARE", "SEVERAL", "ChannelReport", "channel_report"]
+__all__ = ["RARE", "SEVERAL", "ChannelReport", "channel_report", "journeys_of"]
 
 SEVERAL = "(several)"
 """What tables call the people seen on more than one channel."""
@@ -495,6 +495,11 @@ def _walk(log: EventLog, touch: np.ndarray, done: np.ndarray, window: int, same_
     end = np.where(completed[decided], log.channel[z], NONE)
     hours = np.where(completed[decided], (when[z] - when[a]) / HOUR_US, np.nan)
     return _Walked(log.user[a], log.channel[a], end, hours, int((begun & ~decided).sum()), int((~begun).sum()))
+
+
+def journeys_of(log: EventLog, begins: np.ndarray, ends: np.ndarray, window: int, *, same_item: bool) -> _Walked:
+    """Return the decided journeys of a log, from which event types begin and complete them, bool (n_event_types,)."""
+    return _walk(log, begins[log.event], ends[log.event], window, same_item)
 
 
 def _journeys(log: EventLog, walked: _Walked, k: int) -> pd.DataFrame:
