@@ -19,6 +19,7 @@ from omnireco.evaluation.metrics import (
     precision,
     recall,
 )
+from omnireco.evaluation.plan_value import plan_value
 from omnireco.evaluation.report import Report
 from omnireco.evaluation.sampled import SampledNegatives
 from omnireco.evaluation.search import Search
@@ -53,6 +54,7 @@ __all__ = [
     "mean_reciprocal_rank",
     "ndcg",
     "novelty",
+    "plan_value",
     "precision",
     "recall",
     "scorecard",

@@ -54,7 +54,7 @@ class Guide(NamedTuple):
     next: str
 
 
-_OWN = "better than your own last month: compare="
+_OWN = "better than your own last month (compare=)"
 GUIDE: dict[str, Guide] = {
     "identified": Guide(
         "Events of identified people", "share", "more", _OWN,

@@ -233,7 +233,7 @@ def _row(one: Measured, before: Any, k: int) -> tuple[Any, ...]:
     earlier = None if before is None else before.get((one.key, one.channel))
     was = np.nan if earlier is None or earlier.needs or earlier.people < k else earlier.value
     return (
-        one.key, one.channel, guide.label, value, low, high, guide.unit, np.nan if few else float(one.people), was,
+        one.key, one.channel, guide.label, value, low, high, guide.unit, np.nan if few or one.needs else float(one.people), was,
         _trend(value, was, guide.better), guide.good, guide.next, status,
     )  # fmt: skip
 
