@@ -126,17 +126,6 @@ def test_what_a_search_cannot_do_is_refused(past, how, words):
         tune(om.EASE(), past, SPACE, horizon="14D", **how)
 
 
-def test_ranges():
-    assert [Between(1, 100, log=True).at(x) for x in (0.0, 0.5, 1.0)] == pytest.approx([1, 10, 100])
-    assert Between(1, 3, whole=True).at(0.5) == 2
-    with pytest.raises(ParameterError, match=r"Write Between\(1, 3\)"):
-        Between(3, 1)
-    with pytest.raises(ParameterError, match="low"):
-        Between(0, 1, log=True)
-    with pytest.raises(ParameterError, match="whole numbers"):
-        Between(0.5, 1, whole=True)
-
-
 def test_optuna_is_said_where_it_is_missing(past, monkeypatch):
     import builtins
 

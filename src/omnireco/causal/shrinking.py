@@ -33,11 +33,6 @@ def shrunken(weight: np.ndarray, form: str, at: float) -> np.ndarray:
         shrinkage, at w / (w^2 + at) (Su et al. 2020, equation 8).
     at : float
         The threshold, or lambda; infinity changes nothing.
-
-    Examples
-    --------
-    >>> shrunken(np.array([1.0, 3.0]), "switch_dr", 2.0).tolist(), shrunken(np.array([1.0, 3.0]), "dros", 9.0).tolist()
-    ([1.0, 0.0], [0.9, 1.5])
     """
     if np.isinf(at):
         return weight

@@ -1,13 +1,13 @@
-"""Switch, shrinkage, groups of actions, several loggers, slates, and the choice among policies."""
+"""Switch, shrinkage, groups of actions, several loggers, and a frame of decisions."""
 
 import numpy as np
 import pandas as pd
 import pytest
 
-from omnireco.causal import LoggedDecisions, LoggedSlates, off_policy, off_policy_slates, select_policy
+from omnireco.causal import LoggedDecisions, off_policy
 from omnireco.causal.estimating import Target, mediation_gap
 from omnireco.causal.shrinking import allowance, shrunken
-from omnireco.errors import EmptyError, ParameterError, SchemaError
+from omnireco.errors import ParameterError, SchemaError
 
 LOW, HIGH = 0.92, 0.98
 
@@ -197,116 +197,3 @@ def test_a_frame_without_what_several_loggers_need_is_refused():
         LoggedDecisions.from_frame(frame.drop(columns="reward"))
     with pytest.raises(SchemaError, match="propensity"):
         LoggedDecisions.from_frame(frame.assign(propensity=[0.5, None]))
-
-
-# ---- the choice among policies ------------------------------------------------------------------------------------
-
-
-def test_the_best_of_equal_policies_is_seldom_called_better():
-    """Twenty policies that all earn what the log earns: one is called better in about 2.5 % of logs, not in 40 %."""
-    called, alone, reps = 0, 0, 40
-    for seed in range(reps):
-        rng = np.random.default_rng(seed)
-        n = 1500
-        action, reward = rng.integers(0, 2, n), (rng.random(n) < 0.2).astype(float)
-        logged = LoggedDecisions(reward, np.full(n, 0.5), actions=action)
-        policies = {f"p{i}": rng.integers(0, 2, n) * 1.0 for i in range(20)}
-        policies = {name: np.column_stack([1 - one, one]) for name, one in policies.items()}
-        found = select_policy(logged, policies, least_effective=100, n_bootstrap=200, seed=seed)
-        called += bool(found.best)
-        alone += bool((off_policy(logged, policies, estimators=["snips"], least_effective=100, n_bootstrap=200).table["lift_low"] > 0).any())
-    assert called <= 4
-    assert alone > 8
-
-
-def test_the_better_policy_is_found_and_an_unsupported_one_takes_no_part():
-    rng, n = np.random.default_rng(0), 6000
-    action = rng.integers(0, 3, n)
-    reward = (rng.random(n) < np.array([0.1, 0.2, 0.3])[action]).astype(float)
-    logged = LoggedDecisions(reward, np.full(n, 1 / 3), actions=action)
-    one = np.eye(3)
-    found = select_policy(logged, {"a": np.tile(one[0], (n, 1)), "c": np.tile(one[2], (n, 1)), "none": np.zeros(n)})
-    assert found.best == "c"
-    assert found.critical > 1.97
-    assert found.table.set_index("policy").loc["none", "refused"] != ""
-    assert "Use c: +0.09" in found.verdict
-    assert "Keep the policy" in select_policy(logged, {"a": np.tile(one[0], (n, 1))}).verdict
-    single = select_policy(logged, {"c": np.tile(one[2], (n, 1))})
-    plain = off_policy(logged, {"c": np.tile(one[2], (n, 1))}, estimators=["snips"]).table.iloc[0]
-    assert single.table["lift_low"][0] == pytest.approx(plain["lift_low"], abs=0.004)
-
-
-def test_what_cannot_be_chosen_by_is_refused():
-    logged = LoggedDecisions(np.ones(3), np.full(3, 0.5), actions=[0, 1, 0])
-    with pytest.raises(ParameterError, match="no interval to choose by"):
-        select_policy(logged, {"a": np.full((3, 2), 0.5)}, predicted=np.ones((3, 2)), estimator="dm")
-    with pytest.raises(ParameterError, match="policies"):
-        select_policy(logged, np.full(3, 0.5))
-
-
-# ---- slates -------------------------------------------------------------------------------------------------------
-
-
-def slates(seed, *, cascade=True, n=3000):
-    """Two places of two items: with a cascade, the second place earns by both items, the first by its own alone."""
-    rng = np.random.default_rng(seed)
-    items = rng.integers(0, 2, (n, 2))
-    top = 0.1 + 0.3 * items[:, 0] + (0.0 if cascade else 0.4 * items[:, 1])
-    low = 0.1 + 0.2 * items[:, 1] * items[:, 0]
-    reward = (rng.random((n, 2)) < np.column_stack([top, low])).astype(float)
-    policy = np.where(items == 1, 0.9, 0.1)
-    q = np.column_stack([0.2 + 0.3 * items[:, 0], 0.1 + 0.1 * items[:, 1]])
-    v = np.column_stack([np.full(n, 0.2 + 0.3 * 0.9), np.full(n, 0.1 + 0.1 * 0.9)])
-    truth = 0.1 + 0.3 * 0.9 + (0 if cascade else 0.4 * 0.9) + 0.1 + 0.2 * 0.81
-    return LoggedSlates(reward, np.full((n, 2), 0.5)), policy, q, v, truth
-
-
-def test_lists_cover_a_known_value_and_the_model_helps():
-    hits, widths, reps = np.zeros(3), np.zeros(3), 150
-    for seed in range(reps):
-        logged, policy, q, v, truth = slates(seed, n=1500)
-        found = off_policy_slates(logged, policy, predicted=q, expected=v, least_effective=1, n_bootstrap=200).table
-        hits += (found["low"] <= truth) & (truth <= found["high"])
-        widths += found["high"] - found["low"]
-    assert found["estimator"].tolist() == ["sips", "rips", "cascade_dr"]
-    assert (hits / reps >= 0.89).all()
-    assert widths[2] < widths[1] < widths[0]
-
-
-def test_a_cascade_that_does_not_hold_is_refused():
-    logged, policy, q, v, truth = slates(0, cascade=False, n=20_000)
-    found = off_policy_slates(logged, policy, predicted=q, expected=v)
-    table = found.table.set_index("estimator")
-    assert table.loc["sips", "low"] <= truth <= table.loc["sips", "high"]
-    assert np.isnan(table.loc[["rips", "cascade_dr"], "value"]).all()
-    assert abs(found.diagnostics["mips_gap"][0]) > 3
-
-
-def test_lists_without_support_have_no_value():
-    logged, policy, *_ = slates(0, n=200)
-    found = off_policy_slates(logged, policy)
-    assert np.isnan(found.table["value"]).all()
-    assert "effective decisions" in found.verdict
-
-
-@pytest.mark.parametrize(("how", "words"), [
-    ({"policy": np.full((4, 3), 0.5)}, "must agree"), ({"policy": np.full((4, 2), 1.5)}, "outside"),
-    ({"predicted": np.ones((4, 2))}, "belong together"), ({"estimators": ["cascade_dr"]}, "cascade_dr needs"),
-    ({"estimators": ["dr"]}, "some of sips"), ({"place_weights": [1.0]}, "2 finite numbers"),
-])  # fmt: skip
-def test_lists_that_do_not_fit_are_refused(how, words):
-    logged = LoggedSlates(np.ones((4, 2)), np.full((4, 2), 0.5))
-    with pytest.raises(ParameterError, match=words):
-        off_policy_slates(logged, **({"policy": np.full((4, 2), 0.5)} | how))
-
-
-def test_logged_lists_are_checked():
-    with pytest.raises(ParameterError, match=r"1 probability outside \(0, 1\]"):
-        LoggedSlates([[1.0, 0.0]], [[0.5, 0.0]])
-    with pytest.raises(ParameterError, match="one entry per list"):
-        LoggedSlates([[1.0]], [[0.5]], people=["a", "b"])
-    with pytest.raises(EmptyError, match="no list"):
-        off_policy_slates(LoggedSlates(np.ones((0, 2)), np.ones((0, 2))), np.ones((0, 2)))
-    with pytest.raises(ParameterError, match="takes LoggedSlates"):
-        off_policy_slates([1], [1])
-    assert LoggedSlates([[1.0], [0.0]], [[0.5], [0.5]], people=["a", "a"]).clusters[1] == 1
