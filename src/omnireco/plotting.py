@@ -22,6 +22,7 @@ from omnireco._core.checks import (
     shown,
 )
 from omnireco._core.units import WEEK
+from omnireco._pictures import backtest, scorecard
 from omnireco.data.events import EventLog
 from omnireco.errors import ParameterError
 from omnireco.evaluation.channel_report import ChannelReport
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
 
 
 __all__ = [
+    "backtest",
     "channel_combinations",
     "channel_journeys",
     "channel_shares",
@@ -46,6 +48,7 @@ __all__ = [
     "plan_per_day",
     "plan_per_hour",
     "prices",
+    "scorecard",
     "send_curve",
     "shrinkage",
     "week",

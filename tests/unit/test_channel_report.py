@@ -50,7 +50,7 @@ def test_by_hand():
         ("dan", "cup", "web", "purchase", 200),
         value=[1.0, 1, 5, 5, 1, 1, 8, 1, 2, 1, 100],
     )
-    report = om.evaluation.channel_report(log, window="1D", every="100h")
+    report = om.evaluation.channel_report(log, window="1D", every="100h", k=1)
     channels = report.channels.set_index("channel")
     assert channels["people"].to_dict() == {"app": 1, "store": 1, "web": 3, SEVERAL: 1}
     assert channels["only_here"].tolist() == [1, 0, 2, 0]
@@ -119,7 +119,7 @@ def slow_journeys(log, window, same_item):
 @pytest.mark.parametrize("same_item", [True, False])
 def test_journeys_agree_with_plain_loops(seed, same_item):
     log = random_log(seed)
-    report = om.evaluation.channel_report(log, window="2D", same_item=same_item)
+    report = om.evaluation.channel_report(log, window="2D", same_item=same_item, k=1)
     slow, unprompted, undecided = slow_journeys(log, pd.Timedelta("2D"), same_item)
     assert (report.unprompted, report.undecided) == (unprompted, undecided)
     fast = report.journeys.set_index("started_on")
@@ -144,7 +144,7 @@ def test_journeys_agree_with_plain_loops(seed, same_item):
 def test_shares_and_times_agree_with_pandas(seed):
     log = random_log(seed)
     frame = log.to_frame()
-    report = om.evaluation.channel_report(log, every="7D", segments=segments_of(log))
+    report = om.evaluation.channel_report(log, every="7D", segments=segments_of(log), k=1)
     sets = frame.groupby("user_id")["channel"].agg(lambda names: " + ".join(sorted(set(names))))
     assert report.combinations.set_index("channels")["people"].to_dict() == sets.value_counts().to_dict()
     for table, total in ((report.combinations, 1.0),):
@@ -182,30 +182,30 @@ def segments_of(log):
 
 def test_segments():
     log = random_log(1)
-    report = om.evaluation.channel_report(log, segments=segments_of(log))
+    report = om.evaluation.channel_report(log, segments=segments_of(log), k=1)
     table = report.segments
     assert set(table["segment"]) == {"even", "(unknown)"}
     plain = table[table["channel"] != SEVERAL]
     assert plain["events"].sum() == len(log)
     np.testing.assert_allclose(plain.groupby("segment")["share_of_value"].sum(), 1.0)
-    assert len(om.evaluation.channel_report(log).segments) == 0
+    assert len(om.evaluation.channel_report(log, k=1).segments) == 0
     twice = pd.concat([segments_of(log)] * 2)
     with pytest.raises(SchemaError, match="segments lists people twice"):
-        om.evaluation.channel_report(log, segments=twice)
+        om.evaluation.channel_report(log, segments=twice, k=1)
 
 
 def test_row_order_and_names_do_not_matter():
     log = random_log(2)
     frame = log.to_frame()
     shuffled = om.EventLog.from_frame(frame.sample(frac=1, random_state=1).assign(user_id=frame["user_id"] * -7))
-    one, other = om.evaluation.channel_report(log), om.evaluation.channel_report(shuffled)
+    one, other = om.evaluation.channel_report(log, k=1), om.evaluation.channel_report(shuffled, k=1)
     for name in ("channels", "combinations", "journeys", "crossings", "times", "over_time"):
         pd.testing.assert_frame_equal(getattr(one, name), getattr(other, name))
 
 
 def test_small_logs_and_wrong_questions():
     one = log_of(("ann", None, "web", "call", 0), ("ann", "tea", "web", "purchase", 1))
-    report = om.evaluation.channel_report(one)
+    report = om.evaluation.channel_report(one, k=1)
     assert report.channels["share_of_value"].tolist() == [0.0, 0.0]
     assert report.journeys["journeys"].tolist() == [0]
     assert "0% completed" in repr(report)
@@ -224,7 +224,7 @@ def test_pictures():
     matplotlib.use("Agg")
     from matplotlib import pyplot
 
-    report = om.evaluation.channel_report(random_log(3, n=60), every="7D")
+    report = om.evaluation.channel_report(random_log(3, n=60), every="7D", k=1)
     plotting = pytest.importorskip("omnireco.plotting")
     for draw in ("channel_shares", "channel_combinations", "channel_journeys", "channel_times", "channels_over_time"):
         ax = getattr(plotting, draw)(report)
@@ -233,7 +233,7 @@ def test_pictures():
     assert len(plotting.channel_combinations(report, top=2).get_yticklabels()) == 3
     with pytest.raises(ParameterError, match="measure must be one of"):
         plotting.channels_over_time(report, measure="likes")
-    alone = om.evaluation.channel_report(log_of(("ann", None, "web", "call", 0), ("ann", "tea", "web", "purchase", 1)))
+    alone = om.evaluation.channel_report(log_of(("ann", None, "web", "call", 0), ("ann", "tea", "web", "purchase", 1)), k=1)
     for draw in ("channel_shares", "channel_combinations", "channel_journeys", "channel_times", "channels_over_time"):
         getattr(plotting, draw)(alone)
     pyplot.close("all")
@@ -241,7 +241,7 @@ def test_pictures():
 
 def test_a_dataset_is_described_by_its_events():
     log = random_log(4)
-    whole, plain = (om.evaluation.channel_report(one, window="3D") for one in (om.Dataset(log), log))
+    whole, plain = (om.evaluation.channel_report(one, window="3D", k=1) for one in (om.Dataset(log), log))
     assert whole.journeys.equals(plain.journeys)
     assert whole.channels.equals(plain.channels)
     with pytest.raises(SchemaError, match="channel_report needs events, and the data has none"):
@@ -253,5 +253,5 @@ def test_a_dataset_is_described_by_its_events():
 def test_a_missing_value_is_counted_where_the_report_is_asked_for():
     log = log_of(("ann", "tea", "web", "purchase", 0), ("bob", "tea", "web", "purchase", 1), value=[1.0, np.nan])
     with pytest.warns(om.errors.DataWarning, match="value is missing in 1 of 2") as found:
-        om.evaluation.channel_report(log)
+        om.evaluation.channel_report(log, k=1)
     assert found[0].filename == __file__

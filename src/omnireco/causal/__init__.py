@@ -12,6 +12,8 @@ from omnireco.causal.off_policy import OffPolicy, cross_fitted_rewards, off_poli
 from omnireco.causal.paths.attribution import Attribution, attribution
 from omnireco.causal.paths.lift_tests import LiftTests
 from omnireco.causal.paths.paths import Paths
+from omnireco.causal.selecting import PolicyChoice, select_policy
+from omnireco.causal.slates import LoggedSlates, off_policy_slates
 from omnireco.causal.uplift.budget import BudgetPath, budget_path
 from omnireco.causal.uplift.curves import UpliftCurve, uplift_curve
 from omnireco.causal.uplift.designs import complier_effect, cuped, policy_value
@@ -34,8 +36,10 @@ __all__ = [
     "Increments",
     "LiftTests",
     "LoggedDecisions",
+    "LoggedSlates",
     "OffPolicy",
     "Paths",
+    "PolicyChoice",
     "Switchback",
     "SwitchbackReport",
     "Uplift",
@@ -51,7 +55,9 @@ __all__ = [
     "holdout_power",
     "holdout_report",
     "off_policy",
+    "off_policy_slates",
     "policy_value",
+    "select_policy",
     "switchback",
     "uplift_curve",
 ]

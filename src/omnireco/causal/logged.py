@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,14 +10,17 @@ import numpy as np
 
 from omnireco._core.checks import check_array, check_integer, count_of
 from omnireco._core.frozen import locked
-from omnireco.causal.arrays import LEAST_CHANCE, vector
+from omnireco.causal.arrays import LEAST_CHANCE, matrix, vector
 from omnireco.data.dataset import dataset_of
+from omnireco.data.frames.columns import open_frame
 from omnireco.data.messages import NEVER
 from omnireco.data.vocabulary import Vocabulary
 from omnireco.errors import ParameterError, SchemaError
 from omnireco.timing.machines import answers_of_people, left_out
 
 __all__ = ["LoggedDecisions", "logged_decisions"]
+
+_SAME = 1e-6  # how far two statements of one probability may differ
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
@@ -39,12 +43,20 @@ class LoggedDecisions:
         Who each decision was about. Decisions of one person are not independent, so whole people are resampled.
     n_machine : int
         Bot opens, which are left out.
+    distribution : array-like of shape (n, n_actions), optional
+        The logging policy's probability of every action, where it is known; rows sum to 1, and the entry of the logged
+        action is ``propensity``. What the estimator ``mips`` needs.
+    by_logger : array-like of shape (n, n_loggers), optional
+        Where several logging policies made the log: the probability with which each would have made the choice that
+        was made.
+    logger : array-like of shape (n,), optional
+        Which of them made it, 0 to n_loggers - 1. The entry of that policy is ``propensity``.
 
     Raises
     ------
     ParameterError
-        When shapes disagree, a number is missing or not finite, or a propensity lies outside (0, 1]. Nothing is
-        guessed: a missing propensity is an error.
+        When shapes disagree, a number is missing or not finite, a propensity lies outside (0, 1], or what is said
+        twice disagrees. Nothing is guessed: a missing propensity is an error.
 
     Examples
     --------
@@ -58,6 +70,9 @@ class LoggedDecisions:
     actions: Any = None
     people: Any = None
     n_machine: int = 0
+    distribution: Any = None
+    by_logger: Any = None
+    logger: Any = None
 
     def __post_init__(self) -> None:
         rewards = vector(self.rewards, "rewards")
@@ -70,10 +85,13 @@ class LoggedDecisions:
                 "that."
             )
         check_integer(self.n_machine, "n_machine", low=0)
-        actions = None if self.actions is None else _actions(self.actions, n)
+        actions = None if self.actions is None else _codes(self.actions, n, "actions")
         people = None if self.people is None else _people(self.people, n)
+        distribution = None if self.distribution is None else _distribution(self.distribution, actions, propensity)
+        by_logger, logger = _loggers(self.by_logger, self.logger, propensity)
         for name, value in (
             ("rewards", rewards), ("propensity", propensity), ("actions", actions), ("people", people),
+            ("distribution", distribution), ("by_logger", by_logger), ("logger", logger),
         ):  # fmt: skip
             object.__setattr__(self, name, None if value is None else locked(value))
 
@@ -108,6 +126,92 @@ class LoggedDecisions:
         people = messages.users.ids[messages.user] if len(messages) else None
         return cls(answered, given, actions, people, n_machine)
 
+    @classmethod
+    def from_frame(cls, frame: Any, *, columns: Mapping[str, str] | None = None) -> LoggedDecisions:
+        """Return the decisions of a frame, one per row.
+
+        Parameters
+        ----------
+        frame : frame
+            Columns ``reward`` and ``propensity``; optionally ``action`` (integers from 0, or texts, which are numbered
+            in sorted order), ``user_id``, ``logger`` (likewise), and one column ``propensity_<logger>`` per logging
+            policy: the probability with which each would have made the choice.
+        columns : mapping of str to str, optional
+            Names of the frame's own: ``{"reward": "margin"}``.
+
+        Returns
+        -------
+        LoggedDecisions
+
+        Raises
+        ------
+        SchemaError
+            When a column is missing, or a user is missing in a row.
+        ParameterError
+            As in :class:`LoggedDecisions`.
+
+        Examples
+        --------
+        >>> import pandas as pd
+        >>> frame = pd.DataFrame({"customer": ["a", "a", "b"], "offer": ["cash", "points", "cash"],
+        ...                       "margin": [2.0, 0.0, 1.0], "p": [0.5, 0.5, 0.25]})
+        >>> made = LoggedDecisions.from_frame(
+        ...     frame, columns={"user_id": "customer", "action": "offer", "reward": "margin", "propensity": "p"})
+        >>> made, made.actions.tolist()
+        (LoggedDecisions(3 decisions of 2 people), [0, 1, 0])
+        """
+        opened = open_frame(
+            frame,
+            "LoggedDecisions.from_frame",
+            columns=columns,
+            needed=("reward", "propensity"),
+            optional=("action", "user_id", "logger"),
+            prefixes=("propensity_",),
+        )
+        people = None
+        if "user_id" in opened:
+            users, user = opened.ids("user_id")
+            people = users.ids[user]
+        names, logger = _numbered(opened, "logger")
+        by_logger = None
+        if names is not None:
+            wanted = [f"propensity_{name}" for name in names]
+            if all(name in opened for name in wanted):
+                by_logger = np.column_stack([opened.numbers(name) for name in wanted])
+            elif len(names) > 1:
+                raise SchemaError(
+                    "LoggedDecisions.from_frame: a frame of several loggers needs one column per logger with the "
+                    f"probability of the choice that was made: {', '.join(wanted)}. Leave out the column logger where "
+                    "propensity alone is known: each row then counts with its own."
+                )
+        return cls(
+            opened.numbers("reward"),
+            opened.numbers("propensity"),
+            _numbered(opened, "action")[1],
+            people,
+            by_logger=by_logger,
+            logger=None if by_logger is None else logger,
+        )
+
+    def balanced(self) -> LoggedDecisions:
+        """Return the decisions as one mixture of the logging policies made them.
+
+        The propensity becomes sum_k share_k p_k(choice). A choice that one policy seldom made and another often no
+        longer has a large weight, so intervals are never wider in expectation (Agarwal et al. 2017, section 4).
+
+        Raises
+        ------
+        ParameterError
+            When ``by_logger`` is missing.
+        """
+        if self.by_logger is None:
+            raise ParameterError(
+                "balanced: by_logger is missing. Give the probability of each logged choice under every logging "
+                "policy: LoggedDecisions(..., by_logger=probabilities, logger=codes)."
+            )
+        share = np.bincount(self.logger, minlength=self.by_logger.shape[1]) / max(1, len(self))
+        return LoggedDecisions(self.rewards, self.by_logger @ share, self.actions, self.people, self.n_machine)
+
     def __len__(self) -> int:
         return int(self.rewards.size)
 
@@ -136,10 +240,59 @@ def logged_decisions(data: Any, where: str) -> LoggedDecisions:
     return LoggedDecisions.of(data)
 
 
-def _actions(actions: Any, n: int) -> np.ndarray:
-    chosen = check_array(actions, "actions")
+def _distribution(given: Any, actions: np.ndarray | None, propensity: np.ndarray) -> np.ndarray:
+    every = matrix(given, "distribution", propensity.size)
+    if actions is None or actions.max(initial=-1) >= every.shape[1]:
+        raise ParameterError(
+            f"distribution has {every.shape[1]} columns, one per action: give actions= from 0 to {every.shape[1] - 1}."
+        )
+    if every.min(initial=0) < 0 or (np.abs(every.sum(axis=1) - 1) > _SAME).any():
+        raise ParameterError("distribution must hold probabilities, each row with the sum 1. Normalise its rows.")
+    _agrees(every[np.arange(actions.size), actions], propensity, "distribution")
+    return every
+
+
+def _loggers(given: Any, logger: Any, propensity: np.ndarray) -> tuple[np.ndarray | None, np.ndarray | None]:
+    if given is None and logger is None:
+        return None, None
+    if given is None or logger is None:
+        raise ParameterError("by_logger and logger belong together: give both, or neither.")
+    by = matrix(given, "by_logger", propensity.size)
+    if by.min(initial=0) < 0 or by.max(initial=0) > 1 + _SAME:
+        raise ParameterError("by_logger holds numbers outside [0, 1]: it must be probabilities.")
+    which = _codes(logger, propensity.size, "logger")
+    if which.max(initial=-1) >= by.shape[1]:
+        raise ParameterError(f"logger holds {int(which.max())}, and by_logger has {by.shape[1]} columns.")
+    _agrees(by[np.arange(which.size), which], propensity, "by_logger")
+    return by, which
+
+
+def _agrees(said: np.ndarray, propensity: np.ndarray, name: str) -> None:
+    if bad := int((np.abs(said - propensity) > _SAME).sum()):
+        raise ParameterError(
+            f"{name} says another probability of the logged choice than propensity in {count_of(bad, 'row')}. One of "
+            "them is wrong; both must be those at the instant of the choice."
+        )
+
+
+def _numbered(opened: Any, name: str) -> tuple[list[Any] | None, np.ndarray | None]:
+    """Return the names behind a column and a code per row: integers are codes already."""
+    if name not in opened:
+        return None, None
+    known, code = opened.ids(name)
+    if np.issubdtype(known.ids.dtype, np.integer):
+        codes = known.ids[code] if len(known) else code.astype(np.int64)
+        return list(range(int(codes.max(initial=-1)) + 1)), codes
+    order = np.argsort(known.ids.astype(str))
+    place = np.empty(order.size, np.int64)
+    place[order] = np.arange(order.size)
+    return known.ids[order].tolist(), place[code]
+
+
+def _codes(actions: Any, n: int, name: str) -> np.ndarray:
+    chosen = check_array(actions, name)
     if chosen.shape != (n,) or not np.issubdtype(chosen.dtype, np.integer) or chosen.min(initial=0) < 0:
-        raise ParameterError(f"actions must be {n:,} integers from 0. Got {chosen.dtype} of shape {chosen.shape}.")
+        raise ParameterError(f"{name} must be {n:,} integers from 0. Got {chosen.dtype} of shape {chosen.shape}.")
     return chosen.astype(np.int64)
 
 

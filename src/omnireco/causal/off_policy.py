@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 import numpy as np
 
@@ -13,9 +13,19 @@ from omnireco._core.contract import says_the_line
 from omnireco._core.parts import Parts
 from omnireco._core.random import stream
 from omnireco._core.small import Number, Whole
-from omnireco._kernels.bootstrap import percentile_interval, resampled_means
 from omnireco.causal.arrays import matrix, vector
-from omnireco.causal.logged import logged_decisions
+from omnireco.causal.estimating import (
+    ESTIMATORS,
+    NEED_MODEL,
+    PREFERRED,
+    Estimated,
+    Target,
+    carries_all,
+    clustered_error,
+    estimated,
+    mediation_gap,
+)
+from omnireco.causal.logged import LoggedDecisions, logged_decisions
 from omnireco.data.parts import Frame
 from omnireco.errors import EmptyError, ParameterError
 from omnireco.timing.machines import left_out
@@ -23,12 +33,14 @@ from omnireco.timing.machines import left_out
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["ESTIMATORS", "OffPolicy", "cross_fitted_rewards", "off_policy"]
+__all__ = ["ESTIMATORS", "OffPolicy", "check_frames", "cross_fitted_rewards", "judge", "off_policy", "refusal"]
 
-ESTIMATORS = ("ips", "snips", "dm", "dr", "sndr")
-"""Inverse propensity scoring, self-normalised, direct method, doubly robust, self-normalised doubly robust."""
-_NEED_MODEL = ("dm", "dr", "sndr")
 _MOST_ACTIONS = 10_000
+_TABLE = ("policy", "estimator", "value", "low", "high", "lift", "lift_low", "lift_high")
+_CHECKS = (
+    *("policy", "effective", "mean_weight", "mean_weight_se", "largest_weight", "clipped", "without_support", "refused"),
+    *("switch_at", "shrink_at", "mips_gap"),
+)
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
@@ -45,7 +57,9 @@ class OffPolicy:
         One row per policy: ``effective`` (sample size after weighting), ``mean_weight`` with its standard error (1
         when the propensities are right), ``largest_weight``, ``clipped`` (share of the weight cut off by ``clip``),
         ``without_support`` (expected share of the policy's choices that the log never makes; NaN when unknown),
-        ``refused`` (why there is no value, or an empty string).
+        ``refused`` (why there is no value, or an empty string); ``switch_at`` and ``shrink_at``, the hyper-parameters
+        chosen for ``switch_dr`` and ``dros`` (infinite: as ``dr``; NaN where not asked for), and ``mips_gap``, the
+        difference of ``mips`` and ``ips`` in standard errors (beyond 3, ``mips`` is refused).
     logged : float
         Mean reward of the log.
     rows, people : int
@@ -88,7 +102,6 @@ class OffPolicy:
     @property
     def verdict(self) -> str:
         """Verdict per policy, in words, a line each."""
-        best = ("sndr", "dr", "snips", "ips", "dm")  # of those asked for, the first is shown
         lines = []
         rows: list[dict[str, Any]] = self.table.to_dict("records")  # type: ignore[assignment]
         for check in self.diagnostics.to_dict("records"):
@@ -96,7 +109,7 @@ class OffPolicy:
             if check["refused"]:
                 lines.append(f"{policy}: no value. {check['refused']}")
                 continue
-            found = min((row for row in rows if row["policy"] == policy), key=lambda row: best.index(row["estimator"]))
+            found = min((row for row in rows if row["policy"] == policy), key=lambda row: PREFERRED.index(row["estimator"]))
             if np.isnan(found["lift_low"]):
                 lines.append(f"{policy}: {found['value']:.4g} by a reward model alone, which no interval can check.")
                 continue
@@ -111,6 +124,8 @@ class OffPolicy:
                 f"{policy}: {words}, {found['lift']:+.4g} ({found['lift_low']:+.4g} to {found['lift_high']:+.4g}) on "
                 f"{self.logged:.4g} by {found['estimator']}; {size}."
             )
+            if not carries_all(check["mips_gap"]):
+                lines[-1] += " mips has no value: actions of one group earn differently, so groups= loses an effect."
             if abs(check["mean_weight"] - 1) > 4 * check["mean_weight_se"]:
                 lines[-1] += f" Beware: weights average {check['mean_weight']:.3f}, not 1: the propensities look wrong."
         return "\n".join(lines)
@@ -130,6 +145,7 @@ def off_policy(
     confidence: float = 0.95,
     n_bootstrap: int = 1000,
     seed: int = 0,
+    groups: Any = None,
 ) -> OffPolicy:
     """Estimate what other policies would have earned on a log, or refuse.
 
@@ -145,7 +161,8 @@ def off_policy(
         Predicted rewards for every action by a model that did not see the row (`cross_fitted_rewards`). Brings the
         estimators ``dm``, ``dr`` and ``sndr``.
     estimators : iterable of str, optional
-        Some of ``ips snips dm dr sndr``; by default all that the input allows.
+        Some of ``ips snips dm dr sndr switch_dr dros mips weighted_ips weighted_dr``; by default those of the first
+        five that the input allows, and ``mips`` with ``groups``.
     clip : float, optional
         Largest weight. Cutting weights trades variance for bias; how much was cut is reported.
     least_effective : float
@@ -154,6 +171,9 @@ def off_policy(
         Coverage of the intervals.
     n_bootstrap, seed : int
         Resamples of people.
+    groups : array-like of shape (n_actions,), optional
+        A group per action, integers from 0 (a category, a price band), for ``mips``. The logged decisions need
+        ``distribution``.
 
     Returns
     -------
@@ -171,16 +191,32 @@ def off_policy(
     -----
     With w = target / propensity: ``ips`` = mean(w r); ``snips`` = sum(w r) / sum(w); ``dm`` = mean(sum_a pi(a) q(a));
     ``dr`` = mean(sum_a pi(a) q(a) + w (r - q)); ``sndr`` divides the correction by sum(w) instead of n. DR is
-    unbiased when the propensities or the reward model are right. Shrunken and switching estimators are left out on
-    purpose: their intervals cover the truth far too seldom unless tuned. Deterministic for a seed. Cost: one pass, and
+    unbiased when the propensities or the reward model are right. Deterministic for a seed. Cost: one pass, and
     n_bootstrap x people.
+
+    ``switch_dr`` trusts the model where w exceeds a threshold, ``dros`` shrinks w to lambda w / (w^2 + lambda). Both trade
+    variance for bias, which no resampling sees: thresholds tuned for the smallest error gave 95 % intervals that cover 3
+    to 90 %. Here the strongest threshold is taken whose bias (the difference to ``dr``, plus one standard error of it) is
+    at most half a standard error, and the interval allows for that much (Armstrong and Kolesar 2018). The gain over
+    ``dr`` is small for it; often they are ``dr``.
+
+    ``mips`` is ``ips`` over groups of actions: small weights where there are many actions, right only where actions of
+    one group earn alike. Where it differs from ``ips`` by more than 3 standard errors, it is refused.
+
+    ``weighted_ips`` and ``weighted_dr`` average the estimates of several loggers by their precision
+    (``LoggedDecisions(..., by_logger=, logger=)``); ``logged.balanced()`` with any other estimator treats the loggers as
+    one mixture, which is usually better.
 
     A policy that was learned on these very rows is overestimated. Learn it on earlier ones.
 
     References
     ----------
     Dudik et al. (2014), "Doubly Robust Policy Evaluation and Optimization"; Swaminathan and Joachims (2015), "The
-    Self-Normalized Estimator for Counterfactual Learning"; Kong (1992) for the effective sample size.
+    Self-Normalized Estimator for Counterfactual Learning"; Kong (1992) for the effective sample size; Wang, Agarwal and
+    Dudik (2017), "Optimal and Adaptive Off-policy Evaluation in Contextual Bandits", for Switch; Su et al. (2020),
+    "Doubly Robust Off-Policy Evaluation with Shrinkage", for DRos; Saito and Joachims (2022), "Off-Policy Evaluation for
+    Large Action Spaces via Embeddings", for MIPS; Agarwal et al. (2017), "Effective Evaluation Using Logged Bandit
+    Feedback from Multiple Loggers".
 
     Examples
     --------
@@ -200,11 +236,58 @@ def off_policy(
     >>> print(result.verdict.split(",")[0])
     target: better than the policy that made the log
     """
-    decisions = logged_decisions(logged, "off_policy")
-    r, propensity, chosen = decisions.rewards, decisions.propensity, decisions.actions
-    n = r.size
+    judged = judge(
+        logged_decisions(logged, "off_policy"),
+        policy,
+        predicted,
+        estimators,
+        groups,
+        "off_policy",
+        clip=clip,
+        least_effective=least_effective,
+        confidence=confidence,
+        n_bootstrap=n_bootstrap,
+        seed=seed,
+    )
+    rows = [_row(name, estimator, one, confidence) for name, one, _ in judged.found for estimator in judged.wanted]
+    table, diagnostics = check_frames(rows, [check for _, _, check in judged.found])
+    return OffPolicy(
+        table,
+        diagnostics,
+        logged=float(judged.decisions.rewards.mean()),
+        rows=len(judged.decisions),
+        people=judged.decisions.clusters[1],
+        confidence=confidence,
+        n_machine=judged.decisions.n_machine,
+    )
+
+
+class Judged(NamedTuple):
+    """Everything about some policies on a log, before it becomes a table."""
+
+    decisions: LoggedDecisions
+    wanted: tuple[str, ...]
+    found: list[tuple[str, Estimated | None, tuple[Any, ...]]]
+
+
+def judge(
+    decisions: LoggedDecisions,
+    policy: Any,
+    predicted: Any,
+    estimators: Iterable[str] | None,
+    groups: Any,
+    where: str,
+    *,
+    clip: float | None,
+    least_effective: float,
+    confidence: float,
+    n_bootstrap: int,
+    seed: int,
+) -> Judged:
+    """Return the estimates and diagnostics of every policy."""
+    n, chosen = len(decisions), decisions.actions
     if n == 0:
-        raise EmptyError("off_policy: there is no decision to learn from.")
+        raise EmptyError(f"{where}: there is no decision to learn from.")
     check_number(least_effective, "least_effective", low=1)
     check_number(confidence, "confidence", above=0, high=0.999)
     check_integer(n_bootstrap, "n_bootstrap", low=1, high=1_000_000)
@@ -215,82 +298,105 @@ def off_policy(
         raise ParameterError("policy is an empty mapping. Write policy={'new': probabilities}.")
     model = None if predicted is None else matrix(predicted, "predicted", n)
     _check_actions(chosen, model)
-    wanted = _estimators(estimators, model is not None)
+    group = None if groups is None else _groups(groups, decisions)
+    wanted = _estimators(estimators, model is not None, group is not None, decisions.logger is not None)
     cluster, n_people = decisions.clusters
-    size = np.bincount(cluster, minlength=n_people).astype(np.float64)
-
-    rows: list[tuple[Any, ...]] = []
-    checks: list[tuple[Any, ...]] = []
+    found: list[tuple[str, Estimated | None, tuple[Any, ...]]] = []
     for name, given in policies.items():
-        share, every = _chances(given, f"policy {shown(name)}" if isinstance(policy, Mapping) else "policy", n, chosen)
-        weight = share / propensity
-        effective = float(weight.sum() ** 2 / max((weight**2).sum(), 1e-300))
+        title = f"policy {shown(name)}" if isinstance(policy, Mapping) else "policy"
+        share, every = _chances(given, title, n, chosen)
+        weight = share / decisions.propensity
         used = weight if clip is None else np.minimum(weight, clip)
-        clipped = float(1 - used.sum() / weight.sum()) if weight.any() else 0.0
-        # Standard error of the mean weight over people, whose decisions hang together.
-        deviation = np.bincount(cluster, weights=weight - weight.mean(), minlength=n_people)
-        error = float(np.sqrt((deviation**2).sum()) / n)
-        refused = _refusal(effective, least_effective)
-        unseen = _without_support(every, chosen)
-        checks.append((name, effective, weight.mean(), error, weight.max(), clipped, unseen, refused))
-        columns = {"n": size, "r": r, "w": used, "wr": used * r}
-        if model is not None and chosen is not None:
-            if every is None:
-                raise ParameterError(
-                    f"dm, dr and sndr need the policy's probability of every action: pass policy as ({n}, n_actions)."
-                )
-            if every.shape != model.shape:
-                raise ParameterError(
-                    f"policy has the shape {every.shape} and predicted {model.shape}: they must agree."
-                )
-            columns["q"] = (every * model).sum(axis=1)
-            columns["wd"] = used * (r - model[np.arange(n), chosen])
-        sums = {
-            key: value if key == "n" else np.bincount(cluster, weights=value, minlength=n_people)
-            for key, value in columns.items()
-        }
-        point = {key: float(value.mean()) for key, value in sums.items()}
-        keys = list(sums)
-        draws = resampled_means(np.column_stack([sums[key] for key in keys]), n_draws=n_bootstrap, seed=seed)
-        drawn = {key: draws[:, i] for i, key in enumerate(keys)}
-        base, base_drawn = point["r"] / point["n"], drawn["r"] / drawn["n"]
-        for estimator in wanted:
-            if refused:
-                rows.append((name, estimator, *[np.nan] * 6))
-                continue
-            value = float(_estimate(estimator, point))
-            if estimator == "dm":
-                rows.append((name, estimator, value, np.nan, np.nan, value - base, np.nan, np.nan))
-                continue
-            values = _estimate(estimator, drawn)
-            low, high = percentile_interval(np.column_stack([values, values - base_drawn]), confidence)
-            rows.append((name, estimator, value, low[0], high[0], value - base, low[1], high[1]))
+        target = Target(used, _grouped(group, every, decisions), *_modelled(model, every, chosen))
+        apart, gap = mediation_gap(target, decisions.rewards, cluster, n_people)
+        refused = refusal(_effective(weight), least_effective)
+        one = estimated(
+            target,
+            wanted,
+            decisions.rewards,
+            cluster,
+            decisions.logger,
+            confidence=confidence,
+            n_draws=n_bootstrap,
+            seed=seed,
+        )
+        for estimator in wanted:  # mips has weights of its own
+            grouped = estimator == "mips" and target.grouped is not None
+            why = refusal(_effective(target.grouped), least_effective) if grouped else refused  # type: ignore[arg-type]
+            if why or (grouped and not carries_all(gap)):
+                one.value[estimator] = np.nan
+        check = (
+            name, _effective(weight), weight.mean(), clustered_error(weight, cluster, n_people), weight.max(),
+            float(1 - used.sum() / weight.sum()) if weight.any() else 0.0, _without_support(every, chosen), refused,
+            one.at.get("switch_dr", np.nan), one.at.get("dros", np.nan), gap,
+        )  # fmt: skip
+        found.append((name, one, check))
+    return Judged(decisions, wanted, found)
 
+
+def _row(name: str, estimator: str, one: Estimated, confidence: float) -> tuple[Any, ...]:
+    """Return a line of the table; all is NaN where it is refused, and the interval where only bias could err."""
+    value = one.value[estimator]
+    if np.isnan(value):
+        return (name, estimator, *[np.nan] * 6)
+    if estimator == "dm":
+        return (name, estimator, value, np.nan, np.nan, value - one.base, np.nan, np.nan)
+    ends, lifted = (one.interval(estimator, confidence, lift=lift) for lift in (False, True))
+    return (name, estimator, value, *ends, value - one.base, *lifted)
+
+
+def check_frames(rows: list[tuple[Any, ...]], checks: list[tuple[Any, ...]]) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Return the table and the diagnostics of an OffPolicy from their lines."""
     import pandas as pd
 
-    return OffPolicy(
-        table=pd.DataFrame(
-            rows, columns=["policy", "estimator", "value", "low", "high", "lift", "lift_low", "lift_high"]
-        ),
-        diagnostics=pd.DataFrame(
-            checks,
-            columns=[
-                "policy",
-                "effective",
-                "mean_weight",
-                "mean_weight_se",
-                "largest_weight",
-                "clipped",
-                "without_support",
-                "refused",
-            ],
-        ),
-        logged=float(r.mean()),
-        rows=n,
-        people=n_people,
-        confidence=confidence,
-        n_machine=decisions.n_machine,
-    )
+    return pd.DataFrame(rows, columns=list(_TABLE)), pd.DataFrame(checks, columns=list(_CHECKS))
+
+
+def _effective(weight: np.ndarray) -> float:
+    return float(weight.sum() ** 2 / max((weight**2).sum(), 1e-300))
+
+
+def _modelled(
+    model: np.ndarray | None, every: np.ndarray | None, chosen: np.ndarray | None
+) -> tuple[np.ndarray | None, np.ndarray | None]:
+    """Return what a model predicts of a policy and of the logged action."""
+    if model is None or chosen is None:
+        return None, None
+    if every is None:
+        raise ParameterError(
+            f"dm, dr and sndr need the policy's probability of every action: pass policy as ({len(model)}, n_actions)."
+        )
+    if every.shape != model.shape:
+        raise ParameterError(f"policy has the shape {every.shape} and predicted {model.shape}: they must agree.")
+    return (every * model).sum(axis=1), model[np.arange(len(model)), chosen]
+
+
+def _groups(given: Any, decisions: LoggedDecisions) -> np.ndarray:
+    """Return the group of every action, as an indicator (n_actions, n_groups)."""
+    if decisions.distribution is None:
+        raise ParameterError(
+            "groups= needs the logging policy's probability of every action: LoggedDecisions(..., distribution=)."
+        )
+    codes, total = check_numbers(given, "groups"), decisions.distribution.shape[1]
+    if codes.shape != (total,) or (codes != np.floor(codes)).any() or codes.min(initial=0) < 0:
+        raise ParameterError(f"groups must be {total:,} integers from 0, one per action. Got the shape {codes.shape}.")
+    if codes.max(initial=0) >= total:
+        raise ParameterError(f"groups holds {int(codes.max())}: number the groups from 0 without gaps.")
+    return np.eye(total)[codes.astype(np.int64)]
+
+
+def _grouped(group: np.ndarray | None, every: np.ndarray | None, decisions: LoggedDecisions) -> np.ndarray | None:
+    """Return the importance weights over groups, sum_g pi(a) / sum_g p(a) for the group g of the logged action."""
+    if group is None:
+        return None
+    if every is None or every.shape != decisions.distribution.shape:
+        raise ParameterError(
+            "mips needs the policy's probability of every action: pass policy with the shape "
+            f"{decisions.distribution.shape}."
+        )
+    rows, which = np.arange(len(decisions)), group.argmax(axis=1)[decisions.actions]
+    weight: np.ndarray = (every @ group)[rows, which] / (decisions.distribution @ group)[rows, which]
+    return weight
 
 
 @says_the_line(
@@ -398,22 +504,7 @@ def cross_fitted_rewards(
     return found
 
 
-def _estimate(name: str, mean: Mapping[str, Any]) -> Any:
-    """Return one estimator from means over people of sums over their decisions; scalars or draws alike."""
-    n = mean["n"]
-    with np.errstate(invalid="ignore", divide="ignore"):
-        if name == "ips":
-            return mean["wr"] / n
-        if name == "snips":
-            return mean["wr"] / mean["w"]
-        if name == "dm":
-            return mean["q"] / n
-        if name == "dr":
-            return (mean["q"] + mean["wd"]) / n
-        return mean["q"] / n + mean["wd"] / mean["w"]
-
-
-def _refusal(effective: float, least: float) -> str:
+def refusal(effective: float, least: float) -> str:
     """Return why a policy gets no value, or an empty string."""
     if effective >= least:
         return ""
@@ -466,13 +557,20 @@ def _check_actions(chosen: np.ndarray | None, model: np.ndarray | None) -> None:
         raise ParameterError(f"actions holds {int(chosen.max())}, and predicted has {model.shape[1]} columns.")
 
 
-def _estimators(given: Iterable[str] | None, has_model: bool) -> tuple[str, ...]:
+def _estimators(given: Iterable[str] | None, has_model: bool, has_groups: bool, has_loggers: bool) -> tuple[str, ...]:
     if given is None:
-        return tuple(name for name in ESTIMATORS if has_model or name not in _NEED_MODEL)
+        usual = tuple(name for name in ESTIMATORS[:5] if has_model or name not in NEED_MODEL)
+        return (*usual, "mips") if has_groups else usual
     names = check_names(given, "estimators")
     for name in names:
         if not isinstance(name, str) or name not in ESTIMATORS:
             raise ParameterError(f"estimators must be some of {', '.join(ESTIMATORS)}. Got {shown(name)}.")
-        if name in _NEED_MODEL and not has_model:
+        if name in NEED_MODEL and not has_model:
             raise ParameterError(f"{name} needs predicted=, the rewards that a model predicts (cross_fitted_rewards).")
+        if name == "mips" and not has_groups:
+            raise ParameterError("mips needs groups=, a group per action.")
+        if name.startswith("weighted") and not has_loggers:
+            raise ParameterError(
+                f"{name} needs the logging policies: LoggedDecisions(..., by_logger=probabilities, logger=codes)."
+            )
     return names

@@ -1,6 +1,7 @@
 """Reports: what a recommendation earned, with intervals."""
 
 from omnireco._moved import explain_unknown_names
+from omnireco.evaluation.cards.scorecard import Scorecard, scorecard
 from omnireco.evaluation.channel_report import ChannelReport, channel_report
 from omnireco.evaluation.compare_channels import ChannelComparison, compare_channels
 from omnireco.evaluation.costs import cost_of
@@ -19,11 +20,17 @@ from omnireco.evaluation.metrics import (
     precision,
     recall,
 )
+from omnireco.evaluation.plan_value import plan_value
 from omnireco.evaluation.report import Report
 from omnireco.evaluation.sampled import SampledNegatives
 from omnireco.evaluation.search import Search
+from omnireco.evaluation.trials.backtest import Backtest, backtest
+from omnireco.evaluation.trials.space import Between
+from omnireco.evaluation.trials.tune import Tuned, tune
 
 __all__ = [
+    "Backtest",
+    "Between",
     "ChannelComparison",
     "ChannelReport",
     "LearnedBlend",
@@ -31,8 +38,11 @@ __all__ = [
     "RankedLists",
     "Report",
     "SampledNegatives",
+    "Scorecard",
     "Search",
+    "Tuned",
     "average_precision",
+    "backtest",
     "channel_report",
     "compare_channels",
     "cost_of",
@@ -45,8 +55,11 @@ __all__ = [
     "mean_reciprocal_rank",
     "ndcg",
     "novelty",
+    "plan_value",
     "precision",
     "recall",
+    "scorecard",
+    "tune",
 ]
 
 explain_unknown_names(__name__)

@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from omnireco._core.checks import check_duration, check_flag, check_known, check_names, count_of
+from omnireco._core.checks import check_duration, check_flag, check_integer, check_known, check_names, count_of
 from omnireco._core.contract import says_the_line
 from omnireco._core.parts import Parts
 from omnireco._core.small import Whole
 from omnireco._core.units import HOUR_US
+from omnireco._kernels.disclosure import hidden_cells
 from omnireco._kernels.log.order import distinct
 from omnireco.data.dataset import dataset_of
 from omnireco.data.events import EventLog, require_events
@@ -26,13 +27,17 @@ from omnireco.errors import DataWarning, ParameterError, SchemaError
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["SEVERAL", "ChannelReport", "channel_report"]
+__all__ = ["RARE", "SEVERAL", "ChannelReport", "channel_report", "journeys_of"]
 
 SEVERAL = "(several)"
 """What tables call the people seen on more than one channel."""
 
+RARE = "(rare combinations)"
+"""What tables call the combinations of channels that too few people have, together."""
+
 _Z = 1.959963984540054  # 97.5 % of the normal distribution
 _MOST_PERIODS = 10_000
+_MOST_CELLS = 2_000_000
 _MOST_CHANNELS = 62  # one bit of an int64 per channel
 _log = logging.getLogger(__name__)
 
@@ -63,11 +68,16 @@ class ChannelReport:
         False for a last period that the log does not cover.
     segments : pandas.DataFrame
         The same per segment; empty where no segments were given.
+    segments_over_time : pandas.DataFrame
+        The same per period and segment: how expectations change, and for whom.
     n_people : int
     undecided : int
         Journeys left out because the log ends within the window after their last touch.
     unprompted : int
         Completions that no journey led to.
+    k : int
+        Smallest number of people behind a number that is shown: others are NaN, and so are those from which, with a
+        total, a hidden one would follow.
     """
 
     channels: pd.DataFrame
@@ -77,26 +87,38 @@ class ChannelReport:
     times: pd.DataFrame
     over_time: pd.DataFrame
     segments: pd.DataFrame
+    segments_over_time: pd.DataFrame
     n_people: int
     undecided: int
     unprompted: int
+    k: int = 5
 
     parts: ClassVar[Parts] = {
         **{
             name: Frame()
-            for name in ("channels", "combinations", "journeys", "crossings", "times", "over_time", "segments")
+            for name in (
+                *("channels", "combinations", "journeys", "crossings", "times", "over_time", "segments"),
+                "segments_over_time",
+            )
         },
-        **{name: Whole() for name in ("n_people", "undecided", "unprompted")},
+        **{name: Whole() for name in ("n_people", "undecided", "unprompted", "k")},
     }
 
     def __repr__(self) -> str:
-        several = self.channels["people"].iloc[-1] / max(1, self.n_people)
-        begun, done = int(self.journeys["journeys"].sum()), int(self.journeys["completed"].sum())
-        elsewhere = self.journeys["elsewhere"].sum() / max(1, done)
+        several = float(self.channels["people"].iloc[-1]) / max(1, self.n_people)
+        begun, done = float(self.journeys["journeys"].sum()), float(self.journeys["completed"].sum())
+        elsewhere = float(self.journeys["elsewhere"].sum()) / max(1, done)
+        crossing = "few" if np.isnan(several) else f"{several:.0%}"
+        if self.journeys[["journeys", "completed", "elsewhere"]].isna().to_numpy().any():
+            walked = f"journeys of fewer than {self.k} people hidden"
+        else:
+            walked = (
+                f"{count_of(int(begun), 'journey')}, {done / max(1, begun):.0%} completed, {elsewhere:.0%} of these "
+                "elsewhere"
+            )
         return (
             f"ChannelReport({count_of(len(self.channels) - 1, 'channel')}, "
-            f"{count_of(self.n_people, 'person', 'people')}, {several:.0%} on several; {count_of(begun, 'journey')}, "
-            f"{done / max(1, begun):.0%} completed, {elsewhere:.0%} of these elsewhere)"
+            f"{count_of(self.n_people, 'person', 'people')}, {crossing} on several; {walked})"
         )
 
     def _repr_html_(self) -> str:
@@ -115,6 +137,7 @@ def channel_report(
     same_item: bool = True,
     every: Any = "28D",
     segments: Any = None,
+    k: int = 5,
 ) -> ChannelReport:
     """Describe how people use channels, alone and together.
 
@@ -140,6 +163,8 @@ def channel_report(
         Length of the periods of ``over_time``.
     segments : frame, optional
         Columns ``user_id`` and ``segment`` (a string), one row per person.
+    k : int
+        Smallest number of people behind a number that is shown. 1 shows all: for yourself only.
 
     Returns
     -------
@@ -182,17 +207,21 @@ def channel_report(
     done = ends[log.event]
     worth = _worth(log, done)
     walked = _walk(log, begins[log.event], done, span, same_item)
+    check_integer(k, "k", low=1)
+    parts = _split_people(log, segments)
     report = ChannelReport(
-        channels=_channels(log, done, worth),
-        combinations=_combinations(log, done, worth),
-        journeys=_journeys(log, walked),
-        crossings=_crossings(log, walked),
-        times=_times(log),
-        over_time=_over_time(log, done, worth, period),
-        segments=_segments(log, done, worth, segments),
+        channels=_channels(log, done, worth, k),
+        combinations=_combinations(log, done, worth, k),
+        journeys=_journeys(log, walked, k),
+        crossings=_crossings(log, walked, k),
+        times=_few_hidden(_times(log), k, ("from", "to")),
+        over_time=_over_time(log, done, worth, period, k),
+        segments=_segments(log, done, worth, parts, k),
+        segments_over_time=_segments_over_time(log, done, worth, parts, period, k),
         n_people=log.n_users,
         undecided=walked.undecided,
         unprompted=walked.unprompted,
+        k=k,
     )
     _log.info("described %r", report)
     return report
@@ -231,15 +260,49 @@ def _presence(log: EventLog) -> np.ndarray:
     return seen
 
 
-def _channels(log: EventLog, done: np.ndarray, worth: np.ndarray) -> pd.DataFrame:
+def _hidden(table: pd.DataFrame, hide: np.ndarray, keep: tuple[str, ...]) -> pd.DataFrame:
+    """Return a table without the numbers of some rows; columns stay as they are where nothing is hidden."""
+    if not hide.any():
+        return table
+    table = table.copy()
+    for column in table.columns:
+        if column not in keep:
+            table[column] = table[column].astype(np.float64).mask(hide)
+    return table
+
+
+def _few_hidden(table: pd.DataFrame, k: int, keep: tuple[str, ...]) -> pd.DataFrame:
+    """Return a table without the numbers of rows about too few people, where no total tells them."""
+    return _hidden(table, hidden_cells(table["people"].to_numpy(), k), keep)
+
+
+def _of_groups(table: pd.DataFrame, k: int, sizes: tuple[int, ...], axes: tuple[int, ...], keep: tuple[str, ...]) -> Any:
+    """Return a table of groups x (channels, several) without what few people stand behind, or what totals would tell.
+
+    Events of the channels add up over the ``axes`` of groups to numbers shown elsewhere; so do those of people on
+    several channels, as they are counted.
+    """
+    people = table["people"].to_numpy().reshape(*sizes, -1)
+    return _hidden(table, hidden_cells(people, k, axes).ravel(), keep)
+
+
+def _channels(log: EventLog, done: np.ndarray, worth: np.ndarray, k: int) -> pd.DataFrame:
     seen = _presence(log)
     table = _grouped(log, np.zeros(len(log), np.int64), 1, done, worth).drop(columns="group")
-    alone = seen & (seen.sum(axis=1) == 1)[:, None]
-    table.insert(2, "only_here", [*alone.sum(axis=0).tolist(), 0])
-    return _shares(table, log.n_users, len(log), done.sum(), worth.sum())
+    alone = (seen & (seen.sum(axis=1) == 1)[:, None]).sum(axis=0)
+    table.insert(2, "only_here", [*alone.tolist(), 0])
+    table = _shares(table, log.n_users, len(log), done.sum(), worth.sum())
+    # Events of the channels add up to all of them; those of the several do not add to these.
+    people = table["people"].to_numpy()
+    hide = np.append(hidden_cells(people[:-1], k, (0,)), hidden_cells(people[-1:], k))
+    across = people[:-1] - alone  # on this channel and elsewhere too
+    few = (hidden_cells(alone, k, (0,)) | hidden_cells(across, k)) & ~hide[:-1]
+    if few.any():
+        table["only_here"] = table["only_here"].astype(np.float64).mask(np.append(few, False))
+    return _hidden(table, hide, ("channel",))
 
 
-def _combinations(log: EventLog, done: np.ndarray, worth: np.ndarray) -> pd.DataFrame:
+def _combinations(log: EventLog, done: np.ndarray, worth: np.ndarray, k: int) -> pd.DataFrame:
     import pandas as pd
 
     seen = _presence(log)
@@ -248,10 +311,17 @@ def _combinations(log: EventLog, done: np.ndarray, worth: np.ndarray) -> pd.Data
     names = [
         " + ".join(name for bit, name in enumerate(log.channels.ids) if int(kind) >> bit & 1) for kind in kinds.tolist()
     ]
+    many = [int(kind).bit_count() for kind in kinds.tolist()]
+    rare = hidden_cells(np.bincount(which, minlength=kinds.size), k, (0,))
+    if rare.any():  # into one row, of at least k people where there are so many
+        place = np.where(rare, int((~rare).sum()), np.cumsum(~rare) - 1)
+        which, kinds = place[which], np.append(kinds[~rare], 0)
+        names = [name for name, gone in zip(names, rare, strict=True) if not gone] + [RARE]
+        many = [n for n, gone in zip(many, rare, strict=True) if not gone] + [0]
     table = pd.DataFrame(
         {
             "channels": names,
-            "n_channels": [int(kind).bit_count() for kind in kinds.tolist()],
+            "n_channels": many,
             "people": np.bincount(which, minlength=kinds.size),
             "events": np.bincount(which[log.user], minlength=kinds.size),
             "completions": np.bincount(which[log.user], weights=done, minlength=kinds.size).astype(np.int64),
@@ -259,39 +329,50 @@ def _combinations(log: EventLog, done: np.ndarray, worth: np.ndarray) -> pd.Data
         }
     )
     table = _shares(table, log.n_users, len(log), done.sum(), worth.sum())
+    table = _few_hidden(table, k, ("channels",)) if len(table) > 1 or log.n_users < k else table
     return table.sort_values(["people", "channels"], ascending=[False, True]).reset_index(drop=True)
 
 
-def _over_time(log: EventLog, done: np.ndarray, worth: np.ndarray, period: int) -> pd.DataFrame:
-    when = (log.at - log.start_us) // period
-    n = int((log.end_us - 1 - log.start_us) // period) + 1
-    if n > _MOST_PERIODS:
-        raise ParameterError(
-            f"channel_report: every= makes {n:,} periods, more than {_MOST_PERIODS:,}. Take longer ones."
-        )
+def _over_time(log: EventLog, done: np.ndarray, worth: np.ndarray, period: int, k: int) -> pd.DataFrame:
+    when, n = _periods(log, period)
     table = _grouped(log, when, n, done, worth)
     people = _distinct_people(log, when, n)
     start = log.start_us + table["group"].to_numpy() * period
     table.insert(0, "period_start", instants_to_pandas(start))
     table.insert(1, "whole", start + period <= log.end_us)
     table["share_of_people"] = table["people"] / np.maximum(1, people[table["group"]])
-    return table.drop(columns="group")
+    return _of_groups(table.drop(columns="group"), k, (n,), (0,), ("period_start", "whole", "channel"))
 
 
-def _segments(log: EventLog, done: np.ndarray, worth: np.ndarray, segments: Any) -> pd.DataFrame:
-    names, code = np.array(["everybody"], object), np.zeros(log.n_users, np.int64)
-    if segments is not None:
-        opened = open_frame(segments, "channel_report: segments", needed=("user_id", "segment"))
-        users, user = opened.ids("user_id")
-        known, segment = opened.names("segment", allow_missing=True)
-        if len(users) < user.size:
-            raise SchemaError(
-                "channel_report: segments lists people twice. Keep one row each: frame.drop_duplicates('user_id')."
-            )
-        names = np.append(known.ids.astype(object), "(unknown)")
-        row = match(log.users, users, ("events", "segments"))[user]
-        code = np.full(log.n_users, len(known), np.int64)
-        code[row[row != NONE]] = np.where(segment < 0, len(known), segment)[row != NONE]
+def _periods(log: EventLog, period: int) -> tuple[np.ndarray, int]:
+    """Return the period of each event, and how many there are."""
+    n = int((log.end_us - 1 - log.start_us) // period) + 1
+    if n > _MOST_PERIODS:
+        raise ParameterError(
+            f"channel_report: every= makes {n:,} periods, more than {_MOST_PERIODS:,}. Take longer ones."
+        )
+    return (log.at - log.start_us) // period, n
+
+
+def _split_people(log: EventLog, segments: Any) -> tuple[np.ndarray, np.ndarray] | None:
+    """Return the names of segments and each person's; None where there are none."""
+    if segments is None:
+        return None
+    opened = open_frame(segments, "channel_report: segments", needed=("user_id", "segment"))
+    users, user = opened.ids("user_id")
+    known, segment = opened.names("segment", allow_missing=True)
+    if len(users) < user.size:
+        raise SchemaError(
+            "channel_report: segments lists people twice. Keep one row each: frame.drop_duplicates('user_id')."
+        )
+    row = match(log.users, users, ("events", "segments"))[user]
+    code = np.full(log.n_users, len(known), np.int64)
+    code[row[row != NONE]] = np.where(segment < 0, len(known), segment)[row != NONE]
+    return np.append(known.ids.astype(object), "(unknown)"), code
+
+
+def _segments(log: EventLog, done: np.ndarray, worth: np.ndarray, parts: Any, k: int) -> pd.DataFrame:
+    names, code = (np.array(["everybody"], object), np.zeros(log.n_users, np.int64)) if parts is None else parts
     group = code[log.user]
     table = _grouped(log, group, names.size, done, worth)
     people = np.bincount(code, minlength=names.size)
@@ -300,9 +381,37 @@ def _segments(log: EventLog, done: np.ndarray, worth: np.ndarray, segments: Any)
     table.insert(0, "segment", names[which])
     table["share_of_people"] = table["people"] / np.maximum(1, people[which])
     table["share_of_value"] = np.divide(table["value"], spent[which], out=np.zeros(len(table)), where=spent[which] != 0)
-    someone = table.groupby("group")["people"].transform("sum") > 0
-    table = table[someone].drop(columns="group").reset_index(drop=True)
-    return table if segments is not None else table.iloc[:0]
+    someone = (table.groupby("group")["people"].transform("sum") > 0).to_numpy()
+    table = _of_groups(table.drop(columns="group"), k, (names.size,), (0,), ("segment", "channel"))
+    table = table[someone].reset_index(drop=True)
+    return table if parts is not None else table.iloc[:0]
+
+
+def _segments_over_time(
+    log: EventLog, done: np.ndarray, worth: np.ndarray, parts: Any, period: int, k: int
+) -> pd.DataFrame:
+    names, code = (np.array(["everybody"], object), np.zeros(log.n_users, np.int64)) if parts is None else parts
+    when, n = _periods(log, period)
+    cells = n * names.size * (len(log.channels) + 1)
+    if parts is not None and cells > _MOST_CELLS:
+        raise ParameterError(
+            f"channel_report: periods x segments x channels are {cells:,} rows, more than {_MOST_CELLS:,}. Take longer "
+            "periods, every=, or fewer segments."
+        )
+    group = when * names.size + code[log.user] if parts is not None else when * names.size
+    table = _grouped(log, group, n * names.size, done, worth)
+    people = _distinct_people(log, group, n * names.size)
+    which = table["group"].to_numpy()
+    start = log.start_us + which // names.size * period
+    table.insert(0, "period_start", instants_to_pandas(start))
+    table.insert(1, "whole", start + period <= log.end_us)
+    table.insert(2, "segment", names[which % names.size])
+    table["share_of_people"] = table["people"] / np.maximum(1, people[which])
+    someone = people[which] > 0
+    keep = ("period_start", "whole", "segment", "channel")
+    table = _of_groups(table.drop(columns="group"), k, (n, names.size), (0, 1), keep)
+    table = table[someone].reset_index(drop=True)
+    return table if parts is not None else table.iloc[:0]
 
 
 def _grouped(log: EventLog, group: np.ndarray, n_groups: int, done: np.ndarray, worth: np.ndarray) -> pd.DataFrame:
@@ -388,7 +497,12 @@ def _walk(log: EventLog, touch: np.ndarray, done: np.ndarray, window: int, same_
     return _Walked(log.user[a], log.channel[a], end, hours, int((begun & ~decided).sum()), int((~begun).sum()))
 
 
-def _journeys(log: EventLog, walked: _Walked) -> pd.DataFrame:
+def journeys_of(log: EventLog, begins: np.ndarray, ends: np.ndarray, window: int, *, same_item: bool) -> _Walked:
+    """Return the decided journeys of a log, from which event types begin and complete them, bool (n_event_types,)."""
+    return _walk(log, begins[log.event], ends[log.event], window, same_item)
+
+
+def _journeys(log: EventLog, walked: _Walked, k: int) -> pd.DataFrame:
     import pandas as pd
 
     c = len(log.channels)
@@ -404,7 +518,7 @@ def _journeys(log: EventLog, walked: _Walked) -> pd.DataFrame:
     spread = np.bincount(of_channel, weights=residual**2, minlength=c) * people / np.maximum(1, people - 1)
     error = np.where(people > 1, np.sqrt(spread) / np.maximum(1, begun), np.nan)
     quartiles = _quartiles(walked.start[completed], walked.hours[completed], c)
-    return pd.DataFrame(
+    table = pd.DataFrame(
         {
             "started_on": log.channels.ids,
             "people": people,
@@ -417,9 +531,19 @@ def _journeys(log: EventLog, walked: _Walked) -> pd.DataFrame:
             "median_hours": quartiles[:, 1],
         }
     )
+    # Who completed, and who did so elsewhere, are groups of their own.
+    pair = walked.start.astype(np.int64) * log.n_users + walked.user
+    by, moved = completed, completed & (walked.end != walked.start)
+    finishers, leavers = (np.bincount(distinct(pair[one]) // log.n_users, minlength=c) for one in (by, moved))
+    stayers = np.bincount(distinct(pair[by & ~moved]) // log.n_users, minlength=c)
+    few = hidden_cells(finishers, k)
+    table = _hidden(table, few, ("started_on", "people", "journeys"))
+    apart = hidden_cells(leavers, k) | hidden_cells(stayers, k)
+    table = _hidden(table, apart, tuple(name for name in table.columns if name != "elsewhere"))
+    return _few_hidden(table, k, ("started_on",))
 
 
-def _crossings(log: EventLog, walked: _Walked) -> pd.DataFrame:
+def _crossings(log: EventLog, walked: _Walked, k: int) -> pd.DataFrame:
     import pandas as pd
 
     c = len(log.channels)
@@ -437,6 +561,10 @@ def _crossings(log: EventLog, walked: _Walked) -> pd.DataFrame:
             "median_hours": _quartiles(pair, walked.hours[done], c * c)[:, 1],
         }
     )
+    # Crossings of a channel add up to its completed journeys, which the other table shows.
+    whose = distinct(pair * log.n_users + walked.user[done]) // log.n_users
+    hide = hidden_cells(np.bincount(whose, minlength=c * c).reshape(c, c), k, (1,)).ravel()
+    table = _hidden(table, hide, ("started_on", "completed_on"))
     return table[begun[start] > 0].reset_index(drop=True)
 
 

@@ -1,0 +1,211 @@
+"""The best of several policies on one log, with intervals that allow for having looked at all of them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+
+from omnireco._core.checks import check_choice, check_mapping, count_of
+from omnireco._core.contract import says_the_line
+from omnireco._core.parts import Parts
+from omnireco._core.small import Number, Text, Whole
+from omnireco.causal.estimating import ESTIMATORS, Estimated
+from omnireco.causal.logged import logged_decisions
+from omnireco.causal.off_policy import judge
+from omnireco.data.parts import Frame
+from omnireco.errors import ParameterError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["PolicyChoice", "select_policy"]
+
+
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class PolicyChoice:
+    """Which of several policies to use, and how sure that is; made by :func:`select_policy`.
+
+    Attributes
+    ----------
+    best : str
+        The policy whose lift over the logging policy has the highest lower bound; empty where none is shown to be better.
+    table : pandas.DataFrame
+        ``policy value low high lift lift_low lift_high effective refused``, best first. The intervals hold for all
+        policies at once.
+    estimator : str
+        What estimated them.
+    critical : float
+        Standard errors to either side; 1.96 for one policy, more for several.
+    rows, people : int
+    confidence : float
+    """
+
+    best: str
+    table: pd.DataFrame
+    estimator: str
+    critical: float
+    rows: int
+    people: int
+    confidence: float
+
+    parts: ClassVar[Parts] = {
+        "best": Text(),
+        "table": Frame(("policy", "refused"), ("value", "lift", "lift_low", "lift_high", "effective")),
+        "estimator": Text(),
+        "critical": Number(endless=True, missing=True),
+        "rows": Whole(),
+        "people": Whole(),
+        "confidence": Number(0.0, 1.0),
+    }
+
+    def __repr__(self) -> str:
+        found = repr(self.best) if self.best else "none is shown to be better than the log"
+        return (
+            f"PolicyChoice({found}, of {count_of(len(self.table), 'policy', 'policies')} by {self.estimator}, "
+            f"{count_of(self.rows, 'decision')} of {count_of(self.people, 'person', 'people')})"
+        )
+
+    def to_frame(self) -> pd.DataFrame:
+        """Return the table."""
+        return self.table.copy()
+
+    @property
+    def verdict(self) -> str:
+        """What to do, in one sentence."""
+        n = count_of(len(self.table), "policy", "policies")
+        if not self.best:
+            return f"Keep the policy that made the log: of {n} none is better with {self.confidence:.0%} confidence."
+        row = self.table.iloc[0]
+        return (
+            f"Use {self.best}: {row['lift']:+.4g} ({row['lift_low']:+.4g} to {row['lift_high']:+.4g}) per decision over "
+            f"the log, with {self.confidence:.0%} confidence for all of {n} looked at."
+        )
+
+
+@says_the_line("om.causal.select_policy(logged, {'new': probabilities, 'newer': others}, predicted=predicted)")
+def select_policy(
+    logged: Any,
+    policies: Any,
+    *,
+    predicted: Any = None,
+    estimator: str | None = None,
+    least_effective: float = 1000,
+    confidence: float = 0.95,
+    n_bootstrap: int = 1000,
+    seed: int = 0,
+    groups: Any = None,
+) -> PolicyChoice:
+    """Choose among candidate policies, with intervals that allow for having looked at all of them.
+
+    The best of twenty equal policies looks better than the log by luck. Here all intervals hold together, and the
+    choice is the policy whose lower bound is highest, or none.
+
+    Parameters
+    ----------
+    logged, predicted, least_effective, confidence, n_bootstrap, seed, groups
+        As in :func:`off_policy`.
+    policies : mapping of str to array-like
+        Probabilities of the candidates, as in :func:`off_policy`. None may have been learned on these rows.
+    estimator : str, optional
+        By default the first that the input allows of ``sndr snips``.
+
+    Returns
+    -------
+    PolicyChoice
+
+    Raises
+    ------
+    ParameterError
+        As in :func:`off_policy`, and for ``dm``, which has no interval.
+
+    Notes
+    -----
+    Max-t bootstrap: all policies see the same resamples of people; the critical value is the quantile of the largest
+    absolute studentised deviation (Romano and Wolf 2005, "Stepwise Multiple Testing as Formalized Data Snooping").
+    Refused policies take no part. Deterministic for a seed.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from omnireco.causal import LoggedDecisions, select_policy
+    >>> rng = np.random.default_rng(0)
+    >>> hour = rng.integers(0, 2, 6000)
+    >>> read = rng.random(6000) < np.where(hour == 1, 0.2, 0.1)
+    >>> logged = LoggedDecisions(read, np.full(6000, 0.5), actions=hour)
+    >>> found = select_policy(logged, {"late": np.tile([0.0, 1.0], (6000, 1)), "early": np.tile([1.0, 0.0], (6000, 1))})
+    >>> found
+    PolicyChoice('late', of 2 policies by snips, 6,000 decisions of 6,000 people)
+    """
+    import pandas as pd
+
+    given = check_mapping(policies, "policies", "{'new': probabilities, 'newer': others}")
+    if estimator is None:
+        estimator = "snips" if predicted is None else "sndr"
+    check_choice(estimator, "estimator", ESTIMATORS)
+    if estimator == "dm":
+        raise ParameterError("estimator='dm' has no interval to choose by. Take sndr, dr, snips or ips.")
+    judged = judge(
+        logged_decisions(logged, "select_policy"),
+        given if isinstance(given, Mapping) else dict(given),
+        predicted,
+        [estimator],
+        groups,
+        "select_policy",
+        clip=None,
+        least_effective=least_effective,
+        confidence=confidence,
+        n_bootstrap=n_bootstrap,
+        seed=seed,
+    )
+    kept = [one for _, one, _ in judged.found if one is not None and not np.isnan(one.value[estimator])]
+    critical = {lift: _critical(kept, estimator, confidence, lift) for lift in (False, True)}
+    rows = []
+    for name, one, check in judged.found:
+        refused = check[7] or ("" if one is not None and not np.isnan(one.value[estimator]) else "No estimate.")
+        if one is None or refused:
+            rows.append((name, *[np.nan] * 6, check[1], refused))
+            continue
+        ends = []
+        for lift in (False, True):
+            value, error = _pair(one, estimator, lift)
+            half = critical[lift] * error * one.grows.get(estimator, 1.0)
+            ends += [value, value - half, value + half]
+        rows.append((name, *ends, check[1], ""))
+    columns = ["policy", "value", "low", "high", "lift", "lift_low", "lift_high", "effective", "refused"]
+    table = pd.DataFrame(rows, columns=columns)
+    table = table.sort_values(["lift_low", "policy"], ascending=[False, True], kind="stable").reset_index(drop=True)
+    first = table.iloc[0]
+    return PolicyChoice(
+        str(first["policy"]) if first["lift_low"] > 0 else "",
+        table,
+        estimator,
+        critical[True],
+        len(judged.decisions),
+        judged.decisions.clusters[1],
+        confidence,
+    )
+
+
+def _pair(one: Estimated, estimator: str, lift: bool) -> tuple[float, float]:
+    """Return a value (or lift) and its standard error over resamples."""
+    value = one.value[estimator] - (one.base if lift else 0.0)
+    draws = one.draws[estimator] - (one.base_draws if lift else 0.0)
+    return value, float(np.nanstd(draws))
+
+
+def _critical(kept: list[Estimated], estimator: str, confidence: float, lift: bool) -> float:
+    """Return the standard errors to either side that hold for all policies at once; NaN where there is none."""
+    largest = []
+    for one in kept:
+        value, error = _pair(one, estimator, lift)
+        draws = one.draws[estimator] - (one.base_draws if lift else 0.0)
+        if error > 0:
+            largest.append(np.abs(draws - value) / error)
+    if not largest:
+        return float("nan") if not kept else 0.0
+    return float(np.nanquantile(np.max(largest, axis=0), confidence))
+
+

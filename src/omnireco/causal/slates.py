@@ -1,0 +1,229 @@
+"""What another policy would have earned on lists of several places, from lists that were drawn with known probabilities."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from omnireco._core.checks import check_array, check_integer, check_names, check_number, count_of, shown
+from omnireco._core.contract import says_the_line
+from omnireco._core.frozen import locked
+from omnireco._kernels.bootstrap import percentile_interval, resampled_means
+from omnireco.causal.arrays import LEAST_CHANCE, matrix
+from omnireco.causal.estimating import carries_all, clustered_error
+from omnireco.causal.off_policy import OffPolicy, check_frames, refusal
+from omnireco.data.vocabulary import Vocabulary
+from omnireco.errors import EmptyError, ParameterError
+
+__all__ = ["SLATE_ESTIMATORS", "LoggedSlates", "off_policy_slates"]
+
+SLATE_ESTIMATORS = ("sips", "rips", "cascade_dr", "iips")
+"""Weights of the whole list, of the places so far (cascade), of these with a reward model, and of each place alone."""
+
+
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class LoggedSlates:
+    """Lists that were shown, the probability of each place, and what each place earned.
+
+    Parameters
+    ----------
+    rewards : array-like of shape (n, n_places)
+        What each place earned, from the top.
+    propensity : array-like of shape (n, n_places)
+        The probability with which the item at each place was drawn, given the places above it, in (0, 1].
+    people : array-like of shape (n,), optional
+        Whom each list was shown to; whole people are resampled.
+
+    Raises
+    ------
+    ParameterError
+        When shapes disagree, a number is missing or a propensity lies outside (0, 1].
+
+    Examples
+    --------
+    >>> LoggedSlates([[1.0, 0.0]], [[0.5, 0.5]])
+    LoggedSlates(1 list of 2 places)
+    """
+
+    rewards: Any
+    propensity: Any
+    people: Any = None
+
+    def __post_init__(self) -> None:
+        n = check_array(self.rewards, "rewards").shape[0] if np.ndim(self.rewards) else 0
+        rewards = matrix(self.rewards, "rewards", n)
+        propensity = matrix(self.propensity, "propensity", n)
+        _same(propensity, rewards, "propensity")
+        if bad := int((~((propensity > LEAST_CHANCE) & (propensity <= 1))).sum()):
+            raise ParameterError(f"propensity has {count_of(bad, 'probability', 'probabilities')} outside (0, 1].")
+        people = None if self.people is None else check_array(self.people, "people")
+        if people is not None and people.shape != (n,):
+            raise ParameterError(f"people must have one entry per list, {n:,}. Got the shape {people.shape}.")
+        for name, value in (("rewards", rewards), ("propensity", propensity), ("people", people)):
+            object.__setattr__(self, name, None if value is None else locked(value))
+
+    def __len__(self) -> int:
+        return int(self.rewards.shape[0])
+
+    def __repr__(self) -> str:
+        return f"LoggedSlates({count_of(len(self), 'list')} of {count_of(self.rewards.shape[1], 'place')})"
+
+    @property
+    def clusters(self) -> tuple[np.ndarray, int]:
+        """A code per list, (n,), and how many distinct there are: people, or else every list by itself."""
+        if self.people is None:
+            return np.arange(len(self)), len(self)
+        distinct, code = Vocabulary.encode(self.people, "people")
+        return code, len(distinct)
+
+
+@says_the_line("om.causal.off_policy_slates(om.causal.LoggedSlates(rewards, propensity), policy)")
+def off_policy_slates(
+    logged: LoggedSlates,
+    policy: Any,
+    *,
+    predicted: Any = None,
+    expected: Any = None,
+    estimators: Iterable[str] | None = None,
+    place_weights: Any = None,
+    least_effective: float = 1000,
+    confidence: float = 0.95,
+    n_bootstrap: int = 1000,
+    seed: int = 0,
+) -> OffPolicy:
+    """Estimate what another policy would have earned with its lists, or refuse.
+
+    Parameters
+    ----------
+    logged : LoggedSlates
+    policy : array-like of shape (n, n_places)
+        The probability with which the policy puts the logged item at each place, given the places above it.
+    predicted : array-like of shape (n, n_places), optional
+        What a model that did not see the row predicts that this place **and all below it** earn, given the logged
+        items down to it. With ``expected`` it brings ``cascade_dr``.
+    expected : array-like of shape (n, n_places), optional
+        The same prediction, averaged over the policy's choice at this place, given the logged items above.
+    estimators : iterable of str, optional
+        Some of ``sips rips cascade_dr iips``; by default all that the input allows but ``iips``.
+    place_weights : array-like of shape (n_places,), optional
+        What a reward counts at each place; 1 by default. Predictions are of weighted rewards.
+    least_effective : float
+        Refuse a policy whose effective sample size is smaller, per estimator.
+    confidence : float
+    n_bootstrap, seed : int
+        Resamples of people.
+
+    Returns
+    -------
+    OffPolicy
+        The value is the mean weighted reward of a list. ``mips_gap`` is the difference of ``rips`` to ``sips`` in
+        standard errors.
+
+    Raises
+    ------
+    ParameterError
+        When shapes disagree, or an estimator lacks its input.
+    EmptyError
+        When there is no list.
+
+    Notes
+    -----
+    With w_1..l the product of policy / propensity over the places down to l: ``sips`` weighs every reward with the product
+    over all places and assumes nothing; ``rips`` with the product down to its place, right where people read from the top
+    and lower places do not change what upper ones earn (McInerney et al. 2020); ``cascade_dr`` adds a reward model to it,
+    sum_l w_1..l (r_l - Q_l) + w_1..l-1 E[Q_l] (Kiyohara et al. 2022, equation 8); ``iips`` takes each place alone (Li et
+    al. 2018), right only without any interaction. Where a cascade is contradicted, that is where ``rips`` differs from
+    ``sips`` by more than 3 standard errors, ``rips`` and ``cascade_dr`` have no value.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> rng = np.random.default_rng(0)
+    >>> click = (rng.random((4000, 2)) < 0.3).astype(float)
+    >>> half = np.full((4000, 2), 0.5)
+    >>> found = off_policy_slates(LoggedSlates(click, half), half)
+    >>> found.table["estimator"].tolist(), bool(np.isclose(found.table["value"], click.sum(axis=1).mean()).all())
+    (['sips', 'rips'], True)
+    """
+    if not isinstance(logged, LoggedSlates):
+        raise ParameterError(
+            f"off_policy_slates takes LoggedSlates. Got {type(logged).__name__}. Write "
+            "om.causal.LoggedSlates(rewards, propensity)."
+        )
+    n, places = logged.rewards.shape
+    if not n or not places:
+        raise EmptyError("off_policy_slates: there is no list to learn from.")
+    check_number(least_effective, "least_effective", low=1)
+    check_number(confidence, "confidence", above=0, high=0.999)
+    check_integer(n_bootstrap, "n_bootstrap", low=1, high=1_000_000)
+    target = matrix(policy, "policy", n)
+    _same(target, logged.rewards, "policy")
+    if target.min() < 0 or target.max() > 1 + 1e-9:
+        raise ParameterError("policy holds numbers outside [0, 1]: it must be probabilities.")
+    if (predicted is None) != (expected is None):
+        raise ParameterError("predicted= and expected= belong together: give both, or neither.")
+    wanted = _wanted(estimators, predicted is not None)
+    counts = np.ones(places) if place_weights is None else np.asarray(place_weights, np.float64)
+    if counts.shape != (places,) or not np.isfinite(counts).all():
+        raise ParameterError(f"place_weights must be {places} finite numbers, one per place.")
+    rewards = logged.rewards * counts
+    ratio = target / logged.propensity
+    down = np.cumprod(ratio, axis=1)
+    whole = down[:, -1]
+    values = {
+        "sips": whole * rewards.sum(axis=1),
+        "rips": (down * rewards).sum(axis=1),
+        "iips": (ratio * rewards).sum(axis=1),
+    }
+    if predicted is not None:
+        q, v = matrix(predicted, "predicted", n), matrix(expected, "expected", n)
+        _same(q, rewards, "predicted")
+        _same(v, rewards, "expected")
+        above = np.column_stack([np.ones(n), down[:, :-1]])
+        values["cascade_dr"] = (down * (rewards - q) + above * v).sum(axis=1)
+    cluster, n_people = logged.clusters
+    apart = values["rips"] - values["sips"]
+    error = clustered_error(apart, cluster, n_people)
+    gap = float(apart.mean() / error) if error > 0 else 0.0
+    effective = float(whole.sum() ** 2 / max((whole**2).sum(), 1e-300))
+    refused = refusal(effective, least_effective)
+    size = np.bincount(cluster, minlength=n_people).astype(np.float64)
+    earned = rewards.sum(axis=1)
+    sums = [np.bincount(cluster, weights=one, minlength=n_people) for one in (earned, *(values[e] for e in wanted))]
+    draws = resampled_means(np.column_stack([size, *sums]), n_draws=n_bootstrap, seed=seed)
+    base, base_drawn = float(earned.mean()), draws[:, 1] / draws[:, 0]
+    rows: list[tuple[Any, ...]] = []
+    for place, estimator in enumerate(wanted, 2):
+        contradicted = estimator in ("rips", "cascade_dr", "iips") and not carries_all(gap)
+        if refused or contradicted:
+            rows.append(("target", estimator, *[np.nan] * 6))
+            continue
+        value, drawn = float(values[estimator].mean()), draws[:, place] / draws[:, 0]
+        low, high = percentile_interval(np.column_stack([drawn, drawn - base_drawn]), confidence)
+        rows.append(("target", estimator, value, low[0], high[0], value - base, low[1], high[1]))
+    check = (
+        "target", effective, whole.mean(), clustered_error(whole, cluster, n_people), whole.max(), 0.0, np.nan, refused,
+        np.nan, np.nan, gap,
+    )  # fmt: skip
+    table, checks = check_frames(rows, [check])
+    return OffPolicy(table, checks, base, n, n_people, confidence)
+
+
+def _same(array: np.ndarray, rewards: np.ndarray, name: str) -> None:
+    if array.shape != rewards.shape:
+        raise ParameterError(f"{name} has the shape {array.shape} and rewards {rewards.shape}: they must agree.")
+
+
+def _wanted(given: Iterable[str] | None, has_model: bool) -> tuple[str, ...]:
+    if given is None:
+        return ("sips", "rips", "cascade_dr") if has_model else ("sips", "rips")
+    names = check_names(given, "estimators")
+    for name in names:
+        if not isinstance(name, str) or name not in SLATE_ESTIMATORS:
+            raise ParameterError(f"estimators must be some of {', '.join(SLATE_ESTIMATORS)}. Got {shown(name)}.")
+        if name == "cascade_dr" and not has_model:
+            raise ParameterError("cascade_dr needs predicted= and expected=, what a model predicts.")
+    return names

@@ -1,0 +1,1 @@
+"""The check-list of a working omnichannel strategy, measured."""

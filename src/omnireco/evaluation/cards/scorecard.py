@@ -1,0 +1,403 @@
+"""The check-list of a working omnichannel strategy: what is so, what is good, and what to do next."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable
+from dataclasses import dataclass
+from html import escape
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+
+from omnireco._core.checks import check_duration, check_integer, check_kind, check_names, count_of
+from omnireco._core.contract import says_the_line
+from omnireco._core.parts import Parts
+from omnireco._core.small import Text, Whole
+from omnireco._kernels.disclosure import hidden_cells
+from omnireco.data.dataset import Dataset, dataset_of
+from omnireco.data.events import rows_of
+from omnireco.data.frames.columns import open_frame
+from omnireco.data.parts import Frame
+from omnireco.data.vocabulary import Vocabulary, match
+from omnireco.errors import ParameterError, SchemaError
+from omnireco.evaluation.cards.measures import GUIDE, Measured, Settings, measured
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["Scorecard", "scorecard"]
+
+_log = logging.getLogger(__name__)
+_log.addHandler(logging.NullHandler())
+_MOST_PERIODS = 120
+_COLUMNS = ("key", "channel", "measure", "value", "low", "high", "unit", "n_people", "before", "trend", "good", "next", "status")
+
+
+@dataclass(frozen=True, slots=True, repr=False, eq=False)
+class Scorecard:
+    """A check-list with numbers; made by :func:`scorecard`.
+
+    Attributes
+    ----------
+    table : pandas.DataFrame
+        One row per measure (and channel): ``key channel measure value low high unit n_people before trend good next
+        status``. ``value`` is NaN where it is not measured, and ``status`` says what it needs (``"not measured: needs
+        ..."``) or that too few people stand behind it (``"hidden"``); else ``"measured"``. ``trend`` is ``better``,
+        ``worse``, ``same`` or empty, against ``before``, the value of the earlier data.
+    segments : pandas.DataFrame
+        ``segment key channel value n_people``; empty without segments.
+    over_time : pandas.DataFrame
+        ``period_end key channel value n_people``; empty without ``every``.
+    until : str
+        Until when everything was known.
+    k : int
+        Smallest number of people behind a number that is shown.
+    """
+
+    table: pd.DataFrame
+    segments: pd.DataFrame
+    over_time: pd.DataFrame
+    until: str
+    k: int = 5
+
+    parts: ClassVar[Parts] = {
+        "table": Frame(("key", "channel", "measure", "status"), ("value", "n_people")),
+        "segments": Frame(),
+        "over_time": Frame(),
+        "until": Text(),
+        "k": Whole(),
+    }
+
+    def __repr__(self) -> str:
+        status = self.table["status"]
+        keys = self.table["key"].nunique()
+        unknown = self.table[status.str.startswith("not measured")]["key"].nunique()
+        worse = int((self.table["trend"] == "worse").sum())
+        return f"Scorecard({count_of(keys, 'measure')}, {unknown} not measured, {worse} worse, until {self.until})"
+
+    def to_frame(self) -> pd.DataFrame:
+        """Return the table."""
+        return self.table.copy()
+
+    @property
+    def todo(self) -> pd.DataFrame:
+        """What to do next: what breaks a rule first, then what became worse, then what is not measured."""
+        table = self.table
+        zero = table["good"].str.startswith("0")
+        order = np.select(
+            [zero & (table["value"] > 0), table["trend"] == "worse", table["status"].str.startswith("not measured")],
+            [0, 1, 2],
+            3,
+        )
+        found = table.assign(order=order)[order < 3].sort_values("order", kind="stable")
+        steps = np.where(found["order"] == 2, found["status"].str.replace("not measured: needs ", "Measure it: ", regex=False), found["next"])
+        return found.assign(next=steps)[["measure", "channel", "value", "unit", "good", "next"]].reset_index(drop=True)
+
+    def to_html(self) -> str:
+        """Return a page that a manager can read: numbers, what is good, what to do next. No ids, no scripts."""
+        return _page(self)
+
+    def _repr_html_(self) -> str:
+        return f"<p>{escape(repr(self))}</p>{_rows(self)}"
+
+
+@says_the_line("om.evaluation.scorecard(data, compare=data.before('2025-06-01'))")
+def scorecard(
+    data: Any,
+    *,
+    compare: Any = None,
+    completes: str | Iterable[str] = "purchase",
+    window: Any = "7D",
+    priced: Any = None,
+    stock_outs: Any = None,
+    segments: Any = None,
+    every: Any = None,
+    k: int = 5,
+) -> Scorecard:
+    """Measure whether channels work together: identity, journeys, freshness, offers, consent, pressure, stock.
+
+    Whether an omnichannel strategy works is mostly asked in words. Here each point of the check-list is a number, or
+    says what it needs to become one; nothing that is not known is shown as 0.
+
+    Parameters
+    ----------
+    data : Dataset
+        As much as there is: events, messages, audience, identities.
+    compare : Dataset, optional
+        Earlier data, such as ``data.before("2025-06-01")``: what is good is, for most measures, better than that.
+    completes : str or iterable of str
+        The events that complete a journey.
+    window : str or timedelta
+        As in :func:`channel_report`.
+    priced : str or iterable of str, optional
+        The events whose ``value`` is the price of one unit, to find different prices for one item.
+    stock_outs : frame, optional
+        ``item_id``, ``since``, ``until`` (instants; a missing ``until`` means still): when an item was out of stock.
+    segments : frame, optional
+        Columns ``user_id`` and ``segment``, one row per person.
+    every : str or timedelta, optional
+        Length of the periods of ``over_time``, counted back from the end.
+    k : int
+        Smallest number of people behind a number that is shown.
+
+    Returns
+    -------
+    Scorecard
+
+    Raises
+    ------
+    SchemaError, ParameterError
+        When frames lack a column, a person has two segments, or an event named does not exist.
+
+    Notes
+    -----
+    ``identified``: events whose id has a link. ``hand_over``: median hours of journeys completed on another channel.
+    ``fresh``: median days from a person's last event on the channel to the end. ``one_price`` and ``one_offer``: of the
+    (person, item) pairs seen on two channels within one UTC day, those whose price differs by more than half a per cent,
+    or whose ``offer_id`` differs. ``consent`` follows withdrawals as the planner does. ``pressure``: 90th percentile of
+    messages per week over people who got any. ``lag``: median hours from the last event before a message to it.
+    ``channel_known``, ``needs_known``: 5 events or more (about items), of everybody known. Shares of people have Wilson's
+    95 % interval; the others none. Descriptions, not causes. Deterministic. Cost: some sorts of events and messages.
+
+    Examples
+    --------
+    >>> import omnireco as om
+    >>> data = om.simulate(n_users=80, n_items=20, days=60, seed=1).dataset()
+    >>> card = scorecard(data)
+    >>> card.table.set_index("key").loc["identified", "status"]
+    'not measured: needs om.Dataset(log, identities=links)'
+    """
+    import pandas as pd
+
+    whole = dataset_of(data, "scorecard", ())
+    check_integer(k, "k", low=1)
+    how = _settings(whole, completes, window, priced, stock_outs)
+    found = measured(whole, how)
+    before = None
+    if compare is not None:
+        check_kind(compare, Dataset, "compare", "compare=data.before('2025-06-01')")
+        if compare.end_us >= whole.end_us:
+            raise ParameterError("scorecard: compare= must end before the data. Write compare=data.before('2025-06-01').")
+        before = {
+            (one.key, one.channel): one
+            for one in measured(compare, _settings(compare, completes, window, priced, stock_outs, lenient=True))
+        }
+    rows = [_row(one, before, k) for one in found]
+    card = Scorecard(
+        pd.DataFrame(rows, columns=list(_COLUMNS)),
+        _by_segment(whole, how, segments, k),
+        _over_time(whole, how, every, k),
+        whole.end.date().isoformat() if whole.end_us else "",
+        k,
+    )
+    _log.info("scored %r", card)
+    return card
+
+
+def _settings(
+    data: Dataset, completes: Any, window: Any, priced: Any, stock_outs: Any, *, lenient: bool = False
+) -> Settings:
+    ends = (completes,) if isinstance(completes, str) else check_names(completes, "completes")
+    prices = None if priced is None else (priced,) if isinstance(priced, str) else check_names(priced, "priced")
+    if data.events is not None and not lenient:
+        for name, value in (("priced", prices or ()), ("completes", ends if completes != "purchase" else ())):
+            strange = [one for one in value if one not in set(map(str, data.events.events.ids))]
+            if strange:
+                raise ParameterError(
+                    f"scorecard: {name} names {count_of(len(strange), 'event')} that the log does not have; it has "
+                    f"{', '.join(map(repr, map(str, data.events.events.ids)))}."
+                )
+    as_given = None if data.identities is None else (data._as_given or (data.events,))[0]
+    return Settings(
+        tuple(ends), check_duration(window, "window"), prices, _stock(stock_outs), data.identities, as_given
+    )
+
+
+def _stock(frame: Any) -> Any:
+    if frame is None:
+        return None
+    opened = open_frame(frame, "scorecard: stock_outs", needed=("item_id", "since", "until"))
+    items, item = opened.ids("item_id")
+    since, until = opened.instants("since"), opened.instants("until", none=int(np.iinfo(np.int64).max))
+    if bad := int((until <= since).sum()):
+        raise SchemaError(f"scorecard: stock_outs ends before it begins in {count_of(bad, 'row')}.")
+    return items, item, since, until
+
+
+def _row(one: Measured, before: Any, k: int) -> tuple[Any, ...]:
+    guide = GUIDE[one.key]
+    few = not one.needs and one.people < k
+    status = f"not measured: needs {one.needs}" if one.needs else "hidden" if few else "measured"
+    value, low, high = (np.nan,) * 3 if few or one.needs else (one.value, one.low, one.high)
+    earlier = None if before is None else before.get((one.key, one.channel))
+    was = np.nan if earlier is None or earlier.needs or earlier.people < k else earlier.value
+    return (
+        one.key, one.channel, guide.label, value, low, high, guide.unit, np.nan if few or one.needs else float(one.people), was,
+        _trend(value, was, guide.better), guide.good, guide.next, status,
+    )  # fmt: skip
+
+
+def _trend(value: float, was: float, better: str) -> str:
+    if np.isnan(value) or np.isnan(was) or not better:
+        return ""
+    if np.isclose(value, was, rtol=1e-3, atol=1e-6):
+        return "same"
+    return "better" if (value > was) == (better == "more") else "worse"
+
+
+def _by_segment(data: Dataset, how: Settings, segments: Any, k: int) -> pd.DataFrame:
+    import pandas as pd
+
+    columns = ["segment", "key", "channel", "value", "n_people"]
+    if segments is None:
+        return pd.DataFrame(columns=columns)
+    opened = open_frame(segments, "scorecard: segments", needed=("user_id", "segment"))
+    users, user = opened.ids("user_id")
+    if len(users) < user.size:
+        raise SchemaError("scorecard: segments lists people twice. Keep one row each: frame.drop_duplicates('user_id').")
+    names, code = opened.names("segment", allow_missing=True)
+    of = np.full(len(users), len(names), np.int64)
+    of[user] = np.where(code < 0, len(names), code)
+    labels = [*map(str, names.ids), "(unknown)"]
+    rows = []
+    for place, label in enumerate(labels):
+        # Links say who people are; which of them belong to a segment is not known before they are resolved.
+        own = how._replace(identities=None, as_given=None)
+        part = _people(data, users, of, place, len(names))
+        if part is None:
+            continue
+        rows += [(label, one.key, one.channel, one.value, one.people) for one in measured(part, own) if not one.needs]
+    return _unless_few(pd.DataFrame(rows, columns=columns), k, "segment")
+
+
+def _people(data: Dataset, users: Vocabulary, of: np.ndarray, place: int, unknown: int) -> Dataset | None:
+    """Return the part of a Dataset about the people of one segment; None where there are none."""
+
+    def mine(known: Vocabulary) -> np.ndarray:
+        row = match(users, known, ("segments", "data"))
+        mask: np.ndarray = np.append(of, unknown)[row] == place
+        return mask
+
+    events, messages, audience = data.events, data.messages, data.audience
+    if events is not None:
+        events = rows_of(events, np.flatnonzero(mine(events.users)[events.user]))
+    if messages is not None:
+        messages = messages._rows(np.flatnonzero(mine(messages.users)[messages.user]))
+    if audience is not None:
+        chosen = audience.users.ids[mine(audience.users)]
+        audience = audience.rows(chosen) if chosen.size else None
+    if all(part is None or not len(part) for part in (events, messages, audience)):
+        return None
+    return Dataset(events, messages=messages, audience=audience, end=data.end)
+
+
+def _over_time(data: Dataset, how: Settings, every: Any, k: int) -> pd.DataFrame:
+    import pandas as pd
+
+    columns = ["period_end", "key", "channel", "value", "n_people"]
+    if every is None:
+        return pd.DataFrame(columns=columns)
+    length = check_duration(every, "every")
+    start = min((int(log.at[0]) for log in (data.events,) if log is not None and len(log)), default=data.end_us)
+    n = int((data.end_us - start) // length)
+    if not 0 < n <= _MOST_PERIODS:
+        raise ParameterError(
+            f"scorecard: every= makes {n:,} whole periods of the data, and 1 to {_MOST_PERIODS} are possible. Take "
+            f"{'shorter' if n < 1 else 'longer'} ones."
+        )
+    rows = []
+    plain = _resolved(data)
+    for cut in plain.rolling(horizon=every, n=n):
+        own = how._replace(identities=None, as_given=None)
+        rows += [
+            (cut.later.end, one.key, one.channel, one.value, one.people)
+            for one in measured(cut.later, own)
+            if not one.needs
+        ]
+    return _unless_few(pd.DataFrame(rows, columns=columns), k, "period_end")
+
+
+def _resolved(data: Dataset) -> Dataset:
+    """Return the same people without the links that made them: a window of theirs needs no second resolution."""
+    if data.identities is None:
+        return data
+    return Dataset(data.events, messages=data.messages, audience=data.audience, end=data.end)
+
+
+def _unless_few(table: pd.DataFrame, k: int, over: str) -> pd.DataFrame:
+    """Return a table without values of few people, and without those from which, with the whole, they would follow."""
+    if table.empty:
+        return table
+    table = table.reset_index(drop=True)
+    hide = np.zeros(len(table), np.bool_)
+    for rows in table.groupby(["key", "channel"], sort=False).indices.values():
+        hide[rows] = hidden_cells(table["n_people"].to_numpy(np.int64)[rows], k, (0,))
+    table["value"] = table["value"].astype(np.float64).mask(hide)
+    table["n_people"] = table["n_people"].astype(np.float64).mask(hide)
+    return table.sort_values(["key", "channel", over], kind="stable").reset_index(drop=True)
+
+
+# ---- a page -------------------------------------------------------------------------------------------------------
+
+_STYLE = """body{font:16px/1.5 system-ui,sans-serif;color:#1d2a35;max-width:1000px;margin:2em auto;padding:0 1em}
+table{border-collapse:collapse;width:100%}td,th{text-align:left;padding:.45em .6em;border-bottom:1px solid #dfe5e9;
+vertical-align:top}td.n{text-align:right;white-space:nowrap}.bar{background:#0b6e75;height:.6em;border-radius:.3em}
+.rail{background:#eef2f4;width:8em;border-radius:.3em}.worse{color:#b0475c}.better{color:#0b6e75}.soft{color:#5c6b77}"""
+
+
+def _page(card: Scorecard) -> str:
+    todo = "".join(
+        f"<li><b>{escape(str(row.measure))}{f' ({escape(str(row.channel))})' if row.channel else ''}</b>: "
+        f"{escape(str(row.next))}</li>"
+        for row in card.todo.itertuples()
+    )
+    more = ""
+    for title, table, over in (("By segment", card.segments, "segment"), ("Over time", card.over_time, "period_end")):
+        if len(table):
+            more += f"<h2>{title}</h2>{_pivot(table, over, card.k)}"
+    return (
+        '<!doctype html><html lang="en"><head><meta charset="utf-8"><title>Scorecard</title>'
+        f"<style>{_STYLE}</style></head><body><h1>Do our channels work together?</h1>"
+        f"<p>Known until {escape(card.until)}. No number is about fewer than {card.k} people; what is not known is not "
+        f"shown as 0.</p>{_rows(card)}<h2>What to do next</h2><ol>{todo}</ol>{more}</body></html>"
+    )
+
+
+def _rows(card: Scorecard) -> str:
+    lines = []
+    for row in card.table.itertuples():
+        known = not np.isnan(row.value)
+        bar = ""
+        if known and row.unit == "share":
+            bar = f'<div class="rail"><div class="bar" style="width:{min(100.0, 100 * row.value):.0f}%"></div></div>'
+        was = "" if np.isnan(row.before) else f"{_text(row.before, row.unit)} <span class={row.trend or 'soft'}>{row.trend}</span>"
+        what = _text(row.value, row.unit) if known else ""
+        note = "" if row.status == "measured" else f'<br><span class="soft">{escape(str(row.status))}</span>'
+        lines.append(
+            f"<tr><td>{escape(str(row.measure))}{note}</td><td>{escape(str(row.channel))}</td><td class=n>{what}{bar}</td>"
+            f"<td class=n>{was}</td><td>{escape(str(row.good))}</td></tr>"
+        )
+    head = "<tr><th>Measure</th><th>Channel</th><th>Now</th><th>Before</th><th>Good</th></tr>"
+    return f"<table>{head}{''.join(lines)}</table>"
+
+
+def _pivot(table: pd.DataFrame, over: str, k: int) -> str:
+    labels = list(dict.fromkeys(table[over]))
+    names = [str(label.date()) if hasattr(label, "date") else str(label) for label in labels]
+    head = "<tr><th>Measure</th><th>Channel</th>" + "".join(f"<th>{escape(name)}</th>" for name in names) + "</tr>"
+    lines = []
+    for (key, channel), part in table.groupby(["key", "channel"], sort=False):
+        of = dict(zip(part[over], part["value"], strict=True))
+        unit = GUIDE[str(key)].unit
+        cells = [("" if label not in of else f"under {k} people" if np.isnan(of[label]) else _text(of[label], unit)) for label in labels]
+        lines.append(
+            f"<tr><td>{escape(GUIDE[str(key)].label)}</td><td>{escape(str(channel))}</td>"
+            + "".join(f"<td class=n>{cell}</td>" for cell in cells)
+            + "</tr>"
+        )
+    return f"<table>{head}{''.join(lines)}</table>"
+
+
+def _text(value: float, unit: str) -> str:
+    return f"{value:.1%}" if unit == "share" else f"{value:,.1f} {unit}"

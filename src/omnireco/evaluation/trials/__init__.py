@@ -1,0 +1,1 @@
+"""Estimators tried on windows of the past: backtests, and searches over hyper-parameters."""

@@ -1,0 +1,370 @@
+"""Estimators on one cut after another: fit, recommend, plan, evaluate, and a leaderboard with paired intervals."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import logging
+import os
+import zipfile
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
+
+import numpy as np
+
+from omnireco._core.checks import check_k, check_mapping, count_of
+from omnireco._core.compute import in_parallel
+from omnireco._core.contract import says_the_line
+from omnireco._core.parts import Parts
+from omnireco._core.small import Text, Whole
+from omnireco._kernels.bootstrap import percentile_interval, resampled_means
+from omnireco.data.dataset import Cut, dataset_of
+from omnireco.data.parts import Frame
+from omnireco.data.vocabulary import NONE, Vocabulary, unite
+from omnireco.errors import ParameterError
+from omnireco.evaluation.metrics import Metric, metric_name, ndcg, recall
+from omnireco.evaluation.trials.judging import LIKELIHOOD, Judged, check_estimator, judged, truth_of
+from omnireco.evaluation.trials.prints import print_of, said
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["Backtest", "backtest", "paired"]
+
+_DRAWS, _CONFIDENCE, _FORM = 1000, 0.95, 1
+_log = logging.getLogger(__name__)
+_log.addHandler(logging.NullHandler())
+
+
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class Backtest:
+    """What estimators earned on several cuts; made by :func:`backtest`.
+
+    Attributes
+    ----------
+    leaderboard : pandas.DataFrame
+        ``model metric k mean low high difference difference_low difference_high n_users n_cuts``, best first within a
+        metric: the mean over people and cuts, and the paired difference to the baseline, with 95 % intervals by person.
+    cuts : pandas.DataFrame
+        ``cut model metric k mean n_users``: each cut by itself.
+    baseline : str
+        The estimator that differences are to: the first that was given.
+    n_cuts, n_reused : int
+        Windows; and cells that were found finished in ``folder``.
+    """
+
+    leaderboard: pd.DataFrame
+    cuts: pd.DataFrame
+    baseline: str
+    n_cuts: int
+    n_reused: int = 0
+
+    parts: ClassVar[Parts] = {
+        "leaderboard": Frame(("model", "metric"), ("mean", "low", "high", "difference")),
+        "cuts": Frame(("model", "metric"), ("mean",)),
+        "baseline": Text(),
+        "n_cuts": Whole(),
+        "n_reused": Whole(),
+    }
+
+    def __repr__(self) -> str:
+        n = self.leaderboard["model"].nunique()
+        first = self.leaderboard["model"].iloc[0] if n else ""
+        return f"Backtest({count_of(n, 'model')} on {count_of(self.n_cuts, 'cut')}, first {first!r})"
+
+    def _repr_html_(self) -> str:
+        table: str = self.leaderboard.to_html(index=False, float_format="{:.4f}".format)
+        return f"<p>{self!r}</p>{table}"
+
+    def to_frame(self) -> pd.DataFrame:
+        """Return the leaderboard."""
+        return self.leaderboard.copy()
+
+    @property
+    def verdict(self) -> str:
+        """Which model is better than the baseline by the first metric, in words."""
+        metric = self.leaderboard["metric"].iloc[0]
+        others = self.leaderboard[(self.leaderboard["metric"] == metric) & (self.leaderboard["model"] != self.baseline)]
+        better = others[others["difference_low"] > 0]
+        if better.empty:
+            return f"No model is shown to be better than {self.baseline} by {metric}: keep {self.baseline}."
+        row = better.iloc[0]
+        many = f"; {count_of(len(others), 'model')} looked at, without a correction" if len(others) > 1 else ""
+        return (
+            f"{row['model']} is better than {self.baseline} by {metric}: {row['difference']:+.4f} "
+            f"({row['difference_low']:+.4f} to {row['difference_high']:+.4f}){many}."
+        )
+
+
+class _Cell(NamedTuple):
+    """One estimator on one cut."""
+
+    model: str
+    cut: int
+    judged: list[Judged]
+
+
+@says_the_line("om.evaluation.backtest({'popular': om.Popularity(), 'ease': om.EASE()}, data, horizon='14D', k=10)")
+def backtest(
+    estimators: Mapping[str, Any],
+    data: Any,
+    *,
+    horizon: Any,
+    n: int = 3,
+    k: int = 10,
+    metrics: Sequence[Metric] = (ndcg, recall),
+    counts: Any = None,
+    plan: Callable[..., Any] | None = None,
+    folder: Any = None,
+    threads: int | None = None,
+) -> Backtest:
+    """Fit, recommend and evaluate on one cut after another, as a service would have done.
+
+    One window can flatter a model by luck; here each learns from all that was known at a cut, is measured on what came
+    next, and models are compared on the same people and windows.
+
+    Parameters
+    ----------
+    estimators : mapping of str to Estimator
+        By name, the baseline first. What recommends is judged by ``metrics``; a response model by the log likelihood of
+        the window's responses.
+    data : Dataset
+    horizon : str or timedelta
+        Length of each window, such as ``"14D"``.
+    n : int
+        How many, the last one at the end of the data (:meth:`Dataset.rolling`).
+    k : int
+        Length of the lists.
+    metrics : sequence of callable
+        As in :func:`omnireco.evaluate`; the first one ranks.
+    counts : str or iterable of str, optional
+        The events that count as truth, such as ``"purchase"``; all with an item by default.
+    plan : callable, optional
+        ``plan(past, lists)`` returns a Plan; its items are evaluated too, as lists by value, under ``"name (plan)"``.
+    folder : path, optional
+        Where finished cells are kept. An interrupted run resumes with the cells that are missing; a cell whose data,
+        estimator or settings differ in anything is not taken. No id of a person is written. Not with a ``plan``, which
+        has no fingerprint.
+    threads : int, optional
+        Cells at a time; all usable cores by default. Changes no number.
+
+    Returns
+    -------
+    Backtest
+
+    Raises
+    ------
+    ParameterError
+        When there is no estimator, a name is used twice, or ``folder`` is given with what has no fingerprint.
+    EmptyError
+        When a window holds nothing to compare with.
+
+    Notes
+    -----
+    A person may be in several windows: the mean is over all their values, and resamples draw people, not values, so a
+    person's windows stay together (the ratio of sums over people). 1,000 resamples, the same for all models. Intervals
+    cover other people, not other seasons: look at ``cuts`` too. No correction is made for looking at many models. A
+    metric of the catalogue (coverage) has one value per window and no interval. Deterministic. Cost: n fits per
+    estimator.
+
+    Examples
+    --------
+    >>> import omnireco as om
+    >>> data = om.simulate(n_users=80, n_items=20, days=90, seed=1).dataset()
+    >>> found = backtest({"popular": om.Popularity(), "ease": om.EASE()}, data, horizon="14D", n=2, k=5)
+    >>> found.n_cuts, sorted(set(found.leaderboard["model"]))
+    (2, ['ease', 'popular'])
+    """
+    given = check_mapping(estimators, "estimators", "{'popular': om.Popularity(), 'ease': om.EASE()}")
+    if not given:
+        raise ParameterError("backtest: estimators is empty. Write {'popular': om.Popularity(), 'ease': om.EASE()}.")
+    for estimator in given.values():
+        check_estimator(estimator, "backtest")
+    names = [str(name) for name in given]
+    if len(set(names)) < len(names):
+        raise ParameterError("backtest: two estimators have one name.")
+    k = check_k(k)
+    if plan is not None and (not callable(plan) or folder is not None):
+        raise ParameterError(
+            "backtest: plan must be a function(past, lists), and takes no folder=: a function has no fingerprint."
+        )
+    wanted = list(metrics)
+    cuts = dataset_of(data, "backtest", ("events",)).rolling(horizon=horizon, n=n)
+    settings = said([k, [metric_name(metric) for metric in wanted], counts if counts is None else list(_named(counts))])
+    store = None if folder is None else _open(folder)
+    if store is not None:
+        _check_metrics(wanted)
+    steps = []
+    for place, cut in enumerate(cuts):
+        mark = "" if store is None else f"{print_of(cut.past)} {print_of(cut.later)} {settings}"
+        for name, estimator in zip(names, given.values(), strict=True):
+            run = partial(_run, name, estimator, place, cut, k=k, metrics=wanted, counts=counts, plan=plan)
+            if store is not None:
+                run = partial(_resumed, run, store, f"{mark} {name!r} {said(estimator)}", cut, counts)
+            steps.append(run)
+    done: list[tuple[list[_Cell], bool]] = in_parallel(steps, threads)
+    cells = [cell for found, _ in done for cell in found]
+    leaderboard, by_cut = _tables(cells, names, cuts)
+    result = Backtest(leaderboard, by_cut, names[0], len(cuts), sum(reused for _, reused in done))
+    _log.info("backtested %r", result)
+    return result
+
+
+def _named(counts: Any) -> tuple[str, ...]:
+    return (counts,) if isinstance(counts, str) else tuple(counts)
+
+
+def _run(name: str, estimator: Any, place: int, cut: Cut, *, plan: Any, **how: Any) -> tuple[list[_Cell], bool]:
+    """Fit one estimator on one past and judge it on what came next."""
+    model = estimator.fit(cut.past, threads=1)
+    own, planned = judged(model, cut, where="backtest", plan=plan, **how)
+    return [_Cell(name, place, own), *([_Cell(f"{name} (plan)", place, planned)] if planned else [])], False
+
+
+# ---- finished cells -----------------------------------------------------------------------------------------------
+
+
+def _open(folder: Any) -> Path:
+    place = Path(folder)
+    place.mkdir(parents=True, exist_ok=True)
+    return place
+
+
+def _check_metrics(metrics: Sequence[Metric]) -> None:
+    """Refuse functions of the caller's own: a changed one under the same name would be taken for the old one."""
+    for metric in metrics:
+        module = getattr(metric, "__module__", "")
+        if not module.startswith("omnireco."):
+            raise ParameterError(
+                f"backtest: {metric_name(metric)} is a metric of your own, which has no fingerprint. Leave out folder=."
+            )
+
+
+def _resumed(run: Any, store: Path, mark: str, cut: Cut, counts: Any) -> tuple[list[_Cell], bool]:
+    """Return a finished cell of the folder, or run it and write it whole."""
+    path = store / f"{hashlib.sha256(mark.encode()).hexdigest()[:32]}.cell"
+    found = _read(path, mark, cut, counts)
+    if found is not None:
+        return [found], True
+    (cell,), _ = run()
+    _write(path, mark, cell)
+    return [cell], False
+
+
+def _write(path: Path, mark: str, cell: _Cell) -> None:
+    """Write a cell under a temporary name and rename it: what has the name is whole. Values only, no ids."""
+    buffer = io.BytesIO()
+    heads = [{"title": one.title, "k": one.k, "users": one.users.fingerprint} for one in cell.judged]
+    arrays = {f"v{i}": one.values for i, one in enumerate(cell.judged)}
+    header = json.dumps({"form": _FORM, "mark": mark, "model": cell.model, "cut": cell.cut, "heads": heads})
+    np.savez(buffer, header=np.frombuffer(header.encode(), np.uint8), **arrays)
+    body = buffer.getvalue()
+    temporary = path.with_suffix(f".{os.getpid()}.part")
+    temporary.write_bytes(hashlib.sha256(body).digest() + body)
+    os.replace(temporary, path)
+
+
+def _read(path: Path, mark: str, cut: Cut, counts: Any) -> _Cell | None:
+    """Return the cell of a file; None where there is none, it is damaged, or it belongs to something else."""
+    try:
+        raw = path.read_bytes()
+        if hashlib.sha256(raw[32:]).digest() != raw[:32]:
+            raise ValueError("checksum")
+        with np.load(io.BytesIO(raw[32:]), allow_pickle=False) as file:
+            header = json.loads(file["header"].tobytes())
+            if header["form"] != _FORM or header["mark"] != mark:
+                return None
+            found = [
+                Judged(str(head["title"]), int(head["k"]), _people(str(head["title"]), cut, counts), file[f"v{i}"])
+                for i, head in enumerate(header["heads"])
+            ]
+            for head, one in zip(header["heads"], found, strict=True):
+                if head["users"] != one.users.fingerprint or one.values.shape != (len(one.users),):
+                    raise ValueError("people")
+        return _Cell(str(header["model"]), int(header["cut"]), found)
+    except FileNotFoundError:
+        return None
+    except (ValueError, KeyError, OSError, zipfile.BadZipFile) as error:
+        _log.warning("a finished cell cannot be read and is run again: %s", type(error).__name__)
+        return None
+
+
+def _people(title: str, cut: Cut, counts: Any) -> Vocabulary:
+    """Return whom the values of a cell are of, in order: a file does not say it, the data does."""
+    if title == LIKELIHOOD:
+        known: Vocabulary = cut.later.part("messages", "backtest").users
+        return known
+    events = truth_of(cut.later, counts, "backtest").part("events", "backtest")
+    return Vocabulary.from_ids(events.users.ids[np.unique(events.user[events.item != NONE])], "user_id")
+
+
+# ---- tables -------------------------------------------------------------------------------------------------------
+
+
+def paired(one: list[np.ndarray], base: list[np.ndarray], person: list[np.ndarray], n_people: int) -> tuple[float, ...]:
+    """Return mean, low, high, difference, low, high and people, of values per window by person; NaN means undefined.
+
+    Parameters
+    ----------
+    one, base : list of ndarray
+        Values per window, the same people in both.
+    person : list of ndarray of int64
+        Who each value is of.
+    n_people : int
+    """
+    values, others, who = (np.concatenate(parts) for parts in (one, base, person))
+    kept = ~(np.isnan(values) | np.isnan(others))
+    values, others, who = values[kept], others[kept], who[kept]
+    if not values.size:
+        return (*[float("nan")] * 6, 0)
+    present, code = np.unique(who, return_inverse=True)
+    size = np.bincount(code).astype(np.float64)
+    sums = np.column_stack([size, np.bincount(code, weights=values), np.bincount(code, weights=values - others)])
+    mean, gap = values.mean(), (values - others).mean()
+    if present.size < 2:
+        return float(mean), float("nan"), float("nan"), float(gap), float("nan"), float("nan"), int(present.size)
+    draws = resampled_means(sums, n_draws=_DRAWS, seed=0)
+    low, high = percentile_interval(draws[:, 1:] / draws[:, :1], _CONFIDENCE)
+    return float(mean), float(low[0]), float(high[0]), float(gap), float(low[1]), float(high[1]), int(present.size)
+
+
+def _tables(cells: list[_Cell], names: list[str], cuts: Sequence[Cut]) -> tuple[pd.DataFrame, pd.DataFrame]:
+    import pandas as pd
+
+    of: dict[tuple[str, str, int], dict[int, Judged]] = {}
+    for cell in cells:
+        for one in cell.judged:
+            of.setdefault((cell.model, one.title, one.k), {})[cell.cut] = one
+    rows, by_cut = [], []
+    titles = list(dict.fromkeys((title, k) for _, title, k in of))
+    models = list(dict.fromkeys(cell.model for cell in cells))
+    for title, k in titles:
+        base = of.get((names[0], title, k))
+        block = []
+        for model in models:
+            mine = of.get((model, title, k))
+            if mine is None:
+                continue
+            places = sorted(mine if base is None else set(mine) & set(base))
+            everybody, codes = unite([mine[p].users for p in places], "users")
+            other = mine if base is None else base
+            numbers = paired(
+                [mine[p].values for p in places], [other[p].values for p in places], list(codes), len(everybody)
+            )
+            constant = all(np.unique(mine[p].values).size == 1 and mine[p].values.size > 1 for p in places)
+            numbers = (numbers[0], *[np.nan] * 2, numbers[3], *[np.nan] * 2, numbers[6]) if constant else numbers
+            if base is None:
+                numbers = (*numbers[:3], *[np.nan] * 3, numbers[6])
+            block.append((model, title, k, *numbers, len(places)))
+            for p in places:
+                kept = ~np.isnan(mine[p].values)
+                by_cut.append((cuts[p].past.end, model, title, k, float(np.nanmean(mine[p].values)), int(kept.sum())))
+        rows += sorted(block, key=lambda row: (-row[3] if not np.isnan(row[3]) else np.inf, models.index(row[0])))
+    ends = ["mean", "low", "high", "difference", "difference_low", "difference_high", "n_users", "n_cuts"]
+    table = pd.DataFrame(rows, columns=["model", "metric", "k", *ends])
+    frame = pd.DataFrame(by_cut, columns=["cut", "model", "metric", "k", "mean", "n_users"])
+    return table, frame.sort_values(["cut", "metric", "k"], kind="stable").reset_index(drop=True)
