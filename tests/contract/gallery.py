@@ -235,6 +235,7 @@ VALUES: dict[str, Callable[[], Any]] = {
     ),
     "headroom": lambda: om.timing.headroom(om.Dataset(world().log, audience=world().audience), at="2025-02-15"),
     "dataset": lambda: _dataset(),
+    "exploration": lambda: om.timing.Exploration(evidence=5.0, seed=2),
     "holidays": lambda: om.data.Holidays.from_dates({"Europe/Berlin": ["2025-05-01"], "Asia/Tokyo": ["2025-01-01"]}),
     "item sets": lambda: _dataset().requests(given=[["i01"]] * len(_dataset().events.users)).given,
     "feedback": lambda: om.choices.Feedback(list("abab"), np.eye(4, 2), np.ones(4), features=[[1.0], [2.0]], weights=np.ones(4)),

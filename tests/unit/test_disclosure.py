@@ -52,7 +52,12 @@ def log_of(seed=0, n=1200):
         "event": rng.choice(["view", "purchase"], n, p=[0.7, 0.3]), "value": rng.random(n).round(2),
         "timestamp": DAY + pd.to_timedelta(rng.integers(0, 24 * 56, n), unit="h"),
     })  # fmt: skip
-    segments = pd.DataFrame({"user_id": np.arange(60), "segment": np.where(np.arange(60) < 4, "board", np.where(np.arange(60) % 2, "a", "b"))})
+    segments = pd.DataFrame(
+        {
+            "user_id": np.arange(60),
+            "segment": np.where(np.arange(60) < 4, "board", np.where(np.arange(60) % 2, "a", "b")),
+        }
+    )
     return om.EventLog.from_frame(frame), segments
 
 

@@ -272,3 +272,53 @@ def test_shapes_that_do_not_fit_are_refused():
         _choose(hours=np.zeros((400, 3), int))
     with pytest.raises(ParameterError, match="must have one shape"):
         _choose(sd=np.full((400, 24), -1.0))
+
+
+def _explored_month(seed=0, n=300, days=25):
+    """People who answer near an hour of their own; their model; and a month of messages drawn around its best hours."""
+    rng = np.random.default_rng(seed)
+    own, start = rng.choice([8, 13, 19, 22], n), pd.Timestamp("2025-01-06", tz="UTC")
+    user = rng.integers(0, n, 60 * n)
+    hour = rng.integers(0, 120, user.size) * 24 + (own[user] + rng.normal(0, 1.2, user.size)) % 24
+    seen = {"user_id": user, "item_id": "x", "channel": "app", "event": "view"}
+    events = pd.DataFrame(seen | {"timestamp": start + pd.to_timedelta(hour, unit="h")})
+    people = pd.DataFrame({"user_id": np.arange(n), "timezone": "UTC", "consent_push": True})
+    data = om.Dataset(om.EventLog.from_frame(events), audience=om.Audience.from_frame(people))
+    model, exploration = om.SendTime().fit(data), Exploration(evidence=5.0, most=0.3)
+    dates = pd.date_range("2025-06-01", periods=days).strftime("%Y-%m-%d")
+    sent = pd.concat([model.best(data, date, 1, channel="push", explore=exploration) for date in dates])
+    gap = np.abs((sent["send_at_local"].dt.hour - own[sent["user_id"]] + 12) % 24 - 12)
+    answered = rng.random(len(sent)) < np.where(gap <= 2, 0.24, 0.06)
+    sent = sent.assign(responded_at=(sent["send_at"] + pd.Timedelta("3min")).where(answered))
+    return data, model, sent.rename(columns={"send_at": "sent_at"}), own
+
+
+def test_an_explored_month_can_be_evaluated():
+    _, _, sent, own = _explored_month()
+    assert np.bincount(sent["send_at_local"].dt.hour, minlength=24).min() > 25 * 5 - 4 * np.sqrt(125)
+    log = om.MessageLog.from_frame(sent[["user_id", "channel", "sent_at", "responded_at", "propensity"]])
+    hour = (log.sent_at // 3_600_000_000 % 24).astype(int)
+    evening = np.zeros((len(log), 24))
+    evening[:, 20] = 1.0
+    logged = om.causal.LoggedDecisions.of(log, actions=hour)
+    found = om.causal.off_policy(logged, {"evening": evening}, least_effective=50).to_frame()
+    row = found[found["estimator"] == "ips"].iloc[0]
+    truth = np.where(np.abs((20 - own + 12) % 24 - 12) <= 2, 0.24, 0.06).mean()
+    assert row["low"] < truth < row["high"]
+    weight = (hour == 20) / log.propensity
+    assert abs(weight.mean() - 1.0) < 4 * weight.std() / np.sqrt(weight.size)
+
+
+def test_exploring_keeps_rules_and_repeats_itself():
+    data, model, _, _ = _explored_month(days=1, n=60)
+    given = {"channel": "push", "quiet_hours": ("21:00", "08:00"), "explore": Exploration(seed=3)}
+    first, again = (model.best(data, "2025-06-01", 2, **given) for _ in range(2))
+    pd.testing.assert_frame_equal(first, again)
+    assert first["send_at_local"].dt.hour.between(8, 20).all()
+    assert first["propensity"].between(0, 1, inclusive="right").all()
+    touches = om.data.Touches.of(data, first["user_id"], channel="push", at=first["send_at"])
+    np.testing.assert_allclose(model.probability(touches), first["probability"], rtol=1e-12)
+    other = model.best(data, "2025-06-01", 2, **given | {"explore": Exploration(seed=4)})
+    assert (other["send_at"] != first["send_at"]).any()
+    with pytest.raises(ParameterError, match=r"om\.timing\.Exploration"):
+        model.best(data, "2025-06-01", 2, channel="push", explore=0.1)

@@ -58,11 +58,15 @@ def test_the_interval_covers_and_the_lift_is_over_the_log():
 
 def test_the_value_is_of_the_people_of_the_plan():
     """Push works for some people only: a plan that knows them earns what they respond, not the mean of all."""
+
     def responses(user, channel):
-        return (np.random.default_rng(1).random(user.size) < np.where((channel == "push") & (user < 200), 0.6, 0.1))
+        return np.random.default_rng(1).random(user.size) < np.where((channel == "push") & (user < 200), 0.6, 0.1)
 
     sent = log(responses=responses)
-    mine, others = (plan_value(plan_of(who, "push"), sent, least_effective=200).table["value"][0] for who in (np.arange(200), np.arange(300, 600)))
+    mine, others = (
+        plan_value(plan_of(who, "push"), sent, least_effective=200).table["value"][0]
+        for who in (np.arange(200), np.arange(300, 600))
+    )
     assert mine == pytest.approx(0.6, abs=0.07)
     assert others == pytest.approx(0.1, abs=0.05)
 
@@ -90,7 +94,9 @@ def test_people_who_could_not_be_sent_it_are_noticed():
 
 
 def test_hours_are_local():
-    people = pd.DataFrame({"user_id": np.arange(600), "timezone": np.where(np.arange(600) % 2, "Asia/Tokyo", "UTC"), "consent_push": True})
+    people = pd.DataFrame(
+        {"user_id": np.arange(600), "timezone": np.where(np.arange(600) % 2, "Asia/Tokyo", "UTC"), "consent_push": True}
+    )
     audience = om.Audience.from_frame(people)
     rng, n = np.random.default_rng(0), 6000
     user, hour = np.arange(n) % 600, rng.integers(0, 2, n) * 9 + 3  # 03:00 or 12:00 UTC: 12:00 or 21:00 in Tokyo
@@ -118,7 +124,16 @@ def test_what_cannot_be_asked_is_refused():
         frame = log().to_frame().drop(columns="propensity")
         plan_value(made, om.MessageLog.from_frame(frame))
     with pytest.raises(EmptyError, match="sends nothing"):
-        plan_value(om.plan(om.planning.Candidates.from_frame(pd.DataFrame({"user_id": [1], "item_id": ["a"], "channel": ["push"], "value": [0.0], "send_at": [START]}))), log())
+        plan_value(
+            om.plan(
+                om.planning.Candidates.from_frame(
+                    pd.DataFrame(
+                        {"user_id": [1], "item_id": ["a"], "channel": ["push"], "value": [0.0], "send_at": [START]}
+                    )
+                )
+            ),
+            log(),
+        )
     with pytest.raises(SchemaError, match="audience"):
         plan_value(made, log(), by=["channel", "hour"])
     with pytest.raises(ParameterError, match="plan"):

@@ -100,7 +100,9 @@ def test_messages_by_hand():
 
 
 def test_consent_follows_withdrawals():
-    people = om.Audience.from_frame(pd.DataFrame({"user_id": list("abcde"), "timezone": "UTC", "consent_email": [True] * 4 + [False]}))
+    people = om.Audience.from_frame(
+        pd.DataFrame({"user_id": list("abcde"), "timezone": "UTC", "consent_email": [True] * 4 + [False]})
+    )
     card = scorecard(om.Dataset(messages=sent(("a", "email", "tea", 0, True)), audience=people), k=1)
     row = value(card, "consent", "email")
     assert row["value"] == pytest.approx(3 / 5)
@@ -108,7 +110,9 @@ def test_consent_follows_withdrawals():
 
 
 def test_identity_by_hand():
-    links = pd.DataFrame({"kind_a": ["card"] * 2, "id_a": ["k1", "k2"], "kind_b": ["cookie", "card"], "id_b": ["c1", "k3"]})
+    links = pd.DataFrame(
+        {"kind_a": ["card"] * 2, "id_a": ["k1", "k2"], "kind_b": ["cookie", "card"], "id_b": ["c1", "k3"]}
+    )
     known = om.identity.Identities.from_links(links, trusted=["card"])
     log = events(("c1", "tea", "web", "view", 0, None), ("k1", "tea", "store", "view", 1, None),
                  ("zz", "tea", "web", "view", 2, None), ("k2", "tea", "store", "view", 3, None))  # fmt: skip
@@ -125,7 +129,12 @@ def world():
 def test_nothing_is_about_fewer_than_k_people(world):
     data = world.dataset()
     people = world.users["user_id"]
-    few = pd.DataFrame({"user_id": people, "segment": np.where(np.arange(len(people)) < 3, "board", np.where(np.arange(len(people)) % 2, "x", "y"))})
+    few = pd.DataFrame(
+        {
+            "user_id": people,
+            "segment": np.where(np.arange(len(people)) < 3, "board", np.where(np.arange(len(people)) % 2, "x", "y")),
+        }
+    )
     card = scorecard(data, segments=few, every="28D")
     for table in (card.segments, card.over_time):
         assert not (table["n_people"] < 5).any()

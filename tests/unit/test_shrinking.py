@@ -47,7 +47,9 @@ def test_intervals_cover_a_known_value(how):
             logged, new, predicted=predicted, estimators=wanted, least_effective=1, n_bootstrap=200, seed=seed
         ).table
         hits += (found["low"] <= truth) & (truth <= found["high"])
-    assert ((hits / reps >= LOW - 0.025) & (hits / reps <= HIGH + 0.02)).all(), dict(zip(wanted, hits / reps, strict=True))
+    assert ((hits / reps >= LOW - 0.025) & (hits / reps <= HIGH + 0.02)).all(), dict(
+        zip(wanted, hits / reps, strict=True)
+    )
 
 
 def test_changed_weights_by_hand():
@@ -125,9 +127,7 @@ def test_several_loggers_cover_and_the_mixture_is_narrower():
 
 
 def test_a_logger_that_never_earned_has_no_precision():
-    logged = LoggedDecisions(
-        [0.0, 0.0, 1.0, 0.0], np.full(4, 0.5), by_logger=np.full((4, 2), 0.5), logger=[0, 0, 1, 1]
-    )
+    logged = LoggedDecisions([0.0, 0.0, 1.0, 0.0], np.full(4, 0.5), by_logger=np.full((4, 2), 0.5), logger=[0, 0, 1, 1])
     found = off_policy(logged, np.full(4, 0.5), estimators=["weighted_ips"], least_effective=1, n_bootstrap=5)
     assert np.isnan(found.table["value"][0])
 
@@ -162,7 +162,9 @@ def test_what_an_estimator_lacks_is_said(how, words):
         off_policy(LoggedDecisions(np.ones(3), np.full(3, 0.5), actions=[0, 1, 0]), np.full((3, 2), 0.5), **how)
 
 
-@pytest.mark.parametrize(("groups", "words"), [([0], "one per action"), ([0, 0.5], "one per action"), ([0, 5], "without gaps")])
+@pytest.mark.parametrize(
+    ("groups", "words"), [([0], "one per action"), ([0, 0.5], "one per action"), ([0, 5], "without gaps")]
+)
 def test_groups_are_one_per_action(groups, words):
     logged = LoggedDecisions(np.ones(2), np.full(2, 0.5), actions=[0, 1], distribution=np.full((2, 2), 0.5))
     with pytest.raises(ParameterError, match=words):

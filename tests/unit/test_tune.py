@@ -71,12 +71,15 @@ def test_the_default_wins_where_nothing_is_better(past):
     """The score is noise by setting: the best of twelve looks better where it was chosen, and is not."""
     kept = 0
     for seed in range(6):
+
         def score(model, before, after, seed=seed):
             ids = before.users.ids
             rng = np.random.default_rng([seed, int(before.end.timestamp()), int(1e6 * of(model)) % 10**9])
             return pd.DataFrame({"user_id": ids, "value": rng.normal(0, 1, len(ids))})
 
-        found = tune(om.EASE(), past, {"regularization": Between(1, 1000)}, horizon="14D", n_trials=12, score=score, seed=seed)
+        found = tune(
+            om.EASE(), past, {"regularization": Between(1, 1000)}, horizon="14D", n_trials=12, score=score, seed=seed
+        )
         kept += found.estimator == om.EASE()
     assert kept >= 5
 
@@ -96,10 +99,15 @@ def test_a_setting_that_is_refused_counts_as_tried(past):
 
 
 def test_halving_fits_the_many_on_few_people(past):
-    found = tune(om.EASE(), past, {"regularization": Between(1, 1000, log=True)}, horizon="14D", n_trials=9, method="halving")
+    found = tune(
+        om.EASE(), past, {"regularization": Between(1, 1000, log=True)}, horizon="14D", n_trials=9, method="halving"
+    )
     size = found.trials.groupby("share")["trial"].count()
     assert size[1.0] < 9 + 1
-    assert found.trials[found.trials["share"] < 1]["n_people"].max() < found.trials[found.trials["share"] == 1]["n_people"].max()
+    assert (
+        found.trials[found.trials["share"] < 1]["n_people"].max()
+        < found.trials[found.trials["share"] == 1]["n_people"].max()
+    )
 
 
 def test_response_models_are_tuned_by_likelihood(data):
@@ -138,7 +146,7 @@ def test_optuna_is_said_where_it_is_missing(past, monkeypatch):
 
     monkeypatch.setitem(__import__("sys").modules, "optuna", None)
     monkeypatch.setattr(builtins, "__import__", refuse)
-    with pytest.raises(om.errors.MissingExtraError, match=r'omnireco\[tune\]'):
+    with pytest.raises(om.errors.MissingExtraError, match=r"omnireco\[tune\]"):
         tune(om.EASE(), past, SPACE, horizon="14D", n_trials=2, method="optuna", score=planted(lambda model: 0.0))
     assert module.METHODS == ("random", "halving", "optuna")
 

@@ -38,7 +38,16 @@ __all__ = ["ESTIMATORS", "OffPolicy", "check_frames", "cross_fitted_rewards", "j
 _MOST_ACTIONS = 10_000
 _TABLE = ("policy", "estimator", "value", "low", "high", "lift", "lift_low", "lift_high")
 _CHECKS = (
-    *("policy", "effective", "mean_weight", "mean_weight_se", "largest_weight", "clipped", "without_support", "refused"),
+    *(
+        "policy",
+        "effective",
+        "mean_weight",
+        "mean_weight_se",
+        "largest_weight",
+        "clipped",
+        "without_support",
+        "refused",
+    ),
     *("switch_at", "shrink_at", "mips_gap"),
 )
 
@@ -109,7 +118,9 @@ class OffPolicy:
             if check["refused"]:
                 lines.append(f"{policy}: no value. {check['refused']}")
                 continue
-            found = min((row for row in rows if row["policy"] == policy), key=lambda row: PREFERRED.index(row["estimator"]))
+            found = min(
+                (row for row in rows if row["policy"] == policy), key=lambda row: PREFERRED.index(row["estimator"])
+            )
             if np.isnan(found["lift_low"]):
                 lines.append(f"{policy}: {found['value']:.4g} by a reward model alone, which no interval can check.")
                 continue

@@ -207,5 +207,3 @@ def _critical(kept: list[Estimated], estimator: str, confidence: float, lift: bo
     if not largest:
         return float("nan") if not kept else 0.0
     return float(np.nanquantile(np.max(largest, axis=0), confidence))
-
-

@@ -14,6 +14,7 @@ from omnireco.choices.channel import ChannelPreference, ChannelPreferenceModel
 from omnireco.choices.creatives import CreativeModel, Creatives
 from omnireco.choices.decisions import CreativeChoices
 from omnireco.timing.activity import ActivityModel, ActivityProfile
+from omnireco.timing.explore import Exploration
 from omnireco.timing.fatigue import Fatigue, FatigueModel
 from omnireco.timing.reading_clock import ReadingClock, ReadingModel
 from omnireco.timing.send_time import SendTime, SendTimeModel
@@ -64,5 +65,5 @@ FORMS = (
         check=_fitting_sizes,
     ),
     Form(CreativeChoices, "creative choices"),
-    *settings(ActivityProfile, ChannelPreference, Creatives, Fatigue, ReadingClock, SendTime),
+    *settings(ActivityProfile, ChannelPreference, Creatives, Exploration, Fatigue, ReadingClock, SendTime),
 )

@@ -177,6 +177,8 @@ def headroom(
     require_events(log, "headroom")
     check_activity(activity, "headroom: activity", none=True)
     profile = activity if activity is not None else ActivityProfile()
+    if channel is not None:
+        check_choice(channel, "channel", tuple(data.part("messages", "headroom").channels.ids))
     cut = from_microseconds(_cut(data, channel) if at is None else check_instant(at, "at"))
     past, test = data.split(cut)
     model = profile.fit(past)
@@ -210,7 +212,7 @@ def headroom(
     lifts = []
     for _ in range(n_bootstrap):  # one at a time: people are many
         rows = random.integers(0, n_people, n_people)
-        factor = np.exp(doubt * random.normal(size=24) - doubt**2 / 2)
+        factor = np.ones(24) if channel is None else np.exp(doubt * random.normal(size=24) - doubt**2 / 2)
         ours, theirs = mine[rows] * factor[hours[0, rows]], shared[rows] * factor[hours[1, rows]]
         lifts.append(ours.sum() / theirs.sum() - 1.0)
     low, high = np.quantile(lifts, [0.025, 0.975])
@@ -232,7 +234,6 @@ def _cut(data: Dataset, channel: str | None) -> int:
     if channel is None:
         return int(np.quantile(data.part("events", "headroom").at, 0.8))
     sent = data.part("messages", "headroom")
-    check_choice(channel, "channel", tuple(sent.channels.ids))
     return int(np.quantile(sent.sent_at[sent.channels.ids[sent.channel] == channel], 0.6))
 
 

@@ -19,9 +19,11 @@ from omnireco._core.checks import (
     check_choice,
     check_duration,
     check_integer,
+    check_kind,
     check_number,
     check_time_of_day,
     count_of,
+    from_microseconds,
     plain,
     shown,
 )
@@ -59,6 +61,7 @@ from omnireco.timing.departures import (
     settings,
     supported,
 )
+from omnireco.timing.explore import Exploration
 from omnireco.timing.machines import answers_of_people, left_out
 from omnireco.timing.responses import ANSWERED, BASIS, basis_of, sent_on
 
@@ -551,9 +554,10 @@ class SendTimeModel:
         every: Any = "1h",
         quiet_hours: Any = None,
         withdrawals: Any = None,
+        explore: Exploration | None = None,
         threads: int | None = None,
     ) -> pd.DataFrame:
-        """Return everybody's best allowed slot on a channel.
+        """Return everybody's best allowed slot on a channel, or one drawn around it.
 
         Parameters
         ----------
@@ -572,6 +576,9 @@ class SendTimeModel:
         withdrawals : iterable of str, or EventLog, optional
             Events by which people withdrew their consent: names of events of the data, such as ``["unsubscribed"]``, or
             a log of nothing else.
+        explore : Exploration, optional
+            How far to explore: slots are drawn, more widely for people of whom less is known, and ``propensity`` is the
+            exact probability of each draw. Keep it in the message log: it is what `om.causal.off_policy` needs.
         threads : int, optional
             By default every usable core; never changes a result.
 
@@ -579,7 +586,8 @@ class SendTimeModel:
         -------
         pandas.DataFrame
             ``user_id channel send_at send_at_local probability``; ``send_at`` aware (UTC), ``send_at_local`` the naive
-            wall clock (missing without a zone). In order of ``user_id``; of equal slots the earliest.
+            wall clock (missing without a zone). In order of ``user_id``; of equal slots the earliest. With ``explore``
+            also ``propensity``.
 
         Raises
         ------
@@ -605,10 +613,15 @@ class SendTimeModel:
         may = open_to(known, named, int(at[0]) if at.size else None, "best", withdrawals)[:, 0]
         rows = np.flatnonzero(may)
         rows = rows[allowed[audience.zone[rows]].any(axis=1)]
-        chosen, chance = self._best_slots(
-            audience.users.ids[rows], channel, audience.zone[rows], _clock(audience, at), allowed, threads
-        )
-        send_at, zone = at[chosen], audience.zone[rows]
+        ids, zone, clock = audience.users.ids[rows], audience.zone[rows], _clock(audience, at)
+        if explore is None:
+            chosen, chance = self._best_slots(ids, channel, zone, clock, allowed, threads)
+            more = {}
+        else:
+            check_kind(explore, Exploration, "best: explore", "om.timing.Exploration()")
+            chosen, chance, propensity = self._drawn_slots(explore, ids, channel, zone, clock, at, allowed)
+            more = {"propensity": propensity}
+        send_at = at[chosen]
         wall = np.where(zone >= 0, local_us(send_at, zone, audience.zones), NEVER)
         return pd.DataFrame(
             {
@@ -617,8 +630,35 @@ class SendTimeModel:
                 "send_at": instants_to_pandas(send_at),
                 "send_at_local": instants_to_pandas(wall, none=NEVER).tz_localize(None),
                 "probability": chance,
+                **more,
             }
         )
+
+    def _drawn_slots(
+        self,
+        explore: Exploration,
+        ids: np.ndarray,
+        channel: str,
+        zone: np.ndarray,
+        clock: np.ndarray,
+        at: np.ndarray,
+        allowed: np.ndarray,
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Return a slot for each person, its probability of a response, and that with which it was drawn."""
+        hours = clock[zone]
+        value = self._chances(ids, channel, zone, clock)
+        low, high = (np.take_along_axis(self._ends(ids, channel, z), hours, axis=1) for z in (-1.0, 1.0))
+        first = from_microseconds(int(at[0])).isoformat() if at.size else ""
+        found = explore.choose(
+            value,
+            (high - low) / 2.0,
+            user_ids=ids,
+            at_us=at,
+            hours=np.where(hours == WEEK, NONE, hours % 24),
+            date=f"{first}/{channel}",
+            allowed=allowed[zone],
+        )
+        return found.slot, value[np.arange(len(ids)), found.slot], found.propensity
 
     def _curves(self, ids: np.ndarray, channel: str) -> np.ndarray:
         """Return the probability per local hour of some people, (n, 169); the last column is without timing."""

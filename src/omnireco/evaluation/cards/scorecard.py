@@ -31,7 +31,21 @@ __all__ = ["Scorecard", "scorecard"]
 _log = logging.getLogger(__name__)
 _log.addHandler(logging.NullHandler())
 _MOST_PERIODS = 120
-_COLUMNS = ("key", "channel", "measure", "value", "low", "high", "unit", "n_people", "before", "trend", "good", "next", "status")
+_COLUMNS = (
+    "key",
+    "channel",
+    "measure",
+    "value",
+    "low",
+    "high",
+    "unit",
+    "n_people",
+    "before",
+    "trend",
+    "good",
+    "next",
+    "status",
+)
 
 
 @dataclass(frozen=True, slots=True, repr=False, eq=False)
@@ -91,7 +105,11 @@ class Scorecard:
             3,
         )
         found = table.assign(order=order)[order < 3].sort_values("order", kind="stable")
-        steps = np.where(found["order"] == 2, found["status"].str.replace("not measured: needs ", "Measure it: ", regex=False), found["next"])
+        steps = np.where(
+            found["order"] == 2,
+            found["status"].str.replace("not measured: needs ", "Measure it: ", regex=False),
+            found["next"],
+        )
         return found.assign(next=steps)[["measure", "channel", "value", "unit", "good", "next"]].reset_index(drop=True)
 
     def to_html(self) -> str:
@@ -178,7 +196,9 @@ def scorecard(
     if compare is not None:
         check_kind(compare, Dataset, "compare", "compare=data.before('2025-06-01')")
         if compare.end_us >= whole.end_us:
-            raise ParameterError("scorecard: compare= must end before the data. Write compare=data.before('2025-06-01').")
+            raise ParameterError(
+                "scorecard: compare= must end before the data. Write compare=data.before('2025-06-01')."
+            )
         before = {
             (one.key, one.channel): one
             for one in measured(compare, _settings(compare, completes, window, priced, stock_outs, lenient=True))
@@ -255,7 +275,9 @@ def _by_segment(data: Dataset, how: Settings, segments: Any, k: int) -> pd.DataF
     opened = open_frame(segments, "scorecard: segments", needed=("user_id", "segment"))
     users, user = opened.ids("user_id")
     if len(users) < user.size:
-        raise SchemaError("scorecard: segments lists people twice. Keep one row each: frame.drop_duplicates('user_id').")
+        raise SchemaError(
+            "scorecard: segments lists people twice. Keep one row each: frame.drop_duplicates('user_id')."
+        )
     names, code = opened.names("segment", allow_missing=True)
     of = np.full(len(users), len(names), np.int64)
     of[user] = np.where(code < 0, len(names), code)
@@ -371,7 +393,11 @@ def _rows(card: Scorecard) -> str:
         bar = ""
         if known and row.unit == "share":
             bar = f'<div class="rail"><div class="bar" style="width:{min(100.0, 100 * row.value):.0f}%"></div></div>'
-        was = "" if np.isnan(row.before) else f"{_text(row.before, row.unit)} <span class={row.trend or 'soft'}>{row.trend}</span>"
+        was = (
+            ""
+            if np.isnan(row.before)
+            else f"{_text(row.before, row.unit)} <span class={row.trend or 'soft'}>{row.trend}</span>"
+        )
         what = _text(row.value, row.unit) if known else ""
         note = "" if row.status == "measured" else f'<br><span class="soft">{escape(str(row.status))}</span>'
         lines.append(
@@ -390,7 +416,10 @@ def _pivot(table: pd.DataFrame, over: str, k: int) -> str:
     for (key, channel), part in table.groupby(["key", "channel"], sort=False):
         of = dict(zip(part[over], part["value"], strict=True))
         unit = GUIDE[str(key)].unit
-        cells = [("" if label not in of else f"under {k} people" if np.isnan(of[label]) else _text(of[label], unit)) for label in labels]
+        cells = [
+            ("" if label not in of else f"under {k} people" if np.isnan(of[label]) else _text(of[label], unit))
+            for label in labels
+        ]
         lines.append(
             f"<tr><td>{escape(GUIDE[str(key)].label)}</td><td>{escape(str(channel))}</td>"
             + "".join(f"<td class=n>{cell}</td>" for cell in cells)

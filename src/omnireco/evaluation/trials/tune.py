@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -231,7 +231,9 @@ class _Runs:
         model = estimator.fit(cut.past)
         return judged(model, cut, k=self.k, metrics=[self.metric], counts=None, where="tune", score=self.score)[0][0]
 
-    def tried(self, setting: Mapping[str, Any], *, trial: int | None = None, cut: Cut | None = None, share: float = 1.0) -> float:
+    def tried(
+        self, setting: Mapping[str, Any], *, trial: int | None = None, cut: Cut | None = None, share: float = 1.0
+    ) -> float:
         """Fit and judge one setting; -inf where it is refused."""
         number = len(self.settings) if trial is None else trial
         if trial is None:
@@ -337,7 +339,12 @@ def _some_people(cut: Cut, share: float, seed: int) -> Cut | None:
 
 def _aside(users: Vocabulary, share: float, seed: int) -> np.ndarray:
     salt = stream(seed, "tune/people").bytes(16)
-    drawn = [int.from_bytes(hashlib.blake2b(str(one).encode("utf-8", "surrogatepass"), key=salt, digest_size=8).digest(), "big") for one in users.ids]
+    drawn = [
+        int.from_bytes(
+            hashlib.blake2b(str(one).encode("utf-8", "surrogatepass"), key=salt, digest_size=8).digest(), "big"
+        )
+        for one in users.ids
+    ]
     return np.array(drawn, np.float64) / 2.0**64 < share
 
 
@@ -361,4 +368,3 @@ def _optuna(run: _Runs, grid: Mapping[str, Between | tuple[Any, ...]], n_trials:
             study.tell(trial, value)
         else:
             study.tell(trial, state=optuna.trial.TrialState.FAIL)
-
