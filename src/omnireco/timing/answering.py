@@ -112,7 +112,9 @@ def fit_channel(
     log_rate = log_rate + curve.level
     final = supported(channel, everybody, log_rate, np.sqrt(variance), tried, curve.slope, curve.slope_sd)
     score = log_rates(sent, profile, rate, final, kinds, threads)
-    expected = np.exp(np.minimum(score, _MOST)) * np.exp(curve.lift * log_activity(rate, sent.profile))
+    lifted = np.exp(curve.lift * log_activity(rate, np.append(np.arange(rate.size), NONE)))
+    expected = np.exp(np.minimum(score, _MOST, out=score), out=score)
+    expected *= lifted[sent.profile]
     factor, strength = person_factors(sent.person, expected * (1.0 - 0.5 * sent.answered), sent.answered, n_people)
     scale = _scale(expected * factor[sent.person], _foreseen(sent.answered, base_rate))
     answers = np.bincount(sent.person, weights=sent.answered, minlength=n_people)

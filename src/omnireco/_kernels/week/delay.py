@@ -51,7 +51,7 @@ def send_value(p: np.ndarray, tau: float, *, life: int | None = None) -> np.ndar
 
 
 def reading_after(r: np.ndarray, tau: float) -> np.ndarray:
-    """Return the pull-weighted reading in the hours after each hour: ``G_h = r_h + rho G_{h+1}`` on the circle, (n, 168).
+    """Return the pull-weighted reading in the hours after each hour, ``G_h = r_h + rho G_{h+1}``, (n, 168).
 
     The seven days are swept side by side: a first sweep finds what each day holds, the second fills in what is ahead.
     """

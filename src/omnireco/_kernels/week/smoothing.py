@@ -27,14 +27,18 @@ _LEVEL_SD = 1.0
 _LEAST_WEIGHT = 1e-3
 _LEAST_AT_RISK = 1e-9  # of the hour most at risk: a pull that fades at once leaves 1e-47, which is rounding
 _STEPS = 50
+_HIGHEST = 50.0  # log rate beyond which nothing is told apart
 
 
-class _Option(NamedTuple):
-    """A way in which the curve may be shaped, its probability, and the curve it leads to."""
+class _Mode(NamedTuple):
+    """The most probable curve of one way in which it may be shaped, and how probable that way is.
+
+    The log rate is ``start + away`` with ``away = covariance @ pull``.
+    """
 
     log_weight: float
-    eta: np.ndarray
-    root: np.ndarray
+    start: np.ndarray
+    away: np.ndarray
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,15 +51,18 @@ class Smooth:
         How probable each way is, summing to 1.
     eta : ndarray of shape (k, 168)
         Mean of the log rate.
-    root : tuple of k ndarrays of shape (168, d)
-        The covariance is ``root @ root.T``.
+    expected : ndarray of shape (168,)
+        How much lay at risk.
+    features : tuple of k ndarrays of shape (168, d)
+        Functions whose sum with standard normal weights is the curve before any data.
     log_evidence : float
         Log probability of the responses under all ways together, up to what does not depend on the time at risk.
     """
 
     weight: np.ndarray
     eta: np.ndarray
-    root: tuple[np.ndarray, ...]
+    expected: np.ndarray
+    features: tuple[np.ndarray, ...]
     log_evidence: float
 
     @property
@@ -66,7 +73,8 @@ class Smooth:
     def moments(self, kernel: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
         """Return mean and variance, (168,) each, of the log rate, or of the log of ``kernel @ rate`` (delta method)."""
         mean, variance = [], []
-        for eta, root in zip(self.eta, self.root, strict=True):
+        for eta, phi in zip(self.eta, self.features, strict=True):
+            root = _root(self.expected * np.exp(eta), phi)
             if kernel is not None:
                 part = kernel * np.exp(eta)
                 total = part.sum(axis=1)
@@ -107,48 +115,108 @@ def smooth_rates(
     shares = ((0.0, 1.0),) if shape is None else _SHARES
     expected = np.maximum(expected, _LEAST_AT_RISK * expected.max())
     tilt = np.zeros(WEEK) if shape is None else shape - shape.mean()
-    options = [
-        _fit_option(seen, expected, share * tilt, _features(*way), prior_rate, float(np.log(before)))
-        for (share, before), way in itertools.product(shares, ways)
-    ]
-    log_weight = np.array([option.log_weight for option in options])
+    modes: list[_Mode] = []
+    tried = list(itertools.product(shares, ways))
+    for (share, before), way in tried:
+        near = modes[-1].away if modes else None
+        modes.append(_mode(seen, expected, share * tilt, _prior(*way), prior_rate, float(np.log(before)), near))
+    log_weight = np.array([mode.log_weight for mode in modes])
     top = float(log_weight.max())
     weight = np.exp(log_weight - top)
     evidence = top + float(np.log(weight.mean()))
     keep = np.flatnonzero(weight > _LEAST_WEIGHT)
-    eta, root = np.array([options[i].eta for i in keep]), tuple(options[i].root for i in keep)
-    return Smooth(weight[keep] / weight[keep].sum(), eta, root, evidence)
+    eta = np.array([modes[i].start + modes[i].away for i in keep])
+    features = tuple(_features(*tried[i][1]) for i in keep)
+    return Smooth(weight[keep] / weight[keep].sum(), eta, expected, features, evidence)
 
 
-def _fit_option(
-    seen: np.ndarray, expected: np.ndarray, tilt: np.ndarray, phi: np.ndarray, prior_rate: float, log_prior: float
-) -> _Option:
-    """Return the mode of one way, its spread, and its evidence."""
+def _mode(
+    seen: np.ndarray,
+    expected: np.ndarray,
+    tilt: np.ndarray,
+    prior: _Prior,
+    prior_rate: float,
+    log_before: float,
+    near: np.ndarray | None,
+) -> _Mode:
+    """Return the mode of one way and its evidence; ``near``, the curve of another way, is where the search may begin.
+
+    Newton's method on the curve itself (Rasmussen and Williams 2006, algorithm 3.1): a step costs one Cholesky factor.
+    """
     at_risk = float(expected @ np.exp(tilt))
     start = tilt + np.log((seen.sum() + 1.0) / (at_risk + 1.0 / prior_rate))
-    w, eta = np.zeros(phi.shape[1]), start
-    found = _log_posterior(seen, expected, eta, w)
+    pull, away = np.zeros(WEEK), np.zeros(WEEK)
+    found = _log_posterior(seen, expected, start, pull, away)
+    if near is not None:  # the whole step from there, if it leads higher than no curve at all
+        there = _newton(seen, expected, start, prior, near)
+        value = _log_posterior(seen, expected, start, there, prior.covariance @ there)
+        if value > found:
+            pull, away, found = there, prior.covariance @ there, value
     for _ in range(_STEPS):
-        mean = expected * np.exp(eta)
-        curvature = (phi.T * mean) @ phi + np.eye(w.size)
-        step = np.linalg.solve(curvature, phi.T @ (seen - mean) - w)
+        step = _newton(seen, expected, start, prior, away) - pull
+        further = prior.covariance @ step
         for _ in range(30):
-            after = _log_posterior(seen, expected, start + phi @ (w + step), w + step)
+            after = _log_posterior(seen, expected, start, pull + step, away + further)
             if after >= found - 1e-12 * abs(found):
                 break
-            step = step / 2.0
-        w, gain, found = w + step, after - found, max(after, found)
-        eta = start + phi @ w
+            step, further = step / 2.0, further / 2.0
+        pull, away, gain, found = pull + step, away + further, after - found, max(after, found)
         if abs(gain) < 1e-9 * (1.0 + abs(found)):
             break
-    lower = np.linalg.cholesky((phi.T * (expected * np.exp(eta))) @ phi + np.eye(w.size))
-    root = np.linalg.solve(lower, phi.T).T
-    return _Option(log_prior + found - float(np.log(np.diag(lower)).sum()), eta, root)
+    lower = prior.factor(expected * np.exp(start + away))
+    return _Mode(log_before + found - float(np.log(np.diag(lower)).sum()), start, away)
 
 
-def _log_posterior(seen: np.ndarray, expected: np.ndarray, eta: np.ndarray, w: np.ndarray) -> float:
-    eta = np.minimum(eta, 50.0)
-    return float(seen @ eta - expected @ np.exp(eta) - 0.5 * w @ w)
+def _newton(seen: np.ndarray, expected: np.ndarray, start: np.ndarray, prior: _Prior, away: np.ndarray) -> np.ndarray:
+    """Return the pull to which Newton's method leads from a curve."""
+    from scipy.linalg import cho_solve
+
+    mean = expected * np.exp(np.minimum(start + away, _HIGHEST))
+    b, lower = mean * away + (seen - mean), prior.factor(mean)
+    if prior.features is not None:
+        phi = prior.features
+        return np.asarray(b - mean * (phi @ cho_solve((lower, True), phi.T @ b, check_finite=False)))
+    root = np.sqrt(mean)
+    return np.asarray(b - root * cho_solve((lower, True), root * (prior.covariance @ b), check_finite=False))
+
+
+def _root(mean: np.ndarray, phi: np.ndarray) -> np.ndarray:
+    """Return what the posterior covariance of the log rate is the square of, (168, d)."""
+    lower = np.linalg.cholesky((phi.T * mean) @ phi + np.eye(phi.shape[1]))
+    return np.asarray(np.linalg.solve(lower, phi.T).T)
+
+
+def _log_posterior(
+    seen: np.ndarray, expected: np.ndarray, start: np.ndarray, pull: np.ndarray, away: np.ndarray
+) -> float:
+    eta = np.minimum(start + away, _HIGHEST)
+    return float(seen @ eta - expected @ np.exp(eta) - 0.5 * pull @ away)
+
+
+class _Prior(NamedTuple):
+    """What is known of the curve before any data: its covariance (168, 168), and its few functions (168, d), if few."""
+
+    covariance: np.ndarray
+    features: np.ndarray | None
+
+    def factor(self, mean: np.ndarray) -> np.ndarray:
+        """Return the Cholesky factor of ``I + phi' mean phi``, or of ``I + root covariance root``: one determinant."""
+        if self.features is not None:
+            inner = (self.features.T * mean) @ self.features
+        else:
+            root = np.sqrt(mean)
+            inner = self.covariance * root[:, None] * root
+        inner.flat[:: inner.shape[0] + 1] += 1.0
+        return np.linalg.cholesky(inner)
+
+
+@lru_cache(maxsize=64)
+def _prior(width: float, day_sd: float, week_sd: float) -> _Prior:
+    """Return what is known of a way before any data."""
+    phi = _features(width, day_sd, week_sd)
+    covariance = phi @ phi.T
+    covariance.setflags(write=False)
+    return _Prior(covariance, phi if 2 * phi.shape[1] < WEEK else None)
 
 
 @lru_cache(maxsize=64)
