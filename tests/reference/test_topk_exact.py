@@ -171,7 +171,7 @@ def test_threads_rows_and_batches_do_not_matter(tier, problem):
 
 
 @pytest.mark.parametrize("blocks", [{"rows": 7, "chunk": 64}, {"rows": 100, "chunk": 640}])
-@pytest.mark.parametrize("tier", [tier for tier in TIERS if tier != "int8"])
+@pytest.mark.parametrize("tier", [tier for tier in TIERS if not tier.startswith("int8")])
 def test_block_sizes_do_not_matter(tier, blocks, problem):
     queries, items, seen = problem
     whole = run("numpy", queries, items, k=15, exclude=seen, threads=1)
@@ -184,8 +184,13 @@ def test_block_sizes_do_not_matter(tier, blocks, problem):
     codes, scores = np.empty((700, 15), np.int32), np.empty((700, 15), np.float32)
     rules = as_rules(seen, None, 700, 3000)
     queries, items = frozen(queries), frozen(items)
-    module.worker(queries, items, error, 15, rules, None, codes, scores, **blocks)(0, 700)
-    assert_same((codes, scores), whole)
+    norms = row_norms(items, "items")
+    order = np.argsort(-norms).astype(np.int32)
+    sorted_items = ByNorm(frozen(items[order]), items, order, np.argsort(order).astype(np.int32), norms[order])
+    asked = row_norms(queries, "queries")
+    for ranked in (ByNorm.of(items, norms), sorted_items):
+        module.worker(queries, ranked, asked, error, 15, rules, None, codes, scores, **blocks)(0, 700)
+        assert_same((codes, scores), whole)
 
 
 @pytest.mark.parametrize("tier", TIERS)
@@ -197,6 +202,22 @@ def test_two_python_threads_at_once(tier, problem):
         jobs = [pool.submit(run, tier, queries, index, k=15, exclude=seen, threads=threads) for threads in (2, 1, 2, 2)]
         for job in jobs:
             assert_same(job.result(), whole)
+
+
+@pytest.mark.parametrize("tier", [tier for tier in TIERS if not tier.startswith("int8")])
+def test_people_leave_when_the_items_that_are_left_are_too_short(tier, monkeypatch):
+    rng = np.random.default_rng(9)
+    items = rng.standard_normal((20_000, 16)) * np.geomspace(1, 1e-4, 20_000)[rng.permutation(20_000), None]
+    queries = rng.standard_normal((40, 16)).astype(np.float32)
+    index = engine.ItemIndex(items.astype(np.float32))
+    assert index._by_norm().order.size
+    products = []
+    multiply = np.matmul
+    monkeypatch.setattr(np, "matmul", lambda a, b, **out: products.append(b.shape[1]) or multiply(a, b, **out))
+    eligible = rng.random(20_000) < 0.5
+    answer = run(tier, queries, index, k=10, eligible=eligible, threads=1)
+    assert sum(products) < 8000
+    assert_same(answer, brute_force(queries, index.items, k=10, eligible=eligible))
 
 
 def test_blas_gets_its_threads_back(problem):
@@ -229,7 +250,7 @@ def sparse_truth(histories, weights, *, k, exclude=None, bias=None):
     return codes, out
 
 
-@pytest.mark.parametrize("tier", [tier for tier in TIERS if tier != "int8"])
+@pytest.mark.parametrize("tier", [tier for tier in TIERS if not tier.startswith("int8")])
 def test_histories_times_weights(tier):
     for seed in range(60):
         rng = np.random.default_rng(seed)
@@ -289,18 +310,18 @@ os.environ["NUMBA_CPU_NAME"] = "alderlake"
 os.environ["NUMBA_CPU_FEATURES"] = ",".join(("+" if on else "-") + n for n, on in names.items())
 sys.path.insert(0, sys.argv[1])
 import test_topk_exact as tests
-from omnireco._kernels.topk import vnni as _topk_vnni
-assert _topk_vnni.SHAPE.lanes == 8
+from omnireco._kernels.topk.tile_product import SHAPES
+assert SHAPES["int8-vnni"].lanes == 8
 for seed in range(200):
     queries, items, k, rules = tests.random_case(seed)
-    answer = tests.run("int8", queries, items, k=k, **rules)
+    answer = tests.run("int8-vnni", queries, items, k=k, **rules)
     tests.assert_same(answer, tests.brute_force(queries, items, k=k, **rules), seed)
 """
 
 
 @pytest.mark.slow
 @pytest.mark.skipif("OMNIRECO_SLOW_TESTS" not in os.environ, reason="compiles all kernels anew: half a minute")
-@pytest.mark.skipif("int8" not in TIERS, reason="this CPU has no VNNI")
+@pytest.mark.skipif("int8-vnni" not in TIERS, reason="this CPU has no VNNI")
 def test_avx_vnni_without_avx512(tmp_path):
     """The half-wide kernel, compiled as for a CPU that has no AVX-512."""
     pytest.importorskip("llvmlite")

@@ -1,9 +1,12 @@
 """The exact top-K kernels: small truths by hand, the doors, and the order of ties."""
 
+import os
+
 import numpy as np
 import pytest
 from scipy import sparse
 
+from omnireco._kernels.topk import tiers
 from omnireco._kernels.topk.exact import ItemIndex, select, tier, topk, topk_sparse
 from omnireco.errors import ParameterError
 
@@ -103,10 +106,12 @@ def test_tier_can_be_overridden_and_refuses_what_is_not_there(monkeypatch):
     monkeypatch.setenv("OMNIRECO_TOPK_TIER", "numpy")
     assert tier() == "numpy"
     monkeypatch.setenv("OMNIRECO_TOPK_TIER", "gpu")
-    with pytest.raises(ParameterError, match="OMNIRECO_TOPK_TIER must be one of 'int8', 'numba', 'numpy'"):
+    with pytest.raises(ParameterError, match="OMNIRECO_TOPK_TIER must be one of 'int8', 'int8-vnni', 'int8-avx2'"):
         tier()
     monkeypatch.setenv("OMNIRECO_TOPK_TIER", "int8")
-    monkeypatch.setattr("omnireco._kernels.topk.exact._available", lambda: ("numpy",))
+    monkeypatch.setattr("omnireco._kernels.topk.tiers.available", lambda: ("int8-avx2", "numba", "numpy"))
+    assert tier() == "int8-avx2"
+    monkeypatch.setattr("omnireco._kernels.topk.tiers.available", lambda: ("numpy",))
     with pytest.raises(ParameterError, match="not available on this machine, which has numpy"):
         tier()
 
@@ -202,10 +207,41 @@ def test_histories_and_weights_are_checked(histories, weights, message):
         topk_sparse(histories, weights, k=1)
 
 
-def test_importing_the_engine_does_not_import_numba():
+def test_small_work_imports_no_compiler_and_gives_the_same_bytes():
     import subprocess
     import sys
 
-    code = "import sys, omnireco._kernels.topk.exact; print('numba' in sys.modules)"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == "False"
+    code = """
+import sys
+import numpy as np
+from scipy import sparse
+from omnireco._kernels.topk import exact, tiers
+rng = np.random.default_rng(1)
+users, items = rng.standard_normal((300, 16)), rng.standard_normal((2000, 16))
+few = exact.topk(users, items, k=10)
+past = sparse.random(300, 200, density=0.1, format="csr", dtype=np.float32, random_state=1)
+near = rng.standard_normal((200, 200)).astype(np.float32)
+like = exact.topk_sparse(past, near, k=10)
+print("numba" in sys.modules, "llvmlite" in sys.modules)
+tiers._done_in_numpy = tiers.WORTH_COMPILING
+print(tiers.tier_for(1, 1) == tiers.tier(), "numba" in sys.modules)
+for one, other in ((few, exact.topk(users, items, k=10)), (like, exact.topk_sparse(past, near, k=10))):
+    print(one[0].tobytes() == other[0].tobytes(), one[1].tobytes() == other[1].tobytes())
+"""
+    environment = {name: value for name, value in os.environ.items() if name != "OMNIRECO_TOPK_TIER"}
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=environment)
+    assert done.stdout.split() == ["False", "False", *["True"] * 6]
+
+
+def test_numpy_answers_until_it_has_done_what_compiling_costs(monkeypatch):
+    monkeypatch.delenv("OMNIRECO_TOPK_TIER", raising=False)
+    monkeypatch.setattr(tiers, "_KERNELS", "no such module")
+    monkeypatch.setattr(tiers, "available", lambda: ("numba", "numpy"))
+    monkeypatch.setattr(tiers, "_done_in_numpy", 0)
+    calls = 0
+    while tiers.tier_for(1000, 64 * 20_000) == "numpy":
+        calls += 1
+    assert 4 <= calls <= 7
+    assert tiers.tier_for(1, 64) == "numpy"  # still room for a small one
+    monkeypatch.setattr(tiers, "_KERNELS", "sys")
+    assert tiers.tier_for(1, 64) == "numba"

@@ -27,6 +27,7 @@ from omnireco.errors import ParameterError
 __all__ = ["ItemIndex", "select", "tier", "topk", "topk_sparse"]
 
 _MOST_INT8_FACTORS = 1 << 15  # beyond, sums of bytes could leave int32
+_FEW = 32  # rows below which one thread answers
 _HUGE = 1e37  # above this, float32 products could overflow: every score is then computed in float64
 
 
@@ -188,7 +189,7 @@ def _topk(
     n, m = queries.shape[0], index.n_items
     rules = as_rules(exclude, eligible, n, m)
     bias = as_bias(bias, m)
-    workers = usable_threads(threads)
+    workers = usable_threads(threads) if threads is not None or n >= _FEW else 1
     codes = np.full((n, k), -1, dtype=np.int32)
     scores = np.full((n, k), -np.inf, dtype=np.float32)
     if n == 0 or m == 0:

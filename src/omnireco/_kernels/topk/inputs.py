@@ -119,7 +119,7 @@ def row_norms(array: np.ndarray, name: str) -> np.ndarray:
     step = max(1, (1 << 20) // array.shape[1])
     for start in range(0, array.shape[0], step):
         wide = array[start : start + step].astype(np.float64)
-        np.einsum("ij,ij->i", wide, wide, out=squares[start : start + step])
+        np.einsum("ij,ij->i", wide, wide, out=squares[start : start + step])  # each row by itself, in any batch
     if not np.isfinite(squares).all():
         bad = ~np.isfinite(squares)
         raise ParameterError(

@@ -13,6 +13,8 @@ from omnireco._kernels.topk.tile_product import SHAPES
 
 __all__ = ["worker"]
 
+_NO_BIAS, _NO_TILE_BIAS = frozen(np.zeros(0, np.float32)), frozen(np.zeros(0))
+
 
 def worker(
     tiles: Tiles,
@@ -29,7 +31,7 @@ def worker(
 ) -> Callable[[int, int], None]:
     """Return a function that ranks rows ``first`` to ``last`` of queries into codes and scores (n, k)."""
     limits = kernels.Limits(rules.indptr, rules.indices, rules.masks, rules.group)
-    no_bias, tile_bias = frozen(np.zeros(0, np.float32)), frozen(np.zeros(0))
+    no_bias, tile_bias = _NO_BIAS, _NO_TILE_BIAS
     if bias is not None:
         no_bias = bias
         largest = np.where(tiles.order >= 0, bias[tiles.order], np.float32(-np.inf)).reshape(-1, 64).max(axis=1)
