@@ -58,9 +58,10 @@ def warm_up(*, progress: Progress = False) -> dict[str, float]:
 def cache_folder() -> str:
     """Return the folder in which compiled code is kept: "" where none can be written."""
     from omnireco._core.compiled import dispatcher_of
-    from omnireco._kernels.packing import fill
+    from omnireco._kernels.packing import _fill_loop
 
-    folder = dispatcher_of(fill)._cache.cache_path  # of any function of a kernel file
+    kernel: Any = _fill_loop  # any that warm_up compiles
+    folder = dispatcher_of(kernel.py_func)._cache.cache_path
     return "" if folder is None else os.environ.get("NUMBA_CACHE_DIR") or str(folder)
 
 

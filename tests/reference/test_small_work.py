@@ -8,6 +8,7 @@ from omnireco._core.compute import always_compiled, compiled, pays, suited
 from omnireco._kernels.als import least_squares
 from omnireco._kernels.als.loss import Loss
 from omnireco._kernels.log.union import capped_groups
+from omnireco.choices import LinearBandit, thompson_propensities
 from omnireco.data.asking import asof
 from omnireco.models.matrix.linear import gram_matrix
 from omnireco.models.together import scorers
@@ -49,6 +50,20 @@ def test_few_steps_are_taken_by_python_and_so_are_those_of_the_kernels_within():
     assert _thrice._dispatcher is _twice._dispatcher is None
     assert suited(_thrice, 10**9)(7) == 21
     assert _thrice._dispatcher is not None
+
+
+@compiled
+def _wrapped(value, factor):
+    return value * factor
+
+
+def test_what_is_asked_often_is_compiled_in_the_end():
+    large = np.uint64(2**63)
+    for _ in range(8):
+        assert suited(_wrapped, 100.0, least=100.1)(large, np.uint64(2)) == 0  # nothing warns, as in compiled code
+    assert _wrapped.taken == 800.0
+    assert suited(_wrapped, 300.0, least=300.1) == _wrapped.interpreted
+    assert suited(_wrapped, 1.0, least=100.0) is _wrapped
 
 
 @pytest.mark.parametrize("rules", [{}, {"confidence_weights": True}, {"graded": True}], ids=str)
@@ -129,3 +144,35 @@ def test_trees_to_the_bit():
         assert np.array_equal(small, trees(x))
     assert scorers.Trees.of([scorers._stump()])(x).tolist() == [0.0] * 400
     assert trees(x[:0]).shape == (0,)
+
+
+@pytest.mark.parametrize("k", [1, 3])
+@pytest.mark.parametrize("policy", ["thompson", "linucb", "epsilon_greedy", "softmax", "squarecb"])
+def test_bandits_to_the_bit(policy, k):
+    def run():
+        draw = np.random.default_rng(0)
+        live = LinearBandit(policy=policy, discount=0.99).start([f"a{n}" for n in range(12)], n_features=4)
+        found = []
+        for _ in range(3):
+            x = draw.normal(size=(10, 4))
+            chosen = live.decide(x, k=k)
+            live.reward(chosen.ids, draw.random((10, k)) if k > 1 else draw.random(10))
+            live.update("a1", x[0], 0.5)
+            found += [chosen.arm, chosen.propensity, chosen.score, live.propensity(x), live.widths(x)]
+        return found
+
+    small = run()
+    with always_compiled():
+        large = run()
+    assert all(np.array_equal(one, other) for one, other in zip(small, large, strict=True))
+
+
+def test_propensities_to_the_bit():
+    mean, width = DRAW.normal(size=(2, 8, 6))
+    width = np.abs(width) * 10.0 ** DRAW.integers(-9, 3, (8, 6))
+    width[0, 2] = width[1] = 0.0
+    small = thompson_propensities(mean, width)
+    with always_compiled():
+        large = thompson_propensities(mean, width)
+    assert np.array_equal(small, large)
+    np.testing.assert_allclose(small.sum(axis=1), 1.0, atol=1e-6)

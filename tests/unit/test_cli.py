@@ -10,6 +10,7 @@ import pytest
 import omnireco as om
 from omnireco._demo.inputs import NOT_OFFERED, read_folder, read_journey
 from omnireco._demo.week import why_no_hours, why_no_plan
+from omnireco._warm_up import warm_up
 from omnireco.cli import main
 from omnireco.errors import ParameterError, SchemaError
 
@@ -48,6 +49,25 @@ def test_version_and_versions(capsys):
     assert capsys.readouterr().out == f"omnireco {om.__version__}\n"
     assert main(["versions"]) == 0
     assert "numpy" in capsys.readouterr().out
+
+
+def test_warm_up_compiles_once(capsys):
+    assert main(["warm-up", "--no-progress"]) == 0
+    assert "kept in " in capsys.readouterr().out
+    assert main(["warm-up", "--no-progress"]) == 0
+    assert "0 compiled; the others were there" in capsys.readouterr().out
+    steps = []
+    assert warm_up(progress=lambda done, total: steps.append((done, total))) == {}
+    assert steps == [(n, len(steps)) for n in range(1, len(steps) + 1)]
+    with pytest.raises(om.errors.ParameterError, match="progress must be True, False or"):
+        warm_up(progress=3)
+
+
+def test_warm_up_says_where_nothing_is_kept(capsys, monkeypatch):
+    monkeypatch.setattr("omnireco._warm_up._STEPS", [])
+    monkeypatch.setattr("omnireco._core.compiled._Checked._locator_classes", [])
+    assert main(["warm-up", "--no-progress"]) == 2
+    assert "Set NUMBA_CACHE_DIR to one." in capsys.readouterr().out
 
 
 def test_no_command_prints_the_help(capsys):

@@ -193,7 +193,7 @@ class ForgivingCache(FunctionCache):
 
 
 class _NoCache(NullCache):
-    """Nothing is kept, and it is told that code is compiled."""
+    """No cache: nothing is kept, and the log still says what is compiled."""
 
     def __init__(self, function: Callable[..., Any]) -> None:
         self._kernel = function.__name__

@@ -64,6 +64,7 @@ class _Kernel:
     def __init__(self, function: Callable[..., Any]) -> None:
         functools.update_wrapper(self, function)
         self.py_func = function
+        self.taken = 0.0  # steps that Python took in this process
         self._dispatcher: Any = None
 
     def __call__(self, *arguments: Any, **named: Any) -> Any:
@@ -90,6 +91,11 @@ class _Kernel:
         }
         return types.FunctionType(own.__code__, own.__globals__ | inner, own.__name__, own.__defaults__)
 
+    def interpreted(self, *arguments: Any) -> Any:
+        """Run :attr:`plain` as compiled code would: whole numbers wrap, and nothing warns."""
+        with np.errstate(all="ignore"):
+            return self.plain(*arguments)
+
     def _ready(self) -> Any:
         from omnireco._core.compiled import dispatcher_of
 
@@ -113,11 +119,20 @@ def pays(work: float, least: float) -> bool:
 
 
 _STEPS = 100_000  # of a loop that Python takes in some hundredths of a second
+_OFTEN = 10  # so many times that is what loading compiled code takes
 
 
 def suited(kernel: _Function, steps: float, *, least: float = _STEPS) -> _Function:
-    """Return the kernel, or for few steps of its innermost loop the same function without a compiler (see ``pays``)."""
-    return kernel if pays(steps, least) else cast(_Function, cast(Any, kernel).plain)
+    """Return the kernel, or for few steps of its innermost loop the same function as Python runs it.
+
+    For kernels that give the same bits either way. So this may count what the process has done already: a service that
+    takes a few steps a million times is served by compiled code before long.
+    """
+    one: Any = kernel
+    if pays(max(steps, one.taken / _OFTEN), least):
+        return kernel
+    one.taken += steps
+    return cast(_Function, one.interpreted)
 
 
 class _Forced:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from omnireco._core.compute import suited
 from omnireco.errors import ParameterError
 
 __all__ = ["WIDEST", "Posteriors", "inverse", "square_root"]
@@ -164,7 +165,8 @@ class Posteriors:
         one_by_one = (sizes <= 4) | (self.d <= _NARROW)
         few = np.repeat(one_by_one, sizes)
         some = order[few]
-        self.surprise += kernels.learn_many(self.theta, self.cov, arm[some], x[some], weight[some], reward[some])
+        learn_many = suited(kernels.learn_many, some.size * self.d**2)
+        self.surprise += learn_many(self.theta, self.cov, arm[some], x[some], weight[some], reward[some])
         np.add.at(self.count, arm[some], weight[some])
         for start, size in zip(edges[~one_by_one], sizes[~one_by_one], strict=True):
             rows = order[start : start + size]
@@ -202,11 +204,11 @@ class Posteriors:
             if not (np.isfinite(x).all() and np.isfinite(reward)):
                 return False
             weight = 1.0 if self.discount == 1.0 else float(self.tick(1)[0])
-            kernels.add_one(self.a, self.b, self.rr, arm, x, weight, reward)
+            suited(kernels.add_one, self.d**2)(self.a, self.b, self.rr, arm, x, weight, reward)
             if self.discount < 1.0:
                 self.count[arm] += 1.0
                 return True
-        surprise = kernels.learn_one(self.theta, self.cov, arm, x, 1.0, reward)
+        surprise = suited(kernels.learn_one, 2 * self.d**2)(self.theta, self.cov, arm, x, 1.0, reward)
         if surprise != surprise:
             return False
         self.surprise += surprise

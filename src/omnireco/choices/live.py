@@ -21,7 +21,7 @@ from omnireco._core.checks import (
     count_of,
     name_rows,
 )
-from omnireco._core.compute import one_blas_thread, row_blocks, usable_threads
+from omnireco._core.compute import one_blas_thread, row_blocks, suited, usable_threads
 from omnireco._core.contract import had_verbs, says_the_line
 from omnireco.choices.arms import Posteriors
 from omnireco.choices.decisions import Decisions
@@ -166,7 +166,7 @@ class LiveBandit:
         if not propensities:
             propensity[arm >= 0] = np.nan
         score = np.empty((n, k), np.float32)
-        kernels.scores_of(x, self._state.theta, arm, score)
+        suited(kernels.scores_of, arm.size * x.shape[1])(x, self._state.theta, arm, score)
         serial = self._serial[arm]
         serial[arm < 0] = NONE
         self._waiting = remember(self._waiting, ids, x, serial, most=self.bandit.max_pending, decided=self._next)

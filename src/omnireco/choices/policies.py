@@ -6,9 +6,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from omnireco._core.compute import suited
 from omnireco._core.random import GOLDEN, mixed
 from omnireco.choices.arms import Posteriors
-from omnireco.choices.propensity import tables, thompson_propensities
+from omnireco.choices.propensity import PLACES, tables, thompson_propensities
 from omnireco.choices.scoring import Scorer
 
 __all__ = ["EXPLORATION", "Batch", "Policy", "squarecb_rate"]
@@ -103,12 +104,14 @@ class Batch:
                 floor = 1.0 - (1.0 - floor) * (1.0 - amount)
             need = min(ask.n_arms, 2 * self.k if floor > 0.0 else self.k)
             ranking = scorer.ranking(x, bonus, *common, need)
-            kernels.pick_ranked(ranking, *common, ask.n_arms, self.k, floor, self.key, numbers, arm, chance)
+            pick = suited(kernels.pick_ranked, len(x) * self.k * (ask.n_arms if floor > 0.0 else 1))
+            pick(ranking, *common, ask.n_arms, self.k, floor, self.key, numbers, arm, chance)
         elif policy == "thompson" and ask.groups is None:
             mean, width = scorer.moments(x)
             width *= np.asarray(amount * ask.noise, width.dtype)
             serial = ask.serial.view(np.uint64) * GOLDEN
-            kernels.pick_drawn(
+            steps = len(x) * self.k * ask.n_arms * (10 + PLACES * self.wanted)
+            suited(kernels.pick_drawn, steps)(
                 mean, width, *common, self.k, floor, self.key, numbers, serial, *tables(), self.wanted,
                 arm, chance,
             )  # fmt: skip
@@ -118,7 +121,8 @@ class Batch:
             noise = max(ask.noise, 1e-12)
             rate = 1.0 / (amount * noise) if policy == "softmax" else squarecb_rate(ask.state, amount, noise)
             kind = 0 if policy == "softmax" else 1
-            kernels.pick_weighted(kind, scorer.means(x), rate, *common, self.k, floor, self.key, numbers, arm, chance)
+            pick = suited(kernels.pick_weighted, 5 * len(x) * self.k * ask.n_arms)
+            pick(kind, scorer.means(x), rate, *common, self.k, floor, self.key, numbers, arm, chance)
 
     def _grouped(
         self, x: np.ndarray, numbers: np.ndarray, allowed: np.ndarray, everywhere: bool, arm: np.ndarray,
@@ -134,15 +138,17 @@ class Batch:
             rows = np.flatnonzero(group == g)
             score[rows] = small[rows] @ self.draws[g].T
         ranking = np.empty((len(x), min(ask.n_arms, 2)), np.int64)
-        kernels.shortlist(score, allowed, everywhere, ranking.shape[1], ranking)
+        suited(kernels.shortlist, score.size)(score, allowed, everywhere, ranking.shape[1], ranking)
         floor = ask.floor
-        kernels.pick_ranked(ranking, allowed, everywhere, ask.n_arms, 1, floor, self.key, numbers, arm, chance)
+        pick = suited(kernels.pick_ranked, len(x) * (ask.n_arms if floor > 0.0 else 1))
+        pick(ranking, allowed, everywhere, ask.n_arms, 1, floor, self.key, numbers, arm, chance)
         if self.wanted:
             from omnireco._kernels.choice.highest import chances_of
 
             width = np.asarray(scorer.widths(x, exact=True) * (ask.amount * ask.noise), np.float64)
             mean = np.asarray(x @ ask.state.theta.T)
-            chances_of(mean, width, allowed, everywhere, arm[:, 0], floor, tables()[1], chance[:, 0])
+            found = suited(chances_of, PLACES * mean.size)
+            found(mean, width, allowed, everywhere, arm[:, 0], floor, tables()[1], chance[:, 0])
 
 
 def squarecb_rate(state: Posteriors, amount: float, noise: float) -> float:

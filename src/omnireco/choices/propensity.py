@@ -8,11 +8,13 @@ from typing import Any
 import numpy as np
 
 from omnireco._core.checks import check_number, check_numbers
+from omnireco._core.compute import suited
 from omnireco.errors import ParameterError
 
-__all__ = ["best_rate_chances", "tables", "thompson_propensities"]
+__all__ = ["PLACES", "best_rate_chances", "tables", "thompson_propensities"]
 
 _LARGEST = 1e150
+PLACES = 40  # of a quadrature, roughly
 
 
 def thompson_propensities(mean: Any, width: Any, *, eligible: Any = None, floor: float = 0.0) -> np.ndarray:
@@ -71,7 +73,7 @@ def thompson_propensities(mean: Any, width: Any, *, eligible: Any = None, floor:
         raise ParameterError(f"thompson_propensities: means and widths must not exceed {_LARGEST:g}. Scale them down.")
     floor = check_number(floor, "floor", low=0.0, high=1.0)
     out = np.zeros(mean.shape)
-    chances(mean, width, allowed, False, tables()[1], out)
+    suited(chances, PLACES * mean.size)(mean, width, allowed, False, tables()[1], out)
     if floor == 0.0:
         return out
     even = allowed / np.maximum(allowed.sum(axis=1, keepdims=True), 1)

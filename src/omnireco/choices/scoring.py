@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from omnireco._core.compute import row_blocks
+from omnireco._core.compute import row_blocks, suited
 from omnireco.choices.arms import Posteriors, square_root
 
 __all__ = ["BLOCK_BYTES", "SMALL", "Scorer"]
@@ -94,7 +94,7 @@ class Scorer:
             from omnireco._kernels.choice import bandit_loops as kernels
 
             squares = np.empty((len(x), self.packed.shape[1]))
-            kernels.products(x, squares)
+            suited(kernels.products, squares.size)(x, squares)
             variance = squares @ self.packed.T
             return np.asarray(np.sqrt(np.maximum(variance, 0.0, out=variance), out=variance))
         if exact:
@@ -115,7 +115,7 @@ class Scorer:
         from omnireco._kernels.choice import bandit_loops as kernels
 
         mean, width = np.empty((len(x), len(self.packed))), np.empty((len(x), len(self.packed)))
-        kernels.moments(x, self.state.theta, self.packed, mean, width)
+        suited(kernels.moments, len(x) * self.packed.size)(x, self.state.theta, self.packed, mean, width)
         return mean, width
 
     def ranking(self, x: np.ndarray, bonus: float, allowed: np.ndarray, everywhere: bool, k: int) -> np.ndarray:
@@ -125,7 +125,8 @@ class Scorer:
         keep = min(len(self.state), k if self.precise or not bonus else k + _SPARE)
         found = np.empty((len(x), keep), np.int64)
         if bonus and self.tiny:
-            kernels.ranked(x, self.state.theta, self.packed, bonus, allowed, everywhere, keep, found)
+            ranked = suited(kernels.ranked, len(x) * self.packed.size)
+            ranked(x, self.state.theta, self.packed, bonus, allowed, everywhere, keep, found)
             return found
         for block in row_blocks(len(x), 8 * len(self.state), memory=BLOCK_BYTES, most=1024):
             if bonus:
@@ -135,9 +136,10 @@ class Scorer:
             else:
                 score = self.means(x[block])
             part = allowed if everywhere else allowed[block]
-            kernels.shortlist(score, part, everywhere, keep, found[block])
+            suited(kernels.shortlist, score.size)(score, part, everywhere, keep, found[block])
         if bonus and not self.precise:
-            kernels.refine(self.state.theta, self.state.cov, x, bonus, found, np.empty(found.shape))
+            refine = suited(kernels.refine, found.size * self.state.d)
+            refine(self.state.theta, self.state.cov, x, bonus, found, np.empty(found.shape))
         return found
 
     def draws(self, noise: np.ndarray, width: float) -> np.ndarray:
