@@ -15,7 +15,7 @@ from omnireco.data.vocabulary import NONE, Vocabulary, unite
 from omnireco.data.weights import Weights, check_names_of, event_weights
 from omnireco.errors import EmptyError, ParameterError, SchemaError
 
-__all__ = ["UpdatedCells", "joined_columns", "updated_cells"]
+__all__ = ["UpdatedCells", "check_updates", "joined_columns", "updated_cells"]
 
 _NEEDS_EVENTS = {
     "cap": "a capped cell does not say how far above the cap it was",
@@ -66,20 +66,9 @@ def updated_cells(x: Weighed, new: Events, at: Any, weights: Weights | None) -> 
     """Return the parts of a matrix with more events in it; see :meth:`Interactions.updated`."""
     if not isinstance(new, Events):
         raise SchemaError(f"updated takes an EventLog. Got {type(new).__name__}: write EventLog.from_frame(frame).")
-    weights = x.weights if weights is None else weights
-    if not isinstance(weights, Weights) or x.at_us is None:
-        raise ParameterError(
-            "updated: this matrix does not know what its events were worth, because it was not built from a log, or "
-            "was damped since. Update the matrix of log.matrix(weights), and damp what comes out."
-        )
-    for name, why in _NEEDS_EVENTS.items():
-        if getattr(weights, name):
-            raise ParameterError(
-                f"updated: a matrix of Weights({name}=...) cannot be updated exactly, because {why}. Build it again "
-                "from all events: EventLog.concat([old, new]).matrix(weights)."
-            )
-    clock = max(x.at_us, new.end_us) if at is None else check_instant(at, "at")
-    if clock < x.at_us or (len(new) and clock < int(new.at[-1])):
+    weights, before_us = check_updates(x, weights)
+    clock = max(before_us, new.end_us) if at is None else check_instant(at, "at")
+    if clock < before_us or (len(new) and clock < int(new.at[-1])):
         raise ParameterError(
             "updated: at lies before the clock of the matrix, or before a new event, whose weight would exceed 1. "
             "Take a later at, or leave it out."
@@ -87,7 +76,7 @@ def updated_cells(x: Weighed, new: Events, at: Any, weights: Weights | None) -> 
     _check_weight_names(weights, x, new)
     factor = 1.0
     if weights.half_life is not None:
-        factor = float(np.exp2(-(clock - x.at_us) / check_duration(weights.half_life, "half_life")))
+        factor = float(np.exp2(-(clock - before_us) / check_duration(weights.half_life, "half_life")))
     users, (old_user, new_user) = unite([x.users, new.users], "users")
     items, (old_item, new_item) = unite([x.items, new.items], "items")
     before = Vocabulary(np.array(list(x.layers), object))
@@ -106,6 +95,23 @@ def updated_cells(x: Weighed, new: Events, at: Any, weights: Weights | None) -> 
     csr, layers = sum_cells(parts, (len(users), len(items)), len(channels))
     named = {str(name): layer for name, layer in zip(channels.ids, layers, strict=True)}
     return UpdatedCells(users, items, csr, named, clock, weights)
+
+
+def check_updates(x: Weighed, weights: Weights | None) -> tuple[Weights, int]:
+    """Return the weights and the clock of a matrix that can take more events, or say why it cannot."""
+    weights = x.weights if weights is None else weights
+    if not isinstance(weights, Weights) or x.at_us is None:
+        raise ParameterError(
+            "updated: this matrix does not know what its events were worth, because it was not built from a log, or "
+            "was damped since. Update the matrix of log.matrix(weights), and damp what comes out."
+        )
+    for name, why in _NEEDS_EVENTS.items():
+        if getattr(weights, name):
+            raise ParameterError(
+                f"updated: a matrix of Weights({name}=...) cannot be updated exactly, because {why}. Build it again "
+                "from all events: EventLog.concat([old, new]).matrix(weights)."
+            )
+    return weights, x.at_us
 
 
 def _check_weight_names(weights: Weights, x: Weighed, new: Events) -> None:

@@ -215,7 +215,7 @@ class TypedEASE(Estimator):
         single, n = is_single(inputs, self.regularization), inputs.shape[1]
         require_memory(
             "TypedEASE.fit",
-            (4 if single else 8) * n**2 + 4 * n * n_items + 2 * ridge_scratch(n, inputs.nnz, single=False),
+            (4 if single else 8) * n**2 + 4 * n * n_items + ridge_scratch(n, inputs.nnz, single=False),
             f"{n:,} inputs squared (types x items)",
             "Select fewer events or channels, or group products into categories",
             limit=self.memory,
