@@ -136,6 +136,20 @@ def _report() -> Any:
     return om.evaluate({"lists": w.lists}, later, k=3, metrics=[om.ndcg, om.coverage], n_bootstrap=20)
 
 
+def _experiment(n: int = 400, arms: int = 3) -> Any:
+    draw = np.random.default_rng(0)
+    frame = pd.DataFrame({"user": np.arange(n) // 2, "arm": np.array(["none", "a", "b"])[draw.integers(0, arms, n)], "age": draw.normal(size=n)})
+    frame = frame.assign(zone=draw.choice(["x", "y"], n), y=draw.integers(0, 2, n), before=draw.normal(size=n), got=draw.integers(0, 2, n))
+    return om.causal.Experiment.from_frame(
+        frame, treatment="arm", control="none", outcome="y", features=["age", "zone"], user="user", placebo="before", received="got",
+        propensity=dict.fromkeys(["none", "a", "b"][:arms], 1 / arms),
+    )  # fmt: skip
+
+
+def _uplift(**parameters: Any) -> Any:
+    return om.causal.Uplift(folds=2, least=5, **parameters).fit(_experiment())
+
+
 def _frame(**columns: Any) -> Any:
     at = pd.to_datetime(["2025-05-01"], utc=True)
     start = {"user_id": ["1"], "item_id": ["x"], "channel": ["a"], "event": ["v"], "timestamp": at}
@@ -224,6 +238,11 @@ VALUES: dict[str, Callable[[], Any]] = {
     "off-policy": lambda: off_policy(
         om.causal.LoggedDecisions(np.ones(2000), np.full(2000, 0.5)), np.full(2000, 0.4), n_bootstrap=20
     ),
+    "experiment": lambda: _experiment(),
+    "uplift model": lambda: _uplift(),
+    "effects": lambda: _uplift().group_effects("zone"),
+    "uplift curve": lambda: om.causal.uplift_curve(np.arange(400), _experiment(), arm="a", n_bootstrap=9),
+    "budget path": lambda: om.causal.budget_path(np.ones((400, 2)), _experiment(), costs={"a": 1.0, "b": 2.0}, n_bootstrap=9),
     "learned blend": lambda: om.evaluation.learn_blend(om.Blend(models={"a": om.EASE(), "b": om.ALS(factors=4)}), world().x, world().x, k=3),
     "learned weights": lambda: om.evaluation.LearnedWeights(
         om.Weights(), om.EASE(), om.Weights(), om.EASE(), om.Weights(half_life="3D"), True, 0.1, 0.05, float("nan"),
@@ -274,6 +293,9 @@ STATES: dict[str, Callable[[], Any]] = {
     "dataset, cut": lambda: _dataset().split("2025-02-01").past,
     "feedback of nothing": lambda: om.choices.Feedback([], np.empty((0, 2)), []),
     "decisions of nobody": lambda: om.causal.LoggedDecisions(np.ones(3), np.full(3, 0.5)),
+    "experiment, propensities unknown": lambda: replace(_experiment(), propensity=None, placebo=None, received=None, labels={}),
+    "uplift model, trees at the end": lambda: _uplift(learner="t"),
+    "budget path of nothing worth it": lambda: om.causal.budget_path(-np.ones((400, 2)), _experiment(), costs={"a": 1.0, "b": 2.0}, n_bootstrap=9),
     "requests, empty": lambda: om.Requests.from_frame(_frame()[["user_id", "timestamp"]].iloc[:0]),
     "vocabulary, no integers": lambda: om.data.Vocabulary(np.empty(0, np.int64)),
     "vocabulary, no strings": lambda: om.data.Vocabulary(np.empty(0, object)),

@@ -30,6 +30,8 @@ NOT_SAVED = {
     "ItemIndex": "tables for searching, made again from the factors",
     "RankedLists": "what a metric is handed",
     "Paths": "journeys of a Dataset, read again from it in one pass",
+    "Increments": "one line from an uplift model and a send time model, which are saved",
+    "Linear": "a part of an uplift model, saved with it",
     "Rows": "what a constraint compiles to",
     "Batch": "what the blocks of one call of a bandit share",
     "Policy": "how a bandit decides now, made again from its state",
@@ -137,7 +139,7 @@ def test_estimators_and_rules_come_back_equal(form, tmp_path):
         "Blend": {"models": {"a": om.EASE()}}, "Ranker": {"models": [om.EASE()]}, "Budget": {"channel": "p", "cost": 1, "total": 2},
         "Capacity": {"channel": "p", "limit": 3}, "FrequencyCap": {"n": 1, "per": "7D"}, "QuietHours": {"start": "21:00", "end": "08:00"},
         "Price": {"constraint": "cap", "row": "a", "used": 1.0, "limit": 2.0, "price": 0.5},
-        "SampledNegatives": {"n": 9},
+        "SampledNegatives": {"n": 9}, "Feature": {"name": "zone", "levels": ("x", "y")},
         "WhatNext": {"model": gallery.world().als}, "ResolveReport": dict.fromkeys(om.data.ResolveReport.__dataclass_fields__, 1),
     }  # fmt: skip
     if form.name in ("LearnedBlend", "LearnedWeights"):

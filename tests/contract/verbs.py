@@ -34,6 +34,7 @@ CODED = frozenset(
         "AttributeModel",
         "Audience",
         "BlendModel",
+        "BudgetPath",
         "Candidates",
         "Catalog",
         "ChannelComparison",
@@ -43,14 +44,17 @@ CODED = frozenset(
         "CreativeChoices",
         "CreativeModel",
         "Decisions",
+        "Effects",
         "EventLog",
         "EventScan",
+        "Experiment",
         "Explanations",
         "FactorModel",
         "FallbackLists",
         "FatigueModel",
         "FollowUpsModel",
         "Identities",
+        "Increments",
         "Interactions",
         "ItemIndex",
         "ItemModel",
@@ -76,6 +80,8 @@ CODED = frozenset(
         "SendTimeModel",
         "Slots",
         "TypedModel",
+        "UpliftCurve",
+        "UpliftModel",
         "Vocabulary",
         "ZonePosterior",
         "Adapted",
@@ -129,7 +135,10 @@ NOT_DRIVEN = {
     "ActivityModel.memberships": CODES,
     "ActivityModel.profiles": CODES,
     "ActivityModel.trust_in": CODES,
+    "Experiment.take": CODES,
     "Identities.names": CODES,
+    "Increments.slot_increment": CODES,
+    "Increments.slot_probability": CODES,
     "Interactions.take": CODES,
     "Interactions.with_items": CODES,
     "RankerModel.describe": CODES,
@@ -274,6 +283,38 @@ def _decisions(n: int) -> Any:
     return om.causal.LoggedDecisions(np.arange(n) % 3 * 1.0, np.full(n, 0.5), actions=np.arange(n) % 2)
 
 
+def _test_frame() -> pd.DataFrame:
+    draw, n = np.random.default_rng(0), 300
+    people = [f"{MARKER}-{one}" for one in np.arange(n) // 2]
+    frame = pd.DataFrame({"user_id": people, "arm": draw.choice(["none", "email", "push"], n), "age": draw.normal(size=n)})
+    return frame.assign(zone=draw.choice(["x", "y"], n), y=draw.integers(0, 2, n), got=draw.integers(0, 2, n))
+
+
+def _experiment() -> Any:
+    even = dict.fromkeys(["none", "email", "push"], 1 / 3)
+    return om.causal.Experiment.from_frame(
+        _test_frame().assign(before=np.arange(300) % 7), treatment="arm", control="none", outcome="y", user="user_id",
+        features=["age", "zone"], propensity=even, received="got", placebo="before",
+    )  # fmt: skip
+
+
+def _increments(w: SimpleNamespace) -> Any:
+    users = w.audience.users
+    table = np.full((len(users), 2), 0.01)
+    return om.causal.Increments(users, ("email", "push"), table, np.full(2, 0.01), w.send_time)
+
+
+@cache
+def _uplift() -> Any:
+    return om.causal.Uplift(folds=2, least=5, seed=1).fit(_experiment())
+
+
+@cache
+def _uplift_of_messages() -> Any:
+    w = world()
+    return om.causal.Uplift(target="purchase", folds=2, least=2).fit(w.data)
+
+
 def _with_creatives(w: SimpleNamespace) -> Any:
     data = om.Dataset(messages=w.creatives_log)
     return om.data.Touches.of(data, data.users.ids[:3], channel="web", at="2025-06-01", creatives=[0, 1, 2])
@@ -338,6 +379,13 @@ RECEIVERS: dict[str, Callable[[SimpleNamespace], Any]] = {
     "EventLog": lambda w: w.log,
     "EventScan": lambda w: om.EventLog.scan(_events_file(), itemless="keep"),
     "Explanations": lambda w: om.models.explain(w.als, w.x, w.lists, events=w.log),
+    "BudgetPath": lambda w: om.causal.budget_path(_uplift().increment, _experiment(), costs={"email": 1.0, "push": 2.0}, n_bootstrap=9),
+    "Effects": lambda w: _uplift().average(),
+    "Experiment": lambda w: _experiment(),
+    "Increments": lambda w: _increments(w),
+    "Uplift": lambda w: om.causal.Uplift(folds=2, least=5),
+    "UpliftCurve": lambda w: om.causal.uplift_curve(np.arange(300), _experiment(), arm="email", n_bootstrap=9),
+    "UpliftModel": lambda w: _uplift_of_messages(),
     "FactorModel": lambda w: w.als,
     "Fallback": lambda w: w.fallback,
     "FallbackLists": lambda w: w.fallback.with_steps(w.x, k=3, attributes=w.attributes),
@@ -629,6 +677,23 @@ ARGUMENTS: dict[str, Callable[[SimpleNamespace], Any]] = {
     "value": lambda w: w.lists,
     "explore.value": lambda w: np.random.default_rng(0).random((3, w.slots.at.size)),
     "where": lambda w: "fit",
+    "Experiment.from_frame.frame": lambda w: _test_frame(),
+    "treatment": lambda w: "arm",
+    "control": lambda w: "none",
+    "Experiment.from_frame.outcome": lambda w: "y",
+    "Uplift.fit.data": lambda w: _experiment(),
+    "experiment": lambda w: _experiment(),
+    "scores": lambda w: np.arange(300),
+    "costs": lambda w: {"email": 1.0, "push": 2.0},
+    "budget_path.rewards": lambda w: _uplift().increment,
+    "policies": lambda w: {"all": np.tile([0.0, 1.0, 0.0], (300, 1))},
+    "by": lambda w: "age_group",
+    "UpliftModel.read.data": lambda w: w.data,
+    "Increments.of.model": lambda w: _uplift_of_messages(),
+    "UpliftCurve.uplift_at.share": lambda w: 0.3,
+    "UpliftCurve.compare.other": lambda w: om.causal.uplift_curve(np.arange(300), _experiment(), arm="email", n_bootstrap=9),
+    "budget": lambda w: 0.5,
+    "BudgetPath.at.budget": lambda w: 0.5,
     "width": lambda w: [[0.1, 0.1]],
     "x": lambda w: w.x,
 } | {f"{name}.lists": lambda w: _ranked() for name in _METRICS}
@@ -652,6 +717,9 @@ GIVEN: dict[str, Callable[[SimpleNamespace], dict[str, Any]]] = {
     "holdout_power": lambda w: {"lift": 0.1},
     "holdout_report": lambda w: {"within": "5D"},
     "displacement": lambda w: {"period": "7D"},
+    "uplift_curve": lambda w: {"n_bootstrap": 9, "arm": "email"},
+    "budget_path": lambda w: {"n_bootstrap": 9},
+    "policy_value": lambda w: {"n_bootstrap": 9},
     "cross_fitted_rewards": lambda w: {"folds": 2},
     "explain": lambda w: {"events": w.log},
     "ChannelPreferenceModel.best": lambda w: {"data": w.data},

@@ -19,6 +19,13 @@ from omnireco.causal.logged import LoggedDecisions
 from omnireco.causal.off_policy import ESTIMATORS, OffPolicy
 from omnireco.causal.paths.attribution import Attribution
 from omnireco.causal.paths.lift_tests import LiftTests
+from omnireco.causal.uplift.budget import BudgetPath
+from omnireco.causal.uplift.curves import UpliftCurve
+from omnireco.causal.uplift.effects import Effects
+from omnireco.causal.uplift.experiment import Experiment
+from omnireco.causal.uplift.features import Feature
+from omnireco.causal.uplift.model import UpliftModel
+from omnireco.causal.uplift.uplift import Uplift
 from omnireco.data.parts import Ids
 from omnireco.data.vocabulary import Vocabulary
 from omnireco.evaluation.channel_report import ChannelReport
@@ -51,6 +58,15 @@ def _estimated(parts: Mapping[str, Any], sizes: Mapping[str, int]) -> None:
     table, checks = parts["table"], parts["diagnostics"]
     demand(set(table["estimator"]) <= set(ESTIMATORS), "an estimate has another name than any of ours")
     demand(set(checks["policy"][checks["refused"] == ""]) <= set(table["policy"]), "a policy has no estimate")
+
+
+def _effects_fit(parts: Mapping[str, Any], sizes: Mapping[str, int]) -> None:
+    arms, d = len(parts["experiment"].arms), parts["experiment"].x.shape[1]
+    demand(parts["own"].shape[1] == arms - 1 and parts["outcomes"].shape[1] == arms, "effects do not fit the arms")
+    linear = [parts[name] is None for name in ("center", "scale", "coefficient", "covariance")]
+    demand(len(set(linear)) == 1, "a linear model is not whole")
+    demand(linear[0] or parts["coefficient"].shape == (arms - 1, d + 1), "a linear model does not fit the features")
+    demand(linear[0] or (parts["scale"] > 0).all(), "a scale is not above 0")
 
 
 def _plain_rows(table: Reproduction) -> tuple[Any, ...]:
@@ -112,6 +128,11 @@ FORMS = (
         "off-policy estimate",
         check=_estimated,
     ),
+    Form(Experiment, "experiment"),
+    Form(UpliftModel, "uplift model", check=_effects_fit),
+    Form(Effects, "effects"),
+    Form(UpliftCurve, "uplift curve", refit="om.causal.uplift_curve(scores, experiment)"),
+    Form(BudgetPath, "budget path", refit="om.causal.budget_path(rewards, experiment, costs=...)"),
     Form(Headroom, "headroom"),
     Form(Holdout, "holdout"),
     Form(HoldoutReport, "holdout report"),
@@ -138,5 +159,5 @@ FORMS = (
         check=_even_rows,
     ),
     Form(Cell, "cell of a report", refit="om.evaluate(models, om.files.erase(test, user_ids), k=...)", blind=True),
-    *settings(Company, LearnedBlend, LearnedWeights, SampledNegatives, Search),
+    *settings(Company, Feature, LearnedBlend, LearnedWeights, SampledNegatives, Search, Uplift),
 )

@@ -100,6 +100,15 @@ def _linear_outcomes(x: np.ndarray, arm: np.ndarray, y: np.ndarray, n_arms: int,
     return mu
 
 
+def _noise(model: Any) -> dict[str, float]:
+    """Return the standard error of a balanced feature's difference, by arm, from the effective numbers of rows."""
+    arm = model.experiment.arm[model.overlap]
+    weight = 1.0 / model.propensity[model.overlap][np.arange(arm.size), arm]
+    total, square = (np.bincount(arm, weights=w, minlength=len(model.experiment.arms)) for w in (weight, weight**2))
+    share = square / np.maximum(total, 1e-300) ** 2
+    return {name: float(np.sqrt(share[0] + share[code])) for code, name in enumerate(model.experiment.arms)}
+
+
 def warnings_of(model: Any) -> list[str]:
     """Return what speaks against the estimates, a sentence each."""
     found = []
@@ -110,7 +119,8 @@ def warnings_of(model: Any) -> list[str]:
         )
     if not model.known and model.experiment.x.shape[1]:
         table = model.balance()
-        worst = table[table["after"].abs() > _LARGE]
+        noise = table["arm"].map(_noise(model))  # of a difference of means, in standard deviations
+        worst = table[table["after"].abs() > _LARGE + 4 * noise]
         if len(worst):
             one = worst.loc[worst["after"].abs().idxmax()]
             found.append(

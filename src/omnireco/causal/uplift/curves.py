@@ -311,7 +311,7 @@ def propensities_of(experiment: Experiment, given: Any, where: str) -> np.ndarra
 def group_ends(score: np.ndarray, most: int) -> np.ndarray:
     """Return where at most ``most`` groups of about equal size end among sorted scores; ties stay together."""
     n = score.size
-    last = np.append(np.flatnonzero(np.diff(score) != 0) + 1, n)
+    last = np.append(np.flatnonzero(score[1:] != score[:-1]) + 1, n)
     if last.size <= most:
         return last
     wanted = np.linspace(0, n, most + 1)[1:]

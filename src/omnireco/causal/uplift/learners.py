@@ -9,6 +9,7 @@ import numpy as np
 
 from omnireco._core.compute import row_blocks
 from omnireco._core.random import stream
+from omnireco.errors import ParameterError
 
 __all__ = [
     "Linear",
@@ -47,7 +48,7 @@ def predicted(model: Any, x: np.ndarray) -> np.ndarray:
     """Return the mean outcome, float64 (n,): a classifier's probability of 1."""
     from sklearn.base import is_classifier
 
-    if is_classifier(model):
+    if not isinstance(model, _Constant) and is_classifier(model):
         chance = model.predict_proba(x) @ np.asarray(model.classes_, np.float64)
         return np.asarray(chance, np.float64)
     return np.asarray(model.predict(x), np.float64)
@@ -92,6 +93,11 @@ def outcome_models(
         several = []
         for code in range(n_arms):
             rows = train[arm[train] == code]
+            if not rows.size:
+                raise ParameterError(
+                    f"Uplift.fit: arm {code} was given to people of one fold alone, so nobody is left to learn it from. "
+                    "Gather more, or leave the arm out (experiment.take)."
+                )
             several.append(fitted(model, x[rows], y[rows]))
             for block in row_blocks(test.size, 16 * max(x.shape[1], 1)):
                 mu[test[block], code] = predicted(several[-1], x[test[block]])
