@@ -18,11 +18,15 @@ from omnireco._core.checks import (
     check_k,
     check_kind,
     check_numbers,
-    require,
     shown,
 )
 from omnireco._core.units import WEEK
 from omnireco._pictures import backtest, scorecard
+from omnireco._plot_style import ACCENT, INK, SERIES, SOFT
+from omnireco._plot_style import axes_of as _axes
+from omnireco._plot_style import clean as _clean
+from omnireco._plot_style import title_of as _title
+from omnireco._plotting_paths import credit
 from omnireco.data.events import EventLog
 from omnireco.errors import ParameterError
 from omnireco.evaluation.channel_report import ChannelReport
@@ -43,6 +47,7 @@ __all__ = [
     "channel_times",
     "channels_over_time",
     "comparison",
+    "credit",
     "events_per_channel",
     "people_hours",
     "plan_per_day",
@@ -54,8 +59,6 @@ __all__ = [
     "week",
 ]
 
-INK, SOFT, ACCENT = "#1d2a35", "#a9b4bd", "#0b6e75"
-SERIES = ("#0b6e75", "#e08e2b", "#5b6fb5", "#b0475c", "#7a8b3a", "#8a6d9e")
 DAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
 
 
@@ -590,30 +593,6 @@ def _shades() -> Any:
     from matplotlib.colors import LinearSegmentedColormap
 
     return LinearSegmentedColormap.from_list("teal", ["#f4f7f8", ACCENT])
-
-
-def _axes(ax: Axes | None, size: tuple[float, float]) -> Axes:
-    """Return the axes to draw into: those given, or those of a new figure."""
-    pyplot = require("matplotlib.pyplot", extra="demo", purpose="omnireco.plotting")
-    if ax is not None:
-        check_kind(ax, pyplot.Axes, "ax", "figure, ax = pyplot.subplots()")
-        return ax
-    new: Axes = pyplot.subplots(figsize=size, layout="constrained")[1]
-    return new
-
-
-def _clean(ax: Axes, *, left: bool = True, bottom: bool = True) -> Axes:
-    """Remove the lines that carry no information."""
-    for side, keep in (("top", False), ("right", False), ("left", left), ("bottom", bottom)):
-        ax.spines[side].set_visible(keep)
-        ax.spines[side].set_color(SOFT)
-    ax.tick_params(colors=INK, length=0)
-    return ax
-
-
-def _title(ax: Axes, text: str) -> None:
-    check_kind(text, str, "title", "title='Week 12'")
-    ax.set_title(text, loc="left", color=INK, fontsize=11, fontweight="bold", pad=10)
 
 
 def _hours(profile: Any) -> np.ndarray:
