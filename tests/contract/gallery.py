@@ -187,6 +187,13 @@ VALUES: dict[str, Callable[[], Any]] = {
     "off-policy": lambda: off_policy(
         om.causal.LoggedDecisions(np.ones(2000), np.full(2000, 0.5)), np.full(2000, 0.4), n_bootstrap=20
     ),
+    "logged slates": lambda: om.causal.LoggedSlates([[1.0, 0.0], [0.0, 0.0]], np.full((2, 2), 0.5), people=["b", "a"]),
+    "off-policy of lists": lambda: om.causal.off_policy_slates(om.causal.LoggedSlates(np.ones((2000, 2)), np.full((2000, 2), 0.9)), np.full((2000, 2), 0.9), n_bootstrap=20),
+    "policy choice": lambda: om.causal.select_policy(om.causal.LoggedDecisions(np.arange(2000) % 2, np.full(2000, 0.5)), {"a": np.full(2000, 0.4)}, n_bootstrap=20),
+    "backtest": lambda: om.evaluation.backtest({"popular": om.Popularity()}, om.Dataset(world().log), horizon="14D", n=1, k=3),
+    "tuned": lambda: om.evaluation.tune(om.EASE(), om.Dataset(world().log), {"regularization": [3.0]}, horizon="14D", n_trials=1, k=3),
+    "scorecard": lambda: om.evaluation.scorecard(om.Dataset(world().log, messages=world().sent, audience=world().audience), every="14D"),
+    "between": lambda: om.evaluation.Between(1, 9, log=True),
     "learned blend": lambda: om.evaluation.learn_blend(om.Blend(models={"a": om.EASE(), "b": om.ALS(factors=4)}), world().x, world().x, k=3),
     "learned weights": lambda: om.evaluation.LearnedWeights(
         om.Weights(), om.EASE(), om.Weights(), om.EASE(), om.Weights(half_life="3D"), True, 0.1, 0.05, float("nan"),
@@ -234,6 +241,10 @@ STATES: dict[str, Callable[[], Any]] = {
     "dataset of nothing": lambda: om.Dataset(),
     "dataset, cut": lambda: _dataset().split("2025-02-01").past,
     "feedback of nothing": lambda: om.choices.Feedback([], np.empty((0, 2)), []),
+    "decisions of two loggers": lambda: om.causal.LoggedDecisions(np.ones(2), np.full(2, 0.5), actions=[0, 1], distribution=np.full((2, 2), 0.5), by_logger=np.full((2, 2), 0.5), logger=[0, 1]),
+    "lists of nobody in particular": lambda: om.causal.LoggedSlates(np.ones((2, 1)), np.ones((2, 1))),
+    "scorecard of nothing": lambda: om.evaluation.scorecard(om.Dataset()),
+    "channel report, much hidden": lambda: om.evaluation.channel_report(world().log, k=50),
     "decisions of nobody": lambda: om.causal.LoggedDecisions(np.ones(3), np.full(3, 0.5)),
     "requests, empty": lambda: om.Requests.from_frame(_frame()[["user_id", "timestamp"]].iloc[:0]),
     "vocabulary, no integers": lambda: om.data.Vocabulary(np.empty(0, np.int64)),

@@ -5,16 +5,16 @@ from __future__ import annotations
 import hashlib
 import logging
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
 from omnireco._core.checks import check_choice, check_integer, check_k, count_of, require
-from omnireco._core.contract import Estimator, says_the_line
+from omnireco._core.contract import says_the_line
 from omnireco._core.parts import Parts
 from omnireco._core.random import stream
-from omnireco._core.small import Flag, Number, Settings, Text, Whole
+from omnireco._core.small import Flag, Number, Plain, Text, Whole
 from omnireco.data.dataset import Cut, Dataset, dataset_of
 from omnireco.data.events import rows_of
 from omnireco.data.parts import Frame
@@ -75,7 +75,7 @@ class Tuned:
     n_people: int
 
     parts: ClassVar[Parts] = {
-        **{name: Settings(Estimator) for name in ("estimator", "best", "default")},
+        **{name: Plain() for name in ("estimator", "best", "default")},
         "gained": Flag(),
         **dict.fromkeys(("gain", "low", "high"), Number(endless=True, missing=True)),
         "metric": Text(),
@@ -320,7 +320,7 @@ def _some_people(cut: Cut, share: float, seed: int) -> Cut | None:
         keep = _aside(events.users, share, seed)
         if keep.sum() < _LEAST_PEOPLE:
             return None
-        kept = rows_of(events, np.flatnonzero(keep[events.user]))
+        kept = replace(rows_of(events, np.flatnonzero(keep[events.user])), end_us=side.end_us)
         messages = side.messages
         if messages is not None:
             messages = messages._rows(np.flatnonzero(_aside(messages.users, share, seed)[messages.user]))
