@@ -130,6 +130,7 @@ FORMS = (
         take=_take_slates,
         build=_build_slates,
     ),
+    Form(Between, "range of a search"),
     Form(PolicyChoice, "policy choice"),
     Form(Backtest, "backtest"),
     Form(Tuned, "tuned"),
@@ -164,5 +165,5 @@ FORMS = (
         check=_even_rows,
     ),
     Form(Cell, "cell of a report", refit="om.evaluate(models, om.files.erase(test, user_ids), k=...)", blind=True),
-    *settings(Between, Company, LearnedBlend, LearnedWeights, SampledNegatives, Search),
+    *settings(Company, LearnedBlend, LearnedWeights, SampledNegatives, Search),
 )

@@ -102,7 +102,7 @@ class Scorecard:
         return f"<p>{escape(repr(self))}</p>{_rows(self)}"
 
 
-@says_the_line("om.evaluation.scorecard(data, compare=data.before('2025-06-01'))")
+@says_the_line("om.evaluation.scorecard(data, compare=past, completes='purchase')")
 def scorecard(
     data: Any,
     *,
