@@ -109,6 +109,10 @@ def test_the_line_runs(name, line, scope, tmp_path, monkeypatch):
                                     channels=["email"])} if name == "plan" else {}  # fmt: skip
     if "LoggedDecisions" in line:
         own = {"people": np.arange(4000) // 4}
+    if "LoggedSlates" in line:
+        own = {"rewards": np.ones((1000, 2)), "propensity": np.full((1000, 2), 0.5), "policy": np.full((1000, 2), 0.5)}
+    if name == "plan_value":
+        own = plan_and_log(scope)
     names = scope | {"model": model} | own
     text = (
         line.replace("LinearBandit(...)", "LinearBandit()")
@@ -117,6 +121,16 @@ def test_the_line_runs(name, line, scope, tmp_path, monkeypatch):
     )
     answer = eval(text, names)
     assert answer is not None or name == "LiveBandit.refresh"
+
+
+def plan_and_log(scope):
+    """A plan, and earlier messages with propensities to its people."""
+    touches = om.candidates(scope["recs"], scope["data"], scope["timing"], om.slots("2025-06-01", days=1), channels=["email"])
+    made = om.plan(touches)
+    frame = made.to_frame()[["user_id", "channel"]].drop_duplicates()
+    at = pd.Timestamp("2025-03-01", tz="UTC") + pd.to_timedelta(np.arange(len(frame)), unit="min")
+    sent = om.MessageLog.from_frame(frame.assign(sent_at=at, responded_at=pd.Series(at, frame.index), propensity=0.5))
+    return {"plan": made, "sent": sent}
 
 
 def found(name):

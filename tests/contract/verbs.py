@@ -33,6 +33,7 @@ CODED = frozenset(
         "ActivityModel",
         "AttributeModel",
         "Audience",
+        "Backtest",
         "BlendModel",
         "BudgetPath",
         "Candidates",
@@ -65,6 +66,7 @@ CODED = frozenset(
         "NeighborModel",
         "OffPolicy",
         "Plan",
+        "PolicyChoice",
         "PopularityModel",
         "ProjectionModel",
         "QualityReport",
@@ -76,9 +78,11 @@ CODED = frozenset(
         "Reproduction",
         "Requests",
         "ResolveReport",
+        "Scorecard",
         "SegmentModel",
         "SendTimeModel",
         "Slots",
+        "Tuned",
         "TypedModel",
         "UpliftCurve",
         "UpliftModel",
@@ -313,6 +317,23 @@ def _uplift() -> Any:
 def _uplift_of_messages() -> Any:
     w = world()
     return om.causal.Uplift(target="purchase", folds=2, least=2).fit(w.data)
+def _two_loggers() -> Any:
+    return om.causal.LoggedDecisions(np.ones(4), np.full(4, 0.5), by_logger=np.full((4, 2), 0.5), logger=[0, 1, 0, 1])
+
+
+def _slates() -> Any:
+    return om.causal.LoggedSlates(np.arange(80).reshape(40, 2) % 3 * 1.0, np.full((40, 2), 0.5))
+
+
+def _logged_frame() -> pd.DataFrame:
+    return _named(pd.DataFrame({"user_id": [1, 2, 1], "reward": [1.0, 0.0, 2.0], "propensity": 0.5, "action": ["a", "b", "a"]}))
+
+
+def _sent_before(w: SimpleNamespace) -> Any:
+    """Messages with propensities to the people of the plan, on its channel."""
+    frame = w.plan.to_frame()[["user_id", "channel"]]
+    sent = pd.Timestamp("2025-01-05", tz="UTC") + pd.to_timedelta(np.arange(len(frame)), unit="min")
+    return om.MessageLog.from_frame(frame.assign(propensity=0.5, sent_at=sent, responded_at=pd.Series(sent)))
 
 
 def _with_creatives(w: SimpleNamespace) -> Any:
@@ -358,6 +379,17 @@ RECEIVERS: dict[str, Callable[[SimpleNamespace], Any]] = {
     "ALS": lambda w: om.ALS(factors=4, iterations=2),
     "AttributeModel": lambda w: w.placed,
     "Audience": lambda w: w.audience,
+    "Backtest": lambda w: om.evaluation.backtest({"popular": om.Popularity()}, om.Dataset(w.log), horizon="14D", n=1, k=3),
+    "Between": lambda w: om.evaluation.Between(1, 9),
+    "LoggedSlates": lambda w: _slates(),
+    "LoggedDecisions": lambda w: _two_loggers(),
+    "PolicyChoice": lambda w: om.causal.select_policy(
+        _decisions(200), {"a": np.full(200, 0.4)}, least_effective=1, n_bootstrap=9
+    ),
+    "Scorecard": lambda w: om.evaluation.scorecard(w.data),
+    "Tuned": lambda w: om.evaluation.tune(
+        om.EASE(), om.Dataset(w.log), {"regularization": [3.0]}, horizon="14D", n_trials=1, k=3
+    ),
     "Blend": lambda w: om.Blend(models={"knn": om.ItemKNN(), "popular": om.Popularity()}),
     "BlendModel": lambda w: om.models.BlendModel.of({"als": w.als, "knn": w.knn}),
     "Budget": lambda w: om.Budget("email", cost=1, total=9),
@@ -663,6 +695,21 @@ ARGUMENTS: dict[str, Callable[[SimpleNamespace], Any]] = {
     "QuietHours.start": lambda w: "21:00",
     "steps": lambda w: {"taste": w.als},
     "strength": lambda w: 0.5,
+    "LoggedDecisions.from_frame.frame": lambda w: _logged_frame(),
+    "LoggedSlates.rewards": lambda w: np.ones((3, 2)),
+    "LoggedSlates.propensity": lambda w: np.full((3, 2), 0.5),
+    "off_policy_slates.logged": lambda w: _slates(),
+    "off_policy_slates.policy": lambda w: np.full((40, 2), 0.5),
+    "select_policy.policies": lambda w: {"a": np.full(200, 0.4)},
+    "backtest.estimators": lambda w: {"popular": om.Popularity()},
+    "backtest.result": lambda w: om.evaluation.backtest({"popular": om.Popularity()}, om.Dataset(w.log), horizon="14D", n=1, k=3),
+    "tune.estimator": lambda w: om.models.ItemKNN(),
+    "tune.space": lambda w: {"neighbors": [3]},
+    "plan_value.data": lambda w: _sent_before(w),
+    "card": lambda w: om.evaluation.scorecard(w.data),
+    "Between.low": lambda w: 1.0,
+    "Between.high": lambda w: 2.0,
+    "Between.at.share": lambda w: 0.5,
     "off_policy.policy": lambda w: np.full(200, 0.4),
     "temperature": lambda w: 1.0,
     "timing": lambda w: w.send_time,
@@ -720,6 +767,11 @@ GIVEN: dict[str, Callable[[SimpleNamespace], dict[str, Any]]] = {
     "uplift_curve": lambda w: {"n_bootstrap": 9, "arm": "email"},
     "budget_path": lambda w: {"n_bootstrap": 9},
     "policy_value": lambda w: {"n_bootstrap": 9},
+    "off_policy_slates": lambda w: {"n_bootstrap": 9, "least_effective": 1},
+    "select_policy": lambda w: {"n_bootstrap": 9, "least_effective": 1},
+    "plan_value": lambda w: {"n_bootstrap": 9, "least_effective": 1, "least_covered": 0.1},
+    "backtest": lambda w: {"k": 3, "n": 1},
+    "tune": lambda w: {"k": 3, "n_trials": 1},
     "cross_fitted_rewards": lambda w: {"folds": 2},
     "explain": lambda w: {"events": w.log},
     "ChannelPreferenceModel.best": lambda w: {"data": w.data},

@@ -147,6 +147,18 @@ def test_nothing_is_about_fewer_than_k_people(world):
     assert "hidden" in set(scorecard(data, k=100_000).table["status"])
 
 
+def test_segments_whose_last_event_lies_before_the_last_message(world):
+    """A part of the people ends when the whole does, not with their own last event."""
+    data = world.dataset()
+    late = data.messages.sent_at.max()
+    early = data.events.users.ids[np.isin(np.arange(data.events.n_users), data.events.user[data.events.at > late - 10 * 86_400_000_000], invert=True)]
+    segments = pd.DataFrame({"user_id": data.events.users.ids}).assign(segment=lambda frame: np.where(frame["user_id"].isin(early), "gone", "here"))
+    parts = scorecard(data, segments=segments, every="28D", k=1).segments
+    assert parts["segment"].nunique() == (2 if len(early) else 1)
+    days = parts[(parts["key"] == "fresh") & (parts["segment"] == "here")]
+    assert (days["value"] >= 0).all()
+
+
 def test_earlier_data_says_what_is_better(world):
     data = world.dataset()
     card = scorecard(data, compare=data.before("2025-03-01"))

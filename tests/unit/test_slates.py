@@ -52,7 +52,7 @@ def test_lists_without_support_have_no_value():
 @pytest.mark.parametrize(("how", "words"), [
     ({"policy": np.full((4, 3), 0.5)}, "must agree"), ({"policy": np.full((4, 2), 1.5)}, "outside"),
     ({"predicted": np.ones((4, 2))}, "belong together"), ({"estimators": ["cascade_dr"]}, "cascade_dr needs"),
-    ({"estimators": ["dr"]}, "some of sips"), ({"place_weights": [1.0]}, "2 finite numbers"),
+    ({"estimators": ["dr"]}, "some of sips"), ({"place_weights": [1.0]}, "2 finite numbers"), ({"place_weights": ["x", "y"]}, "place_weights"),
 ])  # fmt: skip
 def test_lists_that_do_not_fit_are_refused(how, words):
     logged = LoggedSlates(np.ones((4, 2)), np.full((4, 2), 0.5))
@@ -63,7 +63,7 @@ def test_lists_that_do_not_fit_are_refused(how, words):
 def test_logged_lists_are_checked():
     with pytest.raises(ParameterError, match=r"1 probability outside \(0, 1\]"):
         LoggedSlates([[1.0, 0.0]], [[0.5, 0.0]])
-    with pytest.raises(ParameterError, match="one entry per list"):
+    with pytest.raises(ParameterError, match="one entry per decision"):
         LoggedSlates([[1.0]], [[0.5]], people=["a", "b"])
     with pytest.raises(EmptyError, match="no list"):
         off_policy_slates(LoggedSlates(np.ones((0, 2)), np.ones((0, 2))), np.ones((0, 2)))

@@ -18,7 +18,7 @@ from omnireco.data.vocabulary import Vocabulary
 from omnireco.errors import ParameterError, SchemaError
 from omnireco.timing.machines import answers_of_people, left_out
 
-__all__ = ["LoggedDecisions", "logged_decisions"]
+__all__ = ["LoggedDecisions", "check_people", "logged_decisions"]
 
 _SAME = 1e-6  # how far two statements of one probability may differ
 
@@ -86,7 +86,7 @@ class LoggedDecisions:
             )
         check_integer(self.n_machine, "n_machine", low=0)
         actions = None if self.actions is None else _codes(self.actions, n, "actions")
-        people = None if self.people is None else _people(self.people, n)
+        people = None if self.people is None else check_people(self.people, n)
         distribution = None if self.distribution is None else _distribution(self.distribution, actions, propensity)
         by_logger, logger = _loggers(self.by_logger, self.logger, propensity)
         for name, value in (
@@ -296,7 +296,8 @@ def _codes(actions: Any, n: int, name: str) -> np.ndarray:
     return chosen.astype(np.int64)
 
 
-def _people(people: Any, n: int) -> np.ndarray:
+def check_people(people: Any, n: int) -> np.ndarray:
+    """Return the person of each decision, checked and in our dtype."""
     given = check_array(people, "people")
     if given.shape != (n,):
         raise ParameterError(f"people must have one entry per decision, {n:,}. Got the shape {given.shape}.")

@@ -85,7 +85,7 @@ class PolicyChoice:
         )
 
 
-@says_the_line("om.causal.select_policy(logged, {'new': probabilities, 'newer': others}, predicted=predicted)")
+@says_the_line("om.causal.select_policy(om.causal.LoggedDecisions(rewards, propensity, actions=actions), {'new': policy})")
 def select_policy(
     logged: Any,
     policies: Any,

@@ -8,12 +8,13 @@ from typing import Any
 
 import numpy as np
 
-from omnireco._core.checks import check_array, check_integer, check_names, check_number, count_of, shown
+from omnireco._core.checks import check_array, check_integer, check_names, check_number, check_numbers, count_of, shown
 from omnireco._core.contract import says_the_line
 from omnireco._core.frozen import locked
 from omnireco._kernels.bootstrap import percentile_interval, resampled_means
 from omnireco.causal.arrays import LEAST_CHANCE, matrix
 from omnireco.causal.estimating import carries_all, clustered_error
+from omnireco.causal.logged import check_people
 from omnireco.causal.off_policy import OffPolicy, check_frames, refusal
 from omnireco.data.vocabulary import Vocabulary
 from omnireco.errors import EmptyError, ParameterError
@@ -59,9 +60,7 @@ class LoggedSlates:
         _same(propensity, rewards, "propensity")
         if bad := int((~((propensity > LEAST_CHANCE) & (propensity <= 1))).sum()):
             raise ParameterError(f"propensity has {count_of(bad, 'probability', 'probabilities')} outside (0, 1].")
-        people = None if self.people is None else check_array(self.people, "people")
-        if people is not None and people.shape != (n,):
-            raise ParameterError(f"people must have one entry per list, {n:,}. Got the shape {people.shape}.")
+        people = None if self.people is None else check_people(self.people, n)
         for name, value in (("rewards", rewards), ("propensity", propensity), ("people", people)):
             object.__setattr__(self, name, None if value is None else locked(value))
 
@@ -166,7 +165,7 @@ def off_policy_slates(
     if (predicted is None) != (expected is None):
         raise ParameterError("predicted= and expected= belong together: give both, or neither.")
     wanted = _wanted(estimators, predicted is not None)
-    counts = np.ones(places) if place_weights is None else np.asarray(place_weights, np.float64)
+    counts = np.ones(places) if place_weights is None else check_numbers(place_weights, "place_weights")
     if counts.shape != (places,) or not np.isfinite(counts).all():
         raise ParameterError(f"place_weights must be {places} finite numbers, one per place.")
     rewards = logged.rewards * counts

@@ -12,13 +12,16 @@ from omnireco._core.parts import Array, Maybe, coded, demand, numbers, probabili
 from omnireco._core.small import Each, Plain, Text, Whole, settings
 from omnireco.causal.displacement.contacts import ContactEffects
 from omnireco.causal.displacement.first_use import Displacement
+from omnireco.causal.estimating import PREFERRED
 from omnireco.causal.holdouts.holdout import Holdout
 from omnireco.causal.holdouts.holdout_report import HoldoutReport
 from omnireco.causal.holdouts.switchback import Switchback, SwitchbackReport
 from omnireco.causal.logged import LoggedDecisions
-from omnireco.causal.off_policy import ESTIMATORS, OffPolicy
+from omnireco.causal.off_policy import OffPolicy
 from omnireco.causal.paths.attribution import Attribution
 from omnireco.causal.paths.lift_tests import LiftTests
+from omnireco.causal.selecting import PolicyChoice
+from omnireco.causal.slates import LoggedSlates
 from omnireco.causal.uplift.budget import BudgetPath
 from omnireco.causal.uplift.curves import UpliftCurve
 from omnireco.causal.uplift.effects import Effects
@@ -28,6 +31,7 @@ from omnireco.causal.uplift.model import UpliftModel
 from omnireco.causal.uplift.uplift import Uplift
 from omnireco.data.parts import Ids
 from omnireco.data.vocabulary import Vocabulary
+from omnireco.evaluation.cards.scorecard import Scorecard
 from omnireco.evaluation.channel_report import ChannelReport
 from omnireco.evaluation.compare_channels import ChannelComparison
 from omnireco.evaluation.learn_blend import LearnedBlend
@@ -35,6 +39,9 @@ from omnireco.evaluation.learn_weights import LearnedWeights
 from omnireco.evaluation.report import Cell, Report
 from omnireco.evaluation.sampled import SampledNegatives
 from omnireco.evaluation.search import Search
+from omnireco.evaluation.trials.backtest import Backtest
+from omnireco.evaluation.trials.space import Between
+from omnireco.evaluation.trials.tune import Tuned
 from omnireco.journeys.funnel import Funnel
 from omnireco.timing.headroom import Headroom
 from omnireco.worlds.reproduce import Reproduction
@@ -56,7 +63,7 @@ def _distinct_cells(parts: Mapping[str, Any], sizes: Mapping[str, int]) -> None:
 
 def _estimated(parts: Mapping[str, Any], sizes: Mapping[str, int]) -> None:
     table, checks = parts["table"], parts["diagnostics"]
-    demand(set(table["estimator"]) <= set(ESTIMATORS), "an estimate has another name than any of ours")
+    demand(set(table["estimator"]) <= set(PREFERRED), "an estimate has another name than any of ours")
     demand(set(checks["policy"][checks["refused"] == ""]) <= set(table["policy"]), "a policy has no estimate")
 
 
@@ -87,13 +94,30 @@ def _even_rows(parts: Mapping[str, Any], sizes: Mapping[str, int]) -> None:
     demand(set(wide) <= {sizes["columns"]}, "rows do not fit the columns")
 
 
+_OF_DECISIONS = ("rewards", "propensity", "actions", "n_machine", "distribution", "by_logger", "logger")
+
+
 def _take_decisions(logged: LoggedDecisions) -> dict[str, Any]:
     known = None if logged.people is None else Vocabulary.encode(logged.people, "people")
-    arrays = {name: getattr(logged, name) for name in ("rewards", "propensity", "actions", "n_machine")}
+    arrays = {name: getattr(logged, name) for name in _OF_DECISIONS}
     return {
         "known": Vocabulary(np.empty(0, np.int64)) if known is None else known[0],
         "person": known and known[1],
     } | arrays
+
+
+def _take_slates(logged: LoggedSlates) -> dict[str, Any]:
+    known = None if logged.people is None else Vocabulary.encode(logged.people, "people")
+    return {
+        "known": Vocabulary(np.empty(0, np.int64)) if known is None else known[0],
+        "person": known and known[1],
+        "rewards": logged.rewards,
+        "propensity": logged.propensity,
+    }
+
+
+def _build_slates(known: Vocabulary, person: np.ndarray | None, **arrays: Any) -> LoggedSlates:
+    return LoggedSlates(**arrays, people=None if person is None else known.ids[person])
 
 
 def _build_decisions(known: Vocabulary, person: np.ndarray | None, **arrays: Any) -> LoggedDecisions:
@@ -111,10 +135,30 @@ FORMS = (
             "actions": Maybe(Array(np.int64, ("n",), 0)),
             "person": Maybe(coded("known", "n")),
             "n_machine": Whole(),
+            "distribution": Maybe(probabilities("n", "n_actions")),
+            "by_logger": Maybe(probabilities("n", "n_loggers")),
+            "logger": Maybe(Array(np.int64, ("n",), 0)),
         },
         take=_take_decisions,
         build=_build_decisions,
     ),
+    Form(
+        LoggedSlates,
+        "logged slates",
+        {
+            "known": Ids(people=True),
+            "rewards": numbers("n", "places"),
+            "propensity": probabilities("n", "places"),
+            "person": Maybe(coded("known", "n")),
+        },
+        take=_take_slates,
+        build=_build_slates,
+    ),
+    Form(Between, "range of a search"),
+    Form(PolicyChoice, "policy choice"),
+    Form(Backtest, "backtest"),
+    Form(Tuned, "tuned"),
+    Form(Scorecard, "scorecard"),
     Form(
         Report,
         "report",

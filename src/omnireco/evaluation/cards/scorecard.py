@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from html import escape
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -120,7 +120,7 @@ class Scorecard:
         return f"<p>{escape(repr(self))}</p>{_rows(self)}"
 
 
-@says_the_line("om.evaluation.scorecard(data, compare=data.before('2025-06-01'))")
+@says_the_line("om.evaluation.scorecard(data, compare=past, completes='purchase')")
 def scorecard(
     data: Any,
     *,
@@ -304,6 +304,7 @@ def _people(data: Dataset, users: Vocabulary, of: np.ndarray, place: int, unknow
     events, messages, audience = data.events, data.messages, data.audience
     if events is not None:
         events = rows_of(events, np.flatnonzero(mine(events.users)[events.user]))
+        events = replace(events, end_us=data.end_us)  # what is known of the others ends no earlier
     if messages is not None:
         messages = messages._rows(np.flatnonzero(mine(messages.users)[messages.user]))
     if audience is not None:
@@ -344,7 +345,8 @@ def _resolved(data: Dataset) -> Dataset:
     """Return the same people without the links that made them: a window of theirs needs no second resolution."""
     if data.identities is None:
         return data
-    return Dataset(data.events, messages=data.messages, audience=data.audience, end=data.end)
+    events = None if data.events is None else replace(data.events, end_us=data.end_us)
+    return Dataset(events, messages=data.messages, audience=data.audience, end=data.end)
 
 
 def _unless_few(table: pd.DataFrame, k: int, over: str) -> pd.DataFrame:

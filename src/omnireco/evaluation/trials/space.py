@@ -5,12 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
 from omnireco._core.checks import check_flag, check_mapping, check_number, shown
 from omnireco._core.contract import described
+from omnireco._core.parts import Parts
+from omnireco._core.small import Flag, Number
 from omnireco.errors import ParameterError
 
 __all__ = ["Between", "check_space", "draw"]
@@ -43,6 +45,8 @@ class Between:
     high: float
     log: bool = False
     whole: bool = False
+
+    parts: ClassVar[Parts] = {"low": Number(endless=True), "high": Number(endless=True), "log": Flag(), "whole": Flag()}
 
     def __post_init__(self) -> None:
         check_flag(self.log, "log")

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
 from omnireco._core.checks import check_choice, check_integer, check_k, count_of, require
-from omnireco._core.contract import Estimator, says_the_line
+from omnireco._core.contract import says_the_line
 from omnireco._core.parts import Parts
 from omnireco._core.random import stream
-from omnireco._core.small import Flag, Number, Settings, Text, Whole
+from omnireco._core.small import Flag, Number, Plain, Text, Whole
 from omnireco.data.dataset import Cut, Dataset, dataset_of
 from omnireco.data.events import rows_of
 from omnireco.data.parts import Frame
@@ -75,7 +75,7 @@ class Tuned:
     n_people: int
 
     parts: ClassVar[Parts] = {
-        **{name: Settings(Estimator) for name in ("estimator", "best", "default")},
+        **{name: Plain() for name in ("estimator", "best", "default")},
         "gained": Flag(),
         **dict.fromkeys(("gain", "low", "high"), Number(endless=True, missing=True)),
         "metric": Text(),
@@ -231,9 +231,7 @@ class _Runs:
         model = estimator.fit(cut.past)
         return judged(model, cut, k=self.k, metrics=[self.metric], counts=None, where="tune", score=self.score)[0][0]
 
-    def tried(
-        self, setting: Mapping[str, Any], *, trial: int | None = None, cut: Cut | None = None, share: float = 1.0
-    ) -> float:
+    def tried(self, setting: Mapping[str, Any], *, trial: int | None = None, cut: Cut | None = None, share: float = 1.0) -> float:
         """Fit and judge one setting; -inf where it is refused."""
         number = len(self.settings) if trial is None else trial
         if trial is None:
@@ -322,7 +320,7 @@ def _some_people(cut: Cut, share: float, seed: int) -> Cut | None:
         keep = _aside(events.users, share, seed)
         if keep.sum() < _LEAST_PEOPLE:
             return None
-        kept = rows_of(events, np.flatnonzero(keep[events.user]))
+        kept = replace(rows_of(events, np.flatnonzero(keep[events.user])), end_us=side.end_us)
         messages = side.messages
         if messages is not None:
             messages = messages._rows(np.flatnonzero(_aside(messages.users, share, seed)[messages.user]))
@@ -339,12 +337,7 @@ def _some_people(cut: Cut, share: float, seed: int) -> Cut | None:
 
 def _aside(users: Vocabulary, share: float, seed: int) -> np.ndarray:
     salt = stream(seed, "tune/people").bytes(16)
-    drawn = [
-        int.from_bytes(
-            hashlib.blake2b(str(one).encode("utf-8", "surrogatepass"), key=salt, digest_size=8).digest(), "big"
-        )
-        for one in users.ids
-    ]
+    drawn = [int.from_bytes(hashlib.blake2b(str(one).encode("utf-8", "surrogatepass"), key=salt, digest_size=8).digest(), "big") for one in users.ids]
     return np.array(drawn, np.float64) / 2.0**64 < share
 
 
@@ -368,3 +361,4 @@ def _optuna(run: _Runs, grid: Mapping[str, Between | tuple[Any, ...]], n_trials:
             study.tell(trial, value)
         else:
             study.tell(trial, state=optuna.trial.TrialState.FAIL)
+
