@@ -200,9 +200,10 @@ class SendTime(Estimator):
                 rows = np.flatnonzero(messages.channel == code)
                 rows = rows[by_person(messages.user[rows])]
                 sent = sent_on(messages, rows, answered_at[rows], profile, audience, expiry, threads)
+                basis.append(basis_of(sent, messages, rows, profile))
+                del rows  # as long as the messages
                 name = str(messages.channels.ids[code])
                 found.append(self._fit_channel(name, sent, profile, rate, messages, threads))
-                basis.append(basis_of(sent, messages, rows, profile))
                 tick()
         n_kinds, shape = len(profile.base.pi), (len(found), messages.n_users)
         model = SendTimeModel(

@@ -165,11 +165,11 @@ def profiles(person: np.ndarray, trust: np.ndarray, cells: Cells, t: Tables, *, 
 
 def values(people: People, cells: Cells, t: Tables, channel: Channel, *, threads: int | None = 1) -> np.ndarray:
     """Return the log of the value of sending at each hour relative to the person's average hour, (n, 168)."""
-    found = np.empty((people.person.size, WEEK))
+    found, few = np.empty((people.person.size, WEEK)), small(cells.indptr.size - 1)
 
     def fill(rows: slice) -> None:
         some = people.of(rows)
-        np.log(_valued(*pooled(some.person, some.trust, cells, t), some, channel), out=found[rows])
+        np.log(_valued(*pooled(some.person, some.trust, cells, t), some, channel, few), out=found[rows])
 
     in_blocks(fill, people.person.size, threads)
     return found
@@ -221,7 +221,7 @@ def _pooled(
     begun, some = t.start[group], np.where(n > 0.0, n, 1.0)  # without sessions a level says what the coarser one does
     p = begun
     for strength, evidence in (
-        (t.strengths[0], some * _mixed(member, t.phi)),
+        (t.strengths[0], some * _mixed(member, t.phi, True)),
         (t.strengths[1], part * t.theta),
         (t.strengths[2], np.tile(day, 7) * t.day_share),
         (t.strengths[3], near),
@@ -232,35 +232,62 @@ def _pooled(
     return own / p.sum(axis=1, keepdims=True) * p + (1.0 - own) * begun, member
 
 
-def _mixed(share: np.ndarray, weeks: np.ndarray) -> np.ndarray:
+def _mixed(share: np.ndarray, weeks: np.ndarray, few: bool) -> np.ndarray:
     """Return ``share @ weeks``, each row summed in the same order however many there are."""
+    n, k = share.shape
+    if not few:
+        from omnireco._kernels.week import walks
+
+        found = np.empty((n, weeks.shape[1]))
+        walks.mixed(read_only(share, np.float64), read_only(weeks, np.float64), found)
+        return found
     from scipy.sparse import csr_array
 
-    n, k = share.shape
     kind, indptr = np.tile(np.arange(k, dtype=np.int32), n), np.arange(0, n * k + 1, k, dtype=np.int32)
     return np.asarray(csr_array((share.ravel(), kind, indptr), shape=share.shape) @ weeks)
 
 
-def _valued(p: np.ndarray, member: np.ndarray, people: People, channel: Channel) -> np.ndarray:
+def _valued(p: np.ndarray, member: np.ndarray, people: People, channel: Channel, few: bool) -> np.ndarray:
     """Return the value of sending at each hour relative to the person's average hour (see `delay.send_value`)."""
-    rate = people.rate[:, None]
-    x = ((1.0 - EVEN) * p + EVEN / WEEK) * channel.reading if channel.reading.size else p
+    x, rate = p, people.rate[:, None]
+    if channel.reading.size:
+        x = p * ((1.0 - EVEN) * channel.reading)
+        x += EVEN / WEEK * channel.reading
     x = rate * channel.own / x.sum(axis=1, keepdims=True) * x
     if channel.own < 1.0:
-        kind = _mixed(member, channel.follows)
-        told = np.flatnonzero(people.kind_row >= 0)
-        kind[told] = people.kind[people.kind_row[told]]
-        x += _mixed(rate * (1.0 - channel.own) * kind, channel.psi)
-    return _attracted(-np.expm1(-x), channel.rho, channel.life)
+        kind = _kinds(member, people, channel, few)
+        x += _mixed(rate * (1.0 - channel.own) * kind, channel.psi, few)
+    np.negative(np.expm1(np.negative(x, out=x), out=x), out=x)
+    value = _swept(x, channel.rho, few)
+    if channel.life > 0:
+        value = _until(value, (1.0 - x) * channel.rho, channel.life)
+    value *= WEEK / value.sum(axis=1, keepdims=True)
+    return value
 
 
-def _attracted(x: np.ndarray, rho: float, life: int) -> np.ndarray:
-    """Return F_h = x_h + (1 - x_h) rho F_{h+1} on the circle, relative to its mean, (n, 168).
+def _kinds(member: np.ndarray, people: People, channel: Channel, few: bool) -> np.ndarray:
+    """Return the probability of each kind, (n, K): as the person's answers told, or as it follows their segments."""
+    kind = np.empty((member.shape[0], len(channel.psi)))
+    told = people.kind_row >= 0
+    kind[told] = people.kind[people.kind_row[told]]
+    if not told.all():
+        kind[~told] = _mixed(member[~told], channel.follows, few)
+    return kind
+
+
+def _swept(x: np.ndarray, rho: float, few: bool) -> np.ndarray:
+    """Return F_h = x_h + (1 - x_h) rho F_{h+1} on the circle, (n, 168).
 
     Each step waits for the one before, so the seven days are swept side by side; a first sweep finds what each
     day hands on to the evening before, and the second fills in.
     """
     n = x.shape[0]
+    if not few:
+        from omnireco._kernels.week import walks
+
+        found = np.empty((n, WEEK))
+        walks.swept(read_only(x, np.float64), rho, found)
+        return found
     x = np.ascontiguousarray(x.T).reshape(7, 24, n)
     q = (1.0 - x) * rho
     first, product = np.zeros((7, n)), np.ones((7, n))
@@ -281,11 +308,7 @@ def _attracted(x: np.ndarray, rho: float, life: int) -> np.ndarray:
         now *= q[:, hour]
         now += x[:, hour]
         value[:, hour] = now
-    value = np.ascontiguousarray(value.reshape(WEEK, n).T)
-    if life > 0:
-        value = _until(value, np.ascontiguousarray(q.reshape(WEEK, n).T), life)
-    value *= WEEK / value.sum(axis=1, keepdims=True)
-    return value
+    return np.ascontiguousarray(value.reshape(WEEK, n).T)
 
 
 def _until(value: np.ndarray, q: np.ndarray, life: int) -> np.ndarray:
