@@ -615,9 +615,10 @@ class SendTimeModel:
                 "user_id": audience.users.ids[rows],
                 "channel": channel,
                 "send_at": instants_to_pandas(send_at),
-                "send_at_local": instants_to_pandas(wall, none=NEVER).tz_localize(None),
+                "send_at_local": wall.view("datetime64[us]"),  # NEVER is its missing value
                 "probability": chance,
-            }
+            },
+            copy=False,
         )
 
     def _curves(self, ids: np.ndarray, channel: str) -> np.ndarray:
