@@ -2,7 +2,7 @@
 
 The steps of matrices are in numpy, and every number of a person depends on that person's row only, to the bit: no sum
 is left to BLAS, whose order depends on the number of rows. Above the size of `size.small` the sums over sessions are
-compiled (`walks`); `pooling.pool` and `delay.send_value` are what the tests hold all of it against.
+compiled (`walks`); `pooling.pool` and `delay.send_value` are what all of it is compared with in the tests.
 
 Letters: ``t`` the `Tables` of pooling; ``p`` (n, 168) profiles; a person's cells are ``hour[a:b]`` and ``weight[a:b]``
 with a and b in ``indptr``.
@@ -11,7 +11,7 @@ with a and b in ``indptr``.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -82,7 +82,7 @@ class People(NamedTuple):
 
     def of(self, rows: slice) -> People:
         """Return some of them."""
-        return People(*(part[rows] for part in self[:4]), self.kind)
+        return People(self.person[rows], self.trust[rows], self.rate[rows], self.kind_row[rows], self.kind)
 
 
 class Tables(NamedTuple):
@@ -175,6 +175,13 @@ def values(people: People, cells: Cells, t: Tables, channel: Channel, *, threads
     return found
 
 
+def _walks() -> Any:
+    """Return the compiled steps; a compiler is imported with them."""
+    from omnireco._kernels.week import walks
+
+    return walks
+
+
 def in_blocks(fill: Callable[[slice], None], n: int, threads: int | None) -> None:
     """Call ``fill(rows)`` for blocks of n people, each on a thread."""
 
@@ -193,15 +200,13 @@ def pooled(person: np.ndarray, trust: np.ndarray, cells: Cells, t: Tables) -> tu
         group[known] = t.group[person[known]]
     if small(cells.indptr.size - 1):
         return _pooled(person, trust, group, cells, t)
-    from omnireco._kernels.week import walks
-
     member, found = np.empty((person.size, len(t.phi))), np.empty((person.size, WEEK))
     whose = (read_only(person, np.int64), read_only(trust, np.float64), read_only(group, np.int64))
     kinds = (np.int64, np.uint8, np.float32)
     sessions = (read_only(part, kind) for part, kind in zip(cells, kinds, strict=True))
     numbers = (t.log_phi, t.log_pi, t.start, t.phi, t.theta, t.wide, t.near, t.by_day, t.day_share, t.strengths)
     known_of = (read_only(part, np.float64) for part in numbers)  # of one type whatever was asked: compiled once
-    walks.pooled(*whose, *sessions, *known_of, 0, person.size, member, found)
+    _walks().pooled(*whose, *sessions, *known_of, 0, person.size, member, found)
     return found, member
 
 
@@ -236,10 +241,8 @@ def _mixed(share: np.ndarray, weeks: np.ndarray, few: bool) -> np.ndarray:
     """Return ``share @ weeks``, each row summed in the same order however many there are."""
     n, k = share.shape
     if not few:
-        from omnireco._kernels.week import walks
-
         found = np.empty((n, weeks.shape[1]))
-        walks.mixed(read_only(share, np.float64), read_only(weeks, np.float64), found)
+        _walks().mixed(read_only(share, np.float64), read_only(weeks, np.float64), found)
         return found
     from scipy.sparse import csr_array
 
@@ -266,7 +269,7 @@ def _valued(p: np.ndarray, member: np.ndarray, people: People, channel: Channel,
 
 
 def _kinds(member: np.ndarray, people: People, channel: Channel, few: bool) -> np.ndarray:
-    """Return the probability of each kind, (n, K): as the person's answers told, or as it follows their segments."""
+    """Return the probability of each kind, (n, K): given the person's responses, or as they follow their segments."""
     kind = np.empty((member.shape[0], len(channel.psi)))
     told = people.kind_row >= 0
     kind[told] = people.kind[people.kind_row[told]]
@@ -283,10 +286,8 @@ def _swept(x: np.ndarray, rho: float, few: bool) -> np.ndarray:
     """
     n = x.shape[0]
     if not few:
-        from omnireco._kernels.week import walks
-
         found = np.empty((n, WEEK))
-        walks.swept(read_only(x, np.float64), rho, found)
+        _walks().swept(read_only(x, np.float64), rho, found)
         return found
     x = np.ascontiguousarray(x.T).reshape(7, 24, n)
     q = (1.0 - x) * rho

@@ -1,7 +1,7 @@
 """The compiled steps of curves, one person after another: rows that stay in the L1 cache.
 
-`curves` says the same for blocks of people in numpy, and is what these are held against. Plain functions of arrays, for
-a compiler takes its time over each loop and each level of calls; exponentials and logarithms are left to numpy.
+`curves` says the same for blocks of people in numpy, and is what these are compared with. Plain functions of arrays,
+for a compiler takes its time over each loop and each level of calls; exponentials and logarithms are left to numpy.
 """
 
 # mypy: ignore-errors
