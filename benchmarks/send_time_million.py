@@ -81,7 +81,7 @@ def world(n_people: int, n_events: int, days: int = 90, seed: int = 0) -> tuple[
 
 
 def messages(log: om.EventLog, audience: om.Audience, n_messages: int, seed: int = 1) -> om.MessageLog:
-    """Return pushes at random hours, answered (one in ten) within hours, more often when the reader's own hours are near."""
+    """Return pushes at random hours, one in ten answered, and more near the hours at which their reader is active."""
     rng = np.random.default_rng(seed)
     n_people, span = log.n_users, (log.end_us - log.start_us) // HOUR - 24
     user = rng.integers(0, n_people, n_messages, dtype=np.int32)

@@ -1,6 +1,8 @@
 """The compiled passes over events and people, against the same said slowly."""
 
 import itertools
+import subprocess
+import sys
 
 import numpy as np
 import pandas as pd
@@ -8,9 +10,11 @@ import pytest
 
 import omnireco as om
 from omnireco._kernels.week import curves as kernels
+from omnireco._kernels.week import hazard
 from omnireco._kernels.week.delay import send_value
 from omnireco._kernels.week.pooling import Base, Pooling, memberships, pool
 from omnireco.data.clock import clock_changes, utc_offset
+from omnireco.timing import zones
 from omnireco.timing.sessions import (
     NOT_COUNTED,
     caused_by_messages,
@@ -52,9 +56,11 @@ def nouns(seed, n=4_000, n_users=60, label=None):
 
 
 @pytest.mark.parametrize("label", [None, ("utc_offset_min", ["120", "-300", "no"]), ("timezone", ["Asia/Tokyo", "?"])])
-@pytest.mark.parametrize("threads", [1, 3])
-def test_one_pass_counts_what_steps_count(label, threads, monkeypatch):
+@pytest.mark.parametrize(("threads", "people"), [(1, 0), (3, 0), (1, 20_000)])
+def test_one_pass_counts_what_steps_count(label, threads, people, monkeypatch):
+    """Compiled, on several stretches of time, and in numpy."""
     monkeypatch.setattr("omnireco.timing.sessions._STRETCH", 500)
+    monkeypatch.setattr("omnireco._kernels.week.size._PEOPLE", people)
     log, audience, sent = nouns(1, label=label)
     user, at = log.user, log.at
     rows = session_starts(user, at, GAP)
@@ -85,17 +91,17 @@ def test_one_pass_counts_what_steps_count(label, threads, monkeypatch):
 
 def test_clocks_change_when_the_zone_database_says():
     """Samoa skipped a day, Kathmandu moved by a quarter of an hour, Berlin changes twice a year."""
-    zones = om.data.Vocabulary.from_ids(np.array([name for name in ZONES if name], object))
+    names = om.data.Vocabulary.from_ids(np.array([name for name in ZONES if name], object))
     rng = np.random.default_rng(0)
     first, last = 500_000_000_000_000, 1_800_000_000_000_000
-    at, zone, offset = clock_changes(zones, np.arange(4), first, last)
+    at, zone, offset = clock_changes(names, np.arange(4), first, last)
     assert (np.diff(at) >= 0).all()
     when, where = rng.integers(first, last, 2_000), rng.integers(0, 4, 2_000)
     for us, code in zip(when.tolist(), where.tolist(), strict=True):
         mine = zone == code
         spell = np.searchsorted(at[mine], us, side="right") - 1
         assert spell >= 0
-        assert offset[mine][spell] == utc_offset(np.array([us]), np.array([code]), zones)[0]
+        assert offset[mine][spell] == utc_offset(np.array([us]), np.array([code]), names)[0]
 
 
 def slow_log_value(counts, base, pooling, channel, kinds, rate, tau, life):
@@ -117,55 +123,149 @@ def slow_score(log_value, channel):
     return np.concatenate([score, np.full((len(score), 1), channel.offset[168])], axis=1)
 
 
+@pytest.mark.parametrize("people", [0, 20_000], ids=["compiled", "numpy"])
 @pytest.mark.parametrize("life", [None, 5, 200])
 @pytest.mark.parametrize("strengths", [(5.0, 35.0, 20.0, 200.0), (5.0, float("inf"), float("inf"), float("inf"))])
 @pytest.mark.parametrize("own", [1.0, 0.6])
-def test_curves_of_one_person_after_another(life, strengths, own):
+def test_curves_say_what_matrices_say(life, strengths, own, people, monkeypatch):
+    monkeypatch.setattr("omnireco._kernels.week.size._PEOPLE", people)
     rng = np.random.default_rng(4)
-    counts = (rng.poisson(0.15, (50, 168)) * rng.random((50, 168))).astype(np.float32).astype(float)
+    some, cells, counts, base, pooling = world_of_people(rng, strengths)
+    laid_out = kernels.tables(base, pooling, base.pi[None], base.theta[None], np.empty(0, np.int32))
+    found = kernels.profiles(some.person, np.ones(50), cells, laid_out)
+    np.testing.assert_allclose(found, pool(counts, base, pooling), rtol=1e-10)
+    found = kernels.profiles(some.person, np.full(50, 0.7), cells, laid_out)
+    np.testing.assert_allclose(found, 0.7 * pool(counts, base, pooling) + 0.3 * base.theta, rtol=1e-10)
+    assert (kernels.profiles(np.full(50, -1), np.full(50, -1.0), cells, laid_out) == base.theta).all()
+
+    channel = channel_of(rng, own, life)
+    kinds = np.where(some.kind_row[:, None] >= 0, some.kind[some.kind_row], memberships(counts, base) @ channel.follows)
+    expected = slow_log_value(counts, base, pooling, channel, kinds, some.rate, 6.0, life)
+    value = kernels.values(some, cells, laid_out, channel)
+    np.testing.assert_allclose(value, expected, rtol=1e-8, atol=1e-9)
+    score = kernels.scores(value, channel)
+    np.testing.assert_allclose(score, slow_score(expected, channel), rtol=1e-8)
+    shift, factor = rng.normal(size=(50, 1)), rng.gamma(4.0, 0.25, (50, 1))
+    plain = np.minimum(-np.expm1(-np.exp(score + shift) * factor), 0.99)
+    np.testing.assert_allclose(kernels.chances(score, shift, factor, 0.99), plain, rtol=1e-12)
+
+
+@pytest.mark.parametrize("own", [1.0, 0.6])
+@pytest.mark.parametrize("life", [0, 30])
+def test_the_numpy_path_is_the_compiled_one_to_rounding_and_one_person_is_the_batch_to_the_bit(own, life, monkeypatch):
+    rng = np.random.default_rng(11)
+    some, cells, _, base, pooling = world_of_people(rng, (5.0, 35.0, 20.0, 200.0), n=1300)
+    some = some._replace(person=np.where(rng.random(1300) < 0.1, -1, some.person))
+    some = some._replace(trust=np.where(rng.random(1300) < 0.1, -1.0, some.trust))
+    group = rng.integers(0, 3, 1300).astype(np.int32)
+    prior, start = rng.dirichlet(np.ones(4), 3), rng.dirichlet(np.ones(168), 3)
+    laid_out, channel = kernels.tables(base, pooling, prior, start, group), channel_of(rng, own, life)
+    paths = {}
+    for people in (0, 20_000):
+        monkeypatch.setattr("omnireco._kernels.week.size._PEOPLE", people)
+        whole = kernels.profiles(some.person, some.trust, cells, laid_out, threads=2)
+        value = kernels.values(some, cells, laid_out, channel, threads=2)
+        for first in range(0, 1300, 101):
+            for rows in (slice(first, first + size) for size in (1, 2, 3, 7, 16)):
+                few = some.of(rows)
+                assert (kernels.profiles(few.person, few.trust, cells, laid_out) == whole[rows]).all()
+                assert (kernels.values(few, cells, laid_out, channel) == value[rows]).all()
+        paths[people] = whole, value
+    for compiled, plain in zip(paths[0], paths[20_000], strict=True):
+        np.testing.assert_allclose(plain, compiled, rtol=1e-12, atol=1e-12)
+
+
+def world_of_people(rng, strengths, n=50):
+    """People with some sessions, the first three with none, and what is known of everybody."""
+    counts = (rng.poisson(0.15, (n, 168)) * rng.random((n, 168))).astype(np.float32).astype(float)
     counts[:3] = 0.0
     indptr = np.concatenate([[0], np.cumsum((counts > 0).sum(axis=1))])
-    hour, weight = np.nonzero(counts)[1].astype(np.uint8), counts[counts > 0].astype(np.float32)
+    cells = kernels.Cells(indptr, np.nonzero(counts)[1].astype(np.uint8), counts[counts > 0].astype(np.float32))
     base = Base(rng.dirichlet(np.ones(168)), rng.dirichlet(np.ones(168), 4), rng.dirichlet(np.ones(4)))
-    pooling = Pooling(strengths, 1.5, 0.75)
-    person, trust, rate = np.arange(50), np.full(50, 0.7), rng.gamma(2.0, [20.0] * 25 + [400.0] * 25)
-    nobody = np.empty(0, np.int32)
-    laid_out = kernels.tables(base, pooling, base.pi[None], base.theta[None], nobody)
-    found = np.empty((50, 168))
-    kernels.profiles(person, np.ones(50), indptr, hour, weight, laid_out, 0, 50, found)
-    np.testing.assert_allclose(found, pool(counts, base, pooling), rtol=1e-10)
-    kernels.profiles(person, trust, indptr, hour, weight, laid_out, 0, 50, found)
-    np.testing.assert_allclose(found, 0.7 * pool(counts, base, pooling) + 0.3 * base.theta, rtol=1e-10)
+    rate = rng.gamma(2.0, np.where(np.arange(n) % 2, 20.0, 400.0))
+    kind_row = np.where(rng.random(n) < 0.5, rng.integers(0, 30, n), -1)
+    people = kernels.People(np.arange(n), np.ones(n), rate, kind_row, rng.dirichlet(np.ones(6), 30).astype(np.float32))
+    return people, cells, counts, base, Pooling(strengths, 1.5, 0.75)
 
-    reading, psi = (rng.gamma(5.0, 0.2, 168) if own < 1.0 else np.empty(0)), rng.dirichlet(np.ones(168), 4)
-    follows, kind = rng.dirichlet(np.ones(4), 4), rng.dirichlet(np.ones(4), 30).astype(np.float32)
-    kind_row = np.where(rng.random(50) < 0.5, rng.integers(0, 30, 50), -1)
-    kinds = np.where(kind_row[:, None] >= 0, kind[kind_row], memberships(counts, base) @ follows)
+
+def channel_of(rng, own, life):
+    """A channel with six kinds of people, whose hours were tried here and there."""
+    reading = rng.gamma(5.0, 0.2, 168) if own < 1.0 else np.empty(0)
+    follows, psi = rng.dirichlet(np.ones(6), 4), rng.dirichlet(np.ones(168), 6)
     offset, tried = rng.normal(-3.0, 0.3, 169), np.tile(rng.random(24) < 0.5, 7)
-    channel = kernels.Channel(
+    return kernels.Channel(
         reading, own, follows, psi, float(np.exp(-1 / 6.0)), life or 0, offset, 0.8, tried, 0.1, 0.99
     )
-    shift, factor = rng.normal(size=50), rng.gamma(4.0, 0.25, 50)
-    zone, clock = np.array([0, 1] * 25), np.stack([np.arange(169), np.roll(np.arange(169), 7)])
-    people = (person, np.ones(50), rate, shift, factor, kind_row, kind)
-    people = (*people, indptr, hour, weight, laid_out, channel, zone, clock)
-    expected = slow_log_value(counts, base, pooling, channel, kinds, rate, 6.0, life)
-    expected = np.concatenate([expected, np.zeros((50, 1))], axis=1)[np.arange(50)[:, None], clock[zone]]
-    value = np.empty((50, 169))
-    kernels.chances(*people, True, 0, 50, value)
-    np.testing.assert_allclose(value, expected, rtol=1e-8, atol=1e-9)
-    chance = np.empty((50, 169))
-    kernels.chances(*people, False, 0, 50, chance)
-    score = slow_score(slow_log_value(counts, base, pooling, channel, kinds, rate, 6.0, life), channel)
-    score = score[np.arange(50)[:, None], clock[zone]]
-    plain = np.minimum(-np.expm1(-np.exp(score + shift[:, None]) * factor[:, None]), 0.99)
-    np.testing.assert_allclose(chance, plain, rtol=1e-8)
 
-    allowed = rng.random((2, 169)) < 0.2
-    slot, best = np.empty(50, np.int64), np.empty(50)
-    kernels.best_slots(*people, allowed, 0, 50, slot, best)
-    masked = np.where(allowed[zone], score, -np.inf)
+
+def test_the_best_slot_is_the_earliest_of_the_best_allowed_ones():
+    rng = np.random.default_rng(4)
+    score, zone = rng.integers(0, 9, (50, 169)).astype(float), rng.integers(0, 2, 50)
+    clock, allowed = np.stack([np.arange(169), np.roll(np.arange(169), 7)]), rng.random((2, 169)) < 0.2
+    slot, best = kernels.best_slots(score, zone, clock, allowed)
+    masked = np.where(allowed[zone], score[np.arange(50)[:, None], clock[zone]], -np.inf)
     assert (slot == masked.argmax(axis=1)).all()
-    np.testing.assert_array_equal(best, chance[np.arange(50), slot])
-    kernels.best_slots(*people, np.zeros_like(allowed), 0, 50, slot, best)
-    assert (slot == -1).all()
+    assert (best == masked.max(axis=1)).all()
+    assert (kernels.best_slots(score, zone, clock, np.zeros_like(allowed))[0] == -1).all()
+
+
+def test_expected_responses_are_those_of_a_walk_through_the_hours():
+    """Hour by hour, until a message is answered or twelve effect decays old."""
+    rng = np.random.default_rng(2)
+    m, tau, base = 300, np.array([0.3, 7.0, 330.0]), rng.random((3, 168))
+    row, channel = rng.integers(0, 9, m), rng.integers(0, 3, m)
+    start, stop = rng.random(m) * 168.0, rng.exponential(60.0, m) + 1e-6
+    start[:40], stop[40:80], stop[80:90] = np.floor(start[:40]), np.ceil(stop[40:80]), 2_000.0
+    gain, expected, each = rng.gamma(2.0, 0.5, m), np.zeros((9, 168)), np.zeros(m)
+    for i in range(m):
+        fade, age, limit = tau[channel[i]], 0.0, min(stop[i], 12.0 * tau[channel[i]])
+        while age < limit:
+            until = min(np.floor(start[i] + age + 1e-9) + 1.0 - start[i], limit)
+            hour = int(np.floor(start[i] + age + 1e-9)) % 168
+            found = base[channel[i], hour] * fade * np.exp(-age / fade) * -np.expm1(-(until - age) / fade)
+            expected[row[i], hour] += gain[i] * found
+            each[i], age = each[i] + found, until
+    found = hazard.expected_counts(row, channel, start, stop, gain, tau, base, 9)
+    np.testing.assert_allclose(found, expected, rtol=1e-8, atol=1e-12)
+    for code, fade in enumerate(tau):
+        mine = channel == code
+        found = hazard.expected_until(start[mine], stop[mine], fade, base[code])
+        np.testing.assert_allclose(found, each[mine], rtol=1e-8)
+
+
+def test_zones_are_filtered_as_one_person_after_another():
+    rng = np.random.default_rng(5)
+    n, n_zones = 40, 7
+    length = rng.integers(1, 30, n)
+    stop = np.cumsum(length)
+    start = stop - length
+    day = np.concatenate([np.sort(rng.integers(0, 90, size)) for size in length])
+    fits = rng.random((day.size, n_zones)) < 0.3
+    settled, moving = rng.dirichlet(np.ones(n_zones), n), rng.dirichlet(np.ones(n_zones), n)
+    for i, now in enumerate(zones._forward(settled, moving, start, stop, day, fits, 95)):
+        p, last = settled[i], day[start[i]]
+        for o in range(start[i], stop[i]):
+            kept = 0.9 ** (day[o] - last)
+            p = (kept * p + (1.0 - kept) * moving[i]) * np.where(fits[o], 1.0 - 0.00025, 0.00025)
+            p, last = p / p.sum(), day[o]
+        kept = 0.9 ** (95 - last)
+        np.testing.assert_allclose(now, kept * p + (1.0 - kept) * moving[i], rtol=1e-12)
+
+
+def test_small_work_needs_no_compiler():
+    """What a newcomer does first: nothing under timing/ imports numba."""
+    code = """
+import sys, omnireco as om
+world = om.simulate(n_users=60, n_items=20, days=120, seed=1)
+data = om.Dataset(om.EventLog.from_frame(world.events), messages=om.MessageLog.from_frame(world.messages),
+                  audience=om.Audience.from_frame(world.users))
+model = om.SendTime().fit(data)
+best = model.best(data, "2025-05-05", 2, channel="email", quiet_hours=("21:00", "08:00"))
+touches = om.data.Touches.of(data, best["user_id"], channel="email", at=best["send_at"])
+model.probability(touches), model.probability_interval(touches), model.hour_probability(best["user_id"])
+om.timing.ReadingClock().fit(data).probability(touches)
+om.timing.Fatigue().fit(data), om.timing.headroom(data), om.timing.infer_zones(data)
+print(sorted({"numba", "llvmlite"} & set(sys.modules)))
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"

@@ -115,8 +115,11 @@ def fit_channel(
     lifted = np.exp(curve.lift * log_activity(rate, np.append(np.arange(rate.size), NONE)))
     expected = np.exp(np.minimum(score, _MOST, out=score), out=score)
     expected *= lifted[sent.profile]
-    factor, strength = person_factors(sent.person, expected * (1.0 - 0.5 * sent.answered), sent.answered, n_people)
-    scale = _scale(expected * factor[sent.person], _foreseen(sent.answered, base_rate))
+    expected[sent.answered] *= 0.5  # until they answered
+    factor, strength = person_factors(sent.person, expected, sent.answered, n_people)
+    expected[sent.answered] *= 2.0
+    expected *= factor[sent.person]
+    scale = _scale(expected, _foreseen(sent.answered, base_rate))
     answers = np.bincount(sent.person, weights=sent.answered, minlength=n_people)
     return Channel(
         tau=tau,

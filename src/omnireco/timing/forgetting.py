@@ -29,7 +29,7 @@ def recency(at: np.ndarray, hour: np.ndarray, answered: np.ndarray) -> np.ndarra
         return np.ones(0)
     age = (at.max() - at) / max(float(at.max() - at.min()), 1.0)
     half_life = _half_life(*(x[:: max(1, at.size // _MOST)] for x in (age, hour, answered)))
-    return np.ones(at.size) if half_life is None else np.asarray(0.5 ** (age / half_life))
+    return np.broadcast_to(1.0, at.size) if half_life is None else np.asarray(0.5 ** (age / half_life))
 
 
 def _half_life(age: np.ndarray, hour: np.ndarray, answered: np.ndarray) -> float | None:

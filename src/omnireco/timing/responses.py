@@ -46,7 +46,7 @@ def sent_on(
     code_of = profile.users.codes(messages.users.ids, missing="none")
     n = rows.size
     person, code, hour = np.empty(n, messages.user.dtype), np.empty(n, code_of.dtype), np.empty(n, np.int32)
-    at, delay, watched = np.empty((3, n), np.int64)
+    at, (delay, watched) = np.empty(n, np.int64), np.empty((2, n), np.int32)
     answered = back != NEVER
 
     def read(first: int, last: int) -> None:
@@ -65,18 +65,17 @@ def sent_on(
     in_parallel([partial(read, first, min(first + _CHUNK, n)) for first in range(0, n, _CHUNK)], threads)
     if answers_are_dates(back[answered]):
         hour[:] = NONE
-    weight = _weights(messages.propensity, rows, hour) * recency(at, hour, answered)
+    weight = recency(at, hour, answered)
+    if messages.propensity is not None and n:
+        weight = weight * _weights(messages.propensity[rows], hour)
     return Sent(person, code, hour, answered, delay, watched, weight)
 
 
-def _weights(propensity: np.ndarray | None, rows: np.ndarray, hour: np.ndarray) -> np.ndarray:
+def _weights(chosen: np.ndarray, hour: np.ndarray) -> np.ndarray:
     """Return inverse propensities relative to their mean in each hour of sending, worth as many as they weigh.
 
     This removes the selection by the policy in each hour.
     """
-    if propensity is None or not rows.size:
-        return np.ones(rows.size)
-    chosen = propensity[rows]
     inverse = np.where(np.isfinite(chosen), 1.0 / chosen, 1.0)
     place = np.where(hour < 0, WEEK, hour)
     count = np.maximum(np.bincount(place, minlength=WEEK + 1), 1)

@@ -204,9 +204,10 @@ class SendTime(Estimator):
                 rows = np.flatnonzero(messages.channel == code)
                 rows = rows[by_person(messages.user[rows])]
                 sent = sent_on(messages, rows, answered_at[rows], profile, audience, expiry, threads)
+                basis.append(basis_of(sent, messages, rows, profile))
+                del rows  # as long as the messages
                 name = str(messages.channels.ids[code])
                 found.append(self._fit_channel(name, sent, profile, rate, messages, threads))
-                basis.append(basis_of(sent, messages, rows, profile))
                 tick()
         n_kinds, shape = len(profile.base.pi), (len(found), messages.n_users)
         model = SendTimeModel(
@@ -628,10 +629,11 @@ class SendTimeModel:
                 "user_id": audience.users.ids[rows],
                 "channel": channel,
                 "send_at": instants_to_pandas(send_at),
-                "send_at_local": instants_to_pandas(wall, none=NEVER).tz_localize(None),
+                "send_at_local": wall.view("datetime64[us]"),  # NEVER is its missing value
                 "probability": chance,
                 **more,
-            }
+            },
+            copy=False,
         )
 
     def _drawn_slots(

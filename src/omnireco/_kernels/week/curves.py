@@ -2,7 +2,7 @@
 
 The steps of matrices are in numpy, and every number of a person depends on that person's row only, to the bit: no sum
 is left to BLAS, whose order depends on the number of rows. Above the size of `size.small` the sums over sessions are
-compiled (`walks`); `pooling.pool` and `delay.send_value` are what the tests hold all of it against.
+compiled (`walks`); `pooling.pool` and `delay.send_value` are what all of it is compared with in the tests.
 
 Letters: ``t`` the `Tables` of pooling; ``p`` (n, 168) profiles; a person's cells are ``hour[a:b]`` and ``weight[a:b]``
 with a and b in ``indptr``.
@@ -11,7 +11,7 @@ with a and b in ``indptr``.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -82,7 +82,7 @@ class People(NamedTuple):
 
     def of(self, rows: slice) -> People:
         """Return some of them."""
-        return People(*(part[rows] for part in self[:4]), self.kind)
+        return People(self.person[rows], self.trust[rows], self.rate[rows], self.kind_row[rows], self.kind)
 
 
 class Tables(NamedTuple):
@@ -165,14 +165,21 @@ def profiles(person: np.ndarray, trust: np.ndarray, cells: Cells, t: Tables, *, 
 
 def values(people: People, cells: Cells, t: Tables, channel: Channel, *, threads: int | None = 1) -> np.ndarray:
     """Return the log of the value of sending at each hour relative to the person's average hour, (n, 168)."""
-    found = np.empty((people.person.size, WEEK))
+    found, few = np.empty((people.person.size, WEEK)), small(cells.indptr.size - 1)
 
     def fill(rows: slice) -> None:
         some = people.of(rows)
-        np.log(_valued(*pooled(some.person, some.trust, cells, t), some, channel), out=found[rows])
+        np.log(_valued(*pooled(some.person, some.trust, cells, t), some, channel, few), out=found[rows])
 
     in_blocks(fill, people.person.size, threads)
     return found
+
+
+def _walks() -> Any:
+    """Return the compiled steps; a compiler is imported with them."""
+    from omnireco._kernels.week import walks
+
+    return walks
 
 
 def in_blocks(fill: Callable[[slice], None], n: int, threads: int | None) -> None:
@@ -193,15 +200,13 @@ def pooled(person: np.ndarray, trust: np.ndarray, cells: Cells, t: Tables) -> tu
         group[known] = t.group[person[known]]
     if small(cells.indptr.size - 1):
         return _pooled(person, trust, group, cells, t)
-    from omnireco._kernels.week import walks
-
     member, found = np.empty((person.size, len(t.phi))), np.empty((person.size, WEEK))
     whose = (read_only(person, np.int64), read_only(trust, np.float64), read_only(group, np.int64))
     kinds = (np.int64, np.uint8, np.float32)
     sessions = (read_only(part, kind) for part, kind in zip(cells, kinds, strict=True))
     numbers = (t.log_phi, t.log_pi, t.start, t.phi, t.theta, t.wide, t.near, t.by_day, t.day_share, t.strengths)
     known_of = (read_only(part, np.float64) for part in numbers)  # of one type whatever was asked: compiled once
-    walks.pooled(*whose, *sessions, *known_of, 0, person.size, member, found)
+    _walks().pooled(*whose, *sessions, *known_of, 0, person.size, member, found)
     return found, member
 
 
@@ -221,7 +226,7 @@ def _pooled(
     begun, some = t.start[group], np.where(n > 0.0, n, 1.0)  # without sessions a level says what the coarser one does
     p = begun
     for strength, evidence in (
-        (t.strengths[0], some * _mixed(member, t.phi)),
+        (t.strengths[0], some * _mixed(member, t.phi, True)),
         (t.strengths[1], part * t.theta),
         (t.strengths[2], np.tile(day, 7) * t.day_share),
         (t.strengths[3], near),
@@ -232,35 +237,58 @@ def _pooled(
     return own / p.sum(axis=1, keepdims=True) * p + (1.0 - own) * begun, member
 
 
-def _mixed(share: np.ndarray, weeks: np.ndarray) -> np.ndarray:
+def _mixed(share: np.ndarray, weeks: np.ndarray, few: bool) -> np.ndarray:
     """Return ``share @ weeks``, each row summed in the same order however many there are."""
+    n, k = share.shape
+    if not few:
+        found = np.empty((n, weeks.shape[1]))
+        _walks().mixed(read_only(share, np.float64), read_only(weeks, np.float64), found)
+        return found
     from scipy.sparse import csr_array
 
-    n, k = share.shape
     kind, indptr = np.tile(np.arange(k, dtype=np.int32), n), np.arange(0, n * k + 1, k, dtype=np.int32)
     return np.asarray(csr_array((share.ravel(), kind, indptr), shape=share.shape) @ weeks)
 
 
-def _valued(p: np.ndarray, member: np.ndarray, people: People, channel: Channel) -> np.ndarray:
+def _valued(p: np.ndarray, member: np.ndarray, people: People, channel: Channel, few: bool) -> np.ndarray:
     """Return the value of sending at each hour relative to the person's average hour (see `delay.send_value`)."""
-    rate = people.rate[:, None]
-    x = ((1.0 - EVEN) * p + EVEN / WEEK) * channel.reading if channel.reading.size else p
+    x, rate = p, people.rate[:, None]
+    if channel.reading.size:
+        x = p * ((1.0 - EVEN) * channel.reading)
+        x += EVEN / WEEK * channel.reading
     x = rate * channel.own / x.sum(axis=1, keepdims=True) * x
     if channel.own < 1.0:
-        kind = _mixed(member, channel.follows)
-        told = np.flatnonzero(people.kind_row >= 0)
-        kind[told] = people.kind[people.kind_row[told]]
-        x += _mixed(rate * (1.0 - channel.own) * kind, channel.psi)
-    return _attracted(-np.expm1(-x), channel.rho, channel.life)
+        kind = _kinds(member, people, channel, few)
+        x += _mixed(rate * (1.0 - channel.own) * kind, channel.psi, few)
+    np.negative(np.expm1(np.negative(x, out=x), out=x), out=x)
+    value = _swept(x, channel.rho, few)
+    if channel.life > 0:
+        value = _until(value, (1.0 - x) * channel.rho, channel.life)
+    value *= WEEK / value.sum(axis=1, keepdims=True)
+    return value
 
 
-def _attracted(x: np.ndarray, rho: float, life: int) -> np.ndarray:
-    """Return F_h = x_h + (1 - x_h) rho F_{h+1} on the circle, relative to its mean, (n, 168).
+def _kinds(member: np.ndarray, people: People, channel: Channel, few: bool) -> np.ndarray:
+    """Return the probability of each kind, (n, K): given the person's responses, or as they follow their segments."""
+    kind = np.empty((member.shape[0], len(channel.psi)))
+    told = people.kind_row >= 0
+    kind[told] = people.kind[people.kind_row[told]]
+    if not told.all():
+        kind[~told] = _mixed(member[~told], channel.follows, few)
+    return kind
+
+
+def _swept(x: np.ndarray, rho: float, few: bool) -> np.ndarray:
+    """Return F_h = x_h + (1 - x_h) rho F_{h+1} on the circle, (n, 168).
 
     Each step waits for the one before, so the seven days are swept side by side; a first sweep finds what each
     day hands on to the evening before, and the second fills in.
     """
     n = x.shape[0]
+    if not few:
+        found = np.empty((n, WEEK))
+        _walks().swept(read_only(x, np.float64), rho, found)
+        return found
     x = np.ascontiguousarray(x.T).reshape(7, 24, n)
     q = (1.0 - x) * rho
     first, product = np.zeros((7, n)), np.ones((7, n))
@@ -281,11 +309,7 @@ def _attracted(x: np.ndarray, rho: float, life: int) -> np.ndarray:
         now *= q[:, hour]
         now += x[:, hour]
         value[:, hour] = now
-    value = np.ascontiguousarray(value.reshape(WEEK, n).T)
-    if life > 0:
-        value = _until(value, np.ascontiguousarray(q.reshape(WEEK, n).T), life)
-    value *= WEEK / value.sum(axis=1, keepdims=True)
-    return value
+    return np.ascontiguousarray(value.reshape(WEEK, n).T)
 
 
 def _until(value: np.ndarray, q: np.ndarray, life: int) -> np.ndarray:

@@ -1,7 +1,7 @@
-"""The compiled sums over people's sessions, one person after another: rows that stay in the L1 cache.
+"""The compiled steps of curves, one person after another: rows that stay in the L1 cache.
 
-`curves` says the same for blocks of people with sparse matrices, and is what this is held against. One plain function
-of arrays, for a compiler takes its time over each loop and each level of calls.
+`curves` says the same for blocks of people in numpy, and is what these are compared with. Plain functions of arrays,
+for a compiler takes its time over each loop and each level of calls; exponentials and logarithms are left to numpy.
 """
 
 # mypy: ignore-errors
@@ -14,7 +14,7 @@ import numpy as np
 from omnireco._core.compute import compiled
 from omnireco._kernels.week.pooling import EVIDENCE
 
-__all__ = ["pooled"]
+__all__ = ["mixed", "pooled", "swept"]
 
 
 @compiled
@@ -113,3 +113,44 @@ def pooled(
             own = trust[row] / total
             for i in range(168):
                 p[i] = own * p[i] + (1.0 - trust[row]) * begun[i]
+
+
+@compiled
+def mixed(share, weeks, out):
+    """Fill ``out`` (n, H) with ``share @ weeks`` of shapes (n, K) and (K, H), row by row."""
+    for row in range(share.shape[0]):
+        x = out[row]
+        x[:] = 0.0
+        for k in range(share.shape[1]):
+            if share[row, k] != 0.0:
+                for i in range(weeks.shape[1]):
+                    x[i] += share[row, k] * weeks[k, i]
+
+
+@compiled
+def swept(x, rho, out):
+    """Fill ``out`` (n, 168) with F_h = x_h + (1 - x_h) rho F_{h+1} on the circle.
+
+    Each step waits for the one before, so the seven days are swept side by side; see `curves`.
+    """
+    q, sums, products = np.empty(168), np.empty(8), np.empty(8)
+    for row in range(x.shape[0]):
+        sums[:] = 0.0
+        products[:] = 1.0
+        for i in range(168):
+            q[i] = (1.0 - x[row, i]) * rho
+        for i in range(23, -1, -1):
+            for d in range(7):
+                sums[d] = x[row, 24 * d + i] + q[24 * d + i] * sums[d]
+                products[d] *= q[24 * d + i]
+        total, product = 0.0, 1.0
+        for d in range(6, -1, -1):
+            total = sums[d] + products[d] * total
+            product *= products[d]
+        sums[7] = total / (1.0 - product)  # the value at Monday 00:00 closes the circle
+        for d in range(6, -1, -1):
+            sums[d] += products[d] * sums[d + 1]
+        for i in range(23, -1, -1):
+            for d in range(7):
+                sums[d + 1] = x[row, 24 * d + i] + q[24 * d + i] * sums[d + 1]
+                out[row, 24 * d + i] = sums[d + 1]

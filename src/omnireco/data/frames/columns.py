@@ -334,7 +334,7 @@ def instants_to_pandas(at: np.ndarray, *, none: int | None = None) -> Any:
     stamps = np.array(at, np.int64).view("datetime64[us]")
     if none is not None:
         stamps[at == none] = np.datetime64("NaT")
-    return pd.Series(stamps).dt.tz_localize("UTC").array
+    return pd.DatetimeIndex(stamps).tz_localize("UTC").array  # a Series takes four times as long
 
 
 def instants_to_arrow(at: np.ndarray) -> Any:
