@@ -15,7 +15,7 @@ stay. So nothing overflows, and nothing that could belong to the answer is dropp
 """
 
 # Inside compiled code int and numpy's integers are one thing, which mypy cannot know.
-# mypy: disable-error-code="assignment, no-any-return, return-value"
+# mypy: disable-error-code="arg-type, assignment, no-any-return, return-value"
 
 from __future__ import annotations
 
@@ -308,14 +308,14 @@ def _close(
 @lean
 def scan_block(
     block: np.ndarray, c: int, members: np.ndarray, first_item: int, order: np.ndarray, place_of: np.ndarray,
-    error: np.ndarray, k: int, first_row: int, queries: np.ndarray, flat: np.ndarray, bias: np.ndarray, limits: Limits, state: Reservoirs,
-    last: bool, codes: np.ndarray, scores: np.ndarray,
+    error: np.ndarray, k: int, first_row: int, queries: np.ndarray, flat: np.ndarray, bias: np.ndarray,
+    limits: Limits, state: Reservoirs, last: bool, codes: np.ndarray, scores: np.ndarray,
 ) -> None:  # fmt: skip
     """Take float32 products with the c items from ``first_item`` on into the reservoirs.
 
     ``block`` (p, width) holds them in its first c columns, a row for each of the ``members`` (p,) of the b users from
-    ``first_row`` on who still look; width is a multiple of 64. ``error`` (b,) bounds the distance of product + bias from
-    the canonical score. The call with ``first_item == 0`` opens the
+    ``first_row`` on who still look; width is a multiple of 64. ``error`` (b,) bounds the distance of product + bias
+    from the canonical score. The call with ``first_item == 0`` opens the
     reservoirs, and the ``last`` writes the answers. ``order`` (m,) is the code at each place, ``place_of`` its inverse;
     both are empty when items come in the order of their codes.
     """
@@ -477,7 +477,14 @@ def _scan_group(
     """
     # every array gets a name of its own here: numba counts references each time a tuple is opened
     packed, start, order, facts = tiles.packed, tiles.start, tiles.order, tiles.facts
-    words, offsets, near, least_int, masks, sums = work.words, work.offsets, work.near, work.least, work.masks, work.sums
+    words, offsets, near, least_int, masks, sums = (
+        work.words,
+        work.offsets,
+        work.near,
+        work.least,
+        work.masks,
+        work.sums,
+    )
     asked, lows, bounds, codes = work.asked, work.lows, state.bounds, state.code
     count, least, bloom, full = state.count, state.least, state.bloom, state.code.shape[1] - TILE
     indptr, indices, masks_of, groups, place_of = limits.indptr, limits.indices, limits.masks, limits.group, tiles.place

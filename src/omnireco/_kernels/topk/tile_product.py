@@ -1,6 +1,6 @@
 """The inner product of the int8 tier: one tile of 64 items against a group of users, as LLVM vector code.
 
-Two families of instructions, told apart by the type of the packed items.
+Two families of instructions; the type of the packed items says which.
 
 **VNNI** (items int8). ``vpdpbusd`` multiplies 64 unsigned bytes with 64 signed bytes and adds them in fours into 16
 int32: 128 operations at once. The picture for one step of four factors::
@@ -231,9 +231,7 @@ def _operands(
     return items, fours
 
 
-def _sums(
-    builder: ir.IRBuilder, shape: Shape, first: ir.Value, data: dict[str, ir.Value]
-) -> list[list[ir.Value]]:
+def _sums(builder: ir.IRBuilder, shape: Shape, first: ir.Value, data: dict[str, ir.Value]) -> list[list[ir.Value]]:
     """Emit the products with VNNI: sums[user][vector], int32."""
     wide = ir.VectorType(I32, shape.lanes)
     byte = ir.VectorType(ir.IntType(8), 4 * shape.lanes)
@@ -275,13 +273,9 @@ def _sums_of_halves(
     loop = _Loop(builder, begin, starts)
     items, fours = _operands(builder, shape, first, loop.turn, byte, data)
     pairs = [(item, four) for four in fours for item in items]
-    halves = [
-        builder.add(held, builder.call(multiply, pair)) for held, pair in zip(loop.held, pairs, strict=True)
-    ]
+    halves = [builder.add(held, builder.call(multiply, pair)) for held, pair in zip(loop.held, pairs, strict=True)]
     loop.close(end, halves)
-    sums = [
-        builder.add(held, builder.call(join, [half, ones])) for held, half in zip(outer.held, halves, strict=True)
-    ]
+    sums = [builder.add(held, builder.call(join, [half, ones])) for held, half in zip(outer.held, halves, strict=True)]
     outer.close(parts, sums)
     return [sums[u * shape.vectors : (u + 1) * shape.vectors] for u in range(shape.users)]
 
@@ -298,7 +292,7 @@ def _product(one: bool) -> Any:
         users: Any, offsets: Any, steps: Any, least: Any, masks: Any, sums: Any,
     ) -> tuple[Signature, Any]:  # fmt: skip
         kinds = (packed, packed_at, start, start_at, users, offsets, steps, least, masks, sums)
-        shape = SHAPES.get("int8-avx2" if packed.dtype == types.uint8 else "int8-vnni")
+        shape: Shape = SHAPES["int8-avx2" if packed.dtype == types.uint8 else "int8-vnni"]
 
         def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
             data = {}
