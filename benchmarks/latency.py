@@ -44,7 +44,9 @@ def engines(users, items, seen, k):
             users[u : u + 1], index, k, (indptr, seen[u]), None, None, 1, name
         )[0][0]
     plain, missing = searches(items, k)
-    answers |= {name: lambda u, search=search: np.asarray(search(users[u : u + 1])).ravel() for name, search in plain.items()}
+    answers |= {
+        name: lambda u, search=search: np.asarray(search(users[u : u + 1])).ravel() for name, search in plain.items()
+    }
     rows = [sparse.csr_matrix((np.ones(row.size, np.float32), row, [0, row.size]), (1, len(items))) for row in seen]
     try:
         implicit_topk(users[:1], items, k, rows[0])
@@ -86,7 +88,9 @@ def measure(m, kind, k, calls):
     times = clock(answers, calls)
     for (name, heat), numbers in times.items():
         truth = free if name.endswith("*") else filtered
-        recall = 1.0 if name == "sgemv alone" else np.mean([np.isin(truth[u], answers[name](u)).mean() for u in range(20)])
+        recall = (
+            1.0 if name == "sgemv alone" else np.mean([np.isin(truth[u], answers[name](u)).mean() for u in range(20)])
+        )
         base = np.median(times["implicit", heat]) if ("implicit", heat) in times else np.nan
         rows.append(
             {
@@ -111,7 +115,7 @@ def whole_calls(m, calls):
         {
             "user_id": [f"u{i:05d}" for i in rng.integers(0, 5000, n)], "item_id": ids[rng.integers(0, m, n)],
             "channel": "web", "event": "view",
-            "timestamp": pd.Timestamp("2025-01-01", tz="UTC") + pd.to_timedelta(rng.integers(0, 8_000_000, n), unit="s"),
+            "timestamp": pd.Timestamp("2025-01-01", tz="UTC") + pd.to_timedelta(rng.integers(0, 8_000_000, n), "s"),
         }
     )  # fmt: skip
     data = om.Dataset(om.EventLog.from_frame(events))

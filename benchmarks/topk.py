@@ -1,6 +1,7 @@
 """Exact top-K: every tier of this machine beside implicit, faiss, usearch, torch and the float32 product alone.
 
-Run: env -u OPENBLAS_CORETYPE -u OPENBLAS_L2_SIZE python benchmarks/topk.py [--quick] [--sizes abc] [--data LOG] [--json FILE]
+Run: env -u OPENBLAS_CORETYPE -u OPENBLAS_L2_SIZE python benchmarks/topk.py [--quick] [--sizes abc] [--data LOG]
+     [--json FILE]
 
 CPU time per user on one thread, engines interleaved in one process, medians, since other work on the machine moves wall
 time more than the engine does. Absolute numbers belong to the machine; ratios travel. Lower tiers are forced. To see
@@ -34,7 +35,12 @@ from omnireco._kernels.topk.tiers import available, tier
 SIZES = {"a": (20_000, 64), "b": (50_000, 128), "c": (1_000_000, 64)}
 USERS = {"a": 1_200, "b": 480, "c": 48, "data": 1_200}
 FEW = 48  # people whom slow peers answer
-CASES = {"K10": (10, 50, False), "K100": (100, 50, False), "K10, 500 excluded": (10, 500, False), "K10, groups": (10, 50, True)}
+CASES = {
+    "K10": (10, 50, False),
+    "K100": (100, 50, False),
+    "K10, 500 excluded": (10, 500, False),
+    "K10, groups": (10, 50, True),
+}
 GATES = {  # tier, size, case: times implicit at least, and of the float32 product at most
     ("int8-vnni", "a", "K10"): (6.0, 0.65),
     ("int8-vnni", "b", "K10"): (6.0, 0.45),
@@ -188,7 +194,10 @@ def measure(size, case, kind, users, items, repetitions):
         f"omnireco {name}": lambda name=name: engine._topk(users, index, k, seen, eligible, None, 1, name)
         for name in available()
     }
-    runs |= {"GEMM alone": lambda: gemm(users, items), "numpy argpartition": lambda: argpartition(users, items, k, seen)}
+    runs |= {
+        "GEMM alone": lambda: gemm(users, items),
+        "numpy argpartition": lambda: argpartition(users, items, k, seen),
+    }
     plain, missing = ({}, {}) if grouped or excluded > 50 else searches(items, k)
     recall = {}
     for name, search in plain.items():

@@ -41,7 +41,13 @@ LEVEL = {name: level for level, names in enumerate(ROOMS) for name in names.spli
 GARDEN = len(ROOMS)  # adapters, plotting, testing and the other sheds; the shop window __init__ sees all
 HEAVY = {"pandas", "sklearn", "implicit", "numba", "matplotlib", "pyarrow", "pyspark", "polars", "narwhals", "tqdm"}
 LATE = dict.fromkeys(
-    ("omnireco._kernels.topk.tile_product", "omnireco._kernels.topk.compiling", "omnireco._core.simd", "omnireco._core.compiled"), "numba"
+    (
+        "omnireco._kernels.topk.tile_product",
+        "omnireco._kernels.topk.compiling",
+        "omnireco._core.simd",
+        "omnireco._core.compiled",
+    ),
+    "numba",
 )  # late, by kernels
 ONLY_HERE = {"zoneinfo": "data/clock.py", "implicit": "nowhere: it is the tests' referee"}
 LARGEST_FOLDER = 16  # files in one folder, sub-folders and faces not counted

@@ -153,13 +153,14 @@ def test_this_processor_does_what_the_emulation_does(name, d):
             truth = np.stack([emulated(tiles, tile, *user, steps) for user in users])
             least = np.full(8, np.sort(truth.ravel())[-5], np.int32)  # four are above
             masks, sums = np.full(8, 99, np.uint64), np.zeros(group * TILE, np.int32)
-            hit = run(tiles.packed, tile * steps * 256, tiles.start, tile * TILE, words, offsets, steps, least, masks, sums)
+            rest = (words, offsets, steps, least, masks, sums)
+            hit = run(tiles.packed, tile * steps * 256, tiles.start, tile * TILE, *rest)
             bits = (masks[:group, None] >> np.arange(64, dtype=np.uint64)) & np.uint64(1)
             assert hit == 1
             assert np.array_equal(bits.astype(bool), truth > least[0])
             assert np.array_equal(sums.reshape(group, TILE)[bits.astype(bool)], truth[bits.astype(bool)])
             least[:] = 2**30
-            assert run(tiles.packed, 0, tiles.start, 0, words, offsets, steps, least, masks, sums) == 0
+            assert run(tiles.packed, 0, tiles.start, 0, *rest) == 0
             assert (masks[:group] == 0).all()
 
 

@@ -49,6 +49,7 @@ __all__ = [
 ]
 
 MICROSECOND = 1
+_SHORT = 64  # cells of one row
 _UNITS_US = {
     "us": 1,
     "ms": 1_000,
@@ -451,6 +452,11 @@ def csr_fault(indptr: np.ndarray, indices: np.ndarray, shape: tuple[int, int], *
     ordered : bool
         Whether columns must rise inside each row: sorted, and none twice.
     """
+    if shape[0] == 1 and indices.size <= _SHORT and indptr.shape == (2,) and indices.ndim == 1:
+        cells = indices.tolist()  # of one person, numbers of Python are quicker to look through than arrays
+        rise = not cells or (cells[0] >= 0 and cells[-1] < shape[1] and cells == sorted(set(cells)))
+        if rise and indptr.tolist() == [0, len(cells)]:
+            return ""
     if indptr.ndim != 1 or indices.ndim != 1 or indptr.size != shape[0] + 1:
         return f"indptr has {indptr.size:,} numbers, and {shape[0]:,} rows need one more than there are"
     if indptr[0] != 0 or (indptr[:-1] > indptr[1:]).any() or indptr[-1] != indices.size:

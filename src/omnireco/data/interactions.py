@@ -17,6 +17,7 @@ from omnireco._kernels import damping
 from omnireco._kernels.log.cells import Coded, raw_csr, sum_cells
 from omnireco.data.catalog import Catalog
 from omnireco.data.frames.columns import open_frame
+from omnireco.data.frames.few_rows import few_pairs
 from omnireco.data.large.update import updated_cells
 from omnireco.data.parts import Ids, Matrix
 from omnireco.data.shapes import Events
@@ -113,6 +114,8 @@ class Interactions:
         SchemaError
             When a column is missing or of the wrong kind, or an id or weight is missing.
         """
+        if columns is None and (few := few_pairs(frame)) is not None:
+            return cls.from_cells(few.users, few.items, few.cells, binary=check_flag(binary, "binary"))
         opened = open_frame(
             frame,
             "Interactions.from_frame",

@@ -15,7 +15,7 @@ stay. So nothing overflows, and nothing that could belong to the answer is dropp
 """
 
 # Inside compiled code int and numpy's integers are one thing, which mypy cannot know.
-# mypy: disable-error-code="assignment, no-any-return, return-value"
+# mypy: disable-error-code="arg-type, assignment, no-any-return, return-value"
 
 from __future__ import annotations
 
@@ -308,14 +308,14 @@ def _close(
 @lean
 def scan_block(
     block: np.ndarray, c: int, members: np.ndarray, first_item: int, order: np.ndarray, place_of: np.ndarray,
-    error: np.ndarray, k: int, first_row: int, queries: np.ndarray, flat: np.ndarray, bias: np.ndarray, limits: Limits, state: Reservoirs,
-    last: bool, codes: np.ndarray, scores: np.ndarray,
+    error: np.ndarray, k: int, first_row: int, queries: np.ndarray, flat: np.ndarray, bias: np.ndarray,
+    limits: Limits, state: Reservoirs, last: bool, codes: np.ndarray, scores: np.ndarray,
 ) -> None:  # fmt: skip
     """Take float32 products with the c items from ``first_item`` on into the reservoirs.
 
     ``block`` (p, width) holds them in its first c columns, a row for each of the ``members`` (p,) of the b users from
-    ``first_row`` on who still look; width is a multiple of 64. ``error`` (b,) bounds the distance of product + bias from
-    the canonical score. The call with ``first_item == 0`` opens the
+    ``first_row`` on who still look; width is a multiple of 64. ``error`` (b,) bounds the distance of product + bias
+    from the canonical score. The call with ``first_item == 0`` opens the
     reservoirs, and the ``last`` writes the answers. ``order`` (m,) is the code at each place, ``place_of`` its inverse;
     both are empty when items come in the order of their codes.
     """

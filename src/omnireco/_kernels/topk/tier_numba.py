@@ -32,8 +32,8 @@ def worker(
 ) -> Callable[[int, int], None]:
     """Return a function that ranks rows ``first`` to ``last`` of queries (n, d) into codes and scores (n, k).
 
-    ``error`` (n,) bounds the distance of float32 products from canonical scores. People leave when they can find nothing
-    better: norm times largest norm that is left, plus the largest bias, is below their k-th score.
+    ``error`` (n,) bounds the distance of float32 products from canonical scores. People leave when they can find
+    nothing better: norm times largest norm that is left, plus the largest bias, is below their k-th score.
     """
     limits = kernels.Limits(rules.indptr, rules.indices, rules.masks, rules.group)
     no_bias = frozen(np.zeros(0, np.float32)) if bias is None else bias

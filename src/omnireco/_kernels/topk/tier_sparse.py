@@ -100,8 +100,8 @@ def worker(
                 c = min(chunk, m - start)
                 kernels.score_histories(*parts, dense, *matrix, added, first, start, c, total, block)
                 kernels.scan_block(
-                    block, c, everybody[:b], start, unmoved, unmoved, exact[:b], k, first, nothing, nothing[:, 0], no_bias, limits,
-                    state, start + chunk >= m, codes, scores,
+                    block, c, everybody[:b], start, unmoved, unmoved, exact[:b], k, first, nothing, nothing[:, 0],
+                    no_bias, limits, state, start + chunk >= m, codes, scores,
                 )  # fmt: skip
 
     return work
@@ -109,9 +109,8 @@ def worker(
 
 def cells_read(histories: sparse.csr_matrix, weights: np.ndarray | sparse.csr_matrix) -> int:
     """Return about how many weights all histories read."""
-    return int(
-        histories.nnz * (weights.nnz / max(1, weights.shape[0]) if sparse.issparse(weights) else weights.shape[1])
-    )
+    per_cell = weights.shape[1] if isinstance(weights, np.ndarray) else weights.nnz / max(1, weights.shape[0])
+    return int(histories.nnz * per_cell)
 
 
 def _parts(csr: sparse.csr_matrix) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

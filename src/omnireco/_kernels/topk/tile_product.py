@@ -1,6 +1,6 @@
 """The inner product of the int8 tier: one tile of 64 items against a group of users, as LLVM vector code.
 
-Two families of instructions, told apart by the type of the packed items.
+Two families of instructions; the type of the packed items says which.
 
 **VNNI** (items int8). ``vpdpbusd`` multiplies 64 unsigned bytes with 64 signed bytes and adds them in fours into 16
 int32: 128 operations at once. The picture for one step of four factors::
@@ -292,7 +292,7 @@ def _product(one: bool) -> Any:
         users: Any, offsets: Any, steps: Any, least: Any, masks: Any, sums: Any,
     ) -> tuple[Signature, Any]:  # fmt: skip
         kinds = (packed, packed_at, start, start_at, users, offsets, steps, least, masks, sums)
-        shape = SHAPES.get("int8-avx2" if packed.dtype == types.uint8 else "int8-vnni")
+        shape: Shape = SHAPES["int8-avx2" if packed.dtype == types.uint8 else "int8-vnni"]
 
         def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
             data = {}
