@@ -78,7 +78,7 @@ def test_the_compiled_search_of_many_people_gives_what_the_dense_one_gives(rules
     x = om.Interactions.from_scipy(sp.vstack([cells, cells[:5]], format="csr"))
     few = om.models.UserKNN(**rules).fit(x)
     expected = few.score(x, x.items.ids)
-    monkeypatch.setattr("omnireco.models.matrix.neighbors._MANY_PEOPLE", 2)
+    monkeypatch.setattr("omnireco.models.matrix.neighbors._PAIRS", 0)
     many = om.models.UserKNN(**rules).fit(x)
     assert (many.score(x, x.items.ids) == expected).all()
     assert (few.reach is None) == (many.reach is None)

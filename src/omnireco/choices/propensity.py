@@ -88,9 +88,7 @@ def best_rate_chances(a: np.ndarray, b: np.ndarray, allowed: np.ndarray) -> np.n
     """
     from omnireco._kernels.choice.best_rate import best_rates
 
-    found = np.empty(a.shape)
-    best_rates(np.ascontiguousarray(a), np.ascontiguousarray(b), np.ascontiguousarray(allowed), *_panel(), found)
-    return found
+    return best_rates(np.asarray(a, np.float64), np.asarray(b, np.float64), np.asarray(allowed, np.bool_), *_panel())
 
 
 def _mask(eligible: Any) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""The compiled integral behind ``p_best``: how probable it is that one of some independent Beta rates is the highest.
+"""The integral behind ``p_best``: how probable it is that one of some independent Beta rates is the highest.
 
 In log-odds y, where rates of one in a thousand are as easy as one half: P(i is the highest) = integral of f_i(y) times
 the product of F_j(y) over the others, from the top down. Panels of Gauss and Legendre give the densities' own integrals
@@ -6,19 +6,16 @@ F on the way (the integral of the polynomial through the same points). A panel i
 it allows, so one that is ten thousand times as sharp as another costs a dozen panels more.
 """
 
-# mypy: ignore-errors
-# Types are numba's to find.
 from __future__ import annotations
-
-import math
 
 import numpy as np
 
-from omnireco._core.compute import compiled
+from omnireco._core.compute import in_threads, row_blocks
 
 __all__ = ["best_rates", "panel"]
 
 _NODES = 10
+_ROWS = 1_024  # whose panels fit the cache
 CORE = 2.5  # length of a panel in the middle of a density, in its widths
 APART = 0.5  # length of a panel elsewhere, in distances to the next middle
 FAR, TAIL = 8.0, 28.0  # widths, and powers of e, beyond which a density is nothing
@@ -38,57 +35,56 @@ def panel() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     return place, weight, inner
 
 
-@compiled
-def best_rates(a, b, allowed, place, weight, inner, out) -> None:
-    """Fill out (n, C) with the probability of each allowed Beta(a, b) to be the highest of its row; 0 elsewhere."""
-    n, width = a.shape
-    size = place.size
-    arm, centre, scale = np.empty(width, np.int64), np.empty(width), np.empty(width)
-    above, norm = np.empty(width), np.empty(width)
-    density, below = np.empty((width, size)), np.empty((width, size))
-    for row in range(n):
-        out[row] = 0.0
-        low, high, count = -np.inf, -np.inf, 0
-        for c in range(width):
-            if allowed[row, c]:
-                p, q = a[row, c], b[row, c]
-                arm[count] = c
-                centre[count] = math.log((p + 1.0) / (q + 1.0))
-                scale[count] = math.sqrt(1.0 / (p + 1.0) + 1.0 / (q + 1.0))
-                norm[count] = math.lgamma(p + q) - math.lgamma(p) - math.lgamma(q)
-                above[count] = 0.0
-                low = max(low, centre[count] - FAR * scale[count] - TAIL / p)
-                high = max(high, centre[count] + FAR * scale[count] + TAIL / q)
-                count += 1
-        if count == 1:
-            out[row, arm[0]] = 1.0
-        if count < 2:
-            continue
-        top = high
-        while top > low:
-            length = top - low
-            for j in range(count):
-                length = min(length, max(CORE * scale[j], APART * abs(top - centre[j])))
-            length = max(length, ROUND * (1.0 + abs(top)))
-            for k in range(size):
-                y = top - length + length * place[k]
-                soft = max(y, 0.0) + math.log1p(math.exp(-abs(y)))
-                for j in range(count):
-                    p, q = a[row, arm[j]], b[row, arm[j]]
-                    density[j, k] = math.exp(norm[j] + p * y - (p + q) * soft)
-            for j in range(count):
-                for k in range(size):
-                    total = 0.0
-                    for m in range(size):
-                        total += inner[k, m] * density[j, m]
-                    below[j, k] = max(1.0 - above[j] - length * total, LEAST)
-            for k in range(size):
-                product = length * weight[k]
-                for j in range(count):
-                    product *= below[j, k]
-                for j in range(count):
-                    out[row, arm[j]] += product / below[j, k] * density[j, k]
-            for j in range(count):
-                for k in range(size):
-                    above[j] += length * weight[k] * density[j, k]
-            top -= length
+def best_rates(
+    a: np.ndarray, b: np.ndarray, allowed: np.ndarray, place: np.ndarray, weight: np.ndarray, inner: np.ndarray
+) -> np.ndarray:
+    """Return the probability of each allowed Beta(a, b), all (n, C), to be the highest of its row; 0 elsewhere.
+
+    All rows of a block take their panels side by side; a row's numbers depend on itself alone.
+    """
+    out = np.where(allowed & (allowed.sum(axis=1, keepdims=True) == 1), 1.0, 0.0)
+    several = np.flatnonzero(allowed.sum(axis=1) > 1)
+
+    def work(start: int, stop: int) -> None:
+        for block in row_blocks(stop - start, 1, most=_ROWS):
+            rows = several[start:stop][block]
+            out[rows] = _integrals(a[rows], b[rows], allowed[rows], place, weight, inner)
+
+    in_threads(work, several.size, least=_ROWS)
+    return out
+
+
+def _integrals(
+    a: np.ndarray, b: np.ndarray, allowed: np.ndarray, place: np.ndarray, weight: np.ndarray, inner: np.ndarray
+) -> np.ndarray:
+    """Return what best_rates does, of rows with two arms or more."""
+    from scipy.special import gammaln
+
+    p, q = np.where(allowed, a, 1.0), np.where(allowed, b, 1.0)
+    centre, scale = np.log((p + 1.0) / (q + 1.0)), np.sqrt(1.0 / (p + 1.0) + 1.0 / (q + 1.0))
+    norm = gammaln(p + q) - gammaln(p) - gammaln(q)
+    low = np.where(allowed, centre - FAR * scale - TAIL / p, np.inf).min(axis=1)
+    top = np.where(allowed, centre + FAR * scale + TAIL / q, -np.inf).max(axis=1)
+    core = np.where(allowed, CORE * scale, np.inf)
+    above, found, open_rows = np.zeros(p.shape), np.zeros(p.shape), np.arange(len(p))
+    while open_rows.size:
+        at = open_rows
+        t, used = top[at], allowed[at][:, :, None]
+        length = np.maximum(core[at], APART * np.abs(t[:, None] - centre[at])).min(axis=1)
+        length = np.maximum(np.minimum(length, t - low[at]), ROUND * (1.0 + np.abs(t)))
+        y = (t - length)[:, None] + length[:, None] * place
+        soft = np.maximum(y, 0.0) + np.log1p(np.exp(-np.abs(y)))
+        power = norm[at][:, :, None] + p[at][:, :, None] * y[:, None] - (p + q)[at][:, :, None] * soft[:, None]
+        density = np.where(used, np.exp(power), 0.0)
+        part = np.zeros(density.shape)
+        for m in range(place.size):  # in one order for every row, which a product of matrices would not promise
+            part += inner[:, m] * density[:, :, m, None]
+        part *= -length[:, None, None]
+        part += 1.0 - above[at][:, :, None]
+        below = np.where(used, np.maximum(part, LEAST), 1.0)
+        product = length[:, None] * weight * below.prod(axis=1)
+        found[at] += (product[:, None] / below * density).sum(axis=2)
+        above[at] += (length[:, None, None] * weight * density).sum(axis=2)
+        top[at] = t - length
+        open_rows = at[top[at] > low[at]]
+    return np.where(allowed, found, 0.0)

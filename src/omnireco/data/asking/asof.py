@@ -6,13 +6,14 @@ A feature of a request at time t may use only what happened before t. Every resu
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 
 from omnireco._core.checks import check_duration
-from omnireco._core.compute import compiled, suited
+from omnireco._core.compute import compiled, pays
 from omnireco._kernels.log.cells import Coded
 from omnireco.data.events import EventLog
 from omnireco.data.interactions import Interactions
@@ -21,6 +22,8 @@ from omnireco.data.weights import Weights, event_weights, person_steps
 from omnireco.errors import ParameterError
 
 __all__ = ["AsOf", "histories_at"]
+
+_LONG = 20_000  # events of one key from which compiled code pays
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
@@ -85,7 +88,12 @@ class AsOf:
         lives = np.asarray(half_lives, np.float64)
         total = np.empty((order.size, lives.size))
         if order.size:
-            suited(_accumulate, total.size)(first, at, amount, lives, total)
+            since = np.where(first, 0, np.diff(at, prepend=at[0]))
+            kept = np.exp2(-since[:, None] / lives)
+            if pays(int(count.max()), _LONG):
+                _accumulate(first, kept, amount, total)
+            else:
+                _accumulate_together(count, kept, amount, total)
         return cls(clock, keys, place[order], at, count, total, lives)
 
     def ask(self, key: np.ndarray, at_us: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -121,12 +129,22 @@ class AsOf:
 
 
 @compiled
-def _accumulate(first: np.ndarray, at: np.ndarray, amount: np.ndarray, lives: np.ndarray, total: np.ndarray) -> None:
-    """Fill total (n, h): a running decayed sum that restarts where ``first``."""
-    for i in range(at.size):
-        for h in range(lives.size):
-            before = 0.0 if first[i] else total[i - 1, h] * 2.0 ** (-(at[i] - at[i - 1]) / lives[h])
+def _accumulate(first: np.ndarray, kept: np.ndarray, amount: np.ndarray, total: np.ndarray) -> None:
+    """Fill total (n, h): a running sum of amount (n,) that restarts where ``first``, of which ``kept`` (n, h) stays."""
+    for i in range(first.size):
+        for h in range(kept.shape[1]):
+            before = 0.0 if first[i] else total[i - 1, h] * kept[i, h]
             total[i, h] = before + amount[i]
+
+
+def _accumulate_together(count: np.ndarray, kept: np.ndarray, amount: np.ndarray, total: np.ndarray) -> None:
+    """Do what :func:`_accumulate` does, to the bit: the events that are the nth of their key, all keys side by side."""
+    order = np.argsort(count, kind="stable")
+    edges = np.flatnonzero(np.diff(count[order], prepend=0, append=0))
+    total[:] = amount[:, None]
+    for start, stop in itertools.pairwise(edges[1:]):
+        rows = order[start:stop]
+        total[rows] += total[rows - 1] * kept[rows]
 
 
 def histories_at(

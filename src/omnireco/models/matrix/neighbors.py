@@ -22,7 +22,7 @@ from omnireco.models.base import Model, count_users, training_matrix
 
 __all__ = ["NeighborModel", "UserKNN"]
 
-_MANY_PEOPLE = 2_001  # from which compiled code pays; a dense product of fewer is quick
+_PAIRS = 1e7  # of people compared from which compiled code pays; a dense product of fewer is quick
 _ROWS = 256  # that a thread takes at least
 _STEPS_AN_HOUR = 2e11  # of one core
 _MOST_STEPS = 4e11
@@ -112,7 +112,7 @@ class UserKNN(Estimator):
         if self.neighbors >= n:
             return reach
         _check_steps(x)
-        if pays(n, _MANY_PEOPLE):
+        if pays(float(n) * n, _PAIRS):
             from omnireco._kernels.nearest import reach_rows
 
             parts = _parts(x, x, self.similarity, self.shrinkage)
@@ -198,7 +198,7 @@ class NeighborModel(Model):
         n, n_people = histories.shape[0], self.people.shape[0]
         people = self.people.astype(np.float64)
         answer = np.empty((n, len(self.items)), np.float32)
-        near = self._near_of_many if pays(n_people, _MANY_PEOPLE) else self._near_of_few
+        near = self._near_of_many if pays(float(n) * n_people, _PAIRS) else self._near_of_few  # the same, to the bit
         for rows in row_blocks(n, 24 * n_people + 8 * len(self.items)):
             answer[rows] = (near(histories[rows]) @ people).toarray()
         return answer
