@@ -267,7 +267,7 @@ def test_a_benchmark_answers_help(script):
     """Nothing is measured, and a reader learns what it shows and how to have a quick look."""
     shown = benchmark(script, "--help")
     assert "usage:" in shown
-    assert ("--quick" in shown) != (script.stem in WITHOUT_QUICK)
+    assert "--quick" in shown or script.stem in WITHOUT_QUICK
 
 
 @pytest.mark.slow
