@@ -87,11 +87,11 @@ def own_log(path: Path, *, needs: Sequence[str] = ("user_id", "item_id"), most: 
     return frame if most is None else frame.iloc[:most]
 
 
-def write(name: str, result: dict[str, Any], *, path: Path | str | None = None) -> Path:
+def write(name: str, result: Any, *, path: Path | str | None = None, default: Callable[[Any], Any] = str) -> Path:
     """Write a result as JSON, to ``results/NAME.json`` beside the scripts unless a path is given."""
     target = FOLDER / f"{name}.json" if path is None else Path(path)
     target.parent.mkdir(parents=True, exist_ok=True)
-    target.write_text(json.dumps(result, indent=1, default=str) + "\n", encoding="utf-8")
+    target.write_text(json.dumps(result, indent=1, default=default) + "\n", encoding="utf-8")
     return target
 
 

@@ -10,9 +10,7 @@ weekdays and weekends, and joined channels are held against one pooled matrix an
 
 from __future__ import annotations
 
-import argparse
-import json
-from pathlib import Path
+from _common import header, options, write
 
 import omnireco as om
 
@@ -21,15 +19,17 @@ RIDGES = [0.5, 2.0, 8.0, 31.25, 125.0, 500.0]
 LEARNED = "all channels, learned"
 
 
-def main() -> None:
+def main(quick: bool) -> None:
     past, later = om.Dataset(om.worlds.complete_journey(item_level="product_type").log).split(CUT, horizon=HORIZON)
     print(f"{past}; cut {CUT}, split {om.data.fingerprint(past.events, later.events)}", flush=True)
     hand, store = om.Weights(half_life="90D", cap=20), ["store"]
     ease = om.EASE(regularization=500, weights=hand)
     search = om.evaluation.Search(
         events=[],
-        half_lives=["30D", "60D", "180D"],
-        parameters={"regularization": RIDGES},  # one wide grid for both sides: neither is ahead by its ridge
+        half_lives=["60D"] if quick else ["30D", "60D", "180D"],
+        parameters={
+            "regularization": RIDGES[:1] if quick else RIDGES
+        },  # one wide grid for both sides: neither is ahead by its ridge
     )
     learned = om.learn_weights(
         ease, past, horizon=HORIZON, target_channels=store, exclude_seen=False, k=K, search=search
@@ -57,10 +57,9 @@ def main() -> None:
     print(f"\n{table.round(4).to_string()}\n\n{gaps.round(4).to_string()}")
     tuned = report.differences("all channels, by hand, ridge tuned")
     print(f"\nagainst the tuned ridge\n{tuned.query('model == @LEARNED').round(4).to_string()}")
-    target = Path(__file__).parent / "results"
-    target.mkdir(exist_ok=True)
     found = {"means": table.to_dict("records"), "differences": gaps.to_dict("records"), "learned": repr(learned)}
-    (target / "channels.json").write_text(json.dumps(found, indent=1))
+    if not quick:
+        write("channels", found)
 
 
 def days() -> None:
@@ -80,6 +79,11 @@ def days() -> None:
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--days", action="store_true")
-    (days if parser.parse_args().days else main)()
+    parser = options(__doc__, quick="one half-life and one ridge are tried")
+    parser.add_argument("--days", action="store_true", help="weekdays and weekends as two channels, nothing else")
+    asked = parser.parse_args()
+    header(__doc__)
+    if asked.days:
+        days()
+    else:
+        main(asked.quick)

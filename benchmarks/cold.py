@@ -9,13 +9,13 @@ their attributes predict. Settings are those of the docstrings; nothing was tune
 
 from __future__ import annotations
 
-import argparse
 import os
 import sys
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from _common import header, options
 
 import omnireco as om
 
@@ -95,14 +95,16 @@ def new_items(name: str, x: om.Interactions, goods: om.Interactions) -> None:
 
 
 def main() -> None:
-    argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter).parse_args()
+    asked = options(__doc__, quick="films only").parse_args()
+    header(__doc__)
     if folder := os.environ.get("OMNIRECO_DATA"):
         x, about, goods = films(Path(folder))
         new_people("MovieLens-100K", x, about)
         new_items("MovieLens-100K", x, goods)
     else:
         print("MovieLens-100K: skipped, set OMNIRECO_DATA", file=sys.stderr)
-    new_people("Complete Journey", *journey())
+    if not asked.quick:
+        new_people("Complete Journey", *journey())
 
 
 if __name__ == "__main__":

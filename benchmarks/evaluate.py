@@ -8,18 +8,16 @@ counted. The means must agree to 1e-9, or the script fails. Writes results/evalu
 
 from __future__ import annotations
 
-import argparse
-import json
-import platform
 import tracemalloc
 import warnings
 from collections.abc import Callable
 from functools import partial
-from pathlib import Path
 from time import perf_counter
 
 import numpy as np
 import pandas as pd
+from _common import header, write
+from _common import options as options_of
 
 import omnireco as om
 
@@ -101,10 +99,10 @@ def peak_mb(run: Callable[[], object]) -> float:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--quick", action="store_true", help="2,000 users, two repeats")
+    parser = options_of(__doc__, quick="2,000 users, two repeats")
     parser.add_argument("--repeats", type=int, default=5)
     options = parser.parse_args()
+    found = header(__doc__)
     n_users, n_items, k = (2_000, 1_000, 10) if options.quick else (20_000, 5_000, 20)
     repeats = 2 if options.quick else options.repeats
     lists, truth = make_world(n_users, n_items, k)
@@ -150,13 +148,10 @@ def main() -> None:
         "seconds": best,
         "peak_mb": memory,
         "means": dict(zip(NAMES, means["omnireco"], strict=True)),
-        "python": platform.python_version(),
-        "numpy": np.__version__,
-        "omnireco": om.__version__,
+        "machine": found,
     }
-    folder = Path(__file__).parent / "results"
-    folder.mkdir(exist_ok=True)
-    (folder / "evaluate.json").write_text(json.dumps(result, indent=2) + "\n")
+    if not options.quick:
+        write("evaluate", result)
 
 
 if __name__ == "__main__":

@@ -11,10 +11,7 @@ the long tail of ML-20M. Writes results/fit.json.
 
 from __future__ import annotations
 
-import argparse
-import json
 import os
-import platform
 from collections.abc import Callable
 from pathlib import Path
 from time import perf_counter, process_time
@@ -23,6 +20,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import scipy.sparse as sp
+from _common import header, options, own_log, write
 from threadpoolctl import threadpool_limits
 
 import omnireco as om
@@ -201,13 +199,18 @@ def bench_fold_in(factors: int, events: int, n_people: int, repeats: int) -> dic
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--quick", action="store_true", help="small sizes and few sweeps")
+    parser = options(
+        __doc__, quick="small sizes and few sweeps", data="user_id and item_id; ALS and EASE learn from it"
+    )
     parser.add_argument("--repeats", type=int, default=3)
     arguments = parser.parse_args()
+    machine = header(__doc__)
     quick, repeats = arguments.quick, arguments.repeats
     matrices, rows = {}, []
-    if folder := os.environ.get("OMNIRECO_DATA"):
+    if arguments.data is not None:
+        own = om.Interactions.from_frame(own_log(arguments.data)[["user_id", "item_id"]], binary=True)
+        matrices["own"] = (own.to_scipy(), 3 if quick else 15)
+    elif folder := os.environ.get("OMNIRECO_DATA"):
         matrices["ML-1M"] = (movielens(folder), 3 if quick else 15)
     else:
         print("OMNIRECO_DATA is not set: ML-1M is left out")
@@ -225,10 +228,8 @@ def main() -> None:
         for factors in (64, 128):
             rows.append(bench_als(name, matrix, factors, sweeps, repeats))
             print(_line(rows[-1]), flush=True)
-    target = Path(__file__).parent / "results"
-    target.mkdir(exist_ok=True)
-    machine = {"cpu": platform.processor() or platform.machine(), "threads": usable_threads(), "numpy": np.__version__}
-    (target / "fit.json").write_text(json.dumps({"machine": machine, "quick": quick, "rows": rows}, indent=1))
+    if not quick:
+        write("fit", {"machine": machine, "rows": rows})
 
 
 def _line(row: dict[str, Any]) -> str:

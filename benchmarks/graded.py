@@ -10,8 +10,6 @@ factors; the graded side also how steeply targets rise and what a dislike weighs
 
 from __future__ import annotations
 
-import argparse
-import json
 import os
 import sys
 from pathlib import Path
@@ -20,6 +18,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from _common import header, options, write
 
 import omnireco as om
 
@@ -86,9 +85,12 @@ def one_split(rows: pd.DataFrame, seed: int) -> dict[str, Any]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = options(__doc__, quick="one split")
     parser.add_argument("--seeds", type=int, nargs="*", default=[0, 1, 2])
     arguments = parser.parse_args()
+    header(__doc__)
+    if arguments.quick:
+        arguments.seeds = arguments.seeds[:1]
     rows, runs = read(), []
     for seed in arguments.seeds:
         runs.append(one_split(rows, seed))
@@ -106,9 +108,8 @@ def main() -> None:
     splits = [run["report"].split for run in runs]
     print(f"\nMovieLens-100K, likes of a random fifth, seeds {arguments.seeds}, splits {splits}")
     print(pd.DataFrame(out).T.round(4).to_string())
-    target = Path(__file__).parent / "results"
-    target.mkdir(exist_ok=True)
-    (target / "graded.json").write_text(json.dumps(out, indent=1))
+    if not arguments.quick:
+        write("graded", out)
 
 
 if __name__ == "__main__":

@@ -18,13 +18,12 @@ done. Writes results/heartsteps.json.
 
 from __future__ import annotations
 
-import argparse
-import json
 import os
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from _common import header, options, write
 
 import omnireco as om
 from omnireco._kernels.bootstrap import percentile_interval, resampled_means
@@ -114,7 +113,8 @@ def messages_of(frame: pd.DataFrame) -> om.MessageLog:
 
 
 def main() -> None:
-    argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter).parse_args()
+    asked = options(__doc__, quick="the same, as it takes seconds; nothing is written").parse_args()
+    header(__doc__)
     if not os.environ.get("OMNIRECO_DATA"):
         print("OMNIRECO_DATA is not set: there is nothing to measure")
         return
@@ -241,9 +241,8 @@ def main() -> None:
         "the gain of any slot is: effective samples of some 200 decisions give intervals ten points wide, and by\n"
         "the usual rule (1,000 effective decisions) no value at all."
     )
-    target = Path(__file__).parent / "results" / "heartsteps.json"
-    target.parent.mkdir(exist_ok=True)
-    target.write_text(json.dumps(results, indent=1, default=float))
+    if not asked.quick:
+        write("heartsteps", results, default=float)
 
 
 if __name__ == "__main__":

@@ -28,6 +28,8 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import scipy.sparse as sp
+from _common import header
+from _common import options as options_of
 
 import omnireco as om
 
@@ -238,17 +240,17 @@ def memory_of(name: str, options: argparse.Namespace) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = options_of(__doc__, quick="a million rows, one repeat")
     parser.add_argument("--rows", type=int, default=20_000_000)
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--order", choices=["shuffled", "time"], default="shuffled", help="of the raw rows")
     parser.add_argument("--only", nargs="+", choices=METHODS, help="these methods, and omnireco")
-    parser.add_argument("--quick", action="store_true", help="a million rows, one repeat")
     parser.add_argument("--memory-of", choices=METHODS, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.memory_of:
         memory_of(options.memory_of, options)
         return
+    header(__doc__)
     if options.quick:
         options.rows, options.repeats = 1_000_000, 1
     methods = {}

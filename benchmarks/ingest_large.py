@@ -22,6 +22,9 @@ from time import perf_counter, process_time
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+from _common import header
+from _common import options as options_of
+from _common import write as write_result
 from ingest import CHANNELS, DAY_US, DAYS, EVENTS, ITEMS, START_US, USERS, WEIGHTS
 
 import omnireco as om
@@ -71,7 +74,7 @@ def measure(folder: str) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = options_of(__doc__, quick="a million rows; nothing is written")
     parser.add_argument("--rows", type=int, default=100_000_000)
     parser.add_argument("--folder", help="where the temporary folder is made")
     parser.add_argument("--scan", help=argparse.SUPPRESS)
@@ -79,6 +82,9 @@ def main() -> None:
     if options.scan:
         measure(options.scan)
         return
+    header(__doc__)
+    if options.quick:
+        options.rows = 1_000_000
     folder = Path(tempfile.mkdtemp(dir=options.folder))
     try:
         if shutil.disk_usage(folder).free < 40 * options.rows:
@@ -96,9 +102,8 @@ def main() -> None:
         f"{found['cpu_seconds']:.1f} s CPU); peak {found['peak_gb']:.1f} GB, of which the answer takes "
         f"{found['answer_gb']:.1f} GB\n{found['matrix']}"
     )
-    target = Path(__file__).parent / "results"
-    target.mkdir(exist_ok=True)
-    (target / "ingest_large.json").write_text(json.dumps(found | {"parquet_bytes": size}, indent=2) + "\n")
+    if not options.quick:
+        write_result("ingest_large", found | {"parquet_bytes": size})
 
 
 if __name__ == "__main__":

@@ -16,7 +16,6 @@ there before; the truth is what they rated in the test, which is always new to t
 
 from __future__ import annotations
 
-import argparse
 import functools
 import itertools
 import os
@@ -29,6 +28,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import scipy.sparse as sp
+from _common import header, options
 
 K = 10
 Family = tuple[str, list[dict[str, Any]], Callable[..., Callable[[np.ndarray], pd.DataFrame]]]
@@ -326,15 +326,19 @@ def collect(folder: Path) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = options(__doc__, quick="one family of the peer")
     parser.add_argument("--lists", type=Path, default=Path("peer-lists"), help="folder of the lists")
     parser.add_argument("--peer", choices=list(PEERS))
     parser.add_argument("--only", nargs="*", default=[], metavar="FAMILY", help="some families of the peer")
     arguments = parser.parse_args()
+    header(__doc__)
     arguments.lists.mkdir(parents=True, exist_ok=True)
     if arguments.peer:
         try:
-            write_lists(arguments.peer, arguments.lists, arguments.only)
+            only = arguments.only
+            if arguments.quick:
+                only = only[:1] or [next(iter(PEERS[arguments.peer]()))[0]]
+            write_lists(arguments.peer, arguments.lists, only)
         except ImportError as missing:
             sys.exit(f"{arguments.peer} is not installed here, so it is not run: {missing}")
     else:

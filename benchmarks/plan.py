@@ -9,7 +9,6 @@ reach as the planner reported, and is left out where it would take many minutes.
 
 from __future__ import annotations
 
-import argparse
 import json
 import pathlib
 import resource
@@ -17,6 +16,7 @@ import time
 
 import numpy as np
 import pandas as pd
+from _common import header, options
 from scipy.optimize import Bounds, LinearConstraint, milp
 
 import omnireco as om
@@ -64,10 +64,10 @@ def timed(work):
 
 def main() -> None:
     """Print the table and write it as JSON."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--quick", action="store_true", help="small sizes only")
+    parser = options(__doc__, quick="small sizes only")
     parser.add_argument("--json", type=pathlib.Path, help="where to write the table")
     args = parser.parse_args()
+    header(__doc__)
     table = []
     for n_people in (100, 500) if args.quick else (100, 1_000, 5_000, 50_000):
         touches, constraints = week(n_people)
@@ -87,9 +87,9 @@ def main() -> None:
         }
         if n_people <= 1_000:
             limits = LinearConstraint(matrix, -np.inf, limit)
-            options = {"mip_rel_gap": max(best.optimality_gap, 1e-9), "time_limit": 600}
+            rule = {"mip_rel_gap": max(best.optimality_gap, 1e-9), "time_limit": 600}
             peer, wall, peer_cpu = timed(
-                lambda v=value, c=limits, o=options: milp(
+                lambda v=value, c=limits, o=rule: milp(
                     -v, constraints=c, integrality=np.ones(v.size), bounds=Bounds(0, 1), options=o
                 )
             )

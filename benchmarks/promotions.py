@@ -11,15 +11,13 @@ from that alone. Writes results/promotions.json.
 
 from __future__ import annotations
 
-import argparse
-import json
 import resource
-from pathlib import Path
 from time import perf_counter, process_time
 
 import numpy as np
 import pandas as pd
 import scipy.sparse as sp
+from _common import header, options, write
 
 import omnireco as om
 
@@ -65,9 +63,11 @@ def lists(log: om.EventLog, shown: om.EventLog, cut: pd.Timestamp, shares: dict[
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = options(__doc__, quick="product categories, and one share is tried")
     parser.add_argument("--level", default="product_type", choices=["product_type", "product_category"])
-    level = parser.parse_args().level
+    asked = parser.parse_args()
+    header(__doc__)
+    level, shares = ("product_category", SHARES[:1]) if asked.quick else (asked.level, SHARES)
     wall, cpu = perf_counter(), process_time()
     shown = om.worlds.complete_journey_promotions(item_level=level)
     made = {
@@ -82,11 +82,11 @@ def main() -> None:
     log = om.worlds.complete_journey(item_level=level).log.select(channels=["store"])
     names = [f"{model}, {name}" for model in MODELS for name in ("display", "mailer", "both", "everybody's")]
     earlier = CUT - HORIZON
-    tried = lists(log, shown, earlier, dict.fromkeys(names, SHARES))
+    tried = lists(log, shown, earlier, dict.fromkeys(names, shares))
     truth = log.between(earlier, CUT)
     means = om.evaluate({str(key): one for key, one in tried.items()}, truth, k=K, metrics=[om.ndcg], n_bootstrap=0)
     score = dict(zip(tried, means.to_frame()["mean"], strict=True))
-    chosen = {name: max(SHARES, key=lambda s, n=name: score[(*n.split(", "), s)]) for name in names}
+    chosen = {name: max(shares, key=lambda s, n=name: score[(*n.split(", "), s)]) for name in names}
     print(
         "validation:",
         {f"{m}, {n}, {s:g}": round(v, 4) for (m, n, s), v in score.items()},
@@ -104,9 +104,8 @@ def main() -> None:
         gaps = pd.concat([report.differences("store only 0"), report.differences(control)])
         print(f"\n{model}\n{report.to_frame().round(4).to_string()}\n{gaps.round(4).to_string()}", flush=True)
         answer["tables"][model] = {"means": report.to_frame().to_dict("records"), "gaps": gaps.to_dict("records")}
-    target = Path(__file__).parent / "results"
-    target.mkdir(exist_ok=True)
-    (target / "promotions.json").write_text(json.dumps(answer, indent=1, default=str))
+    if not asked.quick:
+        write("promotions", answer)
 
 
 if __name__ == "__main__":

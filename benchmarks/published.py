@@ -10,9 +10,7 @@ results/published.json.
 
 from __future__ import annotations
 
-import argparse
 import itertools
-import json
 import os
 import sys
 from pathlib import Path
@@ -20,6 +18,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from _common import header, options, write
 
 import omnireco as om
 from omnireco.worlds.published import TABLES
@@ -56,22 +55,22 @@ def tune(folder: Path, name: str) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = options(__doc__, quick="the smallest table only")
     parser.add_argument("--tune", action="store_true", help="try the settings of ALS anew, before the tables")
     parser.add_argument("--only", choices=list(TABLES))
     arguments = parser.parse_args()
+    header(__doc__)
     if not (folder := os.environ.get("OMNIRECO_DATA")):
         sys.exit("Set OMNIRECO_DATA to the folder that holds " + " and ".join(GRIDS))
     found = {}
-    for name in [arguments.only] if arguments.only else list(GRIDS):
+    for name in [arguments.only] if arguments.only else list(GRIDS)[: 1 if arguments.quick else None]:
         if arguments.tune and name in GRIDS:
             tune(Path(folder), name)
         done = om.worlds.reproduce(name, folder)
         print(f"\n{done}\n\nours minus published\n{done.gaps().round(4).to_string(index=False)}\n", flush=True)
         found[name] = done.to_frame().to_dict("records")
-    target = Path(__file__).parent / "results"
-    target.mkdir(exist_ok=True)
-    (target / "published.json").write_text(json.dumps(found, indent=1))
+    if not arguments.quick:
+        write("published", found)
 
 
 if __name__ == "__main__":

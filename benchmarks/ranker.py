@@ -12,9 +12,7 @@ results/ranker.json after every kind of ranker.
 
 from __future__ import annotations
 
-import argparse
 import dataclasses
-import json
 import os
 import resource
 import sys
@@ -23,6 +21,7 @@ from time import perf_counter, process_time
 
 import numpy as np
 import pandas as pd
+from _common import header, options, write
 
 import omnireco as om
 
@@ -73,12 +72,15 @@ def shuffled(asked: tuple[om.Requests, om.Interactions], seed: int) -> tuple[om.
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = options(__doc__, quick="logit alone on 200 households, 300 requests of 30 candidates")
     parser.add_argument("--kinds", nargs="+", default=["logit", "lambdamart", "lightgbm"])
     parser.add_argument("--requests", type=int, default=4000)
     parser.add_argument("--candidates", type=int, default=100)
     parser.add_argument("--households", type=int, help="a drawn part of them, for a quick look")
     arguments = parser.parse_args()
+    header(__doc__)
+    if arguments.quick:
+        arguments.kinds, arguments.households, arguments.requests, arguments.candidates = ["logit"], 200, 300, 30
     if not (folder := os.environ.get("OMNIRECO_DATA")):
         sys.exit("Set OMNIRECO_DATA to the folder that holds complete_journey")
     log, facts, catalog = read(Path(folder), arguments.households)
@@ -138,10 +140,9 @@ def main() -> None:
             print(f"  {kind}, context less {against}: {row.to_string(header=False, index=False)}", flush=True)
         table = report.to_frame()
         print(table[table["metric"] == "ndcg"].to_string(), flush=True)
-        target = Path(__file__).parent / "results"
-        target.mkdir(exist_ok=True)
         result = {"metrics": table.to_dict("records"), "differences": pairs, "costs": costs}
-        (target / "ranker.json").write_text(json.dumps(result, indent=1, default=float))
+        if not arguments.quick:
+            write("ranker", result, default=float)
 
 
 if __name__ == "__main__":

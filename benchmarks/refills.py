@@ -11,8 +11,6 @@ interval (at least one day ahead). Intervals over households. Writes results/ref
 
 from __future__ import annotations
 
-import argparse
-import json
 import os
 import sys
 from pathlib import Path
@@ -20,6 +18,7 @@ from time import process_time
 
 import numpy as np
 import pandas as pd
+from _common import header, options, write
 
 import omnireco as om
 from omnireco._kernels.bootstrap import percentile_interval, resampled_means
@@ -35,7 +34,8 @@ def over_people(values: pd.Series, people: pd.Series) -> tuple[float, float, flo
 
 
 def main() -> None:
-    argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter).parse_args()
+    asked = options(__doc__, quick="300 drawn households").parse_args()
+    header(__doc__)
     if not (folder := os.environ.get("OMNIRECO_DATA")):
         sys.exit("Set OMNIRECO_DATA to the folder that holds complete_journey")
     place = Path(folder) / "complete_journey"
@@ -47,6 +47,9 @@ def main() -> None:
         columns={"household_id": "user_id", "product_category": "item_id", "transaction_timestamp": "timestamp"}
     )
     rows = rows[["user_id", "item_id", "timestamp"]].drop_duplicates().assign(channel="store", event="purchase")
+    if asked.quick:
+        some = np.random.default_rng(0).choice(rows["user_id"].unique(), 300, replace=False)
+        rows = rows[rows["user_id"].isin(some)]
     past, later = om.Dataset(om.EventLog.from_frame(rows)).split(CUT, horizon=f"{DAYS}D")
     train, test = past.events, later.events
     start = process_time()
@@ -90,9 +93,8 @@ def main() -> None:
     result["days off, item median"] = over_people(np.abs(actual - np.maximum(simple, 1.0)), seen["user_id"])
     for name, value in result.items():
         print(f"{name}: {value}")
-    target = Path(__file__).parent / "results"
-    target.mkdir(exist_ok=True)
-    (target / "refills.json").write_text(json.dumps(result, indent=1))
+    if not asked.quick:
+        write("refills", result)
 
 
 if __name__ == "__main__":

@@ -15,7 +15,6 @@ item of the same people.
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
 import sys
@@ -23,6 +22,7 @@ from pathlib import Path
 from time import process_time
 
 import numpy as np
+from _common import header, options
 
 import omnireco as om
 from omnireco._kernels.bootstrap import percentile_interval, resampled_means
@@ -89,19 +89,22 @@ def summary(values: np.ndarray) -> dict[str, float]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = options(__doc__, quick="the mix is not tuned; nothing is written")
     parser.add_argument("--tune", action="store_true", help="print mixes on the last but one item, choose none by hand")
     parser.add_argument("--sessions", action="store_true", help="SessionKNN beside NextItem, nothing else")
     arguments = parser.parse_args()
+    header(__doc__)
     if not (folder := os.environ.get("OMNIRECO_DATA")):
         sys.exit(f"Set OMNIRECO_DATA to the folder that holds {NAME}")
     if arguments.sessions:
         sessions(Path(folder))
         return
-    if arguments.tune:
+    if arguments.tune and not arguments.quick:
         tune(Path(folder))
     done = om.worlds.reproduce(NAME, folder)
     print(done)
+    if arguments.quick:
+        return
     RESULTS.mkdir(exist_ok=True)
     (RESULTS / "sequences.json").write_text(json.dumps(done.to_frame().to_dict("records"), indent=1))
 

@@ -261,7 +261,42 @@ def test_nothing_names_a_machine():
     assert found == []
 
 
-@pytest.mark.parametrize("script", sorted((PROJECT / "benchmarks").glob("[a-z]*.py")), ids=lambda path: path.stem)
+BENCHMARKS = sorted((PROJECT / "benchmarks").glob("[a-z]*.py"))
+WITHOUT_QUICK = {"send_time", "send_time_million"}  # each prints one table of a size that is asked for
+
+
+def benchmark(script, *options):
+    done = subprocess.run(
+        [sys.executable, str(script), *options],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=PROJECT,
+        env=os.environ | {"PYTHONPATH": str(PROJECT / "src")},
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    return done.stdout
+
+
+@pytest.mark.parametrize("script", BENCHMARKS, ids=lambda path: path.stem)
 def test_a_benchmark_answers_help(script):
-    """Every benchmark has a parser, so ``--help`` answers and nothing is measured."""
-    assert "parse_args()" in script.read_text(encoding="utf-8")
+    """Nothing is measured, and a reader learns what it shows and how to have a quick look."""
+    shown = benchmark(script, "--help")
+    assert "usage:" in shown
+    assert "--quick" in shown or script.stem in WITHOUT_QUICK
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["ease", "plan"])
+def test_a_quick_look_prints_the_machine_and_no_gates(name):
+    shown = benchmark(PROJECT / "benchmarks" / f"{name}.py", "--quick")
+    assert "processor" in shown
+    assert "instruction sets:" in shown
+    assert "top-K tier" in shown
+    assert "gate" not in shown
+
+
+def test_every_benchmark_has_its_row_in_the_readme():
+    text = (PROJECT / "benchmarks" / "README.md").read_text(encoding="utf-8")
+    named = set(re.findall(r"^\| `(\w+)\.py`", text, re.MULTILINE))
+    assert named >= {path.stem for path in BENCHMARKS}
