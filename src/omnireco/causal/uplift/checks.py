@@ -22,13 +22,21 @@ SURE = 1e-4  # a test that a right experiment fails once in ten thousand
 _LARGE = 0.1  # standardised difference
 
 
-def ratio_mismatch(propensity: np.ndarray, arm: np.ndarray) -> float:
-    """Return the p-value of the counts of the arms under known propensities, by a chi-square of sums of lots."""
+def ratio_mismatch(propensity: np.ndarray, arm: np.ndarray, user: np.ndarray) -> float:
+    """Return the p-value of the counts of the arms under known propensities: a chi-square of sums of lots.
+
+    Where people have several rows their lots may hang together, and the covariance is that over people.
+    """
     from scipy.stats import chi2
 
     n_arms = propensity.shape[1]
+    _, person = np.unique(user, return_inverse=True)
     away = (np.bincount(arm, minlength=n_arms) - propensity.sum(axis=0))[1:]
-    spread = np.diag(propensity.sum(axis=0)) - propensity.T @ propensity
+    if int(person.max(initial=-1)) + 1 == arm.size:
+        spread = np.diag(propensity.sum(axis=0)) - propensity.T @ propensity
+    else:
+        each = np.column_stack([np.bincount(person, weights=(arm == k) - propensity[:, k]) for k in range(n_arms)])
+        spread = each.T @ each
     spread = spread[1:, 1:]
     return float(chi2.sf(away @ np.linalg.pinv(spread, hermitian=True) @ away, n_arms - 1))
 

@@ -265,7 +265,7 @@ class Uplift(Estimator):
         n_arms = len(experiment.arms)
         if experiment.propensity is not None:
             p = experiment.propensity
-            return p, np.asarray(p.min(axis=1) > 0), ratio_mismatch(p, experiment.arm)
+            return p, np.asarray(p.min(axis=1) > 0), ratio_mismatch(p, experiment.arm, experiment.user)
         p = estimated_propensity(experiment.x, experiment.arm, n_arms, fold, self.folds, self.seed)
         share = np.bincount(experiment.arm, minlength=n_arms) / len(experiment)
         inside = np.asarray((p >= np.minimum(self.overlap, 0.2 * share)).all(axis=1))
