@@ -206,7 +206,9 @@ def company(n=1200, weeks=6, *, receipts=False, seed=0):
         sent = rng.random(n) < 0.5
         buys = rng.random(n) < 0.2 + 0.2 * sent
         hours = rng.integers(24, 24 * 7 - 1, n)
-        events.append(pd.DataFrame({"user_id": np.arange(n)[buys], "timestamp": start + pd.to_timedelta(hours[buys], "h")}))
+        events.append(
+            pd.DataFrame({"user_id": np.arange(n)[buys], "timestamp": start + pd.to_timedelta(hours[buys], "h")})
+        )
         at = start + pd.to_timedelta(rng.integers(1, 20, n), "h")
         if receipts:  # a thank-you, an hour after a purchase on the first day
             day = start + pd.to_timedelta(rng.integers(1, 15, n), "h")

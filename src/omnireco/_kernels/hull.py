@@ -50,7 +50,11 @@ def hull_steps(reward: np.ndarray, cost: np.ndarray) -> Steps:
     parts: list[tuple[np.ndarray, ...]] = []
     for start in range(0, n, _ROWS):
         r = reward[start : start + _ROWS]
-        c = np.broadcast_to(cost, reward.shape)[start : start + _ROWS] if cost.shape[0] == 1 else cost[start : start + _ROWS]
+        c = (
+            np.broadcast_to(cost, reward.shape)[start : start + _ROWS]
+            if cost.shape[0] == 1
+            else cost[start : start + _ROWS]
+        )
         unit = np.arange(r.shape[0])
         arm, at_r, at_c = np.full(unit.size, -1), np.zeros(unit.size), np.zeros(unit.size)
         for _ in range(k):
@@ -58,7 +62,9 @@ def hull_steps(reward: np.ndarray, cost: np.ndarray) -> Steps:
             with np.errstate(divide="ignore", invalid="ignore"):
                 slope = np.where((gain > 0) & (price >= 0), gain / price, -1.0)
             top = slope.max(axis=1)
-            dear = np.where(slope >= top[:, None], np.where(np.isinf(slope), gain, price), -1.0)  # free: the best of them
+            dear = np.where(
+                slope >= top[:, None], np.where(np.isinf(slope), gain, price), -1.0
+            )  # free: the best of them
             chosen = dear.argmax(axis=1)
             moves = np.flatnonzero(top > 0)
             if not moves.size:
@@ -72,4 +78,3 @@ def hull_steps(reward: np.ndarray, cost: np.ndarray) -> Steps:
     unit, before, after, slope = (np.concatenate(column) for column in zip(*parts, strict=True))
     order = np.lexsort([unit, -slope])
     return Steps(unit[order], before[order], after[order], slope[order])
-

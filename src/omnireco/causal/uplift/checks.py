@@ -84,9 +84,7 @@ def placebo_effects(
         p = np.clip(estimated_propensity(x, arm, n_arms, fold, 2, 0), 0.01, 1.0)
         p /= p.sum(axis=1, keepdims=True)
     psi = contrasts(y, arm, p, _linear_outcomes(x, arm, y, n_arms, fold))
-    table = [
-        line(name, "placebo", psi[:, at], user, z, LEAST_PEOPLE) for at, name in enumerate(experiment.arms[1:])
-    ]
+    table = [line(name, "placebo", psi[:, at], user, z, LEAST_PEOPLE) for at, name in enumerate(experiment.arms[1:])]
     columns = ["arm", "group", "effect", "low", "high", "rows", "people"]
     return Effects("effect on what came before", pd.DataFrame(table, columns=columns), float(confidence), rows.size)
 
@@ -155,7 +153,9 @@ def verdict(model: Any) -> str:
     rows: list[dict[str, Any]] = model.average().table.to_dict("records")
     for row in rows:
         word = "adds" if row["low"] > 0 else "takes away" if row["high"] < 0 else "has no effect that could be shown"
-        lines.append(f"{row['arm']}: {word}, {row['effect']:+.4g} ({row['low']:+.4g} to {row['high']:+.4g}) on {control}.")
+        lines.append(
+            f"{row['arm']}: {word}, {row['effect']:+.4g} ({row['low']:+.4g} to {row['high']:+.4g}) on {control}."
+        )
     lost = int((~model.overlap).sum())
     if lost:
         lines.append(f"{count_of(lost, 'row')} left out: some arm was hardly possible there.")

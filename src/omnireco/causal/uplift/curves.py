@@ -128,7 +128,9 @@ class UpliftCurve:
         """
         check_choice(measure, "measure", MEASURES)
         if not isinstance(other, UpliftCurve):
-            raise ParameterError(f"compare takes an UpliftCurve. Got {shown(other)}. Write om.causal.uplift_curve(...).")
+            raise ParameterError(
+                f"compare takes an UpliftCurve. Got {shown(other)}. Write om.causal.uplift_curve(...)."
+            )
         mine, theirs = (
             (one.rows, one.people, one.seed, len(one.draws), one.arm, round(float(one.gain[-1]), 12))
             for one in (self, other)
@@ -380,4 +382,3 @@ def _fill(level: np.ndarray, q: np.ndarray) -> None:
         good = np.flatnonzero(~bad[row])
         known = np.concatenate([[0.0], q[row, good]]), np.concatenate([[0.0], level[row, good]])
         level[row] = np.interp(q[row], *known)
-

@@ -88,7 +88,8 @@ def cuped(experiment: Experiment, *, before: Any = None, confidence: float = 0.9
     rows = []
     for code, name in enumerate(experiment.arms[1:], 1):
         plain, adjusted = (
-            _difference(values, arm, weight, user, code) for values in (y, y - theta * (b - np.average(b, weights=weight)))
+            _difference(values, arm, weight, user, code)
+            for values in (y, y - theta * (b - np.average(b, weights=weight)))
         )
         (effect, error, n_people), (raw, raw_error, _) = adjusted, plain
         rows.append(
@@ -260,7 +261,11 @@ def policy_value(
     base = experiment.arms[0] if against is None else against
     if base not in every:
         raise ParameterError(f"against must be one of {', '.join(map(repr, every))}. Got {shown(base)}.")
-    mu = np.full((n, n_arms), float(experiment.outcome.mean())) if predicted is None else matrix(predicted, "predicted", n)
+    mu = (
+        np.full((n, n_arms), float(experiment.outcome.mean()))
+        if predicted is None
+        else matrix(predicted, "predicted", n)
+    )
     if mu.shape[1] != n_arms:
         raise ParameterError(f"predicted has {mu.shape[1]} columns for {n_arms} arms, the control first.")
     row = np.arange(n)
@@ -328,8 +333,6 @@ def _fieller(a: float, b: float, va: float, vb: float, vab: float, z: float) -> 
         root = np.sqrt(max(inside, 0.0))
         return float((q - root) / p), float((q + root) / p)
     return (-np.inf, np.inf) if inside <= 0 else (np.nan, np.nan)
-
-
 
 
 def _policy(given: Any, name: str, n: int, n_arms: int) -> np.ndarray:

@@ -54,7 +54,11 @@ class Increments:
     def __post_init__(self) -> None:
         table, usual = np.array(self.increment, np.float64), np.array(self.usual, np.float64)
         shape = (len(self.users), len(self.channels))
-        if table.shape != shape or usual.shape != shape[1:] or not (np.isfinite(table).all() and np.isfinite(usual).all()):
+        if (
+            table.shape != shape
+            or usual.shape != shape[1:]
+            or not (np.isfinite(table).all() and np.isfinite(usual).all())
+        ):
             raise ParameterError(
                 f"Increments: increment must be finite, one per person and channel, {shape}. Got the shape {table.shape}. "
                 "Write model.timing(om.SendTime().fit(data), data)."

@@ -11,7 +11,15 @@ from omnireco._core.compute import row_blocks
 from omnireco._core.random import stream
 from omnireco.errors import ParameterError
 
-__all__ = ["Linear", "contrasts", "estimated_propensity", "folds_of", "linear_effects", "outcome_models", "second_stage"]
+__all__ = [
+    "Linear",
+    "contrasts",
+    "estimated_propensity",
+    "folds_of",
+    "linear_effects",
+    "outcome_models",
+    "second_stage",
+]
 
 _PENALTY = 1.0  # rows' worth, on standardised features
 _MOST_ROWS = 200_000  # from which propensities are estimated: a logistic curve needs no more
@@ -184,7 +192,12 @@ def standards(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def linear_effects(
-    x: np.ndarray, target: np.ndarray, weight: np.ndarray | None, fold: np.ndarray, folds: int, person: np.ndarray | None
+    x: np.ndarray,
+    target: np.ndarray,
+    weight: np.ndarray | None,
+    fold: np.ndarray,
+    folds: int,
+    person: np.ndarray | None,
 ) -> tuple[np.ndarray, Linear]:
     """Return out-of-fold effects (n, n_contrasts), and the effects learned from all rows.
 

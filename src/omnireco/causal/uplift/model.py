@@ -381,7 +381,9 @@ class UpliftModel:
             users, x = self._read(data)  # type: ignore[misc]
             return users.ids, x
         if not self.experiment.features:
-            raise ParameterError("effect: nothing was known of people when the effects were learned; all have average().")
+            raise ParameterError(
+                "effect: nothing was known of people when the effects were learned; all have average()."
+            )
         names = [feature.name for feature in self.experiment.features]
         return None, encoded(self.experiment.features, columns_of(data, names, "effect"), "effect")
 
@@ -396,4 +398,3 @@ class UpliftModel:
             )
         effect = self._predict(x)
         return effect, np.full_like(effect, np.nan)
-

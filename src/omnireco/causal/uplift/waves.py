@@ -101,9 +101,7 @@ def feature_names(data: Dataset) -> list[str]:
     return found
 
 
-def features_at(
-    data: Dataset, users: Vocabulary, codes: list[np.ndarray], wanted: np.ndarray, at: int
-) -> np.ndarray:
+def features_at(data: Dataset, users: Vocabulary, codes: list[np.ndarray], wanted: np.ndarray, at: int) -> np.ndarray:
     """Return what was known of everybody before an instant, (n_users, d): counts and days, logarithms of them."""
     events, messages = data.events, data.messages
     n = len(users)
