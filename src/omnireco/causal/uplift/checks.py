@@ -122,7 +122,8 @@ def warnings_of(model: Any) -> list[str]:
     found = []
     if model.imbalance < SURE:
         found.append(
-            f"The arms have other sizes than their propensities say (p = {model.imbalance:.1e}): people were lost after "
+            f"The arms have other sizes than their propensities say (p = {model.imbalance:.1e}): people were lost "
+            "after "
             "the draw, or it was another draw."
         )
     if not model.known and model.experiment.x.shape[1]:
@@ -132,7 +133,8 @@ def warnings_of(model: Any) -> list[str]:
         if len(worst):
             one = worst.loc[worst["after"].abs().idxmax()]
             found.append(
-                f"After weighting, {count_of(len(worst), 'feature')} still differ from the control, {one['feature']} by "
+                f"After weighting, {count_of(len(worst), 'feature')} still differ from the control, {one['feature']} "
+                "by "
                 f"{one['after']:+.2f} standard deviations: the estimated propensities do not fit."
             )
     if model.experiment.placebo is not None:
@@ -162,7 +164,8 @@ def verdict(model: Any) -> str:
     lines += [f"Beware: {one}" for one in warnings_of(model)]
     if not model.known:
         lines.append(
-            "Nobody drew lots: this holds only if everything that decided who was treated, and matters for the outcome, "
+            "Nobody drew lots: this holds only if everything that decided who was treated, and matters for the "
+            "outcome, "
             "is among the features. That cannot be tested; a holdout by lot can (propensity=)."
         )
     return "\n".join(lines)
