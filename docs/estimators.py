@@ -19,7 +19,7 @@ from omnireco.testing import small_matrix
 
 __all__ = ["HEAD", "REASONS", "estimators", "rows", "table"]
 
-_ROOMS = ("models", "timing", "choices", "journeys")
+_ROOMS = ("models", "timing", "choices", "journeys", "causal")
 HEAD = ("estimator", "needs", "a matrix will do", "the model", "new people", "filters", "saved", "explained", "tuned")
 
 REASONS = {
@@ -65,7 +65,7 @@ def estimators() -> dict[str, type[Estimator]]:
 def made(kind: type[Estimator]) -> Estimator:
     """Return an estimator that is quick to fit: the defaults, and what has none."""
     known: dict[str, Any] = {"models": {"ease": om.EASE(), "popular": om.Popularity()}, "target": "purchase"}
-    small = {"iterations": 3, "factors": 4, "n_candidates": 10, "requests_from": "14D"}
+    small = {"iterations": 3, "factors": 4, "n_candidates": 10, "requests_from": "14D", "least": 5}
     if kind is om.Blend:
         known["models"] = {"ease": om.EASE(), "als": om.ALS(factors=4)}
     names = set(inspect.signature(kind).parameters)

@@ -138,8 +138,19 @@ def _report() -> Any:
 
 def _experiment(n: int = 400, arms: int = 3) -> Any:
     draw = np.random.default_rng(0)
-    frame = pd.DataFrame({"user": np.arange(n) // 2, "arm": np.array(["none", "a", "b"])[draw.integers(0, arms, n)], "age": draw.normal(size=n)})
-    frame = frame.assign(zone=draw.choice(["x", "y"], n), y=draw.integers(0, 2, n), before=draw.normal(size=n), got=draw.integers(0, 2, n))
+    frame = pd.DataFrame(
+        {
+            "user": np.arange(n) // 2,
+            "arm": np.array(["none", "a", "b"])[draw.integers(0, arms, n)],
+            "age": draw.normal(size=n),
+        }
+    )
+    frame = frame.assign(
+        zone=draw.choice(["x", "y"], n),
+        y=draw.integers(0, 2, n),
+        before=draw.normal(size=n),
+        got=draw.integers(0, 2, n),
+    )
     return om.causal.Experiment.from_frame(
         frame, treatment="arm", control="none", outcome="y", features=["age", "zone"], user="user", placebo="before", received="got",
         propensity=dict.fromkeys(["none", "a", "b"][:arms], 1 / arms),

@@ -290,7 +290,9 @@ def _decisions(n: int) -> Any:
 def _test_frame() -> pd.DataFrame:
     draw, n = np.random.default_rng(0), 300
     people = [f"{MARKER}-{one}" for one in np.arange(n) // 2]
-    frame = pd.DataFrame({"user_id": people, "arm": draw.choice(["none", "email", "push"], n), "age": draw.normal(size=n)})
+    frame = pd.DataFrame(
+        {"user_id": people, "arm": draw.choice(["none", "email", "push"], n), "age": draw.normal(size=n)}
+    )
     return frame.assign(zone=draw.choice(["x", "y"], n), y=draw.integers(0, 2, n), got=draw.integers(0, 2, n))
 
 
@@ -411,7 +413,9 @@ RECEIVERS: dict[str, Callable[[SimpleNamespace], Any]] = {
     "EventLog": lambda w: w.log,
     "EventScan": lambda w: om.EventLog.scan(_events_file(), itemless="keep"),
     "Explanations": lambda w: om.models.explain(w.als, w.x, w.lists, events=w.log),
-    "BudgetPath": lambda w: om.causal.budget_path(_uplift().increment, _experiment(), costs={"email": 1.0, "push": 2.0}, n_bootstrap=9),
+    "BudgetPath": lambda w: om.causal.budget_path(
+        _uplift().increment, _experiment(), costs={"email": 1.0, "push": 2.0}, n_bootstrap=9
+    ),
     "Effects": lambda w: _uplift().average(),
     "Experiment": lambda w: _experiment(),
     "Increments": lambda w: _increments(w),
@@ -738,7 +742,11 @@ ARGUMENTS: dict[str, Callable[[SimpleNamespace], Any]] = {
     "UpliftModel.read.data": lambda w: w.data,
     "Increments.of.model": lambda w: _uplift_of_messages(),
     "UpliftCurve.uplift_at.share": lambda w: 0.3,
-    "UpliftCurve.compare.other": lambda w: om.causal.uplift_curve(np.arange(300), _experiment(), arm="email", n_bootstrap=9),
+    "UpliftCurve.compare.other": lambda w: om.causal.uplift_curve(
+        np.arange(300), _experiment(), arm="email", n_bootstrap=9
+    ),
+    "gain_curve.curve": lambda w: om.causal.uplift_curve(np.arange(300), _experiment(), arm="email", n_bootstrap=9),
+    "budget_gains.path": lambda w: RECEIVERS["BudgetPath"](w),
     "budget": lambda w: 0.5,
     "BudgetPath.at.budget": lambda w: 0.5,
     "width": lambda w: [[0.1, 0.1]],

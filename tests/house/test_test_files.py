@@ -40,6 +40,10 @@ ELSEWHERE = {
         "unit/test_new_people.py",
         "attributes, segments and the chain of both are one subject",
     ),
+    **dict.fromkeys(
+        ("omnireco.plotting.results", "omnireco.plotting.effects"),
+        ("unit/test_plotting.py", "one file of pictures, whatever they draw"),
+    ),
     "omnireco.errors": ("unit/test_checks.py", "each error is raised where it belongs, with match="),
     "omnireco.testing": ("contract/test_model_laws.py", "laws are tried on models that keep and that break them"),
 }

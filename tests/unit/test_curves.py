@@ -9,7 +9,7 @@ from omnireco.causal import Experiment, uplift_curve
 from omnireco.errors import ParameterError
 
 
-def test_of(arm, y, user=None, p=0.5):
+def trial(arm, y, user=None, p=0.5):
     frame = pd.DataFrame({"arm": np.where(np.asarray(arm) == 1, "yes", "no"), "y": np.asarray(y, float)})
     user = None if user is None else frame.assign(who=user)
     return Experiment.from_frame(
@@ -18,12 +18,9 @@ def test_of(arm, y, user=None, p=0.5):
     )  # fmt: skip
 
 
-test_of.__test__ = False
-
-
 def test_four_people_by_hand():
     """Scores 4, 3, 2, 1: treated 1, control 0, treated 0, control 1."""
-    curve = uplift_curve([4, 3, 2, 1], test_of([1, 0, 1, 0], [1, 0, 0, 1]), n_bootstrap=9)
+    curve = uplift_curve([4, 3, 2, 1], trial([1, 0, 1, 0], [1, 0, 0, 1]), n_bootstrap=9)
     # at 2 of 4: 1/2 (1 - 0); at 3: 3/4 (1/2 - 0); at 4: 1/2 - 1/2 = 0; at 1 no control: straight to the next
     assert curve.share.tolist() == [0, 0.25, 0.5, 0.75, 1]
     assert curve.gain.tolist() == [0, 0.25, 0.5, 0.375, 0]
@@ -36,7 +33,7 @@ def test_four_people_by_hand():
 def test_qini_is_the_area_above_a_random_share_and_rate_with_weights_q():
     rng = np.random.default_rng(0)
     arm = rng.integers(0, 2, 500)
-    curve = uplift_curve(rng.random(500), test_of(arm, rng.random(500) + arm), n_bootstrap=9)
+    curve = uplift_curve(rng.random(500), trial(arm, rng.random(500) + arm), n_bootstrap=9)
     middle = (curve.gain[1:] + curve.gain[:-1]) / 2 * np.diff(curve.share)
     assert curve.value[0] == pytest.approx(middle.sum() - curve.gain[-1] / 2)
     by_toc = curve.share * curve.toc
@@ -48,12 +45,12 @@ def test_ties_are_treated_together_whatever_the_order_of_rows():
     arm, y, score = rng.integers(0, 2, 300), rng.random(300), rng.integers(0, 4, 300)
     shuffle = rng.permutation(300)
     who = np.arange(300)
-    one = uplift_curve(score, test_of(arm, y, who), n_bootstrap=20)
-    other = uplift_curve(score[shuffle], test_of(arm[shuffle], y[shuffle], who[shuffle]), n_bootstrap=20)
+    one = uplift_curve(score, trial(arm, y, who), n_bootstrap=20)
+    other = uplift_curve(score[shuffle], trial(arm[shuffle], y[shuffle], who[shuffle]), n_bootstrap=20)
     assert len(one.share) == 5
     assert one.value == pytest.approx(other.value, abs=1e-12)
     assert one.draws == pytest.approx(other.draws, abs=1e-12)
-    constant = uplift_curve(np.ones(300), test_of(arm, y), n_bootstrap=9)
+    constant = uplift_curve(np.ones(300), trial(arm, y), n_bootstrap=9)
     assert constant.value[0] == pytest.approx(0)
 
 
@@ -73,9 +70,9 @@ def test_weights_of_unequal_propensities_take_the_confounding_out():
 def test_rows_of_one_person_are_drawn_together():
     rng = np.random.default_rng(3)
     arm, y, score = rng.integers(0, 2, 400), rng.random(400), rng.random(400)
-    once = uplift_curve(score, test_of(arm, y), n_bootstrap=300)
+    once = uplift_curve(score, trial(arm, y), n_bootstrap=300)
     many = [np.tile(part, 9) for part in (score, arm, y, np.arange(400))]
-    often = uplift_curve(many[0], test_of(*many[1:]), n_bootstrap=300)
+    often = uplift_curve(many[0], trial(*many[1:]), n_bootstrap=300)
     assert often.people == 400
     width = (often.high - often.low) / (once.high - once.low)
     assert (width[:2] > 0.9).all()
@@ -88,7 +85,7 @@ def test_the_interval_of_a_random_score_holds_0_and_that_of_the_oracle_does_not(
     for seed in range(200):
         rng = np.random.default_rng(seed)
         x, arm = rng.normal(size=1000), rng.integers(0, 2, 1000)
-        test = test_of(arm, x * arm + rng.normal(size=1000))
+        test = trial(arm, x * arm + rng.normal(size=1000))
         found = [uplift_curve(s, test, n_bootstrap=200, seed=seed) for s in (rng.random(1000), x, -x)]
         inside += bool(found[0].low[0] <= 0 <= found[0].high[0])
         above += bool(found[1].low[0] > 0)
@@ -100,7 +97,7 @@ def test_the_interval_of_a_random_score_holds_0_and_that_of_the_oracle_does_not(
 def test_paired_differences_are_narrower_than_two_intervals():
     rng = np.random.default_rng(4)
     x, arm = rng.normal(size=4000), rng.integers(0, 2, 4000)
-    test = test_of(arm, x * arm + rng.normal(size=4000))
+    test = trial(arm, x * arm + rng.normal(size=4000))
     good, better = uplift_curve(x + rng.normal(size=4000), test), uplift_curve(x, test)
     value, low, high = better.compare(good)
     assert value == pytest.approx(better.value[0] - good.value[0])
@@ -113,7 +110,7 @@ def test_paired_differences_are_narrower_than_two_intervals():
 def test_predicted_outcomes_narrow_the_curve_and_do_not_move_it():
     rng = np.random.default_rng(5)
     x, arm = rng.normal(size=5000), rng.integers(0, 2, 5000)
-    test = test_of(arm, 3 * x + 0.5 * arm + rng.normal(size=5000))
+    test = trial(arm, 3 * x + 0.5 * arm + rng.normal(size=5000))
     plain = uplift_curve(x, test)
     robust = uplift_curve(x, test, predicted=np.column_stack([3 * x, 3 * x]))
     assert (robust.high - robust.low)[1] < 0.6 * (plain.high - plain.low)[1]
@@ -122,7 +119,7 @@ def test_predicted_outcomes_narrow_the_curve_and_do_not_move_it():
 
 def test_threads_change_nothing():
     rng = np.random.default_rng(6)
-    test, score = test_of(rng.integers(0, 2, 3000), rng.random(3000)), rng.random(3000)
+    test, score = trial(rng.integers(0, 2, 3000), rng.random(3000)), rng.random(3000)
     one, two = (uplift_curve(score, test, n_bootstrap=50, threads=n) for n in (1, 2))
     assert (one.draws == two.draws).all()
 
@@ -140,11 +137,11 @@ def test_threads_change_nothing():
 )
 def test_what_is_wrong_is_named(scores, changes, match):
     with pytest.raises(ParameterError, match=match):
-        uplift_curve(scores, test_of([1, 0, 1, 0], [1, 0, 0, 1]), **{"n_bootstrap": 9} | changes)
+        uplift_curve(scores, trial([1, 0, 1, 0], [1, 0, 0, 1]), **{"n_bootstrap": 9} | changes)
 
 
 def test_no_experiment_is_answered_with_the_line():
-    with pytest.raises(ParameterError, match="Write om.causal.Experiment.from_frame"):
+    with pytest.raises(ParameterError, match=r"Write om\.causal\.Experiment\.from_frame"):
         uplift_curve([1.0], "frame")
 
 

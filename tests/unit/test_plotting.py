@@ -159,3 +159,21 @@ def test_journeys_and_what_channels_earned_are_drawn_as_they_are():
     assert om.plotting.return_calibration(model).get_xlabel() == "expected share"
     with pytest.raises(om.errors.ParameterError, match="must be a Funnel"):
         om.plotting.funnel_steps(funnel.table)
+
+
+def test_uplift_curves_and_budget_paths_are_drawn():
+    rng = np.random.default_rng(0)
+    frame = pd.DataFrame({"arm": rng.choice(["a", "none"], 200), "y": rng.random(200)})
+    test = om.causal.Experiment.from_frame(
+        frame, treatment="arm", control="none", outcome="y", propensity={"a": 0.5, "none": 0.5}
+    )
+    curve = om.causal.uplift_curve(rng.random(200), test, n_bootstrap=9)
+    ax = plotting.gain_curve({"one": curve, "other": curve})
+    assert [text.get_text()[:5] for text in ax.get_legend().get_texts()] == ["one: ", "a ran", "other"]
+    assert ax.lines[0].get_ydata()[-1] == curve.gain[-1]
+    path = om.causal.budget_path(rng.random((200, 1)), test, costs={"a": 1.0}, n_bootstrap=9)
+    assert plotting.budget_gains(path).lines[0].get_xdata()[-1] == path.budget[-1]
+    with pytest.raises(ParameterError, match="curve must be an UpliftCurve"):
+        plotting.gain_curve(path)
+    with pytest.raises(ParameterError, match="path must be a BudgetPath"):
+        plotting.budget_gains(curve)

@@ -56,13 +56,13 @@ def test_under_confounding_dr_is_right_where_t_without_the_features_that_matter_
     x = rng.normal(size=n)
     p = 1 / (1 + np.exp(-1.5 * x))
     arm = rng.random(n) < p
-    y = 2 * x**2 + np.exp(x) + 0.5 * arm + rng.normal(size=n)  # not linear, the effect is 0.5 for all
+    y = x**3 + 0.5 * arm + rng.normal(size=n)  # not linear, the effect is 0.5 for all
     frame = pd.DataFrame({"arm": np.where(arm, "mail", "none"), "y": y, "x": x})
     test = Experiment.from_frame(frame, treatment="arm", control="none", outcome="y", features=["x"])
     t, dr = (Uplift(learner=one, model=Ridge(), folds=2).fit(test) for one in ("t", "dr"))
     naive = y[arm].mean() - y[~arm].mean()
     assert abs(naive - 0.5) > 1
-    assert abs(t.own.mean() - 0.5) > 0.4
+    assert abs(t.own.mean() - 0.5) > 0.3
     row = dr.average().table.iloc[0]
     assert row["low"] < 0.5 < row["high"]
     assert row["high"] - row["low"] < 0.4
@@ -87,7 +87,7 @@ def test_averages_cover_the_truth_in_95_percent():
 
 
 def test_what_nobody_can_see_is_said_and_a_placebo_notices_it():
-    """The enemy: a cause of both that is no feature. Without a placebo the answer is wrong, and says what it rests on."""
+    """The enemy: a cause of both that is no feature. Without a placebo: wrong, and says what it rests on."""
     frame = known(6000, 3, lots=False, hidden=True)
     blind = Uplift(folds=2).fit(read(frame, lots=False))
     row = blind.average().table.set_index("arm").loc["call"]
@@ -113,7 +113,7 @@ def test_no_overlap_is_refused_and_a_little_of_it_left_out():
     frame = pd.DataFrame({"x": x, "y": x + rng.normal(size=3000)})
     apart = frame.assign(arm=np.where(x + 0.02 * rng.normal(size=3000) > 0, "mail", "none"))
     given = {"treatment": "arm", "control": "none", "outcome": "y", "features": ["x"]}
-    with pytest.raises(ParameterError, match="no overlap. For .* some arm was hardly possible"):
+    with pytest.raises(ParameterError, match=r"no overlap\. For .* some arm was hardly possible"):
         Uplift().fit(Experiment.from_frame(apart, **given))
     partly = frame.assign(arm=np.where(rng.random(3000) < 1 / (1 + np.exp(-3 * x)), "mail", "none"))
     model = Uplift(folds=2).fit(Experiment.from_frame(partly, **given))
@@ -126,7 +126,7 @@ def test_no_overlap_is_refused_and_a_little_of_it_left_out():
 def test_too_few_is_refused_with_the_reason():
     frame = known(300, 6)
     few = pd.concat([frame[frame["arm"] == "mail"].iloc[:20], frame[frame["arm"] == "none"]])
-    test = read(few.assign(p1=0.5, p0=0.5), propensity={"none": "p0", "mail": "p1"})
+    test = read(few.assign(p1=0.11, p0=0.89), propensity={"none": "p0", "mail": "p1"})
     with pytest.raises(ParameterError, match="arm 'mail' has 20 rows, and 50 is the least"):
         Uplift().fit(test)
     assert Uplift(least=20, folds=2).fit(test)
@@ -187,9 +187,12 @@ def test_a_second_stage_of_the_callers_has_no_interval_and_groups_have():
 def test_parameters_are_checked(given, match):
     with pytest.raises(ParameterError, match=match):
         Uplift(**given)
-    with pytest.raises(ParameterError, match="has no second stage"):
-        from sklearn.linear_model import Ridge
 
+
+def test_a_second_stage_that_would_not_be_read_is_refused():
+    from sklearn.linear_model import Ridge
+
+    with pytest.raises(ParameterError, match="has no second stage"):
         Uplift(learner="t", effect_model=Ridge())
 
 
@@ -206,7 +209,9 @@ def company(n=1200, weeks=6, *, receipts=False, seed=0):
         sent = rng.random(n) < 0.5
         buys = rng.random(n) < 0.2 + 0.2 * sent
         hours = rng.integers(24, 24 * 7 - 1, n)
-        events.append(pd.DataFrame({"user_id": np.arange(n)[buys], "timestamp": start + pd.to_timedelta(hours[buys], "h")}))
+        events.append(
+            pd.DataFrame({"user_id": np.arange(n)[buys], "timestamp": start + pd.to_timedelta(hours[buys], "h")})
+        )
         at = start + pd.to_timedelta(rng.integers(1, 20, n), "h")
         if receipts:  # a thank-you, an hour after a purchase on the first day
             day = start + pd.to_timedelta(rng.integers(1, 15, n), "h")
@@ -255,7 +260,7 @@ def test_a_log_that_cannot_answer_is_refused_with_the_reason():
     data = company(300, 4)
     with pytest.raises(ParameterError, match="which event is the outcome"):
         Uplift().fit(data)
-    with pytest.raises(ParameterError, match="Uplift.fit: target"):
+    with pytest.raises(ParameterError, match=r"Uplift\.fit: target"):
         Uplift(target="purchases").fit(data)
     with pytest.raises(ParameterError, match="shorter than three horizons"):
         Uplift(target="purchase", horizon="30D").fit(data)
@@ -263,3 +268,31 @@ def test_a_log_that_cannot_answer_is_refused_with_the_reason():
         Uplift(target="purchase", within="10min").fit(data)
     with pytest.raises(om.errors.SchemaError, match="no message has a creative"):
         Uplift(target="purchase", arm="creative").fit(data)
+
+
+CHANGES = {
+    "target": ["purchase", "view"], "outcome": "value", "arm": "item", "horizon": "14D", "within": "8h", "waves": 2,
+    "learner": "r", "model": "ridge", "effect_model": "tree", "folds": 3, "overlap": 0.45, "least": 10_000, "seed": 5,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", CHANGES)
+def test_every_parameter_is_read(name):
+    from sklearn.linear_model import Ridge
+    from sklearn.tree import DecisionTreeRegressor
+
+    whole = company(400, 6)
+    log = whole.events.to_frame()
+    more = log.assign(event="view", timestamp=log["timestamp"] + pd.Timedelta("1h"), value=1.0).iloc[::2]
+    data = om.Dataset(om.EventLog.from_frame(pd.concat([log, more])), messages=whole.messages, end=whole.end)
+    plain = Uplift(target="purchase", folds=2)
+    made = {"ridge": Ridge(), "tree": DecisionTreeRegressor(max_depth=1)}
+    other = plain.replace(**{name: made.get(str(CHANGES[name]), CHANGES[name])})
+    one = plain.fit(data)
+    if name == "least":
+        with pytest.raises(ParameterError, match="lower least="):
+            other.fit(data)
+        return
+    two = other.fit(data)
+    same = one.own.shape == two.own.shape and np.array_equal(one.own, two.own) and one.arms == two.arms
+    assert not same

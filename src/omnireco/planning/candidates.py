@@ -344,7 +344,8 @@ def candidates(
         channel. With margins in the ``catalog``, values are money, and items without a margin are left out; else a
         response has the value 1.
     timing : fitted SendTime, or any Timing
-        The response probability by person, channel and instant: ``slot_probability(audience, rows, channel, at_us)``. Of
+        The response probability by person, channel and instant: ``slot_probability(audience, rows, channel, at_us)``.
+        Of
         ``om.causal.Uplift``, ``model.timing(send_time, data)``: values are then what a message adds (``.made_of``).
     slots : Slots
         The instants at which a message may leave; whole days are those of each person's own calendar.
@@ -388,9 +389,10 @@ def candidates(
 
     Notes
     -----
-    The value of a touch is its response probability (with ``slot_increment``: what the message adds) times the worth of the item (its margin, else 1) times the
-    discount of its rank, 1 / log2(1 + rank): an item ranked third has half the response probability of the first,
-    as NDCG has it. Deterministic; people are worked through in blocks of at most 128 MB.
+    The value of a touch is its response probability (with ``slot_increment``: what the message adds) times the worth
+    of the item (its margin, else 1) times the discount of its rank, 1 / log2(1 + rank): an item ranked third has half
+    the response probability of the first, as NDCG has it. Deterministic; people are worked through in blocks of at
+    most 128 MB.
 
     Examples
     --------
@@ -807,7 +809,8 @@ def _joined_kind(sets: Iterable[Candidates]) -> str:
     kinds = {part.made_of for part in sets}
     if {"chances", "increments"} <= kinds:
         raise ParameterError(
-            "Candidates.concat: values of some of these sets are made of chances, and of others of increments, so a plan "
+            "Candidates.concat: values of some of these sets are made of chances, and of others of increments, so a "
+            "plan "
             "would prefer the former whatever they add. Make all with one timing: om.candidates(recs, data, "
             "model.timing(send_time, data), slots)."
         )

@@ -166,12 +166,12 @@ def budget_path(
 
     Notes
     -----
-    At a budget, the best assignment solves the linear program: maximise the sum of rewards over people and arms, with at
-    most one arm per person and costs within the budget. Its solution takes the steps of every person's upper hull of
-    reward against cost in the order of reward per cost; at most one person stands between two arms. The path has at most
-    1,000 points, each an exact optimum, and straight lines between (exact throughout with fewer steps). An arm whose
-    rewards are negative is never taken. The comparison without targeting takes the same steps for the average person.
-    Deterministic. Cost: a sort of the steps, and 3 ns for each step and resample.
+    At a budget, the best assignment solves the linear program: maximise the sum of rewards over people and arms, with
+    at most one arm per person and costs within the budget. Its solution takes the steps of every person's upper hull of
+    reward against cost in the order of reward per cost; at most one person stands between two arms. The path has at
+    most 1,000 points, each an exact optimum, and straight lines between (exact throughout with fewer steps). An arm
+    whose rewards are negative is never taken. The comparison without targeting takes the same steps for the average
+    person. Deterministic. Cost: a sort of the steps, and 3 ns for each step and resample.
 
     References
     ----------
@@ -198,7 +198,8 @@ def budget_path(
     reward = matrix(rewards, "rewards", n)
     if reward.shape[1] != len(arms):
         raise ParameterError(
-            f"rewards has {reward.shape[1]} columns for {len(arms)} arms: {', '.join(map(repr, arms))}, without the control."
+            f"rewards has {reward.shape[1]} columns for {len(arms)} arms: {', '.join(map(repr, arms))}, without the "
+            "control."
         )
     cost = _costs(costs, arms, n)
     n_bootstrap = check_integer(n_bootstrap, "n_bootstrap", low=1, high=100_000)

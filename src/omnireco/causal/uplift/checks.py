@@ -22,13 +22,21 @@ SURE = 1e-4  # a test that a right experiment fails once in ten thousand
 _LARGE = 0.1  # standardised difference
 
 
-def ratio_mismatch(propensity: np.ndarray, arm: np.ndarray) -> float:
-    """Return the p-value of the counts of the arms under known propensities, by a chi-square of sums of lots."""
+def ratio_mismatch(propensity: np.ndarray, arm: np.ndarray, user: np.ndarray) -> float:
+    """Return the p-value of the counts of the arms under known propensities: a chi-square of sums of lots.
+
+    Where people have several rows their lots may hang together, and the covariance is that over people.
+    """
     from scipy.stats import chi2
 
     n_arms = propensity.shape[1]
+    _, person = np.unique(user, return_inverse=True)
     away = (np.bincount(arm, minlength=n_arms) - propensity.sum(axis=0))[1:]
-    spread = np.diag(propensity.sum(axis=0)) - propensity.T @ propensity
+    if int(person.max(initial=-1)) + 1 == arm.size:
+        spread = np.diag(propensity.sum(axis=0)) - propensity.T @ propensity
+    else:
+        each = np.column_stack([np.bincount(person, weights=(arm == k) - propensity[:, k]) for k in range(n_arms)])
+        spread = each.T @ each
     spread = spread[1:, 1:]
     return float(chi2.sf(away @ np.linalg.pinv(spread, hermitian=True) @ away, n_arms - 1))
 
@@ -114,7 +122,8 @@ def warnings_of(model: Any) -> list[str]:
     found = []
     if model.imbalance < SURE:
         found.append(
-            f"The arms have other sizes than their propensities say (p = {model.imbalance:.1e}): people were lost after "
+            f"The arms have other sizes than their propensities say (p = {model.imbalance:.1e}): people were lost "
+            "after "
             "the draw, or it was another draw."
         )
     if not model.known and model.experiment.x.shape[1]:
@@ -124,7 +133,8 @@ def warnings_of(model: Any) -> list[str]:
         if len(worst):
             one = worst.loc[worst["after"].abs().idxmax()]
             found.append(
-                f"After weighting, {count_of(len(worst), 'feature')} still differ from the control, {one['feature']} by "
+                f"After weighting, {count_of(len(worst), 'feature')} still differ from the control, {one['feature']} "
+                "by "
                 f"{one['after']:+.2f} standard deviations: the estimated propensities do not fit."
             )
     if model.experiment.placebo is not None:
@@ -154,7 +164,8 @@ def verdict(model: Any) -> str:
     lines += [f"Beware: {one}" for one in warnings_of(model)]
     if not model.known:
         lines.append(
-            "Nobody drew lots: this holds only if everything that decided who was treated, and matters for the outcome, "
+            "Nobody drew lots: this holds only if everything that decided who was treated, and matters for the "
+            "outcome, "
             "is among the features. That cannot be tested; a holdout by lot can (propensity=)."
         )
     return "\n".join(lines)

@@ -137,7 +137,8 @@ class UpliftCurve:
         )
         if mine != theirs:
             raise ParameterError(
-                "compare: the curves were not drawn on the same people: make both of one experiment, with one seed= and "
+                "compare: the curves were not drawn on the same people: make both of one experiment, with one seed= "
+                "and "
                 "n_bootstrap=."
             )
         at = MEASURES.index(measure)
@@ -218,10 +219,10 @@ def uplift_curve(
     - uplift@k is ``G(k) / k``.
 
     All in units of the outcome. Other packages divide by other things (a perfect curve, G(1), n), so their numbers are
-    not comparable; orders of models on one test set mostly are. The curve has at most 1,000 points, at shares that no tie is
-    split by; the integral is that of straight lines between them. Each resample gives a person a weight of Poisson(1),
-    a hash of who they are and the draw: two curves of the same people are paired (:meth:`UpliftCurve.compare`).
-    Deterministic. Cost: one sort, and 3 ns for each row and draw.
+    not comparable; orders of models on one test set mostly are. The curve has at most 1,000 points, at shares that no
+    tie is split by; the integral is that of straight lines between them. Each resample gives a person a weight of
+    Poisson(1), a hash of who they are and the draw: two curves of the same people are paired
+    (:meth:`UpliftCurve.compare`). Deterministic. Cost: one sort, and 3 ns for each row and draw.
 
     References
     ----------
@@ -350,7 +351,7 @@ def _columns(experiment: Experiment, code: int, p: np.ndarray, predicted: Any) -
 def _measured(sums: np.ndarray, grid: np.ndarray | None) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return shares, gains at those (or at a given grid), and measures, of sums per group (b, groups, c)."""
     total = np.cumsum(sums, axis=1)
-    b, m = total.shape[:2]
+    b = total.shape[0]
     q = np.concatenate([np.zeros((b, 1)), total[:, :, 0] / np.maximum(total[:, -1:, 0], 1e-300)], axis=1)
     if total.shape[2] == 2:
         level = total[:, :, 1] / np.maximum(total[:, -1:, 0], 1e-300)

@@ -46,9 +46,9 @@ def cuped(experiment: Experiment, *, before: Any = None, confidence: float = 0.9
 
     Notes
     -----
-    ``Y - theta (B - mean B)`` with ``theta = cov(Y, B) / var(B)``, both within arms; then differences of means, weighted
-    by 1 / propensity. The expectation is the same, the variance ``1 - corr(Y, B)^2`` of it. Standard errors are over
-    people. Deterministic; one pass.
+    ``Y - theta (B - mean B)`` with ``theta = cov(Y, B) / var(B)``, both within arms; then differences of means,
+    weighted by 1 / propensity. The expectation is the same, the variance ``1 - corr(Y, B)^2`` of it. Standard errors
+    are over people. Deterministic; one pass.
 
     References
     ----------
@@ -74,7 +74,8 @@ def cuped(experiment: Experiment, *, before: Any = None, confidence: float = 0.9
     given = experiment.placebo if before is None else before
     if given is None:
         raise ParameterError(
-            "cuped: the experiment has no outcome from before. Give it: cuped(experiment, before=frame['spend_before'])."
+            "cuped: the experiment has no outcome from before. Give it: cuped(experiment, "
+            "before=frame['spend_before'])."
         )
     b, z = vector(given, "before", len(experiment)), z_of(confidence)
     y, arm, user = experiment.outcome, experiment.arm, experiment.user
@@ -116,9 +117,9 @@ def complier_effect(experiment: Experiment, *, confidence: float = 0.95) -> Effe
     -------
     Effects
         The effect on compliers (the local average treatment effect). Further columns ``assigned low_assigned
-        high_assigned`` (the effect of the assignment, reached or not), ``reached`` (by how much the assignment raised the
-        share of those treated) and ``strength`` (its F statistic). ``low`` and ``high`` are of Anderson and Rubin, right
-        however few were reached; they may be infinite, and are NaN where the set is no interval.
+        high_assigned`` (the effect of the assignment, reached or not), ``reached`` (by how much the assignment raised
+        the share of those treated) and ``strength`` (its F statistic). ``low`` and ``high`` are of Anderson and Rubin,
+        right however few were reached; they may be infinite, and are NaN where the set is no interval.
 
     Raises
     ------
@@ -135,8 +136,8 @@ def complier_effect(experiment: Experiment, *, confidence: float = 0.95) -> Effe
 
     References
     ----------
-    Angrist, Imbens and Rubin (1996), "Identification of causal effects using instrumental variables"; Anderson and Rubin
-    (1949) and Fieller (1954) for the interval; Gerber and Green (2000) for the data of New Haven.
+    Angrist, Imbens and Rubin (1996), "Identification of causal effects using instrumental variables"; Anderson and
+    Rubin (1949) and Fieller (1954) for the interval; Gerber and Green (2000) for the data of New Haven.
 
     Examples
     --------
@@ -170,7 +171,8 @@ def complier_effect(experiment: Experiment, *, confidence: float = 0.95) -> Effe
         reached, reached_error, _ = _difference(d, arm, weight, user, code)
         if reached <= 0 and reached_error == 0:
             raise ParameterError(
-                f"complier_effect: the assignment of {shown(name)} changed nobody's treatment, so nothing can be said of "
+                f"complier_effect: the assignment of {shown(name)} changed nobody's treatment, so nothing can be said "
+                "of "
                 "the treatment itself. Is received= the right column?"
             )
         both = _covariance(y, d, arm, weight, user, code)

@@ -185,7 +185,8 @@ class Experiment:
         more = f" and {len(self.arms) - 4} arms" if len(self.arms) > 4 else ""
         known = "propensities known" if self.propensity is not None else "propensities unknown"
         return (
-            f"Experiment({count_of(len(self), 'row')} of {count_of(len(self.users), 'person', 'people')}: {each}{more}; "
+            f"Experiment({count_of(len(self), 'row')} of {count_of(len(self.users), 'person', 'people')}: "
+            f"{each}{more}; "
             f"{count_of(len(self.features) or self.x.shape[1], 'feature')}, {known})"
         )
 
@@ -256,7 +257,8 @@ def _arms(column: np.ndarray, control: Any, where: str) -> tuple[tuple[str, ...]
     first = str(control)
     if first not in known:
         raise ParameterError(
-            f"{where}: control is {shown(first)}, and no row has this arm; there are {', '.join(map(repr, known[:9]))}. "
+            f"{where}: control is {shown(first)}, and no row has this arm; there are "
+            f"{', '.join(map(repr, known[:9]))}. "
             "Without people who got nothing, what a message adds cannot be known."
         )
     if len(known) == 1:

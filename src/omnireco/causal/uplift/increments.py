@@ -20,8 +20,8 @@ __all__ = ["Increments"]
 class Increments:
     """What a message adds to the chance of the outcome, as a Timing; made by ``UpliftModel.timing(timing, data)``.
 
-    ``om.candidates(recs, data, increments, slots)`` then values touches by increments: who buys anyway is worth nothing,
-    and who is put off is not written to. ``candidates.made_of`` and the repr of the plan say so.
+    ``om.candidates(recs, data, increments, slots)`` then values touches by increments: who buys anyway is worth
+    nothing, and who is put off is not written to. ``candidates.made_of`` and the repr of the plan say so.
 
     Attributes
     ----------
@@ -60,7 +60,8 @@ class Increments:
             or not (np.isfinite(table).all() and np.isfinite(usual).all())
         ):
             raise ParameterError(
-                f"Increments: increment must be finite, one per person and channel, {shape}. Got the shape {table.shape}. "
+                f"Increments: increment must be finite, one per person and channel, {shape}. Got the shape "
+                f"{table.shape}. "
                 "Write model.timing(om.SendTime().fit(data), data)."
             )
         if not callable(getattr(self.timing, "slot_probability", None)):
@@ -89,7 +90,8 @@ class Increments:
         """
         if not model.experiment.binary:
             raise ParameterError(
-                "UpliftModel.timing: the outcome is an amount, and candidates multiplies by the margin of the item. Fit "
+                "UpliftModel.timing: the outcome is an amount, and candidates multiplies by the margin of the item. "
+                "Fit "
                 "the chance: om.causal.Uplift(target='purchase', outcome='any')."
             )
         users, effect = model.read(data)

@@ -1,4 +1,4 @@
-"""Nuisance models and effect learners: arrays in, arrays out; every row is predicted by models that never saw its person."""
+"""Nuisance models and effect learners: arrays in, arrays out; no row is predicted by models that saw its person."""
 
 from __future__ import annotations
 
@@ -95,7 +95,8 @@ def outcome_models(
             rows = train[arm[train] == code]
             if not rows.size:
                 raise ParameterError(
-                    f"Uplift.fit: arm {code} was given to people of one fold alone, so nobody is left to learn it from. "
+                    f"Uplift.fit: arm {code} was given to people of one fold alone, so nobody is left to learn it "
+                    "from. "
                     "Gather more, or leave the arm out (experiment.take)."
                 )
             several.append(fitted(model, x[rows], y[rows]))

@@ -179,8 +179,8 @@ class UpliftModel:
         pandas.DataFrame
             ``row user_id arm effect low high``, rows in their order; without ``user_id`` for a frame. The interval is
             that of the linear function of the features which approximates the effect best, not of one person's fate;
-            NaN for learners without one (S, T and X, and second stages of the caller's), whose groups have intervals all
-            the same (:meth:`group_effects`).
+            NaN for learners without one (S, T and X, and second stages of the caller's), whose groups have intervals
+            all the same (:meth:`group_effects`).
 
         Raises
         ------
@@ -270,8 +270,8 @@ class UpliftModel:
     def placebo(self, *, confidence: float = 0.95) -> Effects:
         """Return the effect of every arm on an outcome from before it, which can have none.
 
-        An interval without 0 shows that arms were not comparable, and that the effects are confounded. One with 0 proves
-        nothing: what decided who was treated and the outcome, and left no trace before, cannot be seen.
+        An interval without 0 shows that arms were not comparable, and that the effects are confounded. One with 0
+        proves nothing: what decided who was treated and the outcome, and left no trace before, cannot be seen.
 
         Parameters
         ----------
@@ -350,7 +350,8 @@ class UpliftModel:
         """
         if self._read is None:
             raise ParameterError(
-                "UpliftModel: this model was learned from an experiment, or came from a file, and cannot read a Dataset. "
+                "UpliftModel: this model was learned from an experiment, or came from a file, and cannot read a "
+                "Dataset. "
                 "Fit one on messages: om.causal.Uplift(target='purchase').fit(data); or give a frame of features."
             )
         users, x = self._read(data)

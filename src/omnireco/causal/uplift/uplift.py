@@ -70,7 +70,8 @@ class Uplift(Estimator):
     folds : int
         Parts of the people, for cross-fitting.
     overlap : float
-        Least estimated propensity of any arm: rows below are left out. Known propensities are taken as they are.
+        Least estimated propensity of any arm, of a rare one in proportion: rows below are left out. Known propensities
+        are taken as they are.
     least : int
         Fewest rows of an arm; with fewer it is refused.
     seed : int
@@ -146,10 +147,10 @@ class Uplift(Estimator):
         Parameters
         ----------
         data : Experiment or Dataset
-            An experiment as it was; or a Dataset, whose messages are the treatments: every ``horizon`` back from its end
-            a wave begins; the arm of a person is that of their first message ``within`` the beginning, else
-            ``"no message"``; the outcome is what they do within the horizon; features are what was known before (events,
-            targets and messages of 7, 30 and 90 days, days since, attributes of the audience).
+            An experiment as it was; or a Dataset, whose messages are the treatments: every ``horizon`` back from its
+            end a wave begins; the arm of a person is that of their first message ``within`` the beginning, else
+            ``"no message"``; the outcome is what they do within the horizon; features are what was known before
+            (events, targets and messages of 7, 30 and 90 days, days since, attributes of the audience).
         threads : int, optional
             Never changes a result.
         progress : bool or callable(done, total)
@@ -180,17 +181,19 @@ class Uplift(Estimator):
         With ``mu_k(x)`` the mean outcome under arm k and ``p_k(x)`` its propensity, both from people of other folds:
 
         - ``s``: one model of the outcome with the arm as a feature; ``t``: one per arm; effects are differences.
-        - ``x``: effects regressed on ``Y - mu_0`` of the treated and on ``mu_k - Y`` of controls, averaged by propensity.
+        - ``x``: effects regressed on ``Y - mu_0`` of the treated and on ``mu_k - Y`` of controls, averaged by
+          propensity.
         - ``r``: ``Y - m`` on ``(T - e) tau(x)``, arm k and control alone, ``e = p_k / (p_k + p_0)``, ``m = e mu_k +
           (1 - e) mu_0``.
         - ``dr``: regression of ``mu_k - mu_0 + 1[A=k] (Y - mu_k) / p_k - 1[A=0] (Y - mu_0) / p_0``, right when the
           propensities or the outcome models are.
 
-        Where the differences between people are not confirmed by the outcomes of other people, decisions are made on the
-        average (:attr:`UpliftModel.increment`), as in the test of calibration of Chernozhukov, Demirer, Duflo and
-        Fernandez-Val (2018, the best linear predictor). Averages and groups use the pseudo-outcomes of ``dr`` whatever the learner. Unknown propensities are estimated by
-        multinomial logistic regression. **What nobody can see**: a cause of both the treatment and the outcome that is
-        no feature. The placebo and the balance notice some of it, and only a draw by lot rules it out.
+        Where the differences between people are not confirmed by the outcomes of other people, decisions are made on
+        the average (:attr:`UpliftModel.increment`), as in the test of calibration of Chernozhukov, Demirer, Duflo and
+        Fernandez-Val (2018, the best linear predictor). Averages and groups use the pseudo-outcomes of ``dr`` whatever
+        the learner. Unknown propensities are estimated by multinomial logistic regression. **What nobody can see**: a
+        cause of both the treatment and the outcome that is no feature. The placebo and the balance notice some of it,
+        and only a draw by lot rules it out.
 
         Deterministic for a seed. Cost: folds x arms models of the outcome, then a few passes.
 
@@ -265,15 +268,17 @@ class Uplift(Estimator):
         n_arms = len(experiment.arms)
         if experiment.propensity is not None:
             p = experiment.propensity
-            return p, np.asarray(p.min(axis=1) > 0), ratio_mismatch(p, experiment.arm)
+            return p, np.asarray(p.min(axis=1) > 0), ratio_mismatch(p, experiment.arm, experiment.user)
         p = estimated_propensity(experiment.x, experiment.arm, n_arms, fold, self.folds, self.seed)
         share = np.bincount(experiment.arm, minlength=n_arms) / len(experiment)
-        inside = np.asarray((p >= np.minimum(self.overlap, 0.2 * share)).all(axis=1))
+        inside = np.asarray((p >= self.overlap * np.minimum(n_arms * share, 1.0)).all(axis=1))
         lost = 1.0 - float(inside.mean())
         if lost > _MOST_LOST:
             raise ParameterError(
-                f"Uplift.fit: no overlap. For {lost:.0%} of the rows some arm was hardly possible (estimated propensity "
-                f"below {self.overlap:g}): who was treated and who was not differ too much to be compared. Draw lots for "
+                f"Uplift.fit: no overlap. For {lost:.0%} of the rows some arm was hardly possible (estimated "
+                "propensity "
+                f"below {self.overlap:g}): who was treated and who was not differ too much to be compared. Draw lots "
+                "for "
                 "some people, leave out features that decide the treatment alone, or lower overlap= and report it."
             )
         return p, inside, float("nan")

@@ -161,6 +161,7 @@ class _Early:
 
 
 def target_events(events: Any, target: Any, where: str) -> np.ndarray:
+    """Return the rows of the events that count."""
     names = (target,) if isinstance(target, str) else tuple(target)
     known = check_known(names, map(str, events.events.ids), f"{where}: target", missing=None)
     return np.flatnonzero(np.isin(events.events.ids[events.event].astype(str), known))
