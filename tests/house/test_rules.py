@@ -49,7 +49,7 @@ def parameters_of(function):
 
 def test_there_is_much_to_look_at():
     assert len(PUBLIC) > 200
-    assert len(ESTIMATORS) == 27
+    assert len(ESTIMATORS) == 28
 
 
 @pytest.mark.parametrize("label", [label for label, one in PUBLIC.items() if inspect.isclass(one)])
@@ -132,16 +132,17 @@ def test_no_room_asks_for_the_class_of_an_estimator_or_model():
 def tables():
     """The tables of the three laws "fit reads every parameter": which estimator, and which of its parameters."""
     loaded = {}
-    for name in ("test_contract", "test_timing_contract", "test_choices_contract"):
+    for name in ("test_contract", "test_timing_contract", "test_choices_contract", "test_returns"):
         spec = importlib.util.spec_from_file_location(name, TESTS / f"unit/{name}.py")
         loaded[name] = importlib.util.module_from_spec(spec)
         spec.loader.exec_module(loaded[name])
-    models, timing, choices = loaded.values()
+    models, timing, choices, returns = loaded.values()
     read = {name: set(table) for name, table in models.OTHER.items()}
     for estimator, changes in timing.CHANGES:
         read.setdefault(type(estimator).__name__, set()).update(changes)
     for case, changes in choices.CHANGES.items():
         read.setdefault(type(choices.CASES[case][0]).__name__, set()).update(changes)
+    read["Returns"] = set(returns.CHANGES)
     return read
 
 

@@ -109,7 +109,7 @@ class Displacement:
         return f"Neither taking nor adding is shown: {size}."
 
 
-@says_the_line("om.causal.displacement(data, channel='web', on='store')")
+@says_the_line("om.causal.displacement(data, channel='web', on='store', period='14D')")
 def displacement(
     data: Any,
     *,
