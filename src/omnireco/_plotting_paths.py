@@ -76,7 +76,7 @@ def first_use(report: Displacement, *, title: str = "Before and after the first 
     ax.vlines(table["period"], table["low"], table["high"], color=color, linewidth=1.5)
     ax.plot(table["period"], table["effect"], "o", color=color, markersize=4)
     ax.set_xlabel(f"periods since the first use of {report.channel}")
-    ax.set_ylabel(f"change on {report.outcome}")
+    ax.set_ylabel(f"change of {report.outcome}")
     title_of(ax, f"{title}{': refused' if report.refused else ''}")
     return clean(ax)
 
