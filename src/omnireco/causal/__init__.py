@@ -1,7 +1,5 @@
 """What messages and channels earned: off-policy values, holdouts, switchbacks, attribution and displacement."""
 
-from omnireco.causal.displacement.contacts import ContactEffects, contact_effects
-from omnireco.causal.displacement.first_use import Displacement, displacement
 from omnireco.causal.holdouts.holdout import Holdout
 from omnireco.causal.holdouts.holdout_power import HoldoutSize, holdout_power
 from omnireco.causal.holdouts.holdout_report import HoldoutReport, holdout_report
@@ -11,6 +9,8 @@ from omnireco.causal.off_policy import OffPolicy, cross_fitted_rewards, off_poli
 from omnireco.causal.paths.attribution import Attribution, attribution
 from omnireco.causal.paths.lift_tests import LiftTests
 from omnireco.causal.paths.paths import Paths
+from omnireco.causal.substitution.contacts import ContactEffects, contact_effects
+from omnireco.causal.substitution.first_use import Displacement, displacement
 
 __all__ = [
     "Attribution",

@@ -10,8 +10,6 @@ import numpy as np
 from omnireco._core.form import Form
 from omnireco._core.parts import Array, Maybe, coded, demand, numbers, probabilities
 from omnireco._core.small import Each, Plain, Text, Whole, settings
-from omnireco.causal.displacement.contacts import ContactEffects
-from omnireco.causal.displacement.first_use import Displacement
 from omnireco.causal.holdouts.holdout import Holdout
 from omnireco.causal.holdouts.holdout_report import HoldoutReport
 from omnireco.causal.holdouts.switchback import Switchback, SwitchbackReport
@@ -19,6 +17,8 @@ from omnireco.causal.logged import LoggedDecisions
 from omnireco.causal.off_policy import ESTIMATORS, OffPolicy
 from omnireco.causal.paths.attribution import Attribution
 from omnireco.causal.paths.lift_tests import LiftTests
+from omnireco.causal.substitution.contacts import ContactEffects
+from omnireco.causal.substitution.first_use import Displacement
 from omnireco.data.parts import Ids
 from omnireco.data.vocabulary import Vocabulary
 from omnireco.evaluation.channel_report import ChannelReport

@@ -211,7 +211,14 @@ def displacement(
     random = stream(check_integer(seed, "seed", low=0), "causal/displacement")
     found = _summary(study, y.shape[0], confidence, random)
     report = Displacement(
-        *found, channel, f"{measure} on {on}", length, y.shape[0], int((begun < n_periods).sum()), people - y.shape[0], confidence
+        *found,
+        channel,
+        f"{measure} on {on}",
+        length,
+        y.shape[0],
+        int((begun < n_periods).sum()),
+        people - y.shape[0],
+        confidence,
     )
     _log.info("displacement: %s", report)
     return report
