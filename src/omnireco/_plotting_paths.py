@@ -8,9 +8,9 @@ import numpy as np
 
 from omnireco._core.checks import check_kind
 from omnireco._plot_style import ACCENT, INK, SERIES, SOFT, axes_of, clean, title_of
-from omnireco.causal.displacement.first_use import Displacement
 from omnireco.causal.holdouts.holdout_report import HoldoutReport
 from omnireco.causal.paths.attribution import Attribution
+from omnireco.causal.substitution.first_use import Displacement
 from omnireco.journeys.funnel import Funnel
 from omnireco.journeys.returns import ReturnsModel
 
@@ -76,7 +76,7 @@ def first_use(report: Displacement, *, title: str = "Before and after the first 
     ax.vlines(table["period"], table["low"], table["high"], color=color, linewidth=1.5)
     ax.plot(table["period"], table["effect"], "o", color=color, markersize=4)
     ax.set_xlabel(f"periods since the first use of {report.channel}")
-    ax.set_ylabel(f"change on {report.outcome}")
+    ax.set_ylabel(f"change of {report.outcome}")
     title_of(ax, f"{title}{': refused' if report.refused else ''}")
     return clean(ax)
 

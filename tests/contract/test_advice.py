@@ -65,6 +65,8 @@ def scope():
     touches = om.data.Touches.of(data, ids, channel="email", at="2025-06-01T09:00:00Z")
     draw = np.random.default_rng(0)
     return known | {
+        "contacts": pd.DataFrame({"user_id": ids, "channel": "email", "contacted": np.arange(24) % 2 == 0,
+                                  "propensity": 0.5, "decided_at": pd.Timestamp("2025-02-01", tz="UTC")}),
         "om": om, "data": data, "past": past, "later": later, "als": als, "recs": recs, "timing": timing,
         "before": recs, "after": recs, "users": ids, "user_ids": ids, "now": "2025-05-01",
         "items": place.index[:2],
@@ -84,6 +86,7 @@ def scope():
             "CreativeModel": om.choices.Creatives().fit(data),
             "ChannelPreferenceModel": om.choices.ChannelPreference().fit(data),
             "FollowUpsModel": om.journeys.FollowUps(events=["view"]).fit(data),
+            "ReturnsModel": om.journeys.Returns().fit(data),
             "RefillModel": om.journeys.Refills(events=["view"]).fit(data),
             "Model": als,
             "AttributeModel": om.models.learn_people(als, past.matrix(), om.models.people_attributes(known["people"])),

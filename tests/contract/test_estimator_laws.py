@@ -151,7 +151,9 @@ def test_fit_shows_progress_counts_to_its_end_and_says_what_it_takes(name, data)
         with pytest.raises(ParameterError, match="threads"):
             estimator.fit(told, threads=wrong)
     verbs = [
-        verb for verb in ("recommend", "probability", "preference", "decide", "hour_of_week") if hasattr(model, verb)
+        verb
+        for verb in ("recommend", "probability", "preference", "decide", "hour_of_week", "returns")
+        if hasattr(model, verb)
     ]
     assert verbs, f"{type(model).__name__} answers nothing"
     assert set(verbs) & set(estimator.verbs), "a verb of the model that its parameters do not know"

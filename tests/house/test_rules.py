@@ -132,17 +132,18 @@ def test_no_room_asks_for_the_class_of_an_estimator_or_model():
 def tables():
     """The tables of the three laws "fit reads every parameter": which estimator, and which of its parameters."""
     loaded = {}
-    for name in ("test_contract", "test_timing_contract", "test_choices_contract", "test_uplift"):
+    names = ("test_contract", "test_timing_contract", "test_choices_contract", "test_uplift", "test_returns")
+    for name in names:
         spec = importlib.util.spec_from_file_location(name, TESTS / f"unit/{name}.py")
         loaded[name] = importlib.util.module_from_spec(spec)
         spec.loader.exec_module(loaded[name])
-    models, timing, choices, uplift = loaded.values()
+    models, timing, choices, uplift, returns = loaded.values()
     read = {name: set(table) for name, table in models.OTHER.items()}
     for estimator, changes in timing.CHANGES:
         read.setdefault(type(estimator).__name__, set()).update(changes)
     for case, changes in choices.CHANGES.items():
         read.setdefault(type(choices.CASES[case][0]).__name__, set()).update(changes)
-    read["Uplift"] = set(uplift.CHANGES)
+    read["Uplift"], read["Returns"] = set(uplift.CHANGES), set(returns.CHANGES)
     return read
 
 

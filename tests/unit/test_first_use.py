@@ -48,7 +48,7 @@ def test_what_the_web_takes_is_found_and_grows():
     table = found.table.set_index("period")["effect"]
     assert abs(table[0] + 0.6) < 0.25
     assert abs(table[3] + 0.9) < 0.35
-    assert "takes from it" in found.verdict
+    assert "takes away" in found.verdict
 
 
 def test_no_effect_is_inside_the_interval_in_most_worlds():

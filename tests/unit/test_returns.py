@@ -75,7 +75,7 @@ def test_a_season_is_said_aloud_and_widens_the_intervals():
     assert model.ratio > 1.4
     wide, narrow = (m.returns(d.requests()) for m, d in ((model, past), (calm, past)))
     assert (wide["high"] - wide["low"]).mean() > (narrow["high"] - narrow["low"]).mean()
-    assert "at most" in model.verdict()
+    assert "at most" in model.verdict
 
 
 def test_bursts_make_the_hazard_fall():
@@ -172,9 +172,29 @@ def test_what_cannot_be_learned_is_refused():
 def test_too_short_a_log_is_not_checked():
     model = Returns(horizon="30D").fit(world(n=200, days=60))
     assert np.isnan(model.ratio)
-    assert model.verdict().startswith("Not checked")
+    assert model.verdict.startswith("Not checked")
     assert model.calibration.empty
 
 
 def test_cells_of_the_calibration_have_five_people():
     assert (Returns().fit(world(n=120)).calibration["people"] >= 5).all()
+
+
+CHANGES = {
+    "events": ["view"],
+    "session_gap": "12h",
+    "groups": "age_group",
+    "prior_strength": 40.0,
+    "horizon": "2D",
+    "n_checks": 2,
+}
+
+
+@pytest.mark.parametrize("name", CHANGES)
+def test_fit_reads_every_parameter(name):
+    data = om.simulate(n_users=150, n_items=20, days=60, seed=1).dataset()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DataWarning)
+        plain, other = Returns().fit(data), Returns(**{name: CHANGES[name]}).fit(data)
+    a, b = (m.returns(data.requests())[["probability", "low", "high"]].to_numpy() for m in (plain, other))
+    assert a.shape != b.shape or not np.array_equal(a, b, equal_nan=True)

@@ -1,8 +1,6 @@
 """What messages, channels and policies earned: uplift, holdouts, attribution, displacement and off-policy values."""
 
 from omnireco._moved import explain_unknown_names
-from omnireco.causal.displacement.contacts import ContactEffects, contact_effects
-from omnireco.causal.displacement.first_use import Displacement, displacement
 from omnireco.causal.holdouts.holdout import Holdout
 from omnireco.causal.holdouts.holdout_power import HoldoutSize, holdout_power
 from omnireco.causal.holdouts.holdout_report import HoldoutReport, holdout_report
@@ -14,6 +12,8 @@ from omnireco.causal.paths.lift_tests import LiftTests
 from omnireco.causal.paths.paths import Paths
 from omnireco.causal.selecting import PolicyChoice, select_policy
 from omnireco.causal.slates import LoggedSlates, off_policy_slates
+from omnireco.causal.substitution.contacts import ContactEffects, contact_effects
+from omnireco.causal.substitution.first_use import Displacement, displacement
 from omnireco.causal.uplift.budget import BudgetPath, budget_path
 from omnireco.causal.uplift.curves import UpliftCurve, uplift_curve
 from omnireco.causal.uplift.designs import complier_effect, cuped, policy_value

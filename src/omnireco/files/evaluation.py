@@ -10,8 +10,6 @@ import numpy as np
 from omnireco._core.form import Form
 from omnireco._core.parts import Array, Maybe, coded, demand, numbers, probabilities
 from omnireco._core.small import Each, Plain, Text, Whole, settings
-from omnireco.causal.displacement.contacts import ContactEffects
-from omnireco.causal.displacement.first_use import Displacement
 from omnireco.causal.estimating import PREFERRED
 from omnireco.causal.holdouts.holdout import Holdout
 from omnireco.causal.holdouts.holdout_report import HoldoutReport
@@ -22,6 +20,8 @@ from omnireco.causal.paths.attribution import Attribution
 from omnireco.causal.paths.lift_tests import LiftTests
 from omnireco.causal.selecting import PolicyChoice
 from omnireco.causal.slates import LoggedSlates
+from omnireco.causal.substitution.contacts import ContactEffects
+from omnireco.causal.substitution.first_use import Displacement
 from omnireco.causal.uplift.budget import BudgetPath
 from omnireco.causal.uplift.curves import UpliftCurve
 from omnireco.causal.uplift.effects import Effects

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 __all__ = ["nudges"]
 
 
-@says_the_line("om.journeys.nudges(om.journeys.unfinished(data, at=now), om.journeys.Returns().fit(data), data, ...)")
+@says_the_line("om.journeys.nudges(om.journeys.unfinished(data), om.journeys.Returns().fit(data), data)")
 def nudges(
     unfinished: Any,
     model: ReturnsModel,

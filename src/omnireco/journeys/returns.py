@@ -102,7 +102,7 @@ class Returns(Estimator):
 
     needs: ClassVar[tuple[str, ...]] = ("events",)
     reads: ClassVar[tuple[str, ...]] = ("messages", "audience", "attributes")
-    verbs: ClassVar[tuple[str, ...]] = ("returns", "to_frame", "verdict")
+    verbs: ClassVar[tuple[str, ...]] = ("returns", "to_frame")
 
     events: Iterable[str] | None = None
     session_gap: Any = "30min"
@@ -290,8 +290,9 @@ class ReturnsModel:
 
         return pd.DataFrame({"hours_from": EDGES[:-1], "hours_to": EDGES[1:], "visits_per_day": 24 * self.hazard})
 
+    @property
     def verdict(self) -> str:
-        """Return in words whether the model predicted the last windows, and how much to trust it."""
+        """In words: whether the model predicted the last windows, and how much to trust it."""
         days = self.horizon_us / DAY_US
         if np.isnan(self.ratio):
             return "Not checked: the log is too short, or n_checks=0."

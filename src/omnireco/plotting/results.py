@@ -26,7 +26,7 @@ from omnireco._plot_style import ACCENT, INK, SERIES, SOFT
 from omnireco._plot_style import axes_of as _axes
 from omnireco._plot_style import clean as _clean
 from omnireco._plot_style import title_of as _title
-from omnireco._plotting_paths import credit
+from omnireco._plotting_paths import credit, first_use, funnel_steps, holdout_effects, return_calibration
 from omnireco.data.events import EventLog
 from omnireco.errors import ParameterError
 from omnireco.evaluation.channel_report import ChannelReport
@@ -49,10 +49,14 @@ __all__ = [
     "comparison",
     "credit",
     "events_per_channel",
+    "first_use",
+    "funnel_steps",
+    "holdout_effects",
     "people_hours",
     "plan_per_day",
     "plan_per_hour",
     "prices",
+    "return_calibration",
     "scorecard",
     "send_curve",
     "shrinkage",

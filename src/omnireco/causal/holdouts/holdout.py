@@ -148,7 +148,7 @@ class Holdout:
     def __repr__(self) -> str:
         return (
             f"Holdout({count_of(int(self.held.sum()), 'person', 'people')} of {len(self):,} held out, share "
-            f"{self.share:g}, experiment {self.experiment!r})"
+            f"{self.share:g}, experiment {shown(self.experiment)})"
         )
 
     def to_frame(self) -> pd.DataFrame:

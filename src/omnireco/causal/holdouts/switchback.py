@@ -149,7 +149,7 @@ class Switchback:
             )
         return np.asarray(self.on[block])
 
-    @says_the_line("design.report(data, completes='purchase')")
+    @says_the_line("om.causal.switchback('2025-02-01', '2025-04-01').report(data, completes='purchase')")
     def report(self, data: Any, *, completes: str = "purchase", confidence: float = 0.95) -> SwitchbackReport:
         """Compare blocks with messages on and off.
 

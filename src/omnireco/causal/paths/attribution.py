@@ -105,7 +105,7 @@ class Attribution:
         """Return the table."""
         return self.table.copy()
 
-    @says_the_line("report.profit({'email': 900.0}, margin=0.3)")
+    @says_the_line("om.causal.attribution(om.causal.Paths.of(data)).profit({'email': 900.0}, margin=0.3)")
     def profit(
         self, costs: Mapping[str, float] | None = None, *, margin: float = 1.0, worth: float | None = None
     ) -> pd.DataFrame:

@@ -89,7 +89,7 @@ class Displacement:
 
     def __repr__(self) -> str:
         found = "refused" if self.refused else f"{self.effect:+.4g} ({self.low:+.4g} to {self.high:+.4g})"
-        return f"Displacement({self.channel} on {self.outcome}: {found}, {count_of(self.n_adopters, 'adopter')})"
+        return f"Displacement({self.channel} for {self.outcome}: {found}, {count_of(self.n_adopters, 'adopter')})"
 
     def to_frame(self) -> pd.DataFrame:
         """Return the table."""
@@ -103,13 +103,13 @@ class Displacement:
         days = self.period_us / DAY_US
         size = f"{self.effect:+.4g} ({self.low:+.4g} to {self.high:+.4g}) {self.outcome} per person and {days:g} days"
         if self.high < 0:
-            return f"{self.channel} takes from it: {size}."
+            return f"{self.channel} takes away: {size}."
         if self.low > 0:
-            return f"{self.channel} adds to it: {size}."
+            return f"{self.channel} adds: {size}."
         return f"Neither taking nor adding is shown: {size}."
 
 
-@says_the_line("om.causal.displacement(data, channel='web', on='store')")
+@says_the_line("om.causal.displacement(data, channel='web', on='store', period='14D')")
 def displacement(
     data: Any,
     *,
@@ -211,7 +211,14 @@ def displacement(
     random = stream(check_integer(seed, "seed", low=0), "causal/displacement")
     found = _summary(study, y.shape[0], confidence, random)
     report = Displacement(
-        *found, channel, on, length, y.shape[0], int((begun < n_periods).sum()), people - y.shape[0], confidence
+        *found,
+        channel,
+        f"{measure} on {on}",
+        length,
+        y.shape[0],
+        int((begun < n_periods).sum()),
+        people - y.shape[0],
+        confidence,
     )
     _log.info("displacement: %s", report)
     return report
