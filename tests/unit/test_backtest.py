@@ -30,7 +30,9 @@ def test_a_backtest_is_evaluate_on_every_cut(data, found):
     by_person = {}
     for cut in data.rolling(horizon="14D", n=2):
         lists = {name: one.fit(cut.past).recommend(cut.past.requests(), k=5) for name, one in MODELS.items()}
-        report = om.evaluate(lists, cut.later.events.select(events=["purchase"]), k=5, metrics=[om.ndcg], train=cut.past)
+        report = om.evaluate(
+            lists, cut.later.events.select(events=["purchase"]), k=5, metrics=[om.ndcg], train=cut.past
+        )
         row = found.cuts[(found.cuts["cut"] == cut.past.end) & (found.cuts["metric"] == "ndcg")].set_index("model")
         for cell in report.cells:
             assert row.loc[cell.model, "mean"] == pytest.approx(cell.mean)
@@ -124,7 +126,9 @@ def test_response_models_are_judged_by_likelihood(data):
 def test_plans_are_evaluated_beside_their_lists(data):
     def week(past, lists):
         people = om.Dataset(audience=past.audience, messages=past.messages)
-        touches = om.candidates(lists, people, om.SendTime().fit(past), om.slots(past.end.date().isoformat(), days=2), channels=["email"])
+        touches = om.candidates(
+            lists, people, om.SendTime().fit(past), om.slots(past.end.date().isoformat(), days=2), channels=["email"]
+        )
         return om.plan(touches, constraints=[om.FrequencyCap(2, per="7D")])
 
     found = backtest({"popular": om.Popularity()}, data, horizon="14D", n=1, k=3, plan=week)

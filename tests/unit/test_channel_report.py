@@ -233,7 +233,9 @@ def test_pictures():
     assert len(plotting.channel_combinations(report, top=2).get_yticklabels()) == 3
     with pytest.raises(ParameterError, match="measure must be one of"):
         plotting.channels_over_time(report, measure="likes")
-    alone = om.evaluation.channel_report(log_of(("ann", None, "web", "call", 0), ("ann", "tea", "web", "purchase", 1)), k=1)
+    alone = om.evaluation.channel_report(
+        log_of(("ann", None, "web", "call", 0), ("ann", "tea", "web", "purchase", 1)), k=1
+    )
     for draw in ("channel_shares", "channel_combinations", "channel_journeys", "channel_times", "channels_over_time"):
         getattr(plotting, draw)(alone)
     pyplot.close("all")

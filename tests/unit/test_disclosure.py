@@ -12,14 +12,17 @@ from omnireco._kernels.disclosure import hidden_cells
 DAY = pd.Timestamp("2025-05-01", tz="UTC")
 
 
-@pytest.mark.parametrize(("people", "axes", "hidden"), [
-    ([3, 40, 9, 0], (), [True, False, False, False]),
-    ([3, 40, 9, 0], (0,), [True, False, True, False]),
-    ([3, 4, 9], (0,), [True, True, False]),  # seven people together
-    ([1, 1, 9, 40], (0,), [True, True, True, False]),  # two people together are still too few
-    ([0, 40], (0,), [False, False]),
-    ([3], (0,), [True]),  # nothing else to hide
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("people", "axes", "hidden"),
+    [
+        ([3, 40, 9, 0], (), [True, False, False, False]),
+        ([3, 40, 9, 0], (0,), [True, False, True, False]),
+        ([3, 4, 9], (0,), [True, True, False]),  # seven people together
+        ([1, 1, 9, 40], (0,), [True, True, True, False]),  # two people together are still too few
+        ([0, 40], (0,), [False, False]),
+        ([3], (0,), [True]),  # nothing else to hide
+    ],
+)
 def test_by_hand(people, axes, hidden):
     assert hidden_cells(np.array(people), 5, axes).tolist() == hidden
 
@@ -47,12 +50,22 @@ def log_of(seed=0, n=1200):
     user = rng.integers(0, 60, n)
     channel = np.where(rng.random(n) < 0.5, "web", "store").astype(object)
     channel[(user < 3) & (rng.random(n) < 0.5)] = "kiosk"
-    frame = pd.DataFrame({
-        "user_id": user, "item_id": rng.integers(0, 8, n), "channel": channel,
-        "event": rng.choice(["view", "purchase"], n, p=[0.7, 0.3]), "value": rng.random(n).round(2),
-        "timestamp": DAY + pd.to_timedelta(rng.integers(0, 24 * 56, n), unit="h"),
-    })  # fmt: skip
-    segments = pd.DataFrame({"user_id": np.arange(60), "segment": np.where(np.arange(60) < 4, "board", np.where(np.arange(60) % 2, "a", "b"))})
+    frame = pd.DataFrame(
+        {
+            "user_id": user,
+            "item_id": rng.integers(0, 8, n),
+            "channel": channel,
+            "event": rng.choice(["view", "purchase"], n, p=[0.7, 0.3]),
+            "value": rng.random(n).round(2),
+            "timestamp": DAY + pd.to_timedelta(rng.integers(0, 24 * 56, n), unit="h"),
+        }
+    )
+    segments = pd.DataFrame(
+        {
+            "user_id": np.arange(60),
+            "segment": np.where(np.arange(60) < 4, "board", np.where(np.arange(60) % 2, "a", "b")),
+        }
+    )
     return om.EventLog.from_frame(frame), segments
 
 
@@ -83,7 +96,7 @@ def test_no_number_of_a_report_is_about_few_people():
 
 
 def test_no_hidden_number_follows_from_a_total():
-    """Events of segments, of periods and of channels add up to numbers of other tables: one unknown alone would be told."""
+    """Events of segments, periods and channels add up to numbers of other tables: one unknown alone would be told."""
     shown = report_of(5)
 
     def safe(events):  # where all else is nothing, the total is about the same few people, and hidden itself

@@ -19,7 +19,14 @@ def test_the_best_of_equal_policies_is_seldom_called_better():
         policies = {name: np.column_stack([1 - one, one]) for name, one in policies.items()}
         found = select_policy(logged, policies, least_effective=100, n_bootstrap=200, seed=seed)
         called += bool(found.best)
-        alone += bool((off_policy(logged, policies, estimators=["snips"], least_effective=100, n_bootstrap=200).table["lift_low"] > 0).any())
+        alone += bool(
+            (
+                off_policy(logged, policies, estimators=["snips"], least_effective=100, n_bootstrap=200).table[
+                    "lift_low"
+                ]
+                > 0
+            ).any()
+        )
     assert called <= 4
     assert alone > 8
 

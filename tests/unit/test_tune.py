@@ -56,8 +56,15 @@ def of(model):
 
 @pytest.mark.parametrize("method", ["random", "halving"])
 def test_a_real_gain_is_found_and_shown_on_another_window(past, method):
-    found = tune(om.EASE(regularization=10_000.0), past, {"regularization": Between(1, 10_000, log=True)}, horizon="14D",
-                 n_trials=9, method=method, score=planted(of))  # fmt: skip
+    found = tune(
+        om.EASE(regularization=10_000.0),
+        past,
+        {"regularization": Between(1, 10_000, log=True)},
+        horizon="14D",
+        n_trials=9,
+        method=method,
+        score=planted(of),
+    )
     assert found.gained
     assert 0 < found.low <= found.gain <= found.high
     assert found.estimator == found.best
@@ -71,12 +78,15 @@ def test_the_default_wins_where_nothing_is_better(past):
     """The score is noise by setting: the best of twelve looks better where it was chosen, and is not."""
     kept = 0
     for seed in range(6):
+
         def score(model, before, after, seed=seed):
             ids = before.users.ids
             rng = np.random.default_rng([seed, int(before.end.timestamp()), int(1e6 * of(model)) % 10**9])
             return pd.DataFrame({"user_id": ids, "value": rng.normal(0, 1, len(ids))})
 
-        found = tune(om.EASE(), past, {"regularization": Between(1, 1000)}, horizon="14D", n_trials=12, score=score, seed=seed)
+        found = tune(
+            om.EASE(), past, {"regularization": Between(1, 1000)}, horizon="14D", n_trials=12, score=score, seed=seed
+        )
         kept += found.estimator == om.EASE()
     assert kept >= 5
 
@@ -96,10 +106,15 @@ def test_a_setting_that_is_refused_counts_as_tried(past):
 
 
 def test_halving_fits_the_many_on_few_people(past):
-    found = tune(om.EASE(), past, {"regularization": Between(1, 1000, log=True)}, horizon="14D", n_trials=9, method="halving")
+    found = tune(
+        om.EASE(), past, {"regularization": Between(1, 1000, log=True)}, horizon="14D", n_trials=9, method="halving"
+    )
     size = found.trials.groupby("share")["trial"].count()
     assert size[1.0] < 9 + 1
-    assert found.trials[found.trials["share"] < 1]["n_people"].max() < found.trials[found.trials["share"] == 1]["n_people"].max()
+    assert (
+        found.trials[found.trials["share"] < 1]["n_people"].max()
+        < found.trials[found.trials["share"] == 1]["n_people"].max()
+    )
 
 
 def test_response_models_are_tuned_by_likelihood(data):
@@ -108,19 +123,30 @@ def test_response_models_are_tuned_by_likelihood(data):
     assert (found.trials["value"] < 0).all()
 
 
-@pytest.mark.parametrize(("space", "words"), [
-    ({}, "space is empty"), ({"regularisation": [1]}, "no parameter 'regularisation'"),
-    ({"regularization": 3}, "a list of values or a Between"), ({"regularization": "abc"}, "a list of values"),
-    ({"regularization": []}, "empty list"), ([1], "space"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("space", "words"),
+    [
+        ({}, "space is empty"),
+        ({"regularisation": [1]}, "no parameter 'regularisation'"),
+        ({"regularization": 3}, "a list of values or a Between"),
+        ({"regularization": "abc"}, "a list of values"),
+        ({"regularization": []}, "empty list"),
+        ([1], "space"),
+    ],
+)
 def test_a_space_that_is_none_is_refused(past, space, words):
     with pytest.raises(ParameterError, match=words):
         tune(om.EASE(), past, space, horizon="14D")
 
 
-@pytest.mark.parametrize(("how", "words"), [
-    ({"method": "grid"}, "method must be one of"), ({"n_trials": 0}, "n_trials"), ({"k": 0}, "k"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("how", "words"),
+    [
+        ({"method": "grid"}, "method must be one of"),
+        ({"n_trials": 0}, "n_trials"),
+        ({"k": 0}, "k"),
+    ],
+)
 def test_what_a_search_cannot_do_is_refused(past, how, words):
     with pytest.raises(ParameterError, match=words):
         tune(om.EASE(), past, SPACE, horizon="14D", **how)
@@ -138,14 +164,21 @@ def test_optuna_is_said_where_it_is_missing(past, monkeypatch):
 
     monkeypatch.setitem(__import__("sys").modules, "optuna", None)
     monkeypatch.setattr(builtins, "__import__", refuse)
-    with pytest.raises(om.errors.MissingExtraError, match=r'omnireco\[tune\]'):
+    with pytest.raises(om.errors.MissingExtraError, match=r"omnireco\[tune\]"):
         tune(om.EASE(), past, SPACE, horizon="14D", n_trials=2, method="optuna", score=planted(lambda model: 0.0))
     assert module.METHODS == ("random", "halving", "optuna")
 
 
 def test_optuna_says_what_to_try(past):
     pytest.importorskip("optuna")
-    found = tune(om.EASE(regularization=10_000.0), past, SPACE | {"regularization": Between(1, 10_000, log=True)}, horizon="14D",
-                 n_trials=8, method="optuna", score=planted(of))  # fmt: skip
+    found = tune(
+        om.EASE(regularization=10_000.0),
+        past,
+        SPACE | {"regularization": Between(1, 10_000, log=True)},
+        horizon="14D",
+        n_trials=8,
+        method="optuna",
+        score=planted(of),
+    )
     assert found.n_trials == 9
     assert found.gained

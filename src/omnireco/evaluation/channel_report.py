@@ -276,7 +276,9 @@ def _few_hidden(table: pd.DataFrame, k: int, keep: tuple[str, ...]) -> pd.DataFr
     return _hidden(table, hidden_cells(table["people"].to_numpy(), k), keep)
 
 
-def _of_groups(table: pd.DataFrame, k: int, sizes: tuple[int, ...], axes: tuple[int, ...], keep: tuple[str, ...]) -> Any:
+def _of_groups(
+    table: pd.DataFrame, k: int, sizes: tuple[int, ...], axes: tuple[int, ...], keep: tuple[str, ...]
+) -> Any:
     """Return a table of groups x (channels, several) without what few people stand behind, or what totals would tell.
 
     Events of the channels add up over the ``axes`` of groups to numbers shown elsewhere; so do those of people on

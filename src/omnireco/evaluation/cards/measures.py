@@ -65,7 +65,7 @@ GUIDE: dict[str, Guide] = {
         "Link cards, e-mail addresses and cookies at the till and at the login.",
     ),
     "crossed": Guide(
-        "Completed journeys that end on another channel", "share", "", "neither is better: know it, and serve both ends",
+        "Completed journeys that end on another channel", "share", "", "neither is better: serve both ends",
         "Give the channel where journeys end what was seen on the one where they begin.",
     ),
     "hand_over": Guide(
@@ -300,7 +300,12 @@ def _opt_outs(data: Dataset, how: Settings) -> Iterator[Measured]:
     for code, channel in enumerate(sent.channels.ids):
         here = sent.channel == code
         yield _share(
-            "opt_out", int(gone[here].sum()), int(here.sum()), np.unique(sent.user[here]).size, str(channel), interval=False
+            "opt_out",
+            int(gone[here].sum()),
+            int(here.sum()),
+            np.unique(sent.user[here]).size,
+            str(channel),
+            interval=False,
         )
 
 
@@ -317,7 +322,10 @@ def _lag(data: Dataset, how: Settings) -> Iterator[Measured]:
     stop = np.searchsorted(keyed, np.arange(log.n_users), side="right")
     rows = np.flatnonzero(user != NONE)
     last = np.array(
-        [np.searchsorted(at[start[u] : stop[u]], t) + start[u] - 1 for u, t in zip(user[rows], sent.sent_at[rows], strict=True)],
+        [
+            np.searchsorted(at[start[u] : stop[u]], t) + start[u] - 1
+            for u, t in zip(user[rows], sent.sent_at[rows], strict=True)
+        ],
         np.int64,
     )
     has = last >= start[user[rows]] if rows.size else np.zeros(0, np.bool_)
@@ -356,4 +364,3 @@ def _known(data: Dataset, how: Settings) -> Iterator[Measured]:
     about = np.bincount(log.user[log.item != NONE], minlength=log.n_users)
     yield _share("channel_known", int((events >= _KNOWN_EVENTS).sum()), n, n)
     yield _share("needs_known", int((about >= _KNOWN_EVENTS).sum()), n, n)
-

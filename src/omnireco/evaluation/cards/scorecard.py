@@ -31,7 +31,21 @@ __all__ = ["Scorecard", "scorecard"]
 _log = logging.getLogger(__name__)
 _log.addHandler(logging.NullHandler())
 _MOST_PERIODS = 120
-_COLUMNS = ("key", "channel", "measure", "value", "low", "high", "unit", "n_people", "before", "trend", "good", "next", "status")
+_COLUMNS = (
+    "key",
+    "channel",
+    "measure",
+    "value",
+    "low",
+    "high",
+    "unit",
+    "n_people",
+    "before",
+    "trend",
+    "good",
+    "next",
+    "status",
+)
 
 
 @dataclass(frozen=True, slots=True, repr=False, eq=False)
@@ -91,7 +105,11 @@ class Scorecard:
             3,
         )
         found = table.assign(order=order)[order < 3].sort_values("order", kind="stable")
-        steps = np.where(found["order"] == 2, found["status"].str.replace("not measured: needs ", "Measure it: ", regex=False), found["next"])
+        steps = np.where(
+            found["order"] == 2,
+            found["status"].str.replace("not measured: needs ", "Measure it: ", regex=False),
+            found["next"],
+        )
         return found.assign(next=steps)[["measure", "channel", "value", "unit", "good", "next"]].reset_index(drop=True)
 
     def to_html(self) -> str:
@@ -154,11 +172,12 @@ def scorecard(
     -----
     ``identified``: events whose id has a link. ``hand_over``: median hours of journeys completed on another channel.
     ``fresh``: median days from a person's last event on the channel to the end. ``one_price`` and ``one_offer``: of the
-    (person, item) pairs seen on two channels within one UTC day, those whose price differs by more than half a per cent,
-    or whose ``offer_id`` differs. ``consent`` follows withdrawals as the planner does. ``pressure``: 90th percentile of
-    messages per week over people who got any. ``lag``: median hours from the last event before a message to it.
-    ``channel_known``, ``needs_known``: 5 events or more (about items), of everybody known. Shares of people have Wilson's
-    95 % interval; the others none. Descriptions, not causes. Deterministic. Cost: some sorts of events and messages.
+    (person, item) pairs seen on two channels within one UTC day, those whose price differs by more than half a per
+    cent, or whose ``offer_id`` differs. ``consent`` follows withdrawals as the planner does. ``pressure``: 90th
+    percentile of messages per week over people who got any. ``lag``: median hours from the last event before a message
+    to it. ``channel_known``, ``needs_known``: 5 events or more (about items), of everybody known. Shares of people have
+    Wilson's 95 % interval; the others none. Descriptions, not causes. Deterministic. Cost: some sorts of events and
+    messages.
 
     Examples
     --------
@@ -178,7 +197,9 @@ def scorecard(
     if compare is not None:
         check_kind(compare, Dataset, "compare", "compare=data.before('2025-06-01')")
         if compare.end_us >= whole.end_us:
-            raise ParameterError("scorecard: compare= must end before the data. Write compare=data.before('2025-06-01').")
+            raise ParameterError(
+                "scorecard: compare= must end before the data. Write compare=data.before('2025-06-01')."
+            )
         before = {
             (one.key, one.channel): one
             for one in measured(compare, _settings(compare, completes, window, priced, stock_outs, lenient=True))
@@ -232,8 +253,9 @@ def _row(one: Measured, before: Any, k: int) -> tuple[Any, ...]:
     value, low, high = (np.nan,) * 3 if few or one.needs else (one.value, one.low, one.high)
     earlier = None if before is None else before.get((one.key, one.channel))
     was = np.nan if earlier is None or earlier.needs or earlier.people < k else earlier.value
+    people = np.nan if few or one.needs else float(one.people)
     return (
-        one.key, one.channel, guide.label, value, low, high, guide.unit, np.nan if few or one.needs else float(one.people), was,
+        one.key, one.channel, guide.label, value, low, high, guide.unit, people, was,
         _trend(value, was, guide.better), guide.good, guide.next, status,
     )  # fmt: skip
 
@@ -255,7 +277,9 @@ def _by_segment(data: Dataset, how: Settings, segments: Any, k: int) -> pd.DataF
     opened = open_frame(segments, "scorecard: segments", needed=("user_id", "segment"))
     users, user = opened.ids("user_id")
     if len(users) < user.size:
-        raise SchemaError("scorecard: segments lists people twice. Keep one row each: frame.drop_duplicates('user_id').")
+        raise SchemaError(
+            "scorecard: segments lists people twice. Keep one row each: frame.drop_duplicates('user_id')."
+        )
     names, code = opened.names("segment", allow_missing=True)
     of = np.full(len(users), len(names), np.int64)
     of[user] = np.where(code < 0, len(names), code)
@@ -300,7 +324,8 @@ def _over_time(data: Dataset, how: Settings, every: Any, k: int) -> pd.DataFrame
     if every is None:
         return pd.DataFrame(columns=columns)
     length = check_duration(every, "every")
-    start = min((int(log.at[0]) for log in (data.events,) if log is not None and len(log)), default=data.end_us)
+    first = None if data.events is None or not len(data.events) else data.events.at
+    start = data.end_us if first is None else int(first[0])
     n = int((data.end_us - start) // length)
     if not 0 < n <= _MOST_PERIODS:
         raise ParameterError(
@@ -368,17 +393,22 @@ def _page(card: Scorecard) -> str:
 
 def _rows(card: Scorecard) -> str:
     lines = []
-    for row in card.table.itertuples():
+    table: list[Any] = list(card.table.itertuples())
+    for row in table:
         known = not np.isnan(row.value)
         bar = ""
         if known and row.unit == "share":
             bar = f'<div class="rail"><div class="bar" style="width:{min(100.0, 100 * row.value):.0f}%"></div></div>'
-        was = "" if np.isnan(row.before) else f"{_text(row.before, row.unit)} <span class={row.trend or 'soft'}>{row.trend}</span>"
+        was = (
+            ""
+            if np.isnan(row.before)
+            else f"{_text(row.before, row.unit)} <span class={row.trend or 'soft'}>{row.trend}</span>"
+        )
         what = _text(row.value, row.unit) if known else ""
         note = "" if row.status == "measured" else f'<br><span class="soft">{escape(str(row.status))}</span>'
         lines.append(
-            f"<tr><td>{escape(str(row.measure))}{note}</td><td>{escape(str(row.channel))}</td><td class=n>{what}{bar}</td>"
-            f"<td class=n>{was}</td><td>{escape(str(row.good))}</td></tr>"
+            f"<tr><td>{escape(str(row.measure))}{note}</td><td>{escape(str(row.channel))}</td>"
+            f"<td class=n>{what}{bar}</td><td class=n>{was}</td><td>{escape(str(row.good))}</td></tr>"
         )
     head = "<tr><th>Measure</th><th>Channel</th><th>Now</th><th>Before</th><th>Good</th></tr>"
     return f"<table>{head}{''.join(lines)}</table>"
@@ -392,7 +422,10 @@ def _pivot(table: pd.DataFrame, over: str, k: int) -> str:
     for (key, channel), part in table.groupby(["key", "channel"], sort=False):
         of = dict(zip(part[over], part["value"], strict=True))
         unit = GUIDE[str(key)].unit
-        cells = [("" if label not in of else f"under {k} people" if np.isnan(of[label]) else _text(of[label], unit)) for label in labels]
+        cells = [
+            ("" if label not in of else f"under {k} people" if np.isnan(of[label]) else _text(of[label], unit))
+            for label in labels
+        ]
         lines.append(
             f"<tr><td>{escape(GUIDE[str(key)].label)}</td><td>{escape(str(channel))}</td>"
             + "".join(f"<td class=n>{cell}</td>" for cell in cells)

@@ -44,8 +44,8 @@ def check_estimator(estimator: Any, where: str, *, score: Score | None = None) -
     verbs = getattr(estimator, "verbs", ("recommend",))
     if score is None and not {"recommend", "probability"} & set(verbs):
         raise ParameterError(
-            f"{where}: {type(estimator).__name__} neither recommends nor gives probabilities. Say how good its model is: "
-            "score=function(model, past, later), a frame with user_id and value."
+            f"{where}: {type(estimator).__name__} neither recommends nor gives probabilities. Say how good its model "
+            "is: score=function(model, past, later), a frame with user_id and value."
         )
 
 
@@ -89,7 +89,12 @@ def _lists_of(
     shown_lists = lists if made is None else _planned(made, lists, k)
     report = evaluate({"m": shown_lists}, truth, k=k, metrics=list(metrics), train=past, n_bootstrap=0)
     return [
-        Judged(cell.metric, cell.k, report.users, np.full(len(report.users), cell.mean) if cell.values is None else cell.values)
+        Judged(
+            cell.metric,
+            cell.k,
+            report.users,
+            np.full(len(report.users), cell.mean) if cell.values is None else cell.values,
+        )
         for cell in report.cells
     ]
 
@@ -146,5 +151,3 @@ def _likelihood(model: Any, past: Dataset, later: Dataset, where: str) -> Judged
     value = np.where(answered, np.log(chance), np.log1p(-chance))
     size = np.bincount(messages.user, minlength=messages.n_users)
     return Judged(LIKELIHOOD, 0, messages.users, np.bincount(messages.user, weights=value, minlength=size.size) / size)
-
-

@@ -54,7 +54,9 @@ class Between:
         low = check_number(self.low, "low", above=0.0) if self.log else check_number(self.low, "low")
         high = check_number(self.high, "high")
         if not low < high:
-            raise ParameterError(f"low must lie below high. Got {low:g} and {high:g}. Write Between({high:g}, {low:g}).")
+            raise ParameterError(
+                f"low must lie below high. Got {low:g} and {high:g}. Write Between({high:g}, {low:g})."
+            )
         if self.whole and (low != int(low) or high != int(high)):
             raise ParameterError(f"whole=True takes whole numbers. Got {low:g} and {high:g}.")
         object.__setattr__(self, "low", low)
@@ -75,9 +77,14 @@ class Between:
 
 def check_space(space: Any, known: Iterable[str]) -> dict[str, Between | tuple[Any, ...]]:
     """Return what may be tried of each parameter, in the order of names; a name the estimator lacks is an error."""
-    given, names = check_mapping(space, "space", "{'regularization': om.evaluation.Between(1, 1000, log=True)}"), set(known)
+    given, names = (
+        check_mapping(space, "space", "{'regularization': om.evaluation.Between(1, 1000, log=True)}"),
+        set(known),
+    )
     if not given:
-        raise ParameterError("space is empty. Write space={'regularization': om.evaluation.Between(1, 1000, log=True)}.")
+        raise ParameterError(
+            "space is empty. Write space={'regularization': om.evaluation.Between(1, 1000, log=True)}."
+        )
     found: dict[str, Between | tuple[Any, ...]] = {}
     for name in sorted(given, key=str):
         values = given[name]
@@ -101,6 +108,8 @@ def check_space(space: Any, known: Iterable[str]) -> dict[str, Between | tuple[A
 def draw(space: Mapping[str, Between | tuple[Any, ...]], random: np.random.Generator) -> dict[str, Any]:
     """Return one random choice of every parameter."""
     return {
-        name: values.at(float(random.random())) if isinstance(values, Between) else values[int(random.integers(len(values)))]
+        name: values.at(float(random.random()))
+        if isinstance(values, Between)
+        else values[int(random.integers(len(values)))]
         for name, values in space.items()
     }
