@@ -46,7 +46,7 @@ def scorecard(card: Scorecard, *, ax: Axes | None = None) -> Axes:
     ax.set_yticks(place, names)
     ax.set_xlim(0, 1)
     ax.xaxis.set_major_formatter(lambda value, _: f"{value:.0%}")
-    return _finished(ax, "Scorecard: shares now (bars) and before (marks)")
+    return _finished(ax, "Scorecard: bars now, marks before")
 
 
 def backtest(result: Backtest, *, metric: str | None = None, ax: Axes | None = None) -> Axes:

@@ -125,6 +125,33 @@ def test_rare_combinations_are_one_row():
     assert shown.combinations["share_of_people"].sum() == pytest.approx(1)
 
 
+@pytest.mark.parametrize("seed", range(12))
+def test_no_rare_combination_follows_from_people_per_channel(seed):
+    """People per channel less those of the combinations shown are nobody, or many."""
+    rng = np.random.default_rng(seed)
+    n = 700
+    user = rng.integers(0, 90, n)
+    channel = np.array(["app", "email", "store", "web"], object)[
+        np.minimum(3, rng.geometric(0.55, n) - 1 + (user % 7 == 0))
+    ]
+    frame = pd.DataFrame({"user_id": user, "item_id": 1, "channel": channel, "event": "purchase"})
+    frame["timestamp"] = DAY + pd.to_timedelta(np.arange(n), unit="h")
+    shown = om.evaluation.channel_report(frame)
+    people = shown.channels.set_index("channel")["people"]
+    rare = shown.combinations["channels"] == "(rare combinations)"
+    together = shown.combinations.loc[rare, "people"].sum()
+    for name in ("app", "email", "store", "web"):
+        if name not in people.index or np.isnan(people[name]):
+            continue
+        on = shown.combinations["channels"].str.split(" + ", regex=False).map(lambda parts, name=name: name in parts)
+        left = people[name] - shown.combinations.loc[on & ~rare, "people"].sum()
+        assert left == 0 or left >= 5
+        assert together - left == 0 or together - left >= 5
+        alone = shown.channels.set_index("channel")["only_here"][name]
+        row = shown.combinations.loc[shown.combinations["channels"] == name, "people"]
+        assert np.isnan(alone) or alone == (row.iloc[0] if len(row) else 0)
+
+
 def test_segments_over_time_add_up_to_both():
     """Worked the other way: per period and segment, with nothing hidden, the events add up."""
     full = report_of(1)

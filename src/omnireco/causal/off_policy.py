@@ -207,7 +207,7 @@ def off_policy(
 
     ``switch_dr`` trusts the model where w exceeds a threshold, ``dros`` shrinks w to lambda w / (w^2 + lambda). Both
     trade variance for bias, which no resampling sees: thresholds tuned for the smallest error gave 95 % intervals that
-    cover 3 to 90 %. Here the strongest threshold is taken whose bias (the difference to ``dr``, plus one standard error
+    cover 3 to 92 %. Here the strongest threshold is taken whose bias (the difference to ``dr``, plus one standard error
     of it) is at most half a standard error, and the interval allows for that much (Armstrong and Kolesar 2018). The
     gain over ``dr`` is small for it; often they are ``dr``.
 
