@@ -41,12 +41,12 @@ def scorecard(card: Scorecard, *, ax: Axes | None = None) -> Axes:
     was = table["before"].notna().to_numpy()
     ax.plot(table["before"][was], place[was], "|", color=_INK, markersize=12, markeredgewidth=2)
     for i in np.flatnonzero(~known):
-        ax.text(0.01, i, str(table["status"][i]).split(":")[0], color=_SOFT, va="center", fontsize=9)
+        ax.text(0.01, float(i), str(table["status"][i]).split(":")[0], color=_SOFT, va="center", fontsize=9)
     names = [f"{m}{f' ({c})' if c else ''}" for m, c in zip(table["measure"], table["channel"], strict=True)]
     ax.set_yticks(place, names)
     ax.set_xlim(0, 1)
     ax.xaxis.set_major_formatter(lambda value, _: f"{value:.0%}")
-    return _finished(ax, "Scorecard: shares now (bars) and before (marks)")
+    return _finished(ax, "Scorecard: bars now, marks before")
 
 
 def backtest(result: Backtest, *, metric: str | None = None, ax: Axes | None = None) -> Axes:

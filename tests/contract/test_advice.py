@@ -128,7 +128,9 @@ def test_the_line_runs(name, line, scope, tmp_path, monkeypatch):
 
 def plan_and_log(scope):
     """A plan, and earlier messages with propensities to its people."""
-    touches = om.candidates(scope["recs"], scope["data"], scope["timing"], om.slots("2025-06-01", days=1), channels=["email"])
+    touches = om.candidates(
+        scope["recs"], scope["data"], scope["timing"], om.slots("2025-06-01", days=1), channels=["email"]
+    )
     made = om.plan(touches)
     frame = made.to_frame()[["user_id", "channel"]].drop_duplicates()
     at = pd.Timestamp("2025-03-01", tz="UTC") + pd.to_timedelta(np.arange(len(frame)), unit="min")

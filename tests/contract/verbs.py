@@ -328,7 +328,9 @@ def _slates() -> Any:
 
 
 def _logged_frame() -> pd.DataFrame:
-    return _named(pd.DataFrame({"user_id": [1, 2, 1], "reward": [1.0, 0.0, 2.0], "propensity": 0.5, "action": ["a", "b", "a"]}))
+    return _named(
+        pd.DataFrame({"user_id": [1, 2, 1], "reward": [1.0, 0.0, 2.0], "propensity": 0.5, "action": ["a", "b", "a"]})
+    )
 
 
 def _sent_before(w: SimpleNamespace) -> Any:
@@ -381,7 +383,9 @@ RECEIVERS: dict[str, Callable[[SimpleNamespace], Any]] = {
     "ALS": lambda w: om.ALS(factors=4, iterations=2),
     "AttributeModel": lambda w: w.placed,
     "Audience": lambda w: w.audience,
-    "Backtest": lambda w: om.evaluation.backtest({"popular": om.Popularity()}, om.Dataset(w.log), horizon="14D", n=1, k=3),
+    "Backtest": lambda w: om.evaluation.backtest(
+        {"popular": om.Popularity()}, om.Dataset(w.log), horizon="14D", n=1, k=3
+    ),
     "Between": lambda w: om.evaluation.Between(1, 9),
     "LoggedSlates": lambda w: _slates(),
     "LoggedDecisions": lambda w: _two_loggers(),
@@ -711,7 +715,9 @@ ARGUMENTS: dict[str, Callable[[SimpleNamespace], Any]] = {
     "off_policy_slates.policy": lambda w: np.full((40, 2), 0.5),
     "select_policy.policies": lambda w: {"a": np.full(200, 0.4)},
     "backtest.estimators": lambda w: {"popular": om.Popularity()},
-    "backtest.result": lambda w: om.evaluation.backtest({"popular": om.Popularity()}, om.Dataset(w.log), horizon="14D", n=1, k=3),
+    "backtest.result": lambda w: om.evaluation.backtest(
+        {"popular": om.Popularity()}, om.Dataset(w.log), horizon="14D", n=1, k=3
+    ),
     "tune.estimator": lambda w: om.models.ItemKNN(),
     "tune.space": lambda w: {"neighbors": [3]},
     "plan_value.data": lambda w: _sent_before(w),

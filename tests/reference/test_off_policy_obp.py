@@ -1,6 +1,7 @@
 """Off-policy estimators beside Open Bandit Pipeline.
 
-The numbers are what obp (fork sb-obp 0.5.10, module version 0.5.5) returns on this log, which both sides make by formula.
+The numbers are what obp (fork sb-obp 0.5.10, module version 0.5.5) returns on this log, which both sides make by
+formula.
 """
 
 import numpy as np
@@ -12,14 +13,27 @@ from omnireco.causal.shrinking import shrunken
 N, ACTIONS, PLACES = 40, 4, 3
 I = np.arange(N)
 OBP = {
-    "ips": 1.0030973814496538, "snips": 1.0452756291187562, "dm": 0.30449278463315754, "dr": 1.0540574707885362,
-    "sndr": 1.0855751734177514, "switch 1.0": 0.49552329849697463, "switch 2.5": 0.7758552293398738,
-    "dros 1.0": 0.5508411838166205, "dros 30.0": 0.9189079679377976, "mips": 1.2213475703647894,
-    "naive ips": 1.0702503478044485, "naive dr": 1.1054593879526655,
-    "weighted ips": 0.9460840368760242, "weighted dr": 0.9989422238652264,
-    "balanced ips": 1.0256343008864033, "balanced dr": 1.0638853280254894,
-    "sips": 4.465246719902488, "rips": 3.224532854796487, "iips": 1.8107731753694292, "cascade_dr": 2.2367469756620233,
-}  # fmt: skip
+    "ips": 1.0030973814496538,
+    "snips": 1.0452756291187562,
+    "dm": 0.30449278463315754,
+    "dr": 1.0540574707885362,
+    "sndr": 1.0855751734177514,
+    "switch 1.0": 0.49552329849697463,
+    "switch 2.5": 0.7758552293398738,
+    "dros 1.0": 0.5508411838166205,
+    "dros 30.0": 0.9189079679377976,
+    "mips": 1.2213475703647894,
+    "naive ips": 1.0702503478044485,
+    "naive dr": 1.1054593879526655,
+    "weighted ips": 0.9460840368760242,
+    "weighted dr": 0.9989422238652264,
+    "balanced ips": 1.0256343008864033,
+    "balanced dr": 1.0638853280254894,
+    "sips": 4.465246719902488,
+    "rips": 3.224532854796487,
+    "iips": 1.8107731753694292,
+    "cascade_dr": 2.2367469756620233,
+}
 
 
 def log():
@@ -50,9 +64,15 @@ def test_estimators_agree_with_obp():
         agrees(found[name], name)
 
 
-@pytest.mark.parametrize(("form", "name", "at"), [
-    ("switch_dr", "switch 1.0", 1.0), ("switch_dr", "switch 2.5", 2.5), ("dros", "dros 1.0", 1.0), ("dros", "dros 30.0", 30.0),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("form", "name", "at"),
+    [
+        ("switch_dr", "switch 1.0", 1.0),
+        ("switch_dr", "switch 2.5", 2.5),
+        ("dros", "dros 1.0", 1.0),
+        ("dros", "dros 30.0", 30.0),
+    ],
+)
 def test_changed_weights_agree_with_obp(form, name, at):
     old, new, action, reward, predicted = log()
     weight = shrunken(new[I, action] / old[I, action], form, at)

@@ -12,14 +12,17 @@ from omnireco._kernels.disclosure import hidden_cells
 DAY = pd.Timestamp("2025-05-01", tz="UTC")
 
 
-@pytest.mark.parametrize(("people", "axes", "hidden"), [
-    ([3, 40, 9, 0], (), [True, False, False, False]),
-    ([3, 40, 9, 0], (0,), [True, False, True, False]),
-    ([3, 4, 9], (0,), [True, True, False]),  # seven people together
-    ([1, 1, 9, 40], (0,), [True, True, True, False]),  # two people together are still too few
-    ([0, 40], (0,), [False, False]),
-    ([3], (0,), [True]),  # nothing else to hide
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("people", "axes", "hidden"),
+    [
+        ([3, 40, 9, 0], (), [True, False, False, False]),
+        ([3, 40, 9, 0], (0,), [True, False, True, False]),
+        ([3, 4, 9], (0,), [True, True, False]),  # seven people together
+        ([1, 1, 9, 40], (0,), [True, True, True, False]),  # two people together are still too few
+        ([0, 40], (0,), [False, False]),
+        ([3], (0,), [True]),  # nothing else to hide
+    ],
+)
 def test_by_hand(people, axes, hidden):
     assert hidden_cells(np.array(people), 5, axes).tolist() == hidden
 
@@ -47,11 +50,16 @@ def log_of(seed=0, n=1200):
     user = rng.integers(0, 60, n)
     channel = np.where(rng.random(n) < 0.5, "web", "store").astype(object)
     channel[(user < 3) & (rng.random(n) < 0.5)] = "kiosk"
-    frame = pd.DataFrame({
-        "user_id": user, "item_id": rng.integers(0, 8, n), "channel": channel,
-        "event": rng.choice(["view", "purchase"], n, p=[0.7, 0.3]), "value": rng.random(n).round(2),
-        "timestamp": DAY + pd.to_timedelta(rng.integers(0, 24 * 56, n), unit="h"),
-    })  # fmt: skip
+    frame = pd.DataFrame(
+        {
+            "user_id": user,
+            "item_id": rng.integers(0, 8, n),
+            "channel": channel,
+            "event": rng.choice(["view", "purchase"], n, p=[0.7, 0.3]),
+            "value": rng.random(n).round(2),
+            "timestamp": DAY + pd.to_timedelta(rng.integers(0, 24 * 56, n), unit="h"),
+        }
+    )
     segments = pd.DataFrame(
         {
             "user_id": np.arange(60),
@@ -88,7 +96,7 @@ def test_no_number_of_a_report_is_about_few_people():
 
 
 def test_no_hidden_number_follows_from_a_total():
-    """Events of segments, of periods and of channels add up to numbers of other tables: one unknown alone would be told."""
+    """Events of segments, periods and channels add up to numbers of other tables: one unknown alone would be told."""
     shown = report_of(5)
 
     def safe(events):  # where all else is nothing, the total is about the same few people, and hidden itself
@@ -115,6 +123,33 @@ def test_rare_combinations_are_one_row():
     assert shown.combinations["people"].sum() == full.n_people
     assert "(rare combinations)" in set(shown.combinations["channels"])
     assert shown.combinations["share_of_people"].sum() == pytest.approx(1)
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_no_rare_combination_follows_from_people_per_channel(seed):
+    """People per channel less those of the combinations shown are nobody, or many."""
+    rng = np.random.default_rng(seed)
+    n = 700
+    user = rng.integers(0, 90, n)
+    channel = np.array(["app", "email", "store", "web"], object)[
+        np.minimum(3, rng.geometric(0.55, n) - 1 + (user % 7 == 0))
+    ]
+    frame = pd.DataFrame({"user_id": user, "item_id": 1, "channel": channel, "event": "purchase"})
+    frame["timestamp"] = DAY + pd.to_timedelta(np.arange(n), unit="h")
+    shown = om.evaluation.channel_report(frame)
+    people = shown.channels.set_index("channel")["people"]
+    rare = shown.combinations["channels"] == "(rare combinations)"
+    together = shown.combinations.loc[rare, "people"].sum()
+    for name in ("app", "email", "store", "web"):
+        if name not in people.index or np.isnan(people[name]):
+            continue
+        on = shown.combinations["channels"].str.split(" + ", regex=False).map(lambda parts, name=name: name in parts)
+        left = people[name] - shown.combinations.loc[on & ~rare, "people"].sum()
+        assert left == 0 or left >= 5
+        assert together - left == 0 or together - left >= 5
+        alone = shown.channels.set_index("channel")["only_here"][name]
+        row = shown.combinations.loc[shown.combinations["channels"] == name, "people"]
+        assert np.isnan(alone) or alone == (row.iloc[0] if len(row) else 0)
 
 
 def test_segments_over_time_add_up_to_both():

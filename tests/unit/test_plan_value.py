@@ -32,15 +32,24 @@ def plan_of(users, channel, times=1):
 
 def test_by_hand():
     """Two people, planned one push and two e-mails: each counts as many messages as it is planned."""
-    frame = pd.DataFrame({
-        "user_id": [1, 1, 2, 2], "channel": ["push", "email", "email", "push"], "propensity": [0.5, 0.5, 0.25, 0.75],
-        "sent_at": START + pd.to_timedelta([0, 1, 2, 3], unit="h"),
-        "responded_at": pd.Series([START + pd.Timedelta("9h"), pd.NaT, START + pd.Timedelta("9h"), pd.NaT]),
-    })  # fmt: skip
-    plans = pd.DataFrame({
-        "user_id": [1, 2, 2], "item_id": ["a", "a", "b"], "channel": ["push", "email", "push"], "value": 1.0,
-        "send_at": pd.Timestamp("2025-11-01", tz="UTC"),
-    })  # fmt: skip
+    frame = pd.DataFrame(
+        {
+            "user_id": [1, 1, 2, 2],
+            "channel": ["push", "email", "email", "push"],
+            "propensity": [0.5, 0.5, 0.25, 0.75],
+            "sent_at": START + pd.to_timedelta([0, 1, 2, 3], unit="h"),
+            "responded_at": pd.Series([START + pd.Timedelta("9h"), pd.NaT, START + pd.Timedelta("9h"), pd.NaT]),
+        }
+    )
+    plans = pd.DataFrame(
+        {
+            "user_id": [1, 2, 2],
+            "item_id": ["a", "a", "b"],
+            "channel": ["push", "email", "push"],
+            "value": 1.0,
+            "send_at": pd.Timestamp("2025-11-01", tz="UTC"),
+        }
+    )
     made = om.plan(om.planning.Candidates.from_frame(plans))
     found = plan_value(made, om.MessageLog.from_frame(frame), least_effective=1, n_bootstrap=9, least_covered=0)
     # weights: person 1: push 1/0.5 x 1/2 = 1, email 0; person 2: email 0.5/0.25 x 2/2 = 2, push 0.5/0.75 = 2/3
@@ -85,8 +94,15 @@ def test_people_who_could_not_be_sent_it_are_noticed():
     rng, n = np.random.default_rng(0), 8000
     user = np.arange(n) % 800
     push = (rng.random(n) < 0.5) & (user < 400)
-    frame = pd.DataFrame({"user_id": user, "channel": np.where(push, "push", "email"), "propensity": np.where(user < 400, 0.5, 1.0),
-                          "sent_at": START + pd.to_timedelta(np.arange(n), unit="min"), "responded_at": pd.NaT})  # fmt: skip
+    frame = pd.DataFrame(
+        {
+            "user_id": user,
+            "channel": np.where(push, "push", "email"),
+            "propensity": np.where(user < 400, 0.5, 1.0),
+            "sent_at": START + pd.to_timedelta(np.arange(n), unit="min"),
+            "responded_at": pd.NaT,
+        }
+    )
     frame["responded_at"] = pd.to_datetime(frame["responded_at"], utc=True)
     found = plan_value(plan_of(np.arange(800), "push"), om.MessageLog.from_frame(frame))
     assert np.isnan(found.table["value"][0])
@@ -106,8 +122,16 @@ def test_hours_are_local():
     frame = pd.DataFrame({"user_id": user, "channel": "push", "propensity": 0.5, "sent_at": sent})
     messages = om.MessageLog.from_frame(frame.assign(responded_at=pd.Series(sent + pd.Timedelta("10min")).where(read)))
     at = np.where(np.arange(600) % 2, 3, 12)
-    planned = pd.DataFrame({"user_id": np.arange(600), "item_id": "a", "channel": "push", "value": 1.0, "consent": True,
-                            "send_at": pd.Timestamp("2025-11-01", tz="UTC") + pd.to_timedelta(at, unit="h")})  # fmt: skip
+    planned = pd.DataFrame(
+        {
+            "user_id": np.arange(600),
+            "item_id": "a",
+            "channel": "push",
+            "value": 1.0,
+            "consent": True,
+            "send_at": pd.Timestamp("2025-11-01", tz="UTC") + pd.to_timedelta(at, unit="h"),
+        }
+    )
     data = om.Dataset(messages=messages, audience=audience)
     made = om.plan(om.planning.Candidates.from_frame(planned.drop(columns="consent"), data))
     if not len(made):
@@ -121,8 +145,7 @@ def test_what_cannot_be_asked_is_refused():
     with pytest.raises(ParameterError, match="by must be some of"):
         plan_value(made, log(), by="weather")
     with pytest.raises(SchemaError, match="no propensity"):
-        frame = log().to_frame().drop(columns="propensity")
-        plan_value(made, om.MessageLog.from_frame(frame))
+        plan_value(made, om.MessageLog.from_frame(log().to_frame().drop(columns="propensity")))
     with pytest.raises(EmptyError, match="sends nothing"):
         plan_value(
             om.plan(

@@ -38,10 +38,12 @@ def test_nothing_known_is_nothing_measured_and_never_0():
 
 def test_journeys_and_freshness_by_hand():
     log = events(
-        ("a", "tea", "web", "view", 0, None), ("a", "tea", "store", "purchase", 10, 5.0),
-        ("b", "tea", "web", "view", 0, None), ("b", "tea", "web", "purchase", 30, 5.0),
+        ("a", "tea", "web", "view", 0, None),
+        ("a", "tea", "store", "purchase", 10, 5.0),
+        ("b", "tea", "web", "view", 0, None),
+        ("b", "tea", "web", "purchase", 30, 5.0),
         ("c", "cup", "web", "view", 480, None),
-    )  # fmt: skip
+    )
     card = scorecard(om.Dataset(log, end=DAY + pd.Timedelta("20D") + pd.Timedelta("1h")), k=1, window="2D")
     assert value(card, "crossed")["value"] == 0.5
     assert value(card, "hand_over")["value"] == 10
@@ -51,11 +53,15 @@ def test_journeys_and_freshness_by_hand():
 
 def test_one_price_by_hand():
     log = events(
-        ("a", "tea", "web", "offer", 0, 5.0), ("a", "tea", "store", "offer", 3, 6.0),  # differs on one day
-        ("b", "tea", "web", "offer", 0, 5.0), ("b", "tea", "store", "offer", 3, 5.01),  # rounding
-        ("c", "tea", "web", "offer", 0, 5.0), ("c", "tea", "store", "offer", 50, 9.0),  # another day: a change of price
-        ("d", "tea", "web", "offer", 0, 5.0), ("d", "tea", "web", "offer", 3, 9.0),  # one channel
-    )  # fmt: skip
+        ("a", "tea", "web", "offer", 0, 5.0),
+        ("a", "tea", "store", "offer", 3, 6.0),  # differs on one day
+        ("b", "tea", "web", "offer", 0, 5.0),
+        ("b", "tea", "store", "offer", 3, 5.01),  # rounding
+        ("c", "tea", "web", "offer", 0, 5.0),
+        ("c", "tea", "store", "offer", 50, 9.0),  # another day: a change of price
+        ("d", "tea", "web", "offer", 0, 5.0),
+        ("d", "tea", "web", "offer", 3, 9.0),  # one channel
+    )
     row = value(scorecard(om.Dataset(log), priced="offer", completes=["offer"], k=1), "one_price")
     assert row["value"] == 0.5
     assert row["n_people"] == 2
@@ -64,30 +70,47 @@ def test_one_price_by_hand():
 
 def test_one_offer_by_hand():
     log = events(
-        ("a", "tea", "web", "view", 0, None), ("a", "tea", "app", "view", 1, None),
-        ("b", "tea", "web", "view", 0, None), ("b", "tea", "app", "view", 1, None),
+        ("a", "tea", "web", "view", 0, None),
+        ("a", "tea", "app", "view", 1, None),
+        ("b", "tea", "web", "view", 0, None),
+        ("b", "tea", "app", "view", 1, None),
         offer_id=["x", "y", "x", "x"],
-    )  # fmt: skip
+    )
     assert value(scorecard(om.Dataset(log), k=1), "one_offer")["value"] == 0.5
 
 
 def sent(*rows):
     frame = pd.DataFrame(list(rows), columns=["user_id", "channel", "item_id", "hours", "gone"])
     at = DAY + pd.to_timedelta(frame["hours"], unit="h")
-    return om.MessageLog.from_frame(pd.DataFrame({
-        "user_id": frame["user_id"], "channel": frame["channel"], "item_id": frame["item_id"], "sent_at": at,
-        "responded_at": pd.Series([pd.NaT] * len(frame), dtype=at.dtype),
-        "unsubscribed_at": (at + pd.Timedelta("1h")).where(frame["gone"]),
-    }))  # fmt: skip
+    return om.MessageLog.from_frame(
+        pd.DataFrame(
+            {
+                "user_id": frame["user_id"],
+                "channel": frame["channel"],
+                "item_id": frame["item_id"],
+                "sent_at": at,
+                "responded_at": pd.Series([pd.NaT] * len(frame), dtype=at.dtype),
+                "unsubscribed_at": (at + pd.Timedelta("1h")).where(frame["gone"]),
+            }
+        )
+    )
 
 
 def test_messages_by_hand():
     messages = sent(
-        ("a", "email", "tea", 0, True), ("a", "email", "cup", 5, False),  # after the opt-out
-        ("a", "push", "tea", 5, False), ("b", "email", "tea", 10, False), ("b", "email", "tea", 20, False),
-    )  # fmt: skip
-    out = pd.DataFrame({"item_id": ["tea", "tea"], "since": [DAY + pd.Timedelta("4h"), DAY + pd.Timedelta("19h")],
-                        "until": [DAY + pd.Timedelta("6h"), pd.NaT]})  # fmt: skip
+        ("a", "email", "tea", 0, True),
+        ("a", "email", "cup", 5, False),  # after the opt-out
+        ("a", "push", "tea", 5, False),
+        ("b", "email", "tea", 10, False),
+        ("b", "email", "tea", 20, False),
+    )
+    out = pd.DataFrame(
+        {
+            "item_id": ["tea", "tea"],
+            "since": [DAY + pd.Timedelta("4h"), DAY + pd.Timedelta("19h")],
+            "until": [DAY + pd.Timedelta("6h"), pd.NaT],
+        }
+    )
     log = events(("a", "tea", "web", "view", -2, None), ("b", "tea", "web", "view", 8, None))
     card = scorecard(om.Dataset(log, messages=messages), stock_outs=out, k=1)
     assert value(card, "after_opt_out")["value"] == pytest.approx(1 / 5)
@@ -114,8 +137,12 @@ def test_identity_by_hand():
         {"kind_a": ["card"] * 2, "id_a": ["k1", "k2"], "kind_b": ["cookie", "card"], "id_b": ["c1", "k3"]}
     )
     known = om.identity.Identities.from_links(links, trusted=["card"])
-    log = events(("c1", "tea", "web", "view", 0, None), ("k1", "tea", "store", "view", 1, None),
-                 ("zz", "tea", "web", "view", 2, None), ("k2", "tea", "store", "view", 3, None))  # fmt: skip
+    log = events(
+        ("c1", "tea", "web", "view", 0, None),
+        ("k1", "tea", "store", "view", 1, None),
+        ("zz", "tea", "web", "view", 2, None),
+        ("k2", "tea", "store", "view", 3, None),
+    )
     card = scorecard(om.Dataset(log, identities=known), k=1)
     assert value(card, "identified")["value"] == pytest.approx(3 / 4)
     assert value(card, "several_kinds")["value"] == pytest.approx(1 / 2)
@@ -151,8 +178,14 @@ def test_segments_whose_last_event_lies_before_the_last_message(world):
     """A part of the people ends when the whole does, not with their own last event."""
     data = world.dataset()
     late = data.messages.sent_at.max()
-    early = data.events.users.ids[np.isin(np.arange(data.events.n_users), data.events.user[data.events.at > late - 10 * 86_400_000_000], invert=True)]
-    segments = pd.DataFrame({"user_id": data.events.users.ids}).assign(segment=lambda frame: np.where(frame["user_id"].isin(early), "gone", "here"))
+    early = data.events.users.ids[
+        np.isin(
+            np.arange(data.events.n_users), data.events.user[data.events.at > late - 10 * 86_400_000_000], invert=True
+        )
+    ]
+    segments = pd.DataFrame({"user_id": data.events.users.ids}).assign(
+        segment=lambda frame: np.where(frame["user_id"].isin(early), "gone", "here")
+    )
     parts = scorecard(data, segments=segments, every="28D", k=1).segments
     assert parts["segment"].nunique() == (2 if len(early) else 1)
     days = parts[(parts["key"] == "fresh") & (parts["segment"] == "here")]
@@ -190,13 +223,22 @@ def test_a_compared_card_equals_a_card_of_then(world):
     assert now[both].to_numpy() == pytest.approx(then[both].to_numpy())
 
 
-@pytest.mark.parametrize(("how", "error", "words"), [
-    ({"priced": "no"}, ParameterError, "priced names 1 event"), ({"completes": ["no"]}, ParameterError, "completes names 1 event"),
-    ({"k": 0}, ParameterError, "k"), ({"every": "900D"}, ParameterError, "Take shorter ones"),
-    ({"segments": pd.DataFrame({"user_id": ["u", "u"], "segment": ["a", "b"]})}, SchemaError, "people twice"),
-    ({"stock_outs": pd.DataFrame({"item_id": ["i01"], "since": [DAY], "until": [DAY]})}, SchemaError, "ends before it begins"),
-    ({"compare": 3}, ParameterError, "compare"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("how", "error", "words"),
+    [
+        ({"priced": "no"}, ParameterError, "priced names 1 event"),
+        ({"completes": ["no"]}, ParameterError, "completes names 1 event"),
+        ({"k": 0}, ParameterError, "k"),
+        ({"every": "900D"}, ParameterError, "Take shorter ones"),
+        ({"segments": pd.DataFrame({"user_id": ["u", "u"], "segment": ["a", "b"]})}, SchemaError, "people twice"),
+        (
+            {"stock_outs": pd.DataFrame({"item_id": ["i01"], "since": [DAY], "until": [DAY]})},
+            SchemaError,
+            "ends before it begins",
+        ),
+        ({"compare": 3}, ParameterError, "compare"),
+    ],
+)
 def test_wrong_questions(world, how, error, words):
     with pytest.raises(error, match=words):
         scorecard(world.dataset(), **how)

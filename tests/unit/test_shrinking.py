@@ -107,9 +107,11 @@ def two_loggers(seed, n=3000):
     which = (np.arange(n) % 3 == 0).astype(int)
     action = np.array([rng.choice(3, p=loggers[one]) for one in which])
     reward = (rng.random(n) < np.array([0.1, 0.2, 0.4])[action]).astype(float)
-    return LoggedDecisions(
-        reward, loggers[which, action], actions=action, by_logger=loggers[:, action].T, logger=which
-    ), np.tile([0.1, 0.1, 0.8], (n, 1)), 0.1 * 0.1 + 0.1 * 0.2 + 0.8 * 0.4  # fmt: skip
+    return (
+        LoggedDecisions(reward, loggers[which, action], actions=action, by_logger=loggers[:, action].T, logger=which),
+        np.tile([0.1, 0.1, 0.8], (n, 1)),
+        0.1 * 0.1 + 0.1 * 0.2 + 0.8 * 0.4,
+    )
 
 
 def test_several_loggers_cover_and_the_mixture_is_narrower():
@@ -132,15 +134,21 @@ def test_a_logger_that_never_earned_has_no_precision():
     assert np.isnan(found.table["value"][0])
 
 
-@pytest.mark.parametrize(("change", "words"), [
-    ({"by_logger": np.full((2, 2), 0.5)}, "belong together"),
-    ({"by_logger": np.full((2, 2), 0.3), "logger": [0, 1]}, "another probability of the logged choice than propensity in 2"),
-    ({"by_logger": np.full((2, 2), 0.5), "logger": [0, 2]}, "by_logger has 2 columns"),
-    ({"by_logger": np.full((2, 2), 1.5), "logger": [0, 1]}, "outside"),
-    ({"distribution": np.full((2, 2), 0.5)}, "give actions= from 0 to 1"),
-    ({"distribution": np.full((2, 2), 0.4), "actions": [0, 1]}, "with the sum 1"),
-    ({"distribution": [[0.4, 0.6], [0.5, 0.5]], "actions": [0, 1]}, "in 1 row"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"by_logger": np.full((2, 2), 0.5)}, "belong together"),
+        (
+            {"by_logger": np.full((2, 2), 0.3), "logger": [0, 1]},
+            "another probability of the logged choice than propensity in 2",
+        ),
+        ({"by_logger": np.full((2, 2), 0.5), "logger": [0, 2]}, "by_logger has 2 columns"),
+        ({"by_logger": np.full((2, 2), 1.5), "logger": [0, 1]}, "outside"),
+        ({"distribution": np.full((2, 2), 0.5)}, "give actions= from 0 to 1"),
+        ({"distribution": np.full((2, 2), 0.4), "actions": [0, 1]}, "with the sum 1"),
+        ({"distribution": [[0.4, 0.6], [0.5, 0.5]], "actions": [0, 1]}, "in 1 row"),
+    ],
+)
 def test_what_the_logging_policies_say_must_agree(change, words):
     with pytest.raises(ParameterError, match=words):
         LoggedDecisions([1.0, 0.0], [0.5, 0.5], **change)
@@ -151,12 +159,15 @@ def test_balanced_needs_the_loggers():
         LoggedDecisions([1.0], [0.5]).balanced()
 
 
-@pytest.mark.parametrize(("how", "words"), [
-    ({"estimators": ["mips"]}, "mips needs groups="),
-    ({"estimators": ["weighted_ips"]}, "needs the logging policies"),
-    ({"estimators": ["switch_dr"]}, "switch_dr needs predicted="),
-    ({"groups": [0, 1]}, "needs the logging policy's probability of every action"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("how", "words"),
+    [
+        ({"estimators": ["mips"]}, "mips needs groups="),
+        ({"estimators": ["weighted_ips"]}, "needs the logging policies"),
+        ({"estimators": ["switch_dr"]}, "switch_dr needs predicted="),
+        ({"groups": [0, 1]}, "needs the logging policy's probability of every action"),
+    ],
+)
 def test_what_an_estimator_lacks_is_said(how, words):
     with pytest.raises(ParameterError, match=words):
         off_policy(LoggedDecisions(np.ones(3), np.full(3, 0.5), actions=[0, 1, 0]), np.full((3, 2), 0.5), **how)
@@ -175,10 +186,17 @@ def test_groups_are_one_per_action(groups, words):
 
 
 def test_a_frame_of_decisions():
-    frame = pd.DataFrame({
-        "user_id": ["a", "b", "a"], "reward": [1.0, 0.0, 2.0], "propensity": [0.5, 0.25, 0.2], "action": ["y", "x", "y"],
-        "logger": ["new", "old", "new"], "propensity_old": [0.1, 0.25, 0.3], "propensity_new": [0.5, 0.5, 0.2],
-    })  # fmt: skip
+    frame = pd.DataFrame(
+        {
+            "user_id": ["a", "b", "a"],
+            "reward": [1.0, 0.0, 2.0],
+            "propensity": [0.5, 0.25, 0.2],
+            "action": ["y", "x", "y"],
+            "logger": ["new", "old", "new"],
+            "propensity_old": [0.1, 0.25, 0.3],
+            "propensity_new": [0.5, 0.5, 0.2],
+        }
+    )
     made = LoggedDecisions.from_frame(frame)
     assert made.actions.tolist() == [1, 0, 1]
     assert made.people.tolist() == ["a", "b", "a"]

@@ -49,11 +49,18 @@ def test_lists_without_support_have_no_value():
     assert "effective decisions" in found.verdict
 
 
-@pytest.mark.parametrize(("how", "words"), [
-    ({"policy": np.full((4, 3), 0.5)}, "must agree"), ({"policy": np.full((4, 2), 1.5)}, "outside"),
-    ({"predicted": np.ones((4, 2))}, "belong together"), ({"estimators": ["cascade_dr"]}, "cascade_dr needs"),
-    ({"estimators": ["dr"]}, "some of sips"), ({"place_weights": [1.0]}, "2 finite numbers"), ({"place_weights": ["x", "y"]}, "place_weights"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("how", "words"),
+    [
+        ({"policy": np.full((4, 3), 0.5)}, "must agree"),
+        ({"policy": np.full((4, 2), 1.5)}, "outside"),
+        ({"predicted": np.ones((4, 2))}, "belong together"),
+        ({"estimators": ["cascade_dr"]}, "cascade_dr needs"),
+        ({"estimators": ["dr"]}, "some of sips"),
+        ({"place_weights": [1.0]}, "2 finite numbers"),
+        ({"place_weights": ["x", "y"]}, "place_weights"),
+    ],
+)
 def test_lists_that_do_not_fit_are_refused(how, words):
     logged = LoggedSlates(np.ones((4, 2)), np.full((4, 2), 0.5))
     with pytest.raises(ParameterError, match=words):

@@ -56,8 +56,15 @@ def of(model):
 
 @pytest.mark.parametrize("method", ["random", "halving"])
 def test_a_real_gain_is_found_and_shown_on_another_window(past, method):
-    found = tune(om.EASE(regularization=10_000.0), past, {"regularization": Between(1, 10_000, log=True)}, horizon="14D",
-                 n_trials=9, method=method, score=planted(of))  # fmt: skip
+    found = tune(
+        om.EASE(regularization=10_000.0),
+        past,
+        {"regularization": Between(1, 10_000, log=True)},
+        horizon="14D",
+        n_trials=9,
+        method=method,
+        score=planted(of),
+    )
     assert found.gained
     assert 0 < found.low <= found.gain <= found.high
     assert found.estimator == found.best
@@ -116,19 +123,30 @@ def test_response_models_are_tuned_by_likelihood(data):
     assert (found.trials["value"] < 0).all()
 
 
-@pytest.mark.parametrize(("space", "words"), [
-    ({}, "space is empty"), ({"regularisation": [1]}, "no parameter 'regularisation'"),
-    ({"regularization": 3}, "a list of values or a Between"), ({"regularization": "abc"}, "a list of values"),
-    ({"regularization": []}, "empty list"), ([1], "space"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("space", "words"),
+    [
+        ({}, "space is empty"),
+        ({"regularisation": [1]}, "no parameter 'regularisation'"),
+        ({"regularization": 3}, "a list of values or a Between"),
+        ({"regularization": "abc"}, "a list of values"),
+        ({"regularization": []}, "empty list"),
+        ([1], "space"),
+    ],
+)
 def test_a_space_that_is_none_is_refused(past, space, words):
     with pytest.raises(ParameterError, match=words):
         tune(om.EASE(), past, space, horizon="14D")
 
 
-@pytest.mark.parametrize(("how", "words"), [
-    ({"method": "grid"}, "method must be one of"), ({"n_trials": 0}, "n_trials"), ({"k": 0}, "k"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("how", "words"),
+    [
+        ({"method": "grid"}, "method must be one of"),
+        ({"n_trials": 0}, "n_trials"),
+        ({"k": 0}, "k"),
+    ],
+)
 def test_what_a_search_cannot_do_is_refused(past, how, words):
     with pytest.raises(ParameterError, match=words):
         tune(om.EASE(), past, SPACE, horizon="14D", **how)
@@ -153,7 +171,14 @@ def test_optuna_is_said_where_it_is_missing(past, monkeypatch):
 
 def test_optuna_says_what_to_try(past):
     pytest.importorskip("optuna")
-    found = tune(om.EASE(regularization=10_000.0), past, SPACE | {"regularization": Between(1, 10_000, log=True)}, horizon="14D",
-                 n_trials=8, method="optuna", score=planted(of))  # fmt: skip
+    found = tune(
+        om.EASE(regularization=10_000.0),
+        past,
+        SPACE | {"regularization": Between(1, 10_000, log=True)},
+        horizon="14D",
+        n_trials=8,
+        method="optuna",
+        score=planted(of),
+    )
     assert found.n_trials == 9
     assert found.gained

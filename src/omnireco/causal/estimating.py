@@ -26,8 +26,11 @@ ESTIMATORS = ("ips", "snips", "dm", "dr", "sndr", "switch_dr", "dros", "mips", "
 """Inverse propensity scoring, self-normalised, direct method, doubly robust, self-normalised doubly robust, switching,
 with optimistic shrinkage, marginalised over groups of actions, and loggers weighted by precision."""
 NEED_MODEL = ("dm", "dr", "sndr", "switch_dr", "dros", "weighted_dr")
-PREFERRED = ("sndr", "dr", "weighted_dr", "dros", "switch_dr", "snips", "weighted_ips", "ips", "mips", "dm")
-PREFERRED += ("cascade_dr", "rips", "sips", "iips")
+PREFERRED: tuple[str, ...] = (
+    *("sndr", "dr", "weighted_dr", "dros", "switch_dr", "snips", "weighted_ips", "ips", "mips", "dm"),
+    *("cascade_dr", "rips", "sips", "iips"),
+)
+"""Of the estimators asked for, the first is shown in words."""
 _CLEAR = 3.0  # standard errors between mips and ips that show that the groups do not carry the whole effect
 
 

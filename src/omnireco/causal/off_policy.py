@@ -205,18 +205,18 @@ def off_policy(
     unbiased when the propensities or the reward model are right. Deterministic for a seed. Cost: one pass, and
     n_bootstrap x people.
 
-    ``switch_dr`` trusts the model where w exceeds a threshold, ``dros`` shrinks w to lambda w / (w^2 + lambda). Both trade
-    variance for bias, which no resampling sees: thresholds tuned for the smallest error gave 95 % intervals that cover 3
-    to 90 %. Here the strongest threshold is taken whose bias (the difference to ``dr``, plus one standard error of it) is
-    at most half a standard error, and the interval allows for that much (Armstrong and Kolesar 2018). The gain over
-    ``dr`` is small for it; often they are ``dr``.
+    ``switch_dr`` trusts the model where w exceeds a threshold, ``dros`` shrinks w to lambda w / (w^2 + lambda). Both
+    trade variance for bias, which no resampling sees: thresholds tuned for the smallest error gave 95 % intervals that
+    cover 3 to 92 %. Here the strongest threshold is taken whose bias (the difference to ``dr``, plus one standard error
+    of it) is at most half a standard error, and the interval allows for that much (Armstrong and Kolesar 2018). The
+    gain over ``dr`` is small for it; often they are ``dr``.
 
     ``mips`` is ``ips`` over groups of actions: small weights where there are many actions, right only where actions of
     one group earn alike. Where it differs from ``ips`` by more than 3 standard errors, it is refused.
 
     ``weighted_ips`` and ``weighted_dr`` average the estimates of several loggers by their precision
-    (``LoggedDecisions(..., by_logger=, logger=)``); ``logged.balanced()`` with any other estimator treats the loggers as
-    one mixture, which is usually better.
+    (``LoggedDecisions(..., by_logger=, logger=)``); ``logged.balanced()`` with any other estimator treats the loggers
+    as one mixture, which is usually better.
 
     A policy that was learned on these very rows is overestimated. Learn it on earlier ones.
 
@@ -225,8 +225,8 @@ def off_policy(
     Dudik et al. (2014), "Doubly Robust Policy Evaluation and Optimization"; Swaminathan and Joachims (2015), "The
     Self-Normalized Estimator for Counterfactual Learning"; Kong (1992) for the effective sample size; Wang, Agarwal and
     Dudik (2017), "Optimal and Adaptive Off-policy Evaluation in Contextual Bandits", for Switch; Su et al. (2020),
-    "Doubly Robust Off-Policy Evaluation with Shrinkage", for DRos; Saito and Joachims (2022), "Off-Policy Evaluation for
-    Large Action Spaces via Embeddings", for MIPS; Agarwal et al. (2017), "Effective Evaluation Using Logged Bandit
+    "Doubly Robust Off-Policy Evaluation with Shrinkage", for DRos; Saito and Joachims (2022), "Off-Policy Evaluation
+    for Large Action Spaces via Embeddings", for MIPS; Agarwal et al. (2017), "Effective Evaluation Using Logged Bandit
     Feedback from Multiple Loggers".
 
     Examples
@@ -278,7 +278,7 @@ class Judged(NamedTuple):
 
     decisions: LoggedDecisions
     wanted: tuple[str, ...]
-    found: list[tuple[str, Estimated | None, tuple[Any, ...]]]
+    found: list[tuple[str, Estimated, tuple[Any, ...]]]
 
 
 def judge(
@@ -312,14 +312,14 @@ def judge(
     group = None if groups is None else _groups(groups, decisions)
     wanted = _estimators(estimators, model is not None, group is not None, decisions.logger is not None)
     cluster, n_people = decisions.clusters
-    found: list[tuple[str, Estimated | None, tuple[Any, ...]]] = []
+    found: list[tuple[str, Estimated, tuple[Any, ...]]] = []
     for name, given in policies.items():
         title = f"policy {shown(name)}" if isinstance(policy, Mapping) else "policy"
         share, every = _chances(given, title, n, chosen)
         weight = share / decisions.propensity
         used = weight if clip is None else np.minimum(weight, clip)
         target = Target(used, _grouped(group, every, decisions), *_modelled(model, every, chosen))
-        apart, gap = mediation_gap(target, decisions.rewards, cluster, n_people)
+        _, gap = mediation_gap(target, decisions.rewards, cluster, n_people)
         refused = refusal(_effective(weight), least_effective)
         one = estimated(
             target,

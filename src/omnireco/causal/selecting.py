@@ -31,7 +31,8 @@ class PolicyChoice:
     Attributes
     ----------
     best : str
-        The policy whose lift over the logging policy has the highest lower bound; empty where none is shown to be better.
+        The policy whose lift over the logging policy has the highest lower bound; empty where none is shown to be
+        better.
     table : pandas.DataFrame
         ``policy value low high lift lift_low lift_high effective refused``, best first. The intervals hold for all
         policies at once.
@@ -80,12 +81,14 @@ class PolicyChoice:
             return f"Keep the policy that made the log: of {n} none is better with {self.confidence:.0%} confidence."
         row = self.table.iloc[0]
         return (
-            f"Use {self.best}: {row['lift']:+.4g} ({row['lift_low']:+.4g} to {row['lift_high']:+.4g}) per decision over "
-            f"the log, with {self.confidence:.0%} confidence for all of {n} looked at."
+            f"Use {self.best}: {row['lift']:+.4g} ({row['lift_low']:+.4g} to {row['lift_high']:+.4g}) per decision "
+            f"over the log, with {self.confidence:.0%} confidence for all of {n} looked at."
         )
 
 
-@says_the_line("om.causal.select_policy(om.causal.LoggedDecisions(rewards, propensity, actions=actions), {'new': policy})")
+@says_the_line(
+    "om.causal.select_policy(om.causal.LoggedDecisions(rewards, propensity, actions=actions), {'new': policy})"
+)
 def select_policy(
     logged: Any,
     policies: Any,
@@ -160,12 +163,12 @@ def select_policy(
         n_bootstrap=n_bootstrap,
         seed=seed,
     )
-    kept = [one for _, one, _ in judged.found if one is not None and not np.isnan(one.value[estimator])]
+    kept = [one for _, one, _ in judged.found if not np.isnan(one.value[estimator])]
     critical = {lift: _critical(kept, estimator, confidence, lift) for lift in (False, True)}
     rows = []
     for name, one, check in judged.found:
-        refused = check[7] or ("" if one is not None and not np.isnan(one.value[estimator]) else "No estimate.")
-        if one is None or refused:
+        refused = check[7] or ("" if not np.isnan(one.value[estimator]) else "No estimate.")
+        if refused:
             rows.append((name, *[np.nan] * 6, check[1], refused))
             continue
         ends = []

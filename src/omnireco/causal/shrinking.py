@@ -53,12 +53,12 @@ def tuned(weight: np.ndarray, form: str, residual: np.ndarray, model: np.ndarray
 
     Notes
     -----
-    Candidates are quantiles of the weights (their squares for ``dros``), and infinity: doubly robust as it is. For each,
-    the difference to doubly robust estimates its bias, with a standard error over people. Of those with |bias| plus one
-    standard error of it at most half the standard error of the estimate, the one with the smallest standard error is
-    taken; a bias of half a standard error costs a 95 % interval 3 points of coverage, and the interval is widened for it
-    (:func:`allowance`). The usual rules (smallest estimated mean squared error; SLOPE) covered 3 to 90 % in our
-    simulations, this one 91 to 96 %.
+    Candidates are quantiles of the weights (their squares for ``dros``), and infinity: doubly robust as it is. For
+    each, the difference to doubly robust estimates its bias, with a standard error over people. Of those with |bias|
+    plus one standard error of it at most half the standard error of the estimate, the one with the smallest standard
+    error is taken; a bias of half a standard error costs a 95 % interval 3 points of coverage, and the interval is
+    widened for it (:func:`allowance`). The usual rules (smallest estimated mean squared error; SLOPE) covered 3 to 92 %
+    in our simulations, this one 91 to 96 %.
     """
     n_people, n = int(cluster.max()) + 1, weight.size
     positive = weight[weight > 0]

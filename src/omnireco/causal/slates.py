@@ -1,4 +1,4 @@
-"""What another policy would have earned on lists of several places, from lists that were drawn with known probabilities."""
+"""What another policy would have earned with lists of several places, from lists of known probabilities."""
 
 from __future__ import annotations
 
@@ -130,12 +130,12 @@ def off_policy_slates(
 
     Notes
     -----
-    With w_1..l the product of policy / propensity over the places down to l: ``sips`` weighs every reward with the product
-    over all places and assumes nothing; ``rips`` with the product down to its place, right where people read from the top
-    and lower places do not change what upper ones earn (McInerney et al. 2020); ``cascade_dr`` adds a reward model to it,
-    sum_l w_1..l (r_l - Q_l) + w_1..l-1 E[Q_l] (Kiyohara et al. 2022, equation 8); ``iips`` takes each place alone (Li et
-    al. 2018), right only without any interaction. Where a cascade is contradicted, that is where ``rips`` differs from
-    ``sips`` by more than 3 standard errors, ``rips`` and ``cascade_dr`` have no value.
+    With w_1..l the product of policy / propensity over the places down to l: ``sips`` weighs every reward with the
+    product over all places and assumes nothing; ``rips`` with the product down to its place, right where people read
+    from the top and lower places do not change what upper ones earn (McInerney et al. 2020); ``cascade_dr`` adds a
+    reward model to it, sum_l w_1..l (r_l - Q_l) + w_1..l-1 E[Q_l] (Kiyohara et al. 2022, equation 8); ``iips`` takes
+    each place alone (Li et al. 2018), right only without any interaction. Where a cascade is contradicted, that is
+    where ``rips`` differs from ``sips`` by more than 3 standard errors, ``rips`` and ``cascade_dr`` have no value.
 
     Examples
     --------

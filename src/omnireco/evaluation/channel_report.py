@@ -298,23 +298,44 @@ def _channels(log: EventLog, done: np.ndarray, worth: np.ndarray, k: int) -> pd.
     people = table["people"].to_numpy()
     hide = np.append(hidden_cells(people[:-1], k, (0,)), hidden_cells(people[-1:], k))
     across = people[:-1] - alone  # on this channel and elsewhere too
-    few = (hidden_cells(alone, k, (0,)) | hidden_cells(across, k)) & ~hide[:-1]
+    kinds, _, rare = _kinds(log, k)  # one channel alone is a combination too
+    told = np.isin(np.int64(1) << np.arange(alone.size, dtype=np.int64), kinds[rare])
+    few = (hidden_cells(alone, k, (0,)) | hidden_cells(across, k) | told) & ~hide[:-1]
     if few.any():
         table["only_here"] = table["only_here"].astype(np.float64).mask(np.append(few, False))
     return _hidden(table, hide, ("channel",))
 
 
+def _kinds(log: EventLog, k: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return the combinations of channels as bits, each person's, and which are told together because they are rare.
+
+    People per channel are known from another table. So of the rare ones together, those on each channel, and those not
+    on it, are nobody or at least k people: else a rare combination would follow from them.
+    """
+    seen = _presence(log)
+    kinds, which = np.unique(seen @ (np.int64(1) << np.arange(seen.shape[1], dtype=np.int64)), return_inverse=True)
+    people = np.bincount(which, minlength=kinds.size)
+    rare = hidden_cells(people, k, (0,))
+    member = (kinds[:, None] >> np.arange(seen.shape[1], dtype=np.int64) & 1).astype(np.bool_)
+    sides = np.concatenate([member, ~member], axis=1).T
+    changed = bool(rare.any())
+    while changed:
+        changed = False
+        for side in sides:
+            left = np.flatnonzero(side & ~rare)
+            if left.size and 0 < people[side & rare].sum() < k:
+                rare[left[np.argmin(people[left])]] = changed = True
+    return kinds, which, rare
+
+
 def _combinations(log: EventLog, done: np.ndarray, worth: np.ndarray, k: int) -> pd.DataFrame:
     import pandas as pd
 
-    seen = _presence(log)
-    mask = seen @ (np.int64(1) << np.arange(seen.shape[1], dtype=np.int64))
-    kinds, which = np.unique(mask, return_inverse=True)
+    kinds, which, rare = _kinds(log, k)
     names = [
         " + ".join(name for bit, name in enumerate(log.channels.ids) if int(kind) >> bit & 1) for kind in kinds.tolist()
     ]
     many = [int(kind).bit_count() for kind in kinds.tolist()]
-    rare = hidden_cells(np.bincount(which, minlength=kinds.size), k, (0,))
     if rare.any():  # into one row, of at least k people where there are so many
         place = np.where(rare, int((~rare).sum()), np.cumsum(~rare) - 1)
         which, kinds = place[which], np.append(kinds[~rare], 0)

@@ -42,8 +42,8 @@ def plan_value(
 ) -> OffPolicy:
     """Estimate the responses per message that a plan would get, before it is sent, or refuse.
 
-    A plan says what it expects by the models that made it. This asks a log instead: what came back where the same people
-    were sent what the plan would send them.
+    A plan says what it expects by the models that made it. This asks a log instead: what came back where the same
+    people were sent what the plan would send them.
 
     Parameters
     ----------
@@ -77,10 +77,10 @@ def plan_value(
     Notes
     -----
     The plan as a policy: a person's planned messages, in the shares of the choices ``by``. Each logged message of that
-    person weighs (share / propensity) times planned messages over logged ones, and the value is the weighted mean of the
-    responses (self-normalised; whole people are resampled). It supposes that a person responds in the planned days as in
-    the logged ones, and that messages do not change what later ones earn. Weights that average clearly below 1 mean that
-    the plan sends what the log could not have sent: then there is no value. Deterministic.
+    person weighs (share / propensity) times planned messages over logged ones, and the value is the weighted mean of
+    the responses (self-normalised; whole people are resampled). It supposes that a person responds in the planned days
+    as in the logged ones, and that messages do not change what later ones earn. Weights that average clearly below 1
+    mean that the plan sends what the log could not have sent: then there is no value. Deterministic.
 
     References
     ----------
@@ -121,8 +121,8 @@ def plan_value(
     covered = float(inside.mean())
     if not inside.any():
         raise EmptyError(
-            f"plan_value: none of {count_of(rows.size, 'planned message')} is to somebody in the log by a choice that the "
-            "log makes. Give the log of an earlier campaign to these people, with propensities."
+            f"plan_value: none of {count_of(rows.size, 'planned message')} is to somebody in the log by a choice that "
+            "the log makes. Give the log of an earlier campaign to these people, with propensities."
         )
     n_planned = np.bincount(person[inside], minlength=sent.n_users)
     kept = np.flatnonzero(n_planned[sent.user] > 0)
@@ -165,8 +165,8 @@ def _with_support(
         )
     elif mean + _CLEAR * error < 1:
         refused = (
-            f"Weights average {mean:.3f}, clearly below 1: for some people the plan sends what the log never could, or the "
-            "propensities are of another choice than by=."
+            f"Weights average {mean:.3f}, clearly below 1: for some people the plan sends what the log never could, or "
+            "the propensities are of another choice than by=."
         )
     checks["refused"] = refused
     if refused:
@@ -203,7 +203,9 @@ def _logged(name: str, sent: MessageLog, data: Dataset) -> np.ndarray:
 
 
 def _ids(known: Vocabulary, codes: np.ndarray) -> np.ndarray:
-    return np.append(known.ids.astype(object), None)[codes]
+    labels = np.empty(len(known) + 1, object)  # the last one is None, for a code of -1
+    labels[:-1] = known.ids
+    return labels[codes]
 
 
 def _labels(values: np.ndarray, known: np.ndarray) -> np.ndarray:

@@ -65,7 +65,7 @@ GUIDE: dict[str, Guide] = {
         "Link cards, e-mail addresses and cookies at the till and at the login.",
     ),
     "crossed": Guide(
-        "Completed journeys that end on another channel", "share", "", "neither is better: know it, and serve both ends",
+        "Completed journeys that end on another channel", "share", "", "neither is better: serve both ends",
         "Give the channel where journeys end what was seen on the one where they begin.",
     ),
     "hand_over": Guide(

@@ -172,11 +172,12 @@ def scorecard(
     -----
     ``identified``: events whose id has a link. ``hand_over``: median hours of journeys completed on another channel.
     ``fresh``: median days from a person's last event on the channel to the end. ``one_price`` and ``one_offer``: of the
-    (person, item) pairs seen on two channels within one UTC day, those whose price differs by more than half a per cent,
-    or whose ``offer_id`` differs. ``consent`` follows withdrawals as the planner does. ``pressure``: 90th percentile of
-    messages per week over people who got any. ``lag``: median hours from the last event before a message to it.
-    ``channel_known``, ``needs_known``: 5 events or more (about items), of everybody known. Shares of people have Wilson's
-    95 % interval; the others none. Descriptions, not causes. Deterministic. Cost: some sorts of events and messages.
+    (person, item) pairs seen on two channels within one UTC day, those whose price differs by more than half a per
+    cent, or whose ``offer_id`` differs. ``consent`` follows withdrawals as the planner does. ``pressure``: 90th
+    percentile of messages per week over people who got any. ``lag``: median hours from the last event before a message
+    to it. ``channel_known``, ``needs_known``: 5 events or more (about items), of everybody known. Shares of people have
+    Wilson's 95 % interval; the others none. Descriptions, not causes. Deterministic. Cost: some sorts of events and
+    messages.
 
     Examples
     --------
@@ -252,8 +253,9 @@ def _row(one: Measured, before: Any, k: int) -> tuple[Any, ...]:
     value, low, high = (np.nan,) * 3 if few or one.needs else (one.value, one.low, one.high)
     earlier = None if before is None else before.get((one.key, one.channel))
     was = np.nan if earlier is None or earlier.needs or earlier.people < k else earlier.value
+    people = np.nan if few or one.needs else float(one.people)
     return (
-        one.key, one.channel, guide.label, value, low, high, guide.unit, np.nan if few or one.needs else float(one.people), was,
+        one.key, one.channel, guide.label, value, low, high, guide.unit, people, was,
         _trend(value, was, guide.better), guide.good, guide.next, status,
     )  # fmt: skip
 
@@ -322,7 +324,8 @@ def _over_time(data: Dataset, how: Settings, every: Any, k: int) -> pd.DataFrame
     if every is None:
         return pd.DataFrame(columns=columns)
     length = check_duration(every, "every")
-    start = min((int(log.at[0]) for log in (data.events,) if log is not None and len(log)), default=data.end_us)
+    first = None if data.events is None or not len(data.events) else data.events.at
+    start = data.end_us if first is None else int(first[0])
     n = int((data.end_us - start) // length)
     if not 0 < n <= _MOST_PERIODS:
         raise ParameterError(
@@ -390,7 +393,8 @@ def _page(card: Scorecard) -> str:
 
 def _rows(card: Scorecard) -> str:
     lines = []
-    for row in card.table.itertuples():
+    table: list[Any] = list(card.table.itertuples())
+    for row in table:
         known = not np.isnan(row.value)
         bar = ""
         if known and row.unit == "share":
@@ -403,8 +407,8 @@ def _rows(card: Scorecard) -> str:
         what = _text(row.value, row.unit) if known else ""
         note = "" if row.status == "measured" else f'<br><span class="soft">{escape(str(row.status))}</span>'
         lines.append(
-            f"<tr><td>{escape(str(row.measure))}{note}</td><td>{escape(str(row.channel))}</td><td class=n>{what}{bar}</td>"
-            f"<td class=n>{was}</td><td>{escape(str(row.good))}</td></tr>"
+            f"<tr><td>{escape(str(row.measure))}{note}</td><td>{escape(str(row.channel))}</td>"
+            f"<td class=n>{what}{bar}</td><td class=n>{was}</td><td>{escape(str(row.good))}</td></tr>"
         )
     head = "<tr><th>Measure</th><th>Channel</th><th>Now</th><th>Before</th><th>Good</th></tr>"
     return f"<table>{head}{''.join(lines)}</table>"

@@ -259,7 +259,7 @@ def _write(path: Path, mark: str, cell: _Cell) -> None:
     """Write a cell under a temporary name and rename it: what has the name is whole. Values only, no ids."""
     buffer = io.BytesIO()
     heads = [{"title": one.title, "k": one.k, "users": one.users.fingerprint} for one in cell.judged]
-    arrays = {f"v{i}": one.values for i, one in enumerate(cell.judged)}
+    arrays: dict[str, Any] = {f"v{i}": one.values for i, one in enumerate(cell.judged)}
     header = json.dumps({"form": _FORM, "mark": mark, "model": cell.model, "cut": cell.cut, "heads": heads})
     np.savez(buffer, header=np.frombuffer(header.encode(), np.uint8), **arrays)
     body = buffer.getvalue()
@@ -339,12 +339,13 @@ def _tables(cells: list[_Cell], names: list[str], cuts: Sequence[Cut]) -> tuple[
     for cell in cells:
         for one in cell.judged:
             of.setdefault((cell.model, one.title, one.k), {})[cell.cut] = one
-    rows, by_cut = [], []
+    rows: list[tuple[Any, ...]] = []
+    by_cut = []
     titles = list(dict.fromkeys((title, k) for _, title, k in of))
     models = list(dict.fromkeys(cell.model for cell in cells))
     for title, k in titles:
         base = of.get((names[0], title, k))
-        block = []
+        block: list[tuple[Any, ...]] = []
         for model in models:
             mine = of.get((model, title, k))
             if mine is None:

@@ -44,8 +44,8 @@ def check_estimator(estimator: Any, where: str, *, score: Score | None = None) -
     verbs = getattr(estimator, "verbs", ("recommend",))
     if score is None and not {"recommend", "probability"} & set(verbs):
         raise ParameterError(
-            f"{where}: {type(estimator).__name__} neither recommends nor gives probabilities. Say how good its model is: "
-            "score=function(model, past, later), a frame with user_id and value."
+            f"{where}: {type(estimator).__name__} neither recommends nor gives probabilities. Say how good its model "
+            "is: score=function(model, past, later), a frame with user_id and value."
         )
 
 

@@ -77,6 +77,6 @@ def said(value: Any, where: str = "the estimator") -> str:
     if callable(getattr(value, "get_params", None)) and not isinstance(value, type):
         return name + said(value.get_params(deep=False), where)
     raise ParameterError(
-        f"backtest: {where} holds {type(value).__name__}, which has no text that says it whole, so finished cells could "
-        "be taken for those of another. Leave out folder=."
+        f"backtest: {where} holds {type(value).__name__}, which has no text that says it whole, so finished cells "
+        "could be taken for those of another. Leave out folder=."
     )

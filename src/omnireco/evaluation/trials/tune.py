@@ -52,12 +52,13 @@ class Tuned:
     gained : bool
         Whether the interval of the gain lies above 0.
     gain, low, high : float
-        Mean paired difference of ``best`` to ``default`` per person on a window that chose nothing, with a 95 % interval;
-        0 where the default was the best.
+        Mean paired difference of ``best`` to ``default`` per person on a window that chose nothing, with a 95 %
+        interval; 0 where the default was the best.
     metric : str
     trials : pandas.DataFrame
         ``trial share value n_people error`` and a column per parameter, in the order tried; trial 0 is the default.
-        ``share`` of the people it was fitted and measured on; ``value`` on the window that chose, too good for the best.
+        ``share`` of the people it was fitted and measured on; ``value`` on the window that chose, too good for the
+        best.
     n_trials, n_people : int
         Settings tried, the default among them; people in the comparison.
     """
@@ -137,13 +138,14 @@ def tune(
     n_trials : int
         How many settings to try besides the default.
     method : {"random", "halving", "optuna"}
-        ``"random"``: each trial is drawn by itself. ``"halving"``: all are fitted on a ninth of the people, the best third
-        of them on a third, the best third of these on all (Jamieson and Talwalkar 2016). ``"optuna"``: its TPE sampler,
-        with the extra ``omnireco[tune]``.
+        ``"random"``: each trial is drawn by itself. ``"halving"``: all are fitted on a ninth of the people, the best
+        third of them on a third, the best third of these on all (Jamieson and Talwalkar 2016). ``"optuna"``: its TPE
+        sampler, with the extra ``omnireco[tune]``.
     k : int
         Length of the lists.
     metric : callable
-        Higher is better. Not used for response models, which are judged by the log likelihood of the window's responses.
+        Higher is better. Not used for response models, which are judged by the log likelihood of the window's
+        responses.
     score : callable, optional
         ``score(model, past, later)`` returns a frame with ``user_id`` and ``value``, higher is better: for estimators
         that neither recommend nor give probabilities, or another purpose.
@@ -166,9 +168,9 @@ def tune(
     Notes
     -----
     The best of many settings looks good on the window that chose it, by luck alone. So default and best are fitted
-    again on all that lies before the last window and compared on it, once: the interval of that gain needs no correction
-    for the number of trials. A setting that an estimator refuses counts as tried, with its error. Deterministic for a
-    seed. Cost: n_trials + 3 fits; with halving about a third of that.
+    again on all that lies before the last window and compared on it, once: the interval of that gain needs no
+    correction for the number of trials. A setting that an estimator refuses counts as tried, with its error.
+    Deterministic for a seed. Cost: n_trials + 3 fits; with halving about a third of that.
 
     References
     ----------
@@ -200,7 +202,7 @@ def tune(
         for setting in _distinct(estimator, grid, n_trials, seed):
             run.tried(setting)
     best = run.best()
-    title, gain, low, high, people = run.title, 0.0, 0.0, 0.0, 0
+    gain = low = high = people = 0.0
     if best != estimator:
         base, mine = (run.values(one, compare) for one in (estimator, best))
         _, (left, right) = unite([base.users, mine.users], "users")
@@ -209,7 +211,7 @@ def tune(
         _, _, _, gain, low, high, people = paired([pick[0]], [pick[1]], [shared], shared.size)
     gained = bool(low > 0)
     result = Tuned(
-        best if gained else estimator, best, estimator, gained, gain, low, high, title, run.frame(list(grid)),
+        best if gained else estimator, best, estimator, gained, gain, low, high, run.title, run.frame(list(grid)),
         len({row[0] for row in run.rows}), int(people) if best != estimator else run.n_people,
     )  # fmt: skip
     _log.info("tuned %r", result)
@@ -231,7 +233,9 @@ class _Runs:
         model = estimator.fit(cut.past)
         return judged(model, cut, k=self.k, metrics=[self.metric], counts=None, where="tune", score=self.score)[0][0]
 
-    def tried(self, setting: Mapping[str, Any], *, trial: int | None = None, cut: Cut | None = None, share: float = 1.0) -> float:
+    def tried(
+        self, setting: Mapping[str, Any], *, trial: int | None = None, cut: Cut | None = None, share: float = 1.0
+    ) -> float:
         """Fit and judge one setting; -inf where it is refused."""
         number = len(self.settings) if trial is None else trial
         if trial is None:
@@ -337,7 +341,12 @@ def _some_people(cut: Cut, share: float, seed: int) -> Cut | None:
 
 def _aside(users: Vocabulary, share: float, seed: int) -> np.ndarray:
     salt = stream(seed, "tune/people").bytes(16)
-    drawn = [int.from_bytes(hashlib.blake2b(str(one).encode("utf-8", "surrogatepass"), key=salt, digest_size=8).digest(), "big") for one in users.ids]
+    drawn = [
+        int.from_bytes(
+            hashlib.blake2b(str(one).encode("utf-8", "surrogatepass"), key=salt, digest_size=8).digest(), "big"
+        )
+        for one in users.ids
+    ]
     return np.array(drawn, np.float64) / 2.0**64 < share
 
 
@@ -361,4 +370,3 @@ def _optuna(run: _Runs, grid: Mapping[str, Between | tuple[Any, ...]], n_trials:
             study.tell(trial, value)
         else:
             study.tell(trial, state=optuna.trial.TrialState.FAIL)
-
