@@ -307,7 +307,7 @@ def _channels(log: EventLog, done: np.ndarray, worth: np.ndarray, k: int) -> pd.
 
 
 def _kinds(log: EventLog, k: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return the combinations of channels as bits, each person's, and which are told together because they are rare.
+    """Return the combinations of channels as bits, each person's, and which are merged because they are rare.
 
     People per channel are known from another table. So of the rare ones together, those on each channel, and those not
     on it, are nobody or at least k people: else a rare combination would follow from them.
