@@ -191,7 +191,7 @@ def _returns() -> Any:
 
 
 def _switchback(w: SimpleNamespace) -> Any:
-    return om.causal.switchback("2025-01-05", "2025-02-10", every="1D")
+    return om.causal.switchback("2025-01-05", "2025-03-10", every="1D")
 
 
 @dataclass(frozen=True)
