@@ -1,5 +1,7 @@
 """Plots of results: functions that take a result and return matplotlib Axes."""
 
+from omnireco.plotting.cards import backtest, scorecard
+from omnireco.plotting.earned import credit, first_use, funnel_steps, holdout_effects, return_calibration
 from omnireco.plotting.effects import budget_gains, gain_curve
 from omnireco.plotting.results import (
     channel_combinations,
@@ -19,6 +21,7 @@ from omnireco.plotting.results import (
 )
 
 __all__ = [
+    "backtest",
     "budget_gains",
     "channel_combinations",
     "channel_journeys",
@@ -26,12 +29,18 @@ __all__ = [
     "channel_times",
     "channels_over_time",
     "comparison",
+    "credit",
     "events_per_channel",
+    "first_use",
+    "funnel_steps",
     "gain_curve",
+    "holdout_effects",
     "people_hours",
     "plan_per_day",
     "plan_per_hour",
     "prices",
+    "return_calibration",
+    "scorecard",
     "send_curve",
     "shrinkage",
     "week",

@@ -10,7 +10,7 @@ import numpy as np
 from omnireco._core.checks import check_kind
 from omnireco.causal.uplift.budget import BudgetPath
 from omnireco.causal.uplift.curves import UpliftCurve
-from omnireco.plotting.results import INK, SERIES, SOFT, _axes, _clean, _title
+from omnireco.plotting.style import INK, SERIES, SOFT, axes_of, clean, title_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -42,7 +42,7 @@ def gain_curve(
     curves = dict(curve) if isinstance(curve, Mapping) else {"": curve}
     for one in curves.values():
         check_kind(one, UpliftCurve, "curve", "om.causal.uplift_curve(scores, experiment)")
-    ax = _axes(ax, (7.2, 3.6))
+    ax = axes_of(ax, (7.2, 3.6))
     for at, (name, one) in enumerate(curves.items()):
         color = SERIES[at % len(SERIES)]
         label = f"{name or one.arm}: qini {one.value[0]:.3g} ({one.low[0]:.3g} to {one.high[0]:.3g})"
@@ -55,8 +55,8 @@ def gain_curve(
     ax.set_xlabel("share of the people who are treated")
     ax.set_ylabel("gain per person")
     ax.legend(frameon=False, loc="upper left", fontsize=9)
-    _title(ax, title)
-    return _clean(ax)
+    title_of(ax, title)
+    return clean(ax)
 
 
 def budget_gains(path: BudgetPath, *, title: str = "What each budget earns", ax: Axes | None = None) -> Axes:
@@ -78,7 +78,7 @@ def budget_gains(path: BudgetPath, *, title: str = "What each budget earns", ax:
         When the path is another thing.
     """
     check_kind(path, BudgetPath, "path", "om.causal.budget_path(rewards, experiment, costs={'email': 0.01})")
-    ax = _axes(ax, (7.2, 3.6))
+    ax = axes_of(ax, (7.2, 3.6))
     ax.fill_between(path.budget, path.low, path.high, color=SERIES[0], alpha=0.15, lw=0)
     ax.plot(path.budget, path.gain, color=SERIES[0], lw=1.8, label="the best arm for each person")
     ax.plot(path.budget, path.single, color=SERIES[1], lw=1.5, ls="--", label="without targeting")
@@ -87,5 +87,5 @@ def budget_gains(path: BudgetPath, *, title: str = "What each budget earns", ax:
     ax.set_xlabel("spent per person")
     ax.set_ylabel("gain per person")
     ax.legend(frameon=False, loc="upper left", fontsize=9)
-    _title(ax, title)
-    return _clean(ax)
+    title_of(ax, title)
+    return clean(ax)

@@ -21,18 +21,13 @@ from omnireco._core.checks import (
     shown,
 )
 from omnireco._core.units import WEEK
-from omnireco._pictures import backtest, scorecard
-from omnireco._plot_style import ACCENT, INK, SERIES, SOFT
-from omnireco._plot_style import axes_of as _axes
-from omnireco._plot_style import clean as _clean
-from omnireco._plot_style import title_of as _title
-from omnireco._plotting_paths import credit, first_use, funnel_steps, holdout_effects, return_calibration
 from omnireco.data.events import EventLog
 from omnireco.errors import ParameterError
 from omnireco.evaluation.channel_report import ChannelReport
 from omnireco.evaluation.report import Report
 from omnireco.identity.zones import check_zone_names
 from omnireco.planning import Plan
+from omnireco.plotting.style import ACCENT, INK, SERIES, SOFT, axes_of, clean, title_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -40,24 +35,17 @@ if TYPE_CHECKING:
 
 
 __all__ = [
-    "backtest",
     "channel_combinations",
     "channel_journeys",
     "channel_shares",
     "channel_times",
     "channels_over_time",
     "comparison",
-    "credit",
     "events_per_channel",
-    "first_use",
-    "funnel_steps",
-    "holdout_effects",
     "people_hours",
     "plan_per_day",
     "plan_per_hour",
     "prices",
-    "return_calibration",
-    "scorecard",
     "send_curve",
     "shrinkage",
     "week",
@@ -81,15 +69,15 @@ def events_per_channel(log: EventLog, *, ax: Axes | None = None) -> Axes:
     """
     check_kind(log, EventLog, "log", "EventLog.from_frame(frame)")
     table = log.summary().sort_values("events", kind="stable")
-    ax = _axes(ax, (7.2, 0.55 * len(table) + 1.0))
+    ax = axes_of(ax, (7.2, 0.55 * len(table) + 1.0))
     names = table["channel"] + ": " + table["event"]
     bars = ax.barh(names, table["events"], color=ACCENT, height=0.6)
     labels = [f" {events:,} by {users:,} people" for events, users in zip(table["events"], table["users"], strict=True)]
     ax.bar_label(bars, labels=labels, color=INK, fontsize=9)
     ax.set_xlim(0, 1.35 * table["events"].max())
-    _title(ax, "Events per channel")
+    title_of(ax, "Events per channel")
     ax.xaxis.set_visible(False)
-    return _clean(ax, left=False, bottom=False)
+    return clean(ax, left=False, bottom=False)
 
 
 def week(profile: Any, *, title: str = "Activity by local hour of the week", ax: Axes | None = None) -> Axes:
@@ -112,16 +100,16 @@ def week(profile: Any, *, title: str = "Activity by local hour of the week", ax:
         If the profile does not have 168 hours.
     """
     values = _hours(profile)
-    ax = _axes(ax, (8.2, 3.1))
+    ax = axes_of(ax, (8.2, 3.1))
     image = ax.imshow(100 * values.reshape(7, 24), aspect="auto", cmap="YlGnBu", vmin=0)
     ax.set_yticks(range(7), DAYS)
     ax.set_xticks(range(0, 24, 3), [f"{hour:02d}:00" for hour in range(0, 24, 3)])
-    _title(ax, title)
+    title_of(ax, title)
     bar = ax.figure.colorbar(image, ax=ax, pad=0.02)
     bar.set_label("% of the week")
     bar.outline.set_visible(False)
     ax.tick_params(length=0)
-    return _clean(ax, left=False, bottom=False)
+    return clean(ax, left=False, bottom=False)
 
 
 def comparison(
@@ -156,7 +144,7 @@ def comparison(
     table = table[(table["metric"] == metric) & (table["k"] == k)].sort_values("mean", kind="stable")
     if not len(table):
         raise ParameterError(f"k must be one of {', '.join(map(str, report.k))} in this report. Got {k}.")
-    ax = _axes(ax, (7.2, 0.5 * len(table) + 1.2))
+    ax = axes_of(ax, (7.2, 0.5 * len(table) + 1.2))
     mean, low, high = (table[name].to_numpy(dtype=np.float64) for name in ("mean", "low", "high"))
     place = np.arange(len(table))
     colors = [ACCENT if row == len(table) - 1 else INK for row in place]
@@ -168,10 +156,10 @@ def comparison(
     ax.set_yticks(place, table["model"])
     ax.set_ylim(-0.6, len(table) - 0.4)
     ax.set_xlim(0, 1.15 * reach if reach > 0 else 1)
-    _title(ax, f"{metric} of the best {k}, higher is better" if title is None else title)
+    title_of(ax, f"{metric} of the best {k}, higher is better" if title is None else title)
     ax.grid(axis="x", color="#e6eaed")
     ax.set_axisbelow(True)
-    return _clean(ax, left=False)
+    return clean(ax, left=False)
 
 
 def send_curve(
@@ -205,7 +193,7 @@ def send_curve(
     """
     values = _hours(curve)
     check_kind(title, str, "title", "title='Sending on push'")
-    ax = _axes(ax, (8.2, 2.9))
+    ax = axes_of(ax, (8.2, 2.9))
     hours = np.arange(WEEK)
     silent = np.zeros(WEEK, np.bool_) if quiet is None else _silent(hours % 24, *_quiet(quiet))
     ax.fill_between(hours + 0.5, values, color=ACCENT, alpha=0.15, lw=0)
@@ -232,8 +220,8 @@ def send_curve(
         ax.axvline(edge, color="#d5dbe0", lw=0.8)
     ax.tick_params(length=0)
     ax.set_ylabel(label)
-    _title(ax, title + ("   (grey: quiet hours)" if quiet is not None else ""))
-    return _clean(ax)
+    title_of(ax, title + ("   (grey: quiet hours)" if quiet is not None else ""))
+    return clean(ax)
 
 
 def shrinkage(
@@ -255,7 +243,7 @@ def shrinkage(
     """
     table = getattr(skill, "skill", skill)
     check_columns(getattr(table, "columns", ()), ["history", "model", "people", "nats", "low", "high"], "shrinkage")
-    ax = _axes(ax, (7.2, 3.4))
+    ax = axes_of(ax, (7.2, 3.4))
     groups = list(dict.fromkeys(table["history"]))
     names = list(dict.fromkeys(table["model"]))
     for i, (name, rows) in enumerate(table.groupby("model", sort=False)):
@@ -270,8 +258,8 @@ def shrinkage(
     ax.set_ylabel("nats per later session")
     if len(names) > 1:
         ax.legend(frameon=False)
-    _title(ax, title)
-    return _clean(ax)
+    title_of(ax, title)
+    return clean(ax)
 
 
 def people_hours(
@@ -310,7 +298,7 @@ def people_hours(
         raise ParameterError(
             f"people_hours draws 1 to 12 rows of 168 hours. Got the shape {rows.shape}: take a few people."
         )
-    ax = _axes(ax, (7.2, 0.7 * len(rows) + 1.0))
+    ax = axes_of(ax, (7.2, 0.7 * len(rows) + 1.0))
     by_hour = rows.reshape(-1, 7, 24).sum(axis=1)
     everybody = _hours(population).reshape(7, 24).sum(axis=0)
     seen = None if counts is None else check_numbers(counts, "counts")
@@ -333,8 +321,8 @@ def people_hours(
     ax.set_xlim(0, 24)
     ax.set_ylim(-0.02, len(rows))
     ax.tick_params(length=0)
-    _title(ax, title)
-    return _clean(ax, left=False, bottom=False)
+    title_of(ax, title)
+    return clean(ax, left=False, bottom=False)
 
 
 def plan_per_day(plan: Any, *, timezone: str = "UTC", ax: Axes | None = None) -> Axes:
@@ -355,11 +343,11 @@ def plan_per_day(plan: Any, *, timezone: str = "UTC", ax: Axes | None = None) ->
     table, timezone = _plan_frame(plan), check_zone_names((timezone,), "timezone")[0]
     days = table["send_at"].dt.tz_convert(timezone).dt.tz_localize(None).dt.normalize()
     counts = table.groupby([days.rename("day"), "channel"]).size().unstack("channel", fill_value=0)
-    ax = _axes(ax, (7.2, 3.0))
+    ax = axes_of(ax, (7.2, 3.0))
     _stack(ax, np.arange(len(counts)), counts)
     ax.set_xticks(range(len(counts)), [f"{day:%a}\n{day.day} {day:%b}" for day in counts.index])
-    _title(ax, f"Messages per day ({timezone})")
-    return _clean(ax)
+    title_of(ax, f"Messages per day ({timezone})")
+    return clean(ax)
 
 
 def plan_per_hour(plan: Any, hour: Sequence[int] | np.ndarray, *, ax: Axes | None = None) -> Axes:
@@ -384,12 +372,12 @@ def plan_per_hour(plan: Any, hour: Sequence[int] | np.ndarray, *, ax: Axes | Non
     if hours.shape != (len(table),):
         raise ParameterError(f"hour must be one hour per message of the plan, {len(table):,}. Got {shown(hour)}.")
     counts = pd.crosstab(hours, table["channel"].to_numpy()).reindex(range(24), fill_value=0)
-    ax = _axes(ax, (7.2, 3.0))
+    ax = axes_of(ax, (7.2, 3.0))
     _stack(ax, np.arange(24), counts)
     ax.set_xticks(range(0, 24, 3), [f"{h:02d}:00" for h in range(0, 24, 3)])
     ax.set_xlim(-0.6, 23.6)
-    _title(ax, "Messages per hour, on each person's own clock")
-    return _clean(ax)
+    title_of(ax, "Messages per hour, on each person's own clock")
+    return clean(ax)
 
 
 def prices(plan: Plan, *, ax: Axes | None = None) -> Axes:
@@ -410,14 +398,14 @@ def prices(plan: Plan, *, ax: Axes | None = None) -> Axes:
     check_kind(plan, Plan, "prices: plan", "om.plan(touches, constraints=rules)")
     dearest = plan.prices.groupby("constraint", sort=False)["price"].max()
     names = sorted(dearest.index, key=lambda name: (dearest[name], name))
-    ax = _axes(ax, (7.2, 0.5 * max(1, len(names)) + 1.1))
+    ax = axes_of(ax, (7.2, 0.5 * max(1, len(names)) + 1.1))
     values = [float(dearest[name]) for name in names]
     bars = ax.barh(names, values, color=SERIES[1], height=0.55)
     ax.bar_label(bars, labels=[f" {value:.3g}" for value in values], color=INK)
     ax.set_xlim(0, 1.2 * max([*values, 1e-12]))
     ax.xaxis.set_visible(False)
-    _title(ax, "Shadow prices: value of one more unit of each limit")
-    return _clean(ax, left=False, bottom=False)
+    title_of(ax, "Shadow prices: value of one more unit of each limit")
+    return clean(ax, left=False, bottom=False)
 
 
 def channel_shares(report: ChannelReport, *, ax: Axes | None = None) -> Axes:
@@ -481,10 +469,10 @@ def channel_journeys(report: ChannelReport, *, ax: Axes | None = None) -> Axes:
     starts = report.journeys["started_on"][begun]
     share = report.crossings.pivot_table(index="started_on", columns="completed_on", values="share", observed=True)
     share = share.loc[starts, share.columns[share.max() > 0]]
-    ax = _axes(ax, (1.4 * share.shape[1] + 2.6, 0.6 * share.shape[0] + 1.6))
+    ax = axes_of(ax, (1.4 * share.shape[1] + 2.6, 0.6 * share.shape[0] + 1.6))
     cells = share.to_numpy()
     if not cells.size:
-        _title(ax, "No journey was completed")
+        title_of(ax, "No journey was completed")
         ax.set_axis_off()
         return ax
     ax.imshow(cells, cmap=_shades(), vmin=0, vmax=max(cells.max(initial=0.0), 1e-9), aspect="auto")
@@ -497,9 +485,9 @@ def channel_journeys(report: ChannelReport, *, ax: Axes | None = None) -> Axes:
     ax.set_yticks(range(share.shape[0]), [f"{name} ({n:,})" for name, n in zip(starts, rates["journeys"], strict=True)])
     ax.set_xlabel("completed on")
     ax.set_ylabel("started on (journeys)")
-    _title(ax, "Where journeys are completed")
+    title_of(ax, "Where journeys are completed")
     ax.tick_params(length=0)
-    return _clean(ax, left=False, bottom=False)
+    return clean(ax, left=False, bottom=False)
 
 
 def channel_times(report: ChannelReport, *, top: int = 12, ax: Axes | None = None) -> Axes:
@@ -519,7 +507,7 @@ def channel_times(report: ChannelReport, *, top: int = 12, ax: Axes | None = Non
     _check_report(report)
     top = check_integer(top, "top", low=1)
     table = report.times[report.times["moves"] > 0].nlargest(top, "moves").sort_values("hours_50", ascending=False)
-    ax = _axes(ax, (7.2, 0.38 * len(table) + 1.4))
+    ax = axes_of(ax, (7.2, 0.38 * len(table) + 1.4))
     place = np.arange(len(table))
     ax.hlines(place, table["hours_25"], table["hours_75"], color=SOFT, linewidth=6)
     ax.plot(table["hours_50"], place, "o", color=ACCENT)
@@ -528,8 +516,8 @@ def channel_times(report: ChannelReport, *, top: int = 12, ax: Axes | None = Non
     )
     ax.set_xlim(0, max(1.0, 1.05 * table["hours_75"].max()) if len(table) else 1.0)
     ax.set_xlabel("hours")
-    _title(ax, "Hours until the next channel")
-    return _clean(ax, left=False)
+    title_of(ax, "Hours until the next channel")
+    return clean(ax, left=False)
 
 
 def channels_over_time(report: ChannelReport, *, measure: str = "share_of_people", ax: Axes | None = None) -> Axes:
@@ -548,7 +536,7 @@ def channels_over_time(report: ChannelReport, *, measure: str = "share_of_people
     _check_report(report)
     check_choice(measure, "measure", ("share_of_people", "people", "events", "completions", "value"))
     table = report.over_time[report.over_time["whole"]]
-    ax = _axes(ax, (7.2, 3.6))
+    ax = axes_of(ax, (7.2, 3.6))
     for code, name in enumerate(table["channel"].unique()):
         rows, several = table[table["channel"] == name], str(name).startswith("(")
         color, style = (INK, "--") if several else (SERIES[code % len(SERIES)], "-" if code < len(SERIES) else ":")
@@ -559,8 +547,8 @@ def channels_over_time(report: ChannelReport, *, measure: str = "share_of_people
     if len(table):
         ax.legend(loc="center left", bbox_to_anchor=(1.0, 0.5), frameon=False, fontsize=9)
     ax.figure.autofmt_xdate(rotation=30)
-    _title(ax, f"Channels over time: {measure.replace('_', ' ')}")
-    return _clean(ax)
+    title_of(ax, f"Channels over time: {measure.replace('_', ' ')}")
+    return clean(ax)
 
 
 # small things ---------------------------------------------------------------------------------------
@@ -579,7 +567,7 @@ def _quiet(quiet: Any) -> tuple[int, int]:
 
 def _pairs_of_bars(table: pd.DataFrame, name: str, title: str, ax: Axes | None) -> Axes:
     table = table.iloc[::-1]
-    ax = _axes(ax, (7.2, 0.62 * len(table) + 1.4))
+    ax = axes_of(ax, (7.2, 0.62 * len(table) + 1.4))
     place = np.arange(len(table))
     both = ((0.19, "share_of_people", ACCENT, "people"), (-0.19, "share_of_value", SERIES[1], "value"))
     for shift, column, color, label in both:
@@ -589,8 +577,8 @@ def _pairs_of_bars(table: pd.DataFrame, name: str, title: str, ax: Axes | None) 
     ax.set_xlim(0, 1.15 * max(table["share_of_people"].max(), table["share_of_value"].max(), 1e-9))
     ax.xaxis.set_visible(False)
     ax.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0), frameon=False, fontsize=9, title="share of")
-    _title(ax, title)
-    return _clean(ax, left=False, bottom=False)
+    title_of(ax, title)
+    return clean(ax, left=False, bottom=False)
 
 
 def _shades() -> Any:

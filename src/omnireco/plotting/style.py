@@ -35,5 +35,6 @@ def clean(ax: Axes, *, left: bool = True, bottom: bool = True) -> Axes:
 
 
 def title_of(ax: Axes, text: str) -> None:
+    """Write the title over the left end of the axes."""
     check_kind(text, str, "title", "title='Week 12'")
     ax.set_title(text, loc="left", color=INK, fontsize=11, fontweight="bold", pad=10)

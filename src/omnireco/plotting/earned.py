@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from omnireco._core.checks import check_kind
-from omnireco._plot_style import ACCENT, INK, SERIES, SOFT, axes_of, clean, title_of
 from omnireco.causal.holdouts.holdout_report import HoldoutReport
 from omnireco.causal.paths.attribution import Attribution
 from omnireco.causal.substitution.first_use import Displacement
 from omnireco.journeys.funnel import Funnel
 from omnireco.journeys.returns import ReturnsModel
+from omnireco.plotting.style import ACCENT, INK, SERIES, SOFT, axes_of, clean, title_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

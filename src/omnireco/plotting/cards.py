@@ -1,21 +1,22 @@
-"""Plots of scorecards and backtests, which ``omnireco.plotting`` shows."""
+"""Plots of scorecards and backtests."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from omnireco._core.checks import check_kind, require
+from omnireco._core.checks import check_kind
 from omnireco.evaluation.cards.scorecard import Scorecard
 from omnireco.evaluation.trials.backtest import Backtest
+from omnireco.plotting.style import ACCENT, INK, SERIES, SOFT, axes_of, clean, title_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 __all__ = ["backtest", "scorecard"]
 
-_INK, _SOFT, _NOW, _WORSE = "#1d2a35", "#a9b4bd", "#0b6e75", "#b0475c"
+_WORSE = SERIES[3]
 
 
 def scorecard(card: Scorecard, *, ax: Axes | None = None) -> Axes:
@@ -32,16 +33,16 @@ def scorecard(card: Scorecard, *, ax: Axes | None = None) -> Axes:
     """
     check_kind(card, Scorecard, "card", "om.evaluation.scorecard(data)")
     table = card.table[card.table["unit"] == "share"].iloc[::-1].reset_index(drop=True)
-    ax = _axes(ax, (8.5, 0.9 + 0.33 * len(table)))
+    ax = axes_of(ax, (8.5, 0.9 + 0.33 * len(table)))
     place = np.arange(len(table))
     known = table["value"].notna().to_numpy()
     worse = (table["trend"] == "worse").to_numpy()
-    colors = np.where(worse, _WORSE, _NOW)
+    colors = np.where(worse, _WORSE, ACCENT)
     ax.barh(place, table["value"].fillna(0.0), color=list(colors), height=0.55)
     was = table["before"].notna().to_numpy()
-    ax.plot(table["before"][was], place[was], "|", color=_INK, markersize=12, markeredgewidth=2)
+    ax.plot(table["before"][was], place[was], "|", color=INK, markersize=12, markeredgewidth=2)
     for i in np.flatnonzero(~known):
-        ax.text(0.01, float(i), str(table["status"][i]).split(":")[0], color=_SOFT, va="center", fontsize=9)
+        ax.text(0.01, float(i), str(table["status"][i]).split(":")[0], color=SOFT, va="center", fontsize=9)
     names = [f"{m}{f' ({c})' if c else ''}" for m, c in zip(table["measure"], table["channel"], strict=True)]
     ax.set_yticks(place, names)
     ax.set_xlim(0, 1)
@@ -66,29 +67,17 @@ def backtest(result: Backtest, *, metric: str | None = None, ax: Axes | None = N
     check_kind(result, Backtest, "result", "om.evaluation.backtest(estimators, data, horizon='14D')")
     chosen = result.leaderboard["metric"].iloc[0] if metric is None else metric
     table = result.leaderboard[result.leaderboard["metric"] == chosen].iloc[::-1]
-    ax = _axes(ax, (7.0, 1.0 + 0.4 * len(table)))
+    ax = axes_of(ax, (7.0, 1.0 + 0.4 * len(table)))
     place = np.arange(len(table))
     low, high = (table[name].to_numpy(np.float64) for name in ("difference_low", "difference_high"))
     middle = table["difference"].to_numpy(np.float64)
-    ax.errorbar(middle, place, xerr=[middle - low, high - middle], fmt="o", color=_NOW, capsize=3)
-    ax.axvline(0, color=_SOFT, linewidth=1)
+    ax.errorbar(middle, place, xerr=[middle - low, high - middle], fmt="o", color=ACCENT, capsize=3)
+    ax.axvline(0, color=SOFT, linewidth=1)
     ax.set_yticks(place, table["model"])
     return _finished(ax, f"{chosen}: difference to {result.baseline}, over {result.n_cuts} cuts")
 
 
-def _axes(ax: Axes | None, size: tuple[float, float]) -> Axes:
-    pyplot = require("matplotlib.pyplot", extra="demo", purpose="omnireco.plotting")
-    if ax is not None:
-        check_kind(ax, pyplot.Axes, "ax", "figure, ax = pyplot.subplots()")
-        return ax
-    new: Any = pyplot.subplots(figsize=size, layout="constrained")[1]
-    made: Axes = new
-    return made
-
-
 def _finished(ax: Axes, title: str) -> Axes:
-    for side in ("top", "right", "left"):
-        ax.spines[side].set_visible(False)
-    ax.tick_params(colors=_INK, length=0)
-    ax.set_title(title, loc="left", color=_INK, fontsize=11, fontweight="bold", pad=10)
+    """Remove what carries no information, and write the title."""
+    title_of(clean(ax, left=False), title)
     return ax
