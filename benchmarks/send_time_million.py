@@ -127,6 +127,37 @@ def omnireco(log: om.EventLog, audience: om.Audience, sent: om.MessageLog, threa
     return len(model.best(data, day, 1, channel="push", quiet_hours=("21:00", "08:00"), threads=threads))
 
 
+def one_person(n_people: int = 20_000, calls: int = 200) -> pd.DataFrame:
+    """Return the CPU time of one person's answers, milliseconds: on a model in numpy, and on one that is compiled."""
+    rows = {}
+    for name, people in (("300 people, numpy", 300), (f"{n_people:,} people, compiled", n_people + 1)):
+        log, audience = world(people, 50 * people)
+        data = om.Dataset(log, audience=audience, messages=messages(log, audience, 20 * people))
+        model, week = om.SendTime().fit(data), om.slots("2025-04-07", days=7)
+        person = om.Audience.from_frame(pd.DataFrame({"user_id": [5], "timezone": ZONES[:1], "consent_push": True}))
+        alone = om.Dataset(log, audience=person)
+        at = pd.Series(pd.to_datetime(week.at, unit="us", utc=True))
+        touches = om.data.Touches.of(data, np.repeat(5, at.size), channel="push", at=at)
+        answers = {
+            "best": lambda model=model, alone=alone: model.best(
+                alone, "2025-04-07", 7, channel="push", quiet_hours=("21:00", "08:00")
+            ),
+            "slot_probability, 168 slots": lambda model=model, person=person, week=week: model.slot_probability(
+                person, np.zeros(1, np.int64), "push", week.at
+            ),
+            "probability of 168 touches": lambda model=model, touches=touches: model.probability(touches),
+        }
+        times: dict[str, list[float]] = {verb: [] for verb in answers}
+        for _ in range(calls):
+            for verb, answer in answers.items():
+                begin = time.thread_time()
+                answer()
+                times[verb].append(1e3 * (time.thread_time() - begin))
+        for verb, found in times.items():
+            rows[name, verb] = {"p50_ms": float(np.median(found)), "least_ms": min(found)}
+    return pd.DataFrame(rows).T
+
+
 @contextmanager
 def watched(stages: dict[str, tuple[float, float]] | None = None):
     """Time a block and the stages inside it; yield what will hold wall and CPU seconds and the peak of memory."""
@@ -197,6 +228,8 @@ def main() -> None:
     seconds.loc["ids, frames, the rest"] = table.loc["omnireco", ["wall", "cpu"]] - seconds.sum()
     print(f"{answered:,} people answered\n\nseconds of omnireco per stage\n{seconds.round(2).to_string()}\n")
     print(table.round(2))
+    latency = one_person()
+    print(f"\none person\n{latency.round(3).to_string()}")
     result = {
         "machine": platform.processor() or platform.machine(),
         "cpus": os.cpu_count(),
@@ -204,6 +237,7 @@ def main() -> None:
         "events": len(log),
         "stages": seconds.to_dict("index"),
         "runs": table.to_dict("index"),
+        "one_person_ms": {" ".join(name): row for name, row in latency.to_dict("index").items()},
     }
     target = Path(__file__).parent / "results" / "send_time_million.json"
     target.parent.mkdir(exist_ok=True)
