@@ -6,6 +6,7 @@ import scipy.sparse as sp
 
 from omnireco._core.compute import always_compiled, compiled, pays, suited
 from omnireco._kernels.als import least_squares
+from omnireco._kernels.als.fold_in import Space, fold_in
 from omnireco._kernels.als.loss import Loss
 from omnireco._kernels.log.union import capped_groups
 from omnireco.choices import LinearBandit, thompson_propensities
@@ -176,3 +177,22 @@ def test_propensities_to_the_bit():
         large = thompson_propensities(mean, width)
     assert np.array_equal(small, large)
     np.testing.assert_allclose(small.sum(axis=1), 1.0, atol=1e-6)
+
+
+@pytest.mark.parametrize("width", [4, 16, 40])
+def test_fold_in(width):
+    """numpy and kernel give the same float32 vectors; alone and together to the bit."""
+    x = cells(60, 25, density=0.4)
+    x.data[x.indptr[7] : x.indptr[8]] = 0.0
+    x.eliminate_zeros()
+    space = Space.of(DRAW.normal(size=(25, width)).astype(np.float32), 0.1)
+    weight, ridge = x.data.astype(np.float64), 0.5 + DRAW.random(60)
+    small = fold_in(x.indptr, x.indices, weight, 2 * weight, space=space, ridge=ridge, threads=2)
+    with always_compiled():
+        large = fold_in(x.indptr, x.indices, weight, 2 * weight, space=space, ridge=ridge)
+    np.testing.assert_allclose(small, large, rtol=2e-7, atol=1e-9)
+    assert not small[7].any()
+    for row in range(60):
+        part = slice(x.indptr[row], x.indptr[row + 1])
+        given = x.indptr[row : row + 2] - x.indptr[row], x.indices[part], weight[part], 2 * weight[part]
+        assert np.array_equal(fold_in(*given, space=space, ridge=ridge[row : row + 1])[0], small[row])

@@ -5,14 +5,17 @@ from __future__ import annotations
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
-from omnireco._core.compute import aligned, one_blas_thread, row_blocks, split_evenly, usable_threads
+from omnireco._core.compute import aligned, in_parallel, one_blas_thread, pays, row_blocks, split_evenly, usable_threads
 
 __all__ = ["Space", "fold_in"]
 
+LARGE = 1 << 17  # numbers of all item factors from which compiled code pays: 2,000 items of 64
 _FEW = 64  # rows below which starting threads costs more than it saves
+_WELL = 1e13  # condition numbers up to which rounding leaves a matrix positive definite
 _PAD = 16  # the kernel's blocks are so many columns wide
 _BLOCK = 8192
 _LOCAL = threading.local()  # one scratch per thread: for one person, fresh memory would cost more than the solution
@@ -97,9 +100,12 @@ def fold_in(
     Notes
     -----
     A history of n cells costs O(n^2 d + n^3 + d^2) when it is shorter than d / 2, else O(n d^2 + d^3), in float64.
-    Compiled by numba on first use and cached. One person with 20 cells and 64 factors takes a few microseconds:
+    Small models are served by numpy, the others by compiled code: the model decides, so that one person is answered
+    like all together. One person with 20 cells and 64 factors takes a few microseconds:
     less than the update of a stored inverse would, so one more event is simply solved anew.
     """
+    if not pays(space.turned.size, LARGE):
+        return _together(indptr, indices, weight, pull, space=space, ridge=ridge, threads=threads)
     from omnireco._kernels.als.fold_in_loops import HELD, fold_in_rows
 
     n, width, d = indptr.size - 1, space.spectrum.size, space.n_factors
@@ -121,6 +127,67 @@ def fold_in(
         for job in jobs:
             job.result()
     return vectors.reshape(n, d)
+
+
+def _together(
+    indptr: np.ndarray,
+    indices: np.ndarray,
+    weight: np.ndarray,
+    pull: np.ndarray,
+    *,
+    space: Space,
+    ridge: np.ndarray,
+    threads: int | None,
+) -> np.ndarray:
+    """Do what the kernel does, with LAPACK: histories of one length side by side, each in matrices of its own."""
+    n, d, lengths = indptr.size - 1, space.n_factors, np.diff(indptr)
+    items = space.turned.reshape(-1, space.spectrum.size)[:, :d]
+    turn = np.ascontiguousarray(space.turn.reshape(space.spectrum.size, -1)[:d, :d])
+    vectors = np.zeros((n, d), np.float32)
+
+    def solve(rows: np.ndarray, cells: int) -> None:
+        at = indptr[rows][:, None] + np.arange(cells)
+        z, w, target = items[indices[at]].astype(np.float64), weight[at], pull[at]
+        diagonal = space.spectrum[:d] + ridge[rows, None]
+        if cells <= d // 2:  # as many equations as cells
+            root, each = 1.0 / np.sqrt(diagonal), np.sqrt(w)
+            s = z * root[:, None] * each[:, :, None]
+            a = s @ s.transpose(0, 2, 1) + np.eye(cells)
+            y = _solved(a, np.ones(rows.size), (target / each)[:, :, None])
+            x = (s.transpose(0, 2, 1) @ y)[:, :, 0] * root
+        else:
+            a = (z * w[:, :, None]).transpose(0, 2, 1) @ z
+            a[:, np.arange(d), np.arange(d)] += diagonal
+            x = _solved(a, diagonal.min(axis=1), z.transpose(0, 2, 1) @ target[:, :, None])[:, :, 0]
+        vectors[rows] = (x[:, None] @ turn)[:, 0]
+
+    jobs = [
+        partial(solve, rows[block], cells)
+        for cells in np.unique(lengths[lengths > 0]).tolist()
+        for rows in [np.flatnonzero(lengths == cells)]
+        for block in row_blocks(rows.size, 8 * d * (cells + d), memory=1 << 22)
+    ]
+    with one_blas_thread(), np.errstate(all="ignore"):
+        in_parallel(jobs, threads)
+    return vectors
+
+
+def _solved(a: np.ndarray, least: np.ndarray, right: np.ndarray) -> np.ndarray:
+    """Return the solutions of a x = right, (b, n, n) and (b, n, 1); NaN where rounding left no definite matrix.
+
+    ``least`` (b,) is the lowest eigenvalue that each matrix has in exact arithmetic.
+    """
+    doubtful = np.flatnonzero(~(np.trace(a, axis1=1, axis2=2) < _WELL * least))
+    own = a[doubtful]
+    a[doubtful] = np.eye(a.shape[1])
+    x = np.linalg.solve(a, right)
+    for at, matrix in zip(doubtful, own, strict=True):
+        try:
+            np.linalg.cholesky(matrix)
+            x[at] = np.linalg.solve(matrix, right[at])
+        except np.linalg.LinAlgError:
+            x[at] = np.nan
+    return np.asarray(x)
 
 
 def _scratch(size: int) -> np.ndarray:
