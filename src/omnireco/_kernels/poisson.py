@@ -76,7 +76,7 @@ def resampled_sums(
                 found[:, group] += poisson_weights(keys[rows], n_draws).T @ values[rows]
 
     parts = np.linspace(0, ends.size, min(32, max(ends.size, 1)) + 1).astype(int)
-    steps = [lambda a=a, b=b: work(a, b) for a, b in zip(parts[:-1].tolist(), parts[1:].tolist(), strict=True)]  # type: ignore[misc]
+    steps = [lambda a=a, b=b: work(a, b) for a, b in zip(parts[:-1].tolist(), parts[1:].tolist(), strict=True)]
     with one_blas_thread():
         in_parallel(steps, threads)
     return found

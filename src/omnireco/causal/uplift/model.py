@@ -342,7 +342,7 @@ class UpliftModel:
         return verdict(self)
 
     def read(self, data: Any) -> tuple[Vocabulary, np.ndarray]:
-        """Return the people of a Dataset and the increment of every arm for each, as of its end: ``(users, increment)``.
+        """Return the people of a Dataset and each arm's increment for them, as of its end: ``(users, increment)``.
 
         Parameters
         ----------

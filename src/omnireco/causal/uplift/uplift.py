@@ -213,6 +213,7 @@ class Uplift(Estimator):
             experiment = of_messages(known, self._waves(), "Uplift.fit")
             read = functools.partial(_people_of, self.target)
         _check_sizes(experiment, self.least, self.folds)
+        import sklearn.ensemble  # noqa: F401 - its threads can be limited only once they are loaded
         from threadpoolctl import threadpool_limits
 
         several = usable_threads(threads) if len(experiment) >= _MANY else 1  # trees on few rows wait for one another
@@ -258,7 +259,10 @@ class Uplift(Estimator):
             inside,
             experiment.propensity is not None,
             mismatch,
-            *(linear if linear is not None else (None,) * 4),
+            None if linear is None else linear.center,
+            None if linear is None else linear.scale,
+            None if linear is None else linear.coefficient,
+            None if linear is None else linear.covariance,
             _predict=predict,
             _read=read,
         )

@@ -121,7 +121,7 @@ def features_at(data: Dataset, users: Vocabulary, codes: list[np.ndarray], wante
         latest = np.full(n, np.iinfo(np.int64).min)
         np.maximum.at(latest, user[past], when[past])
         last[row] = np.where(latest > np.iinfo(np.int64).min, (at - latest) / DAY_US, np.nan)
-    first = np.full(n, at)
+    first: np.ndarray = np.full(n, at)
     for user, when in logs[1:]:
         np.minimum.at(first, user, np.minimum(when, at))
     columns += [np.log1p(np.nan_to_num(last[row], nan=365.0)) for row in (0, 1)]
