@@ -121,8 +121,8 @@ class Batch:
             noise = max(ask.noise, 1e-12)
             rate = 1.0 / (amount * noise) if policy == "softmax" else squarecb_rate(ask.state, amount, noise)
             kind = 0 if policy == "softmax" else 1
-            pick = suited(kernels.pick_weighted, 5 * len(x) * self.k * ask.n_arms)
-            pick(kind, scorer.means(x), rate, *common, self.k, floor, self.key, numbers, arm, chance)
+            weigh = suited(kernels.pick_weighted, 5 * len(x) * self.k * ask.n_arms)
+            weigh(kind, scorer.means(x), rate, *common, self.k, floor, self.key, numbers, arm, chance)
 
     def _grouped(
         self, x: np.ndarray, numbers: np.ndarray, allowed: np.ndarray, everywhere: bool, arm: np.ndarray,
