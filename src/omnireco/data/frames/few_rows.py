@@ -28,8 +28,8 @@ def few_pairs(frame: Any) -> FewPairs | None:
     """Return the pairs of a small pandas frame in the plainest form, None for all others.
 
     Plain: at most 64 rows; ``user_id``, ``item_id`` and perhaps ``weight``, nothing else; ids that are all integers
-    of 64 bits or all non-empty ASCII strings; weights above 0. Whatever is odd, wrong or large is left to the general reader,
-    which gives the same for these.
+    of 64 bits or all non-empty ASCII strings; weights above 0. Whatever is odd, wrong or large is left to the general
+    reader, which gives the same for these.
     """
     pandas = sys.modules.get("pandas")
     if pandas is None or type(frame) is not pandas.DataFrame or not 0 < len(frame) <= _MOST:
