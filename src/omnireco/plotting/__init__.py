@@ -1,6 +1,6 @@
 """Plots of results: functions that take a result and return matplotlib Axes."""
 
-from omnireco.plotting.effects import budget_gains, gain_curve
+from omnireco.plotting.gains import budget_gains, gain_curve
 from omnireco.plotting.results import (
     channel_combinations,
     channel_journeys,
