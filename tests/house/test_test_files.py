@@ -42,7 +42,7 @@ ELSEWHERE = {
         "attributes, segments and the chain of both are one subject",
     ),
     **dict.fromkeys(
-        ("omnireco.plotting.results", "omnireco.plotting.effects"),
+        ("omnireco.plotting.results", "omnireco.plotting.gains"),
         ("unit/test_plotting.py", "one file of pictures, whatever they draw"),
     ),
     "omnireco.errors": ("unit/test_checks.py", "each error is raised where it belongs, with match="),

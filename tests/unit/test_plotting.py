@@ -173,7 +173,7 @@ def test_uplift_curves_and_budget_paths_are_drawn():
     assert ax.lines[0].get_ydata()[-1] == curve.gain[-1]
     path = om.causal.budget_path(rng.random((200, 1)), test, costs={"a": 1.0}, n_bootstrap=9)
     assert plotting.budget_gains(path).lines[0].get_xdata()[-1] == path.budget[-1]
-    with pytest.raises(ParameterError, match="curve must be an UpliftCurve"):
+    with pytest.raises(ParameterError, match="curve must be a UpliftCurve"):
         plotting.gain_curve(path)
     with pytest.raises(ParameterError, match="path must be a BudgetPath"):
         plotting.budget_gains(curve)

@@ -13,6 +13,7 @@ from omnireco._demo.week import QUIET, Hours, Week, in_words
 from omnireco._demo.words import counted
 from omnireco._report import Format, Page
 from omnireco._versions import versions
+from omnireco.plotting import results
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -390,7 +391,7 @@ def _reasons(left_out: dict[str, int]) -> tuple[pd.DataFrame, dict[str, Format]]
 
 def _when(population: np.ndarray) -> str:
     best = int(np.argmax(population))
-    return f"{plotting.DAYS[best // 24]} from {best % 24}:00"
+    return f"{results.DAYS[best // 24]} from {best % 24}:00"
 
 
 def _spread(hours: Hours) -> str:

@@ -118,7 +118,7 @@ def _noise(model: Any) -> dict[str, float]:
 
 
 def warnings_of(model: Any) -> list[str]:
-    """Return what speaks against the estimates, a sentence each."""
+    """Return what is evidence against the estimates, a sentence each."""
     found = []
     if model.imbalance < SURE:
         found.append(
@@ -150,7 +150,7 @@ def warnings_of(model: Any) -> list[str]:
 
 
 def verdict(model: Any) -> str:
-    """Return the average effects, what speaks against them, and what nobody can see, in words."""
+    """Return the average effects, what is evidence against them, and what nobody can see, in words."""
     control, lines = model.experiment.arms[0], []
     rows: list[dict[str, Any]] = model.average().table.to_dict("records")
     for row in rows:

@@ -127,9 +127,10 @@ def features_at(data: Dataset, users: Vocabulary, codes: list[np.ndarray], wante
     columns += [np.log1p(np.nan_to_num(last[row], nan=365.0)) for row in (0, 1)]
     columns.append(np.log1p((at - first) / DAY_US))
     if data.audience is not None:
-        row = data.audience.users.codes(users.ids, missing="none") if len(data.audience.users) else np.full(n, NONE)
+        known = len(data.audience.users) > 0
+        place = data.audience.users.codes(users.ids, missing="none") if known else np.full(n, NONE)
         for values, code in data.audience.attributes.values():
-            mine = np.append(code, np.int32(NONE))[row]
+            mine = np.append(code, np.int32(NONE))[place]
             columns += [(mine == level).astype(np.float64) for level in range(1, len(values))]
     return np.column_stack(columns)
 
