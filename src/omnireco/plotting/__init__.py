@@ -2,7 +2,6 @@
 
 from omnireco.plotting.cards import backtest, scorecard
 from omnireco.plotting.earned import credit, first_use, funnel_steps, holdout_effects, return_calibration
-from omnireco.plotting.effects import budget_gains, gain_curve
 from omnireco.plotting.gains import budget_gains, gain_curve
 from omnireco.plotting.results import (
     channel_combinations,

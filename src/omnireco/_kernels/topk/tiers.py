@@ -7,6 +7,7 @@ import os
 import sys
 
 from omnireco._core.checks import check_choice, shown
+from omnireco._core.compute import pays
 from omnireco.errors import ParameterError
 
 __all__ = ["TIERS", "WORTH_COMPILING", "available", "tier", "tier_for"]
@@ -50,7 +51,7 @@ def tier_for(rows: int, per_row: int) -> str:
     if _KERNELS in sys.modules:
         return available()[0]
     cost = _PER_CALL + rows * (_PER_ROW + per_row)
-    if _done_in_numpy + cost < WORTH_COMPILING:
+    if not pays(_done_in_numpy + cost, WORTH_COMPILING):
         _done_in_numpy += cost
         return "numpy"
     return available()[0]
