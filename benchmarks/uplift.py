@@ -7,7 +7,7 @@ men's mail for all. ``--export`` writes the rows of women's mail against none an
 package may write its scores of the test half, one array each, and ``--peer`` compares them with ours by one definition,
 on the same people, paired. New Haven: those assigned, and those reached. Starbucks (simulated by the company, not
 customers; the assignment is not documented and balanced): effects per offer, and the budget path against the best offer
-for all, effects learned on one half and measured on the other. Speed: CPU seconds. Writes results/uplift.json.
+for all, by effects out of fold. Speed: CPU seconds. Writes results/uplift.json.
 """
 
 from __future__ import annotations
@@ -86,7 +86,7 @@ def newhaven(folder: Path) -> Found:
 
 
 def starbucks(folder: Path) -> Found:
-    """Return effects per offer and the budget path on the other half. Simulated data."""
+    """Return effects per offer and the budget path, by effects out of fold. Simulated data."""
     place = folder / "starbucks_offers"
     events, people = pd.read_parquet(place / "events.parquet"), pd.read_parquet(place / "users.parquet")
     given = events[events["event"] == "offer_received"][["user_id", "offer_id"]]
