@@ -32,6 +32,8 @@ if TYPE_CHECKING:  # what a type checker sees, name by name; a test compares it 
     from omnireco import plotting as plotting
     from omnireco import testing as testing
     from omnireco._versions import show_versions
+    from omnireco._warm_up import warm_up
+    from omnireco.causal import Uplift, attribution, displacement
     from omnireco.choices import LinearBandit
     from omnireco.data import (
         Audience,
@@ -45,8 +47,20 @@ if TYPE_CHECKING:  # what a type checker sees, name by name; a test compares it 
         Weights,
         slots,
     )
-    from omnireco.evaluation import coverage, evaluate, hit_rate, learn_weights, ndcg, precision, recall
+    from omnireco.evaluation import (
+        backtest,
+        coverage,
+        evaluate,
+        hit_rate,
+        learn_weights,
+        ndcg,
+        precision,
+        recall,
+        scorecard,
+        tune,
+    )
     from omnireco.files import load, save
+    from omnireco.journeys import Returns, funnel
     from omnireco.models import ALS, EASE, Blend, BuyAgain, ItemKNN, Popularity, Ranker
     from omnireco.planning import Budget, Capacity, FrequencyCap, QuietHours, candidates, plan
     from omnireco.timing import SendTime
@@ -75,19 +89,25 @@ __all__ = [
     "Ranker",
     "Recommendations",
     "Requests",
+    "Returns",
     "SendTime",
+    "Uplift",
     "Weights",
     "__version__",
     "adapters",
+    "attribution",
+    "backtest",
     "candidates",
     "causal",
     "choices",
     "coverage",
     "data",
+    "displacement",
     "errors",
     "evaluate",
     "evaluation",
     "files",
+    "funnel",
     "hit_rate",
     "identity",
     "journeys",
@@ -100,19 +120,25 @@ __all__ = [
     "precision",
     "recall",
     "save",
+    "scorecard",
     "show_versions",
     "simulate",
     "slots",
     "timing",
+    "tune",
+    "warm_up",
     "worlds",
 ]
 
 _HOMES = {  # which file or room has a name of the front: imported when the name is first asked for
     "_versions": "show_versions",
+    "_warm_up": "warm_up",
+    "causal": "Uplift attribution displacement",
     "choices": "LinearBandit",
     "data": "Audience Catalog Dataset EventLog Interactions MessageLog Recommendations Requests Weights slots",
-    "evaluation": "coverage evaluate hit_rate learn_weights ndcg precision recall",
+    "evaluation": "backtest coverage evaluate hit_rate learn_weights ndcg precision recall scorecard tune",
     "files": "load save",
+    "journeys": "Returns funnel",
     "models": "ALS EASE Blend BuyAgain ItemKNN Popularity Ranker",
     "planning": "Budget Capacity FrequencyCap QuietHours candidates plan",
     "timing": "SendTime",
