@@ -784,7 +784,6 @@ GIVEN: dict[str, Callable[[SimpleNamespace], dict[str, Any]]] = {
     "attribution": lambda w: {"n_bootstrap": 2},
     "holdout_power": lambda w: {"lift": 0.1},
     "holdout_report": lambda w: {"within": "5D"},
-    "displacement": lambda w: {"period": "7D"},
     "uplift_curve": lambda w: {"n_bootstrap": 9, "arm": "email"},
     "budget_path": lambda w: {"n_bootstrap": 9},
     "policy_value": lambda w: {"n_bootstrap": 9},

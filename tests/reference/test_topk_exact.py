@@ -17,7 +17,8 @@ from threadpoolctl import threadpool_info
 
 from omnireco._kernels.topk import exact as engine
 from omnireco._kernels.topk import tier_numpy as _topk_numpy
-from omnireco._kernels.topk.inputs import as_rules, frozen
+from omnireco._kernels.topk.by_norm import ByNorm
+from omnireco._kernels.topk.inputs import as_rules, frozen, row_norms
 from omnireco._kernels.topk.tiers import available
 
 TIERS = available()
