@@ -41,6 +41,7 @@ __all__ = ["Channel", "fit_channel"]
 
 _TRIED = 5.0  # answers to be expected of what was sent in an hour of the day, for it to count as tried
 _CERTAIN = 1.0 - 1e-15
+_MORE_KINDS = 25  # beyond the segments of activity: everybody, and people of one hour of the day each
 
 
 class Channel(NamedTuple):
@@ -315,7 +316,7 @@ def _fit_kinds(
     """Return how reading follows activity, learned from a part of the messages, and the kinds of everybody from all."""
     n_kinds = len(profile.base.pi)
     unknown = np.zeros((n_people, n_kinds), np.float32)
-    parts = [(found, member) for _, found, member in _evidence(small, profile, reading, tau)]
+    parts = [(found, member) for _, found, member in _evidence(small, profile, reading, tau, n_kinds + _MORE_KINDS)]
     pull = sum(float(found.own_pull.sum()) for found, _ in parts)
     answers = sum(float(found.answers.sum()) for found, _ in parts)
     if pull == 0 or answers == 0:
@@ -326,17 +327,19 @@ def _fit_kinds(
     _, strength = person_factors(rows, rate * found.own_pull, found.answers.astype(np.float64), rows.size)
     follows = fit_follows(found, member, rate, strength)
     if follows.own < 1.0:
-        for people, found, member in _evidence(sent, profile, reading, tau):
+        n_kinds = follows.follows.shape[1]
+        unknown = np.zeros((n_people, n_kinds), np.float32)
+        for people, found, member in _evidence(sent, profile, reading, tau, n_kinds):
             likely = found.log_likelihood(follows.own, rate, strength)
             unknown[people] = kinds_of(likely, member, follows.follows)
     return follows, unknown
 
 
 def _evidence(
-    sent: Sent, profile: ActivityModel, reading: np.ndarray, tau: float
+    sent: Sent, profile: ActivityModel, reading: np.ndarray, tau: float, n_kinds: int
 ) -> Iterator[tuple[np.ndarray, Evidence, np.ndarray]]:
     """Yield people, log likelihoods of their kinds, and their segments, some thousands at a time."""
-    psi = weeks(profile, reading)
+    psi = weeks(profile, reading, n_kinds)
     for people, rows, place, code in blocks(sent):
         r = shares(profile.profiles(code), reading)
         known = sent.hour[rows] >= 0

@@ -14,7 +14,7 @@ import numpy as np
 from omnireco._core.compute import in_threads, row_blocks
 from omnireco._core.units import WEEK
 from omnireco._kernels.week.kinds import Follows
-from omnireco._kernels.week.pooling import EVEN
+from omnireco._kernels.week.pooling import EVEN, circular_kernel
 from omnireco.data.vocabulary import NONE
 from omnireco.timing.activity import ActivityModel
 
@@ -37,6 +37,8 @@ __all__ = [
 HIGHEST = 0.99
 LEAST = 1024  # people to a thread
 _LEAST_BELIEVED = 0.1  # of what exceeds the best hour tried
+_OWN_HOUR = 2.0  # hours around that of people who answer at one hour of the day
+_ANY_HOUR = 0.2  # share of their reading that is like everybody's
 _DOUBT = 0.35  # standard deviation of a log rate at which half of its excess over the usual is believed
 
 
@@ -125,9 +127,23 @@ def blocks(sent: Sent) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray, np.
         yield people[block], rows, np.searchsorted(people[block], sent.person[rows]), code
 
 
-def weeks(profile: ActivityModel, reading: np.ndarray) -> np.ndarray:
-    """Return the reading weeks of the kinds of people, (G, 168)."""
-    return shares(profile.base.phi, reading) if reading.size else np.array(profile.base.phi)
+def weeks(profile: ActivityModel, reading: np.ndarray, n_kinds: int | None = None) -> np.ndarray:
+    """Return the reading weeks of the kinds of people, (K, 168): the segments, everybody, people of one hour each.
+
+    Of the first ``n_kinds``, the segments by default.
+    """
+    n_segments = len(profile.base.phi)
+    n_kinds = n_segments if n_kinds is None else n_kinds
+    if n_kinds <= n_segments:
+        return shares(profile.base.phi, reading) if reading.size else np.array(profile.base.phi)
+    theta = (1.0 - EVEN) * profile.population + EVEN / WEEK
+    all_alike = theta * reading
+    near = np.tile(circular_kernel(24, _OWN_HOUR), (1, 7))
+    one_hour = near * (all_alike / all_alike.sum())
+    one_hour /= one_hour.sum(axis=1, keepdims=True)
+    one_hour = (1.0 - _ANY_HOUR) * one_hour + _ANY_HOUR * all_alike / all_alike.sum()
+    more = np.concatenate([all_alike[None] / all_alike.sum(), one_hour])
+    return np.concatenate([shares(profile.base.phi, reading), more])[:n_kinds]
 
 
 def shares(p: np.ndarray, reading: np.ndarray) -> np.ndarray:
@@ -147,7 +163,7 @@ def settings(
         reading=np.array(reading),
         own=follows.own,
         follows=np.array(follows.follows),
-        psi=weeks(profile, reading),
+        psi=weeks(profile, reading, follows.follows.shape[1]),
         rho=float(np.exp(-1.0 / tau)),
         life=expiry or 0,
         offset=np.zeros(WEEK + 1),

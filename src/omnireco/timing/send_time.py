@@ -199,7 +199,8 @@ class SendTime(Estimator):
                 found.append(self._fit_channel(name, sent, profile, rate, messages, threads))
                 basis.append(basis_of(sent, messages, rows, profile))
                 tick()
-        n_kinds, shape = len(profile.base.pi), (len(found), messages.n_users)
+        n_segments, shape = len(profile.base.pi), (len(found), messages.n_users)
+        n_kinds = max((part.follows.follows.shape[1] for part in found), default=n_segments)
         model = SendTimeModel(
             activity=profile,
             rate=rate,
@@ -207,8 +208,8 @@ class SendTime(Estimator):
             tau=np.array([part.tau for part in found]),
             reading=np.array([part.reading for part in found]).reshape(-1, WEEK),
             own=np.array([part.follows.own for part in found]),
-            follows=np.array([part.follows.follows for part in found]).reshape(-1, n_kinds, n_kinds),
-            kinds=np.array([part.kinds for part in found], np.float32).reshape(*shape, n_kinds),
+            follows=np.array([_wide(part.follows.follows, n_kinds) for part in found]).reshape(-1, n_segments, n_kinds),
+            kinds=np.array([_wide(part.kinds, n_kinds) for part in found], np.float32).reshape(*shape, n_kinds),
             everybody=np.array([part.everybody for part in found]).reshape(-1, WEEK),
             log_rate=np.array([part.log_rate for part in found]).reshape(-1, WEEK + 1),
             log_rate_sd=np.array([part.log_rate_sd for part in found]).reshape(-1, WEEK + 1),
@@ -278,9 +279,10 @@ class SendTimeModel:
         Reading on the channel relative to activity, of everybody.
     own : ndarray of shape (n_channels,)
         Share of reading that is as the person's own activity; the rest follows the week of a kind of people.
-    follows : ndarray of shape (n_channels, G, G)
-        The probability that the rest of somebody of activity segment g is of kind k.
-    kinds : ndarray of shape (n_channels, n_people, G), float32
+    follows : ndarray of shape (n_channels, G, K)
+        The probability that the rest of somebody of activity segment g is of kind k: the segments of activity and,
+        where responses require them, everybody, and people of one hour of the day each.
+    kinds : ndarray of shape (n_channels, n_people, K), float32
         The probability that each is of kind k, given their responses.
     everybody : ndarray of shape (n_channels, 168)
         Log relative value of each hour for an unknown user.
@@ -336,8 +338,8 @@ class SendTimeModel:
         "tau": numbers("channels", low=1e-3, high=1e5),
         "reading": numbers("channels", 168, low=0.0),
         "own": probabilities("channels"),
-        "follows": numbers("channels", "activity.segments", "activity.segments", low=0.0),
-        "kinds": numbers("channels", "people", "activity.segments", dtype=np.float32, low=0.0),
+        "follows": numbers("channels", "activity.segments", "weeks", low=0.0),
+        "kinds": numbers("channels", "people", "weeks", dtype=np.float32, low=0.0),
         "everybody": numbers("channels", 168),
         "log_rate": numbers("channels", 168 + 1),
         "log_rate_sd": numbers("channels", 168 + 1, low=0.0),
@@ -662,7 +664,7 @@ class SendTimeModel:
             channel_settings = settings(profile, self.default_tau, np.empty(0), None, self.expiry)
             usual = float(np.log(-np.log1p(-self.base_rate)))
             channel_settings = channel_settings._replace(offset=np.full(WEEK + 1, usual), highest=HIGHEST)
-            kind = np.empty((0, len(profile.base.pi)), np.float32)
+            kind = np.empty((0, self.kinds.shape[2]), np.float32)
             shift, factor, person = np.zeros(user.size), np.ones(user.size), np.full(user.size, NONE)
         else:
             slope, slope_sd, lift = self.curve_parameters[code].tolist()
@@ -680,6 +682,11 @@ class SendTimeModel:
     def _code(self, channel: str) -> int:
         """Return the code of a channel of the message log, -1 for another."""
         return int(self.channels.codes([channel], missing="none")[0]) if len(self.channels) else NONE
+
+
+def _wide(table: np.ndarray, n_kinds: int) -> np.ndarray:
+    """Return a table of kinds, (n, k), with kinds that nobody is of, (n, n_kinds)."""
+    return np.pad(table, ((0, 0), (0, n_kinds - table.shape[1])))
 
 
 def _parameters(part: Channel) -> tuple[float, float, float]:

@@ -232,7 +232,7 @@ def valued(p, member, kind, row, rate, channel, x, q, value):
     for i in range(168):
         x[i] *= own
     if channel.own < 1.0:
-        for k in range(member.size):
+        for k in range(channel.psi.shape[0]):
             share = 0.0
             if row >= 0:
                 share = np.float64(kind[row, k])
