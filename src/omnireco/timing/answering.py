@@ -6,7 +6,7 @@
 effect decay; ``D`` the relative value of the hour for the person, by their activity and by
 the kind of people whose week their responses look like; ``s`` what the hour of sending adds, which repairs what the
 effect decay gets wrong; ``a`` log activity; ``f`` the person's own factor. The response probability is
-``1 - exp(-rate)``.
+``1 - exp(-rate)``. Last, the log rate is corrected by what messages left out say of it (`held_out`).
 """
 
 from __future__ import annotations
@@ -36,11 +36,14 @@ from omnireco.timing.departures import (
     weeks,
     worth,
 )
+from omnireco.timing.held_out import corrected, fit_correction, halves, no_correction, some_people, unexplained
 
 __all__ = ["Channel", "fit_channel"]
 
 _TRIED = 5.0  # answers to be expected of what was sent in an hour of the day, for it to count as tried
 _CERTAIN = 1.0 - 1e-15
+_TO_CORRECT = 100.0  # answers to judge the model on
+_TO_JUDGE = 60_000  # messages
 _MORE_KINDS = 25  # beyond the segments of activity: everybody, and people of one hour of the day each
 
 
@@ -58,6 +61,16 @@ class Channel(NamedTuple):
     curve: Curve
     factor: np.ndarray
     factor_sd: np.ndarray
+    correction: np.ndarray
+
+    def log_expected(self, sent: Sent, profile: ActivityModel, rate: np.ndarray, expiry: int | None) -> np.ndarray:
+        """Return the log of the expected responses of messages, (m,), before the correction."""
+        channel = settings(profile, self.tau, self.reading, self.follows, expiry)
+        known = self.everybody, self.log_rate, self.log_rate_sd, self.tried
+        channel = supported(channel, *known, self.curve.slope, self.curve.slope_sd)
+        chance = per_message(sent, profile, rate, channel, self.kinds, 1, as_log=False)
+        expected = -np.log1p(-np.minimum(chance, _CERTAIN)) * self.factor[sent.person]
+        return np.asarray(np.log(np.maximum(expected, 1e-300)) + self.curve.lift * log_activity(rate, sent.profile))
 
 
 def fit_channel(
@@ -87,6 +100,58 @@ def fit_channel(
     base_rate : float
         Response probability before any message, with the weight of 20 messages.
     """
+    def fit(all_of_them: Sent, some: Sent) -> Channel:
+        return _fit_curves(
+            all_of_them,
+            some,
+            profile,
+            rate,
+            n_people,
+            effect_decay=effect_decay,
+            base_rate=base_rate,
+            expiry=expiry,
+            threads=threads,
+        )
+
+    found = fit(sent, small)
+    judged = _judged(sent, n_people)
+    if float(judged.answered.sum()) < _TO_CORRECT:
+        return found
+    half = halves(judged.person, judged.watched, n_people)
+    log_rate = np.empty(half.size)
+    for here in (half, ~half):
+        learn, other = judged.of(np.flatnonzero(~here)), np.flatnonzero(here)
+        if not (0 < learn.answered.sum() < learn.answered.size):
+            return found
+        log_rate[other] = fit(learn, learn).log_expected(judged.of(other), profile, rate, expiry)
+    correction = fit_correction(log_rate, judged.answered, judged.weight)
+    sd = unexplained(judged.person, judged.hour, np.exp(corrected(log_rate, correction)), judged.answered)
+    expected = np.exp(corrected(found.log_expected(sent, profile, rate, expiry), correction))
+    correction[1] += float(np.log(_scale(expected, _foreseen(sent.answered, base_rate))))
+    return found._replace(correction=correction, factor_sd=np.sqrt(found.factor_sd**2 + sd**2))
+
+
+def _judged(sent: Sent, n_people: int) -> Sent:
+    """Return all messages of people enough to judge the model on messages left out."""
+    if sent.hour.size <= _TO_JUDGE:
+        return sent
+    share = _TO_JUDGE / sent.hour.size
+    return sent.of(np.flatnonzero(some_people(sent.person, sent.watched, n_people, share)))
+
+
+def _fit_curves(
+    sent: Sent,
+    small: Sent,
+    profile: ActivityModel,
+    rate: np.ndarray,
+    n_people: int,
+    *,
+    effect_decay: float,
+    base_rate: float,
+    expiry: int | None,
+    threads: int | None,
+) -> Channel:
+    """Fit one channel, without a correction."""
     log_theta = np.log((1.0 - EVEN) * profile.population + EVEN / WEEK)
     tau, hours = _first_hours(small, profile, log_theta, effect_decay, base_rate)
     reading = np.exp(hours.log_rate - log_theta)
@@ -124,6 +189,7 @@ def fit_channel(
         curve=curve,
         factor=factor,
         factor_sd=1.0 / np.sqrt(strength + answers),
+        correction=no_correction(),
     )
 
 

@@ -55,6 +55,7 @@ from omnireco.timing.departures import (
     supported,
     values,
 )
+from omnireco.timing.held_out import KNOTS, corrected
 from omnireco.timing.machines import answers_of_people, left_out
 from omnireco.timing.responses import ANSWERED, BASIS, basis_of, sent_on
 
@@ -166,8 +167,8 @@ class SendTime(Estimator):
         without a response require, averaged over ways of smoothing by their evidence; (3) how far reading follows the
         person's own activity, and the kind of people whose week the rest follows, evaluated on held-out people; (4) a
         slope in [0, 1.5] of the individual deviations, 0 where activity is uninformative about responses; (5) the
-        effect of the hour of sending; (6) a factor per person, shrunk to 1. The probabilities of a channel's messages
-        add up to its responses.
+        effect of the hour of sending; (6) a factor per person, shrunk to 1; (7) a monotone correction of what the model foresees for messages left out. The
+        probabilities of a channel's messages add up to its responses.
 
         Responses flagged as bot opens (``machine`` of 0.5 or more) are left out, unless the person clicked later.
         Propensities weigh messages by their inverse within each hour of sending. An hour of the day counts as tried
@@ -218,6 +219,7 @@ class SendTime(Estimator):
             people=messages.users,
             factor=np.array([part.factor for part in found]).reshape(shape).T.copy(),
             factor_sd=np.array([part.factor_sd for part in found]).reshape(shape).T.copy(),
+            correction=np.array([part.correction for part in found]).reshape(-1, 2, KNOTS),
             basis=np.array(basis, np.int8),
             base_rate=self.base_rate,
             default_tau=check_duration(self.effect_decay, "effect_decay") / HOUR_US,
@@ -297,6 +299,8 @@ class SendTimeModel:
         The people of the message log.
     factor, factor_sd : ndarray of shape (n_people, n_channels)
         Each person's ratio of observed to expected responses, shrunk to 1, and the relative standard deviation.
+    correction : ndarray of shape (n_channels, 2, 10)
+        Log rates and what messages left out correct them to; linear in between.
     basis : ndarray of shape (n_channels,), int8
         What the hours rest on: 0 assumed, 1 activity, 2 responses, 3 randomised responses.
     base_rate, default_tau : float
@@ -323,6 +327,7 @@ class SendTimeModel:
     people: Vocabulary
     factor: np.ndarray
     factor_sd: np.ndarray
+    correction: np.ndarray
     basis: np.ndarray
     base_rate: float
     default_tau: float
@@ -347,6 +352,7 @@ class SendTimeModel:
         "curve_parameters": numbers("channels", 3),
         "factor": numbers("people", "channels", low=0.0),
         "factor_sd": numbers("people", "channels", low=0.0),
+        "correction": numbers("channels", 2, KNOTS),
         "basis": Array(np.int8, ("channels",), 0, 3),
         "base_rate": Number(0.0, 1.0),
         "default_tau": Number(1e-3, LONGEST_HOURS),
@@ -487,6 +493,8 @@ class SendTimeModel:
         away = values(user, person, kind, trust, often, tuple(cells), tables, channel_settings, 1) - usual
         spread = np.sqrt(sd**2 + of_factor**2 + (slope_sd * away) ** 2)
         score = rate + slope * away + shift[:, None] + np.log(factor)[:, None] + z * spread
+        if code != NONE:
+            score = corrected(score, self.correction[code])
         end = np.minimum(-np.expm1(-np.exp(np.minimum(score, 50.0))), HIGHEST)
         chance = self._curves(ids, channel)
         return np.minimum(end, chance) if z < 0 else np.maximum(end, chance)
@@ -628,7 +636,15 @@ class SendTimeModel:
             threads=threads,
             least=LEAST,
         )
-        return found
+        return self._corrected(found, channel)
+
+    def _corrected(self, chance: np.ndarray, channel: str) -> np.ndarray:
+        """Return probabilities after the correction of a channel."""
+        code = self._code(channel)
+        if code == NONE or (self.correction[code, 0] == self.correction[code, 1]).all():
+            return chance
+        log_rate = np.log(np.maximum(-np.log1p(-chance), 1e-300))
+        return np.asarray(np.minimum(-np.expm1(-np.exp(corrected(log_rate, self.correction[code]))), HIGHEST))
 
     def _best_slots(
         self,
@@ -652,6 +668,8 @@ class SendTimeModel:
             threads=threads,
             least=LEAST,
         )
+        known = slot >= 0
+        chance[known] = self._corrected(chance[known], channel)
         return slot, chance
 
     def _people(self, ids: np.ndarray, channel: str) -> tuple[tuple[np.ndarray, ...], Any, Any]:
