@@ -23,6 +23,7 @@ __all__ = [
     "LEAST",
     "Sent",
     "blocks",
+    "departure_sd",
     "log_activity",
     "mean_rate",
     "per_message",
@@ -37,6 +38,8 @@ __all__ = [
 HIGHEST = 0.99
 LEAST = 1024  # people to a thread
 _LEAST_BELIEVED = 0.1  # of what exceeds the best hour tried
+_NEAR_HOURS, _FEW_SESSIONS = 2.0, 4.0  # hours whose sessions speak for an hour, and what they are worth before any
+_MOST_SD = 1.5
 _OWN_HOUR = 2.0  # hours around that of people who answer at one hour of the day
 _ANY_HOUR = 0.2  # share of their reading that is like everybody's
 _DOUBT = 0.35  # standard deviation of a log rate at which half of its excess over the usual is believed
@@ -114,6 +117,35 @@ def log_activity(rate: np.ndarray, user: np.ndarray) -> np.ndarray:
     mean = mean_rate(rate)
     relative = np.append(np.maximum(rate, 1e-3 * mean) / mean, 1.0)
     return np.asarray(np.log(relative)[user])
+
+
+def departure_sd(
+    profile: ActivityModel, channel: Any, code: np.ndarray, kind_row: np.ndarray, kinds: np.ndarray
+) -> np.ndarray:
+    """Return how little is known of the log relative value of each hour for people, (n, 169), as standard deviations.
+
+    Of the person's own activity: a Gamma posterior of the sessions near the hour of the day, with a weight of
+    a few. Of the kind of people: the variance over the kinds that the person may be of. Both as if what is
+    wrong in one hour were wrong in all that a message lies in.
+    """
+    p, own = profile.profiles(code), channel.own
+    near = circular_kernel(24, _NEAR_HOURS)
+    near = near / near[0, 0]
+    sessions = profile._effective(code)[:, None] * (p.reshape(-1, 7, 24).sum(axis=1) @ near)
+    r = shares(p, channel.reading) if channel.reading.size else p
+    variance = own**2 * r**2 * np.tile(1.0 / (_FEW_SESSIONS + sessions), 7)
+    q = own * r
+    if own < 1.0:
+        known = kind_row >= 0
+        kind = profile.memberships(code) @ channel.follows
+        kind[known] = kinds[kind_row[known]]
+        mean = kind @ channel.psi
+        variance += (1.0 - own) ** 2 * np.maximum(kind @ channel.psi**2 - mean**2, 0.0)
+        q = q + (1.0 - own) * mean
+    ahead = channel.rho ** np.minimum(np.arange(WEEK), 700)
+    shift = (np.arange(WEEK)[None, :] - np.arange(WEEK)[:, None]) % WEEK
+    found = channel.slope * (np.sqrt(variance) @ ahead[shift].T) / (q @ ahead[shift].T)
+    return np.append(np.minimum(found, _MOST_SD), np.zeros((code.size, 1)), axis=1)
 
 
 def blocks(sent: Sent) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]]:

@@ -12,12 +12,13 @@ from omnireco.timing.calibration import person_factors
 
 __all__ = ["KNOTS", "corrected", "fit_correction", "halves", "no_correction", "some_people", "unexplained"]
 
-KNOTS = 10
+KNOTS = 14
 """Points that a correction is kept at; the first and the last lie far out."""
 _FAR = 60.0
 _ANSWERS = 100.0  # to fit a correction on
-_WEIGHT = 10.0  # answers' worth of "foreseen rightly", in each bin
+_WEIGHT = 5.0  # answers' worth of "foreseen rightly", in each bin
 _LEAST_SLOPE = 0.1  # the order of hours stays
+_STEEPER = 0.75
 _PART = 4  # hours of the day whose answers are taken together
 _MOST_SD = 1.5
 
@@ -78,7 +79,7 @@ def fit_correction(log_rate: np.ndarray, answered: np.ndarray, weight: np.ndarra
     Notes
     -----
     Isotonic on bins of equally many messages, each shrunk to what was foreseen. The rates were foreseen from half of
-    the messages: where ``b`` is the slope that these call for, noise of half the variance calls for ``2 b / (1 + b)``.
+    the messages, so what is known of people is shrunk more than with all of them: of what exceeds a slope of 1 three quarters count.
     """
     if float(weight @ answered) < _ANSWERS:
         return no_correction()
@@ -95,7 +96,7 @@ def fit_correction(log_rate: np.ndarray, answered: np.ndarray, weight: np.ndarra
     if not (gap > 1e-6).all():
         return no_correction()
     slope = np.diff(y) / gap
-    slope = np.maximum(np.where(slope < 1.0, 2.0 * slope / (1.0 + slope), 0.5 * (1.0 + slope)), _LEAST_SLOPE)
+    slope = np.maximum(np.where(slope < 1.0, slope, 1.0 + _STEEPER * (slope - 1.0)), _LEAST_SLOPE)
     y = y[0] + np.r_[0.0, np.cumsum(slope * gap)]
     x = np.r_[x[0] - _FAR, x, x[-1] + _FAR]
     y = np.r_[y[0] - _FAR, y, y[-1] + _FAR]

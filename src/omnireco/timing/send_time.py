@@ -49,6 +49,7 @@ from omnireco.timing.departures import (
     HIGHEST,
     LEAST,
     Sent,
+    departure_sd,
     log_activity,
     mean_rate,
     settings,
@@ -459,7 +460,8 @@ class SendTimeModel:
         """Return the ends of the interval of the probabilities that :meth:`probability` gives, two float64 arrays (n,).
 
         Wide where few messages were sent or unread: explore such hours. The interval
-        covers the uncertainty of the population's hours, of the individual deviations, and of the person's factor;
+        covers the uncertainty of the population's hours, of the individual deviations (of their slope, of the person's
+        activity and of the kind of people they are), and of the person's factor;
         on a channel without messages, that its rate is only assumed.
 
         Parameters
@@ -491,11 +493,13 @@ class SendTimeModel:
             slope, slope_sd, _ = self.curve_parameters[code].tolist()
             of_factor = np.append(self.factor_sd[:, code], self.factor_sd[:, code].max(initial=0.0))[person][:, None]
         away = values(user, person, kind, trust, often, tuple(cells), tables, channel_settings, 1) - usual
-        spread = np.sqrt(sd**2 + of_factor**2 + (slope_sd * away) ** 2)
-        score = rate + slope * away + shift[:, None] + np.log(factor)[:, None] + z * spread
+        known = channel_settings._replace(slope=slope)
+        of_person = departure_sd(self.activity, known, user, person, kind)
+        spread = np.sqrt(sd**2 + of_factor**2 + (slope_sd * away) ** 2 + of_person**2)
+        score = rate + slope * away + shift[:, None] + np.log(factor)[:, None]
         if code != NONE:
             score = corrected(score, self.correction[code])
-        end = np.minimum(-np.expm1(-np.exp(np.minimum(score, 50.0))), HIGHEST)
+        end = np.minimum(-np.expm1(-np.exp(np.minimum(score + z * spread, 50.0))), HIGHEST)
         chance = self._curves(ids, channel)
         return np.minimum(end, chance) if z < 0 else np.maximum(end, chance)
 
