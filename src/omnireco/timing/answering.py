@@ -36,7 +36,7 @@ from omnireco.timing.departures import (
     weeks,
     worth,
 )
-from omnireco.timing.held_out import corrected, fit_correction, halves, no_correction, some_people, unexplained
+from omnireco.timing.held_out import FOLDS, corrected, fit_correction, folds, no_correction, some_people, unexplained
 
 __all__ = ["Channel", "fit_channel"]
 
@@ -117,14 +117,14 @@ def fit_channel(
     judged = _judged(sent, n_people)
     if float(judged.answered.sum()) < _TO_CORRECT:
         return found
-    half = halves(judged.person, judged.watched, n_people)
-    log_rate = np.empty(half.size)
-    for here in (half, ~half):
-        learn, other = judged.of(np.flatnonzero(~here)), np.flatnonzero(here)
+    fold = folds(judged.person, judged.watched, n_people)
+    log_rate = np.empty(fold.size)
+    for k in range(FOLDS):
+        learn, other = judged.of(np.flatnonzero(fold != k)), np.flatnonzero(fold == k)
         if not (0 < learn.answered.sum() < learn.answered.size):
             return found
         log_rate[other] = fit(learn, learn).log_expected(judged.of(other), profile, rate, expiry)
-    correction = fit_correction(log_rate, judged.answered, judged.weight)
+    correction = fit_correction(log_rate, judged.answered, judged.recent)
     sd = unexplained(judged.person, judged.hour, np.exp(corrected(log_rate, correction)), judged.answered)
     expected = np.exp(corrected(found.log_expected(sent, profile, rate, expiry), correction))
     correction[1] += float(np.log(_scale(expected, _foreseen(sent.answered, base_rate))))

@@ -49,7 +49,8 @@ class Sent(NamedTuple):
     """Messages of one channel, (m,) each.
 
     ``person`` and ``profile`` are codes of the message log and of the activity model; ``hour`` local, -1 unknown;
-    ``delay`` whole hours until the response, ``watched`` until nobody looks any longer; ``weight`` of the message.
+    ``delay`` whole hours until the response, ``watched`` until nobody looks any longer; ``weight`` of the message, of
+    which ``recent`` is what its age leaves.
     """
 
     person: np.ndarray
@@ -59,6 +60,7 @@ class Sent(NamedTuple):
     delay: np.ndarray
     watched: np.ndarray
     weight: np.ndarray
+    recent: np.ndarray
 
     def of(self, rows: np.ndarray) -> Sent:
         """Return some of the messages."""

@@ -1,6 +1,6 @@
 """What messages left out say of response rates that were foreseen: a monotone correction, and what remains unexplained.
 
-Rates are foreseen from half of the messages for the other half, both ways. Noise in a curve, or in what is known of a
+Rates are foreseen for each third of the messages from the others. Noise in a curve, or in what is known of a
 person, makes the lowest of them too low and the highest too high; by how much is seen there.
 """
 
@@ -10,27 +10,28 @@ import numpy as np
 
 from omnireco.timing.calibration import person_factors
 
-__all__ = ["KNOTS", "corrected", "fit_correction", "halves", "no_correction", "some_people", "unexplained"]
+__all__ = ["FOLDS", "KNOTS", "corrected", "fit_correction", "folds", "no_correction", "some_people", "unexplained"]
 
 KNOTS = 14
 """Points that a correction is kept at; the first and the last lie far out."""
+FOLDS = 3
+"""Parts of the messages, each of which is foreseen from the others."""
 _FAR = 60.0
 _ANSWERS = 100.0  # to fit a correction on
 _WEIGHT = 5.0  # answers' worth of "foreseen rightly", in each bin
 _LEAST_SLOPE = 0.1  # the order of hours stays
-_STEEPER = 0.75
 _PART = 4  # hours of the day whose answers are taken together
 _MOST_SD = 1.5
 
 
-def halves(person: np.ndarray, watched: np.ndarray, n_people: int) -> np.ndarray:
-    """Return a half of the messages, bool (m,), by hashing when they were sent and to whom: no order, no names.
+def folds(person: np.ndarray, watched: np.ndarray, n_people: int) -> np.ndarray:
+    """Return the part of each message, 0 to `FOLDS` - 1, by hashing when it was sent and to whom: no order, no names.
 
     A person enters by all that was sent to them, so renaming or reordering people, or turning the clock, changes
     nothing.
     """
     when = _mixed(watched.astype(np.uint64))
-    return np.asarray(_mixed(when ^ _people(person, when, n_people)[person]) >> np.uint64(63) == 0)
+    return np.asarray(_mixed(when ^ _people(person, when, n_people)[person]) % np.uint64(FOLDS)).astype(np.int64)
 
 
 def some_people(person: np.ndarray, watched: np.ndarray, n_people: int, share: float) -> np.ndarray:
@@ -78,8 +79,7 @@ def fit_correction(log_rate: np.ndarray, answered: np.ndarray, weight: np.ndarra
 
     Notes
     -----
-    Isotonic on bins of equally many messages, each shrunk to what was foreseen. The rates were foreseen from half of
-    the messages, so what is known of people is shrunk more than with all of them: of what exceeds a slope of 1 three quarters count.
+    Isotonic on bins of equally many messages, each shrunk to what was foreseen. The order of rates stays.
     """
     if float(weight @ answered) < _ANSWERS:
         return no_correction()
@@ -96,7 +96,7 @@ def fit_correction(log_rate: np.ndarray, answered: np.ndarray, weight: np.ndarra
     if not (gap > 1e-6).all():
         return no_correction()
     slope = np.diff(y) / gap
-    slope = np.maximum(np.where(slope < 1.0, slope, 1.0 + _STEEPER * (slope - 1.0)), _LEAST_SLOPE)
+    slope = np.maximum(slope, _LEAST_SLOPE)
     y = y[0] + np.r_[0.0, np.cumsum(slope * gap)]
     x = np.r_[x[0] - _FAR, x, x[-1] + _FAR]
     y = np.r_[y[0] - _FAR, y, y[-1] + _FAR]

@@ -48,8 +48,9 @@ def sent_on(
     hour = hour_of_week(at, zone_of[person], audience.zones)
     if answers_are_dates(back[answered]):
         hour = np.full_like(hour, NONE)
-    weight = _weights(messages.propensity, rows, hour) * recency(at, hour, answered)
-    return Sent(person, code_of[person], hour, answered, np.where(answered, delay, 0), watched, weight)
+    recent = recency(at, hour, answered)
+    weight = _weights(messages.propensity, rows, hour) * recent
+    return Sent(person, code_of[person], hour, answered, np.where(answered, delay, 0), watched, weight, recent)
 
 
 def _weights(propensity: np.ndarray | None, rows: np.ndarray, hour: np.ndarray) -> np.ndarray:
