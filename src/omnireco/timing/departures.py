@@ -27,6 +27,7 @@ __all__ = [
     "log_activity",
     "mean_rate",
     "per_message",
+    "reading_weeks",
     "settings",
     "shares",
     "supported",
@@ -119,6 +120,19 @@ def log_activity(rate: np.ndarray, user: np.ndarray) -> np.ndarray:
     mean = mean_rate(rate)
     relative = np.append(np.maximum(rate, 1e-3 * mean) / mean, 1.0)
     return np.asarray(np.log(relative)[user])
+
+
+def reading_weeks(
+    profile: ActivityModel, channel: Any, code: np.ndarray, kind_row: np.ndarray, kinds: np.ndarray
+) -> np.ndarray:
+    """Return the reading weeks of people, (n, 168), by their activity and by what their responses say of their kind."""
+    p = profile.profiles(code)
+    r = shares(p, channel.reading) if channel.reading.size else p / p.sum(axis=1, keepdims=True)
+    if channel.own == 1.0:
+        return np.asarray(r)
+    kind, known = profile.memberships(code) @ channel.follows, kind_row >= 0
+    kind[known] = kinds[kind_row[known]]
+    return np.asarray(channel.own * r + (1.0 - channel.own) * kind @ channel.psi)
 
 
 def departure_sd(

@@ -17,6 +17,7 @@ from omnireco._core.checks import (
     check_array,
     check_choice,
     check_duration,
+    check_instant,
     check_integer,
     check_number,
     check_time_of_day,
@@ -24,12 +25,13 @@ from omnireco._core.checks import (
     plain,
     shown,
 )
-from omnireco._core.compute import Progress, in_threads, one_blas_thread, ticker
+from omnireco._core.compute import Progress, in_threads, one_blas_thread, row_blocks, ticker
 from omnireco._core.contract import Estimator, had_verbs, says_the_line
 from omnireco._core.parts import Array, Maybe, Parts, declare, flags, numbers, probabilities
 from omnireco._core.random import stream
 from omnireco._core.small import Number, Value, Whole
 from omnireco._core.units import HOUR_US, WEEK, WEEK_US
+from omnireco._kernels.week.delay import reading_after
 from omnireco._kernels.week.kinds import Follows
 from omnireco._kernels.week.rates import LONGEST_HOURS
 from omnireco.data.asking.consent import open_to
@@ -52,12 +54,14 @@ from omnireco.timing.departures import (
     departure_sd,
     log_activity,
     mean_rate,
+    reading_weeks,
     settings,
     supported,
     values,
 )
 from omnireco.timing.held_out import KNOTS, corrected
 from omnireco.timing.machines import answers_of_people, left_out
+from omnireco.timing.message_kinds import hours_of_kinds
 from omnireco.timing.responses import ANSWERED, BASIS, basis_of, sent_on
 
 if TYPE_CHECKING:
@@ -193,13 +197,14 @@ class SendTime(Estimator):
             answered_at, n_machine = answers_of_people(messages)
             rate = _weekly_rate(profile, events)
             expiry = None if self.expiry is None else check_duration(self.expiry, "expiry") // HOUR_US
-            found, basis = [], []
+            found, basis, by_kind = [], [], []
             for code in range(len(messages.channels)):
                 rows = np.flatnonzero(messages.channel == code)
                 sent = sent_on(messages, rows, answered_at[rows], profile, audience, expiry)
                 name = str(messages.channels.ids[code])
                 found.append(self._fit_channel(name, sent, profile, rate, messages, threads))
                 basis.append(basis_of(sent, messages, rows, profile))
+                by_kind.append(_hours_of_kinds(found[-1], sent, messages, rows, profile, rate, expiry))
                 tick()
         n_segments, shape = len(profile.base.pi), (len(found), messages.n_users)
         n_kinds = max((part.follows.follows.shape[1] for part in found), default=n_segments)
@@ -221,6 +226,9 @@ class SendTime(Estimator):
             factor=np.array([part.factor for part in found]).reshape(shape).T.copy(),
             factor_sd=np.array([part.factor_sd for part in found]).reshape(shape).T.copy(),
             correction=np.array([part.correction for part in found]).reshape(-1, 2, KNOTS),
+            message_kinds=_kinds_of(messages),
+            kind_log_rate=np.array([mean for mean, _ in by_kind]).reshape(len(found), -1, WEEK + 1),
+            kind_log_rate_sd=np.array([sd for _, sd in by_kind]).reshape(len(found), -1, WEEK + 1),
             basis=np.array(basis, np.int8),
             base_rate=self.base_rate,
             default_tau=check_duration(self.effect_decay, "effect_decay") / HOUR_US,
@@ -302,6 +310,10 @@ class SendTimeModel:
         Each person's ratio of observed to expected responses, shrunk to 1, and the relative standard deviation.
     correction : ndarray of shape (n_channels, 2, 10)
         Log rates and what messages left out correct them to; linear in between.
+    message_kinds : Vocabulary
+        The kinds of messages in the log: offer, service, nudge.
+    kind_log_rate, kind_log_rate_sd : ndarray of shape (n_channels, n_message_kinds, 169)
+        By how much the log rate of a kind departs from its channel's at each hour, and its standard deviation.
     basis : ndarray of shape (n_channels,), int8
         What the hours rest on: 0 assumed, 1 activity, 2 responses, 3 randomised responses.
     base_rate, default_tau : float
@@ -329,6 +341,9 @@ class SendTimeModel:
     factor: np.ndarray
     factor_sd: np.ndarray
     correction: np.ndarray
+    message_kinds: Vocabulary
+    kind_log_rate: np.ndarray
+    kind_log_rate_sd: np.ndarray
     basis: np.ndarray
     base_rate: float
     default_tau: float
@@ -354,6 +369,9 @@ class SendTimeModel:
         "factor": numbers("people", "channels", low=0.0),
         "factor_sd": numbers("people", "channels", low=0.0),
         "correction": numbers("channels", 2, KNOTS),
+        "message_kinds": Ids(text=True),
+        "kind_log_rate": numbers("channels", "message_kinds", 168 + 1),
+        "kind_log_rate_sd": numbers("channels", "message_kinds", 168 + 1, low=0.0),
         "basis": Array(np.int8, ("channels",), 0, 3),
         "base_rate": Number(0.0, 1.0),
         "default_tau": Number(1e-3, LONGEST_HOURS),
@@ -393,7 +411,8 @@ class SendTimeModel:
         return f"{BASIS[self.basis[code]]}, enough of them for {named} only"
 
     def slot_probability(
-        self, audience: Audience, rows: np.ndarray, channel: str, at_us: np.ndarray, *, threads: int | None = None
+        self, audience: Audience, rows: np.ndarray, channel: str, at_us: np.ndarray, *, kind: str | None = None,
+        threads: int | None = None,
     ) -> np.ndarray:
         """Return the response probability for people times slots.
 
@@ -407,6 +426,8 @@ class SendTimeModel:
             assumed.
         at_us : ndarray of int64, shape (n_slots,)
             Instants, UTC microseconds.
+        kind : str, optional
+            Of message, such as ``"offer"``, of the message log. None: whatever was sent on the channel.
         threads : int, optional
             By default every usable core; never changes a result.
 
@@ -420,7 +441,7 @@ class SendTimeModel:
         SchemaError
             When the audience, the rows or the instants are none.
         ParameterError
-            When neither the message log nor the audience has the channel.
+            When neither the message log nor the audience has the channel, or the log not the kind.
 
         Notes
         -----
@@ -429,10 +450,12 @@ class SendTimeModel:
         self._check(audience, channel)
         rows = _rows(rows, audience)
         clock = _clock(audience, _instants(at_us, "at_us"))
-        return self._chances(audience.users.ids[rows], channel, audience.zone[rows], clock, threads=threads)
+        zone, more = audience.zone[rows], self._of_kind(channel, kind)[0]
+        found = self._chances(audience.users.ids[rows], channel, zone, clock, threads=threads)
+        return _times(found, more[clock][zone]) if more.any() else found
 
     @says_the_line("model.probability(om.data.Touches.of(data, users, channel='email', at='2025-06-01T09:00:00Z'))")
-    def probability(self, touches: Touches) -> np.ndarray:
+    def probability(self, touches: Touches, *, kind: str | None = None) -> np.ndarray:
         """Return the response probability of given touches, float64 (n,).
 
         Parameters
@@ -441,6 +464,8 @@ class SendTimeModel:
             Who, on which channel, when: ``om.data.Touches.of(data, users, channel=, at=)``, or the ``touches`` of
             candidates. Unknown people have the population's probability, without timing where their zone is unknown; a
             channel without messages in the log that was learned from has ``base_rate`` and the default pull.
+        kind : str, optional
+            Of message, such as ``"offer"``, of the message log. None: whatever was sent on the channel.
 
         Raises
         ------
@@ -453,10 +478,12 @@ class SendTimeModel:
         -----
         Deterministic; equal to :meth:`slot_probability` at the same instants.
         """
-        return hours_of_touches(touches, self._curves, "SendTimeModel.probability")
+        return hours_of_touches(touches, lambda ids, name: self._curves(ids, name, kind), "SendTimeModel.probability")
 
     @says_the_line("model.probability_interval(touches, confidence=0.95)")
-    def probability_interval(self, touches: Touches, *, confidence: float = 0.95) -> tuple[np.ndarray, np.ndarray]:
+    def probability_interval(
+        self, touches: Touches, *, confidence: float = 0.95, kind: str | None = None
+    ) -> tuple[np.ndarray, np.ndarray]:
         """Return the ends of the interval of the probabilities that :meth:`probability` gives, two float64 arrays (n,).
 
         Wide where few messages were sent or unread: explore such hours. The interval
@@ -470,6 +497,8 @@ class SendTimeModel:
             As for :meth:`probability`.
         confidence : float
             Coverage of the interval, in (0, 1).
+        kind : str, optional
+            As for :meth:`probability`.
 
         Raises
         ------
@@ -478,29 +507,30 @@ class SendTimeModel:
         """
         z = _deviations(confidence)
         where = "SendTimeModel.probability_interval"
-        low = hours_of_touches(touches, lambda ids, name: self._ends(ids, name, -z), where)
-        high = hours_of_touches(touches, lambda ids, name: self._ends(ids, name, z), where)
+        low = hours_of_touches(touches, lambda ids, name: self._ends(ids, name, -z, kind), where)
+        high = hours_of_touches(touches, lambda ids, name: self._ends(ids, name, z, kind), where)
         return low, high
 
-    def _ends(self, ids: np.ndarray, channel: str, z: float) -> np.ndarray:
+    def _ends(self, ids: np.ndarray, channel: str, z: float, kind: str | None) -> np.ndarray:
         """Return one end of the interval of the probability per local hour of some people, (n, 169)."""
         code = self._code(channel)
         sd, slope, slope_sd, of_factor = np.full(WEEK + 1, _ASSUMED_SD), 1.0, _SLOPE_SD, np.zeros((len(ids), 1))
         rate, usual = np.full(WEEK + 1, np.log(-np.log1p(-self.base_rate))), np.zeros(WEEK + 1)
-        (user, trust, often, shift, factor, person, kind, *cells), tables, channel_settings = self._people(ids, channel)
+        (user, trust, often, shift, factor, person, of_kind, *cells), tables, channel_settings = self._people(ids, channel)
         if code != NONE:
             sd, rate, usual = self.log_rate_sd[code], self.log_rate[code], np.append(self.everybody[code], 0.0)
             slope, slope_sd, _ = self.curve_parameters[code].tolist()
             of_factor = np.append(self.factor_sd[:, code], self.factor_sd[:, code].max(initial=0.0))[person][:, None]
-        away = values(user, person, kind, trust, often, tuple(cells), tables, channel_settings, 1) - usual
+        away = values(user, person, of_kind, trust, often, tuple(cells), tables, channel_settings, 1) - usual
         known = channel_settings._replace(slope=slope)
-        of_person = departure_sd(self.activity, known, user, person, kind)
-        spread = np.sqrt(sd**2 + of_factor**2 + (slope_sd * away) ** 2 + of_person**2)
+        of_person = departure_sd(self.activity, known, user, person, of_kind)
+        more, more_sd = self._of_kind(channel, kind)
+        spread = np.sqrt(sd**2 + more_sd**2 + of_factor**2 + (slope_sd * away) ** 2 + of_person**2)
         score = rate + slope * away + shift[:, None] + np.log(factor)[:, None]
         if code != NONE:
             score = corrected(score, self.correction[code])
-        end = np.minimum(-np.expm1(-np.exp(np.minimum(score + z * spread, 50.0))), HIGHEST)
-        chance = self._curves(ids, channel)
+        end = np.minimum(-np.expm1(-np.exp(np.minimum(score + more + z * spread, 50.0))), HIGHEST)
+        chance = self._curves(ids, channel, kind)
         return np.minimum(end, chance) if z < 0 else np.maximum(end, chance)
 
     def _check(self, audience: Audience, channel: str) -> None:
@@ -520,7 +550,7 @@ class SendTimeModel:
             )
 
     @says_the_line("model.hour_probability(user_ids, channel='email')")
-    def hour_probability(self, user_ids: Any, channel: str | None = None) -> np.ndarray:
+    def hour_probability(self, user_ids: Any, channel: str | None = None, *, kind: str | None = None) -> np.ndarray:
         """Return each person's response probability per local hour of the week, float64 (n, 168), Monday 00:00 first.
 
         Parameters
@@ -529,6 +559,8 @@ class SendTimeModel:
             Ids; unknown people have the population's probabilities.
         channel : str, optional
             The mean over the channels of the message log by default.
+        kind : str, optional
+            Of message, such as ``"offer"``, of the message log. None: whatever was sent.
 
         Raises
         ------
@@ -539,7 +571,7 @@ class SendTimeModel:
             check_choice(channel, "channel", tuple(self.channels.ids))
         names = [channel] if channel is not None else list(self.channels.ids) or [""]
         people, place = _distinct(user_ids)
-        found = np.mean([self._curves(people, name)[:, :WEEK] for name in names], axis=0)
+        found = np.mean([self._curves(people, name, kind)[:, :WEEK] for name in names], axis=0)
         return np.asarray(found.reshape(-1, WEEK)[place])
 
     @says_the_line("model.best(data, '2025-06-01', 7, channel='email')")
@@ -553,6 +585,8 @@ class SendTimeModel:
         every: Any = "1h",
         quiet_hours: Any = None,
         withdrawals: Any = None,
+        kind: str | None = None,
+        expires_at: Any = None,
         threads: int | None = None,
     ) -> pd.DataFrame:
         """Return everybody's best allowed slot on a channel.
@@ -574,6 +608,11 @@ class SendTimeModel:
         withdrawals : iterable of str, or EventLog, optional
             Events by which people withdrew their consent: names of events of the data, such as ``["unsubscribed"]``, or
             a log of nothing else.
+        kind : str, optional
+            Of message, such as ``"offer"``, of the message log. None: whatever was sent on the channel.
+        expires_at : date, aware datetime or ISO 8601 str, optional
+            When the offer ends: no slot at or after it, and responses after it do not count, so a message goes out
+            early enough to be read in time.
         threads : int, optional
             By default every usable core; never changes a result.
 
@@ -603,13 +642,23 @@ class SendTimeModel:
             )
         at, own_days = slots_by_zone(slots(start, days=days, every=every), audience.zones)
         allowed = _allowed(audience, at, quiet_hours) & own_days
+        end = None if expires_at is None else check_instant(expires_at, "expires_at")
+        if end is not None:
+            allowed = allowed & (at < end)
+            if not (at < end).any():
+                raise ParameterError(
+                    f"expires_at must lie after the first slot. Got {shown(expires_at)}: choose an earlier start."
+                )
         named = Vocabulary(np.array([channel], object))
         may = open_to(known, named, int(at[0]) if at.size else None, "best", withdrawals)[:, 0]
         rows = np.flatnonzero(may)
         rows = rows[allowed[audience.zone[rows]].any(axis=1)]
-        chosen, chance = self._best_slots(
-            audience.users.ids[rows], channel, audience.zone[rows], _clock(audience, at), allowed, threads
-        )
+        place = audience.users.ids[rows], channel, audience.zone[rows], _clock(audience, at), allowed
+        if kind is None and end is None:
+            chosen, chance = self._best_slots(*place, threads)
+        else:
+            left = None if end is None else -((at - end) // HOUR_US)
+            chosen, chance = self._best_of_kind(*place, kind, left, threads)
         send_at, zone = at[chosen], audience.zone[rows]
         wall = np.where(zone >= 0, local_us(send_at, zone, audience.zones), NEVER)
         return pd.DataFrame(
@@ -622,9 +671,34 @@ class SendTimeModel:
             }
         )
 
-    def _curves(self, ids: np.ndarray, channel: str) -> np.ndarray:
+    def _curves(self, ids: np.ndarray, channel: str, kind: str | None = None) -> np.ndarray:
         """Return the probability per local hour of some people, (n, 169); the last column is without timing."""
-        return self._chances(ids, channel, np.zeros(len(ids), np.int32), np.arange(WEEK + 1)[None, :])
+        found = self._chances(ids, channel, np.zeros(len(ids), np.int32), np.arange(WEEK + 1)[None, :])
+        more = self._of_kind(channel, kind)[0]
+        return _times(found, more[None]) if more.any() else found
+
+    def _of_kind(self, channel: str, kind: str | None) -> tuple[np.ndarray, np.ndarray]:
+        """Return by how much the log rate of a kind departs from the channel's per hour, (169,), and its deviation."""
+        code = self._code(channel)
+        if kind is None:
+            return np.zeros(WEEK + 1), np.zeros(WEEK + 1)
+        check_choice(kind, "kind", tuple(self.message_kinds.ids))
+        if code == NONE:
+            return np.zeros(WEEK + 1), np.zeros(WEEK + 1)
+        place = int(self.message_kinds.codes([kind])[0])
+        return self.kind_log_rate[code, place], self.kind_log_rate_sd[code, place]
+
+    def _before(self, ids: np.ndarray, channel: str, hour: np.ndarray, left: np.ndarray) -> np.ndarray:
+        """Return the log of the share of the responses to a message that come within ``left`` hours, (n, S)."""
+        (user, *_, person, of_kind, _, _, _), _, known = self._people(ids, channel)
+        tau = float(-1.0 / np.log(known.rho))
+        week = reading_weeks(self.activity, known, user, person, of_kind)
+        ahead = reading_after(week, tau)
+        n = np.arange(len(ids))[:, None]
+        with np.errstate(divide="ignore"):
+            share = 1.0 - np.exp(-left / tau) * ahead[n, (hour + left) % WEEK] / ahead[n, hour % WEEK]
+            share = np.where(hour == WEEK, -np.expm1(-left / tau), np.clip(share, 0.0, 1.0))
+            return np.asarray(np.log(share))
 
     def _chances(
         self, ids: np.ndarray, channel: str, zone: np.ndarray, clock: np.ndarray, *, threads: int | None = 1
@@ -676,6 +750,31 @@ class SendTimeModel:
         chance[known] = self._corrected(chance[known], channel)
         return slot, chance
 
+    def _best_of_kind(
+        self,
+        ids: np.ndarray,
+        channel: str,
+        zone: np.ndarray,
+        clock: np.ndarray,
+        allowed: np.ndarray,
+        kind: str | None,
+        left: np.ndarray | None,
+        threads: int | None,
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Return the same for a kind of message, or an offer that ends ``left`` hours after each slot."""
+        slot, chance = np.empty(len(ids), np.int64), np.empty(len(ids))
+        more = self._of_kind(channel, kind)[0]
+        for block in row_blocks(len(ids), 8 * 8 * max(clock.shape[1], WEEK)):
+            hour = clock[zone[block]]
+            scale = more[hour]
+            if left is not None:
+                scale = scale + self._before(ids[block], channel, hour, np.maximum(left, 0)[None, :])
+            found = _times(self._chances(ids[block], channel, zone[block], clock, threads=threads), scale)
+            found = np.where(allowed[zone[block]], found, -1.0)
+            slot[block] = found.argmax(axis=1)
+            chance[block] = found.max(axis=1)
+        return slot, chance
+
     def _people(self, ids: np.ndarray, channel: str) -> tuple[tuple[np.ndarray, ...], Any, Any]:
         """Return what the kernels need of people on a channel: arrays per person, tables, settings."""
         profile = self.activity
@@ -704,6 +803,33 @@ class SendTimeModel:
     def _code(self, channel: str) -> int:
         """Return the code of a channel of the message log, -1 for another."""
         return int(self.channels.codes([channel], missing="none")[0]) if len(self.channels) else NONE
+
+
+def _times(chance: np.ndarray, log_scale: np.ndarray) -> np.ndarray:
+    """Return probabilities whose rates are multiplied."""
+    return np.asarray(np.minimum(-np.expm1(np.log1p(-chance) * np.exp(log_scale)), HIGHEST))
+
+
+def _kinds_of(messages: MessageLog) -> Vocabulary:
+    """Return the kinds of messages that a log knows."""
+    return Vocabulary(np.empty(0, object)) if messages.kinds is None else messages.kinds
+
+
+def _hours_of_kinds(
+    part: Channel,
+    sent: Sent,
+    messages: MessageLog,
+    rows: np.ndarray,
+    profile: ActivityModel,
+    rate: np.ndarray,
+    expiry: int | None,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return by how much each kind of message departs from its channel, (n_message_kinds, 169), and how well known."""
+    n_kinds = len(_kinds_of(messages))
+    if messages.kind is None or not n_kinds:
+        return np.zeros((0, WEEK + 1)), np.zeros((0, WEEK + 1))
+    expected = np.exp(corrected(part.log_expected(sent, profile, rate, expiry), part.correction))
+    return hours_of_kinds(messages.kind[rows], n_kinds, sent.hour, sent.answered, expected, sent.weight)
 
 
 def _wide(table: np.ndarray, n_kinds: int) -> np.ndarray:
