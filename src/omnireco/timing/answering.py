@@ -20,7 +20,7 @@ from omnireco._core.units import WEEK
 from omnireco._kernels.week.delay import TAUS, best_tau, log_delays, reading_after
 from omnireco._kernels.week.kinds import Evidence, Follows, evidence, fit_follows, kinds_of
 from omnireco._kernels.week.pooling import EVEN
-from omnireco._kernels.week.smoothing import FEW_WAYS, Smooth, smooth_rates
+from omnireco._kernels.week.smoothing import FEW_WAYS, WAYS, Smooth, smooth_rates
 from omnireco.data.vocabulary import NONE
 from omnireco.timing.activity import ActivityModel
 from omnireco.timing.calibration import Curve, fit_curve, person_factors
@@ -47,6 +47,9 @@ _TO_JUDGE = 60_000  # messages
 _MORE_KINDS = 25  # beyond the segments of activity: everybody, and people of one hour of the day each
 
 
+Ways = tuple[tuple[float, float, float], ...]
+
+
 class Channel(NamedTuple):
     """What was learned about one channel; see `SendTimeModel` for the arrays."""
 
@@ -62,6 +65,7 @@ class Channel(NamedTuple):
     factor: np.ndarray
     factor_sd: np.ndarray
     correction: np.ndarray
+    ways: Ways
 
     def log_expected(self, sent: Sent, profile: ActivityModel, rate: np.ndarray, expiry: int | None) -> np.ndarray:
         """Return the log of the expected responses of messages, (m,), before the correction."""
@@ -100,7 +104,7 @@ def fit_channel(
     base_rate : float
         Response probability before any message, with the weight of 20 messages.
     """
-    def fit(all_of_them: Sent, some: Sent) -> Channel:
+    def fit(all_of_them: Sent, some: Sent, like: Channel | None = None) -> Channel:
         return _fit_curves(
             all_of_them,
             some,
@@ -111,6 +115,7 @@ def fit_channel(
             base_rate=base_rate,
             expiry=expiry,
             threads=threads,
+            like=like,
         )
 
     found = fit(sent, small)
@@ -123,7 +128,7 @@ def fit_channel(
         learn, other = judged.of(np.flatnonzero(fold != k)), np.flatnonzero(fold == k)
         if not (0 < learn.answered.sum() < learn.answered.size):
             return found
-        log_rate[other] = fit(learn, learn).log_expected(judged.of(other), profile, rate, expiry)
+        log_rate[other] = fit(learn, learn, found).log_expected(judged.of(other), profile, rate, expiry)
     correction = fit_correction(log_rate, judged.answered, judged.recent)
     sd = unexplained(judged.person, judged.hour, np.exp(corrected(log_rate, correction)), judged.answered)
     expected = np.exp(corrected(found.log_expected(sent, profile, rate, expiry), correction))
@@ -150,10 +155,13 @@ def _fit_curves(
     base_rate: float,
     expiry: int | None,
     threads: int | None,
+    like: Channel | None,
 ) -> Channel:
-    """Fit one channel, without a correction."""
-    log_theta = np.log((1.0 - EVEN) * profile.population + EVEN / WEEK)
-    tau, hours = _first_hours(small, profile, log_theta, effect_decay, base_rate)
+    """Fit one channel, without a correction; with the effect decay and the ways to be smooth of one that it is like."""
+    log_theta, ways = np.log((1.0 - EVEN) * profile.population + EVEN / WEEK), WAYS if like is None else like.ways
+    tau = _effect_decay(small, profile, log_theta, effect_decay, base_rate) if like is None else like.tau
+    prior = _prior_rate(base_rate, tau)
+    hours = smooth_rates(_seen(small), _at_risk_alike(small, tau), log_theta, prior_rate=prior, ways=ways)
     reading = np.exp(hours.log_rate - log_theta)
     reading /= reading.mean()
     follows, kinds = _fit_kinds(small, sent, profile, reading, tau, n_people)
@@ -166,7 +174,7 @@ def _fit_curves(
     expected = _until_answered(small, hours, tau) * np.exp(curve.slope * away)
     factor = person_factors(small.person, expected, small.answered, n_people)[0]
     seen, at_risk = _seen(small), _at_risk(small, profile, channel, curve.slope, factor)
-    hours = smooth_rates(seen, at_risk, log_theta, prior_rate=_prior_rate(base_rate, tau))
+    hours = smooth_rates(seen, at_risk, log_theta, prior_rate=prior, ways=ways)
     log_rate, variance = _rates(hours, tau, expiry, small)
     curve = _curve(small, log_rate, away, active)
     log_rate, variance, tried = _corrected(small, curve, log_rate, variance, away, active, n_people)
@@ -190,20 +198,18 @@ def _fit_curves(
         factor=factor,
         factor_sd=1.0 / np.sqrt(strength + answers),
         correction=no_correction(),
+        ways=hours.ways,
     )
 
 
-def _first_hours(
+def _effect_decay(
     sent: Sent, profile: ActivityModel, log_theta: np.ndarray, effect_decay: float, base_rate: float
-) -> tuple[float, Smooth]:
-    """Return the effect decay and the population's responses per hour at risk, without individual deviations."""
+) -> float:
+    """Return the effect decay, hours, without individual deviations."""
     seen, use = _seen(sent), np.flatnonzero(sent.answered & (sent.hour >= 0))
-    tau = (
-        best_tau(_pull_scores(sent, use, seen, profile, log_theta, effect_decay, base_rate))
-        if use.size
-        else effect_decay
-    )
-    return tau, smooth_rates(seen, _at_risk_alike(sent, tau), log_theta, prior_rate=_prior_rate(base_rate, tau))
+    if not use.size:
+        return effect_decay
+    return best_tau(_pull_scores(sent, use, seen, profile, log_theta, effect_decay, base_rate))
 
 
 def _pull_scores(

@@ -46,6 +46,7 @@ from omnireco.data.parts import Ids
 from omnireco.data.vocabulary import NONE, Vocabulary, match
 from omnireco.errors import ParameterError, SchemaError
 from omnireco.timing.activity import ActivityModel, ActivityProfile, check_activity
+from omnireco.timing.answer_kinds import ANSWERS, answers_by_kind
 from omnireco.timing.answering import Channel, fit_channel
 from omnireco.timing.departures import (
     HIGHEST,
@@ -60,7 +61,7 @@ from omnireco.timing.departures import (
     values,
 )
 from omnireco.timing.held_out import KNOTS, corrected
-from omnireco.timing.machines import answers_of_people, left_out
+from omnireco.timing.machines import left_out
 from omnireco.timing.message_kinds import hours_of_kinds
 from omnireco.timing.responses import ANSWERED, BASIS, basis_of, sent_on
 
@@ -92,6 +93,9 @@ class SendTime(Estimator):
         Effect decay: time constant of a message, where the log has no responses to learn it from.
     expiry : duration, optional
         When an offer expires: attention and responses after it do not count. None: never.
+    answers : {"auto", "responses", "clicks", "purchases"}
+        What counts as a response. ``"auto"``: any that is no bot's, and clicks alone on channels most of whose
+        responses are bots'. ``"purchases"``: an event ``"purchase"`` within three days, credited to the last message.
     seed : int
         Of the sample of messages that delay and calibration are fitted on, when there are more than 200,000 a channel.
 
@@ -131,6 +135,7 @@ class SendTime(Estimator):
     base_rate: float = 0.05
     effect_decay: Any = "6h"
     expiry: Any = None
+    answers: str = "auto"
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -139,6 +144,7 @@ class SendTime(Estimator):
         check_duration(self.effect_decay, "effect_decay")
         if self.expiry is not None and check_duration(self.expiry, "expiry") < HOUR_US:
             raise ParameterError(f"expiry must be an hour or more. Got {shown(self.expiry)}.")
+        check_choice(self.answers, "answers", ANSWERS)
         check_integer(self.seed, "seed", low=0)
 
     def fit(self, data: Any, *, threads: int | None = None, progress: Progress = False) -> SendTimeModel:
@@ -162,7 +168,7 @@ class SendTime(Estimator):
         Raises
         ------
         SchemaError
-            When the data has no events or no audience.
+            When the data has no events or no audience, or what ``answers`` names is not in it.
 
         Notes
         -----
@@ -194,7 +200,7 @@ class SendTime(Estimator):
             profile = self.activity.fit(data, threads=threads)
             tick()
             match(audience.users, messages.users, ("the audience", "the message log"))
-            answered_at, n_machine = answers_of_people(messages)
+            answered_at, n_machine = answers_by_kind(messages, events, self.answers)
             rate = _weekly_rate(profile, events)
             expiry = None if self.expiry is None else check_duration(self.expiry, "expiry") // HOUR_US
             found, basis, by_kind = [], [], []
@@ -227,8 +233,8 @@ class SendTime(Estimator):
             factor_sd=np.array([part.factor_sd for part in found]).reshape(shape).T.copy(),
             correction=np.array([part.correction for part in found]).reshape(-1, 2, KNOTS),
             message_kinds=_kinds_of(messages),
-            kind_log_rate=np.array([mean for mean, _ in by_kind]).reshape(len(found), -1, WEEK + 1),
-            kind_log_rate_sd=np.array([sd for _, sd in by_kind]).reshape(len(found), -1, WEEK + 1),
+            kind_log_rate=np.array([mean for mean, _ in by_kind]).reshape(len(found), len(_kinds_of(messages)), WEEK + 1),
+            kind_log_rate_sd=np.array([sd for _, sd in by_kind]).reshape(len(found), len(_kinds_of(messages)), WEEK + 1),
             basis=np.array(basis, np.int8),
             base_rate=self.base_rate,
             default_tau=check_duration(self.effect_decay, "effect_decay") / HOUR_US,

@@ -51,12 +51,15 @@ class Smooth:
         The covariance is ``root @ root.T``.
     log_evidence : float
         Log probability of the responses under all ways together, up to what does not depend on the time at risk.
+    ways : tuple of (float, float, float)
+        Those that are not next to impossible.
     """
 
     weight: np.ndarray
     eta: np.ndarray
     root: tuple[np.ndarray, ...]
     log_evidence: float
+    ways: tuple[tuple[float, float, float], ...]
 
     @property
     def log_rate(self) -> np.ndarray:
@@ -117,7 +120,8 @@ def smooth_rates(
     evidence = top + float(np.log(weight.mean()))
     keep = np.flatnonzero(weight > _LEAST_WEIGHT)
     eta, root = np.array([options[i].eta for i in keep]), tuple(options[i].root for i in keep)
-    return Smooth(weight[keep] / weight[keep].sum(), eta, root, evidence)
+    left = sorted({int(i) % len(ways) for i in keep})
+    return Smooth(weight[keep] / weight[keep].sum(), eta, root, evidence, tuple(ways[i] for i in left))
 
 
 def _fit_option(
