@@ -16,7 +16,8 @@
 
 send_time_million.py has the seconds.
 
-Intervals are over seeds (Student's t, 95 %). Part 1 is skipped when OMNIRECO_DATA is not set. Writes results/send_time.json.
+Intervals are over seeds (Student's t, 95 %). Part 1 is skipped when OMNIRECO_DATA is not set. Writes
+results/send_time.json.
 """
 
 from __future__ import annotations
@@ -184,11 +185,8 @@ def clock_worlds(n_people: int, n: int, seeds: int) -> tuple[pd.DataFrame, pd.Da
             }
         )
         ratio = np.array([part.foreseen / part.true for part in judged])
-        true = np.mean([part.true for part in judged], axis=0)
-        for k in range(5):
-            fifths.append({"world": name, "fifth": k + 1, "true": true[k], "foreseen / true": _interval(ratio[:, k])})
-    table = pd.DataFrame(fifths).pivot(index="world", columns="fifth", values="foreseen / true")
-    return pd.DataFrame(value), table.loc[list(CLOCK_WORLDS)].reset_index()
+        fifths.append({"world": name, **{f"fifth {k + 1}": _interval(ratio[:, k]) for k in range(5)}})
+    return pd.DataFrame(value), pd.DataFrame(fifths)
 
 
 def _interval(values: object) -> str:

@@ -295,7 +295,7 @@ class MessageLog:
         channels, channel = compress(self.channels, self.channel[rows])
         items, item = compress(self.items, self.item[rows])
         creatives, creative = compress(self.creatives, self.creative[rows])
-        kinds, kind = (None, None) if self.kind is None else compress(self.kinds, self.kind[rows])
+        kinds, kind = (None, None) if self.kind is None or self.kinds is None else compress(self.kinds, self.kind[rows])
         optional = {name: None if (array := getattr(self, name)) is None else array[rows] for name in _OPTIONAL}
         return MessageLog(
             users,

@@ -36,7 +36,7 @@ from omnireco.timing.departures import (
     weeks,
     worth,
 )
-from omnireco.timing.held_out import FOLDS, corrected, fit_correction, folds, no_correction, some_people, unexplained
+from omnireco.timing.answers.held_out import FOLDS, corrected, fit_correction, folds, no_correction, some_people, unexplained
 
 __all__ = ["Channel", "fit_channel"]
 
@@ -104,6 +104,7 @@ def fit_channel(
     base_rate : float
         Response probability before any message, with the weight of 20 messages.
     """
+
     def fit(all_of_them: Sent, some: Sent, like: Channel | None = None) -> Channel:
         return _fit_curves(
             all_of_them,

@@ -46,7 +46,7 @@ from omnireco.data.parts import Ids
 from omnireco.data.vocabulary import NONE, Vocabulary, match
 from omnireco.errors import ParameterError, SchemaError
 from omnireco.timing.activity import ActivityModel, ActivityProfile, check_activity
-from omnireco.timing.answer_kinds import ANSWERS, answers_by_kind
+from omnireco.timing.answers.counted import ANSWERS, answers_by_kind
 from omnireco.timing.answering import Channel, fit_channel
 from omnireco.timing.departures import (
     HIGHEST,
@@ -60,9 +60,9 @@ from omnireco.timing.departures import (
     supported,
     values,
 )
-from omnireco.timing.held_out import KNOTS, corrected
+from omnireco.timing.answers.held_out import KNOTS, corrected
 from omnireco.timing.machines import left_out
-from omnireco.timing.message_kinds import hours_of_kinds
+from omnireco.timing.answers.kinds import hours_of_kinds
 from omnireco.timing.responses import ANSWERED, BASIS, basis_of, sent_on
 
 if TYPE_CHECKING:
@@ -178,8 +178,8 @@ class SendTime(Estimator):
         without a response require, averaged over ways of smoothing by their evidence; (3) how far reading follows the
         person's own activity, and the kind of people whose week the rest follows, evaluated on held-out people; (4) a
         slope in [0, 1.5] of the individual deviations, 0 where activity is uninformative about responses; (5) the
-        effect of the hour of sending; (6) a factor per person, shrunk to 1; (7) a monotone correction of what the model foresees for messages left out. The
-        probabilities of a channel's messages add up to its responses.
+        effect of the hour of sending; (6) a factor per person, shrunk to 1; (7) a monotone correction of what is
+        predicted for messages left out. The probabilities of a channel's messages add up to its responses.
 
         Responses flagged as bot opens (``machine`` of 0.5 or more) are left out, unless the person clicked later.
         Propensities weigh messages by their inverse within each hour of sending. An hour of the day counts as tried
@@ -213,6 +213,7 @@ class SendTime(Estimator):
                 by_kind.append(_hours_of_kinds(found[-1], sent, messages, rows, profile, rate, expiry))
                 tick()
         n_segments, shape = len(profile.base.pi), (len(found), messages.n_users)
+        by_kind_shape = len(found), len(_kinds_of(messages)), WEEK + 1
         n_kinds = max((part.follows.follows.shape[1] for part in found), default=n_segments)
         model = SendTimeModel(
             activity=profile,
@@ -233,8 +234,12 @@ class SendTime(Estimator):
             factor_sd=np.array([part.factor_sd for part in found]).reshape(shape).T.copy(),
             correction=np.array([part.correction for part in found]).reshape(-1, 2, KNOTS),
             message_kinds=_kinds_of(messages),
-            kind_log_rate=np.array([mean for mean, _ in by_kind]).reshape(len(found), len(_kinds_of(messages)), WEEK + 1),
-            kind_log_rate_sd=np.array([sd for _, sd in by_kind]).reshape(len(found), len(_kinds_of(messages)), WEEK + 1),
+            kind_log_rate=np.array([mean for mean, _ in by_kind]).reshape(
+                len(found), len(_kinds_of(messages)), WEEK + 1
+            ),
+            kind_log_rate_sd=np.array([sd for _, sd in by_kind]).reshape(
+                len(found), len(_kinds_of(messages)), WEEK + 1
+            ),
             basis=np.array(basis, np.int8),
             base_rate=self.base_rate,
             default_tau=check_duration(self.effect_decay, "effect_decay") / HOUR_US,
@@ -417,7 +422,13 @@ class SendTimeModel:
         return f"{BASIS[self.basis[code]]}, enough of them for {named} only"
 
     def slot_probability(
-        self, audience: Audience, rows: np.ndarray, channel: str, at_us: np.ndarray, *, kind: str | None = None,
+        self,
+        audience: Audience,
+        rows: np.ndarray,
+        channel: str,
+        at_us: np.ndarray,
+        *,
+        kind: str | None = None,
         threads: int | None = None,
     ) -> np.ndarray:
         """Return the response probability for people times slots.
@@ -522,7 +533,9 @@ class SendTimeModel:
         code = self._code(channel)
         sd, slope, slope_sd, of_factor = np.full(WEEK + 1, _ASSUMED_SD), 1.0, _SLOPE_SD, np.zeros((len(ids), 1))
         rate, usual = np.full(WEEK + 1, np.log(-np.log1p(-self.base_rate))), np.zeros(WEEK + 1)
-        (user, trust, often, shift, factor, person, of_kind, *cells), tables, channel_settings = self._people(ids, channel)
+        (user, trust, often, shift, factor, person, of_kind, *cells), tables, channel_settings = self._people(
+            ids, channel
+        )
         if code != NONE:
             sd, rate, usual = self.log_rate_sd[code], self.log_rate[code], np.append(self.everybody[code], 0.0)
             slope, slope_sd, _ = self.curve_parameters[code].tolist()

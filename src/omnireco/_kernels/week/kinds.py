@@ -26,7 +26,7 @@ _PRIOR = 5.0  # people's worth of "half are of their own kind" in each segment
 _STEPS = 30
 _FEW_SHARES = (0.8, 0.6, 0.4, 0.2, 0.0)  # with people of one hour each
 _NO_SEGMENT = 0.3  # of the people, before any answer, where there are kinds beyond the segments
-_SIMPLER = 2.0  # nats by which kinds beyond the segments must foresee better, and
+_SIMPLER = 2.0  # nats by which kinds beyond the segments must predict better, and
 _PER_ANSWER = 1e-4  # nats for each answer
 _TO_JUDGE = 6_000  # people on whom kinds beyond the segments are judged
 
@@ -157,7 +157,7 @@ def fit_follows(found: Evidence, member: np.ndarray, rate: float, strength: floa
 
 
 class _Judged:
-    """How well people are foreseen by kinds learned from others: half of them by the other half, both ways."""
+    """How well people are predicted by kinds learned from others: half of them by the other half, both ways."""
 
     def __init__(self, found: Evidence, member: np.ndarray, rate: float, strength: float) -> None:
         self.found, self.member, self.rate, self.strength = found, member, rate, strength
@@ -235,6 +235,4 @@ def _before(member: np.ndarray, n_kinds: int) -> np.ndarray:
     if not more:
         return np.asarray(before)
     beyond = np.full(more, 1.0) if more == 1 else np.r_[0.5, np.full(more - 1, 0.5 / (more - 1))]
-    return np.concatenate(
-        [(1.0 - _NO_SEGMENT) * before, np.tile(_NO_SEGMENT * beyond, (n_segments, 1))], axis=1
-    )
+    return np.concatenate([(1.0 - _NO_SEGMENT) * before, np.tile(_NO_SEGMENT * beyond, (n_segments, 1))], axis=1)

@@ -20,7 +20,7 @@ _WITHIN = 3 * DAY_US  # after its message, for a purchase to be credited to it
 
 
 def answers_by_kind(messages: MessageLog, events: EventLog, answers: str) -> tuple[np.ndarray, int]:
-    """Return when people answered, UTC microseconds (m,), `NEVER` where nobody did, and how many bot opens were left out.
+    """Return when people answered, UTC microseconds (m,), and how many bot opens were left out; `NEVER` for nobody.
 
     Parameters
     ----------
@@ -48,7 +48,7 @@ def answers_by_kind(messages: MessageLog, events: EventLog, answers: str) -> tup
     if answers == "clicks":
         return clicks, n_machine
     n = len(messages.channels)
-    flagged = messages.responded & (np.nan_to_num(messages.machine) >= _FLAGGED)
+    flagged = messages.responded & _is_flagged(messages)
     share = np.bincount(messages.channel, weights=flagged, minlength=n) / np.maximum(
         np.bincount(messages.channel, weights=messages.responded, minlength=n), 1.0
     )
@@ -57,9 +57,14 @@ def answers_by_kind(messages: MessageLog, events: EventLog, answers: str) -> tup
 
 def _flagged_click(messages: MessageLog) -> np.ndarray:
     """Return which messages have a click that is itself flagged: nobody opened before it."""
-    if messages.machine is None or messages.clicked_at is None:
+    return np.asarray(_is_flagged(messages) & (messages.clicked_at == messages.responded_at))
+
+
+def _is_flagged(messages: MessageLog) -> np.ndarray:
+    """Return which responses the log calls a bot's."""
+    if messages.machine is None:
         return np.zeros(len(messages), np.bool_)
-    return (np.nan_to_num(messages.machine) >= _FLAGGED) & (messages.clicked_at == messages.responded_at)
+    return np.asarray(messages.machine >= _FLAGGED)
 
 
 def _purchases(messages: MessageLog, events: EventLog) -> np.ndarray:
@@ -80,7 +85,8 @@ def _purchases(messages: MessageLog, events: EventLog) -> np.ndarray:
     sent_to, sent_at = messages.user[order].astype(np.int64), messages.sent_at[order]
     # of rows in order of (person, instant), messages before purchases of the same instant
     who = np.concatenate([sent_to, user])
-    when, is_purchase = np.concatenate([sent_at, at]), np.r_[np.zeros(order.size, np.bool_), np.ones(user.size, np.bool_)]
+    when = np.concatenate([sent_at, at])
+    is_purchase = np.arange(when.size) >= order.size
     place = np.concatenate([order, np.full(user.size, -1)])
     together = np.lexsort([is_purchase, when, who])
     who, when, is_purchase, place = who[together], when[together], is_purchase[together], place[together]

@@ -1,6 +1,6 @@
-"""What messages left out say of response rates that were foreseen: a monotone correction, and what remains unexplained.
+"""What messages left out say of predicted response rates: a monotone correction, and what remains unexplained.
 
-Rates are foreseen for each third of the messages from the others. Noise in a curve, or in what is known of a
+Rates are predicted for each third of the messages from the others. Noise in a curve, or in what is known of a
 person, makes the lowest of them too low and the highest too high; by how much is seen there.
 """
 
@@ -15,10 +15,10 @@ __all__ = ["FOLDS", "KNOTS", "corrected", "fit_correction", "folds", "no_correct
 KNOTS = 14
 """Points that a correction is kept at; the first and the last lie far out."""
 FOLDS = 3
-"""Parts of the messages, each of which is foreseen from the others."""
+"""Parts of the messages, each of which is predicted from the others."""
 _FAR = 60.0
 _ANSWERS = 100.0  # to fit a correction on
-_WEIGHT = 5.0  # answers' worth of "foreseen rightly", in each bin
+_WEIGHT = 5.0  # answers' worth of "predicted rightly", in each bin
 _LEAST_SLOPE = 0.1  # the order of hours stays
 _PART = 4  # hours of the day whose answers are taken together
 _MOST_SD = 1.5
@@ -79,7 +79,7 @@ def fit_correction(log_rate: np.ndarray, answered: np.ndarray, weight: np.ndarra
 
     Notes
     -----
-    Isotonic on bins of equally many messages, each shrunk to what was foreseen. The order of rates stays.
+    Isotonic on bins of equally many messages, each shrunk to what was predicted. The order of rates stays.
     """
     if float(weight @ answered) < _ANSWERS:
         return no_correction()
@@ -87,10 +87,10 @@ def fit_correction(log_rate: np.ndarray, answered: np.ndarray, weight: np.ndarra
     edges = np.searchsorted(np.cumsum(weight[order]) / weight.sum(), np.arange(1, KNOTS - 2) / (KNOTS - 2))
     bins = [rows for rows in np.split(order, edges) if rows.size]
     rate = np.exp(log_rate)
-    foreseen = np.array([weight[rows] @ -np.expm1(-rate[rows]) for rows in bins])
+    predicted = np.array([weight[rows] @ -np.expm1(-rate[rows]) for rows in bins])
     seen = np.array([weight[rows] @ answered[rows] for rows in bins])
     x = np.array([float(np.average(log_rate[rows], weights=weight[rows])) for rows in bins])
-    y = x + np.log((_WEIGHT + seen) / (_WEIGHT + foreseen))
+    y = x + np.log((_WEIGHT + seen) / (_WEIGHT + predicted))
     y = _rising(y, seen + _WEIGHT)
     gap = np.diff(x)
     if not (gap > 1e-6).all():
@@ -105,7 +105,7 @@ def fit_correction(log_rate: np.ndarray, answered: np.ndarray, weight: np.ndarra
 
 
 def unexplained(person: np.ndarray, hour: np.ndarray, expected: np.ndarray, answered: np.ndarray) -> float:
-    """Return the standard deviation of the log of a person's rate in a part of the day that was not foreseen."""
+    """Return the standard deviation of the log of a person's rate in a part of the day that was not predicted."""
     known = np.flatnonzero(hour >= 0)
     cell = person[known] * (24 // _PART) + hour[known] % 24 // _PART
     _, cell = np.unique(cell, return_inverse=True)
