@@ -23,6 +23,15 @@ from omnireco._kernels.week.pooling import EVEN
 from omnireco._kernels.week.smoothing import FEW_WAYS, WAYS, Smooth, smooth_rates
 from omnireco.data.vocabulary import NONE
 from omnireco.timing.activity import ActivityModel
+from omnireco.timing.answers.held_out import (
+    FOLDS,
+    corrected,
+    fit_correction,
+    folds,
+    no_correction,
+    some_people,
+    unexplained,
+)
 from omnireco.timing.calibration import Curve, fit_curve, person_factors
 from omnireco.timing.departures import (
     HIGHEST,
@@ -36,7 +45,6 @@ from omnireco.timing.departures import (
     weeks,
     worth,
 )
-from omnireco.timing.answers.held_out import FOLDS, corrected, fit_correction, folds, no_correction, some_people, unexplained
 
 __all__ = ["Channel", "fit_channel"]
 

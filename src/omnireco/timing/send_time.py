@@ -46,8 +46,10 @@ from omnireco.data.parts import Ids
 from omnireco.data.vocabulary import NONE, Vocabulary, match
 from omnireco.errors import ParameterError, SchemaError
 from omnireco.timing.activity import ActivityModel, ActivityProfile, check_activity
-from omnireco.timing.answers.counted import ANSWERS, answers_by_kind
 from omnireco.timing.answering import Channel, fit_channel
+from omnireco.timing.answers.counted import ANSWERS, answers_by_kind
+from omnireco.timing.answers.held_out import KNOTS, corrected
+from omnireco.timing.answers.kinds import hours_of_kinds
 from omnireco.timing.departures import (
     HIGHEST,
     LEAST,
@@ -60,9 +62,7 @@ from omnireco.timing.departures import (
     supported,
     values,
 )
-from omnireco.timing.answers.held_out import KNOTS, corrected
 from omnireco.timing.machines import left_out
-from omnireco.timing.answers.kinds import hours_of_kinds
 from omnireco.timing.responses import ANSWERED, BASIS, basis_of, sent_on
 
 if TYPE_CHECKING:
@@ -213,7 +213,6 @@ class SendTime(Estimator):
                 by_kind.append(_hours_of_kinds(found[-1], sent, messages, rows, profile, rate, expiry))
                 tick()
         n_segments, shape = len(profile.base.pi), (len(found), messages.n_users)
-        by_kind_shape = len(found), len(_kinds_of(messages)), WEEK + 1
         n_kinds = max((part.follows.follows.shape[1] for part in found), default=n_segments)
         model = SendTimeModel(
             activity=profile,
@@ -815,6 +814,8 @@ class SendTimeModel:
             person, kind = self.people.codes(ids, missing="none").astype(np.int64), self.kinds[code]
             shift = lift * log_activity(self.rate, user)
             factor = np.append(self.factor[:, code], 1.0)[person]
+            if kind.size:  # who was written to on other channels only is of the kinds that follow their segments
+                person = np.where((kind[person].sum(axis=1) > 0) & (person != NONE), person, NONE)
         cells = (profile.indptr, profile.hour, profile.weight)
         people = (user, profile.trust_in(user), rate, shift, factor, person, kind, *cells)
         return people, profile.tables(), channel_settings
