@@ -1,1 +1,1 @@
-"""What counts as an answer to a message, how kinds of messages differ, and what messages left out say of predictions."""
+"""What counts as an answer, hours by kind of message, and what messages left out say of predictions."""
