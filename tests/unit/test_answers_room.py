@@ -122,9 +122,7 @@ def test_offers_and_services_have_their_hours_and_an_offer_that_ends_goes_out_ea
     sent = pd.Timestamp("2025-03-03", tz="UTC") + pd.to_timedelta(rng.integers(0, 60, n) * 24 + hour, unit="h")
     back = pd.Series(sent + pd.Timedelta("9min")).where(rng.random(n) < np.where(good, 0.25, 0.05))
     user = rng.integers(0, people, n)
-    frame = pd.DataFrame(
-        {"user_id": user, "channel": "push", "sent_at": sent, "responded_at": back, "kind": kind}
-    )
+    frame = pd.DataFrame({"user_id": user, "channel": "push", "sent_at": sent, "responded_at": back, "kind": kind})
     audience = pd.DataFrame({"user_id": range(people), "timezone": "UTC", "consent_push": True})
     did = pd.DataFrame({"user_id": user, "item_id": "x", "channel": "web", "event": "view", "timestamp": sent})
     data = om.Dataset(
@@ -143,7 +141,9 @@ def test_offers_and_services_have_their_hours_and_an_offer_that_ends_goes_out_ea
     touches = om.data.Touches.of(data, early["user_id"], channel="push", at=best(kind="offer")["send_at"])
     np.testing.assert_allclose(model.probability(touches, kind="offer"), best(kind="offer")["probability"])
     low, high = model.probability_interval(touches, kind="offer")
-    assert ((low <= model.probability(touches, kind="offer")) & (model.probability(touches, kind="offer") <= high)).all()
+    assert (
+        (low <= model.probability(touches, kind="offer")) & (model.probability(touches, kind="offer") <= high)
+    ).all()
     with pytest.raises(om.errors.ParameterError, match="kind must be"):
         best(kind="nudge")
     with pytest.raises(om.errors.ParameterError, match="expires_at must lie after"):
