@@ -230,7 +230,7 @@ TEN = {
     "two hours of sending": 0.15,
     "machines only": 0.60,  # one answer in fifty
     "dates only": 0.15,
-    "drifting habits": 0.30,  # tomorrow's best hours are not those of the log
+    "drifting habits": 0.40,  # tomorrow's best hours are not those of the log
     "a strong common evening": 0.30,  # 2 % answer by day
     "own habits, none in common": 0.30,
     "a sender that favoured the active": 0.15,
