@@ -1,6 +1,7 @@
 """Does a personal hour foresee the next visit, for whom, and what does sending by it earn? And how fast?
 
-    OMNIRECO_DATA=/path/to/data python benchmarks/send_time.py [--cut 0.8] [--world 2000] [--seeds 5]
+    OMNIRECO_DATA=/path/to/data python benchmarks/send_time.py [--cut 0.8] [--world 2000] [--seeds 5] [--quick]
+    python benchmarks/send_time.py --worlds [--seeds 5] [--people 200] [--messages 24000]
 
 1. Real logs, cut in time: nats per later session over the population's weekday x hour, with 95 % intervals over
    people, and hits of the 1 and 3 highest hours of the day, by how many sessions of history people have. Raw personal
@@ -8,9 +9,15 @@
 2. Simulated worlds of two kinds, several seeds: share of the gap between "10:00 for everybody" and an oracle that knows
    all reading hours, beside the posterior under the true model, which is the best possible from the data.
 
+3. Ten worlds of known truth, each of which breaks an assumption (`_clock_worlds.py`): value of the recommended hours
+   beside the best common slot, the rule that knows activity only, and the oracle; the highest chance that is promised
+   beside the truth's; and how true the chances of the sender's next messages are, by fifths. ``--worlds`` does this
+   part alone, ``--quick`` all parts small.
+
 send_time_million.py has the seconds.
 
-Part 1 is skipped when OMNIRECO_DATA is not set. Writes results/send_time.json.
+Intervals are over seeds (Student's t, 95 %). Part 1 is skipped when OMNIRECO_DATA is not set. Writes
+results/send_time.json.
 """
 
 from __future__ import annotations
@@ -25,6 +32,7 @@ from time import perf_counter
 
 import numpy as np
 import pandas as pd
+from _clock_worlds import CLOCK_WORLDS, judge
 from scipy import stats
 from scipy.special import gammaln
 
@@ -157,6 +165,37 @@ def gaps(n_users: int, seeds: int) -> pd.DataFrame:
     return found.reset_index()
 
 
+def clock_worlds(n_people: int, n: int, seeds: int) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Return value and highest chance in each world, and its calibration by fifths, as means with intervals."""
+    value, fifths = [], []
+    for name, make in CLOCK_WORLDS.items():
+        judged = [judge(make(n_people, n, seed)) for seed in range(1, seeds + 1)]
+        over = {what: [part.value - getattr(part, what) for part in judged] for what in ("common", "activity")}
+        value.append(
+            {
+                "world": name,
+                **{what: np.mean([getattr(j, what) for j in judged]) for what in ("value", "common", "activity")},
+                "oracle": np.mean([j.oracle for j in judged]),
+                **{f"over {what}": _interval(found) for what, found in over.items()},
+                "highest": np.mean([j.highest for j in judged]),
+                "its low end": np.mean([j.highest_low for j in judged]),
+                "truth's highest": np.mean([j.most for j in judged]),
+                "above": np.mean([j.above for j in judged]),
+                "covered": np.mean([j.inside for j in judged]),
+            }
+        )
+        ratio = np.array([part.foreseen / part.true for part in judged])
+        fifths.append({"world": name, **{f"fifth {k + 1}": _interval(ratio[:, k]) for k in range(5)}})
+    return pd.DataFrame(value), pd.DataFrame(fifths)
+
+
+def _interval(values: object) -> str:
+    """Return a mean and half of the width of its 95 % interval."""
+    found = np.asarray(values, float)
+    half = stats.t.ppf(0.975, max(found.size - 1, 1)) * found.std(ddof=min(1, found.size - 1)) / np.sqrt(found.size)
+    return f"{found.mean():.3f} ± {half:.3f}"
+
+
 def counted(log: om.EventLog, audience: om.Audience, sent: om.MessageLog, ids: np.ndarray) -> np.ndarray:
     """Return undecayed sessions per person and local hour, without those that messages caused."""
     model = om.timing.ActivityProfile(half_life=None, segments=1).fit(om.Dataset(log, messages=sent, audience=audience))
@@ -238,8 +277,24 @@ def main() -> None:
     parser.add_argument("--cut", type=float, default=0.8)
     parser.add_argument("--world", type=int, default=2_000)
     parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--people", type=int, default=200, help="in each of the ten worlds")
+    parser.add_argument("--messages", type=int, default=24_000, help="in each of the ten worlds")
+    parser.add_argument("--worlds", action="store_true", help="the ten worlds only")
+    parser.add_argument("--quick", action="store_true", help="small: 3 seeds, 400 people, 8,000 messages")
     options = parser.parse_args()
-    pd.set_option("display.width", 140, "display.float_format", "{:.4f}".format)
+    if options.quick:
+        options.world, options.seeds, options.people, options.messages = 400, 3, 120, 8_000
+    pd.set_option("display.width", 200, "display.float_format", "{:.4f}".format, "display.max_columns", 20)
+    value, fifths = clock_worlds(options.people, options.messages, options.seeds)
+    print(
+        f"ten worlds of {options.people:,} people and {options.messages:,} messages, {options.seeds} seeds\n"
+        f"{value.to_string(index=False)}\n\nforeseen / true, by fifths of what was foreseen\n"
+        f"{fifths.to_string(index=False)}\n"
+    )
+    worlds = {"worlds": value.to_dict("records"), "fifths": fifths.astype(str).to_dict("records")}
+    if options.worlds:
+        _write("send_time_worlds.json", worlds)
+        return
     results: dict[str, object] = {"machine": platform.processor() or platform.machine(), "cpus": os.cpu_count()}
     folder = os.environ.get("OMNIRECO_DATA")
     if folder:
@@ -253,8 +308,12 @@ def main() -> None:
         print("OMNIRECO_DATA is not set: the tables on real logs are skipped")
     gap = gaps(options.world, options.seeds)
     print(f"\nsimulated worlds of {options.world:,} people, {options.seeds} seeds\n{gap.to_string(index=False)}")
-    results |= {"gap": gap.to_dict("records")}
-    target = Path(__file__).parent / "results" / "send_time.json"
+    _write("send_time.json", results | worlds | {"gap": gap.to_dict("records")})
+
+
+def _write(name: str, results: dict[str, object]) -> None:
+    """Write results beside this script."""
+    target = Path(__file__).parent / "results" / name
     target.parent.mkdir(exist_ok=True)
     target.write_text(json.dumps(results, indent=1))
 

@@ -84,6 +84,7 @@ CHANGES = [
     (SendTime(), {"base_rate": 0.2}),
     (SendTime(), {"effect_decay": "30h"}),
     (SendTime(), {"expiry": "3h"}),
+    (SendTime(), {"answers": "clicks"}),
     (ReadingClock(), {"expiry": "3h"}),
     (ReadingClock(), {"open_weight": 0.01}),
     (ReadingClock(), {"activity": ActivityProfile()}),

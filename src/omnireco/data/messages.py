@@ -40,8 +40,9 @@ _KINDS = {
     "machine": "share",
     "clicked_at": "instant",
     "unsubscribed_at": "instant",
+    "kind": "name",
 }
-_MAY_MISS = ("responded_at", "item_id", "creative_id", "propensity", "machine", "clicked_at", "unsubscribed_at")
+_MAY_MISS = ("kind", "responded_at", "item_id", "creative_id", "propensity", "machine", "clicked_at", "unsubscribed_at")
 _UNKNOWN_PROPENSITY = (
     "Leave the column out if the probability is not known; on_invalid='drop' leaves out the messages without one."
 )
@@ -71,6 +72,10 @@ class MessageLog:
         there was none.
     quality : QualityReport or None
         Problems of the frame, and which rows were dropped. A part of a log keeps it.
+    kinds : Vocabulary or None
+        Kinds of messages, such as ``"offer"``, ``"service"`` and ``"nudge"``.
+    kind : ndarray of shape (n,), int32, or None
+        -1 where the kind of a message is not known.
     """
 
     users: Vocabulary
@@ -89,6 +94,8 @@ class MessageLog:
     clicked_at: np.ndarray | None = None
     unsubscribed_at: np.ndarray | None = None
     quality: QualityReport | None = None
+    kinds: Vocabulary | None = None
+    kind: np.ndarray | None = None
 
     parts: ClassVar[Parts] = {
         "users": Ids(people=True),
@@ -106,6 +113,8 @@ class MessageLog:
         "clicked_at": Maybe(instants("n", never=True)),
         "unsubscribed_at": Maybe(instants("n", never=True)),
         "quality": Maybe(Value((QualityReport,))),
+        "kinds": Maybe(Ids(text=True)),
+        "kind": Maybe(coded("kinds", "n", none=True)),
     }
 
     def __post_init__(self) -> None:
@@ -130,7 +139,8 @@ class MessageLog:
             Columns ``user_id``, ``channel``, ``sent_at`` (with a time zone) and ``responded_at`` (missing where
             there was no response); optionally ``item_id``, ``creative_id`` (both may be missing), ``propensity``,
             ``machine`` (True, False or a probability; missing where it is not known), ``clicked_at`` and
-            ``unsubscribed_at`` (missing where it did not happen). Missing is None, NaN, NaT, pandas.NA or ``""``, as
+            ``unsubscribed_at`` (missing where it did not happen), and ``kind`` (``"offer"``, ``"service"``, ...; may be
+            missing). Missing is None, NaN, NaT, pandas.NA or ``""``, as
             in :meth:`EventLog.from_frame`. A click is a response: it fills a missing or later
             ``responded_at``.
         columns : mapping of str to str, optional
@@ -158,7 +168,7 @@ class MessageLog:
             frame,
             "MessageLog.from_frame",
             needed=("user_id", "channel", "sent_at", "responded_at"),
-            optional=("item_id", "creative_id", *_OPTIONAL),
+            optional=("item_id", "creative_id", "kind", *_OPTIONAL),
             columns=columns,
             lenient=_KINDS if drop else None,
             drops=True,
@@ -174,6 +184,9 @@ class MessageLog:
         nobody = Vocabulary(np.empty(0, np.int64)), np.full(user.size, NONE, np.int32)
         items, item = opened.ids("item_id", allow_missing=True) if "item_id" in opened else nobody
         creatives, creative = opened.ids("creative_id", allow_missing=True) if "creative_id" in opened else nobody
+        kinds, kind = opened.names("kind", allow_missing=True) if "kind" in opened else (None, None)
+        if kinds is not None and not len(kinds):
+            kinds = Vocabulary(np.empty(0, object))
         propensity = opened.numbers_if_any("propensity", _UNKNOWN_PROPENSITY)
         machine = opened.shares("machine") if "machine" in opened else None
         clicked_at, unsubscribed_at = (
@@ -204,6 +217,8 @@ class MessageLog:
             clicked_at,
             unsubscribed_at,
             quality,
+            kinds,
+            kind,
         )
         return log._rows(_sent_order(log))
 
@@ -271,6 +286,8 @@ class MessageLog:
         for name in ("clicked_at", "unsubscribed_at"):
             if (instants := getattr(self, name)) is not None:
                 columns[name] = instants_to_pandas(instants, none=NEVER)
+        if self.kinds is not None and self.kind is not None:
+            columns["kind"] = decode_optional(self.kinds, self.kind)
         return pd.DataFrame(columns)
 
     def _rows(self, rows: np.ndarray) -> MessageLog:
@@ -278,6 +295,7 @@ class MessageLog:
         channels, channel = compress(self.channels, self.channel[rows])
         items, item = compress(self.items, self.item[rows])
         creatives, creative = compress(self.creatives, self.creative[rows])
+        kinds, kind = (None, None) if self.kind is None or self.kinds is None else compress(self.kinds, self.kind[rows])
         optional = {name: None if (array := getattr(self, name)) is None else array[rows] for name in _OPTIONAL}
         return MessageLog(
             users,
@@ -293,12 +311,14 @@ class MessageLog:
             end_us=self.end_us,
             **optional,
             quality=self.quality,
+            kinds=kinds,
+            kind=kind,
         )
 
 
 def _sent_order(log: MessageLog) -> np.ndarray:
     """Return the rows by (sent_at, user, channel, item, creative, responded_at, optional columns)."""
-    extra = [getattr(log, name) for name in ("unsubscribed_at", "clicked_at", "machine", "propensity")]
+    extra = [getattr(log, name) for name in ("kind", "unsubscribed_at", "clicked_at", "machine", "propensity")]
     keys = [log.responded_at, log.creative, log.item, log.channel, log.user, log.sent_at]
     return np.lexsort([*(array for array in extra if array is not None), *keys])
 

@@ -6,7 +6,7 @@
 effect decay; ``D`` the relative value of the hour for the person, by their activity and by
 the kind of people whose week their responses look like; ``s`` what the hour of sending adds, which repairs what the
 effect decay gets wrong; ``a`` log activity; ``f`` the person's own factor. The response probability is
-``1 - exp(-rate)``.
+``1 - exp(-rate)``. Last, the log rate is corrected by what messages left out say of it (`held_out`).
 """
 
 from __future__ import annotations
@@ -22,9 +22,18 @@ from omnireco._core.units import WEEK
 from omnireco._kernels.week.delay import TAUS, best_tau, log_delays, reading_after
 from omnireco._kernels.week.kinds import Evidence, Follows, evidence, fit_follows, kinds_of
 from omnireco._kernels.week.pooling import EVEN
-from omnireco._kernels.week.smoothing import FEW_WAYS, Smooth, smooth_rates
+from omnireco._kernels.week.smoothing import FEW_WAYS, WAYS, Smooth, smooth_rates
 from omnireco.data.vocabulary import NONE
 from omnireco.timing.activity import ActivityModel, profiles_and_segments
+from omnireco.timing.answers.held_out import (
+    FOLDS,
+    corrected,
+    fit_correction,
+    folds,
+    no_correction,
+    some_people,
+    unexplained,
+)
 from omnireco.timing.calibration import Curve, fit_curve, person_factors
 from omnireco.timing.departures import (
     HIGHEST,
@@ -46,6 +55,12 @@ _Found = TypeVar("_Found")
 
 _TRIED = 5.0  # answers to be expected of what was sent in an hour of the day, for it to count as tried
 _MOST = float(np.log(-np.log1p(-(1.0 - 1e-15))))  # log rate of a response that is as good as certain
+_TO_CORRECT = 100.0  # answers to judge the model on
+_TO_JUDGE = 60_000  # messages
+_MORE_KINDS = 25  # beyond the segments of activity: everybody, and people of one hour of the day each
+
+
+Ways = tuple[tuple[float, float, float], ...]
 
 
 class Channel(NamedTuple):
@@ -62,6 +77,19 @@ class Channel(NamedTuple):
     curve: Curve
     factor: np.ndarray
     factor_sd: np.ndarray
+    correction: np.ndarray
+    ways: Ways
+
+    def log_expected(
+        self, sent: Sent, profile: ActivityModel, rate: np.ndarray, expiry: int | None, threads: int | None
+    ) -> np.ndarray:
+        """Return the log of the expected responses of messages, (m,), before the correction."""
+        channel = settings(profile, self.tau, self.reading, self.follows, expiry)
+        known = self.everybody, self.log_rate, self.log_rate_sd, self.tried
+        channel = supported(channel, *known, self.curve.slope, self.curve.slope_sd)
+        found = np.minimum(log_rates(sent, profile, rate, channel, self.kinds, threads), _MOST)
+        found += np.log(np.maximum(self.factor, 1e-300))[sent.person]
+        return np.asarray(found + self.curve.lift * log_activity(rate, sent.profile))
 
 
 def fit_channel(
@@ -91,8 +119,65 @@ def fit_channel(
     base_rate : float
         Response probability before any message, with the weight of 20 messages.
     """
-    log_theta = np.log((1.0 - EVEN) * profile.population + EVEN / WEEK)
-    tau, hours = _first_hours(small, profile, log_theta, effect_decay, base_rate)
+
+    def fit(all_of_them: Sent, some: Sent, like: Channel | None = None) -> Channel:
+        return _fit_curves(
+            all_of_them,
+            some,
+            profile,
+            rate,
+            n_people,
+            effect_decay=effect_decay,
+            base_rate=base_rate,
+            expiry=expiry,
+            threads=threads,
+            like=like,
+        )
+
+    found = fit(sent, small)
+    judged = _judged(sent, n_people)
+    if float(judged.answered.sum()) < _TO_CORRECT:
+        return found
+    fold = folds(judged.person, judged.watched, n_people)
+    log_rate = np.empty(fold.size)
+    for k in range(FOLDS):
+        learn, other = judged.of(np.flatnonzero(fold != k)), np.flatnonzero(fold == k)
+        if not (0 < learn.answered.sum() < learn.answered.size):
+            return found
+        log_rate[other] = fit(learn, learn, found).log_expected(judged.of(other), profile, rate, expiry, threads)
+    correction = fit_correction(log_rate, judged.answered, judged.recent)
+    sd = unexplained(judged.person, judged.hour, np.exp(corrected(log_rate, correction)), judged.answered)
+    expected = np.exp(corrected(found.log_expected(sent, profile, rate, expiry, threads), correction))
+    correction[1] += float(np.log(_scale(expected, _foreseen(sent.answered, base_rate))))
+    return found._replace(correction=correction, factor_sd=np.sqrt(found.factor_sd**2 + sd**2))
+
+
+def _judged(sent: Sent, n_people: int) -> Sent:
+    """Return all messages of people enough to judge the model on messages left out."""
+    if sent.hour.size <= _TO_JUDGE:
+        return sent
+    share = _TO_JUDGE / sent.hour.size
+    return sent.of(np.flatnonzero(some_people(sent.person, sent.watched, n_people, share)))
+
+
+def _fit_curves(
+    sent: Sent,
+    small: Sent,
+    profile: ActivityModel,
+    rate: np.ndarray,
+    n_people: int,
+    *,
+    effect_decay: float,
+    base_rate: float,
+    expiry: int | None,
+    threads: int | None,
+    like: Channel | None,
+) -> Channel:
+    """Fit one channel, without a correction; with the effect decay and the ways to be smooth of one that it is like."""
+    log_theta, ways = np.log((1.0 - EVEN) * profile.population + EVEN / WEEK), WAYS if like is None else like.ways
+    tau = _effect_decay(small, profile, log_theta, effect_decay, base_rate) if like is None else like.tau
+    prior = _prior_rate(base_rate, tau)
+    hours = smooth_rates(_seen(small), _at_risk_alike(small, tau), log_theta, prior_rate=prior, ways=ways)
     reading = np.exp(hours.log_rate - log_theta)
     reading /= reading.mean()
     follows, kinds = _fit_kinds(small, sent, profile, reading, tau, n_people, threads)
@@ -105,7 +190,7 @@ def fit_channel(
     expected = _until_answered(small, hours, tau) * np.exp(curve.slope * away)
     factor = person_factors(small.person, expected, small.answered, n_people)[0]
     seen, at_risk = _seen(small), _at_risk(small, profile, channel, curve.slope, factor, threads)
-    hours = smooth_rates(seen, at_risk, log_theta, prior_rate=_prior_rate(base_rate, tau))
+    hours = smooth_rates(seen, at_risk, log_theta, prior_rate=prior, ways=ways)
     log_rate, variance = _rates(hours, tau, expiry, small)
     curve = _curve(small, log_rate, away, active)
     log_rate, variance, tried = _corrected(small, curve, log_rate, variance, away, active, n_people)
@@ -133,20 +218,19 @@ def fit_channel(
         curve=curve,
         factor=factor,
         factor_sd=1.0 / np.sqrt(strength + answers),
+        correction=no_correction(),
+        ways=hours.ways,
     )
 
 
-def _first_hours(
+def _effect_decay(
     sent: Sent, profile: ActivityModel, log_theta: np.ndarray, effect_decay: float, base_rate: float
-) -> tuple[float, Smooth]:
-    """Return the effect decay and the population's responses per hour at risk, without individual deviations."""
+) -> float:
+    """Return the effect decay, hours, without individual deviations."""
     seen, use = _seen(sent), np.flatnonzero(sent.answered & (sent.hour >= 0))
-    tau = (
-        best_tau(_pull_scores(sent, use, seen, profile, log_theta, effect_decay, base_rate))
-        if use.size
-        else effect_decay
-    )
-    return tau, smooth_rates(seen, _at_risk_alike(sent, tau), log_theta, prior_rate=_prior_rate(base_rate, tau))
+    if not use.size:
+        return effect_decay
+    return best_tau(_pull_scores(sent, use, seen, profile, log_theta, effect_decay, base_rate))
 
 
 def _pull_scores(
@@ -345,7 +429,8 @@ def _fit_kinds(
     """Return how reading follows activity, learned from a part of the messages, and the kinds of everybody from all."""
     n_kinds = len(profile.base.pi)
     unknown = np.zeros((n_people, n_kinds), np.float32)
-    parts = _evidence(small, profile, reading, tau, lambda people, found, member: (found, member), threads)
+    n_most = n_kinds + _MORE_KINDS
+    parts = _evidence(small, profile, reading, tau, n_most, lambda people, found, member: (found, member), threads)
     pull = sum(float(found.own_pull.sum()) for found, _ in parts)
     answers = sum(float(found.answers.sum()) for found, _ in parts)
     if pull == 0 or answers == 0:
@@ -356,12 +441,14 @@ def _fit_kinds(
     _, strength = person_factors(rows, rate * found.own_pull, found.answers.astype(np.float64), rows.size)
     follows = fit_follows(found, member, rate, strength)
     if follows.own < 1.0:
+        n_kinds = follows.follows.shape[1]
+        unknown = np.zeros((n_people, n_kinds), np.float32)
 
         def place(people: np.ndarray, found: Evidence, member: np.ndarray) -> None:
             likely = found.log_likelihood(follows.own, rate, strength)
             unknown[people] = kinds_of(likely, member, follows.follows)
 
-        _evidence(sent, profile, reading, tau, place, threads)
+        _evidence(sent, profile, reading, tau, n_kinds, place, threads)
     return follows, unknown
 
 
@@ -370,11 +457,12 @@ def _evidence(
     profile: ActivityModel,
     reading: np.ndarray,
     tau: float,
+    n_kinds: int,
     use: Callable[[np.ndarray, Evidence, np.ndarray], _Found],
     threads: int | None,
 ) -> list[_Found]:
     """Return what is made of blocks of people, log likelihoods of their kinds, and their segments."""
-    psi = weeks(profile, reading)
+    psi = weeks(profile, reading, n_kinds)
 
     def of_block(people: np.ndarray, rows: np.ndarray, place: np.ndarray, code: np.ndarray) -> _Found:
         p, member = profiles_and_segments(profile, code)

@@ -15,19 +15,22 @@ from omnireco._core.compute import in_parallel, row_blocks
 from omnireco._core.units import WEEK
 from omnireco._kernels.week.curves import Channel, People, scores, values
 from omnireco._kernels.week.kinds import Follows
-from omnireco._kernels.week.pooling import EVEN
+from omnireco._kernels.week.pooling import EVEN, circular_kernel
 from omnireco.data.vocabulary import NONE
-from omnireco.timing.activity import ActivityModel
+from omnireco.timing.activity import ActivityModel, profiles_and_segments
 
 __all__ = [
     "HIGHEST",
     "Sent",
     "blocks",
     "by_person",
+    "departure_sd",
+    "known_kinds",
     "log_activity",
     "log_rates",
     "mean_rate",
     "per_message",
+    "reading_weeks",
     "relative_activity",
     "settings",
     "shares",
@@ -39,6 +42,10 @@ __all__ = [
 HIGHEST = 0.99
 _BLOCK = 1_024  # people at a time: what is between the steps stays in the cache
 _LEAST_BELIEVED = 0.1  # of what exceeds the best hour tried
+_NEAR_HOURS, _FEW_SESSIONS = 2.0, 4.0  # hours whose sessions speak for an hour, and what they are worth before any
+_MOST_SD = 1.5
+_OWN_HOUR = 2.0  # hours around that of people who answer at one hour of the day
+_ANY_HOUR = 0.2  # share of their reading that is like everybody's
 _DOUBT = 0.35  # standard deviation of a log rate at which half of its excess over the usual is believed
 
 
@@ -46,7 +53,8 @@ class Sent(NamedTuple):
     """Messages of one channel, (m,) each.
 
     ``person`` and ``profile`` are codes of the message log and of the activity model; ``hour`` local, -1 unknown;
-    ``delay`` whole hours until the response, ``watched`` until nobody looks any longer; ``weight`` of the message.
+    ``delay`` whole hours until the response, ``watched`` until nobody looks any longer; ``weight`` of the message, of
+    which ``recent`` is what its age leaves.
     """
 
     person: np.ndarray
@@ -56,6 +64,7 @@ class Sent(NamedTuple):
     delay: np.ndarray
     watched: np.ndarray
     weight: np.ndarray
+    recent: np.ndarray
 
     def of(self, rows: np.ndarray) -> Sent:
         """Return some of the messages."""
@@ -120,6 +129,56 @@ def relative_activity(rate: np.ndarray, mean: float) -> np.ndarray:
     return np.asarray(np.log(np.maximum(rate, 1e-3 * mean) / mean))
 
 
+def known_kinds(person: np.ndarray, kinds: np.ndarray) -> np.ndarray:
+    """Return the row of ``kinds`` (n_people, K) of each person, -1 for those whose responses say nothing of theirs."""
+    found = np.full(person.size, NONE, np.int64)
+    known = np.flatnonzero(person >= 0)
+    known = known[kinds[person[known]].any(axis=1)] if kinds.size else known[:0]
+    found[known] = person[known]
+    return found
+
+
+def reading_weeks(profile: ActivityModel, channel: Channel, people: People) -> np.ndarray:
+    """Return the reading weeks of people, (n, 168), by their activity and by what their responses say of their kind."""
+    p, member = profiles_and_segments(profile, people.person)
+    r = shares(p, channel.reading) if channel.reading.size else p / p.sum(axis=1, keepdims=True)
+    if channel.own == 1.0:
+        return np.asarray(r)
+    return np.asarray(channel.own * r + (1.0 - channel.own) * _kinds(member, channel, people) @ channel.psi)
+
+
+def _kinds(member: np.ndarray, channel: Channel, people: People) -> np.ndarray:
+    """Return how probable each kind is for people, (n, K)."""
+    kind, known = member @ channel.follows, people.kind_row >= 0
+    kind[known] = people.kind[people.kind_row[known]]
+    return np.asarray(kind)
+
+
+def departure_sd(profile: ActivityModel, channel: Channel, people: People) -> np.ndarray:
+    """Return how little is known of the log relative value of each hour for people, (n, 169), as standard deviations.
+
+    Of the person's own activity: a Gamma posterior of the sessions near the hour of the day, with a weight of
+    a few. Of the kind of people: the variance over the kinds that the person may be of. Both as if what is
+    wrong in one hour were wrong in all that a message lies in.
+    """
+    (p, member), own = profiles_and_segments(profile, people.person), channel.own
+    near = circular_kernel(24, _NEAR_HOURS)
+    near = near / near[0, 0]
+    sessions = profile._effective(people.person)[:, None] * (p.reshape(-1, 7, 24).sum(axis=1) @ near)
+    r = shares(p, channel.reading) if channel.reading.size else p
+    variance = own**2 * r**2 * np.tile(1.0 / (_FEW_SESSIONS + sessions), 7)
+    q = own * r
+    if own < 1.0:
+        kind = _kinds(member, channel, people)
+        mean = kind @ channel.psi
+        variance += (1.0 - own) ** 2 * np.maximum(kind @ channel.psi**2 - mean**2, 0.0)
+        q = q + (1.0 - own) * mean
+    ahead = channel.rho ** np.minimum(np.arange(WEEK), 700)
+    shift = (np.arange(WEEK)[None, :] - np.arange(WEEK)[:, None]) % WEEK
+    found = channel.slope * (np.sqrt(variance) @ ahead[shift].T) / (q @ ahead[shift].T)
+    return np.append(np.minimum(found, _MOST_SD), np.zeros((len(p), 1)), axis=1)
+
+
 def blocks(sent: Sent) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]]:
     """Yield people, rows of their messages, the place of each row among the people, and their codes in the profile."""
     order = by_person(sent.person)
@@ -142,9 +201,23 @@ def by_person(person: np.ndarray) -> np.ndarray:
     return np.asarray(key & 0xFFFFFFFF)
 
 
-def weeks(profile: ActivityModel, reading: np.ndarray) -> np.ndarray:
-    """Return the reading weeks of the kinds of people, (G, 168)."""
-    return shares(profile.base.phi, reading) if reading.size else np.array(profile.base.phi)
+def weeks(profile: ActivityModel, reading: np.ndarray, n_kinds: int | None = None) -> np.ndarray:
+    """Return the reading weeks of the kinds of people, (K, 168): the segments, everybody, people of one hour each.
+
+    Of the first ``n_kinds``, the segments by default.
+    """
+    n_segments = len(profile.base.phi)
+    n_kinds = n_segments if n_kinds is None else n_kinds
+    if n_kinds <= n_segments:
+        return shares(profile.base.phi, reading) if reading.size else np.array(profile.base.phi)
+    theta = (1.0 - EVEN) * profile.population + EVEN / WEEK
+    all_alike = theta * reading
+    near = np.tile(circular_kernel(24, _OWN_HOUR), (1, 7))
+    one_hour = near * (all_alike / all_alike.sum())
+    one_hour /= one_hour.sum(axis=1, keepdims=True)
+    one_hour = (1.0 - _ANY_HOUR) * one_hour + _ANY_HOUR * all_alike / all_alike.sum()
+    more = np.concatenate([all_alike[None] / all_alike.sum(), one_hour])
+    return np.concatenate([shares(profile.base.phi, reading), more])[:n_kinds]
 
 
 def shares(p: np.ndarray, reading: np.ndarray) -> np.ndarray:
@@ -162,7 +235,7 @@ def settings(
         reading=np.array(reading),
         own=follows.own,
         follows=np.array(follows.follows),
-        psi=weeks(profile, reading),
+        psi=weeks(profile, reading, follows.follows.shape[1]),
         rho=float(np.exp(-1.0 / tau)),
         life=expiry or 0,
         offset=np.zeros(WEEK + 1),
@@ -215,7 +288,7 @@ def _looked_up(
     often = np.append(rate, usual)
 
     def look_up(people: np.ndarray, rows: np.ndarray, place: np.ndarray, code: np.ndarray) -> None:
-        kind_row = np.full(people.size, NONE) if kinds is None else people.astype(np.int64)
+        kind_row = np.full(people.size, NONE) if kinds is None else known_kinds(people, kinds)
         value = per_hour(_worth(code.astype(np.int64), kind_row, kinds, profile, often, channel))
         found[rows] = value[place, sent.hour[rows]]  # -1: the last, without timing
 

@@ -13,7 +13,7 @@ from omnireco._kernels.week.smoothing import FEW_WAYS, smooth_rates
 __all__ = ["recency"]
 
 _LATER = 0.75  # share of the messages that the rest are foreseen from
-_SPANS = (0.5, 0.25, 0.125)  # half-lives that are tried, in time spans of the log
+_SPANS = (0.5, 0.25, 0.125, 0.0625)  # half-lives that are tried, in time spans of the log
 _ENOUGH = 100  # answers, before and after the cut each, to judge on
 _MOST = 400_000  # messages, spread evenly over people, that are judged
 _CLEARLY = 3.0  # nats by which forgetting must foresee better

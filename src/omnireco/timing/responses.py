@@ -65,10 +65,11 @@ def sent_on(
     in_parallel([partial(read, first, min(first + _CHUNK, n)) for first in range(0, n, _CHUNK)], threads)
     if answers_are_dates(back[answered]):
         hour[:] = NONE
-    weight = recency(at, hour, answered)
+    recent = recency(at, hour, answered)
+    weight = recent
     if messages.propensity is not None and n:
-        weight = weight * _weights(messages.propensity[rows], hour)
-    return Sent(person, code, hour, answered, delay, watched, weight)
+        weight = recent * _weights(messages.propensity[rows], hour)
+    return Sent(person, code, hour, answered, delay, watched, weight, recent)
 
 
 def _weights(chosen: np.ndarray, hour: np.ndarray) -> np.ndarray:

@@ -18,6 +18,7 @@ from omnireco._core.checks import (
     check_array,
     check_choice,
     check_duration,
+    check_instant,
     check_integer,
     check_kind,
     check_number,
@@ -27,7 +28,7 @@ from omnireco._core.checks import (
     plain,
     shown,
 )
-from omnireco._core.compute import Progress, one_blas_thread, ticker
+from omnireco._core.compute import Progress, one_blas_thread, row_blocks, ticker
 from omnireco._core.contract import Estimator, had_verbs, says_the_line
 from omnireco._core.parts import Array, Maybe, Parts, declare, flags, numbers, probabilities
 from omnireco._core.random import stream
@@ -36,6 +37,7 @@ from omnireco._core.small import Number, Value, Whole
 from omnireco._core.units import HOUR_US, WEEK, WEEK_US
 from omnireco._kernels.week.curves import Channel as Settings
 from omnireco._kernels.week.curves import People, best_slots, chances, in_blocks, scores, values
+from omnireco._kernels.week.delay import reading_after
 from omnireco._kernels.week.kinds import Follows
 from omnireco._kernels.week.rates import LONGEST_HOURS
 from omnireco.data.asking.consent import open_to
@@ -52,17 +54,23 @@ from omnireco.data.vocabulary import NONE, Vocabulary, match
 from omnireco.errors import ParameterError, SchemaError
 from omnireco.timing.activity import ActivityModel, ActivityProfile, check_activity
 from omnireco.timing.answering import Channel, fit_channel
+from omnireco.timing.answers.counted import ANSWERS, answers_by_kind
+from omnireco.timing.answers.held_out import KNOTS, corrected
+from omnireco.timing.answers.kinds import hours_of_kinds
 from omnireco.timing.departures import (
     HIGHEST,
     Sent,
     by_person,
+    departure_sd,
+    known_kinds,
     mean_rate,
+    reading_weeks,
     relative_activity,
     settings,
     supported,
 )
 from omnireco.timing.explore import Exploration
-from omnireco.timing.machines import answers_of_people, left_out
+from omnireco.timing.machines import left_out
 from omnireco.timing.responses import ANSWERED, BASIS, basis_of, sent_on
 
 if TYPE_CHECKING:
@@ -93,6 +101,9 @@ class SendTime(Estimator):
         Effect decay: time constant of a message, where the log has no responses to learn it from.
     expiry : duration, optional
         When an offer expires: attention and responses after it do not count. None: never.
+    answers : {"auto", "responses", "clicks", "purchases"}
+        What counts as a response. ``"auto"``: any that is no bot's, and clicks alone on channels most of whose
+        responses are bots'. ``"purchases"``: an event ``"purchase"`` within three days, credited to the last message.
     seed : int
         Of the sample of people whose messages delay and calibration are fitted on, when there are more than 200,000
         messages a channel.
@@ -133,6 +144,7 @@ class SendTime(Estimator):
     base_rate: float = 0.05
     effect_decay: Any = "6h"
     expiry: Any = None
+    answers: str = "auto"
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -141,6 +153,7 @@ class SendTime(Estimator):
         check_duration(self.effect_decay, "effect_decay")
         if self.expiry is not None and check_duration(self.expiry, "expiry") < HOUR_US:
             raise ParameterError(f"expiry must be an hour or more. Got {shown(self.expiry)}.")
+        check_choice(self.answers, "answers", ANSWERS)
         check_integer(self.seed, "seed", low=0)
 
     def fit(self, data: Any, *, threads: int | None = None, progress: Progress = False) -> SendTimeModel:
@@ -164,7 +177,7 @@ class SendTime(Estimator):
         Raises
         ------
         SchemaError
-            When the data has no events or no audience.
+            When the data has no events or no audience, or what ``answers`` names is not in it.
 
         Notes
         -----
@@ -174,8 +187,8 @@ class SendTime(Estimator):
         without a response require, averaged over ways of smoothing by their evidence; (3) how far reading follows the
         person's own activity, and the kind of people whose week the rest follows, evaluated on held-out people; (4) a
         slope in [0, 1.5] of the individual deviations, 0 where activity is uninformative about responses; (5) the
-        effect of the hour of sending; (6) a factor per person, shrunk to 1. The probabilities of a channel's messages
-        add up to its responses.
+        effect of the hour of sending; (6) a factor per person, shrunk to 1; (7) a monotone correction of what is
+        predicted for messages left out. The probabilities of a channel's messages add up to its responses.
 
         Responses flagged as bot opens (``machine`` of 0.5 or more) are left out, unless the person clicked later.
         Propensities weigh messages by their inverse within each hour of sending. An hour of the day counts as tried
@@ -196,20 +209,23 @@ class SendTime(Estimator):
             profile = self.activity.fit(data, threads=threads)
             tick()
             match(audience.users, messages.users, ("the audience", "the message log"))
-            answered_at, n_machine = answers_of_people(messages)
+            answered_at, n_machine = answers_by_kind(messages, events, self.answers)
             rate = _weekly_rate(profile, events)
             expiry = None if self.expiry is None else check_duration(self.expiry, "expiry") // HOUR_US
-            found, basis = [], []
+            found, basis, by_kind = [], [], []
             for code in range(len(messages.channels)):
                 rows = np.flatnonzero(messages.channel == code)
                 rows = rows[by_person(messages.user[rows])]
                 sent = sent_on(messages, rows, answered_at[rows], profile, audience, expiry, threads)
                 basis.append(basis_of(sent, messages, rows, profile))
+                kind = None if messages.kind is None else messages.kind[rows]
                 del rows  # as long as the messages
                 name = str(messages.channels.ids[code])
                 found.append(self._fit_channel(name, sent, profile, rate, messages, threads))
+                by_kind.append(_hours_of_kinds(found[-1], sent, kind, messages, profile, rate, expiry, threads))
                 tick()
-        n_kinds, shape = len(profile.base.pi), (len(found), messages.n_users)
+        n_segments, shape = len(profile.base.pi), (len(found), messages.n_users)
+        n_kinds = max((part.follows.follows.shape[1] for part in found), default=n_segments)
         model = SendTimeModel(
             activity=profile,
             rate=rate,
@@ -217,8 +233,8 @@ class SendTime(Estimator):
             tau=np.array([part.tau for part in found]),
             reading=np.array([part.reading for part in found]).reshape(-1, WEEK),
             own=np.array([part.follows.own for part in found]),
-            follows=np.array([part.follows.follows for part in found]).reshape(-1, n_kinds, n_kinds),
-            kinds=np.array([part.kinds for part in found], np.float32).reshape(*shape, n_kinds),
+            follows=np.array([_wide(part.follows.follows, n_kinds) for part in found]).reshape(-1, n_segments, n_kinds),
+            kinds=np.array([_wide(part.kinds, n_kinds) for part in found], np.float32).reshape(*shape, n_kinds),
             everybody=np.array([part.everybody for part in found]).reshape(-1, WEEK),
             log_rate=np.array([part.log_rate for part in found]).reshape(-1, WEEK + 1),
             log_rate_sd=np.array([part.log_rate_sd for part in found]).reshape(-1, WEEK + 1),
@@ -227,6 +243,14 @@ class SendTime(Estimator):
             people=messages.users,
             factor=np.array([part.factor for part in found]).reshape(shape).T.copy(),
             factor_sd=np.array([part.factor_sd for part in found]).reshape(shape).T.copy(),
+            correction=np.array([part.correction for part in found]).reshape(-1, 2, KNOTS),
+            message_kinds=_kinds_of(messages),
+            kind_log_rate=np.array([mean for mean, _ in by_kind]).reshape(
+                len(found), len(_kinds_of(messages)), WEEK + 1
+            ),
+            kind_log_rate_sd=np.array([sd for _, sd in by_kind]).reshape(
+                len(found), len(_kinds_of(messages)), WEEK + 1
+            ),
             basis=np.array(basis, np.int8),
             base_rate=self.base_rate,
             default_tau=check_duration(self.effect_decay, "effect_decay") / HOUR_US,
@@ -292,9 +316,10 @@ class SendTimeModel:
         Reading on the channel relative to activity, of everybody.
     own : ndarray of shape (n_channels,)
         Share of reading that is as the person's own activity; the rest follows the week of a kind of people.
-    follows : ndarray of shape (n_channels, G, G)
-        The probability that the rest of somebody of activity segment g is of kind k.
-    kinds : ndarray of shape (n_channels, n_people, G), float32
+    follows : ndarray of shape (n_channels, G, K)
+        The probability that the rest of somebody of activity segment g is of kind k: the segments of activity and,
+        where responses require them, everybody, and people of one hour of the day each.
+    kinds : ndarray of shape (n_channels, n_people, K), float32
         The probability that each is of kind k, given their responses.
     everybody : ndarray of shape (n_channels, 168)
         Log relative value of each hour for an unknown user.
@@ -309,6 +334,12 @@ class SendTimeModel:
         The people of the message log.
     factor, factor_sd : ndarray of shape (n_people, n_channels)
         Each person's ratio of observed to expected responses, shrunk to 1, and the relative standard deviation.
+    correction : ndarray of shape (n_channels, 2, 10)
+        Log rates and what messages left out correct them to; linear in between.
+    message_kinds : Vocabulary
+        The kinds of messages in the log: offer, service, nudge.
+    kind_log_rate, kind_log_rate_sd : ndarray of shape (n_channels, n_message_kinds, 169)
+        By how much the log rate of a kind departs from its channel's at each hour, and its standard deviation.
     basis : ndarray of shape (n_channels,), int8
         What the hours rest on: 0 assumed, 1 activity, 2 responses, 3 randomised responses.
     base_rate, default_tau : float
@@ -335,6 +366,10 @@ class SendTimeModel:
     people: Vocabulary
     factor: np.ndarray
     factor_sd: np.ndarray
+    correction: np.ndarray
+    message_kinds: Vocabulary
+    kind_log_rate: np.ndarray
+    kind_log_rate_sd: np.ndarray
     basis: np.ndarray
     base_rate: float
     default_tau: float
@@ -350,8 +385,8 @@ class SendTimeModel:
         "tau": numbers("channels", low=1e-3, high=1e5),
         "reading": numbers("channels", 168, low=0.0),
         "own": probabilities("channels"),
-        "follows": numbers("channels", "activity.segments", "activity.segments", low=0.0),
-        "kinds": numbers("channels", "people", "activity.segments", dtype=np.float32, low=0.0),
+        "follows": numbers("channels", "activity.segments", "weeks", low=0.0),
+        "kinds": numbers("channels", "people", "weeks", dtype=np.float32, low=0.0),
         "everybody": numbers("channels", 168),
         "log_rate": numbers("channels", 168 + 1),
         "log_rate_sd": numbers("channels", 168 + 1, low=0.0),
@@ -359,6 +394,10 @@ class SendTimeModel:
         "curve_parameters": numbers("channels", 3),
         "factor": numbers("people", "channels", low=0.0),
         "factor_sd": numbers("people", "channels", low=0.0),
+        "correction": numbers("channels", 2, KNOTS),
+        "message_kinds": Ids(text=True),
+        "kind_log_rate": numbers("channels", "message_kinds", 168 + 1),
+        "kind_log_rate_sd": numbers("channels", "message_kinds", 168 + 1, low=0.0),
         "basis": Array(np.int8, ("channels",), 0, 3),
         "base_rate": Number(0.0, 1.0),
         "default_tau": Number(1e-3, LONGEST_HOURS),
@@ -398,7 +437,14 @@ class SendTimeModel:
         return f"{BASIS[self.basis[code]]}, enough of them for {named} only"
 
     def slot_probability(
-        self, audience: Audience, rows: np.ndarray, channel: str, at_us: np.ndarray, *, threads: int | None = None
+        self,
+        audience: Audience,
+        rows: np.ndarray,
+        channel: str,
+        at_us: np.ndarray,
+        *,
+        kind: str | None = None,
+        threads: int | None = None,
     ) -> np.ndarray:
         """Return the response probability for people times slots.
 
@@ -412,6 +458,8 @@ class SendTimeModel:
             assumed.
         at_us : ndarray of int64, shape (n_slots,)
             Instants, UTC microseconds.
+        kind : str, optional
+            Of message, such as ``"offer"``, of the message log. None: whatever was sent on the channel.
         threads : int, optional
             By default every usable core; never changes a result.
 
@@ -425,7 +473,7 @@ class SendTimeModel:
         SchemaError
             When the audience, the rows or the instants are none.
         ParameterError
-            When neither the message log nor the audience has the channel.
+            When neither the message log nor the audience has the channel, or the log not the kind.
 
         Notes
         -----
@@ -434,10 +482,12 @@ class SendTimeModel:
         self._check(audience, channel)
         rows = _rows(rows, audience)
         clock = _clock(audience, _instants(at_us, "at_us"))
-        return self._chances(audience.users.ids[rows], channel, audience.zone[rows], clock, threads=threads)
+        zone, more = audience.zone[rows], self._of_kind(channel, kind)[0]
+        found = self._chances(audience.users.ids[rows], channel, zone, clock, threads=threads)
+        return _times(found, more[clock][zone]) if more.any() else found
 
     @says_the_line("model.probability(om.data.Touches.of(data, users, channel='email', at='2025-06-01T09:00:00Z'))")
-    def probability(self, touches: Touches) -> np.ndarray:
+    def probability(self, touches: Touches, *, kind: str | None = None) -> np.ndarray:
         """Return the response probability of given touches, float64 (n,).
 
         Parameters
@@ -446,6 +496,8 @@ class SendTimeModel:
             Who, on which channel, when: ``om.data.Touches.of(data, users, channel=, at=)``, or the ``touches`` of
             candidates. Unknown people have the population's probability, without timing where their zone is unknown; a
             channel without messages in the log that was learned from has ``base_rate`` and the default pull.
+        kind : str, optional
+            Of message, such as ``"offer"``, of the message log. None: whatever was sent on the channel.
 
         Raises
         ------
@@ -458,14 +510,17 @@ class SendTimeModel:
         -----
         Deterministic; equal to :meth:`slot_probability` at the same instants.
         """
-        return hours_of_touches(touches, self._curves, "SendTimeModel.probability")
+        return hours_of_touches(touches, lambda ids, name: self._curves(ids, name, kind), "SendTimeModel.probability")
 
     @says_the_line("model.probability_interval(touches, confidence=0.95)")
-    def probability_interval(self, touches: Touches, *, confidence: float = 0.95) -> tuple[np.ndarray, np.ndarray]:
+    def probability_interval(
+        self, touches: Touches, *, confidence: float = 0.95, kind: str | None = None
+    ) -> tuple[np.ndarray, np.ndarray]:
         """Return the ends of the interval of the probabilities that :meth:`probability` gives, two float64 arrays (n,).
 
         Wide where few messages were sent or unread: explore such hours. The interval
-        covers the uncertainty of the population's hours, of the individual deviations, and of the person's factor;
+        covers the uncertainty of the population's hours, of the individual deviations (of their slope, of the person's
+        activity and of the kind of people they are), and of the person's factor;
         on a channel without messages, that its rate is only assumed.
 
         Parameters
@@ -474,6 +529,8 @@ class SendTimeModel:
             As for :meth:`probability`.
         confidence : float
             Coverage of the interval, in (0, 1).
+        kind : str, optional
+            As for :meth:`probability`.
 
         Raises
         ------
@@ -482,11 +539,11 @@ class SendTimeModel:
         """
         z = _deviations(confidence)
         where = "SendTimeModel.probability_interval"
-        low = hours_of_touches(touches, lambda ids, name: self._ends(ids, name, -z), where)
-        high = hours_of_touches(touches, lambda ids, name: self._ends(ids, name, z), where)
+        low = hours_of_touches(touches, lambda ids, name: self._ends(ids, name, -z, kind), where)
+        high = hours_of_touches(touches, lambda ids, name: self._ends(ids, name, z, kind), where)
         return low, high
 
-    def _ends(self, ids: np.ndarray, channel: str, z: float) -> np.ndarray:
+    def _ends(self, ids: np.ndarray, channel: str, z: float, kind: str | None) -> np.ndarray:
         """Return one end of the interval of the probability per local hour of some people, (n, 169)."""
         code = self._code(channel)
         sd, slope, slope_sd, of_factor = np.full(WEEK + 1, _ASSUMED_SD), 1.0, _SLOPE_SD, np.zeros((len(ids), 1))
@@ -496,13 +553,19 @@ class SendTimeModel:
             sd, rate, usual = self.log_rate_sd[code], self.log_rate[code], np.append(self.everybody[code], 0.0)
             slope, slope_sd, _ = self.curve_parameters[code].tolist()
             widest = self.factor_sd[:, code].max(initial=0.0)
-            of_factor = _of(people.kind_row, self.factor_sd[:, code], widest)[:, None]
-        value = values(people, self.activity.cells, self.activity.tables(), _settings(self, code))
+            person = self.people.codes(ids, missing="none").astype(np.int64)
+            of_factor = _of(person, self.factor_sd[:, code], widest)[:, None]
+        channel_settings = _settings(self, code)
+        value = values(people, self.activity.cells, self.activity.tables(), channel_settings)
         away = np.concatenate([value, np.zeros((len(ids), 1))], axis=1) - usual
-        spread = np.sqrt(sd**2 + of_factor**2 + (slope_sd * away) ** 2)
-        score = rate + slope * away + shift[:, None] + np.log(factor)[:, None] + z * spread
-        end = np.minimum(-np.expm1(-np.exp(np.minimum(score, 50.0))), HIGHEST)
-        chance = self._curves(ids, channel)
+        of_person = departure_sd(self.activity, channel_settings._replace(slope=slope), people)
+        more, more_sd = self._of_kind(channel, kind)
+        spread = np.sqrt(sd**2 + more_sd**2 + of_factor**2 + (slope_sd * away) ** 2 + of_person**2)
+        score = rate + slope * away + shift[:, None] + np.log(factor)[:, None]
+        if code != NONE:
+            score = corrected(score, self.correction[code])
+        end = np.minimum(-np.expm1(-np.exp(np.minimum(score + more + z * spread, 50.0))), HIGHEST)
+        chance = self._curves(ids, channel, kind)
         return np.minimum(end, chance) if z < 0 else np.maximum(end, chance)
 
     def _check(self, audience: Audience, channel: str) -> None:
@@ -522,7 +585,7 @@ class SendTimeModel:
             )
 
     @says_the_line("model.hour_probability(user_ids, channel='email')")
-    def hour_probability(self, user_ids: Any, channel: str | None = None) -> np.ndarray:
+    def hour_probability(self, user_ids: Any, channel: str | None = None, *, kind: str | None = None) -> np.ndarray:
         """Return each person's response probability per local hour of the week, float64 (n, 168), Monday 00:00 first.
 
         Parameters
@@ -531,6 +594,8 @@ class SendTimeModel:
             Ids; unknown people have the population's probabilities.
         channel : str, optional
             The mean over the channels of the message log by default.
+        kind : str, optional
+            Of message, such as ``"offer"``, of the message log. None: whatever was sent.
 
         Raises
         ------
@@ -541,7 +606,7 @@ class SendTimeModel:
             check_choice(channel, "channel", tuple(self.channels.ids))
         names = [channel] if channel is not None else list(self.channels.ids) or [""]
         people, place = _distinct(user_ids)
-        found = np.mean([self._curves(people, name)[:, :WEEK] for name in names], axis=0)
+        found = np.mean([self._curves(people, name, kind)[:, :WEEK] for name in names], axis=0)
         return np.asarray(found.reshape(-1, WEEK)[place])
 
     @says_the_line("model.best(data, '2025-06-01', 7, channel='email')")
@@ -555,6 +620,8 @@ class SendTimeModel:
         every: Any = "1h",
         quiet_hours: Any = None,
         withdrawals: Any = None,
+        kind: str | None = None,
+        expires_at: Any = None,
         explore: Exploration | None = None,
         threads: int | None = None,
     ) -> pd.DataFrame:
@@ -577,6 +644,11 @@ class SendTimeModel:
         withdrawals : iterable of str, or EventLog, optional
             Events by which people withdrew their consent: names of events of the data, such as ``["unsubscribed"]``, or
             a log of nothing else.
+        kind : str, optional
+            Of message, such as ``"offer"``, of the message log. None: whatever was sent on the channel.
+        expires_at : date, aware datetime or ISO 8601 str, optional
+            When the offer ends: no slot at or after it, and responses after it do not count, so a message goes out
+            early enough to be read in time.
         explore : Exploration, optional
             How far to explore: slots are drawn, more widely for people of whom less is known, and ``propensity`` is the
             exact probability of each draw. Keep it in the message log: it is what `om.causal.off_policy` needs.
@@ -610,18 +682,27 @@ class SendTimeModel:
             )
         at, own_days = slots_by_zone(slots(start, days=days, every=every), audience.zones)
         allowed = _allowed(audience, at, quiet_hours) & own_days
+        end = None if expires_at is None else check_instant(expires_at, "expires_at")
+        if end is not None:
+            allowed = allowed & (at < end)
+            if not (at < end).any():
+                raise ParameterError(
+                    f"expires_at must lie after the first slot. Got {shown(expires_at)}: choose an earlier start."
+                )
         named = Vocabulary(np.array([channel], object))
         may = open_to(known, named, int(at[0]) if at.size else None, "best", withdrawals)[:, 0]
         rows = np.flatnonzero(may)
         rows = rows[allowed[audience.zone[rows]].any(axis=1)]
         ids, zone, clock = audience.users.ids[rows], audience.zone[rows], _clock(audience, at)
-        if explore is None:
-            chosen, chance = self._best_slots(ids, channel, zone, clock, allowed, threads)
-            more = {}
-        else:
+        left = None if end is None else np.maximum(-((at - end) // HOUR_US), 0)
+        if explore is not None:
             check_kind(explore, Exploration, "best: explore", "om.timing.Exploration()")
-            chosen, chance, propensity = self._drawn_slots(explore, ids, channel, zone, clock, at, allowed)
-            more = {"propensity": propensity}
+            chosen, chance, propensity = self._drawn_slots(explore, ids, channel, zone, clock, at, allowed, kind, left)
+        elif kind is None and end is None:
+            chosen, chance = self._best_slots(ids, channel, zone, clock, allowed, threads)
+        else:
+            chosen, chance = self._best_of_kind(ids, channel, zone, clock, allowed, kind, left, threads)
+        more = {} if explore is None else {"propensity": propensity}
         send_at = at[chosen]
         wall = np.where(zone >= 0, local_us(send_at, zone, audience.zones), NEVER)
         return pd.DataFrame(
@@ -645,11 +726,22 @@ class SendTimeModel:
         clock: np.ndarray,
         at: np.ndarray,
         allowed: np.ndarray,
+        kind: str | None,
+        left: np.ndarray | None,
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Return a slot for each person, its probability of a response, and that with which it was drawn."""
         hours = clock[zone]
-        value = self._chances(ids, channel, zone, clock)
-        low, high = (np.take_along_axis(self._ends(ids, channel, z), hours, axis=1) for z in (-1.0, 1.0))
+        value, low, high = (
+            np.take_along_axis(curve, hours, axis=1)
+            for curve in (
+                self._curves(ids, channel, kind),
+                self._ends(ids, channel, -1.0, kind),
+                self._ends(ids, channel, 1.0, kind),
+            )
+        )
+        if left is not None:
+            in_time = self._before(ids, channel, hours, left[None, :])
+            value, low, high = (_times(part, in_time) for part in (value, low, high))
         first = from_microseconds(int(at[0])).isoformat() if at.size else ""
         found = explore.choose(
             value,
@@ -662,22 +754,55 @@ class SendTimeModel:
         )
         return found.slot, value[np.arange(len(ids)), found.slot], found.propensity
 
-    def _curves(self, ids: np.ndarray, channel: str) -> np.ndarray:
+    def _curves(self, ids: np.ndarray, channel: str, kind: str | None = None) -> np.ndarray:
         """Return the probability per local hour of some people, (n, 169); the last column is without timing."""
-        return self._chances(ids, channel, np.zeros(len(ids), np.int32), np.arange(WEEK + 1)[None, :])
+        found = self._chances(ids, channel, np.zeros(len(ids), np.int32), np.arange(WEEK + 1)[None, :])
+        more = self._of_kind(channel, kind)[0]
+        return _times(found, more[None]) if more.any() else found
+
+    def _of_kind(self, channel: str, kind: str | None) -> tuple[np.ndarray, np.ndarray]:
+        """Return by how much the log rate of a kind departs from the channel's per hour, (169,), and its deviation."""
+        code = self._code(channel)
+        if kind is None:
+            return np.zeros(WEEK + 1), np.zeros(WEEK + 1)
+        check_choice(kind, "kind", tuple(self.message_kinds.ids))
+        if code == NONE:
+            return np.zeros(WEEK + 1), np.zeros(WEEK + 1)
+        place = int(self.message_kinds.codes([kind])[0])
+        return self.kind_log_rate[code, place], self.kind_log_rate_sd[code, place]
+
+    def _before(self, ids: np.ndarray, channel: str, hour: np.ndarray, left: np.ndarray) -> np.ndarray:
+        """Return the log of the share of the responses to a message that come within ``left`` hours, (n, S)."""
+        people, known = self._people(ids, channel)[0], _settings(self, self._code(channel))
+        tau = float(-1.0 / np.log(known.rho))
+        week = reading_weeks(self.activity, known, people)
+        ahead = reading_after(week, tau)
+        n = np.arange(len(ids))[:, None]
+        with np.errstate(divide="ignore"):
+            share = 1.0 - np.exp(-left / tau) * ahead[n, (hour + left) % WEEK] / ahead[n, hour % WEEK]
+            share = np.where(hour == WEEK, -np.expm1(-left / tau), np.clip(share, 0.0, 1.0))
+            return np.asarray(np.log(share))
 
     def _chances(
         self, ids: np.ndarray, channel: str, zone: np.ndarray, clock: np.ndarray, *, threads: int | None = 1
     ) -> np.ndarray:
         """Return the probability of people at slots whose local hours are ``clock[zone]``, (n, n_slots)."""
         found = np.empty((len(ids), clock.shape[1]))
+        code = self._code(channel)
 
         def fill(rows: slice, score: np.ndarray, shift: np.ndarray, factor: np.ndarray) -> None:
             at = np.take_along_axis(score, clock[zone[rows]], axis=1)
-            found[rows] = chances(at, shift[:, None], factor[:, None], HIGHEST)
+            found[rows] = self._probability_at(code, at, shift[:, None], factor[:, None])
 
         self._with_scores(fill, ids, channel, threads)
         return found
+
+    def _probability_at(self, code: int, score: np.ndarray, shift: np.ndarray, factor: np.ndarray) -> np.ndarray:
+        """Return probabilities from log rates, and what is the person's, after the correction of a channel."""
+        if code == NONE or (self.correction[code, 0] == self.correction[code, 1]).all():
+            return chances(score, shift, factor, HIGHEST)
+        log_rate = corrected(score + (shift + np.log(np.maximum(factor, 1e-300))), self.correction[code])
+        return chances(log_rate, np.zeros(1), np.ones(1), HIGHEST)
 
     def _best_slots(
         self,
@@ -690,12 +815,39 @@ class SendTimeModel:
     ) -> tuple[np.ndarray, np.ndarray]:
         """Return each person's best allowed slot, the earliest of equal ones, and its probability."""
         slot, chance = np.empty(len(ids), np.int64), np.empty(len(ids))
+        code = self._code(channel)
 
         def fill(rows: slice, score: np.ndarray, shift: np.ndarray, factor: np.ndarray) -> None:
             slot[rows], best = best_slots(score, zone[rows], clock, allowed)
-            chance[rows] = np.where(slot[rows] >= 0, chances(best, shift, factor, HIGHEST), -1.0)
+            known = self._probability_at(code, np.maximum(best, -1e300), shift, factor)
+            chance[rows] = np.where(slot[rows] >= 0, known, -1.0)
 
         self._with_scores(fill, ids, channel, threads)
+        return slot, chance
+
+    def _best_of_kind(
+        self,
+        ids: np.ndarray,
+        channel: str,
+        zone: np.ndarray,
+        clock: np.ndarray,
+        allowed: np.ndarray,
+        kind: str | None,
+        left: np.ndarray | None,
+        threads: int | None,
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Return the same for a kind of message, or an offer that ends ``left`` hours after each slot."""
+        slot, chance = np.empty(len(ids), np.int64), np.empty(len(ids))
+        more = self._of_kind(channel, kind)[0]
+        for block in row_blocks(len(ids), 8 * 8 * max(clock.shape[1], WEEK)):
+            hour = clock[zone[block]]
+            scale = more[hour]
+            if left is not None:
+                scale = scale + self._before(ids[block], channel, hour, left[None, :])
+            found = _times(self._chances(ids[block], channel, zone[block], clock, threads=threads), scale)
+            found = np.where(allowed[zone[block]], found, -1.0)
+            slot[block] = found.argmax(axis=1)
+            chance[block] = found.max(axis=1)
         return slot, chance
 
     def _with_scores(
@@ -722,12 +874,12 @@ class SendTimeModel:
         mean = _mean_rate(self)
         rate, trust = _of(user, self.rate, mean), profile.trust_in(user)
         if code == NONE:
-            kind = np.empty((0, len(profile.base.pi)), np.float32)
+            kind = np.empty((0, self.kinds.shape[2]), np.float32)
             return People(user, trust, rate, np.full(user.size, NONE), kind), np.zeros(user.size), np.ones(user.size)
         person = self.people.codes(ids, missing="none").astype(np.int64)
         shift = float(self.curve_parameters[code, 2]) * relative_activity(rate, mean)
         factor = _of(person, self.factor[:, code], 1.0)
-        return People(user, trust, rate, person, self.kinds[code]), shift, factor
+        return People(user, trust, rate, known_kinds(person, self.kinds[code]), self.kinds[code]), shift, factor
 
     def _code(self, channel: str) -> int:
         """Return the code of a channel of the message log, -1 for another."""
@@ -761,6 +913,39 @@ def _of(code: np.ndarray, values: np.ndarray, unknown: float) -> np.ndarray:
     known = np.flatnonzero(code >= 0)
     found[known] = values[code[known]]
     return found
+
+
+def _times(chance: np.ndarray, log_scale: np.ndarray) -> np.ndarray:
+    """Return probabilities whose rates are multiplied."""
+    return np.asarray(np.minimum(-np.expm1(np.log1p(-chance) * np.exp(log_scale)), HIGHEST))
+
+
+def _kinds_of(messages: MessageLog) -> Vocabulary:
+    """Return the kinds of messages that a log knows."""
+    return Vocabulary(np.empty(0, object)) if messages.kinds is None else messages.kinds
+
+
+def _hours_of_kinds(
+    part: Channel,
+    sent: Sent,
+    kind: np.ndarray | None,
+    messages: MessageLog,
+    profile: ActivityModel,
+    rate: np.ndarray,
+    expiry: int | None,
+    threads: int | None,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return by how much each kind of message departs from its channel, (n_message_kinds, 169), and how well known."""
+    n_kinds = len(_kinds_of(messages))
+    if kind is None or not n_kinds:
+        return np.zeros((0, WEEK + 1)), np.zeros((0, WEEK + 1))
+    expected = np.exp(corrected(part.log_expected(sent, profile, rate, expiry, threads), part.correction))
+    return hours_of_kinds(kind, n_kinds, sent.hour, sent.answered, expected, sent.weight)
+
+
+def _wide(table: np.ndarray, n_kinds: int) -> np.ndarray:
+    """Return a table of kinds, (n, k), with kinds that nobody is of, (n, n_kinds)."""
+    return table if table.shape[1] == n_kinds else np.pad(table, ((0, 0), (0, n_kinds - table.shape[1])))
 
 
 def _parameters(part: Channel) -> tuple[float, float, float]:

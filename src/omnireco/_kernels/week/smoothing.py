@@ -57,6 +57,8 @@ class Smooth:
         Functions whose sum with standard normal weights is the curve before any data.
     log_evidence : float
         Log probability of the responses under all ways together, up to what does not depend on the time at risk.
+    ways : tuple of (float, float, float)
+        Those that are not next to impossible.
     """
 
     weight: np.ndarray
@@ -64,6 +66,7 @@ class Smooth:
     expected: np.ndarray
     features: tuple[np.ndarray, ...]
     log_evidence: float
+    ways: tuple[tuple[float, float, float], ...]
 
     @property
     def log_rate(self) -> np.ndarray:
@@ -127,7 +130,8 @@ def smooth_rates(
     keep = np.flatnonzero(weight > _LEAST_WEIGHT)
     eta = np.array([modes[i].start + modes[i].away for i in keep])
     features = tuple(_features(*tried[i][1]) for i in keep)
-    return Smooth(weight[keep] / weight[keep].sum(), eta, expected, features, evidence)
+    left = sorted({int(i) % len(ways) for i in keep})
+    return Smooth(weight[keep] / weight[keep].sum(), eta, expected, features, evidence, tuple(ways[i] for i in left))
 
 
 def _mode(
