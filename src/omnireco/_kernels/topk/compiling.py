@@ -21,7 +21,7 @@ def lean(function: _Function) -> _Function:
     the time to compile.
     """
     kernel: Any = compiled(function)
-    kernel.targetoptions["_nrt"] = False
+    kernel.dispatcher.targetoptions["_nrt"] = False
     return cast(_Function, kernel)
 
 
