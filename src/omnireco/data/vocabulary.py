@@ -24,7 +24,8 @@ __all__ = ["NONE", "Vocabulary"]
 
 _MANY = 100_000  # strings from which compiled code is worth loading
 _FEW_MATCH, _ENOUGH_TO_WARN = 0.05, 20
-_FEW = 8  # ids looked up one by one: requests of a service for one person
+_LARGEST = 1 << 63
+_FEW = 64  # ids looked up one by one: a request of a service for one person, and the items of a visit
 
 NONE = -1
 """The code of a missing id."""
@@ -168,8 +169,10 @@ class Vocabulary:
         check_choice(missing, "missing", ("raise", "none"))
         if isinstance(ids, Mapping):
             raise ParameterError(f"ids must be a list or column, in an order. Got {shown(ids)}: write list(ids).")
-        if isinstance(ids, (list, tuple, np.ndarray)) and len(ids) <= _FEW and (few := self._few(ids)) is not None:
-            return few
+        if isinstance(ids, (list, tuple, np.ndarray)) and len(ids) <= _FEW:
+            few = self._few(ids)
+            if few is not None and (missing == "none" or NONE not in few):
+                return np.array(few, np.int32)
         wanted, rows = _encode(_as_arrow(ids, "ids"), "ids")
         found = np.full(wanted.size + 1, NONE, np.int32)
         if wanted.size and len(self):
@@ -197,13 +200,22 @@ class Vocabulary:
             return isinstance(value, str)
         return isinstance(value, (int, np.integer)) and not isinstance(value, (bool, np.bool_))
 
-    def _few(self, ids: Any) -> np.ndarray | None:
-        """Return the codes of a few ids, at a hundredth of the cost of a column; None when one is unknown."""
-        try:
-            found = [self._index().get_loc(value) if self._same_kind(value) else None for value in ids]
-        except KeyError:
-            return None
-        return None if None in found else np.array(found, np.int32)
+    def _few(self, ids: Any) -> list[int] | None:
+        """Return the codes of a few ids, at a hundredth of the cost of a column; None where one is no id of this kind.
+
+        What is odd is left to the reader of columns, with its words.
+        """
+        found, index = [], self._index()
+        for value in ids.tolist() if isinstance(ids, np.ndarray) else ids:
+            if not self._same_kind(value):
+                return None
+            try:
+                found.append(index.get_loc(value))
+            except KeyError:
+                if not (value.isascii() if isinstance(value, str) else -_LARGEST <= value < _LARGEST):
+                    return None
+                found.append(NONE)
+        return found
 
     def _index(self) -> Any:
         if "index" not in self._cache:
