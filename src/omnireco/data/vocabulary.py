@@ -25,6 +25,7 @@ __all__ = ["NONE", "Vocabulary"]
 _MANY = 100_000  # strings from which compiled code is worth loading
 _FEW_MATCH, _ENOUGH_TO_WARN = 0.05, 20
 _LARGEST = 1 << 63
+_LOOKED_UP = 8  # a code that is looked up alone costs so many times what it costs among all
 _FEW = 64  # ids looked up one by one: a request of a service for one person, and the items of a visit
 
 NONE = -1
@@ -236,6 +237,22 @@ def compress(vocabulary: Vocabulary, codes: np.ndarray) -> tuple[Vocabulary, np.
     kept = np.flatnonzero(used)
     table[kept] = np.arange(kept.size, dtype=np.int32)
     return vocabulary.take(kept), table[codes]
+
+
+def codes_among(known: Vocabulary, codes: np.ndarray, others: Vocabulary) -> np.ndarray:
+    """Return codes of one vocabulary as codes of another, -1 for what that lacks; -1 stays -1.
+
+    Of a few codes only their ids are looked up.
+    """
+    if known is others or known == others:
+        return codes
+    if _LOOKED_UP * codes.size >= len(known) or known.ids.dtype != others.ids.dtype:
+        return np.append(others.codes(known.ids, missing="none"), np.int32(NONE))[codes]
+    used, place = np.unique(codes, return_inverse=True)
+    found = others.codes(known.ids[used], missing="none")
+    if used.size and used[0] == NONE:
+        found[0] = NONE
+    return found[place]
 
 
 def unite(parts: Sequence[Vocabulary], name: str) -> tuple[Vocabulary, list[np.ndarray]]:
