@@ -110,6 +110,8 @@ class Vocabulary:
         -------
         (Vocabulary, ndarray of shape (n,), int32)
         """
+        if (plain := _encode_few(column)) is not None:
+            return cls(plain[0]), plain[1]
         ids, codes = _encode(_as_arrow(column, name), name)
         if not check_flag(allow_missing, "allow_missing") and (missing := codes == NONE).any():
             raise SchemaError(f"{name} is missing in {name_rows(missing)}. Fill them in upstream, or leave them out.")
@@ -400,6 +402,24 @@ def _as_arrow(column: Any, name: str) -> Any:
             f"Make them all strings: frame[{name!r}].astype(str), or all integers."
         ) from None
     return array.combine_chunks() if isinstance(array, pa.ChunkedArray) else array
+
+
+def _encode_few(column: Any) -> tuple[np.ndarray, np.ndarray] | None:
+    """Return the sorted distinct ids of a short list and the code of each; None where it is not plain."""
+    if not isinstance(column, (list, tuple, np.ndarray)) or not 0 < len(column) <= _FEW:
+        return None
+    values = column.tolist() if isinstance(column, np.ndarray) else column
+    if all(type(value) is int and -_LARGEST <= value < _LARGEST for value in values):
+        if isinstance(column, np.ndarray) and column.dtype.kind not in "iu":
+            return None
+        kind: Any = np.int64
+    elif all(type(value) is str and value and value.isascii() for value in values):
+        kind = object
+    else:
+        return None
+    known = sorted(set(values))
+    place = {value: code for code, value in enumerate(known)}
+    return np.array(known, kind), np.array([place[value] for value in values], np.int32)
 
 
 def _encode(array: Any, name: str) -> tuple[np.ndarray, np.ndarray]:

@@ -206,8 +206,7 @@ def _rows_of(log: EventLog, few: np.ndarray) -> np.ndarray:
 def people_asking(requests: Requests, where: str) -> tuple[EventLog, np.ndarray]:
     """Return the events of the Dataset of requests, and the code of each request's person in it, -1 for strangers."""
     log = data_of(requests, where).part("events", where)
-    users = log.users.codes(requests.users.ids, missing="none")
-    return log, np.append(users, np.int32(NONE))[requests.user]
+    return log, codes_among(requests.users, requests.user, log.users)
 
 
 def data_of(requests: Requests, where: str) -> Any:
