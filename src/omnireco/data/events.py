@@ -27,6 +27,7 @@ from omnireco._kernels.log.cells import Coded
 from omnireco._kernels.log.order import distinct, taken, time_order
 from omnireco.data.frames.columns import decode_optional, instants_to_pandas, open_frame
 from omnireco.data.frames.dates import dates_among
+from omnireco.data.frames.few_rows import few_columns
 from omnireco.data.frames.quality import QualityReport, all_kept, check_on_invalid, sift
 from omnireco.data.frames.suspicion import check_events, fingerprint, repeats
 from omnireco.data.interactions import Interactions
@@ -48,14 +49,10 @@ _log = logging.getLogger(__name__)
 _LABELS = ("store_id", "session_id", "event_id")
 _ITEMLESS = " Events that are about no item (a call, an app start) are read by itemless='keep'."
 _INFINITE = "Make it missing where it is not known: frame['value'].replace([numpy.inf, -numpy.inf], numpy.nan)."
-_KINDS = {
-    "user_id": "id",
-    "item_id": "id",
-    "channel": "name",
-    "event": "name",
-    "timestamp": "instant",
-    "value": "amount",
-}
+_NEEDED = {"user_id": "id", "item_id": "id", "channel": "name", "event": "name", "timestamp": "instant"}
+_KINDS = _NEEDED | {"value": "amount"}
+_OPTIONAL = {"value": "amount", **dict.fromkeys(_LABELS, "id")}
+_FROM_FRAME = "EventLog.from_frame"
 
 
 class Split(NamedTuple):
@@ -207,36 +204,26 @@ class EventLog:
         check_choice(itemless, "itemless", ("raise", "keep"))
         check_choice(timestamp, "timestamp", ("detect", "instant", "date"))
         drop = check_on_invalid(on_invalid)
-        labelled = tuple(dict.fromkeys((*_LABELS, *context)))
-        kinds = _KINDS | dict.fromkeys(labelled, "id")
-        opened = open_frame(
-            frame,
-            "EventLog.from_frame",
-            needed=("user_id", "item_id", "channel", "event", "timestamp", *context),
-            optional=("value", *_LABELS),
-            columns=columns,
-            lenient=kinds if drop else None,
-            drops=True,
-        )
-        quality = all_kept("EventLog.from_frame", opened.n_rows)
-        if drop:
-            may_miss = ("value", *labelled, *(["item_id"] if itemless == "keep" else []))
-            opened, quality = sift(opened, kinds, may_miss=may_miss)
-        users, user = opened.ids("user_id")
-        items, item = opened.ids("item_id", allow_missing=itemless == "keep", fix=_ITEMLESS)
-        channels, channel = opened.names("channel")
-        events, event = opened.names("event")
-        at = opened.instants("timestamp")
-        value = opened.numbers_if_any("value", _INFINITE, allow_missing=True)
-        labels = {name: opened.ids(name, allow_missing=True) for name in labelled if name in opened}
-        start, end = (int(at.min()), int(at.max()) + 1) if at.size else (0, 0)
-        log = cls(users, items, channels, events, user, item, channel, event, at, value, labels, start, end, quality)
-        ordered = in_time_order(log)
+        quick = not (drop or context or columns is not None)
+        found = few_columns(frame, _NEEDED, _OPTIONAL) if quick else None
+        quality = None
+        if found is None:
+            found, quality = _read(frame, columns, context, itemless, drop=drop)
+        (users, user), (items, item) = found["user_id"], found["item_id"]
+        (channels, channel), (events, event) = found["channel"], found["event"]
+        labels = {name: found[name] for name in (*_LABELS, *context) if name in found}
+        rows = {"user": user, "item": item, "channel": channel, "event": event, "at": found["timestamp"]}
+        rows |= {"value": found.get("value"), "labels": labels}
+        rows = _ordered(rows) or rows
+        at = rows["at"]
         if timestamp != "instant":
-            found = timestamp == "detect"
-            ordered = replace(ordered, dated=_dated(ordered, everything=not found), dates_found=found)
-        _log.info("read %r", ordered)
-        return ordered
+            rows["dated"] = _dated(rows, len(events), everything=timestamp == "date")
+            rows["dates_found"] = timestamp == "detect"
+        start, end = (int(at[0]), int(at[-1]) + 1) if at.size else (0, 0)
+        quality = quality or all_kept(_FROM_FRAME, at.size)
+        log = cls(users, items, channels, events, start_us=start, end_us=end, quality=quality, **rows)
+        _log.info("read %r", log)
+        return log
 
     @classmethod
     def concat(cls, logs: Iterable[EventLog]) -> EventLog:
@@ -381,7 +368,10 @@ class EventLog:
         """Return the events before an instant; its ``end`` is that instant."""
         cut = check_instant(at, "at")
         part = self._window(min(self.start_us, cut), cut)
-        return replace(part, dated=_dated(part, everything=False)) if self.dates_found and cut < self.end_us else part
+        if not (self.dates_found and cut < self.end_us):
+            return part
+        rows = {"channel": part.channel, "event": part.event, "at": part.at}
+        return replace(part, dated=_dated(rows, len(part.events), everything=False))
 
     def between(self, start: Any, end: Any) -> EventLog:
         """Return the events with start <= time < end."""
@@ -702,19 +692,53 @@ def _day(at: int) -> str:
     return from_microseconds(at).date().isoformat()
 
 
+def _read(
+    frame: Any, columns: Mapping[str, str] | None, context: tuple[str, ...], itemless: str, *, drop: bool
+) -> tuple[dict[str, Any], QualityReport]:
+    """Return the columns of any frame of events, by our names: (Vocabulary, codes) or numbers; and its quality."""
+    labelled = tuple(dict.fromkeys((*_LABELS, *context)))
+    kinds = _KINDS | dict.fromkeys(labelled, "id")
+    opened = open_frame(
+        frame,
+        _FROM_FRAME,
+        needed=(*_NEEDED, *context),
+        optional=("value", *_LABELS),
+        columns=columns,
+        lenient=kinds if drop else None,
+        drops=True,
+    )
+    quality = all_kept(_FROM_FRAME, opened.n_rows)
+    if drop:
+        may_miss = ("value", *labelled, *(["item_id"] if itemless == "keep" else []))
+        opened, quality = sift(opened, kinds, may_miss=may_miss)
+    found: dict[str, Any] = {"user_id": opened.ids("user_id")}
+    found["item_id"] = opened.ids("item_id", allow_missing=itemless == "keep", fix=_ITEMLESS)
+    found["channel"], found["event"] = opened.names("channel"), opened.names("event")
+    found["timestamp"] = opened.instants("timestamp")
+    found["value"] = opened.numbers_if_any("value", _INFINITE, allow_missing=True)
+    labels = {name: opened.ids(name, allow_missing=True) for name in labelled if name in opened}
+    return labels | found, quality
+
+
 def in_time_order(log: EventLog) -> EventLog:
     """Return the log with its rows by (time, user, item, channel, event, value, labels)."""
-    extra = [codes for _, codes in log.labels.values()] + ([log.value] if log.value is not None else [])
-    order = time_order(log.at, (log.user, log.item, log.channel, log.event), extra)
+    names = ("user", "item", "channel", "event", "at", "value", "labels", "dated")
+    found = _ordered({name: getattr(log, name) for name in names})
+    return log if found is None else replace(log, **found)
+
+
+def _ordered(rows: Mapping[str, Any]) -> dict[str, Any] | None:
+    """Return the columns of a log, by their names in it, in its order; None where they are in that order."""
+    value, dated = rows["value"], rows.get("dated")
+    extra = [codes for _, codes in rows["labels"].values()] + ([value] if value is not None else [])
+    order = time_order(rows["at"], (rows["user"], rows["item"], rows["channel"], rows["event"]), extra)
     if order is None:
-        return log
-    labels = {name: (known, taken(codes, order)) for name, (known, codes) in log.labels.items()}
-    columns: dict[str, Any] = {
-        name: taken(getattr(log, name), order) for name in ("user", "item", "channel", "event", "at")
-    }
-    value = None if log.value is None else taken(log.value, order)
-    dated = None if log.dated is None else taken(log.dated, order)
-    return replace(log, **columns, value=value, labels=labels, dated=dated)
+        return None
+    columns: dict[str, Any] = {name: taken(rows[name], order) for name in ("user", "item", "channel", "event", "at")}
+    columns["value"] = None if value is None else taken(value, order)
+    columns["labels"] = {name: (known, taken(codes, order)) for name, (known, codes) in rows["labels"].items()}
+    columns["dated"] = None if dated is None else taken(dated, order)
+    return columns
 
 
 def rows_of(log: EventLog, rows: np.ndarray) -> EventLog:
@@ -722,10 +746,10 @@ def rows_of(log: EventLog, rows: np.ndarray) -> EventLog:
     return log._rows(rows)
 
 
-def _dated(log: EventLog, *, everything: bool) -> np.ndarray | None:
-    """Return which events carry a date only, or None where none does."""
-    kind = log.channel.astype(np.int64) * max(1, len(log.events)) + log.event
-    dated = np.ones(len(log), np.bool_) if everything else dates_among(log.at, kind)
+def _dated(rows: Mapping[str, Any], n_events: int, *, everything: bool) -> np.ndarray | None:
+    """Return which events carry a date only, by the columns of a log, or None where none does."""
+    kind = rows["channel"].astype(np.int64) * max(1, n_events) + rows["event"]
+    dated = np.ones(kind.size, np.bool_) if everything else dates_among(rows["at"], kind)
     return dated if dated.any() else None
 
 

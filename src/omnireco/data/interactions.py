@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Interactions"]
 
+_FEW_CELLS = 8  # a cell costs so many times what an item costs that is looked up with all others
+
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Interactions:
@@ -294,7 +296,7 @@ class Interactions:
             raise ParameterError(f"with_items takes a Vocabulary, such as model.items. Got {type(items).__name__}.")
         if items == self.items:
             return self
-        position = items.codes(self.items.ids, missing="none")
+        position = self._columns_in(items)
         shape = (self.n_users, len(items))
         moved = {id(self.csr): _move_columns(self.csr, position, shape)}
         for layer in self.layers.values():
@@ -303,6 +305,16 @@ class Interactions:
         layers = {name: moved[id(layer)] for name, layer in self.layers.items()}
         targets = None if self.targets is None else _move_columns(self.targets, position, shape)
         return Interactions(self.users, items, moved[id(self.csr)], layers, self.at_us, targets, self.weights)
+
+    def _columns_in(self, items: Vocabulary) -> np.ndarray:
+        """Return where each item is in another catalogue, -1 where it is not; of a few cells their items only."""
+        matrices = {id(one): one for one in (self.csr, *self.layers.values())}.values()
+        if _FEW_CELLS * sum(one.nnz for one in matrices) >= self.n_items or self.items.ids.dtype != items.ids.dtype:
+            return items.codes(self.items.ids, missing="none")
+        used = np.unique(np.concatenate([one.indices for one in matrices]))
+        position = np.full(self.n_items, NONE, np.int32)
+        position[used] = items.codes(self.items.ids[used], missing="none")
+        return position
 
     def with_targets(self, targets: Interactions) -> Interactions:
         """Return the matrix with the target of each cell from another one over the same people; 0 where it has none.

@@ -24,7 +24,9 @@ __all__ = ["NONE", "Vocabulary"]
 
 _MANY = 100_000  # strings from which compiled code is worth loading
 _FEW_MATCH, _ENOUGH_TO_WARN = 0.05, 20
-_FEW = 8  # ids looked up one by one: requests of a service for one person
+_LARGEST = 1 << 63
+_LOOKED_UP = 8  # a code that is looked up alone costs so many times what it costs among all
+_FEW = 64  # ids looked up one by one: a request of a service for one person, and the items of a visit
 
 NONE = -1
 """The code of a missing id."""
@@ -108,6 +110,8 @@ class Vocabulary:
         -------
         (Vocabulary, ndarray of shape (n,), int32)
         """
+        if (plain := _encode_few(column)) is not None:
+            return cls(plain[0]), plain[1]
         ids, codes = _encode(_as_arrow(column, name), name)
         if not check_flag(allow_missing, "allow_missing") and (missing := codes == NONE).any():
             raise SchemaError(f"{name} is missing in {name_rows(missing)}. Fill them in upstream, or leave them out.")
@@ -168,8 +172,10 @@ class Vocabulary:
         check_choice(missing, "missing", ("raise", "none"))
         if isinstance(ids, Mapping):
             raise ParameterError(f"ids must be a list or column, in an order. Got {shown(ids)}: write list(ids).")
-        if isinstance(ids, (list, tuple, np.ndarray)) and len(ids) <= _FEW and (few := self._few(ids)) is not None:
-            return few
+        if isinstance(ids, (list, tuple, np.ndarray)) and len(ids) <= _FEW:
+            few = self._few(ids)
+            if few is not None and (missing == "none" or NONE not in few):
+                return np.array(few, np.int32)
         wanted, rows = _encode(_as_arrow(ids, "ids"), "ids")
         found = np.full(wanted.size + 1, NONE, np.int32)
         if wanted.size and len(self):
@@ -197,13 +203,22 @@ class Vocabulary:
             return isinstance(value, str)
         return isinstance(value, (int, np.integer)) and not isinstance(value, (bool, np.bool_))
 
-    def _few(self, ids: Any) -> np.ndarray | None:
-        """Return the codes of a few ids, at a hundredth of the cost of a column; None when one is unknown."""
-        try:
-            found = [self._index().get_loc(value) if self._same_kind(value) else None for value in ids]
-        except KeyError:
-            return None
-        return None if None in found else np.array(found, np.int32)
+    def _few(self, ids: Any) -> list[int] | None:
+        """Return the codes of a few ids, at a hundredth of the cost of a column; None where one is no id of this kind.
+
+        What is odd is left to the reader of columns, with its words.
+        """
+        found, index = [], self._index()
+        for value in ids.tolist() if isinstance(ids, np.ndarray) else ids:
+            if not self._same_kind(value):
+                return None
+            try:
+                found.append(index.get_loc(value))
+            except KeyError:
+                if not (value.isascii() if isinstance(value, str) else -_LARGEST <= value < _LARGEST):
+                    return None
+                found.append(NONE)
+        return found
 
     def _index(self) -> Any:
         if "index" not in self._cache:
@@ -224,6 +239,22 @@ def compress(vocabulary: Vocabulary, codes: np.ndarray) -> tuple[Vocabulary, np.
     kept = np.flatnonzero(used)
     table[kept] = np.arange(kept.size, dtype=np.int32)
     return vocabulary.take(kept), table[codes]
+
+
+def codes_among(known: Vocabulary, codes: np.ndarray, others: Vocabulary) -> np.ndarray:
+    """Return codes of one vocabulary as codes of another, -1 for what that lacks; -1 stays -1.
+
+    Of a few codes only their ids are looked up.
+    """
+    if known is others or known == others:
+        return codes
+    if _LOOKED_UP * codes.size >= len(known) or known.ids.dtype != others.ids.dtype:
+        return np.append(others.codes(known.ids, missing="none"), np.int32(NONE))[codes]
+    used, place = np.unique(codes, return_inverse=True)
+    found = others.codes(known.ids[used], missing="none")
+    if used.size and used[0] == NONE:
+        found[0] = NONE
+    return found[place]
 
 
 def unite(parts: Sequence[Vocabulary], name: str) -> tuple[Vocabulary, list[np.ndarray]]:
@@ -371,6 +402,24 @@ def _as_arrow(column: Any, name: str) -> Any:
             f"Make them all strings: frame[{name!r}].astype(str), or all integers."
         ) from None
     return array.combine_chunks() if isinstance(array, pa.ChunkedArray) else array
+
+
+def _encode_few(column: Any) -> tuple[np.ndarray, np.ndarray] | None:
+    """Return the sorted distinct ids of a short list and the code of each; None where it is not plain."""
+    if not isinstance(column, (list, tuple, np.ndarray)) or not 0 < len(column) <= _FEW:
+        return None
+    values = column.tolist() if isinstance(column, np.ndarray) else column
+    if all(type(value) is int and -_LARGEST <= value < _LARGEST for value in values):
+        if isinstance(column, np.ndarray) and column.dtype.kind not in "iu":
+            return None
+        kind: Any = np.int64
+    elif all(type(value) is str and value and value.isascii() for value in values):
+        kind = object
+    else:
+        return None
+    known = sorted(set(values))
+    place = {value: code for code, value in enumerate(known)}
+    return np.array(known, kind), np.array([place[value] for value in values], np.int32)
 
 
 def _encode(array: Any, name: str) -> tuple[np.ndarray, np.ndarray]:

@@ -15,6 +15,7 @@ from omnireco.errors import SchemaError
 __all__ = ["Coded", "merge_cells", "raw_csr", "sum_cells"]
 
 LARGE = 200_000  # events from which compiled code pays for being loaded
+_LEAST = float(np.finfo(np.float32).smallest_subnormal)
 _BLOCK = 1 << 20  # events of a block at least, and one sixteenth of all
 
 
@@ -264,50 +265,68 @@ def _sum_small(
     parts: Sequence[Coded], shape: tuple[int, int], n_channels: int, cap: float | None, binary: bool
 ) -> tuple[sp.csr_matrix, list[sp.csr_matrix]]:
     user, item, channel, weight = _joined(parts)
-    whole = _sum_pairs(shape, user, item, weight)
-    whole.data[np.abs(whole.data) < np.finfo(np.float32).smallest_subnormal] = 0  # float32 has no such cells
-    whole.eliminate_zeros()
-    layers = [
-        _sum_pairs(shape, user[rows], item[rows], weight[rows])
-        for code in range(n_channels)
-        for rows in [np.flatnonzero(channel == code)]
-    ]
-    final = (whole.data > 0).astype(np.float64) if binary else whole.data
+    key = user.astype(np.int64) * max(1, shape[1]) + item
+    cells, sums = _sum_keys(key, weight)
+    kept = np.abs(sums) >= _LEAST  # float32 has no other cells
+    if not kept.all():
+        cells, sums = cells[kept], sums[kept]
+    if cap is None and not binary:
+        whole = _single(cells, sums, shape)
+        if n_channels == 1:
+            return whole, [whole]
+        each = [_sum_keys(key[rows], weight[rows]) for rows in _by_channel(channel, n_channels)]
+        return whole, [_single(*layer, shape) for layer in each]
+    final = (sums > 0).astype(np.float64) if binary else sums
     if cap is not None:
         final = np.clip(final, -cap, cap)
-    if final is not whole.data:
-        ratio = sp.csr_matrix((final / whole.data, whole.indices, whole.indptr), shape)
-        layers = [sp.csr_matrix(layer.multiply(ratio)) for layer in layers]
-        whole = sp.csr_matrix((final, whole.indices, whole.indptr), shape)
-    return _float32(whole), [_float32(layer) for layer in layers]
+    ratio, layers = np.append(final / sums, 0.0), []
+    for rows in _by_channel(channel, n_channels):
+        own, part = _sum_keys(key[rows], weight[rows])
+        place = np.searchsorted(cells, own)
+        held = place < cells.size
+        held[held] = cells[place[held]] == own[held]
+        layers.append(_single(own, part * ratio[np.where(held, place, cells.size)], shape))
+    return _single(cells, final, shape), layers
 
 
-def _sum_pairs(shape: tuple[int, int], user: np.ndarray, item: np.ndarray, weight: np.ndarray) -> sp.csr_matrix:
-    """Sum weights per (user, item) in float64, in an order that does not depend on the rows' order."""
-    key = user.astype(np.int64) * max(1, shape[1]) + item
-    constant = weight.size == 0 or bool((weight == weight[0]).all())
+def _by_channel(channel: np.ndarray, n_channels: int) -> list[np.ndarray]:
+    return [np.flatnonzero(channel == code) for code in range(n_channels)]
+
+
+def _sum_keys(key: np.ndarray, weight: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the distinct keys, ascending, and the sum of each in float64, whatever the order of rows; no sums of 0."""
+    if not key.size:
+        return key, weight
+    constant = bool((weight == weight[0]).all())
     order = np.argsort(key, kind="stable") if constant else np.lexsort([weight, key])
     key, weight = key[order], weight[order]
-    first = np.flatnonzero(np.r_[True, key[1:] != key[:-1]]) if key.size else np.empty(0, np.int64)
-    sums = np.add.reduceat(weight, first) if first.size else np.empty(0)
-    key = key[first]
+    fresh = np.empty(key.size, np.bool_)
+    fresh[0] = True
+    np.not_equal(key[1:], key[:-1], out=fresh[1:])
+    first = np.flatnonzero(fresh)
+    key, sums = key[first], np.add.reduceat(weight, first)
     kept = sums != 0
-    key, sums = key[kept], sums[kept]
-    width = max(1, shape[1])
-    indptr = np.zeros(shape[0] + 1, np.int64)
-    np.cumsum(np.bincount(key // width, minlength=shape[0]), out=indptr[1:])
-    return sp.csr_matrix((sums, key % width, indptr), shape)
+    return (key, sums) if kept.all() else (key[kept], sums[kept])
 
 
-def _float32(matrix: sp.csr_matrix) -> sp.csr_matrix:
-    """Return a float32 copy with sorted indices and no cell that rounds to zero."""
-    with np.errstate(over="ignore"):
-        single = sp.csr_matrix(matrix, dtype=np.float32)
-    if not np.isfinite(single.data).all():
+def _single(cells: np.ndarray, sums: np.ndarray, shape: tuple[int, int]) -> sp.csr_matrix:
+    """Return the matrix of cells by their keys, ascending, in float32, without those that round to zero."""
+    with np.errstate(over="ignore", under="ignore"):
+        data = sums.astype(np.float32)
+    if data.size and not np.isfinite(data).all():
         _refuse_large()
-    single.eliminate_zeros()
-    single.sort_indices()
-    return single
+    if not data.all():
+        kept = np.flatnonzero(data)
+        cells, data = cells[kept], data[kept]
+    width = max(1, shape[1])
+    kind = np.int32 if max(*shape, cells.size) < 2**31 else np.int64
+    indptr = np.zeros(shape[0] + 1, kind)
+    if shape[0] == 1:
+        indptr[1], column = cells.size, cells
+    else:
+        np.cumsum(np.bincount(cells // width, minlength=shape[0]), out=indptr[1:])
+        column = cells % width
+    return raw_csr(data, column.astype(kind), indptr, shape)
 
 
 def _refuse_large() -> Any:

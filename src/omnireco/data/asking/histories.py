@@ -11,12 +11,13 @@ import numpy as np
 import scipy.sparse as sp
 
 from omnireco._core.checks import check_duration, from_microseconds
+from omnireco._kernels.log.cells import Coded
 from omnireco.data.asking.asof import histories_at
 from omnireco.data.asking.requests import Requests
 from omnireco.data.events import EventLog
 from omnireco.data.interactions import Interactions
-from omnireco.data.vocabulary import NONE, Vocabulary
-from omnireco.data.weights import Weights
+from omnireco.data.vocabulary import NONE, Vocabulary, codes_among
+from omnireco.data.weights import Weights, event_targets, event_weights, weights_at
 from omnireco.errors import SchemaError
 
 __all__ = ["data_of", "events_of_few", "faded_items", "histories_of", "people_asking", "rows_by_code"]
@@ -69,7 +70,7 @@ def histories_of(
     decays = weights.half_life is not None
     now = requests.at == data.end_us if decays else requests.at >= data.end_us
     if now.all():
-        found = rows_by_code(_shared(log, weights, data.end, items, layers=layers), person, requests.ids)
+        found = _rows_at(log, weights, data.end, items, person, requests.ids, layers=layers)
     elif weights.targets is not None and (requests.at >= data.end_us).all():  # every verdict is known by then
         found = _at_later_instants(requests, log, person, weights, items, layers=layers)
     elif not now.any():
@@ -79,7 +80,7 @@ def histories_of(
     else:
         late, early = np.flatnonzero(now), np.flatnonzero(~now)
         some = Vocabulary(np.arange(late.size))
-        shared = rows_by_code(_shared(log, weights, data.end, items, layers=layers), person[late], some)
+        shared = _rows_at(log, weights, data.end, items, person[late], some, layers=layers)
         own = histories_at(log, weights, person[early], requests.at[early], layers=layers).with_items(items)
         found = _woven([shared, own], np.r_[late, early], requests.ids, weights)
     return found if requests.given is None else _with_baskets(found, requests.given.matrix(items, "given="))
@@ -120,17 +121,41 @@ def _at_later_instants(
     parts = []
     for some in rows:
         part, code = events_of_few(log, person[some])
-        x = _shared(part, weights, from_microseconds(int(requests.at[some[0]])), items, layers=layers)
-        parts.append(rows_by_code(x, code, requests.ids.take(some)))
+        at = from_microseconds(int(requests.at[some[0]]))
+        parts.append(_rows_at(part, weights, at, items, code, requests.ids.take(some), layers=layers))
     return _woven(parts, np.concatenate(rows), requests.ids, weights)
 
 
-def _shared(log: EventLog, weights: Weights, at: dt.datetime, items: Vocabulary, *, layers: bool) -> Interactions:
-    """Return the matrix of all events, weighed at an instant after them."""
-    x = log.matrix(weights, at=at)
-    if not layers:
-        x = Interactions(x.users, x.items, x.csr, {"all": x.csr}, x.at_us, x.targets, x.weights)
-    return x.with_items(items)
+def _rows_at(
+    log: EventLog,
+    weights: Weights,
+    at: dt.datetime,
+    items: Vocabulary,
+    person: np.ndarray,
+    ids: Vocabulary,
+    *,
+    layers: bool,
+) -> Interactions:
+    """Return rows of the matrix of all events, weighed at an instant after them, over the items of a model.
+
+    What ``log.matrix(weights, at=at).with_items(items)`` holds, in one step: events of unknown items are left out
+    before they are summed.
+    """
+    weights, clock = weights_at(log, weights, at)
+    amount, target = event_weights(log, weights, clock), event_targets(log, weights)
+    all_in_order = person.size == log.n_users and bool((person == np.arange(person.size)).all())
+    x = Interactions.from_cells(
+        ids if all_in_order else log.users,
+        items,
+        Coded(log.user, codes_among(log.items, log.item, items), log.channel if layers else None, amount),
+        channels=log.channels if layers else None,
+        target=target,
+        cap=weights.cap,
+        binary=weights.binary,
+        at_us=clock,
+        weights=weights,
+    )
+    return x if all_in_order else rows_by_code(x, person, ids)
 
 
 def events_of_few(log: EventLog, person: np.ndarray) -> tuple[EventLog, np.ndarray]:
@@ -181,8 +206,7 @@ def _rows_of(log: EventLog, few: np.ndarray) -> np.ndarray:
 def people_asking(requests: Requests, where: str) -> tuple[EventLog, np.ndarray]:
     """Return the events of the Dataset of requests, and the code of each request's person in it, -1 for strangers."""
     log = data_of(requests, where).part("events", where)
-    users = log.users.codes(requests.users.ids, missing="none")
-    return log, np.append(users, np.int32(NONE))[requests.user]
+    return log, codes_among(requests.users, requests.user, log.users)
 
 
 def data_of(requests: Requests, where: str) -> Any:

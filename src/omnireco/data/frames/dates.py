@@ -40,8 +40,8 @@ def dates_among(at: np.ndarray, group: np.ndarray) -> np.ndarray:
     >>> int(dates_among(np.r_[days, days + 34_000_000], np.repeat([0, 1], 10)).sum())
     10
     """
-    if not at.size:
-        return np.zeros(0, np.bool_)
+    if np.count_nonzero(at % _QUARTER == 0) < _FEWEST_OF_UTC:
+        return np.zeros(at.size, np.bool_)
     if are_midnights(at):
         return np.ones(at.size, np.bool_)
     found = np.zeros(at.size, np.bool_)
