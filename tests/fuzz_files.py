@@ -235,7 +235,7 @@ def use(value: Any, gallery: Any) -> None:
         "Report": [lambda: value._repr_html_(), lambda: value.differences(value.models[0])],
         "Dataset": [lambda: value.before("2025-02-10"), lambda: om.EASE().fit(value).recommend(value.requests(), k=3), lambda: om.SendTime().fit(value), lambda: om.timing.infer_zones(value)],
         "Feedback": [lambda: om.LinearBandit().fit(value)],
-        "LoggedDecisions": [lambda: om.causal.off_policy(value, np.full(len(value.rewards), 0.5), n_bootstrap=5)],
+        "LoggedDecisions": [lambda: om.causal.off_policy(value, np.full(len(value.rewards), 0.5))],
         "Vocabulary": [lambda: value.codes(value.ids[:3])],
     }.get(kind, [])  # fmt: skip
     for verb in asked:

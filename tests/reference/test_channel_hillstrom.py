@@ -43,7 +43,7 @@ def test_which_mail_for_whom_beats_the_same_for_all_or_says_that_it_does_not():
     contexts = test[["mens", "womens", "newbie", "recency", "history"]].to_numpy(float)
     logged = om.causal.LoggedDecisions(visits, even, actions=actions)
     foreseen = om.causal.cross_fitted_rewards(logged, contexts, n_actions=3)
-    result = om.causal.off_policy(logged, policies, predicted=foreseen, n_bootstrap=200)
+    result = om.causal.off_policy(logged, policies, predicted=foreseen)
     table = result.table[result.table["estimator"] == "dr"].set_index("policy")
     gain = foreseen[np.arange(len(test)), chosen] - foreseen[:, 0]
     w = 3.0 * (actions == chosen) * (visits - foreseen[np.arange(len(test)), actions])

@@ -50,7 +50,7 @@ def values(found):
 
 
 def evaluated(logged, new, **how):
-    return values(off_policy(logged, new, least_effective=1, n_bootstrap=2, **how))
+    return values(off_policy(logged, new, least_effective=1, **how))
 
 
 def agrees(found, name):
@@ -118,7 +118,6 @@ def test_slates_agree_with_obp():
             expected=(chance * q).sum(axis=2),
             estimators=["sips", "rips", "iips", "cascade_dr"],
             least_effective=1,
-            n_bootstrap=2,
         )
     )
     for name in ("sips", "rips", "iips", "cascade_dr"):

@@ -77,7 +77,7 @@ def test_the_value_of_a_policy_is_that_of_off_policy_and_its_difference_is_paire
     test = read(pd.DataFrame({"arm": arm, "y": y, "likes": likes}), features=["likes"])
     model = Uplift(folds=2).fit(test)
     found = policy_value(test, {"own": model.policy()}, against="yes", predicted=model.outcomes).table.iloc[0]
-    other = off_policy(test.logged(), model.policy(), predicted=model.outcomes, n_bootstrap=9).table
+    other = off_policy(test.logged(), model.policy(), predicted=model.outcomes).table
     assert found["value"] == pytest.approx(other.set_index("estimator").loc["dr", "value"])
     assert found["low"] < 0.5 < found["high"]
     assert found["high"] - found["low"] < found["value_high"] - found["value_low"] + 0.03

@@ -1,5 +1,7 @@
 """Values of other policies: against worlds whose truth is known."""
 
+import functools
+
 import numpy as np
 import pytest
 
@@ -28,6 +30,11 @@ def true_value():
     return (target * truth).sum(1).mean()
 
 
+@functools.cache
+def true_value_once():
+    return true_value()
+
+
 def test_estimators_are_unbiased_and_intervals_cover():
     value, replications = true_value(), 120
     found = {name: [] for name in ("ips", "snips", "dr", "sndr")}
@@ -39,7 +46,6 @@ def test_estimators_are_unbiased_and_intervals_cover():
             om.causal.LoggedDecisions(reward, logged, actions=action),
             target,
             predicted=wrong,
-            n_bootstrap=200,
             least_effective=50,
         )
         for row in result.table.itertuples():
@@ -138,12 +144,29 @@ def test_cross_fitted_rewards_with_one_class():
     assert np.array_equal(found, np.zeros((20, 2)))
 
 
-def test_the_seed_decides():
-    action, reward, logged, target, _ = world(3)
-    decisions = om.causal.LoggedDecisions(reward, logged, actions=action)
-    one, same = (om.causal.off_policy(decisions, target, seed=4, least_effective=100).table for _ in range(2))
-    assert one.equals(same)
-    assert not one.equals(om.causal.off_policy(decisions, target, seed=5, least_effective=100).table)
+def test_all_rewards_equal_have_no_interval():
+    """Two thousand messages without one response do not show that the response rate is 0."""
+    half = np.full(2000, 0.5)
+    result = om.causal.off_policy(om.causal.LoggedDecisions(np.zeros(2000), half), half)
+    assert (result.table["value"] == 0).all()
+    assert result.table[["low", "high", "lift_low", "lift_high"]].isna().all().all()
+    assert "without an interval: all rewards are equal" in result.verdict
+
+
+def test_one_person_has_no_interval():
+    half = np.full(2000, 0.5)
+    logged = om.causal.LoggedDecisions(np.arange(2000) % 2, half, people=["ann"] * 2000)
+    assert om.causal.off_policy(logged, half).table[["low", "high"]].isna().all().all()
+
+
+def test_clipped_weights_bring_a_bias_that_the_interval_allows_for():
+    hits = 0
+    for seed in range(60):
+        action, reward, logged, target, _ = world(seed, 1500)
+        decisions = om.causal.LoggedDecisions(reward, logged, actions=action)
+        row = om.causal.off_policy(decisions, target, estimators=["ips"], clip=1.5, least_effective=50).table.iloc[0]
+        hits += row["low"] <= true_value_once() <= row["high"]
+    assert hits >= 54
 
 
 GOOD = {"rewards": [1.0, 0.0], "propensity": [0.5, 0.5], "policy": [0.5, 0.5]}
@@ -208,7 +231,7 @@ def test_messages_with_propensities_are_logged_decisions():
     answered = (np.arange(60) % 3 == 0).astype(float)
     by_hand = om.causal.LoggedDecisions(answered, half, people=np.arange(60) % 6)
     tables = [
-        om.causal.off_policy(logged, half, least_effective=5, n_bootstrap=20).table
+        om.causal.off_policy(logged, half, least_effective=5).table
         for logged in (by_hand, log, om.Dataset(messages=log), om.causal.LoggedDecisions.of(log))
     ]
     assert all(table.equals(tables[0]) for table in tables)

@@ -51,7 +51,7 @@ def test_by_hand():
         }
     )
     made = om.plan(om.planning.Candidates.from_frame(plans))
-    found = plan_value(made, om.MessageLog.from_frame(frame), least_effective=1, n_bootstrap=9, least_covered=0)
+    found = plan_value(made, om.MessageLog.from_frame(frame), least_effective=1, least_covered=0)
     # weights: person 1: push 1/0.5 x 1/2 = 1, email 0; person 2: email 0.5/0.25 x 2/2 = 2, push 0.5/0.75 = 2/3
     assert found.table["value"][0] == pytest.approx((1 * 1 + 2 * 1 + 0) / (1 + 2 + 2 / 3))
 
@@ -59,7 +59,7 @@ def test_by_hand():
 def test_the_interval_covers_and_the_lift_is_over_the_log():
     hits, people = 0, np.arange(600)
     for seed in range(60):
-        found = plan_value(plan_of(people, "push", 2), log(seed), n_bootstrap=200, seed=seed).table.iloc[0]
+        found = plan_value(plan_of(people, "push", 2), log(seed)).table.iloc[0]
         hits += found["low"] <= 0.3 <= found["high"]
     assert hits >= 53
     assert found["lift"] == pytest.approx(0.1, abs=0.03)

@@ -21,7 +21,7 @@ def test_the_best_of_equal_policies_is_seldom_called_better():
         called += bool(found.best)
         alone += bool(
             (
-                off_policy(logged, policies, estimators=["snips"], least_effective=100, n_bootstrap=200).table[
+                off_policy(logged, policies, estimators=["snips"], least_effective=100).table[
                     "lift_low"
                 ]
                 > 0

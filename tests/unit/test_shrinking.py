@@ -9,47 +9,60 @@ from omnireco.causal.estimating import Target, mediation_gap
 from omnireco.causal.shrinking import allowance, shrunken
 from omnireco.errors import ParameterError, SchemaError
 
-LOW, HIGH = 0.92, 0.98
+LOW, HIGH, REPLICATIONS = 0.92, 0.98, 400
+ESTIMATORS = ["ips", "snips", "dr", "sndr", "switch_dr", "dros"]
 
 
-def bandit(seed, *, n=2000, k=10, hostile=False, width=1.0):
-    """A log of k actions, the logging and target policies, a poor reward model and the expected rewards."""
+def bandit(seed, kind="easy", *, n=2000, k=10):
+    """Return a log of k actions, a policy, a poor reward model, and the expected value of the policy."""
     rng = np.random.default_rng(seed)
     world = np.random.default_rng(5)
     slope, other = world.normal(size=(5, k)) * 0.5, world.normal(size=(5, k))
-    x = rng.normal(size=(n, 5))
-    mean = 1 / (1 + np.exp(1 - x @ slope))
-    old = np.exp(-x @ slope if hostile else 0.4 * x @ other)
+    x, people = rng.normal(size=(n, 5)), None
+    if kind == "people":  # who decide five times on average, and are alike each time
+        people = np.minimum(np.repeat(np.arange(n), rng.geometric(0.2, n))[:n], n // 5)
+        x = 0.8 * rng.normal(size=(n, 5))[people] + 0.6 * x
+    mean = 1 / (1 + np.exp((4.5 if kind == "rare" else 1) - x @ slope))
+    old = np.exp(-x @ slope if kind == "hostile" else 0.4 * x @ other)
     old = 0.8 * old / old.sum(1, keepdims=True) + 0.2 / k
-    new = np.exp(width * x @ slope)
+    new = np.exp(x @ slope)
     new /= new.sum(1, keepdims=True)
-    action = np.minimum((rng.random((n, 1)) > old.cumsum(1)).sum(1), k - 1)
-    reward = (rng.random(n) < mean[np.arange(n), action]).astype(float)
-    predicted = np.full((n, k), 0.3) + 0.05 * x[:, :1]
-    return old, new, action, reward, predicted, mean
+    action, row = np.minimum((rng.random((n, 1)) > old.cumsum(1)).sum(1), k - 1), np.arange(n)
+    reward = (rng.random(n) < mean[row, action]).astype(float)
+    amount = rng.lognormal(3, 1, n) if kind == "money" else 1.0
+    predicted = (np.full((n, k), 0.3) + 0.05 * x[:, :1]) * {"rare": 0.1, "money": 30}.get(kind, 1)
+    logged = LoggedDecisions(reward * amount, old[row, action], actions=action, people=people)
+    return logged, new, predicted, (new * mean).sum(1).mean() * (np.exp(3.5) if kind == "money" else 1)
 
 
-def truth_of(**how):
-    _, new, *_, mean = bandit(99, **(how | {"n": 200_000}))
-    return (new * mean).sum(1).mean()
+@pytest.mark.parametrize("kind", ["easy", "hostile", "rare", "money", "people"])
+def test_intervals_cover_a_known_value(kind):
+    """95 % intervals hold the truth in 92 to 98 % of logs, give or take one standard error of 400 logs, on either side.
+
+    The percentile bootstrap covered 90 to 94 % here, and missed up to nine times as often below the truth as above:
+    where the few large weights are missing, both value and error are too small.
+    """
+    truth = bandit(10_000, kind, n=200_000)[3]
+    below, above = np.zeros(len(ESTIMATORS)), np.zeros(len(ESTIMATORS))
+    for seed in range(REPLICATIONS):
+        logged, new, predicted, _ = bandit(seed, kind)
+        found = off_policy(logged, new, predicted=predicted, estimators=ESTIMATORS, least_effective=1).table
+        below += found["high"] < truth
+        above += found["low"] > truth
+    share = 1 - (below + above) / REPLICATIONS
+    assert ((share >= LOW - 0.012) & (share <= HIGH + 0.007)).all(), dict(zip(ESTIMATORS, share, strict=True))
+    assert (np.maximum(below, above) / REPLICATIONS <= 0.06).all()
 
 
-@pytest.mark.parametrize("how", [{}, {"hostile": True}], ids=["easy", "hostile"])
-def test_intervals_cover_a_known_value(how):
-    """95 % intervals hold the truth in 92 to 98 % of logs, give or take what 300 logs can tell (2.5 points)."""
-    truth, reps = truth_of(**how), 300
-    wanted = ["ips", "snips", "dr", "sndr", "switch_dr", "dros"]
-    hits = np.zeros(len(wanted))
-    for seed in range(reps):
-        old, new, action, reward, predicted, _ = bandit(seed, **how)
-        logged = LoggedDecisions(reward, old[np.arange(reward.size), action], actions=action)
-        found = off_policy(
-            logged, new, predicted=predicted, estimators=wanted, least_effective=1, n_bootstrap=200, seed=seed
-        ).table
-        hits += (found["low"] <= truth) & (truth <= found["high"])
-    assert ((hits / reps >= LOW - 0.025) & (hits / reps <= HIGH + 0.02)).all(), dict(
-        zip(wanted, hits / reps, strict=True)
-    )
+@pytest.mark.parametrize("estimator", ESTIMATORS)
+def test_the_interval_of_hand_made_influences(estimator):
+    """On alike weights and rewards of 0 and 1 every estimator is the mean: Student's interval, hardly skewed."""
+    reward, half = np.tile([0.0, 1.0], 50), np.full(100, 0.5)
+    logged = LoggedDecisions(reward, half, actions=np.zeros(100, int))
+    one = np.column_stack([half, half])
+    row = off_policy(logged, one, predicted=np.zeros((100, 2)), estimators=[estimator], least_effective=1).table.iloc[0]
+    wide = 1.984217 * 0.5 / np.sqrt(99)  # of t with 99 degrees of freedom
+    assert [row["low"], row["high"]] == pytest.approx([0.5 - wide, 0.5 + wide], rel=0.012)
 
 
 def test_changed_weights_by_hand():
@@ -77,7 +90,7 @@ def test_groups_that_carry_the_effect_need_smaller_weights():
     action = rng.integers(0, k, n)
     reward = (rng.random(n) < by_group[group[action]]).astype(float)
     logged = LoggedDecisions(reward, np.full(n, 1 / k), actions=action, distribution=old)
-    found = off_policy(logged, new, groups=group, least_effective=100, n_bootstrap=200).table.set_index("estimator")
+    found = off_policy(logged, new, groups=group, least_effective=100).table.set_index("estimator")
     truth = new[0] @ by_group[group]
     assert found.loc["mips", "low"] <= truth <= found.loc["mips", "high"]
     width = found["high"] - found["low"]
@@ -89,7 +102,7 @@ def test_groups_that_lose_the_effect_are_refused():
     action = rng.integers(0, 4, n)
     reward = (rng.random(n) < np.array([0.1, 0.5, 0.1, 0.5])[action]).astype(float)
     logged = LoggedDecisions(reward, np.full(n, 0.25), actions=action, distribution=np.full((n, 4), 0.25))
-    found = off_policy(logged, np.tile([0.0, 0.5, 0.0, 0.5], (n, 1)), groups=[0, 0, 1, 1], n_bootstrap=50)
+    found = off_policy(logged, np.tile([0.0, 0.5, 0.0, 0.5], (n, 1)), groups=[0, 0, 1, 1])
     table = found.table.set_index("estimator")
     assert np.isnan(table.loc["mips", "value"])
     assert table.loc["ips", "value"] == pytest.approx(0.5, abs=0.03)
@@ -118,8 +131,8 @@ def test_several_loggers_cover_and_the_mixture_is_narrower():
     hits, widths = np.zeros(3), np.zeros(3)
     for seed in range(120):
         logged, policy, truth = two_loggers(seed, n=1500)
-        rows = off_policy(logged, policy, estimators=["ips", "weighted_ips"], least_effective=1, n_bootstrap=200).table
-        mixed = off_policy(logged.balanced(), policy, estimators=["ips"], least_effective=1, n_bootstrap=200).table
+        rows = off_policy(logged, policy, estimators=["ips", "weighted_ips"], least_effective=1).table
+        mixed = off_policy(logged.balanced(), policy, estimators=["ips"], least_effective=1).table
         low, high = (np.r_[rows[end], mixed[end]] for end in ("low", "high"))
         hits += (low <= truth) & (truth <= high)
         widths += high - low
@@ -130,7 +143,7 @@ def test_several_loggers_cover_and_the_mixture_is_narrower():
 
 def test_a_logger_that_never_earned_has_no_precision():
     logged = LoggedDecisions([0.0, 0.0, 1.0, 0.0], np.full(4, 0.5), by_logger=np.full((4, 2), 0.5), logger=[0, 0, 1, 1])
-    found = off_policy(logged, np.full(4, 0.5), estimators=["weighted_ips"], least_effective=1, n_bootstrap=5)
+    found = off_policy(logged, np.full(4, 0.5), estimators=["weighted_ips"], least_effective=1)
     assert np.isnan(found.table["value"][0])
 
 

@@ -25,7 +25,7 @@ def test_lists_cover_a_known_value_and_the_model_helps():
     hits, widths, reps = np.zeros(3), np.zeros(3), 150
     for seed in range(reps):
         logged, policy, q, v, truth = slates(seed, n=1500)
-        found = off_policy_slates(logged, policy, predicted=q, expected=v, least_effective=1, n_bootstrap=200).table
+        found = off_policy_slates(logged, policy, predicted=q, expected=v, least_effective=1).table
         hits += (found["low"] <= truth) & (truth <= found["high"])
         widths += found["high"] - found["low"]
     assert found["estimator"].tolist() == ["sips", "rips", "cascade_dr"]

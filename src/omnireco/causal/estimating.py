@@ -1,14 +1,13 @@
-"""The arithmetic of off-policy estimators: sums per person, the estimate from their means, and its draws."""
+"""The arithmetic of off-policy estimators: sums per person, the estimate from their means, and its interval."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
+from scipy.stats import t as student
 
-from omnireco._kernels.bootstrap import percentile_interval, resampled_means
-from omnireco.causal.shrinking import FORMS, allowance, tuned
+from omnireco.causal.shrinking import DOUBTS, FORMS, allowance, tuned
 
 __all__ = [
     "ESTIMATORS",
@@ -16,10 +15,13 @@ __all__ = [
     "PREFERRED",
     "Estimated",
     "Target",
+    "allow_for_clipping",
     "carries_all",
     "clustered_error",
+    "ends",
     "estimated",
     "mediation_gap",
+    "ratios",
 ]
 
 ESTIMATORS = ("ips", "snips", "dm", "dr", "sndr", "switch_dr", "dros", "mips", "weighted_ips", "weighted_dr")
@@ -31,6 +33,13 @@ PREFERRED: tuple[str, ...] = (
     *("cascade_dr", "rips", "sips", "iips"),
 )
 """Of the estimators asked for, the first is shown in words."""
+_TERMS: dict[str, tuple[tuple[str, str], ...]] = {
+    "ips": (("wr", "n"),),
+    "snips": (("wr", "w"),),
+    "dm": (("q", "n"),),
+    "sndr": (("q", "n"), ("wd", "w")),
+}
+"""Sums of ratios, numerator and denominator; the other estimators are their own column per decision."""
 _CLEAR = 3.0  # standard errors between mips and ips that show that the groups do not carry the whole effect
 
 
@@ -44,22 +53,111 @@ class Target(NamedTuple):
 
 
 class Estimated(NamedTuple):
-    """What was estimated of one policy: by estimator the value, its draws, and the growth of its interval."""
+    """What was estimated of one policy: by estimator the value and the influence of every person on it."""
 
     value: dict[str, float]
-    draws: dict[str, np.ndarray]
-    grows: dict[str, float]
+    influence: dict[str, np.ndarray]
+    grows: dict[str, float]  # factors on half-widths, which allow for bias
     base: float
-    base_draws: np.ndarray
+    base_influence: np.ndarray
     at: dict[str, float]  # chosen hyper-parameters
+
+    def pair(self, estimator: str, *, lift: bool = False) -> tuple[float, np.ndarray]:
+        """Return a value and its influences, or those of its difference to what was logged."""
+        if lift:
+            return self.value[estimator] - self.base, self.influence[estimator] - self.base_influence
+        return self.value[estimator], self.influence[estimator]
 
     def interval(self, estimator: str, confidence: float, *, lift: bool = False) -> tuple[float, float]:
         """Return the interval of a value, or of its difference to what was logged."""
-        value = self.value[estimator] - (self.base if lift else 0.0)
-        draws = self.draws[estimator] - (self.base_draws if lift else 0.0)
-        low, high = percentile_interval(draws[:, None], confidence)
-        grown = self.grows.get(estimator, 1.0)
-        return float(value - grown * (value - low[0])), float(value + grown * (high[0] - value))
+        value, influence = self.pair(estimator, lift=lift)
+        return ends(value, influence, confidence, grown=self.grows.get(estimator, 1.0))
+
+
+def ratios(terms: list[tuple[np.ndarray, np.ndarray]]) -> tuple[float, np.ndarray]:
+    """Return a sum of ratios of totals, and by how much each person moves it.
+
+    Parameters
+    ----------
+    terms : list of (ndarray, ndarray), each of shape (n_people,)
+        Numerator and denominator, summed per person.
+
+    Returns
+    -------
+    value : float
+    influence : ndarray of shape (n_people,)
+        n_people times the change of the value by leaving the person out, with the sign turned: the delete-one
+        jackknife, in which somebody with much of the weight counts for more than in the linear formula. NaN where one
+        person carries all the weight.
+    """
+    value, influence = 0.0, np.zeros(terms[0][0].size)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        for above, below in terms:
+            total = below.sum()
+            one = above.sum() / total
+            value += float(one)
+            influence += (above - one * below) / ((1 - below / total) * total / below.size)
+    return value, influence
+
+
+def ends(
+    value: float, influence: np.ndarray, confidence: float, *, grown: float = 1.0, critical: float | None = None
+) -> tuple[float, float]:
+    """Return the interval of a mean-like estimate whose influences may be skewed; NaN where nothing tells its error.
+
+    Parameters
+    ----------
+    value : float
+    influence : ndarray of shape (n,)
+        How each person moves it; the mean of their squares over n is its variance.
+    confidence : float
+    grown : float
+        Factor on both half-widths.
+    critical : float, optional
+        In place of Student's quantile, in standard errors.
+
+    Notes
+    -----
+    With few large weights the t statistic is skewed: where the large ones are missing from the log, both the value and
+    its standard error are too small. Hall's monotone transformation, g(t) = t + G t^2 / 3 + G^2 t^3 / 27 + G / 6 with
+    G = skewness / sqrt(n), takes that away to the order 1 / n; g is inverted in closed form and its quantile is
+    Student's with n - 1 degrees of freedom. In six simulated worlds (benchmarks/off_policy.py) it covered better than
+    the percentile bootstrap, BCa and the bootstrap-t, on either side, without any resample.
+
+    References
+    ----------
+    Hall (1992), "On the Removal of Skewness by Transformation", Journal of the Royal Statistical Society B 54, 221-228.
+
+    Examples
+    --------
+    >>> low, high = ends(1.0, np.array([-1.0, 1.0] * 50), 0.95)
+    >>> round(low, 3), round(high, 3)
+    (0.801, 1.199)
+    >>> low, high = ends(1.0, np.array([-1.0] * 99 + [99.0]), 0.95)
+    >>> round(1 - low, 1), round(high - 1, 1)
+    (1.2, 6.2)
+    """
+    n = influence.size
+    if n < 2 or np.isnan(value) or not np.isfinite(influence).all():
+        return float("nan"), float("nan")
+    apart = influence - influence.mean()
+    square = float((apart**2).mean())
+    if square == 0:
+        return value, value
+    error = np.sqrt(square / (n - 1))
+    c = float(student.ppf((1 + confidence) / 2, n - 1)) if critical is None else critical
+    skew = float(((apart / np.sqrt(square)) ** 3).mean()) / np.sqrt(n)
+    return (
+        float(value - grown * error * _untransformed(c, skew)),
+        float(value - grown * error * _untransformed(-c, skew)),
+    )
+
+
+def _untransformed(z: float, skew: float) -> float:
+    """Return t with g(t) = z, Hall's transformation."""
+    if abs(skew) < 1e-6:
+        return z
+    return float(3 * (np.cbrt(1 + skew * (z - skew / 6)) - 1) / skew)
 
 
 def clustered_error(values: np.ndarray, cluster: np.ndarray, n_people: int) -> float:
@@ -90,17 +188,15 @@ def estimated(
     logger: np.ndarray | None,
     *,
     confidence: float,
-    n_draws: int,
-    seed: int,
 ) -> Estimated:
-    """Return the estimates of one policy and their draws over people."""
+    """Return the estimates of one policy and the influence of every person on them."""
     n_people = int(cluster.max()) + 1
     w, r = target.weight, rewards
     columns = {"n": np.ones(r.size), "r": r, "w": w, "wr": w * r}
     grows, at = {}, {}
     if target.model is not None and target.fitted is not None:
         residual = r - target.fitted
-        columns |= {"q": target.model, "wd": w * residual}
+        columns |= {"q": target.model, "wd": w * residual, "dr": target.model + w * residual}
         for form in FORMS:
             if form in wanted:
                 found = tuned(w, form, residual, target.model, cluster)
@@ -113,19 +209,33 @@ def estimated(
         columns["mips"] = target.grouped * r
     if "weighted_ips" in wanted:
         columns["weighted_ips"] = _by_precision(w * r, logger) * w * r
-    keys = list(columns)
-    sums = [np.bincount(cluster, weights=columns[key], minlength=n_people) for key in keys]
-    point = {key: np.float64(total.mean()) for key, total in zip(keys, sums, strict=True)}
-    draws = resampled_means(np.column_stack(sums), n_draws=n_draws, seed=seed)
-    drawn = {key: draws[:, i] for i, key in enumerate(keys)}
+    sums = {key: np.bincount(cluster, weights=one, minlength=n_people) for key, one in columns.items()}
+    found_of = {
+        name: ratios([(sums[above], sums[below]) for above, below in _TERMS.get(name, ((name, "n"),))])
+        for name in wanted
+    }
+    base, base_influence = ratios([(sums["r"], sums["n"])])
     return Estimated(
-        {name: float(_estimate(name, point)) for name in wanted},
-        {name: _estimate(name, drawn) for name in wanted},
+        {name: one for name, (one, _) in found_of.items()},
+        {name: one for name, (_, one) in found_of.items()},
         grows,
-        point["r"] / point["n"],
-        drawn["r"] / drawn["n"],
+        base,
+        base_influence,
         at,
     )
+
+
+def allow_for_clipping(clipped: Estimated, whole: Estimated, confidence: float) -> None:
+    """Let intervals grow by the bias that clipped weights may have: their difference to those of whole weights."""
+    for name, value in clipped.value.items():
+        error = _error(clipped.influence[name])
+        bias = abs(value - whole.value[name]) + DOUBTS * _error(clipped.influence[name] - whole.influence[name])
+        if error > 0:
+            clipped.grows[name] = clipped.grows.get(name, 1.0) * allowance(bias / error, confidence)
+
+
+def _error(influence: np.ndarray) -> float:
+    return float(np.sqrt((influence**2).sum()) / influence.size)
 
 
 def _by_precision(values: np.ndarray, logger: np.ndarray | None) -> np.ndarray:
@@ -139,20 +249,3 @@ def _by_precision(values: np.ndarray, logger: np.ndarray | None) -> np.ndarray:
     share = (size / variance) / (size / variance).sum()
     factor: np.ndarray = (share / size)[code] * values.size
     return factor
-
-
-def _estimate(name: str, mean: Mapping[str, Any]) -> Any:
-    """Return one estimator from means over people of sums over their decisions; scalars or draws alike."""
-    n = mean["n"]
-    with np.errstate(invalid="ignore", divide="ignore"):
-        if name == "ips":
-            return mean["wr"] / n
-        if name == "snips":
-            return mean["wr"] / mean["w"]
-        if name == "dm":
-            return mean["q"] / n
-        if name == "dr":
-            return (mean["q"] + mean["wd"]) / n
-        if name == "sndr":
-            return mean["q"] / n + mean["wd"] / mean["w"]
-        return mean[name] / n

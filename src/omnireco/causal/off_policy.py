@@ -20,6 +20,7 @@ from omnireco.causal.estimating import (
     PREFERRED,
     Estimated,
     Target,
+    allow_for_clipping,
     carries_all,
     clustered_error,
     estimated,
@@ -61,7 +62,8 @@ class OffPolicy:
     table : pandas.DataFrame
         ``policy estimator value low high lift lift_low lift_high``: the mean reward per decision, and its difference
         to what the logging policy earned on the same rows. Values are NaN where they are refused; ``dm`` never has an
-        interval, because its error is bias, which no resampling sees.
+        interval, because its error is bias, which no resampling sees. Nor has any estimator where all rewards are
+        equal or one person carries all the weight.
     diagnostics : pandas.DataFrame
         One row per policy: ``effective`` (sample size after weighting), ``mean_weight`` with its standard error (1
         when the propensities are right), ``largest_weight``, ``clipped`` (share of the weight cut off by ``clip``),
@@ -121,25 +123,33 @@ class OffPolicy:
             found = min(
                 (row for row in rows if row["policy"] == policy), key=lambda row: PREFERRED.index(row["estimator"])
             )
-            if np.isnan(found["lift_low"]):
+            if found["estimator"] == "dm":
                 lines.append(f"{policy}: {found['value']:.4g} by a reward model alone, which no interval can check.")
                 continue
-            if found["lift_low"] > 0:
-                words = "better than the policy that made the log"
-            elif found["lift_high"] < 0:
-                words = "worse than the policy that made the log"
-            else:
-                words = "not significantly different from the logging policy"
-            size = f"{check['effective']:,.0f} effective of {self.rows:,} decisions"
-            lines.append(
-                f"{policy}: {words}, {found['lift']:+.4g} ({found['lift_low']:+.4g} to {found['lift_high']:+.4g}) on "
-                f"{self.logged:.4g} by {found['estimator']}; {size}."
-            )
+            lines.append(self._sentence(found, check["effective"]))
             if not carries_all(check["mips_gap"]):
                 lines[-1] += " mips has no value: actions of one group earn differently, so groups= loses an effect."
             if abs(check["mean_weight"] - 1) > 4 * check["mean_weight_se"]:
                 lines[-1] += f" Beware: weights average {check['mean_weight']:.3f}, not 1: the propensities look wrong."
         return "\n".join(lines)
+
+    def _sentence(self, row: dict[str, Any], effective: float) -> str:
+        """Return what a value means, beside what was logged."""
+        if np.isnan(row["lift_low"]):
+            return (
+                f"{row['policy']}: {row['value']:.4g} by {row['estimator']}, without an interval: all rewards are "
+                "equal, or one person has all the weight."
+            )
+        if row["lift_low"] > 0:
+            words = "better than the policy that made the log"
+        elif row["lift_high"] < 0:
+            words = "worse than the policy that made the log"
+        else:
+            words = "not significantly different from the logging policy"
+        return (
+            f"{row['policy']}: {words}, {row['lift']:+.4g} ({row['lift_low']:+.4g} to {row['lift_high']:+.4g}) on "
+            f"{self.logged:.4g} by {row['estimator']}; {effective:,.0f} effective of {self.rows:,} decisions."
+        )
 
 
 @says_the_line(
@@ -154,8 +164,6 @@ def off_policy(
     clip: float | None = None,
     least_effective: float = 1000,
     confidence: float = 0.95,
-    n_bootstrap: int = 1000,
-    seed: int = 0,
     groups: Any = None,
 ) -> OffPolicy:
     """Estimate what other policies would have earned on a log, or refuse.
@@ -175,13 +183,12 @@ def off_policy(
         Some of ``ips snips dm dr sndr switch_dr dros mips weighted_ips weighted_dr``; by default those of the first
         five that the input allows, and ``mips`` with ``groups``.
     clip : float, optional
-        Largest weight. Cutting weights trades variance for bias; how much was cut is reported.
+        Largest weight. Cutting weights trades variance for bias; how much was cut is reported, and intervals grow by
+        the bias that it may bring.
     least_effective : float
         Refuse a policy whose effective sample size (sum w)^2 / sum w^2 is smaller.
     confidence : float
         Coverage of the intervals.
-    n_bootstrap, seed : int
-        Resamples of people.
     groups : array-like of shape (n_actions,), optional
         A group per action, integers from 0 (a category, a price band), for ``mips``. The logged decisions need
         ``distribution``.
@@ -202,14 +209,19 @@ def off_policy(
     -----
     With w = target / propensity: ``ips`` = mean(w r); ``snips`` = sum(w r) / sum(w); ``dm`` = mean(sum_a pi(a) q(a));
     ``dr`` = mean(sum_a pi(a) q(a) + w (r - q)); ``sndr`` divides the correction by sum(w) instead of n. DR is
-    unbiased when the propensities or the reward model are right. Deterministic for a seed. Cost: one pass, and
-    n_bootstrap x people.
+    unbiased when the propensities or the reward model are right. Deterministic. Cost: one pass.
+
+    Intervals are over people: the delete-one jackknife of the estimate, with Hall's (1992) correction for the skewness
+    that few large weights bring, and Student's quantiles. In six simulated worlds with known value (easy, hostile, rare
+    rewards, money, clusters of people, 50 actions; 2,000 decisions with 400 to 900 effective ones) the 95 % intervals
+    of every estimator covered 93.5 to 96 % (``benchmarks/off_policy.py``). With ``clip`` they grow by the bias that
+    clipping may bring. Where all rewards are equal there is none: nothing was seen that could tell how they vary.
 
     ``switch_dr`` trusts the model where w exceeds a threshold, ``dros`` shrinks w to lambda w / (w^2 + lambda). Both
     trade variance for bias, which no resampling sees: thresholds tuned for the smallest error gave 95 % intervals that
-    cover 3 to 92 %. Here the strongest threshold is taken whose bias (the difference to ``dr``, plus one standard error
-    of it) is at most half a standard error, and the interval allows for that much (Armstrong and Kolesar 2018). The
-    gain over ``dr`` is small for it; often they are ``dr``.
+    cover 3 to 92 %. Here the strongest threshold is taken whose bias (the difference to ``dr``, plus two standard
+    errors of it) is at most half a standard error, and the interval allows for that much (Armstrong and Kolesar 2018).
+    The gain over ``dr`` is small for it; often they are ``dr``.
 
     ``mips`` is ``ips`` over groups of actions: small weights where there are many actions, right only where actions of
     one group earn alike. Where it differs from ``ips`` by more than 3 standard errors, it is refused.
@@ -227,7 +239,7 @@ def off_policy(
     Dudik (2017), "Optimal and Adaptive Off-policy Evaluation in Contextual Bandits", for Switch; Su et al. (2020),
     "Doubly Robust Off-Policy Evaluation with Shrinkage", for DRos; Saito and Joachims (2022), "Off-Policy Evaluation
     for Large Action Spaces via Embeddings", for MIPS; Agarwal et al. (2017), "Effective Evaluation Using Logged Bandit
-    Feedback from Multiple Loggers".
+    Feedback from Multiple Loggers"; Hall (1992), "On the Removal of Skewness by Transformation".
 
     Examples
     --------
@@ -257,8 +269,6 @@ def off_policy(
         clip=clip,
         least_effective=least_effective,
         confidence=confidence,
-        n_bootstrap=n_bootstrap,
-        seed=seed,
     )
     rows = [_row(name, estimator, one, confidence) for name, one, _ in judged.found for estimator in judged.wanted]
     table, diagnostics = check_frames(rows, [check for _, _, check in judged.found])
@@ -292,8 +302,6 @@ def judge(
     clip: float | None,
     least_effective: float,
     confidence: float,
-    n_bootstrap: int,
-    seed: int,
 ) -> Judged:
     """Return the estimates and diagnostics of every policy."""
     n, chosen = len(decisions), decisions.actions
@@ -301,7 +309,6 @@ def judge(
         raise EmptyError(f"{where}: there is no decision to learn from.")
     check_number(least_effective, "least_effective", low=1)
     check_number(confidence, "confidence", above=0, high=0.999)
-    check_integer(n_bootstrap, "n_bootstrap", low=1, high=1_000_000)
     if clip is not None:
         check_number(clip, "clip", above=0)
     policies = dict(policy) if isinstance(policy, Mapping) else {"target": policy}
@@ -321,16 +328,12 @@ def judge(
         target = Target(used, _grouped(group, every, decisions), *_modelled(model, every, chosen))
         _, gap = mediation_gap(target, decisions.rewards, cluster, n_people)
         refused = refusal(_effective(weight), least_effective)
-        one = estimated(
-            target,
-            wanted,
-            decisions.rewards,
-            cluster,
-            decisions.logger,
-            confidence=confidence,
-            n_draws=n_bootstrap,
-            seed=seed,
-        )
+        rest = (wanted, decisions.rewards, cluster, decisions.logger)
+        one = estimated(target, *rest, confidence=confidence)
+        if (used < weight).any():
+            allow_for_clipping(one, estimated(target._replace(weight=weight), *rest, confidence=confidence), confidence)
+        if np.ptp(decisions.rewards) == 0:
+            one = one._replace(influence={estimator: np.full(n_people, np.nan) for estimator in wanted})
         for estimator in wanted:  # mips has weights of its own
             grouped = estimator == "mips" and target.grouped is not None
             why = refusal(_effective(target.grouped), least_effective) if grouped else refused  # type: ignore[arg-type]

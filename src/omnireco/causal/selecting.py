@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from omnireco._core.checks import check_choice, check_mapping, count_of
+from omnireco._core.checks import check_choice, check_integer, check_mapping, count_of
 from omnireco._core.contract import says_the_line
 from omnireco._core.parts import Parts
 from omnireco._core.small import Number, Text, Whole
-from omnireco.causal.estimating import ESTIMATORS, Estimated
+from omnireco._kernels.bootstrap import resampled_means
+from omnireco.causal.estimating import ESTIMATORS, ends
 from omnireco.causal.logged import logged_decisions
 from omnireco.causal.off_policy import judge
 from omnireco.data.parts import Frame
@@ -108,12 +109,14 @@ def select_policy(
 
     Parameters
     ----------
-    logged, predicted, least_effective, confidence, n_bootstrap, seed, groups
+    logged, predicted, least_effective, confidence, groups
         As in :func:`off_policy`.
     policies : mapping of str to array-like
         Probabilities of the candidates, as in :func:`off_policy`. None may have been learned on these rows.
     estimator : str, optional
         By default the first that the input allows of ``sndr snips``.
+    n_bootstrap, seed : int
+        Resamples of people, for the critical value of all intervals together.
 
     Returns
     -------
@@ -127,8 +130,9 @@ def select_policy(
     Notes
     -----
     Max-t bootstrap: all policies see the same resamples of people; the critical value is the quantile of the largest
-    absolute studentised deviation (Romano and Wolf 2005, "Stepwise Multiple Testing as Formalized Data Snooping").
-    Refused policies take no part. Deterministic for a seed.
+    absolute studentised deviation (Romano and Wolf 2005, "Stepwise Multiple Testing as Formalized Data Snooping"), and
+    intervals are corrected for skewness as those of :func:`off_policy`. Refused policies take no part. Deterministic
+    for a seed.
 
     Examples
     --------
@@ -160,23 +164,25 @@ def select_policy(
         clip=None,
         least_effective=least_effective,
         confidence=confidence,
-        n_bootstrap=n_bootstrap,
-        seed=seed,
     )
+    check_integer(n_bootstrap, "n_bootstrap", low=1, high=1_000_000)
     kept = [one for _, one, _ in judged.found if not np.isnan(one.value[estimator])]
-    critical = {lift: _critical(kept, estimator, confidence, lift) for lift in (False, True)}
+    critical = {
+        lift: _critical([one.pair(estimator, lift=lift)[1] for one in kept], confidence, n_bootstrap, seed)
+        for lift in (False, True)
+    }
     rows = []
     for name, one, check in judged.found:
         refused = check[7] or ("" if not np.isnan(one.value[estimator]) else "No estimate.")
         if refused:
             rows.append((name, *[np.nan] * 6, check[1], refused))
             continue
-        ends = []
+        found = []
         for lift in (False, True):
-            value, error = _pair(one, estimator, lift)
-            half = critical[lift] * error * one.grows.get(estimator, 1.0)
-            ends += [value, value - half, value + half]
-        rows.append((name, *ends, check[1], ""))
+            value, influence = one.pair(estimator, lift=lift)
+            grown = one.grows.get(estimator, 1.0)
+            found += [value, *ends(value, influence, confidence, grown=grown, critical=critical[lift])]
+        rows.append((name, *found, check[1], ""))
     columns = ["policy", "value", "low", "high", "lift", "lift_low", "lift_high", "effective", "refused"]
     table = pd.DataFrame(rows, columns=columns)
     table = table.sort_values(["lift_low", "policy"], ascending=[False, True], kind="stable").reset_index(drop=True)
@@ -192,21 +198,15 @@ def select_policy(
     )
 
 
-def _pair(one: Estimated, estimator: str, lift: bool) -> tuple[float, float]:
-    """Return a value (or lift) and its standard error over resamples."""
-    value = one.value[estimator] - (one.base if lift else 0.0)
-    draws = one.draws[estimator] - (one.base_draws if lift else 0.0)
-    return value, float(np.nanstd(draws))
-
-
-def _critical(kept: list[Estimated], estimator: str, confidence: float, lift: bool) -> float:
+def _critical(kept: list[np.ndarray], confidence: float, n_draws: int, seed: int) -> float:
     """Return the standard errors to either side that hold for all policies at once; NaN where there is none."""
-    largest = []
-    for one in kept:
-        value, error = _pair(one, estimator, lift)
-        draws = one.draws[estimator] - (one.base_draws if lift else 0.0)
-        if error > 0:
-            largest.append(np.abs(draws - value) / error)
-    if not largest:
-        return float("nan") if not kept else 0.0
-    return float(np.nanquantile(np.max(largest, axis=0), confidence))
+    if not kept:
+        return float("nan")
+    apart = np.column_stack(kept)
+    apart = apart - apart.mean(axis=0)
+    spread = apart.std(axis=0) / np.sqrt(max(1, len(apart)))
+    varies = spread > 0
+    if not varies.any():
+        return 0.0
+    draws = resampled_means(apart[:, varies], n_draws=n_draws, seed=seed)
+    return float(np.quantile(np.abs(draws / spread[varies]).max(axis=1), confidence))

@@ -8,12 +8,11 @@ from typing import Any
 
 import numpy as np
 
-from omnireco._core.checks import check_array, check_integer, check_names, check_number, check_numbers, count_of, shown
+from omnireco._core.checks import check_array, check_names, check_number, check_numbers, count_of, shown
 from omnireco._core.contract import says_the_line
 from omnireco._core.frozen import locked
-from omnireco._kernels.bootstrap import percentile_interval, resampled_means
 from omnireco.causal.arrays import LEAST_CHANCE, matrix
-from omnireco.causal.estimating import carries_all, clustered_error
+from omnireco.causal.estimating import carries_all, clustered_error, ends, ratios
 from omnireco.causal.logged import check_people
 from omnireco.causal.off_policy import OffPolicy, check_frames, refusal
 from omnireco.data.vocabulary import Vocabulary
@@ -90,8 +89,6 @@ def off_policy_slates(
     place_weights: Any = None,
     least_effective: float = 1000,
     confidence: float = 0.95,
-    n_bootstrap: int = 1000,
-    seed: int = 0,
 ) -> OffPolicy:
     """Estimate what another policy would have earned with its lists, or refuse.
 
@@ -112,8 +109,6 @@ def off_policy_slates(
     least_effective : float
         Refuse a policy whose effective sample size is smaller, per estimator.
     confidence : float
-    n_bootstrap, seed : int
-        Resamples of people.
 
     Returns
     -------
@@ -157,7 +152,6 @@ def off_policy_slates(
         raise EmptyError("off_policy_slates: there is no list to learn from.")
     check_number(least_effective, "least_effective", low=1)
     check_number(confidence, "confidence", above=0, high=0.999)
-    check_integer(n_bootstrap, "n_bootstrap", low=1, high=1_000_000)
     target = matrix(policy, "policy", n)
     _same(target, logged.rewards, "policy")
     if target.min() < 0 or target.max() > 1 + 1e-9:
@@ -190,19 +184,20 @@ def off_policy_slates(
     effective = float(whole.sum() ** 2 / max((whole**2).sum(), 1e-300))
     refused = refusal(effective, least_effective)
     size = np.bincount(cluster, minlength=n_people).astype(np.float64)
-    earned = rewards.sum(axis=1)
-    sums = [np.bincount(cluster, weights=one, minlength=n_people) for one in (earned, *(values[e] for e in wanted))]
-    draws = resampled_means(np.column_stack([size, *sums]), n_draws=n_bootstrap, seed=seed)
-    base, base_drawn = float(earned.mean()), draws[:, 1] / draws[:, 0]
+    earned = np.bincount(cluster, weights=rewards.sum(axis=1), minlength=n_people)
+    base, base_influence = ratios([(earned, size)])
     rows: list[tuple[Any, ...]] = []
-    for place, estimator in enumerate(wanted, 2):
+    for estimator in wanted:
         contradicted = estimator in ("rips", "cascade_dr", "iips") and not carries_all(gap)
         if refused or contradicted:
             rows.append(("target", estimator, *[np.nan] * 6))
             continue
-        value, drawn = float(values[estimator].mean()), draws[:, place] / draws[:, 0]
-        low, high = percentile_interval(np.column_stack([drawn, drawn - base_drawn]), confidence)
-        rows.append(("target", estimator, value, low[0], high[0], value - base, low[1], high[1]))
+        value, influence = ratios([(np.bincount(cluster, weights=values[estimator], minlength=n_people), size)])
+        if np.ptp(rewards, axis=0).max() == 0:  # nothing was seen that could tell how rewards vary
+            influence = np.full(n_people, np.nan)
+        found = ends(value, influence, confidence)
+        lifted = ends(value - base, influence - base_influence, confidence)
+        rows.append(("target", estimator, value, *found, value - base, *lifted))
     check = (
         "target", effective, whole.mean(), clustered_error(whole, cluster, n_people), whole.max(), 0.0, np.nan, refused,
         np.nan, np.nan, gap,

@@ -37,8 +37,6 @@ def plan_value(
     least_covered: float = 0.8,
     least_effective: float = 1000,
     confidence: float = 0.95,
-    n_bootstrap: int = 1000,
-    seed: int = 0,
 ) -> OffPolicy:
     """Estimate the responses per message that a plan would get, before it is sent, or refuse.
 
@@ -55,7 +53,7 @@ def plan_value(
         hour of the day. What else differs between log and plan is taken to have no effect.
     least_covered : float
         Refuse where fewer of the planned messages, as a share, are to people in the log, by choices that the log makes.
-    least_effective, confidence, n_bootstrap, seed
+    least_effective, confidence
         As in :func:`omnireco.causal.off_policy`.
 
     Returns
@@ -78,7 +76,7 @@ def plan_value(
     -----
     The plan as a policy: a person's planned messages, in the shares of the choices ``by``. Each logged message of that
     person weighs (share / propensity) times planned messages over logged ones, and the value is the weighted mean of
-    the responses (self-normalised; whole people are resampled). It supposes that a person responds in the planned days
+    the responses (self-normalised; intervals are over people). It supposes that a person responds in the planned days
     as in the logged ones, and that messages do not change what later ones earn. Weights that average clearly below 1
     mean that the plan sends what the log could not have sent: then there is no value. Deterministic.
 
@@ -142,8 +140,6 @@ def plan_value(
         estimators=["snips"],
         least_effective=least_effective,
         confidence=confidence,
-        n_bootstrap=n_bootstrap,
-        seed=seed,
     )
     return _with_support(found, share / part.propensity, part, covered, least_covered)
 
