@@ -263,7 +263,13 @@ class ItemKNN(Estimator):
         smooth = self.weighting is None
         cells = x.csr if scheme is None else weigh(x.csr, scheme, smooth=smooth, k1=self.k1, b=self.b)
         near = nearest(
-            cells, kind, neighbors=self.neighbors, shrinkage=self.shrinkage, alpha=self.alpha, beta=self.beta
+            cells,
+            kind,
+            neighbors=self.neighbors,
+            shrinkage=self.shrinkage,
+            alpha=self.alpha,
+            beta=self.beta,
+            threads=threads,
         )
         return ItemModel(x.items, count_users(x), near, x.weights)
 
