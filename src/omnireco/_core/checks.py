@@ -211,6 +211,14 @@ def check_names(value: Any, name: str) -> tuple[str, ...]:
     return plainly
 
 
+def check_one_or_more(value: Any, name: str) -> tuple[str, ...]:
+    """Return a name, or a list of them that is not empty, as a tuple."""
+    names = (value,) if isinstance(value, str) else check_names(value, name)
+    if not names:
+        raise ParameterError(f"{name} names nothing. Write {name}='purchase'.")
+    return names
+
+
 def check_mapping(value: Any, name: str, example: str) -> Mapping[Any, Any]:
     """Return a mapping, empty for None; ``example`` is one, as it is written."""
     if value is None:

@@ -100,6 +100,11 @@ class Holdout:
         if isinstance(user_ids, Vocabulary):
             users = user_ids
         else:
+            if isinstance(user_ids, (str, bytes, dict)) or not hasattr(user_ids, "__iter__"):
+                raise ParameterError(
+                    f"user_ids must be a list or array of ids. Got {type(user_ids).__name__}. Write "
+                    "om.causal.Holdout.draw(data.users, share=0.1)."
+                )
             users, code = Vocabulary.encode(user_ids if hasattr(user_ids, "dtype") else list(user_ids), "user_ids")
             first = np.unique(code, return_index=True)[1]
             users = users.take(code[np.sort(first)])

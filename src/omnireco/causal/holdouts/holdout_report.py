@@ -15,7 +15,7 @@ from omnireco._core.checks import (
     check_integer,
     check_kind,
     check_known,
-    check_names,
+    check_one_or_more,
     check_number,
     count_of,
     from_microseconds,
@@ -37,6 +37,7 @@ __all__ = ["HoldoutReport", "holdout_report"]
 
 _log = logging.getLogger(__name__)
 _log.addHandler(logging.NullHandler())
+_FEW = 20  # outcomes that differ from the usual one, under which a group's own variance is not trusted
 _SUSPICIOUS = 0.001  # probability under which the groups are not those of the lot
 
 
@@ -95,6 +96,11 @@ class HoldoutReport:
                 "Find out who before anything else"
             )
         row = self.table.iloc[0]
+        if np.isnan(row["low"]):
+            return (
+                f"no effect can be shown: within each group everybody has the same outcome ({row['outcome']}), so nothing "
+                "says how far chance alone might take them"
+            )
         size = f"{row['effect']:+.4g} ({row['low']:+.4g} to {row['high']:+.4g}) {row['outcome']} per person"
         if row["low"] > 0:
             return f"messages earn {size}"
@@ -143,7 +149,7 @@ def holdout_report(
     Raises
     ------
     ParameterError
-        When the window reaches past the data, or an event is unknown.
+        When the window reaches past the data or begins before it, or an event is unknown.
     EmptyError
         When a group has fewer than ``k`` people.
 
@@ -151,7 +157,9 @@ def holdout_report(
     -----
     By intention to treat: everybody counts in the group of the lot, whether a message reached them or not. Comparing
     those who got a message with the others would compare the reachable with the unreachable. CUPED: ``y - b (x - mean
-    x)`` with b pooled over both groups; intervals are Welch's. Where a shared stock or budget is freed by the held out,
+    x)`` with b pooled over both groups; intervals are Welch's; a group in which fewer than 20 people
+    (and half of it) differ from the usual outcome, such as bought anything, is given the variance of both, if that is greater,
+    and there is no interval where everybody in each group is alike. Where a shared stock or budget is freed by the held out,
     the treated gain from it, and the effect is too large: see :func:`switchback`. Deterministic; O(events).
 
     References
@@ -178,8 +186,13 @@ def holdout_report(
             f"holdout_report: the window ends at {from_microseconds(begin + span).isoformat()}, after the data, which "
             f"ends at {known.end.isoformat()}. Give a shorter one, within=..., or wait."
         )
+    if begin < log.start_us:
+        raise ParameterError(
+            f"holdout_report: start {from_microseconds(begin).isoformat()} lies before the data, which begins at "
+            f"{from_microseconds(log.start_us).isoformat()}: nothing is known of what people did then. Write a later start."
+        )
     confidence = check_number(confidence, "confidence", above=0.0, high=0.9999)
-    names = (completes,) if isinstance(completes, str) else check_names(completes, "completes")
+    names = check_one_or_more(completes, "completes")
     check_known(names, log.events.ids, "holdout_report: completes", missing=None)
     k = check_integer(k, "k", low=1)
     held = holdout.held
@@ -228,7 +241,7 @@ def compared(y: np.ndarray, held: np.ndarray, x: np.ndarray | None, confidence: 
     """Return means of both groups and their difference with Welch's interval, after CUPED where ``x`` is given."""
     from scipy.special import stdtrit
 
-    raw = y[~held].mean(), y[held].mean()
+    plain, raw = y, (y[~held].mean(), y[held].mean())
     adjusted = False
     if x is not None and x.std() > 0:
         adjusted = True
@@ -237,11 +250,18 @@ def compared(y: np.ndarray, held: np.ndarray, x: np.ndarray | None, confidence: 
         y = y - over / sum(float(part @ part) for part in inside) * (x - x.mean())
     parts = [y[~held], y[held]]
     effect = float(parts[0].mean() - parts[1].mean())
-    errors = [float(part.var(ddof=1)) / part.size for part in parts]
+    usual = np.median(plain)
+    pooled = sum(float(part.var(ddof=1)) * (part.size - 1) for part in parts) / (y.size - 2)
+    errors = []
+    for part, group in zip(parts, (~held, held), strict=True):
+        own = float(part.var(ddof=1))
+        differ = int((plain[group] != usual).sum())
+        few = differ < min(_FEW, part.size / 2)  # a group in which hardly anybody bought looks too sure of it
+        errors.append((max(own, pooled) if few else own) / part.size)
     variance = sum(errors)
     freedom = variance**2 / max(sum(e**2 / (p.size - 1) for e, p in zip(errors, parts, strict=True)), 1e-300)
     t = float(stdtrit(max(freedom, 1.0), (1 + confidence) / 2))
-    half = t * np.sqrt(variance)
+    half = t * np.sqrt(variance) if variance > 0 else float("nan")  # all alike: no chance of error can be estimated
     base = float(parts[1].mean())
     # the relative lift by the delta method: e / b has the variance (v1 + (1 + e/b)^2 v0) / b^2
     lift, lift_half = float("nan"), float("nan")

@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from omnireco._core.checks import check_choice, check_duration, check_known, check_names, count_of, name_rows, shown
+from omnireco._core.checks import check_choice, check_duration, check_known, check_one_or_more, count_of, name_rows, shown
 from omnireco._core.contract import says_the_line
 from omnireco._core.frozen import locked
 from omnireco._core.units import HOUR_US
@@ -123,7 +123,7 @@ class Paths:
         span = check_duration(window, "window")
         if messages is not None:
             check_choice(messages, "messages", ("responded", "sent"))
-        names = (completes,) if isinstance(completes, str) else check_names(completes, "completes")
+        names = check_one_or_more(completes, "completes")
         check_known(names, log.events.ids, "Paths.of: completes", missing=None)
         done = np.isin(log.event, log.events.codes(list(names)))
         table = _Rows(

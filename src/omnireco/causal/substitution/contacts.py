@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import warnings
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -14,7 +15,7 @@ from omnireco._core.checks import (
     check_duration,
     check_integer,
     check_known,
-    check_names,
+    check_one_or_more,
     check_number,
     count_of,
     name_rows,
@@ -28,7 +29,7 @@ from omnireco.data.events import EventLog, require_events
 from omnireco.data.frames.columns import open_frame
 from omnireco.data.parts import Frame
 from omnireco.data.vocabulary import NONE, match
-from omnireco.errors import EmptyError, ParameterError, SchemaError
+from omnireco.errors import DataWarning, EmptyError, ParameterError, SchemaError
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -38,6 +39,8 @@ __all__ = ["ContactEffects", "contact_effects"]
 _log = logging.getLogger(__name__)
 _log.addHandler(logging.NullHandler())
 ALL = "(all channels)"
+_FEW = 20  # conversions under which the variance of a side is not trusted
+_SURE = 1e-4  # of a warning that right propensities get once in ten thousand
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
@@ -117,9 +120,14 @@ def contact_effects(
     Raises
     ------
     SchemaError
-        When a column is missing or a propensity is not strictly between 0 and 1.
+        When a column is missing, a propensity is not strictly between 0 and 1, or a decision is there twice.
     EmptyError
         When no decision's window lies inside the data.
+
+    Warns
+    -----
+    DataWarning
+        When people were contacted more or less often than their propensities say.
 
     Notes
     -----
@@ -147,7 +155,7 @@ def contact_effects(
     """
     log = dataset_of(data, "contact_effects", ("events",)).part("events", "contact_effects")
     require_events(log, "contact_effects")
-    names = (completes,) if isinstance(completes, str) else check_names(completes, "completes")
+    names = check_one_or_more(completes, "completes")
     check_known(names, log.events.ids, "contact_effects: completes", missing=None)
     span, k = check_duration(within, "within"), check_integer(k, "k", low=1)
     check_choice(measure, "measure", ("conversions", "value"))
@@ -169,6 +177,9 @@ def contact_effects(
             "Somebody who is "
             "always (or never) contacted has nobody to be compared with: leave them out."
         )
+    if ALL in log.channels.ids.tolist():
+        raise ParameterError(f"contact_effects: a channel is called {ALL!r}, the name of the sum of all. Rename it.")
+    _check_decisions(user, channel, at, treated, propensity)
     inside = (at >= log.start_us) & (at + span <= log.end_us)
     if not inside.any():
         raise EmptyError("contact_effects: no decision's window lies inside the data. Write a shorter within, or wait.")
@@ -191,6 +202,37 @@ def contact_effects(
     report = ContactEffects(table, int((~inside).sum()), confidence)
     _log.info("contact_effects: %d decisions", int(inside.sum()))
     return report
+
+
+def _check_decisions(
+    user: np.ndarray, channel: np.ndarray, at: np.ndarray, treated: np.ndarray, propensity: np.ndarray
+) -> None:
+    """Refuse decisions that are there twice; warn of propensities that are not those of these decisions."""
+    from scipy.special import erfc
+
+    order = np.lexsort([at, channel, user])
+    same = np.zeros(user.size, np.bool_)
+    same[1:] = (np.diff(user[order]) == 0) & (np.diff(channel[order]) == 0) & (np.diff(at[order]) == 0)
+    if same.any():
+        twice = np.zeros(user.size, np.bool_)
+        twice[order[same]] = True
+        raise SchemaError(
+            f"contact_effects: {name_rows(twice)} repeat a decision (one person, channel and decided_at). Keep one of each: "
+            "contacts.drop_duplicates(['user_id', 'channel', 'decided_at'])."
+        )
+    for code in range(int(channel.max(initial=-1)) + 1):
+        mine = np.flatnonzero(channel == code)
+        away = np.bincount(user[mine], treated[mine] - propensity[mine])
+        lots = float((propensity[mine] * (1 - propensity[mine])).sum())
+        spread = np.sqrt(max(float((away**2).sum()), lots))
+        if mine.size and erfc(abs(away.sum()) / spread / np.sqrt(2)) < _SURE:
+            warnings.warn(
+                f"contact_effects: of {mine.size:,} decisions {int(treated[mine].sum()):,} were to contact, and "
+                f"{propensity[mine].sum():,.0f} are expected from their propensities: they are of another policy, or decisions "
+                "were lost. The effects are not to be trusted.",
+                DataWarning,
+                stacklevel=3,
+            )
 
 
 def _after(log: EventLog, user: np.ndarray, at: np.ndarray, span: int, names: Any, measure: str) -> np.ndarray:
@@ -222,15 +264,20 @@ def _weighted(
     from scipy.special import stdtrit
 
     weight = np.where(treated, 1.0 / propensity, 1.0 / (1.0 - propensity))
-    means, residual = [], np.zeros(y.size)
+    means, residual, spread, lacking = [], np.zeros(y.size), float(y.var()), 0.0
     for side in (True, False):
         rows = treated == side
         total = weight[rows].sum()
         means.append(float(weight[rows] @ y[rows] / total))
         residual[rows] = (1 if side else -1) * weight[rows] * (y[rows] - means[-1]) / total
+        if int((y[rows] != 0).sum()) < min(_FEW, rows.sum() / 2):  # a side on which hardly anybody converted looks too sure of it
+            usual = spread * float((weight[rows] ** 2).sum()) / total**2
+            lacking += max(0.0, usual - float((residual[rows] ** 2).sum()))
+    effect = means[0] - means[1]
+    if not spread:
+        return effect, np.nan, np.nan, means[1]
     people, code = np.unique(user, return_inverse=True)
     m = people.size
-    error = float(np.sqrt((np.bincount(code, residual, minlength=m) ** 2).sum() * m / max(1, m - 1)))
+    error = float(np.sqrt((np.bincount(code, residual, minlength=m) ** 2).sum() * m / max(1, m - 1) + lacking))
     half = float(stdtrit(max(1, m - 1), (1 + confidence) / 2)) * error
-    effect = means[0] - means[1]
     return effect, effect - half, effect + half, means[1]

@@ -14,7 +14,7 @@ from omnireco._core.checks import (
     check_duration,
     check_integer,
     check_known,
-    check_names,
+    check_one_or_more,
     check_number,
     count_of,
 )
@@ -187,7 +187,7 @@ def displacement(
         check_known([given], log.channels.ids, f"displacement: {name}", missing=None)
     if channel == on:
         raise ParameterError("displacement: channel and on are the same. Write channel='web', on='store'.")
-    names = (completes,) if isinstance(completes, str) else check_names(completes, "completes")
+    names = check_one_or_more(completes, "completes")
     check_known(names, log.events.ids, "displacement: completes", missing=None)
     length, k = check_duration(period, "period"), check_integer(k, "k", low=1)
     check_choice(measure, "measure", ("conversions", "value"))

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 __all__ = ["balance_table", "placebo_effects", "ratio_mismatch", "verdict"]
 
 SURE = 1e-4  # a test that a right experiment fails once in ten thousand
+_FEW = 10  # rows of an arm that differ from the usual outcome, under which no interval can be trusted
 _LARGE = 0.1  # standardised difference
 
 
@@ -120,6 +121,13 @@ def _noise(model: Any) -> dict[str, float]:
 def warnings_of(model: Any) -> list[str]:
     """Return what is evidence against the estimates, a sentence each."""
     found = []
+    y, arm = model.experiment.outcome, model.experiment.arm
+    differ = np.bincount(arm[y != np.median(y)], minlength=len(model.experiment.arms))
+    if scarce := [name for name, n in zip(model.experiment.arms, differ, strict=True) if n < _FEW]:
+        found.append(
+            f"In {', '.join(map(repr, scarce[:3]))} hardly anybody differs in the outcome (fewer than {_FEW} rows): intervals "
+            "are too narrow for that. Gather more."
+        )
     if model.imbalance < SURE:
         found.append(
             f"The arms have other sizes than their propensities say (p = {model.imbalance:.1e}): people were lost "

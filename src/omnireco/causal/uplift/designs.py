@@ -256,6 +256,11 @@ def policy_value(
     p = propensities_of(experiment, propensity, "policy_value")
     check_number(confidence, "confidence", above=0, high=0.999)
     asked = dict(policies) if isinstance(policies, Mapping) else {"policy": policies}
+    if taken := [str(name) for name in asked if str(name) in experiment.arms]:
+        raise ParameterError(
+            f"policy_value: a policy has the name of the arm {shown(taken[0])}, which is valued by itself. Give it another "
+            "name: {'by person': ...}."
+        )
     given = {str(name): _policy(one, str(name), n, n_arms) for name, one in asked.items()}
     every = given | {
         name: np.tile(np.eye(n_arms)[code], (n, 1)) for code, name in enumerate(experiment.arms) if name not in given

@@ -22,6 +22,7 @@ __all__ = ["Experiment"]
 
 _LINE = "om.causal.Experiment.from_frame(frame, treatment='arm', control='none', outcome='spend', features=['age'])"
 _LEAST_CHANCE = 1e-6
+_MOST_ARMS = 100
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
@@ -158,7 +159,11 @@ class Experiment:
         where = "Experiment.from_frame"
         names = check_names(features, "features")
         others = check_names(groups, "groups")
-        _check_apart(names, {"treatment": treatment, "outcome": outcome, "received": received, "placebo": placebo})
+        _check_apart(
+            names,
+            others,
+            {"treatment": treatment, "outcome": outcome, "received": received, "placebo": placebo, "user": user},
+        )
         arms, arm = _arms(_one(frame, treatment, where), control, where)
         n = arm.size
         y = _numbers(frame, outcome, where)
@@ -227,16 +232,27 @@ class Experiment:
         return LoggedDecisions(self.outcome, mine, actions=self.arm, people=self.user)
 
 
-def _check_apart(names: tuple[str, ...], others: Mapping[str, str | None]) -> None:
-    """Refuse features that are the treatment or its outcome: they would explain the effect away."""
+def _check_apart(names: tuple[str, ...], groups: tuple[str, ...], others: Mapping[str, str | None]) -> None:
+    """Refuse one column in two roles: a feature or a group that is the treatment or its outcome explains it away."""
+    seen: dict[str, str] = {}
     for what, name in others.items():
-        if name is not None and not isinstance(name, str):
+        if name is None:
+            continue
+        if not isinstance(name, str):
             raise ParameterError(f"{what} must name a column. Got {shown(name)}.")
-        if name is not None and name in names:
+        if name in names:
             raise ParameterError(
                 f"features holds {shown(name)}, which is the {what}. Features are what was known before the treatment "
                 "was decided: leave it out."
             )
+        if name in groups:
+            raise ParameterError(
+                f"groups holds {shown(name)}, which is the {what}. Groups are of what was known before the treatment "
+                "was decided: leave it out."
+            )
+        if name in seen:
+            raise ParameterError(f"{what} and {seen[name]} are the same column, {shown(name)}. Name two columns.")
+        seen[name] = what
 
 
 def _one(frame: Any, name: str, where: str) -> np.ndarray:
@@ -245,8 +261,11 @@ def _one(frame: Any, name: str, where: str) -> np.ndarray:
 
     columns_of(frame, [name], where)
     column = pd.Series(nw.from_native(frame, eager_only=True).get_column(name).to_pandas())
-    if (missing := column.isna().to_numpy()).any():
+    missing = column.isna().to_numpy() | (column.astype(str).str.strip() == "").to_numpy(np.bool_)
+    if missing.any():
         raise SchemaError(f"{where}: {name} is missing in {name_rows(missing)}. Leave those rows out.")
+    if pd.api.types.is_float_dtype(column) and (column == column.round()).all():
+        column = column.astype("int64")  # a column of 0 and 1 that once held gaps
     return column.astype(str).to_numpy(object)
 
 
@@ -254,7 +273,13 @@ def _arms(column: np.ndarray, control: Any, where: str) -> tuple[tuple[str, ...]
     known = sorted(set(column.tolist()))
     if not known:
         raise EmptyError(f"{where}: there is no row to learn from.")
-    first = str(control)
+    most = min(_MOST_ARMS, max(2, column.size // 2))
+    if len(known) > most:
+        raise SchemaError(
+            f"{where}: the treatment has {len(known):,} different values in {column.size:,} rows. Is it an id? "
+            "Name the column of the arms: treatment='arm'."
+        )
+    first = str(int(control)) if isinstance(control, float) and control.is_integer() else str(control)
     if first not in known:
         raise ParameterError(
             f"{where}: control is {shown(first)}, and no row has this arm; there are "

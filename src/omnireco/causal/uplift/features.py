@@ -54,6 +54,7 @@ def columns_of(frame: Any, names: Iterable[str], where: str) -> dict[str, np.nda
                 f"{where}: {name} holds times. Give a number that was known then, such as days since: "
                 f"(start - frame[{name!r}]).dt.days."
             )
+        column = _as_numbers(column)
         if pd.api.types.is_bool_dtype(column) or pd.api.types.is_numeric_dtype(column):
             values = column.to_numpy(np.float64, na_value=np.nan)
             if np.isinf(values).any():
@@ -62,6 +63,20 @@ def columns_of(frame: Any, names: Iterable[str], where: str) -> dict[str, np.nda
         else:
             found[name] = np.where(column.isna(), "", column.astype(str)).astype(object)
     return found
+
+
+def _as_numbers(column: Any) -> Any:
+    """Return a column of Python numbers among gaps as numbers: pandas keeps those as objects."""
+    import numbers
+
+    import pandas as pd
+
+    if column.dtype != object:
+        return column
+    known = column[~column.isna()]
+    if not len(known) or not all(isinstance(one, (numbers.Real, np.bool_)) for one in known):
+        return column
+    return pd.Series(np.array([np.nan if pd.isna(one) else float(one) for one in column], np.float64))
 
 
 def learned(columns: dict[str, np.ndarray], where: str) -> tuple[Feature, ...]:
