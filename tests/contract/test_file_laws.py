@@ -30,6 +30,7 @@ NOT_SAVED = {
     "ItemIndex": "tables for searching, made again from the factors",
     "RankedLists": "what a metric is handed",
     "Paths": "journeys of a Dataset, read again from it in one pass",
+    "History": "a row of a matrix that takes events: made again from the matrix",
     "Increments": "one line from an uplift model and a send time model, which are saved",
     "Linear": "a part of an uplift model, saved with it",
     "Rows": "what a constraint compiles to",

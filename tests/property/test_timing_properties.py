@@ -71,7 +71,10 @@ def test_a_million_choices_and_none_in_quiet_hours(model):
         end = (start + length) % 1440
         quiet = tuple(f"{minute // 60:02d}:{minute % 60:02d}" for minute in (start, end))
         best = model.best(
-            om.Dataset(audience=audience), days[trial % 6], 2, channel="push", every="30min", quiet_hours=quiet
+            om.Dataset(audience=audience),
+            om.slots(days[trial % 6], days=2, every="30min"),
+            channel="push",
+            quiet_hours=quiet,
         )
         answered += len(best)
         zones = people["timezone"][best["user_id"]]

@@ -242,15 +242,3 @@ def test_a_compared_card_equals_a_card_of_then(world):
 def test_wrong_questions(world, how, error, words):
     with pytest.raises(error, match=words):
         scorecard(world.dataset(), **how)
-
-
-def test_pictures(world):
-    plotting = pytest.importorskip("omnireco.plotting")
-    data = world.dataset()
-    ax = plotting.scorecard(scorecard(data, compare=data.before("2025-03-01")))
-    ax.figure.canvas.draw()
-    assert ax.get_title(loc="left")
-    with pytest.raises(ParameterError, match="scorecard"):
-        plotting.scorecard(3)
-    found = om.evaluation.backtest({"popular": om.Popularity(), "ease": om.EASE()}, data, horizon="14D", n=1, k=5)
-    assert plotting.backtest(found).get_title(loc="left")

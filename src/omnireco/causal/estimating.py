@@ -128,8 +128,6 @@ def ends(
     ----------
     Hall (1992), "On the Removal of Skewness by Transformation", Journal of the Royal Statistical Society B 54, 221-228.
 
-    Examples
-    --------
     >>> low, high = ends(1.0, np.array([-1.0, 1.0] * 50), 0.95)
     >>> round(low, 3), round(high, 3)
     (0.801, 1.199)

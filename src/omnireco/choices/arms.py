@@ -166,7 +166,7 @@ class Posteriors:
         few = np.repeat(one_by_one, sizes)
         some = order[few]
         learn_many = suited(kernels.learn_many, some.size * self.d**2)
-        self.surprise += learn_many(self.theta, self.cov, arm[some], x[some], weight[some], reward[some])
+        self.surprise += float(learn_many(self.theta, self.cov, arm[some], x[some], weight[some], reward[some]))
         np.add.at(self.count, arm[some], weight[some])
         for start, size in zip(edges[~one_by_one], sizes[~one_by_one], strict=True):
             rows = order[start : start + size]
@@ -208,7 +208,7 @@ class Posteriors:
             if self.discount < 1.0:
                 self.count[arm] += 1.0
                 return True
-        surprise = suited(kernels.learn_one, 2 * self.d**2)(self.theta, self.cov, arm, x, 1.0, reward)
+        surprise = float(suited(kernels.learn_one, 2 * self.d**2)(self.theta, self.cov, arm, x, 1.0, reward))
         if surprise != surprise:
             return False
         self.surprise += surprise

@@ -43,7 +43,7 @@ from omnireco._kernels.week.rates import LONGEST_HOURS
 from omnireco.data.asking.consent import open_to
 from omnireco.data.asking.touches import Touches, hours_of_touches
 from omnireco.data.audience import Audience
-from omnireco.data.clock import in_quiet_hours, local_us, slots, slots_by_zone
+from omnireco.data.clock import Slots, in_quiet_hours, local_us, slots, slots_by_zone
 from omnireco.data.dataset import dataset_of
 from omnireco.data.events import EventLog
 from omnireco.data.frames.columns import instants_to_pandas
@@ -614,10 +614,9 @@ class SendTimeModel:
         self,
         data: Any,
         start: Any,
-        days: int,
+        days: int | None = None,
         *,
         channel: str,
-        every: Any = "1h",
         quiet_hours: Any = None,
         withdrawals: Any = None,
         kind: str | None = None,
@@ -633,8 +632,9 @@ class SendTimeModel:
             With the ``audience``: only people with consent, from the first slot on, who can be reached on the channel
             are answered, and nobody who unsubscribed from it after one of its ``messages``, as in
             :func:`omnireco.candidates`.
-        start, days, every
-            The slots, as in `omnireco.slots`.
+        start, days
+            Every hour of so many days, as in `omnireco.slots`; or, in one, other slots:
+            ``om.slots("2025-06-01", days=7, every="15min")``.
         channel : str
             A channel of the audience.
         quiet_hours : pair of str, or bool ndarray of shape (168,), optional
@@ -680,7 +680,7 @@ class SendTimeModel:
                 f"{', '.join(map(repr, audience.channels.ids)) or 'no channel'}. Add a column "
                 f"consent_{plain(channel, 'email')}."
             )
-        at, own_days = slots_by_zone(slots(start, days=days, every=every), audience.zones)
+        at, own_days = slots_by_zone(_slots(start, days), audience.zones)
         allowed = _allowed(audience, at, quiet_hours) & own_days
         end = None if expires_at is None else check_instant(expires_at, "expires_at")
         if end is not None:
@@ -968,6 +968,19 @@ def _no_messages() -> MessageLog:
     never = np.empty(0, np.int64)
     channels = Vocabulary(np.empty(0, object))
     return MessageLog(nobody, channels, nobody, nobody, none, none, none, none, never, never, None, 0)
+
+
+def _slots(start: Any, days: int | None) -> Slots:
+    """Return the slots that are given, or every hour of some days."""
+    if not isinstance(start, Slots):
+        if days is None:
+            raise ParameterError("best: how many days? Write best(data, '2025-06-01', 7, channel='email').")
+        return slots(start, days=days)
+    if days is not None:
+        raise ParameterError(
+            "best: days is a part of the slots. Write best(data, om.slots('2025-06-01', days=7), ...)."
+        )
+    return start
 
 
 def _clock(audience: Audience, at_us: np.ndarray) -> np.ndarray:
