@@ -22,7 +22,7 @@ from omnireco._core.units import WEEK
 from omnireco._kernels.week.delay import TAUS, best_tau, log_delays, reading_after
 from omnireco._kernels.week.kinds import Evidence, Follows, evidence, fit_follows, kinds_of
 from omnireco._kernels.week.pooling import EVEN
-from omnireco._kernels.week.smoothing import FEW_WAYS, WAYS, Smooth, smooth_rates
+from omnireco._kernels.week.smoothing import FEW_WAYS, Options, Smooth, smooth_rates
 from omnireco.data.vocabulary import NONE
 from omnireco.timing.activity import ActivityModel, profiles_and_segments
 from omnireco.timing.answers.held_out import (
@@ -60,9 +60,6 @@ _TO_JUDGE = 60_000  # messages
 _MORE_KINDS = 25  # beyond the segments of activity: everybody, and people of one hour of the day each
 
 
-Ways = tuple[tuple[float, float, float], ...]
-
-
 class Channel(NamedTuple):
     """What was learned about one channel; see `SendTimeModel` for the arrays."""
 
@@ -78,7 +75,7 @@ class Channel(NamedTuple):
     factor: np.ndarray
     factor_sd: np.ndarray
     correction: np.ndarray
-    ways: Ways
+    options: tuple[Options, Options]
 
     def log_expected(
         self, sent: Sent, profile: ActivityModel, rate: np.ndarray, expiry: int | None, threads: int | None
@@ -173,29 +170,36 @@ def _fit_curves(
     threads: int | None,
     like: Channel | None,
 ) -> Channel:
-    """Fit one channel, without a correction; with the effect decay and the ways to be smooth of one that it is like."""
-    log_theta, ways = np.log((1.0 - EVEN) * profile.population + EVEN / WEEK), WAYS if like is None else like.ways
+    """Fit one channel, without a correction.
+
+    One that is fitted on a part of another's messages takes over what is slow to learn and has few numbers: the effect
+    decay, how smooth curves are, how well they are known, and how reading follows activity.
+    """
+    log_theta = np.log((1.0 - EVEN) * profile.population + EVEN / WEEK)
+    options, of_sending = (None, None) if like is None else like.options
     tau = _effect_decay(small, profile, log_theta, effect_decay, base_rate) if like is None else like.tau
     prior = _prior_rate(base_rate, tau)
-    hours = smooth_rates(_seen(small), _at_risk_alike(small, tau), log_theta, prior_rate=prior, ways=ways)
+    hours = smooth_rates(_seen(small), _at_risk_alike(small, tau), log_theta, prior_rate=prior, options=options)
     reading = np.exp(hours.log_rate - log_theta)
     reading /= reading.mean()
-    follows, kinds = _fit_kinds(small, sent, profile, reading, tau, n_people, threads)
+    known = None if like is None else like.follows
+    follows, kinds = _fit_kinds(small, sent, profile, reading, tau, n_people, known, threads)
     channel = settings(profile, tau, reading, follows, expiry)
     everybody = _value_to_all(channel, profile, rate)
     # without the people's own responses, which would leak
     away = per_message(small, profile, rate, channel, None, threads) - np.append(everybody, 0.0)[small.hour]
     active = log_activity(rate, small.profile)
-    curve = _curve(small, _rates(hours, tau, expiry, small)[0], away, active)
+    curve = _curve(small, _rates(hours, tau, expiry, small), away, active)
     expected = _until_answered(small, hours, tau) * np.exp(curve.slope * away)
     factor = person_factors(small.person, expected, small.answered, n_people)[0]
     seen, at_risk = _seen(small), _at_risk(small, profile, channel, curve.slope, factor, threads)
-    hours = smooth_rates(seen, at_risk, log_theta, prior_rate=prior, ways=ways)
-    log_rate, variance = _rates(hours, tau, expiry, small)
+    hours = smooth_rates(seen, at_risk, log_theta, prior_rate=prior, options=options)
+    log_rate = _rates(hours, tau, expiry, small)
     curve = _curve(small, log_rate, away, active)
-    log_rate, variance, tried = _corrected(small, curve, log_rate, variance, away, active, n_people)
+    log_rate, added, tried = _corrected(small, curve, log_rate, away, active, n_people, of_sending)
     log_rate = log_rate + curve.level
-    final = supported(channel, everybody, log_rate, np.sqrt(variance), tried, curve.slope, curve.slope_sd)
+    log_rate_sd = _rates_sd(hours, tau, expiry, added) if like is None else like.log_rate_sd
+    final = supported(channel, everybody, log_rate, log_rate_sd, tried, curve.slope, curve.slope_sd)
     score = log_rates(sent, profile, rate, final, kinds, threads)
     lifted = np.exp(curve.lift * log_activity(rate, np.append(np.arange(rate.size), NONE)))
     expected = np.exp(np.minimum(score, _MOST, out=score), out=score)
@@ -213,13 +217,13 @@ def _fit_curves(
         kinds=kinds,
         everybody=everybody,
         log_rate=log_rate + float(np.log(scale)),
-        log_rate_sd=np.sqrt(variance),
+        log_rate_sd=log_rate_sd,
         tried=tried,
         curve=curve,
         factor=factor,
         factor_sd=1.0 / np.sqrt(strength + answers),
         correction=no_correction(),
-        ways=hours.ways,
+        options=(hours.options, added.options),
     )
 
 
@@ -336,10 +340,15 @@ def _read(profile: ActivityModel, channel: Any, code: np.ndarray) -> np.ndarray:
     return channel.own * shares(p, channel.reading) + (1.0 - channel.own) * (member @ channel.follows) @ channel.psi
 
 
-def _rates(hours: Smooth, tau: float, expiry: int | None, sent: Sent) -> tuple[np.ndarray, np.ndarray]:
-    """Return mean and variance of everybody's log rate per hour of sending, (169,); the last is without timing."""
-    mean, variance = hours.moments(_kernel(tau, expiry))
-    return _with_usual(mean, sent), np.append(variance, variance.min())
+def _rates(hours: Smooth, tau: float, expiry: int | None, sent: Sent) -> np.ndarray:
+    """Return the mean of everybody's log rate per hour of sending, (169,); the last is without timing."""
+    return _with_usual(hours.log_mean(_kernel(tau, expiry)), sent)
+
+
+def _rates_sd(hours: Smooth, tau: float, expiry: int | None, added: Smooth) -> np.ndarray:
+    """Return the standard deviation of everybody's log rate, (169,), with what the hour of sending adds."""
+    variance, spread = hours.moments(_kernel(tau, expiry))[1], added.moments()[1]
+    return np.sqrt(np.append(variance, variance.min()) + np.append(spread, spread.min()))
 
 
 def _with_usual(log_rate: np.ndarray, sent: Sent) -> np.ndarray:
@@ -363,22 +372,22 @@ def _corrected(
     sent: Sent,
     curve: Curve,
     log_rate: np.ndarray,
-    variance: np.ndarray,
     away: np.ndarray,
     active: np.ndarray,
     n_people: int,
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return log rates and variances corrected by what the hour of sending adds, and which hours were tried."""
+    options: Options | None,
+) -> tuple[np.ndarray, Smooth, np.ndarray]:
+    """Return log rates corrected by what the hour of sending adds, what it adds, and which hours were tried."""
     known = np.flatnonzero(sent.hour >= 0)
     expected = curve.rate(_at(log_rate, sent.hour), away, active)
     until = expected * (1.0 - 0.5 * sent.answered)
     until = until * person_factors(sent.person, until, sent.answered, n_people)[0][sent.person]
     hour, weight = sent.hour[known], sent.weight[known]
     seen = np.bincount(hour, weights=weight * sent.answered[known], minlength=WEEK)
-    more, spread = smooth_rates(seen, np.bincount(hour, weights=weight * until[known], minlength=WEEK)).moments()
+    at_risk = np.bincount(hour, weights=weight * until[known], minlength=WEEK)
+    added = smooth_rates(seen, at_risk, options=options)
     tried = np.bincount(hour % 24, weights=expected[known], minlength=24) >= _TRIED
-    log_rate = _with_usual(log_rate[:WEEK] + more, sent)
-    return log_rate, variance + np.append(spread, spread.min()), np.tile(tried, 7)
+    return _with_usual(log_rate[:WEEK] + added.log_rate, sent), added, np.tile(tried, 7)
 
 
 def _foreseen(answered: np.ndarray, base_rate: float) -> float:
@@ -424,12 +433,15 @@ def _fit_kinds(
     reading: np.ndarray,
     tau: float,
     n_people: int,
+    follows: Follows | None,
     threads: int | None,
 ) -> tuple[Follows, np.ndarray]:
     """Return how reading follows activity, learned from a part of the messages, and the kinds of everybody from all."""
     n_kinds = len(profile.base.pi)
     unknown = np.zeros((n_people, n_kinds), np.float32)
-    n_most = n_kinds + _MORE_KINDS
+    if follows is not None and follows.own == 1.0:
+        return follows, unknown
+    n_most = n_kinds + _MORE_KINDS if follows is None else follows.follows.shape[1]
     parts = _evidence(small, profile, reading, tau, n_most, lambda people, found, member: (found, member), threads)
     pull = sum(float(found.own_pull.sum()) for found, _ in parts)
     answers = sum(float(found.answers.sum()) for found, _ in parts)
@@ -439,7 +451,7 @@ def _fit_kinds(
     member = np.concatenate([member for _, member in parts])
     rate, rows = answers / pull, np.arange(found.answers.size)
     _, strength = person_factors(rows, rate * found.own_pull, found.answers.astype(np.float64), rows.size)
-    follows = fit_follows(found, member, rate, strength)
+    follows = fit_follows(found, member, rate, strength) if follows is None else follows
     if follows.own < 1.0:
         n_kinds = follows.follows.shape[1]
         unknown = np.zeros((n_people, n_kinds), np.float32)

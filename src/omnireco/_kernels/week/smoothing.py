@@ -25,9 +25,14 @@ FEW_WAYS = tuple(itertools.product((1.5,), (0.05, 0.4, 1.4), (0.0,)))
 _WEEK_WIDTH = 2.0
 _LEVEL_SD = 1.0
 _LEAST_WEIGHT = 1e-3
+_PROBABLE = 0.02  # options that a curve like this one is fitted with
 _LEAST_AT_RISK = 1e-9  # of the hour most at risk: a pull that fades at once leaves 1e-47, which is rounding
 _STEPS = 50
 _HIGHEST = 50.0  # log rate beyond which nothing is told apart
+
+
+Way = tuple[float, float, float]
+Options = tuple[tuple[tuple[float, float], Way], ...]
 
 
 class _Mode(NamedTuple):
@@ -57,8 +62,8 @@ class Smooth:
         Functions whose sum with standard normal weights is the curve before any data.
     log_evidence : float
         Log probability of the responses under all ways together, up to what does not depend on the time at risk.
-    ways : tuple of (float, float, float)
-        Those that are not next to impossible.
+    options : tuple of (share, way)
+        Those that are not improbable, to fit a curve that is like this one.
     """
 
     weight: np.ndarray
@@ -66,12 +71,16 @@ class Smooth:
     expected: np.ndarray
     features: tuple[np.ndarray, ...]
     log_evidence: float
-    ways: tuple[tuple[float, float, float], ...]
+    options: Options
 
     @property
     def log_rate(self) -> np.ndarray:
         """Mean of the log rate, (168,)."""
         return np.asarray(self.weight @ self.eta)
+
+    def log_mean(self, kernel: np.ndarray) -> np.ndarray:
+        """Return the mean of the log of ``kernel @ rate``, (168,), as `moments` does."""
+        return np.asarray(self.weight @ np.log(np.exp(self.eta) @ kernel.T))
 
     def moments(self, kernel: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
         """Return mean and variance, (168,) each, of the log rate, or of the log of ``kernel @ rate`` (delta method)."""
@@ -94,7 +103,8 @@ def smooth_rates(
     shape: np.ndarray | None = None,
     *,
     prior_rate: float = 1.0,
-    ways: tuple[tuple[float, float, float], ...] = WAYS,
+    ways: tuple[Way, ...] = WAYS,
+    options: Options | None = None,
 ) -> Smooth:
     """Return the posterior of the log rate, averaged over widths, heights and shares of the shape by their evidence.
 
@@ -109,6 +119,8 @@ def smooth_rates(
     ways : tuple of (float, float, float)
         Width in hours and standard deviation of the function of the hour of the day, and standard deviation of that of
         the hour of the week.
+    options : tuple of (share, way), optional
+        Those of a curve like this one, in place of all shares of the shape and ``ways``.
 
     Notes
     -----
@@ -119,7 +131,7 @@ def smooth_rates(
     expected = np.maximum(expected, _LEAST_AT_RISK * expected.max())
     tilt = np.zeros(WEEK) if shape is None else shape - shape.mean()
     modes: list[_Mode] = []
-    tried = list(itertools.product(shares, ways))
+    tried = tuple(itertools.product(shares, ways)) if options is None else options
     for (share, before), way in tried:
         near = modes[-1].away if modes else None
         modes.append(_mode(seen, expected, share * tilt, _prior(*way), prior_rate, float(np.log(before)), near))
@@ -130,8 +142,9 @@ def smooth_rates(
     keep = np.flatnonzero(weight > _LEAST_WEIGHT)
     eta = np.array([modes[i].start + modes[i].away for i in keep])
     features = tuple(_features(*tried[i][1]) for i in keep)
-    left = sorted({int(i) % len(ways) for i in keep})
-    return Smooth(weight[keep] / weight[keep].sum(), eta, expected, features, evidence, tuple(ways[i] for i in left))
+    weight /= weight.sum()
+    likely = tuple(tried[i] for i in np.flatnonzero(weight >= min(_PROBABLE, weight.max())))
+    return Smooth(weight[keep] / weight[keep].sum(), eta, expected, features, evidence, likely)
 
 
 def _mode(
