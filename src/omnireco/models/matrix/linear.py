@@ -376,7 +376,10 @@ def gram_matrix(x: sp.csr_matrix, dtype: type, *, threads: int | None = None) ->
     steps = float((np.diff(x.indptr).astype(np.float64) ** 2).sum())
     if not pays(max(steps, float(x.shape[1]) ** 2), _GRAM_STEPS):  # the same sums in the same order, to the bit
         doubled = x.astype(np.float32).astype(np.float64)
-        return np.asarray((doubled.T.tocsr() @ doubled).toarray().astype(dtype, copy=False))
+        by_item, gram = doubled.T.tocsr(), np.empty((x.shape[1], x.shape[1]), dtype)
+        for rows in row_blocks(x.shape[1], 8 * x.shape[1], memory=8 << 20):
+            gram[rows] = (by_item[rows] @ doubled).toarray()
+        return gram
     from omnireco._kernels.gram import gram_rows
 
     columns = x.tocsc()
