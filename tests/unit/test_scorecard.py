@@ -182,7 +182,9 @@ def test_one_of_many_is_not_singled_out(gone, shown):
     frame = pd.DataFrame({"user_id": people, "channel": "email", "sent_at": DAY, "unsubscribed_at": left})
     frame["responded_at"] = pd.Series(pd.NaT, index=people, dtype=left.dtype)
     sent = pd.concat([frame, frame.assign(sent_at=DAY + pd.Timedelta("2D"), unsubscribed_at=frame["responded_at"])])
-    segments = pd.DataFrame({"user_id": people, "segment": np.where(people < 150, "x", np.where(people < 290, "y", "z"))})
+    segments = pd.DataFrame(
+        {"user_id": people, "segment": np.where(people < 150, "x", np.where(people < 290, "y", "z"))}
+    )
     card = scorecard(om.Dataset(messages=om.MessageLog.from_frame(sent)), segments=segments)
     for key, channel in (("opt_out", "email"), ("after_opt_out", "")):
         row = value(card, key, channel)

@@ -20,12 +20,7 @@ def test_the_best_of_equal_policies_is_seldom_called_better():
         found = select_policy(logged, policies, least_effective=100, n_bootstrap=200, seed=seed)
         called += bool(found.best)
         alone += bool(
-            (
-                off_policy(logged, policies, estimators=["snips"], least_effective=100).table[
-                    "lift_low"
-                ]
-                > 0
-            ).any()
+            (off_policy(logged, policies, estimators=["snips"], least_effective=100).table["lift_low"] > 0).any()
         )
     assert called <= 4
     assert alone > 8

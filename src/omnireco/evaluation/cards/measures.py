@@ -148,7 +148,15 @@ def _share(key: str, yes: int, n: int, channel: str = "") -> Measured:
     share, z = yes / n, _Z
     centre = (share + z * z / (2 * n)) / (1 + z * z / n)
     half = z / (1 + z * z / n) * np.sqrt(share * (1 - share) / n + z * z / (4 * n * n))
-    return Measured(key, channel, share, n, max(0.0, centre - half), min(1.0, centre + half), few=_few(yes, n - yes) if 0 < yes < n else -1)
+    return Measured(
+        key,
+        channel,
+        share,
+        n,
+        max(0.0, centre - half),
+        min(1.0, centre + half),
+        few=_few(yes, n - yes) if 0 < yes < n else -1,
+    )
 
 
 def _part(key: str, yes: np.ndarray, person: np.ndarray, channel: str = "") -> Measured:
