@@ -187,6 +187,8 @@ GOOD = {"rewards": [1.0, 0.0], "propensity": [0.5, 0.5], "policy": [0.5, 0.5]}
         ({"people": [1]}, "one entry per decision"),
         ({"estimators": ["dr"]}, "needs predicted"),
         ({"estimators": ["magic"]}, "must be some of"),
+        ({"estimators": []}, "estimators is empty"),
+        ({"policy": {"1": [0.5, 0.5], 1: [0.5, 0.5]}}, "two policies have one name"),
         ({"predicted": np.eye(2)}, "actions="),
         ({"predicted": np.eye(2), "actions": [0, 1]}, "every action"),
         ({"clip": 0.0}, "greater than 0"),

@@ -174,6 +174,28 @@ def test_nothing_is_about_fewer_than_k_people(world):
     assert "hidden" in set(scorecard(data, k=100_000).table["status"])
 
 
+@pytest.mark.parametrize(("gone", "shown"), [(0, True), (1, False), (5, True), (296, False), (300, True)])
+def test_one_of_many_is_not_singled_out(gone, shown):
+    """A share whose smaller side is 1 to 4 people is about these people, whatever stands on the other side."""
+    people = np.arange(300)
+    left = pd.Series(DAY + pd.Timedelta("1h"), index=people).where(people < gone)
+    frame = pd.DataFrame({"user_id": people, "channel": "email", "sent_at": DAY, "unsubscribed_at": left})
+    frame["responded_at"] = pd.Series(pd.NaT, index=people, dtype=left.dtype)
+    sent = pd.concat([frame, frame.assign(sent_at=DAY + pd.Timedelta("2D"), unsubscribed_at=frame["responded_at"])])
+    segments = pd.DataFrame(
+        {"user_id": people, "segment": np.where(people < 150, "x", np.where(people < 290, "y", "z"))}
+    )
+    card = scorecard(om.Dataset(messages=om.MessageLog.from_frame(sent)), segments=segments)
+    for key, channel in (("opt_out", "email"), ("after_opt_out", "")):
+        row = value(card, key, channel)
+        assert np.isnan(row["value"]) != shown
+        assert row["status"] == ("measured" if shown else "hidden: fewer than 5 people make the difference")
+        part = card.segments[card.segments["key"] == key]
+        assert int(part["value"].isna().sum()) == (0 if shown else 2)  # one, and another from which it would follow
+    todo = set(card.todo["measure"])
+    assert ("Messages sent to people after they opted out of the channel" in todo) == (gone > 0)
+
+
 def test_segments_whose_last_event_lies_before_the_last_message(world):
     """A part of the people ends when the whole does, not with their own last event."""
     data = world.dataset()

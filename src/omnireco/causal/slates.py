@@ -214,7 +214,9 @@ def _same(array: np.ndarray, rewards: np.ndarray, name: str) -> None:
 def _wanted(given: Iterable[str] | None, has_model: bool) -> tuple[str, ...]:
     if given is None:
         return ("sips", "rips", "cascade_dr") if has_model else ("sips", "rips")
-    names = check_names(given, "estimators")
+    names = tuple(dict.fromkeys(check_names(given, "estimators")))
+    if not names:
+        raise ParameterError("estimators is empty. Leave it out, or write estimators=['sips'].")
     for name in names:
         if not isinstance(name, str) or name not in SLATE_ESTIMATORS:
             raise ParameterError(f"estimators must be some of {', '.join(SLATE_ESTIMATORS)}. Got {shown(name)}.")

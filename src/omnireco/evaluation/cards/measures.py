@@ -42,6 +42,15 @@ class Measured(NamedTuple):
     low: float = float("nan")
     high: float = float("nan")
     needs: str = ""
+    few: int = -1  # people on the smaller side of a share, -1 where it has none or it is nobody
+
+    def hidden(self, k: int) -> str:
+        """Return why a number may not be shown where fewer than k people are nobody's business, or an empty text."""
+        if self.needs:
+            return ""
+        if self.people < k:
+            return "hidden"
+        return f"hidden: fewer than {k} people make the difference" if 0 < self.few < k else ""
 
 
 class Guide(NamedTuple):
@@ -132,16 +141,37 @@ def _missing(key: str, needs: str) -> Measured:
     return Measured(key, "", float("nan"), 0, needs=needs)
 
 
-def _share(key: str, yes: int, n: int, people: int, channel: str = "", *, interval: bool = True) -> Measured:
-    """Return a share with Wilson's interval, where the units are people."""
+def _share(key: str, yes: int, n: int, channel: str = "") -> Measured:
+    """Return a share of people with Wilson's interval."""
     if not n:
         return Measured(key, channel, float("nan"), 0, needs="anything to count")
     share, z = yes / n, _Z
-    if not interval:
-        return Measured(key, channel, share, people)
     centre = (share + z * z / (2 * n)) / (1 + z * z / n)
     half = z / (1 + z * z / n) * np.sqrt(share * (1 - share) / n + z * z / (4 * n * n))
-    return Measured(key, channel, share, people, max(0.0, centre - half), min(1.0, centre + half))
+    return Measured(
+        key,
+        channel,
+        share,
+        n,
+        max(0.0, centre - half),
+        min(1.0, centre + half),
+        few=_few(yes, n - yes) if 0 < yes < n else -1,
+    )
+
+
+def _part(key: str, yes: np.ndarray, person: np.ndarray, channel: str = "") -> Measured:
+    """Return a share of rows, such as messages, with the person of each row; without an interval."""
+    if not yes.size:
+        return Measured(key, channel, float("nan"), 0, needs="anything to count")
+    people = np.unique(person).size
+    some, others = (np.unique(person[side]).size for side in (yes, ~yes))
+    sides = (some, others, people - some, people - others) if some and others else ()
+    return Measured(key, channel, float(yes.mean()), people, few=_few(*sides))
+
+
+def _few(*sides: int) -> int:
+    """Return how many people the smallest side of a share has that is not empty; -1 where there is none."""
+    return min((side for side in sides if side), default=-1)
 
 
 def _no(part: Any) -> bool:
@@ -163,8 +193,9 @@ def _identity(data: Dataset, how: Settings) -> Iterator[Measured]:
     kinds = np.bincount(at.ravel() // max(1, len(known.kinds)), minlength=int(person.max(initial=-1)) + 1)
     linked = known.ids.codes(known.ids.ids[np.unique(known.node_id)], missing="none")
     there = np.isin(match(known.ids, log.users, ("identities", "events")), linked)
-    yield _share("identified", int(there[log.user].sum()), len(log), int(there.sum()), interval=False)
-    yield _share("several_kinds", int((kinds[person] > 1).sum()), person.size, person.size)
+    identified = _part("identified", there[log.user], log.user)
+    yield identified._replace(people=int(there.sum()))
+    yield _share("several_kinds", int((kinds[person] > 1).sum()), person.size)
 
 
 # ---- journeys -----------------------------------------------------------------------------------------------------
@@ -181,7 +212,7 @@ def _crossing(data: Dataset, how: Settings) -> Iterator[Measured]:
     walked = journeys_of(log, ~done, done, how.window, same_item=True)
     ended = walked.end != NONE
     moved = ended & (walked.end != walked.start)
-    yield _share("crossed", int(moved.sum()), int(ended.sum()), np.unique(walked.user[ended]).size, interval=False)
+    yield _part("crossed", moved[ended], walked.user[ended])
     if moved.any():
         yield Measured("hand_over", "", float(np.median(walked.hours[moved])), np.unique(walked.user[moved]).size)
     else:
@@ -256,7 +287,7 @@ def _differing(key: str, spread: tuple[np.ndarray, np.ndarray], n_items: int) ->
     pairs, differs = spread
     if not pairs.size:
         return _missing(key, "people who met one item on two channels on one day")
-    return _share(key, int(differs.sum()), pairs.size, np.unique(pairs // max(1, n_items)).size, interval=False)
+    return _part(key, differs, pairs // max(1, n_items))
 
 
 # ---- messages -----------------------------------------------------------------------------------------------------
@@ -268,9 +299,9 @@ def _consent(data: Dataset, how: Settings) -> Iterator[Measured]:
         yield _missing("consent", "om.Dataset(log, audience=people)")
         return
     may = open_to(data, people.channels, data.end_us or None, "scorecard")
-    yield _share("consent", int(may.any(axis=1).sum()), people.n_users, people.n_users)
+    yield _share("consent", int(may.any(axis=1).sum()), people.n_users)
     for code, channel in enumerate(people.channels.ids):
-        yield _share("consent", int(may[:, code].sum()), people.n_users, people.n_users, str(channel))
+        yield _share("consent", int(may[:, code].sum()), people.n_users, str(channel))
 
 
 def _pressure(data: Dataset, how: Settings) -> Iterator[Measured]:
@@ -295,18 +326,10 @@ def _opt_outs(data: Dataset, how: Settings) -> Iterator[Measured]:
     first = np.full(sent.n_users * len(sent.channels), np.iinfo(np.int64).max)
     np.minimum.at(first, key[gone], sent.unsubscribed_at[gone])
     late = sent.sent_at > first[key]
-    n_people = np.unique(sent.user).size
-    yield _share("after_opt_out", int(late.sum()), len(sent), n_people, interval=False)
+    yield _part("after_opt_out", late, sent.user)
     for code, channel in enumerate(sent.channels.ids):
         here = sent.channel == code
-        yield _share(
-            "opt_out",
-            int(gone[here].sum()),
-            int(here.sum()),
-            np.unique(sent.user[here]).size,
-            str(channel),
-            interval=False,
-        )
+        yield _part("opt_out", gone[here], sent.user[here], str(channel))
 
 
 def _lag(data: Dataset, how: Settings) -> Iterator[Measured]:
@@ -349,7 +372,7 @@ def _stock(data: Dataset, how: Settings) -> Iterator[Measured]:
         for a, b in zip(since[item == which], until[item == which], strict=True):
             out[mine] |= (sent.sent_at[mine] >= a) & (sent.sent_at[mine] < b)
     about = sent.item != NONE
-    yield _share("stock_out", int(out.sum()), int(about.sum()), np.unique(sent.user[about]).size, interval=False)
+    yield _part("stock_out", out[about], sent.user[about])
 
 
 def _known(data: Dataset, how: Settings) -> Iterator[Measured]:
@@ -362,5 +385,5 @@ def _known(data: Dataset, how: Settings) -> Iterator[Measured]:
     n = len(everybody)
     events = np.bincount(log.user, minlength=log.n_users)
     about = np.bincount(log.user[log.item != NONE], minlength=log.n_users)
-    yield _share("channel_known", int((events >= _KNOWN_EVENTS).sum()), n, n)
-    yield _share("needs_known", int((about >= _KNOWN_EVENTS).sum()), n, n)
+    yield _share("channel_known", int((events >= _KNOWN_EVENTS).sum()), n)
+    yield _share("needs_known", int((about >= _KNOWN_EVENTS).sum()), n)

@@ -57,7 +57,8 @@ class Scorecard:
     table : pandas.DataFrame
         One row per measure (and channel): ``key channel measure value low high unit n_people before trend good next
         status``. ``value`` is NaN where it is not measured, and ``status`` says what it needs (``"not measured: needs
-        ..."``) or that too few people stand behind it (``"hidden"``); else ``"measured"``. ``trend`` is ``better``,
+        ..."``) or that too few people stand behind it (``"hidden"``) or on one side of a share (``"hidden: fewer than 5
+        people make the difference"``); else ``"measured"``. ``trend`` is ``better``,
         ``worse``, ``same`` or empty, against ``before``, the value of the earlier data.
     segments : pandas.DataFrame
         ``segment key channel value n_people``; empty without segments.
@@ -98,9 +99,13 @@ class Scorecard:
     def todo(self) -> pd.DataFrame:
         """What to do next: what breaks a rule first, then what became worse, then what is not measured."""
         table = self.table
-        zero = table["good"].str.startswith("0")
+        zero, few = table["good"].str.startswith("0"), table["status"].str.startswith("hidden:")
         order = np.select(
-            [zero & (table["value"] > 0), table["trend"] == "worse", table["status"].str.startswith("not measured")],
+            [
+                zero & ((table["value"] > 0) | few),
+                table["trend"] == "worse",
+                table["status"].str.startswith("not measured"),
+            ],
             [0, 1, 2],
             3,
         )
@@ -157,7 +162,8 @@ def scorecard(
     every : str or timedelta, optional
         Length of the periods of ``over_time``, counted back from the end.
     k : int
-        Smallest number of people behind a number that is shown.
+        Smallest number of people behind a number that is shown, and on either side of a share: 1 of 300 would single
+        somebody out, 0 of 300 does not.
 
     Returns
     -------
@@ -248,12 +254,12 @@ def _stock(frame: Any) -> Any:
 
 def _row(one: Measured, before: Any, k: int) -> tuple[Any, ...]:
     guide = GUIDE[one.key]
-    few = not one.needs and one.people < k
-    status = f"not measured: needs {one.needs}" if one.needs else "hidden" if few else "measured"
-    value, low, high = (np.nan,) * 3 if few or one.needs else (one.value, one.low, one.high)
+    hidden = one.hidden(k)
+    status = f"not measured: needs {one.needs}" if one.needs else hidden or "measured"
+    value, low, high = (np.nan,) * 3 if hidden or one.needs else (one.value, one.low, one.high)
     earlier = None if before is None else before.get((one.key, one.channel))
-    was = np.nan if earlier is None or earlier.needs or earlier.people < k else earlier.value
-    people = np.nan if few or one.needs else float(one.people)
+    was = np.nan if earlier is None or earlier.needs or earlier.hidden(k) else earlier.value
+    people = np.nan if hidden or one.needs else float(one.people)
     return (
         one.key, one.channel, guide.label, value, low, high, guide.unit, people, was,
         _trend(value, was, guide.better), guide.good, guide.next, status,
@@ -291,8 +297,12 @@ def _by_segment(data: Dataset, how: Settings, segments: Any, k: int) -> pd.DataF
         part = _people(data, users, of, place, len(names))
         if part is None:
             continue
-        rows += [(label, one.key, one.channel, one.value, one.people) for one in measured(part, own) if not one.needs]
-    return _unless_few(pd.DataFrame(rows, columns=columns), k, "segment")
+        rows += [
+            (label, one.key, one.channel, one.value, one.people, one.few)
+            for one in measured(part, own)
+            if not one.needs
+        ]
+    return _unless_few(pd.DataFrame(rows, columns=[*columns, "few"]), k, "segment")
 
 
 def _people(data: Dataset, users: Vocabulary, of: np.ndarray, place: int, unknown: int) -> Dataset | None:
@@ -337,11 +347,11 @@ def _over_time(data: Dataset, how: Settings, every: Any, k: int) -> pd.DataFrame
     for cut in plain.rolling(horizon=every, n=n):
         own = how._replace(identities=None, as_given=None)
         rows += [
-            (cut.later.end, one.key, one.channel, one.value, one.people)
+            (cut.later.end, one.key, one.channel, one.value, one.people, one.few)
             for one in measured(cut.later, own)
             if not one.needs
         ]
-    return _unless_few(pd.DataFrame(rows, columns=columns), k, "period_end")
+    return _unless_few(pd.DataFrame(rows, columns=[*columns, "few"]), k, "period_end")
 
 
 def _resolved(data: Dataset) -> Dataset:
@@ -355,11 +365,13 @@ def _resolved(data: Dataset) -> Dataset:
 def _unless_few(table: pd.DataFrame, k: int, over: str) -> pd.DataFrame:
     """Return a table without values of few people, and without those from which, with the whole, they would follow."""
     if table.empty:
-        return table
+        return table.drop(columns="few")
     table = table.reset_index(drop=True)
+    few = table.pop("few").to_numpy(np.int64)
+    behind = np.where((few > 0) & (few < k), few, table["n_people"].to_numpy(np.int64))
     hide = np.zeros(len(table), np.bool_)
     for rows in table.groupby(["key", "channel"], sort=False).indices.values():
-        hide[rows] = hidden_cells(table["n_people"].to_numpy(np.int64)[rows], k, (0,))
+        hide[rows] = hidden_cells(behind[rows], k, (0,))
     table["value"] = table["value"].astype(np.float64).mask(hide)
     table["n_people"] = table["n_people"].astype(np.float64).mask(hide)
     return table.sort_values(["key", "channel", over], kind="stable").reset_index(drop=True)
