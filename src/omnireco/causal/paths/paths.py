@@ -8,7 +8,15 @@ from typing import Any, Literal
 
 import numpy as np
 
-from omnireco._core.checks import check_choice, check_duration, check_known, check_one_or_more, count_of, name_rows, shown
+from omnireco._core.checks import (
+    check_choice,
+    check_duration,
+    check_known,
+    check_one_or_more,
+    count_of,
+    name_rows,
+    shown,
+)
 from omnireco._core.contract import says_the_line
 from omnireco._core.frozen import locked
 from omnireco._core.units import HOUR_US

@@ -270,7 +270,9 @@ def _weighted(
         total = weight[rows].sum()
         means.append(float(weight[rows] @ y[rows] / total))
         residual[rows] = (1 if side else -1) * weight[rows] * (y[rows] - means[-1]) / total
-        if int((y[rows] != 0).sum()) < min(_FEW, rows.sum() / 2):  # a side on which hardly anybody converted looks too sure of it
+        if int((y[rows] != 0).sum()) < min(
+            _FEW, rows.sum() / 2
+        ):  # a side on which hardly anybody converted looks too sure of it
             usual = spread * float((weight[rows] ** 2).sum()) / total**2
             lacking += max(0.0, usual - float((residual[rows] ** 2).sum()))
     effect = means[0] - means[1]
