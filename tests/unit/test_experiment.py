@@ -106,3 +106,47 @@ def test_an_id_is_no_feature_and_times_are_none():
 def test_unknown_propensities_are_no_logged_decisions():
     with pytest.raises(ParameterError, match="the propensities of this experiment are not known"):
         read().logged()
+
+
+def _small(**more):
+    frame = pd.DataFrame({"arm": ["no", "yes"] * 20, "y": [0, 1, 1, 0] * 10, "x": range(40), "who": range(40)})
+    return frame.assign(**more)
+
+
+@pytest.mark.parametrize(
+    ("given", "match"),
+    [
+        ({"groups": ["y"]}, "groups holds 'y', which is the outcome"),
+        ({"groups": ["arm"]}, "groups holds 'arm', which is the treatment"),
+        ({"features": ["who"], "user": "who"}, "features holds 'who', which is the user"),
+        ({"outcome": "arm"}, "outcome and treatment are the same column"),
+    ],
+)
+def test_one_column_has_one_role(given, match):
+    asked = {"treatment": "arm", "control": "no", "outcome": "y"} | given
+    with pytest.raises(ParameterError, match=match):
+        Experiment.from_frame(_small(), **asked)
+
+
+def test_ids_as_the_treatment_are_refused_and_not_named():
+    with pytest.raises(SchemaError, match="40 different values in 40 rows. Is it an id") as caught:
+        Experiment.from_frame(_small(who=[f"secret{i}" for i in range(40)]), treatment="who", control="no", outcome="y")
+    assert "secret" not in str(caught.value)
+
+
+def test_an_empty_text_is_no_arm_and_numbers_among_gaps_are_numbers():
+    frame = _small()
+    frame.loc[3, "arm"] = " "
+    with pytest.raises(SchemaError, match=r"arm is missing in 1 row \(position 3\)"):
+        Experiment.from_frame(frame, treatment="arm", control="no", outcome="y")
+    frame = _small().astype({"x": object, "y": object})
+    frame.loc[3, "x"] = None
+    assert Experiment.from_frame(frame, treatment="arm", control="no", outcome="y", features=["x"]).x.shape == (40, 2)
+    frame.loc[3, "y"] = None
+    with pytest.raises(SchemaError, match=r"y is missing in 1 row \(position 3\)"):
+        Experiment.from_frame(frame, treatment="arm", control="no", outcome="y")
+
+
+def test_arms_of_0_and_1_may_be_floats():
+    made = Experiment.from_frame(_small(arm=[0.0, 1.0] * 20), treatment="arm", control=0, outcome="y")
+    assert made.arms == ("0", "1")

@@ -68,7 +68,7 @@ def test_increments_per_row_replace_one_effect():
     assert not none["nudge"].any()
     with pytest.raises(ParameterError, match="one per row"):
         nudges(open_, model, data, effect=[0.1, 0.2])
-    with pytest.raises(ParameterError, match="effect must be finite and between 0 and 1; 1 are not"):
+    with pytest.raises(ParameterError, match="effect must be finite and between -1 and 1; 1 are not"):
         nudges(open_, model, data, effect=1.5)
     with pytest.raises(ParameterError, match="must be a ReturnsModel"):
         nudges(open_, Returns(), data)

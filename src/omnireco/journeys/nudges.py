@@ -55,8 +55,9 @@ def nudges(
     within : str or timedelta
         Until when the activity would have to be finished.
     effect : float, or array-like of shape (n,)
-        Probability that a reminder makes somebody finish who would not have otherwise: measured with a holdout, or the
-        increments of an uplift model, a row each.
+        Probability that a reminder makes somebody finish who would not have otherwise: measured with a holdout, or a row
+        each. Increments of an uplift model (they may be negative) are net of those who finish anyway already: write
+        ``completes=0`` with them, or returns are taken off twice.
     completes : float
         Probability that somebody who comes back by themselves finishes.
     margin : float, or array-like of shape (n,)
@@ -75,11 +76,11 @@ def nudges(
     Raises
     ------
     ParameterError
-        When a probability lies outside [0, 1], or an array has not one number per row.
+        When a probability lies outside [0, 1] (an effect outside [-1, 1]), or an array has not one number per row.
 
     Notes
     -----
-    ``value = effect (1 - completes P(return)) margin - cost``: a reminder gains nothing from those who finish anyway.
+    ``value = effect (1 - completes P(return)) margin - cost``: a reminder gains nothing from those who finish anyway, and a negative effect is never worth it.
     Deterministic; O(n).
 
     Examples
@@ -92,6 +93,7 @@ def nudges(
     >>> bool(found.loc[found["nudge"], "returns"].mean() < found.loc[~found["nudge"], "returns"].mean())
     True
     """
+    import narwhals as nw
     import pandas as pd
 
     check_kind(model, ReturnsModel, "nudges: model", "om.journeys.Returns().fit(data)")
@@ -101,11 +103,13 @@ def nudges(
     opened = open_frame(unfinished, "nudges: unfinished", needed=("user_id",))
     users, user = opened.ids("user_id")
     n = user.size
-    gain = _per_row(effect, "effect", n, high=1.0)
+    gain = _per_row(effect, "effect", n, low=-1.0, high=1.0)
     earned = _per_row(margin, "margin", n)
     completes = check_number(completes, "completes", low=0.0, high=1.0)
     cost = check_number(cost, "cost", low=0.0)
-    frame = unfinished if isinstance(unfinished, pd.DataFrame) else pd.DataFrame({"user_id": users.ids[user]})
+    frame = (
+        unfinished if isinstance(unfinished, pd.DataFrame) else nw.from_native(unfinished, eager_only=True).to_pandas()
+    )
     found: dict[str, np.ndarray] = dict.fromkeys(("probability", "low", "high"), np.full(len(users), np.nan))
     if len(users):
         requests = known.requests(users.ids, at=from_microseconds(now), new_users=True)
@@ -123,13 +127,13 @@ def nudges(
     return made.iloc[np.argsort(-value, kind="stable")].reset_index(drop=True)
 
 
-def _per_row(value: Any, name: str, n: int, *, high: float | None = None) -> np.ndarray:
-    """Return one number for all rows, or one per row, float64 (n,), none below 0."""
+def _per_row(value: Any, name: str, n: int, *, low: float = 0.0, high: float | None = None) -> np.ndarray:
+    """Return one number for all rows, or one per row, float64 (n,), within limits."""
     given = check_numbers(value, name)
     if given.shape not in ((), (n,)):
         raise ParameterError(f"{name} must be one number, or one per row ({n:,}). Got the shape {given.shape}.")
-    wrong = ~np.isfinite(given) | (given < 0) | (given > (np.inf if high is None else high))
+    wrong = ~np.isfinite(given) | (given < low) | (given > (np.inf if high is None else high))
     if wrong.any():
-        limits = "0 or greater" if high is None else f"between 0 and {high:g}"
+        limits = "0 or greater" if high is None else f"between {low:g} and {high:g}"
         raise ParameterError(f"{name} must be finite and {limits}; {int(wrong.sum()):,} are not.")
     return np.broadcast_to(given, (n,))

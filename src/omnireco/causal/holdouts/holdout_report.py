@@ -15,8 +15,8 @@ from omnireco._core.checks import (
     check_integer,
     check_kind,
     check_known,
-    check_one_or_more,
     check_number,
+    check_one_or_more,
     count_of,
     from_microseconds,
 )

@@ -14,8 +14,8 @@ from omnireco._core.checks import (
     check_duration,
     check_integer,
     check_known,
-    check_one_or_more,
     check_number,
+    check_one_or_more,
     count_of,
 )
 from omnireco._core.contract import says_the_line

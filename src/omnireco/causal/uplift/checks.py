@@ -118,6 +118,39 @@ def _noise(model: Any) -> dict[str, float]:
     return {name: float(np.sqrt(share[0] + share[code])) for code, name in enumerate(model.experiment.arms)}
 
 
+def _imbalanced(model: Any) -> str:
+    """Return what says that known propensities are not those of the draw: a feature in which arms differ by no chance."""
+    from scipy.special import ndtri
+
+    names = feature_names(model.experiment)
+    x, arm, user = (part[model.overlap] for part in (model.experiment.x, model.experiment.arm, model.experiment.user))
+    weight = 1.0 / model.propensity[model.overlap][np.arange(arm.size), arm]
+    n_arms = len(model.experiment.arms)
+    limit = -float(ndtri(SURE / 2 / max(1, len(names) * (n_arms - 1)))) + 1.0  # and some room: tails are not normal
+    person = np.unique(user, return_inverse=True)[1]
+    total = np.bincount(arm, weights=weight, minlength=n_arms)
+    worst, found = limit, ""
+    for column, name in enumerate(names):
+        values = x[:, column]
+        if np.ptp(values) == 0 or min(np.bincount(arm, values != np.median(values), minlength=n_arms)) < _FEW:
+            continue  # too rare for a normal approximation
+        mean = np.bincount(arm, weights=weight * values, minlength=n_arms) / total
+        influence = weight * (values - mean[arm]) / total[arm]
+        for code in range(1, n_arms):
+            mine = (arm == code) | (arm == 0)
+            error = float(np.sqrt((np.bincount(person[mine], weights=influence[mine]) ** 2).sum()))
+            z = abs(mean[code] - mean[0]) / max(error, 1e-300)
+            if z > worst:
+                worst = z
+                found = (
+                    f"{name} differs between {model.experiment.arms[code]} and {model.experiment.arms[0]} by "
+                    f"{(mean[code] - mean[0]) / values.std():+.2f} standard deviations, which no draw with these propensities "
+                    "does: it decided who was treated. Leave propensity= out to have them estimated, and name everything "
+                    "that decided among the features."
+                )
+    return found
+
+
 def warnings_of(model: Any) -> list[str]:
     """Return what is evidence against the estimates, a sentence each."""
     found = []
@@ -134,6 +167,8 @@ def warnings_of(model: Any) -> list[str]:
             "after "
             "the draw, or it was another draw."
         )
+    if model.known and model.experiment.x.shape[1] and (worst_of := _imbalanced(model)):
+        found.append(worst_of)
     if not model.known and model.experiment.x.shape[1]:
         table = model.balance()
         noise = table["arm"].map(_noise(model))  # of a difference of means, in standard deviations

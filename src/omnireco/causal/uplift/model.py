@@ -139,7 +139,7 @@ class UpliftModel:
         by : str, or array-like of shape (n,)
             A text column of the experiment, or a label per row, known before the treatment.
         k : int
-            A group of fewer people is not reported.
+            A group of fewer people is not reported, nor the smallest other one where the average would tell of it.
         confidence : float
             Coverage of the intervals.
 
@@ -161,7 +161,7 @@ class UpliftModel:
         groups = {str(name): self.overlap & (code == at) for at, name in enumerate(values.ids)}
         if (code < 0).any():
             groups["(missing)"] = self.overlap & (code < 0)
-        return self._effects(groups, confidence, k)
+        return self._effects(_withheld_together(groups, self.experiment.user, k), confidence, k)
 
     def effect(self, data: Any = None, *, confidence: float = 0.95) -> pd.DataFrame:
         """Return the effect of every arm on every person, with intervals.
@@ -399,3 +399,15 @@ class UpliftModel:
             )
         effect = self._predict(x)
         return effect, np.full_like(effect, np.nan)
+
+
+def _withheld_together(groups: Mapping[str, np.ndarray], user: np.ndarray, k: int) -> dict[str, np.ndarray]:
+    """Return the groups, none of whose rows are left where a total less the others would tell of fewer than k people."""
+    people = {name: int(np.unique(user[inside]).size) for name, inside in groups.items()}
+    hidden = [name for name, n in people.items() if 0 < n < max(k, 2)]
+    for name in sorted(people, key=people.__getitem__):
+        if not hidden or sum(people[one] for one in hidden) >= k:
+            break
+        if name not in hidden and people[name]:
+            hidden.append(name)
+    return {name: inside & (name not in hidden) for name, inside in groups.items()}
