@@ -319,6 +319,8 @@ def _uplift() -> Any:
 def _uplift_of_messages() -> Any:
     w = world()
     return om.causal.Uplift(target="purchase", folds=2, least=2).fit(w.data)
+
+
 def _two_loggers() -> Any:
     return om.causal.LoggedDecisions(np.ones(4), np.full(4, 0.5), by_logger=np.full((4, 2), 0.5), logger=[0, 1, 0, 1])
 
