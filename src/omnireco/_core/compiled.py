@@ -9,6 +9,7 @@ bits, a folder that may not be read.
 # mypy: ignore-errors
 from __future__ import annotations
 
+import functools
 import hashlib
 import logging
 import pickle
@@ -121,6 +122,19 @@ def _readable(place: type) -> type:
     return Readable
 
 
+@functools.cache
+def sources_of(folder: Path) -> str:
+    """Return a digest of all sources that the kernels of a folder may be made of: theirs, and the vector instructions.
+
+    numba looks at the file of a kernel only, and kernels have code of their neighbours woven in.
+    """
+    digest = hashlib.sha256()
+    for path in (*sorted(folder.glob("*.py")), Path(__file__).with_name("simd.py")):
+        body = path.read_bytes()
+        digest.update(f"{path.name} {len(body)} ".encode() + body)
+    return digest.hexdigest()
+
+
 class _Checked(CompileResultCacheImpl):
     """Compiled code with a checksum of what it is and of what it was made from.
 
@@ -145,8 +159,13 @@ class _Checked(CompileResultCacheImpl):
             raise ValueError("the checksum differs")
         return super().rebuild(target_context, pickle.loads(body))
 
+    def __init__(self, function: Callable[..., Any]) -> None:
+        super().__init__(function)
+        self._sources = sources_of(Path(function.__code__.co_filename).resolve().parent)
+
     def _digest(self, target_context: Any, body: bytes) -> str:
-        made_from = (self.filename_base, self.locator.get_source_stamp(), target_context.codegen().magic_tuple())
+        stamp = self.locator.get_source_stamp()
+        made_from = (self.filename_base, stamp, self._sources, target_context.codegen().magic_tuple())
         return hashlib.sha256(repr((numba.__version__, *made_from)).encode() + body).hexdigest()
 
 

@@ -169,20 +169,18 @@ class Model(ABC):
         progress: Progress,
     ) -> Recommendations:
         n = len(question.users)
+        barred = question.barred(exclude_seen=exclude_seen)
+        rules: dict[str, Any] = {"k": k, "threads": threads}
+        if 0 < n <= _BLOCK and progress is False:
+            codes, scores = self._rank_block(question.past, barred, eligible=allowed.rows(slice(0, n)), **rules)
+            codes, scores = codes.astype(np.int32, copy=False), scores.astype(np.float32, copy=False)
+            return Recommendations(question.users, self.items, codes, scores, question.key)
         codes = np.full((n, k), NONE, np.int32)
         scores = np.full((n, k), -np.inf, np.float32)
-        blocks = list(row_blocks(n, 1, most=_BLOCK))
-        barred = question.barred(exclude_seen=exclude_seen)
-        for rows in track(blocks, progress, label="recommend"):
-            whole = len(blocks) == 1
-            past, out = question.past if whole else question.past[rows], barred
-            codes[rows], scores[rows] = self._rank_block(
-                past,
-                out if out is None or whole else out[rows],
-                k=k,
-                eligible=allowed.rows(rows),
-                threads=threads,
-            )
+        for rows in track(list(row_blocks(n, 1, most=_BLOCK)), progress, label="recommend"):
+            out = None if barred is None else barred[rows]
+            found = self._rank_block(question.past[rows], out, eligible=allowed.rows(rows), **rules)
+            codes[rows], scores[rows] = found
         return Recommendations(question.users, self.items, codes, scores, question.key)
 
     def inputs(self, data: Any) -> Interactions:

@@ -70,6 +70,9 @@ def sum_cells(
     Weights are added in float64 in ascending order, so the order of events and parts never matters. Memory beside
     the answer: 24 bytes per event of the blocks in work (one sixteenth of the events per thread).
     """
+    if n_channels == 1 and cap is None and not binary:  # the layer is the whole
+        whole, _ = sum_cells(parts, shape, threads=threads)
+        return whole, [whole]
     n = sum(part.user.size for part in parts)
     if pays(n, LARGE):
         plan = _plan(parts, shape, n_channels)
@@ -272,8 +275,6 @@ def _sum_small(
         cells, sums = cells[kept], sums[kept]
     if cap is None and not binary:
         whole = _single(cells, sums, shape)
-        if n_channels == 1:
-            return whole, [whole]
         each = [_sum_keys(key[rows], weight[rows]) for rows in _by_channel(channel, n_channels)]
         return whole, [_single(*layer, shape) for layer in each]
     final = (sums > 0).astype(np.float64) if binary else sums

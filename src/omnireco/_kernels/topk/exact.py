@@ -197,6 +197,9 @@ def _topk(
     chosen = chosen or tier_for(n, m * index.n_factors)
     norms = row_norms(queries, "queries")
     most_bias = 0.0 if bias is None else float(np.abs(bias).max())
+    if n == 1 and 0.0 < (norm := float(norms[0])) and norm * index._largest + most_bias < _HUGE:
+        _rank(chosen, queries, index, k, rules, bias, norms, workers, codes, scores)
+        return codes, scores
     ordinary = (norms > 0) & (norms * index._largest + most_bias < _HUGE)
     if ordinary.all():
         _rank(chosen, queries, index, k, rules, bias, norms, workers, codes, scores)
@@ -302,7 +305,10 @@ def _rank_constant(
 def _over_rows(work: Callable[[int, int], None], n: int, workers: int, *, blas: bool) -> None:
     """Call ``work(first, last)`` on ranges that cover n rows, on our own threads with BLAS on one."""
     workers = max(1, min(workers, n // 16))
-    with one_blas_thread() if blas and n > 1 else contextlib.nullcontext():
+    if n == 1:
+        work(0, 1)
+        return
+    with one_blas_thread() if blas else contextlib.nullcontext():
         if workers == 1:
             work(0, n)
             return

@@ -11,6 +11,7 @@ import numpy as np
 import scipy.sparse as sp
 
 from omnireco._core.checks import check_duration, from_microseconds
+from omnireco._core.parts import some_of
 from omnireco._kernels.log.cells import Coded
 from omnireco.data.asking.asof import histories_at
 from omnireco.data.asking.requests import Requests
@@ -172,10 +173,7 @@ def events_of_few(log: EventLog, person: np.ndarray) -> tuple[EventLog, np.ndarr
     value = None if log.value is None else log.value[rows]
     user = np.searchsorted(few, log.user[rows]).astype(np.int32)
     code = np.where(person == NONE, NONE, np.searchsorted(few, person)).astype(np.int32)
-    return (
-        replace(log, users=log.users.take(few), user=user, value=value, labels={}, dated=None, **columns),
-        code,
-    )
+    return some_of(log, users=log.users.take(few), user=user, value=value, labels={}, dated=None, **columns), code
 
 
 def _rows_of(log: EventLog, few: np.ndarray) -> np.ndarray:
