@@ -1,8 +1,8 @@
 """Whoever calls with an old signature is told a line: every such line is run, as it stands."""
 
 import ast
-import importlib
 import functools
+import importlib
 import inspect
 from pathlib import Path
 

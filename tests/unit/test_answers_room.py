@@ -6,6 +6,7 @@ import pytest
 
 import omnireco as om
 from omnireco.data.messages import NEVER
+from omnireco.timing import responses
 from omnireco.timing.answers.counted import answers_by_kind
 from omnireco.timing.answers.held_out import (
     FOLDS,
@@ -148,3 +149,27 @@ def test_offers_and_services_have_their_hours_and_an_offer_that_ends_goes_out_ea
         best(kind="nudge")
     with pytest.raises(om.errors.ParameterError, match="expires_at must lie after"):
         best(expires_at="2025-06-01")
+
+
+def test_folds_divide_the_messages_of_a_person_whenever_the_offer_ends():
+    made = om.simulate(n_users=120, n_items=20, days=120, seed=2)
+    data, models = made.dataset(), []
+    for expiry in (None, "12h"):
+        models.append(om.SendTime(expiry=expiry).fit(data))
+    sent = [
+        responses.sent_on(
+            data.messages,
+            np.arange(len(data.messages)),
+            data.messages.responded_at,
+            models[0].activity,
+            data.audience,
+            end,
+        )
+        for end in (None, 12)
+    ]
+    n = data.messages.n_users
+    parts = [folds(one.person, one.age, n) for one in sent]
+    assert (parts[0] == parts[1]).all()  # where the offer ends does not decide who is left out
+    several = np.bincount(sent[1].person, minlength=n) > 12
+    spread = np.array([np.unique(parts[1][sent[1].person == person]).size for person in np.flatnonzero(several)])
+    assert (spread > 1).all()

@@ -135,7 +135,7 @@ def fit_channel(
     judged = _judged(sent, n_people)
     if float(judged.answered.sum()) < _TO_CORRECT:
         return found
-    fold = folds(judged.person, judged.watched, n_people)
+    fold = folds(judged.person, judged.age, n_people)
     log_rate = np.empty(fold.size)
     for k in range(FOLDS):
         learn, other = judged.of(np.flatnonzero(fold != k)), np.flatnonzero(fold == k)
@@ -154,7 +154,7 @@ def _judged(sent: Sent, n_people: int) -> Sent:
     if sent.hour.size <= _TO_JUDGE:
         return sent
     share = _TO_JUDGE / sent.hour.size
-    return sent.of(np.flatnonzero(some_people(sent.person, sent.watched, n_people, share)))
+    return sent.of(np.flatnonzero(some_people(sent.person, sent.age, n_people, share)))
 
 
 def _fit_curves(

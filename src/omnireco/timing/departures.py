@@ -54,7 +54,7 @@ class Sent(NamedTuple):
 
     ``person`` and ``profile`` are codes of the message log and of the activity model; ``hour`` local, -1 unknown;
     ``delay`` whole hours until the response, ``watched`` until nobody looks any longer; ``weight`` of the message, of
-    which ``recent`` is what its age leaves.
+    which ``recent`` is what its age leaves; ``age`` whole hours from sending to the end of the log.
     """
 
     person: np.ndarray
@@ -65,6 +65,7 @@ class Sent(NamedTuple):
     watched: np.ndarray
     weight: np.ndarray
     recent: np.ndarray
+    age: np.ndarray
 
     def of(self, rows: np.ndarray) -> Sent:
         """Return some of the messages."""

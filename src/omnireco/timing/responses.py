@@ -60,7 +60,6 @@ def sent_on(
         if expiry is not None:
             answered[part] &= delay[part] < expiry
             delay[part] *= answered[part]
-            np.minimum(watched[part], expiry, out=watched[part])
 
     in_parallel([partial(read, first, min(first + _CHUNK, n)) for first in range(0, n, _CHUNK)], threads)
     if answers_are_dates(back[answered]):
@@ -69,7 +68,8 @@ def sent_on(
     weight = recent
     if messages.propensity is not None and n:
         weight = recent * _weights(messages.propensity[rows], hour)
-    return Sent(person, code, hour, answered, delay, watched, weight, recent)
+    age, watched = watched, watched if expiry is None else np.minimum(watched, expiry)
+    return Sent(person, code, hour, answered, delay, watched, weight, recent, age)
 
 
 def _weights(chosen: np.ndarray, hour: np.ndarray) -> np.ndarray:

@@ -24,19 +24,19 @@ _PART = 4  # hours of the day whose answers are taken together
 _MOST_SD = 1.5
 
 
-def folds(person: np.ndarray, watched: np.ndarray, n_people: int) -> np.ndarray:
+def folds(person: np.ndarray, age: np.ndarray, n_people: int) -> np.ndarray:
     """Return the part of each message, 0 to `FOLDS` - 1, by hashing when it was sent and to whom: no order, no names.
 
     A person enters by all that was sent to them, so renaming or reordering people, or turning the clock, changes
     nothing.
     """
-    when = _mixed(watched.astype(np.uint64))
+    when = _mixed(age.astype(np.uint64))
     return np.asarray(_mixed(when ^ _people(person, when, n_people)[person]) % np.uint64(FOLDS)).astype(np.int64)
 
 
-def some_people(person: np.ndarray, watched: np.ndarray, n_people: int, share: float) -> np.ndarray:
+def some_people(person: np.ndarray, age: np.ndarray, n_people: int, share: float) -> np.ndarray:
     """Return the messages of a share of the people, bool (m,), by the same hash."""
-    who = _people(person, _mixed(watched.astype(np.uint64)), n_people)
+    who = _people(person, _mixed(age.astype(np.uint64)), n_people)
     return np.asarray(((who >> np.uint64(11)).astype(np.float64) < share * 2.0**53)[person])
 
 
