@@ -129,7 +129,7 @@ def test_one_column_has_one_role(given, match):
 
 
 def test_ids_as_the_treatment_are_refused_and_not_named():
-    with pytest.raises(SchemaError, match="40 different values in 40 rows. Is it an id") as caught:
+    with pytest.raises(SchemaError, match=r"40 different values in 40 rows\. Is it an id") as caught:
         Experiment.from_frame(_small(who=[f"secret{i}" for i in range(40)]), treatment="who", control="no", outcome="y")
     assert "secret" not in str(caught.value)
 

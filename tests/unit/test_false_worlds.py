@@ -105,7 +105,7 @@ def test_a_holdout_is_drawn_of_lists(given):
 
 def test_no_event_at_all_completes_nothing():
     data = log()
-    with pytest.raises(ParameterError, match="completes names nothing. Write completes='purchase'"):
+    with pytest.raises(ParameterError, match=r"completes names nothing\. Write completes='purchase'"):
         om.causal.Paths.of(data, completes=[])
     with pytest.raises(ParameterError, match="completes names nothing"):
         om.causal.holdout_report(om.causal.Holdout.draw(range(9), share=0.5), data, start="2025-01-09", completes=[])
@@ -132,7 +132,7 @@ def test_propensities_of_another_policy_are_noticed():
 
 def test_a_decision_counts_once():
     twice = pd.concat([decisions(), decisions().iloc[:2]])
-    with pytest.raises(SchemaError, match="2 rows .* repeat a decision"):
+    with pytest.raises(SchemaError, match=r"2 rows .* repeat a decision"):
         om.causal.contact_effects(twice, log())
     kept = twice.drop_duplicates(["user_id", "channel", "decided_at"])
     assert om.causal.contact_effects(kept, log()).table["decisions"].max() == 300

@@ -55,7 +55,8 @@ def nudges(
     within : str or timedelta
         Until when the activity would have to be finished.
     effect : float, or array-like of shape (n,)
-        Probability that a reminder makes somebody finish who would not have otherwise: measured with a holdout, or a row
+        Probability that a reminder makes somebody finish who would not have otherwise: measured with a holdout, or a
+        row
         each. Increments of an uplift model (they may be negative) are net of those who finish anyway already: write
         ``completes=0`` with them, or returns are taken off twice.
     completes : float
@@ -80,7 +81,8 @@ def nudges(
 
     Notes
     -----
-    ``value = effect (1 - completes P(return)) margin - cost``: a reminder gains nothing from those who finish anyway, and a negative effect is never worth it.
+    ``value = effect (1 - completes P(return)) margin - cost``: a reminder gains nothing from those who finish
+    anyway, and a negative effect is never worth it.
     Deterministic; O(n).
 
     Examples

@@ -98,7 +98,8 @@ class HoldoutReport:
         row = self.table.iloc[0]
         if np.isnan(row["low"]):
             return (
-                f"no effect can be shown: within each group everybody has the same outcome ({row['outcome']}), so nothing "
+                f"no effect can be shown: within each group everybody has the same outcome ({row['outcome']}), "
+                f"so nothing "
                 "says how far chance alone might take them"
             )
         size = f"{row['effect']:+.4g} ({row['low']:+.4g} to {row['high']:+.4g}) {row['outcome']} per person"
@@ -158,8 +159,10 @@ def holdout_report(
     By intention to treat: everybody counts in the group of the lot, whether a message reached them or not. Comparing
     those who got a message with the others would compare the reachable with the unreachable. CUPED: ``y - b (x - mean
     x)`` with b pooled over both groups; intervals are Welch's; a group in which fewer than 20 people
-    (and half of it) differ from the usual outcome, such as bought anything, is given the variance of both, if that is greater,
-    and there is no interval where everybody in each group is alike. Where a shared stock or budget is freed by the held out,
+    (and half of it) differ from the usual outcome, such as bought anything, is given the variance of both, if that
+    is greater,
+    and there is no interval where everybody in each group is alike. Where a shared stock or budget is freed by the
+    held out,
     the treated gain from it, and the effect is too large: see :func:`switchback`. Deterministic; O(events).
 
     References
@@ -189,7 +192,8 @@ def holdout_report(
     if begin < log.start_us:
         raise ParameterError(
             f"holdout_report: start {from_microseconds(begin).isoformat()} lies before the data, which begins at "
-            f"{from_microseconds(log.start_us).isoformat()}: nothing is known of what people did then. Write a later start."
+            f"{from_microseconds(log.start_us).isoformat()}: nothing is known of what people did then. Write a "
+            f"later start."
         )
     confidence = check_number(confidence, "confidence", above=0.0, high=0.9999)
     names = check_one_or_more(completes, "completes")

@@ -217,7 +217,8 @@ def _check_decisions(
         twice = np.zeros(user.size, np.bool_)
         twice[order[same]] = True
         raise SchemaError(
-            f"contact_effects: {name_rows(twice)} repeat a decision (one person, channel and decided_at). Keep one of each: "
+            f"contact_effects: {name_rows(twice)} repeat a decision (one person, channel and decided_at). Keep "
+            f"one of each: "
             "contacts.drop_duplicates(['user_id', 'channel', 'decided_at'])."
         )
     for code in range(int(channel.max(initial=-1)) + 1):
@@ -228,7 +229,8 @@ def _check_decisions(
         if mine.size and erfc(abs(away.sum()) / spread / np.sqrt(2)) < _SURE:
             warnings.warn(
                 f"contact_effects: of {mine.size:,} decisions {int(treated[mine].sum()):,} were to contact, and "
-                f"{propensity[mine].sum():,.0f} are expected from their propensities: they are of another policy, or decisions "
+                f"{propensity[mine].sum():,.0f} are expected from their propensities: they are of another "
+                f"policy, or decisions "
                 "were lost. The effects are not to be trusted.",
                 DataWarning,
                 stacklevel=3,

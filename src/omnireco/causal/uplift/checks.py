@@ -119,7 +119,7 @@ def _noise(model: Any) -> dict[str, float]:
 
 
 def _imbalanced(model: Any) -> str:
-    """Return what says that known propensities are not those of the draw: a feature in which arms differ by no chance."""
+    """Return what shows that known propensities are not those of the draw, or an empty string."""
     from scipy.special import ndtri
 
     names = feature_names(model.experiment)
@@ -144,8 +144,10 @@ def _imbalanced(model: Any) -> str:
                 worst = z
                 found = (
                     f"{name} differs between {model.experiment.arms[code]} and {model.experiment.arms[0]} by "
-                    f"{(mean[code] - mean[0]) / values.std():+.2f} standard deviations, which no draw with these propensities "
-                    "does: it decided who was treated. Leave propensity= out to have them estimated, and name everything "
+                    f"{(mean[code] - mean[0]) / values.std():+.2f} standard deviations, which no draw with "
+                    f"these propensities "
+                    "does: it decided who was treated. Leave propensity= out to have them estimated, and name "
+                    "everything "
                     "that decided among the features."
                 )
     return found
@@ -158,7 +160,8 @@ def warnings_of(model: Any) -> list[str]:
     differ = np.bincount(arm[y != np.median(y)], minlength=len(model.experiment.arms))
     if scarce := [name for name, n in zip(model.experiment.arms, differ, strict=True) if n < _FEW]:
         found.append(
-            f"In {', '.join(map(repr, scarce[:3]))} hardly anybody differs in the outcome (fewer than {_FEW} rows): intervals "
+            f"In {', '.join(map(repr, scarce[:3]))} hardly anybody differs in the outcome (fewer than {_FEW} "
+            f"rows): intervals "
             "are too narrow for that. Gather more."
         )
     if model.imbalance < SURE:

@@ -258,7 +258,8 @@ def policy_value(
     asked = dict(policies) if isinstance(policies, Mapping) else {"policy": policies}
     if taken := [str(name) for name in asked if str(name) in experiment.arms]:
         raise ParameterError(
-            f"policy_value: a policy has the name of the arm {shown(taken[0])}, which is valued by itself. Give it another "
+            f"policy_value: a policy has the name of the arm {shown(taken[0])}, which is valued by itself. Give "
+            f"it another "
             "name: {'by person': ...}."
         )
     given = {str(name): _policy(one, str(name), n, n_arms) for name, one in asked.items()}

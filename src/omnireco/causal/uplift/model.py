@@ -402,7 +402,7 @@ class UpliftModel:
 
 
 def _withheld_together(groups: Mapping[str, np.ndarray], user: np.ndarray, k: int) -> dict[str, np.ndarray]:
-    """Return the groups, none of whose rows are left where a total less the others would tell of fewer than k people."""
+    """Return the groups, emptied where a total less the others would tell of fewer than k people."""
     people = {name: int(np.unique(user[inside]).size) for name, inside in groups.items()}
     hidden = [name for name, n in people.items() if 0 < n < max(k, 2)]
     for name in sorted(people, key=people.__getitem__):
