@@ -717,7 +717,7 @@ ARGUMENTS: dict[str, Callable[[SimpleNamespace], Any]] = {
     "off_policy_slates.policy": lambda w: np.full((40, 2), 0.5),
     "select_policy.policies": lambda w: {"a": np.full(200, 0.4)},
     "backtest.estimators": lambda w: {"popular": om.Popularity()},
-    "backtest.result": lambda w: om.evaluation.backtest(
+    "plotting_backtest.result": lambda w: om.evaluation.backtest(
         {"popular": om.Popularity()}, om.Dataset(w.log), horizon="14D", n=1, k=3
     ),
     "tune.estimator": lambda w: om.models.ItemKNN(),
@@ -799,8 +799,9 @@ GIVEN: dict[str, Callable[[SimpleNamespace], dict[str, Any]]] = {
 
 
 def public() -> Iterator[tuple[str, Any]]:
-    """Yield every public function and class once, by name."""
+    """Yield every public function and class once, by name: the second of a name with its room, as plotting_backtest."""
     seen: set[int] = set()
+    taken: set[str] = set()
     for module in [om, *(importlib.import_module(f"omnireco.{room}") for room in ROOMS)]:
         for name in module.__all__:
             thing = getattr(module, name)
@@ -808,7 +809,8 @@ def public() -> Iterator[tuple[str, Any]]:
                 continue
             seen.add(id(thing))
             if not (inspect.isclass(thing) and issubclass(thing, (BaseException, om.files.Part))):
-                yield name, thing
+                yield (f"{module.__name__.split('.')[-1]}_{name}" if name in taken else name), thing
+                taken.add(name)
 
 
 @cache
