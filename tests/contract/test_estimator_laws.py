@@ -34,7 +34,7 @@ MADE = {
     "Refills": {"events": ["view"]},
     "SegmentPopularity": {"segments": ["age_group"]},
     "TypedEASE": {"target": "view"},
-    "Uplift": {"target": "purchase", "folds": 2},
+    "Uplift": {"target": "purchase", "folds": 2, "least": 5},
 }
 
 

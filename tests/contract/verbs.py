@@ -317,8 +317,10 @@ def _uplift() -> Any:
 
 @cache
 def _uplift_of_messages() -> Any:
-    w = world()
-    return om.causal.Uplift(target="purchase", folds=2, least=2).fit(w.data)
+    made = om.simulate(n_users=120, n_items=12, days=60, seed=1, company=om.worlds.Company(messages_per_week=5))
+    people = om.Audience.from_frame(_named(made.users), attributes=["age_group"])
+    log, sent = om.EventLog.from_frame(_named(made.events)), om.MessageLog.from_frame(_named(made.messages))
+    return om.causal.Uplift(target="purchase", folds=2, least=5).fit(om.Dataset(log, messages=sent, audience=people))
 
 
 def _two_loggers() -> Any:
