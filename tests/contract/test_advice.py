@@ -65,6 +65,9 @@ def scope():
     segments = om.models.SegmentPopularity(segments=["segment"]).fit(data)
     touches = om.data.Touches.of(data, ids, channel="email", at="2025-06-01T09:00:00Z")
     draw = np.random.default_rng(0)
+    by_lot, test = experiment_by_lot()
+    uplift = om.causal.Uplift(folds=2).fit(test)
+    of_messages = om.causal.Uplift(target="view", folds=2, horizon="3D", least=5).fit(data)
     return known | {
         "contacts": pd.DataFrame({"user_id": ids, "channel": "email", "contacted": np.arange(24) % 2 == 0,
                                   "propensity": 0.5, "decided_at": pd.Timestamp("2025-02-01", tz="UTC")}),
@@ -79,6 +82,7 @@ def scope():
         "live": om.LinearBandit().start(["a", "b"], n_features=2), "zones": om.timing.infer_zones(data),
         "audience": known["people"], "at_us": np.full(24, 1_748_768_400_000_000), "x": past.matrix(),
         "lists": recs, "catalog": known["goods"], "policy": np.full(4000, 0.5),
+        "experiment": test, "scores": np.arange(len(test)), "by_lot": by_lot, "uplift": uplift,
         "chain": om.models.Fallback({"taste": als, "segments": segments}), "touches": touches,
         "models": {
             "SendTimeModel": timing,
@@ -89,11 +93,27 @@ def scope():
             "FollowUpsModel": om.journeys.FollowUps(events=["view"]).fit(data),
             "ReturnsModel": om.journeys.Returns().fit(data),
             "RefillModel": om.journeys.Refills(events=["view"]).fit(data),
+            "UpliftModel": of_messages,
+            "Increments": of_messages,
             "Model": als,
             "AttributeModel": om.models.learn_people(als, past.matrix(), om.models.people_attributes(known["people"])),
             "RankerModel": om.Ranker(models=[om.EASE()], context=["channel"], n_candidates=12, n_requests=50).fit(data),
         },
     }  # fmt: skip
+
+
+def experiment_by_lot():
+    """A frame of people who drew lots for an e-mail, and its experiment."""
+    draw, n = np.random.default_rng(0), 800
+    sent = draw.random(n) < 0.5
+    frame = pd.DataFrame({"arm": np.where(sent, "email", "none"), "age": draw.normal(size=n),
+                          "spend": draw.normal(size=n), "spend_before": draw.normal(size=n),
+                          "opened": sent & (draw.random(n) < 0.6)})  # fmt: skip
+    test = om.causal.Experiment.from_frame(
+        frame, treatment="arm", control="none", outcome="spend", features=["age"], received="opened",
+        propensity={"none": 0.5, "email": 0.5},
+    )  # fmt: skip
+    return frame, test
 
 
 def test_many_verbs_give_advice():
@@ -119,6 +139,10 @@ def test_the_line_runs(name, line, scope, tmp_path, monkeypatch):
         own = plan_and_log(scope)
     if name in TESTED or name.startswith(("Experiment.", "Increments.", "UpliftModel.")):
         own = uplift(name, scope)
+    if name in ("Experiment.from_frame", "cuped"):
+        own = {"frame": scope["by_lot"]}
+    if "(experiment" in line or "experiment," in line:
+        own |= {"model": scope["uplift"]}
     names = scope | {"model": model} | own
     text = (
         line.replace("LinearBandit(...)", "LinearBandit()")

@@ -34,6 +34,7 @@ MADE = {
     "Refills": {"events": ["view"]},
     "SegmentPopularity": {"segments": ["age_group"]},
     "TypedEASE": {"target": "view"},
+    "Uplift": {"target": "purchase", "folds": 2, "least": 5},
 }
 
 
@@ -51,7 +52,7 @@ def nested(estimator):
 
 
 def test_every_room_has_its_estimators():
-    assert len(KINDS) == 28
+    assert len(KINDS) == 29
 
 
 @pytest.mark.parametrize("name", KINDS)

@@ -158,6 +158,7 @@ BY_HAND = read(removed(TABLES), end=CUT)
 REQUIRED = {
     "Blend": {"models": {"als": om.ALS(factors=3), "next": om.models.NextItem(), "typed": om.models.TypedEASE()}},
     "Ranker": {"models": [om.Popularity(), om.BuyAgain()], "ranker": "logit", "n_requests": 100, "n_candidates": 8},
+    "Uplift": {"target": "purchase", "folds": 2, "least": 5},
 }
 """Parameters that an estimator must be given, or that make its fit small."""
 

@@ -317,8 +317,10 @@ def _uplift() -> Any:
 
 @cache
 def _uplift_of_messages() -> Any:
-    w = world()
-    return om.causal.Uplift(target="purchase", folds=2, least=2).fit(w.data)
+    made = om.simulate(n_users=120, n_items=12, days=60, seed=1, company=om.worlds.Company(messages_per_week=5))
+    people = om.Audience.from_frame(_named(made.users), attributes=["age_group"])
+    log, sent = om.EventLog.from_frame(_named(made.events)), om.MessageLog.from_frame(_named(made.messages))
+    return om.causal.Uplift(target="purchase", folds=2, least=5).fit(om.Dataset(log, messages=sent, audience=people))
 
 
 def _two_loggers() -> Any:
@@ -717,7 +719,7 @@ ARGUMENTS: dict[str, Callable[[SimpleNamespace], Any]] = {
     "off_policy_slates.policy": lambda w: np.full((40, 2), 0.5),
     "select_policy.policies": lambda w: {"a": np.full(200, 0.4)},
     "backtest.estimators": lambda w: {"popular": om.Popularity()},
-    "backtest.result": lambda w: om.evaluation.backtest(
+    "plotting_backtest.result": lambda w: om.evaluation.backtest(
         {"popular": om.Popularity()}, om.Dataset(w.log), horizon="14D", n=1, k=3
     ),
     "tune.estimator": lambda w: om.models.ItemKNN(),
@@ -799,8 +801,9 @@ GIVEN: dict[str, Callable[[SimpleNamespace], dict[str, Any]]] = {
 
 
 def public() -> Iterator[tuple[str, Any]]:
-    """Yield every public function and class once, by name."""
+    """Yield every public function and class once, by name: the second of a name with its room, as plotting_backtest."""
     seen: set[int] = set()
+    taken: set[str] = set()
     for module in [om, *(importlib.import_module(f"omnireco.{room}") for room in ROOMS)]:
         for name in module.__all__:
             thing = getattr(module, name)
@@ -808,7 +811,8 @@ def public() -> Iterator[tuple[str, Any]]:
                 continue
             seen.add(id(thing))
             if not (inspect.isclass(thing) and issubclass(thing, (BaseException, om.files.Part))):
-                yield name, thing
+                yield (f"{module.__name__.split('.')[-1]}_{name}" if name in taken else name), thing
+                taken.add(name)
 
 
 @cache

@@ -37,6 +37,7 @@ MADE = {
     "CrossChannel": {"estimator": om.EASE(regularization=5.0)},
     "Ranker": {"models": [om.EASE(), om.BuyAgain()], "n_candidates": 10, "n_requests": 100, "exclude_seen": False},
     "FollowUps": {"prior_strength": 1.0},
+    "Returns": {"horizon": "3D"},
     "ALS": {"factors": 4, "iterations": 2},
     "NextItem": {"regularization": 5.0},
     "GFCF": {"factors": 4},
@@ -79,6 +80,10 @@ OTHER = {  # another value of each parameter, and what else must hold for it to 
     "SegmentPopularity": {"prior_strength": 2.0, "segments": ["plan"], "weights": W},
     "FollowUps": {"within": "3D", "events": ["purchase"], "prior_strength": 9.0, "max_next_items": 1},
     "Refills": {"events": ["purchase"], "prior_strength": 9.0},
+    "Returns": {
+        "events": ["purchase"], "session_gap": "9h", "groups": "plan", "prior_strength": 9.0, "horizon": "2D",
+        "n_checks": 2,
+    },
     "Ranker": {
         "models": [om.EASE(), om.Popularity()], "context": ["plan"], "ranker": "lambdamart", "weights": W,
         "events": ["purchase"], "dislikes": ["view"], "unfinished": ("view", "purchase"), "n_candidates": 6,
@@ -87,6 +92,7 @@ OTHER = {  # another value of each parameter, and what else must hold for it to 
         "seed": 3,
     },
 }  # fmt: skip
+LISTS = [name for name, kind in KINDS.items() if "recommend" in kind.verbs]  # Returns gives chances
 LIMITS = {"memory", "missing"}  # they allow or refuse, and change no number
 
 
@@ -163,8 +169,9 @@ def test_every_fit_has_one_signature_and_names_it(name):
             estimator.fit(*wrong)
     with pytest.raises(TypeError, match=rf"Write {name}\(...\).fit"):
         estimator.fit(DATA, at="2025-02-01")
-    with pytest.raises(NotFittedError, match=rf"Write model = {name}\(...\).fit\(data\), then model.recommend"):
-        _ = estimator.recommend
+    verb = "recommend" if name in LISTS else estimator.verbs[0]
+    with pytest.raises(NotFittedError, match=rf"Write model = {name}\(...\).fit\(data\), then model.{verb}"):
+        getattr(estimator, verb)
 
 
 @pytest.mark.parametrize("name", KINDS)
@@ -188,7 +195,12 @@ def test_nothing_behind_a_cut_is_learned(name):
     check_no_leak(estimator, DATA, "2025-02-20")
 
 
-@pytest.mark.parametrize("name", KINDS)
+def test_what_gives_no_lists_says_so():
+    assert set(KINDS) - set(LISTS) == {"Returns"}
+    assert not hasattr(made("Returns").fit(DATA), "recommend")
+
+
+@pytest.mark.parametrize("name", LISTS)
 def test_every_model_answers_requests_with_one_signature(name):
     model = made(name).fit(DATA)
     parameters = inspect.signature(model.recommend).parameters

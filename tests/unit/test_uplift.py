@@ -281,7 +281,7 @@ def test_every_parameter_is_read(name):
     from sklearn.linear_model import Ridge
     from sklearn.tree import DecisionTreeRegressor
 
-    whole = company(400, 6)
+    whole = company(400, 9)
     log = whole.events.to_frame()
     more = log.assign(event="view", timestamp=log["timestamp"] + pd.Timedelta("1h"), value=1.0).iloc[::2]
     data = om.Dataset(om.EventLog.from_frame(pd.concat([log, more])), messages=whole.messages, end=whole.end)

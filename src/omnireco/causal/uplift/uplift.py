@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from omnireco._core.checks import check_choice, check_duration, check_integer, check_number, count_of, shown
+from omnireco._core.checks import check_choice, check_duration, check_integer, check_number, check_one_or_more, count_of, shown
 from omnireco._core.compute import Progress, ticker, usable_threads
 from omnireco._core.contract import Estimator
 from omnireco.causal.uplift.checks import ratio_mismatch, warnings_of
@@ -119,6 +119,8 @@ class Uplift(Estimator):
     seed: int = 0
 
     def __post_init__(self) -> None:
+        if self.target is not None and not isinstance(self.target, str):
+            object.__setattr__(self, "target", check_one_or_more(self.target, "target"))
         check_choice(self.outcome, "outcome", ("any", "value"))
         check_choice(self.arm, "arm", ("channel", "creative", "item"))
         if check_duration(self.within, "within") > check_duration(self.horizon, "horizon"):
