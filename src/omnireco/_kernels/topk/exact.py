@@ -197,7 +197,7 @@ def _topk(
     chosen = chosen or tier_for(n, m * index.n_factors)
     norms = row_norms(queries, "queries")
     most_bias = 0.0 if bias is None else float(np.abs(bias).max())
-    if n == 1 and 0.0 < (norm := float(norms[0])) and norm * index._largest + most_bias < _HUGE:
+    if n == 1 and (norm := float(norms[0])) > 0.0 and norm * index._largest + most_bias < _HUGE:
         _rank(chosen, queries, index, k, rules, bias, norms, workers, codes, scores)
         return codes, scores
     ordinary = (norms > 0) & (norms * index._largest + most_bias < _HUGE)
