@@ -212,3 +212,24 @@ def test_nothing_is_kept_where_there_is_no_folder(start, monkeypatch):
     module = start()
     assert module.total(VALUES) == 10.0
     assert compiled.COMPILED[-1].folder == ""
+
+
+def test_code_of_a_neighbour_that_changed_is_compiled_again(start, tmp_path, caplog):
+    from omnireco._core import compiled
+
+    (tmp_path / "neighbour.py").write_text("STEP = 1")
+    assert start().total(VALUES) == 10.0
+    compiled.sources_of.cache_clear()  # as in a new process
+    with caplog.at_level(logging.WARNING, logger="omnireco"):
+        assert start().total(VALUES) == 10.0
+    assert not caplog.records  # what it was made from is the same: read, not compiled
+    (tmp_path / "neighbour.py").write_text("STEP = 2")  # what numba does not look at
+    compiled.sources_of.cache_clear()
+    with caplog.at_level(logging.WARNING, logger="omnireco"):
+        assert start().total(VALUES) == 10.0
+    assert "compiling again" in caplog.text
+    compiled.sources_of.cache_clear()
+    caplog.clear()
+    with caplog.at_level(logging.WARNING, logger="omnireco"):
+        assert start().total(VALUES) == 10.0
+    assert not caplog.records  # and kept anew

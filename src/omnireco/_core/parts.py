@@ -672,13 +672,14 @@ def declare(value: Any) -> None:
         ) from None
 
 
-def some_of(value: _Value, **changes: Any) -> _Value:
+def some_of(value: _Value, /, **changes: Any) -> _Value:
     """Return a copy of a frozen value with other parts that are rows of its own: they are sound, and not checked again.
 
     What a service asks of a large log for one person costs more to check than to answer.
     """
-    made = object.__new__(type(value))
-    for name in _names_of(type(value)):
+    kind: Any = type(value)
+    made: _Value = object.__new__(kind)
+    for name in _names_of(kind):
         object.__setattr__(made, name, changes.get(name, getattr(value, name)))
     freeze(made)
     return made
