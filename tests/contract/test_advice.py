@@ -1,7 +1,6 @@
 """Whoever calls with an old signature is told a line: every such line is run, as it stands."""
 
 import ast
-import functools
 import importlib
 import inspect
 from pathlib import Path
@@ -128,7 +127,7 @@ def test_the_line_runs(name, line, scope, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     usual = None if "." in name else scope["als"]
     model = scope["models"].get(name.split(".")[0].replace("AttributeRecommender", "AttributeModel"), usual)
-    assert model is not None or "model." not in line or name.startswith(("Increments.", "UpliftModel."))
+    assert model is not None or "model." not in line
     own = {"touches": om.candidates(scope["recs"], scope["data"], scope["timing"], om.slots("2025-06-01", days=1),
                                     channels=["email"])} if name == "plan" else {}  # fmt: skip
     if "LoggedDecisions" in line:
@@ -137,8 +136,6 @@ def test_the_line_runs(name, line, scope, tmp_path, monkeypatch):
         own = {"rewards": np.ones((1000, 2)), "propensity": np.full((1000, 2), 0.5), "policy": np.full((1000, 2), 0.5)}
     if name == "plan_value":
         own = plan_and_log(scope)
-    if name in TESTED or name.startswith(("Experiment.", "Increments.", "UpliftModel.")):
-        own = uplift(name, scope)
     if name in ("Experiment.from_frame", "cuped"):
         own = {"frame": scope["by_lot"]}
     if "(experiment" in line or "experiment," in line:
@@ -151,33 +148,6 @@ def test_the_line_runs(name, line, scope, tmp_path, monkeypatch):
     )
     answer = eval(text, names)
     assert answer is not None or name == "LiveBandit.refresh"
-
-
-TESTED = ("budget_path", "complier_effect", "cuped", "policy_value", "uplift_curve")
-"""Verbs that take an experiment."""
-
-
-@functools.cache
-def experiment():
-    """A frame of an experiment with e-mail, the experiment, and what it taught."""
-    rng = np.random.default_rng(0)
-    arm = rng.choice(["none", "email"], 400)
-    frame = pd.DataFrame({"arm": arm, "age": rng.normal(size=400), "spend_before": rng.random(400)})
-    frame["spend"] = frame["spend_before"] + (arm == "email") + rng.random(400)
-    frame["reached"] = np.where(arm == "email", 1.0, 0.0)
-    even = {"none": 0.5, "email": 0.5}
-    test = om.causal.Experiment.from_frame(
-        frame, treatment="arm", control="none", outcome="spend", features=["age"], propensity=even, received="reached"
-    )
-    return frame, test, om.causal.Uplift(folds=2, least=5).fit(test)
-
-
-def uplift(name, scope):
-    """What the lines about experiments name."""
-    frame, test, model = experiment()
-    if name.startswith(("Increments.", "UpliftModel.")):
-        model = om.causal.Uplift(target="purchase", folds=2, least=2, horizon="7D").fit(scope["data"])
-    return {"frame": frame, "experiment": test, "model": model, "scores": np.arange(400.0)}
 
 
 def plan_and_log(scope):

@@ -152,21 +152,10 @@ def test_offers_and_services_have_their_hours_and_an_offer_that_ends_goes_out_ea
 
 
 def test_folds_divide_the_messages_of_a_person_whenever_the_offer_ends():
-    made = om.simulate(n_users=120, n_items=20, days=120, seed=2)
-    data, models = made.dataset(), []
-    for expiry in (None, "12h"):
-        models.append(om.SendTime(expiry=expiry).fit(data))
-    sent = [
-        responses.sent_on(
-            data.messages,
-            np.arange(len(data.messages)),
-            data.messages.responded_at,
-            models[0].activity,
-            data.audience,
-            end,
-        )
-        for end in (None, 12)
-    ]
+    data = om.simulate(n_users=120, n_items=20, days=120, seed=2).dataset()
+    sent_log, activity = data.messages, om.timing.ActivityProfile().fit(data)
+    rows, back = np.arange(len(sent_log)), sent_log.responded_at
+    sent = [responses.sent_on(sent_log, rows, back, activity, data.audience, end) for end in (None, 12)]
     n = data.messages.n_users
     parts = [folds(one.person, one.age, n) for one in sent]
     assert (parts[0] == parts[1]).all()  # where the offer ends does not decide who is left out
