@@ -315,3 +315,21 @@ def test_singular_vectors_of_few_people_and_many_items_need_no_items_squared():
     _, expected, rows = np.linalg.svd(x.toarray(), full_matrices=False)
     assert values == pytest.approx(expected[:4])
     assert np.abs((vectors * rows[:4].T).sum(axis=0)) == pytest.approx(np.ones(4))
+
+
+@pytest.mark.parametrize("similarity", ["cosine", "asymmetric", "jaccard", "dice", "tversky"])
+def test_neighbours_of_items_are_the_same_compiled_and_on_threads(similarity):
+    from omnireco._core.compute import always_compiled
+    from omnireco._kernels.similarity import nearest
+
+    for seed in range(6):
+        x = sp.random(200, 150, density=0.1, random_state=seed, format="csr", dtype=np.float32)
+        x.data = np.round(3 * x.data) - seed % 2  # equal similarities at the last place, and dislikes
+        x.eliminate_zeros()
+        rules = {"neighbors": [1, 5, 400][seed % 3], "shrinkage": float(seed % 2), "alpha": 0.3, "beta": 0.4}
+        plain = nearest(x, similarity, **rules)
+        with always_compiled():
+            for threads in (1, 2):
+                found = nearest(x, similarity, threads=threads, **rules)
+                for part in ("indptr", "indices", "data"):
+                    np.testing.assert_array_equal(getattr(found, part), getattr(plain, part))
