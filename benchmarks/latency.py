@@ -31,6 +31,7 @@ GATES = {  # engine, items, kind, temperature: microseconds at most
     ("model.recommend(rows)", 20_000, "iid", "warm"): 100.0,
     ("model.recommend(requests)", 20_000, "iid", "warm"): 100.0,
     ("frame of three rows, recommend", 20_000, "iid", "warm"): 500.0,
+    ("frame of three events, log, requests, recommend", 20_000, "iid", "warm"): 500.0,
 }
 
 
@@ -125,11 +126,20 @@ def whole_calls(m, calls):
     who = data.events.users.ids[7]
     x, requests = model.inputs(data), data.requests([who])
     visit = pd.DataFrame({"user_id": ["a visitor"] * 3, "item_id": known.ids[:3], "weight": [1.0, 2.0, 1.0]})
+    events = pd.DataFrame(
+        {
+            "user_id": "a visitor", "item_id": known.ids[:3], "channel": "web", "event": "view",
+            "timestamp": pd.Timestamp("2025-05-01 08:00", tz="UTC") + pd.to_timedelta([0, 1, 3], "min"),
+        }
+    )  # fmt: skip
     tiers._done_in_numpy = tiers.WORTH_COMPILING  # as in a service that has run for a while
     answers = {
         "model.recommend(rows)": lambda _: model.recommend(x.rows([who]), k=10),
         "model.recommend(requests)": lambda _: model.recommend(requests, k=10),
         "frame of three rows, recommend": lambda _: model.recommend(om.Interactions.from_frame(visit), k=10),
+        "frame of three events, log, requests, recommend": lambda _: model.recommend(
+            om.Dataset(om.EventLog.from_frame(events)).requests(), k=10
+        ),
     }
     return [
         {

@@ -84,6 +84,7 @@ def test_the_frame_is_left_as_it_was_and_errors_stay():
         Interactions.from_frame(pairs(user_id=["ann", None, "ann"]))
 
 
+ARROW_DATE = pd.ArrowDtype(pa.date32())
 EVENTS = ("user_id", "item_id", "channel", "event", "timestamp")
 TIMES = pd.to_datetime(["2025-05-03 21:00", "2025-05-01 08:00", "2025-05-01 08:00"], utc=True)
 
@@ -123,6 +124,7 @@ ODD = {
     "small integers": visit(user_id=np.array([1, 2, 1], np.int8)),
     "unsigned integers": visit(user_id=np.array([1, 2**63 + 1, 1], np.uint64)),
     "nullable integers": visit(user_id=pd.array([1, None, 2], "Int64")),
+    "dates that Python has not": visit(user_id=pd.Series(pd.array(pa.array([1 << 25] * 3, pa.date32()), ARROW_DATE))),
     "integers as names": visit(channel=[1, 2, 1]),
     "categories of integers": visit(user_id=pd.Categorical([3, 1, 3])),
     "missing names": visit(event=["view", np.nan, "view"]),
@@ -133,7 +135,9 @@ ODD = {
     "objects as times": visit(timestamp=pd.Series(list(TIMES), dtype=object)),
     "naive among aware": visit(timestamp=pd.Series([TIMES[0], TIMES[1].tz_localize(None), TIMES[2]], dtype=object)),
     "times of 1970": visit(timestamp=pd.to_datetime([1_746_086, 1_746_087, 1_746_088], unit="s", utc=True)),
-    "far times": visit(timestamp=pd.to_datetime(["2025-01-01", "2200-01-01", "1500-01-01"], utc=True).as_unit("us")),
+    "far times": visit(
+        timestamp=pd.DatetimeIndex(np.array(["2025-01-01", "2200-01-01", "1500-01-01"], "M8[us]")).tz_localize("UTC")
+    ),
     "seconds": visit(timestamp=TIMES.as_unit("s")),
     "missing values": visit(value=[1.0, np.nan, 2.0]),
     "no value at all": visit(value=[np.nan] * 3),

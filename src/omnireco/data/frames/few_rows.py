@@ -75,6 +75,9 @@ def few_columns(frame: Any, needed: Mapping[str, str], optional: Mapping[str, st
 
 def _ids(column: Any) -> tuple[Vocabulary, np.ndarray] | None:
     """Return a column of ids as (Vocabulary, int32 codes), None where it is not plain."""
+    kind = getattr(column.dtype, "categories", column).dtype
+    if kind not in (np.int64, object) and not isinstance(kind, sys.modules["pandas"].StringDtype):
+        return None  # cells of other kinds need not even be objects of Python: dates beyond the year 9999
     values = column.tolist()
     if column.dtype == np.int64:
         known: np.ndarray = np.array(sorted(set(values)), np.int64)
