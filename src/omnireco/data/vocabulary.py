@@ -26,7 +26,7 @@ _MANY = 100_000  # strings from which compiled code is worth loading
 _FEW_MATCH, _ENOUGH_TO_WARN = 0.05, 20
 _LARGEST = 1 << 63
 _LOOKED_UP = 8  # a code that is looked up alone costs so many times what it costs among all
-_FEW = 64  # ids looked up one by one: a request of a service for one person, and the items of a visit
+_FEW = 256  # ids looked up one by one: a request of a service for one person, and the items of a visit
 
 NONE = -1
 """The code of a missing id."""
