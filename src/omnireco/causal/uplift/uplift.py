@@ -10,7 +10,15 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from omnireco._core.checks import check_choice, check_duration, check_integer, check_number, check_one_or_more, count_of, shown
+from omnireco._core.checks import (
+    check_choice,
+    check_duration,
+    check_integer,
+    check_number,
+    check_one_or_more,
+    count_of,
+    shown,
+)
 from omnireco._core.compute import Progress, ticker, usable_threads
 from omnireco._core.contract import Estimator
 from omnireco.causal.uplift.checks import ratio_mismatch, warnings_of
