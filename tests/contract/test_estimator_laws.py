@@ -153,7 +153,7 @@ def test_fit_shows_progress_counts_to_its_end_and_says_what_it_takes(name, data)
             estimator.fit(told, threads=wrong)
     verbs = [
         verb
-        for verb in ("recommend", "probability", "preference", "decide", "hour_of_week", "returns")
+        for verb in ("recommend", "probability", "preference", "decide", "hour_of_week", "returns", "effect")
         if hasattr(model, verb)
     ]
     assert verbs, f"{type(model).__name__} answers nothing"

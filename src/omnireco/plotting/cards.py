@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from omnireco._core.checks import check_kind
+from omnireco._core.checks import check_choice, check_kind
 from omnireco.evaluation.cards.scorecard import Scorecard
 from omnireco.evaluation.trials.backtest import Backtest
 from omnireco.plotting.style import ACCENT, INK, SERIES, SOFT, axes_of, clean, title_of
@@ -65,7 +65,8 @@ def backtest(result: Backtest, *, metric: str | None = None, ax: Axes | None = N
     matplotlib.axes.Axes
     """
     check_kind(result, Backtest, "result", "om.evaluation.backtest(estimators, data, horizon='14D')")
-    chosen = result.leaderboard["metric"].iloc[0] if metric is None else metric
+    known = result.leaderboard["metric"].unique().tolist()
+    chosen = known[0] if metric is None else check_choice(metric, "metric", known)
     table = result.leaderboard[result.leaderboard["metric"] == chosen].iloc[::-1]
     ax = axes_of(ax, (7.0, 1.0 + 0.4 * len(table)))
     place = np.arange(len(table))

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from omnireco._core.checks import check_number, shown
+from omnireco._core.checks import check_choice, check_integer, check_number, shown
 from omnireco._core.contract import says_the_line
 from omnireco._kernels.bootstrap import percentile_interval
 from omnireco._kernels.poisson import person_keys, resampled_sums
@@ -255,20 +255,18 @@ def policy_value(
     n, n_arms = len(experiment), len(experiment.arms)
     p = propensities_of(experiment, propensity, "policy_value")
     check_number(confidence, "confidence", above=0, high=0.999)
+    n_bootstrap = check_integer(n_bootstrap, "n_bootstrap", low=1, high=100_000)
     asked = dict(policies) if isinstance(policies, Mapping) else {"policy": policies}
     if taken := [str(name) for name in asked if str(name) in experiment.arms]:
         raise ParameterError(
-            f"policy_value: a policy has the name of the arm {shown(taken[0])}, which is valued by itself. Give "
-            f"it another "
-            "name: {'by person': ...}."
+            f"policy_value: a policy has the name of the arm {shown(taken[0])}, which is valued by itself. Give it "
+            "another name: {'by person': ...}."
         )
     given = {str(name): _policy(one, str(name), n, n_arms) for name, one in asked.items()}
     every = given | {
         name: np.tile(np.eye(n_arms)[code], (n, 1)) for code, name in enumerate(experiment.arms) if name not in given
     }
-    base = experiment.arms[0] if against is None else against
-    if base not in every:
-        raise ParameterError(f"against must be one of {', '.join(map(repr, every))}. Got {shown(base)}.")
+    base = experiment.arms[0] if against is None else check_choice(against, "against", list(every))
     mu = (
         np.full((n, n_arms), float(experiment.outcome.mean()))
         if predicted is None

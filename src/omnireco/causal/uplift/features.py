@@ -42,7 +42,10 @@ def columns_of(frame: Any, names: Iterable[str], where: str) -> dict[str, np.nda
     import narwhals as nw
     import pandas as pd
 
-    table = nw.from_native(frame, eager_only=True)
+    try:
+        table = nw.from_native(frame, eager_only=True)
+    except TypeError:
+        raise SchemaError(f"{where} takes a frame of pandas, polars or pyarrow. Got {type(frame).__name__}.") from None
     found: dict[str, np.ndarray] = {}
     for name in names:
         if name not in table.columns:

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from omnireco._core.checks import check_known
+from omnireco._core.checks import check_kind, check_known
 from omnireco._core.contract import says_the_line
 from omnireco._core.frozen import locked
 from omnireco.data.vocabulary import Vocabulary, match
@@ -88,6 +88,9 @@ class Increments:
         ParameterError
             When the outcome is an amount.
         """
+        from omnireco.causal.uplift.model import UpliftModel
+
+        check_kind(model, UpliftModel, "model", "om.causal.Uplift(target='purchase').fit(data)")
         if not model.experiment.binary:
             raise ParameterError(
                 "UpliftModel.timing: the outcome is an amount, and candidates multiplies by the margin of the item. "

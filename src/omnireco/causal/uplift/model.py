@@ -16,6 +16,7 @@ from omnireco.causal.uplift.effects import LEAST_PEOPLE, Effects, check_least, l
 from omnireco.causal.uplift.experiment import Experiment
 from omnireco.causal.uplift.features import columns_of, encoded
 from omnireco.causal.uplift.learners import Linear
+from omnireco.data.dataset import dataset_of
 from omnireco.data.vocabulary import Vocabulary
 from omnireco.errors import ParameterError
 
@@ -354,7 +355,7 @@ class UpliftModel:
                 "Dataset. "
                 "Fit one on messages: om.causal.Uplift(target='purchase').fit(data); or give a frame of features."
             )
-        users, x = self._read(data)
+        users, x = self._read(dataset_of(data, "UpliftModel.read", ()))
         return users, self._calibrated(self._of(x)[0])
 
     def _calibrated(self, effect: np.ndarray) -> np.ndarray:
