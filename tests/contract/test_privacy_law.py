@@ -91,6 +91,11 @@ def leaks(call: Any, caplog: Any, **changed: Any) -> list[str]:
     return found + [f"log: {line[:200]}" for line in caplog.messages if verbs.MARKER in line]
 
 
+@pytest.fixture(autouse=True)
+def _elsewhere(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)  # a text may be the name of a folder to write
+
+
 def test_every_verb_is_driven():
     assert verbs.unknown() == [], "name a value for these in tests/contract/verbs.py, or a reason not to drive them"
 

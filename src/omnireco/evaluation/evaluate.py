@@ -141,7 +141,7 @@ def evaluate(
     0  mine                recall  2  0.75        2
     1  mine  mean_reciprocal_rank  2  0.75        2
     """
-    ks, named = _check_k(k), _check_metrics(metrics)
+    ks, named = _check_k(k), check_metrics(metrics)
     check_negatives(negatives)
     confidence = check_number(confidence, "confidence", above=0)
     if confidence >= 1:
@@ -234,7 +234,7 @@ def _check_k(k: Any) -> tuple[int, ...]:
     return ks
 
 
-def _check_metrics(metrics: Any) -> dict[str, Metric]:
+def check_metrics(metrics: Any) -> dict[str, Metric]:
     given = list(metrics) if isinstance(metrics, Iterable) and not isinstance(metrics, (str, bytes)) else [metrics]
     if not given:
         raise ParameterError("metrics is empty. Write metrics=[om.ndcg, om.recall].")

@@ -160,9 +160,8 @@ def warnings_of(model: Any) -> list[str]:
     differ = np.bincount(arm[y != np.median(y)], minlength=len(model.experiment.arms))
     if scarce := [name for name, n in zip(model.experiment.arms, differ, strict=True) if n < _FEW]:
         found.append(
-            f"In {', '.join(map(repr, scarce[:3]))} hardly anybody differs in the outcome (fewer than {_FEW} "
-            f"rows): intervals "
-            "are too narrow for that. Gather more."
+            f"In {', '.join(map(repr, scarce[:3]))} hardly anybody differs in the outcome (fewer than {_FEW} rows): "
+            "intervals are too narrow for that. Gather more."
         )
     if model.imbalance < SURE:
         found.append(

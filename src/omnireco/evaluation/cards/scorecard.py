@@ -228,7 +228,10 @@ def _settings(
     ends = (completes,) if isinstance(completes, str) else check_names(completes, "completes")
     prices = None if priced is None else (priced,) if isinstance(priced, str) else check_names(priced, "priced")
     if data.events is not None and not lenient:
-        for name, value in (("priced", prices or ()), ("completes", ends if completes != "purchase" else ())):
+        for name, value in (
+            ("priced", prices or ()),
+            ("completes", () if isinstance(completes, str) and completes == "purchase" else ends),
+        ):
             strange = [one for one in value if one not in set(map(str, data.events.events.ids))]
             if strange:
                 raise ParameterError(

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 import numpy as np
 
-from omnireco._core.checks import check_k, check_mapping, count_of
+from omnireco._core.checks import check_k, check_mapping, check_one_or_more, count_of, shown
 from omnireco._core.compute import in_parallel
 from omnireco._core.contract import says_the_line
 from omnireco._core.parts import Parts
@@ -26,6 +26,7 @@ from omnireco.data.dataset import Cut, dataset_of
 from omnireco.data.parts import Frame
 from omnireco.data.vocabulary import NONE, Vocabulary, unite
 from omnireco.errors import ParameterError
+from omnireco.evaluation.evaluate import check_metrics
 from omnireco.evaluation.metrics import Metric, metric_name, ndcg, recall
 from omnireco.evaluation.trials.judging import LIKELIHOOD, Judged, check_estimator, judged, truth_of
 from omnireco.evaluation.trials.prints import print_of, said
@@ -192,12 +193,13 @@ def backtest(
         raise ParameterError(
             "backtest: plan must be a function(past, lists), and takes no folder=: a function has no fingerprint."
         )
-    wanted = list(metrics)
+    wanted = list(check_metrics(metrics).values())
+    counts = None if counts is None else check_one_or_more(counts, "backtest: counts")
     cuts = dataset_of(data, "backtest", ("events",)).rolling(horizon=horizon, n=n)
-    settings = said([k, [metric_name(metric) for metric in wanted], counts if counts is None else list(_named(counts))])
+    settings = said([k, [metric_name(metric) for metric in wanted], None if counts is None else list(counts)])
     store = None if folder is None else _open(folder)
     if store is not None:
-        _check_metrics(wanted)
+        _check_their_prints(wanted)
     steps = []
     for place, cut in enumerate(cuts):
         mark = "" if store is None else f"{print_of(cut.past)} {print_of(cut.later)} {settings}"
@@ -214,10 +216,6 @@ def backtest(
     return result
 
 
-def _named(counts: Any) -> tuple[str, ...]:
-    return (counts,) if isinstance(counts, str) else tuple(counts)
-
-
 def _run(name: str, estimator: Any, place: int, cut: Cut, *, plan: Any, **how: Any) -> tuple[list[_Cell], bool]:
     """Fit one estimator on one past and judge it on what came next."""
     model = estimator.fit(cut.past, threads=1)
@@ -229,12 +227,14 @@ def _run(name: str, estimator: Any, place: int, cut: Cut, *, plan: Any, **how: A
 
 
 def _open(folder: Any) -> Path:
+    if not isinstance(folder, (str, os.PathLike)) or not str(folder):
+        raise ParameterError(f"backtest: folder must be a path. Got {shown(folder)}.")
     place = Path(folder)
     place.mkdir(parents=True, exist_ok=True)
     return place
 
 
-def _check_metrics(metrics: Sequence[Metric]) -> None:
+def _check_their_prints(metrics: Sequence[Metric]) -> None:
     """Refuse functions of the caller's own: a changed one under the same name would be taken for the old one."""
     for metric in metrics:
         module = getattr(metric, "__module__", "")

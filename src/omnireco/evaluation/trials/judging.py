@@ -56,7 +56,7 @@ def truth_of(later: Dataset, counts: Any, where: str) -> Dataset:
     names = check_names((counts,) if isinstance(counts, str) else counts, f"{where}: counts")
     events = later.part("events", where).select(events=names, missing="ignore")
     if not len(events):
-        raise EmptyError(f"{where}: no event of {', '.join(map(repr, names))} in a window. Take longer windows.")
+        raise EmptyError(f"{where}: no event of {', '.join(map(shown, names))} in a window. Take longer windows.")
     return Dataset(events)
 
 
