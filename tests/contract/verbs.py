@@ -771,6 +771,7 @@ ARGUMENTS: dict[str, Callable[[SimpleNamespace], Any]] = {
 
 # Optional parameters without which a verb has nothing to answer by.
 GIVEN: dict[str, Callable[[SimpleNamespace], dict[str, Any]]] = {
+    "SendTimeModel.best": lambda w: {"days": 1},
     "Fallback.recommend": lambda w: {"attributes": w.attributes, "requests": w.x},
     "Fallback.with_steps": lambda w: {"attributes": w.attributes, "requests": w.x},
     "AttributeModel.answers": lambda w: {"requests": w.attributes},

@@ -64,18 +64,17 @@ def timing(log, world):
 
 @pytest.mark.parametrize("until", [dt.time(8, 0, 30), dt.time(8, 0, 0, 1)])
 def test_the_best_hour_reads_quiet_hours_to_the_microsecond(timing, until):
-    at_eight = {"channel": "push", "every": "1D"}
-    assert timing.best(
-        om.Dataset(audience=person()), "2025-06-02T08:00+00:00", 1, quiet_hours=("20:00", until), **at_eight
-    ).empty
-    assert (
-        len(
-            timing.best(
-                om.Dataset(audience=person()), "2025-06-02T08:00+00:00", 1, quiet_hours=("20:00", "08:00"), **at_eight
-            )
-        )
-        == 1
-    )
+    data, at_eight = om.Dataset(audience=person()), om.slots("2025-06-02T08:00+00:00", days=1, every="1D")
+    assert timing.best(data, at_eight, channel="push", quiet_hours=("20:00", until)).empty
+    assert len(timing.best(data, at_eight, channel="push", quiet_hours=("20:00", "08:00"))) == 1
+
+
+def test_slots_have_their_days(timing):
+    data, week = om.Dataset(audience=person()), om.slots("2025-06-02", days=7)
+    with pytest.raises(ParameterError, match="days is a part of the slots"):
+        timing.best(data, week, 7, channel="push")
+    with pytest.raises(ParameterError, match="how many days"):
+        timing.best(data, "2025-06-02", channel="push")
 
 
 @pytest.mark.parametrize("bad", ["21:00+02:00", dt.time(21, tzinfo=dt.UTC), "21", 8, None, "21:00:30"])
@@ -141,8 +140,8 @@ def test_a_blend_of_nothing_is_refused(log):
 
 
 DRAWS = {
-    "off_policy": lambda log, n: om.causal.off_policy(
-        om.causal.LoggedDecisions(np.ones(9), np.ones(9)), np.ones(9), n_bootstrap=n
+    "select_policy": lambda log, n: om.causal.select_policy(
+        om.causal.LoggedDecisions(np.ones(9), np.ones(9)), {"one": np.ones(9)}, n_bootstrap=n
     ),
     "evaluate": lambda log, n: om.evaluate(
         {"a": lists_of(log)},
