@@ -81,8 +81,8 @@ OTHER = {  # another value of each parameter, and what else must hold for it to 
     "FollowUps": {"within": "3D", "events": ["purchase"], "prior_strength": 9.0, "max_next_items": 1},
     "Refills": {"events": ["purchase"], "prior_strength": 9.0},
     "Returns": {
-        "events": ["purchase"], "session_gap": "9h", "groups": "plan", "prior_strength": 9.0, "horizon": ("5D", {"n_checks": 1}),
-        "n_checks": 2,
+        "events": ["purchase"], "session_gap": "9h", "groups": "plan", "prior_strength": 9.0,
+        "horizon": ("5D", {"n_checks": 1}), "n_checks": 2,
     },
     "Ranker": {
         "models": [om.EASE(), om.Popularity()], "context": ["plan"], "ranker": "lambdamart", "weights": W,
