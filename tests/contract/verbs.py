@@ -755,7 +755,6 @@ ARGUMENTS: dict[str, Callable[[SimpleNamespace], Any]] = {
     "policies": lambda w: {"all": np.tile([0.0, 1.0, 0.0], (300, 1))},
     "by": lambda w: "age_group",
     "UpliftModel.read.data": lambda w: w.data,
-    "Increments.of.model": lambda w: _uplift_of_messages(),
     "UpliftCurve.uplift_at.share": lambda w: 0.3,
     "UpliftCurve.compare.other": lambda w: om.causal.uplift_curve(
         np.arange(300), _experiment(), arm="email", n_bootstrap=9

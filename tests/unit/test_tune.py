@@ -182,3 +182,8 @@ def test_optuna_says_what_to_try(past):
     )
     assert found.n_trials == 9
     assert found.gained
+
+
+def test_a_score_must_be_a_function(data):
+    with pytest.raises(om.errors.ParameterError, match=r"tune: score must be a function\(model, past, later\)"):
+        om.tune(om.EASE(), data, {"regularization": [1.0, 2.0]}, horizon="14D", k=5, score=0)

@@ -7,8 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from omnireco._core.checks import check_kind, check_known
-from omnireco._core.contract import says_the_line
+from omnireco._core.checks import check_known
 from omnireco._core.frozen import locked
 from omnireco.data.vocabulary import Vocabulary, match
 from omnireco.errors import ParameterError
@@ -71,34 +70,6 @@ class Increments:
             )
         object.__setattr__(self, "increment", locked(table))
         object.__setattr__(self, "usual", locked(usual))
-
-    @classmethod
-    @says_the_line("model.timing(om.SendTime().fit(data), data)")
-    def of(cls, model: Any, timing: Any, data: Any) -> Increments:
-        """Return the effects of a model of messages as a timing; see :meth:`UpliftModel.timing`.
-
-        Parameters
-        ----------
-        model : UpliftModel
-        timing : Timing
-        data : Dataset
-
-        Raises
-        ------
-        ParameterError
-            When the outcome is an amount.
-        """
-        from omnireco.causal.uplift.model import UpliftModel
-
-        check_kind(model, UpliftModel, "model", "om.causal.Uplift(target='purchase').fit(data)")
-        if not model.experiment.binary:
-            raise ParameterError(
-                "UpliftModel.timing: the outcome is an amount, and candidates multiplies by the margin of the item. "
-                "Fit "
-                "the chance: om.causal.Uplift(target='purchase', outcome='any')."
-            )
-        users, effect = model.read(data)
-        return cls(users, model.arms, effect, model.average().table["effect"].to_numpy(np.float64), timing)
 
     def __repr__(self) -> str:
         return f"Increments({len(self.users):,} people, {', '.join(self.channels)})"

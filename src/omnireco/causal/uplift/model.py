@@ -329,7 +329,14 @@ class UpliftModel:
         """
         from omnireco.causal.uplift.increments import Increments
 
-        return Increments.of(self, timing, data)
+        if not self.experiment.binary:
+            raise ParameterError(
+                "UpliftModel.timing: the outcome is an amount, and candidates multiplies by the margin of the item. "
+                "Fit the chance: om.causal.Uplift(target='purchase', outcome='any')."
+            )
+        users, effect = self.read(data)
+        usual = self.average().table["effect"].to_numpy(np.float64)
+        return Increments(users, self.arms, effect, usual, timing)
 
     def to_frame(self) -> pd.DataFrame:
         """Return :meth:`average` as a frame."""

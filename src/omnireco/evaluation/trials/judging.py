@@ -42,6 +42,11 @@ def check_estimator(estimator: Any, where: str, *, score: Score | None = None) -
     if isinstance(estimator, type) or not callable(getattr(estimator, "fit", None)):
         raise ParameterError(f"{where} takes estimators, such as om.EASE(). Got {shown(estimator)}.")
     verbs = getattr(estimator, "verbs", ("recommend",))
+    if score is not None and not callable(score):
+        raise ParameterError(
+            f"{where}: score must be a function(model, past, later) that returns a frame with user_id and value. Got "
+            f"{type(score).__name__}."
+        )
     if score is None and not {"recommend", "probability"} & set(verbs):
         raise ParameterError(
             f"{where}: {type(estimator).__name__} neither recommends nor gives probabilities. Say how good its model "
