@@ -10,7 +10,7 @@ import numpy as np
 
 from omnireco._core.compute import compiled
 
-__all__ = ["near_items"]
+__all__ = ["beside", "near_items"]
 
 
 @compiled
@@ -23,6 +23,27 @@ def scale_of(kind, product, own, other, left, right, alpha, beta):
     if kind == 2:
         return (own + other) / 2
     return product + alpha * (own - product) + beta * (other - product)
+
+
+@compiled
+def beside(item, item_indptr, users, weights, indptr, items, values, product, stamp, near):
+    """Write the item's row of X'X into product (n_items,), and the other items of it into near; return how many.
+
+    Only what people have beside the item is visited: a place of product counts where stamp (n_items,) is the item.
+    """
+    n = 0
+    for p in range(item_indptr[item], item_indptr[item + 1]):
+        user, weight = users[p], np.float64(weights[p])
+        for q in range(indptr[user], indptr[user + 1]):
+            other = items[q]
+            if stamp[other] != item:
+                stamp[other] = item
+                product[other] = 0.0
+                if other != item:
+                    near[n] = other
+                    n += 1
+            product[other] += weight * np.float64(values[q])
+    return n
 
 
 def _near_items(by_item, by_user, rules, size, left, right, start, stop, index, value, count):
@@ -39,18 +60,7 @@ def _near_items(by_item, by_user, rules, size, left, right, start, stop, index, 
     product, stamp = np.zeros(n_items), np.full(n_items, -1, np.int64)
     near, found = np.empty(n_items, np.int64), np.empty(n_items, np.float32)
     for item in range(start, stop):
-        n = 0
-        for p in range(item_indptr[item], item_indptr[item + 1]):
-            user, weight = users[p], np.float64(weights[p])
-            for q in range(indptr[user], indptr[user + 1]):
-                other = items[q]
-                if stamp[other] != item:
-                    stamp[other] = item
-                    product[other] = 0.0
-                    if other != item:
-                        near[n] = other
-                        n += 1
-                product[other] += weight * np.float64(values[q])
+        n = beside(item, item_indptr, users, weights, indptr, items, values, product, stamp, near)
         m = 0
         for a in range(n):
             other = near[a]

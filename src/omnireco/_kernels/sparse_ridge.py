@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from omnireco._core.compute import compiled
+from omnireco._kernels.near_items import beside
 
 __all__ = ["solve_items"]
 
@@ -44,18 +45,7 @@ def _solve_items(
     place, cell = np.empty(1024, np.int64), np.empty(1024)
     gram, right = np.empty((n_kept, n_kept)), np.empty(n_kept)
     for item in range(start, stop):
-        n_near = 0
-        for p in range(item_indptr[item], item_indptr[item + 1]):  # the item's row of X'X
-            user, weight = users[p], np.float64(weights[p])
-            for q in range(indptr[user], indptr[user + 1]):
-                other = items[q]
-                if stamp[other] != item:
-                    stamp[other] = item
-                    product[other] = 0.0
-                    if other != item:
-                        near[n_near] = other
-                        n_near += 1
-                product[other] += weight * values[q]
+        n_near = beside(item, item_indptr, users, weights, indptr, items, values, product, stamp, near)
         kept = np.sort(near[:n_near])
         if n_near > n_kept:  # what one regressor alone would explain beyond the means; ties to the lower code
             gain = np.empty(n_near)

@@ -116,22 +116,17 @@ def fit_channel(
     base_rate : float
         Response probability before any message, with the weight of 20 messages.
     """
-
-    def fit(all_of_them: Sent, some: Sent, like: Channel | None = None) -> Channel:
-        return _fit_curves(
-            all_of_them,
-            some,
-            profile,
-            rate,
-            n_people,
-            effect_decay=effect_decay,
-            base_rate=base_rate,
-            expiry=expiry,
-            threads=threads,
-            like=like,
-        )
-
-    found = fit(sent, small)
+    fit = partial(
+        _fit_curves,
+        profile=profile,
+        rate=rate,
+        n_people=n_people,
+        effect_decay=effect_decay,
+        base_rate=base_rate,
+        expiry=expiry,
+        threads=threads,
+    )
+    found = fit(sent, small, like=None)
     judged = _judged(sent, n_people)
     if float(judged.answered.sum()) < _TO_CORRECT:
         return found
@@ -141,7 +136,7 @@ def fit_channel(
         learn, other = judged.of(np.flatnonzero(fold != k)), np.flatnonzero(fold == k)
         if not (0 < learn.answered.sum() < learn.answered.size):
             return found
-        log_rate[other] = fit(learn, learn, found).log_expected(judged.of(other), profile, rate, expiry, threads)
+        log_rate[other] = fit(learn, learn, like=found).log_expected(judged.of(other), profile, rate, expiry, threads)
     correction = fit_correction(log_rate, judged.answered, judged.recent)
     sd = unexplained(judged.person, judged.hour, np.exp(corrected(log_rate, correction)), judged.answered)
     expected = np.exp(corrected(found.log_expected(sent, profile, rate, expiry, threads), correction))
