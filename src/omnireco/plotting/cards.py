@@ -72,7 +72,7 @@ def backtest(result: Backtest, *, metric: str | None = None, ax: Axes | None = N
     place = np.arange(len(table))
     low, high = (table[name].to_numpy(np.float64) for name in ("difference_low", "difference_high"))
     middle = table["difference"].to_numpy(np.float64)
-    ax.errorbar(middle, place, xerr=[middle - low, high - middle], fmt="o", color=ACCENT, capsize=3)
+    ax.errorbar(middle, place, xerr=np.stack([middle - low, high - middle]), fmt="o", color=ACCENT, capsize=3)
     ax.axvline(0, color=SOFT, linewidth=1)
     ax.set_yticks(place, table["model"])
     return _finished(ax, f"{chosen}: difference to {result.baseline}, over {result.n_cuts} cuts")
