@@ -86,7 +86,7 @@ def test_a_part_of_it_is_a_log(events):
 
 def test_refusals(events):
     lazy = _polars(events)
-    with pytest.raises(SchemaError, match="no time zone.*replace_time_zone"):
+    with pytest.raises(SchemaError, match=r"no time zone.*replace_time_zone"):
         om.EventLog.scan(lazy.with_columns(pl.col("timestamp").dt.replace_time_zone(None)))
     om.EventLog.scan(  # the advice
         lazy.with_columns(pl.col("timestamp").dt.replace_time_zone(None)).with_columns(
@@ -108,7 +108,7 @@ def test_refusals(events):
         scan.matrix(om.Weights(deduplicate="1h"))
     with pytest.raises(ParameterError, match="wiew"):
         scan.matrix(om.Weights(events={"wiew": 1}))
-    with pytest.raises(SchemaError, match="value.*missing in"):
+    with pytest.raises(SchemaError, match=r"value.*missing in"):
         om.EventLog.scan(lazy.with_columns(value=pl.lit(None, pl.Float64))).matrix(om.Weights(value="linear"))
     with pytest.raises(IdKindError, match="user_id holds integers"):
         scan.log(users=["1"])

@@ -210,7 +210,7 @@ class Frame:
 
 
 def _held(frame: Any) -> Any:
-    """Return a frame that narwhals holds; what has only an Arrow stream (``__arrow_c_stream__``) is read into a table."""
+    """Return a frame that narwhals knows; what has only an Arrow stream is read into a table."""
     import narwhals as nw
     import pyarrow as pa
 
