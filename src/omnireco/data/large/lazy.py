@@ -32,7 +32,7 @@ from omnireco.errors import EmptyError, IdKindError, ParameterError, SchemaError
 if TYPE_CHECKING:
     import narwhals as nw
 
-__all__ = ["LazyEvents", "is_lazy", "lazy_events"]
+__all__ = ["LazyEvents", "grouped_by_cell", "is_lazy", "lazy_events", "opened_for"]
 
 _log = logging.getLogger(__name__)
 _KEYS = ("user_id", "item_id", "channel", "event")
@@ -121,8 +121,7 @@ class LazyEvents(Generic[LogT]):
 
         weights = check_batchwise(weights, "LazyEvents.matrix")
         with ticker(2, progress, label="query") as tick:
-            opened = self._opened(*(("value",) if weights.value is not None else ()))
-            facts = self._facts(opened)
+            opened, facts = opened_for(self, weights)
             tick()
             last = facts["last"]
             clock = (0 if last is None else last + 1) if at is None else check_instant(at, "at")
@@ -282,6 +281,20 @@ def lazy_events(
     found: LazyEvents[LogT] = LazyEvents(frame, renamed, itemless, log_class)
     found._opened()
     return found
+
+
+def opened_for(log: LazyEvents[LogT], weights: Weights) -> tuple[nw.LazyFrame[Any], dict[str, Any]]:
+    """Return the frame with our names, as weights need it, and the last instant; missing ids are refused."""
+    opened = log._opened(*(("value",) if weights.value is not None else ()))
+    return opened, log._facts(opened)
+
+
+def grouped_by_cell(opened: nw.LazyFrame[Any], weights: Weights, clock: int) -> nw.LazyFrame[Any]:
+    """Return the query of what events are worth by value and age, summed by person, item, channel and type."""
+    import narwhals as nw
+
+    worth = opened.with_columns(_worth=_worth(weights, clock)).group_by(*_KEYS)
+    return worth.agg(nw.col("_worth").sum(), **_valueless(weights))
 
 
 def _lazy(frame: Any) -> nw.LazyFrame[Any]:
