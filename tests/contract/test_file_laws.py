@@ -27,6 +27,7 @@ NOT_SAVED = {
     "Adapted": "frames and counts of one reading of a source: saved as frames, or as the values made of them",
     "AsOf": "an index of a log: made again from it",
     "EventScan": "names files that lie elsewhere",
+    "LazyEvents": "a question to an engine, which holds the events",
     "ItemIndex": "tables for searching, made again from the factors",
     "RankedLists": "what a metric is handed",
     "Paths": "journeys of a Dataset, read again from it in one pass",

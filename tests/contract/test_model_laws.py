@@ -22,6 +22,7 @@ from omnireco.models.matrix.neighbors import UserKNN
 from omnireco.models.matrix.popularity import BuyAgain, Popularity, PopularityModel
 from omnireco.models.matrix.slim import SLIM
 from omnireco.models.matrix.svd import PureSVD
+from omnireco.models.matrix.trained_by_implicit import BPR, LogisticMF
 from omnireco.models.matrix.typed import TypedEASE
 from omnireco.models.sequence.next_item import NextItem
 from omnireco.models.sequence.sessions import SessionKNN
@@ -64,6 +65,8 @@ ESTIMATORS = {
     "als": ALS(factors=5, iterations=3, seed=7),
     "from-arrays": FromArrays(),
     "pure-svd": PureSVD(factors=3),
+    "bpr": BPR(factors=4, iterations=5),
+    "logistic": LogisticMF(factors=4, iterations=3),
     "p3alpha": P3alpha(neighbors=6, alpha=0.7),
     "rp3beta": RP3beta(neighbors=6),
     "gfcf": GFCF(factors=3),

@@ -59,6 +59,7 @@ CODED = frozenset(
         "Interactions",
         "ItemIndex",
         "ItemModel",
+        "LazyEvents",
         "LearnedBlend",
         "LearnedWeights",
         "LiveBandit",
@@ -374,6 +375,12 @@ def _facts(w: SimpleNamespace) -> Any:
     return om.Interactions.from_frame(frame.rename(columns={"item_id": "user_id"}).assign(item_id="new"))
 
 
+def _lazy(log):
+    import polars as pl
+
+    return om.EventLog.scan(pl.from_pandas(log.to_frame()).lazy(), itemless="keep")
+
+
 def _events_file() -> Path:
     path = folder() / "events.parquet"
     if not path.exists():
@@ -441,6 +448,7 @@ RECEIVERS: dict[str, Callable[[SimpleNamespace], Any]] = {
     "Headroom": lambda w: om.timing.headroom(om.Dataset(w.log, audience=w.audience), at=w.at, n_bootstrap=9),
     "Identities": lambda w: w.identities,
     "Interactions": lambda w: w.x,
+    "LazyEvents": lambda w: _lazy(w.log),
     "ItemIndex": lambda w: om.models.ItemIndex(np.ones((3, 2))),
     "ItemModel": lambda w: w.knn,
     "LearnedBlend": lambda w: om.evaluation.learn_blend(
@@ -455,6 +463,8 @@ RECEIVERS: dict[str, Callable[[SimpleNamespace], Any]] = {
     "PopularityModel": lambda w: om.BuyAgain().fit(w.x),
     "ProjectionModel": lambda w: om.models.PureSVD(factors=3).fit(w.x),
     "PureSVD": lambda w: om.models.PureSVD(factors=3),
+    "BPR": lambda w: om.models.BPR(factors=3, iterations=2),
+    "LogisticMF": lambda w: om.models.LogisticMF(factors=3, iterations=2),
     "QualityReport": lambda w: w.check,
     "QuietHours": lambda w: om.QuietHours("21:00", "08:00"),
     "RankedLists": lambda w: _ranked(),

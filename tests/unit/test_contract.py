@@ -39,6 +39,8 @@ MADE = {
     "FollowUps": {"prior_strength": 1.0},
     "Returns": {"horizon": "3D"},
     "ALS": {"factors": 4, "iterations": 2},
+    "BPR": {"factors": 4, "iterations": 3},
+    "LogisticMF": {"factors": 4, "iterations": 2},
     "NextItem": {"regularization": 5.0},
     "GFCF": {"factors": 4},
 }
@@ -48,6 +50,13 @@ OTHER = {  # another value of each parameter, and what else must hold for it to 
         "factors": 3, "iterations": 3, "cg_steps": 1, "seed": 5, "regularization": 3.0, "alpha": 9.0,
         "unobserved_weight": 0.3, "frequency_scaling": 0.7, "confidence_weights": True, "weights": W,
         "dislike": (-1.0, {"weights": om.Weights(events={"view": -1.0})}), "graded": True,
+    },
+    "BPR": {
+        "factors": 3, "learning_rate": 0.5, "regularization": 0.5, "iterations": 1, "seed": 5, "weights": W,
+    },
+    "LogisticMF": {
+        "factors": 3, "learning_rate": 0.5, "regularization": 2.0, "iterations": 1, "negatives": 1, "seed": 5,
+        "weights": W,
     },
     "EASE": {"regularization": 7.0, "neighbors": 3, "input_half_life": 2.0, "weights": W},
     "ItemKNN": {

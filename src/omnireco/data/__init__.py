@@ -11,6 +11,7 @@ from omnireco.data.events import EventLog, Split
 from omnireco.data.frames.quality import QualityReport
 from omnireco.data.holidays import Holidays
 from omnireco.data.interactions import Interactions
+from omnireco.data.large.lazy import LazyEvents
 from omnireco.data.large.scan import EventScan
 from omnireco.data.messages import MessageLog
 from omnireco.data.recommendations import Recommendations
@@ -29,6 +30,7 @@ __all__ = [
     "EventScan",
     "Holidays",
     "Interactions",
+    "LazyEvents",
     "MessageLog",
     "QualityReport",
     "Recommendations",

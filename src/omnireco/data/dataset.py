@@ -586,6 +586,6 @@ def _text(at_us: int) -> str:
 
 def _is_frame(data: Any) -> bool:
     """Return whether something is a frame of a library: it has named columns and is none of our values."""
-    if isinstance(data, (type, Dataset, EventLog, MessageLog, Audience, Catalog, Interactions)):
+    if isinstance(data, type) or type(data).__module__.partition(".")[0] == "omnireco":
         return False
     return hasattr(data, "__arrow_c_stream__") or (hasattr(data, "columns") and hasattr(data, "shape"))

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import datetime as dt
 import logging
-import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple
 
 import numpy as np
 
+from omnireco._core.arrow import arrow_stream
 from omnireco._core.checks import (
     check_choice,
     check_duration,
@@ -31,6 +31,7 @@ from omnireco.data.frames.few_rows import few_columns
 from omnireco.data.frames.quality import QualityReport, all_kept, check_on_invalid, sift
 from omnireco.data.frames.suspicion import check_events, fingerprint, repeats
 from omnireco.data.interactions import Interactions
+from omnireco.data.large.lazy import LazyEvents, is_lazy, lazy_events
 from omnireco.data.large.scan import EventScan, scan
 from omnireco.data.large.update import joined_columns
 from omnireco.data.parts import Ids, Labels
@@ -260,21 +261,22 @@ class EventLog:
     @classmethod
     def scan(
         cls,
-        path: str | os.PathLike[str],
+        path: Any,
         *,
         columns: Mapping[str, str] | None = None,
         itemless: Literal["raise", "keep"] = "raise",
-    ) -> EventScan[EventLog]:
-        """Open parquet files that need not fit in memory.
+    ) -> EventScan[EventLog] | LazyEvents[EventLog]:
+        """Open events that need not fit in memory: parquet files, or a lazy frame of an engine.
 
-        Nothing but the files' footers is read now. ``scan.matrix(weights)`` reads batch by batch and gives the
-        behaviour matrix of all events; ``scan.log(users=..., start=...)`` reads a part as a log.
+        Nothing but the files' footers (or the engine's schema) is read now. ``scan.matrix(weights)`` gives the
+        behaviour matrix of all events: from files batch by batch, from an engine by one query that groups them there.
+        ``scan.log(users=..., start=...)`` reads a part as a log.
 
         Parameters
         ----------
-        path : str or path
-            A file, or a folder whose ``*.parquet`` files, in folders below too, are one log in any order. A folder
-            called ``channel=web`` gives its files that column, percent-decoded as Hive and Spark write it;
+        path : str, path, or polars.LazyFrame, DuckDB relation, Ibis table or PySpark DataFrame
+            Of files: one file, or a folder whose ``*.parquet`` files, in folders below too, are one log in any order. A
+            folder called ``channel=web`` gives its files that column, percent-decoded as Hive and Spark write it;
             ``__HIVE_DEFAULT_PARTITION__`` is a missing value. A column in the file itself goes before.
         columns : mapping of str to str, optional
             Our name to yours.
@@ -283,7 +285,7 @@ class EventLog:
 
         Returns
         -------
-        EventScan
+        EventScan or LazyEvents
 
         Raises
         ------
@@ -292,6 +294,8 @@ class EventLog:
         SchemaError
             When a file lacks a column; the message names it.
         """
+        if is_lazy(path):
+            return lazy_events(path, cls, columns=columns, itemless=itemless)
         return scan(path, cls, columns=columns, itemless=itemless)
 
     def __len__(self) -> int:
@@ -627,6 +631,8 @@ class EventLog:
         if self.value is not None:
             table["value"] = np.bincount(group, weights=np.nan_to_num(self.value), minlength=kinds.size)
         return table
+
+    __arrow_c_stream__ = arrow_stream
 
     def to_frame(self) -> pd.DataFrame:
         """Return the events as a pandas frame with the columns that from_frame takes."""

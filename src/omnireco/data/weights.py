@@ -36,6 +36,7 @@ __all__ = [
     "event_weights",
     "person_steps",
     "weights_at",
+    "weights_by_kind",
 ]
 
 
@@ -198,7 +199,7 @@ def event_weights(log: Events, weights: Weights, at_us: int) -> np.ndarray:
             f"Weights(value={shown(weights.value)}) needs a value per event, and this log has none. Give the frame a "
             "'value' column, or map it: EventLog.from_frame(frame, columns={'value': 'price'})."
         )
-    kinds = np.outer(_by_name(weights.events, log.events.ids), _by_name(weights.channels, log.channels.ids)).ravel()
+    kinds = weights_by_kind(weights, log.events.ids, log.channels.ids).ravel()
     if weights.value is not None and log.value is not None:
         _check_known_values(log, kinds[log.event.astype(np.int64) * len(log.channels) + log.channel] != 0)
     half_life = None if weights.half_life is None else check_duration(weights.half_life, "half_life")
@@ -316,6 +317,11 @@ def _overruled(log: Events, amount: np.ndarray, verdicts: tuple[str, ...]) -> np
     overruled = np.isin(cell, settled) & (log.item != NONE)
     overruled[last] = False
     return overruled
+
+
+def weights_by_kind(weights: Weights, events: np.ndarray, channels: np.ndarray) -> np.ndarray:
+    """Return the weight of each type of event on each channel, float64 of shape (n_events, n_channels)."""
+    return np.outer(_by_name(weights.events, events), _by_name(weights.channels, channels))
 
 
 def _by_name(table: Mapping[str, float] | None, names: np.ndarray) -> np.ndarray:

@@ -23,6 +23,7 @@ from omnireco.models.matrix.neighbors import NeighborModel, UserKNN
 from omnireco.models.matrix.popularity import BuyAgain, Popularity, PopularityModel
 from omnireco.models.matrix.slim import SLIM
 from omnireco.models.matrix.svd import ProjectionModel, PureSVD
+from omnireco.models.matrix.trained_by_implicit import BPR, LogisticMF
 from omnireco.models.matrix.typed import TypedEASE, TypedModel
 from omnireco.models.sequence.next_item import NextItem
 from omnireco.models.sequence.sessions import SessionKNN, WhatNext
@@ -106,6 +107,8 @@ FORMS = (
     Form(Explanations, "explanations"),
     *settings(
         ALS,
+        BPR,
+        LogisticMF,
         EASE,
         GFCF,
         SLIM,

@@ -23,6 +23,7 @@ from omnireco.models.matrix.neighbors import NeighborModel, UserKNN
 from omnireco.models.matrix.popularity import BuyAgain, Popularity, PopularityModel
 from omnireco.models.matrix.slim import SLIM
 from omnireco.models.matrix.svd import ProjectionModel, PureSVD
+from omnireco.models.matrix.trained_by_implicit import BPR, LogisticMF
 from omnireco.models.matrix.typed import TypedEASE, TypedModel, typed_inputs
 from omnireco.models.sequence.next_item import NextItem
 from omnireco.models.sequence.sessions import SessionKNN, WhatNext
@@ -34,6 +35,7 @@ from omnireco.models.together.ranker import Ranker, RankerModel
 
 __all__ = [
     "ALS",
+    "BPR",
     "EASE",
     "GFCF",
     "SLIM",
@@ -52,6 +54,7 @@ __all__ = [
     "ItemIndex",
     "ItemKNN",
     "ItemModel",
+    "LogisticMF",
     "Model",
     "NeighborModel",
     "NextItem",

@@ -145,11 +145,11 @@ def _together(
     turn = np.ascontiguousarray(space.turn.reshape(space.spectrum.size, -1)[:d, :d])
     vectors = np.zeros((n, d), np.float32)
 
-    def solve(rows: np.ndarray, cells: int) -> None:
+    def solve(rows: np.ndarray, cells: int, short: bool) -> None:
         at = indptr[rows][:, None] + np.arange(cells)
         z, w, target = items[indices[at]].astype(np.float64), weight[at], pull[at]
         diagonal = space.spectrum[:d] + ridge[rows, None]
-        if cells <= d // 2:  # as many equations as cells
+        if short:  # as many equations as cells
             root, each = 1.0 / np.sqrt(diagonal), np.sqrt(w)
             s = z * root[:, None] * each[:, :, None]
             a = s @ s.transpose(0, 2, 1) + np.eye(cells)
@@ -158,13 +158,17 @@ def _together(
         else:
             a = (z * w[:, :, None]).transpose(0, 2, 1) @ z
             a[:, np.arange(d), np.arange(d)] += diagonal
-            x = _solved(a, diagonal.min(axis=1), z.transpose(0, 2, 1) @ target[:, :, None])[:, :, 0]
+            least = np.where((w > 0).all(axis=1), diagonal.min(axis=1), ridge[rows])
+            x = _solved(a, least, z.transpose(0, 2, 1) @ target[:, :, None])[:, :, 0]
         vectors[rows] = (x[:, None] @ turn)[:, 0]
 
+    rooted = np.ones(n, np.bool_)  # whether the weights of a row have square roots to divide by
+    rooted[np.searchsorted(indptr, np.flatnonzero(weight <= 0), side="right") - 1] = False
     jobs = [
-        partial(solve, rows[block], cells)
+        partial(solve, rows[block], cells, short)
         for cells in np.unique(lengths[lengths > 0]).tolist()
-        for rows in [np.flatnonzero(lengths == cells)]
+        for short in (True, False)
+        for rows in [np.flatnonzero((lengths == cells) & ((rooted & (cells <= d // 2)) == short))]
         for block in row_blocks(rows.size, 8 * d * (cells + d), memory=1 << 22)
     ]
     with one_blas_thread(), np.errstate(all="ignore"):

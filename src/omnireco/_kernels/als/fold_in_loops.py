@@ -186,6 +186,9 @@ def _fold_in_rows(indptr, indices, weight, pull, turned, spectrum, turn, ridge, 
             out[u * width : (u + 1) * width] = np.float32(0)
             continue
         short = last - first <= d // 2
+        for k in range(first, last):
+            if weight[k] <= ZERO:  # no square root of it
+                short = False
         for f in range(d):
             diagonal[f] = spectrum[f] + ridge[u]
             if short:

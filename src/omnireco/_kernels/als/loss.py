@@ -18,6 +18,7 @@ class Loss:
     A cell with the number r has weight ``w = alpha |r|`` and target 1, or ``dislike`` where r is negative;
     when ``graded``, weight ``alpha`` and target r. All cells, touched or not, are fitted to 0 with
     ``unobserved_weight``; with ``confidence_weights`` touched cells are spared that pull, as in Hu, Koren and Volinsky.
+    ``offset`` is taken off the weight: with 1 the confidence of a cell is ``alpha |r|`` in all, as in implicit.
     """
 
     regularization: float
@@ -27,6 +28,7 @@ class Loss:
     confidence_weights: bool
     dislike: float
     graded: bool
+    offset: float = 0.0
 
     def __post_init__(self) -> None:
         check_number(self.regularization, "regularization", above=0)
@@ -36,6 +38,7 @@ class Loss:
         check_flag(self.confidence_weights, "confidence_weights")
         check_number(self.dislike, "dislike", low=-1, high=1)
         check_flag(self.graded, "graded")
+        check_number(self.offset, "offset", low=0, high=max(0.0, self.unobserved_weight))
 
     def cells(
         self, numbers: np.ndarray, targets: np.ndarray | None = None
@@ -47,6 +50,7 @@ class Loss:
         """
         wide = numbers.astype(np.float64)
         weight = np.full(wide.size, float(self.alpha)) if self.graded else self.alpha * np.abs(wide)
+        weight -= self.offset
         if targets is not None:
             target = targets.astype(np.float64)
         else:

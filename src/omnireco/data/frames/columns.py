@@ -209,6 +209,19 @@ class Frame:
             )
 
 
+def _held(frame: Any) -> Any:
+    """Return a frame that narwhals knows; what has only an Arrow stream is read into a table."""
+    import narwhals as nw
+    import pyarrow as pa
+
+    if isinstance(nw.from_native(frame, pass_through=True), nw.DataFrame) or not hasattr(frame, "__arrow_c_stream__"):
+        return frame
+    try:
+        return pa.table(frame)
+    except pa.ArrowException as error:  # a stream of one column is no table
+        raise TypeError from error
+
+
 def open_frame(
     frame: Any,
     where: str,
@@ -248,12 +261,12 @@ def open_frame(
     import pyarrow.types as pt
 
     try:
-        table = nw.from_native(nw.to_native(frame, pass_through=True), eager_only=True)
+        table = nw.from_native(_held(nw.to_native(frame, pass_through=True)), eager_only=True)
     except TypeError:
         raise SchemaError(
-            f"{where} takes a pandas, polars or pyarrow frame held in memory. Got {type(frame).__name__}. "
-            "Collect a lazy frame first; read a file with pandas.read_csv or read_parquet; build one from records with "
-            "pandas.DataFrame(records)."
+            f"{where} takes a pandas, polars or pyarrow frame held in memory, or anything with an Arrow stream. Got "
+            f"{type(frame).__name__}. Collect a lazy frame first (events: om.EventLog.scan(frame)); read a file with "
+            "pandas.read_csv or read_parquet; build one from records with pandas.DataFrame(records)."
         ) from None
     except ValueError as error:
         raise SchemaError(f"{where} cannot read this frame: {error}") from None

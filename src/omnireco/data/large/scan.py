@@ -33,14 +33,14 @@ from omnireco.data.vocabulary import NONE, Vocabulary
 from omnireco.data.weights import Weights, check_names_of, event_weights
 from omnireco.errors import EmptyError, IdKindError, ParameterError, SchemaError
 
-__all__ = ["EventScan", "scan"]
+__all__ = ["NEEDED", "EventScan", "LogT", "check_batchwise", "scan"]
 
 _log = logging.getLogger(__name__)
 _VALUELESS = (
     "Say what such an event is worth: fill them in upstream; or read what fits, where only events about an item need "
     "one: scan.log(start=...).matrix(weights)."
 )
-_NEEDED = ("user_id", "item_id", "channel", "event", "timestamp")
+NEEDED = ("user_id", "item_id", "channel", "event", "timestamp")
 _HELD = 1 << 26  # events held before they are summed per cell (20 bytes each)
 
 
@@ -143,16 +143,8 @@ class EventScan(Generic[LogT]):
         >>> x.users == whole.users, x.nnz == whole.nnz
         (True, True)
         """
-        weights = Weights() if weights is None else weights
-        if not isinstance(weights, Weights):
-            raise ParameterError(f"weights must be a Weights. Got {type(weights).__name__}: write Weights(events=...).")
-        for name in ("deduplicate", "step_half_life", "targets", "verdicts"):
-            if getattr(weights, name) is not None:
-                raise ParameterError(
-                    f"EventScan.matrix: Weights({name}=...) needs all events of a person side by side, and a scan sees "
-                    f"one batch at a time. Leave it out, or read what fits: scan.log(start=...).matrix(weights)."
-                )
-        names = _NEEDED if weights.value is None else (*_NEEDED, "value")
+        weights = check_batchwise(weights, "EventScan.matrix")
+        names = NEEDED if weights.value is None else (*NEEDED, "value")
         steps = self._steps() * (2 if at is None else 1)
         with ticker(steps, progress, label="scan") as tick:
             clock = self._end(tick) if at is None else check_instant(at, "at")
@@ -240,7 +232,7 @@ class EventScan(Generic[LogT]):
         low = None if start is None else check_instant(start, "start")
         high = None if end is None else check_instant(end, "end")
         vocabularies = {name: Vocabulary.from_ids(ids, name) for name, ids in wanted.items()}
-        names = tuple(dict.fromkeys((*_NEEDED, *context)))
+        names = tuple(dict.fromkeys((*NEEDED, *context)))
         kept: list[Any] = []
         seen: dict[str, set[str]] = {name: set() for name in wanted if name in ("channel", "event")}
         kinds: dict[str, str] = {}
@@ -330,9 +322,23 @@ def scan(
     files = []
     for file, present in listed(root, "EventLog.scan"):
         mapped = [ours for ours, theirs in renamed.items() if theirs in present]
-        check_columns([*mapped, *present], _NEEDED, f"EventLog.scan: {file.path.name}")
+        check_columns([*mapped, *present], NEEDED, f"EventLog.scan: {file.path.name}")
         files.append(file)
     return EventScan(tuple(files), renamed, itemless, log_class)
+
+
+def check_batchwise(weights: Weights | None, where: str) -> Weights:
+    """Return weights that an event can be weighed by alone; refuse those that need its neighbours."""
+    weights = Weights() if weights is None else weights
+    if not isinstance(weights, Weights):
+        raise ParameterError(f"weights must be a Weights. Got {type(weights).__name__}: write Weights(events=...).")
+    for name in ("deduplicate", "step_half_life", "targets", "verdicts"):
+        if getattr(weights, name) is not None:
+            raise ParameterError(
+                f"{where}: Weights({name}=...) needs all events of a person side by side, and a scan sees "
+                f"one batch at a time. Leave it out, or read what fits: scan.log(start=...).matrix(weights)."
+            )
+    return weights
 
 
 class _Names:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 import numpy as np
@@ -181,6 +181,14 @@ class ALS(Estimator):
 _IMPLICIT = ALS(confidence_weights=True, unobserved_weight=1.0, frequency_scaling=0.0, regularization=0.01)
 
 
+_RIDGE = ALS(unobserved_weight=0.003, regularization=10.0, frequency_scaling=0.0)._loss()
+_PLACED_BY = {  # what a history is placed by among the item vectors of implicit's models
+    "AlternatingLeastSquares": replace(_IMPLICIT._loss(), offset=1.0),
+    "BayesianPersonalizedRanking": _RIDGE,
+    "LogisticMatrixFactorization": replace(_RIDGE, unobserved_weight=1.0),
+}
+
+
 def _normal(draw: np.random.Generator, n: int, factors: int) -> np.ndarray:
     return draw.standard_normal((n, factors), np.float32) * np.float32(0.1 / factors**0.5)
 
@@ -265,6 +273,68 @@ class FactorModel(Model):
         check_kind(known, ALS, "estimator", "estimator=om.ALS(regularization=0.01, alpha=40.0)")
         loss = known._loss()
         return cls.build(factors, items=items, popularity=popularity, loss=loss, event_weights=known.weights)
+
+    @classmethod
+    @says_the_line("om.models.FactorModel.from_implicit(model, x)")
+    def from_implicit(cls, model: Any, x: Interactions, /) -> FactorModel:
+        """Serve a model that the library implicit has trained, with the filters, ids and speed of this one.
+
+        Parameters
+        ----------
+        model : implicit's AlternatingLeastSquares, BayesianPersonalizedRanking or LogisticMatrixFactorization
+            Fitted on ``x.to_scipy()``. One of a GPU is taken by ``model.to_cpu()``.
+        x : Interactions
+            What it was fitted on: it names the items and their popularity, and the weights that histories are read by.
+
+        Returns
+        -------
+        FactorModel
+            Of an ALS model: people are placed by its own loss, so lists equal those of
+            ``model.recommend(..., recalculate_user=True)``, but for rounding. Of the two others, which cannot place a
+            new history themselves: people are placed by a ridge regression in the space of their items (see `BPR`).
+
+        Raises
+        ------
+        SchemaError
+            When ``model`` is of another kind, or was fitted on another number of items.
+        ParameterError
+            When it is not fitted, or its factors are not finite.
+
+        Notes
+        -----
+        In implicit a cell has the confidence ``alpha * r``, with no 1 added. A cell below ``1 / alpha`` then counts as
+        less sure than one that nobody touched; this is kept.
+
+        Examples
+        --------
+        >>> import pandas as pd
+        >>> from omnireco.data import Interactions
+        >>> from implicit.cpu.bpr import BayesianPersonalizedRanking
+        >>> x = Interactions.from_frame(pd.DataFrame({"user_id": [1, 1, 2, 2, 3], "item_id": list("ababa")}))
+        >>> peer = BayesianPersonalizedRanking(factors=4, random_state=1)
+        >>> peer.fit(x.to_scipy(), show_progress=False)
+        >>> FactorModel.from_implicit(peer, x).recommend(x.rows([3]), k=1).to_frame()["item_id"].tolist()
+        ['b']
+        """
+        x = require_interactions(x, "FactorModel.from_implicit")
+        kind = type(model).__name__
+        if kind not in _PLACED_BY or not hasattr(model, "item_factors"):
+            raise SchemaError(
+                f"from_implicit takes a fitted model of implicit: {', '.join(_PLACED_BY)}. Got {kind}. Other factors: "
+                "FactorModel.from_arrays(factors, items=ids)."
+            )
+        if model.item_factors is None:
+            raise ParameterError("from_implicit: the model is not fitted. model.fit(x.to_scipy()) first.")
+        factors = np.asarray(getattr(model.item_factors, "to_numpy", lambda: model.item_factors)())
+        if len(factors) != x.n_items:
+            raise SchemaError(
+                f"from_implicit: the model has {len(factors):,} items and x has {x.n_items:,}. Give the matrix that "
+                "the model was fitted on: model.fit(x.to_scipy())."
+            )
+        loss = _PLACED_BY[kind]
+        if kind == "AlternatingLeastSquares":
+            loss = replace(loss, regularization=float(model.regularization), alpha=float(model.alpha))
+        return cls.build(factors, items=x.items, popularity=count_users(x), loss=loss, event_weights=x.weights)
 
     @classmethod
     def build(

@@ -1,0 +1,169 @@
+"""PySpark (extra ``spark``): lists for everybody, answered by the executors with a model that was fitted here."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from omnireco._core.checks import check_flag, check_instant, check_k, check_kind, from_microseconds
+from omnireco._core.contract import says_the_line
+from omnireco._kernels.log.cells import Coded
+from omnireco.data.events import EventLog
+from omnireco.data.interactions import Interactions
+from omnireco.data.large.lazy import LazyEvents, grouped_by_cell, is_lazy, lazy_events, opened_for
+from omnireco.data.vocabulary import Vocabulary
+from omnireco.data.weights import Weights, check_names_of, weights_by_kind
+from omnireco.errors import ParameterError, SchemaError
+from omnireco.files.io import load, save
+from omnireco.models.base import Model
+
+__all__ = ["recommend"]
+
+
+@says_the_line("om.spark.recommend(model, spark.table('events'), k=10)")
+def recommend(
+    model: Model,
+    events: Any,
+    *,
+    k: int,
+    at: Any = None,
+    eligible: Any = None,
+    exclude: Any = None,
+    exclude_seen: bool = True,
+    columns: Mapping[str, str] | None = None,
+    itemless: Literal["raise", "keep"] = "raise",
+) -> Any:
+    """Rank items for everybody in a Spark table of events, on the executors.
+
+    Spark groups the events by person, weighed as the model weighs them; each executor opens the model once and answers
+    batch by batch. Items in a person's own history are left out, which Spark's own ALS cannot do.
+
+    Parameters
+    ----------
+    model : Model
+        Fitted on one machine; its file is shipped to the executors with ``SparkContext.addFile``.
+    events : pyspark.sql.DataFrame
+        One row per event, with the columns of ``EventLog.from_frame``.
+    k : int
+        Length of the lists.
+    at : datetime, date or str, optional
+        The clock of the decay; the end of the events by default, for which one more query is sent.
+    eligible, exclude : optional
+        Item ids, or bool arrays over ``model.items``, for everybody.
+    exclude_seen : bool
+        Leave out items in the person's own history.
+    columns : mapping of str to str, optional
+        Our name to yours.
+    itemless : {"raise", "keep"}
+        As in ``EventLog.from_frame``.
+
+    Returns
+    -------
+    pyspark.sql.DataFrame
+        ``user_id item_id rank score``, as ``model.recommend(...).to_frame()`` has them; nothing runs until it is asked.
+
+    Raises
+    ------
+    SchemaError
+        When a column is missing or of the wrong kind, or an id or time is missing.
+    ParameterError
+        When the model was fitted on a matrix of unknown weights, or its weights need all events of a person.
+
+    Notes
+    -----
+    The lists of ``model.recommend(data.requests(), k=k)`` on one machine, but for the rounding of sums that Spark adds
+    in another order. Deterministic. Memory of an executor: the model, and one batch of people
+    (``spark.sql.execution.arrow.maxRecordsPerBatch``), however many there are.
+    """
+    check_kind(model, Model, "recommend: model", "om.ALS().fit(data)")
+    k, exclude_seen = check_k(k), check_flag(exclude_seen, "exclude_seen")
+    if not is_lazy(events) or type(events).__module__.partition(".")[0] != "pyspark":
+        raise SchemaError(
+            f"om.spark.recommend takes a PySpark DataFrame. Got {type(events).__name__}: write spark.table('events'), "
+            "or model.recommend(data.requests(), k=10) for a log on this machine."
+        )
+    weights = model.event_weights
+    if weights is None:
+        raise ParameterError(
+            "om.spark.recommend: the model was fitted on a matrix of unknown weights. Fit it on events: "
+            "om.ALS(weights=om.Weights(...)).fit(om.EventLog.scan(events))."
+        )
+    log = lazy_events(events, EventLog, columns=columns, itemless=itemless)
+    grouped = _grouped(log, weights, at)
+    kinds = {field.name: field.dataType.simpleString() for field in grouped.schema.fields}
+    inside = grouped.schema["cells"].dataType.elementType["item_id"].dataType.simpleString()
+    name = _ship(model, events.sparkSession.sparkContext)
+    rules = {"k": k, "eligible": eligible, "exclude": exclude, "exclude_seen": exclude_seen}
+    schema = f"user_id {kinds['user_id']}, item_id {inside}, rank int, score float"
+    return grouped.mapInArrow(_answering(name, rules), schema)
+
+
+def _grouped(log: LazyEvents[EventLog], weights: Weights, at: Any) -> Any:
+    """Return one row per person: user_id, and cells of item, channel, type and worth."""
+    from pyspark.sql import functions as f
+
+    opened, facts = opened_for(log, weights)
+    last = facts["last"]
+    clock = (0 if last is None else last + 1) if at is None else check_instant(at, "at")
+    if last is not None and last > clock:
+        raise ParameterError(
+            f"om.spark.recommend: an event lies after at={from_microseconds(clock).isoformat()}, so its weight would "
+            "exceed 1. Take a later at, or filter the events."
+        )
+    cells = grouped_by_cell(opened, weights, clock).to_native()
+    names = {name: [row[0] for row in cells.select(name).distinct().collect()] for name in ("event", "channel")}
+    check_names_of(weights, names["event"], names["channel"])
+    cell = f.struct("item_id", "channel", "event", "_worth")
+    return cells.groupBy("user_id").agg(f.collect_list(cell).alias("cells"))
+
+
+def _ship(model: Model, context: Any) -> str:
+    """Write a model into a file that every executor gets, and return its name there."""
+    path = Path(tempfile.mkdtemp(prefix="omnireco")) / f"model-{id(model):x}.omni"
+    save(model, path)
+    context.addFile(str(path))
+    return path.name
+
+
+def _answering(name: str, rules: dict[str, Any]) -> Callable[[Iterator[Any]], Iterator[Any]]:
+    def answer(batches: Iterator[Any]) -> Iterator[Any]:
+        from pyspark import SparkFiles
+
+        model = _opened(SparkFiles.get(name))
+        for batch in batches:
+            if batch.num_rows:
+                recs = model.recommend(_histories(batch, model), threads=1, **rules)
+                yield from recs.to_arrow().to_batches()
+
+    return answer
+
+
+@lru_cache(maxsize=2)
+def _opened(path: str) -> Any:
+    """Return a model, read once in each process of an executor."""
+    return load(path)
+
+
+def _histories(batch: Any, model: Any) -> Interactions:
+    """Return the histories of a batch of people, over the items of the model."""
+    weights = model.event_weights
+    users, user = Vocabulary.encode(batch.column("user_id"), "user_id")
+    lists = batch.column("cells")
+    cells = lists.flatten()
+    lengths = np.diff(lists.offsets.to_numpy())
+    items, item = Vocabulary.encode(cells.field("item_id"), "item_id", allow_missing=True)
+    known = np.append(model.items.codes(items.ids, missing="none"), -1).astype(np.int32)
+    names, codes = {}, {}
+    for name in ("channel", "event"):
+        names[name], codes[name] = Vocabulary.encode(cells.field(name), name)
+    kind = weights_by_kind(weights, names["event"].ids, names["channel"].ids)[codes["event"], codes["channel"]]
+    worth = kind * cells.field("_worth").to_numpy(zero_copy_only=False)
+    coded = Coded(np.repeat(user, lengths), known[item], codes["channel"], np.where(kind == 0, 0.0, worth))
+    return Interactions.from_cells(
+        users, model.items, coded, channels=names["channel"], cap=weights.cap, binary=weights.binary, weights=weights
+    )
