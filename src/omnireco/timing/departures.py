@@ -30,7 +30,6 @@ __all__ = [
     "log_rates",
     "mean_rate",
     "per_message",
-    "reading_weeks",
     "relative_activity",
     "settings",
     "shares",
@@ -137,15 +136,6 @@ def known_kinds(person: np.ndarray, kinds: np.ndarray) -> np.ndarray:
     known = known[kinds[person[known]].any(axis=1)] if kinds.size else known[:0]
     found[known] = person[known]
     return found
-
-
-def reading_weeks(profile: ActivityModel, channel: Channel, people: People) -> np.ndarray:
-    """Return the reading weeks of people, (n, 168), by their activity and by what their responses say of their kind."""
-    p, member = profiles_and_segments(profile, people.person)
-    r = shares(p, channel.reading) if channel.reading.size else p / p.sum(axis=1, keepdims=True)
-    if channel.own == 1.0:
-        return np.asarray(r)
-    return np.asarray(channel.own * r + (1.0 - channel.own) * _kinds(member, channel, people) @ channel.psi)
 
 
 def _kinds(member: np.ndarray, channel: Channel, people: People) -> np.ndarray:

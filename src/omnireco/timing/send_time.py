@@ -36,8 +36,7 @@ from omnireco._core.remembered import remembered
 from omnireco._core.small import Number, Value, Whole
 from omnireco._core.units import HOUR_US, WEEK, WEEK_US
 from omnireco._kernels.week.curves import Channel as Settings
-from omnireco._kernels.week.curves import People, best_slots, chances, in_blocks, scores, values
-from omnireco._kernels.week.delay import reading_after
+from omnireco._kernels.week.curves import People, best_slots, chances, in_blocks, log_in_time, scores, values
 from omnireco._kernels.week.kinds import Follows
 from omnireco._kernels.week.rates import LONGEST_HOURS
 from omnireco.data.asking.consent import open_to
@@ -64,7 +63,6 @@ from omnireco.timing.departures import (
     departure_sd,
     known_kinds,
     mean_rate,
-    reading_weeks,
     relative_activity,
     settings,
     supported,
@@ -537,14 +535,65 @@ class SendTimeModel:
         SchemaError
             When the touches are none.
         """
-        z = _deviations(confidence)
-        where = "SendTimeModel.probability_interval"
-        low = hours_of_touches(touches, lambda ids, name: self._ends(ids, name, -z, kind), where)
-        high = hours_of_touches(touches, lambda ids, name: self._ends(ids, name, z, kind), where)
-        return low, high
+        found = self._within(touches, _deviations(confidence), kind, "SendTimeModel.probability_interval")
+        return found[1], found[2]
 
-    def _ends(self, ids: np.ndarray, channel: str, z: float, kind: str | None) -> np.ndarray:
-        """Return one end of the interval of the probability per local hour of some people, (n, 169)."""
+    @says_the_line("model.table(touches, confidence=0.9)")
+    def table(self, touches: Touches, *, confidence: float = 0.95, kind: str | None = None) -> pd.DataFrame:
+        """Return given touches with the probability of a response and the ends of its interval.
+
+        Parameters
+        ----------
+        touches : Touches
+            As for :meth:`probability`.
+        confidence : float
+            Coverage of the interval, in (0, 1).
+        kind : str, optional
+            As for :meth:`probability`.
+
+        Returns
+        -------
+        pandas.DataFrame
+            One row per touch, in their order: ``user_id channel send_at send_at_local probability low high``;
+            ``send_at`` aware (UTC), ``send_at_local`` the naive wall clock (missing without a zone). The numbers are
+            those of :meth:`probability` and :meth:`probability_interval`.
+
+        Raises
+        ------
+        SchemaError
+            When the touches are none.
+        ParameterError
+            When ``confidence`` lies outside (0, 1), or the message log has no such kind.
+
+        Examples
+        --------
+        >>> import omnireco as om
+        >>> data = om.simulate(n_users=80, n_items=20, days=90, seed=1).dataset()
+        >>> model = SendTime().fit(data)
+        >>> evening = om.data.Touches.of(data, data.audience.users.ids[:3], channel="push", at="2025-04-14T18:00:00Z")
+        >>> table = model.table(evening, confidence=0.9)
+        >>> bool((table["low"] <= table["probability"]).all() and (table["probability"] <= table["high"]).all())
+        True
+        """
+        import pandas as pd
+
+        found = self._within(touches, _deviations(confidence), kind, "SendTimeModel.table")
+        return pd.DataFrame(
+            {
+                "user_id": touches.users.ids[touches.user],
+                "channel": touches.channels.ids[touches.channel],
+                "send_at": instants_to_pandas(touches.send_at),
+                "send_at_local": touches.local_at.view("datetime64[us]"),  # NEVER is its missing value
+                **dict(zip(("probability", "low", "high"), found, strict=True)),
+            }
+        )
+
+    def _within(self, touches: Touches, z: float, kind: str | None, where: str) -> np.ndarray:
+        """Return the probability of touches and the ends of its interval, (3, n)."""
+        return hours_of_touches(touches, lambda ids, name: self._band(ids, name, z, kind), where, more=(3,))
+
+    def _band(self, ids: np.ndarray, channel: str, z: float, kind: str | None) -> np.ndarray:
+        """Return the probability per local hour of some people and the ends of its interval, (3, n, 169)."""
         code = self._code(channel)
         sd, slope, slope_sd, of_factor = np.full(WEEK + 1, _ASSUMED_SD), 1.0, _SLOPE_SD, np.zeros((len(ids), 1))
         rate, usual = np.full(WEEK + 1, np.log(-np.log1p(-self.base_rate))), np.zeros(WEEK + 1)
@@ -555,18 +604,21 @@ class SendTimeModel:
             widest = self.factor_sd[:, code].max(initial=0.0)
             person = self.people.codes(ids, missing="none").astype(np.int64)
             of_factor = _of(person, self.factor_sd[:, code], widest)[:, None]
-        channel_settings = _settings(self, code)
-        value = values(people, self.activity.cells, self.activity.tables(), channel_settings)
+        of_channel = _settings(self, code)
+        value = values(people, self.activity.cells, self.activity.tables(), of_channel)
         away = np.concatenate([value, np.zeros((len(ids), 1))], axis=1) - usual
-        of_person = departure_sd(self.activity, channel_settings._replace(slope=slope), people)
+        of_person = departure_sd(self.activity, of_channel._replace(slope=slope), people)
         more, more_sd = self._of_kind(channel, kind)
         spread = np.sqrt(sd**2 + more_sd**2 + of_factor**2 + (slope_sd * away) ** 2 + of_person**2)
         score = rate + slope * away + shift[:, None] + np.log(factor)[:, None]
         if code != NONE:
             score = corrected(score, self.correction[code])
-        end = np.minimum(-np.expm1(-np.exp(np.minimum(score + more + z * spread, 50.0))), HIGHEST)
-        chance = self._curves(ids, channel, kind)
-        return np.minimum(end, chance) if z < 0 else np.maximum(end, chance)
+        low, high = (
+            np.minimum(-np.expm1(-np.exp(np.minimum(score + more + side * spread, 50.0))), HIGHEST) for side in (-z, z)
+        )
+        chance = self._probability_at(code, scores(value, of_channel), shift[:, None], factor[:, None])
+        chance = _times(chance, more[None]) if more.any() else chance
+        return np.stack([chance, np.minimum(low, chance), np.maximum(high, chance)])
 
     def _check(self, audience: Audience, channel: str) -> None:
         """Refuse what is no audience, and a channel that neither the message log nor the audience has."""
@@ -732,12 +784,7 @@ class SendTimeModel:
         """Return a slot for each person, its probability of a response, and that with which it was drawn."""
         hours = clock[zone]
         value, low, high = (
-            np.take_along_axis(curve, hours, axis=1)
-            for curve in (
-                self._curves(ids, channel, kind),
-                self._ends(ids, channel, -1.0, kind),
-                self._ends(ids, channel, 1.0, kind),
-            )
+            np.take_along_axis(curve, hours, axis=1) for curve in self._band(ids, channel, 1.0, kind)
         )
         if left is not None:
             in_time = self._before(ids, channel, hours, left[None, :])
@@ -773,15 +820,8 @@ class SendTimeModel:
 
     def _before(self, ids: np.ndarray, channel: str, hour: np.ndarray, left: np.ndarray) -> np.ndarray:
         """Return the log of the share of the responses to a message that come within ``left`` hours, (n, S)."""
-        people, known = self._people(ids, channel)[0], _settings(self, self._code(channel))
-        tau = float(-1.0 / np.log(known.rho))
-        week = reading_weeks(self.activity, known, people)
-        ahead = reading_after(week, tau)
-        n = np.arange(len(ids))[:, None]
-        with np.errstate(divide="ignore"):
-            share = 1.0 - np.exp(-left / tau) * ahead[n, (hour + left) % WEEK] / ahead[n, hour % WEEK]
-            share = np.where(hour == WEEK, -np.expm1(-left / tau), np.clip(share, 0.0, 1.0))
-            return np.asarray(np.log(share))
+        known = self.activity.cells, self.activity.tables(), _settings(self, self._code(channel))
+        return log_in_time(self._people(ids, channel)[0], *known, hour, left)
 
     def _chances(
         self, ids: np.ndarray, channel: str, zone: np.ndarray, clock: np.ndarray, *, threads: int | None = 1
