@@ -168,7 +168,7 @@ def _fit_curves(
     """Fit one channel, without a correction.
 
     One that is fitted on a part of another's messages takes over what is slow to learn and has few numbers: the effect
-    decay, how smooth curves are, how well they are known, and how reading follows activity.
+    decay, how smooth curves are, how well they are known, and how much of reading follows activity.
     """
     log_theta = np.log((1.0 - EVEN) * profile.population + EVEN / WEEK)
     options, of_sending = (None, None) if like is None else like.options
@@ -431,7 +431,11 @@ def _fit_kinds(
     follows: Follows | None,
     threads: int | None,
 ) -> tuple[Follows, np.ndarray]:
-    """Return how reading follows activity, learned from a part of the messages, and the kinds of everybody from all."""
+    """Return how reading follows activity, learned from a part of the messages, and the kinds of everybody from all.
+
+    Given how it follows for a channel that these messages are a part of, its share and its kinds are taken over, but
+    not who is of which: that would tell a part of the messages what was answered in the others.
+    """
     n_kinds = len(profile.base.pi)
     unknown = np.zeros((n_people, n_kinds), np.float32)
     if follows is not None and follows.own == 1.0:
@@ -446,7 +450,7 @@ def _fit_kinds(
     member = np.concatenate([member for _, member in parts])
     rate, rows = answers / pull, np.arange(found.answers.size)
     _, strength = person_factors(rows, rate * found.own_pull, found.answers.astype(np.float64), rows.size)
-    follows = fit_follows(found, member, rate, strength) if follows is None else follows
+    follows = fit_follows(found, member, rate, strength, like=follows)
     if follows.own < 1.0:
         n_kinds = follows.follows.shape[1]
         unknown = np.zeros((n_people, n_kinds), np.float32)
