@@ -52,7 +52,7 @@ from omnireco.data.parts import Ids
 from omnireco.data.vocabulary import NONE, Vocabulary, match
 from omnireco.errors import ParameterError, SchemaError
 from omnireco.timing.activity import ActivityModel, ActivityProfile, check_activity
-from omnireco.timing.answering import Channel, fit_channel
+from omnireco.timing.answering import Channel, Lent, fit_channel
 from omnireco.timing.answers.counted import ANSWERS, answers_by_kind
 from omnireco.timing.answers.held_out import KNOTS, corrected
 from omnireco.timing.answers.kinds import hours_of_kinds
@@ -210,18 +210,22 @@ class SendTime(Estimator):
             answered_at, n_machine = answers_by_kind(messages, events, self.answers)
             rate = _weekly_rate(profile, events)
             expiry = None if self.expiry is None else check_duration(self.expiry, "expiry") // HOUR_US
-            found, basis, by_kind = [], [], []
-            for code in range(len(messages.channels)):
+            fitted: dict[int, tuple[Channel, int, tuple[np.ndarray, np.ndarray]]] = {}
+            lent = None
+            for code in _by_answers(messages, answered_at):
                 rows = np.flatnonzero(messages.channel == code)
                 rows = rows[by_person(messages.user[rows])]
                 sent = sent_on(messages, rows, answered_at[rows], profile, audience, expiry, threads)
-                basis.append(basis_of(sent, messages, rows, profile))
+                basis = basis_of(sent, messages, rows, profile)
                 kind = None if messages.kind is None else messages.kind[rows]
                 del rows  # as long as the messages
                 name = str(messages.channels.ids[code])
-                found.append(self._fit_channel(name, sent, profile, rate, messages, threads))
-                by_kind.append(_hours_of_kinds(found[-1], sent, kind, messages, profile, rate, expiry, threads))
+                part = self._fit_channel(name, sent, profile, rate, messages, lent, threads)
+                of_kinds = _hours_of_kinds(part, sent, kind, messages, profile, rate, expiry, threads)
+                fitted[code], lent = (part, basis, of_kinds), lent if lent is not None else part.lends
                 tick()
+        ordered = [fitted[code] for code in range(len(fitted))]
+        found, by_kind = [part for part, _, _ in ordered], [of_kinds for _, _, of_kinds in ordered]
         n_segments, shape = len(profile.base.pi), (len(found), messages.n_users)
         n_kinds = max((part.follows.follows.shape[1] for part in found), default=n_segments)
         model = SendTimeModel(
@@ -249,7 +253,8 @@ class SendTime(Estimator):
             kind_log_rate_sd=np.array([sd for _, sd in by_kind]).reshape(
                 len(found), len(_kinds_of(messages)), WEEK + 1
             ),
-            basis=np.array(basis, np.int8),
+            basis=np.array([what for _, what, _ in ordered], np.int8),
+            shared=np.array([part.shared for part in found]),
             base_rate=self.base_rate,
             default_tau=check_duration(self.effect_decay, "effect_decay") / HOUR_US,
             expiry=expiry,
@@ -266,6 +271,7 @@ class SendTime(Estimator):
         profile: ActivityModel,
         rate: np.ndarray,
         messages: MessageLog,
+        lent: Lent | None,
         threads: int | None,
     ) -> Channel:
         """Fit one channel, everybody's hours on all messages of a sample of its people when there are many."""
@@ -289,6 +295,7 @@ class SendTime(Estimator):
                 base_rate=self.base_rate,
                 expiry=expiry,
                 threads=threads,
+                lent=lent,
             )
 
 
@@ -332,7 +339,7 @@ class SendTimeModel:
         The people of the message log.
     factor, factor_sd : ndarray of shape (n_people, n_channels)
         Each person's ratio of observed to expected responses, shrunk to 1, and the relative standard deviation.
-    correction : ndarray of shape (n_channels, 2, 10)
+    correction : ndarray of shape (n_channels, 2, 14)
         Log rates and what messages left out correct them to; linear in between.
     message_kinds : Vocabulary
         The kinds of messages in the log: offer, service, nudge.
@@ -340,6 +347,9 @@ class SendTimeModel:
         By how much the log rate of a kind departs from its channel's at each hour, and its standard deviation.
     basis : ndarray of shape (n_channels,), int8
         What the hours rest on: 0 assumed, 1 activity, 2 responses, 3 randomised responses.
+    shared : ndarray of shape (n_channels,)
+        How much of what the channel with the most responses says of hours, kinds of people and departures counts for
+        this one, from 0 (nothing) to 1 (all), as its own messages left out decide.
     base_rate, default_tau : float
         What is assumed on a channel without messages.
     expiry : int or None
@@ -369,6 +379,7 @@ class SendTimeModel:
     kind_log_rate: np.ndarray
     kind_log_rate_sd: np.ndarray
     basis: np.ndarray
+    shared: np.ndarray
     base_rate: float
     default_tau: float
     expiry: int | None
@@ -397,6 +408,7 @@ class SendTimeModel:
         "kind_log_rate": numbers("channels", "message_kinds", 168 + 1),
         "kind_log_rate_sd": numbers("channels", "message_kinds", 168 + 1, low=0.0),
         "basis": Array(np.int8, ("channels",), 0, 3),
+        "shared": probabilities("channels"),
         "base_rate": Number(0.0, 1.0),
         "default_tau": Number(1e-3, LONGEST_HOURS),
         "expiry": Maybe(Whole(0, LONGEST_HOURS)),
@@ -783,9 +795,7 @@ class SendTimeModel:
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Return a slot for each person, its probability of a response, and that with which it was drawn."""
         hours = clock[zone]
-        value, low, high = (
-            np.take_along_axis(curve, hours, axis=1) for curve in self._band(ids, channel, 1.0, kind)
-        )
+        value, low, high = (np.take_along_axis(curve, hours, axis=1) for curve in self._band(ids, channel, 1.0, kind))
         if left is not None:
             in_time = self._before(ids, channel, hours, left[None, :])
             value, low, high = (_times(part, in_time) for part in (value, low, high))
@@ -963,6 +973,12 @@ def _times(chance: np.ndarray, log_scale: np.ndarray) -> np.ndarray:
 def _kinds_of(messages: MessageLog) -> Vocabulary:
     """Return the kinds of messages that a log knows."""
     return Vocabulary(np.empty(0, object)) if messages.kinds is None else messages.kinds
+
+
+def _by_answers(messages: MessageLog, answered_at: np.ndarray) -> list[int]:
+    """Return the codes of the channels, first that with the most responses: it lends to the others."""
+    answers = np.bincount(messages.channel[answered_at != NEVER], minlength=len(messages.channels))
+    return [int(code) for code in np.lexsort([messages.channels.ids.astype(str), -answers])]
 
 
 def _hours_of_kinds(

@@ -135,7 +135,9 @@ def fit_follows(
     """
     n_segments, n_kinds = member.shape[1], found.kind_pull.shape[1]
     if like is not None:
-        return Follows(like.own, _em(found.first(like.follows.shape[1]).log_likelihood(like.own, rate, strength), member))
+        return Follows(
+            like.own, _em(found.first(like.follows.shape[1]).log_likelihood(like.own, rate, strength), member)
+        )
     nothing = Follows(1.0, np.eye(n_segments))
     if n_kinds < 2 or not found.answers.any():
         return nothing

@@ -84,8 +84,7 @@ def fit_correction(log_rate: np.ndarray, answered: np.ndarray, weight: np.ndarra
     Notes
     -----
     First a parabola by penalised likelihood, which needs few answers; then isotonic on bins, each shrunk to what the
-    parabola says. Bins hold as many messages, and of the rarest answered more. The order of rates stays. Beyond the bins
-    the correction goes on as steeply as between the last two, or at slope 1.
+    parabola says. Bins hold as many messages, and of the rarest answered more. The order of rates stays.
     """
     if float(weight @ answered) < _ANSWERS:
         return no_correction()
@@ -97,7 +96,9 @@ def fit_correction(log_rate: np.ndarray, answered: np.ndarray, weight: np.ndarra
     bins = [rows for rows in np.split(order, edges) if rows.size]
     predicted = np.array([weight[rows] @ chance[rows] for rows in bins])
     seen = np.array([weight[rows] @ answered[rows] for rows in bins])
-    x, y = (np.array([float(np.average(part[rows], weights=weight[rows])) for rows in bins]) for part in (log_rate, bent))
+    x, y = (
+        np.array([float(np.average(part[rows], weights=weight[rows])) for rows in bins]) for part in (log_rate, bent)
+    )
     y = _rising(y + np.log((_WEIGHT + seen) / (_WEIGHT + predicted)), seen + _WEIGHT)
     gap = np.diff(x)
     if not gap.size or not (gap > 1e-6).all():
@@ -105,7 +106,7 @@ def fit_correction(log_rate: np.ndarray, answered: np.ndarray, weight: np.ndarra
     slope = np.maximum(np.diff(y) / gap, _LEAST_SLOPE)
     y = y[0] + np.r_[0.0, np.cumsum(slope * gap)]
     x = np.r_[x[0] - _FAR, x, x[-1] + _FAR]
-    y = np.r_[y[0] - _FAR * min(slope[0], 1.0), y, y[-1] + _FAR * min(slope[-1], 1.0)]
+    y = np.r_[y[0] - _FAR, y, y[-1] + _FAR]
     short = KNOTS - x.size
     return np.stack([np.r_[x, x[-1] + 1.0 + np.arange(short)], np.r_[y, y[-1] + 1.0 + np.arange(short)]])
 
