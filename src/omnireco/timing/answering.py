@@ -81,7 +81,10 @@ class Lent(NamedTuple):
 
 
 class Channel(NamedTuple):
-    """What was learned about one channel; see `SendTimeModel` for the arrays."""
+    """What was learned about one channel; see `SendTimeModel` for the arrays.
+
+    ``log_expected`` (m,) is the log of the expected responses of the messages it was fitted on.
+    """
 
     tau: float
     reading: np.ndarray
@@ -98,8 +101,9 @@ class Channel(NamedTuple):
     options: tuple[Options, Options]
     lends: Lent
     shared: float
+    log_expected: np.ndarray
 
-    def log_expected(
+    def log_expected_of(
         self, sent: Sent, profile: ActivityModel, rate: np.ndarray, expiry: int | None, threads: int | None
     ) -> np.ndarray:
         """Return the log of the expected responses of messages, (m,), before the correction."""
@@ -168,7 +172,7 @@ def fit_channel(
             if not (0 < learn.answered.sum() < learn.answered.size):
                 return None
             one = fit(learn, learn, like=like, lent=lent)
-            log_rate[other] = one.log_expected(judged.of(other), profile, rate, expiry, threads)
+            log_rate[other] = one.log_expected_of(judged.of(other), profile, rate, expiry, threads)
         return log_rate
 
     log_rate = left_out(found, None)
@@ -187,9 +191,12 @@ def fit_channel(
         return found
     correction = fit_correction(log_rate, judged.answered, judged.recent)
     sd = unexplained(judged.person, judged.hour, np.exp(corrected(log_rate, correction)), judged.answered)
-    expected = np.exp(corrected(found.log_expected(sent, profile, rate, expiry, threads), correction))
-    correction[1] += float(np.log(_scale(expected, _foreseen(sent.answered, base_rate))))
-    return found._replace(correction=correction, factor_sd=np.sqrt(found.factor_sd**2 + sd**2))
+    log_expected = corrected(found.log_expected, correction)
+    level = float(np.log(_scale(np.exp(log_expected), _foreseen(sent.answered, base_rate))))
+    correction[1] += level
+    log_expected += level
+    factor_sd = np.sqrt(found.factor_sd**2 + sd**2)
+    return found._replace(correction=correction, factor_sd=factor_sd, log_expected=log_expected)
 
 
 def _log_likelihood(log_rate: np.ndarray, sent: Sent) -> float:
@@ -261,6 +268,8 @@ def _fit_curves(
     expected[sent.answered] *= 2.0
     expected *= factor[sent.person]
     scale = _scale(expected, _foreseen(sent.answered, base_rate))
+    log_expected = np.log(np.maximum(expected, 1e-300, out=expected), out=expected)
+    log_expected += float(np.log(scale))
     answers = np.bincount(sent.person, weights=sent.answered, minlength=n_people)
     return Channel(
         tau=tau,
@@ -278,6 +287,7 @@ def _fit_curves(
         options=(hours.options, added.options),
         lends=Lent(*own, hours.log_rate, follows, kinds, curve.slope, curve.slope_sd),
         shared=0.0 if lent is None else lent.strength,
+        log_expected=log_expected,
     )
 
 

@@ -221,7 +221,8 @@ class SendTime(Estimator):
                 del rows  # as long as the messages
                 name = str(messages.channels.ids[code])
                 part = self._fit_channel(name, sent, profile, rate, messages, lent, threads)
-                of_kinds = _hours_of_kinds(part, sent, kind, messages, profile, rate, expiry, threads)
+                of_kinds = _hours_of_kinds(part, sent, kind, messages)
+                part = part._replace(log_expected=np.empty(0))  # as long as the messages
                 fitted[code], lent = (part, basis, of_kinds), lent if lent is not None else part.lends
                 tick()
         ordered = [fitted[code] for code in range(len(fitted))]
@@ -982,21 +983,13 @@ def _by_answers(messages: MessageLog, answered_at: np.ndarray) -> list[int]:
 
 
 def _hours_of_kinds(
-    part: Channel,
-    sent: Sent,
-    kind: np.ndarray | None,
-    messages: MessageLog,
-    profile: ActivityModel,
-    rate: np.ndarray,
-    expiry: int | None,
-    threads: int | None,
+    part: Channel, sent: Sent, kind: np.ndarray | None, messages: MessageLog
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return by how much each kind of message departs from its channel, (n_message_kinds, 169), and how well known."""
     n_kinds = len(_kinds_of(messages))
     if kind is None or not n_kinds:
         return np.zeros((0, WEEK + 1)), np.zeros((0, WEEK + 1))
-    expected = np.exp(corrected(part.log_expected(sent, profile, rate, expiry, threads), part.correction))
-    return hours_of_kinds(kind, n_kinds, sent.hour, sent.answered, expected, sent.weight)
+    return hours_of_kinds(kind, n_kinds, sent.hour, sent.answered, np.exp(part.log_expected), sent.weight)
 
 
 def _wide(table: np.ndarray, n_kinds: int) -> np.ndarray:
