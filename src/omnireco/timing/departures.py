@@ -45,6 +45,7 @@ _NEAR_HOURS, _FEW_SESSIONS = 2.0, 4.0  # hours whose sessions speak for an hour,
 _MOST_SD = 1.5
 _OWN_HOUR = 2.0  # hours around that of people who answer at one hour of the day
 _ANY_HOUR = 0.2  # share of their reading that is like everybody's
+_UNTRIED = 0.02  # of the log rate of an hour that was not tried: slow answers alone make none the best
 _DOUBT = 0.35  # standard deviation of a log rate at which half of its excess over the usual is believed
 
 
@@ -101,7 +102,7 @@ def _believed(log_rate: np.ndarray, sd: np.ndarray, tried: np.ndarray, beyond: f
     The excess of an hour with hardly any sends over the usual rate is shrunk by its uncertainty, and of
     what exceeds the best hour that was tried ``beyond`` counts; with ``beyond=1`` there is no correction. The order
     stays, so such hours are explored where nothing else is known. Where no hour was tried there is no correction; the
-    intervals are wide.
+    intervals are wide. Of hours as good as each other, one that was tried comes first.
     """
     if not tried.any() or tried.all():
         return log_rate
@@ -110,7 +111,7 @@ def _believed(log_rate: np.ndarray, sd: np.ndarray, tried: np.ndarray, beyond: f
     share = beyond + (1.0 - beyond) / (1.0 + (sd / _DOUBT) ** 2)
     doubted = np.minimum(hours, usual) + share * np.maximum(hours - usual, 0.0)
     doubted = np.where(doubted > best, best + beyond * (doubted - best), doubted)
-    return np.append(np.where(tried, hours, doubted), usual)
+    return np.append(np.where(tried, hours, doubted - (1.0 - beyond) * _UNTRIED), usual)
 
 
 def mean_rate(rate: np.ndarray) -> float:
