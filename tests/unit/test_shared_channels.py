@@ -1,4 +1,4 @@
-"""What a channel with many answers tells of one with few, and where it must not; hours of slow answers and strangers."""
+"""What a channel with many answers tells of one with few, where it must not, and hours of slow answers and strangers."""
 
 import numpy as np
 import pandas as pd
@@ -143,7 +143,8 @@ def test_a_table_is_what_probability_and_its_interval_say():
     np.testing.assert_array_equal(table["low"], low)
     np.testing.assert_array_equal(table["high"], high)
     wider = model.table(touches, confidence=0.99)
-    assert (wider["low"] < table["low"]).all() and (wider["high"] > table["high"]).all()
+    assert (wider["low"] < table["low"]).all()
+    assert (wider["high"] > table["high"]).all()
     assert len(model.table(touches.take(np.zeros(0, np.int64)))) == 0
     with pytest.raises(om.errors.SchemaError, match="Touches"):
         model.table([1, 2])
