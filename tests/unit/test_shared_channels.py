@@ -1,4 +1,4 @@
-"""What a channel with many answers tells of one with few, where it must not, and hours of slow answers and strangers."""
+"""What a channel with many answers tells of one with few, where it must not, slow answers, and strangers."""
 
 import numpy as np
 import pandas as pd
