@@ -43,7 +43,7 @@ from omnireco.data.asking.consent import open_to
 from omnireco.data.asking.touches import Touches, hours_of_touches
 from omnireco.data.audience import Audience
 from omnireco.data.clock import Slots, in_quiet_hours, local_us, slots, slots_by_zone
-from omnireco.data.dataset import dataset_of
+from omnireco.data.dataset import Dataset, dataset_of
 from omnireco.data.events import EventLog
 from omnireco.data.frames.columns import instants_to_pandas
 from omnireco.data.holidays import hour_of_week
@@ -201,30 +201,38 @@ class SendTime(Estimator):
         Piecewise exponential models for survival data with covariates, Annals of Statistics 10 (time at risk).
         """
         data = dataset_of(data, "SendTime.fit", self.needs)
-        events, audience = data.part("events", "SendTime.fit"), data.part("audience", "SendTime.fit")
-        messages = _no_messages() if data.messages is None else data.messages
-        with ticker(1 + len(messages.channels), progress, label="send time") as tick:
+        data.part("events", "SendTime.fit"), data.part("audience", "SendTime.fit")
+        n_channels = 0 if data.messages is None else len(data.messages.channels)
+        with ticker(1 + n_channels, progress, label="send time") as tick:
             profile = self.activity.fit(data, threads=threads)
             tick()
-            match(audience.users, messages.users, ("the audience", "the message log"))
-            answered_at, n_machine = answers_by_kind(messages, events, self.answers)
-            rate = _weekly_rate(profile, events)
-            expiry = None if self.expiry is None else check_duration(self.expiry, "expiry") // HOUR_US
-            fitted: dict[int, tuple[Channel, int, tuple[np.ndarray, np.ndarray]]] = {}
-            lent = None
-            for code in _by_answers(messages, answered_at):
-                rows = np.flatnonzero(messages.channel == code)
-                rows = rows[by_person(messages.user[rows])]
-                sent = sent_on(messages, rows, answered_at[rows], profile, audience, expiry, threads)
-                basis = basis_of(sent, messages, rows, profile)
-                kind = None if messages.kind is None else messages.kind[rows]
-                del rows  # as long as the messages
-                name = str(messages.channels.ids[code])
-                part = self._fit_channel(name, sent, profile, rate, messages, lent, threads)
-                of_kinds = _hours_of_kinds(part, sent, kind, messages)
-                part = part._replace(log_expected=np.empty(0))  # as long as the messages
-                fitted[code], lent = (part, basis, of_kinds), lent if lent is not None else part.lends
-                tick()
+            return self._given(profile, data, threads, tick)
+
+    def _given(
+        self, profile: ActivityModel, data: Dataset, threads: int | None, tick: Callable[[], object]
+    ) -> SendTimeModel:
+        """Fit the channels of data whose activity is known already."""
+        events, audience = data.part("events", "SendTime.fit"), data.part("audience", "SendTime.fit")
+        messages = _no_messages() if data.messages is None else data.messages
+        match(audience.users, messages.users, ("the audience", "the message log"))
+        answered_at, n_machine = answers_by_kind(messages, events, self.answers)
+        rate = _weekly_rate(profile, events)
+        expiry = None if self.expiry is None else check_duration(self.expiry, "expiry") // HOUR_US
+        fitted: dict[int, tuple[Channel, int, tuple[np.ndarray, np.ndarray]]] = {}
+        lent = None
+        for code in _by_answers(messages, answered_at):
+            rows = np.flatnonzero(messages.channel == code)
+            rows = rows[by_person(messages.user[rows])]
+            sent = sent_on(messages, rows, answered_at[rows], profile, audience, expiry, threads)
+            basis = basis_of(sent, messages, rows, profile)
+            kind = None if messages.kind is None else messages.kind[rows]
+            del rows  # as long as the messages
+            name = str(messages.channels.ids[code])
+            part = self._fit_channel(name, sent, profile, rate, messages, lent, threads)
+            of_kinds = _hours_of_kinds(part, sent, kind, messages)
+            part = part._replace(log_expected=np.empty(0))  # as long as the messages
+            fitted[code], lent = (part, basis, of_kinds), lent if lent is not None else part.lends
+            tick()
         ordered = [fitted[code] for code in range(len(fitted))]
         found, by_kind = [part for part, _, _ in ordered], [of_kinds for _, _, of_kinds in ordered]
         n_segments, shape = len(profile.base.pi), (len(found), messages.n_users)
