@@ -158,3 +158,13 @@ def test_uplift_curves_and_budget_paths_are_drawn():
         plotting.gain_curve(path)
     with pytest.raises(ParameterError, match="path must be a BudgetPath"):
         plotting.budget_gains(curve)
+
+
+def test_send_curve_draws_an_interval_whose_ends_come_together():
+    curve = np.linspace(0.1, 0.2, 168)
+    ax = plotting.send_curve(curve, low=curve / 2, high=curve * 2)
+    assert ax.get_ylim()[1] >= 0.4
+    with pytest.raises(om.errors.ParameterError, match=r"give both low and high, or none: send_curve\(curve, low=low"):
+        plotting.send_curve(curve, low=curve)
+    with pytest.raises(om.errors.ParameterError):
+        plotting.send_curve(curve, low=curve[:24], high=curve)

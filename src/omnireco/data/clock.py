@@ -32,6 +32,7 @@ __all__ = [
     "Slots",
     "clock_changes",
     "country_zones",
+    "hour_of_local",
     "hour_of_week",
     "in_quiet_hours",
     "is_zone",
@@ -215,8 +216,24 @@ def hour_of_week(at_us: np.ndarray, zone: np.ndarray, zones: _HasIds) -> np.ndar
     >>> hour_of_week(first + 3_600_000_000 * np.arange(3), np.zeros(3, np.int32), zones)
     array([145, 145, 146], dtype=int32)
     """
-    hours = local_us(at_us, zone, zones) // HOUR_US
-    return np.where(np.asarray(zone) >= 0, (hours + EPOCH_HOUR) % WEEK, -1).astype(np.int32)
+    return hour_of_local(local_us(at_us, zone, zones), zone)
+
+
+def hour_of_local(local: np.ndarray, zone: np.ndarray) -> np.ndarray:
+    """Return the hour of the week of wall clocks (see `local_us`), int32; -1 without a zone.
+
+    Parameters
+    ----------
+    local : ndarray of int64
+        Microseconds since local 1970-01-01 00:00.
+    zone : ndarray of int32
+        -1 where unknown.
+
+    >>> hour_of_local(np.array([0, 3_600_000_000]), np.array([0, -1]))  # 1970 began on a Thursday
+    array([72, -1], dtype=int32)
+    """
+    hours = (local // HOUR_US + EPOCH_HOUR) % WEEK
+    return np.where(np.asarray(zone) >= 0, hours, -1).astype(np.int32)
 
 
 def minute_of_day(at_us: np.ndarray, zone: np.ndarray, zones: _HasIds) -> np.ndarray:

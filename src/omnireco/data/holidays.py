@@ -154,10 +154,9 @@ class Holidays:
 
 def hour_of_week(at_us: np.ndarray, zone: np.ndarray, zones: Any, holidays: Holidays | None) -> np.ndarray:
     """Return the local hour of the week, as `omnireco.data.clock.hour_of_week`; on holidays that of a Sunday."""
-    hour = clock.hour_of_week(at_us, zone, zones)
-    if holidays is None:
-        return hour
-    return as_sunday(hour, on_holiday(local_us(at_us, zone, zones), zone, zones, holidays))
+    local = local_us(at_us, zone, zones)
+    hour = clock.hour_of_local(local, zone)
+    return hour if holidays is None else as_sunday(hour, on_holiday(local, zone, zones, holidays))
 
 
 def on_holiday(local: np.ndarray, zone: np.ndarray, zones: Any, holidays: Holidays) -> np.ndarray:

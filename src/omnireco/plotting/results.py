@@ -165,6 +165,8 @@ def comparison(
 def send_curve(
     curve: Any,
     *,
+    low: Any = None,
+    high: Any = None,
     quiet: tuple[int, int] | None = None,
     title: str = "Response probability by hour of sending",
     label: str = "response probability",
@@ -176,6 +178,8 @@ def send_curve(
     ----------
     curve : array-like of shape (168,)
         Monday 00:00 local first.
+    low, high : array-like of shape (168,), optional
+        The ends of its interval, both or none: ``model.table(touches)`` has them.
     quiet : (int, int), optional
         Local hours from which and until which nothing may be sent, such as ``(21, 8)``; drawn grey.
     title, label : str
@@ -189,16 +193,20 @@ def send_curve(
     Raises
     ------
     ParameterError
-        If the curve does not have 168 hours.
+        If the curve, or an end of its interval, does not have 168 hours, or one end is missing.
     """
     values = _hours(curve)
     check_kind(title, str, "title", "title='Sending on push'")
+    if (low is None) != (high is None):
+        raise ParameterError("send_curve: give both low and high, or none: send_curve(curve, low=low, high=high).")
+    ends = None if low is None else (_hours(low), _hours(high))
     ax = axes_of(ax, (8.2, 2.9))
     hours = np.arange(WEEK)
     silent = np.zeros(WEEK, np.bool_) if quiet is None else _silent(hours % 24, *_quiet(quiet))
-    ax.fill_between(hours + 0.5, values, color=ACCENT, alpha=0.15, lw=0)
+    ax.fill_between(hours + 0.5, *((values,) if ends is None else ends), color=ACCENT, alpha=0.15, lw=0)
     ax.plot(hours + 0.5, values, color=ACCENT, lw=1.8)
-    top = 1.18 * float(values.max()) if values.max() > 0 else 1.0
+    highest = float((values if ends is None else ends[1]).max())
+    top = 1.18 * highest if highest > 0 else 1.0
     for hour in hours[silent]:
         ax.axvspan(hour, hour + 1, color="#eceff1", lw=0, zorder=0)
     if not silent.all():

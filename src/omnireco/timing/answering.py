@@ -49,7 +49,7 @@ from omnireco.timing.departures import (
     worth,
 )
 
-__all__ = ["Channel", "fit_channel"]
+__all__ = ["Channel", "Lent", "fit_channel"]
 
 _Found = TypeVar("_Found")
 
@@ -57,11 +57,34 @@ _TRIED = 5.0  # answers to be expected of what was sent in an hour of the day, f
 _MOST = float(np.log(-np.log1p(-(1.0 - 1e-15))))  # log rate of a response that is as good as certain
 _TO_CORRECT = 100.0  # answers to judge the model on
 _TO_JUDGE = 60_000  # messages
+_TO_SHARE = 10.0  # answers of a channel to judge on what another one lends
+_STRENGTHS = (0.1, 0.3, 1.0)  # of what another channel lends
+_CLEARLY = 2.0  # nats by which messages left out must be predicted better with it
 _MORE_KINDS = 25  # beyond the segments of activity: everybody, and people of one hour of the day each
 
 
+class Lent(NamedTuple):
+    """What a channel with many responses lends to one with few, and how much of it counts there, in [0, 1].
+
+    Responses and hours at risk, (168,) each, and the log rates they make; how reading follows activity, the kind that
+    each person is of, and how far people depart from everybody.
+    """
+
+    seen: np.ndarray
+    at_risk: np.ndarray
+    log_rate: np.ndarray
+    follows: Follows
+    kinds: np.ndarray
+    slope: float
+    slope_sd: float
+    strength: float = 0.0
+
+
 class Channel(NamedTuple):
-    """What was learned about one channel; see `SendTimeModel` for the arrays."""
+    """What was learned about one channel; see `SendTimeModel` for the arrays.
+
+    ``log_expected`` (m,) is the log of the expected responses of the messages it was fitted on.
+    """
 
     tau: float
     reading: np.ndarray
@@ -76,8 +99,11 @@ class Channel(NamedTuple):
     factor_sd: np.ndarray
     correction: np.ndarray
     options: tuple[Options, Options]
+    lends: Lent
+    shared: float
+    log_expected: np.ndarray
 
-    def log_expected(
+    def log_expected_of(
         self, sent: Sent, profile: ActivityModel, rate: np.ndarray, expiry: int | None, threads: int | None
     ) -> np.ndarray:
         """Return the log of the expected responses of messages, (m,), before the correction."""
@@ -100,8 +126,11 @@ def fit_channel(
     base_rate: float,
     expiry: int | None,
     threads: int | None,
+    lent: Lent | None = None,
 ) -> Channel:
     """Fit one channel.
+
+    With what another channel lends, as far as this one's messages left out are predicted better by it (a power prior).
 
     Parameters
     ----------
@@ -115,6 +144,8 @@ def fit_channel(
         Prior of the effect decay: time constant in hours.
     base_rate : float
         Response probability before any message, with the weight of 20 messages.
+    lent : Lent, optional
+        What was learned on the channel with the most responses.
     """
     fit = partial(
         _fit_curves,
@@ -128,20 +159,51 @@ def fit_channel(
     )
     found = fit(sent, small, like=None)
     judged = _judged(sent, n_people)
-    if float(judged.answered.sum()) < _TO_CORRECT:
+    answers = float(judged.answered.sum())
+    if answers < (_TO_CORRECT if lent is None else _TO_SHARE):
         return found
-    fold = folds(judged.person, judged.age, n_people)
-    log_rate = np.empty(fold.size)
-    for k in range(FOLDS):
-        learn, other = judged.of(np.flatnonzero(fold != k)), np.flatnonzero(fold == k)
-        if not (0 < learn.answered.sum() < learn.answered.size):
-            return found
-        log_rate[other] = fit(learn, learn, like=found).log_expected(judged.of(other), profile, rate, expiry, threads)
+    parts = folds(judged.person, judged.age, n_people)
+
+    def left_out(like: Channel, lent: Lent | None) -> np.ndarray | None:
+        """Return the log of the expected responses of each message, (m,), learned from other messages."""
+        log_rate = np.empty(parts.size)
+        for k in range(FOLDS):
+            learn, other = judged.of(np.flatnonzero(parts != k)), np.flatnonzero(parts == k)
+            if not (0 < learn.answered.sum() < learn.answered.size):
+                return None
+            one = fit(learn, learn, like=like, lent=lent)
+            log_rate[other] = one.log_expected_of(judged.of(other), profile, rate, expiry, threads)
+        return log_rate
+
+    log_rate = left_out(found, None)
+    if log_rate is None:
+        return found
+    if lent is not None:
+        best = _log_likelihood(log_rate, judged) + _CLEARLY
+        chosen = None
+        for strength in _STRENGTHS:
+            other = left_out(found, lent._replace(strength=strength))
+            if other is not None and _log_likelihood(other, judged) > best:
+                best, chosen, log_rate = _log_likelihood(other, judged), lent._replace(strength=strength), other
+        if chosen is not None:
+            found = fit(sent, small, like=None, lent=chosen)
+    if answers < _TO_CORRECT:
+        return found
     correction = fit_correction(log_rate, judged.answered, judged.recent)
     sd = unexplained(judged.person, judged.hour, np.exp(corrected(log_rate, correction)), judged.answered)
-    expected = np.exp(corrected(found.log_expected(sent, profile, rate, expiry, threads), correction))
-    correction[1] += float(np.log(_scale(expected, _foreseen(sent.answered, base_rate))))
-    return found._replace(correction=correction, factor_sd=np.sqrt(found.factor_sd**2 + sd**2))
+    log_expected = corrected(found.log_expected, correction)
+    level = float(np.log(_scale(np.exp(log_expected), _foreseen(sent.answered, base_rate))))
+    correction[1] += level
+    log_expected += level
+    factor_sd = np.sqrt(found.factor_sd**2 + sd**2)
+    return found._replace(correction=correction, factor_sd=factor_sd, log_expected=log_expected)
+
+
+def _log_likelihood(log_rate: np.ndarray, sent: Sent) -> float:
+    """Return the log likelihood of which messages were answered, given the log of what was expected of each."""
+    rate = np.exp(np.minimum(log_rate, _MOST))
+    found = np.where(sent.answered, np.log(np.maximum(-np.expm1(-rate), 1e-300)), -rate)
+    return float(sent.recent @ found)
 
 
 def _judged(sent: Sent, n_people: int) -> Sent:
@@ -164,33 +226,35 @@ def _fit_curves(
     expiry: int | None,
     threads: int | None,
     like: Channel | None,
+    lent: Lent | None = None,
 ) -> Channel:
     """Fit one channel, without a correction.
 
     One that is fitted on a part of another's messages takes over what is slow to learn and has few numbers: the effect
-    decay, how smooth curves are, how well they are known, and how reading follows activity.
+    decay, how smooth curves are, how well they are known, and how much of reading follows activity.
     """
     log_theta = np.log((1.0 - EVEN) * profile.population + EVEN / WEEK)
     options, of_sending = (None, None) if like is None else like.options
     tau = _effect_decay(small, profile, log_theta, effect_decay, base_rate) if like is None else like.tau
     prior = _prior_rate(base_rate, tau)
-    hours = smooth_rates(_seen(small), _at_risk_alike(small, tau), log_theta, prior_rate=prior, options=options)
+    seen, at_risk = _pooled(_seen(small), _at_risk_alike(small, tau), lent)
+    hours = smooth_rates(seen, at_risk, log_theta, prior_rate=prior, options=options)
     reading = np.exp(hours.log_rate - log_theta)
     reading /= reading.mean()
     known = None if like is None else like.follows
-    follows, kinds = _fit_kinds(small, sent, profile, reading, tau, n_people, known, threads)
+    follows, kinds = _fit_kinds(small, sent, profile, reading, tau, n_people, known, threads, lent)
     channel = settings(profile, tau, reading, follows, expiry)
     everybody = _value_to_all(channel, profile, rate)
     # without the people's own responses, which would leak
     away = per_message(small, profile, rate, channel, None, threads) - np.append(everybody, 0.0)[small.hour]
     active = log_activity(rate, small.profile)
-    curve = _curve(small, _rates(hours, tau, expiry, small), away, active)
+    curve = _curve(small, _rates(hours, tau, expiry, small), away, active, lent)
     expected = _until_answered(small, hours, tau) * np.exp(curve.slope * away)
     factor = person_factors(small.person, expected, small.answered, n_people)[0]
-    seen, at_risk = _seen(small), _at_risk(small, profile, channel, curve.slope, factor, threads)
-    hours = smooth_rates(seen, at_risk, log_theta, prior_rate=prior, options=options)
+    own = _seen(small), _at_risk(small, profile, channel, curve.slope, factor, threads)
+    hours = smooth_rates(*_pooled(*own, lent), log_theta, prior_rate=prior, options=options)
     log_rate = _rates(hours, tau, expiry, small)
-    curve = _curve(small, log_rate, away, active)
+    curve = _curve(small, log_rate, away, active, lent)
     log_rate, added, tried = _corrected(small, curve, log_rate, away, active, n_people, of_sending)
     log_rate = log_rate + curve.level
     log_rate_sd = _rates_sd(hours, tau, expiry, added) if like is None else like.log_rate_sd
@@ -204,6 +268,8 @@ def _fit_curves(
     expected[sent.answered] *= 2.0
     expected *= factor[sent.person]
     scale = _scale(expected, _foreseen(sent.answered, base_rate))
+    log_expected = np.log(np.maximum(expected, 1e-300, out=expected), out=expected)
+    log_expected += float(np.log(scale))
     answers = np.bincount(sent.person, weights=sent.answered, minlength=n_people)
     return Channel(
         tau=tau,
@@ -219,7 +285,18 @@ def _fit_curves(
         factor_sd=1.0 / np.sqrt(strength + answers),
         correction=no_correction(),
         options=(hours.options, added.options),
+        lends=Lent(*own, hours.log_rate, follows, kinds, curve.slope, curve.slope_sd),
+        shared=0.0 if lent is None else lent.strength,
+        log_expected=log_expected,
     )
+
+
+def _pooled(seen: np.ndarray, at_risk: np.ndarray, lent: Lent | None) -> tuple[np.ndarray, np.ndarray]:
+    """Return responses and hours at risk, (168,) each, with those that are lent, at the level of the channel."""
+    if lent is None:
+        return seen, at_risk
+    level = (seen.sum() + 0.5) / (at_risk @ np.exp(lent.log_rate) + 0.5)
+    return seen + lent.strength * lent.seen, at_risk + lent.strength * lent.at_risk / level
 
 
 def _effect_decay(
@@ -359,8 +436,9 @@ def _at(per_hour: np.ndarray, hour: np.ndarray) -> np.ndarray:
     return np.asarray(per_hour[np.where(hour < 0, WEEK, hour)])
 
 
-def _curve(sent: Sent, log_rate: np.ndarray, away: np.ndarray, active: np.ndarray) -> Curve:
-    return fit_curve(_at(log_rate, sent.hour), away, active, sent.answered.astype(np.float64), sent.weight)
+def _curve(sent: Sent, log_rate: np.ndarray, away: np.ndarray, active: np.ndarray, lent: Lent | None = None) -> Curve:
+    before = None if lent is None else (lent.slope, lent.strength / lent.slope_sd**2)
+    return fit_curve(_at(log_rate, sent.hour), away, active, sent.answered.astype(np.float64), sent.weight, before)
 
 
 def _corrected(
@@ -430,9 +508,15 @@ def _fit_kinds(
     n_people: int,
     follows: Follows | None,
     threads: int | None,
+    lent: Lent | None = None,
 ) -> tuple[Follows, np.ndarray]:
-    """Return how reading follows activity, learned from a part of the messages, and the kinds of everybody from all."""
+    """Return how reading follows activity, learned from a part of the messages, and the kinds of everybody from all.
+
+    Given how it follows for a channel that these messages are a part of, its share and its kinds are taken over, but
+    not who is of which: that would tell a part of the messages what was answered in the others.
+    """
     n_kinds = len(profile.base.pi)
+    follows = follows if lent is None else lent.follows
     unknown = np.zeros((n_people, n_kinds), np.float32)
     if follows is not None and follows.own == 1.0:
         return follows, unknown
@@ -446,13 +530,17 @@ def _fit_kinds(
     member = np.concatenate([member for _, member in parts])
     rate, rows = answers / pull, np.arange(found.answers.size)
     _, strength = person_factors(rows, rate * found.own_pull, found.answers.astype(np.float64), rows.size)
-    follows = fit_follows(found, member, rate, strength) if follows is None else follows
+    follows = fit_follows(found, member, rate, strength, like=follows) if lent is None else lent.follows
     if follows.own < 1.0:
         n_kinds = follows.follows.shape[1]
         unknown = np.zeros((n_people, n_kinds), np.float32)
 
         def place(people: np.ndarray, found: Evidence, member: np.ndarray) -> None:
             likely = found.log_likelihood(follows.own, rate, strength)
+            if lent is not None:
+                told = lent.kinds[people].any(axis=1)
+                before = np.maximum(member[told] @ follows.follows, 1e-300)
+                likely[told] += lent.strength * np.log(np.maximum(lent.kinds[people][told] / before, 1e-300))
             unknown[people] = kinds_of(likely, member, follows.follows)
 
         _evidence(sent, profile, reading, tau, n_kinds, place, threads)

@@ -37,7 +37,12 @@ class Curve:
 
 
 def fit_curve(
-    log_rate: np.ndarray, departure: np.ndarray, log_activity: np.ndarray, answered: np.ndarray, weight: np.ndarray
+    log_rate: np.ndarray,
+    departure: np.ndarray,
+    log_activity: np.ndarray,
+    answered: np.ndarray,
+    weight: np.ndarray,
+    slope_before: tuple[float, float] | None = None,
 ) -> Curve:
     """Fit one channel's curve to messages by penalised likelihood (Fisher scoring).
 
@@ -49,6 +54,8 @@ def fit_curve(
         Log relative value of the hour for the person, by the person's activity.
     log_activity : ndarray of shape (m,)
     answered, weight : ndarray of shape (m,)
+    slope_before : (float, float), optional
+        A slope that was found elsewhere, and its precision.
 
     Notes
     -----
@@ -57,28 +64,39 @@ def fit_curve(
     but not negatively related.
     """
     x = np.stack([np.ones(answered.size), departure, log_activity], axis=1)
-    beta, curvature = _scored(x, log_rate, answered, weight, np.array([0.0, 1.0, 0.0]), np.ones(3, np.bool_))
+    prior = _CENTRE, _PULL
+    if slope_before is not None:
+        pull = np.array([_PULL[0], _PULL[1] + slope_before[1], _PULL[2]])
+        prior = np.array([0.0, (_PULL[1] + slope_before[0] * slope_before[1]) / pull[1], 0.0]), pull
+    beta, curvature = _scored(x, log_rate, answered, weight, np.array([0.0, 1.0, 0.0]), np.ones(3, np.bool_), prior)
     if not 0.0 <= beta[1] <= _STEEPEST:
         start = np.array([beta[0], np.clip(beta[1], 0.0, _STEEPEST), beta[2]])
-        beta = _scored(x, log_rate, answered, weight, start, np.array([True, False, True]))[0]
+        beta = _scored(x, log_rate, answered, weight, start, np.array([True, False, True]), prior)[0]
     level, slope, lift = (float(value) for value in beta)
     return Curve(level, slope, lift, float(np.sqrt(np.linalg.inv(curvature)[1, 1])))
 
 
 def _scored(
-    x: np.ndarray, log_rate: np.ndarray, y: np.ndarray, weight: np.ndarray, beta: np.ndarray, free: np.ndarray
+    x: np.ndarray,
+    log_rate: np.ndarray,
+    y: np.ndarray,
+    weight: np.ndarray,
+    beta: np.ndarray,
+    free: np.ndarray,
+    prior: tuple[np.ndarray, np.ndarray],
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return the most probable coefficients, those that are free, and the curvature there."""
-    best = _penalised(x, log_rate, y, weight, beta)
+    centre, pull = prior
+    best = _penalised(x, log_rate, y, weight, beta, prior)
     for _ in range(60):
         rate = np.exp(np.minimum(log_rate + x @ beta, _MOST))
         chance = np.maximum(-np.expm1(-rate), 1e-300)
-        slope = x.T @ (weight * rate * (y / chance - 1.0)) - _PULL * (beta - _CENTRE)
-        curvature = (x * (weight * rate**2 * np.exp(-rate) / chance)[:, None]).T @ x + np.diag(_PULL)
+        slope = x.T @ (weight * rate * (y / chance - 1.0)) - pull * (beta - centre)
+        curvature = (x * (weight * rate**2 * np.exp(-rate) / chance)[:, None]).T @ x + np.diag(pull)
         step = np.zeros(3)
         step[free] = np.linalg.solve(curvature[np.ix_(free, free)], slope[free])
         for _ in range(30):
-            found = _penalised(x, log_rate, y, weight, beta + step)
+            found = _penalised(x, log_rate, y, weight, beta + step, prior)
             if found >= best - 1e-12 * abs(best):
                 break
             step /= 2.0
@@ -88,11 +106,18 @@ def _scored(
     return beta, curvature
 
 
-def _penalised(x: np.ndarray, log_rate: np.ndarray, y: np.ndarray, weight: np.ndarray, beta: np.ndarray) -> float:
+def _penalised(
+    x: np.ndarray,
+    log_rate: np.ndarray,
+    y: np.ndarray,
+    weight: np.ndarray,
+    beta: np.ndarray,
+    prior: tuple[np.ndarray, np.ndarray],
+) -> float:
     """Return the penalised log likelihood of responses whose probability is ``1 - exp(-rate)``."""
     rate = np.exp(np.minimum(log_rate + x @ beta, _MOST))
     found = np.where(y > 0, np.log(np.maximum(-np.expm1(-rate), 1e-300)), -rate)
-    return float(weight @ found - 0.5 * _PULL @ (beta - _CENTRE) ** 2)
+    return float(weight @ found - 0.5 * prior[1] @ (beta - prior[0]) ** 2)
 
 
 def person_factors(

@@ -30,7 +30,6 @@ __all__ = [
     "log_rates",
     "mean_rate",
     "per_message",
-    "reading_weeks",
     "relative_activity",
     "settings",
     "shares",
@@ -46,6 +45,7 @@ _NEAR_HOURS, _FEW_SESSIONS = 2.0, 4.0  # hours whose sessions speak for an hour,
 _MOST_SD = 1.5
 _OWN_HOUR = 2.0  # hours around that of people who answer at one hour of the day
 _ANY_HOUR = 0.2  # share of their reading that is like everybody's
+_UNTRIED = 0.02  # of the log rate of an hour that was not tried: slow answers alone make none the best
 _DOUBT = 0.35  # standard deviation of a log rate at which half of its excess over the usual is believed
 
 
@@ -102,7 +102,7 @@ def _believed(log_rate: np.ndarray, sd: np.ndarray, tried: np.ndarray, beyond: f
     The excess of an hour with hardly any sends over the usual rate is shrunk by its uncertainty, and of
     what exceeds the best hour that was tried ``beyond`` counts; with ``beyond=1`` there is no correction. The order
     stays, so such hours are explored where nothing else is known. Where no hour was tried there is no correction; the
-    intervals are wide.
+    intervals are wide. Of hours as good as each other, one that was tried comes first.
     """
     if not tried.any() or tried.all():
         return log_rate
@@ -111,7 +111,7 @@ def _believed(log_rate: np.ndarray, sd: np.ndarray, tried: np.ndarray, beyond: f
     share = beyond + (1.0 - beyond) / (1.0 + (sd / _DOUBT) ** 2)
     doubted = np.minimum(hours, usual) + share * np.maximum(hours - usual, 0.0)
     doubted = np.where(doubted > best, best + beyond * (doubted - best), doubted)
-    return np.append(np.where(tried, hours, doubted), usual)
+    return np.append(np.where(tried, hours, doubted - (1.0 - beyond) * _UNTRIED), usual)
 
 
 def mean_rate(rate: np.ndarray) -> float:
@@ -137,15 +137,6 @@ def known_kinds(person: np.ndarray, kinds: np.ndarray) -> np.ndarray:
     known = known[kinds[person[known]].any(axis=1)] if kinds.size else known[:0]
     found[known] = person[known]
     return found
-
-
-def reading_weeks(profile: ActivityModel, channel: Channel, people: People) -> np.ndarray:
-    """Return the reading weeks of people, (n, 168), by their activity and by what their responses say of their kind."""
-    p, member = profiles_and_segments(profile, people.person)
-    r = shares(p, channel.reading) if channel.reading.size else p / p.sum(axis=1, keepdims=True)
-    if channel.own == 1.0:
-        return np.asarray(r)
-    return np.asarray(channel.own * r + (1.0 - channel.own) * _kinds(member, channel, people) @ channel.psi)
 
 
 def _kinds(member: np.ndarray, channel: Channel, people: People) -> np.ndarray:

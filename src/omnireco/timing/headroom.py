@@ -28,7 +28,7 @@ from omnireco.data.events import EventLog, require_events
 from omnireco.data.messages import NEVER
 from omnireco.data.parts import Frame
 from omnireco.errors import EmptyError
-from omnireco.timing.activity import ActivityProfile, check_activity
+from omnireco.timing.activity import ActivityModel, ActivityProfile, check_activity
 from omnireco.timing.machines import answers_of_people
 from omnireco.timing.send_time import SendTime
 from omnireco.timing.sessions import local_hours, session_starts
@@ -206,7 +206,9 @@ def headroom(
     n_people, n_later = int(came.sum()), int(later.sum())
     hours, doubt = np.stack([own, np.full_like(own, common)]), np.zeros(24)
     if channel is not None:
-        mine, shared, hours, doubt, n_later = _responses(past, test, channel, SendTime(activity=profile, seed=seed))
+        mine, shared, hours, doubt, n_later = _responses(
+            past, test, channel, SendTime(activity=profile, seed=seed), model
+        )
         n_people = mine.size
     random = stream(seed, "headroom/bootstrap")
     lifts = []
@@ -238,7 +240,7 @@ def _cut(data: Dataset, channel: str | None) -> int:
 
 
 def _responses(
-    past: Dataset, test: Dataset, channel: str, estimator: SendTime
+    past: Dataset, test: Dataset, channel: str, estimator: SendTime, activity: ActivityModel
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, int]:
     """Return what later messages earn at each person's own and at the common hour of the past, as learned apart.
 
@@ -254,7 +256,8 @@ def _responses(
                 f"headroom: no message on {channel!r} {where} the cut has a response. Move the cut with at=, or leave "
                 "out channel= to evaluate attention."
             )
-        learned.append((estimator.fit(part), int(inside.sum()), sent.users.ids[np.unique(sent.user[inside])]))
+        model = estimator._given(activity, part, None, lambda: None) if part is past else estimator.fit(part)
+        learned.append((model, int(inside.sum()), sent.users.ids[np.unique(sent.user[inside])]))
     (first, _, people), (second, n_later, _) = learned
     chosen, earned = (
         model.hour_probability(people, channel).reshape(-1, 7, 24).mean(axis=1) for model in (first, second)

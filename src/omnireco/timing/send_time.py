@@ -36,15 +36,14 @@ from omnireco._core.remembered import remembered
 from omnireco._core.small import Number, Value, Whole
 from omnireco._core.units import HOUR_US, WEEK, WEEK_US
 from omnireco._kernels.week.curves import Channel as Settings
-from omnireco._kernels.week.curves import People, best_slots, chances, in_blocks, scores, values
-from omnireco._kernels.week.delay import reading_after
+from omnireco._kernels.week.curves import People, best_slots, chances, in_blocks, log_in_time, scores, values
 from omnireco._kernels.week.kinds import Follows
 from omnireco._kernels.week.rates import LONGEST_HOURS
 from omnireco.data.asking.consent import open_to
 from omnireco.data.asking.touches import Touches, hours_of_touches
 from omnireco.data.audience import Audience
 from omnireco.data.clock import Slots, in_quiet_hours, local_us, slots, slots_by_zone
-from omnireco.data.dataset import dataset_of
+from omnireco.data.dataset import Dataset, dataset_of
 from omnireco.data.events import EventLog
 from omnireco.data.frames.columns import instants_to_pandas
 from omnireco.data.holidays import hour_of_week
@@ -53,7 +52,7 @@ from omnireco.data.parts import Ids
 from omnireco.data.vocabulary import NONE, Vocabulary, match
 from omnireco.errors import ParameterError, SchemaError
 from omnireco.timing.activity import ActivityModel, ActivityProfile, check_activity
-from omnireco.timing.answering import Channel, fit_channel
+from omnireco.timing.answering import Channel, Lent, fit_channel
 from omnireco.timing.answers.counted import ANSWERS, answers_by_kind
 from omnireco.timing.answers.held_out import KNOTS, corrected
 from omnireco.timing.answers.kinds import hours_of_kinds
@@ -64,7 +63,6 @@ from omnireco.timing.departures import (
     departure_sd,
     known_kinds,
     mean_rate,
-    reading_weeks,
     relative_activity,
     settings,
     supported,
@@ -203,27 +201,40 @@ class SendTime(Estimator):
         Piecewise exponential models for survival data with covariates, Annals of Statistics 10 (time at risk).
         """
         data = dataset_of(data, "SendTime.fit", self.needs)
-        events, audience = data.part("events", "SendTime.fit"), data.part("audience", "SendTime.fit")
-        messages = _no_messages() if data.messages is None else data.messages
-        with ticker(1 + len(messages.channels), progress, label="send time") as tick:
+        data.part("events", "SendTime.fit"), data.part("audience", "SendTime.fit")
+        n_channels = 0 if data.messages is None else len(data.messages.channels)
+        with ticker(1 + n_channels, progress, label="send time") as tick:
             profile = self.activity.fit(data, threads=threads)
             tick()
-            match(audience.users, messages.users, ("the audience", "the message log"))
-            answered_at, n_machine = answers_by_kind(messages, events, self.answers)
-            rate = _weekly_rate(profile, events)
-            expiry = None if self.expiry is None else check_duration(self.expiry, "expiry") // HOUR_US
-            found, basis, by_kind = [], [], []
-            for code in range(len(messages.channels)):
-                rows = np.flatnonzero(messages.channel == code)
-                rows = rows[by_person(messages.user[rows])]
-                sent = sent_on(messages, rows, answered_at[rows], profile, audience, expiry, threads)
-                basis.append(basis_of(sent, messages, rows, profile))
-                kind = None if messages.kind is None else messages.kind[rows]
-                del rows  # as long as the messages
-                name = str(messages.channels.ids[code])
-                found.append(self._fit_channel(name, sent, profile, rate, messages, threads))
-                by_kind.append(_hours_of_kinds(found[-1], sent, kind, messages, profile, rate, expiry, threads))
-                tick()
+            return self._given(profile, data, threads, tick)
+
+    def _given(
+        self, profile: ActivityModel, data: Dataset, threads: int | None, tick: Callable[[], object]
+    ) -> SendTimeModel:
+        """Fit the channels of data whose activity is known already."""
+        events, audience = data.part("events", "SendTime.fit"), data.part("audience", "SendTime.fit")
+        messages = _no_messages() if data.messages is None else data.messages
+        match(audience.users, messages.users, ("the audience", "the message log"))
+        answered_at, n_machine = answers_by_kind(messages, events, self.answers)
+        rate = _weekly_rate(profile, events)
+        expiry = None if self.expiry is None else check_duration(self.expiry, "expiry") // HOUR_US
+        fitted: dict[int, tuple[Channel, int, tuple[np.ndarray, np.ndarray]]] = {}
+        lent = None
+        for code in _by_answers(messages, answered_at):
+            rows = np.flatnonzero(messages.channel == code)
+            rows = rows[by_person(messages.user[rows])]
+            sent = sent_on(messages, rows, answered_at[rows], profile, audience, expiry, threads)
+            basis = basis_of(sent, messages, rows, profile)
+            kind = None if messages.kind is None else messages.kind[rows]
+            del rows  # as long as the messages
+            name = str(messages.channels.ids[code])
+            part = self._fit_channel(name, sent, profile, rate, messages, lent, threads)
+            of_kinds = _hours_of_kinds(part, sent, kind, messages)
+            part = part._replace(log_expected=np.empty(0))  # as long as the messages
+            fitted[code], lent = (part, basis, of_kinds), lent if lent is not None else part.lends
+            tick()
+        ordered = [fitted[code] for code in range(len(fitted))]
+        found, by_kind = [part for part, _, _ in ordered], [of_kinds for _, _, of_kinds in ordered]
         n_segments, shape = len(profile.base.pi), (len(found), messages.n_users)
         n_kinds = max((part.follows.follows.shape[1] for part in found), default=n_segments)
         model = SendTimeModel(
@@ -251,7 +262,8 @@ class SendTime(Estimator):
             kind_log_rate_sd=np.array([sd for _, sd in by_kind]).reshape(
                 len(found), len(_kinds_of(messages)), WEEK + 1
             ),
-            basis=np.array(basis, np.int8),
+            basis=np.array([what for _, what, _ in ordered], np.int8),
+            shared=np.array([part.shared for part in found]),
             base_rate=self.base_rate,
             default_tau=check_duration(self.effect_decay, "effect_decay") / HOUR_US,
             expiry=expiry,
@@ -268,6 +280,7 @@ class SendTime(Estimator):
         profile: ActivityModel,
         rate: np.ndarray,
         messages: MessageLog,
+        lent: Lent | None,
         threads: int | None,
     ) -> Channel:
         """Fit one channel, everybody's hours on all messages of a sample of its people when there are many."""
@@ -291,6 +304,7 @@ class SendTime(Estimator):
                 base_rate=self.base_rate,
                 expiry=expiry,
                 threads=threads,
+                lent=lent,
             )
 
 
@@ -334,7 +348,7 @@ class SendTimeModel:
         The people of the message log.
     factor, factor_sd : ndarray of shape (n_people, n_channels)
         Each person's ratio of observed to expected responses, shrunk to 1, and the relative standard deviation.
-    correction : ndarray of shape (n_channels, 2, 10)
+    correction : ndarray of shape (n_channels, 2, 14)
         Log rates and what messages left out correct them to; linear in between.
     message_kinds : Vocabulary
         The kinds of messages in the log: offer, service, nudge.
@@ -342,6 +356,9 @@ class SendTimeModel:
         By how much the log rate of a kind departs from its channel's at each hour, and its standard deviation.
     basis : ndarray of shape (n_channels,), int8
         What the hours rest on: 0 assumed, 1 activity, 2 responses, 3 randomised responses.
+    shared : ndarray of shape (n_channels,)
+        How much of what the channel with the most responses says of hours, kinds of people and departures counts for
+        this one, from 0 (nothing) to 1 (all), as its own messages left out decide.
     base_rate, default_tau : float
         What is assumed on a channel without messages.
     expiry : int or None
@@ -371,6 +388,7 @@ class SendTimeModel:
     kind_log_rate: np.ndarray
     kind_log_rate_sd: np.ndarray
     basis: np.ndarray
+    shared: np.ndarray
     base_rate: float
     default_tau: float
     expiry: int | None
@@ -399,6 +417,7 @@ class SendTimeModel:
         "kind_log_rate": numbers("channels", "message_kinds", 168 + 1),
         "kind_log_rate_sd": numbers("channels", "message_kinds", 168 + 1, low=0.0),
         "basis": Array(np.int8, ("channels",), 0, 3),
+        "shared": probabilities("channels"),
         "base_rate": Number(0.0, 1.0),
         "default_tau": Number(1e-3, LONGEST_HOURS),
         "expiry": Maybe(Whole(0, LONGEST_HOURS)),
@@ -537,14 +556,65 @@ class SendTimeModel:
         SchemaError
             When the touches are none.
         """
-        z = _deviations(confidence)
-        where = "SendTimeModel.probability_interval"
-        low = hours_of_touches(touches, lambda ids, name: self._ends(ids, name, -z, kind), where)
-        high = hours_of_touches(touches, lambda ids, name: self._ends(ids, name, z, kind), where)
-        return low, high
+        found = self._within(touches, _deviations(confidence), kind, "SendTimeModel.probability_interval")
+        return found[1], found[2]
 
-    def _ends(self, ids: np.ndarray, channel: str, z: float, kind: str | None) -> np.ndarray:
-        """Return one end of the interval of the probability per local hour of some people, (n, 169)."""
+    @says_the_line("model.table(touches, confidence=0.9)")
+    def table(self, touches: Touches, *, confidence: float = 0.95, kind: str | None = None) -> pd.DataFrame:
+        """Return given touches with the probability of a response and the ends of its interval.
+
+        Parameters
+        ----------
+        touches : Touches
+            As for :meth:`probability`.
+        confidence : float
+            Coverage of the interval, in (0, 1).
+        kind : str, optional
+            As for :meth:`probability`.
+
+        Returns
+        -------
+        pandas.DataFrame
+            One row per touch, in their order: ``user_id channel send_at send_at_local probability low high``;
+            ``send_at`` aware (UTC), ``send_at_local`` the naive wall clock (missing without a zone). The numbers are
+            those of :meth:`probability` and :meth:`probability_interval`.
+
+        Raises
+        ------
+        SchemaError
+            When the touches are none.
+        ParameterError
+            When ``confidence`` lies outside (0, 1), or the message log has no such kind.
+
+        Examples
+        --------
+        >>> import omnireco as om
+        >>> data = om.simulate(n_users=80, n_items=20, days=90, seed=1).dataset()
+        >>> model = SendTime().fit(data)
+        >>> evening = om.data.Touches.of(data, data.audience.users.ids[:3], channel="push", at="2025-04-14T18:00:00Z")
+        >>> table = model.table(evening, confidence=0.9)
+        >>> bool((table["low"] <= table["probability"]).all() and (table["probability"] <= table["high"]).all())
+        True
+        """
+        import pandas as pd
+
+        found = self._within(touches, _deviations(confidence), kind, "SendTimeModel.table")
+        return pd.DataFrame(
+            {
+                "user_id": touches.users.ids[touches.user],
+                "channel": touches.channels.ids[touches.channel],
+                "send_at": instants_to_pandas(touches.send_at),
+                "send_at_local": touches.local_at.view("datetime64[us]"),  # NEVER is its missing value
+                **dict(zip(("probability", "low", "high"), found, strict=True)),
+            }
+        )
+
+    def _within(self, touches: Touches, z: float, kind: str | None, where: str) -> np.ndarray:
+        """Return the probability of touches and the ends of its interval, (3, n)."""
+        return hours_of_touches(touches, lambda ids, name: self._band(ids, name, z, kind), where, more=(3,))
+
+    def _band(self, ids: np.ndarray, channel: str, z: float, kind: str | None) -> np.ndarray:
+        """Return the probability per local hour of some people and the ends of its interval, (3, n, 169)."""
         code = self._code(channel)
         sd, slope, slope_sd, of_factor = np.full(WEEK + 1, _ASSUMED_SD), 1.0, _SLOPE_SD, np.zeros((len(ids), 1))
         rate, usual = np.full(WEEK + 1, np.log(-np.log1p(-self.base_rate))), np.zeros(WEEK + 1)
@@ -555,18 +625,21 @@ class SendTimeModel:
             widest = self.factor_sd[:, code].max(initial=0.0)
             person = self.people.codes(ids, missing="none").astype(np.int64)
             of_factor = _of(person, self.factor_sd[:, code], widest)[:, None]
-        channel_settings = _settings(self, code)
-        value = values(people, self.activity.cells, self.activity.tables(), channel_settings)
+        of_channel = _settings(self, code)
+        value = values(people, self.activity.cells, self.activity.tables(), of_channel)
         away = np.concatenate([value, np.zeros((len(ids), 1))], axis=1) - usual
-        of_person = departure_sd(self.activity, channel_settings._replace(slope=slope), people)
+        of_person = departure_sd(self.activity, of_channel._replace(slope=slope), people)
         more, more_sd = self._of_kind(channel, kind)
         spread = np.sqrt(sd**2 + more_sd**2 + of_factor**2 + (slope_sd * away) ** 2 + of_person**2)
         score = rate + slope * away + shift[:, None] + np.log(factor)[:, None]
         if code != NONE:
             score = corrected(score, self.correction[code])
-        end = np.minimum(-np.expm1(-np.exp(np.minimum(score + more + z * spread, 50.0))), HIGHEST)
-        chance = self._curves(ids, channel, kind)
-        return np.minimum(end, chance) if z < 0 else np.maximum(end, chance)
+        low, high = (
+            np.minimum(-np.expm1(-np.exp(np.minimum(score + more + side * spread, 50.0))), HIGHEST) for side in (-z, z)
+        )
+        chance = self._probability_at(code, scores(value, of_channel), shift[:, None], factor[:, None])
+        chance = _times(chance, more[None]) if more.any() else chance
+        return np.stack([chance, np.minimum(low, chance), np.maximum(high, chance)])
 
     def _check(self, audience: Audience, channel: str) -> None:
         """Refuse what is no audience, and a channel that neither the message log nor the audience has."""
@@ -731,14 +804,7 @@ class SendTimeModel:
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Return a slot for each person, its probability of a response, and that with which it was drawn."""
         hours = clock[zone]
-        value, low, high = (
-            np.take_along_axis(curve, hours, axis=1)
-            for curve in (
-                self._curves(ids, channel, kind),
-                self._ends(ids, channel, -1.0, kind),
-                self._ends(ids, channel, 1.0, kind),
-            )
-        )
+        value, low, high = (np.take_along_axis(curve, hours, axis=1) for curve in self._band(ids, channel, 1.0, kind))
         if left is not None:
             in_time = self._before(ids, channel, hours, left[None, :])
             value, low, high = (_times(part, in_time) for part in (value, low, high))
@@ -773,15 +839,8 @@ class SendTimeModel:
 
     def _before(self, ids: np.ndarray, channel: str, hour: np.ndarray, left: np.ndarray) -> np.ndarray:
         """Return the log of the share of the responses to a message that come within ``left`` hours, (n, S)."""
-        people, known = self._people(ids, channel)[0], _settings(self, self._code(channel))
-        tau = float(-1.0 / np.log(known.rho))
-        week = reading_weeks(self.activity, known, people)
-        ahead = reading_after(week, tau)
-        n = np.arange(len(ids))[:, None]
-        with np.errstate(divide="ignore"):
-            share = 1.0 - np.exp(-left / tau) * ahead[n, (hour + left) % WEEK] / ahead[n, hour % WEEK]
-            share = np.where(hour == WEEK, -np.expm1(-left / tau), np.clip(share, 0.0, 1.0))
-            return np.asarray(np.log(share))
+        known = self.activity.cells, self.activity.tables(), _settings(self, self._code(channel))
+        return log_in_time(self._people(ids, channel)[0], *known, hour, left)
 
     def _chances(
         self, ids: np.ndarray, channel: str, zone: np.ndarray, clock: np.ndarray, *, threads: int | None = 1
@@ -925,22 +984,20 @@ def _kinds_of(messages: MessageLog) -> Vocabulary:
     return Vocabulary(np.empty(0, object)) if messages.kinds is None else messages.kinds
 
 
+def _by_answers(messages: MessageLog, answered_at: np.ndarray) -> list[int]:
+    """Return the codes of the channels, first that with the most responses: it lends to the others."""
+    answers = np.bincount(messages.channel[answered_at != NEVER], minlength=len(messages.channels))
+    return [int(code) for code in np.lexsort([messages.channels.ids.astype(str), -answers])]
+
+
 def _hours_of_kinds(
-    part: Channel,
-    sent: Sent,
-    kind: np.ndarray | None,
-    messages: MessageLog,
-    profile: ActivityModel,
-    rate: np.ndarray,
-    expiry: int | None,
-    threads: int | None,
+    part: Channel, sent: Sent, kind: np.ndarray | None, messages: MessageLog
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return by how much each kind of message departs from its channel, (n_message_kinds, 169), and how well known."""
     n_kinds = len(_kinds_of(messages))
     if kind is None or not n_kinds:
         return np.zeros((0, WEEK + 1)), np.zeros((0, WEEK + 1))
-    expected = np.exp(corrected(part.log_expected(sent, profile, rate, expiry, threads), part.correction))
-    return hours_of_kinds(kind, n_kinds, sent.hour, sent.answered, expected, sent.weight)
+    return hours_of_kinds(kind, n_kinds, sent.hour, sent.answered, np.exp(part.log_expected), sent.weight)
 
 
 def _wide(table: np.ndarray, n_kinds: int) -> np.ndarray:

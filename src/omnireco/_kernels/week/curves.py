@@ -28,6 +28,7 @@ __all__ = [
     "best_slots",
     "chances",
     "in_blocks",
+    "log_in_time",
     "pooled",
     "profiles",
     "scores",
@@ -250,8 +251,43 @@ def _mixed(share: np.ndarray, weeks: np.ndarray, few: bool) -> np.ndarray:
     return np.asarray(csr_array((share.ravel(), kind, indptr), shape=share.shape) @ weeks)
 
 
-def _valued(p: np.ndarray, member: np.ndarray, people: People, channel: Channel, few: bool) -> np.ndarray:
-    """Return the value of sending at each hour relative to the person's average hour (see `delay.send_value`)."""
+def log_in_time(
+    people: People, cells: Cells, t: Tables, channel: Channel, hour: np.ndarray, left: np.ndarray
+) -> np.ndarray:
+    """Return the log of the share of the value of sending at ``hour`` (n, S) that comes within ``left`` hours.
+
+    Of what is ahead of a message, that which lies behind the end is taken off: what its reader comes to after as many
+    hours in which it was not seen, at the pull that is left (see `delay.send_value`). ``left`` is (n, S) or (1, S),
+    whole hours; an hour of 168 is that of somebody without a clock.
+    """
+    few, known = small(cells.indptr.size - 1), np.where(hour == WEEK, 0, hour)
+    n = np.arange(len(hour))[:, None]
+    x = _reads(*pooled(people.person, people.trust, cells, t), people, channel, few)
+    value, sums = _swept(x, channel.rho, few), _log_passed((1.0 - x) * channel.rho)
+
+    def behind(after: np.ndarray) -> np.ndarray:
+        turns, rest = np.divmod(after, WEEK)
+        passed = np.exp(turns * sums[:, WEEK, None] + sums[n, known + rest] - sums[n, known])
+        return np.asarray(passed * value[n, (known + after) % WEEK])
+
+    left = np.broadcast_to(left, hour.shape)
+    all_ahead, unseen = value[n, known], -np.expm1(np.log(channel.rho) * left)
+    if channel.life > 0:
+        left = np.minimum(left, channel.life)
+        all_ahead = all_ahead - behind(np.full(hour.shape, channel.life))
+        unseen = np.minimum(unseen / -np.expm1(np.log(channel.rho) * channel.life), 1.0)
+    share = np.clip((value[n, known] - behind(left)) / np.maximum(all_ahead, 1e-300), 0.0, 1.0)
+    return _log(np.where(hour == WEEK, unseen, np.where(left > 0, share, 0.0)))
+
+
+def _log_passed(q: np.ndarray) -> np.ndarray:
+    """Return sums of the log of q over the hours from Monday 00:00 on, for two weeks, (n, 337)."""
+    logs = np.log(np.maximum(q, 1e-300))
+    return np.concatenate([np.zeros((q.shape[0], 1)), np.cumsum(np.tile(logs, 2), axis=1)], axis=1)
+
+
+def _reads(p: np.ndarray, member: np.ndarray, people: People, channel: Channel, few: bool) -> np.ndarray:
+    """Return the probability that each person reads in each hour, (n, 168)."""
     x, rate = p, people.rate[:, None]
     if channel.reading.size:
         x = p * ((1.0 - EVEN) * channel.reading)
@@ -261,6 +297,12 @@ def _valued(p: np.ndarray, member: np.ndarray, people: People, channel: Channel,
         kind = _kinds(member, people, channel, few)
         x += _mixed(rate * (1.0 - channel.own) * kind, channel.psi, few)
     np.negative(np.expm1(np.negative(x, out=x), out=x), out=x)
+    return x
+
+
+def _valued(p: np.ndarray, member: np.ndarray, people: People, channel: Channel, few: bool) -> np.ndarray:
+    """Return the value of sending at each hour relative to the person's average hour (see `delay.send_value`)."""
+    x = _reads(p, member, people, channel, few)
     value = _swept(x, channel.rho, few)
     if channel.life > 0:
         value = _until(value, (1.0 - x) * channel.rho, channel.life)
@@ -314,8 +356,7 @@ def _swept(x: np.ndarray, rho: float, few: bool) -> np.ndarray:
 
 def _until(value: np.ndarray, q: np.ndarray, life: int) -> np.ndarray:
     """Take off what lies more than ``life`` hours after each hour: the product of q on the way, times the value."""
-    logs = np.log(np.maximum(q, 1e-300))
-    sums = np.concatenate([np.zeros((q.shape[0], 1)), np.cumsum(np.tile(logs, 2), axis=1)], axis=1)
+    sums = _log_passed(q)
     turns, rest = divmod(life, WEEK)
     hour = np.arange(WEEK)
     passed = np.exp(turns * sums[:, WEEK, None] + sums[:, hour + rest] - sums[:, hour])

@@ -123,13 +123,21 @@ def evidence(
     )
 
 
-def fit_follows(found: Evidence, member: np.ndarray, rate: float, strength: float) -> Follows:
+def fit_follows(
+    found: Evidence, member: np.ndarray, rate: float, strength: float, *, like: Follows | None = None
+) -> Follows:
     """Return how reading follows activity, by EM, with the share that predicts held-out people best.
+
+    With the share and the number of kinds of ``like``, where that is given.
 
     The probabilities of kinds are learned on half of the people and judged on the other half, both ways, for several
     shares of own activity. Own activity alone is among them, and wins when nothing else pays clearly.
     """
     n_segments, n_kinds = member.shape[1], found.kind_pull.shape[1]
+    if like is not None:
+        return Follows(
+            like.own, _em(found.first(like.follows.shape[1]).log_likelihood(like.own, rate, strength), member)
+        )
     nothing = Follows(1.0, np.eye(n_segments))
     if n_kinds < 2 or not found.answers.any():
         return nothing

@@ -285,19 +285,23 @@ def check_touches(touches: Any, where: str, *, more: str = "") -> Touches:
     )
 
 
-def hours_of_touches(touches: Touches, table: Callable[[np.ndarray, str], np.ndarray], where: str) -> np.ndarray:
-    """Look up, for each touch, its local hour in a table of people by hour, float64 (n,).
+def hours_of_touches(
+    touches: Touches, table: Callable[[np.ndarray, str], np.ndarray], where: str, *, more: tuple[int, ...] = ()
+) -> np.ndarray:
+    """Look up, for each touch, its local hour in a table of people by hour, float64 (*more, n).
 
     Parameters
     ----------
     touches : Touches
-    table : callable of (ids, channel) to ndarray of shape (n_people, 169)
+    table : callable of (ids, channel) to ndarray of shape (*more, n_people, 169)
         By local hour of the week; the last column is for people without a zone. Read in blocks of people.
     where : str
         Begins an error: ``"SendTimeModel.probability"``.
+    more : tuple of int
+        How many tables are read at once.
     """
     check_touches(touches, where)
-    hour, found = touches.hour_of_week, np.empty(len(touches))
+    hour, found = touches.hour_of_week, np.empty((*more, len(touches)))
     for code, name in enumerate(touches.channels.ids):
         mine = np.flatnonzero(touches.channel == code)
         people, place = np.unique(touches.user[mine], return_inverse=True)
@@ -307,7 +311,7 @@ def hours_of_touches(touches: Touches, table: Callable[[np.ndarray, str], np.nda
             some = order[low:high]
             of_people = table(touches.users.ids[people[block]], str(name))
             at = hour[mine[some]]
-            found[mine[some]] = of_people[place[some] - block.start, np.where(at < 0, WEEK, at)]
+            found[..., mine[some]] = of_people[..., place[some] - block.start, np.where(at < 0, WEEK, at)]
     return found
 
 

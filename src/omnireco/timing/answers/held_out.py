@@ -19,6 +19,10 @@ FOLDS = 3
 _FAR = 60.0
 _ANSWERS = 100.0  # to fit a correction on
 _WEIGHT = 5.0  # answers' worth of "predicted rightly", in each bin
+_BY_ANSWERS = 0.3  # share of a bin's size that is measured in answers, not in messages
+_BEND_SD = 0.3  # of the slope and the bend of a correction, per standard deviation of the log rates
+_FARTHEST = 4.0  # standard deviations from which a parabola is level
+_MOST = 5.0  # log of a rate beyond which a probability is 1
 _LEAST_SLOPE = 0.1  # the order of hours stays
 _PART = 4  # hours of the day whose answers are taken together
 _MOST_SD = 1.5
@@ -79,29 +83,52 @@ def fit_correction(log_rate: np.ndarray, answered: np.ndarray, weight: np.ndarra
 
     Notes
     -----
-    Isotonic on bins of equally many messages, each shrunk to what was predicted. The order of rates stays.
+    First a parabola by penalised likelihood, which needs few answers; then isotonic on bins, each shrunk to what the
+    parabola says. Bins hold as many messages, and of the rarest answered more. The order of rates stays.
     """
     if float(weight @ answered) < _ANSWERS:
         return no_correction()
+    bent = log_rate + _parabola(log_rate, answered, weight)
+    chance = -np.expm1(-np.exp(np.minimum(bent, _MOST)))
     order = np.argsort(log_rate, kind="stable")
-    edges = np.searchsorted(np.cumsum(weight[order]) / weight.sum(), np.arange(1, KNOTS - 2) / (KNOTS - 2))
+    share = (1.0 - _BY_ANSWERS) * weight / weight.sum() + _BY_ANSWERS * weight * chance / (weight @ chance)
+    edges = np.searchsorted(np.cumsum(share[order]), np.arange(1, KNOTS - 2) / (KNOTS - 2))
     bins = [rows for rows in np.split(order, edges) if rows.size]
-    rate = np.exp(log_rate)
-    predicted = np.array([weight[rows] @ -np.expm1(-rate[rows]) for rows in bins])
+    predicted = np.array([weight[rows] @ chance[rows] for rows in bins])
     seen = np.array([weight[rows] @ answered[rows] for rows in bins])
-    x = np.array([float(np.average(log_rate[rows], weights=weight[rows])) for rows in bins])
-    y = x + np.log((_WEIGHT + seen) / (_WEIGHT + predicted))
-    y = _rising(y, seen + _WEIGHT)
+    x, y = (
+        np.array([float(np.average(part[rows], weights=weight[rows])) for rows in bins]) for part in (log_rate, bent)
+    )
+    y = _rising(y + np.log((_WEIGHT + seen) / (_WEIGHT + predicted)), seen + _WEIGHT)
     gap = np.diff(x)
-    if not (gap > 1e-6).all():
+    if not gap.size or not (gap > 1e-6).all():
         return no_correction()
-    slope = np.diff(y) / gap
-    slope = np.maximum(slope, _LEAST_SLOPE)
+    slope = np.maximum(np.diff(y) / gap, _LEAST_SLOPE)
     y = y[0] + np.r_[0.0, np.cumsum(slope * gap)]
     x = np.r_[x[0] - _FAR, x, x[-1] + _FAR]
     y = np.r_[y[0] - _FAR, y, y[-1] + _FAR]
     short = KNOTS - x.size
     return np.stack([np.r_[x, x[-1] + 1.0 + np.arange(short)], np.r_[y, y[-1] + 1.0 + np.arange(short)]])
+
+
+def _parabola(log_rate: np.ndarray, answered: np.ndarray, weight: np.ndarray) -> np.ndarray:
+    """Return a parabola of the log rates, (m,), to be added to them: level, slope and bend by Fisher scoring."""
+    centre = float(np.average(log_rate, weights=weight))
+    sd = max(float(np.sqrt(np.average((log_rate - centre) ** 2, weights=weight))), 1e-9)
+    z = np.clip((log_rate - centre) / sd, -_FARTHEST, _FARTHEST)
+    x = np.stack([np.ones(z.size), z, z**2 - 1.0], axis=1)
+    pull, beta = np.array([0.01, 1.0, 1.0]) / np.array([1.0, _BEND_SD, _BEND_SD]) ** 2, np.zeros(3)
+    for _ in range(50):
+        rate = np.exp(np.minimum(log_rate + x @ beta, _MOST))
+        chance = np.maximum(-np.expm1(-rate), 1e-300)
+        slope = x.T @ (weight * rate * (answered / chance - 1.0)) - pull * beta
+        curvature = (x * (weight * rate**2 * np.exp(-rate) / chance)[:, None]).T @ x + np.diag(pull)
+        step = np.linalg.solve(curvature, slope)
+        step /= max(1.0, 2.0 * float(np.abs(step).max()))  # half a unit at most
+        beta = beta + step
+        if np.abs(step).max() < 1e-9:
+            break
+    return np.asarray(x @ beta)
 
 
 def unexplained(person: np.ndarray, hour: np.ndarray, expected: np.ndarray, answered: np.ndarray) -> float:
