@@ -16,6 +16,7 @@ import math
 import numpy as np
 
 from omnireco._core.compute import compiled
+from omnireco._kernels.choice.crowd import CROWD, chance_in_crowd
 
 __all__ = ["REACH", "chance_of", "chances", "chances_of", "log_cdf_table", "start_row"]
 
@@ -143,10 +144,10 @@ def log_below(s, centre, inverse, n, logs):
 
 
 @compiled
-def chance_of(mean, width, is_open, chosen, logs):
+def chance_of(mean, width, is_open, chosen, logs, crowd):
     """Return the probability that independent N(mean, width^2) have their highest at `chosen`, among the open.
 
-    From the top down, until all that is left lies below exp(-30).
+    From the top down, until all that is left lies below exp(-30); among hundreds alike by way of a few nodes.
     """
     index, centre, spread = np.empty(mean.size, np.int64), np.empty(mean.size), np.empty(mean.size)
     n, low, high, narrow = rivals_of(mean, width, is_open, index, centre, spread)
@@ -162,6 +163,10 @@ def chance_of(mean, width, is_open, chosen, logs):
     c, inverse_w = centre[own], 1.0 / spread[own]
     n -= 1
     centre[own], spread[own] = centre[n], spread[n]
+    if n >= CROWD:
+        found = chance_in_crowd(centre, spread, n, c, 1.0 / inverse_w, low, logs, crowd)
+        if found >= 0.0:
+            return found
     for at in range(n):
         spread[at] = 1.0 / spread[at]
     b = 0.5 * BEND * narrow
@@ -218,7 +223,7 @@ def chances(mean, width, allowed, everywhere, logs, out) -> None:
 
 
 @compiled
-def chances_of(mean, width, allowed, everywhere, chosen, floor, logs, out) -> None:
+def chances_of(mean, width, allowed, everywhere, chosen, floor, logs, crowd, out) -> None:
     """Fill out (m,) with the probability of the chosen arm of each row, the even share `floor` mixed in."""
     m, n_arms = mean.shape
     is_open = np.empty(n_arms, np.bool_)
@@ -227,5 +232,5 @@ def chances_of(mean, width, allowed, everywhere, chosen, floor, logs, out) -> No
         if n_open == 0:
             out[row] = 0.0
         else:
-            p = chance_of(mean[row], width[row], is_open, chosen[row], logs)
+            p = chance_of(mean[row], width[row], is_open, chosen[row], logs, crowd)
             out[row] = (1.0 - floor) * p + floor / n_open
