@@ -26,6 +26,7 @@ FAR = 7.0  # standard deviations beyond which nothing is asked: 1e-12
 BEND = 8.0  # widths of the narrowest arm within which steps are even
 FINE = 0.7  # standard deviations of a bell per step: error below 1e-7 for the highest of a thousand arms, 1e-10 of ten
 SURE = 1e-250  # a width below this share of the widest is none
+TINY = 1e-300  # a unit of width that has an inverse
 POINT = 1e-10  # width given to a sure score, in widths of the narrowest other
 
 
@@ -59,12 +60,15 @@ def start_row(allowed, everywhere, row, is_open):
 def lowest_arm(mean, width, is_open):
     """Return the arm that says where the highest can lie at the lowest, and the greatest width; ties by position."""
     first, low, widest = -1, -np.inf, 0.0
-    for arm in range(mean.size):
+    for arm in range(mean.size):  # two loops: in one, each maximum waits for the other
         if is_open[arm]:
             spread = np.float64(width[arm])
-            edge = np.float64(mean[arm]) - FAR * spread
-            widest = max(widest, spread)
-            if first < 0 or edge > low:
+            if spread > widest:
+                widest = spread
+    for arm in range(mean.size):
+        if is_open[arm]:
+            edge = np.float64(mean[arm]) - FAR * np.float64(width[arm])
+            if edge > low:
                 first, low = arm, edge
     return first, widest
 
@@ -83,12 +87,13 @@ def rivals_of(mean, width, is_open, index, centre, spread):
     if not widest > 0.0:
         index[0], centre[0], spread[0] = first, 0.0, 1.0
         return 1, -FAR, FAR, 1.0
-    origin, edge = np.float64(mean[first]), FAR * (np.float64(width[first]) / widest)
+    scale = 1.0 / max(widest, TINY)
+    origin, edge = np.float64(mean[first]), FAR * (np.float64(width[first]) * scale)
     narrow, place, sure = np.inf, 0.0, -1
     for arm in range(mean.size):
         if not is_open[arm]:
             continue
-        c, w = (np.float64(mean[arm]) - origin) / widest, np.float64(width[arm]) / widest
+        c, w = (np.float64(mean[arm]) - origin) * scale, np.float64(width[arm]) * scale
         if c + FAR * w < -edge:
             continue
         if w < SURE:
@@ -107,8 +112,12 @@ def rivals_of(mean, width, is_open, index, centre, spread):
         place, spread[sure] = np.float64(mean[index[sure]]), narrow
     low, high = -np.inf, -np.inf
     for at in range(n):
-        centre[at] = (np.float64(mean[index[at]]) - place) / widest
-        low, high = max(low, centre[at] - FAR * spread[at]), max(high, centre[at] + FAR * spread[at])
+        c, reach = (np.float64(mean[index[at]]) - place) * scale, FAR * spread[at]
+        centre[at] = c
+        if c - reach > low:
+            low = c - reach
+        if c + reach > high:
+            high = c + reach
     shift = max(low, 0.0)
     for at in range(n):
         centre[at] -= shift
@@ -164,7 +173,7 @@ def chance_of(mean, width, is_open, chosen, logs, crowd):
     n -= 1
     centre[own], spread[own] = centre[n], spread[n]
     if n >= CROWD:
-        found = chance_in_crowd(centre, spread, n, c, 1.0 / inverse_w, low, logs, crowd)
+        found = chance_in_crowd(centre, spread, n, c, 1.0 / inverse_w, low, crowd)
         if found >= 0.0:
             return found
     for at in range(n):
