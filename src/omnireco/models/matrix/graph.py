@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
 
 from omnireco._core.checks import check_flag, check_integer, check_number
-from omnireco._core.compute import Progress, one_blas_thread, require_memory, row_blocks
+from omnireco._core.compute import (
+    Progress,
+    in_parallel,
+    one_blas_thread,
+    require_memory,
+    row_blocks,
+    usable_threads,
+)
 from omnireco._core.contract import Estimator
 from omnireco._kernels.topk.exact import select
 from omnireco.data.weights import Weights, check_weights
@@ -205,7 +213,7 @@ class GFCF(Estimator):
             vectors = right_singular_vectors(normal, self.factors)[0]
         encode, decode = self.low_pass * item_scale[:, None] * vectors, np.sqrt(per_item)[:, None] * vectors
         if self.dense:
-            return ItemModel(x.items, count_users(x), _filled(normal, encode, decode), x.weights)
+            return ItemModel(x.items, count_users(x), _filled(normal, encode, decode, threads), x.weights)
         near, popularity = sp.csr_matrix(normal.T @ normal, dtype=np.float32), count_users(x)
         near.sort_indices()
         parts = {
@@ -228,13 +236,17 @@ class GFCF(Estimator):
         )
 
 
-def _filled(normal: sp.csr_matrix, encode: np.ndarray, decode: np.ndarray) -> np.ndarray:
+def _filled(normal: sp.csr_matrix, encode: np.ndarray, decode: np.ndarray, threads: int | None) -> np.ndarray:
     """Return ``normal' normal + encode decode'`` as float32 (n_items, n_items), summed in float64 block by block."""
     columns, n = normal.T.tocsr(), normal.shape[1]
     weights = np.empty((n, n), np.float32)
+
+    def fill(rows: slice) -> None:
+        weights[rows] = (columns[rows] @ normal).toarray() + encode[rows] @ decode.T
+
+    steps = [partial(fill, rows) for rows in row_blocks(n, 24 * n, memory=_BLOCK_BYTES // 4)]
     with one_blas_thread():
-        for rows in row_blocks(n, 24 * n, memory=_BLOCK_BYTES):
-            weights[rows] = (columns[rows] @ normal).toarray() + encode[rows] @ decode.T
+        in_parallel(steps, min(usable_threads(threads), 4))
     return weights
 
 
