@@ -659,6 +659,7 @@ ARGUMENTS: dict[str, Callable[[SimpleNamespace], Any]] = {
     "mean": lambda w: [[0.1, 0.2]],
     "messages": lambda w: w.sent,
     "CreativeModel.propensity.messages": lambda w: w.creatives_log,
+    "CreativeModel.updated.messages": lambda w: w.creatives_log,
     "CreativeModel.probability.touches": lambda w: _with_creatives(w),
     "Creatives.fit.data": lambda w: om.Dataset(messages=w.creatives_log, creatives=w.art),
     "ChannelPreference.fit.data": lambda w: w.sent,

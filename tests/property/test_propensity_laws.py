@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 from scipy import special
 
 import omnireco as om
-from omnireco.choices.propensity import best_rate_chances
+from omnireco._kernels.choice import highest
+from omnireco.choices.propensity import best_rate_chances, tables
 
 
 def integral(mean, width):
@@ -89,3 +90,39 @@ def test_rates_of_any_evidence_sum_to_one(n, low, high, seed):
     found = best_rate_chances(a, b, allowed)
     np.testing.assert_allclose(found.sum(axis=1), allowed.any(axis=1), atol=1e-6)
     assert (found[~allowed] == 0).all()
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    n_arms=st.integers(130, 600), slim=st.sampled_from([1.0, 0.8, 0.5, 0.26, 0.01]),
+    apart=st.sampled_from([0.0, 0.1, 0.3, 1.0, 3.0]), seed=st.integers(0, 2**31),
+)  # fmt: skip
+def test_one_arm_among_hundreds_is_what_all_of_them_say(n_arms, slim, apart, seed):
+    rng = np.random.default_rng(seed)
+    width, mean = rng.uniform(slim, 1.0, (3, n_arms)), apart * rng.normal(size=(3, n_arms))
+    chosen, everywhere = (mean + width * rng.normal(size=mean.shape)).argmax(axis=1), np.ones((1, 1), np.bool_)
+    chosen[0] = rng.integers(n_arms)
+    found = np.empty(3)
+    highest.chances_of(mean, width, everywhere, True, chosen, 0.0, *tables()[1:], found)
+    expected = om.choices.thompson_propensities(mean, width)[np.arange(3), chosen]
+    np.testing.assert_allclose(found, expected, atol=4e-8)
+
+
+def test_chances_of_all_arms_asked_one_by_one_sum_to_one():
+    rng = np.random.default_rng(4)
+    mean, width = np.repeat(0.3 * rng.normal(size=(2, 1, 400)), 400, axis=1), np.repeat(
+        rng.uniform([[[0.8]], [[0.3]]], 1.0, (2, 1, 400)), 400, axis=1
+    )  # fmt: skip
+    for m, w in zip(mean, width, strict=True):
+        found = np.empty(400)
+        highest.chances_of(m, w, np.ones((1, 1), np.bool_), True, np.arange(400), 0.0, *tables()[1:], found)
+        assert found.sum() == pytest.approx(1.0, abs=3e-7)
+
+
+def test_python_and_compiled_code_agree_to_the_bit_among_hundreds():
+    rng = np.random.default_rng(8)
+    mean, width = 0.3 * rng.normal(size=(4, 200)), rng.uniform(0.5, 1.0, (4, 200))
+    both = np.empty((2, 4))
+    for run, out in zip((highest.chances_of, highest.chances_of.interpreted), both, strict=True):
+        run(mean, width, np.ones((1, 1), np.bool_), True, np.arange(4) * 7, 0.0, *tables()[1:], out)
+    np.testing.assert_array_equal(*both)

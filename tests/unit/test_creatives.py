@@ -6,7 +6,7 @@ import pytest
 
 import omnireco as om
 from omnireco._kernels.choice.laplace import laplace
-from omnireco.errors import EmptyError, NotFittedError, ParameterError, SchemaError, UnknownIdError
+from omnireco.errors import DataWarning, EmptyError, NotFittedError, ParameterError, SchemaError, UnknownIdError
 
 START = pd.Timestamp("2025-05-01", tz="UTC")
 
@@ -63,7 +63,7 @@ def test_the_fit_is_the_mode_and_its_curvature():
     code, y = rng.integers(0, 5, 400), (rng.random(400) < 0.3).astype(float)
     none = np.full(400, -1)
     w, spread, alpha, beta, _lean, variance, strays = laplace(
-        code, none, y, item, 2, np.empty((5, 0)), np.empty((0, 0))
+        code, none, np.stack([np.ones(400), y], axis=1), item, 2, np.empty((5, 0)), np.empty((0, 0))
     )
     tau_item, tau = 1 / strays**2
     p = 1 / (1 + np.exp(-(w[0] + alpha[item[code]] + beta[code])))
@@ -88,7 +88,9 @@ def test_the_laplace_approximation_is_near_the_posterior():
     """Means and deviations of the difference of two creatives against a long Metropolis chain."""
     item, code = np.zeros(2, np.int32), np.repeat([0, 1], 150)
     y = np.r_[np.arange(150) < 20, np.arange(150) < 40].astype(float)
-    fitted = laplace(code, np.full(300, -1), y, item, 1, np.empty((2, 0)), np.empty((0, 0)))
+    fitted = laplace(
+        code, np.full(300, -1), np.stack([np.ones(300), y], axis=1), item, 1, np.empty((2, 0)), np.empty((0, 0))
+    )
     beta, variance, (sd_item, sd) = fitted[3], fitted[5], fitted[6]
 
     def density(v):
@@ -330,3 +332,40 @@ def test_interests_are_named_columns_of_attributes_or_the_audience(world):
         om.Dataset(messages=log, creatives=art, audience=audience)
     )
     np.testing.assert_array_equal(of_audience.interests, np.stack([side == "action", side == "calm"], axis=1))
+
+
+@pytest.mark.parametrize("with_people", [True, False])
+def test_an_update_is_a_fit_on_everything_to_the_bit(world, with_people):
+    art, people, _, log, _, _ = world
+    of = (lambda part: data_of(part, art, people)) if with_people else (lambda part: data_of(part, art, None))
+    early, late = log.before(START + pd.Timedelta("5000min")), log.since(START + pd.Timedelta("5000min"))
+    model, whole = om.choices.Creatives().fit(of(early)).updated(late), om.choices.Creatives().fit(of(log))
+    for name in ("weights", "spread", "item_offset", "creative_offset", "slope", "variance", "sd", "cell_counts"):
+        np.testing.assert_array_equal(getattr(model, name), getattr(whole, name))
+    assert model.n_messages == whole.n_messages
+
+
+def test_an_update_with_nothing_new_changes_nothing(world):
+    *_, log, _, model = world
+    same = model.updated(log.since("2099-01-01"))
+    np.testing.assert_array_equal(same.weights, model.weights)
+
+
+def test_a_message_in_two_updates_counts_twice_and_strangers_not_at_all(world):
+    *_, log, _, model = world
+    assert model.updated(log).n_messages == 2 * model.n_messages
+    strangers = messages(np.arange(30), np.arange(30) + 10_000, np.zeros(30, int), np.zeros(30, bool))
+    with (
+        pytest.warns(DataWarning, match="0 of 30 ids"),
+        pytest.warns(DataWarning, match=r"CreativeModel\.updated: none of 30 messages"),
+    ):
+        assert model.updated(strangers).n_messages == model.n_messages
+
+
+def test_an_update_takes_a_message_log_with_ids_of_the_same_kind(world):
+    *_, model = world
+    with pytest.raises(SchemaError, match=r"takes a MessageLog\. Got DataFrame"):
+        model.updated(pd.DataFrame())
+    words = messages(np.arange(30), [f"x{n}" for n in range(30)], np.zeros(30, int), np.zeros(30, bool))
+    with pytest.raises(SchemaError, match="creatives"):
+        model.updated(words)

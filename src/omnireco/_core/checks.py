@@ -128,9 +128,12 @@ def _typed(value: Any) -> str:
 
 def check_integer(value: Any, name: str, *, low: int | None = None, high: int | None = None) -> int:
     """Return ``value`` as an int inside [low, high]; booleans are not integers here."""
-    if isinstance(value, _NO_NUMBERS) or not isinstance(value, numbers.Integral):
+    if type(value) is int:  # nearly always, and the other questions take as long as all the rest
+        number = value
+    elif isinstance(value, _NO_NUMBERS) or not isinstance(value, numbers.Integral):
         raise ParameterError(f"{name} must be an integer{_range(low, high)}. Got {_typed(value)}.")
-    number = int(value)
+    else:
+        number = int(value)
     if (low is not None and number < low) or (high is not None and number > high):
         raise ParameterError(f"{name} must be an integer{_range(low, high)}. Got {shown(number)}.")
     return number

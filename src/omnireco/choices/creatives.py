@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import warnings
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
@@ -22,11 +21,12 @@ from omnireco._core.checks import (
 )
 from omnireco._core.compute import Progress, usable_threads
 from omnireco._core.contract import Estimator, had_verbs, says_the_line
-from omnireco._core.parts import Parts, coded, freeze, numbers
+from omnireco._core.parts import Parts, coded, counts, freeze, numbers
 from omnireco._core.random import stream
 from omnireco._core.small import Value, Whole
 from omnireco._core.units import DAY_US
-from omnireco._kernels.choice.laplace import design, laplace
+from omnireco._kernels.choice.laplace import design, grouped, laplace
+from omnireco.choices.creative_counts import Cells, read_counts
 from omnireco.choices.decisions import CreativeChoices
 from omnireco.choices.inputs import read_creatives
 from omnireco.choices.people import numbers_of
@@ -36,16 +36,15 @@ from omnireco.data.dataset import dataset_of
 from omnireco.data.frames.columns import open_frame
 from omnireco.data.messages import NEVER, MessageLog
 from omnireco.data.parts import Ids
-from omnireco.data.vocabulary import NONE, Vocabulary, match
-from omnireco.errors import DataWarning, ParameterError, SchemaError
-from omnireco.timing.machines import answers_of_people, left_out
+from omnireco.data.vocabulary import NONE, Vocabulary
+from omnireco.errors import ParameterError, SchemaError
+from omnireco.timing.machines import left_out
 
 if TYPE_CHECKING:
     import pandas as pd
 
 __all__ = ["CreativeModel", "Creatives"]
 
-_ENOUGH_TO_WARN = 20
 _MOST_WEIGHTS = 5_000
 _LOG = logging.getLogger(__name__)
 _FITTED = ("weights", "spread", "item_offset", "creative_offset", "slope", "variance", "sd")
@@ -187,19 +186,8 @@ class Creatives(Estimator):
             _check_size(tags.shape[1], data.attributes.n_items)  # before the table is made dense
         users, interests = numbers_of(data, self.interests, "Creatives.fit: interests")
         _check_size(tags.shape[1], interests.shape[1])
-        use = np.flatnonzero(messages.creative >= 0)
-        code = match(known, messages.creatives, ("creatives", "the message log"))[messages.creative[use]]
-        _warn_of_strangers(code)
-        use, code = use[code >= 0], code[code >= 0]
-        row = np.full(use.size, NONE)
-        if len(users):
-            row = match(users, messages.users, ("people", "the message log"))[messages.user[use]]
-        answered_at, n_machine = answers_of_people(messages)
-        found = laplace(code, row, (answered_at[use] != NEVER).astype(np.float64), item, len(items), tags, interests)
-        fitted: dict[str, Any] = dict(zip(_FITTED, found, strict=True))
-        model = CreativeModel(
-            self, known, items, item, tags, users, interests, **fitted, n_messages=int(use.size), n_machine=n_machine
-        )
+        cells, n_machine = read_counts(messages, known, users, "Creatives.fit")
+        model = _learn(self, (known, items, item, tags), (users, interests), cells, n_machine)
         _LOG.info("fit %r", model)
         return model
 
@@ -229,6 +217,10 @@ class CreativeModel:
         Of a creative's offset, given the weights.
     sd : ndarray of shape (2,)
         Standard deviation of items and of creatives, in log-odds.
+    cell_creative, cell_user : ndarray of shape (n_cells,), int32
+        Pairs of a creative and a person, -1 for people without interests, who are all alike.
+    cell_counts : ndarray of shape (n_cells, 2), int64
+        How often the creative of each was shown and answered: what the next update adds to.
     n_messages, n_machine : int
         Messages learned from, and bot opens, which are left out.
     """
@@ -247,6 +239,9 @@ class CreativeModel:
     slope: np.ndarray
     variance: np.ndarray
     sd: np.ndarray
+    cell_creative: np.ndarray
+    cell_user: np.ndarray
+    cell_counts: np.ndarray
     n_messages: int
     n_machine: int = 0
 
@@ -265,6 +260,9 @@ class CreativeModel:
         "slope": numbers("creatives", "weights"),
         "variance": numbers("creatives", low=0.0),
         "sd": numbers(2, low=0.0),
+        "cell_creative": coded("creatives", "cells"),
+        "cell_user": coded("users", "cells", none=True),
+        "cell_counts": counts("cells", 2),
         "n_messages": Whole(),
         "n_machine": Whole(),
     }
@@ -277,6 +275,62 @@ class CreativeModel:
             f"CreativeModel({count_of(len(self.creatives), 'creative')} of {count_of(len(self.items), 'item')}, "
             f"{count_of(self.tags.shape[1], 'tag')}, {count_of(self.n_messages, 'message')}{left_out(self.n_machine)})"
         )
+
+    def updated(self, messages: MessageLog) -> CreativeModel:
+        """Return the model that a fit on all messages so far and these would give, to the bit.
+
+        The likelihood needs of messages only how often each creative was shown to whom and how often answered, and the
+        model keeps these counts; so the messages learned from before are not needed again.
+
+        Parameters
+        ----------
+        messages : MessageLog
+            Only what was not learned from before, each message once its time to be answered is over: a message that
+            stands in two updates counts twice. Only creatives that the model knows count, and people are as they were
+            at the fit; new creatives, tags and interests need a new fit.
+
+        Returns
+        -------
+        CreativeModel
+
+        Raises
+        ------
+        SchemaError
+            When this is no MessageLog, or ids are of another kind than the model's.
+
+        Warns
+        -----
+        DataWarning
+            When no message, of 20 or more with a creative, shows one that the model knows.
+
+        Notes
+        -----
+        A step of Newton's method costs as many rows as there are distinct pairs of a creative and interests: a few
+        thousand however long the log where interests are flags, and almost one per message where they are measured
+        numbers; then it takes about as long as the fit itself. Deterministic.
+
+        Examples
+        --------
+        >>> import pandas as pd, omnireco as om
+        >>> art = pd.DataFrame({"creative_id": ["calm", "loud"], "item_id": "film"})
+        >>> sent = pd.DataFrame({"user_id": range(8), "item_id": "film", "creative_id": ["calm", "loud"] * 4,
+        ...     "channel": "web", "sent_at": pd.Timestamp("2025-05-01", tz="UTC"), "responded_at": pd.NaT})
+        >>> log = om.data.MessageLog.from_frame(sent.assign(responded_at=pd.NaT))
+        >>> model = om.choices.Creatives().fit(om.Dataset(messages=log, creatives=art))
+        >>> model.updated(log)
+        CreativeModel(2 creatives of 1 item, 0 tags, 16 messages)
+        """
+        if not isinstance(messages, MessageLog):
+            raise SchemaError(f"CreativeModel.updated takes a MessageLog. Got {type(messages).__name__}.")
+        fresh, n_machine = read_counts(messages, self.creatives, self.users, "CreativeModel.updated")
+        before = (self.cell_creative, self.cell_user, self.cell_counts)
+        both = [np.concatenate(parts) for parts in zip(before, fresh, strict=True)]
+        of_creatives = (self.creatives, self.items, self.item, self.tags)
+        model = _learn(
+            self.parameters, of_creatives, (self.users, self.interests), grouped(*both), self.n_machine + n_machine
+        )
+        _LOG.info("updated %r", model)
+        return model
 
     def choose(
         self,
@@ -493,22 +547,29 @@ class CreativeModel:
         return Offsets(tired, latest, patient)
 
 
+def _learn(
+    rule: Creatives,
+    of_creatives: tuple[Vocabulary, Vocabulary, np.ndarray, np.ndarray],
+    of_people: tuple[Vocabulary, np.ndarray],
+    cells: Cells,
+    n_machine: int,
+) -> CreativeModel:
+    """Return the model of counts in order."""
+    known, items, item, tags = of_creatives
+    users, interests = of_people
+    found = laplace(*cells, item, len(items), tags, interests)
+    fitted: dict[str, Any] = dict(zip(_FITTED, found, strict=True))
+    return CreativeModel(
+        rule, known, items, item, tags, users, interests, **fitted, cell_creative=cells[0], cell_user=cells[1],
+        cell_counts=cells[2], n_messages=int(cells[2][:, 0].sum()), n_machine=n_machine,
+    )  # fmt: skip
+
+
 def _check_size(n_tags: int, n_interests: int) -> None:
     if (n := 1 + n_tags * (1 + n_interests)) > _MOST_WEIGHTS:
         raise ParameterError(
             f"Creatives.fit: {n_tags:,} tags and {n_interests:,} interests make {n:,} weights, and {_MOST_WEIGHTS:,} "
             "are the most. Name some: Creatives(interests=[...])."
-        )
-
-
-def _warn_of_strangers(code: np.ndarray) -> None:
-    """Say that no message showed a creative of the frame: nothing can be learned of them, only assumed."""
-    if code.size >= _ENOUGH_TO_WARN and (code < 0).all():
-        warnings.warn(
-            f"Creatives.fit: none of {count_of(code.size, 'message')} with a creative shows one of the frame: all are "
-            "taken for new. Compare messages['creative_id'] with creatives['creative_id'].",
-            DataWarning,
-            stacklevel=3,
         )
 
 

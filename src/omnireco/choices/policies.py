@@ -148,7 +148,7 @@ class Batch:
             width = np.asarray(scorer.widths(x, exact=True) * (ask.amount * ask.noise), np.float64)
             mean = np.asarray(x @ ask.state.theta.T)
             found = suited(chances_of, PLACES * mean.size)
-            found(mean, width, allowed, everywhere, arm[:, 0], floor, tables()[1], chance[:, 0])
+            found(mean, width, allowed, everywhere, arm[:, 0], floor, *tables()[1:], chance[:, 0])
 
 
 def squarecb_rate(state: Posteriors, amount: float, noise: float) -> float:

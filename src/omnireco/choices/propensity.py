@@ -106,9 +106,10 @@ def _panel() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 
 @cache
-def tables() -> tuple[np.ndarray, np.ndarray]:
-    """Return the tables of normal quantiles and of log Phi that the kernels read."""
+def tables() -> tuple[np.ndarray, np.ndarray, tuple[np.ndarray, np.ndarray]]:
+    """Return what the kernels read: normal quantiles, log Phi, and for crowds its parabolas, places and nodes."""
     from omnireco._kernels.choice.bandit_loops import normal_table
+    from omnireco._kernels.choice.crowd import crowd_table, parabolas
     from omnireco._kernels.choice.highest import log_cdf_table
 
-    return normal_table(), log_cdf_table()
+    return normal_table(), log_cdf_table(), (parabolas(), crowd_table())

@@ -171,7 +171,9 @@ class Weights:
 
 def agree(one: Weights | None, other: Weights | None) -> bool:
     """Return whether two weights give every event the same weight: ``"24h"`` is ``"1D"``, and 1 is the default."""
-    return one is not None and other is not None and _plain(one) == _plain(other)
+    if one is None or other is None:
+        return False
+    return one is other or one == other or _plain(one) == _plain(other)
 
 
 def _plain(weights: Weights) -> tuple[Any, ...]:

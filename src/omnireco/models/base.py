@@ -573,7 +573,7 @@ def _silent(histories: sp.csr_matrix, targets: sp.csr_matrix | None) -> np.ndarr
     """Return who has an empty history, bool (n,): no cell, or none with a number other than 0."""
     numbers = histories.data if targets is None else targets.data
     if numbers.all():
-        return np.asarray(np.diff(histories.indptr) == 0)
+        return np.asarray(histories.indptr[1:] == histories.indptr[:-1])
     row = np.repeat(np.arange(histories.shape[0]), np.diff(histories.indptr))
     return np.bincount(row[numbers != 0], minlength=histories.shape[0]) == 0
 

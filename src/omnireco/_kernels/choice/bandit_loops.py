@@ -387,7 +387,7 @@ def pick_weighted(kind, mean, rate, allowed, everywhere, k, floor, key, decision
 
 @compiled
 def pick_drawn(
-    mean, width, allowed, everywhere, k, floor, key, decision, serial, normals, logs, wanted, arms, propensity
+    mean, width, allowed, everywhere, k, floor, key, decision, serial, normals, logs, crowd, wanted, arms, propensity
 ) -> None:
     """Thompson sampling in score space: the best of mean + width * normal (m, K), anew for each of k slots."""
     m, n_arms = mean.shape
@@ -414,7 +414,7 @@ def pick_drawn(
                             chosen, best = arm, score
             arms[row, slot] = chosen
             if wanted:
-                p = chance_of(mean[row], width[row], is_open, chosen, logs)
+                p = chance_of(mean[row], width[row], is_open, chosen, logs, crowd)
                 propensity[row, slot] = (1.0 - floor) * p + floor / n_open
             is_open[chosen] = False
             n_open -= 1

@@ -16,6 +16,7 @@ import math
 import numpy as np
 
 from omnireco._core.compute import compiled
+from omnireco._kernels.choice.crowd import CROWD, chance_in_crowd
 
 __all__ = ["REACH", "chance_of", "chances", "chances_of", "log_cdf_table", "start_row"]
 
@@ -25,6 +26,7 @@ FAR = 7.0  # standard deviations beyond which nothing is asked: 1e-12
 BEND = 8.0  # widths of the narrowest arm within which steps are even
 FINE = 0.7  # standard deviations of a bell per step: error below 1e-7 for the highest of a thousand arms, 1e-10 of ten
 SURE = 1e-250  # a width below this share of the widest is none
+TINY = 1e-300  # a unit of width that has an inverse
 POINT = 1e-10  # width given to a sure score, in widths of the narrowest other
 
 
@@ -58,12 +60,15 @@ def start_row(allowed, everywhere, row, is_open):
 def lowest_arm(mean, width, is_open):
     """Return the arm that says where the highest can lie at the lowest, and the greatest width; ties by position."""
     first, low, widest = -1, -np.inf, 0.0
-    for arm in range(mean.size):
+    for arm in range(mean.size):  # two loops: in one, each maximum waits for the other
         if is_open[arm]:
             spread = np.float64(width[arm])
-            edge = np.float64(mean[arm]) - FAR * spread
-            widest = max(widest, spread)
-            if first < 0 or edge > low:
+            if spread > widest:
+                widest = spread
+    for arm in range(mean.size):
+        if is_open[arm]:
+            edge = np.float64(mean[arm]) - FAR * np.float64(width[arm])
+            if edge > low:
                 first, low = arm, edge
     return first, widest
 
@@ -82,12 +87,13 @@ def rivals_of(mean, width, is_open, index, centre, spread):
     if not widest > 0.0:
         index[0], centre[0], spread[0] = first, 0.0, 1.0
         return 1, -FAR, FAR, 1.0
-    origin, edge = np.float64(mean[first]), FAR * (np.float64(width[first]) / widest)
+    scale = 1.0 / max(widest, TINY)
+    origin, edge = np.float64(mean[first]), FAR * (np.float64(width[first]) * scale)
     narrow, place, sure = np.inf, 0.0, -1
     for arm in range(mean.size):
         if not is_open[arm]:
             continue
-        c, w = (np.float64(mean[arm]) - origin) / widest, np.float64(width[arm]) / widest
+        c, w = (np.float64(mean[arm]) - origin) * scale, np.float64(width[arm]) * scale
         if c + FAR * w < -edge:
             continue
         if w < SURE:
@@ -106,8 +112,12 @@ def rivals_of(mean, width, is_open, index, centre, spread):
         place, spread[sure] = np.float64(mean[index[sure]]), narrow
     low, high = -np.inf, -np.inf
     for at in range(n):
-        centre[at] = (np.float64(mean[index[at]]) - place) / widest
-        low, high = max(low, centre[at] - FAR * spread[at]), max(high, centre[at] + FAR * spread[at])
+        c, reach = (np.float64(mean[index[at]]) - place) * scale, FAR * spread[at]
+        centre[at] = c
+        if c - reach > low:
+            low = c - reach
+        if c + reach > high:
+            high = c + reach
     shift = max(low, 0.0)
     for at in range(n):
         centre[at] -= shift
@@ -143,10 +153,10 @@ def log_below(s, centre, inverse, n, logs):
 
 
 @compiled
-def chance_of(mean, width, is_open, chosen, logs):
+def chance_of(mean, width, is_open, chosen, logs, crowd):
     """Return the probability that independent N(mean, width^2) have their highest at `chosen`, among the open.
 
-    From the top down, until all that is left lies below exp(-30).
+    From the top down, until all that is left lies below exp(-30); among hundreds alike by way of a few nodes.
     """
     index, centre, spread = np.empty(mean.size, np.int64), np.empty(mean.size), np.empty(mean.size)
     n, low, high, narrow = rivals_of(mean, width, is_open, index, centre, spread)
@@ -162,6 +172,10 @@ def chance_of(mean, width, is_open, chosen, logs):
     c, inverse_w = centre[own], 1.0 / spread[own]
     n -= 1
     centre[own], spread[own] = centre[n], spread[n]
+    if n >= CROWD:
+        found = chance_in_crowd(centre, spread, n, c, 1.0 / inverse_w, low, crowd)
+        if found >= 0.0:
+            return found
     for at in range(n):
         spread[at] = 1.0 / spread[at]
     b = 0.5 * BEND * narrow
@@ -218,7 +232,7 @@ def chances(mean, width, allowed, everywhere, logs, out) -> None:
 
 
 @compiled
-def chances_of(mean, width, allowed, everywhere, chosen, floor, logs, out) -> None:
+def chances_of(mean, width, allowed, everywhere, chosen, floor, logs, crowd, out) -> None:
     """Fill out (m,) with the probability of the chosen arm of each row, the even share `floor` mixed in."""
     m, n_arms = mean.shape
     is_open = np.empty(n_arms, np.bool_)
@@ -227,5 +241,5 @@ def chances_of(mean, width, allowed, everywhere, chosen, floor, logs, out) -> No
         if n_open == 0:
             out[row] = 0.0
         else:
-            p = chance_of(mean[row], width[row], is_open, chosen[row], logs)
+            p = chance_of(mean[row], width[row], is_open, chosen[row], logs, crowd)
             out[row] = (1.0 - floor) * p + floor / n_open

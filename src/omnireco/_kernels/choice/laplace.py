@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-__all__ = ["design", "laplace"]
+__all__ = ["design", "grouped", "laplace"]
 
 _ROWS = 1 << 15
 _PSEUDO = (1.0, 10.0)  # answers and messages that the base rate has beforehand: Beta(1, 9)
@@ -20,15 +20,41 @@ def design(code: np.ndarray, person: np.ndarray, tags: np.ndarray, interests: np
     return np.concatenate([np.ones((len(g), 1)), g, crossed], axis=1)
 
 
+def grouped(code: np.ndarray, person: np.ndarray, counts: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return the distinct pairs of code and person (-1 for none) in order, and the sums of counts (n, 2) over each."""
+    width = int(person.max(initial=-1)) + 2
+    keys, cell = np.unique(code.astype(np.int64) * width + person + 1, return_inverse=True)
+    sums = np.stack([np.bincount(cell, counts[:, side], minlength=keys.size) for side in (0, 1)], axis=1)
+    return (keys // width).astype(np.int32), (keys % width - 1).astype(np.int32), sums.astype(np.int64)
+
+
+def alike(interests: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the distinct rows of interests, and which of them each person has."""
+    rows = np.ascontiguousarray(interests + 0.0)  # no -0.0, whose bytes are others
+    if not rows.size:
+        return rows[:1], np.zeros(len(rows), np.int64)
+    _, first, row = np.unique(rows.view(f"V{rows.strides[0]}").ravel(), return_index=True, return_inverse=True)
+    return rows[first], row.ravel()
+
+
 def laplace(
-    code: np.ndarray, person: np.ndarray, y: np.ndarray, item: np.ndarray, n_items: int, tags: np.ndarray,
+    code: np.ndarray, person: np.ndarray, counts: np.ndarray, item: np.ndarray, n_items: int, tags: np.ndarray,
     interests: np.ndarray,
 ) -> tuple[np.ndarray, ...]:  # fmt: skip
-    """Return the mode and the curvature at it: weights, their covariance, offsets, slopes, variances, sd."""
+    """Return the mode and the curvature at it: weights, their covariance, offsets, slopes, variances, sd.
+
+    Each row of code, person and counts (n, 2) is a creative, a person, how often it was shown and how often answered:
+    all that the likelihood needs of the messages. People with the same interests are one.
+    """
+    if len(interests):
+        interests, row = alike(interests)
+        person = np.where(person >= 0, row[person], -1)
+    code, person, counts = grouped(code, person, counts)
+    times, y = counts[:, 0].astype(np.float64), counts[:, 1].astype(np.float64)
     p = 1 + tags.shape[1] * (1 + interests.shape[1])
     w, alpha, beta = np.zeros(p), np.zeros(n_items), np.zeros(item.size)
     answers, shown = _PSEUDO
-    rate = (y.sum() + answers) / (y.size + shown)
+    rate = (y.sum() + answers) / (times.sum() + shown)
     w[0] = np.log(rate / (1.0 - rate))
     prior, tau_item, tau = np.full(p, 1.0), 4.0, 10.0
     prior[0] = 0.0  # the intercept has a Beta prior on its probability instead, which is log-concave
@@ -43,11 +69,13 @@ def laplace(
             c = code[rows]
             x = design(c, person[rows], tags, interests)
             chance = 1.0 / (1.0 + np.exp(-np.clip(x @ w + alpha[item[c]] + beta[c], -35, 35)))
-            curve, error = chance * (1.0 - chance), y[rows] - chance
+            expected = times[rows] * chance
+            curve, error = expected * (1.0 - chance), y[rows] - expected
             xc = x * curve[:, None]
             hess += x.T @ xc
             g_w += x.T @ error
-            np.add.at(cross, c, xc)
+            first = np.flatnonzero(np.diff(c, prepend=-1))  # rows stand in the order of creatives
+            cross[c[first]] += np.add.reduceat(xc, first, axis=0)
             weight += np.bincount(c, curve, minlength=item.size)
             g_beta += np.bincount(c, error, minlength=item.size)
         g_alpha = np.bincount(item, g_beta + tau * beta, minlength=n_items) - tau_item * alpha

@@ -109,6 +109,8 @@ def as_factors(values: Any, name: str) -> np.ndarray:
         )
     if array.shape[1] == 0:
         raise ParameterError(f"{name} must have at least one factor per row. Got {_shape(array)}.")
+    if array.dtype == np.float32:
+        return frozen(np.ascontiguousarray(array))
     with np.errstate(over="ignore", under="ignore"):
         return frozen(np.ascontiguousarray(array, dtype=np.float32))
 

@@ -12,7 +12,7 @@ from omnireco._core.units import DAY_US, HOUR_US, MINUTE_US
 
 __all__ = ["are_midnights", "dates_among"]
 
-_QUARTER = 15 * MINUTE_US
+_QUARTER = 15 * MINUTE_US  # 256 times an odd number
 _SHIFTS = (HOUR_US // 2, HOUR_US, 2 * HOUR_US)  # by which clocks are put forward
 _FEWEST_OF_UTC, _FEWEST_DAYS, _FEWEST_MIXED = 3, 5, 20
 _MOST_OF_UTC, _MOST_OF_OTHERS = 0.5, 0.95
@@ -40,34 +40,42 @@ def dates_among(at: np.ndarray, group: np.ndarray) -> np.ndarray:
     >>> int(dates_among(np.r_[days, days + 34_000_000], np.repeat([0, 1], 10)).sum())
     10
     """
-    if np.count_nonzero(at % _QUARTER == 0) < _FEWEST_OF_UTC:
-        return np.zeros(at.size, np.bool_)
-    if are_midnights(at):
+    found = np.zeros(at.size, np.bool_)
+    whole = _quarters(at)  # few where these are times, and all that is looked at from here on
+    if whole.size < _FEWEST_OF_UTC:
+        return found
+    if whole.size == at.size and are_midnights(at):
         return np.ones(at.size, np.bool_)
-    found = np.zeros(at.size, np.bool_)
-    rows = np.bincount(group)
-    odd = np.bincount(group[at % _QUARTER != 0], minlength=rows.size)
-    for kind in np.flatnonzero((rows >= _FEWEST_OF_UTC) & (odd == 0)).tolist():
-        inside = group == kind
+    rows, own = np.bincount(group), group[whole]
+    n_whole = np.bincount(own, minlength=rows.size)
+    for kind in np.flatnonzero((rows >= _FEWEST_OF_UTC) & (n_whole == rows)).tolist():
+        inside = whole[own == kind]
         found[inside] = are_midnights(at[inside])
-    return found | _mostly_midnights(at, group, rows)
-
-
-def _mostly_midnights(at: np.ndarray, group: np.ndarray, rows: np.ndarray) -> np.ndarray:
-    """Return the midnights in groups that hold little else: one other time does not turn dates into times."""
-    clock = at % DAY_US
-    found = np.zeros(at.size, np.bool_)
-    round_rows = np.bincount(group[at % _QUARTER == 0], minlength=rows.size)
-    for kind in np.flatnonzero((rows >= _FEWEST_MIXED) & (2 * round_rows > rows)).tolist():
-        inside = np.flatnonzero((group == kind) & (at % _QUARTER == 0))
-        hours, often = np.unique(clock[inside], return_counts=True)
-        for some in (hours[hours == 0], hours[np.argsort(-often, kind="stable")[:2]], hours[[often.argmax()]]):
-            chosen = inside[np.isin(clock[inside], some)]
-            share = _MOST_OF_UTC if not some.any() else _MOST_OF_OTHERS
-            if chosen.size > share * rows[kind] and are_midnights(at[chosen]):
-                found[chosen] = True
-                break
+    for kind in np.flatnonzero((rows >= _FEWEST_MIXED) & (2 * n_whole > rows)).tolist():
+        inside = whole[own == kind]
+        found[_mostly_midnights(at, inside, int(rows[kind]))] = True
     return found
+
+
+def _quarters(at: np.ndarray) -> np.ndarray:
+    """Return the positions of instants at a whole quarter of an hour: a multiple of 256 microseconds, to begin with."""
+    some = np.flatnonzero((at & 255) == 0)
+    return some[at[some] % _QUARTER == 0]
+
+
+def _mostly_midnights(at: np.ndarray, inside: np.ndarray, n_rows: int) -> np.ndarray:
+    """Return the midnights of a group that holds little else: one other time does not turn dates into times.
+
+    `inside` are the positions of its whole quarters of an hour.
+    """
+    clock = at[inside] % DAY_US
+    hours, often = np.unique(clock, return_counts=True)
+    for some in (hours[hours == 0], hours[np.argsort(-often, kind="stable")[:2]], hours[[often.argmax()]]):
+        chosen = inside[np.isin(clock, some)]
+        share = _MOST_OF_UTC if not some.any() else _MOST_OF_OTHERS
+        if chosen.size > share * n_rows and are_midnights(at[chosen]):
+            return chosen
+    return inside[:0]
 
 
 def are_midnights(at: np.ndarray) -> bool:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, ClassVar, Literal
 
 import numpy as np
@@ -13,6 +15,8 @@ from omnireco._core.checks import check_choice, check_duration, check_integer, c
 from omnireco._core.compute import (
     Progress,
     available_memory,
+    in_parallel,
+    one_blas_thread,
     pays,
     require_memory,
     row_blocks,
@@ -404,6 +408,13 @@ def mirrored(square: np.ndarray) -> np.ndarray:
         square[rows, rows] = corner + np.triu(corner, 1).T
         square[rows.stop :, rows] = square[rows, rows.stop :].T.copy()
     return square
+
+
+def in_blocks(fill: Callable[[slice], object], n: int, threads: int | None) -> None:
+    """Call ``fill`` on blocks of rows that depend on n alone; all threads together are in 512 rows at most."""
+    steps = [partial(fill, rows) for rows in row_blocks(n, 1, most=BLOCK_ROWS // 8)]
+    with one_blas_thread():
+        in_parallel(steps, min(usable_threads(threads), 8))
 
 
 def invert_ridge(

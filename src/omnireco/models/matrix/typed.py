@@ -19,7 +19,7 @@ from omnireco._core.checks import (
     count_of,
     shown,
 )
-from omnireco._core.compute import Progress, require_memory, row_blocks
+from omnireco._core.compute import Progress, require_memory
 from omnireco._core.contract import Estimator
 from omnireco._core.parts import Parts, numbers, sound
 from omnireco._core.small import Each, Plain, Text, Whole
@@ -34,9 +34,9 @@ from omnireco.data.weights import Weights, event_weights, person_steps
 from omnireco.errors import EmptyError, ParameterError, SchemaError
 from omnireco.models.base import Model, events_of
 from omnireco.models.matrix.linear import (
-    BLOCK_ROWS,
     fading,
     gram_matrix,
+    in_blocks,
     invert_ridge,
     is_single,
     mirrored,
@@ -421,7 +421,8 @@ def _typed_ridge(
     n_items = targets.shape[1]
     weights = np.empty((len(inverse), n_items), np.float32)
     own = np.array([block * n_items for block in held], np.int64)[None, :] + np.arange(n_items)[:, None]
-    for rows in row_blocks(n_items, 1, most=BLOCK_ROWS):
+
+    def fill(rows: slice) -> None:
         part = np.asarray(follows[rows] @ inverse, np.float64)  # (items, inputs)
         if own.size:
             at = own[rows]
@@ -431,4 +432,6 @@ def _typed_ridge(
                 part -= price[:, block, None] * inverse[at[:, block]]
             np.put_along_axis(part, at, 0.0, axis=1)
         weights[:, rows] = part.T
+
+    in_blocks(fill, n_items, threads)
     return weights

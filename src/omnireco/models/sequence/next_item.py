@@ -10,7 +10,7 @@ import numpy as np
 import scipy.sparse as sp
 
 from omnireco._core.checks import check_integer, check_known, check_names, check_number, shown
-from omnireco._core.compute import Progress, require_memory, row_blocks
+from omnireco._core.compute import Progress, require_memory
 from omnireco._core.contract import Estimator
 from omnireco._kernels.log.order import distinct
 from omnireco.data.events import EventLog
@@ -19,9 +19,9 @@ from omnireco.data.weights import Weights, check_names_of, event_targets, event_
 from omnireco.errors import EmptyError, ParameterError
 from omnireco.models.base import events_of
 from omnireco.models.matrix.linear import (
-    BLOCK_ROWS,
     ItemModel,
     gram_matrix,
+    in_blocks,
     invert_ridge,
     is_single,
     mirrored,
@@ -172,6 +172,9 @@ def _ridge(inputs: sp.csr_matrix, targets: sp.csr_matrix, regularization: float,
     follows = sp.csr_matrix((inputs.T @ targets).T, dtype=dtype)  # one row per target item
     follows.sort_indices()
     weights = np.empty(inverse.shape, np.float32)
-    for rows in row_blocks(len(inverse), 1, most=BLOCK_ROWS):
+
+    def fill(rows: slice) -> None:
         weights[:, rows] = (follows[rows] @ inverse).T
+
+    in_blocks(fill, len(inverse), threads)
     return weights
