@@ -52,6 +52,8 @@ class Paths:
         Journeys without a conversion whose last touch is too near to the end of the data: left out.
     unprompted : int
         Conversions without any touch before them: no channel of these is credited.
+    unprompted_people : int
+        By how many people these are.
     """
 
     channels: Vocabulary
@@ -64,6 +66,7 @@ class Paths:
     person: np.ndarray
     undecided: int = 0
     unprompted: int = 0
+    unprompted_people: int = 0
 
     def __post_init__(self) -> None:
         for name in ("start", "channel", "hours", "conversions", "value", "nulls", "person"):
@@ -299,4 +302,5 @@ def _walk(cls: type[Paths], table: _Rows, span: int, end_us: int) -> Paths:
         user[a].astype(np.int64),
         int((begun & ~decided).sum()),
         int((~begun).sum()),
+        distinct(user[first[~begun]].astype(np.int64)).size,
     )
