@@ -51,7 +51,7 @@ def test_by_hand():
         }
     )
     made = om.plan(om.planning.Candidates.from_frame(plans))
-    found = plan_value(made, om.MessageLog.from_frame(frame), least_effective=1, least_covered=0)
+    found = plan_value(made, om.MessageLog.from_frame(frame), least_effective=1, least_covered=0, k=1)
     # weights: person 1: push 1/0.5 x 1/2 = 1, email 0; person 2: email 0.5/0.25 x 2/2 = 2, push 0.5/0.75 = 2/3
     assert found.table["value"][0] == pytest.approx((1 * 1 + 2 * 1 + 0) / (1 + 2 + 2 / 3))
 

@@ -13,6 +13,7 @@ from omnireco._core.contract import says_the_line
 from omnireco._core.parts import Parts
 from omnireco._core.random import stream
 from omnireco._core.small import Number, Whole
+from omnireco._kernels.log.order import distinct
 from omnireco.causal.arrays import matrix, vector
 from omnireco.causal.estimating import (
     ESTIMATORS,
@@ -34,7 +35,7 @@ from omnireco.timing.machines import left_out
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["ESTIMATORS", "OffPolicy", "check_frames", "cross_fitted_rewards", "judge", "off_policy", "refusal"]
+__all__ = ["ESTIMATORS", "OffPolicy", "check_enough", "check_frames", "cross_fitted_rewards", "judge", "off_policy", "refusal", "too_few"]
 
 _MOST_ACTIONS = 10_000
 _TABLE = ("policy", "estimator", "value", "low", "high", "lift", "lift_low", "lift_high")
@@ -165,6 +166,7 @@ def off_policy(
     least_effective: float = 1000,
     confidence: float = 0.95,
     groups: Any = None,
+    k: int = 5,
 ) -> OffPolicy:
     """Estimate what other policies would have earned on a log, or refuse.
 
@@ -192,6 +194,9 @@ def off_policy(
     groups : array-like of shape (n_actions,), optional
         A group per action, integers from 0 (a category, a price band), for ``mips``. The logged decisions need
         ``distribution``.
+    k : int
+        Refuse a policy whose weights are about fewer people: its value would be what these few did. Without
+        ``people`` every decision counts as one.
 
     Returns
     -------
@@ -203,7 +208,7 @@ def off_policy(
         When shapes disagree, a probability lies outside its range, rows of a policy do not sum to 1, or an estimator
         lacks its input. Nothing is guessed: a missing propensity is an error.
     EmptyError
-        When there is no decision.
+        When there is no decision, or all are about fewer than ``k`` people.
 
     Notes
     -----
@@ -269,6 +274,7 @@ def off_policy(
         clip=clip,
         least_effective=least_effective,
         confidence=confidence,
+        k=k,
     )
     rows = [_row(name, estimator, one, confidence) for name, one, _ in judged.found for estimator in judged.wanted]
     table, diagnostics = check_frames(rows, [check for _, _, check in judged.found])
@@ -302,6 +308,7 @@ def judge(
     clip: float | None,
     least_effective: float,
     confidence: float,
+    k: int,
 ) -> Judged:
     """Return the estimates and diagnostics of every policy."""
     n, chosen = len(decisions), decisions.actions
@@ -321,6 +328,7 @@ def judge(
     group = None if groups is None else _groups(groups, decisions)
     wanted = _estimators(estimators, model is not None, group is not None, decisions.logger is not None)
     cluster, n_people = decisions.clusters
+    k = check_integer(k, "k", low=1)
     found: list[tuple[str, Estimated, tuple[Any, ...]]] = []
     for name, given in policies.items():
         title = f"policy {shown(name)}" if isinstance(policy, Mapping) else "policy"
@@ -329,7 +337,7 @@ def judge(
         used = weight if clip is None else np.minimum(weight, clip)
         target = Target(used, _grouped(group, every, decisions), *_modelled(model, every, chosen))
         _, gap = mediation_gap(target, decisions.rewards, cluster, n_people)
-        refused = refusal(_effective(weight), least_effective)
+        refused = refusal(_effective(weight), least_effective) or too_few(weight, cluster, k)
         rest = (wanted, decisions.rewards, cluster, decisions.logger)
         one = estimated(target, *rest, confidence=confidence)
         if (used < weight).any():
@@ -338,7 +346,10 @@ def judge(
             one = one._replace(influence={estimator: np.full(n_people, np.nan) for estimator in wanted})
         for estimator in wanted:  # mips has weights of its own
             grouped = estimator == "mips" and target.grouped is not None
-            why = refusal(_effective(target.grouped), least_effective) if grouped else refused  # type: ignore[arg-type]
+            why = refused
+            if grouped:
+                own: Any = target.grouped
+                why = refusal(_effective(own), least_effective) or too_few(own, cluster, k)
             if why or (grouped and not carries_all(gap)):
                 one.value[estimator] = np.nan
         check = (
@@ -347,6 +358,7 @@ def judge(
             one.at.get("switch_dr", np.nan), one.at.get("dros", np.nan), gap,
         )  # fmt: skip
         found.append((name, one, check))
+    check_enough(n_people, k, where)
     return Judged(decisions, wanted, found)
 
 
@@ -527,6 +539,25 @@ def refusal(effective: float, least: float) -> str:
     return (
         f"The log holds {effective:,.1f} effective decisions for it, and {least:,.0f} is the minimum. "
         "Choose a policy nearer to the logged one, explore more, or lower least_effective= and report it."
+    )
+
+
+def check_enough(n_people: int, k: int, where: str) -> None:
+    """Refuse a log about fewer than k people."""
+    if n_people < k:
+        raise EmptyError(
+            f"{where}: the log is about {count_of(n_people, 'person', 'people')}, and of fewer than k={k} nothing is "
+            "said. Give a longer log, or k=1 for yourself only."
+        )
+
+
+def too_few(weight: np.ndarray, cluster: np.ndarray, k: int) -> str:
+    """Return why a policy that weighs the decisions about fewer than k people gets no value, or an empty string."""
+    if distinct(cluster[weight > 0].astype(np.int64)).size >= k:
+        return ""
+    return (
+        f"Only decisions about fewer than k={k} people count for it, so its value would be theirs. Choose a policy "
+        "nearer to the logged one."
     )
 
 

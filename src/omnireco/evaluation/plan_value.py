@@ -37,6 +37,7 @@ def plan_value(
     least_covered: float = 0.8,
     least_effective: float = 1000,
     confidence: float = 0.95,
+    k: int = 5,
 ) -> OffPolicy:
     """Estimate the responses per message that a plan would get, before it is sent, or refuse.
 
@@ -53,7 +54,7 @@ def plan_value(
         hour of the day. What else differs between log and plan is taken to have no effect.
     least_covered : float
         Refuse where fewer of the planned messages, as a share, are to people in the log, by choices that the log makes.
-    least_effective, confidence
+    least_effective, confidence, k
         As in :func:`omnireco.causal.off_policy`.
 
     Returns
@@ -140,6 +141,7 @@ def plan_value(
         estimators=["snips"],
         least_effective=least_effective,
         confidence=confidence,
+        k=k,
     )
     return _with_support(found, share / part.propensity, part, covered, least_covered)
 

@@ -34,9 +34,10 @@ from omnireco.evaluation.trials.prints import print_of, said
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["Backtest", "backtest", "paired"]
+__all__ = ["FEWEST", "Backtest", "backtest", "paired"]
 
 _DRAWS, _CONFIDENCE, _FORM = 1000, 0.95, 1
+FEWEST = 5  # people behind a mean that is shown
 _log = logging.getLogger(__name__)
 _log.addHandler(logging.NullHandler())
 
@@ -51,7 +52,8 @@ class Backtest:
         ``model metric k mean low high difference difference_low difference_high n_users n_cuts``, best first within a
         metric: the mean over people and cuts, and the paired difference to the baseline, with 95 % intervals by person.
     cuts : pandas.DataFrame
-        ``cut model metric k mean n_users``: each cut by itself.
+        ``cut model metric k mean n_users``: each cut by itself. Means of fewer than five people are NaN, there and in
+        the leaderboard.
     baseline : str
         The estimator that differences are to: the first that was given.
     n_cuts, n_reused : int
@@ -360,10 +362,13 @@ def _tables(cells: list[_Cell], names: list[str], cuts: Sequence[Cut]) -> tuple[
             numbers = (numbers[0], *[np.nan] * 2, numbers[3], *[np.nan] * 2, numbers[6]) if constant else numbers
             if base is None:
                 numbers = (*numbers[:3], *[np.nan] * 3, numbers[6])
+            if numbers[6] < FEWEST:
+                numbers = (*[np.nan] * 6, numbers[6])
             block.append((model, title, k, *numbers, len(places)))
             for p in places:
                 kept = ~np.isnan(mine[p].values)
-                by_cut.append((cuts[p].past.end, model, title, k, float(np.nanmean(mine[p].values)), int(kept.sum())))
+                mean = float(mine[p].values[kept].mean()) if kept.sum() >= FEWEST else float("nan")
+                by_cut.append((cuts[p].past.end, model, title, k, mean, int(kept.sum())))
         rows += sorted(block, key=lambda row: (-row[3] if not np.isnan(row[3]) else np.inf, models.index(row[0])))
     ends = ["mean", "low", "high", "difference", "difference_low", "difference_high", "n_users", "n_cuts"]
     table = pd.DataFrame(rows, columns=["model", "metric", "k", *ends])

@@ -21,7 +21,7 @@ from omnireco.data.parts import Frame
 from omnireco.data.vocabulary import Vocabulary, unite
 from omnireco.errors import OmnirecoError
 from omnireco.evaluation.metrics import Metric, ndcg
-from omnireco.evaluation.trials.backtest import paired
+from omnireco.evaluation.trials.backtest import FEWEST, paired
 from omnireco.evaluation.trials.judging import Score, check_estimator, judged
 from omnireco.evaluation.trials.prints import said
 from omnireco.evaluation.trials.space import Between, check_space, draw
