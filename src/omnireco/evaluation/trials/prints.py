@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from omnireco._core.parts import Scope, write_parts
+from omnireco._core.small import Value
 from omnireco._version import __version__
 from omnireco.data.dataset import Dataset
 from omnireco.errors import ParameterError
@@ -27,12 +28,7 @@ def print_of(data: Dataset) -> str:
         value = getattr(data, name)
         digest.update(name.encode() + (b"-" if value is None else b"+"))
         if value is not None and hasattr(value, "parts"):
-            scope = Scope()
-            write_parts(scope, type(value).parts, {part: getattr(value, part) for part in type(value).parts})
-            digest.update(json.dumps(scope.fields, sort_keys=True, default=repr).encode())
-            for key in sorted(scope.arrays):
-                digest.update(key.encode() + str(scope.arrays[key].dtype).encode())
-                digest.update(np.ascontiguousarray(scope.arrays[key]).tobytes())
+            _add(digest, value)
     for frame in (*data.facts, *([] if data.creatives is None else [data.creatives])):
         digest.update(_frame_bytes(frame))
     if data.asked is not None:
@@ -40,6 +36,23 @@ def print_of(data: Dataset) -> str:
         for array in (requests.user, requests.at, chosen.csr.indptr, chosen.csr.indices, chosen.csr.data):
             digest.update(np.ascontiguousarray(array).tobytes())
     return digest.hexdigest()[:16]
+
+
+def _add(digest: Any, value: Any) -> None:
+    """Add the parts of a value, and of the values in it, whose forms no file need have been asked for."""
+    parts, scope = type(value).parts, Scope()
+    inner = [name for name, part in parts.items() if isinstance(getattr(part, "part", part), Value)]
+    own = {name: part for name, part in parts.items() if name not in inner}
+    write_parts(scope, own, {name: getattr(value, name) for name in own})
+    digest.update(json.dumps(scope.fields, sort_keys=True, default=repr).encode())
+    for key in sorted(scope.arrays):
+        digest.update(key.encode() + str(scope.arrays[key].dtype).encode())
+        digest.update(np.ascontiguousarray(scope.arrays[key]).tobytes())
+    for name in inner:
+        held = getattr(value, name)
+        digest.update(f"{name} {type(held).__name__}".encode())
+        if held is not None:
+            _add(digest, held)
 
 
 def _frame_bytes(frame: Any) -> bytes:
