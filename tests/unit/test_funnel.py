@@ -146,7 +146,9 @@ def test_no_group_of_few_people_follows_from_what_is_shown(seed):
             "user_id": rng.integers(0, n, 3 * n),
             "item_id": "pan",
             "channel": rng.choice(["app", "web"], 3 * n),
-            "event": rng.choice(["a", "b", "c"], 3 * n, p=[[0.4, 0.35, 0.25], [0.8, 0.1, 0.1], [0.34, 0.33, 0.33]][seed % 3]),
+            "event": rng.choice(
+                ["a", "b", "c"], 3 * n, p=[[0.4, 0.35, 0.25], [0.8, 0.1, 0.1], [0.34, 0.33, 0.33]][seed % 3]
+            ),
             "timestamp": pd.Timestamp("2025-01-01", tz="UTC") + pd.to_timedelta(rng.random(3 * n) * 60, unit="D"),
         }
     )

@@ -35,7 +35,17 @@ from omnireco.timing.machines import left_out
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["ESTIMATORS", "OffPolicy", "check_enough", "check_frames", "cross_fitted_rewards", "judge", "off_policy", "refusal", "too_few"]
+__all__ = [
+    "ESTIMATORS",
+    "OffPolicy",
+    "check_enough",
+    "check_frames",
+    "cross_fitted_rewards",
+    "judge",
+    "off_policy",
+    "refusal",
+    "too_few",
+]
 
 _MOST_ACTIONS = 10_000
 _TABLE = ("policy", "estimator", "value", "low", "high", "lift", "lift_low", "lift_high")

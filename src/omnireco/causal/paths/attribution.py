@@ -525,9 +525,7 @@ def _report(paths: Paths, rows: list[Any], confidence: float, k: int) -> Attribu
     path, channel = kernels.distinct_sets(paths.channel.astype(np.int64), paths.start, n)
     ends = [paths.channel[place] for place in (paths.start[:-1], paths.start[1:] - 1)]
     at_ends = [np.bincount(end, paths.conversions, minlength=n) for end in ends]
-    starts, closes = (
-        np.where(gone, np.nan, count) for gone, count in zip((few.first, few.last), at_ends, strict=True)
-    )
+    starts, closes = (np.where(gone, np.nan, count) for gone, count in zip((few.first, few.last), at_ends, strict=True))
     channels = pd.DataFrame(
         {
             "channel": names,

@@ -19,7 +19,7 @@ from omnireco.data.dataset import Cut, Dataset, dataset_of
 from omnireco.data.events import rows_of
 from omnireco.data.parts import Frame
 from omnireco.data.vocabulary import Vocabulary, unite
-from omnireco.errors import OmnirecoError
+from omnireco.errors import EmptyError, OmnirecoError
 from omnireco.evaluation.metrics import Metric, ndcg
 from omnireco.evaluation.trials.backtest import FEWEST, paired
 from omnireco.evaluation.trials.judging import Score, check_estimator, judged
@@ -161,7 +161,7 @@ def tune(
     ParameterError
         For a parameter that the estimator does not have, an empty list, or an impossible default.
     EmptyError
-        When the data is too short for two windows and a past.
+        When the data is too short for two windows and a past, or a window has fewer than five people.
     MissingExtraError
         For ``"optuna"`` where it is not installed.
 
@@ -226,6 +226,11 @@ class _Runs:
         self.rows: list[tuple[int, float, float, int, str, Mapping[str, Any]]] = []
         self.settings: list[Any] = [default]
         found = self.values(default, cut)
+        if len(found.users) < FEWEST:
+            raise EmptyError(
+                f"tune: fewer than k={FEWEST} people are in the window that chooses, and of so few nothing is said. Give "
+                "a longer horizon, or more people."
+            )
         self.title, self.n_people = found.title, len(found.users)
         self._note(0, 1.0, float(np.nanmean(found.values)), len(found.users), "", {})
 
