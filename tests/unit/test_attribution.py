@@ -215,6 +215,49 @@ def test_credit_stands_beside_what_tests_say_and_says_what_it_is_not():
         report.side_by_side(pd.concat([tests, tests]))
     with pytest.raises(ParameterError, match="'tv'"):
         report.side_by_side(tests.assign(channel="tv"))
+    for low, high in ((3.0, 1.0), (2.5, 3.0), (0.0, 1.0)):
+        with pytest.raises(SchemaError, match="low <= conversions <= high; it has not for 1 channel"):
+            report.side_by_side(tests.assign(low=low, high=high))
+
+
+def test_holdouts_stand_beside_credit_by_channel():
+    data = om.simulate(n_users=300, n_items=20, days=60, seed=1).dataset()
+    drawn = om.causal.Holdout.draw(data.users, share=0.5, seed=7)
+    held = om.causal.holdout_report(drawn, data, start="2025-02-01", within="14D")
+    credit = attribution(Paths.of(data, window="7D"), models=["last"], n_bootstrap=0)
+    beside = credit.side_by_side({"email": held}).set_index("channel")
+    row = held.table.set_index("outcome").loc["conversions"]
+    assert beside.loc["email", ["incremental", "low", "high"]].tolist() == row[["total", "total_low", "total_high"]].tolist()
+    assert beside["incremental"].notna().sum() == 1
+    with pytest.raises(ParameterError, match="must be a HoldoutReport"):
+        credit.side_by_side({"email": held.table})
+    with pytest.raises(ParameterError, match="'tv'"):
+        credit.side_by_side({"tv": held})
+
+
+def test_few_people_stand_behind_no_number():
+    """A channel that begins the purchases of few people, or ends them, has no such number, nor does another alone."""
+    rows = []
+    for person in range(60):
+        path = ["ad", "web"] if person < 3 else ["web", "ad"] if person < 30 else ["mail", "web"]
+        rows += [(person, hour, name, "view") for hour, name in enumerate(path)] + [(person, 3, path[-1], "purchase")]
+    frame = pd.DataFrame(rows, columns=["user_id", "hour", "channel", "event"])
+    at = pd.Timestamp("2025-01-01", tz="UTC") + pd.to_timedelta(frame.pop("hour"), unit="h")
+    data = om.Dataset(om.EventLog.from_frame(frame.assign(item_id="a", timestamp=at)), end="2025-03-01")
+    found = attribution(Paths.of(data), n_bootstrap=3)
+    starts = found.channels.set_index("channel")["starts"]
+    assert starts.isna().sum() >= 2
+    assert np.isnan(starts["ad"])
+    first = found.table[found.table["model"] == "first"].set_index("channel")
+    assert (first["conversions"].isna() == starts.isna()).all()
+    assert first.loc["ad", ["low", "high", "share", "value"]].isna().all()
+    assert found.table[found.table["model"] == "linear"]["conversions"].notna().all()  # 30 people touched it
+    full = attribution(Paths.of(data), n_bootstrap=0, k=1)
+    assert full.channels.set_index("channel").loc["ad", "starts"] == 3
+    assert found.profit(worth=1.0)["profit"].isna().any()
+    with pytest.raises(EmptyError, match="fewer than k=5 people are behind the conversions"):
+        few = frame.assign(event=frame["event"].where(frame["user_id"] < 4, "view"), item_id="a", timestamp=at)
+        attribution(om.Dataset(om.EventLog.from_frame(few), end="2025-06-01"))
 
 
 @pytest.mark.parametrize(

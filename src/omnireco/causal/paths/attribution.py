@@ -13,6 +13,7 @@ from omnireco._core.checks import (
     check_choice,
     check_duration,
     check_integer,
+    check_kind,
     check_known,
     check_mapping,
     check_names,
@@ -28,6 +29,7 @@ from omnireco._core.units import HOUR_US
 from omnireco._kernels import attribution as kernels
 from omnireco._kernels.bootstrap import percentile_interval
 from omnireco._kernels.disclosure import hidden_groups
+from omnireco.causal.holdouts.holdout_report import HoldoutReport
 from omnireco.causal.paths.paths import Paths
 from omnireco.data.frames.columns import open_frame
 from omnireco.data.parts import Frame
@@ -159,9 +161,10 @@ class Attribution:
 
         Parameters
         ----------
-        incremental : frame, optional
+        incremental : frame, or mapping of str to HoldoutReport, optional
             ``channel`` and ``conversions`` (with ``low`` and ``high``, if known): conversions that would not have
-            happened without the channel, from holdouts or lift tests over the same time.
+            happened without the channel, from lift tests over the same time. Or the holdouts themselves, by channel:
+            ``{"email": om.causal.holdout_report(...)}``, whose totals over the treated are taken.
         kinds : mapping of str to {"makes", "captures"}, optional
             Whether a channel makes demand (prospecting, an e-mail with news) or captures what is there (search for the
             name, a reminder of a cart). The last touch is mostly one that captures.
@@ -175,9 +178,9 @@ class Attribution:
         Raises
         ------
         ParameterError
-            When a name is unknown.
+            When a name is unknown, or a holdout has groups that are not those of the lot.
         SchemaError
-            When a channel stands in ``incremental`` twice.
+            When a channel stands in ``incremental`` twice, or a number lies outside its interval.
         """
         import pandas as pd
 
@@ -192,7 +195,7 @@ class Attribution:
         tested = pd.DataFrame(np.nan, index=range(len(names)), columns=["incremental", "low", "high"])
         if incremental is not None:
             opened = open_frame(
-                incremental, "side_by_side: incremental", needed=("channel", "conversions"), optional=("low", "high")
+                _of_holdouts(incremental), "side_by_side: incremental", needed=("channel", "conversions"), optional=("low", "high")
             )
             known, code = opened.names("channel")
             if len(known) < code.size:
@@ -205,6 +208,13 @@ class Attribution:
             for column, source in (("incremental", "conversions"), ("low", "low"), ("high", "high")):
                 if source in opened:
                     tested.loc[place, column] = opened.numbers(source, allow_missing=True)
+            if (bad := (tested["low"] > tested["incremental"]) | (tested["incremental"] > tested["high"])).any() or (
+                bad := tested["low"] > tested["high"]
+            ).any():
+                raise SchemaError(
+                    f"side_by_side: incremental must have low <= conversions <= high; it has not for "
+                    f"{count_of(int(bad.sum()), 'channel')}. Are low and high exchanged?"
+                )
         made = pd.concat([made, tested], axis=1)
         gain = made["incremental"].where(made["incremental"] > 0)
         gain = gain.where(~(made["low"] <= 0))
@@ -401,6 +411,20 @@ class _Work:
             self._held[model] = kernels.touch_shares(model, self.paths.start, self.paths.hours, self.decay, self.ends)
         found: np.ndarray = self._held[model]
         return found
+
+
+def _of_holdouts(given: Any) -> Any:
+    """Return a frame of increments by channel; holdouts by channel become one."""
+    import pandas as pd
+
+    if not isinstance(given, Mapping):
+        return given
+    found = []
+    for channel, report in given.items():
+        check_kind(report, HoldoutReport, f"incremental[{channel!r}]", "om.causal.holdout_report(holdout, data, start=)")
+        row = report._row("conversions", "side_by_side")
+        found.append((channel, row["total"], row["total_low"], row["total_high"]))
+    return pd.DataFrame(found, columns=["channel", "conversions", "low", "high"])
 
 
 def _scaled(lost: np.ndarray, total: float) -> np.ndarray:
