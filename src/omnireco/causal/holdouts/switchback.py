@@ -23,6 +23,7 @@ from omnireco._core.parts import Parts, declare, flags
 from omnireco._core.random import stream
 from omnireco._core.small import INSTANT, Number, Whole
 from omnireco._core.units import HOUR_US
+from omnireco._kernels.log.order import distinct
 from omnireco.data.dataset import dataset_of
 from omnireco.data.events import EventLog, require_events
 from omnireco.data.frames.columns import instants_to_pandas
@@ -158,7 +159,7 @@ class Switchback:
         return np.asarray(self.on[block])
 
     @says_the_line("om.causal.switchback('2025-02-01', '2025-04-01').report(data, completes='purchase')")
-    def report(self, data: Any, *, completes: str = "purchase", confidence: float = 0.95) -> SwitchbackReport:
+    def report(self, data: Any, *, completes: str = "purchase", confidence: float = 0.95, k: int = 5) -> SwitchbackReport:
         """Compare blocks with messages on and off.
 
         Parameters
@@ -167,6 +168,8 @@ class Switchback:
         completes : str
             The event that is counted.
         confidence : float
+        k : int
+            Events of fewer people are refused.
 
         Returns
         -------
@@ -177,7 +180,8 @@ class Switchback:
         ParameterError
             When the event is unknown.
         EmptyError
-            When fewer than five pairs of blocks lie inside the data: no interval is honest then.
+            When fewer than five pairs of blocks lie inside the data: no interval is honest then. When the events are
+            of fewer than ``k`` people.
 
         Warns
         -----
@@ -207,7 +211,7 @@ class Switchback:
         start = self.start_us + np.arange(n) * self.length_us
         inside = (start >= log.start_us) & (start + self.length_us <= log.end_us)
         pairs = inside.reshape(-1, 2).all(axis=1)
-        halves = self._sums(log, completes)
+        halves = self._sums(log, completes, check_integer(k, "k", low=1))
         if pairs.sum() < _LEAST_PAIRS:
             raise EmptyError(
                 f"Switchback.report: {int(pairs.sum())} pairs of blocks lie inside the data, and {_LEAST_PAIRS} are "
@@ -246,7 +250,7 @@ class Switchback:
         known = (which > 0) & inside[before]
         return self.on[2 * which] == self.on[before], known
 
-    def _sums(self, log: EventLog, completes: str) -> dict[str, np.ndarray]:
+    def _sums(self, log: EventLog, completes: str, k: int) -> dict[str, np.ndarray]:
         """Return what each block got in the first and in the second half of its counted time, (2, n_blocks)."""
         check_known([completes], log.events.ids, "Switchback.report: completes", missing=None)
         rows = np.flatnonzero(log.event == log.events.codes([completes])[0])
@@ -254,6 +258,11 @@ class Switchback:
         block, into = since // self.length_us, since % self.length_us - self.washout_us
         counts = (block >= 0) & (block < self.on.size) & (into >= 0)
         rows, size = rows[counts], self.on.size
+        if rows.size and distinct(log.user[rows]).size < k:
+            raise EmptyError(
+                f"Switchback.report: fewer than k={k} people did {completes!r} in these blocks, and of so few nothing is "
+                "said. Wait for more."
+            )
         late = 2 * into[counts] >= self.length_us - self.washout_us
         cell = block[counts] + size * late
         found = {"conversions": np.bincount(cell, minlength=2 * size).astype(np.float64)}
