@@ -136,3 +136,11 @@ def test_no_step_of_a_path_is_about_fewer_than_k_people():
     assert budget_path(reward, trial(n, q), costs=cost, n_bootstrap=9, k=1).budget.size > path.budget.size
     with pytest.raises(EmptyError, match="of fewer than k=80"):
         budget_path(reward, trial(n, q), costs=cost, n_bootstrap=9, k=80)
+
+
+def test_what_is_nothing_but_rounding_is_zero():
+    """One arm that is best for all: targeting adds exactly nothing, and nothing is printed as 1e-17."""
+    path = budget_path(np.full((600, 1), 0.1), trial(600, 1), costs={"a0": 0.3}, n_bootstrap=20)
+    assert (path.lift == 0).all()
+    assert "e-1" not in repr(path)
+    assert repr(path).endswith("+0 (+0 to +0) on one arm for all)")

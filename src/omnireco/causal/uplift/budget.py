@@ -235,7 +235,9 @@ def budget_path(
     slope = steps.slope[ends - 1] if ends.size else np.empty(0)
     price = np.concatenate([steps.slope[:1] if steps.slope.size else [0.0], slope])
     people = int(np.unique(experiment.user).size)
-    numbers_ = (spent, price, promised, won, low, high, single, won - single, lift_low, lift_high, share)
+    noise = 1e-12 * max(1e-300, float(np.abs(scores).max(initial=0.0)), float(np.abs(reward).max(initial=0.0)))
+    found = (promised, won, low, high, single, won - single, lift_low, lift_high)
+    numbers_ = (spent, price, *(np.where(np.abs(one) < noise, 0.0, one) for one in found), share)
     return BudgetPath(arms, *numbers_, rows=n, people=people, confidence=float(confidence))
 
 
