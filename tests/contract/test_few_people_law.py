@@ -129,7 +129,7 @@ REPORTS = {
     "plan_value": lambda n: om.evaluation.plan_value(plan_of(n), messages_of(n), least_effective=1),
     "scorecard": lambda n: om.evaluation.scorecard(data_of(n)),
     "tune": lambda n: om.evaluation.tune(
-        om.ItemKNN(neighbors=2), data_of(n), {"neighbors": [3]}, horizon="14D", n_trials=1
+        om.ItemKNN(neighbors=2), data_of(n), {"neighbors": [3]}, horizon="14D", trials=1
     ),
     "funnel": lambda n: om.journeys.funnel(data_of(n), {"looked": "view", "bought": "purchase"}, within="14D"),
 }  # fmt: skip
