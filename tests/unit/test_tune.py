@@ -84,7 +84,12 @@ def test_the_default_wins_where_nothing_is_better(past):
             return pd.DataFrame({"user_id": ids, "value": rng.normal(0, 1, len(ids))})
 
         found = tune(
-            om.EASE(), past, {"regularization": Between(1, 1000)}, horizon="14D", trials=Trials(12, seed=seed), score=score
+            om.EASE(),
+            past,
+            {"regularization": Between(1, 1000)},
+            horizon="14D",
+            trials=Trials(12, seed=seed),
+            score=score,
         )
         kept += found.estimator == om.EASE()
     assert kept >= 5
@@ -106,7 +111,11 @@ def test_a_setting_that_is_refused_counts_as_tried(past):
 
 def test_halving_fits_the_many_on_few_people(past):
     found = tune(
-        om.EASE(), past, {"regularization": Between(1, 1000, log=True)}, horizon="14D", trials=Trials(9, method="halving")
+        om.EASE(),
+        past,
+        {"regularization": Between(1, 1000, log=True)},
+        horizon="14D",
+        trials=Trials(9, method="halving"),
     )
     size = found.trials.groupby("share")["trial"].count()
     assert size[1.0] < 9 + 1

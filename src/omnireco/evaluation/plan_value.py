@@ -79,7 +79,8 @@ def plan_value(
     person weighs (share / propensity) times planned messages over logged ones, and the value is the weighted mean of
     the responses (self-normalised; intervals are over people). It supposes that a person responds in the planned days
     as in the logged ones, and that messages do not change what later ones earn. Weights that average clearly below 1
-    mean that the plan sends what the log could not have sent: then there is no value. Deterministic.
+    mean that the plan sends what the log could not have sent, clearly above 1 that the propensities are of another
+    choice: then there is no value. Deterministic.
 
     References
     ----------
@@ -165,6 +166,11 @@ def _with_support(
         refused = (
             f"Weights average {mean:.3f}, clearly below 1: for some people the plan sends what the log never could, or "
             "the propensities are of another choice than by=."
+        )
+    elif mean - _CLEAR * error > 1 + 1e-6:
+        refused = (
+            f"Weights average {mean:.3f}, clearly above 1, which no right propensities give: they are of another "
+            "choice than by=, or too small."
         )
     checks["refused"] = refused
     if refused:

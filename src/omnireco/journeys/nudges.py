@@ -143,8 +143,8 @@ def _of_model(found: Any, n: int) -> np.ndarray:
     table = np.asarray(found, np.float64).reshape(n, -1)
     if table.shape[1] != 1:
         raise ParameterError(
-            f"nudges: effect is a model of {table.shape[1]} arms, and a reminder is one. Fit it with one arm, or give the "
-            "increments of one: effect=model.increments(rows)[:, 0], completes=0."
+            f"nudges: effect is a model of {table.shape[1]} arms, and a reminder is one. Fit it with one arm, or give "
+            "the increments of one: effect=model.increments(rows)[:, 0], completes=0."
         )
     return table[:, 0]
 

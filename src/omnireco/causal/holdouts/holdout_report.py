@@ -45,10 +45,11 @@ _FEW = 20  # outcomes that differ from the usual one, under which a group's own 
 _SUSPICIOUS = 0.001  # probability under which the groups are not those of the lot
 _SKEWED = 0.2  # skewness of a difference from which a group's own variance is not trusted
 EVERYBODY = "everybody"
+_UNKNOWN = "(unknown)"
 CAVEAT = (
-    "It is taken for granted that people do not influence each other: where those held out hear of an offer from others, "
-    "the effect is understated; where a stock or a call centre is shared, they gain from what is not used, or lose, and "
-    "no comparison of people shows it. Then draw households, shops or hours (om.causal.switchback)."
+    "It is taken for granted that people do not influence each other: where those held out hear of an offer from "
+    "others, the effect is understated; where a stock or a call centre is shared, they gain from what is not used, or "
+    "lose, and no comparison of people shows it. Then draw households, shops or hours (om.causal.switchback)."
 )
 
 
@@ -257,16 +258,15 @@ def holdout_report(
     -----
     By intention to treat: everybody counts in the group of the lot, whether a message reached them or not. Comparing
     those who got a message with the others would compare the reachable with the unreachable. CUPED: ``y - b (x - mean
-    x)`` with b pooled over both groups; intervals are Welch's; a group in which fewer than 20 people
-    (and half of it) differ from the usual outcome, such as bought anything, is given the variance of both, if that
-    is greater,
-    and there is no interval where everybody in each group is alike. Money is often heavy-tailed: a small holdout then
-    mostly misses the few large orders, and looks poorer and surer of it than it is (Welch's 95 % intervals covered 72 to
-    92 % there). Where the difference has a skewness above 0.2 (of both groups' deviations together), either group has at
-    least the variance of both together: 95 % intervals then covered 90 to 100 % in simulated worlds with one in
-    ten held out (``tests/unit/test_holdout_report.py``), 97 % and more where messages do nothing. Where a shared stock or budget is freed by the
-    held out,
-    the treated gain from it, and the effect is too large: see :func:`switchback`. Deterministic; O(events).
+    x)`` with b pooled over both groups; intervals are Welch's; a group in which fewer than 20 people (and half of it)
+    differ from the usual outcome, such as bought anything, is given the variance of both, if that is greater, and
+    there is no interval where everybody in each group is alike. Money is often heavy-tailed: a small holdout then
+    mostly misses the few large orders, and looks poorer and surer of it than it is (Welch's 95 % intervals covered 72
+    to 92 % there). Where the difference has a skewness above 0.2 (of both groups' deviations together), either group
+    has at least the variance of both together: 95 % intervals then covered 90 to 100 % in simulated worlds with one
+    in ten held out (``tests/unit/test_holdout_report.py``), 97 % and more where messages do nothing. Where a shared
+    stock or budget is freed by the held out, the treated gain from it, and the effect is too large: see
+    :func:`switchback`. Deterministic; O(events).
 
     References
     ----------
@@ -327,7 +327,8 @@ def holdout_report(
             found = compared(y[people], held[people], x, confidence) if shown_ else dict.fromkeys(_NUMBERS, np.nan)
             counts = (int((~held[people]).sum()), int(held[people].sum())) if shown_ else (np.nan, np.nan)
             flags = {} if shown_ else {"adjusted": False, "skewed": False}
-            rows.append({"segment": segment, "outcome": name, **found, **flags, **dict(zip(_SIZES, counts, strict=True))})
+            sizes_of = dict(zip(_SIZES, counts, strict=True))
+            rows.append({"segment": segment, "outcome": name, **found, **flags, **sizes_of})
     import pandas as pd
 
     table = pd.DataFrame(rows).astype(dict.fromkeys(_SIZES, np.float64))
@@ -337,8 +338,8 @@ def holdout_report(
     if first["skewed"].any():
         warnings.warn(
             "holdout_report: few people make most of the difference in value, and another lot would make another. Its "
-            "interval is widened for it and may still be too narrow; look at conversions too, hold out a greater share, "
-            "or cap the value of an order before.",
+            "interval is widened for it and may still be too narrow; look at conversions too, hold out a greater "
+            "share, or cap the value of an order before.",
             DataWarning,
             stacklevel=3,
         )
@@ -365,8 +366,9 @@ def _parts_of(holdout: Holdout, segments: Any, k: int) -> list[tuple[str, np.nda
         raise SchemaError(
             "holdout_report: segments lists people twice. Keep one row each: frame.drop_duplicates('user_id')."
         )
-    if EVERYBODY in known.ids.tolist():
-        raise ParameterError(f"holdout_report: a segment is called {EVERYBODY!r}, the name of all. Rename it.")
+    for name, what in ((EVERYBODY, "all"), (_UNKNOWN, "those who are in none")):
+        if name in known.ids.tolist():
+            raise ParameterError(f"holdout_report: a segment is called {name!r}, the name of {what}. Rename it.")
     row = match(holdout.users, users, ("holdout", "segments"))[user]
     code = np.full(len(holdout), len(known), np.int64)
     code[row[row != NONE]] = np.where(segment < 0, len(known), segment)[row != NONE]
@@ -378,7 +380,7 @@ def _parts_of(holdout: Holdout, segments: Any, k: int) -> list[tuple[str, np.nda
         if not left.size:
             break
         hide[left[np.argmin(everyone[left])]] = True
-    names = [*(str(one) for one in known.ids), "(unknown)"]
+    names = [*(str(one) for one in known.ids), _UNKNOWN]
     people = [np.flatnonzero(code == at) for at in range(len(names))]
     return found + [(names[at], people[at], not hide[at]) for at in range(len(names)) if people[at].size]
 

@@ -159,7 +159,9 @@ class Switchback:
         return np.asarray(self.on[block])
 
     @says_the_line("om.causal.switchback('2025-02-01', '2025-04-01').report(data, completes='purchase')")
-    def report(self, data: Any, *, completes: str = "purchase", confidence: float = 0.95, k: int = 5) -> SwitchbackReport:
+    def report(
+        self, data: Any, *, completes: str = "purchase", confidence: float = 0.95, k: int = 5
+    ) -> SwitchbackReport:
         """Compare blocks with messages on and off.
 
         Parameters
@@ -195,8 +197,8 @@ class Switchback:
         lot. An effect that lasts longer than the washout leaks into the other block and is understated. It is looked
         for in two ways: pairs that begin as the block before ended have a larger difference than pairs that begin with
         a switch, by what is carried over; and the difference grows from the first half of the counted time to the
-        second. Either beyond 99 % (of Student's t; both looked at, so in one of 50 tests by chance) is warned of. A weak
-        effect can be carried over unnoticed: its whole interval is then wide.
+        second. Either beyond 99 % (of Student's t; both looked at, so in one of 50 tests by chance) is warned of. A
+        weak effect can be carried over unnoticed: its whole interval is then wide.
 
         References
         ----------
@@ -260,8 +262,8 @@ class Switchback:
         rows, size = rows[counts], self.on.size
         if rows.size and distinct(log.user[rows]).size < k:
             raise EmptyError(
-                f"Switchback.report: fewer than k={k} people did {completes!r} in these blocks, and of so few nothing is "
-                "said. Wait for more."
+                f"Switchback.report: fewer than k={k} people did {completes!r} in these blocks, and of so few nothing "
+                "is said. Wait for more."
             )
         late = 2 * into[counts] >= self.length_us - self.washout_us
         cell = block[counts] + size * late

@@ -24,7 +24,7 @@ from omnireco._core.checks import (
 from omnireco._core.contract import says_the_line
 from omnireco._core.parts import Parts
 from omnireco._core.random import stream
-from omnireco._core.small import Number, Whole
+from omnireco._core.small import Number
 from omnireco._core.units import HOUR_US
 from omnireco._kernels import attribution as kernels
 from omnireco._kernels.bootstrap import percentile_interval
@@ -195,7 +195,10 @@ class Attribution:
         tested = pd.DataFrame(np.nan, index=range(len(names)), columns=["incremental", "low", "high"])
         if incremental is not None:
             opened = open_frame(
-                _of_holdouts(incremental), "side_by_side: incremental", needed=("channel", "conversions"), optional=("low", "high")
+                _of_holdouts(incremental),
+                "side_by_side: incremental",
+                needed=("channel", "conversions"),
+                optional=("low", "high"),
             )
             known, code = opened.names("channel")
             if len(known) < code.size:
@@ -421,7 +424,9 @@ def _of_holdouts(given: Any) -> Any:
         return given
     found = []
     for channel, report in given.items():
-        check_kind(report, HoldoutReport, f"incremental[{channel!r}]", "om.causal.holdout_report(holdout, data, start=)")
+        check_kind(
+            report, HoldoutReport, f"incremental[{channel!r}]", "om.causal.holdout_report(holdout, data, start=)"
+        )
         row = report._row("conversions", "side_by_side")
         found.append((channel, row["total"], row["total_low"], row["total_high"]))
     return pd.DataFrame(found, columns=["channel", "conversions", "low", "high"])
@@ -504,7 +509,7 @@ class _Few:
         self.first, self.last, self.touched = (_few_behind(paths, one, cell, n, k) for one, cell in rows)
 
     def of(self, model: str) -> np.ndarray:
-        """Return which channels have no number by a model; one that can be nearly the first or last touch is as they."""
+        """Return which channels have no number by a model; one near to the first or last touch is as these."""
         if model in ("first", "last"):
             return self.first if model == "first" else self.last
         return self.touched | self.first | self.last if model in ("position", "time_decay") else self.touched

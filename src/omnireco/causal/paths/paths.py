@@ -192,8 +192,8 @@ class Paths:
                 raise SchemaError(f"Paths.from_frame: {name} must be 0 or more; it is not in {name_rows(bad)}.")
         if (bad := (counts["value"] != 0) & (counts["conversions"] == 0)).any():
             raise SchemaError(
-                f"Paths.from_frame: value is given without conversions in {name_rows(bad)}. It is that of all conversions "
-                "of the row: 0 where there are none."
+                f"Paths.from_frame: value is given without conversions in {name_rows(bad)}. It is that of all "
+                "conversions of the row: 0 where there are none."
             )
         split = [[one.strip() for one in str(text).split(separator.strip())] for text in texts.ids]
         if (bad := np.array([not all(path) for path in split])[row]).any():

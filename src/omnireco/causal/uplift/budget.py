@@ -172,11 +172,12 @@ def budget_path(
     Notes
     -----
     At a budget, the best assignment solves the linear program: maximise the sum of rewards over people and arms, with
-    at most one arm per person and costs within the budget. Its solution takes the steps of every person's upper hull of
-    reward against cost in the order of reward per cost; at most one person stands between two arms. The path has at
-    most 1,000 points (``k`` people or more between two), each an exact optimum, and straight lines between (exact throughout with fewer steps). An arm
-    whose rewards are negative is never taken. The comparison without targeting takes the same steps for the average
-    person. Deterministic. Cost: a sort of the steps, and 3 ns for each step and resample.
+    at most one arm per person and costs within the budget. Its solution takes the steps of every person's upper hull
+    of reward against cost in the order of reward per cost; at most one person stands between two arms. The path has
+    at most 1,000 points (``k`` people or more between two), each an exact optimum, and straight lines between (exact
+    throughout with fewer steps). An arm whose rewards are negative is never taken. The comparison without targeting
+    takes the same steps for the average person. Deterministic. Cost: a sort of the steps, and 3 ns for each step and
+    resample.
 
     References
     ----------

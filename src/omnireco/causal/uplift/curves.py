@@ -221,11 +221,11 @@ def uplift_curve(
     - ``autoc`` is the integral of ``TOC(q) = G(q) / q - G(1)``: RATE with equal weights, which looks at the very top;
     - uplift@k is ``G(k) / k``.
 
-    All in units of the outcome. Other packages divide by other things (a perfect curve, G(1), n), so their numbers are
-    not comparable; orders of models on one test set mostly are. The curve has at most 1,000 points, ``k`` people
-    or more between two, at shares that no tie is split by; the integral is that of straight lines between them. Each resample gives a person a weight of
-    Poisson(1), a hash of who they are and the draw: two curves of the same people are paired
-    (:meth:`UpliftCurve.compare`). Deterministic. Cost: one sort, and 3 ns for each row and draw.
+    All in units of the outcome. Other packages divide by other things (a perfect curve, G(1), n), so their numbers
+    are not comparable; orders of models on one test set mostly are. The curve has at most 1,000 points, ``k`` people
+    or more between two, at shares that no tie is split by; the integral is that of straight lines between them. Each
+    resample gives a person a weight of Poisson(1), a hash of who they are and the draw: two curves of the same people
+    are paired (:meth:`UpliftCurve.compare`). Deterministic. Cost: one sort, and 3 ns for each row and draw.
 
     References
     ----------
@@ -342,7 +342,7 @@ def group_ends(score: np.ndarray, most: int, user: np.ndarray, k: int) -> np.nda
 
 
 def _of_enough(ends: np.ndarray, user: np.ndarray, k: int) -> np.ndarray:
-    """Return ends of groups that are joined with the next until ``k`` people are in each; the last with those before."""
+    """Return ends of groups joined with the next until ``k`` people are in each, the last with those before."""
     kept: list[int] = []
     begin = 0
     for end in ends.tolist():

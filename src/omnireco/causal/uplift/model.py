@@ -386,7 +386,9 @@ class UpliftModel:
         if self._read is None:
             return self._calibrated(self._of(self._rows_of(rows)[1])[0])
         if data is None:
-            raise ParameterError("increments: this model reads people from a Dataset. Write increments(rows, data=data).")
+            raise ParameterError(
+                "increments: this model reads people from a Dataset. Write increments(rows, data=data)."
+            )
         known, effect = self.read(data)
         users, user = open_frame(rows, "increments: rows", needed=("user_id",)).ids("user_id")
         usual = self.average().table["effect"].to_numpy(np.float64)

@@ -168,8 +168,8 @@ def backtest(
     Raises
     ------
     ParameterError
-        When there is no estimator, a name is used twice, a window begins before its past ends, or ``folder`` is given with
-        what has no fingerprint.
+        When there is no estimator, a name is used twice, a window begins before its past ends, or ``folder`` is given
+        with what has no fingerprint.
     EmptyError
         When a window holds nothing to compare with.
 
@@ -244,7 +244,7 @@ def _cuts(data: Any, horizon: Any, n: int) -> Sequence[Cut]:
         )
     for cut in data:
         log = cut.later.part("events", "backtest")
-        if len(log) and int(log.at[0]) < cut.past.end_us:
+        if len(log) and int(log.at.min()) < cut.past.end_us:
             raise ParameterError(
                 "backtest: a window begins before its past ends, so a model would be judged on what it knows. Write "
                 "data.rolling(horizon='14D', n=3)."
