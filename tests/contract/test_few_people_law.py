@@ -29,7 +29,11 @@ EXEMPT = {
     "compare_channels": "the report of evaluate by channel",
     "cost_of": "prices of messages",
     **dict.fromkeys(
-        "average_precision coverage diversity hit_rate mean_reciprocal_rank ndcg novelty precision recall".split(),
+        ("average_precision", "coverage", "diversity", "hit_rate", "mean_reciprocal_rank", "ndcg", "novelty"),
+        "a metric of ranked lists, for evaluate",
+    ),
+    **dict.fromkeys(
+        ("precision", "recall"),
         "a metric of ranked lists, for evaluate",
     ),
 }  # fmt: skip

@@ -267,7 +267,7 @@ class Switchback:
             )
         late = 2 * into[counts] >= self.length_us - self.washout_us
         cell = block[counts] + size * late
-        found = {"conversions": np.bincount(cell, minlength=2 * size).astype(np.float64)}
+        found: dict[str, np.ndarray] = {"conversions": np.bincount(cell, minlength=2 * size).astype(np.float64)}
         if log.value is not None:
             found["value"] = np.bincount(cell, weights=np.nan_to_num(log.value[rows]), minlength=2 * size)
         return {name: values.reshape(2, size) for name, values in found.items()}

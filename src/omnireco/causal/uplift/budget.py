@@ -238,8 +238,24 @@ def budget_path(
     people = int(np.unique(experiment.user).size)
     noise = 1e-12 * max(1e-300, float(np.abs(scores).max(initial=0.0)), float(np.abs(reward).max(initial=0.0)))
     found = (promised, won, low, high, single, won - single, lift_low, lift_high)
-    numbers_ = (spent, price, *(np.where(np.abs(one) < noise, 0.0, one) for one in found), share)
-    return BudgetPath(arms, *numbers_, rows=n, people=people, confidence=float(confidence))
+    predicted_, gain, lowest, highest, one, lift, less, more = (np.where(np.abs(a) < noise, 0.0, a) for a in found)
+    return BudgetPath(
+        arms,
+        spent,
+        price,
+        predicted_,
+        gain,
+        lowest,
+        highest,
+        one,
+        lift,
+        less,
+        more,
+        share,
+        n,
+        people,
+        float(confidence),
+    )
 
 
 def _costs(costs: Any, arms: tuple[str, ...], n: int) -> np.ndarray:

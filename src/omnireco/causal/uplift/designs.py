@@ -168,7 +168,7 @@ def complier_effect(experiment: Experiment, *, confidence: float = 0.95, k: int 
     z = z_of(confidence)
     k = check_integer(k, "k", low=1)
     check_arms(experiment, None, max(2, k), "complier_effect")
-    _check_reached(experiment, k)
+    _check_reached(experiment, experiment.received, k)
     y, d, arm, user = experiment.outcome, experiment.received, experiment.arm, experiment.user
     weight = 1.0 / p[np.arange(arm.size), arm]
     rows = []
@@ -303,11 +303,11 @@ def policy_value(
     return Effects(f"value per row above {base}", kept, float(confidence), n)
 
 
-def _check_reached(experiment: Experiment, k: int) -> None:
+def _check_reached(experiment: Experiment, received: np.ndarray, k: int) -> None:
     """Refuse an arm of which fewer than ``k`` people were treated, or were not: their number would be told."""
     for code, name in enumerate(experiment.arms):
         for treated in (True, False):
-            rows = (experiment.arm == code) & ((experiment.received > 0) == treated)
+            rows = (experiment.arm == code) & ((received > 0) == treated)
             if 0 < np.unique(experiment.user[rows]).size < k:
                 raise EmptyError(
                     f"complier_effect: of the arm {shown(name)} fewer than k={k} people were "

@@ -280,7 +280,8 @@ def _write(path: Path, mark: str, cells: list[_Cell]) -> None:
     Whoever else writes the same cell at the same time writes the same values; the last one stays.
     """
     buffer = io.BytesIO()
-    heads, arrays = [], {}
+    heads: list[dict[str, Any]] = []
+    arrays: dict[str, Any] = {}
     for cell in cells:
         for one in cell.judged:
             arrays[f"v{len(heads)}"] = one.values

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -261,7 +261,7 @@ class _Runs:
         return len(self.settings) - 1
 
     def all(
-        self, asked: list[tuple[int, Mapping[str, Any]]], *, cut: Cut | None = None, share: float = 1.0
+        self, asked: Sequence[tuple[int, Mapping[str, Any]]], *, cut: Cut | None = None, share: float = 1.0
     ) -> list[float]:
         """Fit and judge settings by their numbers, some at a time, noted in their order; -inf where one is refused."""
 
