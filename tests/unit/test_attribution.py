@@ -22,9 +22,10 @@ def random_frame(seed, n=60, channels=5):
     rng = np.random.default_rng(seed)
     names = [chr(97 + c) for c in range(channels)]
     paths = [" > ".join(rng.choice(names, rng.integers(1, 6))) for _ in range(n)]
-    return pd.DataFrame(
+    frame = pd.DataFrame(
         {"path": paths, "conversions": rng.integers(0, 9, n), "nulls": rng.integers(1, 40, n), "value": rng.random(n)}
     )
+    return frame.assign(value=frame["value"].where(frame["conversions"] > 0, 0.0))
 
 
 def wide(frame, column="conversions", **given):
@@ -285,7 +286,7 @@ def test_wrong_arguments_are_refused(given, words):
 
 def test_what_has_no_conversion_or_no_end_is_refused():
     with pytest.raises(EmptyError, match="no journey ended"):
-        attribution(Paths.from_frame(HAND.assign(conversions=0)))
+        attribution(Paths.from_frame(HAND.assign(conversions=0, value=0.0)))
     with pytest.raises(ParameterError, match="journeys without a conversion"):
         attribution(Paths.from_frame(HAND.drop(columns="nulls")), models=["markov"])
 

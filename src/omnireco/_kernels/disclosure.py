@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from omnireco._kernels.log.order import distinct
+
 __all__ = ["hidden_cells", "hidden_groups"]
 
 
@@ -51,7 +53,9 @@ def hidden_cells(people: np.ndarray, k: int, axes: tuple[int, ...] = ()) -> np.n
     return hide
 
 
-def hidden_groups(cell: np.ndarray, person: np.ndarray, n_cells: int, k: int) -> np.ndarray:
+def hidden_groups(
+    cell: np.ndarray, person: np.ndarray, n_cells: int, k: int, size: np.ndarray | None = None
+) -> np.ndarray:
     """Return which cells of one line to hide whose total is known, where one person may stand in several; bool.
 
     Parameters
@@ -61,6 +65,8 @@ def hidden_groups(cell: np.ndarray, person: np.ndarray, n_cells: int, k: int) ->
     n_cells : int
     k : int
         Smallest number of people behind a shown cell, and behind all the hidden ones together.
+    size : ndarray of shape (max person + 1,), optional
+        How many people each of them is; 1 by default.
 
     Examples
     --------
@@ -68,12 +74,19 @@ def hidden_groups(cell: np.ndarray, person: np.ndarray, n_cells: int, k: int) ->
     >>> hidden_groups(*one_in_both, n_cells=3, k=3).tolist()
     [True, True, False]
     """
-    size = np.int64(max(1, person.max(initial=0) + 1))
-    pair = np.unique(cell.astype(np.int64) * size + person)
-    cell, person = pair // size, pair % size
-    people = np.bincount(cell, minlength=n_cells)
+    n = int(person.max(initial=-1)) + 1
+    pair = distinct(cell.astype(np.int64) * max(1, n) + person)
+    cell, person = pair // max(1, n), pair % max(1, n)
+    weight = np.ones(n) if size is None else size
+    people = np.bincount(cell, weights=weight[person], minlength=n_cells)
+
+    def behind(hide: np.ndarray) -> float:
+        there = np.zeros(n, np.bool_)
+        there[person[hide[cell]]] = True
+        return float(weight[:n][there].sum())
+
     hide: np.ndarray = (people > 0) & (people < k)
-    while hide.any() and (hide.sum() < 2 or np.unique(person[hide[cell]]).size < k):
+    while hide.any() and (hide.sum() < 2 or behind(hide) < k):
         left = np.flatnonzero(~hide & (people > 0))
         if not left.size:
             break

@@ -16,7 +16,7 @@ from omnireco.data.vocabulary import NONE
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["Walked", "crossings", "few_hidden", "hidden", "journeys", "journeys_of", "times_between", "walk"]
+__all__ = ["crossings", "few_hidden", "hidden", "journeys", "journeys_of", "times_between", "walk"]
 
 _Z = 1.959963984540054  # 97.5 % of the normal distribution
 
@@ -38,7 +38,7 @@ def few_hidden(table: pd.DataFrame, k: int, keep: tuple[str, ...]) -> pd.DataFra
 
 
 @dataclass(frozen=True, slots=True)
-class Walked:
+class _Walked:
     """One entry per decided journey: who, where it started and was completed (-1: nowhere), and how long it took."""
 
     user: np.ndarray
@@ -49,7 +49,7 @@ class Walked:
     unprompted: int
 
 
-def walk(log: EventLog, touch: np.ndarray, done: np.ndarray, window: int, same_item: bool) -> Walked:
+def walk(log: EventLog, touch: np.ndarray, done: np.ndarray, window: int, same_item: bool) -> _Walked:
     """Return the journeys of a log: touches not further apart than the window, and what completed them."""
     rows = np.flatnonzero((touch | done) & ((log.item != NONE) if same_item else True))
     key = log.user[rows].astype(np.int64)
@@ -70,15 +70,15 @@ def walk(log: EventLog, touch: np.ndarray, done: np.ndarray, window: int, same_i
     a, z = rows[first[decided]], rows[last[decided]]
     end = np.where(completed[decided], log.channel[z], NONE)
     hours = np.where(completed[decided], (when[z] - when[a]) / HOUR_US, np.nan)
-    return Walked(log.user[a], log.channel[a], end, hours, int((begun & ~decided).sum()), int((~begun).sum()))
+    return _Walked(log.user[a], log.channel[a], end, hours, int((begun & ~decided).sum()), int((~begun).sum()))
 
 
-def journeys_of(log: EventLog, begins: np.ndarray, ends: np.ndarray, window: int, *, same_item: bool) -> Walked:
+def journeys_of(log: EventLog, begins: np.ndarray, ends: np.ndarray, window: int, *, same_item: bool) -> _Walked:
     """Return the decided journeys of a log, from which event types begin and complete them, bool (n_event_types,)."""
     return walk(log, begins[log.event], ends[log.event], window, same_item)
 
 
-def journeys(log: EventLog, walked: Walked, k: int) -> pd.DataFrame:
+def journeys(log: EventLog, walked: _Walked, k: int) -> pd.DataFrame:
     """Return where journeys start, and how many are completed, without what few people stand behind."""
     import pandas as pd
 
@@ -120,7 +120,7 @@ def journeys(log: EventLog, walked: Walked, k: int) -> pd.DataFrame:
     return few_hidden(table, k, ("started_on",))
 
 
-def crossings(log: EventLog, walked: Walked, k: int) -> pd.DataFrame:
+def crossings(log: EventLog, walked: _Walked, k: int) -> pd.DataFrame:
     """Return where journeys of each start are completed, without what few people stand behind."""
     import pandas as pd
 

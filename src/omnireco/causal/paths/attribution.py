@@ -68,7 +68,7 @@ class Attribution:
         journeys with a conversion it started and closed (NaN where fewer than ``k`` people did). Channels of fewer than
         ``k`` people are joined.
     conversions, value : float
-    unprompted : int or NaN
+    unprompted : float
         Conversions without any touch, which nobody is credited with; NaN where they are of fewer than ``k`` people.
     confidence : float
     """
@@ -521,8 +521,7 @@ def _few_behind(paths: Paths, path: np.ndarray, channel: np.ndarray, n: int, k: 
     path, channel = path[done], channel[done]
     if (paths.person >= 0).all():
         return hidden_groups(channel, paths.person[path], n, k)
-    times = np.maximum(1, np.minimum(np.floor(paths.conversions[path]), 10.0 * k)).astype(np.int64)  # as many people
-    return hidden_groups(np.repeat(channel, times), np.arange(int(times.sum())), n, k)
+    return hidden_groups(channel, path, n, k, paths.conversions)
 
 
 def _report(paths: Paths, rows: list[Any], confidence: float, k: int) -> Attribution:
@@ -564,5 +563,5 @@ def _report(paths: Paths, rows: list[Any], confidence: float, k: int) -> Attribu
             "closes": closes[by_name],
         }
     )
-    unprompted = float("nan") if 0 < paths.unprompted_people < k else paths.unprompted
+    unprompted = float("nan") if 0 < paths.unprompted_people < k else float(paths.unprompted)
     return Attribution(table, channels, total, float(paths.value.sum()), unprompted, confidence)
