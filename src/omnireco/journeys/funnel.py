@@ -232,7 +232,7 @@ def _funnel(
         rows.append(
             {
                 "step": name,
-                "people": distinct(user[here]).size if told.reach[step] else np.nan,
+                "people": distinct(user[here]).size if told.people[step] else np.nan,
                 "attempts": int(here.sum()) if told.reach[step] else np.nan,
                 "share": share,
                 "low": low,
@@ -280,6 +280,7 @@ def _funnel(
 class _Told(NamedTuple):
     """Which numbers of a funnel are about enough people: of each step, bool (n_steps,)."""
 
+    people: np.ndarray
     reach: np.ndarray
     stuck: np.ndarray
     lost: np.ndarray
@@ -301,29 +302,34 @@ def _told(user: np.ndarray, depth: np.ndarray, open_: np.ndarray, steps: int, k:
     """
     furthest = np.full(int(user.max(initial=-1)) + 1, -1, np.int64)
     np.maximum.at(furthest, user, depth)
-    people, best = np.flatnonzero(furthest >= 0), furthest[furthest >= 0]
-    pairs = np.unique(user * steps + depth)
-    runs = [[step] for step in range(steps)]
-    while len(runs) > 1:
-        sizes = [
-            (distinct(pairs[np.isin(pairs % steps, run)] // steps).size, int(np.isin(best, run).sum())) for run in runs
-        ]
-        small = [at for at, both in enumerate(sizes) if any(0 < one < k for one in both)]
-        if not small:
-            break
-        at = small[0]
-        other = at + 1 if at == 0 or (at + 1 < len(runs) and sizes[at + 1][0] <= sizes[at - 1][0]) else at - 1
-        at, other = sorted((at, other))
-        runs[at : other + 1] = [runs[at] + runs[other]]
-    reach = np.zeros(steps, np.bool_)
+    everybody = np.flatnonzero(furthest >= 0)
+    by_people = _runs(everybody, furthest[everybody], steps, k)
+    runs = _runs(user, depth, steps, k)
+    enough = not 0 < everybody.size < k
+    people, reach = (np.isin(np.arange(steps), [run[0] for run in one]) & enough for one in (by_people, runs))
     stuck, lost = np.ones(steps, np.bool_), np.ones(steps, np.bool_)
     for run in runs:
-        reach[run[0]] = not 0 < people.size < k
         inside = np.flatnonzero(np.isin(depth, run))
         few = hidden_groups(depth[inside] * 2 + open_[inside], user[inside], 2 * steps, k).reshape(steps, 2)
         lost &= ~few[:, 0]
         stuck &= ~few[:, 1]
-    return _Told(reach, stuck, lost)
+    return _Told(people, reach, stuck, lost)
+
+
+def _runs(user: np.ndarray, depth: np.ndarray, steps: int, k: int) -> list[list[int]]:
+    """Return neighbouring steps in runs of which at least ``k`` people, or nobody, ended inside each."""
+    pairs = distinct(user * steps + depth)
+    runs = [[step] for step in range(steps)]
+    while len(runs) > 1:
+        sizes = [distinct(pairs[np.isin(pairs % steps, run)] // steps).size for run in runs]
+        small = [at for at, size in enumerate(sizes) if 0 < size < k]
+        if not small:
+            break
+        at = small[0]
+        other = at + 1 if at == 0 or (at + 1 < len(runs) and sizes[at + 1] <= sizes[at - 1]) else at - 1
+        at, other = sorted((at, other))
+        runs[at : other + 1] = [runs[at] + runs[other]]
+    return runs
 
 
 def _share(user: np.ndarray, reached: np.ndarray) -> tuple[float, float, float]:

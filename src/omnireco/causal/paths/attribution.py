@@ -299,8 +299,8 @@ def attribution(
     >>> report = attribution(paths, models=["last", "linear", "markov"], n_bootstrap=0)
     >>> report.side_by_side()[["channel", "last", "linear", "markov"]].round(2)
       channel  last  linear  markov
-    0      ad  20.0    50.0   36.77
-    1    mail  80.0    50.0   63.23
+    0      ad  20.0    50.0   36.84
+    1    mail  80.0    50.0   63.16
     """
     if not isinstance(paths, Paths):
         paths = Paths.of(paths)
