@@ -304,7 +304,7 @@ def policy_value(
 
 
 def _check_reached(experiment: Experiment, received: np.ndarray, k: int) -> None:
-    """Refuse an arm of which fewer than ``k`` people were treated, or were not: their number would be told."""
+    """Refuse an arm of which fewer than ``k`` people were treated, or were not: their number would be known."""
     for code, name in enumerate(experiment.arms):
         for treated in (True, False):
             rows = (experiment.arm == code) & ((received > 0) == treated)
