@@ -258,8 +258,9 @@ VALUES: dict[str, Callable[[], Any]] = {
     "off-policy of lists": lambda: om.causal.off_policy_slates(om.causal.LoggedSlates(np.ones((2000, 2)), np.full((2000, 2), 0.9)), np.full((2000, 2), 0.9)),
     "policy choice": lambda: om.causal.select_policy(om.causal.LoggedDecisions(np.arange(2000) % 2, np.full(2000, 0.5)), {"a": np.full(2000, 0.4)}, n_bootstrap=20),
     "backtest": lambda: om.evaluation.backtest({"popular": om.Popularity()}, om.Dataset(world().log), horizon="14D", n=1, k=3),
-    "tuned": lambda: om.evaluation.tune(om.EASE(), om.Dataset(world().log), {"regularization": [3.0]}, horizon="14D", n_trials=1, k=3),
+    "tuned": lambda: om.evaluation.tune(om.EASE(), om.Dataset(world().log), {"regularization": [3.0]}, horizon="14D", trials=1, k=3),
     "scorecard": lambda: om.evaluation.scorecard(om.Dataset(world().log, messages=world().sent, audience=world().audience), every="14D"),
+    "trials": lambda: om.evaluation.Trials(9, method="halving", seed=3),
     "between": lambda: om.evaluation.Between(1, 9, log=True),
     "learned blend": lambda: om.evaluation.learn_blend(om.Blend(models={"a": om.EASE(), "b": om.ALS(factors=4)}), world().x, world().x, k=3),
     "learned weights": lambda: om.evaluation.LearnedWeights(

@@ -398,6 +398,7 @@ RECEIVERS: dict[str, Callable[[SimpleNamespace], Any]] = {
         {"popular": om.Popularity()}, om.Dataset(w.log), horizon="14D", n=1, k=3
     ),
     "Between": lambda w: om.evaluation.Between(1, 9),
+    "Trials": lambda w: om.evaluation.Trials(3),
     "LoggedSlates": lambda w: _slates(),
     "LoggedDecisions": lambda w: _two_loggers(),
     "PolicyChoice": lambda w: om.causal.select_policy(
@@ -405,7 +406,7 @@ RECEIVERS: dict[str, Callable[[SimpleNamespace], Any]] = {
     ),
     "Scorecard": lambda w: om.evaluation.scorecard(w.data),
     "Tuned": lambda w: om.evaluation.tune(
-        om.EASE(), om.Dataset(w.log), {"regularization": [3.0]}, horizon="14D", n_trials=1, k=3
+        om.EASE(), om.Dataset(w.log), {"regularization": [3.0]}, horizon="14D", trials=1, k=3
     ),
     "Blend": lambda w: om.Blend(models={"knn": om.ItemKNN(), "popular": om.Popularity()}),
     "BlendModel": lambda w: om.models.BlendModel.of({"als": w.als, "knn": w.knn}),
@@ -650,6 +651,8 @@ ARGUMENTS: dict[str, Callable[[SimpleNamespace], Any]] = {
     "Paths.from_frame.frame": lambda w: pd.DataFrame({"path": ["a > b", "b"], "conversions": [9, 8]}),
     "LiftTests.from_frame.frame": lambda w: _lift_tests(),
     "nudges.model": lambda w: _returns(),
+    "HoldoutReport.lift_tests.spend": lambda w: 40.0,
+    "UpliftModel.increments.rows": lambda w: pd.DataFrame({"user_id": w.log.users.ids[:3]}),
     "nudges.unfinished": lambda w: om.journeys.unfinished(w.log, within="90D"),
     "funnel.steps": lambda w: {"looked": "view", "bought": "purchase"},
     "logged": lambda w: _decisions(200),
@@ -737,6 +740,8 @@ ARGUMENTS: dict[str, Callable[[SimpleNamespace], Any]] = {
     "tune.space": lambda w: {"neighbors": [3]},
     "plan_value.data": lambda w: _sent_before(w),
     "card": lambda w: om.evaluation.scorecard(w.data),
+    "Trials.n": lambda w: 3,
+    "Trials.method": lambda w: "random",
     "Between.low": lambda w: 1.0,
     "Between.high": lambda w: 2.0,
     "Between.at.share": lambda w: 0.5,
@@ -803,7 +808,8 @@ GIVEN: dict[str, Callable[[SimpleNamespace], dict[str, Any]]] = {
     "select_policy": lambda w: {"n_bootstrap": 9, "least_effective": 1},
     "plan_value": lambda w: {"least_effective": 1, "least_covered": 0.1},
     "backtest": lambda w: {"k": 3, "n": 1},
-    "tune": lambda w: {"k": 3, "n_trials": 1},
+    "tune": lambda w: {"k": 3, "trials": 1},
+    "HoldoutReport.lift_tests": lambda w: {"outcome": "conversions"},
     "displacement": lambda w: {"period": "7D", "k": 1},
     "cross_fitted_rewards": lambda w: {"folds": 2},
     "explain": lambda w: {"events": w.log},

@@ -22,9 +22,10 @@ def random_frame(seed, n=60, channels=5):
     rng = np.random.default_rng(seed)
     names = [chr(97 + c) for c in range(channels)]
     paths = [" > ".join(rng.choice(names, rng.integers(1, 6))) for _ in range(n)]
-    return pd.DataFrame(
+    frame = pd.DataFrame(
         {"path": paths, "conversions": rng.integers(0, 9, n), "nulls": rng.integers(1, 40, n), "value": rng.random(n)}
     )
+    return frame.assign(value=frame["value"].where(frame["conversions"] > 0, 0.0))
 
 
 def wide(frame, column="conversions", **given):
@@ -174,7 +175,9 @@ def test_channels_of_few_people_are_joined():
     report = attribution(Paths.from_frame(frame), n_bootstrap=0, k=5)
     assert report.channels["channel"].tolist() == [FEW, "a", "b"]
     assert (report.channels["people"] >= 5).all()
-    np.testing.assert_allclose(report.table.groupby("model")["conversions"].sum(), 14)
+    sums = report.table.groupby("model")["conversions"].sum(min_count=len(report.channels))
+    np.testing.assert_allclose(sums.dropna(), 14)
+    assert sums.isna().any()  # one conversion each begins with c and with d
     lonely = attribution(Paths.from_frame(frame.iloc[[0, 1, 2]]), n_bootstrap=0, k=5)
     assert (lonely.channels["people"] >= 5).all()  # one person alone would be seen by taking sums
     with pytest.raises(EmptyError, match="fewer than k=50"):
@@ -182,7 +185,7 @@ def test_channels_of_few_people_are_joined():
 
 
 def test_profit_after_margin_and_cost():
-    report = attribution(Paths.from_frame(HAND), models=["last"], n_bootstrap=0)
+    report = attribution(Paths.from_frame(HAND), models=["last"], n_bootstrap=0, k=1)
     table = report.profit({"mail": 20.0}, margin=0.5).set_index("channel")
     assert table["value"].to_dict() == {"ad": 10.0, "mail": 70.0}
     assert table["profit"].to_dict() == {"ad": 5.0, "mail": 15.0}
@@ -197,7 +200,7 @@ def test_profit_after_margin_and_cost():
 
 
 def test_credit_stands_beside_what_tests_say_and_says_what_it_is_not():
-    report = attribution(Paths.from_frame(HAND), n_bootstrap=0)
+    report = attribution(Paths.from_frame(HAND), n_bootstrap=0, k=1)
     tests = pd.DataFrame({"channel": ["mail"], "conversions": [2.0], "low": [1.0], "high": [3.0]})
     table = report.side_by_side(tests, kinds={"ad": "makes", "mail": "captures"}).set_index("channel")
     assert table.loc["mail", "last_over_incremental"] == 4.0
@@ -213,6 +216,53 @@ def test_credit_stands_beside_what_tests_say_and_says_what_it_is_not():
         report.side_by_side(pd.concat([tests, tests]))
     with pytest.raises(ParameterError, match="'tv'"):
         report.side_by_side(tests.assign(channel="tv"))
+    for low, high in ((3.0, 1.0), (2.5, 3.0), (0.0, 1.0)):
+        with pytest.raises(SchemaError, match="low <= conversions <= high; it has not for 1 channel"):
+            report.side_by_side(tests.assign(low=low, high=high))
+
+
+def test_holdouts_stand_beside_credit_by_channel():
+    data = om.simulate(n_users=300, n_items=20, days=60, seed=1).dataset()
+    drawn = om.causal.Holdout.draw(data.users, share=0.5, seed=7)
+    held = om.causal.holdout_report(drawn, data, start="2025-02-01", within="14D")
+    credit = attribution(Paths.of(data, window="7D"), models=["last"], n_bootstrap=0)
+    beside = credit.side_by_side({"email": held}).set_index("channel")
+    row = held.table.set_index("outcome").loc["conversions"]
+    assert (
+        beside.loc["email", ["incremental", "low", "high"]].tolist()
+        == row[["total", "total_low", "total_high"]].tolist()
+    )
+    assert beside["incremental"].notna().sum() == 1
+    with pytest.raises(ParameterError, match="must be a HoldoutReport"):
+        credit.side_by_side({"email": held.table})
+    with pytest.raises(ParameterError, match="'tv'"):
+        credit.side_by_side({"tv": held})
+
+
+def test_few_people_stand_behind_no_number():
+    """A channel that begins the purchases of few people, or ends them, has no such number, nor does another alone."""
+    rows = []
+    for person in range(60):
+        path = ["ad", "web"] if person < 3 else ["web", "ad"] if person < 30 else ["mail", "web"]
+        rows += [(person, hour, name, "view") for hour, name in enumerate(path)] + [(person, 3, path[-1], "purchase")]
+    frame = pd.DataFrame(rows, columns=["user_id", "hour", "channel", "event"])
+    at = pd.Timestamp("2025-01-01", tz="UTC") + pd.to_timedelta(frame.pop("hour"), unit="h")
+    data = om.Dataset(om.EventLog.from_frame(frame.assign(item_id="a", timestamp=at)), end="2025-03-01")
+    found = attribution(Paths.of(data), n_bootstrap=3)
+    starts = found.channels.set_index("channel")["starts"]
+    assert starts.isna().sum() >= 2
+    assert np.isnan(starts["ad"])
+    first = found.table[found.table["model"] == "first"].set_index("channel")
+    assert (first["conversions"].isna() == starts.isna()).all()
+    assert first.loc["ad", ["low", "high", "share", "value"]].isna().all()
+    assert found.table[found.table["model"] == "linear"]["conversions"].notna().all()  # 30 people touched it
+    full = attribution(Paths.of(data), n_bootstrap=0, k=1)
+    assert full.channels.set_index("channel").loc["ad", "starts"] == 3
+    assert found.profit(worth=1.0)["profit"].isna().any()
+    few = frame.assign(event=frame["event"].where(frame["user_id"] < 4, "view"), item_id="a", timestamp=at)
+    bought = om.Dataset(om.EventLog.from_frame(few), end="2025-06-01")
+    with pytest.raises(EmptyError, match="fewer than k=5 people are behind the conversions"):
+        attribution(bought)
 
 
 @pytest.mark.parametrize(
@@ -236,7 +286,7 @@ def test_wrong_arguments_are_refused(given, words):
 
 def test_what_has_no_conversion_or_no_end_is_refused():
     with pytest.raises(EmptyError, match="no journey ended"):
-        attribution(Paths.from_frame(HAND.assign(conversions=0)))
+        attribution(Paths.from_frame(HAND.assign(conversions=0, value=0.0)))
     with pytest.raises(ParameterError, match="journeys without a conversion"):
         attribution(Paths.from_frame(HAND.drop(columns="nulls")), models=["markov"])
 

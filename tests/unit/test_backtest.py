@@ -1,6 +1,12 @@
 """Backtests: the same numbers as by hand, paired by person, resumed after an interruption."""
 
 import dataclasses
+import functools
+import hashlib
+import io
+import json
+import threading
+import types
 
 import numpy as np
 import pandas as pd
@@ -11,7 +17,7 @@ from omnireco._core.contract import Estimator
 from omnireco.errors import EmptyError, ParameterError
 from omnireco.evaluation import backtest
 from omnireco.evaluation.trials.backtest import paired
-from omnireco.evaluation.trials.prints import print_of, said
+from omnireco.evaluation.trials.prints import print_of, said, said_function
 
 MODELS = {"popular": om.Popularity(), "ease": om.EASE()}
 
@@ -157,10 +163,18 @@ def test_what_cannot_be_backtested_is_refused(data, tmp_path):
         backtest({"a": om.timing.ActivityProfile()}, data, **how)
     with pytest.raises(ParameterError, match="no text that says it whole"):
         backtest({"a": Strange()}, data, folder=tmp_path, **how)
-    with pytest.raises(ParameterError, match="takes no folder"):
-        backtest(MODELS, data, folder=tmp_path, plan=print, **how)
-    with pytest.raises(ParameterError, match="metric of your own"):
-        backtest(MODELS, data, folder=tmp_path, metrics=[lambda lists: om.ndcg(lists)], **how)
+    state = object()
+    with pytest.raises(ParameterError, match="plan holds object, which has no text that says it whole"):
+        backtest(MODELS, data, folder=tmp_path, plan=lambda past, lists: state, **how)
+    with pytest.raises(ParameterError, match="plan must be a function"):
+        backtest(MODELS, data, plan="weekly", **how)
+    with pytest.raises(ParameterError, match="horizon, the length of each window, is missing"):
+        backtest(MODELS, data)
+    cuts = data.rolling(horizon="14D", n=2)
+    with pytest.raises(ParameterError, match="a Dataset with horizon=, or cuts without"):
+        backtest(MODELS, cuts, horizon="14D")
+    with pytest.raises(ParameterError, match="a window begins before its past ends"):
+        backtest(MODELS, [om.data.dataset.Cut(cuts[1].past, cuts[0].later)])
     with pytest.raises(EmptyError, match="no event of"):
         backtest(MODELS, data, counts="no such event", **how)
 
@@ -182,3 +196,145 @@ def test_a_text_says_a_value_whole():
     assert said({"a": 1, "b": [2]}) == said({"b": [2], "a": 1})
     assert said(om.ALS(factors=8)) != said(om.ALS(factors=9))
     assert said(om.Blend(models={"a": om.EASE()})) != said(om.Blend(models={"a": om.EASE(regularization=2.0)}))
+
+
+def test_an_embargo_leaves_time_between_past_and_window(data, found, tmp_path):
+    cuts = data.rolling(horizon="14D", n=2, embargo="3D")
+    apart = backtest(MODELS, cuts, k=5, counts="purchase")
+    assert apart.n_cuts == 2
+    assert (apart.leaderboard["mean"] != found.leaderboard["mean"]).any()
+    same = backtest(MODELS, data.rolling(horizon="14D", n=2), k=5, counts="purchase", folder=tmp_path)
+    pd.testing.assert_frame_equal(same.leaderboard, found.leaderboard)
+    assert backtest(MODELS, cuts, k=5, counts="purchase", folder=tmp_path).n_reused == 0  # another question
+
+
+def test_a_window_more_takes_finished_cells_in_their_places(data, tmp_path):
+    """The same windows have other numbers in a longer run."""
+    how = {"horizon": "14D", "k": 5, "threads": 1}
+    backtest(MODELS, data, n=1, folder=tmp_path, **how)
+    longer = backtest(MODELS, data, n=3, folder=tmp_path, **how)
+    assert longer.n_reused == 2
+    plain = backtest(MODELS, data, n=3, **how)
+    pd.testing.assert_frame_equal(longer.leaderboard, plain.leaderboard)
+    pd.testing.assert_frame_equal(longer.cuts, plain.cuts)
+
+
+LEVEL = 1.0
+
+
+def scaled(lists):
+    return LEVEL * om.ndcg(lists)
+
+
+def test_metrics_and_plans_of_ones_own_are_known_by_all_that_they_read(data, tmp_path, monkeypatch):
+    def plan_of(days):
+        def week(past, lists):
+            people = om.Dataset(audience=past.audience, messages=past.messages)
+            times = om.slots(past.end.date().isoformat(), days=days)
+            touches = om.candidates(lists, people, om.SendTime().fit(past), times, channels=["email"])
+            return om.plan(touches, constraints=[om.FrequencyCap(2, per="7D")])
+
+        return week
+
+    how = {"horizon": "14D", "n": 1, "k": 3, "folder": tmp_path, "metrics": [scaled]}
+    popular = {"popular": om.Popularity()}
+    first = backtest(popular, data, plan=plan_of(2), **how)
+    again = backtest(popular, data, plan=plan_of(2), **how)
+    assert (first.n_reused, again.n_reused) == (0, 1)
+    pd.testing.assert_frame_equal(first.leaderboard, again.leaderboard)
+    assert set(again.leaderboard["model"]) == {"popular", "popular (plan)"}
+    assert backtest(popular, data, plan=plan_of(1), **how).n_reused == 0
+    assert backtest(popular, data, **how).n_reused == 0
+    monkeypatch.setitem(globals(), "LEVEL", 2.0)
+    assert backtest(popular, data, plan=plan_of(2), **how).n_reused == 0
+
+
+def test_what_a_function_reads_is_in_its_text():
+    def make(held):
+        def score(lists):
+            return np.mean([held, *(one for one in lists if one in {"a", "b"})])
+
+        return score
+
+    assert said_function(make(1), "it") == said_function(make(1), "it")
+    assert said_function(make(1), "it") != said_function(make(2), "it")
+    assert said_function(make(np.arange(3)), "it") != said_function(make(np.arange(4)), "it")
+    assert said_function(om.ndcg, "it") != said_function(om.recall, "it")
+    assert said_function(functools.partial(om.ndcg, 1), "it") != said_function(functools.partial(om.ndcg, 2), "it")
+    assert said_function(make(make(1)), "it") != said_function(make(make(2)), "it")
+    for hidden in (object(), types.ModuleType("mine"), threading.Lock().acquire):
+        with pytest.raises(ParameterError, match="no text that says it whole"):
+            said_function(make(hidden), "the metric")
+
+
+def test_damaged_cells_are_run_again_and_never_believed(data, found, tmp_path):
+    """Any byte changed, cut or added anywhere; a cell of another estimator under this name; a folder in its place."""
+    how = {"horizon": "14D", "n": 2, "k": 5, "counts": "purchase", "folder": tmp_path}
+    backtest(MODELS, data, **how)
+    files = sorted(tmp_path.iterdir())
+    whole = {path: path.read_bytes() for path in files}
+    rng = np.random.default_rng(0)
+    for turn in range(24):
+        for path in files:
+            body = bytearray(whole[path])
+            place = int(rng.integers(0, len(body)))
+            if turn % 3 == 0:
+                body[place] ^= 1 + int(rng.integers(0, 255))
+            elif turn % 3 == 1:
+                del body[place:]
+            else:
+                body[place:place] = bytes(rng.integers(0, 256, 5, dtype=np.uint8))
+            path.write_bytes(bytes(body))
+        files[0].write_bytes(whole[files[1]])
+        again = backtest(MODELS, data, **how)
+        assert again.n_reused == 0
+        pd.testing.assert_frame_equal(again.leaderboard, found.leaderboard)
+    files[0].unlink()
+    files[0].mkdir()
+    with pytest.raises(OSError):  # nothing can be written there, and it says so
+        backtest(MODELS, data, **how)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"heads": []}, {"heads": 3}, {"heads": [{"model": "popular"}]}, {"form": 99}, {"mark": "another"}, [], None,
+    ],
+)  # fmt: skip
+def test_a_cell_with_a_right_checksum_and_wrong_contents_is_run_again(data, tmp_path, change):
+    how = {"horizon": "14D", "n": 1, "k": 5, "folder": tmp_path}
+    plain = backtest({"m": om.Popularity()}, data, **how)
+    (path,) = tmp_path.iterdir()
+    with np.load(io.BytesIO(path.read_bytes()[32:])) as file:
+        held = {name: file[name] for name in file.files}
+    header = json.loads(held["header"].tobytes())
+    header = {**header, **change} if isinstance(change, dict) else change
+    buffer = io.BytesIO()
+    np.savez(buffer, **(held | {"header": np.frombuffer(json.dumps(header).encode(), np.uint8)}))
+    path.write_bytes(hashlib.sha256(buffer.getvalue()).digest() + buffer.getvalue())
+    again = backtest({"m": om.Popularity()}, data, **how)
+    assert again.n_reused == 0
+    pd.testing.assert_frame_equal(again.leaderboard, plain.leaderboard)
+
+
+def test_several_runs_write_one_folder_at_once(data, found, tmp_path):
+    how = {"horizon": "14D", "n": 2, "k": 5, "counts": "purchase", "folder": tmp_path, "threads": 1}
+    made = []
+    runs = [threading.Thread(target=lambda: made.append(backtest(MODELS, data, **how))) for _ in range(4)]
+    for run in runs:
+        run.start()
+    for run in runs:
+        run.join()
+    assert len(made) == 4
+    for one in made:
+        pd.testing.assert_frame_equal(one.leaderboard, found.leaderboard)
+    assert len(list(tmp_path.iterdir())) == 4  # and nothing half-written
+    assert backtest(MODELS, data, **how).n_reused == 4
+
+
+def test_means_of_few_people_are_not_shown(data):
+    frame = data.events.to_frame()
+    frame = frame[frame["user_id"].isin(data.events.users.ids[:4].tolist())]
+    few = om.Dataset(om.EventLog.from_frame(frame), end=data.end)
+    table = backtest({"m": om.Popularity()}, few, horizon="14D", n=2, k=3).leaderboard
+    assert table[["mean", "low", "difference"]].isna().all().all()

@@ -8,7 +8,7 @@ from scipy.sparse import csr_matrix
 
 from omnireco._kernels.hull import hull_steps
 from omnireco.causal import Experiment, budget_path
-from omnireco.errors import ParameterError
+from omnireco.errors import EmptyError, ParameterError
 
 
 def trial(n, k, seed=0):
@@ -38,7 +38,7 @@ def test_the_path_is_the_optimum_of_the_linear_program_at_every_budget(seed):
         reward, cost = np.round(reward), np.round(cost * 2)
     if seed == 2:
         cost = np.ones((n, k)) * [0.5, 1.0, 1.0, 2.0]
-    path = budget_path(reward, trial(n, k), costs=cost, n_bootstrap=9)
+    path = budget_path(reward, trial(n, k), costs=cost, n_bootstrap=9, k=1)
     for budget in [*np.linspace(0, 1.2 * float(path.budget[-1]), 13), 0.003]:
         assert path.at(budget)["predicted"] * n == pytest.approx(optimum(reward, cost, budget * n), abs=1e-8)
     assert (path.price[1:] <= path.price[:-1]).all()
@@ -48,7 +48,7 @@ def test_at_a_price_everybody_has_the_arm_that_pays_most():
     rng = np.random.default_rng(9)
     n, k = 300, 3
     reward, cost = rng.normal(size=(n, k)), rng.random((n, k)) + 0.1
-    path = budget_path(reward, trial(n, k), costs=cost, n_bootstrap=9)
+    path = budget_path(reward, trial(n, k), costs=cost, n_bootstrap=9, k=1)
     at = len(path.budget) // 2
     price = (path.price[at] + path.price[at + 1]) / 2
     gain = np.column_stack([np.zeros(n), reward - price * cost])
@@ -121,3 +121,26 @@ def test_thousands_of_steps_are_drawn_at_a_thousand_points_each_an_optimum():
 def test_what_is_wrong_is_named(rewards, costs, match):
     with pytest.raises(ParameterError, match=match):
         budget_path(rewards, trial(50, 2), costs=costs)
+
+
+def test_no_step_of_a_path_is_about_fewer_than_k_people():
+    rng = np.random.default_rng(1)
+    n, q = 90, 2
+    reward, cost = rng.normal(size=(n, q)) + 1, rng.random((n, q)) + 0.05
+    path = budget_path(reward, trial(n, q), costs=cost, n_bootstrap=9)
+    moved = np.abs(np.diff(path.share, axis=0)).sum(axis=1) * n
+    assert path.budget.size > 5
+    assert (np.diff(path.budget) > 0).all()
+    assert path.budget.size <= 1 + 2 * n / 5
+    assert moved.max() >= 1
+    assert budget_path(reward, trial(n, q), costs=cost, n_bootstrap=9, k=1).budget.size > path.budget.size
+    with pytest.raises(EmptyError, match="of fewer than k=80"):
+        budget_path(reward, trial(n, q), costs=cost, n_bootstrap=9, k=80)
+
+
+def test_what_is_nothing_but_rounding_is_zero():
+    """One arm that is best for all: targeting adds exactly nothing, and nothing is printed as 1e-17."""
+    path = budget_path(np.full((600, 1), 0.1), trial(600, 1), costs={"a0": 0.3}, n_bootstrap=20)
+    assert (path.lift == 0).all()
+    assert "e-1" not in repr(path)
+    assert repr(path).endswith("+0 (+0 to +0) on one arm for all)")

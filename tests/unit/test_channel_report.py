@@ -257,3 +257,38 @@ def test_a_missing_value_is_counted_where_the_report_is_asked_for():
     with pytest.warns(om.errors.DataWarning, match="value is missing in 1 of 2") as found:
         om.evaluation.channel_report(log, k=1)
     assert found[0].filename == __file__
+
+
+def test_names_of_the_report_are_no_names_of_the_data():
+    frame = random_log(0).to_frame()
+    for name in ("(several)", "(rare combinations)"):
+        with pytest.raises(om.errors.ParameterError, match="a channel is called"):
+            om.evaluation.channel_report(frame.assign(channel=name))
+    segments = pd.DataFrame({"user_id": frame["user_id"].unique(), "segment": "(unknown)"})
+    with pytest.raises(om.errors.ParameterError, match="a segment is called '\\(unknown\\)'"):
+        om.evaluation.channel_report(frame, segments=segments)
+
+
+@pytest.mark.parametrize("zone", ["Asia/Tokyo", "America/New_York"])
+def test_crossed_tables_do_not_know_the_clock_or_the_order(zone):
+    frame = random_log(1).to_frame()
+    segments = pd.DataFrame({"user_id": frame["user_id"].unique()})
+    segments["segment"] = np.where(np.arange(len(segments)) % 2, "a", "b")
+    one = om.evaluation.channel_report(frame, segments=segments, every="7D", k=1)
+    there = frame.assign(timestamp=frame["timestamp"].dt.tz_convert(zone)).sample(frac=1, random_state=2)
+    other = om.evaluation.channel_report(there, segments=segments.iloc[::-1], every="7D", k=1)
+    for name in ("segments", "over_time", "segments_over_time"):
+        pd.testing.assert_frame_equal(getattr(one, name), getattr(other, name))
+
+
+def test_everybody_in_a_segment_of_their_own_shows_nothing():
+    frame = random_log(1).to_frame()
+    segments = pd.DataFrame({"user_id": frame["user_id"].unique()})
+    report = om.evaluation.channel_report(
+        frame, segments=segments.assign(segment=segments["user_id"].map("s{}".format))
+    )
+    assert report.segments["events"].isna().all()
+    shown = report.segments_over_time
+    assert shown.loc[shown["people"] != 0, "events"].isna().all()
+    none = om.evaluation.channel_report(frame, segments=segments.iloc[:0].assign(segment=pd.Series(dtype=object)))
+    assert set(none.segments["segment"]) == {"(unknown)"}

@@ -1,9 +1,12 @@
 """Uplift curves: by hand, against a plain loop, and how often their intervals hold."""
 
+import itertools
+
 import numpy as np
 import pandas as pd
 import pytest
 
+import omnireco as om
 from omnireco._kernels.poisson import person_keys, poisson_weights, resampled_sums
 from omnireco.causal import Experiment, uplift_curve
 from omnireco.errors import ParameterError
@@ -20,7 +23,7 @@ def trial(arm, y, user=None, p=0.5):
 
 def test_four_people_by_hand():
     """Scores 4, 3, 2, 1: treated 1, control 0, treated 0, control 1."""
-    curve = uplift_curve([4, 3, 2, 1], trial([1, 0, 1, 0], [1, 0, 0, 1]), n_bootstrap=9)
+    curve = uplift_curve([4, 3, 2, 1], trial([1, 0, 1, 0], [1, 0, 0, 1]), n_bootstrap=9, k=1)
     # at 2 of 4: 1/2 (1 - 0); at 3: 3/4 (1/2 - 0); at 4: 1/2 - 1/2 = 0; at 1 no control: straight to the next
     assert curve.share.tolist() == [0, 0.25, 0.5, 0.75, 1]
     assert curve.gain.tolist() == [0, 0.25, 0.5, 0.375, 0]
@@ -167,3 +170,27 @@ def test_sums_equal_a_plain_loop():
         for row in range(90):
             wanted[draw, np.searchsorted(ends, row, side="right")] += weight[row, draw] * values[row]
     assert resampled_sums(keys, values, ends, n_draws=5) == pytest.approx(wanted)
+
+
+def test_no_step_of_a_curve_is_about_fewer_than_k_people():
+    """Each point differs from the one before by the outcomes of at least k people, also of people with several rows."""
+    rng = np.random.default_rng(3)
+    n, person = 240, np.repeat(np.arange(80), 3)
+    frame = pd.DataFrame({"who": person, "arm": rng.choice(["yes", "no"], 80)[person], "y": rng.random(n)})
+    test = Experiment.from_frame(
+        frame, treatment="arm", control="no", outcome="y", propensity={"yes": 0.5, "no": 0.5}, user="who"
+    )
+    score = np.sort(rng.random(n))[::-1]
+    curve = uplift_curve(score, test, n_bootstrap=9)
+    at = np.round(curve.share * n).astype(int)
+    assert at[0] == 0
+    assert at[-1] == n
+    assert at.size > 10
+    assert all(np.unique(person[low:high]).size >= 5 for low, high in itertools.pairwise(at))
+    assert uplift_curve(score, test, n_bootstrap=9, k=1).share.size == n + 1
+    one = Experiment.from_frame(
+        frame.assign(arm=np.where(person < 3, "yes", "no")), treatment="arm", control="no", outcome="y",
+        propensity={"yes": 0.5, "no": 0.5}, user="who",
+    )  # fmt: skip
+    with pytest.raises(om.errors.EmptyError, match="3 people have the arm 'yes'; of fewer than k=5"):
+        uplift_curve(score, one)

@@ -1,5 +1,7 @@
 """Does the web take from the branch? Worlds with a planted answer, and worlds in which the comparison is unfair."""
 
+import contextlib
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -119,3 +121,13 @@ def test_wrong_questions_are_refused():
         study(log, measure="value")
     with pytest.raises(EmptyError, match="fewer than k=50"):
         study(log, k=50)
+
+
+@pytest.mark.parametrize(("days", "period"), [(20, "14D"), (20, "1h"), (2, "1D"), (400, "1D")])
+def test_the_period_that_is_advised_fits(days, period):
+    data = om.simulate(n_users=60, n_items=20, days=days, seed=1).dataset()
+    with pytest.raises(ParameterError, match="whole periods") as caught:
+        displacement(data, channel="web", on="store", period=period)
+    advised = str(caught.value).split("period='")[1].split("'")[0]
+    with contextlib.suppress(EmptyError):  # it fits; whether enough people begin is another question
+        displacement(data, channel="web", on="store", period=advised)

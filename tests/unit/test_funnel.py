@@ -1,5 +1,7 @@
 """Funnels by hand, on people whose steps are known."""
 
+import itertools
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -106,3 +108,78 @@ def test_it_runs_in_one_look_per_attempt_on_many_people():
     table = found.table
     assert (table["people"].diff().dropna() <= 0).all()
     assert ((table["low"] <= table["share"]) | table["low"].isna()).all()
+
+
+def facts(table, cells):
+    """Return what a funnel's table tells, as rows of coefficients of attempts that ended (step, lost or stuck)."""
+    steps, rows = len(table), []
+    row = {cell: place for place, cell in enumerate(cells)}
+
+    def of(wanted):
+        line = np.zeros(len(cells))
+        line[[row[cell] for cell in cells if wanted(*cell)]] = 1.0
+        return line
+
+    for step, line in table.iterrows():
+        reach = of(lambda s, o, step=step: s >= step)
+        if not np.isnan(line["attempts"]):
+            rows.append(reach)
+        if step < steps - 1 and not np.isnan(line["lost"]):
+            rows.append(of(lambda s, o, step=step: (s, o) == (step, 0)))
+        if step < steps - 1 and not np.isnan(line["stuck"]):  # of people, mostly with one attempt each
+            rows.append(of(lambda s, o, step=step: (s, o) == (step, 1)))
+        if step and not np.isnan(line["share"]):
+            rows.append(reach - line["share"] * (reach + of(lambda s, o, step=step: (s, o) == (step - 1, 0))))
+        if step and not np.isnan(line["share_of_start"]):
+            begun = of(lambda s, o, step=step: s >= step or o == 0)
+            rows.append(reach - line["share_of_start"] * begun)
+    return np.array(rows) if rows else np.zeros((1, len(cells)))
+
+
+@pytest.mark.parametrize("seed", range(25))
+def test_no_group_of_few_people_follows_from_what_is_shown(seed):
+    """Every set of endings that the table determines is nobody, or at least five people."""
+    rng = np.random.default_rng(seed)
+    n = int(rng.integers(20, 120))
+    frame = pd.DataFrame(
+        {
+            "user_id": rng.integers(0, n, 3 * n),
+            "item_id": "pan",
+            "channel": rng.choice(["app", "web"], 3 * n),
+            "event": rng.choice(
+                ["a", "b", "c"], 3 * n, p=[[0.4, 0.35, 0.25], [0.8, 0.1, 0.1], [0.34, 0.33, 0.33]][seed % 3]
+            ),
+            "timestamp": pd.Timestamp("2025-01-01", tz="UTC") + pd.to_timedelta(rng.random(3 * n) * 60, unit="D"),
+        }
+    )
+    steps = {"one": "a", "two": "b", "three": "c"}
+    found = om.journeys.funnel(frame, steps, within="12D")
+    log = om.EventLog.from_frame(frame)
+    from omnireco.journeys.funnel import _attempts, _steps
+
+    names, masks = _steps(log, steps)
+    _, reached = _attempts(log, masks, log.user.astype(np.int64), 12 * 86_400_000_000)
+    depth = (reached != -1).sum(axis=1) - 1
+    begun = np.take(log.at, reached[:, 0])
+    stuck = (begun + 12 * 86_400_000_000 > log.end_us) & (depth < 2)
+    user = log.user[reached[:, 0]]
+    cells = [(s, o) for s in range(3) for o in (0, 1) if ((depth == s) & (stuck == o)).any()]
+    space = facts(found.table, cells)
+    rank = np.linalg.matrix_rank(space, tol=1e-9)
+    for many in range(1, len(cells) + 1):
+        for some in itertools.combinations(range(len(cells)), many):
+            line = np.zeros(len(cells))
+            line[list(some)] = 1.0
+            if np.linalg.matrix_rank(np.vstack([space, line]), tol=1e-9) > rank:
+                continue
+            inside = np.any([(depth == cells[c][0]) & (stuck == cells[c][1]) for c in some], axis=0)
+            assert np.unique(user[inside]).size >= 5, [cells[c] for c in some]
+    reach = [np.unique(user[depth >= step]).size for step in range(3)]
+    shown = found.table["people"].dropna()
+    gaps = -np.diff([*shown.to_numpy(), 0.0]) if len(shown) else np.array([])
+    assert ((gaps == 0) | (gaps >= 5)).all()
+    assert all(shown.loc[step] == reach[step] for step in shown.index)
+    by_step = found.channels.groupby("step")["attempts"].sum()
+    for step, name in enumerate(names):
+        left = found.table["attempts"][step] - by_step.get(name, 0)
+        assert np.isnan(left) or left == 0 or left >= 5

@@ -55,3 +55,9 @@ def test_decisions_about_nobody_in_particular_stand_alone():
 def test_what_does_not_fit_is_refused(change, error, words):
     with pytest.raises(error, match=words):
         LoggedDecisions(**({"rewards": [1.0, 0.0], "propensity": [0.5, 0.5]} | change))
+
+
+@pytest.mark.parametrize("people", [["1", 1], [1, True], ("a", 2)])
+def test_people_of_several_kinds_are_never_one_person(people):
+    with pytest.raises(om.errors.SchemaError, match="people holds values of several kinds"):
+        LoggedDecisions([1.0, 0.0], [0.5, 0.5], people=people)

@@ -86,3 +86,60 @@ def test_nothing_unfinished_is_an_empty_frame():
     data, _ = planted(n=60)
     model = Returns(horizon="3D").fit(data)
     assert nudges(unfinished(data, within="90D").iloc[:0], model, data).empty
+
+
+def reminded(seed, effect=0.3):
+    """Past reminders drawn by lot: who had left a cart, whether they were reminded, and whether they finished."""
+    data, back = planted(seed)
+    open_ = unfinished(data, within="90D")
+    rng = np.random.default_rng(seed + 100)
+    reminded = rng.random(len(open_)) < 0.5
+    finished = back[open_["user_id"]].to_numpy() | (reminded & (rng.random(len(open_)) < effect))
+    model = Returns(horizon="3D").fit(data)
+    found = nudges(open_, model, data, within="3D").set_index("user_id").loc[open_["user_id"]].reset_index()
+    frame = found[["returns"]].assign(arm=np.where(reminded, "reminder", "none"), finished=finished.astype(float))
+    return frame.fillna({"returns": 0.0})
+
+
+def uplift_of(frame):
+    test = om.causal.Experiment.from_frame(
+        frame, treatment="arm", control="none", outcome="finished", features=["returns"],
+        propensity={"reminder": 0.5, "none": 0.5},
+    )  # fmt: skip
+    return om.causal.Uplift().fit(test)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_a_fitted_uplift_with_returns_leaves_them_alone_and_reaches_the_others(seed):
+    """Learned from last month's reminders, used on other people: 90 % of each."""
+    uplift = uplift_of(reminded(seed + 50))
+    data, back = planted(seed)
+    open_ = unfinished(data, within="90D")
+    found = nudges(
+        open_, Returns(horizon="3D").fit(data), data, within="3D", effect=uplift, margin=10.0, cost=1.0
+    ).set_index("user_id")
+    returned = back[found.index].to_numpy()
+    assert (~found.loc[returned, "nudge"]).mean() >= 0.9
+    assert found.loc[~returned, "nudge"].mean() >= 0.9
+    assert returned.mean() > 0.4  # everybody nudged: so many in vain
+
+
+def test_a_model_of_effects_is_net_already_and_has_one_arm():
+    frame = reminded(1)
+    data, _ = planted(n=200)
+    open_, model = unfinished(data, within="90D"), Returns(horizon="3D").fit(data)
+    uplift = uplift_of(frame)
+    found = nudges(open_, model, data, within="3D", effect=uplift, margin=10.0, cost=1.0)
+    known = found.fillna({"returns": 0.0})
+    np.testing.assert_allclose(found["value"], 10 * uplift.increments(known)[:, 0] - 1)
+    with pytest.raises(ParameterError, match="Leave completes= out"):
+        nudges(open_, model, data, effect=uplift, completes=0.0)
+    frame.loc[::3, "arm"] = "call"
+    test = om.causal.Experiment.from_frame(
+        frame, treatment="arm", control="none", outcome="finished", features=["returns"],
+        propensity=dict.fromkeys(("reminder", "none", "call"), 1 / 3),
+    )  # fmt: skip
+    two = om.causal.Uplift().fit(test)
+    with pytest.raises(ParameterError, match="a model of 2 arms"):
+        nudges(open_, model, data, effect=two)
+    assert nudges(open_.iloc[:0], model, data, effect=uplift).empty

@@ -156,7 +156,25 @@ def test_all_rewards_equal_have_no_interval():
 def test_one_person_has_no_interval():
     half = np.full(2000, 0.5)
     logged = om.causal.LoggedDecisions(np.arange(2000) % 2, half, people=["ann"] * 2000)
-    assert om.causal.off_policy(logged, half).table[["low", "high"]].isna().all().all()
+    assert om.causal.off_policy(logged, half, k=1).table[["low", "high"]].isna().all().all()
+
+
+def test_a_value_about_few_people_is_refused():
+    """Three people with thousands of decisions are effective, and still three people."""
+    rng = np.random.default_rng(0)
+    people, half = np.repeat(np.arange(40), 1000), np.full(40_000, 0.5)
+    logged = om.causal.LoggedDecisions(rng.random(40_000), half, people=people)
+    found = om.causal.off_policy(logged, {"three": half * (people < 3), "all": half})
+    table = found.table.set_index("policy")
+    assert table.loc["three", ["value", "low", "high", "lift"]].isna().all().all()
+    assert table.loc["all", "value"].notna().all()
+    assert "fewer than k=5 people" in found.verdict.splitlines()[0]
+    assert om.causal.off_policy(logged, half * (people < 3), k=3).table["value"].notna().all()
+    chosen = om.causal.select_policy(logged, {"three": half * (people < 3)}, n_bootstrap=20)
+    assert chosen.table["value"].isna().all()
+    few = om.causal.LoggedDecisions(rng.random(3000), half[:3000], people=people[:3000])
+    with pytest.raises(om.errors.EmptyError, match="about 3 people, and of fewer than k=5"):
+        om.causal.off_policy(few, half[:3000])
 
 
 def test_clipped_weights_bring_a_bias_that_the_interval_allows_for():

@@ -97,3 +97,10 @@ def test_wrong_arguments_are_refused():
         Paths.of(log_of([(1, 0, "shop", "purchase")]))
     with pytest.raises(ParameterError, match="separator"):
         Paths.from_frame(pd.DataFrame({"path": ["a"], "conversions": [1]}), separator=" ")
+
+
+def test_value_without_conversions_is_refused():
+    frame = pd.DataFrame({"path": ["a", "b"], "conversions": [0, 3], "value": [5.0, 6.0], "nulls": [4, 4]})
+    with pytest.raises(SchemaError, match="value is given without conversions in 1 row"):
+        Paths.from_frame(frame)
+    assert Paths.from_frame(frame.assign(value=[0.0, 6.0])).value.tolist() == [0.0, 6.0]

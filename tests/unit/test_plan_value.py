@@ -51,7 +51,7 @@ def test_by_hand():
         }
     )
     made = om.plan(om.planning.Candidates.from_frame(plans))
-    found = plan_value(made, om.MessageLog.from_frame(frame), least_effective=1, least_covered=0)
+    found = plan_value(made, om.MessageLog.from_frame(frame), least_effective=1, least_covered=0, k=1)
     # weights: person 1: push 1/0.5 x 1/2 = 1, email 0; person 2: email 0.5/0.25 x 2/2 = 2, push 0.5/0.75 = 2/3
     assert found.table["value"][0] == pytest.approx((1 * 1 + 2 * 1 + 0) / (1 + 2 + 2 / 3))
 
@@ -161,3 +161,28 @@ def test_what_cannot_be_asked_is_refused():
         plan_value(made, log(), by=["channel", "hour"])
     with pytest.raises(ParameterError, match="plan"):
         plan_value("plan", log())
+
+
+def test_propensities_of_another_choice_are_noticed():
+    """By item with the propensities of channels: weights average 2, and no value may be read from them."""
+    sent = log().to_frame().assign(item_id="i0")
+    by_item = plan_value(plan_of(range(600), "push"), om.MessageLog.from_frame(sent), by="item_id")
+    assert "clearly above 1" in by_item.diagnostics["refused"][0]
+    assert by_item.table["value"].isna().all()
+    small = om.MessageLog.from_frame(sent.assign(propensity=0.25))
+    assert "clearly above 1" in plan_value(plan_of(range(600), "push"), small).diagnostics["refused"][0]
+
+
+def test_the_order_the_clock_and_a_second_copy_of_the_log_change_nothing():
+    plan, sent = plan_of(range(600), "push"), log().to_frame()
+    one = plan_value(plan, om.MessageLog.from_frame(sent)).table
+    times = ["sent_at", "responded_at"]
+    tokyo = sent.assign(**{name: sent[name].dt.tz_convert("Asia/Tokyo") for name in times})
+    for other in (sent.sample(frac=1, random_state=3), tokyo, pd.concat([sent, sent])):
+        found = plan_value(plan, om.MessageLog.from_frame(other)).table
+        pd.testing.assert_frame_equal(found, one)  # also the interval: it is over people
+    twice = pd.concat([plan_of(range(600), "push", times=2).to_frame(), plan_of(range(600), "push").to_frame()])
+    assert len(twice) == 1800
+    pd.testing.assert_frame_equal(
+        plan_value(plan_of(range(600), "push", times=2), om.MessageLog.from_frame(sent)).table, one
+    )

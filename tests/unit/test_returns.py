@@ -198,3 +198,8 @@ def test_fit_reads_every_parameter(name):
         plain, other = Returns().fit(data), Returns(**{name: CHANGES[name]}).fit(data)
     a, b = (m.returns(data.requests())[["probability", "low", "high"]].to_numpy() for m in (plain, other))
     assert a.shape != b.shape or not np.array_equal(a, b, equal_nan=True)
+
+
+def test_no_event_is_no_visit():
+    with pytest.raises(ParameterError, match="events is empty: no event would be a visit"):
+        Returns(events=[])

@@ -6,8 +6,8 @@ import pytest
 
 import omnireco as om
 from omnireco.errors import ParameterError
-from omnireco.evaluation import Between, tune
-from omnireco.evaluation.trials import tune as module
+from omnireco.evaluation import Between, Trials, tune
+from omnireco.evaluation.trials.space import METHODS
 
 SPACE = {"regularization": Between(1, 1000, log=True), "neighbors": [None, 5]}
 
@@ -30,11 +30,11 @@ def test_the_search_sees_only_the_past(data, past):
         ends.append((before.end, after.end))
         return pd.DataFrame({"user_id": before.users.ids, "value": 0.5})
 
-    tune(om.EASE(), past, SPACE, horizon="14D", n_trials=2, score=score)
+    tune(om.EASE(), past, SPACE, horizon="14D", trials=2, score=score)
     assert max(after for _, after in ends) <= past.end
     assert {before for before, _ in ends} == {past.end - pd.Timedelta("28D")}
-    one = tune(om.EASE(), past, SPACE, horizon="14D", n_trials=4, seed=3)
-    two = tune(om.EASE(), data.before("2025-03-20"), SPACE, horizon="14D", n_trials=4, seed=3)
+    one = tune(om.EASE(), past, SPACE, horizon="14D", trials=Trials(4, seed=3))
+    two = tune(om.EASE(), data.before("2025-03-20"), SPACE, horizon="14D", trials=Trials(4, seed=3))
     pd.testing.assert_frame_equal(one.trials, two.trials)
     assert one.estimator == two.estimator
 
@@ -61,8 +61,7 @@ def test_a_real_gain_is_found_and_shown_on_another_window(past, method):
         past,
         {"regularization": Between(1, 10_000, log=True)},
         horizon="14D",
-        n_trials=9,
-        method=method,
+        trials=Trials(9, method=method),
         score=planted(of),
     )
     assert found.gained
@@ -85,21 +84,26 @@ def test_the_default_wins_where_nothing_is_better(past):
             return pd.DataFrame({"user_id": ids, "value": rng.normal(0, 1, len(ids))})
 
         found = tune(
-            om.EASE(), past, {"regularization": Between(1, 1000)}, horizon="14D", n_trials=12, score=score, seed=seed
+            om.EASE(),
+            past,
+            {"regularization": Between(1, 1000)},
+            horizon="14D",
+            trials=Trials(12, seed=seed),
+            score=score,
         )
         kept += found.estimator == om.EASE()
     assert kept >= 5
 
 
 def test_the_default_is_the_first_trial_and_can_be_the_best(past):
-    found = tune(om.EASE(), past, SPACE, horizon="14D", n_trials=2, score=planted(lambda model: 0.0))
+    found = tune(om.EASE(), past, SPACE, horizon="14D", trials=2, score=planted(lambda model: 0.0))
     assert (found.best, found.gain, found.gained) == (om.EASE(), 0.0, False)
     assert "nothing tried was better" in found.verdict
     assert found.trials["error"].tolist() == ["", "", ""]
 
 
 def test_a_setting_that_is_refused_counts_as_tried(past):
-    found = tune(om.EASE(), past, {"regularization": [-1.0]}, horizon="14D", n_trials=3)
+    found = tune(om.EASE(), past, {"regularization": [-1.0]}, horizon="14D", trials=3)
     assert found.trials["error"].tolist() == ["", "ParameterError"]
     assert found.n_trials == 2
     assert found.estimator == om.EASE()
@@ -107,7 +111,11 @@ def test_a_setting_that_is_refused_counts_as_tried(past):
 
 def test_halving_fits_the_many_on_few_people(past):
     found = tune(
-        om.EASE(), past, {"regularization": Between(1, 1000, log=True)}, horizon="14D", n_trials=9, method="halving"
+        om.EASE(),
+        past,
+        {"regularization": Between(1, 1000, log=True)},
+        horizon="14D",
+        trials=Trials(9, method="halving"),
     )
     size = found.trials.groupby("share")["trial"].count()
     assert size[1.0] < 9 + 1
@@ -118,7 +126,7 @@ def test_halving_fits_the_many_on_few_people(past):
 
 
 def test_response_models_are_tuned_by_likelihood(data):
-    found = tune(om.SendTime(), data, {"expiry": ["2D", "3D"]}, horizon="21D", n_trials=2)
+    found = tune(om.SendTime(), data, {"expiry": ["2D", "3D"]}, horizon="21D", trials=2)
     assert found.metric == "log likelihood"
     assert (found.trials["value"] < 0).all()
 
@@ -142,8 +150,8 @@ def test_a_space_that_is_none_is_refused(past, space, words):
 @pytest.mark.parametrize(
     ("how", "words"),
     [
-        ({"method": "grid"}, "method must be one of"),
-        ({"n_trials": 0}, "n_trials"),
+        ({"trials": "grid"}, "trials must be"),
+        ({"trials": 0}, "trials"),
         ({"k": 0}, "k"),
     ],
 )
@@ -165,8 +173,8 @@ def test_optuna_is_said_where_it_is_missing(past, monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "optuna", None)
     monkeypatch.setattr(builtins, "__import__", refuse)
     with pytest.raises(om.errors.MissingExtraError, match=r"omnireco\[tune\]"):
-        tune(om.EASE(), past, SPACE, horizon="14D", n_trials=2, method="optuna", score=planted(lambda model: 0.0))
-    assert module.METHODS == ("random", "halving", "optuna")
+        tune(om.EASE(), past, SPACE, horizon="14D", trials=Trials(2, method="optuna"), score=planted(lambda model: 0.0))
+    assert METHODS == ("random", "halving", "optuna")
 
 
 def test_optuna_says_what_to_try(past):
@@ -176,8 +184,7 @@ def test_optuna_says_what_to_try(past):
         past,
         SPACE | {"regularization": Between(1, 10_000, log=True)},
         horizon="14D",
-        n_trials=8,
-        method="optuna",
+        trials=Trials(8, method="optuna"),
         score=planted(of),
     )
     assert found.n_trials == 9
@@ -187,3 +194,16 @@ def test_optuna_says_what_to_try(past):
 def test_a_score_must_be_a_function(data):
     with pytest.raises(om.errors.ParameterError, match=r"tune: score must be a function\(model, past, later\)"):
         om.tune(om.EASE(), data, {"regularization": [1.0, 2.0]}, horizon="14D", k=5, score=0)
+
+
+@pytest.mark.parametrize("method", ["random", "halving"])
+def test_threads_change_nothing_and_progress_is_told(past, method):
+    told = []
+    how = {"horizon": "14D", "trials": Trials(6, method=method, seed=1)}
+    one = tune(om.EASE(), past, SPACE, threads=1, progress=lambda done, total: told.append((done, total)), **how)
+    two = tune(om.EASE(), past, SPACE, threads=2, **how)
+    pd.testing.assert_frame_equal(one.trials, two.trials)
+    assert (one.gain, one.low, one.estimator) == (two.gain, two.low, two.estimator)
+    assert told[-1][0] == told[-1][1] == len(told)
+    with pytest.raises(ParameterError, match="progress must be"):
+        tune(om.EASE(), past, SPACE, progress="yes", **how)

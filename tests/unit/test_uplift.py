@@ -237,6 +237,17 @@ def test_messages_of_a_dataset_are_the_treatment():
     money = Uplift(target="purchase", outcome="value", folds=2).fit(data).average().table.iloc[0]
     assert money["low"] < 2.0 < money["high"]
     assert Uplift(target="purchase", arm="item", folds=2).fit(data).arms == ("tea",)
+    users, effect = model.read(data)
+    asked = pd.DataFrame({"user_id": [*users.ids[[3, 0]].tolist(), 987_654]})
+    found = model.increments(asked, data=data)
+    np.testing.assert_array_equal(found[:2], effect[[3, 0]])
+    np.testing.assert_allclose(found[2], model.average().table["effect"])
+    with pytest.raises(ParameterError, match="increments\\(rows, data=data\\)"):
+        model.increments(asked)
+    open_ = pd.DataFrame({"user_id": users.ids[:9]})
+    returns = om.journeys.Returns(horizon="3D", n_checks=0).fit(data)
+    nudged = om.journeys.nudges(open_, returns, data, effect=model, margin=2.0).set_index("user_id")
+    np.testing.assert_allclose(nudged.loc[users.ids[:9], "value"], 2 * effect[:9, 0])
     users, found = model.read(data)
     assert found.shape == (len(users), 1)
     assert model.effect(data)["user_id"].tolist() == users.ids.tolist()

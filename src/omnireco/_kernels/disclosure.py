@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-__all__ = ["hidden_cells"]
+from omnireco._kernels.log.order import distinct
+
+__all__ = ["hidden_cells", "hidden_groups"]
 
 
 def hidden_cells(people: np.ndarray, k: int, axes: tuple[int, ...] = ()) -> np.ndarray:
@@ -48,4 +50,45 @@ def hidden_cells(people: np.ndarray, k: int, axes: tuple[int, ...] = ()) -> np.n
                     changed = True
             shape = np.moveaxis(hide, axis, -1).shape
             hide = np.moveaxis(masks.reshape(shape), -1, axis).copy()
+    return hide
+
+
+def hidden_groups(
+    cell: np.ndarray, person: np.ndarray, n_cells: int, k: int, size: np.ndarray | None = None
+) -> np.ndarray:
+    """Return which cells of one line to hide whose total is known, where one person may stand in several; bool.
+
+    Parameters
+    ----------
+    cell, person : ndarray of shape (n,), int64
+        Rows that add up to the line: the cell of each, from 0, and who stands behind it.
+    n_cells : int
+    k : int
+        Smallest number of people behind a shown cell, and behind all the hidden ones together.
+    size : ndarray of shape (max person + 1,), optional
+        How many people each of them is; 1 by default.
+
+    Examples
+    --------
+    >>> one_in_both = np.array([0, 1, 1, 1, 2, 2, 2]), np.array([7, 7, 8, 9, 1, 2, 3])
+    >>> hidden_groups(*one_in_both, n_cells=3, k=3).tolist()
+    [True, True, False]
+    """
+    n = int(person.max(initial=-1)) + 1
+    pair = distinct(cell.astype(np.int64) * max(1, n) + person)
+    cell, person = pair // max(1, n), pair % max(1, n)
+    weight = np.ones(n) if size is None else size
+    people = np.bincount(cell, weights=weight[person], minlength=n_cells)
+
+    def behind(hide: np.ndarray) -> float:
+        there = np.zeros(n, np.bool_)
+        there[person[hide[cell]]] = True
+        return float(weight[:n][there].sum())
+
+    hide: np.ndarray = (people > 0) & (people < k)
+    while hide.any() and (hide.sum() < 2 or behind(hide) < k):
+        left = np.flatnonzero(~hide & (people > 0))
+        if not left.size:
+            break
+        hide[left[np.argmin(people[left])]] = True
     return hide

@@ -6,10 +6,11 @@ from omnireco.causal.holdouts.holdout_power import HoldoutSize, holdout_power
 from omnireco.causal.holdouts.holdout_report import HoldoutReport, holdout_report
 from omnireco.causal.holdouts.switchback import Switchback, SwitchbackReport, switchback
 from omnireco.causal.logged import LoggedDecisions
-from omnireco.causal.off_policy import OffPolicy, cross_fitted_rewards, off_policy
+from omnireco.causal.off_policy import OffPolicy, off_policy
 from omnireco.causal.paths.attribution import Attribution, attribution
 from omnireco.causal.paths.lift_tests import LiftTests
 from omnireco.causal.paths.paths import Paths
+from omnireco.causal.rewards import cross_fitted_rewards
 from omnireco.causal.selecting import PolicyChoice, select_policy
 from omnireco.causal.slates import LoggedSlates, off_policy_slates
 from omnireco.causal.substitution.contacts import ContactEffects, contact_effects

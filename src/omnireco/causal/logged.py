@@ -298,6 +298,10 @@ def _codes(actions: Any, n: int, name: str) -> np.ndarray:
 
 def check_people(people: Any, n: int) -> np.ndarray:
     """Return the person of each decision, checked and in our dtype."""
+    if isinstance(people, (list, tuple)) and len({type(one) for one in people}) > 1:
+        whole = np.empty(len(people), object)  # numpy would make one text of 1 and '1'
+        whole[:] = people
+        people = whole
     given = check_array(people, "people")
     if given.shape != (n,):
         raise ParameterError(f"people must have one entry per decision, {n:,}. Got the shape {given.shape}.")

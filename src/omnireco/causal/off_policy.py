@@ -11,8 +11,8 @@ import numpy as np
 from omnireco._core.checks import check_integer, check_names, check_number, check_numbers, count_of, shown
 from omnireco._core.contract import says_the_line
 from omnireco._core.parts import Parts
-from omnireco._core.random import stream
 from omnireco._core.small import Number, Whole
+from omnireco._kernels.log.order import distinct
 from omnireco.causal.arrays import matrix, vector
 from omnireco.causal.estimating import (
     ESTIMATORS,
@@ -34,7 +34,16 @@ from omnireco.timing.machines import left_out
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["ESTIMATORS", "OffPolicy", "check_frames", "cross_fitted_rewards", "judge", "off_policy", "refusal"]
+__all__ = [
+    "ESTIMATORS",
+    "OffPolicy",
+    "check_enough",
+    "check_frames",
+    "judge",
+    "off_policy",
+    "refusal",
+    "too_few",
+]
 
 _MOST_ACTIONS = 10_000
 _TABLE = ("policy", "estimator", "value", "low", "high", "lift", "lift_low", "lift_high")
@@ -165,6 +174,7 @@ def off_policy(
     least_effective: float = 1000,
     confidence: float = 0.95,
     groups: Any = None,
+    k: int = 5,
 ) -> OffPolicy:
     """Estimate what other policies would have earned on a log, or refuse.
 
@@ -192,6 +202,9 @@ def off_policy(
     groups : array-like of shape (n_actions,), optional
         A group per action, integers from 0 (a category, a price band), for ``mips``. The logged decisions need
         ``distribution``.
+    k : int
+        Refuse a policy whose weights are about fewer people: its value would be what these few did. Without
+        ``people`` every decision counts as one.
 
     Returns
     -------
@@ -203,7 +216,7 @@ def off_policy(
         When shapes disagree, a probability lies outside its range, rows of a policy do not sum to 1, or an estimator
         lacks its input. Nothing is guessed: a missing propensity is an error.
     EmptyError
-        When there is no decision.
+        When there is no decision, or all are about fewer than ``k`` people.
 
     Notes
     -----
@@ -269,6 +282,7 @@ def off_policy(
         clip=clip,
         least_effective=least_effective,
         confidence=confidence,
+        k=k,
     )
     rows = [_row(name, estimator, one, confidence) for name, one, _ in judged.found for estimator in judged.wanted]
     table, diagnostics = check_frames(rows, [check for _, _, check in judged.found])
@@ -302,6 +316,7 @@ def judge(
     clip: float | None,
     least_effective: float,
     confidence: float,
+    k: int,
 ) -> Judged:
     """Return the estimates and diagnostics of every policy."""
     n, chosen = len(decisions), decisions.actions
@@ -321,6 +336,7 @@ def judge(
     group = None if groups is None else _groups(groups, decisions)
     wanted = _estimators(estimators, model is not None, group is not None, decisions.logger is not None)
     cluster, n_people = decisions.clusters
+    k = check_integer(k, "k", low=1)
     found: list[tuple[str, Estimated, tuple[Any, ...]]] = []
     for name, given in policies.items():
         title = f"policy {shown(name)}" if isinstance(policy, Mapping) else "policy"
@@ -329,7 +345,7 @@ def judge(
         used = weight if clip is None else np.minimum(weight, clip)
         target = Target(used, _grouped(group, every, decisions), *_modelled(model, every, chosen))
         _, gap = mediation_gap(target, decisions.rewards, cluster, n_people)
-        refused = refusal(_effective(weight), least_effective)
+        refused = refusal(_effective(weight), least_effective) or too_few(weight, cluster, k)
         rest = (wanted, decisions.rewards, cluster, decisions.logger)
         one = estimated(target, *rest, confidence=confidence)
         if (used < weight).any():
@@ -338,7 +354,10 @@ def judge(
             one = one._replace(influence={estimator: np.full(n_people, np.nan) for estimator in wanted})
         for estimator in wanted:  # mips has weights of its own
             grouped = estimator == "mips" and target.grouped is not None
-            why = refusal(_effective(target.grouped), least_effective) if grouped else refused  # type: ignore[arg-type]
+            why = refused
+            if grouped:
+                own: Any = target.grouped
+                why = refusal(_effective(own), least_effective) or too_few(own, cluster, k)
             if why or (grouped and not carries_all(gap)):
                 one.value[estimator] = np.nan
         check = (
@@ -347,6 +366,7 @@ def judge(
             one.at.get("switch_dr", np.nan), one.at.get("dros", np.nan), gap,
         )  # fmt: skip
         found.append((name, one, check))
+    check_enough(n_people, k, where)
     return Judged(decisions, wanted, found)
 
 
@@ -415,111 +435,6 @@ def _grouped(group: np.ndarray | None, every: np.ndarray | None, decisions: Logg
     return weight
 
 
-@says_the_line(
-    "om.causal.cross_fitted_rewards(om.causal.LoggedDecisions(rewards, propensity, actions=actions), contexts)"
-)
-def cross_fitted_rewards(
-    logged: Any,
-    contexts: Any,
-    *,
-    n_actions: int | None = None,
-    model: Any = None,
-    folds: int = 5,
-    seed: int = 0,
-) -> np.ndarray:
-    """Predict the reward of every action in every logged context, by models that never saw the row's person.
-
-    Parameters
-    ----------
-    logged : LoggedDecisions
-        With actions. A person's decisions stay in one fold.
-    contexts : array-like of shape (n, d)
-        Numbers known before the choice.
-    n_actions : int, optional
-        Number of actions; by default one more than the largest.
-    model : scikit-learn classifier or regressor, optional
-        Cloned for every fold. By default a logistic regression when rewards are 0 and 1, else a ridge regression, on
-        standardised contexts and an indicator of the action.
-    folds : int
-        Number of parts.
-    seed : int
-        Names the deal of people into folds.
-
-    Returns
-    -------
-    ndarray of shape (n, n_actions), float64
-        What ``off_policy(predicted=)`` takes.
-
-    Raises
-    ------
-    ParameterError
-        When shapes disagree, there are fewer people than folds, or a context is not finite.
-
-    References
-    ----------
-    Chernozhukov et al. (2018), "Double/Debiased Machine Learning", for the cross-fitting.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from omnireco.causal import LoggedDecisions, cross_fitted_rewards
-    >>> rng = np.random.default_rng(0)
-    >>> x, a = rng.normal(size=(400, 1)), rng.integers(0, 2, 400)
-    >>> logged = LoggedDecisions(x[:, 0] + 2 * a, np.full(400, 0.5), actions=a)
-    >>> found = cross_fitted_rewards(logged, x)
-    >>> round(float((found[:, 1] - found[:, 0]).mean()), 1)
-    2.0
-    """
-    from sklearn.base import clone, is_classifier
-    from sklearn.linear_model import LogisticRegression, Ridge
-    from sklearn.pipeline import make_pipeline
-    from sklearn.preprocessing import StandardScaler
-
-    decisions = logged_decisions(logged, "cross_fitted_rewards")
-    r, chosen = decisions.rewards, decisions.actions
-    n = r.size
-    x = matrix(contexts, "contexts", n)
-    if chosen is None:
-        raise ParameterError("actions, the action of each row, is missing: LoggedDecisions(..., actions=).")
-    check_integer(folds, "folds", low=2)
-    total = (
-        int(chosen.max(initial=-1)) + 1
-        if n_actions is None
-        else check_integer(n_actions, "n_actions", low=1, high=_MOST_ACTIONS)
-    )
-    if chosen.max(initial=-1) >= total:
-        raise ParameterError(
-            f"actions holds {int(chosen.max())}, and n_actions is {total}: the largest is {total - 1}."
-        )
-    cluster, n_people = decisions.clusters
-    if n_people < folds:
-        raise ParameterError(f"{n_people} people cannot be dealt into {folds} folds. Pass folds={max(n_people, 2)}.")
-    fold = np.empty(n_people, np.int64)
-    fold[stream(seed, "offpolicy/folds").permutation(n_people)] = np.arange(n_people) % folds
-    fold = fold[cluster]
-    if model is None:
-        binary = bool(np.isin(r, (0.0, 1.0)).all())
-        model = make_pipeline(StandardScaler(), LogisticRegression(max_iter=500) if binary else Ridge(1.0))
-    elif not callable(getattr(model, "fit", None)) or isinstance(model, type):
-        raise ParameterError(f"model must be an estimator of scikit-learn, such as Ridge(). Got {shown(model)}.")
-    indicator = np.eye(total)
-    found = np.empty((n, total))
-    for part in range(folds):
-        inside, outside = fold == part, fold != part
-        known = r[outside]
-        if is_classifier(model) and np.unique(known).size == 1:
-            found[inside] = known[0]
-            continue
-        fitted = clone(model).fit(np.column_stack([x[outside], indicator[chosen[outside]]]), known)
-        for action in range(total):
-            inputs = np.column_stack([x[inside], np.broadcast_to(indicator[action], (int(inside.sum()), total))])
-            if is_classifier(model):
-                found[inside, action] = fitted.predict_proba(inputs) @ fitted.classes_
-            else:
-                found[inside, action] = fitted.predict(inputs)
-    return found
-
-
 def refusal(effective: float, least: float) -> str:
     """Return why a policy gets no value, or an empty string."""
     if effective >= least:
@@ -527,6 +442,25 @@ def refusal(effective: float, least: float) -> str:
     return (
         f"The log holds {effective:,.1f} effective decisions for it, and {least:,.0f} is the minimum. "
         "Choose a policy nearer to the logged one, explore more, or lower least_effective= and report it."
+    )
+
+
+def check_enough(n_people: int, k: int, where: str) -> None:
+    """Refuse a log about fewer than k people."""
+    if n_people < k:
+        raise EmptyError(
+            f"{where}: the log is about {count_of(n_people, 'person', 'people')}, and of fewer than k={k} nothing is "
+            "said. Give a longer log, or k=1 for yourself only."
+        )
+
+
+def too_few(weight: np.ndarray, cluster: np.ndarray, k: int) -> str:
+    """Return why a policy that weighs the decisions about fewer than k people gets no value, or an empty string."""
+    if distinct(cluster[weight > 0].astype(np.int64)).size >= k:
+        return ""
+    return (
+        f"Only decisions about fewer than k={k} people count for it, so its value would be theirs. Choose a policy "
+        "nearer to the logged one."
     )
 
 

@@ -101,6 +101,7 @@ def select_policy(
     n_bootstrap: int = 1000,
     seed: int = 0,
     groups: Any = None,
+    k: int = 5,
 ) -> PolicyChoice:
     """Choose among candidate policies, with intervals that allow for having looked at all of them.
 
@@ -109,7 +110,7 @@ def select_policy(
 
     Parameters
     ----------
-    logged, predicted, least_effective, confidence, groups
+    logged, predicted, least_effective, confidence, groups, k
         As in :func:`off_policy`.
     policies : mapping of str to array-like
         Probabilities of the candidates, as in :func:`off_policy`. None may have been learned on these rows.
@@ -164,6 +165,7 @@ def select_policy(
         clip=None,
         least_effective=least_effective,
         confidence=confidence,
+        k=k,
     )
     check_integer(n_bootstrap, "n_bootstrap", low=1, high=1_000_000)
     kept = [one for _, one, _ in judged.found if not np.isnan(one.value[estimator])]

@@ -8,13 +8,13 @@ from typing import Any
 
 import numpy as np
 
-from omnireco._core.checks import check_array, check_names, check_number, check_numbers, count_of, shown
+from omnireco._core.checks import check_array, check_integer, check_names, check_number, check_numbers, count_of, shown
 from omnireco._core.contract import says_the_line
 from omnireco._core.frozen import locked
 from omnireco.causal.arrays import LEAST_CHANCE, matrix
 from omnireco.causal.estimating import carries_all, clustered_error, ends, ratios
 from omnireco.causal.logged import check_people
-from omnireco.causal.off_policy import OffPolicy, check_frames, refusal
+from omnireco.causal.off_policy import OffPolicy, check_enough, check_frames, refusal, too_few
 from omnireco.data.vocabulary import Vocabulary
 from omnireco.errors import EmptyError, ParameterError
 
@@ -89,6 +89,7 @@ def off_policy_slates(
     place_weights: Any = None,
     least_effective: float = 1000,
     confidence: float = 0.95,
+    k: int = 5,
 ) -> OffPolicy:
     """Estimate what another policy would have earned with its lists, or refuse.
 
@@ -109,6 +110,8 @@ def off_policy_slates(
     least_effective : float
         Refuse a policy whose effective sample size is smaller, per estimator.
     confidence : float
+    k : int
+        Refuse a policy whose weights are about fewer people, as in :func:`off_policy`.
 
     Returns
     -------
@@ -121,7 +124,7 @@ def off_policy_slates(
     ParameterError
         When shapes disagree, or an estimator lacks its input.
     EmptyError
-        When there is no list.
+        When there is no list, or all are about fewer than ``k`` people.
 
     Notes
     -----
@@ -178,11 +181,13 @@ def off_policy_slates(
         above = np.column_stack([np.ones(n), down[:, :-1]])
         values["cascade_dr"] = (down * (rewards - q) + above * v).sum(axis=1)
     cluster, n_people = logged.clusters
+    k = check_integer(k, "k", low=1)
+    check_enough(n_people, k, "off_policy_slates")
     apart = values["rips"] - values["sips"]
     error = clustered_error(apart, cluster, n_people)
     gap = float(apart.mean() / error) if error > 0 else 0.0
     effective = float(whole.sum() ** 2 / max((whole**2).sum(), 1e-300))
-    refused = refusal(effective, least_effective)
+    refused = refusal(effective, least_effective) or too_few(whole, cluster, k)
     size = np.bincount(cluster, minlength=n_people).astype(np.float64)
     earned = np.bincount(cluster, weights=rewards.sum(axis=1), minlength=n_people)
     base, base_influence = ratios([(earned, size)])

@@ -14,7 +14,6 @@ from omnireco._core.checks import check_duration, check_flag, check_integer, che
 from omnireco._core.contract import says_the_line
 from omnireco._core.parts import Parts
 from omnireco._core.small import Whole
-from omnireco._core.units import HOUR_US
 from omnireco._kernels.disclosure import hidden_cells
 from omnireco._kernels.log.order import distinct
 from omnireco.data.dataset import dataset_of
@@ -23,17 +22,21 @@ from omnireco.data.frames.columns import instants_to_pandas, open_frame
 from omnireco.data.parts import Frame
 from omnireco.data.vocabulary import NONE, match
 from omnireco.errors import DataWarning, ParameterError, SchemaError
+from omnireco.evaluation.channel_journeys import crossings, few_hidden, hidden, journeys, times_between, walk
 
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["RARE", "SEVERAL", "ChannelReport", "channel_report", "journeys_of"]
+__all__ = ["RARE", "SEVERAL", "UNKNOWN", "ChannelReport", "channel_report"]
 
 SEVERAL = "(several)"
 """What tables call the people seen on more than one channel."""
 
 RARE = "(rare combinations)"
 """What tables call the combinations of channels that too few people have, together."""
+
+UNKNOWN = "(unknown)"
+"""What tables call the people who are in no segment."""
 
 _Z = 1.959963984540054  # 97.5 % of the normal distribution
 _MOST_PERIODS = 10_000
@@ -200,21 +203,26 @@ def channel_report(
             f"channel_report: {len(log.channels)} channels are more than {_MOST_CHANNELS}. Are they campaigns? Select "
             "some: log.select(channels=[...])."
         )
+    if taken := [name for name in (SEVERAL, RARE) if name in log.channels.ids.tolist()]:
+        raise ParameterError(
+            f"channel_report: a channel is called {taken[0]!r}, as a line of this report is. Rename it: "
+            f"frame['channel'].replace({{{taken[0]!r}: 'several'}})."
+        )
     ends = _events(
         log, (completes,) if isinstance(completes, str) else check_names(completes, "completes"), "completes"
     )
     begins = ~ends if starts is None else _events(log, check_names(starts, "starts"), "starts") & ~ends
     done = ends[log.event]
     worth = _worth(log, done)
-    walked = _walk(log, begins[log.event], done, span, same_item)
+    walked = walk(log, begins[log.event], done, span, same_item)
     check_integer(k, "k", low=1)
     parts = _split_people(log, segments)
     report = ChannelReport(
         channels=_channels(log, done, worth, k),
         combinations=_combinations(log, done, worth, k),
-        journeys=_journeys(log, walked, k),
-        crossings=_crossings(log, walked, k),
-        times=_few_hidden(_times(log), k, ("from", "to")),
+        journeys=journeys(log, walked, k),
+        crossings=crossings(log, walked, k),
+        times=few_hidden(times_between(log), k, ("from", "to")),
         over_time=_over_time(log, done, worth, period, k),
         segments=_segments(log, done, worth, parts, k),
         segments_over_time=_segments_over_time(log, done, worth, parts, period, k),
@@ -260,22 +268,6 @@ def _presence(log: EventLog) -> np.ndarray:
     return seen
 
 
-def _hidden(table: pd.DataFrame, hide: np.ndarray, keep: tuple[str, ...]) -> pd.DataFrame:
-    """Return a table without the numbers of some rows; columns stay as they are where nothing is hidden."""
-    if not hide.any():
-        return table
-    table = table.copy()
-    for column in table.columns:
-        if column not in keep:
-            table[column] = table[column].astype(np.float64).mask(hide)
-    return table
-
-
-def _few_hidden(table: pd.DataFrame, k: int, keep: tuple[str, ...]) -> pd.DataFrame:
-    """Return a table without the numbers of rows about too few people, where no total tells them."""
-    return _hidden(table, hidden_cells(table["people"].to_numpy(), k), keep)
-
-
 def _of_groups(
     table: pd.DataFrame, k: int, sizes: tuple[int, ...], axes: tuple[int, ...], keep: tuple[str, ...]
 ) -> Any:
@@ -285,7 +277,7 @@ def _of_groups(
     several channels, as they are counted.
     """
     people = table["people"].to_numpy().reshape(*sizes, -1)
-    return _hidden(table, hidden_cells(people, k, axes).ravel(), keep)
+    return hidden(table, hidden_cells(people, k, axes).ravel(), keep)
 
 
 def _channels(log: EventLog, done: np.ndarray, worth: np.ndarray, k: int) -> pd.DataFrame:
@@ -303,7 +295,7 @@ def _channels(log: EventLog, done: np.ndarray, worth: np.ndarray, k: int) -> pd.
     few = (hidden_cells(alone, k, (0,)) | hidden_cells(across, k) | told) & ~hide[:-1]
     if few.any():
         table["only_here"] = table["only_here"].astype(np.float64).mask(np.append(few, False))
-    return _hidden(table, hide, ("channel",))
+    return hidden(table, hide, ("channel",))
 
 
 def _kinds(log: EventLog, k: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -352,7 +344,7 @@ def _combinations(log: EventLog, done: np.ndarray, worth: np.ndarray, k: int) ->
         }
     )
     table = _shares(table, log.n_users, len(log), done.sum(), worth.sum())
-    table = _few_hidden(table, k, ("channels",)) if len(table) > 1 or log.n_users < k else table
+    table = few_hidden(table, k, ("channels",)) if len(table) > 1 or log.n_users < k else table
     return table.sort_values(["people", "channels"], ascending=[False, True]).reset_index(drop=True)
 
 
@@ -388,10 +380,14 @@ def _split_people(log: EventLog, segments: Any) -> tuple[np.ndarray, np.ndarray]
         raise SchemaError(
             "channel_report: segments lists people twice. Keep one row each: frame.drop_duplicates('user_id')."
         )
+    if UNKNOWN in known.ids.tolist():
+        raise ParameterError(
+            f"channel_report: a segment is called {UNKNOWN!r}, as those are who are in none. Leave these rows out."
+        )
     row = match(log.users, users, ("events", "segments"))[user]
     code = np.full(log.n_users, len(known), np.int64)
     code[row[row != NONE]] = np.where(segment < 0, len(known), segment)[row != NONE]
-    return np.append(known.ids.astype(object), "(unknown)"), code
+    return np.append(known.ids.astype(object), UNKNOWN), code
 
 
 def _segments(log: EventLog, done: np.ndarray, worth: np.ndarray, parts: Any, k: int) -> pd.DataFrame:
@@ -479,155 +475,3 @@ def _shares(table: pd.DataFrame, people: int, events: int, completions: int, val
         table[f"share_of_{name}"] = table[name] / total if total else 0.0
     table["value_per_person"] = table["value"] / np.maximum(1, table["people"])
     return table
-
-
-# ---- journeys -------------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class _Walked:
-    """One entry per decided journey: who, where it started and was completed (-1: nowhere), and how long it took."""
-
-    user: np.ndarray
-    start: np.ndarray
-    end: np.ndarray
-    hours: np.ndarray
-    undecided: int
-    unprompted: int
-
-
-def _walk(log: EventLog, touch: np.ndarray, done: np.ndarray, window: int, same_item: bool) -> _Walked:
-    """Return the journeys of a log: touches not further apart than the window, and what completed them."""
-    rows = np.flatnonzero((touch | done) & ((log.item != NONE) if same_item else True))
-    key = log.user[rows].astype(np.int64)
-    if same_item:
-        key = key * max(1, log.n_items) + log.item[rows]
-    order = np.lexsort([done[rows], log.at.take(rows), key])  # at one instant, the touch comes before what it completes
-    rows, key = rows[order], key[order]
-    when = log.at
-    at, ends = when.take(rows), done[rows]
-    joined = np.zeros(rows.size, np.bool_)  # does a row belong to the journey of the row before?
-    joined[1:] = (key[1:] == key[:-1]) & (at[1:] - at[:-1] <= window) & ~ends[:-1]
-    first = np.flatnonzero(~joined)
-    last = np.r_[first[1:], rows.size][: first.size] - 1
-    begun = ~ends[first]  # a completion that nothing led to is no journey
-    completed = ends[last] & begun
-    touched = at[np.where(completed, last - 1, last)]  # the last touch: a journey of one row ends with it
-    decided = begun & (touched <= log.end_us - window)
-    a, z = rows[first[decided]], rows[last[decided]]
-    end = np.where(completed[decided], log.channel[z], NONE)
-    hours = np.where(completed[decided], (when[z] - when[a]) / HOUR_US, np.nan)
-    return _Walked(log.user[a], log.channel[a], end, hours, int((begun & ~decided).sum()), int((~begun).sum()))
-
-
-def journeys_of(log: EventLog, begins: np.ndarray, ends: np.ndarray, window: int, *, same_item: bool) -> _Walked:
-    """Return the decided journeys of a log, from which event types begin and complete them, bool (n_event_types,)."""
-    return _walk(log, begins[log.event], ends[log.event], window, same_item)
-
-
-def _journeys(log: EventLog, walked: _Walked, k: int) -> pd.DataFrame:
-    import pandas as pd
-
-    c = len(log.channels)
-    completed = walked.end != NONE
-    begun = np.bincount(walked.start, minlength=c)
-    done = np.bincount(walked.start, weights=completed, minlength=c)
-    away = np.bincount(walked.start, weights=completed & (walked.end != walked.start), minlength=c)
-    rate = np.divide(done, begun, out=np.full(c, np.nan), where=begun > 0)
-    cells, cell = np.unique(walked.start.astype(np.int64) * log.n_users + walked.user, return_inverse=True)
-    of_channel = cells // log.n_users
-    residual = np.bincount(cell, weights=completed - rate[walked.start], minlength=cells.size)
-    people = np.bincount(of_channel, minlength=c)
-    spread = np.bincount(of_channel, weights=residual**2, minlength=c) * people / np.maximum(1, people - 1)
-    error = np.where(people > 1, np.sqrt(spread) / np.maximum(1, begun), np.nan)
-    quartiles = _quartiles(walked.start[completed], walked.hours[completed], c)
-    table = pd.DataFrame(
-        {
-            "started_on": log.channels.ids,
-            "people": people,
-            "journeys": begun,
-            "completed": done.astype(np.int64),
-            "rate": rate,
-            "low": np.clip(rate - _Z * error, 0, 1),
-            "high": np.clip(rate + _Z * error, 0, 1),
-            "elsewhere": away.astype(np.int64),
-            "median_hours": quartiles[:, 1],
-        }
-    )
-    # Who completed, and who did so elsewhere, are groups of their own.
-    pair = walked.start.astype(np.int64) * log.n_users + walked.user
-    by, moved = completed, completed & (walked.end != walked.start)
-    finishers, leavers = (np.bincount(distinct(pair[one]) // log.n_users, minlength=c) for one in (by, moved))
-    stayers = np.bincount(distinct(pair[by & ~moved]) // log.n_users, minlength=c)
-    few = hidden_cells(finishers, k)
-    table = _hidden(table, few, ("started_on", "people", "journeys"))
-    apart = hidden_cells(leavers, k) | hidden_cells(stayers, k)
-    table = _hidden(table, apart, tuple(name for name in table.columns if name != "elsewhere"))
-    return _few_hidden(table, k, ("started_on",))
-
-
-def _crossings(log: EventLog, walked: _Walked, k: int) -> pd.DataFrame:
-    import pandas as pd
-
-    c = len(log.channels)
-    done = walked.end != NONE
-    pair = walked.start[done].astype(np.int64) * c + walked.end[done]
-    begun = np.bincount(walked.start, minlength=c)
-    count = np.bincount(pair, minlength=c * c)
-    start, end = np.divmod(np.arange(c * c), c)
-    table = pd.DataFrame(
-        {
-            "started_on": log.channels.ids[start],
-            "completed_on": log.channels.ids[end],
-            "journeys": count,
-            "share": np.divide(count, begun[start], out=np.zeros(c * c), where=begun[start] > 0),
-            "median_hours": _quartiles(pair, walked.hours[done], c * c)[:, 1],
-        }
-    )
-    # Crossings of a channel add up to its completed journeys, which the other table shows.
-    whose = distinct(pair * log.n_users + walked.user[done]) // log.n_users
-    hide = hidden_cells(np.bincount(whose, minlength=c * c).reshape(c, c), k, (1,)).ravel()
-    table = _hidden(table, hide, ("started_on", "completed_on"))
-    return table[begun[start] > 0].reset_index(drop=True)
-
-
-def _times(log: EventLog) -> pd.DataFrame:
-    import pandas as pd
-
-    c = len(log.channels)
-    order = np.lexsort([log.channel, log.at, log.user])
-    user, at, channel = log.user[order], log.at.take(order), log.channel[order].astype(np.int64)
-    move = np.flatnonzero((user[1:] == user[:-1]) & (channel[1:] != channel[:-1]))
-    pair = channel[move] * c + channel[move + 1]
-    hours = (at[move + 1] - at[move]) / HOUR_US
-    people = np.bincount(distinct(pair * log.n_users + user[move]) // log.n_users, minlength=c * c)
-    quartiles = _quartiles(pair, hours, c * c)
-    start, end = np.divmod(np.arange(c * c), c)
-    table = pd.DataFrame(
-        {
-            "from": log.channels.ids[start],
-            "to": log.channels.ids[end],
-            "moves": np.bincount(pair, minlength=c * c),
-            "people": people,
-            "hours_25": quartiles[:, 0],
-            "hours_50": quartiles[:, 1],
-            "hours_75": quartiles[:, 2],
-        }
-    )
-    return table[table["moves"] > 0].reset_index(drop=True)
-
-
-def _quartiles(group: np.ndarray, values: np.ndarray, n_groups: int) -> np.ndarray:
-    """Return the quartiles of each group's values, float64 of shape (n_groups, 3); NaN where a group is empty."""
-    values = values[np.lexsort([values, group])]
-    size = np.bincount(group, minlength=n_groups)
-    start = np.cumsum(size) - size
-    out = np.full((n_groups, 3), np.nan)
-    some = size > 0
-    for column, share in enumerate((0.25, 0.5, 0.75)):
-        place = share * (size[some] - 1)
-        low = np.floor(place).astype(np.int64)
-        high = np.minimum(low + 1, size[some] - 1)
-        part = place - low
-        out[some, column] = values[start[some] + low] * (1 - part) + values[start[some] + high] * part
-    return out

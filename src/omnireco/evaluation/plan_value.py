@@ -37,6 +37,7 @@ def plan_value(
     least_covered: float = 0.8,
     least_effective: float = 1000,
     confidence: float = 0.95,
+    k: int = 5,
 ) -> OffPolicy:
     """Estimate the responses per message that a plan would get, before it is sent, or refuse.
 
@@ -53,7 +54,7 @@ def plan_value(
         hour of the day. What else differs between log and plan is taken to have no effect.
     least_covered : float
         Refuse where fewer of the planned messages, as a share, are to people in the log, by choices that the log makes.
-    least_effective, confidence
+    least_effective, confidence, k
         As in :func:`omnireco.causal.off_policy`.
 
     Returns
@@ -78,7 +79,8 @@ def plan_value(
     person weighs (share / propensity) times planned messages over logged ones, and the value is the weighted mean of
     the responses (self-normalised; intervals are over people). It supposes that a person responds in the planned days
     as in the logged ones, and that messages do not change what later ones earn. Weights that average clearly below 1
-    mean that the plan sends what the log could not have sent: then there is no value. Deterministic.
+    mean that the plan sends what the log could not have sent, clearly above 1 that the propensities are of another
+    choice: then there is no value. Deterministic.
 
     References
     ----------
@@ -140,6 +142,7 @@ def plan_value(
         estimators=["snips"],
         least_effective=least_effective,
         confidence=confidence,
+        k=k,
     )
     return _with_support(found, share / part.propensity, part, covered, least_covered)
 
@@ -163,6 +166,11 @@ def _with_support(
         refused = (
             f"Weights average {mean:.3f}, clearly below 1: for some people the plan sends what the log never could, or "
             "the propensities are of another choice than by=."
+        )
+    elif mean - _CLEAR * error > 1 + 1e-6:
+        refused = (
+            f"Weights average {mean:.3f}, clearly above 1, which no right propensities give: they are of another "
+            "choice than by=, or too small."
         )
     checks["refused"] = refused
     if refused:

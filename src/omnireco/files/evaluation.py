@@ -40,7 +40,7 @@ from omnireco.evaluation.report import Cell, Report
 from omnireco.evaluation.sampled import SampledNegatives
 from omnireco.evaluation.search import Search
 from omnireco.evaluation.trials.backtest import Backtest
-from omnireco.evaluation.trials.space import Between
+from omnireco.evaluation.trials.space import Between, Trials
 from omnireco.evaluation.trials.tune import Tuned
 from omnireco.journeys.funnel import Funnel
 from omnireco.timing.headroom import Headroom
@@ -155,6 +155,7 @@ FORMS = (
         build=_build_slates,
     ),
     Form(Between, "range of a search"),
+    Form(Trials, "trials of a search"),
     Form(PolicyChoice, "policy choice"),
     Form(Backtest, "backtest"),
     Form(Tuned, "tuned"),

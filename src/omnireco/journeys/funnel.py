@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 import numpy as np
 
@@ -13,6 +13,7 @@ from omnireco._core.contract import says_the_line
 from omnireco._core.parts import Parts
 from omnireco._core.small import Whole
 from omnireco._core.units import HOUR_US
+from omnireco._kernels.disclosure import hidden_groups
 from omnireco._kernels.log.order import distinct
 from omnireco.data.dataset import dataset_of
 from omnireco.data.events import EventLog, require_events
@@ -39,7 +40,7 @@ class Funnel:
         A row per step: ``step``, ``people`` and ``attempts`` that reached it, ``share`` of the attempts that reached
         the step before with its 95 % interval ``low high``, ``share_of_start``, ``median_hours`` since the step
         before, ``stuck`` (people who are there now and still have time), ``lost`` (attempts whose time ran out there).
-        NaN where fewer than ``k`` people are behind a number.
+        NaN where fewer than ``k`` people are behind a number, or where one of these would follow from others.
     channels : pandas.DataFrame
         ``step channel attempts share median_hours``: on which channel each step was reached; cells of fewer than ``k``
         people are left out.
@@ -216,38 +217,40 @@ def _funnel(
     start = when[reached[:, 0]] if len(reached) else np.empty(0, np.int64)
     depth = (reached != NONE).sum(axis=1) - 1
     open_ = (start + span > now) & (depth < steps - 1)
+    told = _told(user.astype(np.int64), depth, open_, steps, k)
     rows, channels = [], []
     for step, name in enumerate(names):
         here = depth >= step
-        people = distinct(user[here]).size
-        hidden = 0 < people < k
         hours = np.full(int(here.sum()), np.nan)
-        share, low, high = 1.0, np.nan, np.nan
+        share, low, high = 1.0 if told.reach[step] else np.nan, np.nan, np.nan
         if step:
             hours = (when[reached[here, step]] - when[reached[here, step - 1]]) / HOUR_US
             decided = (depth >= step - 1) & ~(open_ & (depth == step - 1))
-            share, low, high = _share(user[decided], here[decided])
-            hidden = hidden or 0 < distinct(user[decided]).size < k
+            share, low, high = _share(user[decided], here[decided]) if told.share(step) else (np.nan,) * 3
         begun = ~open_ | here
-        stuck = distinct(user[open_ & (depth == step)]).size
+        ends_here = depth == step
         rows.append(
             {
                 "step": name,
-                "people": np.nan if hidden else people,
-                "attempts": np.nan if hidden else int(here.sum()),
-                "share": np.nan if hidden else share,
-                "low": np.nan if hidden else low,
-                "high": np.nan if hidden else high,
-                "share_of_start": np.nan if hidden or not begun.any() else here.sum() / begun.sum(),
-                "median_hours": np.nan if hidden or not step or not hours.size else float(np.median(hours)),
-                "stuck": stuck if stuck >= k else 0 if not stuck else np.nan,
-                "lost": _shown(user, ~open_ & (depth == step) & (depth < steps - 1), k),
+                "people": distinct(user[here]).size if told.people[step] else np.nan,
+                "attempts": int(here.sum()) if told.reach[step] else np.nan,
+                "share": share,
+                "low": low,
+                "high": high,
+                "share_of_start": here.sum() / begun.sum() if told.of_start(step) and begun.any() else np.nan,
+                "median_hours": float(np.median(hours)) if told.reach[step] and step and hours.size else np.nan,
+                "stuck": distinct(user[open_ & ends_here]).size if told.stuck[step] else np.nan,
+                "lost": int((~open_ & ends_here).sum()) if told.lost[step] and step < steps - 1 else np.nan,
             }
         )
-        for code, channel in enumerate(log.channels.ids):
+        if step == steps - 1:
+            rows[-1]["lost"] = 0.0
+        cell = log.channel[reached[here, step]].astype(np.int64)
+        few = hidden_groups(cell, user[here].astype(np.int64), len(log.channels), k)
+        for code, channel in enumerate(log.channels.ids if told.reach[step] else ()):
             mine = np.zeros(here.size, np.bool_)
-            mine[here] = log.channel[reached[here, step]] == code
-            if distinct(user[mine]).size >= k:
+            mine[here] = cell == code
+            if mine.any() and not few[code]:
                 took = (when[reached[mine, step]] - when[reached[mine, step - 1]]) / HOUR_US if step else np.empty(0)
                 middle = float(np.median(took)) if took.size else np.nan
                 channels.append((name, channel, int(mine.sum()), mine.sum() / here.sum(), middle))
@@ -274,10 +277,59 @@ def _funnel(
     )
 
 
-def _shown(user: np.ndarray, rows: np.ndarray, k: int) -> float:
-    """Return how many attempts, or NaN where fewer than ``k`` people (and not nobody) are behind them."""
-    n = int(rows.sum())
-    return float(n) if not n or distinct(user[rows]).size >= k else float("nan")
+class _Told(NamedTuple):
+    """Which numbers of a funnel are about enough people: of each step, bool (n_steps,)."""
+
+    people: np.ndarray
+    reach: np.ndarray
+    stuck: np.ndarray
+    lost: np.ndarray
+
+    def share(self, step: int) -> bool:
+        """Whether the share of those before, with what it tells of the lost and the stuck, may be shown."""
+        return bool(self.reach[step] and self.reach[step - 1] and self.stuck[step - 1] and self.lost[step - 1])
+
+    def of_start(self, step: int) -> bool:
+        """Whether the share of all attempts may be shown, from which the stuck before it follow."""
+        return bool(self.reach[step] and self.reach[0] and self.stuck[:step].all())
+
+
+def _told(user: np.ndarray, depth: np.ndarray, open_: np.ndarray, steps: int, k: int) -> _Told:
+    """Return which numbers to show, so that none is about few people, nor the difference of any two.
+
+    What lies between two steps that are shown are the attempts, and the people, that ended there: nobody, or at least
+    ``k`` people. Of those that ended there, stuck and lost are shown where both are nobody or as many.
+    """
+    furthest = np.full(int(user.max(initial=-1)) + 1, -1, np.int64)
+    np.maximum.at(furthest, user, depth)
+    everybody = np.flatnonzero(furthest >= 0)
+    by_people = _runs(everybody, furthest[everybody], steps, k)
+    runs = _runs(user, depth, steps, k)
+    enough = not 0 < everybody.size < k
+    people, reach = (np.isin(np.arange(steps), [run[0] for run in one]) & enough for one in (by_people, runs))
+    stuck, lost = np.ones(steps, np.bool_), np.ones(steps, np.bool_)
+    for run in runs:
+        inside = np.flatnonzero(np.isin(depth, run))
+        few = hidden_groups(depth[inside] * 2 + open_[inside], user[inside], 2 * steps, k).reshape(steps, 2)
+        lost &= ~few[:, 0]
+        stuck &= ~few[:, 1]
+    return _Told(people, reach, stuck, lost)
+
+
+def _runs(user: np.ndarray, depth: np.ndarray, steps: int, k: int) -> list[list[int]]:
+    """Return neighbouring steps in runs of which at least ``k`` people, or nobody, ended inside each."""
+    pairs = distinct(user * steps + depth)
+    runs = [[step] for step in range(steps)]
+    while len(runs) > 1:
+        sizes = [distinct(pairs[np.isin(pairs % steps, run)] // steps).size for run in runs]
+        small = [at for at, size in enumerate(sizes) if 0 < size < k]
+        if not small:
+            break
+        at = small[0]
+        other = at + 1 if at == 0 or (at + 1 < len(runs) and sizes[at + 1] <= sizes[at - 1]) else at - 1
+        at, other = sorted((at, other))
+        runs[at : other + 1] = [runs[at] + runs[other]]
+    return runs
 
 
 def _share(user: np.ndarray, reached: np.ndarray) -> tuple[float, float, float]:

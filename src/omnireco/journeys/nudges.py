@@ -36,7 +36,7 @@ def nudges(
     at: Any = None,
     within: Any = "3D",
     effect: Any = 0.1,
-    completes: float = 1.0,
+    completes: float | None = None,
     margin: Any = 1.0,
     cost: float = 0.0,
 ) -> pd.DataFrame:
@@ -54,13 +54,13 @@ def nudges(
         Now; the end of the data by default.
     within : str or timedelta
         Until when the activity would have to be finished.
-    effect : float, or array-like of shape (n,)
+    effect : float, array-like of shape (n,), or a fitted :class:`omnireco.causal.Uplift` of one arm
         Probability that a reminder makes somebody finish who would not have otherwise: measured with a holdout, or a
-        row
-        each. Increments of an uplift model (they may be negative) are net of those who finish anyway already: write
-        ``completes=0`` with them, or returns are taken off twice.
-    completes : float
-        Probability that somebody who comes back by themselves finishes.
+        row each. Increments (they may be negative) are net of those who finish anyway already: a model gives them for
+        the rows of ``unfinished``, with the column ``returns`` among its features where it was learned with it; of
+        increments in an array say so, ``completes=0``, or returns are taken off twice.
+    completes : float, optional
+        Probability that somebody who comes back by themselves finishes: 1 by default, 0 with a model.
     margin : float, or array-like of shape (n,)
         What a finished activity earns.
     cost : float
@@ -77,7 +77,8 @@ def nudges(
     Raises
     ------
     ParameterError
-        When a probability lies outside [0, 1] (an effect outside [-1, 1]), or an array has not one number per row.
+        When a probability lies outside [0, 1] (an effect outside [-1, 1]), an array has not one number per row, or a
+        model has several arms or is given with ``completes``.
 
     Notes
     -----
@@ -105,9 +106,14 @@ def nudges(
     opened = open_frame(unfinished, "nudges: unfinished", needed=("user_id",))
     users, user = opened.ids("user_id")
     n = user.size
-    gain = _per_row(effect, "effect", n, low=-1.0, high=1.0)
+    learned = getattr(effect, "increments", None)
+    gain = np.zeros(n) if callable(learned) else _per_row(effect, "effect", n, low=-1.0, high=1.0)
     earned = _per_row(margin, "margin", n)
-    completes = check_number(completes, "completes", low=0.0, high=1.0)
+    if completes is not None and callable(learned):
+        raise ParameterError(
+            "nudges: effect is a model, whose increments are net of those who finish anyway. Leave completes= out."
+        )
+    finish = check_number(1.0 if completes is None else completes, "completes", low=0.0, high=1.0)
     cost = check_number(cost, "cost", low=0.0)
     frame = (
         unfinished if isinstance(unfinished, pd.DataFrame) else nw.from_native(unfinished, eager_only=True).to_pandas()
@@ -118,7 +124,10 @@ def nudges(
         table = model.returns(requests, within=dt.timedelta(microseconds=ahead))
         found = {name: table[name].to_numpy() for name in found}
     returns = found["probability"][user]
-    value = gain * (1.0 - completes * np.nan_to_num(returns, nan=0.0)) * earned - cost
+    if callable(learned) and n:
+        rows = frame.assign(returns=np.nan_to_num(returns, nan=0.0))
+        gain, finish = _of_model(learned(rows, data=known), n), 0.0
+    value = gain * (1.0 - finish * np.nan_to_num(returns, nan=0.0)) * earned - cost
     made = frame.assign(
         returns=returns,
         returns_low=found["low"][user],
@@ -127,6 +136,17 @@ def nudges(
         nudge=value > 0,
     )
     return made.iloc[np.argsort(-value, kind="stable")].reset_index(drop=True)
+
+
+def _of_model(found: Any, n: int) -> np.ndarray:
+    """Return the increments of a model of one arm."""
+    table = np.asarray(found, np.float64).reshape(n, -1)
+    if table.shape[1] != 1:
+        raise ParameterError(
+            f"nudges: effect is a model of {table.shape[1]} arms, and a reminder is one. Fit it with one arm, or give "
+            "the increments of one: effect=model.increments(rows)[:, 0], completes=0."
+        )
+    return table[:, 0]
 
 
 def _per_row(value: Any, name: str, n: int, *, low: float = 0.0, high: float | None = None) -> np.ndarray:

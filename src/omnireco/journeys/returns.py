@@ -114,6 +114,8 @@ class Returns(Estimator):
     def __post_init__(self) -> None:
         if self.events is not None:
             object.__setattr__(self, "events", check_names(self.events, "events"))
+            if not self.events:
+                raise ParameterError("events is empty: no event would be a visit. Leave it out for all, or name some.")
         check_duration(self.session_gap, "session_gap")
         if self.groups is not None and not isinstance(self.groups, str):
             raise ParameterError(

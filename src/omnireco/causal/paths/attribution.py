@@ -13,6 +13,7 @@ from omnireco._core.checks import (
     check_choice,
     check_duration,
     check_integer,
+    check_kind,
     check_known,
     check_mapping,
     check_names,
@@ -23,10 +24,12 @@ from omnireco._core.checks import (
 from omnireco._core.contract import says_the_line
 from omnireco._core.parts import Parts
 from omnireco._core.random import stream
-from omnireco._core.small import Number, Whole
+from omnireco._core.small import Number
 from omnireco._core.units import HOUR_US
 from omnireco._kernels import attribution as kernels
 from omnireco._kernels.bootstrap import percentile_interval
+from omnireco._kernels.disclosure import hidden_groups
+from omnireco.causal.holdouts.holdout_report import HoldoutReport
 from omnireco.causal.paths.paths import Paths
 from omnireco.data.frames.columns import open_frame
 from omnireco.data.parts import Frame
@@ -59,12 +62,14 @@ class Attribution:
     table : pandas.DataFrame
         ``model channel conversions low high share value``: the credited conversions with an interval (NaN without
         one), their share, and the credited value. A row per model and channel; each model sums to all conversions.
+        NaN where fewer than ``k`` people are behind a number, or one of these would follow from the total.
     channels : pandas.DataFrame
         ``channel people journeys starts closes``: who touched each channel, in how many journeys, and how many of the
-        journeys with a conversion it started and closed. Channels of fewer than ``k`` people are joined.
+        journeys with a conversion it started and closed (NaN where fewer than ``k`` people did). Channels of fewer than
+        ``k`` people are joined.
     conversions, value : float
-    unprompted : int
-        Conversions without any touch, which nobody is credited with.
+    unprompted : float
+        Conversions without any touch, which nobody is credited with; NaN where they are of fewer than ``k`` people.
     confidence : float
     """
 
@@ -72,7 +77,7 @@ class Attribution:
     channels: pd.DataFrame
     conversions: float
     value: float
-    unprompted: int
+    unprompted: float
     confidence: float
 
     parts: ClassVar[Parts] = {
@@ -80,7 +85,7 @@ class Attribution:
         "channels": Frame(("channel",), ("journeys", "starts", "closes")),
         "conversions": Number(),
         "value": Number(),
-        "unprompted": Whole(),
+        "unprompted": Number(0.0, missing=True),
         "confidence": Number(0.0, 1.0),
     }
 
@@ -156,9 +161,10 @@ class Attribution:
 
         Parameters
         ----------
-        incremental : frame, optional
+        incremental : frame, or mapping of str to HoldoutReport, optional
             ``channel`` and ``conversions`` (with ``low`` and ``high``, if known): conversions that would not have
-            happened without the channel, from holdouts or lift tests over the same time.
+            happened without the channel, from lift tests over the same time. Or the holdouts themselves, by channel:
+            ``{"email": om.causal.holdout_report(...)}``, whose totals over the treated are taken.
         kinds : mapping of str to {"makes", "captures"}, optional
             Whether a channel makes demand (prospecting, an e-mail with news) or captures what is there (search for the
             name, a reminder of a cart). The last touch is mostly one that captures.
@@ -172,9 +178,9 @@ class Attribution:
         Raises
         ------
         ParameterError
-            When a name is unknown.
+            When a name is unknown, or a holdout has groups that are not those of the lot.
         SchemaError
-            When a channel stands in ``incremental`` twice.
+            When a channel stands in ``incremental`` twice, or a number lies outside its interval.
         """
         import pandas as pd
 
@@ -189,7 +195,10 @@ class Attribution:
         tested = pd.DataFrame(np.nan, index=range(len(names)), columns=["incremental", "low", "high"])
         if incremental is not None:
             opened = open_frame(
-                incremental, "side_by_side: incremental", needed=("channel", "conversions"), optional=("low", "high")
+                _of_holdouts(incremental),
+                "side_by_side: incremental",
+                needed=("channel", "conversions"),
+                optional=("low", "high"),
             )
             known, code = opened.names("channel")
             if len(known) < code.size:
@@ -202,6 +211,13 @@ class Attribution:
             for column, source in (("incremental", "conversions"), ("low", "low"), ("high", "high")):
                 if source in opened:
                     tested.loc[place, column] = opened.numbers(source, allow_missing=True)
+            if (bad := (tested["low"] > tested["incremental"]) | (tested["incremental"] > tested["high"])).any() or (
+                bad := tested["low"] > tested["high"]
+            ).any():
+                raise SchemaError(
+                    f"side_by_side: incremental must have low <= conversions <= high; it has not for "
+                    f"{count_of(int(bad.sum()), 'channel')}. Are low and high exchanged?"
+                )
         made = pd.concat([made, tested], axis=1)
         gain = made["incremental"].where(made["incremental"] > 0)
         gain = gain.where(~(made["low"] <= 0))
@@ -246,7 +262,8 @@ def attribution(
     confidence : float
     seed : int
     k : int
-        Channels of fewer people are joined, as ``"(few people)"``.
+        Channels of fewer people are joined, as ``"(few people)"``; of other numbers that fewer people are behind,
+        nothing is said. Counted paths do not say who: every conversion counts as a person. 1 shows all.
 
     Returns
     -------
@@ -257,7 +274,7 @@ def attribution(
     ParameterError
         When a model is unknown or lacks what it needs, or the chain has more than 4,000 states.
     EmptyError
-        When there is no conversion, or fewer than ``k`` people in all.
+        When there is no conversion, or fewer than ``k`` people had one.
 
     Notes
     -----
@@ -277,13 +294,13 @@ def attribution(
     Examples
     --------
     >>> import pandas as pd
-    >>> paths = Paths.from_frame(pd.DataFrame({"path": ["ad > mail", "mail", "ad"], "conversions": [6, 2, 2],
-    ...                                        "nulls": [10, 30, 50]}))
+    >>> paths = Paths.from_frame(pd.DataFrame({"path": ["ad > mail", "mail", "ad"], "conversions": [60, 20, 20],
+    ...                                        "nulls": [100, 300, 500]}))
     >>> report = attribution(paths, models=["last", "linear", "markov"], n_bootstrap=0)
     >>> report.side_by_side()[["channel", "last", "linear", "markov"]].round(2)
       channel  last  linear  markov
-    0      ad   2.0     5.0    3.68
-    1    mail   8.0     5.0    6.32
+    0      ad  20.0    50.0   36.84
+    1    mail  80.0    50.0   63.16
     """
     if not isinstance(paths, Paths):
         paths = Paths.of(paths)
@@ -298,6 +315,10 @@ def attribution(
     paths = _joined(paths, k)
     if not paths.conversions.sum():
         raise EmptyError("attribution: no journey ended in a conversion. Look at completes= of om.causal.Paths.of.")
+    if _converted(paths).sum() < k:
+        raise EmptyError(
+            f"attribution: fewer than k={k} people are behind the conversions, so nothing is said. Wait for more."
+        )
     wanted = _models(models, paths)
     work = _Work(paths, order, decay, ends)
     rows = []
@@ -313,7 +334,7 @@ def attribution(
             draws = np.stack([work.redrawn(model, seed, turn) for turn in range(n_bootstrap)])
             low, high = percentile_interval(draws, confidence)
         rows.append((model, credit, low, high, worth))
-    report = _report(paths, rows, confidence)
+    report = _report(paths, rows, confidence, k)
     _log.info("attribution: %s", report)
     return report
 
@@ -395,6 +416,22 @@ class _Work:
         return found
 
 
+def _of_holdouts(given: Any) -> Any:
+    """Return a frame of increments by channel; holdouts by channel become one."""
+    import pandas as pd
+
+    if not isinstance(given, Mapping):
+        return given
+    found = []
+    for channel, report in given.items():
+        check_kind(
+            report, HoldoutReport, f"incremental[{channel!r}]", "om.causal.holdout_report(holdout, data, start=)"
+        )
+        row = report._row("conversions", "side_by_side")
+        found.append((channel, row["total"], row["total_low"], row["total_high"]))
+    return pd.DataFrame(found, columns=["channel", "conversions", "low", "high"])
+
+
 def _scaled(lost: np.ndarray, total: float) -> np.ndarray:
     lost = np.where(np.abs(lost) < 1e-15, 0.0, lost)
     return lost * (total / lost.sum()) if lost.sum() else np.zeros(lost.size)
@@ -449,10 +486,49 @@ def _joined(paths: Paths, k: int) -> Paths:
         small[next(c for c in order if not small[c])] = True
 
 
-def _report(paths: Paths, rows: list[Any], confidence: float) -> Attribution:
+def _converted(paths: Paths) -> np.ndarray:
+    """Return how many people are behind the conversions of each path; a person counts once, at the first."""
+    done = paths.conversions > 0
+    if (paths.person < 0).any():
+        return np.where(done, paths.conversions, 0.0)
+    found = np.zeros(len(paths))
+    rows = np.flatnonzero(done)
+    found[rows[np.unique(paths.person[rows], return_index=True)[1]]] = 1.0
+    return found
+
+
+class _Few:
+    """Which channels are credited by too few people, by first touch, last touch, and any touch."""
+
+    def __init__(self, paths: Paths, k: int) -> None:
+        n = len(paths.channels)
+        path, channel = kernels.distinct_sets(paths.channel.astype(np.int64), paths.start, n)
+        ends = [paths.channel[place].astype(np.int64) for place in (paths.start[:-1], paths.start[1:] - 1)]
+        every = np.arange(len(paths))
+        rows = [(every, ends[0]), (every, ends[1]), (path, channel)]
+        self.first, self.last, self.touched = (_few_behind(paths, one, cell, n, k) for one, cell in rows)
+
+    def of(self, model: str) -> np.ndarray:
+        """Return which channels have no number by a model; one near to the first or last touch is as these."""
+        if model in ("first", "last"):
+            return self.first if model == "first" else self.last
+        return self.touched | self.first | self.last if model in ("position", "time_decay") else self.touched
+
+
+def _few_behind(paths: Paths, path: np.ndarray, channel: np.ndarray, n: int, k: int) -> np.ndarray:
+    """Return which channels to hide, from rows (path, channel) of which those with a conversion count."""
+    done = paths.conversions[path] > 0
+    path, channel = path[done], channel[done]
+    if (paths.person >= 0).all():
+        return hidden_groups(channel, paths.person[path], n, k)
+    return hidden_groups(channel, path, n, k, paths.conversions)
+
+
+def _report(paths: Paths, rows: list[Any], confidence: float, k: int) -> Attribution:
     import pandas as pd
 
     n = len(paths.channels)
+    few = _Few(paths, k)
     by_name = np.argsort(paths.channels.ids.astype(str), kind="stable")
     names = paths.channels.ids.astype(object)[by_name]
     total = float(paths.conversions.sum())
@@ -470,17 +546,22 @@ def _report(paths: Paths, rows: list[Any], confidence: float) -> Attribution:
         )
         for model, credit, low, high, worth in rows
     ]
+    table = pd.concat(parts, ignore_index=True)
+    hide = np.concatenate([few.of(row[0])[by_name] for row in rows])
+    table.loc[hide, ["conversions", "low", "high", "share", "value"]] = np.nan
     times = paths.conversions + paths.nulls
     path, channel = kernels.distinct_sets(paths.channel.astype(np.int64), paths.start, n)
     ends = [paths.channel[place] for place in (paths.start[:-1], paths.start[1:] - 1)]
+    at_ends = [np.bincount(end, paths.conversions, minlength=n) for end in ends]
+    starts, closes = (np.where(gone, np.nan, count) for gone, count in zip((few.first, few.last), at_ends, strict=True))
     channels = pd.DataFrame(
         {
             "channel": names,
             "people": paths.people()[by_name],
             "journeys": np.bincount(channel, times[path], minlength=n)[by_name],
-            "starts": np.bincount(ends[0], paths.conversions, minlength=n)[by_name],
-            "closes": np.bincount(ends[1], paths.conversions, minlength=n)[by_name],
+            "starts": starts[by_name],
+            "closes": closes[by_name],
         }
     )
-    table = pd.concat(parts, ignore_index=True)
-    return Attribution(table, channels, total, float(paths.value.sum()), paths.unprompted, confidence)
+    unprompted = float("nan") if 0 < paths.unprompted_people < k else float(paths.unprompted)
+    return Attribution(table, channels, total, float(paths.value.sum()), unprompted, confidence)

@@ -52,6 +52,8 @@ class Paths:
         Journeys without a conversion whose last touch is too near to the end of the data: left out.
     unprompted : int
         Conversions without any touch before them: no channel of these is credited.
+    unprompted_people : int
+        By how many people these are.
     """
 
     channels: Vocabulary
@@ -64,6 +66,7 @@ class Paths:
     person: np.ndarray
     undecided: int = 0
     unprompted: int = 0
+    unprompted_people: int = 0
 
     def __post_init__(self) -> None:
         for name in ("start", "channel", "hours", "conversions", "value", "nulls", "person"):
@@ -161,7 +164,7 @@ class Paths:
         Raises
         ------
         SchemaError
-            When a path is empty or has an empty channel, or a count is negative.
+            When a path is empty or has an empty channel, a count is negative, or a row has a value and no conversion.
         EmptyError
             When there is no path.
 
@@ -187,6 +190,11 @@ class Paths:
         for name in ("conversions", "nulls"):
             if (bad := counts[name] < 0).any():
                 raise SchemaError(f"Paths.from_frame: {name} must be 0 or more; it is not in {name_rows(bad)}.")
+        if (bad := (counts["value"] != 0) & (counts["conversions"] == 0)).any():
+            raise SchemaError(
+                f"Paths.from_frame: value is given without conversions in {name_rows(bad)}. It is that of all "
+                "conversions of the row: 0 where there are none."
+            )
         split = [[one.strip() for one in str(text).split(separator.strip())] for text in texts.ids]
         if (bad := np.array([not all(path) for path in split])[row]).any():
             raise SchemaError(
@@ -299,4 +307,5 @@ def _walk(cls: type[Paths], table: _Rows, span: int, end_us: int) -> Paths:
         user[a].astype(np.int64),
         int((begun & ~decided).sum()),
         int((~begun).sum()),
+        distinct(user[first[~begun]].astype(np.int64)).size,
     )

@@ -187,14 +187,14 @@ def contact_effects(
     rows = []
     for code, name in enumerate(channels.ids):
         mine = np.flatnonzero(inside & (channel == code))
+        people = distinct(user[mine]).size
         sides = [distinct(user[mine][treated[mine] == side]).size for side in (True, False)]
         for column, place in enumerate([*log.channels.ids, ALL]):
             if min(sides) < k:
                 found = (np.nan,) * 4
             else:
                 found = _weighted(y[mine, column], treated[mine], propensity[mine], user[mine], confidence)
-            counts = mine.size if sum(sides) >= k else 0
-            rows.append((name, place, *found, counts, distinct(user[mine]).size if sum(sides) >= k else 0))
+            rows.append((name, place, *found, *((mine.size, people) if people >= k else (0, 0))))
     import pandas as pd
 
     head = ["contacted", "converted", "effect", "low", "high", "without", "decisions", "people"]

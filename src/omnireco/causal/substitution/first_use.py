@@ -22,7 +22,7 @@ from omnireco._core.contract import says_the_line
 from omnireco._core.parts import Parts
 from omnireco._core.random import stream
 from omnireco._core.small import Number, Text, Whole
-from omnireco._core.units import DAY_US
+from omnireco._core.units import DAY_US, HOUR_US
 from omnireco.data.dataset import dataset_of
 from omnireco.data.events import EventLog, require_events
 from omnireco.data.parts import Frame
@@ -197,8 +197,8 @@ def displacement(
     n_periods = (log.end_us - log.start_us) // length
     if not 4 <= n_periods <= _MOST_PERIODS:
         raise ParameterError(
-            f"displacement: the log has {n_periods} whole periods, and 4 to {_MOST_PERIODS} are needed. Write "
-            "period='14D'."
+            f"displacement: the log has {n_periods} whole periods, and 4 to {_MOST_PERIODS} are needed. "
+            f"{_advice(log.end_us - log.start_us)}"
         )
     y, begun, people = _panel(log, channel, on, names, length, int(n_periods), measure)
     study = _study(y, begun, k)
@@ -206,7 +206,7 @@ def displacement(
         raise EmptyError(
             f"displacement: fewer than k={k} people begin to use the channel during the log, or are there to compare "
             "with. "
-            "Take longer periods, period='28D', or a longer log."
+            "Take a longer log, or another channel."
         )
     random = stream(check_integer(seed, "seed", low=0), "causal/displacement")
     found = _summary(study, y.shape[0], confidence, random)
@@ -222,6 +222,14 @@ def displacement(
     )
     _log.info("displacement: %s", report)
     return report
+
+
+def _advice(span: int) -> str:
+    """Return what to write where periods do not fit into a log."""
+    for unit, name in ((DAY_US, "D"), (HOUR_US, "h")):
+        if (whole := span // (6 * unit)) >= 1:
+            return f"Write period='{whole}{name}'."
+    return "The log is too short for any: give a longer one."
 
 
 def _panel(

@@ -16,7 +16,7 @@ from omnireco._kernels.bootstrap import percentile_interval
 from omnireco._kernels.hull import Steps, hull_steps
 from omnireco._kernels.poisson import person_keys, resampled_sums
 from omnireco.causal.arrays import matrix
-from omnireco.causal.uplift.curves import check_experiment, group_ends, propensities_of
+from omnireco.causal.uplift.curves import check_arms, check_experiment, group_ends, propensities_of
 from omnireco.causal.uplift.experiment import Experiment
 from omnireco.causal.uplift.learners import contrasts
 from omnireco.errors import ParameterError
@@ -134,6 +134,7 @@ def budget_path(
     confidence: float = 0.95,
     seed: int = 0,
     threads: int | None = None,
+    k: int = 5,
 ) -> BudgetPath:
     """Return what every budget earns: the multi-armed Qini curve with costs, and the same without targeting.
 
@@ -154,6 +155,8 @@ def budget_path(
     confidence : float
     threads : int, optional
         Never changes a result.
+    k : int
+        Smallest number of people between two points of the path.
 
     Returns
     -------
@@ -163,15 +166,18 @@ def budget_path(
     ------
     ParameterError
         When shapes disagree, a number is missing, a cost is negative or missing, or propensities are not known.
+    EmptyError
+        When fewer than ``k`` people have an arm.
 
     Notes
     -----
     At a budget, the best assignment solves the linear program: maximise the sum of rewards over people and arms, with
-    at most one arm per person and costs within the budget. Its solution takes the steps of every person's upper hull of
-    reward against cost in the order of reward per cost; at most one person stands between two arms. The path has at
-    most 1,000 points, each an exact optimum, and straight lines between (exact throughout with fewer steps). An arm
-    whose rewards are negative is never taken. The comparison without targeting takes the same steps for the average
-    person. Deterministic. Cost: a sort of the steps, and 3 ns for each step and resample.
+    at most one arm per person and costs within the budget. Its solution takes the steps of every person's upper hull
+    of reward against cost in the order of reward per cost; at most one person stands between two arms. The path has
+    at most 1,000 points (``k`` people or more between two), each an exact optimum, and straight lines between (exact
+    throughout with fewer steps). An arm whose rewards are negative is never taken. The comparison without targeting
+    takes the same steps for the average person. Deterministic. Cost: a sort of the steps, and 3 ns for each step and
+    resample.
 
     References
     ----------
@@ -202,11 +208,15 @@ def budget_path(
             "control."
         )
     cost = _costs(costs, arms, n)
+    k = check_integer(k, "k", low=1)
+    check_arms(experiment, None, k, "budget_path")
     n_bootstrap = check_integer(n_bootstrap, "n_bootstrap", low=1, high=100_000)
     check_number(confidence, "confidence", above=0, high=0.999)
     scores = _scores(experiment, propensities_of(experiment, propensity, "budget_path"), predicted)
     steps = hull_steps(reward, cost)
-    ends = group_ends(-steps.slope, _POINTS) if steps.unit.size else np.empty(0, np.int64)
+    ends = np.empty(0, np.int64)
+    if steps.unit.size:
+        ends = group_ends(-steps.slope, _POINTS, experiment.user[steps.unit], k)
     keys = person_keys(experiment.user, seed)
     spent, won = _along(steps, np.column_stack([_step(steps, cost), _step(steps, scores)]), ends, n)
     promised = np.concatenate([[0.0], np.cumsum(_by_group(_step(steps, reward)[:, None], ends)[:, 0])]) / n
@@ -226,8 +236,26 @@ def budget_path(
     slope = steps.slope[ends - 1] if ends.size else np.empty(0)
     price = np.concatenate([steps.slope[:1] if steps.slope.size else [0.0], slope])
     people = int(np.unique(experiment.user).size)
-    numbers_ = (spent, price, promised, won, low, high, single, won - single, lift_low, lift_high, share)
-    return BudgetPath(arms, *numbers_, rows=n, people=people, confidence=float(confidence))
+    noise = 1e-12 * max(1e-300, float(np.abs(scores).max(initial=0.0)), float(np.abs(reward).max(initial=0.0)))
+    found = (promised, won, low, high, single, won - single, lift_low, lift_high)
+    predicted_, gain, lowest, highest, one, lift, less, more = (np.where(np.abs(a) < noise, 0.0, a) for a in found)
+    return BudgetPath(
+        arms,
+        spent,
+        price,
+        predicted_,
+        gain,
+        lowest,
+        highest,
+        one,
+        lift,
+        less,
+        more,
+        share,
+        n,
+        people,
+        float(confidence),
+    )
 
 
 def _costs(costs: Any, arms: tuple[str, ...], n: int) -> np.ndarray:

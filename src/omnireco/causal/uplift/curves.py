@@ -21,7 +21,7 @@ from omnireco.errors import EmptyError, ParameterError
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["MEASURES", "UpliftCurve", "check_experiment", "group_ends", "uplift_curve"]
+__all__ = ["MEASURES", "UpliftCurve", "check_arms", "check_experiment", "group_ends", "uplift_curve"]
 
 MEASURES = ("qini", "auuc", "autoc")
 _POINTS = 1000
@@ -172,6 +172,7 @@ def uplift_curve(
     confidence: float = 0.95,
     seed: int = 0,
     threads: int | None = None,
+    k: int = 5,
 ) -> UpliftCurve:
     """Return the gain curve of a score, and Qini, AUUC and RATE with Poisson-bootstrap intervals over people.
 
@@ -194,6 +195,8 @@ def uplift_curve(
     confidence : float
     threads : int, optional
         Never changes a result.
+    k : int
+        Smallest number of people between two points of the curve: a step would else be somebody's outcome.
 
     Returns
     -------
@@ -204,7 +207,7 @@ def uplift_curve(
     ParameterError
         When shapes disagree, a number is missing, propensities are not known, or the arm is none.
     EmptyError
-        When there is no treated or no control row.
+        When fewer than ``k`` people are treated, or in control.
 
     Notes
     -----
@@ -218,11 +221,11 @@ def uplift_curve(
     - ``autoc`` is the integral of ``TOC(q) = G(q) / q - G(1)``: RATE with equal weights, which looks at the very top;
     - uplift@k is ``G(k) / k``.
 
-    All in units of the outcome. Other packages divide by other things (a perfect curve, G(1), n), so their numbers are
-    not comparable; orders of models on one test set mostly are. The curve has at most 1,000 points, at shares that no
-    tie is split by; the integral is that of straight lines between them. Each resample gives a person a weight of
-    Poisson(1), a hash of who they are and the draw: two curves of the same people are paired
-    (:meth:`UpliftCurve.compare`). Deterministic. Cost: one sort, and 3 ns for each row and draw.
+    All in units of the outcome. Other packages divide by other things (a perfect curve, G(1), n), so their numbers
+    are not comparable; orders of models on one test set mostly are. The curve has at most 1,000 points, ``k`` people
+    or more between two, at shares that no tie is split by; the integral is that of straight lines between them. Each
+    resample gives a person a weight of Poisson(1), a hash of who they are and the draw: two curves of the same people
+    are paired (:meth:`UpliftCurve.compare`). Deterministic. Cost: one sort, and 3 ns for each row and draw.
 
     References
     ----------
@@ -251,8 +254,10 @@ def uplift_curve(
     check_number(confidence, "confidence", above=0, high=0.999)
     p = propensities_of(experiment, propensity, "uplift_curve")
     values = _columns(experiment, code, p, predicted)
+    k = check_integer(k, "k", low=1)
+    check_arms(experiment, code, k, "uplift_curve")
     order = np.lexsort([np.arange(n), -score])
-    ends = group_ends(score[order], _POINTS)
+    ends = group_ends(score[order], _POINTS, experiment.user[order], k)
     keys = person_keys(experiment.user[order], seed)
     values = values[order]
     starts = np.concatenate([[0], ends[:-1]])
@@ -309,14 +314,45 @@ def propensities_of(experiment: Experiment, given: Any, where: str) -> np.ndarra
     return p
 
 
-def group_ends(score: np.ndarray, most: int) -> np.ndarray:
-    """Return where at most ``most`` groups of about equal size end among sorted scores; ties stay together."""
+def check_arms(experiment: Experiment, code: int | None, k: int, where: str) -> None:
+    """Refuse an experiment in which fewer than ``k`` people have an arm."""
+    for one in range(len(experiment.arms)) if code is None else (0, code):
+        people = np.unique(experiment.user[experiment.arm == one]).size
+        if not people:
+            raise EmptyError(f"{where}: no row has the arm {shown(experiment.arms[one])}.")
+        if people < k:
+            raise EmptyError(
+                f"{where}: {people:,} people have the arm {shown(experiment.arms[one])}; of fewer than k={k} nothing "
+                "is said. Wait for more."
+            )
+
+
+def group_ends(score: np.ndarray, most: int, user: np.ndarray, k: int) -> np.ndarray:
+    """Return where at most ``most`` groups end among sorted scores, each of ``k`` people or more; ties stay together.
+
+    Of about equal size. With fewer than ``2 k`` people it is one group.
+    """
     n = score.size
     last = np.append(np.flatnonzero(score[1:] != score[:-1]) + 1, n)
-    if last.size <= most:
-        return last
-    wanted = np.linspace(0, n, most + 1)[1:]
-    return np.unique(last[np.searchsorted(last, wanted)])
+    most = max(1, min(most, n // k))
+    if last.size > most:
+        wanted = np.linspace(0, n, most + 1)[1:]
+        last = np.unique(last[np.searchsorted(last, wanted)])
+    return last if k == 1 else _of_enough(last, user, k)
+
+
+def _of_enough(ends: np.ndarray, user: np.ndarray, k: int) -> np.ndarray:
+    """Return ends of groups joined with the next until ``k`` people are in each, the last with those before."""
+    kept: list[int] = []
+    begin = 0
+    for end in ends.tolist():
+        if end - begin >= k and np.unique(user[begin:end]).size >= k:
+            kept.append(end)
+            begin = end
+    if not kept:
+        return ends[-1:]
+    kept[-1] = int(ends[-1])
+    return np.array(kept, np.int64)
 
 
 def _arm_code(experiment: Experiment, arm: Any) -> int:
@@ -331,9 +367,6 @@ def _arm_code(experiment: Experiment, arm: Any) -> int:
 def _columns(experiment: Experiment, code: int, p: np.ndarray, predicted: Any) -> np.ndarray:
     """Return what is summed along the curve: a count, then weights and outcomes of both arms, or pseudo-outcomes."""
     n, arm, y = len(experiment), experiment.arm, experiment.outcome
-    for one in (0, code):
-        if not (arm == one).any():
-            raise EmptyError(f"uplift_curve: no row has the arm {shown(experiment.arms[one])}.")
     if predicted is not None:
         mu = matrix(predicted, "predicted", n)
         if mu.shape[1] != len(experiment.arms):

@@ -12,7 +12,7 @@ from omnireco._core.contract import says_the_line
 from omnireco._kernels.bootstrap import percentile_interval
 from omnireco._kernels.poisson import person_keys, resampled_sums
 from omnireco.causal.arrays import matrix, vector
-from omnireco.causal.uplift.curves import check_experiment, propensities_of
+from omnireco.causal.uplift.curves import check_arms, check_experiment, propensities_of
 from omnireco.causal.uplift.effects import Effects, clustered_mean, z_of
 from omnireco.causal.uplift.experiment import Experiment
 from omnireco.errors import EmptyError, ParameterError
@@ -21,7 +21,7 @@ __all__ = ["complier_effect", "cuped", "policy_value"]
 
 
 @says_the_line("om.causal.cuped(experiment, before=frame['spend_before'])")
-def cuped(experiment: Experiment, *, before: Any = None, confidence: float = 0.95) -> Effects:
+def cuped(experiment: Experiment, *, before: Any = None, confidence: float = 0.95, k: int = 5) -> Effects:
     """Return average effects of a randomised experiment with the variance that an earlier outcome explains taken out.
 
     Parameters
@@ -31,6 +31,8 @@ def cuped(experiment: Experiment, *, before: Any = None, confidence: float = 0.9
     before : array-like of shape (n,), optional
         The same outcome before the experiment, or anything known before that goes with it; by default its placebo.
     confidence : float
+    k : int
+        An experiment with fewer people in an arm is refused.
 
     Returns
     -------
@@ -42,7 +44,7 @@ def cuped(experiment: Experiment, *, before: Any = None, confidence: float = 0.9
     ParameterError
         When propensities are not known, or there is no earlier outcome.
     EmptyError
-        When an arm has fewer than 2 rows.
+        When an arm has fewer than ``k`` people, or 2.
 
     Notes
     -----
@@ -80,7 +82,7 @@ def cuped(experiment: Experiment, *, before: Any = None, confidence: float = 0.9
     b, z = vector(given, "before", len(experiment)), z_of(confidence)
     y, arm, user = experiment.outcome, experiment.arm, experiment.user
     weight = 1.0 / p[np.arange(arm.size), arm]
-    _check_two(experiment)
+    check_arms(experiment, None, max(2, check_integer(k, "k", low=1)), "cuped")
     away_y, away_b = (values - _arm_means(values, arm, weight, len(experiment.arms))[arm] for values in (y, b))
     spread = float((weight * away_b**2).sum())
     theta = float((weight * away_b * away_y).sum()) / spread if spread > 0 else 0.0
@@ -103,7 +105,7 @@ def cuped(experiment: Experiment, *, before: Any = None, confidence: float = 0.9
 
 
 @says_the_line("om.causal.complier_effect(experiment)")
-def complier_effect(experiment: Experiment, *, confidence: float = 0.95) -> Effects:
+def complier_effect(experiment: Experiment, *, confidence: float = 0.95, k: int = 5) -> Effects:
     """Return the effect of a treatment on those whom the assignment reached: not everybody who is called answers.
 
     Parameters
@@ -112,6 +114,8 @@ def complier_effect(experiment: Experiment, *, confidence: float = 0.95) -> Effe
         ``arm`` is what was drawn by lot, ``received`` whether it arrived (``from_frame(..., received=)``); propensities
         known.
     confidence : float
+    k : int
+        An experiment with fewer people in an arm is refused.
 
     Returns
     -------
@@ -126,7 +130,7 @@ def complier_effect(experiment: Experiment, *, confidence: float = 0.95) -> Effe
     ParameterError
         When it is not known who received the treatment, propensities are not known, or an assignment reached nobody.
     EmptyError
-        When an arm has fewer than 2 rows.
+        When an arm has fewer than ``k`` people, or 2.
 
     Notes
     -----
@@ -162,7 +166,9 @@ def complier_effect(experiment: Experiment, *, confidence: float = 0.95) -> Effe
             "Experiment.from_frame(..., received='reached')."
         )
     z = z_of(confidence)
-    _check_two(experiment)
+    k = check_integer(k, "k", low=1)
+    check_arms(experiment, None, max(2, k), "complier_effect")
+    _check_reached(experiment, experiment.received, k)
     y, d, arm, user = experiment.outcome, experiment.received, experiment.arm, experiment.user
     weight = 1.0 / p[np.arange(arm.size), arm]
     rows = []
@@ -197,6 +203,7 @@ def policy_value(
     n_bootstrap: int = 1000,
     confidence: float = 0.95,
     seed: int = 0,
+    k: int = 5,
 ) -> Effects:
     """Return what policies earn per row, and by how much more than one of them, on the same people.
 
@@ -215,6 +222,8 @@ def policy_value(
     n_bootstrap, seed : int
         Resamples of people.
     confidence : float
+    k : int
+        An experiment with fewer people in an arm is refused.
 
     Returns
     -------
@@ -225,6 +234,8 @@ def policy_value(
     ------
     ParameterError
         When shapes disagree, rows of a policy do not sum to 1, or a name is unknown.
+    EmptyError
+        When an arm has fewer than ``k`` people.
 
     Notes
     -----
@@ -274,6 +285,7 @@ def policy_value(
     )
     if mu.shape[1] != n_arms:
         raise ParameterError(f"predicted has {mu.shape[1]} columns for {n_arms} arms, the control first.")
+    check_arms(experiment, None, check_integer(k, "k", low=1), "policy_value")
     row = np.arange(n)
     scores = mu.copy()
     scores[row, experiment.arm] += (experiment.outcome - mu[row, experiment.arm]) / p[row, experiment.arm]
@@ -291,11 +303,17 @@ def policy_value(
     return Effects(f"value per row above {base}", kept, float(confidence), n)
 
 
-def _check_two(experiment: Experiment) -> None:
-    n = np.bincount(experiment.arm, minlength=len(experiment.arms))
-    if n.min() < 2:
-        name = experiment.arms[int(n.argmin())]
-        raise EmptyError(f"The arm {shown(name)} has {int(n.min())} rows, of which nothing can be said. Leave it out.")
+def _check_reached(experiment: Experiment, received: np.ndarray, k: int) -> None:
+    """Refuse an arm of which fewer than ``k`` people were treated, or were not: their number would be known."""
+    for code, name in enumerate(experiment.arms):
+        for treated in (True, False):
+            rows = (experiment.arm == code) & ((received > 0) == treated)
+            if 0 < np.unique(experiment.user[rows]).size < k:
+                raise EmptyError(
+                    f"complier_effect: of the arm {shown(name)} fewer than k={k} people were "
+                    f"{'' if treated else 'not '}treated; of so few nothing is said. Wait for more, or write k=1 for "
+                    "yourself only."
+                )
 
 
 def _arm_means(values: np.ndarray, arm: np.ndarray, weight: np.ndarray, n_arms: int) -> np.ndarray:

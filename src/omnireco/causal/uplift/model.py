@@ -17,7 +17,8 @@ from omnireco.causal.uplift.experiment import Experiment
 from omnireco.causal.uplift.features import columns_of, encoded
 from omnireco.causal.uplift.learners import Linear
 from omnireco.data.dataset import dataset_of
-from omnireco.data.vocabulary import Vocabulary
+from omnireco.data.frames.columns import open_frame
+from omnireco.data.vocabulary import Vocabulary, match
 from omnireco.errors import ParameterError
 
 if TYPE_CHECKING:
@@ -364,6 +365,34 @@ class UpliftModel:
             )
         users, x = self._read(dataset_of(data, "UpliftModel.read", ()))
         return users, self._calibrated(self._of(x)[0])
+
+    def increments(self, rows: Any, *, data: Any = None) -> np.ndarray:
+        """Return the effect of each arm on other rows as decisions need it, (n, n_arms - 1): shrunk to the average.
+
+        Parameters
+        ----------
+        rows : frame
+            With the columns that were features. For a model of messages: with ``user_id``.
+        data : Dataset, optional
+            For a model of messages: where people are read, as of its end. Whom it does not know has the average effect.
+
+        Raises
+        ------
+        SchemaError
+            When a feature is missing or of another kind.
+        ParameterError
+            When a model of messages gets no ``data``.
+        """
+        if self._read is None:
+            return self._calibrated(self._of(self._rows_of(rows)[1])[0])
+        if data is None:
+            raise ParameterError(
+                "increments: this model reads people from a Dataset. Write increments(rows, data=data)."
+            )
+        known, effect = self.read(data)
+        users, user = open_frame(rows, "increments: rows", needed=("user_id",)).ids("user_id")
+        usual = self.average().table["effect"].to_numpy(np.float64)
+        return np.vstack([effect, usual])[match(known, users, ("the uplift model", "rows"))[user]]
 
     def _calibrated(self, effect: np.ndarray) -> np.ndarray:
         usual = self.psi[self.overlap].mean(axis=0)

@@ -12,7 +12,7 @@ from omnireco.data.asking.consent import open_to
 from omnireco.data.dataset import Dataset
 from omnireco.data.messages import NEVER
 from omnireco.data.vocabulary import NONE, Vocabulary, match
-from omnireco.evaluation.channel_report import journeys_of
+from omnireco.evaluation.channel_journeys import journeys_of
 
 __all__ = ["GUIDE", "Measured", "Settings", "measured"]
 

@@ -385,7 +385,12 @@ def _unless_few(table: pd.DataFrame, k: int, over: str) -> pd.DataFrame:
 _STYLE = """body{font:16px/1.5 system-ui,sans-serif;color:#1d2a35;max-width:1000px;margin:2em auto;padding:0 1em}
 table{border-collapse:collapse;width:100%}td,th{text-align:left;padding:.45em .6em;border-bottom:1px solid #dfe5e9;
 vertical-align:top}td.n{text-align:right;white-space:nowrap}.bar{background:#0b6e75;height:.6em;border-radius:.3em}
-.rail{background:#eef2f4;width:8em;border-radius:.3em}.worse{color:#b0475c}.better{color:#0b6e75}.soft{color:#5c6b77}"""
+.rail{background:#eef2f4;width:8em;border-radius:.3em;margin-left:auto}.worse{color:#b0475c}.better{color:#0b6e75}
+.soft{color:#5c6b77}th.n{text-align:right}.wide{overflow-x:auto}td{overflow-wrap:anywhere}.wide td{overflow-wrap:normal}
+@media(max-width:640px){body{margin:1em auto}.card tr{display:block;border-bottom:1px solid #dfe5e9;padding:.5em 0}
+.card tr:first-child{display:none}.card td{display:block;border:0;padding:.1em 0;text-align:left}
+.card td:empty{display:none}
+.card td[data-label]::before{content:attr(data-label) ": ";color:#5c6b77}.rail{margin:.2em 0}.wide table{width:auto}}"""
 
 
 def _page(card: Scorecard) -> str:
@@ -399,7 +404,8 @@ def _page(card: Scorecard) -> str:
         if len(table):
             more += f"<h2>{title}</h2>{_pivot(table, over, card.k)}"
     return (
-        '<!doctype html><html lang="en"><head><meta charset="utf-8"><title>Scorecard</title>'
+        '<!doctype html><html lang="en"><head><meta charset="utf-8">'
+        '<meta name="viewport" content="width=device-width,initial-scale=1"><title>Scorecard</title>'
         f"<style>{_STYLE}</style></head><body><h1>Do our channels work together?</h1>"
         f"<p>Known until {escape(card.until)}. No number is about fewer than {card.k} people; what is not known is not "
         f"shown as 0.</p>{_rows(card)}<h2>What to do next</h2><ol>{todo}</ol>{more}</body></html>"
@@ -414,31 +420,36 @@ def _rows(card: Scorecard) -> str:
         bar = ""
         if known and row.unit == "share":
             bar = f'<div class="rail"><div class="bar" style="width:{min(100.0, 100 * row.value):.0f}%"></div></div>'
-        was = (
-            ""
-            if np.isnan(row.before)
-            else f"{_text(row.before, row.unit)} <span class={row.trend or 'soft'}>{row.trend}</span>"
-        )
+        was = "" if np.isnan(row.before) else _text(row.before, row.unit)
+        trend = f' <span class="{row.trend}">{row.trend}</span>' if row.trend and was else ""
         what = _text(row.value, row.unit) if known else ""
         note = "" if row.status == "measured" else f'<br><span class="soft">{escape(str(row.status))}</span>'
         lines.append(
-            f"<tr><td>{escape(str(row.measure))}{note}</td><td>{escape(str(row.channel))}</td>"
-            f"<td class=n>{what}{bar}</td><td class=n>{was}</td><td>{escape(str(row.good))}</td></tr>"
+            f"<tr><td>{escape(str(row.measure))}{note}</td>{_cell('Channel', escape(str(row.channel)))}"
+            f"{_cell('Now', what + trend + bar, ' class=n')}{_cell('Before', was, ' class=n')}"
+            f"{_cell('Good', escape(str(row.good)))}</tr>"
         )
-    head = "<tr><th>Measure</th><th>Channel</th><th>Now</th><th>Before</th><th>Good</th></tr>"
-    return f"<table>{head}{''.join(lines)}</table>"
+    head = "<tr><th>Measure</th><th>Channel</th><th class=n>Now</th><th class=n>Before</th><th>Good</th></tr>"
+    return f'<table class="card">{head}{"".join(lines)}</table>'
+
+
+def _cell(label: str, text: str, more: str = "") -> str:
+    """Return a cell that says its column where a narrow screen has no room for columns; nothing where it is empty."""
+    return f'<td{more} data-label="{label}">{text}</td>' if text else f"<td{more}></td>"
 
 
 def _pivot(table: pd.DataFrame, over: str, k: int) -> str:
     labels = list(dict.fromkeys(table[over]))
     names = [str(label.date()) if hasattr(label, "date") else str(label) for label in labels]
-    head = "<tr><th>Measure</th><th>Channel</th>" + "".join(f"<th>{escape(name)}</th>" for name in names) + "</tr>"
+    head = (
+        "<tr><th>Measure</th><th>Channel</th>" + "".join(f"<th class=n>{escape(name)}</th>" for name in names) + "</tr>"
+    )
     lines = []
     for (key, channel), part in table.groupby(["key", "channel"], sort=False):
         of = dict(zip(part[over], part["value"], strict=True))
         unit = GUIDE[str(key)].unit
         cells = [
-            ("" if label not in of else f"under {k} people" if np.isnan(of[label]) else _text(of[label], unit))
+            ("" if label not in of else f"hidden (k={k})" if np.isnan(of[label]) else _text(of[label], unit))
             for label in labels
         ]
         lines.append(
@@ -446,7 +457,7 @@ def _pivot(table: pd.DataFrame, over: str, k: int) -> str:
             + "".join(f"<td class=n>{cell}</td>" for cell in cells)
             + "</tr>"
         )
-    return f"<table>{head}{''.join(lines)}</table>"
+    return f'<div class="wide"><table>{head}{"".join(lines)}</table></div>'
 
 
 def _text(value: float, unit: str) -> str:

@@ -7,7 +7,9 @@ import io
 import json
 import logging
 import os
+import uuid
 import zipfile
+import zlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -29,14 +31,15 @@ from omnireco.errors import ParameterError
 from omnireco.evaluation.evaluate import check_metrics
 from omnireco.evaluation.metrics import Metric, metric_name, ndcg, recall
 from omnireco.evaluation.trials.judging import LIKELIHOOD, Judged, check_estimator, judged, truth_of
-from omnireco.evaluation.trials.prints import print_of, said
+from omnireco.evaluation.trials.prints import print_of, said, said_function
 
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["Backtest", "backtest", "paired"]
+__all__ = ["FEWEST", "Backtest", "backtest", "paired"]
 
-_DRAWS, _CONFIDENCE, _FORM = 1000, 0.95, 1
+_DRAWS, _CONFIDENCE, _FORM = 1000, 0.95, 2
+FEWEST = 5  # people behind a mean that is shown
 _log = logging.getLogger(__name__)
 _log.addHandler(logging.NullHandler())
 
@@ -51,7 +54,8 @@ class Backtest:
         ``model metric k mean low high difference difference_low difference_high n_users n_cuts``, best first within a
         metric: the mean over people and cuts, and the paired difference to the baseline, with 95 % intervals by person.
     cuts : pandas.DataFrame
-        ``cut model metric k mean n_users``: each cut by itself.
+        ``cut model metric k mean n_users``: each cut by itself. Means of fewer than five people are NaN, there and in
+        the leaderboard.
     baseline : str
         The estimator that differences are to: the first that was given.
     n_cuts, n_reused : int
@@ -114,7 +118,7 @@ def backtest(
     estimators: Mapping[str, Any],
     data: Any,
     *,
-    horizon: Any,
+    horizon: Any = None,
     n: int = 3,
     k: int = 10,
     metrics: Sequence[Metric] = (ndcg, recall),
@@ -133,9 +137,13 @@ def backtest(
     estimators : mapping of str to Estimator
         By name, the baseline first. What recommends is judged by ``metrics``; a response model by the log likelihood of
         the window's responses.
-    data : Dataset
-    horizon : str or timedelta
-        Length of each window, such as ``"14D"``.
+    data : Dataset, or sequence of Cut
+        Cuts of your own say horizon and number themselves: ``data.rolling(horizon="14D", n=3, embargo="2D")`` leaves
+        two days between each past and its window. There is no embargo by default: a fit reads and labels only what lies
+        before the cut, so labels do not overlap. Give one where what happened before the cut is still written down
+        after it (orders dated back, responses that arrive late), or where a service learns so long before it is used.
+    horizon : str or timedelta, optional
+        Length of each window, such as ``"14D"``; for a Dataset.
     n : int
         How many, the last one at the end of the data (:meth:`Dataset.rolling`).
     k : int
@@ -148,8 +156,8 @@ def backtest(
         ``plan(past, lists)`` returns a Plan; its items are evaluated too, as lists by value, under ``"name (plan)"``.
     folder : path, optional
         Where finished cells are kept. An interrupted run resumes with the cells that are missing; a cell whose data,
-        estimator or settings differ in anything is not taken. No id of a person is written. Not with a ``plan``, which
-        has no fingerprint.
+        estimator or settings differ in anything is not taken. No id of a person is written. A ``plan`` and metrics of
+        your own are known by their code and all that they read; those that read what has no fingerprint are refused.
     threads : int, optional
         Cells at a time; all usable cores by default. Changes no number.
 
@@ -160,7 +168,8 @@ def backtest(
     Raises
     ------
     ParameterError
-        When there is no estimator, a name is used twice, or ``folder`` is given with what has no fingerprint.
+        When there is no estimator, a name is used twice, a window begins before its past ends, or ``folder`` is given
+        with what has no fingerprint.
     EmptyError
         When a window holds nothing to compare with.
 
@@ -189,24 +198,24 @@ def backtest(
     if len(set(names)) < len(names):
         raise ParameterError("backtest: two estimators have one name.")
     k = check_k(k)
-    if plan is not None and (not callable(plan) or folder is not None):
-        raise ParameterError(
-            "backtest: plan must be a function(past, lists), and takes no folder=: a function has no fingerprint."
-        )
+    if plan is not None and not callable(plan):
+        raise ParameterError(f"backtest: plan must be a function(past, lists). Got {shown(plan)}.")
     wanted = list(check_metrics(metrics).values())
     counts = None if counts is None else check_one_or_more(counts, "backtest: counts")
-    cuts = dataset_of(data, "backtest", ("events",)).rolling(horizon=horizon, n=n)
-    settings = said([k, [metric_name(metric) for metric in wanted], None if counts is None else list(counts)])
+    cuts = _cuts(data, horizon, n)
     store = None if folder is None else _open(folder)
+    settings = ""
     if store is not None:
-        _check_their_prints(wanted)
+        own = [said_function(one, f"the metric {metric_name(one)}") for one in wanted]
+        how = "" if plan is None else said_function(plan, "plan")
+        settings = said([k, own, [metric_name(one) for one in wanted], None if counts is None else list(counts), how])
     steps = []
     for place, cut in enumerate(cuts):
         mark = "" if store is None else f"{print_of(cut.past)} {print_of(cut.later)} {settings}"
         for name, estimator in zip(names, given.values(), strict=True):
             run = partial(_run, name, estimator, place, cut, k=k, metrics=wanted, counts=counts, plan=plan)
             if store is not None:
-                run = partial(_resumed, run, store, f"{mark} {name!r} {said(estimator)}", cut, counts)
+                run = partial(_resumed, run, store, f"{mark} {name!r} {said(estimator)}", place, cut, counts)
             steps.append(run)
     done: list[tuple[list[_Cell], bool]] = in_parallel(steps, threads)
     cells = [cell for found, _ in done for cell in found]
@@ -223,6 +232,26 @@ def _run(name: str, estimator: Any, place: int, cut: Cut, *, plan: Any, **how: A
     return [_Cell(name, place, own), *([_Cell(f"{name} (plan)", place, planned)] if planned else [])], False
 
 
+def _cuts(data: Any, horizon: Any, n: int) -> Sequence[Cut]:
+    """Return the cuts that were given, none of which looks ahead, or those of a Dataset."""
+    if not isinstance(data, (list, tuple)):
+        if horizon is None:
+            raise ParameterError("backtest: horizon, the length of each window, is missing. Write horizon='14D'.")
+        return dataset_of(data, "backtest", ("events",)).rolling(horizon=horizon, n=n)
+    if horizon is not None or not data or not all(isinstance(cut, Cut) for cut in data):
+        raise ParameterError(
+            "backtest takes a Dataset with horizon=, or cuts without: data.rolling(horizon='14D', n=3, embargo='2D')."
+        )
+    for cut in data:
+        log = cut.later.part("events", "backtest")
+        if len(log) and int(log.at.min()) < cut.past.end_us:
+            raise ParameterError(
+                "backtest: a window begins before its past ends, so a model would be judged on what it knows. Write "
+                "data.rolling(horizon='14D', n=3)."
+            )
+    return data
+
+
 # ---- finished cells -----------------------------------------------------------------------------------------------
 
 
@@ -234,61 +263,65 @@ def _open(folder: Any) -> Path:
     return place
 
 
-def _check_their_prints(metrics: Sequence[Metric]) -> None:
-    """Refuse functions of the caller's own: a changed one under the same name would be taken for the old one."""
-    for metric in metrics:
-        module = getattr(metric, "__module__", "")
-        if not module.startswith("omnireco."):
-            raise ParameterError(
-                f"backtest: {metric_name(metric)} is a metric of your own, which has no fingerprint. Leave out folder=."
-            )
-
-
-def _resumed(run: Any, store: Path, mark: str, cut: Cut, counts: Any) -> tuple[list[_Cell], bool]:
-    """Return a finished cell of the folder, or run it and write it whole."""
+def _resumed(run: Any, store: Path, mark: str, place: int, cut: Cut, counts: Any) -> tuple[list[_Cell], bool]:
+    """Return the finished cells of the folder, or run them and write them whole."""
     path = store / f"{hashlib.sha256(mark.encode()).hexdigest()[:32]}.cell"
-    found = _read(path, mark, cut, counts)
+    found = _read(path, mark, place, cut, counts)
     if found is not None:
-        return [found], True
-    (cell,), _ = run()
-    _write(path, mark, cell)
-    return [cell], False
+        return found, True
+    cells, _ = run()
+    _write(path, mark, cells)
+    return cells, False
 
 
-def _write(path: Path, mark: str, cell: _Cell) -> None:
-    """Write a cell under a temporary name and rename it: what has the name is whole. Values only, no ids."""
+def _write(path: Path, mark: str, cells: list[_Cell]) -> None:
+    """Write cells under a name of their own and rename it: what has the name is whole. Values only, no ids.
+
+    Whoever else writes the same cell at the same time writes the same values; the last one stays.
+    """
     buffer = io.BytesIO()
-    heads = [{"title": one.title, "k": one.k, "users": one.users.fingerprint} for one in cell.judged]
-    arrays: dict[str, Any] = {f"v{i}": one.values for i, one in enumerate(cell.judged)}
-    header = json.dumps({"form": _FORM, "mark": mark, "model": cell.model, "cut": cell.cut, "heads": heads})
+    heads: list[dict[str, Any]] = []
+    arrays: dict[str, Any] = {}
+    for cell in cells:
+        for one in cell.judged:
+            arrays[f"v{len(heads)}"] = one.values
+            head = {"model": cell.model, "title": one.title, "k": one.k, "users": one.users.fingerprint}
+            heads.append(head)
+    header = json.dumps({"form": _FORM, "mark": mark, "heads": heads})
     np.savez(buffer, header=np.frombuffer(header.encode(), np.uint8), **arrays)
     body = buffer.getvalue()
-    temporary = path.with_suffix(f".{os.getpid()}.part")
-    temporary.write_bytes(hashlib.sha256(body).digest() + body)
-    os.replace(temporary, path)
+    temporary = path.with_suffix(f".{os.getpid()}-{uuid.uuid4().hex}.part")
+    try:
+        temporary.write_bytes(hashlib.sha256(body).digest() + body)
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
 
 
-def _read(path: Path, mark: str, cut: Cut, counts: Any) -> _Cell | None:
-    """Return the cell of a file; None where there is none, it is damaged, or it belongs to something else."""
+def _read(path: Path, mark: str, place: int, cut: Cut, counts: Any) -> list[_Cell] | None:
+    """Return the cells of a file; None where there is none, it is damaged, or it belongs to something else."""
     try:
         raw = path.read_bytes()
         if hashlib.sha256(raw[32:]).digest() != raw[:32]:
             raise ValueError("checksum")
+        cells: dict[str, _Cell] = {}
         with np.load(io.BytesIO(raw[32:]), allow_pickle=False) as file:
             header = json.loads(file["header"].tobytes())
             if header["form"] != _FORM or header["mark"] != mark:
                 return None
-            found = [
-                Judged(str(head["title"]), int(head["k"]), _people(str(head["title"]), cut, counts), file[f"v{i}"])
-                for i, head in enumerate(header["heads"])
-            ]
-            for head, one in zip(header["heads"], found, strict=True):
-                if head["users"] != one.users.fingerprint or one.values.shape != (len(one.users),):
+            for i, head in enumerate(header["heads"]):
+                title, values = str(head["title"]), file[f"v{i}"]
+                one = Judged(title, int(head["k"]), _people(title, cut, counts), values)
+                if head["users"] != one.users.fingerprint or values.shape != (len(one.users),):
                     raise ValueError("people")
-        return _Cell(str(header["model"]), int(header["cut"]), found)
+                if values.dtype != np.float64:
+                    raise ValueError("numbers")
+                cells.setdefault(str(head["model"]), _Cell(str(head["model"]), place, [])).judged.append(one)
+        return list(cells.values()) or None
     except FileNotFoundError:
         return None
-    except (ValueError, KeyError, OSError, zipfile.BadZipFile) as error:
+    except (ArithmeticError, AttributeError, EOFError, LookupError, MemoryError, OSError, RecursionError, TypeError,
+            ValueError, zipfile.BadZipFile, zlib.error) as error:  # fmt: skip
         _log.warning("a finished cell cannot be read and is run again: %s", type(error).__name__)
         return None
 
@@ -360,10 +393,13 @@ def _tables(cells: list[_Cell], names: list[str], cuts: Sequence[Cut]) -> tuple[
             numbers = (numbers[0], *[np.nan] * 2, numbers[3], *[np.nan] * 2, numbers[6]) if constant else numbers
             if base is None:
                 numbers = (*numbers[:3], *[np.nan] * 3, numbers[6])
+            if numbers[6] < FEWEST:
+                numbers = (*[np.nan] * 6, numbers[6])
             block.append((model, title, k, *numbers, len(places)))
             for p in places:
                 kept = ~np.isnan(mine[p].values)
-                by_cut.append((cuts[p].past.end, model, title, k, float(np.nanmean(mine[p].values)), int(kept.sum())))
+                mean = float(mine[p].values[kept].mean()) if kept.sum() >= FEWEST else float("nan")
+                by_cut.append((cuts[p].past.end, model, title, k, mean, int(kept.sum())))
         rows += sorted(block, key=lambda row: (-row[3] if not np.isnan(row[3]) else np.inf, models.index(row[0])))
     ends = ["mean", "low", "high", "difference", "difference_low", "difference_high", "n_users", "n_cuts"]
     table = pd.DataFrame(rows, columns=["model", "metric", "k", *ends])

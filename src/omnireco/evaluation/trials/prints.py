@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+import builtins
+import dis
 import hashlib
 import json
-from collections.abc import Mapping
+import sys
+from collections.abc import Iterator, Mapping
 from dataclasses import fields, is_dataclass
+from functools import partial
+from types import CodeType, FunctionType, ModuleType
 from typing import Any
 
 import numpy as np
 
 from omnireco._core.parts import Scope, write_parts
+from omnireco._core.small import Value
 from omnireco._version import __version__
 from omnireco.data.dataset import Dataset
 from omnireco.errors import ParameterError
 
-__all__ = ["print_of", "said"]
+__all__ = ["print_of", "said", "said_function"]
 
 _PARTS = ("events", "messages", "audience", "catalog", "attributes", "identities")
 
@@ -27,12 +33,7 @@ def print_of(data: Dataset) -> str:
         value = getattr(data, name)
         digest.update(name.encode() + (b"-" if value is None else b"+"))
         if value is not None and hasattr(value, "parts"):
-            scope = Scope()
-            write_parts(scope, type(value).parts, {part: getattr(value, part) for part in type(value).parts})
-            digest.update(json.dumps(scope.fields, sort_keys=True, default=repr).encode())
-            for key in sorted(scope.arrays):
-                digest.update(key.encode() + str(scope.arrays[key].dtype).encode())
-                digest.update(np.ascontiguousarray(scope.arrays[key]).tobytes())
+            _add(digest, value)
     for frame in (*data.facts, *([] if data.creatives is None else [data.creatives])):
         digest.update(_frame_bytes(frame))
     if data.asked is not None:
@@ -40,6 +41,23 @@ def print_of(data: Dataset) -> str:
         for array in (requests.user, requests.at, chosen.csr.indptr, chosen.csr.indices, chosen.csr.data):
             digest.update(np.ascontiguousarray(array).tobytes())
     return digest.hexdigest()[:16]
+
+
+def _add(digest: Any, value: Any) -> None:
+    """Add the parts of a value, and of the values in it, whose forms no file need have been asked for."""
+    parts, scope = type(value).parts, Scope()
+    inner = [name for name, part in parts.items() if isinstance(getattr(part, "part", part), Value)]
+    own = {name: part for name, part in parts.items() if name not in inner}
+    write_parts(scope, own, {name: getattr(value, name) for name in own})
+    digest.update(json.dumps(scope.fields, sort_keys=True, default=repr).encode())
+    for key in sorted(scope.arrays):
+        digest.update(key.encode() + str(scope.arrays[key].dtype).encode())
+        digest.update(np.ascontiguousarray(scope.arrays[key]).tobytes())
+    for name in inner:
+        held = getattr(value, name)
+        digest.update(f"{name} {type(held).__name__}".encode())
+        if held is not None:
+            _add(digest, held)
 
 
 def _frame_bytes(frame: Any) -> bytes:
@@ -79,4 +97,93 @@ def said(value: Any, where: str = "the estimator") -> str:
     raise ParameterError(
         f"backtest: {where} holds {type(value).__name__}, which has no text that says it whole, so finished cells "
         "could be taken for those of another. Leave out folder=."
+    )
+
+
+def said_function(value: Any, where: str) -> str:
+    """Return a text that says a function whole: its code, its defaults, and all that it reads from outside.
+
+    A function of this package is said by its name, one of an installed package by name and version.
+
+    Raises
+    ------
+    ParameterError
+        When it reads something that cannot be said: an object with a state, a module of the caller's own, or a function
+        that is not written in Python.
+    """
+    return _function(value, where, ())
+
+
+def _function(value: Any, where: str, around: tuple[Any, ...]) -> str:
+    if isinstance(value, partial):
+        rest = said([list(value.args), dict(value.keywords)], where)
+        return f"partial({_function(value.func, where, around)},{rest})"
+    if (known := _installed(getattr(value, "__module__", None))) and hasattr(value, "__qualname__"):
+        return f"{known}.{value.__module__}.{value.__qualname__}"
+    if not isinstance(value, FunctionType):
+        raise _unsaid(where, type(value).__name__)
+    if value in around:
+        return "itself"
+    inside = (*around, value)
+    held = [said([list(value.__defaults__ or ()), dict(value.__kwdefaults__ or {})], where)]
+    for name, cell in zip(value.__code__.co_freevars, value.__closure__ or (), strict=True):
+        held.append(f"{name}={_outside(cell.cell_contents, where, inside)}")
+    for name in sorted(set(_globals_of(value.__code__))):
+        if name in value.__globals__:
+            held.append(f"{name}={_outside(value.__globals__[name], where, inside)}")
+        elif not hasattr(builtins, name):
+            held.append(f"{name}={_module(name, where)}")
+    return f"function({_code(value.__code__)},{','.join(held)})"
+
+
+def _outside(value: Any, where: str, around: tuple[Any, ...]) -> str:
+    """Return a text of what a function reads from outside."""
+    if isinstance(value, ModuleType):
+        return _module(value.__name__, where)
+    if callable(value) and not is_dataclass(value):
+        return _function(value, where, around)
+    return said(value, where)
+
+
+def _globals_of(code: CodeType) -> Iterator[str]:
+    """Give the names that a code, and those inside it, load from outside or import."""
+    for step in dis.get_instructions(code):
+        if step.opname in ("LOAD_GLOBAL", "LOAD_NAME", "IMPORT_NAME"):
+            yield str(step.argval)
+    for constant in code.co_consts:
+        if isinstance(constant, CodeType):
+            yield from _globals_of(constant)
+
+
+def _code(code: CodeType) -> str:
+    digest = hashlib.sha256(code.co_code + repr((code.co_names, code.co_varnames, code.co_freevars)).encode())
+    for constant in code.co_consts:
+        if isinstance(constant, frozenset):  # whose order differs from process to process
+            constant = sorted(map(repr, constant))
+        digest.update((_code(constant) if isinstance(constant, CodeType) else repr(constant)).encode())
+    return digest.hexdigest()[:32]
+
+
+def _module(name: str, where: str) -> str:
+    if known := _installed(name):
+        return f"{known}.{name}"
+    raise _unsaid(where, f"the module {name}, which may change")
+
+
+def _installed(name: Any) -> str:
+    """Return package and version where a module is of this package, of Python, or installed; else an empty text."""
+    top = str(name).partition(".")[0]
+    if top == "omnireco" or top in sys.stdlib_module_names - {"__main__"}:
+        return f"{top} {__version__ if top == 'omnireco' else sys.version_info[:3]}"
+    module = sys.modules.get(top)
+    place = str(getattr(module, "__file__", None) or "")
+    if "site-packages" in place or "dist-packages" in place:
+        return f"{top} {getattr(module, '__version__', '')}"
+    return ""
+
+
+def _unsaid(where: str, what: str) -> ParameterError:
+    return ParameterError(
+        f"backtest: {where} reads {what}, which has no text that says it whole, so finished cells could be taken for "
+        "those of another. Leave out folder=, or write a function that reads numbers, texts and functions like itself."
     )

@@ -9,13 +9,15 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from omnireco._core.checks import check_flag, check_mapping, check_number, shown
+from omnireco._core.checks import check_choice, check_flag, check_integer, check_mapping, check_number, shown
 from omnireco._core.contract import described
 from omnireco._core.parts import Parts
-from omnireco._core.small import Flag, Number
+from omnireco._core.small import Flag, Number, Text, Whole
 from omnireco.errors import ParameterError
 
-__all__ = ["Between", "check_space", "draw"]
+__all__ = ["METHODS", "Between", "Trials", "check_space", "draw"]
+
+METHODS = ("random", "halving", "optuna")
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -73,6 +75,47 @@ class Between:
             value = self.low + share * (self.high - self.low)
         value = min(max(value, self.low), self.high)
         return round(value) if self.whole else value
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Trials:
+    """How many settings :func:`omnireco.evaluation.tune` tries, and how it chooses them.
+
+    Parameters
+    ----------
+    n : int
+        Settings to try besides the default.
+    method : {"random", "halving", "optuna"}
+        ``"random"``: each trial is drawn by itself. ``"halving"``: all are fitted on a ninth of the people, the best
+        third of them on a third, the best third of these on all (Jamieson and Talwalkar 2016). ``"optuna"``: its TPE
+        sampler, with the extra ``omnireco[tune]``; one after another, as each learns from those before.
+    seed : int
+        Of the draws.
+
+    Raises
+    ------
+    ParameterError
+        When a value is of another kind or outside its range.
+
+    Examples
+    --------
+    >>> Trials(30, method="halving")
+    Trials(n=30, method='halving')
+    """
+
+    n: int = 20
+    method: str = "random"
+    seed: int = 0
+
+    parts: ClassVar[Parts] = {"n": Whole(1), "method": Text(), "seed": Whole()}
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "n", check_integer(self.n, "n", low=1, high=100_000))
+        check_choice(self.method, "method", METHODS)
+        object.__setattr__(self, "seed", check_integer(self.seed, "seed", low=0))
+
+    def __repr__(self) -> str:
+        return described(self)
 
 
 def check_space(space: Any, known: Iterable[str]) -> dict[str, Between | tuple[Any, ...]]:

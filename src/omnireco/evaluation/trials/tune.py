@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from omnireco._core.checks import check_choice, check_integer, check_k, count_of, require
+from omnireco._core.checks import check_integer, check_k, count_of, require
+from omnireco._core.compute import Progress, check_progress, in_parallel, ticker
 from omnireco._core.contract import says_the_line
 from omnireco._core.parts import Parts
 from omnireco._core.random import stream
@@ -19,19 +21,18 @@ from omnireco.data.dataset import Cut, Dataset, dataset_of
 from omnireco.data.events import rows_of
 from omnireco.data.parts import Frame
 from omnireco.data.vocabulary import Vocabulary, unite
-from omnireco.errors import OmnirecoError
+from omnireco.errors import EmptyError, OmnirecoError
 from omnireco.evaluation.metrics import Metric, ndcg
-from omnireco.evaluation.trials.backtest import paired
+from omnireco.evaluation.trials.backtest import FEWEST, paired
 from omnireco.evaluation.trials.judging import Score, check_estimator, judged
 from omnireco.evaluation.trials.prints import said
-from omnireco.evaluation.trials.space import Between, check_space, draw
+from omnireco.evaluation.trials.space import Between, Trials, check_space, draw
 
 if TYPE_CHECKING:
     import pandas as pd
 
 __all__ = ["Tuned", "tune"]
 
-METHODS = ("random", "halving", "optuna")
 _SHARES = (1 / 9, 1 / 3, 1.0)  # of the people, in successive halving
 _KEEP = 3
 _LEAST_PEOPLE = 30
@@ -112,12 +113,12 @@ def tune(
     space: Mapping[str, Any],
     *,
     horizon: Any,
-    n_trials: int = 20,
-    method: str = "random",
+    trials: int | Trials = 20,
     k: int = 10,
     metric: Metric = ndcg,
     score: Score | None = None,
-    seed: int = 0,
+    threads: int | None = None,
+    progress: Progress = False,
 ) -> Tuned:
     """Search hyper-parameters inside the past, and say whether the best ones are better than the default.
 
@@ -135,12 +136,8 @@ def tune(
         log=True), "weights__half_life": [None, "30D"]}``.
     horizon : str or timedelta
         Length of each of the two windows.
-    n_trials : int
-        How many settings to try besides the default.
-    method : {"random", "halving", "optuna"}
-        ``"random"``: each trial is drawn by itself. ``"halving"``: all are fitted on a ninth of the people, the best
-        third of them on a third, the best third of these on all (Jamieson and Talwalkar 2016). ``"optuna"``: its TPE
-        sampler, with the extra ``omnireco[tune]``.
+    trials : int or Trials
+        How many settings to try besides the default, and how: ``Trials(30, method="halving", seed=7)``.
     k : int
         Length of the lists.
     metric : callable
@@ -149,8 +146,9 @@ def tune(
     score : callable, optional
         ``score(model, past, later)`` returns a frame with ``user_id`` and ``value``, higher is better: for estimators
         that neither recommend nor give probabilities, or another purpose.
-    seed : int
-        Of the draws.
+    threads : int, optional
+        Trials at a time; all usable cores by default. Changes no number.
+    progress : bool or callable(done, total)
 
     Returns
     -------
@@ -161,7 +159,7 @@ def tune(
     ParameterError
         For a parameter that the estimator does not have, an empty list, or an impossible default.
     EmptyError
-        When the data is too short for two windows and a past.
+        When the data is too short for two windows and a past, or a window has fewer than five people.
     MissingExtraError
         For ``"optuna"`` where it is not installed.
 
@@ -170,7 +168,7 @@ def tune(
     The best of many settings looks good on the window that chose it, by luck alone. So default and best are fitted
     again on all that lies before the last window and compared on it, once: the interval of that gain needs no
     correction for the number of trials. A setting that an estimator refuses counts as tried, with its error.
-    Deterministic for a seed. Cost: n_trials + 3 fits; with halving about a third of that.
+    Deterministic for a seed. Cost: n + 3 fits; with halving about a third of that.
 
     References
     ----------
@@ -182,25 +180,29 @@ def tune(
     >>> import omnireco as om
     >>> data = om.simulate(n_users=80, n_items=20, days=90, seed=1).dataset()
     >>> past, later = data.split("2025-03-15")
-    >>> found = tune(om.EASE(), past, {"regularization": Between(1, 1000, log=True)}, horizon="14D", n_trials=4)
+    >>> found = tune(om.EASE(), past, {"regularization": Between(1, 1000, log=True)}, horizon="14D", trials=4)
     >>> found.n_trials, found.estimator in (found.best, found.default)
     (5, True)
     """
     check_estimator(estimator, "tune", score=score)
-    n_trials, k = check_integer(n_trials, "n_trials", low=1, high=100_000), check_k(k)
-    check_choice(method, "method", METHODS)
+    if not isinstance(trials, Trials):
+        trials = Trials(check_integer(trials, "trials", low=1, high=100_000))
+    k = check_k(k)
+    check_progress(progress)
     known = estimator.get_params()
     grid = check_space(space, known)
     past = dataset_of(data, "tune", ("events",) if "recommend" in getattr(estimator, "verbs", ("recommend",)) else ())
     choose, compare = past.rolling(horizon=horizon, n=2)
-    run = _Runs(estimator, choose, k, metric, score)
-    if method == "halving":
-        _halving(run, grid, n_trials, seed)
-    elif method == "optuna":
-        _optuna(run, grid, n_trials, seed)
-    else:
-        for setting in _distinct(estimator, grid, n_trials, seed):
-            run.tried(setting)
+    rungs = {"halving": _rungs(trials.n)}.get(trials.method, (trials.n,))
+    with ticker(1 + sum(rungs), progress, label="tune") as tick:
+        run = _Runs(estimator, choose, k, metric, score, threads, tick)
+        if trials.method == "optuna":
+            _optuna(run, grid, trials.n, trials.seed)
+        elif trials.method == "halving":
+            _halving(run, grid, trials.n, trials.seed)
+        else:
+            run.all([(run.next(), setting) for setting in _distinct(estimator, grid, trials.n, trials.seed)])
+        run.rest(1 + sum(rungs))
     best = run.best()
     gain = low = high = people = 0.0
     if best != estimator:
@@ -221,35 +223,65 @@ def tune(
 class _Runs:
     """What was tried so far on the window that chooses."""
 
-    def __init__(self, default: Any, cut: Cut, k: int, metric: Metric, score: Score | None) -> None:
+    def __init__(
+        self, default: Any, cut: Cut, k: int, metric: Metric, score: Score | None, threads: int | None, tick: Any
+    ) -> None:
         self.default, self.cut, self.k, self.metric, self.score = default, cut, k, metric, score
+        self.threads, self.tick = threads, tick
+        self.ticks: list[None] = []
         self.rows: list[tuple[int, float, float, int, str, Mapping[str, Any]]] = []
         self.settings: list[Any] = [default]
         found = self.values(default, cut)
+        if len(found.users) < FEWEST:
+            raise EmptyError(
+                f"tune: fewer than k={FEWEST} people are in the window that chooses, and of so few nothing is said. "
+                "Give a longer horizon, or more people."
+            )
         self.title, self.n_people = found.title, len(found.users)
         self._note(0, 1.0, float(np.nanmean(found.values)), len(found.users), "", {})
+        self.told()
 
-    def values(self, estimator: Any, cut: Cut) -> Any:
-        model = estimator.fit(cut.past)
+    def values(self, estimator: Any, cut: Cut, threads: int | None = None) -> Any:
+        model = estimator.fit(cut.past) if threads is None else estimator.fit(cut.past, threads=threads)
         return judged(model, cut, k=self.k, metrics=[self.metric], counts=None, where="tune", score=self.score)[0][0]
 
-    def tried(
-        self, setting: Mapping[str, Any], *, trial: int | None = None, cut: Cut | None = None, share: float = 1.0
-    ) -> float:
-        """Fit and judge one setting; -inf where it is refused."""
-        number = len(self.settings) if trial is None else trial
-        if trial is None:
-            self.settings.append(None)
-        try:
-            estimator = self.default.replace(**setting)
-            self.settings[number] = estimator
-            found = self.values(estimator, cut or self.cut)
-        except OmnirecoError as error:
-            self._note(number, share, float("nan"), 0, type(error).__name__, setting)
-            return float("-inf")
-        value = float(np.nanmean(found.values))
-        self._note(number, share, value, len(found.users), "", setting)
-        return value if np.isfinite(value) else float("-inf")
+    def told(self) -> None:
+        """Say that one more fit is done."""
+        self.ticks.append(None)  # from any thread
+        self.tick()
+
+    def rest(self, total: int) -> None:
+        """Say that fits which were not needed are done: fewer settings, or too few people for a rung."""
+        while len(self.ticks) < total:
+            self.told()
+
+    def next(self) -> int:
+        """Return the number of a new trial."""
+        self.settings.append(None)
+        return len(self.settings) - 1
+
+    def all(
+        self, asked: Sequence[tuple[int, Mapping[str, Any]]], *, cut: Cut | None = None, share: float = 1.0
+    ) -> list[float]:
+        """Fit and judge settings by their numbers, some at a time, noted in their order; -inf where one is refused."""
+
+        def one(setting: Mapping[str, Any]) -> tuple[Any, float, int, str]:
+            estimator = None
+            try:
+                estimator = self.default.replace(**setting)
+                found = self.values(estimator, cut or self.cut, 1 if len(asked) > 1 else None)
+            except OmnirecoError as error:
+                return estimator, float("nan"), 0, type(error).__name__
+            finally:
+                self.told()
+            return estimator, float(np.nanmean(found.values)), len(found.users), ""
+
+        done = in_parallel([partial(one, setting) for _, setting in asked], self.threads)
+        for (number, setting), (estimator, value, n, error) in zip(asked, done, strict=True):
+            if estimator is not None:
+                self.settings[number] = estimator
+            self._note(number, share, value, n, error, setting)
+        return [value if np.isfinite(value) else float("-inf") for _, value, _, _ in done]
 
     def _note(self, trial: int, share: float, value: float, n: int, error: str, setting: Mapping[str, Any]) -> None:
         self.rows.append((trial, share, value, n, error, dict(setting)))
@@ -302,16 +334,23 @@ def _key(setting: Mapping[str, Any]) -> str:
 
 def _halving(run: _Runs, grid: Mapping[str, Between | tuple[Any, ...]], n_trials: int, seed: int) -> None:
     """Fit all on few people, and the best third of them on three times as many, until it is everybody."""
-    alive = [(len(run.settings) + i, setting) for i, setting in enumerate(_distinct(run.default, grid, n_trials, seed))]
-    run.settings += [None] * len(alive)
+    alive = [(run.next(), setting) for setting in _distinct(run.default, grid, n_trials, seed)]
     for share in _SHARES:
         cut = run.cut if share == 1.0 else _some_people(run.cut, share, seed)
         if cut is None:
             continue
-        values = [run.tried(setting, trial=number, cut=cut, share=share) for number, setting in alive]
+        values = run.all(alive, cut=cut, share=share)
         order = sorted(range(len(alive)), key=lambda i: (-values[i], alive[i][0]))
         if share < 1.0:
             alive = [alive[i] for i in sorted(order[: -(-len(alive) // _KEEP)])]
+
+
+def _rungs(n: int) -> tuple[int, ...]:
+    """Return how many settings each round of halving fits, at most."""
+    sizes = [n]
+    for _ in _SHARES[1:]:
+        sizes.append(-(-sizes[-1] // _KEEP))
+    return tuple(sizes)
 
 
 def _some_people(cut: Cut, share: float, seed: int) -> Cut | None:
@@ -365,7 +404,7 @@ def _optuna(run: _Runs, grid: Mapping[str, Between | tuple[Any, ...]], n_trials:
                 setting[name] = trial.suggest_int(name, int(values.low), int(values.high), log=values.log)
             else:
                 setting[name] = trial.suggest_float(name, values.low, values.high, log=values.log)
-        value = run.tried(setting)
+        (value,) = run.all([(run.next(), setting)])
         if np.isfinite(value):
             study.tell(trial, value)
         else:
