@@ -139,9 +139,19 @@ def _named_by_content(problem: Problem) -> Problem:
         matrix,
         problem.limit[row],
         problem.least[row],
-        tuple((group[touch], option[touch]) for group, option in problem.choices),
+        tuple((_by_first(group[touch]), _by_first(option[touch])) for group, option in problem.choices),
         None if problem.block is None else problem.block[touch],
     )
+
+
+def _by_first(code: Integers) -> Integers:
+    """Return codes numbered anew in the order in which they first stand; -1 stays."""
+    known, at, to = np.unique(code, return_index=True, return_inverse=True)
+    rank = np.empty(known.size, np.int64)
+    mine = known >= 0
+    rank[~mine] = -1
+    rank[np.flatnonzero(mine)[np.argsort(at[mine], kind="stable")]] = np.arange(int(mine.sum()))
+    return rank[np.ravel(to)]
 
 
 def _solved(
@@ -200,7 +210,7 @@ def _searched_core(problem: Problem, plan: Bools, margin: Floats, exact_touches:
             "value": problem.value[free],
             "matrix": problem.matrix[:, free],
             "limit": np.maximum(problem.limit - used, 0.0),
-            "least": np.where(problem.least > 0, np.maximum(problem.least - used, 0.0), 0.0),
+            "least": np.where(problem.least > used, problem.least - used, -np.inf),
             "touch": free,
             "choices": (),
             "block": None,
