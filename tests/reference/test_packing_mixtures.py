@@ -161,7 +161,8 @@ def test_renaming_people_and_rows_changes_nothing(seed):
         other = solve(value[touch], sparse.csr_matrix(rows[row][:, touch]), limit[row], least=least[row],
                       choices=moved, block=name[user][touch], **sizes)  # fmt: skip
         assert (one.chosen[touch] == other.chosen).all()
-        assert one.reduced[touch] == pytest.approx(other.reduced, abs=1e-9)  # two rows may be one and the same
+        same = value[touch] > 0  # two rows may differ in touches that are never sent alone
+        assert one.reduced[touch][same] == pytest.approx(other.reduced[same], abs=1e-9)
         assert one.bound == pytest.approx(other.bound, rel=1e-12)
 
 

@@ -9,7 +9,7 @@ from scipy import sparse
 
 from omnireco._core.compute import compiled, suited
 from omnireco._kernels.packing.bounds import meant
-from omnireco._kernels.packing.people import People, newton_prices, pass_over
+from omnireco._kernels.packing.people import Own, People, newton_prices, pass_over
 from omnireco._kernels.packing.problem import Bools, Floats, Integers, Problem
 from omnireco._kernels.packing.rounding import nearly, rounded
 
@@ -42,7 +42,7 @@ class Rough(NamedTuple):
 
 def crowd_of(problem: Problem) -> Crowd | None:
     """Return the problem person by person; None where it has no people, or rows that the passes do not know."""
-    if problem.block is None or problem.choices:
+    if problem.block is None or len(problem.choices) > 1:
         return None
     order, start = _by_person(problem.block)
     person = np.empty(order.size, np.int64)
@@ -55,15 +55,17 @@ def crowd_of(problem: Problem) -> Crowd | None:
     alone = np.ones(sizes.size, np.bool_)
     alone[np.repeat(np.arange(sizes.size), sizes)[~same]] = False
     alone &= (problem.least <= 0) & (sizes > 0)
+    alone[np.repeat(np.arange(sizes.size), sizes)[matrix.data < 0]] = False
     personal, shared = np.flatnonzero(alone), np.flatnonzero(~alone)
-    cap = _caps(problem, personal, first, np.diff(start))
+    cap, rest = _caps(problem, personal, first, np.diff(start))
+    whose = _within(problem, person)
     columns = sparse.csc_matrix(matrix[shared])
     width = int(np.diff(columns.indptr).max(initial=0))
-    if cap is None or shared.size > MOST_SHARED or width > _WIDTH:
+    if whose is None or shared.size > MOST_SHARED or width > _WIDTH:
         return None
     row, weight = _padded(columns, order, max(width, 1), shared.size)
     return Crowd(
-        People(start, problem.value[order], row, weight, cap),
+        People(start, problem.value[order], row, weight, cap, _own(problem, rest, order)),
         order,
         shared,
         personal,
@@ -82,14 +84,48 @@ def _by_person(block: Integers) -> tuple[Integers, Integers]:
     return order, np.concatenate([[0], np.cumsum(np.bincount(person, minlength=at.size))])
 
 
-def _caps(problem: Problem, personal: Integers, first: Integers, length: Integers) -> Integers | None:
-    """Return how many touches each person may have; None where their rows say more than one number."""
+def _caps(problem: Problem, personal: Integers, first: Integers, length: Integers) -> tuple[Integers, Integers]:
+    """Return how many touches each person may have, and the personal rows that say something else."""
     rows = problem.matrix[personal]
-    if (rows.data != 1.0).any() or (np.diff(rows.indptr) != length[first[personal]]).any():
-        return None
+    sizes = np.diff(rows.indptr)
+    one = np.ones(personal.size, np.bool_)
+    one[np.repeat(np.arange(personal.size), sizes)[rows.data != 1.0]] = False
+    one &= sizes == length[first[personal]]
     cap = length.copy()
-    np.minimum.at(cap, first[personal], np.floor(problem.limit[personal] * (1.0 + 1e-9)).astype(np.int64))
-    return cap
+    most = np.floor(problem.limit[personal[one]] * (1.0 + 1e-9)).astype(np.int64)
+    np.minimum.at(cap, first[personal[one]], most)
+    return cap, personal[~one]
+
+
+def _within(problem: Problem, person: Integers) -> bool | None:
+    """Return whether offers are of single people; None where a group has several."""
+    for group, _ in problem.choices:
+        mine = np.flatnonzero(group >= 0)
+        pairs = np.unique(np.stack([person[mine], group[mine]], axis=1), axis=0)
+        if np.unique(pairs[:, 1]).size < pairs.shape[0] or np.unique(pairs[:, 0]).size < pairs.shape[0]:
+            return None
+    return True
+
+
+def _own(problem: Problem, rest: Integers, order: Integers) -> Own | None:
+    """Return the rows of single people that are no caps, and their offers; None for neither."""
+    if rest.size == 0 and not problem.choices:
+        return None
+    rows = problem.matrix[rest]
+    columns = sparse.csc_matrix(rows[:, order])
+    limit = problem.limit[rest] * (1.0 + 1e-9)
+    sizes = np.diff(rows.indptr)
+    single = np.ones(rest.size, np.bool_)  # of which no two touches fit
+    single[np.repeat(np.arange(rest.size), sizes)[rows.data <= np.repeat(limit / 2, sizes)]] = False
+    cover = np.full(order.size, -1, np.int64)
+    entry = np.repeat(np.arange(order.size), np.diff(columns.indptr))
+    mine = np.flatnonzero(single[columns.indices])
+    mine = mine[np.argsort(sizes[columns.indices[mine]], kind="stable")]
+    cover[entry[mine]] = columns.indices[mine]  # the longest is written last
+    option = problem.choices[0][1][order] if problem.choices else np.empty(0, np.int64)
+    return Own(
+        columns.indptr.astype(np.int64), columns.indices.astype(np.int64), columns.data, limit, option, cover
+    )
 
 
 def _padded(columns: Any, order: Integers, width: int, n_rows: int) -> tuple[Any, Floats]:
@@ -132,7 +168,7 @@ def raised(people: People, price: Floats, bound: float) -> float:
     """Return a bound raised by the largest rounding error that its sum can have made."""
     terms = 8 + people.cap.size + int(people.row.shape[1])
     sizes = float(np.maximum(people.value, 0.0).sum()) + float(np.abs(price).sum())
-    return bound + terms * float(np.finfo(np.float64).eps) * (abs(bound) + sizes / people.cap.size)
+    return bound + terms * float(np.finfo(np.float64).eps) * (abs(bound) + sizes / people.cap.size) + (0.0 if people.own is None else 1e-11 * abs(bound))
 
 
 def personal_prices(matrix: Any, limit: Floats, reduced: Floats) -> Floats:

@@ -8,15 +8,16 @@ first touch left are nearly equal. One pass gives L, its slope, and this matrix.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
 from omnireco._core.compute import in_parallel, split_evenly
 from omnireco._kernels.packing.people_loops import best_loop
+from omnireco._kernels.packing.person_loops import person_loop
 from omnireco._kernels.packing.problem import Floats, Integers
 
-__all__ = ["Passed", "People", "newton_prices", "pass_over", "sample_of"]
+__all__ = ["Own", "Passed", "People", "newton_prices", "pass_over", "sample_of"]
 
 _CHUNKS = 8  # sums are taken by chunk and then over chunks, whatever the threads
 _SAMPLE = 30_000  # people on whom prices are found first
@@ -25,11 +26,27 @@ _ENOUGH = (1e-6, 1e-7)  # a fall of the bound, as a share of itself, that ends t
 _CROWD = 10.0  # people near a change of mind per row, below which the band is not narrowed
 
 
+class Own(NamedTuple):
+    """Rows and offers of single people: entries of touch a are ``start[a]`` to ``start[a + 1]``.
+
+    ``option`` is the offer of each touch (-1: none), of which a person gets one; shape (0,) where there are none.
+    ``cover`` is a row of each touch of which one touch is allowed (-1: none).
+    """
+
+    start: Integers
+    row: Integers
+    weight: Floats
+    limit: Floats
+    option: Integers
+    cover: Integers
+
+
 class People(NamedTuple):
     """Touches person by person: those of person u are ``start[u]`` to ``start[u + 1]``.
 
     ``row`` has the shared rows of each touch, shape (n, width), and the number of rows where there is none; ``weight``
-    their weights, or shape (0, width) where all are 1; ``cap`` is how many touches a person may have.
+    their weights, or shape (0, width) where all are 1; ``cap`` is how many touches a person may have, and ``own`` what else
+    holds within single people.
     """
 
     start: Integers
@@ -37,6 +54,7 @@ class People(NamedTuple):
     row: np.ndarray
     weight: Floats
     cap: Integers
+    own: Own | None = None
 
 
 class Passed(NamedTuple):
@@ -56,7 +74,7 @@ def pass_over(people: People, price: Floats, limit: Floats, least: Floats, band:
     used = np.zeros((len(parts), rows + 1))
     bend = np.zeros((len(parts), rows + 1, rows + 1) if band > 0 else (len(parts), 0, 0))
     work: list[Callable[[], float]] = [
-        _bound(best_loop, part, people, padded, used[i], bend[i], band) for i, part in enumerate(parts)
+        _bound(part, people, padded, used[i], bend[i], band) for i, part in enumerate(parts)
     ]
     worth = sum(in_parallel(work, threads))
     use, curve = used.sum(axis=0)[:rows], bend.sum(axis=0)[:rows, :rows]
@@ -64,13 +82,14 @@ def pass_over(people: People, price: Floats, limit: Floats, least: Floats, band:
     return Passed(worth + paid, use, curve, float(np.trace(curve)) * band if band > 0 else 0.0)
 
 
-def _bound(
-    loop: Any, part: slice, people: People, price: Floats, used: Floats, bend: Floats, band: float
-) -> Callable[[], float]:
+def _bound(part: slice, people: People, price: Floats, used: Floats, bend: Floats, band: float) -> Callable[[], float]:
     """Return the pass over one chunk as a function without arguments."""
+    none = (np.empty(0, np.int64), np.empty(0), np.empty(0, np.bool_), np.zeros(1, np.int64))
 
     def run() -> float:
-        return float(loop(part.start, part.stop, *people, price, used, bend, band))
+        if people.own is None:
+            return float(best_loop(part.start, part.stop, *people[:5], price, used, bend, band))
+        return float(person_loop(part.start, part.stop, *people[:5], *people.own, price, used, bend, band, 0.0, *none))
 
     return run
 
@@ -86,9 +105,20 @@ def sample_of(people: People, size: int) -> tuple[People, float]:
     touch = np.arange(start[-1]) + np.repeat(people.start[chosen] - start[:-1], length)
     weight = people.weight[touch] if people.weight.shape[0] else people.weight
     return (
-        People(start, people.value[touch], people.row[touch], weight, people.cap[chosen]),
+        People(start, people.value[touch], people.row[touch], weight, people.cap[chosen], _own_of(people.own, touch)),
         chosen.size / people.cap.size,
     )
+
+
+def _own_of(own: Own | None, touch: Integers) -> Own | None:
+    """Return the rows of some touches."""
+    if own is None:
+        return None
+    size = own.start[touch + 1] - own.start[touch]
+    start = np.concatenate([[0], np.cumsum(size)])
+    entry = np.arange(start[-1]) + np.repeat(own.start[touch] - start[:-1], size)
+    option = own.option[touch] if own.option.size else own.option
+    return Own(start, own.row[entry], own.weight[entry], own.limit, option, own.cover[touch])
 
 
 def newton_prices(

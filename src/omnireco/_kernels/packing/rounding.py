@@ -10,6 +10,7 @@ import numpy as np
 from omnireco._core.compute import in_parallel, split_evenly
 from omnireco._kernels.packing.people import People
 from omnireco._kernels.packing.people_loops import margin_loop, take_loop
+from omnireco._kernels.packing.person_loops import person_loop, take_own_loop
 from omnireco._kernels.packing.problem import Bools, Floats, Integers
 
 __all__ = ["Nearly", "nearly", "rounded"]
@@ -47,7 +48,11 @@ def _bound(part: slice, people: People, price: Floats, near: float, out: Any) ->
     """Return the pass over one chunk as a function without arguments."""
 
     def run() -> int:
-        return int(margin_loop(part.start, part.stop, *people, price, near, *out))
+        if people.own is None:
+            return int(margin_loop(part.start, part.stop, *people[:5], price, near, *out))
+        used, bend, count = np.zeros(price.size), np.zeros((0, 0)), np.zeros(1, np.int64)
+        person_loop(part.start, part.stop, *people[:5], *people.own, price, used, bend, 1.0, near, *out, count)
+        return int(count[0])
 
     return run
 
@@ -61,9 +66,15 @@ def rounded(people: People, found: Nearly, limit: Floats, over: Floats) -> tuple
     chosen = np.zeros(people.value.size, np.bool_)
     room = np.append(limit + over, np.inf)
     spare = np.minimum(people.cap, np.diff(people.start)).astype(np.int64)
-    for mine in (found.taken, ~found.taken):
+    own = people.own
+    left = None if own is None else own.limit.copy()
+    offer = np.full(people.cap.size, -1, np.int64)
+    for mine in (found.taken, ~found.taken & (people.value[found.touch] > 0)):
         at = np.flatnonzero(mine)
-        order = at[np.argsort(-found.margin[at], kind="stable")]
-        order = order[people.value[found.touch[order]] > 0] if mine is not found.taken else order
-        take_loop(found.touch[order], found.owner[order], people.row, people.weight, room, spare, chosen)
+        at = at[np.argsort(-found.margin[at], kind="stable")]
+        now = (found.touch[at], found.owner[at], people.row, people.weight, room, spare, chosen)
+        if own is None:
+            take_loop(*now)
+        else:
+            take_own_loop(*now, own.start, own.row, own.weight, left, own.option, offer)
     return chosen, room[:-1], spare

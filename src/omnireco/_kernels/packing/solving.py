@@ -206,13 +206,14 @@ def _searched_core(problem: Problem, plan: Bools, margin: Floats, exact_touches:
         fixed = plan.copy()
         fixed[free] = False
         used = problem.matrix @ fixed.astype(np.float64)
+        free, choices = _open(problem, fixed, free)
         kept = {
             "value": problem.value[free],
             "matrix": problem.matrix[:, free],
             "limit": np.maximum(problem.limit - used, 0.0),
             "least": np.where(problem.least > used, problem.least - used, -np.inf),
             "touch": free,
-            "choices": (),
+            "choices": choices,
             "block": None,
         }
         try:
@@ -225,6 +226,21 @@ def _searched_core(problem: Problem, plan: Bools, margin: Floats, exact_touches:
         fixed[free[part]] = True
         best = best_of(problem, [plan, fixed])
         return fixed if best is None else best
+
+
+def _open(
+    problem: Problem, fixed: Bools, free: Integers
+) -> tuple[Integers, tuple[tuple[Integers, Integers], ...]]:
+    """Return the free touches that carry no other offer than those fixed, and their choices."""
+    good = np.ones(free.size, np.bool_)
+    for group, option in problem.choices:
+        has = np.full(int(group.max(initial=-1)) + 2, -1, np.int64)  # the last one is that of no group
+        mine = fixed & (group >= 0)
+        has[group[mine]] = option[mine]
+        good &= (group[free] < 0) | (has[group[free]] < 0) | (has[group[free]] == option[free])
+    free = free[good]
+    pairs = ((_by_first(group[free]), option[free]) for group, option in problem.choices)
+    return free, tuple(pair for pair in pairs if (pair[0] >= 0).any())
 
 
 def _solved_whole(
