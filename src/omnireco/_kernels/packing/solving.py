@@ -13,8 +13,9 @@ from omnireco._core.compute import one_blas_thread
 from omnireco._kernels.packing.bounds import dual_bound, meant
 from omnireco._kernels.packing.exact import linear_program
 from omnireco._kernels.packing.large import Crowd, crowd_of, personal_prices, rough
+from omnireco._kernels.packing.offers import FEW_GROUPS, chosen_offers, narrowed, offers_bound, spread, with_offers
 from omnireco._kernels.packing.order import nameless
-from omnireco._kernels.packing.plans import best_of, greedy, lacks, search, search_linear
+from omnireco._kernels.packing.plans import best_of, greedy, lacks, search, search_linear, worth
 from omnireco._kernels.packing.prices import smoothed_prices
 from omnireco._kernels.packing.problem import Bools, Floats, InConflict, Integers, Problem, Solution, problem_of, slack, tied
 
@@ -258,6 +259,8 @@ def _solved_whole(
     bound = dual_bound(whole.value, whole.matrix, whole.limit, price, least)
     reduced = whole.value - whole.matrix.T @ price
     plans = greedy(problem, reduced[:n], None if share is None else share[:n])
+    more, bound = _by_offers(problem, share, bound, exact_touches, linear_touches)
+    plans += more
     plan = best_of(problem, plans if start is None else [start, *plans])
     if not small and plan is not None and not problem.choices and lacks(problem, bound, plan):
         plan = search_linear(problem, reduced, plan, linear_touches)
@@ -271,6 +274,29 @@ def _solved_whole(
         if most >= n:
             raise InConflict(_floors(problem), 0.0)
         most = max(4 * most, EXACT_TOUCHES)
+
+
+def _by_offers(
+    problem: Problem, share: Floats | None, bound: float, exact_touches: int, linear_touches: int
+) -> tuple[list[Bools], float]:
+    """Return plans with offers of a few groups chosen first, where touches are too many to be searched whole; and a bound."""
+    n = problem.value.size
+    if share is None or n <= exact_touches or not problem.choices or problem.choices[0][0].max() >= FEW_GROUPS:
+        return [], bound
+
+    def planned(offer: Integers) -> Bools:
+        touch = with_offers(problem, offer)
+        return spread(problem, touch, _solved_whole(narrowed(problem, touch), None, exact_touches, linear_touches)[0])
+
+    offer = chosen_offers(problem, share[:n])
+    if offer is None:
+        return [], bound
+    plans = [planned(offer)]
+    best = best_of(problem, plans)
+    if best is not None and lacks(problem, bound, best):
+        bound, other = offers_bound(problem, worth(problem, best), bound)
+        plans += [] if other is None else [planned(other)]
+    return plans, bound
 
 
 def _floors(problem: Problem) -> Integers:
