@@ -54,6 +54,7 @@ def chosen_offers(problem: Problem, share: Floats) -> Integers | None:
         return np.asarray(total, np.float64).reshape(n_groups, n_options)
 
     there = summed(np.ones(group.size)) > 0
+    there[~there.any(axis=1)] = True  # a group without touches is indifferent
     offer = np.where(there, summed(share * problem.value), -np.inf).argmax(axis=1)
     worth, price = _priced(problem, offer)
     tried: set[bytes] = {offer.tobytes()}

@@ -284,18 +284,22 @@ def _by_offers(
     if share is None or n <= exact_touches or not problem.choices or problem.choices[0][0].max() >= FEW_GROUPS:
         return [], bound
 
-    def planned(offer: Integers) -> Bools:
+    def planned(offer: Integers) -> list[Bools]:
         touch = with_offers(problem, offer)
-        return spread(problem, touch, _solved_whole(narrowed(problem, touch), None, exact_touches, linear_touches)[0])
+        try:
+            part = _solved_whole(narrowed(problem, touch), None, exact_touches, linear_touches)[0]
+        except InConflict:
+            return []
+        return [spread(problem, touch, part)]
 
     offer = chosen_offers(problem, share[:n])
     if offer is None:
         return [], bound
-    plans = [planned(offer)]
+    plans = planned(offer)
     best = best_of(problem, plans)
     if best is not None and lacks(problem, bound, best):
         bound, other = offers_bound(problem, worth(problem, best), bound)
-        plans += [] if other is None else [planned(other)]
+        plans += [] if other is None else planned(other)
     return plans, bound
 
 
