@@ -2,10 +2,13 @@
 
     python benchmarks/planning.py [--quick] [--million] [--peers]
 
-Touches of people on three channels over 107 hours; three budgets, 321 channel-hours of unequal capacity, at most 3 a person
+Touches of people on three channels over 107 hours; three budgets, 321 channel-hours of unequal capacity, at most 3 a
+person
 (1 in the case of one and the same offer). ``--million`` adds a million people of 32 touches, built in memory as rows of
-touches; its seconds are those of prices, bound and plan. ``--peers`` adds HiGHS (``pip install highspy``): interior point
-and simplex on the linear program, branch and bound on the whole, each on one thread and with a limit of time. Seconds are
+touches; its seconds are those of prices, bound and plan. ``--peers`` adds HiGHS (``pip install highspy``): interior
+point
+and simplex on the linear program, branch and bound on the whole, each on one thread and with a limit of time. Seconds
+are
 of wall time and of CPU; on a machine that others use, compare the latter.
 """
 
@@ -109,10 +112,14 @@ def shared(n_people: int, per_person: int, peers: bool, seconds: float) -> list[
     name = f"{n_people:,} x {per_person}, {limit.size} shared rows"
     table = [line_of(name, *timed(lambda: solve(value, matrix, limits, block=user)))]
     first = solve(value, matrix, limits, block=user)
-    table.append(line_of(f"{name}, from yesterday's prices", *timed(lambda: solve(value * 1.02, matrix, limits, block=user, prices=first.price))))
-    for method in ("ipm", "simplex", "mip") if peers else ():
-        table.append({"case": f"{name}: highspy {method}"} | highs(value, matrix, limits, method, seconds))
-    return table
+    table.append(
+        line_of(
+            f"{name}, from yesterday's prices",
+            *timed(lambda: solve(value * 1.02, matrix, limits, block=user, prices=first.price)),
+        )
+    )
+    methods = ("ipm", "simplex", "mip") if peers else ()
+    return table + [{"case": f"{name}: highspy {m}"} | highs(value, matrix, limits, m, seconds) for m in methods]
 
 
 def same_offer(n_people: int, per_person: int, segments: int, offers: int) -> dict[str, Any]:

@@ -33,6 +33,7 @@ NOT_SAVED = {
     "History": "a row of a matrix that takes events: made again from the matrix",
     "Increments": "one line from an uplift model and a send time model, which are saved",
     "Linear": "a part of an uplift model, saved with it",
+    "Choices": "which touches are one offer, by a constraint",
     "Rows": "what a constraint compiles to",
     "Batch": "what the blocks of one call of a bandit share",
     "Policy": "how a bandit decides now, made again from its state",

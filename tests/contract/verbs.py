@@ -91,6 +91,7 @@ CODED = frozenset(
         "Adapted",
         "CompleteJourney",
         "Frames",
+        "Choices",
         "Rows",
         "Touches",
         "DelayMixture",

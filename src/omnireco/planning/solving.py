@@ -225,7 +225,7 @@ def _blocked(
     first: np.ndarray,
     offers: dict[int, Choices | None],
 ) -> np.ndarray:
-    """Return what stands in the way of each touch: another offer, else the full row with the highest price; -1: none."""
+    """Return what stands in the way of each touch: another offer, else the dearest full row; -1 for none."""
     block = np.full(found.chosen.size, -1, np.int32)
     dearest = np.full(found.chosen.size, -1.0)
     entries = matrix.tocoo()
@@ -255,7 +255,7 @@ def _other_offer(choices: Choices, chosen: np.ndarray) -> np.ndarray:
 
 
 def _warm(rules: Sequence[Constraint], compiled: Sequence[Rows], warm: Iterable[Any]) -> np.ndarray | None:
-    """Return the price to start each row from: of the same row, the same hour of a day, or the mean of the constraint."""
+    """Return what each row starts from: the price of the same row, of that hour, or the mean of the constraint."""
     lines = list(warm)
     if not lines:
         return None
@@ -299,7 +299,7 @@ def _infeasible(
     short = f", which {error.missing:.4g} more would meet" if error.missing > 0 else ""
     alone = "these rows cannot be met together" if len(names) != 1 else "this floor cannot be met"
     return InfeasibleError(
-        f"plan: no plan meets all floors{short}; {alone}: {shown or 'floors of whole touches'}. Lower the floor, raise the "
-        "limit that stands against it, or give more touches that count for it: plan(touches, constraints=[...]) without "
-        "one of these constraints has a plan."
+        f"plan: no plan meets all floors{short}; {alone}: {shown or 'floors of whole touches'}. Lower the floor, raise "
+        "the limit that stands against it, or give more touches that count for it: plan(touches, constraints=[...]) "
+        "without one of these constraints has a plan."
     )

@@ -9,8 +9,10 @@ week. For any prices l, above 0 on limits and below 0 on floors, with reduced va
 
     L(l) = max over x of q.x, within what has no price, + l.limit (or l.least)  >=  the best plan   (weak duality)
 
-so every price vector proves a bound. Small problems are priced by the linear program itself, large ones by a dual method
-that solves each person exactly. A plan comes from taking touches by reduced value; where bound and plan do not meet, the
+so every price vector proves a bound. Small problems are priced by the linear program itself, large ones by a dual
+method
+that solves each person exactly. A plan comes from taking touches by reduced value; where bound and plan do not meet,
+the
 touches whose reduced value is near zero go to HiGHS.
 """
 

@@ -14,7 +14,7 @@ __all__ = ["dual_bound", "meant"]
 
 
 def meant(price: Floats, limit: Floats, least: Floats | None = None) -> Floats:
-    """Return prices of which each has a side: above 0 only where there is a limit, below only where there is a floor."""
+    """Return prices with a side: above 0 only where there is a limit, below only where there is a floor."""
     high = np.where(np.isfinite(limit), np.maximum(price, 0.0), 0.0)
     return high if least is None else high + np.where(least > 0, np.minimum(price, 0.0), 0.0)
 

@@ -45,7 +45,8 @@ def linear_program(tied: Tied) -> tuple[Floats, Floats] | tuple[None, None]:
 def conflict(tied: Tied) -> InConflict:
     """Return the rows of which no part could be left out for the others to be met, and what is missing.
 
-    The elastic program misses the floors by as little as it can; rows without a price in it are no part of the conflict,
+    The elastic program misses the floors by as little as it can; rows without a price in it are no part of the
+    conflict,
     and of the others each is tried without.
     """
     from scipy.optimize import linprog

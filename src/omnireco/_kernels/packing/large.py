@@ -1,4 +1,4 @@
-"""Large problems: people solved exactly inside, shared rows priced, a plan by margins, and a core for what is undecided."""
+"""Large problems: people solved exactly inside, shared rows priced, a plan by margins, a core solved anew."""
 
 from __future__ import annotations
 
@@ -123,9 +123,7 @@ def _own(problem: Problem, rest: Integers, order: Integers) -> Own | None:
     mine = mine[np.argsort(sizes[columns.indices[mine]], kind="stable")]
     cover[entry[mine]] = columns.indices[mine]  # the longest is written last
     option = problem.choices[0][1][order] if problem.choices else np.empty(0, np.int64)
-    return Own(
-        columns.indptr.astype(np.int64), columns.indices.astype(np.int64), columns.data, limit, option, cover
-    )
+    return Own(columns.indptr.astype(np.int64), columns.indices.astype(np.int64), columns.data, limit, option, cover)
 
 
 def _padded(columns: Any, order: Integers, width: int, n_rows: int) -> tuple[Any, Floats]:
@@ -168,13 +166,18 @@ def raised(people: People, price: Floats, bound: float) -> float:
     """Return a bound raised by the largest rounding error that its sum can have made."""
     terms = 8 + people.cap.size + int(people.row.shape[1])
     sizes = float(np.maximum(people.value, 0.0).sum()) + float(np.abs(price).sum())
-    return bound + terms * float(np.finfo(np.float64).eps) * (abs(bound) + sizes / people.cap.size) + (0.0 if people.own is None else 1e-11 * abs(bound))
+    return (
+        bound
+        + terms * float(np.finfo(np.float64).eps) * (abs(bound) + sizes / people.cap.size)
+        + (0.0 if people.own is None else 1e-11 * abs(bound))
+    )
 
 
 def personal_prices(matrix: Any, limit: Floats, reduced: Floats) -> Floats:
     """Return prices of rows of single people, at which each row alone is sold out to those who pay most.
 
-    Rows are taken in turn, three times over, each at what the best touch left without room would pay (coordinate descent
+    Rows are taken in turn, three times over, each at what the best touch left without room would pay (coordinate
+    descent
     on the person's own dual).
     """
     price, left = np.zeros(limit.size), reduced.copy()

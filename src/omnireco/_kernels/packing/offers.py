@@ -38,10 +38,11 @@ def narrowed(problem: Problem, touch: Integers) -> Problem:
 
 
 def chosen_offers(problem: Problem, share: Floats) -> Integers | None:
-    """Return an offer for each group of the first choice, by exchanges from the one that the relaxed program sends most.
+    """Return an offer for each group of the first choice, by exchanges from what the relaxed program sends most.
 
     At prices that price every row, a group's offer cannot earn more than the sum of its positive reduced values; where
-    the program's own offer earns as much, no exchange helps. What is left is tried, the most promising first, all groups
+    the program's own offer earns as much, no exchange helps. What is left is tried, the most promising first, all
+    groups
     at once before one by one.
     """
     group, option = problem.choices[0]
@@ -87,7 +88,7 @@ def chosen_offers(problem: Problem, share: Floats) -> Integers | None:
 
 
 def _priced(problem: Problem, offer: Integers) -> tuple[float, Floats | None]:
-    """Return what the linear program earns with these offers, and its prices; minus infinity where floors are missed."""
+    """Return what the linear program earns with these offers, and its prices; -inf where floors are missed."""
     part = narrowed(problem, with_offers(problem, offer))
     whole = tied(part)
     try:
@@ -109,7 +110,8 @@ def spread(problem: Problem, touch: Integers, plan: Bools) -> Bools:
 def offers_bound(problem: Problem, worth: float, bound: float) -> tuple[float, Integers | None]:
     """Return a lower bound by branching on offers, and the best offers met on the way that earn more than ``worth``.
 
-    Of a group whose offers the program mixes, each offer is tried alone; of all open branches, the one with the greatest
+    Of a group whose offers the program mixes, each offer is tried alone; of all open branches, the one with the
+    greatest
     bound is parted next. What earns less than the best plan is dropped.
     """
     group, option = problem.choices[0]
@@ -161,7 +163,7 @@ def offers_bound(problem: Problem, worth: float, bound: float) -> tuple[float, I
 
 
 def _mixture(part: Problem, share: Floats, fixed: Integers, n_groups: int) -> int:
-    """Return the open group of which the most value is sent under other offers than its first; -1 where none is mixed."""
+    """Return the open group that earns most under other offers than its first; -1 where none is mixed."""
     earned = _earned(part, share, n_groups)
     lost = np.where(fixed < 0, earned.sum(axis=1) - earned.max(axis=1), 0.0)
     return int(lost.argmax()) if lost.max() > 1e-9 else -1

@@ -22,7 +22,10 @@ __all__ = ["Own", "Passed", "People", "newton_prices", "pass_over", "sample_of"]
 _CHUNKS = 8  # sums are taken by chunk and then over chunks, whatever the threads
 _SAMPLE = 30_000  # people on whom prices are found first
 _PASSES = (80, 40)  # most passes over the sample, and over everybody
-_ENOUGH = (1e-6, 1e-7)  # a fall of the bound, as a share of itself, that ends the search on the sample, and on everybody
+_ENOUGH = (
+    1e-6,
+    1e-7,
+)  # a fall of the bound, as a share of itself, that ends the search on the sample, and on everybody
 _CROWD = 10.0  # people near a change of mind per row, below which the band is not narrowed
 
 
@@ -45,7 +48,8 @@ class People(NamedTuple):
     """Touches person by person: those of person u are ``start[u]`` to ``start[u + 1]``.
 
     ``row`` has the shared rows of each touch, shape (n, width), and the number of rows where there is none; ``weight``
-    their weights, or shape (0, width) where all are 1; ``cap`` is how many touches a person may have, and ``own`` what else
+    their weights, or shape (0, width) where all are 1; ``cap`` is how many touches a person may have, and ``own``
+    what else
     holds within single people.
     """
 
@@ -148,7 +152,7 @@ def _descend(
     enough: float,
     threads: int | None,
 ) -> tuple[Floats, float, Floats]:
-    """Return lower prices, the band in which they were found, and the bend: damped Newton steps, each one's side kept."""
+    """Return lower prices, the band in which they were found, and the bend, by damped Newton steps."""
     now = pass_over(people, price, limit, least, band, threads)
     damping, still, count = 1e-3, 0, 1
     while count < passes and still < 2:
@@ -179,7 +183,9 @@ def _descend(
 def _newton_step(now: Passed, price: Floats, limit: Floats, least: Floats, damping: float) -> Floats:
     """Return the step of the rows that are free to move."""
     up, down = limit - now.used, least - now.used  # slopes of L above and below a price of 0
-    slope = np.where(price > 0, up, np.where(price < 0, down, np.where(up < 0, up, np.where(least > 0, np.maximum(down, 0.0), 0.0))))
+    slope = np.where(
+        price > 0, up, np.where(price < 0, down, np.where(up < 0, up, np.where(least > 0, np.maximum(down, 0.0), 0.0)))
+    )
     slope = np.where(np.isfinite(slope), slope, 0.0)
     free = np.flatnonzero((price != 0) | (slope != 0))
     step = np.zeros(price.size)
@@ -193,6 +199,6 @@ def _newton_step(now: Passed, price: Floats, limit: Floats, least: Floats, dampi
 
 
 def _on_its_side(price: Floats, trial: Floats, limit: Floats, least: Floats, used: Floats) -> Floats:
-    """Return the trial with each price kept on its side of 0 for this step; from 0 it may leave where its row asks it."""
+    """Return the trial with each price on its side of 0; from 0 it leaves where its row asks it."""
     side = np.where(price != 0, np.sign(price), np.where(used > limit, 1.0, np.where(used < least, -1.0, 0.0)))
     return np.where(side > 0, np.maximum(trial, 0.0), np.where(side < 0, np.minimum(trial, 0.0), 0.0))

@@ -207,7 +207,7 @@ def margin_loop(
 
 @compiled
 def take_loop(order: Any, owner: Any, row: Any, weight: Any, room: Any, spare: Any, chosen: Any) -> None:
-    """Take touches in order while their rows and people have room; ``room``, ``spare`` and ``chosen`` change in place."""
+    """Take touches in order while rows and people have room; the last three arguments change in place."""
     ones = weight.shape[0] == 0
     for i in range(order.size):
         a = order[i]

@@ -15,10 +15,10 @@ _NODES = 2_000  # touches taken on trial for one person, beyond which the best f
 
 @compiled
 def fits(a: int, own_start: Any, own_row: Any, own_weight: Any, left: Any, option: Any, offer: int) -> bool:
-    """Return whether touch ``a`` fits what is left of its person's rows, and the offer that the person has (-1: none)."""
+    """Return whether touch ``a`` fits what is left of its person's rows, and their offer (-1: none)."""
     if option.shape[0] > 0 and option[a] >= 0 and offer >= 0 and option[a] != offer:
         return False
-    for i in range(own_start[a], own_start[a + 1]):
+    for i in range(own_start[a], own_start[a + 1]):  # noqa: SIM110: compiled, where a loop stops early
         if own_weight[i] > left[own_row[i]]:
             return False
     return True
@@ -44,8 +44,10 @@ def search_person(
 ) -> tuple[int, float, float]:
     """Return how many touches are best, what they are worth, and what no others exceed; ``best`` has their places.
 
-    ``order`` are the places of the k touches with a q above 0, the best first. Depth first, each touch taken before it is
-    left; a branch is cut where neither the best of what remains, as many as the cap allows, nor the best of each group of
+    ``order`` are the places of the k touches with a q above 0, the best first. Depth first, each touch taken before
+    it is
+    left; a branch is cut where neither the best of what remains, as many as the cap allows, nor the best of each
+    group of
     which one is allowed could pass the best so far.
     """
     before[0] = 0.0
@@ -134,7 +136,8 @@ def person_loop(
     """Return an upper bound of what the people u0 to u1 are worth at the prices; add what their best touches use.
 
     ``bend`` (where given) is the density of people about to exchange one touch for another or for none; ``touch``,
-    ``margin`` and ``taken`` (where given) are the touches taken or left by less than ``near``, by exchange of one for one;
+    ``margin`` and ``taken`` (where given) are the touches taken or left by less than ``near``, by exchange of one for
+    one;
     ``count[0]`` is how many.
     """
     ones = weight.shape[0] == 0
@@ -204,9 +207,7 @@ def person_loop(
                 for b in range(a1 - a0):
                     if inside[b] or not free or q[b] - worth <= -max(band, near):
                         continue
-                    if not fits(
-                        a0 + b, own_start, own_row, own_weight, left, option, offer if nothing else -1
-                    ):
+                    if not fits(a0 + b, own_start, own_row, own_weight, left, option, offer if nothing else -1):
                         continue
                     if q[b] - worth > ahead[b]:
                         ahead[b] = q[b] - worth

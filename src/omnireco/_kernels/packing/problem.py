@@ -10,7 +10,20 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
-__all__ = ["TOLERANCE", "Bools", "Floats", "InConflict", "Integers", "Problem", "Solution", "Tied", "keeps", "problem_of", "slack", "tied"]
+__all__ = [
+    "TOLERANCE",
+    "Bools",
+    "Floats",
+    "InConflict",
+    "Integers",
+    "Problem",
+    "Solution",
+    "Tied",
+    "keeps",
+    "problem_of",
+    "slack",
+    "tied",
+]
 
 Floats: TypeAlias = NDArray[np.float64]
 Bools: TypeAlias = NDArray[np.bool_]
@@ -62,7 +75,8 @@ class Solution:
 class Problem(NamedTuple):
     """The touches and rows that can matter, touches in an order that knows no names.
 
-    ``touch`` and ``row`` are positions in what was given; ``matrix`` is csr, shape (rows, touches); ``least`` is minus infinity for none; ``choices`` are
+    ``touch`` and ``row`` are positions in what was given; ``matrix`` is csr, shape (rows, touches); ``least`` is
+    minus infinity for none; ``choices`` are
     pairs of arrays (group, option), groups numbered from 0 and -1 for none; ``block`` is the person, or None.
     """
 

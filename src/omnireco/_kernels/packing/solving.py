@@ -17,7 +17,17 @@ from omnireco._kernels.packing.offers import FEW_GROUPS, chosen_offers, narrowed
 from omnireco._kernels.packing.order import nameless
 from omnireco._kernels.packing.plans import best_of, greedy, lacks, search, search_linear, worth
 from omnireco._kernels.packing.prices import smoothed_prices
-from omnireco._kernels.packing.problem import Bools, Floats, InConflict, Integers, Problem, Solution, problem_of, slack, tied
+from omnireco._kernels.packing.problem import (
+    Bools,
+    Floats,
+    InConflict,
+    Integers,
+    Problem,
+    Solution,
+    problem_of,
+    slack,
+    tied,
+)
 
 __all__ = ["solve"]
 
@@ -110,7 +120,9 @@ def solve(
         total = math.fsum(value[whole.touch])
         return Solution(chosen, total, total, price, True, value.copy())
     problem = _named_by_content(whole)
-    scale = 1.0 / max(float(np.abs(problem.value).max(initial=0.0)), np.finfo(np.float64).tiny)  # 1 / 1e-320 is infinite
+    scale = 1.0 / max(
+        float(np.abs(problem.value).max(initial=0.0)), np.finfo(np.float64).tiny
+    )  # 1 / 1e-320 is infinite
     first = None if prices is None else np.asarray(prices, np.float64)[problem.row] * scale
     known = None if start is None else np.asarray(start, np.bool_)[problem.touch]
     try:
@@ -178,7 +190,7 @@ def _solved_by_person(
     exact_touches: int,
     threads: int | None,
 ) -> tuple[Bools, Floats, float, bool]:
-    """Return plan, prices and bound of a large problem; a core of touches about which prices decide least is searched."""
+    """Return plan, prices and bound of a large problem; a core of the least decided touches is searched."""
     over = slack(problem)[0]
     first = None if prices is None else prices[crowd.shared]
     found = rough(crowd.people, crowd.limit, crowd.least, over[crowd.shared], first, threads)
@@ -229,9 +241,7 @@ def _searched_core(problem: Problem, plan: Bools, margin: Floats, exact_touches:
         return fixed if best is None else best
 
 
-def _open(
-    problem: Problem, fixed: Bools, free: Integers
-) -> tuple[Integers, tuple[tuple[Integers, Integers], ...]]:
+def _open(problem: Problem, fixed: Bools, free: Integers) -> tuple[Integers, tuple[tuple[Integers, Integers], ...]]:
     """Return the free touches that carry no other offer than those fixed, and their choices."""
     good = np.ones(free.size, np.bool_)
     for group, option in problem.choices:
@@ -279,7 +289,7 @@ def _solved_whole(
 def _by_offers(
     problem: Problem, share: Floats | None, bound: float, exact_touches: int, linear_touches: int
 ) -> tuple[list[Bools], float]:
-    """Return plans with offers of a few groups chosen first, where touches are too many to be searched whole; and a bound."""
+    """Return plans with offers of a few groups chosen first, where touches are too many for a search, and a bound."""
     n = problem.value.size
     if share is None or n <= exact_touches or not problem.choices or problem.choices[0][0].max() >= FEW_GROUPS:
         return [], bound
@@ -306,5 +316,3 @@ def _by_offers(
 def _floors(problem: Problem) -> Integers:
     """Return the rows that have a floor."""
     return np.flatnonzero(problem.least > 0)
-
-
