@@ -112,7 +112,7 @@ def test_a_mixture_is_solved_as_by_the_whole_program(seed):
     value, rows, limit, least, choices, user = mixture(seed)
     truth = whole_program(value, rows, limit, least, choices, integral=True)
     matrix = sparse.csr_matrix(rows)
-    for sizes in SIZES:
+    for sizes in SIZES if seed < 60 else (SIZES[0], SIZES[seed % 3 + 1]):
         if truth is None:
             with pytest.raises(InConflict):
                 solve(value, matrix, limit, least=least, choices=choices, block=user, **sizes)

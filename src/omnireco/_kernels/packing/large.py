@@ -40,8 +40,11 @@ class Rough(NamedTuple):
     margin: Floats
 
 
-def crowd_of(problem: Problem) -> Crowd | None:
-    """Return the problem person by person; None where it has no people, or rows that the passes do not know."""
+def crowd_of(problem: Problem, shared: Integers | None = None) -> Crowd | None:
+    """Return the problem person by person; None where it has no people, or rows that the passes do not know.
+
+    ``shared`` rows are those of several people, found here where they are not given.
+    """
     if problem.block is None or len(problem.choices) > 1:
         return None
     order, start = _by_person(problem.block)
@@ -56,7 +59,11 @@ def crowd_of(problem: Problem) -> Crowd | None:
     alone[np.repeat(np.arange(sizes.size), sizes)[~same]] = False
     alone &= (problem.least <= 0) & (sizes > 0)
     alone[np.repeat(np.arange(sizes.size), sizes)[matrix.data < 0]] = False
-    personal, shared = np.flatnonzero(alone), np.flatnonzero(~alone)
+    if shared is not None:
+        alone &= sizes > 0
+        alone[shared] = False
+    personal = np.flatnonzero(alone)
+    shared = np.flatnonzero(~alone) if shared is None else shared
     cap, rest = _caps(problem, personal, first, np.diff(start))
     whose = _within(problem, person)
     columns = sparse.csc_matrix(matrix[shared])

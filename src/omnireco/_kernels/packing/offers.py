@@ -37,16 +37,16 @@ def narrowed(problem: Problem, touch: Integers) -> Problem:
     )
 
 
-def chosen_offers(problem: Problem, share: Floats) -> Integers | None:
+def chosen_offers(problem: Problem, share: Floats, n_groups: int = 0) -> Integers | None:
     """Return an offer for each group of the first choice, by exchanges from what the relaxed program sends most.
 
     At prices that price every row, a group's offer cannot earn more than the sum of its positive reduced values; where
     the program's own offer earns as much, no exchange helps. What is left is tried, the most promising first, all
     groups
-    at once before one by one.
+    at once before one by one. ``n_groups`` where more groups are known than these touches have.
     """
     group, option = problem.choices[0]
-    n_groups, n_options = int(group.max()) + 1, int(option.max()) + 1
+    n_groups, n_options = max(n_groups, int(group.max()) + 1), int(option.max()) + 1
     mine = np.flatnonzero(group >= 0)
     pair = group[mine] * n_options + option[mine]
 

@@ -18,7 +18,7 @@ def fits(a: int, own_start: Any, own_row: Any, own_weight: Any, left: Any, optio
     """Return whether touch ``a`` fits what is left of its person's rows, and their offer (-1: none)."""
     if option.shape[0] > 0 and option[a] >= 0 and offer >= 0 and option[a] != offer:
         return False
-    for i in range(own_start[a], own_start[a + 1]):  # noqa: SIM110: compiled, where a loop stops early
+    for i in range(own_start[a], own_start[a + 1]):  # noqa: SIM110
         if own_weight[i] > left[own_row[i]]:
             return False
     return True

@@ -98,10 +98,12 @@ def problem_of(
     choices: Sequence[tuple[Any, Any]],
     block: Any,
     allowed: Any,
+    *,
+    pruned: bool = True,
 ) -> Problem:
     """Return what can matter of a problem: touches that could be sent, rows that could bind.
 
-    A touch without value of its own can be sent only to meet a floor.
+    A touch without value of its own can be sent only to meet a floor. ``pruned`` leaves out touches too big for a row.
     """
     least = np.full(limit.size, -np.inf) if least is None else np.where(np.asarray(least) > 0, least, -np.inf)
     entry_row = np.repeat(np.arange(matrix.shape[0]), np.diff(matrix.indptr))
@@ -109,7 +111,8 @@ def problem_of(
     signed[entry_row[matrix.data < 0]] = True
     useful = value > 0
     useful[matrix.indices[(matrix.data > 0) & (least[entry_row] > 0)]] = True
-    useful[matrix.indices[(matrix.data > (limit * (1.0 + TOLERANCE))[entry_row]) & ~signed[entry_row]]] = False
+    if pruned:
+        useful[matrix.indices[(matrix.data > (limit * (1.0 + TOLERANCE))[entry_row]) & ~signed[entry_row]]] = False
     if allowed is not None:
         useful &= np.asarray(allowed, np.bool_)
     touch = np.flatnonzero(useful)

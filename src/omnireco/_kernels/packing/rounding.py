@@ -46,12 +46,15 @@ def nearly(people: People, price: Floats, near: float, threads: int | None) -> N
 
 def _bound(part: slice, people: People, price: Floats, near: float, out: Any) -> Callable[[], int]:
     """Return the pass over one chunk as a function without arguments."""
+    touch, margin, taken = out
 
     def run() -> int:
         if people.own is None:
-            return int(margin_loop(part.start, part.stop, *people[:5], price, near, *out))
+            return int(margin_loop(part.start, part.stop, *people[:5], price, near, touch, margin, taken))
         used, bend, count = np.zeros(price.size), np.zeros((0, 0)), np.zeros(1, np.int64)
-        person_loop(part.start, part.stop, *people[:5], *people.own, price, used, bend, 1.0, near, *out, count)
+        person_loop(
+            part.start, part.stop, *people[:5], *people.own, price, used, bend, 1.0, near, touch, margin, taken, count
+        )
         return int(count[0])
 
     return run

@@ -28,11 +28,13 @@ from omnireco._kernels.packing.problem import (
     slack,
     tied,
 )
+from omnireco._kernels.packing.segments import coupled_bound, sampled, segmented
 
 __all__ = ["solve"]
 
 EXACT_TOUCHES = 3_000  # a core of this many touches goes to HiGHS whole
 LINEAR_TOUCHES = 100_000  # up to this many are priced by the simplex method, whose vertex also breaks ties
+_EXCHANGES = 4  # rounds in which segments of many people change offers
 CORE_TOUCHES = 20_000  # of a large problem, that are solved anew around its plan
 PROVEN = 1e-9  # a gap that is rounding, and no better plan
 
@@ -131,13 +133,24 @@ def solve(
                 problem._replace(value=problem.value * scale), known, first, exact_touches, linear_touches, threads
             )
     except InConflict as error:
-        raise InConflict(np.sort(problem.row[error.rows[error.rows < problem.row.size]]), error.missing) from None
+        unpruned = problem_of(value, matrix, limit, least, choices, block, allowed, pruned=False)
+        raise _explained(unpruned, error) from None
     chosen[problem.touch[picked]] = True
     price[problem.row] = found / scale
     total = math.fsum(value[chosen])
     bound = max(bound / scale, total)
     proven = exact or bound - total <= PROVEN * abs(bound)
     return Solution(chosen, total, bound, price, proven, value - matrix.T @ price)
+
+
+def _explained(problem: Problem, error: InConflict) -> InConflict:
+    """Return the conflict in rows of what was given; where parts of touches would do, all floors are named."""
+    whole = tied(problem)
+    try:
+        linear_program(whole)
+    except InConflict as found:
+        return InConflict(problem.row[found.rows[found.rows < problem.row.size]], found.missing)
+    return InConflict(problem.row[_floors(problem)], error.missing)
 
 
 def _named_by_content(problem: Problem) -> Problem:
@@ -179,6 +192,10 @@ def _solved(
     crowd = crowd_of(problem) if problem.value.size > linear_touches else None
     if crowd is not None:
         return _solved_by_person(problem, crowd, start, prices, exact_touches, threads)
+    if problem.value.size > linear_touches and segmented(problem):
+        found = _solved_by_segment(problem, start, prices, exact_touches, threads)
+        if found is not None:
+            return found
     return _solved_whole(problem, start, exact_touches, linear_touches)
 
 
@@ -206,6 +223,54 @@ def _solved_by_person(
     reduced = problem.value - problem.matrix.T @ price
     price[crowd.personal] = personal_prices(problem.matrix[crowd.personal], problem.limit[crowd.personal], reduced)
     return plan, price, found.bound, False
+
+
+def _solved_by_segment(
+    problem: Problem, start: Bools | None, prices: Floats | None, exact_touches: int, threads: int | None
+) -> tuple[Bools, Floats, float, bool] | None:
+    """Return plan, prices and bound of many people in a few groups: offers from a sample, then people.
+
+    At the prices found, a group whose other offer is worth more gets that one, and people are solved again, while it
+    pays.
+    """
+    group, _ = problem.choices[0]
+    n_groups = int(group.max()) + 1
+    part, _ = sampled(problem)
+    try:
+        share, _ = linear_program(tied(part))
+        offer = None if share is None else chosen_offers(part, share[: part.value.size], n_groups)
+    except InConflict:
+        offer = None
+    best, lowest, at = None, math.inf, np.zeros(problem.limit.size)
+    for _ in range(_EXCHANGES):
+        if offer is None:
+            break
+        touch = with_offers(problem, offer)
+        few = narrowed(problem, touch)
+        crowd = crowd_of(few)
+        if crowd is None:
+            return None
+        try:
+            chosen, price, _, _ = _solved_by_person(few, crowd, None, prices, exact_touches, threads)
+        except InConflict:
+            break
+        shared = np.zeros(problem.limit.size)
+        shared[crowd.shared] = price[crowd.shared]
+        bound, worth_of = coupled_bound(problem, shared, n_groups, threads)
+        if bound is None or worth_of is None:
+            return None
+        if bound < lowest:
+            lowest, at = bound, price
+        plan = spread(problem, touch, chosen)
+        better = best_of(problem, [one for one in (best, plan) if one is not None])
+        if better is best:
+            break
+        best, now = better, worth_of.argmax(axis=1)
+        if (now == offer).all():
+            break
+        offer = now
+    best = best_of(problem, [one for one in (start, best) if one is not None])
+    return None if best is None else (best, at, lowest, False)
 
 
 def _searched_core(problem: Problem, plan: Bools, margin: Floats, exact_touches: int, broken: bool) -> Bools:
