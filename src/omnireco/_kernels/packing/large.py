@@ -53,7 +53,7 @@ def crowd_of(problem: Problem, shared: Integers | None = None) -> Crowd | None:
     matrix = problem.matrix
     sizes = np.diff(matrix.indptr)
     owner = person[matrix.indices]
-    first = owner[np.minimum(matrix.indptr[:-1], max(owner.size - 1, 0))]
+    first = np.append(owner, 0)[matrix.indptr[:-1]]
     same = owner == np.repeat(first, sizes)
     alone = np.ones(sizes.size, np.bool_)
     alone[np.repeat(np.arange(sizes.size), sizes)[~same]] = False

@@ -36,7 +36,7 @@ def sampled(problem: Problem) -> tuple[Problem, Integers]:
     matrix = problem.matrix[:, touch]
     whose = block[problem.matrix.indices]
     sizes = np.diff(problem.matrix.indptr)
-    first = whose[np.minimum(problem.matrix.indptr[:-1], max(whose.size - 1, 0))]
+    first = np.append(whose, 0)[problem.matrix.indptr[:-1]]
     other = np.zeros(sizes.size, np.bool_)
     other[np.repeat(np.arange(sizes.size), sizes)[whose != np.repeat(first, sizes)]] = True
     part = problem._replace(
