@@ -26,6 +26,7 @@ _ENOUGH = (
     1e-6,
     1e-7,
 )  # a fall of the bound, as a share of itself, that ends the search on the sample, and on everybody
+_WIDE, _NARROW = 0.5, 0.05  # bands to begin with, in mean values: from nothing, and from prices that are known
 _CROWD = 10.0  # people near a change of mind per row, below which the band is not narrowed
 
 
@@ -130,13 +131,15 @@ def newton_prices(
 ) -> tuple[Floats, Floats]:
     """Return prices that make L nearly as low as it gets, and how use bends there.
 
-    First on a sample of people under limits in proportion, from ``start`` where it is given, then on everybody.
+    First on a sample of people under limits in proportion, unless ``start`` is given, then on everybody.
     """
     price = np.zeros(limit.size) if start is None else start
     few, share = sample_of(people, _SAMPLE)
-    band = 0.5 * float(np.abs(people.value[:: max(1, people.value.size // 100_000)]).mean())
+    band = (_WIDE if start is None else _NARROW) * float(
+        np.abs(people.value[:: max(1, people.value.size // 100_000)]).mean()
+    )
     bend = np.zeros((limit.size, limit.size))
-    if share < 1.0:
+    if share < 1.0 and start is None:
         price, band, bend = _descend(few, limit * share, least * share, price, band, _PASSES[0], _ENOUGH[0], threads)
     price, _, bend = _descend(people, limit, least, price, band, _PASSES[1 if share < 1.0 else 0], _ENOUGH[1], threads)
     return price, bend
