@@ -37,6 +37,7 @@ NOT_SAVED = {
     "Rows": "what a constraint compiles to",
     "Batch": "what the blocks of one call of a bandit share",
     "Policy": "how a bandit decides now, made again from its state",
+    "Solved": "what a plan is made from, and made again with it",
     "Sources": "a part of Candidates, saved with them",
     "Past": "a part of Candidates, saved with them",
     "Isotonic": "a part of a ranker, saved with it",
