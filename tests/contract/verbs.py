@@ -92,6 +92,7 @@ CODED = frozenset(
         "Adapted",
         "CompleteJourney",
         "Frames",
+        "Choices",
         "Rows",
         "Touches",
         "DelayMixture",

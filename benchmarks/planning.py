@@ -1,0 +1,191 @@
+"""The planner under shared rows, beside HiGHS on the same problem in the same run: bound, plan, gap, seconds, memory.
+
+    python benchmarks/planning.py [--quick] [--million] [--peers]
+
+Touches of people on three channels over 107 hours; three budgets, 321 channel-hours of unequal capacity, at most 3 a
+person
+(1 in the case of one and the same offer). ``--million`` adds a million people of 32 touches, built in memory as rows of
+touches; its seconds are those of prices, bound and plan. ``--peers`` adds HiGHS (``pip install highspy``): interior
+point
+and simplex on the linear program, branch and bound on the whole, each on one thread and with a limit of time. Seconds
+are
+of wall time and of CPU; on a machine that others use, compare the latter.
+"""
+
+from __future__ import annotations
+
+import json
+import pathlib
+import resource
+import time
+from typing import Any
+
+import numpy as np
+from _common import header, options
+from scipy import sparse
+
+from omnireco._kernels.packing import solve
+from omnireco._kernels.packing.large import rough
+from omnireco._kernels.packing.people import People
+
+HOURS = 107
+
+
+def touches(n_people: int, per_person: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Return values, the two shared rows of each touch with their weights, and the limits of the 324 rows."""
+    rng = np.random.default_rng(seed)
+    n = n_people * per_person
+    channel = rng.integers(0, 3, n)
+    usual = np.repeat((rng.normal(55, 18, n_people) % HOURS).astype(np.int64), per_person)
+    hour = (usual + rng.integers(-12, 13, n)) % HOURS
+    value = rng.beta(2, 20, n) * np.repeat(rng.lognormal(0, 0.5, n_people), per_person)
+    row = np.stack([channel, 3 + channel * HOURS + hour], axis=1).astype(np.int16)
+    country = np.repeat(rng.choice([0.53, 0.71, 1.0, 1.37, 2.29], n_people), per_person)
+    weight = np.stack([country, np.ones(n)], axis=1)
+    budgets = n_people * np.array([0.35, 0.3, 0.25])
+    hours = rng.uniform(0.4, 1.6, 3 * HOURS) * n_people * 1.2 / (3 * HOURS)
+    return value, row, weight, np.floor(np.maximum(np.concatenate([budgets, hours]), 1.0))
+
+
+def as_matrix(
+    row: np.ndarray, weight: np.ndarray, limit: np.ndarray, user: np.ndarray, cap: int
+) -> tuple[Any, np.ndarray]:
+    """Return all rows as a sparse matrix, the caps of people last, and their limits."""
+    n, people = row.shape[0], int(user[-1]) + 1
+    where = np.concatenate([row[:, 0].astype(np.int64), row[:, 1].astype(np.int64), limit.size + user])
+    entry = (np.concatenate([weight[:, 0], weight[:, 1], np.ones(n)]), (where, np.tile(np.arange(n), 3)))
+    return sparse.csr_matrix(entry, shape=(limit.size + people, n)), np.append(limit, np.full(people, float(cap)))
+
+
+def timed(work: Any) -> tuple[Any, float, float]:
+    """Return what a call gives, its seconds of wall time and its seconds of CPU."""
+    wall, cpu = time.perf_counter(), time.process_time()
+    result = work()
+    return result, time.perf_counter() - wall, time.process_time() - cpu
+
+
+def highs(value: np.ndarray, matrix: Any, limit: np.ndarray, method: str, seconds: float) -> dict[str, Any]:
+    """Return what HiGHS finds by one method, on one thread."""
+    import highspy
+
+    model = highspy.HighsLp()
+    model.num_col_, model.num_row_ = value.size, limit.size
+    model.col_cost_, model.col_lower_, model.col_upper_ = -value, np.zeros(value.size), np.ones(value.size)
+    model.row_lower_, model.row_upper_ = np.full(limit.size, -highspy.kHighsInf), limit
+    rows = sparse.csr_matrix(matrix)
+    model.a_matrix_.format_ = highspy.MatrixFormat.kRowwise
+    model.a_matrix_.start_, model.a_matrix_.index_, model.a_matrix_.value_ = rows.indptr, rows.indices, rows.data
+    if method == "mip":
+        model.integrality_ = [highspy.HighsVarType.kInteger] * value.size
+    solver = highspy.Highs()
+    solver.setOptionValue("output_flag", False)
+    solver.setOptionValue("threads", 1)
+    solver.setOptionValue("time_limit", float(seconds))
+    solver.setOptionValue("mip_rel_gap", 1e-4)
+    if method != "mip":
+        solver.setOptionValue("solver", method)
+        solver.setOptionValue("run_crossover", "off")
+    solver.passModel(model)
+    _, wall, cpu = timed(solver.run)
+    info = solver.getInfo()
+    found = {"value": -info.objective_function_value, "seconds": wall, "cpu": cpu}
+    found["ended"] = solver.modelStatusToString(solver.getModelStatus())
+    return found | ({"bound": -info.mip_dual_bound} if method == "mip" else {})
+
+
+def line_of(name: str, found: Any, wall: float, cpu: float) -> dict[str, Any]:
+    """Return one row of the table."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+    gap = (found.bound - found.value) / found.bound
+    return {
+        "case": name,
+        "value": found.value,
+        "bound": found.bound,
+        "gap_percent": 100 * gap,
+        "seconds": wall,
+        "cpu": cpu,
+        "peak_gb": peak,
+    }
+
+
+def shared(n_people: int, per_person: int, peers: bool, seconds: float) -> list[dict[str, Any]]:
+    """Return the rows of one size: ours, and HiGHS's."""
+    value, row, weight, limit = touches(n_people, per_person)
+    user = np.repeat(np.arange(n_people), per_person)
+    matrix, limits = as_matrix(row, weight, limit, user, 3)
+    name = f"{n_people:,} x {per_person}, {limit.size} shared rows"
+    table = [line_of(name, *timed(lambda: solve(value, matrix, limits, block=user)))]
+    first = solve(value, matrix, limits, block=user)
+    table.append(
+        line_of(
+            f"{name}, from yesterday's prices",
+            *timed(lambda: solve(value * 1.02, matrix, limits, block=user, prices=first.price)),
+        )
+    )
+    methods = ("ipm", "simplex", "mip") if peers else ()
+    return table + [{"case": f"{name}: highspy {m}"} | highs(value, matrix, limits, m, seconds) for m in methods]
+
+
+def same_offer(n_people: int, per_person: int, segments: int, offers: int) -> dict[str, Any]:
+    """Return the row of segments of which each gets one offer over all channels."""
+    value, row, weight, limit = touches(n_people, per_person)
+    user = np.repeat(np.arange(n_people), per_person)
+    rng = np.random.default_rng(100)
+    group, option = user % segments, rng.integers(0, offers, user.size)
+    value = value * rng.lognormal(0.0, 0.5, (segments, offers))[group, option]
+    matrix, limits = as_matrix(row, weight, limit, user, 1)
+    name = f"one offer for each of {segments} segments of {offers}, {n_people:,} x {per_person}"
+    return line_of(name, *timed(lambda: solve(value, matrix, limits, block=user, choices=[(group, option)])))
+
+
+class _Answer:
+    def __init__(self, value: float, bound: float) -> None:
+        self.value, self.bound = value, bound
+
+
+def million(n_people: int = 1_000_000, per_person: int = 32) -> dict[str, Any]:
+    """Return the row of a million people, touches as they lie in memory."""
+    value, row, weight, limit = touches(n_people, per_person)
+    start = np.arange(n_people + 1, dtype=np.int64) * per_person
+    people = People(start, value, row, weight, np.full(n_people, 3, np.int64))
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+    found, wall, cpu = timed(lambda: rough(people, limit, np.full(limit.size, -np.inf), limit * 1e-9))
+    sent = row[found.chosen].ravel().astype(np.int64)
+    assert (np.bincount(sent, weight[found.chosen].ravel(), limit.size) <= limit * (1 + 1e-8)).all()
+    assert np.add.reduceat(found.chosen, start[:-1]).max() <= 3
+    answer = _Answer(float(value[found.chosen].sum()), found.bound)
+    return line_of(f"{n_people:,} x {per_person}, {limit.size} shared rows", answer, wall, cpu) | {"before_gb": before}
+
+
+def main() -> None:
+    """Print the table and write it as JSON."""
+    parser = options(__doc__, quick="the smallest sizes only")
+    parser.add_argument("--million", action="store_true", help="a million people of 32 touches too (some 4 GB)")
+    parser.add_argument("--peers", action="store_true", help="HiGHS beside, by highspy")
+    parser.add_argument("--limit", type=float, default=120.0, help="seconds for each run of HiGHS")
+    parser.add_argument("--json", type=pathlib.Path, help="where to write the table")
+    args = parser.parse_args()
+    header(__doc__)
+    touched = touches(200, 24)
+    warm = np.repeat(np.arange(200), 24)
+    solve(touched[0], *as_matrix(*touched[1:], warm, 3), block=warm, linear_touches=0)  # compiled, once per machine
+    table: list[dict[str, Any]] = []
+
+    def add(lines: list[dict[str, Any]]) -> None:
+        for line in lines:
+            print(", ".join(f"{k} {v:,.6g}" if isinstance(v, float) else f"{v}" for k, v in line.items()), flush=True)
+        table.extend(lines)
+
+    add(shared(2_000, 24, args.peers, args.limit))
+    add([same_offer(1_000, 16, 10, 4)])
+    if not args.quick:
+        add(shared(20_000, 24, args.peers, args.limit))
+        add([same_offer(2_000, 24, 40, 5)])
+    if args.million:
+        add([million()])
+    if args.json:
+        args.json.write_text(json.dumps(table, indent=1))
+
+
+if __name__ == "__main__":
+    main()
