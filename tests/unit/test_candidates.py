@@ -26,7 +26,7 @@ from omnireco.planning import (
     candidates,
     plan,
 )
-from omnireco.planning.candidates import _best_slots
+from omnireco.planning.choosing import _best_slots
 
 
 class Even:

@@ -1,7 +1,8 @@
 """Plans: which touch, to whom, on which channel, when; under rules and limits."""
 
 from omnireco._moved import explain_unknown_names
-from omnireco.planning.candidates import Candidates, Timing, Tiring, candidates
+from omnireco.planning.candidates import Candidates
+from omnireco.planning.choosing import Timing, candidates
 from omnireco.planning.per_person import PerPerson
 from omnireco.planning.plan import Plan, plan
 from omnireco.planning.rows import Rows
@@ -16,6 +17,7 @@ from omnireco.planning.rules import (
     QuietHours,
     Reachable,
 )
+from omnireco.planning.touch_value import Tiring, TouchValue
 
 __all__ = [
     "Budget",
@@ -33,6 +35,7 @@ __all__ = [
     "Rows",
     "Timing",
     "Tiring",
+    "TouchValue",
     "candidates",
     "plan",
 ]

@@ -27,6 +27,7 @@ from omnireco.errors import ParameterError, SchemaError
 __all__ = ["Past", "Touches", "check_touches", "free_days", "holidays_in", "hours_of_touches", "traits_of"]
 
 _NO_IDS = Vocabulary(np.empty(0, object))
+_NUMBERS = Table(numbers("n", missing=True))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -194,7 +195,7 @@ class Touches:
         "named": Each(Text()),
         "labels": Labels("n"),
         "holiday": Maybe(flags("n")),
-        "numbers": Table(numbers("n", missing=True)),
+        "numbers": _NUMBERS,
         "traits": Labels("users"),
     }
 
@@ -314,7 +315,9 @@ def traits_of(users: Vocabulary, audience: Audience | None) -> dict[str, tuple[V
         return {}
     row = match(audience.users, users, ("the audience", "the touches"))
     known = {**audience.attributes, "timezone": (audience.zones, audience.zone)}
-    return {name: (words, np.append(codes, np.int32(NONE))[row].astype(np.int32)) for name, (words, codes) in known.items()}
+    return {
+        name: (words, np.append(codes, np.int32(NONE))[row].astype(np.int32)) for name, (words, codes) in known.items()
+    }
 
 
 def free_days(audience: Audience, local: np.ndarray, zone: np.ndarray) -> np.ndarray | None:

@@ -8,7 +8,15 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from omnireco._core.checks import check_integer, check_kind, check_mapping, check_time_of_day, count_of, name_rows, shown
+from omnireco._core.checks import (
+    check_integer,
+    check_kind,
+    check_mapping,
+    check_time_of_day,
+    count_of,
+    name_rows,
+    shown,
+)
 from omnireco._core.parts import Array, Maybe, Parts, coded, declare, numbers
 from omnireco._core.small import Value
 from omnireco._core.units import DAY_US, EPOCH_DAY
