@@ -5,7 +5,7 @@ from omnireco.planning.candidates import Candidates
 from omnireco.planning.choosing import Timing, candidates
 from omnireco.planning.per_person import PerPerson
 from omnireco.planning.plan import Plan, plan
-from omnireco.planning.rows import Rows
+from omnireco.planning.rows import Choices, Rows
 from omnireco.planning.rules import (
     Budget,
     Capacity,
@@ -23,6 +23,7 @@ __all__ = [
     "Budget",
     "Candidates",
     "Capacity",
+    "Choices",
     "Consent",
     "Constraint",
     "Eligibility",
