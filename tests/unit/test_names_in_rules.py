@@ -139,7 +139,7 @@ class TestTablesOfIds:
 MARKER = "anna@example.org"
 JUNK = [None, 3, MARKER, [1], {"a": 1}, OFFERS, om.QuietHours, np.arange(3), float("nan"), b"x", object()]
 NEEDED = ["recs", "data", "audience", "timing", "slots", "eligibility"]
-OPTIONAL = ["messages", "catalog", "withdrawals", "fatigue", "creatives", "per_person"]
+OPTIONAL = ["messages", "catalog", "withdrawals", "value", "creatives", "per_person"]
 
 
 @pytest.mark.parametrize("argument", [*NEEDED, *OPTIONAL])

@@ -40,20 +40,30 @@ class Past:
         ``channel`` is a position in ``Touches.named``; -1 for a channel that stands nowhere there.
     sent_at : int64 array, shape (m,)
         UTC microseconds.
+    kinds : tuple of str
+        Kinds of these messages.
+    kind : int32 array, shape (m,)
+        A position in ``kinds``, -1 (for all, by default) where the kind of a message is not known.
     """
 
     user: np.ndarray
     channel: np.ndarray
     sent_at: np.ndarray
+    kinds: tuple[str, ...] = ()
+    kind: np.ndarray = None  # type: ignore[assignment]
 
     parts: ClassVar[Parts] = {
         "user": coded("users", "past"),
         "channel": Array(np.int32, ("past",), -1),
         "sent_at": instants("past"),
+        "kinds": Each(Text()),
+        "kind": Array(np.int32, ("past",), -1),
     }
 
     def __post_init__(self) -> None:
-        _lock(self, "user", "channel", "sent_at")
+        if self.kind is None:
+            object.__setattr__(self, "kind", np.full(self.user.size, NONE, np.int32))
+        _lock(self, "user", "channel", "sent_at", "kind")
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)

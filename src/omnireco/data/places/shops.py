@@ -30,7 +30,7 @@ from omnireco.errors import ParameterError, SchemaError
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["DAYS", "Nearby", "Shops", "open_spans"]
+__all__ = ["DAYS", "Nearby", "Shops", "day_codes", "day_spans", "open_spans", "week_spans"]
 
 DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun", "holiday")
 _EARTH_KM = 6371.0088  # mean radius (IUGG)
@@ -179,7 +179,7 @@ class Shops:
         if not rows.size or not self.store.size:
             return found
         local = local_us(at[rows], zone[rows], self.zones)
-        left = open_spans(self._table(), len(self.stores), store[rows], local, self._days(local, zone[rows]))
+        left = open_spans(self._table(), store[rows], local, self._days(local, zone[rows]))
         found[rows] = left / 60e6
         return found
 
@@ -316,7 +316,6 @@ class Nearby:
 
 def open_spans(
     table: tuple[np.ndarray, np.ndarray, np.ndarray],
-    n: int,
     place: np.ndarray,
     local: np.ndarray,
     days: tuple[np.ndarray, np.ndarray],
