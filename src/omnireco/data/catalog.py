@@ -74,8 +74,8 @@ class Catalog:
             ``item_id``, one row each, and optionally ``category``, ``name``, ``price`` and ``margin`` (numbers); all of
             them may be missing for some items. A missing margin is not 0: such an item is no candidate of a plan, which
             counts it in ``left_out``. ``valid_from`` and ``valid_until`` (with a time zone) say in which half-open time
-            it may be offered (a missing end is open), and ``hidden`` whether it is held back (missing counts as hidden);
-            :class:`omnireco.planning.Available` is the rule that reads them.
+            it may be offered (a missing end is open), and ``hidden`` whether it is held back (missing counts as
+            hidden); :class:`omnireco.planning.Available` is the rule that reads them.
         columns : mapping of str to str, optional
             Our name to yours.
 

@@ -43,6 +43,7 @@ def with_sources(
 
 
 def no_touches(users: Vocabulary, items: Vocabulary, channels: Vocabulary, sources: Sources) -> Touches:
+    """Return no touches, in the codes of these people, items and channels."""
     codes, times = np.empty(0, np.int32), np.empty(0, np.int64)
     return with_sources(users, items, channels, codes, codes, codes, times, sources)
 

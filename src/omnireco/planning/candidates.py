@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from omnireco._core.checks import check_choice, check_flag, check_kind, name_rows
+from omnireco._core.checks import check_choice, check_flag, check_kind, check_one_or_more, name_rows
 from omnireco._core.contract import says_the_line
 from omnireco._core.frozen import ReadOnly
 from omnireco._core.parts import Maybe, Parts, Record, freeze, numbers, probabilities
@@ -18,11 +18,14 @@ from omnireco.data.asking.touches import Touches
 from omnireco.data.frames.columns import decode_optional, instants_to_pandas, open_frame
 from omnireco.data.messages import NEVER
 from omnireco.data.parts import Labels
+from omnireco.data.places.shops import Nearby
 from omnireco.data.vocabulary import Vocabulary
 from omnireco.errors import DataWarning, ParameterError, SchemaError
 from omnireco.planning.assembling import with_sources
+from omnireco.planning.expanding import Expanded, near_shops, with_columns, with_offers
 from omnireco.planning.inputs import allowed, check_rules, given_data, sources_of
 from omnireco.planning.joining import joined
+from omnireco.planning.offers.book import Offers
 from omnireco.planning.rules import Consent, Constraint, Eligibility, OncePerItem, Reachable
 from omnireco.planning.sources import Sources, audience_rows
 from omnireco.planning.touch_value import TERMS, TouchValue, check_value, valued
@@ -62,7 +65,8 @@ class Candidates:
         The audience, the logs and the rules that they were made under; :meth:`concat` applies them again.
     terms : mapping of str to float64 array of shape (n,)
         What the values are made of, where it is known: ``increment``, ``margin``, ``channel_cost``, ``reward_cost``
-        (expected), ``fatigue_cost``, ``unsubscribe_cost``, and further numbers of each touch; NaN where one is not known.
+        (expected), ``fatigue_cost``, ``unsubscribe_cost``, and further numbers of each touch; NaN where one is not
+        known.
     made_of : {"chances", "increments", "given"}
         What values are made of: the chance of a response, whoever would have come anyway; what the message adds; or
         numbers of one's own.
@@ -268,6 +272,127 @@ class Candidates:
         sets = _check_parts(parts)
         found = joined(sets)
         return replace(in_order(*found), made_of=_joined_kind(sets))
+
+    def with_columns(self, frame: Any, *, columns: Mapping[str, str] | None = None) -> Candidates:
+        """Return the touches with further columns: where a film stopped, the kind of a message, a risk.
+
+        Parameters
+        ----------
+        frame : pandas, polars or pyarrow frame
+            ``user_id``, ``item_id`` or ``channel``, or several of them, to look touches up by (one row each), and
+            further columns. Numbers become numbers that rules count by; texts, and all columns that end in ``_id``,
+            labels.
+        columns : mapping of str to str, optional
+            Our name to yours.
+
+        Returns
+        -------
+        Candidates
+            A column is missing for touches that the frame does not name.
+
+        Raises
+        ------
+        SchemaError
+            When the frame has no column to look up by or no further one, lists a touch twice, or would change a value.
+
+        Examples
+        --------
+        >>> import pandas as pd
+        >>> tea = pd.DataFrame({"user_id": [1], "item_id": ["tea"], "channel": ["push"], "value": [0.5],
+        ...                     "send_at": pd.to_datetime(["2025-06-01 09:00"], utc=True)})
+        >>> begun = pd.DataFrame({"user_id": [1], "item_id": ["tea"], "position": [0.4], "device": ["phone"]})
+        >>> Candidates.from_frame(tea).with_columns(begun).to_frame()[["position", "device"]].values.tolist()
+        [[0.4, 'phone']]
+        """
+        return self._more(with_columns(self, frame, columns))
+
+    def with_offers(
+        self, offers: Offers, *, eligibility: Iterable[Eligibility] = (), plain: bool = False
+    ) -> Candidates:
+        """Return each touch once for every offer that it may carry; the planner chooses one.
+
+        Parameters
+        ----------
+        offers : Offers
+            Those that are valid when a touch leaves, and are about its item or any.
+        eligibility : iterable of Eligibility
+            Further rules that read offers: :class:`Promised`, :class:`Affordable`.
+        plain : bool, default False
+            Whether a touch without an offer is a choice too.
+
+        Returns
+        -------
+        Candidates
+            With ``offer_id`` and the columns ``price`` and ``points``. What a touch earns is multiplied by the offer's
+            ``lift``; its expected reward, response probability times ``reward_cost``, is subtracted.
+
+        Raises
+        ------
+        ParameterError
+            When an offer has a reward, and the touches no probability; or a rule belongs to the planner.
+
+        Examples
+        --------
+        >>> import pandas as pd, omnireco as om
+        >>> tea = pd.DataFrame({"user_id": [1], "item_id": ["tea"], "channel": ["push"], "value": [2.0],
+        ...                     "probability": [0.2], "send_at": pd.to_datetime(["2025-06-01 09:00"], utc=True)})
+        >>> offers = om.planning.Offers.from_frame(pd.DataFrame({"offer_id": ["a", "b"], "lift": [1.0, 1.5],
+        ...                                                      "reward_cost": [0.0, 2.0]}))
+        >>> Candidates.from_frame(tea).with_offers(offers).to_frame()["value"].round(2).tolist()
+        [2.0, 2.4]
+        """
+        found = with_offers(self, offers, eligibility, plain=check_flag(plain, "plain"), value_terms=True)
+        return self._more(found)
+
+    def with_shops(
+        self,
+        nearby: Nearby,
+        *,
+        eligibility: Iterable[Eligibility] = (),
+        decay_km: float | None = None,
+        channels: str | Iterable[str] | None = None,
+    ) -> Candidates:
+        """Return each touch once for every shop near its person; the planner names the nearest that can still serve.
+
+        Parameters
+        ----------
+        nearby : Nearby
+            Of ``shops.near(homes, k=3)``.
+        eligibility : iterable of Eligibility
+            Further rules that read shops: :class:`OpeningHours`, :class:`InStock`.
+        decay_km : float, optional
+            The distance over which a response becomes e times less probable. None: distance does not matter, and the
+            planner may name any of the shops.
+        channels : str or iterable of str, optional
+            Channels that name a shop; all by default. Somebody without a shop gets nothing on them.
+
+        Returns
+        -------
+        Candidates
+            With ``store_id`` and the column ``distance_km``.
+
+        Raises
+        ------
+        ParameterError
+            When ``decay_km`` is not above 0, a channel is none of these, or a rule belongs to the planner.
+
+        Examples
+        --------
+        >>> import pandas as pd, omnireco as om
+        >>> shops = om.data.Shops.from_frame(pd.DataFrame({"store_id": ["a", "b"], "timezone": "UTC",
+        ...                                                "latitude": [52.5, 52.6], "longitude": 13.4}))
+        >>> nearby = shops.near(pd.DataFrame({"user_id": [1], "latitude": [52.5], "longitude": [13.4]}), k=2)
+        >>> tea = pd.DataFrame({"user_id": [1], "item_id": ["tea"], "channel": ["push"], "value": [2.0],
+        ...                     "send_at": pd.to_datetime(["2025-06-01 09:00"], utc=True)})
+        >>> found = Candidates.from_frame(tea).with_shops(nearby, decay_km=10.0)
+        >>> found.to_frame()[["store_id", "value"]].round(2).values.tolist()
+        [['a', 2.0], ['b', 0.66]]
+        """
+        names = None if channels is None else check_one_or_more(channels, "channels")
+        return self._more(near_shops(self, nearby, eligibility, decay_km=decay_km, channels=names))
+
+    def _more(self, found: Expanded) -> Candidates:
+        return replace(in_order(*found), made_of=self.made_of)
 
     def __len__(self) -> int:
         return len(self.touches)

@@ -109,7 +109,8 @@ def candidates(
         between two messages. ``om.planning.PerPerson(n_items=1, min_interval="20h")``.
     value : TouchValue, optional
         What a touch costs beside what it earns: the channel, the reward, fatigue, the risk of an unsubscription. Each
-        term becomes a column (``.terms``). Touches with a negative value are not sent. By default nothing costs anything.
+        term becomes a column (``.terms``). Touches with a negative value are not sent. By default nothing costs
+        anything.
     creatives : CreativeChoices, or mapping of str to CreativeChoices, optional
         A creative per person and item, from ``CreativeModel.choose``, for all channels or for each: it becomes the
         ``creative_id`` of the touches.

@@ -84,7 +84,8 @@ def joined(parts: Sequence[Valued]) -> Joined:
     touches = replace(touches, numbers=numbers, labels=labels)
     left_out = _summed([part.left_out for part in parts])
     kept = allowed(touches, (Consent(), Reachable(), *sources.rules), left_out)
-    once = kept[_best_of_equals(touches.take(kept), value[kept], None if probability is None else probability[kept])]
+    few = touches.take(kept)
+    once = kept[_best_of_equals(few, value[kept], None if probability is None else probability[kept])]
     left_out["named twice"] = left_out.get("named twice", 0) + int(kept.size - once.size)
     implied = _strictest([rule for part in parts for rule in part.implied])
     return Joined(touches, value, probability, labels, left_out, implied, once, sources, terms)
@@ -196,9 +197,10 @@ def _summed(counts: Sequence[Any]) -> dict[str, int]:
 
 
 def _best_of_equals(touches: Touches, value: np.ndarray, probability: np.ndarray | None) -> np.ndarray:
-    """Return the position of the best touch of each person, item, channel and instant: value, then probability."""
+    """Return the position of the best touch of each person, item, channel, instant, offer and shop."""
     chance = np.zeros(value.size) if probability is None else np.nan_to_num(probability, nan=-1.0)
     keys = [touches.send_at, touches.channel, touches.item, touches.user]
+    keys += [touches.labels[name][1] for name in ("offer_id", "store_id") if name in touches.labels]
     order = np.lexsort([-chance, -value, *keys])
     same = np.ones(max(order.size - 1, 0), np.bool_)
     for key in keys:

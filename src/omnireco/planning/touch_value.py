@@ -36,8 +36,8 @@ class Tiring(Protocol):
 class TouchValue:
     """What the value of a touch is made of.
 
-    ``value = increment x margin - channel cost - reward cost - fatigue cost - unsubscribe cost``, where the increment is
-    what a message adds to the probability of a response (or the whole probability, where the timing knows no more),
+    ``value = increment x margin - channel cost - reward cost - fatigue cost - unsubscribe cost``, where the increment
+    is what a message adds to the probability of a response (or the whole probability, where the timing knows no more),
     times the discount of the item's rank. Every term becomes a column of the candidates and of the plan.
 
     Parameters

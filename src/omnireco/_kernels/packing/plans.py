@@ -131,5 +131,3 @@ def _nearest(reduced: Floats, most: int) -> Bools:
     free = np.zeros(reduced.size, dtype=np.bool_)
     free[np.lexsort((np.arange(reduced.size), np.abs(reduced)))[:most]] = True
     return free
-
-

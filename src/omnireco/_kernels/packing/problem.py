@@ -10,7 +10,20 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
-__all__ = ["TOLERANCE", "Bools", "Floats", "InConflict", "Integers", "Problem", "Solution", "Tied", "keeps", "problem_of", "slack", "tied"]
+__all__ = [
+    "TOLERANCE",
+    "Bools",
+    "Floats",
+    "InConflict",
+    "Integers",
+    "Problem",
+    "Solution",
+    "Tied",
+    "keeps",
+    "problem_of",
+    "slack",
+    "tied",
+]
 
 Floats: TypeAlias = NDArray[np.float64]
 Bools: TypeAlias = NDArray[np.bool_]

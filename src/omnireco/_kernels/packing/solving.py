@@ -107,7 +107,9 @@ def solve(
         total = math.fsum(value[whole.touch])
         return Solution(chosen, total, total, price, True, value.copy())
     problem = _named_by_content(whole)
-    scale = 1.0 / max(float(np.abs(problem.value).max(initial=0.0)), np.finfo(np.float64).tiny)  # 1 / 1e-320 is infinite
+    scale = 1.0 / max(
+        float(np.abs(problem.value).max(initial=0.0)), np.finfo(np.float64).tiny
+    )  # 1 / 1e-320 is infinite
     known = None if start is None else np.asarray(start, np.bool_)[problem.touch]
     try:
         with one_blas_thread():
@@ -174,5 +176,3 @@ def _solved(
 def _floors(problem: Problem) -> Integers:
     """Return the rows that have a floor."""
     return np.flatnonzero(problem.least > 0)
-
-

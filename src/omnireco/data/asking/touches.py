@@ -323,7 +323,7 @@ def traits_of(users: Vocabulary, audience: Audience | None) -> dict[str, tuple[V
     """Return what an audience knows of each of some people: its attributes, and ``timezone``; -1 for strangers."""
     if audience is None:
         return {}
-    row = match(audience.users, users, ("the audience", "the touches"))
+    row = audience.users.codes(users.ids, missing="none")
     known = {**audience.attributes, "timezone": (audience.zones, audience.zone)}
     return {
         name: (words, np.append(codes, np.int32(NONE))[row].astype(np.int32)) for name, (words, codes) in known.items()

@@ -149,7 +149,8 @@ class Shops:
         for name, known, most in zip(("latitude", "longitude"), place, (90, 180), strict=True):
             if known is not None and (bad := np.abs(known) > most).any():
                 raise SchemaError(
-                    f"{where}: {name} must lie within -{most} and {most} degrees; it does not in {name_rows(bad)}. Leave "
+                    f"{where}: {name} must lie within -{most} and {most} degrees; it does not in {name_rows(bad)}. "
+                    "Leave "
                     "it missing where it is not known."
                 )
         if (place[0] is None) != (place[1] is None):

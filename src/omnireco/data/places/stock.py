@@ -36,7 +36,8 @@ class StockLevels:
     Examples
     --------
     >>> import pandas as pd
-    >>> StockLevels.from_frame(pd.DataFrame({"item_id": ["shoe", "shoe"], "store_id": ["north", "south"], "pieces": [3, 0]}))
+    >>> frame = pd.DataFrame({"item_id": ["shoe", "shoe"], "store_id": ["north", "south"], "pieces": [3, 0]})
+    >>> StockLevels.from_frame(frame)
     StockLevels(1 item, 2 stores, 3 pieces)
     """
 

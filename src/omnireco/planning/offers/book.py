@@ -44,7 +44,8 @@ class Offers:
     Examples
     --------
     >>> import pandas as pd
-    >>> Offers.from_frame(pd.DataFrame({"offer_id": ["plain", "10 % off"], "lift": [1.0, 1.3], "reward_cost": [0.0, 4.0]}))
+    >>> frame = pd.DataFrame({"offer_id": ["plain", "10 % off"], "lift": [1.0, 1.3], "reward_cost": [0.0, 4.0]})
+    >>> Offers.from_frame(frame)
     Offers(2 offers)
     """
 
@@ -116,7 +117,8 @@ class Offers:
         begin, end = (opened.instants(name, none=NEVER) if name in opened else np.full(n, NEVER) for name in window)
         if (bad := (begin != NEVER) & (end != NEVER) & (end <= begin)).any():
             raise SchemaError(
-                f"{where}: valid_until is not after valid_from in {name_rows(bad)}. Leave an end missing where it is open."
+                f"{where}: valid_until is not after valid_from in {name_rows(bad)}. Leave an end missing where it is "
+                "open."
             )
         return cls(offers, items, item[row], *(values[row] for values in known.values()), begin[row], end[row])
 

@@ -125,7 +125,9 @@ def consistency(
     -----
     One search for each showing; O(n log n). Deterministic.
     """
-    check_kind(ledger, OfferLedger, "consistency: ledger", "om.planning.OfferLedger.of(plan, offers, start='2025-06-01')")
+    check_kind(
+        ledger, OfferLedger, "consistency: ledger", "om.planning.OfferLedger.of(plan, offers, start='2025-06-01')"
+    )
     check_integer(k, "k", low=1)
     check_number(tolerance, "tolerance", low=0.0)
     needed = ("user_id", "channel", "shown_at", "offer_id")
@@ -136,9 +138,13 @@ def consistency(
     at = opened.instants("shown_at")
     whom, who = ledger.whose(users, user, audience)
     line = ledger.line(whom, who, at)
-    own = np.append(match(ledger.offers, offers, ("the ledger", "the showings"), column="offer_id"), np.int32(NONE))[offer]
+    own = np.append(match(ledger.offers, offers, ("the ledger", "the showings"), column="offer_id"), np.int32(NONE))[
+        offer
+    ]
     promised = line >= 0
-    known = np.append(match(ledger.whom, whom, ("the ledger", "the showings"), column=ledger.by), np.int32(NONE))[who] >= 0
+    known = (
+        np.append(match(ledger.whom, whom, ("the ledger", "the showings"), column=ledger.by), np.int32(NONE))[who] >= 0
+    )
     verdict = np.where(promised, 0, np.where(known, 3, 4))
     verdict[promised & (own != np.append(ledger.offer, np.int32(NONE))[line])] = 1
     if "price" in opened:
@@ -150,7 +156,12 @@ def consistency(
         price = np.zeros(user.size)
     table = np.zeros((len(channels), len(VERDICTS)), np.int64)
     np.add.at(table, (channel, verdict), 1)
-    seen = np.unique(np.column_stack([user[promised], line[promised], offer[promised], np.round(np.nan_to_num(price[promised], nan=-1.0), 2)]), axis=0)
+    seen = np.unique(
+        np.column_stack(
+            [user[promised], line[promised], offer[promised], np.round(np.nan_to_num(price[promised], nan=-1.0), 2)]
+        ),
+        axis=0,
+    )
     pair, times = np.unique(seen[:, :2], axis=0, return_counts=True)
     two = int(np.unique(pair[times > 1, 0]).size)
     return OfferAudit(channels, table, verdict.astype(np.int8), two, int(np.unique(user).size), k)

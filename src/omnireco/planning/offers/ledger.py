@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 import numpy as np
@@ -17,7 +17,7 @@ from omnireco.data.audience import Audience
 from omnireco.data.frames.columns import instants_to_pandas
 from omnireco.data.parts import Ids
 from omnireco.data.vocabulary import NONE, Vocabulary, match, unite
-from omnireco.errors import ParameterError, SchemaError
+from omnireco.errors import ParameterError
 from omnireco.planning.offers.book import Offers
 
 if TYPE_CHECKING:
@@ -44,8 +44,9 @@ class Planned(Protocol):
 class OfferLedger:
     """One offer, price and expiry for each person, or each segment, that every channel renders from.
 
-    The plan decides who gets which offer; the ledger holds it, so that the e-mail, the app, the web page, the branch and
-    the call centre read the same line. It is only ever added to, and refuses a second offer while the first is in force.
+    The plan decides who gets which offer; the ledger holds it, so that the e-mail, the app, the web page, the branch
+    and the call centre read the same line. It is only ever added to, and refuses a second offer while the first is in
+    force.
 
     Parameters
     ----------
@@ -113,7 +114,8 @@ class OfferLedger:
         Raises
         ------
         ParameterError
-            When the plan sends two offers to one person or segment, no touch carries an offer, or the offers are others.
+            When the plan sends two offers to one person or segment, no touch carries an offer, or the offers are
+            others.
         """
         touches = plan.touches.touches
         check_kind(touches, Touches, "OfferLedger.of: plan", "OfferLedger.of(om.plan(...), offers, start='2025-06-01')")
@@ -134,7 +136,9 @@ class OfferLedger:
             )
         own = match(offers.offers, known, ("the offers", "the plan"), column="offer_id")[pairs[:, 1]]
         if (own == NONE).any():
-            raise ParameterError("OfferLedger.of: these offers do not have all that the plan sends. Give those it was made of.")
+            raise ParameterError(
+                "OfferLedger.of: these offers do not have all that the plan sends. Give those it was made of."
+            )
         return cls._made(by, whom, pairs[:, 0], offers, own, start, until)
 
     @classmethod
@@ -190,13 +194,16 @@ class OfferLedger:
         begin = check_instant(start, "start")
         end = _OPEN if until is None else check_instant(until, "until")
         if end <= begin:
-            raise ParameterError("OfferLedger: until must be after start. Write start='2025-06-01', until='2025-07-01'.")
+            raise ParameterError(
+                "OfferLedger: until must be after start. Write start='2025-06-01', until='2025-07-01'."
+            )
         own_end = np.where(offers.valid_until == NEVER, _OPEN, offers.valid_until)[offer]
         own_begin = offers.valid_from[offer]
         first, last = np.maximum(own_begin, begin), np.minimum(own_end, end)
         if (lost := first >= last).any():
             raise ParameterError(
-                f"OfferLedger: {count_of(int(np.unique(offer[lost]).size), 'offer')} cannot be had in this period. Choose "
+                f"OfferLedger: {count_of(int(np.unique(offer[lost]).size), 'offer')} cannot be had in this period. "
+                "Choose "
                 "start and until within valid_from and valid_until of the offers."
             )
         used, who = np.unique(who, return_inverse=True)
@@ -219,9 +226,16 @@ class OfferLedger:
         ParameterError
             When the two are about people and segments, or somebody has another offer in force at the same time.
         """
-        check_kind(more, OfferLedger, "OfferLedger.append: more", "ledger.append(om.planning.OfferLedger.of(plan, offers, start=...))")
+        check_kind(
+            more,
+            OfferLedger,
+            "OfferLedger.append: more",
+            "ledger.append(om.planning.OfferLedger.of(plan, offers, start=...))",
+        )
         if more.by != self.by:
-            raise ParameterError(f"OfferLedger.append: one is by {self.by!r} and the other by {more.by!r}. Keep two ledgers.")
+            raise ParameterError(
+                f"OfferLedger.append: one is by {self.by!r} and the other by {more.by!r}. Keep two ledgers."
+            )
         whom, who = unite([self.whom, more.whom], self.by)
         offers, offer = unite([self.offers, more.offers], "offer_id")
         rows = [
@@ -229,11 +243,14 @@ class OfferLedger:
             for codes, olds in ((who, (self.who, more.who)), (offer, (self.offer, more.offer)))
         ]
         price, begin, end = (
-            np.concatenate([getattr(self, name), getattr(more, name)]) for name in ("price", "valid_from", "valid_until")
+            np.concatenate([getattr(self, name), getattr(more, name)])
+            for name in ("price", "valid_from", "valid_until")
         )
         table = np.column_stack([*rows, begin, end, price.view(np.int64)])
         order = np.lexsort((table[:, 3], begin, rows[0]))
-        keep = order[np.concatenate([[True], (np.diff(table[order], axis=0) != 0).any(axis=1)])] if order.size else order
+        keep = (
+            order[np.concatenate([[True], (np.diff(table[order], axis=0) != 0).any(axis=1)])] if order.size else order
+        )
         return OfferLedger(self.by, whom, offers, rows[0][keep], rows[1][keep], price[keep], begin[keep], end[keep])
 
     def line(self, whom: Vocabulary, who: np.ndarray, at_us: np.ndarray) -> np.ndarray:
@@ -301,7 +318,7 @@ class OfferLedger:
 
     @property
     def fingerprint(self) -> str:
-        """SHA-256 over every line, whoever wrote it and in whatever order: two channels with it read the same ledger."""
+        """SHA-256 over every line, in whatever order they came: two channels with it read the same ledger."""
         names, offers = self.whom.ids[self.who], self.offers.ids[self.offer]
         rows = zip(names, offers, self.price.tolist(), self.valid_from.tolist(), self.valid_until.tolist(), strict=True)
         text = "\n".join(sorted(repr(tuple(map(str, row))) for row in rows))
@@ -344,7 +361,9 @@ def _check_one_at_a_time(ledger: OfferLedger) -> None:
     if twice.any():
         begin = from_microseconds(int(ledger.valid_from[1:][twice][0]))
         raise ParameterError(
-            f"OfferLedger: {count_of(int(twice.sum()), 'promise')} would stand beside another one that is still in force "
-            f"(the first from {begin:%Y-%m-%d %H:%M} UTC on). One offer at a time: let it begin when the first has ended, "
+            f"OfferLedger: {count_of(int(twice.sum()), 'promise')} would stand beside another one that is still in "
+            "force "
+            f"(the first from {begin:%Y-%m-%d %H:%M} UTC on). One offer at a time: let it begin when the first has "
+            "ended, "
             "or promise the same again."
         )

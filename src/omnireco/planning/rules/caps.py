@@ -9,7 +9,14 @@ from typing import Any
 
 import numpy as np
 
-from omnireco._core.checks import check_choice, check_duration, check_integer, check_kind, check_known, check_one_or_more
+from omnireco._core.checks import (
+    check_choice,
+    check_duration,
+    check_integer,
+    check_kind,
+    check_known,
+    check_one_or_more,
+)
 from omnireco.data.asking.touches import Touches
 from omnireco.data.vocabulary import NONE
 from omnireco.planning.rows import Rows
@@ -33,8 +40,8 @@ class FrequencyCap(Constraint):
     channels : str or iterable of str, optional
         Channels that count (together); all by default.
     kinds : str or iterable of str, optional
-        Kinds of messages that count (together), such as ``"nudge"``: values of the column ``kind`` of the touches and of
-        the message log. All by default. A touch or message whose kind is not known counts.
+        Kinds of messages that count (together), such as ``"nudge"``: values of the column ``kind`` of the touches and
+        of the message log. All by default. A touch or message whose kind is not known counts.
     missing : {"raise", "ignore"}, default "raise"
         Whether a channel that neither the touches nor the audience nor the message log has is an error; or a kind that
         neither the touches nor the message log has.

@@ -148,5 +148,7 @@ class Purpose(Eligibility):
         known = np.isin(names.ids, audience.channels.ids)
         order = names.codes([f"{name}_{self.purpose}" for name in touches.channels.ids])
         column = order[touches.channel] if len(touches) else touches.channel
-        fine = known[column] & (touches.send_at >= since[touches.user, column]) if len(touches) else np.empty(0, np.bool_)
+        fine = (
+            known[column] & (touches.send_at >= since[touches.user, column]) if len(touches) else np.empty(0, np.bool_)
+        )
         return np.asarray(~touches.on(self.channels, "Purpose: channels") | fine, np.bool_)  # type: ignore[arg-type]

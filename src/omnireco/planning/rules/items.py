@@ -80,7 +80,8 @@ class InStock(Eligibility):
     Examples
     --------
     >>> import omnireco as om, pandas as pd
-    >>> InStock(om.data.StockLevels.from_frame(pd.DataFrame({"item_id": ["shoe"], "store_id": ["north"], "pieces": [3]})))
+    >>> frame = pd.DataFrame({"item_id": ["shoe"], "store_id": ["north"], "pieces": [3]})
+    >>> InStock(om.data.StockLevels.from_frame(frame))
     InStock(stock=StockLevels(1 item, 1 store, 3 pieces), least=1.0)
     """
 

@@ -95,8 +95,7 @@ class Budget(Constraint):
         if not any(costs.values()):
             return Rows(touch[:0], touch[:0], np.empty(0), np.empty(0), ())
         unit = _unit([cost for cost in costs.values() if cost])
-        pieces = {cost: float(Decimal(repr(cost)) / unit) for cost in costs.values()}
-        weight = np.array([pieces[cost] for cost in of_channel.tolist()] if len(pieces) else [], np.float64)
+        weight = np.array([float(Decimal(repr(cost)) / unit) for cost in of_channel.tolist()], np.float64)
         limit = np.array([_affordable(self.total, float(unit))])
         label = self.channel if isinstance(self.channel, str) else " + ".join(self._channels)
         row = np.zeros(touch.size, np.int64)

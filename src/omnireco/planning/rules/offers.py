@@ -37,9 +37,9 @@ class OneOffer(Constraint):
 
     Notes
     -----
-    It holds by construction: the planner chooses an offer for each group, and touches among those that carry it. Touches
-    without an offer are free. Somebody whose segment is not known has an offer of their own: what their segment gets
-    cannot be known either.
+    It holds by construction: the planner chooses an offer for each group, and touches among those that carry it.
+    Touches without an offer are free. Somebody whose segment is not known has an offer of their own: what their segment
+    gets cannot be known either.
 
     Examples
     --------
@@ -110,7 +110,12 @@ class Promised(Eligibility):
     channels: str | Iterable[str] | None = field(default=None, kw_only=True)
 
     def __post_init__(self) -> None:
-        check_kind(self.ledger, OfferLedger, "Promised: ledger", "Promised(om.planning.OfferLedger.of(plan, offers, start=...))")
+        check_kind(
+            self.ledger,
+            OfferLedger,
+            "Promised: ledger",
+            "Promised(om.planning.OfferLedger.of(plan, offers, start=...))",
+        )
         object.__setattr__(self, "channels", names_of(self.channels, "Promised"))
 
     def mask(self, touches: Touches) -> np.ndarray:

@@ -1,11 +1,11 @@
-"""When a person is left alone for a while, or may be answered: after a purchase, a complaint, a message of their own."""
+"""When a person is left alone, or may be answered: after a purchase, a complaint, a message of their own."""
 
 from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 
@@ -70,7 +70,9 @@ class CoolDown(Eligibility):
         check_kind(self.log, (EventLog, MessageLog), "CoolDown: log", "CoolDown('7D', data.events, events='purchase')")
         if isinstance(self.log, MessageLog):
             if self.events is not None:
-                raise ParameterError("CoolDown: events are of an EventLog; of a MessageLog the responses count. Leave it out.")
+                raise ParameterError(
+                    "CoolDown: events are of an EventLog; of a MessageLog the responses count. Leave it out."
+                )
             return
         if self.events is None:
             raise ParameterError("CoolDown: events is missing. Write CoolDown('7D', data.events, events=['purchase']).")
@@ -146,7 +148,9 @@ class ServiceWindow(Eligibility):
     length: str | dt.timedelta = field(default="24h", kw_only=True)
 
     def __post_init__(self) -> None:
-        check_kind(self.log, EventLog, "ServiceWindow: log", "ServiceWindow(data.events, events='message_in', channels='chat')")
+        check_kind(
+            self.log, EventLog, "ServiceWindow: log", "ServiceWindow(data.events, events='message_in', channels='chat')"
+        )
         check_duration(self.length, "ServiceWindow: length")
         object.__setattr__(self, "channels", names_of(self.channels, "ServiceWindow"))
         if self.channels is None:

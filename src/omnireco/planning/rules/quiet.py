@@ -133,8 +133,8 @@ class LegalHours(Eligibility):
     Raises
     ------
     ParameterError
-        When a place is no country and no zone, or days and spans cannot be read; from :meth:`mask`, when a law speaks of
-        holidays and neither the rule nor the audience knows any.
+        When a place is no country and no zone, or days and spans cannot be read; from :meth:`mask`, when a law speaks
+        of holidays and neither the rule nor the audience knows any.
 
     Notes
     -----
@@ -157,7 +157,13 @@ class LegalHours(Eligibility):
 
     def __post_init__(self) -> None:
         check_choice(self.elsewhere, "LegalHours: elsewhere", ("deny", "allow"))
-        check_kind(self.holidays, Holidays, "LegalHours: holidays", "om.data.Holidays.of_countries(['FR'], years=[2025])", none=True)
+        check_kind(
+            self.holidays,
+            Holidays,
+            "LegalHours: holidays",
+            "om.data.Holidays.of_countries(['FR'], years=[2025])",
+            none=True,
+        )
         object.__setattr__(self, "channels", names_of(self.channels, "LegalHours"))
         table = check_mapping(self.hours, "LegalHours: hours", "{'FR': {'mon-fri': '10:00-20:00'}}")
         for place, days in table.items():
@@ -167,7 +173,10 @@ class LegalHours(Eligibility):
                     "'FR', or 'Europe/Paris'."
                 )
             week_spans(days, f"LegalHours: hours[{place!r}]")
-        plain = {place: ReadOnly({d: s if isinstance(s, str) else tuple(s) for d, s in days.items()}) for place, days in table.items()}
+        plain = {
+            place: ReadOnly({d: s if isinstance(s, str) else tuple(s) for d, s in days.items()})
+            for place, days in table.items()
+        }
         object.__setattr__(self, "hours", ReadOnly(plain))
 
     def __repr__(self) -> str:

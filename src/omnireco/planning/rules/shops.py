@@ -75,8 +75,8 @@ class Stock(Constraint):
     ----------
     stock : StockLevels
     certainty : float, optional
-        In [0.5, 0.999999]: the probability with which the pieces of a row suffice. By default they suffice on average only,
-        which they fail to do in about half of all tight rows.
+        In [0.5, 0.999999]: the probability with which the pieces of a row suffice. By default they suffice on average
+        only, which they fail to do in about half of all tight rows.
     channels : str or iterable of str, optional
         Channels that promise pieces; all by default.
 
@@ -95,7 +95,7 @@ class Stock(Constraint):
     --------
     >>> import omnireco as om, pandas as pd
     >>> levels = om.data.StockLevels.from_frame(pd.DataFrame({"item_id": ["shoe"], "store_id": ["a"], "pieces": [9]}))
-    >>> Stock(levels, certainty=0.95).name, Stock(levels, certainty=0.95).promised(9.0).round(2)
+    >>> Stock(levels, certainty=0.95).name, float(Stock(levels, certainty=0.95).promised(9.0).round(2))
     ('Stock(certainty=0.95)', 5.43)
     """
 

@@ -160,8 +160,8 @@ class ComplaintRate(Constraint):
 
     Notes
     -----
-    The weight of a touch is ``complaint - most``: one that complains less gives room to one that complains more. A touch
-    whose risk is not known counts as a sure complaint.
+    The weight of a touch is ``complaint - most``: one that complains less gives room to one that complains more. A
+    touch whose risk is not known counts as a sure complaint.
 
     Examples
     --------
