@@ -85,4 +85,6 @@ def test_refuses(wrong, match):
 def test_positions_need_values():
     frame = pd.DataFrame({"user_id": [1], "item_id": ["a"], "event": "play", "channel": "app", "timestamp": [START]})
     with pytest.raises(ParameterError, match="no event of this log has a value"):
-        om.journeys.unfinished(om.EventLog.from_frame(frame), begun="play", finished="x", position="play", missing="ignore")
+        om.journeys.unfinished(
+            om.EventLog.from_frame(frame), begun="play", finished="x", position="play", missing="ignore"
+        )

@@ -172,9 +172,10 @@ def _steps(log: EventLog, position: Any, between: Any, device: Any) -> tuple[str
 def _all_done(log: EventLog, ends: tuple[str, ...], now: int) -> np.ndarray:
     """Return when each person last finished something that names no item, int64 (n_users,)."""
     done = np.full(log.n_users, _NEVER)
-    rows = np.flatnonzero((log.item == NONE) & (log.at < now) & np.isin(log.event, log.events.codes(ends,
-    missing="none"))) np.maximum.at(done, log.user[rows], np.take(log.at,
-    rows)) return done
+    ending = np.isin(log.event, log.events.codes(ends, missing="none"))
+    rows = np.flatnonzero((log.item == NONE) & (log.at < now) & ending)
+    np.maximum.at(done, log.user[rows], np.take(log.at, rows))
+    return done
 
 
 def _resume(

@@ -109,8 +109,8 @@ class UserAmounts:
         Examples
         --------
         >>> import pandas as pd, omnireco as om
-        >>> log = om.EventLog.from_frame(pd.DataFrame({"user_id": [1, 1, 2], "item_id": "latte",
-        ...     "value": [4.0, 0.0, 9.0], "channel": ["shop", "app", "web"], "event": ["purchase", "redeem", "purchase"],
+        >>> log = om.EventLog.from_frame(pd.DataFrame({"user_id": [1, 1, 2], "item_id": "tea",
+        ...     "event": ["purchase", "redeem", "purchase"], "channel": ["shop", "app", "web"], "value": [4.0, 0.0, 9],
         ...     "timestamp": pd.to_datetime(["2025-05-01 10:00", "2025-05-02 10:05", "2025-05-02 10:09"], utc=True)}))
         >>> om.data.UserAmounts.from_events(log, per_value={"purchase": 10}, each={"redeem": -25}).amount.tolist()
         [15.0, 90.0]
