@@ -14,7 +14,7 @@ from omnireco.data.dataset import dataset_of
 from omnireco.data.frames.columns import open_frame
 from omnireco.data.parts import Ids
 from omnireco.data.vocabulary import Vocabulary, match
-from omnireco.errors import SchemaError
+from omnireco.errors import ParameterError, SchemaError
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -123,7 +123,10 @@ class UserAmounts:
             for name, table in (("each", each), ("per_value", per_value))
         }
         if not (tables["each"] or tables["per_value"]):
-            tables["each"] = check_mapping(None, "each (or per_value)", "{'purchase': 1.0}")
+            raise ParameterError(
+                "UserAmounts.from_events: nothing says what an event is worth. Write each={'redeem': -100}, or "
+                "per_value={'purchase': 1.0}."
+            )
         rates = {}
         for name, table in tables.items():
             check_known(list(table), log.events.ids, f"UserAmounts.from_events: {name}", missing=None)

@@ -133,7 +133,7 @@ class LegalHours(Eligibility):
     Raises
     ------
     ParameterError
-        When a place is no country and no zone, or days and spans cannot be read; from :meth:`mask`, when a law speaks
+        When a place is no country and no zone, or days and spans cannot be read; from :meth:`mask`, when a law names
         of holidays and neither the rule nor the audience knows any.
 
     Notes
@@ -227,7 +227,7 @@ class LegalHours(Eligibility):
             return np.asarray(touches.holiday[rows], np.bool_)
         if any("holiday" in words for days in self.hours.values() for words in days):
             raise ParameterError(
-                "LegalHours: this law speaks of holidays, and nobody says which days they are. Give holidays=om.data."
+                "LegalHours: this law names holidays, and nobody says which days they are. Give holidays=om.data."
                 "Holidays.of_countries(['FR'], years=[2025]), or to the audience."
             )
         return np.zeros(rows.size, np.bool_)
