@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
-from scipy import sparse
 
 from omnireco._core.checks import check_number, count_of, name_rows
 from omnireco._core.contract import says_the_line
@@ -16,14 +15,13 @@ from omnireco._core.frozen import ReadOnly
 from omnireco._core.parts import Array, Maybe, Parts, freeze
 from omnireco._core.small import Each, Flag, Number, Plain, Settings, Text, Value
 from omnireco._core.units import DAY_US
-from omnireco._kernels.packing import TOLERANCE, Solution, solve
 from omnireco.causal.holdouts.holdout import Holdout
 from omnireco.data.vocabulary import NONE, match
 from omnireco.errors import ParameterError
 from omnireco.planning.candidates import Candidates, check_complete, touch_frame
 from omnireco.planning.inputs import check_constraints
-from omnireco.planning.rows import Rows
 from omnireco.planning.rules import Budget, Constraint
+from omnireco.planning.solving import solved
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -256,7 +254,7 @@ def plan(
 
     Notes
     -----
-    Only touches with a value above 0 are sent. Deterministic, and independent of the order of the caller's rows.
+    Only touches with a value above 0 are sent, and others where a floor needs them. Deterministic, and independent of the order of the caller's rows.
     Small problems are solved exactly by branch and bound; large ones to a gap that is reported: about 20 seconds
     for a million touches (see :mod:`omnireco._kernels.packing` and ``benchmarks/plan.py``).
 
@@ -277,12 +275,12 @@ def plan(
     out = None if drawn is None else _held(touches, drawn)
     used = (*touches.implied, *check_constraints(constraints))
     costs = _costs(used)
-    compiled = [_checked(rule, rule.rows(touches.touches), len(touches)) for rule in used]
-    matrix = _stack(compiled, len(touches))
-    limit = np.concatenate([rows.limit for rows in compiled]) if compiled else np.empty(0)
-    found = solve(touches.value if out is None else np.where(out, 0.0, touches.value), matrix, limit)
-    usage = matrix @ found.chosen.astype(np.float64)
-    reason = _reasons(touches, found, matrix, limit, usage, compiled)
+    answer = solved(touches, used, out=out)
+    found = answer.found
+    reason = (answer.block + 3).astype(np.int8 if len(used) <= _MOST_IN_INT8 else np.int32)
+    reason[(answer.block < 0) & ~found.chosen] = 2
+    reason[(touches.value <= 0) & ~found.chosen] = 1
+    reason[found.chosen] = 0
     if out is not None:
         reason[out] = 3 + len(used)
     result = Plan(
@@ -293,7 +291,7 @@ def plan(
         found.bound,
         found.exact,
         costs,
-        tuple(_prices(used, compiled, usage, found.price)),
+        tuple(Price(*line[:5]) for line in answer.prices(used)),
         drawn,
     )
     _log.info("plan: %d of %d touches, gap %.2g", len(result), len(touches), result.optimality_gap)
@@ -357,79 +355,3 @@ def _costs(used: Iterable[Constraint]) -> dict[str, float]:
                     "a Constraint of your own, or FrequencyCap and Capacity."
                 )
     return costs
-
-
-def _checked(rule: Constraint, rows: Rows, n: int) -> Rows:
-    """Return a constraint's rows when they are rows of a packing problem over ``n`` touches."""
-    if not isinstance(rows, Rows):
-        raise ParameterError(
-            f"{rule.name}.rows must return Rows. Got {type(rows).__name__}. Write return Rows(row=, touch=, weight=, "
-            "limit=)."
-        )
-    row, touch, weight, limit = (np.asarray(a) for a in (rows.row, rows.touch, rows.weight, rows.limit))
-    problems = [
-        (not row.shape == touch.shape == weight.shape == (row.size,), "row, touch and weight differ in length"),
-        (limit.ndim != 1, "limit is not one-dimensional"),
-        (row.size > 0 and (row.min() < 0 or row.max() >= limit.size), "row points outside limit"),
-        (touch.size > 0 and (touch.min() < 0 or touch.max() >= n), "touch points outside the touches"),
-        (not (np.isfinite(weight).all() and (weight >= 0).all()), "a weight is negative or not finite"),
-        (not (np.isfinite(limit).all() and (limit >= 0).all()), "a limit is negative or not finite"),
-        (rows.labels is not None and len(rows.labels) != limit.size, "there is not one label per limit"),
-    ]
-    wrong = [what for bad, what in problems if bad]
-    if wrong:
-        raise ParameterError(
-            f"{rule.name}.rows does not describe a packing problem over {n} touches: {'; '.join(wrong)}. "
-            "Return Rows(row=, touch=, weight=, limit=): sums of weights of sent touches that stay below limits."
-        )
-    return rows
-
-
-def _stack(compiled: list[Rows], n: int) -> Any:
-    """Return all rows as one sparse matrix, shape (n_rows, n)."""
-    start = np.cumsum([0, *(rows.limit.size for rows in compiled)])
-    row = [np.asarray(rows.row, np.int64) + at for rows, at in zip(compiled, start, strict=False)]
-    entries = [np.concatenate([np.empty(0), *(rows.weight for rows in compiled)])]
-    where = (
-        np.concatenate([np.empty(0, np.int64), *row]),
-        np.concatenate([np.empty(0, np.int64), *(rows.touch for rows in compiled)]),
-    )
-    return sparse.csr_matrix((entries[0], where), shape=(int(start[-1]), n))
-
-
-def _reasons(
-    touches: Candidates, found: Solution, matrix: Any, limit: np.ndarray, usage: np.ndarray, compiled: list[Rows]
-) -> np.ndarray:
-    """Return why each touch is not sent: the binding constraint with the highest shadow price."""
-    reason = np.full(len(touches), 2, np.int8 if len(compiled) <= _MOST_IN_INT8 else np.int32)
-    reason[found.chosen] = 0
-    dearest = np.full(len(touches), -1.0)
-    entries = matrix.tocoo()
-    blocked = usage[entries.row] + entries.data > limit[entries.row] * (1.0 + TOLERANCE)
-    start = np.cumsum([0, *(rows.limit.size for rows in compiled)])
-    owner = np.searchsorted(start, entries.row, side="right") - 1
-    for number in range(len(compiled)):
-        mine = blocked & (owner == number)
-        cost = np.full(len(touches), -1.0)
-        np.maximum.at(cost, entries.col[mine], entries.data[mine] * found.price[entries.row[mine]])
-        better = (cost > dearest) & (reason != 0)
-        reason[better] = number + 3
-        dearest[better] = cost[better]
-    reason[touches.value <= 0] = 1
-    return reason
-
-
-def _prices(
-    used: tuple[Constraint, ...], compiled: list[Rows], usage: np.ndarray, price: np.ndarray
-) -> Iterable[Price]:
-    """Yield one line per labelled row, and one for all rows of single people of a constraint."""
-    at = 0
-    for rule, rows in zip(used, compiled, strict=True):
-        part = slice(at, at + rows.limit.size)
-        at += rows.limit.size
-        if rows.labels is None:
-            mean = float(price[part].mean()) if rows.limit.size else 0.0
-            yield Price(rule.name, "each person", float(usage[part].sum()), float(rows.limit.sum()), mean)
-            continue
-        for label, u, b, p in zip(rows.labels, usage[part], rows.limit, price[part], strict=True):
-            yield Price(rule.name, label, float(u * rows.unit), float(b * rows.unit), float(p / rows.unit))

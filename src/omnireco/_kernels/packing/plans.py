@@ -59,7 +59,7 @@ def search_linear(problem: Problem, reduced: Floats, plan: Bools, most: int) -> 
         problem.value[free],
         problem.matrix[:, free],
         np.maximum(problem.limit - used, 0.0),
-        np.where(problem.least > 0, problem.least - used, -np.inf),
+        problem.least - used,
     )
     try:
         share, _ = linear_program(near)
@@ -131,3 +131,5 @@ def _nearest(reduced: Floats, most: int) -> Bools:
     free = np.zeros(reduced.size, dtype=np.bool_)
     free[np.lexsort((np.arange(reduced.size), np.abs(reduced)))[:most]] = True
     return free
+
+

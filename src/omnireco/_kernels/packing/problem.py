@@ -10,20 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
-__all__ = [
-    "TOLERANCE",
-    "Bools",
-    "Floats",
-    "InConflict",
-    "Integers",
-    "Problem",
-    "Solution",
-    "Tied",
-    "keeps",
-    "problem_of",
-    "slack",
-    "tied",
-]
+__all__ = ["TOLERANCE", "Bools", "Floats", "InConflict", "Integers", "Problem", "Solution", "Tied", "keeps", "problem_of", "slack", "tied"]
 
 Floats: TypeAlias = NDArray[np.float64]
 Bools: TypeAlias = NDArray[np.bool_]
@@ -75,7 +62,7 @@ class Solution:
 class Problem(NamedTuple):
     """The touches and rows that can matter, touches in an order that knows no names.
 
-    ``touch`` and ``row`` are positions in what was given; ``matrix`` is csr, shape (rows, touches); ``choices`` are
+    ``touch`` and ``row`` are positions in what was given; ``matrix`` is csr, shape (rows, touches); ``least`` is minus infinity for none; ``choices`` are
     pairs of arrays (group, option), groups numbered from 0 and -1 for none; ``block`` is the person, or None.
     """
 
@@ -102,7 +89,7 @@ def problem_of(
 
     A touch without value of its own can be sent only to meet a floor.
     """
-    least = np.zeros(limit.size) if least is None else least
+    least = np.full(limit.size, -np.inf) if least is None else np.where(np.asarray(least) > 0, least, -np.inf)
     entry_row = np.repeat(np.arange(matrix.shape[0]), np.diff(matrix.indptr))
     signed = np.zeros(limit.size, np.bool_)
     signed[entry_row[matrix.data < 0]] = True
@@ -138,7 +125,7 @@ def slack(problem: Problem) -> tuple[Floats, Floats]:
     signed[entry_row[problem.matrix.data < 0]] = True
     rounding = np.where(signed, _SIGNED * size, 0.0)
     finite = np.where(np.isfinite(problem.limit), problem.limit, 0.0)
-    return TOLERANCE * finite + rounding, TOLERANCE * problem.least + rounding
+    return TOLERANCE * finite + rounding, TOLERANCE * np.maximum(problem.least, 0.0) + rounding
 
 
 def keeps(problem: Problem, chosen: Bools) -> bool:
@@ -190,6 +177,6 @@ def tied(problem: Problem) -> Tied:
         rows.append([None, *(one if i == at else None for i in range(len(blocks)))])
     limit = np.concatenate(limits)
     least = np.full(limit.size, -np.inf)
-    least[: problem.limit.size] = np.where(problem.least > 0, problem.least, -np.inf)
+    least[: problem.limit.size] = problem.least
     matrix = problem.matrix if not blocks else sparse.bmat(rows, format="csr")
     return Tied(np.concatenate([problem.value, np.zeros(width)]), matrix, limit, least)

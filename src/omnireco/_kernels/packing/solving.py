@@ -12,15 +12,17 @@ from scipy import sparse
 from omnireco._core.compute import one_blas_thread
 from omnireco._kernels.packing.bounds import dual_bound, meant
 from omnireco._kernels.packing.exact import linear_program
+from omnireco._kernels.packing.large import Crowd, crowd_of, personal_prices, rough
 from omnireco._kernels.packing.order import nameless
 from omnireco._kernels.packing.plans import best_of, greedy, lacks, search, search_linear
 from omnireco._kernels.packing.prices import smoothed_prices
-from omnireco._kernels.packing.problem import Bools, Floats, InConflict, Integers, Problem, Solution, problem_of, tied
+from omnireco._kernels.packing.problem import Bools, Floats, InConflict, Integers, Problem, Solution, problem_of, slack, tied
 
 __all__ = ["solve"]
 
 EXACT_TOUCHES = 3_000  # a core of this many touches goes to HiGHS whole
 LINEAR_TOUCHES = 100_000  # up to this many are priced by the simplex method, whose vertex also breaks ties
+CORE_TOUCHES = 20_000  # of a large problem, that are solved anew around its plan
 PROVEN = 1e-9  # a gap that is rounding, and no better plan
 
 
@@ -107,14 +109,13 @@ def solve(
         total = math.fsum(value[whole.touch])
         return Solution(chosen, total, total, price, True, value.copy())
     problem = _named_by_content(whole)
-    scale = 1.0 / max(
-        float(np.abs(problem.value).max(initial=0.0)), np.finfo(np.float64).tiny
-    )  # 1 / 1e-320 is infinite
+    scale = 1.0 / max(float(np.abs(problem.value).max(initial=0.0)), np.finfo(np.float64).tiny)  # 1 / 1e-320 is infinite
+    first = None if prices is None else np.asarray(prices, np.float64)[problem.row] * scale
     known = None if start is None else np.asarray(start, np.bool_)[problem.touch]
     try:
         with one_blas_thread():
             picked, found, bound, exact = _solved(
-                problem._replace(value=problem.value * scale), known, exact_touches, linear_touches
+                problem._replace(value=problem.value * scale), known, first, exact_touches, linear_touches, threads
             )
     except InConflict as error:
         raise InConflict(np.sort(problem.row[error.rows[error.rows < problem.row.size]]), error.missing) from None
@@ -138,15 +139,98 @@ def _named_by_content(problem: Problem) -> Problem:
         matrix,
         problem.limit[row],
         problem.least[row],
-        tuple((group[touch], option[touch]) for group, option in problem.choices),
+        tuple((_by_first(group[touch]), _by_first(option[touch])) for group, option in problem.choices),
         None if problem.block is None else problem.block[touch],
     )
 
 
+def _by_first(code: Integers) -> Integers:
+    """Return codes numbered anew in the order in which they first stand; -1 stays."""
+    known, at, to = np.unique(code, return_index=True, return_inverse=True)
+    rank = np.empty(known.size, np.int64)
+    mine = known >= 0
+    rank[~mine] = -1
+    rank[np.flatnonzero(mine)[np.argsort(at[mine], kind="stable")]] = np.arange(int(mine.sum()))
+    return rank[np.ravel(to)]
+
+
 def _solved(
-    problem: Problem, start: Bools | None, exact_touches: int, linear_touches: int
+    problem: Problem,
+    start: Bools | None,
+    prices: Floats | None,
+    exact_touches: int,
+    linear_touches: int,
+    threads: int | None,
 ) -> tuple[Bools, Floats, float, bool]:
     """Return the plan, prices, bound and whether it is proven best, for values of at most 1."""
+    crowd = crowd_of(problem) if problem.value.size > linear_touches else None
+    if crowd is not None:
+        return _solved_by_person(problem, crowd, start, prices, exact_touches, threads)
+    return _solved_whole(problem, start, exact_touches, linear_touches)
+
+
+def _solved_by_person(
+    problem: Problem,
+    crowd: Crowd,
+    start: Bools | None,
+    prices: Floats | None,
+    exact_touches: int,
+    threads: int | None,
+) -> tuple[Bools, Floats, float, bool]:
+    """Return plan, prices and bound of a large problem; a core of touches about which prices decide least is searched."""
+    over = slack(problem)[0]
+    first = None if prices is None else prices[crowd.shared]
+    found = rough(crowd.people, crowd.limit, crowd.least, over[crowd.shared], first, threads)
+    plan, margin = np.zeros(problem.value.size, np.bool_), np.empty(problem.value.size)
+    plan[crowd.order], margin[crowd.order] = found.chosen, found.margin
+    best = best_of(problem, [plan] if start is None else [start, plan])
+    if best is not None and not lacks(problem, found.bound, best):
+        plan = best
+    else:
+        plan = _searched_core(problem, plan if best is None else best, margin, exact_touches, best is None)
+    price = np.zeros(problem.limit.size)
+    price[crowd.shared] = found.price
+    reduced = problem.value - problem.matrix.T @ price
+    price[crowd.personal] = personal_prices(problem.matrix[crowd.personal], problem.limit[crowd.personal], reduced)
+    return plan, price, found.bound, False
+
+
+def _searched_core(problem: Problem, plan: Bools, margin: Floats, exact_touches: int, broken: bool) -> Bools:
+    """Return a plan no worse than ``plan``: all is kept but the touches nearest to a change, which are solved anew.
+
+    Where ``plan`` misses a floor, the core grows until it has a plan that does not.
+    """
+    size = CORE_TOUCHES
+    while True:
+        free = np.sort(np.argsort(np.abs(margin), kind="stable")[:size])
+        fixed = plan.copy()
+        fixed[free] = False
+        used = problem.matrix @ fixed.astype(np.float64)
+        kept = {
+            "value": problem.value[free],
+            "matrix": problem.matrix[:, free],
+            "limit": np.maximum(problem.limit - used, 0.0),
+            "least": np.where(problem.least > used, problem.least - used, -np.inf),
+            "touch": free,
+            "choices": (),
+            "block": None,
+        }
+        try:
+            part = _solved_whole(problem._replace(**kept), None if broken else plan[free], exact_touches, size)[0]
+        except InConflict:
+            if size >= problem.value.size:
+                raise
+            size *= 4
+            continue
+        fixed[free[part]] = True
+        best = best_of(problem, [plan, fixed])
+        return fixed if best is None else best
+
+
+def _solved_whole(
+    problem: Problem, start: Bools | None, exact_touches: int, linear_touches: int
+) -> tuple[Bools, Floats, float, bool]:
+    """Return plan, prices, bound and whether it is proven best, with a price on every row."""
     whole = tied(problem)
     n, rows = problem.value.size, problem.limit.size
     small = n <= linear_touches
@@ -176,3 +260,5 @@ def _solved(
 def _floors(problem: Problem) -> Integers:
     """Return the rows that have a floor."""
     return np.flatnonzero(problem.least > 0)
+
+
