@@ -397,7 +397,7 @@ STATES: dict[str, Callable[[], Any]] = {
     "ledger of segments": lambda: _ledger("segment"),
     "shops with holidays": lambda: _shops(holidays=om.data.Holidays.from_dates({"Europe/Berlin": ["2025-06-09"]})),
     "catalog with windows": lambda: om.Catalog.from_frame(pd.DataFrame({"item_id": [3, 1], "hidden": [True, False], "valid_from": pd.to_datetime([None, "2025-06-01"], utc=True)})),
-    "candidates with offers and terms": lambda: om.planning.Candidates.from_frame(_touches().assign(probability=0.5, increment=0.1, complaint=np.nan), eligibility=[om.planning.CoolDown("1D", world().log, events="view")]).with_offers(_offers(), eligibility=[om.planning.Promised(_ledger())]),
+    "candidates with offers and terms": lambda: om.planning.Candidates.from_frame(_touches().assign(probability=0.5, increment=0.1, complaint=np.nan), eligibility=[om.planning.InStock(_pieces())]).with_offers(_offers(), eligibility=[om.planning.Promised(_ledger())]),
     "plan with offers": lambda: om.plan(om.planning.Candidates.from_frame(_touches().assign(probability=0.5)).with_offers(_offers()), constraints=[om.planning.OneOffer()]),
     "estimator of estimators": lambda: om.Blend(models={"a": om.ALS(seed=3), "b": om.models.NextItem()}, weights={"a": 2.0}),
     "estimator with a weight": lambda: om.models.SessionKNN(weights=om.Weights(half_life=dt.timedelta(days=1))),

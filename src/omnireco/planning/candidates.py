@@ -207,7 +207,7 @@ class Candidates:
                 f"{where}: probability must lie in [0, 1]; it does not in {name_rows(bad)}. "
                 "Leave the column out when it is not known."
             )
-        given = {name: opened.numbers(name, allow_missing=True) for name in NUMBERS if name in opened}
+        given = {name: opened.numbers_or_nan(name) for name in NUMBERS if name in opened}
         labels = {name: opened.ids(name, allow_missing=True) for name in _LABELS if name in opened}
         if "send_at_local" in opened.others:
             _warn_of_a_detour(where)

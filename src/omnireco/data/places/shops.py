@@ -142,10 +142,7 @@ class Shops:
                 f"{where}: timezone holds {shown(wrong[0])}, which is no IANA region. Write 'Europe/Berlin'; leave it "
                 "missing where it is not known: such a shop counts as closed."
             )
-        place = [
-            None if name not in opened else opened.numbers(name, allow_missing=True)[row]
-            for name in ("latitude", "longitude")
-        ]
+        place = [None if name not in opened else opened.numbers_or_nan(name)[row] for name in ("latitude", "longitude")]
         for name, known, most in zip(("latitude", "longitude"), place, (90, 180), strict=True):
             if known is not None and (bad := np.abs(known) > most).any():
                 raise SchemaError(
@@ -229,7 +226,7 @@ class Shops:
         if len(users) < user.size:
             raise SchemaError(f"{where}: a person is listed twice. Keep one home: frame.drop_duplicates('user_id').")
         row = np.argsort(user)
-        here = np.radians([opened.numbers(name, allow_missing=True)[row] for name in ("latitude", "longitude")])
+        here = np.radians([opened.numbers_or_nan(name)[row] for name in ("latitude", "longitude")])
         there = np.radians(np.array([self.latitude, self.longitude]))
         k = min(k, max(1, len(self.stores)))
         store = np.full((len(users), k), NONE, np.int32)
