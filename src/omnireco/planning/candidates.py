@@ -18,7 +18,7 @@ from omnireco.data.asking.touches import Touches
 from omnireco.data.frames.columns import decode_optional, instants_to_pandas, open_frame
 from omnireco.data.messages import NEVER
 from omnireco.data.parts import Labels
-from omnireco.data.places.shops import Nearby
+from omnireco.data.places.stores import Nearby
 from omnireco.data.vocabulary import Vocabulary
 from omnireco.errors import DataWarning, ParameterError, SchemaError
 from omnireco.planning.assembling import with_sources
