@@ -214,7 +214,7 @@ class Candidates:
         touches = with_sources(users, items, channels, user, item, channel, opened.instants("send_at"), sources)
         left_out: dict[str, int] = {}
         check_value(worth)
-        if "value" in opened and worth is None:
+        if worth is None:
             value = opened.numbers("value")
         else:
             catalog = None if data is None else data.catalog

@@ -147,13 +147,13 @@ class Shops:
             if known is not None and (bad := np.abs(known) > most).any():
                 raise SchemaError(
                     f"{where}: {name} must lie within -{most} and {most} degrees; it does not in {name_rows(bad)}. "
-                    "Leave "
-                    "it missing where it is not known."
+                    "Leave it missing where it is not known."
                 )
         if (place[0] is None) != (place[1] is None):
             raise SchemaError(f"{where}: a place needs both latitude and longitude. Give both, or neither.")
-        table = _hours({} if hours is None else hours, stores)
-        return cls(stores, zones, zone[row].astype(np.int32), *table, *place, holidays)
+        whose, day, opens, closes = _hours({} if hours is None else hours, stores)
+        zone = zone[row].astype(np.int32)
+        return cls(stores, zones, zone, whose, day, opens, closes, place[0], place[1], holidays)
 
     def minutes_open(self, store: np.ndarray, at_us: np.ndarray) -> np.ndarray:
         """Return for how many minutes each shop stays open after an instant, float64 of shape (n,); 0 where closed.

@@ -117,7 +117,8 @@ class Offers:
                 f"{where}: valid_until is not after valid_from in {name_rows(bad)}. Leave an end missing where it is "
                 "open."
             )
-        return cls(offers, items, item[row], *(values[row] for values in known.values()), begin[row], end[row])
+        price, cost, points, lift = (known[name][row] for name in _NUMBERS)
+        return cls(offers, items, item[row], price, cost, points, lift, begin[row], end[row])
 
     def __len__(self) -> int:
         return len(self.offers)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from omnireco._core.checks import check_integer, check_kind, check_number, count_of
-from omnireco._core.parts import Array, Parts, counts, declare
+from omnireco._core.parts import Array, Parts, declare
 from omnireco._core.small import Plain
 from omnireco.data.audience import Audience
 from omnireco.data.frames.columns import open_frame
@@ -65,7 +65,7 @@ class OfferAudit:
 
     parts: ClassVar[Parts] = {
         "channels": Ids(text=True),
-        "counts": counts("channels", len(VERDICTS)),
+        "counts": Array(np.int64, ("channels", len(VERDICTS)), 0),
         "verdict": Array(np.int8, ("n",), 0, len(VERDICTS) - 1),
         **dict.fromkeys(("saw_two", "people", "k"), Plain(int)),
     }
