@@ -10,8 +10,8 @@ from scipy.special import gammaincinv
 
 from omnireco._core.checks import check_duration, check_kind, check_number, check_numbers
 from omnireco.data.asking.touches import Touches
-from omnireco.data.places.stores import Shops
 from omnireco.data.places.stock import StockLevels
+from omnireco.data.places.stores import Shops
 from omnireco.data.vocabulary import NONE, match
 from omnireco.planning.rows import Rows
 from omnireco.planning.rules.base import Constraint, Eligibility
