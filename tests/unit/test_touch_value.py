@@ -141,6 +141,27 @@ def test_lists_of_their_own_length_and_creatives_of_their_own_by_channel():
         made(n_items={"sms": 1})
 
 
+def test_creatives_of_their_own_by_channel():
+    def chosen(name):
+        one = (
+            om.data.Vocabulary.from_ids([1, 2]),
+            om.data.Vocabulary.from_ids(["tea"]),
+            om.data.Vocabulary.from_ids([name]),
+        )
+        codes = np.array([0, 1], np.int32), np.zeros(2, np.int32), np.zeros(2, np.int32)
+        return om.choices.CreativeChoices(*one, *codes, np.full(2, 0.5), np.full(2, 0.5))
+
+    data, day = om.Dataset(audience=PEOPLE, catalog=GOODS), om.slots("2025-06-02", days=1, every="12h")
+    pictures = {"sms": chosen("a line"), "email": chosen("a picture")}
+    found = om.candidates(LISTS, data, Even(), day, channels=["sms", "email"], creatives=pictures).to_frame()
+    tea = found[found.item_id == "tea"]
+    assert set(tea[tea.channel == "sms"]["creative_id"]) == {"a line"}
+    assert set(tea[tea.channel == "email"]["creative_id"]) == {"a picture"}
+    assert found[found.item_id == "cup"]["creative_id"].isna().all()
+    with pytest.raises(ParameterError, match="creatives: channels: 'fax' is a name that nothing here has"):
+        om.candidates(LISTS, data, Even(), day, channels="sms", creatives={"fax": chosen("a")})
+
+
 @pytest.mark.parametrize(
     ("wrong", "match"),
     [
