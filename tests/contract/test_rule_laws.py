@@ -61,7 +61,8 @@ def found(n=60, seed=0):
 
 def log():
     draw = np.random.default_rng(4)
-    at = pd.Timestamp("1970-01-01", tz="UTC") + pd.to_timedelta(np.append(draw.integers(0, 14 * 24, 39), 1000), unit="h")
+    hours = draw.integers(0, 14 * 24, 39)
+    at = pd.Timestamp("1970-01-01", tz="UTC") + pd.to_timedelta(np.append(hours, 1000), unit="h")
     columns = {"user_id": draw.integers(0, 8, 40), "item_id": draw.integers(0, 5, 40)}
     names = {
         "event": draw.choice(["purchase", "dislike", "message_in"], 40),

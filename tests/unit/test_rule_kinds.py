@@ -1,5 +1,7 @@
 """The rules and limits of business: each on designed touches, by hand, and closed where a fact is missing."""
 
+from typing import ClassVar
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -68,8 +70,8 @@ def log(*events, value=None):
 
 
 class TestLegalHours:
-    LAW = {"FR": {"mon-fri": ["10:00-13:00", "14:00-20:00"]}, "US": {"daily": "08:00-21:00"}}
-    ZONES = ["Europe/Paris", "America/New_York", "Asia/Tokyo", None]
+    LAW: ClassVar = {"FR": {"mon-fri": ["10:00-13:00", "14:00-20:00"]}, "US": {"daily": "08:00-21:00"}}
+    ZONES: ClassVar = ["Europe/Paris", "America/New_York", "Asia/Tokyo", None]
 
     @pytest.mark.parametrize(
         ("when", "allowed"),

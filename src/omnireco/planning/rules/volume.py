@@ -216,7 +216,8 @@ class FairReach(Constraint):
     Notes
     -----
     Heads are the people with a touch to choose from: a group that nobody may write to cannot be reached. People whose
-    group is not known are a group of their own. A group may lack one message: messages are whole, shares are not. It counts messages; with at most one for each person
+    group is not known are a group of their own. A group may lack one message: messages are whole, shares are not.
+    It counts messages; with at most one for each person
     (``FrequencyCap(1)``) these are people reached.
 
     Examples
