@@ -254,8 +254,7 @@ def plan(
 
     Notes
     -----
-    Only touches with a value above 0 are sent, and others where a floor needs them. Deterministic, and independent
-    of the order of the caller's rows.
+    Only touches with a value above 0 are sent, and others where a floor needs them. Deterministic, and independent of the order of the caller's rows.
     Small problems are solved exactly by branch and bound; large ones to a gap that is reported: about 20 seconds
     for a million touches (see :mod:`omnireco._kernels.packing` and ``benchmarks/plan.py``).
 
@@ -350,9 +349,7 @@ def _costs(used: Iterable[Constraint]) -> dict[str, float]:
             if costs.setdefault(channel, cost) != cost:
                 raise ParameterError(
                     f"plan: a touch of {channel!r} costs {costs[channel]:g} in one budget and {cost:g} in another. "
-                    "Write "
-                    f"one Budget({channel!r}, cost=..., total=...) with the whole cost; for a limit in another unit "
-                    "write "
-                    "a Constraint of your own, or FrequencyCap and Capacity."
+                    f"Write one Budget({channel!r}, cost=..., total=...) with the whole cost; for a limit in another "
+                    "unit write a Constraint of your own, or FrequencyCap and Capacity."
                 )
     return costs
