@@ -4,21 +4,33 @@ import numpy as np
 import pandas as pd
 import pytest
 
+import omnireco as om
 from omnireco.data import Touches, Vocabulary
 from omnireco.data.asking.touches import Past
 from omnireco.data.messages import NEVER
 from omnireco.planning import (
+    Affordable,
+    Available,
     Budget,
     Candidates,
     Capacity,
     Consent,
     Constraint,
+    CoolDown,
     Eligibility,
     FrequencyCap,
+    InStock,
+    LegalHours,
+    NotDisliked,
     OncePerItem,
+    OpeningHours,
+    Points,
     QuietHours,
     Reachable,
     Rows,
+    ServiceWindow,
+    Spend,
+    Stock,
 )
 from omnireco.testing import check_constraint, check_eligibility
 
@@ -45,6 +57,62 @@ def found(n=60, seed=0):
     return Candidates.from_frame(
         pd.DataFrame(columns | {"channel": channel, "send_at": stamps, "value": draw.random(n)})
     )
+
+
+def log():
+    draw = np.random.default_rng(4)
+    hours = draw.integers(0, 14 * 24, 39)
+    at = pd.Timestamp("1970-01-01", tz="UTC") + pd.to_timedelta(np.append(hours, 1000), unit="h")
+    columns = {"user_id": draw.integers(0, 8, 40), "item_id": draw.integers(0, 5, 40)}
+    names = {
+        "event": draw.choice(["purchase", "dislike", "message_in"], 40),
+        "channel": draw.choice(["email", "push"], 40),
+    }
+    return om.EventLog.from_frame(pd.DataFrame(columns | names | {"timestamp": at}))
+
+
+LOG = log()
+STOCK = om.data.StockLevels.from_frame(pd.DataFrame({"item_id": [0, 1, 2], "store_id": "n", "pieces": [0, 1, 4]}))
+CARDS = om.data.UserAmounts.from_frame(pd.DataFrame({"user_id": range(7), "amount": [5.0, 0, 9, 1, 2, 8, -1]}))
+GOODS = om.Catalog.from_frame(pd.DataFrame({"item_id": range(4), "hidden": [True, False, None, False]}))
+SHOPS = om.data.Shops.from_frame(
+    pd.DataFrame({"store_id": ["n"], "timezone": "UTC"}), hours={"n": {"daily": "08:00-20:00"}}
+)
+BUSINESS = [
+    CoolDown("2D", LOG, events="purchase"),
+    CoolDown("2D", LOG, events="purchase", by="item"),
+    NotDisliked(LOG, events="dislike"),
+    ServiceWindow(LOG, events="message_in", channels="email"),
+    LegalHours({"FR": {"daily": "09:00-20:00"}}, elsewhere="allow"),
+    Available(GOODS),
+    InStock(STOCK),
+    Affordable(CARDS, rewards={1: 4.0, 3: 9.0}),
+    OpeningHours(SHOPS, channels="push"),
+]
+
+
+@pytest.mark.parametrize("rule", BUSINESS, ids=lambda rule: rule.name)
+@pytest.mark.parametrize("seed", [0, 1])
+def test_rules_of_business(rule, seed):
+    check_eligibility(rule, touches(seed=seed))
+    check_eligibility(rule, touches(n=0))
+
+
+@pytest.mark.parametrize(
+    "constraint",
+    [
+        Stock(STOCK),
+        Stock(STOCK, certainty=0.9),
+        Points(CARDS, rewards={1: 4.0, 3: 2.0}),
+        Spend(2.0, reward={1: 4.0, 2: 1.0}),
+        Budget(["email", "push"], cost={"email": 0.3, "push": 0.1}, total=2.0),
+        FrequencyCap(1, per="2D", kinds="nudge", missing="ignore"),
+    ],
+    ids=repr,
+)
+@pytest.mark.parametrize("seed", [0, 1])
+def test_limits_of_business(constraint, seed):
+    check_constraint(constraint, found(seed=seed))
 
 
 @pytest.mark.parametrize(
