@@ -4,7 +4,7 @@ from omnireco._moved import explain_unknown_names
 from omnireco.planning.candidates import Candidates, Timing, Tiring, candidates
 from omnireco.planning.per_person import PerPerson
 from omnireco.planning.plan import Plan, plan
-from omnireco.planning.rows import Rows
+from omnireco.planning.rows import Choices, Rows
 from omnireco.planning.rules import (
     Budget,
     Capacity,
@@ -21,6 +21,7 @@ __all__ = [
     "Budget",
     "Candidates",
     "Capacity",
+    "Choices",
     "Consent",
     "Constraint",
     "Eligibility",

@@ -32,11 +32,12 @@ from omnireco.data.vocabulary import NONE
 from omnireco.data.vocabulary import match as match_ids
 from omnireco.errors import ParameterError
 from omnireco.identity.zones import ZonePosterior
-from omnireco.planning.rows import Rows
+from omnireco.planning.rows import Choices, Rows
 
 __all__ = [
     "Budget",
     "Capacity",
+    "Choices",
     "Consent",
     "Constraint",
     "Eligibility",
@@ -90,7 +91,7 @@ class Eligibility(ABC):
 class Constraint(ABC):
     """How many touches together? Rows of a packing problem, which the planner solves without knowing their names.
 
-    Only upper limits are possible (weights and limits of 0 or more): "at most", never "at least".
+    A row says "at most" (``limit``), "at least" (``least``), or both; :meth:`choices` says which touches are one offer.
 
     Examples
     --------
@@ -123,6 +124,13 @@ class Constraint(ABC):
     @abstractmethod
     def rows(self, touches: Touches) -> Rows:
         """Return this constraint as rows over the given touches."""
+
+    def choices(self, touches: Touches) -> Choices | None:
+        """Return which touches carry which offer of whom, where only one may be chosen; None, the default, for no such.
+
+        A constraint that says only this returns ``Rows.none()`` from :meth:`rows`.
+        """
+        return None
 
 
 @dataclass(frozen=True, slots=True)
