@@ -1,0 +1,423 @@
+"""Triggered messages: may this one message be sent now, by the rules and the shadow prices of a plan?"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple, Protocol
+
+import numpy as np
+
+from omnireco._core.checks import check_instant, check_known, check_number
+from omnireco._core.remembered import remembered
+from omnireco._kernels.packing import TOLERANCE
+from omnireco.causal.holdouts.holdout import Holdout
+from omnireco.data.asking.touches import Past, Touches, free_days
+from omnireco.data.clock import local_us
+from omnireco.data.messages import NEVER
+from omnireco.data.vocabulary import NONE, Vocabulary, match
+from omnireco.errors import ParameterError
+from omnireco.planning.candidates import Candidates, check_complete
+from omnireco.planning.inputs import check_constraints
+from omnireco.planning.plans.whatif import same_limit
+from omnireco.planning.rules import Constraint
+from omnireco.planning.sources import channel_names, consent_since, past_messages
+
+__all__ = ["LivePlan", "Verdict", "verdict_of"]
+
+_NEEDED = ("user_id", "item_id", "channel", "send_at", "value")
+_LABELS = ("creative_id", "store_id", "offer_id")
+_EXAMPLE = (
+    "plan.accept({'user_id': 7, 'item_id': 'tea', 'channel': 'push', 'send_at': '2025-06-01T18:00Z', 'value': 0.4})"
+)
+ACCEPTED, STRANGER, UNKNOWN_LOT, HELD_OUT, NO_VALUE, TOO_DEAR = (
+    "accepted",
+    "not in the audience",
+    "not in the holdout",
+    "holdout",
+    "no value",
+    "worth less than its price",
+)
+
+
+class Planned(Protocol):
+    """What is read of a plan."""
+
+    @property
+    def touches(self) -> Candidates:
+        """What was to choose from."""
+
+    @property
+    def reason(self) -> np.ndarray:
+        """Per candidate, the position in ``reasons``: 0 is sent."""
+
+    @property
+    def constraints(self) -> tuple[Constraint, ...] | None:
+        """The constraints it was made under."""
+
+    @property
+    def rows(self) -> Iterable[Any]:
+        """What constraints allow and use, with their prices."""
+
+    @property
+    def holdout(self) -> Holdout | None:
+        """Who gets nothing, by lot."""
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Verdict:
+    """Whether a triggered message may be sent, and why.
+
+    Attributes
+    ----------
+    accepted : bool
+    reason : str
+        ``"accepted"``; else the first thing in its way: ``"not in the audience"``, ``"holdout"``, the name of a rule or
+        constraint, ``"no value"``, or ``"worth less than its price"``.
+    value : float
+        What it is worth by itself.
+    reduced_value : float
+        Its value less the shadow prices of the shared limits that it uses: what it earns beyond what it takes from
+        others.
+    left : mapping of str to float
+        What is left of each shared limit that it uses, before it, in units of the limit: ``{"Budget('email')": 3.2}``.
+    """
+
+    accepted: bool
+    reason: str
+    value: float
+    reduced_value: float
+    left: Mapping[str, float]
+
+    def __bool__(self) -> bool:
+        return self.accepted
+
+    def __repr__(self) -> str:
+        word = "accepted" if self.accepted else f"refused: {self.reason}"
+        return f"Verdict({word}, value {self.value:.4g}, reduced value {self.reduced_value:.4g})"
+
+
+class _Row(NamedTuple):
+    """A shared row: what the plan uses of it, its limit, and the price of a unit, in the units of its weights."""
+
+    used: float
+    limit: float
+    price: float
+
+
+class _Asked(NamedTuple):
+    """One message that is asked about, in codes."""
+
+    user: int
+    item: Any
+    channel: int
+    send_at: int
+    value: float
+    labels: Mapping[str, Any]
+
+
+class _New(NamedTuple):
+    """An item that the plan does not know."""
+
+    item_id: Any
+
+
+class _Own(NamedTuple):
+    """What one person gets already, of the plan and of what was accepted since: arrays in the order of time."""
+
+    item: list[Any]
+    channel: list[int]
+    send_at: list[int]
+    labels: list[Mapping[str, Any]]
+
+
+class _Gate:
+    """All that a plan has to say to one more message, laid out so that one person is found at once."""
+
+    def __init__(self, plan: Planned, rules: Sequence[Constraint]) -> None:
+        touches = plan.touches
+        t, sources = touches.touches, touches.sources
+        self.rules, self.eligibility, self.audience = tuple(rules), sources.rules, sources.audience
+        self.users = t.users if self.audience is None else self.audience.users
+        self.items, self.channels = t.items, t.channels
+        self.named = channel_names(t.channels, sources)
+        self.known = t.named or self.named
+        self.since = consent_since(self.users, t.channels, self.audience, sources.messages, sources.withdrawals)
+        self.column = None if self.audience is None else self.audience.channels.codes(t.channels.ids, missing="none")
+        past = past_messages(self.users, self.known, sources.messages)
+        order = np.lexsort((past.sent_at, past.user))
+        self.past = Past(past.user[order], past.channel[order], past.sent_at[order])
+        self.past_start = np.searchsorted(self.past.user, np.arange(len(self.users) + 1))
+        self.held = _held(plan.holdout, self.users)
+        self._keep(touches, np.flatnonzero(plan.reason == 0))
+        self.shared = _shared_rows(t, plan, self.rules)
+
+    def _keep(self, touches: Candidates, sent: np.ndarray) -> None:
+        t = touches.touches
+        user = match(self.users, t.users, ("the audience", "the plan"))[t.user[sent]]
+        order = np.lexsort((sent, user))
+        self.sent = sent[order]
+        self.start = np.searchsorted(user[order], np.arange(len(self.users) + 1))
+        self.sent_at, self.item, self.channel = (a[self.sent] for a in (t.send_at, t.item, t.channel))
+        self.labels = {name: (known, codes[self.sent]) for name, (known, codes) in touches.labels.items()}
+
+    def own(self, user: int) -> _Own:
+        """Return what the plan gives this person."""
+        rows = range(int(self.start[user]), int(self.start[user + 1]))
+        labels = [
+            {name: known.ids[codes[i]] for name, (known, codes) in self.labels.items() if codes[i] != NONE}
+            for i in rows
+        ]
+        part = slice(rows.start, rows.stop)
+        return _Own([*self.item[part].tolist()], self.channel[part].tolist(), self.sent_at[part].tolist(), labels)
+
+    def asked(self, touch: Any) -> _Asked | None:
+        """Return what is asked about in codes, None for somebody who is not known."""
+        if not isinstance(touch, Mapping):
+            raise ParameterError(f"accept takes a mapping, one message. Got {type(touch).__name__}. Write {_EXAMPLE}.")
+        missing = [name for name in _NEEDED if name not in touch]
+        strange = [name for name in touch if name not in _NEEDED + _LABELS]
+        if missing or strange:
+            raise ParameterError(
+                f"accept: {'missing ' + ', '.join(missing) if missing else 'unknown names in the touch'}. "
+                f"Write {_EXAMPLE}."
+            )
+        check_known((touch["channel"],), tuple(map(str, self.channels.ids)), "accept: channel")
+        at, value = check_instant(touch["send_at"], "send_at"), check_number(touch["value"], "value")
+        code = int(self.users.codes([touch["user_id"]], missing="none")[0])
+        item = touch["item_id"]
+        known = int(self.items.codes([item], missing="none")[0])
+        channel = int(self.channels.codes([touch["channel"]])[0])
+        labels = {name: touch[name] for name in _LABELS if touch.get(name) is not None}
+        return None if code < 0 else _Asked(code, _New(item) if known < 0 else known, channel, at, value, labels)
+
+    def touches(self, asked: _Asked, own: _Own) -> Touches:
+        """Return what the person gets already, and last the message asked about, as touches of one person."""
+        items, item = _with_new(self.items, [*own.item, asked.item])
+        n = len(item)
+        at = np.array([*own.send_at, asked.send_at], np.int64)
+        channel = np.array([*own.channel, asked.channel], np.int32)
+        local, reachable, free = np.full(n, NEVER), np.ones(n, np.bool_), None
+        if self.audience is not None:
+            zone = np.full(n, self.audience.zone[asked.user], np.int32)
+            known = 0 <= int(zone[0]) < len(self.audience.zones)
+            if known:
+                local = local_us(at, zone, self.audience.zones)
+            free = free_days(self.audience, local, zone)
+            reachable = self._reachable(asked.user, channel)
+        mine = slice(int(self.past_start[asked.user]), int(self.past_start[asked.user + 1]))
+        had = self.past.channel[mine]
+        past = Past(np.zeros(had.size, np.int32), had, self.past.sent_at[mine])
+        consent = at >= self.since[asked.user, channel]
+        one = Vocabulary(self.users.ids[asked.user : asked.user + 1])
+        codes = (np.zeros(n, np.int32), np.array(item, np.int32), channel, at, local, consent, reachable, past)
+        return Touches(one, items, self.channels, *codes, self.known, _labels([*own.labels, asked.labels]), free)
+
+    def _reachable(self, user: int, channel: np.ndarray) -> np.ndarray:
+        column: Any = self.column
+        at = column[channel]
+        reachable: Any = self.audience.reachable  # type: ignore[union-attr]
+        return np.asarray((at >= 0) & reachable[user, at])
+
+    def judge(self, touch: Any, more: Mapping[int, _Own], used: Mapping[tuple[int, str], float]) -> _Judged:
+        """Return the verdict on a message, and what it would take."""
+        asked = self.asked(touch)
+        if asked is None:
+            value = check_number(touch["value"], "value")
+            return _Judged(None, Verdict(False, STRANGER, value, value, {}), [])
+        own = more[asked.user] if asked.user in more else self.own(asked.user)
+        every = self.touches(asked, own)
+        last = len(every) - 1
+        refused = [] if self.held is None else [UNKNOWN_LOT] * (self.held[asked.user] < 0)
+        refused += [] if self.held is None else [HELD_OUT] * (self.held[asked.user] > 0)
+        single = every.take(np.array([last]))
+        refused += [] if single.consent[0] else ["Consent"]
+        refused += [] if single.reachable[0] else ["Reachable"]
+        refused += [rule.name for rule in self.eligibility if not bool(rule.mask(single)[0])]
+        refused += [] if asked.value > 0 else [NO_VALUE]
+        left: dict[str, float] = {}
+        takes: list[tuple[tuple[int, str], float]] = []
+        cost = 0.0
+        for number, rule in enumerate(self.rules):
+            rows = rule.rows(every)
+            hit = np.flatnonzero(rows.touch == last)
+            if rows.labels is None:
+                if hit.size and _over(rows, hit):
+                    refused.append(rule.name)
+            else:
+                for entry in hit.tolist():
+                    label, weight = rows.labels[int(rows.row[entry])], float(rows.weight[entry])
+                    limit = float(rows.limit[int(rows.row[entry])])
+                    row = self.shared.get((number, label), _Row(0.0, limit, 0.0))
+                    already = row.used + used.get((number, label), 0.0)
+                    room = row.limit - already
+                    left[rule.name if label in rule.name else f"{rule.name}, {label}"] = room * rows.unit
+                    cost += weight * row.price
+                    takes.append(((number, label), weight))
+                    if weight > 0 and already + weight > row.limit * (1.0 + TOLERANCE):
+                        refused.append(rule.name)
+            if not _one_offer(rule, every, last):
+                refused.append(rule.name)
+        reduced = asked.value - cost
+        if reduced <= 0:
+            refused.append(TOO_DEAR)
+        reason = refused[0] if refused else ACCEPTED
+        return _Judged(asked, Verdict(not refused, reason, asked.value, reduced, left), takes)
+
+
+class _Judged(NamedTuple):
+    asked: _Asked | None
+    verdict: Verdict
+    takes: list[tuple[tuple[int, str], float]]
+
+
+def _with_new(items: Vocabulary, item: Sequence[Any]) -> tuple[Vocabulary, list[int]]:
+    """Return items with those that the plan does not know behind them, and all as codes."""
+    new = list(dict.fromkeys(one for one in item if isinstance(one, _New)))
+    if not new:
+        return items, list(item)
+    place = {one: len(items) + number for number, one in enumerate(new)}
+    ids = np.array([one.item_id for one in new], items.ids.dtype if len(items) else None)
+    return Vocabulary(np.concatenate([items.ids, ids])), [place[one] if isinstance(one, _New) else one for one in item]
+
+
+def _labels(each: Sequence[Mapping[str, Any]]) -> dict[str, tuple[Vocabulary, np.ndarray]]:
+    found = {}
+    for name in dict.fromkeys(name for one in each for name in one):
+        ids = [one.get(name) for one in each]
+        known = list(dict.fromkeys(one for one in ids if one is not None))
+        codes = np.array([NONE if one is None else known.index(one) for one in ids], np.int32)
+        found[name] = (Vocabulary(np.array(known, object if isinstance(known[0], str) else np.int64)), codes)
+    return found
+
+
+def _over(rows: Any, hit: np.ndarray) -> bool:
+    """Return whether a row that the last touch uses is over its limit when all touches are sent."""
+    used = np.bincount(rows.row, weights=rows.weight, minlength=rows.limit.size)
+    mine = rows.row[hit]
+    return bool((used[mine] > rows.limit[mine] * (1.0 + TOLERANCE)).any())
+
+
+def _one_offer(rule: Constraint, every: Touches, last: int) -> bool:
+    """Return whether the last touch carries the offer that the others of its group do."""
+    found = rule.choices(every)
+    if found is None or found.group[last] < 0:
+        return True
+    same = np.asarray(found.group) == found.group[last]
+    return bool((np.asarray(found.option)[same] == found.option[last]).all())
+
+
+def _held(holdout: Holdout | None, users: Vocabulary) -> np.ndarray | None:
+    """Return per person 1 for held out, 0 for treated, -1 for whom the lot does not know; None without a holdout."""
+    if holdout is None:
+        return None
+    row = match(holdout.users, users, ("holdout", "plan"))
+    return np.where(row < 0, -1, np.append(holdout.held, False)[row].astype(np.int64))
+
+
+def _shared_rows(t: Touches, plan: Planned, rules: Sequence[Constraint]) -> dict[tuple[int, str], _Row]:
+    """Return use, limit and price of every row that people share, by rule and label."""
+    price = {(row.constraint, row.row): row.price for row in plan.rows}
+    sent = (plan.reason == 0).astype(np.float64)
+    found = {}
+    for number, rule in enumerate(rules):
+        rows = rule.rows(t)
+        if rows.labels is None:
+            continue
+        used = np.bincount(rows.row, weights=rows.weight * sent[rows.touch], minlength=rows.limit.size)
+        for label, u, b in zip(rows.labels, used.tolist(), rows.limit.tolist(), strict=True):
+            found[number, label] = _Row(u, b, price.get((rule.name, label), 0.0) * rows.unit)
+    return found
+
+
+@remembered
+def _gate(plan: Planned) -> _Gate:
+    return _Gate(plan, _rules_of(plan))
+
+
+def _rules_of(plan: Planned) -> tuple[Constraint, ...]:
+    check_complete(plan.touches, "accept")
+    if plan.constraints is None:
+        raise ParameterError(
+            "accept: this plan came without its constraints, as one from a file with rules of one's own does. Plan "
+            "again: om.plan(touches, constraints=[...])."
+        )
+    return plan.constraints
+
+
+def verdict_of(plan: Planned, touch: Any) -> Verdict:
+    """Return the verdict on one message beside a plan, which stays as it is."""
+    return _gate(plan).judge(touch, {}, {}).verdict
+
+
+class LivePlan:
+    """A plan at work: it answers triggered messages one by one, and counts those that it accepts.
+
+    Parameters
+    ----------
+    plan : Plan
+    constraints : iterable of Constraint, optional
+        Limits that take the place of those of the plan which differ from them in the limit alone: plan with a part of
+        the budget, and give the whole of it here, so that triggered messages have the rest.
+
+    Notes
+    -----
+    Safe for threads. A process has its own counts: run one per budget, or split the budget among them.
+
+    Examples
+    --------
+    >>> import pandas as pd, omnireco as om
+    >>> frame = pd.DataFrame({"user_id": [1, 2, 3], "item_id": "tea", "channel": "sms", "value": [3.0, 2.0, 1.0],
+    ...                       "send_at": pd.to_datetime(["2025-06-01 09:00"] * 3, utc=True)})
+    >>> made = om.plan(om.planning.Candidates.from_frame(frame), constraints=[om.Budget("sms", cost=1, total=2)])
+    >>> live = om.planning.LivePlan(made, constraints=[om.Budget("sms", cost=1, total=3)])
+    >>> asked = {"user_id": 3, "item_id": "cup", "channel": "sms", "send_at": "2025-06-02T09:00Z", "value": 5.0}
+    >>> [live.accept(asked).reason, live.accept(asked).reason]
+    ['accepted', "Budget('sms')"]
+    """
+
+    __slots__ = ("_accepted", "_gate", "_lock", "_more", "_used")
+
+    def __init__(self, plan: Any, constraints: Iterable[Constraint] = ()) -> None:
+        if not hasattr(plan, "with_limit") or isinstance(plan, type):
+            raise ParameterError(f"LivePlan takes a Plan. Got {type(plan).__name__}. Write LivePlan(om.plan(touches)).")
+        rules = list(_rules_of(plan))
+        for new in check_constraints(constraints):
+            rules[same_limit(rules, new, "LivePlan")] = new
+        self._gate = _Gate(plan, rules)
+        self._lock, self._accepted = threading.Lock(), 0
+        self._more: dict[int, _Own] = {}
+        self._used: dict[tuple[int, str], float] = {}
+
+    def __repr__(self) -> str:
+        return f"LivePlan({self._gate.sent.size:,} planned, {self._accepted:,} accepted)"
+
+    def __len__(self) -> int:
+        return self._accepted
+
+    def accept(self, touch: Mapping[str, Any]) -> Verdict:
+        """Return whether a message may be sent, and count it if so; see :meth:`Plan.accept`.
+
+        Parameters
+        ----------
+        touch : mapping
+            ``user_id item_id channel send_at value``, and where given ``creative_id store_id offer_id``.
+
+        Returns
+        -------
+        Verdict
+        """
+        with self._lock:
+            found = self._gate.judge(touch, self._more, self._used)
+            if found.asked is not None and found.verdict.accepted:
+                one = found.asked
+                own = self._more.setdefault(one.user, self._gate.own(one.user))
+                own.item.append(one.item)
+                own.channel.append(one.channel)
+                own.send_at.append(one.send_at)
+                own.labels.append(one.labels)
+                for row, weight in found.takes:
+                    self._used[row] = self._used.get(row, 0.0) + weight
+                self._accepted += 1
+            return found.verdict
