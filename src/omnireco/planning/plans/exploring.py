@@ -1,4 +1,4 @@
-"""Exploration of a plan: some people get another touch than the best one, with a known probability, inside every limit."""
+"""Exploration of a plan: some people get another touch than the best one, by lot, inside every limit."""
 
 from __future__ import annotations
 
@@ -174,7 +174,7 @@ def explored(
     k = k[_same_offer(k, chosen, problem.choices)]
     j = _replaced(touches, chosen, k, problem)
     k, j = k[j != NONE], j[j != NONE]
-    name = f"plan/{int(t.send_at.min(initial=0))}"
+    name = f"plan/{int(t.send_at.min()) if len(t) else 0}"
     kept = _reserved(t, k, j, chosen, reduced, problem, seed, name)
     k, j = k[kept], j[kept]
     order = np.lexsort((k, t.user[k]))

@@ -63,8 +63,8 @@ class Saved:
     def __repr__(self) -> str:
         share = self.dropped / self.sends if self.sends else 0.0
         return (
-            f"Saved({self.dropped:,} of {self.sends:,} messages ({share:.1%}, {self.low:.1%} to {self.high:.1%}) can go "
-            f"for {self.at:.4g} of the value)"
+            f"Saved({self.dropped:,} of {self.sends:,} messages ({share:.1%}, {self.low:.1%} to {self.high:.1%}) can "
+            f"go for {self.at:.4g} of the value)"
         )
 
     def _repr_html_(self) -> str:

@@ -172,7 +172,7 @@ def offers_of(plan: Planned, k: int) -> pd.DataFrame:
     several = frame.groupby(["item", "user"])["offer"].nunique().gt(1).groupby("item").sum()
     found = pd.DataFrame(
         {
-            "item_id": t.items.ids[list(groups.groups)] if len(frame) else np.empty(0, object),
+            "item_id": t.items.ids[np.array(list(groups.groups), np.int64)] if len(frame) else np.empty(0, object),
             "sends": groups.size().to_numpy(),
             "people": groups["user"].nunique().to_numpy(),
             "channels": groups["channel"].nunique().to_numpy(),
@@ -213,8 +213,8 @@ def offer_audit(plan: Any, *, k: int = 5) -> pd.DataFrame:
     Examples
     --------
     >>> import pandas as pd, omnireco as om
-    >>> frame = pd.DataFrame({"user_id": [1, 1, 2], "item_id": "tea", "channel": ["push", "email", "push"], "value": 1.0,
-    ...                       "offer_id": ["10 %", "20 %", "10 %"],
+    >>> frame = pd.DataFrame({"user_id": [1, 1, 2], "item_id": "tea", "channel": ["push", "email", "push"],
+    ...                       "offer_id": ["10 %", "20 %", "10 %"], "value": 1.0,
     ...                       "send_at": pd.to_datetime(["2025-06-01 09:00"] * 3, utc=True)})
     >>> audit = om.planning.offer_audit(om.plan(om.planning.Candidates.from_frame(frame)), k=1)
     >>> audit[["item_id", "offers", "people_with_several"]].values.tolist()

@@ -1,15 +1,16 @@
-"""Triggered messages: may this one message be sent now, by the rules and the shadow prices of a plan?"""
+"""Triggered messages: whether one more may be sent now, by the rules and the shadow prices of a plan."""
 
 from __future__ import annotations
 
 import threading
+from bisect import bisect_left
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
-from omnireco._core.checks import check_instant, check_known, check_number
+from omnireco._core.checks import check_duration, check_instant, check_known, check_number
 from omnireco._core.remembered import remembered
 from omnireco._kernels.packing import TOLERANCE
 from omnireco.causal.holdouts.holdout import Holdout
@@ -21,7 +22,7 @@ from omnireco.errors import ParameterError
 from omnireco.planning.candidates import Candidates, check_complete
 from omnireco.planning.inputs import check_constraints
 from omnireco.planning.plans.whatif import same_limit
-from omnireco.planning.rules import Constraint
+from omnireco.planning.rules import Constraint, FrequencyCap, OncePerItem
 from omnireco.planning.sources import channel_names, consent_since, past_messages
 
 __all__ = ["LivePlan", "Verdict", "verdict_of"]
@@ -143,7 +144,7 @@ class _Gate:
         self.items, self.channels = t.items, t.channels
         self.named = channel_names(t.channels, sources)
         self.known = t.named or self.named
-        self.since = consent_since(self.users, t.channels, self.audience, sources.messages, sources.withdrawals)
+        self.since = consent_since(self.users, t.channels, sources)
         self.column = None if self.audience is None else self.audience.channels.codes(t.channels.ids, missing="none")
         past = past_messages(self.users, self.known, sources.messages)
         order = np.lexsort((past.sent_at, past.user))
@@ -165,7 +166,7 @@ class _Gate:
     def own(self, user: int) -> _Own:
         """Return what the plan gives this person."""
         rows = range(int(self.start[user]), int(self.start[user + 1]))
-        labels = [
+        labels: list[Mapping[str, Any]] = [
             {name: known.ids[codes[i]] for name, (known, codes) in self.labels.items() if codes[i] != NONE}
             for i in rows
         ]
@@ -240,6 +241,10 @@ class _Gate:
         takes: list[tuple[tuple[int, str], float]] = []
         cost = 0.0
         for number, rule in enumerate(self.rules):
+            quick = _quickly(rule, every)
+            if quick is not None:
+                refused += [] if quick else [rule.name]
+                continue
             rows = rule.rows(every)
             hit = np.flatnonzero(rows.touch == last)
             if rows.labels is None:
@@ -290,6 +295,34 @@ def _labels(each: Sequence[Mapping[str, Any]]) -> dict[str, tuple[Vocabulary, np
         codes = np.array([NONE if one is None else known.index(one) for one in ids], np.int32)
         found[name] = (Vocabulary(np.array(known, object if isinstance(known[0], str) else np.int64)), codes)
     return found
+
+
+def _quickly(rule: Constraint, every: Touches) -> bool | None:
+    """Return whether the last touch keeps a rule of single people; None for a rule that must be compiled to say so.
+
+    What ``rows`` says of two rules that nearly every plan has, without the arrays: a tenth of the time for one person.
+    """
+    if type(rule) is OncePerItem:
+        return bool((every.item[:-1] != every.item[-1]).all())
+    if type(rule) is not FrequencyCap:
+        return None
+    channels: Any = rule.channels
+    at: list[int] = every.send_at.tolist()
+    new = at[-1]
+    if channels is not None:
+        mine = every.on(channels, "FrequencyCap: channels", missing=rule.missing)
+        if not mine[-1]:
+            return True
+        at = every.send_at[mine].tolist()
+    if rule.per is None:
+        return len(at) <= rule.n
+    length = check_duration(rule.per, "FrequencyCap: per")
+    past = every.past.sent_at
+    if past.size and channels is not None:
+        past = past[every.past_on(channels, "FrequencyCap: channels", missing=rule.missing)]
+    near = sorted(one for one in (*at, *past.tolist()) if new - length < one < new + length)
+    starts = [one for one in near if one <= new]
+    return all(bisect_left(near, start + length) - first <= rule.n for first, start in enumerate(starts))
 
 
 def _over(rows: Any, hit: np.ndarray) -> bool:

@@ -59,7 +59,7 @@ class WhatIf:
         plans = (self.before, self.after)
         sent = [np.asarray(plan.reason == 0) for plan in plans]
         touches = self.before.touches
-        rows: list[tuple[str, str, float, float]] = [
+        rows: list[tuple[Any, ...]] = [
             ("value", "all", self.before.value, self.after.value),
             ("bound", "all", self.before.bound, self.after.bound),
         ]
@@ -116,7 +116,7 @@ def same_limit(rules: Sequence[Constraint], new: Constraint, where: str) -> int:
     return at[0]
 
 
-def _alike(rule: Constraint, new: Constraint) -> bool:
+def _alike(rule: Any, new: Any) -> bool:
     """Return whether two constraints are of one kind and differ in their limits alone."""
     if type(rule) is not type(new) or not dataclasses.is_dataclass(rule):
         return type(rule) is type(new) and rule.name == new.name
