@@ -216,7 +216,7 @@ def test_by_value_prefers_the_better_and_temperature_matters():
 @pytest.mark.parametrize(
     ("wrong", "words"),
     [
-        (0.0, "explore must be a number above 0"),
+        (0.0, "explore must be greater than 0"),
         (1.0, "share must be between 0 and 1, both outside. Got 1. Write share=0.05"),
         ("5%", "explore must be a number"),
         (True, "explore must be a number"),

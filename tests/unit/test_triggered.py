@@ -26,7 +26,10 @@ def touches(n=3, channel="push", value=1.0):
     )
 
 
-def asked(user=0, item="cup", channel="push", at=START + pd.Timedelta("30h"), value=0.5, **more):
+LATER = START + pd.Timedelta("25h")
+
+
+def asked(user=0, item="cup", channel="push", at=LATER, value=0.5, **more):
     return {"user_id": user, "item_id": item, "channel": channel, "send_at": at, "value": value} | more
 
 
@@ -200,7 +203,7 @@ def test_what_is_refused(wrong, words):
 def test_ids_of_another_kind_and_plans_without_rules(tmp_path):
     with pytest.raises(IdKindError):
         made().accept(asked("0"))
-    with pytest.raises(ParameterError, match="LivePlan takes a Plan. Got int"):
+    with pytest.raises(ParameterError, match=r"LivePlan takes a Plan\. Got int"):
         LivePlan(3)
     with pytest.raises(ParameterError, match="no constraint of this plan differs from Budget"):
         LivePlan(made(), constraints=[Budget("sms", cost=1, total=3)])
@@ -259,7 +262,6 @@ def test_no_triggered_message_ever_breaks_a_rule():
         "QuietHours",
         "FrequencyCap(1, per='3h')",
         "Budget('sms')",
-        "worth less than its price",
     }
     every = pd.concat([first.to_frame()[more.columns], more[yes]], ignore_index=True)
     read = Candidates.from_frame(every, Dataset(audience=known), eligibility=[quiet])

@@ -230,8 +230,8 @@ class _Gate:
         own = more[asked.user] if asked.user in more else self.own(asked.user)
         every = self.touches(asked, own)
         last = len(every) - 1
-        refused = [] if self.held is None else [UNKNOWN_LOT] * (self.held[asked.user] < 0)
-        refused += [] if self.held is None else [HELD_OUT] * (self.held[asked.user] > 0)
+        lot = 0 if self.held is None else int(self.held[asked.user])
+        refused = [] if lot == 0 else [HELD_OUT if lot > 0 else UNKNOWN_LOT]
         single = every.take(np.array([last]))
         refused += [] if single.consent[0] else ["Consent"]
         refused += [] if single.reachable[0] else ["Reachable"]
