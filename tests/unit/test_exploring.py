@@ -9,6 +9,8 @@ import pytest
 import omnireco as om
 from omnireco.errors import ParameterError
 from omnireco.planning import Budget, Candidates, Capacity, Choices, Constraint, FrequencyCap, Rows, Swaps, plan
+from omnireco.planning.plans.exploring import Problem, explored
+from omnireco.planning.solving import solved
 
 START = pd.Timestamp("2025-06-01", tz="UTC")
 
@@ -68,12 +70,14 @@ def test_every_limit_is_kept_whatever_is_drawn(by):
 def test_propensities_are_the_frequencies_of_the_draws(by):
     touches = Candidates.from_frame(week(20), once_per_item=True)
     errors = np.full(len(touches), 0.3) if by == "posterior" else None
-    swaps = Swaps(share=0.5, by=by, errors=errors)
+    swaps, used = Swaps(share=0.5, by=by, errors=errors), (*touches.implied, *rules(20))
+    done = solved(touches, used)
+    problem = Problem(done.matrix, done.limit, done.least, [])
     n, sent, wanted = 400, np.zeros(len(touches)), np.zeros(len(touches))
-    for seed in range(n):  # what is reserved depends on the seed, so each plan is compared with its own propensities
-        made = plan(touches, constraints=rules(20), explore=swaps, seed=seed)
-        sent += made.reason == 0
-        wanted += made.exploration.propensity
+    for seed in range(n):  # what is reserved depends on the seed, so each draw is compared with its own propensities
+        drawn, how = explored(touches, done.found.chosen, done.found.reduced, problem, swaps, out=None, seed=seed)
+        sent += drawn
+        wanted += how.propensity
     spread = np.sqrt(np.maximum(wanted * (1 - wanted / n), 1.0))
     assert (np.abs(sent - wanted) / spread).max() < 4.5
     assert sent[wanted == 0].sum() == 0
@@ -123,8 +127,6 @@ def test_floors_and_offers_stay():
 
         def choices(self, touches):
             return Choices(touches.user.astype(np.int64), touches.item.astype(np.int64) % 2)
-
-    from omnireco.planning.plans.exploring import Problem, explored
 
     touches = Candidates.from_frame(week(60, 6, seed=3))
     t = touches.touches
