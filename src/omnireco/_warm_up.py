@@ -58,7 +58,7 @@ def warm_up(*, progress: Progress = False) -> dict[str, float]:
 def cache_folder() -> str:
     """Return the folder in which compiled code is kept: "" where none can be written."""
     from omnireco._core.compiled import dispatcher_of
-    from omnireco._kernels.packing import _fill_loop
+    from omnireco._kernels.packing.filling import _fill_loop
 
     kernel: Any = _fill_loop  # any that warm_up compiles
     folder = dispatcher_of(kernel.py_func)._cache.cache_path

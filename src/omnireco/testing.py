@@ -309,8 +309,8 @@ def check_constraint(constraint: Constraint, candidates: Candidates) -> None:
     _require(_bytes_inside(touches) == before, f"{name}.rows changed the touches it was asked about. Work on copies.")
     weight, limit = np.asarray(rows.weight, np.float64), np.asarray(rows.limit, np.float64)
     _require(
-        bool((weight >= 0).all() and (limit >= 0).all()),
-        f"{name}.rows holds a negative or missing weight or limit. Only 'at most' can be said.",
+        bool(np.isfinite(weight).all() and (limit >= 0).all() and not (weight.size and weight.max() < 0)),
+        f"{name}.rows holds a missing weight, a negative limit, or only negative weights.",
     )
     held, free = plan(candidates, constraints=[constraint]), plan(candidates)
     sent = (held.reason == 0)[np.asarray(rows.touch)]

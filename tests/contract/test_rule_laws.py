@@ -136,7 +136,7 @@ class TwoFaced(Constraint):
 @pytest.mark.parametrize(
     ("constraint", "match"),
     [
-        (AtLeast(), "AtLeast.rows holds a negative or missing weight or limit"),
+        (AtLeast(), "AtLeast.rows holds a missing weight, a negative limit, or only negative weights"),
         (Dice(), "Dice.rows gave two answers"),
         (TwoFaced(), "a plan under TwoFaced exceeds 1 of its 1 limits"),
     ],

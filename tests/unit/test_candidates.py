@@ -26,7 +26,7 @@ from omnireco.planning import (
     candidates,
     plan,
 )
-from omnireco.planning.candidates import _best_slots
+from omnireco.planning.choosing import _best_slots
 
 
 class Even:
@@ -246,7 +246,7 @@ class TestCandidates:
     def test_blocks_and_the_order_of_people_do_not_matter(self, monkeypatch):
         audience, recs = people(timezone=["UTC", "Asia/Tokyo", None]), ranked()
         one = candidates(recs, Dataset(audience=audience), Peak(9), WEEK, channels=["push", "email"])
-        module = sys.modules[Candidates.__module__]
+        module = sys.modules[candidates.__module__]
         monkeypatch.setattr(module, "row_blocks", lambda n, size: (slice(i, i + 1) for i in range(n)))
         other = candidates(recs.rows([3, 1, 2]), Dataset(audience=audience), Peak(9), WEEK, channels=["email", "push"])
         pd.testing.assert_frame_equal(one.to_frame(), other.to_frame())

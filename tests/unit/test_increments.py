@@ -64,7 +64,7 @@ def test_fatigue_lowers_increments_too():
     tired = SimpleNamespace(
         factor=lambda ids, channel, at: np.full((len(ids), len(at)), 0.5), cost=lambda ids, channel: np.zeros(len(ids))
     )
-    assert candidates(increments(), fatigue=tired).value.sum() == pytest.approx(
+    assert candidates(increments(), value=om.planning.TouchValue(fatigue=tired)).value.sum() == pytest.approx(
         candidates(increments()).value.sum() / 2
     )
 

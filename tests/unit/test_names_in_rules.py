@@ -139,7 +139,7 @@ class TestTablesOfIds:
 MARKER = "anna@example.org"
 JUNK = [None, 3, MARKER, [1], {"a": 1}, OFFERS, om.QuietHours, np.arange(3), float("nan"), b"x", object()]
 NEEDED = ["recs", "data", "audience", "timing", "slots", "eligibility"]
-OPTIONAL = ["messages", "catalog", "withdrawals", "fatigue", "creatives", "per_person"]
+OPTIONAL = ["messages", "catalog", "withdrawals", "value", "creatives", "per_person"]
 
 
 @pytest.mark.parametrize("argument", [*NEEDED, *OPTIONAL])
@@ -185,7 +185,7 @@ def test_estimators_that_were_not_fitted_are_refused():
     with pytest.raises(ParameterError, match=r"timing must have a verb slot_probability. Got SendTime.*fit returns"):
         made(timing=om.SendTime())
     with pytest.raises(ParameterError, match=r"fatigue must have a verb factor. Got Fatigue"):
-        made(fatigue=om.timing.Fatigue())
+        made(value=om.planning.TouchValue(fatigue=om.timing.Fatigue()))
 
 
 @pytest.mark.parametrize("number", [np.nan, np.inf, -1.0])
@@ -196,7 +196,7 @@ def test_fatigue_that_is_no_number_is_refused(number):
             cost=lambda ids, channel, c=cost: np.full(len(ids), c),
         )
         with pytest.raises(ParameterError, match=r"fatigue\.(factor|cost) must return numbers of 0 or more"):
-            made(fatigue=tired)
+            made(value=om.planning.TouchValue(fatigue=tired))
 
 
 @pytest.mark.parametrize("gap", [{"push": "4h"}, "0h", 4, "soon"])

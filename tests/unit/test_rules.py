@@ -225,9 +225,16 @@ class TestBudget:
         with pytest.raises(ParameterError, match="Budget: total must be a finite number"):
             Budget("email", cost=1, total=bad)
 
-    def test_refuses_several_channels(self):
-        with pytest.raises(ParameterError, match=r"channel must be the name of one channel.*one rule per channel"):
-            Budget(["email", "push"], cost=1, total=1)
+    def test_one_budget_pays_for_several_channels(self):
+        t = touches(["2025-06-01 09:00"] * 3)
+        rows = Budget(["push", "sms"], cost={"push": 0.02, "sms": 0.07}, total=0.1, missing="ignore").rows(t)
+        assert rows.weight.tolist() == [2.0] * 3
+        assert (rows.limit.tolist(), rows.unit) == ([10.0], 0.01)
+        assert rows.labels == ("push + sms",)
+        with pytest.raises(ParameterError, match=r"cost \(of every channel\): 'sms' is a name that nothing here has"):
+            Budget(["push", "sms"], cost={"push": 1}, total=1)
+        with pytest.raises(ParameterError, match=r"channel must be the name of one channel"):
+            Budget(3, cost=1, total=1)
 
 
 class TestCapacity:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import sparse
 
-import omnireco._kernels.packing as solve_module
+import omnireco._kernels.packing.filling as filling_module
 from omnireco._kernels.packing import dual_bound, fill, lagrange_prices, solve
 
 
@@ -112,7 +112,7 @@ def test_the_compiled_loop_fills_as_the_plain_one(monkeypatch):
     limit = rng.random(30) * 2
     order = rng.permutation(200)
     plain = fill(order, matrix, limit, np.zeros(200, dtype=bool))
-    monkeypatch.setattr(solve_module, "LARGE", 0)
+    monkeypatch.setattr(filling_module, "LARGE", 0)
     assert (fill(order, matrix, limit, np.zeros(200, dtype=bool)) == plain).all()
     assert (matrix @ plain <= limit * (1 + 1e-9)).all()
 

@@ -10,7 +10,7 @@ import omnireco as om
 from omnireco.data import Audience, Dataset, MessageLog
 from omnireco.errors import IdKindError, ParameterError
 from omnireco.planning import Budget, Candidates, Capacity, Choices, Constraint, FrequencyCap, LivePlan, Rows, plan
-from omnireco.planning.plans.triggered import _over, _quickly
+from omnireco.planning.plans.one_more import keeps_quickly, over
 
 START = pd.Timestamp("2025-06-01 09:00", tz="UTC")
 
@@ -178,8 +178,8 @@ def test_quick_answers_are_those_of_the_rows():
                 turned = every.take(order)
                 rows = rule.rows(turned)
                 hit = np.flatnonzero(rows.touch == n - 1)
-                full = not (hit.size and _over(rows, hit))
-                assert _quickly(rule, turned) == full
+                full = not (hit.size and over(rows, hit))
+                assert keeps_quickly(rule, turned) == full
                 differ += not full
     assert differ > 300
 

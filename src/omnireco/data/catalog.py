@@ -1,4 +1,4 @@
-"""What can be offered: names, categories, prices and margins of items."""
+"""What can be offered: names, categories, prices and margins of items, and from when until when."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from omnireco._core.checks import count_of, name_rows
-from omnireco._core.parts import Maybe, Parts, freeze, numbers
-from omnireco.data.frames.columns import decode_optional, open_frame
+from omnireco._core.parts import NEVER, Maybe, Parts, flags, freeze, instants, numbers
+from omnireco.data.frames.columns import decode_optional, instants_to_pandas, open_frame
 from omnireco.data.parts import Column, Ids
 from omnireco.data.vocabulary import Vocabulary
 from omnireco.errors import SchemaError
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Catalog"]
 
+_WINDOW = ("valid_from", "valid_until")
 _UNKNOWN = "Mark it as unknown: frame[{0!r}].replace([numpy.inf, -numpy.inf], numpy.nan)."
 
 
@@ -34,6 +35,10 @@ class Catalog:
         -1 where an item has none.
     price, margin : ndarray of shape (n_items,), float64, or None
         In one currency, per unit; NaN where it is not known.
+    valid_from, valid_until : ndarray of shape (n_items,), int64, or None
+        The item may be offered in [from, until), UTC microseconds; the least int64 where that end is open.
+    hidden : ndarray of shape (n_items,), bool, or None
+        Items that are not offered at all.
     """
 
     items: Vocabulary
@@ -41,6 +46,9 @@ class Catalog:
     name: tuple[Vocabulary, np.ndarray] | None = None
     price: np.ndarray | None = None
     margin: np.ndarray | None = None
+    valid_from: np.ndarray | None = None
+    valid_until: np.ndarray | None = None
+    hidden: np.ndarray | None = None
 
     parts: ClassVar[Parts] = {
         "items": Ids(),
@@ -48,6 +56,9 @@ class Catalog:
         "name": Maybe(Column("items")),
         "price": Maybe(numbers("items", missing=True)),
         "margin": Maybe(numbers("items", missing=True)),
+        "valid_from": Maybe(instants("items", never=True)),
+        "valid_until": Maybe(instants("items", never=True)),
+        "hidden": Maybe(flags("items")),
     }
 
     def __post_init__(self) -> None:
@@ -62,14 +73,17 @@ class Catalog:
         frame : pandas, polars or pyarrow frame
             ``item_id``, one row each, and optionally ``category``, ``name``, ``price`` and ``margin`` (numbers); all of
             them may be missing for some items. A missing margin is not 0: such an item is no candidate of a plan, which
-            counts it in ``left_out``.
+            counts it in ``left_out``. ``valid_from`` and ``valid_until`` (with a time zone) say in which half-open time
+            it may be offered (a missing end is open), and ``hidden`` whether it is held back (missing counts as
+            hidden); :class:`omnireco.planning.Available` is the rule that reads them.
         columns : mapping of str to str, optional
             Our name to yours.
 
         Raises
         ------
         SchemaError
-            When an item is listed twice, or a price or margin is no finite number.
+            When an item is listed twice, a price or margin is no finite number, or an item's validity ends before it
+            begins.
 
         Examples
         --------
@@ -81,8 +95,9 @@ class Catalog:
             frame,
             "Catalog.from_frame",
             needed=("item_id",),
-            optional=("category", "name", "price", "margin"),
+            optional=("category", "name", "price", "margin", *_WINDOW, "hidden"),
             columns=columns,
+            answers=("hidden",),
         )
         items, item = opened.ids("item_id")
         if len(items) < item.size:
@@ -104,13 +119,20 @@ class Catalog:
             for name in ("price", "margin")
             if (values := opened.numbers_if_any(name, _UNKNOWN.format(name), allow_missing=True)) is not None
         }
-        return cls(items, labels.get("category"), labels.get("name"), numbers.get("price"), numbers.get("margin"))
+        window = [opened.instants(name, none=NEVER)[row] if name in opened else None for name in _WINDOW]
+        _check_windows(window, row)
+        hidden = None
+        if "hidden" in opened:
+            hidden = (opened.flags("hidden", missing=True) | opened.odd.get("hidden", np.False_))[row]
+        facts = [labels.get("category"), labels.get("name"), numbers.get("price"), numbers.get("margin")]
+        return cls(items, *facts, *window, hidden)
 
     def __len__(self) -> int:
         return len(self.items)
 
     def __repr__(self) -> str:
-        known = [name for name in ("category", "name", "price", "margin") if getattr(self, name) is not None]
+        facts = ("category", "name", "price", "margin", *_WINDOW, "hidden")
+        known = [name for name in facts if getattr(self, name) is not None]
         return f"Catalog({count_of(len(self), 'item')}{', with ' + ', '.join(known) if known else ''})"
 
     def to_frame(self) -> pd.DataFrame:
@@ -123,4 +145,22 @@ class Catalog:
                 columns[name] = decode_optional(*pair)
         numbers = {"price": self.price, "margin": self.margin}
         columns |= {name: values for name, values in numbers.items() if values is not None}
+        for name, at in zip(_WINDOW, (self.valid_from, self.valid_until), strict=True):
+            columns |= {} if at is None else {name: instants_to_pandas(at, none=NEVER)}
+        columns |= {} if self.hidden is None else {"hidden": self.hidden}
         return pd.DataFrame(columns)
+
+
+def _check_windows(window: list[np.ndarray | None], row: np.ndarray) -> None:
+    """Refuse items whose validity ends before it begins: they would never be offered."""
+    begin, end = window
+    if begin is None or end is None:
+        return
+    wrong = (begin != NEVER) & (end != NEVER) & (end <= begin)
+    if wrong.any():
+        rows = np.zeros(row.size, np.bool_)
+        rows[row[wrong]] = True
+        raise SchemaError(
+            f"Catalog.from_frame: valid_until is not after valid_from in {name_rows(rows)}. Leave an end missing where "
+            "it is open."
+        )

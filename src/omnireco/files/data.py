@@ -22,6 +22,9 @@ from omnireco.data.holidays import Holidays
 from omnireco.data.interactions import Interactions
 from omnireco.data.messages import NEVER, MessageLog
 from omnireco.data.parts import Frame, Ids
+from omnireco.data.places.amounts import UserAmounts
+from omnireco.data.places.shops import Nearby, Shops
+from omnireco.data.places.stock import StockLevels
 from omnireco.data.resolving import ResolveReport
 from omnireco.data.vocabulary import Vocabulary
 from omnireco.data.weights import Weights
@@ -153,6 +156,10 @@ FORMS = (
     ),
     Form(Audience, "audience", check=_known_zones),
     Form(Holidays, "holidays"),
+    Form(UserAmounts, "amounts"),
+    Form(StockLevels, "stock"),
+    Form(Shops, "shops", check=_known_zones),
+    Form(Nearby, "nearby"),
     Form(
         ZonePosterior,
         "zone posterior",

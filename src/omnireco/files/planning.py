@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from omnireco._core.form import Form, has_form
@@ -10,16 +11,36 @@ from omnireco._core.parts import demand
 from omnireco._core.small import settings
 from omnireco.data.asking.touches import Touches
 from omnireco.planning.candidates import Candidates
+from omnireco.planning.offers.book import Offers
+from omnireco.planning.offers.consistency import OfferAudit
+from omnireco.planning.offers.ledger import OfferLedger
 from omnireco.planning.per_person import PerPerson
 from omnireco.planning.plan import Plan, Price
 from omnireco.planning.rules import (
+    Affordable,
+    Available,
     Budget,
     Capacity,
+    ComplaintRate,
     Consent,
+    CoolDown,
+    FairReach,
     FrequencyCap,
+    InStock,
+    LegalHours,
+    NotDisliked,
     OncePerItem,
+    OneOffer,
+    OpeningHours,
+    Points,
+    Promised,
+    Purpose,
     QuietHours,
     Reachable,
+    ServiceWindow,
+    Spend,
+    Stock,
+    Volume,
 )
 from omnireco.planning.sources import Sources
 
@@ -31,7 +52,9 @@ def _take_candidates(found: Candidates) -> dict[str, Any]:
     rules = found.sources.rules
     known = all(has_form(type(rule)) for rule in rules)
     sources = found.sources if known else Sources(complete=False)
-    return {name: getattr(found, name) for name in Candidates.__dataclass_fields__} | {"sources": sources}
+    touches = replace(found.touches, numbers={}, labels={})  # they stand beside the touches: written once
+    parts = {name: getattr(found, name) for name in Candidates.__dataclass_fields__}
+    return parts | {"sources": sources, "touches": touches}
 
 
 def _known_channels(parts: Mapping[str, Any], sizes: Mapping[str, int]) -> None:
@@ -42,6 +65,10 @@ def _known_channels(parts: Mapping[str, Any], sizes: Mapping[str, int]) -> None:
 
 def _known_reasons(parts: Mapping[str, Any], sizes: Mapping[str, int]) -> None:
     demand(parts["reason"].max(initial=0) < len(parts["reasons"]), "a reason has no name")
+
+
+def _names_people(ledger: OfferLedger) -> bool:
+    return ledger.by == "user_id"
 
 
 FORMS: tuple[Any, ...] = (
@@ -59,5 +86,35 @@ FORMS: tuple[Any, ...] = (
         check=_known_reasons,
         refit="om.plan(om.files.erase(candidates, user_ids), constraints=...)",
     ),
-    *settings(Budget, Capacity, Consent, FrequencyCap, OncePerItem, PerPerson, Price, QuietHours, Reachable),
+    Form(Offers, "offers"),
+    Form(OfferLedger, "offer ledger", of_people=_names_people),
+    Form(OfferAudit, "offer audit"),
+    *settings(
+        Affordable,
+        Available,
+        Budget,
+        Capacity,
+        ComplaintRate,
+        Consent,
+        CoolDown,
+        FairReach,
+        FrequencyCap,
+        InStock,
+        LegalHours,
+        NotDisliked,
+        OncePerItem,
+        OneOffer,
+        OpeningHours,
+        Points,
+        Promised,
+        Purpose,
+        QuietHours,
+        Reachable,
+        ServiceWindow,
+        Spend,
+        Stock,
+        Volume,
+        PerPerson,
+        Price,
+    ),
 )

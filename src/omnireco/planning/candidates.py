@@ -1,96 +1,46 @@
-"""Touches that could be sent: every allowed channel and slot of the best items, cut down to the best few.
-
-Rules come first, pruning second: pruning first would keep a 23:00 that quiet hours then remove,
-and the person gets nothing.
-"""
+"""Touches that may be sent, each with its value: the input of a plan."""
 
 from __future__ import annotations
 
-import functools
-import logging
 import warnings
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from omnireco._core.checks import check_choice, check_flag, check_kind, name_rows
-from omnireco._core.compute import row_blocks
+from omnireco._core.checks import check_choice, check_flag, check_kind, check_one_or_more, name_rows
 from omnireco._core.contract import says_the_line
 from omnireco._core.frozen import ReadOnly
 from omnireco._core.parts import Maybe, Parts, Record, freeze, numbers, probabilities
-from omnireco._core.small import Each, Plain, Text, Value
-from omnireco._core.units import DAY_US
-from omnireco.data.asking.touches import Touches, free_days, holidays_in
-from omnireco.data.clock import Slots, local_us, slots_by_zone
+from omnireco._core.small import Each, Plain, Table, Text, Value
+from omnireco.data.asking.touches import Touches
 from omnireco.data.frames.columns import decode_optional, instants_to_pandas, open_frame
 from omnireco.data.messages import NEVER
 from omnireco.data.parts import Labels
-from omnireco.data.vocabulary import NONE, Vocabulary, match
+from omnireco.data.places.shops import Nearby
+from omnireco.data.vocabulary import Vocabulary
 from omnireco.errors import DataWarning, ParameterError, SchemaError
-from omnireco.planning.inputs import (
-    allowed,
-    check_channels,
-    check_rules,
-    check_slots,
-    check_verb,
-    given_data,
-    sources_of,
-)
+from omnireco.planning.assembling import with_sources
+from omnireco.planning.expanding import Expanded, near_shops, with_columns, with_offers
+from omnireco.planning.inputs import allowed, check_rules, given_data, sources_of
 from omnireco.planning.joining import joined
-from omnireco.planning.per_person import PerPerson
+from omnireco.planning.offers.book import Offers
 from omnireco.planning.rules import Consent, Constraint, Eligibility, OncePerItem, Reachable
-from omnireco.planning.sources import (
-    FORBIDDEN,
-    Sources,
-    audience_rows,
-    channel_names,
-    consent_since,
-    past_messages,
-)
+from omnireco.planning.sources import Sources, audience_rows
+from omnireco.planning.touch_value import TERMS, TouchValue, check_value, valued
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from omnireco.choices.decisions import CreativeChoices
-    from omnireco.data.audience import Audience
-    from omnireco.data.catalog import Catalog
     from omnireco.data.dataset import Dataset
     from omnireco.data.events import EventLog
-    from omnireco.data.recommendations import Recommendations
 
-__all__ = ["Candidates", "Timing", "Tiring", "candidates"]
+__all__ = ["Candidates", "check_complete", "in_order", "touch_frame"]
 
-_LINE = "om.candidates(recs, data, timing, om.slots('2025-06-01', days=7), channels=['push', 'email'])"
 MADE_OF = ("chances", "increments", "given")
-_LABELS = ("creative_id", "store_id", "offer_id")
-_log = logging.getLogger(__name__)
-_log.addHandler(logging.NullHandler())
-
-
-class Timing(Protocol):
-    """A response model by hour: what :func:`candidates` needs of a fitted SendTime, or of one of your own.
-
-    One verb, a table of people times slots: candidates evaluate thousands of slots of each person, and a table shares
-    what is known of a person among them. Where ``probability(touches)`` exists too, both agree.
-    """
-
-    def slot_probability(self, audience: Audience, rows: np.ndarray, channel: str, at_us: np.ndarray) -> np.ndarray:
-        """Return the response probability, float64 of shape (n_rows, n_slots), each in [0, 1].
-
-        ``rows`` are rows of the audience, ``at_us`` instants in UTC microseconds.
-        """
-
-
-class Tiring(Protocol):
-    """A fatigue model: what :func:`candidates` needs of a fitted Fatigue, or of one of your own."""
-
-    def factor(self, user_ids: Any, channel: str, at_us: Any) -> np.ndarray:
-        """Return by how much earlier messages lower the response probability, float64 of shape (n, n_slots)."""
-
-    def cost(self, user_ids: Any, channel: str) -> np.ndarray:
-        """Return how many later responses one more message costs, float64 of shape (n,)."""
+_LABELS = ("creative_id", "store_id", "offer_id", "kind", "campaign_id")
+NUMBERS = (*TERMS, "complaint", "points")
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
@@ -113,6 +63,10 @@ class Candidates:
         Constraints that these touches bring along; ``plan`` adds them to those it is given.
     sources : Sources
         The audience, the logs and the rules that they were made under; :meth:`concat` applies them again.
+    terms : mapping of str to float64 array of shape (n,)
+        What the values are made of, where it is known: ``increment``, ``margin``, ``channel_cost``, ``reward_cost``
+        (expected), ``fatigue_cost``, ``unsubscribe_cost``, and further numbers of each touch; NaN where one is not
+        known.
     made_of : {"chances", "increments", "given"}
         What values are made of: the chance of a response, whoever would have come anyway; what the message adds; or
         numbers of one's own.
@@ -131,6 +85,7 @@ class Candidates:
     implied: tuple[Constraint, ...] = ()
     sources: Sources = field(default_factory=Sources)
     made_of: str = "given"
+    terms: Mapping[str, np.ndarray] = field(default_factory=dict)
 
     parts: ClassVar[Parts] = {
         "touches": Record(Touches),
@@ -141,12 +96,17 @@ class Candidates:
         "implied": Each(Value((Constraint,))),
         "sources": Record(Sources),
         "made_of": Text(MADE_OF),
+        "terms": Table(numbers("n", missing=True)),
     }
 
     def __post_init__(self) -> None:
         check_kind(self.touches, Touches, "touches", "om.planning.Candidates.from_frame(frame)")
         _check_numbers(self.touches, self.value, self.probability)
         check_choice(self.made_of, "made_of", MADE_OF)
+        probability = {} if self.probability is None else {"probability": self.probability}
+        known = {"value": self.value, **probability, **self.terms}
+        object.__setattr__(self, "terms", ReadOnly(self.terms))
+        object.__setattr__(self, "touches", replace(self.touches, numbers=known, labels=dict(self.labels)))
         freeze(self)
         object.__setattr__(self, "labels", ReadOnly(self.labels))
         object.__setattr__(self, "left_out", ReadOnly(self.left_out))
@@ -162,6 +122,7 @@ class Candidates:
         eligibility: Iterable[Eligibility] = (),
         once_per_item: bool = False,
         withdrawals: str | Iterable[str] | EventLog | None = None,
+        worth: TouchValue | None = None,
     ) -> Candidates:
         """Read touches with values of one's own.
 
@@ -169,7 +130,10 @@ class Candidates:
         ----------
         frame : pandas, polars or pyarrow frame
             ``user_id``, ``item_id``, ``channel``, ``send_at`` (with a time zone) and ``value``; optionally
-            ``probability``, ``creative_id``, ``store_id`` and ``offer_id``.
+            ``probability``, ``creative_id``, ``store_id``, ``offer_id``, ``kind`` and ``campaign_id``, and numbers by
+            which values are made or rules count: ``increment``, ``margin``, ``channel_cost``, ``reward_cost``
+            (expected), ``fatigue_cost``, ``unsubscribe_cost``, ``complaint`` (its probability) and ``points`` (what the
+            reward takes from the card). With ``worth=`` the frame needs no ``value``.
         data : Dataset, optional
             With an ``audience``, consent and reachability are enforced and people who are not in it get nothing.
             Without it the rows are taken as allowed, and local times stay unknown. ``messages`` are what people had
@@ -183,6 +147,10 @@ class Candidates:
         withdrawals : str, iterable of str or EventLog, optional
             Events that withdraw consent, each of them: their names in the data, ``["unsubscribed"]``, or a log of
             them alone. See :class:`Consent`.
+        worth : TouchValue, optional
+            Makes the values where the frame has none: of ``increment`` (else ``probability``) and its costs. Terms that
+            the frame has stand; a margin that neither gives is that of the catalogue, else 1. No fatigue: put it into
+            the column ``fatigue_cost``.
 
         Returns
         -------
@@ -226,34 +194,43 @@ class Candidates:
         opened = open_frame(
             frame,
             where,
-            needed=("user_id", "item_id", "channel", "send_at", "value"),
-            optional=("probability", *_LABELS),
+            needed=("user_id", "item_id", "channel", "send_at", *(() if worth is not None else ("value",))),
+            optional=("value", "probability", *_LABELS, *NUMBERS),
             columns=columns,
         )
         users, user = opened.ids("user_id")
         items, item = opened.ids("item_id")
         channels, channel = opened.names("channel")
-        value = opened.numbers("value")
         probability = opened.numbers("probability") if "probability" in opened else None
         if probability is not None and (bad := (probability < 0) | (probability > 1)).any():
             raise SchemaError(
                 f"{where}: probability must lie in [0, 1]; it does not in {name_rows(bad)}. "
                 "Leave the column out when it is not known."
             )
+        given = {name: opened.numbers(name, allow_missing=True) for name in NUMBERS if name in opened}
         labels = {name: opened.ids(name, allow_missing=True) for name in _LABELS if name in opened}
         if "send_at_local" in opened.others:
             _warn_of_a_detour(where)
-        touches = _with_sources(users, items, channels, user, item, channel, opened.instants("send_at"), sources)
-        kept = np.arange(len(touches))
+        touches = with_sources(users, items, channels, user, item, channel, opened.instants("send_at"), sources)
         left_out: dict[str, int] = {}
+        check_value(worth)
+        if "value" in opened and worth is None:
+            value = opened.numbers("value")
+        else:
+            catalog = None if data is None else data.catalog
+            value, given = valued(touches, probability, given, worth, catalog, "value" in opened)
+            left_out["no value known"] = int(np.isnan(value).sum())
+        numbers = {"value": value, **({} if probability is None else {"probability": probability}), **given}
+        touches = replace(touches, numbers=numbers, labels=labels)
+        kept = np.flatnonzero(~np.isnan(value))
         if audience is not None:
             known = audience_rows(audience, users)[user] >= 0
-            kept = np.flatnonzero(known)
-            left_out["not in the audience"] = int(known.size - kept.size)
+            before, kept = kept.size, kept[known[kept]]
+            left_out["not in the audience"] = int(before - kept.size)
         all_rules = (*((Consent(), Reachable()) if sources.know_consent else ()), *rules)
         kept = kept[allowed(touches.take(kept), all_rules, left_out)]
         implied = (OncePerItem(),) if check_flag(once_per_item, "once_per_item") else ()
-        return in_order(touches, value, probability, labels, left_out, implied, kept, sources)
+        return in_order(touches, value, probability, labels, left_out, implied, kept, sources, given)
 
     @classmethod
     def concat(cls, parts: Iterable[Candidates]) -> Candidates:
@@ -293,7 +270,129 @@ class Candidates:
         (Candidates(2 touches, 1 user, 1 item, 2 channels), (OncePerItem(),))
         """
         sets = _check_parts(parts)
-        return replace(in_order(*joined(sets)), made_of=_joined_kind(sets))
+        found = joined(sets)
+        return replace(in_order(*found), made_of=_joined_kind(sets))
+
+    def with_columns(self, frame: Any, *, columns: Mapping[str, str] | None = None) -> Candidates:
+        """Return the touches with further columns: where a film stopped, the kind of a message, a risk.
+
+        Parameters
+        ----------
+        frame : pandas, polars or pyarrow frame
+            ``user_id``, ``item_id`` or ``channel``, or several of them, to look touches up by (one row each), and
+            further columns. Numbers become numbers that rules count by; texts, and all columns that end in ``_id``,
+            labels.
+        columns : mapping of str to str, optional
+            Our name to yours.
+
+        Returns
+        -------
+        Candidates
+            A column is missing for touches that the frame does not name.
+
+        Raises
+        ------
+        SchemaError
+            When the frame has no column to look up by or no further one, lists a touch twice, or would change a value.
+
+        Examples
+        --------
+        >>> import pandas as pd
+        >>> tea = pd.DataFrame({"user_id": [1], "item_id": ["tea"], "channel": ["push"], "value": [0.5],
+        ...                     "send_at": pd.to_datetime(["2025-06-01 09:00"], utc=True)})
+        >>> begun = pd.DataFrame({"user_id": [1], "item_id": ["tea"], "position": [0.4], "device": ["phone"]})
+        >>> Candidates.from_frame(tea).with_columns(begun).to_frame()[["position", "device"]].values.tolist()
+        [[0.4, 'phone']]
+        """
+        return self._more(with_columns(self, frame, columns))
+
+    def with_offers(
+        self, offers: Offers, *, eligibility: Iterable[Eligibility] = (), plain: bool = False
+    ) -> Candidates:
+        """Return each touch once for every offer that it may carry; the planner chooses one.
+
+        Parameters
+        ----------
+        offers : Offers
+            Those that are valid when a touch leaves, and are about its item or any.
+        eligibility : iterable of Eligibility
+            Further rules that read offers: :class:`Promised`, :class:`Affordable`.
+        plain : bool, default False
+            Whether a touch without an offer is a choice too.
+
+        Returns
+        -------
+        Candidates
+            With ``offer_id`` and the columns ``price`` and ``points``. What a touch earns is multiplied by the offer's
+            ``lift``; its expected reward, response probability times ``reward_cost``, is subtracted.
+
+        Raises
+        ------
+        ParameterError
+            When an offer has a reward, and the touches no probability; or a rule belongs to the planner.
+
+        Examples
+        --------
+        >>> import pandas as pd, omnireco as om
+        >>> tea = pd.DataFrame({"user_id": [1], "item_id": ["tea"], "channel": ["push"], "value": [2.0],
+        ...                     "probability": [0.2], "send_at": pd.to_datetime(["2025-06-01 09:00"], utc=True)})
+        >>> offers = om.planning.Offers.from_frame(pd.DataFrame({"offer_id": ["a", "b"], "lift": [1.0, 1.5],
+        ...                                                      "reward_cost": [0.0, 2.0]}))
+        >>> Candidates.from_frame(tea).with_offers(offers).to_frame()["value"].round(2).tolist()
+        [2.0, 2.4]
+        """
+        found = with_offers(self, offers, eligibility, plain=check_flag(plain, "plain"), value_terms=True)
+        return self._more(found)
+
+    def with_shops(
+        self,
+        nearby: Nearby,
+        *,
+        eligibility: Iterable[Eligibility] = (),
+        decay_km: float | None = None,
+        channels: str | Iterable[str] | None = None,
+    ) -> Candidates:
+        """Return each touch once for every shop near its person; the planner names the nearest that can still serve.
+
+        Parameters
+        ----------
+        nearby : Nearby
+            Of ``shops.near(homes, k=3)``.
+        eligibility : iterable of Eligibility
+            Further rules that read shops: :class:`OpeningHours`, :class:`InStock`.
+        decay_km : float, optional
+            The distance over which a response becomes e times less probable. None: distance does not matter, and the
+            planner may name any of the shops.
+        channels : str or iterable of str, optional
+            Channels that name a shop; all by default. Somebody without a shop gets nothing on them.
+
+        Returns
+        -------
+        Candidates
+            With ``store_id`` and the column ``distance_km``.
+
+        Raises
+        ------
+        ParameterError
+            When ``decay_km`` is not above 0, a channel is none of these, or a rule belongs to the planner.
+
+        Examples
+        --------
+        >>> import pandas as pd, omnireco as om
+        >>> shops = om.data.Shops.from_frame(pd.DataFrame({"store_id": ["a", "b"], "timezone": "UTC",
+        ...                                                "latitude": [52.5, 52.6], "longitude": 13.4}))
+        >>> nearby = shops.near(pd.DataFrame({"user_id": [1], "latitude": [52.5], "longitude": [13.4]}), k=2)
+        >>> tea = pd.DataFrame({"user_id": [1], "item_id": ["tea"], "channel": ["push"], "value": [2.0],
+        ...                     "send_at": pd.to_datetime(["2025-06-01 09:00"], utc=True)})
+        >>> found = Candidates.from_frame(tea).with_shops(nearby, decay_km=10.0)
+        >>> found.to_frame()[["store_id", "value"]].round(2).values.tolist()
+        [['a', 2.0], ['b', 0.66]]
+        """
+        names = None if channels is None else check_one_or_more(channels, "channels")
+        return self._more(near_shops(self, nearby, eligibility, decay_km=decay_km, channels=names))
+
+    def _more(self, found: Expanded) -> Candidates:
+        return replace(in_order(*found), made_of=self.made_of)
 
     def __len__(self) -> int:
         return len(self.touches)
@@ -315,241 +414,6 @@ class Candidates:
         A frame cannot hold rules, gaps and history: to join sets use :meth:`concat`, not frames.
         """
         return touch_frame(self, np.arange(len(self)))
-
-
-@says_the_line(_LINE)
-def candidates(
-    recs: Recommendations | Mapping[str, Recommendations],
-    data: Dataset,
-    timing: Timing,
-    slots: Slots,
-    *,
-    channels: str | Iterable[str] | None = None,
-    eligibility: Iterable[Eligibility] = (),
-    per_person: PerPerson | None = None,
-    fatigue: Tiring | None = None,
-    creatives: CreativeChoices | None = None,
-    withdrawals: str | Iterable[str] | EventLog | None = None,
-) -> Candidates:
-    """Return the touches worth planning: allowed by every rule, then the best few per person.
-
-    Parameters
-    ----------
-    recs : Recommendations, or mapping of str to Recommendations
-        Ranked items per person, or such lists for each channel: ``{"email": lists_a, "push": lists_b}``. People who are
-        not in the audience get nothing.
-    data : Dataset
-        With the ``audience``: zones and consents; consent and reachability are always enforced, listed or not.
-        ``messages`` are what people had before: frequency caps count them, and who unsubscribed has no consent on that
-        channel. With margins in the ``catalog``, values are money, and items without a margin are left out; else a
-        response has the value 1.
-    timing : fitted SendTime, or any Timing
-        The response probability by person, channel and instant: ``slot_probability(audience, rows, channel, at_us)``.
-        Of
-        ``om.causal.Uplift``, ``model.timing(send_time, data)``: values are then what a message adds (``.made_of``).
-    slots : Slots
-        The instants at which a message may leave; whole days are those of each person's own calendar.
-    channels : str or iterable of str
-        Channels to use; may be left out where ``recs`` names them.
-    eligibility : iterable of Eligibility
-        Further rules, such as quiet hours; applied before any pruning.
-    per_person : PerPerson, optional
-        What one person may be offered: by default 3 items, 8 slots for each on a channel, every item once, and 4 hours
-        between two messages. ``om.planning.PerPerson(n_items=1, min_interval="20h")``.
-    fatigue : fitted Fatigue, optional
-        Recent messages then lower the response probability, and the cost in later responses, each at the value of
-        the person's best item, is subtracted from the value. Touches with a negative value are not sent.
-    creatives : CreativeChoices, optional
-        A creative per person and item, from ``CreativeModel.choose``; it becomes the ``creative_id`` of the touches.
-    withdrawals : str, iterable of str or EventLog, optional
-        Events that withdraw consent, each of them: their names in the data, ``["unsubscribed"]``, or a log of them
-        alone. See :class:`Consent`.
-
-    Returns
-    -------
-    Candidates
-        ``.left_out`` has the number of touches each rule removed.
-
-    Raises
-    ------
-    ParameterError
-        When a channel has no consent column, the arguments are of another type or out of range, a rule names a channel
-        that nothing has or does not return one bool per touch, or the timing no chance between 0 and 1 for each person
-        and slot.
-    SchemaError
-        When the data has no audience, ids are integers in one table and strings in another, or a channel is spelt in
-        two ways.
-    TypeError
-        When an audience stands where the Dataset goes.
-
-    Warns
-    -----
-    DataWarning
-        When hardly any of the people or items are in the audience, the message log, the catalogue or the creatives.
-
-    Notes
-    -----
-    The value of a touch is its response probability (with ``slot_increment``: what the message adds) times the worth
-    of the item (its margin, else 1) times the discount of its rank, 1 / log2(1 + rank): an item ranked third has half
-    the response probability of the first, as NDCG has it. Deterministic; people are worked through in blocks of at
-    most 128 MB.
-
-    Examples
-    --------
-    >>> import numpy as np, pandas as pd
-    >>> from types import SimpleNamespace
-    >>> from omnireco.data import Audience, Dataset, Recommendations, slots
-    >>> people = Audience.from_frame(pd.DataFrame({"user_id": [1, 2], "timezone": "UTC",
-    ...                                            "consent_push": [True, False]}))
-    >>> recs = Recommendations.from_frame(pd.DataFrame({"user_id": [1, 1, 2], "item_id": ["tea", "cup", "cup"],
-    ...                                                 "rank": [1, 2, 1]}))
-    >>> even = SimpleNamespace(slot_probability=lambda audience, rows, channel, at: np.full((len(rows), len(at)), 0.1))
-    >>> found = candidates(recs, Dataset(audience=people), even, slots("2025-06-01", days=2), channels=["push"],
-    ...                    per_person=PerPerson(n_slots=2))
-    >>> found, found.left_out["Consent"]
-    (Candidates(4 touches, 1 user, 2 items, 1 channel; values of chances), 48)
-    """
-    rules = check_rules(eligibility)
-    data = given_data(data, ("audience",), "candidates", _LINE)
-    audience, limits = data.part("audience", "candidates"), PerPerson() if per_person is None else per_person
-    check_slots(slots)
-    check_kind(limits, PerPerson, "per_person", "per_person=om.planning.PerPerson(n_items=3, min_interval='4h')")
-    check_verb(timing, "slot_probability", "timing", "timing=om.SendTime().fit(data)")
-    sources = sources_of(data, withdrawals, rules, "candidates")
-    if isinstance(recs, Mapping):
-        one = functools.partial(
-            candidates,
-            data=data,
-            timing=timing,
-            slots=slots,
-            eligibility=rules,
-            per_person=limits,
-            fatigue=fatigue,
-            creatives=creatives,
-            withdrawals=next(iter(sources.withdrawals), None),
-        )
-        names = _channels_of_lists(recs, channels, audience)
-        return Candidates.concat([one(recs[name], channels=name) for name in names])
-    _check_models(recs, fatigue, creatives)
-    names = check_channels(channels, audience)
-    n_items = min(limits.n_items, recs.k)
-    users, ranked = Vocabulary.encode(recs.users.ids, "user_id")
-    codes = np.asarray(recs.codes)[np.argsort(ranked), :n_items]
-    known = Vocabulary(np.array(names, object))
-    empty = _no_touches(users, recs.items, known, sources)
-    left_out: dict[str, int] = dict.fromkeys(["not in the audience", "no margin", "Consent", "Reachable"], 0)
-    left_out |= dict.fromkeys([rule.name for rule in rules], 0)
-    left_out |= {"no value": 0, "not among the best slots": 0}
-    since = consent_since(users, known, sources)
-    worth = _worth(recs.items, data.catalog)
-    offers = _Offers(audience, timing, slots, empty, rules, worth, limits.n_slots, left_out, fatigue, since)
-    row = audience_rows(audience, users)
-    left_out["not in the audience"] = int((codes[row < 0] != NONE).sum()) * len(names) * len(slots)
-    member = np.flatnonzero(row >= 0)
-    blocks = list(row_blocks(member.size, n_items * len(slots) * 96)) or [slice(0)]  # rules are asked of nobody too
-    parts = [
-        offers.block(member[block], row[member[block]], codes[member[block]], code)
-        for block in blocks
-        for code in range(len(known))
-    ]
-    touches, value, probability = _join(offers.empty, parts)
-    labels = {} if creatives is None else {"creative_id": _creatives_of(touches, creatives)}
-    found = in_order(touches, value, probability, labels, left_out, limits.implied, np.arange(len(touches)), sources)
-    found = replace(found, made_of="increments" if _adds(timing) else "chances")
-    _log.info("candidates: %d touches for %d people", len(found), len(users))
-    return found
-
-
-@dataclass(frozen=True, slots=True)
-class _Offers:
-    """What every block of people has in common."""
-
-    audience: Any
-    timing: Timing
-    slots: Slots
-    empty: Touches
-    rules: tuple[Eligibility, ...]
-    worth: np.ndarray
-    n_slots: int
-    left_out: dict[str, int]
-    fatigue: Tiring | None
-    since: np.ndarray
-
-    def block(
-        self, user: np.ndarray, row: np.ndarray, codes: np.ndarray, channel: int
-    ) -> tuple[Touches, np.ndarray, np.ndarray]:
-        """Return the best touches of some people on one channel, with values and probabilities."""
-        name = str(self.empty.channels.ids[channel])
-        at, opens, n_slots = self._slots_of(row)
-        column = int(np.flatnonzero(self.audience.channels.ids == name)[0])
-        discount = 1.0 / np.log2(np.arange(codes.shape[1]) + 2.0)
-        worth = np.where(codes == NONE, np.nan, self.worth[codes]) * discount
-        self._count("no margin", int(((np.isnan(worth) & (codes != NONE)).sum(axis=1) * n_slots).sum()))
-        has_item = ~np.isnan(worth)
-        offered = has_item.sum(axis=1) * n_slots
-        since, reachable = self.since[user, channel], self.audience.reachable[row, column]
-        consent = since < FORBIDDEN
-        self._count("Consent", int(offered[~consent].sum()))
-        self._count("Reachable", int(offered[consent & ~reachable].sum()))
-        open_to = np.flatnonzero(consent & reachable & has_item.any(axis=1))
-        user, row, codes, worth, has_item = (a[open_to] for a in (user, row, codes, worth, has_item))
-        since, opens = since[open_to], opens[open_to]
-        chance, cost = _chances(self.timing, self.audience, row, name, at), np.zeros(row.size)
-        added = _increments(self.timing, self.audience, row, name, at) if _adds(self.timing) else chance
-        if self.fatigue is not None and row.size:
-            ids = self.audience.users.ids[row]
-            factor = _check_fatigue(self.fatigue.factor(ids, name, at), "factor", (row.size, at.size))
-            same = added is chance
-            chance = np.minimum(chance * factor, 1.0)
-            added = chance if same else added * factor
-            cost = _check_fatigue(self.fatigue.cost(ids, name), "cost", (row.size,)) * np.nanmax(worth, axis=1)
-        person, rank = np.nonzero(has_item)
-        zone = _known_zone(self.audience, row)
-        clock = _local_table(self.audience, at)[zone]
-        free = free_days(self.audience, clock, zone[:, None])
-        flat = np.arange(person.size * at.size)
-        pair, slot = flat // max(1, at.size), flat % max(1, at.size)
-        whole = Touches(
-            self.empty.users,
-            self.empty.items,
-            self.empty.channels,
-            user[person][pair].astype(np.int32),
-            codes[person, rank][pair].astype(np.int32),
-            np.full(flat.size, channel, np.int32),
-            at[slot],
-            clock[person].ravel(),
-            (at[None, :] >= since[person][:, None]).ravel(),
-            np.ones(flat.size, np.bool_),
-            self.empty.past,
-            self.empty.named,
-            holiday=None if free is None else free[person].ravel(),
-        )
-        value = (added[person] * worth[person, rank][:, None] - cost[person][:, None]).ravel()
-        own_days = np.flatnonzero(opens[person].ravel())
-        kept = own_days[allowed(whole.take(own_days), (Consent(), *self.rules), self.left_out)]
-        good = kept[value[kept] > 0]
-        self._count("no value", kept.size - good.size)
-        table = np.full(flat.size, -np.inf)
-        table[good] = value[good]
-        best = _best_slots(table.reshape(person.size, at.size), self._days(at, clock[person]), self.n_slots)
-        chosen = np.flatnonzero(best.ravel())
-        self._count("not among the best slots", good.size - chosen.size)
-        return whole.take(chosen), value[chosen], chance[person].ravel()[chosen]
-
-    def _slots_of(self, row: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Return the instants, which are slots for whom, bool (n_people, n), and how many each person has."""
-        at, inside = slots_by_zone(self.slots, self.audience.zones)
-        opens = inside[_known_zone(self.audience, row)]
-        return at, opens, opens.sum(axis=1)
-
-    def _days(self, at: np.ndarray, clock: np.ndarray) -> np.ndarray:
-        """Return the day of each slot, (n, s): of the person's own calendar, or 24 hours from the first slot."""
-        since = (at - self.slots.first_us) // DAY_US
-        own = np.where(clock == NEVER, since[None, :], (clock - self.slots.first_us) // DAY_US)
-        return own if self.slots.local_days else np.broadcast_to(since, clock.shape)
-
-    def _count(self, reason: str, n: int) -> None:
-        self.left_out[reason] = self.left_out.get(reason, 0) + n
 
 
 def check_complete(found: Candidates, where: str) -> None:
@@ -595,48 +459,12 @@ def touch_frame(found: Candidates, rows: np.ndarray, **more: np.ndarray) -> pd.D
     labels = {name: decode_optional(known, codes[rows]) for name, (known, codes) in found.labels.items()}
     if "creative_id" in labels:
         columns["creative_id"] = labels.pop("creative_id")
+    terms = {name: known[rows] for name, known in found.terms.items()}
     columns["probability"] = np.full(rows.size, np.nan) if found.probability is None else found.probability[rows]
     columns["value"] = found.value[rows]
     if found.made_of == "increments":
         columns["made_of"] = np.full(rows.size, found.made_of, object)
-    return pd.DataFrame(columns | labels | more)
-
-
-def _creatives_of(touches: Touches, chosen: CreativeChoices) -> tuple[Vocabulary, np.ndarray]:
-    """Return the creative chosen for the person and item of each touch, -1 for none."""
-    user = match(chosen.users, touches.users, ("the creatives", "the lists"))[touches.user].astype(np.int64)
-    item = match(chosen.items, touches.items, ("the creatives", "the lists"), column="item_id")[touches.item].astype(
-        np.int64
-    )
-    if not len(chosen):
-        return chosen.creatives, np.full(len(touches), NONE, np.int32)
-    keys = chosen.user.astype(np.int64) * len(chosen.items) + chosen.item
-    wanted = user * len(chosen.items) + item
-    spot = np.minimum(np.searchsorted(keys, wanted), keys.size - 1)
-    same = (keys[spot] == wanted) & (user >= 0) & (item >= 0)
-    return chosen.creatives, np.where(same, chosen.creative[spot], NONE).astype(np.int32)
-
-
-def _best_slots(value: np.ndarray, day: np.ndarray, keep: int) -> np.ndarray:
-    """Return which slots of each row to keep, bool (n, s): the best of each day first; -inf never.
-
-    ``day`` has the shape (n, s). Ties go to the earlier slot.
-    """
-    order = np.argsort(-value, axis=1, kind="stable")
-    days = np.take_along_axis(day, order, axis=1)
-    by_day = np.argsort(days, axis=1, kind="stable")
-    days = np.take_along_axis(days, by_day, axis=1)
-    place = np.broadcast_to(np.arange(value.shape[1]), value.shape)
-    fresh = np.ones(value.shape, np.bool_)
-    fresh[:, 1:] = days[:, 1:] != days[:, :-1]
-    turn = np.empty_like(order)
-    np.put_along_axis(turn, by_day, place - np.maximum.accumulate(np.where(fresh, place, 0), axis=1), axis=1)
-    ranked = np.take_along_axis(value, order, axis=1)
-    turn[np.isneginf(ranked)] = value.shape[1]  # never before an allowed slot, whatever its day
-    first = np.argsort(turn, axis=1, kind="stable")[:, :keep]
-    mask = np.zeros(value.shape, np.bool_)
-    np.put_along_axis(mask, np.take_along_axis(order, first, axis=1), True, axis=1)
-    return mask & ~np.isneginf(value)
+    return pd.DataFrame(columns | terms | labels | more)
 
 
 def _refuse_blind(rules: Iterable[Eligibility], where: str) -> None:
@@ -647,40 +475,6 @@ def _refuse_blind(rules: Iterable[Eligibility], where: str) -> None:
                 f"{where}: {rule.name} reads people's zones or consents, and there is no audience. "
                 f"Write {where}(frame, om.Dataset(audience=people), eligibility=[...])."
             )
-
-
-def _channels_of_lists(recs: Mapping[str, Any], channels: Any, audience: Audience) -> tuple[str, ...]:
-    """Return the channels of a mapping of lists; those named beside it must be the same."""
-    names = check_channels(list(recs), audience)
-    if channels is not None and set(check_channels(channels, audience)) != set(names):
-        raise ParameterError(
-            f"channels names others than the mapping of lists, which has {', '.join(map(repr, names))}. "
-            "Leave channels out: the keys of the mapping name them."
-        )
-    return names
-
-
-def _check_models(recs: Any, fatigue: Any, creatives: Any) -> None:
-    """Refuse lists, fatigue and creatives of another type, with the line that makes them."""
-    from omnireco.choices.decisions import CreativeChoices
-    from omnireco.data.recommendations import Recommendations
-
-    check_kind(
-        recs,
-        Recommendations,
-        "recs",
-        "recs=model.recommend(data.requests(), k=10), or om.Recommendations.from_frame(frame)",
-    )
-    if recs.key != "user_id":
-        raise ParameterError(
-            f"recs must hold one list per person (user_id). These are named by {recs.key}, and would be taken for "
-            "other people's. Ask once for everybody: recs=model.recommend(data.requests(), k=10)."
-        )
-    check_kind(
-        creatives, CreativeChoices, "creatives", "creatives=om.choices.Creatives().fit(...).choose(...)", none=True
-    )
-    for verb in () if fatigue is None else ("factor", "cost"):
-        check_verb(fatigue, verb, "fatigue", "fatigue=om.timing.Fatigue().fit(data)")
 
 
 def _check_numbers(touches: Touches, value: Any, probability: Any) -> None:
@@ -697,18 +491,6 @@ def _check_numbers(touches: Touches, value: Any, probability: Any) -> None:
             raise ParameterError(f"Candidates: {name} is missing or infinite in {name_rows(bad)}. Leave those out.")
 
 
-def _check_fatigue(answer: Any, verb: str, shape: tuple[int, ...]) -> np.ndarray:
-    """Return the result of a fatigue model, when it is one finite number per person (and slot), 0 or more."""
-    found = np.asarray(answer, np.float64)
-    if found.shape != shape or not (np.isfinite(found) & (found >= 0)).all():
-        raise ParameterError(
-            f"fatigue.{verb} must return numbers of 0 or more of shape {shape}. Got shape {found.shape}"
-            f"{'' if found.shape != shape else ', with missing, endless or negative ones'}. Fit one with "
-            "om.timing.Fatigue().fit(data)."
-        )
-    return found
-
-
 def _warn_of_a_detour(where: str) -> None:
     """Say that the frame came from a set of candidates or a plan, whose rules it cannot hold."""
     warnings.warn(
@@ -718,90 +500,6 @@ def _warn_of_a_detour(where: str) -> None:
         DataWarning,
         stacklevel=4,
     )
-
-
-def _with_sources(
-    users: Vocabulary,
-    items: Vocabulary,
-    channels: Vocabulary,
-    user: np.ndarray,
-    item: np.ndarray,
-    channel: np.ndarray,
-    send_at: np.ndarray,
-    sources: Sources,
-) -> Touches:
-    """Return touches with zone, consent and reachability of the sources; without an audience no zone is known."""
-    named, audience = channel_names(channels, sources), sources.audience
-    consent = send_at >= consent_since(users, channels, sources)[user, channel]
-    reachable, local, free = np.ones(user.size, np.bool_), np.full(user.size, NEVER), None
-    if audience is not None:
-        row = audience_rows(audience, users)[user]
-        column = audience.channels.codes(channels.ids, missing="none")[channel]
-        known = np.flatnonzero((row >= 0) & (column >= 0))
-        reachable = np.zeros(user.size, np.bool_)
-        reachable[known] = audience.reachable[row[known], column[known]]
-        zone = _known_zone(audience, row)
-        local = np.where(zone >= 0, local_us(send_at, zone, audience.zones), NEVER)
-        free = free_days(audience, local, zone)
-    past = past_messages(users, named, sources.messages)
-    parts = (user, item, channel, send_at, local, consent, reachable, past, named)
-    return Touches(users, items, channels, *parts, holiday=free)
-
-
-def _no_touches(users: Vocabulary, items: Vocabulary, channels: Vocabulary, sources: Sources) -> Touches:
-    codes, times = np.empty(0, np.int32), np.empty(0, np.int64)
-    return _with_sources(users, items, channels, codes, codes, codes, times, sources)
-
-
-def _known_zone(audience: Audience, row: np.ndarray) -> np.ndarray:
-    """Return the zone of some rows (-1 for unknown users); what is no code of a zone is unknown, never another's."""
-    zone = np.append(audience.zone, np.int32(NONE))[row]
-    return np.where((row >= 0) & (zone >= 0) & (zone < len(audience.zones)), zone, np.int32(NONE)).astype(np.int32)
-
-
-def _local_table(audience: Audience, at: np.ndarray) -> np.ndarray:
-    """Return the local time of each slot in each zone, (n_zones + 1, n_slots); the last row is "unknown"."""
-    zone = np.arange(len(audience.zones), dtype=np.int32)[:, None]
-    known = local_us(at[None, :], zone, audience.zones) if zone.size else np.empty((0, at.size), np.int64)
-    return np.concatenate([known, np.full((1, at.size), NEVER)])
-
-
-def _chances(timing: Timing, audience: Audience, row: np.ndarray, channel: str, at: np.ndarray) -> np.ndarray:
-    """Return the timing's probabilities, checked: one between 0 and 1 for each person and slot."""
-    if row.size == 0:
-        return np.empty((0, at.size))
-    chance = np.asarray(timing.slot_probability(audience, row, channel, at), np.float64)
-    if chance.shape != (row.size, at.size) or not (np.isfinite(chance).all() and (chance >= 0).all()):
-        raise ParameterError(
-            f"timing.slot_probability must return a probability in [0, 1] for each of {row.size} people and {at.size} "
-            f"slots. Got shape {chance.shape}{'' if np.isfinite(chance).all() else ', with missing values'}. "
-            "Fit one with om.SendTime().fit(data)."
-        )
-    if (chance > 1).any():
-        raise ParameterError(
-            f"timing.slot_probability returned probabilities above 1 (up to {chance.max():g}). It must be in "
-            "[0, 1], not a score: divide it, or fit om.SendTime()."
-        )
-    return chance
-
-
-def _adds(timing: Any) -> bool:
-    """Return whether values are to be made of what a message adds."""
-    return callable(getattr(timing, "slot_increment", None))
-
-
-def _increments(timing: Any, audience: Audience, row: np.ndarray, channel: str, at: np.ndarray) -> np.ndarray:
-    """Return what a message adds, checked: a finite number for each person and slot."""
-    if row.size == 0:
-        return np.empty((0, at.size))
-    added = np.asarray(timing.slot_increment(audience, row, channel, at), np.float64)
-    if added.shape != (row.size, at.size) or not np.isfinite(added).all():
-        raise ParameterError(
-            f"timing.slot_increment must return a finite number for each of {row.size} people and {at.size} slots. Got "
-            f"shape {added.shape}{'' if np.isfinite(added).all() else ', with missing values'}. Make one with "
-            "om.causal.Uplift(target='purchase').fit(data).timing(send_time, data)."
-        )
-    return added
 
 
 def _joined_kind(sets: Iterable[Candidates]) -> str:
@@ -817,38 +515,6 @@ def _joined_kind(sets: Iterable[Candidates]) -> str:
     return kinds.pop() if len(kinds) == 1 else "given"
 
 
-def _worth(items: Vocabulary, catalog: Catalog | None) -> np.ndarray:
-    """Return the value of a response per item: its margin when the catalogue has margins, else 1."""
-    if catalog is None or catalog.margin is None:
-        return np.ones(max(1, len(items)))
-    row = match(catalog.items, items, ("the catalogue", "the lists"), column="item_id")
-    return np.append(catalog.margin, np.nan)[row]
-
-
-def _join(
-    empty: Touches, parts: list[tuple[Touches, np.ndarray, np.ndarray]]
-) -> tuple[Touches, np.ndarray, np.ndarray]:
-    """Return the blocks as one."""
-    blocks = [empty, *(part[0] for part in parts)]
-    joined = Touches(
-        empty.users,
-        empty.items,
-        empty.channels,
-        np.concatenate([block.user for block in blocks]),
-        np.concatenate([block.item for block in blocks]),
-        np.concatenate([block.channel for block in blocks]),
-        np.concatenate([block.send_at for block in blocks]),
-        np.concatenate([block.local_at for block in blocks]),
-        np.concatenate([block.consent for block in blocks]),
-        np.concatenate([block.reachable for block in blocks]),
-        empty.past,
-        empty.named,
-        holiday=holidays_in(blocks),
-    )
-    none = np.empty(0)
-    return joined, np.concatenate([none, *(p[1] for p in parts)]), np.concatenate([none, *(p[2] for p in parts)])
-
-
 def in_order(
     touches: Touches,
     value: np.ndarray,
@@ -858,6 +524,7 @@ def in_order(
     implied: tuple[Constraint, ...],
     kept: np.ndarray,
     sources: Sources,
+    terms: Mapping[str, np.ndarray] | None = None,
 ) -> Candidates:
     """Return the kept touches in an order that does not depend on the caller's rows."""
     keys = [value if probability is None else probability, value, *(codes for _, codes in labels.values())]
@@ -871,4 +538,5 @@ def in_order(
         left_out,
         implied,
         sources,
+        terms={name: known[order] for name, known in ({} if terms is None else terms).items()},
     )

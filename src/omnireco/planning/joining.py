@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
 from omnireco._core.checks import check_duration
-from omnireco.data.asking.touches import Touches, holidays_in
+from omnireco.data.asking.touches import Touches, holidays_in, traits_of
 from omnireco.data.audience import Audience
 from omnireco.data.vocabulary import NONE, Vocabulary, unite
 from omnireco.errors import ParameterError
@@ -42,6 +43,10 @@ class Valued(Protocol):
         """Further columns, each with its vocabulary."""
 
     @property
+    def terms(self) -> Mapping[str, np.ndarray]:
+        """What values are made of, float64 of shape (n,) each."""
+
+    @property
     def left_out(self) -> Mapping[str, int]:
         """How many touches each rule took away."""
 
@@ -65,6 +70,7 @@ class Joined(NamedTuple):
     implied: tuple[Constraint, ...]
     kept: np.ndarray
     sources: Sources
+    terms: dict[str, np.ndarray]
 
 
 def joined(parts: Sequence[Valued]) -> Joined:
@@ -73,12 +79,16 @@ def joined(parts: Sequence[Valued]) -> Joined:
     touches = _joined_touches([part.touches for part in parts], sources)
     value = np.concatenate([part.value for part in parts])
     probability = _joined_probability(parts)
+    labels, terms = _joined_labels(parts), _joined_terms(parts)
+    numbers = {"value": value, **({} if probability is None else {"probability": probability}), **terms}
+    touches = replace(touches, numbers=numbers, labels=labels)
     left_out = _summed([part.left_out for part in parts])
     kept = allowed(touches, (Consent(), Reachable(), *sources.rules), left_out)
-    once = kept[_best_of_equals(touches.take(kept), value[kept], None if probability is None else probability[kept])]
+    few = touches.take(kept)
+    once = kept[_best_of_equals(few, value[kept], None if probability is None else probability[kept])]
     left_out["named twice"] = left_out.get("named twice", 0) + int(kept.size - once.size)
     implied = _strictest([rule for part in parts for rule in part.implied])
-    return Joined(touches, value, probability, _joined_labels(parts), left_out, implied, once, sources)
+    return Joined(touches, value, probability, labels, left_out, implied, once, sources, terms)
 
 
 def _joined_sources(parts: Sequence[Valued]) -> Sources:
@@ -144,7 +154,8 @@ def _joined_touches(parts: Sequence[Touches], sources: Sources) -> Touches:
     consent &= send_at >= consent_since(users, channels, sources)[user, channel]
     past = past_messages(users, named, sources.messages)
     parts_of = (user, item, channel, send_at, local_at, consent, reachable, past, named)
-    return Touches(users, items, channels, *parts_of, holiday=holidays_in(parts))
+    traits = traits_of(users, sources.audience)
+    return Touches(users, items, channels, *parts_of, holiday=holidays_in(parts), traits=traits)
 
 
 def _joined_probability(parts: Sequence[Valued]) -> np.ndarray | None:
@@ -154,6 +165,13 @@ def _joined_probability(parts: Sequence[Valued]) -> np.ndarray | None:
     return np.concatenate(
         [np.full(len(part), np.nan) if part.probability is None else part.probability for part in parts]
     )
+
+
+def _joined_terms(parts: Sequence[Valued]) -> dict[str, np.ndarray]:
+    """Return the terms of all values, NaN where a part has none."""
+    names = dict.fromkeys(name for part in parts for name in part.terms)
+    nothing = {id(part): np.full(len(part), np.nan) for part in parts}
+    return {name: np.concatenate([part.terms.get(name, nothing[id(part)]) for part in parts]) for name in sorted(names)}
 
 
 def _joined_labels(parts: Sequence[Valued]) -> dict[str, tuple[Vocabulary, np.ndarray]]:
@@ -179,9 +197,10 @@ def _summed(counts: Sequence[Any]) -> dict[str, int]:
 
 
 def _best_of_equals(touches: Touches, value: np.ndarray, probability: np.ndarray | None) -> np.ndarray:
-    """Return the position of the best touch of each person, item, channel and instant: value, then probability."""
+    """Return the position of the best touch of each person, item, channel, instant, offer and shop."""
     chance = np.zeros(value.size) if probability is None else np.nan_to_num(probability, nan=-1.0)
     keys = [touches.send_at, touches.channel, touches.item, touches.user]
+    keys += [touches.labels[name][1] for name in ("offer_id", "store_id") if name in touches.labels]
     order = np.lexsort([-chance, -value, *keys])
     same = np.ones(max(order.size - 1, 0), np.bool_)
     for key in keys:

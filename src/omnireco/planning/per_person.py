@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Mapping
 from dataclasses import dataclass
 
-from omnireco._core.checks import check_flag, check_integer
+from omnireco._core.checks import check_flag, check_integer, check_known, check_mapping
+from omnireco._core.frozen import ReadOnly
 from omnireco.planning.inputs import gap_rule
 from omnireco.planning.rules import Constraint, OncePerItem
 
@@ -18,8 +20,8 @@ class PerPerson:
 
     Parameters
     ----------
-    n_items : int, default 3
-        Items per person, from the top of the ranking.
+    n_items : int, or mapping of channel to int, default 3
+        Items per person, from the top of the ranking; of a mapping, on each channel: an e-mail shows six, a push one.
     n_slots : int, default 8
         Slots per person, channel and item: the best slot of each day before the second best of any.
     once_per_item : bool, default True
@@ -40,16 +42,34 @@ class PerPerson:
     ['OncePerItem', "FrequencyCap(1, per='20h')"]
     """
 
-    n_items: int = 3
+    n_items: int | Mapping[str, int] = 3
     n_slots: int = 8
     once_per_item: bool = True
     min_interval: str | dt.timedelta | None = "4h"
 
     def __post_init__(self) -> None:
-        check_integer(self.n_items, "n_items", low=1)
+        if isinstance(self.n_items, Mapping):
+            for name, n in check_mapping(self.n_items, "n_items", "{'email': 6, 'push': 1}").items():
+                check_integer(n, f"n_items[{name!r}]", low=1)
+            object.__setattr__(self, "n_items", ReadOnly(self.n_items))
+        else:
+            check_integer(self.n_items, "n_items", low=1)
         check_integer(self.n_slots, "n_slots", low=1)
         check_flag(self.once_per_item, "once_per_item")
         gap_rule(self.min_interval)
+
+    def items_on(self, channel: str) -> int:
+        """Return how many items a person may be offered on a channel.
+
+        Raises
+        ------
+        ParameterError
+            When ``n_items`` is a mapping that leaves the channel out.
+        """
+        if not isinstance(self.n_items, Mapping):
+            return self.n_items
+        check_known([channel], self.n_items, "PerPerson: n_items, which must name every channel", missing=None)
+        return self.n_items[channel]
 
     @property
     def implied(self) -> tuple[Constraint, ...]:

@@ -430,7 +430,8 @@ def plan(
 
     Notes
     -----
-    Only touches with a value above 0 are sent. Deterministic, and independent of the order of the caller's rows.
+    Only touches with a value above 0 are sent, and others where a floor needs them. Deterministic, and independent of
+    the order of the caller's rows.
     Small problems are solved exactly by branch and bound; large ones to a gap that is reported: about 20 seconds
     for a million touches (see :mod:`omnireco._kernels.packing` and ``benchmarks/plan.py``).
 
@@ -549,10 +550,11 @@ def _costs(used: Iterable[Constraint]) -> dict[str, float]:
     """Return what a touch of each channel costs by its budgets; two that say different things are an error."""
     costs: dict[str, float] = {}
     for budget in (rule for rule in used if isinstance(rule, Budget)):
-        if costs.setdefault(budget.channel, budget.cost) != budget.cost:
-            raise ParameterError(
-                f"plan: a touch of {budget.channel!r} costs {costs[budget.channel]:g} in one budget and "
-                f"{budget.cost:g} in another. Write one Budget({budget.channel!r}, cost=..., total=...) with the whole "
-                "cost; for a limit in another unit write a Constraint of your own, or FrequencyCap and Capacity."
-            )
+        for channel, cost in budget.costs.items():
+            if costs.setdefault(channel, cost) != cost:
+                raise ParameterError(
+                    f"plan: a touch of {channel!r} costs {costs[channel]:g} in one budget and {cost:g} in another. "
+                    f"Write one Budget({channel!r}, cost=..., total=...) with the whole cost; for a limit in another "
+                    "unit write a Constraint of your own, or FrequencyCap and Capacity."
+                )
     return costs

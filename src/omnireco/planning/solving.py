@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -9,20 +10,38 @@ from typing import Any
 import numpy as np
 from scipy import sparse
 
-from omnireco._kernels.packing import TOLERANCE, Solution, solve
-from omnireco.errors import ParameterError
+from omnireco._core.checks import count_of
+from omnireco._kernels.packing import TOLERANCE, InConflict, Solution, solve
+from omnireco.errors import InfeasibleError, ParameterError
 from omnireco.planning.candidates import Candidates
-from omnireco.planning.rows import Rows
+from omnireco.planning.rows import Choices, Rows
 from omnireco.planning.rules import Constraint
 
 __all__ = ["Solved", "solved"]
 
+_EACH = "each person"
+_NAMED = 5  # rows in conflict that an error names
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Solved:
-    """The packing problem of a plan, solved."""
+    """The packing problem of a plan, solved.
 
-    found: Any
+    Attributes
+    ----------
+    found : Solution
+        What was chosen, its value, bound, prices and reduced values.
+    compiled : tuple of Rows
+        What each rule became.
+    matrix : csr matrix, shape (n_rows, n)
+        All rows; those of rule ``i`` are ``first[i]`` to ``first[i + 1]``.
+    limit, least, usage : float64 arrays, shape (n_rows,)
+    first : int64 array, shape (n_rules + 1,)
+    block : int32 array, shape (n,)
+        The rule that stands in a touch's way, the dearest of several; -1 for none.
+    """
+
+    found: Solution
     compiled: tuple[Rows, ...]
     matrix: Any
     limit: np.ndarray
@@ -32,19 +51,23 @@ class Solved:
     block: np.ndarray
 
     def prices(self, rules: Sequence[Constraint]) -> Iterator[tuple[str, str, float, float, float, float]]:
-        """Yield what each labelled row allows and uses, and one line for all rows of single people of a constraint."""
-        for line in _prices(tuple(rules), list(self.compiled), self.usage, self.found.price):
-            yield (*line, 0.0)
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class _Found:
-    chosen: np.ndarray
-    value: float
-    bound: float
-    price: np.ndarray
-    reduced: np.ndarray
-    exact: bool
+        """Yield constraint, row, used, limit, price and floor: a line per labelled row, one for all rows of people."""
+        for number, (rule, rows) in enumerate(zip(rules, self.compiled, strict=True)):
+            part = slice(self.first[number], self.first[number + 1])
+            used, limit, price, least = (x[part] for x in (self.usage, self.limit, self.found.price, self.least))
+            if rows.labels is None:
+                mean = float(price.mean()) if price.size else 0.0
+                yield (rule.name, _EACH, float(used.sum()), float(limit.sum()), mean, float(least.sum()))
+                continue
+            for label, u, b, p, f in zip(rows.labels, used, limit, price, least, strict=True):
+                yield (
+                    rule.name,
+                    label,
+                    float(u * rows.unit),
+                    float(b * rows.unit),
+                    float(p / rows.unit) if rows.unit else float(p),
+                    float(f * rows.unit),
+                )
 
 
 def solved(
@@ -56,21 +79,61 @@ def solved(
     start: np.ndarray | None = None,
     threads: int | None = None,
 ) -> Solved:
-    """Return the best touches found under the rules, with everything that explains them."""
-    compiled = [_checked(rule, rule.rows(touches.touches), len(touches)) for rule in rules]
-    matrix = _stack(compiled, len(touches))
-    limit = np.concatenate([rows.limit for rows in compiled]) if compiled else np.empty(0)
-    value = touches.value if out is None else np.where(out, 0.0, touches.value)
-    one = solve(value, matrix, limit)
-    usage = matrix @ one.chosen.astype(np.float64)
-    found = _Found(one.chosen, one.value, one.bound, one.price, touches.value - matrix.T @ one.price, one.exact)
-    block = _reasons(touches, one, matrix, limit, usage, compiled).astype(np.int64) - 3
+    """Return the best touches found under the rules, with everything that explains them.
+
+    Parameters
+    ----------
+    touches : Candidates
+    rules : sequence of Constraint
+        Checked, those that the touches imply included.
+    out : bool array, shape (n,), optional
+        Touches of people who are held out.
+    warm : iterable of objects with ``constraint``, ``row`` and ``price``
+        Prices to start from, such as those of yesterday's plan.
+    start : bool array, shape (n,), optional
+        A plan that the result is never worse than, where it keeps every rule.
+    threads : int, optional
+
+    Raises
+    ------
+    ParameterError
+        When a rule's rows or choices are malformed.
+    InfeasibleError
+        When no plan meets the floors; it names the rows in conflict.
+    """
+    n = len(touches)
+    compiled = tuple(_checked(rule, rule.rows(touches.touches), n) for rule in rules)
+    offers = {i: _offers(rule, rule.choices(touches.touches), n) for i, rule in enumerate(rules)}
     first = np.cumsum([0, *(rows.limit.size for rows in compiled)])
-    least = np.concatenate([np.zeros(0), *(np.zeros(r.limit.size) if r.least is None else r.least for r in compiled)])
-    return Solved(found, tuple(compiled), matrix, limit, least, usage, first, np.maximum(block, -1))
+    matrix = _stack(compiled, first, n)
+    limit = np.concatenate([np.empty(0), *(np.asarray(rows.limit, np.float64) for rows in compiled)])
+    least = np.concatenate([np.empty(0), *(_least(rows) for rows in compiled)])
+    try:
+        found = solve(
+            touches.value,
+            matrix,
+            limit,
+            least=least,
+            choices=[(one.group, one.option) for one in offers.values() if one is not None],
+            block=touches.touches.user,
+            allowed=None if out is None else ~out,
+            prices=_warm(rules, compiled, warm),
+            start=start,
+            threads=threads,
+        )
+    except InConflict as error:
+        raise _infeasible(rules, compiled, first, error) from None
+    usage = matrix @ found.chosen.astype(np.float64)
+    block = _blocked(found, matrix, limit, usage, first, offers)
+    return Solved(found, compiled, matrix, limit, least, usage, first, block)
 
 
-def _checked(rule: Constraint, rows: Rows, n: int) -> Rows:
+def _least(rows: Rows) -> np.ndarray:
+    """Return the floors of rows, 0 for none."""
+    return np.zeros(np.asarray(rows.limit).size) if rows.least is None else np.asarray(rows.least, np.float64)
+
+
+def _checked(rule: Constraint, rows: Any, n: int) -> Rows:
     """Return a constraint's rows when they are rows of a packing problem over ``n`` touches."""
     if not isinstance(rows, Rows):
         raise ParameterError(
@@ -78,69 +141,165 @@ def _checked(rule: Constraint, rows: Rows, n: int) -> Rows:
             "limit=)."
         )
     row, touch, weight, limit = (np.asarray(a) for a in (rows.row, rows.touch, rows.weight, rows.limit))
+    least = _least(rows)
+    floors = least.shape == limit.shape
     problems = [
         (not row.shape == touch.shape == weight.shape == (row.size,), "row, touch and weight differ in length"),
         (limit.ndim != 1, "limit is not one-dimensional"),
         (row.size > 0 and (row.min() < 0 or row.max() >= limit.size), "row points outside limit"),
         (touch.size > 0 and (touch.min() < 0 or touch.max() >= n), "touch points outside the touches"),
-        (not (np.isfinite(weight).all() and (weight >= 0).all()), "a weight is negative or not finite"),
-        (not (np.isfinite(limit).all() and (limit >= 0).all()), "a limit is negative or not finite"),
+        (not np.isfinite(weight).all(), "a weight is missing or not finite"),
+        (_never_full(row, weight, limit.size), "no weight of a row is above 0"),
+        (not (limit >= 0).all(), "a limit is negative or missing"),
+        (not floors, "least and limit differ in shape"),
+        (floors and not (np.isfinite(least).all() and (least >= 0).all()), "a floor is negative or not finite"),
+        (floors and bool((least > limit).any()), "a floor is above its limit"),
+        (
+            floors and not (np.isfinite(limit) | (least > 0)).all(),
+            "a limit is infinite where there is no floor either",
+        ),
         (rows.labels is not None and len(rows.labels) != limit.size, "there is not one label per limit"),
     ]
     wrong = [what for bad, what in problems if bad]
     if wrong:
         raise ParameterError(
             f"{rule.name}.rows does not describe a packing problem over {n} touches: {'; '.join(wrong)}. "
-            "Return Rows(row=, touch=, weight=, limit=): sums of weights of sent touches that stay below limits."
+            "Return Rows(row=, touch=, weight=, limit=): sums of weights of sent touches that stay below limits, and "
+            "above floors where least= is given."
         )
     return rows
 
 
-def _stack(compiled: list[Rows], n: int) -> Any:
+def _never_full(row: np.ndarray, weight: np.ndarray, n_rows: int) -> bool:
+    """Return whether a row has weights below 0 alone: the sign is a mistake, as such a row never binds."""
+    inside = row.shape == weight.shape and row.size and row.min() >= 0 and row.max() < n_rows
+    if not inside or not (weight < 0).any():
+        return False
+    most = np.full(n_rows, -np.inf)
+    np.maximum.at(most, row, weight)
+    return bool((most[np.unique(row)] < 0).any())
+
+
+def _offers(rule: Constraint, choices: Any, n: int) -> Choices | None:
+    """Return a constraint's choices when there is one group and one option per touch."""
+    if choices is None:
+        return None
+    if not isinstance(choices, Choices):
+        raise ParameterError(
+            f"{rule.name}.choices must return Choices or None. Got {type(choices).__name__}. Write return "
+            "Choices(group=, option=)."
+        )
+    group, option = np.asarray(choices.group), np.asarray(choices.option)
+    shaped = group.shape == option.shape == (n,)
+    whole = np.issubdtype(group.dtype, np.integer) and np.issubdtype(option.dtype, np.integer)
+    problems = [
+        (not shaped, f"group and option need one entry per touch, {n}"),
+        (not whole, "group and option must be whole numbers"),
+        (bool(shaped and whole and ((option < 0) & (group >= 0)).any()), "a touch of a group has no option"),
+    ]
+    wrong = [what for bad, what in problems if bad]
+    if wrong:
+        raise ParameterError(
+            f"{rule.name}.choices does not say which offer each touch carries: {'; '.join(wrong)}. "
+            "Return Choices(group=, option=): codes from 0, and group -1 for a touch without an offer."
+        )
+    return choices
+
+
+def _stack(compiled: Sequence[Rows], first: np.ndarray, n: int) -> Any:
     """Return all rows as one sparse matrix, shape (n_rows, n)."""
-    start = np.cumsum([0, *(rows.limit.size for rows in compiled)])
-    row = [np.asarray(rows.row, np.int64) + at for rows, at in zip(compiled, start, strict=False)]
-    entries = [np.concatenate([np.empty(0), *(rows.weight for rows in compiled)])]
+    row = [np.asarray(rows.row, np.int64) + at for rows, at in zip(compiled, first, strict=False)]
+    weight = np.concatenate([np.empty(0), *(np.asarray(rows.weight, np.float64) for rows in compiled)])
     where = (
         np.concatenate([np.empty(0, np.int64), *row]),
-        np.concatenate([np.empty(0, np.int64), *(rows.touch for rows in compiled)]),
+        np.concatenate([np.empty(0, np.int64), *(np.asarray(rows.touch, np.int64) for rows in compiled)]),
     )
-    return sparse.csr_matrix((entries[0], where), shape=(int(start[-1]), n))
+    return sparse.csr_matrix((weight, where), shape=(int(first[-1]), n))
 
 
-def _reasons(
-    touches: Candidates, found: Solution, matrix: Any, limit: np.ndarray, usage: np.ndarray, compiled: list[Rows]
+def _blocked(
+    found: Solution,
+    matrix: Any,
+    limit: np.ndarray,
+    usage: np.ndarray,
+    first: np.ndarray,
+    offers: dict[int, Choices | None],
 ) -> np.ndarray:
-    """Return why each touch is not sent: the binding constraint with the highest shadow price."""
-    reason = np.full(len(touches), 2, np.int32)
-    reason[found.chosen] = 0
-    dearest = np.full(len(touches), -1.0)
+    """Return what stands in the way of each touch: another offer, else the full row with the highest price; -1: none."""
+    block = np.full(found.chosen.size, -1, np.int32)
+    dearest = np.full(found.chosen.size, -1.0)
     entries = matrix.tocoo()
-    blocked = usage[entries.row] + entries.data > limit[entries.row] * (1.0 + TOLERANCE)
-    start = np.cumsum([0, *(rows.limit.size for rows in compiled)])
-    owner = np.searchsorted(start, entries.row, side="right") - 1
-    for number in range(len(compiled)):
-        mine = blocked & (owner == number)
-        cost = np.full(len(touches), -1.0)
-        np.maximum.at(cost, entries.col[mine], entries.data[mine] * found.price[entries.row[mine]])
-        better = (cost > dearest) & (reason != 0)
-        reason[better] = number + 3
+    full = (entries.data > 0) & (usage[entries.row] + entries.data > limit[entries.row] * (1.0 + TOLERANCE))
+    owner = np.searchsorted(first, entries.row, side="right") - 1
+    for number in range(first.size - 1):
+        mine = full & (owner == number)
+        cost = np.full(found.chosen.size, -1.0)
+        np.maximum.at(cost, entries.col[mine], entries.data[mine] * np.maximum(found.price[entries.row[mine]], 0.0))
+        better = (cost > dearest) & ~found.chosen
+        block[better] = number
         dearest[better] = cost[better]
-    reason[touches.value <= 0] = 1
-    return reason
+    for number, choices in offers.items():
+        if choices is not None:
+            block[_other_offer(choices, found.chosen)] = number
+    return block
 
 
-def _prices(
-    used: tuple[Constraint, ...], compiled: list[Rows], usage: np.ndarray, price: np.ndarray
-) -> Iterator[tuple[str, str, float, float, float]]:
-    """Yield one line per labelled row, and one for all rows of single people of a constraint."""
-    at = 0
-    for rule, rows in zip(used, compiled, strict=True):
-        part = slice(at, at + rows.limit.size)
-        at += rows.limit.size
-        if rows.labels is None:
-            mean = float(price[part].mean()) if rows.limit.size else 0.0
-            yield (rule.name, "each person", float(usage[part].sum()), float(rows.limit.sum()), mean)
-            continue
-        for label, u, b, p in zip(rows.labels, usage[part], rows.limit, price[part], strict=True):
-            yield (rule.name, label, float(u * rows.unit), float(b * rows.unit), float(p / rows.unit))
+def _other_offer(choices: Choices, chosen: np.ndarray) -> np.ndarray:
+    """Return the touches whose group has another offer."""
+    group, option = np.asarray(choices.group, np.int64), np.asarray(choices.option, np.int64)
+    has = np.full(int(group.max(initial=-1)) + 1, -1, np.int64)
+    mine = chosen & (group >= 0)
+    has[group[mine]] = option[mine]
+    offer = np.append(has, -1)[group]
+    return np.asarray((group >= 0) & (offer >= 0) & (offer != option))
+
+
+def _warm(rules: Sequence[Constraint], compiled: Sequence[Rows], warm: Iterable[Any]) -> np.ndarray | None:
+    """Return the price to start each row from: of the same row, the same hour of a day, or the mean of the constraint."""
+    lines = list(warm)
+    if not lines:
+        return None
+    known: dict[tuple[str, ...], list[float]] = {}
+    for line in lines:
+        for key in _keys(line.constraint, line.row):
+            known.setdefault(key, []).append(float(line.price))
+    parts = []
+    for rule, rows in zip(rules, compiled, strict=True):
+        labels = (_EACH,) * np.asarray(rows.limit).size if rows.labels is None else rows.labels
+        parts.append([_first_known(known, _keys(rule.name, label)) * rows.unit for label in labels])
+    return np.concatenate([np.empty(0), *(np.array(part, np.float64) for part in parts)])
+
+
+def _keys(constraint: str, row: str) -> list[tuple[str, ...]]:
+    """Return by what a price is known, the nearest first; a date in a label is yesterday's."""
+    hour = re.sub(r"\d{4}-\d{2}-\d{2}", "", row)
+    return [(constraint, row), (constraint, hour, "any day"), (constraint,)]
+
+
+def _first_known(known: dict[tuple[str, ...], list[float]], keys: list[tuple[str, ...]]) -> float:
+    """Return the mean price of the first key that is known; 0 for none."""
+    return next((float(np.mean(known[key])) for key in keys if key in known), 0.0)
+
+
+def _infeasible(
+    rules: Sequence[Constraint], compiled: Sequence[Rows], first: np.ndarray, error: InConflict
+) -> InfeasibleError:
+    """Return the error that names the rows in conflict; rows of single people are counted."""
+    names: list[str] = []
+    for number, (rule, rows) in enumerate(zip(rules, compiled, strict=True)):
+        mine = error.rows[(error.rows >= first[number]) & (error.rows < first[number + 1])] - first[number]
+        if mine.size and rows.labels is None:
+            names.append(f"{rule.name} ({count_of(mine.size, 'row')} of single people)")
+        elif rows.labels is not None:
+            least = _least(rows) * rows.unit
+            names += [
+                f"{rule.name}, {rows.labels[i]}" + (f" (at least {least[i]:g})" if least[i] > 0 else "") for i in mine
+            ]
+    shown = "; ".join(names[:_NAMED]) + (f"; and {len(names) - _NAMED} more" if len(names) > _NAMED else "")
+    short = f", which {error.missing:.4g} more would meet" if error.missing > 0 else ""
+    alone = "these rows cannot be met together" if len(names) != 1 else "this floor cannot be met"
+    return InfeasibleError(
+        f"plan: no plan meets all floors{short}; {alone}: {shown or 'floors of whole touches'}. Lower the floor, raise the "
+        "limit that stands against it, or give more touches that count for it: plan(touches, constraints=[...]) without "
+        "one of these constraints has a plan."
+    )

@@ -64,14 +64,19 @@ def channel_names(channels: Vocabulary, sources: Sources) -> tuple[str, ...]:
 
 def past_messages(users: Vocabulary, named: tuple[str, ...], logs: Iterable[MessageLog]) -> Past:
     """Return the messages that these people had; one that stands in several logs counts once."""
-    parts = [_past_of(users, named, log) for log in logs]
+    several = tuple(logs)
+    kinds = tuple(dict.fromkeys(str(name) for log in several if log.kinds is not None for name in log.kinds.ids))
+    parts = [_past_of(users, named, log, kinds) for log in several]
     if not parts:
         return Past(np.empty(0, np.int32), np.empty(0, np.int32), np.empty(0, np.int64))
     whole = parts[0]
     for more in parts[1:]:
         fresh = ~_stands_in(more, whole)
-        pairs = [(getattr(whole, name), getattr(more, name)[fresh]) for name in ("user", "channel", "sent_at")]
-        whole = Past(*(np.concatenate(pair) for pair in pairs))
+        names = ("user", "channel", "sent_at", "kind")
+        user, channel, sent_at, kind = (
+            np.concatenate([getattr(whole, name), getattr(more, name)[fresh]]) for name in names
+        )
+        whole = Past(user, channel, sent_at, kinds, kind)
     return whole
 
 
@@ -80,12 +85,15 @@ def consent_since(users: Vocabulary, channels: Vocabulary, sources: Sources) -> 
     return consent.consent_since(users, channels, sources.audience, sources.messages, sources.withdrawals)
 
 
-def _past_of(users: Vocabulary, named: tuple[str, ...], log: MessageLog) -> Past:
+def _past_of(users: Vocabulary, named: tuple[str, ...], log: MessageLog, kinds: tuple[str, ...]) -> Past:
     user = match(users, log.users, ("the candidates", "the message log"))[log.user]
     place = {name: code for code, name in enumerate(named)}
     table = np.array([*(place.get(str(name), NONE) for name in log.channels.ids), NONE], np.int32)
     mine = user != NONE
-    return Past(user[mine], table[log.channel[mine]], log.sent_at[mine])
+    kind = np.full(mine.size, NONE, np.int32)
+    if log.kinds is not None and log.kind is not None:
+        kind = np.array([*(kinds.index(str(name)) for name in log.kinds.ids), NONE], np.int32)[log.kind]
+    return Past(user[mine], table[log.channel[mine]], log.sent_at[mine], kinds, kind[mine])
 
 
 def _stands_in(more: Past, whole: Past) -> np.ndarray:

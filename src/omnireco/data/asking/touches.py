@@ -12,8 +12,8 @@ from omnireco._core.checks import check_known, count_of, plain, shown
 from omnireco._core.compute import row_blocks
 from omnireco._core.contract import says_the_line
 from omnireco._core.frozen import ReadOnly
-from omnireco._core.parts import Array, Maybe, Parts, Record, coded, flags, instants
-from omnireco._core.small import Each, Text
+from omnireco._core.parts import Array, Maybe, Parts, Record, coded, flags, instants, numbers
+from omnireco._core.small import Each, Table, Text
 from omnireco._core.units import EPOCH_HOUR, HOUR_US, WEEK
 from omnireco.data.asking.requests import label_of
 from omnireco.data.audience import Audience
@@ -24,7 +24,10 @@ from omnireco.data.parts import Ids, Labels
 from omnireco.data.vocabulary import NONE, Vocabulary, match
 from omnireco.errors import ParameterError, SchemaError
 
-__all__ = ["Past", "Touches", "check_touches", "free_days", "holidays_in", "hours_of_touches"]
+__all__ = ["Past", "Touches", "check_touches", "free_days", "holidays_in", "hours_of_touches", "traits_of"]
+
+_NO_IDS = Vocabulary(np.empty(0, object))
+_NUMBERS = Table(numbers("n", missing=True))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -37,20 +40,30 @@ class Past:
         ``channel`` is a position in ``Touches.named``; -1 for a channel that stands nowhere there.
     sent_at : int64 array, shape (m,)
         UTC microseconds.
+    kinds : tuple of str
+        Kinds of these messages.
+    kind : int32 array, shape (m,)
+        A position in ``kinds``, -1 (for all, by default) where the kind of a message is not known.
     """
 
     user: np.ndarray
     channel: np.ndarray
     sent_at: np.ndarray
+    kinds: tuple[str, ...] = ()
+    kind: np.ndarray = None  # type: ignore[assignment]
 
     parts: ClassVar[Parts] = {
         "user": coded("users", "past"),
         "channel": Array(np.int32, ("past",), -1),
         "sent_at": instants("past"),
+        "kinds": Each(Text()),
+        "kind": Array(np.int32, ("past",), -1),
     }
 
     def __post_init__(self) -> None:
-        _lock(self, "user", "channel", "sent_at")
+        if self.kind is None:
+            object.__setattr__(self, "kind", np.full(self.user.size, NONE, np.int32))
+        _lock(self, "user", "channel", "sent_at", "kind")
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
@@ -77,6 +90,11 @@ class Touches:
         What else is known of each touch, such as ``creative_id``; -1 where it is not known.
     holiday : bool array, shape (n,), or None
         Whether the local day is a public holiday of the person's zone: its hours count as those of a Sunday.
+    numbers : mapping of str to float64 array of shape (n,)
+        What a rule may count by: ``value``, ``probability`` and ``increment`` of each touch, ``reward_cost`` and
+        further columns of its value; NaN where one is not known.
+    traits : mapping of str to (Vocabulary, int32 array of shape (n_users,))
+        What is known of each person: the attributes of the audience, and ``timezone``; -1 where it is not known.
 
     Examples
     --------
@@ -102,6 +120,8 @@ class Touches:
     named: tuple[str, ...] = ()
     labels: Mapping[str, tuple[Vocabulary, np.ndarray]] = field(default_factory=dict)
     holiday: np.ndarray | None = None
+    numbers: Mapping[str, np.ndarray] = field(default_factory=dict)
+    traits: Mapping[str, tuple[Vocabulary, np.ndarray]] = field(default_factory=dict)
 
     @classmethod
     @says_the_line("om.data.Touches.of(data, users, channel='email', at='2025-06-01T09:00:00Z')")
@@ -158,6 +178,7 @@ class Touches:
         _check_channels(known, code, data)
         goods = label_of(items, n, "items")
         local, holiday = np.full(n, NEVER), None
+        traits = traits_of(requests.users, data.audience)
         if data.audience is not None:
             row = match(data.audience.users, requests.users, ("the audience", "the touches"))[requests.user]
             zone = np.append(data.audience.zone, np.int32(NONE))[row]
@@ -167,7 +188,7 @@ class Touches:
         never = np.zeros(n, np.bool_)
         labels = {} if creatives is None else {"creative_id": label_of(creatives, n, "creatives")}
         parts = (requests.user, goods[1], code, requests.at, local, never, never)
-        return cls(requests.users, goods[0], known, *parts, nobody, labels=labels, holiday=holiday)
+        return cls(requests.users, goods[0], known, *parts, nobody, labels=labels, holiday=holiday, traits=traits)
 
     parts: ClassVar[Parts] = {
         "users": Ids(people=True),
@@ -184,6 +205,8 @@ class Touches:
         "named": Each(Text()),
         "labels": Labels("n"),
         "holiday": Maybe(flags("n")),
+        "numbers": _NUMBERS,
+        "traits": Labels("users"),
     }
 
     def __post_init__(self) -> None:
@@ -192,9 +215,12 @@ class Touches:
         _lock(self, "user", "item", "channel", "send_at", "local_at", "consent", "reachable")
         if self.holiday is not None:
             _lock(self, "holiday")
-        object.__setattr__(self, "labels", ReadOnly(self.labels))
-        for _, codes in self.labels.values():
+        for name in ("labels", "numbers", "traits"):
+            object.__setattr__(self, name, ReadOnly(getattr(self, name)))
+        for _, codes in (*self.labels.values(), *self.traits.values()):
             codes.setflags(write=False)
+        for known in self.numbers.values():
+            known.setflags(write=False)
 
     def __len__(self) -> int:
         return int(self.user.size)
@@ -251,7 +277,37 @@ class Touches:
             self.named,
             {name: (known, codes[rows]) for name, (known, codes) in self.labels.items()},
             None if self.holiday is None else self.holiday[rows],
+            {name: known[rows] for name, known in self.numbers.items()},
+            self.traits,
         )
+
+    @property
+    def value(self) -> np.ndarray | None:
+        """Value of sending each touch, float64 of shape (n,); None where values are not known yet."""
+        return self.numbers.get("value")
+
+    @property
+    def probability(self) -> np.ndarray | None:
+        """Response probability of each touch, float64 of shape (n,), NaN where unknown; None where all are."""
+        return self.numbers.get("probability")
+
+    @property
+    def increment(self) -> np.ndarray | None:
+        """What each touch adds to the probability of a response, float64 of shape (n,); None where it is not known."""
+        return self.numbers.get("increment")
+
+    def label(self, name: str) -> tuple[Vocabulary, np.ndarray]:
+        """Return a further column of the touches, -1 for each touch where there is no such column."""
+        return self.labels.get(name, (_NO_IDS, np.full(len(self), NONE, np.int32)))
+
+    def trait(self, name: str) -> tuple[Vocabulary, np.ndarray]:
+        """Return an attribute of the person of each touch, -1 for each touch where there is no such attribute."""
+        known, codes = self.traits.get(name, (_NO_IDS, np.empty(0, np.int32)))
+        return known, codes[self.user] if codes.size else np.full(len(self), NONE, np.int32)
+
+    def number(self, name: str) -> np.ndarray:
+        """Return a column of numbers, NaN for each touch where there is no such column."""
+        return self.numbers.get(name, np.full(len(self), np.nan))
 
     def _is_on(self, codes: np.ndarray, channels: Sequence[str] | None, where: str, missing: str) -> np.ndarray:
         if channels is None:
@@ -261,6 +317,17 @@ class Touches:
         wanted = np.zeros(len(self.named) + 1, np.bool_)  # the last stands for -1
         wanted[[code for code, name in enumerate(self.named) if name in channels]] = True
         return wanted[codes]
+
+
+def traits_of(users: Vocabulary, audience: Audience | None) -> dict[str, tuple[Vocabulary, np.ndarray]]:
+    """Return what an audience knows of each of some people: its attributes, and ``timezone``; -1 for strangers."""
+    if audience is None:
+        return {}
+    row = audience.users.codes(users.ids, missing="none")
+    known = {**audience.attributes, "timezone": (audience.zones, audience.zone)}
+    return {
+        name: (words, np.append(codes, np.int32(NONE))[row].astype(np.int32)) for name, (words, codes) in known.items()
+    }
 
 
 def free_days(audience: Audience, local: np.ndarray, zone: np.ndarray) -> np.ndarray | None:

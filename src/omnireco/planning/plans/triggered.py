@@ -3,32 +3,46 @@
 from __future__ import annotations
 
 import threading
-from bisect import bisect_left
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
-from omnireco._core.checks import check_duration, check_instant, check_known, check_number
+from omnireco._core.checks import check_instant, check_known, check_number
 from omnireco._core.remembered import remembered
 from omnireco._kernels.packing import TOLERANCE
 from omnireco.causal.holdouts.holdout import Holdout
-from omnireco.data.asking.touches import Past, Touches, free_days
+from omnireco.data.asking.touches import Past, Touches, free_days, traits_of
 from omnireco.data.clock import local_us
 from omnireco.data.messages import NEVER
 from omnireco.data.vocabulary import NONE, Vocabulary, match
 from omnireco.errors import ParameterError
-from omnireco.planning.candidates import Candidates, check_complete
+from omnireco.planning.candidates import NUMBERS, Candidates, check_complete
 from omnireco.planning.inputs import check_constraints
+from omnireco.planning.plans.one_more import (
+    New,
+    Own,
+    joined,
+    keeps_offer,
+    keeps_quickly,
+    labels_of,
+    needs_everybody,
+    numbers_of,
+    over,
+    together,
+    with_new,
+)
 from omnireco.planning.plans.whatif import same_limit
-from omnireco.planning.rules import Constraint, FrequencyCap, OncePerItem
+from omnireco.planning.rows import Rows
+from omnireco.planning.rules import Constraint
 from omnireco.planning.sources import channel_names, consent_since, past_messages
 
 __all__ = ["LivePlan", "Verdict", "verdict_of"]
 
 _NEEDED = ("user_id", "item_id", "channel", "send_at", "value")
-_LABELS = ("creative_id", "store_id", "offer_id")
+_LABELS = ("creative_id", "store_id", "offer_id", "kind", "campaign_id")
+_NUMBERS = ("probability", *NUMBERS)
 _EXAMPLE = (
     "plan.accept({'user_id': 7, 'item_id': 'tea', 'channel': 'push', 'send_at': '2025-06-01T18:00Z', 'value': 0.4})"
 )
@@ -114,23 +128,8 @@ class _Asked(NamedTuple):
     item: Any
     channel: int
     send_at: int
-    value: float
     labels: Mapping[str, Any]
-
-
-class _New(NamedTuple):
-    """An item that the plan does not know."""
-
-    item_id: Any
-
-
-class _Own(NamedTuple):
-    """What one person gets already, of the plan and of what was accepted since: arrays in the order of time."""
-
-    item: list[Any]
-    channel: list[int]
-    send_at: list[int]
-    labels: list[Mapping[str, Any]]
+    numbers: Mapping[str, float]
 
 
 class _Gate:
@@ -148,11 +147,16 @@ class _Gate:
         self.column = None if self.audience is None else self.audience.channels.codes(t.channels.ids, missing="none")
         past = past_messages(self.users, self.known, sources.messages)
         order = np.lexsort((past.sent_at, past.user))
-        self.past = Past(past.user[order], past.channel[order], past.sent_at[order])
+        self.past = Past(past.user[order], past.channel[order], past.sent_at[order], past.kinds, past.kind[order])
         self.past_start = np.searchsorted(self.past.user, np.arange(len(self.users) + 1))
         self.held = _held(plan.holdout, self.users)
         self._keep(touches, np.flatnonzero(plan.reason == 0))
-        self.shared = _shared_rows(t, plan, self.rules)
+        self.traits = traits_of(self.users, self.audience)
+        self.whole, self.is_sent = t, plan.reason == 0
+        self.price = {(row.constraint, row.row): row.price for row in plan.rows}
+        compiled = [rule.rows(t) for rule in self.rules]
+        self.shared = self._shared_rows(compiled)
+        self.entire = [needs_everybody(rule, rows, t) for rule, rows in zip(self.rules, compiled, strict=True)]
 
     def _keep(self, touches: Candidates, sent: np.ndarray) -> None:
         t = touches.touches
@@ -161,9 +165,10 @@ class _Gate:
         self.sent = sent[order]
         self.start = np.searchsorted(user[order], np.arange(len(self.users) + 1))
         self.sent_at, self.item, self.channel = (a[self.sent] for a in (t.send_at, t.item, t.channel))
-        self.labels = {name: (known, codes[self.sent]) for name, (known, codes) in touches.labels.items()}
+        self.labels = {name: (known, codes[self.sent]) for name, (known, codes) in t.labels.items()}
+        self.numbers = {name: known[self.sent] for name, known in t.numbers.items()}
 
-    def own(self, user: int) -> _Own:
+    def own(self, user: int) -> Own:
         """Return what the plan gives this person."""
         rows = range(int(self.start[user]), int(self.start[user + 1]))
         labels: list[Mapping[str, Any]] = [
@@ -171,14 +176,19 @@ class _Gate:
             for i in rows
         ]
         part = slice(rows.start, rows.stop)
-        return _Own([*self.item[part].tolist()], self.channel[part].tolist(), self.sent_at[part].tolist(), labels)
+        numbers: list[Mapping[str, float]] = [
+            {name: float(known[i]) for name, known in self.numbers.items()} for i in rows
+        ]
+        times = self.sent_at[part].tolist()
+        return Own(self.item[part].tolist(), self.channel[part].tolist(), times, labels, numbers)
 
     def asked(self, touch: Any) -> _Asked | None:
         """Return what is asked about in codes, None for somebody who is not known."""
         if not isinstance(touch, Mapping):
             raise ParameterError(f"accept takes a mapping, one message. Got {type(touch).__name__}. Write {_EXAMPLE}.")
         missing = [name for name in _NEEDED if name not in touch]
-        strange = [name for name in touch if name not in _NEEDED + _LABELS]
+        of_labels, of_numbers = {*_LABELS, *self.labels}, {*_NUMBERS, *self.numbers}
+        strange = [name for name in touch if name not in _NEEDED and name not in of_labels | of_numbers]
         if missing or strange:
             raise ParameterError(
                 f"accept: {'missing ' + ', '.join(missing) if missing else 'unknown names in the touch'}. "
@@ -190,12 +200,16 @@ class _Gate:
         item = touch["item_id"]
         known = int(self.items.codes([item], missing="none")[0])
         channel = int(self.channels.codes([touch["channel"]])[0])
-        labels = {name: touch[name] for name in _LABELS if touch.get(name) is not None}
-        return None if code < 0 else _Asked(code, _New(item) if known < 0 else known, channel, at, value, labels)
+        given = {name: one for name, one in touch.items() if name not in _NEEDED and one is not None}
+        labels = {name: one for name, one in given.items() if name in of_labels}
+        numbers = {name: check_number(one, name) for name, one in given.items() if name in of_numbers}
+        if code < 0:
+            return None
+        return _Asked(code, New(item) if known < 0 else known, channel, at, labels, {"value": value} | numbers)
 
-    def touches(self, asked: _Asked, own: _Own) -> Touches:
+    def touches(self, asked: _Asked, own: Own) -> Touches:
         """Return what the person gets already, and last the message asked about, as touches of one person."""
-        items, item = _with_new(self.items, [*own.item, asked.item])
+        items, item = with_new(self.items, [*own.item, asked.item])
         n = len(item)
         at = np.array([*own.send_at, asked.send_at], np.int64)
         channel = np.array([*own.channel, asked.channel], np.int32)
@@ -209,11 +223,20 @@ class _Gate:
             reachable = self._reachable(asked.user, channel)
         mine = slice(int(self.past_start[asked.user]), int(self.past_start[asked.user + 1]))
         had = self.past.channel[mine]
-        past = Past(np.zeros(had.size, np.int32), had, self.past.sent_at[mine])
+        nobody = np.zeros(had.size, np.int32)
+        past = Past(nobody, had, self.past.sent_at[mine], self.past.kinds, self.past.kind[mine])
         consent = at >= self.since[asked.user, channel]
         one = Vocabulary(self.users.ids[asked.user : asked.user + 1])
         codes = (np.zeros(n, np.int32), np.array(item, np.int32), channel, at, local, consent, reachable, past)
-        return Touches(one, items, self.channels, *codes, self.known, _labels([*own.labels, asked.labels]), free)
+        traits = {name: (known, of[asked.user : asked.user + 1]) for name, (known, of) in self.traits.items()}
+        return Touches(
+            *(one, items, self.channels, *codes),
+            named=self.known,
+            labels=labels_of([*own.labels, asked.labels]),
+            holiday=free,
+            numbers=numbers_of([*own.numbers, asked.numbers]),
+            traits=traits,
+        )
 
     def _reachable(self, user: int, channel: np.ndarray) -> np.ndarray:
         column: Any = self.column
@@ -221,54 +244,108 @@ class _Gate:
         reachable: Any = self.audience.reachable  # type: ignore[union-attr]
         return np.asarray((at >= 0) & reachable[user, at])
 
-    def judge(self, touch: Any, more: Mapping[int, _Own], used: Mapping[tuple[int, str], float]) -> _Judged:
-        """Return the verdict on a message, and what it would take."""
+    def judge(self, touch: Any, more: Mapping[int, Own], used: Mapping[tuple[int, str], float]) -> _Judged:
+        """Return the verdict on a message, and what it would take; ``more`` is what was accepted since."""
         asked = self.asked(touch)
         if asked is None:
             value = check_number(touch["value"], "value")
             return _Judged(None, Verdict(False, STRANGER, value, value, {}), [])
-        own = more[asked.user] if asked.user in more else self.own(asked.user)
-        every = self.touches(asked, own)
-        last = len(every) - 1
-        lot = 0 if self.held is None else int(self.held[asked.user])
-        refused = [] if lot == 0 else [HELD_OUT if lot > 0 else UNKNOWN_LOT]
-        single = every.take(np.array([last]))
-        refused += [] if single.consent[0] else ["Consent"]
-        refused += [] if single.reachable[0] else ["Reachable"]
-        refused += [rule.name for rule in self.eligibility if not bool(rule.mask(single)[0])]
-        refused += [] if asked.value > 0 else [NO_VALUE]
+        own = joined(self.own(asked.user), more.get(asked.user))
+        every, value = self.touches(asked, own), asked.numbers["value"]
+        refused = self._of_person(asked, every)
+        refused += [] if value > 0 else [NO_VALUE]
         left: dict[str, float] = {}
         takes: list[tuple[tuple[int, str], float]] = []
         cost = 0.0
         for number, rule in enumerate(self.rules):
-            quick = _quickly(rule, every)
-            if quick is not None:
-                refused += [] if quick else [rule.name]
-                continue
-            rows = rule.rows(every)
-            hit = np.flatnonzero(rows.touch == last)
-            if rows.labels is None:
-                if hit.size and _over(rows, hit):
-                    refused.append(rule.name)
-            else:
-                for entry in hit.tolist():
-                    label, weight = rows.labels[int(rows.row[entry])], float(rows.weight[entry])
-                    limit = float(rows.limit[int(rows.row[entry])])
-                    row = self.shared.get((number, label), _Row(0.0, limit, 0.0))
-                    already = row.used + used.get((number, label), 0.0)
-                    room = row.limit - already
-                    left[rule.name if label in rule.name else f"{rule.name}, {label}"] = room * rows.unit
-                    cost += weight * row.price
-                    takes.append(((number, label), weight))
-                    if weight > 0 and already + weight > row.limit * (1.0 + TOLERANCE):
-                        refused.append(rule.name)
-            if not _one_offer(rule, every, last):
-                refused.append(rule.name)
-        reduced = asked.value - cost
-        if reduced <= 0:
+            quick = keeps_quickly(rule, every)
+            if quick is None and self.entire[number]:
+                quick, more_cost = self._among_all(rule, asked, every, more)
+                cost += more_cost
+            elif quick is None:
+                quick, of_rule = self._of_rows(number, rule, every, used, left)
+                takes += of_rule
+                cost += sum(weight * self.shared[row].price for row, weight in of_rule if row in self.shared)
+            refused += [] if quick else [rule.name]
+        reduced = value - cost
+        if not reduced > 0:
             refused.append(TOO_DEAR)
         reason = refused[0] if refused else ACCEPTED
-        return _Judged(asked, Verdict(not refused, reason, asked.value, reduced, left), takes)
+        return _Judged(asked, Verdict(not refused, reason, value, reduced, left), takes)
+
+    def _of_person(self, asked: _Asked, every: Touches) -> list[str]:
+        """Return what forbids this one message: lots, consent, address, and the rules of single touches."""
+        lot = 0 if self.held is None else int(self.held[asked.user])
+        refused = [] if lot == 0 else [HELD_OUT if lot > 0 else UNKNOWN_LOT]
+        single = every.take(np.array([len(every) - 1]))
+        refused += [] if single.consent[0] else ["Consent"]
+        refused += [] if single.reachable[0] else ["Reachable"]
+        return refused + [rule.name for rule in self.eligibility if not bool(rule.mask(single)[0])]
+
+    def _of_rows(
+        self,
+        number: int,
+        rule: Constraint,
+        every: Touches,
+        used: Mapping[tuple[int, str], float],
+        left: dict[str, float],
+    ) -> tuple[bool, list[tuple[tuple[int, str], float]]]:
+        """Return whether the message keeps a rule that looks at touches one by one, and what it takes of its rows."""
+        rows, last = rule.rows(every), len(every) - 1
+        hit = np.flatnonzero(rows.touch == last)
+        fine = keeps_offer(rule, every)
+        if rows.labels is None:
+            return fine and not over(rows, hit), []
+        takes = []
+        for entry in hit.tolist():
+            at = int(rows.row[entry])
+            label, weight = rows.labels[at], float(rows.weight[entry])
+            row = self.shared.get((number, label), _Row(0.0, float(rows.limit[at]), 0.0))
+            already = row.used + used.get((number, label), 0.0)
+            if np.isfinite(row.limit):
+                left[rule.name if label in rule.name else f"{rule.name}, {label}"] = (row.limit - already) * rows.unit
+            takes.append(((number, label), weight))
+            fine &= weight <= 0 or already + weight <= row.limit * (1.0 + TOLERANCE)
+        return fine, takes
+
+    def _among_all(
+        self, rule: Constraint, asked: _Asked, every: Touches, more: Mapping[int, Own]
+    ) -> tuple[bool, float]:
+        """Return whether the message keeps a rule that must see everybody, and what its rows cost."""
+        whole = together([self.whole, *(self._accepted(user, own) for user, own in sorted(more.items()))], every)
+        sent = np.ones(len(whole), np.bool_)
+        sent[: self.is_sent.size] = self.is_sent
+        rows, last = rule.rows(whole), len(whole) - 1
+        hit = np.flatnonzero(rows.touch == last)
+        weight = np.where(sent[rows.touch], rows.weight, 0.0)
+        amount = np.bincount(rows.row, weights=weight, minlength=rows.limit.size)[rows.row[hit]]
+        worse = rows.weight[hit] > 0
+        fine = not (worse & ~(amount <= rows.limit[rows.row[hit]] * (1.0 + TOLERANCE) + TOLERANCE)).any()
+        labels = [None if rows.labels is None else rows.labels[int(at)] for at in rows.row[hit]]
+        price = [self.price.get((rule.name, str(label)), 0.0) * rows.unit for label in labels]
+        offers = rule.choices(whole)
+        if offers is not None and offers.group[last] >= 0:
+            same = sent & (np.asarray(offers.group) == offers.group[last])
+            fine &= bool((np.asarray(offers.option)[same] == offers.option[last]).all())
+        return fine, float(np.dot(rows.weight[hit], price)) if labels else 0.0
+
+    def _accepted(self, user: int, own: Own) -> Touches:
+        """Return what was accepted of one person, as touches."""
+        columns: list[list[Any]] = list(own)
+        head = Own(*(column[:-1] for column in columns))
+        asked = _Asked(user, *(column[-1] for column in columns))
+        return self.touches(asked, head)
+
+    def _shared_rows(self, compiled: Sequence[Rows]) -> dict[tuple[int, str], _Row]:
+        """Return use, limit and price of every row that people share, by rule and label."""
+        sent, found = self.is_sent.astype(np.float64), {}
+        for number, (rule, rows) in enumerate(zip(self.rules, compiled, strict=True)):
+            if rows.labels is None:
+                continue
+            used = np.bincount(rows.row, weights=rows.weight * sent[rows.touch], minlength=rows.limit.size)
+            for label, u, b in zip(rows.labels, used.tolist(), np.asarray(rows.limit).tolist(), strict=True):
+                found[number, label] = _Row(u, b, self.price.get((rule.name, label), 0.0) * rows.unit)
+        return found
 
 
 class _Judged(NamedTuple):
@@ -277,91 +354,12 @@ class _Judged(NamedTuple):
     takes: list[tuple[tuple[int, str], float]]
 
 
-def _with_new(items: Vocabulary, item: Sequence[Any]) -> tuple[Vocabulary, list[int]]:
-    """Return items with those that the plan does not know behind them, and all as codes."""
-    new = list(dict.fromkeys(one for one in item if isinstance(one, _New)))
-    if not new:
-        return items, list(item)
-    place = {one: len(items) + number for number, one in enumerate(new)}
-    ids = np.array([one.item_id for one in new], items.ids.dtype if len(items) else None)
-    return Vocabulary(np.concatenate([items.ids, ids])), [place[one] if isinstance(one, _New) else one for one in item]
-
-
-def _labels(each: Sequence[Mapping[str, Any]]) -> dict[str, tuple[Vocabulary, np.ndarray]]:
-    found = {}
-    for name in dict.fromkeys(name for one in each for name in one):
-        ids = [one.get(name) for one in each]
-        known = list(dict.fromkeys(one for one in ids if one is not None))
-        codes = np.array([NONE if one is None else known.index(one) for one in ids], np.int32)
-        found[name] = (Vocabulary(np.array(known, object if isinstance(known[0], str) else np.int64)), codes)
-    return found
-
-
-def _quickly(rule: Constraint, every: Touches) -> bool | None:
-    """Return whether the last touch keeps a rule of single people; None for a rule that must be compiled to say so.
-
-    What ``rows`` says of two rules that nearly every plan has, without the arrays: a tenth of the time for one person.
-    """
-    if type(rule) is OncePerItem:
-        return bool((every.item[:-1] != every.item[-1]).all())
-    if type(rule) is not FrequencyCap:
-        return None
-    channels: Any = rule.channels
-    at: list[int] = every.send_at.tolist()
-    new = at[-1]
-    if channels is not None:
-        mine = every.on(channels, "FrequencyCap: channels", missing=rule.missing)
-        if not mine[-1]:
-            return True
-        at = every.send_at[mine].tolist()
-    if rule.per is None:
-        return len(at) <= rule.n
-    length = check_duration(rule.per, "FrequencyCap: per")
-    past = every.past.sent_at
-    if past.size and channels is not None:
-        past = past[every.past_on(channels, "FrequencyCap: channels", missing=rule.missing)]
-    near = sorted(one for one in (*at, *past.tolist()) if new - length < one < new + length)
-    starts = [one for one in near if one <= new]
-    return all(bisect_left(near, start + length) - first <= rule.n for first, start in enumerate(starts))
-
-
-def _over(rows: Any, hit: np.ndarray) -> bool:
-    """Return whether a row that the last touch uses is over its limit when all touches are sent."""
-    used = np.bincount(rows.row, weights=rows.weight, minlength=rows.limit.size)
-    mine = rows.row[hit]
-    return bool((used[mine] > rows.limit[mine] * (1.0 + TOLERANCE)).any())
-
-
-def _one_offer(rule: Constraint, every: Touches, last: int) -> bool:
-    """Return whether the last touch carries the offer that the others of its group do."""
-    found = rule.choices(every)
-    if found is None or found.group[last] < 0:
-        return True
-    same = np.asarray(found.group) == found.group[last]
-    return bool((np.asarray(found.option)[same] == found.option[last]).all())
-
-
 def _held(holdout: Holdout | None, users: Vocabulary) -> np.ndarray | None:
     """Return per person 1 for held out, 0 for treated, -1 for whom the lot does not know; None without a holdout."""
     if holdout is None:
         return None
     row = match(holdout.users, users, ("holdout", "plan"))
     return np.where(row < 0, -1, np.append(holdout.held, False)[row].astype(np.int64))
-
-
-def _shared_rows(t: Touches, plan: Planned, rules: Sequence[Constraint]) -> dict[tuple[int, str], _Row]:
-    """Return use, limit and price of every row that people share, by rule and label."""
-    price = {(row.constraint, row.row): row.price for row in plan.rows}
-    sent = (plan.reason == 0).astype(np.float64)
-    found = {}
-    for number, rule in enumerate(rules):
-        rows = rule.rows(t)
-        if rows.labels is None:
-            continue
-        used = np.bincount(rows.row, weights=rows.weight * sent[rows.touch], minlength=rows.limit.size)
-        for label, u, b in zip(rows.labels, used.tolist(), rows.limit.tolist(), strict=True):
-            found[number, label] = _Row(u, b, price.get((rule.name, label), 0.0) * rows.unit)
-    return found
 
 
 @remembered
@@ -420,7 +418,7 @@ class LivePlan:
             rules[same_limit(rules, new, "LivePlan")] = new
         self._gate = _Gate(plan, rules)
         self._lock, self._accepted = threading.Lock(), 0
-        self._more: dict[int, _Own] = {}
+        self._more: dict[int, Own] = {}
         self._used: dict[tuple[int, str], float] = {}
 
     def __repr__(self) -> str:
@@ -445,11 +443,9 @@ class LivePlan:
             found = self._gate.judge(touch, self._more, self._used)
             if found.asked is not None and found.verdict.accepted:
                 one = found.asked
-                own = self._more.setdefault(one.user, self._gate.own(one.user))
-                own.item.append(one.item)
-                own.channel.append(one.channel)
-                own.send_at.append(one.send_at)
-                own.labels.append(one.labels)
+                own = self._more.setdefault(one.user, Own([], [], [], [], []))
+                for column, new in zip(own, one[1:], strict=True):
+                    column.append(new)
                 for row, weight in found.takes:
                     self._used[row] = self._used.get(row, 0.0) + weight
                 self._accepted += 1

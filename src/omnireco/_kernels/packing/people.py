@@ -1,0 +1,168 @@
+"""Prices of shared rows, with the touches of each person chosen exactly inside: a Newton method on the dual.
+
+L(p) = sum over people of the best of their touches at prices p, + p.limit, is convex and has a kink wherever a person
+changes their mind. Where people are many, how use bends with prices is a density: of those whose last touch taken and
+first touch left are nearly equal. One pass gives L, its slope, and this matrix.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from omnireco._core.compute import in_parallel, split_evenly
+from omnireco._kernels.packing.people_loops import best_loop
+from omnireco._kernels.packing.problem import Floats, Integers
+
+__all__ = ["Passed", "People", "newton_prices", "pass_over", "sample_of"]
+
+_CHUNKS = 8  # sums are taken by chunk and then over chunks, whatever the threads
+_SAMPLE = 30_000  # people on whom prices are found first
+_PASSES = (80, 40)  # most passes over the sample, and over everybody
+_ENOUGH = (1e-6, 1e-7)  # a fall of the bound, as a share of itself, that ends the search on the sample, and on everybody
+_CROWD = 10.0  # people near a change of mind per row, below which the band is not narrowed
+
+
+class People(NamedTuple):
+    """Touches person by person: those of person u are ``start[u]`` to ``start[u + 1]``.
+
+    ``row`` has the shared rows of each touch, shape (n, width), and the number of rows where there is none; ``weight``
+    their weights, or shape (0, width) where all are 1; ``cap`` is how many touches a person may have.
+    """
+
+    start: Integers
+    value: Floats
+    row: np.ndarray
+    weight: Floats
+    cap: Integers
+
+
+class Passed(NamedTuple):
+    """What one pass over everybody finds at some prices."""
+
+    height: float
+    used: Floats
+    bend: Floats
+    crowd: float
+
+
+def pass_over(people: People, price: Floats, limit: Floats, least: Floats, band: float, threads: int | None) -> Passed:
+    """Return L(price), the use of each row, and how it bends (nothing for a band of 0)."""
+    rows = limit.size
+    padded = np.append(price, 0.0)
+    parts = split_evenly(people.cap.size, _CHUNKS)
+    used = np.zeros((len(parts), rows + 1))
+    bend = np.zeros((len(parts), rows + 1, rows + 1) if band > 0 else (len(parts), 0, 0))
+    work: list[Callable[[], float]] = [
+        _bound(best_loop, part, people, padded, used[i], bend[i], band) for i, part in enumerate(parts)
+    ]
+    worth = sum(in_parallel(work, threads))
+    use, curve = used.sum(axis=0)[:rows], bend.sum(axis=0)[:rows, :rows]
+    paid = float(price[price > 0] @ limit[price > 0] + price[price < 0] @ least[price < 0])
+    return Passed(worth + paid, use, curve, float(np.trace(curve)) * band if band > 0 else 0.0)
+
+
+def _bound(
+    loop: Any, part: slice, people: People, price: Floats, used: Floats, bend: Floats, band: float
+) -> Callable[[], float]:
+    """Return the pass over one chunk as a function without arguments."""
+
+    def run() -> float:
+        return float(loop(part.start, part.stop, *people, price, used, bend, band))
+
+    return run
+
+
+def sample_of(people: People, size: int) -> tuple[People, float]:
+    """Return every so-many-th person, and which share of all they are."""
+    step = max(1, people.cap.size // size)
+    if step == 1:
+        return people, 1.0
+    chosen = np.arange(0, people.cap.size, step)
+    length = people.start[chosen + 1] - people.start[chosen]
+    start = np.concatenate([[0], np.cumsum(length)])
+    touch = np.arange(start[-1]) + np.repeat(people.start[chosen] - start[:-1], length)
+    weight = people.weight[touch] if people.weight.shape[0] else people.weight
+    return (
+        People(start, people.value[touch], people.row[touch], weight, people.cap[chosen]),
+        chosen.size / people.cap.size,
+    )
+
+
+def newton_prices(
+    people: People, limit: Floats, least: Floats, start: Floats | None = None, threads: int | None = None
+) -> tuple[Floats, Floats]:
+    """Return prices that make L nearly as low as it gets, and how use bends there.
+
+    First on a sample of people under limits in proportion, from ``start`` where it is given, then on everybody.
+    """
+    price = np.zeros(limit.size) if start is None else start
+    few, share = sample_of(people, _SAMPLE)
+    band = 0.5 * float(np.abs(people.value[:: max(1, people.value.size // 100_000)]).mean())
+    bend = np.zeros((limit.size, limit.size))
+    if share < 1.0:
+        price, band, bend = _descend(few, limit * share, least * share, price, band, _PASSES[0], _ENOUGH[0], threads)
+    price, _, bend = _descend(people, limit, least, price, band, _PASSES[1 if share < 1.0 else 0], _ENOUGH[1], threads)
+    return price, bend
+
+
+def _descend(
+    people: People,
+    limit: Floats,
+    least: Floats,
+    price: Floats,
+    band: float,
+    passes: int,
+    enough: float,
+    threads: int | None,
+) -> tuple[Floats, float, Floats]:
+    """Return lower prices, the band in which they were found, and the bend: damped Newton steps, each one's side kept."""
+    now = pass_over(people, price, limit, least, band, threads)
+    damping, still, count = 1e-3, 0, 1
+    while count < passes and still < 2:
+        step = _newton_step(now, price, limit, least, damping)
+        length, better = 1.0, None
+        while better is None and count < passes and length > 0.02:
+            trial = _on_its_side(price, price + length * step, limit, least, now.used)
+            found = pass_over(people, trial, limit, least, band, threads)
+            count += 1
+            if found.height < now.height:
+                better = found
+            else:
+                length *= 0.3
+        if better is None:
+            if damping > 1e3:
+                break
+            damping *= 30.0
+            still += 1 if damping > 1.0 else 0
+            continue
+        still = still + 1 if now.height - better.height <= enough * abs(now.height) else 0
+        damping = max(damping * 0.3, 1e-6) if length == 1.0 else min(damping * 5.0, 1e3)
+        if length == 1.0 and better.crowd > _CROWD * limit.size:
+            band *= 0.7
+        price, now = trial, better
+    return price, band, now.bend
+
+
+def _newton_step(now: Passed, price: Floats, limit: Floats, least: Floats, damping: float) -> Floats:
+    """Return the step of the rows that are free to move."""
+    up, down = limit - now.used, least - now.used  # slopes of L above and below a price of 0
+    slope = np.where(price > 0, up, np.where(price < 0, down, np.where(up < 0, up, np.where(least > 0, np.maximum(down, 0.0), 0.0))))
+    slope = np.where(np.isfinite(slope), slope, 0.0)
+    free = np.flatnonzero((price != 0) | (slope != 0))
+    step = np.zeros(price.size)
+    if free.size == 0:
+        return step
+    bend = now.bend[np.ix_(free, free)]
+    own = np.diag(bend)
+    usual = float(np.median(own[own > 0])) if (own > 0).any() else 1.0
+    step[free] = -np.linalg.solve(bend + np.diag(damping * np.maximum(own, usual)), slope[free])
+    return step
+
+
+def _on_its_side(price: Floats, trial: Floats, limit: Floats, least: Floats, used: Floats) -> Floats:
+    """Return the trial with each price kept on its side of 0 for this step; from 0 it may leave where its row asks it."""
+    side = np.where(price != 0, np.sign(price), np.where(used > limit, 1.0, np.where(used < least, -1.0, 0.0)))
+    return np.where(side > 0, np.maximum(trial, 0.0), np.where(side < 0, np.minimum(trial, 0.0), 0.0))

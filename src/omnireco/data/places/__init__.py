@@ -1,0 +1,1 @@
+"""Shops: where they are, when they are open, and what lies in them."""

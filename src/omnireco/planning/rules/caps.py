@@ -1,0 +1,155 @@
+"""How many messages a person gets."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from omnireco._core.checks import (
+    check_choice,
+    check_duration,
+    check_integer,
+    check_kind,
+    check_known,
+    check_one_or_more,
+)
+from omnireco.data.asking.touches import Touches
+from omnireco.data.vocabulary import NONE
+from omnireco.planning.rows import Rows
+from omnireco.planning.rules.base import Constraint
+from omnireco.planning.rules.naming import MANY, MISSING, names_of
+
+__all__ = ["FrequencyCap", "OncePerItem"]
+
+
+@dataclass(frozen=True, slots=True)
+class FrequencyCap(Constraint):
+    """At most ``n`` touches per person in any window of length ``per``.
+
+    Parameters
+    ----------
+    n : int
+        0 or more.
+    per : duration such as "7D", or None
+        Length of the sliding window, half-open: two touches exactly ``per`` apart are in no common window.
+        None means the whole plan.
+    channels : str or iterable of str, optional
+        Channels that count (together); all by default.
+    kinds : str or iterable of str, optional
+        Kinds of messages that count (together), such as ``"nudge"``: values of the column ``kind`` of the touches and
+        of the message log. All by default. A touch or message whose kind is not known counts.
+    missing : {"raise", "ignore"}, default "raise"
+        Whether a channel that neither the touches nor the audience nor the message log has is an error; or a kind that
+        neither the touches nor the message log has.
+
+    Notes
+    -----
+    Exact for every window, wherever it starts, not only calendar days. With a ``per``, messages that the
+    person already had (``messages=`` of :func:`candidates`) count too. ``FrequencyCap(1, per="4h")`` is a
+    minimum gap of four hours.
+
+    Examples
+    --------
+    >>> FrequencyCap(3, per="7D").name
+    "FrequencyCap(3, per='7D')"
+    """
+
+    n: int
+    per: str | dt.timedelta | None = field(default=None, kw_only=True)
+    channels: str | Iterable[str] | None = field(default=None, kw_only=True)
+    kinds: str | Iterable[str] | None = field(default=None, kw_only=True)
+    missing: str = field(default="raise", kw_only=True, repr=False)
+
+    def __post_init__(self) -> None:
+        check_choice(self.missing, "FrequencyCap: missing", MISSING)
+        object.__setattr__(self, "n", check_integer(self.n, "FrequencyCap: n", low=0))
+        if self.per is not None:
+            check_duration(self.per, "FrequencyCap: per")
+        object.__setattr__(self, "channels", names_of(self.channels, "FrequencyCap"))
+        if self.kinds is not None:
+            object.__setattr__(self, "kinds", check_one_or_more(self.kinds, "FrequencyCap: kinds"))
+
+    @property
+    def name(self) -> str:
+        """What reports call this constraint."""
+        channels = "" if self.channels is None else f", channels={list(self.channels)}"
+        kinds = "" if self.kinds is None else f", kinds={list(self.kinds)}"
+        return f"FrequencyCap({self.n}, per={self.per!r}{channels}{kinds})"
+
+    def rows(self, touches: Touches) -> Rows:
+        """Return one row for each window of each person that holds more than ``n`` touches."""
+        check_kind(touches, Touches, f"{type(self).__name__}: touches", "candidates.touches")
+        channels: Any = self.channels
+        where, n = "FrequencyCap: channels", min(self.n, MANY)
+        counts, counted = self._of_kind(touches)
+        covered = np.flatnonzero(touches.on(channels, where, missing=self.missing) & counts)
+        user, at = touches.user[covered], touches.send_at[covered]
+        if self.per is None:
+            return windows(user, np.zeros_like(at), covered, n, 1)
+        length = check_duration(self.per, "FrequencyCap: per")
+        past, earlier = touches.past, touches.past_on(channels, where, missing=self.missing) & counted
+        touch = np.concatenate([np.full(int(earlier.sum()), NONE), covered])
+        user = np.concatenate([past.user[earlier], user])
+        at = np.concatenate([past.sent_at[earlier], at])
+        return windows(user, at, touch, n, length)
+
+    def _of_kind(self, touches: Touches) -> tuple[np.ndarray, np.ndarray]:
+        """Return which touches, and which messages of the past, are of a kind that counts, or of one not known."""
+        past = touches.past
+        if self.kinds is None:
+            return np.ones(len(touches), np.bool_), np.ones(past.user.size, np.bool_)
+        known, code = touches.label("kind")
+        check_known(self.kinds, [*known.ids, *past.kinds], "FrequencyCap: kinds", missing=self.missing)
+        mine = np.array([*(name in self.kinds for name in known.ids), True], np.bool_)  # the last stands for -1
+        theirs = np.array([*(name in self.kinds for name in past.kinds), True], np.bool_)
+        return mine[code], theirs[past.kind]
+
+
+@dataclass(frozen=True, slots=True)
+class OncePerItem(Constraint):
+    """A person gets an item at most once in the plan, on whichever channel and hour is best.
+
+    ``candidates`` puts it on by itself: its touches of one person and item are alternatives.
+
+    Examples
+    --------
+    >>> OncePerItem()
+    OncePerItem()
+    """
+
+    def rows(self, touches: Touches) -> Rows:
+        """Return one row for each person and item with several touches."""
+        check_kind(touches, Touches, f"{type(self).__name__}: touches", "candidates.touches")
+        pair = touches.user.astype(np.int64) * max(1, len(touches.items)) + touches.item
+        return windows(pair, np.zeros(len(touches), np.int64), np.arange(len(touches)), 1, 1)
+
+
+def windows(group: np.ndarray, at: np.ndarray, touch: np.ndarray, n: int, length: int) -> Rows:
+    """Return a row for each maximal window [t, t + length) of a group that holds more than ``n`` events.
+
+    ``touch`` is the position of each event's touch, or -1 for a message of the past, which uses up the limit.
+    A window that starts at an event and reaches no further than the one before it is contained in that one.
+    """
+    if group.size == 0:
+        return Rows(np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0), np.empty(0))
+    order = np.lexsort((touch, at, group))
+    group, at, touch = group[order].astype(np.int64), at[order], touch[order]
+    times, rank = np.unique(at, return_inverse=True)
+    wide = times.size + 1
+    end = np.searchsorted(group * wide + rank, group * wide + np.searchsorted(times, times + length)[rank])
+    reaches = end > np.concatenate([[0], end[:-1]])
+    before = np.concatenate([[0], np.cumsum(touch == NONE)])
+    start = np.arange(group.size)
+    had = before[end] - before[start]
+    keep = np.flatnonzero(reaches & (end - start > n) & (end - start > had))
+    start, size, had = start[keep], (end - start)[keep], had[keep]
+    row = np.repeat(np.arange(keep.size), size)
+    first = np.concatenate([[0], np.cumsum(size)[:-1]]) if keep.size else np.empty(0, np.int64)
+    entry = touch[np.arange(row.size) - np.repeat(first - start, size)]
+    mine = entry != NONE
+    limit = np.maximum(n - had, 0).astype(np.float64)
+    return Rows(row[mine], entry[mine], np.ones(int(mine.sum())), limit)
