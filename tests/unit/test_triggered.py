@@ -270,3 +270,59 @@ def test_no_triggered_message_ever_breaks_a_rule():
         rows = rule.rows(read.touches)
         used = np.bincount(rows.row, weights=rows.weight, minlength=rows.limit.size)
         assert (used <= rows.limit + 1e-9).all(), rule.name
+
+
+def segments():
+    frame = {"user_id": np.arange(6), "timezone": "UTC", "consent_push": True, "segment": list("aabbcc")}
+    return Audience.from_frame(pd.DataFrame(frame), attributes=["segment"])
+
+
+def test_the_offer_of_a_segment_is_that_of_its_other_people():
+    offers = pd.DataFrame(
+        {
+            "user_id": [0, 2],
+            "item_id": "tea",
+            "channel": "push",
+            "send_at": START,
+            "value": 1.0,
+            "offer_id": ["10 %", "20 %"],
+        }
+    )
+    found = Candidates.from_frame(offers, Dataset(audience=segments()))
+    best = plan(found, constraints=[om.planning.OneOffer("segment")])
+    assert best.accept(asked(1, offer_id="10 %")).accepted
+    assert best.accept(asked(1, offer_id="20 %")).reason == "OneOffer('segment')"
+    assert best.accept(asked(3, offer_id="20 %")).accepted
+    live = LivePlan(best)
+    assert live.accept(asked(4, offer_id="20 %")).accepted  # the first of this segment decides
+    assert live.accept(asked(5, offer_id="10 %")).reason == "OneOffer('segment')"
+    assert live.accept(asked(5, offer_id="20 %")).accepted
+
+
+def test_rules_that_see_everybody_see_what_was_accepted():
+    frame = pd.DataFrame({"user_id": np.arange(6), "item_id": "tea", "channel": "push", "send_at": START, "value": 1.0})
+    found = Candidates.from_frame(frame, Dataset(audience=segments()))
+    best = plan(found, constraints=[om.planning.FairReach("segment", least=1.0)])
+    assert len(best) == 6
+    live = LivePlan(best)
+    assert live.accept(asked(0)).reason == "FairReach('segment', least=1)"  # one more for a leaves b and c behind
+
+    class AtMost(Constraint):
+        def rows(self, touches):
+            one = np.zeros(len(touches), int)
+            return Rows(one, np.arange(len(touches)), np.ones(len(touches)), np.array([8.0]), ("all",))
+
+    live = LivePlan(plan(found, constraints=[AtMost()]))
+    assert [live.accept(asked(n, item=f"i{n}")).accepted for n in range(4)] == [True, True, False, False]
+
+
+def test_pieces_of_a_shop_are_promised_once():
+    levels = om.data.StockLevels.from_frame(pd.DataFrame({"item_id": ["shoe"], "store_id": ["north"], "pieces": [2]}))
+    frame = touches(1).assign(item_id="shoe", store_id="north", probability=1.0)
+    best = plan(Candidates.from_frame(frame, Dataset(audience=people())), constraints=[om.planning.Stock(levels)])
+    live = LivePlan(best)
+    shoe = {"item": "shoe", "store_id": "north"}
+    assert live.accept(asked(1, probability=0.5, **shoe)).left == {"Stock, shoe @ north": 1.0}
+    assert live.accept(asked(2, probability=0.6, **shoe)).reason == "Stock"
+    assert live.accept(asked(2, probability=0.5, **shoe)).accepted
+    assert not live.accept(asked(3, **shoe))  # a probability that is not known takes a whole piece

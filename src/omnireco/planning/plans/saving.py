@@ -56,7 +56,7 @@ class Saved:
         "dropped": Whole(),
         "low": Number(0.0, 1.0, missing=True),
         "high": Number(0.0, 1.0, missing=True),
-        "curve": Frame(("kept", "dropped", "share", "low", "high"), ("low", "high")),
+        "curve": Frame((), ("kept", "share", "low", "high")),
         "confidence": Number(0.0, 1.0),
     }
 
