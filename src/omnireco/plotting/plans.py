@@ -89,7 +89,7 @@ def plan_load(plan: Plan, channel: str, *, per: Any = None, ax: Axes | None = No
     capacity = table["capacity"].to_numpy()
     if not np.isnan(capacity).all():
         ax.hlines(np.nanmin(capacity), place[0], place[-1] + width / DAY_US, color=INK, lw=1, ls="--", label="capacity")
-    ax.xaxis_date()
+    ax.xaxis.set_major_formatter(lambda day, _: f"{np.datetime64(int(np.floor(day)), 'D').item():%a %d}")
     ax.set_ylabel("messages")
     ax.legend(frameon=False, loc="upper left", bbox_to_anchor=(1.0, 1.0))
     title_of(ax, f"Load of {channel} (UTC)")
