@@ -80,7 +80,7 @@ def explored_value(
     >>> sent["responded_at"] = (sent["sent_at"] + pd.Timedelta("1h")).where(read)
     >>> log = om.MessageLog.from_frame(sent[["user_id", "item_id", "channel", "sent_at", "responded_at"]])
     >>> explored_value(made, log).table[["policy", "estimator", "value"]].round(2).values.tolist()
-    [['planned', 'ips', 0.29], ['planned', 'snips', 0.29]]
+    [['planned', 'ips', 0.3], ['planned', 'snips', 0.3]]
     """
     check_kind(plan, Plan, "plan", "om.plan(touches, constraints=[...], explore=0.05)")
     if plan.exploration is None:

@@ -218,12 +218,12 @@ class Plan:
         """
         return summary_of(self)
 
-    def why(self, user: Any) -> pd.DataFrame:
+    def why(self, user_id: Any) -> pd.DataFrame:
         """Return every candidate of one person: sent, or the reason why not, and its reduced value.
 
         Parameters
         ----------
-        user : id
+        user_id : id
 
         Returns
         -------
@@ -236,7 +236,7 @@ class Plan:
         UnknownIdError
             When the person has no candidate.
         """
-        return of_person(self, user)
+        return of_person(self, user_id)
 
     def load(self, *, per: Any = None) -> pd.DataFrame:
         """Return how many messages leave in each cell of time, per channel, beside the capacity.

@@ -159,13 +159,13 @@ def what_if(found: WhatIf, *, ax: Axes | None = None) -> Axes:
     return clean(ax, left=False, bottom=False)
 
 
-def person_week(plan: Plan, user: Any, *, ax: Axes | None = None) -> Axes:
+def person_week(plan: Plan, user_id: Any, *, ax: Axes | None = None) -> Axes:
     """Draw one person's days: what is sent, and what else could have been.
 
     Parameters
     ----------
     plan : Plan
-    user : id
+    user_id : id
         It is not drawn: the picture names nobody.
     ax : matplotlib.axes.Axes, optional
 
@@ -184,7 +184,7 @@ def person_week(plan: Plan, user: Any, *, ax: Axes | None = None) -> Axes:
     """
     check_kind(plan, Plan, "plan", "om.plan(touches, constraints=[...])")
     t = plan.touches.touches
-    rows = np.flatnonzero(t.user == int(t.users.codes([user])[0]))
+    rows = np.flatnonzero(t.user == int(t.users.codes([user_id])[0]))
     if not rows.size:
         raise ParameterError("person_week: this person has no candidate in the plan. Take one of plan.to_frame().")
     local = bool((t.local_at[rows] != NEVER).all())
