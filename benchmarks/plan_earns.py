@@ -62,7 +62,8 @@ def prepared(seed: int, n_users: int, fatigue: float = 0.15):
 def touches_of(past, recs, timing, fatigue=None, limits=None):
     """Return the candidates of a week."""
     return om.candidates(
-        recs, past, timing, om.slots(CUT, days=7, every="2h"), channels=["push", "email"], fatigue=fatigue,
+        recs, past, timing, om.slots(CUT, days=7, every="2h"), channels=["push", "email"],
+        value=None if fatigue is None else om.planning.TouchValue(fatigue=fatigue),
         eligibility=[om.QuietHours("21:00", "08:00")],
         per_person=om.planning.PerPerson(min_interval="20h") if limits is None else limits,
     )  # fmt: skip
