@@ -32,7 +32,7 @@ def true_chances(world, touches, rows) -> np.ndarray:
     zones = Vocabulary.from_ids(sorted(set(truth.zone)))
     hour = hour_of_week(t.send_at[rows], zones.codes(truth.zone[person]), zones)
     channel = (t.channels.ids[t.channel[rows]] == "push").astype(np.int64)  # email, push
-    before = world.messages["sent_at"].to_numpy(dtype="datetime64[us]").astype(np.int64)
+    before = world.messages["sent_at"].dt.tz_convert(None).to_numpy(dtype="datetime64[us]").astype(np.int64)
     who = world.messages["user_id"].to_numpy() - world.users["user_id"].min()
     old = before < pd.Timestamp(CUT, tz="UTC").value // 1000
     at = np.concatenate([before[old], t.send_at[rows]])

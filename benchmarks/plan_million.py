@@ -106,13 +106,12 @@ def violations(made: World, sent: pd.DataFrame, limit: int, total: float, held: 
     sent = sent[known]
     row = people.loc[sent["user_id"]]
     yes, address, closed = (np.zeros(len(sent), bool) for _ in range(3))
-    given = pd.Series(pd.NaT, index=range(len(sent)), dtype="datetime64[us, UTC]")
     for channel in CHANNELS:
         mine = (sent["channel"] == channel).to_numpy()
         yes[mine] = row[f"consent_{channel}"].to_numpy()[mine]
         address[mine] = row[f"reachable_{channel}"].to_numpy()[mine]
     email = (sent["channel"] == "email").to_numpy()
-    given[email] = pd.Series(row["consent_email_at"].to_numpy()[email], index=given.index[email]).dt.as_unit("us")
+    given = row["consent_email_at"].reset_index(drop=True).where(email)
     no = made.sent[made.sent["unsubscribed_at"].notna()]
     no = no[["user_id", "channel", "unsubscribed_at"]].rename(columns={"unsubscribed_at": "at"})
     left = made.withdrawn.rename(columns={"timestamp": "at"})
@@ -147,7 +146,7 @@ def _over(made: World, sent: pd.DataFrame, count: int, hours: int, channel: str 
     both = both if channel is None else both[both["channel"] == channel]
     both = both.sort_values(["user_id", "send_at"], kind="stable")
     user = both["user_id"].to_numpy()
-    at = both["send_at"].to_numpy(dtype="datetime64[us]").astype(np.int64)
+    at = both["send_at"].dt.tz_convert(None).to_numpy(dtype="datetime64[us]").astype(np.int64)
     new = np.concatenate([[0], np.cumsum(both["new"].to_numpy())])
     near = (user[count:] == user[:-count]) & (at[count:] - at[:-count] < hours * 3_600_000_000)
     return int((near & (new[count + 1 :] > new[: -count - 1])).sum())

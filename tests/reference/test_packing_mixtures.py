@@ -77,7 +77,11 @@ def whole_program(value, rows, limit, least, choices, *, integral):
         wide.append(one)
         high.append(1.0)
         low.append(-np.inf)
-    needed = (np.asarray(rows)[np.asarray(least) > 0] > 0).any(axis=0) if (np.asarray(least) > 0).any() else np.zeros(n, bool)
+    needed = (
+        (np.asarray(rows)[np.asarray(least) > 0] > 0).any(axis=0)
+        if (np.asarray(least) > 0).any()
+        else np.zeros(n, bool)
+    )
     top = np.concatenate([(value > 0) | needed, np.ones(len(offers))]).astype(float)
     cost = -np.concatenate([value, np.zeros(len(offers))])
     matrix, high, low = np.array(wide), np.array(high), np.array(low)
@@ -130,7 +134,9 @@ def test_no_plan_in_full_enumeration_is_better(seed):
     value, rows, limit, least, choices, user = mixture(seed, n=11, people=4)
     every = np.array(list(itertools.product([False, True], repeat=11)))
     needed = (rows[least > 0] > 0).any(axis=0) if (least > 0).any() else np.zeros(11, bool)
-    fine = ((every @ rows.T <= limit + 1e-12) & (every @ rows.T >= np.where(least > 0, least, -np.inf) - 1e-12)).all(axis=1)
+    fine = ((every @ rows.T <= limit + 1e-12) & (every @ rows.T >= np.where(least > 0, least, -np.inf) - 1e-12)).all(
+        axis=1
+    )
     fine &= ~(every & ~((value > 0) | needed)).any(axis=1)
     for group, option in choices:
         for a, b in itertools.combinations(range(11), 2):

@@ -78,7 +78,7 @@ def plan_load(plan: Plan, channel: str, *, per: Any = None, ax: Axes | None = No
     if not len(table):
         used = ", ".join(sorted(set(plan.load()["channel"]))) or "none"
         raise ParameterError(f"plan_load: the plan sends nothing on this channel. It uses {used}.")
-    at = table["start_at"].to_numpy(dtype="datetime64[us]").astype(np.int64)
+    at = table["start_at"].dt.tz_convert(None).to_numpy(dtype="datetime64[us]").astype(np.int64)
     width = int(np.diff(at).min()) if at.size > 1 else HOUR_US
     place = at / DAY_US
     full = (table["sends"] >= table["capacity"]).to_numpy()
