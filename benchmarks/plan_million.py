@@ -144,6 +144,7 @@ def _over(made: World, sent: pd.DataFrame, count: int, hours: int, channel: str 
     past = made.sent.rename(columns={"sent_at": "send_at"})[["user_id", "channel", "send_at"]].assign(new=False)
     both = pd.concat([past, sent[["user_id", "channel", "send_at"]].assign(new=True)])
     both = both if channel is None else both[both["channel"] == channel]
+    both = both.assign(send_at=pd.to_datetime(both["send_at"], utc=True))
     both = both.sort_values(["user_id", "send_at"], kind="stable")
     user = both["user_id"].to_numpy()
     at = both["send_at"].dt.tz_convert(None).to_numpy(dtype="datetime64[us]").astype(np.int64)
