@@ -103,7 +103,7 @@ def violations(made: World, sent: pd.DataFrame, limit: int, total: float, held: 
     people = made.people.set_index("user_id")
     known = sent["user_id"].isin(people.index)
     found = {"strangers": int((~known).sum())}
-    sent = sent[known]
+    sent = sent[known].assign(send_at=pd.to_datetime(sent["send_at"][known], utc=True))
     row = people.loc[sent["user_id"]]
     yes, address, closed = (np.zeros(len(sent), bool) for _ in range(3))
     for channel in CHANNELS:
