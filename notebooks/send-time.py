@@ -213,5 +213,6 @@ print(f"people had {np.median(load):.1f} fresh messages (middle half {np.quantil
       f"{np.quantile(load, 0.75):.1f}); one more e-mail costs {cost.mean():.3f} later answers")  # fmt: skip
 
 # %% [markdown]
-# One more message earns its own chance of an answer and costs some later ones. `om.candidates(..., value=om.planning.TouchValue(fatigue=tired))`
+# One more message earns its own chance of an answer and costs some later ones.
+# `om.candidates(..., value=om.planning.TouchValue(fatigue=tired))`
 # takes the cost off the value of every touch, and the planner sends only what is worth it.

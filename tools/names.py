@@ -28,6 +28,7 @@ TYPED_IN = {
     "Fallback",
     "Company",
     "PerPerson",
+    "TouchValue",
     "Search",
 }  # written by callers
 NOT_OURS = {

@@ -172,6 +172,38 @@ def _messages(**columns: Any) -> Any:
     return pd.DataFrame({"user_id": ["1"], "channel": ["a"], "sent_at": at, "responded_at": at} | columns)
 
 
+def _shops(**more: Any) -> Any:
+    frame = pd.DataFrame({"store_id": ["n", "s"], "timezone": ["Europe/Berlin", None], "latitude": [52.5, np.nan], "longitude": [13.4, np.nan]})
+    return om.data.Shops.from_frame(frame, hours={"n": {"mon-fri": "09:00-20:00", "holiday": "10:00-11:00"}}, **more)
+
+
+def _near() -> Any:
+    return _shops().near(pd.DataFrame({"user_id": [1, 2], "latitude": [52.4, np.nan], "longitude": [13.0, np.nan]}), k=2)
+
+
+def _amounts() -> Any:
+    return om.data.UserAmounts.from_frame(pd.DataFrame({"user_id": ["1", "b"], "amount": [120.0, -3.5]}))
+
+
+def _pieces() -> Any:
+    return om.data.StockLevels.from_frame(pd.DataFrame({"item_id": ["a", "a"], "store_id": ["n", "s"], "pieces": [3, 0]}))
+
+
+def _offers() -> Any:
+    until = pd.to_datetime([None, "2025-07-01"], utc=True)
+    return om.planning.Offers.from_frame(pd.DataFrame({"offer_id": ["x", "y"], "item_id": [None, "a"], "price": [np.nan, 3.0], "valid_until": until}))
+
+
+def _ledger(by: str = "user_id") -> Any:
+    frame = pd.DataFrame({by: ["1", "b"], "offer_id": ["x", "y"]})
+    return om.planning.OfferLedger.from_frame(frame, _offers(), start="2025-06-01", by=by)
+
+
+def _audit() -> Any:
+    at = pd.to_datetime(["2025-06-02", "2025-06-03"], utc=True)
+    return om.planning.consistency(_ledger(), pd.DataFrame({"user_id": ["1", "z"], "channel": ["web", "call"], "shown_at": at, "offer_id": ["x", None]}))
+
+
 def _touches() -> Any:
     at = pd.to_datetime(["2025-06-01 09:00"], utc=True)
     return pd.DataFrame({"user_id": ["1"], "item_id": ["a"], "channel": ["p"], "send_at": at, "value": [1.0]})
@@ -276,6 +308,13 @@ VALUES: dict[str, Callable[[], Any]] = {
     "holidays": lambda: om.data.Holidays.from_dates({"Europe/Berlin": ["2025-05-01"], "Asia/Tokyo": ["2025-01-01"]}),
     "item sets": lambda: _dataset().requests(given=[["i01"]] * len(_dataset().events.users)).given,
     "feedback": lambda: om.choices.Feedback(list("abab"), np.eye(4, 2), np.ones(4), features=[[1.0], [2.0]], weights=np.ones(4)),
+    "shops": lambda: _shops(),
+    "nearby": lambda: _near(),
+    "amounts": lambda: _amounts(),
+    "stock": lambda: _pieces(),
+    "offers": lambda: _offers(),
+    "ledger": lambda: _ledger(),
+    "offer audit": lambda: _audit(),
     "logged decisions": lambda: om.causal.LoggedDecisions(np.ones(3), np.full(3, 0.5), actions=[0, 1, 0], people=list("aab")),
 }  # fmt: skip
 
@@ -359,6 +398,11 @@ STATES: dict[str, Callable[[], Any]] = {
     "model of one item": lambda: om.models.FactorModel.from_arrays([[1.0, 2.0]]),
     "typed, fading": lambda: om.models.TypedEASE(input_half_life=dt.timedelta(days=30)).fit(world().log),
     "rules": lambda: om.QuietHours("21:00", "08:00", zones=om.timing.infer_zones(om.Dataset(world().log, audience=world().audience))),
+    "ledger of segments": lambda: _ledger("segment"),
+    "shops with holidays": lambda: _shops(holidays=om.data.Holidays.from_dates({"Europe/Berlin": ["2025-06-09"]})),
+    "catalog with windows": lambda: om.Catalog.from_frame(pd.DataFrame({"item_id": [3, 1], "hidden": [True, False], "valid_from": pd.to_datetime([None, "2025-06-01"], utc=True)})),
+    "candidates with offers and terms": lambda: om.planning.Candidates.from_frame(_touches().assign(probability=0.5, increment=0.1, complaint=np.nan), eligibility=[om.planning.InStock(_pieces())]).with_offers(_offers(), eligibility=[om.planning.Promised(_ledger())]),
+    "plan with offers": lambda: om.plan(om.planning.Candidates.from_frame(_touches().assign(probability=0.5)).with_offers(_offers()), constraints=[om.planning.OneOffer()]),
     "estimator of estimators": lambda: om.Blend(models={"a": om.ALS(seed=3), "b": om.models.NextItem()}, weights={"a": 2.0}),
     "estimator with a weight": lambda: om.models.SessionKNN(weights=om.Weights(half_life=dt.timedelta(days=1))),
 }  # fmt: skip

@@ -142,6 +142,13 @@ def test_estimators_and_rules_come_back_equal(form, tmp_path):
     needed = {
         "Blend": {"models": {"a": om.EASE()}}, "Ranker": {"models": [om.EASE()]}, "Budget": {"channel": "p", "cost": 1, "total": 2},
         "Capacity": {"channel": "p", "limit": 3}, "FrequencyCap": {"n": 1, "per": "7D"}, "QuietHours": {"start": "21:00", "end": "08:00"},
+        **{name: {"balances": gallery._amounts(), "rewards": {"a": 3.0}} for name in ("Affordable", "Points")},
+        "Available": {"catalog": gallery.world().catalog}, "InStock": {"stock": gallery._pieces()}, "Stock": {"stock": gallery._pieces(), "certainty": 0.9},
+        "CoolDown": {"length": "7D", "log": gallery.world().log, "events": ["view"]}, "NotDisliked": {"log": gallery.world().log, "events": "view"},
+        "ServiceWindow": {"log": gallery.world().log, "events": "view", "channels": "chat"}, "OpeningHours": {"shops": gallery._shops()},
+        "LegalHours": {"hours": {"FR": {"mon-fri": ["10:00-13:00", "14:00-20:00"]}}}, "Promised": {"ledger": gallery._ledger()},
+        "Purpose": {"purpose": "news", "data": om.Audience.from_frame(pd.DataFrame({"user_id": [1], "timezone": "UTC", "consent_push_news": True}))},
+        "FairReach": {"by": "region", "least": 0.5}, "Spend": {"total": 9, "reward": {"a": 1.0}}, "Volume": {"value": "spring", "least": 3},
         "Price": {"constraint": "cap", "row": "a", "used": 1.0, "limit": 2.0, "price": 0.5},
         "SampledNegatives": {"n": 9}, "Feature": {"name": "zone", "levels": ("x", "y")},
         "WhatNext": {"model": gallery.world().als}, "ResolveReport": dict.fromkeys(om.data.ResolveReport.__dataclass_fields__, 1),

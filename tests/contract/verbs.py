@@ -120,6 +120,13 @@ CODED = frozenset(
         "Attribution",
         "Links",
         "Split",
+        "Shops",
+        "Nearby",
+        "StockLevels",
+        "UserAmounts",
+        "Offers",
+        "OfferLedger",
+        "OfferAudit",
     ]
 )
 ABSTRACT = {"AttributeRecommender", "Model", "Constraint", "Eligibility", "Estimator"}
@@ -143,6 +150,14 @@ NOT_DRIVEN = {
     "ActivityModel.profiles": CODES,
     "ActivityModel.trust_in": CODES,
     "Experiment.take": CODES,
+    "Shops.minutes_open": CODES,
+    "StockLevels.of": CODES,
+    "StockLevels.anywhere": CODES,
+    "OfferLedger.line": CODES,
+    "OfferLedger.whose": CODES,
+    "Touches.label": CODES,
+    "Touches.number": CODES,
+    "Touches.trait": CODES,
     "Identities.names": CODES,
     "Increments.slot_increment": CODES,
     "Increments.slot_probability": CODES,
@@ -373,6 +388,45 @@ def _with_creatives(w: SimpleNamespace) -> Any:
     return om.data.Touches.of(data, data.users.ids[:3], channel="web", at="2025-06-01", creatives=[0, 1, 2])
 
 
+def _homes(w: SimpleNamespace) -> pd.DataFrame:
+    return pd.DataFrame({"user_id": w.ids, "latitude": [52.0, 48.0, np.nan], "longitude": [13.0, 11.0, np.nan]})
+
+
+def _shops() -> Any:
+    frame = pd.DataFrame({"store_id": ["n", "s"], "timezone": "Europe/Berlin", "latitude": [52.5, 48.1]})
+    return om.data.Shops.from_frame(frame.assign(longitude=[13.4, 11.6]), hours={"n": {"daily": "09:00-20:00"}})
+
+
+def _stock(w: SimpleNamespace) -> pd.DataFrame:
+    return pd.DataFrame({"item_id": w.items, "store_id": ["n", "n", "s"], "pieces": [3, 0, 2]})
+
+
+def _cards(w: SimpleNamespace) -> pd.DataFrame:
+    return pd.DataFrame({"user_id": w.ids, "amount": [120.0, 3.0, 0.0]})
+
+
+def _offers() -> Any:
+    return om.planning.Offers.from_frame(_offer_frame())
+
+
+def _offer_frame() -> pd.DataFrame:
+    return pd.DataFrame({"offer_id": ["x", "y"], "price": [9.0, 8.0]})
+
+
+def _ledger(w: SimpleNamespace) -> Any:
+    frame = pd.DataFrame({"user_id": w.ids, "offer_id": ["x", "y", "x"]})
+    return om.planning.OfferLedger.from_frame(frame, _offers(), start="2025-03-01")
+
+
+def _shown(w: SimpleNamespace) -> pd.DataFrame:
+    at = pd.Timestamp("2025-03-10", tz="UTC")
+    return pd.DataFrame({"user_id": w.ids, "channel": "web", "shown_at": at, "offer_id": ["x", "x", None]})
+
+
+def _offered(w: SimpleNamespace) -> Any:
+    return om.plan(w.candidates.with_offers(_offers()), constraints=[om.planning.OneOffer()])
+
+
 def _bandit() -> Any:
     live = om.LinearBandit().start(["a", "b"], n_features=2)
     live.decide(world().contexts)
@@ -406,6 +460,31 @@ def _events_file() -> Path:
 
 
 RECEIVERS: dict[str, Callable[[SimpleNamespace], Any]] = {
+    "Affordable": lambda w: om.planning.Affordable(om.data.UserAmounts.from_frame(_cards(w)), rewards={w.items[0]: 9}),
+    "Available": lambda w: om.planning.Available(w.catalog),
+    "ComplaintRate": lambda w: om.planning.ComplaintRate(0.001),
+    "CoolDown": lambda w: om.planning.CoolDown("7D", w.log, events="purchase"),
+    "FairReach": lambda w: om.planning.FairReach("age_group", least=0.5),
+    "InStock": lambda w: om.planning.InStock(om.data.StockLevels.from_frame(_stock(w))),
+    "LegalHours": lambda w: om.planning.LegalHours({"FR": {"mon-fri": "10:00-20:00"}}),
+    "Nearby": lambda w: _shops().near(_homes(w), k=2),
+    "NotDisliked": lambda w: om.planning.NotDisliked(w.log, events="view"),
+    "OfferAudit": lambda w: om.planning.consistency(_ledger(w), _shown(w)),
+    "OfferLedger": _ledger,
+    "Offers": lambda w: _offers(),
+    "OneOffer": lambda w: om.planning.OneOffer(),
+    "OpeningHours": lambda w: om.planning.OpeningHours(_shops()),
+    "Points": lambda w: om.planning.Points(om.data.UserAmounts.from_frame(_cards(w)), rewards={w.items[0]: 9}),
+    "Promised": lambda w: om.planning.Promised(_ledger(w)),
+    "Purpose": lambda w: om.planning.Purpose("news", om.Audience.from_frame(w.people.assign(consent_email_news=True))),
+    "ServiceWindow": lambda w: om.planning.ServiceWindow(w.log, events="view", channels="email"),
+    "Shops": lambda w: _shops(),
+    "Spend": lambda w: om.planning.Spend(9, reward={w.items[0]: 1.0}),
+    "Stock": lambda w: om.planning.Stock(om.data.StockLevels.from_frame(_stock(w)), certainty=0.9),
+    "StockLevels": lambda w: om.data.StockLevels.from_frame(_stock(w)),
+    "TouchValue": lambda w: om.planning.TouchValue(channel_cost=0.01),
+    "UserAmounts": lambda w: om.data.UserAmounts.from_frame(_cards(w)),
+    "Volume": lambda w: om.planning.Volume("email", least=1, by="channel"),
     "ActivityModel": lambda w: w.activity,
     "ActivityProfile": lambda w: w.profile,
     "ALS": lambda w: om.ALS(factors=4, iterations=2),
@@ -596,6 +675,38 @@ ARGUMENTS: dict[str, Callable[[SimpleNamespace], Any]] = {
     "contexts": lambda w: w.contexts,
     "cross_fitted_rewards.contexts": lambda w: np.random.default_rng(0).normal(size=(40, 2)),
     "cost": lambda w: 1.0,
+    "balances": lambda w: om.data.UserAmounts.from_frame(_cards(w)),
+    "StockLevels.from_frame.frame": _stock,
+    "UserAmounts.from_frame.frame": _cards,
+    "Shops.from_frame.frame": lambda w: _shops().to_frame(),
+    "Offers.from_frame.frame": lambda w: _offer_frame(),
+    "OfferLedger.from_frame.frame": lambda w: pd.DataFrame({"user_id": w.ids, "offer_id": ["x", "y", "x"]}),
+    "OfferLedger.from_frame.start": lambda w: "2025-03-01",
+    "OfferLedger.of.start": lambda w: "2025-03-01",
+    "OfferLedger.of.plan": _offered,
+    "OfferLedger.render.at": lambda w: "2025-03-10",
+    "OfferLedger.append.more": _ledger,
+    "Candidates.with_columns.frame": lambda w: pd.DataFrame({"user_id": w.ids, "kind": ["a", "b", "a"]}),
+    "CoolDown.length": lambda w: "7D",
+    "CoolDown.events": lambda w: "purchase",
+    "FairReach.by": lambda w: "age_group",
+    "FairReach.least": lambda w: 0.5,
+    "homes": _homes,
+    "LegalHours.hours": lambda w: {"FR": {"mon-fri": "10:00-20:00"}},
+    "ledger": _ledger,
+    "nearby": lambda w: _shops().near(_homes(w), k=2),
+    "NotDisliked.events": lambda w: "view",
+    "offers": lambda w: _offers(),
+    "Purpose.purpose": lambda w: "news",
+    "Purpose.data": lambda w: om.Audience.from_frame(w.people.assign(consent_email_news=True)),
+    "ServiceWindow.events": lambda w: "view",
+    "shops": lambda w: _shops(),
+    "consistency.shown": _shown,
+    "stock": lambda w: om.data.StockLevels.from_frame(_stock(w)),
+    "Stock.promised.pieces": lambda w: 3.0,
+    "UserAmounts.of.users": lambda w: w.log.users,
+    "Volume.value": lambda w: "email",
+    "Volume.least": lambda w: 1,
     "creative_ids": lambda w: [0, 1, 2],
     "creatives": lambda w: w.art,
     "curve": lambda w: np.ones(168),

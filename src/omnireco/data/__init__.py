@@ -14,8 +14,8 @@ from omnireco.data.interactions import Interactions
 from omnireco.data.large.scan import EventScan
 from omnireco.data.messages import MessageLog
 from omnireco.data.places.amounts import UserAmounts
-from omnireco.data.places.shops import Nearby, Shops
 from omnireco.data.places.stock import StockLevels
+from omnireco.data.places.stores import Nearby, Shops
 from omnireco.data.recommendations import Recommendations
 from omnireco.data.resolving import ResolveReport
 from omnireco.data.splits import fingerprint, leave_last, split_people, split_rolling

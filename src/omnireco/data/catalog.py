@@ -124,8 +124,16 @@ class Catalog:
         hidden = None
         if "hidden" in opened:
             hidden = (opened.flags("hidden", missing=True) | opened.odd.get("hidden", np.False_))[row]
-        facts = [labels.get("category"), labels.get("name"), numbers.get("price"), numbers.get("margin")]
-        return cls(items, *facts, *window, hidden)
+        return cls(
+            items,
+            labels.get("category"),
+            labels.get("name"),
+            numbers.get("price"),
+            numbers.get("margin"),
+            window[0],
+            window[1],
+            hidden,
+        )
 
     def __len__(self) -> int:
         return len(self.items)

@@ -23,8 +23,8 @@ from omnireco.data.interactions import Interactions
 from omnireco.data.messages import NEVER, MessageLog
 from omnireco.data.parts import Frame, Ids
 from omnireco.data.places.amounts import UserAmounts
-from omnireco.data.places.shops import Nearby, Shops
 from omnireco.data.places.stock import StockLevels
+from omnireco.data.places.stores import Nearby, Shops
 from omnireco.data.resolving import ResolveReport
 from omnireco.data.vocabulary import Vocabulary
 from omnireco.data.weights import Weights

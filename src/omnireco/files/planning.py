@@ -45,6 +45,7 @@ from omnireco.planning.rules import (
     Volume,
 )
 from omnireco.planning.sources import Sources
+from omnireco.planning.touch_value import TouchValue
 
 __all__ = ["FORMS"]
 
@@ -126,6 +127,7 @@ FORMS: tuple[Any, ...] = (
         ServiceWindow,
         Spend,
         Stock,
+        TouchValue,
         Volume,
         PerPerson,
         Price,

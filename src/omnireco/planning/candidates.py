@@ -18,7 +18,7 @@ from omnireco.data.asking.touches import Touches
 from omnireco.data.frames.columns import decode_optional, instants_to_pandas, open_frame
 from omnireco.data.messages import NEVER
 from omnireco.data.parts import Labels
-from omnireco.data.places.shops import Nearby
+from omnireco.data.places.stores import Nearby
 from omnireco.data.vocabulary import Vocabulary
 from omnireco.errors import DataWarning, ParameterError, SchemaError
 from omnireco.planning.assembling import with_sources
@@ -207,14 +207,14 @@ class Candidates:
                 f"{where}: probability must lie in [0, 1]; it does not in {name_rows(bad)}. "
                 "Leave the column out when it is not known."
             )
-        given = {name: opened.numbers(name, allow_missing=True) for name in NUMBERS if name in opened}
+        given = {name: opened.numbers_or_nan(name) for name in NUMBERS if name in opened}
         labels = {name: opened.ids(name, allow_missing=True) for name in _LABELS if name in opened}
         if "send_at_local" in opened.others:
             _warn_of_a_detour(where)
         touches = with_sources(users, items, channels, user, item, channel, opened.instants("send_at"), sources)
         left_out: dict[str, int] = {}
         check_value(worth)
-        if "value" in opened and worth is None:
+        if worth is None:
             value = opened.numbers("value")
         else:
             catalog = None if data is None else data.catalog

@@ -469,12 +469,17 @@ class _Costs:
 def _join(empty: Touches, parts: list[Touches]) -> tuple[Touches, np.ndarray, np.ndarray, dict[str, np.ndarray]]:
     """Return the blocks as one, with values, probabilities and the terms of the values."""
     blocks = [empty, *parts]
-    codes = ("user", "item", "channel", "send_at", "local_at", "consent", "reachable")
     joined = Touches(
         empty.users,
         empty.items,
         empty.channels,
-        *(np.concatenate([getattr(block, name) for block in blocks]) for name in codes),
+        np.concatenate([block.user for block in blocks]),
+        np.concatenate([block.item for block in blocks]),
+        np.concatenate([block.channel for block in blocks]),
+        np.concatenate([block.send_at for block in blocks]),
+        np.concatenate([block.local_at for block in blocks]),
+        np.concatenate([block.consent for block in blocks]),
+        np.concatenate([block.reachable for block in blocks]),
         empty.past,
         empty.named,
         holiday=holidays_in(blocks),

@@ -12,7 +12,7 @@ from omnireco._core.checks import check_kind, check_number, name_rows
 from omnireco._core.parts import NEVER
 from omnireco.data.asking.touches import Touches
 from omnireco.data.frames.columns import open_frame
-from omnireco.data.places.shops import Nearby
+from omnireco.data.places.stores import Nearby
 from omnireco.data.vocabulary import NONE, Vocabulary, match
 from omnireco.errors import ParameterError, SchemaError
 from omnireco.planning.inputs import allowed, check_rules

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
@@ -22,6 +22,7 @@ TERMS = ("increment", "margin", "channel_cost", "reward_cost", "fatigue_cost", "
 """The columns that a value is made of: increment times margin, less the four costs."""
 
 
+@runtime_checkable
 class Tiring(Protocol):
     """A fatigue model: what :func:`candidates` needs of a fitted Fatigue, or of one of your own."""
 

@@ -50,7 +50,7 @@ class Past:
     channel: np.ndarray
     sent_at: np.ndarray
     kinds: tuple[str, ...] = ()
-    kind: np.ndarray = None  # type: ignore[assignment]
+    kind: np.ndarray | None = None
 
     parts: ClassVar[Parts] = {
         "user": coded("users", "past"),

@@ -132,6 +132,11 @@ class Frame:
             return None
         return self.numbers(name, fix, allow_missing=allow_missing)
 
+    def numbers_or_nan(self, name: str) -> np.ndarray:
+        """Return a column of numbers, NaN where one is missing; all NaN where all are."""
+        found = self.numbers_if_any(name, "Leave it missing where it is not known.", allow_missing=True)
+        return np.full(self.n_rows, np.nan) if found is None else found
+
     def shares(self, name: str) -> np.ndarray:
         """Return a column of probabilities (or of True and False) as float64; NaN where it is missing."""
         import pyarrow as pa

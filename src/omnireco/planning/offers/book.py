@@ -107,10 +107,7 @@ class Offers:
         items, item = Vocabulary(np.empty(0, object)), np.full(n, NONE, np.int32)
         if "item_id" in opened:
             items, item = opened.ids("item_id", allow_missing=True)
-        known = {
-            name: opened.numbers(name, allow_missing=name == "price") if name in opened else np.full(n, usual)
-            for name, usual in _NUMBERS.items()
-        }
+        known = {name: _numbers(opened, name, usual) for name, usual in _NUMBERS.items()}
         for name, values in known.items():
             if (bad := values < 0).any():
                 raise SchemaError(f"{where}: {name} is negative in {name_rows(bad)}. It must be 0 or more.")
@@ -120,7 +117,8 @@ class Offers:
                 f"{where}: valid_until is not after valid_from in {name_rows(bad)}. Leave an end missing where it is "
                 "open."
             )
-        return cls(offers, items, item[row], *(values[row] for values in known.values()), begin[row], end[row])
+        price, cost, points, lift = (known[name][row] for name in _NUMBERS)
+        return cls(offers, items, item[row], price, cost, points, lift, begin[row], end[row])
 
     def __len__(self) -> int:
         return len(self.offers)
@@ -141,3 +139,11 @@ class Offers:
                 "valid_until": instants_to_pandas(self.valid_until, none=NEVER),
             }
         )
+
+
+def _numbers(opened: Any, name: str, usual: float) -> np.ndarray:
+    """Return a column of numbers, or its default; only a price may be missing."""
+    if name not in opened:
+        return np.full(opened.n_rows, usual)
+    found: np.ndarray = opened.numbers_or_nan(name) if name == "price" else opened.numbers(name)
+    return found

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from omnireco._core.checks import check_integer, check_kind, check_number, count_of
-from omnireco._core.parts import Array, Parts, counts, declare
+from omnireco._core.parts import Array, Parts, declare
+from omnireco._core.small import Plain
 from omnireco.data.audience import Audience
 from omnireco.data.frames.columns import open_frame
 from omnireco.data.parts import Ids
@@ -64,8 +65,9 @@ class OfferAudit:
 
     parts: ClassVar[Parts] = {
         "channels": Ids(text=True),
-        "counts": counts("channels", len(VERDICTS)),
+        "counts": Array(np.int64, ("channels", len(VERDICTS)), 0),
         "verdict": Array(np.int8, ("n",), 0, len(VERDICTS) - 1),
+        **dict.fromkeys(("saw_two", "people", "k"), Plain(int)),
     }
 
     def __post_init__(self) -> None:
@@ -148,7 +150,7 @@ def consistency(
     verdict = np.where(promised, 0, np.where(known, 3, 4))
     verdict[promised & (own != np.append(ledger.offer, np.int32(NONE))[line])] = 1
     if "price" in opened:
-        price = opened.numbers("price", allow_missing=True)
+        price = opened.numbers_or_nan("price")
         wanted = np.append(ledger.price, np.nan)[line]
         off = ~np.isnan(wanted) & ~(np.abs(price - wanted) <= tolerance)
         verdict[promised & (verdict == 0) & off] = 2

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 import numpy as np
 
-from omnireco._core.checks import check_array, check_instant, check_kind, count_of, from_microseconds
+from omnireco._core.checks import check_array, check_instant, check_kind, check_known, count_of, from_microseconds
 from omnireco._core.parts import NEVER, Parts, coded, declare, instants, numbers
 from omnireco._core.small import Text
 from omnireco.data.asking.touches import Touches
@@ -126,6 +126,8 @@ class OfferLedger:
                 "OfferLedger.of: no touch of this plan carries an offer. Make them: touches.with_offers(offers), then "
                 "om.plan(touches, constraints=[om.planning.OneOffer()])."
             )
+        if by != "user_id":
+            check_known([by], touches.traits, "OfferLedger.of: by (an attribute of the audience)", missing=None)
         whom, who = (touches.users, touches.user) if by == "user_id" else touches.trait(by)
         sent = sent[who[sent] != NONE]
         pairs = np.unique(np.column_stack([who[sent], code[sent]]), axis=0)

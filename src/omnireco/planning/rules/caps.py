@@ -106,7 +106,7 @@ class FrequencyCap(Constraint):
         check_known(self.kinds, [*known.ids, *past.kinds], "FrequencyCap: kinds", missing=self.missing)
         mine = np.array([*(name in self.kinds for name in known.ids), True], np.bool_)  # the last stands for -1
         theirs = np.array([*(name in self.kinds for name in past.kinds), True], np.bool_)
-        return mine[code], theirs[past.kind]
+        return mine[code], theirs[np.asarray(past.kind)]
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,7 +23,7 @@ from omnireco._core.units import DAY_US, EPOCH_DAY
 from omnireco.data.asking.touches import Touches
 from omnireco.data.clock import country_zones, in_quiet_hours, is_zone
 from omnireco.data.holidays import Holidays, on_holiday
-from omnireco.data.places.shops import DAYS, open_spans, week_spans
+from omnireco.data.places.stores import DAYS, open_spans, week_spans
 from omnireco.data.vocabulary import NONE
 from omnireco.data.vocabulary import match as match_ids
 from omnireco.errors import ParameterError

@@ -8,10 +8,10 @@ from dataclasses import dataclass, field
 import numpy as np
 from scipy.special import gammaincinv
 
-from omnireco._core.checks import check_duration, check_kind, check_number
+from omnireco._core.checks import check_duration, check_kind, check_number, check_numbers
 from omnireco.data.asking.touches import Touches
-from omnireco.data.places.shops import Shops
 from omnireco.data.places.stock import StockLevels
+from omnireco.data.places.stores import Shops
 from omnireco.data.vocabulary import NONE, match
 from omnireco.planning.rows import Rows
 from omnireco.planning.rules.base import Constraint, Eligibility
@@ -117,7 +117,7 @@ class Stock(Constraint):
 
     def promised(self, pieces: np.ndarray | float) -> np.ndarray:
         """Return how many pick-ups may be expected of so many pieces, float64."""
-        whole = np.floor(np.asarray(pieces, np.float64))
+        whole = np.floor(check_numbers(pieces, "pieces"))
         if self.certainty is None:
             return np.asarray(whole)
         return np.where(whole > 0, np.minimum(gammaincinv(whole + 1.0, 1.0 - self.certainty), whole), 0.0)

@@ -216,7 +216,7 @@ class FairReach(Constraint):
     Notes
     -----
     Heads are the people with a touch to choose from: a group that nobody may write to cannot be reached. People whose
-    group is not known are a group of their own. It counts messages; with at most one for each person
+    group is not known are a group of their own. A group may lack one message: messages are whole, shares are not. It counts messages; with at most one for each person
     (``FrequencyCap(1)``) these are people reached.
 
     Examples
@@ -257,7 +257,7 @@ class FairReach(Constraint):
         row = np.repeat(np.arange(n), touch.size)
         weight = np.repeat(self.least * share, touch.size) - (np.tile(mine, n) == row)
         labels = tuple("not known" if one == NONE else str(known.ids[one]) for one in present)
-        return Rows(row, np.tile(touch, n), weight, np.zeros(n), labels)
+        return Rows(row, np.tile(touch, n), weight, np.ones(n), labels)
 
 
 def column_of(touches: Touches, by: str, where: str) -> tuple[Any, np.ndarray]:

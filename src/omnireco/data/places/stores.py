@@ -142,21 +142,18 @@ class Shops:
                 f"{where}: timezone holds {shown(wrong[0])}, which is no IANA region. Write 'Europe/Berlin'; leave it "
                 "missing where it is not known: such a shop counts as closed."
             )
-        place = [
-            None if name not in opened else opened.numbers(name, allow_missing=True)[row]
-            for name in ("latitude", "longitude")
-        ]
+        place = [None if name not in opened else opened.numbers_or_nan(name)[row] for name in ("latitude", "longitude")]
         for name, known, most in zip(("latitude", "longitude"), place, (90, 180), strict=True):
             if known is not None and (bad := np.abs(known) > most).any():
                 raise SchemaError(
                     f"{where}: {name} must lie within -{most} and {most} degrees; it does not in {name_rows(bad)}. "
-                    "Leave "
-                    "it missing where it is not known."
+                    "Leave it missing where it is not known."
                 )
         if (place[0] is None) != (place[1] is None):
             raise SchemaError(f"{where}: a place needs both latitude and longitude. Give both, or neither.")
-        table = _hours({} if hours is None else hours, stores)
-        return cls(stores, zones, zone[row].astype(np.int32), *table, *place, holidays)
+        whose, day, opens, closes = _hours({} if hours is None else hours, stores)
+        zone = zone[row].astype(np.int32)
+        return cls(stores, zones, zone, whose, day, opens, closes, place[0], place[1], holidays)
 
     def minutes_open(self, store: np.ndarray, at_us: np.ndarray) -> np.ndarray:
         """Return for how many minutes each shop stays open after an instant, float64 of shape (n,); 0 where closed.
@@ -229,7 +226,7 @@ class Shops:
         if len(users) < user.size:
             raise SchemaError(f"{where}: a person is listed twice. Keep one home: frame.drop_duplicates('user_id').")
         row = np.argsort(user)
-        here = np.radians([opened.numbers(name, allow_missing=True)[row] for name in ("latitude", "longitude")])
+        here = np.radians([opened.numbers_or_nan(name)[row] for name in ("latitude", "longitude")])
         there = np.radians(np.array([self.latitude, self.longitude]))
         k = min(k, max(1, len(self.stores)))
         store = np.full((len(users), k), NONE, np.int32)
