@@ -61,7 +61,7 @@ def _take_candidates(found: Candidates) -> dict[str, Any]:
 
 
 def _take_plan(found: Plan) -> dict[str, Any]:
-    """Return the parts; with a constraint without a file form there are none: a plan is not asked under some of them."""
+    """Return the parts; with a constraint without a file form there are none, for some would be a looser plan."""
     parts = {name: getattr(found, name) for name in Plan.parts}
     known = found.constraints is not None and all(has_form(type(rule)) for rule in found.constraints)
     return parts if known else parts | {"constraints": None}

@@ -147,7 +147,8 @@ class _Gate:
         self.column = None if self.audience is None else self.audience.channels.codes(t.channels.ids, missing="none")
         past = past_messages(self.users, self.known, sources.messages)
         order = np.lexsort((past.sent_at, past.user))
-        self.past = Past(past.user[order], past.channel[order], past.sent_at[order], past.kinds, past.kind[order])
+        kind = np.asarray(past.kind)[order]
+        self.past = Past(past.user[order], past.channel[order], past.sent_at[order], past.kinds, kind)
         self.past_start = np.searchsorted(self.past.user, np.arange(len(self.users) + 1))
         self.held = _held(plan.holdout, self.users)
         self._keep(touches, np.flatnonzero(plan.reason == 0))
@@ -224,7 +225,7 @@ class _Gate:
         mine = slice(int(self.past_start[asked.user]), int(self.past_start[asked.user + 1]))
         had = self.past.channel[mine]
         nobody = np.zeros(had.size, np.int32)
-        past = Past(nobody, had, self.past.sent_at[mine], self.past.kinds, self.past.kind[mine])
+        past = Past(nobody, had, self.past.sent_at[mine], self.past.kinds, np.asarray(self.past.kind)[mine])
         consent = at >= self.since[asked.user, channel]
         one = Vocabulary(self.users.ids[asked.user : asked.user + 1])
         codes = (np.zeros(n, np.int32), np.array(item, np.int32), channel, at, local, consent, reachable, past)
