@@ -173,12 +173,21 @@ def _messages(**columns: Any) -> Any:
 
 
 def _shops(**more: Any) -> Any:
-    frame = pd.DataFrame({"store_id": ["n", "s"], "timezone": ["Europe/Berlin", None], "latitude": [52.5, np.nan], "longitude": [13.4, np.nan]})
+    frame = pd.DataFrame(
+        {
+            "store_id": ["n", "s"],
+            "timezone": ["Europe/Berlin", None],
+            "latitude": [52.5, np.nan],
+            "longitude": [13.4, np.nan],
+        }
+    )
     return om.data.Shops.from_frame(frame, hours={"n": {"mon-fri": "09:00-20:00", "holiday": "10:00-11:00"}}, **more)
 
 
 def _near() -> Any:
-    return _shops().near(pd.DataFrame({"user_id": [1, 2], "latitude": [52.4, np.nan], "longitude": [13.0, np.nan]}), k=2)
+    return _shops().near(
+        pd.DataFrame({"user_id": [1, 2], "latitude": [52.4, np.nan], "longitude": [13.0, np.nan]}), k=2
+    )
 
 
 def _amounts() -> Any:
@@ -186,12 +195,16 @@ def _amounts() -> Any:
 
 
 def _pieces() -> Any:
-    return om.data.StockLevels.from_frame(pd.DataFrame({"item_id": ["a", "a"], "store_id": ["n", "s"], "pieces": [3, 0]}))
+    return om.data.StockLevels.from_frame(
+        pd.DataFrame({"item_id": ["a", "a"], "store_id": ["n", "s"], "pieces": [3, 0]})
+    )
 
 
 def _offers() -> Any:
     until = pd.to_datetime([None, "2025-07-01"], utc=True)
-    return om.planning.Offers.from_frame(pd.DataFrame({"offer_id": ["x", "y"], "item_id": [None, "a"], "price": [np.nan, 3.0], "valid_until": until}))
+    return om.planning.Offers.from_frame(
+        pd.DataFrame({"offer_id": ["x", "y"], "item_id": [None, "a"], "price": [np.nan, 3.0], "valid_until": until})
+    )
 
 
 def _ledger(by: str = "user_id") -> Any:
@@ -201,7 +214,10 @@ def _ledger(by: str = "user_id") -> Any:
 
 def _audit() -> Any:
     at = pd.to_datetime(["2025-06-02", "2025-06-03"], utc=True)
-    return om.planning.consistency(_ledger(), pd.DataFrame({"user_id": ["1", "z"], "channel": ["web", "call"], "shown_at": at, "offer_id": ["x", None]}))
+    return om.planning.consistency(
+        _ledger(),
+        pd.DataFrame({"user_id": ["1", "z"], "channel": ["web", "call"], "shown_at": at, "offer_id": ["x", None]}),
+    )
 
 
 def _touches() -> Any:
@@ -369,6 +385,10 @@ STATES: dict[str, Callable[[], Any]] = {
     "candidates, past and labels": lambda: om.planning.Candidates.from_frame(_touches().assign(offer_id=[None], creative_id="c", probability=0.5), om.Dataset(messages=om.MessageLog.from_frame(_messages())), once_per_item=True),
     "holdout of strings": lambda: om.causal.Holdout.draw(["ann", "bob"], share=0.5, experiment="winter"),
     "holdout of nobody": lambda: om.causal.Holdout.draw([], share=0.5),
+    "swaps": lambda: om.planning.Swaps(share=0.05),
+    "saved messages": lambda: om.plan(world().touches).saved(),
+    "plan, explored": lambda: om.plan(world().touches, constraints=[om.FrequencyCap(1, per="7D")], explore=0.5, seed=1),
+    "plan, explored by posterior": lambda: om.plan(world().touches, explore=om.planning.Swaps(share=0.5, by="posterior", errors=np.ones(len(world().touches)))),
     "plan with a holdout": lambda: om.plan(world().touches, holdout=0.4, seed=3),
     "funnel of one person": lambda: om.journeys.funnel(_two_steps(), {"looked": "view", "bought": "buy"}),
     "returns, not checked": lambda: om.journeys.Returns(n_checks=0, events=["view"]).fit(world().log),

@@ -136,6 +136,12 @@ def test_the_line_runs(name, line, scope, tmp_path, monkeypatch):
         own = {"rewards": np.ones((1000, 2)), "propensity": np.full((1000, 2), 0.5), "policy": np.full((1000, 2), 0.5)}
     if name == "plan_value":
         own = plan_and_log(scope)
+    if name == "explored_value":
+        touches = om.candidates(scope["recs"], scope["data"], scope["timing"], om.slots("2025-06-01", days=1),
+                                channels=["email"])  # fmt: skip
+        made = om.plan(touches, explore=0.2)
+        sent = made.to_frame()[["user_id", "item_id", "channel"]].assign(sent_at=made.to_frame()["send_at"])
+        own = {"plan": made, "sent": sent.assign(responded_at=sent["sent_at"])}
     if name in ("Experiment.from_frame", "cuped"):
         own = {"frame": scope["by_lot"]}
     if "(experiment" in line or "experiment," in line:

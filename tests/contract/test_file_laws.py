@@ -45,6 +45,9 @@ NOT_SAVED = {
     "Loss": "a part of a factor model, saved with it",
     "Links": "links before they are joined: Identities keeps them",
     "Frame": "a door's view of a caller's frame",
+    "Explored": "a part of a plan, saved with it",
+    "Verdict": "an answer about one message, given again by the plan",
+    "WhatIf": "two plans of the same candidates, each of which is saved",
     "World": "frames and their truth: simulate makes them again from the seed",
 }
 ROOMS = ("data", "identity", "models", "timing", "choices", "journeys", "causal", "planning", "evaluation", "worlds")

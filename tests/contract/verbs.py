@@ -67,6 +67,9 @@ CODED = frozenset(
         "NeighborModel",
         "OffPolicy",
         "Plan",
+        "Saved",
+        "Verdict",
+        "WhatIf",
         "PolicyChoice",
         "PopularityModel",
         "ProjectionModel",
@@ -361,6 +364,27 @@ def _sent_before(w: SimpleNamespace) -> Any:
     return om.MessageLog.from_frame(frame.assign(propensity=0.5, sent_at=sent, responded_at=pd.Series(sent)))
 
 
+def _explored(w: SimpleNamespace) -> Any:
+    return om.plan(w.candidates, constraints=[om.FrequencyCap(1, per="7D")], explore=0.3, seed=1)
+
+
+def _sent_of(plan: Any) -> Any:
+    """Messages that were sent as planned."""
+    frame = plan.to_frame()[["user_id", "item_id", "channel", "send_at"]].rename(columns={"send_at": "sent_at"})
+    return om.MessageLog.from_frame(frame.assign(responded_at=frame["sent_at"].where(np.arange(len(frame)) % 3 == 0)))
+
+
+def _triggered(w: SimpleNamespace) -> dict[str, Any]:
+    """One message that could be sent beside the plan."""
+    first = w.plan.to_frame().iloc[0]
+    return {name: first[name] for name in ("user_id", "item_id", "channel", "send_at", "value")}
+
+
+def _with_offers(w: SimpleNamespace) -> Any:
+    frame = w.plan.to_frame()[["user_id", "item_id", "channel", "send_at", "value"]]
+    return om.plan(om.planning.Candidates.from_frame(frame.assign(offer_id="10 %")))
+
+
 def _with_creatives(w: SimpleNamespace) -> Any:
     data = om.Dataset(messages=w.creatives_log)
     return om.data.Touches.of(data, data.users.ids[:3], channel="web", at="2025-06-01", creatives=[0, 1, 2])
@@ -541,6 +565,9 @@ RECEIVERS: dict[str, Callable[[SimpleNamespace], Any]] = {
     "NeighborModel": lambda w: om.models.UserKNN(neighbors=5).fit(w.x),
     "OffPolicy": lambda w: om.causal.off_policy(_decisions(200), np.full(200, 0.4)),
     "Plan": lambda w: w.plan,
+    "LivePlan": lambda w: om.planning.LivePlan(w.plan),
+    "Saved": lambda w: w.plan.saved(draws=20),
+    "WhatIf": lambda w: w.plan.with_limit(om.FrequencyCap(2, per="7D")),
     "PopularityModel": lambda w: om.BuyAgain().fit(w.x),
     "ProjectionModel": lambda w: om.models.PureSVD(factors=3).fit(w.x),
     "PureSVD": lambda w: om.models.PureSVD(factors=3),
@@ -851,6 +878,17 @@ ARGUMENTS: dict[str, Callable[[SimpleNamespace], Any]] = {
     "tune.estimator": lambda w: om.models.ItemKNN(),
     "tune.space": lambda w: {"neighbors": [3]},
     "plan_value.data": lambda w: _sent_before(w),
+    "explored_value.plan": lambda w: _explored(w),
+    "explored_value.data": lambda w: _sent_of(_explored(w)),
+    "Plan.why.user_id": lambda w: w.plan.to_frame()["user_id"].iloc[0],
+    "person_week.user_id": lambda w: w.plan.to_frame()["user_id"].iloc[0],
+    "Plan.accept.touch": lambda w: _triggered(w),
+    "LivePlan.accept.touch": lambda w: _triggered(w),
+    "Plan.with_limit.rule": lambda w: om.FrequencyCap(2, per="7D"),
+    "plan_saved.saved": lambda w: w.plan.saved(draws=20),
+    "what_if.found": lambda w: w.plan.with_limit(om.FrequencyCap(2, per="7D")),
+    "offer_audit.plan": lambda w: _with_offers(w),
+    "Swaps.share": lambda w: 0.1,
     "card": lambda w: om.evaluation.scorecard(w.data),
     "Trials.n": lambda w: 3,
     "Trials.method": lambda w: "random",
@@ -919,6 +957,8 @@ GIVEN: dict[str, Callable[[SimpleNamespace], dict[str, Any]]] = {
     "off_policy_slates": lambda w: {"least_effective": 1},
     "select_policy": lambda w: {"n_bootstrap": 9, "least_effective": 1},
     "plan_value": lambda w: {"least_effective": 1, "least_covered": 0.1},
+    "explored_value": lambda w: {"least_effective": 1},
+    "Plan.saved": lambda w: {"draws": 20},
     "backtest": lambda w: {"k": 3, "n": 1},
     "tune": lambda w: {"k": 3, "trials": 1},
     "HoldoutReport.lift_tests": lambda w: {"outcome": "conversions"},

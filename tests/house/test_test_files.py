@@ -45,6 +45,7 @@ ELSEWHERE = {
         ("omnireco.plotting.results", "omnireco.plotting.gains"),
         ("unit/test_plotting.py", "one file of pictures, whatever they draw"),
     ),
+    "omnireco.plotting.plans": ("unit/test_tables.py", "what a plan shows, as tables and as pictures"),
     "omnireco.planning.choosing": ("unit/test_candidates.py", "the verb has the name of what it makes"),
     "omnireco.errors": ("unit/test_checks.py", "each error is raised where it belongs, with match="),
     "omnireco.testing": ("contract/test_model_laws.py", "laws are tried on models that keep and that break them"),

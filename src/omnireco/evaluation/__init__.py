@@ -6,6 +6,7 @@ from omnireco.evaluation.channel_report import ChannelReport, channel_report
 from omnireco.evaluation.compare_channels import ChannelComparison, compare_channels
 from omnireco.evaluation.costs import cost_of
 from omnireco.evaluation.evaluate import evaluate
+from omnireco.evaluation.explored_value import explored_value
 from omnireco.evaluation.learn_blend import LearnedBlend, learn_blend
 from omnireco.evaluation.learn_weights import LearnedWeights, learn_weights
 from omnireco.evaluation.metrics import (
@@ -50,6 +51,7 @@ __all__ = [
     "coverage",
     "diversity",
     "evaluate",
+    "explored_value",
     "hit_rate",
     "learn_blend",
     "learn_weights",

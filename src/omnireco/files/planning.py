@@ -16,6 +16,8 @@ from omnireco.planning.offers.consistency import OfferAudit
 from omnireco.planning.offers.ledger import OfferLedger
 from omnireco.planning.per_person import PerPerson
 from omnireco.planning.plan import Plan, Price
+from omnireco.planning.plans.exploring import Swaps
+from omnireco.planning.plans.saving import Saved
 from omnireco.planning.rules import (
     Affordable,
     Available,
@@ -58,6 +60,13 @@ def _take_candidates(found: Candidates) -> dict[str, Any]:
     return parts | {"sources": sources, "touches": touches}
 
 
+def _take_plan(found: Plan) -> dict[str, Any]:
+    """Return the parts; with a constraint without a file form there are none, for some would be a looser plan."""
+    parts = {name: getattr(found, name) for name in Plan.parts}
+    known = found.constraints is not None and all(has_form(type(rule)) for rule in found.constraints)
+    return parts if known else parts | {"constraints": None}
+
+
 def _known_channels(parts: Mapping[str, Any], sizes: Mapping[str, int]) -> None:
     touches = parts["touches"]
     names = max(len(touches.named), len(touches.channels))
@@ -84,9 +93,13 @@ FORMS: tuple[Any, ...] = (
     Form(
         Plan,
         "plan",
+        take=_take_plan,
         check=_known_reasons,
+        lossy=True,
         refit="om.plan(om.files.erase(candidates, user_ids), constraints=...)",
     ),
+    Form(Swaps, "swaps"),
+    Form(Saved, "saved messages"),
     Form(Offers, "offers"),
     Form(OfferLedger, "offer ledger", of_people=_names_people),
     Form(OfferAudit, "offer audit"),

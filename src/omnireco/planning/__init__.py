@@ -8,6 +8,11 @@ from omnireco.planning.offers.consistency import OfferAudit, consistency
 from omnireco.planning.offers.ledger import OfferLedger
 from omnireco.planning.per_person import PerPerson
 from omnireco.planning.plan import Plan, plan
+from omnireco.planning.plans.exploring import Swaps
+from omnireco.planning.plans.saving import Saved
+from omnireco.planning.plans.tables import offer_audit
+from omnireco.planning.plans.triggered import LivePlan, Verdict
+from omnireco.planning.plans.whatif import WhatIf
 from omnireco.planning.rows import Choices, Rows
 from omnireco.planning.rules import (
     Affordable,
@@ -55,6 +60,7 @@ __all__ = [
     "FrequencyCap",
     "InStock",
     "LegalHours",
+    "LivePlan",
     "NotDisliked",
     "OfferAudit",
     "OfferLedger",
@@ -70,15 +76,20 @@ __all__ = [
     "QuietHours",
     "Reachable",
     "Rows",
+    "Saved",
     "ServiceWindow",
     "Spend",
     "Stock",
+    "Swaps",
     "Timing",
     "Tiring",
     "TouchValue",
+    "Verdict",
     "Volume",
+    "WhatIf",
     "candidates",
     "consistency",
+    "offer_audit",
     "plan",
 ]
 

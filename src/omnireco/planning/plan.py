@@ -3,23 +3,28 @@
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from omnireco._core.checks import check_number, count_of, name_rows
+from omnireco._core.checks import check_integer, check_number, count_of, name_rows
 from omnireco._core.contract import says_the_line
 from omnireco._core.frozen import ReadOnly
-from omnireco._core.parts import Array, Maybe, Parts, freeze
+from omnireco._core.parts import Array, Maybe, Parts, Record, freeze, numbers
 from omnireco._core.small import Each, Flag, Number, Plain, Settings, Text, Value
-from omnireco._core.units import DAY_US
 from omnireco.causal.holdouts.holdout import Holdout
 from omnireco.data.vocabulary import NONE, match
 from omnireco.errors import ParameterError
 from omnireco.planning.candidates import Candidates, check_complete, touch_frame
 from omnireco.planning.inputs import check_constraints
+from omnireco.planning.plans.exploring import Explored, Problem, Swaps, as_swaps, explored
+from omnireco.planning.plans.saving import Saved, saved, that_may_go
+from omnireco.planning.plans.tables import load_of, of_person, reach_of, summary_of
+from omnireco.planning.plans.triggered import Verdict, verdict_of
+from omnireco.planning.plans.whatif import WhatIf, exchanged
 from omnireco.planning.rules import Budget, Constraint
 from omnireco.planning.solving import solved
 
@@ -28,8 +33,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Plan", "Price", "plan"]
 
-SENT, NO_VALUE, NOT_CHOSEN, HELD_OUT = "sent", "no value", "not chosen", "holdout"
-_MOST_IN_INT8 = 124  # constraints whose positions, after three other reasons (and before the holdout), an int8 holds
+SENT, NO_VALUE, NOT_CHOSEN, HELD_OUT, SWAPPED = "sent", "no value", "not chosen", "holdout", "exploration"
+_MOST_IN_INT8 = 122  # constraints whose positions, beside the other reasons, an int8 holds
 _log = logging.getLogger(__name__)
 _log.addHandler(logging.NullHandler())
 
@@ -45,7 +50,10 @@ class Price:
     used, limit : float
         In the constraint's units (money for a budget); sums for ``"each person"``.
     price : float
-        Value of one more unit of the limit; the mean over the rows for ``"each person"``.
+        Value of one more unit of the limit; the mean over the rows for ``"each person"``. Negative where a floor binds:
+        what one unit less of it is worth.
+    least : float
+        The floor; 0 for none.
     """
 
     constraint: str
@@ -53,9 +61,10 @@ class Price:
     used: float
     limit: float
     price: float
+    least: float = 0.0
 
 
-@dataclass(frozen=True, slots=True, eq=False, repr=False)
+@dataclass(frozen=True, slots=True, eq=False, repr=False, weakref_slot=True)
 class Plan:
     """Touches to send, their value, and a bound that no plan exceeds.
 
@@ -66,7 +75,8 @@ class Plan:
     reason : int8 array (int32 above 124 constraints), shape (n,)
         Per candidate, the position in ``reasons``: 0 is sent.
     reasons : tuple of str
-        ``"sent"``, ``"no value"``, ``"not chosen"``, then the names of the constraints, and ``"holdout"``.
+        ``"sent"``, ``"no value"``, ``"not chosen"``, then the names of the constraints, ``"holdout"``, and
+        ``"exploration"`` for planned touches in whose place another one is sent.
     value : float
         Sum of the values of the touches sent.
     bound : float
@@ -77,6 +87,12 @@ class Plan:
         Cost of a touch by channel, from the budgets.
     holdout : Holdout or None
         Who of these people gets nothing, by lot; for :func:`omnireco.causal.holdout_report`.
+    reduced : float64 array, shape (n,), or None
+        Reduced value of each candidate: its value less the shadow prices of all that it uses.
+    constraints : tuple of Constraint, or None
+        What the plan was made under, those that the touches brought along first.
+    exploration : Explored or None
+        Which touches were alternatives of which, and the propensity of each.
     """
 
     touches: Candidates
@@ -88,6 +104,9 @@ class Plan:
     costs: Mapping[str, float]
     rows: tuple[Price, ...]
     holdout: Holdout | None = None
+    reduced: np.ndarray | None = None
+    constraints: tuple[Constraint, ...] | None = None
+    exploration: Explored | None = None
 
     parts: ClassVar[Parts] = {
         "touches": Value((Candidates,)),
@@ -99,6 +118,9 @@ class Plan:
         "costs": Plain(Mapping[str, float]),
         "rows": Each(Settings(Price)),
         "holdout": Maybe(Value((Holdout,))),
+        "reduced": Maybe(numbers("touches.n")),
+        "constraints": Maybe(Each(Value((Constraint,)))),
+        "exploration": Maybe(Record(Explored)),
     }
 
     def __post_init__(self) -> None:
@@ -115,7 +137,8 @@ class Plan:
         return (
             f"Plan({n:,} touch{'' if n == 1 else 'es'} to {people:,} user{'' if people == 1 else 's'}, "
             f"value {self.value:.6g}{made}, bound {self.bound:.6g}, gap {self.optimality_gap:.2g}"
-            f"{'' if self.holdout is None else f', {self.holdout.share:.3g} held out'})"
+            f"{'' if self.holdout is None else f', {self.holdout.share:.3g} held out'}"
+            f"{'' if self.exploration is None else f', {self.exploration.swaps.share:.3g} explored'})"
         )
 
     def _repr_html_(self) -> str:
@@ -132,11 +155,13 @@ class Plan:
     def prices(self) -> pd.DataFrame:
         """What each constraint allows and uses, and its shadow price, as a frame.
 
-        Columns ``constraint``, ``row``, ``used``, ``limit``, ``price``; see :class:`Price`.
+        Columns ``constraint``, ``row``, ``used``, ``limit``, ``price``, and ``least`` where there are floors; see
+        :class:`Price`.
         """
         import pandas as pd
 
-        names = ["constraint", "row", "used", "limit", "price"]
+        floors = ["least"] if any(row.least for row in self.rows) else []
+        names = ["constraint", "row", "used", "limit", "price", *floors]
         return pd.DataFrame([[getattr(row, name) for name in names] for row in self.rows], columns=names)
 
     @property
@@ -154,12 +179,18 @@ class Plan:
 
         Columns ``user_id``, ``item_id``, ``channel``, ``send_at`` (UTC), ``send_at_local`` (the person's wall
         clock, NaT where the zone is unknown), ``creative_id`` (where given), ``probability``, ``value``, then
-        ``made_of``, where values are made of increments, ``store_id`` and ``offer_id`` where given, and with a holdout
-        ``propensity``: the probability with which the person was not held out, for the message log.
+        ``made_of``, where values are made of increments, ``store_id`` and ``offer_id`` where given. With a holdout or
+        exploration ``propensity``: the exact probability with which the touch is sent, for the message log; with
+        exploration ``explored``: whether it stands in the place of a better one.
         ``plan.holdout.to_frame()`` has the people held out.
         """
-        frame = touch_frame(self.touches, np.flatnonzero(self.reason == 0))
-        return frame if self.holdout is None else frame.assign(propensity=1.0 - self.holdout.share)
+        rows = np.flatnonzero(self.reason == 0)
+        frame = touch_frame(self.touches, rows)
+        chance = np.full(rows.size, 1.0 if self.holdout is None else 1.0 - self.holdout.share)
+        if self.exploration is not None:
+            chance *= self.exploration.propensity[rows]
+            return frame.assign(propensity=chance, explored=~self.exploration.planned[rows])
+        return frame if self.holdout is None else frame.assign(propensity=chance)
 
     def to_arrow(self) -> Any:
         """Return what to send as a pyarrow Table, columns as in ``to_frame``."""
@@ -185,33 +216,172 @@ class Plan:
         Columns ``channel``, ``day``, ``sends``, ``users``, ``cost`` (NaN without a budget),
         ``expected_responses`` (NaN where a probability is not known), ``value``.
         """
-        import pandas as pd
+        return summary_of(self)
 
-        sent = np.flatnonzero(self.reason == 0)
-        t = self.touches.touches
-        names = t.channels.decode(t.channel[sent])
-        chance = self.touches.probability
-        frame = pd.DataFrame(
-            {
-                "channel": names,
-                "day": (t.send_at[sent] // DAY_US * DAY_US).view("datetime64[us]"),
-                "user": t.user[sent],
-                "cost": np.array([self.costs.get(name, np.nan) for name in names], np.float64),
-                "expected_responses": np.full(sent.size, np.nan) if chance is None else chance[sent],
-                "value": self.touches.value[sent],
-            }
+    def why(self, user_id: Any) -> pd.DataFrame:
+        """Return every candidate of one person: sent, or the reason why not, and its reduced value.
+
+        Parameters
+        ----------
+        user_id : id
+
+        Returns
+        -------
+        pandas.DataFrame
+            Columns as in ``to_frame``, ``reason`` (``"sent"``, else as in :meth:`why_not`), and ``reduced_value``: the
+            value less the shadow prices of all that the touch uses; NaN in a plan without them.
+
+        Raises
+        ------
+        UnknownIdError
+            When the person has no candidate.
+        """
+        return of_person(self, user_id)
+
+    def load(self, *, per: Any = None) -> pd.DataFrame:
+        """Return how many messages leave in each cell of time, per channel, beside the capacity.
+
+        Parameters
+        ----------
+        per : duration, optional
+            Length of a cell; by default that of the channel's shortest Capacity, else an hour.
+
+        Returns
+        -------
+        pandas.DataFrame
+            ``channel start_at sends capacity price``: UTC starts of the cells with a message; the least capacity of
+            cells of this length and its shadow price, NaN where there is none.
+        """
+        return load_of(self, per)
+
+    def reach(self, *, k: int = 5) -> pd.DataFrame:
+        """Return reach and frequency: how many people get how many messages, per channel and over all.
+
+        Parameters
+        ----------
+        k : int
+            Cells of fewer people are NaN, and with them the next smallest, so that none follows from a total.
+
+        Returns
+        -------
+        pandas.DataFrame
+            ``channel messages people share``: ``"all"`` first; the share is of people who have candidates.
+        """
+        return reach_of(self, k)
+
+    def saved(self, at: float = 0.98, *, confidence: float = 0.95, draws: int = 200, seed: int = 0) -> Saved:
+        """Return how many messages could be dropped while the plan keeps a share of its value.
+
+        The last messages of a plan earn least; each still costs attention.
+
+        Parameters
+        ----------
+        at : float
+            Share of the value that is kept.
+        confidence : float
+            Of the interval, over people.
+        draws, seed : int
+            Of the bootstrap of people.
+
+        Returns
+        -------
+        Saved
+            The number, its interval, and the whole curve.
+
+        Notes
+        -----
+        By the values of the plan: where they are chances instead of increments, messages to people who would come
+        anyway count. Messages that a floor needs stay. Deterministic; ``draws`` passes over the messages.
+        """
+        rows = np.flatnonzero(self.reason == 0)
+        rows = rows[that_may_go(self.touches.touches, self.rows, self.constraints)[rows]]
+        kept = len(self) - rows.size
+        fixed = self.value - float(self.touches.value[rows].sum())
+        user = self.touches.touches.user[rows]
+        return saved(
+            self.touches.value[rows], user, at, kept=kept, fixed=fixed, confidence=confidence, draws=draws, seed=seed
         )
-        groups = frame.groupby(["channel", "day"], sort=True)
-        table = pd.DataFrame(
-            {
-                "sends": groups.size(),
-                "users": groups["user"].nunique(),
-                "cost": groups["cost"].sum(min_count=1),
-                "expected_responses": groups["expected_responses"].agg(lambda chance: chance.sum(skipna=False)),
-                "value": groups["value"].sum(),
-            }
-        )
-        return table.reset_index()
+
+    def accept(self, touch: Mapping[str, Any]) -> Verdict:
+        """Return whether one more message, triggered by what a person just did, may be sent beside the plan.
+
+        Parameters
+        ----------
+        touch : mapping
+            ``user_id item_id channel send_at value``, and where given ``creative_id store_id offer_id``.
+
+        Returns
+        -------
+        Verdict
+            Yes where every rule and limit is kept, what the plan gives this person included, and where the value is
+            above the shadow prices of what it uses.
+
+        Raises
+        ------
+        ParameterError
+            When the touch lacks something, or the plan came without its rules.
+
+        Notes
+        -----
+        The first call lays the plan out by person; each further one takes some tenths of a millisecond. The plan does
+        not change: two calls do not know of each other. :class:`LivePlan` counts what it accepted.
+
+        Examples
+        --------
+        >>> import pandas as pd, omnireco as om
+        >>> frame = pd.DataFrame({"user_id": [1, 2], "item_id": "tea", "channel": "push", "value": [0.5, 0.2],
+        ...                       "send_at": pd.to_datetime(["2025-06-01 09:00"] * 2, utc=True)})
+        >>> made = om.plan(om.planning.Candidates.from_frame(frame), constraints=[om.FrequencyCap(1, per="24h")])
+        >>> asked = {"user_id": 1, "item_id": "cup", "channel": "push", "send_at": "2025-06-01T18:00Z", "value": 0.3}
+        >>> made.accept(asked).reason, made.accept(asked | {"send_at": "2025-06-03T18:00Z"}).reason
+        ("FrequencyCap(1, per='24h')", 'accepted')
+        """
+        return verdict_of(self, touch)
+
+    def with_limit(self, rule: Constraint | None, *, instead_of: str | None = None) -> WhatIf:
+        """Return what another limit would do: the same candidates, planned again.
+
+        Parameters
+        ----------
+        rule : Constraint or None
+            The constraint as it would be; None takes one away.
+        instead_of : str, optional
+            Name of the constraint that it replaces, as in ``plan.prices``; by default the one that differs from it in
+            the limit alone.
+
+        Returns
+        -------
+        WhatIf
+            Both plans and a table. Same holdout, same exploration; the search begins with this plan and its prices.
+
+        Raises
+        ------
+        ParameterError
+            When it is not clear which constraint is meant, or the plan came without its rules.
+
+        Examples
+        --------
+        >>> import pandas as pd, omnireco as om
+        >>> frame = pd.DataFrame({"user_id": [1, 2], "item_id": "tea", "channel": "sms", "value": [0.5, 0.2],
+        ...                       "send_at": pd.to_datetime(["2025-06-01 09:00"] * 2, utc=True)})
+        >>> made = om.plan(om.planning.Candidates.from_frame(frame), constraints=[om.Budget("sms", cost=1, total=1)])
+        >>> made.with_limit(om.Budget("sms", cost=1, total=2))
+        WhatIf(Budget('sms') -> Budget('sms'): value 0.5 -> 0.7, 1 -> 2 messages)
+        """
+        check_complete(self.touches, "with_limit")
+        if self.constraints is None:
+            raise ParameterError(
+                "with_limit: this plan came without its constraints, as one from a file with rules of one's own does. "
+                "Plan again: om.plan(touches, constraints=[...])."
+            )
+        if rule is not None:
+            (rule,) = check_constraints([rule])
+        rules, changed = exchanged(self.constraints, rule, instead_of)
+        drawn = self.exploration
+        chosen = self.reason == 0 if drawn is None else drawn.planned
+        swaps, seed = (None, 0) if drawn is None else (drawn.swaps, drawn.seed)
+        after = _made(self.touches, rules, self.holdout, swaps, seed, warm=self.rows, start=chosen)
+        return WhatIf(self, after, changed, "nothing" if rule is None else rule.name)
 
 
 @says_the_line("om.plan(touches, constraints=[om.FrequencyCap(3, per='7D')])")
@@ -220,6 +390,7 @@ def plan(
     *,
     constraints: Iterable[Constraint] = (),
     holdout: float | Holdout | None = None,
+    explore: float | Swaps | None = None,
     experiment: str = "holdout",
     seed: int = 0,
 ) -> Plan:
@@ -235,15 +406,20 @@ def plan(
     holdout : float or Holdout, optional
         The share of people who get nothing, by lot, so that :func:`omnireco.causal.holdout_report` can say what the
         messages earned; or who was drawn before. None holds nobody out.
+    explore : float or Swaps, optional
+        The share of people, by lot, who get a feasible alternative in place of one planned touch, so that what else
+        there is can be learned and :func:`omnireco.causal.off_policy` can value other plans; or the whole scheme. Every
+        limit is kept, and the frame has the exact propensity of each touch.
     experiment : str
         Name of the experiment. The same name, seed and share hold the same people out in every plan.
     seed : int
-        Of the lot.
+        Of the lots. Who is explored differs from one first instant of the candidates to another, too.
 
     Returns
     -------
     Plan
-        Value and bound are those of the people who are not held out.
+        Value and bound are those of the people who are not held out. With exploration the value is that of what is
+        sent, and the bound that of the best plan: the gap has the price of exploration in it.
 
     Raises
     ------
@@ -273,27 +449,55 @@ def plan(
     """
     _check_candidates(touches)
     drawn = _drawn(touches, holdout, experiment, seed)
-    out = None if drawn is None else _held(touches, drawn)
+    swaps = as_swaps(explore, len(touches))
     used = (*touches.implied, *check_constraints(constraints))
+    return _made(touches, used, drawn, swaps, check_integer(seed, "seed", low=0))
+
+
+def _made(
+    touches: Candidates,
+    used: tuple[Constraint, ...],
+    drawn: Holdout | None,
+    swaps: Swaps | None,
+    seed: int,
+    *,
+    warm: Iterable[Price] = (),
+    start: np.ndarray | None = None,
+) -> Plan:
+    """Return the plan under some constraints, those that the touches imply included."""
+    out = None if drawn is None else _held(touches, drawn)
     costs = _costs(used)
-    answer = solved(touches, used, out=out)
-    found = answer.found
-    reason = (answer.block + 3).astype(np.int8 if len(used) <= _MOST_IN_INT8 else np.int32)
-    reason[(answer.block < 0) & ~found.chosen] = 2
-    reason[(touches.value <= 0) & ~found.chosen] = 1
+    done = solved(touches, used, out=out, warm=warm, start=start)
+    found = done.found
+    reason = np.where(done.block >= 0, done.block + 3, 2).astype(np.int8 if len(used) <= _MOST_IN_INT8 else np.int32)
+    reason[touches.value <= 0] = 1
     reason[found.chosen] = 0
+    reasons = [SENT, NO_VALUE, NOT_CHOSEN, *(rule.name for rule in used)]
     if out is not None:
-        reason[out] = 3 + len(used)
+        reason[out] = len(reasons)
+        reasons.append(HELD_OUT)
+    value, trial = found.value, None
+    if swaps is not None:
+        groups = [one for rule in used if (one := rule.choices(touches.touches)) is not None]
+        problem = Problem(done.matrix, done.limit, done.least, groups)
+        sent, trial = explored(touches, found.chosen, found.reduced, problem, swaps, out=out, seed=seed)
+        reason[found.chosen & ~sent] = len(reasons)
+        reason[sent] = 0
+        reasons.append(SWAPPED)
+        value = math.fsum(touches.value[sent])
     result = Plan(
         touches,
         reason,
-        (SENT, NO_VALUE, NOT_CHOSEN, *(rule.name for rule in used), *([] if drawn is None else [HELD_OUT])),
-        found.value,
+        tuple(reasons),
+        value,
         found.bound,
-        found.exact,
+        bool(found.exact and value == found.value),
         costs,
-        tuple(Price(*line[:5]) for line in answer.prices(used)),
+        tuple(Price(*line) for line in done.prices(used)),
         drawn,
+        found.reduced,
+        used,
+        trial,
     )
     _log.info("plan: %d of %d touches, gap %.2g", len(result), len(touches), result.optimality_gap)
     return result

@@ -3,6 +3,7 @@
 from omnireco.plotting.cards import backtest, scorecard
 from omnireco.plotting.earned import credit, first_use, funnel_steps, holdout_effects, return_calibration
 from omnireco.plotting.gains import budget_gains, gain_curve
+from omnireco.plotting.plans import person_week, plan_load, plan_reach, plan_saved, what_if
 from omnireco.plotting.results import (
     channel_combinations,
     channel_journeys,
@@ -36,12 +37,17 @@ __all__ = [
     "gain_curve",
     "holdout_effects",
     "people_hours",
+    "person_week",
+    "plan_load",
     "plan_per_day",
     "plan_per_hour",
+    "plan_reach",
+    "plan_saved",
     "prices",
     "return_calibration",
     "scorecard",
     "send_curve",
     "shrinkage",
     "week",
+    "what_if",
 ]

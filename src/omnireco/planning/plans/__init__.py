@@ -1,0 +1,1 @@
+"""What is done with a plan: exploration, tables, savings, triggered messages, and what-if."""
