@@ -1,0 +1,24 @@
+"""Live: one person at a time, with what they did a second ago, safe to store and to share."""
+
+from omnireco._moved import explain_unknown_names
+from omnireco.live.live import Answer, Live, Resumed, State, Touch
+from omnireco.live.privacy import pseudonymise
+from omnireco.live.rules import Rules
+from omnireco.live.snapshot import Snapshot
+from omnireco.live.store import MemoryStore, Row, Store
+
+__all__ = [
+    "Answer",
+    "Live",
+    "MemoryStore",
+    "Resumed",
+    "Row",
+    "Rules",
+    "Snapshot",
+    "State",
+    "Store",
+    "Touch",
+    "pseudonymise",
+]
+
+explain_unknown_names(__name__)

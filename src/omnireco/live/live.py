@@ -1,0 +1,538 @@
+"""One person at a time: what they did a second ago, on any channel, and what a batch run would answer them now."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from omnireco._core.checks import check_duration, check_flag, check_instant, check_k, check_kind, count_of, shown
+from omnireco._core.frozen import ReadOnly
+from omnireco.data.audience import Audience
+from omnireco.data.clock import slots
+from omnireco.data.dataset import Dataset
+from omnireco.data.messages import NEVER
+from omnireco.data.vocabulary import NONE, Vocabulary
+from omnireco.errors import IdKindError, ParameterError, SchemaError
+from omnireco.journeys.unfinished import unfinished
+from omnireco.live.events import ACTIVITY, Event, check_id, read_events
+from omnireco.live.person import Person, log_of, messages_of, vocabulary
+from omnireco.live.privacy import key_of
+from omnireco.live.rules import Rules
+from omnireco.live.snapshot import Snapshot
+from omnireco.live.store import MemoryStore, Row, Store
+from omnireco.planning.candidates import candidates
+from omnireco.planning.plan import plan
+
+__all__ = ["Answer", "Live", "Resumed", "State", "Touch"]
+
+_log = logging.getLogger(__name__)
+_log.addHandler(logging.NullHandler())
+_PEOPLE = 100_000  # people whose events stay folded in this process
+_NOBODY = Person.of("", 0, (), ReadOnly({}))
+
+
+class Answer(NamedTuple):
+    """A list for one person: item ids and scores, best first, and whether they are those of a stranger."""
+
+    items: np.ndarray
+    scores: np.ndarray
+    cold: bool
+
+    def __repr__(self) -> str:
+        return f"Answer({count_of(len(self.items), 'item')}{', cold' if self.cold else ''})"
+
+
+class Touch(NamedTuple):
+    """The next message to one person."""
+
+    item_id: Any
+    channel: str
+    send_at: Any
+    value: float
+    probability: float
+
+
+class Resumed(NamedTuple):
+    """What a person began and did not finish, wherever that was."""
+
+    item_id: Any
+    channel: str
+    begun_at: Any
+    last_at: Any
+    touches: int
+
+
+class State(NamedTuple):
+    """What is known of one person at an instant, in numbers and items."""
+
+    events: int
+    session: tuple[Any, ...]
+    likes: tuple[Any, ...]
+    dislikes: tuple[Any, ...]
+    points: float
+    messages: int
+    consents: Mapping[tuple[str, str | None], bool]
+    waiting: int
+
+    def __repr__(self) -> str:
+        return f"State({count_of(self.events, 'event')}, {count_of(len(self.session), 'item')} in the session)"
+
+
+class Live:
+    """Answer one person with what they did a second ago, on any channel, as a batch run over the same log would.
+
+    Events are folded into the person as they come; a snapshot of models is swapped underneath while requests run.
+    Unknown people get what most people choose, and items that the model does not know yet are kept until it does.
+
+    Parameters
+    ----------
+    snapshot : Snapshot or Model
+        Models and tables, as a batch job made them.
+    rules : Rules, optional
+    store : Store, optional
+        Where events are kept: :class:`MemoryStore` by default, :class:`SQLiteStore` or :class:`RedisStore` to keep them.
+    key : bytes, optional
+        16 to 64 secret bytes that turn ids into pseudonyms before they reach the store. Keep it elsewhere than the data.
+
+    Notes
+    -----
+    ``recommend`` is the model's own ``recommend`` on a Dataset of one person whose end is ``at``: the same code as the
+    batch, on fewer rows. A person's events are folded once and kept in this process; the store's version says whether
+    another process has added to them. Reads take no lock. Nothing reads the clock.
+
+    Examples
+    --------
+    >>> import omnireco as om
+    >>> data = om.simulate(n_users=60, n_items=20, days=60, seed=1).dataset()
+    >>> live = om.live.Live(om.ALS(factors=8, seed=7, weights=om.Weights(half_life="30D")).fit(data))
+    >>> live.observe({"user_id": 7, "event": "view", "channel": "app", "item_id": "i03",
+    ...               "timestamp": "2025-03-02T10:00:00Z"})
+    (True,)
+    >>> live.recommend(7, 3, at="2025-03-02T10:00:01Z")
+    Answer(3 items)
+    >>> live.recommend(8, 3, at="2025-03-02T10:00:01Z")
+    Answer(3 items, cold)
+    """
+
+    __slots__ = ("_key", "_people", "_roles", "_served", "rules", "store")
+
+    def __init__(
+        self, snapshot: Any, *, rules: Rules | None = None, store: Store | None = None, key: bytes | None = None
+    ) -> None:
+        check_kind(rules, Rules, "rules", "om.live.Rules(repeat_after='1h')", none=True)
+        check_kind(store, Store, "store", "om.live.SQLiteStore('events.db')", none=True)
+        self.rules = Rules() if rules is None else rules
+        self.store = MemoryStore() if store is None else store
+        self._key = key_of(key)
+        self._roles = self.rules.roles
+        self._people: dict[str, Person] = {}
+        self._served = _Served.of(snapshot)
+
+    def __repr__(self) -> str:
+        return f"Live({self.snapshot.model!r}, {self.store!r})"
+
+    @property
+    def snapshot(self) -> Snapshot:
+        """The models and tables that answer now."""
+        return self._served.snapshot
+
+    def swap(self, snapshot: Any) -> None:
+        """Answer with other models from now on; requests that are under way end with those they began with."""
+        self._served = _Served.of(snapshot)
+
+    def observe(self, events: Any) -> tuple[bool, ...]:
+        """Take in what happened: one event or several, all of them or none, acknowledged when this returns.
+
+        Parameters
+        ----------
+        events : mapping, or iterable of mappings
+            ``user_id event channel timestamp``, and where there are such ``item_id value event_id consent purpose
+            refers_to`` (the event that is undone, the message that was answered). They may come late, and twice under
+            one ``event_id``.
+
+        Returns
+        -------
+        tuple of bool
+            For each, whether it was new.
+
+        Raises
+        ------
+        SchemaError
+            When a field is missing, unknown or of another kind, or an event id stands for another event already.
+        IdKindError
+            When an item is an integer and those of the model are texts, or the reverse.
+        """
+        read = read_events(events, self._roles)
+        self._served.check_items([event.item for _, event in read if event.item is not None])
+        keys = [key_of_user(user, self._key) for user, _ in read]
+        rows = [Row(key, one.event_id, one.at_us, one.body()) for key, (_, one) in zip(keys, read, strict=True)]
+        done = self.store.append(rows)
+        if len(rows) == 1 and done.new[0]:
+            self._fold(keys[0], read[0][1], *done.versions[keys[0]])
+        return done.new
+
+    def recommend(
+        self,
+        user: Any,
+        k: int,
+        *,
+        at: Any,
+        channel: str | None = None,
+        given: Sequence[Any] = (),
+        exclude: Sequence[Any] = (),
+        eligible: Any = None,
+        exclude_seen: bool = True,
+    ) -> Answer:
+        """Return the best items for one person at an instant.
+
+        Parameters
+        ----------
+        user : id
+            Somebody unknown gets what most people choose.
+        k : int
+        at : datetime, date or str
+            Now. Events strictly before it count.
+        channel : str, optional
+            Where the list is shown.
+        given : sequence of item ids
+            What lies in the basket: it counts as history and is not recommended.
+        exclude : sequence of item ids
+            What must not be shown. Items that the model does not know are passed over here and in ``given``.
+        eligible : optional
+            As in :meth:`Model.recommend`; a bool array over ``model.items`` is the quickest.
+        exclude_seen : bool
+            Leave out what the person has had.
+
+        Returns
+        -------
+        Answer of (items, scores, cold)
+            What the person dislikes is never among them, and what was shown within ``rules.repeat_after`` only where
+            nothing else is left.
+        """
+        k, now, served = check_k(k), check_instant(at, "at"), self._served
+        person = self._of(user, now, "recommend")
+        known = served.known
+        barred = {item for item, liked in person.opinions(now).items() if not liked and item in known}
+        barred.update(item for item in _items(exclude, "exclude") if item in known)
+        basket = [item for item in _items(given, "given") if item in known]
+        shown_then: list[Any] = []
+        if self.rules.repeat_after is not None:
+            since = now - check_duration(self.rules.repeat_after, "repeat_after")
+            shown_then = [item for item in person.impressions(now, since) if item in known and item not in barred]
+        ask = _Ask(served, person, now, channel, basket, eligible, check_flag(exclude_seen, "exclude_seen"))
+        items, scores = ask.best(k, [*barred, *shown_then])
+        if shown_then and len(items) < k:
+            more, worth = ask.best(k, [*barred, *items])
+            room = k - len(items)
+            items, scores = np.concatenate([items, more[:room]]), np.concatenate([scores, worth[:room]])
+        cold = not basket and not any(one.item in known for one in person.before(now))
+        return Answer(items, scores, cold)
+
+    def next_touch(self, user: Any, at: Any, channel: str | None = None) -> Touch | None:
+        """Return the next message worth sending to one person, or None.
+
+        Parameters
+        ----------
+        user : id
+        at : datetime, date or str
+            Now: messages leave at or after it, within ``rules.days``.
+        channel : str, optional
+            Only there; by default on the channels of the rules.
+
+        Raises
+        ------
+        ParameterError
+            When the snapshot has no timing model or no audience.
+
+        Notes
+        -----
+        The first message of the plan that :func:`omnireco.plan` makes of the person's candidates under the rules.
+        """
+        now, snap = check_instant(at, "at"), self.snapshot
+        if snap.timing is None:
+            raise ParameterError(
+                "next_touch: the snapshot has no timing model. Write om.live.Snapshot(model, "
+                "timing=om.SendTime().fit(data), audience=people)."
+            )
+        person = self._of(user, now, "next_touch")
+        if "next_touch" in self.rules.purposes and not person.events:
+            return None
+        data = self.data_of(user, at=at)
+        if channel is not None and channel not in data.audience.channels:
+            return None  # nobody has consented to a channel without a consent
+        names = [channel] if channel is not None else self._channels(data.audience)
+        if not names:
+            return None
+        limits = self.rules.per_person
+        recs = snap.model.recommend(
+            data.requests([person.user], new_users=True), k=3 if limits is None else limits.n_items
+        )
+        found = candidates(
+            recs,
+            data,
+            snap.timing,
+            slots(at, days=self.rules.days),
+            channels=names,
+            eligibility=self.rules.eligibility,
+            per_person=limits,
+            fatigue=snap.fatigue,
+        )
+        frame = plan(found, constraints=self.rules.constraints).to_frame()
+        if not len(frame):
+            return None
+        first = frame.sort_values("send_at", kind="stable").iloc[0]
+        return Touch(
+            first["item_id"], first["channel"], first["send_at"], float(first["value"]), float(first["probability"])
+        )
+
+    def resume(self, user: Any, *, at: Any, idle: Any = "0s") -> tuple[Resumed, ...]:
+        """Return what one person began and did not finish, on whatever device, the latest first.
+
+        Parameters
+        ----------
+        user : id
+        at : datetime, date or str
+        idle : str or timedelta
+            What was touched so recently is left out; nothing by default.
+        """
+        now = check_instant(at, "at")
+        person = self._of(user, now, "resume")
+        past = person.before(now)
+        if not any(one.event == self.rules.begun for one in past):
+            return ()
+        log = log_of(person.user, past, ((), ()))
+        found = unfinished(
+            Dataset(log, end=at),
+            at=at,
+            begun=self.rules.begun,
+            finished=self.rules.finished,
+            within=self.rules.within,
+            idle="1us" if idle == "0s" else idle,
+            missing="ignore",
+        )
+        names = ("item_id", "channel", "begun_at", "last_at", "touches")
+        return tuple(Resumed(*row) for row in zip(*(found[name] for name in names), strict=True))
+
+    def state(self, user: Any, *, at: Any) -> State:
+        """Return what is known of one person at an instant."""
+        now = check_instant(at, "at")
+        person = self._of(user, now)
+        past, opinions = person.before(now), person.opinions(now)
+        visit = person.session(now, check_duration(self.rules.session, "session"))
+        known = self._served.known
+        return State(
+            len(past),
+            tuple(dict.fromkeys(one.item for one in visit if one.item is not None)),
+            tuple(item for item, liked in opinions.items() if liked),
+            tuple(item for item, liked in opinions.items() if not liked),
+            person.points(now, self.rules.points),
+            len(person.messages(now)),
+            {key: yes for key, (_, yes) in person.consents(now).items()},
+            sum(one.item is not None and one.item not in known for one in past),
+        )
+
+    def data_of(self, user: Any, *, at: Any) -> Dataset:
+        """Return what is known of one person at an instant as a Dataset: what any verb of a batch run takes."""
+        now, snap = check_instant(at, "at"), self.snapshot
+        person = self._of(user, now)
+        return Dataset(
+            person.log(now, self._served.names),
+            messages=messages_of(person.user, person.messages(now), now),
+            audience=_audience_of(snap.audience, person, now),
+            catalog=snap.catalog,
+            end=at,
+        )
+
+    def backfill(self, data: Any) -> int:
+        """Take in the events and messages of a Dataset, for people who were there before; return how many were new.
+
+        Events get ids made of what they are, so a second call adds nothing.
+        """
+        from omnireco.live.backfill import rows_of_data
+
+        check_kind(data, Dataset, "data", "om.Dataset(log, messages=sent)")
+        new = 0
+        for rows in rows_of_data(data, self._key, self._roles):
+            new += sum(self.store.append(rows).new)
+        _log.info("backfill: %d events", new)
+        return new
+
+    def erase(self, users: Iterable[Any]) -> Any:
+        """Remove people from the store, from this process and from the snapshot that answers, with a receipt.
+
+        Parameters
+        ----------
+        users : iterable of ids
+
+        Returns
+        -------
+        Receipt
+            What was removed, and what awaits the next fit.
+        """
+        from omnireco.live.privacy import erase_live
+
+        return erase_live(self, users)
+
+    def expire(self, before: Any) -> int:
+        """Forget what happened before an instant, except consents and withdrawals; return how many events that were."""
+        kept = [name for name, role in self._roles.items() if role in ("consent", "unsubscribed", "undo")]
+        gone = self.store.expire(check_instant(before, "before"), keep=kept)
+        self._people.clear()
+        return gone
+
+    def close(self) -> None:
+        """Let go of the store."""
+        self.store.close()
+
+    def _of(self, user: Any, now: int, verb: str = "") -> Person:
+        """Return what may be used of a person for a purpose: everything, or nothing without their consent."""
+        key = key_of_user(user, self._key)
+        version = self.store.version(key)
+        person = self._people.get(key)
+        if person is None or person.version != version:
+            person = self._read(check_id(user, "user"), key)
+        purpose = self.rules.purposes.get(verb)
+        if purpose is not None and not person.allows(purpose, now):
+            return Person.of(person.user, person.version, (), self._roles)
+        return person
+
+    def _read(self, user: Any, key: str) -> Person:
+        version, rows = self.store.read(key)
+        rows = sorted(rows, key=lambda row: row.at_us)[-self.rules.most :]
+        person = Person.of(user, version, (Event.of(row.event_id, row.at_us, row.body) for row in rows), self._roles)
+        if rows:  # strangers would fill the memory
+            self._keep(key, person)
+        return person
+
+    def _keep(self, key: str, person: Person) -> None:
+        people = self._people
+        while len(people) >= _PEOPLE:
+            people.pop(next(iter(people), key), None)
+        people[key] = person
+
+    def _fold(self, key: str, event: Event, before: int, after: int) -> None:
+        person = self._people.get(key)
+        if person is not None and person.version == before and len(person.events) < self.rules.most:
+            self._people[key] = person.with_event(event, after)
+
+    def _channels(self, audience: Audience) -> list[str]:
+        wanted = self.rules.channels
+        return [str(name) for name in audience.channels.ids if wanted is None or name in tuple(wanted)]
+
+
+class _Ask(NamedTuple):
+    """One request, which may be answered twice with other exclusions."""
+
+    served: _Served
+    person: Person
+    now: int
+    channel: str | None
+    basket: list[Any]
+    eligible: Any
+    exclude_seen: bool
+
+    def best(self, k: int, barred: list[Any]) -> tuple[np.ndarray, np.ndarray]:
+        """Return at most k items and scores."""
+        from omnireco._core.checks import from_microseconds
+
+        data = Dataset(self.person.log(self.now, self.served.names), end=from_microseconds(self.now))
+        requests = data.requests(
+            [self.person.user],
+            channel=self.channel,
+            given=[self.basket] if self.basket else None,
+            exclude=[barred] if barred else None,
+            new_users=True,
+        )
+        model = self.served.snapshot.model
+        found = model.recommend(requests, k=k, eligible=self.eligible, exclude_seen=self.exclude_seen)
+        held = found.codes[0] != NONE
+        return found.items.ids[found.codes[0][held]], found.scores[0][held]
+
+
+class _Served:
+    """A snapshot and what requests need of it at once; it is replaced whole."""
+
+    __slots__ = ("known", "names", "snapshot", "text")
+
+    def __init__(self, snapshot: Snapshot) -> None:
+        items: Vocabulary = snapshot.model.items
+        self.snapshot, self.known, self.names = snapshot, items, snapshot.names
+        self.text = items.ids.dtype == object if len(items) else None
+
+    @classmethod
+    def of(cls, snapshot: Any) -> _Served:
+        return cls(snapshot if isinstance(snapshot, Snapshot) else Snapshot(snapshot))
+
+    def check_items(self, items: list[Any]) -> None:
+        if self.text is None:
+            return
+        if wrong := sum(isinstance(item, str) != self.text for item in items):
+            have, cast = ("integers", "str") if self.text else ("texts", "int")
+            raise IdKindError(
+                f"observe: {count_of(wrong, 'item id')} of {len(items):,} {'is' if wrong == 1 else 'are'} {have}, and "
+                f"those of the model are not: they can never match. Write 'item_id': {cast}(item)."
+            )
+
+
+def key_of_user(user: Any, key: bytes | None) -> str:
+    """Return what stands for a person in a store: their id, marked by its kind, or its pseudonym."""
+    from omnireco.live.privacy import pseudonym
+
+    known = check_id(user, "user")
+    return (f"s:{known}" if isinstance(known, str) else f"i:{known}") if key is None else pseudonym(known, key)
+
+
+def _items(ids: Any, name: str) -> list[Any]:
+    if isinstance(ids, (str, bytes, Mapping)) or not isinstance(ids, Iterable):
+        raise ParameterError(f"recommend: {name} must be a list of item ids. Got {shown(ids)}: write {name}=[item].")
+    return list(ids)
+
+
+def _audience_of(audience: Audience | None, person: Person, now: int) -> Audience | None:
+    """Return one row of the audience, with the newest consents; somebody unknown has no zone."""
+    if audience is None:
+        return None
+    row = int(audience.users.codes([person.user], missing="none")[0])
+    n = len(audience.channels)
+    consent, reachable = np.zeros((1, n), np.bool_), np.zeros((1, n), np.bool_)
+    given_at = np.full((1, n), NEVER)
+    zone = np.full(1, NONE, np.int32)
+    attributes = {name: (known, np.full(1, NONE, np.int32)) for name, (known, _) in audience.attributes.items()}
+    if row != NONE:
+        consent, reachable, zone = (getattr(audience, name)[[row]].copy() for name in ("consent", "reachable", "zone"))
+        attributes = {name: (known, codes[[row]]) for name, (known, codes) in audience.attributes.items()}
+        if audience.consent_at is not None:
+            given_at = audience.consent_at[[row]].copy()
+    for (channel, purpose), (at, yes) in person.consents(now).items():
+        column = int(audience.channels.codes([channel], missing="none")[0])
+        if purpose is not None or column == NONE or at < given_at[0, column]:
+            continue
+        older = given_at[0, column] == at and not consent[0, column]
+        consent[0, column], given_at[0, column] = yes and not older, at
+    return Audience(
+        vocabulary([person.user]),
+        audience.zones,
+        zone,
+        audience.channels,
+        consent,
+        reachable,
+        attributes,
+        given_at,
+        None,
+        audience.holidays,
+    )
+
+
+def check_snapshot(value: Any) -> Any:
+    """Refuse what cannot recommend."""
+    if not callable(getattr(value, "recommend", None)) or not isinstance(getattr(value, "items", None), Vocabulary):
+        raise SchemaError(
+            f"Live takes a fitted model or a Snapshot. Got {type(value).__name__}: write om.live.Live(om.ALS().fit(data))."
+        )
+    return value
+
+
+_UNUSED = ACTIVITY
