@@ -8,8 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from omnireco._core.checks import check_duration, check_flag, check_instant, check_k, check_kind, count_of, shown
-from omnireco._core.frozen import ReadOnly
+from omnireco._core.checks import check_duration, check_flag, check_instant, check_k, check_kind, count_of, from_microseconds, shown
 from omnireco.data.audience import Audience
 from omnireco.data.clock import slots
 from omnireco.data.dataset import Dataset
@@ -17,9 +16,10 @@ from omnireco.data.messages import NEVER
 from omnireco.data.vocabulary import NONE, Vocabulary
 from omnireco.errors import IdKindError, ParameterError, SchemaError
 from omnireco.journeys.unfinished import unfinished
-from omnireco.live.events import ACTIVITY, Event, check_id, read_events
+from omnireco.live.events import Event, check_id, read_events
 from omnireco.live.person import Person, log_of, messages_of, vocabulary
 from omnireco.live.privacy import key_of
+from omnireco.live.quick import Quick
 from omnireco.live.rules import Rules
 from omnireco.live.snapshot import Snapshot
 from omnireco.live.store import MemoryStore, Row, Store
@@ -31,7 +31,7 @@ __all__ = ["Answer", "Live", "Resumed", "State", "Touch"]
 _log = logging.getLogger(__name__)
 _log.addHandler(logging.NullHandler())
 _PEOPLE = 100_000  # people whose events stay folded in this process
-_NOBODY = Person.of("", 0, (), ReadOnly({}))
+_NO_CODES = np.empty(0, np.int32)
 
 
 class Answer(NamedTuple):
@@ -228,7 +228,7 @@ class Live:
             more, worth = ask.best(k, [*barred, *items])
             room = k - len(items)
             items, scores = np.concatenate([items, more[:room]]), np.concatenate([scores, worth[:room]])
-        cold = not basket and not any(one.item in known for one in person.before(now))
+        cold = not basket and not served.knows(person, now)
         return Answer(items, scores, cold)
 
     def next_touch(self, user: Any, at: Any, channel: str | None = None) -> Touch | None:
@@ -436,8 +436,13 @@ class _Ask(NamedTuple):
 
     def best(self, k: int, barred: list[Any]) -> tuple[np.ndarray, np.ndarray]:
         """Return at most k items and scores."""
-        from omnireco._core.checks import from_microseconds
-
+        served = self.served
+        if served.quick is not None and not self.basket:
+            codes = served.known.codes(barred) if barred else _NO_CODES
+            rules: dict[str, Any] = {"eligible": self.eligible, "exclude_seen": self.exclude_seen}
+            quick = served.quick.best(self.person, self.now, k, codes, **rules)
+            if quick is not None:
+                return served.known.ids[quick[0]], quick[1]
         data = Dataset(self.person.log(self.now, self.served.names), end=from_microseconds(self.now))
         requests = data.requests(
             [self.person.user],
@@ -455,16 +460,21 @@ class _Ask(NamedTuple):
 class _Served:
     """A snapshot and what requests need of it at once; it is replaced whole."""
 
-    __slots__ = ("known", "names", "snapshot", "text")
+    __slots__ = ("known", "names", "quick", "snapshot", "text")
 
     def __init__(self, snapshot: Snapshot) -> None:
         items: Vocabulary = snapshot.model.items
         self.snapshot, self.known, self.names = snapshot, items, snapshot.names
+        self.quick = Quick.of(snapshot.model)
         self.text = items.ids.dtype == object if len(items) else None
 
     @classmethod
     def of(cls, snapshot: Any) -> _Served:
         return cls(snapshot if isinstance(snapshot, Snapshot) else Snapshot(snapshot))
+
+    def knows(self, person: Person, now: int) -> bool:
+        """Return whether there is an item in a person's past that the model knows."""
+        return any(one.item in self.known for one in reversed(person.before(now)))
 
     def check_items(self, items: list[Any]) -> None:
         if self.text is None:
@@ -524,15 +534,3 @@ def _audience_of(audience: Audience | None, person: Person, now: int) -> Audienc
         None,
         audience.holidays,
     )
-
-
-def check_snapshot(value: Any) -> Any:
-    """Refuse what cannot recommend."""
-    if not callable(getattr(value, "recommend", None)) or not isinstance(getattr(value, "items", None), Vocabulary):
-        raise SchemaError(
-            f"Live takes a fitted model or a Snapshot. Got {type(value).__name__}: write om.live.Live(om.ALS().fit(data))."
-        )
-    return value
-
-
-_UNUSED = ACTIVITY

@@ -20,7 +20,13 @@ from omnireco.live.events import ACTIVITY, Event
 __all__ = ["Person", "Message"]
 
 _AT = attrgetter("at_us")
-_IN_HISTORY = (ACTIVITY, "like", "dislike")
+_GROUPS: Mapping[str, tuple[str, ...]] = {
+    ACTIVITY: ("history",),
+    "like": ("history", "opinion"),
+    "dislike": ("history", "opinion"),
+    "unsubscribed": ("consent",),
+    **{name: (name,) for name in ("impression", "undo", "consent", "sent", "response")},
+}
 
 
 class Message(NamedTuple):
@@ -42,52 +48,55 @@ class Person:
     version : int
         Of the store that the events were read from.
     events : tuple of Event
-        In order.
+        In order, those too that were undone.
     roles : mapping of str to str
         What event types mean.
+    groups : mapping of str to tuple of Event
+        Those that were not undone, by what they mean; ``history`` is what the person did, with opinions and without
+        impressions, messages or consents.
+    made : dict
+        What was computed of the history, and grows with it.
     """
 
     user: Any
     version: int
     events: tuple[Event, ...]
     roles: Mapping[str, str]
-    _made: dict[Any, Any]
+    groups: Mapping[str, tuple[Event, ...]]
+    made: dict[Any, Any]
 
     @classmethod
     def of(cls, user: Any, version: int, events: Iterable[Event], roles: Mapping[str, str]) -> Person:
-        """Return the person of some events, in whatever order they came."""
-        return cls(user, version, tuple(sorted(events, key=Event.order)), roles, {})
+        """Return the person of some events, in whatever order they came; what is undone stays so, whenever it comes."""
+        ordered = tuple(sorted(events, key=Event.order))
+        undone = {one.refers_to for one in ordered if roles.get(one.event) == "undo"}
+        groups: dict[str, list[Event]] = {}
+        for one in ordered:
+            if one.event_id not in undone:
+                for name in _GROUPS[roles.get(one.event, ACTIVITY)]:
+                    groups.setdefault(name, []).append(one)
+        return cls(user, version, ordered, roles, {name: tuple(some) for name, some in groups.items()}, {})
 
     def __repr__(self) -> str:
         return f"Person({count_of(len(self.events), 'event')})"
 
     def with_event(self, event: Event, version: int) -> Person:
         """Return the person with one event more, which may be older than others."""
-        place = len(self.events)
-        if place and self.events[-1].at_us >= event.at_us:
-            place = bisect.bisect(self.events, event.order(), key=Event.order)
-        events = (*self.events[:place], event, *self.events[place:])
-        return Person(self.user, version, events, self.roles, {})
-
-    @property
-    def counted(self) -> tuple[Event, ...]:
-        """The events that were not undone, whenever the undoing came."""
-        if "counted" not in self._made:
-            undone = {one.refers_to for one in self.events if self.roles.get(one.event) == "undo"}
-            self._made["counted"] = (
-                tuple(one for one in self.events if one.event_id not in undone) if undone else self.events
-            )
-        found: tuple[Event, ...] = self._made["counted"]
-        return found
+        role = self.roles.get(event.event, ACTIVITY)
+        undone = self.groups.get("undo", ())
+        if role == "undo" or any(one.refers_to == event.event_id for one in undone):
+            return Person.of(self.user, version, (*self.events, event), self.roles)
+        groups, made = dict(self.groups), dict(self.made)
+        for name in _GROUPS[role]:
+            groups[name], place = _put(groups.get(name, ()), event)
+            if name == "history":
+                made = {key: grow(event, place) for key, held in made.items() if (grow := held.grow) is not None}
+        return Person(self.user, version, _put(self.events, event)[0], self.roles, groups, made)
 
     @property
     def history(self) -> tuple[Event, ...]:
         """What the person did: activities and opinions; no impressions, messages or consents."""
-        if "history" not in self._made:
-            roles = self.roles
-            self._made["history"] = tuple(one for one in self.counted if roles.get(one.event, ACTIVITY) in _IN_HISTORY)
-        found: tuple[Event, ...] = self._made["history"]
-        return found
+        return self.groups.get("history", ())
 
     def before(self, at_us: int) -> tuple[Event, ...]:
         """Return the history strictly before an instant."""
@@ -100,12 +109,12 @@ class Person:
         ``names`` are event types and channels that the log knows besides those in it: what weights may name.
         """
         past = self.before(at_us)
-        made = self._made.get("log")
-        if made is not None and made[0] == len(past) and made[1] is names:
-            log: EventLog = made[2]
+        held = self.made.get("log")
+        if held is not None and held.n == len(past) and held.names is names:
+            log: EventLog = held.log
             return log
         log = log_of(self.user, past, names)
-        self._made["log"] = (len(past), names, log)
+        self.made["log"] = _Log(len(past), names, log)
         return log
 
     def session(self, at_us: int, gap_us: int) -> tuple[Event, ...]:
@@ -120,10 +129,10 @@ class Person:
     def opinions(self, at_us: int) -> Mapping[Any, bool]:
         """Return the newest opinion on each item before an instant: liked or not; at one instant no."""
         found: dict[Any, tuple[int, bool]] = {}
-        for one in self.before(at_us):
+        for one in self.groups.get("opinion", ()):
+            if one.at_us >= at_us:
+                break
             role = self.roles.get(one.event)
-            if role not in ("like", "dislike") or one.item is None:
-                continue
             older = found.get(one.item)
             liked = role == "like" and not (older is not None and older[0] == one.at_us and not older[1])
             found[one.item] = (one.at_us, liked)
@@ -132,8 +141,9 @@ class Person:
     def impressions(self, at_us: int, since_us: int) -> Mapping[Any, int]:
         """Return what was shown in [since, at) and when last, the longest ago first."""
         found: dict[Any, int] = {}
-        for one in self.counted:
-            if since_us <= one.at_us < at_us and self.roles.get(one.event) == "impression":
+        some = self.groups.get("impression", ())
+        for one in some[bisect.bisect_left(some, since_us, key=_AT) :]:
+            if one.at_us < at_us:
                 found.pop(one.item, None)
                 found[one.item] = one.at_us
         return found
@@ -144,11 +154,10 @@ class Person:
         An unsubscription is a withdrawal from the channel.
         """
         found: dict[tuple[str, str | None], tuple[int, bool]] = {}
-        for one in self.counted:
-            role = self.roles.get(one.event)
-            if one.at_us > at_us or role not in ("consent", "unsubscribed"):
-                continue
-            yes = role == "consent" and bool(one.consent)
+        for one in self.groups.get("consent", ()):
+            if one.at_us > at_us:
+                break
+            yes = self.roles.get(one.event) == "consent" and bool(one.consent)
             key = (one.channel, one.purpose)
             older = found.get(key)
             found[key] = (one.at_us, yes and not (older is not None and older[0] == one.at_us and not older[1]))
@@ -165,15 +174,15 @@ class Person:
     def messages(self, at_us: int) -> tuple[Message, ...]:
         """Return what the person was sent strictly before an instant, with the first response before it."""
         answers: dict[str, int] = {}
-        for one in self.counted:
-            if one.at_us < at_us and self.roles.get(one.event) == "response" and one.refers_to is not None:
+        for one in self.groups.get("response", ()):
+            if one.at_us < at_us and one.refers_to is not None:
                 answers.setdefault(one.refers_to, one.at_us)
         return tuple(
             Message(one.at_us, one.channel, one.item, max(one.at_us, answers.get(one.event_id, NEVER)))
             if one.event_id in answers
             else Message(one.at_us, one.channel, one.item)
-            for one in self.counted
-            if one.at_us < at_us and self.roles.get(one.event) == "sent"
+            for one in self.groups.get("sent", ())
+            if one.at_us < at_us
         )
 
     def points(self, at_us: int, rates: Mapping[str, float]) -> float:
@@ -181,6 +190,23 @@ class Person:
         return float(
             sum(rates[one.event] * (1.0 if one.value is None else one.value) for one in self.before(at_us) if one.event in rates)
         )
+
+
+class _Log(NamedTuple):
+    """The log of the first ``n`` events of a history."""
+
+    n: int
+    names: Any
+    log: EventLog
+    grow: None = None  # made anew when an event comes
+
+
+def _put(events: tuple[Event, ...], event: Event) -> tuple[tuple[Event, ...], int]:
+    """Return events in order with one more, and its place."""
+    place = len(events)
+    if place and events[-1].at_us >= event.at_us:
+        place = bisect.bisect(events, event.order(), key=Event.order)
+    return (*events[:place], event, *events[place:]), place
 
 
 def log_of(user: Any, past: Sequence[Event], names: tuple[Sequence[str], Sequence[str]]) -> EventLog:

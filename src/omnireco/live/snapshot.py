@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from omnireco._core.checks import check_instant, check_kind, from_microseconds
-from omnireco._core.parts import Maybe, Parts, declare
-from omnireco._core.small import INSTANT, Plain, Value
+from omnireco._core.parts import Maybe, Parts
+from omnireco._core.small import INSTANT, Value
 from omnireco.data.audience import Audience
 from omnireco.data.catalog import Catalog
 from omnireco.data.vocabulary import Vocabulary
@@ -98,5 +98,3 @@ def weights_of(model: Any) -> Iterable[Weights]:
     inner = getattr(model, "model", None)
     return () if inner is None else weights_of(inner)
 
-
-_UNUSED = declare, Plain, field

@@ -1,0 +1,138 @@
+"""The history of one person as a row of a matrix, without a log: for models that read sums of weighed events."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+import scipy.sparse as sp
+
+from omnireco._core.checks import check_duration
+from omnireco._kernels.log.cells import Coded, raw_csr, sum_cells
+from omnireco.data.vocabulary import NONE, Vocabulary
+from omnireco.data.weights import Weights
+from omnireco.errors import SchemaError
+from omnireco.live.events import Event
+from omnireco.live.person import Person
+from omnireco.models.base import Model, Past, _Eligible
+
+__all__ = ["Quick"]
+
+_HALVINGS = 100.0  # beyond, an item may fade from the history and must still count as seen: the long way knows how
+_OWN = ("_read", "_past_of", "_question", "_cells", "_seen", "_answer", "_parts_by_channel", "_on_channel", "_rank_block")
+
+
+class Quick:
+    """How a model that reads one row of sums is asked without a log.
+
+    Parameters
+    ----------
+    model : Model
+    weights : Weights
+        Of the model; kinds whose weight of an event depends on other events go the long way.
+    """
+
+    __slots__ = ("half_life", "items", "model", "weights")
+
+    def __init__(self, model: Model, weights: Weights) -> None:
+        self.model, self.weights, self.items = model, weights, model.items
+        self.half_life = None if weights.half_life is None else check_duration(weights.half_life, "half_life")
+
+    @classmethod
+    def of(cls, model: Any) -> Quick | None:
+        """Return the quick way to ask a model; None where there is none."""
+        if not isinstance(model, Model) or model.reads_layers or model._reading() is not None:
+            return None
+        if any(getattr(type(model), name) is not getattr(Model, name) for name in _OWN):
+            return None
+        weights = model.event_weights
+        if weights is None or weights.deduplicate is not None or weights.step_half_life is not None:
+            return None
+        return None if weights.targets is not None else cls(model, weights)
+
+    def best(
+        self, person: Person, now: int, k: int, barred: np.ndarray, eligible: Any, *, exclude_seen: bool
+    ) -> tuple[np.ndarray, np.ndarray] | None:
+        """Return (codes, scores) of at most k items; None where only the long way knows.
+
+        The arithmetic is that of :meth:`EventLog.matrix` at an instant, so the row is the same to the bit.
+        """
+        cells = self.row(person, now)
+        if cells is None:
+            return None
+        seen = cells.indices if exclude_seen else barred[:0]
+        out = np.union1d(seen, barred).astype(np.int32) if barred.size else seen
+        m = len(self.items)
+        exclude = raw_csr(np.ones(out.size, np.float32), out, np.array([0, out.size], np.int32), (1, m))
+        allowed = _Eligible.read(eligible, self.items, 1).rows(slice(0, 1))
+        codes, scores = self.model._rank_block(
+            Past(cells, None, cells), exclude if out.size else None, k=k, eligible=allowed, threads=1
+        )
+        held = codes[0] != NONE
+        return codes[0][held], scores[0][held]
+
+    def row(self, person: Person, now: int) -> sp.csr_matrix | None:
+        """Return what happened strictly before an instant, decayed to it, float32 (1, n_items)."""
+        columns = person.made.get(self)
+        if columns is None:
+            columns = person.made[self] = _Columns.of(self, person.history)
+        n = columns.at.size if not columns.at.size or columns.at[-1] < now else int(np.searchsorted(columns.at, now))
+        amount = columns.amount[:n]
+        if self.half_life is not None and n:
+            if (now - int(columns.at[0])) / self.half_life > _HALVINGS:
+                return None
+            amount = amount * np.exp2(-(now - columns.at[:n]) / self.half_life)
+        coded = Coded(np.zeros(n, np.int32), columns.item[:n], None, amount)
+        rule = self.weights
+        return sum_cells([coded], (1, len(self.items)), cap=rule.cap, binary=rule.binary)[0]
+
+
+class _Columns(NamedTuple):
+    """A history as arrays: instants, item codes of a model, and weights before any decay."""
+
+    quick: Quick
+    at: np.ndarray
+    item: np.ndarray
+    amount: np.ndarray
+
+    @classmethod
+    def of(cls, quick: Quick, history: tuple[Event, ...]) -> _Columns:
+        n = len(history)
+        return cls(
+            quick,
+            np.fromiter((one.at_us for one in history), np.int64, n),
+            _codes(quick.items, [one.item for one in history]),
+            np.fromiter((_worth(quick.weights, one) for one in history), np.float64, n),
+        )
+
+    def grow(self, event: Event, place: int) -> _Columns:
+        """Return the columns with one event more."""
+        code = _codes(self.quick.items, [event.item])
+        return _Columns(
+            self.quick,
+            np.insert(self.at, place, event.at_us),
+            np.insert(self.item, place, code),
+            np.insert(self.amount, place, _worth(self.quick.weights, event)),
+        )
+
+
+def _codes(items: Vocabulary, ids: list[Any]) -> np.ndarray:
+    named = [one for one in ids if one is not None]
+    found = iter(items.codes(named, missing="none").tolist()) if named and len(items) else iter([NONE] * len(named))
+    return np.fromiter((NONE if one is None else next(found) for one in ids), np.int32, len(ids))
+
+
+def _worth(rule: Weights, event: Event) -> float:
+    """Return what an event weighs before any decay."""
+    amount = (rule.events or {}).get(event.event, 1.0) * (rule.channels or {}).get(event.channel, 1.0)
+    if rule.value is None:
+        return float(amount)
+    if event.value is None:
+        if amount != 0.0 and event.item is not None:
+            raise SchemaError(
+                f"recommend: Weights(value={rule.value!r}) needs a value, and an event of the type {event.event!r} has "
+                "none. Give every such event a value, or weigh the type 0: Weights(events={'view': 0})."
+            )
+        return 0.0
+    size = event.value
+    return float(amount * (size if rule.value == "linear" else np.sign(size) * np.log1p(abs(size))))
