@@ -180,7 +180,7 @@ class MemoryStore(Store):
     def expire(self, before_us: int, *, keep: Iterable[str] = ()) -> int:
         """Remove rows older than an instant, except those of the event types in ``keep``; return how many."""
         check_integer(before_us, "before_us")
-        names = _bodies_of(keep)
+        names = type_marks(keep)
         with self._guard:
             gone = 0
             for key, (_, held) in list(self._kept.items()):
@@ -201,6 +201,6 @@ class MemoryStore(Store):
         return len(self._kept), sum(len(rows) for _, rows in self._kept.values())
 
 
-def _bodies_of(names: Iterable[str]) -> list[bytes]:
+def type_marks(names: Iterable[str]) -> list[bytes]:
     """Return what the bodies of events of some types contain, and no other body does: quotes in texts are escaped."""
     return [b'"e":' + json.dumps(name, ensure_ascii=False).encode() for name in names]
