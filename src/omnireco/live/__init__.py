@@ -2,18 +2,23 @@
 
 from omnireco._moved import explain_unknown_names
 from omnireco.live.live import Answer, Live, Resumed, State, Touch
-from omnireco.live.privacy import pseudonymise
+from omnireco.live.privacy import Receipt, pseudonymise
+from omnireco.live.redis_store import RedisStore
 from omnireco.live.rules import Rules
 from omnireco.live.snapshot import Snapshot
+from omnireco.live.sqlite_store import SQLiteStore
 from omnireco.live.store import MemoryStore, Row, Store
 
 __all__ = [
     "Answer",
     "Live",
     "MemoryStore",
+    "Receipt",
+    "RedisStore",
     "Resumed",
     "Row",
     "Rules",
+    "SQLiteStore",
     "Snapshot",
     "State",
     "Store",

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import logging
+import os
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from omnireco._core.checks import check_duration, check_flag, check_instant, check_k, check_kind, count_of, from_microseconds, shown
+from omnireco._core.frozen import ReadOnly
 from omnireco.data.audience import Audience
 from omnireco.data.clock import slots
 from omnireco.data.dataset import Dataset
@@ -18,7 +23,7 @@ from omnireco.errors import IdKindError, ParameterError, SchemaError
 from omnireco.journeys.unfinished import unfinished
 from omnireco.live.events import Event, check_id, read_events
 from omnireco.live.person import Person, log_of, messages_of, vocabulary
-from omnireco.live.privacy import key_of
+from omnireco.live.privacy import Receipt, key_of, key_of_user, without_in_file, without_people
 from omnireco.live.quick import Quick
 from omnireco.live.rules import Rules
 from omnireco.live.snapshot import Snapshot
@@ -117,7 +122,7 @@ class Live:
     Answer(3 items, cold)
     """
 
-    __slots__ = ("_key", "_people", "_roles", "_served", "rules", "store")
+    __slots__ = ("_followed", "_key", "_people", "_roles", "_served", "rules", "store")
 
     def __init__(
         self, snapshot: Any, *, rules: Rules | None = None, store: Store | None = None, key: bytes | None = None
@@ -129,7 +134,10 @@ class Live:
         self._key = key_of(key)
         self._roles = self.rules.roles
         self._people: dict[str, Person] = {}
+        self._followed: Any = None
         self._served = _Served.of(snapshot)
+        for note in self.store.unfinished():
+            self._finish(*json.loads(note))
 
     def __repr__(self) -> str:
         return f"Live({self.snapshot.model!r}, {self.store!r})"
@@ -213,6 +221,8 @@ class Live:
             nothing else is left.
         """
         k, now, served = check_k(k), check_instant(at, "at"), self._served
+        if self.rules.max_age is not None:
+            served.snapshot.check_age(now, check_duration(self.rules.max_age, "max_age"))
         person = self._of(user, now, "recommend")
         known = served.known
         barred = {item for item, liked in person.opinions(now).items() if not liked and item in known}
@@ -360,21 +370,71 @@ class Live:
         _log.info("backfill: %d events", new)
         return new
 
-    def erase(self, users: Iterable[Any]) -> Any:
-        """Remove people from the store, from this process and from the snapshot that answers, with a receipt.
+    def erase(self, users: Iterable[Any], *, files: Iterable[str | os.PathLike[str]] = ()) -> Receipt:
+        """Remove people from the store, from files, and from the snapshot that answers here, with a receipt.
 
         Parameters
         ----------
         users : iterable of ids
+        files : iterable of paths
+            Saved logs, matrices, models and snapshots to remove them from. Other workers hold an old snapshot until
+            they open the new one (:meth:`follow`).
 
         Returns
         -------
         Receipt
             What was removed, and what awaits the next fit.
-        """
-        from omnireco.live.privacy import erase_live
 
-        return erase_live(self, users)
+        Raises
+        ------
+        StorageError
+            When a file cannot be read or written. The erasure stays begun, and whoever opens the store next ends it.
+
+        Notes
+        -----
+        Killed at any moment, it has not begun, or the next ``Live`` on the store finishes it before it answers. An
+        event of these people that is delivered later makes them known again: stop the stream first.
+        """
+        if isinstance(users, (str, bytes, Mapping)) or not isinstance(users, Iterable):
+            raise ParameterError(f"erase: users must be a list of ids. Got {shown(users)}: write [user_id].")
+        who = list(dict.fromkeys(check_id(user, f"erase: user {place}") for place, user in enumerate(users)))
+        keys = [key_of_user(user, self._key) for user in who]
+        paths = [str(Path(path).absolute()) for path in files]
+        gone = self.store.erase(keys, note=json.dumps([who, paths]))
+        return self._finish(who, paths, gone)
+
+    def _finish(self, who: list[Any], paths: list[str], gone: int = 0) -> Receipt:
+        """Do what is left of an erasure once the store has removed its rows."""
+        ids, awaits = {}, []
+        for path in map(Path, paths):
+            ids[path.name], due = without_in_file(path, who, self._key)
+            awaits += [path.name] if due else []
+        parts, snap = {}, self.snapshot
+        for name in ("model", "timing", "fatigue", "audience"):
+            if getattr(snap, name) is not None:
+                parts[name], ids[name], due = without_people(getattr(snap, name), who, self._key)
+                awaits += [name] if due else []
+        if any(parts[name] is not getattr(snap, name) for name in parts):
+            self.swap(replace(snap, _ready=None, **parts))
+        for user in who:
+            self._people.pop(key_of_user(user, self._key), None)
+        self.store.finish()
+        _log.info("erase: %d people, %d events", len(who), gone)
+        return Receipt(len(who), gone, ReadOnly(ids), tuple(awaits))
+
+    def follow(self, path: str | os.PathLike[str], **limits: Any) -> bool:
+        """Open a snapshot file when it is another one than the last time, and answer with it; say whether it was.
+
+        ``limits`` are those of :meth:`Snapshot.open`. When it cannot be opened, the error is raised, and the snapshot
+        that answers goes on.
+        """
+        found = os.stat(path)
+        mark = found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns
+        if mark == self._followed:
+            return False
+        self.swap(Snapshot.open(path, **limits))
+        self._followed = mark
+        return True
 
     def expire(self, before: Any) -> int:
         """Forget what happened before an instant, except consents and withdrawals; return how many events that were."""
@@ -485,14 +545,6 @@ class _Served:
                 f"observe: {count_of(wrong, 'item id')} of {len(items):,} {'is' if wrong == 1 else 'are'} {have}, and "
                 f"those of the model are not: they can never match. Write 'item_id': {cast}(item)."
             )
-
-
-def key_of_user(user: Any, key: bytes | None) -> str:
-    """Return what stands for a person in a store: their id, marked by its kind, or its pseudonym."""
-    from omnireco.live.privacy import pseudonym
-
-    known = check_id(user, "user")
-    return (f"s:{known}" if isinstance(known, str) else f"i:{known}") if key is None else pseudonym(known, key)
 
 
 def _items(ids: Any, name: str) -> list[Any]:

@@ -103,17 +103,29 @@ class RedisStore(Store):
         version = int(found.pop(b"v", 0))
         return version, tuple(_row(key, name, cell) for name, cell in found.items())
 
-    def erase(self, keys: Iterable[str]) -> int:
+    def erase(self, keys: Iterable[str], *, note: str | None = None) -> int:
         """Remove people, and return how many rows they had; the server is asked to write its append file anew."""
-        gone = 0
-        for key in dict.fromkeys(keys):
-            with self._pipeline() as many:
-                many.hlen(self._named(key))
-                many.delete(self._named(key))
-                gone += max(0, self._run(many)[0] - 1)
+        names = [self._named(key) for key in dict.fromkeys(keys)]
+        with self._pipeline() as many:
+            for name in names:
+                many.hlen(name)
+                many.delete(name)
+            if note is not None:
+                many.sadd(f"{self._prefix}erasing", note)
+            found = self._run(many)
+        if note is None:
+            self.finish()
+        return sum(max(0, rows - 1) for rows in found[: 2 * len(names) : 2])
+
+    def unfinished(self) -> tuple[str, ...]:
+        """Return the notes of erasures that are not over."""
+        return tuple(note.decode() for note in self._call("smembers", f"{self._prefix}erasing"))
+
+    def finish(self) -> None:
+        """Forget the notes; a server that keeps an append file is asked to write it anew."""
+        self._call("delete", f"{self._prefix}erasing")
         if self._call("config", "GET", "appendonly") not in ([], {}, [b"appendonly", b"no"], {b"appendonly": b"no"}):
             self._call("bgrewriteaof")
-        return gone
 
     def expire(self, before_us: int, *, keep: Iterable[str] = ()) -> int:
         """Remove rows older than an instant, except those of the event types in ``keep``; return how many."""

@@ -56,6 +56,8 @@ class Rules:
     per_person : PerPerson, optional
     days : int, default 7
         How many days ahead :meth:`Live.next_touch` looks.
+    max_age : str, timedelta or None
+        A snapshot whose data ended longer ago is refused, as an error. None answers from any.
 
     Raises
     ------
@@ -82,10 +84,11 @@ class Rules:
     constraints: Iterable[Constraint] = ()
     per_person: PerPerson | None = None
     days: int = 7
+    max_age: Any = None
 
     parts: ClassVar[Parts] = {
         "roles": Plain(Mapping[str, str]),
-        **{name: Plain(Any) for name in ("repeat_after", "session", "within")},
+        **{name: Plain(Any) for name in ("repeat_after", "session", "within", "max_age")},
         "begun": Text(),
         "finished": Text(),
         "points": Plain(Mapping[str, float]),
@@ -105,8 +108,9 @@ class Rules:
         put("roles", check_roles(self.roles))
         for name in ("session", "within"):
             check_duration(getattr(self, name), name)
-        if self.repeat_after is not None:
-            check_duration(self.repeat_after, "repeat_after")
+        for name in ("repeat_after", "max_age"):
+            if getattr(self, name) is not None:
+                check_duration(getattr(self, name), name)
         for name in ("begun", "finished"):
             if not isinstance(getattr(self, name), str) or not getattr(self, name):
                 raise ParameterError(f"{name} must be an event type. Got {shown(getattr(self, name))}.")

@@ -23,7 +23,7 @@ CREATE TABLE people (key TEXT PRIMARY KEY, version INTEGER NOT NULL) WITHOUT ROW
 CREATE TABLE events (key TEXT NOT NULL, event_id TEXT NOT NULL, at_us INTEGER NOT NULL, body BLOB NOT NULL,
     PRIMARY KEY (key, event_id)) WITHOUT ROWID;
 CREATE TABLE clock (version INTEGER NOT NULL);
-CREATE TABLE erasing (started INTEGER NOT NULL);
+CREATE TABLE erasing (note TEXT);
 INSERT INTO clock VALUES (0);
 """
 _ABANDONED: list[sqlite3.Connection] = []  # a forked child must not close what belongs to its parent
@@ -75,8 +75,8 @@ class SQLiteStore(Store):
         self._open: list[tuple[int, sqlite3.Connection]] = []
         with self._writing() as db:
             self._make(db)
-        if self._db().execute("SELECT count(*) FROM erasing").fetchone()[0]:
-            self._scrub()  # an erasure was killed after it had removed people: what is left of them goes now
+        if self._ask("SELECT 1 FROM erasing LIMIT 1", ()) and not self.unfinished():
+            self._scrub()  # an erasure was killed after it had removed people: what is left of their bytes goes now
 
     def __repr__(self) -> str:
         return f"SQLiteStore({self._path.name!r}, durable={self._durable!r})"
@@ -117,20 +117,32 @@ class SQLiteStore(Store):
         found = self._ask(query, (key,))
         return (found[0][0], tuple(Row(key, *row[1:]) for row in found)) if found else (0, ())
 
-    def erase(self, keys: Iterable[str]) -> int:
+    def erase(self, keys: Iterable[str], *, note: str | None = None) -> int:
         """Remove people from every byte of the file, and return how many rows they had.
 
-        The removal is one transaction; the file is then written anew without what it left in free pages. A killed
-        erasure is either not begun, or finished by whoever opens the file next.
+        The removal is one transaction; the file is then written anew without what it left in free pages, at once or,
+        with a note, by :meth:`finish`. A killed erasure is either not begun, or finished by whoever opens the file
+        next.
         """
         gone = 0
         with self._writing() as db:
-            db.execute("INSERT INTO erasing VALUES (1)")
+            db.execute("INSERT INTO erasing VALUES (?)", (note,))
             for key in dict.fromkeys(keys):
                 gone += db.execute("DELETE FROM events WHERE key = ?", (key,)).rowcount
                 db.execute("DELETE FROM people WHERE key = ?", (key,))
-        self._scrub()
+        if note is None:
+            self._scrub()
         return gone
+
+    def unfinished(self) -> tuple[str, ...]:
+        """Return the notes of erasures that are not over."""
+        return tuple(row[0] for row in self._ask("SELECT note FROM erasing WHERE note IS NOT NULL", ()))
+
+    def finish(self) -> None:
+        """Forget the notes, and write the file anew without what erasures left in it."""
+        with self._writing() as db:
+            db.execute("UPDATE erasing SET note = NULL")
+        self._scrub()
 
     def expire(self, before_us: int, *, keep: Iterable[str] = ()) -> int:
         """Remove rows older than an instant, except those of the event types in ``keep``; return how many."""
@@ -144,7 +156,7 @@ class SQLiteStore(Store):
             gone = db.execute(f"DELETE FROM events WHERE {old}", values).rowcount
             db.execute("DELETE FROM people WHERE NOT EXISTS (SELECT 1 FROM events e WHERE e.key = people.key)")
             if gone:
-                db.execute("INSERT INTO erasing VALUES (1)")
+                db.execute("INSERT INTO erasing VALUES (NULL)")
         if gone:
             self._scrub()
         return int(gone)

@@ -66,8 +66,19 @@ class Store(ABC):
         """Return the version and the rows of a person, as of one moment."""
 
     @abstractmethod
-    def erase(self, keys: Iterable[str]) -> int:
-        """Remove people, and return how many rows they had."""
+    def erase(self, keys: Iterable[str], *, note: str | None = None) -> int:
+        """Remove people, and return how many rows they had.
+
+        With a ``note`` the erasure is not over: what is left to do elsewhere is kept until :meth:`finish`, in the same
+        step, so that it survives a killed process.
+        """
+
+    def unfinished(self) -> tuple[str, ...]:
+        """Return the notes of erasures that are not over."""
+        return ()
+
+    def finish(self) -> None:  # noqa: B027 - a store that forgets at once has nothing to finish
+        """Forget the notes, and remove what is left of everybody who was erased."""
 
     @abstractmethod
     def expire(self, before_us: int, *, keep: Iterable[str] = ()) -> int:
@@ -168,8 +179,8 @@ class MemoryStore(Store):
         """Return the version and the rows of a person."""
         return self._kept.get(key, (0, ()))
 
-    def erase(self, keys: Iterable[str]) -> int:
-        """Remove people, and return how many rows they had."""
+    def erase(self, keys: Iterable[str], *, note: str | None = None) -> int:
+        """Remove people, and return how many rows they had; a note would not outlive this process, and is not kept."""
         with self._guard:
             gone = 0
             for key in dict.fromkeys(keys):
