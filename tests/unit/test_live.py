@@ -48,8 +48,8 @@ ESTIMATORS = {
     "sessions": lambda: om.models.SessionKNN(),
     "popular": lambda: om.models.Popularity(weights=WEIGHTS),
     "again": lambda: om.models.BuyAgain(weights=om.Weights(half_life="30D")),
-    "channels": lambda: om.models.CrossChannel(estimator=om.EASE(), weights=WEIGHTS),
-    "blend": lambda: om.models.Blend({"a": om.EASE(weights=WEIGHTS), "b": om.ItemKNN(weights=WEIGHTS)}),
+    "channels": lambda: om.models.CrossChannel(estimator=om.EASE(weights=WEIGHTS)),
+    "blend": lambda: om.models.Blend(models={"a": om.EASE(weights=WEIGHTS), "b": om.ItemKNN(weights=WEIGHTS)}),
     "typed": lambda: om.models.TypedEASE(target="purchase"),
 }
 
@@ -94,6 +94,8 @@ def test_one_person_gets_what_the_batch_gives(name):
             one = live.recommend(user, 7, at=at)
             assert one.items.tolist() == item_ids(batch), (name, at)
             assert one.scores.tobytes() == batch.scores[0][: len(one.scores)].tobytes()
+            if "targets" in name:
+                continue  # a batch refuses targets as of an instant inside its data
             other = model.recommend(data().requests([user], at=at), k=7)
             np.testing.assert_allclose(one.scores, other.scores[0][: len(one.scores)], rtol=2e-5, atol=1e-6)
 
@@ -470,7 +472,7 @@ def test_a_snapshot_that_is_too_old_is_an_error():
 
 
 def test_requests_run_on_while_snapshots_are_swapped_and_events_come():
-    models = [fitted("als"), fitted("ease")]
+    models = [fitted("als"), fitted("neighbours")]
     live = Live(models[0], rules=OLD)
     live.observe([event(item=f"i{i:02d}", at=minutes(-i)) for i in range(1, 9)])
     wanted = set()

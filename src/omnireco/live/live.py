@@ -26,7 +26,7 @@ from omnireco.live.person import Person, log_of, messages_of, vocabulary
 from omnireco.live.privacy import Receipt, key_of, key_of_user, without_in_file, without_people
 from omnireco.live.quick import Quick
 from omnireco.live.rules import Rules
-from omnireco.live.snapshot import Snapshot
+from omnireco.live.snapshot import Snapshot, weights_of
 from omnireco.live.store import MemoryStore, Row, Store
 from omnireco.planning.candidates import candidates
 from omnireco.planning.plan import plan
@@ -174,7 +174,7 @@ class Live:
             When an item is an integer and those of the model are texts, or the reverse.
         """
         read = read_events(events, self._roles)
-        self._served.check_items([event.item for _, event in read if event.item is not None])
+        self._served.check(read)
         keys = [key_of_user(user, self._key) for user, _ in read]
         rows = [Row(key, one.event_id, one.at_us, one.body()) for key, (_, one) in zip(keys, read, strict=True)]
         done = self.store.append(rows)
@@ -349,7 +349,7 @@ class Live:
         now, snap = check_instant(at, "at"), self.snapshot
         person = self._of(user, now)
         return Dataset(
-            person.log(now, self._served.names),
+            replace(person.log(now, self._served.names), end_us=now),
             messages=messages_of(person.user, person.messages(now), now),
             audience=_audience_of(snap.audience, person, now),
             catalog=snap.catalog,
@@ -520,12 +520,13 @@ class _Ask(NamedTuple):
 class _Served:
     """A snapshot and what requests need of it at once; it is replaced whole."""
 
-    __slots__ = ("known", "names", "quick", "snapshot", "text")
+    __slots__ = ("by_value", "known", "names", "quick", "snapshot", "text")
 
     def __init__(self, snapshot: Snapshot) -> None:
         items: Vocabulary = snapshot.model.items
         self.snapshot, self.known, self.names = snapshot, items, snapshot.names
         self.quick = Quick.of(snapshot.model)
+        self.by_value = [weights for weights in weights_of(snapshot.model) if weights.value is not None]
         self.text = items.ids.dtype == object if len(items) else None
 
     @classmethod
@@ -536,15 +537,24 @@ class _Served:
         """Return whether there is an item in a person's past that the model knows."""
         return any(one.item in self.known for one in reversed(person.before(now)))
 
-    def check_items(self, items: list[Any]) -> None:
-        if self.text is None:
-            return
-        if wrong := sum(isinstance(item, str) != self.text for item in items):
-            have, cast = ("integers", "str") if self.text else ("texts", "int")
-            raise IdKindError(
-                f"observe: {count_of(wrong, 'item id')} of {len(items):,} {'is' if wrong == 1 else 'are'} {have}, and "
-                f"those of the model are not: they can never match. Write 'item_id': {cast}(item)."
-            )
+    def check(self, events: list[tuple[Any, Event]]) -> None:
+        """Refuse events that no request could be answered with: items of another kind, and no value where it is weighed."""
+        if self.text is not None:
+            items = [event.item for _, event in events if event.item is not None]
+            if wrong := sum(isinstance(item, str) != self.text for item in items):
+                have, cast = ("integers", "str") if self.text else ("texts", "int")
+                raise IdKindError(
+                    f"observe: {count_of(wrong, 'item id')} of {len(items):,} {'is' if wrong == 1 else 'are'} {have}, "
+                    f"and those of the model are not: they can never match. Write 'item_id': {cast}(item)."
+                )
+        for rule in self.by_value:
+            bare = [event.event for _, event in events if event.value is None and event.item is not None]
+            if lost := [name for name in bare if (rule.events or {}).get(name, 1.0) != 0.0]:
+                raise SchemaError(
+                    f"observe: the model weighs events by value, and {count_of(len(lost), 'event')} of {len(events):,} "
+                    f"({shown(lost[0])}) {'has' if len(lost) == 1 else 'have'} none. Write 'value': 1.0, or fit with "
+                    f"Weights(events={{{shown(lost[0])}: 0}})."
+                )
 
 
 def _items(ids: Any, name: str) -> list[Any]:
