@@ -17,6 +17,7 @@ import scipy.sparse as sp
 
 import omnireco as om
 from omnireco.files import Part
+from omnireco.files.io import load_mapped
 from omnireco.files.kinds import FORMS
 
 _SPEC = importlib.util.spec_from_file_location("gallery", Path(__file__).parent / "gallery.py")
@@ -127,6 +128,15 @@ def test_what_is_loaded_equals_what_was_saved(name, tmp_path):
     assert repr(loaded) == repr(value)
     same(value, loaded)
     assert (tmp_path / "value").read_bytes() == om.save(loaded, tmp_path / "again").read_bytes()
+
+
+@pytest.mark.parametrize("name", [*gallery.VALUES, *gallery.STATES])
+def test_what_lies_in_a_mapped_file_equals_what_was_saved(name, tmp_path):
+    """Arrays are read where they lie, aligned and read-only; nothing that makes a value of them writes to them."""
+    value = {**gallery.VALUES, **gallery.STATES}[name]()
+    mapped = load_mapped(om.save(value, tmp_path / "value"))
+    same(value, mapped)
+    assert (tmp_path / "value").read_bytes() == om.save(mapped, tmp_path / "again").read_bytes()
 
 
 def test_the_gallery_holds_every_kind_but_estimators():

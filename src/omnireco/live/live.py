@@ -428,9 +428,8 @@ class Live:
         ``limits`` are those of :meth:`Snapshot.open`. When it cannot be opened, the error is raised, and the snapshot
         that answers goes on.
         """
-        found = os.stat(path)
-        mark = found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns
-        if mark == self._followed:
+        mark = _mark_of(path)
+        if mark is not None and mark == self._followed:
             return False
         self.swap(Snapshot.open(path, **limits))
         self._followed = mark
@@ -555,6 +554,15 @@ class _Served:
                     f"({shown(lost[0])}) {'has' if len(lost) == 1 else 'have'} none. Write 'value': 1.0, or fit with "
                     f"Weights(events={{{shown(lost[0])}: 0}})."
                 )
+
+
+def _mark_of(path: Any) -> tuple[int, ...] | None:
+    """Return what tells one file from its successor; None where there is none, which opening it will say."""
+    try:
+        found = os.stat(path)
+    except (OSError, TypeError, ValueError):
+        return None
+    return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns
 
 
 def _items(ids: Any, name: str) -> list[Any]:
