@@ -12,7 +12,7 @@ from omnireco.errors import MissingExtraError, ParameterError, SchemaError, Stor
 from omnireco.live import MemoryStore, RedisStore, Row, SQLiteStore
 
 REDIS = os.environ.get("OMNIRECO_REDIS", "redis://localhost:6379/0")
-BODY = b'{"c":"web","e":"view"}'
+BODY = b'["view","web"]'
 
 
 def redis_store():
@@ -79,7 +79,7 @@ def test_versions_never_repeat_not_even_after_an_erasure(store):
 
 
 def test_old_rows_expire_and_some_types_stay(store):
-    kept = Row("p1", "c", 5, b'{"c":"email","e":"consent","y":true}')
+    kept = Row("p1", "c", 5, b'["consent","email",null,null,true]')
     store.append([*rows("p1", 4), kept, *rows("p2", 1)])
     before = store.version("p1")
     assert store.expire(2_000, keep=["consent"]) == 3

@@ -37,7 +37,8 @@ _FIELDS = (
     "user_id", "event", "channel", "timestamp", "item_id", "value", "event_id", "consent", "purpose", "refers_to",
 )  # fmt: skip
 _NEEDED = ("user_id", "event", "channel", "timestamp")
-_SHORT = {"e": "event", "c": "channel", "i": "item", "v": "value", "y": "consent", "p": "purpose", "r": "refers_to"}
+_EMPTY = (None,) * 7
+_ENCODE = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False).encode
 _LONGEST = 512  # characters of an id or a name
 
 
@@ -80,15 +81,27 @@ class Event(NamedTuple):
         return self.at_us, not bare, 0 if bare else self.item, self.channel, self.event, value, self.event_id
 
     def body(self) -> bytes:
-        """Return what a store keeps besides the person, the event's id and its instant."""
-        found = {short: getattr(self, name) for short, name in _SHORT.items() if getattr(self, name) is not None}
-        return json.dumps(found, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
+        """Return what a store keeps besides the person, the event's id and its instant: a list, without its empty end."""
+        found = [self.event, self.channel, self.item, self.value, self.consent, self.purpose, self.refers_to]
+        while found[-1] is None:
+            found.pop()
+        return _ENCODE(found).encode()
 
     @classmethod
     def of(cls, event_id: str, at_us: int, body: bytes) -> Event:
         """Return the event that a store kept."""
-        found = json.loads(body)
-        return cls(at_us, event_id=event_id, **{_SHORT[short]: value for short, value in found.items()})
+        return events_of([(event_id, at_us, body)])[0]
+
+
+def events_of(rows: Iterable[tuple[str, int, bytes]]) -> list[Event]:
+    """Return the events of (event id, instant, body), as stores keep them."""
+    listed = list(rows)
+    bodies = json.loads(b"[" + b",".join([row[2] for row in listed]) + b"]")
+    found = []
+    for (event_id, at_us, _), body in zip(listed, bodies, strict=True):
+        event, channel, item, value, consent, purpose, refers_to = (*body, *_EMPTY[: 7 - len(body)])
+        found.append(Event(at_us, event, channel, item, value, event_id, consent, purpose, refers_to))
+    return found
 
 
 def read_events(events: Any, roles: Mapping[str, str]) -> list[tuple[Any, Event]]:

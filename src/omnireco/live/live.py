@@ -21,7 +21,7 @@ from omnireco.data.messages import NEVER
 from omnireco.data.vocabulary import NONE, Vocabulary
 from omnireco.errors import IdKindError, ParameterError, SchemaError
 from omnireco.journeys.unfinished import unfinished
-from omnireco.live.events import Event, check_id, read_events
+from omnireco.live.events import Event, check_id, events_of, read_events
 from omnireco.live.person import Person, log_of, messages_of, vocabulary
 from omnireco.live.privacy import Receipt, key_of, key_of_user, without_in_file, without_people
 from omnireco.live.quick import Quick
@@ -461,7 +461,7 @@ class Live:
     def _read(self, user: Any, key: str) -> Person:
         version, rows = self.store.read(key)
         rows = sorted(rows, key=lambda row: row.at_us)[-self.rules.most :]
-        person = Person.of(user, version, (Event.of(row.event_id, row.at_us, row.body) for row in rows), self._roles)
+        person = Person.of(user, version, events_of(row[1:] for row in rows), self._roles)
         if rows:  # strangers would fill the memory
             self._keep(key, person)
         return person

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import bisect
+import itertools
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from operator import attrgetter
@@ -68,14 +69,16 @@ class Person:
     @classmethod
     def of(cls, user: Any, version: int, events: Iterable[Event], roles: Mapping[str, str]) -> Person:
         """Return the person of some events, in whatever order they came; what is undone stays so, whenever it comes."""
-        ordered = tuple(sorted(events, key=Event.order))
+        ordered = sorted(events, key=_AT)
+        if any(one.at_us == other.at_us for one, other in itertools.pairwise(ordered)):
+            ordered.sort(key=Event.order)
         undone = {one.refers_to for one in ordered if roles.get(one.event) == "undo"}
         groups: dict[str, list[Event]] = {}
         for one in ordered:
             if one.event_id not in undone:
                 for name in _GROUPS[roles.get(one.event, ACTIVITY)]:
                     groups.setdefault(name, []).append(one)
-        return cls(user, version, ordered, roles, {name: tuple(some) for name, some in groups.items()}, {})
+        return cls(user, version, tuple(ordered), roles, {name: tuple(some) for name, some in groups.items()}, {})
 
     def __repr__(self) -> str:
         return f"Person({count_of(len(self.events), 'event')})"

@@ -61,7 +61,7 @@ class Quick:
         if cells is None:
             return None
         seen = cells.indices if exclude_seen else barred[:0]
-        out = np.union1d(seen, barred).astype(np.int32) if barred.size else seen
+        out = _joined(seen, barred) if barred.size else seen
         m = len(self.items)
         exclude = raw_csr(np.ones(out.size, np.float32), out, np.array([0, out.size], np.int32), (1, m))
         allowed = _Eligible.read(eligible, self.items, 1).rows(slice(0, 1))
@@ -82,38 +82,85 @@ class Quick:
             if (now - int(columns.at[0])) / self.half_life > _HALVINGS:
                 return None
             amount = amount * np.exp2(-(now - columns.at[:n]) / self.half_life)
+        order = columns.order if n == columns.at.size else None
+        if order is not None and self.weights.cap is None and not self.weights.binary:
+            return self._single(columns.item[order], amount[order])
         coded = Coded(np.zeros(n, np.int32), columns.item[:n], None, amount)
         rule = self.weights
         return sum_cells([coded], (1, len(self.items)), cap=rule.cap, binary=rule.binary)[0]
 
+    def _single(self, item: np.ndarray, amount: np.ndarray) -> sp.csr_matrix | None:
+        """Return cells of one event each, by their ascending codes: what :func:`sum_cells` makes of them, sooner."""
+        with np.errstate(over="ignore", under="ignore"):
+            data = amount.astype(np.float32)
+        if not data.all():
+            kept = np.flatnonzero(data)
+            item, data = item[kept], data[kept]
+        if data.size and not np.isfinite(data).all():
+            return None  # the long way says what is wrong
+        return raw_csr(data, item, np.array([0, item.size], np.int32), (1, len(self.items)))
+
 
 class _Columns(NamedTuple):
-    """A history as arrays: instants, item codes of a model, and weights before any decay."""
+    """A history as arrays: instants, item codes of a model, and weights before any decay.
+
+    ``order`` are the events about known items by ascending codes; None where an item has several.
+    """
 
     quick: Quick
     at: np.ndarray
     item: np.ndarray
     amount: np.ndarray
+    order: np.ndarray | None
 
     @classmethod
     def of(cls, quick: Quick, history: tuple[Event, ...]) -> _Columns:
         n = len(history)
+        item = _codes(quick.items, [one.item for one in history])
         return cls(
             quick,
             np.fromiter((one.at_us for one in history), np.int64, n),
-            _codes(quick.items, [one.item for one in history]),
+            item,
             np.fromiter((_worth(quick.weights, one) for one in history), np.float64, n),
+            _order(item),
         )
 
     def grow(self, event: Event, place: int) -> _Columns:
         """Return the columns with one event more."""
-        code = _codes(self.quick.items, [event.item])
+        code = _codes(self.quick.items, [event.item])[0]
+        item = _inserted(self.item, place, code)
         return _Columns(
             self.quick,
-            np.insert(self.at, place, event.at_us),
-            np.insert(self.item, place, code),
-            np.insert(self.amount, place, _worth(self.quick.weights, event)),
+            _inserted(self.at, place, event.at_us),
+            item,
+            _inserted(self.amount, place, _worth(self.quick.weights, event)),
+            _order(item),
         )
+
+
+def _inserted(array: np.ndarray, place: int, value: Any) -> np.ndarray:
+    """Return an array with one number more: what numpy.insert does, in a tenth of its time."""
+    found = np.empty(array.size + 1, array.dtype)
+    found[:place], found[place], found[place + 1 :] = array[:place], value, array[place:]
+    return found
+
+
+def _order(item: np.ndarray) -> np.ndarray | None:
+    order = np.argsort(item, kind="stable")
+    codes = item[order]
+    order = order[np.searchsorted(codes, 0) :]
+    codes = item[order]
+    return None if (codes[1:] == codes[:-1]).any() else order
+
+
+def _joined(one: np.ndarray, other: np.ndarray) -> np.ndarray:
+    """Return the distinct codes of both, ascending."""
+    both = np.concatenate([one, other]).astype(np.int32, copy=False)
+    both.sort()
+    fresh = np.empty(both.size, np.bool_)
+    fresh[0] = True
+    np.not_equal(both[1:], both[:-1], out=fresh[1:])
+    return both[fresh]
 
 
 def _codes(items: Vocabulary, ids: list[Any]) -> np.ndarray:

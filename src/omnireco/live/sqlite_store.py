@@ -147,7 +147,7 @@ class SQLiteStore(Store):
     def expire(self, before_us: int, *, keep: Iterable[str] = ()) -> int:
         """Remove rows older than an instant, except those of the event types in ``keep``; return how many."""
         marks = type_marks(keep)
-        old = " AND ".join(["at_us < ?", *["instr(body, ?) = 0"] * len(marks)])
+        old = " AND ".join(["at_us < ?", *["instr(body, ?) <> 1"] * len(marks)])
         values = (check_integer(before_us, "before_us"), *marks)
         with self._writing() as db:
             after = db.execute("UPDATE clock SET version = version + 1 RETURNING version").fetchall()[0][0]

@@ -1,0 +1,203 @@
+"""One event and one list: observe plus recommend at 100,000 items x 64 factors, beside implicit in the same process.
+
+Run: env -u OPENBLAS_CORETYPE -u OPENBLAS_L2_SIZE python benchmarks/live.py [--quick] [--json FILE]
+
+CPU time of one thread, interleaved: the event is observed and the next list asked for, with the person's own items, a
+third of the catalogue that may not be shown, and two items more left out. implicit answers the same request by
+``recommend(recalculate_user=True, filter_already_liked_items=True, filter_items=...)`` on the same factors with one
+thread and one BLAS thread; it is handed the matrix row, and is told nothing of time. Its filter takes a list of items,
+so the ineligible third is such a list (``filters``), or is left out (``none``), which is its best case.
+"""
+
+import argparse
+import datetime as dt
+import json
+import os
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+import numpy as np
+import scipy.sparse as sp
+
+import omnireco as om
+from omnireco._kernels.topk import tiers
+from omnireco.live import Live, MemoryStore, Rules, SQLiteStore
+
+FACTORS, K = 64, 10
+START = dt.datetime(2025, 5, 1, tzinfo=dt.UTC)
+
+
+def peer(items):
+    """Return implicit's model on the same factors."""
+    from implicit.cpu.als import AlternatingLeastSquares
+
+    found = AlternatingLeastSquares(factors=FACTORS, regularization=0.01, alpha=1.0, num_threads=1)
+    found.item_factors, found.user_factors = items, np.zeros((1, FACTORS), np.float32)
+    return found
+
+
+def measure(n_items, history, calls, folder):
+    """Return rows of CPU microseconds, one per way."""
+    draw = np.random.default_rng(0)
+    factors = (draw.standard_normal((n_items, FACTORS)) / 8).astype(np.float32)
+    ids = np.array([f"i{n:06d}" for n in range(n_items)], object)
+    weights = om.Weights(events={"view": 1.0, "purchase": 8.0}, half_life="30D")
+    model = om.models.FactorModel.from_arrays(factors, items=ids, estimator=om.ALS(weights=weights))
+    tiers._done_in_numpy = tiers.WORTH_COMPILING  # as in a service that has run for a while
+    lives = {
+        "memory": Live(model, store=MemoryStore(), rules=Rules()),
+        "sqlite": Live(model, store=SQLiteStore(Path(folder) / "events.db")),
+        "sqlite, pseudonyms": Live(model, store=SQLiteStore(Path(folder) / "keyed.db"), key=b"32 bytes that stay with the code"),
+    }
+    try:
+        other = peer(factors)
+    except ImportError as why:
+        other = None
+        print("implicit is left out:", why)
+    people, now = [f"u{n}" for n in range(200)], START + dt.timedelta(days=90)
+    held = {}
+    for user in people:
+        code = draw.choice(n_items, history, replace=False)
+        held[user] = code.tolist()
+        told = [
+            {"user_id": user, "event": "view", "channel": "web", "item_id": ids[one], "event_id": f"{n}",
+             "timestamp": START + dt.timedelta(seconds=int(draw.integers(0, 7_000_000)))}
+            for n, one in enumerate(code)
+        ]  # fmt: skip
+        for live in lives.values():
+            live.observe(told)
+    eligible = np.arange(n_items) % 3 != 0
+    barred = np.flatnonzero(~eligible)
+    times = {name: [] for name in (*(f"omnireco {name}" for name in lives), "implicit none", "implicit filters")}
+    parts = {"observe": [], "recommend": []}
+    for call in range(-30, calls):
+        user, code = people[draw.integers(len(people))], int(draw.integers(n_items))
+        now += dt.timedelta(seconds=1)
+        exclude = ids[draw.integers(0, n_items, 2)].tolist()
+        event = {"user_id": user, "event": "view", "channel": "web", "item_id": ids[code], "timestamp": now,
+                 "event_id": f"call {call}"}  # fmt: skip
+        after = now + dt.timedelta(milliseconds=5)
+        for name, live in lives.items():
+            begin = time.thread_time_ns()
+            live.observe(event)
+            told = time.thread_time_ns()
+            live.recommend(user, K, at=after, eligible=eligible, exclude=exclude)
+            end = time.thread_time_ns()
+            if call >= 0:
+                times[f"omnireco {name}"].append((end - begin) / 1e3)
+                if name == "memory":
+                    parts["observe"].append((told - begin) / 1e3)
+                    parts["recommend"].append((end - told) / 1e3)
+        if other is None:
+            continue
+        held[user] = sorted({*held[user], code})
+        for name, out in (("none", None), ("filters", barred)):
+            begin = time.thread_time_ns()
+            cells = held[user]
+            row = sp.csr_matrix((np.ones(len(cells), np.float32), cells, [0, len(cells)]), (1, n_items))
+            other.recommend(
+                0, row, N=K, recalculate_user=True, filter_already_liked_items=True, filter_items=out
+            )
+            if call >= 0:
+                times[f"implicit {name}"].append((time.thread_time_ns() - begin) / 1e3)
+    times |= {f"  of it {name} (memory)": numbers for name, numbers in parts.items()}
+    return [
+        {"items": n_items, "history": history, "way": name, "p50_us": float(np.percentile(numbers, 50)),
+         "p99_us": float(np.percentile(numbers, 99)), "calls": len(numbers)}
+        for name, numbers in times.items()
+        if numbers
+    ]  # fmt: skip
+
+
+def opening(n_items, folder):
+    """Return what opening a snapshot costs a worker: seconds, and memory of its own beside what workers share."""
+    draw = np.random.default_rng(0)
+    factors = (draw.standard_normal((n_items, FACTORS)) / 8).astype(np.float32)
+    ids = np.array([f"i{n:06d}" for n in range(n_items)], object)
+    model = om.models.FactorModel.from_arrays(factors, items=ids, estimator=om.ALS(weights=om.Weights()))
+    path = om.live.Snapshot(model).save(Path(folder) / "snapshot")
+    children, found = [], []
+    for _ in range(3):
+        inside, outside = os.pipe()
+        back, go = os.pipe()
+        child = os.fork()
+        if child == 0:
+            begin = time.perf_counter()
+            live = Live(om.live.Snapshot.open(path))
+            live.recommend("u", K, at=START)
+            live.observe({"user_id": "u", "event": "view", "channel": "w", "item_id": "i000003", "timestamp": START})
+            live.recommend("u", K, at=START + dt.timedelta(seconds=1))
+            os.write(outside, b"%f" % (time.perf_counter() - begin))
+            os.read(back, 1)
+            os._exit(0)
+        children.append((child, go))
+        found.append(float(os.read(inside, 100)))
+    mapped = [_mapped(child, str(path)) for child, _ in children]
+    for child, go in children:
+        os.write(go, b"x")
+        os.waitpid(child, 0)
+    return {"bytes": path.stat().st_size, "seconds": found, "resident": mapped[0][0], "proportional": mapped[0][1]}
+
+
+def _mapped(child, path):
+    """Return (resident, proportional) MB of a mapped file in a process."""
+    inside, sizes = False, {"Rss:": 0, "Pss:": 0}
+    for line in Path(f"/proc/{child}/smaps").read_text().splitlines():
+        words = line.split()
+        if "-" in words[0] and ":" not in words[0]:
+            inside = line.endswith(path)
+        elif inside and words[0] in sizes:
+            sizes[words[0]] += int(words[1])
+    return sizes["Rss:"] / 1024, sizes["Pss:"] / 1024
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--quick", action="store_true", help="20,000 items, few calls, no gates")
+    parser.add_argument("--json", default="benchmarks/results/live.json")
+    options = parser.parse_args()
+    n_items, calls = (20_000, 100) if options.quick else (100_000, 2000)
+    rows = []
+    print(f"tier {tiers.tier()}; K = {K}, {FACTORS} factors; CPU microseconds of observe + recommend, interleaved")
+    print(f"{'items':>8} {'history':>7}  {'way':32} {'p50':>9} {'p99':>9}")
+    with tempfile.TemporaryDirectory() as folder:
+        for history in (20, 60, 300):
+            place = Path(folder) / str(history)
+            place.mkdir()
+            part = measure(n_items, history, calls // 4 if history == 300 else calls, place)
+            rows += part
+            for row in part:
+                print(f"{row['items']:8d} {row['history']:7d}  {row['way']:32} {row['p50_us']:9.1f} {row['p99_us']:9.1f}", flush=True)
+        opened = opening(n_items, folder) if Path("/proc/self/smaps").exists() else None
+    if opened:
+        print(
+            f"a snapshot of {opened['bytes'] / 2**20:.0f} MB opened by three workers: {np.median(opened['seconds']):.2f} s to "
+            f"the first list; {opened['resident']:.0f} MB of it mapped in each, {opened['proportional']:.0f} MB per worker"
+        )
+    lines = []
+    for history in (20, 60, 300):
+        mine = {row["way"]: row for row in rows if row["history"] == history}
+        if "implicit none" not in mine:
+            continue
+        for way in ("omnireco memory", "omnireco sqlite"):
+            ratio = mine["implicit none"]["p99_us"] / mine[way]["p99_us"]
+            less = mine["implicit filters"]["p99_us"] / mine[way]["p99_us"]
+            good = mine[way]["p99_us"] < 1000 and ratio >= 5
+            lines.append(
+                f"{'reached' if good else 'MISSED':8} {way:18} history {history:4d}: p99 {mine[way]['p99_us']:6.0f} us (< 1000); "
+                f"implicit / ours at p99 {ratio:5.1f} without a filter list, {less:5.1f} with it (>= 5)"
+            )
+    print("\n".join(["", *lines]))
+    path = Path(options.json)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps({"quick": options.quick, "rows": rows, "opening": opened, "gates": lines}, indent=1))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
