@@ -36,6 +36,7 @@ ROOMS = [
     "evaluation",
     "worlds",
     "files",
+    "live",
 ]
 LEVEL = {name: level for level, names in enumerate(ROOMS) for name in names.split()}
 GARDEN = len(ROOMS)  # adapters, plotting, testing and the other sheds; the shop window __init__ sees all

@@ -16,7 +16,9 @@ def world(**more):
 
 
 def without(data, items):
-    return om.Dataset(data.events.select(items=[one for one in data.events.items.ids if one not in items]), end=data.end)
+    frame = data.events.to_frame()
+    log = om.EventLog.from_frame(frame[~frame["item_id"].isin(items)], itemless="keep", timestamp="instant")
+    return om.Dataset(log, end=data.end)
 
 
 NEW = ["i03", "i11", "i20"]
@@ -81,15 +83,11 @@ def test_a_live_service_recommends_what_was_new_and_waits_no_longer():
 def test_items_that_only_strangers_chose_stay_out():
     data = world()
     model = om.ALS(factors=4, weights=WEIGHTS).fit(data)
-    more = pd.DataFrame(
-        {"user_id": [10**6], "item_id": ["brand new"], "channel": "web", "event": "view",
-         "timestamp": pd.to_datetime(["2025-03-01"], utc=True)}
-    )  # fmt: skip
-    assert updated(model, om.EventLog.concat([data.events, _like(data.events, more)])) is model
-
-
-def _like(log, frame):
-    return om.EventLog.from_frame(frame.assign(value=1.0), timestamp="instant")
+    times = pd.to_datetime(["2025-03-01"], utc=True)
+    stranger = pd.DataFrame(
+        {"user_id": [10**6], "item_id": ["brand new"], "channel": "web", "event": "view", "timestamp": times}
+    )
+    assert updated(model, om.EventLog.from_frame(stranger, timestamp="instant")) is model
 
 
 def test_three_sweeps_from_a_model_come_as_low_as_sixteen_from_nothing():

@@ -91,7 +91,7 @@ def profile(model: Any, data: Dataset, *, like: Profile | None = None, days: int
     >>> data = om.simulate(n_users=60, n_items=20, days=60, seed=1).dataset()
     >>> model = om.ALS(factors=8, seed=7, weights=om.Weights(half_life="30D")).fit(data)
     >>> om.live.profile(model, data)
-    Profile(55 people, 590 events, until 2025-03-02)
+    Profile(51 people, 531 events, until 2025-03-06)
     """
     check_kind(data, Dataset, "data", "om.Dataset(log)")
     check_kind(like, Profile, "like", "om.live.profile(model, past)", none=True)
@@ -166,7 +166,7 @@ def drift(before: Profile, after: Profile, *, level: float = 0.001) -> pd.DataFr
 
     for name, one in (("before", before), ("after", after)):
         check_kind(one, Profile, name, "om.live.profile(model, data)")
-    check_number(level, "level", above=0, below=1)
+    check_number(level, "level", above=0, high=0.5)
     rows = []
     for what in before.table:
         labels = list(dict.fromkeys((*before.names[what], *after.names[what])))

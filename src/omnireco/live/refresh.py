@@ -56,19 +56,21 @@ def updated(model: FactorModel, data: Any, *, threads: int | None = None) -> Fac
     Examples
     --------
     >>> import omnireco as om
-    >>> world = om.simulate(n_users=80, n_items=20, days=60, seed=1).dataset()
-    >>> past = world.before("2025-02-01")
-    >>> few = om.Dataset(past.events.select(items=past.events.items.ids[:15]))
+    >>> data = om.simulate(n_users=80, n_items=20, days=60, seed=1).dataset()
+    >>> frame = data.events.before("2025-02-01").to_frame()
+    >>> few = om.EventLog.from_frame(frame[frame["item_id"] < "i15"])
     >>> model = om.ALS(factors=8, seed=7, weights=om.Weights(half_life="30D")).fit(few)
-    >>> len(model.items), len(om.live.updated(model, world).items)
-    (15, 20)
+    >>> len(model.items), len(updated(model, data).items)
+    (14, 20)
     """
     check_kind(model, FactorModel, "model", "om.ALS().fit(data)")
     x = _matrix(model, data, "updated")
     strange = np.flatnonzero(model.items.codes(x.items.ids, missing="none") == NONE)
     known = x.with_items(model.items)
-    people = model.place(known, threads=threads)
     warm = np.diff(known.csr.indptr) > 0
+    if not strange.size or not warm.any():
+        return model
+    people = model.place(known, threads=threads)
     cells, targets = x.csr.tocsc(), None if x.targets is None else _aligned(x)
     columns = cells[:, strange].T.tocsr()
     columns = sp.csr_matrix(columns.multiply(warm[None, :]))
@@ -171,5 +173,5 @@ def _matrix(model: FactorModel, data: Any, where: str) -> Interactions:
 
 def _aligned(x: Interactions) -> sp.csr_matrix:
     """Return targets raised by 2, so that no stored zero is lost on the way."""
-    assert x.targets is not None
-    return sp.csr_matrix((x.targets.data + 2.0, x.csr.indices, x.csr.indptr), x.csr.shape)
+    aim = np.ones(x.nnz) if x.targets is None else x.targets.data
+    return sp.csr_matrix((aim + 2.0, x.csr.indices, x.csr.indptr), x.csr.shape)

@@ -51,7 +51,7 @@ class Snapshot:
     >>> import omnireco as om
     >>> data = om.simulate(n_users=60, n_items=20, days=60, seed=1).dataset()
     >>> om.live.Snapshot(om.ALS(factors=8).fit(data), known_until=data.end)
-    Snapshot(FactorModel(20 items, 8 factors), known until 2025-03-02)
+    Snapshot(FactorModel(20 items, 8 factors), known until 2025-03-06)
     """
 
     model: Any
