@@ -1,6 +1,6 @@
 """kill -9 at random moments of observe, snapshot and erase: what is found afterwards is the state before or after.
 
-Run: python benchmarks/kills.py [--moments 200] [--seed 0]
+Run: python benchmarks/kills.py [--moments 200] [--seed 0] [--quick]
 
 A child process works; the parent kills it after a random time, opens what is left, and looks: every acknowledged event
 is there, batches are whole, a snapshot is the old or the new one, and an erased person is there in everything or in
@@ -160,10 +160,11 @@ def run(moments, seed, folder):
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--moments", type=int, default=200)
+    parser.add_argument("--quick", action="store_true", help="12 moments")
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        print("\n".join(run(options.moments, options.seed, folder)))
+        print("\n".join(run(12 if options.quick else options.moments, options.seed, folder)))
     return 0
 
 

@@ -53,7 +53,9 @@ def measure(n_items, history, calls, folder):
     lives = {
         "memory": Live(model, store=MemoryStore(), rules=Rules()),
         "sqlite": Live(model, store=SQLiteStore(Path(folder) / "events.db")),
-        "sqlite, pseudonyms": Live(model, store=SQLiteStore(Path(folder) / "keyed.db"), key=b"32 bytes that stay with the code"),
+        "sqlite, pseudonyms": Live(
+            model, store=SQLiteStore(Path(folder) / "keyed.db"), key=b"32 bytes that stay with the code"
+        ),
     }
     try:
         other = peer(factors)
@@ -83,7 +85,10 @@ def measure(n_items, history, calls, folder):
     barred = np.flatnonzero(~eligible)
     ways = {f"omnireco {name}": _ours(live, eligible, ids) for name, live in lives.items()}
     if other is not None:
-        ways |= {f"implicit {name}": _theirs(other, held, n_items, out) for name, out in (("none", None), ("filters", barred))}
+        ways |= {
+            f"implicit {name}": _theirs(other, held, n_items, out)
+            for name, out in (("none", None), ("filters", barred))
+        }
     times = {(name, heat): [] for name in ways for heat in ("warm", "cold")}
     number = 0
     for heat, block in (("warm", 100), ("cold", 1)):
@@ -91,7 +96,11 @@ def measure(n_items, history, calls, folder):
             requests = []
             for _ in range(block):
                 number += 1
-                who, code, out = people[draw.integers(len(people))], int(draw.integers(n_items)), draw.integers(0, n_items, 2)
+                who, code, out = (
+                    people[draw.integers(len(people))],
+                    int(draw.integers(n_items)),
+                    draw.integers(0, n_items, 2),
+                )
                 requests.append((who, code, out.tolist(), now + dt.timedelta(seconds=number), f"call {number}"))
             for name, way in ways.items():
                 for one in requests:
@@ -112,7 +121,14 @@ def _ours(live, eligible, ids):
 
     def answer(user, code, out, at, name):
         live.observe(
-            {"user_id": user, "event": "view", "channel": "web", "item_id": ids[code], "timestamp": at, "event_id": name}
+            {
+                "user_id": user,
+                "event": "view",
+                "channel": "web",
+                "item_id": ids[code],
+                "timestamp": at,
+                "event_id": name,
+            }
         )
         after = at + dt.timedelta(milliseconds=5)
         return live.recommend(user, K, at=after, eligible=eligible, exclude=[ids[one] for one in out])
@@ -127,9 +143,7 @@ def _theirs(model, held, n_items, barred):
         cells = held[user] = sorted({*held[user], code})
         row = sp.csr_matrix((np.ones(len(cells), np.float32), cells, [0, len(cells)]), (1, n_items))
         never = out if barred is None else np.append(barred, out)
-        return model.recommend(
-            0, row, N=K, recalculate_user=True, filter_already_liked_items=True, filter_items=never
-        )
+        return model.recommend(0, row, N=K, recalculate_user=True, filter_already_liked_items=True, filter_items=never)
 
     return answer
 
@@ -192,7 +206,10 @@ def main():
             part = measure(n_items, history, calls // 4 if history == 300 else calls, place)
             rows += part
             for row in part:
-                print(f"{row['items']:8d} {row['history']:7d}  {row['way']:32} {row['heat']:5} {row['p50_us']:9.1f} {row['p99_us']:9.1f}", flush=True)
+                print(
+                    f"{row['items']:8d} {row['history']:7d}  {row['way']:32} {row['heat']:5} {row['p50_us']:9.1f} {row['p99_us']:9.1f}",
+                    flush=True,
+                )
         opened = opening(n_items, folder) if Path("/proc/self/smaps").exists() else None
     if opened:
         print(

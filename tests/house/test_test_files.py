@@ -45,6 +45,11 @@ ELSEWHERE = {
         ("omnireco.plotting.results", "omnireco.plotting.gains"),
         ("unit/test_plotting.py", "one file of pictures, whatever they draw"),
     ),
+    "omnireco.live.drift": ("unit/test_refresh.py", "when to refresh, and how, are one subject"),
+    **dict.fromkeys(
+        ("omnireco.live.sqlite_store", "omnireco.live.redis_store"),
+        ("unit/test_store.py", "one table of promises goes over every store"),
+    ),
     "omnireco.errors": ("unit/test_checks.py", "each error is raised where it belongs, with match="),
     "omnireco.testing": ("contract/test_model_laws.py", "laws are tried on models that keep and that break them"),
 }

@@ -110,8 +110,16 @@ def test_what_is_asked_besides_matters_as_in_the_batch(name):
         ([], ["i03", "i04"], eligible, None),
         (["i05"], ["i03"], model.items.ids[:12].tolist(), "app"),
     ):
-        requests = data().before(at).requests(
-            [user], at=at, channel=channel, given=[given_] if given_ else None, exclude=[exclude] if exclude else None
+        requests = (
+            data()
+            .before(at)
+            .requests(
+                [user],
+                at=at,
+                channel=channel,
+                given=[given_] if given_ else None,
+                exclude=[exclude] if exclude else None,
+            )
         )
         batch = model.recommend(requests, k=6, eligible=some)
         one = live.recommend(user, 6, at=at, channel=channel, given=given_, exclude=exclude, eligible=some)
@@ -290,7 +298,11 @@ def test_the_next_touch_is_the_first_of_the_batch_plan():
         if touch is not None:
             some += 1
             first = mine.iloc[0]
-            assert (touch.item_id, touch.channel, touch.send_at) == (first["item_id"], first["channel"], first["send_at"])
+            assert (touch.item_id, touch.channel, touch.send_at) == (
+                first["item_id"],
+                first["channel"],
+                first["send_at"],
+            )
             assert touch.value == pytest.approx(first["value"], rel=1e-9)
     assert some > 5
 
@@ -432,7 +444,11 @@ def test_nothing_names_a_person(caplog):
     with caplog.at_level("DEBUG"):
         live.observe(event(user_id="zz-SECRET-777", event_id="zz-SECRET-777"))
         live.recommend("zz-SECRET-777", 3, at=minutes(1))
-        said = [repr(live), repr(live.state("zz-SECRET-777", at=minutes(1))), repr(live.data_of("zz-SECRET-777", at=minutes(1)))]
+        said = [
+            repr(live),
+            repr(live.state("zz-SECRET-777", at=minutes(1))),
+            repr(live.data_of("zz-SECRET-777", at=minutes(1))),
+        ]
         said += [repr(one) for one in live._people.values()] + [repr(live._people[next(iter(live._people))].events)]
         for wrong in ({"item_id": 5}, {"timestamp": "x"}, {"value": "zz-SECRET-777"}, {"zz-SECRET-777": 1}):
             with pytest.raises((SchemaError, ParameterError)) as error:
@@ -508,7 +524,9 @@ def test_asyncio_serves_from_threads():
     live = Live(fitted("als"), rules=OLD)
 
     async def serve():
-        await asyncio.gather(*(asyncio.to_thread(live.observe, event(item=f"i{i:02d}", user_id=i)) for i in range(1, 20)))
+        await asyncio.gather(
+            *(asyncio.to_thread(live.observe, event(item=f"i{i:02d}", user_id=i)) for i in range(1, 20))
+        )
         return await asyncio.gather(*(asyncio.to_thread(live.recommend, i, 3, at=minutes(1)) for i in range(1, 20)))
 
     answers = asyncio.run(serve())
@@ -569,7 +587,9 @@ def test_a_backfill_adds_nothing_the_second_time_and_refuses_roles():
 
 def test_forgetting_by_age_keeps_consents():
     live = Live(fitted("als"))
-    live.observe([event(item="i04", at=minutes(-9)), event(item="i05"), event("consent", None, minutes(-9), consent=True)])
+    live.observe(
+        [event(item="i04", at=minutes(-9)), event(item="i05"), event("consent", None, minutes(-9), consent=True)]
+    )
     assert live.expire(minutes(-1)) == 1
     state = live.state(7, at=minutes(1))
     assert state.events == 1

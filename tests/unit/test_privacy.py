@@ -65,11 +65,16 @@ def company(folder, key):
             "item_id": [f"i{n:02d}" for n in draw.integers(0, 15, 12 * len(people))],
             "channel": "web",
             "event": "view",
-            "timestamp": pd.Timestamp("2025-05-01", tz="UTC") + pd.to_timedelta(draw.integers(0, 2_000_000, 12 * len(people)), "s"),
+            "timestamp": pd.Timestamp("2025-05-01", tz="UTC")
+            + pd.to_timedelta(draw.integers(0, 2_000_000, 12 * len(people)), "s"),
         }
     )
     sent = pd.DataFrame(
-        {"user_id": np.repeat(named, 4), "channel": "email", "sent_at": events["timestamp"].to_numpy()[: 4 * len(people)]}
+        {
+            "user_id": np.repeat(named, 4),
+            "channel": "email",
+            "sent_at": events["timestamp"].to_numpy()[: 4 * len(people)],
+        }
     )
     sent["sent_at"] = pd.to_datetime(sent["sent_at"], utc=True)
     sent["responded_at"] = sent["sent_at"].where(np.arange(len(sent)) % 3 == 0) + pd.Timedelta("1h")

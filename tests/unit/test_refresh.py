@@ -28,7 +28,9 @@ NEW = ["i03", "i11", "i20"]
     "als",
     [
         om.ALS(factors=6, seed=3, weights=WEIGHTS),
-        om.ALS(factors=6, seed=3, weights=WEIGHTS, confidence_weights=True, unobserved_weight=1.0, frequency_scaling=0.0),
+        om.ALS(
+            factors=6, seed=3, weights=WEIGHTS, confidence_weights=True, unobserved_weight=1.0, frequency_scaling=0.0
+        ),
         om.ALS(factors=40, seed=3, weights=WEIGHTS),
     ],
 )

@@ -176,7 +176,10 @@ def test_models_without_factors_and_of_no_items_are_kept_too(tmp_path):
     data = om.simulate(n_users=40, n_items=12, days=30, seed=2).dataset()
     for model in (om.EASE().fit(data), om.models.WhatNext(model=om.ALS(factors=4).fit(data)), om.ItemKNN().fit(data)):
         found = Snapshot.open(Snapshot(model).save(tmp_path / "a")).model
-        assert found.recommend(data.requests(), k=3).scores.tobytes() == model.recommend(data.requests(), k=3).scores.tobytes()
+        assert (
+            found.recommend(data.requests(), k=3).scores.tobytes()
+            == model.recommend(data.requests(), k=3).scores.tobytes()
+        )
     timing = om.SendTime().fit(data)
     found = Snapshot.open(Snapshot(om.EASE().fit(data), timing=timing, audience=data.audience).save(tmp_path / "a"))
     at = om.slots("2025-03-01", days=1).at

@@ -127,7 +127,9 @@ def test_processes_share_a_file(tmp_path, way):
     if way == "fork":
         children = [context.Process(target=_append_in_child, args=(store, number)) for number in range(2)]
     else:
-        children = [context.Process(target=_append_to, args=(str(tmp_path / "events.db"), number)) for number in range(2)]
+        children = [
+            context.Process(target=_append_to, args=(str(tmp_path / "events.db"), number)) for number in range(2)
+        ]
     for child in children:
         child.start()
     for child in children:

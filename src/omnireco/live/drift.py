@@ -111,7 +111,10 @@ def profile(model: Any, data: Dataset, *, like: Profile | None = None, days: int
     item = log.item[rows]
     strange = int((~known[item[item != NONE]]).sum())
     tables = {
-        "score": (np.bincount(np.searchsorted(edges, best), minlength=_BINS), [f"decile {n + 1}" for n in range(_BINS)]),
+        "score": (
+            np.bincount(np.searchsorted(edges, best), minlength=_BINS),
+            [f"decile {n + 1}" for n in range(_BINS)],
+        ),
         "history": (np.bincount(np.log2(lengths + 1).astype(int), minlength=1), None),
         "event": (np.bincount(log.event[rows], minlength=len(log.events)), log.events.ids),
         "channel": (np.bincount(log.channel[rows], minlength=len(log.channels)), log.channels.ids),

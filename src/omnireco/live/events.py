@@ -136,7 +136,9 @@ def _read(event: Any, roles: Mapping[str, str], place: str) -> tuple[Any, Event]
         )
     held = {name: None if _is_missing(value) else value for name, value in event.items()}
     if missing := [name for name in _NEEDED if held.get(name) is None]:
-        raise SchemaError(f"{where}: the event has no {' and no '.join(missing)}. Every event needs {', '.join(_NEEDED)}.")
+        raise SchemaError(
+            f"{where}: the event has no {' and no '.join(missing)}. Every event needs {', '.join(_NEEDED)}."
+        )
     at_us = check_instant(held["timestamp"], f"{where}: timestamp")
     name, channel = (_text(held[field], f"{where}: {field}") for field in ("event", "channel"))
     texts = {

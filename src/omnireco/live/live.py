@@ -12,7 +12,16 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from omnireco._core.checks import check_duration, check_flag, check_instant, check_k, check_kind, count_of, from_microseconds, shown
+from omnireco._core.checks import (
+    check_duration,
+    check_flag,
+    check_instant,
+    check_k,
+    check_kind,
+    count_of,
+    from_microseconds,
+    shown,
+)
 from omnireco._core.frozen import ReadOnly
 from omnireco.data.audience import Audience
 from omnireco.data.clock import slots

@@ -191,7 +191,11 @@ class Person:
     def points(self, at_us: int, rates: Mapping[str, float]) -> float:
         """Return the balance before an instant: the sum of rate times value; an event without a value counts 1."""
         return float(
-            sum(rates[one.event] * (1.0 if one.value is None else one.value) for one in self.before(at_us) if one.event in rates)
+            sum(
+                rates[one.event] * (1.0 if one.value is None else one.value)
+                for one in self.before(at_us)
+                if one.event in rates
+            )
         )
 
 

@@ -19,7 +19,17 @@ from omnireco.models.base import Model, Past, _Eligible
 __all__ = ["Quick"]
 
 _HALVINGS = 100.0  # beyond, an item may fade from the history and must still count as seen: the long way knows how
-_OWN = ("_read", "_past_of", "_question", "_cells", "_seen", "_answer", "_parts_by_channel", "_on_channel", "_rank_block")
+_OWN = (
+    "_read",
+    "_past_of",
+    "_question",
+    "_cells",
+    "_seen",
+    "_answer",
+    "_parts_by_channel",
+    "_on_channel",
+    "_rank_block",
+)
 
 
 class Quick:

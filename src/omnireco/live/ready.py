@@ -86,7 +86,9 @@ class Ready:
         t, steps = -(-m // TILE), -(-d // 4)
         vnni = self.made_for == "int8-vnni"
         sizes = (self.packed.size, self.start.size, self.order.size, self.place.size, self.facts.shape[0])
-        demand(sizes == (t * steps * 4 * TILE, t * TILE if vnni else 0, t * TILE, m, t), "its tiles do not fit its model")
+        demand(
+            sizes == (t * steps * 4 * TILE, t * TILE if vnni else 0, t * TILE, m, t), "its tiles do not fit its model"
+        )
         codes = np.arange(m, dtype=np.int32)
         inside = self.place.size == 0 or (self.place.min() >= 0 and self.place.max() < t * TILE)
         demand(inside and np.array_equal(self.order[self.place], codes), "its tiles do not hold every item")
@@ -94,6 +96,4 @@ class Ready:
         return Tiles(self.packed.view(np.int8) if vnni else self.packed, self.start, self.order, self.place, self.facts)
 
 
-_NO_TILES = Tiles(
-    np.empty(0, np.uint8), *(np.empty(0, np.int32) for _ in range(3)), np.empty((0, 4))
-)
+_NO_TILES = Tiles(np.empty(0, np.uint8), *(np.empty(0, np.int32) for _ in range(3)), np.empty((0, 4)))

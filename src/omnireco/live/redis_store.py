@@ -187,7 +187,9 @@ class RedisStore(Store):
         try:
             return call(*arguments)
         except redis.RedisError as error:
-            raise StorageError(f"RedisStore: the server did not answer as it should ({type(error).__name__}).") from None
+            raise StorageError(
+                f"RedisStore: the server did not answer as it should ({type(error).__name__})."
+            ) from None
 
 
 def _cell(row: Row) -> bytes:

@@ -107,7 +107,13 @@ def updated(model: FactorModel, data: Any, *, threads: int | None = None) -> Fac
 
 
 def refitted(
-    estimator: ALS, model: FactorModel, data: Any, *, sweeps: int = 3, threads: int | None = None, progress: Progress = False
+    estimator: ALS,
+    model: FactorModel,
+    data: Any,
+    *,
+    sweeps: int = 3,
+    threads: int | None = None,
+    progress: Progress = False,
 ) -> FactorModel:
     """Return what the estimator fits on newer data, started from a model: a few sweeps in place of sixteen.
 

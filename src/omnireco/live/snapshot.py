@@ -150,7 +150,10 @@ class Snapshot:
     def schema(self) -> str:
         """A fingerprint of what a service relies on: kinds of models and ids, event types and channels; no numbers."""
         kinds = [type(part).__name__ for part in (self.model, self.timing, self.fatigue, self.audience, self.catalog)]
-        ids = [str(self.model.items.ids.dtype), *([] if self.audience is None else [str(self.audience.users.ids.dtype)])]
+        ids = [
+            str(self.model.items.ids.dtype),
+            *([] if self.audience is None else [str(self.audience.users.ids.dtype)]),
+        ]
         channels = [] if self.audience is None else [str(name) for name in self.audience.channels.ids]
         text = json.dumps([kinds, ids, channels, *self.names])
         return hashlib.sha256(text.encode()).hexdigest()[:16]
@@ -188,7 +191,6 @@ def weights_of(model: Any) -> Iterable[Weights]:
         return tuple(ask())
     inner = getattr(model, "model", None)
     return () if inner is None else weights_of(inner)
-
 
 
 register(Snapshot, name="live-snapshot")
